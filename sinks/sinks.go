@@ -1,0 +1,60 @@
+// Package sinks holds the destinations relay knows: one file each, with its configuration and its [pipeline.Sink].
+//
+// To add one, write its file and add a line to [NewConfig] and [Types]; the conformance suite does the rest.
+package sinks
+
+import (
+	"context"
+	"io"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// Config is the part of a sink's configuration that depends on its type. Its exported fields carry yaml tags.
+type Config interface {
+	// Validate checks the values and returns every fault, joined. An error that concerns one key is a [FieldError].
+	Validate() error
+	// Open makes the sink ready to deliver. An error says what to change.
+	Open(ctx context.Context, env Env) (pipeline.Sink, error)
+}
+
+// Env is what a sink may use of the process it runs in.
+type Env struct {
+	Name   string    // the sink's name in the configuration
+	Stdout io.Writer // where data goes
+	// NATS connects to the server that relay itself runs for overlay backends. It is called only by a nats sink
+	// without a url; the connection belongs to the sink from then on.
+	NATS func(ctx context.Context) (*nats.Conn, error)
+	// UserAgent is sent with every HTTP request.
+	UserAgent string
+	Log       zerolog.Logger
+}
+
+// FieldError is a fault in the value of one configuration key.
+type FieldError struct {
+	Field string // the yaml key
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// Types lists the sink types by the name they have in the configuration.
+func Types() []string { return []string{"stdout", "nats", "webhook"} }
+
+// NewConfig returns an empty configuration for a sink type, with its defaults filled in, or nil for a type that is not
+// among [Types].
+func NewConfig(typ string) Config {
+	switch typ {
+	case "stdout":
+		return new(StdoutConfig)
+	case "nats":
+		return &NATSConfig{Subject: DefaultNATSSubject, Stream: DefaultNATSStream, Retention: DefaultNATSRetention}
+	case "webhook":
+		return &WebhookConfig{Timeout: DefaultWebhookTimeout}
+	}
+	return nil
+}
