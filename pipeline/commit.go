@@ -1,0 +1,205 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// Bounds of an atomic batch. JetStream takes 1,000 messages at most (nats-server ADR-50).
+const (
+	maxBatch      = 256
+	maxBatchBytes = 4 << 20
+)
+
+// commitTimeout bounds one write to the journal: after it the outcome is unclear, and the write is made again with the
+// same ids, of which the server refuses those it has.
+const commitTimeout = 10 * time.Second
+
+var (
+	errCommitTimeout = errors.New("no answer from the journal's server within 10 s")
+	errKnownID       = errors.New("an id of the batch is in the journal already")
+)
+
+// Run commits what is appended until [Journal.Close], in order: one by one while one waits, as one atomic batch when more
+// do, because a batch shares one fsync. A write that fails is tried again until it succeeds; meanwhile the sources wait.
+// When ctx ends it gives up, and returns an error if anything was left unwritten.
+func (j *Journal) Run(ctx context.Context) error {
+	var held *entry // read from the queue, but too large for the batch before
+	for {
+		batch := make([]entry, 0, 8)
+		if held != nil {
+			batch, held = append(batch, *held), nil
+		} else {
+			first, ok := <-j.queue
+			if !ok {
+				return nil
+			}
+			batch = append(batch, first)
+		}
+		size := len(batch[0].msg.Data)
+	gather:
+		for len(batch) < maxBatch {
+			select {
+			case e, ok := <-j.queue:
+				if !ok {
+					break gather
+				}
+				if size += len(e.msg.Data); size > maxBatchBytes {
+					held = &e
+					break gather
+				}
+				batch = append(batch, e)
+			default:
+				break gather
+			}
+		}
+		if err := j.commitRetrying(ctx, batch); err != nil {
+			return fmt.Errorf("write the journal: %d treats left unwritten: %w", len(batch)+len(j.queue), err)
+		}
+	}
+}
+
+// commitRetrying commits the batch whatever it takes, and returns an error only when ctx ends.
+func (j *Journal) commitRetrying(ctx context.Context, batch []entry) error {
+	wait := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+	var said string
+	var since time.Time
+	for {
+		duplicates, err := j.commit(ctx, batch)
+		if err == nil {
+			if said != "" {
+				j.log.Info().Dur("after", time.Since(since)).Msg("journal writes again")
+			}
+			j.committed(batch, duplicates)
+			return nil
+		}
+		j.metrics.JournalFailures.Inc()
+		if text := err.Error(); text != said {
+			if said == "" {
+				since = time.Now()
+			}
+			said = text
+			j.log.Error().Err(err).Int("waiting", len(batch)+len(j.queue)).
+				Msg("journal cannot be written: treats wait in memory and nothing is delivered until it can; check the disk or the journal's server")
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-time.After(wait.NextBackOff()):
+		}
+	}
+}
+
+func (j *Journal) committed(batch []entry, duplicates []bool) {
+	now := time.Now()
+	for i, e := range batch {
+		switch {
+		case e.origin == "":
+			j.metrics.Rejected.WithLabelValues(e.account).Inc()
+		case duplicates[i]:
+			j.metrics.Duplicates.WithLabelValues(e.account).Inc()
+			j.log.Debug().Str("account", e.account).Str("id", e.msg.Header.Get(jetstream.MsgIDHeader)).Msg("journaled before: refused")
+		default:
+			j.metrics.Journaled.WithLabelValues(e.account, string(e.origin)).Inc()
+			j.metrics.JournalLatency.Observe(now.Sub(e.received).Seconds())
+		}
+	}
+}
+
+// commit writes the batch and says which of its entries the journal had already.
+func (j *Journal) commit(ctx context.Context, batch []entry) (duplicates []bool, err error) {
+	duplicates = make([]bool, len(batch))
+	if len(batch) > 1 && j.atomic {
+		msgs := make([]*nats.Msg, len(batch))
+		for i, e := range batch {
+			msgs[i] = e.msg
+		}
+		err := PublishBatch(ctx, j.nc, msgs)
+		if !errors.Is(err, errKnownID) {
+			return duplicates, err
+		}
+		// One known id refuses the whole batch: find out which, one by one and in order.
+	}
+	for i, e := range batch {
+		if duplicates[i], err = j.publish(ctx, e.msg); err != nil {
+			return nil, err // those before it are refused as known when it is tried again
+		}
+	}
+	return duplicates, nil
+}
+
+// publish writes one message and returns when it is on disk, and whether it was there before.
+func (j *Journal) publish(ctx context.Context, msg *nats.Msg) (duplicate bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, commitTimeout, errCommitTimeout)
+	defer cancel()
+	ack, err := j.js.PublishMsg(ctx, msg)
+	if err != nil {
+		return false, causeOf(ctx, err)
+	}
+	return ack.Duplicate, nil
+}
+
+// PublishBatch publishes the messages as one atomic batch: the server stores all of them, in order, or none
+// (nats-server ADR-50). The stream must allow it. It returns when they are on disk. [IsKnownID] tells the error of a
+// batch that holds an id the stream has already. The messages may be published again after an error.
+func PublishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, commitTimeout, errCommitTimeout)
+	defer cancel()
+	id := nuid.Next()
+	for i, m := range msgs {
+		batched := &nats.Msg{Subject: m.Subject, Data: m.Data, Header: make(nats.Header, len(m.Header)+3)}
+		maps.Copy(batched.Header, m.Header)
+		batched.Header.Set("Nats-Batch-Id", id)
+		batched.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
+		if i < len(msgs)-1 {
+			if err := nc.PublishMsg(batched); err != nil {
+				return fmt.Errorf("publish a batch: %w", err)
+			}
+			continue
+		}
+		batched.Header.Set("Nats-Batch-Commit", "1")
+		reply, err := nc.RequestMsgWithContext(ctx, batched)
+		if err != nil {
+			return causeOf(ctx, fmt.Errorf("commit a batch: %w", err))
+		}
+		var answer struct {
+			Error *jetstream.APIError `json:"error"`
+			Count int                 `json:"count"`
+		}
+		if err := json.Unmarshal(reply.Data, &answer); err != nil {
+			return fmt.Errorf("commit a batch: the server's answer is not JSON: %w", err)
+		}
+		const codeKnownID = 10201 // JSAtomicPublishContainsDuplicateMessageErr of nats-server
+		switch {
+		case answer.Error != nil && answer.Error.ErrorCode == codeKnownID:
+			return errKnownID
+		case answer.Error != nil:
+			return fmt.Errorf("commit a batch: %w", answer.Error)
+		case answer.Count != len(msgs):
+			return fmt.Errorf("commit a batch: the server stored %d of %d messages", answer.Count, len(msgs))
+		}
+	}
+	return nil
+}
+
+// IsKnownID reports whether err says that a batch holds an id the stream has already.
+func IsKnownID(err error) bool { return errors.Is(err, errKnownID) }
+
+// causeOf puts the cause of an ended ctx in place of the bare error it led to.
+func causeOf(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
+		return cause
+	}
+	return err
+}

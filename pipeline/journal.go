@@ -1,0 +1,232 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+	"github.com/rs/zerolog"
+)
+
+// The journal's stream and its subjects. The last token is an account, for dead letters a sink.
+const (
+	JournalStream  = "RELAY_JOURNAL"
+	journalSubject = "relay.journal."
+	rejectSubject  = "relay.reject."
+	deadSubject    = "relay.dead."
+)
+
+// Headers of a journaled event, beside Nats-Msg-Id, which is its id.
+const (
+	headerProvider = "Relay-Provider"
+	headerOrigin   = "Relay-Origin"
+	headerOrdinal  = "Relay-Ordinal"
+)
+
+// DedupWindow is how long the server remembers an event's id and refuses it a second time.
+const DedupWindow = 2 * time.Hour
+
+// JournalConfig configures a [Journal].
+type JournalConfig struct {
+	// Conn reaches the server that keeps the journal: the embedded one or another. It stays the caller's.
+	Conn *nats.Conn
+	// Retention is how long events are kept. What no sink has taken by then is lost to that sink.
+	Retention time.Duration
+	Log       zerolog.Logger
+	Metrics   *Metrics
+}
+
+// Journal is the durable log of events: a JetStream stream whose every acknowledged write is on disk. All methods are safe
+// for use by several goroutines.
+type Journal struct {
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	atomic  bool // the server commits batches
+	queue   chan entry
+	closing sync.Once
+	log     zerolog.Logger
+	metrics *Metrics
+}
+
+// An entry waits to be committed.
+type entry struct {
+	msg      *nats.Msg
+	received time.Time
+	account  string
+	origin   Origin // empty for a reject
+}
+
+// queueSize bounds how many entries wait for the disk. When it is full the sources wait.
+const queueSize = 4096
+
+// OpenJournal creates the stream if it is absent, and brings its settings up to date.
+func OpenJournal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
+	js, err := jetstream.New(cfg.Conn)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	want := jetstream.StreamConfig{
+		Name: JournalStream, Description: "Every treat relay received, in order. Private to relay.",
+		Subjects: []string{journalSubject + "*", rejectSubject + "*", deadSubject + "*"},
+		Storage:  jetstream.FileStorage, MaxAge: cfg.Retention, Duplicates: min(DedupWindow, cfg.Retention), Discard: jetstream.DiscardOld,
+		AllowDirect: true, AllowAtomicPublish: true,
+	}
+	stream, err := js.CreateOrUpdateStream(ctx, want)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal, stream %s: %w", JournalStream, err)
+	}
+	return &Journal{
+		nc: cfg.Conn, js: js,
+		// A server older than 2.12 leaves the setting out of its answer, and takes a batch for single messages.
+		atomic: stream.CachedInfo().Config.AllowAtomicPublish,
+		queue:  make(chan entry, queueSize), log: cfg.Log, metrics: cfg.Metrics,
+	}, nil
+}
+
+// append hands an event over to be committed, in the order of the calls. It waits while too many are before it.
+func (j *Journal) append(ctx context.Context, e *Event, ordinal uint64) error {
+	line, err := e.Line()
+	if err != nil {
+		return err
+	}
+	if limit := j.nc.MaxPayload(); limit > 0 && int64(len(line))+1024 > limit {
+		return fmt.Errorf("%w: its event of %d bytes is larger than the %d the journal's server takes", errNotTreat, len(line), limit)
+	}
+	msg := nats.NewMsg(journalSubject + e.Data.Account)
+	msg.Data = line
+	msg.Header.Set(jetstream.MsgIDHeader, e.ID)
+	msg.Header.Set(headerProvider, e.Data.Provider)
+	msg.Header.Set(headerOrigin, string(e.Origin))
+	msg.Header.Set(headerOrdinal, strconv.FormatUint(ordinal, 10))
+	return j.enqueue(ctx, entry{msg, e.RecordedTime, e.Data.Account, e.Origin})
+}
+
+// Reject is a payload that could not be a treat, as the journal keeps it.
+type Reject struct {
+	Account  string    `json:"account"`
+	Provider string    `json:"provider"`
+	Reason   string    `json:"reason"`
+	Received time.Time `json:"received"`
+	Size     int       `json:"size"`    // of the payload, in bytes
+	Payload  string    `json:"payload"` // the first 256 KiB as received
+}
+
+// maxReject bounds what is kept of a payload, so that it fits in any server's message.
+const maxReject = 256 << 10
+
+func (j *Journal) reject(ctx context.Context, r Reject, payload []byte) error {
+	r.Size = len(payload)
+	r.Payload = string(payload[:min(len(payload), maxReject)])
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode a reject: %w", err)
+	}
+	msg := nats.NewMsg(rejectSubject + r.Account)
+	msg.Data = data
+	msg.Header.Set(jetstream.MsgIDHeader, "rej_"+nuid.Next()) // for the retry of an unclear write
+	return j.enqueue(ctx, entry{msg: msg, received: r.Received, account: r.Account})
+}
+
+func (j *Journal) enqueue(ctx context.Context, e entry) error {
+	select {
+	case j.queue <- e:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("journal a treat of %s: %w", e.account, context.Cause(ctx))
+	}
+}
+
+// Close says that nothing more will be appended: [Journal.Run] commits what waits and returns. Appending afterwards is a
+// mistake of the program.
+func (j *Journal) Close() { j.closing.Do(func() { close(j.queue) }) }
+
+// DeadLetter is an event a sink refused for good, as the journal keeps it.
+type DeadLetter struct {
+	Sink     string          `json:"sink"`
+	Reason   string          `json:"reason"`
+	Attempts int             `json:"attempts"`
+	Time     time.Time       `json:"time"`
+	Event    json.RawMessage `json:"event"`
+}
+
+// deadLetter keeps an event that a sink refused. It returns when it is on disk.
+func (j *Journal) deadLetter(ctx context.Context, sink, reason string, attempts int, r Record) error {
+	data, err := json.Marshal(DeadLetter{sink, reason, attempts, time.Now().UTC(), json.RawMessage(r.Line)})
+	if err != nil {
+		return fmt.Errorf("encode a dead letter: %w", err)
+	}
+	msg := nats.NewMsg(deadSubject + sink)
+	msg.Data = data
+	msg.Header.Set(jetstream.MsgIDHeader, "dead_"+sink+"_"+r.ID)
+	_, err = j.publish(ctx, msg)
+	return err
+}
+
+// lastSeq is the sequence number of the account's newest event, 0 if there is none.
+func (j *Journal) lastSeq(ctx context.Context, account string) (uint64, error) {
+	stream, err := j.js.Stream(ctx, JournalStream)
+	if err != nil {
+		return 0, fmt.Errorf("look into the journal: %w", err)
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, journalSubject+account)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find the newest event of %s in the journal: %w", account, err)
+	}
+	return msg.Sequence, nil
+}
+
+// read hands the account's events to visit, oldest first: those after sequence number from, or, if that is 0, those
+// journaled since the given time, up to the newest at the time of the call.
+func (j *Journal) read(ctx context.Context, account string, from uint64, since time.Time, visit func(seq uint64, h nats.Header, line []byte) error) error {
+	last, err := j.lastSeq(ctx, account)
+	if err != nil || last <= from {
+		return err
+	}
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{journalSubject + account}}
+	if from > 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, from+1
+	} else {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
+	}
+	cons, err := j.js.OrderedConsumer(ctx, JournalStream, cfg)
+	if err != nil {
+		return fmt.Errorf("read the journal of %s: %w", account, err)
+	}
+	if info := cons.CachedInfo(); info != nil && info.NumPending == 0 {
+		return nil
+	}
+	msgs, err := cons.Messages()
+	if err != nil {
+		return fmt.Errorf("read the journal of %s: %w", account, err)
+	}
+	defer msgs.Stop()
+	for {
+		msg, err := msgs.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return fmt.Errorf("read the journal of %s: %w", account, err)
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return fmt.Errorf("read the journal of %s: %w", account, err)
+		}
+		seq := meta.Sequence.Stream
+		if seq <= last {
+			if err := visit(seq, msg.Headers(), msg.Data()); err != nil {
+				return err
+			}
+		}
+		if seq >= last || meta.NumPending == 0 {
+			return nil
+		}
+	}
+}

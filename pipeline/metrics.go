@@ -1,0 +1,53 @@
+package pipeline
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics counts what goes through the pipeline. Its labels are names from the configuration only, so their sets are
+// bounded and hold no secret.
+type Metrics struct {
+	Received        *prometheus.CounterVec // by account: payloads from the source
+	Journaled       *prometheus.CounterVec // by account, origin
+	Duplicates      *prometheus.CounterVec // by account: refused by the journal as known
+	Rejected        *prometheus.CounterVec // by account: payloads that cannot be a treat
+	JournalFailures prometheus.Counter     // failed writes, retries included
+	JournalLatency  prometheus.Histogram   // received to on disk
+
+	Delivered   *prometheus.CounterVec   // by sink
+	Failures    *prometheus.CounterVec   // by sink: failed attempts
+	DeadLetters *prometheus.CounterVec   // by sink
+	Latency     *prometheus.HistogramVec // by sink: journaled to accepted
+	InFlight    *prometheus.GaugeVec     // by sink: taken from the journal, not accepted yet
+}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		reg.MustRegister(c)
+		return c
+	}
+	buckets := prometheus.ExponentialBuckets(0.0001, 2.5, 16) // 0.1 ms to 93 s
+	m := &Metrics{
+		Received:    counter("relay_payloads_received_total", "Payloads received from the provider's socket.", "account"),
+		Journaled:   counter("relay_events_journaled_total", "Events written to the journal.", "account", "origin"),
+		Duplicates:  counter("relay_events_duplicate_total", "Events the journal refused because it had them.", "account"),
+		Rejected:    counter("relay_payloads_rejected_total", "Payloads that cannot be a treat, kept in the journal as rejects.", "account"),
+		Delivered:   counter("relay_sink_delivered_total", "Events a sink has accepted.", "sink"),
+		Failures:    counter("relay_sink_failures_total", "Attempts to deliver that failed.", "sink"),
+		DeadLetters: counter("relay_sink_dead_letters_total", "Events a sink refused for good.", "sink"),
+		JournalFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "relay_journal_write_failures_total", Help: "Writes to the journal that failed, retries included.",
+		}),
+		JournalLatency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "relay_journal_latency_seconds", Help: "From receipt at the socket to being on disk.", Buckets: buckets,
+		}),
+		Latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "relay_sink_latency_seconds", Help: "From being on disk to being accepted by the sink.", Buckets: buckets,
+		}, []string{"sink"}),
+		InFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "relay_sink_in_flight", Help: "Events taken from the journal and not accepted by the sink yet.",
+		}, []string{"sink"}),
+	}
+	reg.MustRegister(m.JournalFailures, m.JournalLatency, m.Latency, m.InFlight)
+	return m
+}

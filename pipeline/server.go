@@ -1,0 +1,222 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// The stream that overlay backends read on the embedded server, and the subjects in it.
+const (
+	OverlayStream   = "TREATS"
+	OverlaySubjects = "treats.>"
+)
+
+// maxPayload of the embedded server. A socket frame of 1 MiB grows when its text is escaped as JSON, and must still fit.
+const maxPayload = 8 << 20
+
+// ServerConfig configures a [Server].
+type ServerConfig struct {
+	// Dir is where the streams are kept. It is created if absent.
+	Dir string
+	// Listen is the TCP address for overlay backends. Empty: the server is reached inside this process only.
+	Listen string
+	// OverlayUser and OverlayPassword are the credentials of overlay backends. They may consume the stream
+	// [OverlayStream], and nothing else.
+	OverlayUser     string
+	OverlayPassword secret.String
+	Log             zerolog.Logger
+}
+
+// Server is a NATS server with JetStream inside this process. It holds two NATS accounts that share nothing: the
+// journal's, which no listener reaches, and that of the overlay backends. So whatever overlay credentials are used for,
+// they cannot touch the journal.
+type Server struct {
+	ns       *server.Server
+	password string // of the users of this process, made anew at each start
+}
+
+// NATS accounts and users of the embedded server.
+const (
+	journalAccount = "JOURNAL"
+	overlayAccount = "OVERLAY"
+	journalUser    = "relay-journal"
+	publisherUser  = "relay-publisher"
+)
+
+// StartServer starts the embedded server and waits until it is ready. An error says what to change.
+func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
+	if err := checkWritable(cfg.Dir); err != nil {
+		return nil, err
+	}
+	journal, overlay := server.NewAccount(journalAccount), server.NewAccount(overlayAccount)
+	s := &Server{password: rand.Text()}
+	users := []*server.User{
+		{Username: journalUser, Password: s.password, Account: journal},
+		{Username: publisherUser, Password: s.password, Account: overlay},
+	}
+	if cfg.OverlayUser != "" {
+		users = append(users, &server.User{
+			Username: cfg.OverlayUser, Password: cfg.OverlayPassword.Reveal(), Account: overlay,
+			Permissions: overlayPermissions(),
+		})
+	}
+	opts := &server.Options{
+		ServerName: "relay", JetStream: true, StoreDir: cfg.Dir,
+		// Every acknowledged write is fsynced: an interval loses what was acknowledged within it on a power cut.
+		SyncAlways: true,
+		NoSigs:     true, DontListen: cfg.Listen == "", MaxPayload: maxPayload,
+		Accounts: []*server.Account{journal, overlay}, Users: users,
+		NoSystemAccount: false,
+	}
+	if cfg.Listen != "" {
+		host, port, err := splitListen(cfg.Listen)
+		if err != nil {
+			return nil, err
+		}
+		// The server itself reports a taken port only in its log, so ask first.
+		probe, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("listen for overlay backends on nats.listen %s: %w; stop what uses it or choose another address", cfg.Listen, errors.Unwrap(err))
+		}
+		if port == 0 {
+			port = probe.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener's address
+		}
+		if err := probe.Close(); err != nil {
+			return nil, fmt.Errorf("probe nats.listen %s: %w", cfg.Listen, err)
+		}
+		opts.Host, opts.Port = host, port
+	}
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("make the embedded NATS server: %w", err)
+	}
+	s.ns = ns
+	ns.SetLoggerV2(serverLog{cfg.Log}, false, false, false)
+	ns.Start()
+	if !ns.ReadyForConnections(30 * time.Second) {
+		ns.Shutdown()
+		return nil, fmt.Errorf("start the embedded NATS server on %q: not ready within 30 s; see the log lines above", cfg.Dir)
+	}
+	for _, name := range []string{journalAccount, overlayAccount} {
+		account, err := ns.LookupAccount(name)
+		if err == nil {
+			err = account.EnableJetStream(nil, nil)
+		}
+		if err != nil {
+			s.Close()
+			return nil, fmt.Errorf("open the streams of %s in %s: %w", name, cfg.Dir, err)
+		}
+	}
+	return s, nil
+}
+
+// overlayPermissions is what consuming one stream with the usual clients takes: JetStream's consumer API on that stream, the
+// client's own inbox, and the subjects themselves.
+func overlayPermissions() *server.Permissions {
+	const s = OverlayStream
+	return &server.Permissions{
+		Publish: &server.SubjectPermission{Allow: []string{
+			"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO." + s,
+			"$JS.API.CONSUMER.CREATE." + s, "$JS.API.CONSUMER.CREATE." + s + ".>", "$JS.API.CONSUMER.DURABLE.CREATE." + s + ".>",
+			"$JS.API.CONSUMER.INFO." + s + ".>", "$JS.API.CONSUMER.LIST." + s, "$JS.API.CONSUMER.NAMES." + s,
+			"$JS.API.CONSUMER.DELETE." + s + ".>", "$JS.API.CONSUMER.MSG.NEXT." + s + ".>",
+			"$JS.API.STREAM.MSG.GET." + s, "$JS.API.DIRECT.GET." + s, "$JS.API.DIRECT.GET." + s + ".>",
+			"$JS.ACK." + s + ".>", "$JS.FC." + s + ".>",
+		}},
+		Subscribe: &server.SubjectPermission{Allow: []string{OverlaySubjects, "_INBOX.>"}},
+	}
+}
+
+// Journal connects to the journal's account, inside this process.
+func (s *Server) Journal(ctx context.Context) (*nats.Conn, error) {
+	return s.connect(ctx, journalUser)
+}
+
+// Overlay connects to the overlay backends' account, inside this process, with the right to publish.
+func (s *Server) Overlay(ctx context.Context) (*nats.Conn, error) {
+	return s.connect(ctx, publisherUser)
+}
+
+func (s *Server) connect(ctx context.Context, user string) (*nats.Conn, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect("", nats.InProcessServer(s.ns), nats.UserInfo(user, s.password), nats.Name(user),
+		// Overlay backends may subscribe to _INBOX.>, so what relay receives goes elsewhere.
+		nats.CustomInboxPrefix("_RELAY"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	if err != nil {
+		return nil, fmt.Errorf("connect to the embedded NATS server as %s: %w", user, err)
+	}
+	return nc, nil
+}
+
+// URL is where overlay backends connect, empty if the server does not listen.
+func (s *Server) URL() string {
+	addr := s.ns.Addr()
+	if addr == nil {
+		return ""
+	}
+	return "nats://" + addr.String()
+}
+
+// Close stops the server and waits until it has written everything.
+func (s *Server) Close() {
+	s.ns.Shutdown()
+	s.ns.WaitForShutdown()
+}
+
+func splitListen(listen string) (host string, port int, err error) {
+	host, portText, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("nats.listen %q: want HOST:PORT such as 127.0.0.1:4222", listen)
+	}
+	port, err = strconv.Atoi(portText)
+	if err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("nats.listen %q: the port must be a number from 0 to 65535", listen)
+	}
+	return host, port, nil
+}
+
+// checkWritable makes the folder and writes a file in it, since the server reports neither trouble clearly.
+func checkWritable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the journal's folder: %w; choose another with --data-dir", err)
+	}
+	probe := filepath.Join(dir, ".write-test")
+	err := os.WriteFile(probe, []byte("relay writes here\n"), 0o600)
+	if err == nil {
+		err = os.Remove(probe)
+	}
+	if err != nil {
+		return fmt.Errorf("write to the journal's folder: %w; free some space, mend its permissions or choose another with --data-dir", err)
+	}
+	return nil
+}
+
+// serverLog hands the embedded server's complaints to relay's log.
+type serverLog struct{ log zerolog.Logger }
+
+func (l serverLog) Noticef(format string, v ...any) { l.log.Debug().Msgf("nats-server: "+format, v...) }
+
+func (l serverLog) Warnf(format string, v ...any) { l.log.Debug().Msgf("nats-server: "+format, v...) }
+
+func (l serverLog) Fatalf(format string, v ...any) { l.log.Error().Msgf("nats-server: "+format, v...) }
+
+func (l serverLog) Errorf(format string, v ...any) { l.log.Error().Msgf("nats-server: "+format, v...) }
+
+func (l serverLog) Debugf(format string, v ...any) { l.log.Trace().Msgf("nats-server: "+format, v...) }
+
+func (l serverLog) Tracef(format string, v ...any) { l.log.Trace().Msgf("nats-server: "+format, v...) }
