@@ -1,0 +1,176 @@
+package simulator
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"sync"
+	"time"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// maxIssued bounds how many texts of one kind are remembered; the oldest is forgotten first.
+const maxIssued = 10_000
+
+// registration is the client that the streamer registered at the provider.
+type registration struct {
+	id     string
+	secret secret.String
+}
+
+func (c registration) isID(id string) bool {
+	return subtle.ConstantTimeCompare([]byte(id), []byte(c.id)) == 1
+}
+
+func (c registration) isSecret(text string) bool {
+	return subtle.ConstantTimeCompare([]byte(text), []byte(c.secret.Reveal())) == 1
+}
+
+// login is one request for authorization, checked.
+type login struct{ redirect, state string }
+
+// grants remembers everything that was issued and is still valid.
+type grants struct {
+	client     registration
+	accessLife time.Duration
+
+	mu       sync.Mutex
+	consents ledger[login]  // pages that wait for the streamer's decision
+	codes    ledger[string] // the redirect_uri that the exchange has to repeat
+	access   ledger[struct{}]
+	refresh  ledger[struct{}]
+	socket   ledger[struct{}]
+}
+
+func newGrants(client registration, life time.Duration) *grants {
+	return &grants{
+		client: client, accessLife: life,
+		consents: newLedger[login](codeLife), codes: newLedger[string](codeLife), access: newLedger[struct{}](life),
+		refresh: newLedger[struct{}](refreshLife), socket: newLedger[struct{}](socketLife),
+	}
+}
+
+// issueTokens returns a new pair.
+func (g *grants) issueTokens() (access, refresh string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.access.issue(struct{}{}), g.refresh.issue(struct{}{})
+}
+
+// takeRefresh reports whether token is valid, and ends it.
+func (g *grants) takeRefresh(token string) bool { return takeFrom(g, &g.refresh, token) }
+
+// takeSocket reports whether token is valid, and ends it.
+func (g *grants) takeSocket(token string) bool { return takeFrom(g, &g.socket, token) }
+
+func takeFrom[T any](g *grants, l *ledger[T], token string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, ok := l.take(token)
+	return ok
+}
+
+// takeCode returns the redirect_uri that code was issued for, and ends the code.
+func (g *grants) takeCode(code string) (redirect string, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.codes.take(code)
+}
+
+// isAccess reports whether token is a valid access token.
+func (g *grants) isAccess(token string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.access.holds(token)
+}
+
+// issueSocket returns a socket token, when access is a valid access token.
+func (g *grants) issueSocket(access string) (token string, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.access.holds(access) {
+		return "", false
+	}
+	return g.socket.issue(struct{}{}), true
+}
+
+func (g *grants) issueCode(redirect string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.codes.issue(redirect)
+}
+
+// ask remembers a login that waits for the streamer and returns the ticket that the page carries.
+func (g *grants) ask(l login) (ticket string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.consents.issue(l)
+}
+
+// answered returns the login of a ticket, once.
+func (g *grants) answered(ticket string) (login, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.consents.take(ticket)
+}
+
+func (g *grants) revoke() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.access, g.refresh = newLedger[struct{}](g.accessLife), newLedger[struct{}](refreshLife)
+	g.socket = newLedger[struct{}](socketLife)
+}
+
+// ledger remembers values under secret texts of 256 random bits, of which it keeps only the hash. Its users lock.
+type ledger[T any] struct {
+	life    time.Duration
+	entries map[[sha256.Size]byte]entry[T]
+	order   [][sha256.Size]byte // of issue, with keys that are gone already
+}
+
+type entry[T any] struct {
+	value T
+	until time.Time
+}
+
+func newLedger[T any](life time.Duration) ledger[T] {
+	return ledger[T]{life: life, entries: make(map[[sha256.Size]byte]entry[T])}
+}
+
+// issue returns a new text under which value is found until its life is over.
+func (l *ledger[T]) issue(value T) string {
+	text := randomText()
+	key := sha256.Sum256([]byte(text))
+	if len(l.order) == maxIssued {
+		delete(l.entries, l.order[0])
+		l.order = l.order[1:]
+	}
+	l.entries[key] = entry[T]{value, time.Now().Add(l.life)}
+	l.order = append(l.order, key)
+	return text
+}
+
+func (l *ledger[T]) holds(text string) bool {
+	e, ok := l.entries[sha256.Sum256([]byte(text))]
+	return ok && time.Now().Before(e.until)
+}
+
+// take returns the value of text and forgets it.
+func (l *ledger[T]) take(text string) (value T, ok bool) {
+	key := sha256.Sum256([]byte(text))
+	e, ok := l.entries[key]
+	delete(l.entries, key)
+	if !ok || !time.Now().Before(e.until) {
+		return value, false
+	}
+	return e.value, true
+}
+
+// randomText returns 256 random bits as URL-safe text.
+func randomText() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // It never returns an error.
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
