@@ -2,7 +2,17 @@ package sinks
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -16,20 +26,24 @@ const (
 )
 
 // NATSConfig configures a nats sink, which publishes every event to a JetStream stream.
+//
+// The stream is created when there is none, and one that relay created follows the configuration. A stream made by
+// someone else is used as it is, if it takes the subject. The login needs leave to publish on the subject and on
+// $JS.API.STREAM.INFO, CREATE and UPDATE of the stream, and to subscribe to _INBOX.>.
 type NATSConfig struct {
 	// Subject (yaml: subject) is where an event is published. {provider} and {account} stand for the event's own.
 	// Default: treats.{provider}.{account}.
 	Subject string `yaml:"subject"`
-	// Stream (yaml: stream) is the JetStream stream that keeps the events. It is created when there is none. Each nats
-	// sink on one server wants a stream of its own: a stream accepts an event once. Default: TREATS.
+	// Stream (yaml: stream) is the JetStream stream that keeps the events. Each nats sink on one server wants a stream of
+	// its own, for a stream accepts an event once and takes the other sink's for a copy. Default: TREATS.
 	Stream string `yaml:"stream"`
-	// Retention (yaml: retention) is how long a stream that relay created keeps an event. Default: 72h.
+	// Retention (yaml: retention) is how long a stream that relay created keeps an event, at least 1m. Default: 72h.
 	Retention time.Duration `yaml:"retention"`
 
 	// URL (yaml: url) is the NATS server, or several of one cluster with commas between, such as
 	// nats://nats.example:4222 or tls://nats.example:4222. Default: the server relay runs itself.
 	URL secret.String `yaml:"url"`
-	// CredsFile (yaml: creds_file) is the path of a credentials file, as nsc writes it.
+	// CredsFile (yaml: creds_file) is the path of a credentials file, as nsc writes it. It is read at each connect.
 	CredsFile string `yaml:"creds_file"`
 	// User (yaml: user) and Password (yaml: password), or PasswordFile (yaml: password_file), the path of a file that
 	// holds it, log in by name.
@@ -39,7 +53,8 @@ type NATSConfig struct {
 	// Token (yaml: token), or TokenFile (yaml: token_file), the path of a file that holds it, log in by token.
 	Token     secret.String `yaml:"token"`
 	TokenFile string        `yaml:"token_file"`
-	// TLSCAFile (yaml: tls_ca_file) is the path of the PEM certificates to trust instead of the system's.
+	// TLSCAFile (yaml: tls_ca_file) is the path of the PEM certificates to trust instead of the system's. With it the
+	// connection is encrypted or not made.
 	TLSCAFile string `yaml:"tls_ca_file"`
 	// TLSCertFile (yaml: tls_cert_file) and TLSKeyFile (yaml: tls_key_file) are the paths of the PEM certificate and key
 	// relay shows to the server.
@@ -48,7 +63,195 @@ type NATSConfig struct {
 }
 
 // Validate implements [Config].
-func (*NATSConfig) Validate() error { return nil }
+func (c *NATSConfig) Validate() error {
+	errs := []error{
+		field("subject", checkSubject(c.Subject)),
+		field("stream", checkStreamName(c.Stream)),
+		c.validateLogin(),
+	}
+	if c.Retention < time.Minute {
+		errs = append(errs, field("retention", fmt.Errorf("%v is less than a minute: give it a unit, as in 72h", c.Retention)))
+	}
+	if !c.URL.Empty() {
+		_, err := parseServers(c.URL)
+		errs = append(errs, field("url", err))
+	}
+	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
+		errs = append(errs, field("tls_cert_file", errors.New("and tls_key_file go together: set both or none")))
+	}
+	return errors.Join(errs...)
+}
 
-// Open implements [Config].
-func (*NATSConfig) Open(context.Context, Env) (pipeline.Sink, error) { panic("to be written") }
+func (c *NATSConfig) validateLogin() error {
+	keys := []string{
+		"creds_file", "token", "token_file", "user", "password", "password_file", "tls_ca_file", "tls_cert_file",
+		"tls_key_file",
+	}
+	set := map[string]bool{
+		"creds_file": c.CredsFile != "", "token": !c.Token.Empty(), "token_file": c.TokenFile != "", "user": c.User != "",
+		"password": !c.Password.Empty(), "password_file": c.PasswordFile != "", "tls_ca_file": c.TLSCAFile != "",
+		"tls_cert_file": c.TLSCertFile != "", "tls_key_file": c.TLSKeyFile != "",
+	}
+	var errs []error
+	if c.URL.Empty() {
+		for _, k := range keys {
+			if set[k] {
+				errs = append(errs, field(k, errors.New("is of use only with a url: relay logs in to its own server by itself")))
+			}
+		}
+		return errors.Join(errs...)
+	}
+	errs = append(errs, oneOf(set, "creds_file", "token", "token_file", "user"), oneOf(set, "password", "password_file"))
+	withPassword := set["password"] || set["password_file"]
+	if set["user"] != withPassword {
+		errs = append(errs, field("user", errors.New("goes together with password or password_file: set both or none")))
+	}
+	if servers, err := parseServers(c.URL); err == nil {
+		inURL := slices.ContainsFunc(servers, func(u *url.URL) bool { return u.User != nil })
+		if inURL && (set["creds_file"] || set["token"] || set["token_file"] || set["user"]) {
+			errs = append(errs, field("url", errors.New("holds a login besides the one of the other keys: keep one of the two")))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Open implements [Config]. It reads the files the configuration names, and does not wait for a server that is down:
+// the sink connects when it comes up, and Deliver fails until then.
+func (c *NATSConfig) Open(ctx context.Context, env Env) (pipeline.Sink, error) {
+	s := &natsSink{
+		subject: c.Subject,
+		stream:  streamConfig(c.Stream, c.Subject, c.Retention),
+		gate:    make(chan struct{}, 1),
+		closing: make(chan struct{}),
+		stop:    func() {},
+		link:    &link{log: env.Log},
+	}
+	if c.URL.Empty() {
+		if env.NATS == nil {
+			return nil, field("url", errors.New("is missing, and relay runs no NATS server of its own here"))
+		}
+		s.link.server = "relay's own NATS server"
+		s.dial = func(ctx context.Context) (*nats.Conn, error) {
+			nc, err := env.NATS(ctx)
+			if err == nil {
+				s.link.adopt(nc)
+			}
+			return nc, err
+		}
+		if _, err := s.connect(ctx); err != nil {
+			_ = s.Close()
+			return nil, fmt.Errorf("open nats sink: %w", err)
+		}
+		return s, nil
+	}
+	servers, err := parseServers(c.URL)
+	if err != nil {
+		return nil, field("url", err)
+	}
+	login, secrets, err := c.login(servers)
+	if err != nil {
+		return nil, err
+	}
+	s.secrets = secrets
+	s.link.secrets = secrets
+	s.link.server = hosts(servers)
+	options := append(s.link.options(env.Name), login...)
+	s.dial = func(context.Context) (*nats.Conn, error) { return nats.Connect(c.URL.Reveal(), options...) }
+	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.start(func() {
+		// What is wrong is logged, and told again by Deliver.
+		_, _ = s.connect(ctx)
+	})
+	return s, nil
+}
+
+// login reads the files and returns the connection's options, and every secret among them.
+func (c *NATSConfig) login(servers []*url.URL) ([]nats.Option, []secret.String, error) {
+	var options []nats.Option
+	secrets := []secret.String{c.URL, c.Password, c.Token}
+	for _, u := range servers {
+		if u.User == nil {
+			continue
+		}
+		if p, ok := u.User.Password(); ok {
+			secrets = append(secrets, secret.New(p))
+		} else { // A lone name is a token.
+			secrets = append(secrets, secret.New(u.User.Username()))
+		}
+	}
+	password, token := c.Password, c.Token
+	var err error
+	if c.PasswordFile != "" {
+		if password, err = readSecret("password_file", c.PasswordFile); err != nil {
+			return nil, nil, err
+		}
+	}
+	if c.TokenFile != "" {
+		if token, err = readSecret("token_file", c.TokenFile); err != nil {
+			return nil, nil, err
+		}
+	}
+	switch {
+	case c.CredsFile != "":
+		if _, err := readSecret("creds_file", c.CredsFile); err != nil {
+			return nil, nil, err
+		}
+		options = append(options, nats.UserCredentials(c.CredsFile))
+	case c.User != "":
+		options = append(options, nats.UserInfo(c.User, password.Reveal()))
+	case !token.Empty():
+		options = append(options, nats.Token(token.Reveal()))
+	}
+	if c.TLSCAFile != "" || c.TLSCertFile != "" {
+		config := &tls.Config{MinVersion: tls.VersionTLS12}
+		if c.TLSCAFile != "" {
+			if config.RootCAs, err = readCertificates("tls_ca_file", c.TLSCAFile); err != nil {
+				return nil, nil, err
+			}
+		}
+		if c.TLSCertFile != "" {
+			pair, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
+			if err != nil {
+				return nil, nil, field("tls_cert_file", err)
+			}
+			config.Certificates = []tls.Certificate{pair}
+		}
+		options = append(options, nats.Secure(config))
+	}
+	return options, append(secrets, password, token), nil
+}
+
+func readCertificates(key, path string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // The path is the operator's own.
+	if err != nil {
+		return nil, field(key, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, field(key, fmt.Errorf("%s holds no PEM certificate", path))
+	}
+	return pool, nil
+}
+
+// parseServers splits a NATS URL. Its errors do not quote the URL, which may hold a password.
+func parseServers(text secret.String) ([]*url.URL, error) {
+	var servers []*url.URL
+	for part := range strings.SplitSeq(text.Reveal(), ",") {
+		u, err := url.Parse(strings.TrimSpace(part))
+		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return nil, errors.New("is not a NATS URL: write nats://HOST:4222 or tls://HOST:4222, several with commas between, " +
+				"and percent-encode what is special in a password")
+		}
+		servers = append(servers, u)
+	}
+	return servers, nil
+}
+
+// hosts shows servers without their logins.
+func hosts(servers []*url.URL) string {
+	var b []string
+	for _, u := range servers {
+		b = append(b, u.Scheme+"://"+u.Host)
+	}
+	return strings.Join(b, ",")
+}

@@ -2,15 +2,134 @@ package sinks
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
 
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// StdoutConfig configures a stdout sink. It has no keys.
+// StdoutConfig configures a stdout sink, which writes every event as one line of JSON. It has no keys.
 type StdoutConfig struct{}
 
 // Validate implements [Config].
 func (*StdoutConfig) Validate() error { return nil }
 
-// Open implements [Config].
-func (*StdoutConfig) Open(context.Context, Env) (pipeline.Sink, error) { panic("to be written") }
+// Open implements [Config]. The sink writes to env.Stdout, which must not hold data back, and never closes it.
+func (*StdoutConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
+	if env.Stdout == nil {
+		return nil, errors.New("open stdout sink: no writer was handed in")
+	}
+	return newStdout(env.Stdout), nil
+}
+
+// stdoutCloseWait is how long Close waits for a write that the reader does not take.
+const stdoutCloseWait = time.Second
+
+var errClosed = errors.New("the sink is closed")
+
+// stdout hands lines to one goroutine that alone touches the writer. A write to a pipe that nobody reads cannot be
+// interrupted, so Deliver waits for the goroutine and leaves it behind when its context ends: at most one line is then
+// written without being counted, and comes again with the same id.
+type stdout struct {
+	lines   chan line
+	closing chan struct{} // closed by Close
+	ended   chan struct{} // closed by the writing goroutine
+	close   sync.Once
+}
+
+type line struct {
+	text    []byte
+	written chan<- error // buffered
+}
+
+func newStdout(w io.Writer) *stdout {
+	s := &stdout{lines: make(chan line), closing: make(chan struct{}), ended: make(chan struct{})}
+	go s.write(w)
+	return s
+}
+
+// Deliver implements [pipeline.Sink].
+func (s *stdout) Deliver(ctx context.Context, records []pipeline.Record) (int, error) {
+	for i, r := range records {
+		if ctx.Err() != nil {
+			return i, fmt.Errorf("write event %s to stdout: %w", r.ID, context.Cause(ctx))
+		}
+		if err := s.deliver(ctx, r.Line); err != nil {
+			return i, fmt.Errorf("write event %s to stdout: %w", r.ID, err)
+		}
+	}
+	return len(records), nil
+}
+
+func (s *stdout) deliver(ctx context.Context, text []byte) error {
+	written := make(chan error, 1)
+	// The copy outlives this call when the reader stalls.
+	l := line{append(append(make([]byte, 0, len(text)+1), text...), '\n'), written}
+	select {
+	case s.lines <- l:
+	case <-s.closing:
+		return errClosed
+	case <-ctx.Done():
+		return fmt.Errorf("the reader does not take it: %w", context.Cause(ctx))
+	}
+	select {
+	case err := <-written:
+		return err
+	case <-s.closing:
+		return errClosed
+	case <-ctx.Done():
+		return fmt.Errorf("the reader does not take it: %w", context.Cause(ctx))
+	}
+}
+
+// write writes one line at a time until Close. What a failed write left of a line goes out before the next one, so
+// that no two lines run together.
+func (s *stdout) write(w io.Writer) {
+	defer close(s.ended)
+	var rest []byte
+	for {
+		select {
+		case <-s.closing:
+			return
+		case l := <-s.lines:
+			text := append(rest, l.text...)
+			n, err := w.Write(text)
+			if err == nil && n < len(text) {
+				err = io.ErrShortWrite
+			}
+			end := len(text)
+			if n <= len(rest) {
+				end = len(rest) // The line itself has not begun.
+			}
+			rest = text[n:end]
+			l.written <- gone(err)
+		}
+	}
+}
+
+// gone turns the ways in which a writer says that its reader has left into [pipeline.ErrSinkClosed].
+func gone(err error) error {
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
+		return fmt.Errorf("%w: %w", pipeline.ErrSinkClosed, err)
+	}
+	return err
+}
+
+// Close ends the writing goroutine and waits for it, but not longer than a second: a write that nobody reads goes on
+// until the reader takes it or the process ends, and Close says so.
+func (s *stdout) Close() error {
+	s.close.Do(func() { close(s.closing) })
+	wait := time.NewTimer(stdoutCloseWait)
+	defer wait.Stop()
+	select {
+	case <-s.ended:
+		return nil
+	case <-wait.C:
+		return errors.New("close stdout: the last line is still being written, for the reader does not take it")
+	}
+}

@@ -2,7 +2,18 @@ package sinks
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -18,13 +29,14 @@ type WebhookConfig struct {
 	// https, without user and password. It is treated as a secret, for it may hold a token. One of the two is needed.
 	URL     secret.String `yaml:"url"`
 	URLFile string        `yaml:"url_file"`
-	// Secret (yaml: secret), SecretFile (yaml: secret_file), the path of a file that holds it, or Secrets (yaml: secrets),
-	// a list with the newest first, sign each request: whsec_ and 24 to 64 bytes in base64. With several, each signs, so
-	// that a receiver can change over in its own time. One of the three is needed.
+	// Secret (yaml: secret), SecretFile (yaml: secret_file), the path of a file that holds one a line, or Secrets (yaml:
+	// secrets), a list, sign each request: whsec_ and at least 24 bytes in base64. With several, the newest first, each
+	// signs, so that a receiver can change over in its own time. One of the three is needed.
 	Secret     secret.String   `yaml:"secret"`
 	SecretFile string          `yaml:"secret_file"`
 	Secrets    []secret.String `yaml:"secrets"`
-	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer. Default: 15s.
+	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer, at least 100ms.
+	// Default: 15s.
 	Timeout time.Duration `yaml:"timeout"`
 	// Headers (yaml: headers) are sent with each request. Their values are treated as secrets.
 	Headers map[string]secret.String `yaml:"headers"`
@@ -32,8 +44,186 @@ type WebhookConfig struct {
 	TLSCAFile string `yaml:"tls_ca_file"`
 }
 
-// Validate implements [Config].
-func (*WebhookConfig) Validate() error { return nil }
+// minSecretBytes is the least a signing secret may hold (Standard Webhooks, "Signature scheme").
+const minSecretBytes = 24
 
-// Open implements [Config].
-func (*WebhookConfig) Open(context.Context, Env) (pipeline.Sink, error) { panic("to be written") }
+// Validate implements [Config].
+func (c *WebhookConfig) Validate() error {
+	set := map[string]bool{
+		"url": !c.URL.Empty(), "url_file": c.URLFile != "",
+		"secret": !c.Secret.Empty(), "secret_file": c.SecretFile != "", "secrets": len(c.Secrets) > 0,
+	}
+	errs := []error{oneOf(set, "url", "url_file"), oneOf(set, "secret", "secret_file", "secrets")}
+	switch {
+	case set["url"]:
+		_, err := parseURL(c.URL)
+		errs = append(errs, field("url", err))
+	case !set["url_file"]:
+		errs = append(errs, field("url", errors.New("is missing: write where events are sent, or url_file")))
+	}
+	switch {
+	case set["secret"]:
+		_, err := signers([]secret.String{c.Secret})
+		errs = append(errs, field("secret", err))
+	case set["secrets"]:
+		_, err := signers(c.Secrets)
+		errs = append(errs, field("secrets", err))
+	case !set["secret_file"]:
+		errs = append(errs, field("secret", errors.New("is missing, and anybody could forge an unsigned event: "+makeSecret)))
+	}
+	if c.Timeout < 100*time.Millisecond {
+		errs = append(errs, field("timeout", fmt.Errorf("%v is less than 100ms: give it a unit, as in 15s", c.Timeout)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		errs = append(errs, field("headers", checkHeader(name, c.Headers[name])))
+	}
+	return errors.Join(errs...)
+}
+
+// Open implements [Config]. It reads the files the configuration names and connects to nothing.
+func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
+	target, key := c.URL, "url"
+	if c.URLFile != "" {
+		key = "url_file"
+		var err error
+		if target, err = readSecret(key, c.URLFile); err != nil {
+			return nil, err
+		}
+	}
+	u, err := parseURL(target)
+	if err != nil {
+		return nil, field(key, err)
+	}
+	secrets, key := c.Secrets, "secrets"
+	switch {
+	case !c.Secret.Empty():
+		secrets, key = []secret.String{c.Secret}, "secret"
+	case c.SecretFile != "":
+		key = "secret_file"
+		text, err := readSecret(key, c.SecretFile)
+		if err != nil {
+			return nil, err
+		}
+		secrets = nil
+		for line := range strings.FieldsSeq(text.Reveal()) {
+			secrets = append(secrets, secret.New(line))
+		}
+	}
+	sign, err := signers(secrets)
+	if err != nil {
+		return nil, field(key, err)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.TLSCAFile != "" {
+		if config.RootCAs, err = readCertificates("tls_ca_file", c.TLSCAFile); err != nil {
+			return nil, err
+		}
+	}
+	header := http.Header{"User-Agent": {env.UserAgent}}
+	for name, value := range c.Headers {
+		header.Set(name, value.Reveal())
+	}
+	return &webhook{
+		url:     u.String(),
+		shown:   u.Scheme + "://" + u.Host,
+		header:  header,
+		signers: sign,
+		timeout: c.Timeout,
+		client: &http.Client{
+			Transport:     newTransport(config),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		hidden: hidden(u, secrets, c.Headers),
+	}, nil
+}
+
+const makeSecret = "make one with `openssl rand -base64 32` and put whsec_ before it"
+
+// signers checks the secrets, for the library takes empty and short ones. It never quotes them.
+func signers(secrets []secret.String) ([]*standardwebhooks.Webhook, error) {
+	var all []*standardwebhooks.Webhook
+	for i, s := range secrets {
+		encoded, ok := strings.CutPrefix(s.Reveal(), "whsec_")
+		if !ok {
+			return nil, fmt.Errorf("number %d does not begin with whsec_: %s", i+1, makeSecret)
+		}
+		key, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			return nil, fmt.Errorf("number %d is not base64 after whsec_: %s", i+1, makeSecret)
+		}
+		if len(key) < minSecretBytes {
+			return nil, fmt.Errorf("number %d holds %d bytes, less than the %d it needs: %s", i+1, len(key), minSecretBytes, makeSecret)
+		}
+		signer, err := standardwebhooks.NewWebhookRaw(key)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, signer)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("holds no secret: " + makeSecret)
+	}
+	return all, nil
+}
+
+// parseURL checks a webhook's URL. Its errors do not quote it.
+func parseURL(text secret.String) (*url.URL, error) {
+	u, err := url.Parse(text.Reveal())
+	switch {
+	case err != nil:
+		return nil, errors.New("is not a valid URL: write it as https://HOST/PATH and percent-encode what is special")
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return nil, errors.New("is not an http or https URL with a host: write https://HOST/PATH")
+	case u.User != nil:
+		return nil, errors.New("holds a user or password: take it out and set headers, as in {Authorization: Basic ...}")
+	}
+	u.Fragment = ""
+	return u, nil
+}
+
+// checkHeader refuses the headers that are relay's own or the connection's.
+func checkHeader(name string, value secret.String) error {
+	lower := strings.ToLower(name)
+	own := []string{"content-type", "host", "content-length", "transfer-encoding", "connection", "trailer", "te", "upgrade"}
+	switch {
+	case strings.HasPrefix(lower, "webhook-") || slices.Contains(own, lower):
+		return fmt.Errorf("%s cannot be set: relay sends its own", name)
+	case name == "" || strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
+	}):
+		return fmt.Errorf("%q is not the name of a header (RFC 9110, section 5.1)", name)
+	case strings.ContainsFunc(value.Reveal(), func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+		return fmt.Errorf("the value of %s holds a line break or another control character", name)
+	}
+	return nil
+}
+
+// hidden lists what must not show in an error, should the receiver send it back: the signing secrets, the values of
+// headers, and the parts of the URL that are long enough to be a token.
+func hidden(u *url.URL, secrets []secret.String, headers map[string]secret.String) []secret.String {
+	texts := []string{u.String(), u.RequestURI()}
+	for _, s := range secrets {
+		texts = append(texts, s.Reveal(), strings.TrimPrefix(s.Reveal(), "whsec_"))
+	}
+	for _, h := range headers {
+		texts = append(texts, h.Reveal())
+		texts = append(texts, strings.Fields(h.Reveal())...)
+	}
+	parts := strings.FieldsFunc(u.EscapedPath()+"&"+u.RawQuery, func(r rune) bool { return strings.ContainsRune("/&=", r) })
+	parts = append(parts, strings.Split(u.Path, "/")...)
+	for _, values := range u.Query() {
+		parts = append(parts, values...)
+	}
+	for _, p := range parts {
+		if len(p) >= 8 {
+			texts = append(texts, p)
+		}
+	}
+	// The longest first, lest a part leaves the rest of a whole behind.
+	slices.SortFunc(texts, func(a, b string) int { return len(b) - len(a) })
+	var all []secret.String
+	for _, t := range slices.Compact(texts) {
+		all = append(all, secret.New(t))
+	}
+	return all
+}

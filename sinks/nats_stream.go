@@ -1,0 +1,111 @@
+package sinks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// madeByRelay marks, in the metadata of a stream, that relay created it and may change it.
+const madeByRelay = "treatrelay.stream"
+
+// Error codes of the server that nats.go does not name (nats-server, server/errors.json).
+const (
+	codeSubjectOverlap = 10065
+	codeBatchDisabled  = 10174
+)
+
+// duplicateWindow is how long the server remembers the id of an event.
+const duplicateWindow = 2 * time.Hour
+
+func streamConfig(name, subject string, retention time.Duration) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        name,
+		Description: "Treats, one CloudEvent each, published by relay.",
+		Subjects:    []string{streamSubject(subject)},
+		Storage:     jetstream.FileStorage,
+		MaxAge:      retention,
+		Duplicates:  min(duplicateWindow, retention),
+		Metadata:    map[string]string{madeByRelay: "1"},
+	}
+}
+
+// ensureStream creates the stream, brings one that relay made up to date, or checks one that relay did not make. It
+// reports whether the stream takes atomic batches.
+func ensureStream(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, want jetstream.StreamConfig) (bool, error) {
+	want.AllowAtomicPublish = knowsBatches(nc.ConnectedServerVersion())
+	s, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // Another relay was faster.
+			s, err = js.Stream(ctx, want.Name)
+		}
+	}
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == codeSubjectOverlap {
+		return false, fmt.Errorf("create it: another stream takes %s already: set stream to its name, or choose another "+
+			"subject: %w", want.Subjects[0], err)
+	}
+	if err != nil {
+		return false, err
+	}
+	have := s.CachedInfo().Config
+	if have.Metadata[madeByRelay] == "" {
+		return have.AllowAtomicPublish, checkForeign(have, want)
+	}
+	next, changed := follow(have, want)
+	if !changed {
+		return have.AllowAtomicPublish, nil
+	}
+	if s, err = js.UpdateStream(ctx, next); err != nil {
+		return false, fmt.Errorf("update it: %w", err)
+	}
+	return s.CachedInfo().Config.AllowAtomicPublish, nil
+}
+
+// checkForeign says what keeps a stream that relay did not make from being used.
+func checkForeign(have, want jetstream.StreamConfig) error {
+	subject := want.Subjects[0]
+	switch {
+	case !slices.ContainsFunc(have.Subjects, func(s string) bool { return covers(s, subject) }):
+		return fmt.Errorf("relay did not make it, and it does not take %s: add this to its subjects, or set stream to "+
+			"another name", subject)
+	case have.NoAck:
+		return errors.New("relay did not make it, and it acknowledges nothing: turn its no_ack off, or set stream to " +
+			"another name")
+	}
+	return nil
+}
+
+// follow returns the stream as it is but for what the configuration decides, and whether that is a change.
+func follow(have, want jetstream.StreamConfig) (jetstream.StreamConfig, bool) {
+	next := have
+	next.MaxAge, next.Duplicates = want.MaxAge, want.Duplicates
+	next.AllowAtomicPublish = have.AllowAtomicPublish || want.AllowAtomicPublish
+	subject := want.Subjects[0]
+	covered := slices.ContainsFunc(have.Subjects, func(s string) bool { return covers(s, subject) })
+	if !covered {
+		next.Subjects = slices.DeleteFunc(slices.Clone(have.Subjects), func(s string) bool { return covers(subject, s) })
+		next.Subjects = append(next.Subjects, subject)
+	}
+	changed := !covered || next.MaxAge != have.MaxAge || next.Duplicates != have.Duplicates ||
+		next.AllowAtomicPublish != have.AllowAtomicPublish
+	return next, changed
+}
+
+// knowsBatches reports whether a server of this version has atomic batches, which came with 2.12.
+func knowsBatches(version string) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return false
+	}
+	major, err1 := strconv.Atoi(strings.TrimPrefix(parts[0], "v"))
+	minor, err2 := strconv.Atoi(parts[1])
+	return err1 == nil && err2 == nil && (major > 2 || major == 2 && minor >= 12)
+}
