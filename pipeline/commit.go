@@ -27,6 +27,7 @@ const commitTimeout = 10 * time.Second
 
 var (
 	errCommitTimeout = errors.New("no answer from the journal's server within 10 s")
+	errConnLost      = errors.New("connection to the journal's server lost")
 	errKnownID       = errors.New("an id of the batch is in the journal already")
 )
 
@@ -34,6 +35,8 @@ var (
 // do, because a batch shares one fsync. A write that fails is tried again until it succeeds; meanwhile the sources wait.
 // When ctx ends it gives up, and returns an error if anything was left unwritten.
 func (j *Journal) Run(ctx context.Context) error {
+	lost := j.nc.StatusChanged(nats.RECONNECTING)
+	defer j.nc.RemoveStatusListener(lost)
 	var held *entry // read from the queue, but too large for the batch before
 	for {
 		batch := make([]entry, 0, 8)
@@ -63,20 +66,20 @@ func (j *Journal) Run(ctx context.Context) error {
 				break gather
 			}
 		}
-		if err := j.commitRetrying(ctx, batch); err != nil {
+		if err := j.commitRetrying(ctx, batch, lost); err != nil {
 			return fmt.Errorf("write the journal: %d treats left unwritten: %w", len(batch)+len(j.queue), err)
 		}
 	}
 }
 
 // commitRetrying commits the batch whatever it takes, and returns an error only when ctx ends.
-func (j *Journal) commitRetrying(ctx context.Context, batch []entry) error {
+func (j *Journal) commitRetrying(ctx context.Context, batch []entry, lost <-chan nats.Status) error {
 	wait := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
 	var said string
 	var since time.Time
 	for {
-		duplicates, err := j.commit(ctx, batch)
+		duplicates, err := j.attempt(ctx, batch, lost)
 		if err == nil {
 			if said != "" {
 				j.log.Info().Dur("after", time.Since(since)).Msg("journal writes again")
@@ -99,6 +102,25 @@ func (j *Journal) commitRetrying(ctx context.Context, batch []entry) error {
 		case <-time.After(wait.NextBackOff()):
 		}
 	}
+}
+
+// attempt commits the batch once, and gives up when the connection is lost: the answer would not come any more.
+func (j *Journal) attempt(ctx context.Context, batch []entry, lost <-chan nats.Status) ([]bool, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-lost:
+			cancel(errConnLost)
+		case <-ctx.Done():
+		}
+	}()
+	defer func() {
+		cancel(nil)
+		<-watched
+	}()
+	return j.commit(ctx, batch)
 }
 
 func (j *Journal) committed(batch []entry, duplicates []bool) {

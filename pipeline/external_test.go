@@ -43,7 +43,7 @@ func startNATS(t *testing.T) *natsProcess {
 
 func (p *natsProcess) start() {
 	p.t.Helper()
-	cmd := exec.Command(p.bin, "-js", "-sd", p.dir, "-a", "127.0.0.1", "-p", fmt.Sprint(p.port)) //nolint:noctx // it outlives the test's context and is killed by stop
+	cmd := exec.Command(p.bin, "-js", "-sd", p.dir, "-a", "127.0.0.1", "-p", fmt.Sprint(p.port))
 	logs, err := cmd.StderrPipe()
 	if err != nil {
 		p.t.Fatal(err)
@@ -79,7 +79,7 @@ func (p *natsProcess) start() {
 func TestJournalOnAnExternalServer(t *testing.T) {
 	const n = 1500
 	p := startNATS(t)
-	conn, err := nats.Connect(fmt.Sprintf("nats://127.0.0.1:%d", p.port), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	conn, err := nats.Connect(fmt.Sprintf("nats://127.0.0.1:%d", p.port), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,7 +115,7 @@ func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received t
 }
 
 func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error {
-	e, dated := in.norm.normalize(t, received, OriginLive)
+	e, dated := in.norm.normalize(t, received)
 	if len(t.ignored) > 0 {
 		in.log.Warn().Strs("fields", t.ignored).Msg("treat has fields that are no text: taken as null")
 	}

@@ -122,7 +122,7 @@ func entryOf(t *testing.T, r *rig, in *Intake, n int) entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, _ := in.norm.normalize(&treats[0], time.Now(), OriginLive)
+	e, _ := in.norm.normalize(&treats[0], time.Now())
 	e.ID = NewID(e.Time, NewKey(&e.Data), 0)
 	if err := scratch.append(t.Context(), &e, 0); err != nil {
 		t.Fatal(err)

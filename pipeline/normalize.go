@@ -58,9 +58,9 @@ type Normalizer struct {
 	KeepRaw bool
 }
 
-// normalize returns the event of t but for its id, and whether its time is that of date_created. If date_created is absent
+// normalize returns the event of a live treat but for its id, and whether its time is that of date_created. If date_created is absent
 // or cannot be read, the event's time is the time of receipt, and the original text stays in the data.
-func (n *Normalizer) normalize(t *treat, received time.Time, origin Origin) (e Event, dated bool) {
+func (n *Normalizer) normalize(t *treat, received time.Time) (e Event, dated bool) {
 	d := Data{
 		Account: n.Account, Provider: n.Provider,
 		Sender: t.fields[0], SenderType: t.fields[1], Receiver: t.fields[2], ReceiverType: t.fields[3],
@@ -82,7 +82,7 @@ func (n *Normalizer) normalize(t *treat, received time.Time, origin Origin) (e E
 	return Event{
 		SpecVersion: SpecVersion, Source: "/" + n.Provider + "/" + n.Account, Type: EventType,
 		Time: at.UTC().Truncate(time.Millisecond), RecordedTime: received.UTC().Truncate(time.Millisecond),
-		DataContentType: DataContentType, Origin: origin, Data: d,
+		DataContentType: DataContentType, Origin: OriginLive, Data: d,
 	}, dated
 }
 

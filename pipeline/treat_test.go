@@ -95,7 +95,7 @@ func FuzzDecodeTreats(f *testing.F) {
 			t.Fatalf("reason %q has a line break", err)
 		}
 		for i := range treats {
-			e, _ := norm.normalize(&treats[i], time.Unix(1, 0), OriginLive)
+			e, _ := norm.normalize(&treats[i], time.Unix(1, 0))
 			e.ID = NewID(e.Time, NewKey(&e.Data), 0)
 			line, err := e.Line()
 			if err != nil {
@@ -143,7 +143,7 @@ func TestNormalize(t *testing.T) {
 				t.Fatal(err)
 			}
 			norm := Normalizer{Account: "acc", Provider: "treatstream", Location: tt.zone}
-			e, dated := norm.normalize(&treats[0], received, OriginLive)
+			e, dated := norm.normalize(&treats[0], received)
 			if dated != tt.dated {
 				t.Errorf("dated = %v, want %v", dated, tt.dated)
 			}
@@ -167,7 +167,7 @@ func TestAnonymous(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, _ := norm.normalize(&treats[0], time.Now(), OriginLive)
+		e, _ := norm.normalize(&treats[0], time.Now())
 		if e.Data.Anonymous != want || (e.Data.Sender == nil) != want {
 			t.Errorf("%s: anonymous %v and sender %v, want anonymous %v", in, e.Data.Anonymous, e.Data.Sender, want)
 		}
