@@ -120,7 +120,11 @@ func (j *Journal) attempt(ctx context.Context, batch []entry, lost <-chan nats.S
 		cancel(nil)
 		<-watched
 	}()
-	return j.commit(ctx, batch)
+	duplicates, err := j.commit(ctx, batch)
+	if errors.Is(err, nats.ErrReconnectBufExceeded) { // nothing is buffered for a server that is away
+		err = errConnLost
+	}
+	return duplicates, err
 }
 
 func (j *Journal) committed(batch []entry, duplicates []bool) {
