@@ -67,7 +67,7 @@ func do(t *testing.T, c *http.Client, method, target, contentType, body string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -117,14 +117,14 @@ func refreshForm(token string) url.Values {
 	}
 }
 
-// grant goes the whole way to a pair of tokens.
-func grant(t *testing.T, c *http.Client, s *Server) (access, refresh string) {
+// grant goes the whole way to an access token.
+func grant(t *testing.T, c *http.Client, s *Server) (access string) {
 	t.Helper()
 	a := postForm(t, c, s.Endpoints().Token, exchangeForm(code(t, c, s)))
 	if a.status != http.StatusOK || a.field("access_token") == "" || a.field("refresh_token") == "" {
 		t.Fatalf("exchange answered %d %s", a.status, a.body)
 	}
-	return a.field("access_token"), a.field("refresh_token")
+	return a.field("access_token")
 }
 
 // ticket returns a fresh socket token.

@@ -11,7 +11,7 @@ import (
 
 func TestPolling(t *testing.T) {
 	s, c := start(t, Config{}), browser(t)
-	access, _ := grant(t, c, s)
+	access := grant(t, c, s)
 	base := s.Endpoints().Socket + "socket.io/?EIO=3&transport=polling&token="
 	a := get(t, c, base+ticket(t, c, s, access))
 	packets, err := packetsOf(a.body)

@@ -28,7 +28,7 @@ func dial(t *testing.T, s *Server, eio, token string) peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.CloseNow() })
+	t.Cleanup(func() { _ = conn.CloseNow() })
 	return peer{t, conn}
 }
 
@@ -36,7 +36,7 @@ func dial(t *testing.T, s *Server, eio, token string) peer {
 func connect(t *testing.T, s *Server) peer {
 	t.Helper()
 	c := browser(t)
-	access, _ := grant(t, c, s)
+	access := grant(t, c, s)
 	p := dial(t, s, "3", ticket(t, c, s, access))
 	p.handshake()
 	p.expect("40")
@@ -115,7 +115,7 @@ func (p peer) treat() (t Treat) {
 func TestSocketRevision3(t *testing.T) {
 	s := start(t, Config{PingInterval: 25 * time.Second, PingTimeout: 60 * time.Second})
 	c := browser(t)
-	access, _ := grant(t, c, s)
+	access := grant(t, c, s)
 	token := ticket(t, c, s, access)
 	p := dial(t, s, "3", token)
 	if h := p.handshake(); h.PingInterval != 25000 || h.PingTimeout != 60000 {
@@ -184,7 +184,7 @@ func TestSocketRevision3(t *testing.T) {
 func TestSocketRevision4(t *testing.T) {
 	s := start(t, Config{AllowEIO4: true, PingInterval: 50 * time.Millisecond, PingTimeout: 20 * time.Second})
 	c := browser(t)
-	access, _ := grant(t, c, s)
+	access := grant(t, c, s)
 	p := dial(t, s, "4", ticket(t, c, s, access))
 	p.handshake()
 	p.say("40")
@@ -220,7 +220,7 @@ func TestSocketRevision4(t *testing.T) {
 
 	// Without the permission it is a server of Socket.IO 1.x and 2.x, whatever the client asks for.
 	plain := start(t, Config{})
-	access, _ = grant(t, c, plain)
+	access = grant(t, c, plain)
 	p = dial(t, plain, "4", ticket(t, c, plain, access))
 	p.handshake()
 	p.expect("40")
@@ -301,7 +301,7 @@ func TestHandshakeRefuses(t *testing.T) {
 
 func TestHistory(t *testing.T) {
 	s, c := start(t, Config{Receiver: "Me"}), browser(t)
-	access, _ := grant(t, c, s)
+	access := grant(t, c, s)
 	if a := get(t, c, s.Endpoints().History+"/"+access); strings.TrimSpace(a.body) != "[]" {
 		t.Errorf("the empty history is %s", a.body)
 	}
