@@ -1,0 +1,400 @@
+package sinks_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := removeBuilt(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// destination is the far end of a sink, a real one, and what the suite can do to it.
+type destination struct {
+	config  sinks.Config
+	stdout  io.Writer
+	nats    func(context.Context) (*nats.Conn, error)
+	arrived func(t *testing.T) []arrival // what has come so far, in order
+	hang    func(t *testing.T) func()    // stops it from answering, until the returned function is called
+	outage  func(t *testing.T) func()    // takes it down, until the returned function is called; may be nil
+	once    bool                         // it refuses an id it knows
+	secrets []string                     // what must never show
+	end     func()                       // stops it for good
+}
+
+// arrival is an event as the destination got it.
+type arrival struct{ id, line string }
+
+func destinations() map[string]func(*testing.T) *destination {
+	return map[string]func(*testing.T) *destination{
+		"stdout":        stdoutDestination,
+		"nats embedded": embeddedDestination,
+		"nats process":  processDestination,
+		"webhook":       webhookDestination,
+	}
+}
+
+// TestConformance holds every sink to the contract of [pipeline.Sink].
+func TestConformance(t *testing.T) {
+	tested := map[string]bool{}
+	for name, start := range destinations() {
+		typ, _, _ := strings.Cut(name, " ")
+		tested[typ] = true
+		t.Run(name, func(t *testing.T) {
+			for _, c := range []struct {
+				name string
+				test func(*testing.T, *trial)
+			}{
+				{"delivers in order, byte for byte", deliversInOrder},
+				{"accepts what it says", acceptsWhatItSays},
+				{"leaves a hanging destination when told", leavesAHangingDestination},
+				{"resumes after an outage", resumesAfterAnOutage},
+				{"serves accounts at once", servesAccountsAtOnce},
+				{"closes twice", closesTwice},
+				{"closes while it hangs", closesWhileItHangs},
+			} {
+				t.Run(c.name, func(t *testing.T) {
+					before := goleak.IgnoreCurrent()
+					tr := newTrial(t, start(t))
+					c.test(t, tr)
+					tr.end(t)
+					if err := goleak.Find(before); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		})
+	}
+	for _, typ := range sinks.Types() {
+		if !tested[typ] {
+			t.Errorf("sink type %s has no destination in this suite", typ)
+		}
+	}
+}
+
+func deliversInOrder(t *testing.T, tr *trial) {
+	records := awkward("mystream")
+	tr.deliverAll(t, records)
+	got := tr.arrivals(t, len(records))
+	for i, r := range records {
+		if got[i].id != r.ID || got[i].line != string(r.Line) {
+			t.Fatalf("arrival %d is %s %.200q, want %s %.200q", i, got[i].id, got[i].line, r.ID, r.Line)
+		}
+	}
+	if len(got) != len(records) {
+		t.Errorf("%d events arrived, want %d", len(got), len(records))
+	}
+}
+
+func acceptsWhatItSays(t *testing.T, tr *trial) {
+	records := plain("mystream", 40)
+	total := 0
+	for total < len(records) {
+		n, err := tr.sink.Deliver(t.Context(), records[total:])
+		if n < 1 || n > len(records)-total {
+			t.Fatalf("Deliver of %d accepted %d: %v", len(records)-total, n, err)
+		}
+		total += n
+		if got := tr.arrivals(t, total); len(got) != total {
+			t.Fatalf("%d events arrived, %d were accepted", len(got), total)
+		}
+	}
+	if n, err := tr.sink.Deliver(t.Context(), nil); n != 0 || err != nil {
+		t.Errorf("Deliver of nothing = %d, %v", n, err)
+	}
+}
+
+func leavesAHangingDestination(t *testing.T, tr *trial) {
+	tr.deliverAll(t, plain("mystream", 1))
+	resume := sync.OnceFunc(tr.dest.hang(t))
+	defer resume()
+	records := long("mystream", 3)
+	gone := errors.New("the operator wants to go home")
+	for range 2 {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		tr.leave(t, func() (int, error) { return tr.sink.Deliver(ctx, records) }, func() { cancel(gone) }, gone)
+	}
+	resume()
+	tr.deliverAll(t, records)
+	tr.complete(t, append(plain("mystream", 1), records...))
+}
+
+func resumesAfterAnOutage(t *testing.T, tr *trial) {
+	records := plain("mystream", 60)
+	tr.deliverAll(t, records[:20])
+	outage := tr.dest.outage
+	if outage == nil {
+		outage = tr.dest.hang
+	}
+	restore := sync.OnceFunc(outage(t))
+	defer restore()
+	if tr.dest.outage != nil {
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			n, err := tr.sink.Deliver(ctx, records[20:40])
+			cancel()
+			tr.note(err)
+			if n != 0 || err == nil || pipeline.IsPermanent(err) {
+				t.Fatalf("Deliver while the destination is down = %d, %v, want an error that is worth a retry", n, err)
+			}
+		}
+	}
+	restore()
+	tr.deliverAll(t, records[20:])
+	tr.complete(t, records)
+}
+
+func servesAccountsAtOnce(t *testing.T, tr *trial) {
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() { tr.deliverAll(t, plain(fmt.Sprintf("account%d", i), 30)) })
+	}
+	all.Wait()
+	got := tr.arrivals(t, 8*30)
+	for i := range 8 {
+		account := fmt.Sprintf("account%d", i)
+		next := 0
+		want := plain(account, 30)
+		for _, a := range got {
+			if !strings.Contains(a.id, account) {
+				continue
+			}
+			if next >= len(want) || a.id != want[next].ID || a.line != string(want[next].Line) {
+				t.Fatalf("%s: arrival %d is %s", account, next, a.id)
+			}
+			next++
+		}
+		if next != len(want) {
+			t.Errorf("%s: %d events arrived, want %d", account, next, len(want))
+		}
+	}
+}
+
+func closesTwice(t *testing.T, tr *trial) {
+	tr.deliverAll(t, plain("mystream", 3))
+	for range 2 {
+		if err := tr.sink.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+}
+
+func closesWhileItHangs(t *testing.T, tr *trial) {
+	resume := sync.OnceFunc(tr.dest.hang(t))
+	defer resume()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("time is up")
+	tr.leave(t, func() (int, error) { return tr.sink.Deliver(ctx, long("mystream", 1)) }, func() { cancel(gone) }, gone)
+	closed := make(chan error, 1)
+	go func() { closed <- tr.sink.Close() }()
+	select {
+	case err := <-closed: // It may complain.
+		tr.note(err)
+	case <-time.After(20 * time.Second):
+		t.Error("Close still waits for a destination that hangs")
+		resume()
+		tr.note(<-closed)
+	}
+}
+
+// trial is a sink with its destination, and all that the sink has said.
+type trial struct {
+	dest *destination
+	sink pipeline.Sink
+	log  lockedBuffer
+
+	mu   sync.Mutex
+	said []string
+}
+
+func newTrial(t *testing.T, d *destination) *trial {
+	t.Helper()
+	tr := &trial{dest: d}
+	tr.sink = tr.open(t)
+	return tr
+}
+
+func (tr *trial) open(t *testing.T) pipeline.Sink {
+	t.Helper()
+	if err := tr.dest.config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	sink, err := tr.dest.config.Open(t.Context(), sinks.Env{
+		Name: "trial", Stdout: tr.dest.stdout, NATS: tr.dest.nats, UserAgent: "relay/test", Log: zerolog.New(&tr.log),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sink
+}
+
+// end closes all and checks that no secret was said.
+func (tr *trial) end(t *testing.T) {
+	t.Helper()
+	if err := tr.sink.Close(); err != nil {
+		tr.note(err)
+	}
+	tr.dest.end()
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	for _, text := range append(tr.said, tr.log.String()) {
+		for _, s := range tr.dest.secrets {
+			if strings.Contains(text, s) {
+				t.Errorf("a secret shows in %q", text)
+			}
+		}
+	}
+	if t.Failed() {
+		t.Logf("the sink logged:\n%s", tr.log.String())
+	}
+}
+
+func (tr *trial) note(err error) {
+	if err == nil {
+		return
+	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.said = append(tr.said, err.Error(), fmt.Sprintf("%+v %#v", err, err.Error()))
+}
+
+// leave calls deliver and then end, and wants deliver to return soon after that, with why.
+func (tr *trial) leave(t *testing.T, deliver func() (int, error), end func(), why error) {
+	t.Helper()
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		n, err := deliver()
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		t.Fatalf("Deliver to a destination that hangs returned %d, %v", r.n, r.err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	end()
+	select {
+	case r := <-done:
+		tr.note(r.err)
+		if r.n != 0 || !errors.Is(r.err, why) || pipeline.IsPermanent(r.err) {
+			t.Errorf("Deliver whose context ended = %d, %v, want the cause", r.n, r.err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("Deliver does not return after its context ended")
+	}
+}
+
+// deliverAll delivers as a lane does: in order, again and again.
+func (tr *trial) deliverAll(t *testing.T, records []pipeline.Record) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var err error
+	for len(records) > 0 {
+		if ctx.Err() != nil {
+			t.Errorf("%d records are left: %v", len(records), err)
+			return
+		}
+		var n int
+		n, err = tr.sink.Deliver(ctx, records)
+		tr.note(err)
+		if n < 0 || n > len(records) || n == 0 && err == nil || pipeline.IsPermanent(err) {
+			t.Errorf("Deliver of %d = %d, %v", len(records), n, err)
+			return
+		}
+		if n == 0 {
+			time.Sleep(20 * time.Millisecond)
+		}
+		records = records[n:]
+	}
+}
+
+// arrivals waits until n different events have arrived and returns all arrivals.
+func (tr *trial) arrivals(t *testing.T, n int) []arrival {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		got := tr.dest.arrived(t)
+		different := map[string]bool{}
+		for _, a := range got {
+			different[a.id] = true
+		}
+		if len(different) >= n {
+			return got
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d different events arrived, want %d", len(different), n)
+		}
+	}
+}
+
+// complete checks that every record has arrived, the first copies in order, and that a copy is the same event.
+func (tr *trial) complete(t *testing.T, records []pipeline.Record) {
+	t.Helper()
+	got := tr.arrivals(t, len(records))
+	lines := map[string]string{}
+	var order []string
+	for _, a := range got {
+		switch line, again := lines[a.id]; {
+		case !again:
+			lines[a.id] = a.line
+			order = append(order, a.id)
+		case tr.dest.once:
+			t.Errorf("event %s arrived twice", a.id)
+		case line != a.line:
+			t.Errorf("event %s arrived with another content", a.id)
+		}
+	}
+	if len(order) != len(records) {
+		t.Fatalf("%d different events arrived, want %d", len(order), len(records))
+	}
+	for i, r := range records {
+		if order[i] != r.ID || lines[r.ID] != string(r.Line) {
+			t.Fatalf("event %d is %s, want %s", i, order[i], r.ID)
+		}
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

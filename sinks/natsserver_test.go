@@ -1,0 +1,281 @@
+package sinks_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/sinks"
+)
+
+// embedded is a server inside the process, reached through pipes that can be stalled.
+type embedded struct {
+	dir string
+	box *inbox
+
+	mu  sync.Mutex
+	now *server.Server
+}
+
+func (e *embedded) start(t *testing.T) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		DontListen: true, JetStream: true, StoreDir: e.dir, NoSigs: true, NoLog: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the embedded server does not start")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.now = s
+}
+
+func (e *embedded) stop() {
+	e.mu.Lock()
+	s := e.now
+	e.mu.Unlock()
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+// InProcessConn implements nats.InProcessConnProvider.
+func (e *embedded) InProcessConn() (net.Conn, error) {
+	e.mu.Lock()
+	s := e.now
+	e.mu.Unlock()
+	if !s.Running() {
+		return nil, fmt.Errorf("the server is down")
+	}
+	c, err := s.InProcessConn()
+	if err != nil {
+		return nil, err
+	}
+	return &stallingConn{Conn: c, box: e.box}, nil
+}
+
+// stallingConn does not write while its box is shut, as a connection whose peer does not read. It keeps to deadlines.
+type stallingConn struct {
+	net.Conn
+	box      *inbox
+	deadline atomic.Pointer[time.Time]
+}
+
+func (c *stallingConn) SetWriteDeadline(d time.Time) error {
+	c.deadline.Store(&d)
+	return c.Conn.SetWriteDeadline(d)
+}
+
+func (c *stallingConn) Write(p []byte) (int, error) {
+	for c.box.isShut() {
+		if d := c.deadline.Load(); d != nil && !d.IsZero() && time.Now().After(*d) {
+			return 0, os.ErrDeadlineExceeded
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return c.Conn.Write(p)
+}
+
+func embeddedDestination(t *testing.T) *destination {
+	t.Helper()
+	e := &embedded{dir: t.TempDir(), box: newInbox()}
+	e.start(t)
+	connect := func(context.Context) (*nats.Conn, error) {
+		return nats.Connect("", nats.InProcessServer(e), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
+			nats.FlusherTimeout(2*time.Second))
+	}
+	return &destination{
+		config: sinks.NewConfig("nats"), nats: connect, once: true,
+		arrived: func(t *testing.T) []arrival {
+			t.Helper()
+			nc, err := connect(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			return stored(t, nc, "TREATS")
+		},
+		hang: e.box.hang,
+		outage: func(t *testing.T) func() {
+			t.Helper()
+			e.stop()
+			return func() { e.start(t) }
+		},
+		end: func() {
+			e.box.set(false)
+			e.stop()
+		},
+	}
+}
+
+// stored reads a stream from its beginning.
+func stored(t *testing.T, nc *nats.Conn, name string) []arrival {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := s.CachedInfo().State
+	var all []arrival
+	for seq := max(state.FirstSeq, 1); seq <= state.LastSeq; seq++ {
+		m, err := s.GetMsg(ctx, seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, arrival{m.Header.Get("Nats-Msg-Id"), string(m.Data)})
+	}
+	return all
+}
+
+// built is the nats-server this module depends on, built once a run.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "relay-nats-server")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "nats-server")
+	out, err := exec.Command("go", "build", "-o", path, "github.com/nats-io/nats-server/v2").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build nats-server: %w: %s", err, out)
+	}
+	builtIn = dir
+	return path, nil
+})
+
+var builtIn string
+
+func removeBuilt() error {
+	if builtIn == "" {
+		return nil
+	}
+	return os.RemoveAll(builtIn)
+}
+
+const (
+	natsPassword = "planted-nats-password"
+	natsLimited  = "planted-limited-password"
+)
+
+// process is a server in a process of its own.
+type process struct {
+	binary, config, address string
+	cmd                     *exec.Cmd
+}
+
+// newProcess writes a configuration; more is added to it.
+func newProcess(t *testing.T, more string) *process {
+	t.Helper()
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	p := &process{binary: binary, config: filepath.Join(dir, "server.conf"), address: freeAddress(t)}
+	config := fmt.Sprintf("listen: %q\njetstream: {store_dir: %q}\n%s\n", p.address, filepath.Join(dir, "store"), more)
+	if !strings.Contains(more, "authorization") {
+		config += fmt.Sprintf("authorization: {user: relay, password: %q}\n", natsPassword)
+	}
+	if err := os.WriteFile(p.config, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *process) start(t *testing.T) {
+	t.Helper()
+	p.cmd = exec.Command(p.binary, "-c", p.config)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		c, err := net.Dial("tcp", p.address)
+		if err == nil {
+			_ = c.Close()
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("nats-server does not start")
+}
+
+func (p *process) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Error(err)
+	}
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
+
+func (p *process) url() string { return "nats://relay:" + natsPassword + "@" + p.address }
+
+func (p *process) stored(t *testing.T, stream string) []arrival {
+	t.Helper()
+	nc, err := nats.Connect(p.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	return stored(t, nc, stream)
+}
+
+// natsConfig is a configuration with its defaults and a url.
+func natsConfig(t *testing.T, url string) *sinks.NATSConfig {
+	t.Helper()
+	config, ok := sinks.NewConfig("nats").(*sinks.NATSConfig)
+	if !ok {
+		t.Fatal("no nats configuration")
+	}
+	config.URL = secret.New(url)
+	return config
+}
+
+func processDestination(t *testing.T) *destination {
+	t.Helper()
+	p := newProcess(t, "")
+	p.start(t)
+	return &destination{
+		config: natsConfig(t, p.url()), once: true, secrets: []string{natsPassword},
+		arrived: func(t *testing.T) []arrival {
+			t.Helper()
+			return p.stored(t, "TREATS")
+		},
+		hang: func(t *testing.T) func() {
+			t.Helper()
+			p.signal(t, syscall.SIGSTOP)
+			return func() { p.signal(t, syscall.SIGCONT) }
+		},
+		outage: func(t *testing.T) func() {
+			t.Helper()
+			p.kill()
+			return func() { p.start(t) }
+		},
+		end: p.kill,
+	}
+}

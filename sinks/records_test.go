@@ -1,0 +1,61 @@
+package sinks_test
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// record makes the event number i of an account.
+func record(account string, i int, message string) pipeline.Record {
+	sender, title := "GenerousViewer", "Pizza"
+	e := pipeline.Event{
+		SpecVersion: pipeline.SpecVersion, ID: fmt.Sprintf("trt_%s_%04d", account, i), Source: "/treatstream/" + account,
+		Type: pipeline.EventType, Time: time.Unix(1_780_000_000, 0).UTC(), DataContentType: pipeline.DataContentType,
+		Origin: pipeline.OriginLive,
+		Data:   pipeline.Data{Account: account, Provider: "treatstream", Sender: &sender, Title: &title, Message: &message},
+	}
+	line, err := e.Line()
+	if err != nil {
+		panic(err)
+	}
+	return pipeline.Record{
+		Seq: uint64(i + 1), ID: e.ID, Account: account, Provider: "treatstream", Origin: e.Origin, Line: line,
+	}
+}
+
+func plain(account string, n int) []pipeline.Record {
+	var all []pipeline.Record
+	for i := range n {
+		all = append(all, record(account, i, fmt.Sprintf("treat %d", i)))
+	}
+	return all
+}
+
+// long makes records too long for the buffer of a pipe; their ids follow those of a few plain ones.
+func long(account string, n int) []pipeline.Record {
+	var all []pipeline.Record
+	for i := range n {
+		all = append(all, record(account, 500+i, strings.Repeat("pizza ", 50_000)))
+	}
+	return all
+}
+
+// awkward makes 600 records, some of them with what viewers write.
+func awkward(account string) []pipeline.Record {
+	messages := []string{
+		"enjoy!", "", "žluťoučký kůň", "日本語のピザ", "🍕🍕🍕 👩‍👩‍👧‍👦", "a\u2028b\u2029c", "tab\tline\nbreak\r\n", `"quoted" \back\`,
+		"<script>alert(1)</script> & co", "\u0000\u001b[31m", "\u202egnp.exe", strings.Repeat("long ", 40_000), "{\"id\":\"x\"}",
+	}
+	var all []pipeline.Record
+	for i := range 600 {
+		message := fmt.Sprintf("treat %d", i)
+		if i%40 < len(messages) && i < 120 {
+			message = messages[i%40]
+		}
+		all = append(all, record(account, i, message))
+	}
+	return all
+}
