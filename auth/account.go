@@ -1,0 +1,297 @@
+// Package auth keeps the tokens of accounts alive: login, refresh ahead of expiry, one refresh at a time, saved before
+// used, and an end that is said once when the provider refuses the grant.
+//
+// A [Provider] is a value; an [Account] is one grant at a provider and the only place that talks to it about tokens; a
+// [Store] keeps grants, in files with [FileStore].
+//
+// The rules that hold whatever happens:
+//
+//   - No caller ever gets a token that is not in the store. A token that cannot be saved is kept in memory and saved
+//     before anything else is sent.
+//   - A refresh token is written off (state reauthorize_needed) only when the provider refuses it. Timeouts, server
+//     errors, throttling, DNS and TLS trouble are waited out with backoff, and a token that is still valid is served
+//     meanwhile.
+//   - Before a refresh is sent, the store says that its outcome is unknown. When the reply is lost, or the process dies,
+//     the refresh token goes out again only when the access token is due, after the store was read again and the access
+//     token was tried at the provider. At that point nothing is left to lose by trying.
+package auth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/oauth2"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// Store keeps one grant for each account. It may be shared by several accounts and by several processes.
+type Store interface {
+	// Load gives the grant of an account. Its error is or wraps [ErrNoGrant] when there is none, and wraps
+	// [ErrUnusable] when there is one that only a person can mend.
+	Load(account string) (Grant, error)
+	// Save replaces the grant of an account. When it returns nil, the grant survives a power cut.
+	Save(account string, g Grant) error
+	// Delete forgets the grant of an account. Its error is or wraps [ErrNoGrant] when there is none.
+	Delete(account string) error
+}
+
+// Config is one account as the user configured it.
+type Config struct {
+	Account      string // its name: [a-z0-9][a-z0-9_-]{0,62}
+	Provider     Provider
+	ClientID     string
+	ClientSecret secret.String
+	RedirectURL  string    // as registered at the provider; [Account.Login] needs a loopback one
+	Endpoints    Endpoints // non-empty fields replace the provider's
+}
+
+// Options are what an account needs of its surroundings. The zero value works.
+type Options struct {
+	// Transport sends the requests; nil means one of this package's own, with TLS 1.2 or later and the proxy of
+	// the environment. Redirects, cookies and deadlines are this package's business in either case.
+	Transport http.RoundTripper
+	Log       zerolog.Logger
+	UserAgent string // "relay" when empty
+}
+
+// Account is one grant at one provider. Its methods may be called at once from many goroutines. A method that was given
+// a context returns soon after that ends, or up to five seconds later while a token request is under way, whose answer
+// would otherwise be lost.
+type Account struct {
+	name      string
+	provider  Provider
+	endpoints Endpoints
+	clientID  string
+	secret    secret.String
+	redirect  string
+	store     Store
+	wire      wire
+	log       zerolog.Logger
+
+	// turn is held by whoever reads, changes and saves the grant, so that there is one refresh at a time. A lock
+	// across processes belongs where it is taken.
+	turn chan struct{}
+	// The following belong to the holder of turn.
+	unsaved   *unsavedGrant // arrived, and not on disk yet
+	gate      gate          // closed after a failed refresh
+	announced notices       // what has been logged already
+}
+
+// unsavedGrant is to replace the stored grant of generation base.
+type unsavedGrant struct {
+	base  int64
+	grant Grant
+}
+
+// New checks cfg and makes an account of it, without touching the store or the network. Its error names every field of the
+// config that is wrong.
+func New(cfg Config, store Store, opts Options) (*Account, error) {
+	a := &Account{
+		name:      cfg.Account,
+		provider:  cfg.Provider,
+		endpoints: cfg.Provider.Endpoints.with(cfg.Endpoints),
+		clientID:  cfg.ClientID,
+		secret:    cfg.ClientSecret,
+		redirect:  cfg.RedirectURL,
+		store:     store,
+		log:       opts.Log.With().Str("account", cfg.Account).Str("provider", cfg.Provider.Name).Logger(),
+		turn:      make(chan struct{}, 1),
+		gate:      newGate(),
+	}
+	a.wire = newWire(opts.Transport, cmp.Or(opts.UserAgent, "relay"))
+	if err := a.check(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Account) check() error {
+	if !validName(a.name) {
+		return fmt.Errorf("accounts.%q: not a name: use a-z, 0-9, _ and -, beginning with a letter or a digit, at most 63 of them", a.name)
+	}
+	var wrong []error
+	complain := func(field, why string) {
+		wrong = append(wrong, fmt.Errorf("accounts.%s.%s: %s", a.name, field, why))
+	}
+	if a.provider.Name == "" {
+		complain("provider", "missing")
+	}
+	if a.clientID == "" {
+		complain("client_id", "missing; it stands in the API settings of "+a.provider.Title)
+	}
+	if a.secret.Empty() {
+		complain("client_secret", "missing; it stands in the API settings of "+a.provider.Title)
+	}
+	if a.redirect != "" {
+		if u, err := url.Parse(a.redirect); err != nil || u.Host == "" || u.Fragment != "" {
+			complain("redirect_url", "not a URL such as http://localhost:8919")
+		}
+	}
+	for _, f := range a.endpoints.fields() {
+		if *f.url == "" {
+			continue
+		}
+		u, err := url.Parse(*f.url)
+		switch {
+		case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
+			complain("endpoints."+f.name, "not a URL such as https://example.com/path")
+		case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
+			complain("endpoints."+f.name, "must begin with https://; plain http is for this machine only")
+		}
+	}
+	if a.endpoints.Token == "" {
+		complain("endpoints.token", "missing")
+	}
+	if a.endpoints.Refresh == "" {
+		complain("endpoints.refresh", "missing")
+	}
+	return errors.Join(wrong...)
+}
+
+func validName(name string) bool {
+	for i, r := range []byte(name) {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && (i == 0 || r != '_' && r != '-') {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 63
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// AuthorizeURL is where the browser goes for a login. The provider sends it back to redirect with a code and state.
+func (a *Account) AuthorizeURL(state, redirect string) string {
+	cfg := oauth2.Config{
+		ClientID:    a.clientID,
+		Endpoint:    oauth2.Endpoint{AuthURL: a.endpoints.Authorize},
+		RedirectURL: redirect,
+	}
+	if scopes := a.scopes(); scopes != "" {
+		cfg.Scopes = []string{scopes} // As one, because oauth2 knows no separator but the space.
+	}
+	return cfg.AuthCodeURL(state)
+}
+
+func (a *Account) scopes() string {
+	return strings.Join(a.provider.Scopes, cmp.Or(a.provider.ScopeSeparator, " "))
+}
+
+// Status tells what is stored, without asking the provider. It returns [ErrNoGrant] in an [*Error] when nothing is.
+func (a *Account) Status() (Status, error) {
+	g, err := a.load()
+	if err != nil {
+		return Status{}, err
+	}
+	return Status{
+		Account:       a.name,
+		Provider:      a.provider.Name,
+		State:         g.State,
+		Reason:        g.Reason,
+		ObtainedAt:    g.ObtainedAt,
+		Expiry:        g.Expiry,
+		RefreshExpiry: g.RefreshExpiry,
+		Refreshable:   !g.RefreshToken.Empty(),
+		Generation:    g.Generation,
+	}, nil
+}
+
+// take waits for the turn of the caller, who must call the returned function when done.
+func (a *Account) take(ctx context.Context, op string) (release func(), err error) {
+	if ctx.Err() == nil {
+		select {
+		case a.turn <- struct{}{}:
+			return func() { <-a.turn }, nil
+		case <-ctx.Done():
+		}
+	}
+	return nil, a.fail(op, fmt.Errorf("%w while another request for the same account is under way", context.Cause(ctx)))
+}
+
+func (a *Account) fail(op string, err error) *Error {
+	e := &Error{Account: a.name, Op: op, Err: err}
+	if errors.Is(err, ErrNoGrant) || errors.Is(err, ErrReauthorize) || errors.Is(err, ErrOutcomeUnknown) {
+		e.Fix = loginCommand(a.name)
+	}
+	return e
+}
+
+// load reads the stored grant. Its error is an *Error.
+func (a *Account) load() (Grant, error) {
+	g, err := a.store.Load(a.name)
+	switch {
+	case errors.Is(err, ErrNoGrant):
+		return Grant{}, a.fail("token of", ErrNoGrant)
+	case err != nil:
+		return Grant{}, a.fail("token of", err)
+	case g.Provider != a.provider.Name:
+		return Grant{}, a.fail("token of", fmt.Errorf("%w at %s: the stored grant is of %q",
+			ErrNoGrant, a.provider.Name, g.Provider))
+	}
+	return g, nil
+}
+
+// current is load for the holder of the turn: what arrived earlier and could not be saved is saved first.
+func (a *Account) current() (Grant, error) {
+	if late := a.unsaved; late != nil {
+		return a.put(late.base, late.grant)
+	}
+	return a.load()
+}
+
+// put saves g in place of the stored grant of generation base, which is 0 for none. It gives what is stored in the end:
+// when somebody logged in or out meanwhile, theirs stands and g is dropped. A grant that cannot be saved is kept for
+// current. The error is an *Error.
+func (a *Account) put(base int64, g Grant) (Grant, error) {
+	stored, err := a.swap(base, g)
+	if err == nil || errors.Is(err, ErrNoGrant) {
+		a.unsaved = nil
+		a.announced.forget("save")
+		return stored, err
+	}
+	a.unsaved = &unsavedGrant{base: base, grant: g}
+	if a.announced.change("save", err.Error()) {
+		a.log.Error().Err(err).Msg("the answer of the provider cannot be saved, and is not used until it is")
+	}
+	return Grant{}, err
+}
+
+// swap is put without the memory.
+func (a *Account) swap(base int64, g Grant) (Grant, error) {
+	stored, err := a.store.Load(a.name)
+	// The same token is there when an earlier attempt failed after the rename, and is saved again to be sure.
+	same := stored.AccessToken == g.AccessToken
+	if (err == nil || errors.Is(err, ErrNoGrant)) && stored.Generation != base && !same {
+		a.log.Info().Msg("the answer of the provider is dropped: somebody logged in or out meanwhile")
+		return a.load()
+	}
+	if err := a.store.Save(a.name, g); err != nil {
+		return Grant{}, a.diskError(err)
+	}
+	return g, nil
+}
+
+func (a *Account) diskError(err error) *Error {
+	e := a.fail("save token of", err)
+	e.Fix = "make the disk writable; no token is used before it is saved"
+	return e
+}
+
+// gateError says why nothing is sent at the moment.
+func (a *Account) gateError(op string) *Error {
+	e := a.fail(op, a.gate.why)
+	e.RetryAt = a.gate.until
+	e.Fix = "next attempt in " + max(time.Second, time.Until(a.gate.until).Round(time.Second)).String()
+	return e
+}

@@ -1,0 +1,275 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// Token gives an access token that is valid and on disk, refreshing first when it is within the provider's margin of its
+// expiry. However many callers there are, one refresh request is sent. When the refresh fails for a reason that may pass
+// and the token has not expired, the token is served as it is.
+func (a *Account) Token(ctx context.Context) (Token, error) {
+	release, err := a.take(ctx, "token of")
+	if err != nil {
+		return Token{}, err
+	}
+	defer release()
+	g, err := a.current()
+	if err != nil {
+		return Token{}, err
+	}
+	if err := a.dead(g); err != nil {
+		return Token{}, err
+	}
+	if !g.due(a.provider, time.Now()) {
+		return g.token(), nil
+	}
+	return a.renewOrServe(ctx, g)
+}
+
+// Refresh gives another access token than the one of the given generation, which the provider refused: the stored one when it
+// is already another, else a new one. So however many callers saw the same token refused, one refresh is sent.
+// Generation 0 means whichever is stored.
+func (a *Account) Refresh(ctx context.Context, generation int64) (Token, error) {
+	release, err := a.take(ctx, "refresh")
+	if err != nil {
+		return Token{}, err
+	}
+	defer release()
+	g, err := a.current()
+	if err != nil {
+		return Token{}, err
+	}
+	if err := a.dead(g); err != nil {
+		return Token{}, err
+	}
+	if generation != 0 && g.Generation != generation && g.valid(time.Now()) {
+		return g.token(), nil
+	}
+	if g, err = a.renew(ctx, g); err != nil {
+		return Token{}, err
+	}
+	return g.token(), nil
+}
+
+// Exchange turns the code of a login into a grant and saves it, in place of whatever was stored. The redirect is the one that
+// [Account.AuthorizeURL] was given. A code works once.
+func (a *Account) Exchange(ctx context.Context, code secret.String, redirect string) error {
+	release, err := a.take(ctx, "log in")
+	if err != nil {
+		return err
+	}
+	defer release()
+	params := map[string]string{"grant_type": "authorization_code", "client_id": a.clientID, "redirect_uri": redirect}
+	if a.provider.ScopeInExchange {
+		params["scope"] = a.scopes()
+	}
+	r, err := a.askToken(ctx, call{
+		endpoint: a.endpoints.Token,
+		field:    "token",
+		params:   params,
+		secrets:  map[string]secret.String{"client_secret": a.secret, "code": code},
+	})
+	if err != nil {
+		e := a.fail("log in", fmt.Errorf("%s gave no token: %w", a.provider.Title, err))
+		e.Fix = loginCommand(a.name) + " once more; a code works once and for a few minutes"
+		return e
+	}
+	g := granted(Grant{}, r, a.provider, time.Now())
+	// The generation goes on counting, so that holders of the old token see that it is another. What is stored may be
+	// damaged: a login is how that is mended.
+	old, _ := a.store.Load(a.name)
+	g.Generation = old.Generation + 1
+	if g, err = a.put(old.Generation, g); err != nil {
+		return err
+	}
+	a.gate.open()
+	a.log.Info().Int64("generation", g.Generation).Time("expiry", g.Expiry).Msg("logged in")
+	return nil
+}
+
+// Logout forgets the grant. It returns [ErrNoGrant] in an [*Error] when there is none.
+func (a *Account) Logout(ctx context.Context) error {
+	release, err := a.take(ctx, "log out")
+	if err != nil {
+		return err
+	}
+	defer release()
+	a.unsaved = nil
+	if err := a.store.Delete(a.name); err != nil {
+		return a.fail("log out", err)
+	}
+	return nil
+}
+
+// dead gives the error for a grant that was written off.
+func (a *Account) dead(g Grant) error {
+	if g.State != ReauthorizeNeeded {
+		return nil
+	}
+	return a.fail("token of", fmt.Errorf("%w: %s", ErrReauthorize, g.Reason))
+}
+
+// renewOrServe refreshes g, and gives g as it is when that fails for now and g is still valid.
+func (a *Account) renewOrServe(ctx context.Context, g Grant) (Token, error) {
+	if g.RefreshToken.Empty() && g.valid(time.Now()) {
+		return g.token(), nil
+	}
+	next, err := a.renew(ctx, g)
+	switch {
+	case err == nil:
+		return next.token(), nil
+	case a.unsaved == nil && g.valid(time.Now()) && (!permanent(err) || errors.Is(err, ErrOutcomeUnknown)):
+		return g.token(), nil
+	}
+	return Token{}, err
+}
+
+// renew sends one refresh for g, which is what the store holds, and saves what comes of it. The caller holds the turn.
+// Its error is an *Error.
+func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
+	if g.RefreshToken.Empty() {
+		return Grant{}, a.bury(g, "the grant ended, and the provider gave no refresh token")
+	}
+	if a.gate.closed(time.Now()) {
+		return Grant{}, a.gateError("refresh")
+	}
+	if g.State == RefreshOutcomeUnknown {
+		if err := a.probe(ctx, g); err != nil {
+			return Grant{}, err
+		}
+	}
+
+	marked := g
+	marked.State = RefreshOutcomeUnknown
+	marked.Reason = "a refresh was sent at " + time.Now().UTC().Format(time.RFC3339) + " and its answer is not saved yet"
+	if err := a.store.Save(a.name, marked); err != nil {
+		e := a.diskError(err)
+		a.hold(0, e.Err)
+		return Grant{}, e
+	}
+	r, err := a.askToken(ctx, call{
+		endpoint: a.endpoints.Refresh,
+		field:    "refresh",
+		params:   map[string]string{"grant_type": "refresh_token", "client_id": a.clientID},
+		secrets:  map[string]secret.String{"client_secret": a.secret, "refresh_token": g.RefreshToken},
+	})
+	if err == nil {
+		return a.renewed(g, granted(g, r, a.provider, time.Now()))
+	}
+	f := asFailure(err)
+	switch f.kind {
+	case refused:
+		reason := a.provider.Title + " refused the refresh token: " + f.why
+		if g.State == RefreshOutcomeUnknown {
+			reason += "; the answer to an earlier refresh was lost"
+		}
+		return Grant{}, a.bury(g, reason)
+	case lostReply:
+		marked.Reason = "the answer to a refresh at " + time.Now().UTC().Format(time.RFC3339) + " was lost: " + f.why
+		g = marked
+	}
+	a.hold(f.after, f)
+	// When this is not saved, the mark stays, which errs on the careful side.
+	if stored, err := a.swap(g.Generation, g); err == nil && stored.Generation != g.Generation {
+		return stored, nil
+	}
+	return Grant{}, a.gateError("refresh")
+}
+
+func (a *Account) renewed(old, next Grant) (Grant, error) {
+	a.gate.open()
+	g, err := a.put(old.Generation, next)
+	if err != nil {
+		return Grant{}, err
+	}
+	a.log.Info().Int64("generation", g.Generation).Time("expiry", g.Expiry).
+		Bool("after_failures", a.announced.forget("refresh")).Msg("token refreshed")
+	return g, nil
+}
+
+// hold closes the gate after a failure and logs it when it is another than the last.
+func (a *Account) hold(after time.Duration, why error) {
+	a.gate.shut(time.Now(), after, why)
+	if a.announced.change("refresh", why.Error()) {
+		a.log.Warn().Str("reason", why.Error()).Time("next_attempt", a.gate.until).
+			Msg("the token cannot be refreshed at the moment; trying again")
+	}
+}
+
+// bury writes g off: it is said once, and nothing is sent for it again. The result is the error for the caller.
+func (a *Account) bury(g Grant, reason string) error {
+	base := g.Generation
+	g.State, g.Reason = ReauthorizeNeeded, reason
+	stored, err := a.put(base, g)
+	if err != nil {
+		return err
+	}
+	if stored.Generation != base {
+		return a.fail("refresh", errors.New("somebody logged in meanwhile; try again"))
+	}
+	a.gate.open()
+	a.announced.forget("refresh")
+	a.sayDead(g)
+	return a.dead(g)
+}
+
+// probe finds out, with the access token, whether the provider is there and what became of a refresh whose answer was
+// lost. It returns nil when the refresh token may go out once more.
+func (a *Account) probe(ctx context.Context, g Grant) error {
+	if a.endpoints.SocketToken == "" {
+		if a.announced.change("refresh", g.Reason) {
+			a.log.Warn().Str("reason", g.Reason).Time("expiry", g.Expiry).
+				Msg("whether the refresh token still works is unknown; log in again before the access token expires")
+		}
+		return a.fail("refresh", fmt.Errorf("%w: %s", ErrOutcomeUnknown, g.Reason))
+	}
+	_, err := a.askSocketToken(ctx, g.token())
+	f := asFailure(err)
+	switch {
+	case f == nil:
+		return nil // The old token works, so the refresh was most likely not carried out.
+	case f.kind == refused && a.provider.OneShot:
+		return a.bury(g, g.Reason+"; since then the access token is refused, so the refresh was carried out and its token is lost")
+	case f.kind == refused:
+		return nil // Expired, or replaced: the refresh token is all there is left, and trying it loses nothing.
+	default:
+		a.hold(f.after, f)
+		return a.gateError("refresh")
+	}
+}
+
+// askToken sends c to a token endpoint. Its error is a *failure.
+func (a *Account) askToken(ctx context.Context, c call) (reply, error) {
+	ans, err := a.wire.post(ctx, a.provider.Style, c)
+	if err != nil {
+		return reply{}, err
+	}
+	if ans.status/100 != http.StatusOK/100 {
+		return reply{}, ans.judge()
+	}
+	r, err := decodeReply(ans.body)
+	if err == nil {
+		return r, nil
+	}
+	if f := ans.judge(); f != nil {
+		return reply{}, f
+	}
+	return reply{}, &failure{kind: lostReply, why: fmt.Sprintf("HTTP %d, but %s", ans.status, err)}
+}
+
+// asFailure gives the failure in err, nil when there is none.
+func asFailure(err error) *failure {
+	f, _ := errors.AsType[*failure](err)
+	return f
+}
+
+func isRefused(err error) bool {
+	f := asFailure(err)
+	return f != nil && f.kind == refused
+}

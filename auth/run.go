@@ -1,0 +1,114 @@
+package auth
+
+import (
+	"context"
+	"strconv"
+	"time"
+)
+
+const (
+	lookEvery  = 30 * time.Second    // how soon the login of another process is noticed
+	warnBefore = 14 * 24 * time.Hour // ahead of the end of a grant that only a login prolongs
+	warnEvery  = 24 * time.Hour
+)
+
+// Run keeps the grant fresh, used or not, until ctx ends: it refreshes a little ahead of the margin, warns once a day
+// while the end of the whole grant is less than 14 days away, and goes on by itself when somebody logs in, here or in
+// another process. It has nothing to return: what goes wrong is logged, once, and told to every caller of the other methods.
+func (a *Account) Run(ctx context.Context) {
+	for {
+		wait := a.tend(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// WaitActive waits until there is a grant that a caller can use: after [Error.Permanent], until somebody has logged in. Its
+// error is the cause of the end of ctx.
+func (a *Account) WaitActive(ctx context.Context) error {
+	for {
+		if g, err := a.load(); err == nil && a.usable(g) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return a.fail("wait for login to", context.Cause(ctx))
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+func (a *Account) usable(g Grant) bool {
+	switch g.State {
+	case ReauthorizeNeeded:
+		return false
+	case RefreshOutcomeUnknown:
+		return g.valid(time.Now()) || a.endpoints.SocketToken != ""
+	default:
+		return g.valid(time.Now()) || !g.RefreshToken.Empty()
+	}
+}
+
+// tend does what is due, and says when to look again.
+func (a *Account) tend(ctx context.Context) time.Duration {
+	release, err := a.take(ctx, "refresh")
+	if err != nil {
+		return lookEvery
+	}
+	defer release()
+	g, err := a.current()
+	if err != nil {
+		if a.unsaved == nil && a.announced.change("grant", err.Error()) {
+			a.log.Warn().Err(err).Msg("no grant to keep fresh")
+		}
+		return lookEvery
+	}
+	if g.State == ReauthorizeNeeded {
+		a.sayDead(g)
+		return lookEvery
+	}
+	if a.announced.forget("grant") {
+		a.log.Info().Int64("generation", g.Generation).Msg("somebody logged in; going on")
+		a.gate.open() // It was closed on account of the old grant.
+	}
+	now := time.Now()
+	a.warnOfEnd(g, now)
+	due := g.Expiry.Add(-g.margin(a.provider) - g.early(a.name, a.provider))
+	if now.Before(due) {
+		return min(lookEvery, due.Sub(now))
+	}
+	if g.RefreshToken.Empty() && g.valid(now) {
+		return min(lookEvery, g.Expiry.Sub(now))
+	}
+	if _, err := a.renew(ctx, g); err != nil && !a.gate.closed(time.Now()) {
+		return lookEvery
+	}
+	return max(time.Second, min(lookEvery, time.Until(a.gate.until)))
+}
+
+// sayDead logs, once, that g needs a login.
+func (a *Account) sayDead(g Grant) {
+	if a.announced.change("grant", strconv.FormatInt(g.Generation, 10)+g.Reason) {
+		a.log.Error().Str("reason", g.Reason).Str("fix", loginCommand(a.name)).Msg("login needed; nothing more is sent for this account")
+	}
+}
+
+// warnOfEnd says once a day that the grant nears its end. A refresh that brings a new refresh token moves the end away.
+func (a *Account) warnOfEnd(g Grant, now time.Time) {
+	ends, before := g.RefreshExpiry, warnBefore
+	if g.RefreshToken.Empty() {
+		ends, before = g.Expiry, min(warnBefore, g.Expiry.Sub(g.ObtainedAt)/4)
+	}
+	if ends.IsZero() || now.Before(ends.Add(-before)) {
+		return
+	}
+	// The day counts back from the end, so that the wall clock may jump without a second warning.
+	day := strconv.FormatInt(int64(ends.Sub(now)/warnEvery), 10)
+	if a.announced.change("end", day+ends.String()) {
+		a.log.Warn().Time("ends", ends).Str("fix", loginCommand(a.name)).
+			Msg("the grant ends soon, and only a new login prolongs it")
+	}
+}

@@ -1,0 +1,261 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+const (
+	answerWithin = 30 * time.Second // from dialling to the last byte of the body
+	answerLimit  = 1 << 20          // bytes of body
+	// lingerFor is how long a request goes on after its caller gave up: an answer that nobody reads can cost the grant.
+	lingerFor     = 5 * time.Second
+	retryAfterMax = 24 * time.Hour
+)
+
+// wire sends token requests: one at a time per connection, no redirects (a 307 would hand the client secret on), no
+// cookies, a bounded body and a deadline.
+type wire struct {
+	client *http.Client
+	agent  string
+}
+
+func newWire(base http.RoundTripper, agent string) wire {
+	if base == nil {
+		base = &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			TLSHandshakeTimeout:    10 * time.Second,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+			ForceAttemptHTTP2:      true,
+			MaxResponseHeaderBytes: 64 << 10,
+		}
+	}
+	return wire{
+		client: &http.Client{
+			Transport:     base,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		agent: agent,
+	}
+}
+
+// call is one POST to a provider.
+type call struct {
+	endpoint string                   // URL
+	field    string                   // the config field that holds it, for messages
+	params   map[string]string        // what may be shown
+	secrets  map[string]secret.String // what may not
+}
+
+// answer is what came back, whole.
+type answer struct {
+	status int
+	body   []byte
+	html   bool
+	after  time.Duration       // Retry-After, zero when not said
+	clean  func(string) string // takes the secrets of the request out of a text
+	field  string              // of the call
+}
+
+// What a failed request means for the grant.
+type failureKind int
+
+const (
+	notSent   failureKind = iota // it never left, or the provider said "not now": trying again is harmless
+	lostReply                    // it may have been carried out
+	refused                      // the provider refused the token, the code or the grant
+)
+
+// failure is why a request brought nothing. Its text holds no secret.
+type failure struct {
+	kind  failureKind
+	why   string
+	after time.Duration // the provider asked to wait
+	cause error         // of the context, when that ended it
+}
+
+func (f *failure) Error() string { return f.why }
+func (f *failure) Unwrap() error { return f.cause }
+
+// post sends c and reads the answer of whatever status. Its error is a *failure.
+func (w wire) post(ctx context.Context, style BodyStyle, c call) (answer, error) {
+	ctx, cancel := linger(ctx)
+	defer cancel()
+	clean := cleaner(c.secrets)
+
+	// Whether a connection was made tells a request that certainly never left from one that may have arrived. A
+	// transport that does not say is taken to have made one.
+	var dialling, connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { dialling.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	req, err := c.request(ctx, style)
+	if err != nil {
+		return answer{}, &failure{why: "endpoints." + c.field + " is not a usable URL"}
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", w.agent)
+	req.Close = true // One request in days: a kept connection would only be found dead at the next.
+
+	broken := func(doing string, kind failureKind, err error) error {
+		if cause := context.Cause(ctx); cause != nil {
+			return &failure{kind: kind, why: doing + " " + req.URL.Host + ": " + cause.Error(), cause: ctx.Err()}
+		}
+		// A url.Error prints the whole URL, query and all; what it wraps does not.
+		if outer, ok := errors.AsType[*url.Error](err); ok {
+			err = outer.Err
+		}
+		return &failure{kind: kind, why: doing + " " + req.URL.Host + ": " + oneLine(clean(err.Error()))}
+	}
+	resp, err := w.client.Do(req)
+	if err != nil {
+		if dialling.Load() && !connected.Load() {
+			return answer{}, broken("connect to", notSent, err)
+		}
+		return answer{}, broken("no answer from", lostReply, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
+	if err != nil {
+		return answer{}, broken("answer cut off by", lostReply, err)
+	}
+	if len(body) > answerLimit {
+		return answer{}, &failure{kind: lostReply, why: "the answer of " + req.URL.Host + " is larger than 1 MiB"}
+	}
+	return answer{
+		status: resp.StatusCode,
+		body:   body,
+		html:   strings.Contains(resp.Header.Get("Content-Type"), "html") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")),
+		after:  retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		clean:  clean,
+		field:  c.field,
+	}, nil
+}
+
+func (c call) request(ctx context.Context, style BodyStyle) (*http.Request, error) {
+	all := make(map[string]string, len(c.params)+len(c.secrets))
+	maps.Copy(all, c.params)
+	for k, v := range c.secrets {
+		all[k] = v.Reveal()
+	}
+	form := url.Values{}
+	for k, v := range all {
+		form.Set(k, v)
+	}
+	target, kind, body := c.endpoint, "application/x-www-form-urlencoded", []byte(form.Encode())
+	switch style {
+	case JSON:
+		var err error
+		if body, err = json.Marshal(all); err != nil {
+			return nil, err
+		}
+		kind = "application/json"
+	case Query:
+		u, err := url.Parse(c.endpoint)
+		if err != nil {
+			return nil, err
+		}
+		query := u.Query()
+		for k := range form {
+			query.Set(k, form.Get(k))
+		}
+		u.RawQuery = query.Encode()
+		target, body = u.String(), nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", kind)
+	}
+	return req, nil
+}
+
+// linger gives a context for one request: its own deadline, and an end five seconds after that of parent.
+func linger(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(parent), answerWithin,
+		fmt.Errorf("no whole answer within %s", answerWithin))
+	ctx, end := context.WithCancelCause(ctx)
+	late := make(chan *time.Timer, 1)
+	stop := context.AfterFunc(parent, func() {
+		late <- time.AfterFunc(lingerFor, func() { end(context.Cause(parent)) })
+	})
+	return ctx, func() {
+		if !stop() {
+			(<-late).Stop()
+		}
+		end(nil)
+		cancel()
+	}
+}
+
+// cleaner gives a function that takes every one of the secrets out of a text, in plain, URL-escaped and JSON-escaped form.
+func cleaner(secrets map[string]secret.String) func(string) string {
+	var forms []secret.String
+	for _, s := range secrets {
+		text := s.Reveal()
+		quoted, _ := json.Marshal(text) //nolint:errchkjson // A string cannot fail to encode.
+		forms = append(forms, s, secret.New(url.QueryEscape(text)), secret.New(url.PathEscape(text)),
+			secret.New(strings.Trim(string(quoted), `"`)))
+	}
+	return func(text string) string { return secret.Scrub(text, forms...) }
+}
+
+// retryAfter reads the header, seconds or a date (RFC 9110 section 10.2.3), at most a day.
+func retryAfter(header string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(header); err == nil {
+		return min(max(0, time.Duration(min(seconds, int(retryAfterMax/time.Second)))*time.Second), retryAfterMax)
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return min(max(0, date.Sub(now)), retryAfterMax)
+	}
+	return 0
+}
+
+// judge says what an answer without a token means; nil for a 2xx that does not complain.
+func (ans answer) judge() *failure {
+	said := decodeComplaint(ans.body, ans.clean)
+	why := "HTTP " + strconv.Itoa(ans.status)
+	if said.text != "" {
+		why += " (" + said.text + ")"
+	}
+	f := &failure{kind: notSent, why: why, after: ans.after}
+	switch status := ans.status; {
+	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
+		f.kind = lostReply // The gateway does not know what became of the request, so neither do we.
+	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, said.busy():
+	case said.clientIsBad():
+		f.why += ": check client_id and client_secret in the config"
+	case said.tokenIsBad():
+		f.kind = refused
+	case status/100 == 2 && said.text == "":
+		return nil
+	case status/100 == 2:
+	case status == http.StatusForbidden && ans.html:
+		f.why += ": a web page, not the API's answer"
+	case status == http.StatusBadRequest, status == http.StatusUnauthorized, status == http.StatusForbidden:
+		f.kind = refused
+	default:
+		f.why += ": check endpoints." + ans.field + " in the config"
+	}
+	return f
+}
