@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 )
 
@@ -144,5 +145,35 @@ func want(t *testing.T, what string, a answer, status int, code string) {
 	}
 	if a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%s may be cached", what)
+	}
+}
+
+// TestLogHoldsNoSecret does everything once with the most talkative log.
+func TestLogHoldsNoSecret(t *testing.T) {
+	var log strings.Builder
+	s := start(t, Config{Log: zerolog.New(zerolog.SyncWriter(&log))})
+	c := browser(t)
+	login := code(t, c, s)
+	a := postForm(t, c, s.Endpoints().Token, exchangeForm(login))
+	access, refresh := a.field("access_token"), a.field("refresh_token")
+	get(t, c, s.Endpoints().History+"/"+access)
+	get(t, c, s.Endpoints().History+"?access_token="+access)
+	socket := ticket(t, c, s, access)
+	p := dial(t, s, "3", socket)
+	session := p.handshake().SID
+	p.expect("40")
+	dial(t, s, "3", socket).handshake()
+	get(t, c, s.URL()+"/socket.io/?EIO=3&transport=websocket&token="+socket)
+	postForm(t, c, s.Endpoints().Refresh, refreshForm(refresh))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "\n"); n < 8 {
+		t.Errorf("the log has %d lines only:\n%s", n, log.String())
+	}
+	for _, text := range []string{login, access, refresh, socket, session, DefaultClientSecret} {
+		if strings.Contains(log.String(), text) {
+			t.Errorf("a secret is in the log:\n%s", log.String())
+		}
 	}
 }

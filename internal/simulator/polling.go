@@ -87,7 +87,7 @@ type mailbox struct {
 	polled  atomic.Bool   // a request is waiting
 
 	mu     sync.Mutex
-	cutAt  bool
+	over   bool
 	frames []string
 	timer  *time.Timer
 }
@@ -95,7 +95,7 @@ type mailbox struct {
 func (m *mailbox) send(_ context.Context, frame string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.cutAt || len(m.frames) == maxWaiting {
+	if m.over || len(m.frames) == maxWaiting {
 		return errStuck
 	}
 	m.frames = append(m.frames, frame)
@@ -109,10 +109,10 @@ func (m *mailbox) send(_ context.Context, frame string) error {
 func (m *mailbox) cut() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.cutAt {
+	if m.over {
 		return
 	}
-	m.cutAt = true
+	m.over = true
 	close(m.gone)
 	if m.timer != nil {
 		m.timer.Stop()
@@ -123,7 +123,7 @@ func (m *mailbox) cut() {
 func (m *mailbox) watch(end func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.cutAt {
+	if !m.over {
 		m.timer = time.AfterFunc(m.silence, end)
 	}
 }
@@ -132,7 +132,7 @@ func (m *mailbox) watch(end func()) {
 func (m *mailbox) heard() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.cutAt && m.timer != nil {
+	if !m.over && m.timer != nil {
 		m.timer.Reset(m.silence)
 	}
 }

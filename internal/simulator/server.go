@@ -70,6 +70,8 @@ type Config struct {
 	// only, as with the real service, which queues nothing.
 	HoldWhileAway bool
 
+	// The faults concern the treats emitted at Rate, not those of [Server.Emit].
+
 	// Drop is the probability, for each treat emitted at Rate, that every connection is cut right after it.
 	Drop float64
 	// Dup is the probability that a viewer sends the very same treat twice within the second. Both are real.
@@ -213,13 +215,13 @@ func newServer(cfg Config) (*Server, error) {
 // handler routes every endpoint.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+pathAuthorize, counted(&s.counts.authorize, s.authorize))
+	mux.HandleFunc("GET "+pathAuthorize, s.counted(&s.counts.authorize, s.authorize))
 	mux.HandleFunc("POST "+pathAuthorize, s.decide)
-	mux.HandleFunc("POST "+pathToken, counted(&s.counts.token, s.exchange))
-	mux.HandleFunc("POST "+pathRefresh, counted(&s.counts.refresh, s.refresh))
-	mux.HandleFunc("POST "+pathSocketToken, counted(&s.counts.socketToken, s.socketToken))
-	mux.HandleFunc("GET "+pathHistory, counted(&s.counts.history, s.monthTreats))
-	mux.HandleFunc("GET "+pathHistory+"/{access_token}", counted(&s.counts.history, s.monthTreats))
+	mux.HandleFunc("POST "+pathToken, s.counted(&s.counts.token, s.exchange))
+	mux.HandleFunc("POST "+pathRefresh, s.counted(&s.counts.refresh, s.refresh))
+	mux.HandleFunc("POST "+pathSocketToken, s.counted(&s.counts.socketToken, s.socketToken))
+	mux.HandleFunc("GET "+pathHistory, s.counted(&s.counts.history, s.monthTreats))
+	mux.HandleFunc("GET "+pathHistory+"/{access_token}", s.counted(&s.counts.history, s.monthTreats))
 	mux.HandleFunc(pathSocket, s.hub.serve)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -231,9 +233,11 @@ func (s *Server) handler() http.Handler {
 	})
 }
 
-func counted(n *atomic.Int64, next http.HandlerFunc) http.HandlerFunc {
+// counted also notes a request, by its pattern: its path and its query may hold a token.
+func (s *Server) counted(n *atomic.Int64, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		n.Add(1)
+		s.cfg.Log.Debug().Str("endpoint", r.Pattern).Msg("Request")
 		next(w, r)
 	}
 }

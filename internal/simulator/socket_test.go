@@ -253,7 +253,7 @@ func TestDropConnections(t *testing.T) {
 
 func TestStuckClientHoldsNobodyForEver(t *testing.T) {
 	s := start(t, Config{})
-	p := connect(t, s)
+	connect(t, s)
 	done := make(chan struct{})
 	go func() { // It reads nothing, so that the kernel's buffers fill and Emit waits.
 		defer close(done)
@@ -265,7 +265,6 @@ func TestStuckClientHoldsNobodyForEver(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	s.DropConnections()
 	<-done
-	_ = p
 }
 
 func TestEndlessMessageIsCut(t *testing.T) {
@@ -325,4 +324,29 @@ func TestHistory(t *testing.T) {
 			t.Error("a message that nobody wrote has a key")
 		}
 	}
+}
+
+func FuzzReceive(f *testing.F) {
+	for _, seed := range []string{"", "1", "2probe", "3", "4", "40", "40/x,", "40/?a,", "41", `42["a"]`, "5", "\xff"} {
+		f.Add(seed, true)
+		f.Add(seed, false)
+	}
+	f.Fuzz(func(t *testing.T, packet string, newer bool) {
+		server, err := newServer(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inbox := &mailbox{ready: make(chan struct{}, 1), gone: make(chan struct{})}
+		s, err := server.hub.open(t.Context(), inbox, map[bool]int{false: 3, true: 4}[newer], "guess")
+		if err != nil {
+			t.Fatal(err)
+		}
+		inbox.take()
+		if err := s.receive(t.Context(), packet, "guess"); err != nil && packet[0] != packetClose {
+			t.Errorf("%q ends the session: %v", packet, err)
+		}
+		if answers := inbox.take(); len(answers) > 1 || server.Connections() != 0 {
+			t.Errorf("%q is answered with %q; %d are let in", packet, answers, server.Connections())
+		}
+	})
 }
