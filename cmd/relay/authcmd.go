@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/auth"
+)
+
+func (p *program) authCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "auth", Short: "Log in to accounts and see after their tokens",
+		Args: unknownCommand, RunE: needCommand,
+	}
+	cmd.AddCommand(p.loginCommand(), p.logoutCommand(), p.statusCommand(), p.tokenCommand(), p.refreshCommand())
+	return cmd
+}
+
+// oneAccount is for commands that take the name of one account.
+func oneAccount(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usagef("%s takes one argument, the account's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+	}
+	return nil
+}
+
+// account opens the account of that name.
+func (p *program) account(name string) (*auth.Account, AccountConfig, error) {
+	log := p.logger()
+	cfg, err := p.loadConfig(log)
+	if err != nil {
+		return nil, AccountConfig{}, err
+	}
+	dir, err := p.dataPath()
+	if err != nil {
+		return nil, AccountConfig{}, err
+	}
+	store, err := openStore(dir)
+	if err != nil {
+		return nil, AccountConfig{}, err
+	}
+	var names []string
+	for _, c := range cfg.Accounts {
+		if c.Name == name {
+			account, err := newAccount(c, store, log)
+			return account, c, err
+		}
+		names = append(names, c.Name)
+	}
+	return nil, AccountConfig{}, usagef("%s has no account %q; it has [%s]", cfg.Path, name, strings.Join(names, ", "))
+}
+
+func (p *program) say(format string, args ...any) error {
+	_, err := fmt.Fprintf(p.err, format+"\n", args...)
+	return err
+}
+
+func (p *program) loginCommand() *cobra.Command {
+	var noBrowser bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use: "login ACCOUNT", Short: "Log in to an account in the browser", Args: oneAccount,
+		Long: `Log in to an account of the configuration. relay shows the address to open, opens the browser where there is one, and
+waits at the account's redirect_url. On a machine without a browser open the address elsewhere; the browser then ends
+on a page it cannot show: paste the address of that page here.`,
+		Example: "  relay auth login mystream\n  relay auth login mystream --no-browser",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			account, c, err := p.account(args[0])
+			if err != nil {
+				return err
+			}
+			opts := auth.LoginOptions{Prompt: p.err, Paste: p.in, Timeout: timeout}
+			if !noBrowser {
+				opts.Browser = auth.OpenBrowser
+			}
+			if err := account.Login(cmd.Context(), opts); err != nil {
+				return err
+			}
+			status, err := account.Status()
+			if err != nil {
+				return err
+			}
+			return p.say("Logged in to %s at %s. The token is renewed by itself; the login lasts until %s.",
+				c.Name, c.Provider.Title, lastDay(status))
+		},
+	}
+	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "do not open a browser")
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait for the login")
+	return cmd
+}
+
+// lastDay is when the grant ends unless relay renews it.
+func lastDay(s auth.Status) string {
+	end := s.Expiry
+	if s.Refreshable {
+		end = s.RefreshExpiry
+	}
+	if end.IsZero() {
+		return "it is withdrawn"
+	}
+	return end.Local().Format("2 January 2006")
+}
+
+func (p *program) logoutCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "logout ACCOUNT", Short: "Forget an account's tokens", Args: oneAccount, Example: "  relay auth logout mystream",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			account, c, err := p.account(args[0])
+			if err != nil {
+				return err
+			}
+			if err := account.Logout(cmd.Context()); err != nil {
+				return err
+			}
+			return p.say("Forgot the tokens of %s.", c.Name)
+		},
+	}
+}
+
+func (p *program) statusCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "status [ACCOUNT]", Short: "Show how the accounts' tokens are, without the tokens",
+		Example: "  relay auth status\n  relay auth status mystream --json | jq .expiry",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return oneAccount(cmd, args)
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			names := args
+			if len(names) == 0 {
+				cfg, err := p.loadConfig(zerolog.Nop())
+				if err != nil {
+					return err
+				}
+				for _, c := range cfg.Accounts {
+					names = append(names, c.Name)
+				}
+			}
+			var errs []error
+			for _, name := range names {
+				errs = append(errs, p.showStatus(name, asJSON))
+			}
+			return errors.Join(errs...)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line on stdout")
+	return cmd
+}
+
+func (p *program) showStatus(name string, asJSON bool) error {
+	account, c, err := p.account(name)
+	if err != nil {
+		return err
+	}
+	status, err := account.Status()
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(p.out).Encode(status)
+	}
+	text := fmt.Sprintf("%s (%s): %s; access token until %s", name, c.Provider.Title, status.State, status.Expiry.Local().Format(time.DateTime))
+	if status.Refreshable {
+		text += "; login lasts until " + lastDay(status)
+	}
+	if status.Reason != "" {
+		text += "; " + status.Reason
+	}
+	if err := p.say("%s", text); err != nil {
+		return err
+	}
+	if status.State == auth.ReauthorizeNeeded {
+		return &exitError{exitUnauthorized, errSilent}
+	}
+	return nil
+}
+
+func (p *program) tokenCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "token ACCOUNT", Short: "Print a valid access token, renewed if need be", Args: oneAccount,
+		Example: "  curl -H \"Authorization: Bearer $(relay auth token mystream)\" https://api.example/",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			account, _, err := p.account(args[0])
+			if err != nil {
+				return err
+			}
+			token, err := account.Token(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return p.printToken(token, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object with the expiry")
+	return cmd
+}
+
+func (p *program) printToken(token auth.Token, asJSON bool) error {
+	if !asJSON {
+		_, err := io.WriteString(p.out, token.AccessToken.Reveal()+"\n")
+		return err
+	}
+	return json.NewEncoder(p.out).Encode(struct {
+		AccessToken string    `json:"access_token"`
+		Expiry      time.Time `json:"expiry"`
+	}{token.AccessToken.Reveal(), token.Expiry}) //nolint:gosec // showing the token is what the command is for
+}
+
+func (p *program) refreshCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "refresh ACCOUNT", Short: "Renew an account's token now", Args: oneAccount, Example: "  relay auth refresh mystream",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.refresh(cmd.Context(), args[0])
+		},
+	}
+}
+
+func (p *program) refresh(ctx context.Context, name string) error {
+	account, _, err := p.account(name)
+	if err != nil {
+		return err
+	}
+	token, err := account.Refresh(ctx, 0)
+	if err != nil {
+		return err
+	}
+	return p.say("Renewed the token of %s; it is valid until %s.", name, token.Expiry.Local().Format(time.DateTime))
+}

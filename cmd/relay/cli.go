@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+)
+
+// streams are the process's own; everything below is handed them.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+	getenv   func(string) (string, bool)
+}
+
+// terminal reports whether w is one.
+func terminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a descriptor fits in an int
+}
+
+// program is what the commands share.
+type program struct {
+	streams
+	configPath string // as given by flag or environment
+	dataDir    string
+	logLevel   string
+	logFormat  string
+	color      string
+}
+
+// execute runs the command line and returns the exit code.
+func execute(ctx context.Context, args []string, s streams) int {
+	p := &program{streams: s}
+	root := p.rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !errors.Is(err, errSilent) {
+		_, _ = io.WriteString(s.err, errorText(err))
+	}
+	return exitCode(err)
+}
+
+// errSilent is an error whose text the command has printed itself.
+var errSilent = errors.New("reported already")
+
+func (p *program) rootCommand() *cobra.Command {
+	var run runFlags
+	root := &cobra.Command{
+		Use:   "relay",
+		Short: "Carry treats from TreatStream to overlays, bots and pipes",
+		Long: `relay receives the treats that viewers send on TreatStream, keeps each in a durable journal, and delivers
+it to every sink: NATS for overlays, signed webhooks for bots, standard output for pipes.
+
+Without a command it does its main job, like "relay run".`,
+		Example: `  relay --simulate --sink stdout          try it: no account and no configuration needed
+  relay auth login mystream               log in to the account "mystream" of relay.yaml
+  relay                                   run every sink of relay.yaml
+  relay --sink stdout | jq .data.title    only print`,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: unknownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return errors.Join(p.fromEnvironment(cmd.Flags()), p.checkFlags())
+		},
+	}
+	root.SetIn(p.in)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w; see %s --help", err, cmd.CommandPath())
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&p.configPath, "config", "", "configuration file (default ./relay.yaml, then the user's config folder)")
+	flags.StringVar(&p.dataDir, "data-dir", "", "folder of the journal and the tokens (default "+shownDataDir()+")")
+	flags.StringVar(&p.logLevel, "log-level", "info", "trace, debug, info, warn or error")
+	flags.StringVar(&p.logFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal")
+	flags.StringVar(&p.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
+	run.register(root.Flags())
+
+	runCmd := &cobra.Command{
+		Use: "run", Short: "Receive treats and deliver them (the main job)", Args: noArgs, Example: root.Example,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
+	}
+	run.register(runCmd.Flags())
+	root.AddCommand(runCmd, p.authCommand(), p.simulateCommand(), p.configCommand(), p.versionCommand())
+	return root
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no argument, got %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+	}
+	return nil
+}
+
+// unknownCommand refuses arguments of a command that has only subcommands, and names the nearest of these.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "see " + cmd.CommandPath() + " --help"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + cmd.CommandPath() + " " + strings.Join(near, " or ") + "?"
+	}
+	return usagef("%s has no command %q; %s", cmd.CommandPath(), args[0], hint)
+}
+
+// needCommand is what a command that has only subcommands does.
+func needCommand(cmd *cobra.Command, args []string) error {
+	if err := unknownCommand(cmd, args); err != nil {
+		return err
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	return usagef("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
+}
+
+// fromEnvironment sets every flag that was not given from its variable, such as RELAY_LOG_LEVEL for --log-level.
+func (p *program) fromEnvironment(flags *pflag.FlagSet) error {
+	var errs []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "RELAY_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, ok := p.getenv(name)
+		if !ok || value == "" || f.Changed || f.Name == "help" || f.Name == "config" { // FindConfig reads RELAY_CONFIG
+			return
+		}
+		if err := flags.Set(f.Name, value); err != nil {
+			errs = append(errs, usagef("%s=%q: %w", name, value, err))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func (p *program) checkFlags() error {
+	if _, err := zerolog.ParseLevel(p.logLevel); err != nil || p.logLevel == "" {
+		return usagef("--log-level %q: want trace, debug, info, warn or error", p.logLevel)
+	}
+	switch p.logFormat {
+	case "auto", "console", "json":
+	default:
+		return usagef("--log-format %q: want auto, console or json", p.logFormat)
+	}
+	switch p.color {
+	case "auto", "always", "never":
+	default:
+		return usagef("--color %q: want auto, always or never", p.color)
+	}
+	return nil
+}
+
+// logger writes to stderr, as the flags say.
+func (p *program) logger() zerolog.Logger {
+	level, err := zerolog.ParseLevel(p.logLevel)
+	if err != nil {
+		level = zerolog.InfoLevel // checkFlags refused it before
+	}
+	var w io.Writer = zerolog.SyncWriter(p.err)
+	if p.logFormat == "console" || p.logFormat == "auto" && terminal(p.err) {
+		noColor, _ := p.getenv("NO_COLOR")
+		plain := p.color == "never" || p.color == "auto" && (noColor != "" || !terminal(p.err))
+		w = zerolog.ConsoleWriter{Out: w, NoColor: plain, TimeFormat: time.TimeOnly}
+	}
+	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+}
+
+// loadConfig finds, reads and checks the configuration, and logs its warnings.
+func (p *program) loadConfig(log zerolog.Logger) (*Config, error) {
+	path, err := FindConfig(p.configPath, p.getenv)
+	if err != nil {
+		return nil, withCode(exitConfig, err)
+	}
+	if path == "" {
+		return nil, withCode(exitConfig, errors.New("no configuration: there is no relay.yaml here or in the user's config folder; "+
+			"write one (docs/config.md), name one with --config, or try relay --simulate --sink stdout"))
+	}
+	cfg, err := LoadConfig(path, p.getenv)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range cfg.Warnings {
+		log.Warn().Msg(w.Error())
+	}
+	return cfg, nil
+}
+
+// dataPath is the data folder: the flag's, else the user's own.
+func (p *program) dataPath() (string, error) {
+	if p.dataDir != "" {
+		return p.dataDir, nil
+	}
+	if dir, ok := p.getenv("XDG_DATA_HOME"); ok && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "relay"), nil
+	}
+	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
+		if dir, err := os.UserConfigDir(); err == nil {
+			return filepath.Join(dir, "relay", "data"), nil
+		}
+	} else if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "share", "relay"), nil
+	}
+	return "", usagef("no data folder: the user has no home folder; name one with --data-dir")
+}
+
+func shownDataDir() string {
+	switch runtime.GOOS {
+	case "windows", "darwin":
+		return "relay/data in the user's config folder"
+	default:
+		return "~/.local/share/relay"
+	}
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// What lies in the data folder.
+const (
+	lockFile    = "relay.lock"
+	journalDir  = "journal"
+	accountsDir = "accounts"
+	overlayFile = "nats-overlay.json"
+)
+
+// lockDataDir makes the folder and takes it for this process, until the lock is released or the process ends in
+// whatever way.
+func lockDataDir(dir string) (*flock.Flock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, withCode(exitUnavailable, fmt.Errorf("make the data folder: %w; choose another with --data-dir", err))
+	}
+	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	switch ok, err := lock.TryLock(); {
+	case err != nil:
+		return nil, withCode(exitUnavailable, fmt.Errorf("lock the data folder %s: %w; mend its permissions or choose another with --data-dir", dir, err))
+	case !ok:
+		return nil, withCode(exitUnavailable, fmt.Errorf("another relay runs on the data folder %s; stop it, or give this one its own with --data-dir", dir))
+	}
+	return lock, nil
+}
+
+// overlayLogin is what overlay backends connect with.
+type overlayLogin struct {
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
+// loadOverlayLogin reads the overlay backends' credentials from the data folder, or makes them.
+func loadOverlayLogin(dir string) (login overlayLogin, created bool, err error) {
+	path := filepath.Join(dir, overlayFile)
+	data, err := os.ReadFile(path) //nolint:gosec // the operator's own folder
+	if errors.Is(err, fs.ErrNotExist) {
+		login = overlayLogin{User: "overlay", Password: rand.Text()}
+		data, err := json.Marshal(login)
+		if err != nil {
+			return login, false, fmt.Errorf("encode the overlay credentials: %w", err)
+		}
+		return login, true, writePrivate(path, append(data, '\n'))
+	}
+	if err != nil {
+		return login, false, fmt.Errorf("read the overlay credentials: %w", err)
+	}
+	if err := json.Unmarshal(data, &login); err != nil || login.User == "" || len(login.Password) < 16 {
+		return login, false, fmt.Errorf("read the overlay credentials: %s is damaged; delete it to have new ones made", path)
+	}
+	return login, false, nil
+}
+
+func (l overlayLogin) secret() secret.String { return secret.New(l.Password) }
+
+// writePrivate writes a file that is there whole or not at all, for the user only.
+func writePrivate(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+)
+
+// serveHTTP serves /healthz and /metrics until stop is called.
+func serveHTTP(ctx context.Context, listen string, metrics *prometheus.Registry, log zerolog.Logger) (stop func() error, err error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return nil, withCode(exitUnavailable, fmt.Errorf("listen on http.listen %s: %w; stop what uses it or choose another address", listen, errors.Unwrap(err)))
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte("{\"status\":\"ok\"}\n"))
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	var served sync.WaitGroup
+	served.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error().Err(err).Msg("http server ended")
+		}
+	})
+	log.Info().Str("url", "http://"+l.Addr().String()).Msg("health and metrics are served")
+	return func() error {
+		err := server.Close()
+		served.Wait()
+		return err
+	}, nil
+}

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks"
+)
+
+// drainTime is how long a stopping relay goes on delivering what it has received.
+const drainTime = 10 * time.Second
+
+// A job is the main job put together: accounts, journal and lanes.
+type job struct {
+	log     zerolog.Logger
+	metrics *prometheus.Registry
+	server  *pipeline.Server // nil if nothing needs it
+	journal *pipeline.Journal
+	sources []*source
+	lanes   []*pipeline.Lane
+	undo    teardown
+}
+
+// newJob opens everything and starts nothing. On an error everything is closed again.
+func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerolog.Logger) (_ *job, err error) {
+	j := &job{log: log, metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, j.undo.run())
+		}
+	}()
+	j.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := pipeline.NewMetrics(j.metrics)
+
+	accounts, err := openAccounts(cfg, dir, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.openServer(ctx, j, cfg, dir); err != nil {
+		return nil, err
+	}
+	conn, err := j.journalConn(ctx, cfg.Journal)
+	if err != nil {
+		return nil, err
+	}
+	j.undo.add("journal's connection", func() error { conn.Close(); return nil })
+	j.journal, err = pipeline.OpenJournal(ctx, pipeline.JournalConfig{
+		Conn: conn, Retention: cfg.Journal.Retention, Log: log, Metrics: metrics,
+	})
+	if err != nil {
+		return nil, withCode(exitUnavailable, err)
+	}
+	for _, s := range cfg.Sinks {
+		env := sinks.Env{
+			Name: s.Name, Stdout: p.out, UserAgent: userAgent(), Log: log.With().Str("sink", s.Name).Logger(),
+			NATS: func(ctx context.Context) (*nats.Conn, error) { return j.server.Overlay(ctx) },
+		}
+		sink, err := s.Config.Open(ctx, env)
+		if err != nil {
+			return nil, withCode(exitUnavailable, fmt.Errorf("open sink %s: %w", s.Name, err))
+		}
+		lane, err := pipeline.OpenLane(ctx, j.journal, sink, pipeline.LaneConfig{Sink: s.Name, Accounts: s.Accounts, Retry: s.Retry, Log: log})
+		if err != nil {
+			return nil, withCode(exitUnavailable, errors.Join(err, sink.Close()))
+		}
+		j.lanes = append(j.lanes, lane)
+		j.undo.add("sink "+s.Name, sink.Close)
+	}
+	connected := newSourceMetrics(j.metrics)
+	for i, a := range cfg.Accounts {
+		s, err := newSource(a, accounts[i], j.journal, connected, log)
+		if err != nil {
+			return nil, err
+		}
+		j.sources = append(j.sources, s)
+	}
+	if cfg.HTTP.Listen != "" {
+		stop, err := serveHTTP(ctx, cfg.HTTP.Listen, j.metrics, log)
+		if err != nil {
+			return nil, err
+		}
+		j.undo.add("http", stop)
+	}
+	return j, nil
+}
+
+// openAccounts makes the accounts and checks their grants: it is an error if none has one, and logged if one has none.
+func openAccounts(cfg *Config, dir string, log zerolog.Logger) ([]*auth.Account, error) {
+	store, err := openStore(dir)
+	if err != nil {
+		return nil, err
+	}
+	accounts := make([]*auth.Account, 0, len(cfg.Accounts))
+	var missing []error
+	for _, c := range cfg.Accounts {
+		account, err := newAccount(c, store, log)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := account.Status(); err != nil {
+			missing = append(missing, err)
+		}
+		accounts = append(accounts, account)
+	}
+	if len(missing) == len(accounts) {
+		return nil, errors.Join(missing...)
+	}
+	for _, err := range missing {
+		log.Error().Err(err).Msg("account waits for a login; the others run")
+	}
+	return accounts, nil
+}
+
+func openStore(dir string) (*auth.FileStore, error) {
+	store, err := auth.NewFileStore(filepath.Join(dir, accountsDir), nil)
+	if err != nil {
+		return nil, withCode(exitUnavailable, err)
+	}
+	return store, nil
+}
+
+func newAccount(c AccountConfig, store auth.Store, log zerolog.Logger) (*auth.Account, error) {
+	account, err := auth.New(auth.Config{
+		Account: c.Name, Provider: c.Provider, ClientID: c.ClientID, ClientSecret: c.ClientSecret,
+		RedirectURL: c.RedirectURL, Endpoints: c.Endpoints,
+	}, store, auth.Options{Log: log, UserAgent: userAgent()})
+	if err != nil {
+		return nil, withCode(exitConfig, err)
+	}
+	return account, nil
+}
+
+// openServer starts the embedded NATS server if the journal or a sink needs it. It listens only for overlay backends.
+func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir string) error {
+	overlay := false
+	for _, s := range cfg.Sinks {
+		if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() {
+			overlay = true
+		}
+	}
+	if !cfg.Journal.NATSURL.Empty() && !overlay {
+		return nil
+	}
+	sc := pipeline.ServerConfig{Dir: filepath.Join(dir, journalDir), Log: j.log}
+	var created bool
+	if overlay {
+		login, isNew, err := loadOverlayLogin(dir)
+		if err != nil {
+			return err
+		}
+		created = isNew
+		sc.Listen, sc.OverlayUser, sc.OverlayPassword = cfg.NATS.Listen, login.User, login.secret()
+	}
+	server, err := pipeline.StartServer(ctx, sc)
+	if err != nil {
+		return withCode(exitUnavailable, err)
+	}
+	j.server = server
+	j.undo.add("embedded NATS server", func() error { server.Close(); return nil })
+	if overlay {
+		at, err := url.Parse(server.URL())
+		if err != nil {
+			return fmt.Errorf("address of the embedded NATS server: %w", err)
+		}
+		j.log.Info().Str("url", at.String()).Str("credentials", filepath.Join(dir, overlayFile)).Msg("overlay backends may connect")
+		if created {
+			at.User = url.UserPassword(sc.OverlayUser, sc.OverlayPassword.Reveal())
+			_, err = fmt.Fprintf(p.err, "Overlay backends connect to %s\nThis is shown once; %s keeps it.\n", at, filepath.Join(dir, overlayFile))
+		}
+		return err
+	}
+	return nil
+}
+
+// journalConn connects to the journal's server: the embedded one, or the one configured, for which it waits.
+func (j *job) journalConn(ctx context.Context, cfg JournalConfig) (*nats.Conn, error) {
+	if cfg.NATSURL.Empty() {
+		conn, err := j.server.Journal(ctx)
+		return conn, withCode(exitUnavailable, err)
+	}
+	opts := []nats.Option{
+		nats.Name("relay journal"), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
+		nats.ReconnectBufSize(-1), // the journal itself tries again
+	}
+	if cfg.CredsFile != "" {
+		opts = append(opts, nats.UserCredentials(cfg.CredsFile))
+	}
+	if !cfg.Token.Empty() {
+		opts = append(opts, nats.Token(cfg.Token.Reveal()))
+	}
+	host := cfg.NATSURL.Reveal()
+	if u, err := url.Parse(host); err == nil {
+		host = u.Host
+	}
+	for said := false; ; said = true {
+		conn, err := nats.Connect(cfg.NATSURL.Reveal(), opts...)
+		if err == nil {
+			return conn, nil
+		}
+		if errors.Is(err, nats.ErrAuthorization) || !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) {
+			// The text of other errors may quote the URL, which may hold a password.
+			if errors.Is(err, nats.ErrAuthorization) {
+				err = nats.ErrAuthorization
+			} else {
+				err = errors.New("not a URL NATS can use, or its credentials cannot be read")
+			}
+			return nil, withCode(exitUnavailable, fmt.Errorf("connect to the journal's server (journal.nats_url): %w", err))
+		}
+		if !said {
+			j.log.Warn().Str("server", host).Msg("journal's server does not answer; waiting for it")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+var errDrainTime = errors.New("the time to deliver the rest is up")
+
+// serve runs the job until ctx ends or a part of it cannot go on. Then it stops taking in, journals what it has received,
+// and delivers what is journaled, for as long as drainTime allows.
+func (j *job) serve(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, j.undo.run()) }()
+	hard, kill := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer kill(nil)
+	taking, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+
+	var journal, lanes, sources sync.WaitGroup
+	var journalErr error
+	journal.Go(func() {
+		if journalErr = j.journal.Run(hard); journalErr != nil {
+			stop(journalErr)
+		}
+	})
+	for _, l := range j.lanes {
+		lanes.Go(func() {
+			if err := l.Run(hard); err != nil {
+				stop(err)
+			}
+		})
+	}
+	for _, s := range j.sources {
+		sources.Go(func() { s.account.Run(taking) })
+		sources.Go(func() {
+			if err := s.run(taking); err != nil {
+				stop(err)
+			}
+		})
+	}
+	j.log.Info().Int("accounts", len(j.sources)).Int("sinks", len(j.lanes)).Str("version", version()).Msg("relay runs")
+
+	<-taking.Done()
+	cause := context.Cause(taking)
+	limit := time.AfterFunc(drainTime, func() { kill(errDrainTime) })
+	defer limit.Stop()
+	sources.Wait()
+	j.journal.Close()
+	journal.Wait()
+	for _, l := range j.lanes {
+		l.Drain()
+	}
+	lanes.Wait()
+	if errors.Is(context.Cause(hard), errDrainTime) {
+		j.log.Warn().Msg("stopped with deliveries under way; they are made at the next start")
+	}
+	switch {
+	case journalErr != nil:
+		return journalErr
+	case errors.Is(cause, pipeline.ErrSinkClosed), ctx.Err() != nil:
+		return nil
+	default:
+		return cause
+	}
+}
+
+// teardown is what is to be closed, last opened first.
+type teardown []closer
+
+type closer struct {
+	name  string
+	close func() error
+}
+
+func (t *teardown) add(name string, closeIt func() error) { *t = append(*t, closer{name, closeIt}) }
+
+func (t *teardown) run() error {
+	var errs []error
+	for i := len(*t) - 1; i >= 0; i-- {
+		if err := (*t)[i].close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", (*t)[i].name, err))
+		}
+	}
+	*t = nil
+	return errors.Join(errs...)
+}

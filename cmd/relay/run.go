@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
+
+	"github.com/treatrelay/relay/sinks"
+)
+
+// runFlags are those of the main job.
+type runFlags struct {
+	sinks    []string
+	simulate bool
+	sim      simulatorFlags
+}
+
+func (f *runFlags) register(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&f.sinks, "sink", nil, "run only this sink, by name or type; may be repeated")
+	flags.BoolVar(&f.simulate, "simulate", false, "receive from a simulated TreatStream instead of the accounts of the configuration")
+	f.sim.register(flags)
+}
+
+// run does the main job until ctx ends.
+func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) error {
+	log := p.logger()
+	if f.simulate {
+		return p.runSimulated(ctx, f, log)
+	}
+	for _, name := range simulatorFlagNames() {
+		if flags.Changed(name) {
+			return usagef("--%s goes with --simulate", name)
+		}
+	}
+	cfg, err := p.loadConfig(log)
+	if err != nil {
+		return err
+	}
+	if len(cfg.Accounts) == 0 {
+		return withCode(exitConfig, fmt.Errorf("%s: no accounts: add one under accounts (docs/config.md), or try relay --simulate --sink stdout", cfg.Path))
+	}
+	if cfg.Sinks, err = selectSinks(cfg, f.sinks); err != nil {
+		return err
+	}
+	dir, err := p.dataPath()
+	if err != nil {
+		return err
+	}
+	return p.runJob(ctx, cfg, dir, log)
+}
+
+// selectSinks returns the sinks to run: all that are configured, or those that wanted names by name or type. A type that
+// is not configured stands for a sink with its defaults, if it can do without a configuration.
+func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
+	if len(wanted) == 0 {
+		if len(cfg.Sinks) == 0 {
+			return nil, withCode(exitConfig, fmt.Errorf("%s: no sinks: add one under sinks (docs/config.md) or give --sink stdout", cfg.Path))
+		}
+		return cfg.Sinks, nil
+	}
+	var selected []SinkConfig
+	add := func(s SinkConfig) {
+		if !slices.ContainsFunc(selected, func(other SinkConfig) bool { return other.Name == s.Name }) {
+			selected = append(selected, s)
+		}
+	}
+	for _, name := range wanted {
+		found := false
+		for _, byType := range []bool{false, true} { // a name goes before a type
+			for _, s := range cfg.Sinks {
+				if !found && !byType && s.Name == name || byType && s.Type == name {
+					add(s)
+					found = found || byType || s.Name == name
+				}
+			}
+			if found {
+				break
+			}
+		}
+		if found {
+			continue
+		}
+		c := sinks.NewConfig(name)
+		if c == nil {
+			var names []string
+			for _, s := range cfg.Sinks {
+				names = append(names, s.Name)
+			}
+			return nil, usagef("--sink %s: no sink has this name; configured are [%s], types are [%s]",
+				name, strings.Join(names, ", "), strings.Join(sinks.Types(), ", "))
+		}
+		if err := c.Validate(); err != nil {
+			return nil, withCode(exitConfig, fmt.Errorf("--sink %s: no sink of this type is configured, and it needs to be: %s",
+				name, strings.ReplaceAll(err.Error(), "\n", "; ")))
+		}
+		add(SinkConfig{Name: name, Type: name, Config: c})
+	}
+	return selected, nil
+}
+
+// runJob locks the data folder and runs the job in it.
+func (p *program) runJob(ctx context.Context, cfg *Config, dir string, log zerolog.Logger) (err error) {
+	lock, err := lockDataDir(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	j, err := p.newJob(ctx, cfg, dir, log)
+	if err != nil {
+		return err
+	}
+	return j.serve(ctx)
+}

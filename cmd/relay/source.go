@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/socket"
+)
+
+// treatEvent is the name of the event in which TreatStream sends a treat.
+const treatEvent = "realTimeTreat"
+
+// A source receives the treats of one account.
+type source struct {
+	name    string
+	account *auth.Account
+	intake  *pipeline.Intake
+	client  *socket.Client
+	log     zerolog.Logger
+}
+
+func newSource(c AccountConfig, account *auth.Account, j *pipeline.Journal, m *sourceMetrics, log zerolog.Logger) (*source, error) {
+	log = log.With().Str("account", c.Name).Logger()
+	s := &source{
+		name: c.Name, account: account, log: log,
+		intake: pipeline.NewIntake(pipeline.Normalizer{
+			Account: c.Name, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw,
+		}, j),
+	}
+	at := c.Provider.Endpoints.Socket
+	if c.Endpoints.Socket != "" {
+		at = c.Endpoints.Socket
+	}
+	var err error
+	s.client, err = socket.New(socket.Config{
+		URL: at, Protocol: c.Protocol, Query: s.query, Log: log, OnState: func(st socket.State) { m.observe(c.Name, st) },
+	})
+	if err != nil {
+		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.socket: %w", c.Name, err))
+	}
+	return s, nil
+}
+
+// query is asked before every dial: it brings the count of repeats up to date and gets a socket token, which serves once.
+func (s *source) query(ctx context.Context) (url.Values, error) {
+	if err := s.intake.CatchUp(ctx); err != nil {
+		return nil, err
+	}
+	token, err := s.account.SocketToken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return url.Values{"token": {token.Reveal()}}, nil
+}
+
+// run receives until ctx ends. An account that needs a login waits for it; others are not concerned.
+func (s *source) run(ctx context.Context) error {
+	for {
+		err := s.client.Run(ctx, func(ctx context.Context, ev socket.Event) error {
+			if ev.Name != treatEvent {
+				s.log.Debug().Str("event", ev.Name).Msg("event of another name ignored")
+				return nil
+			}
+			return s.intake.Handle(ctx, ev.Args, ev.Received)
+		})
+		if ctx.Err() != nil {
+			return err
+		}
+		if err == nil {
+			return fmt.Errorf("receive treats of %s: the connection ended by itself", s.name)
+		}
+		if p, ok := err.(interface{ Permanent() bool }); !ok || !p.Permanent() { //nolint:errorlint // only the query's own error is one
+			return fmt.Errorf("receive treats of %s: %w", s.name, err)
+		}
+		s.log.Error().Err(err).Msg("account receives nothing until somebody logs in")
+		if err := s.account.WaitActive(ctx); err != nil {
+			return nil //nolint:nilerr // ctx ended
+		}
+		s.log.Info().Msg("account has a login again")
+	}
+}
+
+// sourceMetrics tell how the accounts' connections are.
+type sourceMetrics struct {
+	connected *prometheus.GaugeVec
+	attempts  *prometheus.CounterVec
+}
+
+func newSourceMetrics(reg prometheus.Registerer) *sourceMetrics {
+	m := &sourceMetrics{
+		connected: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "relay_account_connected", Help: "1 while the account's socket is connected.",
+		}, []string{"account"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_account_connects_total", Help: "Connections of the account's socket that were established.",
+		}, []string{"account"}),
+	}
+	reg.MustRegister(m.connected, m.attempts)
+	return m
+}
+
+func (m *sourceMetrics) observe(account string, st socket.State) {
+	if st.Phase == socket.Connected {
+		m.connected.WithLabelValues(account).Set(1)
+		m.attempts.WithLabelValues(account).Inc()
+		return
+	}
+	m.connected.WithLabelValues(account).Set(0)
+}
