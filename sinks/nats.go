@@ -124,6 +124,7 @@ func (c *NATSConfig) Open(ctx context.Context, env Env) (pipeline.Sink, error) {
 		gate:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		stop:    func() {},
+		timeout: natsAckTimeout,
 		link:    &link{log: env.Log},
 	}
 	if c.URL.Empty() {

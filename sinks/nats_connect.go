@@ -16,7 +16,7 @@ import (
 
 // The connection's limits. A write or a dial holds up every other use of the connection, so both are short.
 const (
-	natsDialTimeout   = 5 * time.Second
+	natsDialTimeout   = 3 * time.Second
 	natsWriteTimeout  = 5 * time.Second
 	natsPingInterval  = 10 * time.Second // two without an answer end the connection
 	natsReconnectWait = time.Second
@@ -54,7 +54,7 @@ func (s *natsSink) connect(ctx context.Context) (route, error) {
 		return route{}, s.link.notConnected()
 	}
 	if !s.route.checked {
-		ctx, cancel := context.WithTimeoutCause(ctx, natsAckTimeout, errNoAnswer)
+		ctx, cancel := s.patience(ctx)
 		defer cancel()
 		batches, err := ensureStream(ctx, s.route.nc, s.route.js, s.stream)
 		if err != nil {

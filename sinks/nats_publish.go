@@ -32,7 +32,7 @@ const (
 	natsAckTimeout   = 10 * time.Second
 )
 
-var errNoAnswer = fmt.Errorf("no answer within %v", natsAckTimeout)
+var errNoAnswer = errors.New("no answer in time")
 
 type natsSink struct {
 	subject string
@@ -40,6 +40,7 @@ type natsSink struct {
 	secrets []secret.String
 	dial    func(context.Context) (*nats.Conn, error)
 	link    *link
+	timeout time.Duration      // how long to wait for an answer of the server
 	stop    context.CancelFunc // ends what Open began
 
 	gate  chan struct{} // holds one token while route is in use
@@ -129,7 +130,7 @@ func (s *natsSink) publish(ctx context.Context, messages []*nats.Msg) (int, erro
 		return 0, fmt.Errorf("publish event %s: %w", id, err)
 	}
 	if r.batches && len(messages) > 1 {
-		err := commit(ctx, r.nc, messages)
+		err := s.commit(ctx, r.nc, messages)
 		if err == nil {
 			return len(messages), nil
 		}
@@ -153,7 +154,7 @@ func (s *natsSink) publish(ctx context.Context, messages []*nats.Msg) (int, erro
 
 // publishOne waits until the stream has the message. That it had it before is as good.
 func (s *natsSink) publishOne(ctx context.Context, js jetstream.JetStream, m *nats.Msg) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, natsAckTimeout, errNoAnswer)
+	ctx, cancel := s.patience(ctx)
 	defer cancel()
 	_, err := js.PublishMsg(ctx, m)
 	if err == nil {
@@ -168,8 +169,8 @@ func (s *natsSink) publishOne(ctx context.Context, js jetstream.JetStream, m *na
 
 // commit publishes messages as one atomic batch: the stream has all of them or none. An answer of the server that
 // refuses them is a [jetstream.APIError].
-func commit(ctx context.Context, nc *nats.Conn, messages []*nats.Msg) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, natsAckTimeout, errNoAnswer)
+func (s *natsSink) commit(ctx context.Context, nc *nats.Conn, messages []*nats.Msg) error {
+	ctx, cancel := s.patience(ctx)
 	defer cancel()
 	batch := rand.Text()
 	for i, m := range messages {
@@ -195,6 +196,11 @@ func commit(ctx context.Context, nc *nats.Conn, messages []*nats.Msg) error {
 		return checkCommit(answer.Data, batch, len(messages))
 	}
 	return nil
+}
+
+// patience bounds the wait for one answer of the server.
+func (s *natsSink) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("%w (%v)", errNoAnswer, s.timeout))
 }
 
 // cause returns why ctx ended, or err when it has not.

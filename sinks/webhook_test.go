@@ -1,0 +1,424 @@
+package sinks_test
+
+import (
+	"compress/gzip"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks"
+)
+
+// hook makes a configuration for url, changed by change, and opens it.
+func hook(t *testing.T, url string, change func(*sinks.WebhookConfig)) pipeline.Sink {
+	t.Helper()
+	config, ok := sinks.NewConfig("webhook").(*sinks.WebhookConfig)
+	if !ok {
+		t.Fatal("no webhook configuration")
+	}
+	config.URL, config.Secret = secret.New(url), secret.New(webhookSecret)
+	if change != nil {
+		change(config)
+	}
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	sink, err := config.Open(t.Context(), sinks.Env{Name: "bot", UserAgent: "relay/test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sink.Close() })
+	return sink
+}
+
+func receiver(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// deliverOne delivers within a time no test should need.
+func deliverOne(t *testing.T, sink pipeline.Sink) error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		n, err := sink.Deliver(t.Context(), plain("mystream", 3))
+		if (n == 1) != (err == nil) || n > 1 {
+			err = errors.Join(err, fmt.Errorf("accepted %d", n))
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(20 * time.Second):
+		t.Fatal("Deliver does not return")
+		return nil
+	}
+}
+
+// steer names what an error asks of the lane.
+func steer(err error) string {
+	after, wait := pipeline.RetryDelay(err)
+	switch {
+	case err == nil:
+		return "accepted"
+	case pipeline.IsPermanent(err):
+		return "permanent"
+	case wait:
+		return "after " + after.String()
+	}
+	return "retry"
+}
+
+func TestWebhookStatus(t *testing.T) {
+	for _, c := range []struct {
+		status     int
+		retryAfter string
+		want       string
+	}{
+		{200, "", "accepted"},
+		{201, "", "accepted"},
+		{202, "60", "accepted"},
+		{204, "", "accepted"},
+		{299, "", "accepted"},
+		{300, "", "permanent"},
+		{301, "", "permanent"},
+		{302, "", "permanent"},
+		{304, "", "permanent"},
+		{307, "", "permanent"},
+		{308, "", "permanent"},
+		{400, "", "permanent"},
+		{401, "", "permanent"},
+		{403, "", "permanent"},
+		{404, "5", "permanent"},
+		{405, "", "permanent"},
+		{408, "", "retry"},
+		{409, "", "permanent"},
+		{410, "", "permanent"},
+		{413, "", "permanent"},
+		{422, "", "permanent"},
+		{425, "", "retry"},
+		{429, "", "retry"},
+		{429, "120", "after 2m0s"},
+		{429, "0", "retry"},
+		{429, "-5", "retry"},
+		{429, "soon", "retry"},
+		{429, "1.5", "retry"},
+		{429, " 7 ", "after 7s"},
+		{429, "86401", "after 24h0m0s"},
+		{429, "99999999999999999999999", "after 24h0m0s"},
+		{429, "Wed, 21 Oct 2015 07:28:00 GMT", "retry"},
+		{429, "Fri, 31 Dec 9999 23:59:59 GMT", "after 24h0m0s"},
+		{429, "Friday, 31-Dec-99 23:59:59 GMT", "retry"},
+		{408, "3", "after 3s"},
+		{500, "", "retry"},
+		{500, "9", "after 9s"},
+		{501, "", "retry"},
+		{502, "", "retry"},
+		{503, "", "retry"},
+		{503, "120", "after 2m0s"},
+		{504, "", "retry"},
+		{599, "", "retry"},
+	} {
+		t.Run(fmt.Sprintf("%d %s", c.status, c.retryAfter), func(t *testing.T) {
+			url := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+				if c.retryAfter != "" {
+					w.Header().Set("Retry-After", c.retryAfter)
+				}
+				w.WriteHeader(c.status)
+			})
+			err := deliverOne(t, hook(t, url, nil))
+			if got := steer(err); got != c.want {
+				t.Errorf("%s, want %s: %v", got, c.want, err)
+			}
+			if err != nil && !strings.Contains(err.Error(), fmt.Sprint(c.status)) {
+				t.Errorf("the status is missing in %q", err)
+			}
+		})
+	}
+}
+
+func TestWebhookFollowsNoRedirect(t *testing.T) {
+	var hits atomic.Int32
+	there := receiver(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) })
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		url := receiver(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, there+"/planted-elsewhere", status) })
+		err := deliverOne(t, hook(t, url, nil))
+		if steer(err) != "permanent" || strings.Contains(err.Error(), "planted") {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	if n := hits.Load(); n != 0 {
+		t.Errorf("%d redirects were followed", n)
+	}
+}
+
+// TestWebhookEndsOnTime faces receivers that never finish.
+func TestWebhookEndsOnTime(t *testing.T) {
+	drip := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(status)
+			for r.Context().Err() == nil {
+				_, _ = io.WriteString(w, "x")
+				_ = http.NewResponseController(w).Flush()
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+	}
+	deaf, err := net.Listen("tcp", "127.0.0.1:0") // The kernel accepts; nobody answers.
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	silent := func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}
+	for name, c := range map[string]struct{ url, want, text string }{
+		"drips 200":       {receiver(t, drip(200)), "accepted", ""},
+		"drips 500":       {receiver(t, drip(500)), "retry", "status 500"},
+		"drips 404":       {receiver(t, drip(404)), "permanent", "status 404"},
+		"says nothing":    {receiver(t, silent), "retry", "no complete answer within 300ms"},
+		"accepts nothing": {"http://" + deaf.Addr().String(), "retry", "no complete answer within 300ms"},
+		"no TLS":          {"https://" + deaf.Addr().String(), "retry", "no complete answer within 300ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := deliverOne(t, hook(t, c.url, func(w *sinks.WebhookConfig) { w.Timeout = 300 * time.Millisecond }))
+			if got := steer(err); got != c.want || err != nil && !strings.Contains(err.Error(), c.text) {
+				t.Errorf("%s: %v, want %s", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestWebhookReadsLittle(t *testing.T) {
+	for _, status := range []int{200, 400} {
+		for _, encoding := range []string{"", "gzip"} {
+			var accepted string
+			stopped := make(chan struct{})
+			url := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+				defer close(stopped)
+				accepted = r.Header.Get("Accept-Encoding")
+				var out io.Writer = w
+				if encoding != "" {
+					w.Header().Set("Content-Encoding", encoding)
+					out = gzip.NewWriter(w)
+				}
+				w.WriteHeader(status)
+				zeros := make([]byte, 1<<20)
+				for {
+					if _, err := out.Write(zeros); err != nil {
+						return
+					}
+				}
+			})
+			err := deliverOne(t, hook(t, url, nil))
+			if got := steer(err); (got == "accepted") != (status == 200) || strings.ContainsRune(fmt.Sprint(err), 0) {
+				t.Errorf("status %d: %s: %v", status, got, err)
+			}
+			select {
+			case <-stopped:
+			case <-time.After(20 * time.Second):
+				t.Fatal("the answer is read for ever")
+			}
+			if accepted != "" {
+				t.Errorf("Accept-Encoding is %q, want none", accepted)
+			}
+		}
+	}
+}
+
+func TestWebhookShowsARefusal(t *testing.T) {
+	url := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_, _ = io.WriteString(w, "{\"error\":\r\n \"no \x1b[31mpizza\x00\"} "+strings.Repeat("é", 300))
+	})
+	err := deliverOne(t, hook(t, url, nil))
+	if !strings.HasSuffix(err.Error(), "...") || !strings.Contains(err.Error(), `{"error": "no [31mpizza "} éé`) ||
+		strings.ContainsAny(err.Error(), "\r\n\x00\x1b") || strings.Count(err.Error(), "é") > 200 {
+		t.Errorf("refusal: %q", err)
+	}
+}
+
+// TestWebhookHidesSecrets has the receiver send all it knows back.
+func TestWebhookHidesSecrets(t *testing.T) {
+	echo := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			all, _ := httputil.DumpRequest(r, false)
+			w.WriteHeader(status)
+			parts := strings.Split(r.URL.Path, "/")
+			_, _ = fmt.Fprintf(w, "%s %s %s %s", parts[len(parts)-1], r.URL.Query().Get("k"), r.Header.Get("Authorization"), all)
+		}
+	}
+	planted := []string{"planted-path", "planted query", "planted+query", "planted-bearer", webhookSecret[6:]}
+	change := func(c *sinks.WebhookConfig) {
+		c.Timeout = time.Second
+		c.Headers = map[string]secret.String{"Authorization": secret.New("Bearer planted-bearer")}
+	}
+	long := "http://" + strings.Repeat("a", 64) + ".example" // No name server is asked for a label this long.
+	for _, base := range []string{
+		receiver(t, echo(400)), receiver(t, echo(503)), long, "http://" + freeAddress(t), "https" + receiver(t, echo(200))[4:],
+	} {
+		err := deliverOne(t, hook(t, base+"/api/planted-path?k=planted+query", change))
+		if err == nil {
+			t.Errorf("%s: accepted", base)
+			continue
+		}
+		for _, s := range planted {
+			if strings.Contains(err.Error(), s) {
+				t.Errorf("%q shows in %q", s, err)
+			}
+		}
+		if !strings.Contains(err.Error(), base) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("the error does not name %s on one line: %q", base, err)
+		}
+	}
+}
+
+func TestWebhookNameLookup(t *testing.T) {
+	err := deliverOne(t, hook(t, "https://"+strings.Repeat("a", 64)+".example/x", nil))
+	if steer(err) != "retry" || !strings.Contains(err.Error(), "no such host") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestWebhookTLS(t *testing.T) {
+	var version atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		version.Store(int32(r.ProtoMajor))
+	}))
+	server.EnableHTTP2 = true
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // It would tell of the refused handshake.
+	server.StartTLS()
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliverOne(t, hook(t, server.URL, func(c *sinks.WebhookConfig) { c.TLSCAFile = path })); err != nil {
+		t.Error(err)
+	}
+	if version.Load() != 2 {
+		t.Errorf("HTTP/%d was spoken, want 2", version.Load())
+	}
+	err := deliverOne(t, hook(t, server.URL, nil))
+	if steer(err) != "retry" || !strings.Contains(err.Error(), "tls_ca_file") {
+		t.Errorf("with an unknown CA: %v", err)
+	}
+}
+
+func TestWebhookSignsWithEverySecret(t *testing.T) {
+	secrets := []string{webhookSecret, "whsec_enp6enp6enp6enp6enp6enp6enp6enp6enp6eno="}
+	var requests []*http.Request
+	var bodies [][]byte
+	url := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		requests, bodies = append(requests, r), append(bodies, body)
+		if len(requests) == 1 {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	})
+	file := filepath.Join(t.TempDir(), "secrets")
+	if err := os.WriteFile(file, []byte(strings.Join(secrets, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*sinks.WebhookConfig){
+		"list": func(c *sinks.WebhookConfig) {
+			c.Secret = secret.String{}
+			c.Secrets = []secret.String{secret.New(secrets[0]), secret.New(secrets[1])}
+			c.Headers = map[string]secret.String{"X-Team": secret.New("pizza")}
+		},
+		"file": func(c *sinks.WebhookConfig) {
+			c.Secret = secret.String{}
+			c.SecretFile = file
+			c.Headers = map[string]secret.String{"X-Team": secret.New("pizza")}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests, bodies = nil, nil
+			sink := hook(t, url, change)
+			if got := steer(deliverOne(t, sink)); got != "retry" {
+				t.Fatal(got)
+			}
+			if got := steer(deliverOne(t, sink)); got != "accepted" {
+				t.Fatal(got)
+			}
+			for i, r := range requests {
+				signatures := strings.Split(r.Header.Get("webhook-signature"), " ")
+				if len(signatures) != len(secrets) {
+					t.Fatalf("signatures: %q", signatures)
+				}
+				for k, s := range secrets {
+					verifier, err := standardwebhooks.NewWebhook(s)
+					if err != nil {
+						t.Fatal(err)
+					}
+					one := r.Header.Clone()
+					one.Set("webhook-signature", signatures[k])
+					if err := verifier.Verify(bodies[i], one); err != nil {
+						t.Errorf("signature %d: %v", k, err)
+					}
+				}
+				if r.Method != http.MethodPost || r.Header.Get("User-Agent") != "relay/test" || r.Header.Get("X-Team") != "pizza" ||
+					r.ContentLength != int64(len(bodies[i])) || r.Header["Idempotency-Key"] != nil {
+					t.Errorf("request: %s %v", r.Method, r.Header)
+				}
+			}
+			if a, b := requests[0].Header.Get("webhook-id"), requests[1].Header.Get("webhook-id"); a != b || a == "" {
+				t.Errorf("webhook-id changed from %s to %s", a, b)
+			}
+		})
+	}
+}
+
+// TestWebhookKeptConnection has a receiver that closes a kept connection just when the next event comes.
+func TestWebhookKeptConnection(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			buffer := make([]byte, 64<<10)
+			if _, err := c.Read(buffer); err == nil {
+				_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
+				_, _ = c.Read(buffer) // The second request gets no answer.
+			}
+			_ = c.Close()
+		}
+	}()
+	sink := hook(t, "http://"+listener.Addr().String(), nil)
+	for range 4 {
+		if err := deliverOne(t, sink); err != nil {
+			t.Error(err)
+		}
+	}
+	_ = sink.Close()
+	_ = listener.Close()
+	<-done
+}
