@@ -33,6 +33,7 @@
 const fs = require('fs');
 const http = require('http');
 const https = require('https');
+const path = require('path');
 const readline = require('readline');
 
 function options(argv) {
@@ -76,6 +77,7 @@ if (opts['allow-eio3']) settings.allowEIO3 = true;
 
 const name = `socket.io-${opts.version}`;
 const io = require(name)(server, settings);
+const { version } = JSON.parse(fs.readFileSync(path.join(__dirname, 'node_modules', name, 'package.json')));
 const namespaces = ['/', ...opts.namespace].map((nsp) => io.of(nsp));
 
 const seen = { connected: 0, tokens: [], protocols: [], heartbeats: 0 };
@@ -155,7 +157,7 @@ const commands = {
 };
 
 server.listen(Number(opts.port), opts.host, () => {
-  say({ port: server.address().port, version: require(`${name}/package.json`).version });
+  say({ port: server.address().port, version });
 });
 
 let turn = Promise.resolve();

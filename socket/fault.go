@@ -1,0 +1,153 @@
+package socket
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// RejectedError says that the server took the connection and then refused it, as a middleware (io.use) does with a
+// token it does not know. Client tries again with a fresh query.
+type RejectedError struct {
+	Namespace string
+	Message   string // the server's words: at most 200 bytes, no control characters, no value of the query
+}
+
+// Error implements error.
+func (e *RejectedError) Error() string {
+	if e.Namespace == "/" {
+		return fmt.Sprintf("connect: the server refused: %q", e.Message)
+	}
+	return fmt.Sprintf("connect to namespace %q: the server refused: %q", e.Namespace, e.Message)
+}
+
+// kind tells failures apart as far as a reader of the log cares: a failure of the same kind is not news.
+type kind string
+
+const (
+	kindQuery     kind = "query"
+	kindDNS       kind = "dns"
+	kindRefused   kind = "refused"
+	kindTLS       kind = "tls"
+	kindTimeout   kind = "timeout"
+	kindNetwork   kind = "network"
+	kindHandshake kind = "handshake"
+	kindRejected  kind = "rejected"
+	kindLost      kind = "lost"
+)
+
+// fault is a failure and its kind.
+type fault struct {
+	kind kind
+	err  error
+}
+
+func (f *fault) Error() string { return f.err.Error() }
+func (f *fault) Unwrap() error { return f.err }
+
+// kindOf returns the kind of a failure.
+func kindOf(err error) kind {
+	if f, ok := errors.AsType[*fault](err); ok {
+		return f.kind
+	}
+	if _, ok := errors.AsType[*RejectedError](err); ok {
+		return kindRejected
+	}
+	return kindLost
+}
+
+// handshakeError says that a server answered a dial with one revision, but not with an Engine.IO handshake. It is the
+// only failure of a dial that says anything about the revision the server speaks.
+type handshakeError struct {
+	tried Protocol
+	why   string
+}
+
+func (e *handshakeError) Error() string {
+	return fmt.Sprintf("no handshake of Engine.IO %v: %s", e.tried, e.why)
+}
+
+// revisionError says that the server turned out to speak another revision than was tried.
+type revisionError struct{ spoken Protocol }
+
+func (e *revisionError) Error() string {
+	return fmt.Sprintf("the server speaks Engine.IO %v: set the protocol to %v or auto", e.spoken, e.spoken)
+}
+
+// permanent reports whether an error of [Config.Query] says that asking again is of no use.
+func permanent(err error) bool {
+	var p interface{ Permanent() bool }
+	return errors.As(err, &p) && p.Permanent()
+}
+
+// networkFault names the kind of a failed dial and keeps the innermost reason only, because the wrappers of net/url
+// and net/http carry the URL with its query.
+func networkFault(ctx context.Context, host string, err error, scrub scrubber) *fault {
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
+		err = urlErr.Err
+	}
+	f := &fault{kind: kindNetwork}
+	_, unknownHost := errors.AsType[*net.DNSError](err)
+	_, badRecord := errors.AsType[tls.RecordHeaderError](err)
+	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	timeout, isNet := errors.AsType[net.Error](err)
+	switch {
+	case ctx.Err() != nil:
+		f.kind, err = kindTimeout, context.Cause(ctx)
+	case unknownHost:
+		f.kind = kindDNS
+	case errors.Is(err, syscall.ECONNREFUSED):
+		f.kind = kindRefused
+	case badRecord || badCertificate || alert:
+		f.kind = kindTLS
+	case isNet && timeout.Timeout():
+		f.kind = kindTimeout
+	}
+	why := err.Error()
+	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Err != nil {
+		why = opErr.Err.Error() // without the addresses, of which the local one is always another
+	}
+	f.err = fmt.Errorf("connect to %s: %s", host, scrub.clean(why))
+	return f
+}
+
+// scrubber knows the values of a query, none of which may be seen in a log or an error.
+type scrubber []secret.String
+
+func newScrubber(query url.Values) scrubber {
+	var s scrubber
+	for _, values := range query {
+		for _, value := range values {
+			s = append(s, secret.New(value))
+			if escaped := url.QueryEscape(value); escaped != value {
+				s = append(s, secret.New(escaped))
+			}
+		}
+	}
+	return s
+}
+
+// clean makes foreign text fit for a log line: no secrets, no control or format characters, at most 200 bytes.
+func (s scrubber) clean(text string) string {
+	const most = 200
+	text = secret.Scrub(text[:min(len(text), 1<<14)], s...)
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\ufffd"))
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
+	}
+	return strings.TrimSpace(text)
+}

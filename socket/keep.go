@@ -1,0 +1,104 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	watchEvery     = 5 * time.Second // how long a suspended machine may take to notice it, once awake
+	goodbyeTimeout = time.Second
+	joinTimeout    = time.Minute // for the server's authorization, which may ask others
+)
+
+var (
+	errGoodbye     = errors.New("goodbye not sent in time")
+	errJoinTimeout = fmt.Errorf("not authorized within %v, though the server is alive", joinTimeout)
+)
+
+// pulse is when the server was last heard. Silence counts only while somebody listens: when the reader waits for room
+// in the queue, what the server sends lies unread, and says nothing about the server.
+type pulse struct {
+	mu    sync.Mutex
+	last  time.Time
+	quiet bool
+}
+
+// beat notes that a frame came at now.
+func (p *pulse) beat(now time.Time) {
+	p.mu.Lock()
+	p.last = now
+	p.mu.Unlock()
+}
+
+// deaf notes whether the reader has stopped listening. Silence begins anew when it listens again.
+func (p *pulse) deaf(deaf bool) {
+	p.mu.Lock()
+	p.last, p.quiet = time.Now(), deaf
+	p.mu.Unlock()
+}
+
+// silence returns how long nothing came, and whether anybody listens. It goes by the wall clock if that says more:
+// the monotonic clock stands still while a machine is suspended.
+func (p *pulse) silence(now time.Time) (d time.Duration, listening bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.quiet {
+		return 0, false
+	}
+	return max(now.Sub(p.last), now.Round(0).Sub(p.last.Round(0))), true
+}
+
+// keep beats and listens until ctx ends or the server is dead, and says why.
+func (s *session) keep(ctx context.Context) error {
+	interval, timeout := s.link.handshake.pingInterval, s.link.handshake.pingTimeout
+	born := time.Now()
+	nextPing := born // the first at once: its answer shows the revision however slow authorization is
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-wait.C:
+		}
+		now := time.Now()
+		silence, listening := s.pulse.silence(now)
+		switch {
+		case silence >= interval+timeout:
+			return &fault{kindLost, fmt.Errorf("nothing heard for %v: the server or the way to it is dead",
+				silence.Round(time.Millisecond))}
+		case !s.joined.Load() && now.Sub(born) >= joinTimeout:
+			return &fault{kindTimeout, errJoinTimeout}
+		}
+		if s.queue.calm(now) {
+			s.log.Info().Msg("handler has caught up: the server no longer has to wait")
+		}
+		sleep := min(watchEvery, interval, timeout/2, interval+timeout-silence)
+		// That a write fails, the reader learns too, after it has read what is left.
+		switch {
+		case s.link.rev == EIO3:
+			if !now.Before(nextPing) {
+				_ = s.write(ctx, string(framePing))
+				nextPing = now.Add(interval)
+			}
+			sleep = min(sleep, nextPing.Sub(now))
+		case !listening:
+			// The server's pings lie unread. It takes a pong that it has not asked for.
+			_ = s.write(ctx, string(framePong))
+		}
+		wait.Reset(sleep)
+	}
+}
+
+// goodbye leaves "/", so that the server need not guess.
+func (s *session) goodbye(ctx context.Context) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), goodbyeTimeout, errGoodbye)
+	defer cancel()
+	_ = s.link.ws.Write(ctx, websocket.MessageText, []byte{frameMessage, packetDisconnect})
+}

@@ -1,0 +1,159 @@
+package socket
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+// The kinds of Socket.IO packets, by their digit on the wire. (Socket.IO protocol, "Packet types"; the digits are the
+// same in all its versions.)
+const (
+	packetConnect     = '0'
+	packetDisconnect  = '1'
+	packetEvent       = '2'
+	packetAck         = '3'
+	packetError       = '4'
+	packetBinaryEvent = '5'
+	packetBinaryAck   = '6'
+)
+
+// maxAttachments bounds the buffers of one binary event, and the number of frames that can be swallowed by one.
+const maxAttachments = 256
+
+// packet is one Socket.IO packet, its payload not yet decoded.
+type packet struct {
+	kind        byte
+	attachments int
+	namespace   string
+	payload     []byte // JSON, or nothing; it aliases the frame
+}
+
+// parsePacket takes the text of a message apart: kind, [attachments "-"], [namespace ","], [id], payload. The id of an
+// acknowledgement is dropped, since Client acknowledges nothing.
+func parsePacket(text []byte) (packet, error) {
+	if len(text) == 0 || text[0] < packetConnect || text[0] > packetBinaryAck {
+		return packet{}, errors.New("parse packet: unknown kind")
+	}
+	p := packet{kind: text[0], namespace: "/"}
+	rest := text[1:]
+	if p.kind == packetBinaryEvent || p.kind == packetBinaryAck {
+		count, after, found := bytes.Cut(rest, []byte("-"))
+		n, err := strconv.ParseUint(string(count[:min(len(count), 4)]), 10, 16)
+		if !found || err != nil || len(count) > 3 || n > maxAttachments {
+			return packet{}, errors.New("parse packet: bad number of attachments")
+		}
+		p.attachments, rest = int(n), after
+	}
+	if len(rest) > 0 && rest[0] == '/' {
+		name, after, _ := bytes.Cut(rest, []byte(","))
+		if p.kind == packetConnect || p.kind == packetDisconnect || p.kind == packetError {
+			name, _, _ = bytes.Cut(name, []byte("?")) // version 1 echoes the query of the namespace
+		}
+		p.namespace, rest = string(name), after
+	}
+	if p.kind != packetError { // the text of version 1 and 2 may start with a digit
+		rest = bytes.TrimLeft(rest, "0123456789")
+	}
+	p.payload = rest
+	return p, nil
+}
+
+// decodeEvent decodes the payload ["name",arg,...] of an event. Name and arguments are checked to be JSON; the
+// arguments alias the payload.
+func decodeEvent(payload []byte) (name string, args []json.RawMessage, err error) {
+	if len(payload) == 0 || payload[0] != '[' || !json.Valid(payload) {
+		return "", nil, errors.New("decode event: no JSON array")
+	}
+	items := splitArray(payload)
+	if len(items) == 0 || items[0][0] != '"' {
+		return "", nil, errors.New("decode event: no name")
+	}
+	if err := json.Unmarshal(items[0], &name); err != nil {
+		return "", nil, fmt.Errorf("decode event: name: %w", err)
+	}
+	return name, items[1:], nil
+}
+
+// splitArray returns the elements of a JSON array, without a copy. The array must be valid JSON.
+func splitArray(array []byte) []json.RawMessage {
+	array = bytes.TrimSpace(array)
+	inner := bytes.TrimSpace(array[1 : len(array)-1])
+	if len(inner) == 0 {
+		return nil
+	}
+	items := make([]json.RawMessage, 0, 2)
+	start, depth, quoted := 0, 0, false
+	for i := 0; i < len(inner); i++ {
+		switch c := inner[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+		case c == ',' && depth == 0:
+			items = append(items, trimmed(inner[start:i]))
+			start = i + 1
+		}
+	}
+	return append(items, trimmed(inner[start:]))
+}
+
+// trimmed returns an element without the space around it, and without room to grow into its neighbour.
+func trimmed(item []byte) json.RawMessage { return slices.Clip(bytes.TrimSpace(item)) }
+
+// reserved reports whether a name belongs to the protocol, so that no server may use it for an event of its own.
+// (Socket.IO documentation, "Emit cheatsheet: reserved events".)
+func reserved(name string) bool {
+	switch name {
+	case "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":
+		return true
+	}
+	return false
+}
+
+// placeholder is where an attachment belongs in the payload of a binary packet. In valid JSON it can only be an
+// object: within a string its quotes would be escaped, and after the end of a string no name can follow.
+var placeholder = regexp.MustCompile(`\{\s*"_placeholder"\s*:\s*true\s*,\s*"num"\s*:\s*(\d{1,3})\s*\}`)
+
+// attach puts the attachments of a binary event into its payload, as base64 strings. Each may stand in one place only,
+// so that a short payload cannot be blown up.
+func attach(payload []byte, blobs [][]byte) ([]byte, error) {
+	used := make([]bool, len(blobs))
+	var bad error
+	whole := placeholder.ReplaceAllFunc(payload, func(found []byte) []byte {
+		n, err := strconv.Atoi(string(placeholder.FindSubmatch(found)[1]))
+		if err != nil || n >= len(blobs) || used[n] {
+			bad = errors.New("attach: an attachment is missing or used twice")
+			return []byte("null")
+		}
+		used[n] = true
+		return strconv.AppendQuote(nil, base64.StdEncoding.EncodeToString(blobs[n]))
+	})
+	return whole, bad
+}
+
+// errorText returns what an error packet says: the text of versions 1 and 2 (any JSON, often a string), or the member
+// "message" of version 3 and later.
+func errorText(payload []byte) string {
+	var text string
+	if json.Unmarshal(payload, &text) == nil {
+		return text
+	}
+	var object struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(payload, &object) == nil && object.Message != "" {
+		return object.Message
+	}
+	return string(payload)
+}
