@@ -113,7 +113,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = "did you mean " + cmd.CommandPath() + " " + strings.Join(near, " or ") + "?"
 	}
-	return usagef("%s has no command %q; %s", cmd.CommandPath(), args[0], hint)
+	return usagef("no command %q; %s", args[0], hint)
 }
 
 // needCommand is what a command that has only subcommands does.
