@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"time"
+
+	_ "time/tzdata" // accounts name time zones, and small systems have no list of them
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/socket"
+)
+
+// Config is a relay.yaml that was found to be right. docs/config.md describes every key.
+type Config struct {
+	Path     string
+	Accounts []AccountConfig // sorted by name
+	Sinks    []SinkConfig    // sorted by name
+	Journal  JournalConfig
+	NATS     NATSConfig
+	HTTP     HTTPConfig
+	Warnings ConfigErrors // what works but should be mended
+}
+
+// AccountConfig is one entry of accounts.
+type AccountConfig struct {
+	Name         string
+	Provider     auth.Provider
+	ClientID     string
+	ClientSecret secret.String
+	RedirectURL  string
+	Location     *time.Location  // of the provider's dates
+	Endpoints    auth.Endpoints  // only what the file sets
+	Protocol     socket.Protocol // of the realtime server
+	KeepRaw      bool            // events keep the keys relay does not know
+}
+
+// SinkConfig is one entry of sinks. No Accounts means all of them.
+type SinkConfig struct {
+	Name     string
+	Type     string
+	Accounts []string
+	Retry    pipeline.RetryPolicy
+	Config   sinks.Config
+}
+
+// JournalConfig is the section journal. An empty NATSURL is relay's own server.
+type JournalConfig struct {
+	NATSURL   secret.String `yaml:"nats_url"`
+	CredsFile string        `yaml:"creds_file"`
+	Token     secret.String `yaml:"token"`
+	TokenFile string        `yaml:"token_file"` // always empty in a [Config]: Token holds what it said
+	Retention time.Duration `yaml:"retention"`
+}
+
+// NATSConfig is the section nats, about the server that relay runs itself.
+type NATSConfig struct {
+	Listen string `yaml:"listen"`
+}
+
+// HTTPConfig is the section http. An empty Listen means no HTTP server.
+type HTTPConfig struct {
+	Listen string `yaml:"listen"`
+}
+
+// LoadConfig reads and checks a configuration file. getenv looks up what ${VAR} stands for. The error is a [ConfigErrors]
+// with every fault of the file.
+func LoadConfig(path string, getenv func(string) (string, bool)) (*Config, error) {
+	d := &decoder{
+		file: path, getenv: getenv,
+		bad: make(map[string]bool), at: make(map[string]place), alias: make(map[string]string),
+		expanded: make(map[string]bool),
+	}
+	text, mode, err := readConfig(path)
+	if err != nil {
+		return nil, ConfigErrors{{File: path, Message: err.Error()}}
+	}
+	keys := configKeys{
+		Journal: JournalConfig{Retention: 840 * time.Hour},
+		NATS:    NATSConfig{Listen: "127.0.0.1:4222"},
+	}
+	if root := d.parseYAML(text); root != nil {
+		d.value(root, "", reflect.ValueOf(&keys).Elem())
+		keys.check(d)
+	}
+	if len(d.errs) > 0 {
+		d.errs.sort()
+		return nil, d.errs
+	}
+	c := &Config{Path: path, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP}
+	for _, name := range slices.Sorted(maps.Keys(keys.Accounts)) {
+		account := keys.Accounts[name]
+		account.Name = name
+		c.Accounts = append(c.Accounts, account)
+	}
+	for _, name := range slices.Sorted(maps.Keys(keys.Sinks)) {
+		sink := keys.Sinks[name]
+		sink.Name = name
+		c.Sinks = append(c.Sinks, sink)
+	}
+	if mode.Perm()&0o044 != 0 && runtime.GOOS != "windows" {
+		for _, at := range d.inline {
+			d.reject(at, fmt.Sprintf("a secret in a file that others may read (mode %04o): "+
+				"make that 0600, or write ${VAR}, or keep it in a file of its own", mode.Perm()))
+		}
+		d.errs.sort()
+		c.Warnings = d.errs
+	}
+	return c, nil
+}
+
+// readConfig returns what a file holds. Its errors leave out the path.
+func readConfig(path string) ([]byte, fs.FileMode, error) {
+	f, err := os.Open(path) //nolint:gosec // The path is the operator's own.
+	if err != nil {
+		return nil, 0, bare(err)
+	}
+	defer f.Close() //nolint:errcheck // It was only read.
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, bare(err)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	switch {
+	case err != nil:
+		return nil, 0, bare(err)
+	case len(text) > maxConfigSize:
+		return nil, 0, fmt.Errorf("the file is larger than %d MiB", maxConfigSize>>20)
+	}
+	return text, info.Mode(), nil
+}
+
+func bare(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("%s the file: %w", p.Op, p.Err)
+	}
+	return err
+}
+
+// FindConfig returns the path of the configuration file: flag, else $RELAY_CONFIG, else relay.yaml in the working folder,
+// else relay/relay.yaml in the user's configuration folder. The path is empty if there is none. It is an error if a file
+// was named and is not there.
+func FindConfig(flag string, getenv func(string) (string, bool)) (string, error) {
+	named, from := flag, "--config"
+	if named == "" {
+		named, _ = getenv("RELAY_CONFIG")
+		from = "RELAY_CONFIG"
+	}
+	if named != "" {
+		if err := checkConfigFile(named); err != nil {
+			return "", fmt.Errorf("find the configuration file that %s names: %w", from, err)
+		}
+		return named, nil
+	}
+	candidates := []string{"relay.yaml"}
+	if dir, err := os.UserConfigDir(); err == nil {
+		candidates = append(candidates, filepath.Join(dir, "relay", "relay.yaml"))
+	}
+	for _, path := range candidates {
+		err := checkConfigFile(path)
+		if err == nil {
+			return path, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("find the configuration file: %w", err)
+		}
+	}
+	return "", nil
+}
+
+func checkConfigFile(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return fmt.Errorf("%s is a folder, not a file", path)
+	}
+	return nil
+}

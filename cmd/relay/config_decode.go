@@ -1,0 +1,256 @@
+package main
+
+import (
+	"encoding"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// A decoder fills structs from a YAML tree by their yaml tags, and collects every fault on the way. An error quotes a
+// value only if it is no secret and stands in the file itself.
+type decoder struct {
+	file   string
+	getenv func(string) (string, bool)
+	lines  []string
+	errs   ConfigErrors
+	bad    map[string]bool   // paths that have an error
+	at     map[string]place  // paths that are in the file
+	alias  map[string]string // paths of secrets that came from a file, and the path that names the file
+
+	secrets  []secret.String // to be kept out of every error
+	expanded map[string]bool // paths whose value is from the environment, in part at least
+	inline   []string        // paths of the secrets that stand in the file itself
+}
+
+// A place is where a key and its value stand.
+type place struct{ key, value position }
+
+// An entry is one key of a mapping with its value.
+type entry struct {
+	key  string
+	node ast.Node
+}
+
+// A section decodes itself from the entries of a mapping.
+type section interface {
+	decodeEntries(d *decoder, path string, entries []entry)
+}
+
+func (d *decoder) report(at position, path, message string) {
+	at = d.inside(at)
+	message = secret.Scrub(strings.Join(strings.Fields(message), " "), d.secrets...)
+	d.errs = append(d.errs, ConfigError{File: d.file, Line: at.line, Column: at.column, Path: path, Message: message})
+	d.bad[path] = true
+}
+
+// reject reports a fault of the value at a path, unless one is known already. A path that is not in the file has the
+// place of the nearest key above it.
+func (d *decoder) reject(path, message string) {
+	if named, ok := d.alias[path]; ok {
+		path = named
+	}
+	if d.bad[path] {
+		return
+	}
+	if p, ok := d.at[path]; ok {
+		d.report(p.value, path, message)
+		return
+	}
+	at := position{1, 1}
+	for above := path; above != ""; {
+		above = above[:max(strings.LastIndexAny(above, ".["), 0)]
+		if p, ok := d.at[above]; ok {
+			at = p.key
+			break
+		}
+	}
+	d.report(at, path, message)
+}
+
+// check rejects the value at a path if there is an error.
+func (d *decoder) check(path string, err error) {
+	if err != nil {
+		d.reject(path, err.Error())
+	}
+}
+
+// require rejects a value that is empty.
+func (d *decoder) require(path, hint string, empty bool) {
+	switch {
+	case empty && d.given(path):
+		d.reject(path, "is empty")
+	case empty:
+		d.reject(path, "is missing"+hint)
+	}
+}
+
+// given reports whether a key is in the file.
+func (d *decoder) given(path string) bool {
+	_, named := d.alias[path]
+	_, ok := d.at[path]
+	return ok || named
+}
+
+// inside moves a position into the file, for the parser's are wrong at times.
+func (d *decoder) inside(at position) position {
+	if len(d.lines) == 0 {
+		return position{1, 1}
+	}
+	line := min(max(at.line, 1), len(d.lines))
+	return position{line, min(max(at.column, 1), utf8.RuneCountInString(d.lines[line-1])+1)}
+}
+
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{0,63}`)
+
+// join appends a key to a path. Of a key that is no plain name only the beginning is shown: it may be a secret that
+// slipped out of its place.
+func join(path, key string) string {
+	if plain := plainKey.FindString(key); plain != key {
+		key = strconv.Quote(plain + "...")
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// value decodes a node into v, which keeps what it holds if the node is empty.
+func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
+	if _, null := n.(*ast.NullNode); null {
+		if v.Kind() != reflect.Map && !isSection(v.Type()) {
+			d.report(d.at[path].key, path, "has no value; "+wanted(v.Type()))
+			return
+		}
+		n = &ast.MappingNode{} // A section whose keys are all commented out.
+	}
+	switch {
+	case isSection(v.Type()):
+		if entries, ok := d.entries(n, path); ok {
+			if s, ok := reflect.TypeAssert[section](v.Addr()); ok {
+				s.decodeEntries(d, path, entries)
+			} else {
+				d.fields(path, entries, fieldsOf(v))
+			}
+		}
+	case v.Kind() == reflect.Map:
+		entries, _ := d.entries(n, path)
+		v.Set(reflect.MakeMap(v.Type()))
+		for _, e := range entries {
+			item := reflect.New(v.Type().Elem()).Elem()
+			d.value(e.node, join(path, e.key), item)
+			v.SetMapIndex(reflect.ValueOf(e.key), item)
+		}
+	case v.Kind() == reflect.Slice:
+		list, ok := n.(*ast.SequenceNode)
+		if !ok {
+			d.wrongKind(n, path, v.Type())
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), len(list.Values), len(list.Values)))
+		for i, item := range list.Values {
+			itemPath := fmt.Sprintf("%s[%d]", path, i)
+			d.at[itemPath] = place{beginning(item), beginning(item)}
+			d.value(item, itemPath, v.Index(i))
+		}
+	default:
+		d.scalar(n, path, v)
+	}
+}
+
+// isSection reports whether a type is decoded from a mapping by its fields.
+func isSection(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// fieldsOf maps the yaml tags of structs to their fields.
+func fieldsOf(structs ...reflect.Value) map[string]reflect.Value {
+	fields := make(map[string]reflect.Value)
+	for _, v := range structs {
+		for f, value := range v.Fields() {
+			if key := f.Tag.Get("yaml"); key != "" {
+				fields[key] = value
+			}
+		}
+	}
+	return fields
+}
+
+// entries returns the keys of a mapping, each once, and notes their places.
+func (d *decoder) entries(n ast.Node, path string) ([]entry, bool) {
+	m, ok := n.(*ast.MappingNode)
+	if !ok {
+		d.report(beginning(n), path, "want keys with values, got "+kind(n))
+		return nil, false
+	}
+	var entries []entry
+	first := make(map[string]position)
+	for _, v := range m.Values {
+		key := v.Key.GetToken()
+		if v.Start.Type != token.MappingValueType {
+			d.report(positionOf(key), path, "a key without a value; put a text that has a comma in quotes")
+			continue
+		}
+		at := join(path, key.Value)
+		if before, ok := first[key.Value]; ok {
+			d.report(positionOf(key), at, fmt.Sprintf("duplicate key, the first is in line %d", before.line))
+			continue
+		}
+		first[key.Value] = positionOf(key)
+		d.at[at] = place{positionOf(key), beginning(v.Value)}
+		entries = append(entries, entry{key.Value, v.Value})
+	}
+	return entries, true
+}
+
+// fields decodes entries into fields. A field KEY of type [secret.String] may have a companion KEY_file: the file is read
+// here, and it is then as if KEY had been set. Any other key that ends in _file is a path; it must be there. A path
+// that is not absolute begins at the folder of the configuration file.
+func (d *decoder) fields(path string, entries []entry, fields map[string]reflect.Value) {
+	known := slices.Sorted(maps.Keys(fields))
+	for _, e := range entries {
+		if field, ok := fields[e.key]; ok {
+			d.value(e.node, join(path, e.key), field)
+			continue
+		}
+		at := join(path, e.key)
+		d.report(d.at[at].key, at, "unknown key; "+suggest(e.key, known))
+	}
+	for _, key := range known {
+		base, isFile := strings.CutSuffix(key, "_file")
+		name, at, of := fields[key], join(path, key), join(path, base)
+		if !isFile || !d.given(at) {
+			continue
+		}
+		if name.String() == "" {
+			d.reject(at, "is empty")
+		} else if !filepath.IsAbs(name.String()) {
+			name.SetString(filepath.Join(filepath.Dir(d.file), name.String()))
+		}
+		into, ok := fields[base]
+		if !ok {
+			d.check(at, checkReadable(name.String()))
+			continue
+		}
+		if d.given(of) {
+			d.reject(at, "this and "+base+" are both set: keep one of them")
+		}
+		text, err := readSecret(name.String())
+		d.check(at, err)
+		d.alias[of] = at
+		d.hide(text.Reveal())
+		into.Set(reflect.ValueOf(text))
+		name.SetString("")
+	}
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ConfigError is one fault of a configuration file. It never quotes a secret.
+type ConfigError struct {
+	File         string
+	Line, Column int    // from 1, the column in characters; both 0 when the fault has no place in the file
+	Path         string // the key, such as sinks.bot.url; empty when the fault is not about a key
+	Message      string
+}
+
+// Error is one line: relay.yaml:12:7: sinks.bot.ulr: unknown key.
+func (e ConfigError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
+	}
+	if e.Path != "" {
+		b.WriteString(": " + e.Path)
+	}
+	return b.String() + ": " + e.Message
+}
+
+// ConfigErrors are all the faults of a file, in its order.
+type ConfigErrors []ConfigError
+
+// Error has one line for each fault.
+func (e ConfigErrors) Error() string {
+	lines := make([]string, len(e))
+	for i := range e {
+		lines[i] = e[i].Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (e ConfigErrors) sort() {
+	slices.SortStableFunc(e, func(a, b ConfigError) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}
+
+// suggest points from a word that is not valid to the nearest one that is, or else lists those.
+func suggest(word string, valid []string) string {
+	nearest, least := "", 2+len(word)/4
+	for _, v := range valid {
+		if d := distance(word, v); d < least {
+			nearest, least = v, d
+		}
+	}
+	switch {
+	case nearest != "":
+		return "did you mean " + strconv.Quote(nearest) + "?"
+	case len(valid) == 0:
+		return "there is none to choose from"
+	}
+	return "known: " + strings.Join(valid, ", ")
+}
+
+// distance counts the letters to insert, delete, replace or swap with a neighbour between two words (optimal string
+// alignment). Words far too long to be a slip of the same key are as far apart as can be.
+func distance(a, b string) int {
+	if len(a) > 2*len(b)+8 {
+		return len(a)
+	}
+	var before []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := last[j]
+			if a[i] != b[j] {
+				replace++
+			}
+			row[j+1] = min(replace, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/socket"
+)
+
+// configKeys are the keys of a configuration file.
+type configKeys struct {
+	Accounts map[string]AccountConfig `yaml:"accounts"`
+	Sinks    map[string]SinkConfig    `yaml:"sinks"`
+	Journal  JournalConfig            `yaml:"journal"`
+	NATS     NATSConfig               `yaml:"nats"`
+	HTTP     HTTPConfig               `yaml:"http"`
+}
+
+// accountKeys are the keys of an account.
+type accountKeys struct {
+	Provider         string        `yaml:"provider"`
+	ClientID         string        `yaml:"client_id"`
+	ClientSecret     secret.String `yaml:"client_secret"`
+	ClientSecretFile string        `yaml:"client_secret_file"`
+	RedirectURL      string        `yaml:"redirect_url"`
+	Timezone         zone          `yaml:"timezone"`
+	Endpoints        endpointKeys  `yaml:"endpoints"`
+	Protocol         revision      `yaml:"protocol"`
+	KeepRaw          bool          `yaml:"keep_raw"`
+}
+
+// endpointKeys are those of [auth.Endpoints] that the providers relay knows have.
+type endpointKeys struct {
+	Authorize   string `yaml:"authorize"`
+	Token       string `yaml:"token"`
+	Refresh     string `yaml:"refresh"`
+	SocketToken string `yaml:"socket_token"`
+	History     string `yaml:"history"`
+	Socket      string `yaml:"socket"`
+}
+
+// sinkKeys are the keys that every sink has, beside those of its type.
+type sinkKeys struct {
+	Type     string    `yaml:"type"`
+	Accounts []string  `yaml:"accounts"`
+	Retry    retryKeys `yaml:"retry"`
+}
+
+// retryKeys are a [pipeline.RetryPolicy].
+type retryKeys struct {
+	Initial time.Duration `yaml:"initial"`
+	Max     time.Duration `yaml:"max"`
+	GiveUp  time.Duration `yaml:"give_up"`
+}
+
+type zone struct{ location *time.Location }
+
+func (zone) wanted() string { return "an IANA time zone such as Europe/Berlin" }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. The machine's own zone is refused: the dates are the provider's.
+func (z *zone) UnmarshalText(text []byte) (err error) {
+	if len(text) == 0 || string(text) == "Local" {
+		return errors.New("not an IANA time zone")
+	}
+	z.location, err = time.LoadLocation(string(text))
+	return err
+}
+
+type revision struct{ protocol socket.Protocol }
+
+func (revision) wanted() string { return "auto, 3 or 4" }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (r *revision) UnmarshalText(text []byte) (err error) {
+	if len(text) == 0 {
+		return errors.New("no protocol")
+	}
+	r.protocol, err = socket.ParseProtocol(string(text))
+	return err
+}
+
+func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) {
+	keys := accountKeys{RedirectURL: "http://localhost:8919", Timezone: zone{time.UTC}}
+	d.fields(path, entries, fieldsOf(reflect.ValueOf(&keys).Elem()))
+	d.require(join(path, "provider"), "", keys.Provider == "")
+	d.require(join(path, "client_id"), "", keys.ClientID == "")
+	d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty())
+	provider, ok := auth.Lookup(keys.Provider)
+	if !ok && keys.Provider != "" {
+		var names []string
+		for _, p := range auth.Providers() {
+			names = append(names, p.Name)
+		}
+		d.unknown(join(path, "provider"), "provider", keys.Provider, names)
+	}
+	d.check(join(path, "redirect_url"), checkURL(keys.RedirectURL))
+	for key, field := range fieldsOf(reflect.ValueOf(&keys.Endpoints).Elem()) {
+		if at := join(join(path, "endpoints"), key); d.given(at) {
+			d.check(at, checkURL(field.String()))
+		}
+	}
+	e := keys.Endpoints
+	*a = AccountConfig{
+		Provider: provider, ClientID: keys.ClientID, ClientSecret: keys.ClientSecret, RedirectURL: keys.RedirectURL,
+		Location: keys.Timezone.location, Protocol: keys.Protocol.protocol, KeepRaw: keys.KeepRaw,
+		Endpoints: auth.Endpoints{
+			Authorize: e.Authorize, Token: e.Token, Refresh: e.Refresh, SocketToken: e.SocketToken, History: e.History,
+			Socket: e.Socket,
+		},
+	}
+}
+
+func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
+	keys := sinkKeys{Retry: retryKeys(pipeline.RetryPolicy{}.WithDefaults())}
+	fields := fieldsOf(reflect.ValueOf(&keys).Elem())
+	entries = slices.DeleteFunc(entries, func(e entry) bool {
+		if e.key == "type" { // It says what the other keys may be.
+			d.value(e.node, join(path, e.key), fields[e.key])
+		}
+		return e.key == "type"
+	})
+	config := sinks.NewConfig(keys.Type)
+	if config == nil {
+		d.require(join(path, "type"), "; known: "+strings.Join(sinks.Types(), ", "), keys.Type == "")
+		d.unknown(join(path, "type"), "type", keys.Type, sinks.Types())
+		entries = slices.DeleteFunc(entries, func(e entry) bool { return !fields[e.key].IsValid() })
+		d.fields(path, entries, fields)
+		return
+	}
+	d.fields(path, entries, fieldsOf(reflect.ValueOf(&keys).Elem(), reflect.ValueOf(config).Elem()))
+	d.checkRetry(join(path, "retry"), keys.Retry)
+	d.checkEach(path, config.Validate())
+	*s = SinkConfig{Type: keys.Type, Accounts: keys.Accounts, Retry: pipeline.RetryPolicy(keys.Retry), Config: config}
+}
+
+// check looks at what one section cannot know.
+func (k *configKeys) check(d *decoder) {
+	for name := range k.Accounts {
+		d.checkName("accounts", name)
+	}
+	for name, sink := range k.Sinks {
+		d.checkName("sinks", name)
+		at := join(join("sinks", name), "accounts")
+		if len(sink.Accounts) == 0 && d.given(at) {
+			d.reject(at, "is empty: leave the key out for all accounts")
+		}
+		for i, account := range sink.Accounts {
+			item := fmt.Sprintf("%s[%d]", at, i)
+			switch _, known := k.Accounts[account]; {
+			case !known:
+				d.unknown(item, "account", account, slices.Sorted(maps.Keys(k.Accounts)))
+			case slices.Contains(sink.Accounts[:i], account):
+				d.reject(item, "is in the list twice")
+			}
+		}
+	}
+	j := k.Journal
+	if j.Retention < time.Minute {
+		d.reject("journal.retention", "is less than a minute: give it a unit, as in 840h")
+	}
+	if d.given("journal.nats_url") {
+		d.check("journal.nats_url", checkNATS(j.NATSURL.Reveal()))
+	}
+	for _, key := range []string{"journal.creds_file", "journal.token"} {
+		if d.given(key) && !d.given("journal.nats_url") {
+			d.reject(key, "is of use only with nats_url: relay logs in to its own server by itself")
+		}
+	}
+	if d.given("journal.creds_file") && d.given("journal.token") {
+		d.reject("journal.creds_file", "this and a token are both set: keep one of them")
+	}
+	d.check("nats.listen", checkListen(k.NATS.Listen))
+	if k.HTTP.Listen != "" {
+		d.check("http.listen", checkListen(k.HTTP.Listen))
+	}
+}
+
+// unknown rejects the name of a thing that does not exist.
+func (d *decoder) unknown(path, thing, name string, valid []string) {
+	d.reject(path, "unknown "+thing+d.quote(" ", path, name)+"; "+suggest(name, valid))
+}
+
+var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+func (d *decoder) checkName(section, name string) {
+	if at := join(section, name); !validName.MatchString(name) {
+		d.report(d.at[at].key, at, "a name has 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit")
+	}
+}
+
+func (d *decoder) checkRetry(path string, r retryKeys) {
+	for key, value := range map[string]time.Duration{"initial": r.Initial, "max": r.Max, "give_up": r.GiveUp} {
+		if value < time.Millisecond {
+			d.reject(join(path, key), "is less than a millisecond: give it a unit, as in 10s")
+		}
+	}
+	if r.Max < r.Initial {
+		d.reject(join(path, "max"), fmt.Sprintf("is less than initial (%v)", r.Initial))
+	}
+}
+
+// checkEach reports the errors that are joined in err.
+func (d *decoder) checkEach(path string, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			d.checkEach(path, e)
+		}
+		return
+	}
+	if f, ok := errors.AsType[*sinks.FieldError](err); ok {
+		path, err = path+"."+f.Field, f.Err
+	}
+	d.check(path, err)
+}
+
+// checkURL accepts https, and plain http to this machine. Its errors do not quote the URL, which may hold a token.
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return errors.New("want a URL such as https://HOST/PATH")
+	}
+	if u.User != nil || u.Fragment != "" {
+		return errors.New("the URL must be without user, password and #")
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		return errors.New("plain http goes to localhost only: use https")
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback() || host == "localhost"
+}
+
+// checkNATS does not quote the URL, which may hold a password.
+func checkNATS(servers string) error {
+	for server := range strings.SplitSeq(servers, ",") {
+		u, err := url.Parse(strings.TrimSpace(server))
+		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return errors.New("want a URL such as nats://HOST:4222 or tls://HOST:4222, several with commas between")
+		}
+	}
+	return nil
+}
+
+func checkListen(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if _, notNumber := strconv.ParseUint(port, 10, 16); err != nil || notNumber != nil {
+		return errors.New("want an address and a port, such as 127.0.0.1:4222")
+	}
+	return nil
+}
