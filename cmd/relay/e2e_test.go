@@ -1,0 +1,435 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/treatrelay/relay/internal/simulator"
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// realtimes are the servers that the end-to-end tests run against.
+var realtimes = []struct {
+	name string
+	live func(*testing.T, *simulator.Server) realtime
+}{
+	{"simulator", simulatedRealtime},
+	{"socket.io 1.7.2", npmRealtime("1")},
+	{"socket.io 2.5.1", npmRealtime("2")},
+	{"socket.io 4.8.1", npmRealtime("4")},
+}
+
+// A user's whole way: log in, run, receive 1,000 treats through a dropped connection and a restarted server. They come in
+// order, none missing and none twice, on stdout, in NATS and at a webhook.
+func TestTreatsReachEverySink(t *testing.T) {
+	for _, rt := range realtimes {
+		t.Run(rt.name, func(t *testing.T) {
+			w := newWorld(t, rt.live)
+			w.login()
+			p := w.start()
+			w.connected()
+			overlay := w.overlay()
+
+			w.live.emit(0, 400)
+			holds(t, "stdout", p.out, 0, 400) // all received before the cut; what is in flight then is the history's business
+			w.live.drop()
+			w.connected()
+			w.live.emit(400, 700)
+			holds(t, "stdout", p.out, 0, 700)
+			w.live.restart()
+			w.connected()
+			w.live.emit(700, 1000)
+			for name, sink := range map[string]*lines{"stdout": p.out, "NATS": overlay, "the webhook": w.bot.lines} {
+				holds(t, name, sink, 0, 1000)
+			}
+			p.stop()
+			holds(t, "NATS", overlay, 0, 1000)
+			holds(t, "the webhook", w.bot.lines, 0, 1000)
+			if !slices.Equal(p.out.get(), overlay.get()) || !slices.Equal(p.out.get(), w.bot.get()) {
+				t.Error("the sinks did not get the same lines")
+			}
+			for i, e := range events(t, p.out.get()) {
+				if w.bot.ids[i] != e.ID {
+					t.Fatalf("webhook-id %s of event %s", w.bot.ids[i], e.ID)
+				}
+			}
+			w.noSecrets(p)
+		})
+	}
+}
+
+// noSecrets checks that what relay wrote holds none of the secrets around it, even at debug level.
+func (w *world) noSecrets(p *process) {
+	w.t.Helper()
+	data, err := os.ReadFile(filepath.Join(w.dir, "data", accountsDir, "mystream.json"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	secrets := []string{simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "?token=", "&token="}
+	var grant map[string]any
+	if err := json.Unmarshal(data, &grant); err != nil {
+		w.t.Fatal(err)
+	}
+	var strs func(v any)
+	strs = func(v any) {
+		switch v := v.(type) {
+		case string:
+			if len(v) >= 32 && !strings.Contains(v, " ") {
+				secrets = append(secrets, v)
+			}
+		case map[string]any:
+			for _, x := range v {
+				strs(x)
+			}
+		}
+	}
+	strs(grant)
+	if len(secrets) < 6 {
+		w.t.Errorf("found no tokens in the store to look for: %d", len(secrets))
+	}
+	for _, s := range secrets {
+		if strings.Contains(p.err.text(), s) || strings.Contains(p.out.text(), s) {
+			w.t.Errorf("a secret of %d characters is in relay's output", len(s))
+		}
+	}
+}
+
+// relay is killed in the middle: what it has journaled reaches every sink, NATS once, the webhook at least once with the
+// same id.
+func TestKill(t *testing.T) {
+	for _, rt := range realtimes[:2] {
+		t.Run(rt.name, func(t *testing.T) {
+			w := newWorld(t, rt.live)
+			w.bot.delay = time.Millisecond // so that the webhook's lane is behind
+			w.login()
+			p := w.start()
+			w.connected()
+			overlay := w.overlay()
+			w.live.emit(0, 500)
+			eventually(t, func() error {
+				if n := len(w.bot.get()); n < 100 {
+					return fmt.Errorf("%d webhooks received, want 100", n)
+				}
+				return nil
+			})
+			p.signal(syscall.SIGKILL)
+			p.exit()
+			before := p.out.get()
+
+			p = w.start()
+			w.connected()
+			w.live.emit(500, 1000)
+			p.out.find(t, title(999))
+			eventually(t, func() error {
+				if !strings.Contains(w.bot.text(), title(999)) || !strings.Contains(overlay.text(), title(999)) {
+					return fmt.Errorf("the last treat has not arrived: webhook %d, NATS %d", len(w.bot.get()), len(overlay.get()))
+				}
+				return nil
+			})
+			p.stop()
+			want := w.journaledTitles()
+			if len(want) < 500 {
+				t.Fatalf("only %d events in the journal", len(want))
+			}
+			compare(t, "NATS", titlesOf(t, overlay.get()), want, false)
+			compare(t, "stdout", append(titlesOf(t, before), titlesOf(t, p.out.get())...), want, true)
+			compare(t, "the webhook", titlesOf(t, w.bot.get()), want, true)
+			ids := map[string]string{} // of each title
+			for _, e := range events(t, append(append(w.bot.get(), overlay.get()...), append(before, p.out.get()...)...)) {
+				if id, ok := ids[*e.Data.Title]; ok && id != e.ID {
+					t.Errorf("%s was delivered as %s and as %s", *e.Data.Title, id, e.ID)
+				}
+				ids[*e.Data.Title] = e.ID
+			}
+		})
+	}
+}
+
+func titlesOf(t *testing.T, of []string) (titles []string) {
+	t.Helper()
+	for _, e := range events(t, of) {
+		titles = append(titles, *e.Data.Title)
+	}
+	return titles
+}
+
+// compare checks that got holds want in order; with again, what was delivered may be delivered once more after the kill.
+func compare(t *testing.T, name string, got, want []string, again bool) {
+	t.Helper()
+	if !again {
+		if !slices.Equal(got, want) {
+			t.Errorf("%s has %d events, the journal %d, or in another order", name, len(got), len(want))
+		}
+		return
+	}
+	seen := map[string]bool{}
+	var first []string // deliveries without the repeats
+	for _, title := range got {
+		if !seen[title] {
+			first = append(first, title)
+		}
+		seen[title] = true
+	}
+	if !slices.Equal(first, want) {
+		t.Errorf("%s has %d different events, the journal %d, or in another order", name, len(first), len(want))
+	}
+	t.Logf("%s: %d events, %d of them delivered again", name, len(got), len(got)-len(first))
+}
+
+// journaledTitles reads the journal of a relay that has stopped.
+func (w *world) journaledTitles() (titles []string) {
+	w.t.Helper()
+	server, err := pipeline.StartServer(w.t.Context(), pipeline.ServerConfig{Dir: filepath.Join(w.dir, "data", journalDir)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer server.Close()
+	nc, err := server.Journal(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	stream, err := js.Stream(w.t.Context(), pipeline.JournalStream)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
+		msg, err := stream.GetMsg(w.t.Context(), seq)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		titles = append(titles, titlesOf(w.t, []string{string(msg.Data)})...)
+	}
+	return titles
+}
+
+// A webhook receiver that is away delays nobody else, and gets everything in order when it is back.
+func TestReceiverAway(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	address := w.bot.server.Listener.Addr().String()
+	w.bot.server.Close()
+	p := w.start()
+	w.connected()
+	overlay := w.overlay()
+	w.live.emit(0, 50)
+	holds(t, "stdout", p.out, 0, 50)
+	holds(t, "NATS", overlay, 0, 50)
+	p.err.find(t, "sink did not accept an event")
+	p.stop()
+
+	// Back after a restart of relay.
+	p = w.start()
+	w.connected()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := &http.Server{Handler: w.bot.handler}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = back.Serve(l)
+	}()
+	defer func() {
+		_ = back.Close()
+		<-served
+	}()
+	holds(t, "the webhook", w.bot.lines, 0, 50)
+	p.stop()
+}
+
+func TestSecondRelayOnTheSameData(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	first := w.start("--sink", "stdout")
+	w.connected()
+	second := w.start("--sink", "stdout")
+	if code := second.exit(); code != exitUnavailable {
+		t.Errorf("exit code %d, want %d", code, exitUnavailable)
+	}
+	if line := second.err.text(); !strings.Contains(line, "another relay runs on the data folder") || !strings.Contains(line, "--data-dir") {
+		t.Errorf("stderr %q", line)
+	}
+	first.stop()
+}
+
+func TestPortTaken(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	l, err := net.Listen("tcp", w.natsAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := w.start("--sink", "overlay")
+	if code := p.exit(); code != exitUnavailable || !strings.Contains(p.err.text(), "nats.listen "+w.natsAddr) {
+		t.Errorf("exit code %d, stderr:\n%s", code, p.err.text())
+	}
+	p = w.start("--sink", "console") // which needs no port
+	w.connected()
+	p.stop()
+}
+
+// The first signal drains, also right after the start: the package beneath socket swallows it otherwise.
+func TestSignals(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			p := startRelay(t, nil, "--simulate", "--rate", "200")
+			p.err.find(t, "connected")
+			p.signal(sig)
+			if code := p.exit(); code != 0 {
+				t.Errorf("exit code %d:\n%s", code, p.err.text())
+			}
+			if last := p.out.get(); len(p.out.rest) > 0 || len(last) > 0 && !json.Valid([]byte(last[len(last)-1])) {
+				t.Error("the last line on stdout is cut")
+			}
+		})
+	}
+	t.Run("second signal", func(t *testing.T) {
+		w := newWorld(t, simulatedRealtime)
+		w.bot.delay = 30 * time.Second
+		w.login()
+		p := w.start("--sink", "bot")
+		w.connected()
+		w.live.emit(0, 1)
+		time.Sleep(300 * time.Millisecond) // until it is being delivered
+		p.signal(syscall.SIGTERM)
+		time.Sleep(300 * time.Millisecond)
+		p.signal(syscall.SIGTERM)
+		start := time.Now()
+		if code := p.exit(); code != exitFailure {
+			t.Errorf("exit code %d, want %d", code, exitFailure)
+		}
+		if time.Since(start) > drainTime/2 {
+			t.Error("the second signal did not stop it at once")
+		}
+		if !strings.Contains(p.err.text(), "stopped at once") {
+			t.Errorf("stderr:\n%s", p.err.text())
+		}
+		w.bot.server.CloseClientConnections()
+	})
+}
+
+// A treat that is being received when relay is told to stop is still delivered.
+func TestDrain(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.bot.delay = 2 * time.Millisecond
+	w.login()
+	p := w.start("--sink", "bot")
+	w.connected()
+	w.live.emit(0, 300)
+	eventually(t, func() error {
+		if len(w.bot.get()) == 0 {
+			return fmt.Errorf("nothing arrives")
+		}
+		return nil
+	})
+	p.stop()
+	got := titlesOf(t, w.bot.get())
+	if want := w.journaledTitles(); !slices.Equal(got, want) {
+		t.Errorf("%d events delivered, %d journaled", len(got), len(want))
+	}
+}
+
+// A reader that leaves, as head -1 does, ends relay quietly.
+func TestClosedPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, cmd: exec.Command(relayBinary(t), "--simulate", "--rate", "100"), err: new(lines), done: make(chan struct{})}
+	p.cmd.Stdout = w
+	p.start(nil)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil || !json.Valid([]byte(line)) {
+		t.Fatalf("read %q: %v", line, err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.exit(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	for _, loud := range []string{`"level":"error"`, `"level":"warn"`, "relay:"} {
+		if strings.Contains(p.err.text(), loud) {
+			t.Errorf("it is not quiet about it:\n%s", p.err.text())
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	broken := filepath.Join(w.dir, "broken.yaml")
+	if err := os.WriteFile(broken, []byte("acounts: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(w.dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"version"}, exitOK, ""},
+		{[]string{"bogus"}, exitUsage, `no command "bogus"`},
+		{[]string{"--config", broken}, exitConfig, `did you mean "accounts"?`},
+		{[]string{"--config", w.config, "--data-dir", filepath.Join(w.dir, "new")}, exitUnauthorized, "relay auth login mystream"},
+		{[]string{"auth", "token", "mystream", "--config", w.config, "--data-dir", filepath.Join(w.dir, "new")}, exitUnauthorized, "relay auth login mystream"},
+		{[]string{"--simulate", "--config", w.config, "--sink", "nobody"}, exitUsage, "no sink has this name; configured are [bot, console, overlay]"},
+		{[]string{"--config", w.config, "--data-dir", filepath.Join(file, "x")}, exitUnavailable, "--data-dir"},
+	} {
+		t.Run(strings.Join(tt.args[:min(2, len(tt.args))], " "), func(t *testing.T) {
+			p := startRelay(t, []string{"TREATSTREAM_SECRET=" + simulator.DefaultClientSecret}, tt.args...)
+			if code := p.exit(); code != tt.code || !strings.Contains(p.err.text(), tt.says) {
+				t.Errorf("exit code %d, want %d; stderr:\n%s", code, tt.code, p.err.text())
+			}
+			if tt.code != exitOK && len(p.out.get()) > 0 {
+				t.Errorf("stdout: %q", p.out.get())
+			}
+		})
+	}
+}
+
+// The simulator's faults all at once: relay goes on, and every line it prints is an event with an id of its own.
+func TestSimulatedFaults(t *testing.T) {
+	p := startRelay(t, nil, "--simulate", "--rate", "300", "--drop", "0.002", "--dup", "0.05", "--malformed", "0.1", "--expire-token", "2s", "--seed", "7")
+	eventually(t, func() error {
+		if n := len(p.out.get()); n < 800 {
+			return fmt.Errorf("%d events, want 800; stderr:\n%s", n, p.err.text())
+		}
+		return nil
+	})
+	p.err.find(t, "payload rejected")
+	p.err.find(t, "connection lost")
+	p.stop()
+	ids := map[string]bool{}
+	for _, e := range events(t, p.out.get()) {
+		if ids[e.ID] {
+			t.Errorf("event %s was printed twice", e.ID)
+		}
+		ids[e.ID] = true
+	}
+}
