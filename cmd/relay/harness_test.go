@@ -21,6 +21,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/treatrelay/relay/internal/simulator"
@@ -359,11 +360,24 @@ func newReceiver(t *testing.T) *receiver {
 	return r
 }
 
-// events decodes the lines of a sink.
+// events decodes the lines of a sink. Each must be of the published schema.
 func events(t *testing.T, of []string) []pipeline.Event {
 	t.Helper()
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	schema, err := compiler.Compile("../../docs/event.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	all := make([]pipeline.Event, 0, len(of))
 	for _, line := range of {
+		value, err := jsonschema.UnmarshalJSON(strings.NewReader(line))
+		if err == nil {
+			err = schema.Validate(value)
+		}
+		if err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
 		e, err := pipeline.Record{Line: []byte(line)}.Event()
 		if err != nil {
 			t.Fatalf("%v in %q", err, line)
