@@ -1,12 +1,6 @@
 package sinks
 
-import (
-	"time"
+import "time"
 
-	"github.com/treatrelay/relay/pipeline"
-)
-
-// SetAnswerTimeout shortens the wait of a nats sink for an answer of the server. Call it before the first Deliver.
-func SetAnswerTimeout(s pipeline.Sink, d time.Duration) {
-	s.(*natsSink).timeout = d
-}
+// SetAnswerTimeout shortens the wait of a nats sink for an answer of the server.
+func SetAnswerTimeout(c *NATSConfig, d time.Duration) { c.answerTimeout = d }

@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -60,6 +61,8 @@ type NATSConfig struct {
 	// relay shows to the server.
 	TLSCertFile string `yaml:"tls_cert_file"`
 	TLSKeyFile  string `yaml:"tls_key_file"`
+
+	answerTimeout time.Duration // for tests
 }
 
 // Validate implements [Config].
@@ -124,8 +127,8 @@ func (c *NATSConfig) Open(ctx context.Context, env Env) (pipeline.Sink, error) {
 		gate:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		stop:    func() {},
-		timeout: natsAckTimeout,
-		link:    &link{log: env.Log},
+		timeout: cmp.Or(c.answerTimeout, natsAckTimeout),
+		link:    &link{log: env.Log, waits: map[*context.CancelCauseFunc]struct{}{}},
 	}
 	if c.URL.Empty() {
 		if env.NATS == nil {

@@ -87,6 +87,7 @@ type link struct {
 	up     bool
 	reason error // why the connection is down, or what the server last refused
 	said   string
+	waits  map[*context.CancelCauseFunc]struct{} // what ends with the connection
 }
 
 // options are the connection's own; nothing is kept for later while it is down, so that Deliver fails at once and what
@@ -142,9 +143,26 @@ func (l *link) lost(err error) {
 	if err != nil {
 		l.reason = redact(err, l.secrets)
 	}
+	for cancel := range l.waits {
+		(*cancel)(errLost)
+	}
 	if l.said != state {
 		l.said = state
 		l.log.Warn().Err(l.reason).Str("server", l.server).Msg("not connected to NATS, trying again")
+	}
+}
+
+// follow returns a context that ends when the connection is lost. Call the function when it is of no more use.
+func (l *link) follow(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waits[&cancel] = struct{}{}
+	return ctx, func() {
+		cancel(nil)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.waits, &cancel)
 	}
 }
 

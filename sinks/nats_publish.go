@@ -28,11 +28,15 @@ const (
 // How much one Deliver takes, and how long it waits for the stream.
 const (
 	natsBatchRecords = 256 // a server takes up to 1,000
+	natsBatchLeast   = 8   // fewer are faster one by one
 	natsBatchBytes   = 4 << 20
 	natsAckTimeout   = 10 * time.Second
 )
 
-var errNoAnswer = errors.New("no answer in time")
+var (
+	errNoAnswer = errors.New("no answer in time")
+	errLost     = errors.New("the connection was lost before the answer came")
+)
 
 type natsSink struct {
 	subject string
@@ -129,7 +133,7 @@ func (s *natsSink) publish(ctx context.Context, messages []*nats.Msg) (int, erro
 	if err != nil {
 		return 0, fmt.Errorf("publish event %s: %w", id, err)
 	}
-	if r.batches && len(messages) > 1 {
+	if r.batches && len(messages) >= natsBatchLeast {
 		err := s.commit(ctx, r.nc, messages)
 		if err == nil {
 			return len(messages), nil
@@ -138,6 +142,9 @@ func (s *natsSink) publish(ctx context.Context, messages []*nats.Msg) (int, erro
 		// published one by one, so that each gets an answer of its own.
 		refusal, refused := errors.AsType[*jetstream.APIError](err)
 		if !refused && !errors.Is(err, nats.ErrMaxPayload) {
+			if errors.Is(err, nats.ErrNoResponders) {
+				s.forget(ctx)
+			}
 			return 0, s.explain("publish event "+id, err)
 		}
 		if refused && refusal.ErrorCode == codeBatchDisabled {
@@ -198,9 +205,14 @@ func (s *natsSink) commit(ctx context.Context, nc *nats.Conn, messages []*nats.M
 	return nil
 }
 
-// patience bounds the wait for one answer of the server.
+// patience bounds the wait for one answer of the server, which does not come when the connection is lost.
 func (s *natsSink) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("%w (%v)", errNoAnswer, s.timeout))
+	ctx, ended := s.link.follow(ctx)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("%w (%v)", errNoAnswer, s.timeout))
+	return ctx, func() {
+		cancel()
+		ended()
+	}
 }
 
 // cause returns why ctx ended, or err when it has not.

@@ -138,14 +138,22 @@ func stored(t *testing.T, nc *nats.Conn, name string) []arrival {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state := s.CachedInfo().State
+	consumer, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var all []arrival
-	for seq := max(state.FirstSeq, 1); seq <= state.LastSeq; seq++ {
-		m, err := s.GetMsg(ctx, seq)
+	for count := int(s.CachedInfo().State.Msgs); len(all) < count; {
+		batch, err := consumer.Fetch(min(count-len(all), 500), jetstream.FetchContext(ctx))
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, arrival{m.Header.Get("Nats-Msg-Id"), string(m.Data)})
+		for m := range batch.Messages() {
+			all = append(all, arrival{m.Headers().Get("Nats-Msg-Id"), string(m.Data())})
+		}
+		if batch.Error() != nil {
+			t.Fatal(batch.Error())
+		}
 	}
 	return all
 }

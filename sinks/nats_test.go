@@ -1,0 +1,496 @@
+package sinks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks"
+)
+
+// running starts a server process that ends with the test.
+func running(t *testing.T, more string) *process {
+	t.Helper()
+	p := newProcess(t, more)
+	p.start(t)
+	t.Cleanup(p.kill)
+	return p
+}
+
+func openNATS(t *testing.T, config *sinks.NATSConfig, log *lockedBuffer) pipeline.Sink {
+	t.Helper()
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	sink, err := config.Open(t.Context(), sinks.Env{Name: "overlay", Log: zerolog.New(log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sink.Close() })
+	return sink
+}
+
+func client(t *testing.T, p *process) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	nc, err := nats.Connect(p.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc, js
+}
+
+// lane delivers all records and returns the errors on the way.
+func lane(t *testing.T, sink pipeline.Sink, records []pipeline.Record) []error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var errs []error
+	for len(records) > 0 {
+		n, err := sink.Deliver(ctx, records)
+		if n == 0 {
+			errs = append(errs, err)
+			if err == nil || pipeline.IsPermanent(err) || ctx.Err() != nil {
+				t.Fatalf("%d records are left after %d errors: %v", len(records), len(errs), err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		records = records[n:]
+	}
+	return errs
+}
+
+func sameRecords(t *testing.T, got []arrival, want []pipeline.Record) {
+	t.Helper()
+	for i, r := range want {
+		if i >= len(got) || got[i].id != r.ID || got[i].line != string(r.Line) {
+			t.Fatalf("event %d of %d is not %s", i, len(got), r.ID)
+		}
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%d events are stored, want %d", len(got), len(want))
+	}
+}
+
+// watchBatches counts the messages published in batches, and all.
+func watchBatches(t *testing.T, nc *nats.Conn, subject string) func() (batched, all int) {
+	t.Helper()
+	sub, err := nc.SubscribeSync(subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return func() (batched, all int) {
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			m, err := sub.NextMsg(100 * time.Millisecond)
+			if err != nil {
+				return batched, all
+			}
+			all++
+			if m.Header.Get("Nats-Batch-Id") != "" {
+				batched++
+			}
+		}
+	}
+}
+
+func TestNATSMakesItsStream(t *testing.T) {
+	p := running(t, "")
+	var log lockedBuffer
+	config := natsConfig(t, p.url())
+	lane(t, openNATS(t, config, &log), plain("mystream", 1))
+	_, js := client(t, p)
+	s, err := js.Stream(t.Context(), "TREATS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := s.CachedInfo().Config
+	if !reflect.DeepEqual(got.Subjects, []string{"treats.>"}) || got.Storage != jetstream.FileStorage ||
+		got.MaxAge != 72*time.Hour || got.Duplicates != 2*time.Hour || !got.AllowAtomicPublish {
+		t.Errorf("stream: %+v", got)
+	}
+
+	// What the operator adds stays, what the configuration says follows.
+	got.MaxMsgs = 1000
+	if _, err := js.UpdateStream(t.Context(), got); err != nil {
+		t.Fatal(err)
+	}
+	config.Retention = time.Hour
+	config.Subject = "bots.{account}"
+	lane(t, openNATS(t, config, &log), plain("other", 1))
+	if s, err = js.Stream(t.Context(), "TREATS"); err != nil {
+		t.Fatal(err)
+	}
+	got = s.CachedInfo().Config
+	if got.MaxMsgs != 1000 || got.MaxAge != time.Hour || got.Duplicates != time.Hour ||
+		!reflect.DeepEqual(got.Subjects, []string{"treats.>", "bots.*"}) {
+		t.Errorf("stream after a change: %+v", got)
+	}
+	sameRecords(t, p.stored(t, "TREATS"), append(plain("mystream", 1), plain("other", 1)...))
+}
+
+func TestNATSBatches(t *testing.T) {
+	p := running(t, "")
+	var log lockedBuffer
+	nc, _ := client(t, p)
+	count := watchBatches(t, nc, "treats.>")
+	sink := openNATS(t, natsConfig(t, p.url()), &log)
+	records := plain("mystream", 600)
+	lane(t, sink, records[:1])
+	for rest := records[1:]; len(rest) > 0; {
+		n, err := sink.Deliver(t.Context(), rest)
+		if err != nil || n > 256 {
+			t.Fatalf("Deliver = %d, %v", n, err)
+		}
+		rest = rest[n:]
+	}
+	sameRecords(t, p.stored(t, "TREATS"), records)
+	if batched, all := count(); batched != 599 || all != 600 {
+		t.Errorf("%d of %d messages came in batches, want 599 of 600", batched, all)
+	}
+}
+
+// TestNATSRefusesCopies has the server know ids from before a restart of the sink.
+func TestNATSRefusesCopies(t *testing.T) {
+	p := running(t, "")
+	var log lockedBuffer
+	records := plain("mystream", 30)
+	sink := openNATS(t, natsConfig(t, p.url()), &log)
+	lane(t, sink, records[:10])
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sink = openNATS(t, natsConfig(t, p.url()), &log)
+	lane(t, sink, records[:10])   // all known
+	lane(t, sink, records[5:20])  // some known, at the front
+	lane(t, sink, records[20:21]) // one alone
+	lane(t, sink, records[18:30]) // known ones, and new ones behind
+	lane(t, sink, records[29:])   // the last again
+	if errs := lane(t, sink, records); len(errs) != 0 {
+		t.Errorf("copies are errors: %v", errs)
+	}
+	sameRecords(t, p.stored(t, "TREATS"), records)
+}
+
+// TestNATSWithoutBatches has a stream that takes no batches, as on a server before 2.12, and one that stops taking them.
+func TestNATSWithoutBatches(t *testing.T) {
+	p := running(t, "")
+	var log lockedBuffer
+	nc, js := client(t, p)
+	foreign := jetstream.StreamConfig{Name: "TREATS", Subjects: []string{"treats.>"}, MaxMsgs: 5000}
+	s, err := js.CreateStream(t.Context(), foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.CachedInfo().Config
+	count := watchBatches(t, nc, "treats.>")
+	sink := openNATS(t, natsConfig(t, p.url()), &log)
+	records := plain("mystream", 80)
+	lane(t, sink, records[:40])
+	if batched, all := count(); batched != 0 || all != 40 {
+		t.Errorf("%d of %d messages came in batches, want none of 40", batched, all)
+	}
+	if s, err = js.Stream(t.Context(), "TREATS"); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.CachedInfo().Config; !reflect.DeepEqual(got, before) {
+		t.Errorf("the stream of another was changed: %+v, was %+v", got, before)
+	}
+
+	// Batches on, noticed by the next sink; then off, noticed in the middle.
+	before.AllowAtomicPublish = true
+	if _, err := js.UpdateStream(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	sink = openNATS(t, natsConfig(t, p.url()), &log)
+	lane(t, sink, records[40:50])
+	if batched, _ := count(); batched != 10 {
+		t.Errorf("%d messages came in batches, want 10", batched)
+	}
+	before.AllowAtomicPublish = false
+	if _, err := js.UpdateStream(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	if errs := lane(t, sink, records[50:60]); len(errs) != 0 {
+		t.Errorf("errors: %v", errs)
+	}
+	count()
+	lane(t, sink, records[60:])
+	if batched, _ := count(); batched != 0 {
+		t.Errorf("%d messages came in batches although the stream takes none", batched)
+	}
+	sameRecords(t, p.stored(t, "TREATS"), records)
+}
+
+func TestNATSStreamsOfOthers(t *testing.T) {
+	p := running(t, "")
+	_, js := client(t, p)
+	for _, c := range []jetstream.StreamConfig{
+		{Name: "ELSEWHERE", Subjects: []string{"elsewhere.>"}},
+		{Name: "NARROW", Subjects: []string{"narrow.treatstream.*"}},
+		{Name: "MUTE", Subjects: []string{"mute.>"}, NoAck: true},
+	} {
+		if _, err := js.CreateStream(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ stream, subject, want string }{
+		{"ELSEWHERE", "treats.{provider}.{account}", "does not take treats.>"},
+		{"NARROW", "narrow.{provider}.{account}", "does not take narrow.*.*"},
+		{"MUTE", "mute.{provider}.{account}", "turn its no_ack off"},
+		{"NEW", "elsewhere.{account}", "another stream takes elsewhere.* already"},
+	} {
+		t.Run(c.stream, func(t *testing.T) {
+			var log lockedBuffer
+			config := natsConfig(t, p.url())
+			config.Stream, config.Subject = c.stream, c.subject
+			sink := openNATS(t, config, &log)
+			for range 3 {
+				n, err := sink.Deliver(t.Context(), plain("mystream", 2))
+				for n == 0 && err != nil && strings.Contains(err.Error(), "not connected") {
+					n, err = sink.Deliver(t.Context(), plain("mystream", 2))
+				}
+				if n != 0 || err == nil || pipeline.IsPermanent(err) || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("Deliver = %d, %v, want %q", n, err, c.want)
+				}
+			}
+			if n := strings.Count(log.String(), "NATS does not take events"); n != 1 {
+				t.Errorf("logged %d times, want once:\n%s", n, log.String())
+			}
+		})
+	}
+	var log lockedBuffer
+	config := natsConfig(t, p.url())
+	config.Stream, config.Subject = "NARROW", "narrow.treatstream.{account}"
+	lane(t, openNATS(t, config, &log), plain("mystream", 5))
+	sameRecords(t, p.stored(t, "NARROW"), plain("mystream", 5))
+}
+
+// TestNATSTooLarge wants only the event that is too large set aside.
+func TestNATSTooLarge(t *testing.T) {
+	p := running(t, "max_payload: 65536")
+	_, js := client(t, p)
+	limited := jetstream.StreamConfig{
+		Name: "LIMITED", Subjects: []string{"limited.>"}, MaxMsgSize: 4096, AllowAtomicPublish: true,
+	}
+	if _, err := js.CreateStream(t.Context(), limited); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		stream, subject, want string
+		size                  int
+	}{
+		{"TREATS", sinks.DefaultNATSSubject, "max_payload", 70_000},
+		{"LIMITED", "limited.{account}", "max_msg_size", 5_000},
+	} {
+		t.Run(c.stream, func(t *testing.T) {
+			var log lockedBuffer
+			config := natsConfig(t, p.url())
+			config.Stream, config.Subject = c.stream, c.subject
+			sink := openNATS(t, config, &log)
+			records := plain("mystream", 6)
+			lane(t, sink, records[:1])
+			records[3] = record("mystream", 3, strings.Repeat("x", c.size))
+			n, err := sink.Deliver(t.Context(), records[1:])
+			if n != 2 {
+				t.Fatalf("Deliver = %d, %v, want the 2 in front accepted", n, err)
+			}
+			n, err = sink.Deliver(t.Context(), records[3:])
+			if n != 0 || !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), c.want) ||
+				!strings.Contains(err.Error(), records[3].ID) {
+				t.Fatalf("Deliver = %d, %v", n, err)
+			}
+			lane(t, sink, records[4:])
+			sameRecords(t, p.stored(t, c.stream), append(plain("mystream", 3), records[4:]...))
+		})
+	}
+}
+
+// TestNATSStartsWithoutAServer wants a sink that opens while the server is down, and few words about it.
+func TestNATSStartsWithoutAServer(t *testing.T) {
+	p := newProcess(t, "")
+	var log lockedBuffer
+	sink := openNATS(t, natsConfig(t, p.url()), &log)
+	records := plain("mystream", 10)
+	for range 5 {
+		n, err := sink.Deliver(t.Context(), records)
+		if n != 0 || err == nil || pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "not connected to nats://"+p.address) {
+			t.Fatalf("Deliver = %d, %v", n, err)
+		}
+	}
+	p.start(t)
+	t.Cleanup(func() { p.kill() })
+	lane(t, sink, records[:5])
+	for range 2 {
+		p.kill()
+		for range 3 {
+			if n, err := sink.Deliver(t.Context(), records[5:]); n != 0 || err == nil {
+				t.Fatalf("Deliver without a server = %d, %v", n, err)
+			}
+		}
+		p.start(t)
+		lane(t, sink, records[:7])
+	}
+	lane(t, sink, records)
+	sameRecords(t, p.stored(t, "TREATS"), records)
+	if down, up := strings.Count(log.String(), "not connected"), strings.Count(log.String(), "connected to NATS\""); down != 3 || up != 3 {
+		t.Errorf("3 outages were logged %d times, their ends %d times:\n%s", down, up, log.String())
+	}
+}
+
+// TestNATSLogin wants a refused login told clearly, retried, and mended without a restart.
+func TestNATSLogin(t *testing.T) {
+	p := newProcess(t, `authorization: {user: relay, password: "not-the-planted-one"}`)
+	p.start(t)
+	t.Cleanup(func() { p.kill() })
+	var log lockedBuffer
+	config := natsConfig(t, "nats://"+p.address)
+	config.User, config.Password = "relay", secret.New(natsPassword)
+	sink := openNATS(t, config, &log)
+	var told error
+	for range 300 {
+		n, err := sink.Deliver(t.Context(), plain("mystream", 1))
+		if n != 0 || err == nil || pipeline.IsPermanent(err) || strings.Contains(err.Error(), natsPassword) {
+			t.Fatalf("Deliver = %d, %v", n, err)
+		}
+		if told = err; strings.Contains(err.Error(), "check the sink's credentials") {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if !strings.Contains(told.Error(), "check the sink's credentials") {
+		t.Errorf("error: %v", told)
+	}
+	text, err := os.ReadFile(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.config, []byte(strings.ReplaceAll(string(text), "not-the-planted-one", natsPassword)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(t, syscall.SIGHUP)
+	lane(t, sink, plain("mystream", 3))
+	if strings.Contains(log.String(), natsPassword) {
+		t.Errorf("the password is logged:\n%s", log.String())
+	}
+}
+
+// TestNATSPermissions wants the server's refusal in the error, for the client sees only that no answer comes.
+func TestNATSPermissions(t *testing.T) {
+	p := running(t, fmt.Sprintf(`authorization: {users: [
+		{user: relay, password: %q}
+		{user: limited, password: %q, permissions: {publish: {deny: "treats.>"}}}
+	]}`, natsPassword, natsLimited))
+	var log lockedBuffer
+	config := natsConfig(t, strings.ReplaceAll(strings.ReplaceAll(p.url(), "relay:", "limited:"), natsPassword, natsLimited))
+	sinks.SetAnswerTimeout(config, 2*time.Second)
+	sink := openNATS(t, config, &log)
+	for _, records := range [][]pipeline.Record{plain("mystream", 1), plain("mystream", 3)} {
+		var n int
+		var err error
+		for n, err = 0, errors.New("not connected"); strings.Contains(fmt.Sprint(err), "not connected"); {
+			n, err = sink.Deliver(t.Context(), records)
+		}
+		if n != 0 || pipeline.IsPermanent(err) || !strings.Contains(fmt.Sprint(err), "ermissions") ||
+			strings.Contains(fmt.Sprint(err), natsLimited) {
+			t.Errorf("Deliver = %d, %v", n, err)
+		}
+	}
+}
+
+// TestNATSStreamGoes deletes the stream under the sink.
+func TestNATSStreamGoes(t *testing.T) {
+	p := running(t, "")
+	var log lockedBuffer
+	_, js := client(t, p)
+	sink := openNATS(t, natsConfig(t, p.url()), &log)
+	records := plain("mystream", 20)
+	lane(t, sink, records[:10])
+	if err := js.DeleteStream(t.Context(), "TREATS"); err != nil {
+		t.Fatal(err)
+	}
+	errs := lane(t, sink, records[10:])
+	if len(errs) == 0 || !strings.Contains(errs[0].Error(), "stream TREATS exists") {
+		t.Errorf("errors: %v", errs)
+	}
+	sameRecords(t, p.stored(t, "TREATS"), records[10:])
+}
+
+// TestNATSThroughARestart kills and starts the server while accounts deliver, one by one and in batches.
+func TestNATSThroughARestart(t *testing.T) {
+	p := newProcess(t, "")
+	p.start(t)
+	t.Cleanup(func() { p.kill() })
+	var log lockedBuffer
+	sink := openNATS(t, natsConfig(t, p.url()), &log)
+	const accounts, each = 4, 1000
+	progress := make(chan int, accounts*each)
+	var all sync.WaitGroup
+	for i := range accounts {
+		all.Go(func() {
+			records := plain(fmt.Sprintf("account%d", i), each)
+			for len(records) > 0 && t.Context().Err() == nil {
+				n, err := sink.Deliver(t.Context(), records[:min(len(records), 1+len(records)%13)])
+				if pipeline.IsPermanent(err) {
+					t.Error(err)
+					return
+				}
+				if n == 0 {
+					time.Sleep(5 * time.Millisecond)
+				}
+				progress <- n
+				records = records[n:]
+			}
+		})
+	}
+	for kills, delivered := 0, 0; kills < 3; {
+		if delivered += <-progress; delivered > (kills+1)*accounts*each/4 {
+			kills++
+			p.kill()
+			p.start(t)
+		}
+	}
+	go func() {
+		for range progress { // Nobody counts any more.
+		}
+	}()
+	all.Wait()
+	close(progress)
+	next := map[string]int{}
+	got := p.stored(t, "TREATS")
+	for _, a := range got {
+		account := strings.Split(a.id, "_")[1]
+		if want := fmt.Sprintf("trt_%s_%04d", account, next[account]); a.id != want {
+			t.Fatalf("%s follows, want %s", a.id, want)
+		}
+		next[account]++
+	}
+	if len(got) != accounts*each {
+		t.Errorf("%d events are stored, want %d", len(got), accounts*each)
+	}
+	if n := strings.Count(log.String(), "not connected"); n != 3 {
+		t.Errorf("3 outages were logged %d times:\n%s", n, log.String())
+	}
+}
