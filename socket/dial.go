@@ -75,11 +75,12 @@ func (c *Client) dial(ctx context.Context, rev Protocol) (*link, error) {
 		}
 		maps.Copy(query, fresh)
 	}
-	scrub := newScrubber(query)
-	query.Set("EIO", rev.String())
-	query.Set("transport", "websocket")
+	wire := maps.Clone(query)
+	wire.Set("EIO", rev.String())
+	wire.Set("transport", "websocket")
 	target := *c.url
-	target.RawQuery = query.Encode()
+	target.RawQuery = wire.Encode()
+	scrub := newScrubber(target.RawQuery, query)
 
 	ws, err := c.upgrade(ctx, &target, rev, scrub)
 	if err != nil {
@@ -93,7 +94,7 @@ func (c *Client) dial(ctx context.Context, rev Protocol) (*link, error) {
 			return nil, context.Cause(ctx)
 		}
 		return nil, &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
-			&handshakeError{rev, scrub.clean(err.Error())})}
+			&handshakeError{rev, scrub.root(err)})}
 	}
 	return &link{ws, rev, hs, scrub}, nil
 }

@@ -5,11 +5,15 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode"
+
+	"github.com/coder/websocket"
 
 	"github.com/treatrelay/relay/internal/secret"
 )
@@ -88,12 +92,8 @@ func permanent(err error) bool {
 	return errors.As(err, &p) && p.Permanent()
 }
 
-// networkFault names the kind of a failed dial and keeps the innermost reason only, because the wrappers of net/url
-// and net/http carry the URL with its query.
+// networkFault names the kind of a failed dial, and keeps its root only.
 func networkFault(ctx context.Context, host string, err error, scrub scrubber) *fault {
-	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		err = urlErr.Err
-	}
 	f := &fault{kind: kindNetwork}
 	_, unknownHost := errors.AsType[*net.DNSError](err)
 	_, badRecord := errors.AsType[tls.RecordHeaderError](err)
@@ -112,28 +112,53 @@ func networkFault(ctx context.Context, host string, err error, scrub scrubber) *
 	case isNet && timeout.Timeout():
 		f.kind = kindTimeout
 	}
-	why := err.Error()
-	if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Err != nil {
-		why = opErr.Err.Error() // without the addresses, of which the local one is always another
-	}
-	f.err = fmt.Errorf("connect to %s: %s", host, scrub.clean(why))
+	f.err = fmt.Errorf("connect to %s: %s", host, scrub.root(err))
 	return f
 }
 
-// scrubber knows the values of a query, none of which may be seen in a log or an error.
+// lost says why a connection ended.
+func lost(err error, scrub scrubber) *fault {
+	return &fault{kindLost, errors.New(scrub.root(err))}
+}
+
+// scrubber knows the query and its values, none of which may be seen in a log or an error.
 type scrubber []secret.String
 
-func newScrubber(query url.Values) scrubber {
-	var s scrubber
+// newScrubber makes a scrubber of the query string, and of the values that make it secret. The whole goes first, and
+// longer values before shorter ones that they may contain.
+func newScrubber(raw string, query url.Values) scrubber {
+	texts := []string{raw}
 	for _, values := range query {
 		for _, value := range values {
-			s = append(s, secret.New(value))
-			if escaped := url.QueryEscape(value); escaped != value {
-				s = append(s, secret.New(escaped))
-			}
+			texts = append(texts, value, url.QueryEscape(value), url.PathEscape(value))
 		}
 	}
+	slices.SortFunc(texts, func(a, b string) int { return len(b) - len(a) })
+	var s scrubber
+	for _, text := range slices.Compact(texts) {
+		s = append(s, secret.New(text))
+	}
 	return s
+}
+
+// root returns what a network error is at its root. Its wrappers say "failed to" many times over, and carry the URL with
+// its query, and the local address, which is always another.
+func (s scrubber) root(err error) string {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	closed, isClose := errors.AsType[websocket.CloseError](err)
+	switch {
+	case isClose && closed.Reason != "":
+		return fmt.Sprintf("the server closed the connection: status %d: %q", closed.Code, s.clean(closed.Reason))
+	case isClose:
+		return fmt.Sprintf("the server closed the connection: status %d", closed.Code)
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		return fmt.Sprintf("the server sent a message of more than %d bytes", readLimit)
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return errEnded.Error()
+	}
+	return s.clean(err.Error())
 }
 
 // clean makes foreign text fit for a log line: no secrets, no control or format characters, at most 200 bytes.

@@ -24,39 +24,56 @@ var (
 // pulse is when the server was last heard. Silence counts only while somebody listens: when the reader waits for room
 // in the queue, what the server sends lies unread, and says nothing about the server.
 type pulse struct {
-	mu    sync.Mutex
-	last  time.Time
-	quiet bool
+	mu     sync.Mutex
+	heard  time.Time // any frame
+	pinged time.Time // a ping
+	isDeaf bool
 }
 
-// beat notes that a frame came at now.
+// beat notes that a frame came.
 func (p *pulse) beat(now time.Time) {
 	p.mu.Lock()
-	p.last = now
+	p.heard = now
+	p.mu.Unlock()
+}
+
+// ping notes that a ping came.
+func (p *pulse) ping(now time.Time) {
+	p.mu.Lock()
+	p.pinged = now
 	p.mu.Unlock()
 }
 
 // deaf notes whether the reader has stopped listening. Silence begins anew when it listens again.
 func (p *pulse) deaf(deaf bool) {
 	p.mu.Lock()
-	p.last, p.quiet = time.Now(), deaf
+	p.heard, p.isDeaf = time.Now(), deaf
 	p.mu.Unlock()
 }
 
-// silence returns how long nothing came, and whether anybody listens. It goes by the wall clock if that says more:
-// the monotonic clock stands still while a machine is suspended.
-func (p *pulse) silence(now time.Time) (d time.Duration, listening bool) {
+// silence returns how long nothing came although somebody listened. It goes by the wall clock if that says more: the
+// monotonic clock stands still while a machine is suspended.
+func (p *pulse) silence(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.quiet {
-		return 0, false
+	if p.isDeaf {
+		return 0
 	}
-	return max(now.Sub(p.last), now.Round(0).Sub(p.last.Round(0))), true
+	return max(now.Sub(p.heard), now.Round(0).Sub(p.heard.Round(0)))
+}
+
+// behind reports whether frames come or wait, and yet no ping did for longer than an interval: then it lies further
+// back among them.
+func (p *pulse) behind(now time.Time, interval, lately time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return (p.isDeaf || now.Sub(p.heard) < lately) && now.Sub(p.pinged) > interval
 }
 
 // keep beats and listens until ctx ends or the server is dead, and says why.
 func (s *session) keep(ctx context.Context) error {
 	interval, timeout := s.link.handshake.pingInterval, s.link.handshake.pingTimeout
+	tick := min(watchEvery, interval, timeout/2)
 	born := time.Now()
 	nextPing := born // the first at once: its answer shows the revision however slow authorization is
 	wait := time.NewTimer(0)
@@ -68,7 +85,7 @@ func (s *session) keep(ctx context.Context) error {
 		case <-wait.C:
 		}
 		now := time.Now()
-		silence, listening := s.pulse.silence(now)
+		silence := s.pulse.silence(now)
 		switch {
 		case silence >= interval+timeout:
 			return &fault{kindLost, fmt.Errorf("nothing heard for %v: the server or the way to it is dead",
@@ -79,7 +96,7 @@ func (s *session) keep(ctx context.Context) error {
 		if s.queue.calm(now) {
 			s.log.Info().Msg("handler has caught up: the server no longer has to wait")
 		}
-		sleep := min(watchEvery, interval, timeout/2, interval+timeout-silence)
+		sleep := min(tick, interval+timeout-silence)
 		// That a write fails, the reader learns too, after it has read what is left.
 		switch {
 		case s.link.rev == EIO3:
@@ -88,8 +105,8 @@ func (s *session) keep(ctx context.Context) error {
 				nextPing = now.Add(interval)
 			}
 			sleep = min(sleep, nextPing.Sub(now))
-		case !listening:
-			// The server's pings lie unread. It takes a pong that it has not asked for.
+		case s.pulse.behind(now, interval, tick):
+			// The server waits for the answer to a ping that we have not come to. It takes a pong in advance.
 			_ = s.write(ctx, string(framePong))
 		}
 		wait.Reset(sleep)

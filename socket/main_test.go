@@ -77,7 +77,7 @@ func start(t *testing.T, cfg socket.Config, handle socket.Handler) *run {
 	}()
 	t.Cleanup(func() {
 		stop()
-		r.wait()
+		_ = r.wait()
 		if t.Failed() {
 			t.Logf("log of the client:\n%s", r.logged())
 		}

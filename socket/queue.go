@@ -66,7 +66,7 @@ func (q *queue) add(it item) {
 	q.items = append(q.items, it)
 	q.bytes += it.size
 	q.pending++
-	signal(q.ready)
+	wake(q.ready)
 }
 
 // wait notes that a put begins to wait, and reports whether that is a new jam.
@@ -127,7 +127,7 @@ func (q *queue) done(it item) {
 	q.bytes -= it.size
 	q.pending--
 	q.mu.Unlock()
-	signal(q.room)
+	wake(q.room)
 }
 
 // end marks that nothing will be added.
@@ -135,10 +135,10 @@ func (q *queue) end() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	signal(q.ready)
+	wake(q.ready)
 }
 
-func signal(c chan struct{}) {
+func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

@@ -38,7 +38,7 @@ func accept(t *testing.T, w http.ResponseWriter, r *http.Request, script func(*s
 		t.Errorf("accept: %v", err)
 		return
 	}
-	defer ws.CloseNow()
+	defer func() { _ = ws.CloseNow() }()
 	script(&served{t: t, ctx: r.Context(), ws: ws, req: r})
 }
 

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,6 +65,7 @@ func (s *session) run(ctx context.Context, namespaces []string) error {
 	}
 
 	s.pulse.beat(time.Now())
+	s.pulse.ping(time.Now())
 	var keeper sync.WaitGroup
 	keeper.Go(func() {
 		cancel(s.keep(ctx))
@@ -120,6 +119,7 @@ func (s *session) take(ctx context.Context, f frame) error {
 		case s.link.rev == EIO3: // only servers of revision 4 ping
 			return &revisionError{EIO4}
 		}
+		s.pulse.ping(s.received)
 		if err := s.write(ctx, string(framePong)+string(f.data)); err != nil {
 			return lost(err, s.link.scrub)
 		}
@@ -293,25 +293,4 @@ func (s *session) write(ctx context.Context, text string) error {
 		return err
 	}
 	return nil
-}
-
-// lost says why a connection ended, without addresses.
-func lost(err error, scrub scrubber) error {
-	closed, isClose := errors.AsType[websocket.CloseError](err)
-	opErr, isOp := errors.AsType[*net.OpError](err)
-	switch {
-	case isClose && closed.Reason != "":
-		err = fmt.Errorf("the server closed the connection: status %d: %q", closed.Code, scrub.clean(closed.Reason))
-	case isClose:
-		err = fmt.Errorf("the server closed the connection: status %d", closed.Code)
-	case errors.Is(err, websocket.ErrMessageTooBig):
-		err = fmt.Errorf("the server sent a message of more than %d bytes", readLimit)
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		err = errEnded
-	case isOp && opErr.Err != nil:
-		err = opErr.Err
-	default:
-		err = errors.New(scrub.clean(err.Error()))
-	}
-	return &fault{kindLost, err}
 }
