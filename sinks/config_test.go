@@ -1,0 +1,185 @@
+package sinks_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/treatrelay/relay/sinks"
+)
+
+// decode reads a sink's configuration as a user writes it.
+func decode(t *testing.T, typ, text string) sinks.Config {
+	t.Helper()
+	config := sinks.NewConfig(typ)
+	if err := yaml.UnmarshalWithOptions([]byte(text), config, yaml.Strict()); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+const goodHook = "url: https://bot.example/treats\nsecret: " + webhookSecret + "\n"
+
+func TestValidate(t *testing.T) {
+	short := "whsec_c2hvcnQtcGxhbnRlZC1zZWNyZXQ=" // 20 bytes
+	for _, c := range []struct {
+		typ, text string
+		want      string // "" when it is valid, else the key and a part of the fault
+	}{
+		{"stdout", "{}", ""},
+
+		{"nats", "{}", ""},
+		{"nats", "subject: bots", ""},
+		{"nats", "subject: bots.{account}.x-{provider}", ""},
+		{"nats", "subject: ''", "subject: is empty"},
+		{"nats", "subject: treats.*", "subject: \"treats.*\" is not a subject"},
+		{"nats", "subject: treats.>", "subject: \"treats.>\" is not a subject"},
+		{"nats", "subject: treats..x", "subject: "},
+		{"nats", "subject: .treats", "subject: "},
+		{"nats", "subject: treats.", "subject: "},
+		{"nats", "subject: my treats", "subject: "},
+		{"nats", "subject: treats.{acount}", "subject: \"treats.{acount}\" holds an unknown placeholder"},
+		{"nats", "subject: '{account}.treats'", "begins with a placeholder"},
+		{"nats", "subject: $JS.API.x", "begins with $JS"},
+		{"nats", "subject: relay.journal.x", "begins with relay"},
+		{"nats", "subject: _INBOX.x", "begins with _INBOX"},
+		{"nats", "stream: ''", "stream: is empty"},
+		{"nats", "stream: MY.TREATS", "stream: \"MY.TREATS\" is not the name"},
+		{"nats", "stream: RELAY_JOURNAL", "stream: RELAY_JOURNAL is relay's own"},
+		{"nats", "retention: 168h", ""},
+		{"nats", "retention: 72ns", "retention: 72ns is less than a minute: give it a unit"},
+		{"nats", "retention: 0s", "retention: "},
+		{"nats", "retention: -1h", "retention: "},
+		{"nats", "url: nats://n.example", ""},
+		{"nats", "url: 'tls://a:4222, tls://b:4222'", ""},
+		{"nats", "url: nats://relay:planted-word@n.example", ""},
+		{"nats", "url: n.example:4222", "url: is not a NATS URL"},
+		{"nats", "url: https://n.example", "url: is not a NATS URL"},
+		{"nats", "url: 'nats://relay:planted%zz@n.example'", "url: is not a NATS URL"},
+		{"nats", "url: 'nats://relay:planted word@n:x'", "url: is not a NATS URL"},
+		{"nats", "url: 'nats://a,,nats://b'", "url: is not a NATS URL"},
+		{"nats", "url: nats://n\nuser: relay\npassword: planted-word", ""},
+		{"nats", "url: nats://n\nuser: relay\npassword_file: /x", ""},
+		{"nats", "url: nats://n\ntoken: planted-word", ""},
+		{"nats", "url: nats://n\ncreds_file: /x\ntls_ca_file: /y", ""},
+		{"nats", "url: nats://n\ntls_cert_file: /x\ntls_key_file: /y", ""},
+		{"nats", "url: nats://n\ntls_cert_file: /x", "tls_cert_file: and tls_key_file go together"},
+		{"nats", "url: nats://n\nuser: relay", "user: goes together with password"},
+		{"nats", "url: nats://n\npassword: planted-word", "user: goes together with password"},
+		{"nats", "url: nats://n\nuser: relay\npassword: planted-word\npassword_file: /x", "password_file: is set besides password"},
+		{"nats", "url: nats://n\ntoken: planted-word\ncreds_file: /x", "token: is set besides creds_file"},
+		{"nats", "url: nats://a:b@n\ntoken: planted-word", "url: holds a login besides"},
+		{"nats", "token: planted-word", "token: is of use only with a url"},
+		{"nats", "tls_ca_file: /x", "tls_ca_file: is of use only with a url"},
+
+		{"webhook", goodHook, ""},
+		{"webhook", "url_file: /x\nsecret_file: /y", ""},
+		{"webhook", "url_file: /x\nsecrets: [" + webhookSecret + ", " + webhookSecret + "]", ""},
+		{"webhook", goodHook + "headers: {Authorization: Bearer planted-word, X-Team: pizza}", ""},
+		{"webhook", goodHook + "timeout: 2s", ""},
+		{"webhook", goodHook + "timeout: 15ns", "timeout: 15ns is less than 100ms: give it a unit"},
+		{"webhook", goodHook + "timeout: -1s", "timeout: "},
+		{"webhook", "secret: " + webhookSecret, "url: is missing"},
+		{"webhook", "url: https://bot.example", "secret: is missing, and anybody could forge"},
+		{"webhook", "url: https://bot.example", "openssl rand -base64 32"},
+		{"webhook", goodHook + "url_file: /x", "url_file: is set besides url"},
+		{"webhook", goodHook + "secret_file: /x", "secret_file: is set besides secret"},
+		{"webhook", goodHook + "secrets: [" + webhookSecret + "]", "secrets: is set besides secret"},
+		{"webhook", "url: https://x\nsecret: planted-secret-of-thirty-two-bytes", "secret: number 1 does not begin with whsec_"},
+		{"webhook", "url: https://x\nsecret: whsec_planted***", "secret: number 1 is not base64"},
+		{"webhook", "url: https://x\nsecret: whsec_", "secret: number 1 holds 0 bytes, less than the 24"},
+		{"webhook", "url: https://x\nsecret: " + short, "secret: number 1 holds 20 bytes, less than the 24"},
+		{"webhook", "url: https://x\nsecrets: [" + webhookSecret + ", " + short + "]", "secrets: number 2 holds 20 bytes"},
+		{"webhook", "url: ftp://bot.example\nsecret: " + webhookSecret, "url: is not an http or https URL"},
+		{"webhook", "url: bot.example/treats\nsecret: " + webhookSecret, "url: is not an http or https URL"},
+		{"webhook", "url: https:///planted\nsecret: " + webhookSecret, "url: is not an http or https URL"},
+		{"webhook", "url: https://x/planted%zz\nsecret: " + webhookSecret, "url: is not a valid URL"},
+		{"webhook", "url: https://me:planted-word@x\nsecret: " + webhookSecret, "url: holds a user or password: take it out and set headers"},
+		{"webhook", goodHook + "headers: {webhook-id: x}", "headers: webhook-id cannot be set"},
+		{"webhook", goodHook + "headers: {Webhook-Signature: x}", "headers: Webhook-Signature cannot be set"},
+		{"webhook", goodHook + "headers: {content-type: x}", "headers: content-type cannot be set"},
+		{"webhook", goodHook + "headers: {Host: x}", "headers: Host cannot be set"},
+		{"webhook", goodHook + "headers: {Content-Length: '3'}", "headers: Content-Length cannot be set"},
+		{"webhook", goodHook + "headers: {'X Team': x}", "headers: \"X Team\" is not the name"},
+		{"webhook", goodHook + "headers: {'': x}", "headers: \"\" is not the name"},
+		{"webhook", goodHook + "headers: {X-Team: \"planted\\r\\nX-Evil: 1\"}", "headers: the value of X-Team holds a line break"},
+	} {
+		t.Run(c.typ+" "+c.text, func(t *testing.T) {
+			err := decode(t, c.typ, c.text).Validate()
+			if c.want == "" {
+				if err != nil {
+					t.Errorf("fault: %v", err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("fault %v, want %q", err, c.want)
+			}
+			if strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), webhookSecret) {
+				t.Errorf("a secret shows in %q", err)
+			}
+			if _, ok := errors.AsType[*sinks.FieldError](err); !ok {
+				t.Errorf("no key goes with %q", err)
+			}
+		})
+	}
+}
+
+func TestValidateReportsEveryFault(t *testing.T) {
+	err := decode(t, "webhook", "url: x\nsecret: y\ntimeout: 1ns\nheaders: {Host: a, Webhook-Id: b}").Validate()
+	if err == nil || strings.Count(err.Error(), "\n") != 4 {
+		t.Errorf("faults:\n%v\nwant 5", err)
+	}
+}
+
+// TestOpenReadsFiles wants the fault of a file told with its key and without its content.
+func TestOpenReadsFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	empty, junk := write("empty", " \n"), write("junk", "planted junk\n")
+	missing := filepath.Join(dir, "missing")
+	for _, c := range []struct{ typ, text, want string }{
+		{"webhook", "url_file: " + missing + "\nsecret: " + webhookSecret, "url_file: open "},
+		{"webhook", "url_file: " + empty + "\nsecret: " + webhookSecret, "url_file: " + empty + " is empty"},
+		{"webhook", "url_file: " + junk + "\nsecret: " + webhookSecret, "url_file: is not an http or https URL"},
+		{"webhook", "url: https://x\nsecret_file: " + junk, "secret_file: number 1 does not begin with whsec_"},
+		{"webhook", goodHook + "tls_ca_file: " + junk, "tls_ca_file: " + junk + " holds no PEM certificate"},
+		{"nats", "url: nats://127.0.0.1:1\ntoken_file: " + missing, "token_file: open "},
+		{"nats", "url: nats://127.0.0.1:1\nuser: a\npassword_file: " + empty, "password_file: " + empty + " is empty"},
+		{"nats", "url: nats://127.0.0.1:1\ncreds_file: " + missing, "creds_file: open "},
+		{"nats", "url: nats://127.0.0.1:1\ntls_ca_file: " + junk, "tls_ca_file: "},
+		{"nats", "url: nats://127.0.0.1:1\ntls_cert_file: " + junk + "\ntls_key_file: " + junk, "tls_cert_file: "},
+		{"nats", "{}", "url: is missing"},
+	} {
+		t.Run(c.typ+" "+c.text, func(t *testing.T) {
+			sink, err := decode(t, c.typ, c.text).Open(t.Context(), sinks.Env{Name: "x"})
+			if err == nil {
+				_ = sink.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "planted") {
+				t.Errorf("Open: %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestNewConfig(t *testing.T) {
+	for _, typ := range sinks.Types() {
+		if sinks.NewConfig(typ) == nil {
+			t.Errorf("type %s has no configuration", typ)
+		}
+	}
+	if c := sinks.NewConfig("carrier-pigeon"); c != nil {
+		t.Errorf("an unknown type has configuration %v", c)
+	}
+}

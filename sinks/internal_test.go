@@ -1,0 +1,109 @@
+package sinks
+
+import (
+	"testing"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"":                                 0,
+		"0":                                0,
+		"1":                                time.Second,
+		"86400":                            24 * time.Hour,
+		"86401":                            24 * time.Hour,
+		"18446744073709551616":             24 * time.Hour,
+		"+5":                               0,
+		"1e3":                              0,
+		"Thu, 16 Jul 2026 21:01:30 GMT":    90 * time.Second, // the three forms of RFC 9110, section 5.6.7
+		"Thursday, 16-Jul-26 21:01:30 GMT": 90 * time.Second,
+		"Thu Jul 16 21:01:30 2026":         90 * time.Second,
+		"Thu, 16 Jul 2026 20:00:00 GMT":    0,
+		"Thu, 16 Jul 2027 20:00:00 GMT":    24 * time.Hour,
+		"2026-07-16T21:01:30Z":             0,
+		"\u0661":                           0,
+	} {
+		if got := retryAfter(value, now); got != want {
+			t.Errorf("retryAfter(%q) = %v, want %v", value, got, want)
+		}
+	}
+}
+
+func TestSubjects(t *testing.T) {
+	for subject, want := range map[string]string{
+		DefaultNATSSubject:        "treats.>",
+		"bots":                    "bots",
+		"bots.{account}":          "bots.*",
+		"a.x-{account}.b":         "a.*.b",
+		"a.{provider}{account}.b": "a.*.b",
+	} {
+		if got := streamSubject(subject); got != want {
+			t.Errorf("streamSubject(%q) = %q, want %q", subject, got, want)
+		}
+	}
+	for account, fits := range map[string]bool{
+		"mystream": true, "my-stream_2": true, "": false, "a.b": false, "*": false, ">": false, "a b": false, "a\n": false,
+	} {
+		got, err := expand(DefaultNATSSubject, pipeline.Record{Provider: "p", Account: account})
+		if (err == nil) != fits || fits && got != "treats.p."+account {
+			t.Errorf("expand with %q = %q, %v", account, got, err)
+		}
+	}
+}
+
+func TestCovers(t *testing.T) {
+	for _, c := range []struct {
+		outer, inner string
+		want         bool
+	}{
+		{"treats.>", "treats.>", true},
+		{"treats.>", "treats.*.*", true},
+		{"treats.>", "treats.a", true},
+		{"treats.>", "treats", false},
+		{">", "treats.>", true},
+		{"*.>", "treats.>", true},
+		{"treats.*.*", "treats.*.*", true},
+		{"treats.*.*", "treats.a.*", true},
+		{"treats.*.*", "treats.>", false},
+		{"treats.*.*", "treats.*", false},
+		{"treats.*", "treats.*.*", false},
+		{"treats.a.*", "treats.*.*", false},
+		{"treats.*.>", "treats.>", false},
+		{"treats", "treats", true},
+		{"treats", "other", false},
+	} {
+		if got := covers(c.outer, c.inner); got != c.want {
+			t.Errorf("covers(%q, %q) = %v, want %v", c.outer, c.inner, got, c.want)
+		}
+	}
+}
+
+func TestKnowsBatches(t *testing.T) {
+	for version, want := range map[string]bool{
+		"2.15.2": true, "2.12.0": true, "2.12.0-RC.1": true, "v2.12.1": true, "3.0.0": true,
+		"2.11.9": false, "2.9.25": false, "1.4.1": false, "": false, "dev": false,
+	} {
+		if got := knowsBatches(version); got != want {
+			t.Errorf("knowsBatches(%q) = %v, want %v", version, got, want)
+		}
+	}
+}
+
+func TestCheckCommit(t *testing.T) {
+	for answer, ok := range map[string]bool{
+		`{"stream":"T","seq":3,"batch":"b","count":3}`: true,
+		`{"stream":"T","seq":3}`:                       false, // a server that does not know batches
+		`{"stream":"T","seq":2,"batch":"b","count":2}`: false,
+		`{"stream":"T","seq":3,"batch":"x","count":3}`: false,
+		`{"error":{"code":400,"err_code":10201,"description":"atomic publish batch contains duplicate message id"}}`: false,
+		``:   false,
+		`{}`: false,
+	} {
+		if err := checkCommit([]byte(answer), "b", 3); (err == nil) != ok {
+			t.Errorf("checkCommit(%s) = %v", answer, err)
+		}
+	}
+}
