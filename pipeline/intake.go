@@ -27,6 +27,8 @@ type Intake struct {
 	repeats  map[Key]repeat
 	lastSeq  uint64    // of the journal, up to which repeats were counted
 	lastOpen time.Time // when repeats were last brought up to date or cleaned
+	rejects  int       // so far
+	rejected string    // the reason of the last one
 }
 
 // A repeat counts the treats of one content.
@@ -139,8 +141,15 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 }
 
 func (in *Intake) reject(ctx context.Context, reason error, payload []byte, received time.Time) error {
-	in.log.Warn().Err(reason).Int("bytes", len(payload)).Msg("payload rejected; it is kept in the journal")
+	text := strings.ReplaceAll(reason.Error(), "\n", "; ")
+	in.rejects++
+	level := zerolog.DebugLevel
+	if text != in.rejected { // said when it changes, so that a flood of the same does not fill the log
+		level, in.rejected = zerolog.WarnLevel, text
+	}
+	in.log.WithLevel(level).Str("reason", text).Int("bytes", len(payload)).Int("so_far", in.rejects).
+		Msg("payload rejected; it is kept in the journal")
 	return in.journal.reject(ctx, Reject{
-		Account: in.norm.Account, Provider: in.norm.Provider, Reason: strings.ReplaceAll(reason.Error(), "\n", "; "), Received: received.UTC(),
+		Account: in.norm.Account, Provider: in.norm.Provider, Reason: text, Received: received.UTC(),
 	}, payload)
 }

@@ -92,7 +92,9 @@ func TestConfigErrors(t *testing.T) {
 		// Syntax.
 		{"open quote", "http: {listen: \"hunter2}\n", []string{"1:16: YAML: could not find end character of double-quoted text"}},
 		{"open list", "sinks: [1, 2\n", []string{"1:8: YAML: sequence end token ']' not found"}},
-		{"tab", "http:\n\tlisten: x\n", []string{"2:1: YAML: a tab cannot indent: use spaces"}},
+		{"tab", "http:\n\tlisten: x\n", []string{"2:1: a tab: use spaces"}},
+		{"tab in a text", "http: # a\tcomment\n  listen: é\tx\n", []string{"2:12: a tab: use spaces"}},
+		{"tab in quotes", "http:\n  listen: 'x #\t'\n", []string{"2:11: http.listen: want one line of text without control characters"}},
 		{"pipe", "accounts: {}\nclient_secret: |hunter2\n", []string{"2:16: YAML: a text that begins with | or > wants quotes"}},
 		{"no space", "accounts:\n  client_secret:hunter2\n  b: 1\n", []string{"2:3: YAML: unexpected key name"}},
 		{"colon", "a: b: hunter2\n", []string{"1:4: YAML: mapping value is not allowed in this context"}},
@@ -384,7 +386,7 @@ http: {listen: '127.0.0.1:8350'}
 
 func TestConfigDefaults(t *testing.T) {
 	getenv := inConfigDir(t)
-	for _, text := range []string{"sinks:\n", "accounts: {}", "journal:\nnats:\nhttp:\n", "{}", "\ufeff{sinks: {o: {type: stdout}}}\r\n", "# x\n---\nnats:\n"} {
+	for _, text := range []string{"sinks:\n", "accounts: {}", "journal:\nnats:\nhttp:\n", "{}", "\t\n\t# x\nhttp: {}\t# y\tz\n", "\ufeff{sinks: {o: {type: stdout}}}\r\n", "# x\n---\nnats:\n"} {
 		c, err := load(t, text, getenv)
 		if err != nil {
 			t.Errorf("LoadConfig of %q: %v", text, err)

@@ -61,6 +61,10 @@ func (d *decoder) checkText(text []byte) (string, bool) {
 		return "", false
 	}
 	for i, line := range d.lines {
+		if column, found := findTab(line); found {
+			d.report(position{i + 1, column}, "", "a tab: use spaces")
+			return "", false
+		}
 		column := 0
 		for at, r := range line {
 			column++
@@ -75,6 +79,19 @@ func (d *decoder) checkText(text []byte) (string, bool) {
 		}
 	}
 	return string(text), true
+}
+
+// findTab returns the column of a tab that is not in or before a comment. The parser drops tabs from the middle of a text
+// without a word, so that a secret would be changed.
+func findTab(line string) (column int, found bool) {
+	if at := strings.Index(line, "#"); at == 0 || at > 0 && (line[at-1] == ' ' || line[at-1] == '\t') {
+		line = line[:at]
+	}
+	at := strings.Index(strings.TrimRight(line, " \t"), "\t")
+	if at < 0 {
+		return 0, false
+	}
+	return utf8.RuneCountInString(line[:at]) + 1, true
 }
 
 // checkTokens refuses, before anything recurses or expands, the parts of YAML that a configuration has no use for.
@@ -144,8 +161,6 @@ func (d *decoder) syntaxError(err error) {
 	at = d.inside(at)
 	line := []rune(d.lines[at.line-1])
 	switch {
-	case strings.Contains(message, `'	'`) || strings.HasPrefix(message, "tab character"):
-		message = "a tab cannot indent: use spaces"
 	case strings.HasPrefix(message, "invalid header option"):
 		message = "a text that begins with | or > wants quotes" // The message quotes the text, which may be a secret.
 	case strings.Contains(string(line[:min(at.column, len(line))]), "${"):

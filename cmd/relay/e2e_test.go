@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -432,4 +434,43 @@ func TestSimulatedFaults(t *testing.T) {
 		}
 		ids[e.ID] = true
 	}
+}
+
+// The journal on another server, which is killed and started again meanwhile: the same code, the same promise.
+func TestExternalJournal(t *testing.T) {
+	server := natstest.Start(t)
+	w := newWorld(t, simulatedRealtime)
+	f, err := os.OpenFile(w.config, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fmt.Fprintf(f, "journal: {nats_url: %q}\n", server.URL())
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w.login()
+	p := w.start()
+	w.connected()
+	overlay := w.overlay()
+	w.live.emit(0, 300)
+	holds(t, "stdout", p.out, 0, 300)
+	server.Kill()
+	w.live.emit(300, 500) // while it is away
+	p.err.find(t, "journal cannot be written")
+	server.Restart()
+	w.live.emit(500, 700)
+	for name, sink := range map[string]*lines{"stdout": p.out, "NATS": overlay, "the webhook": w.bot.lines} {
+		holds(t, name, sink, 0, 700)
+	}
+	p.stop()
+
+	// It waits for a journal that is away at the start.
+	server.Kill()
+	p = w.start("--sink", "console")
+	p.err.find(t, "journal's server does not answer")
+	server.Restart()
+	w.connected()
+	w.live.emit(700, 710)
+	holds(t, "stdout", p.out, 700, 710)
+	p.stop()
 }

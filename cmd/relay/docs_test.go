@@ -1,0 +1,262 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/socket"
+)
+
+// fenced returns the fenced blocks of a language, unindented.
+func fenced(text, language string) []string {
+	var blocks []string
+	for _, m := range regexp.MustCompile("(?sm)^( *)```"+language+"\n(.*?)^ *```$").FindAllStringSubmatch(text, -1) {
+		blocks = append(blocks, regexp.MustCompile("(?m)^"+m[1]).ReplaceAllString(m[2], ""))
+	}
+	return blocks
+}
+
+// rows returns the cells of the table under a heading or a text that begins a line.
+func rows(t *testing.T, text, after string) [][]string {
+	t.Helper()
+	_, rest, ok := strings.Cut(text, "\n"+after)
+	if !ok {
+		t.Fatalf("there is no %q", after)
+	}
+	var all [][]string
+	for line := range strings.SplitSeq(rest, "\n") {
+		if strings.HasPrefix(line, "| ") {
+			var cells []string
+			for cell := range strings.SplitSeq(strings.Trim(line, "|"), "|") {
+				cells = append(cells, strings.TrimSpace(cell))
+			}
+			all = append(all, cells)
+		} else if len(all) > 1 && !strings.HasPrefix(line, "|") {
+			return all[1:]
+		}
+	}
+	return all
+}
+
+// code returns what stands in backticks.
+func code(text string) []string {
+	var spans []string
+	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(text, -1) {
+		spans = append(spans, m[1])
+	}
+	return spans
+}
+
+func docs(t *testing.T) map[string]string {
+	t.Helper()
+	more, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, path := range append(more, "../../README.md", "../../CONTRIBUTING.md") {
+		name, err := filepath.Rel("../..", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = readDoc(t, name)
+	}
+	return all
+}
+
+func commandTree() *cobra.Command {
+	root := (&program{}).rootCommand()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+// parseCommand reads a command line as relay would, without running it, and returns the command.
+func parseCommand(line string) (*cobra.Command, error) {
+	cmd, rest, err := commandTree().Find(strings.Fields(line)[1:])
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.ParseFlags(rest); err != nil {
+		return nil, err
+	}
+	return cmd, cmd.ValidateArgs(cmd.Flags().Args())
+}
+
+// Every command line of relay that the documentation shows is one that relay understands.
+func TestDocumentedCommandLines(t *testing.T) {
+	isRelay := regexp.MustCompile(`(?:^|\$\()(relay(?: [^|)>#]*)?)(?:$|[|)>#])`)
+	seen := 0
+	for name, text := range docs(t) {
+		var found []string
+		for _, block := range fenced(text, "sh") {
+			for line := range strings.SplitSeq(block, "\n") {
+				found = append(found, strings.Replace(strings.TrimSpace(line), "go run ./cmd/relay", "relay", 1))
+			}
+		}
+		found = append(found, code(text)...)
+		for _, line := range found {
+			for _, m := range isRelay.FindAllStringSubmatch(line, -1) {
+				seen++
+				if _, err := parseCommand(m[1]); err != nil {
+					t.Errorf("%s: %s: %v", name, m[1], err)
+				}
+			}
+		}
+	}
+	if seen < 20 {
+		t.Errorf("only %d command lines were found: the search is broken", seen)
+	}
+}
+
+// The table of commands has each command, and no other.
+func TestDocumentedCommands(t *testing.T) {
+	documented := map[string]bool{}
+	for _, row := range rows(t, readDoc(t, "README.md"), "## Commands") {
+		for _, line := range code(row[0]) {
+			cmd, err := parseCommand(line)
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			documented[strings.Replace(cmd.CommandPath(), " completion bash", " completion", 1)] = true
+		}
+	}
+	actual := map[string]bool{"relay": true}
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			switch {
+			case sub.Name() == "help" || sub.Hidden:
+			case sub.HasSubCommands() && sub.Name() != "completion":
+				walk(sub)
+			default:
+				actual[sub.CommandPath()] = true
+			}
+		}
+	}
+	walk(commandTree())
+	if diff := cmp.Diff(actual, documented); diff != "" {
+		t.Errorf("README.md, Commands (-relay +README):\n%s", diff)
+	}
+}
+
+func TestDocumentedExitCodes(t *testing.T) {
+	var documented []string
+	for _, row := range rows(t, readDoc(t, "README.md"), "`--help` after a command") {
+		documented = append(documented, row[0])
+	}
+	if want := []string{"0", "1", "64", "69", "77", "78"}; !slices.Equal(documented, want) {
+		t.Errorf("README.md documents the exit codes %v, want %v", documented, want)
+	}
+	for want, got := range map[int]int{0: exitOK, 1: exitFailure, 64: exitUsage, 69: exitUnavailable, 77: exitUnauthorized, 78: exitConfig} {
+		if got != want {
+			t.Errorf("exit code %d is %d now", want, got)
+		}
+	}
+}
+
+// Every configuration in README.md is one that relay takes.
+func TestDocumentedConfigurations(t *testing.T) {
+	blocks := fenced(readDoc(t, "README.md"), "yaml")
+	if len(blocks) < 2 {
+		t.Fatalf("README.md has %d configurations: the search is broken", len(blocks))
+	}
+	for _, block := range blocks {
+		path := filepath.Join(t.TempDir(), "relay.yaml")
+		if err := writePrivate(path, []byte(block)); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := LoadConfig(path, func(string) (string, bool) { return webhookSecret, true })
+		if err != nil {
+			t.Errorf("%v in\n%s", err, block)
+		} else if len(cfg.Warnings) > 0 {
+			t.Errorf("%v in\n%s", cfg.Warnings, block)
+		}
+	}
+}
+
+// The example event has the keys of an event, and nothing is lost on its way through the type.
+func TestDocumentedEvent(t *testing.T) {
+	block := readmeBlock(t, "event")
+	e := events(t, []string{block})[0]
+	line, err := e.Line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got any
+	if err := json.Unmarshal([]byte(block), &want); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(line, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("README.md, The event (-relay +README):\n%s", diff)
+	}
+}
+
+// docs/metrics.md has every metric with its type and labels, and no other.
+func TestDocumentedMetrics(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	v := reflect.ValueOf(pipeline.NewMetrics(reg)).Elem()
+	for i := range v.NumField() {
+		switch m := v.Field(i).Interface().(type) { // a vector shows only with a child
+		case *prometheus.CounterVec:
+			m.WithLabelValues(labels(m)...)
+		case *prometheus.GaugeVec:
+			m.WithLabelValues(labels(m)...)
+		case *prometheus.HistogramVec:
+			m.WithLabelValues(labels(m)...)
+		}
+	}
+	newSourceMetrics(reg).observe("account", socket.State{Phase: socket.Connected})
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	actual := map[string]string{}
+	for _, f := range families {
+		var names []string
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			names = append(names, l.GetName())
+		}
+		actual[f.GetName()] = strings.ToLower(f.GetType().String()) + " by " + strings.Join(names, ", ")
+	}
+	documented := map[string]string{}
+	text := readDoc(t, filepath.Join("docs", "metrics.md"))
+	for _, section := range []string{"## Accounts", "## The journal", "## Sinks"} {
+		for _, row := range rows(t, text, section) {
+			names := code(row[2])
+			slices.Sort(names)
+			documented[code(row[0])[0]] = row[1] + " by " + strings.Join(names, ", ")
+		}
+	}
+	if diff := cmp.Diff(actual, documented); diff != "" {
+		t.Errorf("docs/metrics.md (-relay +docs):\n%s", diff)
+	}
+	for _, name := range slices.Sorted(maps.Keys(actual)) {
+		if !strings.HasPrefix(name, "relay_") {
+			t.Errorf("metric %s does not begin with relay_", name)
+		}
+	}
+}
+
+// labels returns the names of a vector's labels.
+func labels(c prometheus.Collector) []string {
+	descriptions := make(chan *prometheus.Desc, 1)
+	c.Describe(descriptions)
+	_, list, _ := strings.Cut((<-descriptions).String(), "variableLabels: {")
+	list, _, _ = strings.Cut(list, "}")
+	return strings.Split(list, ",")
+}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"go/format"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// The programs that README.md offers to copy are taken from there and run against the built relay.
+
+func readDoc(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(text), "\r\n", "\n")
+}
+
+// readmeBlock returns the fenced block under <!-- mark -->.
+func readmeBlock(t *testing.T, mark string) string {
+	t.Helper()
+	block := regexp.MustCompile("(?s)<!-- " + regexp.QuoteMeta(mark) + " -->\n```[a-z]+\n(.*?\n)```\n").FindStringSubmatch(readDoc(t, "README.md"))
+	if block == nil {
+		t.Fatalf("README.md has no fenced block under <!-- %s -->", mark)
+	}
+	return block[1]
+}
+
+// readmeProgram makes the program of that name ready to run, and returns the command line.
+func readmeProgram(t *testing.T, name string) []string {
+	t.Helper()
+	text := readmeBlock(t, "run: "+name)
+	dir := t.TempDir()
+	if strings.HasSuffix(name, "-node") {
+		node := needNode(t)
+		if err := os.Symlink(node, filepath.Join(dir, "node_modules")); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, "program.mjs")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return []string{"node", file}
+	}
+	if tidy, err := format.Source([]byte(text)); err != nil || string(tidy) != text {
+		t.Errorf("README.md: the program %s is not as gofmt would have it (%v)", name, err)
+	}
+	source, overlay, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "program")
+	// Seen by the compiler as a package of this module, so that it is built with the versions of go.mod.
+	at, err := filepath.Abs(filepath.Join("..", "..", "testdata", "readme", name, "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{at: source}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, content := range map[string][]byte{source: []byte(text), overlay: replace} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", binary, "../../testdata/readme/"+name).CombinedOutput(); err != nil {
+		t.Fatalf("build the program %s of README.md: %v\n%s", name, err, out)
+	}
+	return []string{binary}
+}
+
+// needNode returns the folder of the npm packages, or skips the test where they are not.
+func needNode(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../testdata/peers/node_modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, noNode := exec.LookPath("node")
+	_, noModules := os.Stat(filepath.Join(dir, "@nats-io", "jetstream"))
+	if noNode != nil || noModules != nil {
+		if os.Getenv("RELAY_REQUIRE_PEERS") == "1" {
+			t.Fatal("Node or its packages in testdata/peers are missing, and RELAY_REQUIRE_PEERS=1")
+		}
+		t.Skip("needs Node and `npm ci` in testdata/peers")
+	}
+	return dir
+}
+
+func startProgram(t *testing.T, command, env []string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(command[0], command[1:]...), out: new(lines), err: new(lines), done: make(chan struct{})}
+	p.cmd.Stdout = p.out
+	p.start(env)
+	return p
+}
+
+// atLeast waits until l has n lines.
+func atLeast(t *testing.T, what string, l *lines, n int) []string {
+	t.Helper()
+	eventually(t, func() error {
+		if got := len(l.get()); got < n {
+			return fmt.Errorf("%s: %d lines, want at least %d", what, got, n)
+		}
+		return nil
+	})
+	return l.get()
+}
+
+// sentence is what the programs print of an event.
+func sentence(e pipeline.Event) string {
+	sender := "Somebody"
+	if e.Data.Sender != nil {
+		sender = *e.Data.Sender
+	}
+	return fmt.Sprintf("%s %s sent %s", e.ID, sender, *e.Data.Title)
+}
+
+// The subscribers get every treat in order, and what was sent while they were killed when they are back.
+func TestReadmeSubscribers(t *testing.T) {
+	for _, name := range []string{"nats-go", "nats-node"} {
+		t.Run(name, func(t *testing.T) {
+			command := readmeProgram(t, name)
+			relay := startRelay(t, nil, "--simulate", "--sink", "nats", "--sink", "stdout", "--rate", "20")
+			_, address, _ := strings.Cut(relay.err.find(t, "Overlay backends connect to "), "connect to ")
+			relay.err.find(t, "relay runs") // and with it the stream exists
+			env := []string{"NATS_URL=" + address}
+
+			first := startProgram(t, command, env)
+			t.Cleanup(func() { t.Logf("stderr: %s", first.err.text()) })
+			atLeast(t, "the first run", first.out, 5)
+			_ = first.cmd.Process.Kill()
+			<-first.done
+			got := first.out.get()
+			atLeast(t, "relay", relay.out, len(relay.out.get())+10)
+			second := startProgram(t, command, env)
+			t.Cleanup(func() { t.Logf("stderr: %s", second.err.text()) })
+			got = append(got, atLeast(t, "the second run", second.out, 15)...)
+			got = slices.Compact(got) // the last before the kill may come again
+
+			atLeast(t, "relay", relay.out, len(got)) // stdout may be behind
+			eventually(t, func() error {
+				var all []string
+				for _, e := range events(t, relay.out.get()) {
+					all = append(all, sentence(e))
+				}
+				begin := slices.Index(all, got[0])
+				if begin < 0 || len(all) < begin+len(got) {
+					return fmt.Errorf("stdout does not have what the program got: %q", got)
+				}
+				if want := all[begin : begin+len(got)]; !slices.Equal(got, want) {
+					t.Fatalf("the program got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+				}
+				return nil
+			})
+			relay.stop()
+		})
+	}
+}
+
+// The receivers take what relay signed, once, and refuse the rest.
+func TestReadmeReceivers(t *testing.T) {
+	var config string
+	for _, block := range fenced(readDoc(t, "README.md"), "yaml") {
+		if strings.Contains(block, "type: webhook") {
+			config = block
+		}
+	}
+	for _, name := range []string{"webhook-go", "webhook-node"} {
+		t.Run(name, func(t *testing.T) {
+			key := make([]byte, 32)
+			_, _ = rand.Read(key)
+			env := []string{"WEBHOOK_SECRET=whsec_" + base64.StdEncoding.EncodeToString(key), "LISTEN=127.0.0.1:0"}
+			bot := startProgram(t, readmeProgram(t, name), env)
+			_, address, _ := strings.Cut(bot.err.find(t, "listening on "), "listening on ")
+			file := filepath.Join(t.TempDir(), "bot.yaml")
+			text := strings.ReplaceAll(config, "http://127.0.0.1:8080/treats", address)
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			relay := startRelay(t, env, "--simulate", "--config", file, "--sink", "bot", "--sink", "stdout", "--rate", "20")
+			atLeast(t, "the receiver", bot.out, 10)
+			relay.stop()
+			var want []string
+			for _, e := range events(t, relay.out.get()) {
+				want = append(want, sentence(e))
+			}
+			if got := bot.out.get(); !slices.Equal(got, want) {
+				t.Errorf("the receiver got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			if strings.Contains(relay.err.text(), "given up") {
+				t.Errorf("relay gave up an event:\n%s", relay.err.text())
+			}
+			testForgeries(t, bot, address, key)
+		})
+	}
+}
+
+func testForgeries(t *testing.T, bot *process, address string, key []byte) {
+	t.Helper()
+	const body = `{"data":{"sender":"Mallory","title":"Forged fries"}}`
+	wrong := bytes.Repeat([]byte{7}, 32)
+	sign := func(key []byte, id string, at time.Time, body string) string {
+		wh, err := standardwebhooks.NewWebhookRaw(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signature, err := wh.Sign(id, at, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signature
+	}
+	now := time.Now()
+	right := sign(key, "trt_1", now, body)
+	for _, c := range []struct {
+		name, id, signature string
+		at                  time.Time
+		status              int
+	}{
+		{"signed with another key", "trt_1", sign(wrong, "trt_1", now, body), now, 401},
+		{"signed with an empty key", "trt_1", sign(nil, "trt_1", now, body), now, 401},
+		{"another body", "trt_1", sign(key, "trt_1", now, body+" "), now, 401},
+		{"another id", "trt_2", right, now, 401},
+		{"another time", "trt_1", right, now.Add(time.Minute), 401},
+		{"too old", "trt_1", sign(key, "trt_1", now.Add(-6*time.Minute), body), now.Add(-6 * time.Minute), 401},
+		{"too new", "trt_1", sign(key, "trt_1", now.Add(6*time.Minute), body), now.Add(6 * time.Minute), 401},
+		{"another version", "trt_1", "v2" + strings.TrimPrefix(right, "v1"), now, 401},
+		{"a cut signature", "trt_1", right[:20], now, 401},
+		{"no signature", "trt_1", "", now, 401},
+		{"the right one", "trt_1", right, now, 204},
+		{"the same again", "trt_1", right, now, 204},
+		{"two signatures", "trt_1", sign(wrong, "trt_1", now, body) + " " + right, now, 204},
+	} {
+		before := len(bot.out.get())
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("webhook-id", c.id)
+		req.Header.Set("webhook-timestamp", strconv.FormatInt(c.at.Unix(), 10))
+		if c.signature != "" {
+			req.Header.Set("webhook-signature", c.signature)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != c.status {
+			t.Errorf("%s: status %d, want %d", c.name, resp.StatusCode, c.status)
+		}
+		if c.name == "the right one" {
+			atLeast(t, "the receiver", bot.out, before+1)
+		} else if got := bot.out.get()[before:]; len(got) > 0 {
+			t.Errorf("%s: the receiver acted on it: %q", c.name, got)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
