@@ -212,10 +212,9 @@ func (p *program) printToken(token auth.Token, asJSON bool) error {
 		_, err := io.WriteString(p.out, token.AccessToken.Reveal()+"\n")
 		return err
 	}
-	return json.NewEncoder(p.out).Encode(struct {
-		AccessToken string    `json:"access_token"`
-		Expiry      time.Time `json:"expiry"`
-	}{token.AccessToken.Reveal(), token.Expiry}) //nolint:gosec // showing the token is what the command is for
+	return json.NewEncoder(p.out).Encode(map[string]any{
+		"access_token": token.AccessToken.Reveal(), "expiry": token.Expiry,
+	})
 }
 
 func (p *program) refreshCommand() *cobra.Command {

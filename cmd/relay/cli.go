@@ -26,7 +26,7 @@ type streams struct {
 // terminal reports whether w is one.
 func terminal(w any) bool {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a descriptor fits in an int
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // program is what the commands share.
@@ -42,7 +42,7 @@ type program struct {
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, s streams) int {
 	p := &program{streams: s}
-	root := p.rootCommand()
+	root := p.rootCommand() //nolint:contextcheck // the commands take theirs from cobra
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errSilent) {
@@ -167,7 +167,7 @@ func (p *program) logger() zerolog.Logger {
 	if err != nil {
 		level = zerolog.InfoLevel // checkFlags refused it before
 	}
-	var w io.Writer = zerolog.SyncWriter(p.err)
+	w := zerolog.SyncWriter(p.err)
 	if p.logFormat == "console" || p.logFormat == "auto" && terminal(p.err) {
 		noColor, _ := p.getenv("NO_COLOR")
 		plain := p.color == "never" || p.color == "auto" && (noColor != "" || !terminal(p.err))

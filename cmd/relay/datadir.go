@@ -50,7 +50,7 @@ func loadOverlayLogin(dir string) (login overlayLogin, created bool, err error) 
 	data, err := os.ReadFile(path) //nolint:gosec // the operator's own folder
 	if errors.Is(err, fs.ErrNotExist) {
 		login = overlayLogin{User: "overlay", Password: rand.Text()}
-		data, err := json.Marshal(login)
+		data, err := json.Marshal(login) //nolint:gosec // it goes into a file for the user only
 		if err != nil {
 			return login, false, fmt.Errorf("encode the overlay credentials: %w", err)
 		}

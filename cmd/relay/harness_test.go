@@ -81,6 +81,12 @@ func (l *lines) get() []string {
 
 func (l *lines) text() string { return strings.Join(l.get(), "\n") }
 
+func (l *lines) add(line []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, string(line))
+}
+
 // find waits for a line that contains part.
 func (l *lines) find(t *testing.T, part string) string {
 	t.Helper()
@@ -303,7 +309,7 @@ func (w *world) overlay() *lines {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	consuming, err := cons.Consume(func(m jetstream.Msg) { fmt.Fprintf(got, "%s\n", m.Data()) })
+	consuming, err := cons.Consume(func(m jetstream.Msg) { got.add(m.Data()) })
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -352,7 +358,7 @@ func newReceiver(t *testing.T) *receiver {
 		}
 		r.mu.Lock()
 		r.ids = append(r.ids, req.Header.Get("webhook-id"))
-		fmt.Fprintf(r.lines, "%s\n", body)
+		r.add(body)
 		r.mu.Unlock()
 	}
 	r.server = httptest.NewServer(r.handler)
@@ -465,7 +471,7 @@ type npmServer struct {
 
 func (n *npmServer) start() {
 	n.t.Helper()
-	n.cmd = exec.Command("node", "server.js", "--version", n.version, "--port", fmt.Sprint(n.port), "--single-use") //nolint:gosec // a test's own program
+	n.cmd = exec.Command("node", "server.js", "--version", n.version, "--port", fmt.Sprint(n.port), "--single-use")
 	n.cmd.Dir, n.cmd.Stderr = n.dir, os.Stderr
 	in, err := n.cmd.StdinPipe()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -300,9 +301,9 @@ func (t *teardown) add(name string, closeIt func() error) { *t = append(*t, clos
 
 func (t *teardown) run() error {
 	var errs []error
-	for i := len(*t) - 1; i >= 0; i-- {
-		if err := (*t)[i].close(); err != nil {
-			errs = append(errs, fmt.Errorf("close %s: %w", (*t)[i].name, err))
+	for _, c := range slices.Backward(*t) {
+		if err := c.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", c.name, err))
 		}
 	}
 	*t = nil

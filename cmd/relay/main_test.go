@@ -35,7 +35,7 @@ var built struct {
 func relayBinary(t *testing.T) string {
 	t.Helper()
 	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "relay-test-"); built.err != nil {
+		if built.dir, built.err = os.MkdirTemp("", "relay-test-"); built.err != nil { //nolint:usetesting // it serves all tests
 			return
 		}
 		var out []byte

@@ -158,7 +158,7 @@ func simulatedLogin(ctx context.Context, c AccountConfig, dir string, log zerolo
 					log.Error().Msg("simulated browser: the address is not one")
 					return
 				}
-				resp, err := http.DefaultClient.Do(req) //nolint:gosec // the simulator's own address
+				resp, err := http.DefaultClient.Do(req)
 				if err != nil {
 					log.Debug().Msg("simulated browser: no answer") // the login's own error says more
 					return

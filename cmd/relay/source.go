@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -75,7 +76,8 @@ func (s *source) run(ctx context.Context) error {
 		if err == nil {
 			return fmt.Errorf("receive treats of %s: the connection ended by itself", s.name)
 		}
-		if p, ok := err.(interface{ Permanent() bool }); !ok || !p.Permanent() { //nolint:errorlint // only the query's own error is one
+		var p interface{ Permanent() bool }
+		if !errors.As(err, &p) || !p.Permanent() {
 			return fmt.Errorf("receive treats of %s: %w", s.name, err)
 		}
 		s.log.Error().Err(err).Msg("account receives nothing until somebody logs in")
