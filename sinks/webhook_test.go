@@ -3,23 +3,16 @@ package sinks_test
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -264,135 +257,10 @@ func TestWebhookShowsARefusal(t *testing.T) {
 	}
 }
 
-// TestWebhookHidesSecrets has the receiver send all it knows back.
-func TestWebhookHidesSecrets(t *testing.T) {
-	echo := func(status int) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			all, _ := httputil.DumpRequest(r, false)
-			w.WriteHeader(status)
-			parts := strings.Split(r.URL.Path, "/")
-			_, _ = fmt.Fprintf(w, "%s %s %s %s", parts[len(parts)-1], r.URL.Query().Get("k"), r.Header.Get("Authorization"), all)
-		}
-	}
-	planted := []string{"planted-path", "planted query", "planted+query", "planted-bearer", webhookSecret[6:]}
-	change := func(c *sinks.WebhookConfig) {
-		c.Timeout = time.Second
-		c.Headers = map[string]secret.String{"Authorization": secret.New("Bearer planted-bearer")}
-	}
-	long := "http://" + strings.Repeat("a", 64) + ".example" // No name server is asked for a label this long.
-	for _, base := range []string{
-		receiver(t, echo(400)), receiver(t, echo(503)), long, "http://" + freeAddress(t), "https" + receiver(t, echo(200))[4:],
-	} {
-		err := deliverOne(t, hook(t, base+"/api/planted-path?k=planted+query", change))
-		if err == nil {
-			t.Errorf("%s: accepted", base)
-			continue
-		}
-		for _, s := range planted {
-			if strings.Contains(err.Error(), s) {
-				t.Errorf("%q shows in %q", s, err)
-			}
-		}
-		if !strings.Contains(err.Error(), base) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("the error does not name %s on one line: %q", base, err)
-		}
-	}
-}
-
 func TestWebhookNameLookup(t *testing.T) {
 	err := deliverOne(t, hook(t, "https://"+strings.Repeat("a", 64)+".example/x", nil))
 	if steer(err) != "retry" || !strings.Contains(err.Error(), "no such host") {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestWebhookTLS(t *testing.T) {
-	var version atomic.Int32
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		version.Store(int32(r.ProtoMajor))
-	}))
-	server.EnableHTTP2 = true
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // It would tell of the refused handshake.
-	server.StartTLS()
-	defer server.Close()
-	path := filepath.Join(t.TempDir(), "ca.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := deliverOne(t, hook(t, server.URL, func(c *sinks.WebhookConfig) { c.TLSCAFile = path })); err != nil {
-		t.Error(err)
-	}
-	if version.Load() != 2 {
-		t.Errorf("HTTP/%d was spoken, want 2", version.Load())
-	}
-	err := deliverOne(t, hook(t, server.URL, nil))
-	if steer(err) != "retry" || !strings.Contains(err.Error(), "tls_ca_file") {
-		t.Errorf("with an unknown CA: %v", err)
-	}
-}
-
-func TestWebhookSignsWithEverySecret(t *testing.T) {
-	secrets := []string{webhookSecret, "whsec_enp6enp6enp6enp6enp6enp6enp6enp6enp6eno="}
-	var requests []*http.Request
-	var bodies [][]byte
-	url := receiver(t, func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		requests, bodies = append(requests, r), append(bodies, body)
-		if len(requests) == 1 {
-			w.WriteHeader(http.StatusBadGateway)
-		}
-	})
-	file := filepath.Join(t.TempDir(), "secrets")
-	if err := os.WriteFile(file, []byte(strings.Join(secrets, "\n")+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, change := range map[string]func(*sinks.WebhookConfig){
-		"list": func(c *sinks.WebhookConfig) {
-			c.Secret = secret.String{}
-			c.Secrets = []secret.String{secret.New(secrets[0]), secret.New(secrets[1])}
-			c.Headers = map[string]secret.String{"X-Team": secret.New("pizza")}
-		},
-		"file": func(c *sinks.WebhookConfig) {
-			c.Secret = secret.String{}
-			c.SecretFile = file
-			c.Headers = map[string]secret.String{"X-Team": secret.New("pizza")}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			requests, bodies = nil, nil
-			sink := hook(t, url, change)
-			if got := steer(deliverOne(t, sink)); got != "retry" {
-				t.Fatal(got)
-			}
-			if got := steer(deliverOne(t, sink)); got != "accepted" {
-				t.Fatal(got)
-			}
-			for i, r := range requests {
-				signatures := strings.Split(r.Header.Get("webhook-signature"), " ")
-				if len(signatures) != len(secrets) {
-					t.Fatalf("signatures: %q", signatures)
-				}
-				for k, s := range secrets {
-					verifier, err := standardwebhooks.NewWebhook(s)
-					if err != nil {
-						t.Fatal(err)
-					}
-					one := r.Header.Clone()
-					one.Set("webhook-signature", signatures[k])
-					if err := verifier.Verify(bodies[i], one); err != nil {
-						t.Errorf("signature %d: %v", k, err)
-					}
-				}
-				if r.Method != http.MethodPost || r.Header.Get("User-Agent") != "relay/test" || r.Header.Get("X-Team") != "pizza" ||
-					r.ContentLength != int64(len(bodies[i])) || r.Header["Idempotency-Key"] != nil {
-					t.Errorf("request: %s %v", r.Method, r.Header)
-				}
-			}
-			if a, b := requests[0].Header.Get("webhook-id"), requests[1].Header.Get("webhook-id"); a != b || a == "" {
-				t.Errorf("webhook-id changed from %s to %s", a, b)
-			}
-		})
 	}
 }
 
