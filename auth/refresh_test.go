@@ -411,12 +411,10 @@ func (s *stubbornStore) Save(account string, g auth.Grant) error {
 }
 
 func TestLoginElsewhereDuringRefresh(t *testing.T) {
-	for name, answer := range map[string]func(w *world) http.HandlerFunc{
-		"refused": func(*world) http.HandlerFunc { return says(400, `{"error":"invalid_grant"}`) },
-		"granted": func(w *world) http.HandlerFunc {
-			return says(200, `{"access_token":"canary-late","refresh_token":"canary-late-too"}`)
-		},
-		"lost": func(*world) http.HandlerFunc { return reset },
+	for name, answer := range map[string]http.HandlerFunc{
+		"refused": says(400, `{"error":"invalid_grant"}`),
+		"granted": says(200, `{"access_token":"canary-late","refresh_token":"canary-late-too"}`),
+		"lost":    reset,
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -428,7 +426,7 @@ func TestLoginElsewhereDuringRefresh(t *testing.T) {
 				if err := other.Exchange(t.Context(), secret.New(w.fake.code(redirectURL)), redirectURL); err != nil {
 					t.Error(err)
 				}
-				answer(w)(rw, r)
+				answer(rw, r)
 			})
 			_, _ = w.Token(t.Context())
 			g := w.grant(t)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,39 +38,40 @@ type fakeTreatStream struct {
 	server *httptest.Server
 	dial   func(context.Context, string, string) (net.Conn, error) // nil for the network
 
-	mu       sync.Mutex
-	tokens   string            // the JSON of expires_in in replies; "" leaves it out
-	codes    map[string]string // code to redirect_uri
-	access   map[string]bool   // tokens that work
-	refresh  string            // the one that works
-	issued   []string          // every secret ever given out
-	asked    map[string]int    // requests by path
-	faults   map[string][]http.HandlerFunc
-	lastForm url.Values
+	mu      sync.Mutex
+	tokens  string            // the JSON of expires_in in replies; "" leaves it out
+	codes   map[string]string // code to redirect_uri
+	access  map[string]bool   // tokens that work
+	refresh string            // the one that works
+	issued  []string          // every secret ever given out
+	asked   map[string]int    // requests by path
+	faults  map[string][]http.HandlerFunc
+	down    http.HandlerFunc // answers everything while it is set
 }
 
 func newFake(t *testing.T) *fakeTreatStream {
-	f := &fakeTreatStream{
-		t: t, tokens: "2592000", codes: map[string]string{}, access: map[string]bool{},
-		asked: map[string]int{}, faults: map[string][]http.HandlerFunc{}, issued: []string{clientSecret},
-	}
+	f := blankFake(t)
 	f.server = httptest.NewServer(f)
 	t.Cleanup(f.server.Close)
 	return f
 }
 
-// newPipedFake is for synctest: it listens on pipes within the bubble, where time stands still only while nobody writes.
+// newPipedFake is for synctest: it listens on pipes within the bubble, whose time stands still while a socket is waited for.
 func newPipedFake(t *testing.T) *fakeTreatStream {
-	f := newFake(t)
-	f.server.Close()
+	f := blankFake(t)
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	f.server = httptest.NewUnstartedServer(f)
-	_ = f.server.Listener.Close()
-	f.server.Listener = l
+	f.server = &httptest.Server{Listener: l, Config: &http.Server{Handler: f}}
 	f.server.Start()
 	f.dial = l.dial
 	t.Cleanup(f.server.Close)
 	return f
+}
+
+func blankFake(t *testing.T) *fakeTreatStream {
+	return &fakeTreatStream{
+		t: t, tokens: "2592000", codes: map[string]string{}, access: map[string]bool{},
+		asked: map[string]int{}, faults: map[string][]http.HandlerFunc{}, issued: []string{clientSecret},
+	}
 }
 
 type pipeListener struct {
@@ -130,22 +130,17 @@ func (f *fakeTreatStream) fault(path string, handlers ...http.HandlerFunc) {
 	f.faults[path] = append(f.faults[path], handlers...)
 }
 
-func (f *fakeTreatStream) mend() {
+// setDown answers everything with h, or as usual again when h is nil.
+func (f *fakeTreatStream) setDown(h http.HandlerFunc) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	clear(f.faults)
+	f.down = h
 }
 
 func (f *fakeTreatStream) count(path string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.asked[path]
-}
-
-func (f *fakeTreatStream) setLifetime(json string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.tokens = json
 }
 
 // revoke ends the grant at the provider's side.
@@ -166,6 +161,11 @@ func (f *fakeTreatStream) expire() {
 func (f *fakeTreatStream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.asked[r.URL.Path]++
+	if down := f.down; down != nil {
+		f.mu.Unlock()
+		down(w, r)
+		return
+	}
 	if queue := f.faults[r.URL.Path]; len(queue) > 0 {
 		f.faults[r.URL.Path] = queue[1:]
 		f.mu.Unlock()
@@ -185,7 +185,6 @@ func (f *fakeTreatStream) answer(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
 		f.t.Error(err)
 	}
-	f.lastForm = r.PostForm
 	form := r.PostForm.Get
 	w.Header().Set("Content-Type", "application/json")
 	refuse := func(status int, code string) {
@@ -252,7 +251,7 @@ func (f *fakeTreatStream) carriedOut(_ http.ResponseWriter, r *http.Request) {
 func reset(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 func says(status int, body string, header ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, _ *http.Request) {
 		for pair := range slices.Chunk(header, 2) {
 			w.Header().Set(pair[0], pair[1])
 		}
@@ -346,8 +345,8 @@ func (f *fakeTreatStream) findSecrets(where, text string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.issued {
-		if strings.Contains(text, s) || strings.Contains(text, url.QueryEscape(s)) {
-			f.t.Errorf("%s shows the secret %s:\n%s", where, s, text)
+		if before, _, found := strings.Cut(text, s); found {
+			f.t.Errorf("%s shows the secret %s after ...%s", where, s, before[max(0, len(before)-200):])
 		}
 	}
 }

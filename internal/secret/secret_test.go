@@ -15,15 +15,17 @@ func TestNothingPrintsASecret(t *testing.T) {
 	type holder struct {
 		Token secret.String `json:"token"`
 		Ptr   *secret.String
+		inner secret.String // fmt calls no methods here.
+		deep  []map[string]secret.String
 	}
-	h := holder{s, &s}
+	h := holder{s, &s, s, []map[string]secret.String{{"x": s}}}
 	js, err := json.Marshal(h)
 	if err != nil {
 		t.Fatal(err)
 	}
 	printed := []string{string(js), s.String()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-		printed = append(printed, fmt.Sprintf(verb, s), fmt.Sprintf(verb, h), fmt.Sprintf(verb, &s))
+		printed = append(printed, fmt.Sprintf(verb, s), fmt.Sprintf(verb, h), fmt.Sprintf(verb, &h), fmt.Sprintf(verb, &s))
 	}
 	printed = append(printed, fmt.Errorf("token %v is bad", s).Error())
 	for _, p := range printed {
@@ -33,6 +35,20 @@ func TestNothingPrintsASecret(t *testing.T) {
 	}
 	if s.Reveal() != text {
 		t.Errorf("Reveal = %q, want the text", s.Reveal())
+	}
+}
+
+func TestComparing(t *testing.T) {
+	a, again := secret.New("a"), secret.New("a")
+	if a != again || a == secret.New("b") || secret.New("") != (secret.String{}) {
+		t.Error("== does not compare the texts")
+	}
+	var s secret.String
+	if !s.Empty() || s.Reveal() != "" || s.String() != "" {
+		t.Error("the zero value is not empty")
+	}
+	if err := json.Unmarshal([]byte(`"abc"`), &s); err != nil || s != secret.New("abc") {
+		t.Errorf("%q, %v", s.Reveal(), err)
 	}
 }
 

@@ -1,0 +1,182 @@
+package auth_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+func TestProviders(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range auth.Providers() {
+		if p.Name == "" || p.Title == "" || seen[p.Name] || p.Margin <= 0 || p.Lifetime <= p.Margin {
+			t.Errorf("provider %+v", p)
+		}
+		seen[p.Name] = true
+		got, ok := auth.Lookup(p.Name)
+		if !ok || got.Title != p.Title {
+			t.Errorf("Lookup(%q) = %v, %v", p.Name, got.Title, ok)
+		}
+		cfg := auth.Config{Account: "a", Provider: p, ClientID: "x", ClientSecret: secret.New("y")}
+		if _, err := auth.New(cfg, nil, auth.Options{}); err != nil {
+			t.Errorf("%s by its own defaults: %v", p.Name, err)
+		}
+	}
+	if _, ok := auth.Lookup("nobody"); ok {
+		t.Error("Lookup finds a provider that is not there")
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*auth.Config)
+		want   string
+	}{
+		{"name", func(c *auth.Config) { c.Account = "My Stream" }, `accounts."My Stream": not a name`},
+		{"provider", func(c *auth.Config) { c.Provider = auth.Provider{} }, "accounts.mystream.provider: missing"},
+		{"client", func(c *auth.Config) { c.ClientID = "" }, "accounts.mystream.client_id: missing"},
+		{"secret", func(c *auth.Config) { c.ClientSecret = secret.String{} }, "accounts.mystream.client_secret: missing"},
+		{"redirect", func(c *auth.Config) { c.RedirectURL = "localhost:8919" }, "accounts.mystream.redirect_url: not a URL"},
+		{"redirect fragment", func(c *auth.Config) { c.RedirectURL = "http://localhost/#x" }, "accounts.mystream.redirect_url: not a URL"},
+		{"plain http", func(c *auth.Config) { c.Endpoints.Refresh = "http://example.com/" }, "accounts.mystream.endpoints.refresh: must begin with https://"},
+		{"no loopback", func(c *auth.Config) { c.Endpoints.Token = "http://127.0.0.1.evil.example/" }, "accounts.mystream.endpoints.token: must begin with https://"},
+		{"other scheme", func(c *auth.Config) { c.Endpoints.Token = "ftp://127.0.0.1/" }, "accounts.mystream.endpoints.token: must begin with https://"},
+		{"user", func(c *auth.Config) { c.Endpoints.SocketToken = "https://u:p@example.com/" }, "accounts.mystream.endpoints.socket_token: not a URL"},
+		{"nonsense", func(c *auth.Config) { c.Endpoints.Authorize = "::" }, "accounts.mystream.endpoints.authorize: not a URL"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, _ := auth.Lookup("treatstream")
+			cfg := auth.Config{Account: "mystream", Provider: p, ClientID: "x", ClientSecret: secret.New("canary"), RedirectURL: redirectURL}
+			c.change(&cfg)
+			_, err := auth.New(cfg, nil, auth.Options{})
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "canary") {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// The three ways to send parameters, each with everything in its place and nowhere else.
+func TestBodyStyles(t *testing.T) {
+	for style, want := range map[auth.BodyStyle][3]string{
+		auth.Form: {
+			"application/x-www-form-urlencoded", "x=1",
+			"client_id=client-one&client_secret=" + clientSecret + "&code=c%2B%261&grant_type=authorization_code&redirect_uri=http%3A%2F%2Flocalhost%3A8919%2Fback&scope=userinfo",
+		},
+		auth.JSON: {
+			"application/json", "x=1",
+			`{"client_id":"client-one","client_secret":"` + clientSecret + `","code":"c+\u00261","grant_type":"authorization_code","redirect_uri":"http://localhost:8919/back","scope":"userinfo"}`,
+		},
+		auth.Query: {
+			"", "client_id=client-one&client_secret=" + clientSecret + "&code=c%2B%261&grant_type=authorization_code&redirect_uri=http%3A%2F%2Flocalhost%3A8919%2Fback&scope=userinfo&x=1",
+			"",
+		},
+	} {
+		t.Run(string(style), func(t *testing.T) {
+			store, _ := newStore(t)
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if got := [3]string{r.Header.Get("Content-Type"), r.URL.RawQuery, string(body)}; got != want || r.Method != http.MethodPost {
+					t.Errorf("%s, got %q\nwant %q", r.Method, got, want)
+				}
+				says(200, `{"access_token":"canary"}`)(w, r)
+			}))
+			defer server.Close()
+			p, _ := auth.Lookup("treatstream")
+			p.Style = style
+			cfg := auth.Config{Account: "mystream", Provider: p, ClientID: clientID, ClientSecret: secret.New(clientSecret), RedirectURL: redirectURL}
+			cfg.Endpoints.Token = server.URL + "/token?x=1"
+			a, err := auth.New(cfg, store, auth.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Exchange(t.Context(), secret.New("c+&1"), redirectURL); err != nil {
+				t.Error(err)
+			}
+			server.Close()
+			// With parameters in the query, the URL is a secret: net/http puts it into its errors.
+			err = a.Exchange(t.Context(), secret.New("canary+code"), redirectURL)
+			if err == nil || strings.Contains(fmt.Sprintf("%v %+v", err, err), "canary") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// A whole life with everything going wrong, and no secret in any log, error, status or panic text.
+func TestNoSecretShows(t *testing.T) {
+	w := newWorld(t)
+	transports := map[string]http.RoundTripper{
+		"plain":              &http.Transport{},
+		"one that tells all": tellTale{},
+	}
+	echo := func(status int) http.HandlerFunc {
+		return func(rw http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			form, _ := url.ParseQuery(string(body))
+			rw.WriteHeader(status)
+			_, _ = fmt.Fprintf(rw, `{"error":"bad request","error_description":%q,"message":"%s %s %s %s"}`, body,
+				form.Get("code"), form.Get("access_token"), form.Get("refresh_token"), form.Get("client_secret"))
+		}
+	}
+	for name, transport := range transports {
+		for _, style := range []auth.BodyStyle{auth.Form, auth.JSON, auth.Query} {
+			cfg := w.fake.config()
+			cfg.Provider.Style = style
+			log := &journal{}
+			var said []string
+			note := func(err error) {
+				if err != nil {
+					said = append(said, fmt.Sprintf("%v %+v %#v %s", err, err, err, err))
+				}
+			}
+			for _, status := range []int{200, 201, 301, 400, 401, 403, 404, 429, 500, 502} {
+				w.fake.setDown(nil)
+				w.login(t)
+				code := secret.New(w.fake.code("elsewhere"))
+				w.fake.setDown(echo(status))
+				a, err := auth.New(cfg, w.store, auth.Options{Transport: transport, Log: zerolog.New(log), UserAgent: "relay/test"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				note(a.Exchange(t.Context(), code, redirectURL))
+				_, err = a.SocketToken(t.Context())
+				note(err)
+				_, err = a.Refresh(t.Context(), 0)
+				note(err)
+				_, err = a.Token(t.Context())
+				note(err)
+				if s, err := a.Status(); err == nil {
+					said = append(said, fmt.Sprintf("%+v", s))
+				}
+				if g, err := w.store.Load("mystream"); err == nil {
+					said = append(said, fmt.Sprintf("%v %+v %#v", g, g, g.Reason))
+				}
+				said = append(said, fmt.Sprintf("%+v %#v", a, cfg))
+			}
+			w.fake.findSecrets(name+" by "+string(style)+": the log", log.String())
+			w.fake.findSecrets(name+" by "+string(style), strings.Join(said, "\n"))
+			if len(said) < 40 {
+				t.Errorf("%s by %s: only %d texts: the test tests nothing", name, style, len(said))
+			}
+		}
+	}
+}
+
+// tellTale is a transport whose errors quote the whole request.
+type tellTale struct{}
+
+func (tellTale) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, _ := io.ReadAll(r.Body)
+	return nil, fmt.Errorf("sending %s with %s", r.URL, body)
+}

@@ -1,0 +1,279 @@
+package auth_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+func sample() auth.Grant {
+	now := time.Date(2026, 7, 16, 21, 0, 0, 123, time.UTC)
+	return auth.Grant{
+		Provider: "treatstream", AccessToken: secret.New("canary-access"), RefreshToken: secret.New("canary-refresh"),
+		TokenType: "Bearer", Scope: "userinfo", ObtainedAt: now, Expiry: now.Add(30 * day), RefreshExpiry: now.Add(180 * day),
+		Generation: 7, State: auth.RefreshOutcomeUnknown, Reason: "because",
+	}
+}
+
+func TestStoreKeepsAGrant(t *testing.T) {
+	store, dir := newStore(t)
+	if _, err := store.Load("mystream"); !errors.Is(err, auth.ErrNoGrant) {
+		t.Errorf("an empty store: %v", err)
+	}
+	if err := store.Save("mystream", sample()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := auth.NewFileStore(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := again.Load("mystream"); err != nil || got != sample() {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if runtime.GOOS != "windows" {
+		for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, "mystream.json"): 0o600} {
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+				t.Errorf("%s: mode %v, want %v (%v)", path, info.Mode().Perm(), want, err)
+			}
+		}
+	}
+	if err := store.Delete("mystream"); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Delete("mystream"); !errors.Is(err, auth.ErrNoGrant) {
+		t.Errorf("deleted twice: %v", err)
+	}
+	left, _ := os.ReadDir(dir)
+	if len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestStoreRefusesDamage(t *testing.T) {
+	store, dir := newStore(t)
+	if err := store.Save("mystream", sample()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "mystream.json")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"empty":            "",
+		"half":             string(whole[:len(whole)/2]),
+		"not JSON":         "canary",
+		"null":             "null",
+		"other account":    strings.Replace(string(whole), `"mystream"`, `"other"`, 1),
+		"newer":            strings.Replace(string(whole), `"version": 1`, `"version": 2`, 1),
+		"no version":       strings.Replace(string(whole), `"version": 1`, `"version": 0`, 1),
+		"no token":         strings.Replace(string(whole), `"canary-access"`, `""`, 1),
+		"a number":         strings.Replace(string(whole), `"canary-access"`, `1234567890`, 1),
+		"unknown state":    strings.Replace(string(whole), `"refresh_outcome_unknown"`, `"happy"`, 1),
+		"odd time":         strings.Replace(string(whole), `"2026-`, `"canary-`, 1),
+		"no generation":    strings.Replace(string(whole), `"generation": 7`, `"generation": 0`, 1),
+		"trailing garbage": string(whole) + "{",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := store.Load("mystream")
+			if !errors.Is(err, auth.ErrUnusable) || errors.Is(err, auth.ErrNoGrant) {
+				t.Fatalf("%v, want ErrUnusable", err)
+			}
+			text := err.Error()
+			if !strings.Contains(text, path) || !strings.Contains(text, "relay auth login mystream") ||
+				strings.Contains(text, "canary") || strings.Contains(text, "1234567890") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// A damaged file is an error for every caller, and a login mends it.
+func TestLoginMendsADamagedStore(t *testing.T) {
+	w := newWorld(t)
+	if err := os.WriteFile(filepath.Join(w.dir, "mystream.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.Token(t.Context())
+	w.wantError(t, err, true, "stored grant not usable", "mystream.json", "relay auth login mystream")
+	w.login(t)
+	w.token(t)
+}
+
+func TestStoreRefusesLooseModes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Log("Windows has no such modes.")
+		return
+	}
+	store, dir := newStore(t)
+	if err := store.Save("mystream", sample()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "mystream.json")
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Load("mystream"); !errors.Is(err, auth.ErrUnusable) || !strings.Contains(err.Error(), "run: chmod 600 "+path) {
+		t.Errorf("%v", err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := auth.NewFileStore(dir, nil); err == nil || !strings.Contains(err.Error(), "run: chmod 700 "+dir) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestStoreAfterACrash(t *testing.T) {
+	store, dir := newStore(t)
+	if err := store.Save("mystream", sample()); err != nil {
+		t.Fatal(err)
+	}
+	fresh, stale := filepath.Join(dir, ".mystream.1.tmp"), filepath.Join(dir, ".mystream.2.tmp")
+	for _, path := range []string{fresh, stale} {
+		if err := os.WriteFile(path, []byte(`{"version":1,"acc`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(stale, long, long); err != nil {
+		t.Fatal(err)
+	}
+	again, err := auth.NewFileStore(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := again.Load("mystream"); err != nil || got != sample() {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := os.Stat(stale); err == nil {
+		t.Error("a stale temporary file, with tokens in it, is kept")
+	}
+	if _, err := os.Stat(fresh); err != nil {
+		t.Error("a temporary file that another process may be writing is gone")
+	}
+	if err := store.Save("mystream", sample()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStoreNames(t *testing.T) {
+	store, _ := newStore(t)
+	for _, name := range []string{"", "..", "../x", "a/b", `a\b`, "A", ".hidden", "-x", strings.Repeat("a", 64), "a\x00"} {
+		if err := store.Save(name, sample()); err == nil {
+			t.Errorf("Save(%q) wrote something", name)
+		}
+		if _, err := store.Load(name); err == nil || errors.Is(err, auth.ErrNoGrant) {
+			t.Errorf("Load(%q): %v", name, err)
+		}
+		if err := store.Delete(name); err == nil || errors.Is(err, auth.ErrNoGrant) {
+			t.Errorf("Delete(%q): %v", name, err)
+		}
+	}
+}
+
+// A reader sees a whole grant at every moment while others write.
+func TestStoreIsNeverWithoutAFile(t *testing.T) {
+	store, _ := newStore(t)
+	if err := store.Save("mystream", sample()); err != nil {
+		t.Fatal(err)
+	}
+	var writers sync.WaitGroup
+	done := make(chan struct{})
+	for i := range 2 {
+		writers.Go(func() {
+			for j := range 30 {
+				g := sample()
+				g.Reason = fmt.Sprintf("%d %s", i, strings.Repeat("x", j*200))
+				if err := store.Save("mystream", g); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	go func() {
+		writers.Wait()
+		close(done)
+	}()
+	for {
+		if _, err := store.Load("mystream"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}
+
+// flip is the least that can be called a seal.
+type flip struct{}
+
+func (flip) Seal(plain []byte) ([]byte, error) {
+	out := bytes.Clone(plain)
+	for i := range out {
+		out[i] ^= 0x55
+	}
+	return append([]byte("sealed:"), out...), nil
+}
+
+func (f flip) Open(sealed []byte) ([]byte, error) {
+	inner, ok := bytes.CutPrefix(sealed, []byte("sealed:"))
+	if !ok {
+		return nil, errors.New("not sealed")
+	}
+	out, err := f.Seal(inner)
+	return bytes.TrimPrefix(out, []byte("sealed:")), err
+}
+
+func TestStoreSeals(t *testing.T) {
+	plain, dir := newStore(t)
+	sealed, err := auth.NewFileStore(dir, flip{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sealed.Save("mystream", sample()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := sealed.Load("mystream"); err != nil || got != sample() {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if content, err := os.ReadFile(filepath.Join(dir, "mystream.json")); err != nil || bytes.Contains(content, []byte("canary")) {
+		t.Errorf("the file shows its tokens: %s, %v", content, err)
+	}
+	if _, err := plain.Load("mystream"); !errors.Is(err, auth.ErrUnusable) {
+		t.Errorf("without the seal: %v", err)
+	}
+	if err := plain.Save("mystream", sample()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sealed.Load("mystream"); !errors.Is(err, auth.ErrUnusable) || !strings.Contains(err.Error(), "not sealed") {
+		t.Errorf("unsealed where a seal is expected: %v", err)
+	}
+}
+
+func TestStoreInAnImpossiblePlace(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{file, filepath.Join(file, "below")} {
+		if _, err := auth.NewFileStore(dir, nil); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%v", err)
+		}
+	}
+}
