@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"maps"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -105,11 +107,13 @@ func TestDocumentedCommandLines(t *testing.T) {
 				found = append(found, strings.Replace(strings.TrimSpace(line), "go run ./cmd/relay", "relay", 1))
 			}
 		}
-		found = append(found, code(text)...)
-		for _, line := range found {
+		inBlocks := len(found)
+		found = append(found, code(regexp.MustCompile("(?sm)^ *```.*?^ *```$").ReplaceAllString(text, ""))...)
+		for i, line := range found {
 			for _, m := range isRelay.FindAllStringSubmatch(line, -1) {
 				seen++
-				if _, err := parseCommand(m[1]); err != nil {
+				cmd, err := parseCommand(m[1])
+				if err != nil && (cmd == nil || cmd.HasSubCommands() || i < inBlocks) { // prose may leave arguments out
 					t.Errorf("%s: %s: %v", name, m[1], err)
 				}
 			}
@@ -166,6 +170,17 @@ func TestDocumentedExitCodes(t *testing.T) {
 	}
 }
 
+// Every link within the documentation leads somewhere.
+func TestDocumentedLinks(t *testing.T) {
+	for name, text := range docs(t) {
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join("..", "..", filepath.Dir(name), m[1])); err != nil {
+				t.Errorf("%s: the link to %s: %v", name, m[1], err)
+			}
+		}
+	}
+}
+
 // Every configuration in README.md is one that relay takes.
 func TestDocumentedConfigurations(t *testing.T) {
 	blocks := fenced(readDoc(t, "README.md"), "yaml")
@@ -209,9 +224,8 @@ func TestDocumentedEvent(t *testing.T) {
 // docs/metrics.md has every metric with its type and labels, and no other.
 func TestDocumentedMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	v := reflect.ValueOf(pipeline.NewMetrics(reg)).Elem()
-	for i := range v.NumField() {
-		switch m := v.Field(i).Interface().(type) { // a vector shows only with a child
+	for _, field := range reflect.ValueOf(pipeline.NewMetrics(reg)).Elem().Fields() {
+		switch m := field.Interface().(type) { // a vector shows only with a child
 		case *prometheus.CounterVec:
 			m.WithLabelValues(labels(m)...)
 		case *prometheus.GaugeVec:
@@ -259,4 +273,40 @@ func labels(c prometheus.Collector) []string {
 	_, list, _ := strings.Cut((<-descriptions).String(), "variableLabels: {")
 	list, _, _ = strings.Cut(list, "}")
 	return strings.Split(list, ",")
+}
+
+// docs/dependencies.md has every module that our code imports, and no other.
+func TestDocumentedDependencies(t *testing.T) {
+	list := func(args ...string) []string {
+		t.Helper()
+		cmd := exec.Command("go", append([]string{"list"}, args...)...)
+		cmd.Dir = filepath.Join("..", "..")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		all := slices.Sorted(strings.FieldsSeq(string(out)))
+		return slices.Compact(all)
+	}
+	const imports = `{{join .Imports "\n"}}{{"\n"}}{{join .TestImports "\n"}}{{"\n"}}{{join .XTestImports "\n"}}`
+	var foreign []string
+	for _, path := range list("-f", imports, "./...") {
+		if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") && !strings.HasPrefix(path, "github.com/treatrelay/") {
+			foreign = append(foreign, path)
+		}
+	}
+	actual := map[string]bool{}
+	for _, path := range list(append([]string{"-f", "{{with .Module}}{{.Path}}{{end}}"}, foreign...)...) {
+		actual[path] = true
+	}
+	documented := map[string]bool{}
+	text := readDoc(t, filepath.Join("docs", "dependencies.md"))
+	for _, section := range []string{"## In the program", "## In the tests"} {
+		for _, row := range rows(t, text, section) {
+			documented[code(row[0])[0]] = true
+		}
+	}
+	if diff := cmp.Diff(actual, documented); diff != "" {
+		t.Errorf("docs/dependencies.md (-imported +documented):\n%s", diff)
+	}
 }
