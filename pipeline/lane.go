@@ -213,10 +213,22 @@ func (l *Lane) finish(ctx context.Context, w *worker) error {
 			n++
 			l.take(ctx, w, msg)
 		}
-		if n == 0 {
-			return nil
+		if n > 0 {
+			l.work.Wait()
+			continue
 		}
-		l.work.Wait()
+		// An external server that was killed has lost the acknowledgements of its last moments: give them again.
+		info, err := l.cons.Info(ctx)
+		if err != nil {
+			return fmt.Errorf("read the rest of the journal for sink %s: %w", l.cfg.Sink, err)
+		}
+		l.mu.Lock()
+		held := len(l.held)
+		l.mu.Unlock()
+		if info.NumAckPending > held {
+			return l.resume(ctx, w)
+		}
+		return nil
 	}
 	return nil
 }

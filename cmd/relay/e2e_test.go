@@ -465,7 +465,7 @@ func TestExternalJournal(t *testing.T) {
 	p.stop()
 
 	// It waits for a journal that is away at the start.
-	server.Kill()
+	server.Stop()
 	p = w.start("--sink", "console")
 	p.err.find(t, "journal's server does not answer")
 	server.Restart()

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -93,7 +94,12 @@ func (s *Server) Restart() {
 }
 
 // Kill ends the server at once, as kill -9 does. It may be called on a server that has ended.
-func (s *Server) Kill() {
+func (s *Server) Kill() { s.end((*os.Process).Kill) }
+
+// Stop lets the server write what it has and end.
+func (s *Server) Stop() { s.end(func(p *os.Process) error { return p.Signal(syscall.SIGINT) }) }
+
+func (s *Server) end(how func(*os.Process) error) {
 	s.mu.Lock()
 	cmd, logs := s.cmd, s.logs
 	s.cmd = nil
@@ -101,9 +107,9 @@ func (s *Server) Kill() {
 	if cmd == nil {
 		return
 	}
-	_ = cmd.Process.Kill() // it may have ended
+	_ = how(cmd.Process) // it may have ended
 	<-logs
-	_ = cmd.Wait() // killed, so it has an error
+	_ = cmd.Wait() // of no interest: it was told to end
 }
 
 // Freeze stops the server without ending it, until the returned function is called.
