@@ -86,10 +86,7 @@ func LoadConfig(path string, getenv func(string) (string, bool)) (*Config, error
 	if err != nil {
 		return nil, ConfigErrors{{File: path, Message: err.Error()}}
 	}
-	keys := configKeys{
-		Journal: JournalConfig{Retention: 840 * time.Hour},
-		NATS:    NATSConfig{Listen: "127.0.0.1:4222"},
-	}
+	keys := defaultConfig()
 	if root := d.parseYAML(text); root != nil {
 		d.value(root, "", reflect.ValueOf(&keys).Elem())
 		keys.check(d)

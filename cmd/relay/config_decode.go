@@ -214,43 +214,47 @@ func (d *decoder) entries(n ast.Node, path string) ([]entry, bool) {
 	return entries, true
 }
 
-// fields decodes entries into fields. A field KEY of type [secret.String] may have a companion KEY_file: the file is read
-// here, and it is then as if KEY had been set. Any other key that ends in _file is a path; it must be there. A path
-// that is not absolute begins at the folder of the configuration file.
+// fields decodes entries into fields. The value of a key that ends in _file is the path of a file that must be there; if
+// it is not absolute it begins at the folder of the configuration file.
 func (d *decoder) fields(path string, entries []entry, fields map[string]reflect.Value) {
 	known := slices.Sorted(maps.Keys(fields))
 	for _, e := range entries {
-		if field, ok := fields[e.key]; ok {
-			d.value(e.node, join(path, e.key), field)
-			continue
-		}
 		at := join(path, e.key)
-		d.report(d.at[at].key, at, "unknown key; "+suggest(e.key, known))
-	}
-	for _, key := range known {
-		base, isFile := strings.CutSuffix(key, "_file")
-		name, at, of := fields[key], join(path, key), join(path, base)
-		if !isFile || !d.given(at) {
-			continue
-		}
-		if name.String() == "" {
-			d.reject(at, "is empty")
-		} else if !filepath.IsAbs(name.String()) {
-			name.SetString(filepath.Join(filepath.Dir(d.file), name.String()))
-		}
-		into, ok := fields[base]
+		field, ok := fields[e.key]
 		if !ok {
-			d.check(at, checkReadable(name.String()))
+			d.report(d.at[at].key, at, "unknown key; "+suggest(e.key, known))
 			continue
 		}
-		if d.given(of) {
-			d.reject(at, "this and "+base+" are both set: keep one of them")
+		d.value(e.node, at, field)
+		switch {
+		case !strings.HasSuffix(e.key, "_file") || field.Kind() != reflect.String || d.bad[at]:
+			continue
+		case field.String() == "":
+			d.reject(at, "is empty")
+			continue
+		case !filepath.IsAbs(field.String()):
+			field.SetString(filepath.Join(filepath.Dir(d.file), field.String()))
 		}
-		text, err := readSecret(name.String())
-		d.check(at, err)
-		d.alias[of] = at
-		d.hide(text.Reveal())
-		into.Set(reflect.ValueOf(text))
-		name.SetString("")
+		d.check(at, checkReadable(field.String()))
 	}
+}
+
+// secretFile moves what the file of KEY_file holds into KEY, and clears KEY_file. Faults of KEY found later are told with
+// the place of KEY_file.
+func (d *decoder) secretFile(path, key string, into *secret.String, file *string) {
+	of, at := join(path, key), join(path, key+"_file")
+	if !d.given(at) {
+		return
+	}
+	if d.given(of) {
+		d.reject(at, "this and "+key+" are both set: keep one of them")
+	}
+	d.alias[of] = at
+	if !d.bad[at] {
+		text, err := readSecret(*file)
+		d.check(at, err)
+		d.hide(text.Reveal())
+		*into = text
+	}
+	*file = ""
 }

@@ -30,6 +30,10 @@ type configKeys struct {
 	HTTP     HTTPConfig               `yaml:"http"`
 }
 
+func defaultConfig() configKeys {
+	return configKeys{Journal: JournalConfig{Retention: 840 * time.Hour}, NATS: NATSConfig{Listen: "127.0.0.1:4222"}}
+}
+
 // accountKeys are the keys of an account.
 type accountKeys struct {
 	Provider         string        `yaml:"provider"`
@@ -41,6 +45,10 @@ type accountKeys struct {
 	Endpoints        endpointKeys  `yaml:"endpoints"`
 	Protocol         revision      `yaml:"protocol"`
 	KeepRaw          bool          `yaml:"keep_raw"`
+}
+
+func defaultAccount() accountKeys {
+	return accountKeys{RedirectURL: "http://localhost:8919", Timezone: zone{time.UTC}}
 }
 
 // endpointKeys are those of [auth.Endpoints] that the providers relay knows have.
@@ -58,6 +66,10 @@ type sinkKeys struct {
 	Type     string    `yaml:"type"`
 	Accounts []string  `yaml:"accounts"`
 	Retry    retryKeys `yaml:"retry"`
+}
+
+func defaultSink() sinkKeys {
+	return sinkKeys{Retry: retryKeys(pipeline.RetryPolicy{}.WithDefaults())}
 }
 
 // retryKeys are a [pipeline.RetryPolicy].
@@ -94,8 +106,9 @@ func (r *revision) UnmarshalText(text []byte) (err error) {
 }
 
 func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) {
-	keys := accountKeys{RedirectURL: "http://localhost:8919", Timezone: zone{time.UTC}}
+	keys := defaultAccount()
 	d.fields(path, entries, fieldsOf(reflect.ValueOf(&keys).Elem()))
+	d.secretFile(path, "client_secret", &keys.ClientSecret, &keys.ClientSecretFile)
 	d.require(join(path, "provider"), "", keys.Provider == "")
 	d.require(join(path, "client_id"), "", keys.ClientID == "")
 	d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty())
@@ -125,7 +138,7 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 }
 
 func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
-	keys := sinkKeys{Retry: retryKeys(pipeline.RetryPolicy{}.WithDefaults())}
+	keys := defaultSink()
 	fields := fieldsOf(reflect.ValueOf(&keys).Elem())
 	entries = slices.DeleteFunc(entries, func(e entry) bool {
 		if e.key == "type" { // It says what the other keys may be.
@@ -168,7 +181,8 @@ func (k *configKeys) check(d *decoder) {
 			}
 		}
 	}
-	j := k.Journal
+	j := &k.Journal
+	d.secretFile("journal", "token", &j.Token, &j.TokenFile)
 	if j.Retention < time.Minute {
 		d.reject("journal.retention", "is less than a minute: give it a unit, as in 840h")
 	}

@@ -270,12 +270,14 @@ func TestConfigErrorsOfSinksHaveThePlaceOfTheKey(t *testing.T) {
   bot:
     type: webhook
     url: ftp://h/hunter2
-    secret_file: ok
+    secret: hunter2
     timeout: -1s
   bus:
     type: nats
     subject: "a b"
     user: x
+    tls_ca_file: nope
+    token_file: ''
 `, getenv)
 	errs, ok := errors.AsType[ConfigErrors](err)
 	if !ok {
@@ -291,7 +293,8 @@ func TestConfigErrorsOfSinksHaveThePlaceOfTheKey(t *testing.T) {
 		}
 	}
 	for path, line := range map[string]int{
-		"sinks.bot.url": 4, "sinks.bot.secret_file": 5, "sinks.bot.timeout": 6, "sinks.bus.subject": 9, "sinks.bus.user": 10,
+		"sinks.bot.url": 4, "sinks.bot.secret": 5, "sinks.bot.timeout": 6, "sinks.bus.subject": 9, "sinks.bus.user": 10,
+		"sinks.bus.tls_ca_file": 11, "sinks.bus.token_file": 12,
 	} {
 		if got[path] != line {
 			t.Errorf("the error of %s is in line %d, want %d; all:\n%v", path, got[path], line, err)
