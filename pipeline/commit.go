@@ -31,12 +31,13 @@ var (
 	errKnownID       = errors.New("an id of the batch is in the journal already")
 )
 
-// Run commits what is appended until [Journal.Close], in order: one by one while one waits, as one atomic batch when more
-// do, because a batch shares one fsync. A write that fails is tried again until it succeeds; meanwhile the sources wait.
+// Run commits what is appended until [Journal.Close], in order: one by one while few wait, as one atomic batch when that is
+// faster, see [pace]. A write that fails is tried again until it succeeds; meanwhile the sources wait.
 // When ctx ends it gives up, and returns an error if anything was left unwritten.
 func (j *Journal) Run(ctx context.Context) error {
 	lost := j.nc.StatusChanged(nats.RECONNECTING)
 	defer j.nc.RemoveStatusListener(lost)
+	w := &writer{journal: j, lost: lost}
 	var held *entry // read from the queue, but too large for the batch before
 	for {
 		batch := make([]entry, 0, 8)
@@ -66,24 +67,67 @@ func (j *Journal) Run(ctx context.Context) error {
 				break gather
 			}
 		}
-		if err := j.commitRetrying(ctx, batch, lost); err != nil {
+		if err := w.commit(ctx, batch); err != nil {
 			return fmt.Errorf("write the journal: %d treats left unwritten: %w", len(batch)+len(j.queue), err)
 		}
 	}
 }
 
-// commitRetrying commits the batch whatever it takes, and returns an error only when ctx ends.
-func (j *Journal) commitRetrying(ctx context.Context, batch []entry, lost <-chan nats.Status) error {
+// A pace decides between single writes, each with an fsync, and an atomic batch, which costs the server about as much as
+// dozens of singles, however small it is, and shares its fsyncs. How many dozens depends on the disk, so it is measured.
+type pace struct {
+	single, batch time.Duration // moving averages of what one of each takes; 0 before the first
+}
+
+// The number of waiting entries from which a batch is made: before both are measured, and the bounds of it.
+const (
+	firstBatchFrom = 16
+	minBatchFrom   = 2
+	maxBatchFrom   = 64 // so that an outlier does not put an end to batches, and to measuring them
+)
+
+// batchFrom is the number of waiting entries from which a batch is faster.
+func (p *pace) batchFrom() int {
+	if p.single == 0 || p.batch == 0 {
+		return firstBatchFrom
+	}
+	return min(max(int(p.batch/p.single)+1, minBatchFrom), maxBatchFrom)
+}
+
+func (p *pace) measured(n int, batched bool, took time.Duration) {
+	avg, one := &p.single, took/time.Duration(n)
+	if batched {
+		avg, one = &p.batch, took
+	}
+	if *avg == 0 {
+		*avg = one
+	}
+	*avg += (one - *avg) / 8
+}
+
+// A writer is the working state of [Journal.Run].
+type writer struct {
+	journal *Journal
+	lost    <-chan nats.Status // tells of a lost connection
+	pace    pace
+}
+
+// commit commits the batch whatever it takes, and returns an error only when ctx ends.
+func (w *writer) commit(ctx context.Context, batch []entry) error {
+	j := w.journal
 	wait := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
 	var said string
 	var since time.Time
 	for {
-		duplicates, err := j.attempt(ctx, batch, lost)
+		start := time.Now()
+		atomic := j.atomic && len(batch) >= w.pace.batchFrom()
+		duplicates, err := w.attempt(ctx, batch, atomic)
 		if err == nil {
 			if said != "" {
 				j.log.Info().Dur("after", time.Since(since)).Msg("journal writes again")
 			}
+			w.pace.measured(len(batch), atomic, time.Since(start))
 			j.committed(batch, duplicates)
 			return nil
 		}
@@ -105,13 +149,13 @@ func (j *Journal) commitRetrying(ctx context.Context, batch []entry, lost <-chan
 }
 
 // attempt commits the batch once, and gives up when the connection is lost: the answer would not come any more.
-func (j *Journal) attempt(ctx context.Context, batch []entry, lost <-chan nats.Status) ([]bool, error) {
+func (w *writer) attempt(ctx context.Context, batch []entry, atomic bool) ([]bool, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		select {
-		case <-lost:
+		case <-w.lost:
 			cancel(errConnLost)
 		case <-ctx.Done():
 		}
@@ -120,7 +164,7 @@ func (j *Journal) attempt(ctx context.Context, batch []entry, lost <-chan nats.S
 		cancel(nil)
 		<-watched
 	}()
-	duplicates, err := j.commit(ctx, batch)
+	duplicates, err := w.journal.commit(ctx, batch, atomic)
 	if errors.Is(err, nats.ErrReconnectBufExceeded) { // nothing is buffered for a server that is away
 		err = errConnLost
 	}
@@ -143,10 +187,10 @@ func (j *Journal) committed(batch []entry, duplicates []bool) {
 	}
 }
 
-// commit writes the batch and says which of its entries the journal had already.
-func (j *Journal) commit(ctx context.Context, batch []entry) (duplicates []bool, err error) {
+// commit writes the entries, as one atomic batch or one by one, and says which of them the journal had already.
+func (j *Journal) commit(ctx context.Context, batch []entry, atomic bool) (duplicates []bool, err error) {
 	duplicates = make([]bool, len(batch))
-	if len(batch) > 1 && j.atomic {
+	if atomic {
 		msgs := make([]*nats.Msg, len(batch))
 		for i, e := range batch {
 			msgs[i] = e.msg

@@ -101,7 +101,7 @@ func TestBatchWithKnownIDs(t *testing.T) {
 		e := entryOf(t, r, b, n)
 		batch = append(batch, e)
 	}
-	duplicates, err := r.journal.commit(t.Context(), batch)
+	duplicates, err := r.journal.commit(t.Context(), batch, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +128,30 @@ func entryOf(t *testing.T, r *rig, in *Intake, n int) entry {
 		t.Fatal(err)
 	}
 	return <-scratch.queue
+}
+
+func TestPace(t *testing.T) {
+	var p pace
+	if got := p.batchFrom(); got != firstBatchFrom {
+		t.Errorf("unmeasured: batches from %d, want %d", got, firstBatchFrom)
+	}
+	p.measured(4, false, 4*time.Millisecond)
+	p.measured(100, true, 30*time.Millisecond)
+	if got := p.batchFrom(); got != 31 {
+		t.Errorf("1 ms a single and 30 ms a batch: batches from %d, want 31", got)
+	}
+	for range 100 {
+		p.measured(1, false, 40*time.Millisecond) // the disk became slow
+	}
+	if got := p.batchFrom(); got != minBatchFrom {
+		t.Errorf("a single slower than a batch: batches from %d, want %d", got, minBatchFrom)
+	}
+	for range 100 {
+		p.measured(1, false, time.Microsecond)
+	}
+	if got := p.batchFrom(); got != maxBatchFrom {
+		t.Errorf("singles far faster: batches from %d, want %d", got, maxBatchFrom)
+	}
 }
 
 func TestRejectsAreKept(t *testing.T) {
