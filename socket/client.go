@@ -28,8 +28,8 @@ import (
 
 // Config is what a [Client] needs. Only URL is required.
 type Config struct {
-	// URL is the server's, http or https. Its path is that of the Socket.IO endpoint: /socket.io/ if it has none. A
-	// query in it is sent with every connection, and kept as secret as what Query returns.
+	// URL is the server's, http or https. Its path is that of the Socket.IO endpoint: /socket.io/ if it has none. It
+	// is not a namespace. A query in it is sent with every connection, and kept as secret as what Query returns.
 	URL string
 	// Protocol is the Engine.IO revision to speak. With Auto the revision is detected, which can take a second dial,
 	// and remembered for as long as it works.
@@ -62,7 +62,8 @@ type Event struct {
 	Received  time.Time
 }
 
-// Handler takes one event. Its context outlives that of Run by at most [Config.DrainTimeout].
+// Handler takes one event. Its context outlives that of Run by at most [Config.DrainTimeout]; when it ends, the handler
+// must return, for Run waits for it.
 type Handler func(ctx context.Context, ev Event) error
 
 // Client keeps a connection to one server.
@@ -98,8 +99,9 @@ func New(cfg Config) (*Client, error) {
 		return nil, errors.New("socket config: a negative buffer or drain timeout")
 	}
 	if u.Path == "" || u.Path == "/" {
-		u.Path = "/socket.io/"
+		u.Path = "/socket.io"
 	}
+	u = u.JoinPath("/") // without its last slash no server knows the path
 	for i, namespace := range cfg.Namespaces {
 		if len(namespace) < 2 || namespace[0] != '/' || strings.ContainsAny(namespace, ",?") ||
 			slices.Contains(cfg.Namespaces[:i], namespace) {

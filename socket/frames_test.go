@@ -145,6 +145,7 @@ func TestEnds(t *testing.T) {
 	} {
 		for _, rev := range []socket.Protocol{socket.EIO3, socket.EIO4} {
 			t.Run(fmt.Sprintf("%s/%v", name, rev), func(t *testing.T) {
+				t.Parallel()
 				script := eio3(end)
 				if rev == socket.EIO4 {
 					script = eio4(end)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -227,6 +228,26 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+func TestPath(t *testing.T) {
+	for path, want := range map[string]string{
+		"": "/socket.io/", "/": "/socket.io/", "/socket.io": "/socket.io/", "/a/b/": "/a/b/", "/a%2Fb": "/a%2Fb/", "?a=b": "/socket.io/",
+	} {
+		seen := make(chan string, 1)
+		url := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case seen <- r.URL.EscapedPath():
+			default:
+			}
+			w.WriteHeader(http.StatusNotFound)
+		})
+		r := start(t, socket.Config{URL: url + path}, nil)
+		if got := <-seen; got != want {
+			t.Errorf("%q: asked for %s, want %s", path, got, want)
+		}
+		r.stop()
+	}
+}
+
 func TestParseProtocol(t *testing.T) {
 	for text, want := range map[string]socket.Protocol{"": socket.Auto, "auto": socket.Auto, "3": socket.EIO3, "4": socket.EIO4} {
 		got, err := socket.ParseProtocol(text)
@@ -262,6 +283,48 @@ func TestRunEnds(t *testing.T) {
 		}
 		if got := r.names(1); len(got) != 1 {
 			t.Errorf("events after the error: %q", got)
+		}
+	})
+	t.Run("drain timeout", func(t *testing.T) {
+		url := serve(t, eio3(func(s *served) { s.send(`42["a"]`, `42["b"]`); s.idle() }))
+		r := start(t, socket.Config{URL: url, DrainTimeout: 50 * time.Millisecond}, func(ctx context.Context, _ socket.Event) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+		r.received(1)
+		r.stop()
+		if err := r.wait(); err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		if got := r.names(1); len(got) != 1 {
+			t.Errorf("events after the timeout: %q", got)
+		}
+		if !strings.Contains(r.logged(), "stopped before these were handled") {
+			t.Error("no word of the events that are left")
+		}
+	})
+	t.Run("twice at once", func(t *testing.T) {
+		waiting := make(chan struct{}, 1)
+		client, err := socket.New(socket.Config{URL: "http://127.0.0.1:1", OnState: func(socket.State) {
+			select {
+			case waiting <- struct{}{}:
+			default:
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var first sync.WaitGroup
+		first.Go(func() { _ = client.Run(ctx, nil) })
+		<-waiting
+		if err := client.Run(ctx, nil); err == nil {
+			t.Error("a second Run did not fail")
+		}
+		stop()
+		first.Wait()
+		if err := client.Run(ctx, nil); err != nil {
+			t.Errorf("Run after Run = %v", err)
 		}
 	})
 	t.Run("permanent", func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 )
 
 // The kinds of Socket.IO packets, by their digit on the wire. (Socket.IO protocol, "Packet types"; the digits are the
@@ -74,7 +75,9 @@ func decodeEvent(payload []byte) (name string, args []json.RawMessage, err error
 	if len(items) == 0 || items[0][0] != '"' {
 		return "", nil, errors.New("decode event: no name")
 	}
-	if err := json.Unmarshal(items[0], &name); err != nil {
+	if quoted := items[0]; utf8.Valid(quoted) && !bytes.ContainsRune(quoted, '\\') {
+		name = string(quoted[1 : len(quoted)-1]) // as nearly all are
+	} else if err := json.Unmarshal(quoted, &name); err != nil {
 		return "", nil, fmt.Errorf("decode event: name: %w", err)
 	}
 	return name, items[1:], nil
