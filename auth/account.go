@@ -209,14 +209,15 @@ func (a *Account) Status() (Status, error) {
 
 // take waits for the turn of the caller, who must call the returned function when done.
 func (a *Account) take(ctx context.Context, op string) (release func(), err error) {
-	if ctx.Err() == nil {
-		select {
-		case a.turn <- struct{}{}:
-			return func() { <-a.turn }, nil
-		case <-ctx.Done():
-		}
+	if ctx.Err() != nil {
+		return nil, a.fail(op, context.Cause(ctx))
 	}
-	return nil, a.fail(op, fmt.Errorf("%w while another request for the same account is under way", context.Cause(ctx)))
+	select {
+	case a.turn <- struct{}{}:
+		return func() { <-a.turn }, nil
+	case <-ctx.Done():
+		return nil, a.fail(op, fmt.Errorf("%w while another request for the same account is under way", context.Cause(ctx)))
+	}
 }
 
 func (a *Account) fail(op string, err error) *Error {

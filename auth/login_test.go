@@ -380,15 +380,3 @@ func TestAuthorizeURL(t *testing.T) {
 		t.Errorf("%v, %v", u, err)
 	}
 }
-
-func TestOpenBrowserWithoutADesktop(t *testing.T) {
-	t.Setenv("DISPLAY", "")
-	t.Setenv("WAYLAND_DISPLAY", "")
-	t.Setenv("PATH", t.TempDir())
-	if err := auth.OpenBrowser("https://example.com/?state=canary"); err == nil || strings.Contains(err.Error(), "canary") {
-		t.Errorf("%v", err)
-	}
-	if err := auth.OpenBrowser("--help"); err == nil {
-		t.Error("a flag was taken for an address")
-	}
-}

@@ -11,8 +11,8 @@ import (
 )
 
 // Token gives an access token that is valid and on disk, refreshing first when it is within the provider's margin of its
-// expiry. However many callers there are, one refresh request is sent. When the refresh fails for a reason that may pass
-// and the token has not expired, the token is served as it is.
+// expiry. However many callers there are, one refresh request is sent, and all wait for what comes of it. When the refresh
+// fails for a reason that may pass and the token has not expired, the token is served as it is.
 func (a *Account) Token(ctx context.Context) (Token, error) {
 	release, err := a.take(ctx, "token of")
 	if err != nil {
@@ -175,10 +175,13 @@ func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
 		g = marked
 	}
 	a.hold(f.after, f)
-	// When this is not saved, the mark stays, which errs on the careful side.
-	if stored, err := a.swap(g.Generation, g); err == nil && stored.Generation != g.Generation {
+	switch stored, err := a.swap(g.Generation, g); {
+	case errors.Is(err, ErrNoGrant):
+		return Grant{}, err
+	case err == nil && stored.Generation != g.Generation:
 		return stored, nil
 	}
+	// Where this could not be saved, the mark stays, which errs on the careful side.
 	return Grant{}, a.gateError("refresh")
 }
 
