@@ -28,7 +28,6 @@ const commitTimeout = 10 * time.Second
 var (
 	errCommitTimeout = errors.New("no answer from the journal's server within 10 s")
 	errConnLost      = errors.New("connection to the journal's server lost")
-	errKnownID       = errors.New("an id of the batch is in the journal already")
 )
 
 // Run commits what is appended until [Journal.Close], in order: one by one while few wait, as one atomic batch when that is
@@ -195,11 +194,11 @@ func (j *Journal) commit(ctx context.Context, batch []entry, atomic bool) (dupli
 		for i, e := range batch {
 			msgs[i] = e.msg
 		}
-		err := PublishBatch(ctx, j.nc, msgs)
-		if !errors.Is(err, errKnownID) {
+		err := j.publishBatch(ctx, msgs)
+		if _, refused := errors.AsType[*jetstream.APIError](err); !refused {
 			return duplicates, err
 		}
-		// One known id refuses the whole batch: find out which, one by one and in order.
+		// A batch is refused as a whole, most often for one known id: find out which, one by one and in order.
 	}
 	for i, e := range batch {
 		if duplicates[i], err = j.publish(ctx, e.msg); err != nil {
@@ -220,51 +219,59 @@ func (j *Journal) publish(ctx context.Context, msg *nats.Msg) (duplicate bool, e
 	return ack.Duplicate, nil
 }
 
-// PublishBatch publishes the messages as one atomic batch: the server stores all of them, in order, or none
-// (nats-server ADR-50). The stream must allow it. It returns when they are on disk. [IsKnownID] tells the error of a
-// batch that holds an id the stream has already. The messages may be published again after an error.
-func PublishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
+func (j *Journal) publishBatch(ctx context.Context, msgs []*nats.Msg) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, commitTimeout, errCommitTimeout)
 	defer cancel()
+	return PublishBatch(ctx, j.nc, msgs)
+}
+
+// PublishBatch publishes the messages as one atomic batch: the server stores all of them, in order, or none
+// (NATS ADR-50, which nats.go does not wrap). The stream must allow it, and takes at most 1,000 messages. It returns when
+// they are on disk. A refusal of the server is a [jetstream.APIError]; after any other error it is not known whether they
+// are stored. The messages are not changed and may be published again.
+func PublishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
 	id := nuid.Next()
 	for i, m := range msgs {
 		batched := &nats.Msg{Subject: m.Subject, Data: m.Data, Header: make(nats.Header, len(m.Header)+3)}
 		maps.Copy(batched.Header, m.Header)
 		batched.Header.Set("Nats-Batch-Id", id)
 		batched.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
-		if i < len(msgs)-1 {
-			if err := nc.PublishMsg(batched); err != nil {
-				return fmt.Errorf("publish a batch: %w", err)
+		if i == len(msgs)-1 {
+			batched.Header.Set("Nats-Batch-Commit", "1")
+			answer, err := nc.RequestMsgWithContext(ctx, batched)
+			if err != nil {
+				return causeOf(ctx, fmt.Errorf("commit a batch: %w", err))
 			}
-			continue
+			return checkBatch(answer.Data, id, len(msgs))
 		}
-		batched.Header.Set("Nats-Batch-Commit", "1")
-		reply, err := nc.RequestMsgWithContext(ctx, batched)
-		if err != nil {
-			return causeOf(ctx, fmt.Errorf("commit a batch: %w", err))
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		var answer struct {
-			Error *jetstream.APIError `json:"error"`
-			Count int                 `json:"count"`
-		}
-		if err := json.Unmarshal(reply.Data, &answer); err != nil {
-			return fmt.Errorf("commit a batch: the server's answer is not JSON: %w", err)
-		}
-		const codeKnownID = 10201 // JSAtomicPublishContainsDuplicateMessageErr of nats-server
-		switch {
-		case answer.Error != nil && answer.Error.ErrorCode == codeKnownID:
-			return errKnownID
-		case answer.Error != nil:
-			return fmt.Errorf("commit a batch: %w", answer.Error)
-		case answer.Count != len(msgs):
-			return fmt.Errorf("commit a batch: the server stored %d of %d messages", answer.Count, len(msgs))
+		if err := nc.PublishMsg(batched); err != nil {
+			return fmt.Errorf("publish a batch: %w", err)
 		}
 	}
 	return nil
 }
 
-// IsKnownID reports whether err says that a batch holds an id the stream has already.
-func IsKnownID(err error) bool { return errors.Is(err, errKnownID) }
+// checkBatch reads the server's answer to a batch.
+func checkBatch(answer []byte, id string, count int) error {
+	var ack struct {
+		Error *jetstream.APIError `json:"error"`
+		Batch string              `json:"batch"`
+		Count int                 `json:"count"`
+	}
+	if err := json.Unmarshal(answer, &ack); err != nil {
+		return fmt.Errorf("read the answer to a batch: %w", err)
+	}
+	if ack.Error != nil {
+		return ack.Error
+	}
+	if ack.Batch != id || ack.Count != count {
+		return fmt.Errorf("the server stored %d of the %d messages of a batch", ack.Count, count)
+	}
+	return nil
+}
 
 // causeOf puts the cause of an ended ctx in place of the bare error it led to.
 func causeOf(ctx context.Context, err error) error {

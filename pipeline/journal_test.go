@@ -363,3 +363,19 @@ func TestAppendWaitsWhileTheQueueIsFull(t *testing.T) {
 		t.Errorf("error %v, want the cause of the end of ctx", err)
 	}
 }
+
+func TestCheckBatch(t *testing.T) {
+	for answer, ok := range map[string]bool{
+		`{"stream":"T","seq":3,"batch":"b","count":3}`: true,
+		`{"stream":"T","seq":3}`:                       false, // a server that does not know batches
+		`{"stream":"T","seq":2,"batch":"b","count":2}`: false,
+		`{"stream":"T","seq":3,"batch":"x","count":3}`: false,
+		`{"error":{"code":400,"err_code":10201,"description":"atomic publish batch contains duplicate message id"}}`: false,
+		``:   false,
+		`{}`: false,
+	} {
+		if err := checkBatch([]byte(answer), "b", 3); (err == nil) != ok {
+			t.Errorf("checkBatch(%s) = %v", answer, err)
+		}
+	}
+}

@@ -156,7 +156,7 @@ func (s *Server) connect(ctx context.Context, user string) (*nats.Conn, error) {
 	}
 	nc, err := nats.Connect("", nats.InProcessServer(s.ns), nats.UserInfo(user, s.password), nats.Name(user),
 		// Overlay backends may subscribe to _INBOX.>, so what relay receives goes elsewhere.
-		nats.CustomInboxPrefix("_RELAY"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+		nats.CustomInboxPrefix("_RELAY"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.FlusherTimeout(2*time.Second))
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS server as %s: %w", user, err)
 	}

@@ -91,19 +91,3 @@ func TestKnowsBatches(t *testing.T) {
 		}
 	}
 }
-
-func TestCheckCommit(t *testing.T) {
-	for answer, ok := range map[string]bool{
-		`{"stream":"T","seq":3,"batch":"b","count":3}`: true,
-		`{"stream":"T","seq":3}`:                       false, // a server that does not know batches
-		`{"stream":"T","seq":2,"batch":"b","count":2}`: false,
-		`{"stream":"T","seq":3,"batch":"x","count":3}`: false,
-		`{"error":{"code":400,"err_code":10201,"description":"atomic publish batch contains duplicate message id"}}`: false,
-		``:   false,
-		`{}`: false,
-	} {
-		if err := checkCommit([]byte(answer), "b", 3); (err == nil) != ok {
-			t.Errorf("checkCommit(%s) = %v", answer, err)
-		}
-	}
-}

@@ -3,11 +3,8 @@ package sinks
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -16,13 +13,6 @@ import (
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
-)
-
-// The headers of an atomic batch (NATS ADR-50), which nats.go does not name.
-const (
-	headerBatchID       = "Nats-Batch-Id"
-	headerBatchSequence = "Nats-Batch-Sequence"
-	headerBatchCommit   = "Nats-Batch-Commit"
 )
 
 // How much one Deliver takes, and how long it waits for the stream.
@@ -174,35 +164,11 @@ func (s *natsSink) publishOne(ctx context.Context, js jetstream.JetStream, m *na
 	return s.explain("publish event "+m.Header.Get(jetstream.MsgIDHeader), err)
 }
 
-// commit publishes messages as one atomic batch: the stream has all of them or none. An answer of the server that
-// refuses them is a [jetstream.APIError].
+// commit publishes messages as one atomic batch.
 func (s *natsSink) commit(ctx context.Context, nc *nats.Conn, messages []*nats.Msg) error {
 	ctx, cancel := s.patience(ctx)
 	defer cancel()
-	batch := rand.Text()
-	for i, m := range messages {
-		m = &nats.Msg{Subject: m.Subject, Data: m.Data, Header: nats.Header{
-			jetstream.MsgIDHeader: m.Header.Values(jetstream.MsgIDHeader),
-			headerBatchID:         {batch},
-			headerBatchSequence:   {strconv.Itoa(i + 1)},
-		}}
-		if i < len(messages)-1 {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			if err := nc.PublishMsg(m); err != nil {
-				return err
-			}
-			continue
-		}
-		m.Header.Set(headerBatchCommit, "1")
-		answer, err := nc.RequestMsgWithContext(ctx, m)
-		if err != nil {
-			return cause(ctx, err)
-		}
-		return checkCommit(answer.Data, batch, len(messages))
-	}
-	return nil
+	return pipeline.PublishBatch(ctx, nc, messages)
 }
 
 // patience bounds the wait for one answer of the server, which does not come when the connection is lost.
@@ -221,24 +187,6 @@ func cause(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-func checkCommit(answer []byte, batch string, count int) error {
-	var ack struct {
-		Error *jetstream.APIError `json:"error"`
-		Batch string              `json:"batch"`
-		Count int                 `json:"count"`
-	}
-	if err := json.Unmarshal(answer, &ack); err != nil {
-		return fmt.Errorf("read the acknowledgement of a batch: %w", err)
-	}
-	if ack.Error != nil {
-		return ack.Error
-	}
-	if ack.Batch != batch || ack.Count != count {
-		return fmt.Errorf("the server acknowledged %d of %d messages of a batch", ack.Count, count)
-	}
-	return nil
 }
 
 // explain says in one line what went wrong and, where it is known, what to do, and marks what no retry can mend.
