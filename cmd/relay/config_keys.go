@@ -181,6 +181,16 @@ func (k *configKeys) check(d *decoder) {
 			}
 		}
 	}
+	streams := make(map[[2]string]string) // the first sink of each
+	for _, name := range slices.Sorted(maps.Keys(k.Sinks)) {
+		if n, ok := k.Sinks[name].Config.(*sinks.NATSConfig); ok {
+			stream := [2]string{n.URL.Reveal(), n.Stream}
+			if other, taken := streams[stream]; taken {
+				d.reject(join("sinks", name), "publishes to the stream of "+other+", which takes each event once only: give it a stream and a subject of its own")
+			}
+			streams[stream] = name
+		}
+	}
 	j := &k.Journal
 	d.secretFile("journal", "token", &j.Token, &j.TokenFile)
 	if j.Retention < time.Minute {

@@ -219,6 +219,9 @@ func TestConfigErrors(t *testing.T) {
 			"5:31: sinks.p.accounts: is empty: leave the key out for all accounts",
 			"6:31: sinks.q.accounts: want a list such as [a, b], got a text",
 		}},
+		{"two nats sinks on one stream", account + "sinks:\n  a: {type: nats}\n  b: {type: nats, subject: x.y}\n  c: {type: nats, stream: OTHER, subject: z.y}\n", []string{
+			"5:6: sinks.b: publishes to the stream of a, which takes each event once only: give it a stream and a subject of its own",
+		}},
 		{"nearest key of the type", "sinks:\n  bot: {type: webhook, ulr: 'https://h/hunter2', secret: '${SIGNING}', url: 'https://h/'}\n", []string{
 			`2:24: sinks.bot.ulr: unknown key; did you mean "url"?`,
 		}},
