@@ -106,6 +106,11 @@ func startProgram(t *testing.T, command, env []string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(command[0], command[1:]...), out: new(lines), err: new(lines), done: make(chan struct{})}
 	p.cmd.Stdout = p.out
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("stderr of %s:\n%s", command, p.err.text())
+		}
+	})
 	p.start(env)
 	return p
 }
@@ -142,14 +147,12 @@ func TestReadmeSubscribers(t *testing.T) {
 			env := []string{"NATS_URL=" + address}
 
 			first := startProgram(t, command, env)
-			t.Cleanup(func() { t.Logf("stderr: %s", first.err.text()) })
 			atLeast(t, "the first run", first.out, 5)
 			_ = first.cmd.Process.Kill()
 			<-first.done
 			got := first.out.get()
 			atLeast(t, "relay", relay.out, len(relay.out.get())+10)
 			second := startProgram(t, command, env)
-			t.Cleanup(func() { t.Logf("stderr: %s", second.err.text()) })
 			got = append(got, atLeast(t, "the second run", second.out, 15)...)
 			got = slices.Compact(got) // the last before the kill may come again
 
