@@ -152,7 +152,7 @@ func (a *Account) receive(ctx context.Context, at attempt, in arrival) (over boo
 		tell(verdict{statusFailed, "Not connected", sentence(err.Error())})
 		return true, err
 	}
-	tell(verdict{statusOK, "Connected", sentence(a.name + " is connected to " + a.provider.Title + "; you may close this window")})
+	tell(verdict{statusOK, "Connected", sentence("account " + a.name + " is connected to " + a.provider.Title + "; you may close this window")})
 	return true, nil
 }
 

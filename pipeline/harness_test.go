@@ -138,7 +138,7 @@ func (r *rig) metric(name string) float64 {
 func (r *rig) eventually(check func() error) {
 	r.t.Helper()
 	var err error
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if err = check(); err == nil {
 			return
 		}
@@ -232,7 +232,7 @@ func (r *rig) holds(b *box, account string, want []string) {
 	r.t.Helper()
 	r.eventually(func() error {
 		if got := b.titles(r.t, account); !slices.Equal(got, want) {
-			return fmt.Errorf("the sink has %d events of %s %.200q, want %d", len(got), account, got, len(want))
+			return fmt.Errorf("the sink has %d events of %s, want %d (first difference at %d); %s", len(got), account, len(want), firstDifference(got, want), r.lanes())
 		}
 		return nil
 	})
@@ -275,4 +275,27 @@ func (r *rig) lane(sink Sink, cfg LaneConfig) (l *Lane, stop func(drain bool) er
 	}
 	r.t.Cleanup(func() { _ = stop(false) })
 	return l, stop
+}
+
+func firstDifference(a, b []string) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
+}
+
+// lanes tells how far the lanes are.
+func (r *rig) lanes() (text string) {
+	stream, err := r.journal.js.Stream(r.t.Context(), JournalStream)
+	if err != nil {
+		return err.Error()
+	}
+	text = fmt.Sprintf("journal at %d", stream.CachedInfo().State.LastSeq)
+	for info := range stream.ListConsumers(r.t.Context()).Info() {
+		text += fmt.Sprintf("; %s delivered %d, acknowledged %d, under way %d, pending %d, pulls %d",
+			info.Name, info.Delivered.Stream, info.AckFloor.Stream, info.NumAckPending, info.NumPending, info.NumWaiting)
+	}
+	return text
 }

@@ -192,41 +192,49 @@ func (j *Journal) read(ctx context.Context, account string, from uint64, since t
 	if err != nil || last <= from {
 		return err
 	}
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{journalSubject + account}}
+	cfg := jetstream.ConsumerConfig{
+		FilterSubject: journalSubject + account, AckPolicy: jetstream.AckNonePolicy,
+		MemoryStorage: true, InactiveThreshold: time.Minute,
+		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
+	}
 	if from > 0 {
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, from+1
-	} else {
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
+		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, nil, from+1
 	}
-	cons, err := j.js.OrderedConsumer(ctx, JournalStream, cfg)
+	cons, err := j.js.CreateConsumer(ctx, JournalStream, cfg)
 	if err != nil {
 		return fmt.Errorf("read the journal of %s: %w", account, err)
 	}
-	if info := cons.CachedInfo(); info != nil && info.NumPending == 0 {
-		return nil
-	}
-	msgs, err := cons.Messages()
-	if err != nil {
-		return fmt.Errorf("read the journal of %s: %w", account, err)
-	}
-	defer msgs.Stop()
-	for {
-		msg, err := msgs.Next(jetstream.NextContext(ctx))
+	defer func() { // the server removes it by itself if this fails
+		_ = j.js.DeleteConsumer(context.WithoutCancel(ctx), JournalStream, cons.CachedInfo().Name)
+	}()
+	for left := cons.CachedInfo().NumPending; left > 0; {
+		batch, err := cons.FetchNoWait(int(min(left, maxHandover)))
 		if err != nil {
 			return fmt.Errorf("read the journal of %s: %w", account, err)
 		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return fmt.Errorf("read the journal of %s: %w", account, err)
-		}
-		seq := meta.Sequence.Stream
-		if seq <= last {
-			if err := visit(seq, msg.Headers(), msg.Data()); err != nil {
-				return err
+		before := left
+		for msg := range batch.Messages() {
+			meta, err := msg.Metadata()
+			if err != nil {
+				return fmt.Errorf("read the journal of %s: %w", account, err)
+			}
+			left = meta.NumPending
+			if seq := meta.Sequence.Stream; seq <= last {
+				if err := visit(seq, msg.Headers(), msg.Data()); err != nil {
+					return err
+				}
+			} else {
+				left = 0 // came in since
 			}
 		}
-		if seq >= last || meta.NumPending == 0 {
-			return nil
+		switch {
+		case batch.Error() != nil:
+			return fmt.Errorf("read the journal of %s: %w", account, batch.Error())
+		case ctx.Err() != nil:
+			return fmt.Errorf("read the journal of %s: %w", account, context.Cause(ctx))
+		case left == before:
+			return fmt.Errorf("read the journal of %s: %d events are missing from the answer", account, left)
 		}
 	}
+	return nil
 }

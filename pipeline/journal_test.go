@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -358,8 +359,8 @@ func TestAppendWaitsWhileTheQueueIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errDraining)
-	if err := j.enqueue(ctx, entry{account: "acc"}); err == nil || !strings.Contains(err.Error(), errDraining.Error()) {
+	cancel(errLaneOver)
+	if err := j.enqueue(ctx, entry{account: "acc"}); err == nil || !strings.Contains(err.Error(), errLaneOver.Error()) {
 		t.Errorf("error %v, want the cause of the end of ctx", err)
 	}
 }
@@ -377,5 +378,19 @@ func TestCheckBatch(t *testing.T) {
 		if err := checkBatch([]byte(answer), "b", 3); (err == nil) != ok {
 			t.Errorf("checkBatch(%s) = %v", answer, err)
 		}
+	}
+}
+
+func TestServerURL(t *testing.T) {
+	for listen, host := range map[string]string{"0.0.0.0:0": "127.0.0.1", "127.0.0.1:0": "127.0.0.1", "[::1]:0": "::1"} {
+		s, err := StartServer(t.Context(), ServerConfig{Dir: t.TempDir(), Listen: listen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(s.URL())
+		if err != nil || u.Hostname() != host || u.Port() == "" || u.Port() == "0" {
+			t.Errorf("listening on %s: URL %s", listen, s.URL())
+		}
+		s.Close()
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 )
@@ -20,7 +21,7 @@ const (
 	// maxAckPending bounds what a lane holds. It is large, so that the backlog of one account whose head is being
 	// retried does not use up the room of the others.
 	maxAckPending = 4096
-	// maxHandover is how many records a sink is given at a time.
+	// maxHandover is how many records a sink is given at a time, and how many the journal is asked for.
 	maxHandover = 256
 	// doneMemory is how many delivered events a lane remembers, so that one whose acknowledgement got lost is
 	// acknowledged again instead of being delivered again.
@@ -124,18 +125,9 @@ func (l *Lane) Drain() { l.drainOnce.Do(func() { close(l.drain) }) }
 func (l *Lane) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, l.sink.Close()) }()
 	ctx, stop := context.WithCancelCause(ctx)
-	pulling, stopPulling := context.WithCancelCause(ctx)
 	var owned sync.WaitGroup
-	owned.Go(func() {
-		select {
-		case <-l.drain:
-			stopPulling(errDraining)
-		case <-ctx.Done():
-		}
-	})
 	owned.Go(func() { l.signLife(ctx) })
 	defer owned.Wait()
-	defer stopPulling(errLaneOver)
 	defer stop(errLaneOver)
 	defer l.work.Wait()
 
@@ -143,7 +135,7 @@ func (l *Lane) Run(ctx context.Context) (err error) {
 	if err := l.resume(ctx, &w); err != nil && ctx.Err() == nil {
 		return err
 	}
-	err = l.pull(pulling, func(msg jetstream.Msg) { l.take(ctx, &w, msg) })
+	err = l.pull(ctx, &w)
 	if err == nil {
 		err = l.finish(ctx, &w)
 	}
@@ -166,39 +158,75 @@ var (
 	errLaneOver = errors.New("the lane has ended")
 )
 
-// pull hands events from the journal to take until ctx ends, which it does when draining starts.
-func (l *Lane) pull(ctx context.Context, take func(jetstream.Msg)) error {
-	msgs, err := l.cons.Messages(jetstream.PullMaxMessages(maxHandover))
-	if err != nil {
-		return fmt.Errorf("read the journal for sink %s: %w", l.cfg.Sink, err)
-	}
-	defer msgs.Stop()
+// pull takes events from the journal until draining starts.
+//
+// It asks for one batch after the other, each handed out as its events come. The client's iterator over batches
+// (Consumer.Messages of nats.go 1.55.0) is not used: it looks whether to ask for more only when a message arrives, and not
+// while a request is being sent, so that a fast reader can use up everything meanwhile and then waits 30 s for a
+// missing heartbeat.
+func (l *Lane) pull(ctx context.Context, w *worker) error {
 	var said string
 	for {
-		msg, err := msgs.Next(jetstream.NextContext(ctx))
+		select {
+		case <-l.drain:
+			return nil
+		case <-ctx.Done():
+			return nil
+		default:
+		}
+		err := l.fetch(ctx, w)
 		switch {
 		case err == nil:
 			said = ""
-			take(msg)
-		case ctx.Err() != nil:
-			msgs.Drain() // hands out what it holds already
-			for {
-				msg, err := msgs.Next()
-				if err != nil {
-					return nil
-				}
-				take(msg)
+			continue
+		case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, nats.ErrNoResponders) && l.deleted(ctx):
+			return fmt.Errorf("read the journal for sink %s: %w; its cursor was deleted, restart relay to make a new one", l.cfg.Sink, jetstream.ErrConsumerDeleted)
+		}
+		if text := err.Error(); text != said {
+			said = text
+			l.log.Warn().Err(err).Msg("journal cannot be read; waiting")
+		}
+		if l.sleep(ctx, time.Second) {
+			// What was handed out to the broken request would come again after ackWait only, and out of order.
+			if err := l.reclaim(ctx, w); err != nil {
+				l.log.Debug().Err(err).Msg("events under way not taken back; the server hands them out again later")
 			}
-		case errors.Is(err, jetstream.ErrMsgIteratorClosed), errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound):
-			return fmt.Errorf("read the journal for sink %s: %w; its cursor was deleted, restart relay to make a new one", l.cfg.Sink, err)
-		default: // the server is away; the client reconnects and the iterator goes on
-			if text := err.Error(); text != said {
-				said = text
-				l.log.Warn().Err(err).Msg("journal cannot be read; waiting")
-			}
-			l.sleep(ctx, time.Second)
 		}
 	}
+}
+
+// fetch takes one batch: what comes until it is full or has expired, or draining starts.
+func (l *Lane) fetch(ctx context.Context, w *worker) error {
+	asking, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// Without a deadline the request waits 30 s for events at the server, which gives a sign of life every 5 s.
+	batch, err := l.cons.Fetch(maxHandover, jetstream.FetchContext(asking))
+	if err != nil {
+		return err
+	}
+	msgs, drain := batch.Messages(), l.drain
+	for {
+		select {
+		case msg, ok := <-msgs:
+			switch {
+			case ok:
+				l.take(ctx, w, msg)
+			case asking.Err() != nil: // what this request would still bring is taken back by finish
+				return nil
+			default:
+				return batch.Error()
+			}
+		case <-drain:
+			drain = nil
+			cancel(errDraining)
+		}
+	}
+}
+
+// deleted reports whether the lane's cursor is gone.
+func (l *Lane) deleted(ctx context.Context) bool {
+	_, err := l.cons.Info(ctx)
+	return errors.Is(err, jetstream.ErrConsumerNotFound)
 }
 
 // finish takes what is left in the journal while draining, until there is nothing or ctx ends.
@@ -213,24 +241,31 @@ func (l *Lane) finish(ctx context.Context, w *worker) error {
 			n++
 			l.take(ctx, w, msg)
 		}
-		if n > 0 {
-			l.work.Wait()
-			continue
+		l.work.Wait()
+		if n == 0 {
+			return l.reclaim(ctx, w)
 		}
-		// An external server that was killed has lost the acknowledgements of its last moments: give them again.
+	}
+	return nil
+}
+
+// reclaim takes back what the server holds for under way and the lane does not have: a request that broke, or an external
+// server that was killed and has lost the acknowledgements of its last moments.
+func (l *Lane) reclaim(ctx context.Context, w *worker) error {
+	for range 5 { // the latest acknowledgements may still be on their way
 		info, err := l.cons.Info(ctx)
 		if err != nil {
-			return fmt.Errorf("read the rest of the journal for sink %s: %w", l.cfg.Sink, err)
+			return fmt.Errorf("look after the lane of sink %s: %w", l.cfg.Sink, err)
 		}
 		l.mu.Lock()
 		held := len(l.held)
 		l.mu.Unlock()
-		if info.NumAckPending > held {
-			return l.resume(ctx, w)
+		if info.NumAckPending <= held {
+			return nil
 		}
-		return nil
+		time.Sleep(10 * time.Millisecond)
 	}
-	return nil
+	return l.resume(ctx, w)
 }
 
 // resume takes back what was handed out before this process started and not acknowledged. The server would do so only
@@ -252,7 +287,7 @@ func (l *Lane) resume(ctx context.Context, w *worker) error {
 	}
 	again := make(map[uint64]jetstream.Msg, left)
 	for empty := 0; len(again) < left && empty < 3; {
-		batch, err := l.cons.Fetch(left-len(again), jetstream.FetchMaxWait(500*time.Millisecond))
+		batch, err := l.cons.Fetch(min(left-len(again), maxHandover), jetstream.FetchMaxWait(300*time.Millisecond))
 		if err != nil {
 			return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
 		}
@@ -262,9 +297,14 @@ func (l *Lane) resume(ctx context.Context, w *worker) error {
 				again[meta.Sequence.Stream] = msg
 			}
 		}
-		if len(again) == before {
-			empty++ // what the journal has dropped meanwhile is not handed out again
+		if len(again) > before {
+			continue
 		}
+		empty++ // what the journal has dropped is not handed out again, nor what was acknowledged meanwhile
+		if info, err = l.cons.Info(ctx); err != nil {
+			return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
+		}
+		left = info.NumAckPending
 	}
 	if _, err := l.journal.js.UpdateConsumer(ctx, JournalStream, l.ccfg); err != nil {
 		return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)

@@ -77,7 +77,10 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		ServerName: "relay", JetStream: true, StoreDir: cfg.Dir,
 		// Every acknowledged write is fsynced: an interval loses what was acknowledged within it on a power cut.
 		SyncAlways: true,
-		NoSigs:     true, DontListen: cfg.Listen == "", MaxPayload: maxPayload,
+		// As much as the disk holds: the server's own bound is three quarters of what is free at its start, without what
+		// the streams hold already.
+		JetStreamMaxStore: 1 << 60,
+		NoSigs:            true, DontListen: cfg.Listen == "", MaxPayload: maxPayload,
 		Accounts: []*server.Account{journal, overlay}, Users: users,
 		NoSystemAccount: false,
 	}
@@ -163,13 +166,17 @@ func (s *Server) connect(ctx context.Context, user string) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// URL is where overlay backends connect, empty if the server does not listen.
+// URL is where overlay backends on this machine connect, empty if the server does not listen.
 func (s *Server) URL() string {
-	addr := s.ns.Addr()
-	if addr == nil {
+	addr, ok := s.ns.Addr().(*net.TCPAddr)
+	if !ok {
 		return ""
 	}
-	return "nats://" + addr.String()
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() { // listens on every address of the machine, this one among them
+		host = "127.0.0.1"
+	}
+	return "nats://" + net.JoinHostPort(host, strconv.Itoa(addr.Port))
 }
 
 // Close stops the server and waits until it has written everything.

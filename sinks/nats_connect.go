@@ -87,6 +87,7 @@ type link struct {
 	up     bool
 	reason error // why the connection is down, or what the server last refused
 	said   string
+	over   bool                                  // the sink is being closed
 	waits  map[*context.CancelCauseFunc]struct{} // what ends with the connection
 }
 
@@ -146,10 +147,17 @@ func (l *link) lost(err error) {
 	for cancel := range l.waits {
 		(*cancel)(errLost)
 	}
-	if l.said != state {
+	if l.said != state && !l.over {
 		l.said = state
 		l.log.Warn().Err(l.reason).Str("server", l.server).Msg("not connected to NATS, trying again")
 	}
+}
+
+// end says that the connection is about to be closed, which is no news.
+func (l *link) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
 }
 
 // follow returns a context that ends when the connection is lost. Call the function when it is of no more use.

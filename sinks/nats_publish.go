@@ -227,6 +227,7 @@ func (s *natsSink) Close() error {
 	s.work.Wait()
 	s.gate <- struct{}{}
 	defer func() { <-s.gate }()
+	s.link.end()
 	if s.route.nc != nil {
 		s.route.nc.Close()
 	}
