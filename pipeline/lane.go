@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 )
@@ -158,169 +156,6 @@ var (
 	errLaneOver = errors.New("the lane has ended")
 )
 
-// pull takes events from the journal until draining starts.
-//
-// It asks for one batch after the other, each handed out as its events come. The client's iterator over batches
-// (Consumer.Messages of nats.go 1.55.0) is not used: it looks whether to ask for more only when a message arrives, and not
-// while a request is being sent, so that a fast reader can use up everything meanwhile and then waits 30 s for a
-// missing heartbeat.
-func (l *Lane) pull(ctx context.Context, w *worker) error {
-	var said string
-	for {
-		select {
-		case <-l.drain:
-			return nil
-		case <-ctx.Done():
-			return nil
-		default:
-		}
-		err := l.fetch(ctx, w)
-		switch {
-		case err == nil:
-			said = ""
-			continue
-		case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, nats.ErrNoResponders) && l.deleted(ctx):
-			return fmt.Errorf("read the journal for sink %s: %w; its cursor was deleted, restart relay to make a new one", l.cfg.Sink, jetstream.ErrConsumerDeleted)
-		}
-		if text := err.Error(); text != said {
-			said = text
-			l.log.Warn().Err(err).Msg("journal cannot be read; waiting")
-		}
-		if l.sleep(ctx, time.Second) {
-			// What was handed out to the broken request would come again after ackWait only, and out of order.
-			if err := l.reclaim(ctx, w); err != nil {
-				l.log.Debug().Err(err).Msg("events under way not taken back; the server hands them out again later")
-			}
-		}
-	}
-}
-
-// fetch takes one batch: what comes until it is full or has expired, or draining starts.
-func (l *Lane) fetch(ctx context.Context, w *worker) error {
-	asking, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	// Without a deadline the request waits 30 s for events at the server, which gives a sign of life every 5 s.
-	batch, err := l.cons.Fetch(maxHandover, jetstream.FetchContext(asking))
-	if err != nil {
-		return err
-	}
-	msgs, drain := batch.Messages(), l.drain
-	for {
-		select {
-		case msg, ok := <-msgs:
-			switch {
-			case ok:
-				l.take(ctx, w, msg)
-			case asking.Err() != nil: // what this request would still bring is taken back by finish
-				return nil
-			default:
-				return batch.Error()
-			}
-		case <-drain:
-			drain = nil
-			cancel(errDraining)
-		}
-	}
-}
-
-// deleted reports whether the lane's cursor is gone.
-func (l *Lane) deleted(ctx context.Context) bool {
-	_, err := l.cons.Info(ctx)
-	return errors.Is(err, jetstream.ErrConsumerNotFound)
-}
-
-// finish takes what is left in the journal while draining, until there is nothing or ctx ends.
-func (l *Lane) finish(ctx context.Context, w *worker) error {
-	for ctx.Err() == nil {
-		batch, err := l.cons.FetchNoWait(maxHandover)
-		if err != nil {
-			return fmt.Errorf("read the rest of the journal for sink %s: %w", l.cfg.Sink, err)
-		}
-		n := 0
-		for msg := range batch.Messages() {
-			n++
-			l.take(ctx, w, msg)
-		}
-		l.work.Wait()
-		if n == 0 {
-			return l.reclaim(ctx, w)
-		}
-	}
-	return nil
-}
-
-// reclaim takes back what the server holds for under way and the lane does not have: a request that broke, or an external
-// server that was killed and has lost the acknowledgements of its last moments.
-func (l *Lane) reclaim(ctx context.Context, w *worker) error {
-	for range 5 { // the latest acknowledgements may still be on their way
-		info, err := l.cons.Info(ctx)
-		if err != nil {
-			return fmt.Errorf("look after the lane of sink %s: %w", l.cfg.Sink, err)
-		}
-		l.mu.Lock()
-		held := len(l.held)
-		l.mu.Unlock()
-		if info.NumAckPending <= held {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return l.resume(ctx, w)
-}
-
-// resume takes back what was handed out before this process started and not acknowledged. The server would do so only
-// after ackWait, and after newer events: out of order. So for a moment the lane's cursor is set to hand out again at once,
-// and nothing new.
-func (l *Lane) resume(ctx context.Context, w *worker) error {
-	info, err := l.cons.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("open the lane of sink %s: %w", l.cfg.Sink, err)
-	}
-	left := info.NumAckPending
-	if left == 0 {
-		return nil
-	}
-	hasty := l.ccfg
-	hasty.AckWait, hasty.MaxAckPending = time.Millisecond, 1
-	if _, err := l.journal.js.UpdateConsumer(ctx, JournalStream, hasty); err != nil {
-		return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
-	}
-	again := make(map[uint64]jetstream.Msg, left)
-	for empty := 0; len(again) < left && empty < 3; {
-		batch, err := l.cons.Fetch(min(left-len(again), maxHandover), jetstream.FetchMaxWait(300*time.Millisecond))
-		if err != nil {
-			return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
-		}
-		before := len(again)
-		for msg := range batch.Messages() {
-			if meta, err := msg.Metadata(); err == nil {
-				again[meta.Sequence.Stream] = msg
-			}
-		}
-		if len(again) > before {
-			continue
-		}
-		empty++ // what the journal has dropped is not handed out again, nor what was acknowledged meanwhile
-		if info, err = l.cons.Info(ctx); err != nil {
-			return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
-		}
-		left = info.NumAckPending
-	}
-	if _, err := l.journal.js.UpdateConsumer(ctx, JournalStream, l.ccfg); err != nil {
-		return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
-	}
-	seqs := make([]uint64, 0, len(again))
-	for seq := range again {
-		seqs = append(seqs, seq)
-	}
-	slices.Sort(seqs)
-	for _, seq := range seqs {
-		l.take(ctx, w, again[seq])
-	}
-	l.log.Debug().Int("events", len(again)).Msg("resumed events that were under way")
-	return nil
-}
-
 // take gives an event to its account's worker, unless the lane has it already.
 func (l *Lane) take(ctx context.Context, w *worker, msg jetstream.Msg) {
 	meta, err := msg.Metadata()
@@ -431,19 +266,5 @@ func (l *Lane) signLife(ctx context.Context) {
 				}
 			}
 		}
-	}
-}
-
-// sleep waits for d, and reports false if ctx ended or draining started before.
-func (l *Lane) sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-l.drain:
-		return false
-	case <-t.C:
-		return true
 	}
 }
