@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 )
 
@@ -28,9 +29,19 @@ type Env struct {
 	// NATS connects to the server that relay itself runs for overlay backends. It is called only by a nats sink
 	// without a url; the connection belongs to the sink from then on.
 	NATS func(ctx context.Context) (*nats.Conn, error)
+	// Bearer finds the account whose access tokens a webhook sink sends. It is called only by one that names an account.
+	Bearer func(account string) (Bearer, error)
 	// UserAgent is sent with every HTTP request.
 	UserAgent string
 	Log       zerolog.Logger
+}
+
+// Bearer gives the access tokens of one account (RFC 6750). Its methods may be called by several goroutines.
+type Bearer interface {
+	// Token gives a valid token and its generation, which counts the tokens of the account.
+	Token(ctx context.Context) (token secret.String, generation int64, err error)
+	// Refresh gives a newer token than the one of that generation, which the receiver refused.
+	Refresh(ctx context.Context, generation int64) (token secret.String, newer int64, err error)
 }
 
 // FieldError is a fault in the value of one configuration key.

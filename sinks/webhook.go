@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -40,6 +41,9 @@ type WebhookConfig struct {
 	Timeout time.Duration `yaml:"timeout"`
 	// Headers (yaml: headers) are sent with each request. Their values are treated as secrets.
 	Headers map[string]secret.String `yaml:"headers"`
+	// Account (yaml: account) names the account whose access token goes with each request, as Authorization: Bearer. The
+	// url must then be https, or http to this machine.
+	Account string `yaml:"account"`
 	// TLSCAFile (yaml: tls_ca_file) is the path of the PEM certificates to trust instead of the system's.
 	TLSCAFile string `yaml:"tls_ca_file"`
 }
@@ -56,7 +60,10 @@ func (c *WebhookConfig) Validate() error {
 	errs := []error{oneOf(set, "url", "url_file"), oneOf(set, "secret", "secret_file", "secrets")}
 	switch {
 	case set["url"]:
-		_, err := parseURL(c.URL)
+		u, err := parseURL(c.URL)
+		if err == nil {
+			err = c.checkBearer(u)
+		}
 		errs = append(errs, field("url", err))
 	case !set["url_file"]:
 		errs = append(errs, field("url", errors.New("is missing: write where events are sent, or url_file")))
@@ -76,6 +83,9 @@ func (c *WebhookConfig) Validate() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 		errs = append(errs, field("headers", checkHeader(name, c.Headers[name])))
+		if c.Account != "" && strings.EqualFold(name, "Authorization") {
+			errs = append(errs, field("headers", fmt.Errorf("%s and account are both set: keep one of them", name)))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -91,8 +101,19 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		}
 	}
 	u, err := parseURL(target)
+	if err == nil {
+		err = c.checkBearer(u)
+	}
 	if err != nil {
 		return nil, field(key, err)
+	}
+	var account *bearer
+	if c.Account != "" {
+		tokens, err := env.Bearer(c.Account)
+		if err != nil {
+			return nil, field("account", err)
+		}
+		account = &bearer{tokens: tokens}
 	}
 	secrets, key := c.Secrets, "secrets"
 	switch {
@@ -127,6 +148,7 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		url:     u.String(),
 		shown:   u.Scheme + "://" + u.Host,
 		header:  header,
+		bearer:  account,
 		signers: sign,
 		timeout: c.Timeout,
 		client: &http.Client{
@@ -135,6 +157,19 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		},
 		hidden: hidden(u, secrets, c.Headers),
 	}, nil
+}
+
+// checkBearer refuses to send an access token in the clear.
+func (c *WebhookConfig) checkBearer(u *url.URL) error {
+	if c.Account == "" || u.Scheme == "https" || isLoopback(u.Hostname()) {
+		return nil
+	}
+	return errors.New("plain http would show the access token of account to everybody on the way: use https")
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback() || host == "localhost"
 }
 
 const makeSecret = "make one with `openssl rand -base64 32` and put whsec_ before it"

@@ -36,6 +36,7 @@ type webhook struct {
 	url     string
 	shown   string // the url without its path and query, which may hold a token
 	header  http.Header
+	bearer  *bearer // nil: no account
 	signers []*standardwebhooks.Webhook
 	timeout time.Duration
 	client  *http.Client
@@ -76,18 +77,59 @@ func (w *webhook) Deliver(ctx context.Context, records []pipeline.Record) (int, 
 func (w *webhook) post(ctx context.Context, r pipeline.Record) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, fmt.Errorf("no complete answer within %v", w.timeout))
 	defer cancel()
+	if w.bearer == nil {
+		got, err := w.send(ctx, r, secret.String{})
+		if err != nil {
+			return err
+		}
+		return w.judge(r, got)
+	}
+	// What is wrong with the login is not the event's fault: it waits until somebody has mended it.
+	login, err := w.bearer.current(ctx)
+	if err != nil {
+		return w.explain(r, err)
+	}
+	got, err := w.send(ctx, r, login.token)
+	if err == nil && got.status == http.StatusUnauthorized {
+		if login, err = w.bearer.newer(ctx, login); err != nil {
+			return w.explain(r, err)
+		}
+		if got, err = w.send(ctx, r, login.token); err == nil && got.status == http.StatusUnauthorized {
+			w.bearer.hopeless.Store(login.generation)
+			return w.explain(r, errHopeless)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	got.body = bytes.ReplaceAll(got.body, []byte(login.token.Reveal()), []byte(secret.Redacted))
+	return w.judge(r, got)
+}
+
+// answer is what a receiver said, with the beginning of the body.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// send makes one request.
+func (w *webhook) send(ctx context.Context, r pipeline.Record, token secret.String) (answer, error) {
 	req, err := w.request(ctx, r)
 	if err != nil {
-		return pipeline.Permanent(w.explain(r, err))
+		return answer{}, pipeline.Permanent(w.explain(r, err))
+	}
+	if !token.Empty() {
+		req.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return w.explain(r, cause(ctx, unwrapURL(err)))
+		return answer{}, w.explain(r, cause(ctx, unwrapURL(err)))
 	}
 	// Reading to the end keeps the connection for the next event. What goes wrong with it does not matter.
-	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody))
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody))
 	_ = resp.Body.Close()
-	return w.judge(r, resp, answer)
+	return answer{resp.StatusCode, resp.Header, body}, nil
 }
 
 func (w *webhook) request(ctx context.Context, r pipeline.Record) (*http.Request, error) {
@@ -115,9 +157,9 @@ func (w *webhook) request(ctx context.Context, r pipeline.Record) (*http.Request
 }
 
 // judge turns an answer into the error that steers the lane.
-func (w *webhook) judge(r pipeline.Record, resp *http.Response, answer []byte) error {
-	status := resp.StatusCode
-	err := fmt.Errorf("status %d%s", status, w.show(resp, answer))
+func (w *webhook) judge(r pipeline.Record, got answer) error {
+	status := got.status
+	err := fmt.Errorf("status %d%s", status, w.show(got))
 	switch {
 	case status/100 == 2:
 		return nil
@@ -127,7 +169,7 @@ func (w *webhook) judge(r pipeline.Record, resp *http.Response, answer []byte) e
 	case status == http.StatusRequestTimeout || status == http.StatusTooEarly || status == http.StatusTooManyRequests,
 		status/100 == 5:
 		err = w.explain(r, err)
-		if after := retryAfter(resp.Header.Get("Retry-After"), time.Now()); after > 0 {
+		if after := retryAfter(got.header.Get("Retry-After"), time.Now()); after > 0 {
 			return pipeline.RetryAfter(after, err)
 		}
 		return err
@@ -138,8 +180,8 @@ func (w *webhook) judge(r pipeline.Record, resp *http.Response, answer []byte) e
 }
 
 // show returns the beginning of an answer for an error, on one line and without the sink's secrets.
-func (w *webhook) show(resp *http.Response, answer []byte) string {
-	if len(answer) == 0 || resp.Header.Get("Content-Encoding") != "" {
+func (w *webhook) show(got answer) string {
+	if len(got.body) == 0 || got.header.Get("Content-Encoding") != "" {
 		return ""
 	}
 	text := strings.Map(func(r rune) rune {
@@ -147,7 +189,7 @@ func (w *webhook) show(resp *http.Response, answer []byte) string {
 			return r
 		}
 		return ' '
-	}, string(answer))
+	}, string(got.body))
 	text = secret.Scrub(strings.Join(strings.Fields(text), " "), w.hidden...)
 	if text == "" {
 		return ""
