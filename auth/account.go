@@ -35,6 +35,9 @@ import (
 
 // Store keeps one grant for each account. It may be shared by several accounts and by several processes.
 type Store interface {
+	// Lock waits until nobody else, here or in another process, holds the lock of the account, and takes it. The
+	// lock of a process that died is free. Its error is or wraps the cause of the end of ctx when that came first.
+	Lock(ctx context.Context, account string) (unlock func(), err error)
 	// Load gives the grant of an account. Its error is or wraps [ErrNoGrant] when there is none, and wraps
 	// [ErrUnusable] when there is one that only a person can mend.
 	Load(account string) (Grant, error)
@@ -60,7 +63,8 @@ type Options struct {
 	// the environment. Redirects, cookies and deadlines are this package's business in either case.
 	Transport http.RoundTripper
 	Log       zerolog.Logger
-	UserAgent string // "relay" when empty
+	UserAgent string   // "relay" when empty
+	Metrics   *Metrics // nil counts nothing
 }
 
 // Account is one grant at one provider. Its methods may be called at once from many goroutines. A method that was given
@@ -76,14 +80,16 @@ type Account struct {
 	store     Store
 	wire      wire
 	log       zerolog.Logger
+	metrics   *Metrics
 
-	// turn is held by whoever reads, changes and saves the grant, so that there is one refresh at a time. A lock
-	// across processes belongs where it is taken.
+	// turn is held by whoever reads, changes and saves the grant, so that there is one refresh at a time in this
+	// process. Whoever changes it holds the lock of the store as well.
 	turn chan struct{}
 	// The following belong to the holder of turn.
 	unsaved   *unsavedGrant // arrived, and not on disk yet
 	gate      gate          // closed after a failed refresh
 	announced notices       // what has been logged already
+	slot      slot          // when the background may refresh a grant that was found overdue
 }
 
 // unsavedGrant is to replace the stored grant of generation base.
@@ -104,6 +110,7 @@ func New(cfg Config, store Store, opts Options) (*Account, error) {
 		redirect:  cfg.RedirectURL,
 		store:     store,
 		log:       opts.Log.With().Str("account", cfg.Account).Str("provider", cfg.Provider.Name).Logger(),
+		metrics:   opts.Metrics,
 		turn:      make(chan struct{}, 1),
 		gate:      newGate(),
 	}
@@ -207,19 +214,6 @@ func (a *Account) Status() (Status, error) {
 	}, nil
 }
 
-// take waits for the turn of the caller, who must call the returned function when done.
-func (a *Account) take(ctx context.Context, op string) (release func(), err error) {
-	if ctx.Err() != nil {
-		return nil, a.fail(op, context.Cause(ctx))
-	}
-	select {
-	case a.turn <- struct{}{}:
-		return func() { <-a.turn }, nil
-	case <-ctx.Done():
-		return nil, a.fail(op, fmt.Errorf("%w while another request for the same account is under way", context.Cause(ctx)))
-	}
-}
-
 func (a *Account) fail(op string, err error) *Error {
 	e := &Error{Account: a.name, Op: op, Err: err}
 	if errors.Is(err, ErrNoGrant) || errors.Is(err, ErrReauthorize) || errors.Is(err, ErrOutcomeUnknown) {
@@ -243,12 +237,25 @@ func (a *Account) load() (Grant, error) {
 	return g, nil
 }
 
-// current is load for the holder of the turn: what arrived earlier and could not be saved is saved first.
+// current is load for the holder of the turn and the lock: what arrived earlier and could not be saved is saved first.
 func (a *Account) current() (Grant, error) {
 	if late := a.unsaved; late != nil {
 		return a.put(late.base, late.grant)
 	}
 	return a.load()
+}
+
+// settled is current for the holder of the turn alone. It takes the lock only when there is something to save.
+func (a *Account) settled(ctx context.Context) (Grant, error) {
+	if a.unsaved == nil {
+		return a.load()
+	}
+	unlock, err := a.lock(ctx, "save token of", lockWithin)
+	if err != nil {
+		return Grant{}, err
+	}
+	defer unlock()
+	return a.current()
 }
 
 // put saves g in place of the stored grant of generation base, which is 0 for none. It gives what is stored in the end:
@@ -280,6 +287,7 @@ func (a *Account) swap(base int64, g Grant) (Grant, error) {
 	if err := a.store.Save(a.name, g); err != nil {
 		return Grant{}, a.diskError(err)
 	}
+	a.metrics.stored(a.name, g)
 	return g, nil
 }
 
@@ -290,8 +298,8 @@ func (a *Account) diskError(err error) *Error {
 }
 
 // gateError says why nothing is sent at the moment.
-func (a *Account) gateError(op string) *Error {
-	e := a.fail(op, a.gate.why)
+func (a *Account) gateError() *Error {
+	e := a.fail("refresh", a.gate.why)
 	e.RetryAt = a.gate.until
 	e.Fix = "next attempt in " + max(time.Second, time.Until(a.gate.until).Round(time.Second)).String()
 	return e

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/treatrelay/relay/internal/secret"
@@ -25,9 +27,20 @@ type Sealer interface {
 // a file or directory with a looser mode is refused, with the command that mends it (not on Windows, which has no
 // such modes). A file is replaced by an atomic rename after an fsync, so that there is always a whole one. Methods may be
 // called at once from many goroutines and processes; the last Save stands.
+//
+// With a sealer, a file of plain JSON, as an older relay wrote it, is read all the same, and sealed at the next Save.
 type FileStore struct {
 	dir    string
 	sealer Sealer
+
+	mu    sync.Mutex
+	known map[string]reading // by account
+}
+
+// reading is what a file held when it was read.
+type reading struct {
+	info  fs.FileInfo
+	grant Grant
 }
 
 const (
@@ -35,6 +48,9 @@ const (
 	recordLimit   = 1 << 20 // bytes
 	suffix        = ".json"
 	tempSuffix    = ".tmp"
+	// settledAfter is the age from which on a file that has the same number, time and size is the same file: file
+	// systems count time in steps of up to two seconds.
+	settledAfter = 3 * time.Second
 )
 
 // NewFileStore makes the directory when it is not there, and clears away what a killed process left half written. A nil
@@ -53,7 +69,7 @@ func NewFileStore(dir string, sealer Sealer) (*FileStore, error) {
 	if tooOpen(info) {
 		return nil, fmt.Errorf("open token directory %s: others may look into it (mode %04o); run: chmod 700 %s", dir, info.Mode().Perm(), dir)
 	}
-	s := &FileStore{dir: dir, sealer: sealer}
+	s := &FileStore{dir: dir, sealer: sealer, known: map[string]reading{}}
 	s.sweep()
 	return s, nil
 }
@@ -96,41 +112,92 @@ type record struct {
 	RefreshToken  string    `json:"refresh_token,omitempty"`
 }
 
-// Load implements [Store].
+// Load implements [Store]. A file that did not change since it was last read is not read again.
 func (s *FileStore) Load(account string) (Grant, error) {
 	path, err := s.path(account)
 	if err != nil {
 		return Grant{}, fmt.Errorf("load grant: %w", err)
 	}
-	f, err := os.Open(path) //nolint:gosec // The name was checked: it cannot leave the directory.
+	if g, ok := s.recall(account, path); ok {
+		return g, nil
+	}
+	content, info, err := readPrivate(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Grant{}, ErrNoGrant
 	}
 	if err != nil {
 		return Grant{}, fmt.Errorf("load grant: %w", err)
 	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return Grant{}, fmt.Errorf("load grant: %w", err)
-	}
-	if tooOpen(info) {
-		return Grant{}, fmt.Errorf("load grant: %w: others may read %s (mode %04o); run: chmod 600 %s", ErrUnusable, path, info.Mode().Perm(), path)
-	}
-	content, err := io.ReadAll(io.LimitReader(f, recordLimit))
-	if err != nil {
-		return Grant{}, fmt.Errorf("load grant: %w", err)
-	}
-	if s.sealer != nil {
-		if content, err = s.sealer.Open(content); err != nil {
-			return Grant{}, fmt.Errorf("load grant: %w: %s cannot be opened (%w); %s", ErrUnusable, path, err, loginCommand(account))
-		}
-	}
-	g, err := decodeRecord(account, content)
+	g, err := s.decode(account, content)
 	if err != nil {
 		return Grant{}, fmt.Errorf("load grant: %w: %s: %w; %s", ErrUnusable, path, err, loginCommand(account))
 	}
+	if age := time.Since(info.ModTime()); age > settledAfter {
+		s.mu.Lock()
+		s.known[account] = reading{info, g}
+		s.mu.Unlock()
+	}
 	return g, nil
+}
+
+// recall gives what the file held when it was last read, if it is still the same file.
+func (s *FileStore) recall(account, path string) (Grant, bool) {
+	s.mu.Lock()
+	last, ok := s.known[account]
+	s.mu.Unlock()
+	if !ok {
+		return Grant{}, false
+	}
+	info, err := os.Stat(path)
+	ok = err == nil && os.SameFile(info, last.info) && info.Mode() == last.info.Mode() &&
+		info.Size() == last.info.Size() && info.ModTime().Equal(last.info.ModTime())
+	return last.grant, ok
+}
+
+// readPrivate reads a file of secrets, and refuses one that others may read.
+func readPrivate(path string) ([]byte, fs.FileInfo, error) {
+	f, err := os.Open(path) //nolint:gosec // The user names it, or its name was checked.
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if tooOpen(info) {
+		return nil, nil, fmt.Errorf("%w: others may read %s (mode %04o); run: chmod 600 %s", ErrUnusable, path, info.Mode().Perm(), path)
+	}
+	content, err := io.ReadAll(io.LimitReader(f, recordLimit))
+	return content, info, err
+}
+
+// Plain lists the accounts whose grants are not sealed though the store has a sealer. Each is sealed when it is next saved.
+func (s *FileStore) Plain() []string {
+	var plain []string
+	all, _ := filepath.Glob(filepath.Join(s.dir, "*"+suffix))
+	for _, path := range all {
+		if content, _, err := readPrivate(path); err == nil && s.sealer != nil && isPlain(content) {
+			plain = append(plain, strings.TrimSuffix(filepath.Base(path), suffix))
+		}
+	}
+	return plain
+}
+
+func isPlain(content []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(content), []byte("{")) }
+
+// decode opens and reads a file's content. Its error quotes none of it.
+func (s *FileStore) decode(account string, content []byte) (Grant, error) {
+	switch {
+	case s.sealer == nil && Sealed(content):
+		return Grant{}, errors.New("it is sealed, and there is no identity to open it with")
+	case s.sealer != nil && !isPlain(content):
+		var err error
+		if content, err = s.sealer.Open(content); err != nil {
+			return Grant{}, err
+		}
+	}
+	return decodeRecord(account, content)
 }
 
 // decodeRecord reads a file's content. Its error quotes none of it.
@@ -163,12 +230,8 @@ func decodeRecord(account string, content []byte) (Grant, error) {
 	}, nil
 }
 
-// Save implements [Store].
-func (s *FileStore) Save(account string, g Grant) error {
-	path, err := s.path(account)
-	if err != nil {
-		return fmt.Errorf("save grant: %w", err)
-	}
+// encodeRecord gives the content of a file, unsealed.
+func encodeRecord(account string, g Grant) ([]byte, error) {
 	content, err := json.MarshalIndent(record{
 		Version:       recordVersion,
 		Account:       account,
@@ -185,9 +248,21 @@ func (s *FileStore) Save(account string, g Grant) error {
 		RefreshToken:  g.RefreshToken.Reveal(),
 	}, "", "  ")
 	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return append(content, '\n'), nil
+}
+
+// Save implements [Store].
+func (s *FileStore) Save(account string, g Grant) error {
+	path, err := s.path(account)
+	if err != nil {
 		return fmt.Errorf("save grant: %w", err)
 	}
-	content = append(content, '\n')
+	content, err := encodeRecord(account, g)
+	if err != nil {
+		return fmt.Errorf("save grant: %w", err)
+	}
 	if s.sealer != nil {
 		if content, err = s.sealer.Seal(content); err != nil {
 			return fmt.Errorf("save grant: seal: %w", err)

@@ -252,6 +252,9 @@ func TestStoreSeals(t *testing.T) {
 	if got, err := sealed.Load("mystream"); err != nil || got != sample() {
 		t.Errorf("%+v, %v", got, err)
 	}
+	if plain := sealed.Plain(); len(plain) != 0 {
+		t.Errorf("not sealed: %v", plain)
+	}
 	if content, err := os.ReadFile(filepath.Join(dir, "mystream.json")); err != nil || bytes.Contains(content, []byte("canary")) {
 		t.Errorf("the file shows its tokens: %s, %v", content, err)
 	}
@@ -261,8 +264,91 @@ func TestStoreSeals(t *testing.T) {
 	if err := plain.Save("mystream", sample()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sealed.Load("mystream"); !errors.Is(err, auth.ErrUnusable) || !strings.Contains(err.Error(), "not sealed") {
-		t.Errorf("unsealed where a seal is expected: %v", err)
+	if got, err := sealed.Load("mystream"); err != nil || got != sample() {
+		t.Errorf("the grant of an older relay: %+v, %v", got, err)
+	}
+	if plain := sealed.Plain(); len(plain) != 1 || plain[0] != "mystream" {
+		t.Errorf("not sealed: %v, want mystream", plain)
+	}
+}
+
+// counted is a seal that counts how often it is opened.
+type counted struct {
+	flip
+
+	opened *int
+}
+
+func (c counted) Open(sealed []byte) ([]byte, error) {
+	*c.opened++
+	return c.flip.Open(sealed)
+}
+
+// A file is opened once, and again as soon as anybody changed anything about it.
+func TestStoreRemembers(t *testing.T) {
+	_, dir := newStore(t)
+	opened := 0
+	here, err := auth.NewFileStore(dir, counted{opened: &opened})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := auth.NewFileStore(dir, flip{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "mystream.json")
+	save := func(generation int64) {
+		t.Helper()
+		g := sample()
+		g.Generation = generation
+		if err := there.Save("mystream", g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := func(ago time.Duration) {
+		t.Helper()
+		long := time.Now().Add(-ago)
+		if err := os.Chtimes(path, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(generation int64) {
+		t.Helper()
+		if g, err := here.Load("mystream"); err != nil || g.Generation != generation {
+			t.Fatalf("generation %d, %v; want %d", g.Generation, err, generation)
+		}
+	}
+	save(1)
+	old(time.Hour)
+	for range 100 {
+		want(1)
+	}
+	if opened != 1 {
+		t.Errorf("opened %d times, want once", opened)
+	}
+	for i := range int64(100) { // Of the same size, and faster than the clock of the file system.
+		save(2 + i%8)
+		want(2 + i%8)
+	}
+	old(-time.Hour) // The clock was put back since.
+	want(5)
+	save(6)
+	want(6)
+	old(time.Hour)
+	want(6)
+	if runtime.GOOS != "windows" {
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := here.Load("mystream"); !errors.Is(err, auth.ErrUnusable) {
+			t.Errorf("a mode that became loose: %v", err)
+		}
+	}
+	if err := there.Delete("mystream"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := here.Load("mystream"); !errors.Is(err, auth.ErrNoGrant) {
+		t.Errorf("deleted: %v", err)
 	}
 }
 

@@ -71,16 +71,27 @@ func (g Grant) margin(p Provider) time.Duration {
 	return min(p.Margin, max(0, g.Expiry.Sub(g.ObtainedAt))/4)
 }
 
+// due reports whether a caller should get another token than that of g.
 func (g Grant) due(p Provider, now time.Time) bool {
-	return !now.Before(g.Expiry.Add(-g.margin(p)))
+	return !now.Before(g.Expiry.Add(-g.margin(p))) || g.fromFuture(p, now)
 }
 
-// early is how much ahead of the margin the background refreshes: up to a quarter of it, a different part for every
-// account and generation, so that many accounts that logged in together do not refresh together.
+// fromFuture reports that the clock was put back since g arrived, by so much that its expiry means nothing.
+func (g Grant) fromFuture(p Provider, now time.Time) bool {
+	return g.ObtainedAt.Sub(now) > max(time.Minute, g.margin(p))
+}
+
+// early is how much ahead of the margin the background refreshes: up to a quarter of it, so that many accounts that logged
+// in together do not refresh together.
 func (g Grant) early(account string, p Provider) time.Duration {
+	return time.Duration(float64(g.margin(p)) / 4 * g.share(account))
+}
+
+// share is a number from 0 to 1, another for every account and generation, and the same in every process.
+func (g Grant) share(account string) float64 {
 	h := fnv.New32a()
 	_, _ = fmt.Fprintf(h, "%s/%d", account, g.Generation)
-	return time.Duration(float64(g.margin(p)) / 4 * float64(h.Sum32()) / (1 << 32))
+	return float64(h.Sum32()) / (1 << 32)
 }
 
 // granted is the grant that reply makes out of old, which is the zero Grant at a login.

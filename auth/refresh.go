@@ -14,44 +14,37 @@ import (
 // expiry. However many callers there are, one refresh request is sent, and all wait for what comes of it. When the refresh
 // fails for a reason that may pass and the token has not expired, the token is served as it is.
 func (a *Account) Token(ctx context.Context) (Token, error) {
-	release, err := a.take(ctx, "token of")
+	leave, err := a.enter(ctx, "token of")
 	if err != nil {
 		return Token{}, err
 	}
-	defer release()
-	g, err := a.current()
-	if err != nil {
+	defer leave()
+	g, err := a.renewUnless(ctx, func(g Grant) bool { return a.fresh(g, time.Now()) })
+	served := a.unsaved == nil && g.valid(time.Now()) && (!permanent(err) || errors.Is(err, ErrOutcomeUnknown))
+	if err != nil && !served {
 		return Token{}, err
 	}
-	if err := a.dead(g); err != nil {
-		return Token{}, err
-	}
-	if !g.due(a.provider, time.Now()) {
-		return g.token(), nil
-	}
-	return a.renewOrServe(ctx, g)
+	return g.token(), nil
+}
+
+// fresh reports whether a caller gets g as it is.
+func (a *Account) fresh(g Grant, now time.Time) bool {
+	return !g.due(a.provider, now) || g.RefreshToken.Empty() && g.valid(now)
 }
 
 // Refresh gives another access token than the one of the given generation, which the provider refused: the stored one when it
-// is already another, else a new one. So however many callers saw the same token refused, one refresh is sent.
-// Generation 0 means whichever is stored.
+// is already another, else a new one. So however many callers saw the same token refused, in however many processes, one
+// refresh is sent. Generation 0 means whichever is stored.
 func (a *Account) Refresh(ctx context.Context, generation int64) (Token, error) {
-	release, err := a.take(ctx, "refresh")
+	leave, err := a.enter(ctx, "refresh")
 	if err != nil {
 		return Token{}, err
 	}
-	defer release()
-	g, err := a.current()
+	defer leave()
+	g, err := a.renewUnless(ctx, func(g Grant) bool {
+		return generation != 0 && g.Generation != generation && g.valid(time.Now())
+	})
 	if err != nil {
-		return Token{}, err
-	}
-	if err := a.dead(g); err != nil {
-		return Token{}, err
-	}
-	if generation != 0 && g.Generation != generation && g.valid(time.Now()) {
-		return g.token(), nil
-	}
-	if g, err = a.renew(ctx, g); err != nil {
 		return Token{}, err
 	}
 	return g.token(), nil
@@ -115,29 +108,58 @@ func (a *Account) dead(g Grant) error {
 	return a.fail("token of", fmt.Errorf("%w: %s", ErrReauthorize, g.Reason))
 }
 
-// renewOrServe refreshes g, and gives g as it is when that fails for now and g is still valid.
-func (a *Account) renewOrServe(ctx context.Context, g Grant) (Token, error) {
-	if g.RefreshToken.Empty() && g.valid(time.Now()) {
-		return g.token(), nil
+// renewUnless gives the stored grant when that is good as it is, and otherwise a new one. Whether it is good is asked once
+// more when the lock is had: another process may have refreshed it meanwhile. The caller holds the turn. When there is
+// an error, an *Error, the grant is still the stored one, and the zero Grant when that could not be had or is dead.
+func (a *Account) renewUnless(ctx context.Context, good func(Grant) bool) (Grant, error) {
+	g, err := a.living(a.settled(ctx))
+	if err != nil || good(g) {
+		return g, err
+	}
+	if a.gate.closed(time.Now()) {
+		return g, a.gateError()
+	}
+	patience := lockWithin
+	if g.valid(time.Now()) {
+		patience = lockBriefly
+	}
+	unlock, err := a.lock(ctx, "refresh", patience)
+	if err != nil {
+		if ctx.Err() == nil {
+			a.hold(0, errors.Unwrap(err))
+		}
+		return g, err
+	}
+	defer unlock()
+	if g, err = a.living(a.load()); err != nil || good(g) {
+		return g, err
 	}
 	next, err := a.renew(ctx, g)
-	switch {
-	case err == nil:
-		return next.token(), nil
-	case a.unsaved == nil && g.valid(time.Now()) && (!permanent(err) || errors.Is(err, ErrOutcomeUnknown)):
-		return g.token(), nil
+	if err != nil {
+		return g, err
 	}
-	return Token{}, err
+	return next, nil
 }
 
-// renew sends one refresh for g, which is what the store holds, and saves what comes of it. The caller holds the turn.
-// Its error is an *Error.
+// living turns a grant that was written off into its error.
+func (a *Account) living(g Grant, err error) (Grant, error) {
+	if err == nil {
+		err = a.dead(g)
+	}
+	if err != nil {
+		return Grant{}, err
+	}
+	return g, nil
+}
+
+// renew sends one refresh for g, which is what the store holds, and saves what comes of it. The caller holds the turn
+// and the lock. Its error is an *Error.
 func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
 	if g.RefreshToken.Empty() {
 		return Grant{}, a.bury(g, "the grant ended, and the provider gave no refresh token")
 	}
 	if a.gate.closed(time.Now()) {
-		return Grant{}, a.gateError("refresh")
+		return Grant{}, a.gateError()
 	}
 	if g.State == RefreshOutcomeUnknown {
 		if err := a.probe(ctx, g); err != nil {
@@ -159,6 +181,7 @@ func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
 		params:   map[string]string{"grant_type": "refresh_token", "client_id": a.clientID},
 		secrets:  map[string]secret.String{"client_secret": a.secret, "refresh_token": g.RefreshToken},
 	})
+	a.metrics.refreshed(a.name, err)
 	if err == nil {
 		return a.renewed(g, granted(g, r, a.provider, time.Now()))
 	}
@@ -182,7 +205,7 @@ func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
 		return stored, nil
 	}
 	// Where this could not be saved, the mark stays, which errs on the careful side.
-	return Grant{}, a.gateError("refresh")
+	return Grant{}, a.gateError()
 }
 
 func (a *Account) renewed(old, next Grant) (Grant, error) {
@@ -243,12 +266,18 @@ func (a *Account) probe(ctx context.Context, g Grant) error {
 		return nil // Expired, or replaced: the refresh token is all there is left, and trying it loses nothing.
 	default:
 		a.hold(f.after, f)
-		return a.gateError("refresh")
+		return a.gateError()
 	}
 }
 
-// askToken sends c to a token endpoint. Its error is a *failure.
+// askToken sends c to a token endpoint, and counts it. Its error is a *failure.
 func (a *Account) askToken(ctx context.Context, c call) (reply, error) {
+	r, err := a.sendToken(ctx, c)
+	a.metrics.requested(a.name, err)
+	return r, err
+}
+
+func (a *Account) sendToken(ctx context.Context, c call) (reply, error) {
 	ans, err := a.wire.post(ctx, a.provider.Style, c)
 	if err != nil {
 		return reply{}, err

@@ -10,6 +10,8 @@ const (
 	lookEvery  = 30 * time.Second    // how soon the login of another process is noticed
 	warnBefore = 14 * 24 * time.Hour // ahead of the end of a grant that only a login prolongs
 	warnEvery  = 24 * time.Hour
+	// overdueWithin is how long the refreshes of overdue accounts are spread over.
+	overdueWithin = 5 * time.Minute
 )
 
 // Run keeps the grant fresh, used or not, until ctx ends: it refreshes a little ahead of the margin, warns once a day
@@ -54,18 +56,19 @@ func (a *Account) usable(g Grant) bool {
 
 // tend does what is due, and says when to look again.
 func (a *Account) tend(ctx context.Context) time.Duration {
-	release, err := a.take(ctx, "refresh")
+	leave, err := a.enter(ctx, "refresh")
 	if err != nil {
 		return lookEvery
 	}
-	defer release()
-	g, err := a.current()
+	defer leave()
+	g, err := a.settled(ctx)
 	if err != nil {
 		if a.unsaved == nil && a.announced.change("grant", err.Error()) {
 			a.log.Warn().Err(err).Msg("no grant to keep fresh")
 		}
 		return lookEvery
 	}
+	a.metrics.stored(a.name, g)
 	if g.State == ReauthorizeNeeded {
 		a.sayDead(g)
 		return lookEvery
@@ -76,17 +79,43 @@ func (a *Account) tend(ctx context.Context) time.Duration {
 	}
 	now := time.Now()
 	a.warnOfEnd(g, now)
-	due := g.Expiry.Add(-g.margin(a.provider) - g.early(a.name, a.provider))
-	if now.Before(due) {
-		return min(lookEvery, due.Sub(now))
+	if wait := a.untilDue(g, now); wait > 0 {
+		return min(lookEvery, wait)
 	}
-	if g.RefreshToken.Empty() && g.valid(now) {
-		return min(lookEvery, g.Expiry.Sub(now))
-	}
-	if _, err := a.renew(ctx, g); err != nil && !a.gate.closed(time.Now()) {
+	_, err = a.renewUnless(ctx, func(g Grant) bool { return a.untilDue(g, time.Now()) > 0 })
+	if err != nil && !a.gate.closed(time.Now()) {
 		return lookEvery
 	}
 	return max(time.Second, min(lookEvery, time.Until(a.gate.until)))
+}
+
+// untilDue says in how long the background is to refresh g; not positive when now. A grant that is overdue when it is
+// first seen so, after a long sleep or a jump of the clock, gets a slot within the next minutes: all the other
+// accounts are likely overdue as well. Callers do not wait for that.
+func (a *Account) untilDue(g Grant, now time.Time) time.Duration {
+	if g.RefreshToken.Empty() && g.valid(now) {
+		return g.Expiry.Sub(now)
+	}
+	if !g.fromFuture(a.provider, now) {
+		late := now.Sub(g.Expiry.Add(-g.margin(a.provider) - g.early(a.name, a.provider)))
+		if late < 0 {
+			return -late
+		}
+		if late < 2*lookEvery {
+			return 0
+		}
+	}
+	if a.slot.generation != g.Generation {
+		spread := min(overdueWithin, g.margin(a.provider)/4)
+		a.slot = slot{g.Generation, now.Add(time.Duration(float64(spread) * g.share(a.name)))}
+	}
+	return a.slot.from.Sub(now) // By the monotonic clock.
+}
+
+// slot is when the background may refresh the grant of a generation.
+type slot struct {
+	generation int64
+	from       time.Time
 }
 
 // sayDead logs, once, that g needs a login.

@@ -173,7 +173,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		if n := w.fake.count("/refresh"); n != 1 {
 			t.Errorf("%d requests within two hours, want 1", n)
 		}
-		time.Sleep(2 * time.Minute)
+		time.Sleep(3 * time.Minute)
 		if n := w.fake.count("/refresh"); n != 2 {
 			t.Errorf("%d requests after two hours, want 2", n)
 		}
@@ -209,7 +209,7 @@ func TestRunNoticesALogin(t *testing.T) {
 		time.Sleep(28 * day)
 		stop := w.running(t)
 		defer stop()
-		time.Sleep(time.Minute)
+		time.Sleep(10 * time.Minute)
 		w.fake.setDown(func(http.ResponseWriter, *http.Request) { t.Error("a request for a dead grant") })
 		time.Sleep(day)
 		if n := strings.Count(w.log.String(), "login needed"); n != 1 {

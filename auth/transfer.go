@@ -1,0 +1,131 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"filippo.io/age"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// ExportKey is what an export is sealed for: exactly one of the two.
+type ExportKey struct {
+	Passphrase secret.String // age's scrypt
+	Recipient  string        // age1..., as [Identity.Recipient] gives it on the other machine
+}
+
+// Export gives the grant of an account in age's armor, to be taken to another machine. A grant belongs to one machine:
+// two that refresh it take each other's tokens away, so delete it here once it is there. The error wraps [ErrNoGrant],
+// [ErrUnusable] or [ErrReauthorize] when there is nothing worth taking.
+func (s *FileStore) Export(account string, key ExportKey) ([]byte, error) {
+	g, err := s.Load(account)
+	if err != nil {
+		return nil, fmt.Errorf("export %s: %w", account, err)
+	}
+	if g.State == ReauthorizeNeeded {
+		return nil, fmt.Errorf("export %s: %w: %s; log in on the other machine instead", account, ErrReauthorize, g.Reason)
+	}
+	to, err := key.recipient()
+	if err != nil {
+		return nil, fmt.Errorf("export %s: %w", account, err)
+	}
+	content, err := encodeRecord(account, g)
+	if err != nil {
+		return nil, fmt.Errorf("export %s: %w", account, err)
+	}
+	sealed, err := ageSeal(content, to)
+	if err != nil {
+		return nil, fmt.Errorf("export %s: seal: %w", account, err)
+	}
+	return sealed, nil
+}
+
+func (k ExportKey) recipient() (age.Recipient, error) {
+	switch {
+	case k.Passphrase.Empty() == (k.Recipient == ""):
+		return nil, errors.New("give a passphrase or a recipient, one of the two")
+	case !k.Passphrase.Empty():
+		return age.NewScryptRecipient(k.Passphrase.Reveal())
+	}
+	all, err := age.ParseRecipients(strings.NewReader(k.Recipient))
+	if err != nil || len(all) != 1 {
+		return nil, errors.New("the recipient is not one age recipient (age1...)")
+	}
+	return all[0], nil
+}
+
+// ImportOptions say how [FileStore.Import] opens an export, and what it may replace.
+type ImportOptions struct {
+	Provider   string        // the grant must be of this one
+	Passphrase secret.String // what the export was sealed with, or:
+	Identity   Identity      // whose recipient it was sealed for
+	Force      bool          // replace even a grant that works
+}
+
+// Import saves what Export gave on another machine, under the same name. A grant that is stored already is replaced only
+// when it is written off or not usable, or by force. A relay that runs on this store goes on with the new grant.
+func (s *FileStore) Import(ctx context.Context, account string, export []byte, opts ImportOptions) error {
+	g, err := openExport(account, export, opts)
+	if err != nil {
+		return fmt.Errorf("import %s: %w", account, err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, lockWithin, fmt.Errorf("not released within %s", lockWithin))
+	defer cancel()
+	unlock, err := s.Lock(ctx, account)
+	if err != nil {
+		return fmt.Errorf("import %s: %w", account, err)
+	}
+	defer unlock()
+	old, err := s.Load(account)
+	if err == nil && old.State != ReauthorizeNeeded && !opts.Force {
+		return fmt.Errorf("import %s: a grant of %s is here already (%s); log out first, or replace it with --force", account, old.Provider, old.State)
+	}
+	// Holders of the old token must see that this is another.
+	g.Generation = max(g.Generation, old.Generation+1)
+	if err := s.Save(account, g); err != nil {
+		return fmt.Errorf("import %s: %w", account, err)
+	}
+	return nil
+}
+
+// openExport opens and checks an export. Its error quotes no secret.
+func openExport(account string, export []byte, opts ImportOptions) (Grant, error) {
+	if !Sealed(export) {
+		return Grant{}, errors.New("this is not an export of relay, which begins with -----BEGIN AGE ENCRYPTED FILE-----")
+	}
+	keys := opts.Identity.keys
+	if !opts.Passphrase.Empty() {
+		key, err := age.NewScryptIdentity(opts.Passphrase.Reveal())
+		if err != nil {
+			return Grant{}, err
+		}
+		keys = []age.Identity{key}
+	}
+	if len(keys) == 0 {
+		return Grant{}, errors.New("give the passphrase or the identity that it was sealed for")
+	}
+	content, err := ageOpen(export, keys...)
+	if _, other := errors.AsType[*age.NoIdentityMatchError](err); other {
+		if opts.Passphrase.Empty() {
+			return Grant{}, fmt.Errorf("it is not sealed for %s", opts.Identity)
+		}
+		return Grant{}, errors.New("it does not open with this passphrase")
+	}
+	if err != nil {
+		return Grant{}, err
+	}
+	var head struct{ Account, Provider string }
+	if json.Unmarshal(content, &head) == nil {
+		switch {
+		case head.Account != account:
+			return Grant{}, fmt.Errorf("it is the grant of the account %q; import it under that name", head.Account)
+		case head.Provider != opts.Provider:
+			return Grant{}, fmt.Errorf("it is a grant at %q, and the account is configured for %q", head.Provider, opts.Provider)
+		}
+	}
+	return decodeRecord(account, content)
+}

@@ -1,0 +1,121 @@
+package auth_test
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// A grant moves from one sealed store to another, by passphrase or for the other machine's identity.
+func TestTransfer(t *testing.T) {
+	machine := func() (*auth.FileStore, auth.Identity) {
+		id, err := auth.LoadIdentity(t.Context(), auth.IdentityOptions{Fallback: filepath.Join(t.TempDir(), "identity")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store, err := auth.NewFileStore(filepath.Join(t.TempDir(), "tokens"), auth.NewAgeSealer(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store, id
+	}
+	here, mine := machine()
+	there, theirs := machine()
+	if err := here.Save("mystream", sample()); err != nil {
+		t.Fatal(err)
+	}
+	words := secret.New("canary battery staple")
+	export := func(key auth.ExportKey) []byte {
+		t.Helper()
+		out, err := here.Export("mystream", key)
+		if err != nil || !auth.Sealed(out) || strings.Contains(string(out), "canary") {
+			t.Fatalf("%s, %v", out, err)
+		}
+		return out
+	}
+	byWords, byKey := export(auth.ExportKey{Passphrase: words}), export(auth.ExportKey{Recipient: theirs.Recipient()})
+
+	for name, c := range map[string]struct {
+		account string
+		export  []byte
+		opts    auth.ImportOptions
+		want    string
+	}{
+		"wrong passphrase": {"mystream", byWords, auth.ImportOptions{Passphrase: secret.New("canary horse")}, "does not open with this passphrase"},
+		"wrong identity":   {"mystream", byKey, auth.ImportOptions{Identity: mine}, "not sealed for " + mine.Recipient()},
+		"needs a passphrase": {
+			"mystream", byWords, auth.ImportOptions{Identity: theirs}, "not sealed for",
+		},
+		"no key":         {"mystream", byKey, auth.ImportOptions{}, "give the passphrase"},
+		"other name":     {"partner", byKey, auth.ImportOptions{Identity: theirs}, `the account "mystream"; import it under that name`},
+		"other provider": {"mystream", byKey, auth.ImportOptions{Identity: theirs, Provider: "treesnap"}, `a grant at "treatstream", and the account is configured for "treesnap"`},
+		"no export":      {"mystream", []byte("canary"), auth.ImportOptions{Identity: theirs}, "not an export of relay"},
+		"cut short":      {"mystream", byKey[:len(byKey)-60], auth.ImportOptions{Identity: theirs}, "damaged"},
+		"bad name":       {"../x", byKey, auth.ImportOptions{Identity: theirs}, `"mystream"`},
+	} {
+		if c.opts.Provider == "" {
+			c.opts.Provider = "treatstream"
+		}
+		err := there.Import(t.Context(), c.account, c.export, c.opts)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if _, err := there.Load("mystream"); !errors.Is(err, auth.ErrNoGrant) {
+			t.Errorf("%s: something was saved: %v", name, err)
+		}
+	}
+
+	bring := func(export []byte, force bool) error {
+		return there.Import(t.Context(), "mystream", export, auth.ImportOptions{
+			Provider: "treatstream", Passphrase: words, Identity: theirs, Force: force,
+		})
+	}
+	if err := bring(byWords, false); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := there.Load("mystream"); err != nil || got != sample() {
+		t.Errorf("%+v, %v", got, err)
+	}
+	opts := auth.ImportOptions{Provider: "treatstream", Identity: theirs}
+	if err := there.Import(t.Context(), "mystream", byKey, opts); err == nil || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("a grant that works was replaced: %v", err)
+	}
+	opts.Force = true
+	if err := there.Import(t.Context(), "mystream", byKey, opts); err != nil {
+		t.Error(err)
+	}
+	if got, err := there.Load("mystream"); err != nil || got.Generation != sample().Generation+1 || got.AccessToken != sample().AccessToken {
+		t.Errorf("by force: %+v, %v", got, err)
+	}
+	dead := sample()
+	dead.State, dead.Generation = auth.ReauthorizeNeeded, 20
+	if err := there.Save("mystream", dead); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := there.Export("mystream", auth.ExportKey{Recipient: mine.Recipient()}); !errors.Is(err, auth.ErrReauthorize) {
+		t.Errorf("a dead grant was exported: %v", err)
+	}
+	opts.Force = false
+	if err := there.Import(t.Context(), "mystream", byKey, opts); err != nil {
+		t.Errorf("over a dead grant: %v", err)
+	}
+	if got, err := there.Load("mystream"); err != nil || got.Generation != 21 || got.State != sample().State {
+		t.Errorf("over a dead grant: %+v, %v", got, err)
+	}
+
+	for name, key := range map[string]auth.ExportKey{
+		"nothing": {}, "both": {Passphrase: words, Recipient: mine.Recipient()}, "nonsense": {Recipient: "canary"},
+		"two": {Recipient: mine.Recipient() + "\n" + theirs.Recipient()},
+	} {
+		if _, err := here.Export("mystream", key); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := here.Export("nobody", auth.ExportKey{Recipient: mine.Recipient()}); !errors.Is(err, auth.ErrNoGrant) {
+		t.Errorf("%v", err)
+	}
+}
