@@ -6,6 +6,7 @@
 //
 // The rules that hold whatever happens:
 //
+//   - However many goroutines and processes want a token, one refresh is sent. Whoever waited reads the store again.
 //   - No caller ever gets a token that is not in the store. A token that cannot be saved is kept in memory and saved
 //     before anything else is sent.
 //   - A refresh token is written off (state reauthorize_needed) only when the provider refuses it. Timeouts, server

@@ -2,7 +2,9 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,8 +17,9 @@ import (
 const (
 	lockSuffix = ".lock"
 	lockPoll   = 20 * time.Millisecond
-	// lockWithin is longer than any holder needs that is well: a probe and a refresh, each with its lingering, and some disk.
-	lockWithin = 2*(answerWithin+lingerFor) + 5*time.Second
+	// lockWithin is longer than any holder needs that is well: a probe, a refresh, a request for the end of the grant
+	// and some disk.
+	lockWithin = 3*answerWithin + 5*time.Second
 	// lockBriefly is for those who have a valid token to go on with.
 	lockBriefly = 10 * time.Second
 )
@@ -36,6 +39,9 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	lock := flock.New(path, flock.SetPermissions(0o600))
 	if locked, err := lock.TryLockContext(ctx, lockPoll); err != nil || !locked {
 		if ctx.Err() == nil {
+			if inner, ok := errors.AsType[*fs.PathError](err); ok {
+				err = inner.Err // The path stands in the text already.
+			}
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		return nil, fmt.Errorf("lock %s, held by %s: %w", path, holder(path), context.Cause(ctx))

@@ -68,5 +68,7 @@ func (m *Metrics) stored(account string, g Grant) {
 		dead = 1
 	}
 	m.reauthorize.WithLabelValues(account).Set(dead)
-	m.expiry.WithLabelValues(account).Set(float64(g.Expiry.Unix()))
+	if !g.Expiry.IsZero() {
+		m.expiry.WithLabelValues(account).Set(float64(g.Expiry.Unix()))
+	}
 }

@@ -326,7 +326,7 @@ func TestLockThatIsNeverReleased(t *testing.T) {
 		}
 		time.Sleep(3 * day)
 		_, err = w.Token(t.Context())
-		w.wantError(t, err, false, "held by process", "not released within 1m15s", "if that process hangs, end it")
+		w.wantError(t, err, false, "held by process", "not released within 1m35s", "if that process hangs, end it")
 		began = time.Now()
 		_, err = w.Token(t.Context())
 		w.wantError(t, err, false, "held by process", "next attempt in")

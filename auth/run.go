@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -105,8 +106,9 @@ func (a *Account) untilDue(g Grant, now time.Time) time.Duration {
 			return 0
 		}
 	}
-	if a.slot.generation != g.Generation {
-		spread := min(overdueWithin, g.margin(a.provider)/4)
+	if a.slot.generation != g.Generation || a.slot.from.IsZero() {
+		// A grant that has no token yet has no margin of its own.
+		spread := min(overdueWithin, cmp.Or(g.margin(a.provider), a.provider.Margin)/4)
 		a.slot = slot{g.Generation, now.Add(time.Duration(float64(spread) * g.share(a.name)))}
 	}
 	return a.slot.from.Sub(now) // By the monotonic clock.
