@@ -14,7 +14,8 @@
 //     meanwhile.
 //   - Before a refresh is sent, the store says that its outcome is unknown. When the reply is lost, or the process dies,
 //     the refresh token goes out again only when the access token is due, after the store was read again and the access
-//     token was tried at the provider. At that point nothing is left to lose by trying.
+//     token was tried at the provider, or is over where the provider has no way to try it. At that point nothing is left
+//     to lose by trying.
 package auth
 
 import (
@@ -22,14 +23,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/oauth2"
 
 	"github.com/treatrelay/relay/internal/secret"
 )
@@ -46,16 +44,6 @@ type Store interface {
 	Save(account string, g Grant) error
 	// Delete forgets the grant of an account. Its error is or wraps [ErrNoGrant] when there is none.
 	Delete(account string) error
-}
-
-// Config is one account as the user configured it.
-type Config struct {
-	Account      string // its name: [a-z0-9][a-z0-9_-]{0,62}
-	Provider     Provider
-	ClientID     string
-	ClientSecret secret.String
-	RedirectURL  string    // as registered at the provider; [Account.Login] needs a loopback one
-	Endpoints    Endpoints // non-empty fields replace the provider's
 }
 
 // Options are what an account needs of its surroundings. The zero value works.
@@ -86,6 +74,8 @@ type Account struct {
 	// turn is held by whoever reads, changes and saves the grant, so that there is one refresh at a time in this
 	// process. Whoever changes it holds the lock of the store as well.
 	turn chan struct{}
+	// clientRefused holds why, from the moment when the provider refuses client_id or client_secret.
+	clientRefused atomic.Pointer[string]
 	// The following belong to the holder of turn.
 	unsaved   *unsavedGrant // arrived, and not on disk yet
 	gate      gate          // closed after a failed refresh
@@ -102,10 +92,11 @@ type unsavedGrant struct {
 // New checks cfg and makes an account of it, without touching the store or the network. Its error names every field of the
 // config that is wrong.
 func New(cfg Config, store Store, opts Options) (*Account, error) {
+	provider := cfg.provider()
 	a := &Account{
 		name:      cfg.Account,
-		provider:  cfg.Provider,
-		endpoints: cfg.Provider.Endpoints.with(cfg.Endpoints),
+		provider:  provider,
+		endpoints: provider.Endpoints,
 		clientID:  cfg.ClientID,
 		secret:    cfg.ClientSecret,
 		redirect:  cfg.RedirectURL,
@@ -116,91 +107,21 @@ func New(cfg Config, store Store, opts Options) (*Account, error) {
 		gate:      newGate(),
 	}
 	a.wire = newWire(opts.Transport, cmp.Or(opts.UserAgent, "relay"))
-	if err := a.check(); err != nil {
+	if err := cfg.check(provider); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-func (a *Account) check() error {
-	if !validName(a.name) {
-		return fmt.Errorf("accounts.%q: not a name: use a-z, 0-9, _ and -, beginning with a letter or a digit, at most 63 of them", a.name)
-	}
-	var wrong []error
-	complain := func(field, why string) {
-		wrong = append(wrong, fmt.Errorf("accounts.%s.%s: %s", a.name, field, why))
-	}
-	if a.provider.Name == "" {
-		complain("provider", "missing")
-	}
-	if a.clientID == "" {
-		complain("client_id", "missing; it stands in the API settings of "+a.provider.Title)
-	}
-	if a.secret.Empty() {
-		complain("client_secret", "missing; it stands in the API settings of "+a.provider.Title)
-	}
-	if a.redirect != "" {
-		if u, err := url.Parse(a.redirect); err != nil || u.Host == "" || u.Fragment != "" {
-			complain("redirect_url", "not a URL such as http://localhost:8919")
-		}
-	}
-	for _, f := range a.endpoints.fields() {
-		if *f.url == "" {
-			continue
-		}
-		u, err := url.Parse(*f.url)
-		switch {
-		case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
-			complain("endpoints."+f.name, "not a URL such as https://example.com/path")
-		case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
-			complain("endpoints."+f.name, "must begin with https://; plain http is for this machine only")
-		}
-	}
-	if a.endpoints.Token == "" {
-		complain("endpoints.token", "missing")
-	}
-	if a.endpoints.Refresh == "" {
-		complain("endpoints.refresh", "missing")
-	}
-	return errors.Join(wrong...)
-}
-
-func validName(name string) bool {
-	for i, r := range []byte(name) {
-		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && (i == 0 || r != '_' && r != '-') {
-			return false
-		}
-	}
-	return name != "" && len(name) <= 63
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// AuthorizeURL is where the browser goes for a login. The provider sends it back to redirect with a code and state.
-func (a *Account) AuthorizeURL(state, redirect string) string {
-	cfg := oauth2.Config{
-		ClientID:    a.clientID,
-		Endpoint:    oauth2.Endpoint{AuthURL: a.endpoints.Authorize},
-		RedirectURL: redirect,
-	}
-	if scopes := a.scopes(); scopes != "" {
-		cfg.Scopes = []string{scopes} // As one, because oauth2 knows no separator but the space.
-	}
-	return cfg.AuthCodeURL(state)
-}
-
-func (a *Account) scopes() string {
-	return strings.Join(a.provider.Scopes, cmp.Or(a.provider.ScopeSeparator, " "))
-}
-
-// Status tells what is stored, without asking the provider. It returns [ErrNoGrant] in an [*Error] when nothing is.
+// Status tells what is stored, without asking the provider. It returns [ErrNoGrant] in an [*Error] when nothing is, except
+// for [ClientCredentials], where the state is then [Ready].
 func (a *Account) Status() (Status, error) {
 	g, err := a.load()
 	if err != nil {
 		return Status{}, err
+	}
+	if why := a.clientRefused.Load(); why != nil {
+		g.State, g.Reason = ClientRefused, *why
 	}
 	return Status{
 		Account:       a.name,
@@ -210,15 +131,16 @@ func (a *Account) Status() (Status, error) {
 		ObtainedAt:    g.ObtainedAt,
 		Expiry:        g.Expiry,
 		RefreshExpiry: g.RefreshExpiry,
-		Refreshable:   !g.RefreshToken.Empty(),
+		Refreshable:   a.renewable(g),
 		Generation:    g.Generation,
 	}, nil
 }
 
 func (a *Account) fail(op string, err error) *Error {
 	e := &Error{Account: a.name, Op: op, Err: err}
-	if errors.Is(err, ErrNoGrant) || errors.Is(err, ErrReauthorize) || errors.Is(err, ErrOutcomeUnknown) {
-		e.Fix = loginCommand(a.name)
+	if errors.Is(err, ErrNoGrant) || errors.Is(err, ErrReauthorize) || errors.Is(err, ErrOutcomeUnknown) ||
+		errors.Is(err, ErrClientRefused) {
+		e.Fix = a.mend()
 	}
 	return e
 }
@@ -226,12 +148,15 @@ func (a *Account) fail(op string, err error) *Error {
 // load reads the stored grant. Its error is an *Error.
 func (a *Account) load() (Grant, error) {
 	g, err := a.store.Load(a.name)
+	foreign := err == nil && g.Provider != a.provider.Name
 	switch {
+	case a.provider.Grant == ClientCredentials && (foreign || errors.Is(err, ErrNoGrant)):
+		return a.blank(g.Generation), nil
 	case errors.Is(err, ErrNoGrant):
 		return Grant{}, a.fail("token of", ErrNoGrant)
 	case err != nil:
 		return Grant{}, a.fail("token of", err)
-	case g.Provider != a.provider.Name:
+	case foreign:
 		return Grant{}, a.fail("token of", fmt.Errorf("%w at %s: the stored grant is of %q",
 			ErrNoGrant, a.provider.Name, g.Provider))
 	}

@@ -15,57 +15,6 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-func TestProviders(t *testing.T) {
-	seen := map[string]bool{}
-	for _, p := range auth.Providers() {
-		if p.Name == "" || p.Title == "" || seen[p.Name] || p.Margin <= 0 || p.Lifetime <= p.Margin {
-			t.Errorf("provider %+v", p)
-		}
-		seen[p.Name] = true
-		got, ok := auth.Lookup(p.Name)
-		if !ok || got.Title != p.Title {
-			t.Errorf("Lookup(%q) = %v, %v", p.Name, got.Title, ok)
-		}
-		cfg := auth.Config{Account: "a", Provider: p, ClientID: "x", ClientSecret: secret.New("y")}
-		if _, err := auth.New(cfg, nil, auth.Options{}); err != nil {
-			t.Errorf("%s by its own defaults: %v", p.Name, err)
-		}
-	}
-	if _, ok := auth.Lookup("nobody"); ok {
-		t.Error("Lookup finds a provider that is not there")
-	}
-}
-
-func TestConfigErrors(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		change func(*auth.Config)
-		want   string
-	}{
-		{"name", func(c *auth.Config) { c.Account = "My Stream" }, `accounts."My Stream": not a name`},
-		{"provider", func(c *auth.Config) { c.Provider = auth.Provider{} }, "accounts.mystream.provider: missing"},
-		{"client", func(c *auth.Config) { c.ClientID = "" }, "accounts.mystream.client_id: missing"},
-		{"secret", func(c *auth.Config) { c.ClientSecret = secret.String{} }, "accounts.mystream.client_secret: missing"},
-		{"redirect", func(c *auth.Config) { c.RedirectURL = "localhost:8919" }, "accounts.mystream.redirect_url: not a URL"},
-		{"redirect fragment", func(c *auth.Config) { c.RedirectURL = "http://localhost/#x" }, "accounts.mystream.redirect_url: not a URL"},
-		{"plain http", func(c *auth.Config) { c.Endpoints.Refresh = "http://example.com/" }, "accounts.mystream.endpoints.refresh: must begin with https://"},
-		{"no loopback", func(c *auth.Config) { c.Endpoints.Token = "http://127.0.0.1.evil.example/" }, "accounts.mystream.endpoints.token: must begin with https://"},
-		{"other scheme", func(c *auth.Config) { c.Endpoints.Token = "ftp://127.0.0.1/" }, "accounts.mystream.endpoints.token: must begin with https://"},
-		{"user", func(c *auth.Config) { c.Endpoints.SocketToken = "https://u:p@example.com/" }, "accounts.mystream.endpoints.socket_token: not a URL"},
-		{"nonsense", func(c *auth.Config) { c.Endpoints.Authorize = "::" }, "accounts.mystream.endpoints.authorize: not a URL"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			p, _ := auth.Lookup("treatstream")
-			cfg := auth.Config{Account: "mystream", Provider: p, ClientID: "x", ClientSecret: secret.New("canary"), RedirectURL: redirectURL}
-			c.change(&cfg)
-			_, err := auth.New(cfg, nil, auth.Options{})
-			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "canary") {
-				t.Errorf("got %v, want %q", err, c.want)
-			}
-		})
-	}
-}
-
 // The three ways to send parameters, each with everything in its place and nowhere else.
 func TestBodyStyles(t *testing.T) {
 	for style, want := range map[auth.BodyStyle][3]string{

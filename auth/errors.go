@@ -14,6 +14,9 @@ var (
 	// ErrOutcomeUnknown means that the reply to a refresh was lost and that there is no way to find out whether the
 	// refresh token is spent.
 	ErrOutcomeUnknown = errors.New("outcome of a refresh unknown")
+	// ErrClientRefused means that the provider refused client_id or client_secret, and goes away when the config is
+	// corrected.
+	ErrClientRefused = errors.New("client refused")
 	// ErrUnusable means that a grant is stored but damaged, readable by others or written by a newer relay.
 	ErrUnusable = errors.New("stored grant not usable")
 )
@@ -39,10 +42,10 @@ func (e *Error) Error() string {
 // Unwrap gives the reason, which is or wraps one of this package's Err values where one applies.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Permanent reports whether trying again is of no use until somebody has logged in or mended the store.
+// Permanent reports whether trying again is of no use until somebody has logged in, mended the store or corrected the config.
 func (e *Error) Permanent() bool {
 	return errors.Is(e.Err, ErrNoGrant) || errors.Is(e.Err, ErrReauthorize) ||
-		errors.Is(e.Err, ErrOutcomeUnknown) || errors.Is(e.Err, ErrUnusable)
+		errors.Is(e.Err, ErrOutcomeUnknown) || errors.Is(e.Err, ErrClientRefused) || errors.Is(e.Err, ErrUnusable)
 }
 
 func permanent(err error) bool {

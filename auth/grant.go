@@ -51,8 +51,8 @@ type Status struct {
 	Provider      string    `json:"provider"`
 	State         State     `json:"state"`
 	Reason        string    `json:"reason,omitempty"`
-	ObtainedAt    time.Time `json:"obtained_at"`
-	Expiry        time.Time `json:"expiry"`
+	ObtainedAt    time.Time `json:"obtained_at,omitzero"`
+	Expiry        time.Time `json:"expiry,omitzero"`
 	RefreshExpiry time.Time `json:"refresh_expiry,omitzero"`
 	Refreshable   bool      `json:"refreshable"`
 	Generation    int64     `json:"generation"`

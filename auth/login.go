@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -36,6 +38,13 @@ type LoginOptions struct {
 // that the user pastes, whichever comes first. A reply with another state than the one sent is refused and does not end
 // the login, so that no hostile page can.
 func (a *Account) Login(ctx context.Context, opts LoginOptions) error {
+	if a.provider.Grant != AuthorizationCode {
+		e := a.fail("log in", errors.New(a.provider.Title+" has no login in a browser"))
+		if e.Fix = a.mend(); a.provider.Grant == ClientCredentials {
+			e.Fix = "none is needed: its tokens are asked for with client_id and client_secret"
+		}
+		return e
+	}
 	timeout := cmp.Or(opts.Timeout, 5*time.Minute)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("nobody answered within %s", timeout))
 	defer cancel()
@@ -60,7 +69,10 @@ func (a *Account) Login(ctx context.Context, opts LoginOptions) error {
 		redirect: redirect,
 		prompt:   opts.Prompt,
 	}
-	a.invite(a.AuthorizeURL(attempt.state, attempt.redirect), opts)
+	if a.provider.PKCE {
+		attempt.verifier = secret.New(oauth2.GenerateVerifier())
+	}
+	a.invite(a.authorizeURL(attempt), opts)
 	for {
 		select {
 		case in := <-arrivals:
@@ -79,6 +91,7 @@ func (a *Account) Login(ctx context.Context, opts LoginOptions) error {
 // attempt is one login under way.
 type attempt struct {
 	state, redirect string
+	verifier        secret.String // of PKCE; empty without
 	prompt          io.Writer
 }
 
@@ -148,7 +161,7 @@ func (a *Account) receive(ctx context.Context, at attempt, in arrival) (over boo
 		}
 		return true, a.fail("log in", errors.New("the reply of "+a.provider.Title+" holds neither a code nor an error"))
 	}
-	if err := a.Exchange(ctx, code, at.redirect); err != nil {
+	if err := a.exchange(ctx, code, at); err != nil {
 		tell(verdict{statusFailed, "Not connected", sentence(err.Error())})
 		return true, err
 	}

@@ -20,7 +20,7 @@ func (a *Account) Token(ctx context.Context) (Token, error) {
 	}
 	defer leave()
 	g, err := a.renewUnless(ctx, func(g Grant) bool { return a.fresh(g, time.Now()) })
-	served := a.unsaved == nil && g.valid(time.Now()) && (!permanent(err) || errors.Is(err, ErrOutcomeUnknown))
+	served := a.unsaved == nil && g.valid(time.Now()) && (!permanent(err) || errors.Is(err, ErrOutcomeUnknown) || errors.Is(err, ErrClientRefused))
 	if err != nil && !served {
 		return Token{}, err
 	}
@@ -29,7 +29,7 @@ func (a *Account) Token(ctx context.Context) (Token, error) {
 
 // fresh reports whether a caller gets g as it is.
 func (a *Account) fresh(g Grant, now time.Time) bool {
-	return !g.due(a.provider, now) || g.RefreshToken.Empty() && g.valid(now)
+	return !g.due(a.provider, now) || !a.renewable(g) && g.valid(now)
 }
 
 // Refresh gives another access token than the one of the given generation, which the provider refused: the stored one when it
@@ -53,21 +53,16 @@ func (a *Account) Refresh(ctx context.Context, generation int64) (Token, error) 
 // Exchange turns the code of a login into a grant and saves it, in place of whatever was stored. The redirect is the one that
 // [Account.AuthorizeURL] was given. A code works once.
 func (a *Account) Exchange(ctx context.Context, code secret.String, redirect string) error {
+	return a.exchange(ctx, code, attempt{redirect: redirect})
+}
+
+func (a *Account) exchange(ctx context.Context, code secret.String, at attempt) error {
 	release, err := a.take(ctx, "log in")
 	if err != nil {
 		return err
 	}
 	defer release()
-	params := map[string]string{"grant_type": "authorization_code", "client_id": a.clientID, "redirect_uri": redirect}
-	if a.provider.ScopeInExchange {
-		params["scope"] = a.scopes()
-	}
-	r, err := a.askToken(ctx, call{
-		endpoint: a.endpoints.Token,
-		field:    "token",
-		params:   params,
-		secrets:  map[string]secret.String{"client_secret": a.secret, "code": code},
-	})
+	r, err := a.askToken(ctx, a.codeCall(code, at))
 	if err != nil {
 		e := a.fail("log in", fmt.Errorf("%s gave no token: %w", a.provider.Title, err))
 		e.Fix = loginCommand(a.name) + " once more; a code works once and for a few minutes"
@@ -83,20 +78,6 @@ func (a *Account) Exchange(ctx context.Context, code secret.String, redirect str
 	}
 	a.gate.open()
 	a.log.Info().Int64("generation", g.Generation).Time("expiry", g.Expiry).Msg("logged in")
-	return nil
-}
-
-// Logout forgets the grant. It returns [ErrNoGrant] in an [*Error] when there is none.
-func (a *Account) Logout(ctx context.Context) error {
-	release, err := a.take(ctx, "log out")
-	if err != nil {
-		return err
-	}
-	defer release()
-	a.unsaved = nil
-	if err := a.store.Delete(a.name); err != nil {
-		return a.fail("log out", err)
-	}
 	return nil
 }
 
@@ -155,11 +136,17 @@ func (a *Account) living(g Grant, err error) (Grant, error) {
 // renew sends one refresh for g, which is what the store holds, and saves what comes of it. The caller holds the turn
 // and the lock. Its error is an *Error.
 func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
-	if g.RefreshToken.Empty() {
-		return Grant{}, a.bury(g, "the grant ended, and the provider gave no refresh token")
+	if err := a.clientError("token of"); err != nil {
+		return Grant{}, err
+	}
+	if !a.renewable(g) {
+		return Grant{}, a.bury(g, a.ended(g))
 	}
 	if a.gate.closed(time.Now()) {
 		return Grant{}, a.gateError()
+	}
+	if a.provider.Grant == ClientCredentials {
+		return a.askAgain(ctx, g)
 	}
 	if g.State == RefreshOutcomeUnknown {
 		if err := a.probe(ctx, g); err != nil {
@@ -175,12 +162,7 @@ func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
 		a.hold(0, e.Err)
 		return Grant{}, e
 	}
-	r, err := a.askToken(ctx, call{
-		endpoint: a.endpoints.Refresh,
-		field:    "refresh",
-		params:   map[string]string{"grant_type": "refresh_token", "client_id": a.clientID},
-		secrets:  map[string]secret.String{"client_secret": a.secret, "refresh_token": g.RefreshToken},
-	})
+	r, err := a.askToken(ctx, a.renewalCall(g))
 	a.metrics.refreshed(a.name, err)
 	if err == nil {
 		return a.renewed(g, granted(g, r, a.provider, time.Now()))
@@ -248,15 +230,17 @@ func (a *Account) bury(g Grant, reason string) error {
 // probe finds out, with the access token, whether the provider is there and what became of a refresh whose answer was
 // lost. It returns nil when the refresh token may go out once more.
 func (a *Account) probe(ctx context.Context, g Grant) error {
-	if a.endpoints.SocketToken == "" {
+	if !a.canProbe() && !g.valid(time.Now()) {
+		return nil // The access token is over: the refresh token is all there is left, and trying it loses nothing.
+	}
+	if !a.canProbe() {
 		if a.announced.change("refresh", g.Reason) {
 			a.log.Warn().Str("reason", g.Reason).Time("expiry", g.Expiry).
 				Msg("whether the refresh token still works is unknown; log in again before the access token expires")
 		}
 		return a.fail("refresh", fmt.Errorf("%w: %s", ErrOutcomeUnknown, g.Reason))
 	}
-	_, err := a.askSocketToken(ctx, g.token())
-	f := asFailure(err)
+	f := asFailure(a.tryToken(ctx, g.token()))
 	switch {
 	case f == nil:
 		return nil // The old token works, so the refresh was most likely not carried out.
@@ -278,18 +262,27 @@ func (a *Account) askToken(ctx context.Context, c call) (reply, error) {
 }
 
 func (a *Account) sendToken(ctx context.Context, c call) (reply, error) {
-	ans, err := a.wire.post(ctx, a.provider.Style, c)
+	ans, err := a.wire.send(ctx, a.provider.Style, c)
 	if err != nil {
 		return reply{}, err
 	}
 	if ans.status/100 != http.StatusOK/100 {
-		return reply{}, ans.judge()
+		f := ans.judge(a.provider.HarmlessCodes)
+		if a.provider.OneShot && ans.status >= http.StatusInternalServerError {
+			f.kind = lostReply // The token may have been spent before the server fell over.
+		}
+		return reply{}, f
 	}
-	r, err := decodeReply(ans.body)
+	now := time.Now()
+	r, err := decodeReply(ans.body, now)
 	if err == nil {
+		if r.lifetime == 0 && a.provider.Grant == PersonalToken {
+			_, expiry := lifeOf(r.access, now, a.provider.Lifetime)
+			r.lifetime = lifetimeUntil(expiry, now)
+		}
 		return r, nil
 	}
-	if f := ans.judge(); f != nil {
+	if f := ans.judge(a.provider.HarmlessCodes); f != nil {
 		return reply{}, f
 	}
 	return reply{}, &failure{kind: lostReply, why: fmt.Sprintf("HTTP %d, but %s", ans.status, err)}

@@ -38,8 +38,8 @@ func decodeObject(body []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// decodeReply reads a token reply. One odd field never costs the tokens beside it.
-func decodeReply(body []byte) (reply, error) {
+// decodeReply reads a token reply that arrived now. One odd field never costs the tokens beside it.
+func decodeReply(body []byte, now time.Time) (reply, error) {
 	fields, err := decodeObject(body)
 	if err != nil {
 		return reply{}, err
@@ -50,6 +50,9 @@ func decodeReply(body []byte) (reply, error) {
 		lifetime:  secondsOf(fields["expires_in"]),
 		scope:     textOf(fields["scope"]),
 		tokenType: textOf(fields["token_type"]),
+	}
+	if r.lifetime == 0 {
+		r.lifetime = lifetimeUntil(dateOf(fields["expires_at"]), now)
 	}
 	for _, name := range []string{"refresh_token_expires_in", "refresh_expires_in"} {
 		r.refreshLifetime = max(r.refreshLifetime, secondsOf(fields[name]))
@@ -91,6 +94,8 @@ func secondsOf(raw json.RawMessage) time.Duration {
 type complaint struct {
 	code string // the RFC's error, when it looks like one
 	text string // everything said, clean and on one line
+	// failed is whether it says that something failed; a mere message says nothing of the kind.
+	failed bool
 }
 
 // decodeComplaint reads an error body. Each text goes through clean first, which takes out the secrets that a
@@ -105,11 +110,15 @@ func decodeComplaint(body []byte, clean func(string) string) complaint {
 	}
 	var c complaint
 	var said []string
-	for _, name := range []string{"error", "code", "error_description", "error_message", "message", "msg", "reason"} {
+	if string(fields["success"]) == "false" {
+		c.failed = true
+	}
+	for _, name := range []string{"error", "error_code", "code", "error_description", "error_message", "message", "msg", "reason"} {
 		text := oneLine(clean(textOf(fields[name])))
-		if text == "" || slices.Contains(said, text) {
+		if text == "" || slices.Contains(said, text) || strings.HasSuffix(name, "code") && text == "0" {
 			continue
 		}
+		c.failed = c.failed || name != "message" && name != "msg"
 		said = append(said, text)
 		if c.code == "" && !strings.ContainsAny(text, " .") {
 			c.code = strings.ToLower(text)

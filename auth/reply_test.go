@@ -37,7 +37,7 @@ func TestDecodeReply(t *testing.T) {
 		{"a number for a token", `{"access_token":12345678901234567890}`, "12345678901234567890", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := decodeReply([]byte(c.body))
+			r, err := decodeReply([]byte(c.body), time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +50,7 @@ func TestDecodeReply(t *testing.T) {
 		``, `null`, `[]`, `"canary"`, `{`, `{"access_token":"canary`, `<html>canary</html>`, `{}`,
 		`{"access_token":null,"refresh_token":"canary"}`, `{"access_token":"","refresh_token":"canary"}`, `access_token=canary`,
 	} {
-		if _, err := decodeReply([]byte(body)); err == nil {
+		if _, err := decodeReply([]byte(body), time.Now()); err == nil {
 			t.Errorf("%q is taken for a reply", body)
 		} else if strings.Contains(err.Error(), "canary") {
 			t.Errorf("the error quotes the body: %v", err)
@@ -64,7 +64,7 @@ func FuzzDecodeReply(f *testing.F) {
 	f.Add([]byte(`{"error":{"message":"token expired","code":1e9}}`))
 	f.Add([]byte("\xef\xbb\xbf{}garbage"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, err := decodeReply(body)
+		r, err := decodeReply(body, time.Now())
 		if (err == nil) == r.access.Empty() {
 			t.Errorf("error %v with the token %q", err, r.access.Reveal())
 		}

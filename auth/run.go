@@ -45,14 +45,7 @@ func (a *Account) WaitActive(ctx context.Context) error {
 }
 
 func (a *Account) usable(g Grant) bool {
-	switch g.State {
-	case ReauthorizeNeeded:
-		return false
-	case RefreshOutcomeUnknown:
-		return g.valid(time.Now()) || a.endpoints.SocketToken != ""
-	default:
-		return g.valid(time.Now()) || !g.RefreshToken.Empty()
-	}
+	return g.State != ReauthorizeNeeded && (g.valid(time.Now()) || a.renewable(g))
 }
 
 // tend does what is due, and says when to look again.
@@ -94,7 +87,7 @@ func (a *Account) tend(ctx context.Context) time.Duration {
 // first seen so, after a long sleep or a jump of the clock, gets a slot within the next minutes: all the other
 // accounts are likely overdue as well. Callers do not wait for that.
 func (a *Account) untilDue(g Grant, now time.Time) time.Duration {
-	if g.RefreshToken.Empty() && g.valid(now) {
+	if !a.renewable(g) && g.valid(now) {
 		return g.Expiry.Sub(now)
 	}
 	if !g.fromFuture(a.provider, now) {
@@ -123,14 +116,14 @@ type slot struct {
 // sayDead logs, once, that g needs a login.
 func (a *Account) sayDead(g Grant) {
 	if a.announced.change("grant", strconv.FormatInt(g.Generation, 10)+g.Reason) {
-		a.log.Error().Str("reason", g.Reason).Str("fix", loginCommand(a.name)).Msg("login needed; nothing more is sent for this account")
+		a.log.Error().Str("reason", g.Reason).Str("fix", a.mend()).Msg("login needed; nothing more is sent for this account")
 	}
 }
 
 // warnOfEnd says once a day that the grant nears its end. A refresh that brings a new refresh token moves the end away.
 func (a *Account) warnOfEnd(g Grant, now time.Time) {
 	ends, before := g.RefreshExpiry, warnBefore
-	if g.RefreshToken.Empty() {
+	if !a.renewable(g) {
 		ends, before = g.Expiry, min(warnBefore, g.Expiry.Sub(g.ObtainedAt)/4)
 	}
 	if ends.IsZero() || now.Before(ends.Add(-before)) {
@@ -139,7 +132,7 @@ func (a *Account) warnOfEnd(g Grant, now time.Time) {
 	// The day counts back from the end, so that the wall clock may jump without a second warning.
 	day := strconv.FormatInt(int64(ends.Sub(now)/warnEvery), 10)
 	if a.announced.change("end", day+ends.String()) {
-		a.log.Warn().Time("ends", ends).Str("fix", loginCommand(a.name)).
+		a.log.Warn().Time("ends", ends).Str("fix", a.mend()).
 			Msg("the grant ends soon, and only a new login prolongs it")
 	}
 }

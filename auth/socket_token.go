@@ -41,7 +41,7 @@ func (a *Account) SocketToken(ctx context.Context) (secret.String, error) {
 
 // askSocketToken sends one request. Its error is a *failure.
 func (a *Account) askSocketToken(ctx context.Context, token Token) (secret.String, error) {
-	ans, err := a.wire.post(ctx, a.provider.Style, call{
+	ans, err := a.wire.send(ctx, a.provider.Style, call{
 		endpoint: a.endpoints.SocketToken,
 		field:    "socket_token",
 		params:   map[string]string{"client_id": a.clientID},
@@ -57,7 +57,7 @@ func (a *Account) askSocketToken(ctx context.Context, token Token) (secret.Strin
 			}
 		}
 	}
-	if f := ans.judge(); f != nil {
+	if f := ans.judge(nil); f != nil {
 		return secret.String{}, f
 	}
 	return secret.String{}, &failure{why: fmt.Sprintf("HTTP %d, but the answer has no socket_token", ans.status)}

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -56,12 +58,14 @@ func newWire(base http.RoundTripper, agent string) wire {
 	}
 }
 
-// call is one POST to a provider.
+// call is one request to a provider.
 type call struct {
+	method   string                   // POST when empty
 	endpoint string                   // URL
 	field    string                   // the config field that holds it, for messages
 	params   map[string]string        // what may be shown
 	secrets  map[string]secret.String // what may not
+	bearer   secret.String            // in the Authorization header; may be empty
 }
 
 // answer is what came back, whole.
@@ -80,6 +84,7 @@ type failureKind int
 const (
 	notSent   failureKind = iota // it never left, or the provider said "not now": trying again is harmless
 	lostReply                    // it may have been carried out
+	badClient                    // the provider refused the client itself, whatever its grants
 	refused                      // the provider refused the token, the code or the grant
 )
 
@@ -94,11 +99,13 @@ type failure struct {
 func (f *failure) Error() string { return f.why }
 func (f *failure) Unwrap() error { return f.cause }
 
-// post sends c and reads the answer of whatever status. Its error is a *failure.
-func (w wire) post(ctx context.Context, style BodyStyle, c call) (answer, error) {
+// send sends c and reads the answer of whatever status. Its error is a *failure.
+func (w wire) send(ctx context.Context, style BodyStyle, c call) (answer, error) {
 	ctx, cancel := linger(ctx)
 	defer cancel()
-	clean := cleaner(c.secrets)
+	hidden := map[string]secret.String{"": c.bearer} // Params have names.
+	maps.Copy(hidden, c.secrets)
+	clean := cleaner(hidden)
 
 	// Whether a connection was made tells a request that certainly never left from one that may have arrived. A
 	// transport that does not say is taken to have made one.
@@ -112,6 +119,9 @@ func (w wire) post(ctx context.Context, style BodyStyle, c call) (answer, error)
 		return answer{}, &failure{why: "endpoints." + c.field + " is not a usable URL"}
 	}
 	req.Header.Set("Accept", "application/json")
+	if !c.bearer.Empty() {
+		req.Header.Set("Authorization", "Bearer "+c.bearer.Reveal())
+	}
 	req.Header.Set("User-Agent", w.agent)
 	req.Close = true // One request in days: a kept connection would only be found dead at the next.
 
@@ -143,11 +153,20 @@ func (w wire) post(ctx context.Context, style BodyStyle, c call) (answer, error)
 	return answer{
 		status: resp.StatusCode,
 		body:   body,
-		html:   strings.Contains(resp.Header.Get("Content-Type"), "html") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")),
+		html:   isPage(resp.Header.Get("Content-Type"), body),
 		after:  retryAfter(resp.Header.Get("Retry-After"), time.Now()),
 		clean:  clean,
 		field:  c.field,
 	}, nil
+}
+
+// isPage reports whether an answer is for a browser. PHP calls everything text/html that nobody says is something else.
+func isPage(contentType string, body []byte) bool {
+	body = bytes.TrimSpace(body)
+	if _, err := decodeObject(body); err == nil {
+		return false
+	}
+	return strings.Contains(contentType, "html") || bytes.HasPrefix(body, []byte("<"))
 }
 
 func (c call) request(ctx context.Context, style BodyStyle) (*http.Request, error) {
@@ -180,7 +199,7 @@ func (c call) request(ctx context.Context, style BodyStyle) (*http.Request, erro
 		u.RawQuery = query.Encode()
 		target, body = u.String(), nil
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(c.method, http.MethodPost), target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -231,8 +250,9 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return 0
 }
 
-// judge says what an answer without a token means; nil for a 2xx that does not complain.
-func (ans answer) judge() *failure {
+// judge says what an answer without a token means; nil for a 2xx that does not complain. Complaints with a harmless code
+// say nothing about the token.
+func (ans answer) judge(harmless []string) *failure {
 	said := decodeComplaint(ans.body, ans.clean)
 	why := "HTTP " + strconv.Itoa(ans.status)
 	if said.text != "" {
@@ -243,11 +263,13 @@ func (ans answer) judge() *failure {
 	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
 		f.kind = lostReply // The gateway does not know what became of the request, so neither do we.
 	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, said.busy():
+	case slices.Contains(harmless, said.code):
 	case said.clientIsBad():
+		f.kind = badClient
 		f.why += ": check client_id and client_secret in the config"
 	case said.tokenIsBad():
 		f.kind = refused
-	case status/100 == 2 && said.text == "":
+	case status/100 == 2 && !said.failed:
 		return nil
 	case status/100 == 2:
 	case status == http.StatusForbidden && ans.html:

@@ -1,0 +1,231 @@
+package auth
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// Config is one account as the user configured it. What is left empty is the provider's own.
+type Config struct {
+	Account      string // its name: [a-z0-9][a-z0-9_-]{0,62}
+	Provider     Provider
+	ClientID     string        // not used with a [PersonalToken]
+	ClientSecret secret.String // may be empty where [Provider.SecretOptional] or [Provider.PKCE] says so
+	RedirectURL  string        // as registered at the provider; [Account.Login] needs a loopback one
+	Endpoints    Endpoints     // non-empty fields replace the provider's
+
+	BaseURL   string    // replaces the provider's, for the endpoints that are relative to it
+	Scopes    []string  // replace the provider's
+	BodyStyle BodyStyle // replaces the provider's
+	Method    string    // of token requests: POST, or GET, which is for [ClientCredentials] and implies Query
+	Audience  string    // added to every token request as the parameter audience
+	// Params are added to every token request. They may not be the parameters of RFC 6749 itself.
+	Params map[string]secret.String
+	// RedirectParameter is redirect_uri or redirect_url: what the redirect URL is called in the authorize URL.
+	RedirectParameter string
+}
+
+// provider is the provider with the config's own wishes in it.
+func (cfg Config) provider() Provider {
+	p := cfg.Provider
+	p.BaseURL = cmp.Or(cfg.BaseURL, p.BaseURL)
+	if p.BaseURL != "" {
+		p.Endpoints = p.Endpoints.under(p.BaseURL)
+	}
+	p.Endpoints = p.Endpoints.with(cfg.Endpoints)
+	p.Grant = cmp.Or(p.Grant, AuthorizationCode)
+	if p.Grant == AuthorizationCode {
+		p.Endpoints.Refresh = cmp.Or(p.Endpoints.Refresh, p.Endpoints.Token)
+	}
+	if cfg.Scopes != nil {
+		p.Scopes = slices.Clone(cfg.Scopes)
+	}
+	p.Method = cmp.Or(cfg.Method, p.Method, http.MethodPost)
+	p.Style = cmp.Or(cfg.BodyStyle, p.Style, Form)
+	if p.Method == http.MethodGet {
+		p.Style = Query
+	}
+	p.RedirectParameter = cmp.Or(cfg.RedirectParameter, p.RedirectParameter, "redirect_uri")
+	params := maps.Clone(p.Params)
+	if params == nil {
+		params = make(map[string]secret.String, len(cfg.Params)+1)
+	}
+	maps.Copy(params, cfg.Params)
+	if cfg.Audience != "" {
+		params["audience"] = secret.New(cfg.Audience)
+	}
+	p.Params = params
+	return p
+}
+
+// check gives an error for every field that is wrong. The provider is the one of cfg.provider.
+func (cfg Config) check(p Provider) error {
+	if !validName(cfg.Account) {
+		return fmt.Errorf("accounts.%q: not a name: use a-z, 0-9, _ and -, beginning with a letter or a digit, at most 63 of them", cfg.Account)
+	}
+	if p.Name == "" {
+		return fmt.Errorf("accounts.%s.provider: missing", cfg.Account)
+	}
+	var wrong []error
+	complain := func(field, why string) {
+		wrong = append(wrong, fmt.Errorf("accounts.%s.%s: %s", cfg.Account, field, why))
+	}
+	if p.Grant != PersonalToken && cfg.ClientID == "" {
+		complain("client_id", "missing; it stands in the API settings of "+p.Title)
+	}
+	if p.Grant != PersonalToken && cfg.ClientSecret.Empty() && !p.SecretOptional && !p.PKCE {
+		complain("client_secret", "missing; it stands in the API settings of "+p.Title)
+	}
+	if cfg.RedirectURL != "" {
+		if u, err := url.Parse(cfg.RedirectURL); err != nil || u.Host == "" || u.Fragment != "" {
+			complain("redirect_url", "not a URL such as http://localhost:8919")
+		}
+	}
+	cfg.checkAddresses(p, complain)
+	cfg.checkRequest(p, complain)
+	return errors.Join(wrong...)
+}
+
+func (cfg Config) checkAddresses(p Provider, complain func(field, why string)) {
+	own, given := cfg.Provider.Endpoints, cfg.Endpoints
+	relative, missing := false, false
+	for i, f := range p.Endpoints.fields() {
+		ownURL, givenURL := *own.fields()[i].url, *given.fields()[i].url
+		isRelative := strings.HasPrefix(ownURL, "/")
+		relative = relative || isRelative
+		switch {
+		case *f.url == "":
+		case isRelative && givenURL == "" && p.BaseURL == "":
+			missing = true
+		case isRelative && givenURL == "": // The fault, if any, is the base's.
+		default:
+			if why := badURL(*f.url); why != "" {
+				complain("endpoints."+f.name, why)
+			}
+		}
+	}
+	switch {
+	case cfg.BaseURL != "" && !relative:
+		complain("base_url", p.Title+" takes none; set endpoints")
+	case missing:
+		complain("base_url", "missing; the address under which the API is, such as https://api.example.com")
+	case relative && p.BaseURL != "":
+		if why := badURL(p.BaseURL); why != "" {
+			complain("base_url", why)
+		} else if strings.Contains(p.BaseURL, "?") {
+			complain("base_url", "must have no parameters")
+		}
+	}
+	need := func(name, value string) {
+		if value == "" {
+			complain("endpoints."+name, "missing")
+		}
+	}
+	switch p.Grant {
+	case AuthorizationCode:
+		need("authorize", p.Endpoints.Authorize)
+		need("token", p.Endpoints.Token)
+	case ClientCredentials:
+		need("token", p.Endpoints.Token)
+	case PersonalToken:
+		need("refresh", p.Endpoints.Refresh)
+		if p.Endpoints.Probe != "" && hostOf(p.Endpoints.Probe) != hostOf(p.Endpoints.Refresh) {
+			complain("endpoints.probe", "is on another host than endpoints.refresh, which would get the token too; set base_url to move both")
+		}
+	}
+}
+
+func (cfg Config) checkRequest(p Provider, complain func(field, why string)) {
+	if !slices.Contains([]BodyStyle{Form, JSON, Query}, p.Style) {
+		complain("body_style", "not one of form, json and query")
+	}
+	switch {
+	case p.Method != http.MethodPost && p.Method != http.MethodGet:
+		complain("method", "not one of POST and GET")
+	case p.Method == http.MethodGet && p.Grant != ClientCredentials:
+		complain("method", p.Title+" takes POST only")
+	case p.Method == http.MethodGet && cfg.BodyStyle != "" && cfg.BodyStyle != Query:
+		complain("body_style", "a GET has no body: leave it out, or set method to POST")
+	}
+	if !slices.Contains([]string{"redirect_uri", "redirect_url"}, p.RedirectParameter) {
+		complain("redirect_parameter", "not one of redirect_uri and redirect_url")
+	}
+	separator := cmp.Or(p.ScopeSeparator, " ")
+	for i, scope := range cfg.Scopes {
+		// RFC 6749 section 3.3 says which characters a scope is made of.
+		odd := func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
+		if scope == "" || strings.ContainsFunc(scope, odd) || strings.Contains(scope, separator) {
+			complain(fmt.Sprintf("scopes[%d]", i), "not one scope; give each an entry of its own")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Params)) {
+		switch name {
+		case "scope":
+			complain("params."+name, "set scopes instead")
+		case "audience":
+			complain("params."+name, "set audience instead")
+		case "", "client_id", "client_secret", "grant_type", "code", "code_verifier", "redirect_uri", "refresh_token", "access_token":
+			complain("params."+name, "is not for you to set")
+		}
+	}
+	if p.Grant != PersonalToken {
+		return
+	}
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{
+		{"scopes", cfg.Scopes != nil},
+		{"body_style", cfg.BodyStyle != ""},
+		{"audience", cfg.Audience != ""},
+		{"params", len(cfg.Params) > 0},
+		{"redirect_parameter", cfg.RedirectParameter != ""},
+	} {
+		if f.given {
+			complain(f.name, p.Title+" takes none")
+		}
+	}
+}
+
+// badURL says what keeps tokens from being sent to address; it quotes nothing of it.
+func badURL(address string) string {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
+		return "not a URL such as https://example.com/path"
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
+		return "must begin with https://; plain http is for this machine only"
+	}
+	return ""
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+func validName(name string) bool {
+	for i, r := range []byte(name) {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && (i == 0 || r != '_' && r != '-') {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 63
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,132 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// personalLimit is far above the thousand bytes of a personal token.
+const personalLimit = 16 << 10
+
+// ImportToken makes a [PersonalToken] the grant of the account, in place of whatever was stored. The token is tried at the
+// provider first, and not saved when it is refused; when the provider cannot be reached it is saved unproven, and the log
+// says so. It expires when its own exp says, where it is a JWT (RFC 7519 section 4.1.4), and after the provider's Lifetime at
+// the latest: nobody vouches for the exp here, and refreshing too early costs nothing.
+func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
+	const op = "import token of"
+	release, err := a.take(ctx, op)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if a.provider.Grant != PersonalToken {
+		return a.fail(op, errors.New(a.provider.Title+" gives no tokens to people; "+a.mend()))
+	}
+	now := time.Now().Round(0).UTC()
+	token, err = readPersonal(token)
+	if err == nil {
+		err = stillGood(token, now)
+	}
+	if err != nil {
+		return a.wantPersonal(op, err)
+	}
+	issued, expiry := lifeOf(token, now, a.provider.Lifetime)
+	if a.canProbe() {
+		switch f := asFailure(a.tryToken(ctx, Token{AccessToken: token})); {
+		case f == nil:
+		case f.kind == refused:
+			return a.wantPersonal(op, fmt.Errorf("%s refused the token: %w", a.provider.Title, f))
+		case ctx.Err() != nil:
+			return a.fail(op, f)
+		default:
+			a.log.Warn().Str("reason", f.why).Msg("the token could not be tried at the provider, and is saved all the same")
+		}
+	}
+	// What is stored may be damaged: an import is how that is mended.
+	old, _ := a.store.Load(a.name)
+	g, err := a.put(old.Generation, Grant{
+		Provider:    a.provider.Name,
+		AccessToken: token,
+		TokenType:   "Bearer",
+		ObtainedAt:  issued,
+		Expiry:      expiry,
+		Generation:  old.Generation + 1,
+		State:       Active,
+	})
+	if err != nil {
+		return err
+	}
+	a.gate.open()
+	a.log.Info().Int64("generation", g.Generation).Time("expiry", g.Expiry).Msg("token imported")
+	return nil
+}
+
+// wantPersonal is the error for a token that is of no use. Its Fix is there even for a token that was never stored.
+func (a *Account) wantPersonal(op string, why error) error {
+	e := a.fail(op, why)
+	e.Fix = a.mend()
+	return e
+}
+
+// readPersonal checks that the text could be a token and nothing else: it comes from a clipboard or a file. It quotes
+// nothing of it.
+func readPersonal(text secret.String) (secret.String, error) {
+	plain := strings.TrimSpace(text.Reveal())
+	if len(plain) > len("Bearer ") && strings.EqualFold(plain[:len("Bearer ")], "Bearer ") {
+		plain = strings.TrimSpace(plain[len("Bearer "):])
+	}
+	// RFC 6750 section 2.1 says what a bearer token is made of.
+	odd := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\,;`, r) }
+	switch {
+	case plain == "":
+		return secret.String{}, errors.New("no token was given")
+	case len(plain) > personalLimit:
+		return secret.String{}, errors.New("the text is too long to be a token")
+	case strings.ContainsFunc(plain, odd):
+		return secret.String{}, errors.New("the text is more than a token; give the token alone, on one line")
+	}
+	return secret.New(plain), nil
+}
+
+// claims are the times in a JWT. Its signature is not looked at: the provider's key is unknown here.
+func claims(token secret.String) (issued, expiry time.Time) {
+	parts := strings.Split(token.Reveal(), ".")
+	if len(parts) != 3 {
+		return time.Time{}, time.Time{}
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil {
+		return time.Time{}, time.Time{}
+	}
+	fields, err := decodeObject(payload)
+	if err != nil {
+		return time.Time{}, time.Time{}
+	}
+	return epochOf(fields["iat"]), epochOf(fields["exp"])
+}
+
+// stillGood refuses a token that says itself that it is over.
+func stillGood(token secret.String, now time.Time) error {
+	if _, expiry := claims(token); !expiry.IsZero() && !expiry.After(now) {
+		return fmt.Errorf("the token expired on %s", expiry.UTC().Format(time.DateOnly))
+	}
+	return nil
+}
+
+// lifeOf gives the life of a personal token that arrived now.
+func lifeOf(token secret.String, now time.Time, longest time.Duration) (issued, expiry time.Time) {
+	issued, expiry = claims(token)
+	if issued.IsZero() || issued.After(now) || now.Sub(issued) > longest {
+		issued = now
+	}
+	if latest := now.Add(longest); expiry.IsZero() || expiry.After(latest) {
+		expiry = latest
+	}
+	return issued.UTC(), expiry.UTC()
+}

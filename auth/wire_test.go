@@ -1,0 +1,181 @@
+package auth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// everyCall is a call in each style, with a secret wherever one goes.
+func everyCall(endpoint string) map[BodyStyle]call {
+	calls := map[BodyStyle]call{}
+	for _, style := range []BodyStyle{Form, JSON, Query} {
+		calls[style] = call{
+			endpoint: endpoint, field: "token", bearer: secret.New("canary-bearer"),
+			secrets: map[string]secret.String{"client_secret": secret.New("canary-secret"), "refresh_token": secret.New("canary-refresh")},
+		}
+	}
+	return calls
+}
+
+func TestTLSVersion(t *testing.T) {
+	for version, want := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }))
+		server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: version}
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
+		w := newWire(nil, "relay/test")
+		own, ok := w.client.Transport.(*http.Transport)
+		if !ok {
+			t.Fatal("the transport is another")
+		}
+		own.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+		_, err := w.send(t.Context(), Form, call{endpoint: server.URL, field: "token"})
+		if f := asFailure(err); (f == nil) != want {
+			t.Errorf("TLS %x: %v, want it to work: %v", version, err, want)
+		} else if f != nil && f.kind == refused {
+			t.Errorf("TLS %x is taken for the provider's word", version)
+		}
+		server.Close()
+	}
+}
+
+// No redirect is followed, and nobody else sees a secret.
+func TestNoRedirect(t *testing.T) {
+	var stolen atomic.Int32
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
+	defer thief.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for _, location := range []string{thief.URL, "%zz://canary-place"} {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Location", location+"?"+r.URL.RawQuery)
+				w.WriteHeader(status)
+			}))
+			for style, c := range everyCall(server.URL) {
+				w := newWire(nil, "relay/test")
+				ans, err := w.send(t.Context(), style, c)
+				if err == nil {
+					err = ans.judge(nil)
+				}
+				f := asFailure(err)
+				if f == nil || f.kind == refused || strings.Contains(fmt.Sprintf("%v %+v", err, err), "canary-secret") {
+					t.Errorf("%d to %s by %s: %v", status, location, style, err)
+				}
+			}
+			server.Close()
+		}
+	}
+	if n := stolen.Load(); n != 0 {
+		t.Errorf("%d requests were sent on", n)
+	}
+}
+
+// One request, whatever the answer: no second style is tried, and nothing is sent again.
+func TestOneRequest(t *testing.T) {
+	for _, status := range []int{200, 400, 401, 403, 404, 405, 415, 500, 503} {
+		var asked atomic.Int32
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			if _, _, basic := r.BasicAuth(); basic {
+				t.Error("the secret is in the header as well")
+			}
+			w.WriteHeader(status)
+		}))
+		for style, c := range everyCall(server.URL) {
+			asked.Store(0)
+			_, _ = newWire(nil, "relay/test").send(t.Context(), style, c)
+			if n := asked.Load(); n != 1 {
+				t.Errorf("%d by %s: %d requests", status, style, n)
+			}
+		}
+		server.Close()
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for size, want := range map[int]bool{answerLimit: true, answerLimit + 1: false, 10 << 20: false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) }))
+		for style, c := range everyCall(server.URL) {
+			ans, err := newWire(nil, "relay/test").send(t.Context(), style, c)
+			if f := asFailure(err); want != (f == nil && len(ans.body) == size) || f != nil && f.kind != lostReply {
+				t.Errorf("%d bytes by %s: %v", size, style, err)
+			}
+		}
+		server.Close()
+	}
+
+	// A server that never answers, and one that drips, both for thirty seconds.
+	for name, serve := range map[string]func(net.Conn){
+		"mute": func(net.Conn) {},
+		"drips": func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+			for {
+				time.Sleep(time.Second)
+				if _, err := io.WriteString(c, " "); err != nil {
+					return
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				here, there := net.Pipe()
+				var serving sync.WaitGroup
+				serving.Go(func() { _, _ = io.Copy(io.Discard, there) })
+				serving.Go(func() { serve(there) })
+				w := newWire(&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return here, nil }}, "relay/test")
+				began := time.Now()
+				_, err := w.send(t.Context(), Query, everyCall("http://provider.example/token")[Query])
+				if f := asFailure(err); f == nil || f.kind != lostReply || !strings.Contains(f.why, "no whole answer within 30s") {
+					t.Errorf("%v", err)
+				}
+				if took := time.Since(began); took != 30*time.Second {
+					t.Errorf("after %s", took)
+				}
+				_ = there.Close()
+				serving.Wait()
+			})
+		})
+	}
+}
+
+// DNS and TLS trouble is before the request: it certainly did not arrive.
+func TestBeforeTheRequest(t *testing.T) {
+	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	untrusted.StartTLS()
+	defer untrusted.Close()
+	noName := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.DNSError{Err: "no such host", Name: "provider.example", IsNotFound: true}
+	}}
+	for name, c := range map[string]struct {
+		transport http.RoundTripper
+		endpoint  string
+		why       string
+	}{
+		"DNS": {noName, "https://provider.example", "no such host"},
+		"TLS": {nil, untrusted.URL, "certificate"},
+	} {
+		for style, call := range everyCall(c.endpoint) {
+			_, err := newWire(c.transport, "relay/test").send(t.Context(), style, call)
+			f, _ := errors.AsType[*failure](err)
+			if f == nil || f.kind != notSent || !strings.Contains(f.why, c.why) || strings.Contains(f.why, "canary") {
+				t.Errorf("%s by %s: %v", name, style, err)
+			}
+		}
+	}
+}
