@@ -196,3 +196,39 @@ func TestOverdueAccountsAreSpread(t *testing.T) {
 		}
 	})
 }
+
+// Accounts that nobody has to log in to have no token at the first start. The background asks for them one after the other.
+func TestFirstTokensAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const accounts = 50
+		w := newWorldAt(t, newPipedFake(t))
+		seconds := map[int64]int{}
+		var mu sync.Mutex
+		w.fake.down = func(rw http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			seconds[time.Now().Unix()]++
+			mu.Unlock()
+			says(200, `{"access_token":"canary","expires_in":86400}`)(rw, r)
+		}
+		provider, _ := auth.Lookup("client-credentials")
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		for i := range accounts {
+			a := w.account(t, w.store, func(cfg *auth.Config) {
+				cfg.Account, cfg.Provider, cfg.BaseURL = fmt.Sprintf("account-%d", i), provider, w.fake.server.URL
+				cfg.Endpoints, cfg.RedirectURL = auth.Endpoints{}, ""
+			})
+			run.Go(func() { a.Run(ctx) })
+		}
+		time.Sleep(2 * time.Minute)
+		cancel()
+		run.Wait()
+		requests, most := 0, 0
+		for _, n := range seconds {
+			requests, most = requests+n, max(most, n)
+		}
+		if requests != accounts || most > 6 {
+			t.Errorf("%d requests in %d different seconds, at most %d in one", requests, len(seconds), most)
+		}
+	})
+}
