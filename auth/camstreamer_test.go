@@ -282,3 +282,43 @@ func TestLogoutRevokes(t *testing.T) {
 		}
 	})
 }
+
+// The browser comes back to redirect_url or redirect_uri, and the code goes with redirect_uri in either case.
+func TestCamStreamerLogin(t *testing.T) {
+	for _, name := range []string{"redirect_uri", "redirect_url"} {
+		t.Run(name, func(t *testing.T) {
+			var redirect string
+			s := newStandIn(t, "camstreamer", says(200, `{"access_token":"canary-a","expires_in":3600,"refresh_token":"canary-r"}`), func(c *auth.Config) {
+				c.RedirectURL, c.RedirectParameter = "http://127.0.0.1:0/back", name
+			})
+			login := func(back url.Values) error {
+				done := make(chan struct{})
+				defer func() { <-done }()
+				return s.Login(t.Context(), auth.LoginOptions{Browser: func(target string) error {
+					u, err := url.Parse(target)
+					if err != nil {
+						return err
+					}
+					redirect = u.Query().Get(name)
+					back.Set("state", u.Query().Get("state"))
+					go func() {
+						defer close(done)
+						browse(t, redirect+"?"+back.Encode())
+					}()
+					return nil
+				}})
+			}
+			if err := login(url.Values{"code": {s.secret("canary-code")}}); err != nil {
+				t.Fatal(err)
+			}
+			if q := s.seen("/token")[0].query; q.Get("redirect_uri") != redirect || q.Has("redirect_url") || q.Get("code") != "canary-code" || q.Has("scope") {
+				t.Errorf("%v", q)
+			}
+			before := s.grant(t)
+			s.wantError(t, login(url.Values{"error": {"access_denied"}}), false, "CamStreamer Cloud declined: access_denied", "relay auth login mystream")
+			if s.grant(t) != before {
+				t.Error("a denied login changed the grant")
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -10,7 +11,8 @@ import (
 const (
 	// Ready: the first token is asked for when one is needed. Nobody has to log in.
 	Ready State = "ready"
-	// ClientRefused: the provider refused client_id or client_secret. Nothing is sent until the config changes.
+	// ClientRefused: the provider refused client_id or client_secret. This Account sends nothing more: the config has to
+	// change. A token that somebody else stores with a better config is served.
 	ClientRefused State = "client_refused"
 )
 
@@ -42,7 +44,8 @@ func (a *Account) askAgain(ctx context.Context, g Grant) (Grant, error) {
 		return a.renewed(g, granted(g, r, a.provider, time.Now()))
 	}
 	f := asFailure(err)
-	if f.kind == refused || f.kind == badClient {
+	// 403 without a code of the RFC may be a quota as well, and goes by.
+	if f.kind == badClient || f.kind == refused && f.status != http.StatusForbidden {
 		why := f.why
 		a.clientRefused.Store(&why)
 		err := a.clientError("token of")

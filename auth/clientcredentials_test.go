@@ -183,6 +183,20 @@ func TestClientCredentialsRun(t *testing.T) {
 	})
 }
 
+// A quota is no refusal of the client.
+func TestClientOverItsQuota(t *testing.T) {
+	f := newPartner(t, nil)
+	f.then(says(403, `{"message":"quota exceeded"}`))
+	_, err := f.Token(t.Context())
+	f.wantError(t, err, false, "HTTP 403 (quota exceeded)", "next attempt in")
+	if s, err := f.Status(); err != nil || s.State != auth.Ready {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if got, err := f.again().Token(t.Context()); err != nil || got.Generation != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // A client that is refused is said once, and sends nothing more until the config changes.
 func TestClientIsRefused(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{

@@ -257,6 +257,9 @@ func (a *Account) probe(ctx context.Context, g Grant) error {
 // askToken sends c to a token endpoint, and counts it. Its error is a *failure.
 func (a *Account) askToken(ctx context.Context, c call) (reply, error) {
 	r, err := a.sendToken(ctx, c)
+	if f := asFailure(err); f != nil && f.kind == lostReply && a.provider.OneShot {
+		f.after = max(f.after, settleFor)
+	}
 	a.metrics.requested(a.name, err)
 	return r, err
 }

@@ -79,6 +79,10 @@ func (a *Account) renewalCall(g Grant) call {
 		map[string]secret.String{"refresh_token": g.RefreshToken})
 }
 
+// settleFor is how long a OneShot request whose answer was lost is left alone: it may still be under way at the provider,
+// and a token that works at the probe now may be spent by it a moment later.
+const settleFor = time.Minute
+
 // renewable reports whether g can be renewed without a person.
 func (a *Account) renewable(g Grant) bool {
 	switch a.provider.Grant {

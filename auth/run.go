@@ -126,7 +126,7 @@ func (a *Account) warnOfEnd(g Grant, now time.Time) {
 	if !a.renewable(g) {
 		ends, before = g.Expiry, min(warnBefore, g.Expiry.Sub(g.ObtainedAt)/4)
 	}
-	if ends.IsZero() || now.Before(ends.Add(-before)) {
+	if ends.IsZero() || now.Before(ends.Add(-before)) || a.provider.Grant == ClientCredentials {
 		return
 	}
 	// The day counts back from the end, so that the wall clock may jump without a second warning.

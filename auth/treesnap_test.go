@@ -303,6 +303,11 @@ func TestTreeSnapLostReply(t *testing.T) {
 			if g := f.grant(t); g.State != auth.RefreshOutcomeUnknown || g.Reason == "" {
 				t.Errorf("state %s (%s)", g.State, g.Reason)
 			}
+			if _, err := f.Refresh(t.Context(), 0); err == nil {
+				t.Error("refreshed at once")
+			} else if e, ok := errors.AsType[*auth.Error](err); !ok || time.Until(e.RetryAt) < 50*time.Second {
+				t.Errorf("%v: the request may still be under way at the provider", err)
+			}
 			f.Account = f.again() // Without the backoff.
 			if c.alive {
 				if got := f.token(t); got.Generation != 2 {

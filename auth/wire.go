@@ -93,7 +93,9 @@ type failure struct {
 	kind  failureKind
 	why   string
 	after time.Duration // the provider asked to wait
-	cause error         // of the context, when that ended it
+	// status of the answer; zero without one
+	status int
+	cause  error // of the context, when that ended it
 }
 
 func (f *failure) Error() string { return f.why }
@@ -258,7 +260,7 @@ func (ans answer) judge(harmless []string) *failure {
 	if said.text != "" {
 		why += " (" + said.text + ")"
 	}
-	f := &failure{kind: notSent, why: why, after: ans.after}
+	f := &failure{kind: notSent, why: why, after: ans.after, status: ans.status}
 	switch status := ans.status; {
 	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
 		f.kind = lostReply // The gateway does not know what became of the request, so neither do we.
