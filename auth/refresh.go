@@ -242,8 +242,9 @@ func (a *Account) probe(ctx context.Context, g Grant) error {
 	}
 	f := asFailure(a.tryToken(ctx, g.token()))
 	switch {
-	case f == nil:
-		return nil // The old token works, so the refresh was most likely not carried out.
+	case f == nil: // So the refresh was most likely not carried out.
+		a.log.Info().Str("reason", g.Reason).Msg("the access token still works after a lost answer; refreshing again")
+		return nil
 	case f.kind == refused && a.provider.OneShot:
 		return a.bury(g, g.Reason+"; since then the access token is refused, so the refresh was carried out and its token is lost")
 	case f.kind == refused:

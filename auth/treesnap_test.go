@@ -313,6 +313,9 @@ func TestTreeSnapLostReply(t *testing.T) {
 				if got := f.token(t); got.Generation != 2 {
 					t.Errorf("generation %d", got.Generation)
 				}
+				if !strings.Contains(f.log.String(), "still works after a lost answer") {
+					t.Error("nobody is told what became of the lost answer")
+				}
 				if n := len(f.seen("/refresh-tokens")); n != 2 {
 					t.Errorf("%d refreshes, want 2", n)
 				}
