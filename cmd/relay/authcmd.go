@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -20,7 +19,7 @@ func (p *program) authCommand() *cobra.Command {
 		Use: "auth", Short: "Log in to accounts and see after their tokens",
 		Args: unknownCommand, RunE: needCommand,
 	}
-	cmd.AddCommand(p.loginCommand(), p.logoutCommand(), p.statusCommand(), p.tokenCommand(), p.refreshCommand())
+	cmd.AddCommand(p.loginCommand(), p.logoutCommand(), p.statusCommand(), p.tokenCommand(), p.refreshCommand(), p.importCommand(), p.exportCommand(), p.identityCommand())
 	return cmd
 }
 
@@ -32,30 +31,50 @@ func oneAccount(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// account opens the account of that name.
-func (p *program) account(name string) (*auth.Account, AccountConfig, error) {
+// accounts is the configuration with the store of its grants.
+type accounts struct {
+	cfg   *Config
+	store *auth.FileStore
+	log   zerolog.Logger
+}
+
+func (p *program) openAccounts(ctx context.Context) (*accounts, error) {
 	log := p.logger()
 	cfg, err := p.loadConfig(log)
 	if err != nil {
-		return nil, AccountConfig{}, err
+		return nil, err
 	}
 	dir, err := p.dataPath()
 	if err != nil {
-		return nil, AccountConfig{}, err
+		return nil, err
 	}
-	store, err := openStore(dir)
+	store, err := p.openStore(ctx, dir, log)
+	if err != nil {
+		return nil, err
+	}
+	return &accounts{cfg, store, log}, nil
+}
+
+// find opens the account of that name.
+func (a *accounts) find(name string) (*auth.Account, AccountConfig, error) {
+	var names []string
+	for _, c := range a.cfg.Accounts {
+		if c.Account == name {
+			account, err := newAccount(c, a.store, nil, a.log)
+			return account, c, err
+		}
+		names = append(names, c.Account)
+	}
+	return nil, AccountConfig{}, usagef("%s has no account %q; it has [%s]", a.cfg.Path, name, strings.Join(names, ", "))
+}
+
+// account opens the account of that name.
+func (p *program) account(ctx context.Context, name string) (*auth.Account, AccountConfig, error) {
+	all, err := p.openAccounts(ctx)
 	if err != nil {
 		return nil, AccountConfig{}, err
 	}
-	var names []string
-	for _, c := range cfg.Accounts {
-		if c.Name == name {
-			account, err := newAccount(c, store, log)
-			return account, c, err
-		}
-		names = append(names, c.Name)
-	}
-	return nil, AccountConfig{}, usagef("%s has no account %q; it has [%s]", cfg.Path, name, strings.Join(names, ", "))
+	return all.find(name)
 }
 
 func (p *program) say(format string, args ...any) error {
@@ -73,7 +92,7 @@ waits at the account's redirect_url. On a machine without a browser open the add
 on a page it cannot show: paste the address of that page here.`,
 		Example: "  relay auth login mystream\n  relay auth login mystream --no-browser",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, c, err := p.account(args[0])
+			account, c, err := p.account(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -89,7 +108,7 @@ on a page it cannot show: paste the address of that page here.`,
 				return err
 			}
 			return p.say("Logged in to %s at %s. The token is renewed by itself; the login lasts until %s.",
-				c.Name, c.Provider.Title, lastDay(status))
+				c.Account, c.Provider.Title, lastDay(status))
 		},
 	}
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "do not open a browser")
@@ -110,80 +129,27 @@ func lastDay(s auth.Status) string {
 }
 
 func (p *program) logoutCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "logout ACCOUNT", Short: "Forget an account's tokens", Args: oneAccount, Example: "  relay auth logout mystream",
+	var force bool
+	cmd := &cobra.Command{
+		Use: "logout ACCOUNT", Short: "End the login at the provider, where that is possible, and forget the tokens", Args: oneAccount,
+		Example: "  relay auth logout mystream",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, c, err := p.account(args[0])
+			account, c, err := p.account(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			if err := account.Logout(cmd.Context()); err != nil {
+			logout := account.Logout
+			if force {
+				logout = account.Forget
+			}
+			if err := logout(cmd.Context()); err != nil {
 				return err
 			}
-			return p.say("Forgot the tokens of %s.", c.Name)
+			return p.say("Forgot the tokens of %s.", c.Account)
 		},
 	}
-}
-
-func (p *program) statusCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use: "status [ACCOUNT]", Short: "Show how the accounts' tokens are, without the tokens",
-		Example: "  relay auth status\n  relay auth status mystream --json | jq .expiry",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return oneAccount(cmd, args)
-			}
-			return nil
-		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			names := args
-			if len(names) == 0 {
-				cfg, err := p.loadConfig(zerolog.Nop())
-				if err != nil {
-					return err
-				}
-				for _, c := range cfg.Accounts {
-					names = append(names, c.Name)
-				}
-			}
-			var errs []error
-			for _, name := range names {
-				errs = append(errs, p.showStatus(name, asJSON))
-			}
-			return errors.Join(errs...)
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line on stdout")
+	cmd.Flags().BoolVar(&force, "force", false, "only forget the tokens, without a word to the provider")
 	return cmd
-}
-
-func (p *program) showStatus(name string, asJSON bool) error {
-	account, c, err := p.account(name)
-	if err != nil {
-		return err
-	}
-	status, err := account.Status()
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return json.NewEncoder(p.out).Encode(status)
-	}
-	text := fmt.Sprintf("%s (%s): %s; access token until %s", name, c.Provider.Title, status.State, status.Expiry.Local().Format(time.DateTime))
-	if status.Refreshable {
-		text += "; login lasts until " + lastDay(status)
-	}
-	if status.Reason != "" {
-		text += "; " + status.Reason
-	}
-	if err := p.say("%s", text); err != nil {
-		return err
-	}
-	if status.State == auth.ReauthorizeNeeded {
-		return &exitError{exitUnauthorized, errSilent}
-	}
-	return nil
 }
 
 func (p *program) tokenCommand() *cobra.Command {
@@ -192,7 +158,7 @@ func (p *program) tokenCommand() *cobra.Command {
 		Use: "token ACCOUNT", Short: "Print a valid access token, renewed if need be", Args: oneAccount,
 		Example: "  curl -H \"Authorization: Bearer $(relay auth token mystream)\" https://api.example/",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, _, err := p.account(args[0])
+			account, _, err := p.account(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -227,7 +193,7 @@ func (p *program) refreshCommand() *cobra.Command {
 }
 
 func (p *program) refresh(ctx context.Context, name string) error {
-	account, _, err := p.account(name)
+	account, _, err := p.account(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ type program struct {
 	dataDir    string
 	logLevel   string
 	logFormat  string
+	simulation string // the data folder of a simulation; empty in earnest
 	color      string
 }
 

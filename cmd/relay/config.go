@@ -35,15 +35,10 @@ type Config struct {
 
 // AccountConfig is one entry of accounts.
 type AccountConfig struct {
-	Name         string
-	Provider     auth.Provider
-	ClientID     string
-	ClientSecret secret.String
-	RedirectURL  string
-	Location     *time.Location  // of the provider's dates
-	Endpoints    auth.Endpoints  // only what the file sets
-	Protocol     socket.Protocol // of the realtime server
-	KeepRaw      bool            // events keep the keys relay does not know
+	auth.Config                 // its field Account is the name
+	Location    *time.Location  // of the provider's dates
+	Protocol    socket.Protocol // of the realtime server
+	KeepRaw     bool            // events keep the keys relay does not know
 }
 
 // SinkConfig is one entry of sinks. No Accounts means all of them.
@@ -98,7 +93,7 @@ func LoadConfig(path string, getenv func(string) (string, bool)) (*Config, error
 	c := &Config{Path: path, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP}
 	for _, name := range slices.Sorted(maps.Keys(keys.Accounts)) {
 		account := keys.Accounts[name]
-		account.Name = name
+		account.Account = name
 		c.Accounts = append(c.Accounts, account)
 	}
 	for _, name := range slices.Sorted(maps.Keys(keys.Sinks)) {

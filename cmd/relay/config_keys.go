@@ -45,17 +45,44 @@ type accountKeys struct {
 	Endpoints        endpointKeys  `yaml:"endpoints"`
 	Protocol         revision      `yaml:"protocol"`
 	KeepRaw          bool          `yaml:"keep_raw"`
+
+	BaseURL           string                   `yaml:"base_url"`
+	Scopes            []string                 `yaml:"scopes"`
+	BodyStyle         string                   `yaml:"body_style"`
+	Method            string                   `yaml:"method"`
+	Audience          string                   `yaml:"audience"`
+	Params            map[string]secret.String `yaml:"params"`
+	RedirectParameter string                   `yaml:"redirect_parameter"`
 }
 
 func defaultAccount() accountKeys {
 	return accountKeys{RedirectURL: "http://localhost:8919", Timezone: zone{time.UTC}}
 }
 
-// endpointKeys are those of [auth.Endpoints] that the providers relay knows have.
+// useless reports whether a key of an account, or of its endpoints, means nothing to the provider.
+func useless(key string, p auth.Provider) bool {
+	switch key {
+	case "timezone", "protocol", "keep_raw":
+		return p.Endpoints.Socket == ""
+	case "client_id", "client_secret", "client_secret_file", "scopes", "body_style", "audience", "params":
+		return p.Grant == auth.PersonalToken
+	case "redirect_url", "redirect_parameter":
+		return p.Grant == auth.PersonalToken || p.Grant == auth.ClientCredentials
+	case "method":
+		return p.Grant != auth.ClientCredentials
+	}
+	endpoints := endpointKeys(p.Endpoints)
+	endpoint, ok := fieldsOf(reflect.ValueOf(&endpoints).Elem())[strings.TrimPrefix(key, "endpoints.")]
+	return ok && endpoint.String() == ""
+}
+
+// endpointKeys are [auth.Endpoints].
 type endpointKeys struct {
 	Authorize   string `yaml:"authorize"`
 	Token       string `yaml:"token"`
 	Refresh     string `yaml:"refresh"`
+	Revoke      string `yaml:"revoke"`
+	Probe       string `yaml:"probe"`
 	SocketToken string `yaml:"socket_token"`
 	History     string `yaml:"history"`
 	Socket      string `yaml:"socket"`
@@ -110,8 +137,6 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 	d.fields(path, entries, fieldsOf(reflect.ValueOf(&keys).Elem()))
 	d.secretFile(path, "client_secret", &keys.ClientSecret, &keys.ClientSecretFile)
 	d.require(join(path, "provider"), "", keys.Provider == "")
-	d.require(join(path, "client_id"), "", keys.ClientID == "")
-	d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty())
 	provider, ok := auth.Lookup(keys.Provider)
 	if !ok && keys.Provider != "" {
 		var names []string
@@ -120,20 +145,67 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 		}
 		d.unknown(join(path, "provider"), "provider", keys.Provider, names)
 	}
+	if ok {
+		d.checkUse(path, provider)
+	}
+	if provider.Grant != auth.PersonalToken {
+		d.require(join(path, "client_id"), "", keys.ClientID == "")
+		d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty() && !provider.SecretOptional)
+	}
 	d.check(join(path, "redirect_url"), checkURL(keys.RedirectURL))
 	for key, field := range fieldsOf(reflect.ValueOf(&keys.Endpoints).Elem()) {
 		if at := join(join(path, "endpoints"), key); d.given(at) {
 			d.check(at, checkURL(field.String()))
 		}
 	}
-	e := keys.Endpoints
+	if provider.Grant == auth.PersonalToken || provider.Grant == auth.ClientCredentials {
+		keys.RedirectURL = ""
+	}
 	*a = AccountConfig{
-		Provider: provider, ClientID: keys.ClientID, ClientSecret: keys.ClientSecret, RedirectURL: keys.RedirectURL,
-		Location: keys.Timezone.location, Protocol: keys.Protocol.protocol, KeepRaw: keys.KeepRaw,
-		Endpoints: auth.Endpoints{
-			Authorize: e.Authorize, Token: e.Token, Refresh: e.Refresh, SocketToken: e.SocketToken, History: e.History,
-			Socket: e.Socket,
+		Config: auth.Config{
+			Provider: provider, ClientID: keys.ClientID, ClientSecret: keys.ClientSecret, RedirectURL: keys.RedirectURL,
+			Endpoints: auth.Endpoints(keys.Endpoints), BaseURL: keys.BaseURL, Scopes: keys.Scopes,
+			BodyStyle: auth.BodyStyle(keys.BodyStyle), Method: keys.Method, Audience: keys.Audience, Params: keys.Params,
+			RedirectParameter: keys.RedirectParameter,
 		},
+		Location: keys.Timezone.location, Protocol: keys.Protocol.protocol, KeepRaw: keys.KeepRaw,
+	}
+}
+
+// checkUse rejects the keys that mean nothing to the provider.
+func (d *decoder) checkUse(path string, provider auth.Provider) {
+	keys, endpoints := defaultAccount(), endpointKeys{}
+	var all []string
+	for key := range fieldsOf(reflect.ValueOf(&keys).Elem()) {
+		all = append(all, key)
+	}
+	for key := range fieldsOf(reflect.ValueOf(&endpoints).Elem()) {
+		all = append(all, "endpoints."+key)
+	}
+	for _, key := range all {
+		if at := path + "." + key; d.given(at) && useless(key, provider) {
+			d.reject(at, "means nothing to "+provider.Name+": take it out")
+		}
+	}
+}
+
+// checkAccount reports what auth has against an account in which nothing else is wrong.
+func (d *decoder) checkAccount(path string, a AccountConfig) {
+	for bad := range d.bad {
+		if bad == path || strings.HasPrefix(bad, path+".") {
+			return
+		}
+	}
+	_, err := auth.New(a.Config, nil, auth.Options{})
+	if err == nil {
+		return
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		at, why, ok := strings.Cut(line, ": ")
+		if !ok || !strings.HasPrefix(at, "accounts.") {
+			at, why = path, line
+		}
+		d.reject(at, why)
 	}
 }
 
@@ -162,8 +234,10 @@ func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
 
 // check looks at what one section cannot know.
 func (k *configKeys) check(d *decoder) {
-	for name := range k.Accounts {
+	for name, account := range k.Accounts {
 		d.checkName("accounts", name)
+		account.Account = name
+		d.checkAccount(join("accounts", name), account)
 	}
 	for name, sink := range k.Sinks {
 		d.checkName("sinks", name)
@@ -183,6 +257,11 @@ func (k *configKeys) check(d *decoder) {
 	}
 	streams := make(map[[2]string]string) // the first sink of each
 	for _, name := range slices.Sorted(maps.Keys(k.Sinks)) {
+		if w, ok := k.Sinks[name].Config.(*sinks.WebhookConfig); ok && w.Account != "" {
+			if _, known := k.Accounts[w.Account]; !known {
+				d.unknown(join(join("sinks", name), "account"), "account", w.Account, slices.Sorted(maps.Keys(k.Accounts)))
+			}
+		}
 		if n, ok := k.Sinks[name].Config.(*sinks.NATSConfig); ok {
 			stream := [2]string{n.URL.Reveal(), n.Stream}
 			if other, taken := streams[stream]; taken {

@@ -184,7 +184,7 @@ func TestConfigErrors(t *testing.T) {
 			"2:117: accounts.a.endpoints.token: the URL must be without user, password and #",
 			"2:149: accounts.a.endpoints.refresh: plain http goes to localhost only: use https",
 			"2:186: accounts.a.endpoints.socket: want a URL such as https://HOST/PATH",
-			"2:198: accounts.a.endpoints.revoke: unknown key; known: authorize, history, refresh, socket, socket_token, token",
+			"2:206: accounts.a.endpoints.revoke: means nothing to treatstream: take it out",
 			"2:228: accounts.a.endpoints.history: the URL must be without user, password and #",
 			"2:264: accounts.a.endpoints.socket_token: want a URL such as https://HOST/PATH",
 		}},
@@ -359,15 +359,21 @@ http: {listen: '127.0.0.1:8350'}
 		Path: "relay.yaml",
 		Accounts: []AccountConfig{
 			{
-				Name: "mystream", Provider: provider, ClientID: "007", ClientSecret: secret.New("hunter2-env"),
-				RedirectURL: "http://[::1]:8919/back", Location: berlin, Protocol: socket.EIO3, KeepRaw: true,
-				Endpoints: auth.Endpoints{
-					Authorize: "http://localhost:1/a", Token: "http://127.0.0.1:1/t", Socket: "https://example.com",
+				Config: auth.Config{
+					Account: "mystream", Provider: provider, ClientID: "007", ClientSecret: secret.New("hunter2-env"),
+					RedirectURL: "http://[::1]:8919/back",
+					Endpoints: auth.Endpoints{
+						Authorize: "http://localhost:1/a", Token: "http://127.0.0.1:1/t", Socket: "https://example.com",
+					},
 				},
+				Location: berlin, Protocol: socket.EIO3, KeepRaw: true,
 			},
 			{
-				Name: "other", Provider: provider, ClientID: "a${b}$", ClientSecret: secret.New("hunter2-crlf"),
-				RedirectURL: "http://localhost:8919", Location: time.UTC,
+				Config: auth.Config{
+					Account: "other", Provider: provider, ClientID: "a${b}$", ClientSecret: secret.New("hunter2-crlf"),
+					RedirectURL: "http://localhost:8919",
+				},
+				Location: time.UTC,
 			},
 		},
 		Sinks: []SinkConfig{

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,31 +77,14 @@ func TestTreatsReachEverySink(t *testing.T) {
 // noSecrets checks that what relay wrote holds none of the secrets around it, even at debug level.
 func (w *world) noSecrets(p *process) {
 	w.t.Helper()
-	data, err := os.ReadFile(filepath.Join(w.dir, "data", accountsDir, "mystream.json"))
-	if err != nil {
-		w.t.Fatal(err)
+	grant := w.grant("mystream")
+	secrets := []string{
+		simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "?token=", "&token=",
+		grant.AccessToken.Reveal(), grant.RefreshToken.Reveal(),
 	}
-	secrets := []string{simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "?token=", "&token="}
-	var grant map[string]any
-	if err := json.Unmarshal(data, &grant); err != nil {
-		w.t.Fatal(err)
-	}
-	var strs func(v any)
-	strs = func(v any) {
-		switch v := v.(type) {
-		case string:
-			if len(v) >= 32 && !strings.Contains(v, " ") {
-				secrets = append(secrets, v)
-			}
-		case map[string]any:
-			for _, x := range v {
-				strs(x)
-			}
-		}
-	}
-	strs(grant)
-	if len(secrets) < 6 {
-		w.t.Errorf("found no tokens in the store to look for: %d", len(secrets))
+	stored, err := os.ReadFile(filepath.Join(w.dir, "data", accountsDir, "mystream.json"))
+	if err != nil || bytes.Contains(stored, []byte(grant.AccessToken.Reveal())) {
+		w.t.Errorf("the stored tokens are not sealed (%v)", err)
 	}
 	for _, s := range secrets {
 		if strings.Contains(p.err.text(), s) || strings.Contains(p.out.text(), s) {
@@ -404,7 +388,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"--config", w.config, "--data-dir", filepath.Join(file, "x")}, exitUnavailable, "--data-dir"},
 	} {
 		t.Run(strings.Join(tt.args[:min(2, len(tt.args))], " "), func(t *testing.T) {
-			p := startRelay(t, []string{"TREATSTREAM_SECRET=" + simulator.DefaultClientSecret}, tt.args...)
+			p := startRelay(t, w.env(), tt.args...)
 			if code := p.exit(); code != tt.code || !strings.Contains(p.err.text(), tt.says) {
 				t.Errorf("exit code %d, want %d; stderr:\n%s", code, tt.code, p.err.text())
 			}

@@ -48,6 +48,8 @@ func exitCode(err error) int {
 		return coded.code
 	case errors.Is(err, auth.ErrNoGrant), errors.Is(err, auth.ErrReauthorize), errors.Is(err, auth.ErrOutcomeUnknown), errors.Is(err, auth.ErrUnusable):
 		return exitUnauthorized
+	case errors.Is(err, auth.ErrClientRefused): // client_id or client_secret are wrong
+		return exitConfig
 	}
 	if _, ok := errors.AsType[ConfigErrors](err); ok {
 		return exitConfig

@@ -24,6 +24,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -179,6 +180,7 @@ type world struct {
 	live     realtime
 	bot      *receiver
 	natsAddr string
+	identity string // the file that tokens are sealed with
 }
 
 // realtime is the server that sends treats.
@@ -209,6 +211,10 @@ func newWorld(t *testing.T, live func(*testing.T, *simulator.Server) realtime) *
 	}
 	t.Cleanup(func() { _ = w.sim.Close() })
 	w.live = live(t, w.sim)
+	w.identity = filepath.Join(w.dir, "identity.txt")
+	if _, err := auth.LoadIdentity(t.Context(), auth.IdentityOptions{Fallback: w.identity}); err != nil {
+		t.Fatal(err)
+	}
 	w.natsAddr = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	w.config = filepath.Join(w.dir, "relay.yaml")
 	e := w.sim.Endpoints()
@@ -245,7 +251,29 @@ nats: {listen: "%s"}
 func (w *world) start(args ...string) *process {
 	w.t.Helper()
 	args = append(args, "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"), "--log-level", "debug")
-	return startRelay(w.t, []string{"TREATSTREAM_SECRET=" + simulator.DefaultClientSecret}, args...)
+	return startRelay(w.t, w.env(), args...)
+}
+
+func (w *world) env() []string {
+	return []string{"TREATSTREAM_SECRET=" + simulator.DefaultClientSecret, "RELAY_IDENTITY_FILE=" + w.identity}
+}
+
+// grant reads what relay has stored of an account.
+func (w *world) grant(account string) auth.Grant {
+	w.t.Helper()
+	id, err := auth.LoadIdentity(w.t.Context(), auth.IdentityOptions{File: w.identity})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	store, err := auth.NewFileStore(filepath.Join(w.dir, "data", accountsDir), auth.NewAgeSealer(id))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	grant, err := store.Load(account)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return grant
 }
 
 // login logs in as on a headless machine: the address is opened elsewhere, and where that leads is pasted.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -29,9 +31,11 @@ type job struct {
 	metrics *prometheus.Registry
 	server  *pipeline.Server // nil if nothing needs it
 	journal *pipeline.Journal
-	sources []*source
-	lanes   []*pipeline.Lane
-	undo    teardown
+	// accounts are kept fresh, used or not; sources are those that receive treats.
+	accounts map[string]*auth.Account
+	sources  []*source
+	lanes    []*pipeline.Lane
+	undo     teardown
 }
 
 // newJob opens everything and starts nothing. On an error everything is closed again.
@@ -45,8 +49,7 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	j.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := pipeline.NewMetrics(j.metrics)
 
-	accounts, err := openAccounts(cfg, dir, log)
-	if err != nil {
+	if j.accounts, err = p.openGrants(ctx, cfg, dir, auth.NewMetrics(j.metrics), log); err != nil {
 		return nil, err
 	}
 	if err := p.openServer(ctx, j, cfg, dir); err != nil {
@@ -66,7 +69,8 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	for _, s := range cfg.Sinks {
 		env := sinks.Env{
 			Name: s.Name, Stdout: p.out, UserAgent: userAgent(), Log: log.With().Str("sink", s.Name).Logger(),
-			NATS: func(ctx context.Context) (*nats.Conn, error) { return j.server.Overlay(ctx) },
+			NATS:   func(ctx context.Context) (*nats.Conn, error) { return j.server.Overlay(ctx) },
+			Bearer: j.bearer,
 		}
 		sink, err := s.Config.Open(ctx, env)
 		if err != nil {
@@ -80,8 +84,11 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 		j.undo.add("sink "+s.Name, sink.Close)
 	}
 	connected := newSourceMetrics(j.metrics)
-	for i, a := range cfg.Accounts {
-		s, err := newSource(a, accounts[i], j.journal, connected, log)
+	for _, a := range cfg.Accounts {
+		if !receives(a) {
+			continue
+		}
+		s, err := newSource(a, j.accounts[a.Account], j.journal, connected, log)
 		if err != nil {
 			return nil, err
 		}
@@ -97,46 +104,107 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	return j, nil
 }
 
-// openAccounts makes the accounts and checks their grants: it is an error if none has one, and logged if one has none.
-func openAccounts(cfg *Config, dir string, log zerolog.Logger) ([]*auth.Account, error) {
-	store, err := openStore(dir)
+// receives reports whether the account is one that receives treats.
+func receives(a AccountConfig) bool { return a.Provider.Endpoints.Socket != "" }
+
+// bearer finds the account whose tokens a webhook sends.
+func (j *job) bearer(name string) (sinks.Bearer, error) {
+	account, ok := j.accounts[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no account %q", name)
+	}
+	return bearer{account}, nil
+}
+
+// bearer presents an account to a sink.
+type bearer struct{ account *auth.Account }
+
+// Token implements [sinks.Bearer].
+func (b bearer) Token(ctx context.Context) (secret.String, int64, error) {
+	token, err := b.account.Token(ctx)
+	return token.AccessToken, token.Generation, err
+}
+
+// Refresh implements [sinks.Bearer].
+func (b bearer) Refresh(ctx context.Context, generation int64) (secret.String, int64, error) {
+	token, err := b.account.Refresh(ctx, generation)
+	return token.AccessToken, token.Generation, err
+}
+
+// openGrants makes the accounts and checks their grants. It is an error if there is nothing to receive from because none of
+// those that receive treats has a grant. Any other without one is logged, and waits.
+func (p *program) openGrants(ctx context.Context, cfg *Config, dir string, metrics *auth.Metrics, log zerolog.Logger) (map[string]*auth.Account, error) {
+	store, err := p.openStore(ctx, dir, log)
 	if err != nil {
 		return nil, err
 	}
-	accounts := make([]*auth.Account, 0, len(cfg.Accounts))
-	var missing []error
+	accounts := make(map[string]*auth.Account, len(cfg.Accounts))
+	var missing, idle []error
+	receiving := 0
 	for _, c := range cfg.Accounts {
-		account, err := newAccount(c, store, log)
+		account, err := newAccount(c, store, metrics, log)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := account.Status(); err != nil {
-			missing = append(missing, err)
+		accounts[c.Account] = account
+		_, err = account.Status()
+		if receives(c) {
+			receiving++
 		}
-		accounts = append(accounts, account)
+		switch {
+		case err == nil:
+		case receives(c):
+			missing = append(missing, err)
+		default:
+			idle = append(idle, err)
+		}
 	}
-	if len(missing) == len(accounts) {
+	if receiving == 0 {
+		return nil, withCode(exitConfig, fmt.Errorf("%s: no account receives treats: add one of provider treatstream", cfg.Path))
+	}
+	if len(missing) == receiving {
 		return nil, errors.Join(missing...)
 	}
-	for _, err := range missing {
+	for _, err := range append(missing, idle...) {
 		log.Error().Err(err).Msg("account waits for a login; the others run")
 	}
 	return accounts, nil
 }
 
-func openStore(dir string) (*auth.FileStore, error) {
-	store, err := auth.NewFileStore(filepath.Join(dir, accountsDir), nil)
+// openStore opens the store of the grants, sealed with this user's identity.
+func (p *program) openStore(ctx context.Context, dir string, log zerolog.Logger) (*auth.FileStore, error) {
+	id, err := p.identity(ctx)
 	if err != nil {
 		return nil, withCode(exitUnavailable, err)
+	}
+	if id.Created {
+		log.Info().Str("identity", id.Source).Msg("made an identity to seal tokens with; keep it: without it the stored logins are worthless")
+	}
+	store, err := auth.NewFileStore(filepath.Join(dir, accountsDir), auth.NewAgeSealer(id))
+	if err != nil {
+		return nil, withCode(exitUnavailable, err)
+	}
+	if plain := store.Plain(); len(plain) > 0 {
+		log.Warn().Strs("accounts", plain).Msg("tokens of an older relay are not sealed yet; they are at their next refresh")
 	}
 	return store, nil
 }
 
-func newAccount(c AccountConfig, store auth.Store, log zerolog.Logger) (*auth.Account, error) {
-	account, err := auth.New(auth.Config{
-		Account: c.Name, Provider: c.Provider, ClientID: c.ClientID, ClientSecret: c.ClientSecret,
-		RedirectURL: c.RedirectURL, Endpoints: c.Endpoints,
-	}, store, auth.Options{Log: log, UserAgent: userAgent()})
+// identity is what tokens are sealed with: $RELAY_IDENTITY_FILE, else the OS keyring, else a file in the user's configuration
+// folder. A simulation has one of its own.
+func (p *program) identity(ctx context.Context) (auth.Identity, error) {
+	file, _ := p.getenv("RELAY_IDENTITY_FILE")
+	opts := auth.IdentityOptions{File: file, Keyring: true}
+	if p.simulation != "" {
+		opts = auth.IdentityOptions{Fallback: filepath.Join(p.simulation, "identity.txt")}
+	} else if dir, err := os.UserConfigDir(); err == nil {
+		opts.Fallback = filepath.Join(dir, "relay", "identity.txt")
+	}
+	return auth.LoadIdentity(ctx, opts)
+}
+
+func newAccount(c AccountConfig, store auth.Store, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
+	account, err := auth.New(c.Config, store, auth.Options{Log: log, UserAgent: userAgent(), Metrics: metrics})
 	if err != nil {
 		return nil, withCode(exitConfig, err)
 	}
@@ -255,8 +323,10 @@ func (j *job) serve(ctx context.Context) (err error) {
 			}
 		})
 	}
+	for _, a := range j.accounts {
+		sources.Go(func() { a.Run(taking) })
+	}
 	for _, s := range j.sources {
-		sources.Go(func() { s.account.Run(taking) })
 		sources.Go(func() {
 			if err := s.run(taking); err != nil {
 				stop(err)

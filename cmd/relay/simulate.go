@@ -66,11 +66,14 @@ func simulatedAccount(s *simulator.Server) (AccountConfig, error) {
 	}
 	e := s.Endpoints()
 	return AccountConfig{
-		Name: "simulated", Provider: provider, ClientID: simulator.DefaultClientID, ClientSecret: secret.New(simulator.DefaultClientSecret),
-		RedirectURL: "http://127.0.0.1:0/", Location: time.UTC,
-		Endpoints: auth.Endpoints{
-			Authorize: e.Authorize, Token: e.Token, Refresh: e.Refresh, SocketToken: e.SocketToken, History: e.History, Socket: e.Socket,
+		Config: auth.Config{
+			Account: "simulated", Provider: provider,
+			ClientID: simulator.DefaultClientID, ClientSecret: secret.New(simulator.DefaultClientSecret), RedirectURL: "http://127.0.0.1:0/",
+			Endpoints: auth.Endpoints{
+				Authorize: e.Authorize, Token: e.Token, Refresh: e.Refresh, SocketToken: e.SocketToken, History: e.History, Socket: e.Socket,
+			},
 		},
+		Location: time.UTC,
 	}, nil
 }
 
@@ -91,6 +94,7 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 		return withCode(exitUnavailable, fmt.Errorf("make a folder for the simulation: %w", err))
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	p.simulation = dir
 	// The simulator must outlive the job, which drains when ctx ends.
 	sim, err := simulator.Start(context.WithoutCancel(ctx), simConfig)
 	if err != nil {
@@ -104,7 +108,7 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 		return err
 	}
 	cfg.Accounts = []AccountConfig{account}
-	if err := simulatedLogin(ctx, account, dir, log); err != nil {
+	if err := p.simulatedLogin(ctx, account, dir, log); err != nil {
 		return err
 	}
 	return p.runJob(ctx, cfg, dir, log)
@@ -138,12 +142,12 @@ func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*Config, erro
 }
 
 // simulatedLogin logs in as a person would, with a browser that only follows redirects.
-func simulatedLogin(ctx context.Context, c AccountConfig, dir string, log zerolog.Logger) error {
-	store, err := openStore(dir)
+func (p *program) simulatedLogin(ctx context.Context, c AccountConfig, dir string, log zerolog.Logger) error {
+	store, err := p.openStore(ctx, dir, log)
 	if err != nil {
 		return err
 	}
-	account, err := newAccount(c, store, log)
+	account, err := newAccount(c, store, nil, log)
 	if err != nil {
 		return err
 	}

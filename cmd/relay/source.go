@@ -27,11 +27,11 @@ type source struct {
 }
 
 func newSource(c AccountConfig, account *auth.Account, j *pipeline.Journal, m *sourceMetrics, log zerolog.Logger) (*source, error) {
-	log = log.With().Str("account", c.Name).Logger()
+	log = log.With().Str("account", c.Account).Logger()
 	s := &source{
-		name: c.Name, account: account, log: log,
+		name: c.Account, account: account, log: log,
 		intake: pipeline.NewIntake(pipeline.Normalizer{
-			Account: c.Name, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw,
+			Account: c.Account, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw,
 		}, j),
 	}
 	at := c.Provider.Endpoints.Socket
@@ -40,10 +40,10 @@ func newSource(c AccountConfig, account *auth.Account, j *pipeline.Journal, m *s
 	}
 	var err error
 	s.client, err = socket.New(socket.Config{
-		URL: at, Protocol: c.Protocol, Query: s.query, Log: log, OnState: func(st socket.State) { m.observe(c.Name, st) },
+		URL: at, Protocol: c.Protocol, Query: s.query, Log: log, OnState: func(st socket.State) { m.observe(c.Account, st) },
 	})
 	if err != nil {
-		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.socket: %w", c.Name, err))
+		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.socket: %w", c.Account, err))
 	}
 	return s, nil
 }

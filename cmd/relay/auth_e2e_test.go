@@ -1,0 +1,265 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// partner is an API with client credentials and a webhook endpoint that takes its tokens.
+type partner struct {
+	*lines
+	server *httptest.Server
+
+	mu     sync.Mutex
+	issued int
+	valid  string
+	tokens []string // that came with requests
+}
+
+func newPartner(t *testing.T) *partner {
+	t.Helper()
+	p := &partner{lines: new(lines)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /oauth/token", func(w http.ResponseWriter, r *http.Request) {
+		var ask map[string]string
+		if err := json.NewDecoder(r.Body).Decode(&ask); err != nil || ask["grant_type"] != "client_credentials" ||
+			ask["client_id"] != "relay" || ask["client_secret"] != "partner-secret" || ask["audience"] != "bots" {
+			t.Errorf("token request %v (%v)", ask, err)
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.issued++
+		p.valid = fmt.Sprintf("partner-token-%04d", p.issued)
+		writeJSON(w, map[string]any{"access_token": p.valid, "expires_in": 3600})
+	})
+	mux.HandleFunc("POST /treats", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		p.tokens = append(p.tokens, token)
+		if token != p.valid {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		p.add(body)
+	})
+	p.server = httptest.NewServer(mux)
+	t.Cleanup(p.server.Close)
+	return p
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the client may be gone
+}
+
+// configure replaces the world's configuration by its account and more.
+func (w *world) configure(more string) {
+	w.t.Helper()
+	text, err := os.ReadFile(w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	account, _, _ := strings.Cut(string(text), "sinks:")
+	if err := os.WriteFile(w.config, []byte(account+more), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Webhooks carry the token of an account with client credentials, which nobody logs in to; a token the receiver refuses is
+// renewed once, and nothing gets lost over it.
+func TestWebhookWithAnAccount(t *testing.T) {
+	bot := newPartner(t)
+	w := newWorld(t, simulatedRealtime)
+	w.configure(fmt.Sprintf(`  partner:
+    provider: client-credentials
+    base_url: %s
+    client_id: relay
+    client_secret: partner-secret
+    audience: bots
+sinks:
+  bot:
+    type: webhook
+    url: %s/treats
+    secret: %s
+    account: partner
+`, bot.server.URL, bot.server.URL, webhookSecret))
+	w.login()
+	p := w.start()
+	w.connected()
+	w.live.emit(0, 20)
+	holds(t, "the webhook", bot.lines, 0, 20)
+	bot.mu.Lock()
+	bot.valid = "revoked" // the receiver takes none of the tokens that are out
+	bot.mu.Unlock()
+	w.live.emit(20, 40)
+	holds(t, "the webhook", bot.lines, 0, 40)
+	p.stop()
+	if bot.issued != 2 {
+		t.Errorf("%d tokens were asked for, want 2", bot.issued)
+	}
+	for _, token := range bot.tokens {
+		if strings.Contains(p.err.text(), token) || token == "" {
+			t.Errorf("token %q in a request and the log", token)
+		}
+	}
+}
+
+// command runs relay to its end, with this on standard input.
+func (w *world) command(input string, args ...string) (out, stderr string, code int) {
+	w.t.Helper()
+	p := w.start(args...)
+	if _, err := io.WriteString(p.in, input); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := p.in.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	code = p.exit()
+	return p.out.text(), p.err.text(), code
+}
+
+func TestAuthCommands(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	var revoked []string
+	cloud := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path { // CamStreamer Cloud and TreeSnap as they are documented
+		case "/oauth2/revoke":
+			revoked = append(revoked, r.URL.Query().Get("access_token"))
+			writeJSON(rw, map[string]any{"success": true, "message": "ok"})
+		case "/web-services/v1/my-observations":
+			writeJSON(rw, map[string]any{"data": []string{}})
+		default:
+			rw.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer cloud.Close()
+	w.configure(fmt.Sprintf(`  trees: {provider: treesnap, base_url: "%s"}
+sinks:
+  console: {type: stdout}
+`, cloud.URL))
+
+	// Before the login everything says what to do.
+	_, stderr, code := w.command("", "auth", "status")
+	if code != exitUnauthorized || !strings.Contains(stderr, "relay auth login mystream") || !strings.Contains(stderr, "relay auth import trees") {
+		t.Errorf("status: exit code %d:\n%s", code, stderr)
+	}
+	if _, stderr, code = w.command("", "auth", "import", "trees"); code != exitUsage || !strings.Contains(stderr, "nothing on standard input") {
+		t.Errorf("import of nothing: exit code %d:\n%s", code, stderr)
+	}
+	if _, stderr, code = w.command("some-token", "auth", "import", "mystream"); code != exitUsage || !strings.Contains(stderr, "relay auth login mystream") {
+		t.Errorf("import of a token where there are none: exit code %d:\n%s", code, stderr)
+	}
+
+	w.login()
+	const personal = "personal-token-of-the-test-0123456789"
+	if _, stderr, code = w.command(personal+"\n", "auth", "import", "trees"); code != exitOK || strings.Contains(stderr, personal) {
+		t.Fatalf("import: exit code %d:\n%s", code, stderr)
+	}
+	if out, _, code := w.command("", "auth", "token", "trees"); code != exitOK || out != personal {
+		t.Errorf("token: exit code %d, %q", code, out)
+	}
+	out, _, code := w.command("", "auth", "token", "mystream", "--json")
+	var token struct {
+		AccessToken string    `json:"access_token"`
+		Expiry      time.Time `json:"expiry"`
+	}
+	if err := json.Unmarshal([]byte(out), &token); err != nil || code != exitOK || token.AccessToken == "" || time.Until(token.Expiry) < time.Hour {
+		t.Errorf("token --json: exit code %d, %v", code, err)
+	}
+
+	_, stderr, code = w.command("", "auth", "status")
+	if code != exitOK || !strings.Contains(stderr, "ACCOUNT") || !strings.Contains(stderr, "29 days") && !strings.Contains(stderr, "30 days") {
+		t.Errorf("status: exit code %d:\n%s", code, stderr)
+	}
+	out, _, code = w.command("", "auth", "status", "--json")
+	var names []string
+	for line := range strings.Lines(out) {
+		var s accountStatus
+		if err := json.Unmarshal([]byte(line), &s); err != nil || s.State != "active" {
+			t.Errorf("status --json: %q (%v)", line, err)
+		}
+		names = append(names, s.Account)
+	}
+	if code != exitOK || !slices.Equal(names, []string{"mystream", "trees"}) || strings.Contains(out, personal) {
+		t.Errorf("status --json: exit code %d, accounts %v", code, names)
+	}
+
+	if _, stderr, code = w.command("", "auth", "refresh", "mystream"); code != exitOK {
+		t.Errorf("refresh: exit code %d:\n%s", code, stderr)
+	}
+	if again, _, _ := w.command("", "auth", "token", "mystream"); again == "" || again == token.AccessToken {
+		t.Error("refresh did not renew the token")
+	}
+
+	// To another machine and back: sealed for a passphrase, and for the other one's identity.
+	pass := filepath.Join(w.dir, "passphrase")
+	if err := os.WriteFile(pass, []byte("correct horse battery\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sealed, stderr, code := w.command("", "auth", "export", "mystream", "--passphrase-file", pass)
+	if code != exitOK || !strings.HasPrefix(sealed, "-----BEGIN AGE") {
+		t.Fatalf("export: exit code %d:\n%s", code, stderr)
+	}
+	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--passphrase-file", pass); code == exitOK || !strings.Contains(stderr, "force") {
+		t.Errorf("import over a login that works: exit code %d:\n%s", code, stderr)
+	}
+	if _, stderr, code = w.command("", "auth", "logout", "mystream", "--force"); code != exitOK {
+		t.Errorf("logout: exit code %d:\n%s", code, stderr)
+	}
+	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--passphrase-file", pass); code != exitOK {
+		t.Errorf("import: exit code %d:\n%s", code, stderr)
+	}
+	recipient, _, _ := w.command("", "auth", "identity")
+	if sealed, stderr, code = w.command("", "auth", "export", "mystream", "--recipient", recipient); code != exitOK {
+		t.Fatalf("export: exit code %d:\n%s", code, stderr)
+	}
+	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--force"); code != exitOK {
+		t.Errorf("import: exit code %d:\n%s", code, stderr)
+	}
+	if _, stderr, code = w.command("", "auth", "export", "mystream"); code != exitUsage || !strings.Contains(stderr, "--passphrase-file") {
+		t.Errorf("export without a terminal: exit code %d:\n%s", code, stderr)
+	}
+}
+
+// A grant that the provider revokes while relay runs: said once, and healed by a login in another terminal.
+func TestLoginHealsARunningRelay(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	p := w.start("--sink", "console")
+	w.connected()
+	w.live.emit(0, 5)
+	holds(t, "stdout", p.out, 0, 5)
+	w.sim.RevokeAll()
+	w.live.drop()
+	p.err.find(t, "account receives nothing until somebody logs in")
+	before := w.sim.Stats()
+	time.Sleep(500 * time.Millisecond)
+	if after := w.sim.Stats(); after.Refresh != before.Refresh || after.SocketToken != before.SocketToken {
+		t.Errorf("relay goes on asking: %+v, then %+v", before, after)
+	}
+	w.login()
+	w.connected()
+	w.live.emit(5, 10)
+	holds(t, "stdout", p.out, 0, 10)
+	if n := strings.Count(p.err.text(), "account receives nothing until"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+	p.stop()
+}

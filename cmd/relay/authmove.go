@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// maxImport bounds what auth import reads.
+const maxImport = 1 << 20
+
+func (p *program) importCommand() *cobra.Command {
+	var passphraseFile string
+	var force bool
+	cmd := &cobra.Command{
+		Use: "import ACCOUNT", Short: "Read a personal token, or a login of another machine, from standard input", Args: oneAccount,
+		Long: `Read from standard input what gives an account its login: the personal token of a provider that has such tokens
+(treesnap), or what "relay auth export" wrote on another machine. Which of the two it is shows by itself.`,
+		Example: `  relay auth import trees < token.txt
+  relay auth import mystream < mystream.age`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.importGrant(cmd.Context(), args[0], passphraseFile, force)
+		},
+	}
+	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase of the export; without it, this machine's identity opens it, or relay asks")
+	cmd.Flags().BoolVar(&force, "force", false, "replace a login that works")
+	return cmd
+}
+
+func (p *program) importGrant(ctx context.Context, name, passphraseFile string, force bool) error {
+	all, err := p.openAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	account, c, err := all.find(name)
+	if err != nil {
+		return err
+	}
+	if terminal(p.in) && c.Provider.Grant == auth.PersonalToken {
+		if err := p.say("Paste the token of %s, then press Enter and Ctrl-D. It is made at %s.", c.Provider.Title, c.Provider.TokenPage); err != nil {
+			return err
+		}
+	}
+	text, err := io.ReadAll(io.LimitReader(p.in, maxImport+1))
+	if err != nil {
+		return fmt.Errorf("read standard input: %w", err)
+	}
+	text = bytes.TrimSpace(text)
+	switch {
+	case len(text) > maxImport:
+		return usagef("import %s: more than %d bytes on standard input", name, maxImport)
+	case len(text) == 0:
+		return usagef("import %s: nothing on standard input; pipe the token or the export into it", name)
+	case auth.Sealed(text):
+		if err := p.importExport(ctx, all.store, c, text, passphraseFile, force); err != nil {
+			return err
+		}
+	case c.Provider.Grant != auth.PersonalToken:
+		return usagef("import %s: %s has no personal tokens, and this is no export of another machine; run relay auth login %s", name, c.Provider.Title, name)
+	default:
+		if err := account.ImportToken(ctx, secret.New(string(text))); err != nil {
+			return err
+		}
+	}
+	status, err := account.Status()
+	if err != nil {
+		return err
+	}
+	return p.say("Imported the login of %s at %s. It lasts until %s.", name, c.Provider.Title, lastDay(status))
+}
+
+func (p *program) importExport(ctx context.Context, store *auth.FileStore, c AccountConfig, text []byte, passphraseFile string, force bool) error {
+	opts := auth.ImportOptions{Provider: c.Provider.Name, Force: force}
+	var err error
+	if passphraseFile != "" {
+		opts.Passphrase, err = readPassphrase(passphraseFile)
+	} else {
+		opts.Identity, err = p.identity(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return store.Import(ctx, c.Account, text, opts)
+}
+
+func (p *program) exportCommand() *cobra.Command {
+	var passphraseFile, recipient string
+	cmd := &cobra.Command{
+		Use: "export ACCOUNT", Short: "Write an account's login, sealed, to take it to another machine", Args: oneAccount,
+		Long: `Write an account's login to standard output, sealed with age: for a passphrase, or for the identity of the other
+machine, which "relay auth identity" shows there. A login belongs to one machine: once it works there, run
+"relay auth logout ACCOUNT --force" here.`,
+		Example: `  relay auth export mystream > mystream.age
+  relay auth export mystream --recipient age1... | ssh other relay auth import mystream`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, err := p.openAccounts(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if _, _, err := all.find(args[0]); err != nil {
+				return err
+			}
+			key := auth.ExportKey{Recipient: recipient}
+			switch {
+			case recipient != "" && passphraseFile != "":
+				return usagef("--recipient and --passphrase-file: give one of them")
+			case passphraseFile != "":
+				key.Passphrase, err = readPassphrase(passphraseFile)
+			case recipient == "":
+				key.Passphrase, err = p.askPassphrase()
+			}
+			if err != nil {
+				return err
+			}
+			sealed, err := all.store.Export(args[0], key)
+			if err != nil {
+				return err
+			}
+			_, err = p.out.Write(sealed)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase to seal with; without it relay asks on a terminal")
+	cmd.Flags().StringVar(&recipient, "recipient", "", "age recipient (age1...) to seal for instead of a passphrase")
+	return cmd
+}
+
+func (p *program) identityCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "identity", Short: "Show what this machine's tokens are sealed for, to receive an export", Args: noArgs,
+		Example: "  relay auth identity",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			id, err := p.identity(cmd.Context())
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(p.out, id.Recipient()+"\n")
+			return err
+		},
+	}
+}
+
+func readPassphrase(path string) (secret.String, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the operator's own file
+	if err != nil {
+		return secret.String{}, fmt.Errorf("read the passphrase: %w", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	line = strings.TrimRight(line, "\r")
+	if line == "" {
+		return secret.String{}, usagef("read the passphrase: the first line of %s is empty", path)
+	}
+	return secret.New(line), nil
+}
+
+// askPassphrase asks on the terminal, twice, since a slip would make the export worthless.
+func (p *program) askPassphrase() (secret.String, error) {
+	in, ok := p.in.(*os.File)
+	if !ok || !terminal(p.in) {
+		return secret.String{}, usagef("no terminal to ask for a passphrase; give --passphrase-file or --recipient")
+	}
+	var entered [2]string
+	for i, prompt := range []string{"Passphrase to seal the login with: ", "The same again: "} {
+		if _, err := io.WriteString(p.err, prompt); err != nil {
+			return secret.String{}, err
+		}
+		text, err := term.ReadPassword(int(in.Fd()))
+		if err != nil {
+			return secret.String{}, fmt.Errorf("read the passphrase: %w", err)
+		}
+		if err := p.say(""); err != nil {
+			return secret.String{}, err
+		}
+		entered[i] = string(text)
+	}
+	switch {
+	case entered[0] == "":
+		return secret.String{}, errors.New("the passphrase is empty")
+	case entered[0] != entered[1]:
+		return secret.String{}, errors.New("the two passphrases differ")
+	}
+	return secret.New(entered[0]), nil
+}

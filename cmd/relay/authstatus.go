@@ -1,0 +1,168 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/auth"
+)
+
+// accountStatus is what auth status says of one account; without a grant, only Account, Provider, State and Fix are set.
+type accountStatus struct {
+	auth.Status
+	Fix string `json:"fix,omitempty"` // what to do; empty when there is nothing to do
+}
+
+// The states of an account beside those of its grant.
+const (
+	stateNotLoggedIn auth.State = "not_logged_in"
+	stateUnusable    auth.State = "unusable"
+)
+
+func (p *program) statusCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "status [ACCOUNT]", Short: "Show how the accounts' tokens are, without the tokens",
+		Example: "  relay auth status\n  relay auth status mystream --json | jq .expiry",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return oneAccount(cmd, args)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, err := p.openAccounts(cmd.Context())
+			if err != nil {
+				return err
+			}
+			names := args
+			if len(names) == 0 {
+				for _, c := range all.cfg.Accounts {
+					names = append(names, c.Account)
+				}
+			}
+			return p.showStatus(all, names, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line on stdout")
+	return cmd
+}
+
+// showStatus shows the accounts of these names. It fails with code 77 if one of them needs a hand.
+func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	put := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) } // into memory: it cannot fail
+	put("ACCOUNT", "PROVIDER", "STATE", "EXPIRES IN", "LOGIN ENDS", "LAST REFRESH", "WHAT TO DO")
+	now := time.Now()
+	needy := false
+	for _, name := range names {
+		account, c, err := all.find(name)
+		if err != nil {
+			return err
+		}
+		s, err := statusOf(account, c)
+		if err != nil {
+			return err
+		}
+		switch s.State {
+		case stateNotLoggedIn, stateUnusable, auth.ReauthorizeNeeded, auth.ClientRefused:
+			needy = true
+		}
+		if asJSON {
+			if err := json.NewEncoder(p.out).Encode(s); err != nil {
+				return err
+			}
+			continue
+		}
+		put(name, c.Provider.Name, string(s.State), until(now, s.Expiry), date(s.RefreshExpiry), ago(now, s.ObtainedAt), strings.TrimPrefix(s.Fix+s.reason(), "; "))
+	}
+	if !asJSON {
+		_ = w.Flush() // into memory: it cannot fail
+		if err := p.say("%s", strings.TrimRight(table.String(), "\n")); err != nil {
+			return err
+		}
+	}
+	if needy {
+		return &exitError{exitUnauthorized, errSilent}
+	}
+	return nil
+}
+
+func (s accountStatus) reason() string {
+	if s.Reason == "" {
+		return ""
+	}
+	return "; " + s.Reason
+}
+
+// statusOf tells how an account is. That it needs a login is no error.
+func statusOf(account *auth.Account, c AccountConfig) (accountStatus, error) {
+	status, err := account.Status()
+	s := accountStatus{Status: status}
+	s.Account, s.Provider = c.Account, c.Provider.Name
+	var trouble *auth.Error
+	switch {
+	case err == nil && status.State == auth.ReauthorizeNeeded:
+		s.Fix = "relay auth " + loginVerb(c) + " " + c.Account
+	case err == nil:
+	case errors.Is(err, auth.ErrNoGrant):
+		s.State, s.Fix = stateNotLoggedIn, "relay auth "+loginVerb(c)+" "+c.Account
+	case errors.As(err, &trouble) && trouble.Permanent():
+		s.State, s.Fix, s.Reason = stateUnusable, trouble.Fix, trouble.Err.Error()
+	default:
+		return s, err
+	}
+	return s, nil
+}
+
+// loginVerb is the command that gives an account its grant.
+func loginVerb(c AccountConfig) string {
+	if c.Provider.Grant == auth.PersonalToken {
+		return "import"
+	}
+	return "login"
+}
+
+func date(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format(time.DateOnly)
+}
+
+func until(now, t time.Time) string {
+	switch {
+	case t.IsZero():
+		return "-"
+	case t.Before(now):
+		return "expired"
+	}
+	return span(t.Sub(now))
+}
+
+func ago(now, t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return span(now.Sub(t)) + " ago"
+}
+
+// span is a duration in the largest unit that tells it well enough.
+func span(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%d hours", d/time.Hour)
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	}
+	return fmt.Sprintf("%d s", max(d, 0)/time.Second)
+}
