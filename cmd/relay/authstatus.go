@@ -81,7 +81,7 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 			}
 			continue
 		}
-		put(name, c.Provider.Name, string(s.State), until(now, s.Expiry), date(s.RefreshExpiry), ago(now, s.ObtainedAt), strings.TrimPrefix(s.Fix+s.reason(), "; "))
+		put(name, c.Provider.Name, string(s.State), until(now, s.Expiry), date(s.RefreshExpiry), ago(now, s.ObtainedAt), p.advise(strings.TrimPrefix(s.Fix+s.reason(), "; ")))
 	}
 	if !asJSON {
 		_ = w.Flush() // into memory: it cannot fail

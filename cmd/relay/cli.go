@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -47,9 +48,31 @@ func execute(ctx context.Context, args []string, s streams) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errSilent) {
-		_, _ = io.WriteString(s.err, errorText(err))
+		_, _ = io.WriteString(s.err, p.advise(errorText(err)))
 	}
 	return exitCode(err)
+}
+
+var advice = regexp.MustCompile(`\brelay auth (?:login|import|logout --force) [a-z0-9][a-z0-9_-]*`)
+
+// advise completes the commands that a text tells the user to run, so that they mean the same configuration and data.
+func (p *program) advise(text string) string {
+	flags := ""
+	if p.configPath != "" {
+		flags += " --config " + shellQuote(p.configPath)
+	}
+	if p.dataDir != "" {
+		flags += " --data-dir " + shellQuote(p.dataDir)
+	}
+	return advice.ReplaceAllStringFunc(text, func(command string) string { return command + flags })
+}
+
+// shellQuote makes one word of text for a POSIX shell.
+func shellQuote(text string) string {
+	if regexp.MustCompile(`^[\w./:@%+=,-]+$`).MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // errSilent is an error whose text the command has printed itself.
