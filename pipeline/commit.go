@@ -195,17 +195,40 @@ func (j *Journal) commit(ctx context.Context, batch []entry, atomic bool) (dupli
 			msgs[i] = e.msg
 		}
 		err := j.publishBatch(ctx, msgs)
-		if _, refused := errors.AsType[*jetstream.APIError](err); !refused {
+		if _, refused := errors.AsType[*jetstream.APIError](err); !refused && !errors.Is(err, nats.ErrMaxPayload) {
 			return duplicates, err
 		}
 		// A batch is refused as a whole, most often for one known id: find out which, one by one and in order.
 	}
 	for i, e := range batch {
-		if duplicates[i], err = j.publish(ctx, e.msg); err != nil {
+		duplicates[i], err = j.publish(ctx, e.msg)
+		if errors.Is(err, nats.ErrMaxPayload) { // the server takes less than it did; one message must not hold up all
+			j.log.Error().Err(err).Str("account", e.account).Int("bytes", len(e.msg.Data)).
+				Msg("treat too large for the journal's server: only its beginning is kept, as a reject; raise max_payload there")
+			batch[i] = j.cut(e)
+			duplicates[i], err = j.publish(ctx, batch[i].msg)
+		}
+		if err != nil {
 			return nil, err // those before it are refused as known when it is tried again
 		}
 	}
 	return duplicates, nil
+}
+
+// cut makes a small reject of an entry.
+func (j *Journal) cut(e entry) entry {
+	const keep = 16 << 10
+	data, err := encode(Reject{
+		Account: e.account, Provider: e.msg.Header.Get(headerProvider), Reason: "larger than what the journal's server takes",
+		Received: e.received, Size: len(e.msg.Data), Payload: string(e.msg.Data[:min(len(e.msg.Data), keep)]),
+	})
+	if err != nil {
+		data = nil // of texts and numbers: it has no error
+	}
+	msg := nats.NewMsg(rejectSubject + e.account)
+	msg.Data = data
+	msg.Header.Set(jetstream.MsgIDHeader, "cut_"+e.msg.Header.Get(jetstream.MsgIDHeader))
+	return entry{msg: msg, received: e.received, account: e.account}
 }
 
 // publish writes one message and returns when it is on disk, and whether it was there before.

@@ -61,11 +61,20 @@ type Data struct {
 
 // Line returns the event's JSON form without a line break. <, > and & are not escaped.
 func (e *Event) Line() ([]byte, error) {
+	line, err := encode(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode event %s: %w", e.ID, err)
+	}
+	return line, nil
+}
+
+// encode makes JSON of v on one line, without escaping what only HTML needs escaped.
+func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
-		return nil, fmt.Errorf("encode event %s: %w", e.ID, err)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
 	}
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,7 +22,7 @@ type Intake struct {
 	log     zerolog.Logger
 	metrics *Metrics
 
-	mu       sync.Mutex // one payload at a time
+	turn     chan struct{} // holds a token while one payload, or CatchUp, is at work
 	repeats  map[Key]repeat
 	lastSeq  uint64    // of the journal, up to which repeats were counted
 	lastOpen time.Time // when repeats were last brought up to date or cleaned
@@ -48,7 +47,7 @@ const (
 // NewIntake makes the intake of one account.
 func NewIntake(norm Normalizer, j *Journal) *Intake {
 	return &Intake{
-		norm: norm, journal: j, metrics: j.metrics, repeats: make(map[Key]repeat),
+		norm: norm, journal: j, metrics: j.metrics, repeats: make(map[Key]repeat), turn: make(chan struct{}, 1),
 		log: j.log.With().Str("account", norm.Account).Logger(),
 	}
 }
@@ -56,8 +55,12 @@ func NewIntake(norm Normalizer, j *Journal) *Intake {
 // CatchUp counts the repeats that others have journaled, or this process before a restart. Call it before each connection
 // of the source: then what arrives on the connection continues the count instead of starting anew.
 func (in *Intake) CatchUp(ctx context.Context) error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
+	select { // a payload may wait for the journal, and ctx may end meanwhile
+	case in.turn <- struct{}{}:
+		defer func() { <-in.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	in.forget(time.Now())
 	return in.journal.read(ctx, in.norm.Account, in.lastSeq, time.Now().Add(-repeatTail),
 		func(seq uint64, h nats.Header, line []byte) error {
@@ -98,8 +101,8 @@ func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received t
 		payload = args[0]
 	}
 	treats, err := decodeTreats(payload)
-	in.mu.Lock()
-	defer in.mu.Unlock()
+	in.turn <- struct{}{} // CatchUp holds it for as long as its own context lets it
+	defer func() { <-in.turn }()
 	if received.Sub(in.lastOpen) > repeatMemory {
 		in.forget(received)
 	}

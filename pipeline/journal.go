@@ -78,7 +78,16 @@ func OpenJournal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
 		Storage:  jetstream.FileStorage, MaxAge: cfg.Retention, Duplicates: min(DedupWindow, cfg.Retention), Discard: jetstream.DiscardOld,
 		AllowDirect: true, AllowAtomicPublish: true,
 	}
-	stream, err := js.CreateOrUpdateStream(ctx, want)
+	stream, err := js.Stream(ctx, JournalStream)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		stream, err = js.CreateStream(ctx, want)
+	case err == nil: // what the operator of an external server set, such as replicas, stays
+		cfg := stream.CachedInfo().Config
+		cfg.Subjects, cfg.MaxAge, cfg.Duplicates = want.Subjects, want.MaxAge, want.Duplicates
+		cfg.AllowDirect, cfg.AllowAtomicPublish = true, true
+		stream, err = js.UpdateStream(ctx, cfg)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the journal, stream %s: %w", JournalStream, err)
 	}
@@ -96,8 +105,8 @@ func (j *Journal) append(ctx context.Context, e *Event, ordinal uint64) error {
 	if err != nil {
 		return err
 	}
-	if limit := j.nc.MaxPayload(); limit > 0 && int64(len(line))+1024 > limit {
-		return fmt.Errorf("%w: its event of %d bytes is larger than the %d the journal's server takes", errNotTreat, len(line), limit)
+	if !j.fits(line) {
+		return fmt.Errorf("%w: its event of %d bytes is larger than what the journal's server takes", errNotTreat, len(line))
 	}
 	msg := nats.NewMsg(journalSubject + e.Data.Account)
 	msg.Data = line
@@ -115,18 +124,32 @@ type Reject struct {
 	Reason   string    `json:"reason"`
 	Received time.Time `json:"received"`
 	Size     int       `json:"size"`    // of the payload, in bytes
-	Payload  string    `json:"payload"` // the first 256 KiB as received
+	Payload  string    `json:"payload"` // its first 256 KiB as received, or less if the server takes less
 }
 
-// maxReject bounds what is kept of a payload, so that it fits in any server's message.
-const maxReject = 256 << 10
+const (
+	maxReject = 256 << 10
+	headroom  = 4 << 10 // for the headers of a message
+)
+
+// fits reports whether the journal's server takes a message of this content.
+func (j *Journal) fits(data []byte) bool {
+	limit := j.nc.MaxPayload() // 0 before the first connection
+	return limit == 0 || int64(len(data))+headroom <= limit
+}
 
 func (j *Journal) reject(ctx context.Context, r Reject, payload []byte) error {
 	r.Size = len(payload)
-	r.Payload = string(payload[:min(len(payload), maxReject)])
-	data, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encode a reject: %w", err)
+	var data []byte
+	for keep := min(len(payload), maxReject); ; keep /= 2 { // escaping can make a text six times as long
+		r.Payload = string(payload[:keep])
+		var err error
+		if data, err = encode(r); err != nil {
+			return fmt.Errorf("encode a reject: %w", err)
+		}
+		if keep == 0 || j.fits(data) {
+			break
+		}
 	}
 	msg := nats.NewMsg(rejectSubject + r.Account)
 	msg.Data = data
@@ -153,12 +176,21 @@ type DeadLetter struct {
 	Reason   string          `json:"reason"`
 	Attempts int             `json:"attempts"`
 	Time     time.Time       `json:"time"`
-	Event    json.RawMessage `json:"event"`
+	ID       string          `json:"id"`              // of the event
+	Seq      uint64          `json:"seq"`             // of the event in the journal
+	Event    json.RawMessage `json:"event,omitempty"` // absent if it would not fit in a message beside the rest
 }
 
 // deadLetter keeps an event that a sink refused. It returns when it is on disk.
 func (j *Journal) deadLetter(ctx context.Context, sink, reason string, attempts int, r Record) error {
-	data, err := json.Marshal(DeadLetter{sink, reason, attempts, time.Now().UTC(), json.RawMessage(r.Line)})
+	letter := DeadLetter{
+		Sink: sink, Reason: reason, Attempts: attempts, Time: time.Now().UTC(), ID: r.ID, Seq: r.Seq, Event: json.RawMessage(r.Line),
+	}
+	data, err := encode(letter)
+	if err == nil && !j.fits(data) {
+		letter.Event = nil
+		data, err = encode(letter)
+	}
 	if err != nil {
 		return fmt.Errorf("encode a dead letter: %w", err)
 	}

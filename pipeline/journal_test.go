@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/url"
 	"os"
@@ -349,6 +350,19 @@ func TestOverlayPermissions(t *testing.T) {
 	case err := <-denied:
 		t.Errorf("an ordinary consumer was refused something: %v", err)
 	default:
+	}
+}
+
+// CatchUp gives up with its context while a payload waits for the journal.
+func TestCatchUpGivesUp(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	in := r.intake("acc")
+	in.turn <- struct{}{} // a payload waits
+	defer func() { <-in.turn }()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errLaneOver)
+	defer cancel()
+	if err := in.CatchUp(ctx); !errors.Is(err, errLaneOver) {
+		t.Errorf("error %v, want the cause of the end of ctx", err)
 	}
 }
 

@@ -45,6 +45,7 @@ type Lane struct {
 	cons    jetstream.Consumer
 	ccfg    jetstream.ConsumerConfig
 	log     zerolog.Logger
+	hasty   bool // the cursor has the settings of a resume; belongs to Run's goroutine
 
 	drain     chan struct{} // closed by Drain
 	drainOnce sync.Once
@@ -130,19 +131,21 @@ func (l *Lane) Run(ctx context.Context) (err error) {
 	defer l.work.Wait()
 
 	w := worker{lane: l, retry: newRetrier(l.cfg.Retry), fail: stop}
-	if err := l.resume(ctx, &w); err != nil && ctx.Err() == nil {
-		return err
-	}
 	err = l.pull(ctx, &w)
 	if err == nil {
 		err = l.finish(ctx, &w)
+	}
+	if ctx.Err() != nil {
+		err = nil // the end was asked for, or a worker knows the reason
+	} else if err != nil {
+		stop(err) // no worker goes on in a lane that takes nothing more
 	}
 	l.work.Wait()
 	if errors.Is(context.Cause(ctx), ErrSinkClosed) {
 		return ErrSinkClosed
 	}
 	if ctx.Err() != nil {
-		err = nil
+		return err
 	}
 	// Acknowledgements are not answered: see them off before the connection closes.
 	if flushErr := l.journal.nc.FlushTimeout(2 * time.Second); flushErr != nil {

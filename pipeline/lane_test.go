@@ -233,6 +233,44 @@ func TestDrainDeliversWhatIsJournaled(t *testing.T) {
 	r.holds(&again, "fine", nil)
 }
 
+// Draining in full flow delivers in order all the same.
+func TestDrainKeepsOrder(t *testing.T) {
+	const n = 1500
+	r := newRig(t, t.TempDir())
+	in := r.intake("acc")
+	for range 5 {
+		var sink box
+		_, stop := r.lane(&sink, LaneConfig{})
+		before := int(r.metric("relay_events_journaled_total"))
+		r.send(in, before, before+n)
+		r.eventually(func() error {
+			if got := len(sink.titles(t, "acc")); got < n/3 {
+				return fmt.Errorf("%d events delivered", got)
+			}
+			return nil
+		})
+		if err := stop(true); err != nil {
+			t.Fatal(err)
+		}
+		got := sink.titles(t, "acc")
+		r.count("relay_events_journaled_total", float64(before+n))
+		var rest box
+		_, stop = r.lane(&rest, LaneConfig{})
+		r.eventually(func() error {
+			if all := len(got) + len(rest.titles(t, "acc")); all < n {
+				return fmt.Errorf("%d events delivered, want %d", all, n)
+			}
+			return nil
+		})
+		if err := stop(true); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(wantTitles(before, before+n), append(got, rest.titles(t, "acc")...)); diff != "" {
+			t.Errorf("delivered (-want +got):\n%s", diff)
+		}
+	}
+}
+
 func TestSinkClosedByItsReader(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	gone := &box{single: true, rule: func(_ context.Context, rec Record) error {
@@ -310,7 +348,13 @@ func TestHandedOutAgain(t *testing.T) {
 
 func TestDeletedLaneEndsWithAnError(t *testing.T) {
 	r := newRig(t, t.TempDir())
-	l, err := OpenLane(t.Context(), r.journal, &box{}, LaneConfig{Sink: "box", Log: testLog(t)})
+	failing := &box{rule: func(_ context.Context, rec Record) error {
+		if rec.Account == "failing" {
+			return errors.New("endpoint is down")
+		}
+		return nil
+	}}
+	l, err := OpenLane(t.Context(), r.journal, failing, LaneConfig{Sink: "box", Log: testLog(t), Retry: RetryPolicy{Initial: time.Hour, Max: time.Hour}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,6 +362,8 @@ func TestDeletedLaneEndsWithAnError(t *testing.T) {
 	go func() { done <- l.Run(t.Context()) }()
 	r.send(r.intake("acc"), 0, 1)
 	r.count("relay_sink_delivered_total", 1)
+	r.send(r.intake("failing"), 0, 1) // its worker waits for an hour
+	r.count("relay_sink_failures_total", 1)
 	if err := r.journal.js.DeleteConsumer(t.Context(), JournalStream, "lane_box"); err != nil {
 		t.Fatal(err)
 	}

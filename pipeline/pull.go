@@ -18,6 +18,7 @@ import (
 // while a request is being sent, so that a fast reader can use up everything meanwhile and then waits 30 s for a
 // missing heartbeat.
 func (l *Lane) pull(ctx context.Context, w *worker) error {
+	next := l.resume // then fetch, and after a broken fetch reclaim
 	var said string
 	for {
 		select {
@@ -27,24 +28,21 @@ func (l *Lane) pull(ctx context.Context, w *worker) error {
 			return nil
 		default:
 		}
-		err := l.fetch(ctx, w)
+		err := next(ctx, w)
 		switch {
 		case err == nil:
-			said = ""
+			said, next = "", l.fetch
 			continue
 		case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, nats.ErrNoResponders) && l.deleted(ctx):
 			return fmt.Errorf("read the journal for sink %s: %w; its cursor was deleted, restart relay to make a new one", l.cfg.Sink, jetstream.ErrConsumerDeleted)
 		}
-		if text := err.Error(); text != said {
+		if text := err.Error(); text != said && ctx.Err() == nil {
 			said = text
 			l.log.Warn().Err(err).Msg("journal cannot be read; waiting")
 		}
-		if l.sleep(ctx, time.Second) {
-			// What was handed out to the broken request would come again after ackWait only, and out of order.
-			if err := l.reclaim(ctx, w); err != nil {
-				l.log.Debug().Err(err).Msg("events under way not taken back; the server hands them out again later")
-			}
-		}
+		l.sleep(ctx, time.Second)
+		// What was handed out to the broken request would come again after ackWait only, and out of order.
+		next = l.reclaim
 	}
 }
 
@@ -84,6 +82,10 @@ func (l *Lane) deleted(ctx context.Context) bool {
 
 // finish takes what is left in the journal while draining, until there is nothing or ctx ends.
 func (l *Lane) finish(ctx context.Context, w *worker) error {
+	// First what the request that was under way has lost, for it is older than what comes now.
+	if err := l.reclaim(ctx, w); err != nil {
+		return err
+	}
 	for ctx.Err() == nil {
 		batch, err := l.cons.FetchNoWait(maxHandover)
 		if err != nil {
@@ -105,6 +107,11 @@ func (l *Lane) finish(ctx context.Context, w *worker) error {
 // reclaim takes back what the server holds for under way and the lane does not have: a request that broke, or an external
 // server that was killed and has lost the acknowledgements of its last moments.
 func (l *Lane) reclaim(ctx context.Context, w *worker) error {
+	if l.hasty {
+		if err := l.restore(ctx); err != nil {
+			return err
+		}
+	}
 	for range 5 { // the latest acknowledgements may still be on their way
 		info, err := l.cons.Info(ctx)
 		if err != nil {
@@ -135,9 +142,28 @@ func (l *Lane) resume(ctx context.Context, w *worker) error {
 	}
 	hasty := l.ccfg
 	hasty.AckWait, hasty.MaxAckPending = time.Millisecond, 1
+	l.hasty = true
 	if _, err := l.journal.js.UpdateConsumer(ctx, JournalStream, hasty); err != nil {
 		return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
 	}
+	err = l.collect(ctx, w, left)
+	if restoreErr := l.restore(ctx); err == nil {
+		err = restoreErr
+	}
+	return err
+}
+
+// restore puts the cursor's settings back after a resume.
+func (l *Lane) restore(ctx context.Context) error {
+	if _, err := l.journal.js.UpdateConsumer(ctx, JournalStream, l.ccfg); err != nil {
+		return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
+	}
+	l.hasty = false
+	return nil
+}
+
+// collect takes the events that the server hands out again, in their order: as many as left, or as come.
+func (l *Lane) collect(ctx context.Context, w *worker, left int) error {
 	again := make(map[uint64]jetstream.Msg, left)
 	for empty := 0; len(again) < left && empty < 3; {
 		batch, err := l.cons.Fetch(min(left-len(again), maxHandover), jetstream.FetchMaxWait(300*time.Millisecond))
@@ -154,13 +180,11 @@ func (l *Lane) resume(ctx context.Context, w *worker) error {
 			continue
 		}
 		empty++ // what the journal has dropped is not handed out again, nor what was acknowledged meanwhile
-		if info, err = l.cons.Info(ctx); err != nil {
+		info, err := l.cons.Info(ctx)
+		if err != nil {
 			return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
 		}
 		left = info.NumAckPending
-	}
-	if _, err := l.journal.js.UpdateConsumer(ctx, JournalStream, l.ccfg); err != nil {
-		return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
 	}
 	seqs := make([]uint64, 0, len(again))
 	for seq := range again {
