@@ -22,8 +22,9 @@ const (
 	codeBatchDisabled  = 10174
 )
 
-// duplicateWindow is how long the server remembers the id of an event.
-const duplicateWindow = 2 * time.Hour
+// duplicateWindow is how long the server remembers the id of an event, in some 130 bytes of memory. It covers a relay that was
+// killed in the middle of a delivery and is started again the next morning.
+const duplicateWindow = 24 * time.Hour
 
 func streamConfig(name, subject string, retention time.Duration) jetstream.StreamConfig {
 	return jetstream.StreamConfig{

@@ -122,7 +122,7 @@ func TestNATSMakesItsStream(t *testing.T) {
 	}
 	got := s.CachedInfo().Config
 	if !reflect.DeepEqual(got.Subjects, []string{"treats.>"}) || got.Storage != jetstream.FileStorage ||
-		got.MaxAge != 72*time.Hour || got.Duplicates != 2*time.Hour || !got.AllowAtomicPublish {
+		got.MaxAge != 72*time.Hour || got.Duplicates != 24*time.Hour || !got.AllowAtomicPublish {
 		t.Errorf("stream: %+v", got)
 	}
 

@@ -150,7 +150,7 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 	}
 	if provider.Grant != auth.PersonalToken {
 		d.require(join(path, "client_id"), "", keys.ClientID == "")
-		d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty() && !provider.SecretOptional)
+		d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty() && !provider.SecretOptional && !provider.PKCE)
 	}
 	d.check(join(path, "redirect_url"), checkURL(keys.RedirectURL))
 	for key, field := range fieldsOf(reflect.ValueOf(&keys.Endpoints).Elem()) {

@@ -364,6 +364,40 @@ func TestClosedPipe(t *testing.T) {
 	}
 }
 
+// A reader that takes nothing more does not keep relay from stopping.
+func TestStalledReader(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	p := &process{t: t, cmd: exec.Command(relayBinary(t), "--simulate", "--rate", "2000"), err: new(lines), done: make(chan struct{})}
+	p.cmd.Stdout = w
+	p.start(nil)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReaderSize(r, 16).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second) // until the pipe is full
+	p.stop()
+}
+
+func TestNATSHosts(t *testing.T) {
+	for urls, want := range map[string]string{
+		"nats://u:hunter2@h1:4222, nats://u:hunter2@h2:4222": "h1:4222,h2:4222",
+		"nats://token@h:4222":                                "h:4222",
+		"nats://u:hun ter2@h":                                "",
+		"tls://h":                                            "h",
+		"nats://u:%zz@h,nats://good":                         "good",
+	} {
+		if got := natsHosts(urls); got != want {
+			t.Errorf("natsHosts(%q) = %q, want %q", urls, got, want)
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	broken := filepath.Join(w.dir, "broken.yaml")
@@ -450,6 +484,9 @@ func TestExternalJournal(t *testing.T) {
 
 	// It waits for a journal that is away at the start.
 	server.Stop()
+	p = w.start("--sink", "console")
+	p.err.find(t, "journal's server does not answer")
+	p.stop() // told to stop while it waits
 	p = w.start("--sink", "console")
 	p.err.find(t, "journal's server does not answer")
 	server.Restart()

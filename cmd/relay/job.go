@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,8 +25,9 @@ import (
 	"github.com/treatrelay/relay/sinks"
 )
 
-// drainTime is how long a stopping relay goes on delivering what it has received.
-const drainTime = 10 * time.Second
+// drainTime is how long a stopping relay goes on delivering what it has received. With what it takes to close everything
+// after that, relay is gone within 10 s, when service managers lose patience.
+const drainTime = 7 * time.Second
 
 // A job is the main job put together: accounts, journal and lanes.
 type job struct {
@@ -41,9 +45,10 @@ type job struct {
 // newJob opens everything and starts nothing. On an error everything is closed again.
 func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerolog.Logger) (_ *job, err error) {
 	j := &job{log: log, metrics: prometheus.NewRegistry()}
+	var opened teardown // sinks, which are their lanes' to close once those run
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, j.undo.run())
+			err = errors.Join(err, opened.run(), j.undo.run())
 		}
 	}()
 	j.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -76,12 +81,12 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 		if err != nil {
 			return nil, withCode(exitUnavailable, fmt.Errorf("open sink %s: %w", s.Name, err))
 		}
+		opened.add("sink "+s.Name, sink.Close)
 		lane, err := pipeline.OpenLane(ctx, j.journal, sink, pipeline.LaneConfig{Sink: s.Name, Accounts: s.Accounts, Retry: s.Retry, Log: log})
 		if err != nil {
-			return nil, withCode(exitUnavailable, errors.Join(err, sink.Close()))
+			return nil, withCode(exitUnavailable, err)
 		}
 		j.lanes = append(j.lanes, lane)
-		j.undo.add("sink "+s.Name, sink.Close)
 	}
 	connected := newSourceMetrics(j.metrics)
 	for _, a := range cfg.Accounts {
@@ -131,8 +136,8 @@ func (b bearer) Refresh(ctx context.Context, generation int64) (secret.String, i
 	return token.AccessToken, token.Generation, err
 }
 
-// openGrants makes the accounts and checks their grants. It is an error if there is nothing to receive from because none of
-// those that receive treats has a grant. Any other without one is logged, and waits.
+// openGrants makes the accounts and checks their grants. It is an error if none of those that receive treats has a grant. Any
+// other without one is logged, and waits.
 func (p *program) openGrants(ctx context.Context, cfg *Config, dir string, metrics *auth.Metrics, log zerolog.Logger) (map[string]*auth.Account, error) {
 	store, err := p.openStore(ctx, dir, log)
 	if err != nil {
@@ -160,9 +165,8 @@ func (p *program) openGrants(ctx context.Context, cfg *Config, dir string, metri
 		}
 	}
 	if receiving == 0 {
-		return nil, withCode(exitConfig, fmt.Errorf("%s: no account receives treats: add one of provider treatstream", cfg.Path))
-	}
-	if len(missing) == receiving {
+		log.Warn().Msg("no account receives treats, for none is of provider treatstream: relay only keeps tokens fresh")
+	} else if len(missing) == receiving {
 		return nil, errors.Join(missing...)
 	}
 	for _, err := range append(missing, idle...) {
@@ -261,7 +265,11 @@ func (j *job) journalConn(ctx context.Context, cfg JournalConfig) (*nats.Conn, e
 	}
 	opts := []nats.Option{
 		nats.Name("relay journal"), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
-		nats.ReconnectBufSize(-1), // the journal itself tries again
+		nats.ReconnectBufSize(-1),   // the journal itself tries again
+		nats.IgnoreAuthErrorAbort(), // a server that refuses the login for a while, as at its restart, is no reason to give up
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			j.log.Debug().Err(err).Msg("connection to the journal's server")
+		}),
 	}
 	if cfg.CredsFile != "" {
 		opts = append(opts, nats.UserCredentials(cfg.CredsFile))
@@ -269,26 +277,17 @@ func (j *job) journalConn(ctx context.Context, cfg JournalConfig) (*nats.Conn, e
 	if !cfg.Token.Empty() {
 		opts = append(opts, nats.Token(cfg.Token.Reveal()))
 	}
-	host := cfg.NATSURL.Reveal()
-	if u, err := url.Parse(host); err == nil {
-		host = u.Host
-	}
+	at := natsHosts(cfg.NATSURL.Reveal())
 	for said := false; ; said = true {
 		conn, err := nats.Connect(cfg.NATSURL.Reveal(), opts...)
-		if err == nil {
+		switch {
+		case err == nil:
 			return conn, nil
-		}
-		if errors.Is(err, nats.ErrAuthorization) || !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) {
-			// The text of other errors may quote the URL, which may hold a password.
-			if errors.Is(err, nats.ErrAuthorization) {
-				err = nats.ErrAuthorization
-			} else {
-				err = errors.New("not a URL NATS can use, or its credentials cannot be read")
-			}
-			return nil, withCode(exitUnavailable, fmt.Errorf("connect to the journal's server (journal.nats_url): %w", err))
-		}
-		if !said {
-			j.log.Warn().Str("server", host).Msg("journal's server does not answer; waiting for it")
+		case errors.Is(err, nats.ErrAuthorization), !away(err):
+			err = errors.New(secret.Scrub(err.Error(), cfg.NATSURL, cfg.Token))
+			return nil, withCode(exitUnavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", at, err))
+		case !said:
+			j.log.Warn().Str("server", at).Msg("journal's server does not answer; waiting for it")
 		}
 		select {
 		case <-ctx.Done():
@@ -298,12 +297,38 @@ func (j *job) journalConn(ctx context.Context, cfg JournalConfig) (*nats.Conn, e
 	}
 }
 
+// away reports whether a server that did not let us in may do so later: it is down, or its name or network is.
+func away(err error) bool {
+	_, network := errors.AsType[*net.OpError](err)
+	_, dns := errors.AsType[*net.DNSError](err)
+	return network || dns || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, nats.ErrConnectionClosed)
+}
+
+// natsHosts names the servers of a NATS URL without what may be secret in it.
+func natsHosts(urls string) string {
+	var hosts []string
+	for one := range strings.SplitSeq(urls, ",") {
+		if u, err := url.Parse(strings.TrimSpace(one)); err == nil && u.Host != "" {
+			hosts = append(hosts, u.Host)
+		}
+	}
+	return strings.Join(hosts, ",")
+}
+
 var errDrainTime = errors.New("the time to deliver the rest is up")
 
 // serve runs the job until ctx ends or a part of it cannot go on. Then it stops taking in, journals what it has received,
 // and delivers what is journaled, for as long as drainTime allows.
 func (j *job) serve(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, j.undo.run()) }()
+	defer func() {
+		closing := j.undo.run()
+		if err == nil && ctx.Err() != nil && closing != nil { // stopped as asked, though not all of it could be tidied up
+			j.log.Warn().Err(closing).Msg("not everything closed in time")
+			return
+		}
+		err = errors.Join(err, closing)
+	}()
 	hard, kill := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer kill(nil)
 	taking, stop := context.WithCancelCause(ctx)
@@ -318,9 +343,14 @@ func (j *job) serve(ctx context.Context) (err error) {
 	})
 	for _, l := range j.lanes {
 		lanes.Go(func() {
-			if err := l.Run(hard); err != nil {
-				stop(err)
+			err := l.Run(hard)
+			if err == nil {
+				return
 			}
+			if !errors.Is(err, pipeline.ErrSinkClosed) {
+				j.log.Error().Err(err).Msg("lane ended")
+			}
+			stop(err)
 		})
 	}
 	for _, a := range j.accounts {

@@ -27,7 +27,12 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 }
 
 // run does the main job until ctx ends.
-func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) error {
+func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (err error) {
+	defer func() {
+		if errors.Is(err, errSignal) { // told to stop while it was starting
+			err = nil
+		}
+	}()
 	log := p.logger()
 	if f.simulate {
 		return p.runSimulated(ctx, f, log)
@@ -44,8 +49,11 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) er
 	if len(cfg.Accounts) == 0 {
 		return withCode(exitConfig, fmt.Errorf("%s: no accounts: add one under accounts (docs/config.md), or try relay --simulate --sink stdout", cfg.Path))
 	}
-	if cfg.Sinks, err = selectSinks(cfg, f.sinks); err != nil {
-		return err
+	// Without an account that receives treats relay keeps the tokens of the others fresh, and needs no sink.
+	if len(f.sinks) > 0 || len(cfg.Sinks) > 0 || slices.ContainsFunc(cfg.Accounts, receives) {
+		if cfg.Sinks, err = selectSinks(cfg, f.sinks); err != nil {
+			return err
+		}
 	}
 	dir, err := p.dataPath()
 	if err != nil {
