@@ -168,6 +168,24 @@ func TestCamStreamerOneTime(t *testing.T) {
 	}
 }
 
+// One-time access is good until it ends, whoever would like another token before: an operator, or a webhook that got a 401.
+func TestCamStreamerOneTimeIsNotRenewed(t *testing.T) {
+	f := newCamStreamer(t, nil)
+	f.oneTime = true
+	f.login(t)
+	before := f.grant(t)
+	for _, generation := range []int64{0, before.Generation} {
+		_, err := f.Refresh(t.Context(), generation)
+		f.wantError(t, err, false, "refresh mystream: ", "cannot be renewed", "it ends at "+before.Expiry.Format(time.RFC3339), "relay auth login mystream")
+	}
+	if g := f.grant(t); g != before || g.State != auth.Active {
+		t.Errorf("the grant is %s (%s), want it as it was", g.State, g.Reason)
+	}
+	if got := f.token(t); got.Generation != 1 || len(f.seen("")) != 1 {
+		t.Errorf("generation %d after %d requests", got.Generation, len(f.seen("")))
+	}
+}
+
 // A short outage must not cost a grant whose provider has no way to try a token: when the token is over, nothing is
 // left to lose by trying the refresh token.
 func TestCamStreamerLostReply(t *testing.T) {

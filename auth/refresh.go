@@ -34,7 +34,8 @@ func (a *Account) fresh(g Grant, now time.Time) bool {
 
 // Refresh gives another access token than the one of the given generation, which the provider refused: the stored one when it
 // is already another, else a new one. So however many callers saw the same token refused, in however many processes, one
-// refresh is sent. Generation 0 means whichever is stored.
+// refresh is sent. Generation 0 means whichever is stored. A grant that cannot be renewed, as one without a refresh token, is
+// left as it is while its access token is valid: the receiver's word alone does not end it.
 func (a *Account) Refresh(ctx context.Context, generation int64) (Token, error) {
 	leave, err := a.enter(ctx, "refresh")
 	if err != nil {
@@ -139,7 +140,11 @@ func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
 	if err := a.clientError("token of"); err != nil {
 		return Grant{}, err
 	}
-	if !a.renewable(g) {
+	switch {
+	case a.renewable(g):
+	case g.valid(time.Now()):
+		return Grant{}, a.noRenewal(g)
+	default:
 		return Grant{}, a.bury(g, a.ended(g))
 	}
 	if a.gate.closed(time.Now()) {
@@ -188,6 +193,15 @@ func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
 	}
 	// Where this could not be saved, the mark stays, which errs on the careful side.
 	return Grant{}, a.gateError()
+}
+
+// errNoRenewal is about a grant that lasts until its access token expires, and no longer.
+var errNoRenewal = errors.New("the provider gave no refresh token, so the login cannot be renewed")
+
+func (a *Account) noRenewal(g Grant) *Error {
+	e := a.fail("refresh", fmt.Errorf("%w; it ends at %s", errNoRenewal, g.Expiry.UTC().Format(time.RFC3339)))
+	e.Fix = "for a new one " + a.mend()
+	return e
 }
 
 func (a *Account) renewed(old, next Grant) (Grant, error) {

@@ -10,7 +10,7 @@ import (
 )
 
 // SocketToken asks for a fresh token of the realtime server. How long such a token lives is not documented: ask before
-// every connection. An access token that is refused is refreshed once; refused again, the grant is written off.
+// every connection. An access token that is refused is refreshed once; refused again, or if it cannot be refreshed, the grant is written off.
 func (a *Account) SocketToken(ctx context.Context) (secret.String, error) {
 	if a.endpoints.SocketToken == "" {
 		return secret.String{}, a.fail("socket token of", errors.New(a.provider.Title+" has none; endpoints.socket_token is not set"))
@@ -21,11 +21,16 @@ func (a *Account) SocketToken(ctx context.Context) (secret.String, error) {
 	}
 	got, err := a.askSocketToken(ctx, token)
 	if isRefused(err) {
-		if token, err = a.Refresh(ctx, token.Generation); err != nil {
-			return secret.String{}, err
+		refused := token.Generation
+		token, renewal := a.Refresh(ctx, refused)
+		if errors.Is(renewal, errNoRenewal) {
+			return secret.String{}, a.disown(ctx, refused, " refused the access token, and gave no refresh token: "+err.Error())
+		}
+		if renewal != nil {
+			return secret.String{}, renewal
 		}
 		if got, err = a.askSocketToken(ctx, token); isRefused(err) {
-			return secret.String{}, a.disown(ctx, token.Generation, err.Error())
+			return secret.String{}, a.disown(ctx, token.Generation, " refused the access token even after a refresh: "+err.Error())
 		}
 	}
 	if f := asFailure(err); f != nil {
@@ -63,7 +68,7 @@ func (a *Account) askSocketToken(ctx context.Context, token Token) (secret.Strin
 	return secret.String{}, &failure{why: fmt.Sprintf("HTTP %d, but the answer has no socket_token", ans.status)}
 }
 
-// disown writes off the grant of the given generation, whose fresh access token was refused.
+// disown writes off the grant of the given generation, whose access token was refused; why follows the provider's name.
 func (a *Account) disown(ctx context.Context, generation int64, why string) error {
 	release, err := a.take(ctx, "socket token of")
 	if err != nil {
@@ -80,5 +85,5 @@ func (a *Account) disown(ctx context.Context, generation int64, why string) erro
 	if err := a.dead(g); err != nil {
 		return err
 	}
-	return a.bury(g, a.provider.Title+" refused the access token even after a refresh: "+why)
+	return a.bury(g, a.provider.Title+why)
 }
