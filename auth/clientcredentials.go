@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -46,7 +47,7 @@ func (a *Account) askAgain(ctx context.Context, g Grant) (Grant, error) {
 	f := asFailure(err)
 	// 403 without a code of the RFC may be a quota as well, and goes by.
 	if f.kind == badClient || f.kind == refused && f.status != http.StatusForbidden {
-		why := f.why
+		why := strings.TrimSuffix(f.why, checkClient) // The error's Fix says it.
 		a.clientRefused.Store(&why)
 		err := a.clientError("token of")
 		a.log.Error().Err(err).Msg("the client is refused; nothing more is sent for this account")

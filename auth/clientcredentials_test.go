@@ -226,7 +226,8 @@ func TestClientIsRefused(t *testing.T) {
 				for range 20 {
 					_, err := f.Token(t.Context())
 					f.wantError(t, err, true, "client refused: HTTP ", "correct client_id and client_secret in the config")
-					if !errors.Is(err, auth.ErrClientRefused) || errors.Is(err, auth.ErrNoGrant) || strings.Contains(err.Error(), "login") {
+					if !errors.Is(err, auth.ErrClientRefused) || errors.Is(err, auth.ErrNoGrant) || strings.Contains(err.Error(), "login") ||
+						strings.Count(err.Error(), "client_id") != 1 {
 						t.Fatal(err)
 					}
 				}

@@ -16,7 +16,7 @@ const (
 )
 
 // Run keeps the grant fresh, used or not, until ctx ends: it refreshes a little ahead of the margin, warns once a day
-// while the end of the whole grant is less than 14 days away, and goes on by itself when somebody logs in, here or in
+// while the end of the whole grant is less than 14 days away (of a personal token: and renewals fail), and goes on by itself when somebody logs in, here or in
 // another process. It has nothing to return: what goes wrong is logged, once, and told to every caller of the other methods.
 func (a *Account) Run(ctx context.Context) {
 	for {
@@ -120,10 +120,18 @@ func (a *Account) sayDead(g Grant) {
 	}
 }
 
-// warnOfEnd says once a day that the grant nears its end. A refresh that brings a new refresh token moves the end away.
+// warnOfEnd says once a day that the grant nears its end. A refresh that brings a new refresh token moves the end away. A
+// personal token, which is its own refresh token, is renewed long before: there the end is near only while renewals fail.
 func (a *Account) warnOfEnd(g Grant, now time.Time) {
 	ends, before := g.RefreshExpiry, warnBefore
-	if !a.renewable(g) {
+	text := "the grant ends soon, and only a new login prolongs it"
+	switch personal := a.provider.Grant == PersonalToken; {
+	case personal && a.gate.why == nil && g.State != RefreshOutcomeUnknown:
+		return
+	case personal:
+		text = "the token ends soon, and could not be renewed so far"
+		fallthrough
+	case !a.renewable(g):
 		ends, before = g.Expiry, min(warnBefore, g.Expiry.Sub(g.ObtainedAt)/4)
 	}
 	if ends.IsZero() || now.Before(ends.Add(-before)) || a.provider.Grant == ClientCredentials {
@@ -133,6 +141,6 @@ func (a *Account) warnOfEnd(g Grant, now time.Time) {
 	day := strconv.FormatInt(int64(ends.Sub(now)/warnEvery), 10)
 	if a.announced.change("end", day+ends.String()) {
 		a.log.Warn().Time("ends", ends).Str("fix", a.mend()).
-			Msg("the grant ends soon, and only a new login prolongs it")
+			Msg(text)
 	}
 }

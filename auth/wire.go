@@ -252,6 +252,9 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return 0
 }
 
+// checkClient is the advice at the end of a badClient failure.
+const checkClient = ": check client_id and client_secret in the config"
+
 // judge says what an answer without a token means; nil for a 2xx that does not complain. Complaints with a harmless code
 // say nothing about the token.
 func (ans answer) judge(harmless []string) *failure {
@@ -268,7 +271,7 @@ func (ans answer) judge(harmless []string) *failure {
 	case slices.Contains(harmless, said.code):
 	case said.clientIsBad():
 		f.kind = badClient
-		f.why += ": check client_id and client_secret in the config"
+		f.why += checkClient
 	case said.tokenIsBad():
 		f.kind = refused
 	case status/100 == 2 && !said.failed:
