@@ -109,6 +109,21 @@ type writer struct {
 	journal *Journal
 	lost    <-chan nats.Status // tells of a lost connection
 	pace    pace
+	revived time.Time // when the server was last tried to be revived
+}
+
+// revive tries to make the server able to write again, now and then.
+func (w *writer) revive() {
+	const every = 5 * time.Second
+	if w.journal.revive == nil || time.Since(w.revived) < every {
+		return
+	}
+	if err := w.journal.revive(); err != nil {
+		w.journal.log.Debug().Err(err).Msg("journal's server cannot be started anew yet")
+	} else {
+		w.journal.log.Info().Msg("journal's server was started anew")
+	}
+	w.revived = time.Now()
 }
 
 // commit commits the batch whatever it takes, and returns an error only when ctx ends.
@@ -139,6 +154,7 @@ func (w *writer) commit(ctx context.Context, batch []entry) error {
 			j.log.Error().Err(err).Int("waiting", len(batch)+len(j.queue)).
 				Msg("journal cannot be written: treats wait in memory and nothing is delivered until it can; check the disk or the journal's server")
 		}
+		w.revive()
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", context.Cause(ctx), err)

@@ -22,7 +22,7 @@ func TestJournalOnAnExternalServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rigOn(t, conn)
+	r := rigOn(t, conn, nil)
 	in := r.intake("acc")
 	var sink box
 	_, stop := r.lane(&sink, LaneConfig{})
@@ -51,7 +51,7 @@ func TestServerThatTakesLittle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rigOn(t, conn)
+	r := rigOn(t, conn, nil)
 	in := r.intake("acc")
 	refused := &box{rule: func(context.Context, Record) error { return Permanent(errors.New("400 Bad Request")) }}
 	r.lane(refused, LaneConfig{})
@@ -91,7 +91,7 @@ func TestOperatorsSettingsStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rigOn(t, conn)
+	r := rigOn(t, conn, nil)
 	stream, err := r.journal.js.Stream(t.Context(), JournalStream)
 	if err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ func newRig(t *testing.T, dir string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rigOn(t, conn)
+	r := rigOn(t, conn, server.Revive)
 	r.dir, r.server = dir, server
 	stop := r.stop
 	r.stop = sync.OnceFunc(func() {
@@ -51,11 +51,11 @@ func newRig(t *testing.T, dir string) *rig {
 }
 
 // rigOn opens the journal on a connection and runs its committer until the test ends.
-func rigOn(t *testing.T, conn *nats.Conn) *rig {
+func rigOn(t *testing.T, conn *nats.Conn, revive func() error) *rig {
 	t.Helper()
 	r := &rig{t: t, conn: conn, reg: prometheus.NewRegistry()}
 	var err error
-	r.journal, err = OpenJournal(t.Context(), JournalConfig{Conn: conn, Retention: time.Hour, Log: testLog(t), Metrics: NewMetrics(r.reg)})
+	r.journal, err = OpenJournal(t.Context(), JournalConfig{Conn: conn, Revive: revive, Retention: time.Hour, Log: testLog(t), Metrics: NewMetrics(r.reg)})
 	if err != nil {
 		t.Fatal(err)
 	}

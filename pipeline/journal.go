@@ -37,6 +37,9 @@ const DedupWindow = 2 * time.Hour
 type JournalConfig struct {
 	// Conn reaches the server that keeps the journal: the embedded one or another. It stays the caller's.
 	Conn *nats.Conn
+	// Revive makes the server able to write again once the disk is; nil if it is by itself. It is called now and then
+	// while writes fail, and returns an error as long as it is of no use.
+	Revive func() error
 	// Retention is how long events are kept. What no sink has taken by then is lost to that sink.
 	Retention time.Duration
 	Log       zerolog.Logger
@@ -49,6 +52,7 @@ type Journal struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	atomic  bool // the server commits batches
+	revive  func() error
 	queue   chan entry
 	closing sync.Once
 	log     zerolog.Logger
@@ -95,6 +99,7 @@ func OpenJournal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
 		nc: cfg.Conn, js: js,
 		// A server older than 2.12 leaves the setting out of its answer, and takes a batch for single messages.
 		atomic: stream.CachedInfo().Config.AllowAtomicPublish,
+		revive: cfg.Revive,
 		queue:  make(chan entry, queueSize), log: cfg.Log, metrics: cfg.Metrics,
 	}, nil
 }

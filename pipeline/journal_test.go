@@ -262,7 +262,7 @@ func TestOverlayPermissions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rigOn(t, priv)
+	rigOn(t, priv, nil)
 	pub, err := s.Overlay(t.Context())
 	if err != nil {
 		t.Fatal(err)

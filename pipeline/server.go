@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -44,8 +45,13 @@ type ServerConfig struct {
 // journal's, which no listener reaches, and that of the overlay backends. So whatever overlay credentials are used for,
 // they cannot touch the journal.
 type Server struct {
-	ns       *server.Server
+	cfg      ServerConfig
+	host     string // to listen on
+	port     int
 	password string // of the users of this process, made anew at each start
+
+	mu sync.Mutex
+	ns *server.Server // nil while it is being started anew
 }
 
 // NATS accounts and users of the embedded server.
@@ -61,57 +67,55 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err := checkWritable(cfg.Dir); err != nil {
 		return nil, err
 	}
+	s := &Server{cfg: cfg, password: rand.Text()}
+	if cfg.Listen != "" {
+		var err error
+		if s.host, s.port, err = probeListen(ctx, cfg.Listen); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.start(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// options are made anew for each start, because the server changes them.
+func (s *Server) options() *server.Options {
 	journal, overlay := server.NewAccount(journalAccount), server.NewAccount(overlayAccount)
-	s := &Server{password: rand.Text()}
 	users := []*server.User{
 		{Username: journalUser, Password: s.password, Account: journal},
 		{Username: publisherUser, Password: s.password, Account: overlay},
 	}
-	if cfg.OverlayUser != "" {
+	if s.cfg.OverlayUser != "" {
 		users = append(users, &server.User{
-			Username: cfg.OverlayUser, Password: cfg.OverlayPassword.Reveal(), Account: overlay,
+			Username: s.cfg.OverlayUser, Password: s.cfg.OverlayPassword.Reveal(), Account: overlay,
 			Permissions: overlayPermissions(),
 		})
 	}
-	opts := &server.Options{
-		ServerName: "relay", JetStream: true, StoreDir: cfg.Dir,
+	return &server.Options{
+		ServerName: "relay", JetStream: true, StoreDir: s.cfg.Dir,
 		// Every acknowledged write is fsynced: an interval loses what was acknowledged within it on a power cut.
 		SyncAlways: true,
 		// As much as the disk holds: the server's own bound is three quarters of what is free at its start, without what
 		// the streams hold already.
 		JetStreamMaxStore: 1 << 60,
-		NoSigs:            true, DontListen: cfg.Listen == "", MaxPayload: maxPayload,
+		NoSigs:            true, DontListen: s.cfg.Listen == "", Host: s.host, Port: s.port, MaxPayload: maxPayload,
 		Accounts: []*server.Account{journal, overlay}, Users: users,
-		NoSystemAccount: false,
 	}
-	if cfg.Listen != "" {
-		host, port, err := splitListen(cfg.Listen)
-		if err != nil {
-			return nil, err
-		}
-		// The server itself reports a taken port only in its log, so ask first.
-		probe, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
-		if err != nil {
-			return nil, fmt.Errorf("listen for overlay backends on nats.listen %s: %w; stop what uses it or choose another address", cfg.Listen, errors.Unwrap(err))
-		}
-		if port == 0 {
-			port = probe.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener's address
-		}
-		if err := probe.Close(); err != nil {
-			return nil, fmt.Errorf("probe nats.listen %s: %w", cfg.Listen, err)
-		}
-		opts.Host, opts.Port = host, port
-	}
-	ns, err := server.NewServer(opts)
+}
+
+// start starts the server and opens its streams.
+func (s *Server) start() error {
+	ns, err := server.NewServer(s.options())
 	if err != nil {
-		return nil, fmt.Errorf("make the embedded NATS server: %w", err)
+		return fmt.Errorf("make the embedded NATS server: %w", err)
 	}
-	s.ns = ns
-	ns.SetLoggerV2(serverLog{cfg.Log}, false, false, false)
+	ns.SetLoggerV2(serverLog{s.cfg.Log}, false, false, false)
 	ns.Start()
 	if !ns.ReadyForConnections(30 * time.Second) {
 		ns.Shutdown()
-		return nil, fmt.Errorf("start the embedded NATS server on %q: not ready within 30 s; see the log lines above", cfg.Dir)
+		return fmt.Errorf("start the embedded NATS server on %q: not ready within 30 s; see the log lines above", s.cfg.Dir)
 	}
 	for _, name := range []string{journalAccount, overlayAccount} {
 		account, err := ns.LookupAccount(name)
@@ -119,11 +123,45 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 			err = account.EnableJetStream(nil, nil)
 		}
 		if err != nil {
-			s.Close()
-			return nil, fmt.Errorf("open the streams of %s in %s: %w", name, cfg.Dir, err)
+			ns.Shutdown()
+			ns.WaitForShutdown()
+			return fmt.Errorf("open the streams of %s in %s: %w", name, s.cfg.Dir, err)
 		}
 	}
-	return s, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ns = ns
+	return nil
+}
+
+// Revive starts the server anew if its folder can be written to: after a write has failed, as on a full disk, a stream writes
+// nothing more until it is opened again. Connections inside this process come back by themselves.
+func (s *Server) Revive() error {
+	if err := checkWritable(s.cfg.Dir); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	ns := s.ns
+	s.ns = nil
+	s.mu.Unlock()
+	if ns != nil {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+	}
+	return s.start()
+}
+
+var errServerAway = errors.New("the embedded NATS server is being started")
+
+// InProcessConn implements [nats.InProcessConnProvider] by the present server.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	s.mu.Lock()
+	ns := s.ns
+	s.mu.Unlock()
+	if ns == nil {
+		return nil, errServerAway
+	}
+	return ns.InProcessConn()
 }
 
 // overlayPermissions is what consuming one stream with the usual clients takes: JetStream's consumer API on that stream, the
@@ -157,7 +195,7 @@ func (s *Server) connect(ctx context.Context, user string) (*nats.Conn, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	nc, err := nats.Connect("", nats.InProcessServer(s.ns), nats.UserInfo(user, s.password), nats.Name(user),
+	nc, err := nats.Connect("", nats.InProcessServer(s), nats.UserInfo(user, s.password), nats.Name(user),
 		// Overlay backends may subscribe to _INBOX.>, so what relay receives goes elsewhere.
 		nats.CustomInboxPrefix("_RELAY"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.FlusherTimeout(2*time.Second))
 	if err != nil {
@@ -168,44 +206,58 @@ func (s *Server) connect(ctx context.Context, user string) (*nats.Conn, error) {
 
 // URL is where overlay backends on this machine connect, empty if the server does not listen.
 func (s *Server) URL() string {
-	addr, ok := s.ns.Addr().(*net.TCPAddr)
-	if !ok {
+	if s.cfg.Listen == "" {
 		return ""
 	}
-	host := addr.IP.String()
-	if addr.IP.IsUnspecified() { // listens on every address of the machine, this one among them
+	host := s.host
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // every address of the machine, this one among them
 		host = "127.0.0.1"
 	}
-	return "nats://" + net.JoinHostPort(host, strconv.Itoa(addr.Port))
+	return "nats://" + net.JoinHostPort(host, strconv.Itoa(s.port))
 }
 
 // Close stops the server and waits until it has written everything.
 func (s *Server) Close() {
-	s.ns.Shutdown()
-	s.ns.WaitForShutdown()
+	s.mu.Lock()
+	ns := s.ns
+	s.ns = nil
+	s.mu.Unlock()
+	if ns != nil {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+	}
 }
 
-func splitListen(listen string) (host string, port int, err error) {
+// probeListen checks that the address can be listened on, which the server reports in its log only, and chooses the port
+// if it is 0.
+func probeListen(ctx context.Context, listen string) (host string, port int, err error) {
 	host, portText, err := net.SplitHostPort(listen)
 	if err != nil {
 		return "", 0, fmt.Errorf("nats.listen %q: want HOST:PORT such as 127.0.0.1:4222", listen)
 	}
-	port, err = strconv.Atoi(portText)
-	if err != nil || port < 0 || port > 65535 {
+	if number, err := strconv.Atoi(portText); err != nil || number < 0 || number > 65535 {
 		return "", 0, fmt.Errorf("nats.listen %q: the port must be a number from 0 to 65535", listen)
 	}
-	return host, port, nil
+	probe, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("listen for overlay backends on nats.listen %s: %w; stop what uses it or choose another address", listen, errors.Unwrap(err))
+	}
+	addr, ok := probe.Addr().(*net.TCPAddr)
+	if err := probe.Close(); err != nil || !ok {
+		return "", 0, fmt.Errorf("probe nats.listen %s: %w", listen, err)
+	}
+	return host, addr.Port, nil
 }
 
-// checkWritable makes the folder and writes a file in it, since the server reports neither trouble clearly.
+// checkWritable makes the folder and writes a file of a MiB in it, since the server reports neither trouble clearly.
 func checkWritable(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the journal's folder: %w; choose another with --data-dir", err)
 	}
 	probe := filepath.Join(dir, ".write-test")
-	err := os.WriteFile(probe, []byte("relay writes here\n"), 0o600)
-	if err == nil {
-		err = os.Remove(probe)
+	err := os.WriteFile(probe, make([]byte, 1<<20), 0o600)
+	if removeErr := os.Remove(probe); err == nil {
+		err = removeErr
 	}
 	if err != nil {
 		return fmt.Errorf("write to the journal's folder: %w; free some space, mend its permissions or choose another with --data-dir", err)

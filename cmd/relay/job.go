@@ -65,9 +65,11 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 		return nil, err
 	}
 	j.undo.add("journal's connection", func() error { conn.Close(); return nil })
-	j.journal, err = pipeline.OpenJournal(ctx, pipeline.JournalConfig{
-		Conn: conn, Retention: cfg.Journal.Retention, Log: log, Metrics: metrics,
-	})
+	jc := pipeline.JournalConfig{Conn: conn, Retention: cfg.Journal.Retention, Log: log, Metrics: metrics}
+	if cfg.Journal.NATSURL.Empty() {
+		jc.Revive = j.server.Revive
+	}
+	j.journal, err = pipeline.OpenJournal(ctx, jc)
 	if err != nil {
 		return nil, withCode(exitUnavailable, err)
 	}

@@ -1,9 +1,8 @@
-// Package natstest runs a real nats-server process for tests, which can be killed, frozen and started again.
+// Package natstest runs a real nats-server process for tests, which can be killed and started again.
 package natstest
 
 import (
 	"bufio"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -110,22 +109,4 @@ func (s *Server) end(how func(*os.Process) error) {
 	_ = how(cmd.Process) // it may have ended
 	<-logs
 	_ = cmd.Wait() // of no interest: it was told to end
-}
-
-// Freeze stops the server without ending it, until the returned function is called.
-func (s *Server) Freeze() (thaw func()) {
-	s.t.Helper()
-	s.signal(syscall.SIGSTOP)
-	return sync.OnceFunc(func() { s.signal(syscall.SIGCONT) })
-}
-
-func (s *Server) signal(sig syscall.Signal) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cmd == nil {
-		return
-	}
-	if err := s.cmd.Process.Signal(sig); err != nil {
-		s.t.Error(fmt.Errorf("signal nats-server: %w", err))
-	}
 }
