@@ -23,10 +23,10 @@ const (
 
 // commitTimeout bounds one write to the journal: after it the outcome is unclear, and the write is made again with the
 // same ids, of which the server refuses those it has.
-const commitTimeout = 10 * time.Second
+const commitTimeout = 5 * time.Second
 
 var (
-	errCommitTimeout = errors.New("no answer from the journal's server within 10 s")
+	errCommitTimeout = errors.New("no answer from the journal's server within 5 s")
 	errConnLost      = errors.New("connection to the journal's server lost")
 )
 
@@ -109,21 +109,16 @@ type writer struct {
 	journal *Journal
 	lost    <-chan nats.Status // tells of a lost connection
 	pace    pace
-	revived time.Time // when the server was last tried to be revived
 }
 
-// revive tries to make the server able to write again, now and then.
+// revive tries to make the server able to write again.
 func (w *writer) revive() {
-	const every = 5 * time.Second
-	if w.journal.revive == nil || time.Since(w.revived) < every {
+	if w.journal.revive == nil {
 		return
 	}
 	if err := w.journal.revive(); err != nil {
 		w.journal.log.Debug().Err(err).Msg("journal's server cannot be started anew yet")
-	} else {
-		w.journal.log.Info().Msg("journal's server was started anew")
 	}
-	w.revived = time.Now()
 }
 
 // commit commits the batch whatever it takes, and returns an error only when ctx ends.

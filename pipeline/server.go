@@ -50,6 +50,9 @@ type Server struct {
 	port     int
 	password string // of the users of this process, made anew at each start
 
+	reviving sync.Mutex // one start at a time
+	started  time.Time
+
 	mu sync.Mutex
 	ns *server.Server // nil while it is being started anew
 }
@@ -107,6 +110,7 @@ func (s *Server) options() *server.Options {
 
 // start starts the server and opens its streams.
 func (s *Server) start() error {
+	s.started = time.Now()
 	ns, err := server.NewServer(s.options())
 	if err != nil {
 		return fmt.Errorf("make the embedded NATS server: %w", err)
@@ -136,7 +140,13 @@ func (s *Server) start() error {
 
 // Revive starts the server anew if its folder can be written to: after a write has failed, as on a full disk, a stream writes
 // nothing more until it is opened again. Connections inside this process come back by themselves.
+// It may be called by several goroutines, and does nothing for a few seconds after a start.
 func (s *Server) Revive() error {
+	s.reviving.Lock()
+	defer s.reviving.Unlock()
+	if time.Since(s.started) < reviveEvery {
+		return nil
+	}
 	if err := checkWritable(s.cfg.Dir); err != nil {
 		return err
 	}
@@ -150,6 +160,8 @@ func (s *Server) Revive() error {
 	}
 	return s.start()
 }
+
+const reviveEvery = 5 * time.Second
 
 var errServerAway = errors.New("the embedded NATS server is being started")
 

@@ -135,6 +135,7 @@ func (c *NATSConfig) Open(ctx context.Context, env Env) (pipeline.Sink, error) {
 			return nil, field("url", errors.New("is missing, and relay runs no NATS server of its own here"))
 		}
 		s.link.server = "relay's own NATS server"
+		s.revive = env.Revive
 		s.dial = func(ctx context.Context) (*nats.Conn, error) {
 			nc, err := env.NATS(ctx)
 			if err == nil {

@@ -36,6 +36,7 @@ type natsSink struct {
 	link    *link
 	timeout time.Duration      // how long to wait for an answer of the server
 	stop    context.CancelFunc // ends what Open began
+	revive  func() error       // nil: the server looks after itself
 
 	gate  chan struct{} // holds one token while route is in use
 	route route
@@ -78,6 +79,11 @@ func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (int,
 	if !s.start(func() {
 		accepted, err := s.publish(ctx, messages)
 		done <- result{accepted, err}
+		if s.revive != nil && errors.Is(err, errNoAnswer) { // as after a full disk
+			if err := s.revive(); err != nil {
+				s.link.log.Debug().Err(err).Msg("NATS server cannot be started anew yet")
+			}
+		}
 	}) {
 		return 0, fmt.Errorf("publish event %s: %w", records[0].ID, errClosed)
 	}

@@ -29,6 +29,8 @@ type Env struct {
 	// NATS connects to the server that relay itself runs for overlay backends. It is called only by a nats sink
 	// without a url; the connection belongs to the sink from then on.
 	NATS func(ctx context.Context) (*nats.Conn, error)
+	// Revive makes that server able to write again, if it cannot since a disk was full. It may be called often.
+	Revive func() error
 	// Bearer finds the account whose access tokens a webhook sink sends. It is called only by one that names an account.
 	Bearer func(account string) (Bearer, error)
 	// UserAgent is sent with every HTTP request.

@@ -77,7 +77,7 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 		env := sinks.Env{
 			Name: s.Name, Stdout: p.out, UserAgent: userAgent(), Log: log.With().Str("sink", s.Name).Logger(),
 			NATS:   func(ctx context.Context) (*nats.Conn, error) { return j.server.Overlay(ctx) },
-			Bearer: j.bearer,
+			Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
 		}
 		sink, err := s.Config.Open(ctx, env)
 		if err != nil {
