@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/sinks"
+)
+
+// receives reports whether the account is one that receives treats.
+func receives(a AccountConfig) bool { return a.Provider.Endpoints.Socket != "" }
+
+// bearer finds the account whose tokens a webhook sends.
+func (j *job) bearer(name string) (sinks.Bearer, error) {
+	account, ok := j.accounts[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no account %q", name)
+	}
+	return bearer{account}, nil
+}
+
+// bearer presents an account to a sink.
+type bearer struct{ account *auth.Account }
+
+// Token implements [sinks.Bearer].
+func (b bearer) Token(ctx context.Context) (secret.String, int64, error) {
+	token, err := b.account.Token(ctx)
+	return token.AccessToken, token.Generation, err
+}
+
+// Refresh implements [sinks.Bearer].
+func (b bearer) Refresh(ctx context.Context, generation int64) (secret.String, int64, error) {
+	token, err := b.account.Refresh(ctx, generation)
+	return token.AccessToken, token.Generation, err
+}
+
+// openGrants makes the accounts and checks their grants. It is an error if none of those that receive treats has a grant. Any
+// other without one is logged, and waits.
+func (p *program) openGrants(ctx context.Context, cfg *Config, dir string, metrics *auth.Metrics, log zerolog.Logger) (map[string]*auth.Account, error) {
+	store, err := p.openStore(ctx, dir, log)
+	if err != nil {
+		return nil, err
+	}
+	accounts := make(map[string]*auth.Account, len(cfg.Accounts))
+	var missing, idle []error
+	receiving := 0
+	for _, c := range cfg.Accounts {
+		account, err := newAccount(c, store, metrics, log)
+		if err != nil {
+			return nil, err
+		}
+		accounts[c.Account] = account
+		_, err = account.Status()
+		if receives(c) {
+			receiving++
+		}
+		switch {
+		case err == nil:
+		case receives(c):
+			missing = append(missing, err)
+		default:
+			idle = append(idle, err)
+		}
+	}
+	if receiving == 0 {
+		log.Warn().Msg("no account receives treats, for none is of provider treatstream: relay only keeps tokens fresh")
+	} else if len(missing) == receiving {
+		return nil, errors.Join(missing...)
+	}
+	for _, err := range append(missing, idle...) {
+		log.Error().Err(err).Msg("account waits for a login; the others run")
+	}
+	return accounts, nil
+}
+
+// openStore opens the store of the grants, sealed with this user's identity.
+func (p *program) openStore(ctx context.Context, dir string, log zerolog.Logger) (*auth.FileStore, error) {
+	id, err := p.identity(ctx)
+	if err != nil {
+		return nil, withCode(exitUnavailable, err)
+	}
+	if id.Created {
+		log.Info().Str("identity", id.Source).Msg("made an identity to seal tokens with; keep it: without it the stored logins are worthless")
+	}
+	store, err := auth.NewFileStore(filepath.Join(dir, accountsDir), auth.NewAgeSealer(id))
+	if err != nil {
+		return nil, withCode(exitUnavailable, err)
+	}
+	if plain := store.Plain(); len(plain) > 0 {
+		log.Warn().Strs("accounts", plain).Msg("tokens of an older relay are not sealed yet; they are at their next refresh")
+	}
+	return store, nil
+}
+
+// identity is what tokens are sealed with: $RELAY_IDENTITY_FILE, else the OS keyring, else a file in the user's configuration
+// folder. A simulation has one of its own.
+func (p *program) identity(ctx context.Context) (auth.Identity, error) {
+	file, _ := p.getenv("RELAY_IDENTITY_FILE")
+	opts := auth.IdentityOptions{File: file, Keyring: true}
+	if p.simulation != "" {
+		opts = auth.IdentityOptions{Fallback: filepath.Join(p.simulation, "identity.txt")}
+	} else if dir, err := os.UserConfigDir(); err == nil {
+		opts.Fallback = filepath.Join(dir, "relay", "identity.txt")
+	}
+	return auth.LoadIdentity(ctx, opts)
+}
+
+func newAccount(c AccountConfig, store auth.Store, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
+	account, err := auth.New(c.Config, store, auth.Options{Log: log, UserAgent: userAgent(), Metrics: metrics})
+	if err != nil {
+		return nil, withCode(exitConfig, err)
+	}
+	return account, nil
+}

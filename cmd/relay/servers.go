@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks"
+)
+
+// openServer starts the embedded NATS server if the journal or a sink needs it. It listens only for overlay backends.
+func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir string) error {
+	overlay := false
+	for _, s := range cfg.Sinks {
+		if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() {
+			overlay = true
+		}
+	}
+	if !cfg.Journal.NATSURL.Empty() && !overlay {
+		return nil
+	}
+	sc := pipeline.ServerConfig{Dir: filepath.Join(dir, journalDir), Log: j.log}
+	var created bool
+	if overlay {
+		login, isNew, err := loadOverlayLogin(dir)
+		if err != nil {
+			return err
+		}
+		created = isNew
+		sc.Listen, sc.OverlayUser, sc.OverlayPassword = cfg.NATS.Listen, login.User, login.secret()
+	}
+	server, err := pipeline.StartServer(ctx, sc)
+	if err != nil {
+		return withCode(exitUnavailable, err)
+	}
+	j.server = server
+	j.undo.add("embedded NATS server", func() error { server.Close(); return nil })
+	if overlay {
+		at, err := url.Parse(server.URL())
+		if err != nil {
+			return fmt.Errorf("address of the embedded NATS server: %w", err)
+		}
+		j.log.Info().Str("url", at.String()).Str("credentials", filepath.Join(dir, overlayFile)).Msg("overlay backends may connect")
+		if created {
+			at.User = url.UserPassword(sc.OverlayUser, sc.OverlayPassword.Reveal())
+			_, err = fmt.Fprintf(p.err, "Overlay backends connect to %s\nThis is shown once; %s keeps it.\n", at, filepath.Join(dir, overlayFile))
+		}
+		return err
+	}
+	return nil
+}
+
+// journalConn connects to the journal's server: the embedded one, or the one configured, for which it waits.
+func (j *job) journalConn(ctx context.Context, cfg JournalConfig) (*nats.Conn, error) {
+	if cfg.NATSURL.Empty() {
+		conn, err := j.server.Journal(ctx)
+		return conn, withCode(exitUnavailable, err)
+	}
+	opts := []nats.Option{
+		nats.Name("relay journal"), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
+		nats.ReconnectBufSize(-1),   // the journal itself tries again
+		nats.IgnoreAuthErrorAbort(), // a server that refuses the login for a while, as at its restart, is no reason to give up
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			j.log.Debug().Err(err).Msg("connection to the journal's server")
+		}),
+	}
+	if cfg.CredsFile != "" {
+		opts = append(opts, nats.UserCredentials(cfg.CredsFile))
+	}
+	if !cfg.Token.Empty() {
+		opts = append(opts, nats.Token(cfg.Token.Reveal()))
+	}
+	at := natsHosts(cfg.NATSURL.Reveal())
+	for said := false; ; said = true {
+		conn, err := nats.Connect(cfg.NATSURL.Reveal(), opts...)
+		switch {
+		case err == nil:
+			return conn, nil
+		case errors.Is(err, nats.ErrAuthorization), !away(err):
+			err = errors.New(secret.Scrub(err.Error(), cfg.NATSURL, cfg.Token))
+			return nil, withCode(exitUnavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", at, err))
+		case !said:
+			j.log.Warn().Str("server", at).Msg("journal's server does not answer; waiting for it")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// away reports whether a server that did not let us in may do so later: it is down, or its name or network is.
+func away(err error) bool {
+	_, network := errors.AsType[*net.OpError](err)
+	_, dns := errors.AsType[*net.DNSError](err)
+	return network || dns || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, nats.ErrConnectionClosed)
+}
+
+// natsHosts names the servers of a NATS URL without what may be secret in it.
+func natsHosts(urls string) string {
+	var hosts []string
+	for one := range strings.SplitSeq(urls, ",") {
+		if u, err := url.Parse(strings.TrimSpace(one)); err == nil && u.Host != "" {
+			hosts = append(hosts, u.Host)
+		}
+	}
+	return strings.Join(hosts, ",")
+}
