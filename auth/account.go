@@ -114,7 +114,7 @@ func New(cfg Config, store Store, opts Options) (*Account, error) {
 }
 
 // Status tells what is stored, without asking the provider. It returns [ErrNoGrant] in an [*Error] when nothing is, except
-// for [ClientCredentials], where the state is then [Ready].
+// for [ClientCredentials], where the state is then [Ready], and so it is when what is stored is [ErrUnusable].
 func (a *Account) Status() (Status, error) {
 	g, err := a.load()
 	if err != nil {
@@ -142,6 +142,9 @@ func (a *Account) fail(op string, err error) *Error {
 		errors.Is(err, ErrClientRefused) {
 		e.Fix = a.mend()
 	}
+	if _, loose := errors.AsType[*looseMode](err); errors.Is(err, ErrUnusable) && !loose { // Which says itself what mends it.
+		e.Fix = a.mend()
+	}
 	return e
 }
 
@@ -150,7 +153,7 @@ func (a *Account) load() (Grant, error) {
 	g, err := a.store.Load(a.name)
 	foreign := err == nil && g.Provider != a.provider.Name
 	switch {
-	case a.provider.Grant == ClientCredentials && (foreign || errors.Is(err, ErrNoGrant)):
+	case a.provider.Grant == ClientCredentials && (foreign || errors.Is(err, ErrNoGrant) || errors.Is(err, ErrUnusable)):
 		return a.blank(g.Generation), nil
 	case errors.Is(err, ErrNoGrant):
 		return Grant{}, a.fail("token of", ErrNoGrant)

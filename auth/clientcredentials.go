@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -37,6 +38,9 @@ func (a *Account) askAgain(ctx context.Context, g Grant) (Grant, error) {
 	params := map[string]string{"grant_type": string(ClientCredentials)}
 	if scopes := a.scopes(); scopes != "" {
 		params["scope"] = scopes
+	}
+	if _, err := a.store.Load(a.name); errors.Is(err, ErrUnusable) && a.announced.change("unusable", err.Error()) {
+		a.log.Warn().Err(err).Msg("the stored token cannot be used; asking for another, which replaces it")
 	}
 	r, err := a.askToken(ctx, a.tokenCall("token", a.endpoints.Token, params, nil))
 	a.metrics.refreshed(a.name, err)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -134,6 +136,41 @@ func TestClientCredentialsOverAnother(t *testing.T) {
 	}
 	if got := f.token(t); got.Generation != 8 || f.grant(t).Provider != "client-credentials" {
 		t.Errorf("generation %d of %s", got.Generation, f.grant(t).Provider)
+	}
+}
+
+// A stored token that cannot be used is replaced by another. Nobody has to do anything about it.
+func TestClientCredentialsOverDamage(t *testing.T) {
+	f := newPartner(t, nil)
+	path := filepath.Join(f.dir, "mystream.json")
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := f.Status(); err != nil || s.State != auth.Ready {
+		t.Errorf("%+v, %v", s, err)
+	}
+	f.then(says(503, ""))
+	_, err := f.Token(t.Context())
+	f.wantError(t, err, false, "HTTP 503")
+	if content, err := os.ReadFile(path); err != nil || string(content) != "{" {
+		t.Errorf("replaced by nothing: %q, %v", content, err)
+	}
+	f.Account = f.again()
+	got := f.token(t)
+	if g := f.grant(t); g.AccessToken != got.AccessToken || g.State != auth.Active {
+		t.Errorf("%s of generation %d", g.State, g.Generation)
+	}
+	for range 3 {
+		f.token(t)
+	}
+	if n := strings.Count(f.log.String(), "the stored token cannot be used"); n != 2 || len(f.seen("")) != 2 {
+		t.Errorf("said %d times in two processes, %d requests, want 2 and 2:\n%s", n, len(f.seen("")), f.log)
+	}
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Logout(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -66,7 +66,7 @@ func NewFileStore(dir string, sealer Sealer) (*FileStore, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("open token directory %s: not a directory", dir)
 	}
-	if tooOpen(info) {
+	if tooOpen(info, anything) {
 		return nil, fmt.Errorf("open token directory %s: others may look into it (mode %04o); run: chmod 700 %s", dir, info.Mode().Perm(), dir)
 	}
 	s := &FileStore{dir: dir, sealer: sealer, known: map[string]reading{}}
@@ -74,8 +74,28 @@ func NewFileStore(dir string, sealer Sealer) (*FileStore, error) {
 	return s, nil
 }
 
-func tooOpen(info fs.FileInfo) bool {
-	return runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0
+// What others must not be allowed, in the bits of a file's mode.
+const (
+	anything fs.FileMode = 0o077
+	writing  fs.FileMode = 0o022
+)
+
+func tooOpen(info fs.FileInfo, forbidden fs.FileMode) bool {
+	return runtime.GOOS != "windows" && info.Mode().Perm()&forbidden != 0
+}
+
+// looseMode is the error for a file of secrets that others may read or change.
+type looseMode struct {
+	path string
+	mode fs.FileMode
+}
+
+func (e *looseMode) Error() string {
+	may := "read"
+	if e.mode&writing != 0 {
+		may = "change"
+	}
+	return fmt.Sprintf("others may %s %s (mode %04o); run: chmod 600 %s", may, e.path, e.mode, e.path)
 }
 
 // sweep removes temporary files that nobody can be writing any more. They hold tokens.
@@ -121,16 +141,19 @@ func (s *FileStore) Load(account string) (Grant, error) {
 	if g, ok := s.recall(account, path); ok {
 		return g, nil
 	}
-	content, info, err := readPrivate(path)
+	content, info, err := readPrivate(path, anything)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Grant{}, ErrNoGrant
+	}
+	if _, loose := errors.AsType[*looseMode](err); loose {
+		return Grant{}, fmt.Errorf("load grant: %w: %w", ErrUnusable, err)
 	}
 	if err != nil {
 		return Grant{}, fmt.Errorf("load grant: %w", err)
 	}
 	g, err := s.decode(account, content)
 	if err != nil {
-		return Grant{}, fmt.Errorf("load grant: %w: %s: %w; %s", ErrUnusable, path, err, loginCommand(account))
+		return Grant{}, fmt.Errorf("load grant: %w: %s: %w", ErrUnusable, path, err)
 	}
 	if age := time.Since(info.ModTime()); age > settledAfter {
 		s.mu.Lock()
@@ -154,8 +177,8 @@ func (s *FileStore) recall(account, path string) (Grant, bool) {
 	return last.grant, ok
 }
 
-// readPrivate reads a file of secrets, and refuses one that others may read.
-func readPrivate(path string) ([]byte, fs.FileInfo, error) {
+// readPrivate reads a file of secrets. It refuses, with a *looseMode, one that others may do what is forbidden with.
+func readPrivate(path string, forbidden fs.FileMode) ([]byte, fs.FileInfo, error) {
 	f, err := os.Open(path) //nolint:gosec // The user names it, or its name was checked.
 	if err != nil {
 		return nil, nil, err
@@ -165,8 +188,8 @@ func readPrivate(path string) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if tooOpen(info) {
-		return nil, nil, fmt.Errorf("%w: others may read %s (mode %04o); run: chmod 600 %s", ErrUnusable, path, info.Mode().Perm(), path)
+	if tooOpen(info, forbidden) {
+		return nil, nil, &looseMode{path, info.Mode().Perm()}
 	}
 	content, err := io.ReadAll(io.LimitReader(f, recordLimit))
 	return content, info, err
@@ -177,7 +200,7 @@ func (s *FileStore) Plain() []string {
 	var plain []string
 	all, _ := filepath.Glob(filepath.Join(s.dir, "*"+suffix))
 	for _, path := range all {
-		if content, _, err := readPrivate(path); err == nil && s.sealer != nil && isPlain(content) {
+		if content, _, err := readPrivate(path, anything); err == nil && s.sealer != nil && isPlain(content) {
 			plain = append(plain, strings.TrimSuffix(filepath.Base(path), suffix))
 		}
 	}

@@ -25,11 +25,12 @@ const (
 
 // IdentityOptions say where [LoadIdentity] looks, in this order.
 type IdentityOptions struct {
-	// File holds identities as age-keygen writes them. It must be there; nothing else is looked at when it is given.
+	// File holds identities as age-keygen writes them. It must be there; nothing else is looked at when it is given. Others
+	// may read it, as the secrets that are mounted into containers often have it, but not write.
 	File string
 	// Keyring asks the keyring of the operating system. One that is not there or does not answer is passed over.
 	Keyring bool
-	// Fallback is a file that is made, with a new identity, when nothing else was found.
+	// Fallback is a file that is made, with a new identity, when nothing else was found. Others may not even read it.
 	Fallback string
 }
 
@@ -59,7 +60,7 @@ func (i Identity) String() string { return i.Recipient() + " of " + i.Source }
 // that hangs is left behind.
 func LoadIdentity(ctx context.Context, opts IdentityOptions) (Identity, error) {
 	if opts.File != "" {
-		id, err := readIdentity(opts.File)
+		id, err := readIdentity(opts.File, writing)
 		if errors.Is(err, fs.ErrNotExist) {
 			return Identity{}, fmt.Errorf("%w; make one with: age-keygen -o %s", err, opts.File)
 		}
@@ -106,7 +107,7 @@ func findIdentity(ctx context.Context, opts IdentityOptions) (id Identity, ring 
 	if opts.Fallback == "" {
 		return id, ring, nil
 	}
-	file, err := readIdentity(opts.Fallback)
+	file, err := readIdentity(opts.Fallback, anything)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return id, ring, nil
@@ -148,8 +149,8 @@ func makeIdentity(ctx context.Context, path string, ring bool) (Identity, error)
 
 // readIdentity reads a file such as age-keygen writes. Its error wraps fs.ErrNotExist when there is none, and quotes none
 // of it.
-func readIdentity(path string) (Identity, error) {
-	content, _, err := readPrivate(path)
+func readIdentity(path string, forbidden fs.FileMode) (Identity, error) {
+	content, _, err := readPrivate(path, forbidden)
 	if err != nil {
 		return Identity{}, fmt.Errorf("open identity: %w", err)
 	}

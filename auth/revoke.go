@@ -10,10 +10,10 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// Logout ends the grant at the provider, where that is possible, and then forgets it. While the provider cannot be told, the
-// grant is kept, so that nothing is left behind there that nobody can end any more; [Account.Forget] forgets it all the
-// same. It returns [ErrNoGrant] in an [*Error] when there is none, but nil with [ClientCredentials], whose next token is
-// asked for when one is needed.
+// Logout ends the grant at the provider, where that is possible, and then forgets it. While the provider cannot be told, or
+// the grant cannot be read, it is kept, so that nothing is left behind there that nobody can end any more; [Account.Forget]
+// forgets it all the same. It returns [ErrNoGrant] in an [*Error] when there is none, but nil with [ClientCredentials], whose
+// next token is asked for when one is needed.
 func (a *Account) Logout(ctx context.Context) error {
 	release, err := a.take(ctx, "log out")
 	if err != nil {
@@ -21,7 +21,15 @@ func (a *Account) Logout(ctx context.Context) error {
 	}
 	defer release()
 	g, err := a.current()
-	// What cannot be read, or is over, cannot be ended at the provider.
+	if err != nil && a.unsaved != nil {
+		return err
+	}
+	if err != nil && !errors.Is(err, ErrNoGrant) {
+		e := a.fail("log out", fmt.Errorf("the stored login cannot be read (%w), so nothing can be revoked", errors.Unwrap(err)))
+		e.Fix = "relay auth logout --force " + a.name + " forgets it"
+		return e
+	}
+	// What is over cannot be ended at the provider.
 	if err == nil && a.endpoints.Revoke != "" && g.State != ReauthorizeNeeded && g.State != Ready {
 		if err := a.revoke(ctx, g); err != nil {
 			e := a.fail("log out", fmt.Errorf("%s did not end the access, so the grant is kept: %w", a.provider.Title, err))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -109,7 +110,10 @@ func openExport(account string, export []byte, opts ImportOptions) (Grant, error
 		return Grant{}, errors.New("give the passphrase or the identity that it was sealed for")
 	}
 	content, err := ageOpen(export, keys...)
-	if _, other := errors.AsType[*age.NoIdentityMatchError](err); other {
+	if other, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
+		if opts.Passphrase.Empty() && slices.Contains(other.StanzaTypes, "scrypt") {
+			return Grant{}, errors.New("it is sealed with a passphrase; give --passphrase-file with a file that holds it, since the export takes standard input")
+		}
 		if opts.Passphrase.Empty() {
 			return Grant{}, fmt.Errorf("it is not sealed for %s", opts.Identity)
 		}

@@ -48,7 +48,7 @@ func TestTransfer(t *testing.T) {
 		"wrong passphrase": {"mystream", byWords, auth.ImportOptions{Passphrase: secret.New("canary horse")}, "does not open with this passphrase"},
 		"wrong identity":   {"mystream", byKey, auth.ImportOptions{Identity: mine}, "not sealed for " + mine.Recipient()},
 		"needs a passphrase": {
-			"mystream", byWords, auth.ImportOptions{Identity: theirs}, "not sealed for",
+			"mystream", byWords, auth.ImportOptions{Identity: theirs}, "sealed with a passphrase; give --passphrase-file",
 		},
 		"no key":         {"mystream", byKey, auth.ImportOptions{}, "give the passphrase"},
 		"other name":     {"partner", byKey, auth.ImportOptions{Identity: theirs}, `the account "mystream"; import it under that name`},

@@ -25,14 +25,15 @@ func (p *program) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "import ACCOUNT", Short: "Read a personal token, or a login of another machine, from standard input", Args: oneAccount,
 		Long: `Read from standard input what gives an account its login: the personal token of a provider that has such tokens
-(treesnap), or what "relay auth export" wrote on another machine. Which of the two it is shows by itself.`,
+(treesnap), or what "relay auth export" wrote on another machine. Which of the two it is shows by itself. An export that is sealed with
+a passphrase needs --passphrase-file, since standard input is taken.`,
 		Example: `  relay auth import trees < token.txt
   relay auth import mystream < mystream.age`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.importGrant(cmd.Context(), args[0], passphraseFile, force)
 		},
 	}
-	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase of the export; without it, this machine's identity opens it, or relay asks")
+	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase of the export; without it the export must be sealed for this machine's identity")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a login that works")
 	return cmd
 }
