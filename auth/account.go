@@ -133,7 +133,22 @@ func (a *Account) Status() (Status, error) {
 		RefreshExpiry: g.RefreshExpiry,
 		Refreshable:   a.renewable(g),
 		Generation:    g.Generation,
+		Fix:           a.remedy(g),
 	}, nil
+}
+
+// remedy says what a person has to do about g.
+func (a *Account) remedy(g Grant) string {
+	switch g.State {
+	case ReauthorizeNeeded, ClientRefused:
+		return a.mend()
+	case RefreshOutcomeUnknown:
+		// With a valid token and a way to try it, a running relay finds out by itself.
+		if !a.canProbe() || !g.valid(time.Now()) {
+			return a.mend()
+		}
+	}
+	return ""
 }
 
 func (a *Account) fail(op string, err error) *Error {

@@ -201,6 +201,9 @@ func TestCamStreamerLostReply(t *testing.T) {
 	if n := len(f.seen("/token")); n != 2 {
 		t.Errorf("%d requests, want 2: nothing goes out twice while the token lasts", n)
 	}
+	if s, err := f.Status(); err != nil || s.Fix != "run: relay auth login mystream" {
+		t.Errorf("%+v, %v: nobody can try the token", s, err)
+	}
 	f.age(t, 10*time.Minute)
 	_, err := f.again().Token(t.Context())
 	f.wantError(t, err, false, "no answer from")

@@ -56,6 +56,7 @@ type Status struct {
 	RefreshExpiry time.Time `json:"refresh_expiry,omitzero"`
 	Refreshable   bool      `json:"refreshable"`
 	Generation    int64     `json:"generation"`
+	Fix           string    `json:"fix,omitempty"` // what a person has to do; empty when nothing
 }
 
 func (g Grant) token() Token {

@@ -300,8 +300,8 @@ func TestTreeSnapLostReply(t *testing.T) {
 			if got := f.token(t); got.Generation != 1 {
 				t.Errorf("generation %d: the token it has is served meanwhile", got.Generation)
 			}
-			if g := f.grant(t); g.State != auth.RefreshOutcomeUnknown || g.Reason == "" {
-				t.Errorf("state %s (%s)", g.State, g.Reason)
+			if s, err := f.Status(); err != nil || s.State != auth.RefreshOutcomeUnknown || s.Reason == "" || s.Fix != "" {
+				t.Errorf("%+v, %v", s, err)
 			}
 			if _, err := f.Refresh(t.Context(), 0); err == nil {
 				t.Error("refreshed at once")

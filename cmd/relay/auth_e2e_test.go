@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/treatrelay/relay/auth"
 )
 
 // partner is an API with client credentials and a webhook endpoint that takes its tokens.
@@ -137,23 +139,8 @@ func (w *world) command(input string, args ...string) (out, stderr string, code 
 
 func TestAuthCommands(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	var revoked []string
-	cloud := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path { // CamStreamer Cloud and TreeSnap as they are documented
-		case "/oauth2/revoke":
-			revoked = append(revoked, r.URL.Query().Get("access_token"))
-			writeJSON(rw, map[string]any{"success": true, "message": "ok"})
-		case "/web-services/v1/my-observations":
-			writeJSON(rw, map[string]any{"data": []string{}})
-		default:
-			rw.WriteHeader(http.StatusNotFound)
-		}
-	}))
-	defer cloud.Close()
-	w.configure(fmt.Sprintf(`  trees: {provider: treesnap, base_url: "%s"}
-sinks:
-  console: {type: stdout}
-`, cloud.URL))
+	cloud := newClouds(t)
+	w.configure(cloud.accounts(freePort(t)))
 
 	// Before the login everything says what to do.
 	_, stderr, code := w.command("", "auth", "status")
@@ -168,9 +155,16 @@ sinks:
 	}
 
 	w.login()
-	const personal = "personal-token-of-the-test-0123456789"
-	if _, stderr, code = w.command(personal+"\n", "auth", "import", "trees"); code != exitOK || strings.Contains(stderr, personal) {
+	w.loginToCam(cloud, "many")
+	if _, stderr, code = w.command("mistyped\n", "auth", "import", "trees"); code == exitOK || !strings.Contains(stderr, "TreeSnap refused the token") {
+		t.Errorf("import of a token that TreeSnap does not know: exit code %d:\n%s", code, stderr)
+	}
+	if _, stderr, code = w.command(personal+"\n", "auth", "import", "trees"); code != exitOK || strings.Contains(stderr, personal) ||
+		!strings.Contains(stderr, "The token is valid until "+lastDay(time.Now().AddDate(0, 0, 365))+" and is renewed ahead of that.") {
 		t.Fatalf("import: exit code %d:\n%s", code, stderr)
+	}
+	if !slices.Contains(cloud.get(), "probe") {
+		t.Error("the token was not tried")
 	}
 	if out, _, code := w.command("", "auth", "token", "trees"); code != exitOK || out != personal {
 		t.Errorf("token: exit code %d, %q", code, out)
@@ -191,13 +185,13 @@ sinks:
 	out, _, code = w.command("", "auth", "status", "--json")
 	var names []string
 	for line := range strings.Lines(out) {
-		var s accountStatus
+		var s auth.Status
 		if err := json.Unmarshal([]byte(line), &s); err != nil || s.State != "active" {
 			t.Errorf("status --json: %q (%v)", line, err)
 		}
 		names = append(names, s.Account)
 	}
-	if code != exitOK || !slices.Equal(names, []string{"mystream", "trees"}) || strings.Contains(out, personal) {
+	if code != exitOK || !slices.Equal(names, []string{"cam", "mystream", "trees"}) || strings.Contains(out, personal) {
 		t.Errorf("status --json: exit code %d, accounts %v", code, names)
 	}
 
@@ -216,6 +210,9 @@ sinks:
 	sealed, stderr, code := w.command("", "auth", "export", "mystream", "--passphrase-file", pass)
 	if code != exitOK || !strings.HasPrefix(sealed, "-----BEGIN AGE") {
 		t.Fatalf("export: exit code %d:\n%s", code, stderr)
+	}
+	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--force"); code == exitOK || !strings.Contains(stderr, "--passphrase-file") {
+		t.Errorf("import without the passphrase: exit code %d:\n%s", code, stderr)
 	}
 	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--passphrase-file", pass); code == exitOK || !strings.Contains(stderr, "force") {
 		t.Errorf("import over a login that works: exit code %d:\n%s", code, stderr)

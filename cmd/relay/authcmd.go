@@ -107,8 +107,7 @@ on a page it cannot show: paste the address of that page here.`,
 			if err != nil {
 				return err
 			}
-			return p.say("Logged in to %s at %s. The token is renewed by itself; the login lasts until %s.",
-				c.Account, c.Provider.Title, lastDay(status))
+			return p.say("Logged in to %s at %s. %s", c.Account, c.Provider.Title, outlook(status, c.Provider.Grant))
 		},
 	}
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "do not open a browser")
@@ -116,17 +115,20 @@ on a page it cannot show: paste the address of that page here.`,
 	return cmd
 }
 
-// lastDay is when the grant ends unless relay renews it.
-func lastDay(s auth.Status) string {
-	end := s.Expiry
-	if s.Refreshable {
-		end = s.RefreshExpiry
+// outlook says how long a login lasts, and whether relay prolongs it.
+func outlook(s auth.Status, grant auth.GrantType) string {
+	switch {
+	case !s.Refreshable:
+		return "It ends at " + s.Expiry.Local().Format("15:04 on 2 January 2006") + " and cannot be renewed."
+	case grant == auth.PersonalToken:
+		return "The token is valid until " + lastDay(s.Expiry) + " and is renewed ahead of that."
+	case s.RefreshExpiry.IsZero():
+		return "The token is renewed by itself; the login lasts until it is withdrawn."
 	}
-	if end.IsZero() {
-		return "it is withdrawn"
-	}
-	return end.Local().Format("2 January 2006")
+	return "The token is renewed by itself; the login lasts until " + lastDay(s.RefreshExpiry) + "."
 }
+
+func lastDay(end time.Time) string { return end.Local().Format("2 January 2006") }
 
 func (p *program) logoutCommand() *cobra.Command {
 	var force bool

@@ -77,7 +77,7 @@ func (p *program) importGrant(ctx context.Context, name, passphraseFile string, 
 	if err != nil {
 		return err
 	}
-	return p.say("Imported the login of %s at %s. It lasts until %s.", name, c.Provider.Title, lastDay(status))
+	return p.say("Imported the login of %s at %s. %s", name, c.Provider.Title, outlook(status, c.Provider.Grant))
 }
 
 func (p *program) importExport(ctx context.Context, store *auth.FileStore, c AccountConfig, text []byte, passphraseFile string, force bool) error {

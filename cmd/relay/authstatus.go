@@ -13,12 +13,6 @@ import (
 	"github.com/treatrelay/relay/auth"
 )
 
-// accountStatus is what auth status says of one account; without a grant, only Account, Provider, State and Fix are set.
-type accountStatus struct {
-	auth.Status
-	Fix string `json:"fix,omitempty"` // what to do; empty when there is nothing to do
-}
-
 // The states of an account beside those of its grant.
 const (
 	stateNotLoggedIn auth.State = "not_logged_in"
@@ -54,6 +48,9 @@ func (p *program) statusCommand() *cobra.Command {
 	return cmd
 }
 
+// findsOut is what to do about a lost answer that relay can look into.
+const findsOut = "relay finds out by itself when the token is due"
+
 // showStatus shows the accounts of these names. It fails with code 77 if one of them needs a hand.
 func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 	var table strings.Builder
@@ -71,9 +68,10 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 		if err != nil {
 			return err
 		}
-		switch s.State {
-		case stateNotLoggedIn, stateUnusable, auth.ReauthorizeNeeded, auth.ClientRefused:
+		if s.Fix != "" {
 			needy = true
+		} else if s.State == auth.RefreshOutcomeUnknown {
+			s.Fix = findsOut
 		}
 		if asJSON {
 			if err := json.NewEncoder(p.out).Encode(s); err != nil {
@@ -81,7 +79,7 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 			}
 			continue
 		}
-		put(name, c.Provider.Name, string(s.State), until(now, s.Expiry), date(s.RefreshExpiry), ago(now, s.ObtainedAt), p.advise(strings.TrimPrefix(s.Fix+s.reason(), "; ")))
+		put(name, c.Provider.Name, string(s.State), until(now, s.Expiry), date(s.RefreshExpiry), ago(now, s.ObtainedAt), p.advise(s.Fix))
 	}
 	if !asJSON {
 		_ = w.Flush() // into memory: it cannot fail
@@ -95,39 +93,31 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 	return nil
 }
 
-func (s accountStatus) reason() string {
-	if s.Reason == "" {
-		return ""
-	}
-	return "; " + s.Reason
-}
-
-// statusOf tells how an account is. That it needs a login is no error.
-func statusOf(account *auth.Account, c AccountConfig) (accountStatus, error) {
-	status, err := account.Status()
-	s := accountStatus{Status: status}
+// statusOf tells how an account is. That it needs a login is no error: without a grant, only Account, Provider, State, Reason
+// and Fix are set.
+func statusOf(account *auth.Account, c AccountConfig) (auth.Status, error) {
+	s, err := account.Status()
 	s.Account, s.Provider = c.Account, c.Provider.Name
 	var trouble *auth.Error
 	switch {
-	case err == nil && status.State == auth.ReauthorizeNeeded:
-		s.Fix = "relay auth " + loginVerb(c) + " " + c.Account
 	case err == nil:
+		s.Fix = command(s.Fix)
 	case errors.Is(err, auth.ErrNoGrant):
-		s.State, s.Fix = stateNotLoggedIn, "relay auth "+loginVerb(c)+" "+c.Account
+		s.State, s.Fix = stateNotLoggedIn, command(err.Error())
 	case errors.As(err, &trouble) && trouble.Permanent():
-		s.State, s.Fix, s.Reason = stateUnusable, trouble.Fix, trouble.Err.Error()
+		s.State, s.Fix, s.Reason = stateUnusable, command(err.Error()), trouble.Err.Error()
 	default:
 		return s, err
 	}
 	return s, nil
 }
 
-// loginVerb is the command that gives an account its grant.
-func loginVerb(c AccountConfig) string {
-	if c.Provider.Grant == auth.PersonalToken {
-		return "import"
+// command cuts advice to the command in it, which comes last.
+func command(advice string) string {
+	if i := strings.LastIndex(advice, "run: "); i >= 0 {
+		return advice[i+len("run: "):]
 	}
-	return "login"
+	return advice
 }
 
 func date(t time.Time) string {
