@@ -24,6 +24,9 @@ type ExportKey struct {
 // [ErrUnusable] or [ErrReauthorize] when there is nothing worth taking.
 func (s *FileStore) Export(account string, key ExportKey) ([]byte, error) {
 	g, err := s.Load(account)
+	if _, loose := errors.AsType[*looseMode](err); errors.Is(err, ErrUnusable) && !loose {
+		return nil, fmt.Errorf("export %s: %w; log in on the other machine instead", account, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("export %s: %w", account, err)
 	}

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -114,6 +115,14 @@ func TestTransfer(t *testing.T) {
 		if _, err := here.Export("mystream", key); err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	damaged, dir := newStore(t)
+	if err := os.WriteFile(filepath.Join(dir, "mystream.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := damaged.Export("mystream", auth.ExportKey{Recipient: mine.Recipient()}); !errors.Is(err, auth.ErrUnusable) ||
+		!strings.HasSuffix(err.Error(), "; log in on the other machine instead") {
+		t.Errorf("%v", err)
 	}
 	if _, err := here.Export("nobody", auth.ExportKey{Recipient: mine.Recipient()}); !errors.Is(err, auth.ErrNoGrant) {
 		t.Errorf("%v", err)
