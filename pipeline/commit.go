@@ -67,7 +67,11 @@ func (j *Journal) Run(ctx context.Context) error {
 			}
 		}
 		if err := w.commit(ctx, batch); err != nil {
-			return fmt.Errorf("write the journal: %d treats left unwritten: %w", len(batch)+len(j.queue), err)
+			left := len(batch) + len(j.queue)
+			if held != nil {
+				left++
+			}
+			return fmt.Errorf("write the journal: %d treats left unwritten: %w", left, err)
 		}
 	}
 }
@@ -126,14 +130,14 @@ func (w *writer) commit(ctx context.Context, batch []entry) error {
 	j := w.journal
 	wait := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
-	var said string
+	said := make(map[string]bool) // each kind of failure is told once, for they take turns while a server comes and goes
 	var since time.Time
 	for {
 		start := time.Now()
 		atomic := j.atomic && len(batch) >= w.pace.batchFrom()
 		duplicates, err := w.attempt(ctx, batch, atomic)
 		if err == nil {
-			if said != "" {
+			if len(said) > 0 {
 				j.log.Info().Dur("after", time.Since(since)).Msg("journal writes again")
 			}
 			w.pace.measured(len(batch), atomic, time.Since(start))
@@ -141,11 +145,11 @@ func (w *writer) commit(ctx context.Context, batch []entry) error {
 			return nil
 		}
 		j.metrics.JournalFailures.Inc()
-		if text := err.Error(); text != said {
-			if said == "" {
-				since = time.Now()
+		if text := err.Error(); !said[text] {
+			if len(said) == 0 {
+				since = start
 			}
-			said = text
+			said[text] = true
 			j.log.Error().Err(err).Int("waiting", len(batch)+len(j.queue)).
 				Msg("journal cannot be written: treats wait in memory and nothing is delivered until it can; check the disk or the journal's server")
 		}
