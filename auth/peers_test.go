@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,29 +14,20 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/peertest"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
 const (
-	peersDir = "../testdata/peers"
-	peerID   = "relay-peer"
+	peerID = "relay-peer"
 )
 
 // startPeer runs a server that nobody here wrote, and gives its URL. Without Node the test is skipped.
 func startPeer(t *testing.T, script string) string {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err == nil {
-		_, err = os.Stat(filepath.Join(peersDir, "node_modules"))
-	}
-	if err != nil {
-		if os.Getenv("RELAY_REQUIRE_PEERS") == "1" {
-			t.Fatalf("no real server to test with: %v", err)
-		}
-		t.Skipf("no real server to test with (run npm ci in testdata/peers): %v", err)
-	}
+	node, dir := peertest.Require(t)
 	cmd := exec.Command(node, script)
-	cmd.Dir, cmd.Stderr = peersDir, t.Output()
+	cmd.Dir, cmd.Stderr = dir, t.Output()
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

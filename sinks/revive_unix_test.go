@@ -3,16 +3,12 @@
 package sinks_test
 
 import (
-	"os"
-	"os/exec"
-	"os/signal"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/internal/disktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -20,7 +16,7 @@ import (
 // A disk that was full, played by a limit on the size of files, while only the sink's stream wrote to it: the sink goes on by
 // itself when there is room again.
 func TestNATSAfterAFullDisk(t *testing.T) {
-	if !inChild(t) {
+	if !disktest.InChild(t) {
 		return
 	}
 	server, err := pipeline.StartServer(t.Context(), pipeline.ServerConfig{Dir: t.TempDir(), Log: zerolog.Nop()})
@@ -34,24 +30,7 @@ func TestNATSAfterAFullDisk(t *testing.T) {
 	}
 	defer sink.Close()
 
-	hit := make(chan os.Signal, 1)
-	signal.Notify(hit, syscall.SIGXFSZ) // else it would end the process
-	defer signal.Stop(hit)
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
-		t.Fatal(err)
-	}
-	full := before
-	full.Cur = 32 << 10
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &full); err != nil {
-		t.Fatal(err)
-	}
-	lift := func() {
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
-			t.Error(err)
-		}
-	}
-	defer lift()
+	lift := disktest.Fill(t, 32<<10)
 	records := plain("mystream", 300)
 	accepted := 0
 	for accepted < len(records) {
@@ -73,25 +52,4 @@ func TestNATSAfterAFullDisk(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
-}
-
-// inChild runs the test in a process of its own and reports false, or true in that process. The limit on the size of
-// files would hit what the test's own tools write.
-func inChild(t *testing.T) bool {
-	t.Helper()
-	const mark = "RELAY_TEST_CHILD"
-	if os.Getenv(mark) == t.Name() {
-		return true
-	}
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), binary, "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), mark+"="+t.Name())
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Errorf("in a process of its own: %v\n%s", err, out)
-	}
-	return false
 }

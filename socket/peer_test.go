@@ -19,6 +19,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/treatrelay/relay/internal/peertest"
 )
 
 // peer is a real Socket.IO server, testdata/peers/server.js.
@@ -30,24 +32,14 @@ type peer struct {
 	lines *bufio.Scanner
 }
 
-const peersDir = "../testdata/peers"
-
 // startPeer starts a server, or skips the test where there is no Node.
 func startPeer(t *testing.T, args ...string) *peer {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err == nil {
-		_, err = os.Stat(filepath.Join(peersDir, "node_modules"))
-	}
-	if err != nil {
-		if os.Getenv("RELAY_REQUIRE_PEERS") == "1" {
-			t.Fatalf("no real Socket.IO server to test with: %v", err)
-		}
-		t.Skipf("no real Socket.IO server to test with (run npm ci in testdata/peers): %v", err)
-	}
+	node, dir := peertest.Require(t)
 	p := &peer{t: t, cmd: exec.Command(node, append([]string{"server.js"}, args...)...)}
-	p.cmd.Dir = peersDir
+	p.cmd.Dir = dir
 	p.cmd.Stderr = t.Output()
+	var err error
 	p.stdin, err = p.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

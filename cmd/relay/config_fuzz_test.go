@@ -32,7 +32,7 @@ func FuzzConfig(f *testing.F) {
 	path := filepath.Join(dir, "relay.yaml")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if len(text) > 1<<16 {
-			t.Skip("longer than what is of interest")
+			return // longer than what is of interest
 		}
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)

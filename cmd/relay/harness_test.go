@@ -25,6 +25,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/peertest"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -469,18 +470,7 @@ func (s *simulated) emit(from, to int) {
 func npmRealtime(version string) func(*testing.T, *simulator.Server) realtime {
 	return func(t *testing.T, _ *simulator.Server) realtime {
 		t.Helper()
-		dir, err := filepath.Abs("../../testdata/peers")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, noNode := exec.LookPath("node")
-		_, noModules := os.Stat(filepath.Join(dir, "node_modules"))
-		if noNode != nil || noModules != nil {
-			if os.Getenv("RELAY_REQUIRE_PEERS") == "1" {
-				t.Fatal("Node or testdata/peers/node_modules is missing, and RELAY_REQUIRE_PEERS=1")
-			}
-			t.Skip("needs Node and `npm ci` in testdata/peers")
-		}
+		_, dir := peertest.Require(t)
 		n := &npmServer{t: t, dir: dir, version: version, port: freePort(t)}
 		n.start()
 		t.Cleanup(func() { n.kill() })

@@ -20,6 +20,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/treatrelay/relay/internal/peertest"
 	"github.com/treatrelay/relay/pipeline"
 )
 
@@ -50,15 +51,15 @@ func readmeProgram(t *testing.T, name string) []string {
 	text := readmeBlock(t, "run: "+name)
 	dir := t.TempDir()
 	if strings.HasSuffix(name, "-node") {
-		node := needNode(t)
-		if err := os.Symlink(node, filepath.Join(dir, "node_modules")); err != nil {
+		node, peers := peertest.Require(t)
+		if err := os.Symlink(filepath.Join(peers, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
 			t.Fatal(err)
 		}
 		file := filepath.Join(dir, "program.mjs")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return []string{"node", file}
+		return []string{node, file}
 	}
 	if tidy, err := format.Source([]byte(text)); err != nil || string(tidy) != text {
 		t.Errorf("README.md: the program %s is not as gofmt would have it (%v)", name, err)
@@ -82,24 +83,6 @@ func readmeProgram(t *testing.T, name string) []string {
 		t.Fatalf("build the program %s of README.md: %v\n%s", name, err, out)
 	}
 	return []string{binary}
-}
-
-// needNode returns the folder of the npm packages, or skips the test where they are not.
-func needNode(t *testing.T) string {
-	t.Helper()
-	dir, err := filepath.Abs("../../testdata/peers/node_modules")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, noNode := exec.LookPath("node")
-	_, noModules := os.Stat(filepath.Join(dir, "@nats-io", "jetstream"))
-	if noNode != nil || noModules != nil {
-		if os.Getenv("RELAY_REQUIRE_PEERS") == "1" {
-			t.Fatal("Node or its packages in testdata/peers are missing, and RELAY_REQUIRE_PEERS=1")
-		}
-		t.Skip("needs Node and `npm ci` in testdata/peers")
-	}
-	return dir
 }
 
 func startProgram(t *testing.T, command, env []string) *process {

@@ -53,9 +53,6 @@ func Start(t *testing.T, args ...string) *Server {
 	return s
 }
 
-// Addr is the server's host and port.
-func (s *Server) Addr() string { return s.addr }
-
 // URL is where clients connect.
 func (s *Server) URL() string { return "nats://" + s.addr }
 

@@ -10,25 +10,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/treatrelay/relay/internal/peertest"
 )
 
 // TestOfficialClients lets the clients of npm receive every sort of treat, beginning as the provider's sample program
 // does (by polling) and over a WebSocket alone.
 func TestOfficialClients(t *testing.T) {
-	peers, err := filepath.Abs("../../testdata/peers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	node, err := exec.LookPath("node")
-	if err == nil {
-		_, err = os.Stat(filepath.Join(peers, "node_modules"))
-	}
-	if err != nil {
-		if os.Getenv("RELAY_REQUIRE_PEERS") == "1" {
-			t.Fatalf("RELAY_REQUIRE_PEERS=1, but: %v; run npm ci in testdata/peers", err)
-		}
-		t.Skipf("needs Node and testdata/peers/node_modules: %v", err)
-	}
+	node, peers := peertest.Require(t)
 	script, err := filepath.Abs("testdata/client.js")
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,48 @@
+// Package peertest finds the npm servers and clients in testdata/peers for the tests that talk to them.
+package peertest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Require returns the path of node and the absolute one of testdata/peers. Where Node or the installed packages are
+// missing it skips the test, or fails it if RELAY_REQUIRE_PEERS=1, so that nothing is skipped where it must not be.
+func Require(t *testing.T) (node, dir string) {
+	t.Helper()
+	dir, err := peersDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err = exec.LookPath("node")
+	if err == nil {
+		_, err = os.Stat(filepath.Join(dir, "node_modules"))
+	}
+	switch {
+	case err == nil:
+	case os.Getenv("RELAY_REQUIRE_PEERS") == "1":
+		t.Fatalf("RELAY_REQUIRE_PEERS=1, but: %v; install Node and run npm ci in testdata/peers", err)
+	default:
+		t.Skipf("needs Node and npm ci in testdata/peers: %v", err)
+	}
+	return node, dir
+}
+
+// peersDir looks upwards from the folder of the package under test, in which go test runs it.
+func peersDir() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		peers := filepath.Join(at, "testdata", "peers")
+		if _, err := os.Stat(filepath.Join(peers, "package.json")); err == nil {
+			return peers, nil
+		}
+		if at == filepath.Dir(at) {
+			return "", &os.PathError{Op: "find testdata/peers above", Path: dir, Err: os.ErrNotExist}
+		}
+	}
+}
