@@ -135,8 +135,12 @@ func TestLimits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				here, there := net.Pipe()
 				var serving sync.WaitGroup
-				serving.Go(func() { _, _ = io.Copy(io.Discard, there) })
-				serving.Go(func() { serve(there) })
+				serving.Go(func() {
+					// Not before the request: an answer that nobody asked for ends the connection.
+					_, _ = io.ReadFull(there, make([]byte, 1))
+					serving.Go(func() { _, _ = io.Copy(io.Discard, there) })
+					serve(there)
+				})
 				w := newWire(&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return here, nil }}, "relay/test")
 				began := time.Now()
 				_, err := w.send(t.Context(), Query, everyCall("http://provider.example/token")[Query])
