@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		if err := goleak.Find(natstest.Leaks()...); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -83,7 +84,7 @@ func TestConformance(t *testing.T) {
 					tr := newTrial(t, start(t))
 					c.test(t, tr)
 					tr.end(t)
-					if err := goleak.Find(before); err != nil {
+					if err := goleak.Find(append(natstest.Leaks(), before)...); err != nil {
 						t.Error(err)
 					}
 				})
