@@ -16,6 +16,7 @@ import (
 const (
 	SpecVersion     = "1.0"
 	EventType       = "treatrelay.treat.v1"
+	AlertType       = "treatrelay.alert.v1" // see [Alert]
 	DataContentType = "application/json"
 )
 
@@ -79,6 +80,37 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
+// Alert is relay's word to the operator that something is wrong with a sink, as the sink named under alerts receives it: a
+// CloudEvent like a treat, with a type of its own.
+type Alert struct {
+	SpecVersion     string    `json:"specversion"`
+	ID              string    `json:"id"` // unique
+	Source          string    `json:"source"`
+	Type            string    `json:"type"` // AlertType
+	Time            time.Time `json:"time"`
+	DataContentType string    `json:"datacontenttype"`
+	Data            AlertData `json:"data"`
+}
+
+// AlertData is what an alert says.
+type AlertData struct {
+	Sink   string    `json:"sink"` // the one in trouble
+	Kind   AlertKind `json:"kind"`
+	Reason string    `json:"reason"` // one line
+	Hint   string    `json:"hint"`   // what to do
+}
+
+// AlertKind is what happened to a sink.
+type AlertKind string
+
+// The kinds of alerts. Recovered ends any of the others.
+const (
+	AlertDeadLetter AlertKind = "dead_letter"
+	AlertDown       AlertKind = "down"
+	AlertDisabled   AlertKind = "disabled"
+	AlertRecovered  AlertKind = "recovered"
+)
+
 // Record is an event as it lies in the journal: the line to hand on, and what a sink needs to know of it without
 // decoding the line.
 type Record struct {
@@ -87,14 +119,24 @@ type Record struct {
 	Account  string
 	Provider string
 	Origin   Origin
+	Type     string // EventType or AlertType
 	Line     []byte // the event's JSON form, without a line break; not to be changed
 }
 
-// Event decodes the record's line.
+// Event decodes the line of a treat.
 func (r Record) Event() (Event, error) {
 	var e Event
 	if err := json.Unmarshal(r.Line, &e); err != nil {
 		return Event{}, fmt.Errorf("decode journaled event %s: %w", r.ID, err)
 	}
 	return e, nil
+}
+
+// Alert decodes the line of an alert.
+func (r Record) Alert() (Alert, error) {
+	var a Alert
+	if err := json.Unmarshal(r.Line, &a); err != nil {
+		return Alert{}, fmt.Errorf("decode alert %s: %w", r.ID, err)
+	}
+	return a, nil
 }

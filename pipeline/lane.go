@@ -171,7 +171,7 @@ func (l *Lane) take(ctx context.Context, w *worker, msg jetstream.Msg) {
 		record: Record{
 			Seq: meta.Sequence.Stream, ID: h.Get(jetstream.MsgIDHeader),
 			Account:  strings.TrimPrefix(msg.Subject(), journalSubject),
-			Provider: h.Get(headerProvider), Origin: Origin(h.Get(headerOrigin)), Line: msg.Data(),
+			Provider: h.Get(headerProvider), Origin: Origin(h.Get(headerOrigin)), Type: EventType, Line: msg.Data(),
 		},
 		at: meta.Timestamp, taken: time.Now(), msg: msg,
 	}

@@ -10,10 +10,11 @@ import (
 //
 // Deliver hands over records of one account, oldest first, and returns how many of them, from the front, the
 // destination has accepted for good. It takes as many as suit the destination, at least one unless it fails: a sink that
-// sends one request an event delivers the first and returns 1. When accepted is 0 the error says why the first
-// record was not accepted, and steers what happens next: [Permanent] sets that record aside as a dead letter,
-// [RetryAfter] waits as long as the destination asked, any other error is retried with growing delays. With accepted
-// greater than 0 an error is ignored: what is left is handed over again.
+// sends one request an event delivers the first and returns 1. When accepted is 0 the error says why the first record
+// was not accepted, and steers what happens next: [Permanent] makes that record a dead letter, [Unavailable] stops the
+// lane until a probe succeeds, [Gone] until the operator enables the sink again, [RetryAfter] waits as long as the
+// destination asked, and any other error is the record's own, which is retried with growing delays. With accepted greater
+// than 0 an error is ignored: what is left is handed over again.
 //
 // The lane calls Deliver from several goroutines at a time, but for one account from one only. Deliver returns soon
 // after ctx ends. The records are not kept after it returned.
@@ -26,6 +27,18 @@ type Sink interface {
 // ErrSinkClosed says that the destination is gone and that nobody waits for more, as when the reader of a pipe has
 // left. The lane stops, and [Lane.Run] returns this error.
 var ErrSinkClosed = errors.New("sink closed by its reader")
+
+// Attempt is one try to deliver events, as the log of attempts keeps it. It holds no secret.
+type Attempt struct {
+	Time     time.Time     `json:"time"` // when it began
+	Sink     string        `json:"sink"`
+	Events   []string      `json:"events"`             // their ids
+	Endpoint string        `json:"endpoint,omitempty"` // scheme and host of the destination, or what else names it
+	Status   int           `json:"status,omitempty"`   // of the HTTP answer; 0 if there was none
+	Latency  time.Duration `json:"latency"`            // until the end of the answer, in nanoseconds
+	Answer   string        `json:"answer,omitempty"`   // the first KiB of it, printable and without secrets
+	Error    string        `json:"error,omitempty"`    // empty: the events were accepted
+}
 
 type permanentError struct{ err error }
 
@@ -44,6 +57,46 @@ func Permanent(err error) error {
 func IsPermanent(err error) bool {
 	var p *permanentError
 	return errors.As(err, &p)
+}
+
+type unavailableError struct{ err error }
+
+func (e *unavailableError) Error() string { return e.err.Error() }
+func (e *unavailableError) Unwrap() error { return e.err }
+
+// Unavailable marks an error of the destination as a whole, such as a refused connection, a timeout or an exhausted rate
+// limit: nothing else would be accepted either. With [RetryAfter] around it or in it the lane waits at least that long.
+func Unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &unavailableError{err}
+}
+
+// IsUnavailable reports whether err was marked by [Unavailable].
+func IsUnavailable(err error) bool {
+	var u *unavailableError
+	return errors.As(err, &u)
+}
+
+type goneError struct{ err error }
+
+func (e *goneError) Error() string { return e.err.Error() }
+func (e *goneError) Unwrap() error { return e.err }
+
+// Gone marks the word of a destination that it is there no more, such as HTTP status 410 (RFC 9110, section 15.5.11): the
+// sink is disabled, and the record stays for the day it is enabled again.
+func Gone(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &goneError{err}
+}
+
+// IsGone reports whether err was marked by [Gone].
+func IsGone(err error) bool {
+	var g *goneError
+	return errors.As(err, &g)
 }
 
 type retryAfterError struct {

@@ -118,6 +118,9 @@ func (c *NATSConfig) validateLogin() error {
 	return errors.Join(errs...)
 }
 
+// Concurrency implements [Config].
+func (*NATSConfig) Concurrency() int { return 0 }
+
 // Open implements [Config]. It reads the files the configuration names, and does not wait for a server that is down:
 // the sink connects when it comes up, and Deliver fails until then.
 func (c *NATSConfig) Open(ctx context.Context, env Env) (pipeline.Sink, error) {

@@ -18,6 +18,9 @@ import (
 type Config interface {
 	// Validate checks the values and returns every fault, joined. An error that concerns one key is a [FieldError].
 	Validate() error
+	// Concurrency is how many deliveries at a time suit such a destination, unless the operator says otherwise; 0 is any
+	// number.
+	Concurrency() int
 	// Open makes the sink ready to deliver. An error says what to change.
 	Open(ctx context.Context, env Env) (pipeline.Sink, error)
 }
@@ -33,9 +36,19 @@ type Env struct {
 	Revive func() error
 	// Bearer finds the account whose access tokens a webhook sink sends. It is called only by one that names an account.
 	Bearer func(account string) (Bearer, error)
+	// Attempt takes every try to deliver down in the log of attempts. A sink calls it once a request or write, whatever came
+	// of it, and leaves Sink empty. It does not wait and may be called by several goroutines. It may be nil.
+	Attempt func(pipeline.Attempt)
 	// UserAgent is sent with every HTTP request.
 	UserAgent string
 	Log       zerolog.Logger
+}
+
+// attempt takes a down, if somebody wants it.
+func (e Env) attempt(a pipeline.Attempt) {
+	if e.Attempt != nil {
+		e.Attempt(a)
+	}
 }
 
 // Bearer gives the access tokens of one account (RFC 6750). Its methods may be called by several goroutines.

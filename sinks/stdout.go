@@ -19,6 +19,9 @@ type StdoutConfig struct{}
 // Validate implements [Config].
 func (*StdoutConfig) Validate() error { return nil }
 
+// Concurrency implements [Config].
+func (*StdoutConfig) Concurrency() int { return 0 }
+
 // Open implements [Config]. The sink writes to env.Stdout, which must not hold data back, and never closes it.
 func (*StdoutConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
 	if env.Stdout == nil {

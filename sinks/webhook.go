@@ -90,6 +90,9 @@ func (c *WebhookConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Concurrency implements [Config].
+func (*WebhookConfig) Concurrency() int { return 16 }
+
 // Open implements [Config]. It reads the files the configuration names and connects to nothing.
 func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
 	target, key := c.URL, "url"
