@@ -15,7 +15,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// The journal's stream and its subjects. The last token is an account, for dead letters a sink.
+// The journal's stream and its subjects, beside [resendSubject]. The last token is an account, for dead letters a sink.
 const (
 	JournalStream  = "RELAY_JOURNAL"
 	journalSubject = "relay.journal."
@@ -51,6 +51,7 @@ type JournalConfig struct {
 type Journal struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
+	state   jetstream.KeyValue
 	atomic  bool // the server commits batches
 	revive  func() error
 	queue   chan entry
@@ -78,7 +79,7 @@ func OpenJournal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
 	}
 	want := jetstream.StreamConfig{
 		Name: JournalStream, Description: "Every treat relay received, in order. Private to relay.",
-		Subjects: []string{journalSubject + "*", rejectSubject + "*", deadSubject + "*"},
+		Subjects: []string{journalSubject + "*", rejectSubject + "*", deadSubject + "*", resendSubject + "*.*"},
 		Storage:  jetstream.FileStorage, MaxAge: cfg.Retention, Duplicates: min(DedupWindow, cfg.Retention), Discard: jetstream.DiscardOld,
 		AllowDirect: true, AllowAtomicPublish: true,
 	}
@@ -95,8 +96,12 @@ func OpenJournal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal, stream %s: %w", JournalStream, err)
 	}
+	state, err := openState(ctx, js)
+	if err != nil {
+		return nil, err
+	}
 	return &Journal{
-		nc: cfg.Conn, js: js,
+		nc: cfg.Conn, js: js, state: state,
 		// A server older than 2.12 leaves the setting out of its answer, and takes a batch for single messages.
 		atomic: stream.CachedInfo().Config.AllowAtomicPublish,
 		revive: cfg.Revive,
@@ -201,7 +206,7 @@ func (j *Journal) deadLetter(ctx context.Context, sink, reason string, attempts 
 	}
 	msg := nats.NewMsg(deadSubject + sink)
 	msg.Data = data
-	msg.Header.Set(jetstream.MsgIDHeader, "dead_"+sink+"_"+r.ID)
+	msg.Header.Set(jetstream.MsgIDHeader, "dead_"+sink+"_"+strconv.FormatUint(r.Seq, 10))
 	_, err = j.publish(ctx, msg)
 	return err
 }

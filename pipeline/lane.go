@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -80,7 +79,7 @@ func OpenLane(ctx context.Context, j *Journal, sink Sink, cfg LaneConfig) (*Lane
 			Durable: "lane_" + cfg.Sink, Description: "The lane of sink " + cfg.Sink + ".",
 			AckPolicy: jetstream.AckExplicitPolicy,
 			AckWait:   ackWait, MaxAckPending: maxAckPending, MaxDeliver: -1,
-			FilterSubjects: laneSubjects(cfg.Accounts),
+			FilterSubjects: laneSubjects(cfg.Sink, cfg.Accounts),
 		},
 	}
 	l.ccfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
@@ -104,13 +103,13 @@ func OpenLane(ctx context.Context, j *Journal, sink Sink, cfg LaneConfig) (*Lane
 	return l, nil
 }
 
-func laneSubjects(accounts []string) []string {
+func laneSubjects(sink string, accounts []string) []string {
+	subjects := []string{resendSubject + sink + ".*"}
 	if len(accounts) == 0 {
-		return []string{journalSubject + "*"}
+		return append(subjects, journalSubject+"*")
 	}
-	subjects := make([]string, len(accounts))
-	for i, a := range accounts {
-		subjects[i] = journalSubject + a
+	for _, a := range accounts {
+		subjects = append(subjects, journalSubject+a)
 	}
 	return subjects
 }
@@ -166,14 +165,9 @@ func (l *Lane) take(ctx context.Context, w *worker, msg jetstream.Msg) {
 		l.log.Error().Err(err).Msg("the journal's server sent a message without metadata")
 		return
 	}
-	h := msg.Headers()
 	d := &delivery{
-		record: Record{
-			Seq: meta.Sequence.Stream, ID: h.Get(jetstream.MsgIDHeader),
-			Account:  strings.TrimPrefix(msg.Subject(), journalSubject),
-			Provider: h.Get(headerProvider), Origin: Origin(h.Get(headerOrigin)), Type: EventType, Line: msg.Data(),
-		},
-		at: meta.Timestamp, taken: time.Now(), msg: msg,
+		record: recordOf(meta.Sequence.Stream, msg.Subject(), msg.Headers(), msg.Data()),
+		at:     meta.Timestamp, taken: time.Now(), msg: msg,
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
