@@ -5,127 +5,206 @@ import (
 	"errors"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
+	"github.com/rs/zerolog"
 )
-
-// RetryPolicy says how a lane tries again what a sink did not accept: after growing delays, each varied by a fifth either
-// way.
-type RetryPolicy struct {
-	Initial time.Duration // the first delay
-	Max     time.Duration // the longest
-	// GiveUp is how long after being journaled an event that keeps failing becomes a dead letter. It holds across
-	// restarts. An event is tried several times in any case.
-	GiveUp time.Duration
-}
-
-// minAttempts are made before an event is given up, however old it is.
-const minAttempts = 5
-
-// WithDefaults fills in what is zero: 1 s, 10 min and 72 h.
-func (p RetryPolicy) WithDefaults() RetryPolicy {
-	if p.Initial == 0 {
-		p.Initial = time.Second
-	}
-	if p.Max == 0 {
-		p.Max = 10 * time.Minute
-	}
-	if p.GiveUp == 0 {
-		p.GiveUp = 72 * time.Hour
-	}
-	p.Max = max(p.Max, p.Initial)
-	return p
-}
-
-// newRetrier returns a function that makes the delays of one event.
-func newRetrier(p RetryPolicy) func() *backoff.ExponentialBackOff {
-	p = p.WithDefaults()
-	return func() *backoff.ExponentialBackOff {
-		return backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(p.Initial), backoff.WithMaxInterval(p.Max), backoff.WithMultiplier(2),
-			backoff.WithRandomizationFactor(0.2), backoff.WithMaxElapsedTime(0))
-	}
-}
 
 // A worker delivers the events of one account at a time and in order.
 type worker struct {
-	lane  *Lane
-	retry func() *backoff.ExponentialBackOff
-	fail  context.CancelCauseFunc // ends the lane
+	lane *Lane
+	fail context.CancelCauseFunc // ends the lane
 }
 
-// run delivers the account's queue until it is empty, until ctx ends, or until an event has to wait while draining.
+// run delivers what the account has until there is nothing, until ctx ends, or until an event has to wait while draining.
 func (w *worker) run(ctx context.Context, account string) {
 	l := w.lane
 	log := l.log.With().Str("account", account).Logger()
 	metrics, name := l.journal.metrics, l.cfg.Sink
-	var wait *backoff.ExponentialBackOff // of the queue's first event; nil while it has not failed
-	var attempts int
-	var said string
 	for {
-		queue := l.waiting(account)
-		if queue == nil {
+		b, ok := l.next(account)
+		if !ok {
 			return
 		}
-		records := make([]Record, len(queue))
-		for i, d := range queue {
-			records[i] = d.record
+		head := b.of[0]
+		if t := head.trouble; t != nil && !b.due && !l.sleep(ctx, time.Until(t.Next)) {
+			l.abandon(account)
+			return
 		}
-		n, err := l.sink.Deliver(ctx, records)
+		p, ok := l.gate.enter(ctx, l.drain)
+		if !ok {
+			l.abandon(account)
+			return
+		}
+		began := time.Now()
+		n, err := w.hand(ctx, b)
+		if n == 0 && (ctx.Err() != nil || errors.Is(err, ErrSinkClosed)) {
+			l.gate.abort(p)
+			if ctx.Err() == nil {
+				w.fail(ErrSinkClosed)
+			}
+			l.abandon(account)
+			return
+		}
+		l.gate.leave(p, head.record.Seq, b.due, err)
 		if n > 0 {
 			now := time.Now()
-			for _, d := range queue[:n] {
+			for _, d := range b.of[:n] {
 				metrics.Latency.WithLabelValues(name).Observe(now.Sub(d.at).Seconds())
 			}
 			metrics.Delivered.WithLabelValues(name).Add(float64(n))
-			l.settle(account, n)
-			if said != "" {
-				log.Info().Int("attempts", attempts+1).Msg("sink accepts again")
+			if head.trouble != nil {
+				log.Info().Str("id", head.record.ID).Int("attempts", head.trouble.Attempts+1).Msg("sink accepted an event it had refused")
 			}
-			wait, attempts, said = nil, 0, ""
-			continue
+			l.settle(ctx, account, b, n)
+		} else {
+			metrics.Failures.WithLabelValues(name).Inc()
+			ok = w.failed(ctx, account, b, p, began, err, log)
 		}
-		if err == nil {
-			err = errNothingAccepted
+		if ok && b.second && !IsUnavailable(err) { // the destination works, but for the first event
+			ok = w.avoid(ctx, account, began, log)
 		}
-		head := queue[0]
-		switch {
-		case errors.Is(err, ErrSinkClosed):
-			w.fail(ErrSinkClosed)
-			l.abandon(account)
-			return
-		case ctx.Err() != nil:
-			l.abandon(account)
-			return
-		}
-		attempts++
-		metrics.Failures.WithLabelValues(name).Inc()
-		tooOld := attempts >= minAttempts && time.Since(head.at) > l.cfg.Retry.WithDefaults().GiveUp
-		if IsPermanent(err) || tooOld {
-			if dlErr := l.journal.deadLetter(ctx, name, err.Error(), attempts, head.record); dlErr == nil {
-				metrics.DeadLetters.WithLabelValues(name).Inc()
-				log.Error().Err(err).Str("id", head.record.ID).Int("attempts", attempts).Msg("event given up: it is kept in the journal as a dead letter")
-				l.settle(account, 1)
-				wait, attempts, said = nil, 0, ""
-				continue
-			}
-			// Without its dead letter on disk the event is not given up: try both again.
-		}
-		if wait == nil {
-			wait = w.retry()
-		}
-		delay := wait.NextBackOff()
-		if asked, ok := RetryDelay(err); ok {
-			delay = max(delay, asked)
-		}
-		if text := err.Error(); text != said {
-			said = text
-			log.Warn().Err(err).Str("id", head.record.ID).Dur("retry_in", delay).Msg("sink did not accept an event; it is tried again")
-		}
-		if !l.sleep(ctx, delay) {
+		if !ok {
 			l.abandon(account)
 			return
 		}
 	}
 }
 
+// hand gives a batch to the sink and returns how many of it, from the front, were accepted, or why none was.
+func (w *worker) hand(ctx context.Context, b batch) (int, error) {
+	l := w.lane
+	records := make([]Record, len(b.of))
+	for i, d := range b.of {
+		var err error
+		if records[i], err = hide(d.record, l.cfg.Sender, l.hashKey); err != nil {
+			if i == 0 {
+				return 0, Permanent(err)
+			}
+			records = records[:i]
+			break
+		}
+	}
+	n, err := l.sink.Deliver(ctx, records)
+	switch {
+	case n > 0:
+		return n, nil
+	case err == nil:
+		return 0, errNothingAccepted
+	}
+	return 0, err
+}
+
 var errNothingAccepted = errors.New("the sink accepted nothing and did not say why")
+
+// failed decides what becomes of a batch's first event, which was not accepted. It reports false when the account's events
+// are to stay for the next start.
+func (w *worker) failed(ctx context.Context, account string, b batch, p pass, began time.Time, err error, log zerolog.Logger) bool {
+	l, head := w.lane, b.of[0]
+	switch {
+	case IsGone(err): // the gate is shut now, and the event stays
+		if b.due {
+			l.remove(account, b, 1)
+			l.setAside(head.trouble)
+		}
+		return true
+	case IsPermanent(err):
+		return w.bury(ctx, account, b, err, attempts(head)+1, log)
+	case IsUnavailable(err) && !b.due: // the gate waits
+		if isUnanswered(err) || b.second {
+			w.tried(account, head)
+		}
+		if !l.cfg.Strict && !b.second && head.probes >= stepAside && p.accepted > head.before {
+			return w.avoid(ctx, account, began, log)
+		}
+		return true
+	}
+	t := head.trouble
+	if t == nil {
+		t = &retry{Seq: head.record.Seq, ID: head.record.ID, Account: account}
+	}
+	next := *t
+	now := time.Now()
+	next.failed(began, now, l.cfg.Retry, err)
+	if next.over(l.cfg.Retry, now) {
+		return w.bury(ctx, account, b, err, next.Attempts, log)
+	}
+	wait := time.Until(next.Next)
+	next.Aside = t.Aside || !l.cfg.Strict && (next.Attempts >= stepAside || wait > longWait)
+	log.Warn().Err(err).Str("id", head.record.ID).Int("attempts", next.Attempts).Stringer("retry_in", wait.Round(time.Millisecond)).
+		Bool("others_pass", next.Aside).Msg("sink did not accept an event; it is tried again")
+	return w.postpone(ctx, account, b, &next, log)
+}
+
+// longWait is more than the events behind one that fails are made to wait.
+const longWait = time.Minute
+
+func attempts(d *delivery) int {
+	if d.trouble == nil {
+		return 0
+	}
+	return d.trouble.Attempts
+}
+
+// tried counts an attempt that was not answered, also to the event in whose place another was tried.
+func (w *worker) tried(account string, d *delivery) {
+	l := w.lane
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if d.probes++; d.probes == 1 {
+		d.before = l.gate.deliveries()
+	}
+	if queue := l.queues[account]; len(queue) > 0 && queue[0] != d {
+		queue[0].probes++
+	}
+}
+
+// postpone keeps on disk when a batch's first event is to be tried again, and lets others pass it if it steps aside.
+func (w *worker) postpone(ctx context.Context, account string, b batch, t *retry, log zerolog.Logger) bool {
+	l, head := w.lane, b.of[0]
+	if err := l.journal.putRetry(ctx, l.cfg.Sink, *t); err != nil {
+		log.Warn().Err(err).Msg("a restart would try the event again too early")
+		if !b.due {
+			t.Aside = false // it must not lose its place in the cursor
+		}
+	}
+	head.trouble = t
+	if t.Aside {
+		l.remove(account, b, 1)
+		l.setAside(t)
+	}
+	return true
+}
+
+// avoid makes the first event of an account's queue step aside: the destination answers to others, and not to it.
+func (w *worker) avoid(ctx context.Context, account string, began time.Time, log zerolog.Logger) bool {
+	l := w.lane
+	l.mu.Lock()
+	b := batch{of: l.queues[account][:1:1]}
+	l.mu.Unlock()
+	t := &retry{Seq: b.of[0].record.Seq, ID: b.of[0].record.ID, Account: account, Attempts: attempts(b.of[0]) + b.of[0].probes - 1, Aside: true}
+	t.failed(began, time.Now(), l.cfg.Retry, nil)
+	log.Warn().Str("id", t.ID).Int("attempts", t.Attempts).Stringer("retry_in", time.Until(t.Next).Round(time.Second)).
+		Msg("sink answers to other events, and not to this one; it is tried again later")
+	return w.postpone(ctx, account, b, t, log)
+}
+
+// bury makes a dead letter of a batch's first event. The event is settled when that is on disk.
+func (w *worker) bury(ctx context.Context, account string, b batch, why error, attempts int, log zerolog.Logger) bool {
+	l, head := w.lane, b.of[0]
+	for said := false; ; said = true {
+		err := l.journal.deadLetter(ctx, l.cfg.Sink, why.Error(), attempts, head.record)
+		if err == nil {
+			break
+		}
+		if !said {
+			log.Error().Err(err).Str("id", head.record.ID).Msg("dead letter cannot be kept; waiting")
+		}
+		if !l.sleep(ctx, time.Second) {
+			return false
+		}
+	}
+	l.journal.metrics.DeadLetters.WithLabelValues(l.cfg.Sink).Inc()
+	log.Error().Err(why).Str("id", head.record.ID).Int("attempts", attempts).Msg("event given up: it is kept as a dead letter")
+	l.buried(why)
+	l.settle(ctx, account, b, 1)
+	return true
+}

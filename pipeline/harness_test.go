@@ -250,6 +250,9 @@ func (r *rig) lane(sink Sink, cfg LaneConfig) (l *Lane, stop func(drain bool) er
 	if cfg.Retry == (RetryPolicy{}) {
 		cfg.Retry = RetryPolicy{Initial: time.Millisecond, Max: 20 * time.Millisecond}
 	}
+	if cfg.Probe == (ProbePolicy{}) {
+		cfg.Probe = ProbePolicy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}
+	}
 	l, err := OpenLane(r.t.Context(), r.journal, sink, cfg)
 	if err != nil {
 		r.t.Fatal(err)

@@ -227,6 +227,19 @@ func (j *Journal) lastSeq(ctx context.Context, account string) (uint64, error) {
 	return msg.Sequence, nil
 }
 
+// get returns one message of the journal, or [jetstream.ErrMsgNotFound].
+func (j *Journal) get(ctx context.Context, seq uint64) (*jetstream.RawStreamMsg, error) {
+	stream, err := j.js.Stream(ctx, JournalStream)
+	if err != nil {
+		return nil, fmt.Errorf("look into the journal: %w", err)
+	}
+	msg, err := stream.GetMsg(ctx, seq)
+	if err != nil {
+		return nil, fmt.Errorf("read number %d of the journal: %w", seq, err)
+	}
+	return msg, nil
+}
+
 // read hands the account's events to visit, oldest first: those after sequence number from, or, if that is 0, those
 // journaled since the given time, up to the newest at the time of the call.
 func (j *Journal) read(ctx context.Context, account string, from uint64, since time.Time, visit func(seq uint64, h nats.Header, line []byte) error) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,18 +32,34 @@ type LaneConfig struct {
 	Sink string
 	// Accounts limits the lane to these. Empty: all.
 	Accounts []string
-	Retry    RetryPolicy
-	Log      zerolog.Logger
+	// Filter limits the lane to the events that match. One that cannot tell of an event lets it through. Nil: all.
+	Filter *Filter
+	// Sender is what the sink is told of who sent a treat.
+	Sender SenderRule
+	// Strict keeps the order of an account's events whatever happens: nothing passes an event that fails. Otherwise an
+	// event that has failed five times, or is to wait for more than a minute, steps aside until its next attempt.
+	Strict bool
+	// Concurrency is how many deliveries may be under way at a time, 0 for any number; there is one an account at most.
+	Concurrency int
+	// PerSecond is how many deliveries may begin in a second, 0 for any number.
+	PerSecond float64
+	Retry     RetryPolicy
+	Probe     ProbePolicy
+	// Alert is told what is wrong with the sink, once. It does not wait. Nil: nobody is.
+	Alert func(AlertData)
+	Log   zerolog.Logger
 }
 
 // Lane delivers the journal to one sink: a durable cursor, a queue per account that keeps order, and retries inside that
-// queue, so that an event that fails delays only its own account.
+// queue, so that an event that fails delays only its own account, and for a while only.
 type Lane struct {
 	cfg     LaneConfig
 	journal *Journal
 	sink    Sink
 	cons    jetstream.Consumer
 	ccfg    jetstream.ConsumerConfig
+	gate    *gate
+	hashKey []byte // for hide
 	log     zerolog.Logger
 	hasty   bool // the cursor has the settings of a resume; belongs to Run's goroutine
 
@@ -57,6 +74,13 @@ type Lane struct {
 	queues map[string][]*delivery // by account, oldest first; present while its worker runs
 	left   map[string]bool        // accounts whose events stay for the next start
 	work   sync.WaitGroup
+
+	trouble   map[uint64]*retry      // what an earlier run left of events that fail and did not step aside
+	aside     map[uint64]*retry      // events that stepped aside
+	schedule  byTime                 // those of them that wait
+	scheduled chan struct{}          // the schedule has changed
+	due       map[string][]*delivery // by account: those whose time has come
+	care      care
 }
 
 // A delivery is one event on its way.
@@ -64,7 +88,11 @@ type delivery struct {
 	record Record
 	at     time.Time // when it was journaled
 	taken  time.Time
-	msg    jetstream.Msg // the latest handout; guarded by Lane.mu
+	msg    jetstream.Msg // the latest handout; guarded by Lane.mu; nil for an event that stepped aside
+
+	trouble *retry // nil while the sink has not refused it
+	probes  int    // attempts that were not answered
+	before  uint64 // how many deliveries the destination had accepted at the first of them
 }
 
 // OpenLane makes the lane's durable cursor if there is none. A new cursor starts at the journal's end: a sink that is new to
@@ -75,6 +103,8 @@ func OpenLane(ctx context.Context, j *Journal, sink Sink, cfg LaneConfig) (*Lane
 		log:   cfg.Log.With().Str("sink", cfg.Sink).Logger(),
 		drain: make(chan struct{}),
 		held:  make(map[uint64]*delivery), done: make(map[uint64]struct{}), queues: make(map[string][]*delivery), left: make(map[string]bool),
+		trouble: make(map[uint64]*retry), aside: make(map[uint64]*retry), scheduled: make(chan struct{}, 1), due: make(map[string][]*delivery),
+		care: care{dirty: make(chan struct{}, 1)},
 		ccfg: jetstream.ConsumerConfig{
 			Durable: "lane_" + cfg.Sink, Description: "The lane of sink " + cfg.Sink + ".",
 			AckPolicy: jetstream.AckExplicitPolicy,
@@ -100,7 +130,26 @@ func OpenLane(ctx context.Context, j *Journal, sink Sink, cfg LaneConfig) (*Lane
 	if l.cons, err = j.js.CreateOrUpdateConsumer(ctx, JournalStream, l.ccfg); err != nil {
 		return nil, fmt.Errorf("open the lane of sink %s: %w", cfg.Sink, err)
 	}
+	if err := l.remember(ctx); err != nil {
+		return nil, fmt.Errorf("open the lane of sink %s: %w", cfg.Sink, err)
+	}
 	return l, nil
+}
+
+// remember reads what an earlier run has left beside the cursor.
+func (l *Lane) remember(ctx context.Context) error {
+	state, err := l.journal.SinkState(ctx, l.cfg.Sink)
+	if err != nil {
+		return err
+	}
+	l.gate = newGate(l.cfg.Concurrency, l.cfg.PerSecond, l.cfg.Probe, state, l.heed)
+	l.showState(state)
+	if l.cfg.Sender == HashSender {
+		if l.hashKey, err = l.journal.senderKey(ctx); err != nil {
+			return err
+		}
+	}
+	return l.recall(ctx)
 }
 
 func laneSubjects(sink string, accounts []string) []string {
@@ -123,21 +172,29 @@ func (l *Lane) Drain() { l.drainOnce.Do(func() { close(l.drain) }) }
 func (l *Lane) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, l.sink.Close()) }()
 	ctx, stop := context.WithCancelCause(ctx)
-	var owned sync.WaitGroup
+	var owned, scheduler sync.WaitGroup
 	owned.Go(func() { l.signLife(ctx) })
+	owned.Go(func() { l.keep(ctx) })
+	owned.Go(func() { l.follow(ctx) })
 	defer owned.Wait()
 	defer stop(errLaneOver)
 	defer l.work.Wait()
 
-	w := worker{lane: l, retry: newRetrier(l.cfg.Retry), fail: stop}
+	w := worker{lane: l, fail: stop}
+	scheduler.Go(func() { l.runSchedule(ctx, &w) })
 	err = l.pull(ctx, &w)
+	if err != nil {
+		stop(err) // nobody goes on in a lane that takes nothing more
+	}
+	scheduler.Wait()
 	if err == nil {
 		err = l.finish(ctx, &w)
 	}
-	if ctx.Err() != nil {
+	if err != nil {
+		stop(err)
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, err) {
 		err = nil // the end was asked for, or a worker knows the reason
-	} else if err != nil {
-		stop(err) // no worker goes on in a lane that takes nothing more
 	}
 	l.work.Wait()
 	if errors.Is(context.Cause(ctx), ErrSinkClosed) {
@@ -169,39 +226,90 @@ func (l *Lane) take(ctx context.Context, w *worker, msg jetstream.Msg) {
 		record: recordOf(meta.Sequence.Stream, msg.Subject(), msg.Headers(), msg.Data()),
 		at:     meta.Timestamp, taken: time.Now(), msg: msg,
 	}
+	wanted := l.wants(d.record)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if known, ok := l.held[d.record.Seq]; ok { // handed out again while it is under way
+	seq := d.record.Seq
+	if known, ok := l.held[seq]; ok { // handed out again while it is under way
 		known.msg, known.taken = msg, d.taken
 		return
 	}
-	if _, ok := l.done[d.record.Seq]; ok { // its acknowledgement got lost
+	_, settled := l.done[seq]
+	_, aside := l.aside[seq]
+	if settled || aside || !wanted { // in the first two cases its acknowledgement got lost
 		l.ack(msg)
 		return
 	}
-	l.held[d.record.Seq] = d
+	d.trouble = l.trouble[seq]
+	delete(l.trouble, seq)
+	l.held[seq] = d
 	l.journal.metrics.InFlight.WithLabelValues(l.cfg.Sink).Set(float64(len(l.held)))
 	account := d.record.Account
 	if l.left[account] {
 		return // it would overtake those that wait for the next start
 	}
-	queue, running := l.queues[account]
-	l.queues[account] = append(queue, d)
-	if !running {
+	l.employ(ctx, w, account)
+	l.queues[account] = append(l.queues[account], d)
+}
+
+// wants reports whether the sink is to be sent the event.
+func (l *Lane) wants(r Record) bool {
+	if l.cfg.Filter == nil || r.Type != EventType {
+		return true
+	}
+	ok, err := l.cfg.Filter.Match(r)
+	switch {
+	case err != nil:
+		l.log.Warn().Err(err).Msg("filter cannot tell of an event, which is delivered; mend the sink's filter")
+		return true
+	case !ok:
+		l.journal.metrics.Filtered.WithLabelValues(l.cfg.Sink).Inc()
+	}
+	return ok
+}
+
+// employ sees to it that the account has a worker. l.mu is held.
+func (l *Lane) employ(ctx context.Context, w *worker, account string) {
+	if _, running := l.queues[account]; !running {
+		l.queues[account] = nil
 		l.work.Go(func() { w.run(ctx, account) })
 	}
 }
 
-// waiting returns the account's queue as it is, or ends it if it is empty.
-func (l *Lane) waiting(account string) []*delivery {
+// A batch is what a worker hands over at a time.
+type batch struct {
+	of  []*delivery
+	due bool // of[0] stepped aside before, and its time has come
+	// second is true when of[0] is the queue's second event, which is tried in place of the first: that one may be why the
+	// destination does not answer.
+	second bool
+}
+
+// next returns what the account's worker is to hand over, or ends it if there is nothing.
+func (l *Lane) next(account string) (batch, bool) {
+	state, _ := l.gate.now()
+	down := !state.DownSince.IsZero()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	queue := l.queues[account]
-	if len(queue) == 0 {
+	queue, due := l.queues[account], l.due[account]
+	switch {
+	case len(due) > 0 && (!down || len(queue) == 0):
+		return batch{of: due[:1:1], due: true}, true
+	case len(queue) == 0:
 		delete(l.queues, account)
-		return nil
+		return batch{}, false
 	}
-	return queue[:min(len(queue), maxHandover):min(len(queue), maxHandover)]
+	head, n := queue[0], 1
+	if down || head.trouble != nil {
+		if !l.cfg.Strict && head.probes >= stepAside && head.probes%2 == 1 && len(queue) > 1 && queue[1].trouble == nil {
+			return batch{of: queue[1:2:2], second: true}, true
+		}
+		return batch{of: queue[:1:1]}, true
+	}
+	for n < min(len(queue), maxHandover) && queue[n].trouble == nil {
+		n++
+	}
+	return batch{of: queue[:n:n]}, true
 }
 
 // abandon leaves the account's queue to the next start.
@@ -209,15 +317,40 @@ func (l *Lane) abandon(account string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.queues, account)
+	delete(l.due, account)
 	l.left[account] = true
 }
 
-// settle acknowledges the first n of the account's queue and takes them off it.
-func (l *Lane) settle(account string, n int) {
+// settle takes the first n events of a batch off their queue, and acknowledges them.
+func (l *Lane) settle(ctx context.Context, account string, b batch, n int) {
+	l.remove(account, b, n)
+	for _, d := range b.of[:n] {
+		if d.trouble == nil {
+			continue
+		}
+		if d.trouble.Aside {
+			l.mu.Lock()
+			delete(l.aside, d.record.Seq)
+			l.countRetries()
+			l.mu.Unlock()
+		}
+		l.forget(ctx, d.record.Seq)
+	}
+}
+
+func (l *Lane) remove(account string, b batch, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	queue := l.queues[account]
-	for _, d := range queue[:n] {
+	switch queue := l.queues[account]; {
+	case b.due:
+		l.due[account] = l.due[account][1:]
+		return
+	case b.second:
+		l.queues[account] = slices.Delete(slices.Clone(queue), 1, 2)
+	default:
+		l.queues[account] = queue[n:]
+	}
+	for _, d := range b.of[:n] {
 		l.ack(d.msg)
 		delete(l.held, d.record.Seq)
 		if len(l.ring) < doneMemory {
@@ -229,7 +362,6 @@ func (l *Lane) settle(account string, n int) {
 		}
 		l.done[d.record.Seq] = struct{}{}
 	}
-	l.queues[account] = queue[n:]
 	l.journal.metrics.InFlight.WithLabelValues(l.cfg.Sink).Set(float64(len(l.held)))
 }
 

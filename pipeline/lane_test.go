@@ -84,7 +84,7 @@ func TestRetryDelaysItsOwnAccountOnly(t *testing.T) {
 		}
 		return nil
 	}}
-	r.lane(sink, LaneConfig{})
+	r.lane(sink, LaneConfig{Strict: true})
 	r.send(r.intake("a"), 0, 600) // more than is handed over at a time
 	r.send(r.intake("b"), 0, 600)
 	r.holds(sink, "b", wantTitles(0, 600))
@@ -214,7 +214,7 @@ func TestDrainDeliversWhatIsJournaled(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		return nil
 	}}
-	_, stop := r.lane(sink, LaneConfig{Retry: RetryPolicy{Initial: time.Hour, Max: time.Hour}})
+	_, stop := r.lane(sink, LaneConfig{Strict: true, Retry: RetryPolicy{Initial: 2 * time.Second}})
 	r.send(r.intake("failing"), 0, 400)
 	r.send(r.intake("fine"), 0, 700)
 	r.count("relay_events_journaled_total", 1100)

@@ -17,6 +17,11 @@ type Metrics struct {
 	DeadLetters *prometheus.CounterVec   // by sink
 	Latency     *prometheus.HistogramVec // by sink: journaled to accepted
 	InFlight    *prometheus.GaugeVec     // by sink: taken from the journal, not accepted yet
+	Retries     *prometheus.GaugeVec     // by sink: events that stepped aside
+	Filtered    *prometheus.CounterVec   // by sink: events its filter left out
+	Outages     *prometheus.CounterVec   // by sink: how often it went down
+	Down        *prometheus.GaugeVec     // by sink: 1 while it is down
+	Disabled    *prometheus.GaugeVec     // by sink: 1 while it is disabled
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -25,6 +30,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 		reg.MustRegister(c)
 		return c
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+		reg.MustRegister(g)
+		return g
 	}
 	buckets := prometheus.ExponentialBuckets(0.0001, 2.5, 16) // 0.1 ms to 93 s
 	m := &Metrics{
@@ -35,6 +45,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Delivered:   counter("relay_sink_delivered_total", "Events a sink has accepted.", "sink"),
 		Failures:    counter("relay_sink_failures_total", "Attempts to deliver that failed.", "sink"),
 		DeadLetters: counter("relay_sink_dead_letters_total", "Events a sink refused for good.", "sink"),
+		Filtered:    counter("relay_sink_filtered_total", "Events a sink's filter left out.", "sink"),
+		Outages:     counter("relay_sink_outages_total", "How often a sink went down, failing as a whole.", "sink"),
+		InFlight:    gauge("relay_sink_in_flight", "Events taken from the journal and not accepted by the sink yet.", "sink"),
+		Retries:     gauge("relay_sink_retries_waiting", "Events that failed several times and wait for their next attempt while others pass.", "sink"),
+		Down:        gauge("relay_sink_down", "1 while a sink fails as a whole and is being probed.", "sink"),
+		Disabled:    gauge("relay_sink_disabled", "1 while a sink is disabled.", "sink"),
 		JournalFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "relay_journal_write_failures_total", Help: "Writes to the journal that failed, retries included.",
 		}),
@@ -44,10 +60,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "relay_sink_latency_seconds", Help: "From being on disk to being accepted by the sink.", Buckets: buckets,
 		}, []string{"sink"}),
-		InFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "relay_sink_in_flight", Help: "Events taken from the journal and not accepted by the sink yet.",
-		}, []string{"sink"}),
 	}
-	reg.MustRegister(m.JournalFailures, m.JournalLatency, m.Latency, m.InFlight)
+	reg.MustRegister(m.JournalFailures, m.JournalLatency, m.Latency)
 	return m
 }

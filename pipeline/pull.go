@@ -28,6 +28,9 @@ func (l *Lane) pull(ctx context.Context, w *worker) error {
 			return nil
 		default:
 		}
+		if !l.hungry(ctx) {
+			continue
+		}
 		err := next(ctx, w)
 		switch {
 		case err == nil:
@@ -44,6 +47,24 @@ func (l *Lane) pull(ctx context.Context, w *worker) error {
 		// What was handed out to the broken request would come again after ackWait only, and out of order.
 		next = l.reclaim
 	}
+}
+
+// hungry waits while the lane has an event to probe with and the destination is down, or the sink is disabled. It reports false
+// when something has changed meanwhile.
+func (l *Lane) hungry(ctx context.Context) bool {
+	state, changed := l.gate.now()
+	l.mu.Lock()
+	held := len(l.held)
+	l.mu.Unlock()
+	if state.DisabledSince.IsZero() && (state.DownSince.IsZero() || held == 0) {
+		return true
+	}
+	select {
+	case <-changed:
+	case <-l.drain:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // fetch takes one batch: what comes until it is full or has expired, or draining starts.
@@ -82,6 +103,9 @@ func (l *Lane) deleted(ctx context.Context) bool {
 
 // finish takes what is left in the journal while draining, until there is nothing or ctx ends.
 func (l *Lane) finish(ctx context.Context, w *worker) error {
+	if !l.gate.open() {
+		return nil
+	}
 	// First what the request that was under way has lost, for it is older than what comes now.
 	if err := l.reclaim(ctx, w); err != nil {
 		return err

@@ -11,10 +11,10 @@ import (
 // Deliver hands over records of one account, oldest first, and returns how many of them, from the front, the
 // destination has accepted for good. It takes as many as suit the destination, at least one unless it fails: a sink that
 // sends one request an event delivers the first and returns 1. When accepted is 0 the error says why the first record
-// was not accepted, and steers what happens next: [Permanent] makes that record a dead letter, [Unavailable] stops the
-// lane until a probe succeeds, [Gone] until the operator enables the sink again, [RetryAfter] waits as long as the
-// destination asked, and any other error is the record's own, which is retried with growing delays. With accepted greater
-// than 0 an error is ignored: what is left is handed over again.
+// was not accepted, and steers what happens next: [Permanent] makes that record a dead letter, [Unavailable] and
+// [Unanswered] stop the lane until a probe succeeds, [Gone] until the operator enables the sink again, [RetryAfter] waits as
+// long as the destination asked, and any other error is the record's own, which is retried with growing delays. With
+// accepted greater than 0 an error is ignored: what is left is handed over again.
 //
 // The lane calls Deliver from several goroutines at a time, but for one account from one only. Deliver returns soon
 // after ctx ends. The records are not kept after it returned.
@@ -59,24 +59,41 @@ func IsPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
-type unavailableError struct{ err error }
+type unavailableError struct {
+	err     error
+	suspect bool // the record may be why
+}
 
 func (e *unavailableError) Error() string { return e.err.Error() }
 func (e *unavailableError) Unwrap() error { return e.err }
 
-// Unavailable marks an error of the destination as a whole, such as a refused connection, a timeout or an exhausted rate
-// limit: nothing else would be accepted either. With [RetryAfter] around it or in it the lane waits at least that long.
+// Unavailable marks an error of the destination as a whole, such as a refused connection or an exhausted rate limit: nothing
+// else would be accepted either. With [RetryAfter] around it or in it the lane waits at least that long.
 func Unavailable(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &unavailableError{err}
+	return &unavailableError{err: err}
 }
 
-// IsUnavailable reports whether err was marked by [Unavailable].
+// Unanswered marks an error as [Unavailable] does, when the destination took the record and did not answer: most often it is
+// down, but the record itself may be what it breaks on. If it keeps taking others, the record steps aside.
+func Unanswered(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &unavailableError{err: err, suspect: true}
+}
+
+// IsUnavailable reports whether err was marked by [Unavailable] or [Unanswered].
 func IsUnavailable(err error) bool {
 	var u *unavailableError
 	return errors.As(err, &u)
+}
+
+func isUnanswered(err error) bool {
+	var u *unavailableError
+	return errors.As(err, &u) && u.suspect
 }
 
 type goneError struct{ err error }

@@ -70,33 +70,38 @@ func (j *Journal) sinkState(ctx context.Context, sink string) (state SinkState, 
 // UpdateSink changes what is known of a sink. The change is applied again when somebody else changed it meanwhile. A lane that
 // runs follows at once, wherever it runs.
 func (j *Journal) UpdateSink(ctx context.Context, sink string, change func(*SinkState)) error {
+	_, err := j.updateSink(ctx, sink, change)
+	return err
+}
+
+func (j *Journal) updateSink(ctx context.Context, sink string, change func(*SinkState)) (revision uint64, err error) {
 	for {
 		state, revision, err := j.sinkState(ctx, sink)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		before := state
 		if change(&state); state == before {
-			return nil
+			return revision, nil
 		}
 		data, err := encode(state)
 		if err == nil && revision == 0 {
-			_, err = j.state.Create(ctx, sinkKey+sink, data)
+			revision, err = j.state.Create(ctx, sinkKey+sink, data)
 		} else if err == nil {
-			_, err = j.state.Update(ctx, sinkKey+sink, data, revision)
+			revision, err = j.state.Update(ctx, sinkKey+sink, data, revision)
 		}
 		switch refused, ok := errors.AsType[*jetstream.APIError](err); {
 		case err == nil:
-			return nil
+			return revision, nil
 		case errors.Is(err, jetstream.ErrKeyExists), ok && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
 		default:
-			return fmt.Errorf("keep the state of sink %s: %w", sink, err)
+			return 0, fmt.Errorf("keep the state of sink %s: %w", sink, err)
 		}
 	}
 }
 
 // followSink hands the state of a sink to visit, now and whenever it changes, until ctx ends.
-func (j *Journal) followSink(ctx context.Context, sink string, visit func(SinkState)) error {
+func (j *Journal) followSink(ctx context.Context, sink string, visit func(state SinkState, revision uint64)) error {
 	watch, err := j.state.Watch(ctx, sinkKey+sink, jetstream.IgnoreDeletes())
 	if err != nil {
 		return fmt.Errorf("follow the state of sink %s: %w", sink, err)
@@ -112,7 +117,7 @@ func (j *Journal) followSink(ctx context.Context, sink string, visit func(SinkSt
 			}
 			var state SinkState
 			if entry != nil && json.Unmarshal(entry.Value(), &state) == nil { // nil: that was all so far
-				visit(state)
+				visit(state, entry.Revision())
 			}
 		}
 	}
