@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/expr-lang/expr"
@@ -46,7 +47,7 @@ type filterData struct {
 func NewFilter(text string) (*Filter, error) {
 	program, err := expr.Compile(text, expr.Env(filterEvent{}), expr.AsBool())
 	if fault, ok := errors.AsType[*file.Error](err); ok {
-		return nil, fmt.Errorf("line %d, column %d: %s", fault.Line, fault.Column+1, fault.Message)
+		return nil, fmt.Errorf("line %d, column %d: %s", fault.Line, fault.Column+1, strings.ReplaceAll(fault.Message, "type pipeline.filterData", "data"))
 	}
 	if err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ type Config struct {
 	Path     string
 	Accounts []AccountConfig // sorted by name
 	Sinks    []SinkConfig    // sorted by name
+	Alerts   AlertsConfig
 	Journal  JournalConfig
 	NATS     NATSConfig
 	HTTP     HTTPConfig
@@ -41,13 +42,17 @@ type AccountConfig struct {
 	KeepRaw     bool            // events keep the keys relay does not know
 }
 
-// SinkConfig is one entry of sinks. No Accounts means all of them.
+// SinkConfig is one entry of sinks.
 type SinkConfig struct {
-	Name     string
-	Type     string
-	Accounts []string
-	Retry    pipeline.RetryPolicy
-	Config   sinks.Config
+	Name   string
+	Type   string
+	Lane   pipeline.LaneConfig // what is configured of it
+	Config sinks.Config
+}
+
+// AlertsConfig is the section alerts: the sink that is told when another is in trouble. None if empty.
+type AlertsConfig struct {
+	Sink string `yaml:"sink"`
 }
 
 // JournalConfig is the section journal. An empty NATSURL is relay's own server.
@@ -90,7 +95,7 @@ func LoadConfig(path string, getenv func(string) (string, bool)) (*Config, error
 		d.errs.sort()
 		return nil, d.errs
 	}
-	c := &Config{Path: path, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP}
+	c := &Config{Path: path, Alerts: keys.Alerts, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP}
 	for _, name := range slices.Sorted(maps.Keys(keys.Accounts)) {
 		account := keys.Accounts[name]
 		account.Account = name

@@ -25,6 +25,7 @@ import (
 type configKeys struct {
 	Accounts map[string]AccountConfig `yaml:"accounts"`
 	Sinks    map[string]SinkConfig    `yaml:"sinks"`
+	Alerts   AlertsConfig             `yaml:"alerts"`
 	Journal  JournalConfig            `yaml:"journal"`
 	NATS     NATSConfig               `yaml:"nats"`
 	HTTP     HTTPConfig               `yaml:"http"`
@@ -90,13 +91,65 @@ type endpointKeys struct {
 
 // sinkKeys are the keys that every sink has, beside those of its type.
 type sinkKeys struct {
-	Type     string    `yaml:"type"`
-	Accounts []string  `yaml:"accounts"`
-	Retry    retryKeys `yaml:"retry"`
+	Type        string     `yaml:"type"`
+	Accounts    []string   `yaml:"accounts"`
+	Filter      string     `yaml:"filter"`
+	HideSender  senderRule `yaml:"hide_sender"`
+	Order       order      `yaml:"order"`
+	Concurrency int        `yaml:"concurrency"`
+	RateLimit   rateLimit  `yaml:"rate_limit"`
+	Retry       retryKeys  `yaml:"retry"`
 }
 
 func defaultSink() sinkKeys {
 	return sinkKeys{Retry: retryKeys(pipeline.RetryPolicy{}.WithDefaults())}
+}
+
+type senderRule struct{ rule pipeline.SenderRule }
+
+func (senderRule) wanted() string { return "true, false or hash" }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (r *senderRule) UnmarshalText(text []byte) error {
+	switch rule := pipeline.SenderRule(text); rule {
+	case "false":
+		r.rule = pipeline.ShowSender
+	case pipeline.HideSender, pipeline.HashSender:
+		r.rule = rule
+	default:
+		return errors.New("no such rule")
+	}
+	return nil
+}
+
+type order struct{ strict bool }
+
+func (order) wanted() string { return "relaxed or strict" }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (o *order) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "relaxed", "strict":
+		o.strict = string(text) == "strict"
+		return nil
+	}
+	return errors.New("no such order")
+}
+
+type rateLimit struct{ perSecond float64 }
+
+func (rateLimit) wanted() string { return "a number a second, minute or hour, such as 10/s or 300/m" }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (r *rateLimit) UnmarshalText(text []byte) error {
+	number, unit, _ := strings.Cut(string(text), "/")
+	seconds, known := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
+	n, err := strconv.ParseUint(number, 10, 31)
+	if err != nil || n == 0 || !known {
+		return errors.New("no rate")
+	}
+	r.perSecond = float64(n) / seconds
+	return nil
 }
 
 // retryKeys are a [pipeline.RetryPolicy].
@@ -226,10 +279,25 @@ func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
 		d.fields(path, entries, fields)
 		return
 	}
+	keys.Concurrency = config.Concurrency()
 	d.fields(path, entries, fieldsOf(reflect.ValueOf(&keys).Elem(), reflect.ValueOf(config).Elem()))
 	d.checkRetry(join(path, "retry"), keys.Retry)
+	if at := join(path, "concurrency"); d.given(at) && keys.Concurrency < 1 {
+		d.reject(at, "is less than 1: leave the key out for the default")
+	}
 	d.checkEach(path, config.Validate())
-	*s = SinkConfig{Type: keys.Type, Accounts: keys.Accounts, Retry: pipeline.RetryPolicy(keys.Retry), Config: config}
+	*s = SinkConfig{
+		Type: keys.Type, Config: config,
+		Lane: pipeline.LaneConfig{
+			Accounts: keys.Accounts, Sender: keys.HideSender.rule, Strict: keys.Order.strict,
+			Concurrency: keys.Concurrency, PerSecond: keys.RateLimit.perSecond, Retry: pipeline.RetryPolicy(keys.Retry),
+		},
+	}
+	if at := join(path, "filter"); d.given(at) {
+		var err error
+		s.Lane.Filter, err = pipeline.NewFilter(keys.Filter)
+		d.check(at, err)
+	}
 }
 
 // check looks at what one section cannot know.
@@ -242,15 +310,15 @@ func (k *configKeys) check(d *decoder) {
 	for name, sink := range k.Sinks {
 		d.checkName("sinks", name)
 		at := join(join("sinks", name), "accounts")
-		if len(sink.Accounts) == 0 && d.given(at) {
+		if len(sink.Lane.Accounts) == 0 && d.given(at) {
 			d.reject(at, "is empty: leave the key out for all accounts")
 		}
-		for i, account := range sink.Accounts {
+		for i, account := range sink.Lane.Accounts {
 			item := fmt.Sprintf("%s[%d]", at, i)
 			switch _, known := k.Accounts[account]; {
 			case !known:
 				d.unknown(item, "account", account, slices.Sorted(maps.Keys(k.Accounts)))
-			case slices.Contains(sink.Accounts[:i], account):
+			case slices.Contains(sink.Lane.Accounts[:i], account):
 				d.reject(item, "is in the list twice")
 			}
 		}
@@ -268,6 +336,12 @@ func (k *configKeys) check(d *decoder) {
 				d.reject(join("sinks", name), "publishes to the stream of "+other+", which takes each event once only: give it a stream and a subject of its own")
 			}
 			streams[stream] = name
+		}
+	}
+	if d.given("alerts") {
+		d.require("alerts.sink", ": name the sink that alerts go to", k.Alerts.Sink == "")
+		if _, known := k.Sinks[k.Alerts.Sink]; !known && k.Alerts.Sink != "" {
+			d.unknown("alerts.sink", "sink", k.Alerts.Sink, slices.Sorted(maps.Keys(k.Sinks)))
 		}
 	}
 	j := &k.Journal

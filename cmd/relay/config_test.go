@@ -103,13 +103,12 @@ func TestConfigErrors(t *testing.T) {
 		// Keys.
 		{"unknown keys", "acounts: {}\nzzzzzz: {a: hunter2}\nhttp: {listn: hunter2}\n", []string{
 			`1:1: acounts: unknown key; did you mean "accounts"?`,
-			"2:1: zzzzzz: unknown key; known: accounts, http, journal, nats, sinks",
+			"2:1: zzzzzz: unknown key; known: accounts, alerts, http, journal, nats, sinks",
 			`3:8: http.listn: unknown key; did you mean "listen"?`,
 		}},
-		{"keys of later issues", account + "sinks: {o: {type: stdout, filter: x, tests: skip, backfill: skip}}\n", []string{
-			"3:27: sinks.o.filter: unknown key; known: accounts, retry, type",
-			"3:38: sinks.o.tests: unknown key; known: accounts, retry, type",
-			"3:51: sinks.o.backfill: unknown key; known: accounts, retry, type",
+		{"keys of later issues", account + "sinks: {o: {type: stdout, tests: skip, backfill: skip}}\n", []string{
+			"3:27: sinks.o.tests: unknown key; known: accounts, concurrency, filter, hide_sender, order, rate_limit, retry, type",
+			"3:40: sinks.o.backfill: unknown key; known: accounts, concurrency, filter, hide_sender, order, rate_limit, retry, type",
 		}},
 		{"duplicate keys", "http: {}\nnats:\n  listen: 127.0.0.1:1\n  listen: 127.0.0.1:2\nhttp: {}\n", []string{
 			"4:3: nats.listen: duplicate key, the first is in line 3",
@@ -138,6 +137,14 @@ func TestConfigErrors(t *testing.T) {
 		{"no value", "http: {listen: }\njournal:\n  retention:\n", []string{
 			"1:8: http.listen: has no value; want a text",
 			"3:3: journal.retention: has no value; want a duration such as 5s or 72h",
+		}},
+		{"delivery", "sinks: {o: {type: stdout, filter: 'data.ttile == \"x\"', hide_sender: maybe, order: loose, concurrency: 0, rate_limit: 5}}\nalerts: {sink: nobody}\n", []string{
+			"1:35: sinks.o.filter: line 1, column 6: data has no field ttile",
+			"1:69: sinks.o.hide_sender: want true, false or hash, got \"maybe\"",
+			"1:83: sinks.o.order: want relaxed or strict, got \"loose\"",
+			"1:103: sinks.o.concurrency: is less than 1: leave the key out for the default",
+			"1:118: sinks.o.rate_limit: want a number a second, minute or hour, such as 10/s or 300/m, got \"5\"",
+			"2:16: alerts.sink: unknown sink \"nobody\"; known: o",
 		}},
 		{"durations", "journal: {retention: 5}\nsinks: {o: {type: stdout, retry: {initial: 1h, max: 5m, give_up: -1s}}}\n", []string{
 			`1:22: journal.retention: want a duration such as 5s or 72h, got "5"`,
@@ -327,7 +334,7 @@ sinks:
     accounts:
     - other
     retry:
-  bus: {type: nats, subject: 'a.{account}', retry: {initial: 5s}}
+  bus: {type: nats, subject: 'a.{account}', retry: {initial: 7s}}
   bot:
     type: webhook
     url: https://bot.example/treats
@@ -349,7 +356,7 @@ http: {listen: '127.0.0.1:8350'}
 		t.Fatal(err)
 	}
 	provider, _ := auth.Lookup("treatstream")
-	retry := pipeline.RetryPolicy{Initial: time.Second, Max: 10 * time.Minute, GiveUp: 72 * time.Hour}
+	retry := pipeline.RetryPolicy{Initial: 5 * time.Second, Max: 10 * time.Hour, GiveUp: 72 * time.Hour}
 	bus, ok := sinks.NewConfig("nats").(*sinks.NATSConfig)
 	if !ok {
 		t.Fatal("the nats sink has another configuration")
@@ -377,15 +384,15 @@ http: {listen: '127.0.0.1:8350'}
 			},
 		},
 		Sinks: []SinkConfig{
-			{Name: "bot", Type: "webhook", Retry: retry, Config: &sinks.WebhookConfig{
+			{Name: "bot", Type: "webhook", Lane: pipeline.LaneConfig{Concurrency: 16, Retry: retry}, Config: &sinks.WebhookConfig{
 				URL: secret.New("https://bot.example/treats"), Secrets: []secret.String{secret.New(signingSecret)},
 				Timeout: sinks.DefaultWebhookTimeout,
 				Headers: map[string]secret.String{
 					"Authorization": secret.New("Bearer hunter2-env"), "X-Nested": secret.New("${SECRET}"),
 				},
 			}},
-			{Name: "bus", Type: "nats", Config: bus, Retry: pipeline.RetryPolicy{Initial: 5 * time.Second, Max: retry.Max, GiveUp: retry.GiveUp}},
-			{Name: "console", Type: "stdout", Accounts: []string{"other"}, Retry: retry, Config: &sinks.StdoutConfig{}},
+			{Name: "bus", Type: "nats", Config: bus, Lane: pipeline.LaneConfig{Retry: pipeline.RetryPolicy{Initial: 7 * time.Second, Max: retry.Max, GiveUp: retry.GiveUp}}},
+			{Name: "console", Type: "stdout", Lane: pipeline.LaneConfig{Accounts: []string{"other"}, Retry: retry}, Config: &sinks.StdoutConfig{}},
 		},
 		Journal: JournalConfig{NATSURL: secret.New("nats://u:n4ts-p4ss@h:4222,nats://i"), CredsFile: "creds", Retention: 48 * time.Hour},
 		NATS:    NATSConfig{Listen: ":0"},

@@ -32,6 +32,7 @@ type job struct {
 	accounts map[string]*auth.Account
 	sources  []*source
 	lanes    []*pipeline.Lane
+	alerts   *pipeline.Alerts // nil if nobody wants to be told
 	undo     teardown
 }
 
@@ -66,6 +67,9 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	if err != nil {
 		return nil, withCode(exitUnavailable, err)
 	}
+	if cfg.Alerts.Sink != "" {
+		j.alerts = pipeline.NewAlerts(j.journal, cfg.Alerts.Sink, log)
+	}
 	for _, s := range cfg.Sinks {
 		env := sinks.Env{
 			Name: s.Name, Stdout: p.out, UserAgent: userAgent(), Log: log.With().Str("sink", s.Name).Logger(),
@@ -81,7 +85,12 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 			return nil, withCode(code, fmt.Errorf("open sink %s: %w", s.Name, err))
 		}
 		opened.add("sink "+s.Name, sink.Close)
-		lane, err := pipeline.OpenLane(ctx, j.journal, sink, pipeline.LaneConfig{Sink: s.Name, Accounts: s.Accounts, Retry: s.Retry, Log: log})
+		lc := s.Lane
+		lc.Sink, lc.Log = s.Name, log
+		if j.alerts != nil && s.Name != cfg.Alerts.Sink {
+			lc.Alert = j.alerts.Raise
+		}
+		lane, err := pipeline.OpenLane(ctx, j.journal, sink, lc)
 		if err != nil {
 			return nil, withCode(exitUnavailable, err)
 		}
@@ -108,7 +117,10 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	return j, nil
 }
 
-var errDrainTime = errors.New("the time to deliver the rest is up")
+var (
+	errDrainTime  = errors.New("the time to deliver the rest is up")
+	errLanesEnded = errors.New("the lanes have ended")
+)
 
 // serve runs the job until ctx ends or a part of it cannot go on. Then it stops taking in, journals what it has received,
 // and delivers what is journaled, for as long as drainTime allows.
@@ -126,7 +138,12 @@ func (j *job) serve(ctx context.Context) (err error) {
 	taking, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 
-	var journal, lanes, sources sync.WaitGroup
+	var journal, lanes, sources, alerts sync.WaitGroup
+	alarmed, quiet := context.WithCancelCause(hard)
+	defer quiet(nil)
+	if j.alerts != nil {
+		alerts.Go(func() { j.alerts.Run(alarmed) })
+	}
 	var journalErr error
 	journal.Go(func() {
 		if journalErr = j.journal.Run(hard); journalErr != nil {
@@ -168,6 +185,8 @@ func (j *job) serve(ctx context.Context) (err error) {
 		l.Drain()
 	}
 	lanes.Wait()
+	quiet(errLanesEnded)
+	alerts.Wait()
 	if errors.Is(context.Cause(hard), errDrainTime) {
 		j.log.Warn().Msg("stopped with deliveries under way; they are made at the next start")
 	}

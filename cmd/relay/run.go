@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -106,7 +107,7 @@ func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
 			return nil, withCode(exitConfig, fmt.Errorf("--sink %s: no sink of this type is configured, and it needs to be: %s",
 				name, strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
-		add(SinkConfig{Name: name, Type: name, Config: c})
+		add(SinkConfig{Name: name, Type: name, Lane: pipeline.LaneConfig{Concurrency: c.Concurrency()}, Config: c})
 	}
 	return selected, nil
 }

@@ -131,7 +131,7 @@ func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*Config, erro
 		}
 		cfg.Path, cfg.HTTP = loaded.Path, loaded.HTTP
 		for _, s := range loaded.Sinks {
-			s.Accounts = nil // the simulated account is in none of its lists
+			s.Lane.Accounts = nil // the simulated account is in none of its lists
 			cfg.Sinks = append(cfg.Sinks, s)
 		}
 	}
