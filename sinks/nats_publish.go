@@ -89,7 +89,7 @@ func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (int,
 	}
 	select {
 	case r := <-done:
-		return r.accepted, r.err
+		return r.accepted, whole(r.err)
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	case <-s.closing:

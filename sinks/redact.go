@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
 )
 
 // redacted is an error whose text has lost its secrets.
@@ -27,6 +28,14 @@ func redact(err error, secrets []secret.String) error {
 		return err
 	}
 	return &redacted{text, err}
+}
+
+// whole marks an error as one of the destination as a whole, unless it is the record's own.
+func whole(err error) error {
+	if pipeline.IsPermanent(err) {
+		return err
+	}
+	return pipeline.Unavailable(err)
 }
 
 // field returns err as a fault of a configuration key, or nil.

@@ -63,7 +63,7 @@ func (s *stdout) Deliver(ctx context.Context, records []pipeline.Record) (int, e
 			return i, fmt.Errorf("write event %s to stdout: %w", r.ID, context.Cause(ctx))
 		}
 		if err := s.deliver(ctx, r.Line); err != nil {
-			return i, fmt.Errorf("write event %s to stdout: %w", r.ID, err)
+			return i, whole(fmt.Errorf("write event %s to stdout: %w", r.ID, err))
 		}
 	}
 	return len(records), nil
