@@ -178,6 +178,7 @@ func (g *gate) leave(p pass, seq uint64, aside bool, err error) {
 		clear(g.failing)
 		g.since = time.Time{}
 		event = g.up()
+	case IsGone(err) && !g.state.DisabledSince.IsZero(): // it was on its way when another was told so
 	case IsGone(err):
 		g.state.DisabledSince, g.state.Reason = now.UTC(), err.Error()
 		event = &gateEvent{kind: AlertDisabled, since: now, reason: err.Error(), gone: true}

@@ -144,6 +144,10 @@ func (l *Lane) remember(ctx context.Context) error {
 	}
 	l.gate = newGate(l.cfg.Concurrency, l.cfg.PerSecond, l.cfg.Probe, state, l.heed)
 	l.showState(state)
+	if !state.DisabledSince.IsZero() {
+		l.log.Warn().Time("since", state.DisabledSince).Str("reason", state.Reason).
+			Msgf("sink is disabled: its events wait; relay sinks enable %s sends them", l.cfg.Sink)
+	}
 	if l.cfg.Sender == HashSender {
 		if l.hashKey, err = l.journal.senderKey(ctx); err != nil {
 			return err

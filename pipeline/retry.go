@@ -73,10 +73,12 @@ func (r *retry) over(p RetryPolicy, now time.Time) bool {
 // byTime is a heap of retries, the next one first.
 type byTime []*retry
 
-func (h byTime) Len() int           { return len(h) }
-func (h byTime) Less(i, j int) bool { return h[i].Next.Before(h[j].Next) }
-func (h byTime) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *byTime) Push(x any)        { *h = append(*h, x.(*retry)) } //nolint:forcetypeassert // only these go in
+func (h byTime) Len() int { return len(h) }
+func (h byTime) Less(i, j int) bool {
+	return h[i].Next.Before(h[j].Next) || h[i].Next.Equal(h[j].Next) && h[i].Seq < h[j].Seq
+}
+func (h byTime) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *byTime) Push(x any)   { *h = append(*h, x.(*retry)) } //nolint:forcetypeassert // only these go in
 func (h *byTime) Pop() any {
 	last := (*h)[len(*h)-1]
 	*h = (*h)[:len(*h)-1]
