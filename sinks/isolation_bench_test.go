@@ -1,0 +1,124 @@
+package sinks_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks"
+)
+
+// BenchmarkHangingNeighbour measures how long a webhook's events take from the socket to the receiver, alone and beside a
+// second webhook whose receiver hangs on every request for 30 s. Both are measured in turns, on one journal, at 500 events a
+// second; compare their p50 and p99 in one run.
+func BenchmarkHangingNeighbour(b *testing.B) {
+	server, err := pipeline.StartServer(b.Context(), pipeline.ServerConfig{Dir: b.TempDir(), Log: zerolog.Nop()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer server.Close()
+	conn, err := server.Journal(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	journal, err := pipeline.OpenJournal(b.Context(), pipeline.JournalConfig{
+		Conn: conn, Retention: time.Hour, Log: zerolog.Nop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer journal.Close()
+	running.Go(func() { _ = journal.Run(context.WithoutCancel(b.Context())) })
+
+	arrived := make(chan struct{}, 1)
+	quick := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		arrived <- struct{}{}
+	}))
+	defer quick.Close()
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client has left
+		select {
+		case <-r.Context().Done():
+		case <-time.After(30 * time.Second):
+		}
+	}))
+	defer hanging.Close()
+	defer hanging.CloseClientConnections()
+
+	lane := func(name, url string) (stop func()) {
+		config, ok := sinks.NewConfig("webhook").(*sinks.WebhookConfig)
+		if !ok {
+			b.Fatal("no webhook configuration")
+		}
+		config.URL, config.Secret, config.Timeout = secret.New(url), secret.New(webhookSecret), time.Minute
+		sink, err := config.Open(b.Context(), sinks.Env{Name: name})
+		if err != nil {
+			b.Fatal(err)
+		}
+		l, err := pipeline.OpenLane(b.Context(), journal, sink, pipeline.LaneConfig{Sink: name, Concurrency: config.Concurrency(), Log: zerolog.Nop()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ctx, cancel := context.WithCancelCause(b.Context())
+		var run sync.WaitGroup
+		run.Go(func() { _ = l.Run(ctx) })
+		return func() {
+			cancel(errors.New("the measurement is over"))
+			run.Wait()
+		}
+	}
+	in := pipeline.NewIntake(pipeline.Normalizer{Account: "acc", Provider: "treatstream", Location: time.UTC}, journal)
+	if err := in.CatchUp(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	measure := func(events int) (took []time.Duration) {
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for range events {
+			<-tick.C
+			n++
+			start := time.Now()
+			treat := json.RawMessage(fmt.Sprintf(`{"sender":"s","title":"t%d","date_created":"2026-07-16 21:00:00"}`, n))
+			if err := in.Handle(b.Context(), []json.RawMessage{treat}, start); err != nil {
+				b.Fatal(err)
+			}
+			<-arrived
+			took = append(took, time.Since(start))
+		}
+		return took
+	}
+	defer lane("quick", quick.URL)()
+	measure(200) // warm
+	var alone, beside []time.Duration
+	for b.Loop() {
+		alone = append(alone, measure(500)...)
+		stop := lane("hanging", hanging.URL)
+		beside = append(beside, measure(500)...)
+		stop()
+	}
+	report := func(name string, took []time.Duration) {
+		slices.Sort(took)
+		b.ReportMetric(float64(took[len(took)/2].Microseconds()), name+"-p50-µs")
+		b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), name+"-p99-µs")
+	}
+	report("alone", alone)
+	report("beside", beside)
+}
