@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -109,6 +108,30 @@ func OpenJournal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
 	}, nil
 }
 
+// ErrNoJournal says that relay has never kept a journal on that server.
+var ErrNoJournal = errors.New("there is no journal yet: it begins when relay first runs")
+
+// AttachJournal opens a journal that exists, with all its settings as they are, for somebody beside the relay that writes
+// it: nothing is to be appended to it. The error is an [ErrNoJournal] if there is none.
+func AttachJournal(ctx context.Context, conn *nats.Conn) (*Journal, error) {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	_, err = js.Stream(ctx, JournalStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, ErrNoJournal
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the journal, stream %s: %w", JournalStream, err)
+	}
+	state, err := openState(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	return &Journal{nc: conn, js: js, state: state, log: zerolog.Nop()}, nil
+}
+
 // append hands an event over to be committed, in the order of the calls. It waits while too many are before it.
 func (j *Journal) append(ctx context.Context, e *Event, ordinal uint64) error {
 	line, err := e.Line()
@@ -180,37 +203,6 @@ func (j *Journal) enqueue(ctx context.Context, e entry) error {
 // mistake of the program.
 func (j *Journal) Close() { j.closing.Do(func() { close(j.queue) }) }
 
-// DeadLetter is an event a sink refused for good, as the journal keeps it.
-type DeadLetter struct {
-	Sink     string          `json:"sink"`
-	Reason   string          `json:"reason"`
-	Attempts int             `json:"attempts"`
-	Time     time.Time       `json:"time"`
-	ID       string          `json:"id"`              // of the event
-	Seq      uint64          `json:"seq"`             // of the event in the journal
-	Event    json.RawMessage `json:"event,omitempty"` // absent if it would not fit in a message beside the rest
-}
-
-// deadLetter keeps an event that a sink refused. It returns when it is on disk.
-func (j *Journal) deadLetter(ctx context.Context, sink, reason string, attempts int, r Record) error {
-	letter := DeadLetter{
-		Sink: sink, Reason: reason, Attempts: attempts, Time: time.Now().UTC(), ID: r.ID, Seq: r.Seq, Event: json.RawMessage(r.Line),
-	}
-	data, err := encode(letter)
-	if err == nil && !j.fits(data) {
-		letter.Event = nil
-		data, err = encode(letter)
-	}
-	if err != nil {
-		return fmt.Errorf("encode a dead letter: %w", err)
-	}
-	msg := nats.NewMsg(deadSubject + sink)
-	msg.Data = data
-	msg.Header.Set(jetstream.MsgIDHeader, "dead_"+sink+"_"+strconv.FormatUint(r.Seq, 10))
-	_, err = j.publish(ctx, msg)
-	return err
-}
-
 // lastSeq is the sequence number of the account's newest event, 0 if there is none.
 func (j *Journal) lastSeq(ctx context.Context, account string) (uint64, error) {
 	stream, err := j.js.Stream(ctx, JournalStream)
@@ -247,48 +239,18 @@ func (j *Journal) read(ctx context.Context, account string, from uint64, since t
 	if err != nil || last <= from {
 		return err
 	}
-	cfg := jetstream.ConsumerConfig{
-		FilterSubject: journalSubject + account, AckPolicy: jetstream.AckNonePolicy,
-		MemoryStorage: true, InactiveThreshold: time.Minute,
-		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
-	}
+	cfg := jetstream.ConsumerConfig{FilterSubjects: []string{journalSubject + account}}
 	if from > 0 {
-		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, nil, from+1
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, from+1
+	} else {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
 	}
-	cons, err := j.js.CreateConsumer(ctx, JournalStream, cfg)
-	if err != nil {
-		return fmt.Errorf("read the journal of %s: %w", account, err)
-	}
-	defer func() { // the server removes it by itself if this fails
-		_ = j.js.DeleteConsumer(context.WithoutCancel(ctx), JournalStream, cons.CachedInfo().Name)
-	}()
-	for left := cons.CachedInfo().NumPending; left > 0; {
-		batch, err := cons.FetchNoWait(int(min(left, maxHandover)))
+	for msg, err := range j.scan(ctx, JournalStream, cfg) {
 		if err != nil {
 			return fmt.Errorf("read the journal of %s: %w", account, err)
 		}
-		before := left
-		for msg := range batch.Messages() {
-			meta, err := msg.Metadata()
-			if err != nil {
-				return fmt.Errorf("read the journal of %s: %w", account, err)
-			}
-			left = meta.NumPending
-			if seq := meta.Sequence.Stream; seq <= last {
-				if err := visit(seq, msg.Headers(), msg.Data()); err != nil {
-					return err
-				}
-			} else {
-				left = 0 // came in since
-			}
-		}
-		switch {
-		case batch.Error() != nil:
-			return fmt.Errorf("read the journal of %s: %w", account, batch.Error())
-		case ctx.Err() != nil:
-			return fmt.Errorf("read the journal of %s: %w", account, context.Cause(ctx))
-		case left == before:
-			return fmt.Errorf("read the journal of %s: %d events are missing from the answer", account, left)
+		if err := visit(msg.Seq, msg.Header, msg.Data); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -198,6 +198,12 @@ func (s *Server) Journal(ctx context.Context) (*nats.Conn, error) {
 	return s.connect(ctx, journalUser)
 }
 
+// JournalLogin is what a connection made by [Server.InProcessConn] logs in to the journal's account with, until the process
+// ends.
+func (s *Server) JournalLogin() (user string, password secret.String) {
+	return journalUser, secret.New(s.password)
+}
+
 // Overlay connects to the overlay backends' account, inside this process, with the right to publish.
 func (s *Server) Overlay(ctx context.Context) (*nats.Conn, error) {
 	return s.connect(ctx, publisherUser)

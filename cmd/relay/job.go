@@ -70,6 +70,7 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	if cfg.Alerts.Sink != "" {
 		j.alerts = pipeline.NewAlerts(j.journal, cfg.Alerts.Sink, log)
 	}
+	j.undo.add("control socket", serveControl(ctx, dir, j.server, cfg.Journal, log))
 	for _, s := range cfg.Sinks {
 		env := sinks.Env{
 			Name: s.Name, Stdout: p.out, UserAgent: userAgent(), Log: log.With().Str("sink", s.Name).Logger(),

@@ -67,20 +67,13 @@ func (j *job) journalConn(ctx context.Context, cfg JournalConfig) (*nats.Conn, e
 		conn, err := j.server.Journal(ctx)
 		return conn, withCode(exitUnavailable, err)
 	}
-	opts := []nats.Option{
+	opts := append(journalLogin(cfg),
 		nats.Name("relay journal"), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
 		nats.ReconnectBufSize(-1),   // the journal itself tries again
 		nats.IgnoreAuthErrorAbort(), // a server that refuses the login for a while, as at its restart, is no reason to give up
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			j.log.Debug().Err(err).Msg("connection to the journal's server")
-		}),
-	}
-	if cfg.CredsFile != "" {
-		opts = append(opts, nats.UserCredentials(cfg.CredsFile))
-	}
-	if !cfg.Token.Empty() {
-		opts = append(opts, nats.Token(cfg.Token.Reveal()))
-	}
+		}))
 	at := natsHosts(cfg.NATSURL.Reveal())
 	for said := false; ; said = true {
 		conn, err := nats.Connect(cfg.NATSURL.Reveal(), opts...)
@@ -88,8 +81,7 @@ func (j *job) journalConn(ctx context.Context, cfg JournalConfig) (*nats.Conn, e
 		case err == nil:
 			return conn, nil
 		case errors.Is(err, nats.ErrAuthorization), !away(err):
-			err = errors.New(secret.Scrub(err.Error(), cfg.NATSURL, cfg.Token))
-			return nil, withCode(exitUnavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", at, err))
+			return nil, journalRefused(cfg, err)
 		case !said:
 			j.log.Warn().Str("server", at).Msg("journal's server does not answer; waiting for it")
 		}
@@ -99,6 +91,21 @@ func (j *job) journalConn(ctx context.Context, cfg JournalConfig) (*nats.Conn, e
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+func journalLogin(cfg JournalConfig) (opts []nats.Option) {
+	if cfg.CredsFile != "" {
+		opts = append(opts, nats.UserCredentials(cfg.CredsFile))
+	}
+	if !cfg.Token.Empty() {
+		opts = append(opts, nats.Token(cfg.Token.Reveal()))
+	}
+	return opts
+}
+
+func journalRefused(cfg JournalConfig, err error) error {
+	err = errors.New(secret.Scrub(err.Error(), cfg.NATSURL, cfg.Token))
+	return withCode(exitUnavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", natsHosts(cfg.NATSURL.Reveal()), err))
 }
 
 // away reports whether a server that did not let us in may do so later: it is down, or its name or network is.
