@@ -22,6 +22,8 @@ type Metrics struct {
 	Outages     *prometheus.CounterVec   // by sink: how often it went down
 	Down        *prometheus.GaugeVec     // by sink: 1 while it is down
 	Disabled    *prometheus.GaugeVec     // by sink: 1 while it is disabled
+
+	AttemptsDropped prometheus.Counter // attempts that are missing in their log
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -60,7 +62,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "relay_sink_latency_seconds", Help: "From being on disk to being accepted by the sink.", Buckets: buckets,
 		}, []string{"sink"}),
+		AttemptsDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "relay_attempts_dropped_total", Help: "Attempts to deliver that are missing in the log of attempts.",
+		}),
 	}
-	reg.MustRegister(m.JournalFailures, m.JournalLatency, m.Latency)
+	reg.MustRegister(m.JournalFailures, m.JournalLatency, m.Latency, m.AttemptsDropped)
 	return m
 }

@@ -130,6 +130,7 @@ func (c *NATSConfig) Open(ctx context.Context, env Env) (pipeline.Sink, error) {
 		gate:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		stop:    func() {},
+		attempt: env.attempt,
 		timeout: cmp.Or(c.answerTimeout, natsAckTimeout),
 		link:    &link{log: env.Log, waits: map[*context.CancelCauseFunc]struct{}{}},
 	}

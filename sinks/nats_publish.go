@@ -34,6 +34,7 @@ type natsSink struct {
 	secrets []secret.String
 	dial    func(context.Context) (*nats.Conn, error)
 	link    *link
+	attempt func(pipeline.Attempt)
 	timeout time.Duration      // how long to wait for an answer of the server
 	stop    context.CancelFunc // ends what Open began
 	revive  func() error       // nil: the server looks after itself
@@ -61,10 +62,12 @@ func (s *natsSink) start(f func()) bool {
 // Deliver implements [pipeline.Sink]. The client may hold its lock for as long as a dial or a write takes, whatever the
 // context says; so the work is done in a goroutine, which Deliver leaves behind when its context ends. What that still
 // publishes is refused when it comes again, for it carries the same id.
-func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (int, error) {
+func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (accepted int, err error) {
 	if len(records) == 0 {
 		return 0, nil
 	}
+	start := time.Now()
+	defer func() { takeDown(s.attempt, s.link.server, start, records, accepted, err) }()
 	messages, err := s.messages(records)
 	if err != nil {
 		return 0, pipeline.Permanent(err)

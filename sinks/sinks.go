@@ -6,6 +6,7 @@ package sinks
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
@@ -48,6 +49,22 @@ type Env struct {
 func (e Env) attempt(a pipeline.Attempt) {
 	if e.Attempt != nil {
 		e.Attempt(a)
+	}
+}
+
+// takeDown makes an attempt of the records that were accepted at once, and one of the record after them that was not, if err
+// says why.
+func takeDown(attempt func(pipeline.Attempt), endpoint string, start time.Time, records []pipeline.Record, accepted int, err error) {
+	a := pipeline.Attempt{Time: start, Endpoint: endpoint, Latency: time.Since(start)}
+	if accepted > 0 {
+		for _, r := range records[:accepted] {
+			a.Events = append(a.Events, r.ID)
+		}
+		attempt(a)
+	}
+	if err != nil && accepted < len(records) {
+		a.Events, a.Error = []string{records[accepted].ID}, err.Error()
+		attempt(a)
 	}
 }
 

@@ -27,7 +27,7 @@ func (*StdoutConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
 	if env.Stdout == nil {
 		return nil, errors.New("open stdout sink: no writer was handed in")
 	}
-	return newStdout(env.Stdout), nil
+	return newStdout(env.Stdout, env.attempt), nil
 }
 
 // stdoutCloseWait is how long Close waits for a write that the reader does not take.
@@ -43,6 +43,7 @@ type stdout struct {
 	closing chan struct{} // closed by Close
 	ended   chan struct{} // closed by the writing goroutine
 	close   sync.Once
+	attempt func(pipeline.Attempt)
 }
 
 type line struct {
@@ -50,14 +51,16 @@ type line struct {
 	written chan<- error // buffered
 }
 
-func newStdout(w io.Writer) *stdout {
-	s := &stdout{lines: make(chan line), closing: make(chan struct{}), ended: make(chan struct{})}
+func newStdout(w io.Writer, attempt func(pipeline.Attempt)) *stdout {
+	s := &stdout{lines: make(chan line), closing: make(chan struct{}), ended: make(chan struct{}), attempt: attempt}
 	go s.write(w)
 	return s
 }
 
 // Deliver implements [pipeline.Sink].
-func (s *stdout) Deliver(ctx context.Context, records []pipeline.Record) (int, error) {
+func (s *stdout) Deliver(ctx context.Context, records []pipeline.Record) (accepted int, err error) {
+	start := time.Now()
+	defer func() { takeDown(s.attempt, "stdout", start, records, accepted, err) }()
 	for i, r := range records {
 		if ctx.Err() != nil {
 			return i, fmt.Errorf("write event %s to stdout: %w", r.ID, context.Cause(ctx))

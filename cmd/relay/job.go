@@ -28,6 +28,8 @@ type job struct {
 	metrics *prometheus.Registry
 	server  *pipeline.Server // nil if nothing needs it
 	journal *pipeline.Journal
+	// attempts is the log of what the sinks do.
+	attempts *pipeline.AttemptLog
 	// accounts are kept fresh, used or not; sources are those that receive treats.
 	accounts map[string]*auth.Account
 	sources  []*source
@@ -67,6 +69,9 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	if err != nil {
 		return nil, withCode(exitUnavailable, err)
 	}
+	if j.attempts, err = pipeline.OpenAttemptLog(ctx, jc); err != nil {
+		return nil, withCode(exitUnavailable, err)
+	}
 	if cfg.Alerts.Sink != "" {
 		j.alerts = pipeline.NewAlerts(j.journal, cfg.Alerts.Sink, log)
 	}
@@ -76,6 +81,10 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 			Name: s.Name, Stdout: p.out, UserAgent: userAgent(), Log: log.With().Str("sink", s.Name).Logger(),
 			NATS:   func(ctx context.Context) (*nats.Conn, error) { return j.server.Overlay(ctx) },
 			Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
+			Attempt: func(a pipeline.Attempt) {
+				a.Sink = s.Name
+				j.attempts.Add(a)
+			},
 		}
 		sink, err := s.Config.Open(ctx, env)
 		if err != nil {
@@ -139,7 +148,7 @@ func (j *job) serve(ctx context.Context) (err error) {
 	taking, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 
-	var journal, lanes, sources, alerts sync.WaitGroup
+	var journal, lanes, sources, alerts, attempts sync.WaitGroup
 	alarmed, quiet := context.WithCancelCause(hard)
 	defer quiet(nil)
 	if j.alerts != nil {
@@ -151,6 +160,7 @@ func (j *job) serve(ctx context.Context) (err error) {
 			stop(journalErr)
 		}
 	})
+	attempts.Go(func() { j.attempts.Run(hard) })
 	for _, l := range j.lanes {
 		lanes.Go(func() {
 			err := l.Run(hard)
@@ -188,6 +198,8 @@ func (j *job) serve(ctx context.Context) (err error) {
 	lanes.Wait()
 	quiet(errLanesEnded)
 	alerts.Wait()
+	j.attempts.Close()
+	attempts.Wait()
 	if errors.Is(context.Cause(hard), errDrainTime) {
 		j.log.Warn().Msg("stopped with deliveries under way; they are made at the next start")
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/nats-io/nats.go"
-	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -130,7 +129,7 @@ func (p *program) openJournalDir(ctx context.Context, dir string, undo *teardown
 		}
 	}
 	undo.add("data folder", lock.Close)
-	server, err := pipeline.StartServer(ctx, pipeline.ServerConfig{Dir: filepath.Join(dir, journalDir), Log: p.logger().Level(zerolog.ErrorLevel)})
+	server, err := pipeline.StartServer(ctx, pipeline.ServerConfig{Dir: filepath.Join(dir, journalDir), Log: p.logger()})
 	if err != nil {
 		return nil, withCode(exitUnavailable, err)
 	}
