@@ -58,8 +58,8 @@ func (j *Journal) deadLetter(ctx context.Context, sink, reason string, attempts 
 type DeadLetterFilter struct {
 	Sinks    []string
 	Accounts []string
-	IDs      []string // of events
-	Numbers  []uint64 // of the dead letters
+	IDs      []string // of events,
+	Numbers  []uint64 // or of the dead letters
 	Since    time.Time
 	Until    time.Time // exclusive
 	Reason   string    // a part of the reason, in whatever case
@@ -67,8 +67,8 @@ type DeadLetterFilter struct {
 
 func (f *DeadLetterFilter) matches(d *DeadLetter) bool {
 	among := func(list []string, one string) bool { return len(list) == 0 || slices.Contains(list, one) }
-	return among(f.Sinks, d.Sink) && among(f.Accounts, d.Account) && among(f.IDs, d.ID) &&
-		(len(f.Numbers) == 0 || slices.Contains(f.Numbers, d.Number)) &&
+	return among(f.Sinks, d.Sink) && among(f.Accounts, d.Account) &&
+		(len(f.IDs)+len(f.Numbers) == 0 || slices.Contains(f.IDs, d.ID) || slices.Contains(f.Numbers, d.Number)) &&
 		!d.Time.Before(f.Since) && (f.Until.IsZero() || d.Time.Before(f.Until)) &&
 		strings.Contains(strings.ToLower(d.Reason), strings.ToLower(f.Reason))
 }
@@ -86,7 +86,8 @@ func (j *Journal) DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2
 	if !f.Since.IsZero() { // it came into the journal after its own time
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
 	}
-	if len(f.Numbers) > 0 {
+	byNumber := len(f.Numbers) > 0 && len(f.IDs) == 0
+	if byNumber {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartSequencePolicy, nil
 		cfg.OptStartSeq = max(slices.Min(f.Numbers), 1)
 	}
@@ -104,7 +105,7 @@ func (j *Journal) DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2
 			if f.matches(&letter) && !yield(letter, nil) {
 				return
 			}
-			if len(f.Numbers) > 0 && letter.Number >= slices.Max(f.Numbers) {
+			if byNumber && letter.Number >= slices.Max(f.Numbers) {
 				return
 			}
 		}
@@ -126,7 +127,7 @@ func readDeadLetter(msg message) (letter DeadLetter, err error) {
 }
 
 // ErrEventGone says that neither a dead letter nor the journal holds the event any more.
-var ErrEventGone = errors.New("the event was too large for the dead letter and the journal has dropped it")
+var ErrEventGone = errors.New("the journal does not hold the event any more")
 
 // DeadEvent returns the event of a dead letter: its own, or, if it was too large for that, the journal's. The error is an
 // [ErrEventGone] if that is gone too.
@@ -136,26 +137,19 @@ func (j *Journal) DeadEvent(ctx context.Context, d DeadLetter) (Record, error) {
 			Seq: d.Seq, ID: d.ID, Account: d.Account, Provider: d.Provider, Origin: d.Origin, Type: d.Type, Line: d.Event,
 		}, nil
 	}
-	stream, err := j.js.Stream(ctx, JournalStream)
-	if err != nil {
-		return Record{}, fmt.Errorf("look into the journal: %w", err)
-	}
-	msg, err := stream.GetMsg(ctx, d.Seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Record{}, ErrEventGone
-	}
-	if err != nil {
-		return Record{}, fmt.Errorf("read event %s in the journal: %w", d.ID, err)
-	}
-	return recordOf(msg.Sequence, msg.Subject, msg.Header, msg.Data), nil
+	r, _, err := j.eventAt(ctx, d.Seq)
+	return r, err
 }
+
+// redriveID begins the id of a message that redrives a dead letter, whose number follows.
+const redriveID = "resend_dead_"
 
 // Redrive gives the event of a dead letter to its sink again, under the id it has, and deletes the dead letter. If it is cut
 // off between the two and called again within [DedupWindow], the event is given once.
 func (j *Journal) Redrive(ctx context.Context, d DeadLetter) error {
 	r, err := j.DeadEvent(ctx, d)
 	if err == nil {
-		err = j.Resend(ctx, d.Sink, r, "resend_dead_"+strconv.FormatUint(d.Number, 10))
+		err = j.Resend(ctx, d.Sink, r, redriveID+strconv.FormatUint(d.Number, 10))
 	}
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
 		err = fmt.Errorf("%w; if the journal is that of an earlier relay, start relay once to bring it up to date", err)

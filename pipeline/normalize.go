@@ -44,8 +44,22 @@ func NewID(at time.Time, key Key, ordinal uint64) string {
 	ms := max(at.UnixMilli(), 0)
 	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<16)
 	copy(id[6:], sum[:10])
-	// Crockford's alphabet: it sorts as the bytes do.
-	return "trt_" + base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding).EncodeToString(id[:])
+	return "trt_" + idEncoding().EncodeToString(id[:])
+}
+
+// idEncoding is Crockford's alphabet, which sorts as the bytes do.
+func idEncoding() *base32.Encoding {
+	return base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+}
+
+// timeOfID is the time in an id of the form that [NewID] makes, whatever stands before its underscore.
+func timeOfID(id string) (at time.Time, ok bool) {
+	_, code, _ := strings.Cut(id, "_")
+	bits, err := idEncoding().DecodeString(code)
+	if err != nil || len(bits) != 16 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(bits) >> 16)), true
 }
 
 // Normalizer turns the treats of one account into events.

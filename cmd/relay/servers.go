@@ -68,7 +68,7 @@ func (j *job) journalConn(ctx context.Context, cfg JournalConfig) (*nats.Conn, e
 		return conn, withCode(exitUnavailable, err)
 	}
 	opts := append(journalLogin(cfg),
-		nats.Name("relay journal"), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
+		nats.Name("relay journal"), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
 		nats.ReconnectBufSize(-1),   // the journal itself tries again
 		nats.IgnoreAuthErrorAbort(), // a server that refuses the login for a while, as at its restart, is no reason to give up
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
