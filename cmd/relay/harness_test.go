@@ -359,9 +359,17 @@ type receiver struct {
 	server  *httptest.Server
 	handler http.HandlerFunc
 
-	mu    sync.Mutex
-	ids   []string // webhook-id of each request, as they come
-	delay time.Duration
+	mu     sync.Mutex
+	ids    []string // webhook-id of each request, as they come
+	delay  time.Duration
+	refuse string // what is in the events that it refuses for good; empty: none
+}
+
+// refuses sets what is in the events that the receiver refuses from now on.
+func (r *receiver) refuses(part string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refuse = part
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -386,9 +394,13 @@ func newReceiver(t *testing.T) *receiver {
 		case <-req.Context().Done():
 		}
 		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.refuse != "" && bytes.Contains(body, []byte(r.refuse)) {
+			http.Error(rw, "no such dish", http.StatusBadRequest)
+			return
+		}
 		r.ids = append(r.ids, req.Header.Get("webhook-id"))
 		r.add(body)
-		r.mu.Unlock()
 	}
 	r.server = httptest.NewServer(r.handler)
 	t.Cleanup(r.server.Close)

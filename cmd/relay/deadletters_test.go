@@ -1,0 +1,329 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/treatrelay/relay/internal/natstest"
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// relay runs a command to its end and wants this exit code. On an error stdout must be empty.
+func (w *world) relay(code int, args ...string) *process {
+	w.t.Helper()
+	p := w.start(args...)
+	if got := p.exit(); got != code {
+		w.t.Fatalf("relay %q: exit code %d, want %d:\n%s", args, got, code, p.err.text())
+	}
+	if code != exitOK && len(p.out.get()) > 0 {
+		w.t.Errorf("relay %q fails and writes to stdout:\n%s", args, p.out.text())
+	}
+	return p
+}
+
+// letters lists the dead letters of the receiver.
+func (w *world) letters(flags ...string) (letters []pipeline.DeadLetter) {
+	w.t.Helper()
+	p := w.relay(exitOK, append([]string{"deadletters", "list", "--json"}, flags...)...)
+	for _, line := range p.out.get() {
+		var d pipeline.DeadLetter
+		if err := json.Unmarshal([]byte(line), &d); err != nil {
+			w.t.Fatalf("%q: %v", line, err)
+		}
+		letters = append(letters, d)
+	}
+	return letters
+}
+
+// onServer moves the journal to an external server.
+func (w *world) onServer(url string) {
+	w.t.Helper()
+	text, err := os.ReadFile(w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(w.config, fmt.Appendf(text, "journal: {nats_url: %q}\n", url), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Dead letters are listed, shown, redriven and purged while relay runs and while it does not, and an event is traced through all
+// that; wherever the journal is.
+func TestDeadLetters(t *testing.T) {
+	for _, external := range []bool{false, true} {
+		t.Run(fmt.Sprintf("external %t", external), func(t *testing.T) {
+			w := newWorld(t, simulatedRealtime)
+			if external {
+				w.onServer(natstest.Start(t).URL())
+			}
+			w.login()
+			w.bot.refuses(title(2))
+			p := w.start()
+			w.connected()
+			w.live.emit(0, 5)
+			holds(t, "stdout", p.out, 0, 5)
+			p.err.find(t, "dead letter")
+			id := events(t, p.out.get())[2].ID
+
+			letters := w.letters("--sink", "bot", "--account", "mystream", "--since", "1h", "--reason", "400")
+			if len(letters) != 1 || letters[0].ID != id || !strings.Contains(letters[0].Reason, "400") || string(letters[0].Event) != p.out.get()[2] {
+				t.Fatalf("dead letters %+v", letters)
+			}
+			number := fmt.Sprint(letters[0].Number)
+			if text := w.relay(exitOK, "deadletters", "list").out.text(); !strings.Contains(text, id) || !strings.Contains(text, "NUMBER") {
+				t.Errorf("list:\n%s", text)
+			}
+			for _, name := range []string{number, id} {
+				if text := w.relay(exitOK, "deadletters", "show", name).out.text(); !strings.Contains(text, title(2)) {
+					t.Errorf("show %s:\n%s", name, text)
+				}
+			}
+			if text := w.relay(exitOK, "deadletters", "redrive", "--all", "--dry-run").out.text(); !strings.Contains(text, id) {
+				t.Errorf("dry run:\n%s", text)
+			}
+			p.stop()
+
+			if got := w.letters(); len(got) != 1 || got[0].ID != id {
+				t.Fatalf("dead letters while relay is stopped: %+v", got)
+			}
+			if text := w.relay(exitOK, "deadletters", "redrive", "--id", number).err.text(); !strings.Contains(text, "Redrove 1 dead letter.") {
+				t.Errorf("redrive: %s", text)
+			}
+			w.bot.refuses("")
+			p = w.start()
+			w.connected()
+			w.arrives(id)
+			if text := w.relay(exitOK, "deadletters", "list").err.text(); !strings.Contains(text, "Nothing matched") {
+				t.Errorf("list of nothing says %q", text)
+			}
+
+			w.bot.refuses("Pizza")
+			w.live.emit(5, 7)
+			eventually(t, func() error {
+				if n := len(w.letters()); n != 2 {
+					return fmt.Errorf("%d dead letters, want 2", n)
+				}
+				return nil
+			})
+			w.bot.refuses("")
+			id = events(t, p.out.get())[0].ID
+			w.relay(exitOK, "deadletters", "redrive", "--id", id)
+			w.arrives(id)
+			w.relay(exitOK, "deadletters", "purge", "--limit", "5", "--all")
+			if got := w.letters(); len(got) != 0 {
+				t.Errorf("dead letters after the purge: %+v", got)
+			}
+			w.traced(id)
+			p.stop()
+			w.traced(id)
+			w.noSecrets(p)
+		})
+	}
+}
+
+// arrives waits until the receiver got an event of that id.
+func (w *world) arrives(id string) {
+	w.t.Helper()
+	eventually(w.t, func() error {
+		w.bot.mu.Lock()
+		defer w.bot.mu.Unlock()
+		if !slices.Contains(w.bot.ids, id) {
+			return fmt.Errorf("%s does not arrive", id)
+		}
+		return nil
+	})
+}
+
+// traced wants the way of an event that the receiver refused once and then took.
+func (w *world) traced(id string) {
+	w.t.Helper()
+	eventually(w.t, func() error { // the log of attempts is written a moment later
+		steps := make(map[string]int)
+		for _, line := range w.relay(exitOK, "trace", id, "--json").out.get() {
+			var s traceStep
+			if err := json.Unmarshal([]byte(line), &s); err != nil || s.ID != id {
+				w.t.Fatalf("%q: %v", line, err)
+			}
+			steps[strings.TrimSpace(s.Step+" "+s.Sink)]++
+		}
+		for _, want := range []string{"received", "journaled", "attempt console", "attempt overlay", "resent bot"} {
+			if steps[want] != 1 {
+				return fmt.Errorf("steps %v, want one of %s", steps, want)
+			}
+		}
+		return nil
+	})
+	text := w.relay(exitOK, "trace", id).out.text()
+	for _, want := range []string{id, "account mystream", "stdout", "redrive of dead letter"} {
+		if !strings.Contains(text, want) {
+			w.t.Errorf("the trace lacks %q:\n%s", want, text)
+		}
+	}
+}
+
+// A redrive that is killed again and again loses no event and doubles none.
+func TestRedriveKilled(t *testing.T) {
+	const n = 1500
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	w.bot.refuses("Pizza")
+	p := w.start("--sink", "bot")
+	w.connected()
+	w.live.emit(0, n)
+	eventually(t, func() error {
+		if got := strings.Count(p.err.text(), "given up"); got < n {
+			return fmt.Errorf("%d of %d events are dead letters", got, n)
+		}
+		return nil
+	})
+	p.stop()
+	want := make(map[string]bool)
+	for _, d := range w.letters() {
+		want[d.ID] = true
+	}
+	if len(want) != n {
+		t.Fatalf("%d dead letters, want %d", len(want), n)
+	}
+	for kills := 0; kills < 3; {
+		p := w.start("deadletters", "redrive", "--all", "--json")
+		eventually(t, func() error { // in the middle of it
+			select {
+			case <-p.done:
+				return nil
+			default:
+			}
+			if len(p.out.get()) < 100 {
+				return errors.New("it redrives nothing")
+			}
+			return nil
+		})
+		p.signal(syscall.SIGKILL)
+		p.exit()
+		kills++
+	}
+	w.relay(exitOK, "deadletters", "redrive", "--all")
+	if got := w.letters(); len(got) != 0 {
+		t.Errorf("%d dead letters are left", len(got))
+	}
+	w.bot.refuses("")
+	p = w.start("--sink", "bot")
+	eventually(t, func() error {
+		if got := len(w.bot.get()); got < n {
+			return fmt.Errorf("%d of %d events arrived", got, n)
+		}
+		return nil
+	})
+	p.stop()
+	w.bot.mu.Lock()
+	defer w.bot.mu.Unlock()
+	if len(w.bot.ids) != n {
+		t.Errorf("%d deliveries of %d events", len(w.bot.ids), n)
+	}
+	for _, id := range w.bot.ids {
+		delete(want, id)
+	}
+	if len(want) > 0 {
+		t.Errorf("%d events were lost", len(want))
+	}
+}
+
+func TestInstant(t *testing.T) {
+	now := time.Date(2026, 7, 16, 21, 0, 0, 0, time.Local)
+	for text, want := range map[string]time.Time{
+		"":                     {},
+		"36h":                  now.Add(-36 * time.Hour),
+		"7d":                   now.AddDate(0, 0, -7),
+		"2026-07-16T21:00:00Z": time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC),
+		"2026-07-01":           time.Date(2026, 7, 1, 0, 0, 0, 0, time.Local),
+		"2026-07-01 12:30":     time.Date(2026, 7, 1, 12, 30, 0, 0, time.Local),
+	} {
+		if got, err := instant(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q is %v (%v), want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"yesterday", "-1h", "d", "12"} {
+		if got, err := instant(text, now); err == nil {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	if got, want := printable("a\x1b[31mb\n\tc\u202e ö"), "a\ufffd[31mb  c\ufffd ö"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// The control socket is for its user alone, is there while relay runs, however long the path of the data folder is, and is made
+// anew after a kill.
+func TestControlSocket(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	data := filepath.Join(w.dir, "data")
+	long := filepath.Join(w.dir, strings.Repeat("long/", 30))
+	if err := os.MkdirAll(filepath.Dir(long), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(data, long); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(long, data); err != nil { // for the harness
+		t.Fatal(err)
+	}
+	socket := filepath.Join(long, controlSocket)
+	p := w.start("--sink", "console", "--data-dir", long)
+	w.connected()
+	info, err := os.Stat(socket)
+	if err != nil || info.Mode() != os.ModeSocket|0o600 {
+		t.Fatalf("%v (%v)", info.Mode(), err)
+	}
+	if text := w.relay(exitOK, "deadletters", "list", "--data-dir", long).err.text(); !strings.Contains(text, "Nothing matched") {
+		t.Errorf("stderr %q", text)
+	}
+	p.signal(syscall.SIGKILL)
+	p.exit()
+	if _, err := os.Stat(socket); err != nil {
+		t.Fatal(err) // it is a stale one now
+	}
+	w.relay(exitOK, "deadletters", "list", "--data-dir", long)
+	p = w.start("--sink", "console", "--data-dir", long)
+	w.connected()
+	w.relay(exitOK, "deadletters", "list", "--data-dir", long)
+	p.stop()
+	if _, err := os.Stat(socket); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket stays: %v", err)
+	}
+	left, err := filepath.Glob(filepath.Join(long, ".control-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v (%v)", left, err)
+	}
+}
+
+// What keeps a command from the journal is said with what to do.
+func TestJournalOutOfReach(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	if text := w.relay(exitUnavailable, "deadletters", "list").err.text(); !strings.Contains(text, "there is no journal yet") {
+		t.Errorf("before the first run: %s", text)
+	}
+	if _, err := os.Stat(filepath.Join(w.dir, "data")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the command makes the data folder")
+	}
+	server := natstest.Start(t)
+	w.onServer(strings.Replace(server.URL(), "nats://", "nats://u:hunter2@", 1))
+	if text := w.relay(exitUnavailable, "trace", "trt_1").err.text(); !strings.Contains(text, "there is no journal yet") {
+		t.Errorf("on an empty server: %s", text)
+	}
+	server.Kill()
+	text := w.relay(exitUnavailable, "trace", "trt_1").err.text()
+	if !strings.Contains(text, "journal.nats_url") || strings.Contains(text, "hunter2") {
+		t.Errorf("without its server: %s", text)
+	}
+}
