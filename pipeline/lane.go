@@ -106,7 +106,7 @@ func OpenLane(ctx context.Context, j *Journal, sink Sink, cfg LaneConfig) (*Lane
 		trouble: make(map[uint64]*retry), aside: make(map[uint64]*retry), scheduled: make(chan struct{}, 1), due: make(map[string][]*delivery),
 		care: care{dirty: make(chan struct{}, 1)},
 		ccfg: jetstream.ConsumerConfig{
-			Durable: "lane_" + cfg.Sink, Description: "The lane of sink " + cfg.Sink + ".",
+			Durable: lanePrefix + cfg.Sink, Description: "The lane of sink " + cfg.Sink + ".",
 			AckPolicy: jetstream.AckExplicitPolicy,
 			AckWait:   ackWait, MaxAckPending: maxAckPending, MaxDeliver: -1,
 			FilterSubjects: laneSubjects(cfg.Sink, cfg.Accounts),

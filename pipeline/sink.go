@@ -32,7 +32,7 @@ var ErrSinkClosed = errors.New("sink closed by its reader")
 type Attempt struct {
 	Time     time.Time     `json:"time"` // when it began
 	Sink     string        `json:"sink"`
-	Events   []string      `json:"events"`             // their ids
+	Events   []string      `json:"events,omitempty"`   // their ids
 	Endpoint string        `json:"endpoint,omitempty"` // scheme and host of the destination, or what else names it
 	Status   int           `json:"status,omitempty"`   // of the HTTP answer; 0 if there was none
 	Latency  time.Duration `json:"latency"`            // until the end of the answer, in nanoseconds

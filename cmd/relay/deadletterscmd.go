@@ -241,7 +241,7 @@ func (p *program) redriveCommand() *cobra.Command {
 		Long: `Give the events of dead letters to their sinks again, with the ids they have, and delete the dead letters. The events go to
 the end of the journal; a sink takes them when their turn comes, also if relay does not run now. What it refuses again becomes
 a dead letter again.`,
-		Example: "  relay deadletters redrive --sink bot --reason \"404 Not Found\"\n  relay deadletters redrive --all --dry-run",
+		Example: "  relay deadletters redrive --sink bot --reason 404\n  relay deadletters redrive --all --dry-run",
 	}, "Redrove ", (*pipeline.Journal).Redrive)
 }
 

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/treatrelay/relay/internal/natstest"
+)
+
+// status is what relay sinks says of one sink.
+func (w *world) status(name string) (s sinkLine) {
+	w.t.Helper()
+	var names []string
+	for _, line := range w.relay(exitOK, "sinks", "--json").out.get() {
+		var one sinkLine
+		if err := json.Unmarshal([]byte(line), &one); err != nil {
+			w.t.Fatalf("%q: %v", line, err)
+		}
+		if names = append(names, one.Sink); one.Sink == name {
+			s = one
+		}
+	}
+	if want := []string{"bot", "console", "overlay"}; !slices.Equal(names, want) {
+		w.t.Fatalf("sinks %v, want %v", names, want)
+	}
+	return s
+}
+
+// A sink is disabled and enabled, by a command beside a relay that runs and without one, wherever the journal is. Its events wait
+// meanwhile.
+func TestSinksCommands(t *testing.T) {
+	for _, external := range []bool{false, true} {
+		t.Run(fmt.Sprintf("external %t", external), func(t *testing.T) {
+			w := newWorld(t, simulatedRealtime)
+			if external {
+				w.onServer(natstest.Start(t).URL())
+			}
+			w.login()
+			p := w.start()
+			w.connected()
+			if s := w.status("bot"); s.State != "ok" || s.Type != "webhook" || !s.Opened || s.LastAttempt != nil {
+				t.Errorf("before the first event: %+v", s)
+			}
+			w.live.emit(0, 2)
+			holds(t, "the webhook", w.bot.lines, 0, 2)
+
+			w.relay(exitOK, "sinks", "disable", "bot", "--reason", "moving house")
+			p.err.find(t, "sink is disabled")
+			w.live.emit(2, 5)
+			holds(t, "stdout", p.out, 0, 5)
+			eventually(t, func() error {
+				s := w.status("bot")
+				if s.State != "disabled" || s.Reason != "moving house" || s.Pending+uint64(s.InFlight) != 3 {
+					return fmt.Errorf("bot is %+v", s)
+				}
+				if s = w.status("console"); s.State != "ok" || s.LastAttempt == nil || s.LastDelivery.IsZero() {
+					return fmt.Errorf("console is %+v", s)
+				}
+				return nil
+			})
+			holds(t, "the webhook", w.bot.lines, 0, 2)
+			p.stop()
+
+			text := w.relay(exitOK, "sinks").out.text()
+			for _, want := range []string{"bot", "webhook", "disabled since", "moving house", "console", "ok"} {
+				if !strings.Contains(text, want) {
+					t.Errorf("the list lacks %q:\n%s", want, text)
+				}
+			}
+			if text := w.relay(exitUsage, "sinks", "enable", "ghost").err.text(); !strings.Contains(text, "[bot, console, overlay]") {
+				t.Errorf("an unknown sink: %s", text)
+			}
+			w.relay(exitOK, "sinks", "enable", "bot")
+			if text := w.relay(exitOK, "sinks", "enable", "bot").err.text(); !strings.Contains(text, "is not disabled") {
+				t.Errorf("enabled twice: %s", text)
+			}
+			p = w.start()
+			w.connected()
+			holds(t, "the webhook", w.bot.lines, 0, 5)
+
+			w.relay(exitOK, "sinks", "disable", "bot")
+			p.err.find(t, "sink is disabled")
+			w.live.emit(5, 7)
+			w.relay(exitOK, "sinks", "enable", "bot")
+			holds(t, "the webhook", w.bot.lines, 0, 7)
+			p.stop()
+		})
+	}
+}
