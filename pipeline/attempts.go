@@ -280,6 +280,9 @@ func (j *Journal) Attempts(ctx context.Context, id string, since time.Time) iter
 				yield(Attempt{}, fmt.Errorf("read the log of attempts: %w", err))
 				return
 			}
+			if !bytes.Contains(msg.Data, []byte(id)) {
+				continue
+			}
 			for line := range bytes.Lines(msg.Data) {
 				if !bytes.Contains(line, []byte(id)) {
 					continue

@@ -21,8 +21,10 @@ type message struct {
 }
 
 const (
-	// scanBatch is how many messages a scan asks for, and so holds, at a time.
+	// scanBatch is how many messages a scan asks for, and so holds, at a time, or fewer if they are large: as many as scanBytes
+	// hold, going by those before.
 	scanBatch = 128
+	scanBytes = 4 << 20
 	// scanIdle is for how long whoever reads a scan may pause, as a pager does.
 	scanIdle = time.Hour
 )
@@ -55,22 +57,25 @@ func (j *Journal) scanStream(ctx context.Context, name string, cfg jetstream.Con
 	defer func() { // the server removes it by itself if this fails
 		_ = stream.DeleteConsumer(context.WithoutCancel(ctx), cons.CachedInfo().Name)
 	}()
-	left := cons.CachedInfo().NumPending
+	left, most := cons.CachedInfo().NumPending, scanBatch
 	for empty := 0; left > 0; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		batch, err := cons.FetchNoWait(int(min(left, scanBatch)))
+		batch, err := cons.FetchNoWait(int(min(left, uint64(most))))
 		if err != nil {
 			return fmt.Errorf("read stream %s: %w", name, err)
 		}
 		empty++
+		messages, size := 0, 0
 		for msg := range batch.Messages() {
 			meta, err := msg.Metadata()
 			if err != nil {
 				return fmt.Errorf("read stream %s: %w", name, err)
 			}
 			empty, left = 0, meta.NumPending
+			messages++
+			size += len(msg.Data())
 			if meta.Sequence.Stream > last { // came in since
 				return nil
 			}
@@ -82,6 +87,7 @@ func (j *Journal) scanStream(ctx context.Context, name string, cfg jetstream.Con
 			return fmt.Errorf("read stream %s: %w", name, batch.Error())
 		}
 		if empty == 0 {
+			most = min(max(scanBytes*messages/max(size, 1), 1), scanBatch)
 			continue
 		}
 		if empty == 3 {

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -286,11 +285,9 @@ func dialControl(ctx context.Context, dir string) (conn net.Conn, err error) {
 	switch {
 	case err == nil:
 		return conn, nil
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return nil, errNoControl
 	case errors.Is(err, fs.ErrPermission):
 		return nil, withCode(exitUnavailable, fmt.Errorf("open %s: %w; run this as the user that relay runs as", path, fs.ErrPermission))
-	default:
-		return nil, withCode(exitUnavailable, fmt.Errorf("open %s: %w", path, err))
+	default: // most often a relay that was killed has left the socket
+		return nil, fmt.Errorf("%w: %w", errNoControl, err)
 	}
 }

@@ -33,7 +33,7 @@ func lockDataDir(dir string) (*flock.Flock, error) {
 	case err != nil:
 		return nil, withCode(exitUnavailable, fmt.Errorf("lock the data folder %s: %w; mend its permissions or choose another with --data-dir", dir, err))
 	case !ok:
-		return nil, withCode(exitUnavailable, fmt.Errorf("another relay runs on the data folder %s; stop it, or give this one its own with --data-dir", dir))
+		return nil, withCode(exitUnavailable, fmt.Errorf("another relay runs on the data folder %s, or a command works in it; stop it, or give this one its own with --data-dir", dir))
 	}
 	return lock, nil
 }

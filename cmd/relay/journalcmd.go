@@ -93,7 +93,7 @@ func dialServer(cfg JournalConfig) (*nats.Conn, error) {
 }
 
 // lockPatience is how long a command waits for a relay that is starting or stopping, or for another command.
-const lockPatience = 10 * time.Second
+const lockPatience = 5 * time.Second
 
 // openJournalDir takes the data folder, and starts the server in it that keeps the journal, for this process only.
 func (p *program) openJournalDir(ctx context.Context, dir string, undo *teardown) (*nats.Conn, error) {
