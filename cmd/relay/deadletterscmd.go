@@ -267,7 +267,7 @@ func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*pipelin
 		}
 		list, done := &letterList{program: p, json: f.json}, did
 		if dryRun {
-			done = "Nothing was done. There would be "
+			done = "Dry run, nothing was done: "
 		}
 		n, err := p.eachDeadLetter(cmd.Context(), &f, func(j *pipeline.Journal, d pipeline.DeadLetter) error {
 			if dryRun {
