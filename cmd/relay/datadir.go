@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -23,19 +25,33 @@ const (
 )
 
 // lockDataDir makes the folder and takes it for this process, until the lock is released or the process ends in
-// whatever way.
-func lockDataDir(dir string) (*flock.Flock, error) {
+// whatever way. It waits a moment for a command that works in the folder, and not for a relay that runs there.
+func lockDataDir(ctx context.Context, dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, withCode(exitUnavailable, fmt.Errorf("make the data folder: %w; choose another with --data-dir", err))
 	}
 	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
-	switch ok, err := lock.TryLock(); {
-	case err != nil:
-		return nil, withCode(exitUnavailable, fmt.Errorf("lock the data folder %s: %w; mend its permissions or choose another with --data-dir", dir, err))
-	case !ok:
-		return nil, withCode(exitUnavailable, fmt.Errorf("another relay runs on the data folder %s, or a command works in it; stop it, or give this one its own with --data-dir", dir))
+	for deadline := time.Now().Add(lockPatience); ; {
+		ok, err := lock.TryLock()
+		if err != nil {
+			return nil, withCode(exitUnavailable, fmt.Errorf("lock the data folder %s: %w; mend its permissions or choose another with --data-dir", dir, err))
+		}
+		if ok {
+			return lock, nil
+		}
+		conn, err := dialControl(ctx, dir)
+		if err == nil {
+			err = conn.Close()
+		}
+		if !errors.Is(err, errNoControl) || time.Now().After(deadline) {
+			return nil, withCode(exitUnavailable, fmt.Errorf("another relay runs on the data folder %s; stop it, or give this one its own with --data-dir", dir))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	return lock, nil
 }
 
 // overlayLogin is what overlay backends connect with.

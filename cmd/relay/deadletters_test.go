@@ -349,7 +349,7 @@ func TestCommandsAtOnce(t *testing.T) {
 			t.Errorf("exit code %d:\n%s", code, p.err.text())
 		}
 	}
-	lock, err := lockDataDir(filepath.Join(w.dir, "data"))
+	lock, err := lockDataDir(t.Context(), filepath.Join(w.dir, "data"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,8 +357,12 @@ func TestCommandsAtOnce(t *testing.T) {
 	if !strings.Contains(text, "relay holds the folder and does not answer") {
 		t.Errorf("stderr: %s", text)
 	}
+	p = w.start("--sink", "console") // relay waits for a command too
+	time.Sleep(500 * time.Millisecond)
 	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}
+	w.connected()
 	w.relay(exitOK, "deadletters", "list")
+	p.stop()
 }

@@ -114,7 +114,7 @@ func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
 
 // runJob locks the data folder and runs the job in it.
 func (p *program) runJob(ctx context.Context, cfg *Config, dir string, log zerolog.Logger) (err error) {
-	lock, err := lockDataDir(dir)
+	lock, err := lockDataDir(ctx, dir)
 	if err != nil {
 		return err
 	}
