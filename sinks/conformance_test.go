@@ -43,9 +43,18 @@ type destination struct {
 	arrived func(t *testing.T) []arrival // what has come so far, in order
 	hang    func(t *testing.T) func()    // stops it from answering, until the returned function is called
 	outage  func(t *testing.T) func()    // takes it down, until the returned function is called; may be nil
+	shows   func(pipeline.Record) string // what it makes of a record; nil: its line
 	once    bool                         // it refuses an id it knows
 	secrets []string                     // what must never show
 	end     func()                       // stops it for good
+}
+
+// line is what arrives of a record.
+func (d *destination) line(r pipeline.Record) string {
+	if d.shows == nil {
+		return string(r.Line)
+	}
+	return d.shows(r)
 }
 
 // arrival is an event as the destination got it.
@@ -57,6 +66,8 @@ func destinations() map[string]func(*testing.T) *destination {
 		"nats embedded": embeddedDestination,
 		"nats process":  processDestination,
 		"webhook":       webhookDestination,
+		"discord":       discordDestination,
+		"slack":         slackDestination,
 	}
 }
 
@@ -103,8 +114,8 @@ func deliversInOrder(t *testing.T, tr *trial) {
 	tr.deliverAll(t, records)
 	got := tr.arrivals(t, len(records))
 	for i, r := range records {
-		if got[i].id != r.ID || got[i].line != string(r.Line) {
-			t.Fatalf("arrival %d is %s %.200q, want %s %.200q", i, got[i].id, got[i].line, r.ID, r.Line)
+		if got[i].id != r.ID || got[i].line != tr.dest.line(r) {
+			t.Fatalf("arrival %d is %s %.200q, want %s %.200q", i, got[i].id, got[i].line, r.ID, tr.dest.line(r))
 		}
 	}
 	if len(got) != len(records) {
@@ -185,7 +196,7 @@ func servesAccountsAtOnce(t *testing.T, tr *trial) {
 			if !strings.Contains(a.id, account) {
 				continue
 			}
-			if next >= len(want) || a.id != want[next].ID || a.line != string(want[next].Line) {
+			if next >= len(want) || a.id != want[next].ID || a.line != tr.dest.line(want[next]) {
 				t.Fatalf("%s: arrival %d is %s", account, next, a.id)
 			}
 			next++
@@ -377,7 +388,7 @@ func (tr *trial) complete(t *testing.T, records []pipeline.Record) {
 		t.Fatalf("%d different events arrived, want %d", len(order), len(records))
 	}
 	for i, r := range records {
-		if order[i] != r.ID || lines[r.ID] != string(r.Line) {
+		if order[i] != r.ID || lines[r.ID] != tr.dest.line(r) {
 			t.Fatalf("event %d is %s, want %s", i, order[i], r.ID)
 		}
 	}

@@ -86,7 +86,7 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
 func (e *FieldError) Unwrap() error { return e.Err }
 
 // Types lists the sink types by the name they have in the configuration.
-func Types() []string { return []string{"stdout", "nats", "webhook"} }
+func Types() []string { return []string{"stdout", "nats", "webhook", "discord", "slack"} }
 
 // NewConfig returns an empty configuration for a sink type, with its defaults filled in, or nil for a type that is not
 // among [Types].
@@ -98,6 +98,10 @@ func NewConfig(typ string) Config {
 		return &NATSConfig{Subject: DefaultNATSSubject, Stream: DefaultNATSStream, Retention: DefaultNATSRetention}
 	case "webhook":
 		return &WebhookConfig{Timeout: DefaultWebhookTimeout}
+	case "discord":
+		return &DiscordConfig{Color: DefaultDiscordColor, Timeout: DefaultChatTimeout}
+	case "slack":
+		return &SlackConfig{Timeout: DefaultChatTimeout}
 	}
 	return nil
 }

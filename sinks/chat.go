@@ -1,0 +1,292 @@
+package sinks
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// DefaultChatTimeout is how long one request of a discord or slack sink may take.
+const DefaultChatTimeout = 15 * time.Second
+
+const (
+	maxAnswerKept = 1 << 10 // bytes of an answer that go into the log of attempts
+	// forbiddenPause is the least pause after a 403. Discord bans an address that collects 10,000 of them in ten minutes.
+	forbiddenPause = 10 * time.Minute
+	// maxPause is the longest that a delivery waits by itself; it leaves longer pauses to the lane.
+	maxPause = 30 * time.Second
+)
+
+// A messenger is what one chat service has of its own. Its methods are called by one goroutine at a time.
+type messenger interface {
+	// compose makes one message of as many records as fit, from the front, and returns how many those are. An error is
+	// about the first record.
+	compose(records []pipeline.Record) (body []byte, n int, err error)
+	// judge returns nil if the message was accepted, else an error marked as [pipeline.Sink] has it.
+	judge(got chatAnswer) error
+	// pace returns how long to wait before the next request. It is called once a request, with a status of 0 if there was no
+	// answer.
+	pace(got chatAnswer) time.Duration
+}
+
+// chatAnswer is what a service said.
+type chatAnswer struct {
+	status int
+	header http.Header
+	body   []byte
+	said   string // the body for people: its beginning on one line, without secrets
+}
+
+// chat sends messages to an incoming webhook of a chat service. It has one request under way at a time, for the limits of
+// such services are told with each answer and hold for the whole webhook.
+type chat struct {
+	service messenger
+	url     string
+	shown   string // the url without path and query, which hold the token
+	timeout time.Duration
+	client  *http.Client
+	env     Env
+	hidden  []secret.String
+
+	turn chan struct{} // held by the delivery that may send; guards next, why and gone
+	next time.Time     // nothing is sent before; by the monotonic clock
+	why  error         // the answer that asked for this pause; nil: to keep within the limits
+	gone error         // the last verdict that the webhook is there no more
+	ends atomic.Int64  // counts those verdicts
+}
+
+func newChat(u *url.URL, timeout time.Duration, env Env, service messenger) *chat {
+	hidden := []string{u.String(), u.RequestURI(), u.EscapedPath()}
+	for _, parts := range []string{u.EscapedPath(), u.Path} {
+		for part := range strings.SplitSeq(parts, "/") {
+			if len(part) >= 9 && part != "webhooks" { // The shortest id at Slack has 9 characters.
+				hidden = append(hidden, part)
+			}
+		}
+	}
+	// The longest first, lest a part leaves the rest of a whole behind.
+	slices.SortFunc(hidden, func(a, b string) int { return len(b) - len(a) })
+	c := &chat{
+		service: service, url: u.String(), shown: u.Scheme + "://" + u.Host, timeout: timeout, env: env,
+		turn: make(chan struct{}, 1),
+		client: &http.Client{
+			Transport:     newTransport(&tls.Config{MinVersion: tls.VersionTLS12}),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	for _, text := range slices.Compact(hidden) {
+		c.hidden = append(c.hidden, secret.New(text))
+	}
+	return c
+}
+
+// Deliver implements [pipeline.Sink]. It puts as many records into one message as the service takes.
+func (c *chat) Deliver(ctx context.Context, records []pipeline.Record) (int, error) {
+	if len(records) == 0 {
+		return 0, nil
+	}
+	ends := c.ends.Load()
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	defer func() { <-c.turn }()
+	if c.ends.Load() != ends { // said while this delivery waited
+		return 0, c.gone
+	}
+	for {
+		body, n, err := c.service.compose(records)
+		if err != nil {
+			return 0, pipeline.Permanent(c.explain(records[:1], err))
+		}
+		if err := c.wait(ctx); err != nil {
+			return 0, err
+		}
+		err = c.send(ctx, records[:n], body)
+		switch {
+		case err == nil:
+			return n, nil
+		case pipeline.IsGone(err):
+			c.gone = err
+			c.ends.Add(1)
+		case pipeline.IsPermanent(err) && n > 1: // Which of them is to blame?
+			records = records[:n/2]
+			continue
+		}
+		return 0, err
+	}
+}
+
+// wait keeps the pause that the service wants.
+func (c *chat) wait(ctx context.Context) error {
+	pause := time.Until(c.next)
+	switch {
+	case pause <= 0:
+		return nil
+	case pause > maxPause:
+		err := c.why
+		if err == nil {
+			err = fmt.Errorf("post to %s: the rate limit is used up for %v", c.shown, pause.Round(time.Second))
+		}
+		return pipeline.RetryAfter(pause, pipeline.Unavailable(err))
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// send makes one request, takes it down, and returns what it means for the records.
+func (c *chat) send(ctx context.Context, records []pipeline.Record, body []byte) error {
+	begin := time.Now()
+	got, err := c.post(ctx, body)
+	attempt := pipeline.Attempt{Time: begin, Endpoint: c.shown, Status: got.status, Latency: time.Since(begin)}
+	for _, r := range records {
+		attempt.Events = append(attempt.Events, r.ID)
+	}
+	if err == nil {
+		attempt.Answer = c.printable(got.body, maxAnswerKept)
+		got.said = shorten(attempt.Answer)
+		err = c.service.judge(got)
+	}
+	pause := c.service.pace(got)
+	if after, ok := pipeline.RetryDelay(err); ok {
+		pause = max(pause, after)
+	}
+	if err != nil {
+		err = c.explain(records, err)
+		attempt.Error = err.Error()
+	}
+	c.next, c.why = time.Now().Add(pause), err
+	c.env.attempt(attempt)
+	return err
+}
+
+// post sends one message. The status decides, even when the rest of the answer does not come in time.
+func (c *chat) post(ctx context.Context, body []byte) (chatAnswer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no complete answer within %v", c.timeout))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return chatAnswer{}, pipeline.Unavailable(unwrapURL(err))
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", c.env.UserAgent)
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return chatAnswer{}, pipeline.Unavailable(cause(ctx, unwrapURL(err)))
+	}
+	// Reading to the end keeps the connection for the next message. What goes wrong with it does not matter.
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody))
+	_ = resp.Body.Close()
+	if resp.Header.Get("Content-Encoding") != "" {
+		answer = nil // Nobody asked for it to be packed.
+	}
+	return chatAnswer{status: resp.StatusCode, header: resp.Header, body: answer}, nil
+}
+
+// explain says what err is about, without secrets. The marks of err stay.
+func (c *chat) explain(records []pipeline.Record, err error) error {
+	what := "event " + records[0].ID
+	if len(records) > 1 {
+		what = fmt.Sprintf("%d events from %s on", len(records), records[0].ID)
+	}
+	return fmt.Errorf("post %s to %s: %w", what, c.shown, redact(err, c.hidden))
+}
+
+// Close implements [pipeline.Sink]. It closes the kept connection.
+func (c *chat) Close() error {
+	c.client.CloseIdleConnections()
+	return nil
+}
+
+// printable returns the beginning of an answer on one line, without secrets and in at most limit bytes.
+func (c *chat) printable(body []byte, limit int) string {
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			return r
+		}
+		return ' '
+	}, string(body))
+	text = secret.Scrub(strings.Join(strings.Fields(text), " "), c.hidden...)
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "")
+	}
+	return text
+}
+
+// shorten cuts an answer down to what fits into an error.
+func shorten(text string) string {
+	if runes := []rune(text); len(runes) > maxAnswerShown {
+		return string(runes[:maxAnswerShown]) + "..."
+	}
+	return text
+}
+
+// judgeStatus gives the verdicts that the services share; hint says what to do about a webhook that is gone.
+func judgeStatus(got chatAnswer, hint string) error {
+	err := fmt.Errorf("status %d", got.status)
+	if got.said != "" {
+		err = fmt.Errorf("status %d: the answer says: %s", got.status, got.said)
+	}
+	switch status := got.status; {
+	case status/100 == 2:
+		return nil
+	case status == http.StatusUnauthorized || status == http.StatusNotFound || status == http.StatusGone:
+		return pipeline.Gone(fmt.Errorf("%w; %s", err, hint))
+	case status == http.StatusForbidden:
+		return pipeline.RetryAfter(forbiddenPause, pipeline.Unavailable(err))
+	case status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge || status == http.StatusUnprocessableEntity:
+		return pipeline.Permanent(err)
+	case status/100 == 3:
+		return pipeline.Unavailable(fmt.Errorf("status %d: redirects are not followed, set url to the webhook itself", status))
+	}
+	if after := retryAfter(got.header.Get("Retry-After"), time.Now()); after > 0 {
+		return pipeline.RetryAfter(after, pipeline.Unavailable(err))
+	}
+	return pipeline.Unavailable(err)
+}
+
+// chatURL takes the URL of a chat sink from its two keys.
+func chatURL(target secret.String, file string) (secret.String, string, error) {
+	if file == "" {
+		return target, "url", nil
+	}
+	text, err := readSecret("url_file", file)
+	return text, "url_file", err
+}
+
+// checkChat checks the keys that chat sinks share.
+func checkChat(target secret.String, file string, timeout time.Duration, parse func(secret.String) (*url.URL, error)) []error {
+	set := map[string]bool{"url": !target.Empty(), "url_file": file != ""}
+	errs := []error{oneOf(set, "url", "url_file")}
+	switch {
+	case set["url"]:
+		_, err := parse(target)
+		errs = append(errs, field("url", err))
+	case !set["url_file"]:
+		errs = append(errs, field("url", errors.New("is missing: write the URL of the webhook, or url_file")))
+	}
+	if timeout < 100*time.Millisecond {
+		errs = append(errs, field("timeout", fmt.Errorf("%v is less than 100ms: give it a unit, as in 15s", timeout)))
+	}
+	return errs
+}

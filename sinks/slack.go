@@ -1,0 +1,230 @@
+package sinks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// SlackConfig configures a slack sink, which posts every treat to an incoming webhook of a Slack channel, up to ten in one
+// message.
+type SlackConfig struct {
+	// URL (yaml: url), or URLFile (yaml: url_file), the path of a file that holds it, is the URL of the incoming webhook as
+	// Slack shows it. Whoever knows it can post, so it is a secret. One of the two is needed.
+	URL     secret.String `yaml:"url"`
+	URLFile string        `yaml:"url_file"`
+	// Template (yaml: template) is a Go template of the text of a treat, in Slack's mrkdwn. Its values are escaped.
+	Template string `yaml:"template"`
+	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer, at least 100ms.
+	// Default: 15s.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// The limits of a message (Slack's documentation, "Blocks" and "Text object"). Texts count in [units].
+const (
+	maxSlackTreats   = 10   // of two blocks each; a message has 50
+	maxSlackSection  = 3000 // text of a section
+	maxSlackHeader   = 150
+	maxSlackFallback = 3000 // text in a notification; Slack cuts off after 4,000
+)
+
+// Validate implements [Config].
+func (c *SlackConfig) Validate() error {
+	errs := checkChat(c.URL, c.URLFile, c.Timeout, parseSlackURL)
+	if c.Template != "" {
+		_, err := newTextTemplate(c.Template, maxSlackSection, escapeMrkdwn)
+		errs = append(errs, field("template", err))
+	}
+	return errors.Join(errs...)
+}
+
+// Concurrency implements [Config].
+func (*SlackConfig) Concurrency() int { return 1 }
+
+// Open implements [Config]. It reads the file the configuration names and connects to nothing.
+func (c *SlackConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
+	target, key, err := chatURL(c.URL, c.URLFile)
+	if err != nil {
+		return nil, err
+	}
+	u, err := parseSlackURL(target)
+	if err != nil {
+		return nil, field(key, err)
+	}
+	s := &slack{}
+	if c.Template != "" {
+		if s.template, err = newTextTemplate(c.Template, maxSlackSection, escapeMrkdwn); err != nil {
+			return nil, field("template", err)
+		}
+	}
+	return newChat(u, c.Timeout, env, s), nil
+}
+
+// parseSlackURL checks the URL of an incoming webhook of Slack, or of a stand-in on this machine. Its errors do not quote it.
+func parseSlackURL(text secret.String) (*url.URL, error) {
+	u, err := parseURL(text)
+	if err != nil {
+		return nil, err
+	}
+	path := regexp.MustCompile(`^/services/[A-Za-z0-9_]+/[A-Za-z0-9_]+/[A-Za-z0-9_]+$`)
+	switch host := strings.ToLower(u.Hostname()); {
+	case isLoopback(host):
+	case host != "hooks.slack.com" && host != "hooks.slack-gov.com":
+		return nil, errors.New("is not at hooks.slack.com: copy it from the app's settings, Incoming Webhooks")
+	case u.Scheme != "https" || u.Port() != "" || !path.MatchString(u.Path):
+		return nil, errors.New("is not the URL of an incoming webhook, https://hooks.slack.com/services/T.../B.../TOKEN")
+	}
+	return u, nil
+}
+
+// slack is the [messenger] of a slack sink.
+type slack struct {
+	template *textTemplate // nil: who sent what, and the message
+}
+
+type slackMessage struct {
+	Text        string       `json:"text"` // in notifications, instead of the blocks
+	Blocks      []slackBlock `json:"blocks"`
+	UnfurlLinks bool         `json:"unfurl_links"`
+	UnfurlMedia bool         `json:"unfurl_media"`
+}
+
+type slackBlock struct {
+	Type     string      `json:"type"`
+	Text     *slackText  `json:"text,omitempty"`
+	Elements []slackText `json:"elements,omitempty"`
+}
+
+type slackText struct {
+	Type     string `json:"type"`
+	Text     string `json:"text"`
+	Verbatim bool   `json:"verbatim,omitempty"` // makes no links of addresses and names
+}
+
+func mrkdwn(text string) slackText { return slackText{Type: "mrkdwn", Text: text, Verbatim: true} }
+
+func section(text string) slackBlock {
+	t := mrkdwn(text)
+	return slackBlock{Type: "section", Text: &t}
+}
+
+// contextBlock is small print.
+func contextBlock(when time.Time, note string) slackBlock {
+	var parts []string
+	if !when.IsZero() {
+		parts = append(parts, fmt.Sprintf("<!date^%d^{date_short_pretty} {time}|%s>", when.Unix(), when.UTC().Format("2006-01-02 15:04 UTC")))
+	}
+	if note != "" {
+		parts = append(parts, escapeMrkdwn(note))
+	}
+	if len(parts) == 0 {
+		parts = []string{"relay"}
+	}
+	return slackBlock{Type: "context", Elements: []slackText{mrkdwn(strings.Join(parts, " · "))}}
+}
+
+// compose implements [messenger]. Treats and alerts do not share a message.
+func (s *slack) compose(records []pipeline.Record) ([]byte, int, error) {
+	var m slackMessage
+	var lines []string
+	n := 0
+	for i, r := range records {
+		if i == maxSlackTreats || isAlert(r) != isAlert(records[0]) {
+			break
+		}
+		line, blocks, err := s.blocks(r)
+		if err != nil {
+			if i == 0 {
+				return nil, 0, err
+			}
+			break // It is the first of a later message.
+		}
+		lines = append(lines, fit(line, maxSlackFallback/maxSlackTreats-1, escapeMrkdwn))
+		m.Blocks = append(m.Blocks, blocks...)
+		n++
+	}
+	m.Text = strings.Join(lines, "\n")
+	body, err := json.Marshal(m)
+	return body, n, err
+}
+
+// blocks returns what shows one record, and the same as one clean line.
+func (s *slack) blocks(r pipeline.Record) (line string, blocks []slackBlock, err error) {
+	if isAlert(r) {
+		return alertBlocks(r)
+	}
+	t, err := newTreatText(r)
+	if err != nil {
+		return "", nil, err
+	}
+	title := t.Title
+	if title == "" {
+		title = "a treat"
+	}
+	line = t.by() + " sent " + title
+	text := "*" + bold(t.by()) + "* sent *" + bold(title) + "*"
+	if t.Message != "" {
+		line += ": " + t.Message
+		text += "\n" + fit(t.Message, maxSlackSection-units(text)-1, escapeMrkdwn)
+	}
+	if s.template != nil {
+		if text, err = s.template.text(t); err != nil {
+			return "", nil, fmt.Errorf("template: %w", err)
+		}
+		if text == "" { // Slack takes no empty section.
+			text = bold(title)
+		}
+	}
+	return clean(line, 1), []slackBlock{section(text), contextBlock(t.Time, t.note())}, nil
+}
+
+// bold escapes what stands between two asterisks of markup, which are none beside white space.
+func bold(text string) string { return strings.TrimSpace(escapeMrkdwn(text)) }
+
+// alertBlocks is plainly not a treat: it has a header with a coloured dot, and says what to do.
+func alertBlocks(r pipeline.Record) (line string, blocks []slackBlock, err error) {
+	a, err := r.Alert()
+	if err != nil {
+		return "", nil, err
+	}
+	dot := "🟠"
+	switch a.Data.Kind {
+	case pipeline.AlertDisabled, pipeline.AlertDeadLetter:
+		dot = "🔴"
+	case pipeline.AlertRecovered:
+		dot = "🟢"
+	}
+	title := dot + " " + alertTitle(a.Data)
+	blocks = []slackBlock{{Type: "header", Text: &slackText{Type: "plain_text", Text: fit(title, maxSlackHeader, verbatim)}}}
+	reason, hint := clean(a.Data.Reason, maxLines), clean(a.Data.Hint, maxLines)
+	if reason != "" {
+		blocks = append(blocks, section(fit(reason, maxSlackSection, escapeMrkdwn)))
+	}
+	if hint != "" {
+		blocks = append(blocks, section("*What to do:* "+fit(hint, maxSlackSection-20, escapeMrkdwn)))
+	}
+	return clean(title+": "+reason, 1), append(blocks, contextBlock(a.Time, "relay")), nil
+}
+
+// judge implements [messenger]. Slack answers with a word in plain text ("Sending messages using incoming webhooks").
+func (s *slack) judge(got chatAnswer) error {
+	const hint = "make a new incoming webhook in the settings of the app"
+	dead := []string{"no_service", "no_active_hooks", "no_team", "team_disabled", "invalid_token", "channel_not_found", "channel_is_archived"}
+	if got.status/100 == 4 && slices.Contains(dead, strings.TrimSpace(string(got.body))) {
+		return pipeline.Gone(fmt.Errorf("status %d: Slack says: %s; %s", got.status, got.said, hint))
+	}
+	return judgeStatus(got, hint)
+}
+
+// pace implements [messenger]. Slack takes about a message a second and says no more of it until it refuses one with the
+// delay it wants.
+func (s *slack) pace(chatAnswer) time.Duration { return 0 }
