@@ -13,6 +13,7 @@ const (
 	maxMarks = 4 // combining marks on one base: more than any living script needs, less than zalgo
 	maxTags  = 7 // tag characters of a flag, as in that of Scotland, with the one that ends it
 	maxLines = 20
+	maxClean = 16 << 10 // bytes: several times what is ever shown of a text
 
 	ellipsis  = "…"
 	zwnj, zwj = '\u200c', '\u200d'
@@ -21,12 +22,14 @@ const (
 // clean makes a text from outside harmless to look at, without changing what it says: it takes out control, format and
 // bidirectional characters, invisible ones and noncharacters, all but a few of the combining marks on one base, and
 // white space at the ends and in excess, and leaves at most that many lines. Joiners stay where a script or an emoji
-// needs them. The result is valid UTF-8, and cleaning it again changes nothing.
+// needs them. The end of a text of more than 16 KiB is left out. The result is valid UTF-8, and cleaning it again changes nothing.
 func clean(text string, lines int) string {
 	c := cleaner{lines: lines - 1}
 	c.out.Grow(min(len(text), 1<<12))
 	for _, r := range text { // An invalid byte is U+FFFD here.
-		c.add(r)
+		if c.add(r); c.out.Len() > maxClean {
+			break
+		}
 	}
 	return c.out.String()
 }
@@ -49,6 +52,8 @@ func (c *cleaner) add(r rune) {
 	cr := c.cr
 	c.cr = r == '\r'
 	switch {
+	case r > ' ' && r < 0x7f: // most of what there is
+		c.base(r)
 	case r == '\n' && cr:
 	case strings.ContainsRune("\n\r\v\f\u0085\u2028\u2029", r):
 		c.breaks, c.joiner = c.breaks+1, 0
@@ -71,13 +76,18 @@ func (c *cleaner) add(r rune) {
 			c.marks++
 		}
 	default:
-		c.gap()
-		c.join(r)
-		c.write(r)
-		c.marks, c.tags, c.visible = 0, -1, true
-		if r == '\U0001f3f4' { // the black flag, which tags make the flag of a region
-			c.tags = 0
-		}
+		c.base(r)
+	}
+}
+
+// base writes a visible character.
+func (c *cleaner) base(r rune) {
+	c.gap()
+	c.join(r)
+	c.write(r)
+	c.marks, c.tags, c.visible = 0, -1, true
+	if r == '\U0001f3f4' { // the black flag, which tags make the flag of a region
+		c.tags = 0
 	}
 }
 
@@ -186,16 +196,13 @@ func escapeMarkdown(text string) string {
 }
 
 // escapeMrkdwn makes Slack show a clean text as it is. Of &, < and > Slack takes entities for the characters; for what
-// formats it knows no escape, so that look-alikes stand in for it, except where it means nothing, between letters or digits.
+// formats it knows no escape, so that look-alikes stand in for it. Only an underscore within a word, as names have it, means
+// nothing and stays.
 func escapeMrkdwn(text string) string {
 	var b strings.Builder
 	b.Grow(len(text) + len(text)/8)
 	start, before := true, rune(0)
 	for i, r := range text {
-		inWord := func() bool {
-			after := i + 1
-			return isWord(before) && after < len(text) && isWord(rune(text[after]))
-		}
 		switch {
 		case r == '&':
 			b.WriteString("&amp;")
@@ -207,12 +214,12 @@ func escapeMrkdwn(text string) string {
 			b.WriteString("&gt;")
 		case r == '`':
 			b.WriteRune('ˋ')
-		case r == '*' && !inWord():
+		case r == '*':
 			b.WriteRune('∗')
-		case r == '_' && !inWord():
-			b.WriteRune('＿')
-		case r == '~' && !inWord():
+		case r == '~':
 			b.WriteRune('∼')
+		case r == '_' && !(isWord(before) && i+1 < len(text) && isWord(rune(text[i+1]))):
+			b.WriteRune('＿')
 		default:
 			b.WriteRune(r)
 		}
