@@ -53,7 +53,7 @@ func hostile(r *rand.Rand) string {
 		">>> all", "- list\n", "* list\n", "+ list\n", "1. list\n", "23) list\n", "[safe](https://evil.example)", "https://evil.example/?a=_b_",
 		"HTTP://EVIL.EXAMPLE", "discord.gg/evil", "\\", "\\\\", "\\@everyone", "\\*", "$x$", "{{.Sender}}", "%s%n", "\"}],\"content\":\"@everyone\"",
 		"z" + strings.Repeat("\u0337\u0353", 40), strings.Repeat("\u0489", 20), "e\u0301", "\u202egnp.exe\u202c", "\u2066\u2067", "\u200f\u200e\u061c",
-		"שלום עולם", "مرحبا", "می‌خواهم", "👩‍👩‍👧‍👦", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "🏳️‍🌈", "👋🏽", "🇫🇷🇩🇪", strings.Repeat("👩‍", 60), "#️⃣", "क्षि", "가각힣",
+		"שלום עולם", "مرحبا", "می\u200cخواهم", "👩‍👩‍👧‍👦", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "🏳️‍🌈", "👋🏽", "🇫🇷🇩🇪", strings.Repeat("👩‍", 60), "#️⃣", "क्षि", "가각힣",
 		"p\u200bi\u200dz\u2060z\ufeffa", "\u00ad\u034f\u115f\u3164\uffa0\u2800", "\U000e0041\U000e0042\U000e007f", "\ufe0f\ufe0f\U000e0100",
 		"\x00", "\x1b[31m", "\x07\b\x7f\u0085", "\r\n\r\n\r\n", "\u2028\u2029", strings.Repeat("\n", 50), strings.Repeat("a\n", 50), "\t\t", "\u00a0\u3000",
 		"LONE", "INVALID", "\ufffd", "\ufffe\uffff", strings.Repeat("W", 300), strings.Repeat("🍕", 300), strings.Repeat("*", 300),

@@ -42,12 +42,12 @@ func chatAlert(i int, kind pipeline.AlertKind) pipeline.Record {
 
 // samples are the records whose messages are in testdata.
 func samples() map[string][]pipeline.Record {
-	test := chatRecord("a0", 3, "QuietViewer", "Ice Cream", "")
+	test := chatRecord("mystream0", 3, "QuietViewer", "Ice Cream", "")
 	test.Origin = pipeline.OriginTest
 	return map[string][]pipeline.Record{
 		"treats": {
-			chatRecord("a0", 1, "GenerousViewer", "Pizza", "enjoy! *you* earned it, @everyone"),
-			chatRecord("a0", 2, "", "Espresso", "for the long night"),
+			chatRecord("mystream0", 1, "GenerousViewer", "Pizza", "enjoy! *you* earned it, @everyone"),
+			chatRecord("mystream0", 2, "", "Espresso", "for the long night"),
 			test,
 		},
 		"alerts": {
@@ -170,7 +170,7 @@ func TestChatStatus(t *testing.T) {
 				_, _ = io.WriteString(w, c.body)
 			})
 			var attempts []pipeline.Attempt
-			n, err := chatSink(t, c.typ, url, func(a pipeline.Attempt) { attempts = append(attempts, a) }).Deliver(t.Context(), plain("a0", 1))
+			n, err := chatSink(t, c.typ, url, sinks.DefaultChatTimeout, func(a pipeline.Attempt) { attempts = append(attempts, a) }).Deliver(t.Context(), plain("a0", 1))
 			if got := chatVerdict(err); got != c.want || (n == 1) != (err == nil) {
 				t.Errorf("%s, want %s: %d, %v", got, c.want, n, err)
 			}
@@ -188,15 +188,15 @@ func TestChatStatus(t *testing.T) {
 	}
 }
 
-func chatSink(t *testing.T, typ, url string, attempt func(pipeline.Attempt)) pipeline.Sink {
+func chatSink(t *testing.T, typ, url string, timeout time.Duration, attempt func(pipeline.Attempt)) pipeline.Sink {
 	t.Helper()
 	if typ == "slack" {
 		config := slackConfig(t, url)
-		config.Timeout = 2 * time.Second
+		config.Timeout = timeout
 		return openChat(t, config, attempt)
 	}
 	config := discordConfig(t, url)
-	config.Timeout = 2 * time.Second
+	config.Timeout = timeout
 	return openChat(t, config, attempt)
 }
 
@@ -234,7 +234,11 @@ func TestChatHidesSecrets(t *testing.T) {
 			"http://" + freeAddress(t), "https" + receiver(t, echo(200))[4:], deaf,
 		} {
 			var attempts []pipeline.Attempt
-			n, err := chatSink(t, typ, base, func(a pipeline.Attempt) { attempts = append(attempts, a) }).Deliver(t.Context(), plain("a0", 1))
+			timeout := sinks.DefaultChatTimeout
+			if base == deaf {
+				timeout = 200 * time.Millisecond
+			}
+			n, err := chatSink(t, typ, base, timeout, func(a pipeline.Attempt) { attempts = append(attempts, a) }).Deliver(t.Context(), plain("a0", 1))
 			if n != 0 || err == nil {
 				t.Errorf("%s: accepted", base)
 				continue
@@ -246,6 +250,9 @@ func TestChatHidesSecrets(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), base) || len(attempts) != 1 || attempts[0].Endpoint != base {
 				t.Errorf("%s is not named in %q or %+v", base, err, attempts)
+			}
+			if base == deaf && !strings.Contains(err.Error(), "no complete answer within 200ms") {
+				t.Errorf("the reason is missing in %q", err)
 			}
 		}
 	}
@@ -265,7 +272,7 @@ func TestChatReadsLittle(t *testing.T) {
 				}
 			}
 		})
-		n, err := chatSink(t, "discord", url, nil).Deliver(t.Context(), plain("a0", 1))
+		n, err := chatSink(t, "discord", url, sinks.DefaultChatTimeout, nil).Deliver(t.Context(), plain("a0", 1))
 		if (n == 1) != (status == 200) || (err == nil) != (status == 200) {
 			t.Errorf("status %d: %d, %v", status, n, err)
 		}

@@ -218,7 +218,7 @@ func escapeMrkdwn(text string) string {
 			b.WriteRune('∗')
 		case r == '~':
 			b.WriteRune('∼')
-		case r == '_' && !(isWord(before) && i+1 < len(text) && isWord(rune(text[i+1]))):
+		case r == '_' && (!isWord(before) || i+1 == len(text) || !isWord(rune(text[i+1]))):
 			b.WriteRune('＿')
 		default:
 			b.WriteRune(r)
