@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -61,11 +62,12 @@ type chat struct {
 	env     Env
 	hidden  []secret.String
 
-	turn chan struct{} // held by the delivery that may send; guards next, why and gone
-	next time.Time     // nothing is sent before; by the monotonic clock
-	why  error         // the answer that asked for this pause; nil: to keep within the limits
-	gone error         // the last verdict that the webhook is there no more
-	ends atomic.Int64  // counts those verdicts
+	turn  chan struct{}   // held by the delivery that may send; guards all but ends
+	next  time.Time       // nothing is sent before; by the monotonic clock
+	why   error           // the answer that asked for this pause; nil: to keep within the limits
+	alone map[string]bool // accounts whose last message failed: one record at a time shows which is to blame
+	gone  error           // the last verdict that the webhook is there no more
+	ends  atomic.Int64    // counts those verdicts
 }
 
 func newChat(u *url.URL, timeout time.Duration, env Env, service messenger) *chat {
@@ -81,7 +83,7 @@ func newChat(u *url.URL, timeout time.Duration, env Env, service messenger) *cha
 	slices.SortFunc(hidden, func(a, b string) int { return len(b) - len(a) })
 	c := &chat{
 		service: service, url: u.String(), shown: u.Scheme + "://" + u.Host, timeout: timeout, env: env,
-		turn: make(chan struct{}, 1),
+		turn: make(chan struct{}, 1), alone: make(map[string]bool),
 		client: &http.Client{
 			Transport:     newTransport(&tls.Config{MinVersion: tls.VersionTLS12}),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -108,6 +110,10 @@ func (c *chat) Deliver(ctx context.Context, records []pipeline.Record) (int, err
 	if c.ends.Load() != ends { // said while this delivery waited
 		return 0, c.gone
 	}
+	account := records[0].Account
+	if c.alone[account] {
+		records = records[:1]
+	}
 	for {
 		body, n, err := c.service.compose(records)
 		if err != nil {
@@ -117,15 +123,19 @@ func (c *chat) Deliver(ctx context.Context, records []pipeline.Record) (int, err
 			return 0, err
 		}
 		err = c.send(ctx, records[:n], body)
+		_, asked := pipeline.RetryDelay(err)
 		switch {
 		case err == nil:
+			delete(c.alone, account)
 			return n, nil
 		case pipeline.IsGone(err):
 			c.gone = err
 			c.ends.Add(1)
-		case pipeline.IsPermanent(err) && n > 1: // Which of them is to blame?
+		case pipeline.IsPermanent(err) && n > 1: // Nothing was posted, so that a part can be tried at once.
 			records = records[:n/2]
 			continue
+		case !pipeline.IsPermanent(err) && !asked:
+			c.alone[account] = true
 		}
 		return 0, err
 	}
@@ -184,6 +194,10 @@ func (c *chat) send(ctx context.Context, records []pipeline.Record, body []byte)
 func (c *chat) post(ctx context.Context, body []byte) (chatAnswer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no complete answer within %v", c.timeout))
 	defer cancel()
+	var wrote atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(w httptrace.WroteRequestInfo) { wrote.Store(w.Err == nil) },
+	})
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
 		return chatAnswer{}, pipeline.Unavailable(unwrapURL(err))
@@ -192,7 +206,11 @@ func (c *chat) post(ctx context.Context, body []byte) (chatAnswer, error) {
 	req.Header.Set("User-Agent", c.env.UserAgent)
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return chatAnswer{}, pipeline.Unavailable(cause(ctx, unwrapURL(err)))
+		err = cause(ctx, unwrapURL(err))
+		if wrote.Load() {
+			return chatAnswer{}, pipeline.Unanswered(err)
+		}
+		return chatAnswer{}, pipeline.Unavailable(err)
 	}
 	// Reading to the end keeps the connection for the next message. What goes wrong with it does not matter.
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody))
@@ -258,11 +276,15 @@ func judgeStatus(got chatAnswer, hint string) error {
 		return pipeline.Permanent(err)
 	case status/100 == 3:
 		return pipeline.Unavailable(fmt.Errorf("status %d: redirects are not followed, set url to the webhook itself", status))
+	case status == http.StatusRequestTimeout || status == http.StatusTooEarly || status/100 == 5 && status != http.StatusServiceUnavailable:
+		// It may be this message that the service cannot do.
+	default:
+		err = pipeline.Unavailable(err)
 	}
 	if after := retryAfter(got.header.Get("Retry-After"), time.Now()); after > 0 {
-		return pipeline.RetryAfter(after, pipeline.Unavailable(err))
+		return pipeline.RetryAfter(after, err)
 	}
-	return pipeline.Unavailable(err)
+	return err
 }
 
 // chatURL takes the URL of a chat sink from its two keys.

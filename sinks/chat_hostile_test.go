@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -298,6 +300,37 @@ func TestChatPoison(t *testing.T) {
 	if len(embeds) != 20 || len(sections) != 20 {
 		t.Errorf("%d and %d treats arrived, want 20", len(embeds), len(sections))
 	}
+}
+
+// TestChatFailsAlone has the service break on one treat of a group. After the group has failed the treats go one by one, so
+// that only that one is blamed; the treats of another account go on in groups.
+func TestChatFailsAlone(t *testing.T) {
+	fake := &fakeDiscord{limit: 50, window: 10 * time.Millisecond}
+	url := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if bytes.Contains(body, []byte("poison")) {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		fake.ServeHTTP(w, r)
+	})
+	sink := openChat(t, discordConfig(t, url), nil)
+	records := []pipeline.Record{
+		chatRecord("a0", 0, "", "Pizza", ""), chatRecord("a0", 1, "", "Pizza", "poison"), chatRecord("a0", 2, "", "Pizza", ""),
+		chatRecord("a0", 3, "", "Pizza", ""), chatRecord("a0", 4, "", "Pizza", ""),
+	}
+	other := []pipeline.Record{chatRecord("a1", 0, "", "Pizza", ""), chatRecord("a1", 1, "", "Pizza", "")}
+	for i, c := range []struct {
+		records []pipeline.Record
+		want    int
+	}{{records, 0}, {other, 2}, {records, 1}, {records[1:], 0}, {records[1:], 0}, {records[2:], 1}, {records[3:], 2}} {
+		n, err := sink.Deliver(t.Context(), c.records)
+		if n != c.want || (err == nil) != (n > 0) || pipeline.IsPermanent(err) || pipeline.IsUnavailable(err) {
+			t.Errorf("delivery %d: %d, %v, want %d", i, n, err, c.want)
+		}
+	}
+	fake.report(t)
 }
 
 // TestChatTemplateFault wants a template that cannot be run over a treat to be told, and the treat kept.

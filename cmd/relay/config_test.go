@@ -213,7 +213,7 @@ func TestConfigErrors(t *testing.T) {
 
 		// Sinks.
 		{"types", "sinks:\n  a: {}\n  b: {type: stdot}\n  c: {type: [hunter2], ulr: hunter2}\n  d: {type: }\n  e: {type: ''}\n", []string{
-			"2:3: sinks.a.type: is missing; known: stdout, nats, webhook",
+			"2:3: sinks.a.type: is missing; known: stdout, nats, webhook, discord, slack",
 			`3:13: sinks.b.type: unknown type "stdot"; did you mean "stdout"?`,
 			"4:13: sinks.c.type: want a text, got a list",
 			"5:7: sinks.d.type: has no value; want a text",
