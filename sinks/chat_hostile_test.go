@@ -68,7 +68,7 @@ func hostile(r *rand.Rand) string {
 			b.WriteByte(' ')
 		}
 	}
-	if r.IntN(25) == 0 {
+	if r.IntN(60) == 0 {
 		return strings.Repeat(b.String(), 1+100_000/b.Len())
 	}
 	return b.String()

@@ -269,9 +269,11 @@ func chatShows(r pipeline.Record) string {
 	return plainly(*e.Data.Message)
 }
 
+var unchanged = regexp.MustCompile(`^[a-z0-9 !]{1,200}$`)
+
 // plainly returns a text that a chat shows as it was written, and nothing for any other.
 func plainly(text string) string {
-	if regexp.MustCompile(`^[a-z0-9 !]{1,200}$`).MatchString(text) {
+	if unchanged.MatchString(text) {
 		return text
 	}
 	return ""
