@@ -113,7 +113,7 @@ func TestWebhookGivesUpRenewing(t *testing.T) {
 	sink, seen := bearerHook(t, i, func(token string) bool { return open && token == tokenText(9) })
 	for range 5 {
 		err := deliverOne(t, sink)
-		if err == nil || pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "401") {
+		if !pipeline.IsUnavailable(err) || !strings.Contains(err.Error(), "401") {
 			t.Fatalf("error %v, want one to retry that tells of status 401", err)
 		}
 		if strings.Contains(err.Error(), "planted") {
@@ -135,7 +135,7 @@ func TestWebhookWithoutAToken(t *testing.T) {
 	i := &issuer{down: errors.New("login needed: run relay auth login partner")}
 	sink, seen := bearerHook(t, i, func(string) bool { return true })
 	err := deliverOne(t, sink)
-	if err == nil || pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "relay auth login partner") {
+	if !pipeline.IsUnavailable(err) || !strings.Contains(err.Error(), "relay auth login partner") {
 		t.Errorf("error %v", err)
 	}
 	if len(seen()) != 0 {

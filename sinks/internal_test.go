@@ -2,35 +2,9 @@ package sinks
 
 import (
 	"testing"
-	"time"
 
 	"github.com/treatrelay/relay/pipeline"
 )
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
-	for value, want := range map[string]time.Duration{
-		"":                                 0,
-		"0":                                0,
-		"1":                                time.Second,
-		"86400":                            24 * time.Hour,
-		"86401":                            24 * time.Hour,
-		"18446744073709551616":             24 * time.Hour,
-		"+5":                               0,
-		"1e3":                              0,
-		"Thu, 16 Jul 2026 21:01:30 GMT":    90 * time.Second, // the three forms of RFC 9110, section 5.6.7
-		"Thursday, 16-Jul-26 21:01:30 GMT": 90 * time.Second,
-		"Thu Jul 16 21:01:30 2026":         90 * time.Second,
-		"Thu, 16 Jul 2026 20:00:00 GMT":    0,
-		"Thu, 16 Jul 2027 20:00:00 GMT":    24 * time.Hour,
-		"2026-07-16T21:01:30Z":             0,
-		"\u0661":                           0,
-	} {
-		if got := retryAfter(value, now); got != want {
-			t.Errorf("retryAfter(%q) = %v, want %v", value, got, want)
-		}
-	}
-}
 
 func TestSubjects(t *testing.T) {
 	for subject, want := range map[string]string{

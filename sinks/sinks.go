@@ -97,7 +97,7 @@ func NewConfig(typ string) Config {
 	case "nats":
 		return &NATSConfig{Subject: DefaultNATSSubject, Stream: DefaultNATSStream, Retention: DefaultNATSRetention}
 	case "webhook":
-		return &WebhookConfig{Timeout: DefaultWebhookTimeout}
+		return &WebhookConfig{Method: DefaultWebhookMethod, Timeout: DefaultWebhookTimeout}
 	case "discord":
 		return &DiscordConfig{Color: DefaultDiscordColor, Timeout: DefaultChatTimeout}
 	case "slack":

@@ -20,8 +20,11 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// DefaultWebhookTimeout is how long one request of a webhook sink may take.
-const DefaultWebhookTimeout = 15 * time.Second
+// The defaults of a webhook sink.
+const (
+	DefaultWebhookMethod  = http.MethodPost
+	DefaultWebhookTimeout = 15 * time.Second // of one request
+)
 
 // WebhookConfig configures a webhook sink, which sends every event in a POST request of its own, signed as Standard
 // Webhooks demands.
@@ -36,6 +39,8 @@ type WebhookConfig struct {
 	Secret     secret.String   `yaml:"secret"`
 	SecretFile string          `yaml:"secret_file"`
 	Secrets    []secret.String `yaml:"secrets"`
+	// Method (yaml: method) is POST, PUT or PATCH. Default: POST.
+	Method string `yaml:"method"`
 	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer, at least 100ms.
 	// Default: 15s.
 	Timeout time.Duration `yaml:"timeout"`
@@ -80,6 +85,9 @@ func (c *WebhookConfig) Validate() error {
 	}
 	if c.Timeout < 100*time.Millisecond {
 		errs = append(errs, field("timeout", fmt.Errorf("%v is less than 100ms: give it a unit, as in 15s", c.Timeout)))
+	}
+	if !slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, c.Method) {
+		errs = append(errs, field("method", fmt.Errorf("want POST, PUT or PATCH, got %q", c.Method)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 		errs = append(errs, field("headers", checkHeader(name, c.Headers[name])))
@@ -148,6 +156,7 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		header.Set(name, value.Reveal())
 	}
 	return &webhook{
+		method:  c.Method,
 		url:     u.String(),
 		shown:   u.Scheme + "://" + u.Host,
 		header:  header,
@@ -158,7 +167,8 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 			Transport:     newTransport(config),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		hidden: hidden(u, secrets, c.Headers),
+		hidden:  hidden(u, secrets, c.Headers),
+		attempt: env.attempt,
 	}, nil
 }
 

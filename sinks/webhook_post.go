@@ -6,14 +6,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
@@ -24,15 +22,8 @@ import (
 // webhookContentType is that of an event in structured mode (CloudEvents 1.0, HTTP protocol binding, section 3.2).
 const webhookContentType = "application/cloudevents+json; charset=utf-8"
 
-// What is taken of an answer.
-const (
-	maxAnswerHeader = 64 << 10
-	maxAnswerBody   = 64 << 10
-	maxAnswerShown  = 200 // characters of a refusal that go into its error
-	maxRetryAfter   = 24 * time.Hour
-)
-
 type webhook struct {
+	method  string
 	url     string
 	shown   string // the url without its path and query, which may hold a token
 	header  http.Header
@@ -41,6 +32,7 @@ type webhook struct {
 	timeout time.Duration
 	client  *http.Client
 	hidden  []secret.String
+	attempt func(pipeline.Attempt)
 }
 
 // newTransport makes a transport of the sink's own, without a proxy and without decompression: what is not unpacked
@@ -73,67 +65,83 @@ func (w *webhook) Deliver(ctx context.Context, records []pipeline.Record) (int, 
 	return 1, nil
 }
 
-// post sends one event. The status decides, even when the rest of the answer does not come in time.
+// post sends one event.
 func (w *webhook) post(ctx context.Context, r pipeline.Record) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, fmt.Errorf("no complete answer within %v", w.timeout))
+	bounded, cancel := context.WithTimeoutCause(ctx, w.timeout, fmt.Errorf("no complete answer within %v", w.timeout))
 	defer cancel()
+	err := w.exchange(bounded, r)
+	if ctx.Err() != nil && pipeline.IsUnavailable(err) {
+		err = context.Cause(ctx) // The caller has left, which says nothing of the receiver.
+	}
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s event %s to %s: %w", strings.ToLower(w.method), r.ID, w.shown, redact(err, w.hidden))
+}
+
+// exchange makes one request, and a second one if the receiver refuses the account's access token. What is wrong with the
+// login is not the event's fault: it waits until somebody has mended it.
+func (w *webhook) exchange(ctx context.Context, r pipeline.Record) error {
 	if w.bearer == nil {
-		got, err := w.send(ctx, r, secret.String{})
-		if err != nil {
-			return err
-		}
-		return w.judge(r, got)
-	}
-	// What is wrong with the login is not the event's fault: it waits until somebody has mended it.
-	login, err := w.bearer.current(ctx)
-	if err != nil {
-		return w.explain(r, err)
-	}
-	got, err := w.send(ctx, r, login.token)
-	if err == nil && got.status == http.StatusUnauthorized {
-		if login, err = w.bearer.newer(ctx, login); err != nil {
-			return w.explain(r, err)
-		}
-		if got, err = w.send(ctx, r, login.token); err == nil && got.status == http.StatusUnauthorized {
-			w.bearer.hopeless.Store(login.generation)
-			return w.explain(r, errHopeless)
-		}
-	}
-	if err != nil {
+		_, err := w.try(ctx, r, secret.String{})
 		return err
 	}
-	got.body = bytes.ReplaceAll(got.body, []byte(login.token.Reveal()), []byte(secret.Redacted))
-	return w.judge(r, got)
+	login, err := w.bearer.current(ctx)
+	if err != nil {
+		return pipeline.Unavailable(err)
+	}
+	status, err := w.try(ctx, r, login.token)
+	if status != http.StatusUnauthorized {
+		return err
+	}
+	if login, err = w.bearer.newer(ctx, login); err != nil {
+		return pipeline.Unavailable(err)
+	}
+	status, err = w.try(ctx, r, login.token)
+	if status == http.StatusUnauthorized {
+		w.bearer.hopeless.Store(login.generation)
+		return pipeline.Unavailable(errHopeless)
+	}
+	return err
 }
 
-// answer is what a receiver said, with the beginning of the body.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
+// try makes one request and takes it down. It returns the status, or 0 without an answer, and what it means.
+func (w *webhook) try(ctx context.Context, r pipeline.Record, token secret.String) (int, error) {
+	begin := time.Now()
+	got, err := w.send(ctx, r, token)
+	if err == nil {
+		err = got.judge()
+	}
+	a := pipeline.Attempt{
+		Time: begin, Events: []string{r.ID}, Endpoint: w.shown, Status: got.status, Latency: time.Since(begin), Answer: got.text,
+	}
+	if err != nil {
+		a.Error = redact(err, w.hidden).Error()
+	}
+	w.attempt(a)
+	return got.status, err
 }
 
-// send makes one request.
+// send makes one request and reads the answer. Its errors are marked.
 func (w *webhook) send(ctx context.Context, r pipeline.Record, token secret.String) (answer, error) {
 	req, err := w.request(ctx, r)
 	if err != nil {
-		return answer{}, pipeline.Permanent(w.explain(r, err))
+		return answer{}, pipeline.Permanent(err)
 	}
+	hidden := w.hidden
 	if !token.Empty() {
 		req.Header.Set("Authorization", "Bearer "+token.Reveal())
+		hidden = append([]secret.String{token}, hidden...)
 	}
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return answer{}, w.explain(r, cause(ctx, unwrapURL(err)))
+		return answer{}, pipeline.Unavailable(advise(cause(ctx, unwrapURL(err))))
 	}
-	// Reading to the end keeps the connection for the next event. What goes wrong with it does not matter.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody))
-	_ = resp.Body.Close()
-	return answer{resp.StatusCode, resp.Header, body}, nil
+	return readAnswer(resp, hidden), nil
 }
 
 func (w *webhook) request(ctx context.Context, r pipeline.Record) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(r.Line))
+	req, err := http.NewRequestWithContext(ctx, w.method, w.url, bytes.NewReader(r.Line))
 	if err != nil {
 		return nil, unwrapURL(err)
 	}
@@ -156,55 +164,12 @@ func (w *webhook) request(ctx context.Context, r pipeline.Record) (*http.Request
 	return req, nil
 }
 
-// judge turns an answer into the error that steers the lane.
-func (w *webhook) judge(r pipeline.Record, got answer) error {
-	status := got.status
-	err := fmt.Errorf("status %d%s", status, w.show(got))
-	switch {
-	case status/100 == 2:
-		return nil
-	case status/100 == 3:
-		err = fmt.Errorf("status %d: redirects are not followed, set url to the address it points to", status)
-		return pipeline.Permanent(w.explain(r, err))
-	case status == http.StatusRequestTimeout || status == http.StatusTooEarly || status == http.StatusTooManyRequests,
-		status/100 == 5:
-		err = w.explain(r, err)
-		if after := retryAfter(got.header.Get("Retry-After"), time.Now()); after > 0 {
-			return pipeline.RetryAfter(after, err)
-		}
-		return err
-	case status == http.StatusGone:
-		err = fmt.Errorf("status %d: the receiver is gone for good, take the sink out or set another url", status)
-	}
-	return pipeline.Permanent(w.explain(r, err))
-}
-
-// show returns the beginning of an answer for an error, on one line and without the sink's secrets.
-func (w *webhook) show(got answer) string {
-	if len(got.body) == 0 || got.header.Get("Content-Encoding") != "" {
-		return ""
-	}
-	text := strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
-			return r
-		}
-		return ' '
-	}, string(got.body))
-	text = secret.Scrub(strings.Join(strings.Fields(text), " "), w.hidden...)
-	if text == "" {
-		return ""
-	}
-	if runes := []rune(text); len(runes) > maxAnswerShown {
-		text = string(runes[:maxAnswerShown]) + "..."
-	}
-	return ": the receiver says: " + text
-}
-
-func (w *webhook) explain(r pipeline.Record, err error) error {
+// advise adds what to do about an error, where there is a word to say.
+func advise(err error) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		err = fmt.Errorf("%w: if its certificate is your own, set tls_ca_file", err)
+		return fmt.Errorf("%w: if its certificate is your own, set tls_ca_file", err)
 	}
-	return fmt.Errorf("post event %s to %s: %w", r.ID, w.shown, redact(err, w.hidden))
+	return err
 }
 
 // unwrapURL takes off the wrapper that would show the whole URL.
@@ -213,24 +178,6 @@ func unwrapURL(err error) error {
 		return e.Err
 	}
 	return err
-}
-
-// retryAfter reads a Retry-After header, in seconds or as a date (RFC 9110, section 10.2.3). It is at most a day, and
-// zero when the header is missing, past or unreadable.
-func retryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if value != "" && strings.Trim(value, "0123456789") == "" {
-		seconds, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || seconds > int64(maxRetryAfter/time.Second) {
-			return maxRetryAfter
-		}
-		return time.Duration(seconds) * time.Second
-	}
-	date, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return min(max(date.Sub(now), 0), maxRetryAfter)
 }
 
 // Close implements [pipeline.Sink]. It closes the kept connections.

@@ -141,7 +141,7 @@ func TestWebhookTLS(t *testing.T) {
 		t.Errorf("HTTP/%d was spoken, want 2", version.Load())
 	}
 	err := deliverOne(t, hook(t, server.URL, nil))
-	if steer(err) != "retry" || !strings.Contains(err.Error(), "tls_ca_file") {
+	if steer(err) != "unavailable" || !strings.Contains(err.Error(), "tls_ca_file") {
 		t.Errorf("with an unknown CA: %v", err)
 	}
 }

@@ -22,6 +22,11 @@ import (
 // hook makes a configuration for url, changed by change, and opens it.
 func hook(t *testing.T, url string, change func(*sinks.WebhookConfig)) pipeline.Sink {
 	t.Helper()
+	return hookIn(t, sinks.Env{Name: "bot", UserAgent: "relay/test"}, url, change)
+}
+
+func hookIn(t *testing.T, env sinks.Env, url string, change func(*sinks.WebhookConfig)) pipeline.Sink {
+	t.Helper()
 	config, ok := sinks.NewConfig("webhook").(*sinks.WebhookConfig)
 	if !ok {
 		t.Fatal("no webhook configuration")
@@ -33,7 +38,7 @@ func hook(t *testing.T, url string, change func(*sinks.WebhookConfig)) pipeline.
 	if err := config.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	sink, err := config.Open(t.Context(), sinks.Env{Name: "bot", UserAgent: "relay/test"})
+	sink, err := config.Open(t.Context(), env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,10 +81,17 @@ func steer(err error) string {
 		return "accepted"
 	case pipeline.IsPermanent(err):
 		return "permanent"
-	case wait:
-		return "after " + after.String()
+	case pipeline.IsGone(err):
+		return "gone"
 	}
-	return "retry"
+	what := "retry"
+	if pipeline.IsUnavailable(err) {
+		what = "unavailable"
+	}
+	if wait {
+		what += " after " + after.String()
+	}
+	return what
 }
 
 func TestWebhookStatus(t *testing.T) {
@@ -106,29 +118,30 @@ func TestWebhookStatus(t *testing.T) {
 		{405, "", "permanent"},
 		{408, "", "retry"},
 		{409, "", "permanent"},
-		{410, "", "permanent"},
+		{410, "", "gone"},
+		{407, "", "unavailable"},
 		{413, "", "permanent"},
 		{422, "", "permanent"},
 		{425, "", "retry"},
-		{429, "", "retry"},
-		{429, "120", "after 2m0s"},
-		{429, "0", "retry"},
-		{429, "-5", "retry"},
-		{429, "soon", "retry"},
-		{429, "1.5", "retry"},
-		{429, " 7 ", "after 7s"},
-		{429, "86401", "after 24h0m0s"},
-		{429, "99999999999999999999999", "after 24h0m0s"},
-		{429, "Wed, 21 Oct 2015 07:28:00 GMT", "retry"},
-		{429, "Fri, 31 Dec 9999 23:59:59 GMT", "after 24h0m0s"},
-		{429, "Friday, 31-Dec-99 23:59:59 GMT", "retry"},
-		{408, "3", "after 3s"},
+		{429, "", "unavailable"},
+		{429, "120", "unavailable after 2m0s"},
+		{429, "0", "unavailable"},
+		{429, "-5", "unavailable"},
+		{429, "soon", "unavailable"},
+		{429, "1.5", "unavailable after 2s"},
+		{429, " 7 ", "unavailable after 7s"},
+		{429, "86401", "unavailable after 24h0m0s"},
+		{429, "99999999999999999999999", "unavailable after 24h0m0s"},
+		{429, "Wed, 21 Oct 2015 07:28:00 GMT", "unavailable"},
+		{429, "Fri, 31 Dec 9999 23:59:59 GMT", "unavailable after 24h0m0s"},
+		{429, "Friday, 31-Dec-99 23:59:59 GMT", "unavailable"},
+		{408, "3", "retry after 3s"},
 		{500, "", "retry"},
-		{500, "9", "after 9s"},
+		{500, "9", "retry after 9s"},
 		{501, "", "retry"},
 		{502, "", "retry"},
-		{503, "", "retry"},
-		{503, "120", "after 2m0s"},
+		{503, "", "unavailable"},
+		{503, "120", "unavailable after 2m0s"},
 		{504, "", "retry"},
 		{599, "", "retry"},
 	} {
@@ -190,9 +203,9 @@ func TestWebhookEndsOnTime(t *testing.T) {
 		"drips 200":       {receiver(t, drip(200)), "accepted", ""},
 		"drips 500":       {receiver(t, drip(500)), "retry", "status 500"},
 		"drips 404":       {receiver(t, drip(404)), "permanent", "status 404"},
-		"says nothing":    {receiver(t, silent), "retry", "no complete answer within 300ms"},
-		"accepts nothing": {"http://" + deaf.Addr().String(), "retry", "no complete answer within 300ms"},
-		"no TLS":          {"https://" + deaf.Addr().String(), "retry", "no complete answer within 300ms"},
+		"says nothing":    {receiver(t, silent), "unavailable", "no complete answer within 300ms"},
+		"accepts nothing": {"http://" + deaf.Addr().String(), "unavailable", "no complete answer within 300ms"},
+		"no TLS":          {"https://" + deaf.Addr().String(), "unavailable", "no complete answer within 300ms"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := deliverOne(t, hook(t, c.url, func(w *sinks.WebhookConfig) { w.Timeout = 300 * time.Millisecond }))
@@ -259,7 +272,7 @@ func TestWebhookShowsARefusal(t *testing.T) {
 
 func TestWebhookNameLookup(t *testing.T) {
 	err := deliverOne(t, hook(t, "https://"+strings.Repeat("a", 64)+".example/x", nil))
-	if steer(err) != "retry" || !strings.Contains(err.Error(), "no such host") {
+	if steer(err) != "unavailable" || !strings.Contains(err.Error(), "no such host") {
 		t.Errorf("%v", err)
 	}
 }

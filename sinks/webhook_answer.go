@@ -1,0 +1,144 @@
+package sinks
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// What is taken of an answer.
+const (
+	maxAnswerHeader = 64 << 10
+	maxAnswerBody   = 64 << 10 // on the way, and again after decompression
+	maxAnswerKept   = 1 << 10  // for the log of attempts
+	maxAnswerShown  = 200      // characters of a refusal that go into its error
+	maxRetryAfter   = 24 * time.Hour
+)
+
+// answer is what a receiver said.
+type answer struct {
+	status int // 0: nothing
+	header http.Header
+	text   string // the beginning of the body, printable, on one line and without secrets
+}
+
+// readAnswer reads resp to its end, or as far as its limits go. What goes wrong with the body does not matter: the status
+// decides. relay accepts no encoding, but some servers pack all the same.
+func readAnswer(resp *http.Response, hidden []secret.String) answer {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody)) // To the end, which keeps the connection for the next event.
+	_ = resp.Body.Close()
+	switch strings.ToLower(resp.Header.Get("Content-Encoding")) {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		packed := body
+		body = nil
+		if unpacker, err := gzip.NewReader(bytes.NewReader(packed)); err == nil {
+			body, _ = io.ReadAll(io.LimitReader(unpacker, maxAnswerBody))
+		}
+	default:
+		body = nil
+	}
+	return answer{resp.StatusCode, resp.Header, printable(body, hidden)}
+}
+
+// printable makes one line of a body, without control characters and secrets, of at most maxAnswerKept bytes.
+func printable(body []byte, hidden []secret.String) string {
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			return r
+		}
+		return ' '
+	}, string(body))
+	// Secrets first: a cut could leave the beginning of one.
+	text = secret.Scrub(strings.Join(strings.Fields(text), " "), hidden...)
+	if len(text) <= maxAnswerKept {
+		return text
+	}
+	end := maxAnswerKept
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
+}
+
+// shown is the beginning of the answer for an error.
+func (a answer) shown() string {
+	if a.text == "" {
+		return ""
+	}
+	text := a.text
+	if runes := []rune(text); len(runes) > maxAnswerShown {
+		text = string(runes[:maxAnswerShown]) + "..."
+	}
+	return ": the receiver says: " + text
+}
+
+var errProxyLogin = errors.New("status 407: the proxy refuses the login: check the user and password in proxy")
+
+// judge turns an answer into the error that steers the lane. The words of the error are for the operator.
+func (a answer) judge() error {
+	err := fmt.Errorf("status %d%s", a.status, a.shown())
+	switch status := a.status; {
+	case status/100 == 2:
+		return nil
+	case status/100 == 3:
+		return pipeline.Permanent(fmt.Errorf("status %d: redirects are not followed, set url to the address it points to", status))
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		return a.wait(pipeline.Unavailable(err)) // It takes nothing from anybody just now.
+	case status == http.StatusProxyAuthRequired:
+		return pipeline.Unavailable(errProxyLogin)
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status/100 == 5:
+		return a.wait(err)
+	case status == http.StatusGone:
+		return pipeline.Gone(fmt.Errorf("status %d: the receiver is gone for good, take the sink out or set another url", status))
+	}
+	return pipeline.Permanent(err)
+}
+
+// wait adds what the answer says about when to come back.
+func (a answer) wait(err error) error {
+	if after := retryAfter(a.header, time.Now()); after > 0 {
+		return pipeline.RetryAfter(after, err)
+	}
+	return err
+}
+
+// retryAfter reads a Retry-After header, in seconds or as a date in one of three forms (RFC 9110, sections 10.2.3 and
+// 5.6.7), in whole seconds rounded up. It is at most a day, and zero when the header is missing, past or unreadable.
+//
+// A date is the receiver's, whose clock may not be ours: it is counted from the receiver's own Date and from now, and the
+// longer of the two holds. So a wrong clock can make a retry late, and never early.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	value := strings.TrimSpace(header.Get("Retry-After"))
+	if whole, fraction, _ := strings.Cut(value, "."); whole != "" && strings.Trim(whole+fraction, "0123456789") == "" {
+		seconds, err := strconv.ParseInt(whole, 10, 64)
+		if strings.Trim(fraction, "0") != "" { // Against the RFC, but it is clear what is meant.
+			seconds++
+		}
+		if err != nil || seconds > int64(maxRetryAfter/time.Second) {
+			return maxRetryAfter
+		}
+		return time.Duration(seconds) * time.Second
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	after := date.Sub(now)
+	if sent, err := http.ParseTime(header.Get("Date")); err == nil {
+		after = max(after, date.Sub(sent))
+	}
+	after = min(max(after, 0), maxRetryAfter)
+	return (after + time.Second - 1).Truncate(time.Second)
+}
