@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -51,6 +52,18 @@ type WebhookConfig struct {
 	Account string `yaml:"account"`
 	// TLSCAFile (yaml: tls_ca_file) is the path of the PEM certificates to trust instead of the system's.
 	TLSCAFile string `yaml:"tls_ca_file"`
+	// TLSCertFile (yaml: tls_cert_file) and TLSKeyFile (yaml: tls_key_file) are the paths of the PEM certificate and key
+	// relay shows to the receiver.
+	TLSCertFile string `yaml:"tls_cert_file"`
+	TLSKeyFile  string `yaml:"tls_key_file"`
+	// Proxy (yaml: proxy) is the http or https URL of a proxy to send requests through. It is treated as a secret, for it
+	// may hold a user and password. The environment's proxies are ignored.
+	Proxy secret.String `yaml:"proxy"`
+	// AllowNetworks (yaml: allow_networks) lists networks, as in 192.168.1.0/24, that the name in the url may lead to though
+	// they are not public. An address in the url is the operator's choice and needs no leave.
+	AllowNetworks []string `yaml:"allow_networks"`
+
+	resolver *net.Resolver // for tests
 }
 
 // minSecretBytes is the least a signing secret may hold (Standard Webhooks, "Signature scheme").
@@ -65,10 +78,7 @@ func (c *WebhookConfig) Validate() error {
 	errs := []error{oneOf(set, "url", "url_file"), oneOf(set, "secret", "secret_file", "secrets")}
 	switch {
 	case set["url"]:
-		u, err := parseURL(c.URL)
-		if err == nil {
-			err = c.checkBearer(u)
-		}
+		_, err := c.target(c.URL)
 		errs = append(errs, field("url", err))
 	case !set["url_file"]:
 		errs = append(errs, field("url", errors.New("is missing: write where events are sent, or url_file")))
@@ -83,6 +93,13 @@ func (c *WebhookConfig) Validate() error {
 	case !set["secret_file"]:
 		errs = append(errs, field("secret", errors.New("is missing, and anybody could forge an unsigned event: "+makeSecret)))
 	}
+	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
+		errs = append(errs, field("tls_cert_file", errors.New("and tls_key_file go together: set both or none")))
+	}
+	_, err := parseProxy(c.Proxy)
+	errs = append(errs, field("proxy", err))
+	_, err = parseNetworks(c.AllowNetworks)
+	errs = append(errs, field("allow_networks", err))
 	if c.Timeout < 100*time.Millisecond {
 		errs = append(errs, field("timeout", fmt.Errorf("%v is less than 100ms: give it a unit, as in 15s", c.Timeout)))
 	}
@@ -111,10 +128,7 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 			return nil, err
 		}
 	}
-	u, err := parseURL(target)
-	if err == nil {
-		err = c.checkBearer(u)
-	}
+	u, err := c.target(target)
 	if err != nil {
 		return nil, field(key, err)
 	}
@@ -151,6 +165,25 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 			return nil, err
 		}
 	}
+	if c.TLSCertFile != "" {
+		certificate, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
+		if err != nil {
+			return nil, field("tls_cert_file", err)
+		}
+		config.Certificates = []tls.Certificate{certificate}
+	}
+	networks, err := parseNetworks(c.AllowNetworks)
+	if err != nil {
+		return nil, field("allow_networks", err)
+	}
+	proxy, err := parseProxy(c.Proxy)
+	if err != nil {
+		return nil, field("proxy", err)
+	}
+	guard := newGuard(u.Hostname(), networks)
+	if proxy != nil { // The name is the proxy's to resolve, and where the proxy is, the operator's choice.
+		guard.host, guard.chosen = proxy.Hostname(), true
+	}
 	header := http.Header{"User-Agent": {env.UserAgent}}
 	for name, value := range c.Headers {
 		header.Set(name, value.Reveal())
@@ -164,12 +197,24 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		signers: sign,
 		timeout: c.Timeout,
 		client: &http.Client{
-			Transport:     newTransport(config),
+			Transport:     newTransport(config, guard, c.resolver, proxy),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		hidden:  hidden(u, secrets, c.Headers),
+		hidden:  hidden(u, proxy, secrets, c.Headers),
 		attempt: env.attempt,
 	}, nil
+}
+
+// target reads the URL, which is left without a fragment and with its host in plain form.
+func (c *WebhookConfig) target(text secret.String) (*url.URL, error) {
+	u, err := parseURL(text)
+	if err != nil {
+		return nil, err
+	}
+	if !c.Proxy.Empty() && isMetadataName(u.Hostname()) {
+		return nil, errors.New("is where a cloud hands out credentials: relay never connects there")
+	}
+	return u, c.checkBearer(u)
 }
 
 // checkBearer refuses to send an access token in the clear.
@@ -226,7 +271,36 @@ func parseURL(text secret.String) (*url.URL, error) {
 		return nil, errors.New("holds a user or password: take it out and set headers, as in {Authorization: Basic ...}")
 	}
 	u.Fragment = ""
-	return u, nil
+	return u, plainHost(u)
+}
+
+// plainHost puts the host of u into the one form it is written in.
+func plainHost(u *url.URL) error {
+	host, err := parseHost(u.Hostname())
+	if err != nil {
+		return err
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port := u.Port(); port != "" {
+		host += ":" + port
+	}
+	u.Host = host
+	return nil
+}
+
+// parseProxy checks the URL of a proxy; it is nil if there is none. Its errors do not quote it.
+func parseProxy(text secret.String) (*url.URL, error) {
+	if text.Empty() {
+		return nil, nil //nolint:nilnil // no proxy is no fault
+	}
+	u, err := url.Parse(text.Reveal())
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return nil, errors.New("is not the URL of a proxy: write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, " +
+			"and percent-encode what is special in a password")
+	}
+	return u, plainHost(u)
 }
 
 // checkHeader refuses the headers that are relay's own or the connection's.
@@ -248,8 +322,13 @@ func checkHeader(name string, value secret.String) error {
 
 // hidden lists what must not show in an error, should the receiver send it back: the signing secrets, the values of
 // headers, and the parts of the URL that are long enough to be a token.
-func hidden(u *url.URL, secrets []secret.String, headers map[string]secret.String) []secret.String {
+func hidden(u, proxy *url.URL, secrets []secret.String, headers map[string]secret.String) []secret.String {
 	texts := []string{u.String(), u.RequestURI()}
+	if proxy != nil && proxy.User != nil {
+		password, _ := proxy.User.Password()
+		login := proxy.User.Username() + ":" + password
+		texts = append(texts, proxy.User.String(), password, base64.StdEncoding.EncodeToString([]byte(login)))
+	}
 	for _, s := range secrets {
 		texts = append(texts, s.Reveal(), strings.TrimPrefix(s.Reveal(), "whsec_"))
 	}

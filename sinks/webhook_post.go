@@ -35,11 +35,16 @@ type webhook struct {
 	attempt func(pipeline.Attempt)
 }
 
-// newTransport makes a transport of the sink's own, without a proxy and without decompression: what is not unpacked
-// cannot swell.
-func newTransport(config *tls.Config) *http.Transport {
-	dialer := &net.Dialer{KeepAlive: 30 * time.Second} // Its Control is the place for rules on addresses.
+// newTransport makes a transport of the sink's own, without the environment's proxies and without decompression: what is
+// not unpacked cannot swell. The guard looks at every address it connects to, which with a proxy is the proxy's.
+func newTransport(config *tls.Config, g *guard, resolver *net.Resolver, proxy *url.URL) *http.Transport {
+	dialer := &net.Dialer{KeepAlive: 30 * time.Second, ControlContext: g.control, Resolver: resolver}
+	var through func(*http.Request) (*url.URL, error)
+	if proxy != nil {
+		through = http.ProxyURL(proxy)
+	}
 	return &http.Transport{
+		Proxy:                  through,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    10 * time.Second,
