@@ -129,7 +129,7 @@ func parseHost(host string) (string, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return plainAddress(addr)
 	}
-	if zone := strings.IndexByte(host, '%'); zone >= 0 {
+	if strings.Contains(host, "%") {
 		return "", fmt.Errorf("holds the host %q, which is not an address: take out what begins with %%", host)
 	}
 	// As net/http does it, which maps full-width digits and the like to plain ones.
@@ -228,7 +228,7 @@ func parseOddIPv4(parts []string) (netip.Addr, bool) {
 			whole |= n << (8 * (3 - i))
 		}
 	}
-	return netip.AddrFrom4([4]byte{byte(whole >> 24), byte(whole >> 16), byte(whole >> 8), byte(whole)}), true //nolint:gosec // the bytes are meant
+	return netip.AddrFrom4([4]byte{byte(whole >> 24), byte(whole >> 16), byte(whole >> 8), byte(whole)}), true
 }
 
 // parseNetworks reads allow_networks: networks as in 192.168.1.0/24, and single addresses.

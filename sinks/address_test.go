@@ -75,7 +75,7 @@ func names(t *testing.T, hosts map[string][][]string) *net.Resolver {
 // trap is a listener on every address of this machine that counts the connections to it.
 func trap(t *testing.T) (port string, connections *atomic.Int32) {
 	t.Helper()
-	listener, err := net.Listen("tcp", ":0") //nolint:gosec // all addresses are meant
+	listener, err := net.Listen("tcp", ":0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func TestValidate(t *testing.T) {
 		{"webhook", goodHook + "timeout: -1s", "timeout: "},
 		{"webhook", "secret: " + webhookSecret, "url: is missing"},
 		{"webhook", "url: https://bot.example", "secret: is missing, and anybody could forge"},
-		{"webhook", "url: https://bot.example", "openssl rand -base64 32"},
+		{"webhook", "url: https://bot.example", "relay secrets new"},
 		{"webhook", goodHook + "url_file: /x", "url_file: is set besides url"},
 		{"webhook", goodHook + "secret_file: /x", "secret_file: is set besides secret"},
 		{"webhook", goodHook + "secrets: [" + webhookSecret + "]", "secrets: is set besides secret"},

@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -36,10 +34,15 @@ type WebhookConfig struct {
 	URLFile string        `yaml:"url_file"`
 	// Secret (yaml: secret), SecretFile (yaml: secret_file), the path of a file that holds one a line, or Secrets (yaml:
 	// secrets), a list, sign each request: whsec_ and at least 24 bytes in base64. With several, the newest first, each
-	// signs, so that a receiver can change over in its own time. One of the three is needed.
+	// signs, so that a receiver can change over in its own time. PrivateKey (yaml: private_key), or PrivateKeyFile (yaml:
+	// private_key_file), the path of a file that holds one a line, signs with Ed25519, for receivers that are to hold no
+	// secret: whsk_ and the key in base64. One of the five is needed. A file is read again when it has changed.
 	Secret     secret.String   `yaml:"secret"`
 	SecretFile string          `yaml:"secret_file"`
 	Secrets    []secret.String `yaml:"secrets"`
+
+	PrivateKey     secret.String `yaml:"private_key"`
+	PrivateKeyFile string        `yaml:"private_key_file"`
 	// Method (yaml: method) is POST, PUT or PATCH. Default: POST.
 	Method string `yaml:"method"`
 	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer, at least 100ms.
@@ -66,16 +69,16 @@ type WebhookConfig struct {
 	resolver *net.Resolver // for tests
 }
 
-// minSecretBytes is the least a signing secret may hold (Standard Webhooks, "Signature scheme").
-const minSecretBytes = 24
-
 // Validate implements [Config].
 func (c *WebhookConfig) Validate() error {
 	set := map[string]bool{
 		"url": !c.URL.Empty(), "url_file": c.URLFile != "",
 		"secret": !c.Secret.Empty(), "secret_file": c.SecretFile != "", "secrets": len(c.Secrets) > 0,
+		"private_key": !c.PrivateKey.Empty(), "private_key_file": c.PrivateKeyFile != "",
 	}
-	errs := []error{oneOf(set, "url", "url_file"), oneOf(set, "secret", "secret_file", "secrets")}
+	errs := []error{
+		oneOf(set, "url", "url_file"), oneOf(set, "secret", "secret_file", "secrets"), oneOf(set, "private_key", "private_key_file"),
+	}
 	switch {
 	case set["url"]:
 		_, err := c.target(c.URL)
@@ -83,14 +86,18 @@ func (c *WebhookConfig) Validate() error {
 	case !set["url_file"]:
 		errs = append(errs, field("url", errors.New("is missing: write where events are sent, or url_file")))
 	}
+	if set["private_key"] {
+		_, err := ed25519Signers([]secret.String{c.PrivateKey})
+		errs = append(errs, field("private_key", err))
+	}
 	switch {
 	case set["secret"]:
-		_, err := signers([]secret.String{c.Secret})
+		_, err := hmacSigners([]secret.String{c.Secret})
 		errs = append(errs, field("secret", err))
 	case set["secrets"]:
-		_, err := signers(c.Secrets)
+		_, err := hmacSigners(c.Secrets)
 		errs = append(errs, field("secrets", err))
-	case !set["secret_file"]:
+	case !set["secret_file"] && !set["private_key"] && !set["private_key_file"]:
 		errs = append(errs, field("secret", errors.New("is missing, and anybody could forge an unsigned event: "+makeSecret)))
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
@@ -140,24 +147,9 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		}
 		account = &bearer{tokens: tokens}
 	}
-	secrets, key := c.Secrets, "secrets"
-	switch {
-	case !c.Secret.Empty():
-		secrets, key = []secret.String{c.Secret}, "secret"
-	case c.SecretFile != "":
-		key = "secret_file"
-		text, err := readSecret(key, c.SecretFile)
-		if err != nil {
-			return nil, err
-		}
-		secrets = nil
-		for line := range strings.FieldsSeq(text.Reveal()) {
-			secrets = append(secrets, secret.New(line))
-		}
-	}
-	sign, err := signers(secrets)
+	keys, err := c.keyring(env)
 	if err != nil {
-		return nil, field(key, err)
+		return nil, err
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.TLSCAFile != "" {
@@ -194,15 +186,36 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		shown:   u.Scheme + "://" + u.Host,
 		header:  header,
 		bearer:  account,
-		signers: sign,
+		keys:    keys,
 		timeout: c.Timeout,
 		client: &http.Client{
 			Transport:     newTransport(config, guard, c.resolver, proxy),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		hidden:  hidden(u, proxy, secrets, c.Headers),
+		hidden:  hidden(u, proxy, c.Headers),
 		attempt: env.attempt,
 	}, nil
+}
+
+// keyring makes the keys that sign.
+func (c *WebhookConfig) keyring(env Env) (*keyring, error) {
+	keys := &keyring{log: env.Log, checked: time.Now()}
+	var errs []error
+	switch {
+	case !c.Secret.Empty():
+		errs = append(errs, keys.add("secret", "", []secret.String{c.Secret}, hmacSigners))
+	case len(c.Secrets) > 0:
+		errs = append(errs, keys.add("secrets", "", c.Secrets, hmacSigners))
+	case c.SecretFile != "":
+		errs = append(errs, keys.add("secret_file", c.SecretFile, nil, hmacSigners))
+	}
+	switch {
+	case !c.PrivateKey.Empty():
+		errs = append(errs, keys.add("private_key", "", []secret.String{c.PrivateKey}, ed25519Signers))
+	case c.PrivateKeyFile != "":
+		errs = append(errs, keys.add("private_key_file", c.PrivateKeyFile, nil, ed25519Signers))
+	}
+	return keys, errors.Join(errs...)
 }
 
 // target reads the URL, which is left without a fragment and with its host in plain form.
@@ -228,35 +241,6 @@ func (c *WebhookConfig) checkBearer(u *url.URL) error {
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback() || host == "localhost"
-}
-
-const makeSecret = "make one with `openssl rand -base64 32` and put whsec_ before it"
-
-// signers checks the secrets, for the library takes empty and short ones. It never quotes them.
-func signers(secrets []secret.String) ([]*standardwebhooks.Webhook, error) {
-	var all []*standardwebhooks.Webhook
-	for i, s := range secrets {
-		encoded, ok := strings.CutPrefix(s.Reveal(), "whsec_")
-		if !ok {
-			return nil, fmt.Errorf("number %d does not begin with whsec_: %s", i+1, makeSecret)
-		}
-		key, err := base64.StdEncoding.DecodeString(encoded)
-		if err != nil {
-			return nil, fmt.Errorf("number %d is not base64 after whsec_: %s", i+1, makeSecret)
-		}
-		if len(key) < minSecretBytes {
-			return nil, fmt.Errorf("number %d holds %d bytes, less than the %d it needs: %s", i+1, len(key), minSecretBytes, makeSecret)
-		}
-		signer, err := standardwebhooks.NewWebhookRaw(key)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, signer)
-	}
-	if len(all) == 0 {
-		return nil, errors.New("holds no secret: " + makeSecret)
-	}
-	return all, nil
 }
 
 // parseURL checks a webhook's URL. Its errors do not quote it.
@@ -320,17 +304,14 @@ func checkHeader(name string, value secret.String) error {
 	return nil
 }
 
-// hidden lists what must not show in an error, should the receiver send it back: the signing secrets, the values of
-// headers, and the parts of the URL that are long enough to be a token.
-func hidden(u, proxy *url.URL, secrets []secret.String, headers map[string]secret.String) []secret.String {
+// hidden lists what must not show in an error, should the receiver send it back: the values of headers, the login at the
+// proxy, and the parts of the URL that are long enough to be a token.
+func hidden(u, proxy *url.URL, headers map[string]secret.String) []secret.String {
 	texts := []string{u.String(), u.RequestURI()}
 	if proxy != nil && proxy.User != nil {
 		password, _ := proxy.User.Password()
 		login := proxy.User.Username() + ":" + password
 		texts = append(texts, proxy.User.String(), password, base64.StdEncoding.EncodeToString([]byte(login)))
-	}
-	for _, s := range secrets {
-		texts = append(texts, s.Reveal(), strings.TrimPrefix(s.Reveal(), "whsec_"))
 	}
 	for _, h := range headers {
 		texts = append(texts, h.Reveal())

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ type webhook struct {
 	shown   string // the url without its path and query, which may hold a token
 	header  http.Header
 	bearer  *bearer // nil: no account
-	signers []*standardwebhooks.Webhook
+	keys    *keyring
 	timeout time.Duration
 	client  *http.Client
 	hidden  []secret.String
@@ -81,7 +82,7 @@ func (w *webhook) post(ctx context.Context, r pipeline.Record) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s event %s to %s: %w", strings.ToLower(w.method), r.ID, w.shown, redact(err, w.hidden))
+	return fmt.Errorf("%s event %s to %s: %w", strings.ToLower(w.method), r.ID, w.shown, redact(err, w.secrets()))
 }
 
 // exchange makes one request, and a second one if the receiver refuses the account's access token. What is wrong with the
@@ -121,7 +122,7 @@ func (w *webhook) try(ctx context.Context, r pipeline.Record, token secret.Strin
 		Time: begin, Events: []string{r.ID}, Endpoint: w.shown, Status: got.status, Latency: time.Since(begin), Answer: got.text,
 	}
 	if err != nil {
-		a.Error = redact(err, w.hidden).Error()
+		a.Error = redact(err, w.secrets()).Error()
 	}
 	w.attempt(a)
 	return got.status, err
@@ -133,7 +134,7 @@ func (w *webhook) send(ctx context.Context, r pipeline.Record, token secret.Stri
 	if err != nil {
 		return answer{}, pipeline.Permanent(err)
 	}
-	hidden := w.hidden
+	hidden := w.secrets()
 	if !token.Empty() {
 		req.Header.Set("Authorization", "Bearer "+token.Reveal())
 		hidden = append([]secret.String{token}, hidden...)
@@ -151,8 +152,9 @@ func (w *webhook) request(ctx context.Context, r pipeline.Record) (*http.Request
 		return nil, unwrapURL(err)
 	}
 	now := time.Now()
+	signers, _ := w.keys.current(now)
 	var signatures []string
-	for _, s := range w.signers {
+	for _, s := range signers {
 		signature, err := s.Sign(r.ID, now, r.Line)
 		if err != nil {
 			return nil, err
@@ -167,6 +169,16 @@ func (w *webhook) request(ctx context.Context, r pipeline.Record) (*http.Request
 	// Not sent; tells the transport that it may repeat the request when a kept connection turns out to be closed.
 	req.Header["Idempotency-Key"] = []string{}
 	return req, nil
+}
+
+// secrets lists what must not show: a receiver may send back what it got.
+func (w *webhook) secrets() []secret.String {
+	_, all := w.keys.current(time.Now())
+	for _, s := range slices.Clone(all) {
+		_, encoded, _ := strings.Cut(s.Reveal(), "_")
+		all = append(all, secret.New(encoded))
+	}
+	return append(all, w.hidden...)
 }
 
 // advise adds what to do about an error, where there is a word to say.

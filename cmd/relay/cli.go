@@ -53,7 +53,7 @@ func execute(ctx context.Context, args []string, s streams) int {
 	return exitCode(err)
 }
 
-var advice = regexp.MustCompile(`\brelay auth (?:login|import|logout --force) [a-z0-9][a-z0-9_-]*`)
+var advice = regexp.MustCompile(`\brelay (?:auth (?:login|import|logout --force)|secrets rotate) [a-z0-9][a-z0-9_-]*`)
 
 // advise completes the commands that a text tells the user to run, so that they mean the same configuration and data.
 func (p *program) advise(text string) string {
@@ -117,7 +117,7 @@ Without a command it does its main job, like "relay run".`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
 	}
 	run.register(runCmd.Flags())
-	root.AddCommand(runCmd, p.authCommand(), p.simulateCommand(), p.configCommand(), p.sinksCommand(), p.deadLettersCommand(), p.traceCommand(), p.versionCommand())
+	root.AddCommand(runCmd, p.authCommand(), p.simulateCommand(), p.configCommand(), p.sinksCommand(), p.deadLettersCommand(), p.traceCommand(), p.secretsCommand(), p.versionCommand())
 	return root
 }
 

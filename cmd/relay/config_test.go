@@ -386,7 +386,7 @@ http: {listen: '127.0.0.1:8350'}
 		Sinks: []SinkConfig{
 			{Name: "bot", Type: "webhook", Lane: pipeline.LaneConfig{Concurrency: 16, Retry: retry}, Config: &sinks.WebhookConfig{
 				URL: secret.New("https://bot.example/treats"), Secrets: []secret.String{secret.New(signingSecret)},
-				Timeout: sinks.DefaultWebhookTimeout,
+				Method: sinks.DefaultWebhookMethod, Timeout: sinks.DefaultWebhookTimeout,
 				Headers: map[string]secret.String{
 					"Authorization": secret.New("Bearer hunter2-env"), "X-Nested": secret.New("${SECRET}"),
 				},

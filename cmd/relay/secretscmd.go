@@ -1,0 +1,189 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/sinks"
+)
+
+// keptSecrets is how many signing secrets a rotation keeps without a word. Each makes every request longer.
+const keptSecrets = 3
+
+func (p *program) secretsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "secrets", Short: "Make and change the keys that sign webhooks",
+		Args: unknownCommand, RunE: needCommand,
+	}
+	cmd.AddCommand(p.newSecretCommand(), p.rotateSecretCommand(), p.publicKeyCommand())
+	return cmd
+}
+
+func (p *program) newSecretCommand() *cobra.Command {
+	var pair bool
+	cmd := &cobra.Command{
+		Use: "new", Short: "Print a fresh signing secret", Args: noArgs,
+		Long: `Print a fresh signing secret for a webhook sink and its receivers. With --ed25519 print two lines: a private key for
+private_key of the sink, and the public key for the receivers.`,
+		Example: `  relay secrets new > bot.secret
+  relay secrets new --ed25519`,
+		RunE: func(*cobra.Command, []string) error {
+			if !pair {
+				return p.print(sinks.NewSigningSecret().Reveal())
+			}
+			private, public := sinks.NewKeyPair()
+			return p.print(private.Reveal(), public)
+		},
+	}
+	cmd.Flags().BoolVar(&pair, "ed25519", false, "an Ed25519 key pair instead")
+	return cmd
+}
+
+func (p *program) rotateSecretCommand() *cobra.Command {
+	var dropOld bool
+	cmd := &cobra.Command{
+		Use: "rotate SINK", Short: "Give a webhook sink a new signing secret beside the old ones", Args: oneSink,
+		Long: `Put a new signing secret before the others in the secret_file of a webhook sink, and print it. From then on every
+request carries a signature of each, so that receivers can change over one by one; a relay that runs notices by itself. When
+every receiver has the new secret, --drop-old takes the others out.`,
+		Example: `  relay secrets rotate bot
+  relay secrets rotate bot --drop-old`,
+		RunE: func(_ *cobra.Command, args []string) error { return p.rotateSecret(args[0], dropOld) },
+	}
+	cmd.Flags().BoolVar(&dropOld, "drop-old", false, "keep only the newest secret")
+	return cmd
+}
+
+func (p *program) publicKeyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "public SINK", Short: "Print the public key that a webhook sink's receivers verify with", Args: oneSink,
+		Example: "  relay secrets public bot",
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, c, err := p.webhookSink(args[0])
+			if err != nil {
+				return err
+			}
+			keys, err := c.PublicKeys()
+			if err != nil {
+				return withCode(exitConfig, fmt.Errorf("sinks.%s.%w", args[0], err))
+			}
+			if len(keys) == 0 {
+				return usagef("sink %s has no private_key, so there is no public key: make a pair with relay secrets new --ed25519", args[0])
+			}
+			return p.print(keys...)
+		},
+	}
+}
+
+// webhookSink returns the configuration of the webhook sink of that name, and of which file it is a part.
+func (p *program) webhookSink(name string) (path string, c *sinks.WebhookConfig, err error) {
+	cfg, err := p.loadConfig(p.logger())
+	if err != nil {
+		return "", nil, err
+	}
+	var webhooks []string
+	for _, s := range cfg.Sinks {
+		c, ok := s.Config.(*sinks.WebhookConfig)
+		switch {
+		case s.Name == name && ok:
+			return cfg.Path, c, nil
+		case s.Name == name:
+			return "", nil, usagef("sink %s in %s is of type %s: only webhook sinks sign", name, cfg.Path, s.Type)
+		case ok:
+			webhooks = append(webhooks, s.Name)
+		}
+	}
+	return "", nil, usagef("%s has no webhook sink %q; %s", cfg.Path, name, suggest(name, webhooks))
+}
+
+func (p *program) rotateSecret(name string, dropOld bool) error {
+	path, c, err := p.webhookSink(name)
+	if err != nil {
+		return err
+	}
+	if c.SecretFile == "" {
+		return p.rotateByHand(name, path, c, dropOld)
+	}
+	old, err := sinks.ReadSigningSecrets(c.SecretFile)
+	if err != nil {
+		return withCode(exitConfig, fmt.Errorf("sinks.%s.%w", name, err))
+	}
+	if dropOld {
+		if err := writeSecrets(c.SecretFile, old[:1]); err != nil {
+			return err
+		}
+		return p.say("%s holds only the newest secret now; %d dropped. A relay that runs signs with it alone within seconds.", c.SecretFile, len(old)-1)
+	}
+	fresh := sinks.NewSigningSecret()
+	all := append([]secret.String{fresh}, old...)
+	if err := writeSecrets(c.SecretFile, all); err != nil {
+		return err
+	}
+	if err := p.print(fresh.Reveal()); err != nil {
+		return err
+	}
+	err = p.say("%s", p.advise(fmt.Sprintf(`%s holds %d secrets now. A relay that runs signs with each of them within seconds, no restart needed.
+1. Wait until it has logged that the signing keys changed; one that does not run does it from its next start.
+2. Give every receiver the new secret, printed above.
+3. When the last one has it: relay secrets rotate %s --drop-old
+Events that wait for a retry need no time of grace: each request is signed when it is sent.`, c.SecretFile, len(all), name)))
+	if len(all) > keptSecrets {
+		err = errors.Join(err, p.say("warning: %d secrets are many, and each is as good as the others: drop the old ones soon", len(all)))
+	}
+	return err
+}
+
+// rotateByHand is for secrets that stand in the configuration, which relay does not edit.
+func (p *program) rotateByHand(name, path string, c *sinks.WebhookConfig, dropOld bool) error {
+	key := "secret"
+	switch {
+	case len(c.Secrets) > 0:
+		key = "secrets"
+	case c.Secret.Empty():
+		return usagef("sink %s signs with a private key only: make a new pair with relay secrets new --ed25519, keep the old one "+
+			"beside it in a private_key_file, one a line, until every receiver has the new public key", name)
+	}
+	if dropOld {
+		return p.say("relay does not edit %s: leave only the first secret in sinks.%s.%s, and restart relay.", path, name, key)
+	}
+	if err := p.print(sinks.NewSigningSecret().Reveal()); err != nil {
+		return err
+	}
+	change := "replace the key secret by secrets: [\"NEW\", \"OLD\"]"
+	if key == "secrets" {
+		change = "put the new secret first in the list secrets"
+	}
+	return p.say(`relay does not edit %s. In sinks.%s %s, with the new secret, printed above, before what is there now;
+each may also be a variable, as in "${NEW_SECRET}". Then:
+1. Restart relay, which signs with both.
+2. Give every receiver the new secret.
+3. When the last one has it, take the old one out and restart relay.
+With a secret_file instead, relay secrets rotate does this by itself, without a restart.`, path, name, change)
+}
+
+// writeSecrets replaces a secret_file. Where the path is a link, it is what the link leads to that is replaced.
+func writeSecrets(path string, secrets []secret.String) error {
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmt.Errorf("find secret_file %s: %w", path, err)
+	}
+	var text strings.Builder
+	for _, s := range secrets {
+		text.WriteString(s.Reveal() + "\n")
+	}
+	if err := writePrivate(target, []byte(text.String())); err != nil {
+		return fmt.Errorf("change the secrets: %w; if something else provides that file, change it there", err)
+	}
+	return nil
+}
+
+// print writes lines of data to stdout.
+func (p *program) print(lines ...string) error {
+	_, err := fmt.Fprintln(p.out, strings.Join(lines, "\n"))
+	return err
+}
