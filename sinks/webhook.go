@@ -1,12 +1,14 @@
 package sinks
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -45,6 +47,13 @@ type WebhookConfig struct {
 	PrivateKeyFile string        `yaml:"private_key_file"`
 	// Method (yaml: method) is POST, PUT or PATCH. Default: POST.
 	Method string `yaml:"method"`
+	// Body (yaml: body) is a template of the body, over the event as decoded JSON, for receivers that want a shape of their
+	// own. Values are encoded as the content type wants it. Default: the event itself. Alerts have the form of a CloudEvent
+	// in any case.
+	Body Template `yaml:"body"`
+	// ContentType (yaml: content_type) is the Content-Type of requests. Default: application/cloudevents+json, with a Body
+	// application/json.
+	ContentType string `yaml:"content_type"`
 	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer, at least 100ms.
 	// Default: 15s.
 	Timeout time.Duration `yaml:"timeout"`
@@ -113,6 +122,12 @@ func (c *WebhookConfig) Validate() error {
 	if !slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, c.Method) {
 		errs = append(errs, field("method", fmt.Errorf("want POST, PUT or PATCH, got %q", c.Method)))
 	}
+	if media, _, err := mime.ParseMediaType(c.ContentType); c.ContentType != "" && (err != nil || !strings.Contains(media, "/")) {
+		errs = append(errs, field("content_type", fmt.Errorf("%q is not a media type such as application/json", c.ContentType)))
+	} else {
+		_, err := c.template()
+		errs = append(errs, field("body", err))
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 		errs = append(errs, field("headers", checkHeader(name, c.Headers[name])))
 		if c.Account != "" && strings.EqualFold(name, "Authorization") {
@@ -176,6 +191,10 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 	if proxy != nil { // The name is the proxy's to resolve, and where the proxy is, the operator's choice.
 		guard.host, guard.chosen = proxy.Hostname(), true
 	}
+	body, err := c.template()
+	if err != nil {
+		return nil, field("body", err)
+	}
 	header := http.Header{"User-Agent": {env.UserAgent}}
 	for name, value := range c.Headers {
 		header.Set(name, value.Reveal())
@@ -185,6 +204,8 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		url:     u.String(),
 		shown:   u.Scheme + "://" + u.Host,
 		header:  header,
+		body:    body,
+		content: c.ContentType,
 		bearer:  account,
 		keys:    keys,
 		timeout: c.Timeout,
@@ -195,6 +216,14 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		hidden:  hidden(u, proxy, c.Headers),
 		attempt: env.attempt,
 	}, nil
+}
+
+// template reads the body, which is nil for the event itself.
+func (c *WebhookConfig) template() (*bodyTemplate, error) {
+	if c.Body == "" {
+		return nil, nil //nolint:nilnil // no template is no fault
+	}
+	return parseTemplate(c.Body, cmp.Or(c.ContentType, defaultBodyType))
 }
 
 // keyring makes the keys that sign.

@@ -31,9 +31,11 @@ func TestWebhookTakesAttemptsDown(t *testing.T) {
 		answer string
 		err    string
 	}{
-		"accepted":        {receiver(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "thank\r\nyou\x00 ") }), 200, "thank you", ""},
-		"no word":         {receiver(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }), 204, "", ""},
-		"refused":         {receiver(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no pizza", http.StatusUnprocessableEntity) }), 422, "no pizza", "status 422: the receiver says: no pizza"},
+		"accepted": {receiver(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "thank\r\nyou\x00 ") }), 200, "thank you", ""},
+		"no word":  {receiver(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }), 204, "", ""},
+		"refused": {receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no pizza", http.StatusUnprocessableEntity)
+		}), 422, "no pizza", "status 422: the receiver says: no pizza"},
 		"packed":          {receiver(t, packed), 418, "short and stout", "status 418"},
 		"nobody is there": {"http://" + freeAddress(t), 0, "", "connection refused"},
 		"packed by a liar": {receiver(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -2,6 +2,7 @@ package sinks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,15 +21,21 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// webhookContentType is that of an event in structured mode (CloudEvents 1.0, HTTP protocol binding, section 3.2).
-const webhookContentType = "application/cloudevents+json; charset=utf-8"
+// The content types of requests: of an event in structured mode (CloudEvents 1.0, HTTP protocol binding, section 3.2), and
+// of what a template makes.
+const (
+	webhookContentType = "application/cloudevents+json; charset=utf-8"
+	defaultBodyType    = "application/json"
+)
 
 type webhook struct {
 	method  string
 	url     string
 	shown   string // the url without its path and query, which may hold a token
 	header  http.Header
-	bearer  *bearer // nil: no account
+	body    *bodyTemplate // nil: the event itself
+	content string        // the content type, if it is not the default
+	bearer  *bearer       // nil: no account
 	keys    *keyring
 	timeout time.Duration
 	client  *http.Client
@@ -147,7 +154,19 @@ func (w *webhook) send(ctx context.Context, r pipeline.Record, token secret.Stri
 }
 
 func (w *webhook) request(ctx context.Context, r pipeline.Record) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, w.method, w.url, bytes.NewReader(r.Line))
+	body, content := r.Line, cmp.Or(w.content, webhookContentType)
+	switch {
+	case w.body == nil:
+	case r.Type == pipeline.AlertType:
+		content = webhookContentType
+	default:
+		var err error
+		if body, err = w.body.body(r.Line); err != nil {
+			return nil, fmt.Errorf("make the body: %w", err)
+		}
+		content = cmp.Or(w.content, defaultBodyType)
+	}
+	req, err := http.NewRequestWithContext(ctx, w.method, w.url, bytes.NewReader(body))
 	if err != nil {
 		return nil, unwrapURL(err)
 	}
@@ -155,14 +174,14 @@ func (w *webhook) request(ctx context.Context, r pipeline.Record) (*http.Request
 	signers, _ := w.keys.current(now)
 	var signatures []string
 	for _, s := range signers {
-		signature, err := s.Sign(r.ID, now, r.Line)
+		signature, err := s.Sign(r.ID, now, body)
 		if err != nil {
 			return nil, err
 		}
 		signatures = append(signatures, signature)
 	}
 	req.Header = w.header.Clone()
-	req.Header.Set("Content-Type", webhookContentType)
+	req.Header.Set("Content-Type", content)
 	req.Header.Set(standardwebhooks.HeaderWebhookID, r.ID)
 	req.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
 	req.Header.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))

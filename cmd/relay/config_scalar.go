@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/sinks"
 )
 
 // scalar decodes one text.
@@ -27,11 +28,12 @@ func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
 	}
 	text, expanded, err := d.expand(raw)
 	_, isSecret := reflect.TypeAssert[secret.String](v)
+	_, isTemplate := reflect.TypeAssert[sinks.Template](v)
 	switch {
 	case err != nil:
 		d.report(beginning(n), path, err.Error())
 		return
-	case strings.ContainsFunc(text, unicode.IsControl):
+	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && (r != '\n' || !isTemplate) }):
 		d.report(beginning(n), path, "want one line of text without control characters")
 		return
 	case expanded:
@@ -39,7 +41,8 @@ func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
 		d.hide(text)
 	case isSecret:
 		d.hide(text)
-		if !strings.HasSuffix(path, "url") || strings.Contains(text, "@") {
+		isURL := strings.HasSuffix(path, "url") || strings.HasSuffix(path, ".proxy")
+		if !isURL || strings.Contains(text, "@") {
 			d.inline = append(d.inline, path)
 		}
 	}
@@ -74,6 +77,8 @@ func setScalar(v reflect.Value, text string) (err error) {
 		err = p.UnmarshalText([]byte(text))
 	case *string:
 		*p = text
+	case *sinks.Template:
+		*p = sinks.Template(text)
 	case *int:
 		*p, err = strconv.Atoi(text)
 	case *bool:
