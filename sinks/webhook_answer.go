@@ -84,7 +84,7 @@ func (a answer) shown() string {
 	return ": the receiver says: " + text
 }
 
-var errProxyLogin = errors.New("status 407: the proxy refuses the login: check the user and password in proxy")
+var errProxyLogin = errors.New("status 407: the proxy refuses relay: check the user and password in proxy")
 
 // judge turns an answer into the error that steers the lane. The words of the error are for the operator.
 func (a answer) judge() error {

@@ -53,6 +53,7 @@ func newTransport(config *tls.Config, g *guard, resolver *net.Resolver, proxy *u
 	}
 	return &http.Transport{
 		Proxy:                  through,
+		OnProxyConnectResponse: checkProxy,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    10 * time.Second,
@@ -65,6 +66,17 @@ func newTransport(config *tls.Config, g *guard, resolver *net.Resolver, proxy *u
 		// Finds out that a kept HTTP/2 connection is dead.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
+}
+
+// checkProxy says why a proxy does not connect to a receiver.
+func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return nil
+	case http.StatusProxyAuthRequired:
+		return errProxyLogin
+	}
+	return fmt.Errorf("status %d: the proxy does not connect to the receiver", resp.StatusCode)
 }
 
 // Deliver implements [pipeline.Sink]. It sends the first record.

@@ -195,6 +195,20 @@ func TestWebhookEndsOnTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer deaf.Close()
+	header := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nX-Drip: ")
+		for err == nil {
+			_, err = io.WriteString(c, "x")
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
 	silent := func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
@@ -203,6 +217,7 @@ func TestWebhookEndsOnTime(t *testing.T) {
 		"drips 200":       {receiver(t, drip(200)), "accepted", ""},
 		"drips 500":       {receiver(t, drip(500)), "retry", "status 500"},
 		"drips 404":       {receiver(t, drip(404)), "permanent", "status 404"},
+		"drips a header":  {header, "unavailable", "no complete answer within 300ms"},
 		"says nothing":    {receiver(t, silent), "unavailable", "no complete answer within 300ms"},
 		"accepts nothing": {"http://" + deaf.Addr().String(), "unavailable", "no complete answer within 300ms"},
 		"no TLS":          {"https://" + deaf.Addr().String(), "unavailable", "no complete answer within 300ms"},
