@@ -1,4 +1,4 @@
-// Package peertest finds the npm servers and clients in testdata/peers for the tests that talk to them.
+// Package peertest finds the npm servers and clients in testdata/peers, and Python, for the tests that talk to them.
 package peertest
 
 import (
@@ -20,14 +20,29 @@ func Require(t *testing.T) (node, dir string) {
 	if err == nil {
 		_, err = os.Stat(filepath.Join(dir, "node_modules"))
 	}
-	switch {
-	case err == nil:
-	case os.Getenv("RELAY_REQUIRE_PEERS") == "1":
-		t.Fatalf("RELAY_REQUIRE_PEERS=1, but: %v; install Node and run npm ci in testdata/peers", err)
-	default:
-		t.Skipf("needs Node and npm ci in testdata/peers: %v", err)
+	if err != nil {
+		missing(t, err, "Node and npm ci in testdata/peers")
 	}
 	return node, dir
+}
+
+// RequirePython returns the path of python3, under the same rule.
+func RequirePython(t *testing.T) string {
+	t.Helper()
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		missing(t, err, "python3")
+	}
+	return python
+}
+
+// missing ends a test that cannot run without what.
+func missing(t *testing.T, err error, what string) {
+	t.Helper()
+	if os.Getenv("RELAY_REQUIRE_PEERS") == "1" {
+		t.Fatalf("RELAY_REQUIRE_PEERS=1, but: %v; the test needs %s", err, what)
+	}
+	t.Skipf("needs %s: %v", what, err)
 }
 
 // peersDir looks upwards from the folder of the package under test, in which go test runs it.
