@@ -85,6 +85,42 @@ func TestWebhookSignsWithEverySecret(t *testing.T) {
 	}
 }
 
+// TestWebhookReadsItsSecretsAgain rotates a secret under a sink that runs.
+func TestWebhookReadsItsSecretsAgain(t *testing.T) {
+	var signatures atomic.Int32
+	url := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
+		signatures.Store(int32(len(strings.Fields(r.Header.Get("webhook-signature")))))
+	})
+	file := filepath.Join(t.TempDir(), "secrets")
+	write := func(secrets ...secret.String) {
+		var text strings.Builder
+		for _, s := range secrets {
+			text.WriteString(s.Reveal() + "\n")
+		}
+		if err := os.WriteFile(file+".new", []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second := sinks.NewSigningSecret(), sinks.NewSigningSecret()
+	write(first)
+	sink := hook(t, url, func(c *sinks.WebhookConfig) { c.Secret, c.SecretFile = secret.String{}, file })
+	if err := deliverOne(t, sink); err != nil || signatures.Load() != 1 {
+		t.Fatalf("%d signatures: %v", signatures.Load(), err)
+	}
+	write(second, first)
+	for deadline := time.Now().Add(20 * time.Second); signatures.Load() != 2; time.Sleep(20 * time.Millisecond) {
+		if err := deliverOne(t, sink); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the new secret is not used")
+		}
+	}
+}
+
 // TestWebhookHidesSecrets has the receiver send all it knows back.
 func TestWebhookHidesSecrets(t *testing.T) {
 	echo := func(status int) http.HandlerFunc {
