@@ -155,6 +155,12 @@ func TestBearerIsNotSentInTheClear(t *testing.T) {
 		}
 	}
 	config, _ := sinks.NewConfig("webhook").(*sinks.WebhookConfig)
+	config.URL, config.Secret, config.Account = secret.New("http://127.0.0.1:1/x"), secret.New(webhookSecret), "partner"
+	config.Proxy = secret.New("http://proxy.example:3128") // whose own machine that is
+	if err := config.Validate(); err == nil {
+		t.Error("a token goes to a proxy in the clear")
+	}
+	config, _ = sinks.NewConfig("webhook").(*sinks.WebhookConfig)
 	config.URL, config.Secret, config.Account = secret.New("https://h/"), secret.New(webhookSecret), "partner"
 	config.Headers = map[string]secret.String{"authorization": secret.New("Basic x")}
 	if err := config.Validate(); err == nil {

@@ -258,6 +258,7 @@ func (tr *trial) open(t *testing.T) pipeline.Sink {
 	}
 	sink, err := tr.dest.config.Open(t.Context(), sinks.Env{
 		Name: "trial", Stdout: tr.dest.stdout, NATS: tr.dest.nats, UserAgent: "relay/test", Log: zerolog.New(&tr.log),
+		Attempt: func(a pipeline.Attempt) { tr.note(fmt.Errorf("%+v", a)) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -73,8 +73,11 @@ func (b *bodyTemplate) body(line []byte) ([]byte, error) {
 	if err := b.template.Execute(&out, event); err != nil {
 		return nil, execError(err)
 	}
-	if b.json && !json.Valid(out.Bytes()) {
-		return nil, fmt.Errorf("what it makes is not JSON: %.200q", out.Bytes())
+	if b.json {
+		var value json.RawMessage // The error tells of one character, not of what viewers wrote.
+		if err := json.Unmarshal(out.Bytes(), &value); err != nil {
+			return nil, fmt.Errorf("what it makes is not JSON: %w", err)
+		}
 	}
 	return out.Bytes(), nil
 }

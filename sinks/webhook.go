@@ -261,7 +261,7 @@ func (c *WebhookConfig) target(text secret.String) (*url.URL, error) {
 
 // checkBearer refuses to send an access token in the clear.
 func (c *WebhookConfig) checkBearer(u *url.URL) error {
-	if c.Account == "" || u.Scheme == "https" || isLoopback(u.Hostname()) {
+	if c.Account == "" || u.Scheme == "https" || isLoopback(u.Hostname()) && c.Proxy.Empty() {
 		return nil
 	}
 	return errors.New("plain http would show the access token of account to everybody on the way: use https")

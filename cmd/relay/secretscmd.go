@@ -50,7 +50,8 @@ func (p *program) rotateSecretCommand() *cobra.Command {
 		Use: "rotate SINK", Short: "Give a webhook sink a new signing secret beside the old ones", Args: oneSink,
 		Long: `Put a new signing secret before the others in the secret_file of a webhook sink, and print it. From then on every
 request carries a signature of each, so that receivers can change over one by one; a relay that runs notices by itself. When
-every receiver has the new secret, --drop-old takes the others out.`,
+every receiver has the new secret, --drop-old takes the others out. Run it as the user that relay runs as: the file is for
+its owner only.`,
 		Example: `  relay secrets rotate bot
   relay secrets rotate bot --drop-old`,
 		RunE: func(_ *cobra.Command, args []string) error { return p.rotateSecret(args[0], dropOld) },
