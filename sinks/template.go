@@ -43,7 +43,9 @@ func parseTemplate(text Template, mediaType string) (*bodyTemplate, error) {
 	w := &rewriter{tree: t.Tree, kind: kind}
 	end, err := w.list(t.Root, outside, nil)
 	if err == nil && end != outside {
-		err = errors.New("the JSON ends within a string: a quote is missing")
+		lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+		last := utf8.RuneCountInString(lines[len(lines)-1])
+		err = fmt.Errorf("%d:%d: the JSON ends within a string: a quote is missing", len(lines), last+1)
 	}
 	if err != nil {
 		return nil, err

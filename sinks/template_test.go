@@ -144,7 +144,7 @@ func TestFaultsOfBodies(t *testing.T) {
 		{`{"a": {{if eq .origin "test"}}x{{else}}1{{end}}}`, "", `is not JSON: invalid character 'x' looking for beginning of value (tried with a test event)`},
 		{`{"a": {{.data.title}}`, "", `is not JSON`},
 		{`{"a": {{raw .data.title}}}`, "", `is not JSON`},
-		{`{"a": "{{.data.title}}}`, "", `the JSON ends within a string`},
+		{"{\n\"a\": \"{{.data.title}}}\n", "", `2:23: the JSON ends within a string`},
 		{`{"a": "\{{.data.title}}"}`, "", `1:11: {{.data.title}} stands after a backslash`},
 		{`{"a": {{if .id}}"x{{else}}1{{end}}}`, "", `1:12: its branches end on different sides of a quote`},
 		{`{"a": {{if .id}}"{{end}}x"}`, "", `its branches end on different sides of a quote`},
