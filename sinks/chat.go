@@ -85,7 +85,7 @@ func newChat(u *url.URL, timeout time.Duration, env Env, service messenger) *cha
 		service: service, url: u.String(), shown: u.Scheme + "://" + u.Host, timeout: timeout, env: env,
 		turn: make(chan struct{}, 1), alone: make(map[string]bool),
 		client: &http.Client{
-			Transport:     newTransport(&tls.Config{MinVersion: tls.VersionTLS12}),
+			Transport:     newTransport(&tls.Config{MinVersion: tls.VersionTLS12}, &guard{host: u.Hostname(), chosen: true}, nil, nil),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -281,7 +281,7 @@ func judgeStatus(got chatAnswer, hint string) error {
 	default:
 		err = pipeline.Unavailable(err)
 	}
-	if after := retryAfter(got.header.Get("Retry-After"), time.Now()); after > 0 {
+	if after := retryAfter(got.header, time.Now()); after > 0 {
 		return pipeline.RetryAfter(after, err)
 	}
 	return err

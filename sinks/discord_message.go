@@ -229,7 +229,7 @@ func (d *discord) judge(got chatAnswer) error {
 	}
 	err := pipeline.Unavailable(fmt.Errorf("status 429: the rate limit %s is exceeded", whose))
 	// The longer of the two: the header rounds, and stands alone in what the proxy before Discord says.
-	after := max(seconds(limit.RetryAfter), retryAfter(got.header.Get("Retry-After"), time.Now()))
+	after := max(seconds(limit.RetryAfter), retryAfter(got.header, time.Now()))
 	if after > 0 {
 		return pipeline.RetryAfter(after, err)
 	}

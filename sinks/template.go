@@ -29,9 +29,9 @@ type bodyTemplate struct {
 	json     bool
 }
 
-// parseTemplate reads a template whose output is of the media type, and tries it on samples of events. What it writes is
+// parseBody reads a template whose output is of the media type, and tries it on samples of events. What it writes is
 // encoded as the type wants it: see [encoding]. Its errors begin with line and column.
-func parseTemplate(text Template, mediaType string) (*bodyTemplate, error) {
+func parseBody(text Template, mediaType string) (*bodyTemplate, error) {
 	kind := encodingOf(mediaType)
 	t, err := template.New("body").Option("missingkey=error").Funcs(templateFuncs()).Parse(string(text))
 	if err != nil {

@@ -52,7 +52,7 @@ func send(t *testing.T, sink pipeline.Sink, sender *string, message string) erro
 	return err
 }
 
-const hostile = "\"}]\\ \n\t<b>&\u2028 é🍕 {{.id}} %25+=\x00\x1b"
+const unruly = "\"}]\\ \n\t<b>&\u2028 é🍕 {{.id}} %25+=\x00\x1b"
 
 func TestBodies(t *testing.T) {
 	sender := "Ann & \"Bob\""
@@ -122,12 +122,12 @@ func TestBodiesKeepValues(t *testing.T) {
 			t.Fatalf("%q gives %s", message, text)
 		}
 	}
-	check(t, hostile)
+	check(t, unruly)
 	rapid.Check(t, func(rt *rapid.T) {
 		check(rt, rapid.StringMatching(`[\x00-\x7f"\\{}<>&é🍕\x{2028}]{0,20}`).Draw(rt, "message"))
 	})
 	form, sent := shaped(t, `a={{.data.message}}`, "application/x-www-form-urlencoded")
-	if err := say(form, hostile); err != nil {
+	if err := say(form, unruly); err != nil {
 		t.Fatal(err)
 	}
 	if _, text := sent(); strings.ContainsAny(text[2:], "&= \"\n\x00") {

@@ -223,7 +223,7 @@ func (c *WebhookConfig) template() (*bodyTemplate, error) {
 	if c.Body == "" {
 		return nil, nil //nolint:nilnil // no template is no fault
 	}
-	return parseTemplate(c.Body, cmp.Or(c.ContentType, defaultBodyType))
+	return parseBody(c.Body, cmp.Or(c.ContentType, defaultBodyType))
 }
 
 // keyring makes the keys that sign.

@@ -21,7 +21,6 @@ import (
 const (
 	maxAnswerHeader = 64 << 10
 	maxAnswerBody   = 64 << 10 // on the way, and again after decompression
-	maxAnswerKept   = 1 << 10  // for the log of attempts
 	maxAnswerShown  = 200      // characters of a refusal that go into its error
 	maxRetryAfter   = 24 * time.Hour
 )

@@ -218,7 +218,7 @@ func TestReceiverAway(t *testing.T) {
 	w.live.emit(0, 50)
 	holds(t, "stdout", p.out, 0, 50)
 	holds(t, "NATS", overlay, 0, 50)
-	p.err.find(t, "sink did not accept an event")
+	p.err.find(t, "sink is down")
 	p.stop()
 
 	// Back after a restart of relay.
