@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -194,10 +193,7 @@ func (c *chat) send(ctx context.Context, records []pipeline.Record, body []byte)
 func (c *chat) post(ctx context.Context, body []byte) (chatAnswer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no complete answer within %v", c.timeout))
 	defer cancel()
-	var wrote atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest: func(w httptrace.WroteRequestInfo) { wrote.Store(w.Err == nil) },
-	})
+	ctx, mark := traceWrite(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
 		return chatAnswer{}, pipeline.Unavailable(unwrapURL(err))
@@ -206,11 +202,7 @@ func (c *chat) post(ctx context.Context, body []byte) (chatAnswer, error) {
 	req.Header.Set("User-Agent", c.env.UserAgent)
 	resp, err := c.client.Do(req)
 	if err != nil {
-		err = cause(ctx, unwrapURL(err))
-		if wrote.Load() {
-			return chatAnswer{}, pipeline.Unanswered(err)
-		}
-		return chatAnswer{}, pipeline.Unavailable(err)
+		return chatAnswer{}, mark(cause(ctx, unwrapURL(err)))
 	}
 	// Reading to the end keeps the connection for the next message. What goes wrong with it does not matter.
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody))

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -158,9 +160,10 @@ func (w *webhook) send(ctx context.Context, r pipeline.Record, token secret.Stri
 		req.Header.Set("Authorization", "Bearer "+token.Reveal())
 		hidden = append([]secret.String{token}, hidden...)
 	}
-	resp, err := w.client.Do(req)
+	traced, mark := traceWrite(ctx)
+	resp, err := w.client.Do(req.WithContext(traced))
 	if err != nil {
-		return answer{}, pipeline.Unavailable(advise(cause(ctx, unwrapURL(err))))
+		return answer{}, mark(advise(cause(ctx, unwrapURL(err))))
 	}
 	return readAnswer(resp, hidden), nil
 }
@@ -210,6 +213,21 @@ func (w *webhook) secrets() []secret.String {
 		all = append(all, secret.New(encoded))
 	}
 	return append(all, w.hidden...)
+}
+
+// traceWrite follows a request made with the returned context, and marks the error of one without an answer: the receiver may
+// have broken on a request that it got whole.
+func traceWrite(ctx context.Context) (_ context.Context, mark func(error) error) {
+	var wrote atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(w httptrace.WroteRequestInfo) { wrote.Store(w.Err == nil) },
+	})
+	return traced, func(err error) error {
+		if wrote.Load() {
+			return pipeline.Unanswered(err)
+		}
+		return pipeline.Unavailable(err)
+	}
 }
 
 // advise adds what to do about an error, where there is a word to say.

@@ -27,6 +27,17 @@ func hook(t *testing.T, url string, change func(*sinks.WebhookConfig)) pipeline.
 
 func hookIn(t *testing.T, env sinks.Env, url string, change func(*sinks.WebhookConfig)) pipeline.Sink {
 	t.Helper()
+	sink, err := hookConfig(t, url, change).Open(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sink.Close() })
+	return sink
+}
+
+// hookConfig makes a configuration for url, changed by change.
+func hookConfig(t *testing.T, url string, change func(*sinks.WebhookConfig)) *sinks.WebhookConfig {
+	t.Helper()
 	config, ok := sinks.NewConfig("webhook").(*sinks.WebhookConfig)
 	if !ok {
 		t.Fatal("no webhook configuration")
@@ -38,12 +49,7 @@ func hookIn(t *testing.T, env sinks.Env, url string, change func(*sinks.WebhookC
 	if err := config.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	sink, err := config.Open(t.Context(), env)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = sink.Close() })
-	return sink
+	return config
 }
 
 func receiver(t *testing.T, handler http.HandlerFunc) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,9 +20,8 @@ import (
 	"github.com/treatrelay/relay/sinks"
 )
 
-// chatLane journals n treats of each account for a lane to a discord sink at url, runs the lane, and returns its alerts and
-// what drains it.
-func chatLane(t *testing.T, url string, n int, accounts ...string) (alerts chan pipeline.AlertData, drain func()) {
+// laneTo journals n treats of each account for a lane to a sink, runs the lane, and returns its alerts and what drains it.
+func laneTo(t *testing.T, config sinks.Config, n int, accounts ...string) (alerts chan pipeline.AlertData, drain func()) {
 	t.Helper()
 	server, err := pipeline.StartServer(t.Context(), pipeline.ServerConfig{Dir: t.TempDir(), Log: zerolog.Nop()})
 	if err != nil {
@@ -46,14 +46,14 @@ func chatLane(t *testing.T, url string, n int, accounts ...string) (alerts chan 
 		journaling.Wait()
 	})
 	t.Cleanup(written)
-	config := discordConfig(t, url)
-	sink, err := config.Open(t.Context(), sinks.Env{Name: "chat"})
+	sink, err := config.Open(t.Context(), sinks.Env{Name: "far"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	alerts = make(chan pipeline.AlertData, 16)
+	alerts = make(chan pipeline.AlertData, 256)
 	lane, err := pipeline.OpenLane(t.Context(), journal, sink, pipeline.LaneConfig{
-		Sink: "chat", Concurrency: config.Concurrency(), Alert: func(a pipeline.AlertData) { alerts <- a }, Log: zerolog.Nop(),
+		Sink: "far", Concurrency: config.Concurrency(), Alert: func(a pipeline.AlertData) { alerts <- a },
+		Probe: pipeline.ProbePolicy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}, Log: zerolog.Nop(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func chatLane(t *testing.T, url string, n int, accounts ...string) (alerts chan 
 // TestDiscordBurstThroughTheLane wants what was journaled at once in few messages, in order.
 func TestDiscordBurstThroughTheLane(t *testing.T) {
 	fake := &fakeDiscord{limit: 5, window: 50 * time.Millisecond}
-	_, drain := chatLane(t, receiver(t, fake.ServeHTTP), 200, "mystream")
+	_, drain := laneTo(t, discordConfig(t, receiver(t, fake.ServeHTTP)), 200, "mystream")
 	drain()
 	fake.report(t)
 	embeds, messages := fake.seen()
@@ -114,14 +114,80 @@ func TestDiscordBurstThroughTheLane(t *testing.T) {
 // deliver.
 func TestDiscordGoneDisables(t *testing.T) {
 	var requests atomic.Int32
-	alerts, drain := chatLane(t, receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+	alerts, drain := laneTo(t, discordConfig(t, receiver(t, func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, `{"message":"Unknown Webhook","code":10015}`)
-	}), 20, "one", "two", "three", "four")
+	})), 20, "one", "two", "three", "four")
 	select {
 	case a := <-alerts:
-		if a.Kind != pipeline.AlertDisabled || a.Sink != "chat" {
+		if a.Kind != pipeline.AlertDisabled || a.Sink != "far" {
+			t.Errorf("alert %+v", a)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the sink is not disabled")
+	}
+	drain()
+	if n := requests.Load(); n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+}
+
+// TestWebhookBreaksOnOneEvent wants the events behind one at which the receiver hangs, and at no other.
+func TestWebhookBreaksOnOneEvent(t *testing.T) {
+	var mu sync.Mutex
+	var got []string
+	url := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		var e pipeline.Event
+		if err := json.Unmarshal(body, &e); err != nil {
+			t.Error(err)
+			return
+		}
+		if *e.Data.Message == "treat 3" {
+			<-r.Context().Done()
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, *e.Data.Message)
+	})
+	config := hookConfig(t, url, func(c *sinks.WebhookConfig) { c.Timeout = 100 * time.Millisecond })
+	_, drain := laneTo(t, config, 12, "mystream")
+	var want []string
+	for i := range 12 {
+		if i != 3 {
+			want = append(want, fmt.Sprintf("treat %d", i))
+		}
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		mu.Lock()
+		all := slices.Clone(got)
+		mu.Unlock()
+		if slices.Equal(all, want) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("delivered %v, want %v", all, want)
+		}
+	}
+	drain()
+}
+
+// TestWebhookGoneDisables wants one request to a receiver that answers 410, whoever else had something to deliver.
+func TestWebhookGoneDisables(t *testing.T) {
+	var requests atomic.Int32
+	config := hookConfig(t, receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		w.WriteHeader(http.StatusGone)
+	}), nil)
+	alerts, drain := laneTo(t, config, 50, "mystream")
+	select {
+	case a := <-alerts:
+		if a.Kind != pipeline.AlertDisabled {
 			t.Errorf("alert %+v", a)
 		}
 	case <-time.After(30 * time.Second):
