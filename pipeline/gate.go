@@ -37,7 +37,10 @@ type gate struct {
 	limit  *rate.Limiter // nil: any rate
 	notify func(gateEvent)
 
+	telling sync.Mutex // held by the one who notifies, so that events are told in their order
+
 	mu       sync.Mutex
+	events   []gateEvent // that nobody was told of yet
 	state    SinkState
 	probing  bool
 	probes   int // that failed since it is down
@@ -204,9 +207,27 @@ func (g *gate) leave(p pass, seq uint64, aside bool, err error) {
 		}
 	}
 	g.wake()
-	g.mu.Unlock()
 	if event != nil {
-		g.notify(*event)
+		g.events = append(g.events, *event)
+	}
+	g.mu.Unlock()
+	g.tell()
+}
+
+// tell notifies of the events that nobody was told of yet, in their order.
+func (g *gate) tell() {
+	g.telling.Lock()
+	defer g.telling.Unlock()
+	for {
+		g.mu.Lock()
+		if len(g.events) == 0 {
+			g.mu.Unlock()
+			return
+		}
+		event := g.events[0]
+		g.events = g.events[1:]
+		g.mu.Unlock()
+		g.notify(event)
 	}
 }
 
@@ -282,14 +303,15 @@ func (g *gate) disable(since time.Time, reason string) {
 	} else if g.state.DownSince.IsZero() {
 		g.state.Reason = ""
 	}
-	g.wake()
-	g.mu.Unlock()
 	switch {
 	case was.IsZero() && !since.IsZero():
-		g.notify(gateEvent{kind: AlertDisabled, since: since, reason: reason})
+		g.events = append(g.events, gateEvent{kind: AlertDisabled, since: since, reason: reason})
 	case !was.IsZero() && since.IsZero():
-		g.notify(gateEvent{kind: AlertRecovered, since: was})
+		g.events = append(g.events, gateEvent{kind: AlertRecovered, since: was})
 	}
+	g.wake()
+	g.mu.Unlock()
+	g.tell()
 }
 
 // now returns the state, and a channel that is closed when it changes.
