@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nuid"
@@ -42,45 +43,50 @@ func (a *Alerts) Raise(data AlertData) {
 
 // Run journals alerts until ctx ends, and then those that wait already, if the journal takes them within 2 s.
 func (a *Alerts) Run(ctx context.Context) {
-	for {
+	var left []Alert
+	for ctx.Err() == nil {
 		select {
 		case alert := <-a.queue:
-			a.send(ctx, alert)
-			continue
+			if a.send(ctx, alert) != nil {
+				left = append(left, alert)
+			}
 		case <-ctx.Done():
 		}
-		break
 	}
 	last, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 2*time.Second, errAlertsLate)
 	defer cancel()
-	for {
+	for waiting := true; waiting; {
 		select {
 		case alert := <-a.queue:
-			a.send(last, alert)
+			left = append(left, alert)
 		default:
-			return
+			waiting = false
+		}
+	}
+	for _, alert := range left {
+		if err := a.send(last, alert); err != nil {
+			a.log.Warn().Err(err).Str("sink", alert.Data.Sink).Str("kind", string(alert.Data.Kind)).Msg("alert not journaled, so it is not sent")
 		}
 	}
 }
 
 var errAlertsLate = errors.New("the journal did not take the last alerts within 2 s")
 
-// send journals an alert, however long that takes, but not beyond ctx.
-func (a *Alerts) send(ctx context.Context, alert Alert) {
+// send journals an alert, however long that takes. Its error says why that was not done when ctx ended; the alert may be
+// sent again then, for its id tells that it is the same.
+func (a *Alerts) send(ctx context.Context, alert Alert) error {
 	line, err := encode(alert)
 	if err != nil {
-		a.log.Error().Err(err).Msg("alert cannot be encoded")
-		return
+		return fmt.Errorf("encode alert: %w", err)
 	}
 	r := Record{ID: alert.ID, Account: alertAccount, Type: AlertType, Line: line}
 	for {
 		if err = a.journal.Resend(ctx, a.sink, r, alert.ID); err == nil {
-			return
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			a.log.Warn().Err(err).Str("sink", alert.Data.Sink).Str("kind", string(alert.Data.Kind)).Msg("alert not journaled, so it is not sent")
-			return
+			return err
 		case <-time.After(time.Second):
 		}
 	}
