@@ -8,8 +8,14 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
+// alertProvider is what {provider} stands for in the subject of an alert, which comes from relay itself.
+const alertProvider = "relay"
+
 // expand fills in the placeholders of a subject. It fails on a name that would change the subject's shape.
 func expand(subject string, r pipeline.Record) (string, error) {
+	if r.Type == pipeline.AlertType {
+		r.Provider = alertProvider
+	}
 	for _, v := range []string{r.Provider, r.Account} {
 		if !literal(v) || strings.Contains(v, ".") {
 			return "", fmt.Errorf("%q cannot be part of a NATS subject", v)

@@ -321,3 +321,25 @@ func TestNATSTooLarge(t *testing.T) {
 		})
 	}
 }
+
+// An alert, which has no provider, is published as relay's own.
+func TestNATSTakesAlerts(t *testing.T) {
+	p := running(t, "")
+	sink := openNATS(t, natsConfig(t, p.url()), new(lockedBuffer))
+	nc, _ := client(t, p)
+	all, err := nc.SubscribeSync("treats.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	alert := pipeline.Record{ID: "alt_1", Account: "RELAY", Type: pipeline.AlertType, Line: []byte(`{"id":"alt_1","type":"treatrelay.alert.v1"}`)}
+	lane(t, sink, []pipeline.Record{alert, plain("mystream", 1)[0]})
+	for _, want := range []string{"treats.relay.RELAY", "treats.treatstream.mystream"} {
+		msg, err := all.NextMsg(10 * time.Second)
+		if err != nil || msg.Subject != want {
+			t.Fatalf("published %+v (%v), want one on %s", msg, err, want)
+		}
+	}
+}
