@@ -16,7 +16,11 @@ import (
 )
 
 func main() {
-	verifier, err := standardwebhooks.NewWebhook(os.Getenv("WEBHOOK_SECRET"))
+	secret := os.Getenv("WEBHOOK_SECRET")
+	if secret == "" { // the library takes an empty one
+		log.Fatal("WEBHOOK_SECRET is not set")
+	}
+	verifier, err := standardwebhooks.NewWebhook(secret)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,7 +9,9 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-KEY = base64.b64decode(os.environ["WEBHOOK_SECRET"].removeprefix("whsec_"), validate=True)
+KEY = base64.b64decode(os.environ.get("WEBHOOK_SECRET", "").removeprefix("whsec_"), validate=True)
+if len(KEY) < 24:
+    sys.exit("WEBHOOK_SECRET is not set, or too short")
 
 
 def signed_by_relay(headers, body):
