@@ -190,7 +190,8 @@ func TestDocumentedConfigurations(t *testing.T) {
 			if err := writePrivate(path, []byte(block)); err != nil {
 				t.Fatal(err)
 			}
-			cfg, err := LoadConfig(path, func(string) (string, bool) { return webhookSecret, true })
+			documentedFiles(t, filepath.Dir(path), block)
+			cfg, err := LoadConfig(path, documentedVariable)
 			if err != nil {
 				t.Errorf("%s: %v in\n%s", name, err, block)
 			} else if len(cfg.Warnings) > 0 {
