@@ -42,7 +42,7 @@ func nodeProgram(t *testing.T, path ...string) []string {
 }
 
 const (
-	botToken   = "MTIzNDU2.planted.bot-token" //nolint:gosec // of a test
+	botToken   = "MTIzNDU2.planted.bot-token"
 	botChannel = "123456789012345678"
 )
 
@@ -169,7 +169,9 @@ func TestDiscordBot(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	w.rewrite(func(text string) string { return strings.Replace(text, w.bot.server.URL, "http://"+address+"/treats", 1) })
+	w.rewrite(func(text string) string {
+		return strings.Replace(text, w.bot.server.URL, "http://"+address+"/treats", 1)
+	})
 	env := []string{
 		"WEBHOOK_SECRET=" + webhookSecret, "DISCORD_TOKEN=" + botToken, "DISCORD_CHANNEL=" + botChannel,
 		"DISCORD_API=" + discord.server.URL + "/api/v10", "LISTEN=" + address, "BOT_FILE=" + filepath.Join(w.dir, "treats.jsonl"),
