@@ -60,6 +60,7 @@ type discordAPI struct {
 	requests  int
 	messages  []string
 	nonces    map[string]bool
+	repeats   int       // messages with the nonce of an earlier one
 	notBefore time.Time // of the next request, as the last refusal said
 	refusals  int
 }
@@ -150,6 +151,9 @@ func (d *discordAPI) answer(header http.Header, req *http.Request, body []byte) 
 	}
 	if m.Mentions.Parse == nil || len(m.Mentions.Parse) > 0 {
 		d.t.Errorf("mentions are not forbidden in %s", body)
+	}
+	if d.nonces[m.Nonce] {
+		d.repeats++
 	}
 	if !m.Enforce || !d.nonces[m.Nonce] {
 		d.messages = append(d.messages, m.Content)
@@ -275,10 +279,13 @@ func TestDiscordBot(t *testing.T) {
 		t.Errorf("%d messages, the last is %.200q", len(got), got[len(got)-1])
 	}
 	discord.mu.Lock()
-	refusals := discord.refusals
+	refusals, repeats := discord.refusals, discord.repeats
 	discord.mu.Unlock()
 	if refusals < 3 {
 		t.Errorf("%d refusals, so little was tried", refusals)
+	}
+	if repeats != 1 {
+		t.Errorf("%d messages were sent twice, want only the one whose answer the bot did not live to hear", repeats)
 	}
 	p.stop()
 	for _, bot := range []*process{first, second} {
