@@ -103,7 +103,7 @@ type AlertData struct {
 // AlertKind is what happened to a sink.
 type AlertKind string
 
-// The kinds of alerts. Recovered ends any of the others.
+// The kinds of alerts. Recovered ends Down and Disabled.
 const (
 	AlertDeadLetter AlertKind = "dead_letter"
 	AlertDown       AlertKind = "down"
