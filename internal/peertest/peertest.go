@@ -2,6 +2,7 @@
 package peertest
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,12 +19,30 @@ func Require(t *testing.T) (node, dir string) {
 	}
 	node, err = exec.LookPath("node")
 	if err == nil {
-		_, err = os.Stat(filepath.Join(dir, "node_modules"))
+		err = installed(dir)
 	}
 	if err != nil {
 		missing(t, err, "Node and npm ci in testdata/peers")
 	}
 	return node, dir
+}
+
+// installed reports which package that package.json names is not there, as after a change of it.
+func installed(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, "package.json")) //nolint:gosec // a file of this repository
+	if err != nil {
+		return err
+	}
+	var wanted struct{ Dependencies map[string]string }
+	if err := json.Unmarshal(text, &wanted); err != nil {
+		return err
+	}
+	for name := range wanted.Dependencies {
+		if _, err := os.Stat(filepath.Join(dir, "node_modules", name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // RequirePython returns the path of python3, under the same rule.
