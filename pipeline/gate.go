@@ -49,6 +49,7 @@ type gate struct {
 	failing  map[uint64]struct{} // events refused since one was accepted
 	since    time.Time           // the first of them
 	accepted uint64              // deliveries
+	floor    time.Time           // the destination has demanded to be left alone until then
 	changed  chan struct{}       // closed when one who waits should look again
 }
 
@@ -175,19 +176,26 @@ func (g *gate) leave(p pass, seq uint64, aside bool, err error) {
 		g.probing = false
 	}
 	after, _ := RetryDelay(err)
+	if IsUnavailable(err) {
+		g.floor = later(g.floor, now.Add(after))
+	}
+	// What the answer to one that was on its way already does not take back.
+	obeying := now.Before(g.floor)
 	switch {
 	case err == nil:
 		g.accepted++
 		clear(g.failing)
 		g.since = time.Time{}
-		event = g.up()
+		if !obeying {
+			event = g.up()
+		}
 	case IsGone(err) && !g.state.DisabledSince.IsZero(): // it was on its way when another was told so
 	case IsGone(err):
 		g.state.DisabledSince, g.state.Reason = now.UTC(), err.Error()
 		event = &gateEvent{kind: AlertDisabled, since: now, reason: err.Error(), gone: true}
 	case IsUnavailable(err):
 		event = g.down(p, now, after, err)
-	case !g.stubborn:
+	case !g.stubborn && !obeying:
 		event = g.up()
 		fallthrough
 	default: // answered, but this event was refused

@@ -292,3 +292,44 @@ func TestGateLimits(t *testing.T) {
 		})
 	}
 }
+
+// A request that was on its way when the destination asked to be left alone, and is accepted, does not let others through early.
+func TestLateAnswerDoesNotEndRetryAfter(t *testing.T) {
+	for name, late := range map[string]error{"accepted": nil, "refused": errors.New("status 500"), "wrong": Permanent(errors.New("status 400"))} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log gateLog
+				g := newGate(0, 0, ProbePolicy{}, SinkState{}, log.add)
+				p, _ := g.enter(t.Context(), nil)
+				other, _ := g.enter(t.Context(), nil)
+				start := time.Now()
+				g.leave(p, 1, false, RetryAfter(time.Hour, errDown))
+				time.Sleep(time.Second)
+				g.leave(other, 2, false, late)
+				if p, ok := g.enter(t.Context(), nil); !ok || !p.probe || time.Since(start) < time.Hour {
+					t.Errorf("next delivery after %v (probe %v), want a probe after 1h", time.Since(start), p.probe)
+				}
+			})
+		})
+	}
+}
+
+// What the destination asked for one event holds, also when all that stepped aside is tried anew because it works again.
+func TestRecoveryHonoursRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Lane{scheduled: make(chan struct{}, 1)}
+		now := time.Now()
+		free, held := new(retry{Seq: 1}), new(retry{Seq: 2})
+		free.failed(now, now, RetryPolicy{Initial: 2 * time.Hour}, errors.New("status 500"))
+		held.failed(now, now, RetryPolicy{}, RetryAfter(time.Hour, errors.New("status 500")))
+		l.schedule = byTime{free, held}
+		time.Sleep(time.Minute)
+		l.makeDue(now)
+		if got := free.Next.Sub(now); got != time.Minute {
+			t.Errorf("tried after %v, want at once when the destination works, after 1m", got)
+		}
+		if got := held.Next.Sub(now); got < time.Hour {
+			t.Errorf("tried after %v, but the destination asked for 1h", got)
+		}
+	})
+}

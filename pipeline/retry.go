@@ -62,7 +62,7 @@ func (r *retry) failed(began, now time.Time, p RetryPolicy, err error) {
 	}
 	r.Attempts++
 	after, _ := RetryDelay(err)
-	r.Last, r.Next = now.UTC(), now.Add(max(p.delay(r.Attempts), after)).UTC()
+	r.Last, r.Next, r.Floor = now.UTC(), now.Add(max(p.delay(r.Attempts), after)).UTC(), now.Add(after).UTC()
 }
 
 // over reports whether the event is to be given up.
@@ -135,14 +135,15 @@ func (l *Lane) setAside(r *retry) {
 	}
 }
 
-// makeDue brings the retries forward that failed since then, when the destination turns out to have failed as a whole.
+// makeDue brings the retries forward that failed since then, when the destination turns out to have failed as a whole, but not
+// before the time that it asked for.
 func (l *Lane) makeDue(since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	for _, r := range l.schedule {
 		if !r.Last.Before(since) && r.Next.After(now) {
-			r.Next = now
+			r.Next = later(now, r.Floor)
 		}
 	}
 	heap.Init(&l.schedule)
@@ -150,6 +151,13 @@ func (l *Lane) makeDue(since time.Time) {
 	case l.scheduled <- struct{}{}:
 	default:
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // runSchedule gives the events that stepped aside back to their accounts' workers when it is their time.

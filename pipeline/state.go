@@ -130,7 +130,8 @@ type retry struct {
 	Account  string    `json:"account"`
 	First    time.Time `json:"first"` // the first attempt
 	Last     time.Time `json:"last"`  // the latest
-	Next     time.Time `json:"next"`  // not before
+	Next     time.Time `json:"next"`  // when it is its turn
+	Floor    time.Time `json:"floor"` // the destination asked not to be sent it before
 	Attempts int       `json:"attempts"`
 	// Aside is true once later events of its account may pass it. Its place in the lane's cursor is given up then.
 	Aside bool `json:"aside,omitempty"`
