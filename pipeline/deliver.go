@@ -25,7 +25,7 @@ func (w *worker) run(ctx context.Context, account string) {
 			return
 		}
 		head := b.of[0]
-		if t := head.trouble; t != nil && !b.due && !l.sleep(ctx, time.Until(t.Next)) {
+		if t := head.trouble; t != nil && !b.due && !w.await(ctx, t) {
 			l.abandon(account)
 			return
 		}
@@ -58,6 +58,7 @@ func (w *worker) run(ctx context.Context, account string) {
 		} else {
 			metrics.Failures.WithLabelValues(name).Inc()
 			ok = w.failed(ctx, account, b, p, began, err, log)
+			l.gate.nudge()
 		}
 		if ok && b.second && !IsUnavailable(err) { // the destination works, but for the first event
 			ok = w.avoid(ctx, account, began, log)
@@ -65,6 +66,29 @@ func (w *worker) run(ctx context.Context, account string) {
 		if !ok {
 			l.abandon(account)
 			return
+		}
+	}
+}
+
+// await waits until an event may be tried again that was refused: at its own time or, where everything behind it waits for it,
+// when the destination fails as a whole or has recovered, but not before the time that the destination asked for. It reports false
+// if ctx ended or draining started before.
+func (w *worker) await(ctx context.Context, t *retry) bool {
+	l := w.lane
+	for {
+		at, changed := t.Next, (<-chan struct{})(nil)
+		if l.cfg.Strict {
+			var premature bool
+			if premature, changed = l.gate.premature(t.Last); premature {
+				at = t.Floor
+			}
+		}
+		wait := time.Until(at)
+		if wait <= 0 {
+			return true
+		}
+		if !await(ctx, l.drain, changed, wait) {
+			return false
 		}
 	}
 }
@@ -123,7 +147,9 @@ func (w *worker) failed(ctx context.Context, account string, b batch, p pass, be
 	}
 	next := *t
 	now := time.Now()
-	next.failed(began, now, l.cfg.Retry, err)
+	if next.failed(began, now, l.cfg.Retry, err); began.Before(t.Next) { // it was a probe, beside the event's own schedule
+		next.Attempts, next.Next = t.Attempts, later(t.Next, next.Floor)
+	}
 	if next.over(l.cfg.Retry, now) {
 		return w.bury(ctx, account, b, err, next.Attempts, log)
 	}
@@ -166,7 +192,9 @@ func (w *worker) postpone(ctx context.Context, account string, b batch, t *retry
 			t.Aside = false // it must not lose its place in the cursor
 		}
 	}
+	l.mu.Lock()
 	head.trouble = t
+	l.mu.Unlock()
 	if t.Aside {
 		l.remove(account, b, 1)
 		l.setAside(t)

@@ -50,6 +50,7 @@ type gate struct {
 	since    time.Time           // the first of them
 	accepted uint64              // deliveries
 	floor    time.Time           // the destination has demanded to be left alone until then
+	outage   [2]time.Time        // beginning and end of the last one
 	changed  chan struct{}       // closed when one who waits should look again
 }
 
@@ -148,21 +149,30 @@ func (g *gate) passable(ctx context.Context, hurry <-chan struct{}) bool {
 		if wait == 0 {
 			return true
 		}
-		var timeout <-chan time.Time
-		if wait > 0 {
-			t := time.NewTimer(wait)
-			defer t.Stop()
-			timeout = t.C
-		}
-		select {
-		case <-timeout:
-		case <-changed:
-		case <-hurry:
-			return false
-		case <-ctx.Done():
+		if !await(ctx, hurry, changed, wait) {
 			return false
 		}
 	}
+}
+
+// await waits until changed is closed or, if wait is not negative, has passed. It reports false if ctx ended or hurry was closed
+// before.
+func await(ctx context.Context, hurry, changed <-chan struct{}, wait time.Duration) bool {
+	var timeout <-chan time.Time
+	if wait >= 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		timeout = t.C
+	}
+	select {
+	case <-timeout:
+	case <-changed:
+	case <-hurry:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // leave gives a pass back and says what became of the delivery of event seq: err, or nil if it was accepted. aside says that the
@@ -214,7 +224,9 @@ func (g *gate) leave(p pass, seq uint64, aside bool, err error) {
 			event = g.down(p, now, after, fmt.Errorf("%d events in a row were refused, the last one so: %w", len(g.failing), err))
 		}
 	}
-	g.wake()
+	if p.probe || event != nil {
+		g.wake()
+	}
 	if event != nil {
 		g.events = append(g.events, *event)
 	}
@@ -287,6 +299,7 @@ func (g *gate) up() *gateEvent {
 		return nil
 	}
 	event := &gateEvent{kind: AlertRecovered, probes: g.probes, since: g.state.DownSince, reason: g.state.Reason}
+	g.outage = [2]time.Time{g.state.DownSince, time.Now()}
 	g.state.DownSince, g.state.NotBefore = time.Time{}, time.Time{}
 	if g.state.DisabledSince.IsZero() {
 		g.state.Reason = ""
@@ -299,6 +312,24 @@ func (g *gate) up() *gateEvent {
 func (g *gate) wake() {
 	close(g.changed)
 	g.changed = make(chan struct{})
+}
+
+// nudge makes those look again who wait for an end of the outage, when the lane has other events to probe with.
+func (g *gate) nudge() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.state.DownSince.IsZero() {
+		g.wake()
+	}
+}
+
+// premature reports whether an event that was refused then need not wait for its own time: the destination fails as a whole,
+// so that the event can be the probe, or failed as a whole then. The channel is closed when that changes.
+func (g *gate) premature(refused time.Time) (bool, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	then := !refused.Before(g.outage[0]) && !refused.After(g.outage[1])
+	return then || !g.state.DownSince.IsZero(), g.changed
 }
 
 // disable does as the operator says: since is when the sink was disabled, zero for not at all.

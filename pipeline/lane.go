@@ -90,7 +90,7 @@ type delivery struct {
 	taken  time.Time
 	msg    jetstream.Msg // the latest handout; guarded by Lane.mu; nil for an event that stepped aside
 
-	trouble *retry // nil while the sink has not refused it
+	trouble *retry // nil while the sink has not refused it; set by its worker, under Lane.mu
 	probes  int    // attempts that were not answered
 	before  uint64 // how many deliveries the destination had accepted at the first of them
 }

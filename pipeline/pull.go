@@ -49,20 +49,29 @@ func (l *Lane) pull(ctx context.Context, w *worker) error {
 	}
 }
 
-// hungry waits while the lane has an event to probe with and the destination is down, or the sink is disabled. It reports false
-// when something has changed meanwhile.
+// hungry waits while the lane has a fresh event to probe with and the destination is down, or the sink is disabled. It reports
+// false when something has changed meanwhile. Events that were refused are no reason to wait: they may be why it seems to be down.
 func (l *Lane) hungry(ctx context.Context) bool {
 	state, changed := l.gate.now()
-	l.mu.Lock()
-	held := len(l.held)
-	l.mu.Unlock()
-	if state.DisabledSince.IsZero() && (state.DownSince.IsZero() || held == 0) {
+	if state.DisabledSince.IsZero() && (state.DownSince.IsZero() || !l.fresh()) {
 		return true
 	}
 	select {
 	case <-changed:
 	case <-l.drain:
 	case <-ctx.Done():
+	}
+	return false
+}
+
+// fresh reports whether an account has an event to deliver next that was not refused yet.
+func (l *Lane) fresh() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, queue := range l.queues {
+		if len(queue) > 0 && queue[0].trouble == nil {
+			return true
+		}
 	}
 	return false
 }

@@ -210,6 +210,90 @@ func TestRefusalOfEverythingIsAnOutage(t *testing.T) {
 	})
 }
 
+// Events that the destination refuses for good while it is down must not leave the lane without one to probe with.
+func TestProbesGoOnWhenTheHeldEventsAreGone(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	var mu sync.Mutex
+	tries := make(map[string]int)
+	sink := &box{single: true, rule: func(_ context.Context, rec Record) error {
+		if !strings.HasPrefix(rec.Account, "bad") {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if tries[rec.Account]++; tries[rec.Account] == 1 {
+			return errors.New("status 500")
+		}
+		return Permanent(errors.New("status 400"))
+	}}
+	r.lane(sink, LaneConfig{})
+	const before = maxHandover - 2*tripAt
+	r.send(r.intake("good"), 100, 100+before)
+	r.count("relay_sink_delivered_total", before)
+	for n := range tripAt {
+		r.send(r.intake(fmt.Sprint("bad", n)), 0, 1)
+	}
+	r.count("relay_sink_outages_total", 1)
+	r.send(r.intake("bad0"), 1, 1+tripAt) // now the lane has taken as many as it asked for
+	r.count("relay_sink_dead_letters_total", 2*tripAt)
+	r.send(r.intake("good"), 100+before, 200+before)
+	r.holds(sink, "good", wantTitles(100, 200+before))
+}
+
+// Bad events of some accounts, of which each waits long for its next attempt, do not keep those of others from showing that the
+// sink works, nor does the lane wait for them when it works again.
+func TestStrictAccountsDoNotHoldUpOthers(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	var mended atomic.Bool
+	sink := &box{single: true, rule: func(_ context.Context, rec Record) error {
+		if strings.HasPrefix(rec.Account, "bad") && !mended.Load() {
+			return errors.New("status 500")
+		}
+		return nil
+	}}
+	r.lane(sink, LaneConfig{Strict: true, Retry: RetryPolicy{Initial: time.Hour}})
+	for n := range tripAt {
+		r.send(r.intake(fmt.Sprint("bad", n)), 0, 1)
+	}
+	r.count("relay_sink_outages_total", 1)
+	r.send(r.intake("bad0"), 1, 1+maxHandover-tripAt) // now the lane has taken as many as it asked for
+	r.count("relay_sink_in_flight", maxHandover)
+	r.send(r.intake("good"), 0, 3)
+	r.holds(sink, "good", wantTitles(0, 3))
+}
+
+// With strict order too, what was refused while the sink refused everything is tried as soon as it does no more.
+func TestStrictRecovers(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	var broken atomic.Bool
+	broken.Store(true)
+	sink := &box{single: true, rule: func(context.Context, Record) error {
+		if broken.Load() {
+			return errors.New("status 500")
+		}
+		return nil
+	}}
+	r.lane(sink, LaneConfig{Strict: true, Retry: RetryPolicy{Initial: time.Hour}})
+	for n := range tripAt {
+		r.send(r.intake(fmt.Sprint("a", n)), 0, 3)
+	}
+	r.count("relay_sink_outages_total", 1)
+	r.eventually(func() error { // probed with one, which is not counted as an attempt of the schedule
+		if n := r.metric("relay_sink_failures_total"); n < tripAt+minAttempts {
+			return fmt.Errorf("%v attempts", n)
+		}
+		return nil
+	})
+	all, err := r.journal.retries(t.Context(), "box")
+	if err != nil || len(all) != tripAt || slices.ContainsFunc(all, func(r retry) bool { return r.Attempts != 1 }) {
+		t.Errorf("retries %+v, %v", all, err)
+	}
+	broken.Store(false)
+	for n := range tripAt {
+		r.holds(sink, fmt.Sprint("a", n), wantTitles(0, 3))
+	}
+}
+
 // One answer that the destination is gone is enough, for good, until somebody enables the sink.
 func TestGoneDisables(t *testing.T) {
 	dir := t.TempDir()
