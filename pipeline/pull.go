@@ -18,6 +18,9 @@ import (
 // while a request is being sent, so that a fast reader can use up everything meanwhile and then waits 30 s for a
 // missing heartbeat.
 func (l *Lane) pull(ctx context.Context, w *worker) error {
+	lost := l.journal.nc.StatusChanged(nats.RECONNECTING)
+	defer l.journal.nc.RemoveStatusListener(lost)
+	fetch := func(ctx context.Context, w *worker) error { return l.fetch(ctx, w, lost) }
 	next := l.resume // then fetch, and after a broken fetch reclaim
 	var said string
 	for {
@@ -34,7 +37,7 @@ func (l *Lane) pull(ctx context.Context, w *worker) error {
 		err := next(ctx, w)
 		switch {
 		case err == nil:
-			said, next = "", l.fetch
+			said, next = "", fetch
 			continue
 		case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, nats.ErrNoResponders) && l.deleted(ctx):
 			return fmt.Errorf("read the journal for sink %s: %w; its cursor was deleted, restart relay to make a new one", l.cfg.Sink, jetstream.ErrConsumerDeleted)
@@ -76,8 +79,9 @@ func (l *Lane) fresh() bool {
 	return false
 }
 
-// fetch takes one batch: what comes until it is full or has expired, or draining starts.
-func (l *Lane) fetch(ctx context.Context, w *worker) error {
+// fetch takes one batch: what comes until it is full or has expired, draining starts, or the connection is lost, which the client
+// notices only by the missing signs of life.
+func (l *Lane) fetch(ctx context.Context, w *worker, lost <-chan nats.Status) error {
 	asking, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// Without a deadline the request waits 30 s for events at the server, which gives a sign of life every 5 s.
@@ -100,6 +104,8 @@ func (l *Lane) fetch(ctx context.Context, w *worker) error {
 		case <-drain:
 			drain = nil
 			cancel(errDraining)
+		case <-lost:
+			return errConnLost
 		}
 	}
 }
