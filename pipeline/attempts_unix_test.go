@@ -18,6 +18,7 @@ import (
 
 // After a full disk the log of attempts comes back, also if nothing else is written, and what waited is in it once.
 func TestAttemptsOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	if !disktest.InChild(t) {
 		return
 	}

@@ -214,7 +214,7 @@ func TestDeadLetterFilter(t *testing.T) {
 
 // Any number of dead letters is gone through in little memory, also while they are deleted.
 func TestManyDeadLetters(t *testing.T) {
-	const n, each = 100_000, 300
+	const n, each = 30_000, 1000
 	server := natstest.Start(t) // in a process of its own, so that this one's memory is that of the reader
 	conn, err := nats.Connect(server.URL())
 	if err != nil {
@@ -243,12 +243,12 @@ func TestManyDeadLetters(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if seen%10_000 == 1 {
+		if seen%5_000 == 1 {
 			if err := r.journal.DeleteDeadLetter(t.Context(), d); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if seen%10_000 == 0 {
+		if seen%5_000 == 0 {
 			peak = max(peak, heap())
 		}
 		seen++

@@ -14,6 +14,7 @@ import (
 // A disk that takes nothing more for a while, played by a limit on the size of files: what comes in meanwhile waits, and is
 // journaled and delivered when there is room again, without a restart of relay.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	if !disktest.InChild(t) {
 		return
 	}
