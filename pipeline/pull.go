@@ -47,6 +47,9 @@ func (l *Lane) pull(ctx context.Context, w *worker) error {
 			l.log.Warn().Err(err).Msg("journal cannot be read; waiting")
 		}
 		l.sleep(ctx, time.Second)
+		for len(lost) > 0 { // what it told of until now
+			<-lost
+		}
 		// What was handed out to the broken request would come again after ackWait only, and out of order.
 		next = l.reclaim
 	}
