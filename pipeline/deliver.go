@@ -150,7 +150,8 @@ func (w *worker) failed(ctx context.Context, account string, b batch, p pass, be
 	if next.failed(began, now, l.cfg.Retry, err); began.Before(t.Next) { // it was a probe, beside the event's own schedule
 		next.Attempts, next.Next = t.Attempts, later(t.Next, next.Floor)
 	}
-	if next.over(l.cfg.Retry, now) {
+	// An outage is no reason to give an event up, as far as the event is not what the destination breaks on.
+	if next.over(l.cfg.Retry, now) && (!IsUnavailable(err) || isUnanswered(err) && !p.probe) {
 		return w.bury(ctx, account, b, err, next.Attempts, log)
 	}
 	wait := time.Until(next.Next)

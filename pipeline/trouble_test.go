@@ -294,6 +294,37 @@ func TestStrictRecovers(t *testing.T) {
 	}
 }
 
+// An outage that meets an event that stepped aside is no reason to give it up, however late.
+func TestOutageGivesNothingUp(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	var first box
+	_, stop := r.lane(&first, LaneConfig{})
+	r.send(r.intake("acc"), 0, 1)
+	r.holds(&first, "acc", wantTitles(0, 1))
+	if err := stop(true); err != nil {
+		t.Fatal(err)
+	}
+	rec, long := first.got["acc"][0], time.Now().Add(-100*time.Hour)
+	if err := r.journal.putRetry(t.Context(), "box", retry{Seq: rec.Seq, ID: rec.ID, Account: "acc", First: long, Last: long, Next: long, Attempts: 20, Aside: true}); err != nil {
+		t.Fatal(err)
+	}
+	var tries atomic.Int32
+	sink := &box{single: true, rule: func(context.Context, Record) error {
+		switch n := tries.Add(1); {
+		case n == 1:
+			return Unavailable(errors.New("connection refused"))
+		case n < 10: // it is down already, so this says nothing of the event
+			return Unanswered(errors.New("no answer"))
+		}
+		return nil
+	}}
+	r.lane(sink, LaneConfig{Retry: RetryPolicy{Initial: time.Millisecond, Max: time.Millisecond}})
+	r.holds(sink, "acc", wantTitles(0, 1))
+	if got := r.metric("relay_sink_dead_letters_total"); got != 0 {
+		t.Errorf("%v dead letters of an outage", got)
+	}
+}
+
 // One answer that the destination is gone is enough, for good, until somebody enables the sink.
 func TestGoneDisables(t *testing.T) {
 	dir := t.TempDir()
