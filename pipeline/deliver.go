@@ -60,7 +60,7 @@ func (w *worker) run(ctx context.Context, account string) {
 			ok = w.failed(ctx, account, b, p, began, err, log)
 			l.gate.nudge()
 		}
-		if ok && b.second && !IsUnavailable(err) { // the destination works, but for the first event
+		if ok && b.second && !IsUnavailable(err) && !IsGone(err) { // the destination works, but for the first event
 			ok = w.avoid(ctx, account, began, log)
 		}
 		if !ok {
@@ -209,8 +209,14 @@ func (w *worker) avoid(ctx context.Context, account string, began time.Time, log
 	l.mu.Lock()
 	b := batch{of: l.queues[account][:1:1]}
 	l.mu.Unlock()
-	t := &retry{Seq: b.of[0].record.Seq, ID: b.of[0].record.ID, Account: account, Attempts: attempts(b.of[0]) + b.of[0].probes - 1, Aside: true}
+	t := &retry{Seq: b.of[0].record.Seq, ID: b.of[0].record.ID, Account: account}
+	if known := b.of[0].trouble; known != nil {
+		*t = *known
+	}
+	floor := t.Floor
+	t.Attempts, t.Aside = t.Attempts+b.of[0].probes-1, true
 	t.failed(began, time.Now(), l.cfg.Retry, nil)
+	t.Floor, t.Next = floor, later(t.Next, floor)
 	log.Warn().Str("id", t.ID).Int("attempts", t.Attempts).Stringer("retry_in", time.Until(t.Next).Round(time.Second)).
 		Msg("sink answers to other events, and not to this one; it is tried again later")
 	return w.postpone(ctx, account, b, t, log)
