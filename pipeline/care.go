@@ -11,11 +11,9 @@ import (
 type care struct {
 	dirty chan struct{} // the gate's state is to be kept
 
-	mu       sync.Mutex
-	gone     bool      // the destination's word that it is gone is not on disk yet
-	revision uint64    // of the state on disk, as far as it is ours
-	alerted  bool      // the operator knows that the sink is down or disabled
-	buried   time.Time // when the operator was last told of a dead letter
+	mu      sync.Mutex
+	alerted bool      // the operator knows that the sink is down or disabled
+	buried  time.Time // when the operator was last told of a dead letter
 }
 
 const (
@@ -28,12 +26,9 @@ const (
 
 // heed is told by the gate what has changed.
 func (l *Lane) heed(e gateEvent) {
-	state, _ := l.gate.now()
-	l.showState(state)
 	l.care.mu.Lock()
-	if e.gone {
-		l.care.gone = true
-	}
+	state, _ := l.gate.now() // the newest, for changes may be told in another order than they came
+	l.showState(state)
 	tell := false
 	switch e.kind {
 	case AlertDisabled:
@@ -42,7 +37,7 @@ func (l *Lane) heed(e gateEvent) {
 		tell, l.care.alerted = l.care.alerted, false
 	case AlertDown, AlertDeadLetter:
 	default:
-		if tell = e.probes >= alertProbes && !l.care.alerted; tell {
+		if tell = e.probes >= alertProbes && !l.care.alerted && !state.DownSince.IsZero(); tell {
 			l.care.alerted, e.kind = true, AlertDown
 		}
 	}
@@ -64,10 +59,7 @@ func (l *Lane) heed(e gateEvent) {
 			l.alert(AlertRecovered, fmt.Sprintf("works again after %v", time.Since(e.since).Round(time.Second)), "")
 		}
 	}
-	select {
-	case l.care.dirty <- struct{}{}:
-	default:
-	}
+	l.soil()
 }
 
 func (l *Lane) alert(kind AlertKind, reason, hint string) {
@@ -101,68 +93,63 @@ func (l *Lane) showState(s SinkState) {
 	l.journal.metrics.Disabled.WithLabelValues(l.cfg.Sink).Set(number(s.DisabledSince))
 }
 
-// keep writes the gate's state to disk whenever it changes, and a last time when ctx ends.
-func (l *Lane) keep(ctx context.Context) {
-	for {
+// keep writes the gate's state to disk whenever it changes, until all deliveries have ended, and then a last time.
+func (l *Lane) keep(ctx context.Context, settled <-chan struct{}) {
+	for over := false; !over; {
 		select {
 		case <-l.care.dirty:
-			l.keepState(ctx)
-		case <-ctx.Done():
+		case <-settled:
+			over = true
 			select {
 			case <-l.care.dirty:
-				l.keepState(context.WithoutCancel(ctx))
 			default:
+				return
 			}
-			return
+		}
+		if err := l.keepState(ctx); err != nil && !over {
+			l.log.Debug().Err(err).Msg("state not kept; trying again")
+			l.soil()
+			_ = await(context.WithoutCancel(ctx), settled, nil, time.Second)
 		}
 	}
 }
 
-func (l *Lane) keepState(ctx context.Context) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Second, fmt.Errorf("keep the state of sink %s: no answer within 2 s", l.cfg.Sink))
-	defer cancel()
+// soil says that the gate's state is to be kept.
+func (l *Lane) soil() {
+	select {
+	case l.care.dirty <- struct{}{}:
+	default:
+	}
+}
+
+func (l *Lane) keepState(ctx context.Context) error {
 	l.care.mu.Lock()
-	gone := l.care.gone
+	alerted := l.care.alerted
 	l.care.mu.Unlock()
-	now, _ := l.gate.now()
-	revision, err := l.journal.updateSink(ctx, l.cfg.Sink, func(s *SinkState) {
-		s.DownSince, s.NotBefore = now.DownSince, now.NotBefore
-		if gone {
-			s.DisabledSince = now.DisabledSince
-		}
-		if s.DisabledSince.IsZero() || gone {
-			s.Reason = now.Reason
-		}
-	})
-	if err != nil {
-		l.log.Debug().Err(err).Msg("state not kept; trying again")
-		if l.sleep(ctx, time.Second) {
-			select {
-			case l.care.dirty <- struct{}{}:
-			default:
+	now, gone := l.gate.unsaved()
+	var revision uint64
+	err := l.atOnce(ctx, func(ctx context.Context) (err error) {
+		revision, err = l.journal.updateSink(ctx, l.cfg.Sink, func(s *SinkState) {
+			s.DownSince, s.NotBefore, s.Refusing, s.Alerted = now.DownSince, now.NotBefore, now.Refusing, alerted
+			if gone {
+				s.DisabledSince = now.DisabledSince
 			}
-		}
-		return
+			if s.DisabledSince.IsZero() || gone {
+				s.Reason = now.Reason
+			}
+		})
+		return err
+	})
+	if err == nil {
+		l.gate.saved(revision, gone)
 	}
-	l.care.mu.Lock()
-	defer l.care.mu.Unlock()
-	l.care.revision = revision
-	if gone {
-		l.care.gone = false
-	}
+	return err
 }
 
 // follow does as the operator says, who enables and disables sinks by their state on disk.
 func (l *Lane) follow(ctx context.Context) {
 	for {
-		err := l.journal.followSink(ctx, l.cfg.Sink, func(s SinkState, revision uint64) {
-			l.care.mu.Lock()
-			old := l.care.gone || revision <= l.care.revision
-			l.care.mu.Unlock()
-			if !old {
-				l.gate.disable(s.DisabledSince, s.Reason)
-			}
-		})
+		err := l.journal.followSink(ctx, l.cfg.Sink, l.gate.obey)
 		if ctx.Err() != nil {
 			return
 		}

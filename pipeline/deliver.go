@@ -36,7 +36,9 @@ func (w *worker) run(ctx context.Context, account string) {
 		}
 		began := time.Now()
 		n, err := w.hand(ctx, b)
-		if n == 0 && (ctx.Err() != nil || errors.Is(err, ErrSinkClosed)) {
+		_, told := RetryDelay(err)
+		told = told || IsGone(err) // by the destination, which is not to be forgotten though ctx has ended
+		if n == 0 && (ctx.Err() != nil && !told || errors.Is(err, ErrSinkClosed)) {
 			l.gate.abort(p)
 			if ctx.Err() == nil {
 				w.fail(ErrSinkClosed)
@@ -187,7 +189,7 @@ func (w *worker) tried(account string, d *delivery) {
 // postpone keeps on disk when a batch's first event is to be tried again, and lets others pass it if it steps aside.
 func (w *worker) postpone(ctx context.Context, account string, b batch, t *retry, log zerolog.Logger) bool {
 	l, head := w.lane, b.of[0]
-	if err := l.journal.putRetry(ctx, l.cfg.Sink, *t); err != nil {
+	if err := l.atOnce(ctx, func(ctx context.Context) error { return l.journal.putRetry(ctx, l.cfg.Sink, *t) }); err != nil {
 		log.Warn().Err(err).Msg("a restart would try the event again too early")
 		if !b.due {
 			t.Aside = false // it must not lose its place in the cursor

@@ -45,13 +45,22 @@ type gate struct {
 	probing  bool
 	probes   int // that failed since it is down
 	wait     *backoff.ExponentialBackOff
-	stubborn bool                // an answer does not end the outage, only an accepted event does
 	failing  map[uint64]struct{} // events refused since one was accepted
 	since    time.Time           // the first of them
 	accepted uint64              // deliveries
 	floor    time.Time           // the destination has demanded to be left alone until then
 	outage   [2]time.Time        // beginning and end of the last one
 	changed  chan struct{}       // closed when one who waits should look again
+
+	gone     bool    // the destination's word that it is gone is not on disk yet
+	revision uint64  // of the state on disk that is the gate's
+	missed   *ruling // what the operator said meanwhile
+}
+
+// A ruling is what the operator says by the state on disk.
+type ruling struct {
+	state    SinkState
+	revision uint64
 }
 
 // A gateEvent is a change for the better or the worse.
@@ -60,7 +69,6 @@ type gateEvent struct {
 	probes int       // that failed
 	since  time.Time // when it began to fail
 	reason string
-	gone   bool // disabled by the destination's own word
 }
 
 func newGate(concurrency int, perSecond float64, probe ProbePolicy, state SinkState, notify func(gateEvent)) *gate {
@@ -201,15 +209,15 @@ func (g *gate) leave(p pass, seq uint64, aside bool, err error) {
 		}
 	case IsGone(err) && !g.state.DisabledSince.IsZero(): // it was on its way when another was told so
 	case IsGone(err):
-		g.state.DisabledSince, g.state.Reason = now.UTC(), err.Error()
-		event = &gateEvent{kind: AlertDisabled, since: now, reason: err.Error(), gone: true}
+		g.state.DisabledSince, g.state.Reason, g.gone = now.UTC(), err.Error(), true
+		event = &gateEvent{kind: AlertDisabled, since: now, reason: err.Error()}
 	case IsUnavailable(err):
 		event = g.down(p, now, after, err)
-	case !g.stubborn && !obeying:
+	case !g.state.Refusing && !obeying:
 		event = g.up()
 		fallthrough
 	default: // answered, but this event was refused
-		if p.probe && g.stubborn {
+		if p.probe && g.state.Refusing {
 			event = g.down(p, now, after, err)
 			break
 		}
@@ -220,7 +228,7 @@ func (g *gate) leave(p pass, seq uint64, aside bool, err error) {
 			g.since = now
 		}
 		if g.failing[seq] = struct{}{}; len(g.failing) >= tripAt && g.state.DownSince.IsZero() {
-			g.stubborn = true
+			g.state.Refusing = true
 			event = g.down(p, now, after, fmt.Errorf("%d events in a row were refused, the last one so: %w", len(g.failing), err))
 		}
 	}
@@ -304,7 +312,7 @@ func (g *gate) up() *gateEvent {
 	if g.state.DisabledSince.IsZero() {
 		g.state.Reason = ""
 	}
-	g.stubborn = false
+	g.state.Refusing = false
 	return event
 }
 
@@ -332,10 +340,41 @@ func (g *gate) premature(refused time.Time) (bool, <-chan struct{}) {
 	return then || !g.state.DownSince.IsZero(), g.changed
 }
 
-// disable does as the operator says: since is when the sink was disabled, zero for not at all.
-func (g *gate) disable(since time.Time, reason string) {
+// unsaved returns the state, and whether it holds a word of the destination that is not on disk.
+func (g *gate) unsaved() (state SinkState, gone bool) {
 	g.mu.Lock()
-	was := g.state.DisabledSince
+	defer g.mu.Unlock()
+	return g.state, g.gone
+}
+
+// saved says that what [gate.unsaved] returned is on disk, as that revision.
+func (g *gate) saved(revision uint64, gone bool) {
+	g.mu.Lock()
+	g.revision = revision
+	missed := g.missed
+	if gone {
+		g.gone, g.missed = false, nil
+	}
+	g.mu.Unlock()
+	if gone && missed != nil {
+		g.obey(missed.state, missed.revision)
+	}
+}
+
+// obey does as the operator says, who disables and enables the sink by its state on disk. What is older than what the gate
+// itself has put there is not heeded.
+func (g *gate) obey(s SinkState, revision uint64) {
+	g.mu.Lock()
+	if revision <= g.revision {
+		g.mu.Unlock()
+		return
+	}
+	if g.gone {
+		g.missed = &ruling{s, revision}
+		g.mu.Unlock()
+		return
+	}
+	since, reason, was := s.DisabledSince, s.Reason, g.state.DisabledSince
 	g.state.DisabledSince = since
 	if !since.IsZero() {
 		g.state.Reason = reason

@@ -240,7 +240,12 @@ func TestGateDisables(t *testing.T) {
 		if _, ok := g.enter(ctx, nil); ok {
 			t.Error("let through after 1000 hours")
 		}
-		g.disable(time.Time{}, "")
+		g.obey(SinkState{}, 1) // older than the destination's word, which is not on disk yet
+		g.saved(2, true)
+		if state, _ := g.now(); state.DisabledSince.IsZero() {
+			t.Error("the destination's word is undone by what was on disk before it")
+		}
+		g.obey(SinkState{}, 3)
 		if !<-entered {
 			t.Error("not let through when enabled")
 		}

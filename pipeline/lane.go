@@ -144,6 +144,7 @@ func (l *Lane) remember(ctx context.Context) error {
 	}
 	l.gate = newGate(l.cfg.Concurrency, l.cfg.PerSecond, l.cfg.Probe, state, l.heed)
 	l.showState(state)
+	l.care.alerted = state.Alerted && !l.gate.open() // else the operator has enabled it meanwhile
 	if !state.DisabledSince.IsZero() {
 		l.log.Warn().Time("since", state.DisabledSince).Str("reason", state.Reason).
 			Msgf("sink is disabled: its events wait; relay sinks enable %s sends them", l.cfg.Sink)
@@ -177,10 +178,12 @@ func (l *Lane) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, l.sink.Close()) }()
 	ctx, stop := context.WithCancelCause(ctx)
 	var owned, scheduler sync.WaitGroup
+	settled := make(chan struct{})
 	owned.Go(func() { l.signLife(ctx) })
-	owned.Go(func() { l.keep(ctx) })
+	owned.Go(func() { l.keep(ctx, settled) })
 	owned.Go(func() { l.follow(ctx) })
 	defer owned.Wait()
+	defer close(settled)
 	defer stop(errLaneOver)
 	defer l.work.Wait()
 
@@ -335,6 +338,7 @@ func (l *Lane) settle(ctx context.Context, account string, b batch, n int) {
 		if d.trouble.Aside {
 			l.mu.Lock()
 			delete(l.aside, d.record.Seq)
+			l.remind(d.record.Seq)
 			l.countRetries()
 			l.mu.Unlock()
 		}
@@ -357,16 +361,24 @@ func (l *Lane) remove(account string, b batch, n int) {
 	for _, d := range b.of[:n] {
 		l.ack(d.msg)
 		delete(l.held, d.record.Seq)
-		if len(l.ring) < doneMemory {
-			l.ring = append(l.ring, d.record.Seq)
-		} else {
-			delete(l.done, l.ring[l.oldest])
-			l.ring[l.oldest] = d.record.Seq
-			l.oldest = (l.oldest + 1) % doneMemory
-		}
-		l.done[d.record.Seq] = struct{}{}
+		l.remind(d.record.Seq)
 	}
 	l.journal.metrics.InFlight.WithLabelValues(l.cfg.Sink).Set(float64(len(l.held)))
+}
+
+// remind notes that an event is settled, in place of the oldest of which that is known. l.mu is held.
+func (l *Lane) remind(seq uint64) {
+	if _, known := l.done[seq]; known {
+		return
+	}
+	if len(l.ring) < doneMemory {
+		l.ring = append(l.ring, seq)
+	} else {
+		delete(l.done, l.ring[l.oldest])
+		l.ring[l.oldest] = seq
+		l.oldest = (l.oldest + 1) % doneMemory
+	}
+	l.done[seq] = struct{}{}
 }
 
 func (l *Lane) ack(msg jetstream.Msg) {

@@ -103,7 +103,9 @@ func (l *Lane) recall(ctx context.Context) error {
 		case r.Seq > floor:
 			l.trouble[r.Seq] = &r
 		default:
-			l.forget(ctx, r.Seq)
+			if err := l.journal.dropRetry(ctx, l.cfg.Sink, r.Seq); err != nil {
+				l.log.Debug().Err(err).Msg("retry not forgotten") // until the next start
+			}
 		}
 	}
 	l.countRetries()
@@ -115,12 +117,30 @@ func (l *Lane) countRetries() {
 	l.journal.metrics.Retries.WithLabelValues(l.cfg.Sink).Set(float64(len(l.aside)))
 }
 
-// forget drops a retry whose event is settled. When that fails it is done at the next start.
+// forget drops a retry whose event is settled, and tries until it succeeds: after a restart the event would be delivered again.
+// It gives up when ctx ends or draining starts, but not before it has tried.
 func (l *Lane) forget(ctx context.Context, seq uint64) {
-	if err := l.journal.dropRetry(ctx, l.cfg.Sink, seq); err != nil {
-		l.log.Debug().Err(err).Msg("retry not forgotten")
+	for {
+		err := l.atOnce(ctx, func(ctx context.Context) error { return l.journal.dropRetry(ctx, l.cfg.Sink, seq) })
+		if err == nil {
+			return
+		}
+		l.log.Debug().Err(err).Msg("retry not forgotten yet")
+		if !l.sleep(ctx, time.Second) {
+			l.log.Warn().Err(err).Uint64("seq", seq).Msg("an event that is settled may be delivered again at the next start")
+			return
+		}
 	}
 }
+
+// atOnce writes a note of what has happened already: also after ctx has ended, but for no longer than 2 s.
+func (l *Lane) atOnce(ctx context.Context, write func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 2*time.Second, errNoteLate)
+	defer cancel()
+	return causeOf(ctx, write(ctx))
+}
+
+var errNoteLate = errors.New("no answer from the journal's server within 2 s")
 
 // setAside puts an event on the schedule, where others may pass it.
 func (l *Lane) setAside(r *retry) {

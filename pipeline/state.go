@@ -29,8 +29,12 @@ type SinkState struct {
 	DownSince time.Time `json:"down_since,omitzero"`
 	// NotBefore is the time of the next probe.
 	NotBefore time.Time `json:"not_before,omitzero"`
+	// Refusing is true while it is down because it refused several events in a row: only one that it accepts ends that.
+	Refusing bool `json:"refusing,omitempty"`
 	// Reason says in one line why, for either.
 	Reason string `json:"reason,omitempty"`
+	// Alerted is true once an alert has told of either, and none yet that it is over.
+	Alerted bool `json:"alerted,omitempty"`
 }
 
 func openState(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {

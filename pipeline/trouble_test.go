@@ -325,6 +325,97 @@ func TestOutageGivesNothingUp(t *testing.T) {
 	}
 }
 
+// What the destination says while the lane is being ended is not forgotten.
+func TestLastWords(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer error
+		kept   func(SinkState, []retry) bool
+	}{
+		"gone": {Gone(errors.New("status 410")), func(s SinkState, _ []retry) bool { return !s.DisabledSince.IsZero() }},
+		"down": {
+			RetryAfter(time.Hour, Unavailable(errors.New("status 429"))),
+			func(s SinkState, _ []retry) bool { return time.Until(s.NotBefore) > 50*time.Minute },
+		},
+		"refused": {
+			RetryAfter(time.Hour, errors.New("status 500")),
+			func(_ SinkState, all []retry) bool { return len(all) == 1 && time.Until(all[0].Next) > 50*time.Minute },
+		},
+		"accepted after a refusal": {nil, func(_ SinkState, all []retry) bool { return len(all) == 0 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, t.TempDir())
+			var tries atomic.Int32
+			asked := make(chan struct{})
+			sink := &box{single: true, rule: func(ctx context.Context, _ Record) error {
+				if c.answer == nil && tries.Add(1) <= stepAside {
+					return errors.New("status 500")
+				}
+				close(asked)
+				<-ctx.Done()
+				return c.answer
+			}}
+			_, stop := r.lane(sink, LaneConfig{})
+			r.send(r.intake("acc"), 0, 1)
+			<-asked
+			if err := stop(false); err != nil {
+				t.Fatal(err)
+			}
+			state, err := r.journal.SinkState(t.Context(), "box")
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, err := r.journal.retries(t.Context(), "box")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !c.kept(state, all) {
+				t.Errorf("the lane left %+v and retries %+v", state, all)
+			}
+		})
+	}
+}
+
+// The operator is told once of an outage, and once of its end, whatever restarts come between.
+func TestAlertsOverRestarts(t *testing.T) {
+	dir := t.TempDir()
+	var alerts alertBox
+	var down atomic.Bool
+	down.Store(true)
+	var probes atomic.Int32
+	sink := &box{single: true, rule: func(context.Context, Record) error {
+		if down.Load() {
+			probes.Add(1)
+			return Unavailable(errors.New("connection refused"))
+		}
+		return nil
+	}}
+	for restart := range 3 {
+		r := newRig(t, dir)
+		_, stop := r.lane(sink, LaneConfig{Alert: alerts.add})
+		if restart == 0 {
+			r.send(r.intake("acc"), 0, 3)
+		}
+		before := probes.Load()
+		r.eventually(func() error {
+			if n := probes.Load() - before; n < 3*alertProbes {
+				return fmt.Errorf("%d probes", n)
+			}
+			return nil
+		})
+		if restart == 2 {
+			down.Store(false)
+			r.holds(sink, "acc", wantTitles(0, 3))
+		}
+		if err := stop(true); err != nil {
+			t.Fatal(err)
+		}
+		r.stop()
+	}
+	if got := alerts.kinds(); !slices.Equal(got, []AlertKind{AlertDown, AlertRecovered}) {
+		t.Errorf("alerts %v, want one that it is down and one that it works again", got)
+	}
+}
+
 // One answer that the destination is gone is enough, for good, until somebody enables the sink.
 func TestGoneDisables(t *testing.T) {
 	dir := t.TempDir()
