@@ -156,7 +156,7 @@ func (l *Lane) follow(ctx context.Context) {
 		if err != nil {
 			l.log.Debug().Err(err).Msg("state of the sink is not followed; trying again")
 		}
-		if !l.sleep(ctx, time.Second) {
+		if !l.pause(ctx) {
 			return
 		}
 	}

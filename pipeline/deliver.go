@@ -235,7 +235,7 @@ func (w *worker) bury(ctx context.Context, account string, b batch, why error, a
 		if !said {
 			log.Error().Err(err).Str("id", head.record.ID).Msg("dead letter cannot be kept; waiting")
 		}
-		if !l.sleep(ctx, time.Second) {
+		if !l.pause(ctx) {
 			return false
 		}
 	}

@@ -81,6 +81,17 @@ func rigOn(t *testing.T, conn *nats.Conn, revive func() error) *rig {
 	return r
 }
 
+// revive starts the server anew under what uses it.
+func (r *rig) revive() {
+	r.t.Helper()
+	r.server.reviving.Lock()
+	r.server.started = time.Time{} // it was not started just now
+	r.server.reviving.Unlock()
+	if err := r.server.Revive(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func testLog(t *testing.T) zerolog.Logger {
 	return zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.InfoLevel)
 }

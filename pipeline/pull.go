@@ -46,7 +46,7 @@ func (l *Lane) pull(ctx context.Context, w *worker) error {
 			said = text
 			l.log.Warn().Err(err).Msg("journal cannot be read; waiting")
 		}
-		l.sleep(ctx, time.Second)
+		l.pause(ctx)
 		for len(lost) > 0 { // what it told of until now
 			<-lost
 		}
@@ -240,16 +240,5 @@ func (l *Lane) collect(ctx context.Context, w *worker, left int) error {
 	return nil
 }
 
-// sleep waits for d, and reports false if ctx ended or draining started before.
-func (l *Lane) sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-l.drain:
-		return false
-	case <-t.C:
-		return true
-	}
-}
+// pause waits for a second before something is tried again, and reports false if ctx ended or draining started before.
+func (l *Lane) pause(ctx context.Context) bool { return await(ctx, l.drain, nil, time.Second) }

@@ -126,7 +126,7 @@ func (l *Lane) forget(ctx context.Context, seq uint64) {
 			return
 		}
 		l.log.Debug().Err(err).Msg("retry not forgotten yet")
-		if !l.sleep(ctx, time.Second) {
+		if !l.pause(ctx) {
 			l.log.Warn().Err(err).Uint64("seq", seq).Msg("an event that is settled may be delivered again at the next start")
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -104,8 +105,11 @@ func (j *Journal) updateSink(ctx context.Context, sink string, change func(*Sink
 	}
 }
 
-// followSink hands the state of a sink to visit, now and whenever it changes, until ctx ends.
+// followSink hands the state of a sink to visit, now and whenever it changes, until ctx ends or the connection is lost: the client
+// would take 20 s to notice that the server does not know of its watch any more.
 func (j *Journal) followSink(ctx context.Context, sink string, visit func(state SinkState, revision uint64)) error {
+	lost := j.nc.StatusChanged(nats.RECONNECTING)
+	defer j.nc.RemoveStatusListener(lost)
 	watch, err := j.state.Watch(ctx, sinkKey+sink, jetstream.IgnoreDeletes())
 	if err != nil {
 		return fmt.Errorf("follow the state of sink %s: %w", sink, err)
@@ -115,6 +119,8 @@ func (j *Journal) followSink(ctx context.Context, sink string, visit func(state 
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-lost:
+			return errConnLost
 		case entry, ok := <-watch.Updates():
 			if !ok {
 				return nil

@@ -294,6 +294,34 @@ func TestStrictRecovers(t *testing.T) {
 	}
 }
 
+// Who follows the operator's word is told when the server is started anew and forgets that it is being watched; the lane then
+// follows it again.
+func TestOperatorIsFollowedAfterARestartOfTheServer(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	seen, ended := make(chan uint64, 10), make(chan error, 1)
+	if err := r.journal.UpdateSink(t.Context(), "box", func(s *SinkState) { s.DisabledSince = time.Now() }); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	go func() {
+		ended <- r.journal.followSink(ctx, "box", func(_ SinkState, revision uint64) { seen <- revision })
+	}()
+	<-seen
+	r.revive()
+	if err := <-ended; !errors.Is(err, errConnLost) {
+		t.Errorf("the watch ended with %v, want that the connection is lost", err)
+	}
+	var sink box
+	r.lane(&sink, LaneConfig{})
+	r.revive()
+	if err := r.journal.UpdateSink(t.Context(), "box", func(s *SinkState) { s.DisabledSince = time.Time{} }); err != nil {
+		t.Fatal(err)
+	}
+	r.send(r.intake("acc"), 0, 1)
+	r.holds(&sink, "acc", wantTitles(0, 1))
+}
+
 // An outage that meets an event that stepped aside is no reason to give it up, however late.
 func TestOutageGivesNothingUp(t *testing.T) {
 	r := newRig(t, t.TempDir())
