@@ -228,7 +228,9 @@ func (w *worker) avoid(ctx context.Context, account string, began time.Time, log
 func (w *worker) bury(ctx context.Context, account string, b batch, why error, attempts int, log zerolog.Logger) bool {
 	l, head := w.lane, b.of[0]
 	for said := false; ; said = true {
-		err := l.journal.deadLetter(ctx, l.cfg.Sink, why.Error(), attempts, head.record)
+		err := l.atOnce(ctx, func(ctx context.Context) error {
+			return l.journal.deadLetter(ctx, l.cfg.Sink, why.Error(), attempts, head.record)
+		})
 		if err == nil {
 			break
 		}
