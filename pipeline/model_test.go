@@ -29,7 +29,7 @@ func (m *moody) Deliver(_ context.Context, records []Record) (int, error) {
 		}
 		title := *e.Data.Title
 		if left := m.script[title]; len(left) > 0 {
-			if i == 0 { // what comes beside an acceptance is not heeded
+			if i == 0 && !IsPermanent(left[0]) { // what comes beside an acceptance is not heeded, and a wrong event stays wrong
 				m.script[title] = left[1:]
 			}
 			return i, left[0]
