@@ -53,7 +53,7 @@ type gate struct {
 	changed  chan struct{}       // closed when one who waits should look again
 
 	gone     bool    // the destination's word that it is gone is not on disk yet
-	revision uint64  // of the state on disk that is the gate's
+	revision uint64  // of the state on disk that holds the destination's latest word
 	missed   *ruling // what the operator said meanwhile
 }
 
@@ -349,14 +349,14 @@ func (g *gate) unsaved() (state SinkState, gone bool) {
 
 // saved says that what [gate.unsaved] returned is on disk, as that revision.
 func (g *gate) saved(revision uint64, gone bool) {
-	g.mu.Lock()
-	g.revision = revision
-	missed := g.missed
-	if gone {
-		g.gone, g.missed = false, nil
+	if !gone { // then it holds what the operator said last, which is still to be obeyed
+		return
 	}
+	g.mu.Lock()
+	missed := g.missed
+	g.revision, g.gone, g.missed = revision, false, nil
 	g.mu.Unlock()
-	if gone && missed != nil {
+	if missed != nil {
 		g.obey(missed.state, missed.revision)
 	}
 }

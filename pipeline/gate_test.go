@@ -245,7 +245,8 @@ func TestGateDisables(t *testing.T) {
 		if state, _ := g.now(); state.DisabledSince.IsZero() {
 			t.Error("the destination's word is undone by what was on disk before it")
 		}
-		g.obey(SinkState{}, 3)
+		g.saved(4, false) // what the operator said in revision 3 is in this one too
+		g.obey(SinkState{}, 4)
 		if !<-entered {
 			t.Error("not let through when enabled")
 		}
