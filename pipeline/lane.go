@@ -34,6 +34,8 @@ type LaneConfig struct {
 	Accounts []string
 	// Filter limits the lane to the events that match. One that cannot tell of an event lets it through. Nil: all.
 	Filter *Filter
+	// SkipTests leaves out the events of the origin test, SkipBackfill those of the origin backfill.
+	SkipTests, SkipBackfill bool
 	// Sender is what the sink is told of who sent a treat.
 	Sender SenderRule
 	// Strict keeps the order of an account's events whatever happens: nothing passes an event that fails. Otherwise an
@@ -259,17 +261,21 @@ func (l *Lane) take(ctx context.Context, w *worker, msg jetstream.Msg) {
 	l.queues[account] = append(l.queues[account], d)
 }
 
-// wants reports whether the sink is to be sent the event.
+// wants reports whether the sink is to be sent the event. The rules hold for what is put before this sink alone as well.
 func (l *Lane) wants(r Record) bool {
-	if l.cfg.Filter == nil || r.Type != EventType {
+	if r.Type != EventType {
 		return true
 	}
-	ok, err := l.cfg.Filter.Match(r)
-	switch {
-	case err != nil:
-		l.log.Warn().Err(err).Msg("filter cannot tell of an event, which is delivered; mend the sink's filter")
-		return true
-	case !ok:
+	ok := (len(l.cfg.Accounts) == 0 || slices.Contains(l.cfg.Accounts, r.Account)) &&
+		(r.Origin != OriginTest || !l.cfg.SkipTests) && (r.Origin != OriginBackfill || !l.cfg.SkipBackfill)
+	if ok && l.cfg.Filter != nil {
+		var err error
+		if ok, err = l.cfg.Filter.Match(r); err != nil {
+			l.log.Warn().Err(err).Msg("filter cannot tell of an event, which is delivered; mend the sink's filter")
+			return true
+		}
+	}
+	if !ok {
 		l.journal.metrics.Filtered.WithLabelValues(l.cfg.Sink).Inc()
 	}
 	return ok

@@ -18,7 +18,7 @@ type Metrics struct {
 	Latency     *prometheus.HistogramVec // by sink: journaled to accepted
 	InFlight    *prometheus.GaugeVec     // by sink: taken from the journal, not accepted yet
 	Retries     *prometheus.GaugeVec     // by sink: events that stepped aside
-	Filtered    *prometheus.CounterVec   // by sink: events its filter left out
+	Filtered    *prometheus.CounterVec   // by sink: events its rules left out
 	Outages     *prometheus.CounterVec   // by sink: how often it went down
 	Down        *prometheus.GaugeVec     // by sink: 1 while it is down
 	Disabled    *prometheus.GaugeVec     // by sink: 1 while it is disabled
@@ -47,7 +47,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Delivered:   counter("relay_sink_delivered_total", "Events a sink has accepted.", "sink"),
 		Failures:    counter("relay_sink_failures_total", "Attempts to deliver that failed.", "sink"),
 		DeadLetters: counter("relay_sink_dead_letters_total", "Events a sink refused for good.", "sink"),
-		Filtered:    counter("relay_sink_filtered_total", "Events a sink's filter left out.", "sink"),
+		Filtered:    counter("relay_sink_filtered_total", "Events left out by a sink's accounts, filter, tests or backfill.", "sink"),
 		Outages:     counter("relay_sink_outages_total", "How often a sink went down, failing as a whole.", "sink"),
 		InFlight:    gauge("relay_sink_in_flight", "Events taken from the journal and not accepted by the sink yet.", "sink"),
 		Retries:     gauge("relay_sink_retries_waiting", "Events that failed several times and wait for their next attempt while others pass.", "sink"),

@@ -32,6 +32,9 @@ func NewKey(d *Data) Key {
 	return Key(h.Sum(nil))
 }
 
+// treatIDPrefix begins the ids of treats.
+const treatIDPrefix = "trt_"
+
 // NewID returns the id of an event: "trt_" and 26 characters that sort by at, to the millisecond. It is a function of
 // the key, the ordinal and at alone, so every instance gives the same treat the same id.
 func NewID(at time.Time, key Key, ordinal uint64) string {
@@ -44,7 +47,7 @@ func NewID(at time.Time, key Key, ordinal uint64) string {
 	ms := max(at.UnixMilli(), 0)
 	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<16)
 	copy(id[6:], sum[:10])
-	return "trt_" + idEncoding().EncodeToString(id[:])
+	return treatIDPrefix + idEncoding().EncodeToString(id[:])
 }
 
 // idEncoding is Crockford's alphabet, which sorts as the bytes do.

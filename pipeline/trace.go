@@ -32,6 +32,7 @@ type Step struct {
 type Resent struct {
 	Seq        uint64
 	DeadLetter uint64 // the number of the one that was redriven, 0 if it was not that
+	Replay     bool
 }
 
 // ErrUnknownEvent says that neither the journal nor the log of attempts knows an id.
@@ -79,8 +80,15 @@ func (j *Journal) Trace(ctx context.Context, id string) (*Trace, error) {
 			continue
 		}
 		sink, _, _ := strings.Cut(strings.TrimPrefix(msg.Subject, resendSubject), ".")
-		resent := &Resent{Seq: msg.Seq}
-		if number, ok := strings.CutPrefix(msg.Header.Get(jetstream.MsgIDHeader), redriveID); ok {
+		if t.Event.Seq == 0 && Origin(msg.Header.Get(headerOrigin)) == OriginTest { // it is for that sink only
+			if t.Event, t.Journaled, err = j.eventAt(ctx, msg.Seq); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		msgID := msg.Header.Get(jetstream.MsgIDHeader)
+		resent := &Resent{Seq: msg.Seq, Replay: strings.HasPrefix(msgID, replayID)}
+		if number, ok := strings.CutPrefix(msgID, redriveID); ok {
 			resent.DeadLetter, _ = strconv.ParseUint(number, 10, 64) // 0 if somebody else made it
 		}
 		t.Steps = append(t.Steps, Step{Time: msg.Time, Sink: sink, Resent: resent})

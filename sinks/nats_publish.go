@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -118,11 +119,20 @@ func (s *natsSink) messages(records []pipeline.Record) ([]*nats.Msg, error) {
 			return nil, fmt.Errorf("publish event %s: %w", r.ID, err)
 		}
 		m := nats.NewMsg(subject)
-		m.Header.Set(jetstream.MsgIDHeader, r.ID)
+		m.Header.Set(jetstream.MsgIDHeader, messageID(r))
 		m.Data = bytes.Clone(r.Line)
 		messages = append(messages, m)
 	}
 	return messages, nil
+}
+
+// messageID is what the stream refuses a second time: the event's id, or, since a replay is to be stored again, that of the
+// replay.
+func messageID(r pipeline.Record) string {
+	if r.Origin == pipeline.OriginReplay {
+		return r.ID + "/replay/" + strconv.FormatUint(r.Seq, 10)
+	}
+	return r.ID
 }
 
 // publish publishes messages in order and returns how many of them, from the front, the stream has.

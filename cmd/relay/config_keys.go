@@ -95,6 +95,8 @@ type sinkKeys struct {
 	Accounts    []string   `yaml:"accounts"`
 	Filter      string     `yaml:"filter"`
 	HideSender  senderRule `yaml:"hide_sender"`
+	Tests       inclusion  `yaml:"tests"`
+	Backfill    inclusion  `yaml:"backfill"`
 	Order       order      `yaml:"order"`
 	Concurrency int        `yaml:"concurrency"`
 	RateLimit   rateLimit  `yaml:"rate_limit"`
@@ -120,6 +122,21 @@ func (r *senderRule) UnmarshalText(text []byte) error {
 		return errors.New("no such rule")
 	}
 	return nil
+}
+
+// inclusion says whether events of an origin go to a sink.
+type inclusion struct{ skip bool }
+
+func (inclusion) wanted() string { return "deliver or skip" }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (i *inclusion) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "deliver", "skip":
+		i.skip = string(text) == "skip"
+		return nil
+	}
+	return errors.New("neither deliver nor skip")
 }
 
 type order struct{ strict bool }
@@ -289,7 +306,7 @@ func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
 	*s = SinkConfig{
 		Type: keys.Type, Config: config,
 		Lane: pipeline.LaneConfig{
-			Accounts: keys.Accounts, Sender: keys.HideSender.rule, Strict: keys.Order.strict,
+			Accounts: keys.Accounts, SkipTests: keys.Tests.skip, SkipBackfill: keys.Backfill.skip, Sender: keys.HideSender.rule, Strict: keys.Order.strict,
 			Concurrency: keys.Concurrency, PerSecond: keys.RateLimit.perSecond, Retry: pipeline.RetryPolicy(keys.Retry),
 		},
 	}

@@ -65,6 +65,8 @@ type traceStep struct {
 	Sink string `json:"sink,omitempty"`
 	Seq  uint64 `json:"seq,omitempty"` // in the journal
 
+	Replay bool `json:"replay,omitempty"`
+
 	Account  string          `json:"account,omitempty"`
 	Provider string          `json:"provider,omitempty"`
 	Origin   pipeline.Origin `json:"origin,omitempty"`
@@ -108,7 +110,7 @@ func traceSteps(t *pipeline.Trace) (steps []traceStep, err error) {
 			d := s.DeadLetter
 			step.Step, step.DeadLetter, step.Attempts, step.Reason = "dead_letter", d.Number, d.Attempts, d.Reason
 		case s.Resent != nil:
-			step.Step, step.Seq, step.DeadLetter = "resent", s.Resent.Seq, s.Resent.DeadLetter
+			step.Step, step.Seq, step.DeadLetter, step.Replay = "resent", s.Resent.Seq, s.Resent.DeadLetter, s.Resent.Replay
 		}
 		steps = append(steps, step)
 	}
@@ -158,6 +160,9 @@ func (s *traceStep) what() string {
 		add("number %d", s.Seq)
 	case "resent":
 		add("number %d", s.Seq)
+		if s.Replay {
+			add("replay")
+		}
 		if s.DeadLetter > 0 {
 			add("redrive of dead letter %d", s.DeadLetter)
 		}
