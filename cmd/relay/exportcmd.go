@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+func (p *program) exportEventsCommand() *cobra.Command {
+	var f eventFlags
+	var format, output string
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write the treats of the journal to a file, as JSON lines or CSV", Args: noArgs,
+		Long: `Write the treats that the journal has for your own records: the events as they are, one a line (jsonl), or a table (csv, RFC 4180,
+UTF-8). Each treat is written once; tests and replays are left out, unless --origin names them. A text that a spreadsheet would take
+for a formula gets a ' before it in CSV.`,
+		Example: "  relay export --format csv --since 2026-07-01 --until 2026-08-01 --output july.csv\n  relay export | gzip > treats.jsonl.gz",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := f.filter(time.Now(), pipeline.OriginLive, pipeline.OriginBackfill, pipeline.OriginTest, pipeline.OriginReplay)
+			if err != nil {
+				return err
+			}
+			if len(filter.Origins) == 0 {
+				filter.Origins = []pipeline.Origin{pipeline.OriginLive, pipeline.OriginBackfill}
+			}
+			if format != "jsonl" && format != "csv" {
+				return usagef("--format %q: want jsonl or csv", format)
+			}
+			if output == "" {
+				_, err := p.export(cmd.Context(), filter, format, p.out)
+				if errors.Is(err, syscall.EPIPE) {
+					return nil
+				}
+				return err
+			}
+			return p.exportFile(cmd.Context(), filter, format, output)
+		},
+	}
+	f.register(cmd.Flags(), "live, backfill, test or replay; live and backfill without it")
+	cmd.Flags().StringVar(&format, "format", "jsonl", "jsonl or csv")
+	cmd.Flags().StringVar(&output, "output", "", "file to write, for you only, in place of one that is there; without it standard output")
+	return cmd
+}
+
+// exportFile writes a file that is there whole or not at all.
+func (p *program) exportFile(ctx context.Context, filter pipeline.EventFilter, format, path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return withCode(exitUnavailable, fmt.Errorf("write %s: %w", path, err))
+	}
+	n, err := p.export(ctx, filter, format, f)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+	}
+	return p.say("Wrote %d to %s.", n, path)
+}
+
+// export writes the events that match, and counts them.
+func (p *program) export(ctx context.Context, filter pipeline.EventFilter, format string, w io.Writer) (n int, err error) {
+	buffered := bufio.NewWriterSize(w, 64<<10)
+	write := func(e pipeline.JournaledEvent) error {
+		_, err := fmt.Fprintf(buffered, "%s\n", e.Line)
+		return err
+	}
+	if format == "csv" {
+		write = func(e pipeline.JournaledEvent) error { return writeCSV(buffered, csvRow(&e.Event)) }
+		if err := writeCSV(buffered, csvHeader()); err != nil {
+			return 0, err
+		}
+	}
+	err = p.withJournal(ctx, func(j *pipeline.Journal) error {
+		return eachEvent(ctx, j, filter, func(e pipeline.JournaledEvent) error {
+			n++
+			return write(e)
+		})
+	})
+	if err != nil {
+		return n, err
+	}
+	return n, buffered.Flush()
+}
+
+func csvHeader() []string {
+	return []string{
+		"id", "time", "recorded_time", "origin", "account", "provider", "sender", "sender_type", "receiver", "receiver_type",
+		"title", "message", "anonymous", "date_created",
+	}
+}
+
+// csvRow is an event as a row. What is null is empty.
+func csvRow(e *pipeline.Event) []string {
+	d := &e.Data
+	row := []string{
+		e.ID, e.Time.Format(time.RFC3339Nano), e.RecordedTime.Format(time.RFC3339Nano), string(e.Origin), d.Account, d.Provider,
+	}
+	for _, text := range []*string{d.Sender, d.SenderType, d.Receiver, d.ReceiverType, d.Title, d.Message} {
+		row = append(row, csvText(text))
+	}
+	return append(row, strconv.FormatBool(d.Anonymous), csvText(d.DateCreated))
+}
+
+// csvText is a text that no spreadsheet takes for a formula.
+func csvText(text *string) string {
+	if text == nil {
+		return ""
+	}
+	if *text != "" && strings.ContainsRune("=+-@\t\r", rune((*text)[0])) {
+		return "'" + *text
+	}
+	return *text
+}
+
+// writeCSV writes one row and ends it as RFC 4180 says. The line breaks within it stay as they are, which [csv.Writer] does not do
+// when it ends rows so.
+func writeCSV(w io.Writer, row []string) error {
+	var b bytes.Buffer
+	c := csv.NewWriter(&b)
+	err := c.Write(row)
+	c.Flush()
+	if err == nil {
+		err = c.Error()
+	}
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(bytes.TrimSuffix(b.Bytes(), []byte("\n")), "\r\n"...))
+	return err
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// eventFlags choose events of the journal.
+type eventFlags struct {
+	accounts, ids, origins []string
+	since, until           string
+}
+
+func (f *eventFlags) register(flags *pflag.FlagSet, origins string) {
+	flags.StringVar(&f.since, "since", "", "only events since then: a time such as 2026-07-16T21:00:00Z, a date, or how long ago, such as 36h")
+	flags.StringVar(&f.until, "until", "", "only events before then")
+	flags.StringSliceVar(&f.accounts, "account", nil, "only those of this account; may be repeated")
+	flags.StringSliceVar(&f.ids, "id", nil, "only the event of this id; may be repeated")
+	flags.StringSliceVar(&f.origins, "origin", nil, "only events of this origin: "+origins+"; may be repeated")
+}
+
+// filter is what the flags say. Of origins it takes those that are allowed.
+func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter pipeline.EventFilter, err error) {
+	filter = pipeline.EventFilter{Accounts: f.accounts, IDs: f.ids}
+	for _, name := range f.accounts {
+		if !validName.MatchString(name) {
+			return filter, usagef("--account %q: this is no name of an account", name)
+		}
+	}
+	for _, text := range f.origins {
+		if !slices.Contains(allowed, pipeline.Origin(text)) {
+			var names []string
+			for _, o := range allowed {
+				names = append(names, string(o))
+			}
+			return filter, usagef("--origin %q: want %s", text, strings.Join(names, ", "))
+		}
+		filter.Origins = append(filter.Origins, pipeline.Origin(text))
+	}
+	if filter.Since, err = instant(f.since, now); err != nil {
+		return filter, usagef("--since %w", err)
+	}
+	if filter.Until, err = instant(f.until, now); err != nil {
+		return filter, usagef("--until %w", err)
+	}
+	if !filter.Until.IsZero() && !filter.Since.Before(filter.Until) {
+		return filter, usagef("--since %s is not before --until %s", f.since, f.until)
+	}
+	return filter, nil
+}
+
+// eachEvent calls use for each event that matches.
+func eachEvent(ctx context.Context, j *pipeline.Journal, filter pipeline.EventFilter, use func(pipeline.JournaledEvent) error) error {
+	for e, err := range j.Events(ctx, filter) {
+		if err != nil {
+			return err
+		}
+		if err := use(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errEnough ends a walk through the events.
+var errEnough = errors.New("enough")
+
+func (p *program) historyCommand() *cobra.Command {
+	var f eventFlags
+	var limit int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "history", Short: "Show the events of the journal", Args: noArgs,
+		Long: `Show the events that the journal has, in the order in which they came into it. The flags go by when a treat was sent. It works whether
+or not relay runs.`,
+		Example: "  relay history --since 2h\n  relay history --since 2026-07-16 --json | jq -r .data.title | sort | uniq -c",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := f.filter(time.Now(), pipeline.OriginLive, pipeline.OriginBackfill, pipeline.OriginTest, pipeline.OriginReplay)
+			if err != nil {
+				return err
+			}
+			if limit < 0 {
+				return usagef("--limit %d: want a number above 0", limit)
+			}
+			list := &eventList{program: p, json: asJSON}
+			err = p.withJournal(cmd.Context(), func(j *pipeline.Journal) error {
+				return eachEvent(cmd.Context(), j, filter, func(e pipeline.JournaledEvent) error {
+					if err := list.add(e); err != nil {
+						return err
+					}
+					if list.n == limit {
+						return errEnough
+					}
+					return nil
+				})
+			})
+			switch {
+			case errors.Is(err, errEnough), errors.Is(err, syscall.EPIPE):
+				return nil
+			case err == nil && list.n == 0:
+				return p.say("Nothing matched: there is no such event.")
+			}
+			return err
+		},
+	}
+	f.register(cmd.Flags(), "live, backfill or test, or replay for what was sent again")
+	cmd.Flags().IntVar(&limit, "limit", 0, "no more than this many, oldest first")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the events themselves, one a line")
+	return cmd
+}
+
+// eventList prints events as they come, so that any number of them takes little memory.
+type eventList struct {
+	*program
+	json bool
+	n    int
+}
+
+func (l *eventList) add(e pipeline.JournaledEvent) error {
+	l.n++
+	if l.json {
+		_, err := fmt.Fprintf(l.out, "%s\n", e.Line)
+		return err
+	}
+	const format = "%-19s  %-8s  %-12s  %-18s  %-24s  %-30s  %s\n"
+	if l.n == 1 {
+		if _, err := fmt.Fprintf(l.out, format, "TIME", "ORIGIN", "ACCOUNT", "SENDER", "TITLE", "EVENT", "MESSAGE"); err != nil {
+			return err
+		}
+	}
+	d := &e.Event.Data
+	_, err := fmt.Fprintf(l.out, format, e.Event.Time.Local().Format(time.DateTime), e.Origin, e.Account,
+		cell(d.Sender, 18), cell(d.Title, 24), e.ID, cell(d.Message, 60))
+	return err
+}
+
+// cell makes a viewer's text fit for a column of a table.
+func cell(text *string, width int) string {
+	if text == nil {
+		return "-"
+	}
+	runes := []rune(printable(*text))
+	if len(runes) > width {
+		runes = append(runes[:width-1], '…')
+	}
+	return string(runes)
+}

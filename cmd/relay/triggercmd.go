@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// triggerFlags are those of relay trigger.
+type triggerFlags struct {
+	account, sink, sender, title, message string
+}
+
+func (p *program) triggerCommand() *cobra.Command {
+	var f triggerFlags
+	cmd := &cobra.Command{
+		Use: "trigger", Short: "Send a test treat to every sink", Args: noArgs,
+		Long: `Send a test treat to every sink, or to one. It goes through the journal like any treat, has the origin test and an id that begins
+with tst_, and counts for nothing. It is printed on stdout. A sink with tests: skip does not get it.`,
+		Example: "  relay trigger\n  relay trigger --sink overlay --sender Somebody --title Pizza --message 'enjoy!'",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.trigger(cmd.Context(), &f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.account, "account", "", "the account it is said to come from; may be left out if there is only one")
+	flags.StringVar(&f.sink, "sink", "", "send it to this sink only, by its name in the configuration")
+	flags.StringVar(&f.sender, "sender", "relay", "who it is said to come from; empty: nobody")
+	flags.StringVar(&f.title, "title", "Test treat", "what is said to be sent")
+	flags.StringVar(&f.message, "message", "Only a test.", "the message with it")
+	return cmd
+}
+
+func (p *program) trigger(ctx context.Context, f *triggerFlags) error {
+	if strings.TrimSpace(f.sender+f.title+f.message) == "" {
+		return usagef("relay trigger wants at least one of --sender, --title and --message")
+	}
+	cfg, err := p.loadConfig(p.logger())
+	if err != nil {
+		return err
+	}
+	account, err := testAccount(cfg, f.account)
+	if err != nil {
+		return err
+	}
+	if f.sink != "" {
+		sink, err := namedSink(cfg, f.sink)
+		if err != nil {
+			return err
+		}
+		if sink.Lane.SkipTests {
+			return usagef("--sink %s: this sink is sent no tests; take tests: skip out of its configuration", f.sink)
+		}
+		if _, err := accountsOf(sink, []string{account.Account}); err != nil {
+			return err
+		}
+	}
+	norm := pipeline.Normalizer{Account: account.Account, Provider: account.Provider.Name, Location: account.Location}
+	event := norm.TestEvent(time.Now(), f.sender, f.title, f.message)
+	line, err := event.Line()
+	if err != nil {
+		return err
+	}
+	runs := p.relayRuns(ctx)
+	disabled := false
+	err = p.withJournal(ctx, func(j *pipeline.Journal) error {
+		if f.sink != "" {
+			state, err := sinkReady(ctx, j, f.sink)
+			if err != nil {
+				return err
+			}
+			disabled = !state.DisabledSince.IsZero()
+		}
+		return j.PutTest(ctx, &event, f.sink)
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(p.out, "%s\n", line); err != nil {
+		return err
+	}
+	return p.say("Journaled.%s relay trace %s shows its way.", afterwards(f.sink, runs, disabled), event.ID)
+}
+
+// testAccount is the account of that name, or the only one, of those that receive treats.
+func testAccount(cfg *Config, name string) (AccountConfig, error) {
+	var all []AccountConfig
+	var names []string
+	for _, a := range cfg.Accounts {
+		if receives(a) {
+			all, names = append(all, a), append(names, a.Account)
+		}
+	}
+	switch i := slices.Index(names, name); {
+	case i >= 0:
+		return all[i], nil
+	case name != "":
+		return AccountConfig{}, usagef("--account %q: no account of this name receives treats; %s", name, suggest(name, names))
+	case len(all) == 1:
+		return all[0], nil
+	case len(all) == 0:
+		return AccountConfig{}, withCode(exitConfig, errors.New(cfg.Path+": no account receives treats: add one under accounts (docs/config.md)"))
+	}
+	return AccountConfig{}, usagef("relay trigger wants --account: there are [%s]", strings.Join(names, ", "))
+}
