@@ -111,12 +111,8 @@ func (j *Journal) LastNumber(ctx context.Context) (uint64, error) {
 	return stream.CachedInfo().State.LastSeq, nil
 }
 
-const (
-	// replayID begins the id of a message that replays an event; the run, the sink and the event's number follow.
-	replayID = "resend_replay_"
-	// replayTries is how often a replay is written when the journal's server does not answer.
-	replayTries = 3
-)
+// replayID begins the id of a message that replays an event; the run, the sink and the event's number follow.
+const replayID = "resend_replay_"
 
 // Replay puts a journaled event before one sink again, after everything that is journaled already: with its id and time, and
 // as one of the origin replay. Called again with the same run within [DedupWindow], whatever came of the call before, it does
@@ -128,11 +124,7 @@ func (j *Journal) Replay(ctx context.Context, sink, run string, r Record) error 
 	}
 	msgID := replayID + run + "_" + sink + "_" + strconv.FormatUint(r.Seq, 10)
 	r.Line, r.Origin = line, OriginReplay
-	for try := 1; ; try++ {
-		if err = j.Resend(ctx, sink, r, msgID); err == nil || try == replayTries || !errors.Is(err, errCommitTimeout) {
-			return err
-		}
-	}
+	return j.Resend(ctx, sink, r, msgID)
 }
 
 var errNoOrigin = errors.New("it has no origin")

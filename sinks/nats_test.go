@@ -1,8 +1,11 @@
 package sinks_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -342,4 +345,32 @@ func TestNATSTakesAlerts(t *testing.T) {
 			t.Fatalf("published %+v (%v), want one on %s", msg, err, want)
 		}
 	}
+}
+
+// TestNATSStoresReplays has the same events come live, and in two replays, each of which is tried twice: alone and in batches.
+func TestNATSStoresReplays(t *testing.T) {
+	p := running(t, "")
+	var log lockedBuffer
+	records := plain("mystream", 20)
+	want := slices.Clone(records)
+	sink := openNATS(t, natsConfig(t, p.url()), &log)
+	lane(t, sink, records)
+	for run := range uint64(2) {
+		replayed := slices.Clone(records)
+		for i := range replayed {
+			r := &replayed[i]
+			r.Seq, r.Origin = (run+1)*100+uint64(i), pipeline.OriginReplay
+			r.Line = bytes.Replace(r.Line, []byte(`"origin":"live"`), []byte(`"origin":"replay"`), 1)
+		}
+		want = append(want, replayed...)
+		lane(t, sink, replayed[:3])
+		lane(t, sink, replayed)
+		lane(t, sink, replayed[5:])
+	}
+	for i := range want {
+		if r := &want[i]; r.Origin == pipeline.OriginReplay {
+			r.ID = fmt.Sprintf("%s/replay/%d", r.ID, r.Seq) // of the message
+		}
+	}
+	sameRecords(t, p.stored(t, "TREATS"), want)
 }

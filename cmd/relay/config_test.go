@@ -106,9 +106,9 @@ func TestConfigErrors(t *testing.T) {
 			"2:1: zzzzzz: unknown key; known: accounts, alerts, http, journal, nats, sinks",
 			`3:8: http.listn: unknown key; did you mean "listen"?`,
 		}},
-		{"keys of later issues", account + "sinks: {o: {type: stdout, tests: skip, backfill: skip}}\n", []string{
-			"3:27: sinks.o.tests: unknown key; known: accounts, concurrency, filter, hide_sender, order, rate_limit, retry, type",
-			"3:40: sinks.o.backfill: unknown key; known: accounts, concurrency, filter, hide_sender, order, rate_limit, retry, type",
+		{"origins", account + "sinks: {o: {type: stdout, tests: maybe, backfill: no}}\n", []string{
+			"3:34: sinks.o.tests: want deliver or skip, got \"maybe\"",
+			"3:51: sinks.o.backfill: want deliver or skip, got \"no\"",
 		}},
 		{"duplicate keys", "http: {}\nnats:\n  listen: 127.0.0.1:1\n  listen: 127.0.0.1:2\nhttp: {}\n", []string{
 			"4:3: nats.listen: duplicate key, the first is in line 3",
