@@ -118,7 +118,7 @@ const replayID = "resend_replay_"
 // as one of the origin replay. Called again with the same run within [DedupWindow], whatever came of the call before, it does
 // so once. It returns when it is on disk.
 func (j *Journal) Replay(ctx context.Context, sink, run string, r Record) error {
-	line, err := withOrigin(r.Line, OriginReplay)
+	line, err := asReplay(r.Line)
 	if err != nil {
 		return fmt.Errorf("replay event %s: %w", r.ID, err)
 	}
@@ -129,8 +129,8 @@ func (j *Journal) Replay(ctx context.Context, sink, run string, r Record) error 
 
 var errNoOrigin = errors.New("it has no origin")
 
-// withOrigin returns the line of an event with another origin, and not a byte of it changed beside that.
-func withOrigin(line []byte, origin Origin) ([]byte, error) {
+// asReplay returns the line of an event with the origin replay, and not a byte of it changed beside that.
+func asReplay(line []byte) ([]byte, error) {
 	dec := json.NewDecoder(bytes.NewReader(line))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
 		return nil, errors.Join(errNoOrigin, err)
@@ -146,7 +146,7 @@ func withOrigin(line []byte, origin Origin) ([]byte, error) {
 		}
 		if key == "origin" {
 			end := int(dec.InputOffset())
-			return slices.Concat(line[:end-len(value)], strconv.AppendQuote(nil, string(origin)), line[end:]), nil
+			return slices.Concat(line[:end-len(value)], strconv.AppendQuote(nil, string(OriginReplay)), line[end:]), nil
 		}
 	}
 	return nil, errNoOrigin

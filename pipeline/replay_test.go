@@ -162,7 +162,7 @@ func (b *box) count() (n int) {
 	return n
 }
 
-func TestWithOrigin(t *testing.T) {
+func TestAsReplay(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		text := rapid.SampledFrom([]string{`{"origin":"live"}`, "\u2028<&>", "a\"b\\", "\x00\x7f", "🍕"}).Draw(rt, "text")
 		raw, err := json.Marshal(map[string]any{"origin": text, "n": 1.50})
@@ -177,7 +177,7 @@ func TestWithOrigin(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		got, err := withOrigin(before, OriginReplay)
+		got, err := asReplay(before)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -187,11 +187,11 @@ func TestWithOrigin(t *testing.T) {
 		}
 	})
 	const foreign = `{ "new" : [1, {"origin":"x"}], "origin" : "live" , "more":1.0 }`
-	if got, err := withOrigin([]byte(foreign), OriginReplay); err != nil || string(got) != strings.Replace(foreign, `"live"`, `"replay"`, 1) {
+	if got, err := asReplay([]byte(foreign)); err != nil || string(got) != strings.Replace(foreign, `"live"`, `"replay"`, 1) {
 		t.Errorf("%s (%v)", got, err)
 	}
 	for _, line := range []string{"", "[]", "{}", `{"a":`, `{"data":{"origin":"live"}}`, `{"origin"`} {
-		if got, err := withOrigin([]byte(line), OriginReplay); err == nil {
+		if got, err := asReplay([]byte(line)); err == nil {
 			t.Errorf("%q becomes %q", line, got)
 		}
 	}

@@ -80,7 +80,7 @@ func (p *program) replay(ctx context.Context, f *replayFlags) error {
 		return err
 	}
 	runs := p.relayRuns(ctx)
-	r := &replay{program: p, sink: sink.Name, flags: f, filter: filter, at: at, pacer: pacer{speed: speed}, progress: progress{w: p.err, shown: terminal(p.err)}}
+	r := &replay{program: p, sink: sink.Name, filtered: sink.Lane.Filter != nil, flags: f, filter: filter, at: at, pacer: pacer{speed: speed}, progress: progress{w: p.err, shown: terminal(p.err)}}
 	err = p.withJournal(ctx, func(j *pipeline.Journal) error {
 		state, err := sinkReady(ctx, j, sink.Name)
 		if err != nil {
@@ -208,6 +208,7 @@ type replay struct {
 	pacer    pacer
 	progress progress
 	disabled bool
+	filtered bool // the sink has a filter
 	begun    bool
 	n        int // sent
 }
@@ -240,9 +241,12 @@ func (r *replay) close(err error, runs bool) error {
 	if clearErr := r.progress.clear(); err == nil {
 		err = clearErr
 	}
-	events := "events"
+	events, then := "events", afterwards(r.sink, runs, r.disabled)
 	if r.n == 1 {
 		events = "event"
+	}
+	if r.filtered {
+		then = " Its filter decides on each." + then
 	}
 	switch {
 	case err == nil && r.n == 0:
@@ -250,11 +254,11 @@ func (r *replay) close(err error, runs bool) error {
 	case err == nil && r.flags.dryRun:
 		return r.say("Dry run, nothing was sent: %d %s for %s.", r.n, events, r.sink)
 	case err == nil:
-		return r.say("Sent %d %s to %s again.%s", r.n, events, r.sink, afterwards(r.sink, runs, r.disabled))
+		return r.say("Sent %d %s to %s again.%s", r.n, events, r.sink, then)
 	case !r.begun || r.flags.dryRun:
 		return err
 	}
-	said := r.say("Sent %d %s to %s again, not all.%s To go on, within two hours: %s", r.n, events, r.sink, afterwards(r.sink, runs, r.disabled), r.onward())
+	said := r.say("Sent %d %s to %s again, not all.%s To go on, within two hours: %s", r.n, events, r.sink, then, r.onward())
 	if errors.Is(err, errSignal) {
 		return errors.Join(errSilent, said)
 	}

@@ -1,0 +1,388 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/treatrelay/relay/internal/natstest"
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// delivered waits until the receiver has so many requests, and returns their events.
+func (w *world) delivered(n int) []pipeline.Event {
+	w.t.Helper()
+	eventually(w.t, func() error {
+		if got := len(w.bot.get()); got < n {
+			return fmt.Errorf("%d requests, want %d", got, n)
+		}
+		return nil
+	})
+	all := events(w.t, w.bot.get())
+	if len(all) != n {
+		w.t.Fatalf("%d requests, want %d", len(all), n)
+	}
+	return all
+}
+
+// again wants events to be those that came before, as replays.
+func again(t *testing.T, got, before []pipeline.Event) {
+	t.Helper()
+	before = slices.Clone(before)
+	for i := range before {
+		before[i].Origin = pipeline.OriginReplay
+	}
+	if diff := cmp.Diff(got, before); diff != "" {
+		t.Fatalf("not the events that came before (-got +want):\n%s", diff)
+	}
+}
+
+// The journal is read and exported, and its events are sent again to the sink that was named and to no other, while relay runs and
+// while it does not; wherever the journal is.
+func TestReplay(t *testing.T) {
+	const ever = "2000-01-01"
+	for _, external := range []bool{false, true} {
+		t.Run(fmt.Sprintf("external %t", external), func(t *testing.T) {
+			w := newWorld(t, simulatedRealtime)
+			if external {
+				w.onServer(natstest.Start(t).URL())
+			}
+			w.login()
+			p := w.start()
+			w.connected()
+			w.live.emit(0, 5)
+			holds(t, "stdout", p.out, 0, 5)
+			before := w.delivered(5)
+			lines := p.out.get()
+
+			if got := w.relay(exitOK, "history", "--json").out.get(); !slices.Equal(got, lines) {
+				t.Errorf("history:\n%s", strings.Join(got, "\n"))
+			}
+			if got := w.relay(exitOK, "history", "--since", ever, "--limit", "2").out.get(); len(got) != 3 || !strings.Contains(got[2], title(1)) || !strings.Contains(got[2], before[1].ID) {
+				t.Errorf("history:\n%s", strings.Join(got, "\n"))
+			}
+			if text := w.relay(exitOK, "history", "--origin", "test").err.text(); !strings.Contains(text, "Nothing matched") {
+				t.Errorf("history of nothing: %s", text)
+			}
+			w.exported(lines, before)
+
+			if text := w.relay(exitOK, "replay", "--sink", "bot", "--since", ever, "--dry-run").err.text(); !strings.Contains(text, "nothing was sent: 5 events for bot.") {
+				t.Errorf("dry run: %s", text)
+			}
+			if text := w.relay(exitOK, "replay", "--sink", "bot", "--since", ever, "--until", "2001-01-01").err.text(); !strings.Contains(text, "Nothing matched") {
+				t.Errorf("replay of nothing: %s", text)
+			}
+			if text := w.relay(exitOK, "replay", "--sink", "bot", "--id", before[2].ID).err.text(); !strings.HasSuffix(text, "Sent 1 event to bot again.") {
+				t.Errorf("replay: %s", text)
+			}
+			again(t, w.delivered(6)[5:], before[2:3])
+			overlay := w.overlay()
+			for run := 1; run <= 2; run++ {
+				w.relay(exitOK, "replay", "--sink", "overlay", "--since", ever, "--account", "mystream")
+				eventually(t, func() error {
+					if got := len(overlay.get()); got < 5+5*run {
+						return fmt.Errorf("the overlay has %d events, want %d", got, 5+5*run)
+					}
+					return nil
+				})
+				again(t, events(t, overlay.get())[5*run:], before)
+			}
+			if got := w.relay(exitOK, "history", "--origin", "replay", "--json").out.get(); len(got) != 11 {
+				t.Errorf("%d replays in the journal, want 11", len(got))
+			}
+			if text := w.relay(exitOK, "trace", before[2].ID).out.text(); strings.Count(text, "; replay") != 3 {
+				t.Errorf("the trace does not show three replays:\n%s", text)
+			}
+			p.stop()
+
+			if text := w.relay(exitOK, "replay", "--sink", "bot", "--since", ever, "--origin", "live").err.text(); !strings.Contains(text, "Sent 5 events to bot again. No relay runs on this data folder; delivered at its next start.") {
+				t.Errorf("replay without a relay: %s", text)
+			}
+			p = w.start()
+			again(t, w.delivered(11)[6:], before)
+			w.relay(exitOK, "sinks", "disable", "bot")
+			if text := w.relay(exitOK, "replay", "--sink", "bot", "--since", ever).err.text(); !strings.Contains(text, "relay sinks enable bot lets it have them") {
+				t.Errorf("replay to a disabled sink: %s", text)
+			}
+			w.relay(exitOK, "sinks", "enable", "bot")
+			again(t, w.delivered(16)[11:], before)
+			p.stop()
+			if len(p.out.get()) > 0 {
+				t.Errorf("another sink got replays:\n%s", p.out.text())
+			}
+			w.noSecrets(p)
+		})
+	}
+}
+
+// exported wants the journal to be exported as these lines, or a table of them.
+func (w *world) exported(lines []string, all []pipeline.Event) {
+	t := w.t
+	t.Helper()
+	if got := w.relay(exitOK, "export").out.get(); !slices.Equal(got, lines) {
+		t.Errorf("export:\n%s", strings.Join(got, "\n"))
+	}
+	path := filepath.Join(w.dir, "treats.csv")
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text := w.relay(exitOK, "export", "--format", "csv", "--output", path).err.text(); !strings.Contains(text, fmt.Sprintf("Wrote %d to %s.", len(all), path)) {
+		t.Errorf("export: %s", text)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(string(data))).ReadAll()
+	if err != nil || len(rows) != len(all)+1 || !slices.Equal(rows[0], csvHeader()) || strings.Count(string(data), "\r\n") != len(rows) {
+		t.Fatalf("%q: %v", data, err)
+	}
+	for i, e := range all {
+		if !slices.Equal(rows[i+1], csvRow(&e)) {
+			t.Errorf("row %d is %q", i+1, rows[i+1])
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(w.dir, ".treats*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v (%v)", left, err)
+	}
+}
+
+// A replay that is stopped says how to go on, and doing so sends the rest and nothing twice.
+func TestReplayStopped(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	p := w.start("--sink", "console,bot")
+	w.connected()
+	for i, at := range []string{"21:00:00", "21:00:01", "23:00:00", "23:00:00"} {
+		treat := treatOf(i)
+		treat["date_created"] = "2026-07-16 " + at
+		data, err := json.Marshal(treat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.sim.EmitRaw(data)
+	}
+	before := w.delivered(4)
+	replay := w.start("replay", "--sink", "bot", "--since", "2000-01-01", "--speed", "10x")
+	w.delivered(6) // the next would be sent in twelve minutes
+	w.live.emit(4, 5)
+	holds(t, "stdout", p.out, 0, 5)
+	replay.signal(syscall.SIGINT)
+	if code := replay.exit(); code != exitFailure {
+		t.Errorf("exit code %d", code)
+	}
+	text := replay.err.find(t, "Sent 2 events to bot again, not all.")
+	_, command, ok := strings.Cut(text, "To go on, within two hours: relay ")
+	if !ok {
+		t.Fatalf("it does not say how: %s", text)
+	}
+	args := strings.Fields(strings.Replace(command, "--speed 10x", "--speed max", 1))
+	for range 2 { // also if it had not been noticed that it was done
+		if text := w.relay(exitOK, args...).err.text(); !strings.Contains(text, "Sent 2 events to bot again.") {
+			t.Errorf("the rest: %s", text)
+		}
+	}
+	w.live.emit(5, 6)
+	after := w.delivered(4 + 4 + 2)
+	replayed := slices.DeleteFunc(after, func(e pipeline.Event) bool { return e.Origin != pipeline.OriginReplay })
+	again(t, replayed, before)
+	p.stop()
+}
+
+// A sink that has never run has no place in the journal, so what was sent to it would be lost: that is refused.
+func TestReplayToNewSink(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	p := w.start("--sink", "console")
+	w.connected()
+	w.live.emit(0, 1)
+	holds(t, "stdout", p.out, 0, 1)
+	for _, args := range [][]string{{"replay", "--sink", "bot", "--since", "2000-01-01"}, {"trigger", "--sink", "bot"}} {
+		if text := w.relay(exitUnavailable, args...).err.text(); !strings.Contains(text, "sink bot has never run") {
+			t.Errorf("%v: %s", args, text)
+		}
+	}
+	p.stop()
+}
+
+// A test treat reaches every sink, or the one that was named, while relay runs or when it does again.
+func TestTrigger(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	p := w.start()
+	w.connected()
+	var seen []string
+	trigger := func(args ...string) (pipeline.Event, string) {
+		t.Helper()
+		run := w.relay(exitOK, append([]string{"trigger"}, args...)...)
+		all := events(t, run.out.get())
+		if len(all) != 1 || all[0].Origin != pipeline.OriginTest || !strings.HasPrefix(all[0].ID, "tst_") || slices.Contains(seen, all[0].ID) {
+			t.Fatalf("trigger %q prints %s", args, run.out.text())
+		}
+		seen = append(seen, all[0].ID)
+		return all[0], run.err.text()
+	}
+	first, text := trigger("--sender", "Ann", "--title", "Pizza", "--message", "hi <b>")
+	if *first.Data.Sender != "Ann" || *first.Data.Title != "Pizza" || *first.Data.Message != "hi <b>" || first.Data.Account != "mystream" {
+		t.Errorf("event %+v", first)
+	}
+	if want := "Journaled. relay trace " + first.ID + " shows its way."; !strings.HasSuffix(text, want) {
+		t.Errorf("stderr %q", text)
+	}
+	alone, _ := trigger("--sink", "bot", "--sender", "")
+	if !alone.Data.Anonymous {
+		t.Errorf("event %+v", alone)
+	}
+	w.delivered(2)
+	w.arrives(alone.ID)
+	for _, id := range []string{first.ID, alone.ID} {
+		eventually(t, func() error {
+			if text := w.relay(exitOK, "trace", id).out.text(); !strings.Contains(text, "test treat of account mystream") || !strings.Contains(text, "ok; status") {
+				return fmt.Errorf("trace:\n%s", text)
+			}
+			return nil
+		})
+	}
+	w.live.emit(0, 1)
+	w.delivered(3)
+	p.stop()
+	if got := events(t, p.out.get()); len(got) != 2 || got[0].ID != first.ID || *got[1].Data.Title != title(0) {
+		t.Errorf("stdout has %s", p.out.text())
+	}
+
+	config, err := os.ReadFile(w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(w.config, []byte(strings.Replace(string(config), "console: {type: stdout}", "console: {type: stdout, tests: skip}", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	late, text := trigger()
+	if !strings.Contains(text, "No relay runs on this data folder; delivered at its next start.") {
+		t.Errorf("stderr %q", text)
+	}
+	p = w.start()
+	w.arrives(late.ID)
+	w.connected()
+	w.live.emit(1, 2)
+	holds(t, "stdout", p.out, 1, 2) // and no test before it
+	p.stop()
+}
+
+// A pacer keeps the gaps, divided by its speed, and neither waits for an event that is late nor hurries after one.
+func TestPacer(t *testing.T) {
+	start := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
+	for speed, want := range map[float64][]time.Duration{
+		0:   {0, 0, 0, 0, 0},
+		1:   {0, 10 * time.Second, 10 * time.Second, 10 * time.Second, time.Hour},
+		10:  {0, time.Second, time.Second, time.Second, 6 * time.Minute},
+		0.5: {0, 20 * time.Second, 20 * time.Second, 20 * time.Second, 2 * time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began, p := time.Now(), pacer{speed: speed}
+			for i, after := range []time.Duration{0, 10 * time.Second, 5 * time.Second, 10 * time.Second, time.Hour} {
+				if err := p.wait(t.Context(), start.Add(after)); err != nil {
+					t.Fatal(err)
+				}
+				if got := time.Since(began); got != want[i] {
+					t.Errorf("speed %v: event %d comes after %v, want %v", speed, i, got, want[i])
+				}
+			}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(errSignal) })
+			if err := p.wait(ctx, start.Add(100*time.Hour)); speed > 0 && !errors.Is(err, errSignal) {
+				t.Errorf("speed %v: error %v", speed, err)
+			}
+			synctest.Wait()
+			<-ctx.Done()
+		})
+	}
+}
+
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		p := progress{w: &out, shown: true}
+		for n := range 1000 {
+			if err := p.show(n, time.Unix(0, 0)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if err := p.clear(); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); strings.Count(got, "\r") != 6 || !strings.HasSuffix(got, "\r\x1b[K") || strings.Contains(got, "\n") || !strings.Contains(got, "\r\x1b[K800, up to 19") {
+			t.Errorf("%q", got)
+		}
+		out.Reset()
+		p = progress{w: &out}
+		if err := errors.Join(p.show(1, time.Now()), p.clear()); err != nil || out.Len() > 0 {
+			t.Errorf("%q without a terminal (%v)", out.String(), err)
+		}
+	})
+}
+
+func TestSpeed(t *testing.T) {
+	for text, want := range map[string]float64{"max": 0, "1x": 1, "10x": 10, "0.5x": 0.5} {
+		if got, err := parseSpeed(text); err != nil || got != want {
+			t.Errorf("%q is %v (%v), want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "x", "10", "-1x", "0x", "Infx", "NaNx", "1e300x", "maxx"} {
+		if got, err := parseSpeed(text); err == nil {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
+}
+
+// A row of a table is what went in, whatever viewers write, and no cell of it begins a formula.
+func TestCSV(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "Pizza": "Pizza", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "'\r=1",
+		"a=1": "a=1", "'=1": "'=1", "a,b": "a,b", "say \"hi\"": "say \"hi\"", "two\nlines": "two\nlines", "🍕,\u2028": "🍕,\u2028", " x ": " x ", `\.`: `\.`,
+	} {
+		if got := csvText(&text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+		var b strings.Builder
+		if err := writeCSV(&b, []string{want, "x", want}); err != nil {
+			t.Fatal(err)
+		}
+		line, ended := strings.CutSuffix(b.String(), "\r\n")
+		rows, err := csv.NewReader(strings.NewReader(line)).ReadAll()
+		if err != nil || !ended || len(rows) != 1 || !slices.Equal(rows[0], []string{want, "x", want}) {
+			t.Errorf("%q is written as %q (%v)", want, b.String(), err)
+		}
+	}
+	var b strings.Builder
+	if err := writeCSV(&b, []string{"a\r\nb", "c\rd"}); err != nil || b.String() != "\"a\r\nb\",\"c\rd\"\r\n" {
+		t.Errorf("%q (%v)", b.String(), err)
+	}
+	if got := csvText(nil); got != "" {
+		t.Errorf("null becomes %q", got)
+	}
+}
+
+func TestCell(t *testing.T) {
+	text := "🍕 \x1b[31m\n1234567890"
+	if got, want := cell(&text, 10), "🍕 \ufffd[31m 1…"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := cell(nil, 10); got != "-" {
+		t.Errorf("%q", got)
+	}
+}
