@@ -122,7 +122,7 @@ func TestReplayProperty(t *testing.T) {
 		}
 		seen += len(want)
 		r.eventually(func() error {
-			if has := box.total(); has != seen {
+			if has := box.count(); has != seen {
 				return fmt.Errorf("the sink has %d events, want %d", has, seen)
 			}
 			return nil
@@ -150,16 +150,6 @@ func TestReplayProperty(t *testing.T) {
 	if got := len(r.events(EventFilter{Origins: []Origin{OriginReplay}})); got != seen {
 		t.Errorf("the journal shows %d replays, want %d", got, seen)
 	}
-}
-
-// total is how many records the box has.
-func (b *box) total() (n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, records := range b.got {
-		n += len(records)
-	}
-	return n
 }
 
 func TestAsReplay(t *testing.T) {
@@ -214,7 +204,7 @@ func TestLaneRules(t *testing.T) {
 	}{{"ann", OriginLive}, {"ann", OriginBackfill}, {"ann", OriginLive}, {"bob", OriginLive}, {"ann", OriginTest}} {
 		r.put(e.account, e.origin, at, i)
 		r.eventually(func() error {
-			if n := open.total(); n != i+1 {
+			if n := open.count(); n != i+1 {
 				return fmt.Errorf("%d events, want %d", n, i+1)
 			}
 			return nil
