@@ -188,6 +188,9 @@ func (w *writer) attempt(ctx context.Context, batch []entry, atomic bool) ([]boo
 func (j *Journal) committed(batch []entry, duplicates []bool) {
 	now := time.Now()
 	for i, e := range batch {
+		if e.wrote != nil {
+			e.wrote()
+		}
 		switch {
 		case e.origin == "":
 			j.metrics.Rejected.WithLabelValues(e.account).Inc()
@@ -243,7 +246,7 @@ func (j *Journal) cut(e entry) entry {
 	msg := nats.NewMsg(rejectSubject + e.account)
 	msg.Data = data
 	msg.Header.Set(jetstream.MsgIDHeader, "cut_"+e.msg.Header.Get(jetstream.MsgIDHeader))
-	return entry{msg: msg, received: e.received, account: e.account}
+	return entry{msg: msg, received: e.received, account: e.account, wrote: e.wrote}
 }
 
 // publish writes one message and returns when it is on disk, and whether it was there before.

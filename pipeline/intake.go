@@ -22,8 +22,10 @@ type Intake struct {
 	log     zerolog.Logger
 	metrics *Metrics
 
-	turn     chan struct{} // holds a token while one payload, or CatchUp, is at work
+	turn     chan struct{} // holds a token while one payload, CatchUp or a step of a reconciliation is at work
 	repeats  map[Key]repeat
+	healing  healing
+	backlog  backlog
 	lastSeq  uint64    // of the journal, up to which repeats were counted
 	lastOpen time.Time // when repeats were last brought up to date or cleaned
 	rejects  int       // so far
@@ -62,6 +64,7 @@ func (in *Intake) CatchUp(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	in.forget(time.Now())
+	fresh := in.lastSeq == 0
 	return in.journal.read(ctx, in.norm.Account, in.lastSeq, time.Now().Add(-repeatTail),
 		func(seq uint64, h nats.Header, line []byte) error {
 			in.lastSeq = seq
@@ -77,6 +80,9 @@ func (in *Intake) CatchUp(ctx context.Context) error {
 			key := NewKey(&e.Data)
 			r := in.repeats[key]
 			in.repeats[key] = repeat{max(r.next, ordinal+1), e.RecordedTime}
+			if t, ok := traceOf(&e.Data); ok && fresh && e.Origin == OriginBackfill {
+				in.healing.backfilled(t.in(in.norm.Location), e.RecordedTime)
+			}
 			return nil
 		})
 }
@@ -88,6 +94,7 @@ func (in *Intake) forget(now time.Time) {
 			delete(in.repeats, key)
 		}
 	}
+	in.healing.forget(now)
 	in.lastOpen = now
 }
 
@@ -124,22 +131,63 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 	if len(t.ignored) > 0 {
 		in.log.Warn().Strs("fields", t.ignored).Msg("treat has fields that are no text: taken as null")
 	}
-	key := NewKey(&e.Data)
-	r := in.repeats[key]
+	r := in.repeats[NewKey(&e.Data)]
 	ordinal := r.next
 	if !dated {
 		// Without a date an old treat and its repeat cannot be told apart, so each receipt is one of its own.
 		ordinal = max(ordinal, uint64(received.UnixNano()))
 	}
-	e.ID = NewID(e.Time, key, ordinal)
-	err := in.journal.append(ctx, &e, ordinal)
+	var seen trace
+	var before role
+	if dated && in.healing.concerned() {
+		seen, _ = traceOf(&e.Data)
+		before = in.healing.role(seen.in(in.norm.Location))
+	}
+	if before == journaledBefore {
+		in.healing.came(seen.in(in.norm.Location), before)
+		in.metrics.Duplicates.WithLabelValues(in.norm.Account).Inc()
+		in.log.Debug().Time("sent", e.Time).Msg("treat is in the journal already, from the history")
+		return nil
+	}
+	header := ""
+	if before == knownBefore {
+		header = in.healing.baseline
+	}
+	err := in.queue(ctx, &e, ordinal, header)
 	if errors.Is(err, errNotTreat) {
 		return in.reject(ctx, err, t.raw, received)
 	}
 	if err != nil {
 		return err
 	}
-	in.repeats[key] = repeat{ordinal + 1, received}
+	if before != unknownBefore {
+		in.healing.came(seen.in(in.norm.Location), before)
+	}
+	if in.healing.watched != nil && dated && before != knownBefore {
+		in.healing.watched[e.ID] = seen
+	}
+	return nil
+}
+
+// queue gives an event its id and hands it to the journal. known names the baseline that holds the treat already, if one does.
+// The caller holds the turn.
+func (in *Intake) queue(ctx context.Context, e *Event, ordinal uint64, known string) error {
+	key := NewKey(&e.Data)
+	e.ID = NewID(e.Time, key, ordinal)
+	waiting, err := in.journal.newEntry(e, ordinal)
+	if err != nil {
+		return err
+	}
+	if known != "" {
+		waiting.msg.Header.Set(headerKnown, known)
+	}
+	waiting.wrote = in.backlog.wrote
+	in.backlog.add(1)
+	if err := in.journal.enqueue(ctx, waiting); err != nil {
+		in.backlog.add(-1)
+		return err
+	}
+	in.repeats[key] = repeat{ordinal + 1, e.RecordedTime}
 	return nil
 }
 

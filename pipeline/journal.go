@@ -20,6 +20,7 @@ const (
 	journalSubject = "relay.journal."
 	rejectSubject  = "relay.reject."
 	deadSubject    = "relay.dead."
+	knownSubject   = "relay.known." // what an account's history held when relay first read it
 )
 
 // Headers of a journaled event, beside Nats-Msg-Id, which is its id.
@@ -27,6 +28,7 @@ const (
 	headerProvider = "Relay-Provider"
 	headerOrigin   = "Relay-Origin"
 	headerOrdinal  = "Relay-Ordinal"
+	headerKnown    = "Relay-Known" // the baseline that holds this treat already, for one that came while that was made
 )
 
 // DedupWindow is how long the server remembers an event's id and refuses it a second time.
@@ -65,6 +67,7 @@ type entry struct {
 	received time.Time
 	account  string
 	origin   Origin // empty for a reject
+	wrote    func() // called once it is on disk; may be nil
 }
 
 // queueSize bounds how many entries wait for the disk. When it is full the sources wait.
@@ -78,7 +81,7 @@ func OpenJournal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
 	}
 	want := jetstream.StreamConfig{
 		Name: JournalStream, Description: "Every treat relay received, in order. Private to relay.",
-		Subjects: []string{journalSubject + "*", rejectSubject + "*", deadSubject + "*", resendSubject + "*.*"},
+		Subjects: []string{journalSubject + "*", rejectSubject + "*", deadSubject + "*", resendSubject + "*.*", knownSubject + "*"},
 		Storage:  jetstream.FileStorage, MaxAge: cfg.Retention, Duplicates: min(DedupWindow, cfg.Retention), Discard: jetstream.DiscardOld,
 		AllowDirect: true, AllowAtomicPublish: true,
 	}
@@ -134,12 +137,21 @@ func AttachJournal(ctx context.Context, conn *nats.Conn) (*Journal, error) {
 
 // append hands an event over to be committed, in the order of the calls. It waits while too many are before it.
 func (j *Journal) append(ctx context.Context, e *Event, ordinal uint64) error {
-	line, err := e.Line()
+	waiting, err := j.newEntry(e, ordinal)
 	if err != nil {
 		return err
 	}
+	return j.enqueue(ctx, waiting)
+}
+
+// newEntry makes what [Journal.enqueue] takes of an event.
+func (j *Journal) newEntry(e *Event, ordinal uint64) (entry, error) {
+	line, err := e.Line()
+	if err != nil {
+		return entry{}, err
+	}
 	if !j.fits(line) {
-		return fmt.Errorf("%w: its event of %d bytes is larger than what the journal's server takes", errNotTreat, len(line))
+		return entry{}, fmt.Errorf("%w: its event of %d bytes is larger than what the journal's server takes", errNotTreat, len(line))
 	}
 	msg := nats.NewMsg(journalSubject + e.Data.Account)
 	msg.Data = line
@@ -147,7 +159,7 @@ func (j *Journal) append(ctx context.Context, e *Event, ordinal uint64) error {
 	msg.Header.Set(headerProvider, e.Data.Provider)
 	msg.Header.Set(headerOrigin, string(e.Origin))
 	msg.Header.Set(headerOrdinal, strconv.FormatUint(ordinal, 10))
-	return j.enqueue(ctx, entry{msg, e.RecordedTime, e.Data.Account, e.Origin})
+	return entry{msg: msg, received: e.RecordedTime, account: e.Data.Account, origin: e.Origin}, nil
 }
 
 // Reject is a payload that could not be a treat, as the journal keeps it.

@@ -16,10 +16,13 @@ type Key [sha256.Size]byte
 //
 // Absent, null and empty fields count as the same, since the provider's socket and its history may differ in that.
 func NewKey(d *Data) Key {
+	return digest(&d.Account, d.Sender, d.SenderType, d.Receiver, d.ReceiverType, d.Title, d.Message, d.DateCreated)
+}
+
+// digest is a hash over a list of texts, of which nil is the empty one.
+func digest(parts ...*string) [sha256.Size]byte {
 	h := sha256.New()
-	for _, part := range []*string{
-		&d.Account, d.Sender, d.SenderType, d.Receiver, d.ReceiverType, d.Title, d.Message, d.DateCreated,
-	} {
+	for _, part := range parts {
 		var text string
 		if part != nil {
 			text = *part
@@ -29,7 +32,7 @@ func NewKey(d *Data) Key {
 		h.Write(size[:])
 		h.Write([]byte(text))
 	}
-	return Key(h.Sum(nil))
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // treatIDPrefix begins the ids of treats.
@@ -91,9 +94,9 @@ func (n *Normalizer) normalize(t *treat, received time.Time) (e Event, dated boo
 	}
 	at := received
 	if d.DateCreated != nil {
-		var parsed time.Time
-		if parsed, dated = parseDate(*d.DateCreated, n.Location); dated {
-			at = parsed
+		var said moment
+		if said, dated = parseDate(*d.DateCreated); dated {
+			at = said.in(n.Location)
 		}
 	}
 	return Event{
@@ -103,16 +106,38 @@ func (n *Normalizer) normalize(t *treat, received time.Time) (e Event, dated boo
 	}, dated
 }
 
+// A moment is what a date says.
+type moment struct {
+	at       time.Time
+	floating bool // the date names no zone, and at has its digits in UTC
+}
+
+// in is the moment's time, given the zone of dates that name none.
+func (m moment) in(zone *time.Location) time.Time {
+	if !m.floating {
+		return m.at
+	}
+	year, month, day := m.at.Date()
+	return time.Date(year, month, day, m.at.Hour(), m.at.Minute(), m.at.Second(), m.at.Nanosecond(), zone)
+}
+
 // parseDate reads the forms of date_created: the known one, and what a server of this kind may come to send. Dates
 // before 2000 or after 2100 are taken for errors.
-func parseDate(text string, zone *time.Location) (time.Time, bool) {
+func parseDate(text string) (moment, bool) {
 	text = strings.TrimSpace(text)
-	for _, layout := range []string{
-		time.DateTime, time.RFC3339Nano, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 -0700", "2006-01-02T15:04:05",
+	for _, form := range []struct {
+		layout   string
+		floating bool
+	}{
+		{time.DateTime, true},
+		{time.RFC3339Nano, false},
+		{"2006-01-02 15:04:05Z07:00", false},
+		{"2006-01-02 15:04:05 -0700", false},
+		{"2006-01-02T15:04:05", true},
 	} {
-		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
-			return t, t.Year() >= 2000 && t.Year() <= 2100
+		if t, err := time.Parse(form.layout, text); err == nil {
+			return moment{t, form.floating}, t.Year() >= 2000 && t.Year() <= 2100
 		}
 	}
-	return time.Time{}, false
+	return moment{}, false
 }

@@ -13,8 +13,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// StateBucket is the JetStream key-value bucket, beside the journal, of what lanes must know after a restart. Its keys are
-// sink.<sink> with a [SinkState], and retry.<sink>.<sequence number> for each event that a sink did not accept yet.
+// StateBucket is the JetStream key-value bucket, beside the journal, of what relay must know after a restart. Its keys are
+// sink.<sink> with a [SinkState], retry.<sink>.<sequence number> for each event that a sink did not accept yet, and
+// history.<account> with the baseline of an account whose history is compared with the journal.
 const (
 	StateBucket = "RELAY_STATE"
 	sinkKey     = "sink."
