@@ -57,12 +57,11 @@ func NewIntake(norm Normalizer, j *Journal) *Intake {
 // CatchUp counts the repeats that others have journaled, or this process before a restart. Call it before each connection
 // of the source: then what arrives on the connection continues the count instead of starting anew.
 func (in *Intake) CatchUp(ctx context.Context) error {
-	select { // a payload may wait for the journal, and ctx may end meanwhile
-	case in.turn <- struct{}{}:
-		defer func() { <-in.turn }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	leave, err := in.enter(ctx)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	in.forget(time.Now())
 	fresh := in.lastSeq == 0
 	return in.journal.read(ctx, in.norm.Account, in.lastSeq, time.Now().Add(-repeatTail),
@@ -85,6 +84,16 @@ func (in *Intake) CatchUp(ctx context.Context) error {
 			}
 			return nil
 		})
+}
+
+// enter takes the turn. A payload may hold it while it waits for the journal.
+func (in *Intake) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case in.turn <- struct{}{}:
+		return func() { <-in.turn }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // forget drops the contents that were not seen for long.

@@ -12,6 +12,11 @@ type Metrics struct {
 	JournalFailures prometheus.Counter     // failed writes, retries included
 	JournalLatency  prometheus.Histogram   // received to on disk
 
+	Reconciled *prometheus.CounterVec // by account, result: comparisons with the history
+	Healed     *prometheus.CounterVec // by account: events journaled from the history
+	HealedAt   *prometheus.GaugeVec   // by account: the last comparison that was made to its end
+	Unusable   *prometheus.GaugeVec   // by account: items of the last reply that are no treat or have no date
+
 	Delivered   *prometheus.CounterVec   // by sink
 	Failures    *prometheus.CounterVec   // by sink: failed attempts
 	DeadLetters *prometheus.CounterVec   // by sink
@@ -44,6 +49,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Journaled:   counter("relay_events_journaled_total", "Events written to the journal.", "account", "origin"),
 		Duplicates:  counter("relay_events_duplicate_total", "Events the journal refused because it had them.", "account"),
 		Rejected:    counter("relay_payloads_rejected_total", "Payloads that cannot be a treat, kept in the journal as rejects.", "account"),
+		Reconciled:  counter("relay_reconcile_total", "Comparisons of the journal with the provider's history.", "account", "result"),
+		Healed:      counter("relay_reconcile_healed_total", "Events that were missed and journaled from the provider's history.", "account"),
+		HealedAt:    gauge("relay_reconcile_last_success_timestamp_seconds", "When a comparison with the history was last made to its end.", "account"),
+		Unusable:    gauge("relay_reconcile_unusable_items", "Items of the history last read that are no treat or have no date.", "account"),
 		Delivered:   counter("relay_sink_delivered_total", "Events a sink has accepted.", "sink"),
 		Failures:    counter("relay_sink_failures_total", "Attempts to deliver that failed.", "sink"),
 		DeadLetters: counter("relay_sink_dead_letters_total", "Events a sink refused for good.", "sink"),

@@ -81,14 +81,8 @@ type Normalizer struct {
 // normalize returns the event of a live treat but for its id, and whether its time is that of date_created. If date_created is absent
 // or cannot be read, the event's time is the time of receipt, and the original text stays in the data.
 func (n *Normalizer) normalize(t *treat, received time.Time) (e Event, dated bool) {
-	d := Data{
-		Account: n.Account, Provider: n.Provider,
-		Sender: t.fields[0], SenderType: t.fields[1], Receiver: t.fields[2], ReceiverType: t.fields[3],
-		Title: t.fields[4], Message: t.fields[5], DateCreated: t.fields[6],
-	}
-	if d.Sender == nil || strings.TrimSpace(*d.Sender) == "" {
-		d.Sender, d.Anonymous = nil, true
-	}
+	d := t.data()
+	d.Account, d.Provider = n.Account, n.Provider
 	if n.KeepRaw {
 		d.Raw = t.raw
 	}
@@ -104,6 +98,18 @@ func (n *Normalizer) normalize(t *treat, received time.Time) (e Event, dated boo
 		Time: at.UTC().Truncate(time.Millisecond), RecordedTime: received.UTC().Truncate(time.Millisecond),
 		DataContentType: DataContentType, Origin: OriginLive, Data: d,
 	}, dated
+}
+
+// data is the treat's normalized content.
+func (t *treat) data() Data {
+	d := Data{
+		Sender: t.fields[0], SenderType: t.fields[1], Receiver: t.fields[2], ReceiverType: t.fields[3],
+		Title: t.fields[4], Message: t.fields[5], DateCreated: t.fields[6],
+	}
+	if d.Sender == nil || strings.TrimSpace(*d.Sender) == "" {
+		d.Sender, d.Anonymous = nil, true
+	}
+	return d
 }
 
 // A moment is what a date says.

@@ -1,0 +1,444 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+)
+
+// ReconcileConfig configures a [Reconciler].
+type ReconcileConfig struct {
+	// Every is how often the history is compared, give or take a tenth. 0: only when [Reconciler.Reconcile] asks for it.
+	Every time.Duration
+	// BackfillFirstRun journals what the history holds at an account's very first comparison, instead of taking it for known.
+	BackfillFirstRun bool
+}
+
+// Reconciler fills gaps: it compares the provider's history of one account with the journal and journals what is missing, oldest
+// first, with origin backfill. What the history holds when an account is first compared is taken for known, and is not journaled.
+// Its methods may be called by several goroutines.
+type Reconciler struct {
+	intake  *Intake
+	history History
+	cfg     ReconcileConfig
+	log     zerolog.Logger
+	wake    chan struct{}
+	asked   chan chan<- outcome
+	ended   chan struct{}
+
+	// The rest belongs to Run.
+	trouble string          // the last one that was logged; empty if there is none
+	noted   map[string]bool // oddities of the history that were logged
+}
+
+// Reconciliation is what came of one comparison.
+type Reconciliation struct {
+	Account  string `json:"account"`
+	FirstRun bool   `json:"first_run"` // nothing was to be journaled
+	Held     int    `json:"held"`      // treats of the history that were compared
+	Known    int    `json:"known"`     // of those, taken for known by this first run
+	Healed   int    `json:"healed"`    // of those, journaled now
+	Dressed  int    `json:"dressed"`   // of those, in the journal with another zone or fewer fields
+	Older    int    `json:"older"`     // treats from before the journal's time, not compared
+	Undated  int    `json:"undated"`   // treats whose date cannot be read, not compared
+	Unusable int    `json:"unusable"`  // other things in the history
+}
+
+type outcome struct {
+	result Reconciliation
+	err    error
+}
+
+const (
+	// reconcilePause is the least time between two comparisons that nobody asked for: a connection may come and go.
+	reconcilePause = 5 * time.Second
+	// reconcileLimit bounds one comparison, the disk and the provider being slow.
+	reconcileLimit = 30 * time.Minute
+	// healWindow is how many events from the history wait for the disk at a time, so that a live one need not wait for many.
+	healWindow = 64
+)
+
+var (
+	errReconcileLimit = errors.New("the comparison with the history takes more than 30 minutes")
+	errNotReconciling = errors.New("relay is stopping")
+)
+
+// NewReconciler makes the reconciler of an intake's account.
+func NewReconciler(in *Intake, h History, cfg ReconcileConfig) *Reconciler {
+	return &Reconciler{
+		intake: in, history: h, cfg: cfg, log: in.log, wake: make(chan struct{}, 1),
+		asked: make(chan chan<- outcome), ended: make(chan struct{}), noted: make(map[string]bool),
+	}
+}
+
+// Wake has the history compared soon. Call it whenever the source is connected: treats may have been missed until then. It does not
+// wait, and does nothing if the configuration has no interval.
+func (r *Reconciler) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Reconcile compares the history now and returns what came of it. [Reconciler.Run] does the work, and finishes it even if ctx ends.
+func (r *Reconciler) Reconcile(ctx context.Context) (Reconciliation, error) {
+	answer := make(chan outcome, 1)
+	select {
+	case r.asked <- answer:
+	case <-r.ended:
+		return Reconciliation{}, errNotReconciling
+	case <-ctx.Done():
+		return Reconciliation{}, context.Cause(ctx)
+	}
+	select {
+	case o := <-answer:
+		return o.result, o.err
+	case <-ctx.Done():
+		return Reconciliation{}, context.Cause(ctx)
+	}
+}
+
+// Run compares when it is time, one comparison after the other, until ctx ends. It must have returned before the journal is
+// closed. It is to be called once.
+func (r *Reconciler) Run(ctx context.Context) {
+	defer close(r.ended)
+	var last, due time.Time
+	timer := time.NewTimer(0)
+	timer.Stop()
+	defer timer.Stop()
+	schedule := func(at time.Time) {
+		if r.cfg.Every > 0 && (due.IsZero() || at.Before(due)) {
+			due = at
+			timer.Reset(time.Until(due))
+		}
+	}
+	for {
+		if due.IsZero() {
+			schedule(time.Now().Add(r.interval()))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+			at := time.Now()
+			if pause := last.Add(reconcilePause); at.Before(pause) {
+				at = pause
+			}
+			schedule(at)
+		case answer := <-r.asked:
+			result, err := r.reconcile(ctx)
+			answer <- outcome{result, err}
+		case <-timer.C:
+			_, _ = r.reconcile(ctx) // which has told
+			last, due = time.Now(), time.Time{}
+		}
+	}
+}
+
+func (r *Reconciler) interval() time.Duration {
+	return r.cfg.Every*9/10 + rand.N(r.cfg.Every/5+1) //nolint:gosec // it guards nothing
+}
+
+// reconcile makes one comparison, and tells of it.
+func (r *Reconciler) reconcile(ctx context.Context) (Reconciliation, error) {
+	bounded, cancel := context.WithTimeoutCause(ctx, reconcileLimit, errReconcileLimit)
+	defer cancel()
+	result, err := r.attempt(bounded)
+	account, m := r.intake.norm.Account, r.intake.metrics
+	m.Healed.WithLabelValues(account).Add(float64(result.Healed))
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return result, err // stopped
+	case err != nil:
+		kind := "failed"
+		if errors.Is(err, ErrHistoryUnreadable) {
+			kind = "unreadable"
+		}
+		m.Reconciled.WithLabelValues(account, kind).Inc()
+		level := zerolog.DebugLevel
+		if text := err.Error(); text != r.trouble {
+			level, r.trouble = zerolog.WarnLevel, text
+		}
+		r.log.WithLevel(level).Err(err).Msg("history is not compared: treats that were missed stay missing until it can be")
+		return result, fmt.Errorf("compare the history of %s: %w", account, err)
+	}
+	m.Reconciled.WithLabelValues(account, "ok").Inc()
+	m.HealedAt.WithLabelValues(account).SetToCurrentTime()
+	m.Unusable.WithLabelValues(account).Set(float64(result.Undated + result.Unusable))
+	r.tell(result)
+	return result, nil
+}
+
+// tell logs what is news.
+func (r *Reconciler) tell(result Reconciliation) {
+	if r.trouble != "" {
+		r.trouble = ""
+		r.log.Info().Msg("history can be compared again")
+	}
+	if result.FirstRun {
+		r.log.Info().Int("treats", result.Known).Msg("first look at the history: what it holds is known from now on and not delivered")
+	}
+	if result.Healed > 0 {
+		r.log.Info().Int("treats", result.Healed).Msg("treats that were missed are journaled from the history")
+	}
+	once := func(n int, text string) {
+		if n > 0 && !r.noted[text] {
+			r.noted[text] = true
+			r.log.Warn().Int("treats", n).Msg(text)
+		}
+	}
+	once(result.Undated, "history has treats whose date cannot be read: they are never journaled from it")
+	once(result.Unusable, "history has items that are no treats: left out")
+	once(result.Dressed, "history tells treats with another date or fewer fields than the socket: taken for the same; if times are off, set timezone")
+}
+
+// attempt does the work of one comparison.
+func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err error) {
+	result.Account = r.intake.norm.Account
+	reply, err := r.history.Fetch(ctx)
+	if err != nil {
+		return result, err
+	}
+	defer reply.Close() //nolint:errcheck // it was only read
+	now := time.Now()
+	zone := r.intake.norm.Location
+	base, since, err := r.horizon(ctx, now)
+	if err != nil {
+		return result, err
+	}
+	read := replyReader{zone: zone, oldest: since, newest: now.Add(wrongZone)}
+	if err := read.read(reply); err != nil {
+		return result, err
+	}
+	result.Held, result.Older, result.Undated, result.Unusable = len(read.treats), read.before, read.undated, read.unusable
+	c := newComparison(read.treats, zone)
+	result.FirstRun = base.Records < 0
+	if result.FirstRun && r.cfg.BackfillFirstRun {
+		result.FirstRun, base.Records = false, 0
+		if err := r.intake.journal.putBaseline(ctx, result.Account, base); err != nil {
+			return result, err
+		}
+	}
+	if !result.FirstRun {
+		if result.FirstRun, err = r.countKnown(ctx, c, base, since); err != nil {
+			return result, err
+		}
+	}
+	if len(c.treats) == 0 && !result.FirstRun {
+		return result, nil
+	}
+	if result.FirstRun {
+		result.Known, err = r.firstRun(ctx, c, base)
+		return result, err
+	}
+	return r.heal(ctx, c, base, reply, result)
+}
+
+// horizon returns the account's baseline, which has -1 records if there is none yet, and from when on the journal can be compared.
+func (r *Reconciler) horizon(ctx context.Context, now time.Time) (base *baseline, since time.Time, err error) {
+	j, account := r.intake.journal, r.intake.norm.Account
+	since, retention, err := j.span(ctx, now)
+	if err != nil {
+		return nil, since, err
+	}
+	if base, err = j.baseline(ctx, account); err != nil {
+		return nil, since, err
+	}
+	if base == nil {
+		base = newBaseline(retention)
+		base.Records = -1
+		return base, since, nil
+	}
+	if base.Retention != retention {
+		if before := reach(now, base.Retention); before.After(since) && before.After(base.Floor) { // it was kept for less
+			base.Floor = before
+		}
+		base.Retention = retention
+		if err := j.putBaseline(ctx, account, base); err != nil {
+			return nil, since, err
+		}
+	}
+	if base.Floor.After(since) && base.Floor.Before(now) { // else the clock was wrong
+		since = base.Floor
+	}
+	return base, since, nil
+}
+
+// countKnown counts the treats of the baseline. If some are lost, it makes base a new baseline, to be filled as in a first run: better a
+// gap than a month of old treats.
+func (r *Reconciler) countKnown(ctx context.Context, c *comparison, base *baseline, since time.Time) (first bool, err error) {
+	if base.Records == 0 {
+		return false, nil
+	}
+	records, err := r.intake.journal.readKnown(ctx, r.intake.norm.Account, base, func(t trace, n int) { c.known(t.in(c.zone), n, 0) })
+	if err != nil || records >= base.Records || base.Made.Before(since) {
+		return false, err
+	}
+	r.log.Warn().Int("records", base.Records).Int("found", records).
+		Msg("part of what was known of the history is lost: what it holds now is known from now on and not delivered")
+	for i := range c.tallies {
+		c.tallies[i].have = 0
+	}
+	floor := base.Floor
+	*base = *newBaseline(base.Retention)
+	base.Floor = floor
+	return true, nil
+}
+
+// firstRun takes what the reply holds, and the journal has not, for known, and returns how many treats that are.
+func (r *Reconciler) firstRun(ctx context.Context, c *comparison, base *baseline) (known int, err error) {
+	in := r.intake
+	var all []past
+	err = r.countJournal(ctx, c, base.ID, func() {
+		all = c.surplus()
+		now := time.Now()
+		in.healing.expected, in.healing.baseline = nil, base.ID
+		for i := range all {
+			before := in.healing.expected[all[i].mark]
+			in.healing.expect(all[i].mark, credit{known: before.known + 1, last: now})
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(all), in.journal.writeKnown(ctx, in.norm.Account, base, all)
+}
+
+// heal journals what is missing, oldest first. What comes live before its turn is journaled as live instead.
+func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, reply Reply, result Reconciliation) (Reconciliation, error) {
+	in := r.intake
+	var missing []past
+	err := r.countJournal(ctx, c, base.ID, func() {
+		missing, result.Dressed = c.missing()
+		in.healing.missing = make(map[mark]int, len(missing))
+		for i := range missing {
+			in.healing.missing[missing[i].mark]++
+		}
+	})
+	if err != nil {
+		return result, err
+	}
+	defer func() {
+		in.turn <- struct{}{} // who holds it does so for as long as its own context lets it
+		in.healing.missing = nil
+		<-in.turn
+	}()
+	for window := range slices.Chunk(missing, healWindow) {
+		queued := 0
+		for i := range window {
+			done, err := r.backfill(ctx, c, reply, &window[i])
+			switch {
+			case errors.Is(err, errNotTreat): // too large for the journal's server
+				result.Unusable++
+			case err != nil:
+				return result, err
+			case done:
+				queued++
+			}
+		}
+		if err := in.backlog.wait(ctx); err != nil {
+			return result, err
+		}
+		result.Healed += queued
+	}
+	return result, nil
+}
+
+// backfill queues one treat of the reply, and reports false if it has come live meanwhile.
+func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p *past) (bool, error) {
+	in := r.intake
+	t, err := p.body(reply)
+	if err != nil {
+		return false, err
+	}
+	now := time.Now()
+	e, _ := in.norm.normalize(&t, now)
+	e.Origin = OriginBackfill
+	leave, err := in.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	if !in.healing.take(p.mark) {
+		return false, nil
+	}
+	ordinal := max(c.ordinal(p.mark), in.repeats[NewKey(&e.Data)].next)
+	if err := in.queue(ctx, &e, ordinal, ""); err != nil {
+		return false, err
+	}
+	in.healing.backfilled(p.mark, now)
+	return true, nil
+}
+
+// countJournal counts the account's events and what comes live meanwhile, those that wait for the disk included. Then it calls settle,
+// before anything more comes live.
+func (r *Reconciler) countJournal(ctx context.Context, c *comparison, baseline string, settle func()) error {
+	in := r.intake
+	begin, err := in.journal.lastSeq(ctx, in.norm.Account)
+	if err != nil {
+		return err
+	}
+	leave, err := in.enter(ctx)
+	if err != nil {
+		return err
+	}
+	in.healing.watched = make(map[string]trace)
+	leave()
+	seen := make(map[string]bool) // events after begin
+	if err = in.backlog.wait(ctx); err == nil {
+		err = in.journal.read(ctx, in.norm.Account, 0, time.Unix(0, 0), func(seq uint64, h nats.Header, line []byte) error {
+			if seq > begin {
+				seen[h.Get(jetstream.MsgIDHeader)] = true
+			}
+			countEvent(c, baseline, h, line)
+			return nil
+		})
+	}
+	in.turn <- struct{}{} // who holds it does so for as long as its own context lets it
+	defer func() { <-in.turn }()
+	watched := in.healing.watched
+	in.healing.watched = nil
+	if err != nil {
+		return err
+	}
+	for id, t := range watched {
+		if !seen[id] {
+			c.count(t, 1, 0)
+		}
+	}
+	settle()
+	return nil
+}
+
+// countEvent counts an event of the journal, unless the baseline has it.
+func countEvent(c *comparison, baseline string, h nats.Header, line []byte) {
+	if o := Origin(h.Get(headerOrigin)); o != OriginLive && o != OriginBackfill {
+		return
+	}
+	ordinal, err := strconv.ParseUint(h.Get(headerOrdinal), 10, 64)
+	if err != nil {
+		return // not a treat that was received
+	}
+	var e struct {
+		Data Data `json:"data"`
+	}
+	if json.Unmarshal(line, &e) != nil {
+		return // CatchUp tells of it
+	}
+	if t, ok := traceOf(&e.Data); ok {
+		n := 1
+		if h.Get(headerKnown) == baseline {
+			n = 0
+		}
+		c.count(t, n, ordinal+1)
+	}
+}
