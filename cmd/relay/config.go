@@ -40,6 +40,9 @@ type AccountConfig struct {
 	Location    *time.Location  // of the provider's dates
 	Protocol    socket.Protocol // of the realtime server
 	KeepRaw     bool            // events keep the keys relay does not know
+	Reconcile   time.Duration   // how often the provider's history is compared; 0: only when asked to
+	// BackfillFirstRun is of the command line: deliver what the history holds at the first comparison.
+	BackfillFirstRun bool
 }
 
 // SinkConfig is one entry of sinks.

@@ -46,6 +46,7 @@ type accountKeys struct {
 	Endpoints        endpointKeys  `yaml:"endpoints"`
 	Protocol         revision      `yaml:"protocol"`
 	KeepRaw          bool          `yaml:"keep_raw"`
+	Reconcile        interval      `yaml:"reconcile"`
 
 	BaseURL           string                   `yaml:"base_url"`
 	Scopes            []string                 `yaml:"scopes"`
@@ -57,13 +58,16 @@ type accountKeys struct {
 }
 
 func defaultAccount() accountKeys {
-	return accountKeys{RedirectURL: "http://localhost:8919", Timezone: zone{time.UTC}}
+	return accountKeys{RedirectURL: "http://localhost:8919", Timezone: zone{time.UTC}, Reconcile: interval{defaultReconcile}}
 }
+
+// defaultReconcile is how often an account's history is compared with the journal.
+const defaultReconcile = 15 * time.Minute
 
 // useless reports whether a key of an account, or of its endpoints, means nothing to the provider.
 func useless(key string, p auth.Provider) bool {
 	switch key {
-	case "timezone", "protocol", "keep_raw":
+	case "timezone", "protocol", "keep_raw", "reconcile":
 		return p.Endpoints.Socket == ""
 	case "client_id", "client_secret", "client_secret_file", "scopes", "body_style", "audience", "params":
 		return p.Grant == auth.PersonalToken
@@ -105,6 +109,23 @@ type sinkKeys struct {
 
 func defaultSink() sinkKeys {
 	return sinkKeys{Retry: retryKeys(pipeline.RetryPolicy{}.WithDefaults())}
+}
+
+// An interval is a time between two runs of something that can be turned off.
+type interval struct{ every time.Duration }
+
+func (interval) wanted() string { return "a duration of at least a minute, such as 15m, or off" }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (i *interval) UnmarshalText(text []byte) (err error) {
+	if s := string(text); s == "off" || s == "0" {
+		i.every = 0
+		return nil
+	}
+	if i.every, err = time.ParseDuration(string(text)); err == nil && i.every < time.Minute {
+		err = errors.New("less than a minute")
+	}
+	return err
 }
 
 type senderRule struct{ rule pipeline.SenderRule }
@@ -238,7 +259,7 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 			BodyStyle: auth.BodyStyle(keys.BodyStyle), Method: keys.Method, Audience: keys.Audience, Params: keys.Params,
 			RedirectParameter: keys.RedirectParameter,
 		},
-		Location: keys.Timezone.location, Protocol: keys.Protocol.protocol, KeepRaw: keys.KeepRaw,
+		Location: keys.Timezone.location, Protocol: keys.Protocol.protocol, KeepRaw: keys.KeepRaw, Reconcile: keys.Reconcile.every,
 	}
 }
 

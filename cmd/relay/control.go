@@ -36,6 +36,7 @@ const (
 type control struct {
 	server *pipeline.Server // nil or of no use for the journal if that is elsewhere
 	remote bool             // the journal is on another server
+	pasts  *pasts
 
 	mu     sync.Mutex // guards closed, and work against its end
 	closed bool
@@ -44,15 +45,16 @@ type control struct {
 
 // serveControl serves the commands until stop is called. The data folder is locked, so a socket that lies there is a dead
 // one. Where there can be no socket relay runs all the same, and says what that means.
-func serveControl(ctx context.Context, dir string, server *pipeline.Server, journal JournalConfig, log zerolog.Logger) (stop func() error) {
+func serveControl(ctx context.Context, dir string, server *pipeline.Server, journal JournalConfig, past *pasts, log zerolog.Logger) (stop func() error) {
 	l, err := listenControl(ctx, dir)
 	if err != nil {
 		log.Warn().Err(err).Msg("control socket cannot be made: commands that read the journal work only while relay is stopped")
 		return func() error { return nil }
 	}
-	c := &control{server: server, remote: !journal.NATSURL.Empty()}
+	c := &control{server: server, remote: !journal.NATSURL.Empty(), pasts: past}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/journal", c.journal)
+	mux.HandleFunc("POST /v1/reconcile", c.reconcile)
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	hs := &http.Server{
 		Handler: c.owned(mux), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,

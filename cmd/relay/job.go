@@ -75,7 +75,8 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	if cfg.Alerts.Sink != "" {
 		j.alerts = pipeline.NewAlerts(j.journal, cfg.Alerts.Sink, log)
 	}
-	j.undo.add("control socket", serveControl(ctx, dir, j.server, cfg.Journal, log))
+	var past pasts
+	j.undo.add("control socket", serveControl(ctx, dir, j.server, cfg.Journal, &past, log))
 	for _, s := range cfg.Sinks {
 		env := sinks.Env{
 			Name: s.Name, Stdout: p.out, UserAgent: userAgent(), Log: log.With().Str("sink", s.Name).Logger(),
@@ -111,12 +112,13 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 		if !receives(a) {
 			continue
 		}
-		s, err := newSource(a, j.accounts[a.Account], j.journal, connected, log)
+		s, err := newSource(a, j.accounts[a.Account], j.journal, dir, connected, log)
 		if err != nil {
 			return nil, err
 		}
 		j.sources = append(j.sources, s)
 	}
+	past.set(j.sources)
 	if cfg.HTTP.Listen != "" {
 		stop, err := serveHTTP(ctx, cfg.HTTP.Listen, j.metrics, log)
 		if err != nil {
@@ -182,6 +184,9 @@ func (j *job) serve(ctx context.Context) (err error) {
 				stop(err)
 			}
 		})
+		if s.history != nil {
+			sources.Go(func() { s.history.Run(taking) })
+		}
 	}
 	j.log.Info().Int("accounts", len(j.sources)).Int("sinks", len(j.lanes)).Str("version", version()).Msg("relay runs")
 

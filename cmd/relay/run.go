@@ -19,11 +19,14 @@ type runFlags struct {
 	sinks    []string
 	simulate bool
 	sim      simulatorFlags
+
+	backfillFirstRun bool
 }
 
 func (f *runFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.sinks, "sink", nil, "run only this sink, by name or type; may be repeated")
 	flags.BoolVar(&f.simulate, "simulate", false, "receive from a simulated TreatStream instead of the accounts of the configuration")
+	flags.BoolVar(&f.backfillFirstRun, "backfill-first-run", false, "deliver the provider's history of 30 days too, when an account runs for the first time")
 	f.sim.register(flags)
 }
 
@@ -55,6 +58,9 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 		if cfg.Sinks, err = selectSinks(cfg, f.sinks); err != nil {
 			return err
 		}
+	}
+	for i := range cfg.Accounts {
+		cfg.Accounts[i].BackfillFirstRun = f.backfillFirstRun
 	}
 	dir, err := p.dataPath()
 	if err != nil {

@@ -73,7 +73,7 @@ func simulatedAccount(s *simulator.Server) (AccountConfig, error) {
 				Authorize: e.Authorize, Token: e.Token, Refresh: e.Refresh, SocketToken: e.SocketToken, History: e.History, Socket: e.Socket,
 			},
 		},
-		Location: time.UTC,
+		Location: time.UTC, Reconcile: defaultReconcile,
 	}, nil
 }
 
@@ -107,6 +107,7 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 	if err != nil {
 		return err
 	}
+	account.BackfillFirstRun = f.backfillFirstRun
 	cfg.Accounts = []AccountConfig{account}
 	if err := p.simulatedLogin(ctx, account, dir, log); err != nil {
 		return err

@@ -23,24 +23,41 @@ type source struct {
 	account *auth.Account
 	intake  *pipeline.Intake
 	client  *socket.Client
+	// history fills gaps; nil if the provider has none.
+	history *pipeline.Reconciler
 	log     zerolog.Logger
 }
 
-func newSource(c AccountConfig, account *auth.Account, j *pipeline.Journal, m *sourceMetrics, log zerolog.Logger) (*source, error) {
+func newIntake(c AccountConfig, j *pipeline.Journal) *pipeline.Intake {
+	return pipeline.NewIntake(pipeline.Normalizer{
+		Account: c.Account, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw,
+	}, j)
+}
+
+// newSource makes the source of an account. dir is the data folder.
+func newSource(c AccountConfig, account *auth.Account, j *pipeline.Journal, dir string, m *sourceMetrics, log zerolog.Logger) (*source, error) {
 	log = log.With().Str("account", c.Account).Logger()
 	s := &source{
-		name: c.Account, account: account, log: log,
-		intake: pipeline.NewIntake(pipeline.Normalizer{
-			Account: c.Account, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw,
-		}, j),
+		name: c.Account, account: account, log: log, intake: newIntake(c, j),
 	}
 	at := c.Provider.Endpoints.Socket
 	if c.Endpoints.Socket != "" {
 		at = c.Endpoints.Socket
 	}
-	var err error
+	past, err := newHistorySource(c, account, dir)
+	if err != nil {
+		return nil, err
+	}
+	if past != nil {
+		s.history = pipeline.NewReconciler(s.intake, past, pipeline.ReconcileConfig{Every: c.Reconcile, BackfillFirstRun: c.BackfillFirstRun})
+	}
 	s.client, err = socket.New(socket.Config{
-		URL: at, Protocol: c.Protocol, Query: s.query, Log: log, OnState: func(st socket.State) { m.observe(c.Account, st) },
+		URL: at, Protocol: c.Protocol, Query: s.query, Log: log, OnState: func(st socket.State) {
+			m.observe(c.Account, st)
+			if st.Phase == socket.Connected && s.history != nil {
+				s.history.Wake() // not before: what is sent from now on comes live
+			}
+		},
 	})
 	if err != nil {
 		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.socket: %w", c.Account, err))

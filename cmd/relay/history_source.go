@@ -1,0 +1,245 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+)
+
+const (
+	historyWithin  = 2 * time.Minute // one request, to the last byte of its answer
+	historyLimit   = 256 << 20       // bytes of an answer
+	historyTries   = 4
+	historyMaxWait = 2 * time.Minute // between two tries; who asks for more is left alone until then
+)
+
+// historySource reads an account's past treats from its provider. It implements [pipeline.History]. The access token is in the path of
+// the request: no error and no log line has the URL.
+type historySource struct {
+	account *auth.Account
+	url     *url.URL // what the token is appended to
+	client  *http.Client
+	dir     string // where an answer is kept while it is read
+	name    string // of the account
+	wait    *backoff.ExponentialBackOff
+
+	notBefore time.Time // the provider asked to wait
+	hopeless  int64     // the generation of a token that was refused though it was fresh
+}
+
+// newHistorySource returns nil if the account's provider has no history.
+func newHistorySource(c AccountConfig, account *auth.Account, dir string) (*historySource, error) {
+	at := cmp.Or(c.Endpoints.History, c.Provider.Endpoints.History)
+	if at == "" {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	u, err := url.Parse(at)
+	if err != nil {
+		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.history is not a URL", c.Account))
+	}
+	return &historySource{
+		account: account, url: u, dir: dir, name: c.Account,
+		wait: backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(3), backoff.WithMaxElapsedTime(0)),
+		client: &http.Client{
+			Transport: &http.Transport{
+				Proxy:                  http.ProxyFromEnvironment,
+				DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+				TLSHandshakeTimeout:    10 * time.Second,
+				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+				ForceAttemptHTTP2:      true,
+				DisableKeepAlives:      true, // one request in a quarter of an hour
+				MaxResponseHeaderBytes: 64 << 10,
+			},
+			// A redirect would hand the token on.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// A historyError is why one request brought nothing.
+type historyError struct {
+	why     string
+	refused bool          // the token was
+	again   bool          // trying again may help
+	after   time.Duration // the provider asked to wait
+}
+
+func (e *historyError) Error() string { return e.why }
+
+// Fetch implements [pipeline.History]. A token that is refused is renewed once. An outage is waited out for a few tries.
+func (h *historySource) Fetch(ctx context.Context) (pipeline.Reply, error) {
+	if time.Now().Before(h.notBefore) {
+		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.Host)
+	}
+	file, err := newSpool(filepath.Join(h.dir, ".history-"+h.name))
+	if err != nil {
+		return nil, err
+	}
+	if err := h.fetch(ctx, file.File); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+func (h *historySource) fetch(ctx context.Context, into *os.File) error {
+	token, err := h.account.Token(ctx)
+	if err != nil {
+		return err
+	}
+	renewed := false
+	h.wait.Reset()
+	for try := 1; ; try++ {
+		err := h.ask(ctx, token.AccessToken, into)
+		failed, known := errors.AsType[*historyError](err)
+		switch {
+		case err == nil:
+			h.hopeless = 0
+			return nil
+		case !known || ctx.Err() != nil:
+			return err
+		case failed.refused && !renewed && token.Generation != h.hopeless:
+			renewed = true
+			if token, err = h.account.Refresh(ctx, token.Generation); err != nil {
+				return err
+			}
+			continue
+		case failed.refused:
+			h.hopeless = token.Generation
+		case failed.after > historyMaxWait:
+			h.notBefore = time.Now().Add(failed.after)
+		case failed.again && try < historyTries:
+			select {
+			case <-time.After(max(h.wait.NextBackOff(), failed.after)):
+				continue
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return fmt.Errorf("read the history at %s: %w", h.url.Host, err)
+	}
+}
+
+// ask makes one request and writes the whole answer to a file. Its error is a [historyError], or that of the file.
+func (h *historySource) ask(ctx context.Context, token secret.String, into *os.File) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, historyWithin, fmt.Errorf("no whole answer within %s", historyWithin))
+	defer cancel()
+	u := *h.url
+	u.RawPath = strings.TrimSuffix(h.url.EscapedPath(), "/") + "/" + url.PathEscape(token.Reveal())
+	u.Path = strings.TrimSuffix(h.url.Path, "/") + "/" + token.Reveal()
+	broken := func(doing string, err error) error {
+		if cause := context.Cause(ctx); cause != nil {
+			return &historyError{why: doing + ": " + cause.Error(), again: true}
+		}
+		if outer, ok := errors.AsType[*url.Error](err); ok { // which has the URL
+			err = outer.Err
+		}
+		text := secret.Scrub(err.Error(), token, secret.New(url.PathEscape(token.Reveal())), secret.New(url.QueryEscape(token.Reveal())))
+		return &historyError{why: doing + ": " + strings.Join(strings.Fields(text), " "), again: true}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	if err != nil {
+		return &historyError{why: "endpoints.history is not a usable URL"}
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", userAgent())
+	resp, err := h.client.Do(req)
+	if err != nil {
+		return broken("no answer", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	if resp.StatusCode != http.StatusOK {
+		return refusal(resp)
+	}
+	if err := into.Truncate(0); err != nil {
+		return fmt.Errorf("keep the history while it is read: %w", err)
+	}
+	if _, err := into.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("keep the history while it is read: %w", err)
+	}
+	body := &tracked{r: io.LimitReader(resp.Body, historyLimit+1)}
+	n, err := io.Copy(into, body)
+	switch {
+	case body.err != nil:
+		return broken("the answer is cut off", body.err)
+	case err != nil:
+		return fmt.Errorf("keep the history while it is read: %w; free some space", err)
+	case n > historyLimit:
+		return &historyError{why: fmt.Sprintf("the answer is larger than %d MiB", historyLimit>>20)}
+	}
+	if _, err := into.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("keep the history while it is read: %w", err)
+	}
+	return nil
+}
+
+// refusal says what an answer without a history means. Nothing of its body or headers is quoted: they may repeat the token.
+func refusal(resp *http.Response) *historyError {
+	e := &historyError{why: "HTTP " + strconv.Itoa(resp.StatusCode)}
+	switch status := resp.StatusCode; {
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		e.refused = true
+	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError, status == http.StatusRequestTimeout:
+		e.again, e.after = true, retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	default:
+		e.why += ": check endpoints.history in the config"
+	}
+	return e
+}
+
+// retryAfter reads the header, seconds or a date (RFC 9110 section 10.2.3), at most a day.
+func retryAfter(header string, now time.Time) time.Duration {
+	const most = 24 * time.Hour
+	if seconds, err := strconv.Atoi(header); err == nil {
+		return time.Duration(min(max(seconds, 0), int(most/time.Second))) * time.Second
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return min(max(date.Sub(now), 0), most)
+	}
+	return 0
+}
+
+// tracked remembers the error of a reader, which a copy does not tell from that of the writer.
+type tracked struct {
+	r   io.Reader
+	err error
+}
+
+func (t *tracked) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		t.err = err
+	}
+	return n, err
+}
+
+// spool is a file, for the user only, that is gone when it is closed.
+type spool struct{ *os.File }
+
+// newSpool takes the place of a file that an earlier process may have left.
+func newSpool(path string) (*spool, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // in the data folder
+	if err != nil {
+		return nil, fmt.Errorf("make a file for the history: %w", err)
+	}
+	return &spool{f}, nil
+}
+
+func (s *spool) Close() error { return errors.Join(s.File.Close(), os.Remove(s.Name())) }

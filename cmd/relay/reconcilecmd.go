@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// pasts are the reconcilers of a running relay, by account. They are there once it has opened everything.
+type pasts struct {
+	mu sync.Mutex
+	by map[string]*pipeline.Reconciler // nil ones for accounts without a history
+}
+
+func (p *pasts) set(sources []*source) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.by = make(map[string]*pipeline.Reconciler, len(sources))
+	for _, s := range sources {
+		p.by[s.name] = s.history
+	}
+}
+
+// find returns an account's reconciler, and whether relay is ready and has the account.
+func (p *pasts) find(account string) (r *pipeline.Reconciler, ready, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, known = p.by[account]
+	return r, p.by != nil, known
+}
+
+// reconcileFault is what the control socket answers when there is no result. Code is an exit code.
+type reconcileFault struct {
+	Error string `json:"error"`
+	Code  int    `json:"code"`
+}
+
+// reconcile compares an account's history and answers with what came of it.
+func (c *control) reconcile(w http.ResponseWriter, r *http.Request) {
+	name := r.URL.Query().Get("account")
+	reconciler, ready, known := c.pasts.find(name)
+	var result pipeline.Reconciliation
+	var err error
+	switch {
+	case !ready:
+		err = withCode(exitUnavailable, errors.New("relay is starting; try again in a moment"))
+	case !known:
+		err = usagef("the relay that runs has no account %q that receives treats; restart it if that is new", name)
+	case reconciler == nil:
+		err = noHistory(name)
+	default:
+		result, err = reconciler.Reconcile(r.Context())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		_ = enc.Encode(reconcileFault{strings.Join(strings.Fields(err.Error()), " "), exitCode(err)}) // whoever asked may have left
+		return
+	}
+	_ = enc.Encode(result) // as above
+}
+
+func noHistory(account string) error {
+	return withCode(exitConfig, fmt.Errorf("account %s: its provider has no history, and endpoints.history is not set", account))
+}
+
+func (p *program) reconcileCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "reconcile ACCOUNT", Short: "Look for missed treats in the provider's history now", Args: oneAccount,
+		Long: `Compare the provider's history of 30 days with the journal, and journal the treats that are missing, with the origin backfill. A
+relay that runs does so by itself, at each connection and every 15 minutes. If one runs it is asked to; if none runs this command does
+it, and what it finds is delivered when relay starts.`,
+		Example: "  relay reconcile mystream\n  relay reconcile mystream --json | jq .healed",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			result, err := p.reconcile(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(p.out).Encode(result)
+			}
+			return p.tellReconciled(result)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	return cmd
+}
+
+func (p *program) tellReconciled(r pipeline.Reconciliation) error {
+	if r.FirstRun {
+		return p.say("First look at the history of %s: its %d treats are known from now on, and not delivered.", r.Account, r.Known)
+	}
+	if r.Undated+r.Unusable > 0 {
+		if err := p.say("%d items of the history are no treats or have no date that can be read; they are left out.", r.Undated+r.Unusable); err != nil {
+			return err
+		}
+	}
+	return p.say("Compared %d treats of %s: %d were missing and are journaled now.", r.Held, r.Account, r.Healed)
+}
+
+// reconcile has a running relay compare an account's history, or does it.
+func (p *program) reconcile(ctx context.Context, account string) (result pipeline.Reconciliation, err error) {
+	dir, err := p.dataPath()
+	if err != nil {
+		return result, err
+	}
+	result, err = askReconcile(ctx, dir, account)
+	if !errors.Is(err, errNoControl) {
+		return result, err
+	}
+	log := p.logger().Level(zerolog.WarnLevel)
+	cfg, err := p.loadConfig(log)
+	if err != nil {
+		return result, err
+	}
+	i := slices.IndexFunc(cfg.Accounts, func(c AccountConfig) bool { return c.Account == account })
+	if i < 0 || !receives(cfg.Accounts[i]) {
+		return result, usagef("%s has no account %q that receives treats", cfg.Path, account)
+	}
+	lock, err := lockDataDir(ctx, dir)
+	if err != nil {
+		return result, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	return p.reconcileAlone(ctx, cfg, cfg.Accounts[i], dir, log)
+}
+
+// askReconcile asks the relay that runs on the data folder. The error is an [errNoControl] if none runs.
+func askReconcile(ctx context.Context, dir, account string) (result pipeline.Reconciliation, err error) {
+	conn, err := dialControl(ctx, dir)
+	if err != nil {
+		return result, err
+	}
+	used := false
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			if used {
+				return nil, errNoControl
+			}
+			used = true
+			return conn, nil
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://relay/v1/reconcile?account="+url.QueryEscape(account), http.NoBody)
+	if err != nil {
+		return result, errors.Join(err, conn.Close())
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		_ = conn.Close() // the error counts
+		if context.Cause(ctx) != nil {
+			return result, context.Cause(ctx)
+		}
+		return result, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it has stopped; try again", dir))
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	dec := json.NewDecoder(io.LimitReader(resp.Body, 1<<20))
+	switch resp.StatusCode {
+	case http.StatusOK:
+		err = dec.Decode(&result)
+	case http.StatusBadGateway:
+		var fault reconcileFault
+		if err = dec.Decode(&fault); err == nil {
+			return result, withCode(fault.Code, errors.New(fault.Error))
+		}
+	default: // an older relay
+		return result, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
+	}
+	if err != nil {
+		return result, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: %w", dir, err))
+	}
+	return result, nil
+}
+
+// reconcileAlone compares an account's history while no relay runs. The data folder is locked.
+func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConfig, dir string, log zerolog.Logger) (result pipeline.Reconciliation, err error) {
+	j := &job{log: log}
+	defer func() { err = errors.Join(err, j.undo.run()) }()
+	store, err := p.openStore(ctx, dir, log)
+	if err != nil {
+		return result, err
+	}
+	account, err := newAccount(c, store, nil, log)
+	if err != nil {
+		return result, err
+	}
+	past, err := newHistorySource(c, account, dir)
+	switch {
+	case err != nil:
+		return result, err
+	case past == nil:
+		return result, noHistory(c.Account)
+	}
+	if err := p.openJournalAlone(ctx, j, *cfg, dir); err != nil {
+		return result, err
+	}
+	intake := newIntake(c, j.journal)
+	if err := intake.CatchUp(ctx); err != nil {
+		return result, withCode(exitUnavailable, err)
+	}
+	reconciler := pipeline.NewReconciler(intake, past, pipeline.ReconcileConfig{})
+	comparing, stop := context.WithCancelCause(ctx)
+	var writer, comparer sync.WaitGroup
+	var writeErr error
+	writer.Go(func() { writeErr = j.journal.Run(ctx) })
+	comparer.Go(func() { reconciler.Run(comparing) })
+	result, err = reconciler.Reconcile(ctx)
+	stop(nil)
+	comparer.Wait()
+	j.journal.Close()
+	writer.Wait()
+	return result, errors.Join(err, writeErr)
+}
+
+// openJournalAlone opens the journal for writing without any sink.
+func (p *program) openJournalAlone(ctx context.Context, j *job, cfg Config, dir string) error {
+	cfg.Sinks = nil // so that no server listens for them
+	if err := p.openServer(ctx, j, &cfg, dir); err != nil {
+		return err
+	}
+	conn, err := j.journalConn(ctx, cfg.Journal)
+	if err != nil {
+		return err
+	}
+	j.undo.add("journal's connection", func() error { conn.Close(); return nil })
+	j.journal, err = pipeline.OpenJournal(ctx, pipeline.JournalConfig{
+		Conn: conn, Retention: cfg.Journal.Retention, Log: j.log, Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+	})
+	return withCode(exitUnavailable, err)
+}
