@@ -32,7 +32,9 @@ type credit struct {
 }
 
 // concerned reports whether it matters what comes live.
-func (h *healing) concerned() bool { return h.watched != nil || len(h.missing) > 0 || len(h.expected) > 0 }
+func (h *healing) concerned() bool {
+	return h.watched != nil || len(h.missing) > 0 || len(h.expected) > 0
+}
 
 // role says what a treat is that comes live.
 func (h *healing) role(m mark) role {

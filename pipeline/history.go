@@ -233,7 +233,7 @@ func (rr *replyReader) item(item json.RawMessage, offset int64, length int32) er
 			rr.before++
 			continue
 		}
-		rr.treats = append(rr.treats, past{t, t.in(rr.zone), rr.start + offset, length, int32(part)}) //nolint:gosec // as above
+		rr.treats = append(rr.treats, past{t, t.in(rr.zone), rr.start + offset, length, int32(part)})
 	}
 	return nil
 }

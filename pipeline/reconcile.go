@@ -288,4 +288,3 @@ func (r *Reconciler) countKnown(ctx context.Context, c *comparison, base *baseli
 	base.Floor = floor
 	return true, nil
 }
-
