@@ -39,7 +39,7 @@ func newComparison(treats []past, zone *time.Location) *comparison {
 	if len(treats) == 0 {
 		return c
 	}
-	if treats[0].mark.second > treats[len(treats)-1].mark.second { // newest first; treats of one second keep their order
+	if treats[0].mark.second >= treats[len(treats)-1].mark.second { // newest first, as lists mostly are; this is for those of one second
 		slices.Reverse(treats)
 	}
 	slices.SortStableFunc(treats, func(a, b past) int { return cmp.Compare(a.mark.second, b.mark.second) })

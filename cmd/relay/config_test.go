@@ -327,6 +327,7 @@ accounts:
       {authorize: http://localhost:1/a, token: 'http://127.0.0.1:1/t', socket: https://example.com}
     protocol: 3
     keep_raw: ${TRUE}
+    reconcile: 1h30m
   other: {provider: treatstream, client_id: 'a$${b}$', client_secret_file: crlf}
 sinks:
   console:
@@ -373,14 +374,14 @@ http: {listen: '127.0.0.1:8350'}
 						Authorize: "http://localhost:1/a", Token: "http://127.0.0.1:1/t", Socket: "https://example.com",
 					},
 				},
-				Location: berlin, Protocol: socket.EIO3, KeepRaw: true,
+				Location: berlin, Protocol: socket.EIO3, KeepRaw: true, Reconcile: 90 * time.Minute,
 			},
 			{
 				Config: auth.Config{
 					Account: "other", Provider: provider, ClientID: "a${b}$", ClientSecret: secret.New("hunter2-crlf"),
 					RedirectURL: "http://localhost:8919",
 				},
-				Location: time.UTC,
+				Location: time.UTC, Reconcile: defaultReconcile,
 			},
 		},
 		Sinks: []SinkConfig{
@@ -400,6 +401,18 @@ http: {listen: '127.0.0.1:8350'}
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("LoadConfig =\n%+v\nwant\n%+v", got, want)
+	}
+}
+
+func TestConfigReconcile(t *testing.T) {
+	for text, want := range map[string]time.Duration{"off": 0, "0": 0, "1m": time.Minute, "2h": 2 * time.Hour, "59s": -1, "5": -1, "-1m": -1, "on": -1} {
+		var i interval
+		switch err := i.UnmarshalText([]byte(text)); {
+		case want < 0 && err == nil:
+			t.Errorf("%q is taken for %v", text, i.every)
+		case want >= 0 && (err != nil || i.every != want):
+			t.Errorf("%q is taken for %v (%v), want %v", text, i.every, err, want)
+		}
 	}
 }
 

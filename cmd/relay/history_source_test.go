@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// library is a provider's history, which it tells or refuses.
+type library struct {
+	t      *testing.T
+	server *httptest.Server
+	source *historySource
+	dir    string
+
+	mu        sync.Mutex
+	answers   []http.HandlerFunc // the last one stays
+	tokens    []string           // in the requests, as they came
+	refreshes int
+}
+
+func tokenOf(generation int) string { return fmt.Sprintf("access/token+%%%d-canary", generation) }
+
+func newLibrary(t *testing.T, answers ...http.HandlerFunc) *library {
+	t.Helper()
+	l := &library{t: t, answers: answers, dir: t.TempDir()}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /refresh", func(w http.ResponseWriter, _ *http.Request) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.refreshes++
+		writeJSON(w, map[string]any{"access_token": tokenOf(l.refreshes + 1), "refresh_token": "refresh-canary", "expires_in": 86400 * 30})
+	})
+	mux.HandleFunc("GET /api/{token}", func(w http.ResponseWriter, r *http.Request) {
+		l.mu.Lock()
+		l.tokens = append(l.tokens, r.PathValue("token"))
+		answer := l.answers[0]
+		if len(l.answers) > 1 {
+			l.answers = l.answers[1:]
+		}
+		l.mu.Unlock()
+		answer(w, r)
+	})
+	l.server = httptest.NewServer(mux)
+	t.Cleanup(l.server.Close)
+	id, err := auth.LoadIdentity(t.Context(), auth.IdentityOptions{Fallback: filepath.Join(l.dir, "identity.txt")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := auth.NewFileStore(filepath.Join(l.dir, accountsDir), auth.NewAgeSealer(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = store.Save("acc", auth.Grant{
+		Provider: "treatstream", AccessToken: secret.New(tokenOf(1)), RefreshToken: secret.New("refresh-canary"), ObtainedAt: time.Now(),
+		Expiry: time.Now().Add(30 * 24 * time.Hour), Generation: 1, State: auth.Active,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, _ := auth.Lookup("treatstream")
+	c := AccountConfig{Config: auth.Config{
+		Account: "acc", Provider: provider, ClientID: "id", ClientSecret: secret.New("client-canary"), RedirectURL: "http://127.0.0.1:0/",
+		Endpoints: auth.Endpoints{Refresh: l.server.URL + "/refresh", History: l.server.URL + "/api/"},
+	}}
+	account, err := newAccount(c, store, nil, zerolog.New(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.source, err = newHistorySource(c, account, l.dir); err != nil {
+		t.Fatal(err)
+	}
+	l.source.wait.InitialInterval = time.Millisecond
+	return l
+}
+
+// fetch reads the history, and checks that nothing tells a token and that no file is left.
+func (l *library) fetch() (string, error) {
+	l.t.Helper()
+	reply, err := l.source.Fetch(l.t.Context())
+	var text []byte
+	if err == nil {
+		if text, err = io.ReadAll(reply); err != nil {
+			l.t.Fatal(err)
+		}
+		if err := reply.Close(); err != nil {
+			l.t.Error(err)
+		}
+		err = nil
+	} else {
+		for _, form := range []string{"canary", "access/token", "access%2Ftoken"} {
+			if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), form) {
+				l.t.Errorf("the error has the token: %v", err)
+			}
+		}
+		if strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "history") {
+			l.t.Errorf("error %q", err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(l.dir, ".history*")); len(left) > 0 {
+		l.t.Errorf("files are left: %v", left)
+	}
+	return string(text), err
+}
+
+func says(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+}
+
+func refuses(status int, headers ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for i := 0; i < len(headers); i += 2 {
+			w.Header().Set(headers[i], headers[i+1])
+		}
+		http.Error(w, "no: "+r.URL.Path, status)
+	}
+}
+
+// cutOff promises more than it sends.
+func cutOff(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Length", "1000")
+	_, _ = io.WriteString(w, `[{"title":"Tea"`)
+}
+
+func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+func TestHistoryRequests(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answers             []http.HandlerFunc
+		fault               string
+		requests, refreshes int
+	}{
+		"at once":               {[]http.HandlerFunc{says("[]")}, "", 1, 0},
+		"token refused":         {[]http.HandlerFunc{refuses(401), says("[]")}, "", 2, 1},
+		"token forbidden":       {[]http.HandlerFunc{refuses(403), says("[]")}, "", 2, 1},
+		"refused for good":      {[]http.HandlerFunc{refuses(401)}, "HTTP 401", 2, 1},
+		"outages":               {[]http.HandlerFunc{refuses(503), refuses(500), hangUp, says("[]")}, "", 4, 0},
+		"an outage that lasts":  {[]http.HandlerFunc{refuses(503)}, "HTTP 503", historyTries, 0},
+		"throttled":             {[]http.HandlerFunc{refuses(429, "Retry-After", "0"), says("[]")}, "", 2, 0},
+		"throttled for long":    {[]http.HandlerFunc{refuses(429, "Retry-After", "3600"), says("[]")}, "HTTP 429", 1, 0},
+		"cut off":               {[]http.HandlerFunc{cutOff, says("[]")}, "", 2, 0},
+		"cut off each time":     {[]http.HandlerFunc{cutOff}, "cut off", historyTries, 0},
+		"hangs up each time":    {[]http.HandlerFunc{hangUp}, "no answer", historyTries, 0},
+		"not there":             {[]http.HandlerFunc{refuses(404)}, "HTTP 404: check endpoints.history", 1, 0},
+		"leads elsewhere":       {[]http.HandlerFunc{refuses(302, "Location", "/api/elsewhere-canary")}, "HTTP 302", 1, 0},
+		"nothing":               {[]http.HandlerFunc{refuses(204)}, "HTTP 204", 1, 0},
+		"refused and an outage": {[]http.HandlerFunc{refuses(401), refuses(502), says("[]")}, "", 3, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLibrary(t, tt.answers...)
+			text, err := l.fetch()
+			switch {
+			case tt.fault == "" && (err != nil || text != "[]"):
+				t.Errorf("%q, error %v", text, err)
+			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), tt.fault)):
+				t.Errorf("error %v, want one about %q", err, tt.fault)
+			}
+			if len(l.tokens) != tt.requests || l.refreshes != tt.refreshes {
+				t.Errorf("%d requests, %d refreshes, want %d and %d", len(l.tokens), l.refreshes, tt.requests, tt.refreshes)
+			}
+			for i, token := range l.tokens {
+				if want := tokenOf(1 + min(i, tt.refreshes)); token != want {
+					t.Errorf("request %d has the token %q, want %q", i, token, want)
+				}
+			}
+		})
+	}
+}
+
+// A token that is refused though it is fresh is no reason to make another one each time.
+func TestHistoryRefusedForGood(t *testing.T) {
+	l := newLibrary(t, refuses(403))
+	for range 3 {
+		if _, err := l.fetch(); err == nil {
+			t.Error("no error")
+		}
+	}
+	if l.refreshes != 1 || len(l.tokens) != 4 {
+		t.Errorf("%d refreshes in %d requests, want 1 in 4", l.refreshes, len(l.tokens))
+	}
+}
+
+// A provider that asks for more patience than one comparison has is left alone until then.
+func TestHistoryAsksToWait(t *testing.T) {
+	l := newLibrary(t, refuses(503, "Retry-After", "3600"))
+	for range 3 {
+		if _, err := l.fetch(); err == nil {
+			t.Error("no error")
+		}
+	}
+	if len(l.tokens) != 1 {
+		t.Errorf("%d requests, want 1", len(l.tokens))
+	}
+	l.source.notBefore = time.Now()
+	if _, err := l.fetch(); err == nil || len(l.tokens) != 2 {
+		t.Errorf("%d requests, want 2; error %v", len(l.tokens), err)
+	}
+}
+
+func TestHistoryGivesUpWithItsContext(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	l := newLibrary(t, func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	})
+	gone := errors.New("somebody has left")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		<-asked
+		cancel(gone)
+	}()
+	if _, err := l.source.Fetch(ctx); err == nil || !strings.Contains(err.Error(), gone.Error()) {
+		t.Errorf("error %v, want the cause", err)
+	}
+}
+
+// What an earlier process left is overwritten, and what is kept is for the user only.
+func TestHistoryFile(t *testing.T) {
+	l := newLibrary(t, says("[]"))
+	path := filepath.Join(l.dir, ".history-acc")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := l.source.Fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != 2 || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if err := reply.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.fetch(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHistoryWithAQuery(t *testing.T) {
+	l := newLibrary(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.RawQuery) })
+	var err error
+	if l.source.url, err = url.Parse(l.server.URL + "/api?days=30"); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := l.fetch(); err != nil || text != "days=30" || l.tokens[0] != tokenOf(1) {
+		t.Errorf("%q with the tokens %q, error %v", text, l.tokens, err)
+	}
+}
