@@ -10,9 +10,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
@@ -449,4 +451,86 @@ func TestUnusableHistory(t *testing.T) {
 	if got := r.metric("relay_reconcile_unusable_items"); got != 2 {
 		t.Errorf("relay_reconcile_unusable_items = %v, want 2", got)
 	}
+}
+
+// clocked is a history that notes when it is asked, and has nothing to tell.
+type clocked struct {
+	mu sync.Mutex
+	at []time.Time
+}
+
+func (c *clocked) Fetch(context.Context) (Reply, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = append(c.at, time.Now())
+	return nil, errors.New("closed today")
+}
+
+func (c *clocked) asked() []time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.at)
+}
+
+// scheduled runs a reconciler in a bubble and hands use what it asks.
+func scheduled(t *testing.T, every time.Duration, use func(t *testing.T, rec *Reconciler, c *clocked, start time.Time)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		j := &Journal{metrics: NewMetrics(prometheus.NewRegistry()), log: zerolog.Nop()}
+		c := &clocked{}
+		rec := NewReconciler(NewIntake(Normalizer{Account: "acc", Location: time.UTC}, j), c, ReconcileConfig{Every: every})
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { rec.Run(ctx) })
+		use(t, rec, c, time.Now())
+		cancel()
+		run.Wait()
+		if _, err := rec.Reconcile(t.Context()); !errors.Is(err, errNotReconciling) {
+			t.Errorf("after its end: error %v", err)
+		}
+	})
+}
+
+func TestReconcileSchedule(t *testing.T) {
+	scheduled(t, 15*time.Minute, func(t *testing.T, rec *Reconciler, c *clocked, start time.Time) {
+		rec.Wake()
+		synctest.Wait()
+		if at := c.asked(); len(at) != 1 || !at[0].Equal(start) {
+			t.Fatalf("asked at %v, want at once", at)
+		}
+		for range 10 { // a connection that comes and goes
+			rec.Wake()
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		if at := c.asked(); len(at) != 2 || at[1].Sub(at[0]) != reconcilePause {
+			t.Fatalf("asked at %v, want once more after %v", at, reconcilePause)
+		}
+		time.Sleep(10 * time.Hour)
+		at := c.asked()
+		waits := map[time.Duration]bool{}
+		for i := 2; i < len(at); i++ {
+			wait := at[i].Sub(at[i-1])
+			waits[wait] = true
+			if wait < 13*time.Minute+30*time.Second || wait > 16*time.Minute+30*time.Second {
+				t.Errorf("asked after %v", wait)
+			}
+		}
+		if len(at) < 36 || len(waits) < 10 {
+			t.Errorf("asked %d times in 10 hours, after %d different waits", len(at), len(waits))
+		}
+	})
+}
+
+func TestReconcileTurnedOff(t *testing.T) {
+	scheduled(t, 0, func(t *testing.T, rec *Reconciler, c *clocked, _ time.Time) {
+		rec.Wake()
+		time.Sleep(time.Hour)
+		if at := c.asked(); len(at) != 0 {
+			t.Errorf("asked at %v", at)
+		}
+		if _, err := rec.Reconcile(t.Context()); err == nil || len(c.asked()) != 1 {
+			t.Errorf("error %v, asked %d times", err, len(c.asked()))
+		}
+	})
 }

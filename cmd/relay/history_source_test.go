@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -119,6 +120,13 @@ func (l *library) fetch() (string, error) {
 	return string(text), err
 }
 
+// seen returns the tokens of the requests so far and how often one was renewed.
+func (l *library) seen() (tokens []string, refreshes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.tokens), l.refreshes
+}
+
 func says(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
 }
@@ -171,10 +179,11 @@ func TestHistoryRequests(t *testing.T) {
 			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), tt.fault)):
 				t.Errorf("error %v, want one about %q", err, tt.fault)
 			}
-			if len(l.tokens) != tt.requests || l.refreshes != tt.refreshes {
-				t.Errorf("%d requests, %d refreshes, want %d and %d", len(l.tokens), l.refreshes, tt.requests, tt.refreshes)
+			tokens, refreshes := l.seen()
+			if len(tokens) != tt.requests || refreshes != tt.refreshes {
+				t.Errorf("%d requests, %d refreshes, want %d and %d", len(tokens), refreshes, tt.requests, tt.refreshes)
 			}
-			for i, token := range l.tokens {
+			for i, token := range tokens {
 				if want := tokenOf(1 + min(i, tt.refreshes)); token != want {
 					t.Errorf("request %d has the token %q, want %q", i, token, want)
 				}
@@ -191,8 +200,8 @@ func TestHistoryRefusedForGood(t *testing.T) {
 			t.Error("no error")
 		}
 	}
-	if l.refreshes != 1 || len(l.tokens) != 4 {
-		t.Errorf("%d refreshes in %d requests, want 1 in 4", l.refreshes, len(l.tokens))
+	if tokens, refreshes := l.seen(); refreshes != 1 || len(tokens) != 4 {
+		t.Errorf("%d refreshes in %d requests, want 1 in 4", refreshes, len(tokens))
 	}
 }
 
@@ -204,12 +213,13 @@ func TestHistoryAsksToWait(t *testing.T) {
 			t.Error("no error")
 		}
 	}
-	if len(l.tokens) != 1 {
-		t.Errorf("%d requests, want 1", len(l.tokens))
+	if tokens, _ := l.seen(); len(tokens) != 1 {
+		t.Errorf("%d requests, want 1", len(tokens))
 	}
 	l.source.notBefore = time.Now()
-	if _, err := l.fetch(); err == nil || len(l.tokens) != 2 {
-		t.Errorf("%d requests, want 2; error %v", len(l.tokens), err)
+	_, err := l.fetch()
+	if tokens, _ := l.seen(); err == nil || len(tokens) != 2 {
+		t.Errorf("%d requests, want 2; error %v", len(tokens), err)
 	}
 }
 
@@ -258,7 +268,8 @@ func TestHistoryWithAQuery(t *testing.T) {
 	if l.source.url, err = url.Parse(l.server.URL + "/api?days=30"); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := l.fetch(); err != nil || text != "days=30" || l.tokens[0] != tokenOf(1) {
-		t.Errorf("%q with the tokens %q, error %v", text, l.tokens, err)
+	text, err := l.fetch()
+	if tokens, _ := l.seen(); err != nil || text != "days=30" || len(tokens) != 1 || tokens[0] != tokenOf(1) {
+		t.Errorf("%q with the tokens %q, error %v", text, tokens, err)
 	}
 }
