@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 )
 
@@ -48,7 +49,7 @@ var errKilled = errors.New("killed")
 func (s *stage) start() {
 	var err error
 	s.journal, err = OpenJournal(s.r.t.Context(), JournalConfig{
-		Conn: s.r.conn, Retention: time.Hour, Log: s.r.journal.log, Metrics: s.r.journal.metrics,
+		Conn: s.r.conn, Retention: time.Hour, Log: zerolog.Nop(), Metrics: s.r.journal.metrics,
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -389,6 +389,26 @@ func TestBaselineIsWholeOrNone(t *testing.T) {
 	r.want("acc", "d+", "e+")
 }
 
+// A baseline of several messages is read whole.
+func TestLargeBaseline(t *testing.T) {
+	const n = 2*recordBatch + 5
+	r, begin := newRig(t, t.TempDir()), evening()
+	p := &provider{}
+	for i := range n {
+		p.add(dish(fmt.Sprint(i), begin, i%60))
+	}
+	p.add(dish("0", begin, 0)) // twice the same
+	rec := r.reconciler(r.intake("acc"), p, ReconcileConfig{})
+	if got := r.reconcile(rec); got.Known != n+1 {
+		t.Errorf("%+v", got)
+	}
+	p.add(dish("0", begin, 0), dish("new", begin, 61))
+	if got := r.reconcile(rec); got.FirstRun || got.Healed != 2 {
+		t.Errorf("%+v", got)
+	}
+	r.want("acc", "0+", "new+")
+}
+
 // Test events and what the operator sends again are not treats of the provider.
 func TestOnlyReceivedTreatsCount(t *testing.T) {
 	r, begin := newRig(t, t.TempDir()), evening()
