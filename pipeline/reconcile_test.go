@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -237,13 +238,20 @@ func TestReconcileWhileTreatsComeLive(t *testing.T) {
 	}
 	var live sync.WaitGroup
 	live.Go(func() {
+		for healing := false; !healing && t.Context().Err() == nil; runtime.Gosched() {
+			in.turn <- struct{}{}
+			healing = len(in.healing.missing) > 0
+			<-in.turn
+		}
 		for i := n - 1; i >= 0; i -= 2 {
 			if err := in.Handle(t.Context(), []json.RawMessage{dish(fmt.Sprint(i), begin, i)}, time.Now()); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	r.reconcile(rec)
+	if got := r.reconcile(rec); got.Healed == n || got.Healed < n/2 {
+		t.Errorf("none came live meanwhile, or too much: %+v", got)
+	}
 	live.Wait()
 	r.reconcile(rec)
 	got := titles(r.journaled("acc"))
