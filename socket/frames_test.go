@@ -36,7 +36,7 @@ func TestFrames(t *testing.T) {
 		"bare error":                {text: []string{"44"}},
 		"bare message":              {text: []string{"4"}},
 		"empty frame":               {text: []string{""}},
-		"unknown frames":            {text: []string{"5", "6", "7", "x", "\xff", "48", "4x"}},
+		"unknown frames":            {text: []string{"5", "6", "7", "x", "\u00ff", "48", "4x"}},
 		"no array":                  {text: []string{`42{}`, `42"a"`, `42null`, `42[]`, `42[1]`, `42[null]`}},
 		"broken json":               {text: []string{`42["a"`, `42["a",]`, `42["a"]x`, `42["\x"]`}},
 		"deep json":                 {text: []string{`42["a",` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `]`}},
@@ -141,6 +141,7 @@ func TestEnds(t *testing.T) {
 		"close frame":                    func(s *served) { _ = s.ws.Close(websocket.StatusGoingAway, "restart") },
 		"tcp close":                      func(s *served) { _ = s.ws.CloseNow() },
 		"60 MB":                          func(s *served) { s.send(`42["big","` + strings.Repeat("x", 60<<20) + `"]`); s.mute() },
+		"no UTF-8":                       func(s *served) { s.send("42[\"realTimeTreat\",\"\xff\"]"); s.mute() },
 		"disconnect packet of one of us": func(s *served) { s.send("41/x,"); s.mute() },
 	} {
 		for _, rev := range []socket.Protocol{socket.EIO3, socket.EIO4} {

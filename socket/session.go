@@ -9,12 +9,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
 )
 
-var errEnded = errors.New("the server ended the connection")
+var (
+	errEnded   = errors.New("the server ended the connection")
+	errGarbled = errors.New("a text from the server is not UTF-8: it was damaged on its way")
+)
 
 // session is the life of one connection, from the handshake to its end.
 type session struct {
@@ -100,6 +104,9 @@ func (s *session) read(ctx context.Context) error {
 		}
 		s.received = time.Now()
 		s.pulse.beat(s.received)
+		if typ == websocket.MessageText && !utf8.Valid(msg) { // RFC 6455, section 8.1; else a treat with damaged words would pass
+			return &fault{kindLost, errGarbled}
+		}
 		if err := s.take(ctx, parseFrame(s.link.rev, typ == websocket.MessageBinary, msg)); err != nil {
 			return err
 		}
