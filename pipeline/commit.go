@@ -125,6 +125,10 @@ func (w *writer) revive() {
 	}
 }
 
+// connPatience is how long a lost connection may take to come back by itself. A machine that is busy loses one now and then, and that
+// is no reason to start the server anew.
+const connPatience = 3 * time.Second
+
 // commit commits the batch whatever it takes, and returns an error only when ctx ends.
 func (w *writer) commit(ctx context.Context, batch []entry) error {
 	j := w.journal
@@ -132,6 +136,7 @@ func (w *writer) commit(ctx context.Context, batch []entry) error {
 		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
 	said := make(map[string]bool) // each kind of failure is told once, for they take turns while a server comes and goes
 	var since time.Time
+	began := time.Now()
 	for {
 		start := time.Now()
 		atomic := j.atomic && len(batch) >= w.pace.batchFrom()
@@ -153,7 +158,9 @@ func (w *writer) commit(ctx context.Context, batch []entry) error {
 			j.log.Error().Err(err).Int("waiting", len(batch)+len(j.queue)).
 				Msg("journal cannot be written: treats wait in memory and nothing is delivered until it can; check the disk or the journal's server")
 		}
-		w.revive()
+		if !errors.Is(err, errConnLost) || time.Since(began) > connPatience {
+			w.revive()
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", context.Cause(ctx), err)

@@ -131,6 +131,12 @@ func (r *rig) count(name string, want float64) {
 	})
 }
 
+// kept is how many events the journal has been given and has: one whose answer got lost is counted as refused by it.
+func (r *rig) kept() int {
+	r.t.Helper()
+	return int(r.metric("relay_events_journaled_total") + r.metric("relay_events_duplicate_total"))
+}
+
 func (r *rig) metric(name string) float64 {
 	r.t.Helper()
 	families, err := r.reg.Gather()
