@@ -1,0 +1,182 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func (f *fault) matches(part string) bool { return strings.Contains(f.name, part) }
+
+// faults returns a kill of relay, so many times in a row, and every other fault.
+func (c *chaos) faults() (kill func(times int) *fault, others func() []*fault) {
+	nothing := func() {}
+	longest := *chaosLongest
+	kill = func(times int) *fault {
+		return &fault{name: "relay killed", begin: nothing, end: nothing, during: func(time.Duration) {
+			for range times {
+				c.sleep(time.Duration(c.random.Int64N(int64(1500 * time.Millisecond)))) // also while it starts
+				c.killRelay()
+				c.startRelay()
+			}
+		}}
+	}
+	const second = time.Second
+	return kill, func() []*fault {
+		return []*fault{
+			{name: "Socket.IO server killed", shortest: second / 10, longest: longest, begin: c.server.kill, end: c.server.start},
+			{
+				name: "Socket.IO server frozen", shortest: second, longest: longest,
+				begin: func() { c.server.signal(syscall.SIGSTOP) }, end: func() { c.server.signal(syscall.SIGCONT) },
+			},
+			c.network("network stalls", func() { c.wire.set(stalls) }),
+			c.network("network trickles", func() { c.wire.set(trickles) }),
+			c.network("network is cut", func() { c.wire.set(cut) }),
+			{name: "connections are reset", shortest: second, longest: min(longest, 10*second), begin: nothing, end: nothing, during: c.often(c.wire.reset)},
+			{name: "frames are damaged", shortest: second, longest: min(longest, 10*second), begin: nothing, end: c.wire.mend, during: c.often(c.wire.damage)},
+			{name: "login withdrawn", shortest: second, longest: longest, begin: c.revoke, end: c.regrant},
+			{
+				name: "renewal of the token fails", shortest: second, longest: longest,
+				begin: func() {
+					c.gate.set(map[string]http.HandlerFunc{"RefreshToken": c.answers(http.StatusBadGateway), "socketToken": c.answers(http.StatusUnauthorized)})
+					c.wire.reset()
+				},
+				end: func() { c.gate.set(nil) },
+			},
+			{
+				name: "provider's history fails", shortest: second, longest: longest,
+				begin: func() {
+					c.gate.set(map[string]http.HandlerFunc{"getMonthTreats": c.answers(http.StatusServiceUnavailable)})
+					c.wire.reset()
+				},
+				end: func() { c.gate.set(nil) },
+			},
+			{name: "webhook receiver down", shortest: second, longest: longest, begin: c.bot.stop, end: c.bot.start},
+			c.receiver("webhook receiver slow", slow),
+			c.receiver("webhook receiver lies", lying),
+			c.receiver("webhook receiver hangs", hanging),
+			{name: "external NATS killed", shortest: second / 10, longest: longest, begin: c.nats.Kill, end: c.nats.Restart},
+			{name: "external NATS frozen", shortest: second, longest: longest, begin: c.nats.Freeze, end: c.nats.Thaw},
+			c.clock("clock 3 hours ahead", 3*time.Hour),
+			c.clock("clock 3 hours behind", -3*time.Hour),
+			{name: "disk full", shortest: 2 * second, longest: longest, begin: c.fillDisk, end: c.freeDisk},
+			{name: "disk full while the token is renewed", shortest: 2 * second, longest: longest, begin: c.renewOnFullDisk, end: c.freeDisk},
+		}
+	}
+}
+
+func (c *chaos) network(name string, begin func()) *fault {
+	return &fault{name: name, shortest: time.Second, longest: *chaosLongest, begin: begin, end: func() { c.wire.set(flows) }}
+}
+
+func (c *chaos) receiver(name string, mood int32) *fault {
+	return &fault{
+		name: name, shortest: time.Second, longest: *chaosLongest,
+		begin: func() { c.bot.mood.Store(mood) }, end: func() { c.bot.mood.Store(wellBehaved) },
+	}
+}
+
+// clock sets relay's clock wrong, has it start with that, and sets it right again.
+func (c *chaos) clock(name string, wrong time.Duration) *fault {
+	return &fault{
+		name: name, shortest: 2 * time.Second, longest: max(*chaosLongest, 2*time.Second),
+		begin: func() { c.setSkew(wrong) },
+		during: func(lasts time.Duration) {
+			c.sleep(lasts / 2)
+			c.killRelay()
+			c.startRelay()
+			c.sleep(lasts / 2)
+		},
+		end: func() { c.setSkew(0) },
+	}
+}
+
+// often does it again and again while the fault lasts.
+func (c *chaos) often(do func()) func(time.Duration) {
+	return func(lasts time.Duration) {
+		for end := time.Now().Add(lasts); time.Now().Before(end); c.sleep(time.Duration(c.random.Int64N(int64(time.Second)))) {
+			do()
+		}
+	}
+}
+
+func (c *chaos) answers(status int) http.HandlerFunc {
+	return func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(status) }
+}
+
+func (c *chaos) revoke() {
+	c.revoked = true
+	c.heard("account receives nothing until", func() {
+		c.sim.RevokeAll()
+		c.wire.reset()
+	})
+}
+
+// heard does something, and waits until relay has said that.
+func (c *chaos) heard(said string, do func()) {
+	c.t.Helper()
+	before := strings.Count(c.relay.err.text(), said)
+	do()
+	eventually(c.t, func() error {
+		if strings.Count(c.relay.err.text(), said) == before {
+			return fmt.Errorf("relay does not say %q; its last line is %s", said, lastLine(c.relay))
+		}
+		return nil
+	})
+}
+
+func (c *chaos) regrant() {
+	c.heard("account has a login again", c.login)
+	c.revoked = false
+}
+
+func (c *chaos) filler() string { return filepath.Join(c.dir, "data", "filler") }
+
+// fillDisk leaves relay no room, and waits until it has noticed.
+func (c *chaos) fillDisk() {
+	c.t.Helper()
+	if *chaosJournal != "embedded" {
+		c.fill()
+		return
+	}
+	c.heard("journal cannot be written", c.fill)
+}
+
+func (c *chaos) fill() {
+	c.t.Helper()
+	f, err := os.Create(c.filler())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer f.Close()
+	for piece := make([]byte, 4<<20); ; {
+		if n, err := f.Write(piece); err != nil && n == 0 {
+			if len(piece) > 1 {
+				piece = piece[:len(piece)/2]
+				continue
+			}
+			break
+		}
+	}
+}
+
+func (c *chaos) freeDisk() {
+	if err := os.Remove(c.filler()); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// renewOnFullDisk has a token renewed that cannot be kept. It must be said, and cost nothing.
+func (c *chaos) renewOnFullDisk() {
+	c.fillDisk()
+	_, stderr, code := c.command("", "auth", "refresh", "mystream")
+	c.note("relay auth refresh on a full disk: exit code %d: %s", code, strings.TrimSpace(stderr))
+	if code == exitOK {
+		c.t.Error("relay auth refresh says that it kept a token on a full disk")
+	}
+	c.wire.reset() // a connection needs the token
+}

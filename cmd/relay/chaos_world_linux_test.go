@@ -1,0 +1,638 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/treatrelay/relay/internal/natstest"
+	"github.com/treatrelay/relay/internal/peertest"
+	"github.com/treatrelay/relay/internal/simulator"
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// chaos is a world that breaks.
+type chaos struct {
+	*world
+	random *rand.Rand
+	ledger *ledger
+	server *liveServer
+	wire   *wire
+	gate   *gateway
+	nats   *natstest.Server // for the sink "ext", and the journal if that is external
+	bot    *flakyReceiver
+	binary string
+	skew   string // the file with relay's clock error, in seconds
+
+	console, overlay, ext *account
+
+	relay      *process
+	stopping   context.CancelFunc
+	work       sync.WaitGroup
+	recoveries []recovery
+	remarks    []string
+	past       []*process // relays that have ended
+	began      time.Time
+	revoked    bool // the login is withdrawn on purpose
+	logins     int  // that nobody had planned
+	faulty     bool
+}
+
+func newChaos(t *testing.T, seed uint64) *chaos {
+	t.Helper()
+	c := &chaos{random: rand.New(rand.NewPCG(seed, 1)), ledger: &ledger{}, began: time.Now()}
+	c.server = newLiveServer(t)
+	c.wire = newWire(t, fmt.Sprintf("127.0.0.1:%d", c.server.port), seed)
+	c.world = newWorld(t, func(*testing.T, *simulator.Server) realtime { return c.server })
+	c.gate = newGateway(t, c.sim.URL())
+	c.nats = natstest.Start(t)
+	c.bot = newFlakyReceiver(t, c.ledger.add("webhook, strict"), seed)
+	c.overlay, c.ext, c.console = c.ledger.add("NATS, embedded"), c.ledger.add("NATS, external"), c.ledger.add("stdout")
+	c.skew = filepath.Join(c.dir, "skew")
+	c.setSkew(0)
+	c.binary = skewedBinary(t)
+	c.mount()
+
+	e := c.sim.Endpoints()
+	through := func(at string) string { return strings.Replace(at, c.sim.URL(), c.gate.url, 1) }
+	c.rewrite(func(text string) string {
+		for _, at := range []string{e.Token, e.Refresh, e.SocketToken, e.History} {
+			text = strings.Replace(text, ": "+at+"\n", ": "+through(at)+"\n", 1)
+		}
+		text = strings.Replace(text, c.server.url(), c.wire.url(), 1)
+		text = strings.Replace(text, c.world.bot.server.URL, c.bot.url()+"\n    order: strict\n    timeout: 2s", 1)
+		text = strings.Replace(text, "overlay: {type: nats}", fmt.Sprintf("overlay: {type: nats}\n  ext: {type: nats, url: %q}", c.nats.URL()), 1)
+		text = strings.Replace(text, "    endpoints:\n", "    reconcile: 1m\n    endpoints:\n", 1)
+		if *chaosJournal == "external" {
+			text += fmt.Sprintf("journal: {nats_url: %q}\n", c.nats.URL())
+		}
+		return text
+	})
+	c.login()
+	t.Cleanup(func() {
+		c.stopEmission()
+		c.bot.stop()
+	})
+	return c
+}
+
+// mount gives relay's data a disk of their own, which can be filled.
+func (c *chaos) mount() {
+	c.t.Helper()
+	data := filepath.Join(c.dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := syscall.Mount("none", data, "tmpfs", 0, "size=4g,mode=0700"); err != nil {
+		c.t.Fatalf("mount a small disk for the data: %v; run it as root, or in a namespace of its own: unshare -Urm", err)
+	}
+	c.t.Cleanup(func() { _ = syscall.Unmount(data, syscall.MNT_DETACH) })
+}
+
+func (c *chaos) note(format string, args ...any) {
+	announce("%7.1fs  %s", time.Since(c.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (c *chaos) sleep(d time.Duration) { time.Sleep(d) }
+
+// startRelay starts relay. What it prints goes to the ledger.
+func (c *chaos) startRelay() {
+	c.t.Helper()
+	p := &process{
+		t: c.t, cmd: exec.Command(c.binary, "--config", c.config, "--data-dir", filepath.Join(c.dir, "data"), "--log-format", "json"),
+		err: new(lines), done: make(chan struct{}),
+	}
+	c.console.rest = nil
+	p.cmd.Stdout = c.console
+	p.start(append(c.env(), "RELAY_TEST_SKEW="+c.skew))
+	c.relay = p
+}
+
+// killRelay ends relay as a power cut does.
+func (c *chaos) killRelay() {
+	c.t.Helper()
+	_ = c.relay.cmd.Process.Kill() // it may have ended
+	<-c.relay.done
+	c.past = append(c.past, c.relay)
+}
+
+// mind does what a supervisor and an operator do: starts a relay that has ended, and logs in when it says that this is needed.
+func (c *chaos) mind() {
+	c.t.Helper()
+	select {
+	case <-c.relay.done:
+		if code := c.relay.cmd.ProcessState.ExitCode(); code != -1 { // -1: killed
+			c.note("relay ended by itself, exit code %d: %s", code, lastLine(c.relay))
+			c.remarks = append(c.remarks, fmt.Sprintf("relay ended by itself, exit code %d: %s", code, lastLine(c.relay)))
+			c.faulty = true
+		}
+		c.past = append(c.past, c.relay)
+		c.startRelay()
+	default:
+	}
+	if !c.revoked && strings.Count(c.relay.err.text(), "account receives nothing until") > strings.Count(c.relay.err.text(), "account has a login again") {
+		c.logins++
+		c.note("the login is lost, for a kill has cut off its renewal: logging in again")
+		c.login()
+		c.sleep(time.Second)
+	}
+}
+
+func lastLine(p *process) string {
+	all := p.err.get()
+	if len(all) == 0 {
+		return "it said nothing"
+	}
+	return all[len(all)-1]
+}
+
+func (c *chaos) awaitConnected() {
+	c.t.Helper()
+	c.relay.err.find(c.t, "first look at the history")
+	// The consumers of the streams, which stay through all that follows.
+	data, err := os.ReadFile(filepath.Join(c.dir, "data", overlayFile))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var login overlayLogin
+	if err := json.Unmarshal(data, &login); err != nil {
+		c.t.Fatal(err)
+	}
+	c.follow(c.overlay, "nats://"+c.natsAddr, nats.UserInfo(login.User, login.Password))
+	c.follow(c.ext, c.nats.URL(), nil)
+}
+
+// follow notes what a stream TREATS has and gets. A consumer that is served again after a cut begins where it was.
+func (c *chaos) follow(a *account, at string, login nats.Option) {
+	c.t.Helper()
+	opts := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.RetryOnFailedConnect(true)}
+	if login != nil {
+		opts = append(opts, login)
+	}
+	nc, err := nats.Connect(at, opts...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(c.t.Context()))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		followStream(ctx, nc, a)
+	}()
+	c.t.Cleanup(func() {
+		stop()
+		<-done
+		nc.Close()
+	})
+}
+
+// followStream reads message after message by its number, so that each is read once.
+func followStream(ctx context.Context, nc *nats.Conn, a *account) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return
+	}
+	next := uint64(1)
+	for ctx.Err() == nil {
+		read := func() error {
+			asking, cancel := context.WithTimeout(ctx, 2*time.Second)
+			defer cancel()
+			cons, err := js.OrderedConsumer(asking, pipeline.OverlayStream, jetstream.OrderedConsumerConfig{
+				DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: next,
+			})
+			if err != nil {
+				return err
+			}
+			for {
+				batch, err := cons.Fetch(500, jetstream.FetchMaxWait(500*time.Millisecond))
+				if err != nil {
+					return err
+				}
+				for m := range batch.Messages() {
+					meta, err := m.Metadata()
+					if err != nil {
+						return err
+					}
+					if meta.Sequence.Stream < next {
+						continue
+					}
+					a.take(m.Data())
+					next = meta.Sequence.Stream + 1
+				}
+				if batch.Error() != nil && !errors.Is(batch.Error(), nats.ErrTimeout) {
+					return batch.Error()
+				}
+				if ctx.Err() != nil {
+					return nil
+				}
+			}
+		}
+		if read() != nil {
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// emit has treats come until stopEmission: into the history, as the provider knows them, and out on the socket to whoever is connected.
+func (c *chaos) emit() {
+	ctx, stop := context.WithCancel(context.WithoutCancel(c.t.Context()))
+	c.stopping = stop
+	random := rand.New(rand.NewPCG(uint64(c.began.UnixNano()), 3))
+	c.work.Go(func() {
+		const tick = 20 * time.Millisecond
+		began, sent := time.Now(), 0
+		for ctx.Err() == nil {
+			var batch []any
+			for due := int(time.Since(began).Seconds() * float64(*chaosRate)); sent < due; sent++ {
+				n := 1
+				if random.IntN(50) == 0 {
+					n = 2 // a viewer sends the very same twice
+				}
+				message := "enjoy 🍕\u2028!"
+				treat := simulator.Treat{
+					Sender: "Viewer", SenderType: "twitch", Receiver: "me", ReceiverType: "twitch", Message: &message,
+					Title: fmt.Sprintf("%s%07d", chaosTitle, c.ledger.emit(n)), DateCreated: time.Now().UTC().Format(time.DateTime),
+				}
+				for range n {
+					if _, err := c.sim.Emit(treat); err != nil {
+						c.t.Error(err)
+					}
+					batch = append(batch, treat)
+				}
+			}
+			c.server.emitAll(batch)
+			select {
+			case <-ctx.Done():
+			case <-time.After(tick):
+			}
+		}
+	})
+}
+
+func (c *chaos) stopEmission() {
+	if c.stopping != nil {
+		c.stopping()
+		c.work.Wait()
+	}
+}
+
+// finish waits until everything has arrived, and stops relay.
+func (c *chaos) finish() {
+	c.t.Helper()
+	mark := c.ledger.count()
+	for began := time.Now(); c.ledger.behind(mark) != ""; c.sleep(50 * time.Millisecond) {
+		if time.Since(began) > recoveryLimit {
+			c.t.Errorf("in the end %s", c.ledger.behind(mark))
+			break
+		}
+		c.mind()
+	}
+	if _, stderr, code := c.command("", "reconcile", "mystream"); code != exitOK {
+		c.t.Errorf("relay reconcile: exit code %d:\n%s", code, stderr)
+	} else {
+		c.note("%s", strings.TrimSpace(stderr))
+	}
+	c.sleep(2 * time.Second) // for what should not come
+	c.relay.signal(syscall.SIGTERM)
+	if code := c.relay.exit(); code != 0 {
+		c.t.Errorf("exit code %d after SIGTERM:\n%s", code, lastLine(c.relay))
+	}
+	c.past = append(c.past, c.relay)
+}
+
+// verdict reads the journal, and sets every sink against what was emitted.
+func (c *chaos) verdict() *verdict {
+	c.t.Helper()
+	total := 0
+	for _, n := range c.ledger.emitted {
+		total += n
+	}
+	journal := &account{name: "journal", ledger: c.ledger, ids: make(map[int][]string)}
+	out, err := os.Create(filepath.Join(c.dir, "journal.jsonl"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer out.Close()
+	read := &process{t: c.t, cmd: exec.Command(c.binary, "history", "--json", "--config", c.config, "--data-dir", filepath.Join(c.dir, "data")), err: new(lines), done: make(chan struct{})}
+	read.cmd.Stdout = journal
+	read.start(c.env())
+	if code := read.exit(); code != exitOK {
+		c.t.Fatalf("relay history: exit code %d:\n%s", code, read.err.text())
+	}
+	v := &verdict{emitted: total, recoveries: c.recoveries, remarks: c.remarks, failed: c.faulty || c.t.Failed()}
+	v.sinks = append(v.sinks, journal.judge(journal.order, true, true), c.bot.account.judge(journal.order, true, false),
+		c.overlay.judge(journal.order, false, true), c.ext.judge(journal.order, false, true), c.console.judge(journal.order, false, false))
+	if c.logins > 0 {
+		v.remarks = append(v.remarks, fmt.Sprintf("%d logins were lost to a kill in the middle of their renewal", c.logins))
+	}
+	c.noSecretsIn(c.logs())
+	return v
+}
+
+func (c *chaos) noSecretsIn(text string) {
+	c.t.Helper()
+	grant := c.grant("mystream")
+	for _, s := range []string{
+		simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "?token=", "&token=", grant.AccessToken.Reveal(), grant.RefreshToken.Reveal(),
+	} {
+		if strings.Contains(text, s) {
+			c.t.Errorf("a secret of %d characters is in relay's log", len(s))
+		}
+	}
+}
+
+// logs are those of all relays.
+func (c *chaos) logs() string {
+	var b strings.Builder
+	for i, p := range append(c.past, c.relay) {
+		fmt.Fprintf(&b, "--- relay %d\n%s\n", i+1, p.err.text())
+	}
+	return b.String()
+}
+
+// setSkew sets relay's clock wrong by so much.
+func (c *chaos) setSkew(d time.Duration) {
+	c.t.Helper()
+	next := c.skew + ".new"
+	if err := os.WriteFile(next, fmt.Appendf(nil, "%d", int64(d/time.Second)), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.Rename(next, c.skew); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// A liveServer is a real npm socket.io 2.5.1 server that may die and freeze. What it is given to emit then, it emits later or never.
+type liveServer struct {
+	t    *testing.T
+	dir  string
+	port int
+
+	mu  sync.Mutex
+	cmd *exec.Cmd
+	in  chan []byte // nil while it is dead
+	end sync.WaitGroup
+}
+
+func newLiveServer(t *testing.T) *liveServer {
+	t.Helper()
+	_, dir := peertest.Require(t)
+	s := &liveServer{t: t, dir: dir, port: freePort(t)}
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *liveServer) start() {
+	s.t.Helper()
+	cmd := exec.Command("node", "server.js", "--version", "2", "--port", fmt.Sprint(s.port), "--single-use", "--ping-interval", "2000", "--ping-timeout", "3000")
+	cmd.Dir, cmd.Stderr = s.dir, os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	answers := bufio.NewReader(out)
+	if _, err := answers.ReadString('\n'); err != nil {
+		s.t.Fatalf("npm server: %v", err)
+	}
+	queue := make(chan []byte, 1<<16)
+	s.end.Go(func() { _, _ = io.Copy(io.Discard, answers) })
+	s.end.Go(func() {
+		for line := range queue {
+			if _, err := in.Write(line); err != nil {
+				break
+			}
+		}
+		for range queue { // it is dead
+		}
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cmd, s.in = cmd, queue
+}
+
+func (s *liveServer) kill() {
+	s.mu.Lock()
+	cmd, queue := s.cmd, s.in
+	s.cmd, s.in = nil, nil
+	s.mu.Unlock()
+	if cmd == nil {
+		return
+	}
+	_ = cmd.Process.Kill()
+	close(queue)
+	s.end.Wait()
+	_ = cmd.Wait()
+}
+
+func (s *liveServer) signal(sig syscall.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.cmd.Process.Signal(sig)
+}
+
+func (s *liveServer) emitAll(treats []any) {
+	if len(treats) == 0 {
+		return
+	}
+	line, err := json.Marshal(map[string]any{"cmd": "emit", "event": treatEvent, "payloads": treats})
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.in == nil {
+		return
+	}
+	select {
+	case s.in <- append(line, '\n'):
+	default: // frozen for long: nobody hears it
+	}
+}
+
+func (s *liveServer) url() string      { return fmt.Sprintf("http://127.0.0.1:%d/", s.port) }
+func (s *liveServer) emit(int, int)    {}
+func (s *liveServer) drop()            {}
+func (s *liveServer) restart()         {}
+func (s *liveServer) connections() int { return 0 }
+
+// A gateway stands before the provider's HTTP endpoints, and answers in its place while it is told to.
+type gateway struct {
+	url string
+
+	mu    sync.Mutex
+	fails map[string]http.HandlerFunc // by a part of the path
+}
+
+func newGateway(t *testing.T, to string) *gateway {
+	t.Helper()
+	target, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gateway{}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.ErrorHandler = func(rw http.ResponseWriter, _ *http.Request, _ error) { rw.WriteHeader(http.StatusBadGateway) } // relay was killed
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if fails := g.find(req.URL.Path); fails != nil {
+			fails(rw, req)
+			return
+		}
+		proxy.ServeHTTP(rw, req)
+	}))
+	t.Cleanup(server.Close)
+	g.url = server.URL
+	return g
+}
+
+func (g *gateway) find(path string) http.HandlerFunc {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for part, fails := range g.fails {
+		if strings.Contains(path, part) {
+			return fails
+		}
+	}
+	return nil
+}
+
+func (g *gateway) set(fails map[string]http.HandlerFunc) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fails = fails
+}
+
+// A flakyReceiver is a bot whose machine and program fail. What it has processed is in its account, whatever it answered.
+type flakyReceiver struct {
+	account *account
+	t       *testing.T
+	address string
+	mood    atomic.Int32
+	random  *rand.Rand
+	hook    *standardwebhooks.Webhook
+
+	mu     sync.Mutex
+	server *http.Server
+	served sync.WaitGroup
+}
+
+// The moods of a receiver.
+const (
+	wellBehaved int32 = iota
+	slow              // 50 ms an event
+	lying             // processes, and says that it has not, or nothing
+	hanging           // does not answer
+)
+
+func newFlakyReceiver(t *testing.T, a *account, seed uint64) *flakyReceiver {
+	t.Helper()
+	hook, err := standardwebhooks.NewWebhook(webhookSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &flakyReceiver{account: a, t: t, address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), random: rand.New(rand.NewPCG(seed, 5)), hook: hook}
+	r.start()
+	return r
+}
+
+func (r *flakyReceiver) url() string { return "http://" + r.address + "/treats" }
+
+func (r *flakyReceiver) start() {
+	r.t.Helper()
+	var l net.Listener
+	eventually(r.t, func() (err error) {
+		l, err = net.Listen("tcp", r.address)
+		return err
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.server = &http.Server{Handler: http.HandlerFunc(r.serve)}
+	server := r.server
+	r.served.Go(func() { _ = server.Serve(l) })
+}
+
+func (r *flakyReceiver) stop() {
+	r.mu.Lock()
+	server := r.server
+	r.mu.Unlock()
+	_ = server.Close()
+	r.served.Wait()
+}
+
+func (r *flakyReceiver) serve(rw http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return // relay was killed
+	}
+	if err := r.hook.VerifyIgnoringTimestamp(body, req.Header); err != nil { // relay's clock may be wrong
+		r.t.Errorf("webhook: %v", err)
+		return
+	}
+	mood := r.mood.Load()
+	switch mood {
+	case slow:
+		time.Sleep(50 * time.Millisecond)
+	case hanging:
+		select {
+		case <-req.Context().Done():
+		case <-time.After(10 * time.Second):
+		}
+		return
+	}
+	r.account.take(body)
+	if mood != lying {
+		rw.WriteHeader(http.StatusNoContent)
+		return
+	}
+	r.mu.Lock()
+	choice := r.random.IntN(8)
+	r.mu.Unlock()
+	switch choice {
+	case 0:
+		http.Error(rw, "I have not got it", http.StatusInternalServerError)
+	case 1:
+		panic(http.ErrAbortHandler) // hangs up
+	case 2:
+		rw.Header().Set("Retry-After", "1")
+		rw.WriteHeader(http.StatusServiceUnavailable)
+	case 3:
+		rw.Header().Set("Location", r.url()+"/elsewhere")
+		rw.WriteHeader(http.StatusTemporaryRedirect)
+	default:
+		rw.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(rw, `{"ok":false,"error":"this is no error"}`)
+	}
+}
