@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/rs/zerolog"
 )
 
@@ -31,6 +32,7 @@ type Reconciler struct {
 	ended   chan struct{}
 
 	// The rest belongs to Run.
+	retry   *backoff.ExponentialBackOff
 	trouble string          // the last one that was logged; empty if there is none
 	noted   map[string]bool // oddities of the history that were logged
 }
@@ -58,6 +60,11 @@ const (
 	reconcilePause = 5 * time.Second
 	// reconcileLimit bounds one comparison, the disk and the provider being slow.
 	reconcileLimit = 30 * time.Minute
+	// secondLook is how long after the comparison at a connection another one is made: a provider may take a while to put into its history
+	// what it has just sent.
+	secondLook = time.Minute
+	// reconcileRetry is how long after a comparison that failed another one is made. The wait doubles each time, up to the interval.
+	reconcileRetry = 10 * time.Second
 	// healWindow is how many events from the history wait for the disk at a time, so that a live one need not wait for many.
 	healWindow = 64
 )
@@ -72,6 +79,8 @@ func NewReconciler(in *Intake, h History, cfg ReconcileConfig) *Reconciler {
 	return &Reconciler{
 		intake: in, history: h, cfg: cfg, log: in.log, wake: make(chan struct{}, 1),
 		asked: make(chan chan<- outcome), ended: make(chan struct{}), noted: make(map[string]bool),
+		retry: backoff.NewExponentialBackOff(backoff.WithInitialInterval(reconcileRetry), backoff.WithMultiplier(2),
+			backoff.WithRandomizationFactor(0.1), backoff.WithMaxInterval(max(cfg.Every, reconcileRetry)), backoff.WithMaxElapsedTime(0)),
 	}
 }
 
@@ -107,6 +116,7 @@ func (r *Reconciler) Reconcile(ctx context.Context) (Reconciliation, error) {
 func (r *Reconciler) Run(ctx context.Context) {
 	defer close(r.ended)
 	var last, due time.Time
+	connected := false // since the last comparison
 	timer := time.NewTimer(0)
 	timer.Stop()
 	defer timer.Stop()
@@ -116,14 +126,13 @@ func (r *Reconciler) Run(ctx context.Context) {
 			timer.Reset(time.Until(due))
 		}
 	}
+	schedule(time.Now().Add(r.interval()))
 	for {
-		if due.IsZero() {
-			schedule(time.Now().Add(r.interval()))
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
+			connected = true
 			at := time.Now()
 			if pause := last.Add(reconcilePause); at.Before(pause) {
 				at = pause
@@ -133,10 +142,25 @@ func (r *Reconciler) Run(ctx context.Context) {
 			result, err := r.reconcile(ctx)
 			answer <- outcome{result, err}
 		case <-timer.C:
-			_, _ = r.reconcile(ctx) // which has told
+			_, err := r.reconcile(ctx) // which has told of an error
 			last, due = time.Now(), time.Time{}
+			schedule(last.Add(r.rest(err, connected)))
+			connected = connected && err != nil
 		}
 	}
+}
+
+// rest is how long to wait after a comparison that ended so. connected says that the source was connected before it.
+func (r *Reconciler) rest(err error, connected bool) time.Duration {
+	switch {
+	case err != nil:
+		return min(r.retry.NextBackOff(), r.interval())
+	case connected:
+		r.retry.Reset()
+		return min(secondLook, r.interval())
+	}
+	r.retry.Reset()
+	return r.interval()
 }
 
 func (r *Reconciler) interval() time.Duration {

@@ -563,24 +563,53 @@ func TestReconcileSchedule(t *testing.T) {
 			rec.Wake()
 			time.Sleep(100 * time.Millisecond)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(10 * time.Second)
 		if at := c.asked(); len(at) != 2 || at[1].Sub(at[0]) != reconcilePause {
 			t.Fatalf("asked at %v, want once more after %v", at, reconcilePause)
 		}
+		// It has no answer: asked again soon, and then less and less often.
 		time.Sleep(10 * time.Hour)
 		at := c.asked()
 		waits := map[time.Duration]bool{}
+		usual := 2 * reconcileRetry
 		for i := 2; i < len(at); i++ {
 			wait := at[i].Sub(at[i-1])
 			waits[wait] = true
-			if wait < 13*time.Minute+30*time.Second || wait > 16*time.Minute+30*time.Second {
-				t.Errorf("asked after %v", wait)
+			low, high := usual*9/10, usual*11/10
+			if usual *= 2; low > 13*time.Minute {
+				low, high, usual = 13*time.Minute+30*time.Second, 16*time.Minute+30*time.Second, 15*time.Minute
+			}
+			if wait < min(low, 13*time.Minute+30*time.Second) || wait > high {
+				t.Errorf("wait %d was %v, want %v to %v", i, wait, low, high)
 			}
 		}
-		if len(at) < 36 || len(waits) < 10 {
+		if len(at) < 40 || len(waits) < 10 {
 			t.Errorf("asked %d times in 10 hours, after %d different waits", len(at), len(waits))
 		}
 	})
+}
+
+// After a comparison at a connection there is another one soon, and then the usual ones.
+func TestReconcileLooksTwice(t *testing.T) {
+	rec := NewReconciler(NewIntake(Normalizer{}, &Journal{}), &clocked{}, ReconcileConfig{Every: 15 * time.Minute})
+	usual := func(wait time.Duration) bool { return wait >= 13*time.Minute && wait <= 17*time.Minute }
+	for range 100 {
+		if wait := rec.rest(nil, true); wait != secondLook {
+			t.Errorf("after a connection: %v", wait)
+		}
+		if wait := rec.rest(nil, false); !usual(wait) {
+			t.Errorf("after an ordinary comparison: %v", wait)
+		}
+		if wait := rec.rest(errors.New("no answer"), true); wait < reconcileRetry*8/10 || wait > reconcileRetry*12/10 {
+			t.Errorf("after a first failure: %v", wait)
+		}
+	}
+	for range 20 {
+		_ = rec.rest(errors.New("no answer"), false)
+	}
+	if wait := rec.rest(errors.New("no answer"), false); !usual(wait) {
+		t.Errorf("after many failures: %v", wait)
+	}
 }
 
 func TestReconcileTurnedOff(t *testing.T) {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -134,8 +133,6 @@ func (c *chaos) regrant() {
 	c.revoked = false
 }
 
-func (c *chaos) filler() string { return filepath.Join(c.dir, "data", "filler") }
-
 // fillDisk leaves relay no room, and waits until it has noticed.
 func (c *chaos) fillDisk() {
 	c.t.Helper()
@@ -148,27 +145,14 @@ func (c *chaos) fillDisk() {
 
 func (c *chaos) fill() {
 	c.t.Helper()
-	f, err := os.Create(c.filler())
-	if err != nil {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(filepath.Join(c.dir, "data"), &disk); err != nil {
 		c.t.Fatal(err)
 	}
-	defer f.Close()
-	for piece := make([]byte, 4<<20); ; {
-		if n, err := f.Write(piece); err != nil && n == 0 {
-			if len(piece) > 1 {
-				piece = piece[:len(piece)/2]
-				continue
-			}
-			break
-		}
-	}
+	c.resize((disk.Blocks - disk.Bfree) * uint64(disk.Bsize))
 }
 
-func (c *chaos) freeDisk() {
-	if err := os.Remove(c.filler()); err != nil {
-		c.t.Error(err)
-	}
-}
+func (c *chaos) freeDisk() { c.resize(chaosDisk) }
 
 // renewOnFullDisk has a token renewed that cannot be kept. It must be said, and cost nothing.
 func (c *chaos) renewOnFullDisk() {

@@ -98,6 +98,8 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 	return c
 }
 
+const chaosDisk = 8 << 30
+
 // mount gives relay's data a disk of their own, which can be filled.
 func (c *chaos) mount() {
 	c.t.Helper()
@@ -105,10 +107,18 @@ func (c *chaos) mount() {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := syscall.Mount("none", data, "tmpfs", 0, "size=4g,mode=0700"); err != nil {
+	if err := syscall.Mount("none", data, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", chaosDisk)); err != nil {
 		c.t.Fatalf("mount a small disk for the data: %v; run it as root, or in a namespace of its own: unshare -Urm", err)
 	}
 	c.t.Cleanup(func() { _ = syscall.Unmount(data, syscall.MNT_DETACH) })
+}
+
+// resize makes that disk larger or smaller.
+func (c *chaos) resize(size uint64) {
+	c.t.Helper()
+	if err := syscall.Mount("none", filepath.Join(c.dir, "data"), "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%d", size)); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 func (c *chaos) note(format string, args ...any) {
