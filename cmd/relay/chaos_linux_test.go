@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/treatrelay/relay/internal/simulator"
 )
 
 // The proof by violence: real processes, real servers and real faults, and a checker that knows only what was emitted and what each
@@ -35,10 +37,10 @@ func TestChaos(t *testing.T) {
 	}
 	announce("chaos: seed %d, %d kills, %d rounds of the other faults, %d treats a second, journal %s",
 		seed, *chaosKills, *chaosRounds, *chaosRate, *chaosJournal)
-	c := newChaos(t, seed)
+	c := newChaos(t, seed, simulator.Config{})
 	c.startRelay()
 	c.awaitConnected()
-	c.emit()
+	c.emit(*chaosRate)
 
 	var plan []*fault
 	kill, others := c.faults()

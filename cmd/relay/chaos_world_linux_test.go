@@ -60,12 +60,12 @@ type chaos struct {
 	faulty     bool
 }
 
-func newChaos(t *testing.T, seed uint64) *chaos {
+func newChaos(t *testing.T, seed uint64, provider simulator.Config) *chaos {
 	t.Helper()
 	c := &chaos{random: rand.New(rand.NewPCG(seed, 1)), ledger: &ledger{}, began: time.Now()}
 	c.server = newLiveServer(t)
 	c.wire = newWire(t, fmt.Sprintf("127.0.0.1:%d", c.server.port), seed)
-	c.world = newWorld(t, func(*testing.T, *simulator.Server) realtime { return c.server })
+	c.world = newWorldWith(t, provider, func(*testing.T, *simulator.Server) realtime { return c.server })
 	c.gate = newGateway(t, c.sim.URL())
 	c.nats = natstest.Start(t)
 	c.bot = newFlakyReceiver(t, c.ledger.add("webhook, strict"), seed)
@@ -269,7 +269,7 @@ func followStream(ctx context.Context, nc *nats.Conn, a *account) {
 }
 
 // emit has treats come until stopEmission: into the history, as the provider knows them, and out on the socket to whoever is connected.
-func (c *chaos) emit() {
+func (c *chaos) emit(rate int) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(c.t.Context()))
 	c.stopping = stop
 	random := rand.New(rand.NewPCG(uint64(c.began.UnixNano()), 3))
@@ -278,7 +278,7 @@ func (c *chaos) emit() {
 		began, sent := time.Now(), 0
 		for ctx.Err() == nil {
 			var batch []any
-			for due := int(time.Since(began).Seconds() * float64(*chaosRate)); sent < due; sent++ {
+			for due := int(time.Since(began).Seconds() * float64(rate)); sent < due; sent++ {
 				n := 1
 				if random.IntN(50) == 0 {
 					n = 2 // a viewer sends the very same twice

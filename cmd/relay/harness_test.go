@@ -205,9 +205,15 @@ func title(n int) string { return fmt.Sprintf("Pizza %05d", n) }
 // newWorld makes a world with a configuration of three sinks: stdout, NATS and a webhook.
 func newWorld(t *testing.T, live func(*testing.T, *simulator.Server) realtime) *world {
 	t.Helper()
+	return newWorldWith(t, simulator.Config{}, live)
+}
+
+// newWorldWith makes one with a provider of that kind.
+func newWorldWith(t *testing.T, provider simulator.Config, live func(*testing.T, *simulator.Server) realtime) *world {
+	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), bot: newReceiver(t)}
 	var err error
-	if w.sim, err = simulator.Start(context.WithoutCancel(t.Context()), simulator.Config{}); err != nil {
+	if w.sim, err = simulator.Start(context.WithoutCancel(t.Context()), provider); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.sim.Close() })
