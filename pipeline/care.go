@@ -130,7 +130,7 @@ func (l *Lane) keepState(ctx context.Context) error {
 	var revision uint64
 	err := l.atOnce(ctx, func(ctx context.Context) (err error) {
 		revision, err = l.journal.updateSink(ctx, l.cfg.Sink, func(s *SinkState) {
-			s.DownSince, s.NotBefore, s.Refusing, s.Alerted = now.DownSince, now.NotBefore, now.Refusing, alerted
+			s.DownSince, s.NotBefore, s.NotedAt, s.Refusing, s.Alerted = now.DownSince, now.NotBefore, now.NotedAt, now.Refusing, alerted
 			if gone {
 				s.DisabledSince = now.DisabledSince
 			}

@@ -73,7 +73,7 @@ type gateEvent struct {
 
 func newGate(concurrency int, perSecond float64, probe ProbePolicy, state SinkState, notify func(gateEvent)) *gate {
 	g := &gate{
-		probe: probe.WithDefaults(), notify: notify, state: state,
+		probe: probe.WithDefaults(), notify: notify, state: state.mended(time.Now()),
 		failing: make(map[uint64]struct{}), changed: make(chan struct{}),
 	}
 	if concurrency > 0 {
@@ -294,7 +294,7 @@ func (g *gate) down(p pass, now time.Time, after time.Duration, err error) *gate
 		next = now.Add(max(g.wait.NextBackOff(), after))
 	}
 	if next.After(g.state.NotBefore) {
-		g.state.NotBefore = next.UTC()
+		g.state.NotBefore, g.state.NotedAt = next.UTC(), now.UTC()
 	}
 	g.state.Reason = err.Error()
 	event.probes, event.since = g.probes, g.state.DownSince
@@ -308,7 +308,7 @@ func (g *gate) up() *gateEvent {
 	}
 	event := &gateEvent{kind: AlertRecovered, probes: g.probes, since: g.state.DownSince, reason: g.state.Reason}
 	g.outage = [2]time.Time{g.state.DownSince, time.Now()}
-	g.state.DownSince, g.state.NotBefore = time.Time{}, time.Time{}
+	g.state.DownSince, g.state.NotBefore, g.state.NotedAt = time.Time{}, time.Time{}, time.Time{}
 	if g.state.DisabledSince.IsZero() {
 		g.state.Reason = ""
 	}

@@ -96,6 +96,7 @@ func (l *Lane) recall(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range all {
+		r.mend(time.Now())
 		switch {
 		case r.Aside:
 			l.aside[r.Seq] = &r

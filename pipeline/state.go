@@ -29,14 +29,31 @@ type SinkState struct {
 	DisabledSince time.Time `json:"disabled_since,omitzero"`
 	// DownSince is when the destination began to fail as a whole. It is being probed.
 	DownSince time.Time `json:"down_since,omitzero"`
-	// NotBefore is the time of the next probe.
+	// NotBefore is the time of the next probe, and NotedAt what the clock said when that was decided.
 	NotBefore time.Time `json:"not_before,omitzero"`
+	NotedAt   time.Time `json:"noted_at,omitzero"`
 	// Refusing is true while it is down because it refused several events in a row: only one that it accepts ends that.
 	Refusing bool `json:"refusing,omitempty"`
 	// Reason says in one line why, for either.
 	Reason string `json:"reason,omitempty"`
 	// Alerted is true once an alert has told of either, and none yet that it is over.
 	Alerted bool `json:"alerted,omitempty"`
+}
+
+// mended is a state as it was kept on disk, read at the given time. If the clock was ahead when it was written, and was set right since,
+// the next probe would come too late by as much.
+func (s SinkState) mended(now time.Time) SinkState {
+	if ahead := s.NotedAt.Sub(now); ahead > 0 && !s.NotBefore.IsZero() {
+		s.NotBefore, s.NotedAt = s.NotBefore.Add(-ahead), now.UTC()
+	}
+	return s
+}
+
+// mend does the same for an event that is to be tried again.
+func (r *retry) mend(now time.Time) {
+	if ahead := r.Last.Sub(now); ahead > 0 {
+		r.First, r.Last, r.Next, r.Floor = r.First.Add(-ahead), r.Last.Add(-ahead), r.Next.Add(-ahead), r.Floor.Add(-ahead)
+	}
 }
 
 func openState(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {

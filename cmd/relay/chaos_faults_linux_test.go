@@ -62,6 +62,20 @@ func (c *chaos) faults() (kill func(times int) *fault, others func() []*fault) {
 			{name: "external NATS frozen", shortest: second, longest: longest, begin: c.nats.Freeze, end: c.nats.Thaw},
 			c.clock("clock 3 hours ahead", 3*time.Hour),
 			c.clock("clock 3 hours behind", -3*time.Hour),
+			{
+				name: "clock set back while the webhook is down", shortest: 2 * second, longest: longest,
+				begin: func() {
+					c.setSkew(3 * time.Hour)
+					c.sleep(second / 10)
+					c.heard("sink is down", c.bot.stop)
+				},
+				end: func() {
+					c.setSkew(0)
+					c.killRelay()
+					c.bot.start()
+					c.startRelay()
+				},
+			},
 			{name: "disk full", shortest: 2 * second, longest: longest, begin: c.fillDisk, end: c.freeDisk},
 			{name: "disk full while the token is renewed", shortest: 2 * second, longest: longest, begin: c.renewOnFullDisk, end: c.freeDisk},
 		}

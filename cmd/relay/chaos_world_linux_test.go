@@ -376,10 +376,10 @@ func (c *chaos) noSecretsIn(text string) {
 	}
 }
 
-// logs are those of all relays.
+// logs are those of all relays that have ended.
 func (c *chaos) logs() string {
 	var b strings.Builder
-	for i, p := range append(c.past, c.relay) {
+	for i, p := range c.past {
 		fmt.Fprintf(&b, "--- relay %d\n%s\n", i+1, p.err.text())
 	}
 	return b.String()
