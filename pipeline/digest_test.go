@@ -176,12 +176,14 @@ func TestDigest(t *testing.T) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, record := range b.got["acc"] {
+			if record.Type == DigestType {
+				order = append(order, "digest")
+				continue
+			}
 			e, err := record.Event()
 			switch {
 			case err != nil:
 				t.Fatal(err)
-			case record.Type == DigestType:
-				order = append(order, "digest")
 			case e.Data.Title == nil:
 				order = append(order, "null")
 			default:
@@ -214,7 +216,12 @@ func TestDigest(t *testing.T) {
 		hashed.mu.Lock()
 		defer hashed.mu.Unlock()
 		for _, record := range hashed.got["acc"] {
-			if e, _ := record.Event(); record.Type == EventType && *e.Data.Title == "Later" {
+			if record.Type != EventType {
+				continue
+			}
+			if e, err := record.Event(); err != nil {
+				return err
+			} else if *e.Data.Title == "Later" {
 				hash = *e.Data.Sender
 				return nil
 			}
@@ -287,6 +294,7 @@ func TestMarksRace(t *testing.T) {
 		for i := range 3 {
 			r.put("acc", []Origin{OriginBackfill, OriginLive}[i%2], at, 3*round+i)
 		}
+		r.count("relay_events_journaled_total", float64(3*round+3))
 		var race sync.WaitGroup
 		for range 4 {
 			race.Go(func() {
@@ -414,7 +422,7 @@ func TestDigestStepsAside(t *testing.T) {
 	cfg := LaneConfig{Backfill: DigestBackfill}
 	_, stop := r.lane(sink, cfg)
 	r.heal("acc", 4)
-	r.count("relay_sink_retries", 1)
+	r.count("relay_sink_retries_waiting", 1)
 	r.send(r.intake("acc"), 0, 1)
 	r.eventually(func() error {
 		sink.mu.Lock()
@@ -440,7 +448,7 @@ func TestDigestStepsAside(t *testing.T) {
 	if d := r.digests(sink, "acc", 1)[0]; d.ID != retries[0].ID || d.Data.Count != 4 {
 		t.Errorf("%+v", d)
 	}
-	r.count("relay_sink_retries", 0)
+	r.count("relay_sink_retries_waiting", 0)
 }
 
 // While the journal cannot be read a digest waits, and that is no failure of its sink.
@@ -491,7 +499,7 @@ func TestDigestWaitsForTheJournal(t *testing.T) {
 	if d := r.digests(sink, "acc", 1)[0]; d.Data.Count != 5 {
 		t.Errorf("%+v", d)
 	}
-	if failures, letters := r.metric("relay_sink_failures_total"), r.metric("relay_dead_letters_total"); failures != 0 || letters != 0 {
+	if failures, letters := r.metric("relay_sink_failures_total"), r.metric("relay_sink_dead_letters_total"); failures != 0 || letters != 0 {
 		t.Errorf("%v failures of the sink, %v dead letters", failures, letters)
 	}
 	cancel()
