@@ -167,13 +167,13 @@ func TestMissedTreatsComeAsADigest(t *testing.T) {
 	if d := digests[0]; len(digests) != 1 || d.Data.Count != 20 || d.Data.Senders != 1 || d.Data.From[0] != "Viewer" || d.Data.Top[0].Title != title(5) {
 		t.Errorf("digests %+v", digests)
 	}
-	if text := w.relay(exitOK, "trace", digests[0].ID).out.text(); !strings.Contains(text, "digest of missed treats of account mystream") || !strings.Contains(text, "summary  ok") {
-		t.Errorf("trace:\n%s", text)
-	}
 	if lines := w.relay(exitOK, "history", "--json").out.get(); len(lines) != 25 {
 		t.Errorf("the history has %d events, want 25", len(lines))
 	}
 	p.stop()
+	if text := w.relay(exitOK, "trace", digests[0].ID).out.text(); !strings.Contains(text, "digest of missed treats of account mystream") || !strings.Contains(text, "summary  ok") {
+		t.Errorf("trace:\n%s", text)
+	}
 
 	w.sends(25, 1525)
 	for range 4 {
