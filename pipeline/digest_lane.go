@@ -137,7 +137,7 @@ func (l *Lane) digestOf(ctx context.Context, r Record, at time.Time) (Record, er
 			continue
 		}
 		one := recordOf(msg.Seq, msg.Subject, msg.Header, msg.Data)
-		if l.cfg.Filter != nil && !l.matches(one) {
+		if !l.matches(one) {
 			continue
 		}
 		e, err := one.Event()

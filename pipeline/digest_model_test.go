@@ -27,7 +27,6 @@ type kitchen struct {
 	journal *Journal
 	intake  *Intake
 	rec     *Reconciler
-	ctx     context.Context
 	kill    func()
 
 	cut   func() error // happens at the reading of a treat; nil: nothing
@@ -83,7 +82,6 @@ func (k *kitchen) start() {
 	ctx, cancel := context.WithCancelCause(k.r.t.Context())
 	var writer sync.WaitGroup
 	writer.Go(func() { _ = k.journal.Run(ctx) }) // which gives up what is not written yet
-	k.ctx = ctx
 	k.kill = func() {
 		cancel(errKilled)
 		k.journal.Close()
@@ -159,7 +157,7 @@ func (k *kitchen) told(g *guest) (single, summed map[string]int, err error) {
 // check is the promise: every treat that was healed is told to each sink once, in the way that its rule says.
 func (k *kitchen) check() {
 	k.down, k.cut = false, nil
-	if _, err := k.rec.reconcile(k.ctx); err != nil {
+	if _, err := k.rec.reconcile(k.r.t.Context()); err != nil {
 		k.t.Fatal(err)
 	}
 	healed := make(map[string]int)
@@ -220,7 +218,7 @@ func TestDigestModel(t *testing.T) {
 				_ = g.stop(false)
 			}
 		}()
-		if _, err := k.rec.reconcile(k.ctx); err != nil { // the baseline is empty
+		if _, err := k.rec.reconcile(k.r.t.Context()); err != nil { // the baseline is empty
 			t.Fatal(err)
 		}
 		reopen := func(t *rapid.T, name string, change func(*LaneConfig)) {
@@ -239,29 +237,29 @@ func TestDigestModel(t *testing.T) {
 				}
 			},
 			"heal": func(t *rapid.T) {
-				if _, err := k.rec.reconcile(k.ctx); err != nil {
+				if _, err := k.rec.reconcile(k.r.t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			},
 			"history away": func(*rapid.T) {
 				k.down = true
-				_, _ = k.rec.reconcile(k.ctx)
+				_, _ = k.rec.reconcile(k.r.t.Context())
 				k.down = false
 			},
 			"heal in part": func(*rapid.T) {
 				k.cutAt(func() error { return errors.New("file is gone") })
-				_, _ = k.rec.reconcile(k.ctx)
+				_, _ = k.rec.reconcile(k.r.t.Context())
 				k.cut = nil
 			},
 			"kill while it heals": func(*rapid.T) {
-				ctx, cancel := context.WithCancelCause(k.ctx)
+				ctx, cancel := context.WithCancelCause(k.r.t.Context())
 				k.cutAt(func() error { cancel(errKilled); return nil })
 				_, _ = k.rec.reconcile(ctx)
 				cancel(nil)
 				k.restart()
 			},
 			"kill before the mark": func(*rapid.T) {
-				_, _ = k.rec.compare(k.ctx)
+				_, _ = k.rec.compare(k.r.t.Context())
 				k.restart()
 			},
 			"kill":         func(*rapid.T) { k.restart() },

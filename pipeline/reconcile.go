@@ -31,11 +31,11 @@ type Reconciler struct {
 	ended   chan struct{}
 
 	// The rest belongs to Run.
-	trouble string          // the last one that was logged; empty if there is none
+	trouble string // the last one that was logged; empty if there is none
 	// unsettled is true unless every event from the history that this process, or one before it, has journaled is within a mark.
 	unsettled bool
 	unmarked  string          // the last trouble with marks that was logged; empty if there is none
-	noted   map[string]bool // oddities of the history that were logged
+	noted     map[string]bool // oddities of the history that were logged
 }
 
 // Reconciliation is what came of one comparison.

@@ -27,8 +27,8 @@ func laneSubjects(sink string, accounts []string, digests bool) []string {
 	return subjects
 }
 
-// wants reports whether the sink is to be sent what was taken from the journal. The rules hold for what is put before this sink alone
-// as well, but for the digest, which knows nothing of that: it is sent.
+// wants reports whether the sink is to be sent what was taken from the journal. The rules hold for what was put before this sink alone
+// as well, which resent says. But no digest counts that, so a treat from the history is then one like any other.
 func (l *Lane) wants(r Record, resent bool) bool {
 	ofAccount := len(l.cfg.Accounts) == 0 || slices.Contains(l.cfg.Accounts, r.Account)
 	switch r.Type {
@@ -41,25 +41,19 @@ func (l *Lane) wants(r Record, resent bool) bool {
 	if r.Origin == OriginBackfill && !resent && within(l.digests, r.Seq) {
 		return false // a digest counts it
 	}
-	ok := l.admits(r)
+	ok := ofAccount && (r.Origin != OriginTest || !l.cfg.SkipTests) && (r.Origin != OriginBackfill || l.cfg.Backfill != SkipBackfill) &&
+		l.matches(r)
 	if !ok {
 		l.journal.metrics.Filtered.WithLabelValues(l.cfg.Sink).Inc()
 	}
 	return ok
 }
 
-// admits reports whether the sink's rules let an event through, apart from digests.
-func (l *Lane) admits(r Record) bool {
-	ok := (len(l.cfg.Accounts) == 0 || slices.Contains(l.cfg.Accounts, r.Account)) &&
-		(r.Origin != OriginTest || !l.cfg.SkipTests) && (r.Origin != OriginBackfill || l.cfg.Backfill != SkipBackfill)
-	if !ok || l.cfg.Filter == nil {
-		return ok
-	}
-	return l.matches(r)
-}
-
-// matches applies the filter. What that cannot tell of is let through.
+// matches applies the filter, if there is one. What that cannot tell of is let through.
 func (l *Lane) matches(r Record) bool {
+	if l.cfg.Filter == nil {
+		return true
+	}
 	ok, err := l.cfg.Filter.Match(r)
 	if err != nil {
 		l.log.Warn().Err(err).Msg("filter cannot tell of an event, which is delivered; mend the sink's filter")
