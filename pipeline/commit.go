@@ -257,10 +257,10 @@ func (j *Journal) cut(e entry) entry {
 }
 
 // publish writes one message and returns when it is on disk, and whether it was there before.
-func (j *Journal) publish(ctx context.Context, msg *nats.Msg) (duplicate bool, err error) {
+func (j *Journal) publish(ctx context.Context, msg *nats.Msg, opts ...jetstream.PublishOpt) (duplicate bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, commitTimeout, errCommitTimeout)
 	defer cancel()
-	ack, err := j.js.PublishMsg(ctx, msg)
+	ack, err := j.js.PublishMsg(ctx, msg, opts...)
 	if err != nil {
 		return false, causeOf(ctx, err)
 	}

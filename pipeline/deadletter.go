@@ -138,6 +138,7 @@ func (j *Journal) DeadEvent(ctx context.Context, d DeadLetter) (Record, error) {
 		}, nil
 	}
 	r, _, err := j.eventAt(ctx, d.Seq)
+	r.ID = d.ID // that of a digest is not in the journal
 	return r, err
 }
 

@@ -29,6 +29,18 @@ func (w *worker) run(ctx context.Context, account string) {
 			l.abandon(account)
 			return
 		}
+		b = b.beforeMark()
+		if head.record.Type == healType {
+			some, ok := w.sumUp(ctx, head, log)
+			if !ok {
+				l.abandon(account)
+				return
+			}
+			if !some {
+				l.settle(ctx, account, b, 1)
+				continue
+			}
+		}
 		p, ok := l.gate.enter(ctx, l.drain)
 		if !ok {
 			l.abandon(account)

@@ -16,7 +16,8 @@ import (
 const (
 	SpecVersion     = "1.0"
 	EventType       = "treatrelay.treat.v1"
-	AlertType       = "treatrelay.alert.v1" // see [Alert]
+	AlertType       = "treatrelay.alert.v1"  // see [Alert]
+	DigestType      = "treatrelay.digest.v1" // see [Digest]
 	DataContentType = "application/json"
 )
 
@@ -119,7 +120,7 @@ type Record struct {
 	Account  string
 	Provider string
 	Origin   Origin
-	Type     string // EventType or AlertType
+	Type     string // EventType, AlertType or DigestType
 	Line     []byte // the event's JSON form, without a line break; not to be changed
 }
 

@@ -94,6 +94,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 		return false, err
 	}
 	in.healing.backfilled(p.mark, now)
+	r.unsettled = true
 	return true, nil
 }
 

@@ -42,11 +42,14 @@ func (j *Journal) senderKey(ctx context.Context) ([]byte, error) {
 	return nil, fmt.Errorf("open the key for hide_sender: %w", err)
 }
 
-// hide returns the record without its sender's name, or with a hash in its place. What the provider sent beside the known
-// fields goes too, for it may hold the name.
+// hide returns the record without its sender's name, or with a hash in its place; of a digest, without all names. What the
+// provider sent beside the known fields goes too, for it may hold the name.
 func hide(r Record, rule SenderRule, key []byte) (Record, error) {
-	if rule == ShowSender || r.Type != EventType {
+	if rule == ShowSender || r.Type != EventType && r.Type != DigestType {
 		return r, nil
+	}
+	if r.Type == DigestType {
+		return hideInDigest(r, rule, key)
 	}
 	e, err := r.Event()
 	if err != nil {
@@ -57,11 +60,30 @@ func hide(r Record, rule SenderRule, key []byte) (Record, error) {
 	case rule == HideSender:
 		e.Data.Sender, e.Data.SenderType, e.Data.Anonymous = nil, nil, true
 	case e.Data.Sender != nil:
-		mac := hmac.New(sha256.New, key)
-		mac.Write([]byte(*e.Data.Sender))
-		name := "viewer-" + hex.EncodeToString(mac.Sum(nil)[:8])
+		name := hashSender(*e.Data.Sender, key)
 		e.Data.Sender = &name
 	}
 	r.Line, err = e.Line()
 	return r, err
+}
+
+func hideInDigest(r Record, rule SenderRule, key []byte) (Record, error) {
+	d, err := r.Digest()
+	if err != nil {
+		return r, err
+	}
+	if rule == HideSender {
+		d.Data.Senders, d.Data.Anonymous, d.Data.From = 0, d.Data.Count, []string{}
+	}
+	for i, name := range d.Data.From {
+		d.Data.From[i] = hashSender(name, key)
+	}
+	r.Line, err = d.line()
+	return r, err
+}
+
+func hashSender(name string, key []byte) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(name))
+	return "viewer-" + hex.EncodeToString(mac.Sum(nil)[:8])
 }

@@ -21,6 +21,7 @@ const (
 	rejectSubject  = "relay.reject."
 	deadSubject    = "relay.dead."
 	knownSubject   = "relay.known." // what an account's history held when relay first read it
+	healSubject    = "relay.heal."  // which events of an account one healing has journaled, see [healMark]
 )
 
 // Headers of a journaled event, beside Nats-Msg-Id, which is its id.
@@ -81,7 +82,7 @@ func OpenJournal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
 	}
 	want := jetstream.StreamConfig{
 		Name: JournalStream, Description: "Every treat relay received, in order. Private to relay.",
-		Subjects: []string{journalSubject + "*", rejectSubject + "*", deadSubject + "*", resendSubject + "*.*", knownSubject + "*"},
+		Subjects: []string{journalSubject + "*", rejectSubject + "*", deadSubject + "*", resendSubject + "*.*", knownSubject + "*", healSubject + "*"},
 		Storage:  jetstream.FileStorage, MaxAge: cfg.Retention, Duplicates: min(DedupWindow, cfg.Retention), Discard: jetstream.DiscardOld,
 		AllowDirect: true, AllowAtomicPublish: true,
 	}

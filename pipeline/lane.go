@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,8 +35,10 @@ type LaneConfig struct {
 	Accounts []string
 	// Filter limits the lane to the events that match. One that cannot tell of an event lets it through. Nil: all.
 	Filter *Filter
-	// SkipTests leaves out the events of the origin test, SkipBackfill those of the origin backfill.
-	SkipTests, SkipBackfill bool
+	// SkipTests leaves out the events of the origin test.
+	SkipTests bool
+	// Backfill is how the sink gets the events of the origin backfill.
+	Backfill BackfillRule
 	// Sender is what the sink is told of who sent a treat.
 	Sender SenderRule
 	// Strict keeps the order of an account's events whatever happens: nothing passes an event that fails. Otherwise an
@@ -62,6 +65,7 @@ type Lane struct {
 	ccfg    jetstream.ConsumerConfig
 	gate    *gate
 	hashKey []byte // for hide
+	digests []span // the parts of the journal of whose events of the origin backfill the sink is told by digests
 	log     zerolog.Logger
 	hasty   bool // the cursor has the settings of a resume; belongs to Run's goroutine
 
@@ -111,7 +115,6 @@ func OpenLane(ctx context.Context, j *Journal, sink Sink, cfg LaneConfig) (*Lane
 			Durable: lanePrefix + cfg.Sink, Description: "The lane of sink " + cfg.Sink + ".",
 			AckPolicy: jetstream.AckExplicitPolicy,
 			AckWait:   ackWait, MaxAckPending: maxAckPending, MaxDeliver: -1,
-			FilterSubjects: laneSubjects(cfg.Sink, cfg.Accounts),
 		},
 	}
 	l.ccfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
@@ -119,16 +122,20 @@ func OpenLane(ctx context.Context, j *Journal, sink Sink, cfg LaneConfig) (*Lane
 	switch {
 	case err == nil: // where it started cannot be changed
 		l.ccfg.OptStartSeq = existing.CachedInfo().Config.OptStartSeq
+		l.digests, err = j.digestSpans(ctx, cfg.Sink, cfg.Backfill == DigestBackfill, existing.CachedInfo().Delivered.Stream, false)
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
 		// Named by number, not as "new": that would be reckoned anew if the server died before it noted the number.
-		stream, err := j.js.Stream(ctx, JournalStream)
-		if err != nil {
+		var last uint64
+		if last, err = j.LastNumber(ctx); err != nil {
 			return nil, fmt.Errorf("make the lane of sink %s: %w", cfg.Sink, err)
 		}
-		l.ccfg.OptStartSeq = stream.CachedInfo().State.LastSeq + 1
-	default:
+		l.ccfg.OptStartSeq = last + 1
+		l.digests, err = j.digestSpans(ctx, cfg.Sink, cfg.Backfill == DigestBackfill, last, true)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open the lane of sink %s: %w", cfg.Sink, err)
 	}
+	l.ccfg.FilterSubjects = laneSubjects(cfg.Sink, cfg.Accounts, len(l.digests) > 0)
 	if l.cons, err = j.js.CreateOrUpdateConsumer(ctx, JournalStream, l.ccfg); err != nil {
 		return nil, fmt.Errorf("open the lane of sink %s: %w", cfg.Sink, err)
 	}
@@ -157,17 +164,6 @@ func (l *Lane) remember(ctx context.Context) error {
 		}
 	}
 	return l.recall(ctx)
-}
-
-func laneSubjects(sink string, accounts []string) []string {
-	subjects := []string{resendSubject + sink + ".*"}
-	if len(accounts) == 0 {
-		return append(subjects, journalSubject+"*")
-	}
-	for _, a := range accounts {
-		subjects = append(subjects, journalSubject+a)
-	}
-	return subjects
 }
 
 // Drain makes [Lane.Run] return as soon as everything journaled by then is delivered; what is being retried stays for the next
@@ -232,10 +228,10 @@ func (l *Lane) take(ctx context.Context, w *worker, msg jetstream.Msg) {
 		return
 	}
 	d := &delivery{
-		record: recordOf(meta.Sequence.Stream, msg.Subject(), msg.Headers(), msg.Data()),
+		record: l.recordOf(meta.Sequence.Stream, meta.Timestamp, msg.Subject(), msg.Headers(), msg.Data()),
 		at:     meta.Timestamp, taken: time.Now(), msg: msg,
 	}
-	wanted := l.wants(d.record)
+	wanted := l.wants(d.record, strings.HasPrefix(msg.Subject(), resendSubject))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seq := d.record.Seq
@@ -259,26 +255,6 @@ func (l *Lane) take(ctx context.Context, w *worker, msg jetstream.Msg) {
 	}
 	l.employ(ctx, w, account)
 	l.queues[account] = append(l.queues[account], d)
-}
-
-// wants reports whether the sink is to be sent the event. The rules hold for what is put before this sink alone as well.
-func (l *Lane) wants(r Record) bool {
-	if r.Type != EventType {
-		return true
-	}
-	ok := (len(l.cfg.Accounts) == 0 || slices.Contains(l.cfg.Accounts, r.Account)) &&
-		(r.Origin != OriginTest || !l.cfg.SkipTests) && (r.Origin != OriginBackfill || !l.cfg.SkipBackfill)
-	if ok && l.cfg.Filter != nil {
-		var err error
-		if ok, err = l.cfg.Filter.Match(r); err != nil {
-			l.log.Warn().Err(err).Msg("filter cannot tell of an event, which is delivered; mend the sink's filter")
-			return true
-		}
-	}
-	if !ok {
-		l.journal.metrics.Filtered.WithLabelValues(l.cfg.Sink).Inc()
-	}
-	return ok
 }
 
 // employ sees to it that the account has a worker. l.mu is held.

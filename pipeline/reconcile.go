@@ -33,8 +33,11 @@ type Reconciler struct {
 
 	// The rest belongs to Run.
 	retry   *backoff.ExponentialBackOff
-	trouble string          // the last one that was logged; empty if there is none
-	noted   map[string]bool // oddities of the history that were logged
+	trouble string // the last one that was logged; empty if there is none
+	// unsettled is true unless every event from the history that this process, or one before it, has journaled is within a mark.
+	unsettled bool
+	unmarked  string          // the last trouble with marks that was logged; empty if there is none
+	noted     map[string]bool // oddities of the history that were logged
 }
 
 // Reconciliation is what came of one comparison.
@@ -78,14 +81,14 @@ var (
 func NewReconciler(in *Intake, h History, cfg ReconcileConfig) *Reconciler {
 	return &Reconciler{
 		intake: in, history: h, cfg: cfg, log: in.log, wake: make(chan struct{}, 1),
-		asked: make(chan chan<- outcome), ended: make(chan struct{}), noted: make(map[string]bool),
+		asked: make(chan chan<- outcome), ended: make(chan struct{}), noted: make(map[string]bool), unsettled: true,
 		retry: backoff.NewExponentialBackOff(backoff.WithInitialInterval(reconcileRetry), backoff.WithMultiplier(2),
 			backoff.WithRandomizationFactor(0.1), backoff.WithMaxInterval(max(cfg.Every, reconcileRetry)), backoff.WithMaxElapsedTime(0)),
 	}
 }
 
 // Wake has the history compared soon. Call it whenever the source is connected: treats may have been missed until then. It does not
-// wait, and does nothing if the configuration has no interval.
+// wait. If the configuration has no interval, nothing is compared, and only what a healing that was cut off left is settled.
 func (r *Reconciler) Wake() {
 	select {
 	case r.wake <- struct{}{}:
@@ -132,6 +135,10 @@ func (r *Reconciler) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
+			if r.cfg.Every == 0 {
+				_ = r.settle(ctx) // which has told
+				continue
+			}
 			connected = true
 			at := time.Now()
 			if pause := last.Add(reconcilePause); at.Before(pause) {
@@ -167,8 +174,17 @@ func (r *Reconciler) interval() time.Duration {
 	return r.cfg.Every*9/10 + rand.N(r.cfg.Every/5+1) //nolint:gosec // it guards nothing
 }
 
-// reconcile makes one comparison, and tells of it.
+// reconcile makes one comparison, tells of it, and settles what was healed, by this one or before.
 func (r *Reconciler) reconcile(ctx context.Context) (Reconciliation, error) {
+	result, err := r.compare(ctx)
+	if settleErr := r.settle(ctx); err == nil {
+		err = settleErr
+	}
+	return result, err
+}
+
+// compare makes one comparison, and tells of it.
+func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, reconcileLimit, errReconcileLimit)
 	defer cancel()
 	result, err := r.attempt(bounded)

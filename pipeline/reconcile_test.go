@@ -540,6 +540,7 @@ func scheduled(t *testing.T, every time.Duration, use func(t *testing.T, rec *Re
 		j := &Journal{metrics: NewMetrics(prometheus.NewRegistry()), log: zerolog.Nop()}
 		c := &clocked{}
 		rec := NewReconciler(NewIntake(Normalizer{Account: "acc", Location: time.UTC}, j), c, ReconcileConfig{Every: every})
+		rec.unsettled = false // for this journal has no server
 		ctx, cancel := context.WithCancel(t.Context())
 		var run sync.WaitGroup
 		run.Go(func() { rec.Run(ctx) })

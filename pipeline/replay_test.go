@@ -195,7 +195,7 @@ func TestLaneRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.lane(picky, LaneConfig{Sink: "picky", Accounts: []string{"ann"}, Filter: filter, SkipTests: true, SkipBackfill: true})
+	r.lane(picky, LaneConfig{Sink: "picky", Accounts: []string{"ann"}, Filter: filter, SkipTests: true, Backfill: SkipBackfill})
 	r.lane(open, LaneConfig{Sink: "open"})
 	at := time.Now()
 	for i, e := range []struct {

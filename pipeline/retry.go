@@ -234,7 +234,7 @@ func (l *Lane) bringBack(ctx context.Context, w *worker, r *retry) {
 		l.mu.Unlock()
 		return
 	}
-	d := &delivery{record: recordOf(msg.Sequence, msg.Subject, msg.Header, msg.Data), at: msg.Time, trouble: r}
+	d := &delivery{record: l.recordOf(msg.Sequence, msg.Time, msg.Subject, msg.Header, msg.Data), at: msg.Time, trouble: r}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	account := d.record.Account

@@ -14,12 +14,14 @@ import (
 )
 
 // StateBucket is the JetStream key-value bucket, beside the journal, of what relay must know after a restart. Its keys are
-// sink.<sink> with a [SinkState], retry.<sink>.<sequence number> for each event that a sink did not accept yet, and
-// history.<account> with the baseline of an account whose history is compared with the journal.
+// sink.<sink> with a [SinkState], retry.<sink>.<sequence number> for each event that a sink did not accept yet, digest.<sink> with
+// the parts of the journal that a sink is told of by digests, and history.<account> with the baseline of an account whose history is
+// compared with the journal.
 const (
 	StateBucket = "RELAY_STATE"
 	sinkKey     = "sink."
 	retryKey    = "retry."
+	digestKey   = "digest."
 )
 
 // SinkState is what is known of a sink as a whole, over restarts. Zero times mean that it is not so.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,7 +50,11 @@ const (
 func (j *Journal) Trace(ctx context.Context, id string) (*Trace, error) {
 	t := &Trace{}
 	var err error
-	if t.Event, t.Journaled, err = j.findEvent(ctx, id); err != nil {
+	find := j.findEvent
+	if strings.HasPrefix(id, digestIDPrefix) {
+		find = j.findDigest
+	}
+	if t.Event, t.Journaled, err = find(ctx, id); err != nil {
 		return nil, err
 	}
 	since := t.Journaled
@@ -128,6 +133,49 @@ func (j *Journal) findEvent(ctx context.Context, id string) (r Record, at time.T
 		}
 	}
 	return Record{ID: id}, time.Time{}, nil
+}
+
+// findDigest finds the mark that a digest is made of. The record has no line, for each sink has its own.
+func (j *Journal) findDigest(ctx context.Context, id string) (r Record, at time.Time, err error) {
+	r = Record{ID: id}
+	made, ok := timeOfID(id)
+	if !ok {
+		return r, at, nil
+	}
+	stream, err := j.js.Stream(ctx, JournalStream)
+	if err != nil {
+		return r, at, fmt.Errorf("look into the journal: %w", err)
+	}
+	var sinks []string
+	lanes := stream.ConsumerNames(ctx)
+	for lane := range lanes.Name() {
+		if sink, ok := strings.CutPrefix(lane, lanePrefix); ok {
+			sinks = append(sinks, sink)
+		}
+	}
+	if lanes.Err() != nil {
+		return r, at, fmt.Errorf("list the lanes in the journal: %w", lanes.Err())
+	}
+	cfg := jetstream.ConsumerConfig{
+		FilterSubjects: []string{healSubject + "*"}, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &made,
+	}
+	for msg, err := range j.scan(ctx, JournalStream, cfg) {
+		if err != nil {
+			return r, at, fmt.Errorf("look for digest %s in the journal: %w", id, err)
+		}
+		if msg.Time.After(made.Add(time.Millisecond)) {
+			break
+		}
+		var m healMark
+		if json.Unmarshal(msg.Data, &m) != nil {
+			continue // a lane tells of it
+		}
+		if slices.ContainsFunc(sinks, func(sink string) bool { return digestID(msg.Time, sink, m) == id }) {
+			r.Seq, r.Account, r.Provider, r.Origin, r.Type = msg.Seq, m.Account, m.Provider, OriginBackfill, DigestType
+			return r, msg.Time, nil
+		}
+	}
+	return r, at, nil
 }
 
 // eventAt reads one message of the journal.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httputil"
 	"os"
@@ -40,6 +41,32 @@ func chatAlert(i int, kind pipeline.AlertKind) pipeline.Record {
 	return pipeline.Record{ID: a.ID, Type: a.Type, Line: line}
 }
 
+// chatDigest makes a digest of treats of two days, the most of one title.
+func chatDigest(title string) pipeline.Record {
+	at := chatTime("a0", 0)
+	data := pipeline.DigestData{
+		Account: "mystream", Provider: "treatstream", Count: 90, First: at.Add(-30 * time.Hour), Last: at.Add(-time.Hour), Senders: 30, Anonymous: 2,
+	}
+	for i := range 10 {
+		data.Top = append(data.Top, pipeline.TitleCount{Title: title, Count: 12 - i})
+		data.From = append(data.From, "GenerousViewer *"+title)
+	}
+	return recordOfDigest(pipeline.Digest{
+		SpecVersion: pipeline.SpecVersion, ID: "dig_1", Source: "/treatstream/mystream", Type: pipeline.DigestType, Time: at,
+		DataContentType: pipeline.DataContentType, Origin: pipeline.OriginBackfill, Data: data,
+	})
+}
+
+// oneDigest makes one of a single treat of which nothing is known.
+func oneDigest() pipeline.Record {
+	at := chatTime("a0", 0)
+	return recordOfDigest(pipeline.Digest{
+		SpecVersion: pipeline.SpecVersion, ID: "dig_2", Source: "/treatstream/mystream", Type: pipeline.DigestType, Time: at,
+		DataContentType: pipeline.DataContentType, Origin: pipeline.OriginBackfill,
+		Data: pipeline.DigestData{Account: "mystream", Provider: "treatstream", Count: 1, First: at, Last: at, Anonymous: 1},
+	})
+}
+
 // samples are the records whose messages are in testdata.
 func samples() map[string][]pipeline.Record {
 	test := chatRecord("mystream0", 3, "QuietViewer", "Ice Cream", "")
@@ -54,6 +81,7 @@ func samples() map[string][]pipeline.Record {
 			chatAlert(1, pipeline.AlertDown), chatAlert(2, pipeline.AlertRecovered), chatAlert(3, pipeline.AlertDeadLetter),
 			chatAlert(4, pipeline.AlertDisabled),
 		},
+		"digests": {chatDigest("Pizza"), oneDigest()},
 	}
 }
 
@@ -98,6 +126,26 @@ func TestChatMessages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestChatDigestHostile wants the strict services to take digests of what somebody writes who wants to break something, each in
+// a message of its own.
+func TestChatDigestHostile(t *testing.T) {
+	discord, slack := &fakeDiscord{limit: 500, window: time.Millisecond}, &fakeSlack{}
+	for typ, config := range map[string]sinks.Config{
+		"discord": discordConfig(t, receiver(t, discord.ServeHTTP)),
+		"slack":   slackConfig(t, receiver(t, slack.ServeHTTP)),
+	} {
+		sink, dice := openChat(t, config, nil), rand.New(rand.NewPCG(1, 2))
+		for range 200 {
+			text := hostile(dice)
+			if n, err := sink.Deliver(t.Context(), []pipeline.Record{chatDigest(text), chatRecord("a0", 1, "Ann", "Pizza", "")}); n != 1 || err != nil {
+				t.Fatalf("%s: Deliver of %q took %d: %v", typ, text, n, err)
+			}
+		}
+	}
+	discord.report(t)
+	slack.report(t)
 }
 
 // TestChatAlertsStayApart wants no message to hold treats and alerts, and the strict services to take both.

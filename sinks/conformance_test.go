@@ -83,6 +83,7 @@ func TestConformance(t *testing.T) {
 				test func(*testing.T, *trial)
 			}{
 				{"delivers in order, byte for byte", deliversInOrder},
+				{"delivers a digest", deliversADigest},
 				{"accepts what it says", acceptsWhatItSays},
 				{"leaves a hanging destination when told", leavesAHangingDestination},
 				{"resumes after an outage", resumesAfterAnOutage},
@@ -121,6 +122,14 @@ func deliversInOrder(t *testing.T, tr *trial) {
 	if len(got) != len(records) {
 		t.Errorf("%d events arrived, want %d", len(got), len(records))
 	}
+}
+
+// A digest arrives among treats, as itself or in words.
+func deliversADigest(t *testing.T, tr *trial) {
+	treats := plain("mystream", 4)
+	records := []pipeline.Record{treats[0], treats[1], digestRecord("mystream"), treats[2], treats[3]}
+	tr.deliverAll(t, records)
+	tr.complete(t, records)
 }
 
 func acceptsWhatItSays(t *testing.T, tr *trial) {

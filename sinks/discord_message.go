@@ -97,13 +97,13 @@ func (e embed) size() int {
 	return n
 }
 
-// compose implements [messenger]. Treats and alerts do not share a message.
+// compose implements [messenger]. Treats, alerts and digests do not share a message.
 func (d *discord) compose(records []pipeline.Record) ([]byte, int, error) {
 	m := discordMessage{Username: d.username, AvatarURL: d.avatar}
 	m.AllowedMentions.Parse = []string{}
 	total := 0
 	for i, r := range records {
-		if i == maxEmbeds || isAlert(r) != isAlert(records[0]) {
+		if i == maxEmbeds || kindOf(r) != kindOf(records[0]) {
 			break
 		}
 		e, err := d.embed(r)
@@ -122,11 +122,12 @@ func (d *discord) compose(records []pipeline.Record) ([]byte, int, error) {
 	return body, len(m.Embeds), err
 }
 
-func isAlert(r pipeline.Record) bool { return r.Type == pipeline.AlertType }
-
 func (d *discord) embed(r pipeline.Record) (embed, error) {
-	if isAlert(r) {
+	switch kindOf(r) {
+	case pipeline.AlertType:
 		return alertEmbed(r)
+	case pipeline.DigestType:
+		return d.digestEmbed(r)
 	}
 	t, err := newTreatText(r)
 	if err != nil {

@@ -250,10 +250,17 @@ func (f *fakeDiscord) seen() ([]discordEmbed, int) {
 	return slices.Clone(f.embeds), f.messages
 }
 
+var digestID = regexp.MustCompile(`dig_[0-9A-Z]{26}`)
+
 // chatArrivals takes what was shown of each event apart, its id and its text.
 func chatArrivals(shown []string) []arrival {
 	var all []arrival
 	for _, text := range shown {
+		if id := digestID.FindString(text); id != "" {
+			_, what, _ := strings.Cut(text, ": ")
+			all = append(all, arrival{id, what})
+			continue
+		}
 		id, message, _ := strings.Cut(text, " ")
 		all = append(all, arrival{id, plainly(message)})
 	}
@@ -262,6 +269,9 @@ func chatArrivals(shown []string) []arrival {
 
 // chatShows is what chatArrivals makes of a record.
 func chatShows(r pipeline.Record) string {
+	if r.Type == pipeline.DigestType {
+		return "5x " + r.ID + ", 3x Taco and others, from Ann, Bob and others"
+	}
 	e, err := r.Event()
 	if err != nil {
 		panic(err)

@@ -131,7 +131,7 @@ func (f *fakeSlack) check(body []byte) (sections []string, err error) {
 }
 
 var (
-	slackOwn     = regexp.MustCompile(`^\*[^*\n]+\* sent \*[^*\n]+\*|^\*What to do:\*|<!date\^[0-9]+\^\{date_short_pretty\} \{time\}\|[0-9: UTC-]+>`)
+	slackOwn     = regexp.MustCompile(`^\*[^*\n]+\* sent \*[^*\n]+\*|^\*[0-9]+ treats?\*|^\*What to do:\*|<!date\^[0-9]+\^\{date_short_pretty\} \{time\}\|[0-9: UTC-]+>`)
 	slackEntity  = regexp.MustCompile(`&(amp|lt|gt);`)
 	slackMarkups = []*regexp.Regexp{
 		regexp.MustCompile(`[<>]`),

@@ -338,8 +338,8 @@ func TestNATSTakesAlerts(t *testing.T) {
 		t.Fatal(err)
 	}
 	alert := pipeline.Record{ID: "alt_1", Account: "RELAY", Type: pipeline.AlertType, Line: []byte(`{"id":"alt_1","type":"treatrelay.alert.v1"}`)}
-	lane(t, sink, []pipeline.Record{alert, plain("mystream", 1)[0]})
-	for _, want := range []string{"treats.relay.RELAY", "treats.treatstream.mystream"} {
+	lane(t, sink, []pipeline.Record{alert, plain("mystream", 1)[0], digestRecord("other")})
+	for _, want := range []string{"treats.relay.RELAY", "treats.treatstream.mystream", "treats.treatstream.other"} {
 		msg, err := all.NextMsg(10 * time.Second)
 		if err != nil || msg.Subject != want {
 			t.Fatalf("published %+v (%v), want one on %s", msg, err, want)

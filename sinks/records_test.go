@@ -1,6 +1,7 @@
 package sinks_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -23,6 +24,30 @@ func record(account string, i int, message string) pipeline.Record {
 	}
 	return pipeline.Record{
 		Seq: uint64(i + 1), ID: e.ID, Account: account, Provider: "treatstream", Origin: e.Origin, Line: line,
+	}
+}
+
+// digestRecord makes a digest of an account, whose most frequent title is its own id, by which a chat tells it from treats.
+func digestRecord(account string) pipeline.Record {
+	at := time.Date(2026, 11, 21, 20, 40, 59, 0, time.UTC)
+	d := pipeline.Digest{
+		SpecVersion: pipeline.SpecVersion, ID: "dig_06H17H304PWYYZMPWRM8WDFNJ4", Source: "/treatstream/" + account, Type: pipeline.DigestType,
+		Time: at, DataContentType: pipeline.DataContentType, Origin: pipeline.OriginBackfill,
+		Data: pipeline.DigestData{
+			Account: account, Provider: "treatstream", Count: 12, First: at.Add(-39 * time.Minute), Last: at.Add(-time.Minute), Senders: 2, Anonymous: 1,
+			Top: []pipeline.TitleCount{{Title: "dig_06H17H304PWYYZMPWRM8WDFNJ4", Count: 5}, {Title: "Taco", Count: 3}}, From: []string{"Ann", "Bob"},
+		},
+	}
+	return recordOfDigest(d)
+}
+
+func recordOfDigest(d pipeline.Digest) pipeline.Record {
+	line, err := json.Marshal(d)
+	if err != nil {
+		panic(err)
+	}
+	return pipeline.Record{
+		Seq: 3, ID: d.ID, Account: d.Data.Account, Provider: d.Data.Provider, Origin: d.Origin, Type: d.Type, Line: line,
 	}
 }
 

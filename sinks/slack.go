@@ -132,13 +132,13 @@ func contextBlock(when time.Time, note string) slackBlock {
 	return slackBlock{Type: "context", Elements: []slackText{mrkdwn(strings.Join(parts, " · "))}}
 }
 
-// compose implements [messenger]. Treats and alerts do not share a message.
+// compose implements [messenger]. Treats, alerts and digests do not share a message.
 func (s *slack) compose(records []pipeline.Record) ([]byte, int, error) {
 	var m slackMessage
 	var lines []string
 	n := 0
 	for i, r := range records {
-		if i == maxSlackTreats || isAlert(r) != isAlert(records[0]) {
+		if i == maxSlackTreats || kindOf(r) != kindOf(records[0]) {
 			break
 		}
 		line, blocks, err := s.blocks(r)
@@ -159,8 +159,11 @@ func (s *slack) compose(records []pipeline.Record) ([]byte, int, error) {
 
 // blocks returns what shows one record, and the same as one clean line.
 func (s *slack) blocks(r pipeline.Record) (line string, blocks []slackBlock, err error) {
-	if isAlert(r) {
+	switch kindOf(r) {
+	case pipeline.AlertType:
 		return alertBlocks(r)
+	case pipeline.DigestType:
+		return digestBlocks(r)
 	}
 	t, err := newTreatText(r)
 	if err != nil {

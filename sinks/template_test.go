@@ -194,8 +194,15 @@ func TestBodyThatFailsLater(t *testing.T) {
 	}
 }
 
-func TestAlertsHaveNoBodyOfTheirOwn(t *testing.T) {
+func TestAlertsAndDigestsHaveNoBodyOfTheirOwn(t *testing.T) {
 	sink, got := shaped(t, `[{{.data.title}}]`, "")
+	digest := digestRecord("mystream")
+	if _, err := sink.Deliver(t.Context(), []pipeline.Record{digest}); err != nil {
+		t.Fatal(err)
+	}
+	if request, text := got(); text != string(digest.Line) || request.Header.Get("Content-Type") != "application/cloudevents+json; charset=utf-8" {
+		t.Errorf("sent %s %s", request.Header.Get("Content-Type"), text)
+	}
 	line := []byte(`{"specversion":"1.0","id":"alert_1","type":"treatrelay.alert.v1","data":{"sink":"chat"}}`)
 	if _, err := sink.Deliver(t.Context(), []pipeline.Record{{ID: "alert_1", Type: pipeline.AlertType, Line: line}}); err != nil {
 		t.Fatal(err)

@@ -172,7 +172,7 @@ func (w *webhook) request(ctx context.Context, r pipeline.Record) (*http.Request
 	body, content := r.Line, cmp.Or(w.content, webhookContentType)
 	switch {
 	case w.body == nil:
-	case r.Type == pipeline.AlertType:
+	case r.Type == pipeline.AlertType, r.Type == pipeline.DigestType: // It is for treats.
 		content = webhookContentType
 	default:
 		var err error

@@ -100,7 +100,7 @@ type sinkKeys struct {
 	Filter      string     `yaml:"filter"`
 	HideSender  senderRule `yaml:"hide_sender"`
 	Tests       inclusion  `yaml:"tests"`
-	Backfill    inclusion  `yaml:"backfill"`
+	Backfill    backfill   `yaml:"backfill"`
 	Order       order      `yaml:"order"`
 	Concurrency int        `yaml:"concurrency"`
 	RateLimit   rateLimit  `yaml:"rate_limit"`
@@ -158,6 +158,24 @@ func (i *inclusion) UnmarshalText(text []byte) error {
 		return nil
 	}
 	return errors.New("neither deliver nor skip")
+}
+
+// backfill says how treats that were found in the history go to a sink.
+type backfill struct{ rule pipeline.BackfillRule }
+
+func (backfill) wanted() string { return "deliver, skip or digest" }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (b *backfill) UnmarshalText(text []byte) error {
+	switch rule := pipeline.BackfillRule(text); rule {
+	case "deliver":
+		b.rule = pipeline.DeliverBackfill
+	case pipeline.SkipBackfill, pipeline.DigestBackfill:
+		b.rule = rule
+	default:
+		return errors.New("no such rule")
+	}
+	return nil
 }
 
 type order struct{ strict bool }
@@ -327,7 +345,7 @@ func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
 	*s = SinkConfig{
 		Type: keys.Type, Config: config,
 		Lane: pipeline.LaneConfig{
-			Accounts: keys.Accounts, SkipTests: keys.Tests.skip, SkipBackfill: keys.Backfill.skip, Sender: keys.HideSender.rule, Strict: keys.Order.strict,
+			Accounts: keys.Accounts, SkipTests: keys.Tests.skip, Backfill: keys.Backfill.rule, Sender: keys.HideSender.rule, Strict: keys.Order.strict,
 			Concurrency: keys.Concurrency, PerSecond: keys.RateLimit.perSecond, Retry: pipeline.RetryPolicy(keys.Retry),
 		},
 	}

@@ -108,7 +108,7 @@ func TestConfigErrors(t *testing.T) {
 		}},
 		{"origins", account + "sinks: {o: {type: stdout, tests: maybe, backfill: no}}\n", []string{
 			"3:34: sinks.o.tests: want deliver or skip, got \"maybe\"",
-			"3:51: sinks.o.backfill: want deliver or skip, got \"no\"",
+			"3:51: sinks.o.backfill: want deliver, skip or digest, got \"no\"",
 		}},
 		{"duplicate keys", "http: {}\nnats:\n  listen: 127.0.0.1:1\n  listen: 127.0.0.1:2\nhttp: {}\n", []string{
 			"4:3: nats.listen: duplicate key, the first is in line 3",

@@ -2,11 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
@@ -138,4 +142,126 @@ func TestReconcileCommand(t *testing.T) {
 	}
 	p.stop()
 	w.noSecrets(p)
+}
+
+// A sink with backfill: digest gets one digest where the others get the missed treats, also if relay is killed in the middle of a
+// healing, or if relay reconcile makes it while none runs.
+func TestMissedTreatsComeAsADigest(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	summary := newReceiver(t)
+	w.addSink(fmt.Sprintf("summary: {type: webhook, url: %s, secret: %s, backfill: digest}", summary.server.URL, webhookSecret))
+	w.login()
+	p := w.start()
+	w.connected()
+	p.err.find(t, "first look at the history")
+	w.sends(0, 5)
+	holds(t, "stdout", p.out, 0, 5)
+	holds(t, "the summary", summary.lines, 0, 5)
+	p.stop()
+
+	w.sends(5, 25)
+	p = w.start()
+	w.connected()
+	holds(t, "the webhook", w.bot.lines, 0, 25)
+	digests := w.digests(summary, 20)
+	if d := digests[0]; len(digests) != 1 || d.Data.Count != 20 || d.Data.Senders != 1 || d.Data.From[0] != "Viewer" || d.Data.Top[0].Title != title(5) {
+		t.Errorf("digests %+v", digests)
+	}
+	if lines := w.relay(exitOK, "history", "--json").out.get(); len(lines) != 25 {
+		t.Errorf("the history has %d events, want 25", len(lines))
+	}
+	p.stop()
+	if text := w.relay(exitOK, "trace", digests[0].ID).out.text(); !strings.Contains(text, "digest of missed treats of account mystream") || !strings.Contains(text, "summary  ok") {
+		t.Errorf("trace:\n%s", text)
+	}
+
+	w.sends(25, 1525)
+	for range 4 {
+		before := len(w.bot.get())
+		p = w.start()
+		eventually(t, func() error { // the first time as soon as a treat of the healing has arrived
+			if len(w.bot.get()) == before {
+				return fmt.Errorf("%d treats have arrived", before)
+			}
+			return nil
+		})
+		p.signal(syscall.SIGKILL)
+		p.exit()
+	}
+	p = w.start()
+	digests = w.digests(summary, 1520)
+	ids := w.eachOnce(1525)
+	if len(ids) != 1525 {
+		t.Errorf("%d treats have arrived, want 1525", len(ids))
+	}
+	p.stop()
+
+	w.sends(1525, 1530)
+	w.relay(exitOK, "reconcile", "mystream")
+	p = w.start()
+	w.connected()
+	if again := w.digests(summary, 1525); len(again) != len(digests)+1 || again[len(again)-1].Data.Count != 5 {
+		t.Errorf("after relay reconcile: %d digests, before %d", len(again), len(digests))
+	}
+	p.stop()
+	w.noSecrets(p)
+}
+
+// eachOnce waits until the webhook has got so many different events, and returns their ids.
+func (w *world) eachOnce(n int) (ids map[string]bool) {
+	w.t.Helper()
+	eventually(w.t, func() error {
+		w.bot.mu.Lock()
+		defer w.bot.mu.Unlock()
+		ids = make(map[string]bool)
+		for _, id := range w.bot.ids {
+			ids[id] = true
+		}
+		if len(ids) < n {
+			return fmt.Errorf("%d different treats have arrived, want %d", len(ids), n)
+		}
+		return nil
+	})
+	return ids
+}
+
+// digests waits until the receiver's digests count so many treats, and returns each once. No treat from the history may have come.
+func (w *world) digests(r *receiver, treats int) (all []pipeline.Digest) {
+	w.t.Helper()
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	schema, err := compiler.Compile("../../docs/digest.schema.json")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	eventually(w.t, func() error {
+		all = nil
+		seen, sum := make(map[string]bool), 0
+		for _, line := range r.get() {
+			var d pipeline.Digest
+			if strings.Contains(line, pipeline.EventType) {
+				if strings.Contains(line, `"origin":"backfill"`) {
+					w.t.Fatalf("a single treat came: %s", line)
+				}
+				continue
+			}
+			value, err := jsonschema.UnmarshalJSON(strings.NewReader(line))
+			if err == nil {
+				err = errors.Join(schema.Validate(value), json.Unmarshal([]byte(line), &d))
+			}
+			if err != nil {
+				w.t.Fatalf("%v in %s", err, line)
+			}
+			if !seen[d.ID] { // one that was killed may have come again
+				seen[d.ID] = true
+				all = append(all, d)
+				sum += d.Data.Count
+			}
+		}
+		if sum != treats {
+			return fmt.Errorf("%d digests count %d treats, want %d", len(all), sum, treats)
+		}
+		return nil
+	})
+	return all
 }

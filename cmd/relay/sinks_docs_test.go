@@ -262,31 +262,36 @@ func (w *world) overlayMessages() <-chan *nats.Msg {
 	return messages
 }
 
-// The alert in docs/sinks.md is of the published schema, and nothing of it is lost on its way through the type.
-func TestDocumentedAlert(t *testing.T) {
-	block := marked(t, readDoc(t, sinksDoc), "alert")
-	compiler := jsonschema.NewCompiler()
-	compiler.AssertFormat()
-	schema, err := compiler.Compile("../../docs/alert.schema.json")
-	if err != nil {
-		t.Fatal(err)
+// The alert and the digest in docs/sinks.md are of the published schemas, and nothing of them is lost on their way through the types.
+func TestDocumentedSchemas(t *testing.T) {
+	for mark, decode := range map[string]func(pipeline.Record) (any, error){
+		"alert":  func(r pipeline.Record) (any, error) { return r.Alert() },
+		"digest": func(r pipeline.Record) (any, error) { return r.Digest() },
+	} {
+		block := marked(t, readDoc(t, sinksDoc), mark)
+		compiler := jsonschema.NewCompiler()
+		compiler.AssertFormat()
+		schema, err := compiler.Compile("../../docs/" + mark + ".schema.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := jsonschema.UnmarshalJSON(strings.NewReader(block))
+		if err == nil {
+			err = schema.Validate(value)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoded, err := decode(pipeline.Record{Line: []byte(block)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := json.Marshal(decoded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shows(t, mark, block, indent(t, string(line)))
 	}
-	value, err := jsonschema.UnmarshalJSON(strings.NewReader(block))
-	if err == nil {
-		err = schema.Validate(value)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := pipeline.Record{Line: []byte(block)}.Alert()
-	if err != nil {
-		t.Fatal(err)
-	}
-	line, err := json.Marshal(a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shows(t, "an alert", block, indent(t, string(line)))
 }
 
 // The story of a refused event in docs/sinks.md is what happens: its commands print what it shows, in this order.

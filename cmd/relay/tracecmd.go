@@ -133,6 +133,9 @@ func tabulateSteps(w io.Writer, t *pipeline.Trace, steps []traceStep) error {
 	head := r.ID + "  no longer in the journal"
 	if r.Seq > 0 {
 		head = fmt.Sprintf("%s  %s treat of account %s (%s)", r.ID, r.Origin, r.Account, r.Provider)
+		if r.Type == pipeline.DigestType {
+			head = fmt.Sprintf("%s  digest of missed treats of account %s (%s)", r.ID, r.Account, r.Provider)
+		}
 	}
 	if _, err := fmt.Fprintln(w, head); err != nil {
 		return err
