@@ -1,5 +1,5 @@
 # The few commands a contributor needs. Everything else is plain go.
-.PHONY: build test peers lint fmt ci
+.PHONY: build test peers lint fmt ci chaos soak
 
 build: ## the binary, without debug information
 	go build -trimpath -ldflags='-s -w' -o relay ./cmd/relay
@@ -18,3 +18,14 @@ fmt:
 
 ci: ## all that must pass before a change lands
 	.ci/run
+
+# Linux, as root or in a user namespace: a small disk is mounted.
+ROOT = $(shell [ "$$(id -u)" = 0 ] || echo unshare --user --map-root-user --mount)
+PROOF = $(ROOT) go test ./cmd/relay -count=1 -v -timeout 12h
+
+chaos: peers ## the proof by violence of docs/guarantees.md: some hours, and tables in out/
+	$(PROOF) -run '^TestChaos$$' -args -chaos.kills 200 -chaos.rounds 5 -chaos.longest 60s -chaos.out $(CURDIR)/out
+	$(PROOF) -run '^TestChaos$$' -args -chaos.kills 50 -chaos.rounds 2 -chaos.longest 60s -chaos.journal external -chaos.out $(CURDIR)/out
+
+soak: peers ## an hour of lost connections and renewed tokens, and a graph of what relay holds in out/
+	$(PROOF) -run '^TestSoak$$' -args -soak 1h -soak.out $(CURDIR)/out

@@ -205,6 +205,54 @@ func TestLaneResumesInOrder(t *testing.T) {
 	}
 }
 
+// What is under way comes again when it is asked for, though by the server's clock its time is far away; what is acknowledged does not.
+// TestChaos has a clock that is set back meanwhile.
+func TestRefusedEventsComeAgain(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	l, err := OpenLane(t.Context(), r.journal, &box{}, LaneConfig{Sink: "box", Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.send(r.intake("a"), 0, 9)
+	r.count("relay_events_journaled_total", 9)
+	fetch := func(n int) (seqs []uint64, all map[uint64]jetstream.Msg) {
+		t.Helper()
+		all = make(map[uint64]jetstream.Msg)
+		batch, err := l.cons.Fetch(n, jetstream.FetchMaxWait(ackWait/2)) // less than after which they come by themselves
+		if err != nil {
+			t.Fatal(err)
+		}
+		for msg := range batch.Messages() {
+			meta, err := msg.Metadata()
+			if err != nil {
+				t.Fatal(err)
+			}
+			seqs = append(seqs, meta.Sequence.Stream)
+			all[meta.Sequence.Stream] = msg
+		}
+		return seqs, all
+	}
+	first, all := fetch(7)
+	for _, seq := range first[:3] {
+		if err := all[seq].DoubleAck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := all[first[4]].DoubleAck(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := l.cons.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.refuse(info, map[uint64]jetstream.Msg{first[5]: nil}); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := fetch(2); !slices.Equal(again, []uint64{first[3], first[6]}) {
+		t.Errorf("of %v came again %v", first, again)
+	}
+}
+
 func TestDrainDeliversWhatIsJournaled(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	sink := &box{rule: func(_ context.Context, rec Record) error {

@@ -223,6 +223,9 @@ func (l *Lane) collect(ctx context.Context, w *worker, left int) error {
 		}
 		empty++ // what the journal has dropped is not handed out again, nor what was acknowledged meanwhile
 		info, err := l.cons.Info(ctx)
+		if err == nil {
+			err = l.refuse(info, again)
+		}
 		if err != nil {
 			return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
 		}
@@ -237,6 +240,24 @@ func (l *Lane) collect(ctx context.Context, w *worker, left int) error {
 		l.take(ctx, w, again[seq])
 	}
 	l.log.Debug().Int("events", len(again)).Msg("resumed events that were under way")
+	return nil
+}
+
+// refuse has the server hand out again at once what it holds for under way, but for what has come. By itself it does so when ackWait
+// has passed since the time at which it handed an event out, and that is to come yet if its clock was ahead then and has been set right.
+// It does not tell which events those are, so all are refused that may be; of the others it takes no notice.
+func (l *Lane) refuse(info *jetstream.ConsumerInfo, again map[uint64]jetstream.Msg) error {
+	for seq := info.AckFloor.Stream + 1; seq <= info.Delivered.Stream; seq++ {
+		if _, ok := again[seq]; ok {
+			continue
+		}
+		// NATS ADR-15: the reply subject of a message, with how often it was delivered, its numbers in the stream and for the consumer, the
+		// time, and how many are to come.
+		subject := fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.%d.0", JournalStream, l.ccfg.Durable, seq, info.Delivered.Consumer, time.Now().UnixNano())
+		if err := l.journal.nc.Publish(subject, []byte("-NAK")); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline"
 )
 
 // A ledger is the checker's knowledge: what was emitted, and what came out at each sink.
@@ -30,12 +32,28 @@ type account struct {
 	order   []string         // the ids in the order in which they came first
 	foreign int              // what was never emitted
 	done    int              // all numbers below have come
+	digests map[string]int   // how many treats each digest sums up, by its id
 }
 
 func (l *ledger) add(name string) *account {
 	a := &account{name: name, ledger: l, ids: make(map[int][]string)}
 	l.sinks = append(l.sinks, a)
 	return a
+}
+
+// aside makes an account that nobody waits for: of what it is told by digests it cannot be said which treats those are.
+func (l *ledger) aside(name string) *account {
+	return &account{name: name, ledger: l, ids: make(map[int][]string), digests: make(map[string]int)}
+}
+
+// total is how many treats were emitted.
+func (l *ledger) total() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, of := range l.emitted {
+		n += of
+	}
+	return n
 }
 
 // emit notes that number is about to be emitted, n times.
@@ -81,12 +99,22 @@ func numberOf(title string) (int, bool) {
 // take notes an event, and reports its number.
 func (a *account) take(line []byte) {
 	var e struct {
-		ID   string
-		Data struct{ Title string }
+		ID, Type string
+		Data     struct {
+			Title string
+			Count int
+		}
 	}
 	err := json.Unmarshal(line, &e)
 	a.ledger.mu.Lock()
 	defer a.ledger.mu.Unlock()
+	if a.digests != nil && e.Type == pipeline.DigestType {
+		if _, again := a.digests[e.ID]; again {
+			a.again++
+		}
+		a.digests[e.ID] = e.Data.Count
+		return
+	}
 	n, ok := numberOf(e.Data.Title)
 	if err != nil || !ok || n >= len(a.ledger.emitted) || e.ID == "" {
 		a.foreign++
@@ -111,6 +139,19 @@ func (a *account) Write(p []byte) (int, error) {
 		a.take(line)
 		a.rest = append([]byte(nil), rest...)
 	}
+}
+
+// received is how many treats came, one by one or in digests.
+func (a *account) received() (n int) {
+	a.ledger.mu.Lock()
+	defer a.ledger.mu.Unlock()
+	for _, ids := range a.ids {
+		n += len(ids)
+	}
+	for _, of := range a.digests {
+		n += of
+	}
+	return n
 }
 
 // A tally is what the checker says of one sink.
@@ -147,6 +188,17 @@ func (a *account) judge(journal []string, strict, once bool) tally {
 		last = max(last, at)
 	}
 	return v
+}
+
+// judgeSum compares how many treats came with how many were emitted.
+func (a *account) judgeSum() tally {
+	got, want := a.received(), a.ledger.total()
+	a.ledger.mu.Lock()
+	defer a.ledger.mu.Unlock()
+	return tally{
+		name: fmt.Sprintf("%s: %d", a.name, len(a.digests)), again: a.again,
+		delivered: min(got, want), lost: max(want-got, 0), foreign: a.foreign + max(got-want, 0),
+	}
 }
 
 func (v tally) good() bool {

@@ -43,6 +43,7 @@ type chaos struct {
 	gate   *gateway
 	nats   *natstest.Server // for the sink "ext", and the journal if that is external
 	bot    *flakyReceiver
+	reader *flakyReceiver // of digests, who is always there
 	binary string
 	skew   string // the file with relay's clock error, in seconds
 
@@ -69,6 +70,7 @@ func newChaos(t *testing.T, seed uint64, provider simulator.Config) *chaos {
 	c.gate = newGateway(t, c.sim.URL())
 	c.nats = natstest.Start(t)
 	c.bot = newFlakyReceiver(t, c.ledger.add("webhook, strict"), seed)
+	c.reader = newFlakyReceiver(t, c.ledger.aside("webhook, digests"), seed)
 	c.overlay, c.ext, c.console = c.ledger.add("NATS, embedded"), c.ledger.add("NATS, external"), c.ledger.add("stdout")
 	c.skew = filepath.Join(c.dir, "skew")
 	c.setSkew(0)
@@ -83,7 +85,9 @@ func newChaos(t *testing.T, seed uint64, provider simulator.Config) *chaos {
 		}
 		text = strings.Replace(text, c.server.url(), c.wire.url(), 1)
 		text = strings.Replace(text, c.world.bot.server.URL, c.bot.url()+"\n    order: strict\n    timeout: 2s", 1)
-		text = strings.Replace(text, "overlay: {type: nats}", fmt.Sprintf("overlay: {type: nats}\n  ext: {type: nats, url: %q}", c.nats.URL()), 1)
+		text = strings.Replace(text, "overlay: {type: nats}", fmt.Sprintf(`overlay: {type: nats}
+  ext: {type: nats, url: %q}
+  reader: {type: webhook, url: %q, secret: %s, backfill: digest, timeout: 2s}`, c.nats.URL(), c.reader.url(), webhookSecret), 1)
 		text = strings.Replace(text, "    endpoints:\n", "    reconcile: 1m\n    endpoints:\n", 1)
 		if *chaosJournal == "external" {
 			text += fmt.Sprintf("journal: {nats_url: %q}\n", c.nats.URL())
@@ -94,6 +98,7 @@ func newChaos(t *testing.T, seed uint64, provider simulator.Config) *chaos {
 	t.Cleanup(func() {
 		c.stopEmission()
 		c.bot.stop()
+		c.reader.stop()
 	})
 	return c
 }
@@ -315,9 +320,9 @@ func (c *chaos) stopEmission() {
 func (c *chaos) finish() {
 	c.t.Helper()
 	mark := c.ledger.count()
-	for began := time.Now(); c.ledger.behind(mark) != ""; c.sleep(50 * time.Millisecond) {
+	for began := time.Now(); c.ledger.behind(mark) != "" || c.reader.account.received() < c.ledger.total(); c.sleep(50 * time.Millisecond) {
 		if time.Since(began) > recoveryLimit {
-			c.t.Errorf("in the end %s", c.ledger.behind(mark))
+			c.t.Errorf("in the end %s; the receiver of digests knows of %d of %d treats", c.ledger.behind(mark), c.reader.account.received(), c.ledger.total())
 			break
 		}
 		c.mind()
@@ -338,10 +343,6 @@ func (c *chaos) finish() {
 // verdict reads the journal, and sets every sink against what was emitted.
 func (c *chaos) verdict() *verdict {
 	c.t.Helper()
-	total := 0
-	for _, n := range c.ledger.emitted {
-		total += n
-	}
 	journal := &account{name: "journal", ledger: c.ledger, ids: make(map[int][]string)}
 	out, err := os.Create(filepath.Join(c.dir, "journal.jsonl"))
 	if err != nil {
@@ -354,9 +355,10 @@ func (c *chaos) verdict() *verdict {
 	if code := read.exit(); code != exitOK {
 		c.t.Fatalf("relay history: exit code %d:\n%s", code, read.err.text())
 	}
-	v := &verdict{emitted: total, recoveries: c.recoveries, remarks: c.remarks, failed: c.faulty || c.t.Failed()}
+	v := &verdict{emitted: c.ledger.total(), recoveries: c.recoveries, remarks: c.remarks, failed: c.faulty || c.t.Failed()}
 	v.sinks = append(v.sinks, journal.judge(journal.order, true, true), c.bot.account.judge(journal.order, true, false),
-		c.overlay.judge(journal.order, false, true), c.ext.judge(journal.order, false, true), c.console.judge(journal.order, false, false))
+		c.overlay.judge(journal.order, false, true), c.ext.judge(journal.order, false, true), c.console.judge(journal.order, false, false),
+		c.reader.account.judgeSum())
 	if c.logins > 0 {
 		v.remarks = append(v.remarks, fmt.Sprintf("%d logins were lost to a kill in the middle of their renewal", c.logins))
 	}

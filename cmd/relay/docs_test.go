@@ -326,3 +326,37 @@ func TestDocumentedDependencies(t *testing.T) {
 		t.Errorf("docs/dependencies.md (-imported +documented):\n%s", diff)
 	}
 }
+
+// Every test that stands for a promise is there.
+func TestDocumentedGuarantees(t *testing.T) {
+	have := map[string]bool{}
+	paths, err := filepath.Glob("../../*/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deeper, err := filepath.Glob("../../*/*/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(paths, deeper...) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+			have[m[1]] = true
+		}
+	}
+	promised := 0
+	for _, name := range code(readDoc(t, "docs/guarantees.md")) {
+		if strings.HasPrefix(name, "Test") {
+			promised++
+			if !have[name] {
+				t.Errorf("docs/guarantees.md names %s, and there is no such test", name)
+			}
+		}
+	}
+	if promised < 30 {
+		t.Errorf("%d tests are named", promised)
+	}
+}
