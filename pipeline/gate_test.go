@@ -349,8 +349,8 @@ func TestClockSetBack(t *testing.T) {
 		r := retry{First: noted.Add(-time.Hour), Last: noted, Next: noted.Add(10 * time.Hour), Floor: noted.Add(time.Hour)}
 		r.mend(now)
 		want := now.Add(min(ahead, 0))
-		if !s.NotBefore.Equal(want.Add(time.Minute)) {
-			t.Errorf("clock %v ahead: the next probe is in %v", ahead, s.NotBefore.Sub(now))
+		if !s.NotBefore.Equal(want.Add(time.Minute)) || !s.DownSince.Equal(want) {
+			t.Errorf("clock %v ahead: down for %v, the next probe is in %v", ahead, now.Sub(s.DownSince), s.NotBefore.Sub(now))
 		}
 		if !r.First.Equal(want.Add(-time.Hour)) || !r.Last.Equal(want) || !r.Next.Equal(want.Add(10*time.Hour)) || !r.Floor.Equal(want.Add(time.Hour)) {
 			t.Errorf("clock %v ahead: the event is tried again in %v", ahead, r.Next.Sub(now))

@@ -43,10 +43,10 @@ type SinkState struct {
 }
 
 // mended is a state as it was kept on disk, read at the given time. If the clock was ahead when it was written, and was set right since,
-// the next probe would come too late by as much.
+// the next probe would come too late by as much, and the outage begin later than now.
 func (s SinkState) mended(now time.Time) SinkState {
 	if ahead := s.NotedAt.Sub(now); ahead > 0 && !s.NotBefore.IsZero() {
-		s.NotBefore, s.NotedAt = s.NotBefore.Add(-ahead), now.UTC()
+		s.DownSince, s.NotBefore, s.NotedAt = s.DownSince.Add(-ahead), s.NotBefore.Add(-ahead), now.UTC()
 	}
 	return s
 }
