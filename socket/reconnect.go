@@ -11,7 +11,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
-const stable = time.Minute // a connection that lasted as long forgets the failures before it
+// stable is how long a connection has to last to forget the failures before it. Less than a network that comes and goes takes, so that a
+// stream does not go without treats for a minute each time; more than a server takes that lets in and throws out.
+const stable = 15 * time.Second
 
 // newBackoff returns the waits between attempts: full jitter, that is anything from nothing to a ceiling that doubles
 // from one second to sixty. The package spreads a wait over twice its middle, hence half of each.

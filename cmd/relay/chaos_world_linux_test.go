@@ -349,7 +349,7 @@ func (c *chaos) verdict() *verdict {
 		c.t.Fatal(err)
 	}
 	defer out.Close()
-	read := &process{t: c.t, cmd: exec.Command(c.binary, "history", "--json", "--config", c.config, "--data-dir", filepath.Join(c.dir, "data")), err: new(lines), done: make(chan struct{})}
+	read := &process{t: c.t, cmd: exec.Command(c.binary, "history", "--json", "--account", "mystream", "--config", c.config, "--data-dir", filepath.Join(c.dir, "data")), err: new(lines), done: make(chan struct{})}
 	read.cmd.Stdout = journal
 	read.start(c.env())
 	if code := read.exit(); code != exitOK {

@@ -286,7 +286,12 @@ func (w *world) grant(account string) auth.Grant {
 // login logs in as on a headless machine: the address is opened elsewhere, and where that leads is pasted.
 func (w *world) login() {
 	w.t.Helper()
-	p := w.start("auth", "login", "mystream", "--no-browser")
+	w.loginTo("mystream")
+}
+
+func (w *world) loginTo(account string) {
+	w.t.Helper()
+	p := w.start("auth", "login", account, "--no-browser")
 	line := p.err.find(w.t, w.sim.Endpoints().Authorize)
 	address := line[strings.Index(line, "http"):]
 	elsewhere := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
