@@ -128,15 +128,15 @@ func lossMeaning(f journalfiles.Finding) (what, owner, follows string) {
 	const state = "$KV." + StateBucket + "."
 	switch {
 	case f.Stream == "KV_"+StateBucket && name(state+sinkKey):
-		return "note", "that sink " + owner + " is disabled or down", "the sink is tried again"
+		return "note", "that sink " + owner + " is disabled or down", "what was noted of it before holds again, or it is tried again"
 	case f.Stream == "KV_"+StateBucket && name(state+retryKey):
 		sink, seq, _ := strings.Cut(owner, ".")
 		return "note", "that number " + seq + " is to be tried again for sink " + sink,
-			"if it had stepped aside, relay replay --sink " + sink + " --since TIME sends it"
+			"what was noted of it before holds again; if nothing was and it had stepped aside, relay replay --sink " + sink + " --since TIME sends it"
 	case f.Stream == "KV_"+StateBucket && name(state+historyKey):
-		return "note", "what the history of " + owner + " held at first", "the next look counts as the first: treats missed until then are not delivered"
+		return "note", "what the history of " + owner + " held at first", "what was noted before holds again; if nothing was, the next look counts as the first: treats missed until then are not delivered"
 	case f.Stream == "KV_"+StateBucket:
-		return "note", "", "what was noted before holds again: a sink that was disabled is tried again, an event that had stepped aside is not sent (relay replay sends it), and for an account without " +
+		return "note", "", "what was noted before holds again; where nothing was, a sink that was disabled is tried again, an event that had stepped aside is not sent (relay replay sends it), and for an account without " +
 			"its baseline the next look at the history counts as the first"
 	case f.Stream != JournalStream:
 		return "event", "for overlays", "who has not read it yet does not get it; relay replay --sink NAME --since TIME publishes it again"

@@ -175,13 +175,15 @@ func (j *judgement) block(i int, b *block) {
 			until = j.next(i)
 		}
 		newest := i == len(j.stream.blocks)-1 && n == len(b.scan.holes)-1 && h.before == 0
-		if newest && j.check.seal == nil && h.cut && j.stream.delivered <= after {
+		if newest && j.check.seal == nil && h.cut && max(j.stream.delivered, j.ends.Last) <= after {
 			j.add(b, Finding{Kind: Torn, First: after + 1, Last: after + 1})
 			continue
 		}
-		j.guess = max(j.guess, h.seq)
-		if newest && h.size > leastRecord {
-			j.guess = max(j.guess, after+1)
+		if newest && !j.sure() {
+			j.guess = max(j.guess, h.seq)
+			if h.size > leastRecord {
+				j.guess = max(j.guess, after+1)
+			}
 		}
 		j.stretch(b, h, after, until)
 	}
@@ -199,6 +201,9 @@ func (j *judgement) block(i int, b *block) {
 	}
 }
 
+// sure reports whether the last number is known for certain.
+func (j *judgement) sure() bool { return j.check.seal != nil && j.ends.Last > 0 }
+
 // next is the lowest number after the i-th block, or 0 if there is none.
 func (j *judgement) next(i int) uint64 {
 	for _, b := range j.stream.blocks[i+1:] {
@@ -214,7 +219,7 @@ func (j *judgement) stretch(b *block, h *hole, after, until uint64) {
 	first, last := after+1, until-1
 	if until == 0 {
 		last = max(j.ends.Last, j.stream.delivered)
-		if h != nil {
+		if h != nil && !j.sure() {
 			last = max(last, h.seq)
 			if h.size > leastRecord {
 				last = max(last, first)
@@ -235,9 +240,9 @@ func (j *judgement) stretch(b *block, h *hole, after, until uint64) {
 		j.lose([]*block{b}, h, first, last)
 		return
 	}
-	kind := Junk
-	if h == nil || h.size == leastRecord {
-		kind = DeletionLost
+	kind := DeletionLost
+	if b.want >= 0 && b.size > b.want {
+		kind = Junk
 	}
 	j.add(b, Finding{Kind: kind})
 }

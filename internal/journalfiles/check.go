@@ -23,8 +23,7 @@ type Options struct {
 	Dir string
 	// Evidence is a folder outside of it, which is made when there is something damaged to keep.
 	Evidence string
-	// Vital says of which consumers the cursor must not be given up. They acknowledge each message by itself and never give one
-	// up. Nil: of none.
+	// Vital says of which consumers the cursor must not be given up. Nil: of none.
 	Vital func(account, stream, consumer string) bool
 }
 

@@ -9,7 +9,6 @@ import (
 type cursor struct {
 	acked     uint64 // everything up to this number is acknowledged
 	delivered uint64 // everything up to this number was handed out
-	waiting   int    // how many between them are not acknowledged
 }
 
 const (
@@ -19,8 +18,8 @@ const (
 
 var errCursor = errors.New("its content makes no sense")
 
-// readCursor reads the file of a consumer. Strict says that it acknowledges each message by itself and never gives one up, as
-// relay's lanes do: more can be checked then.
+// readCursor reads the file of a consumer. Strict says that it acknowledges each message by itself and gives none up, as relay's
+// lanes do: more can be checked then.
 func readCursor(buf []byte, strict bool) (cursor, error) {
 	if len(buf) < 2 || buf[0] != cursorMagic || buf[1] != cursorVersion {
 		return cursor{}, errCursor
@@ -56,7 +55,7 @@ func readCursor(buf []byte, strict bool) (cursor, error) {
 	if r.bad || len(r.rest) > 0 || strict && waiting == 0 && acked != delivered {
 		return cursor{}, errCursor
 	}
-	return cursor{acked: acked, delivered: delivered, waiting: int(waiting)}, nil //nolint:gosec // at most len(buf)
+	return cursor{acked: acked, delivered: delivered}, nil
 }
 
 // varints reads numbers of varying length, each spelled in the shortest way.

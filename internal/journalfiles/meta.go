@@ -126,6 +126,9 @@ func (c *check) checkConsumer(s *stream, name string) error {
 	if c.err != nil {
 		return c.err
 	}
+	if !ok {
+		meta, _, _ = readMeta(c.path(rel), s.name+"/"+name) // as restored, if it was
+	}
 	vital := c.vital != nil && c.vital(s.account, s.name, name)
 	about.File = c.path(rel + "/" + cursorFile)
 	content, err := read(about.File)
@@ -139,7 +142,13 @@ func (c *check) checkConsumer(s *stream, name string) error {
 		about.Kind = CursorBroken
 		return &Error{about}
 	}
-	at, err := readCursor(content, vital)
+	at, err := readCursor(content, explicit(meta))
+	if copied, ok := c.copies.Files[rel+"/"+cursorFile]; ok && vital && err == nil {
+		// It only ever goes forward.
+		if was, oldErr := readCursor(copied.Copy, explicit(meta)); oldErr == nil && (at.acked < was.acked || at.delivered < was.delivered) {
+			err = errCursor
+		}
+	}
 	switch {
 	case err == nil:
 		s.delivered = max(s.delivered, at.delivered)
@@ -150,4 +159,13 @@ func (c *check) checkConsumer(s *stream, name string) error {
 	}
 	about.Kind = CursorAside
 	return c.aside(about, rel)
+}
+
+// explicit reports whether a consumer acknowledges each message by itself and gives none up, by its settings.
+func explicit(meta []byte) bool {
+	var settings struct {
+		AckPolicy  string `json:"ack_policy"`
+		MaxDeliver int    `json:"max_deliver"`
+	}
+	return json.Unmarshal(meta, &settings) == nil && settings.AckPolicy == "explicit" && settings.MaxDeliver < 0
 }

@@ -126,8 +126,8 @@ func (f *format) sound(raw []byte) bool {
 		return false
 	}
 	if head&headersBit == 0 {
-		// Every payload of relay is a JSON object, so a text before it is the rest of the subject.
-		return len(body) == 0 || body[0] == '{' || bytes.IndexByte(body, '{') < 0
+		// Every payload of relay is a JSON object, and no subject has a brace: what is before it is the subject, and nothing else.
+		return bytes.IndexByte(raw[headLen:headLen+subject], '{') < 0 && bytes.IndexByte(body, '{') <= 0
 	}
 	length := int(le.Uint32(body))
 	end := bytes.Index(body[4:], []byte(headersEnd))
