@@ -138,6 +138,8 @@ func lossMeaning(f journalfiles.Finding) (what, owner, follows string) {
 	case f.Stream == "KV_"+StateBucket:
 		return "note", "", "what was noted before holds again; where nothing was, a sink that was disabled is tried again, an event that had stepped aside is not sent (relay replay sends it), and for an account without " +
 			"its baseline the next look at the history counts as the first"
+	case f.Stream == AttemptStream:
+		return "note", "", "relay trace does not show these attempts; nothing else follows"
 	case f.Stream != JournalStream:
 		return "event", "for overlays", "who has not read it yet does not get it; relay replay --sink NAME --since TIME publishes it again"
 	case name(journalSubject):

@@ -101,18 +101,18 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 // keepCopies keeps copies of what the streams and cursors are, for the check after a crash, until Close.
 func (s *Server) keepCopies() {
 	said := ""
-	for wait := time.Second; ; wait = copyEvery { // the first run makes its streams at once
-		select {
-		case <-s.closing:
-			return
-		case <-time.After(wait):
-		}
+	for wait := time.Second; ; wait = copyEvery { // the first run makes its streams soon
 		switch err := journalfiles.Copy(s.cfg.Dir); {
 		case err == nil:
 			said = ""
 		case err.Error() != said:
 			said = err.Error()
 			s.cfg.Log.Warn().Err(err).Msg("copies of the journal's settings cannot be written; trying again")
+		}
+		select {
+		case <-s.closing:
+			return
+		case <-time.After(wait):
 		}
 	}
 }

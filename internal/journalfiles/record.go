@@ -126,12 +126,18 @@ func (f *format) sound(raw []byte) bool {
 		return false
 	}
 	if head&headersBit == 0 {
-		// Every payload of relay is a JSON object, and no subject has a brace: what is before it is the subject, and nothing else.
-		return bytes.IndexByte(raw[headLen:headLen+subject], '{') < 0 && bytes.IndexByte(body, '{') <= 0
+		// Every payload of relay is a JSON object, and no subject has a brace: names before it are the subject, and nothing else.
+		brace := bytes.IndexByte(body, '{')
+		return bytes.IndexByte(raw[headLen:headLen+subject], '{') < 0 && (brace <= 0 || bytes.ContainsFunc(body[:brace], notInName))
 	}
 	length := int(le.Uint32(body))
 	end := bytes.Index(body[4:], []byte(headersEnd))
 	return end < 0 || length == end+len(headersEnd)
+}
+
+// notInName reports whether no name of an account or a sink has such a character, nor what joins names to subjects.
+func notInName(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("$-._", c)
 }
 
 // mend returns a record with the lengths that its content shows, if its checksum is right with these.

@@ -182,22 +182,29 @@ func fresh(dir string) bool {
 // after a crash too, and of the cursors, behind which no cursor may fall back. It may run while the server does.
 func Copy(dir string) error {
 	m := &manifest{Version: manifestVersion, Files: make(map[string]sealed)}
-	streams, err := listStreams(dir)
+	path := filepath.Join(dir, copiesFile)
+	old, err := readManifest(path)
+	if old == nil || errors.Is(err, errDamaged) { // it is written anew
+		old, err = &manifest{}, nil
+	}
+	var streams []*stream
+	if err == nil {
+		streams, err = listStreams(dir)
+	}
 	if err != nil {
 		return fmt.Errorf("copy the journal's settings in %s: %w", dir, err)
 	}
 	for _, s := range streams {
-		m.addMeta(dir, s.rel, s.name)
+		m.addMeta(dir, s.rel, s.name, old)
 		for _, name := range s.consumers {
 			rel := s.rel + "/" + cursorsFolder + "/" + name
-			if m.addMeta(dir, rel, s.name+"/"+name) {
+			if m.addMeta(dir, rel, s.name+"/"+name, old) {
 				if at, err := read(filepath.Join(dir, filepath.FromSlash(rel), cursorFile)); err == nil && at != nil {
 					m.Files[rel+"/"+cursorFile] = sealed{Size: int64(len(at)), Copy: at}
 				}
 			}
 		}
 	}
-	path := filepath.Join(dir, copiesFile)
 	content, err := m.encode()
 	if err == nil {
 		var before []byte
@@ -211,12 +218,19 @@ func Copy(dir string) error {
 	return nil
 }
 
-// addMeta copies the settings of a stream or consumer if their checksum is right, and reports whether it is.
-func (m *manifest) addMeta(dir, rel, key string) bool {
+// addMeta copies the settings of a stream or consumer, and reports whether it has a copy. While their checksum is wrong, as in the
+// middle of a change, it keeps the old ones.
+func (m *manifest) addMeta(dir, rel, key string, old *manifest) bool {
 	meta, sum, ok := readMeta(filepath.Join(dir, filepath.FromSlash(rel)), key)
 	if ok {
 		m.Files[rel+"/"+metaFile] = sealed{Size: int64(len(meta)), Copy: meta}
 		m.Files[rel+"/"+metaSumFile] = sealed{Size: int64(len(sum)), Copy: sum}
+		return true
+	}
+	for _, name := range []string{metaFile, metaSumFile} {
+		if file, known := old.Files[rel+"/"+name]; known {
+			m.Files[rel+"/"+name], ok = file, true
+		}
 	}
 	return ok
 }
