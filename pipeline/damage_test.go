@@ -57,6 +57,16 @@ func newKeptStore(t *testing.T, dir string) *keptStore {
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: JournalStream, Subjects: []string{journalSubject + "*"}, MaxBytes: 127_000}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: AttemptStream, Subjects: []string{attemptSubject + "*"}, MaxBytes: 127_000, Compression: jetstream.S2Compression,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 150 {
+		if _, err := js.Publish(t.Context(), attemptSubject+"box", fmt.Appendf(nil, `{"n":%d,"text":"%s"}`, n, strings.Repeat(fmt.Sprint(n), 150))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r := rigOn(t, conn, nil)
 	b := &box{}
 	l, stop := r.lane(b, LaneConfig{})
@@ -125,7 +135,7 @@ func newKeptStore(t *testing.T, dir string) *keptStore {
 func contents(t *testing.T, journal, overlay jetstream.JetStream) map[string]map[uint64]string {
 	t.Helper()
 	all := make(map[string]map[uint64]string)
-	for name, js := range map[string]jetstream.JetStream{JournalStream: journal, "KV_" + StateBucket: journal, OverlayStream: overlay} {
+	for name, js := range map[string]jetstream.JetStream{JournalStream: journal, "KV_" + StateBucket: journal, AttemptStream: journal, OverlayStream: overlay} {
 		all[name] = make(map[uint64]string)
 		stream, err := js.Stream(t.Context(), name)
 		if err != nil {

@@ -23,6 +23,7 @@ type block struct {
 	size    int64
 	want    int64 // its size by the seal; -1 if that does not know it
 	missing bool
+	remade  bool // only what says that it is compressed was damaged
 	scan    scan
 }
 
@@ -75,7 +76,7 @@ func (c *check) scanBlocks(ctx context.Context, streams []*stream) error {
 	var all []*block
 	for _, s := range streams {
 		for _, b := range s.blocks {
-			if !b.missing && !s.compressed {
+			if !b.missing {
 				all = append(all, b)
 			}
 		}
@@ -117,15 +118,16 @@ func (c *check) scanFile(b *block) error {
 		return fmt.Errorf("check the journal: %w", err)
 	}
 	b.size = int64(len(content))
-	b.scan = f.scanBlock(content)
+	records, remake := expand(content)
+	b.scan = f.scanBlock(records)
+	if b.remade = remake && b.scan.whole == nil; b.remade {
+		b.scan.whole = records
+	}
 	return nil
 }
 
 // judge says what is wrong with the blocks of a stream, and rewrites those that are damaged.
 func (c *check) judge(s *stream) error {
-	if s.compressed {
-		return nil
-	}
 	ends, indexed := readIndex(c.path(s.rel + "/" + messagesFolder + "/" + indexFile))
 	if c.seal != nil {
 		if known, ok := c.seal.Streams[s.rel]; ok {
@@ -190,6 +192,10 @@ func (j *judgement) block(i int, b *block) {
 	for _, seq := range b.scan.mended {
 		j.damaged = true
 		j.add(b, Finding{Kind: Mended, First: seq, Last: seq})
+	}
+	if b.remade {
+		j.damaged = true
+		j.add(b, Finding{Kind: Junk})
 	}
 	if b.scan.last > j.last {
 		j.last, j.lastTime = b.scan.last, b.scan.lastTime
@@ -338,6 +344,7 @@ func (j *judgement) extend(last uint64) error {
 		if content, err = read(j.check.path(b.rel)); err != nil {
 			return fmt.Errorf("check the journal: %w", err)
 		}
+		content, _ = expand(content)
 	}
 	if err := os.MkdirAll(filepath.Dir(j.check.path(b.rel)), 0o700); err != nil {
 		return fmt.Errorf("check the journal: %w", err)

@@ -58,6 +58,20 @@ func publish(t testing.TB, js jetstream.JetStream, subject string, from, to int)
 	<-js.PublishAsyncComplete()
 }
 
+// packed has the messages of a stream with compression, in full blocks but for the last, and returns the first of these.
+func packed(t testing.TB, dir string) (block string) {
+	t.Helper()
+	js, stop := open(t, dir)
+	stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"s.*"}, MaxBytes: 127_000, Compression: jetstream.S2Compression})
+	publish(t, js, "s.a", 0, 150)
+	stop()
+	block = filepath.Join(dir, "jetstream", "$G", "streams", "S", "msgs", "1.blk")
+	if content, err := os.ReadFile(block); err != nil || !strings.HasPrefix(string(content), "cmp") {
+		t.Fatalf("the block is not compressed: %v", err)
+	}
+	return block
+}
+
 func check(t testing.TB, dir string) ([]journalfiles.Finding, error) {
 	t.Helper()
 	return journalfiles.Check(t.Context(), journalfiles.Options{Dir: dir, Evidence: dir + "-damaged", Vital: func(_, _, consumer string) bool { return consumer == "vital" }})
@@ -114,6 +128,8 @@ func TestIntactStore(t *testing.T) {
 				count = info.State.Msgs
 			}
 		}
+		stream(t, js, jetstream.StreamConfig{Name: "PACKED", Subjects: []string{"packed.*"}, MaxBytes: 127_000, Compression: jetstream.S2Compression})
+		publish(t, js, "packed.a", 150*round, 150*round+150)
 		kv, err := js.CreateOrUpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "KEYS", History: 1})
 		if err != nil {
 			t.Fatal(err)
@@ -281,6 +297,49 @@ func TestDamagedRecords(t *testing.T) {
 				t.Errorf("the stream goes on with %d messages at number %d", state.Msgs, state.LastSeq)
 			}
 		})
+	}
+}
+
+// Damage to a compressed block costs the messages that cannot be unpacked any more, and these are named.
+func TestDamagedCompressedBlock(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "store")
+	path := packed(t, base)
+	if err := journalfiles.Seal(base); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(whole); at += 1 + at/12 {
+		dir := filepath.Join(t.TempDir(), "store")
+		if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
+			t.Fatal(err)
+		}
+		block := slices.Clone(whole)
+		block[at] ^= 0x10
+		if err := os.WriteFile(filepath.Join(dir, "jetstream", "$G", "streams", "S", "msgs", "1.blk"), block, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		findings, err := check(t, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost := map[uint64]bool{}
+		for _, f := range findings {
+			for seq := f.First; seq <= f.Last && f.Kind == journalfiles.Lost; seq++ {
+				lost[seq] = true
+			}
+		}
+		js, stop := open(t, dir)
+		s, err := js.Stream(t.Context(), "S")
+		if err != nil {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+		if state := s.CachedInfo().State; int(state.Msgs)+len(lost) != 150 || state.LastSeq != 150 {
+			t.Errorf("byte %d of %d: %d messages are there up to number %d, %d are said to be lost: %+v", at, len(whole), state.Msgs, state.LastSeq, len(lost), findings)
+		}
+		stop()
 	}
 }
 

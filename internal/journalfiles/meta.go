@@ -29,10 +29,9 @@ type stream struct {
 	rel           string // its folder, below the journal's
 	consumers     []string
 
-	subjects   []string
-	compressed bool // its blocks cannot be read here; relay makes no such streams
-	blocks     []*block
-	delivered  uint64 // the highest number that a consumer was handed, by a cursor that can be believed
+	subjects  []string
+	blocks    []*block
+	delivered uint64 // the highest number that a consumer was handed, by a cursor that can be believed
 }
 
 func listStreams(dir string) ([]*stream, error) {
@@ -87,14 +86,12 @@ func (c *check) checkStream(s *stream) (bool, error) {
 		return false, c.loseStream(s)
 	}
 	var settings struct {
-		Subjects    []string `json:"subjects"`
-		Compression string   `json:"compression"`
+		Subjects []string `json:"subjects"`
 	}
 	if err := json.Unmarshal(meta, &settings); err != nil {
 		return false, c.loseStream(s)
 	}
 	s.subjects = settings.Subjects
-	s.compressed = settings.Compression != "" && settings.Compression != "none"
 	return true, nil
 }
 
