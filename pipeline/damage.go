@@ -36,7 +36,8 @@ func checkFiles(ctx context.Context, dir string, log zerolog.Logger) error {
 
 // logFinding says in one line what was wrong, what was done about it and what it means.
 func logFinding(log zerolog.Logger, f journalfiles.Finding) {
-	level, text := zerolog.WarnLevel, ""
+	level := zerolog.WarnLevel
+	var text string
 	switch f.Kind {
 	case journalfiles.Lost:
 		level, text = zerolog.ErrorLevel, lossText(f)
@@ -90,11 +91,10 @@ func lossText(f journalfiles.Finding) string {
 	what, owner, follows := lossMeaning(f)
 	var text strings.Builder
 	text.WriteString("journal: ")
-	switch n := f.Last - f.First + 1; {
-	case n == 1:
+	if f.First == f.Last {
 		fmt.Fprintf(&text, "1 %s (number %d", what, f.First)
-	default:
-		fmt.Fprintf(&text, "up to %d %ss (numbers %d to %d", n, what, f.First, f.Last)
+	} else {
+		fmt.Fprintf(&text, "up to %d %ss (numbers %d to %d", f.Last-f.First+1, what, f.First, f.Last)
 	}
 	if owner != "" {
 		text.WriteString(", " + owner)

@@ -57,8 +57,10 @@ func TestKilledIsNotDamaged(t *testing.T) {
 		if !begun || killed != nil {
 			t.Fatalf("the child did not get under load, or could not be killed: %v", killed)
 		}
-		findings, err := journalfiles.Check(t.Context(), journalfiles.Options{Dir: dir, Evidence: dir + damagedSuffix,
-			Vital: func(_, _, consumer string) bool { return strings.HasPrefix(consumer, lanePrefix) }})
+		findings, err := journalfiles.Check(t.Context(), journalfiles.Options{
+			Dir: dir, Evidence: dir + damagedSuffix,
+			Vital: func(_, _, consumer string) bool { return strings.HasPrefix(consumer, lanePrefix) },
+		})
 		if err != nil {
 			t.Fatalf("round %d: %v", n, err)
 		}
@@ -131,15 +133,20 @@ func TestStartIsRefused(t *testing.T) {
 		away   string // what the user moves away
 	}{
 		{
-			"journal", []string{"copies", filepath.Join(streams, JournalStream, "meta.inf")},
-			[]string{"meta.inf, the settings of stream RELAY_JOURNAL, is damaged or missing; put it back from a backup, or move the folder", "begins with an empty journal"}, ".",
+			"journal",
+			[]string{"copies", filepath.Join(streams, JournalStream, "meta.inf")},
+			[]string{"meta.inf, the settings of stream RELAY_JOURNAL, is damaged or missing; put it back from a backup, or move the folder", "begins with an empty journal"},
+			".",
 		},
 		{
-			"state", []string{"copies", filepath.Join(streams, "KV_RELAY_STATE", "meta.sum")},
-			[]string{"the settings of stream KV_RELAY_STATE", "which sinks are disabled"}, filepath.Join(streams, "KV_RELAY_STATE"),
+			"state",
+			[]string{"copies", filepath.Join(streams, "KV_RELAY_STATE", "meta.sum")},
+			[]string{"the settings of stream KV_RELAY_STATE", "which sinks are disabled"},
+			filepath.Join(streams, "KV_RELAY_STATE"),
 		},
 		{
-			"cursor", []string{filepath.Join(streams, JournalStream, "obs", "lane_box", "o.dat")},
+			"cursor",
+			[]string{filepath.Join(streams, JournalStream, "obs", "lane_box", "o.dat")},
 			[]string{"o.dat, the cursor of lane_box on stream RELAY_JOURNAL", "lane_box away: sink box then begins with what is sent from now on", "relay replay --sink box --since TIME"},
 			filepath.Join(streams, JournalStream, "obs", "lane_box"),
 		},

@@ -75,7 +75,7 @@ func TestDamagedEventIsHealed(t *testing.T) {
 	w.sends(25, 26)
 	holds(t, "stdout", p.out, 25, 26)
 	p.stop()
-	if got := titlesOf(t, w.bot.lines.get()); len(got) != 27 { // each once, and number 7 twice
+	if got := titlesOf(t, w.bot.get()); len(got) != 27 { // each once, and number 7 twice
 		t.Errorf("the webhook got %v", got)
 	}
 }

@@ -52,14 +52,14 @@ func (f *format) scanBlock(buf []byte) scan {
 		rec, ok := f.at(buf[off:])
 		if !ok {
 			next := f.search(buf, off, budget)
-			if raw, mendable := f.mend(buf[off:next]); mendable {
-				rec, ok = f.read(raw, true), true
-			} else {
+			raw, mendable := f.mend(buf[off:next])
+			if !mendable {
 				spoil(off)
 				s.holes = append(s.holes, f.describe(buf[off:next], s.last))
 				off = next
 				continue
 			}
+			rec = f.read(raw, true)
 		}
 		if rec.mended {
 			spoil(off)

@@ -140,8 +140,17 @@ func TestMatches(t *testing.T) {
 		pattern, subject string
 		want             bool
 	}{
-		{"a.*", "a.b", true}, {"a.*", "a", false}, {"a.*", "a.", false}, {"a.*", "a.b.c", false}, {"a.>", "a.b.c", true},
-		{"a.>", "a", false}, {"a.>", "a.", false}, {"*", "a", true}, {"a.b", "a.b", true}, {"a.b", "a.c", false}, {"a.b", "a.b.c", false},
+		{"a.*", "a.b", true},
+		{"a.*", "a", false},
+		{"a.*", "a.", false},
+		{"a.*", "a.b.c", false},
+		{"a.>", "a.b.c", true},
+		{"a.>", "a", false},
+		{"a.>", "a.", false},
+		{"*", "a", true},
+		{"a.b", "a.b", true},
+		{"a.b", "a.c", false},
+		{"a.b", "a.b.c", false},
 	} {
 		if got := matches(tt.pattern, tt.subject); got != tt.want {
 			t.Errorf("%s takes %s: %t", tt.pattern, tt.subject, got)

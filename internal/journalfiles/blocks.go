@@ -68,7 +68,7 @@ func (c *check) findBlocks(s *stream) error {
 func blockIndex(name string) (uint32, bool) {
 	number, ok := strings.CutSuffix(name, blockSuffix)
 	index, err := strconv.ParseUint(number, 10, 32)
-	return uint32(index), ok && err == nil //nolint:gosec // parsed as 32 bits
+	return uint32(index), ok && err == nil
 }
 
 // scanBlocks reads all blocks of all streams, several at a time.

@@ -170,7 +170,7 @@ func (c *check) restore(rel string, file sealed) error {
 
 // restoreMeta puts the settings of a stream or consumer back from the copies, and reports whether there are any; c.err is set if
 // that goes wrong.
-func (c *check) restoreMeta(s *stream, consumer, rel string) bool {
+func (c *check) restoreMeta(rel string) bool {
 	meta, ok1 := c.copies.Files[rel+"/"+metaFile]
 	sum, ok2 := c.copies.Files[rel+"/"+metaSumFile]
 	if !ok1 || !ok2 {

@@ -244,12 +244,12 @@ func TestDamagedRecords(t *testing.T) {
 		{"length", func(b []byte, size int) []byte { b[3*size+1] ^= 4; return b }, "mended 4-4", 10},
 		{"length of the subject", func(b []byte, size int) []byte { b[3*size+20] ^= 1; return b }, "mended 4-4", 10},
 		{"length of the headers", func(b []byte, size int) []byte { b[3*size+25] ^= 2; return b }, "mended 4-4", 10},
-		{"first", func(b []byte, size int) []byte { b[200] ^= 1; return b }, "lost 1-1 s.a", 9},
+		{"first", func(b []byte, _ int) []byte { b[200] ^= 1; return b }, "lost 1-1 s.a", 9},
 		{"last", func(b []byte, _ int) []byte { b[len(b)-1] ^= 1; return b }, "lost 10-10 s.a", 9},
 		{"everything", func(b []byte, _ int) []byte { return make([]byte, len(b)) }, "lost 1-10", 0},
-		{"gone", func(b []byte, _ int) []byte { return nil }, "lost 1-10", 0},
+		{"gone", func([]byte, int) []byte { return nil }, "lost 1-10", 0},
 		{"cut", func(b []byte, size int) []byte { return b[:6*size+100] }, "lost 7-10 s.a", 6},
-		{"longer", func(b []byte, size int) []byte { return append(b, "and more"...) }, "junk 0-0", 10},
+		{"longer", func(b []byte, _ int) []byte { return append(b, "and more"...) }, "junk 0-0", 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "store")

@@ -76,7 +76,7 @@ func readMeta(dir, key string) (meta, sum []byte, ok bool) {
 // checkStream sees to it that the settings of a stream can be read, and reports whether the stream is still there.
 func (c *check) checkStream(s *stream) (bool, error) {
 	meta, _, ok := readMeta(c.path(s.rel), s.name)
-	if !ok && c.restoreMeta(s, "", s.rel) {
+	if !ok && c.restoreMeta(s.rel) {
 		if err := c.err; err != nil {
 			return false, err
 		}
@@ -114,7 +114,7 @@ func (c *check) checkConsumer(s *stream, name string) error {
 	rel := s.rel + "/" + cursorsFolder + "/" + name
 	about := Finding{Account: s.account, Stream: s.name, Consumer: name, File: c.path(rel + "/" + metaFile)}
 	meta, sum, ok := readMeta(c.path(rel), s.name+"/"+name)
-	if !ok && !c.restoreMeta(s, name, rel) && len(meta)+len(sum) > 0 {
+	if !ok && !c.restoreMeta(rel) && len(meta)+len(sum) > 0 {
 		about.Kind = SettingsAside
 		if err := c.aside(about, rel+"/"+metaFile, rel+"/"+metaSumFile); err != nil {
 			return err

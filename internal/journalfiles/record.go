@@ -150,8 +150,8 @@ func (f *format) mend(raw []byte) ([]byte, bool) {
 	body := out[headLen : len(out)-sumLen]
 	if i := bytes.Index(body, []byte(headersBegin)); i >= 4 && i-4 <= 0xffff {
 		if end := bytes.Index(body[i:], []byte(headersEnd)); end >= 0 {
-			le.PutUint32(out, uint32(len(out))|headersBit)               //nolint:gosec // at most mostRecord
-			le.PutUint16(out[20:], uint16(i-4))                          //nolint:gosec // compared above
+			le.PutUint32(out, uint32(len(out))|headersBit) //nolint:gosec // at most mostRecord
+			le.PutUint16(out[20:], uint16(i-4))
 			le.PutUint32(out[headLen+i-4:], uint32(end+len(headersEnd))) //nolint:gosec // within the record
 			if f.takes(body[:i-4]) && f.valid(out) {
 				return out, true
@@ -169,8 +169,8 @@ func (f *format) mend(raw []byte) ([]byte, bool) {
 			return nil, false
 		}
 	}
-	le.PutUint32(out, uint32(len(out)))     //nolint:gosec // at most mostRecord
-	le.PutUint16(out[20:], uint16(subject)) //nolint:gosec // compared above
+	le.PutUint32(out, uint32(len(out))) //nolint:gosec // at most mostRecord
+	le.PutUint16(out[20:], uint16(subject))
 	return out, f.valid(out)
 }
 
