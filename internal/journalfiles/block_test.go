@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/s2"
 )
 
 // appendMessage appends a record as the server writes it.
@@ -85,6 +87,36 @@ func FuzzBlock(f *testing.F) {
 		if again.whole != nil || again.messages != s.messages || again.last != s.last || again.first != s.first {
 			t.Errorf("what was kept reads as %+v, was %+v", again, s)
 		}
+	})
+}
+
+// FuzzExpand: whatever the bytes are, unpacking them ends, and what is no compressed block stays as it is.
+func FuzzExpand(f *testing.F) {
+	block := testBlock(f, testFormat(f))
+	var packed bytes.Buffer
+	packed.WriteString(compressedBegin)
+	packed.Write(binary.AppendUvarint(nil, uint64(len(block))))
+	w := s2.NewWriter(&packed)
+	if _, err := w.Write(block[:len(block)-sumLen]); err != nil {
+		f.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		f.Fatal(err)
+	}
+	packed.Write(block[len(block)-sumLen:])
+	if records, remake := expand(packed.Bytes()); remake || !bytes.Equal(records, block) {
+		f.Fatalf("unpacked as %d bytes of %d; to be rewritten: %t", len(records), len(block), remake)
+	}
+	f.Add(packed.Bytes())
+	f.Add(packed.Bytes()[:30])
+	f.Add(block)
+	f.Add([]byte(compressedBegin))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		records, remake := expand(content)
+		if !bytes.Contains(content, []byte(s2Begin)) && !bytes.HasPrefix(content, []byte(compressedBegin)) && (remake || !bytes.Equal(records, content)) {
+			t.Error("it is not compressed, and was changed")
+		}
+		testFormat(t).scanBlock(records)
 	})
 }
 
