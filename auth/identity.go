@@ -160,7 +160,8 @@ func readIdentity(path string, forbidden fs.FileMode) (Identity, error) {
 func parseIdentity(text, source string) (Identity, error) {
 	keys, err := age.ParseIdentities(strings.NewReader(text))
 	if err != nil {
-		return Identity{}, fmt.Errorf("open identity: %s holds no age identity (a line that begins with AGE-SECRET-KEY-)", source)
+		return Identity{}, fmt.Errorf("open identity: %s holds no age identity, or a damaged one (a line that begins with AGE-SECRET-KEY-); "+
+			"put it back from a backup, or make a new one and log in to each account again with relay auth login ACCOUNT", source)
 	}
 	id := Identity{Source: source, keys: keys}
 	switch key := keys[0].(type) {

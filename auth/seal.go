@@ -27,7 +27,7 @@ func (s ageSealer) Seal(plain []byte) ([]byte, error) {
 func (s ageSealer) Open(sealed []byte) ([]byte, error) {
 	plain, err := ageOpen(sealed, s.identity.keys...)
 	if _, other := errors.AsType[*age.NoIdentityMatchError](err); other {
-		return nil, fmt.Errorf("it is sealed for another identity than %s of %s; use the one it was sealed with",
+		return nil, fmt.Errorf("it is sealed for another identity than %s of %s, or damaged; use the one it was sealed with",
 			s.identity.Recipient(), s.identity.Source)
 	}
 	return plain, err

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/internal/journalfiles"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -53,6 +54,10 @@ type Server struct {
 	reviving sync.Mutex // one start at a time
 	started  time.Time
 
+	closing   chan struct{} // closed by Close
+	closeOnce sync.Once
+	copier    sync.WaitGroup
+
 	mu sync.Mutex
 	ns *server.Server // nil while it is being started anew
 }
@@ -65,23 +70,54 @@ const (
 	publisherUser  = "relay-publisher"
 )
 
-// StartServer starts the embedded server and waits until it is ready. An error says what to change.
+// StartServer looks after the files in its folder, starts the embedded server and waits until it is ready. Damage that can be
+// confined is logged, with what it means; a folder beside cfg.Dir, its name followed by "-damaged", keeps the damaged files.
+// An error says what to change.
 func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
-	if err := checkWritable(cfg.Dir); err != nil {
-		return nil, err
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the journal's folder: %w; choose another with --data-dir", err)
 	}
-	s := &Server{cfg: cfg, password: rand.Text()}
+	s := &Server{cfg: cfg, password: rand.Text(), closing: make(chan struct{})}
 	if cfg.Listen != "" {
 		var err error
 		if s.host, s.port, err = probeListen(ctx, cfg.Listen); err != nil {
 			return nil, err
 		}
 	}
+	// The check goes first: a write to the folder makes its seal invalid.
+	if err := checkFiles(ctx, cfg.Dir, cfg.Log); err != nil {
+		return nil, err
+	}
+	if err := checkWritable(cfg.Dir); err != nil {
+		return nil, err
+	}
 	if err := s.start(); err != nil {
 		return nil, err
 	}
+	s.copier.Go(s.keepCopies)
 	return s, nil
 }
+
+// keepCopies keeps copies of what the streams and cursors are, for the check after a crash, until Close.
+func (s *Server) keepCopies() {
+	said := ""
+	for wait := time.Second; ; wait = copyEvery { // the first run makes its streams soon
+		switch err := journalfiles.Copy(s.cfg.Dir); {
+		case err == nil:
+			said = ""
+		case err.Error() != said:
+			said = err.Error()
+			s.cfg.Log.Warn().Err(err).Msg("copies of the journal's settings cannot be written; trying again")
+		}
+		select {
+		case <-s.closing:
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+const copyEvery = 10 * time.Second
 
 // options are made anew for each start, because the server changes them.
 func (s *Server) options() *server.Options {
@@ -234,15 +270,22 @@ func (s *Server) URL() string {
 	return "nats://" + net.JoinHostPort(host, strconv.Itoa(s.port))
 }
 
-// Close stops the server and waits until it has written everything.
+// Close stops the server and waits until it has written everything. Then it seals the files, so that the next start sees whether
+// anything has changed them meanwhile.
 func (s *Server) Close() {
+	s.closeOnce.Do(func() { close(s.closing) })
+	s.copier.Wait()
 	s.mu.Lock()
 	ns := s.ns
 	s.ns = nil
 	s.mu.Unlock()
-	if ns != nil {
-		ns.Shutdown()
-		ns.WaitForShutdown()
+	if ns == nil {
+		return
+	}
+	ns.Shutdown()
+	ns.WaitForShutdown()
+	if err := journalfiles.Seal(s.cfg.Dir); err != nil {
+		s.cfg.Log.Warn().Err(err).Msg("damage to the journal's files until the next start may not be noticed")
 	}
 }
 
@@ -267,11 +310,8 @@ func probeListen(ctx context.Context, listen string) (host string, port int, err
 	return host, addr.Port, nil
 }
 
-// checkWritable makes the folder and writes a file of a MiB in it, since the server reports neither trouble clearly.
+// checkWritable writes a file of a MiB in the folder, since the server does not report clearly that it cannot.
 func checkWritable(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the journal's folder: %w; choose another with --data-dir", err)
-	}
 	probe := filepath.Join(dir, ".write-test")
 	err := os.WriteFile(probe, make([]byte, 1<<20), 0o600)
 	if removeErr := os.Remove(probe); err == nil {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,6 +60,13 @@ func lockDataDir(ctx context.Context, dir string) (*flock.Flock, error) {
 type overlayLogin struct {
 	User     string `json:"user"`
 	Password string `json:"password"`
+	// Check is a digest of both, by which damage is noticed; empty in the file of an older relay.
+	Check string `json:"check,omitempty"`
+}
+
+func (l overlayLogin) digest() string {
+	sum := sha256.Sum256([]byte(l.User + "\n" + l.Password))
+	return hex.EncodeToString(sum[:8])
 }
 
 // loadOverlayLogin reads the overlay backends' credentials from the data folder, or makes them.
@@ -66,6 +75,7 @@ func loadOverlayLogin(dir string) (login overlayLogin, created bool, err error) 
 	data, err := os.ReadFile(path) //nolint:gosec // the operator's own folder
 	if errors.Is(err, fs.ErrNotExist) {
 		login = overlayLogin{User: "overlay", Password: rand.Text()}
+		login.Check = login.digest()
 		data, err := json.Marshal(login) //nolint:gosec // it goes into a file for the user only
 		if err != nil {
 			return login, false, fmt.Errorf("encode the overlay credentials: %w", err)
@@ -75,7 +85,8 @@ func loadOverlayLogin(dir string) (login overlayLogin, created bool, err error) 
 	if err != nil {
 		return login, false, fmt.Errorf("read the overlay credentials: %w", err)
 	}
-	if err := json.Unmarshal(data, &login); err != nil || login.User == "" || len(login.Password) < 16 {
+	if err := json.Unmarshal(data, &login); err != nil || login.User == "" || len(login.Password) < 16 ||
+		login.Check != "" && login.Check != login.digest() {
 		return login, false, fmt.Errorf("read the overlay credentials: %s is damaged; delete it to have new ones made", path)
 	}
 	return login, false, nil

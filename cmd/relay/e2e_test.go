@@ -126,6 +126,11 @@ func TestKill(t *testing.T) {
 				return nil
 			})
 			p.stop()
+			for _, line := range p.err.get() { // a kill is no damage
+				if strings.Contains(line, `"message":"journal: `) && !strings.Contains(line, "the newest write") {
+					t.Errorf("log: %s", line)
+				}
+			}
 			want := w.journaledTitles()
 			if len(want) < 500 {
 				t.Fatalf("only %d events in the journal", len(want))
