@@ -48,7 +48,7 @@ func TestSoak(t *testing.T) {
 	}
 	c.startRelay()
 	c.awaitConnected()
-	c.emit(5) // few: what the servers remember of each event to refuse it a second time is no leak
+	c.emit(1) // few, a dozen with all accounts: what the servers keep of each event is no leak
 	announce("soak: %v, all connections lost every second or two", *soakFor)
 
 	s := &soak{began: time.Now()}
@@ -93,15 +93,16 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soakMetrics are what is watched. The allowance is for what the servers remember of each event, and for noise.
+// soakMetrics are what is watched. The allowance of memory is for the newest blocks of the streams, of 8 MiB and less each, which the server
+// holds while they are written and read, for the ids of events that it remembers, and for noise.
 var soakMetrics = []struct {
 	name    string
 	allowed func(before float64) float64
 }{
 	{"goroutines", func(before float64) float64 { return before + 30 }},
 	{"open files", func(before float64) float64 { return before + 15 }},
-	{"live heap, MiB", func(before float64) float64 { return before*1.2 + 4 + 0.003*soakFor.Seconds() }},
-	{"resident memory, MiB", func(before float64) float64 { return before*1.2 + 12 + 0.003*soakFor.Seconds() }},
+	{"live heap, MiB", func(before float64) float64 { return before*1.2 + 12 + 0.003*soakFor.Seconds() }},
+	{"resident memory, MiB", func(before float64) float64 { return before*1.2 + 24 + 0.003*soakFor.Seconds() }},
 }
 
 // A soak is a series of samples.
