@@ -46,7 +46,7 @@ func (l *Lane) heed(e gateEvent) {
 	switch {
 	case e.kind == AlertDown && !tell:
 		l.journal.metrics.Outages.WithLabelValues(name).Inc()
-		l.log.Warn().Str("reason", e.reason).Time("next_probe", state.NotBefore).Msg("sink is down: its events wait, and it is probed")
+		l.log.Warn().Str("reason", e.reason).Time("next_probe", onDisk(state.NotBefore)).Msg("sink is down: its events wait, and it is probed")
 	case e.kind == AlertDown:
 		l.alert(AlertDown, e.reason, "its events wait in the journal and go out when it answers again; mend the destination or its configuration")
 	case e.kind == AlertDisabled:
@@ -130,7 +130,8 @@ func (l *Lane) keepState(ctx context.Context) error {
 	var revision uint64
 	err := l.atOnce(ctx, func(ctx context.Context) (err error) {
 		revision, err = l.journal.updateSink(ctx, l.cfg.Sink, func(s *SinkState) {
-			s.DownSince, s.NotBefore, s.NotedAt, s.Refusing, s.Alerted = now.DownSince, now.NotBefore, now.NotedAt, now.Refusing, alerted
+			s.DownSince, s.NotBefore, s.NotedAt = now.DownSince, onDisk(now.NotBefore), onDisk(now.NotedAt)
+			s.Refusing, s.Alerted = now.Refusing, alerted
 			if gone {
 				s.DisabledSince = now.DisabledSince
 			}

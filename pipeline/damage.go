@@ -133,6 +133,8 @@ func lossMeaning(f journalfiles.Finding) (what, owner, follows string) {
 		sink, seq, _ := strings.Cut(owner, ".")
 		return "note", "that number " + seq + " is to be tried again for sink " + sink,
 			"what was noted of it before holds again; if nothing was and it had stepped aside, relay replay --sink " + sink + " --since TIME sends it"
+	case f.Stream == "KV_"+StateBucket && name(state+digestKey):
+		return "note", "since when sink " + owner + " is told of missed treats by digests", "what was noted of it before holds again; if nothing was, no digest counts what was missed before now"
 	case f.Stream == "KV_"+StateBucket && name(state+historyKey):
 		return "note", "what the history of " + owner + " held at first", "what was noted before holds again; if nothing was, the next look counts as the first: treats missed until then are not delivered"
 	case f.Stream == "KV_"+StateBucket:
@@ -151,6 +153,8 @@ func lossMeaning(f journalfiles.Finding) (what, owner, follows string) {
 		return "event", "to be sent again to sink " + sink, "if it was not sent yet, repeat the replay"
 	case name(rejectSubject):
 		return "payload", "of " + owner + " that was no treat", "nothing follows"
+	case name(healSubject):
+		return "note", "which missed treats of " + owner + " one digest sums up", "a sink with backfill: digest may be told of them again, in another digest"
 	case name(knownSubject):
 		return "note", "what the history of " + owner + " held at first", "a treat from before relay's first run may be delivered"
 	}

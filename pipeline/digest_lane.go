@@ -148,11 +148,11 @@ func (l *Lane) digestOf(ctx context.Context, r Record, at time.Time) (Record, er
 		s.add(&e)
 	}
 	if !whole { // the last one was dropped, or the server that was asked lags behind the others of its cluster
-		_, err := l.journal.get(ctx, m.Through)
-		if err == nil {
+		there, err := l.journal.holds(ctx, m.Through)
+		if there {
 			err = errShortRead
 		}
-		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+		if err != nil {
 			return Record{}, fmt.Errorf("read what was healed of %s up to number %d: %w", m.Account, m.Through, err)
 		}
 	}

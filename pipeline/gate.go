@@ -73,7 +73,7 @@ type gateEvent struct {
 
 func newGate(concurrency int, perSecond float64, probe ProbePolicy, state SinkState, notify func(gateEvent)) *gate {
 	g := &gate{
-		probe: probe.WithDefaults(), notify: notify, state: state.mended(time.Now()),
+		probe: probe.WithDefaults(), notify: notify, state: state,
 		failing: make(map[uint64]struct{}), changed: make(chan struct{}),
 	}
 	if concurrency > 0 {
@@ -294,7 +294,7 @@ func (g *gate) down(p pass, now time.Time, after time.Duration, err error) *gate
 		next = now.Add(max(g.wait.NextBackOff(), after))
 	}
 	if next.After(g.state.NotBefore) {
-		g.state.NotBefore, g.state.NotedAt = next.UTC(), now.UTC()
+		g.state.NotBefore, g.state.NotedAt = next, now
 	}
 	g.state.Reason = err.Error()
 	event.probes, event.since = g.probes, g.state.DownSince

@@ -339,25 +339,3 @@ func TestRecoveryHonoursRetryAfter(t *testing.T) {
 		}
 	})
 }
-
-// What was noted with a clock that was ahead is not waited for until that time has come.
-func TestClockSetBack(t *testing.T) {
-	now := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
-	for _, ahead := range []time.Duration{-time.Hour, 0, time.Second, 3 * time.Hour, 24 * 365 * time.Hour} {
-		noted := now.Add(ahead)
-		s := SinkState{DownSince: noted, NotBefore: noted.Add(time.Minute), NotedAt: noted}.mended(now)
-		r := retry{First: noted.Add(-time.Hour), Last: noted, Next: noted.Add(10 * time.Hour), Floor: noted.Add(time.Hour)}
-		r.mend(now)
-		want := now.Add(min(ahead, 0))
-		if !s.NotBefore.Equal(want.Add(time.Minute)) || !s.DownSince.Equal(want) {
-			t.Errorf("clock %v ahead: down for %v, the next probe is in %v", ahead, now.Sub(s.DownSince), s.NotBefore.Sub(now))
-		}
-		if !r.First.Equal(want.Add(-time.Hour)) || !r.Last.Equal(want) || !r.Next.Equal(want.Add(10*time.Hour)) || !r.Floor.Equal(want.Add(time.Hour)) {
-			t.Errorf("clock %v ahead: the event is tried again in %v", ahead, r.Next.Sub(now))
-		}
-	}
-	disabled := SinkState{DisabledSince: now.Add(time.Hour)}
-	if got := disabled.mended(now); got != disabled {
-		t.Errorf("a sink that is disabled and not down: %+v", got)
-	}
-}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -243,6 +244,30 @@ func (j *Journal) get(ctx context.Context, seq uint64) (*jetstream.RawStreamMsg,
 		return nil, fmt.Errorf("read number %d of the journal: %w", seq, err)
 	}
 	return msg, nil
+}
+
+// holds reports whether the stream has a message of that number, by the word of the one server that leads it: the others, which answer
+// [Journal.get] as well, may lag behind.
+func (j *Journal) holds(ctx context.Context, seq uint64) (bool, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, commitTimeout, errCommitTimeout)
+	defer cancel()
+	msg, err := j.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+JournalStream, fmt.Appendf(nil, `{"seq":%d}`, seq))
+	if err != nil {
+		return false, fmt.Errorf("look for number %d in the journal: %w", seq, causeOf(ctx, err))
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return false, fmt.Errorf("look for number %d in the journal: %w", seq, err)
+	}
+	switch {
+	case answer.Error == nil:
+		return true, nil
+	case answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return false, nil
+	}
+	return false, fmt.Errorf("look for number %d in the journal: %w", seq, answer.Error)
 }
 
 // read hands the account's events to visit, oldest first: those after sequence number from, or, if that is 0, those

@@ -151,6 +151,9 @@ func (l *Lane) remember(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if state.wake(time.Now()) {
+		l.soil()
+	}
 	l.gate = newGate(l.cfg.Concurrency, l.cfg.PerSecond, l.cfg.Probe, state, l.heed)
 	l.showState(state)
 	l.care.alerted = state.Alerted && !l.gate.open() // else the operator has enabled it meanwhile

@@ -245,7 +245,7 @@ func TestRefusedEventsComeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.refuse(info, map[uint64]jetstream.Msg{first[5]: nil}); err != nil {
+	if err := l.refuse(t.Context(), info, map[uint64]jetstream.Msg{first[5]: nil}); err != nil {
 		t.Fatal(err)
 	}
 	if again, _ := fetch(2); !slices.Equal(again, []uint64{first[3], first[6]}) {

@@ -223,8 +223,8 @@ func (l *Lane) collect(ctx context.Context, w *worker, left int) error {
 		}
 		empty++ // what the journal has dropped is not handed out again, nor what was acknowledged meanwhile
 		info, err := l.cons.Info(ctx)
-		if err == nil {
-			err = l.refuse(info, again)
+		if err == nil && info.NumAckPending > len(again) {
+			err = l.refuse(ctx, info, again)
 		}
 		if err != nil {
 			return fmt.Errorf("resume the lane of sink %s: %w", l.cfg.Sink, err)
@@ -246,8 +246,11 @@ func (l *Lane) collect(ctx context.Context, w *worker, left int) error {
 // refuse has the server hand out again at once what it holds for under way, but for what has come. By itself it does so when ackWait
 // has passed since the time at which it handed an event out, and that is to come yet if its clock was ahead then and has been set right.
 // It does not tell which events those are, so all are refused that may be; of the others it takes no notice.
-func (l *Lane) refuse(info *jetstream.ConsumerInfo, again map[uint64]jetstream.Msg) error {
+func (l *Lane) refuse(ctx context.Context, info *jetstream.ConsumerInfo, again map[uint64]jetstream.Msg) error {
 	for seq := info.AckFloor.Stream + 1; seq <= info.Delivered.Stream; seq++ {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if _, ok := again[seq]; ok {
 			continue
 		}

@@ -177,6 +177,9 @@ func (r *Reconciler) interval() time.Duration {
 // reconcile makes one comparison, tells of it, and settles what was healed, by this one or before.
 func (r *Reconciler) reconcile(ctx context.Context) (Reconciliation, error) {
 	result, err := r.compare(ctx)
+	// Also what another relay on this journal has healed and did not live to settle, and what a server of a cluster that lags behind did not
+	// show the last time.
+	r.unsettled = r.unsettled || err == nil
 	if settleErr := r.settle(ctx); err == nil {
 		err = settleErr
 	}

@@ -58,11 +58,11 @@ func (p RetryPolicy) delay(attempts int) time.Duration {
 // failed notes one more attempt that began at that time, and when the next one is.
 func (r *retry) failed(began, now time.Time, p RetryPolicy, err error) {
 	if r.First.IsZero() {
-		r.First = began.UTC()
+		r.First = began
 	}
 	r.Attempts++
 	after, _ := RetryDelay(err)
-	r.Last, r.Next, r.Floor = now.UTC(), now.Add(max(p.delay(r.Attempts), after)).UTC(), now.Add(after).UTC()
+	r.Last, r.Next, r.Floor = now, now.Add(max(p.delay(r.Attempts), after)), now.Add(after)
 }
 
 // over reports whether the event is to be given up.
@@ -96,7 +96,11 @@ func (l *Lane) recall(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range all {
-		r.mend(time.Now())
+		if r.wake(time.Now()) {
+			if err := l.journal.putRetry(ctx, l.cfg.Sink, r); err != nil {
+				return err
+			}
+		}
 		switch {
 		case r.Aside:
 			l.aside[r.Seq] = &r

@@ -42,22 +42,6 @@ type SinkState struct {
 	Alerted bool `json:"alerted,omitempty"`
 }
 
-// mended is a state as it was kept on disk, read at the given time. If the clock was ahead when it was written, and was set right since,
-// the next probe would come too late by as much, and the outage begin later than now.
-func (s SinkState) mended(now time.Time) SinkState {
-	if ahead := s.NotedAt.Sub(now); ahead > 0 && !s.NotBefore.IsZero() {
-		s.DownSince, s.NotBefore, s.NotedAt = s.DownSince.Add(-ahead), s.NotBefore.Add(-ahead), now.UTC()
-	}
-	return s
-}
-
-// mend does the same for an event that is to be tried again.
-func (r *retry) mend(now time.Time) {
-	if ahead := r.Last.Sub(now); ahead > 0 {
-		r.First, r.Last, r.Next, r.Floor = r.First.Add(-ahead), r.Last.Add(-ahead), r.Next.Add(-ahead), r.Floor.Add(-ahead)
-	}
-}
-
 func openState(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
 	kv, err := js.KeyValue(ctx, StateBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
@@ -173,6 +157,7 @@ func retrySubject(sink string, seq uint64) string {
 
 // putRetry returns when it is on disk.
 func (j *Journal) putRetry(ctx context.Context, sink string, r retry) error {
+	r.First, r.Last, r.Next, r.Floor = onDisk(r.First), onDisk(r.Last), onDisk(r.Next), onDisk(r.Floor)
 	data, err := encode(r)
 	if err == nil {
 		_, err = j.state.Put(ctx, retrySubject(sink, r.Seq), data)
