@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -10,7 +11,11 @@ import (
 func TestChaosChecker(t *testing.T) {
 	const n = 20
 	event := func(id, number int) string {
-		return fmt.Sprintf(`{"id":"trt_%d","type":"treatrelay.treat.v1","data":{"title":"%s%07d"}}`, id, chaosTitle, number)
+		origin := "live"
+		if number%5 == 4 {
+			origin = "backfill"
+		}
+		return fmt.Sprintf(`{"id":"trt_%d","type":"treatrelay.treat.v1","origin":%q,"data":{"title":"%s%07d"}}`, id, origin, chaosTitle, number)
 	}
 	digest := func(id, count int) string {
 		return fmt.Sprintf(`{"id":"dig_%d","type":"treatrelay.digest.v1","data":{"count":%d}}`, id, count)
@@ -25,8 +30,9 @@ func TestChaosChecker(t *testing.T) {
 		{"one is lost", func(j []string) []string { return append(j[:5:5], j[6:]...) }, tally{delivered: n, lost: 1}, false},
 		{"one of twins is lost", func(j []string) []string { return append(j[:7:7], j[8:]...) }, tally{delivered: n, lost: 1}, false},
 		{"one comes again", func(j []string) []string { return append(j[:5:5], j[4:]...) }, tally{delivered: n + 1, again: 1}, false},
-		{"one comes again under another id", func(j []string) []string { return append(j, event(99, 3)) }, tally{delivered: n + 1, foreign: 1}, false},
+		{"one comes again under another id", func(j []string) []string { return append(j, event(99, 3)) }, tally{delivered: n + 1, foreign: 2}, false},
 		{"one comes that nobody sent", func(j []string) []string { return append(j, event(99, n)) }, tally{delivered: n + 1, foreign: 1}, false},
+		{"all come three times", func(j []string) []string { return slices.Concat(j, j, j) }, tally{delivered: n + 1, again: 2*n + 2}, false},
 		{"garbage comes", func(j []string) []string { return append(j, "garbage") }, tally{delivered: n + 1, foreign: 1}, false},
 		{"two change places", func(j []string) []string {
 			j = append([]string(nil), j...)
@@ -36,7 +42,7 @@ func TestChaosChecker(t *testing.T) {
 	} {
 		l := &ledger{}
 		sink, reader := l.add("sink"), l.aside("digests")
-		journal := &account{ledger: l, ids: make(map[int][]string)}
+		journal := newSinkAccount("journal", l)
 		var lines []string
 		for number := range n {
 			twins := 1
@@ -57,31 +63,52 @@ func TestChaosChecker(t *testing.T) {
 		for _, line := range tt.wrong(lines) {
 			sink.take([]byte(line))
 		}
-		got := sink.judge(journal.order, true, true)
-		tt.want.name, tt.want.strict, tt.want.once = "sink", true, true
+		got := sink.judge(journal, 0)
+		tt.want.name = "sink"
 		if got != tt.want || got.good() != tt.good {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 		if behind := l.behind(n); (behind == "") != (tt.want.lost == 0) {
 			t.Errorf("%s: behind is %q", tt.name, behind)
 		}
-		if journal := journal.judge(journal.order, true, true); !journal.good() || journal.delivered != n+1 {
+		if journal := journal.judgeJournal(); !journal.good() || journal.delivered != n+1 {
 			t.Errorf("%s: the journal is %+v", tt.name, journal)
 		}
 
-		reader.take([]byte(lines[0]))
-		reader.take([]byte(digest(1, n-1)))
-		reader.take([]byte(digest(1, n-1)))
-		if v := reader.judgeSum(); v.lost != 1 || v.again != 1 || v.good() {
-			t.Errorf("a digest short of one: %+v", v)
+		if late := newSinkAccount("journal", l); true {
+			for _, i := range []int{1, 0, 2} { // live events in another order
+				late.take([]byte(lines[i]))
+			}
+			if v := late.judgeJournal(); v.disordered != 1 {
+				t.Errorf("a journal out of order: %+v", v)
+			}
 		}
+
+		// Of 21 events four are from the history: numbers 4, 9, 14 and 19.
+		for _, line := range lines {
+			if strings.Contains(line, `"live"`) {
+				reader.take([]byte(line))
+			}
+		}
+		check := func(name string, want tally, good bool) {
+			t.Helper()
+			want.name = fmt.Sprintf("digests: %d", len(reader.digests))
+			if v := reader.judgeDigests(journal, 1); v != want || v.good() != good {
+				t.Errorf("%s: %+v, want %+v", name, v, want)
+			}
+		}
+		want := tally{delivered: n, lost: 1, copies: 1}
+		reader.take([]byte(digest(1, 3)))
+		check("a digest short of one", want, false)
+		reader.take([]byte(digest(1, 3)))
 		reader.take([]byte(digest(2, 1)))
-		if v := reader.judgeSum(); v.lost != 0 || v.foreign != 0 || !v.good() {
-			t.Errorf("all in digests: %+v", v)
-		}
-		reader.take([]byte(digest(3, 1)))
-		if v := reader.judgeSum(); v.foreign != 1 || v.good() {
-			t.Errorf("one too many in digests: %+v", v)
-		}
+		want.delivered, want.lost, want.again = n+1, 0, 1
+		check("all in digests", want, true)
+		reader.take([]byte(lines[4]))
+		want.foreign = 1
+		check("one in a digest and by itself", want, false)
+		reader.take([]byte(digest(2, 2)))
+		want.foreign, want.again = 3, 2
+		check("a digest that changes", want, false)
 	}
 }

@@ -64,12 +64,14 @@ func (c *chaos) faults() (kill func(times int) *fault, others func() []*fault) {
 			c.clock("clock 3 hours behind", -3*time.Hour),
 			{
 				name: "clock set back while the webhook is down", shortest: 2 * second, longest: longest,
-				begin: func() {
-					c.setSkew(3 * time.Hour)
-					c.sleep(second / 10)
-					c.heard("sink is down", c.bot.stop)
+				begin: c.downAhead, end: func() {
+					c.setSkew(0)
+					c.bot.start()
 				},
-				end: func() {
+			},
+			{
+				name: "the same, and relay killed", shortest: 2 * second, longest: longest,
+				begin: c.downAhead, end: func() {
 					c.setSkew(0)
 					c.killRelay()
 					c.bot.start()
@@ -115,6 +117,26 @@ func (c *chaos) often(do func()) func(time.Duration) {
 			do()
 		}
 	}
+}
+
+// downAhead sets relay's clock ahead and ends the receiver of webhooks, and waits until relay has noticed.
+func (c *chaos) downAhead() {
+	c.t.Helper()
+	c.setSkew(3 * time.Hour)
+	c.sleep(100 * time.Millisecond)
+	c.bot.stop()
+	eventually(c.t, func() error {
+		down := false
+		for _, line := range c.relay.err.get() {
+			if strings.Contains(line, `"sink":"bot"`) {
+				down = strings.Contains(line, "sink is down") || down && !strings.Contains(line, "sink works again")
+			}
+		}
+		if !down {
+			return fmt.Errorf("relay does not notice that the webhook is down; its last line is %s", lastLine(c.relay))
+		}
+		return nil
+	})
 }
 
 func (c *chaos) answers(status int) http.HandlerFunc {

@@ -27,23 +27,32 @@ type account struct {
 	ledger *ledger
 	rest   []byte // of an unfinished line
 
-	ids     map[int][]string // the ids under which each number came
-	again   int              // deliveries of an id that had come before
-	order   []string         // the ids in the order in which they came first
-	foreign int              // what was never emitted
-	done    int              // all numbers below have come
-	digests map[string]int   // how many treats each digest sums up, by its id
+	ids     map[int][]string  // the ids under which each number came
+	origins map[string]string // of each id, as it came first
+	numbers map[string]int    // of each id
+	again   int               // deliveries of an id that had come before
+	order   []string          // the ids in the order in which they came first
+	foreign int               // what was never emitted
+	done    int               // all numbers below have come
+	digests map[string]int    // how many treats each digest sums up, by its id
+	changed int               // digests that came again with another sum
+}
+
+func newSinkAccount(name string, l *ledger) *account {
+	return &account{name: name, ledger: l, ids: make(map[int][]string), origins: make(map[string]string), numbers: make(map[string]int)}
 }
 
 func (l *ledger) add(name string) *account {
-	a := &account{name: name, ledger: l, ids: make(map[int][]string)}
+	a := newSinkAccount(name, l)
 	l.sinks = append(l.sinks, a)
 	return a
 }
 
 // aside makes an account that nobody waits for: of what it is told by digests it cannot be said which treats those are.
 func (l *ledger) aside(name string) *account {
-	return &account{name: name, ledger: l, ids: make(map[int][]string), digests: make(map[string]int)}
+	a := newSinkAccount(name, l)
+	a.digests = make(map[string]int)
+	return a
 }
 
 // total is how many treats were emitted.
@@ -99,8 +108,8 @@ func numberOf(title string) (int, bool) {
 // take notes an event, and reports its number.
 func (a *account) take(line []byte) {
 	var e struct {
-		ID, Type string
-		Data     struct {
+		ID, Type, Origin string
+		Data             struct {
 			Title string
 			Count int
 		}
@@ -109,8 +118,11 @@ func (a *account) take(line []byte) {
 	a.ledger.mu.Lock()
 	defer a.ledger.mu.Unlock()
 	if a.digests != nil && e.Type == pipeline.DigestType {
-		if _, again := a.digests[e.ID]; again {
+		if before, again := a.digests[e.ID]; again {
 			a.again++
+			if before != e.Data.Count {
+				a.changed++
+			}
 		}
 		a.digests[e.ID] = e.Data.Count
 		return
@@ -125,6 +137,7 @@ func (a *account) take(line []byte) {
 		return
 	}
 	a.ids[n] = append(a.ids[n], e.ID)
+	a.origins[e.ID], a.numbers[e.ID] = e.Origin, n
 	a.order = append(a.order, e.ID)
 }
 
@@ -158,29 +171,30 @@ func (a *account) received() (n int) {
 type tally struct {
 	name                                        string
 	delivered, lost, again, foreign, disordered int
-	strict, once                                bool // it must have no event out of order, and none twice
+	copies                                      int // how many may have come again
 }
 
-// judge compares what a sink received with what was emitted, and its order with that of the journal.
-func (a *account) judge(journal []string, strict, once bool) tally {
+// judge compares what a sink received with what was emitted, and its order with that of the journal. So many events may have come again.
+func (a *account) judge(journal *account, copies int) tally {
 	a.ledger.mu.Lock()
 	defer a.ledger.mu.Unlock()
-	v := tally{name: a.name, again: a.again, foreign: a.foreign, strict: strict, once: once}
+	v := tally{name: a.name, again: a.again, foreign: a.foreign, copies: copies}
 	for number, n := range a.ledger.emitted {
 		got := len(a.ids[number])
 		v.delivered += min(got, n)
 		v.lost += max(n-got, 0)
 		v.foreign += max(got-n, 0)
 	}
-	place := make(map[string]int, len(journal))
-	for i, id := range journal {
+	place := make(map[string]int, len(journal.order))
+	for i, id := range journal.order {
 		place[id] = i
 	}
 	last := -1
 	for _, id := range a.order {
 		at, ok := place[id]
 		if !ok {
-			continue // counted as lost by the journal
+			v.foreign++ // nothing is delivered that is not journaled
+			continue
 		}
 		if at < last {
 			v.disordered++
@@ -190,19 +204,59 @@ func (a *account) judge(journal []string, strict, once bool) tally {
 	return v
 }
 
-// judgeSum compares how many treats came with how many were emitted.
-func (a *account) judgeSum() tally {
-	got, want := a.received(), a.ledger.total()
+// judgeJournal compares the journal with what was emitted. What came live is in the order in which it was emitted.
+func (a *account) judgeJournal() tally {
+	v := a.judge(a, 0)
+	last := -1
+	for _, id := range a.order {
+		if a.origins[id] != "live" {
+			continue
+		}
+		if a.numbers[id] < last {
+			v.disordered++
+		}
+		last = max(last, a.numbers[id])
+	}
+	return v
+}
+
+// judgeDigests compares what came one by one with what the journal has live, and the sum of the digests with how much it has from the
+// history.
+func (a *account) judgeDigests(journal *account, copies int) tally {
 	a.ledger.mu.Lock()
 	defer a.ledger.mu.Unlock()
-	return tally{
-		name: fmt.Sprintf("%s: %d", a.name, len(a.digests)), again: a.again,
-		delivered: min(got, want), lost: max(want-got, 0), foreign: a.foreign + max(got-want, 0),
+	v := tally{name: fmt.Sprintf("%s: %d", a.name, len(a.digests)), again: a.again, foreign: a.foreign + a.changed, copies: copies}
+	healed := 0
+	for _, id := range journal.order {
+		switch _, came := a.numbers[id]; {
+		case journal.origins[id] != "live":
+			healed++
+			if came {
+				v.foreign++ // it is in a digest as well
+			}
+		case came:
+			v.delivered++
+		default:
+			v.lost++
+		}
 	}
+	for _, id := range a.order {
+		if _, ok := journal.origins[id]; !ok {
+			v.foreign++ // nothing is delivered that is not journaled
+		}
+	}
+	summed := 0
+	for _, n := range a.digests {
+		summed += n
+	}
+	v.delivered += min(summed, healed)
+	v.lost += max(healed-summed, 0)
+	v.foreign += max(summed-healed, 0)
+	return v
 }
 
 func (v tally) good() bool {
-	return v.lost == 0 && v.foreign == 0 && (!v.strict || v.disordered == 0) && (!v.once || v.again == 0)
+	return v.lost == 0 && v.foreign == 0 && v.disordered == 0 && v.again <= v.copies
 }
 
 type recovery struct {

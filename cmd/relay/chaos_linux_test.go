@@ -4,8 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -62,16 +60,7 @@ func TestChaos(t *testing.T) {
 	table := v.String()
 	announce("\n%s", table)
 	if *chaosOut != "" {
-		if err := os.MkdirAll(*chaosOut, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		name := "chaos-" + *chaosJournal
-		if err := os.WriteFile(filepath.Join(*chaosOut, name+".txt"), []byte(table), 0o644); err != nil {
-			t.Error(err)
-		}
-		if err := os.WriteFile(filepath.Join(*chaosOut, name+".log"), []byte(c.logs()), 0o600); err != nil {
-			t.Error(err)
-		}
+		c.save(".txt", table)
 	}
 	if !v.good() {
 		t.Errorf("the verdict is bad; repeat it with -chaos.seed %d", seed)

@@ -96,6 +96,9 @@ func newChaos(t *testing.T, seed uint64, provider simulator.Config) *chaos {
 	})
 	c.login()
 	t.Cleanup(func() {
+		if *chaosOut != "" { // whatever the test died of
+			c.save(".log", c.logs())
+		}
 		c.stopEmission()
 		c.bot.stop()
 		c.reader.stop()
@@ -113,7 +116,7 @@ func (c *chaos) mount() {
 		c.t.Fatal(err)
 	}
 	if err := syscall.Mount("none", data, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", chaosDisk)); err != nil {
-		c.t.Fatalf("mount a small disk for the data: %v; run it as root, or in a namespace of its own: unshare -Urm", err)
+		c.t.Fatalf("mount a small disk for the data: %v; run it as root, or in a namespace of its own: unshare --map-root-user --mount", err)
 	}
 	c.t.Cleanup(func() { _ = syscall.Unmount(data, syscall.MNT_DETACH) })
 }
@@ -148,24 +151,31 @@ func (c *chaos) startRelay() {
 // killRelay ends relay as a power cut does.
 func (c *chaos) killRelay() {
 	c.t.Helper()
-	_ = c.relay.cmd.Process.Kill() // it may have ended
+	c.watch()
+	_ = c.relay.cmd.Process.Kill()
 	<-c.relay.done
 	c.past = append(c.past, c.relay)
+}
+
+// watch notes when relay has ended by itself, which it must not, and reports whether it has.
+func (c *chaos) watch() (ended bool) {
+	select {
+	case <-c.relay.done:
+	default:
+		return false
+	}
+	remark := fmt.Sprintf("relay ended by itself, %v: %s", c.relay.cmd.ProcessState, lastLine(c.relay))
+	c.note("%s", remark)
+	c.remarks, c.faulty = append(c.remarks, remark), true
+	return true
 }
 
 // mind does what a supervisor and an operator do: starts a relay that has ended, and logs in when it says that this is needed.
 func (c *chaos) mind() {
 	c.t.Helper()
-	select {
-	case <-c.relay.done:
-		if code := c.relay.cmd.ProcessState.ExitCode(); code != -1 { // -1: killed
-			c.note("relay ended by itself, exit code %d: %s", code, lastLine(c.relay))
-			c.remarks = append(c.remarks, fmt.Sprintf("relay ended by itself, exit code %d: %s", code, lastLine(c.relay)))
-			c.faulty = true
-		}
+	if c.watch() {
 		c.past = append(c.past, c.relay)
 		c.startRelay()
-	default:
 	}
 	if !c.revoked && strings.Count(c.relay.err.text(), "account receives nothing until") > strings.Count(c.relay.err.text(), "account has a login again") {
 		c.logins++
@@ -343,27 +353,35 @@ func (c *chaos) finish() {
 // verdict reads the journal, and sets every sink against what was emitted.
 func (c *chaos) verdict() *verdict {
 	c.t.Helper()
-	journal := &account{name: "journal", ledger: c.ledger, ids: make(map[int][]string)}
-	out, err := os.Create(filepath.Join(c.dir, "journal.jsonl"))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer out.Close()
+	journal := newSinkAccount("journal", c.ledger)
 	read := &process{t: c.t, cmd: exec.Command(c.binary, "history", "--json", "--account", "mystream", "--config", c.config, "--data-dir", filepath.Join(c.dir, "data")), err: new(lines), done: make(chan struct{})}
 	read.cmd.Stdout = journal
 	read.start(c.env())
-	if code := read.exit(); code != exitOK {
-		c.t.Fatalf("relay history: exit code %d:\n%s", code, read.err.text())
+	<-read.done // however long that takes
+	if code := read.cmd.ProcessState.ExitCode(); code != exitOK {
+		c.t.Errorf("relay history: exit code %d:\n%s", code, read.err.text())
 	}
+	c.inspect(c.logs())
 	v := &verdict{emitted: c.ledger.total(), recoveries: c.recoveries, remarks: c.remarks, failed: c.faulty || c.t.Failed()}
-	v.sinks = append(v.sinks, journal.judge(journal.order, true, true), c.bot.account.judge(journal.order, true, false),
-		c.overlay.judge(journal.order, false, true), c.ext.judge(journal.order, false, true), c.console.judge(journal.order, false, false),
-		c.reader.account.judgeSum())
+	// What relay had under way when it was killed comes again, and so does what a receiver denied to have got.
+	copies := 300 * (1 + len(c.past))
+	v.sinks = append(v.sinks, journal.judgeJournal(), c.bot.account.judge(journal, copies+int(c.bot.lies.Load())),
+		c.overlay.judge(journal, 0), c.ext.judge(journal, 0), c.console.judge(journal, copies), c.reader.account.judgeDigests(journal, copies))
 	if c.logins > 0 {
 		v.remarks = append(v.remarks, fmt.Sprintf("%d logins were lost to a kill in the middle of their renewal", c.logins))
 	}
-	c.noSecretsIn(c.logs())
 	return v
+}
+
+// inspect looks for what must not be in relay's log.
+func (c *chaos) inspect(text string) {
+	c.t.Helper()
+	for _, fatal := range []string{"panic:", "fatal error:", "DATA RACE"} {
+		if at := strings.Index(text, fatal); at >= 0 {
+			c.t.Errorf("relay broke: %s", text[at:min(at+2000, len(text))])
+		}
+	}
+	c.noSecretsIn(text)
 }
 
 func (c *chaos) noSecretsIn(text string) {
@@ -378,10 +396,25 @@ func (c *chaos) noSecretsIn(text string) {
 	}
 }
 
-// logs are those of all relays that have ended.
+// save writes a file into the folder for what comes out.
+func (c *chaos) save(suffix, text string) {
+	err := os.MkdirAll(*chaosOut, 0o755)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(*chaosOut, "chaos-"+*chaosJournal+suffix), []byte(text), 0o600)
+	}
+	if err != nil {
+		c.t.Error(err)
+	}
+}
+
+// logs are those of all relays.
 func (c *chaos) logs() string {
 	var b strings.Builder
-	for i, p := range c.past {
+	all := c.past
+	if len(all) == 0 || all[len(all)-1] != c.relay {
+		all = append(all[:len(all):len(all)], c.relay)
+	}
+	for i, p := range all {
 		fmt.Fprintf(&b, "--- relay %d\n%s\n", i+1, p.err.text())
 	}
 	return b.String()
@@ -553,6 +586,7 @@ type flakyReceiver struct {
 	t       *testing.T
 	address string
 	mood    atomic.Int32
+	lies    atomic.Int64 // events that it has processed and did not accept
 	random  *rand.Rand
 	hook    *standardwebhooks.Webhook
 
@@ -632,6 +666,9 @@ func (r *flakyReceiver) serve(rw http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	choice := r.random.IntN(8)
 	r.mu.Unlock()
+	if choice < 4 {
+		r.lies.Add(1)
+	}
 	switch choice {
 	case 0:
 		http.Error(rw, "I have not got it", http.StatusInternalServerError)
