@@ -15,7 +15,11 @@ import (
 func skewedBinary(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	clock := filepath.Join(runtime.GOROOT(), "src", "time", "time.go")
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := filepath.Join(strings.TrimSpace(string(root)), "src", "time", "time.go")
 	source, err := os.ReadFile(clock)
 	if err != nil {
 		t.Fatal(err)

@@ -63,14 +63,14 @@ func (c *chaos) faults() (kill func(times int) *fault, others func() []*fault) {
 			c.clock("clock 3 hours ahead", 3*time.Hour),
 			c.clock("clock 3 hours behind", -3*time.Hour),
 			{
-				name: "clock set back while the webhook is down", shortest: 2 * second, longest: longest,
+				name: "clock set back, webhook down", shortest: 2 * second, longest: longest,
 				begin: c.downAhead, end: func() {
 					c.setSkew(0)
 					c.bot.start()
 				},
 			},
 			{
-				name: "the same, and relay killed", shortest: 2 * second, longest: longest,
+				name: "clock set back, webhook down, relay killed", shortest: 2 * second, longest: longest,
 				begin: c.downAhead, end: func() {
 					c.setSkew(0)
 					c.killRelay()

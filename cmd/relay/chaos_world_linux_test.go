@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -412,7 +413,7 @@ func (c *chaos) logs() string {
 	var b strings.Builder
 	all := c.past
 	if len(all) == 0 || all[len(all)-1] != c.relay {
-		all = append(all[:len(all):len(all)], c.relay)
+		all = append(slices.Clip(all), c.relay)
 	}
 	for i, p := range all {
 		fmt.Fprintf(&b, "--- relay %d\n%s\n", i+1, p.err.text())
