@@ -35,6 +35,8 @@ type ServerConfig struct {
 	Dir string
 	// Listen is the TCP address for overlay backends. Empty: the server is reached inside this process only.
 	Listen string
+	// Websocket is the TCP address for overlay pages, which speak NATS over a WebSocket. Empty: there is none.
+	Websocket string
 	// OverlayUser and OverlayPassword are the credentials of overlay backends. They may consume the stream
 	// [OverlayStream], and nothing else.
 	OverlayUser     string
@@ -49,6 +51,8 @@ type Server struct {
 	cfg      ServerConfig
 	host     string // to listen on
 	port     int
+	wsHost   string // for pages
+	wsPort   int
 	password string // of the users of this process, made anew at each start
 
 	reviving sync.Mutex // one start at a time
@@ -80,7 +84,13 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	s := &Server{cfg: cfg, password: rand.Text(), closing: make(chan struct{})}
 	if cfg.Listen != "" {
 		var err error
-		if s.host, s.port, err = probeListen(ctx, cfg.Listen); err != nil {
+		if s.host, s.port, err = probeListen(ctx, "nats.listen", cfg.Listen); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Websocket != "" {
+		var err error
+		if s.wsHost, s.wsPort, err = probeListen(ctx, "nats.websocket", cfg.Websocket); err != nil {
 			return nil, err
 		}
 	}
@@ -132,7 +142,7 @@ func (s *Server) options() *server.Options {
 			Permissions: overlayPermissions(),
 		})
 	}
-	return &server.Options{
+	opts := &server.Options{
 		ServerName: "relay", JetStream: true, StoreDir: s.cfg.Dir,
 		// Every acknowledged write is fsynced: an interval loses what was acknowledged within it on a power cut.
 		SyncAlways: true,
@@ -142,6 +152,11 @@ func (s *Server) options() *server.Options {
 		NoSigs:            true, DontListen: s.cfg.Listen == "", Host: s.host, Port: s.port, MaxPayload: maxPayload,
 		Accounts: []*server.Account{journal, overlay}, Users: users,
 	}
+	if s.cfg.Websocket != "" {
+		// Pages of any origin, for one that is a file on disk has none. The login is what keeps others out.
+		opts.Websocket = server.WebsocketOpts{Host: s.wsHost, Port: s.wsPort, NoTLS: true, HandshakeTimeout: 5 * time.Second}
+	}
+	return opts
 }
 
 // start starts the server and opens its streams.
@@ -263,11 +278,23 @@ func (s *Server) URL() string {
 	if s.cfg.Listen == "" {
 		return ""
 	}
-	host := s.host
+	return "nats://" + reachable(s.host, s.port)
+}
+
+// WebsocketURL is where overlay pages on this machine connect, empty if there is no place for them.
+func (s *Server) WebsocketURL() string {
+	if s.cfg.Websocket == "" {
+		return ""
+	}
+	return "ws://" + reachable(s.wsHost, s.wsPort)
+}
+
+// reachable is how this machine reaches what listens there.
+func reachable(host string, port int) string {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // every address of the machine, this one among them
 		host = "127.0.0.1"
 	}
-	return "nats://" + net.JoinHostPort(host, strconv.Itoa(s.port))
+	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
 // Close stops the server and waits until it has written everything. Then it seals the files, so that the next start sees whether
@@ -291,21 +318,21 @@ func (s *Server) Close() {
 
 // probeListen checks that the address can be listened on, which the server reports in its log only, and chooses the port
 // if it is 0.
-func probeListen(ctx context.Context, listen string) (host string, port int, err error) {
+func probeListen(ctx context.Context, key, listen string) (host string, port int, err error) {
 	host, portText, err := net.SplitHostPort(listen)
 	if err != nil {
-		return "", 0, fmt.Errorf("nats.listen %q: want HOST:PORT such as 127.0.0.1:4222", listen)
+		return "", 0, fmt.Errorf("%s %q: want HOST:PORT such as 127.0.0.1:4222", key, listen)
 	}
 	if number, err := strconv.Atoi(portText); err != nil || number < 0 || number > 65535 {
-		return "", 0, fmt.Errorf("nats.listen %q: the port must be a number from 0 to 65535", listen)
+		return "", 0, fmt.Errorf("%s %q: the port must be a number from 0 to 65535", key, listen)
 	}
 	probe, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
-		return "", 0, fmt.Errorf("listen for overlay backends on nats.listen %s: %w; stop what uses it or choose another address", listen, errors.Unwrap(err))
+		return "", 0, fmt.Errorf("listen for overlays on %s %s: %w; stop what uses it or choose another address", key, listen, errors.Unwrap(err))
 	}
 	addr, ok := probe.Addr().(*net.TCPAddr)
 	if err := probe.Close(); err != nil || !ok {
-		return "", 0, fmt.Errorf("probe nats.listen %s: %w", listen, err)
+		return "", 0, fmt.Errorf("probe %s %s: %w", key, listen, err)
 	}
 	return host, addr.Port, nil
 }

@@ -165,10 +165,10 @@ func (d *discordAPI) answer(header http.Header, req *http.Request, body []byte) 
 	return http.StatusOK, map[string]any{"id": strconv.Itoa(len(d.messages)), "content": m.Content, "nonce": m.Nonce}, hangs
 }
 
-// The bot of testdata/bot posts every treat once and in order, though Discord makes it wait and it is killed with a message posted
+// The bot of examples/discord posts every treat once and in order, though Discord makes it wait and it is killed with a message posted
 // and the answer not heard. What relay did not sign it refuses, and what comes twice it posts once.
 func TestDiscordBot(t *testing.T) {
-	command := nodeProgram(t, "testdata", "bot", "bot.mjs")
+	command := nodeProgram(t, "examples", "discord", "bot.mjs")
 	discord := newDiscordAPI(t)
 	w := newWorld(t, simulatedRealtime)
 	w.login()

@@ -69,7 +69,8 @@ type JournalConfig struct {
 
 // NATSConfig is the section nats, about the server that relay runs itself.
 type NATSConfig struct {
-	Listen string `yaml:"listen"`
+	Listen    string `yaml:"listen"`
+	Websocket string `yaml:"websocket"` // for pages; empty: none
 }
 
 // HTTPConfig is the section http. An empty Listen means no HTTP server.

@@ -417,6 +417,9 @@ func (k *configKeys) check(d *decoder) {
 		d.reject("journal.creds_file", "this and a token are both set: keep one of them")
 	}
 	d.check("nats.listen", checkListen(k.NATS.Listen))
+	if k.NATS.Websocket != "" {
+		d.check("nats.websocket", checkListen(k.NATS.Websocket))
+	}
 	if k.HTTP.Listen != "" {
 		d.check("http.listen", checkListen(k.HTTP.Listen))
 	}

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"go/format"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,11 +18,10 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
-	"github.com/treatrelay/relay/internal/peertest"
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// The programs that README.md offers to copy are taken from there and run against the built relay.
+// The programs in examples are run against the built relay.
 
 func readDoc(t *testing.T, path string) string {
 	t.Helper()
@@ -45,42 +42,12 @@ func readmeBlock(t *testing.T, mark string) string {
 	return block[1]
 }
 
-// readmeProgram makes the program of that name ready to run, and returns the command line.
-func readmeProgram(t *testing.T, name string) []string {
+// goExample builds the program in that folder of examples, and returns the command line.
+func goExample(t *testing.T, name string) []string {
 	t.Helper()
-	text := readmeBlock(t, "run: "+name)
-	dir := t.TempDir()
-	if strings.HasSuffix(name, "-node") {
-		node, peers := peertest.Require(t)
-		if err := os.Symlink(filepath.Join(peers, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(dir, "program.mjs")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return []string{node, file}
-	}
-	if tidy, err := format.Source([]byte(text)); err != nil || string(tidy) != text {
-		t.Errorf("README.md: the program %s is not as gofmt would have it (%v)", name, err)
-	}
-	source, overlay, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "program")
-	// Seen by the compiler as a package of this module, so that it is built with the versions of go.mod.
-	at, err := filepath.Abs(filepath.Join("..", "..", "testdata", "readme", name, "main.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{at: source}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, content := range map[string][]byte{source: []byte(text), overlay: replace} {
-		if err := os.WriteFile(file, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", binary, "../../testdata/readme/"+name).CombinedOutput(); err != nil {
-		t.Fatalf("build the program %s of README.md: %v\n%s", name, err, out)
+	binary := filepath.Join(t.TempDir(), name)
+	if out, err := exec.Command("go", "build", "-o", binary, "../../examples/"+name).CombinedOutput(); err != nil {
+		t.Fatalf("build examples/%s: %v\n%s", name, err, out)
 	}
 	return []string{binary}
 }
@@ -120,10 +87,13 @@ func sentence(e pipeline.Event) string {
 }
 
 // The subscribers get every treat in order, and what was sent while they were killed when they are back.
-func TestReadmeSubscribers(t *testing.T) {
-	for _, name := range []string{"nats-go", "nats-node"} {
+func TestExampleSubscribers(t *testing.T) {
+	for name, program := range map[string]func(t *testing.T) []string{
+		"Go":   func(t *testing.T) []string { return goExample(t, "subscriber") },
+		"Node": func(t *testing.T) []string { return nodeProgram(t, "examples", "subscriber", "alerts.mjs") },
+	} {
 		t.Run(name, func(t *testing.T) {
-			command := readmeProgram(t, name)
+			command := program(t)
 			relay := startRelay(t, nil, "--simulate", "--sink", "nats", "--sink", "stdout", "--rate", "20")
 			_, address, _ := strings.Cut(relay.err.find(t, "Overlay backends connect to "), "connect to ")
 			relay.err.find(t, "relay runs") // and with it the stream exists
@@ -160,19 +130,22 @@ func TestReadmeSubscribers(t *testing.T) {
 }
 
 // The receivers take what relay signed, once, and refuse the rest.
-func TestReadmeReceivers(t *testing.T) {
+func TestExampleReceivers(t *testing.T) {
 	var config string
 	for _, block := range fenced(readDoc(t, "README.md"), "yaml") {
 		if strings.Contains(block, "type: webhook") {
 			config = block
 		}
 	}
-	for _, name := range []string{"webhook-go", "webhook-node"} {
+	for name, program := range map[string]func(t *testing.T) []string{
+		"Go":   func(t *testing.T) []string { return goExample(t, "webhook") },
+		"Node": func(t *testing.T) []string { return nodeProgram(t, "examples", "webhook", "bot.mjs") },
+	} {
 		t.Run(name, func(t *testing.T) {
 			key := make([]byte, 32)
 			_, _ = rand.Read(key)
 			env := []string{"WEBHOOK_SECRET=whsec_" + base64.StdEncoding.EncodeToString(key), "LISTEN=127.0.0.1:0"}
-			bot := startProgram(t, readmeProgram(t, name), env)
+			bot := startProgram(t, program(t), env)
 			_, address, _ := strings.Cut(bot.err.find(t, "listening on "), "listening on ")
 			file := filepath.Join(t.TempDir(), "bot.yaml")
 			text := strings.ReplaceAll(config, "http://127.0.0.1:8080/treats", address)

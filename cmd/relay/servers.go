@@ -38,7 +38,7 @@ func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir strin
 			return err
 		}
 		created = isNew
-		sc.Listen, sc.OverlayUser, sc.OverlayPassword = cfg.NATS.Listen, login.User, login.secret()
+		sc.Listen, sc.Websocket, sc.OverlayUser, sc.OverlayPassword = cfg.NATS.Listen, cfg.NATS.Websocket, login.User, login.secret()
 	}
 	server, err := pipeline.StartServer(ctx, sc)
 	if err != nil {
@@ -52,6 +52,9 @@ func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir strin
 			return fmt.Errorf("address of the embedded NATS server: %w", err)
 		}
 		j.log.Info().Str("url", at.String()).Str("credentials", filepath.Join(dir, overlayFile)).Msg("overlay backends may connect")
+		if page := server.WebsocketURL(); page != "" {
+			j.log.Info().Str("url", page).Str("credentials", filepath.Join(dir, overlayFile)).Msg("overlay pages may connect")
+		}
 		if created {
 			at.User = url.UserPassword(sc.OverlayUser, sc.OverlayPassword.Reveal())
 			_, err = fmt.Fprintf(p.err, "Overlay backends connect to %s\nThis is shown once; %s keeps it.\n", at, filepath.Join(dir, overlayFile))
