@@ -64,7 +64,7 @@ func (j *Journal) unfollowed(ctx context.Context, err error) error {
 	case errors.As(err, &own):
 		return own.error
 	case ctx.Err() != nil:
-		return nil
+		return nil //nolint:nilerr // it was told to end
 	}
 	return fmt.Errorf("follow the journal: %w", err)
 }

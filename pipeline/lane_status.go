@@ -81,15 +81,14 @@ func (p *progress) moved() {
 func (p *progress) read(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case err == nil:
+	if err == nil {
 		p.state.UnreadSince, p.state.Unread = time.Time{}, ""
-	default:
-		if p.state.UnreadSince.IsZero() {
-			p.state.UnreadSince = time.Now()
-		}
-		p.state.Unread = oneLine(err)
+		return
 	}
+	if p.state.UnreadSince.IsZero() {
+		p.state.UnreadSince = time.Now()
+	}
+	p.state.Unread = oneLine(err)
 }
 
 func (p *progress) delivered(now time.Time, events []*delivery) {

@@ -207,7 +207,9 @@ func TestNotReadyWithoutTheJournal(t *testing.T) {
 	}
 	w.relay(exitOK, "status") // a table without what only the server knows
 	w.live.emit(0, 3)
-	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error { return only(v.NotReady, "journal", "cannot be written since", "3 treats wait") })
+	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error {
+		return only(v.NotReady, "journal", "cannot be written since", "3 treats wait")
+	})
 	server.Restart()
 	holds(t, "stdout", p.out, 0, 3)
 	w.ready(url, http.StatusOK, fine)

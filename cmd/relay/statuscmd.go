@@ -91,7 +91,7 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 			}
 			switch {
 			case errors.Is(err, syscall.EPIPE), watch && cmd.Context().Err() != nil:
-				return nil
+				return nil //nolint:nilerr // it was told to end
 			case errors.Is(err, errNoControl):
 				return noRelay(dir)
 			}
