@@ -150,6 +150,7 @@ func (w *writer) commit(ctx context.Context, batch []entry) error {
 			return nil
 		}
 		j.metrics.JournalFailures.Inc()
+		j.health.failed(start, len(batch), err)
 		if text := err.Error(); !said[text] {
 			if len(said) == 0 {
 				since = start
@@ -193,7 +194,7 @@ func (w *writer) attempt(ctx context.Context, batch []entry, atomic bool) ([]boo
 }
 
 func (j *Journal) committed(batch []entry, duplicates []bool) {
-	now := time.Now()
+	now, fresh := time.Now(), uint64(0)
 	for i, e := range batch {
 		if e.wrote != nil {
 			e.wrote()
@@ -205,10 +206,12 @@ func (j *Journal) committed(batch []entry, duplicates []bool) {
 			j.metrics.Duplicates.WithLabelValues(e.account).Inc()
 			j.log.Debug().Str("account", e.account).Str("id", e.msg.Header.Get(jetstream.MsgIDHeader)).Msg("journaled before: refused")
 		default:
+			fresh++
 			j.metrics.Journaled.WithLabelValues(e.account, string(e.origin)).Inc()
 			j.metrics.JournalLatency.Observe(now.Sub(e.received).Seconds())
 		}
 	}
+	j.health.wrote(now, fresh)
 }
 
 // commit writes the entries, as one atomic batch or one by one, and says which of them the journal had already.

@@ -65,12 +65,14 @@ func (w *worker) run(ctx context.Context, account string) {
 				metrics.Latency.WithLabelValues(name).Observe(now.Sub(d.at).Seconds())
 			}
 			metrics.Delivered.WithLabelValues(name).Add(float64(n))
+			l.progress.delivered(now, b.of[:n])
 			if head.trouble != nil {
 				log.Info().Str("id", head.record.ID).Int("attempts", head.trouble.Attempts+1).Msg("sink accepted an event it had refused")
 			}
 			l.settle(ctx, account, b, n)
 		} else {
 			metrics.Failures.WithLabelValues(name).Inc()
+			l.progress.failed()
 			ok = w.failed(ctx, account, b, p, began, err, log)
 			l.gate.nudge()
 		}

@@ -59,6 +59,7 @@ type Journal struct {
 	revive  func() error
 	queue   chan entry
 	closing sync.Once
+	health  health
 	log     zerolog.Logger
 	metrics *Metrics
 }

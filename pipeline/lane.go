@@ -87,6 +87,7 @@ type Lane struct {
 	scheduled chan struct{}          // the schedule has changed
 	due       map[string][]*delivery // by account: those whose time has come
 	care      care
+	progress  progress
 }
 
 // A delivery is one event on its way.
@@ -180,6 +181,7 @@ func (l *Lane) Run(ctx context.Context) (err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	var owned, scheduler sync.WaitGroup
 	settled := make(chan struct{})
+	l.progress.moved()
 	owned.Go(func() { l.signLife(ctx) })
 	owned.Go(func() { l.keep(ctx, settled) })
 	owned.Go(func() { l.follow(ctx) })
@@ -237,6 +239,7 @@ func (l *Lane) take(ctx context.Context, w *worker, msg jetstream.Msg) {
 	wanted := l.wants(d.record, strings.HasPrefix(msg.Subject(), resendSubject))
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.progress.moved()
 	seq := d.record.Seq
 	if known, ok := l.held[seq]; ok { // handed out again while it is under way
 		known.msg, known.taken = msg, d.taken
@@ -369,32 +372,5 @@ func (l *Lane) remind(seq uint64) {
 func (l *Lane) ack(msg jetstream.Msg) {
 	if err := msg.Ack(); err != nil {
 		l.log.Debug().Err(err).Msg("acknowledgement not sent; the event will be handed out and acknowledged again")
-	}
-}
-
-// signLife tells the server about the events that have been under way for a while, so that it does not hand them out again.
-func (l *Lane) signLife(ctx context.Context) {
-	tick := time.NewTicker(ackWait / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			l.mu.Lock()
-			var old []jetstream.Msg
-			for _, d := range l.held {
-				if now.Sub(d.taken) >= ackWait/6 {
-					old = append(old, d.msg)
-				}
-			}
-			l.mu.Unlock()
-			for _, msg := range old {
-				if err := msg.InProgress(); err != nil {
-					l.log.Debug().Err(err).Msg("sign of life not sent")
-					break
-				}
-			}
-		}
 	}
 }

@@ -32,16 +32,19 @@ func (l *Lane) pull(ctx context.Context, w *worker) error {
 		default:
 		}
 		if !l.hungry(ctx) {
+			l.progress.moved()
 			continue
 		}
 		err := next(ctx, w)
 		switch {
 		case err == nil:
 			said, next = "", fetch
+			l.progress.read(nil)
 			continue
 		case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, nats.ErrNoResponders) && l.deleted(ctx):
 			return fmt.Errorf("read the journal for sink %s: %w; its cursor was deleted, restart relay to make a new one", l.cfg.Sink, jetstream.ErrConsumerDeleted)
 		}
+		l.progress.read(err)
 		if text := err.Error(); text != said && ctx.Err() == nil {
 			said = text
 			l.log.Warn().Err(err).Msg("journal cannot be read; waiting")
@@ -266,3 +269,30 @@ func (l *Lane) refuse(ctx context.Context, info *jetstream.ConsumerInfo, again m
 
 // pause waits for a second before something is tried again, and reports false if ctx ended or draining started before.
 func (l *Lane) pause(ctx context.Context) bool { return await(ctx, l.drain, nil, time.Second) }
+
+// signLife tells the server about the events that have been under way for a while, so that it does not hand them out again.
+func (l *Lane) signLife(ctx context.Context) {
+	tick := time.NewTicker(ackWait / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			l.mu.Lock()
+			var old []jetstream.Msg
+			for _, d := range l.held {
+				if now.Sub(d.taken) >= ackWait/6 {
+					old = append(old, d.msg)
+				}
+			}
+			l.mu.Unlock()
+			for _, msg := range old {
+				if err := msg.InProgress(); err != nil {
+					l.log.Debug().Err(err).Msg("sign of life not sent")
+					break
+				}
+			}
+		}
+	}
+}

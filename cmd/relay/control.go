@@ -18,7 +18,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/pipeline"
 )
 
 // controlSocket lies in the data folder while relay runs. Commands speak HTTP on it. Whoever may open it, and that is its user
@@ -34,8 +33,8 @@ const (
 
 // control serves a running relay's commands.
 type control struct {
-	server *pipeline.Server // nil or of no use for the journal if that is elsewhere
-	remote bool             // the journal is on another server
+	job    *job // its server is there once the monitor's opened is closed
+	remote bool // the journal is on another server
 	pasts  *pasts
 
 	mu     sync.Mutex // guards closed, and work against its end
@@ -45,16 +44,17 @@ type control struct {
 
 // serveControl serves the commands until stop is called. The data folder is locked, so a socket that lies there is a dead
 // one. Where there can be no socket relay runs all the same, and says what that means.
-func serveControl(ctx context.Context, dir string, server *pipeline.Server, journal JournalConfig, past *pasts, log zerolog.Logger) (stop func() error) {
+func serveControl(ctx context.Context, dir string, j *job, journal JournalConfig, past *pasts, log zerolog.Logger) (stop func() error) {
 	l, err := listenControl(ctx, dir)
 	if err != nil {
 		log.Warn().Err(err).Msg("control socket cannot be made: commands that read the journal work only while relay is stopped")
 		return func() error { return nil }
 	}
-	c := &control{server: server, remote: !journal.NATSURL.Empty(), pasts: past}
+	c := &control{job: j, remote: !journal.NATSURL.Empty(), pasts: past}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/journal", c.journal)
 	mux.HandleFunc("POST /v1/reconcile", c.reconcile)
+	mux.HandleFunc("GET /v1/status", c.status)
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	hs := &http.Server{
 		Handler: c.owned(mux), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
@@ -98,9 +98,9 @@ func (c *control) owned(next http.Handler) http.Handler {
 }
 
 // journal turns the connection into one to the server that keeps the journal, and hands over the login. Where the journal
-// is on another server it answers 409.
+// is on another server it answers 409. While relay is starting it waits.
 func (c *control) journal(w http.ResponseWriter, r *http.Request) {
-	if c.remote || c.server == nil {
+	if c.remote {
 		http.Error(w, "the journal is on another server (journal.nats_url)", http.StatusConflict)
 		return
 	}
@@ -108,7 +108,15 @@ func (c *control) journal(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Upgrade: "+upgradeNATS+" is needed", http.StatusUpgradeRequired)
 		return
 	}
-	inner, err := c.server.InProcessConn()
+	select {
+	case <-c.job.monitor.opened:
+	case <-time.After(openPatience):
+		http.Error(w, "relay is starting", http.StatusServiceUnavailable)
+		return
+	case <-r.Context().Done():
+		return
+	}
+	inner, err := c.job.server.InProcessConn()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
@@ -128,7 +136,7 @@ func (c *control) journal(w http.ResponseWriter, r *http.Request) {
 		_ = inner.Close()
 	}
 	defer context.AfterFunc(r.Context(), cut)()
-	user, password := c.server.JournalLogin()
+	user, password := c.job.server.JournalLogin()
 	_, err = fmt.Fprintf(outer, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n%s: %s\r\n\r\n",
 		upgradeNATS, headerJournalUser, user, headerJournalPassword, password.Reveal())
 	if err != nil {
@@ -214,6 +222,9 @@ var (
 // controlTimeout is how long a running relay may take to answer a command.
 const controlTimeout = 5 * time.Second
 
+// openPatience is how long a command waits for a journal that is being opened: less, so that it hears why.
+const openPatience = 4 * time.Second
+
 // dialJournal connects to the journal through the relay that runs on the data folder, and says how to log in there. The error
 // is an [errNoControl] if none runs.
 func dialJournal(ctx context.Context, dir string) (conn net.Conn, user string, password secret.String, err error) {
@@ -292,4 +303,37 @@ func dialControl(ctx context.Context, dir string) (conn net.Conn, err error) {
 	default: // most often a relay that was killed has left the socket
 		return nil, fmt.Errorf("%w: %w", errNoControl, err)
 	}
+}
+
+// askControl sends a request to the relay that runs on the data folder. The error is an [errNoControl] if none runs. The caller
+// closes the answer's body.
+func askControl(ctx context.Context, dir, method, path string) (*http.Response, error) {
+	conn, err := dialControl(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	used := false
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			if used {
+				return nil, errNoControl
+			}
+			used = true
+			return conn, nil
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, method, "http://relay"+path, http.NoBody)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		_ = conn.Close() // the error counts
+		if context.Cause(ctx) != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it has stopped; try again", dir))
+	}
+	return resp, nil
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// serveHTTP serves /healthz and /metrics until stop is called.
-func serveHTTP(ctx context.Context, listen string, metrics *prometheus.Registry, log zerolog.Logger) (stop func() error, err error) {
+// serveHTTP serves /healthz, /readyz and /metrics until stop is called.
+func serveHTTP(ctx context.Context, listen string, metrics *prometheus.Registry, m *monitor, log zerolog.Logger) (stop func() error, err error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return nil, withCode(exitUnavailable, fmt.Errorf("listen on http.listen %s: %w; stop what uses it or choose another address", listen, errors.Unwrap(err)))
@@ -25,6 +25,7 @@ func serveHTTP(ctx context.Context, listen string, metrics *prometheus.Registry,
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte("{\"status\":\"ok\"}\n"))
 	})
+	mux.HandleFunc("GET /readyz", m.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	var served sync.WaitGroup

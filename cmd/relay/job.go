@@ -35,12 +35,13 @@ type job struct {
 	sources  []*source
 	lanes    []*pipeline.Lane
 	alerts   *pipeline.Alerts // nil if nobody wants to be told
+	monitor  *monitor
 	undo     teardown
 }
 
 // newJob opens everything and starts nothing. On an error everything is closed again.
 func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerolog.Logger) (_ *job, err error) {
-	j := &job{log: log, metrics: prometheus.NewRegistry()}
+	j := &job{log: log, metrics: prometheus.NewRegistry(), monitor: newMonitor(cfg)}
 	var opened teardown // sinks, which are their lanes' to close once those run
 	defer func() {
 		if err != nil {
@@ -49,6 +50,10 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	}()
 	j.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := pipeline.NewMetrics(j.metrics)
+	var past pasts
+	// From now on, so that a relay that waits for its journal can be asked; closed before what it leads to.
+	stopControl := sync.OnceValue(serveControl(ctx, dir, j, cfg.Journal, &past, log))
+	j.undo.add("control socket", stopControl)
 
 	if j.accounts, err = p.openGrants(ctx, cfg, dir, auth.NewMetrics(j.metrics), log); err != nil {
 		return nil, err
@@ -75,8 +80,8 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	if cfg.Alerts.Sink != "" {
 		j.alerts = pipeline.NewAlerts(j.journal, cfg.Alerts.Sink, log)
 	}
-	var past pasts
-	j.undo.add("control socket", serveControl(ctx, dir, j.server, cfg.Journal, &past, log))
+	j.undo.add("control socket", stopControl)
+	j.monitor.open()
 	for _, s := range cfg.Sinks {
 		env := sinks.Env{
 			Name: s.Name, Stdout: p.out, UserAgent: userAgent(), Log: log.With().Str("sink", s.Name).Logger(),
@@ -119,8 +124,9 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 		j.sources = append(j.sources, s)
 	}
 	past.set(j.sources)
+	j.monitor.watch(j)
 	if cfg.HTTP.Listen != "" {
-		stop, err := serveHTTP(ctx, cfg.HTTP.Listen, j.metrics, log)
+		stop, err := serveHTTP(ctx, cfg.HTTP.Listen, j.metrics, j.monitor, log)
 		if err != nil {
 			return nil, err
 		}
@@ -192,6 +198,7 @@ func (j *job) serve(ctx context.Context) (err error) {
 
 	<-taking.Done()
 	cause := context.Cause(taking)
+	j.monitor.stop()
 	limit := time.AfterFunc(drainTime, func() { kill(errDrainTime) })
 	defer limit.Stop()
 	sources.Wait()

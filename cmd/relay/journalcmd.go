@@ -18,10 +18,35 @@ import (
 
 // withJournal calls use with the journal, whether or not a relay runs on the data folder. What relay is doing goes on
 // meanwhile. If none runs, none can be started until use returns.
-func (p *program) withJournal(ctx context.Context, use func(*pipeline.Journal) error) (err error) {
+func (p *program) withJournal(ctx context.Context, use func(*pipeline.Journal) error) error {
+	return useJournal(ctx, use, func(undo *teardown) (*nats.Conn, error) {
+		conn, dir, cfgErr, err := p.liveJournal(ctx)
+		if !errors.Is(err, errNoControl) {
+			return conn, err
+		}
+		if cfgErr != nil {
+			return nil, cfgErr
+		}
+		return p.openJournalDir(ctx, dir, undo)
+	})
+}
+
+// withLiveJournal calls use with the journal of the relay that runs on the data folder, or that on the server of journal.nats_url. It
+// never takes the folder.
+func (p *program) withLiveJournal(ctx context.Context, use func(*pipeline.Journal) error) error {
+	return useJournal(ctx, use, func(*teardown) (*nats.Conn, error) {
+		conn, dir, _, err := p.liveJournal(ctx)
+		if errors.Is(err, errNoControl) {
+			err = noRelay(dir)
+		}
+		return conn, err
+	})
+}
+
+func useJournal(ctx context.Context, use func(*pipeline.Journal) error, reach func(*teardown) (*nats.Conn, error)) (err error) {
 	var undo teardown
 	defer func() { err = errors.Join(err, undo.run()) }()
-	conn, err := p.reachJournal(ctx, &undo)
+	conn, err := reach(&undo)
 	if err != nil {
 		return err
 	}
@@ -33,38 +58,34 @@ func (p *program) withJournal(ctx context.Context, use func(*pipeline.Journal) e
 	return use(journal)
 }
 
-// reachJournal connects to the journal where it is: on the server of journal.nats_url, within the relay that runs on the data
-// folder, or, if none runs, in that folder itself, with a server that ends with undo.
-func (p *program) reachJournal(ctx context.Context, undo *teardown) (*nats.Conn, error) {
-	dir, err := p.dataPath()
-	if err != nil {
-		return nil, err
+// liveJournal connects to the journal where it is: on the server of journal.nats_url, or within the relay that runs on the data folder.
+// The error is an [errNoControl] if none runs; then cfgErr is what is wrong with the configuration, which is of no consequence else.
+func (p *program) liveJournal(ctx context.Context) (conn *nats.Conn, dir string, cfgErr, err error) {
+	if dir, err = p.dataPath(); err != nil {
+		return nil, dir, nil, err
 	}
 	path, err := FindConfig(p.configPath, p.getenv)
 	if err != nil {
-		return nil, withCode(exitConfig, err)
+		return nil, dir, nil, withCode(exitConfig, err)
 	}
-	var cfg *Config
-	var cfgErr error // of no consequence while a relay runs on the data folder
 	if path != "" {
+		var cfg *Config
 		if cfg, cfgErr = LoadConfig(path, p.getenv); cfgErr == nil && !cfg.Journal.NATSURL.Empty() {
-			return dialServer(cfg.Journal)
+			conn, err = dialServer(cfg.Journal)
+			return conn, dir, nil, err
 		}
 	}
-	conn, user, password, err := dialJournal(ctx, dir)
-	if errors.Is(err, errNoControl) {
-		if cfgErr != nil {
-			return nil, cfgErr
-		}
-		return p.openJournalDir(ctx, dir, undo)
+	inner, user, password, err := dialJournal(ctx, dir)
+	switch {
+	case errors.Is(err, errNoControl):
+		return nil, dir, cfgErr, err
+	case errors.Is(err, errRemoteJournal):
+		return nil, dir, nil, withCode(exitConfig, errors.Join(cfgErr, fmt.Errorf("%w, which this configuration does not name; give its own with --config", err)))
+	case err != nil:
+		return nil, dir, nil, withCode(exitUnavailable, err)
 	}
-	if errors.Is(err, errRemoteJournal) {
-		return nil, withCode(exitConfig, errors.Join(cfgErr, fmt.Errorf("%w, which this configuration does not name; give its own with --config", err)))
-	}
-	if err != nil {
-		return nil, withCode(exitUnavailable, err)
-	}
-	return overConn(conn, nats.UserInfo(user, password.Reveal()))
+	conn, err = overConn(inner, nats.UserInfo(user, password.Reveal()))
+	return conn, dir, nil, err
 }
 
 // dialed is a connection for the NATS client to use.

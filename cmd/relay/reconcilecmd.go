@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -143,32 +142,9 @@ func (p *program) reconcile(ctx context.Context, account string) (result pipelin
 
 // askReconcile asks the relay that runs on the data folder. The error is an [errNoControl] if none runs.
 func askReconcile(ctx context.Context, dir, account string) (result pipeline.Reconciliation, err error) {
-	conn, err := dialControl(ctx, dir)
+	resp, err := askControl(ctx, dir, http.MethodPost, "/v1/reconcile?account="+url.QueryEscape(account))
 	if err != nil {
 		return result, err
-	}
-	used := false
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(context.Context, string, string) (net.Conn, error) {
-			if used {
-				return nil, errNoControl
-			}
-			used = true
-			return conn, nil
-		},
-	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://relay/v1/reconcile?account="+url.QueryEscape(account), http.NoBody)
-	if err != nil {
-		return result, errors.Join(err, conn.Close())
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		_ = conn.Close() // the error counts
-		if context.Cause(ctx) != nil {
-			return result, context.Cause(ctx)
-		}
-		return result, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it has stopped; try again", dir))
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	dec := json.NewDecoder(io.LimitReader(resp.Body, 1<<20))

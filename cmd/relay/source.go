@@ -25,6 +25,7 @@ type source struct {
 	client  *socket.Client
 	// history fills gaps; nil if the provider has none.
 	history *pipeline.Reconciler
+	link    link
 	log     zerolog.Logger
 }
 
@@ -54,6 +55,7 @@ func newSource(c AccountConfig, account *auth.Account, j *pipeline.Journal, dir 
 	s.client, err = socket.New(socket.Config{
 		URL: at, Protocol: c.Protocol, Query: s.query, Log: log, OnState: func(st socket.State) {
 			m.observe(c.Account, st)
+			s.link.observe(st)
 			if st.Phase == socket.Connected && s.history != nil {
 				s.history.Wake() // not before: what is sent from now on comes live
 			}
@@ -97,6 +99,7 @@ func (s *source) run(ctx context.Context) error {
 		if !errors.As(err, &p) || !p.Permanent() {
 			return fmt.Errorf("receive treats of %s: %w", s.name, err)
 		}
+		s.link.needLogin(err)
 		s.log.Error().Err(err).Msg("account receives nothing until somebody logs in")
 		if err := s.account.WaitActive(ctx); err != nil {
 			return nil //nolint:nilerr // ctx ended

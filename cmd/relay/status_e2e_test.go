@@ -1,0 +1,311 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/treatrelay/relay/internal/natstest"
+	"github.com/treatrelay/relay/internal/simulator"
+)
+
+// onHTTP makes relay serve /readyz, and returns its URL.
+func (w *world) onHTTP() string {
+	w.t.Helper()
+	text, err := os.ReadFile(w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	listen := fmt.Sprintf("127.0.0.1:%d", freePort(w.t))
+	if err := os.WriteFile(w.config, fmt.Appendf(text, "http: {listen: %q}\n", listen), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return "http://" + listen + "/readyz"
+}
+
+// ready asks /readyz until it answers with this code, and check has nothing against what it says.
+func (w *world) ready(url string, code int, check func(judgement) error) {
+	w.t.Helper()
+	eventually(w.t, func() error {
+		resp, err := http.Get(url)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		w.secretless("/readyz", string(body))
+		var v judgement
+		if err := json.Unmarshal(body, &v); err != nil || resp.StatusCode != code {
+			return fmt.Errorf("%s (%w): %s", resp.Status, err, body)
+		}
+		if err := check(v); err != nil {
+			return fmt.Errorf("%w: %s", err, body)
+		}
+		return nil
+	})
+}
+
+func (w *world) secretless(what, text string) {
+	w.t.Helper()
+	secrets := []string{webhookSecret, simulator.DefaultClientSecret}
+	if g, err := os.ReadFile(w.identity); err == nil {
+		secrets = append(secrets, strings.TrimSpace(string(g)))
+	}
+	for _, s := range secrets {
+		if strings.Contains(text, s) {
+			w.t.Errorf("%s shows a secret: %s", what, text)
+		}
+	}
+}
+
+// only wants a part in trouble, for a reason that has these words, and no other part.
+func only(of []trouble, part string, words ...string) error {
+	if len(of) != 1 || of[0].Part != part {
+		return fmt.Errorf("want only %s in trouble, not %v", part, of)
+	}
+	for _, word := range words {
+		if !strings.Contains(of[0].Reason, word) {
+			return fmt.Errorf("want %q in the reason", word)
+		}
+	}
+	return nil
+}
+
+func fine(v judgement) error {
+	if v.State != stateReady {
+		return fmt.Errorf("%s", v.State)
+	}
+	return nil
+}
+
+// snapshot is what relay status --json says.
+func (w *world) snapshot() (s snapshot) {
+	w.t.Helper()
+	out := w.relay(exitOK, "status", "--json").out.get()
+	if len(out) != 1 {
+		w.t.Fatalf("%d lines of JSON: %q", len(out), out)
+	}
+	w.secretless("relay status", out[0])
+	if err := json.Unmarshal([]byte(out[0]), &s); err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// A relay that runs is asked how it is, on HTTP and by the command, through all that can happen to its accounts and sinks.
+func TestStatus(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	url := w.onHTTP()
+	none := w.relay(exitUnavailable, "status")
+	if text := none.err.text(); !strings.Contains(text, "no relay runs on "+w.dir) || !strings.Contains(text, "start it with relay") {
+		t.Errorf("without a relay: %s", text)
+	}
+	w.login()
+	p := w.start()
+	w.connected()
+	w.live.emit(0, 5)
+	holds(t, "the webhook", w.bot.lines, 0, 5)
+	holds(t, "stdout", p.out, 0, 5)
+	w.ready(url, http.StatusOK, fine)
+	if q := w.relay(exitOK, "status", "--quiet"); q.out.text()+q.err.text() != "" {
+		t.Errorf("--quiet prints %q and %q", q.out.text(), q.err.text())
+	}
+	w.relay(exitUsage, "status", "--quiet", "--json")
+	s := w.snapshot()
+	a, bot := s.Accounts[0], s.Sinks[0]
+	if a.Account != "mystream" || a.Connection != connConnected || a.Token != "active" || a.LastTreat == nil || a.LastTreat.Origin != "live" || a.Reconnects != 0 {
+		t.Errorf("account %+v", a)
+	}
+	if s.Journal.State != stateOK || *s.Journal.Events != 5 || s.Journal.LastMinute != 5 || *s.Journal.Bytes == 0 || s.Journal.Server != "embedded" {
+		t.Errorf("journal %+v", s.Journal)
+	}
+	if len(s.Sinks) != 3 || bot.Sink != "bot" || bot.Type != "webhook" || bot.State != stateOK || bot.Delivered != 5 || *bot.Pending != 0 || *bot.DeadLetters != 0 || bot.P50 == nil {
+		t.Errorf("sinks %+v", s.Sinks)
+	}
+	text := w.relay(exitOK, "status").out.text()
+	for _, want := range []string{"is ready", "ACCOUNT", "mystream", "connected", "JOURNAL", "embedded", "SINK", "webhook", "P99"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the table lacks %q:\n%s", want, text)
+		}
+	}
+
+	w.live.drop() // a lost connection that comes back
+	eventually(t, func() error {
+		if a := w.snapshot().Accounts[0]; a.Connection != connConnected || a.Reconnects != 1 {
+			return fmt.Errorf("after a lost connection: %+v", a)
+		}
+		return nil
+	})
+
+	w.bot.server.CloseClientConnections()
+	w.bot.server.Close()
+	w.live.emit(5, 8)
+	w.ready(url, http.StatusOK, func(v judgement) error { return only(v.Degraded, "sink bot", "it is down since", "refused") })
+	w.relay(exitOK, "status", "--quiet")
+	if bot := w.snapshot().Sinks[0]; bot.State != "down" || bot.Failures == 0 || bot.Lag == 0 || *bot.Pending+uint64(bot.InFlight) != 3 {
+		t.Errorf("a sink that is down: %+v", bot)
+	}
+	w.relay(exitOK, "sinks", "disable", "bot", "--reason", "moving house")
+	w.ready(url, http.StatusOK, func(v judgement) error {
+		return only(v.Degraded, "sink bot", "it is disabled since", "moving house", "relay sinks enable bot")
+	})
+	if text := w.relay(exitOK, "status").out.text(); !strings.Contains(text, "Degraded: sink bot: it is disabled") {
+		t.Errorf("the table does not say why:\n%s", text)
+	}
+
+	w.sim.RevokeAll()
+	w.live.drop()
+	w.ready(url, http.StatusOK, func(v judgement) error {
+		return only(v.Degraded[:len(v.Degraded)-1], "account mystream", "somebody logs in", "relay auth login mystream")
+	})
+	if a := w.snapshot().Accounts[0]; a.Connection != connLoginNeeded || a.Fix != "relay auth login mystream" || a.Token != "reauthorize_needed" {
+		t.Errorf("an account without a login: %+v", a)
+	}
+	w.login()
+	w.ready(url, http.StatusOK, func(v judgement) error { return only(v.Degraded, "sink bot") })
+	p.stop()
+	if q := w.relay(exitUnavailable, "status", "--quiet"); q.err.text() != "" {
+		t.Errorf("--quiet prints %q", q.err.text())
+	}
+}
+
+// While the journal's server is away, relay runs and is not ready: at its start, while nothing comes, and while treats wait.
+func TestNotReadyWithoutTheJournal(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	server := natstest.Start(t)
+	w.onServer(server.URL())
+	url := w.onHTTP()
+	w.login()
+	server.Kill()
+	p := w.start("--sink", "console")
+	p.err.find(t, "journal's server does not answer")
+	w.relay(exitFailure, "status", "--quiet")
+	if s := w.snapshot(); s.State != stateNotReady || only(s.NotReady, "relay", "it is starting") != nil || s.Journal.State != stateAway {
+		t.Errorf("while it waits at the start: %+v", s)
+	}
+	server.Restart()
+	w.connected()
+	w.ready(url, http.StatusOK, fine)
+
+	server.Kill()
+	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error { return only(v.NotReady, "journal", "connection to the journal's server lost") })
+	w.relay(exitFailure, "status", "--quiet")
+	if s := w.snapshot(); s.Journal.Events != nil || len(s.Sinks) != 1 || s.Sinks[0].Pending != nil {
+		t.Errorf("without the journal's server: %+v", s)
+	}
+	w.relay(exitOK, "status") // a table without what only the server knows
+	w.live.emit(0, 3)
+	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error {
+		return only(v.NotReady, "journal", "cannot be written since", "3 treats wait")
+	})
+	server.Restart()
+	holds(t, "stdout", p.out, 0, 3)
+	w.ready(url, http.StatusOK, fine)
+	p.stop()
+}
+
+// An account that cannot connect is not ready, and no sink is to blame.
+func TestNotReadyWithoutTheProvider(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	url := w.onHTTP()
+	w.login()
+	if err := w.sim.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := w.start("--sink", "console")
+	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error { return only(v.NotReady, "account mystream", "refused") })
+	p.stop()
+}
+
+// The status is shown anew as long as somebody watches, and over a restart of relay.
+func TestWatch(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.relay(exitUnavailable, "status", "--watch")
+	w.login()
+	p := w.start("--sink", "console")
+	w.connected()
+	watch, table := w.start("status", "--watch", "--json"), w.start("status", "--watch")
+	grows := func() {
+		t.Helper()
+		before := len(watch.out.get())
+		eventually(t, func() error {
+			if n := len(watch.out.get()); n < before+2 {
+				return fmt.Errorf("%d lines after %d", n, before)
+			}
+			return nil
+		})
+	}
+	grows()
+	p.stop()
+	watch.err.find(t, "No relay runs on")
+	p = w.start("--sink", "console")
+	w.connected()
+	grows()
+	for _, line := range watch.out.get() {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("%q is no JSON", line)
+		}
+	}
+	eventually(t, func() error {
+		if text := table.out.text(); strings.Count(text, "JOURNAL") < 2 || strings.Contains(text, "\x1b") {
+			return fmt.Errorf("table:\n%s", text)
+		}
+		return nil
+	})
+	for _, one := range []*process{watch, table} {
+		one.signal(syscall.SIGINT)
+		if code := one.exit(); code != exitOK {
+			t.Errorf("exit code %d after Ctrl-C:\n%s", code, one.err.text())
+		}
+	}
+	p.stop()
+}
+
+// The keys of the JSON are what scripts go by.
+func TestStatusKeys(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	p := w.start("--sink", "console")
+	w.connected()
+	w.live.emit(0, 1)
+	holds(t, "stdout", p.out, 0, 1)
+	var got struct {
+		All      map[string]any   `json:"-"`
+		Accounts []map[string]any `json:"accounts"`
+		Journal  map[string]any   `json:"journal"`
+		Sinks    []map[string]any `json:"sinks"`
+	}
+	line := []byte(w.relay(exitOK, "status", "--json").out.text())
+	if err := json.Unmarshal(line, &got); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(line, &got.All); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		of   map[string]any
+		want string
+	}{
+		{got.All, "accounts degraded journal not_ready sinks started state time version"},
+		{got.Accounts[0], "account connection last_treat provider reconnects since token token_expiry"},
+		{got.Journal, "bytes events events_last_minute last_write oldest server state waiting"},
+		{got.Sinks[0], "dead_letters delivered failed_attempts in_flight lag_seconds last_delivery latency_p50_seconds latency_p99_seconds pending retries sink state type"},
+	} {
+		if diff := cmp.Diff(strings.Fields(tt.want), slices.Sorted(maps.Keys(tt.of))); diff != "" {
+			t.Errorf("keys (-want +got):\n%s", diff)
+		}
+	}
+	p.stop()
+}

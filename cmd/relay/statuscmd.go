@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// readyz answers whether relay is ready: 200 if it is, if need be degraded, else 503; with what is not as it should be.
+func (m *monitor) readyz(w http.ResponseWriter, r *http.Request) {
+	v := m.look(r.Context()).judgement
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if v.State == stateNotReady {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(v) // whoever asked may have left
+}
+
+// status answers with a snapshot.
+func (c *control) status(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(c.job.monitor.look(r.Context())) // as above
+}
+
+// askStatus asks the relay that runs on the data folder how it is. The error is an [errNoControl] if none runs.
+func askStatus(ctx context.Context, dir string) (s snapshot, err error) {
+	limited, cancel := context.WithTimeout(ctx, controlTimeout)
+	defer cancel()
+	resp, err := askControl(limited, dir, http.MethodGet, "/v1/status")
+	if err == nil {
+		defer resp.Body.Close() //nolint:errcheck // it was only read
+		if resp.StatusCode != http.StatusOK {
+			return s, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
+		}
+		err = json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&s)
+	}
+	switch {
+	case err == nil || ctx.Err() != nil || errors.Is(err, errNoControl):
+		return s, err
+	case limited.Err() != nil:
+		return s, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: no answer within %v; restart it", dir, controlTimeout))
+	}
+	return s, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: %w", dir, err))
+}
+
+// noRelay is what commands say that want a running relay.
+func noRelay(dir string) error {
+	return withCode(exitUnavailable, fmt.Errorf("no relay runs on %s; start it with relay", dir))
+}
+
+func (p *program) relayStatusCommand() *cobra.Command {
+	var asJSON, quiet, watch bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show how the relay that runs is", Args: noArgs,
+		Long: `Show how the relay is that runs on the data folder: its accounts, its journal and its sinks, and what is not as it should be. The
+exit code is 0 if it answers, whatever it says, and 69 if no relay runs. Counts begin with its start. docs/operating.md says more.
+
+With --quiet nothing is printed: the exit code is 0 if it is ready, 1 if it runs and is not ready, and 69 if none runs.
+With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile.`,
+		Example: "  relay status\n  relay status --watch\n  relay status --json | jq '.sinks[] | select(.state != \"ok\")'\n  relay status --quiet || echo not ready",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if quiet && (asJSON || watch) {
+				return usagef("relay status --quiet prints nothing; leave --json and --watch out")
+			}
+			dir, err := p.dataPath()
+			if err != nil {
+				return err
+			}
+			switch {
+			case quiet:
+				return silentStatus(cmd.Context(), dir)
+			case watch:
+				err = p.watchStatus(cmd.Context(), dir, asJSON)
+			default:
+				var s snapshot
+				if s, err = askStatus(cmd.Context(), dir); err == nil {
+					err = p.showSnapshot(&s, asJSON)
+				}
+			}
+			switch {
+			case errors.Is(err, syscall.EPIPE), watch && cmd.Context().Err() != nil:
+				return nil //nolint:nilerr // it was told to end
+			case errors.Is(err, errNoControl):
+				return noRelay(dir)
+			}
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&asJSON, "json", false, "print a JSON object on one line")
+	flags.BoolVar(&quiet, "quiet", false, "print nothing: 0 ready, 1 not ready, 69 no relay runs")
+	flags.BoolVar(&watch, "watch", false, "show it anew every second")
+	return cmd
+}
+
+// silentStatus only decides the exit code.
+func silentStatus(ctx context.Context, dir string) error {
+	s, err := askStatus(ctx, dir)
+	switch {
+	case errors.Is(err, errNoControl), errors.Is(err, fs.ErrPermission):
+		return withCode(exitUnavailable, errSilent)
+	case err != nil, s.State == stateNotReady:
+		return errSilent
+	}
+	return nil
+}
+
+// watchStatus shows the status every second until ctx ends: in place of the one before on a terminal, else after it.
+func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	redraw := terminal(p.out) && !asJSON
+	for first, away := true, false; ; first = false {
+		s, err := askStatus(ctx, dir)
+		switch {
+		case ctx.Err() != nil, err != nil && first:
+			return err
+		case err != nil && !away:
+			away = true
+			if sayErr := p.say("%s; waiting for it.", awayText(dir, err)); sayErr != nil {
+				return sayErr
+			}
+		case err == nil:
+			away = false
+			var block strings.Builder
+			if redraw {
+				block.WriteString("\x1b[H\x1b[2J")
+			} else if !first && !asJSON {
+				block.WriteString("\n")
+			}
+			if err := p.writeSnapshot(&block, &s, asJSON); err != nil {
+				return err
+			}
+			if _, err := io.WriteString(p.out, block.String()); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// awayText says in one line why a relay cannot be asked any more.
+func awayText(dir string, err error) string {
+	if errors.Is(err, errNoControl) {
+		return "No relay runs on " + dir + " any more"
+	}
+	return strings.TrimSuffix(err.Error(), "\n")
+}
+
+func (p *program) showSnapshot(s *snapshot, asJSON bool) error {
+	return p.writeSnapshot(p.out, s, asJSON)
+}
+
+// writeSnapshot writes a snapshot as a table for people, or as one line.
+func (p *program) writeSnapshot(out io.Writer, s *snapshot, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(out).Encode(s)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	put := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) } // Flush returns the error
+	now := s.Time
+	put(fmt.Sprintf("relay %s is %s, and runs since %s.", s.Version, strings.ReplaceAll(s.State, "_", " "), s.Started.Local().Format(time.DateTime)))
+	put("")
+	if len(s.Accounts) > 0 {
+		put("ACCOUNT", "PROVIDER", "CONNECTION", "SINCE", "LAST TREAT", "RECONNECTS", "TOKEN")
+	}
+	for _, a := range s.Accounts {
+		last, token := "-", string(a.Token)
+		if t := a.LastTreat; t != nil {
+			last = ago(now, t.Time)
+			if t.Origin != "live" {
+				last += " (" + string(t.Origin) + ")"
+			}
+		}
+		if !a.TokenEnds.IsZero() {
+			token += ", " + until(now, a.TokenEnds)
+		}
+		put(a.Account, a.Provider, a.Connection, ago(now, a.Since), last, fmt.Sprint(a.Reconnects), token)
+	}
+	if len(s.Accounts) > 0 {
+		put("")
+	}
+	put("JOURNAL", "SERVER", "EVENTS", "BYTES", "OLDEST", "LAST MINUTE", "LAST WRITE", "WAITING")
+	j := &s.Journal
+	put(j.State, j.Server, number(j.Events), number(j.Bytes), ago(now, j.Oldest), fmt.Sprint(j.LastMinute), ago(now, j.LastWrite), fmt.Sprint(j.Waiting))
+	if len(s.Sinks) > 0 {
+		put("")
+		put("SINK", "TYPE", "STATE", "PENDING", "IN FLIGHT", "RETRIES", "LAG", "DELIVERED", "LAST DELIVERY", "P50", "P99", "FAILED ATTEMPTS", "DEAD LETTERS")
+	}
+	for _, l := range s.Sinks {
+		lag := "-"
+		if l.Lag > 0 {
+			lag = latency(&l.Lag)
+		}
+		put(l.Sink, l.Type, l.State, number(l.Pending), fmt.Sprint(l.InFlight), fmt.Sprint(l.Retries), lag, fmt.Sprint(l.Delivered),
+			ago(now, l.LastDelivery), latency(l.P50), latency(l.P99), fmt.Sprint(l.Failures), number(l.DeadLetters))
+	}
+	if len(s.NotReady)+len(s.Degraded) > 0 {
+		put("")
+	}
+	for i, t := range slices.Concat(s.NotReady, s.Degraded) {
+		kind := "Not ready: "
+		if i >= len(s.NotReady) {
+			kind = "Degraded: "
+		}
+		put(kind + p.advise(printable(t.String())))
+	}
+	return w.Flush()
+}
+
+// number is a count, or that it is not known.
+func number(n *uint64) string {
+	if n == nil {
+		return "?"
+	}
+	return fmt.Sprint(*n)
+}
+
+// latency is a time in seconds as a table shows it.
+func latency(seconds *float64) string {
+	if seconds == nil {
+		return "-"
+	}
+	d := time.Duration(*seconds * float64(time.Second))
+	switch {
+	case d >= 2*time.Minute:
+		return span(d)
+	case d >= time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(10 * time.Microsecond).String()
+}

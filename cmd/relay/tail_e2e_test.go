@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/treatrelay/relay/internal/natstest"
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// tails starts relay tail, and waits until it follows.
+func (w *world) tails(args ...string) *process {
+	w.t.Helper()
+	p := w.start(append([]string{"tail"}, args...)...)
+	p.err.find(w.t, "following the journal")
+	return p
+}
+
+// ends wants a command that goes on for ever to end with code 0 at Ctrl-C.
+func (p *process) ends() {
+	p.t.Helper()
+	p.signal(syscall.SIGINT)
+	if code := p.exit(); code != exitOK {
+		p.t.Errorf("exit code %d after Ctrl-C:\n%s", code, p.err.text())
+	}
+}
+
+// Events are shown as they are journaled, those that are wanted, and over a restart of what keeps the journal, wherever it is.
+func TestTail(t *testing.T) {
+	for _, external := range []bool{false, true} {
+		t.Run(fmt.Sprintf("external %t", external), func(t *testing.T) {
+			w := newWorld(t, simulatedRealtime)
+			var server *natstest.Server
+			if external {
+				server = natstest.Start(t)
+				w.onServer(server.URL())
+			}
+			w.login()
+			p := w.start("--sink", "console")
+			w.connected()
+			w.live.emit(0, 3)
+			holds(t, "stdout", p.out, 0, 3)
+
+			all, table := w.tails("--json"), w.tails("--account", "mystream")
+			some, past := w.tails("--json", "--filter", `data.title endsWith "4"`), w.tails("--json", "--since", "1h")
+			other := w.tails("--account", "other")
+			w.live.emit(3, 6)
+			holds(t, "tail --json", all.out, 3, 6)
+			holds(t, "tail --filter", some.out, 4, 5)
+			holds(t, "tail --since", past.out, 0, 6)
+			line := table.out.find(t, title(5))
+			for _, want := range []string{"mystream", "live", "Viewer", "enjoy 🍕 !"} {
+				if !strings.Contains(line, want) {
+					t.Errorf("%q lacks %q", line, want)
+				}
+			}
+			p.stop()
+			if external {
+				server.Stop()
+				server.Restart()
+			} else {
+				all.err.find(t, "waiting for it")
+			}
+			p = w.start("--sink", "console")
+			w.connected()
+			w.live.emit(6, 9)
+			holds(t, "tail --json", all.out, 3, 9)
+			holds(t, "tail --since", past.out, 0, 9)
+			for _, one := range []*process{all, table, some, past, other} {
+				one.ends()
+			}
+			if len(table.out.get()) != 6 || len(some.out.get()) != 1 || len(other.out.get()) != 0 {
+				t.Errorf("tail --account:\n%s\ntail --filter:\n%s\ntail --account other:\n%s", table.out.text(), some.out.text(), other.out.text())
+			}
+			if external {
+				if names := consumersOf(t, server.URL()); !slices.Equal(names, []string{"lane_console"}) {
+					t.Errorf("left on the server: %q", names)
+				}
+			}
+			p.stop()
+		})
+	}
+}
+
+// consumersOf names the consumers of the journal on a server.
+func consumersOf(t *testing.T, url string) (names []string) {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), pipeline.JournalStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for info := range stream.ListConsumers(t.Context()).Info() {
+		names = append(names, info.Name)
+	}
+	return names
+}
+
+// Without a relay there is nothing to follow, and the data folder stays free for one. Wrong flags are said at once.
+func TestTailWithoutRelay(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	if text := w.relay(exitUnavailable, "tail").err.text(); !strings.Contains(text, "no relay runs on") {
+		t.Errorf("stderr %q", text)
+	}
+	for flag, value := range map[string]string{"--since": "yesterday", "--filter": "data.titel == 1", "--account": "No Name"} {
+		if text := w.relay(exitUsage, "tail", flag, value).err.text(); !strings.Contains(text, flag) {
+			t.Errorf("%s %s: %s", flag, value, text)
+		}
+	}
+}
+
+// A reader that leaves ends it quietly, with the next event.
+func TestTailIntoAClosedPipe(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	p := w.start("--sink", "console")
+	w.connected()
+	r, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tail := &process{
+		t: t, err: new(lines), done: make(chan struct{}),
+		cmd: exec.Command(relayBinary(t), "tail", "--json", "--log-level", "debug", "--config", w.config, "--data-dir", filepath.Join(w.dir, "data")),
+	}
+	tail.cmd.Stdout = out
+	tail.start(w.env())
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tail.err.find(t, "following the journal")
+	w.live.emit(0, 1)
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil || !json.Valid([]byte(line)) {
+		t.Fatalf("read %q: %v", line, err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.live.emit(1, 3)
+	if code := tail.exit(); code != exitOK || strings.Contains(tail.err.text(), "relay:") {
+		t.Errorf("exit code %d:\n%s", code, tail.err.text())
+	}
+	p.stop()
+}

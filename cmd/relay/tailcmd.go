@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// tailFlags are those of relay tail.
+type tailFlags struct {
+	since    string
+	accounts []string
+	filter   string
+	json     bool
+}
+
+func (p *program) tailCommand() *cobra.Command {
+	var f tailFlags
+	cmd := &cobra.Command{
+		Use: "tail", Short: "Show events as they are journaled", Args: noArgs,
+		Long: `Show each event as it is journaled, from now on, until Ctrl-C. It asks the relay that runs on the data folder, or the server of
+journal.nats_url, and leaves nothing there. If that goes away it is waited for, like a file by tail -F, and nothing that is journaled
+meanwhile is missing. What was put before one sink only, such as replays, is not shown.
+
+The filter is an expression as in a sink's filter. An event of which it cannot tell is shown.`,
+		Example: "  relay tail\n  relay tail --since 1h --account mystream\n  relay tail --json --filter 'data.title contains \"pizza\"' | jq .data.sender",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := p.tail(cmd.Context(), &f)
+			if errors.Is(err, syscall.EPIPE) || cmd.Context().Err() != nil {
+				return nil //nolint:nilerr // it was told to end
+			}
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.since, "since", "", "first the events that were journaled since then: how long ago, such as 10m, or a time, or a date")
+	flags.StringSliceVar(&f.accounts, "account", nil, "only those of this account; may be repeated")
+	flags.StringVar(&f.filter, "filter", "", "only those that match this expression, such as 'data.title contains \"pizza\"'")
+	flags.BoolVar(&f.json, "json", false, "print the events themselves, one a line")
+	return cmd
+}
+
+// A tail is where a walk along the journal is.
+type tail struct {
+	*program
+	tailFlags
+	match *pipeline.Filter // nil: all
+	from  pipeline.FollowConfig
+	begun bool // from says where to go on
+}
+
+// tailPause is how long a tail waits before it asks again for a journal that is away.
+const tailPause = 500 * time.Millisecond
+
+// tail shows events until ctx ends or the reader leaves. The journal has to be there at first, and is waited for afterwards.
+func (p *program) tail(ctx context.Context, f *tailFlags) error {
+	t := &tail{program: p, tailFlags: *f, from: pipeline.FollowConfig{Accounts: f.accounts}}
+	for _, name := range f.accounts {
+		if !validName.MatchString(name) {
+			return usagef("--account %q: this is no name of an account", name)
+		}
+	}
+	var err error
+	if t.from.Since, err = instant(f.since, time.Now()); err != nil {
+		return usagef("--since %w", err)
+	}
+	if f.filter != "" {
+		if t.match, err = pipeline.NewFilter(f.filter); err != nil {
+			return usagef("--filter: %w", err)
+		}
+	}
+	away := ""
+	for {
+		start := time.Now()
+		err := p.withLiveJournal(ctx, func(j *pipeline.Journal) error {
+			if away != "" {
+				away = ""
+				if err := p.say("It is back; going on."); err != nil {
+					return err
+				}
+			}
+			return t.follow(ctx, j)
+		})
+		if ctx.Err() != nil || errors.Is(err, syscall.EPIPE) || !t.begun {
+			return err
+		}
+		if failed, ok := errors.AsType[*showError](err); ok {
+			return failed.err
+		}
+		// A connection that is lost after a while may be back at once.
+		if _, lost := errors.AsType[*lostError](err); err.Error() != away && (!lost || time.Since(start) <= 2*tailPause) {
+			away = err.Error()
+			if err := p.say("%s; waiting for it.", strings.TrimRight(errorLine(err), ".")); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(tailPause):
+		}
+	}
+}
+
+// A lostError says that the journal was followed and cannot be any more, a showError that an event could not be shown.
+type (
+	lostError struct{ err error }
+	showError struct{ err error }
+)
+
+func (e *lostError) Error() string { return e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
+func (e *showError) Error() string { return e.err.Error() }
+func (e *showError) Unwrap() error { return e.err }
+
+// errorLine is an error as one line.
+func errorLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// follow shows what the journal gets, from where the tail is.
+func (t *tail) follow(ctx context.Context, j *pipeline.Journal) error {
+	last, err := j.LastNumber(ctx)
+	if err != nil {
+		return &lostError{withCode(exitUnavailable, err)}
+	}
+	switch {
+	case !t.begun && t.from.Since.IsZero():
+		t.from.After = last
+	case t.begun && last < t.from.After: // another journal, which has begun meanwhile
+		t.from.After = 0
+	}
+	t.begun = true
+	log := t.logger()
+	log.Debug().Uint64("number", t.from.After).Msg("following the journal")
+	err = j.Follow(ctx, t.from, func(e pipeline.JournaledEvent) error {
+		t.from.After = e.Seq
+		if err := t.show(e); err != nil {
+			return &showError{err}
+		}
+		return nil
+	})
+	if _, failed := errors.AsType[*showError](err); failed || err == nil {
+		return err
+	}
+	return &lostError{withCode(exitUnavailable, err)}
+}
+
+func (t *tail) show(e pipeline.JournaledEvent) error {
+	if t.match != nil {
+		if ok, err := t.match.Match(e.Record); err == nil && !ok {
+			return nil
+		}
+	}
+	if t.json {
+		_, err := fmt.Fprintf(t.out, "%s\n", e.Line)
+		return err
+	}
+	d := &e.Event.Data
+	_, err := fmt.Fprintf(t.out, "%-19s  %-12s  %-8s  %-18s  %-24s  %s\n", e.Event.Time.Local().Format(time.DateTime), e.Account, e.Origin,
+		cell(d.Sender, 18), cell(d.Title, 24), cell(d.Message, 60))
+	return err
+}
