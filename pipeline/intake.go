@@ -86,6 +86,9 @@ func (in *Intake) CatchUp(ctx context.Context) error {
 		})
 }
 
+// Flush returns when everything that was handled before the call is on disk, or with the cause of the end of ctx.
+func (in *Intake) Flush(ctx context.Context) error { return in.backlog.wait(ctx) }
+
 // enter takes the turn. A payload may hold it while it waits for the journal.
 func (in *Intake) enter(ctx context.Context) (leave func(), err error) {
 	select {

@@ -18,45 +18,51 @@ import (
 func receives(a AccountConfig) bool { return a.Provider.Endpoints.Socket != "" }
 
 // bearer finds the account whose tokens a webhook sends.
-func (j *job) bearer(name string) (sinks.Bearer, error) {
-	account, ok := j.accounts[name]
-	if !ok {
-		return nil, fmt.Errorf("there is no account %q", name)
-	}
-	return bearer{account}, nil
+func (j *job) bearer(name string) (sinks.Bearer, error) { return bearer{j, name}, nil }
+
+// bearer presents an account to a sink: the one that has the name at the time.
+type bearer struct {
+	job  *job
+	name string
 }
 
-// bearer presents an account to a sink.
-type bearer struct{ account *auth.Account }
+func (b bearer) account() (*auth.Account, error) {
+	part, ok := b.job.parts().accounts[b.name]
+	if !ok {
+		return nil, fmt.Errorf("there is no account %q", b.name)
+	}
+	return part.account, nil
+}
 
 // Token implements [sinks.Bearer].
 func (b bearer) Token(ctx context.Context) (secret.String, int64, error) {
-	token, err := b.account.Token(ctx)
+	account, err := b.account()
+	if err != nil {
+		return secret.String{}, 0, err
+	}
+	token, err := account.Token(ctx)
 	return token.AccessToken, token.Generation, err
 }
 
 // Refresh implements [sinks.Bearer].
 func (b bearer) Refresh(ctx context.Context, generation int64) (secret.String, int64, error) {
-	token, err := b.account.Refresh(ctx, generation)
+	account, err := b.account()
+	if err != nil {
+		return secret.String{}, 0, err
+	}
+	token, err := account.Refresh(ctx, generation)
 	return token.AccessToken, token.Generation, err
 }
 
-// openGrants makes the accounts and checks their grants. It is an error if none of those that receive treats has a grant. Any
-// other without one is logged, and waits.
-func (p *program) openGrants(ctx context.Context, cfg *Config, dir string, metrics *auth.Metrics, log zerolog.Logger) (map[string]*auth.Account, error) {
-	store, err := p.openStore(ctx, dir, log)
-	if err != nil {
-		return nil, err
-	}
-	accounts := make(map[string]*auth.Account, len(cfg.Accounts))
+// checkGrants is an error if none of the accounts that receive treats has a grant. Any other without one is logged, and waits.
+func checkGrants(cfg *Config, store auth.Store, log zerolog.Logger) error {
 	var missing, idle []error
 	receiving := 0
 	for _, c := range cfg.Accounts {
-		account, err := newAccount(c, store, metrics, log)
+		account, err := newAccount(c, store, nil, log)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		accounts[c.Account] = account
 		_, err = account.Status()
 		if receives(c) {
 			receiving++
@@ -72,12 +78,12 @@ func (p *program) openGrants(ctx context.Context, cfg *Config, dir string, metri
 	if receiving == 0 {
 		log.Warn().Msg("no account receives treats, for none is of provider treatstream: relay only keeps tokens fresh")
 	} else if len(missing) == receiving {
-		return nil, errors.Join(missing...)
+		return errors.Join(missing...)
 	}
 	for _, err := range append(missing, idle...) {
 		log.Error().Err(err).Msg("account waits for a login; the others run")
 	}
-	return accounts, nil
+	return nil
 }
 
 // openStore opens the store of the grants, sealed with this user's identity.

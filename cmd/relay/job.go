@@ -4,18 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/sinks"
 )
 
 // drainTime is how long a stopping relay goes on delivering what it has received. With what it takes to close everything
@@ -25,23 +24,31 @@ const drainTime = 7 * time.Second
 // A job is the main job put together: accounts, journal and lanes.
 type job struct {
 	log     zerolog.Logger
-	metrics *prometheus.Registry
+	out     io.Writer // where data goes
+	dir     string    // the data folder
+	metrics *vectors
 	server  *pipeline.Server // nil if nothing needs it
+	overlay bool             // it listens for overlay backends
 	journal *pipeline.Journal
 	// attempts is the log of what the sinks do.
 	attempts *pipeline.AttemptLog
-	// accounts are kept fresh, used or not; sources are those that receive treats.
-	accounts map[string]*auth.Account
-	sources  []*source
-	lanes    []*pipeline.Lane
 	alerts   *pipeline.Alerts // nil if nobody wants to be told
+	past     pasts
 	monitor  *monitor
 	undo     teardown
+
+	// What the parts are made with.
+	store         *auth.FileStore
+	authMetrics   *auth.Metrics
+	sourceMetrics *sourceMetrics
+
+	mu   sync.Mutex
+	live live
 }
 
 // newJob opens everything and starts nothing. On an error everything is closed again.
 func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerolog.Logger) (_ *job, err error) {
-	j := &job{log: log, metrics: prometheus.NewRegistry(), monitor: newMonitor(cfg)}
+	j := &job{log: log, out: p.out, dir: dir, metrics: &vectors{Registry: prometheus.NewRegistry()}, monitor: newMonitor(cfg)}
 	var opened teardown // sinks, which are their lanes' to close once those run
 	defer func() {
 		if err != nil {
@@ -50,12 +57,15 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	}()
 	j.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := pipeline.NewMetrics(j.metrics)
-	var past pasts
+	j.authMetrics, j.sourceMetrics = auth.NewMetrics(j.metrics), newSourceMetrics(j.metrics)
 	// From now on, so that a relay that waits for its journal can be asked; closed before what it leads to.
-	stopControl := sync.OnceValue(serveControl(ctx, dir, j, cfg.Journal, &past, log))
+	stopControl := sync.OnceValue(serveControl(ctx, dir, j, cfg.Journal, &j.past, log))
 	j.undo.add("control socket", stopControl)
 
-	if j.accounts, err = p.openGrants(ctx, cfg, dir, auth.NewMetrics(j.metrics), log); err != nil {
+	if j.store, err = p.openStore(ctx, dir, log); err != nil {
+		return nil, err
+	}
+	if err := checkGrants(cfg, j.store, log); err != nil {
 		return nil, err
 	}
 	if err := p.openServer(ctx, j, cfg, dir); err != nil {
@@ -82,51 +92,28 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	}
 	j.undo.add("control socket", stopControl)
 	j.monitor.open()
-	for _, s := range cfg.Sinks {
-		env := sinks.Env{
-			Name: s.Name, Stdout: p.out, UserAgent: userAgent(), Log: log.With().Str("sink", s.Name).Logger(),
-			NATS:   func(ctx context.Context) (*nats.Conn, error) { return j.server.Overlay(ctx) },
-			Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
-			Attempt: func(a pipeline.Attempt) {
-				a.Sink = s.Name
-				j.attempts.Add(a)
-			},
+	parts := live{cfg: cfg, accounts: make(map[string]*accountPart), sinks: make(map[string]*sinkPart)}
+	for _, c := range cfg.Accounts {
+		if parts.accounts[c.Account], err = j.openAccount(c); err != nil {
+			return nil, err
 		}
-		sink, err := s.Config.Open(ctx, env)
-		if err != nil {
-			code := exitUnavailable
-			if _, ok := errors.AsType[*sinks.FieldError](err); ok { // in a file that a key names
-				code = exitConfig
-			}
-			return nil, withCode(code, fmt.Errorf("open sink %s: %w", s.Name, err))
-		}
-		opened.add("sink "+s.Name, sink.Close)
-		lc := s.Lane
-		lc.Sink, lc.Log = s.Name, log
-		if j.alerts != nil && s.Name != cfg.Alerts.Sink {
-			lc.Alert = j.alerts.Raise
-		}
-		lane, err := pipeline.OpenLane(ctx, j.journal, sink, lc)
-		if err != nil {
-			return nil, withCode(exitUnavailable, err)
-		}
-		j.lanes = append(j.lanes, lane)
 	}
-	connected := newSourceMetrics(j.metrics)
-	for _, a := range cfg.Accounts {
-		if !receives(a) {
-			continue
-		}
-		s, err := newSource(a, j.accounts[a.Account], j.journal, dir, connected, log)
+	j.setParts(parts) // webhooks ask for their tokens
+	for _, c := range cfg.Sinks {
+		part, err := j.openSink(ctx, c)
 		if err != nil {
 			return nil, err
 		}
-		j.sources = append(j.sources, s)
+		opened.add("sink "+c.Name, part.sink.Close)
+		if err := j.openLane(ctx, part, cfg.Alerts.Sink); err != nil {
+			return nil, err
+		}
+		parts.sinks[c.Name] = part
 	}
-	past.set(j.sources)
+	j.past.set(parts.sources())
 	j.monitor.watch(j)
 	if cfg.HTTP.Listen != "" {
-		stop, err := serveHTTP(ctx, cfg.HTTP.Listen, j.metrics, j.monitor, log)
+		stop, err := serveHTTP(ctx, cfg.HTTP.Listen, j.metrics.Registry, j.monitor, log)
 		if err != nil {
 			return nil, err
 		}
@@ -140,9 +127,16 @@ var (
 	errLanesEnded = errors.New("the lanes have ended")
 )
 
+// running is a job that is being served.
+type running struct {
+	job   *job
+	stop  context.CancelCauseFunc // ends it
+	lanes sync.WaitGroup
+}
+
 // serve runs the job until ctx ends or a part of it cannot go on. Then it stops taking in, journals what it has received,
 // and delivers what is journaled, for as long as drainTime allows.
-func (j *job) serve(ctx context.Context) (err error) {
+func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 	defer func() {
 		closing := j.undo.run()
 		if err == nil && ctx.Err() != nil && closing != nil { // stopped as asked, though not all of it could be tidied up
@@ -156,7 +150,8 @@ func (j *job) serve(ctx context.Context) (err error) {
 	taking, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 
-	var journal, lanes, sources, alerts, attempts sync.WaitGroup
+	r := &running{job: j, stop: stop}
+	var journal, alerts, attempts, triggers sync.WaitGroup
 	alarmed, quiet := context.WithCancelCause(hard)
 	defer quiet(nil)
 	if j.alerts != nil {
@@ -169,45 +164,36 @@ func (j *job) serve(ctx context.Context) (err error) {
 		}
 	})
 	attempts.Go(func() { j.attempts.Run(hard) })
-	for _, l := range j.lanes {
-		lanes.Go(func() {
-			err := l.Run(hard)
-			if err == nil {
-				return
-			}
-			if !errors.Is(err, pipeline.ErrSinkClosed) {
-				j.log.Error().Err(err).Msg("lane ended")
-			}
-			stop(err)
-		})
+	for _, part := range j.parts().sinks {
+		part.start(hard, &r.lanes, j, stop)
 	}
-	for _, a := range j.accounts {
-		sources.Go(func() { a.Run(taking) })
+	for _, part := range j.parts().accounts {
+		part.start(taking, stop)
 	}
-	for _, s := range j.sources {
-		sources.Go(func() {
-			if err := s.run(taking); err != nil {
-				stop(err)
-			}
-		})
-		if s.history != nil {
-			sources.Go(func() { s.history.Run(taking) })
+	asked := again.triggers(taking, &triggers)
+	j.log.Info().Int("accounts", len(j.parts().sources())).Int("sinks", len(j.parts().sinks)).Str("version", version()).Msg("relay runs")
+
+	for taking.Err() == nil {
+		select {
+		case <-taking.Done():
+		case <-asked:
+			r.reload(taking, hard, again.load)
 		}
 	}
-	j.log.Info().Int("accounts", len(j.sources)).Int("sinks", len(j.lanes)).Str("version", version()).Msg("relay runs")
-
-	<-taking.Done()
 	cause := context.Cause(taking)
 	j.monitor.stop()
 	limit := time.AfterFunc(drainTime, func() { kill(errDrainTime) })
 	defer limit.Stop()
-	sources.Wait()
+	triggers.Wait()
+	for _, part := range j.parts().accounts {
+		part.work.Wait()
+	}
 	j.journal.Close()
 	journal.Wait()
-	for _, l := range j.lanes {
-		l.Drain()
+	for _, part := range j.parts().sinks {
+		part.lane.Drain()
 	}
-	lanes.Wait()
+	r.lanes.Wait()
 	quiet(errLanesEnded)
 	alerts.Wait()
 	j.attempts.Close()

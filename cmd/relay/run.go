@@ -18,6 +18,7 @@ import (
 type runFlags struct {
 	sinks    []string
 	simulate bool
+	watch    bool
 	sim      simulatorFlags
 
 	backfillFirstRun bool
@@ -27,6 +28,7 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.sinks, "sink", nil, "run only this sink, by name or type; may be repeated")
 	flags.BoolVar(&f.simulate, "simulate", false, "receive from a simulated TreatStream instead of the accounts of the configuration")
 	flags.BoolVar(&f.backfillFirstRun, "backfill-first-run", false, "deliver the provider's history of 30 days too, when an account runs for the first time")
+	flags.BoolVar(&f.watch, "watch", false, "load the configuration again whenever its file changes, and not only on SIGHUP")
 	f.sim.register(flags)
 }
 
@@ -46,27 +48,45 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 			return usagef("--%s goes with --simulate", name)
 		}
 	}
-	cfg, err := p.loadConfig(log)
+	cfg, err := p.loadJob(f, log)
 	if err != nil {
 		return err
-	}
-	if len(cfg.Accounts) == 0 {
-		return withCode(exitConfig, fmt.Errorf("%s: no accounts: add one under accounts (docs/config.md), or try relay --simulate --sink stdout", cfg.Path))
-	}
-	// Without an account that receives treats relay keeps the tokens of the others fresh, and needs no sink.
-	if len(f.sinks) > 0 || len(cfg.Sinks) > 0 || slices.ContainsFunc(cfg.Accounts, receives) {
-		if cfg.Sinks, err = selectSinks(cfg, f.sinks); err != nil {
-			return err
-		}
-	}
-	for i := range cfg.Accounts {
-		cfg.Accounts[i].BackfillFirstRun = f.backfillFirstRun
 	}
 	dir, err := p.dataPath()
 	if err != nil {
 		return err
 	}
-	return p.runJob(ctx, cfg, dir, log)
+	var again *reloader
+	if !terminal(p.in) { // there SIGHUP means that the terminal is closed
+		again = &reloader{path: cfg.Path, watch: f.watch}
+	} else if f.watch {
+		again = &reloader{path: cfg.Path, watch: true, interactive: true}
+	}
+	if again != nil {
+		again.load = func() (*Config, error) { return p.loadJob(f, log) }
+	}
+	return p.runJob(ctx, cfg, dir, again, log)
+}
+
+// loadJob reads the configuration of the main job: its accounts, and the sinks that are to run.
+func (p *program) loadJob(f *runFlags, log zerolog.Logger) (*Config, error) {
+	cfg, err := p.loadConfig(log)
+	if err != nil {
+		return nil, err
+	}
+	if len(cfg.Accounts) == 0 {
+		return nil, withCode(exitConfig, fmt.Errorf("%s: no accounts: add one under accounts (docs/config.md), or try relay --simulate --sink stdout", cfg.Path))
+	}
+	// Without an account that receives treats relay keeps the tokens of the others fresh, and needs no sink.
+	if len(f.sinks) > 0 || len(cfg.Sinks) > 0 || slices.ContainsFunc(cfg.Accounts, receives) {
+		if cfg.Sinks, err = selectSinks(cfg, f.sinks); err != nil {
+			return nil, err
+		}
+	}
+	for i := range cfg.Accounts {
+		cfg.Accounts[i].BackfillFirstRun = f.backfillFirstRun
+	}
+	return cfg, nil
 }
 
 // selectSinks returns the sinks to run: all that are configured, or those that wanted names by name or type. A type that
@@ -119,7 +139,7 @@ func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
 }
 
 // runJob locks the data folder and runs the job in it.
-func (p *program) runJob(ctx context.Context, cfg *Config, dir string, log zerolog.Logger) (err error) {
+func (p *program) runJob(ctx context.Context, cfg *Config, dir string, again *reloader, log zerolog.Logger) (err error) {
 	lock, err := lockDataDir(ctx, dir)
 	if err != nil {
 		return err
@@ -129,5 +149,5 @@ func (p *program) runJob(ctx context.Context, cfg *Config, dir string, log zerol
 	if err != nil {
 		return err
 	}
-	return j.serve(ctx)
+	return j.serve(ctx, again)
 }

@@ -44,7 +44,7 @@ func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir strin
 	if err != nil {
 		return withCode(exitUnavailable, err)
 	}
-	j.server = server
+	j.server, j.overlay = server, overlay
 	j.undo.add("embedded NATS server", func() error { server.Close(); return nil })
 	if overlay {
 		at, err := url.Parse(server.URL())

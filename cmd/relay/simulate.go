@@ -112,7 +112,7 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 	if err := p.simulatedLogin(ctx, account, dir, log); err != nil {
 		return err
 	}
-	return p.runJob(ctx, cfg, dir, log)
+	return p.runJob(ctx, cfg, dir, nil, log)
 }
 
 // simulatedSinks returns a configuration that has the sinks to run and nothing of the accounts. A configuration file is

@@ -178,7 +178,8 @@ func (m *monitor) look(ctx context.Context) snapshot {
 // observe fills in a snapshot and judges each part.
 func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Time) (v judgement) {
 	var receiving []string
-	for _, src := range j.sources {
+	parts := j.parts()
+	for _, src := range parts.sources() {
 		receiving = append(receiving, src.name)
 	}
 	survey, surveyErr := j.journal.Survey(ctx, receiving)
@@ -186,19 +187,19 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 	if s.Journal.State != stateOK {
 		v.notReady("journal", s.Journal.fault())
 	}
-	for _, c := range m.cfg.Accounts {
-		a := accountOf(j, c)
+	for _, c := range parts.cfg.Accounts {
+		a := accountOf(parts, c)
 		if newest, ok := survey.Newest[c.Account]; ok {
 			a.LastTreat = &newest
 		}
 		v.ofAccount(&a, now)
 		s.Accounts = append(s.Accounts, a)
 	}
-	types := make(map[string]string, len(m.cfg.Sinks))
-	for _, c := range m.cfg.Sinks {
+	types := make(map[string]string, len(parts.cfg.Sinks))
+	for _, c := range parts.cfg.Sinks {
 		types[c.Name] = c.Type
 	}
-	for _, lane := range j.lanes {
+	for _, lane := range parts.lanes() {
 		l := lane.Status()
 		var backlog *pipeline.Backlog
 		if surveyErr == nil {
@@ -232,15 +233,19 @@ func (j *journalStatus) fault() string {
 }
 
 // accountOf tells how an account's connection and token are.
-func accountOf(j *job, c AccountConfig) accountStatus {
+func accountOf(parts live, c AccountConfig) accountStatus {
 	a := accountStatus{Account: c.Account, Provider: c.Provider.Name, Connection: connNone}
-	for _, src := range j.sources {
+	for _, src := range parts.sources() {
 		if src.name == c.Account {
 			conn := src.link.now()
 			a.Connection, a.Since, a.Reason, a.Reconnects = conn.state, conn.since.UTC(), inLine(conn.reason), conn.reconnects
 		}
 	}
-	token, err := statusOf(j.accounts[c.Account], c)
+	part, ok := parts.accounts[c.Account]
+	if !ok { // it is being exchanged for another
+		return a
+	}
+	token, err := statusOf(part.account, c)
 	if err != nil { // the disk
 		token.State, token.Fix = "unknown", err.Error()
 	}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks"
+)
+
+// An accountPart is an account of a job. It can be started and ended while the others run on.
+type accountPart struct {
+	cfg     AccountConfig
+	account *auth.Account
+	source  *source // nil if it receives no treats
+	end     context.CancelCauseFunc
+	work    sync.WaitGroup
+}
+
+// A sinkPart is a sink of a job, likewise. The sink is its lane's to close.
+type sinkPart struct {
+	cfg     SinkConfig
+	sink    pipeline.Sink
+	lane    *pipeline.Lane
+	kill    context.CancelCauseFunc
+	leaving atomic.Bool // it was told to end
+	ended   chan struct{}
+}
+
+// live are the parts that run, by name. They change when the configuration is loaded again.
+type live struct {
+	cfg      *Config
+	accounts map[string]*accountPart
+	sinks    map[string]*sinkPart
+}
+
+// parts are the job's at this moment. The maps are not to be changed.
+func (j *job) parts() live {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.live
+}
+
+func (j *job) setParts(l live) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.live = l
+}
+
+// sources are those of the accounts that receive treats, by name.
+func (l live) sources() (all []*source) {
+	for _, name := range slices.Sorted(maps.Keys(l.accounts)) {
+		if s := l.accounts[name].source; s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// lanes are those of the sinks, by name.
+func (l live) lanes() (all []*pipeline.Lane) {
+	for _, name := range slices.Sorted(maps.Keys(l.sinks)) {
+		all = append(all, l.sinks[name].lane)
+	}
+	return all
+}
+
+// openAccount makes an account and starts nothing. One that is not logged in waits.
+func (j *job) openAccount(c AccountConfig) (*accountPart, error) {
+	account, err := newAccount(c, j.store, j.authMetrics, j.log)
+	if err != nil {
+		return nil, err
+	}
+	part := &accountPart{cfg: c, account: account}
+	if receives(c) {
+		part.source, err = newSource(c, account, j.journal, j.dir, j.sourceMetrics, j.log)
+	}
+	return part, err
+}
+
+// openSink makes a sink ready to deliver.
+func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
+	if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() && !j.overlay {
+		return nil, withCode(exitUnavailable, fmt.Errorf("open sink %s: it publishes to relay's own NATS server, which listens only if a sink wants it when relay starts: restart relay", s.Name))
+	}
+	sink, err := s.Config.Open(ctx, sinks.Env{
+		Name: s.Name, Stdout: j.out, UserAgent: userAgent(), Log: j.log.With().Str("sink", s.Name).Logger(),
+		NATS:   func(ctx context.Context) (*nats.Conn, error) { return j.server.Overlay(ctx) },
+		Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
+		Attempt: func(a pipeline.Attempt) {
+			a.Sink = s.Name
+			j.attempts.Add(a)
+		},
+	})
+	if err != nil {
+		code := exitUnavailable
+		if _, ok := errors.AsType[*sinks.FieldError](err); ok { // in a file that a key names
+			code = exitConfig
+		}
+		return nil, withCode(code, fmt.Errorf("open sink %s: %w", s.Name, err))
+	}
+	return &sinkPart{cfg: s, sink: sink, ended: make(chan struct{})}, nil
+}
+
+// openLane opens the lane of a sink that is ready. An earlier lane of that name must have ended.
+func (j *job) openLane(ctx context.Context, part *sinkPart, alertsTo string) (err error) {
+	lc := part.cfg.Lane
+	lc.Sink, lc.Log = part.cfg.Name, j.log
+	if j.alerts != nil && part.cfg.Name != alertsTo {
+		lc.Alert = j.alerts.Raise
+	}
+	part.lane, err = pipeline.OpenLane(ctx, j.journal, part.sink, lc)
+	return withCode(exitUnavailable, err)
+}
+
+// start runs the account until ctx or its end; stop is called if its source cannot go on.
+func (p *accountPart) start(ctx context.Context, stop context.CancelCauseFunc) {
+	ctx, p.end = context.WithCancelCause(ctx)
+	p.work.Go(func() { p.account.Run(ctx) })
+	if p.source == nil {
+		return
+	}
+	p.work.Go(func() {
+		if err := p.source.run(ctx); err != nil {
+			stop(err)
+		}
+	})
+	if p.source.history != nil {
+		p.work.Go(func() { p.source.history.Run(ctx) })
+	}
+}
+
+var errTakenOut = errors.New("the configuration has it no more, or otherwise")
+
+// leave ends the account, and returns when all that it has received is on disk.
+func (p *accountPart) leave(ctx context.Context) error {
+	p.end(errTakenOut)
+	p.work.Wait()
+	if p.source == nil {
+		return nil
+	}
+	return p.source.intake.Flush(ctx)
+}
+
+// start runs the sink's lane until ctx or its end; stop is called if it ends by itself.
+func (p *sinkPart) start(ctx context.Context, work *sync.WaitGroup, j *job, stop context.CancelCauseFunc) {
+	ctx, p.kill = context.WithCancelCause(ctx)
+	work.Go(func() {
+		defer close(p.ended)
+		err := p.lane.Run(ctx)
+		switch {
+		case err == nil, p.leaving.Load() && errors.Is(err, pipeline.ErrSinkClosed):
+			return
+		case !errors.Is(err, pipeline.ErrSinkClosed):
+			j.log.Error().Err(err).Msg("lane ended")
+		}
+		if !p.leaving.Load() {
+			stop(err)
+		}
+	})
+}
+
+// leave ends the lane when what is journaled by now is delivered, or the time for that is up: the rest waits in the journal.
+func (p *sinkPart) leave() {
+	p.leaving.Store(true)
+	p.lane.Drain()
+	limit := time.AfterFunc(drainTime, func() { p.kill(errDrainTime) })
+	defer limit.Stop()
+	<-p.ended
+}
+
+// vectors are the metrics that a registry holds, of which series can be taken out.
+type vectors struct {
+	*prometheus.Registry
+	all []interface {
+		DeletePartialMatch(prometheus.Labels) int
+	}
+}
+
+// MustRegister implements [prometheus.Registerer].
+func (v *vectors) MustRegister(all ...prometheus.Collector) {
+	v.Registry.MustRegister(all...)
+	for _, c := range all {
+		if vector, ok := c.(interface {
+			DeletePartialMatch(prometheus.Labels) int
+		}); ok {
+			v.all = append(v.all, vector)
+		}
+	}
+}
+
+// forget takes out the series of a part that runs no more: they would stand still.
+func (v *vectors) forget(label, name string) {
+	for _, vector := range v.all {
+		vector.DeletePartialMatch(prometheus.Labels{label: name})
+	}
+}

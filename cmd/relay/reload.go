@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/signal"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// A reloader says when the configuration is to be loaded again, and loads it. A nil one never does.
+type reloader struct {
+	path  string
+	watch bool // for changes of the file
+	// interactive says that relay runs on a terminal, where SIGHUP means that the terminal is closed: it ends relay, as ever.
+	interactive bool
+	load        func() (*Config, error)
+}
+
+// watchEvery is how often the configuration file is looked at.
+const watchEvery = time.Second
+
+// triggers sends when somebody has sent SIGHUP or, if that is wanted, has changed the file, until ctx ends.
+func (r *reloader) triggers(ctx context.Context, work *sync.WaitGroup) <-chan struct{} {
+	if r == nil {
+		return nil
+	}
+	asked := make(chan struct{}, 1)
+	hup := make(chan os.Signal, 1)
+	if !r.interactive {
+		signal.Notify(hup, syscall.SIGHUP)
+	}
+	work.Go(func() {
+		defer signal.Stop(hup)
+		var tick <-chan time.Time
+		last := r.sum()
+		if r.watch {
+			ticker := time.NewTicker(watchEvery)
+			defer ticker.Stop()
+			tick = ticker.C
+		}
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				last = r.sum()
+			case <-tick:
+				now := r.sum()
+				if now == last || now == "" { // or it is being replaced
+					continue
+				}
+				last = now
+			}
+			select {
+			case asked <- struct{}{}:
+			default: // it is asked already
+			}
+		}
+	})
+	return asked
+}
+
+// sum tells one content of the file from another. It is empty if there is none to be read.
+func (r *reloader) sum() string {
+	text, _, err := readConfig(r.path)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return string(sum[:])
+}
+
+// changes are the names of what is to be ended and started for a new configuration. What has changed is in both.
+type changes struct{ end, start []string }
+
+// compare says what differs between what runs and what is wanted, by name.
+func compareParts[P, C any](running map[string]P, wanted []C, name func(C) string, same func(P, C) bool) (c changes) {
+	kept := make(map[string]bool)
+	for _, want := range wanted {
+		n := name(want)
+		if part, runs := running[n]; runs && same(part, want) {
+			kept[n] = true
+			continue
+		}
+		c.start = append(c.start, n)
+	}
+	for _, n := range slices.Sorted(maps.Keys(running)) {
+		if !kept[n] {
+			c.end = append(c.end, n)
+		}
+	}
+	return c
+}
+
+func sameAccount(p *accountPart, c AccountConfig) bool {
+	c.BackfillFirstRun = p.cfg.BackfillFirstRun
+	return reflect.DeepEqual(p.cfg, c)
+}
+
+// sameSink compares filters by their text: compiled ones are never the same.
+func sameSink(p *sinkPart, c SinkConfig) bool {
+	a, b := p.cfg, c
+	text := func(f *pipeline.Filter) string {
+		if f == nil {
+			return ""
+		}
+		return f.String()
+	}
+	if text(a.Lane.Filter) != text(b.Lane.Filter) {
+		return false
+	}
+	a.Lane.Filter, b.Lane.Filter = nil, nil
+	return reflect.DeepEqual(a, b)
+}
+
+// fixed are the sections that hold until relay is restarted, of which cfg has others.
+func fixed(old, cfg *Config) (differ []string) {
+	for section, same := range map[string]bool{
+		"alerts": old.Alerts == cfg.Alerts, "journal": old.Journal == cfg.Journal, "nats": old.NATS == cfg.NATS, "http": old.HTTP == cfg.HTTP,
+	} {
+		if !same {
+			differ = append(differ, section)
+		}
+	}
+	slices.Sort(differ)
+	return differ
+}
+
+// A stage holds what a new configuration needs, opened and not started.
+type stage struct {
+	accounts map[string]*accountPart
+	sinks    map[string]*sinkPart
+}
+
+// abandon closes what was opened.
+func (s *stage) abandon() (errs []error) {
+	for _, part := range s.sinks {
+		errs = append(errs, part.sink.Close())
+	}
+	return errs
+}
+
+// prepare opens what is to be started. After an error nothing of it is left.
+func (j *job) prepare(ctx context.Context, cfg *Config, accounts, sinks changes) (_ *stage, err error) {
+	s := &stage{accounts: make(map[string]*accountPart), sinks: make(map[string]*sinkPart)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(append([]error{err}, s.abandon()...)...)
+		}
+	}()
+	for _, c := range cfg.Accounts {
+		if slices.Contains(accounts.start, c.Account) {
+			if s.accounts[c.Account], err = j.openAccount(c); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, c := range cfg.Sinks {
+		if slices.Contains(sinks.start, c.Name) {
+			part, err := j.openSink(ctx, c)
+			if err != nil {
+				return nil, err
+			}
+			s.sinks[c.Name] = part
+		}
+	}
+	return s, nil
+}
+
+// reload loads the configuration again and has the job follow it: what is as before runs on untouched. If anything is wrong with it,
+// it says so and changes nothing.
+func (r *running) reload(ctx, hard context.Context, load func() (*Config, error)) {
+	j := r.job
+	cfg, err := load()
+	if err != nil {
+		refuse(j.log, err)
+		return
+	}
+	old := j.parts()
+	accounts := compareParts(old.accounts, cfg.Accounts, func(c AccountConfig) string { return c.Account }, sameAccount)
+	sinks := compareParts(old.sinks, cfg.Sinks, func(c SinkConfig) string { return c.Name }, sameSink)
+	staged, err := j.prepare(ctx, cfg, accounts, sinks)
+	if err != nil {
+		refuse(j.log, err)
+		return
+	}
+	if differ := fixed(old.cfg, cfg); len(differ) > 0 {
+		j.log.Warn().Strs("sections", differ).Msg("these sections of the configuration hold from the next start of relay on")
+	}
+	next := live{cfg: cfg, accounts: maps.Clone(old.accounts), sinks: maps.Clone(old.sinks)}
+	r.leave(ctx, old, next, accounts.end, sinks.end)
+	j.setParts(next) // without those that are to come: a webhook may ask for the token of an account
+	next = live{cfg: cfg, accounts: maps.Clone(next.accounts), sinks: maps.Clone(next.sinks)}
+	maps.Copy(next.accounts, staged.accounts)
+	j.setParts(next)
+	for _, name := range sinks.start {
+		part := staged.sinks[name]
+		if err := j.openLane(ctx, part, old.cfg.Alerts.Sink); err != nil {
+			j.log.Error().Err(errors.Join(err, part.sink.Close())).Str("sink", name).Msg("sink does not run; its events wait in the journal; reload the configuration again or restart relay")
+			continue
+		}
+		next.sinks[name] = part
+		part.start(hard, &r.lanes, j, r.stop)
+	}
+	j.setParts(live{cfg: cfg, accounts: next.accounts, sinks: maps.Clone(next.sinks)})
+	j.past.set(next.sources())
+	for _, name := range accounts.start {
+		part := staged.accounts[name]
+		if _, err := part.account.Status(); err != nil {
+			j.log.Error().Err(err).Msg("account waits for a login; the others run")
+		}
+		part.start(ctx, r.stop)
+	}
+	j.log.Info().Strs("accounts_started", accounts.start).Strs("accounts_ended", accounts.end).
+		Strs("sinks_started", sinks.start).Strs("sinks_ended", sinks.end).Msg("configuration loaded again")
+}
+
+// leave ends parts, all at a time, and takes them out of next.
+func (r *running) leave(ctx context.Context, old, next live, accounts, sinks []string) {
+	j := r.job
+	var leaving sync.WaitGroup
+	for _, name := range accounts {
+		delete(next.accounts, name)
+		leaving.Go(func() {
+			if err := old.accounts[name].leave(ctx); err != nil {
+				j.log.Warn().Err(err).Str("account", name).Msg("what the account received last is still being journaled")
+			}
+		})
+	}
+	leaving.Wait()
+	for _, name := range sinks {
+		delete(next.sinks, name)
+		leaving.Go(old.sinks[name].leave)
+	}
+	leaving.Wait()
+	for _, name := range accounts {
+		j.metrics.forget("account", name)
+	}
+	for _, name := range sinks {
+		j.metrics.forget("sink", name)
+	}
+}
+
+// refuse says why a configuration is not followed, each fault in a line.
+func refuse(log zerolog.Logger, err error) {
+	for line := range strings.SplitSeq(strings.TrimSpace(fmt.Sprint(err)), "\n") {
+		log.Error().Str("fault", line).Msg("configuration is not loaded again, the old one holds")
+	}
+}

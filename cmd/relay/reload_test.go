@@ -1,0 +1,236 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// again has relay load its configuration again, and waits until it says that.
+func (p *process) again(said string) {
+	p.t.Helper()
+	before := strings.Count(p.err.text(), said)
+	p.signal(syscall.SIGHUP)
+	p.counts(said, before+1)
+}
+
+func (p *process) counts(said string, n int) {
+	p.t.Helper()
+	eventually(p.t, func() error {
+		if got := strings.Count(p.err.text(), said); got < n {
+			return fmt.Errorf("%q is said %d times, want %d, in:\n%s", said, got, n, p.err.text())
+		}
+		return nil
+	})
+}
+
+// Sinks come, go and change, while the connection of the account and the other sinks are left alone. A configuration that is broken
+// changes nothing. A sink that is put back goes on where it stopped.
+func TestReload(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	http := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	w.rewrite(func(text string) string { return text + fmt.Sprintf("http: {listen: %q}\n", http) })
+	w.login()
+	p := w.start()
+	w.connected()
+	w.live.emit(0, 10)
+	holds(t, "stdout", p.out, 0, 10)
+	holds(t, "the webhook", w.bot.lines, 0, 10)
+	connections := w.sim.Stats().Connections
+
+	other := newReceiver(t)
+	sink := fmt.Sprintf("other: {type: webhook, url: %s, secret: %s}", other.server.URL, webhookSecret)
+	w.addSink(sink)
+	p.again("configuration loaded again")
+	w.live.emit(10, 20)
+	holds(t, "the new webhook", other.lines, 10, 20)
+	holds(t, "the webhook", w.bot.lines, 0, 20)
+
+	// What is wrong is all said, and nothing changes.
+	var good string
+	w.rewrite(func(text string) string {
+		good = text
+		return strings.Replace(strings.Replace(text, "console: {type: stdout}", "console: {type: stdout, colour: red}", 1), "  overlay:", "  Overlay:", 1)
+	})
+	p.again("configuration is not loaded again, the old one holds")
+	p.err.find(t, "sinks.console.colour: unknown key")
+	p.err.find(t, "sinks.Overlay")
+	w.rewrite(func(string) string { return strings.Replace(good, "secret: "+webhookSecret, "secret_file: gone", 1) })
+	p.again("configuration is not loaded again, the old one holds")
+	w.live.emit(20, 30)
+	holds(t, "the new webhook", other.lines, 10, 30)
+	holds(t, "stdout", p.out, 0, 30)
+
+	// One is taken out, another one changed.
+	w.rewrite(func(string) string {
+		return strings.Replace(strings.Replace(good, "\n  "+sink, "", 1), "console: {type: stdout}", `console: {type: stdout, filter: data.title endsWith "5"}`, 1)
+	})
+	p.again("configuration loaded again")
+	if text := scrape(t, http); strings.Contains(text, `sink="other"`) || !strings.Contains(text, `sink="bot"`) {
+		t.Errorf("the metrics of the sink that is gone are there, or others are not:\n%s", text)
+	}
+	w.live.emit(30, 40)
+	holds(t, "the webhook", w.bot.lines, 0, 40)
+	eventually(t, func() error {
+		if got := titlesOf(t, p.out.get()); len(got) != 31 || got[30] != title(35) {
+			return fmt.Errorf("stdout has %d events, the last is %s", len(got), got[len(got)-1])
+		}
+		return nil
+	})
+	if got := len(other.get()); got != 20 {
+		t.Errorf("the sink that is gone got %d events", got)
+	}
+	w.rewrite(func(string) string { return good })
+	p.again("configuration loaded again")
+	holds(t, "the webhook that is back", other.lines, 10, 40)
+
+	// What cannot change is said.
+	w.rewrite(func(text string) string { return text + "journal: {retention: 900h}\n" })
+	p.again("configuration loaded again")
+	p.err.find(t, "hold from the next start of relay on")
+	if got := w.sim.Stats().Connections; got != connections {
+		t.Errorf("%d connections were made, %d before: the account was not left alone", got, connections)
+	}
+	p.stop()
+	w.noSecrets(p)
+}
+
+func scrape(t *testing.T, at string) string {
+	t.Helper()
+	resp, err := http.Get("http://" + at + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Accounts come, go and change: one that is changed connects anew, one that comes waits for its login, and the others are left alone.
+// With --watch the file itself is enough.
+func TestReloadAccounts(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	p := w.start("--watch", "--sink", "console")
+	w.connected()
+	w.live.emit(0, 10)
+	holds(t, "stdout", p.out, 0, 10)
+	connections := w.sim.Stats().Connections
+	account := func(text string) string {
+		return text[strings.Index(text, "  mystream:"):strings.Index(text, "\nsinks:")] + "\n"
+	}
+	w.rewrite(func(text string) string {
+		return strings.Replace(text, "accounts:\n", "accounts:\n"+strings.Replace(account(text), "mystream", "second", 1), 1)
+	})
+	p.counts("configuration loaded again", 1)
+	p.err.find(t, "relay auth login second")
+	w.loginTo("second")
+	eventually(t, func() error {
+		if n := w.sim.Connections(); n != 2 {
+			return fmt.Errorf("%d connections, want 2", n)
+		}
+		return nil
+	})
+	if got := w.sim.Stats().Connections; got != connections+1 {
+		t.Errorf("%d connections were made, want one more than %d", got, connections)
+	}
+	w.rewrite(func(text string) string {
+		return strings.Replace(text, "    provider: treatstream\n", "    provider: treatstream\n    keep_raw: true\n", 1)
+	})
+	p.counts("configuration loaded again", 2)
+	eventually(t, func() error {
+		if made, now := w.sim.Stats().Connections, w.sim.Connections(); made != connections+2 || now != 2 {
+			return fmt.Errorf("%d connections were made, want %d, and %d are there, want 2", made, connections+2, now)
+		}
+		return nil
+	})
+	w.live.emit(10, 11)
+	eventually(t, func() error {
+		if text := p.out.text(); !strings.Contains(text, `"account":"second"`) || strings.Count(text, `"raw":`) != 1 {
+			return fmt.Errorf("the changed account does not keep what the provider sends:\n%s", text)
+		}
+		return nil
+	})
+	w.rewrite(func(text string) string {
+		first := text[strings.Index(text, "  second:"):strings.Index(text, "  mystream:")]
+		return strings.Replace(text, first, "", 1)
+	})
+	p.counts("configuration loaded again", 3)
+	w.connected()
+	w.live.emit(11, 12)
+	eventually(t, func() error {
+		if n := len(p.out.get()); n != 13 {
+			return fmt.Errorf("%d events, want 13", n)
+		}
+		return nil
+	})
+	p.stop()
+	w.noSecrets(p)
+}
+
+// Nothing is lost and nothing comes twice while the configuration is loaded again and again, with a sink and the account changed each
+// time, and treats come without a pause.
+func TestReloadUnderLoad(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	p := w.start()
+	w.connected()
+	overlay := w.overlay()
+	p.err.find(t, "first look at the history")
+	stop := make(chan struct{})
+	var emission sync.WaitGroup
+	sent := 0
+	emission.Go(func() {
+		for ; ; sent++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+				w.sends(sent, sent+1)
+			}
+		}
+	})
+	for n := range 10 {
+		w.rewrite(func(text string) string {
+			raw, timeout := fmt.Sprintf("    keep_raw: %v\n", n%2 == 0), fmt.Sprintf("    timeout: %ds\n", 10+n)
+			text = strings.ReplaceAll(strings.ReplaceAll(text, "    keep_raw: true\n", ""), "    keep_raw: false\n", "")
+			text = strings.Replace(text, fmt.Sprintf("    timeout: %ds\n", 9+n), "", 1)
+			return strings.Replace(strings.Replace(text, "    redirect_url:", raw+"    redirect_url:", 1), "    retry: {initial", timeout+"    retry: {initial", 1)
+		})
+		p.again("configuration loaded again")
+	}
+	w.connected()
+	time.Sleep(200 * time.Millisecond)
+	close(stop)
+	emission.Wait()
+	for name, sink := range map[string]*lines{"stdout": p.out, "NATS": overlay, "the webhook": w.bot.lines} {
+		eventually(t, func() error {
+			if got := len(sink.get()); got < sent {
+				return fmt.Errorf("%s has %d events, want %d", name, got, sent)
+			}
+			return nil
+		})
+		seen := map[string]bool{}
+		for _, title := range titlesOf(t, sink.get()) {
+			if seen[title] {
+				t.Errorf("%s has %s twice", name, title)
+			}
+			seen[title] = true
+		}
+		if len(seen) != sent {
+			t.Errorf("%s has %d different treats, want %d", name, len(seen), sent)
+		}
+	}
+	p.stop()
+	if sent < 100 {
+		t.Errorf("%d treats were sent, so little was tried", sent)
+	}
+}
