@@ -201,15 +201,21 @@ func (p *program) logger() zerolog.Logger {
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
 }
 
+// findConfig returns the path of the configuration, or says how to come by one.
+func (p *program) findConfig() (string, error) {
+	path, err := FindConfig(p.configPath, p.getenv)
+	if err == nil && path == "" {
+		err = errors.New("no configuration: there is no relay.yaml here or in the user's config folder; " +
+			"write one (docs/config.md), name one with --config, or try relay --simulate --sink stdout")
+	}
+	return path, withCode(exitConfig, err)
+}
+
 // loadConfig finds, reads and checks the configuration, and logs its warnings.
 func (p *program) loadConfig(log zerolog.Logger) (*Config, error) {
-	path, err := FindConfig(p.configPath, p.getenv)
+	path, err := p.findConfig()
 	if err != nil {
-		return nil, withCode(exitConfig, err)
-	}
-	if path == "" {
-		return nil, withCode(exitConfig, errors.New("no configuration: there is no relay.yaml here or in the user's config folder; "+
-			"write one (docs/config.md), name one with --config, or try relay --simulate --sink stdout"))
+		return nil, err
 	}
 	cfg, err := LoadConfig(path, p.getenv)
 	if err != nil {
