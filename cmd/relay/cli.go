@@ -87,10 +87,10 @@ func (p *program) rootCommand() *cobra.Command {
 it to every sink: NATS for overlays, signed webhooks for bots, standard output for pipes.
 
 Without a command it does its main job, like "relay run".`,
-		Example: `  relay --simulate --sink stdout          try it: no account and no configuration needed
-  relay auth login mystream               log in to the account "mystream" of relay.yaml
-  relay                                   run every sink of relay.yaml
-  relay --sink stdout | jq .data.title    only print`,
+		Example: `  relay --simulate --sink stdout          # try it: no account and no configuration needed
+  relay auth login mystream               # log in to the account "mystream" of relay.yaml
+  relay                                   # run every sink of relay.yaml
+  relay --sink stdout | jq .data.title    # only print`,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
@@ -113,7 +113,8 @@ Without a command it does its main job, like "relay run".`,
 	run.register(root.Flags())
 
 	runCmd := &cobra.Command{
-		Use: "run", Short: "Receive treats and deliver them (the main job)", Args: noArgs, Example: root.Example,
+		Use: "run", Short: "Receive treats and deliver them (the main job)", Args: noArgs,
+		Example: "  relay run\n  relay run --sink overlay --log-format json",
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
 	}
 	run.register(runCmd.Flags())
