@@ -40,7 +40,7 @@ func TestConfigSchema(t *testing.T) {
 		}
 		return
 	}
-	if diff := gocmp.Diff(relaydocs.ConfigSchema, b.String()); diff != "" {
+	if diff := gocmp.Diff(strings.ReplaceAll(relaydocs.ConfigSchema, "\r\n", "\n"), b.String()); diff != "" {
 		t.Errorf("docs/relay.schema.json is not what keys and docs/config.md say (-file +they); "+
 			"run go test ./cmd/relay -run '^TestConfigSchema$' -update:\n%s", diff)
 	}

@@ -106,7 +106,7 @@ func (d *decoder) shownValue(path string, v reflect.Value) any {
 		if raw, ok := d.expanded[path]; ok { // What a variable holds may be a secret.
 			return raw
 		}
-		return v.String()
+		return strings.ReplaceAll(v.String(), "${", "$${")
 	}
 	return writtenValue(v.Interface())
 }

@@ -140,7 +140,7 @@ accounts:
   partner: {provider: client-credentials, client_id: '007', client_secret_file: secret, base_url: 'https://api.example.com', method: GET}
   mystream: {provider: treatstream, client_id: '${CLIENT}', client_secret: hunter2, protocol: 3, reconcile: off, timezone: Europe/Berlin}
 sinks:
-  console: {type: stdout, hide_sender: true, rate_limit: 90/m, accounts: [mystream], order: strict}
+  console: {type: stdout, hide_sender: true, rate_limit: 90/m, accounts: [mystream], order: strict, filter: 'data.title != "$${x}"'}
   bot:
     type: webhook
     url: https://h/
@@ -215,6 +215,7 @@ sinks:
     type: stdout
     accounts:
       - mystream
+    filter: data.title != "$${x}"
     hide_sender: true
     tests: deliver
     backfill: deliver
@@ -255,6 +256,21 @@ nats:
 	}
 	if err := fitsSchema(t, configSchema(t), stdout); err != nil {
 		t.Errorf("the schema refuses it: %v", err)
+	}
+}
+
+func TestConfigCheckTellsEverything(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := writePrivate("relay.yaml", []byte("http: {listn: x}\nsinks:\n  bot: {type: webhook, ulr: 'https://h/', secret: "+signingSecret+"}\n")); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := runMain(t, nil, "", "config", "check")
+	want := `relay: relay.yaml:1:8: http.listn: unknown key; did you mean "listen"?
+relay: relay.yaml:3:3: sinks.bot.url: is missing: write where events are sent, or url_file
+relay: relay.yaml:3:24: sinks.bot.ulr: unknown key; did you mean "url"?
+`
+	if code != exitConfig || stdout != "" || stderr != want {
+		t.Errorf("config check ends with %d and says\n%s%s\nwant %d and\n%s", code, stdout, stderr, exitConfig, want)
 	}
 }
 

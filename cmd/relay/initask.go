@@ -161,7 +161,7 @@ func (p *program) ask(ctx context.Context, f *initFlags, given func(flag string)
 			}
 			answer, err := answers.next(ctx)
 			if err != nil {
-				return err
+				return errors.Join(err, p.say("")) // the cursor stands behind the question
 			}
 			if answer == "" {
 				answer = q.usual()
@@ -217,7 +217,7 @@ func (a *answers) next(ctx context.Context) (string, error) {
 func (a *answers) stop() {
 	close(a.done)
 	if d, ok := a.from.(interface{ SetReadDeadline(time.Time) error }); ok && d.SetReadDeadline(time.Now()) == nil {
-		for range a.lines { //nolint:revive // Until it is closed.
+		for range a.lines { // Until it is closed.
 		}
 		_ = d.SetReadDeadline(time.Time{})
 	}
