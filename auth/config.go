@@ -67,6 +67,15 @@ func (cfg Config) provider() Provider {
 	return p
 }
 
+// Effective is the config with what the provider has of its own in the place of what is left empty. ClientSecret, Audience and
+// Params stay as they are.
+func (cfg Config) Effective() Config {
+	p := cfg.provider()
+	cfg.Endpoints, cfg.BaseURL, cfg.Scopes = p.Endpoints, p.BaseURL, p.Scopes
+	cfg.BodyStyle, cfg.Method, cfg.RedirectParameter = p.Style, p.Method, p.RedirectParameter
+	return cfg
+}
+
 // check gives an error for every field that is wrong. The provider is the one of cfg.provider.
 func (cfg Config) check(p Provider) error {
 	if !validName(cfg.Account) {

@@ -120,3 +120,19 @@ func TestConfigErrorsByProvider(t *testing.T) {
 		})
 	}
 }
+
+func TestConfigEffective(t *testing.T) {
+	provider, _ := auth.Lookup("client-credentials")
+	got := auth.Config{
+		Account: "a", Provider: provider, ClientID: "x", ClientSecret: secret.New("y"), BaseURL: "https://api.example.com", Method: "GET",
+		Params: map[string]secret.String{"p": secret.New("z")},
+	}.Effective()
+	if got.Endpoints.Token != "https://api.example.com/oauth/token" || got.BodyStyle != auth.Query || got.Method != "GET" || got.ClientID != "x" || len(got.Params) != 1 {
+		t.Errorf("Effective = %+v", got)
+	}
+	provider, _ = auth.Lookup("treatstream")
+	got = auth.Config{Account: "a", Provider: provider, Endpoints: auth.Endpoints{Socket: "https://h/"}}.Effective()
+	if got.Endpoints.Socket != "https://h/" || got.Endpoints.Token != provider.Endpoints.Token || len(got.Scopes) == 0 || got.Method != "POST" {
+		t.Errorf("Effective = %+v", got)
+	}
+}

@@ -57,6 +57,12 @@ var advice = regexp.MustCompile(`\brelay (?:auth (?:login|import|logout --force)
 
 // advise completes the commands that a text tells the user to run, so that they mean the same configuration and data.
 func (p *program) advise(text string) string {
+	flags := p.sameFlags()
+	return advice.ReplaceAllStringFunc(text, func(command string) string { return command + flags })
+}
+
+// sameFlags are the flags with which a command means the same configuration and data.
+func (p *program) sameFlags() string {
 	flags := ""
 	if p.configPath != "" {
 		flags += " --config " + shellQuote(p.configPath)
@@ -64,7 +70,7 @@ func (p *program) advise(text string) string {
 	if p.dataDir != "" {
 		flags += " --data-dir " + shellQuote(p.dataDir)
 	}
-	return advice.ReplaceAllStringFunc(text, func(command string) string { return command + flags })
+	return flags
 }
 
 // shellQuote makes one word of text for a POSIX shell.
@@ -87,10 +93,11 @@ func (p *program) rootCommand() *cobra.Command {
 it to every sink: NATS for overlays, signed webhooks for bots, standard output for pipes.
 
 Without a command it does its main job, like "relay run".`,
-		Example: `  relay --simulate --sink stdout          try it: no account and no configuration needed
-  relay auth login mystream               log in to the account "mystream" of relay.yaml
-  relay                                   run every sink of relay.yaml
-  relay --sink stdout | jq .data.title    only print`,
+		Example: `  relay --simulate --sink stdout          # try it: no account and no configuration needed
+  relay init                              # write a relay.yaml
+  relay auth login mystream               # log in to the account "mystream" of relay.yaml
+  relay                                   # run every sink of relay.yaml
+  relay --sink stdout | jq .data.title    # only print`,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
@@ -113,11 +120,12 @@ Without a command it does its main job, like "relay run".`,
 	run.register(root.Flags())
 
 	runCmd := &cobra.Command{
-		Use: "run", Short: "Receive treats and deliver them (the main job)", Args: noArgs, Example: root.Example,
-		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
+		Use: "run", Short: "Receive treats and deliver them (the main job)", Args: noArgs,
+		Example: "  relay run\n  relay run --sink overlay --log-format json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
 	}
 	run.register(runCmd.Flags())
-	root.AddCommand(runCmd, p.authCommand(), p.simulateCommand(), p.configCommand(), p.sinksCommand(), p.deadLettersCommand(), p.traceCommand(),
+	root.AddCommand(runCmd, p.initCommand(), p.authCommand(), p.simulateCommand(), p.configCommand(), p.sinksCommand(), p.deadLettersCommand(), p.traceCommand(),
 		p.historyCommand(), p.replayCommand(), p.exportEventsCommand(), p.triggerCommand(), p.reconcileCommand(), p.secretsCommand(), p.versionCommand(), p.relayStatusCommand(), p.tailCommand())
 	return root
 }
@@ -201,15 +209,21 @@ func (p *program) logger() zerolog.Logger {
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
 }
 
+// findConfig returns the path of the configuration, or says how to come by one.
+func (p *program) findConfig() (string, error) {
+	path, err := FindConfig(p.configPath, p.getenv)
+	if err == nil && path == "" {
+		err = errors.New("no configuration: there is no relay.yaml here or in the user's config folder; " +
+			"write one with relay init, name one with --config, or try relay --simulate --sink stdout")
+	}
+	return path, withCode(exitConfig, err)
+}
+
 // loadConfig finds, reads and checks the configuration, and logs its warnings.
 func (p *program) loadConfig(log zerolog.Logger) (*Config, error) {
-	path, err := FindConfig(p.configPath, p.getenv)
+	path, err := p.findConfig()
 	if err != nil {
-		return nil, withCode(exitConfig, err)
-	}
-	if path == "" {
-		return nil, withCode(exitConfig, errors.New("no configuration: there is no relay.yaml here or in the user's config folder; "+
-			"write one (docs/config.md), name one with --config, or try relay --simulate --sink stdout"))
+		return nil, err
 	}
 	cfg, err := LoadConfig(path, p.getenv)
 	if err != nil {

@@ -81,23 +81,31 @@ type HTTPConfig struct {
 // LoadConfig reads and checks a configuration file. getenv looks up what ${VAR} stands for. The error is a [ConfigErrors]
 // with every fault of the file.
 func LoadConfig(path string, getenv func(string) (string, bool)) (*Config, error) {
-	d := &decoder{
-		file: path, getenv: getenv,
-		bad: make(map[string]bool), at: make(map[string]place), alias: make(map[string]string),
-		expanded: make(map[string]bool),
-	}
 	text, mode, err := readConfig(path)
 	if err != nil {
 		return nil, ConfigErrors{{File: path, Message: err.Error()}}
 	}
+	c, _, err := decodeConfig(path, text, mode, getenv)
+	return c, err
+}
+
+// decodeConfig checks what a file at that path, with that mode, says or is to say. The decoder knows how it is written.
+func decodeConfig(path string, text []byte, mode fs.FileMode, getenv func(string) (string, bool)) (*Config, *decoder, error) {
+	d := &decoder{
+		file: path, getenv: getenv,
+		bad: make(map[string]bool), at: make(map[string]place), alias: make(map[string]string),
+		expanded: make(map[string]string),
+		written:  writtenKeys{accounts: make(map[string]accountKeys), sinks: make(map[string]sinkKeys)},
+	}
 	keys := defaultConfig()
 	if root := d.parseYAML(text); root != nil {
 		d.value(root, "", reflect.ValueOf(&keys).Elem())
+		d.written.journal = keys.Journal
 		keys.check(d)
 	}
 	if len(d.errs) > 0 {
 		d.errs.sort()
-		return nil, d.errs
+		return nil, nil, d.errs
 	}
 	c := &Config{Path: path, Alerts: keys.Alerts, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP}
 	for _, name := range slices.Sorted(maps.Keys(keys.Accounts)) {
@@ -118,7 +126,7 @@ func LoadConfig(path string, getenv func(string) (string, bool)) (*Config, error
 		d.errs.sort()
 		c.Warnings = d.errs
 	}
-	return c, nil
+	return c, d, nil
 }
 
 // readConfig returns what a file holds. Its errors leave out the path.

@@ -29,9 +29,17 @@ type decoder struct {
 	at     map[string]place  // paths that are in the file
 	alias  map[string]string // paths of secrets that came from a file, and the path that names the file
 
-	secrets  []secret.String // to be kept out of every error
-	expanded map[string]bool // paths whose value is from the environment, in part at least
-	inline   []string        // paths of the secrets that stand in the file itself
+	secrets  []secret.String   // to be kept out of every error
+	expanded map[string]string // paths whose value is from the environment, in part at least, and how it is written
+	inline   []string          // paths of the secrets that stand in the file itself
+	written  writtenKeys
+}
+
+// writtenKeys are the keys as the file has them, before secrets were read from their files. The maps go by path.
+type writtenKeys struct {
+	accounts map[string]accountKeys
+	sinks    map[string]sinkKeys
+	journal  JournalConfig
 }
 
 // A place is where a key and its value stand.

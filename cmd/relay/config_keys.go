@@ -244,6 +244,7 @@ func (r *revision) UnmarshalText(text []byte) (err error) {
 func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) {
 	keys := defaultAccount()
 	d.fields(path, entries, fieldsOf(reflect.ValueOf(&keys).Elem()))
+	d.written.accounts[path] = keys
 	d.secretFile(path, "client_secret", &keys.ClientSecret, &keys.ClientSecretFile)
 	d.require(join(path, "provider"), "", keys.Provider == "")
 	provider, ok := auth.Lookup(keys.Provider)
@@ -337,6 +338,7 @@ func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
 	}
 	keys.Concurrency = config.Concurrency()
 	d.fields(path, entries, fieldsOf(reflect.ValueOf(&keys).Elem(), reflect.ValueOf(config).Elem()))
+	d.written.sinks[path] = keys
 	d.checkRetry(join(path, "retry"), keys.Retry)
 	if at := join(path, "concurrency"); d.given(at) && keys.Concurrency < 1 {
 		d.reject(at, "is less than 1: leave the key out for the default")

@@ -37,7 +37,7 @@ func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
 		d.report(beginning(n), path, "want one line of text without control characters")
 		return
 	case expanded:
-		d.expanded[path] = true
+		d.expanded[path] = raw
 		d.hide(text)
 	case isSecret:
 		d.hide(text)
@@ -53,7 +53,7 @@ func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
 
 // quote returns the words and a value, or nothing if the value is from the environment: it may be a secret.
 func (d *decoder) quote(words, path, text string) string {
-	if d.expanded[path] {
+	if _, ok := d.expanded[path]; ok {
 		return ""
 	}
 	if r := []rune(text); len(r) > 40 {

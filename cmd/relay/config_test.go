@@ -54,12 +54,15 @@ func load(t testing.TB, text string, getenv func(string) (string, bool)) (*Confi
 	return LoadConfig("relay.yaml", getenv)
 }
 
-func TestConfigErrors(t *testing.T) {
+// A configError is a file with faults, and what is said of them.
+type configError struct {
+	name, text string
+	want       []string
+}
+
+func configErrors() []configError {
 	const account = "accounts:\n  a: {provider: treatstream, client_id: x, client_secret: hunter2}\n"
-	tests := []struct {
-		name, text string
-		want       []string
-	}{
+	return []configError{
 		// The file as a whole.
 		{"empty", "", []string{"1:1: the file is empty: it wants accounts and sinks, see docs/config.md"}},
 		{"comment", "# hunter2\n", []string{"1:1: the file is empty: it wants accounts and sinks, see docs/config.md"}},
@@ -245,8 +248,11 @@ func TestConfigErrors(t *testing.T) {
 		}},
 		{"journal creds", "journal: {nats_url: 'tls://h', creds_file: nope}\n", []string{"1:44: journal.creds_file: stat nope: no such file or directory"}},
 	}
+}
+
+func TestConfigErrors(t *testing.T) {
 	getenv := inConfigDir(t)
-	for _, test := range tests {
+	for _, test := range configErrors() {
 		t.Run(test.name, func(t *testing.T) {
 			for _, form := range []struct{ name, text string }{
 				{"", test.text},

@@ -1,11 +1,21 @@
 package main
 
 import (
+	"encoding/json"
+	"io"
+	"path/filepath"
+
+	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+
+	relaydocs "github.com/treatrelay/relay/docs"
 )
 
+// schemaURL is where editors find the schema of a configuration file.
+const schemaURL = "https://raw.githubusercontent.com/treatrelay/relay/main/docs/relay.schema.json"
+
 func (p *program) configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check the configuration", Args: unknownCommand, RunE: needCommand}
+	cmd := &cobra.Command{Use: "config", Short: "Check and show the configuration", Args: unknownCommand, RunE: needCommand}
 	cmd.AddCommand(&cobra.Command{
 		Use: "check", Short: "Say everything that is wrong with the configuration, with its place", Args: noArgs,
 		Example: "  relay config check\n  relay config check --config /etc/relay/relay.yaml",
@@ -16,6 +26,61 @@ func (p *program) configCommand() *cobra.Command {
 			}
 			return p.say("%s: ok, %d accounts, %d sinks", cfg.Path, len(cfg.Accounts), len(cfg.Sinks))
 		},
+	}, p.showConfigCommand(), &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of relay.yaml, for editors", Args: noArgs,
+		Long: `Print the JSON Schema (draft 2020-12) of relay.yaml on standard output. Editors with a YAML language server complete and
+check a file that begins with
+  # yaml-language-server: $schema=` + schemaURL + `
+as one that "relay init" wrote does. Instead of the address it may be the path of what this command prints.`,
+		Example: "  relay config schema > relay.schema.json",
+		RunE: func(*cobra.Command, []string) error {
+			_, err := io.WriteString(p.out, relaydocs.ConfigSchema)
+			return err
+		},
 	})
 	return cmd
+}
+
+func (p *program) showConfigCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "show", Short: "Print the configuration as relay understands it, with defaults and without secrets", Args: noArgs,
+		Long: `Print the configuration as YAML, with the defaults filled in and the paths made absolute. A secret is shown as ***, and any other
+text that has a variable in it as it is written. A key that has neither a value nor a default is left out. The file that was read is
+named on standard error.`,
+		Example: "  relay config show\n  relay config show --json | jq .sinks",
+		RunE:    func(*cobra.Command, []string) error { return p.showConfig(asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	return cmd
+}
+
+func (p *program) showConfig(asJSON bool) error {
+	path, err := p.findConfig()
+	if err != nil {
+		return err
+	}
+	shown, warnings, err := effectiveConfig(path, p.getenv)
+	if err != nil {
+		return err
+	}
+	log := p.logger()
+	for _, w := range warnings {
+		log.Warn().Msg(w.Error())
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	if err := p.say("# %s", path); err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(p.out).Encode(unordered(shown))
+	}
+	text, err := yaml.MarshalWithOptions(shown, yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
+	if err != nil {
+		return err
+	}
+	_, err = p.out.Write(text)
+	return err
 }

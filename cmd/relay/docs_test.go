@@ -85,7 +85,7 @@ func commandTree() *cobra.Command {
 
 // parseCommand reads a command line as relay would, without running it, and returns the command.
 func parseCommand(line string) (*cobra.Command, error) {
-	cmd, rest, err := commandTree().Find(strings.Fields(line)[1:])
+	cmd, rest, err := commandTree().Find(shellWords(line)[1:])
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,6 @@ func parseCommand(line string) (*cobra.Command, error) {
 
 // Every command line of relay that the documentation shows is one that relay understands.
 func TestDocumentedCommandLines(t *testing.T) {
-	isRelay := regexp.MustCompile(`(?:^|\$\()(relay(?: [^|)<>#]*)?)(?:$|[|)<>#])`)
 	seen := 0
 	for name, text := range docs(t) {
 		var found []string
@@ -109,11 +108,11 @@ func TestDocumentedCommandLines(t *testing.T) {
 		inBlocks := len(found)
 		found = append(found, code(regexp.MustCompile("(?sm)^ *```.*?^ *```$").ReplaceAllString(text, ""))...)
 		for i, line := range found {
-			for _, m := range isRelay.FindAllStringSubmatch(line, -1) {
+			for _, command := range relayCommands(line) {
 				seen++
-				cmd, err := parseCommand(m[1])
+				cmd, err := parseCommand(command)
 				if err != nil && (cmd == nil || cmd.HasSubCommands() || i < inBlocks) { // prose may leave arguments out
-					t.Errorf("%s: %s: %v", name, m[1], err)
+					t.Errorf("%s: %s: %v", name, command, err)
 				}
 			}
 		}

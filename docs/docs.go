@@ -1,0 +1,9 @@
+// Package docs holds the part of the documentation that relay prints.
+package docs
+
+import _ "embed"
+
+// ConfigSchema is relay.schema.json, the JSON Schema of a configuration file.
+//
+//go:embed relay.schema.json
+var ConfigSchema string
