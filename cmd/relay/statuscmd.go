@@ -135,15 +135,17 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 		case err == nil:
 			away = false
 			var block strings.Builder
-			if redraw {
-				block.WriteString("\x1b[H\x1b[2J")
-			} else if !first && !asJSON {
+			if !first && !asJSON && !redraw {
 				block.WriteString("\n")
 			}
 			if err := p.writeSnapshot(&block, &s, asJSON); err != nil {
 				return err
 			}
-			if _, err := io.WriteString(p.out, block.String()); err != nil {
+			text := block.String()
+			if redraw { // from the top, over what is there, so that nothing flickers
+				text = "\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"
+			}
+			if _, err := io.WriteString(p.out, text); err != nil {
 				return err
 			}
 		}
