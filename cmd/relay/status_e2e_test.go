@@ -128,7 +128,7 @@ func TestStatus(t *testing.T) {
 	if a.Account != "mystream" || a.Connection != connConnected || a.Token != "active" || a.LastTreat == nil || a.LastTreat.Origin != "live" || a.Reconnects != 0 {
 		t.Errorf("account %+v", a)
 	}
-	if s.Journal.State != stateOK || *s.Journal.Events != 5 || s.Journal.LastMinute != 5 || *s.Journal.Bytes == 0 || s.Journal.Server != "embedded" {
+	if s.Journal.State != stateOK || *s.Journal.Events != 5 || *s.Journal.Bytes == 0 || s.Journal.Server != "embedded" {
 		t.Errorf("journal %+v", s.Journal)
 	}
 	if len(s.Sinks) != 3 || bot.Sink != "bot" || bot.Type != "webhook" || bot.State != stateOK || bot.Delivered != 5 || *bot.Pending != 0 || *bot.DeadLetters != 0 || bot.P50 == nil {
@@ -227,6 +227,33 @@ func TestNotReadyWithoutTheProvider(t *testing.T) {
 	p := w.start("--sink", "console")
 	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error { return only(v.NotReady, "account mystream", "refused") })
 	p.stop()
+}
+
+// A relay that is stopping and still delivers is not ready.
+func TestNotReadyWhileStopping(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	url := w.onHTTP()
+	w.bot.delay = patience // longer than relay waits
+	w.login()
+	p := w.start("--sink", "bot")
+	w.connected()
+	w.live.emit(0, 1)
+	eventually(t, func() error {
+		if bot := w.snapshot().Sinks[0]; bot.InFlight != 1 {
+			return fmt.Errorf("%+v", bot)
+		}
+		return nil
+	})
+	p.signal(syscall.SIGTERM)
+	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error {
+		if last := v.NotReady[len(v.NotReady)-1]; last.Part != "relay" || last.Reason != "it is stopping" {
+			return fmt.Errorf("%v", last)
+		}
+		return nil
+	})
+	if code := p.exit(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
 }
 
 // The status is shown anew as long as somebody watches, and over a restart of relay.

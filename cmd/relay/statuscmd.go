@@ -44,15 +44,14 @@ func askStatus(ctx context.Context, dir string) (s snapshot, err error) {
 		if resp.StatusCode != http.StatusOK {
 			return s, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
 		}
-		err = json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&s)
+		if err = json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&s); err != nil {
+			err = withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: %w; try again", dir, err))
+		}
 	}
-	switch {
-	case err == nil || ctx.Err() != nil || errors.Is(err, errNoControl):
-		return s, err
-	case limited.Err() != nil:
-		return s, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: no answer within %v; restart it", dir, controlTimeout))
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: no answer within %v; restart it", dir, controlTimeout))
 	}
-	return s, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: %w", dir, err))
+	return s, err
 }
 
 // noRelay is what commands say that want a running relay.
@@ -135,15 +134,17 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 		case err == nil:
 			away = false
 			var block strings.Builder
-			if redraw {
-				block.WriteString("\x1b[H\x1b[2J")
-			} else if !first && !asJSON {
+			if !first && !asJSON && !redraw {
 				block.WriteString("\n")
 			}
 			if err := p.writeSnapshot(&block, &s, asJSON); err != nil {
 				return err
 			}
-			if _, err := io.WriteString(p.out, block.String()); err != nil {
+			text := block.String()
+			if redraw { // from the top, over what is there, so that nothing flickers
+				text = "\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"
+			}
+			if _, err := io.WriteString(p.out, text); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,28 @@
+//go:build unix
+
+package main
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A relay that does not answer is told from one that does not run, and so is a socket that a killed one has left.
+func TestStatusWithoutAnAnswer(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	p := w.start("--sink", "console")
+	w.connected()
+	p.signal(syscall.SIGSTOP)
+	if text := w.relay(exitUnavailable, "status").err.text(); strings.Count(text, "ask the relay that runs on") != 1 || !strings.Contains(text, "no answer within") {
+		t.Errorf("while it hangs: %s", text)
+	}
+	w.relay(exitFailure, "status", "--quiet")
+	p.signal(syscall.SIGKILL)
+	p.exit()
+	if text := w.relay(exitUnavailable, "status").err.text(); !strings.Contains(text, "no relay runs on") {
+		t.Errorf("after it was killed: %s", text)
+	}
+	w.relay(exitUnavailable, "status", "--quiet")
+}
