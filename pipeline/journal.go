@@ -57,6 +57,7 @@ type Journal struct {
 	atomic  bool // the server commits batches
 	revive  func() error
 	queue   chan entry
+	pulse   pulse
 	closing sync.Once
 	log     zerolog.Logger
 	metrics *Metrics

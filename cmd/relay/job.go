@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -189,9 +190,11 @@ func (j *job) serve(ctx context.Context) (err error) {
 		}
 	}
 	j.log.Info().Int("accounts", len(j.sources)).Int("sinks", len(j.lanes)).Str("version", version()).Msg("relay runs")
+	defer j.supervise(context.WithoutCancel(ctx))()
 
 	<-taking.Done()
 	cause := context.Cause(taking)
+	tellManager(j.log, daemon.SdNotifyStopping+"\nSTATUS=delivers what it has received")
 	limit := time.AfterFunc(drainTime, func() { kill(errDrainTime) })
 	defer limit.Stop()
 	sources.Wait()
