@@ -118,7 +118,8 @@ Without a command it does its main job, like "relay run".`,
 	}
 	run.register(runCmd.Flags())
 	root.AddCommand(runCmd, p.authCommand(), p.simulateCommand(), p.configCommand(), p.sinksCommand(), p.deadLettersCommand(), p.traceCommand(),
-		p.historyCommand(), p.replayCommand(), p.exportEventsCommand(), p.triggerCommand(), p.reconcileCommand(), p.secretsCommand(), p.versionCommand())
+		p.historyCommand(), p.replayCommand(), p.exportEventsCommand(), p.triggerCommand(), p.reconcileCommand(), p.secretsCommand(), p.versionCommand(),
+		p.generateCommand())
 	return root
 }
 
