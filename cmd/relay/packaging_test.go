@@ -189,6 +189,7 @@ type release struct {
 	}
 	Archives []struct {
 		Formats   []string
+		Wrap      bool `yaml:"wrap_in_directory"`
 		Overrides []struct {
 			Goos    string
 			Formats []string
