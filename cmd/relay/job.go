@@ -194,9 +194,9 @@ func (j *job) serve(ctx context.Context) (err error) {
 
 	<-taking.Done()
 	cause := context.Cause(taking)
-	tellManager(j.log, daemon.SdNotifyStopping+"\nSTATUS=delivers what it has received")
 	limit := time.AfterFunc(drainTime, func() { kill(errDrainTime) })
 	defer limit.Stop()
+	tellManager(j.log, daemon.SdNotifyStopping+"\nSTATUS=delivers what it has received")
 	sources.Wait()
 	j.journal.Close()
 	journal.Wait()
