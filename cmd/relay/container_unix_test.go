@@ -132,7 +132,7 @@ func TestImage(t *testing.T) {
 		t.Errorf("ENTRYPOINT %q", entry)
 	}
 	env := map[string]string{}
-	for _, pair := range strings.Fields(strings.Join(image.all("ENV"), " ")) {
+	for pair := range strings.FieldsSeq(strings.Join(image.all("ENV"), " ")) {
 		name, value, _ := strings.Cut(pair, "=")
 		env[name] = value
 	}
