@@ -36,6 +36,7 @@ var (
 func (j *Journal) Run(ctx context.Context) error {
 	lost := j.nc.StatusChanged(nats.RECONNECTING)
 	defer j.nc.RemoveStatusListener(lost)
+	defer j.pulse.rest()
 	w := &writer{journal: j, lost: lost}
 	var held *entry // read from the queue, but too large for the batch before
 	for {
@@ -43,6 +44,7 @@ func (j *Journal) Run(ctx context.Context) error {
 		if held != nil {
 			batch, held = append(batch, *held), nil
 		} else {
+			j.pulse.rest()
 			first, ok := <-j.queue
 			if !ok {
 				return nil
@@ -138,6 +140,7 @@ func (w *writer) commit(ctx context.Context, batch []entry) error {
 	var since time.Time
 	began := time.Now()
 	for {
+		j.pulse.beat()
 		start := time.Now()
 		atomic := j.atomic && len(batch) >= w.pace.batchFrom()
 		duplicates, err := w.attempt(ctx, batch, atomic)
@@ -145,6 +148,7 @@ func (w *writer) commit(ctx context.Context, batch []entry) error {
 			if len(said) > 0 {
 				j.log.Info().Dur("after", time.Since(since)).Msg("journal writes again")
 			}
+			j.pulse.beat()
 			w.pace.measured(len(batch), atomic, time.Since(start))
 			j.committed(batch, duplicates)
 			return nil
@@ -160,7 +164,9 @@ func (w *writer) commit(ctx context.Context, batch []entry) error {
 				Msg("journal cannot be written: treats wait in memory and nothing is delivered until it can; check the disk or the journal's server")
 		}
 		if !errors.Is(err, errConnLost) || time.Since(began) > connPatience {
+			j.pulse.beat()
 			w.revive()
+			j.pulse.beat()
 		}
 		select {
 		case <-ctx.Done():
@@ -229,6 +235,7 @@ func (j *Journal) commit(ctx context.Context, batch []entry, atomic bool) (dupli
 		// A batch is refused as a whole, most often for one known id: find out which, one by one and in order.
 	}
 	for i, e := range batch {
+		j.pulse.beat()
 		duplicates[i], err = j.publish(ctx, e.msg)
 		if errors.Is(err, nats.ErrMaxPayload) { // the server takes less than it did; one message must not hold up all
 			j.log.Error().Err(err).Str("account", e.account).Int("bytes", len(e.msg.Data)).

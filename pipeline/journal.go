@@ -58,6 +58,7 @@ type Journal struct {
 	atomic  bool // the server commits batches
 	revive  func() error
 	queue   chan entry
+	pulse   pulse
 	closing sync.Once
 	health  health
 	log     zerolog.Logger

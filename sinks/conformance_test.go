@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strings"
 	"sync"
@@ -61,14 +62,15 @@ func (d *destination) line(r pipeline.Record) string {
 type arrival struct{ id, line string }
 
 func destinations() map[string]func(*testing.T) *destination {
-	return map[string]func(*testing.T) *destination{
+	all := map[string]func(*testing.T) *destination{
 		"stdout":        stdoutDestination,
 		"nats embedded": embeddedDestination,
-		"nats process":  processDestination,
 		"webhook":       webhookDestination,
 		"discord":       discordDestination,
 		"slack":         slackDestination,
 	}
+	maps.Copy(all, processDestinations())
+	return all
 }
 
 // TestConformance holds every sink to the contract of [pipeline.Sink].

@@ -263,27 +263,3 @@ func natsConfig(t *testing.T, url string) *sinks.NATSConfig {
 	config.URL = secret.New(url)
 	return config
 }
-
-func processDestination(t *testing.T) *destination {
-	t.Helper()
-	p := newProcess(t, "")
-	p.start(t)
-	return &destination{
-		config: natsConfig(t, p.url()), once: true, secrets: []string{natsPassword},
-		arrived: func(t *testing.T) []arrival {
-			t.Helper()
-			return p.stored(t, "TREATS")
-		},
-		hang: func(t *testing.T) func() {
-			t.Helper()
-			p.signal(t, syscall.SIGSTOP)
-			return func() { p.signal(t, syscall.SIGCONT) }
-		},
-		outage: func(t *testing.T) func() {
-			t.Helper()
-			p.kill()
-			return func() { p.start(t) }
-		},
-		end: p.kill,
-	}
-}

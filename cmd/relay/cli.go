@@ -125,6 +125,7 @@ Without a command it does its main job, like "relay run".`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
 	}
 	run.register(runCmd.Flags())
+	root.AddCommand(p.generateCommand())
 	root.AddCommand(runCmd, p.initCommand(), p.authCommand(), p.simulateCommand(), p.configCommand(), p.sinksCommand(), p.deadLettersCommand(), p.traceCommand(),
 		p.historyCommand(), p.replayCommand(), p.exportEventsCommand(), p.triggerCommand(), p.reconcileCommand(), p.secretsCommand(), p.versionCommand(), p.relayStatusCommand(), p.tailCommand())
 	return root

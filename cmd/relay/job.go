@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
@@ -172,6 +173,7 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 	}
 	asked := again.triggers(taking, &triggers)
 	j.log.Info().Int("accounts", len(j.parts().sources())).Int("sinks", len(j.parts().sinks)).Str("version", version()).Msg("relay runs")
+	defer j.supervise(context.WithoutCancel(ctx))()
 
 	for taking.Err() == nil {
 		select {
@@ -184,6 +186,7 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 	j.monitor.stop()
 	limit := time.AfterFunc(drainTime, func() { kill(errDrainTime) })
 	defer limit.Stop()
+	tellManager(j.log, daemon.SdNotifyStopping+"\nSTATUS=delivers what it has received")
 	triggers.Wait()
 	for _, part := range j.parts().accounts {
 		part.work.Wait()

@@ -139,14 +139,14 @@ func fixed(old, cfg *Config) (differ []string) {
 	return differ
 }
 
-// A stage holds what a new configuration needs, opened and not started.
-type stage struct {
+// An opening holds what a new configuration needs, opened and not started.
+type opening struct {
 	accounts map[string]*accountPart
 	sinks    map[string]*sinkPart
 }
 
 // abandon closes what was opened.
-func (s *stage) abandon() (errs []error) {
+func (s *opening) abandon() (errs []error) {
 	for _, part := range s.sinks {
 		errs = append(errs, part.sink.Close())
 	}
@@ -154,8 +154,8 @@ func (s *stage) abandon() (errs []error) {
 }
 
 // prepare opens what is to be started. After an error nothing of it is left.
-func (j *job) prepare(ctx context.Context, cfg *Config, accounts, sinks changes) (_ *stage, err error) {
-	s := &stage{accounts: make(map[string]*accountPart), sinks: make(map[string]*sinkPart)}
+func (j *job) prepare(ctx context.Context, cfg *Config, accounts, sinks changes) (_ *opening, err error) {
+	s := &opening{accounts: make(map[string]*accountPart), sinks: make(map[string]*sinkPart)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(append([]error{err}, s.abandon()...)...)

@@ -18,8 +18,16 @@ func (p *program) versionCommand() *cobra.Command {
 	}
 }
 
+// stamped is the version where the build cannot know it, as in an image: go build -ldflags '-X main.stamped=v1.2.3'.
+//
+//nolint:gochecknoglobals // only the linker writes it
+var stamped string
+
 // version is that of the module, as the build recorded it.
 func version() string {
+	if stamped != "" {
+		return stamped
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}

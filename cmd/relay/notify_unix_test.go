@@ -1,0 +1,168 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/internal/natstest"
+)
+
+// serviceManager is the socket on which a service manager listens.
+func serviceManager(t *testing.T) (path string, said *lines) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "relay-notify-") //nolint:usetesting // the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path = filepath.Join(dir, "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, done := new(lines), make(chan struct{})
+	go func() {
+		defer close(done)
+		for buffer := make([]byte, 4096); ; {
+			n, err := conn.Read(buffer)
+			if err != nil {
+				return
+			}
+			said.add([]byte(strings.ReplaceAll(string(buffer[:n]), "\n", " ")))
+		}
+	}()
+	t.Cleanup(func() {
+		_ = conn.Close()
+		<-done
+	})
+	return path, said
+}
+
+// alive counts how often relay has said that it is.
+func alive(said *lines) (n int) {
+	for _, line := range said.get() {
+		if line == "WATCHDOG=1" {
+			n++
+		}
+	}
+	return n
+}
+
+// staysAlive waits until relay has said so some more times.
+func staysAlive(t *testing.T, said *lines) {
+	t.Helper()
+	before := alive(said)
+	eventually(t, func() error {
+		if n := alive(said) - before; n < 3 {
+			return fmt.Errorf("alive %d times in:\n%s", n, said.text())
+		}
+		return nil
+	})
+}
+
+// A service manager hears when relay is ready, that it is alive, and when it stops.
+func TestServiceManagerIsTold(t *testing.T) {
+	path, said := serviceManager(t)
+	p := startRelay(t, []string{"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=50000"}, "--simulate", "--sink", "stdout")
+	said.find(t, "READY=1 STATUS=receives from 1 accounts, delivers to 1 sinks")
+	p.err.find(t, "relay runs")
+	staysAlive(t, said)
+	p.stop()
+	said.find(t, "STOPPING=1 STATUS=delivers what it has received")
+	if first := said.get()[0]; !strings.HasPrefix(first, "READY=1") {
+		t.Errorf("the first thing said is %q", first)
+	}
+}
+
+// Without a watchdog nothing is said but the beginning and the end; one that is for another process is none.
+func TestServiceManagerWithoutAWatchdog(t *testing.T) {
+	path, said := serviceManager(t)
+	p := startRelay(t, []string{"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=2000", "WATCHDOG_PID=1"}, "--simulate", "--sink", "stdout", "--rate", "50")
+	eventually(t, func() error {
+		if n := len(p.out.get()); n < 20 {
+			return fmt.Errorf("%d events", n)
+		}
+		return nil
+	})
+	p.stop()
+	said.find(t, "STOPPING=1")
+	if n := alive(said); n > 0 {
+		t.Errorf("said to be alive %d times", n)
+	}
+}
+
+// A service manager that is gone stops nobody.
+func TestServiceManagerThatIsGone(t *testing.T) {
+	p := startRelay(t, []string{"NOTIFY_SOCKET=" + filepath.Join(t.TempDir(), "none")}, "--simulate", "--sink", "stdout", "--log-format", "json")
+	p.err.find(t, "check NOTIFY_SOCKET")
+	p.err.find(t, "relay runs")
+	p.stop()
+}
+
+// A relay that cannot write its journal, because its server does not answer, holds treats in memory: to start it anew would lose
+// them, so it is alive.
+func TestServiceManagerLetsAWaitingRelayLive(t *testing.T) {
+	server := natstest.Start(t)
+	w := newWorld(t, simulatedRealtime)
+	f, err := os.OpenFile(w.config, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(f, "journal: {nats_url: %q}\n", server.URL()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.login()
+	path, said := serviceManager(t)
+	// More than an attempt to write may take.
+	p := startRelay(t, append(w.env(), "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=8000000"), "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"))
+	w.connected()
+	server.Freeze()
+	w.live.emit(0, 10)
+	p.err.find(t, "journal cannot be written")
+	staysAlive(t, said)
+	server.Thaw()
+	holds(t, "stdout", p.out, 0, 10)
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, p.err.text())
+	}
+}
+
+// Nothing is said while the journal's writer is stuck, and then again.
+func TestWatchdogWhileTheJournalIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		stuck := func() time.Duration { // from the minute 1 to the minute 5
+			if since := time.Since(began) - time.Minute; since > 0 && since < 4*time.Minute {
+				return since
+			}
+			return 0
+		}
+		var minutes []float64
+		var log strings.Builder
+		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute-time.Second)
+		defer cancel()
+		watchdog(ctx, time.Minute, stuck, func() { minutes = append(minutes, time.Since(began).Minutes()) }, zerolog.New(&log))
+		if got, want := fmt.Sprint(minutes), "[0 0.5 1 1.5 2 5 5.5]"; got != want {
+			t.Errorf("alive in the minutes %s, want %s", got, want)
+		}
+		if n := strings.Count(log.String(), "is stuck"); n != 1 {
+			t.Errorf("told %d times:\n%s", n, log.String())
+		}
+	})
+}
