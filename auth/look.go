@@ -70,3 +70,17 @@ func FindIdentity(ctx context.Context, opts IdentityOptions) (Identity, error) {
 	}
 	return id, err
 }
+
+// Endpoints are the URLs that hold for the account: the configured ones, and the provider's where there is none.
+func (a *Account) Endpoints() Endpoints { return a.endpoints }
+
+// All are the URLs that are not empty, in the order of the fields.
+func (e Endpoints) All() []string {
+	var all []string
+	for _, f := range e.fields() {
+		if *f.url != "" {
+			all = append(all, *f.url)
+		}
+	}
+	return all
+}

@@ -25,7 +25,7 @@ func (c *NATSConfig) Look(ctx context.Context, name string) (server string, info
 	options := append([]nats.Option{nats.Name("relay doctor " + name), nats.NoReconnect(), nats.Timeout(natsDialTimeout)}, login...)
 	nc, err := nats.Connect(c.URL.Reveal(), options...)
 	if err != nil {
-		return server, nil, fmt.Errorf("connect to %s: %w", server, redact(root(err), secrets))
+		return server, nil, fmt.Errorf("connect to %s: %w", server, redact(err, secrets))
 	}
 	defer nc.Close()
 	info, err = LookAtStream(ctx, nc, c.Stream)

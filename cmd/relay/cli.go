@@ -53,7 +53,7 @@ func execute(ctx context.Context, args []string, s streams) int {
 	return exitCode(err)
 }
 
-var advice = regexp.MustCompile(`\brelay (?:auth (?:login|import|logout --force)|secrets rotate) [a-z0-9][a-z0-9_-]*`)
+var advice = regexp.MustCompile(`\brelay (?:auth (?:login|import|refresh|logout --force)|secrets rotate) [a-z0-9][a-z0-9_-]*`)
 
 // advise completes the commands that a text tells the user to run, so that they mean the same configuration and data.
 func (p *program) advise(text string) string {
@@ -118,7 +118,7 @@ Without a command it does its main job, like "relay run".`,
 	}
 	run.register(runCmd.Flags())
 	root.AddCommand(runCmd, p.authCommand(), p.simulateCommand(), p.configCommand(), p.sinksCommand(), p.deadLettersCommand(), p.traceCommand(),
-		p.historyCommand(), p.replayCommand(), p.exportEventsCommand(), p.triggerCommand(), p.reconcileCommand(), p.secretsCommand(), p.versionCommand())
+		p.historyCommand(), p.replayCommand(), p.exportEventsCommand(), p.triggerCommand(), p.reconcileCommand(), p.doctorCommand(), p.secretsCommand(), p.versionCommand())
 	return root
 }
 
