@@ -53,10 +53,14 @@ func (a *Account) tried(op string, err error) error {
 		return nil
 	case f.kind == refused:
 		return a.fail(op, fmt.Errorf("%w: %s", ErrRefused, f.why))
-	case f.kind == badClient:
-		return a.fail(op, fmt.Errorf("%w: %s", ErrClientRefused, f.why))
 	}
 	return a.fail(op, f)
+}
+
+// RefusesClient reports whether err is of a provider that refused client_id or client_secret, be it for good or not.
+func RefusesClient(err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && f.kind == badClient || errors.Is(err, ErrClientRefused)
 }
 
 // FindIdentity is [LoadIdentity] without the making: the error is or wraps [ErrNoIdentity] when there is none.

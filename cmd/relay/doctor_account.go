@@ -118,7 +118,7 @@ func (a *patient) refused(err error) finding {
 	}
 	text, mend := trouble.Err.Error(), trouble.Fix
 	switch {
-	case errors.Is(err, auth.ErrClientRefused):
+	case auth.RefusesClient(err):
 		return faulty("correct client_id and client_secret in the configuration", "%s", text).coded(exitConfig)
 	case errors.Is(err, auth.ErrRefused):
 		return faulty("run: relay auth refresh "+a.config.Account+", and if that is refused too: relay auth login "+a.config.Account, "%s", text).coded(exitUnauthorized)
@@ -128,10 +128,7 @@ func (a *patient) refused(err error) finding {
 	if trouble.Permanent() {
 		return faulty(mend, "%s", text).coded(exitUnauthorized)
 	}
-	if mend == "" {
-		mend = "check the network and endpoints of the account; relay itself tries again"
-	}
-	return faulty(mend, "%s", text)
+	return faulty("check the network and endpoints of the account; relay itself tries again", "%s", text)
 }
 
 // probe tries the access token where there is a request for that.

@@ -183,15 +183,15 @@ func clock(ctx context.Context, u *url.URL) finding {
 // judgeClock is given how far this machine's clock is ahead.
 func judgeClock(ahead time.Duration) finding {
 	const mend = "set this machine's clock, best by NTP"
-	word, off := "ahead", ahead.Abs().Round(time.Second)
+	word, off := "ahead of", ahead.Abs().Round(time.Second)
 	if ahead < 0 {
 		word = "behind"
 	}
 	switch {
 	case ahead.Abs() > clockFault:
-		return faulty(mend, "this machine's clock is %v %s of the server's; receivers refuse signatures that are more than 5 minutes off", off, word)
+		return faulty(mend, "this machine's clock is %v %s the server's; receivers refuse signatures that are more than 5 minutes off", off, word)
 	case ahead.Abs() > clockWarn:
-		return warned(mend, "this machine's clock is %v %s of the server's", off, word)
+		return warned(mend, "this machine's clock is %v %s the server's", off, word)
 	}
 	return fine("as the server's, within %v", max(off, time.Second))
 }
