@@ -63,17 +63,22 @@ func (p *program) newDoctor(ctx context.Context, ping bool) (*doctor, error) {
 	}
 	d.cfg, d.cfgErr = p.loadConfig(zerolog.Nop())
 	d.identity, d.identityErr = auth.FindIdentity(ctx, p.identityOptions())
-	at := filepath.Join(dir, accountsDir)
+	d.store, d.storeErr = d.openLogins()
+	return d, nil
+}
+
+// openLogins opens the store of the logins and makes nothing; it is nil if nobody has logged in.
+func (d *doctor) openLogins() (*auth.FileStore, error) {
+	at := filepath.Join(d.dir, accountsDir)
 	switch _, err := os.Stat(at); {
 	case errors.Is(err, fs.ErrNotExist), d.dirErr != nil:
+		return nil, nil //nolint:nilnil // there is none
 	case err != nil:
-		d.storeErr = err
+		return nil, err
 	case d.identityErr != nil:
-		d.storeErr = d.identityErr
-	default:
-		d.store, d.storeErr = auth.NewFileStore(at, auth.NewAgeSealer(d.identity))
+		return nil, d.identityErr
 	}
-	return d, nil
+	return auth.NewFileStore(at, auth.NewAgeSealer(d.identity))
 }
 
 // findRelay finds out whether a relay runs on the data folder.
