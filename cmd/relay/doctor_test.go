@@ -197,3 +197,38 @@ func TestDoctorFindsNothing(t *testing.T) {
 	}
 	w.noSecrets(text)
 }
+
+func TestDoctorJudges(t *testing.T) {
+	now := time.Now()
+	for name, tc := range map[string]struct {
+		got  finding
+		want findingState
+	}{
+		"a certificate of a year":     {certificate("TLS 1.3", now.AddDate(1, 0, 0), now), stateOK},
+		"a certificate of a week":     {certificate("TLS 1.3", now.AddDate(0, 0, 7), now), stateWarn},
+		"a fast disk":                 {judgeSync(35 * time.Microsecond), stateOK},
+		"a slow disk":                 {judgeSync(21 * time.Millisecond), stateWarn},
+		"a clock 20 s ahead":          {judgeClock(20 * time.Second), stateOK},
+		"a clock 40 s behind":         {judgeClock(-40 * time.Second), stateWarn},
+		"a clock six minutes behind":  {judgeClock(-6 * time.Minute), stateFault},
+		"a clock that was never set ": {judgeClock(-50 * 365 * 24 * time.Hour), stateFault},
+	} {
+		if tc.got.State != tc.want {
+			t.Errorf("%s: %+v, want %s", name, tc.got, tc.want)
+		}
+	}
+	config, login, other := faulty("m", "d").coded(exitConfig), faulty("m", "d").coded(exitUnauthorized), faulty("m", "d")
+	config.Name = checkConfig
+	for want, all := range map[int][]finding{
+		exitOK: {fine("d"), warned("m", "d"), skipped("d")}, exitUnauthorized: {login, fine("d"), login},
+		exitFailure: {login, other, login}, exitConfig: {config, other, login},
+	} {
+		var o outcome
+		for _, f := range all {
+			o.add(f)
+		}
+		if o.code != want {
+			t.Errorf("%v: exit code %d, want %d", all, o.code, want)
+		}
+	}
+}
