@@ -3,7 +3,6 @@ package sinks
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -142,17 +141,9 @@ func (*WebhookConfig) Concurrency() int { return 16 }
 
 // Open implements [Config]. It reads the files the configuration names and connects to nothing.
 func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
-	target, key := c.URL, "url"
-	if c.URLFile != "" {
-		key = "url_file"
-		var err error
-		if target, err = readSecret(key, c.URLFile); err != nil {
-			return nil, err
-		}
-	}
-	u, err := c.target(target)
+	way, err := c.way()
 	if err != nil {
-		return nil, field(key, err)
+		return nil, err
 	}
 	var account *bearer
 	if c.Account != "" {
@@ -166,31 +157,6 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 	if err != nil {
 		return nil, err
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.TLSCAFile != "" {
-		if config.RootCAs, err = readCertificates("tls_ca_file", c.TLSCAFile); err != nil {
-			return nil, err
-		}
-	}
-	if c.TLSCertFile != "" {
-		certificate, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
-		if err != nil {
-			return nil, field("tls_cert_file", err)
-		}
-		config.Certificates = []tls.Certificate{certificate}
-	}
-	networks, err := parseNetworks(c.AllowNetworks)
-	if err != nil {
-		return nil, field("allow_networks", err)
-	}
-	proxy, err := parseProxy(c.Proxy)
-	if err != nil {
-		return nil, field("proxy", err)
-	}
-	guard := newGuard(u.Hostname(), networks)
-	if proxy != nil { // The name is the proxy's to resolve, and where the proxy is, the operator's choice.
-		guard.host, guard.chosen = proxy.Hostname(), true
-	}
 	body, err := c.template()
 	if err != nil {
 		return nil, field("body", err)
@@ -201,8 +167,8 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 	}
 	return &webhook{
 		method:  c.Method,
-		url:     u.String(),
-		shown:   u.Scheme + "://" + u.Host,
+		url:     way.url.String(),
+		shown:   way.url.Scheme + "://" + way.url.Host,
 		header:  header,
 		body:    body,
 		content: c.ContentType,
@@ -210,10 +176,10 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		keys:    keys,
 		timeout: c.Timeout,
 		client: &http.Client{
-			Transport:     newTransport(config, guard, c.resolver, proxy),
+			Transport:     newTransport(way.tls, way.guard, c.resolver, way.proxy),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		hidden:  hidden(u, proxy, c.Headers),
+		hidden:  hidden(way.url, way.proxy, c.Headers),
 		attempt: env.attempt,
 	}, nil
 }

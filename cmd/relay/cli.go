@@ -53,7 +53,7 @@ func execute(ctx context.Context, args []string, s streams) int {
 	return exitCode(err)
 }
 
-var advice = regexp.MustCompile(`\brelay (?:auth (?:login|import|logout --force)|secrets rotate) [a-z0-9][a-z0-9_-]*`)
+var advice = regexp.MustCompile(`\brelay (?:auth (?:login|import|refresh|logout --force)|secrets rotate) [a-z0-9][a-z0-9_-]*`)
 
 // advise completes the commands that a text tells the user to run, so that they mean the same configuration and data.
 func (p *program) advise(text string) string {
@@ -126,8 +126,9 @@ Without a command it does its main job, like "relay run".`,
 	}
 	run.register(runCmd.Flags())
 	root.AddCommand(p.generateCommand())
-	root.AddCommand(runCmd, p.initCommand(), p.authCommand(), p.simulateCommand(), p.configCommand(), p.sinksCommand(), p.deadLettersCommand(), p.traceCommand(),
-		p.historyCommand(), p.replayCommand(), p.exportEventsCommand(), p.triggerCommand(), p.reconcileCommand(), p.secretsCommand(), p.versionCommand(), p.relayStatusCommand(), p.tailCommand())
+	root.AddCommand(runCmd, p.initCommand(), p.authCommand(), p.simulateCommand(), p.configCommand(), p.doctorCommand(), p.relayStatusCommand(),
+		p.tailCommand(), p.sinksCommand(), p.deadLettersCommand(), p.traceCommand(), p.historyCommand(), p.replayCommand(), p.exportEventsCommand(),
+		p.triggerCommand(), p.reconcileCommand(), p.secretsCommand(), p.versionCommand())
 	return root
 }
 

@@ -82,14 +82,27 @@ func loadOverlayLogin(dir string) (login overlayLogin, created bool, err error) 
 		}
 		return login, true, writePrivate(path, append(data, '\n'))
 	}
+	login, err = parseOverlayLogin(path, data, err)
+	return login, false, err
+}
+
+// readOverlayLogin reads the credentials and makes none.
+func readOverlayLogin(dir string) (overlayLogin, error) {
+	path := filepath.Join(dir, overlayFile)
+	data, err := os.ReadFile(path) //nolint:gosec // the operator's own folder
+	return parseOverlayLogin(path, data, err)
+}
+
+// parseOverlayLogin is given what reading the file brought.
+func parseOverlayLogin(path string, data []byte, err error) (login overlayLogin, _ error) {
 	if err != nil {
-		return login, false, fmt.Errorf("read the overlay credentials: %w", err)
+		return login, fmt.Errorf("read the overlay credentials: %w", err)
 	}
 	if err := json.Unmarshal(data, &login); err != nil || login.User == "" || len(login.Password) < 16 ||
 		login.Check != "" && login.Check != login.digest() {
-		return login, false, fmt.Errorf("read the overlay credentials: %s is damaged; delete it to have new ones made", path)
+		return login, fmt.Errorf("read the overlay credentials: %s is damaged; delete it to have new ones made", path)
 	}
-	return login, false, nil
+	return login, nil
 }
 
 func (l overlayLogin) secret() secret.String { return secret.New(l.Password) }

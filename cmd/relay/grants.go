@@ -108,6 +108,10 @@ func (p *program) openStore(ctx context.Context, dir string, log zerolog.Logger)
 // identity is what tokens are sealed with: $RELAY_IDENTITY_FILE, else the OS keyring, else a file in the user's configuration
 // folder. A simulation has one of its own.
 func (p *program) identity(ctx context.Context) (auth.Identity, error) {
+	return auth.LoadIdentity(ctx, p.identityOptions())
+}
+
+func (p *program) identityOptions() auth.IdentityOptions {
 	file, _ := p.getenv("RELAY_IDENTITY_FILE")
 	opts := auth.IdentityOptions{File: file, Keyring: true}
 	if p.simulation != "" {
@@ -115,7 +119,7 @@ func (p *program) identity(ctx context.Context) (auth.Identity, error) {
 	} else if dir, err := os.UserConfigDir(); err == nil {
 		opts.Fallback = filepath.Join(dir, "relay", "identity.txt")
 	}
-	return auth.LoadIdentity(ctx, opts)
+	return opts
 }
 
 func newAccount(c AccountConfig, store auth.Store, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {

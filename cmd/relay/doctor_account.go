@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/socket"
+)
+
+// endSoon is how long before the end of a login that only a person prolongs there is a warning.
+const endSoon = 14 * 24 * time.Hour
+
+// patient is an account under examination. Its checks are made one after the other.
+type patient struct {
+	*doctor
+	config  AccountConfig
+	account *auth.Account // nil without a store
+	err     error         // why there is no account though there is a store
+
+	alive bool          // there is an access token that has not expired
+	token secret.String // of the realtime server, not used yet
+}
+
+func (d *doctor) accountTracks() []track {
+	var all []track
+	for _, c := range d.cfg.Accounts {
+		a := &patient{doctor: d, config: c}
+		if d.store != nil {
+			a.account, a.err = newAccount(c, d.store, nil, zerolog.Nop())
+		}
+		t := track{{"token", c.Account, renewalLimit, a.login}}
+		switch {
+		case receives(c):
+			t = append(t, check{"socket-token", c.Account, renewalLimit, a.socketToken}, check{"socket", c.Account, socketLimit, a.socket})
+		case c.Provider.Endpoints.Probe != "":
+			t = append(t, check{"probe", c.Account, renewalLimit, a.probe})
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// login looks at the stored grant. One that has expired is renewed if no relay runs, which would do so itself.
+func (a *patient) login(ctx context.Context) finding {
+	if a.err == nil && a.account == nil {
+		if a.storeErr != nil || a.dirErr != nil {
+			return skipped("the stored logins cannot be read")
+		}
+		if a.config.Provider.Grant == auth.ClientCredentials {
+			return fine("none yet; relay asks for it when it first runs")
+		}
+		return faulty(a.howToLogIn(), "not logged in").coded(exitUnauthorized)
+	}
+	if a.err != nil {
+		return faulty("correct the account in the configuration", "%v", a.err).coded(exitConfig)
+	}
+	s, err := a.account.Status()
+	if err != nil {
+		return a.refused(err)
+	}
+	if s.Fix != "" && s.State != auth.RefreshOutcomeUnknown {
+		return faulty(s.Fix, "%s: %s", s.State, s.Reason).coded(exitUnauthorized)
+	}
+	now := time.Now()
+	if !now.Before(s.Expiry) && s.Refreshable {
+		if a.runs || a.silent != nil {
+			return warned("see the log of the relay that runs", "expired %s; the relay that runs renews it", ago(now, s.Expiry))
+		}
+		if _, err := a.account.Token(ctx); err != nil {
+			return a.refused(err)
+		}
+		if s, err = a.account.Status(); err != nil {
+			return a.refused(err)
+		}
+	}
+	a.alive = now.Before(s.Expiry)
+	return a.judge(s, now)
+}
+
+// judge says how a grant is that is not dead.
+func (a *patient) judge(s auth.Status, now time.Time) finding {
+	ends := s.RefreshExpiry
+	switch {
+	case !a.alive:
+		return faulty(a.howToLogIn(), "expired %s and cannot be renewed", ago(now, s.Expiry)).coded(exitUnauthorized)
+	case s.State == auth.RefreshOutcomeUnknown && s.Fix != "":
+		return warned(s.Fix, "%s", s.Reason)
+	case s.State == auth.RefreshOutcomeUnknown:
+		return warned(findsOut, "%s", s.Reason)
+	case !s.Refreshable && a.config.Provider.Grant != auth.ClientCredentials:
+		return warned(a.howToLogIn()+" before that", "valid until %s, and cannot be renewed", s.Expiry.Local().Format(time.DateTime))
+	case !ends.IsZero() && ends.Sub(now) < endSoon:
+		return warned(a.howToLogIn(), "valid until %s; the login ends on %s unless a renewal prolongs it", s.Expiry.Local().Format(time.DateTime), lastDay(ends))
+	case !ends.IsZero():
+		return fine("valid until %s; the login lasts until %s", s.Expiry.Local().Format(time.DateTime), lastDay(ends))
+	}
+	return fine("valid until %s", s.Expiry.Local().Format(time.DateTime))
+}
+
+func (a *patient) howToLogIn() string {
+	if a.config.Provider.Grant == auth.PersonalToken {
+		return "make a token at " + a.config.Provider.TokenPage + " and run: relay auth import " + a.config.Account
+	}
+	return "run: relay auth login " + a.config.Account
+}
+
+// refused makes a finding of an error of auth.
+func (a *patient) refused(err error) finding {
+	trouble, ok := errors.AsType[*auth.Error](err)
+	if !ok {
+		return faulty("check the network and endpoints of the account", "%v", err)
+	}
+	text, mend := trouble.Err.Error(), trouble.Fix
+	switch {
+	case auth.RefusesClient(err):
+		return faulty("correct client_id and client_secret in the configuration", "%s", text).coded(exitConfig)
+	case errors.Is(err, auth.ErrRefused):
+		return faulty("run: relay auth refresh "+a.config.Account+", and if that is refused too: relay auth login "+a.config.Account, "%s", text).coded(exitUnauthorized)
+	case errors.Is(err, auth.ErrUnusable) && mend == "":
+		text, mend = mendable(trouble.Err, a.howToLogIn())
+	}
+	if trouble.Permanent() {
+		return faulty(mend, "%s", text).coded(exitUnauthorized)
+	}
+	return faulty("check the network and endpoints of the account; relay itself tries again", "%s", text)
+}
+
+// probe tries the access token where there is a request for that.
+func (a *patient) probe(ctx context.Context) finding {
+	if !a.alive {
+		return skipped("there is no valid token")
+	}
+	if err := a.account.Probe(ctx); err != nil {
+		return a.refused(err)
+	}
+	return fine("the provider takes the token")
+}
+
+// socketToken asks for a token of the realtime server, with the stored access token and without consequences.
+func (a *patient) socketToken(ctx context.Context) finding {
+	if !a.alive {
+		return skipped("there is no valid token")
+	}
+	token, err := a.account.TrySocketToken(ctx)
+	if err != nil {
+		return a.refused(err)
+	}
+	a.token = token
+	return fine("the provider gives one")
+}
+
+var errSeen = errors.New("enough was seen of the realtime server")
+
+// socket connects to the realtime server and leaves as soon as it has let relay in. What it sends meanwhile is dropped: a relay
+// that runs receives it on its own connection, and one that does not finds it in the history.
+func (a *patient) socket(ctx context.Context) finding {
+	if a.token.Empty() {
+		return skipped("there is no socket token")
+	}
+	var spoken socket.Protocol
+	var failed error
+	running, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	client, err := socket.New(socket.Config{
+		URL: a.account.Endpoints().Socket, Protocol: a.config.Protocol, Query: a.query, Log: zerolog.Nop(),
+		OnState: func(s socket.State) {
+			switch {
+			case running.Err() != nil: // seen already
+			case s.Phase == socket.Connected:
+				spoken = s.Protocol
+				leave(errSeen)
+			case s.Phase == socket.Waiting:
+				failed = s.Err
+				leave(errSeen)
+			}
+		},
+	})
+	if err != nil {
+		return faulty("correct endpoints.socket of the account", "%v", err).coded(exitConfig)
+	}
+	if err := client.Run(running, func(context.Context, socket.Event) error { return nil }); err != nil {
+		return a.refused(err)
+	}
+	switch {
+	case spoken != socket.Auto:
+		return fine("connected, Engine.IO %v", spoken)
+	case failed != nil:
+		return faulty("check endpoints.socket and protocol of the account, and the network; relay itself tries again", "%v", failed)
+	}
+	return faulty("check the network; relay itself tries again", "%v", context.Cause(ctx))
+}
+
+// query gives a socket token, which serves once: the first is at hand.
+func (a *patient) query(ctx context.Context) (url.Values, error) {
+	token := a.token
+	a.token = secret.String{}
+	if token.Empty() {
+		var err error
+		if token, err = a.account.TrySocketToken(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return url.Values{"token": {token.Reveal()}}, nil
+}

@@ -1,0 +1,366 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/natstest"
+)
+
+// expire makes the stored access token one that has ended.
+func (w *world) expire() {
+	w.t.Helper()
+	grant := w.grant("mystream")
+	grant.ObtainedAt, grant.Expiry = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
+	id, err := auth.LoadIdentity(w.t.Context(), auth.IdentityOptions{File: w.identity})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	store, err := auth.NewFileStore(filepath.Join(w.dir, "data", accountsDir), auth.NewAgeSealer(id))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := store.Save("mystream", grant); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// replace changes one part of the configuration.
+func (w *world) replace(part, with string) {
+	w.t.Helper()
+	w.rewrite(func(text string) string {
+		if !strings.Contains(text, part) {
+			w.t.Fatalf("there is no %q in the configuration", part)
+		}
+		return strings.Replace(text, part, with, 1)
+	})
+}
+
+// through puts a handler before the server of a URL, and returns the URL that leads there.
+func through(t *testing.T, at string, change func(http.Header)) string {
+	t.Helper()
+	to, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: to.Scheme, Host: to.Host})
+	proxy.ModifyResponse = func(resp *http.Response) error {
+		change(resp.Header)
+		return nil
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	return server.URL + to.Path
+}
+
+// occupy listens on an address until the test ends.
+func occupy(t *testing.T, address string) {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+}
+
+const restrictedServer = `
+authorization {
+  users = [
+    {user: relay, password: canary-right, permissions: {publish: ["treats.>", "$JS.API.STREAM.INFO.*"], subscribe: ["_INBOX.>"]}}
+  ]
+}
+`
+
+// Each fault is found, and only that; the finding says what to do, and the exit code of what kind it is.
+func TestDoctorFindsFaults(t *testing.T) {
+	for name, tc := range map[string]struct {
+		spoil        func(t *testing.T, w *world)
+		code         int
+		what, about  string
+		detail, mend string
+		state        findingState // a fault if empty
+		also         []string     // other faults that follow from it
+	}{
+		"a client secret that is wrong": {
+			spoil: func(_ *testing.T, w *world) {
+				w.expire()
+				w.replace("${TREATSTREAM_SECRET}", "canary-of-the-client")
+			},
+			code: exitConfig, what: "token", about: "mystream", detail: "invalid_client", mend: "client_secret",
+		},
+		"a grant that was revoked": {
+			spoil: func(_ *testing.T, w *world) { w.sim.RevokeAll() },
+			code:  exitUnauthorized, what: "socket-token", detail: "HTTP 401", mend: "relay auth refresh mystream --config ",
+		},
+		"a grant that was revoked and has expired": {
+			spoil: func(_ *testing.T, w *world) {
+				w.expire()
+				w.sim.RevokeAll()
+			},
+			code: exitUnauthorized, what: "token", detail: "refused the refresh token", mend: "relay auth login mystream --config ",
+		},
+		"no login": {
+			spoil: func(t *testing.T, w *world) {
+				if err := os.Remove(filepath.Join(w.dir, "data", accountsDir, "mystream.json")); err != nil {
+					t.Fatal(err)
+				}
+			},
+			code: exitUnauthorized, what: "token", detail: "not logged in", mend: "relay auth login mystream --config ",
+		},
+		"an identity that is gone": {
+			spoil: func(t *testing.T, w *world) {
+				if err := os.Remove(w.identity); err != nil {
+					t.Fatal(err)
+				}
+			},
+			code: exitFailure, what: "identity", detail: "no such file", mend: "age-keygen",
+		},
+		"a receiver that is down": {
+			spoil: func(_ *testing.T, w *world) { w.bot.server.Close() },
+			code:  exitFailure, what: "webhook", about: "bot", detail: "connection refused", mend: "sinks.bot.url",
+		},
+		"a receiver with a certificate of its own": {
+			spoil: func(t *testing.T, w *world) {
+				server := httptest.NewTLSServer(http.NotFoundHandler())
+				t.Cleanup(server.Close)
+				w.replace("url: "+w.bot.server.URL, "url: "+server.URL+"/canary-of-the-path")
+			},
+			code: exitFailure, what: "webhook", about: "bot", detail: "unknown authority", mend: "sinks.bot.tls_ca_file",
+		},
+		"a NATS server with another password": {
+			spoil: func(t *testing.T, w *world) {
+				server := natstest.Start(t, "--user", "relay", "--pass", "canary-right")
+				w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, subject: far.treats, url: %q, user: relay, password: canary-wrong}", server.URL()))
+			},
+			code: exitFailure, what: "nats", about: "far", detail: "Authorization Violation", mend: "correct the login of sinks.far",
+		},
+		"a NATS login that may not make the stream": {
+			spoil: func(t *testing.T, w *world) {
+				file := filepath.Join(w.dir, "nats.conf")
+				if err := writePrivate(file, []byte(restrictedServer)); err != nil {
+					t.Fatal(err)
+				}
+				server := natstest.Start(t, "-c", file)
+				w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, url: %q}", strings.Replace(server.URL(), "//", "//relay:canary-right@", 1)))
+			},
+			code: exitFailure, what: "nats", about: "far", detail: `Publish to "$JS.API.STREAM.CREATE.FAR"`, mend: "$JS.API.STREAM.INFO, CREATE and UPDATE",
+		},
+		"a journal's server that is down": {
+			spoil: func(t *testing.T, w *world) {
+				w.onServer(fmt.Sprintf("nats://relay:canary-right@127.0.0.1:%d", freePort(t)))
+			},
+			code: exitFailure, what: "journal", detail: "no servers available", mend: "start that server",
+		},
+		"a clock that is ten minutes off": {
+			spoil: func(t *testing.T, w *world) {
+				token := w.sim.Endpoints().Token
+				w.replace("token: "+token, "token: "+through(t, token, func(h http.Header) {
+					h.Set("Date", time.Now().Add(-10*time.Minute).UTC().Format(http.TimeFormat))
+				}))
+			},
+			code: exitFailure, what: "clock", detail: "ahead of the server's", mend: "NTP",
+		},
+		"a clock that is a minute off": {
+			spoil: func(t *testing.T, w *world) {
+				token := w.sim.Endpoints().Token
+				w.replace("token: "+token, "token: "+through(t, token, func(h http.Header) {
+					h.Set("Date", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
+				}))
+			},
+			code: exitOK, state: stateWarn, what: "clock", detail: "behind the server's", mend: "NTP",
+		},
+		"a data folder that is none": {
+			spoil: func(t *testing.T, w *world) {
+				data := filepath.Join(w.dir, "data")
+				if err := os.RemoveAll(data); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(data, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			},
+			code: exitFailure, what: "folder", detail: "not a folder", mend: "--data-dir",
+		},
+		"a data folder that others may look into": {
+			spoil: func(t *testing.T, w *world) {
+				if err := os.Chmod(filepath.Join(w.dir, "data"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			},
+			code: exitOK, state: stateWarn, what: "folder", detail: "mode 0755", mend: "chmod 700 ",
+		},
+		"logins that others may read": {
+			spoil: func(t *testing.T, w *world) {
+				if err := os.Chmod(filepath.Join(w.dir, "data", accountsDir), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			},
+			code: exitFailure, what: "accounts", detail: "mode 0755", mend: "chmod 700 ",
+		},
+		"a configuration with secrets that others may read": {
+			spoil: func(t *testing.T, w *world) {
+				if err := os.Chmod(w.config, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			},
+			code: exitOK, state: stateWarn, what: "config", detail: "mode 0644", mend: "chmod 600 ",
+		},
+		"a port that another program has": {
+			spoil: func(t *testing.T, w *world) { occupy(t, w.natsAddr) },
+			code:  exitFailure, what: "port", about: "nats.listen", detail: "address already in use", mend: "choose another address",
+		},
+		"a realtime server that is no Socket.IO server": {
+			spoil: func(t *testing.T, w *world) {
+				server := httptest.NewServer(http.NotFoundHandler())
+				t.Cleanup(server.Close)
+				w.replace("socket: "+w.live.url(), "socket: "+server.URL)
+			},
+			code: exitFailure, what: "socket", about: "mystream", detail: "no Socket.IO server at this path", mend: "endpoints.socket",
+		},
+		"a realtime server that is down": {
+			spoil: func(t *testing.T, w *world) {
+				w.replace("socket: "+w.live.url(), fmt.Sprintf("socket: http://127.0.0.1:%d/", freePort(t)))
+			},
+			code: exitFailure, what: "socket", about: "mystream", detail: "connection refused", mend: "endpoints.socket", also: []string{"tcp"},
+		},
+		"a Discord webhook that is gone": {
+			spoil: func(t *testing.T, w *world) {
+				chat := newDiscordStandIn(t)
+				chat.gone = true
+				w.addSink(chat.sink())
+			},
+			code: exitFailure, what: "discord", about: "chat", detail: "status 404", mend: "make a new webhook",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, simulatedRealtime)
+			w.login()
+			tc.spoil(t, w)
+			if tc.state == "" {
+				tc.state = stateFault
+			}
+			all := w.doctor(tc.code)
+			f := all.of(t, tc.what, tc.about)
+			if f.State != tc.state || !strings.Contains(f.Detail, tc.detail) || !strings.Contains(f.Mend, tc.mend) {
+				t.Errorf("%+v, want %s with %q and the advice %q", f, tc.state, tc.detail, tc.mend)
+			}
+			others := slices.DeleteFunc(append(all.in(stateFault), all.in(stateWarn)...), func(name string) bool {
+				return name == tc.what || slices.Contains(tc.also, name)
+			})
+			if len(others) > 0 {
+				t.Errorf("also %v in %v", others, all)
+			}
+		})
+	}
+}
+
+// A configuration that cannot be used is told in full, and what does not depend on it is looked at all the same.
+func TestDoctorWithoutAConfiguration(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	p := w.start()
+	w.connected()
+	w.live.emit(0, 1)
+	holds(t, "the webhook", w.bot.lines, 0, 1)
+	p.stop()
+	w.replace("    url: ", "    ulr: ")
+	all := w.doctor(exitConfig)
+	var told []string
+	for _, f := range all {
+		if f.Name == checkConfig {
+			told = append(told, f.Detail)
+		}
+	}
+	if len(told) != 2 || !strings.Contains(strings.Join(told, "\n"), `did you mean "url"?`) {
+		t.Errorf("of the configuration: %q", told)
+	}
+	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "newest event is of mystream") {
+		t.Errorf("%+v", f)
+	}
+	if f := all.of(t, "fsync", ""); f.State != stateOK {
+		t.Errorf("%+v", f)
+	}
+	if out, _, code := w.command("", "doctor"); code != exitConfig || !strings.HasPrefix(out, "FAULT config: ") || !strings.Contains(out, "; mend: correct the configuration") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
+// A login that has expired is renewed if no relay runs, and left to the relay otherwise.
+func TestDoctorRenewsOnlyWithoutARelay(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	before := w.grant("mystream")
+	w.doctor(exitOK)
+	if after := w.grant("mystream"); after.Generation != before.Generation {
+		t.Error("a token that is valid was renewed")
+	}
+
+	w.expire()
+	stop := w.pretendToRun()
+	if f := w.doctor(exitFailure).of(t, "token", ""); f.State != stateWarn || !strings.Contains(f.Detail, "the relay that runs renews it") {
+		t.Errorf("%+v", f)
+	}
+	stop()
+	if after := w.grant("mystream"); after.Generation != before.Generation {
+		t.Error("a token was renewed beside a relay")
+	}
+	w.doctor(exitOK)
+	if after := w.grant("mystream"); after.Generation != before.Generation+1 {
+		t.Errorf("generation %d, want one more than %d", after.Generation, before.Generation)
+	}
+}
+
+// pretendToRun is a relay that takes connections to its control socket, and does nothing else.
+func (w *world) pretendToRun() (stop func()) {
+	w.t.Helper()
+	dir := filepath.Join(w.dir, "data")
+	l, err := listenControl(w.t.Context(), dir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	return func() {
+		_ = l.Close()
+		<-done
+		_ = os.Remove(filepath.Join(dir, controlSocket))
+	}
+}
+
+// With --ping a receiver that refuses the test treat is a fault; one that takes no tests is spared.
+func TestDoctorPing(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	w.bot.refuses("Sent by relay doctor")
+	if f := w.doctor(exitFailure, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "status 400: the receiver says: no such dish") {
+		t.Errorf("%+v", f)
+	}
+	w.bot.refuses("")
+	w.replace("    type: webhook\n", "    type: webhook\n    tests: skip\n")
+	if f := w.doctor(exitOK, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "it takes no tests") {
+		t.Errorf("%+v", f)
+	}
+	if got := w.bot.get(); len(got) > 0 {
+		t.Errorf("the receiver got %q", got)
+	}
+}

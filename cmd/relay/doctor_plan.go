@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/sinks"
+)
+
+// How long checks may take.
+const (
+	networkLimit = 10 * time.Second
+	socketLimit  = 20 * time.Second // two dials
+	renewalLimit = 40 * time.Second
+	diskLimit    = 30 * time.Second
+	journalLimit = 2 * time.Minute // all of it is read if no relay runs
+)
+
+// checkConfig is the name of the findings about the configuration.
+const checkConfig = "config"
+
+// A doctor knows what is to be examined.
+type doctor struct {
+	p      *program
+	ping   bool
+	dir    string // the data folder
+	dirErr error  // why it cannot be used though it is there
+	presence
+	cfg    *Config // nil if it cannot be used
+	cfgErr error
+
+	identity    auth.Identity
+	identityErr error
+	store       *auth.FileStore // nil without logins
+	storeErr    error
+}
+
+// presence is what is known of a relay on the data folder.
+type presence struct {
+	runs   bool
+	silent error // one has the folder, and does not answer: why
+}
+
+// newDoctor reads what tells the checks what to look at. What is wrong with that is for the checks to say.
+func (p *program) newDoctor(ctx context.Context, ping bool) (*doctor, error) {
+	dir, err := p.dataPath()
+	if err != nil {
+		return nil, err
+	}
+	d := &doctor{p: p, ping: ping, dir: dir, presence: findRelay(ctx, dir)}
+	if _, err := os.ReadDir(dir); !errors.Is(err, fs.ErrNotExist) {
+		d.dirErr = err
+	}
+	d.cfg, d.cfgErr = p.loadConfig(zerolog.Nop())
+	d.identity, d.identityErr = auth.FindIdentity(ctx, p.identityOptions())
+	d.store, d.storeErr = d.openLogins()
+	return d, nil
+}
+
+// openLogins opens the store of the logins and makes nothing; it is nil if nobody has logged in.
+func (d *doctor) openLogins() (*auth.FileStore, error) {
+	at := filepath.Join(d.dir, accountsDir)
+	switch _, err := os.Stat(at); {
+	case errors.Is(err, fs.ErrNotExist), d.dirErr != nil:
+		return nil, nil //nolint:nilnil // there is none
+	case err != nil:
+		return nil, err
+	case d.identityErr != nil:
+		return nil, d.identityErr
+	}
+	return auth.NewFileStore(at, auth.NewAgeSealer(d.identity))
+}
+
+// findRelay finds out whether a relay runs on the data folder.
+func findRelay(ctx context.Context, dir string) presence {
+	conn, err := dialControl(ctx, dir)
+	if err == nil {
+		_ = conn.Close() // it was only to see who answers
+		return presence{runs: true}
+	}
+	if !errors.Is(err, errNoControl) {
+		return presence{silent: err}
+	}
+	path := filepath.Join(dir, lockFile)
+	if _, err := os.Stat(path); err != nil {
+		return presence{}
+	}
+	lock := flock.New(path, flock.SetPermissions(0o600))
+	defer lock.Close() //nolint:errcheck // it was only to see whether it is free
+	if free, lockErr := lock.TryLock(); lockErr == nil && !free {
+		return presence{silent: err}
+	}
+	return presence{}
+}
+
+// tracks lists all checks, in the order in which they are told.
+func (d *doctor) tracks() []track {
+	all := []track{d.configTrack(), d.folderTrack()}
+	if d.cfg == nil {
+		return append(all, track{{"journal", d.dir, journalLimit, d.journal}})
+	}
+	accounts := d.accountTracks()
+	all = append(all, d.portTrack())
+	all = append(all, d.hostTracks()...)
+	all = append(all, accounts...)
+	all = append(all, track{{"journal", d.journalPlace(), journalLimit, d.journal}})
+	for _, s := range d.cfg.Sinks {
+		if s.Type != "stdout" {
+			all = append(all, d.sinkTrack(s))
+		}
+	}
+	return all
+}
+
+// configTrack has the faults of the configuration, one finding each.
+func (d *doctor) configTrack() track {
+	var all []finding
+	switch faults, ok := errors.AsType[ConfigErrors](d.cfgErr); {
+	case ok:
+		for _, e := range faults {
+			all = append(all, faulty("correct the configuration; docs/config.md has every key", "%v", e))
+		}
+	case d.cfgErr != nil:
+		detail, mend := mendable(d.cfgErr, "name another file with --config")
+		all = append(all, faulty(mend, "%s", detail))
+	default:
+		for _, w := range d.cfg.Warnings {
+			all = append(all, warned("run: chmod 600 "+shellQuote(d.cfg.Path), "%v", w))
+		}
+		if len(all) == 0 {
+			all = append(all, fine("%s has %d accounts and %d sinks", d.cfg.Path, len(d.cfg.Accounts), len(d.cfg.Sinks)))
+		}
+	}
+	var t track
+	for _, f := range all {
+		t = append(t, check{checkConfig, "", networkLimit, func(context.Context) finding { return f }})
+	}
+	return t
+}
+
+// overlays reports whether relay's own server serves overlay backends.
+func (d *doctor) overlays() bool {
+	return slices.ContainsFunc(d.cfg.Sinks, func(s SinkConfig) bool {
+		n, ok := s.Config.(*sinks.NATSConfig)
+		return ok && n.URL.Empty()
+	})
+}
+
+// journalPlace is where the journal is, without a login.
+func (d *doctor) journalPlace() string {
+	if d.cfg.Journal.NATSURL.Empty() {
+		return d.dir
+	}
+	return natsHosts(d.cfg.Journal.NATSURL.Reveal())
+}
+
+// mendable takes the advice out of an error whose last part it is.
+func mendable(err error, otherwise string) (detail, mend string) {
+	text := err.Error()
+	for _, word := range []string{"; run: ", "; correct ", "; make ", "; mend ", "; free ", "; stop ", "; put it back ", "; wait ", "; write ", "; run this as "} {
+		if i := strings.Index(text, word); i >= 0 {
+			return text[:i], text[i+len("; "):]
+		}
+	}
+	return text, otherwise
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/treatrelay/relay/internal/natstest"
+	"github.com/treatrelay/relay/internal/simulator"
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// findings are what relay doctor has found.
+type findings []finding
+
+// doctor runs relay doctor and wants this exit code, and no secret in what it writes.
+func (w *world) doctor(code int, args ...string) findings {
+	w.t.Helper()
+	p := w.start(append([]string{"doctor", "--json"}, args...)...)
+	if got := p.exit(); got != code {
+		w.t.Fatalf("relay doctor: exit code %d, want %d:\n%s\n%s", got, code, p.out.text(), p.err.text())
+	}
+	var all findings
+	for _, line := range p.out.get() {
+		var f finding
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			w.t.Fatalf("%q: %v", line, err)
+		}
+		if f.Name == "" || f.Detail == "" || (f.State == stateFault || f.State == stateWarn) == (f.Mend == "") {
+			w.t.Errorf("not a finding: %s", line)
+		}
+		all = append(all, f)
+	}
+	for _, s := range []string{simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "canary"} {
+		if strings.Contains(p.out.text()+p.err.text(), s) {
+			w.t.Errorf("a secret of %d characters is in the output", len(s))
+		}
+	}
+	return all
+}
+
+// of returns the one finding of a name, about a subject that contains this.
+func (all findings) of(t *testing.T, name, subject string) finding {
+	t.Helper()
+	var of findings
+	for _, f := range all {
+		if f.Name == name && strings.Contains(f.Subject, subject) {
+			of = append(of, f)
+		}
+	}
+	if len(of) != 1 {
+		t.Fatalf("%d findings of %s %s in %v", len(of), name, subject, all)
+	}
+	return of[0]
+}
+
+// in returns the names of those in a state.
+func (all findings) in(state findingState) (names []string) {
+	for _, f := range all {
+		if f.State == state {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// discordStandIn knows one webhook, and what was asked of it.
+type discordStandIn struct {
+	server *httptest.Server
+
+	mu    sync.Mutex
+	gone  bool
+	asked []string
+}
+
+func newDiscordStandIn(t *testing.T) *discordStandIn {
+	t.Helper()
+	d := &discordStandIn{}
+	d.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.asked = append(d.asked, r.Method+" "+r.URL.Path)
+		rw.Header().Set("Content-Type", "application/json")
+		if d.gone {
+			rw.WriteHeader(http.StatusNotFound)
+			_, _ = fmt.Fprintf(rw, `{"message": "Unknown Webhook %s", "code": 10015}`, r.URL.Path)
+			return
+		}
+		_, _ = rw.Write([]byte(`{"id": "123456789012345678", "name": "Treats", "token": "canary-of-discord-0123456789"}`))
+	}))
+	t.Cleanup(d.server.Close)
+	return d
+}
+
+func (d *discordStandIn) sink() string {
+	return fmt.Sprintf("chat: {type: discord, url: %q}", d.server.URL+"/api/webhooks/123456789012345678/canary-of-discord-0123456789")
+}
+
+// Nothing is wrong: before relay has ever run, while it runs, and after. A relay that runs gets each treat once all the while, and
+// its ports are no conflict. Only --ping sends something, and that to the webhook alone.
+func TestDoctorFindsNothing(t *testing.T) {
+	chat, far := newDiscordStandIn(t), natstest.Start(t)
+	w := newWorld(t, npmRealtime("2"))
+	w.addSink(chat.sink())
+	w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, subject: far.treats, url: %q}", far.URL()))
+	w.rewrite(func(text string) string { return text + fmt.Sprintf("http: {listen: \"127.0.0.1:%d\"}\n", freePort(t)) })
+	w.login()
+	healthy := func(when string, all findings) {
+		t.Helper()
+		if wrong := append(all.in(stateFault), all.in(stateWarn)...); len(wrong) > 0 {
+			t.Errorf("%s: %v in %v", when, wrong, all)
+		}
+		for name, want := range map[string]string{
+			"token": "valid until", "socket-token": "gives one", "socket": "Engine.IO 3", "discord": `"Treats"`, "clock": "as the server's",
+			"webhook": "takes connections", "config": "1 accounts and 5 sinks", "fsync": "treats a second", "space": "free",
+		} {
+			if f := all.of(t, name, ""); f.State != stateOK || !strings.Contains(f.Detail, want) {
+				t.Errorf("%s: %+v, want %q", when, f, want)
+			}
+		}
+	}
+
+	all := w.doctor(exitOK)
+	healthy("before", all)
+	if f := all.of(t, "nats", "far"); !strings.Contains(f.Detail, "may be made") {
+		t.Errorf("%+v", f)
+	}
+	if f := all.of(t, "nats", "overlay"); f.State != stateSkipped {
+		t.Errorf("%+v", f)
+	}
+	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "begins when relay first runs") {
+		t.Errorf("%+v", f)
+	}
+	if _, err := os.Stat(filepath.Join(w.dir, "data", journalDir)); err == nil {
+		t.Error("the doctor has made a journal")
+	}
+
+	p := w.start()
+	w.connected()
+	const treats = 60
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for n := range treats {
+			w.live.emit(n, n+1)
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	all = w.doctor(exitOK)
+	sending.Wait()
+	healthy("while it runs", all)
+	for subject, want := range map[string]string{"nats.listen": "the relay that runs", "http.listen": "the relay that runs"} {
+		if f := all.of(t, "port", subject); !strings.Contains(f.Detail, want) {
+			t.Errorf("%+v, want %q", f, want)
+		}
+	}
+	if f := all.of(t, "nats", "overlay"); !strings.Contains(f.Detail, "stream TREATS has") {
+		t.Errorf("%+v", f)
+	}
+	holds(t, "stdout", p.out, 0, treats)
+	holds(t, "the webhook", w.bot.lines, 0, treats)
+	w.connected()
+
+	if f := w.doctor(exitOK, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "status 200") {
+		t.Errorf("%+v", f)
+	}
+	if last := events(t, w.bot.get())[treats:]; len(last) != 1 || last[0].Origin != pipeline.OriginTest || last[0].Data.Account != "mystream" {
+		t.Errorf("the ping is %+v", last)
+	}
+	p.stop()
+
+	all = w.doctor(exitOK)
+	healthy("after", all)
+	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "the newest event is of mystream, ") {
+		t.Errorf("%+v", f)
+	}
+	if got := p.out.get(); len(got) != treats {
+		t.Errorf("%d treats on stdout, want %d", len(got), treats)
+	}
+	chat.mu.Lock()
+	asked := slices.Clone(chat.asked)
+	chat.mu.Unlock()
+	if asked := slices.DeleteFunc(asked, func(a string) bool { return strings.HasPrefix(a, "POST ") }); len(asked) != 4 {
+		t.Errorf("the doctor asked Discord %q", asked)
+	}
+
+	text := w.relay(exitOK, "doctor")
+	if line := text.out.find(t, "token mystream"); !strings.HasPrefix(line, "ok    token mystream: valid until ") {
+		t.Errorf("%q", line)
+	}
+	w.noSecrets(text)
+}
+
+func TestDoctorJudges(t *testing.T) {
+	now := time.Now()
+	for name, tc := range map[string]struct {
+		got  finding
+		want findingState
+	}{
+		"a certificate of a year":     {certificate("TLS 1.3", now.AddDate(1, 0, 0), now), stateOK},
+		"a certificate of a week":     {certificate("TLS 1.3", now.AddDate(0, 0, 7), now), stateWarn},
+		"a fast disk":                 {judgeSync(35 * time.Microsecond), stateOK},
+		"a slow disk":                 {judgeSync(21 * time.Millisecond), stateWarn},
+		"a clock 20 s ahead":          {judgeClock(20 * time.Second), stateOK},
+		"a clock 40 s behind":         {judgeClock(-40 * time.Second), stateWarn},
+		"a clock six minutes behind":  {judgeClock(-6 * time.Minute), stateFault},
+		"a clock that was never set ": {judgeClock(-50 * 365 * 24 * time.Hour), stateFault},
+	} {
+		if tc.got.State != tc.want {
+			t.Errorf("%s: %+v, want %s", name, tc.got, tc.want)
+		}
+	}
+	config, login, other := faulty("m", "d").coded(exitConfig), faulty("m", "d").coded(exitUnauthorized), faulty("m", "d")
+	config.Name = checkConfig
+	for want, all := range map[int][]finding{
+		exitOK: {fine("d"), warned("m", "d"), skipped("d")}, exitUnauthorized: {login, fine("d"), login},
+		exitFailure: {login, other, login}, exitConfig: {config, other, login},
+	} {
+		var o outcome
+		for _, f := range all {
+			o.add(f)
+		}
+		if o.code != want {
+			t.Errorf("%v: exit code %d, want %d", all, o.code, want)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package sinks
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// Reach connects to Discord without sending a request.
+func (c *DiscordConfig) Reach(ctx context.Context) (Reached, error) {
+	return reachChat(ctx, c.URL, c.URLFile, parseDiscordURL)
+}
+
+// Reach connects to Slack without sending a request.
+func (c *SlackConfig) Reach(ctx context.Context) (Reached, error) {
+	return reachChat(ctx, c.URL, c.URLFile, parseSlackURL)
+}
+
+func reachChat(ctx context.Context, target secret.String, file string, parse func(secret.String) (*url.URL, error)) (Reached, error) {
+	u, err := readChatURL(target, file, parse)
+	if err != nil {
+		return Reached{}, err
+	}
+	return reach(ctx, u, &tls.Config{MinVersion: tls.VersionTLS12}, &guard{host: u.Hostname(), chosen: true}, nil)
+}
+
+func readChatURL(target secret.String, file string, parse func(secret.String) (*url.URL, error)) (*url.URL, error) {
+	target, key, err := chatURL(target, file)
+	if err != nil {
+		return nil, err
+	}
+	u, err := parse(target)
+	return u, field(key, err)
+}
+
+// Ask asks Discord for the webhook (Discord's documentation, "Get Webhook with Token"), which posts nothing and changes nothing.
+// It returns the webhook's name. The error holds nothing of the URL but the host.
+func (c *DiscordConfig) Ask(ctx context.Context, userAgent string) (name string, err error) {
+	u, err := readChatURL(c.URL, c.URLFile, parseDiscordURL)
+	if err != nil {
+		return "", err
+	}
+	asking := newChat(u, c.Timeout, Env{UserAgent: userAgent}, &discord{})
+	defer asking.client.CloseIdleConnections()
+	explain := func(err error) error {
+		return fmt.Errorf("ask %s for the webhook: %w", asking.shown, redact(err, asking.hidden))
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, asking.url, http.NoBody)
+	if err != nil {
+		return "", explain(unwrapURL(err))
+	}
+	req.Header.Set("User-Agent", userAgent)
+	resp, err := asking.client.Do(req)
+	if err != nil {
+		return "", explain(root(cause(ctx, unwrapURL(err))))
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody))
+	if err != nil {
+		return "", explain(root(cause(ctx, err)))
+	}
+	got := chatAnswer{status: resp.StatusCode, header: resp.Header, body: body, said: shorten(asking.printable(body, maxAnswerKept))}
+	if err := asking.service.judge(got); err != nil {
+		return "", explain(err)
+	}
+	var webhook struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	}
+	if json.Unmarshal(body, &webhook) != nil || webhook.ID == "" {
+		return "", explain(errors.New("the answer is not a webhook's: check the URL"))
+	}
+	return shorten(asking.printable([]byte(webhook.Name), maxAnswerKept)), nil
+}
