@@ -17,10 +17,10 @@ import (
 type findingState string
 
 const (
-	stateOK      findingState = "ok"
-	stateWarn    findingState = "warn" // it works, and somebody should look at it
-	stateFault   findingState = "fault"
-	stateSkipped findingState = "skipped" // it could not be looked at, or has no need to be
+	foundOK      findingState = "ok"
+	foundWarning findingState = "warn" // it works, and somebody should look at it
+	foundFault   findingState = "fault"
+	foundNothing findingState = "skipped" // it could not be looked at, or has no need to be
 )
 
 // finding is what one check has found, as --json shows it. It holds no secret.
@@ -35,19 +35,19 @@ type finding struct {
 }
 
 func fine(format string, args ...any) finding {
-	return finding{State: stateOK, Detail: fmt.Sprintf(format, args...)}
+	return finding{State: foundOK, Detail: fmt.Sprintf(format, args...)}
 }
 
 func skipped(format string, args ...any) finding {
-	return finding{State: stateSkipped, Detail: fmt.Sprintf(format, args...)}
+	return finding{State: foundNothing, Detail: fmt.Sprintf(format, args...)}
 }
 
 func warned(mend, format string, args ...any) finding {
-	return finding{State: stateWarn, Mend: mend, Detail: fmt.Sprintf(format, args...)}
+	return finding{State: foundWarning, Mend: mend, Detail: fmt.Sprintf(format, args...)}
 }
 
 func faulty(mend, format string, args ...any) finding {
-	return finding{State: stateFault, Mend: mend, Detail: fmt.Sprintf(format, args...), code: exitFailure}
+	return finding{State: foundFault, Mend: mend, Detail: fmt.Sprintf(format, args...), code: exitFailure}
 }
 
 // coded gives a fault an exit code of its own.
@@ -58,7 +58,7 @@ func (f finding) coded(code int) finding {
 
 // line is the finding for people.
 func (f finding) line() string {
-	word := map[findingState]string{stateOK: "ok   ", stateWarn: "warn ", stateFault: "FAULT", stateSkipped: "skip "}[f.State]
+	word := map[findingState]string{foundOK: "ok   ", foundWarning: "warn ", foundFault: "FAULT", foundNothing: "skip "}[f.State]
 	text := word + " " + f.Name
 	if f.Subject != "" {
 		text += " " + f.Subject
@@ -129,7 +129,7 @@ type outcome struct {
 
 func (o *outcome) add(f finding) {
 	switch {
-	case f.State != stateFault || o.unusable:
+	case f.State != foundFault || o.unusable:
 	case f.Name == checkConfig:
 		o.code, o.unusable = exitConfig, true
 	case o.code == exitOK || o.code == f.code:

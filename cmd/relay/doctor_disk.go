@@ -200,7 +200,7 @@ func medianSync(ctx context.Context, dir string) (median time.Duration, err erro
 func (d *doctor) journal(ctx context.Context) (f finding) {
 	var undo teardown
 	defer func() {
-		if err := undo.run(); err != nil && f.State == stateOK {
+		if err := undo.run(); err != nil && f.State == foundOK {
 			f = faulty(otherUser, "%v", err)
 		}
 	}()

@@ -178,7 +178,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					h.Set("Date", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
 				}))
 			},
-			code: exitOK, state: stateWarn, what: "clock", detail: "behind the server's", mend: "NTP",
+			code: exitOK, state: foundWarning, what: "clock", detail: "behind the server's", mend: "NTP",
 		},
 		"a data folder that is none": {
 			spoil: func(t *testing.T, w *world) {
@@ -198,7 +198,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exitOK, state: stateWarn, what: "folder", detail: "mode 0755", mend: "chmod 700 ",
+			code: exitOK, state: foundWarning, what: "folder", detail: "mode 0755", mend: "chmod 700 ",
 		},
 		"logins that others may read": {
 			spoil: func(t *testing.T, w *world) {
@@ -214,7 +214,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exitOK, state: stateWarn, what: "config", detail: "mode 0644", mend: "chmod 600 ",
+			code: exitOK, state: foundWarning, what: "config", detail: "mode 0644", mend: "chmod 600 ",
 		},
 		"a port that another program has": {
 			spoil: func(t *testing.T, w *world) { occupy(t, w.natsAddr) },
@@ -248,14 +248,14 @@ func TestDoctorFindsFaults(t *testing.T) {
 			w.login()
 			tc.spoil(t, w)
 			if tc.state == "" {
-				tc.state = stateFault
+				tc.state = foundFault
 			}
 			all := w.doctor(tc.code)
 			f := all.of(t, tc.what, tc.about)
 			if f.State != tc.state || !strings.Contains(f.Detail, tc.detail) || !strings.Contains(f.Mend, tc.mend) {
 				t.Errorf("%+v, want %s with %q and the advice %q", f, tc.state, tc.detail, tc.mend)
 			}
-			others := slices.DeleteFunc(append(all.in(stateFault), all.in(stateWarn)...), func(name string) bool {
+			others := slices.DeleteFunc(append(all.in(foundFault), all.in(foundWarning)...), func(name string) bool {
 				return name == tc.what || slices.Contains(tc.also, name)
 			})
 			if len(others) > 0 {
@@ -288,7 +288,7 @@ func TestDoctorWithoutAConfiguration(t *testing.T) {
 	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "newest event is of mystream") {
 		t.Errorf("%+v", f)
 	}
-	if f := all.of(t, "fsync", ""); f.State != stateOK {
+	if f := all.of(t, "fsync", ""); f.State != foundOK {
 		t.Errorf("%+v", f)
 	}
 	if out, _, code := w.command("", "doctor"); code != exitConfig || !strings.HasPrefix(out, "FAULT config: ") || !strings.Contains(out, "; mend: correct the configuration") {
@@ -308,7 +308,7 @@ func TestDoctorRenewsOnlyWithoutARelay(t *testing.T) {
 
 	w.expire()
 	stop := w.pretendToRun()
-	if f := w.doctor(exitFailure).of(t, "token", ""); f.State != stateWarn || !strings.Contains(f.Detail, "the relay that runs renews it") {
+	if f := w.doctor(exitFailure).of(t, "token", ""); f.State != foundWarning || !strings.Contains(f.Detail, "the relay that runs renews it") {
 		t.Errorf("%+v", f)
 	}
 	stop()

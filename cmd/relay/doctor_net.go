@@ -65,7 +65,7 @@ func hostTrack(u *url.URL) (t track) {
 	if _, err := netip.ParseAddr(host); err != nil {
 		t = append(t, check{"dns", host, networkLimit, func(ctx context.Context) finding {
 			f := dns(ctx, u)
-			known = f.State != stateFault
+			known = f.State != foundFault
 			return f
 		}})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -35,7 +36,7 @@ func (d *doctor) sinkTrack(s SinkConfig) track {
 	case *sinks.SlackConfig:
 		c.look = func(ctx context.Context) finding {
 			f := reachSink(ctx, s.Name, config)
-			if f.State != stateFault {
+			if f.State != foundFault {
 				f.Detail += "; whether Slack knows the webhook shows only with a message"
 			}
 			return f
@@ -83,7 +84,7 @@ func unreached(name string, err error) finding {
 }
 
 func askDiscord(ctx context.Context, name string, c *sinks.DiscordConfig) finding {
-	if f := reachSink(ctx, name, c); f.State == stateFault {
+	if f := reachSink(ctx, name, c); f.State == foundFault {
 		return f
 	}
 	title, err := c.Ask(ctx, userAgent())
@@ -97,7 +98,7 @@ func askDiscord(ctx context.Context, name string, c *sinks.DiscordConfig) findin
 func (d *doctor) webhook(ctx context.Context, s SinkConfig, c *sinks.WebhookConfig) finding {
 	f := reachSink(ctx, s.Name, c)
 	switch {
-	case f.State == stateFault:
+	case f.State == foundFault:
 		return f
 	case !d.ping:
 		f.Detail += "; nothing was sent"
@@ -150,7 +151,7 @@ func (d *doctor) bearer(name string) (sinks.Bearer, error) {
 	for _, c := range d.cfg.Accounts {
 		if c.Account == name && d.store != nil {
 			account, err := newAccount(c, d.store, nil, zerolog.Nop())
-			return bearer{account}, err
+			return bearer{func() (*auth.Account, error) { return account, nil }}, err
 		}
 	}
 	return nil, fmt.Errorf("account %q has no login yet", name)

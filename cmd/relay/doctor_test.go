@@ -34,7 +34,7 @@ func (w *world) doctor(code int, args ...string) findings {
 		if err := json.Unmarshal([]byte(line), &f); err != nil {
 			w.t.Fatalf("%q: %v", line, err)
 		}
-		if f.Name == "" || f.Detail == "" || (f.State == stateFault || f.State == stateWarn) == (f.Mend == "") {
+		if f.Name == "" || f.Detail == "" || (f.State == foundFault || f.State == foundWarning) == (f.Mend == "") {
 			w.t.Errorf("not a finding: %s", line)
 		}
 		all = append(all, f)
@@ -115,14 +115,14 @@ func TestDoctorFindsNothing(t *testing.T) {
 	w.login()
 	healthy := func(when string, all findings) {
 		t.Helper()
-		if wrong := append(all.in(stateFault), all.in(stateWarn)...); len(wrong) > 0 {
+		if wrong := append(all.in(foundFault), all.in(foundWarning)...); len(wrong) > 0 {
 			t.Errorf("%s: %v in %v", when, wrong, all)
 		}
 		for name, want := range map[string]string{
 			"token": "valid until", "socket-token": "gives one", "socket": "Engine.IO 3", "discord": `"Treats"`, "clock": "as the server's",
 			"webhook": "takes connections", "config": "1 accounts and 5 sinks", "fsync": "treats a second", "space": "free",
 		} {
-			if f := all.of(t, name, ""); f.State != stateOK || !strings.Contains(f.Detail, want) {
+			if f := all.of(t, name, ""); f.State != foundOK || !strings.Contains(f.Detail, want) {
 				t.Errorf("%s: %+v, want %q", when, f, want)
 			}
 		}
@@ -133,7 +133,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 	if f := all.of(t, "nats", "far"); !strings.Contains(f.Detail, "may be made") {
 		t.Errorf("%+v", f)
 	}
-	if f := all.of(t, "nats", "overlay"); f.State != stateSkipped {
+	if f := all.of(t, "nats", "overlay"); f.State != foundNothing {
 		t.Errorf("%+v", f)
 	}
 	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "begins when relay first runs") {
@@ -204,14 +204,14 @@ func TestDoctorJudges(t *testing.T) {
 		got  finding
 		want findingState
 	}{
-		"a certificate of a year":     {certificate("TLS 1.3", now.AddDate(1, 0, 0), now), stateOK},
-		"a certificate of a week":     {certificate("TLS 1.3", now.AddDate(0, 0, 7), now), stateWarn},
-		"a fast disk":                 {judgeSync(35 * time.Microsecond), stateOK},
-		"a slow disk":                 {judgeSync(21 * time.Millisecond), stateWarn},
-		"a clock 20 s ahead":          {judgeClock(20 * time.Second), stateOK},
-		"a clock 40 s behind":         {judgeClock(-40 * time.Second), stateWarn},
-		"a clock six minutes behind":  {judgeClock(-6 * time.Minute), stateFault},
-		"a clock that was never set ": {judgeClock(-50 * 365 * 24 * time.Hour), stateFault},
+		"a certificate of a year":     {certificate("TLS 1.3", now.AddDate(1, 0, 0), now), foundOK},
+		"a certificate of a week":     {certificate("TLS 1.3", now.AddDate(0, 0, 7), now), foundWarning},
+		"a fast disk":                 {judgeSync(35 * time.Microsecond), foundOK},
+		"a slow disk":                 {judgeSync(21 * time.Millisecond), foundWarning},
+		"a clock 20 s ahead":          {judgeClock(20 * time.Second), foundOK},
+		"a clock 40 s behind":         {judgeClock(-40 * time.Second), foundWarning},
+		"a clock six minutes behind":  {judgeClock(-6 * time.Minute), foundFault},
+		"a clock that was never set ": {judgeClock(-50 * 365 * 24 * time.Hour), foundFault},
 	} {
 		if tc.got.State != tc.want {
 			t.Errorf("%s: %+v, want %s", name, tc.got, tc.want)

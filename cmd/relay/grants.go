@@ -17,22 +17,19 @@ import (
 // receives reports whether the account is one that receives treats.
 func receives(a AccountConfig) bool { return a.Provider.Endpoints.Socket != "" }
 
-// bearer finds the account whose tokens a webhook sends.
-func (j *job) bearer(name string) (sinks.Bearer, error) { return bearer{j, name}, nil }
-
-// bearer presents an account to a sink: the one that has the name at the time.
-type bearer struct {
-	job  *job
-	name string
+// bearer finds the account whose tokens a webhook sends: the one that has the name at the time.
+func (j *job) bearer(name string) (sinks.Bearer, error) {
+	return bearer{func() (*auth.Account, error) {
+		part, ok := j.parts().accounts[name]
+		if !ok {
+			return nil, fmt.Errorf("there is no account %q", name)
+		}
+		return part.account, nil
+	}}, nil
 }
 
-func (b bearer) account() (*auth.Account, error) {
-	part, ok := b.job.parts().accounts[b.name]
-	if !ok {
-		return nil, fmt.Errorf("there is no account %q", b.name)
-	}
-	return part.account, nil
-}
+// bearer presents an account to a sink.
+type bearer struct{ account func() (*auth.Account, error) }
 
 // Token implements [sinks.Bearer].
 func (b bearer) Token(ctx context.Context) (secret.String, int64, error) {

@@ -83,7 +83,7 @@ func only(of []trouble, part string, words ...string) error {
 	return nil
 }
 
-func fine(v judgement) error {
+func isFine(v judgement) error {
 	if v.State != stateReady {
 		return fmt.Errorf("%s", v.State)
 	}
@@ -118,7 +118,7 @@ func TestStatus(t *testing.T) {
 	w.live.emit(0, 5)
 	holds(t, "the webhook", w.bot.lines, 0, 5)
 	holds(t, "stdout", p.out, 0, 5)
-	w.ready(url, http.StatusOK, fine)
+	w.ready(url, http.StatusOK, isFine)
 	if q := w.relay(exitOK, "status", "--quiet"); q.out.text()+q.err.text() != "" {
 		t.Errorf("--quiet prints %q and %q", q.out.text(), q.err.text())
 	}
@@ -197,7 +197,7 @@ func TestNotReadyWithoutTheJournal(t *testing.T) {
 	}
 	server.Restart()
 	w.connected()
-	w.ready(url, http.StatusOK, fine)
+	w.ready(url, http.StatusOK, isFine)
 
 	server.Kill()
 	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error { return only(v.NotReady, "journal", "connection to the journal's server lost") })
@@ -212,7 +212,7 @@ func TestNotReadyWithoutTheJournal(t *testing.T) {
 	})
 	server.Restart()
 	holds(t, "stdout", p.out, 0, 3)
-	w.ready(url, http.StatusOK, fine)
+	w.ready(url, http.StatusOK, isFine)
 	p.stop()
 }
 
