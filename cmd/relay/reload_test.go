@@ -206,9 +206,9 @@ func TestReloadUnderLoad(t *testing.T) {
 			return strings.Replace(strings.Replace(text, "    redirect_url:", raw+"    redirect_url:", 1), "    retry: {initial", timeout+"    retry: {initial", 1)
 		})
 		p.again("configuration loaded again")
+		time.Sleep(100 * time.Millisecond)
 	}
 	w.connected()
-	time.Sleep(200 * time.Millisecond)
 	close(stop)
 	emission.Wait()
 	for name, sink := range map[string]*lines{"stdout": p.out, "NATS": overlay, "the webhook": w.bot.lines} {
