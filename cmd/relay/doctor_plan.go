@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -70,13 +71,12 @@ func (p *program) newDoctor(ctx context.Context, ping bool) (*doctor, error) {
 // openLogins opens the store of the logins and makes nothing; it is nil if nobody has logged in.
 func (d *doctor) openLogins() (*auth.FileStore, error) {
 	at := filepath.Join(d.dir, accountsDir)
-	switch _, err := os.Stat(at); {
-	case errors.Is(err, fs.ErrNotExist), d.dirErr != nil:
-		return nil, nil //nolint:nilnil // there is none
-	case err != nil:
+	_, err := os.Stat(at)
+	if d.dirErr != nil || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil,nilerr // there is none, or the check of the folder tells
+	}
+	if err = cmp.Or(err, d.identityErr); err != nil {
 		return nil, err
-	case d.identityErr != nil:
-		return nil, d.identityErr
 	}
 	return auth.NewFileStore(at, auth.NewAgeSealer(d.identity))
 }
