@@ -145,7 +145,7 @@ func (p *program) doctorCommand() *cobra.Command {
 		Use: "doctor", Short: "Look for whatever keeps treats from arriving, and say how to mend it", Args: noArgs,
 		Long: `Look at everything that relay needs: the configuration, the data folder and its disk, the clock, the network, the logins,
 the realtime server and each sink. One line each, with what to do about a fault. It works whether or not relay runs on the
-data folder, and changes nothing there but for one thing: a login that has expired is renewed if no relay runs.
+data folder. If none runs, a login that has expired is renewed, and the journal is opened, with what that mends at a start.
 
 To see whether the realtime server lets relay in, it connects with a socket token of its own, and leaves at once. Nothing is sent
 to a sink unless --ping says so.`,
