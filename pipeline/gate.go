@@ -186,7 +186,6 @@ func await(ctx context.Context, hurry, changed <-chan struct{}, wait time.Durati
 // leave gives a pass back and says what became of the delivery of event seq: err, or nil if it was accepted. aside says that the
 // event waits on its own schedule, so that its failure says little of the destination.
 func (g *gate) leave(p pass, seq uint64, aside bool, err error) {
-	g.release()
 	g.mu.Lock()
 	var event *gateEvent
 	now := time.Now()
@@ -239,6 +238,7 @@ func (g *gate) leave(p pass, seq uint64, aside bool, err error) {
 		g.events = append(g.events, *event)
 	}
 	g.mu.Unlock()
+	g.release() // not before: the next one is to see what this one was told
 	g.tell()
 }
 
