@@ -100,7 +100,7 @@ func TestDiscordBurstThroughTheLane(t *testing.T) {
 	drain()
 	fake.report(t)
 	embeds, messages := fake.seen()
-	if len(embeds) != 200 || messages > 22 {
+	if len(embeds) != 200 || messages > 30 {
 		t.Fatalf("%d treats arrived in %d messages", len(embeds), messages)
 	}
 	for i, e := range embeds {
