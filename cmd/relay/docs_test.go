@@ -125,7 +125,7 @@ func TestDocumentedCommandLines(t *testing.T) {
 // The table of commands has each command, and no other.
 func TestDocumentedCommands(t *testing.T) {
 	documented := map[string]bool{}
-	for _, row := range rows(t, readDoc(t, "README.md"), "## Commands") {
+	for _, row := range rows(t, readDoc(t, "docs/commands.md"), "## Commands") {
 		for _, line := range code(row[0]) {
 			cmd, err := parseCommand(line)
 			if err != nil {
@@ -149,17 +149,17 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 	walk(commandTree())
 	if diff := cmp.Diff(actual, documented); diff != "" {
-		t.Errorf("README.md, Commands (-relay +README):\n%s", diff)
+		t.Errorf("docs/commands.md (-relay +docs):\n%s", diff)
 	}
 }
 
 func TestDocumentedExitCodes(t *testing.T) {
 	var documented []string
-	for _, row := range rows(t, readDoc(t, "README.md"), "`--help` after a command") {
+	for _, row := range rows(t, readDoc(t, "docs/commands.md"), "`--help` after a command") {
 		documented = append(documented, row[0])
 	}
 	if want := []string{"0", "1", "64", "69", "77", "78"}; !slices.Equal(documented, want) {
-		t.Errorf("README.md documents the exit codes %v, want %v", documented, want)
+		t.Errorf("docs/commands.md documents the exit codes %v, want %v", documented, want)
 	}
 	for want, got := range map[int]int{0: exitOK, 1: exitFailure, 64: exitUsage, 69: exitUnavailable, 77: exitUnauthorized, 78: exitConfig} {
 		if got != want {
@@ -205,7 +205,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 
 // The example event has the keys of an event, and nothing is lost on its way through the type.
 func TestDocumentedEvent(t *testing.T) {
-	block := readmeBlock(t, "event")
+	block := markedBlock(t, "docs/event.md", "event")
 	e := events(t, []string{block})[0]
 	line, err := e.Line()
 	if err != nil {
@@ -219,7 +219,7 @@ func TestDocumentedEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(got, want); diff != "" {
-		t.Errorf("README.md, The event (-relay +README):\n%s", diff)
+		t.Errorf("docs/event.md (-relay +docs):\n%s", diff)
 	}
 }
 

@@ -82,14 +82,14 @@ func TestInitWritesAConfiguration(t *testing.T) {
 	}
 }
 
-// README.md shows what relay init writes.
+// docs/quickstart.md shows what relay init writes.
 func TestDocumentedInit(t *testing.T) {
-	readme := readDoc(t, "README.md")
+	readme := readDoc(t, "docs/quickstart.md")
 	t.Chdir(t.TempDir())
 	const command = "relay init --client-id YOUR-CLIENT-ID --sink stdout --sink nats"
 	_, rest, found := strings.Cut(readme, command)
 	if !found {
-		t.Fatalf("README.md does not have %s", command)
+		t.Fatalf("docs/quickstart.md does not have %s", command)
 	}
 	if code, _, stderr := runMain(t, nil, "", shellWords(command)[1:]...); code != exitOK {
 		t.Fatal(stderr)
@@ -106,7 +106,7 @@ func TestDocumentedInit(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := gocmp.Diff(shown, actual); diff != "" {
-		t.Errorf("README.md shows another file than relay init writes (-README +init):\n%s", diff)
+		t.Errorf("docs/quickstart.md shows another file than relay init writes (-docs +init):\n%s", diff)
 	}
 }
 

@@ -32,12 +32,12 @@ func readDoc(t *testing.T, path string) string {
 	return strings.ReplaceAll(string(text), "\r\n", "\n")
 }
 
-// readmeBlock returns the fenced block under <!-- mark -->.
-func readmeBlock(t *testing.T, mark string) string {
+// markedBlock returns the fenced block of a document under <!-- mark -->.
+func markedBlock(t *testing.T, path, mark string) string {
 	t.Helper()
-	block := regexp.MustCompile("(?s)<!-- " + regexp.QuoteMeta(mark) + " -->\n```[a-z]+\n(.*?\n)```\n").FindStringSubmatch(readDoc(t, "README.md"))
+	block := regexp.MustCompile("(?s)<!-- " + regexp.QuoteMeta(mark) + " -->\n```[a-z]+\n(.*?\n)```\n").FindStringSubmatch(readDoc(t, path))
 	if block == nil {
-		t.Fatalf("README.md has no fenced block under <!-- %s -->", mark)
+		t.Fatalf("%s has no fenced block under <!-- %s -->", path, mark)
 	}
 	return block[1]
 }
@@ -132,7 +132,7 @@ func TestExampleSubscribers(t *testing.T) {
 // The receivers take what relay signed, once, and refuse the rest.
 func TestExampleReceivers(t *testing.T) {
 	var config string
-	for _, block := range fenced(readDoc(t, "README.md"), "yaml") {
+	for _, block := range fenced(readDoc(t, "docs/quickstart.md"), "yaml") {
 		if strings.Contains(block, "type: webhook") {
 			config = block
 		}
