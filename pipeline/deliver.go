@@ -24,6 +24,10 @@ func (w *worker) run(ctx context.Context, account string) {
 		if !ok {
 			return
 		}
+		if l.halted() {
+			l.abandon(account)
+			return
+		}
 		head := b.of[0]
 		if t := head.trouble; t != nil && !b.due && !w.await(ctx, t) {
 			l.abandon(account)

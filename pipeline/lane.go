@@ -71,6 +71,8 @@ type Lane struct {
 
 	drain     chan struct{} // closed by Drain
 	drainOnce sync.Once
+	halt      chan struct{} // closed by Halt
+	haltOnce  sync.Once
 
 	mu     sync.Mutex
 	held   map[uint64]*delivery   // by sequence number: taken and not settled
@@ -108,8 +110,8 @@ func OpenLane(ctx context.Context, j *Journal, sink Sink, cfg LaneConfig) (*Lane
 	l := &Lane{
 		cfg: cfg, journal: j, sink: sink,
 		log:   cfg.Log.With().Str("sink", cfg.Sink).Logger(),
-		drain: make(chan struct{}),
-		held:  make(map[uint64]*delivery), done: make(map[uint64]struct{}), queues: make(map[string][]*delivery), left: make(map[string]bool),
+		drain: make(chan struct{}), halt: make(chan struct{}),
+		held: make(map[uint64]*delivery), done: make(map[uint64]struct{}), queues: make(map[string][]*delivery), left: make(map[string]bool),
 		trouble: make(map[uint64]*retry), aside: make(map[uint64]*retry), scheduled: make(chan struct{}, 1), due: make(map[string][]*delivery),
 		care: care{dirty: make(chan struct{}, 1)},
 		ccfg: jetstream.ConsumerConfig{
@@ -173,6 +175,22 @@ func (l *Lane) remember(ctx context.Context) error {
 // Drain makes [Lane.Run] return as soon as everything journaled by then is delivered; what is being retried stays for the next
 // start.
 func (l *Lane) Drain() { l.drainOnce.Do(func() { close(l.drain) }) }
+
+// Halt makes [Lane.Run] return as soon as the deliveries that are under way have ended by themselves. What is left stays for the next start.
+func (l *Lane) Halt() {
+	l.Drain()
+	l.haltOnce.Do(func() { close(l.halt) })
+}
+
+// halted reports whether [Lane.Halt] was called.
+func (l *Lane) halted() bool {
+	select {
+	case <-l.halt:
+		return true
+	default:
+		return false
+	}
+}
 
 // Run delivers until [Lane.Drain] or the end of ctx, which also ends deliveries under way. It closes the sink. It returns nil
 // then, [ErrSinkClosed] if the sink is gone, or an error if the journal cannot be read.

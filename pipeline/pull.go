@@ -131,7 +131,7 @@ func (l *Lane) finish(ctx context.Context, w *worker) error {
 	if err := l.reclaim(ctx, w); err != nil {
 		return err
 	}
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !l.halted() {
 		batch, err := l.cons.FetchNoWait(maxHandover)
 		if err != nil {
 			return fmt.Errorf("read the rest of the journal for sink %s: %w", l.cfg.Sink, err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	_ "time/tzdata" // accounts name time zones, and small systems have no list of them
@@ -51,6 +53,7 @@ type SinkConfig struct {
 	Type   string
 	Lane   pipeline.LaneConfig // what is configured of it
 	Config sinks.Config
+	Files  string // a hash of what the files hold that it names
 }
 
 // AlertsConfig is the section alerts: the sink that is told when another is in trouble. None if empty.
@@ -115,7 +118,7 @@ func decodeConfig(path string, text []byte, mode fs.FileMode, getenv func(string
 	}
 	for _, name := range slices.Sorted(maps.Keys(keys.Sinks)) {
 		sink := keys.Sinks[name]
-		sink.Name = name
+		sink.Name, sink.Files = name, filesSum(sink.Config)
 		c.Sinks = append(c.Sinks, sink)
 	}
 	if mode.Perm()&0o044 != 0 && runtime.GOOS != "windows" {
@@ -127,6 +130,24 @@ func decodeConfig(path string, text []byte, mode fs.FileMode, getenv func(string
 		c.Warnings = d.errs
 	}
 	return c, d, nil
+}
+
+// filesSum is a hash of what the files hold that a sink's configuration names. One that cannot be read counts as empty: opening the sink
+// tells of it.
+func filesSum(c sinks.Config) string {
+	hash := sha256.New()
+	v := reflect.ValueOf(c).Elem()
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Tag.Get("yaml"); strings.HasSuffix(name, "_file") && v.Field(i).Kind() == reflect.String && v.Field(i).String() != "" {
+			content, _, err := readConfig(v.Field(i).String())
+			if err != nil {
+				content = nil
+			}
+			sum := sha256.Sum256(content)
+			hash.Write(sum[:])
+		}
+	}
+	return string(hash.Sum(nil))
 }
 
 // readConfig returns what a file holds. Its errors leave out the path.

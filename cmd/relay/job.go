@@ -43,13 +43,15 @@ type job struct {
 	authMetrics   *auth.Metrics
 	sourceMetrics *sourceMetrics
 
+	started *Config // what relay was started with: its sections hold until it is started again
+
 	mu   sync.Mutex
 	live live
 }
 
 // newJob opens everything and starts nothing. On an error everything is closed again.
 func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerolog.Logger) (_ *job, err error) {
-	j := &job{log: log, out: p.out, dir: dir, metrics: &vectors{Registry: prometheus.NewRegistry()}, monitor: newMonitor(cfg)}
+	j := &job{log: log, out: p.out, dir: dir, metrics: &vectors{Registry: prometheus.NewRegistry()}, monitor: newMonitor(cfg), started: cfg}
 	var opened teardown // sinks, which are their lanes' to close once those run
 	defer func() {
 		if err != nil {
@@ -106,7 +108,7 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 			return nil, err
 		}
 		opened.add("sink "+c.Name, part.sink.Close)
-		if err := j.openLane(ctx, part, cfg.Alerts.Sink); err != nil {
+		if err := j.openLane(ctx, part); err != nil {
 			return nil, err
 		}
 		parts.sinks[c.Name] = part
@@ -175,6 +177,19 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 	j.log.Info().Int("accounts", len(j.parts().sources())).Int("sinks", len(j.parts().sinks)).Str("version", version()).Msg("relay runs")
 	defer j.supervise(context.WithoutCancel(ctx))()
 
+	var ending sync.WaitGroup
+	ending.Go(func() { // also in the middle of a reload
+		<-taking.Done()
+		j.monitor.stop()
+		tellManager(j.log, daemon.SdNotifyStopping+"\nSTATUS=delivers what it has received")
+		limit := time.NewTimer(drainTime)
+		defer limit.Stop()
+		select {
+		case <-limit.C:
+			kill(errDrainTime)
+		case <-hard.Done():
+		}
+	})
 	for taking.Err() == nil {
 		select {
 		case <-taking.Done():
@@ -183,10 +198,6 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 		}
 	}
 	cause := context.Cause(taking)
-	j.monitor.stop()
-	limit := time.AfterFunc(drainTime, func() { kill(errDrainTime) })
-	defer limit.Stop()
-	tellManager(j.log, daemon.SdNotifyStopping+"\nSTATUS=delivers what it has received")
 	triggers.Wait()
 	for _, part := range j.parts().accounts {
 		part.work.Wait()
@@ -194,13 +205,15 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 	j.journal.Close()
 	journal.Wait()
 	for _, part := range j.parts().sinks {
-		part.lane.Drain()
+		part.drain()
 	}
 	r.lanes.Wait()
 	quiet(errLanesEnded)
 	alerts.Wait()
 	j.attempts.Close()
 	attempts.Wait()
+	kill(nil) // of no consequence if that was done for want of time
+	ending.Wait()
 	if errors.Is(context.Cause(hard), errDrainTime) {
 		j.log.Warn().Msg("stopped with deliveries under way; they are made at the next start")
 	}

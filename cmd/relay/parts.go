@@ -31,10 +31,26 @@ type accountPart struct {
 type sinkPart struct {
 	cfg     SinkConfig
 	sink    pipeline.Sink
-	lane    *pipeline.Lane
 	kill    context.CancelCauseFunc
 	leaving atomic.Bool // it was told to end
 	ended   chan struct{}
+
+	mu      sync.Mutex
+	lane    *pipeline.Lane // nil until it could be opened
+	trouble error          // why it could not be, as yet
+}
+
+// state returns the lane, or nil and why there is none yet.
+func (p *sinkPart) state() (*pipeline.Lane, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lane, p.trouble
+}
+
+func (p *sinkPart) set(lane *pipeline.Lane, trouble error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lane, p.trouble = lane, trouble
 }
 
 // live are the parts that run, by name. They change when the configuration is loaded again.
@@ -63,14 +79,6 @@ func (l live) sources() (all []*source) {
 		if s := l.accounts[name].source; s != nil {
 			all = append(all, s)
 		}
-	}
-	return all
-}
-
-// lanes are those of the sinks, by name.
-func (l live) lanes() (all []*pipeline.Lane) {
-	for _, name := range slices.Sorted(maps.Keys(l.sinks)) {
-		all = append(all, l.sinks[name].lane)
 	}
 	return all
 }
@@ -113,13 +121,14 @@ func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 }
 
 // openLane opens the lane of a sink that is ready. An earlier lane of that name must have ended.
-func (j *job) openLane(ctx context.Context, part *sinkPart, alertsTo string) (err error) {
+func (j *job) openLane(ctx context.Context, part *sinkPart) error {
 	lc := part.cfg.Lane
 	lc.Sink, lc.Log = part.cfg.Name, j.log
-	if j.alerts != nil && part.cfg.Name != alertsTo {
+	if j.alerts != nil && part.cfg.Name != j.started.Alerts.Sink {
 		lc.Alert = j.alerts.Raise
 	}
-	part.lane, err = pipeline.OpenLane(ctx, j.journal, part.sink, lc)
+	lane, err := pipeline.OpenLane(ctx, j.journal, part.sink, lc)
+	part.set(lane, err)
 	return withCode(exitUnavailable, err)
 }
 
@@ -152,12 +161,20 @@ func (p *accountPart) leave(ctx context.Context) error {
 	return p.source.intake.Flush(ctx)
 }
 
-// start runs the sink's lane until ctx or its end; stop is called if it ends by itself.
+// start runs the sink's lane until ctx or its end, and opens it before, as often as that takes, if it is not open; stop is called if it
+// ends by itself.
 func (p *sinkPart) start(ctx context.Context, work *sync.WaitGroup, j *job, stop context.CancelCauseFunc) {
 	ctx, p.kill = context.WithCancelCause(ctx)
 	work.Go(func() {
 		defer close(p.ended)
-		err := p.lane.Run(ctx)
+		lane := p.await(ctx, j)
+		if lane == nil {
+			if err := p.sink.Close(); err != nil {
+				j.log.Warn().Err(err).Str("sink", p.cfg.Name).Msg("sink that did not run yet is not closed")
+			}
+			return
+		}
+		err := lane.Run(ctx)
 		switch {
 		case err == nil, p.leaving.Load() && errors.Is(err, pipeline.ErrSinkClosed):
 			return
@@ -170,11 +187,50 @@ func (p *sinkPart) start(ctx context.Context, work *sync.WaitGroup, j *job, stop
 	})
 }
 
-// leave ends the lane when what is journaled by now is delivered, or the time for that is up: the rest waits in the journal.
-func (p *sinkPart) leave() {
+// await returns the lane when it is open, or nil if ctx ends or the sink is to end before.
+func (p *sinkPart) await(ctx context.Context, j *job) *pipeline.Lane {
+	for said := ""; ; {
+		lane, _ := p.state()
+		if lane == nil {
+			if err := j.openLane(ctx, p); err != nil && ctx.Err() == nil && err.Error() != said {
+				said = err.Error()
+				j.log.Error().Err(err).Str("sink", p.cfg.Name).Msg("sink does not run yet: its events wait in the journal, and it is tried again")
+			}
+			lane, _ = p.state()
+		}
+		if lane != nil {
+			if p.leaving.Load() {
+				lane.Drain()
+			}
+			return lane
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// drain ends the lane when what is journaled by now is delivered.
+func (p *sinkPart) drain() {
 	p.leaving.Store(true)
-	p.lane.Drain()
-	limit := time.AfterFunc(drainTime, func() { p.kill(errDrainTime) })
+	if lane, _ := p.state(); lane != nil {
+		lane.Drain()
+	} else {
+		p.kill(errTakenOut)
+	}
+}
+
+// leave ends the lane when what is journaled by now is delivered or, if that takes long, when the deliveries under way have ended: the rest
+// waits in the journal. Only the end of relay breaks those off: the destination would get them again.
+func (p *sinkPart) leave() {
+	p.drain()
+	limit := time.AfterFunc(drainTime, func() {
+		if lane, _ := p.state(); lane != nil {
+			lane.Halt()
+		}
+	})
 	defer limit.Stop()
 	<-p.ended
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -23,10 +24,21 @@ import (
 // A reloader says when the configuration is to be loaded again, and loads it. A nil one never does.
 type reloader struct {
 	path  string
-	watch bool // for changes of the file
-	// interactive says that relay runs on a terminal, where SIGHUP means that the terminal is closed: it ends relay, as ever.
-	interactive bool
-	load        func() (*Config, error)
+	watch bool           // for changes of the file
+	hup   chan os.Signal // nil on a terminal, where SIGHUP means that the terminal is closed: it ends relay, as ever
+	last  string         // the sum of the file as it was loaded
+	load  func() (*Config, error)
+}
+
+// newReloader makes one for a configuration that is about to be loaded: what is sent or changed from now on counts.
+func newReloader(path string, watch, interactive bool, load func() (*Config, error)) *reloader {
+	r := &reloader{path: path, watch: watch, load: load}
+	if !interactive {
+		r.hup = make(chan os.Signal, 1)
+		signal.Notify(r.hup, syscall.SIGHUP) // until the process ends
+	}
+	r.last = r.sum()
+	return r
 }
 
 // watchEvery is how often the configuration file is looked at.
@@ -38,14 +50,9 @@ func (r *reloader) triggers(ctx context.Context, work *sync.WaitGroup) <-chan st
 		return nil
 	}
 	asked := make(chan struct{}, 1)
-	hup := make(chan os.Signal, 1)
-	if !r.interactive {
-		signal.Notify(hup, syscall.SIGHUP)
-	}
 	work.Go(func() {
-		defer signal.Stop(hup)
 		var tick <-chan time.Time
-		last := r.sum()
+		last := r.last
 		if r.watch {
 			ticker := time.NewTicker(watchEvery)
 			defer ticker.Stop()
@@ -55,7 +62,7 @@ func (r *reloader) triggers(ctx context.Context, work *sync.WaitGroup) <-chan st
 			select {
 			case <-ctx.Done():
 				return
-			case <-hup:
+			case <-r.hup:
 				last = r.sum()
 			case <-tick:
 				now := r.sum()
@@ -168,7 +175,10 @@ func (j *job) prepare(ctx context.Context, cfg *Config, accounts, sinks changes)
 			}
 		}
 	}
-	for _, c := range cfg.Sinks {
+	// Those of NATS last: they bring their streams up to date, which cannot be undone when another sink cannot be opened.
+	all := slices.Clone(cfg.Sinks)
+	slices.SortStableFunc(all, func(a, b SinkConfig) int { return cmp.Compare(natsLast(a), natsLast(b)) })
+	for _, c := range all {
 		if slices.Contains(sinks.start, c.Name) {
 			part, err := j.openSink(ctx, c)
 			if err != nil {
@@ -178,6 +188,13 @@ func (j *job) prepare(ctx context.Context, cfg *Config, accounts, sinks changes)
 		}
 	}
 	return s, nil
+}
+
+func natsLast(c SinkConfig) int {
+	if c.Type == "nats" {
+		return 1
+	}
+	return 0
 }
 
 // reload loads the configuration again and has the job follow it: what is as before runs on untouched. If anything is wrong with it,
@@ -192,31 +209,36 @@ func (r *running) reload(ctx, hard context.Context, load func() (*Config, error)
 	old := j.parts()
 	accounts := compareParts(old.accounts, cfg.Accounts, func(c AccountConfig) string { return c.Account }, sameAccount)
 	sinks := compareParts(old.sinks, cfg.Sinks, func(c SinkConfig) string { return c.Name }, sameSink)
+	if failing := j.journal.Health(); len(accounts.end) > 0 && !failing.FailingSince.IsZero() {
+		refuse(j.log, fmt.Errorf("the journal cannot be written, so no account can be ended without losing what it has received: %s; reload again when it can", failing.Reason))
+		return
+	}
 	staged, err := j.prepare(ctx, cfg, accounts, sinks)
 	if err != nil {
 		refuse(j.log, err)
 		return
 	}
-	if differ := fixed(old.cfg, cfg); len(differ) > 0 {
+	if differ := fixed(j.started, cfg); len(differ) > 0 {
 		j.log.Warn().Strs("sections", differ).Msg("these sections of the configuration hold from the next start of relay on")
 	}
-	next := live{cfg: cfg, accounts: maps.Clone(old.accounts), sinks: maps.Clone(old.sinks)}
-	r.leave(ctx, old, next, accounts.end, sinks.end)
-	j.setParts(next) // without those that are to come: a webhook may ask for the token of an account
-	next = live{cfg: cfg, accounts: maps.Clone(next.accounts), sinks: maps.Clone(next.sinks)}
-	maps.Copy(next.accounts, staged.accounts)
-	j.setParts(next)
-	for _, name := range sinks.start {
-		part := staged.sinks[name]
-		if err := j.openLane(ctx, part, old.cfg.Alerts.Sink); err != nil {
-			j.log.Error().Err(errors.Join(err, part.sink.Close())).Str("sink", name).Msg("sink does not run; its events wait in the journal; reload the configuration again or restart relay")
-			continue
-		}
-		next.sinks[name] = part
-		part.start(hard, &r.lanes, j, r.stop)
+	if to := j.started.Alerts.Sink; slices.Contains(sinks.end, to) && !slices.Contains(sinks.start, to) {
+		j.log.Warn().Str("sink", to).Msg("alerts wait in the journal, for their sink is gone: restart relay to send them to another one")
 	}
-	j.setParts(live{cfg: cfg, accounts: next.accounts, sinks: maps.Clone(next.sinks)})
+	r.leave(ctx, old, accounts.end, sinks.end)
+	next := live{cfg: cfg, accounts: maps.Clone(old.accounts), sinks: maps.Clone(old.sinks)}
+	for _, name := range accounts.end {
+		delete(next.accounts, name)
+	}
+	for _, name := range sinks.end {
+		delete(next.sinks, name)
+	}
+	maps.Copy(next.accounts, staged.accounts)
+	maps.Copy(next.sinks, staged.sinks)
+	j.setParts(next)
 	j.past.set(next.sources())
+	for _, name := range sinks.start {
+		staged.sinks[name].start(hard, &r.lanes, j, r.stop)
+	}
 	for _, name := range accounts.start {
 		part := staged.accounts[name]
 		if _, err := part.account.Status(); err != nil {
@@ -228,12 +250,11 @@ func (r *running) reload(ctx, hard context.Context, load func() (*Config, error)
 		Strs("sinks_started", sinks.start).Strs("sinks_ended", sinks.end).Msg("configuration loaded again")
 }
 
-// leave ends parts, all at a time, and takes them out of next.
-func (r *running) leave(ctx context.Context, old, next live, accounts, sinks []string) {
+// leave ends parts, all at a time: first the accounts, then the sinks, which may send their tokens.
+func (r *running) leave(ctx context.Context, old live, accounts, sinks []string) {
 	j := r.job
 	var leaving sync.WaitGroup
 	for _, name := range accounts {
-		delete(next.accounts, name)
 		leaving.Go(func() {
 			if err := old.accounts[name].leave(ctx); err != nil {
 				j.log.Warn().Err(err).Str("account", name).Msg("what the account received last is still being journaled")
@@ -242,7 +263,6 @@ func (r *running) leave(ctx context.Context, old, next live, accounts, sinks []s
 	}
 	leaving.Wait()
 	for _, name := range sinks {
-		delete(next.sinks, name)
 		leaving.Go(old.sinks[name].leave)
 	}
 	leaving.Wait()

@@ -9,6 +9,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/treatrelay/relay/internal/natstest"
+	"github.com/treatrelay/relay/pipeline"
 )
 
 // again has relay load its configuration again, and waits until it says that.
@@ -33,8 +36,8 @@ func (p *process) counts(said string, n int) {
 // changes nothing. A sink that is put back goes on where it stopped.
 func TestReload(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	http := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	w.rewrite(func(text string) string { return text + fmt.Sprintf("http: {listen: %q}\n", http) })
+	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	w.rewrite(func(text string) string { return text + fmt.Sprintf("http: {listen: %q}\n", at) })
 	w.login()
 	p := w.start()
 	w.connected()
@@ -71,7 +74,7 @@ func TestReload(t *testing.T) {
 		return strings.Replace(strings.Replace(good, "\n  "+sink, "", 1), "console: {type: stdout}", `console: {type: stdout, filter: data.title endsWith "5"}`, 1)
 	})
 	p.again("configuration loaded again")
-	if text := scrape(t, http); strings.Contains(text, `sink="other"`) || !strings.Contains(text, `sink="bot"`) {
+	if text := scrape(t, at); strings.Contains(text, `sink="other"`) || !strings.Contains(text, `sink="bot"`) {
 		t.Errorf("the metrics of the sink that is gone are there, or others are not:\n%s", text)
 	}
 	w.live.emit(30, 40)
@@ -232,5 +235,88 @@ func TestReloadUnderLoad(t *testing.T) {
 	p.stop()
 	if sent < 100 {
 		t.Errorf("%d treats were sent, so little was tried", sent)
+	}
+}
+
+// While the journal's server is away a sink that has changed waits for it, and /readyz says so; an account is not ended, for what it
+// has received would be lost.
+func TestReloadWithoutTheJournal(t *testing.T) {
+	server := natstest.Start(t)
+	w := newWorld(t, simulatedRealtime)
+	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	w.rewrite(func(text string) string {
+		return text + fmt.Sprintf("journal: {nats_url: %q}\nhttp: {listen: %q}\n", server.URL(), at)
+	})
+	w.login()
+	p := w.start("--sink", "bot", "--sink", "console")
+	w.connected()
+	w.live.emit(0, 5)
+	holds(t, "the webhook", w.bot.lines, 0, 5)
+	server.Stop() // not killed: the lane's acknowledgements of the last moments are on disk
+	w.rewrite(func(text string) string {
+		return strings.Replace(text, "    retry: {initial", "    timeout: 9s\n    retry: {initial", 1)
+	})
+	p.again("configuration loaded again")
+	eventually(t, func() error {
+		resp, err := http.Get("http://" + at + "/readyz")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), `"sink bot"`) {
+			return fmt.Errorf("%s: %s (%w)", resp.Status, text, err)
+		}
+		return nil
+	})
+	w.live.emit(5, 10)
+	p.err.find(t, "journal cannot be written")
+	w.rewrite(func(text string) string {
+		return strings.Replace(text, "    redirect_url:", "    keep_raw: true\n    redirect_url:", 1)
+	})
+	p.again("configuration is not loaded again, the old one holds")
+	p.err.find(t, "no account can be ended")
+	if n := w.live.connections(); n != 1 {
+		t.Errorf("%d connections, want the one", n)
+	}
+	server.Restart()
+	holds(t, "the webhook", w.bot.lines, 0, 10)
+	holds(t, "stdout", p.out, 0, 10)
+	p.stop()
+	w.noSecrets(p)
+}
+
+// A request that is under way when its sink changes is left to its end, however slow: the receiver would get it again.
+func TestReloadWaitsForARequest(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	begun := make(chan struct{})
+	var once sync.Once
+	slow := newEndpoint(t, func(_ http.ResponseWriter, req *http.Request, e pipeline.Event) {
+		if *e.Data.Title != title(0) {
+			return
+		}
+		once.Do(func() { close(begun) })
+		select {
+		case <-time.After(drainTime + 2*time.Second):
+		case <-req.Context().Done():
+		}
+	})
+	w.rewrite(func(text string) string { return strings.Replace(text, w.bot.server.URL, slow.server.URL, 1) })
+	p := w.start("--sink", "bot")
+	w.connected()
+	w.live.emit(0, 3)
+	<-begun
+	w.rewrite(func(text string) string { return strings.Replace(text, "initial: 50ms", "initial: 60ms", 1) })
+	p.again("configuration loaded again")
+	eventually(t, func() error {
+		if n := len(slow.got()); n < 3 {
+			return fmt.Errorf("%d requests, want 3", n)
+		}
+		return nil
+	})
+	p.stop()
+	if got := slow.got(); len(got) != 3 || len(firsts(t, got)) != 3 {
+		t.Errorf("the receiver got %v, want each of 3 once", got)
 	}
 }

@@ -48,22 +48,22 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 			return usagef("--%s goes with --simulate", name)
 		}
 	}
-	cfg, err := p.loadJob(f, log)
+	path, err := FindConfig(p.configPath, p.getenv)
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	load := func() (*Config, error) { return p.loadJob(f, log) }
+	var again *reloader
+	if interactive := terminal(p.in); !interactive || f.watch {
+		again = newReloader(path, f.watch, interactive, load)
+	}
+	cfg, err := load()
 	if err != nil {
 		return err
 	}
 	dir, err := p.dataPath()
 	if err != nil {
 		return err
-	}
-	var again *reloader
-	if !terminal(p.in) { // there SIGHUP means that the terminal is closed
-		again = &reloader{path: cfg.Path, watch: f.watch}
-	} else if f.watch {
-		again = &reloader{path: cfg.Path, watch: true, interactive: true}
-	}
-	if again != nil {
-		again.load = func() (*Config, error) { return p.loadJob(f, log) }
 	}
 	return p.runJob(ctx, cfg, dir, again, log)
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -199,7 +201,17 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 	for _, c := range parts.cfg.Sinks {
 		types[c.Name] = c.Type
 	}
-	for _, lane := range parts.lanes() {
+	for _, name := range slices.Sorted(maps.Keys(parts.sinks)) {
+		lane, trouble := parts.sinks[name].state()
+		if lane == nil {
+			reason := "it is starting"
+			if trouble != nil {
+				reason = "it does not run yet, and is tried again: " + inLine(trouble.Error())
+			}
+			s.Sinks = append(s.Sinks, laneStatus{Sink: name, Type: types[name], State: stateFailing, Reason: reason})
+			v.notReady("sink "+name, reason)
+			continue
+		}
 		l := lane.Status()
 		var backlog *pipeline.Backlog
 		if surveyErr == nil {

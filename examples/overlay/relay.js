@@ -13,17 +13,26 @@ function relayTreats(address, name, show, status = () => {}) {
   const text = new TextDecoder();
   const bytes = new TextEncoder();
   const shown = new Set(); // the ids of late; an event comes again when its acknowledgement got lost
-  let socket, received, answered, timer;
+  let socket, received, answered, timer, asked;
   let stopped = false;
   let wait = 250;
 
   const send = (line, payload) => socket.send(payload === undefined ? `${line}\r\n` : `${line} ${bytes.encode(payload).length}\r\n${payload}\r\n`);
   const ask = (subject, answer, question) => send(`PUB $JS.API.CONSUMER.${subject}.TREATS.${name} ${inbox}.${answer}`, JSON.stringify(question));
-  const next = () => ask("MSG.NEXT", "next", { batch: 1, expires: 20e9 });
+  const next = () => {
+    asked = Date.now();
+    ask("MSG.NEXT", "next", { batch: 1, expires: 20e9 });
+  };
+  const again = (why, which) => { // close a connection on which it does not go on, and begin anew
+    status(why);
+    asked = undefined;
+    setTimeout(() => which.close(), 1000);
+  };
 
   function open() {
     received = new Uint8Array(0);
     answered = true;
+    asked = undefined;
     const mine = (socket = new WebSocket(`ws://${host}`));
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => {
@@ -43,7 +52,7 @@ function relayTreats(address, name, show, status = () => {}) {
     };
     timer = setInterval(() => { // a connection that is half open does not close by itself
       if (socket.readyState !== 1) return;
-      if (!answered) return socket.close();
+      if (!answered || (asked && Date.now() - asked > 45000)) return socket.close();
       answered = false;
       send("PING");
     }, 10000);
@@ -91,13 +100,13 @@ function relayTreats(address, name, show, status = () => {}) {
     if (subject.endsWith(".made")) {
       const problem = payload ? JSON.parse(payload).error?.description : "relay has no stream TREATS yet: it needs a sink of type nats";
       if (problem) {
-        status(problem);
-        setTimeout(() => mine.close(), 1000); // and begin again
+        again(problem, mine);
         return;
       }
       wait = 250;
       status("connected");
     } else if (reply.startsWith("$JS.ACK.")) {
+      asked = undefined;
       const event = JSON.parse(payload);
       if (!shown.has(event.id) || event.origin === "replay") {
         shown.add(event.id);
@@ -105,13 +114,18 @@ function relayTreats(address, name, show, status = () => {}) {
         const alive = setInterval(() => mine.readyState === 1 && mine.send(`PUB ${reply} 4\r\n+WPI\r\n`), 4000); // it takes its time
         try {
           await show(event);
+        } catch (error) {
+          shown.delete(event.id); // it was not shown, and comes again
+          again(`a treat cannot be shown: ${error}`, mine);
+          return;
         } finally {
           clearInterval(alive);
         }
       }
       if (mine !== socket || mine.readyState !== 1) return; // it comes again on the next connection, and is known then
       send(`PUB ${reply}`, "+ACK");
-    } else if (!/^NATS\/1\.0 (40[48]|409)/.test(headers)) {
+    } else if (!/^NATS\/1\.0 40[48]/.test(headers)) { // nothing came for a while; anything else is that the consumer is gone
+      again("relay's stream does not answer; trying again", mine);
       return;
     }
     if (mine === socket && mine.readyState === 1) next();
