@@ -53,7 +53,6 @@ type SinkConfig struct {
 	Type   string
 	Lane   pipeline.LaneConfig // what is configured of it
 	Config sinks.Config
-	Files  string // a hash of what the files hold that it names
 }
 
 // AlertsConfig is the section alerts: the sink that is told when another is in trouble. None if empty.
@@ -118,7 +117,7 @@ func decodeConfig(path string, text []byte, mode fs.FileMode, getenv func(string
 	}
 	for _, name := range slices.Sorted(maps.Keys(keys.Sinks)) {
 		sink := keys.Sinks[name]
-		sink.Name, sink.Files = name, filesSum(sink.Config)
+		sink.Name = name
 		c.Sinks = append(c.Sinks, sink)
 	}
 	if mode.Perm()&0o044 != 0 && runtime.GOOS != "windows" {

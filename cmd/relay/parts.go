@@ -31,6 +31,7 @@ type accountPart struct {
 type sinkPart struct {
 	cfg     SinkConfig
 	sink    pipeline.Sink
+	files   string // a hash of what the files held that it names
 	kill    context.CancelCauseFunc
 	leaving atomic.Bool // it was told to end
 	ended   chan struct{}
@@ -101,6 +102,7 @@ func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 	if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() && !j.overlay {
 		return nil, withCode(exitUnavailable, fmt.Errorf("open sink %s: it publishes to relay's own NATS server, which listens only if a sink wants it when relay starts: restart relay", s.Name))
 	}
+	files := filesSum(s.Config)
 	sink, err := s.Config.Open(ctx, sinks.Env{
 		Name: s.Name, Stdout: j.out, UserAgent: userAgent(), Log: j.log.With().Str("sink", s.Name).Logger(),
 		NATS:   func(ctx context.Context) (*nats.Conn, error) { return j.server.Overlay(ctx) },
@@ -117,7 +119,7 @@ func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 		}
 		return nil, withCode(code, fmt.Errorf("open sink %s: %w", s.Name, err))
 	}
-	return &sinkPart{cfg: s, sink: sink, ended: make(chan struct{})}, nil
+	return &sinkPart{cfg: s, sink: sink, files: files, ended: make(chan struct{})}, nil
 }
 
 // openLane opens the lane of a sink that is ready. An earlier lane of that name must have ended.

@@ -130,7 +130,7 @@ func sameSink(p *sinkPart, c SinkConfig) bool {
 		return false
 	}
 	a.Lane.Filter, b.Lane.Filter = nil, nil
-	return reflect.DeepEqual(a, b)
+	return p.files == filesSum(c.Config) && reflect.DeepEqual(a, b)
 }
 
 // fixed are the sections that hold until relay is restarted, of which cfg has others.

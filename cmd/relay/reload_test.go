@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -91,6 +93,20 @@ func TestReload(t *testing.T) {
 	w.rewrite(func(string) string { return good })
 	p.again("configuration loaded again")
 	holds(t, "the webhook that is back", other.lines, 10, 40)
+
+	// So is a URL in a file that has changed.
+	w.rewrite(func(text string) string {
+		return strings.Replace(text, "other: {type: webhook, url: "+other.server.URL, "other: {type: webhook, url_file: address", 1)
+	})
+	address := filepath.Join(w.dir, "address")
+	for i, to := range []*receiver{other, newReceiver(t)} {
+		if err := os.WriteFile(address, []byte(to.server.URL+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.again("configuration loaded again")
+		w.live.emit(40+i, 41+i)
+		to.find(t, title(40+i))
+	}
 
 	// What cannot change is said.
 	w.rewrite(func(text string) string { return text + "journal: {retention: 900h}\n" })
