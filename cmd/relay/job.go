@@ -59,6 +59,13 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	j.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := pipeline.NewMetrics(j.metrics)
 	j.authMetrics, j.sourceMetrics = auth.NewMetrics(j.metrics), newSourceMetrics(j.metrics)
+	spans, err := openTraces(ctx, p.getenv, log)
+	if err != nil {
+		return nil, err
+	}
+	if spans != nil {
+		j.undo.add("traces", spans.close)
+	}
 	// From now on, so that a relay that waits for its journal can be asked; closed before what it leads to.
 	stopControl := sync.OnceValue(serveControl(ctx, dir, j, cfg.Journal, &j.past, log))
 	j.undo.add("control socket", stopControl)
@@ -78,6 +85,9 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	}
 	j.undo.add("journal's connection", func() error { conn.Close(); return nil })
 	jc := pipeline.JournalConfig{Conn: conn, Retention: cfg.Journal.Retention, Log: log, Metrics: metrics}
+	if spans != nil {
+		jc.Trace = spans.add
+	}
 	if cfg.Journal.NATSURL.Empty() {
 		jc.Revive = j.server.Revive
 	}
