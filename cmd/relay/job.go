@@ -19,7 +19,7 @@ import (
 )
 
 // drainTime is how long a stopping relay goes on delivering what it has received. With what it takes to close everything
-// after that, relay is gone within 10 s, when service managers lose patience.
+// after that, and [flushTime], relay is gone within 10 s, when service managers lose patience.
 const drainTime = 7 * time.Second
 
 // A job is the main job put together: accounts, journal and lanes.
@@ -64,7 +64,7 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 		return nil, err
 	}
 	if spans != nil {
-		j.undo.add("traces", spans.close)
+		j.undo.add("traces", func() error { return spans.close(ctx) })
 	}
 	// From now on, so that a relay that waits for its journal can be asked; closed before what it leads to.
 	stopControl := sync.OnceValue(serveControl(ctx, dir, j, cfg.Journal, &j.past, log))

@@ -164,12 +164,12 @@ func kindOf(err error) string {
 	return "refused"
 }
 
-// close sends what there is for as long as flushTime allows, and returns when nothing of it runs any more.
-func (t *traces) close() error {
+// close sends what there is for as long as flushTime allows, also if ctx has ended, and returns when nothing of it runs any more.
+func (t *traces) close(ctx context.Context) error {
 	limit := time.AfterFunc(flushTime, func() { close(t.exporter.cut) })
 	defer limit.Stop()
 	// It would leave goroutines behind if its context ended; cut ends what they wait for instead.
-	if err := t.provider.Shutdown(context.Background()); err != nil {
+	if err := t.provider.Shutdown(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("end traces: %w", err)
 	}
 	return nil
@@ -199,6 +199,9 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 		}
 	}()
 	err := e.SpanExporter.ExportSpans(ctx, spans)
+	if err != nil && errors.Is(context.Cause(ctx), errCut) {
+		err = errCut
+	}
 	cancel(nil)
 	<-watched
 	if err == nil {
@@ -224,6 +227,8 @@ func exportTrouble(err error) string {
 	failed, called := errors.AsType[*url.Error](err)
 	op, network := errors.AsType[*net.OpError](err)
 	switch {
+	case errors.Is(err, errCut):
+		return errCut.Error()
 	case answered:
 		status := strings.Fields(before[strings.LastIndexByte(before, ':')+1:])
 		if len(status) == 0 {
