@@ -125,8 +125,9 @@ func (t *traces) add(s pipeline.Stage) {
 	}
 	ctx := context.WithValue(context.Background(), eventID{}, s.ID)
 	// Of a delivery too, to know its ids and whether the treat is sampled; then it is never ended, and so not sent.
-	_, root := t.tracer.Start(ctx, "treat", trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(s.Began), trace.WithAttributes(attributes...))
+	_, root := t.tracer.Start(ctx, "treat", trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(s.Began))
 	if s.Sink == "" {
+		root.SetAttributes(attributes...)
 		root.End(trace.WithTimestamp(s.Ended))
 		return
 	}
