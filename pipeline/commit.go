@@ -150,7 +150,7 @@ func (w *writer) commit(ctx context.Context, batch []entry) error {
 			}
 			j.pulse.beat()
 			w.pace.measured(len(batch), atomic, time.Since(start))
-			j.committed(batch, duplicates)
+			j.committed(batch, duplicates, len(said) > 0)
 			return nil
 		}
 		j.metrics.JournalFailures.Inc()
@@ -199,7 +199,9 @@ func (w *writer) attempt(ctx context.Context, batch []entry, atomic bool) ([]boo
 	return duplicates, err
 }
 
-func (j *Journal) committed(batch []entry, duplicates []bool) {
+// committed counts what is on disk now. again is true if it was tried before: then a duplicate is most likely this write itself,
+// whose answer got lost.
+func (j *Journal) committed(batch []entry, duplicates []bool, again bool) {
 	now, fresh := time.Now(), uint64(0)
 	for i, e := range batch {
 		if e.wrote != nil {
@@ -211,10 +213,14 @@ func (j *Journal) committed(batch []entry, duplicates []bool) {
 		case duplicates[i]:
 			j.metrics.Duplicates.WithLabelValues(e.account).Inc()
 			j.log.Debug().Str("account", e.account).Str("id", e.msg.Header.Get(jetstream.MsgIDHeader)).Msg("journaled before: refused")
+			if again {
+				j.traceJournaled(e, now)
+			}
 		default:
 			fresh++
 			j.metrics.Journaled.WithLabelValues(e.account, string(e.origin)).Inc()
 			j.metrics.JournalLatency.Observe(now.Sub(e.received).Seconds())
+			j.traceJournaled(e, now)
 		}
 	}
 	j.health.wrote(now, fresh)

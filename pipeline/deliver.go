@@ -70,6 +70,7 @@ func (w *worker) run(ctx context.Context, account string) {
 			}
 			metrics.Delivered.WithLabelValues(name).Add(float64(n))
 			l.progress.delivered(now, b.of[:n])
+			l.traceDelivered(b.of[:n], began, nil)
 			if head.trouble != nil {
 				log.Info().Str("id", head.record.ID).Int("attempts", head.trouble.Attempts+1).Msg("sink accepted an event it had refused")
 			}
@@ -77,6 +78,7 @@ func (w *worker) run(ctx context.Context, account string) {
 		} else {
 			metrics.Failures.WithLabelValues(name).Inc()
 			l.progress.failed()
+			l.traceDelivered(b.of[:1], began, err)
 			ok = w.failed(ctx, account, b, p, began, err, log)
 			l.gate.nudge()
 		}

@@ -45,8 +45,11 @@ type JournalConfig struct {
 	Revive func() error
 	// Retention is how long events are kept. What no sink has taken by then is lost to that sink.
 	Retention time.Duration
-	Log       zerolog.Logger
-	Metrics   *Metrics
+	// Trace is told of each stage of each treat, once it has ended. It does not wait, and is called by several goroutines.
+	// Nil: nobody is.
+	Trace   func(Stage)
+	Log     zerolog.Logger
+	Metrics *Metrics
 }
 
 // Journal is the durable log of events: a JetStream stream whose every acknowledged write is on disk. All methods are safe
@@ -61,6 +64,7 @@ type Journal struct {
 	pulse   pulse
 	closing sync.Once
 	health  health
+	trace   func(Stage) // may be nil
 	log     zerolog.Logger
 	metrics *Metrics
 }
@@ -110,8 +114,8 @@ func OpenJournal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
 		nc: cfg.Conn, js: js, state: state,
 		// A server older than 2.12 leaves the setting out of its answer, and takes a batch for single messages.
 		atomic: stream.CachedInfo().Config.AllowAtomicPublish,
-		revive: cfg.Revive,
-		queue:  make(chan entry, queueSize), log: cfg.Log, metrics: cfg.Metrics,
+		revive: cfg.Revive, trace: cfg.Trace,
+		queue: make(chan entry, queueSize), log: cfg.Log, metrics: cfg.Metrics,
 	}, nil
 }
 

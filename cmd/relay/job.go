@@ -19,7 +19,7 @@ import (
 )
 
 // drainTime is how long a stopping relay goes on delivering what it has received. With what it takes to close everything
-// after that, relay is gone within 10 s, when service managers lose patience.
+// after that, and [flushTime], relay is gone within 10 s, when service managers lose patience.
 const drainTime = 7 * time.Second
 
 // A job is the main job put together: accounts, journal and lanes.
@@ -61,6 +61,13 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	j.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := pipeline.NewMetrics(j.metrics)
 	j.authMetrics, j.sourceMetrics = auth.NewMetrics(j.metrics), newSourceMetrics(j.metrics)
+	spans, err := openTraces(ctx, p.getenv, log)
+	if err != nil {
+		return nil, err
+	}
+	if spans != nil {
+		j.undo.add("traces", func() error { return spans.close(ctx) })
+	}
 	// From now on, so that a relay that waits for its journal can be asked; closed before what it leads to.
 	stopControl := sync.OnceValue(serveControl(ctx, dir, j, cfg.Journal, &j.past, log))
 	j.undo.add("control socket", stopControl)
@@ -80,6 +87,9 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	}
 	j.undo.add("journal's connection", func() error { conn.Close(); return nil })
 	jc := pipeline.JournalConfig{Conn: conn, Retention: cfg.Journal.Retention, Log: log, Metrics: metrics}
+	if spans != nil {
+		jc.Trace = spans.add
+	}
 	if cfg.Journal.NATSURL.Empty() {
 		jc.Revive = j.server.Revive
 	}

@@ -36,7 +36,7 @@ with tst_, and counts for nothing. It is printed on stdout. A sink with tests: s
 	return cmd
 }
 
-func (p *program) trigger(ctx context.Context, f *triggerFlags) error {
+func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 	if strings.TrimSpace(f.sender+f.title+f.message) == "" {
 		return usagef("relay trigger wants at least one of --sender, --title and --message")
 	}
@@ -66,6 +66,13 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) error {
 	if err != nil {
 		return err
 	}
+	spans, err := openTraces(ctx, p.getenv, p.logger())
+	if err != nil {
+		return err
+	}
+	if spans != nil {
+		defer func() { err = errors.Join(err, spans.close(ctx)) }()
+	}
 	runs := p.relayRuns(ctx)
 	disabled := false
 	err = p.withJournal(ctx, func(j *pipeline.Journal) error {
@@ -80,6 +87,12 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) error {
 	})
 	if err != nil {
 		return err
+	}
+	if spans != nil { // the relay that runs sees it only when it delivers it
+		spans.add(pipeline.Stage{
+			ID: event.ID, Account: event.Data.Account, Provider: event.Data.Provider, Origin: event.Origin,
+			Began: event.RecordedTime, Ended: time.Now(),
+		})
 	}
 	if _, err := fmt.Fprintf(p.out, "%s\n", line); err != nil {
 		return err
