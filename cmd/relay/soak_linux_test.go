@@ -30,11 +30,16 @@ func TestSoak(t *testing.T) {
 	}
 	c := newChaos(t, rand.Uint64(), simulator.Config{ExpireToken: 4 * time.Second})
 	metrics := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	// The others have a server of their own, on which nothing comes: a journal that grows would show as memory, for the server within relay
+	// holds for a while what is read of it, and comparisons with the history read it all.
+	idle := newLiveServer(t)
+	quiet := newWire(t, fmt.Sprintf("127.0.0.1:%d", idle.port), 1)
 	c.rewrite(func(text string) string {
 		account := text[strings.Index(text, "  mystream:") : strings.Index(text, "\nsinks:")+1]
+		other := strings.Replace(strings.Replace(account, c.wire.url(), quiet.url(), 1), "reconcile: 1m", "reconcile: off", 1)
 		var more strings.Builder
 		for n := range soakAccounts {
-			more.WriteString(strings.Replace(account, "mystream", fmt.Sprint("other", n), 1))
+			more.WriteString(strings.Replace(other, "mystream", fmt.Sprint("other", n), 1))
 		}
 		text = strings.Replace(text, account, account+more.String(), 1)
 		for _, sink := range []string{"type: stdout", "type: nats", "type: webhook, url"} {
@@ -48,7 +53,7 @@ func TestSoak(t *testing.T) {
 	}
 	c.startRelay()
 	c.awaitConnected()
-	c.emit(1) // few, a dozen with all accounts: what the servers keep of each event is no leak
+	c.emit(1) // few: what the server keeps of each event is no leak
 	announce("soak: %v, all connections lost every second or two", *soakFor)
 
 	s := &soak{began: time.Now()}
@@ -59,6 +64,7 @@ func TestSoak(t *testing.T) {
 		}
 		if time.Now().After(nextLoss) {
 			c.wire.reset()
+			quiet.reset()
 			nextLoss = time.Now().Add(time.Second + time.Duration(c.random.Int64N(int64(time.Second))))
 		}
 		select {
