@@ -249,11 +249,7 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 	d.require(join(path, "provider"), "", keys.Provider == "")
 	provider, ok := auth.Lookup(keys.Provider)
 	if !ok && keys.Provider != "" {
-		var names []string
-		for _, p := range auth.Providers() {
-			names = append(names, p.Name)
-		}
-		d.unknown(join(path, "provider"), "provider", keys.Provider, names)
+		d.unknown(join(path, "provider"), "provider", keys.Provider, providerNames())
 	}
 	if ok {
 		d.checkUse(path, provider)
@@ -432,11 +428,14 @@ func (d *decoder) unknown(path, thing, name string, valid []string) {
 	d.reject(path, "unknown "+thing+d.quote(" ", path, name)+"; "+suggest(name, valid))
 }
 
+// validName matches what an account or a sink may be called, and nameRule says so.
 var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+const nameRule = "a name has 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit"
 
 func (d *decoder) checkName(section, name string) {
 	if at := join(section, name); !validName.MatchString(name) {
-		d.report(d.at[at].key, at, "a name has 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit")
+		d.report(d.at[at].key, at, nameRule)
 	}
 }
 

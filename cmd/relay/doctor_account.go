@@ -85,7 +85,7 @@ func (a *patient) login(ctx context.Context) finding {
 
 // judge says how a grant is that is not dead.
 func (a *patient) judge(s auth.Status, now time.Time) finding {
-	ends := s.RefreshExpiry
+	until, ends := s.Expiry.Local().Format(time.DateTime), s.RefreshExpiry
 	switch {
 	case !a.alive:
 		return faulty(a.howToLogIn(), "expired %s and cannot be renewed", ago(now, s.Expiry)).coded(exitUnauthorized)
@@ -94,13 +94,13 @@ func (a *patient) judge(s auth.Status, now time.Time) finding {
 	case s.State == auth.RefreshOutcomeUnknown:
 		return warned(findsOut, "%s", s.Reason)
 	case !s.Refreshable && a.config.Provider.Grant != auth.ClientCredentials:
-		return warned(a.howToLogIn()+" before that", "valid until %s, and cannot be renewed", s.Expiry.Local().Format(time.DateTime))
+		return warned(a.howToLogIn()+" before that", "valid until %s, and cannot be renewed", until)
 	case !ends.IsZero() && ends.Sub(now) < endSoon:
-		return warned(a.howToLogIn(), "valid until %s; the login ends on %s unless a renewal prolongs it", s.Expiry.Local().Format(time.DateTime), lastDay(ends))
+		return warned(a.howToLogIn(), "valid until %s; the login ends on %s unless a renewal prolongs it", until, lastDay(ends))
 	case !ends.IsZero():
-		return fine("valid until %s; the login lasts until %s", s.Expiry.Local().Format(time.DateTime), lastDay(ends))
+		return fine("valid until %s; the login lasts until %s", until, lastDay(ends))
 	}
-	return fine("valid until %s", s.Expiry.Local().Format(time.DateTime))
+	return fine("valid until %s", until)
 }
 
 func (a *patient) howToLogIn() string {

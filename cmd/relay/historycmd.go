@@ -29,13 +29,21 @@ func (f *eventFlags) register(flags *pflag.FlagSet, origins string) {
 	flags.StringSliceVar(&f.origins, "origin", nil, "only events of this origin: "+origins+"; may be repeated")
 }
 
+// checkAccountNames refuses values of --account that no account can have for a name.
+func checkAccountNames(names []string) error {
+	for _, name := range names {
+		if !validName.MatchString(name) {
+			return usagef("--account %q: this is no name of an account", name)
+		}
+	}
+	return nil
+}
+
 // filter is what the flags say. Of origins it takes those that are allowed.
 func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter pipeline.EventFilter, err error) {
 	filter = pipeline.EventFilter{Accounts: f.accounts, IDs: f.ids}
-	for _, name := range f.accounts {
-		if !validName.MatchString(name) {
-			return filter, usagef("--account %q: this is no name of an account", name)
-		}
+	if err := checkAccountNames(f.accounts); err != nil {
+		return filter, err
 	}
 	for _, text := range f.origins {
 		if !slices.Contains(allowed, pipeline.Origin(text)) {

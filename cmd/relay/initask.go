@@ -110,7 +110,7 @@ func checkProvider(name string) error {
 
 func checkNewName(name string) error {
 	if !validName.MatchString(name) {
-		return errors.New("a name has 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit")
+		return errors.New(nameRule)
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func (r *reloader) sum() string {
 // changes are the names of what is to be ended and started for a new configuration. What has changed is in both.
 type changes struct{ end, start []string }
 
-// compare says what differs between what runs and what is wanted, by name.
+// compareParts says what differs between what runs and what is wanted, by name.
 func compareParts[P, C any](running map[string]P, wanted []C, name func(C) string, same func(P, C) bool) (c changes) {
 	kept := make(map[string]bool)
 	for _, want := range wanted {
@@ -113,7 +113,6 @@ func compareParts[P, C any](running map[string]P, wanted []C, name func(C) strin
 }
 
 func sameAccount(p *accountPart, c AccountConfig) bool {
-	c.BackfillFirstRun = p.cfg.BackfillFirstRun
 	return reflect.DeepEqual(p.cfg, c)
 }
 

@@ -85,7 +85,7 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 			default:
 				var s snapshot
 				if s, err = askStatus(cmd.Context(), dir); err == nil {
-					err = p.showSnapshot(&s, asJSON)
+					err = p.writeSnapshot(p.out, &s, asJSON)
 				}
 			}
 			switch {
@@ -162,10 +162,6 @@ func awayText(dir string, err error) string {
 		return "No relay runs on " + dir + " any more"
 	}
 	return strings.TrimSuffix(err.Error(), "\n")
-}
-
-func (p *program) showSnapshot(s *snapshot, asJSON bool) error {
-	return p.writeSnapshot(p.out, s, asJSON)
 }
 
 // writeSnapshot writes a snapshot as a table for people, or as one line.

@@ -62,12 +62,10 @@ const tailPause = 500 * time.Millisecond
 // tail shows events until ctx ends or the reader leaves. The journal has to be there at first, and is waited for afterwards.
 func (p *program) tail(ctx context.Context, f *tailFlags) error {
 	t := &tail{program: p, tailFlags: *f, from: pipeline.FollowConfig{Accounts: f.accounts}}
-	for _, name := range f.accounts {
-		if !validName.MatchString(name) {
-			return usagef("--account %q: this is no name of an account", name)
-		}
+	err := checkAccountNames(f.accounts)
+	if err != nil {
+		return err
 	}
-	var err error
 	if t.from.Since, err = instant(f.since, time.Now()); err != nil {
 		return usagef("--since %w", err)
 	}
