@@ -52,6 +52,8 @@ func logFinding(log zerolog.Logger, f journalfiles.Finding) {
 		text = "journal: bytes that belong to no message were taken out; nothing is lost"
 	case journalfiles.Restored:
 		text = "journal: a file was damaged or missing and is restored from its copy; nothing is lost"
+	case journalfiles.Unfinished:
+		level, text = zerolog.InfoLevel, "journal: a change of settings was interrupted and is undone; it is made anew, and nothing is lost"
 	case journalfiles.Rebuilt:
 		level, text = zerolog.InfoLevel, "journal: an index is damaged and is made anew; nothing is lost"
 	case journalfiles.SettingsAside:

@@ -129,15 +129,15 @@ func (c *check) unseal() error {
 		if strings.HasSuffix(rel, blockSuffix) || file.Size != int64(len(file.Copy)) {
 			continue
 		}
-		if err := c.restore(rel, file); err != nil {
+		if err := c.restore(rel, file, Restored); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// restore puts a file back if it is not as its copy.
-func (c *check) restore(rel string, file sealed) error {
+// restore puts a file back if it is not as its copy, which is a finding of that kind.
+func (c *check) restore(rel string, file sealed, kind Kind) error {
 	content, err := read(c.path(rel))
 	if err != nil {
 		return fmt.Errorf("check the journal: %w", err)
@@ -145,7 +145,7 @@ func (c *check) restore(rel string, file sealed) error {
 	if content != nil && bytes.Equal(content, file.Copy) {
 		return nil
 	}
-	f := Finding{Kind: Restored, File: c.path(rel)}
+	f := Finding{Kind: kind, File: c.path(rel)}
 	if parts := strings.Split(rel, "/"); len(parts) > 4 { // jetstream/ACCOUNT/streams/STREAM/...
 		f.Account, f.Stream = parts[1], parts[3]
 		if len(parts) > 6 && parts[4] == cursorsFolder {
@@ -168,16 +168,16 @@ func (c *check) restore(rel string, file sealed) error {
 	return nil
 }
 
-// restoreMeta puts the settings of a stream or consumer back from the copies, and reports whether there are any; c.err is set if
-// that goes wrong.
-func (c *check) restoreMeta(rel string) bool {
+// restoreMeta puts the settings of a stream or consumer back from the copies, which is a finding of that kind, and reports whether
+// there are any; c.err is set if that goes wrong.
+func (c *check) restoreMeta(rel string, kind Kind) bool {
 	meta, ok1 := c.copies.Files[rel+"/"+metaFile]
 	sum, ok2 := c.copies.Files[rel+"/"+metaSumFile]
 	if !ok1 || !ok2 {
 		return false
 	}
 	for name, file := range map[string]sealed{metaFile: meta, metaSumFile: sum} {
-		if err := c.restore(rel+"/"+name, file); err != nil {
+		if err := c.restore(rel+"/"+name, file, kind); err != nil {
 			c.err = err
 			return true
 		}

@@ -349,6 +349,88 @@ func TestDamagedCompressedBlock(t *testing.T) {
 	}
 }
 
+// Settings that a crash has left half written, at each of the two steps, with copies and without, are no damage: whoever uses them
+// makes them anew, and goes on where it was.
+func TestUnfinishedSettings(t *testing.T) {
+	for _, first := range []bool{true, false} { // whether the settings are the first ones
+		for _, copies := range []bool{true, false} {
+			if first && copies {
+				continue // the copies hold whole settings only
+			}
+			t.Run(fmt.Sprint("first=", first, " copies=", copies), func(t *testing.T) {
+				dir := filepath.Join(t.TempDir(), "store")
+				js, stop := open(t, dir)
+				s := stream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"s.*"}})
+				publish(t, js, "s.a", 0, 5)
+				settings := jetstream.ConsumerConfig{Durable: "vital", AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1, AckWait: time.Minute}
+				cons, err := s.CreateOrUpdateConsumer(t.Context(), settings)
+				if err != nil {
+					t.Fatal(err)
+				}
+				read(t, cons, 2)
+				if copies {
+					if err := journalfiles.Copy(dir); err != nil {
+						t.Fatal(err)
+					}
+				}
+				sum := filepath.Join(dir, "jetstream", "$G", "streams", "S", "obs", "vital", "meta.sum")
+				old, err := os.ReadFile(sum)
+				if err != nil {
+					t.Fatal(err)
+				}
+				settings.AckWait = time.Hour
+				if _, err := s.CreateOrUpdateConsumer(t.Context(), settings); err != nil {
+					t.Fatal(err)
+				}
+				stop()
+				if first {
+					err = os.Remove(sum)
+				} else {
+					err = os.WriteFile(sum, old, 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				findings, err := check(t, dir)
+				if err != nil || len(findings) != 1 || findings[0].Kind != journalfiles.Unfinished || findings[0].Consumer != "vital" {
+					t.Fatalf("found %+v, %v", findings, err)
+				}
+				if again, err := check(t, dir); err != nil || len(again) > 0 {
+					t.Fatalf("said again: %+v, %v", again, err)
+				}
+				js, stop = open(t, dir)
+				defer stop()
+				if cons, err = js.CreateOrUpdateConsumer(t.Context(), "S", settings); err != nil {
+					t.Fatal(err)
+				}
+				if next := read(t, cons, 1); next != 3 {
+					t.Errorf("it goes on at number %d, want 3", next)
+				}
+			})
+		}
+	}
+}
+
+// read takes n messages, acknowledges them, and returns the number of the last.
+func read(t testing.TB, cons jetstream.Consumer, n int) (last uint64) {
+	t.Helper()
+	for range n {
+		msg, err := cons.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		about, err := msg.Metadata()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = about.Sequence.Stream
+		if err := msg.DoubleAck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return last
+}
+
 // kinds of findings, in words.
 var kinds = map[journalfiles.Kind]string{
 	journalfiles.Lost: "lost", journalfiles.Mended: "mended", journalfiles.Junk: "junk", journalfiles.DeletionLost: "note lost",

@@ -22,6 +22,8 @@ const (
 	Junk
 	// Restored: a file was damaged or missing, and was restored from a copy.
 	Restored
+	// Unfinished: a change of settings that a crash interrupted was undone, from the copies or by taking them out. Nothing is lost.
+	Unfinished
 	// Rebuilt: an index was damaged and was removed. The server makes it anew.
 	Rebuilt
 	// SettingsAside: the settings of a consumer were damaged and were taken out. Who makes it again finds its cursor as it was.

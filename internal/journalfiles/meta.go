@@ -73,10 +73,25 @@ func readMeta(dir, key string) (meta, sum []byte, ok bool) {
 	return meta, sum, bytes.Equal(hex.AppendEncode(nil, hash.Sum(nil)), sum)
 }
 
+// metaKind tells settings that are half written from damaged ones, which are a finding of the given kind: the server writes the
+// settings first and their checksum then, so a crash in between leaves two files that are whole and do not belong together.
+func (c *check) metaKind(damaged Kind, name string, meta, sum []byte) Kind {
+	var settings struct {
+		Name string `json:"name"`
+	}
+	if c.seal != nil || json.Unmarshal(meta, &settings) != nil || settings.Name != name {
+		return damaged
+	}
+	if old, err := hex.DecodeString(string(sum)); sum != nil && (err != nil || len(old) != sumLen) {
+		return damaged
+	}
+	return Unfinished
+}
+
 // checkStream sees to it that the settings of a stream can be read, and reports whether the stream is still there.
 func (c *check) checkStream(s *stream) (bool, error) {
-	meta, _, ok := readMeta(c.path(s.rel), s.name)
-	if !ok && c.restoreMeta(s.rel) {
+	meta, sum, ok := readMeta(c.path(s.rel), s.name)
+	if !ok && c.restoreMeta(s.rel, c.metaKind(Restored, s.name, meta, sum)) {
 		if err := c.err; err != nil {
 			return false, err
 		}
@@ -114,8 +129,8 @@ func (c *check) checkConsumer(s *stream, name string) error {
 	rel := s.rel + "/" + cursorsFolder + "/" + name
 	about := Finding{Account: s.account, Stream: s.name, Consumer: name, File: c.path(rel + "/" + metaFile)}
 	meta, sum, ok := readMeta(c.path(rel), s.name+"/"+name)
-	if !ok && !c.restoreMeta(rel) && len(meta)+len(sum) > 0 {
-		about.Kind = SettingsAside
+	if !ok && !c.restoreMeta(rel, c.metaKind(Restored, name, meta, sum)) && len(meta)+len(sum) > 0 {
+		about.Kind = c.metaKind(SettingsAside, name, meta, sum)
 		if err := c.aside(about, rel+"/"+metaFile, rel+"/"+metaSumFile); err != nil {
 			return err
 		}
