@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A tally counts the events that a sink receives, and how long each was on its way.
+type tally struct {
+	mu        sync.Mutex
+	want      int
+	ids       map[string]struct{}
+	twice     int
+	first     time.Time
+	last      time.Time
+	latencies []time.Duration
+	done      chan struct{} // closed when as many as wanted are there
+	before    *tally        // takes the first events, until it has as many as it wants; nil: none
+}
+
+func newTally(want int) *tally {
+	return &tally{want: want, ids: make(map[string]struct{}, want), latencies: make([]time.Duration, 0, want), done: make(chan struct{})}
+}
+
+// take counts an event. Its id, and the time in its message, are found without decoding it.
+func (t *tally) take(event []byte) {
+	now := time.Now()
+	id := after(event, `"id":"`, '"')
+	message := after(event, `"message":"`, '"')
+	_, rest, _ := bytes.Cut(message, []byte(" "))
+	stamp, _, _ := bytes.Cut(rest, []byte(" "))
+	sent, err := strconv.ParseInt(string(stamp), 10, 64)
+	if len(id) == 0 || err != nil {
+		return // none that the emitter sent
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.before != nil {
+		select {
+		case <-t.before.done:
+		default:
+			t.before.take(event)
+			return
+		}
+	}
+	if _, known := t.ids[string(id)]; known {
+		t.twice++
+		return
+	}
+	t.ids[string(id)] = struct{}{}
+	if t.first.IsZero() {
+		t.first = now
+	}
+	t.last = now
+	t.latencies = append(t.latencies, now.Sub(time.UnixMicro(sent)))
+	if len(t.ids) == t.want {
+		close(t.done)
+	}
+}
+
+func after(text []byte, key string, end byte) []byte {
+	at := bytes.Index(text, []byte(key))
+	if at < 0 {
+		return nil
+	}
+	rest := text[at+len(key):]
+	if to := bytes.IndexByte(rest, end); to >= 0 {
+		return rest[:to]
+	}
+	return nil
+}
+
+// wait waits until all are there.
+func (t *tally) wait(ctx context.Context) error {
+	select {
+	case <-t.done:
+		return nil
+	case <-ctx.Done():
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return fmt.Errorf("wait for %d events: %w; %d have come", t.want, context.Cause(ctx), len(t.ids))
+	}
+}
+
+// rate is how many came a second, from the first to the last.
+func (t *tally) rate() float64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return float64(len(t.ids)-1) / t.last.Sub(t.first).Seconds()
+}
+
+// quantiles of the latencies; 1 is the greatest.
+func (t *tally) quantiles(of ...float64) []time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sorted := slices.Sorted(slices.Values(t.latencies))
+	all := make([]time.Duration, len(of))
+	for i, q := range of {
+		all[i] = sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+	}
+	return all
+}
+
+// fromNATS counts what is published on treats.>, until the end of ctx.
+func (t *tally) fromNATS(ctx context.Context, url string, options ...nats.Option) error {
+	nc, err := nats.Connect(url, options...)
+	if err != nil {
+		return fmt.Errorf("subscribe at %s: %w", url, err)
+	}
+	context.AfterFunc(ctx, nc.Close)
+	sub, err := nc.Subscribe("treats.>", func(m *nats.Msg) { t.take(m.Data) })
+	if err == nil {
+		err = sub.SetPendingLimits(-1, -1)
+	}
+	if err == nil {
+		err = nc.Flush()
+	}
+	return err
+}
+
+// fromLines counts the lines of a stream until it ends.
+func (t *tally) fromLines(r io.Reader) {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		t.take(lines.Bytes())
+	}
+}
+
+// A receiver is an HTTP server that counts what it is sent: each path is another sink.
+type receiver struct {
+	http.Server
+	url     string
+	hang    chan struct{} // closed when it ends
+	mu      sync.Mutex
+	tallies map[string]*tally // by path
+}
+
+func newReceiver(ctx context.Context) (*receiver, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r := &receiver{url: "http://" + l.Addr().String(), tallies: make(map[string]*tally), hang: make(chan struct{})}
+	r.Handler, r.ReadHeaderTimeout = r, time.Minute
+	go func() {
+		if err := r.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			panic(err)
+		}
+	}()
+	return r, nil
+}
+
+// at returns the address of a path, whose events go to that tally.
+func (r *receiver) at(path string, t *tally) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tallies[path] = t
+	return r.url + path
+}
+
+// hangingPath is one that never answers.
+const hangingPath = "/hanging"
+
+// ServeHTTP implements [http.Handler].
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(req.Body, 1<<20))
+	if err != nil {
+		return
+	}
+	if req.URL.Path == hangingPath {
+		select {
+		case <-req.Context().Done():
+		case <-r.hang:
+		}
+		return
+	}
+	r.mu.Lock()
+	t := r.tallies[req.URL.Path]
+	r.mu.Unlock()
+	if t != nil {
+		t.take(body)
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (r *receiver) stop() {
+	close(r.hang)
+	_ = r.Close()
+}
