@@ -39,8 +39,9 @@ type running struct {
 // webhookSecret signs what is posted.
 const webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // a benchmark's
 
-func (b *bench) relayTo(sink string, config string) candidate {
-	return candidate{name: "relay", ours: true, sink: sink, start: func(ctx context.Context, url string, t *tally) (*running, error) {
+// relayTo is relay with one sink. name says how it differs from the usual, and is empty if it does not.
+func (b *bench) relayTo(sink, name, config string) candidate {
+	return candidate{name: "relay" + name, ours: true, sink: sink, start: func(ctx context.Context, url string, t *tally) (*running, error) {
 		run := &running{stop: func() {}}
 		s := setup{sinks: config}
 		switch sink {

@@ -39,7 +39,7 @@ const (
 	// attemptText bounds the answer and the error of an attempt, in bytes.
 	attemptText = 1 << 10
 	// attemptEvents bounds the ids of an attempt.
-	attemptEvents = 256
+	attemptEvents = MaxBatch
 	// attemptGrace is for the last write of a log whose context has ended.
 	attemptGrace = time.Second
 )
@@ -254,7 +254,7 @@ func (l *AttemptLog) write(ctx context.Context, msgs []*nats.Msg) error {
 func (l *AttemptLog) publish(ctx context.Context, msgs []*nats.Msg) (left int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, commitTimeout, errCommitTimeout)
 	defer cancel()
-	if l.atomic && len(msgs) > 1 && len(msgs) <= maxBatch { // one fsync for all
+	if l.atomic && len(msgs) > 1 && len(msgs) <= MaxBatch { // one fsync for all
 		err := PublishBatch(ctx, l.nc, msgs)
 		if _, refused := errors.AsType[*jetstream.APIError](err); !refused {
 			return len(msgs), err

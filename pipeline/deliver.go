@@ -8,50 +8,54 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A worker delivers the events of one account at a time and in order.
+// A worker delivers the events of one queue at a time and in order.
 type worker struct {
 	lane *Lane
 	fail context.CancelCauseFunc // ends the lane
 }
 
-// run delivers what the account has until there is nothing, until ctx ends, or until an event has to wait while draining.
-func (w *worker) run(ctx context.Context, account string) {
+// run delivers what the queue has until there is nothing, until ctx ends, or until an event has to wait while draining.
+func (w *worker) run(ctx context.Context, id queueID) {
 	l := w.lane
-	log := l.log.With().Str("account", account).Logger()
+	log := l.log.With().Str("account", id.account).Logger()
 	metrics, name := l.journal.metrics, l.cfg.Sink
+	size := maxHandover
 	for {
-		b, ok := l.next(account)
+		b, ok := l.next(id, size)
 		if !ok {
 			return
 		}
 		if l.halted() {
-			l.abandon(account)
+			l.abandon(id)
 			return
 		}
 		head := b.of[0]
 		if t := head.trouble; t != nil && !b.due && !w.await(ctx, t) {
-			l.abandon(account)
+			l.abandon(id)
 			return
 		}
 		b = b.beforeMark()
 		if head.record.Type == healType {
 			some, ok := w.sumUp(ctx, head, log)
 			if !ok {
-				l.abandon(account)
+				l.abandon(id)
 				return
 			}
 			if !some {
-				l.settle(ctx, account, b, 1)
+				l.settle(ctx, id, b, 1)
 				continue
 			}
 		}
 		p, ok := l.gate.enter(ctx, l.drain)
 		if !ok {
-			l.abandon(account)
+			l.abandon(id)
 			return
 		}
 		began := time.Now()
 		n, err := w.hand(ctx, b)
+		if n > 0 { // a sink that takes one at a time is not handed hundreds each time
+			size = min(2*n, maxHandover)
+		}
 		_, told := RetryDelay(err)
 		told = told || IsGone(err) // by the destination, which is not to be forgotten though ctx has ended
 		if n == 0 && (ctx.Err() != nil && !told || errors.Is(err, ErrSinkClosed)) {
@@ -59,7 +63,7 @@ func (w *worker) run(ctx context.Context, account string) {
 			if ctx.Err() == nil {
 				w.fail(ErrSinkClosed)
 			}
-			l.abandon(account)
+			l.abandon(id)
 			return
 		}
 		l.gate.leave(p, head.record.Seq, b.due, err)
@@ -74,19 +78,19 @@ func (w *worker) run(ctx context.Context, account string) {
 			if head.trouble != nil {
 				log.Info().Str("id", head.record.ID).Int("attempts", head.trouble.Attempts+1).Msg("sink accepted an event it had refused")
 			}
-			l.settle(ctx, account, b, n)
+			l.settle(ctx, id, b, n)
 		} else {
 			metrics.Failures.WithLabelValues(name).Inc()
 			l.progress.failed()
 			l.traceDelivered(b.of[:1], began, err)
-			ok = w.failed(ctx, account, b, p, began, err, log)
+			ok = w.failed(ctx, id, b, p, began, err, log)
 			l.gate.nudge()
 		}
 		if ok && b.second && !IsUnavailable(err) && !IsGone(err) { // the destination works, but for the first event
-			ok = w.avoid(ctx, account, began, log)
+			ok = w.avoid(ctx, id, began, log)
 		}
 		if !ok {
-			l.abandon(account)
+			l.abandon(id)
 			return
 		}
 	}
@@ -143,29 +147,29 @@ var errNothingAccepted = errors.New("the sink accepted nothing and did not say w
 
 // failed decides what becomes of a batch's first event, which was not accepted. It reports false when the account's events
 // are to stay for the next start.
-func (w *worker) failed(ctx context.Context, account string, b batch, p pass, began time.Time, err error, log zerolog.Logger) bool {
+func (w *worker) failed(ctx context.Context, id queueID, b batch, p pass, began time.Time, err error, log zerolog.Logger) bool {
 	l, head := w.lane, b.of[0]
 	switch {
 	case IsGone(err): // the gate is shut now, and the event stays
 		if b.due {
-			l.remove(account, b, 1)
+			l.remove(id, b, 1)
 			l.setAside(head.trouble)
 		}
 		return true
 	case IsPermanent(err):
-		return w.bury(ctx, account, b, err, attempts(head)+1, log)
+		return w.bury(ctx, id, b, err, attempts(head)+1, log)
 	case IsUnavailable(err) && !b.due: // the gate waits
 		if isUnanswered(err) || b.second {
-			w.tried(account, head)
+			w.tried(id, head)
 		}
 		if !l.cfg.Strict && !b.second && head.probes >= stepAside && p.accepted > head.before {
-			return w.avoid(ctx, account, began, log)
+			return w.avoid(ctx, id, began, log)
 		}
 		return true
 	}
 	t := head.trouble
 	if t == nil {
-		t = &retry{Seq: head.record.Seq, ID: head.record.ID, Account: account}
+		t = &retry{Seq: head.record.Seq, ID: head.record.ID, Account: id.account}
 	}
 	next := *t
 	now := time.Now()
@@ -174,13 +178,13 @@ func (w *worker) failed(ctx context.Context, account string, b batch, p pass, be
 	}
 	// An outage is no reason to give an event up, as far as the event is not what the destination breaks on.
 	if next.over(l.cfg.Retry, now) && (!IsUnavailable(err) || isUnanswered(err) && !p.probe) {
-		return w.bury(ctx, account, b, err, next.Attempts, log)
+		return w.bury(ctx, id, b, err, next.Attempts, log)
 	}
 	wait := time.Until(next.Next)
 	next.Aside = t.Aside || !l.cfg.Strict && (next.Attempts >= stepAside || wait > longWait)
 	log.Warn().Err(err).Str("id", head.record.ID).Int("attempts", next.Attempts).Stringer("retry_in", wait.Round(time.Millisecond)).
 		Bool("others_pass", next.Aside).Msg("sink did not accept an event; it is tried again")
-	return w.postpone(ctx, account, b, &next, log)
+	return w.postpone(ctx, id, b, &next, log)
 }
 
 // longWait is more than the events behind one that fails are made to wait.
@@ -194,20 +198,20 @@ func attempts(d *delivery) int {
 }
 
 // tried counts an attempt that was not answered, also to the event in whose place another was tried.
-func (w *worker) tried(account string, d *delivery) {
+func (w *worker) tried(id queueID, d *delivery) {
 	l := w.lane
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if d.probes++; d.probes == 1 {
 		d.before = l.gate.deliveries()
 	}
-	if queue := l.queues[account]; len(queue) > 0 && queue[0] != d {
+	if queue := l.queues[id]; len(queue) > 0 && queue[0] != d {
 		queue[0].probes++
 	}
 }
 
 // postpone keeps on disk when a batch's first event is to be tried again, and lets others pass it if it steps aside.
-func (w *worker) postpone(ctx context.Context, account string, b batch, t *retry, log zerolog.Logger) bool {
+func (w *worker) postpone(ctx context.Context, id queueID, b batch, t *retry, log zerolog.Logger) bool {
 	l, head := w.lane, b.of[0]
 	if err := l.atOnce(ctx, func(ctx context.Context) error { return l.journal.putRetry(ctx, l.cfg.Sink, *t) }); err != nil {
 		log.Warn().Err(err).Msg("a restart would try the event again too early")
@@ -219,19 +223,19 @@ func (w *worker) postpone(ctx context.Context, account string, b batch, t *retry
 	head.trouble = t
 	l.mu.Unlock()
 	if t.Aside {
-		l.remove(account, b, 1)
+		l.remove(id, b, 1)
 		l.setAside(t)
 	}
 	return true
 }
 
 // avoid makes the first event of an account's queue step aside: the destination answers to others, and not to it.
-func (w *worker) avoid(ctx context.Context, account string, began time.Time, log zerolog.Logger) bool {
+func (w *worker) avoid(ctx context.Context, id queueID, began time.Time, log zerolog.Logger) bool {
 	l := w.lane
 	l.mu.Lock()
-	b := batch{of: l.queues[account][:1:1]}
+	b := batch{of: l.queues[id][:1:1]}
 	l.mu.Unlock()
-	t := &retry{Seq: b.of[0].record.Seq, ID: b.of[0].record.ID, Account: account}
+	t := &retry{Seq: b.of[0].record.Seq, ID: b.of[0].record.ID, Account: id.account}
 	if known := b.of[0].trouble; known != nil {
 		*t = *known
 	}
@@ -241,11 +245,11 @@ func (w *worker) avoid(ctx context.Context, account string, began time.Time, log
 	t.Floor, t.Next = floor, later(t.Next, floor)
 	log.Warn().Str("id", t.ID).Int("attempts", t.Attempts).Stringer("retry_in", time.Until(t.Next).Round(time.Second)).
 		Msg("sink answers to other events, and not to this one; it is tried again later")
-	return w.postpone(ctx, account, b, t, log)
+	return w.postpone(ctx, id, b, t, log)
 }
 
 // bury makes a dead letter of a batch's first event. The event is settled when that is on disk.
-func (w *worker) bury(ctx context.Context, account string, b batch, why error, attempts int, log zerolog.Logger) bool {
+func (w *worker) bury(ctx context.Context, id queueID, b batch, why error, attempts int, log zerolog.Logger) bool {
 	l, head := w.lane, b.of[0]
 	for said := false; ; said = true {
 		err := l.atOnce(ctx, func(ctx context.Context) error {
@@ -264,6 +268,6 @@ func (w *worker) bury(ctx context.Context, account string, b batch, why error, a
 	l.journal.metrics.DeadLetters.WithLabelValues(l.cfg.Sink).Inc()
 	log.Error().Err(why).Str("id", head.record.ID).Int("attempts", attempts).Msg("event given up: it is kept as a dead letter")
 	l.buried(why)
-	l.settle(ctx, account, b, 1)
+	l.settle(ctx, id, b, 1)
 	return true
 }

@@ -172,7 +172,7 @@ func TestDigestWaitsForTheJournal(t *testing.T) {
 	r.eventually(func() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if n := len(l.queues["acc"]); n != 2 {
+		if n := len(l.queues[queueID{account: "acc"}]); n != 2 {
 			return fmt.Errorf("the lane has %d, want the treat and the mark", n)
 		}
 		return nil

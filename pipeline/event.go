@@ -6,7 +6,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -59,26 +58,6 @@ type Data struct {
 	Anonymous    bool            `json:"anonymous"`
 	DateCreated  *string         `json:"date_created"`  // as the provider wrote it
 	Raw          json.RawMessage `json:"raw,omitempty"` // the provider's object, only with keep_raw
-}
-
-// Line returns the event's JSON form without a line break. <, > and & are not escaped.
-func (e *Event) Line() ([]byte, error) {
-	line, err := encode(e)
-	if err != nil {
-		return nil, fmt.Errorf("encode event %s: %w", e.ID, err)
-	}
-	return line, nil
-}
-
-// encode makes JSON of v on one line, without escaping what only HTML needs escaped.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
 // Alert is relay's word to the operator that something is wrong with a sink, as the sink named under alerts receives it: a

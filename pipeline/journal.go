@@ -161,12 +161,10 @@ func (j *Journal) newEntry(e *Event, ordinal uint64) (entry, error) {
 	if !j.fits(line) {
 		return entry{}, fmt.Errorf("%w: its event of %d bytes is larger than what the journal's server takes", errNotTreat, len(line))
 	}
-	msg := nats.NewMsg(journalSubject + e.Data.Account)
-	msg.Data = line
-	msg.Header.Set(jetstream.MsgIDHeader, e.ID)
-	msg.Header.Set(headerProvider, e.Data.Provider)
-	msg.Header.Set(headerOrigin, string(e.Origin))
-	msg.Header.Set(headerOrdinal, strconv.FormatUint(ordinal, 10))
+	values := [...]string{e.ID, e.Data.Provider, string(e.Origin), strconv.FormatUint(ordinal, 10)}
+	msg := &nats.Msg{Subject: journalSubject + e.Data.Account, Data: line, Header: nats.Header{
+		jetstream.MsgIDHeader: values[0:1:1], headerProvider: values[1:2:2], headerOrigin: values[2:3:3], headerOrdinal: values[3:4:4],
+	}}
 	return entry{msg: msg, received: e.RecordedTime, account: e.Data.Account, origin: e.Origin}, nil
 }
 

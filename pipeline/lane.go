@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ const (
 	// retried does not use up the room of the others.
 	maxAckPending = 4096
 	// maxHandover is how many records a sink is given at a time, and how many the journal is asked for.
-	maxHandover = 256
+	maxHandover = MaxBatch
 	// doneMemory is how many delivered events a lane remembers, so that one whose acknowledgement got lost is
 	// acknowledged again instead of being delivered again.
 	doneMemory = 2 * maxAckPending
@@ -44,7 +45,10 @@ type LaneConfig struct {
 	// Strict keeps the order of an account's events whatever happens: nothing passes an event that fails. Otherwise an
 	// event that has failed five times, or is to wait for more than a minute, steps aside until its next attempt.
 	Strict bool
-	// Concurrency is how many deliveries may be under way at a time, 0 for any number; there is one an account at most.
+	// Unordered delivers the events of an account several at a time, and so in no certain order. It goes not together with Strict.
+	Unordered bool
+	// Concurrency is how many deliveries may be under way at a time, 0 for any number; there is one an account at most, unless
+	// the lane is unordered.
 	Concurrency int
 	// PerSecond is how many deliveries may begin in a second, 0 for any number.
 	PerSecond float64
@@ -74,20 +78,21 @@ type Lane struct {
 	halt      chan struct{} // closed by Halt
 	haltOnce  sync.Once
 
-	mu     sync.Mutex
-	held   map[uint64]*delivery   // by sequence number: taken and not settled
-	done   map[uint64]struct{}    // settled lately
-	ring   []uint64               // the same, in the order of settling
-	oldest int                    // where the ring is overwritten next
-	queues map[string][]*delivery // by account, oldest first; present while its worker runs
-	left   map[string]bool        // accounts whose events stay for the next start
-	work   sync.WaitGroup
+	mu      sync.Mutex
+	held    map[uint64]*delivery    // by sequence number: taken and not settled
+	done    map[uint64]struct{}     // settled lately
+	ring    []uint64                // the same, in the order of settling
+	oldest  int                     // where the ring is overwritten next
+	queues  map[queueID][]*delivery // oldest first; present while its worker runs
+	waiting map[string][]*delivery  // by account: events in no queue yet, of an unordered lane
+	left    map[string]bool         // accounts whose events stay for the next start
+	work    sync.WaitGroup
 
-	trouble   map[uint64]*retry      // what an earlier run left of events that fail and did not step aside
-	aside     map[uint64]*retry      // events that stepped aside
-	schedule  byTime                 // those of them that wait
-	scheduled chan struct{}          // the schedule has changed
-	due       map[string][]*delivery // by account: those whose time has come
+	trouble   map[uint64]*retry       // what an earlier run left of events that fail and did not step aside
+	aside     map[uint64]*retry       // events that stepped aside
+	schedule  byTime                  // those of them that wait
+	scheduled chan struct{}           // the schedule has changed
+	due       map[queueID][]*delivery // those whose time has come
 	care      care
 	progress  progress
 }
@@ -111,8 +116,8 @@ func OpenLane(ctx context.Context, j *Journal, sink Sink, cfg LaneConfig) (*Lane
 		cfg: cfg, journal: j, sink: sink,
 		log:   cfg.Log.With().Str("sink", cfg.Sink).Logger(),
 		drain: make(chan struct{}), halt: make(chan struct{}),
-		held: make(map[uint64]*delivery), done: make(map[uint64]struct{}), queues: make(map[string][]*delivery), left: make(map[string]bool),
-		trouble: make(map[uint64]*retry), aside: make(map[uint64]*retry), scheduled: make(chan struct{}, 1), due: make(map[string][]*delivery),
+		held: make(map[uint64]*delivery), done: make(map[uint64]struct{}), queues: make(map[queueID][]*delivery), waiting: make(map[string][]*delivery), left: make(map[string]bool),
+		trouble: make(map[uint64]*retry), aside: make(map[uint64]*retry), scheduled: make(chan struct{}, 1), due: make(map[queueID][]*delivery),
 		care: care{dirty: make(chan struct{}, 1)},
 		ccfg: jetstream.ConsumerConfig{
 			Durable: lanePrefix + cfg.Sink, Description: "The lane of sink " + cfg.Sink + ".",
@@ -277,15 +282,43 @@ func (l *Lane) take(ctx context.Context, w *worker, msg jetstream.Msg) {
 	if l.left[account] {
 		return // it would overtake those that wait for the next start
 	}
-	l.employ(ctx, w, account)
-	l.queues[account] = append(l.queues[account], d)
+	if l.cfg.Unordered {
+		l.waiting[account] = append(l.waiting[account], d)
+		l.employ(ctx, w, l.idle(account))
+		return
+	}
+	id := queueID{account: account}
+	l.employ(ctx, w, id)
+	l.queues[id] = append(l.queues[id], d)
 }
 
-// employ sees to it that the account has a worker. l.mu is held.
-func (l *Lane) employ(ctx context.Context, w *worker, account string) {
-	if _, running := l.queues[account]; !running {
-		l.queues[account] = nil
-		l.work.Go(func() { w.run(ctx, account) })
+// A queueID names a queue of events that are delivered one after the other: all those of an account or, where their order does not
+// matter, one of several queues of it, which take one event after the other from those that wait.
+type queueID struct {
+	account string
+	n       int
+}
+
+// anyConcurrency is how many events of an account are delivered at a time by an unordered lane without a limit.
+const anyConcurrency = 16
+
+// idle is a queue of the account that has no worker, or one of the others if there are enough. l.mu is held.
+func (l *Lane) idle(account string) queueID {
+	if l.cfg.Unordered {
+		for n := range cmp.Or(l.cfg.Concurrency, anyConcurrency) {
+			if _, running := l.queues[queueID{account, n}]; !running {
+				return queueID{account, n}
+			}
+		}
+	}
+	return queueID{account: account}
+}
+
+// employ sees to it that the queue has a worker. l.mu is held.
+func (l *Lane) employ(ctx context.Context, w *worker, id queueID) {
+	if _, running := l.queues[id]; !running {
+		l.queues[id] = nil
+		l.work.Go(func() { w.run(ctx, id) })
 	}
 }
 
@@ -298,18 +331,21 @@ type batch struct {
 	second bool
 }
 
-// next returns what the account's worker is to hand over, or ends it if there is nothing.
-func (l *Lane) next(account string) (batch, bool) {
+// next returns what the queue's worker is to hand over, that many at most, or ends it if there is nothing.
+func (l *Lane) next(id queueID, most int) (batch, bool) {
 	state, _ := l.gate.now()
 	down := !state.DownSince.IsZero()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	queue, due := l.queues[account], l.due[account]
+	if waiting := l.waiting[id.account]; len(waiting) > 0 && len(l.queues[id]) == 0 && !l.left[id.account] {
+		l.queues[id], l.waiting[id.account] = waiting[:1:1], waiting[1:]
+	}
+	queue, due := l.queues[id], l.due[id]
 	switch {
 	case len(due) > 0 && (!down || len(queue) == 0):
 		return batch{of: due[:1:1], due: true}, true
 	case len(queue) == 0:
-		delete(l.queues, account)
+		delete(l.queues, id)
 		return batch{}, false
 	}
 	head, n := queue[0], 1
@@ -319,24 +355,24 @@ func (l *Lane) next(account string) (batch, bool) {
 		}
 		return batch{of: queue[:1:1]}, true
 	}
-	for n < min(len(queue), maxHandover) && queue[n].trouble == nil {
+	for n < min(len(queue), most) && queue[n].trouble == nil {
 		n++
 	}
 	return batch{of: queue[:n:n]}, true
 }
 
-// abandon leaves the account's queue to the next start.
-func (l *Lane) abandon(account string) {
+// abandon leaves the queue to the next start.
+func (l *Lane) abandon(id queueID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.queues, account)
-	delete(l.due, account)
-	l.left[account] = true
+	delete(l.queues, id)
+	delete(l.due, id)
+	l.left[id.account] = true
 }
 
 // settle takes the first n events of a batch off their queue, and acknowledges them.
-func (l *Lane) settle(ctx context.Context, account string, b batch, n int) {
-	l.remove(account, b, n)
+func (l *Lane) settle(ctx context.Context, id queueID, b batch, n int) {
+	l.remove(id, b, n)
 	for _, d := range b.of[:n] {
 		if d.trouble == nil {
 			continue
@@ -352,17 +388,17 @@ func (l *Lane) settle(ctx context.Context, account string, b batch, n int) {
 	}
 }
 
-func (l *Lane) remove(account string, b batch, n int) {
+func (l *Lane) remove(id queueID, b batch, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch queue := l.queues[account]; {
+	switch queue := l.queues[id]; {
 	case b.due:
-		l.due[account] = l.due[account][1:]
+		l.due[id] = l.due[id][1:]
 		return
 	case b.second:
-		l.queues[account] = slices.Delete(slices.Clone(queue), 1, 2)
+		l.queues[id] = slices.Delete(slices.Clone(queue), 1, 2)
 	default:
-		l.queues[account] = queue[n:]
+		l.queues[id] = queue[n:]
 	}
 	for _, d := range b.of[:n] {
 		l.ack(d.msg)

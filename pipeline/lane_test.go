@@ -41,6 +41,59 @@ func TestLaneDeliversInOrder(t *testing.T) {
 	})
 }
 
+// Where order does not matter, an event that takes long holds up no other of its account, no more are under way than may be, and all
+// are there in the end, also those that were under way at a stop.
+func TestNoOrder(t *testing.T) {
+	const n, slow, concurrency = 200, 3, 4
+	r := newRig(t, t.TempDir())
+	in := r.intake("acc")
+	var under, most atomic.Int64
+	release := make(chan struct{})
+	b := &box{single: true, rule: func(ctx context.Context, record Record) error {
+		now := under.Add(1)
+		defer under.Add(-1)
+		for was := most.Load(); now > was && !most.CompareAndSwap(was, now); was = most.Load() {
+		}
+		e, err := record.Event()
+		if err != nil {
+			return err
+		}
+		if *e.Data.Title < fmt.Sprintf("t%06d", slow) {
+			select {
+			case <-release:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}}
+	cfg := LaneConfig{Unordered: true, Concurrency: concurrency}
+	_, stop := r.lane(b, cfg)
+	r.send(in, 0, n)
+	delivered := func(from int) {
+		t.Helper()
+		r.eventually(func() error {
+			got := b.titles(t, "acc")
+			slices.Sort(got)
+			if want := wantTitles(from, n); !slices.Equal(got, want) {
+				return fmt.Errorf("%d are delivered, want %d", len(got), len(want))
+			}
+			return nil
+		})
+	}
+	delivered(slow) // all but those that hang, each in a queue of its own
+	if most.Load() > concurrency {
+		t.Errorf("%d deliveries at a time, want %d at most", most.Load(), concurrency)
+	}
+	_ = stop(false) // in the middle of these deliveries
+	close(release)
+	_, stop = r.lane(b, cfg)
+	delivered(0)
+	if err := stop(true); err != nil {
+		t.Error(err)
+	}
+}
+
 // Many lanes and a sink faster than the journal: none of them may come to a halt. (An iterator over batches did, once in some
 // hundred runs, until its heartbeat was missed.)
 func TestFastSinkNeverStalls(t *testing.T) {

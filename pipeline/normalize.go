@@ -50,18 +50,30 @@ func NewID(at time.Time, key Key, ordinal uint64) string {
 	ms := max(at.UnixMilli(), 0)
 	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<16)
 	copy(id[6:], sum[:10])
-	return treatIDPrefix + idEncoding().EncodeToString(id[:])
+	return treatIDPrefix + encodeID(id)
 }
 
-// idEncoding is Crockford's alphabet, which sorts as the bytes do.
-func idEncoding() *base32.Encoding {
-	return base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+// idAlphabet is Crockford's, which sorts as the bytes do.
+const idAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// encodeID is base32 (RFC 4648, section 6) in that alphabet and without padding.
+func encodeID(id [16]byte) string {
+	var code [26]byte
+	for i := range code {
+		at := i * 5 // the bits of this character begin there
+		bits := uint16(id[at/8]) << 8
+		if at/8+1 < len(id) {
+			bits |= uint16(id[at/8+1])
+		}
+		code[i] = idAlphabet[bits>>(11-at%8)&31]
+	}
+	return string(code[:])
 }
 
 // timeOfID is the time in an id of the form that [NewID] makes, whatever stands before its underscore.
 func timeOfID(id string) (at time.Time, ok bool) {
 	_, code, _ := strings.Cut(id, "_")
-	bits, err := idEncoding().DecodeString(code)
+	bits, err := base32.NewEncoding(idAlphabet).WithPadding(base32.NoPadding).DecodeString(code)
 	if err != nil || len(bits) != 16 {
 		return time.Time{}, false
 	}

@@ -245,6 +245,7 @@ func (l *Lane) bringBack(ctx context.Context, w *worker, r *retry) {
 	if l.left[account] {
 		return // it stays for the next start
 	}
-	l.due[account] = append(l.due[account], d)
-	l.employ(ctx, w, account)
+	id := l.idle(account)
+	l.due[id] = append(l.due[id], d)
+	l.employ(ctx, w, id)
 }

@@ -82,19 +82,25 @@ func decodeNested(payload json.RawMessage, depth int) ([]treat, error) {
 }
 
 func decodeObject(payload json.RawMessage) (treat, error) {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(payload, &object); err != nil {
+	t := treat{raw: payload}
+	names := fieldNames()
+	var values [len(names)][]byte // the last one of each name, if there are several
+	if !members(payload, func(key, value []byte) {
+		for i := range names {
+			if isText(key, names[i]) {
+				values[i] = value
+			}
+		}
+	}) {
 		return treat{}, fmt.Errorf("%w: invalid JSON object", errNotTreat)
 	}
-	t := treat{raw: payload}
-	for i, name := range fieldNames() {
-		value, ok := object[name]
-		if !ok {
+	for i, value := range values {
+		if value == nil {
 			continue
 		}
 		text, ok := scalar(value)
 		if !ok {
-			t.ignored = append(t.ignored, name)
+			t.ignored = append(t.ignored, names[i])
 		}
 		t.fields[i] = text
 	}
@@ -106,7 +112,7 @@ func decodeObject(payload json.RawMessage) (treat, error) {
 	return treat{}, fmt.Errorf("%w: no usable sender, title or message in it", errNotTreat)
 }
 
-// scalar returns the text of a JSON scalar, nil for null, and false for an object or an array.
+// scalar returns the text of a scanned JSON scalar, nil for null, and false for an object or an array.
 func scalar(value json.RawMessage) (*string, bool) {
 	if len(value) == 0 {
 		return nil, false
@@ -117,11 +123,7 @@ func scalar(value json.RawMessage) (*string, bool) {
 	case '{', '[':
 		return nil, false
 	case '"':
-		var s string
-		if json.Unmarshal(value, &s) != nil {
-			return nil, false
-		}
-		s = strings.ToValidUTF8(s, string(utf8.RuneError))
+		s := strings.ToValidUTF8(unquote(value), string(utf8.RuneError))
 		return &s, true
 	default: // a number keeps the digits it was sent with
 		s := string(value)

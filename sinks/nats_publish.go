@@ -1,7 +1,6 @@
 package sinks
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +17,7 @@ import (
 
 // How much one Deliver takes, and how long it waits for the stream.
 const (
-	natsBatchRecords = 256 // a server takes up to 1,000
+	natsBatchRecords = pipeline.MaxBatch
 	natsBatchLeast   = 8   // fewer are faster one by one
 	natsBatchBytes   = 4 << 20
 	natsAckTimeout   = 10 * time.Second
@@ -102,26 +101,29 @@ func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (acce
 	return 0, fmt.Errorf("publish event %s to %s: %w", records[0].ID, s.link.server, err)
 }
 
-// messages makes one message of each record that goes into one call, with its own copy of the line.
+// messages makes one message of each record that goes into one call.
 func (s *natsSink) messages(records []pipeline.Record) ([]*nats.Msg, error) {
-	var messages []*nats.Msg
+	records = records[:min(len(records), natsBatchRecords)]
+	messages := make([]*nats.Msg, 0, len(records))
 	var size int
-	for _, r := range records[:min(len(records), natsBatchRecords)] {
+	var subject string
+	for i, r := range records {
 		size += len(r.Line)
 		if len(messages) > 0 && size > natsBatchBytes {
 			break
 		}
-		subject, err := expand(s.subject, r)
-		if err != nil {
-			if len(messages) > 0 {
-				break // Its turn to fail comes when it is the first.
+		if i == 0 || r.Provider != records[i-1].Provider || r.Type != records[i-1].Type {
+			var err error
+			if subject, err = expand(s.subject, r); err != nil {
+				if len(messages) > 0 {
+					break // Its turn to fail comes when it is the first.
+				}
+				return nil, fmt.Errorf("publish event %s: %w", r.ID, err)
 			}
-			return nil, fmt.Errorf("publish event %s: %w", r.ID, err)
 		}
-		m := nats.NewMsg(subject)
-		m.Header.Set(jetstream.MsgIDHeader, messageID(r))
-		m.Data = bytes.Clone(r.Line)
-		messages = append(messages, m)
+		messages = append(messages, &nats.Msg{
+			Subject: subject, Data: r.Line, Header: nats.Header{jetstream.MsgIDHeader: {messageID(r)}},
+		})
 	}
 	return messages, nil
 }

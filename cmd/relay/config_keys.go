@@ -178,15 +178,21 @@ func (b *backfill) UnmarshalText(text []byte) error {
 	return nil
 }
 
-type order struct{ strict bool }
+type order struct{ rule string } // empty: the default
 
-func (order) wanted() string { return "relaxed or strict" }
+const (
+	orderRelaxed = "relaxed"
+	orderStrict  = "strict"
+	orderNone    = "none"
+)
+
+func (order) wanted() string { return "relaxed, strict or none" }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (o *order) UnmarshalText(text []byte) error {
 	switch string(text) {
-	case "relaxed", "strict":
-		o.strict = string(text) == "strict"
+	case orderRelaxed, orderStrict, orderNone:
+		o.rule = string(text)
 		return nil
 	}
 	return errors.New("no such order")
@@ -343,7 +349,7 @@ func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
 	*s = SinkConfig{
 		Type: keys.Type, Config: config,
 		Lane: pipeline.LaneConfig{
-			Accounts: keys.Accounts, SkipTests: keys.Tests.skip, Backfill: keys.Backfill.rule, Sender: keys.HideSender.rule, Strict: keys.Order.strict,
+			Accounts: keys.Accounts, SkipTests: keys.Tests.skip, Backfill: keys.Backfill.rule, Sender: keys.HideSender.rule, Strict: keys.Order.rule == orderStrict, Unordered: keys.Order.rule == orderNone,
 			Concurrency: keys.Concurrency, PerSecond: keys.RateLimit.perSecond, Retry: pipeline.RetryPolicy(keys.Retry),
 		},
 	}

@@ -138,7 +138,7 @@ func writtenValue(value any) any {
 	case backfill:
 		return cmp.Or(string(v.rule), "deliver")
 	case order:
-		return choose(v.strict, "strict", "relaxed")
+		return cmp.Or(v.rule, orderRelaxed)
 	case rateLimit:
 		return writtenRate(v.perSecond)
 	case zone:
