@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 	"unicode/utf8"
 )
@@ -20,7 +21,7 @@ func encode(v any) ([]byte, error) {
 }
 
 // Line returns the event's JSON form without a line break. <, > and & are not escaped. It is the same, byte for byte, as encoding/json
-// makes it, at an eighth of the cost.
+// makes it, at less than half of the cost.
 func (e *Event) Line() ([]byte, error) {
 	var err error
 	b := make([]byte, 0, 512+2*(len(deref(e.Data.Message))+len(deref(e.Data.Title))))
@@ -44,7 +45,7 @@ func (e *Event) Line() ([]byte, error) {
 	b = appendText(append(b, `,"receiver_type":`...), e.Data.ReceiverType)
 	b = appendText(append(b, `,"title":`...), e.Data.Title)
 	b = appendText(append(b, `,"message":`...), e.Data.Message)
-	b = fmt.Append(append(b, `,"anonymous":`...), e.Data.Anonymous)
+	b = strconv.AppendBool(append(b, `,"anonymous":`...), e.Data.Anonymous)
 	b = appendText(append(b, `,"date_created":`...), e.Data.DateCreated)
 	if len(e.Data.Raw) > 0 {
 		raw, err := encode(e.Data.Raw)

@@ -206,7 +206,7 @@ func (s *scanner) digits() bool {
 // isText reports whether a JSON string that was scanned has this text.
 func isText(quoted []byte, text string) bool {
 	inner := quoted[1 : len(quoted)-1]
-	return string(inner) == text || bytes.IndexByte(inner, '\\') >= 0 && unquote(quoted) == text
+	return string(inner) == text || (bytes.IndexByte(inner, '\\') >= 0 || !utf8.Valid(inner)) && unquote(quoted) == text
 }
 
 // unquote returns the text of a JSON string that was scanned. What is no valid UTF-8 in it, or no whole surrogate pair, is U+FFFD.

@@ -18,7 +18,7 @@ import (
 // How much one Deliver takes, and how long it waits for the stream.
 const (
 	natsBatchRecords = pipeline.MaxBatch
-	natsBatchLeast   = 8   // fewer are faster one by one
+	natsBatchLeast   = 8 // fewer are faster one by one
 	natsBatchBytes   = 4 << 20
 	natsAckTimeout   = 10 * time.Second
 )

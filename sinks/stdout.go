@@ -103,7 +103,10 @@ func (s *stdout) write(w io.Writer) {
 		case <-s.closing:
 			return
 		case l := <-s.lines:
-			text := append(rest, l.text...)
+			text := l.text
+			if len(rest) > 0 {
+				text = append(rest, text...)
+			}
 			n, err := w.Write(text)
 			if err == nil && n < len(text) {
 				err = io.ErrShortWrite

@@ -178,7 +178,7 @@ func (b *backfill) UnmarshalText(text []byte) error {
 	return nil
 }
 
-type order struct{ rule string } // empty: the default
+type order struct{ rule string } // empty: relaxed
 
 const (
 	orderRelaxed = "relaxed"
@@ -191,7 +191,10 @@ func (order) wanted() string { return "relaxed, strict or none" }
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (o *order) UnmarshalText(text []byte) error {
 	switch string(text) {
-	case orderRelaxed, orderStrict, orderNone:
+	case orderRelaxed:
+		o.rule = ""
+		return nil
+	case orderStrict, orderNone:
 		o.rule = string(text)
 		return nil
 	}

@@ -144,7 +144,7 @@ func configErrors() []configError {
 		{"delivery", "sinks: {o: {type: stdout, filter: 'data.ttile == \"x\"', hide_sender: maybe, order: loose, concurrency: 0, rate_limit: 5}}\nalerts: {sink: nobody}\n", []string{
 			"1:35: sinks.o.filter: line 1, column 6: data has no field ttile",
 			"1:69: sinks.o.hide_sender: want true, false or hash, got \"maybe\"",
-			"1:83: sinks.o.order: want relaxed or strict, got \"loose\"",
+			"1:83: sinks.o.order: want relaxed, strict or none, got \"loose\"",
 			"1:103: sinks.o.concurrency: is less than 1: leave the key out for the default",
 			"1:118: sinks.o.rate_limit: want a number a second, minute or hour, such as 10/s or 300/m, got \"5\"",
 			"2:16: alerts.sink: unknown sink \"nobody\"; known: o",

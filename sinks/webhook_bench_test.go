@@ -1,0 +1,30 @@
+package sinks
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// BenchmarkSign is what it takes to make a webhook's request, signature and all, without sending it.
+func BenchmarkSign(b *testing.B) {
+	c := WebhookConfig{URL: secret.New("http://127.0.0.1:1/treats"), Secret: secret.New("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), Method: "POST", Timeout: time.Second}
+	sink, err := c.Open(b.Context(), Env{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	w, ok := sink.(*webhook)
+	if !ok {
+		b.Fatalf("the sink is a %T", sink)
+	}
+	r := pipeline.Record{ID: "trt_01J9Z8Q0M3T5V7W9XAYBZCDEFG", Account: "mystream", Type: pipeline.EventType, Line: bytes.Repeat([]byte("x"), 600)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.request(b.Context(), r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
