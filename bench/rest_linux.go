@@ -1,5 +1,0 @@
-package main
-
-import "context"
-
-func (b *bench) connections(ctx context.Context) ([]result, error) { return nil, nil }
