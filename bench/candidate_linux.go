@@ -25,6 +25,8 @@ type candidate struct {
 	name string
 	ours bool
 	sink string
+	// connections is how many it opens, and copies how often it delivers each event. 0 is 1.
+	connections, copies int
 	// start starts it, has t count what arrives, and returns once it does all that it needs a connection for.
 	start func(ctx context.Context, url string, t *tally) (*running, error)
 }
@@ -36,14 +38,33 @@ type running struct {
 	stop      func()
 }
 
+// called is the candidate by another name.
+func (c candidate) called(name string) candidate {
+	c.name = name
+	return c
+}
+
+// blame adds what its processes have said to an error.
+func (r *running) blame(err error) error {
+	for _, p := range r.processes {
+		err = fmt.Errorf("%w\n%s said:\n%s", err, p.name, p.stderr)
+	}
+	return err
+}
+
 // webhookSecret signs what is posted.
 const webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // a benchmark's
 
-// relayTo is relay with one sink. name says how it differs from the usual, and is empty if it does not.
-func (b *bench) relayTo(sink, name, config string) candidate {
-	return candidate{name: "relay" + name, ours: true, sink: sink, start: func(ctx context.Context, url string, t *tally) (*running, error) {
+// relayTo is relay with one sink. In the configuration of a webhook there is %q for its URL, and %s for its secret.
+func (b *bench) relayTo(sink string, config string) candidate {
+	return b.relayAs(sink, setup{sinks: config})
+}
+
+// relayAs is relay with one sink, set up in some other way too.
+func (b *bench) relayAs(sink string, s setup) candidate {
+	return candidate{name: "relay", ours: true, sink: sink, connections: s.accounts, start: func(ctx context.Context, url string, t *tally) (*running, error) {
 		run := &running{stop: func() {}}
-		s := setup{sinks: config}
+		s := s // each run changes its own
 		switch sink {
 		case sinkWebhook:
 			web, err := newReceiver(ctx)
@@ -51,7 +72,7 @@ func (b *bench) relayTo(sink, name, config string) candidate {
 				return nil, err
 			}
 			run.stop = web.stop
-			s.sinks = fmt.Sprintf(config, web.at("/treats", t), webhookSecret)
+			s.sinks = fmt.Sprintf(s.sinks, web.at("/treats", t), webhookSecret)
 		case sinkStdout:
 			out, in, err := os.Pipe()
 			if err != nil {
@@ -166,14 +187,14 @@ func (b *bench) startNATS(ctx context.Context) (*process, string, error) {
 	return p, "nats://" + net.JoinHostPort(host, port), p.await(ctx, "Server is ready")
 }
 
-// A measurement is one run of a candidate.
+// A measurement is one run of a candidate. An event that is delivered to several places is several deliveries.
 type measurement struct {
-	rate    float64       // events a second
-	cpu     time.Duration // of all its processes, for 1,000 events
+	rate    float64       // deliveries a second
+	cpu     time.Duration // of all its processes, for 1,000 deliveries
 	byName  string        // the same, and the peak of memory, for each process
 	peak    int64
 	quantil []time.Duration
-	alloc   float64 // bytes an event; 0 if it does not say
+	alloc   float64 // bytes a delivery; 0 if it does not say
 	twice   int
 }
 
@@ -183,7 +204,7 @@ func quantiles() []float64 { return []float64{0.5, 0.99, 0.999, 1} }
 // settled is how long a candidate that has just connected is left alone, so that what it does only at the start is not measured.
 const settled = 500 * time.Millisecond
 
-// measure has a candidate take so many events, as fast as they go or at a rate.
+// measure has a candidate take so many events, its connections together, as fast as they go or at a rate.
 func (b *bench) measure(ctx context.Context, c candidate, count, rate int) (measurement, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("five minutes are over"))
 	defer cancel()
@@ -192,9 +213,12 @@ func (b *bench) measure(ctx context.Context, c candidate, count, rate int) (meas
 		return measurement{}, err
 	}
 	defer e.stop()
-	warm := min(count/5, 5000) // enough for what grows and compiles at first
-	t := newTally(count)
-	heat := newTally(warm)
+	connections, copies := max(c.connections, 1), max(c.copies, 1)
+	count /= connections                           // to each
+	warm := max(min(count/5, 5000/connections), 1) // enough for what grows and compiles at first
+	deliveries := count * connections * copies
+	t := newTally(deliveries)
+	heat := newTally(warm * connections * copies)
 	t.before = heat
 	run, err := c.start(ctx, e.url(), t)
 	if err != nil {
@@ -202,12 +226,9 @@ func (b *bench) measure(ctx context.Context, c candidate, count, rate int) (meas
 	}
 	defer run.stop()
 	fail := func(err error) (measurement, error) {
-		for _, p := range run.processes {
-			err = fmt.Errorf("%w\n%s said:\n%s", err, p.name, p.stderr)
-		}
-		return measurement{}, err
+		return measurement{}, run.blame(err)
 	}
-	if err := e.connections(ctx, 1); err != nil {
+	if err := e.connections(ctx, connections); err != nil {
 		return fail(err)
 	}
 	time.Sleep(settled)
@@ -236,7 +257,7 @@ func (b *bench) measure(ctx context.Context, c candidate, count, rate int) (meas
 		if err != nil {
 			return fail(err)
 		}
-		used := (now.cpu - before[i].cpu) * 1000 / time.Duration(count)
+		used := (now.cpu - before[i].cpu) * 1000 / time.Duration(deliveries)
 		m.cpu += used
 		m.peak += now.peak
 		shares = append(shares, fmt.Sprintf("%s %s", p.name, milliseconds(used)))
@@ -247,7 +268,7 @@ func (b *bench) measure(ctx context.Context, c candidate, count, rate int) (meas
 		if err != nil {
 			return fail(err)
 		}
-		m.alloc = (now - allocated) / float64(count)
+		m.alloc = (now - allocated) / float64(deliveries)
 	}
 	m.rate, m.quantil, m.twice = t.rate(), t.quantiles(quantiles()...), t.twice
 	return m, nil

@@ -16,13 +16,13 @@ func (b *bench) endToEnd(ctx context.Context) ([]result, error) {
 		count       int
 		candidates  []candidate
 	}{
-		{"endtoend-nats", "End to end to JetStream", count, []candidate{b.relayTo(sinkNATS, "", "  overlay: {type: nats}"), b.nodeToNATS(256), b.twinToNATS()}},
+		{"endtoend-nats", "End to end to JetStream", count, []candidate{b.relayTo(sinkNATS, "  overlay: {type: nats}"), b.nodeToNATS(256), b.twinToNATS()}},
 		{"endtoend-webhook", "End to end to a webhook", posts, []candidate{
-			b.relayTo(sinkWebhook, ", order: none, 16 at a time", "  bot: {type: webhook, url: %q, secret: %s, order: none}"),
-			b.relayTo(sinkWebhook, ", in order, 1 at a time", "  bot: {type: webhook, url: %q, secret: %s}"),
+			b.relayTo(sinkWebhook, "  bot: {type: webhook, url: %q, secret: %s, order: none}").called("relay, order: none, 16 at a time"),
+			b.relayTo(sinkWebhook, "  bot: {type: webhook, url: %q, secret: %s}").called("relay, in order, 1 at a time"),
 			b.nodeToWebhook("undici", 1), b.nodeToWebhook("undici", 16), b.nodeToWebhook("fetch", 16),
 		}},
-		{"endtoend-stdout", "End to end to stdout", count, []candidate{b.relayTo(sinkStdout, "", "  console: {type: stdout}"), b.nodeToStdout()}},
+		{"endtoend-stdout", "End to end to stdout", count, []candidate{b.relayTo(sinkStdout, "  console: {type: stdout}"), b.nodeToStdout()}},
 	} {
 		mids, err := b.medians(ctx, of.candidates, of.count, 0)
 		if err != nil {

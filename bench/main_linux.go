@@ -1,7 +1,7 @@
 // Command bench measures relay beside what a user would run instead, in the same run and on the same machine. Run it from a checkout,
 // after npm ci --prefix bench/peers:
 //
-//	go run ./bench [-runs 5] [-only endtoend,latency] [-smoke]
+//	go run ./bench [-runs 5] [-only endtoend,latency] [-full] [-smoke]
 //
 // Each result goes to stdout as a table, and into bench/out as a table, as JSON and as a picture. Progress goes to stderr. See
 // docs/performance.md for what was found.
@@ -35,6 +35,7 @@ type bench struct {
 	provider *provider
 	runs     int
 	smoke    bool // only see that everything runs
+	full     bool // the largest sizes too
 }
 
 // A part of the benchmark.
@@ -66,8 +67,8 @@ func main() {
 		err = benchmark(ctx)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+		fmt.Fprintln(os.Stderr, "bench:", err) //nolint:forbidigo // this is main
+		os.Exit(1)                             //nolint:forbidigo // this is main
 	}
 }
 
@@ -84,6 +85,7 @@ func benchmark(ctx context.Context) error {
 	out := flag.String("out", "bench/out", "the folder for the results")
 	flag.IntVar(&b.runs, "runs", 5, "how often to run each; the results are medians")
 	flag.BoolVar(&b.smoke, "smoke", false, "only see that everything runs, with little load, once")
+	flag.BoolVar(&b.full, "full", false, "the largest sizes too: a journal of 5 M events, 10,000 busy accounts")
 	flag.Parse()
 	wanted := strings.Split(*only, ",")
 	for _, name := range wanted {
@@ -94,11 +96,14 @@ func benchmark(ctx context.Context) error {
 	if b.smoke {
 		b.runs = 1
 	}
+	if err := raiseFiles(); err != nil {
+		return err
+	}
 	if err := b.prepareAll(ctx); err != nil {
 		return err
 	}
-	defer os.RemoveAll(b.tmp)  //nolint:errcheck // a folder for what is temporary
-	defer b.provider.Close()   //nolint:errcheck // it ends with the program
+	defer os.RemoveAll(b.tmp)                        //nolint:errcheck // a folder for what is temporary
+	defer b.provider.Close()                         //nolint:errcheck // it ends with the program
 	if err := os.MkdirAll(*out, 0o755); err != nil { //nolint:gosec // for everybody to read
 		return err
 	}
@@ -124,7 +129,25 @@ func benchmark(ctx context.Context) error {
 
 // say tells of the progress.
 func (*bench) say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...)) //nolint:forbidigo // this is main
+}
+
+// raiseFiles lets this process, and those that it starts, open as many files as the system allows.
+func raiseFiles() error {
+	const many = 200_000 // for 10,000 connections, and what is done at once for each
+	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: many, Max: many}) == nil {
+		return nil // who may do so
+	}
+	var limit syscall.Rlimit
+	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
+	if err == nil {
+		limit.Cur = limit.Max
+		err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	}
+	if err != nil {
+		return fmt.Errorf("raise the limit of open files: %w", err)
+	}
+	return nil
 }
 
 // prepareAll finds and builds what is run.

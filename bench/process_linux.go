@@ -21,6 +21,7 @@ import (
 type process struct {
 	name   string
 	cmd    *exec.Cmd
+	began  time.Time
 	stderr *tail
 	done   chan struct{}
 }
@@ -31,6 +32,7 @@ func start(ctx context.Context, name string, stdin io.Reader, stdout io.Writer, 
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, p.stderr
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.began = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -58,11 +60,14 @@ func (p *process) stop() {
 	}
 }
 
-// await waits until the process has written a line that contains text on stderr.
-func (p *process) await(ctx context.Context, text string) error {
+// await waits until the process has written text on stderr.
+func (p *process) await(ctx context.Context, text string) error { return p.awaitTimes(ctx, text, 1) }
+
+// awaitTimes waits until it has done so that often.
+func (p *process) awaitTimes(ctx context.Context, text string, times int) error {
 	for {
 		p.stderr.mu.Lock()
-		found, changed := strings.Contains(p.stderr.text.String(), text), p.stderr.changed
+		found, changed := strings.Count(p.stderr.text.String(), text) >= times, p.stderr.changed
 		p.stderr.mu.Unlock()
 		if found {
 			return nil
@@ -135,7 +140,7 @@ func costs(processes ...*process) (cost, error) {
 
 func (p *process) cost() (cost, error) {
 	dir := filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid))
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	stat, err := os.ReadFile(filepath.Join(dir, "stat")) //nolint:gosec // of a process of ours
 	if err != nil {
 		return cost{}, err
 	}
@@ -152,7 +157,7 @@ func (p *process) cost() (cost, error) {
 		}
 		c.cpu += time.Duration(ticks) * clockTick
 	}
-	status, err := os.ReadFile(filepath.Join(dir, "status"))
+	status, err := os.ReadFile(filepath.Join(dir, "status")) //nolint:gosec // of a process of ours
 	if err != nil {
 		return cost{}, err
 	}
@@ -184,7 +189,7 @@ func (b *bench) startEmitter(ctx context.Context, port int) (*emitter, error) {
 	var pipes [4]*os.File // stdin's ends, and stdout's
 	for i := 0; i < len(pipes); i += 2 {
 		var err error
-		if pipes[i], pipes[i+1], err = os.Pipe(); err != nil {
+		if pipes[i], pipes[i+1], err = os.Pipe(); err != nil { //nolint:gosec // there are four
 			return nil, err
 		}
 	}
@@ -246,6 +251,9 @@ func (e *emitter) tell(command map[string]any, into any) error {
 func (e *emitter) emit(count, rate int) error {
 	return e.tell(map[string]any{"cmd": "emit", "count": count, "rate": rate}, nil)
 }
+
+// greet has it send a treat to each new connection at once.
+func (e *emitter) greet() error { return e.tell(map[string]any{"cmd": "greet"}, nil) }
 
 // connections waits until so many are open.
 func (e *emitter) connections(ctx context.Context, n int) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,7 +28,7 @@ type table struct {
 	rows    [][]string
 }
 
-// A chart has a bar for each value.
+// A chart has a bar for each value. One without bars is not drawn.
 type chart struct {
 	unit string
 	bars []bar
@@ -116,7 +117,11 @@ func (r *result) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	for ext, content := range map[string]string{"md": text, "svg": r.svg(), "json": string(raw) + "\n"} {
+	files := map[string]string{"md": text, "json": string(raw) + "\n"}
+	if len(r.chart.bars) > 0 {
+		files["svg"] = r.svg()
+	}
+	for ext, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, r.name+"."+ext), []byte(content), 0o644); err != nil { //nolint:gosec // for everybody to read
 			return err
 		}
@@ -142,11 +147,7 @@ func medianOf[R any, T cmp.Ordered](runs []R, of func(R) T) T {
 func number(v float64) string {
 	switch {
 	case v >= 100 || v == 0:
-		digits := fmt.Sprintf("%.0f", v)
-		for at := len(digits) - 3; at > 0; at -= 3 {
-			digits = digits[:at] + "," + digits[at:]
-		}
-		return digits
+		return apart(fmt.Sprintf("%.0f", v))
 	case v >= 10:
 		return fmt.Sprintf("%.1f", v)
 	default:
@@ -154,7 +155,20 @@ func number(v float64) string {
 	}
 }
 
-func milliseconds(d time.Duration) string { return number(float64(d) / float64(time.Millisecond)) }
+// whole shows a count.
+func whole(n int) string { return apart(strconv.Itoa(n)) }
+
+// apart sets the thousands apart.
+func apart(digits string) string {
+	for at := len(digits) - 3; at > 0; at -= 3 {
+		digits = digits[:at] + "," + digits[at:]
+	}
+	return digits
+}
+
+func milliseconds(d time.Duration) string { return number(inMilliseconds(d)) }
+
+func inMilliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func mebibytes(bytes int64) string { return number(float64(bytes) / (1 << 20)) }
 

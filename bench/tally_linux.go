@@ -35,7 +35,10 @@ func newTally(want int) *tally {
 }
 
 // take counts an event. Its id, and the time in its message, are found without decoding it.
-func (t *tally) take(event []byte) {
+func (t *tally) take(event []byte) { t.takeAt("", event) }
+
+// takeAt counts an event that came to one of several places, each of which is to have it once.
+func (t *tally) takeAt(place string, event []byte) {
 	now := time.Now()
 	id := after(event, `"id":"`, '"')
 	message := after(event, `"message":"`, '"')
@@ -51,15 +54,16 @@ func (t *tally) take(event []byte) {
 		select {
 		case <-t.before.done:
 		default:
-			t.before.take(event)
+			t.before.takeAt(place, event)
 			return
 		}
 	}
-	if _, known := t.ids[string(id)]; known {
+	key := place + string(id)
+	if _, known := t.ids[key]; known {
 		t.twice++
 		return
 	}
-	t.ids[string(id)] = struct{}{}
+	t.ids[key] = struct{}{}
 	if t.first.IsZero() {
 		t.first = now
 	}
@@ -75,11 +79,11 @@ func after(text []byte, key string, end byte) []byte {
 	if at < 0 {
 		return nil
 	}
-	rest := text[at+len(key):]
-	if to := bytes.IndexByte(rest, end); to >= 0 {
-		return rest[:to]
+	value, _, found := bytes.Cut(text[at+len(key):], []byte{end})
+	if !found {
+		return nil
 	}
-	return nil
+	return value
 }
 
 // wait waits until all are there.
@@ -189,7 +193,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	t := r.tallies[req.URL.Path]
 	r.mu.Unlock()
 	if t != nil {
-		t.take(body)
+		t.takeAt(req.URL.Path, body)
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -16,6 +16,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// After so many frames the twin says how many a second it has read so far, behind this text.
+const (
+	framesEvery = 10_000
+	framesText  = "frames a second: "
+)
+
 // twin is what is left of relay without its journal: a bare Go program that reads the socket, makes the event of each treat and
 // publishes it to a JetStream, up to 256 not acknowledged at a time. Without a NATS URL it only reads frames.
 func twin(ctx context.Context, url, natsURL string) error {
@@ -49,11 +55,11 @@ func twin(ctx context.Context, url, natsURL string) error {
 		if !ok {
 			continue
 		}
-		if frames++; natsURL == "" && frames%10_000 == 1 {
+		if frames++; natsURL == "" && frames%framesEvery == 1 {
 			if frames == 1 {
 				first = time.Now()
 			} else {
-				fmt.Fprintf(os.Stderr, "frames a second: %.0f\n", float64(frames-1)/time.Since(first).Seconds())
+				fmt.Fprintf(os.Stderr, "%s%.0f\n", framesText, float64(frames-1)/time.Since(first).Seconds()) //nolint:forbidigo // this is main
 			}
 		}
 		if err := take(payload[:len(payload)-1]); err != nil {

@@ -9,6 +9,7 @@
 //
 //   {"cmd":"emit","count":1000,"rate":0}   send so many treats to every connection; rate a second, 0 for as fast as they go.
 //                                          It answers when the last one is written.
+//   {"cmd":"greet"}                        from now on, send one treat to each new connection, at once
 //   {"cmd":"clock"}                        {"now": what the treats are stamped with}
 //   {"cmd":"report"}                       {"connections": open now, "connected": so far}
 //
@@ -26,9 +27,11 @@ const server = http.createServer();
 const io = require('socket.io')(server, { perMessageDeflate: false, httpCompression: false });
 const sockets = new Set();
 let connected = 0;
+let greeting = false;
 io.on('connection', (socket) => {
   connected++;
   sockets.add(socket);
+  if (greeting) socket.emit('realTimeTreat', treat(today()));
   socket.on('disconnect', () => sockets.delete(socket));
 });
 
@@ -42,30 +45,36 @@ const full = () => {
   return false;
 };
 const turn = () => new Promise(setImmediate);
+// Between treats that are a millisecond and more apart the processor is left to the others.
+const nap = () => new Promise((done) => setTimeout(done, 1));
 const now = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
 
 let number = 0;
-function send(date) {
+function treat(date) {
   number++;
-  io.sockets.emit('realTimeTreat', {
+  return {
     sender: 'GenerousViewer' + (number % 997), sender_type: 'twitch', receiver: 'streamer', receiver_type: 'twitch',
     title: 'Large Pizza', message: `${number} ${now()} enjoy it, this was a great stream!`, date_created: date,
-  });
+  };
 }
 
 const today = () => new Date().toISOString().slice(0, 19).replace('T', ' ');
 
 const commands = {
   async emit({ count, rate }) {
+    const pause = rate > 0 && rate <= 1000 ? nap : turn;
     const began = performance.now();
     let sent = 0;
     while (sent < count) {
       const due = rate ? Math.min(count, Math.floor(((performance.now() - began) * rate) / 1000)) : Math.min(count, sent + 100);
       const date = today();
-      for (; sent < due; sent++) send(date);
-      do await turn(); while (full());
+      for (; sent < due; sent++) io.sockets.emit('realTimeTreat', treat(date));
+      do await pause(); while (full());
     }
     return { took: (performance.now() - began) / 1000 };
+  },
+  greet() {
+    greeting = true;
   },
   clock() {
     return { now: now() };

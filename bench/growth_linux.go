@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// growth measures what relay with a long journal does slower.
+func (b *bench) growth(ctx context.Context) ([]result, error) {
+	sizes := []int{10_000, 1_000_000}
+	switch {
+	case b.smoke:
+		sizes = []int{1000}
+	case b.full:
+		sizes = append(sizes, 5_000_000)
+	}
+	again := b.pick(growthReplayed, 200)
+	published := b.pick(20_000, 300)
+	r := result{name: "growth", title: "A journal that grows", chart: chart{unit: "start to first treat, ms"}}
+	r.text = fmt.Sprintf("The journal was filled just before, so all its events are within the two hours for which ids are remembered, which is the worst case. Those of the account that "+
+		"receives are the worst of all: relay counts the repeats of its last ten minutes at its start. Start and memory are medians of %d starts on one journal, from the start of the "+
+		"process to the first treat at its stdout. Then, once: relay replay of the first %s events to stdout, as fast as they go, and %s treats to JetStream as fast as the server sends them.",
+		b.runs, whole(again), whole(published))
+	r.table.columns = []string{"events in the journal", "start to first treat ms", "RSS MiB", "replayed/s", "published/s"}
+	journals := []journal{{name: "none"}}
+	for _, n := range sizes {
+		events := whole(n)
+		journals = append(journals, journal{events + " of another account", n, "another"}, journal{events + " of the account that receives", n, "mystream"})
+	}
+	for _, j := range journals {
+		g, err := b.grow(ctx, j, again, published)
+		if err != nil {
+			return nil, fmt.Errorf("a journal of %s: %w", j.name, err)
+		}
+		row := []string{j.name, milliseconds(g.start), mebibytes(g.rss), number(g.replayed), number(g.published)}
+		if j.events == 0 {
+			row[3] = "-"
+		}
+		b.say("  %q", row)
+		r.table.add(row...)
+		r.chart.bars = append(r.chart.bars, bar{j.name, inMilliseconds(g.start), true})
+	}
+	return []result{r}, nil
+}
+
+// growthReplayed is how many events are replayed; a replay of all would take minutes.
+const growthReplayed = 20_000
+
+// A journal is one that relay is started on.
+type journal struct {
+	name    string
+	events  int
+	account string // whose they are
+}
+
+// grown is what relay does on such a journal.
+type grown struct {
+	start               time.Duration
+	rss                 int64
+	replayed, published float64 // a second
+}
+
+// grow fills a journal and measures relay on it. again events are replayed, and as many as published says are received.
+func (b *bench) grow(ctx context.Context, j journal, again, published int) (grown, error) {
+	var g grown
+	r, err := b.prepare(ctx, b.provider.url, &setup{sinks: consoleSink}) // for the logins; the server is another at each start
+	if err != nil {
+		return g, err
+	}
+	dates, err := fill(ctx, filepath.Join(r.dir, "data", "journal"), j)
+	if err != nil {
+		return g, fmt.Errorf("fill the journal: %w", err)
+	}
+	var starts []time.Duration
+	var sizes []int64
+	for run := range b.runs {
+		var events *tally
+		if run == b.runs-1 && j.events > 0 {
+			events = newTally(again)
+		}
+		f, err := b.startToFirst(ctx, setup{dir: r.dir}, events)
+		if err != nil {
+			return g, err
+		}
+		starts = append(starts, f.took)
+		time.Sleep(settled)
+		c, err := f.cost()
+		sizes = append(sizes, c.rss)
+		if err == nil && events != nil {
+			g.replayed, err = b.replay(ctx, f.relay, events, dates(again))
+		}
+		f.stop()
+		if err != nil {
+			return g, err
+		}
+	}
+	g.start, g.rss = median(starts), median(sizes)
+	m, err := b.measure(ctx, b.relayAs(sinkNATS, setup{dir: r.dir, sinks: "  overlay: {type: nats}"}), published, 0)
+	g.published = m.rate
+	return g, err
+}
+
+// replay replays the events of a running relay that are older than that, and returns how many a second arrive.
+func (b *bench) replay(ctx context.Context, r *relay, events *tally, until time.Time) (float64, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("five minutes are over"))
+	defer cancel()
+	p, err := start(ctx, "relay replay", nil, io.Discard, []string{"RELAY_IDENTITY_FILE=" + filepath.Join(r.dir, "identity.txt")}, b.relay, "replay", "--config", filepath.Join(r.dir, "relay.yaml"),
+		"--data-dir", filepath.Join(r.dir, "data"), "--sink", "console", "--since", "24h", "--until", until.UTC().Format(time.RFC3339), "--speed", "max")
+	if err != nil {
+		return 0, err
+	}
+	defer p.stop()
+	if err := events.wait(ctx); err != nil {
+		return 0, fmt.Errorf("%w; relay replay said:\n%s\nrelay said:\n%s", err, p.stderr, r.stderr)
+	}
+	return events.rate(), nil
+}
+
+// fill writes the journal of a relay that does not run. dates returns the date before which lie the first n of its events; n is to be a
+// multiple of 100.
+func fill(ctx context.Context, dir string, j journal) (dates func(n int) time.Time, err error) {
+	server, err := pipeline.StartServer(ctx, pipeline.ServerConfig{Dir: dir, Log: zerolog.Nop()})
+	if err != nil {
+		return nil, err
+	}
+	defer server.Close()
+	conn, err := server.Journal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	opened, err := pipeline.OpenJournal(ctx, pipeline.JournalConfig{
+		Conn: conn, Revive: server.Revive, Retention: 35 * 24 * time.Hour, Log: zerolog.Nop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+	})
+	if err != nil {
+		return nil, err
+	}
+	written := make(chan error, 1)
+	go func() { written <- opened.Run(ctx) }()
+	const inOneSecond = 100 // few enough for the oldest to be younger than a day, whatever the size
+	oldest := time.Now().UTC().Truncate(time.Second).Add(-time.Duration(j.events/inOneSecond+60) * time.Second)
+	dates = func(n int) time.Time { return oldest.Add(time.Duration(n/inOneSecond) * time.Second) }
+	intake := pipeline.NewIntake(pipeline.Normalizer{Account: j.account, Provider: "treatstream", Location: time.UTC}, opened)
+	for n := 0; n < j.events && err == nil; n++ {
+		err = intake.Handle(ctx, []json.RawMessage{madeUp(n, dates(n))}, time.Now())
+	}
+	if err == nil {
+		err = intake.Flush(ctx)
+	}
+	opened.Close()
+	return dates, errors.Join(err, <-written)
+}
+
+// madeUp is a treat as the emitter sends it.
+func madeUp(n int, at time.Time) json.RawMessage {
+	return fmt.Appendf(nil, `{"sender":"GenerousViewer%d","sender_type":"twitch","receiver":"streamer","receiver_type":"twitch","title":"Large Pizza",`+
+		`"message":"%d %d enjoy it, this was a great stream!","date_created":%q}`, n%997, n, at.UnixMicro(), at.Format(time.DateTime))
+}

@@ -1,9 +1,0 @@
-package main
-import "context"
-func (b *bench) machine(ctx context.Context) ([]result, error) { return nil, nil }
-func (b *bench) latency(ctx context.Context) ([]result, error) { return nil, nil }
-func (b *bench) fanOut(ctx context.Context) ([]result, error) { return nil, nil }
-func (b *bench) slowDisk(ctx context.Context) ([]result, error) { return nil, nil }
-func (b *bench) growth(ctx context.Context) ([]result, error) { return nil, nil }
-func (b *bench) accounts(ctx context.Context) ([]result, error) { return nil, nil }
-func (b *bench) connections(ctx context.Context) ([]result, error) { return nil, nil }

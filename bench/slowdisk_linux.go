@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// slowDisk sees whether relay keeps up on a disk whose fsync takes long.
+func (b *bench) slowDisk(ctx context.Context) ([]result, error) {
+	const load, held = 5000, 0.98
+	count := b.pick(4*load, 200)
+	binary, err := b.buildSlow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := result{name: "fsync", title: "A slow disk", chart: chart{unit: fmt.Sprintf("events a second, of %s that come", whole(load))}}
+	r.text = fmt.Sprintf("%s treats/s come, %s in all, and go to JetStream: relay writes each to its journal, and then to the stream that the sink publishes to. Every fsync takes so "+
+		"much longer, and so does every file that is opened to be written through (O_SYNC). Medians of %d runs. A rate is held if at least %.0f%% of it arrive.",
+		whole(load), whole(count), b.runs, held*100)
+	r.table.columns = []string{"an fsync takes", "events/s", "held", "p50 ms", "p99 ms", "CPU ms for 1,000"}
+	for _, more := range []time.Duration{0, time.Millisecond, 5 * time.Millisecond} {
+		c := b.relayAs(sinkNATS, setup{binary: binary, sinks: "  overlay: {type: nats}", env: []string{slowEnv + "=" + more.String()}})
+		c.name = fmt.Sprintf("relay, fsync +%d ms", more.Milliseconds())
+		mids, err := b.medians(ctx, []candidate{c}, count, load)
+		if err != nil {
+			return nil, err
+		}
+		m, yes := mids[0], "no"
+		if m.rate >= held*load {
+			yes = "yes"
+		}
+		r.table.add(fmt.Sprintf("+%d ms", more.Milliseconds()), number(m.rate), yes, milliseconds(m.quantil[0]), milliseconds(m.quantil[1]), milliseconds(m.cpu))
+		r.chart.bars = append(r.chart.bars, bar{c.name, m.rate, c.ours})
+	}
+	return []result{r}, nil
+}
+
+// slowEnv says how much longer an fsync takes in what buildSlow builds.
+const slowEnv = "RELAY_BENCH_FSYNC"
+
+// slowSource goes into package os.
+const slowSource = `package os
+
+import (
+	"sync"
+	"time"
+)
+
+var syncTakes = sync.OnceValue(func() time.Duration {
+	d, err := time.ParseDuration(Getenv("` + slowEnv + `"))
+	if err != nil {
+		panic(err)
+	}
+	return d
+})
+
+func sleepForSync() {
+	if d := syncTakes(); d > 0 {
+		time.Sleep(d)
+	}
+}
+`
+
+// buildSlow builds relay so that it sleeps before each fsync, and returns where it is.
+func (b *bench) buildSlow(ctx context.Context) (string, error) {
+	dir, err := os.MkdirTemp(b.tmp, "slow")
+	if err != nil {
+		return "", err
+	}
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the sources of Go: %w", err)
+	}
+	from := filepath.Join(strings.TrimSpace(string(root)), "src", "os")
+	files := map[string]string{filepath.Join(from, "slowsync.go"): slowSource}
+	for _, edit := range []struct{ file, after, add string }{
+		{"file_posix.go", "func (f *File) Sync() error {\n", "\tsleepForSync()\n"},
+		// nats-server opens such a file anew for each write.
+		{"file.go", "func OpenFile(name string, flag int, perm FileMode) (*File, error) {\n", "\tif flag&O_SYNC != 0 {\n\t\tsleepForSync()\n\t}\n"},
+	} {
+		path := filepath.Join(from, edit.file)
+		source, err := os.ReadFile(path) //nolint:gosec // of Go
+		if err != nil {
+			return "", err
+		}
+		if n := strings.Count(string(source), edit.after); n != 1 {
+			return "", fmt.Errorf("slow down package os of %s: %s has %d times what is to be there once: mend buildSlow; looked for:\n%s", runtime.Version(), path, n, edit.after)
+		}
+		files[path] = strings.Replace(string(source), edit.after, edit.after+edit.add, 1)
+	}
+	list, err := writeOverlay(dir, files)
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "relay")
+	return binary, b.build(ctx, binary, "./cmd/relay", "-overlay", list)
+}
+
+// writeOverlay writes what stands in for files of these paths, and the list of it that go build takes.
+func writeOverlay(dir string, files map[string]string) (string, error) {
+	replace := make(map[string]string)
+	for path, text := range files {
+		replace[path] = filepath.Join(dir, filepath.Base(path))
+		if err := os.WriteFile(replace[path], []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	list := filepath.Join(dir, "overlay.json")
+	return list, os.WriteFile(list, text, 0o600)
+}
