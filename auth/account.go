@@ -48,8 +48,7 @@ type Store interface {
 
 // Options are what an account needs of its surroundings. The zero value works.
 type Options struct {
-	// Transport sends the requests; nil means one of this package's own, with TLS 1.2 or later and the proxy of
-	// the environment. Redirects, cookies and deadlines are this package's business in either case.
+	// Transport sends the requests; nil means one of the account's own, as [NewTransport] makes it. Redirects, cookies and deadlines are this package's business in either case.
 	Transport http.RoundTripper
 	Log       zerolog.Logger
 	UserAgent string   // "relay" when empty

@@ -38,16 +38,24 @@ type wire struct {
 	agent  string
 }
 
+// NewTransport makes what requests to providers go through when [Options] name nothing else: TLS 1.2 or later, and the proxy of the
+// environment. Many accounts share one at less cost, and its connections.
+func NewTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    10 * time.Second,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:      true,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConnsPerHost:    16, // of many accounts at one provider
+		IdleConnTimeout:        90 * time.Second,
+	}
+}
+
 func newWire(base http.RoundTripper, agent string) wire {
 	if base == nil {
-		base = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-			TLSHandshakeTimeout:    10 * time.Second,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-			ForceAttemptHTTP2:      true,
-			MaxResponseHeaderBytes: 64 << 10,
-		}
+		base = NewTransport()
 	}
 	return wire{
 		client: &http.Client{

@@ -228,7 +228,7 @@ func (b *bench) measure(ctx context.Context, c candidate, count, rate int) (meas
 	fail := func(err error) (measurement, error) {
 		return measurement{}, run.blame(err)
 	}
-	if err := e.connections(ctx, connections); err != nil {
+	if err := e.connections(ctx, connections, run.processes...); err != nil {
 		return fail(err)
 	}
 	time.Sleep(settled)

@@ -115,7 +115,7 @@ func (b *bench) crowd(ctx context.Context, c idler, n int, idle time.Duration) (
 		return got, err
 	}
 	defer run.stop()
-	if err := e.connections(ctx, n); err != nil {
+	if err := e.connections(ctx, n, run.processes...); err != nil {
 		return got, run.blame(err)
 	}
 	got.connected = time.Since(run.processes[0].began)
@@ -130,7 +130,7 @@ func (b *bench) crowd(ctx context.Context, c idler, n int, idle time.Duration) (
 		return got, err
 	}
 	defer anew.stop()
-	if err := anew.connections(ctx, n); err != nil {
+	if err := anew.connections(ctx, n, run.processes...); err != nil {
 		return got, run.blame(err)
 	}
 	got.again = time.Since(gone)

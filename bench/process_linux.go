@@ -255,8 +255,8 @@ func (e *emitter) emit(count, rate int) error {
 // greet has it send a treat to each new connection at once.
 func (e *emitter) greet() error { return e.tell(map[string]any{"cmd": "greet"}, nil) }
 
-// connections waits until so many are open.
-func (e *emitter) connections(ctx context.Context, n int) error {
+// connections waits until so many are open, as long as those who open them run.
+func (e *emitter) connections(ctx context.Context, n int, from ...*process) error {
 	for {
 		var report struct{ Connections int }
 		if err := e.tell(map[string]any{"cmd": "report"}, &report); err != nil {
@@ -264,6 +264,13 @@ func (e *emitter) connections(ctx context.Context, n int) error {
 		}
 		if report.Connections >= n {
 			return nil
+		}
+		for _, p := range from {
+			select {
+			case <-p.done:
+				return p.died()
+			default:
+			}
 		}
 		select {
 		case <-time.After(5 * time.Millisecond):

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -98,7 +99,11 @@ func (r *reconnect) attempt(ctx context.Context) (up time.Duration, err error) {
 func (r *reconnect) connect(ctx context.Context, rev Protocol) (up time.Duration, err error) {
 	c := r.client
 	r.log.Debug().Stringer("protocol", rev).Int("attempt", r.attempts).Msg("dialling")
-	link, err := c.dial(ctx, rev)
+	// In a goroutine of its own, for what it takes of the stack is four times what a connection needs from then on.
+	var link *link
+	var dialling sync.WaitGroup
+	dialling.Go(func() { link, err = c.dial(ctx, rev) })
+	dialling.Wait()
 	if err != nil {
 		return 0, err
 	}

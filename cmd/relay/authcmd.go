@@ -60,7 +60,7 @@ func (a *accounts) find(name string) (*auth.Account, AccountConfig, error) {
 	var names []string
 	for _, c := range a.cfg.Accounts {
 		if c.Account == name {
-			account, err := newAccount(c, a.store, nil, a.log)
+			account, err := newAccount(c, a.store, nil, nil, a.log)
 			return account, c, err
 		}
 		names = append(names, c.Account)

@@ -89,8 +89,8 @@ func configErrors() []configError {
 		{"deep list", "a: " + strings.Repeat("[", 1000), []string{"1:19: the file is nested more than 16 levels deep"}},
 		{"deep mapping", strings.Repeat("{a: ", 1000), []string{"1:65: the file is nested more than 16 levels deep"}},
 		{"deep dashes", strings.Repeat("- ", 1000) + "x", []string{"1:33: the file is nested more than 16 levels deep"}},
-		{"lines", strings.Repeat("\n", maxConfigLines), []string{"10001:1: the file has more than 10000 lines"}},
-		{"tokens", "a: [" + strings.Repeat("1,", maxConfigTokens) + "]", []string{"1:30002: the file has too many keys and values"}},
+		{"lines", strings.Repeat("\n", maxConfigLines), []string{"120001:1: the file has more than 120000 lines"}},
+		{"tokens", "a: [" + strings.Repeat("1,", maxConfigTokens) + "]", []string{"1:400002: the file has too many keys and values"}},
 
 		// Syntax.
 		{"open quote", "http: {listen: \"hunter2}\n", []string{"1:16: YAML: could not find end character of double-quoted text"}},
@@ -503,7 +503,7 @@ func TestLoadConfigUnreadable(t *testing.T) {
 	for path, want := range map[string]string{
 		"nope.yaml": "nope.yaml: open the file: no such file or directory",
 		".":         ".: read the file: is a directory",
-		"huge":      "huge: the file is larger than 1 MiB",
+		"huge":      "huge: the file is larger than 8 MiB",
 	} {
 		if err := os.WriteFile("huge", make([]byte, maxConfigSize+1), 0o600); err != nil {
 			t.Fatal(err)

@@ -14,12 +14,12 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// The limits of a configuration file. The parser recurses for each key and level, and takes a time that grows with the
-// square of lines and keys; within these limits a file takes less than a second, whatever it holds.
+// The limits of a configuration file. They leave room for 10,000 accounts, which take about a second. The parser recurses for each key
+// and level, and takes a time that grows with the square of the keys of one mapping; within these limits that is less than a minute.
 const (
-	maxConfigSize   = 1 << 20
-	maxConfigLines  = 10_000
-	maxConfigTokens = 30_000
+	maxConfigSize   = 8 << 20
+	maxConfigLines  = 120_000
+	maxConfigTokens = 400_000
 	maxConfigDepth  = 16
 )
 

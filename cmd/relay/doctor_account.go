@@ -32,7 +32,7 @@ func (d *doctor) accountTracks() []track {
 	for _, c := range d.cfg.Accounts {
 		a := &patient{doctor: d, config: c}
 		if d.store != nil {
-			a.account, a.err = newAccount(c, d.store, nil, zerolog.Nop())
+			a.account, a.err = newAccount(c, d.store, nil, nil, zerolog.Nop())
 		}
 		t := track{{"token", c.Account, renewalLimit, a.login}}
 		switch {

@@ -34,7 +34,7 @@ func (d *doctor) hostTracks() []track {
 	var all []track
 	var hosts, clocks []string
 	for _, c := range d.cfg.Accounts {
-		account, err := newAccount(c, nil, nil, zerolog.Nop())
+		account, err := newAccount(c, nil, nil, nil, zerolog.Nop())
 		if err != nil {
 			continue // its own check tells
 		}

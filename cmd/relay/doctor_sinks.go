@@ -150,7 +150,7 @@ func (d *doctor) pingWebhook(ctx context.Context, s SinkConfig) (last pipeline.A
 func (d *doctor) bearer(name string) (sinks.Bearer, error) {
 	for _, c := range d.cfg.Accounts {
 		if c.Account == name && d.store != nil {
-			account, err := newAccount(c, d.store, nil, zerolog.Nop())
+			account, err := newAccount(c, d.store, nil, nil, zerolog.Nop())
 			return bearer{func() (*auth.Account, error) { return account, nil }}, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -56,7 +57,7 @@ func checkGrants(cfg *Config, store auth.Store, log zerolog.Logger) error {
 	var missing, idle []error
 	receiving := 0
 	for _, c := range cfg.Accounts {
-		account, err := newAccount(c, store, nil, log)
+		account, err := newAccount(c, store, nil, nil, log)
 		if err != nil {
 			return err
 		}
@@ -119,8 +120,9 @@ func (p *program) identityOptions() auth.IdentityOptions {
 	return opts
 }
 
-func newAccount(c AccountConfig, store auth.Store, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
-	account, err := auth.New(c.Config, store, auth.Options{Log: log, UserAgent: userAgent(), Metrics: metrics})
+// newAccount makes an account whose requests go through the given transport, or through one of its own.
+func newAccount(c AccountConfig, store auth.Store, through http.RoundTripper, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
+	account, err := auth.New(c.Config, store, auth.Options{Transport: through, Log: log, UserAgent: userAgent(), Metrics: metrics})
 	if err != nil {
 		return nil, withCode(exitConfig, err)
 	}

@@ -3,11 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -45,7 +43,7 @@ type historySource struct {
 }
 
 // newHistorySource returns nil if the account's provider has no history.
-func newHistorySource(c AccountConfig, account *auth.Account, dir string) (*historySource, error) {
+func newHistorySource(c AccountConfig, account *auth.Account, dir string, through http.RoundTripper) (*historySource, error) {
 	at := cmp.Or(c.Endpoints.History, c.Provider.Endpoints.History)
 	if at == "" {
 		return nil, nil //nolint:nilnil // there is none
@@ -59,15 +57,7 @@ func newHistorySource(c AccountConfig, account *auth.Account, dir string) (*hist
 		wait: backoff.NewExponentialBackOff(
 			backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(3), backoff.WithMaxElapsedTime(0)),
 		client: &http.Client{
-			Transport: &http.Transport{
-				Proxy:                  http.ProxyFromEnvironment,
-				DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-				TLSHandshakeTimeout:    10 * time.Second,
-				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-				ForceAttemptHTTP2:      true,
-				DisableKeepAlives:      true, // one request in a quarter of an hour
-				MaxResponseHeaderBytes: 64 << 10,
-			},
+			Transport: through,
 			// A redirect would hand the token on.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},

@@ -80,11 +80,11 @@ func newLibrary(t *testing.T, answers ...http.HandlerFunc) *library {
 		Account: "acc", Provider: provider, ClientID: "id", ClientSecret: secret.New("client-canary"), RedirectURL: "http://127.0.0.1:0/",
 		Endpoints: auth.Endpoints{Refresh: l.server.URL + "/refresh", History: l.server.URL + "/api/"},
 	}}
-	account, err := newAccount(c, store, nil, zerolog.New(io.Discard))
+	account, err := newAccount(c, store, nil, nil, zerolog.New(io.Discard))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.source, err = newHistorySource(c, account, l.dir); err != nil {
+	if l.source, err = newHistorySource(c, account, l.dir, auth.NewTransport()); err != nil {
 		t.Fatal(err)
 	}
 	l.source.wait.InitialInterval = time.Millisecond

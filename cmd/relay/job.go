@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -40,6 +41,7 @@ type job struct {
 
 	// What the parts are made with.
 	store         *auth.FileStore
+	providers     *http.Transport // requests to the providers go through it, those of all accounts
 	authMetrics   *auth.Metrics
 	sourceMetrics *sourceMetrics
 
@@ -72,6 +74,8 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	stopControl := sync.OnceValue(serveControl(ctx, dir, j, cfg.Journal, &j.past, log))
 	j.undo.add("control socket", stopControl)
 
+	j.providers = auth.NewTransport()
+	j.undo.add("connections to the providers", func() error { j.providers.CloseIdleConnections(); return nil })
 	if j.store, err = p.openStore(ctx, dir, log); err != nil {
 		return nil, err
 	}

@@ -86,13 +86,13 @@ func (l live) sources() (all []*source) {
 
 // openAccount makes an account and starts nothing. One that is not logged in waits.
 func (j *job) openAccount(c AccountConfig) (*accountPart, error) {
-	account, err := newAccount(c, j.store, j.authMetrics, j.log)
+	account, err := newAccount(c, j.store, j.providers, j.authMetrics, j.log)
 	if err != nil {
 		return nil, err
 	}
 	part := &accountPart{cfg: c, account: account}
 	if receives(c) {
-		part.source, err = newSource(c, account, j.journal, j.dir, j.sourceMetrics, j.log)
+		part.source, err = newSource(c, account, j.journal, j.dir, j.providers, j.sourceMetrics, j.log)
 	}
 	return part, err
 }

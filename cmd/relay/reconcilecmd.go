@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/pipeline"
 )
 
@@ -173,11 +174,11 @@ func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConf
 	if err != nil {
 		return result, err
 	}
-	account, err := newAccount(c, store, nil, log)
+	account, err := newAccount(c, store, nil, nil, log)
 	if err != nil {
 		return result, err
 	}
-	past, err := newHistorySource(c, account, dir)
+	past, err := newHistorySource(c, account, dir, auth.NewTransport())
 	switch {
 	case err != nil:
 		return result, err

@@ -148,7 +148,7 @@ func (p *program) simulatedLogin(ctx context.Context, c AccountConfig, dir strin
 	if err != nil {
 		return err
 	}
-	account, err := newAccount(c, store, nil, log)
+	account, err := newAccount(c, store, nil, nil, log)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,8 +36,8 @@ func newIntake(c AccountConfig, j *pipeline.Journal) *pipeline.Intake {
 	}, j)
 }
 
-// newSource makes the source of an account. dir is the data folder.
-func newSource(c AccountConfig, account *auth.Account, j *pipeline.Journal, dir string, m *sourceMetrics, log zerolog.Logger) (*source, error) {
+// newSource makes the source of an account. dir is the data folder; requests for the history go through the given transport.
+func newSource(c AccountConfig, account *auth.Account, j *pipeline.Journal, dir string, through http.RoundTripper, m *sourceMetrics, log zerolog.Logger) (*source, error) {
 	log = log.With().Str("account", c.Account).Logger()
 	s := &source{
 		name: c.Account, account: account, log: log, intake: newIntake(c, j),
@@ -45,7 +46,7 @@ func newSource(c AccountConfig, account *auth.Account, j *pipeline.Journal, dir 
 	if c.Endpoints.Socket != "" {
 		at = c.Endpoints.Socket
 	}
-	past, err := newHistorySource(c, account, dir)
+	past, err := newHistorySource(c, account, dir, through)
 	if err != nil {
 		return nil, err
 	}
