@@ -86,7 +86,7 @@ func (b *bench) grow(ctx context.Context, j journal, again, published int) (grow
 	for run := range b.runs {
 		var events *tally
 		if run == b.runs-1 && j.events > 0 {
-			events = newTally(again)
+			events = newTally(min(again, j.events))
 		}
 		f, err := b.startToFirst(ctx, setup{dir: r.dir}, events)
 		if err != nil {
@@ -97,7 +97,7 @@ func (b *bench) grow(ctx context.Context, j journal, again, published int) (grow
 		c, err := f.cost()
 		sizes = append(sizes, c.rss)
 		if err == nil && events != nil {
-			g.replayed, err = b.replay(ctx, f.relay, events, dates(again))
+			g.replayed, err = b.replay(ctx, f.relay, events, dates(min(again, j.events)))
 		}
 		f.stop()
 		if err != nil {
@@ -112,7 +112,7 @@ func (b *bench) grow(ctx context.Context, j journal, again, published int) (grow
 
 // replay replays the events of a running relay that are older than that, and returns how many a second arrive.
 func (b *bench) replay(ctx context.Context, r *relay, events *tally, until time.Time) (float64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("five minutes are over"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("two minutes are over"))
 	defer cancel()
 	p, err := start(ctx, "relay replay", nil, io.Discard, []string{"RELAY_IDENTITY_FILE=" + filepath.Join(r.dir, "identity.txt")}, b.relay, "replay", "--config", filepath.Join(r.dir, "relay.yaml"),
 		"--data-dir", filepath.Join(r.dir, "data"), "--sink", "console", "--since", "24h", "--until", until.UTC().Format(time.RFC3339), "--speed", "max")

@@ -129,7 +129,7 @@ func AttachJournal(ctx context.Context, conn *nats.Conn) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
-	_, err = js.Stream(ctx, JournalStream)
+	stream, err := js.Stream(ctx, JournalStream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, ErrNoJournal
 	}
@@ -140,7 +140,7 @@ func AttachJournal(ctx context.Context, conn *nats.Conn) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Journal{nc: conn, js: js, state: state, log: zerolog.Nop()}, nil
+	return &Journal{nc: conn, js: js, state: state, atomic: stream.CachedInfo().Config.AllowAtomicPublish, log: zerolog.Nop()}, nil
 }
 
 // append hands an event over to be committed, in the order of the calls. It waits while too many are before it.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -114,17 +115,35 @@ func (j *Journal) LastNumber(ctx context.Context) (uint64, error) {
 // replayID begins the id of a message that replays an event; the run, the sink and the event's number follow.
 const replayID = "resend_replay_"
 
-// Replay puts a journaled event before one sink again, after everything that is journaled already: with its id and time, and
-// as one of the origin replay. Called again with the same run within [DedupWindow], whatever came of the call before, it does
-// so once. It returns when it is on disk.
-func (j *Journal) Replay(ctx context.Context, sink, run string, r Record) error {
-	line, err := asReplay(r.Line)
-	if err != nil {
-		return fmt.Errorf("replay event %s: %w", r.ID, err)
+// Replay puts journaled events before one sink again, in their order and after everything that is journaled already: with their ids and
+// times, and as ones of the origin replay. Called again with the same run within [DedupWindow], whatever came of the call before, it
+// does so once. There may be [MaxBatch] at most. It returns how many of them, from the first on, are on disk.
+func (j *Journal) Replay(ctx context.Context, sink, run string, records ...Record) (int, error) {
+	msgs := make([]*nats.Msg, len(records))
+	for i, r := range records {
+		line, err := asReplay(r.Line)
+		if err != nil {
+			return 0, fmt.Errorf("replay event %s: %w", r.ID, err)
+		}
+		r.Line, r.Origin = line, OriginReplay
+		msgs[i] = resend(sink, r, replayID+run+"_"+sink+"_"+strconv.FormatUint(r.Seq, 10))
 	}
-	msgID := replayID + run + "_" + sink + "_" + strconv.FormatUint(r.Seq, 10)
-	r.Line, r.Origin = line, OriginReplay
-	return j.Resend(ctx, sink, r, msgID)
+	if j.atomic && len(msgs) >= firstBatchFrom {
+		err := j.publishBatch(ctx, msgs)
+		if err == nil {
+			return len(msgs), nil
+		}
+		if _, refused := errors.AsType[*jetstream.APIError](err); !refused {
+			return 0, fmt.Errorf("replay events to sink %s: %w", sink, err)
+		}
+		// Most often for one that was sent before: which, shows one by one.
+	}
+	for i, msg := range msgs {
+		if _, err := j.publish(ctx, msg); err != nil {
+			return i, fmt.Errorf("replay event %s to sink %s: %w", records[i].ID, sink, err)
+		}
+	}
+	return len(msgs), nil
 }
 
 var errNoOrigin = errors.New("it has no origin")

@@ -115,7 +115,7 @@ func TestReplayProperty(t *testing.T) {
 		run++
 		for _, e := range got {
 			for range 1 + rapid.IntRange(0, 1).Draw(rt, "again") {
-				if err := r.journal.Replay(t.Context(), "bot", fmt.Sprint(run), e.Record); err != nil {
+				if _, err := r.journal.Replay(t.Context(), "bot", fmt.Sprint(run), e.Record); err != nil {
 					rt.Fatal(err)
 				}
 			}
@@ -215,7 +215,7 @@ func TestLaneRules(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := r.journal.Replay(t.Context(), sink, "run", e.Record); err != nil {
+			if _, err := r.journal.Replay(t.Context(), sink, "run", e.Record); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -301,7 +301,7 @@ func TestReplayRedriven(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	e := r.put("acc", OriginLive, time.Now(), 0)
 	r.count("relay_events_journaled_total", 1)
-	if err := r.journal.Replay(t.Context(), "bot", "run", r.record(1)); err != nil {
+	if _, err := r.journal.Replay(t.Context(), "bot", "run", r.record(1)); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.journal.deadLetter(t.Context(), "bot", "no", 1, r.record(2)); err != nil {
@@ -316,5 +316,39 @@ func TestReplayRedriven(t *testing.T) {
 	trace, err := r.journal.Trace(t.Context(), e.ID)
 	if err != nil || len(trace.Steps) != 2 || !trace.Steps[0].Resent.Replay || trace.Steps[1].Resent.Replay || trace.Steps[1].Resent.DeadLetter == 0 {
 		t.Errorf("trace %+v (%v)", trace, err)
+	}
+}
+
+// Many events at a time are each replayed once, in order, also when some of them were before, and are delivered with id and time.
+func TestReplayOfMany(t *testing.T) {
+	const n = 100
+	r := newRig(t, t.TempDir())
+	r.send(r.intake("acc"), 0, n)
+	r.count("relay_events_journaled_total", n)
+	b := &box{}
+	r.lane(b, LaneConfig{})
+	var records []Record
+	for e, err := range r.journal.Events(t.Context(), EventFilter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, e.Record)
+	}
+	if len(records) != n {
+		t.Fatalf("the journal has %d events, want %d", len(records), n)
+	}
+	for _, part := range [][2]int{{0, 40}, {0, 40}, {20, 80}, {79, 82}, {0, n}} {
+		done, err := r.journal.Replay(t.Context(), "box", "run", records[part[0]:part[1]]...)
+		if err != nil || done != part[1]-part[0] {
+			t.Errorf("events %v: %d were replayed, %v", part, done, err)
+		}
+	}
+	r.holds(b, "acc", wantTitles(0, n))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, got := range b.got["acc"] {
+		if want := records[i]; got.ID != want.ID || got.Origin != OriginReplay {
+			t.Errorf("event %d is %s, %s, want %s", i, got.ID, got.Origin, want.ID)
+		}
 	}
 }

@@ -22,6 +22,14 @@ const (
 // Resend puts a record before one sink again, after everything that is journaled already. It keeps its id, its origin is
 // the record's. Of several with the same msgID within [DedupWindow] one is kept. It returns when it is on disk.
 func (j *Journal) Resend(ctx context.Context, sink string, r Record, msgID string) error {
+	if _, err := j.publish(ctx, resend(sink, r, msgID)); err != nil {
+		return fmt.Errorf("send event %s to sink %s again: %w", r.ID, sink, err)
+	}
+	return nil
+}
+
+// resend is the message that does so.
+func resend(sink string, r Record, msgID string) *nats.Msg {
 	msg := nats.NewMsg(resendSubject + sink + "." + r.Account)
 	msg.Data = r.Line
 	msg.Header.Set(jetstream.MsgIDHeader, msgID)
@@ -31,10 +39,7 @@ func (j *Journal) Resend(ctx context.Context, sink string, r Record, msgID strin
 	if r.Type != EventType && r.Type != "" {
 		msg.Header.Set(headerType, r.Type)
 	}
-	if _, err := j.publish(ctx, msg); err != nil {
-		return fmt.Errorf("send event %s to sink %s again: %w", r.ID, sink, err)
-	}
-	return nil
+	return msg
 }
 
 // recordOf reads a message of the journal or of a resend.

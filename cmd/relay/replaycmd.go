@@ -221,20 +221,47 @@ func (r *replay) run(ctx context.Context, j *pipeline.Journal) (err error) {
 		}
 	}
 	r.filter.After, r.filter.Last, r.begun = r.at.done, r.at.last, true
-	return eachEvent(ctx, j, r.filter, func(e pipeline.JournaledEvent) error {
+	most := 1
+	if r.pacer.speed == 0 && !r.flags.dryRun {
+		most = replayBatch
+	}
+	var waiting []pipeline.Record
+	send := func(latest time.Time) error {
+		n, err := len(waiting), error(nil)
+		if !r.flags.dryRun && n > 0 {
+			n, err = j.Replay(ctx, r.sink, r.at.run, waiting...)
+		}
+		if n > 0 {
+			r.at.done = waiting[n-1].Seq
+			r.n += n
+		}
+		waiting = waiting[:0]
+		if err != nil || n == 0 {
+			return err
+		}
+		return r.progress.show(r.n, latest)
+	}
+	var latest time.Time
+	err = eachEvent(ctx, j, r.filter, func(e pipeline.JournaledEvent) error {
 		if !r.flags.dryRun {
 			if err := r.pacer.wait(ctx, e.Event.Time); err != nil {
 				return err
 			}
-			if err := j.Replay(ctx, r.sink, r.at.run, e.Record); err != nil {
-				return err
-			}
 		}
-		r.at.done = e.Seq
-		r.n++
-		return r.progress.show(r.n, e.Event.Time)
+		waiting, latest = append(waiting, e.Record), e.Event.Time
+		if len(waiting) < most {
+			return nil
+		}
+		return send(latest)
 	})
+	if err != nil {
+		return err
+	}
+	return send(latest)
 }
+
+// replayBatch is how many events go into one write, where there is no pace to keep.
+const replayBatch = 256
 
 // close says what became of the replay.
 func (r *replay) close(err error, runs bool) error {
