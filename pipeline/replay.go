@@ -140,7 +140,7 @@ func (j *Journal) Replay(ctx context.Context, sink, run string, records ...Recor
 	}
 	for i, msg := range msgs {
 		if _, err := j.publish(ctx, msg); err != nil {
-			return i, fmt.Errorf("replay event %s to sink %s: %w", records[i].ID, sink, err)
+			return i, fmt.Errorf("replay event %s to sink %s: %w", msg.Header.Get(headerID), sink, err)
 		}
 	}
 	return len(msgs), nil
