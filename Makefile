@@ -1,5 +1,5 @@
 # The few commands a contributor needs. Everything else is plain go.
-.PHONY: build test peers lint fmt ci chaos soak
+.PHONY: build test peers lint fmt ci chaos soak bench
 
 build: ## the binary, without debug information
 	go build -trimpath -ldflags='-s -w' -o relay ./cmd/relay
@@ -29,3 +29,7 @@ chaos: peers ## the proof by violence of docs/guarantees.md: some hours, and tab
 
 soak: peers ## an hour of lost connections and renewed tokens, and a graph of what relay holds in out/
 	$(PROOF) -run '^TestSoak$$' -args -soak 1h -soak.out $(CURDIR)/out
+
+bench: ## relay beside what a user would run instead: docs/performance.md. An hour, Linux only; tables and pictures in bench/out
+	npm ci --prefix bench/peers --no-audit --no-fund --loglevel=error >&2
+	@go run ./bench $(BENCH)

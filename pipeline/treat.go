@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/treatrelay/relay/internal/jsonscan"
 )
 
 // fieldNames are the seven canonical fields of a treat, in the order in which they enter its identity.
@@ -85,9 +87,9 @@ func decodeObject(payload json.RawMessage) (treat, error) {
 	t := treat{raw: payload}
 	names := fieldNames()
 	var values [len(names)][]byte // the last one of each name, if there are several
-	if !members(payload, func(key, value []byte) {
+	if !jsonscan.Members(payload, func(key, value []byte) {
 		for i := range names {
-			if isText(key, names[i]) {
+			if jsonscan.IsText(key, names[i]) {
 				values[i] = value
 			}
 		}
@@ -123,7 +125,7 @@ func scalar(value json.RawMessage) (*string, bool) {
 	case '{', '[':
 		return nil, false
 	case '"':
-		s := strings.ToValidUTF8(unquote(value), string(utf8.RuneError))
+		s := strings.ToValidUTF8(jsonscan.Unquote(value), string(utf8.RuneError))
 		return &s, true
 	default: // a number keeps the digits it was sent with
 		s := string(value)

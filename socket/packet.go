@@ -5,11 +5,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
-	"unicode/utf8"
+
+	"github.com/treatrelay/relay/internal/jsonscan"
 )
 
 // The kinds of Socket.IO packets, by their digit on the wire. (Socket.IO protocol, "Packet types"; the digits are the
@@ -68,51 +67,15 @@ func parsePacket(text []byte) (packet, error) {
 // decodeEvent decodes the payload ["name",arg,...] of an event. Name and arguments are checked to be JSON; the
 // arguments alias the payload.
 func decodeEvent(payload []byte) (name string, args []json.RawMessage, err error) {
-	if len(payload) == 0 || payload[0] != '[' || !json.Valid(payload) {
+	items := make([]json.RawMessage, 0, 2)
+	if len(payload) == 0 || payload[0] != '[' || !jsonscan.Elements(payload, func(item []byte) { items = append(items, item) }) {
 		return "", nil, errors.New("decode event: no JSON array")
 	}
-	items := splitArray(payload)
 	if len(items) == 0 || items[0][0] != '"' {
 		return "", nil, errors.New("decode event: no name")
 	}
-	if quoted := items[0]; utf8.Valid(quoted) && !bytes.ContainsRune(quoted, '\\') {
-		name = string(quoted[1 : len(quoted)-1]) // as nearly all are
-	} else if err := json.Unmarshal(quoted, &name); err != nil {
-		return "", nil, fmt.Errorf("decode event: name: %w", err)
-	}
-	return name, items[1:], nil
+	return jsonscan.Unquote(items[0]), items[1:], nil
 }
-
-// splitArray returns the elements of a JSON array, without a copy. The array must be valid JSON.
-func splitArray(array []byte) []json.RawMessage {
-	array = bytes.TrimSpace(array)
-	inner := bytes.TrimSpace(array[1 : len(array)-1])
-	if len(inner) == 0 {
-		return nil
-	}
-	items := make([]json.RawMessage, 0, 2)
-	start, depth, quoted := 0, 0, false
-	for i := 0; i < len(inner); i++ {
-		switch c := inner[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '[' || c == '{':
-			depth++
-		case c == ']' || c == '}':
-			depth--
-		case c == ',' && depth == 0:
-			items = append(items, trimmed(inner[start:i]))
-			start = i + 1
-		}
-	}
-	return append(items, trimmed(inner[start:]))
-}
-
-// trimmed returns an element without the space around it, and without room to grow into its neighbour.
-func trimmed(item []byte) json.RawMessage { return slices.Clip(bytes.TrimSpace(item)) }
 
 // reserved reports whether a name belongs to the protocol, so that no server may use it for an event of its own.
 // (Socket.IO documentation, "Emit cheatsheet: reserved events".)
