@@ -119,7 +119,7 @@ func (b *bench) crowd(ctx context.Context, c idler, n int, idle time.Duration) (
 		return got, run.blame(err)
 	}
 	got.connected = time.Since(run.processes[0].began)
-	time.Sleep(idle / 5) // for what is done once after connecting
+	time.Sleep(idle) // for what is done once after connecting: relay looks at each history
 	if err := got.rest(ctx, run, idle); err != nil {
 		return got, run.blame(err)
 	}

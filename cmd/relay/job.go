@@ -192,6 +192,7 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 	defer j.supervise(context.WithoutCancel(ctx))()
 
 	var ending sync.WaitGroup
+	ending.Go(func() { keepMemorySmall(taking) })
 	ending.Go(func() { // also in the middle of a reload
 		<-taking.Done()
 		j.monitor.stop()

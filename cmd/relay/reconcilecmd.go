@@ -178,7 +178,9 @@ func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConf
 	if err != nil {
 		return result, err
 	}
-	past, err := newHistorySource(c, account, dir, auth.NewTransport())
+	through := auth.NewTransport()
+	j.undo.add("connections to the provider", func() error { through.CloseIdleConnections(); return nil })
+	past, err := newHistorySource(c, account, dir, through)
 	switch {
 	case err != nil:
 		return result, err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -221,47 +222,72 @@ func (r *replay) run(ctx context.Context, j *pipeline.Journal) (err error) {
 		}
 	}
 	r.filter.After, r.filter.Last, r.begun = r.at.done, r.at.last, true
-	most := 1
-	if r.pacer.speed == 0 && !r.flags.dryRun {
-		most = replayBatch
+	if r.flags.dryRun {
+		return eachEvent(ctx, j, r.filter, func(e pipeline.JournaledEvent) error {
+			r.n++
+			return r.progress.show(r.n, e.Event.Time)
+		})
 	}
-	var waiting []pipeline.Record
-	send := func(latest time.Time) error {
-		n, err := len(waiting), error(nil)
-		if !r.flags.dryRun && n > 0 {
-			n, err = j.Replay(ctx, r.sink, r.at.run, waiting...)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	events := make(chan pipeline.JournaledEvent, replayBatch)
+	var sender sync.WaitGroup
+	var sendErr error
+	sender.Go(func() {
+		if sendErr = r.send(ctx, j, events); sendErr != nil {
+			stop(sendErr)
 		}
+	})
+	err = eachEvent(ctx, j, r.filter, func(e pipeline.JournaledEvent) error {
+		if err := r.pacer.wait(ctx, e.Event.Time); err != nil {
+			return err
+		}
+		select {
+		case events <- e:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
+	close(events)
+	sender.Wait()
+	if sendErr != nil && !errors.Is(err, errSignal) {
+		return sendErr
+	}
+	return err
+}
+
+// replayBatch is how many events go into one write, if so many wait.
+const replayBatch = 256
+
+// send sends the events that come until there are no more, and notes how far it has come.
+func (r *replay) send(ctx context.Context, j *pipeline.Journal, events <-chan pipeline.JournaledEvent) error {
+	for first := range events {
+		waiting, latest := []pipeline.Record{first.Record}, first.Event.Time
+		for more := true; more && len(waiting) < replayBatch; {
+			select {
+			case e, ok := <-events:
+				if more = ok; ok {
+					waiting, latest = append(waiting, e.Record), e.Event.Time
+				}
+			default:
+				more = false
+			}
+		}
+		n, err := j.Replay(ctx, r.sink, r.at.run, waiting...)
 		if n > 0 {
 			r.at.done = waiting[n-1].Seq
 			r.n += n
 		}
-		waiting = waiting[:0]
-		if err != nil || n == 0 {
+		if err == nil {
+			err = r.progress.show(r.n, latest)
+		}
+		if err != nil {
 			return err
 		}
-		return r.progress.show(r.n, latest)
 	}
-	var latest time.Time
-	err = eachEvent(ctx, j, r.filter, func(e pipeline.JournaledEvent) error {
-		if !r.flags.dryRun {
-			if err := r.pacer.wait(ctx, e.Event.Time); err != nil {
-				return err
-			}
-		}
-		waiting, latest = append(waiting, e.Record), e.Event.Time
-		if len(waiting) < most {
-			return nil
-		}
-		return send(latest)
-	})
-	if err != nil {
-		return err
-	}
-	return send(latest)
+	return nil
 }
-
-// replayBatch is how many events go into one write, where there is no pace to keep.
-const replayBatch = 256
 
 // close says what became of the replay.
 func (r *replay) close(err error, runs bool) error {

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// The collector keeps about as much memory free as is in use, and a start or a flood leaves more. Where that is a lot and little happens,
+// it goes back to the system.
+const (
+	memoryEvery = 15 * time.Second
+	memorySpare = 64 << 20 // bytes that are kept in any case
+	memoryQuiet = 32 << 20 // bytes that are allocated at most between two looks while little happens
+)
+
+// keepMemorySmall gives memory back until ctx ends.
+func keepMemorySmall(ctx context.Context) {
+	tick := time.NewTicker(memoryEvery)
+	defer tick.Stop()
+	_, before := memoryUse()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		spare, allocated := memoryUse()
+		if spare > memorySpare && allocated-before < memoryQuiet {
+			debug.FreeOSMemory()
+		}
+		_, before = memoryUse()
+	}
+}
+
+// memoryUse is how much memory of the heap the process holds beside what was in use when the collector last ran, and how much it has
+// allocated in all, in bytes.
+func memoryUse() (spare, allocated uint64) {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/unused:bytes"},
+	}
+	metrics.Read(samples)
+	held := uint64(0)
+	for _, s := range samples[2:] {
+		held += s.Value.Uint64()
+	}
+	if live := samples[1].Value.Uint64(); held > live {
+		spare = held - live
+	}
+	return spare, samples[0].Value.Uint64()
+}
