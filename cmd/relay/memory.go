@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// The collector keeps about as much memory free as is in use, and a start or a flood leaves more. Where that is a lot and little happens,
-// it goes back to the system.
+// The collector keeps about as much memory free as is in use, and a start or a flood leaves more. Where that is a lot, and so little
+// happens that it would not be used for a minute, it goes back to the system.
 const (
 	memoryEvery = 15 * time.Second
 	memorySpare = 64 << 20 // bytes that are kept in any case
-	memoryQuiet = 32 << 20 // bytes that are allocated at most between two looks while little happens
 )
 
 // keepMemorySmall gives memory back until ctx ends.
@@ -27,7 +26,7 @@ func keepMemorySmall(ctx context.Context) {
 			return
 		}
 		spare, allocated := memoryUse()
-		if spare > memorySpare && allocated-before < memoryQuiet {
+		if spare > memorySpare && allocated-before < spare/4 {
 			debug.FreeOSMemory()
 		}
 		_, before = memoryUse()
