@@ -291,13 +291,16 @@ func (j *Journal) publishBatch(ctx context.Context, msgs []*nats.Msg) error {
 // PublishBatch publishes the messages as one atomic batch: the server stores all of them, in order, or none
 // (NATS ADR-50, which nats.go does not wrap). The stream must allow it, and takes at most [MaxBatch] messages. It returns when
 // they are on disk. A refusal of the server is a [jetstream.APIError]; after any other error it is not known whether they
-// are stored. Each message has a header; during the call it has more in it. They may be published again.
+// are stored. During the call the messages have more headers; they may be published again.
 func PublishBatch(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
 	const batchID, batchSequence, batchCommit = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
 	id := nuid.Next()
 	ids, sequences := []string{id}, make([]string, len(msgs))
 	for i, m := range msgs {
 		sequences[i] = strconv.Itoa(i + 1)
+		if m.Header == nil {
+			m.Header = nats.Header{}
+		}
 		m.Header[batchID], m.Header[batchSequence] = ids, sequences[i:i+1:i+1]
 	}
 	defer func() {

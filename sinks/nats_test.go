@@ -154,18 +154,18 @@ func TestNATSBatches(t *testing.T) {
 	nc, _ := client(t, p)
 	count := watchBatches(t, nc, "treats.>")
 	sink := openNATS(t, natsConfig(t, p.url()), &log)
-	records := plain("mystream", 600)
+	records := plain("mystream", 2600)
 	lane(t, sink, records[:1])
 	for rest := records[1:]; len(rest) > 0; {
 		n, err := sink.Deliver(t.Context(), rest)
-		if err != nil || n > 256 {
+		if err != nil || n > pipeline.MaxBatch {
 			t.Fatalf("Deliver = %d, %v", n, err)
 		}
 		rest = rest[n:]
 	}
 	sameRecords(t, p.stored(t, "TREATS"), records)
-	if batched, all := count(); batched != 599 || all != 600 {
-		t.Errorf("%d of %d messages came in batches, want 599 of 600", batched, all)
+	if batched, all := count(); batched != 2599 || all != 2600 {
+		t.Errorf("%d of %d messages came in batches, want 2599 of 2600", batched, all)
 	}
 }
 
