@@ -74,11 +74,10 @@ func (b *bench) relayAs(sink string, s setup) candidate {
 			run.stop = web.stop
 			s.sinks = fmt.Sprintf(s.sinks, web.at("/treats", t), webhookSecret)
 		case sinkStdout:
-			out, in, err := os.Pipe()
+			in, err := t.pipe()
 			if err != nil {
 				return nil, err
 			}
-			go t.fromLines(out)
 			run.stop = func() { _ = in.Close() }
 			s.stdout = in
 		}
@@ -103,7 +102,7 @@ func (b *bench) relayAs(sink string, s setup) candidate {
 	}}
 }
 
-// script is a program in Node, or the bare twin, with a NATS server where it needs one.
+// toNATS is a program that publishes to a NATS server of its own.
 func (b *bench) toNATS(name string, command func(url, nats string) []string) candidate {
 	return candidate{name: name, sink: sinkNATS, start: func(ctx context.Context, url string, t *tally) (*running, error) {
 		server, at, err := b.startNATS(ctx)
@@ -152,11 +151,10 @@ func (b *bench) nodeToWebhook(way string, connections int) candidate {
 
 func (b *bench) nodeToStdout() candidate {
 	return candidate{name: "Node", sink: sinkStdout, start: func(ctx context.Context, url string, t *tally) (*running, error) {
-		out, in, err := os.Pipe()
+		in, err := t.pipe()
 		if err != nil {
 			return nil, err
 		}
-		go t.fromLines(out)
 		p, err := start(ctx, "stdout.js", nil, in, nil, b.node, filepath.Join(b.peers, "stdout.js"), url)
 		if err != nil {
 			return nil, err
@@ -167,12 +165,11 @@ func (b *bench) nodeToStdout() candidate {
 
 // startNATS runs a NATS server with JetStream and its own defaults.
 func (b *bench) startNATS(ctx context.Context) (*process, string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	at, err := freeAddress(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	host, port, err := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
+	host, port, err := net.SplitHostPort(at)
 	if err != nil {
 		return nil, "", err
 	}
@@ -184,7 +181,7 @@ func (b *bench) startNATS(ctx context.Context) (*process, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return p, "nats://" + net.JoinHostPort(host, port), p.await(ctx, "Server is ready")
+	return p, "nats://" + at, p.await(ctx, "Server is ready")
 }
 
 // A measurement is one run of a candidate. An event that is delivered to several places is several deliveries.

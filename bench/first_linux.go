@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 )
 
@@ -40,16 +39,15 @@ func (f *first) run(ctx context.Context, b *bench, s setup, rest *tally) error {
 	if err := f.emitter.greet(); err != nil {
 		return err
 	}
-	out, in, err := os.Pipe()
-	if err != nil {
-		return err
-	}
 	treat := newTally(1)
 	all := treat
 	if rest != nil {
 		all, rest.before = rest, treat
 	}
-	go all.fromLines(out)
+	in, err := all.pipe()
+	if err != nil {
+		return err
+	}
 	s.sinks, s.stdout = consoleSink, in
 	if f.relay, err = b.startRelay(ctx, f.emitter.url(), s); err != nil {
 		_ = in.Close()

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -175,6 +177,30 @@ func (p *process) cost() (cost, error) {
 	fds, err := os.ReadDir(filepath.Join(dir, "fd"))
 	c.fds = len(fds)
 	return c, err
+}
+
+// freeAddress is one on loopback that nobody listens on.
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// serve has the server answer on a port of its own, and returns its address.
+func serve(ctx context.Context, server *http.Server) (url string, err error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	server.ReadHeaderTimeout = time.Minute
+	go func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			panic(err)
+		}
+	}()
+	return "http://" + l.Addr().String(), nil
 }
 
 // An emitter is the Socket.IO server that the treats come from.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -29,21 +28,14 @@ type provider struct {
 }
 
 func newProvider(ctx context.Context) (*provider, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	p := &provider{url: "http://" + l.Addr().String()}
+	p := &provider{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/socketToken", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"socket_token":"token"}`) })
 	mux.HandleFunc("/history/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `[]`) })
-	p.Handler, p.ReadHeaderTimeout = mux, time.Minute
-	go func() {
-		if err := p.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			panic(err)
-		}
-	}()
-	return p, nil
+	p.Handler = mux
+	var err error
+	p.url, err = serve(ctx, &p.Server)
+	return p, err
 }
 
 // A relay is one that is set up to receive from the emitter.
@@ -65,7 +57,7 @@ type setup struct {
 }
 
 // prepare writes relay's configuration and the logins of its accounts.
-func (b *bench) prepare(ctx context.Context, url string, s *setup) (*relay, error) {
+func (b *bench) prepare(ctx context.Context, url string, s setup) (*relay, error) {
 	r := &relay{dir: s.dir}
 	if r.dir == "" {
 		dir, err := os.MkdirTemp(b.tmp, "relay")
@@ -74,17 +66,12 @@ func (b *bench) prepare(ctx context.Context, url string, s *setup) (*relay, erro
 		}
 		r.dir = dir
 	}
-	ports := make([]string, 2)
-	for i := range ports {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
+	for _, at := range []*string{&r.nats, &r.metrics} {
+		var err error
+		if *at, err = freeAddress(ctx); err != nil {
 			return nil, err
 		}
-		ports[i] = l.Addr().String()
-		_ = l.Close()
 	}
-	r.nats, r.metrics = ports[0], ports[1]
-
 	id, err := auth.LoadIdentity(ctx, auth.IdentityOptions{Fallback: filepath.Join(r.dir, "identity.txt")})
 	if err != nil {
 		return nil, err
@@ -123,7 +110,7 @@ func (b *bench) prepare(ctx context.Context, url string, s *setup) (*relay, erro
 
 // startRelay prepares and starts relay, and does not wait for it.
 func (b *bench) startRelay(ctx context.Context, url string, s setup) (*relay, error) {
-	r, err := b.prepare(ctx, url, &s)
+	r, err := b.prepare(ctx, url, s)
 	if err != nil {
 		return nil, err
 	}

@@ -4,11 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -134,11 +133,19 @@ func (t *tally) fromNATS(ctx context.Context, url string, options ...nats.Option
 	return err
 }
 
-// fromLines counts the lines of a stream until it ends.
-func (t *tally) fromLines(r io.Reader) {
-	for lines := bufio.NewScanner(r); lines.Scan(); {
-		t.take(lines.Bytes())
+// pipe returns where a process is to write its lines, which are counted until that is closed.
+func (t *tally) pipe() (*os.File, error) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
 	}
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			t.take(lines.Bytes())
+		}
+		_ = out.Close()
+	}()
+	return in, nil
 }
 
 // A receiver is an HTTP server that counts what it is sent: each path is another sink.
@@ -151,18 +158,11 @@ type receiver struct {
 }
 
 func newReceiver(ctx context.Context) (*receiver, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	r := &receiver{url: "http://" + l.Addr().String(), tallies: make(map[string]*tally), hang: make(chan struct{})}
-	r.Handler, r.ReadHeaderTimeout = r, time.Minute
-	go func() {
-		if err := r.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			panic(err)
-		}
-	}()
-	return r, nil
+	r := &receiver{tallies: make(map[string]*tally), hang: make(chan struct{})}
+	r.Handler = r
+	var err error
+	r.url, err = serve(ctx, &r.Server)
+	return r, err
 }
 
 // at returns the address of a path, whose events go to that tally.

@@ -280,14 +280,13 @@ func (l *Lane) take(ctx context.Context, w *worker, msg jetstream.Msg) {
 	if l.left[account] {
 		return // it would overtake those that wait for the next start
 	}
+	id := l.idle(account)
+	l.employ(ctx, w, id)
 	if l.cfg.Unordered {
 		l.waiting[account] = append(l.waiting[account], d)
-		l.employ(ctx, w, l.idle(account))
-		return
+	} else {
+		l.queues[id] = append(l.queues[id], d)
 	}
-	id := queueID{account: account}
-	l.employ(ctx, w, id)
-	l.queues[id] = append(l.queues[id], d)
 }
 
 // remind notes that an event is settled, in place of the oldest of which that is known. l.mu is held.

@@ -16,7 +16,7 @@ type queueID struct {
 // anyConcurrency is how many events of an account are delivered at a time by an unordered lane without a limit.
 const anyConcurrency = 16
 
-// idle is a queue of the account that has no worker, or one of the others if there are enough. l.mu is held.
+// idle is a queue of the account that has no worker, or one of the others if there are enough: in order there is only one. l.mu is held.
 func (l *Lane) idle(account string) queueID {
 	if l.cfg.Unordered {
 		for n := range cmp.Or(l.cfg.Concurrency, anyConcurrency) {
