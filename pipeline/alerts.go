@@ -75,7 +75,7 @@ var errAlertsLate = errors.New("the journal did not take the last alerts within 
 // send journals an alert, however long that takes. Its error says why that was not done when ctx ended; the alert may be
 // sent again then, for its id tells that it is the same.
 func (a *Alerts) send(ctx context.Context, alert Alert) error {
-	line, err := encode(alert)
+	line, err := EncodeJSON(alert)
 	if err != nil {
 		return fmt.Errorf("encode alert: %w", err)
 	}

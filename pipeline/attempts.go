@@ -93,7 +93,7 @@ func (l *AttemptLog) Add(a Attempt) {
 	a.Time = a.Time.UTC()
 	a.Answer, a.Error = cut(a.Answer), cut(a.Error)
 	a.Events = a.Events[:min(len(a.Events), attemptEvents)]
-	line, err := encode(a)
+	line, err := EncodeJSON(a)
 	if err != nil { // of a year beyond 9999: there is no such attempt
 		l.drop(1, err)
 		return

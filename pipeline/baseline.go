@@ -53,7 +53,7 @@ func newBaseline(retention time.Duration) *baseline {
 }
 
 func (j *Journal) putBaseline(ctx context.Context, account string, b *baseline) error {
-	data, err := encode(b)
+	data, err := EncodeJSON(b)
 	if err == nil {
 		_, err = j.state.Put(ctx, historyKey+account, data)
 	}

@@ -258,7 +258,7 @@ func (j *Journal) commit(ctx context.Context, batch []entry, atomic bool) (dupli
 // cut makes a small reject of an entry.
 func (j *Journal) cut(e entry) entry {
 	const keep = 16 << 10
-	data, err := encode(Reject{
+	data, err := EncodeJSON(Reject{
 		Account: e.account, Provider: e.msg.Header.Get(headerProvider), Reason: "larger than what the journal's server takes",
 		Received: e.received, Size: len(e.msg.Data), Payload: string(e.msg.Data[:min(len(e.msg.Data), keep)]),
 	})

@@ -38,10 +38,10 @@ func (j *Journal) deadLetter(ctx context.Context, sink, reason string, attempts 
 		Sink: sink, Reason: reason, Attempts: attempts, Time: time.Now().UTC(), ID: r.ID, Seq: r.Seq,
 		Account: r.Account, Provider: r.Provider, Origin: r.Origin, Type: r.Type, Event: json.RawMessage(r.Line),
 	}
-	data, err := encode(letter)
+	data, err := EncodeJSON(letter)
 	if err == nil && !j.fits(data) {
 		letter.Event = nil
-		data, err = encode(letter)
+		data, err = EncodeJSON(letter)
 	}
 	if err != nil {
 		return fmt.Errorf("encode a dead letter: %w", err)

@@ -159,7 +159,7 @@ func (w *worker) failed(ctx context.Context, id queueID, b batch, p pass, began 
 	case IsPermanent(err):
 		return w.bury(ctx, id, b, err, attempts(head)+1, log)
 	case IsUnavailable(err) && !b.due: // the gate waits
-		if isUnanswered(err) || b.second {
+		if IsUnanswered(err) || b.second {
 			w.tried(id, head)
 		}
 		if !l.cfg.Strict && !b.second && head.probes >= stepAside && p.accepted > head.before {
@@ -177,7 +177,7 @@ func (w *worker) failed(ctx context.Context, id queueID, b batch, p pass, began 
 		next.Attempts, next.Next = t.Attempts, later(t.Next, next.Floor)
 	}
 	// An outage is no reason to give an event up, as far as the event is not what the destination breaks on.
-	if next.over(l.cfg.Retry, now) && (!IsUnavailable(err) || isUnanswered(err) && !p.probe) {
+	if next.over(l.cfg.Retry, now) && (!IsUnavailable(err) || IsUnanswered(err) && !p.probe) {
 		return w.bury(ctx, id, b, err, next.Attempts, log)
 	}
 	wait := time.Until(next.Next)

@@ -61,7 +61,7 @@ const digestIDPrefix = "dig_"
 // digestID is the id of the digest that a sink is sent of a mark, which was journaled at that time.
 func digestID(at time.Time, sink string, m healMark) string {
 	after, through := strconv.FormatUint(m.After, 10), strconv.FormatUint(m.Through, 10)
-	return digestIDPrefix + strings.TrimPrefix(NewID(at, digest(&sink, &m.Account, &after, &through), 0), treatIDPrefix)
+	return digestIDPrefix + strings.TrimPrefix(NewID(at, HashFields(&sink, &m.Account, &after, &through), 0), TreatIDPrefix)
 }
 
 // Digest decodes the line of a digest.
@@ -73,8 +73,9 @@ func (r Record) Digest() (Digest, error) {
 	return d, nil
 }
 
-func (d *Digest) line() ([]byte, error) {
-	line, err := encode(d)
+// Line returns the JSON form of the digest without a line break.
+func (d *Digest) Line() ([]byte, error) {
+	line, err := EncodeJSON(d)
 	if err != nil {
 		return nil, fmt.Errorf("encode digest %s: %w", d.ID, err)
 	}
@@ -118,7 +119,7 @@ func (s *summary) add(e *Event) {
 }
 
 func (s *summary) sender(name string) {
-	sum := digest(&name)
+	sum := HashFields(&name)
 	hash := binary.BigEndian.Uint64(sum[:])
 	if _, known := s.senders[hash]; known || len(s.senders) == digestSenders {
 		return

@@ -48,7 +48,7 @@ func (j *Journal) digestSpans(ctx context.Context, sink string, digests bool, ta
 			spans = spans[:len(spans)-1]
 		}
 	}
-	data, err := encode(spans)
+	data, err := EncodeJSON(spans)
 	if err == nil {
 		_, err = j.state.Put(ctx, digestKey+sink, data)
 	}
@@ -163,7 +163,7 @@ func (l *Lane) digestOf(ctx context.Context, r Record, at time.Time) (Record, er
 		SpecVersion: SpecVersion, ID: r.ID, Source: "/" + m.Provider + "/" + m.Account, Type: DigestType,
 		Time: at.UTC().Truncate(time.Millisecond), DataContentType: DataContentType, Origin: OriginBackfill, Data: s.sum(),
 	}
-	line, err := d.line()
+	line, err := d.Line()
 	if err != nil {
 		return Record{}, err
 	}

@@ -261,7 +261,7 @@ func TestDigestIsBounded(t *testing.T) {
 		s.add(&Event{Time: at.Add(-time.Duration(i) * time.Second), Data: Data{Sender: &sender, Title: &title}})
 	}
 	d := Digest{Data: s.sum()}
-	line, err := d.line()
+	line, err := d.Line()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// encode makes JSON of v on one line, without escaping what only HTML needs escaped.
-func encode(v any) ([]byte, error) {
+// EncodeJSON makes JSON of v on one line, without escaping what only HTML needs escaped.
+func EncodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -48,7 +48,7 @@ func (e *Event) Line() ([]byte, error) {
 	b = strconv.AppendBool(append(b, `,"anonymous":`...), e.Data.Anonymous)
 	b = appendText(append(b, `,"date_created":`...), e.Data.DateCreated)
 	if len(e.Data.Raw) > 0 {
-		raw, err := encode(e.Data.Raw)
+		raw, err := EncodeJSON(e.Data.Raw)
 		if err != nil {
 			return nil, fmt.Errorf("encode event %s: raw: %w", e.ID, err)
 		}

@@ -27,7 +27,7 @@ func FuzzLine(f *testing.F) {
 				Message: text(c+d, 5), Anonymous: null&1 == 1, DateCreated: text(b, 6), Raw: raw,
 			},
 		}
-		want, wantErr := encode(&e)
+		want, wantErr := EncodeJSON(&e)
 		got, err := e.Line()
 		if (err == nil) != (wantErr == nil) || err == nil && !bytes.Equal(got, want) {
 			t.Fatalf("got  %s, %v\nwant %s, %v", got, err, want, wantErr)
@@ -81,7 +81,7 @@ func BenchmarkEnvelope(b *testing.B) {
 	b.Run("encoding-json", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := encode(&e); err != nil {
+			if _, err := EncodeJSON(&e); err != nil {
 				b.Fatal(err)
 			}
 		}

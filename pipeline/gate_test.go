@@ -24,7 +24,7 @@ func TestRetrySchedule(t *testing.T) {
 				time.Sleep(3 * time.Second) // the attempt itself
 				ended := time.Now()
 				state.failed(began, ended, policy, errors.New("500"))
-				data, err := encode(state)
+				data, err := EncodeJSON(state)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -58,7 +58,7 @@ func (h *health) failed(since time.Time, waiting int, err error) {
 	if h.state.FailingSince.IsZero() {
 		h.state.FailingSince = since
 	}
-	h.state.Reason, h.state.Waiting = oneLine(err), waiting
+	h.state.Reason, h.state.Waiting = OneLine(err), waiting
 }
 
 // wrote notes that a write has succeeded, and how many events were new in it.
@@ -73,7 +73,8 @@ func (h *health) wrote(now time.Time, events uint64) {
 	c.n += events
 }
 
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// OneLine is the text of an error without line breaks.
+func OneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // Survey is what the journal's server says of the journal.
 type Survey struct {

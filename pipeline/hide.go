@@ -78,7 +78,7 @@ func hideInDigest(r Record, rule SenderRule, key []byte) (Record, error) {
 	for i, name := range d.Data.From {
 		d.Data.From[i] = hashSender(name, key)
 	}
-	r.Line, err = d.line()
+	r.Line, err = d.Line()
 	return r, err
 }
 

@@ -195,7 +195,7 @@ func (j *Journal) reject(ctx context.Context, r Reject, payload []byte) error {
 	for keep := min(len(payload), maxReject); ; keep /= 2 { // escaping can make a text six times as long
 		r.Payload = string(payload[:keep])
 		var err error
-		if data, err = encode(r); err != nil {
+		if data, err = EncodeJSON(r); err != nil {
 			return fmt.Errorf("encode a reject: %w", err)
 		}
 		if keep == 0 || j.fits(data) {

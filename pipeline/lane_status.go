@@ -88,7 +88,7 @@ func (p *progress) read(err error) {
 	if p.state.UnreadSince.IsZero() {
 		p.state.UnreadSince = time.Now()
 	}
-	p.state.Unread = oneLine(err)
+	p.state.Unread = OneLine(err)
 }
 
 func (p *progress) delivered(now time.Time, events []*delivery) {

@@ -31,8 +31,8 @@ func traceOf(d *Data) (trace, bool) {
 	if !ok {
 		return trace{}, false
 	}
-	content := digest(d.Sender, d.SenderType, d.Receiver, d.ReceiverType, d.Title, d.Message)
-	core := digest(plainText(d.Sender), plainText(d.Title))
+	content := HashFields(d.Sender, d.SenderType, d.Receiver, d.ReceiverType, d.Title, d.Message)
+	core := HashFields(plainText(d.Sender), plainText(d.Title))
 	return trace{[16]byte(content[:16]), binary.BigEndian.Uint64(core[:]), when}, true
 }
 

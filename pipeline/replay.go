@@ -83,7 +83,7 @@ func (f *EventFilter) consumer() (cfg jetstream.ConsumerConfig) {
 	from := f.Since
 	if from.IsZero() && len(f.IDs) > 0 {
 		for i, id := range f.IDs {
-			at, ok := timeOfID(id)
+			at, ok := TimeOfID(id)
 			if !ok {
 				from = time.Time{}
 				break

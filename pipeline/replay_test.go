@@ -253,7 +253,7 @@ func TestTestEvent(t *testing.T) {
 		if err == nil {
 			err = schema.Validate(value)
 		}
-		made, ok := timeOfID(e.ID)
+		made, ok := TimeOfID(e.ID)
 		if err != nil || !strings.HasPrefix(e.ID, testIDPrefix) || ids[e.ID] || !ok || !made.Equal(at) || !e.Time.Equal(at) || *e.Data.DateCreated != "2026-07-16 23:00:00" {
 			t.Errorf("%s: %v", line, err)
 		}

@@ -133,7 +133,7 @@ func (j *Journal) unmarked(ctx context.Context, account string, after uint64) (s
 
 // putMark journals a mark if the newest one of its account has that number, and reports whether the server refused because it has not.
 func (j *Journal) putMark(ctx context.Context, m healMark, newest uint64) (refused bool, err error) {
-	data, err := encode(m)
+	data, err := EncodeJSON(m)
 	if err != nil {
 		return false, fmt.Errorf("encode a mark: %w", err)
 	}

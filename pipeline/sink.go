@@ -91,7 +91,8 @@ func IsUnavailable(err error) bool {
 	return errors.As(err, &u)
 }
 
-func isUnanswered(err error) bool {
+// IsUnanswered reports whether err was marked by [Unanswered].
+func IsUnanswered(err error) bool {
 	var u *unavailableError
 	return errors.As(err, &u) && u.suspect
 }

@@ -93,7 +93,7 @@ func (j *Journal) updateSink(ctx context.Context, sink string, change func(*Sink
 		if change(&state); state == before {
 			return revision, nil
 		}
-		data, err := encode(state)
+		data, err := EncodeJSON(state)
 		if err == nil && revision == 0 {
 			revision, err = j.state.Create(ctx, sinkKey+sink, data)
 		} else if err == nil {
@@ -158,7 +158,7 @@ func retrySubject(sink string, seq uint64) string {
 // putRetry returns when it is on disk.
 func (j *Journal) putRetry(ctx context.Context, sink string, r retry) error {
 	r.First, r.Last, r.Next, r.Floor = onDisk(r.First), onDisk(r.Last), onDisk(r.Next), onDisk(r.Floor)
-	data, err := encode(r)
+	data, err := EncodeJSON(r)
 	if err == nil {
 		_, err = j.state.Put(ctx, retrySubject(sink, r.Seq), data)
 	}

@@ -23,7 +23,7 @@ func (n *Normalizer) TestEvent(at time.Time, sender, title, message string) Even
 	e.Origin = OriginTest
 	var key Key
 	_, _ = rand.Read(key[:]) // never fails
-	e.ID = testIDPrefix + strings.TrimPrefix(NewID(e.Time, key, 0), treatIDPrefix)
+	e.ID = testIDPrefix + strings.TrimPrefix(NewID(e.Time, key, 0), TreatIDPrefix)
 	return e
 }
 

@@ -58,7 +58,7 @@ func (j *Journal) Trace(ctx context.Context, id string) (*Trace, error) {
 		return nil, err
 	}
 	since := t.Journaled
-	if at, ok := timeOfID(id); since.IsZero() && ok {
+	if at, ok := TimeOfID(id); since.IsZero() && ok {
 		since = at.Add(-wrongZone)
 	}
 	for a, err := range j.Attempts(ctx, id, since) {
@@ -110,7 +110,7 @@ func (j *Journal) Trace(ctx context.Context, id string) (*Trace, error) {
 func (j *Journal) findEvent(ctx context.Context, id string) (r Record, at time.Time, err error) {
 	type span struct{ from, until time.Time }
 	spans := []span{{}}
-	if at, ok := timeOfID(id); ok {
+	if at, ok := TimeOfID(id); ok {
 		spans = []span{
 			{at.Add(-usualSkew), at.Add(usualDelay)}, {from: at.Add(-wrongZone)}, {until: at.Add(-wrongZone)},
 		}
@@ -138,7 +138,7 @@ func (j *Journal) findEvent(ctx context.Context, id string) (r Record, at time.T
 // findDigest finds the mark that a digest is made of. The record has no line, for each sink has its own.
 func (j *Journal) findDigest(ctx context.Context, id string) (r Record, at time.Time, err error) {
 	r = Record{ID: id}
-	made, ok := timeOfID(id)
+	made, ok := TimeOfID(id)
 	if !ok {
 		return r, at, nil
 	}

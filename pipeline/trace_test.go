@@ -14,12 +14,12 @@ import (
 
 func TestTimeOfID(t *testing.T) {
 	for _, at := range []time.Time{time.UnixMilli(0), time.UnixMilli(1784235600123), time.UnixMilli(1<<48 - 1)} {
-		if got, ok := timeOfID(NewID(at, Key{1}, 7)); !ok || !got.Equal(at) {
+		if got, ok := TimeOfID(NewID(at, Key{1}, 7)); !ok || !got.Equal(at) {
 			t.Errorf("time %v, want %v", got, at)
 		}
 	}
 	for _, id := range []string{"", "trt_", "trt_1", "trt_06H003C601TTVEEHS54BW8N74CXX", "trt_06H003C601TTVEEHS54BW8N7IL", "x"} {
-		if at, ok := timeOfID(id); ok {
+		if at, ok := TimeOfID(id); ok {
 			t.Errorf("%q has the time %v", id, at)
 		}
 	}
