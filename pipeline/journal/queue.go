@@ -1,0 +1,117 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// The bounds of what waits for the disk. When they are reached the sources wait.
+const (
+	queueItems = 4096
+	queueBytes = 16 << 20
+	// maxBatch and batchBytes bound one append.
+	maxBatch   = 1024
+	batchBytes = 4 << 20
+)
+
+var errJournalClosed = errors.New("the journal is closed")
+
+// queue holds the items that wait to be written, bounded by their number and bytes. Many put, one takes.
+type queue struct {
+	ready chan struct{} // holds a token when there is something to take, or the end
+
+	mu     sync.Mutex
+	items  []Item
+	bytes  int
+	room   chan struct{} // closed when something was taken; nil if nobody waits
+	closed bool
+}
+
+func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
+
+func (q *queue) put(ctx context.Context, item Item) error {
+	size := EntrySize(&item.Entry)
+	for {
+		q.mu.Lock()
+		switch {
+		case q.closed:
+			q.mu.Unlock()
+			return errJournalClosed
+		case len(q.items) == 0 || len(q.items) < queueItems && q.bytes+size <= queueBytes:
+			q.items = append(q.items, item)
+			q.bytes += size
+			q.mu.Unlock()
+			q.wake()
+			return nil
+		}
+		if q.room == nil {
+			q.room = make(chan struct{})
+		}
+		room := q.room
+		q.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (q *queue) wake() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what waits, as much as fits into one append, once there is something. It reports false when the queue is closed and empty.
+func (q *queue) take(into []Item) ([]Item, bool) {
+	for {
+		q.mu.Lock()
+		if len(q.items) > 0 {
+			break
+		}
+		closed := q.closed
+		q.mu.Unlock()
+		if closed {
+			return nil, false
+		}
+		<-q.ready
+	}
+	defer q.mu.Unlock()
+	n, size := 0, 0
+	for n < len(q.items) && n < maxBatch {
+		next := EntrySize(&q.items[n].Entry)
+		if n > 0 && size+next > batchBytes {
+			break
+		}
+		n, size = n+1, size+next
+	}
+	into = append(into, q.items[:n]...)
+	left := copy(q.items, q.items[n:])
+	clear(q.items[left:])
+	q.items, q.bytes = q.items[:left], q.bytes-size
+	if q.room != nil {
+		close(q.room)
+		q.room = nil
+	}
+	return into, true
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	if q.room != nil {
+		close(q.room)
+		q.room = nil
+	}
+	q.mu.Unlock()
+	q.wake()
+}
+
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items)
+}

@@ -1,0 +1,45 @@
+package journal
+
+import (
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// RejectedPayload is a payload that could not be a treat, as the journal keeps it: the data of an entry of the kind Reject.
+type RejectedPayload struct {
+	Account  string    `json:"account"`
+	Provider string    `json:"provider"`
+	Reason   string    `json:"reason"`
+	Received time.Time `json:"received"`
+	Size     int       `json:"size"`    // of the payload, in bytes
+	Payload  string    `json:"payload"` // its first 256 KiB as received
+}
+
+// maxRejected is how much of a payload is kept. Escaped as JSON it can be six times as long.
+const maxRejected = 256 << 10
+
+// RejectEntry is the entry that keeps a payload which cannot be a treat.
+func RejectEntry(account, provider, reason string, received time.Time, payload []byte) Entry {
+	data, err := pipeline.EncodeJSON(RejectedPayload{
+		Account: account, Provider: provider, Reason: reason, Received: received.UTC(),
+		Size: len(payload), Payload: string(payload[:min(len(payload), maxRejected)]),
+	})
+	if err != nil {
+		data = nil // of texts and numbers: it has no error
+	}
+	return Entry{Kind: Reject, Account: account, Provider: provider, Data: data}
+}
+
+// cutEntry makes a small reject of an entry that the log does not take.
+func cutEntry(e *Entry) Entry {
+	const keep = 16 << 10
+	data, err := pipeline.EncodeJSON(RejectedPayload{
+		Account: e.Account, Provider: e.Provider, Reason: "larger than what the journal takes",
+		Received: e.Time, Size: len(e.Data), Payload: string(e.Data[:min(len(e.Data), keep)]),
+	})
+	if err != nil {
+		data = nil // likewise
+	}
+	return Entry{Kind: Reject, ID: "cut_" + e.ID, Time: e.Time, Account: e.Account, Provider: e.Provider, Data: data}
+}
