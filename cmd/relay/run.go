@@ -133,7 +133,7 @@ func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
 			return nil, withCode(exitConfig, fmt.Errorf("--sink %s: no sink of this type is configured, and it needs to be: %s",
 				name, strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
-		add(SinkConfig{Name: name, Type: name, Lane: pipeline.LaneConfig{Concurrency: c.Concurrency()}, Config: c})
+		add(SinkConfig{Name: name, Type: name, Lane: delivery.LaneConfig{Concurrency: c.Concurrency()}, Config: c})
 	}
 	return selected, nil
 }
