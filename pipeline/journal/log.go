@@ -30,6 +30,8 @@ const (
 	Dead Kind = 6
 	// Purge says that the dead letter Ref was deleted.
 	Purge Kind = 7
+	// AttemptLines are attempts to deliver, many in an entry. They are in a log of their own, see [AttemptLog].
+	AttemptLines Kind = 8
 )
 
 // Entry is what is written to the journal. Which fields are set depends on the kind.
