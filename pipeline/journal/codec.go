@@ -18,7 +18,7 @@ var errCodec = errors.New("not an entry of the journal")
 // AppendEntry appends the binary form of an entry to b.
 func AppendEntry(b []byte, e *Entry) []byte {
 	b = append(b, codecVersion, byte(e.Kind))
-	b = binary.LittleEndian.AppendUint64(b, uint64(e.Time.UnixNano())) //nolint:gosec // read back the same way
+	b = binary.LittleEndian.AppendUint64(b, uint64(e.Time.UnixNano()))
 	b = binary.AppendUvarint(b, e.Repeat)
 	b = binary.AppendUvarint(b, e.Ref)
 	for _, text := range [...]string{e.Account, e.ID, e.Provider, string(e.Origin), e.Type, e.Sink, e.EventID, e.Baseline} {

@@ -63,7 +63,9 @@ func deadNumber(key string) (uint64, error) {
 	return strconv.ParseUint(strings.TrimPrefix(key, deadPrefix), 10, 64)
 }
 
-func affectsDead(e *Entry) bool { return e.Kind == Dead || e.Kind == Purge || e.Kind == Resend && e.Ref != 0 }
+func affectsDead(e *Entry) bool {
+	return e.Kind == Dead || e.Kind == Purge || e.Kind == Resend && e.Ref != 0
+}
 
 // note is told of what was just written. It has the table derived again if that is needed.
 func (t *deadTable) note(log Log, records []Record) {
@@ -269,13 +271,12 @@ func (j *Journal) loadDead(ctx context.Context, intact bool) error {
 	listed := make(map[uint64]struct{})
 	var gone []string
 	err = j.cfg.State.List(ctx, deadPrefix, func(key string, value []byte) error {
-		number, err := deadNumber(key)
-		if err != nil || number < first {
+		if number, err := deadNumber(key); err == nil && number >= first {
+			listed[number] = struct{}{}
+			intact = intact && json.Valid(value)
+		} else {
 			gone = append(gone, key)
-			return nil
 		}
-		listed[number] = struct{}{}
-		intact = intact && json.Valid(value)
 		return nil
 	})
 	if errors.Is(err, ErrDamagedValue) {
@@ -302,17 +303,15 @@ func (j *Journal) loadDead(ctx context.Context, intact bool) error {
 // derivedThrough reads what the state says of how far the table is up to date, and whether that can be read.
 func (j *Journal) derivedThrough(ctx context.Context) (through uint64, ok bool, err error) {
 	value, _, err := j.cfg.State.Get(ctx, derivedKey)
-	var state derivedState
-	switch {
-	case errors.Is(err, ErrNoKey), errors.Is(err, ErrDamagedValue):
+	if errors.Is(err, ErrNoKey) || errors.Is(err, ErrDamagedValue) {
 		return 0, false, nil
-	case err != nil:
+	}
+	if err != nil {
 		return 0, false, err
 	}
-	if json.Unmarshal(value, &state) != nil {
-		return 0, false, nil
-	}
-	return state.Through, true, nil
+	var state derivedState
+	ok = json.Unmarshal(value, &state) == nil
+	return state.Through, ok, nil
 }
 
 // noteDerived stores in the state how far the table is up to date.

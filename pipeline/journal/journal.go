@@ -157,7 +157,9 @@ func (j *Journal) Get(ctx context.Context, number uint64) (Record, error) {
 }
 
 // SeekTime returns the number of the oldest record that was journaled at or after t, or the next number if there is none.
-func (j *Journal) SeekTime(ctx context.Context, t time.Time) (uint64, error) { return seekTime(ctx, j, t) }
+func (j *Journal) SeekTime(ctx context.Context, t time.Time) (uint64, error) {
+	return seekTime(ctx, j, t)
+}
 
 // Fits reports whether an entry is of a size that every engine takes by default.
 func Fits(e *Entry) bool { return EntrySize(e) <= maxEntry }

@@ -23,7 +23,7 @@ func scan(ctx context.Context, s source, from, until uint64) iter.Seq2[*Record, 
 				yield(nil, context.Cause(ctx))
 				return
 			}
-			records, err := s.Read(ctx, from, int(min(until-from, readBatch))) //nolint:gosec // at most readBatch
+			records, err := s.Read(ctx, from, int(min(until-from, readBatch)))
 			if err != nil {
 				yield(nil, err)
 				return

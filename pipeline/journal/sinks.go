@@ -164,7 +164,7 @@ type Newest struct {
 
 // Survey inspects the journal and the places of the sinks in it.
 func (j *Journal) Survey(ctx context.Context) (s Survey, err error) {
-	s.Bytes = uint64(max(j.cfg.Log.Size(), 0)) //nolint:gosec // not negative
+	s.Bytes = uint64(max(j.cfg.Log.Size(), 0))
 	s.Backlogs = make(map[string]Backlog)
 	first, _ := j.Bounds()
 	oldest, err := j.Read(ctx, first, 1)
@@ -205,7 +205,7 @@ type Overview struct {
 // Inspect returns an overview of the journal. It changes nothing.
 func (j *Journal) Inspect(ctx context.Context) (o Overview, err error) {
 	first, next := j.Bounds()
-	o.Messages, o.Bytes = next-first, uint64(max(j.cfg.Log.Size(), 0)) //nolint:gosec // not negative
+	o.Messages, o.Bytes = next-first, uint64(max(j.cfg.Log.Size(), 0))
 	gaps, err := j.Gaps(ctx)
 	if err != nil {
 		return o, fmt.Errorf("inspect the journal: %w", err)
@@ -253,4 +253,3 @@ func (j *Journal) lastAttempt(ctx context.Context, s *SinkStatus) error {
 	}
 	return nil
 }
-
