@@ -32,7 +32,12 @@ const (
 	Purge Kind = 7
 	// Import is an event of another journal, read from a relay export: it is known, shown and replayed like a Treat, and delivered to nobody.
 	Import Kind = 8
+	// AttemptLines are attempts to deliver, many in an entry. They are in a log of their own, see [AttemptLog].
+	AttemptLines Kind = 9
 )
+
+// isTreat reports whether an entry of the kind is an event of an account.
+func isTreat(k Kind) bool { return k == Treat || k == Import }
 
 // Entry is what is written to the journal. Which fields are set depends on the kind.
 type Entry struct {
