@@ -100,7 +100,7 @@ func (f *EventFilter) takes(e *Entry) bool {
 	switch {
 	case !isEvent(e):
 		return false
-	case isTreat(e.Kind):
+	case e.Kind == Treat, e.Kind == Import:
 	case e.Kind == Resend && e.Ref == 0: // what is redriven was replayed or tested before
 		id = e.EventID
 		if e.Origin != pipeline.OriginReplay && e.Origin != pipeline.OriginTest || len(f.Origins) == 0 {

@@ -38,7 +38,7 @@ func (j *Journal) Follow(ctx context.Context, cfg FollowConfig, visit func(Journ
 			}
 			r := &records[i]
 			at = r.Number + 1
-			if !isTreat(r.Kind) || !isEvent(&r.Entry) || len(cfg.Accounts) > 0 && !slices.Contains(cfg.Accounts, r.Account) {
+			if r.Kind != Treat || !isEvent(&r.Entry) || len(cfg.Accounts) > 0 && !slices.Contains(cfg.Accounts, r.Account) {
 				continue
 			}
 			e, err := journaledEvent(r)

@@ -36,9 +36,6 @@ const (
 	AttemptLines Kind = 9
 )
 
-// isTreat reports whether an entry of the kind is an event of an account.
-func isTreat(k Kind) bool { return k == Treat || k == Import }
-
 // Entry is what is written to the journal. Which fields are set depends on the kind.
 type Entry struct {
 	Kind Kind

@@ -224,7 +224,7 @@ func (j *Journal) Inspect(ctx context.Context) (o Overview, err error) {
 			if err != nil {
 				return o, fmt.Errorf("find the newest event of the journal: %w", err)
 			}
-			if isTreat(r.Kind) && isEvent(&r.Entry) {
+			if r.Kind == Treat && isEvent(&r.Entry) {
 				o.Newest, o.Recorded = r.Delivery(), r.Time
 			}
 		}

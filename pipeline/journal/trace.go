@@ -129,7 +129,7 @@ func (j *Journal) findEvent(ctx context.Context, id string) (r pipeline.Record, 
 			if !s.until.IsZero() && one.Time.After(s.until) {
 				break
 			}
-			if isTreat(one.Kind) && one.ID == id {
+			if (one.Kind == Treat || one.Kind == Import) && one.ID == id {
 				return one.Delivery(), one.Time, nil
 			}
 		}
