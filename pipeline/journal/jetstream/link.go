@@ -1,0 +1,352 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+)
+
+// answerTime is how long an answer of the server may take.
+const answerTime = 5 * time.Second
+
+var (
+	errNoAnswer  = errors.New("no answer within 5 s; see whether the server and its JetStream run, and whether relay's user may publish to $JS.API.> and subscribe to _INBOX.>")
+	errLost      = errors.New("the connection was lost; it is made again by itself")
+	errNobody    = errors.New("JetStream does not answer; see whether it is enabled for relay's account, and whether the node that keeps the stream runs")
+	errDenied    = errors.New("the server denies it")
+	errNoReplica = errors.New("the stream has one replica, and its node is away; with journal.replicas: 3 in a cluster writing would go on")
+)
+
+// A link is the connection to the journal's server. It stays the caller's: what the link adds is that each request has an end, and
+// that a connection which gets no answers any more is made again.
+type link struct {
+	nc         *nats.Conn
+	log        zerolog.Logger
+	unanswered atomic.Int32  // requests in a row without any answer
+	revive     chan struct{} // asks run to reconnect
+	formerErrs nats.ErrHandler
+
+	mu     sync.Mutex
+	lost   chan struct{} // closed when the connection is lost
+	denied error         // the server's latest refusal
+	at     time.Time     // when that was
+
+	ended  context.CancelFunc
+	closed chan struct{}
+}
+
+func newLink(nc *nats.Conn, log zerolog.Logger) *link {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &link{
+		nc: nc, log: log, revive: make(chan struct{}, 1), formerErrs: nc.ErrorHandler(),
+		lost: make(chan struct{}), ended: cancel, closed: make(chan struct{}),
+	}
+	nc.SetErrorHandler(l.serverErr)
+	status := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	go func() {
+		defer close(l.closed)
+		defer nc.RemoveStatusListener(status)
+		l.run(ctx, status)
+	}()
+	return l
+}
+
+func (l *link) close() {
+	l.nc.SetErrorHandler(l.formerErrs)
+	l.ended()
+	<-l.closed
+}
+
+// reviveWait is the least time between two attempts to reconnect; it doubles up to reviveMax while they are of no use.
+const (
+	reviveWait = time.Second
+	reviveMax  = 5 * time.Second
+)
+
+// run reports a lost connection to whoever waits for an answer, and reconnects when asked to.
+func (l *link) run(ctx context.Context, status <-chan nats.Status) {
+	var last time.Time
+	wait := reviveWait
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-status:
+			l.mu.Lock()
+			close(l.lost)
+			l.lost = make(chan struct{})
+			l.mu.Unlock()
+		case <-l.revive:
+			if since := time.Since(last); since > 4*reviveMax {
+				wait = reviveWait
+			} else {
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(wait - since): // at once if that is past
+				}
+				wait = min(2*wait, reviveMax)
+			}
+			last = time.Now()
+			l.unanswered.Store(0)
+			l.log.Warn().Str("server", l.name()).AnErr("reason", l.refusal()).Msg("journal's server does not answer on this connection; reconnecting")
+			if err := l.nc.ForceReconnect(); err != nil {
+				l.log.Debug().Err(err).Msg("reconnect to the journal's server")
+			}
+		}
+	}
+}
+
+// reconnect asks for the connection to be made again. It does not wait.
+func (l *link) reconnect() {
+	select {
+	case l.revive <- struct{}{}:
+	default: // asked already
+	}
+}
+
+// serverErr is told what the server says outside of answers. A subscription for answers that it took away does not come back
+// when it is allowed again; only a new connection has it.
+func (l *link) serverErr(nc *nats.Conn, sub *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		l.mu.Lock()
+		l.denied, l.at = err, time.Now()
+		l.mu.Unlock()
+		if text := strings.ToLower(err.Error()); strings.Contains(text, "subscription") && strings.Contains(text, strings.ToLower(l.inboxPrefix())) {
+			l.reconnect()
+		}
+	}
+	if l.formerErrs != nil {
+		l.formerErrs(nc, sub, err)
+	}
+}
+
+func (l *link) inboxPrefix() string {
+	if p := l.nc.Opts.InboxPrefix; p != "" {
+		return p + "."
+	}
+	return nats.InboxPrefix
+}
+
+// refusal is what the server has denied within the time of an answer, nil if nothing.
+func (l *link) refusal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.at) > 2*answerTime {
+		return nil
+	}
+	return l.denied
+}
+
+// connected returns a channel that is closed when the connection is lost.
+func (l *link) connected() (<-chan struct{}, error) {
+	l.mu.Lock()
+	lost := l.lost
+	l.mu.Unlock()
+	if l.nc.Status() != nats.CONNECTED {
+		return nil, errLost
+	}
+	return lost, nil
+}
+
+// generation changes with each new connection.
+func (l *link) generation() uint64 { return l.nc.Stats().Reconnects }
+
+// name says which server it is, without what may be secret in its URL.
+func (l *link) name() string {
+	if u, err := url.Parse(l.nc.ConnectedUrl()); err == nil && u.Host != "" {
+		return u.Host
+	}
+	var hosts []string
+	for _, s := range l.nc.Servers() {
+		if u, err := url.Parse(s); err == nil && u.Host != "" {
+			hosts = append(hosts, u.Host)
+		}
+	}
+	return strings.Join(hosts, ",")
+}
+
+// fail says what failed, on which server.
+func (l *link) fail(what string, err error) error {
+	return fmt.Errorf("%s on the journal's server %s: %w", what, l.name(), err)
+}
+
+// answered counts what became of a request, and gives the error its reason.
+func (l *link) answered(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		l.unanswered.Store(0)
+		return nil
+	case errors.Is(err, nats.ErrNoResponders):
+		l.unanswered.Store(0)
+		return errNobody
+	case errors.Is(err, nats.ErrConnectionClosed) && !l.nc.IsClosed(), // what nats.go says of a request that a new connection cuts short
+		errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrDisconnected):
+		return errLost
+	case errors.Is(err, errNoAnswer) || errors.Is(context.Cause(ctx), errNoAnswer):
+		if l.unanswered.Add(1) >= 3 {
+			l.reconnect()
+		}
+		if denied := l.refusal(); denied != nil {
+			return fmt.Errorf("%w: %w", errDenied, denied)
+		}
+		return errNoAnswer
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// request sends a message and returns the answer.
+func (l *link) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
+	if _, err := l.connected(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, errNoAnswer)
+	defer cancel()
+	answer, err := l.nc.RequestMsgWithContext(ctx, msg)
+	return answer, l.answered(ctx, err)
+}
+
+// api makes a request of JetStream's API. answer may be nil. A refusal is a [natsjs.APIError].
+func (l *link) api(ctx context.Context, subject string, request, answer any) error {
+	msg := nats.NewMsg("$JS.API." + subject)
+	if request != nil {
+		data, err := json.Marshal(request)
+		if err != nil {
+			return fmt.Errorf("encode a request: %w", err)
+		}
+		msg.Data = data
+	}
+	got, err := l.request(ctx, msg)
+	if err != nil {
+		return err
+	}
+	return readAnswer(got, answer)
+}
+
+func readAnswer(msg *nats.Msg, answer any) error {
+	if msg.Header.Get("Status") == "503" {
+		return errNobody
+	}
+	var refused struct {
+		Error *natsjs.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(msg.Data, &refused); err != nil {
+		return fmt.Errorf("read the server's answer: %w", err)
+	}
+	if refused.Error != nil {
+		return refused.Error
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(msg.Data, answer); err != nil {
+		return fmt.Errorf("read the server's answer: %w", err)
+	}
+	return nil
+}
+
+// refusedWith reports whether the server has refused with one of these codes.
+func refusedWith(err error, codes ...natsjs.ErrorCode) bool {
+	refused, ok := errors.AsType[*natsjs.APIError](err)
+	if !ok {
+		return false
+	}
+	for _, code := range codes {
+		if refused.ErrorCode == code {
+			return true
+		}
+	}
+	return false
+}
+
+// ask publishes the messages, all at once, and hands each answer to visit with the message's index, in the order of the answers. It fails when
+// none comes for a while.
+func (l *link) ask(ctx context.Context, msgs []*nats.Msg, visit func(i int, answer *nats.Msg) error) error {
+	inbox := l.nc.NewInbox()
+	answers, err := l.listen(inbox+".*", len(msgs))
+	if err != nil {
+		return err
+	}
+	defer answers.end()
+	for i, m := range msgs {
+		m.Reply = inbox + "." + strconv.Itoa(i)
+		if err := l.nc.PublishMsg(m); err != nil {
+			return l.answered(ctx, err)
+		}
+	}
+	for range msgs {
+		m, err := answers.next(ctx)
+		if err != nil {
+			return err
+		}
+		i, err := strconv.Atoi(m.Subject[len(inbox)+1:])
+		if err != nil || i >= len(msgs) {
+			return fmt.Errorf("an answer to %s, which was not asked for", m.Subject)
+		}
+		if err := visit(i, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answers are those to one or more requests.
+type answers struct {
+	link *link
+	sub  *nats.Subscription
+	ch   chan *nats.Msg
+	lost <-chan struct{}
+	idle *time.Timer
+}
+
+// listen begins to receive answers, no more than most of them.
+func (l *link) listen(subject string, most int) (*answers, error) {
+	lost, err := l.connected()
+	if err != nil {
+		return nil, err
+	}
+	ch := make(chan *nats.Msg, most)
+	sub, err := l.nc.ChanSubscribe(subject, ch)
+	if err != nil {
+		return nil, l.answered(context.Background(), err)
+	}
+	return &answers{link: l, sub: sub, ch: ch, lost: lost, idle: time.NewTimer(answerTime)}, nil
+}
+
+func (a *answers) end() {
+	a.idle.Stop()
+	_ = a.sub.Unsubscribe() // it may be gone with the connection
+}
+
+// next returns the next answer.
+func (a *answers) next(ctx context.Context) (*nats.Msg, error) {
+	select { // the common case, without touching the timer
+	case m := <-a.ch:
+		return m, nil
+	default:
+	}
+	a.idle.Reset(answerTime)
+	select {
+	case m := <-a.ch:
+		return m, a.link.answered(ctx, nil)
+	case <-a.lost:
+		return nil, errLost
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-a.idle.C:
+		return nil, a.link.answered(ctx, errNoAnswer)
+	}
+}
