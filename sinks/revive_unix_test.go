@@ -9,7 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/internal/disktest"
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -19,12 +19,12 @@ func TestNATSAfterAFullDisk(t *testing.T) {
 	if !disktest.InChild(t) {
 		return
 	}
-	server, err := pipeline.StartServer(t.Context(), pipeline.ServerConfig{Dir: t.TempDir(), Log: zerolog.Nop()})
+	server, err := natsserver.Start(t.Context(), natsserver.Config{Dir: t.TempDir(), Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	sink, err := sinks.NewConfig("nats").Open(t.Context(), sinks.Env{Name: "overlay", NATS: server.Overlay, Revive: server.Revive})
+	sink, err := sinks.NewConfig("nats").Open(t.Context(), sinks.Env{Name: "overlay", NATS: server.Connect, NATSStore: server, Revive: server.Revive})
 	if err != nil {
 		t.Fatal(err)
 	}
