@@ -150,7 +150,7 @@ func fill(ctx context.Context, dir string, j journal) (dates func(n int) time.Ti
 	const inOneSecond = 100 // few enough for the oldest to be younger than a day, whatever the size
 	oldest := time.Now().UTC().Truncate(time.Second).Add(-time.Duration(j.events/inOneSecond+60) * time.Second)
 	dates = func(n int) time.Time { return oldest.Add(time.Duration(n/inOneSecond) * time.Second) }
-	intake := pipeline.NewIntake(pipeline.Normalizer{Account: j.account, Provider: "treatstream", Location: time.UTC}, opened)
+	intake := intake.NewIntake(intake.Normalizer{Account: j.account, Provider: "treatstream", Location: time.UTC}, opened)
 	for n := 0; n < j.events && err == nil; n++ {
 		err = intake.Handle(ctx, []json.RawMessage{madeUp(n, dates(n))}, time.Now())
 	}

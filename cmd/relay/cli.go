@@ -128,7 +128,7 @@ Without a command it does its main job, like "relay run".`,
 	root.AddCommand(p.generateCommand())
 	root.AddCommand(runCmd, p.initCommand(), p.authCommand(), p.simulateCommand(), p.configCommand(), p.doctorCommand(), p.relayStatusCommand(),
 		p.tailCommand(), p.sinksCommand(), p.deadLettersCommand(), p.traceCommand(), p.historyCommand(), p.replayCommand(), p.exportEventsCommand(),
-		p.triggerCommand(), p.reconcileCommand(), p.secretsCommand(), p.versionCommand())
+		p.triggerCommand(), p.reconcileCommand(), p.journalCommand(), p.secretsCommand(), p.versionCommand())
 	return root
 }
 

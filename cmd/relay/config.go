@@ -51,7 +51,7 @@ type AccountConfig struct {
 type SinkConfig struct {
 	Name   string
 	Type   string
-	Lane   pipeline.LaneConfig // what is configured of it
+	Lane   delivery.LaneConfig // what is configured of it
 	Config sinks.Config
 }
 
@@ -60,13 +60,14 @@ type AlertsConfig struct {
 	Sink string `yaml:"sink"`
 }
 
-// JournalConfig is the section journal. An empty NATSURL is relay's own server.
+// JournalConfig is the section journal. An empty NATSURL keeps it in files of the data folder.
 type JournalConfig struct {
 	NATSURL   secret.String `yaml:"nats_url"`
 	CredsFile string        `yaml:"creds_file"`
 	Token     secret.String `yaml:"token"`
 	TokenFile string        `yaml:"token_file"` // always empty in a [Config]: Token holds what it said
 	Retention time.Duration `yaml:"retention"`
+	Replicas  int           `yaml:"replicas"` // of the journal on the server; 0: 3 in a cluster of three or more, else 1
 }
 
 // NATSConfig is the section nats, about the server that relay runs itself.

@@ -108,7 +108,7 @@ type sinkKeys struct {
 }
 
 func defaultSink() sinkKeys {
-	return sinkKeys{Retry: retryKeys(pipeline.RetryPolicy{}.WithDefaults())}
+	return sinkKeys{Retry: retryKeys(delivery.RetryPolicy{}.WithDefaults())}
 }
 
 // An interval is a time between two runs of something that can be turned off.
@@ -128,16 +128,16 @@ func (i *interval) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-type senderRule struct{ rule pipeline.SenderRule }
+type senderRule struct{ rule delivery.SenderRule }
 
 func (senderRule) wanted() string { return "true, false or hash" }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (r *senderRule) UnmarshalText(text []byte) error {
-	switch rule := pipeline.SenderRule(text); rule {
+	switch rule := delivery.SenderRule(text); rule {
 	case "false":
-		r.rule = pipeline.ShowSender
-	case pipeline.HideSender, pipeline.HashSender:
+		r.rule = delivery.ShowSender
+	case delivery.HideSender, delivery.HashSender:
 		r.rule = rule
 	default:
 		return errors.New("no such rule")
@@ -161,16 +161,16 @@ func (i *inclusion) UnmarshalText(text []byte) error {
 }
 
 // backfill says how treats that were found in the history go to a sink.
-type backfill struct{ rule pipeline.BackfillRule }
+type backfill struct{ rule delivery.BackfillRule }
 
 func (backfill) wanted() string { return "deliver, skip or digest" }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (b *backfill) UnmarshalText(text []byte) error {
-	switch rule := pipeline.BackfillRule(text); rule {
+	switch rule := delivery.BackfillRule(text); rule {
 	case "deliver":
-		b.rule = pipeline.DeliverBackfill
-	case pipeline.SkipBackfill, pipeline.DigestBackfill:
+		b.rule = delivery.DeliverBackfill
+	case delivery.SkipBackfill, delivery.DigestBackfill:
 		b.rule = rule
 	default:
 		return errors.New("no such rule")
@@ -217,7 +217,7 @@ func (r *rateLimit) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// retryKeys are a [pipeline.RetryPolicy].
+// retryKeys are a [delivery.RetryPolicy].
 type retryKeys struct {
 	Initial time.Duration `yaml:"initial"`
 	Max     time.Duration `yaml:"max"`
@@ -351,14 +351,14 @@ func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
 	d.checkEach(path, config.Validate())
 	*s = SinkConfig{
 		Type: keys.Type, Config: config,
-		Lane: pipeline.LaneConfig{
+		Lane: delivery.LaneConfig{
 			Accounts: keys.Accounts, SkipTests: keys.Tests.skip, Backfill: keys.Backfill.rule, Sender: keys.HideSender.rule, Strict: keys.Order.rule == orderStrict, Unordered: keys.Order.rule == orderNone,
-			Concurrency: keys.Concurrency, PerSecond: keys.RateLimit.perSecond, Retry: pipeline.RetryPolicy(keys.Retry),
+			Concurrency: keys.Concurrency, PerSecond: keys.RateLimit.perSecond, Retry: delivery.RetryPolicy(keys.Retry),
 		},
 	}
 	if at := join(path, "filter"); d.given(at) {
 		var err error
-		s.Lane.Filter, err = pipeline.NewFilter(keys.Filter)
+		s.Lane.Filter, err = delivery.NewFilter(keys.Filter)
 		d.check(at, err)
 	}
 }
@@ -415,10 +415,13 @@ func (k *configKeys) check(d *decoder) {
 	if d.given("journal.nats_url") {
 		d.check("journal.nats_url", checkNATS(j.NATSURL.Reveal()))
 	}
-	for _, key := range []string{"journal.creds_file", "journal.token"} {
+	for _, key := range []string{"journal.creds_file", "journal.token", "journal.replicas"} {
 		if d.given(key) && !d.given("journal.nats_url") {
-			d.reject(key, "is of use only with nats_url: relay logs in to its own server by itself")
+			d.reject(key, "is of use only with nats_url: without it the journal is in files")
 		}
+	}
+	if j.Replicas < 0 || j.Replicas > 5 {
+		d.reject("journal.replicas", "want a number from 1 to 5, and no more than the cluster has servers")
 	}
 	if d.given("journal.creds_file") && d.given("journal.token") {
 		d.reject("journal.creds_file", "this and a token are both set: keep one of them")

@@ -363,7 +363,7 @@ http: {listen: '127.0.0.1:8350'}
 		t.Fatal(err)
 	}
 	provider, _ := auth.Lookup("treatstream")
-	retry := pipeline.RetryPolicy{Initial: 5 * time.Second, Max: 10 * time.Hour, GiveUp: 72 * time.Hour}
+	retry := delivery.RetryPolicy{Initial: 5 * time.Second, Max: 10 * time.Hour, GiveUp: 72 * time.Hour}
 	bus, ok := sinks.NewConfig("nats").(*sinks.NATSConfig)
 	if !ok {
 		t.Fatal("the nats sink has another configuration")
@@ -391,15 +391,15 @@ http: {listen: '127.0.0.1:8350'}
 			},
 		},
 		Sinks: []SinkConfig{
-			{Name: "bot", Type: "webhook", Lane: pipeline.LaneConfig{Concurrency: 16, Retry: retry}, Config: &sinks.WebhookConfig{
+			{Name: "bot", Type: "webhook", Lane: delivery.LaneConfig{Concurrency: 16, Retry: retry}, Config: &sinks.WebhookConfig{
 				URL: secret.New("https://bot.example/treats"), Secrets: []secret.String{secret.New(signingSecret)},
 				Method: sinks.DefaultWebhookMethod, Timeout: sinks.DefaultWebhookTimeout,
 				Headers: map[string]secret.String{
 					"Authorization": secret.New("Bearer hunter2-env"), "X-Nested": secret.New("${SECRET}"),
 				},
 			}},
-			{Name: "bus", Type: "nats", Config: bus, Lane: pipeline.LaneConfig{Retry: pipeline.RetryPolicy{Initial: 7 * time.Second, Max: retry.Max, GiveUp: retry.GiveUp}}},
-			{Name: "console", Type: "stdout", Lane: pipeline.LaneConfig{Accounts: []string{"other"}, Retry: retry}, Config: &sinks.StdoutConfig{}},
+			{Name: "bus", Type: "nats", Config: bus, Lane: delivery.LaneConfig{Retry: delivery.RetryPolicy{Initial: 7 * time.Second, Max: retry.Max, GiveUp: retry.GiveUp}}},
+			{Name: "console", Type: "stdout", Lane: delivery.LaneConfig{Accounts: []string{"other"}, Retry: retry}, Config: &sinks.StdoutConfig{}},
 		},
 		Journal: JournalConfig{NATSURL: secret.New("nats://u:n4ts-p4ss@h:4222,nats://i"), CredsFile: "creds", Retention: 48 * time.Hour},
 		NATS:    NATSConfig{Listen: ":0"},

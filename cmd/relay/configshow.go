@@ -129,10 +129,10 @@ func writtenValue(value any) any {
 		}
 		return writtenDuration(v.every)
 	case senderRule:
-		if v.rule == pipeline.HashSender {
+		if v.rule == delivery.HashSender {
 			return string(v.rule)
 		}
-		return v.rule == pipeline.HideSender
+		return v.rule == delivery.HideSender
 	case inclusion:
 		return choose(v.skip, "skip", "deliver")
 	case backfill:

@@ -24,22 +24,15 @@ import (
 // only, may do anything with relay's data.
 const controlSocket = "relay.sock"
 
-// Headers of the answer that hands over a connection to the journal.
-const (
-	headerJournalUser     = "Relay-Journal-User"
-	headerJournalPassword = "Relay-Journal-Password" //nolint:gosec // the name of a header
-	upgradeNATS           = "nats"
-)
-
 // control serves a running relay's commands.
 type control struct {
-	job    *job // its server is there once the monitor's opened is closed
+	job    *job // its journal is there once the monitor's opened is closed
 	remote bool // the journal is on another server
 	pasts  *pasts
 
 	mu     sync.Mutex // guards closed, and work against its end
 	closed bool
-	work   sync.WaitGroup // requests, those that were hijacked too
+	work   sync.WaitGroup // requests
 }
 
 // serveControl serves the commands until stop is called. The data folder is locked, so a socket that lies there is a dead
@@ -52,7 +45,7 @@ func serveControl(ctx context.Context, dir string, j *job, journal JournalConfig
 	}
 	c := &control{job: j, remote: !journal.NATSURL.Empty(), pasts: past}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/journal", c.journal)
+	c.routeJournal(mux)
 	mux.HandleFunc("POST /v1/reconcile", c.reconcile)
 	mux.HandleFunc("GET /v1/status", c.status)
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -95,63 +88,6 @@ func (c *control) owned(next http.Handler) http.Handler {
 		defer c.work.Done()
 		next.ServeHTTP(w, r)
 	})
-}
-
-// journal turns the connection into one to the server that keeps the journal, and hands over the login. Where the journal
-// is on another server it answers 409. While relay is starting it waits.
-func (c *control) journal(w http.ResponseWriter, r *http.Request) {
-	if c.remote {
-		http.Error(w, "the journal is on another server (journal.nats_url)", http.StatusConflict)
-		return
-	}
-	if r.Header.Get("Upgrade") != upgradeNATS {
-		http.Error(w, "Upgrade: "+upgradeNATS+" is needed", http.StatusUpgradeRequired)
-		return
-	}
-	select {
-	case <-c.job.monitor.opened:
-	case <-time.After(openPatience):
-		http.Error(w, "relay is starting", http.StatusServiceUnavailable)
-		return
-	case <-r.Context().Done():
-		return
-	}
-	inner, err := c.job.server.InProcessConn()
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	defer inner.Close() //nolint:errcheck // nothing can be done about it
-	outer, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	defer outer.Close() //nolint:errcheck // nothing can be done about it
-	if err := outer.SetDeadline(time.Time{}); err != nil {
-		return
-	}
-	cut := func() {
-		_ = outer.Close()
-		_ = inner.Close()
-	}
-	defer context.AfterFunc(r.Context(), cut)()
-	user, password := c.job.server.JournalLogin()
-	_, err = fmt.Fprintf(outer, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n%s: %s\r\n\r\n",
-		upgradeNATS, headerJournalUser, user, headerJournalPassword, password.Reveal())
-	if err != nil {
-		return
-	}
-	var pumps sync.WaitGroup
-	pumps.Go(func() {
-		defer cut()
-		_, _ = io.Copy(inner, buffered) // either end may leave at any time
-	})
-	pumps.Go(func() {
-		defer cut()
-		_, _ = io.Copy(outer, inner)
-	})
-	pumps.Wait()
 }
 
 // listenControl makes the socket, for the user only from its first moment on.
@@ -224,66 +160,6 @@ const controlTimeout = 5 * time.Second
 
 // openPatience is how long a command waits for a journal that is being opened: less, so that it hears why.
 const openPatience = 4 * time.Second
-
-// dialJournal connects to the journal through the relay that runs on the data folder, and says how to log in there. The error
-// is an [errNoControl] if none runs.
-func dialJournal(ctx context.Context, dir string) (conn net.Conn, user string, password secret.String, err error) {
-	conn, err = dialControl(ctx, dir)
-	if err != nil {
-		return nil, "", password, err
-	}
-	conn, user, password, err = upgradeControl(ctx, conn)
-	if err != nil {
-		err = fmt.Errorf("reach the journal through the relay that runs on %s: %w", dir, err)
-	}
-	return conn, user, password, err
-}
-
-// upgradeControl makes a connection to the journal of one to the control socket, which it closes on an error.
-func upgradeControl(ctx context.Context, conn net.Conn) (_ net.Conn, user string, password secret.String, err error) {
-	defer func() {
-		if err != nil {
-			_ = conn.Close() // the error counts
-		}
-	}()
-	if err := conn.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
-		return nil, "", password, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://relay/v1/journal", http.NoBody)
-	if err != nil {
-		return nil, "", password, err
-	}
-	req.Header.Set("Connection", "Upgrade")
-	req.Header.Set("Upgrade", upgradeNATS)
-	if err := req.Write(conn); err != nil {
-		return nil, "", password, err
-	}
-	r := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(r, req)
-	if err != nil {
-		return nil, "", password, err
-	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
-	switch resp.StatusCode {
-	case http.StatusSwitchingProtocols:
-	case http.StatusConflict:
-		return nil, "", password, errRemoteJournal
-	default:
-		return nil, "", password, fmt.Errorf("it answers %s; try again in a moment", resp.Status)
-	}
-	if err := conn.SetDeadline(time.Time{}); err != nil {
-		return nil, "", password, err
-	}
-	return bufferedConn{conn, r}, resp.Header.Get(headerJournalUser), secret.New(resp.Header.Get(headerJournalPassword)), nil
-}
-
-// bufferedConn is a connection of which some was read already.
-type bufferedConn struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-func (c bufferedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
 
 // dialControl connects to the control socket. The error is an [errNoControl] if no relay listens there.
 func dialControl(ctx context.Context, dir string) (conn net.Conn, err error) {

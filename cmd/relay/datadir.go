@@ -21,7 +21,11 @@ import (
 // What lies in the data folder.
 const (
 	lockFile    = "relay.lock"
-	journalDir  = "journal"
+	journalDir  = "journal"  // of engine file: the log and its state
+	indexDir    = "index"    // derived from the journal
+	cursorsFile = "cursors"  // the second copy of the lanes' places
+	attemptsDir = "attempts" // the log of what the sinks do
+	overlayDir  = "nats"     // what the embedded NATS server keeps for overlays
 	accountsDir = "accounts"
 	overlayFile = "nats-overlay.json"
 )

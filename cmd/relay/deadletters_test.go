@@ -30,11 +30,11 @@ func (w *world) relay(code int, args ...string) *process {
 }
 
 // letters lists the dead letters of the receiver.
-func (w *world) letters(flags ...string) (letters []pipeline.DeadLetter) {
+func (w *world) letters(flags ...string) (letters []journal.DeadLetter) {
 	w.t.Helper()
 	p := w.relay(exitOK, append([]string{"deadletters", "list", "--json"}, flags...)...)
 	for _, line := range p.out.get() {
-		var d pipeline.DeadLetter
+		var d journal.DeadLetter
 		if err := json.Unmarshal([]byte(line), &d); err != nil {
 			w.t.Fatalf("%q: %v", line, err)
 		}

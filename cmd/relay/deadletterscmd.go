@@ -47,8 +47,8 @@ func (f *letterFlags) register(flags *pflag.FlagSet) {
 }
 
 // filter is what the flags say, and whether they choose at all.
-func (f *letterFlags) filter(now time.Time) (filter pipeline.DeadLetterFilter, chosen bool, err error) {
-	filter = pipeline.DeadLetterFilter{Sinks: f.sinks, Accounts: f.accounts, Reason: f.reason}
+func (f *letterFlags) filter(now time.Time) (filter journal.DeadLetterFilter, chosen bool, err error) {
+	filter = journal.DeadLetterFilter{Sinks: f.sinks, Accounts: f.accounts, Reason: f.reason}
 	for _, id := range f.ids {
 		if number, err := strconv.ParseUint(id, 10, 64); err == nil {
 			filter.Numbers = append(filter.Numbers, number)
@@ -98,7 +98,7 @@ func (p *program) listDeadLettersCommand() *cobra.Command {
 		Example: "  relay deadletters list --sink bot --since 24h\n  relay deadletters list --json | jq -r .reason | sort | uniq -c",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := &letterList{program: p, json: f.json}
-			n, err := p.eachDeadLetter(cmd.Context(), &f, func(_ *pipeline.Journal, d pipeline.DeadLetter) error { return list.add(d) })
+			n, err := p.eachDeadLetter(cmd.Context(), &f, func(_ *journal.Journal, d journal.DeadLetter) error { return list.add(d) })
 			return p.closeList(err, n, "")
 		},
 	}
@@ -107,13 +107,13 @@ func (p *program) listDeadLettersCommand() *cobra.Command {
 }
 
 // eachDeadLetter calls use for each that the flags choose, and counts those for which it returned nil.
-func (p *program) eachDeadLetter(ctx context.Context, f *letterFlags, use func(*pipeline.Journal, pipeline.DeadLetter) error) (n int, err error) {
+func (p *program) eachDeadLetter(ctx context.Context, f *letterFlags, use func(*journal.Journal, journal.DeadLetter) error) (n int, err error) {
 	filter, _, err := f.filter(time.Now())
 	if err != nil {
 		return 0, err
 	}
 	seen := 0
-	err = p.withJournal(ctx, func(j *pipeline.Journal) error {
+	err = p.withJournal(ctx, func(j *journal.Journal) error {
 		for d, err := range j.DeadLetters(ctx, filter) {
 			if err != nil {
 				return err
@@ -160,7 +160,7 @@ type letterList struct {
 	begun bool
 }
 
-func (l *letterList) add(d pipeline.DeadLetter) error {
+func (l *letterList) add(d journal.DeadLetter) error {
 	if l.json {
 		return json.NewEncoder(l.out).Encode(d)
 	}
@@ -200,7 +200,7 @@ func (p *program) showDeadLetterCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f := &letterFlags{ids: args}
-			n, err := p.eachDeadLetter(cmd.Context(), f, func(j *pipeline.Journal, d pipeline.DeadLetter) error {
+			n, err := p.eachDeadLetter(cmd.Context(), f, func(j *journal.Journal, d journal.DeadLetter) error {
 				return p.showDeadLetter(cmd.Context(), j, d, asJSON)
 			})
 			if err == nil && n == 0 {
@@ -216,11 +216,11 @@ func (p *program) showDeadLetterCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) showDeadLetter(ctx context.Context, j *pipeline.Journal, d pipeline.DeadLetter, asJSON bool) error {
+func (p *program) showDeadLetter(ctx context.Context, j *journal.Journal, d journal.DeadLetter, asJSON bool) error {
 	r, err := j.DeadEvent(ctx, d)
 	event := string(r.Line)
 	switch {
-	case errors.Is(err, pipeline.ErrEventGone):
+	case errors.Is(err, journal.ErrEventGone):
 		event = err.Error()
 	case err != nil:
 		return err
@@ -242,18 +242,18 @@ func (p *program) redriveCommand() *cobra.Command {
 the end of the journal; a sink takes them when their turn comes, also if relay does not run now. What it refuses again becomes
 a dead letter again.`,
 		Example: "  relay deadletters redrive --sink bot --reason 404\n  relay deadletters redrive --all --dry-run",
-	}, "Redrove ", (*pipeline.Journal).Redrive)
+	}, "Redrove ", (*journal.Journal).Redrive)
 }
 
 func (p *program) purgeCommand() *cobra.Command {
 	return p.mendCommand(&cobra.Command{
 		Use: "purge", Short: "Delete dead letters",
 		Example: "  relay deadletters purge --id 1042\n  relay deadletters purge --sink bot --until 2026-07-01",
-	}, "Deleted ", (*pipeline.Journal).DeleteDeadLetter)
+	}, "Deleted ", (*journal.Journal).DeleteDeadLetter)
 }
 
 // mendCommand completes a command that does away with dead letters.
-func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*pipeline.Journal, context.Context, pipeline.DeadLetter) error) *cobra.Command {
+func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*journal.Journal, context.Context, journal.DeadLetter) error) *cobra.Command {
 	var f letterFlags
 	var all, dryRun bool
 	cmd.Args = noArgs
@@ -269,12 +269,12 @@ func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*pipelin
 		if dryRun {
 			done = "Dry run, nothing was done: "
 		}
-		n, err := p.eachDeadLetter(cmd.Context(), &f, func(j *pipeline.Journal, d pipeline.DeadLetter) error {
+		n, err := p.eachDeadLetter(cmd.Context(), &f, func(j *journal.Journal, d journal.DeadLetter) error {
 			if dryRun {
 				return list.add(d)
 			}
 			err := mend(j, cmd.Context(), d)
-			if errors.Is(err, pipeline.ErrEventGone) {
+			if errors.Is(err, journal.ErrEventGone) {
 				return errors.Join(errSilent, p.say("relay: %s; it is kept, relay deadletters purge --id %d deletes it", err, d.Number))
 			}
 			if err == nil && f.json {

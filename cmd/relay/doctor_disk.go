@@ -210,7 +210,7 @@ func (d *doctor) journal(ctx context.Context) (f finding) {
 	}
 	conn, err := d.reachJournal(ctx, external, &undo)
 	switch {
-	case errors.Is(err, pipeline.ErrNoJournal):
+	case errors.Is(err, journal.ErrNoJournal):
 		return fine("there is none yet; it begins when relay first runs")
 	case errors.Is(err, errRemoteJournal):
 		return skipped("%v", err)
@@ -232,7 +232,7 @@ func (d *doctor) journal(ctx context.Context) (f finding) {
 	}
 	look, err := pipeline.LookAtJournal(ctx, conn)
 	switch {
-	case errors.Is(err, pipeline.ErrNoJournal):
+	case errors.Is(err, journal.ErrNoJournal):
 		return fine("there is none yet; it begins when relay first runs")
 	case err != nil:
 		return faulty("see the log of relay; README.md, Damage on disk", "%v", err)

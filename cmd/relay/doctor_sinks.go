@@ -127,7 +127,7 @@ func (d *doctor) pingWebhook(ctx context.Context, s SinkConfig) (last pipeline.A
 	if err != nil {
 		return last, err
 	}
-	from := pipeline.Normalizer{Account: "doctor", Provider: "treatstream", Location: time.UTC}
+	from := intake.Normalizer{Account: "doctor", Provider: "treatstream", Location: time.UTC}
 	for _, c := range d.cfg.Accounts {
 		if receives(c) {
 			from.Account, from.Provider, from.Location = c.Account, c.Provider.Name, c.Location
@@ -208,7 +208,7 @@ func (d *doctor) ownNATS(ctx context.Context, stream string) finding {
 		return faulty("restart relay, which reads nats.listen and the overlay login when it starts", "connect to %s as an overlay backend: %v", at, err)
 	}
 	defer nc.Close()
-	if stream != pipeline.OverlayStream {
+	if stream != natsserver.OverlayStream {
 		return fine("connected to %s; the overlay login may not look at stream %s", at, stream)
 	}
 	info, err := sinks.LookAtStream(ctx, nc, stream)

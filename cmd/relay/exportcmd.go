@@ -57,7 +57,7 @@ for a formula gets a ' before it in CSV.`,
 }
 
 // exportFile writes a file that is there whole or not at all.
-func (p *program) exportFile(ctx context.Context, filter pipeline.EventFilter, format, path string) error {
+func (p *program) exportFile(ctx context.Context, filter journal.EventFilter, format, path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
 		return withCode(exitUnavailable, fmt.Errorf("write %s: %w", path, err))
@@ -74,20 +74,20 @@ func (p *program) exportFile(ctx context.Context, filter pipeline.EventFilter, f
 }
 
 // export writes the events that match, and counts them.
-func (p *program) export(ctx context.Context, filter pipeline.EventFilter, format string, w io.Writer) (n int, err error) {
+func (p *program) export(ctx context.Context, filter journal.EventFilter, format string, w io.Writer) (n int, err error) {
 	buffered := bufio.NewWriterSize(w, 64<<10)
-	write := func(e pipeline.JournaledEvent) error {
+	write := func(e journal.JournaledEvent) error {
 		_, err := fmt.Fprintf(buffered, "%s\n", e.Line)
 		return err
 	}
 	if format == "csv" {
-		write = func(e pipeline.JournaledEvent) error { return writeCSV(buffered, csvRow(&e.Event)) }
+		write = func(e journal.JournaledEvent) error { return writeCSV(buffered, csvRow(&e.Event)) }
 		if err := writeCSV(buffered, csvHeader()); err != nil {
 			return 0, err
 		}
 	}
-	err = p.withJournal(ctx, func(j *pipeline.Journal) error {
-		return eachEvent(ctx, j, filter, func(e pipeline.JournaledEvent) error {
+	err = p.withJournal(ctx, func(j *journal.Journal) error {
+		return eachEvent(ctx, j, filter, func(e journal.JournaledEvent) error {
 			n++
 			return write(e)
 		})

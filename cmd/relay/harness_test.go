@@ -345,7 +345,7 @@ func (w *world) overlay() *lines {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cons, err := js.OrderedConsumer(w.t.Context(), pipeline.OverlayStream, jetstream.OrderedConsumerConfig{})
+	cons, err := js.OrderedConsumer(w.t.Context(), natsserver.OverlayStream, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

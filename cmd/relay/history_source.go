@@ -28,7 +28,7 @@ const (
 	historyMaxWait = 2 * time.Minute // between two tries; who asks for more is left alone until then
 )
 
-// historySource reads an account's past treats from its provider. It implements [pipeline.History]. The access token is in the path of
+// historySource reads an account's past treats from its provider. It implements [intake.History]. The access token is in the path of
 // the request: no error and no log line has the URL.
 type historySource struct {
 	account *auth.Account
@@ -74,8 +74,8 @@ type historyError struct {
 
 func (e *historyError) Error() string { return e.why }
 
-// Fetch implements [pipeline.History]. A token that is refused is renewed once. An outage is waited out for a few tries.
-func (h *historySource) Fetch(ctx context.Context) (pipeline.Reply, error) {
+// Fetch implements [intake.History]. A token that is refused is renewed once. An outage is waited out for a few tries.
+func (h *historySource) Fetch(ctx context.Context) (intake.Reply, error) {
 	if time.Now().Before(h.notBefore) {
 		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.Host)
 	}

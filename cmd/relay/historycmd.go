@@ -40,8 +40,8 @@ func checkAccountNames(names []string) error {
 }
 
 // filter is what the flags say. Of origins it takes those that are allowed.
-func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter pipeline.EventFilter, err error) {
-	filter = pipeline.EventFilter{Accounts: f.accounts, IDs: f.ids}
+func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter journal.EventFilter, err error) {
+	filter = journal.EventFilter{Accounts: f.accounts, IDs: f.ids}
 	if err := checkAccountNames(f.accounts); err != nil {
 		return filter, err
 	}
@@ -68,7 +68,7 @@ func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter p
 }
 
 // eachEvent calls use for each event that matches.
-func eachEvent(ctx context.Context, j *pipeline.Journal, filter pipeline.EventFilter, use func(pipeline.JournaledEvent) error) error {
+func eachEvent(ctx context.Context, j *journal.Journal, filter journal.EventFilter, use func(journal.JournaledEvent) error) error {
 	for e, err := range j.Events(ctx, filter) {
 		if err != nil {
 			return err
@@ -101,8 +101,8 @@ or not relay runs.`,
 				return usagef("--limit %d: want a number above 0", limit)
 			}
 			list := &eventList{program: p, json: asJSON}
-			err = p.withJournal(cmd.Context(), func(j *pipeline.Journal) error {
-				return eachEvent(cmd.Context(), j, filter, func(e pipeline.JournaledEvent) error {
+			err = p.withJournal(cmd.Context(), func(j *journal.Journal) error {
+				return eachEvent(cmd.Context(), j, filter, func(e journal.JournaledEvent) error {
 					if err := list.add(e); err != nil {
 						return err
 					}
@@ -134,7 +134,7 @@ type eventList struct {
 	n    int
 }
 
-func (l *eventList) add(e pipeline.JournaledEvent) error {
+func (l *eventList) add(e journal.JournaledEvent) error {
 	l.n++
 	if l.json {
 		_, err := fmt.Fprintf(l.out, "%s\n", e.Line)

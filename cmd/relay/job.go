@@ -29,12 +29,15 @@ type job struct {
 	out     io.Writer // where data goes
 	dir     string    // the data folder
 	metrics *vectors
-	server  *pipeline.Server // nil if nothing needs it
-	overlay bool             // it listens for overlay backends
-	journal *pipeline.Journal
+	pipeline *pipeline.Metrics
+	storage storage
+	server  *natsserver.Server // for overlays; nil if no sink needs it
+	journal *journal.Journal
+	index   *index.Index
+	lanes   *delivery.Dispatcher
 	// attempts is the log of what the sinks do.
-	attempts *pipeline.AttemptLog
-	alerts   *pipeline.Alerts // nil if nobody wants to be told
+	attempts *journal.AttemptLog
+	alerts   *journal.Alerts // nil if nobody wants to be told
 	past     pasts
 	monitor  *monitor
 	undo     teardown
@@ -85,27 +88,15 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	if err := p.openServer(ctx, j, cfg, dir); err != nil {
 		return nil, err
 	}
-	conn, err := j.journalConn(ctx, cfg.Journal)
-	if err != nil {
+	var trace func(pipeline.Stage)
+	if spans != nil {
+		trace = spans.add
+	}
+	if err := j.openJournal(ctx, cfg.Journal, metrics, trace); err != nil {
 		return nil, err
 	}
-	j.undo.add("journal's connection", func() error { conn.Close(); return nil })
-	jc := pipeline.JournalConfig{Conn: conn, Retention: cfg.Journal.Retention, Log: log, Metrics: metrics}
-	if spans != nil {
-		jc.Trace = spans.add
-	}
-	if cfg.Journal.NATSURL.Empty() {
-		jc.Revive = j.server.Revive
-	}
-	j.journal, err = pipeline.OpenJournal(ctx, jc)
-	if err != nil {
-		return nil, withCode(exitUnavailable, err)
-	}
-	if j.attempts, err = pipeline.OpenAttemptLog(ctx, jc); err != nil {
-		return nil, withCode(exitUnavailable, err)
-	}
 	if cfg.Alerts.Sink != "" {
-		j.alerts = pipeline.NewAlerts(j.journal, cfg.Alerts.Sink, log)
+		j.alerts = journal.NewAlerts(j.journal, cfg.Alerts.Sink, log)
 	}
 	j.undo.add("control socket", stopControl)
 	j.monitor.open()
@@ -180,6 +171,7 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 			stop(journalErr)
 		}
 	})
+	upkeep := j.keepUp(hard)
 	attempts.Go(func() { j.attempts.Run(hard) })
 	for _, part := range j.parts().sinks {
 		part.start(hard, &r.lanes, j, stop)
@@ -227,6 +219,7 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 	alerts.Wait()
 	j.attempts.Close()
 	attempts.Wait()
+	err = upkeep()
 	kill(nil) // of no consequence if that was done for want of time
 	ending.Wait()
 	if errors.Is(context.Cause(hard), errDrainTime) {
@@ -236,7 +229,7 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 	case journalErr != nil:
 		return journalErr
 	case errors.Is(cause, pipeline.ErrSinkClosed), ctx.Err() != nil:
-		return nil
+		return err
 	default:
 		return cause
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,95 +12,100 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/nats-io/nats.go"
 
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // withJournal calls use with the journal, whether or not a relay runs on the data folder. What relay is doing goes on
 // meanwhile. If none runs, none can be started until use returns.
-func (p *program) withJournal(ctx context.Context, use func(*pipeline.Journal) error) error {
-	return useJournal(ctx, use, func(undo *teardown) (*nats.Conn, error) {
-		conn, dir, cfgErr, err := p.liveJournal(ctx)
+func (p *program) withJournal(ctx context.Context, use func(*journal.Journal) error) error {
+	return p.useJournal(ctx, use, func(undo *teardown) (storage, error) {
+		s, dir, cfgErr, err := p.liveStorage(ctx, undo)
 		if !errors.Is(err, errNoControl) {
-			return conn, err
+			return s, err
 		}
 		if cfgErr != nil {
-			return nil, cfgErr
+			return s, cfgErr
 		}
-		return p.openJournalDir(ctx, dir, undo)
+		return p.openStorageAlone(ctx, dir, undo)
 	})
 }
 
 // withLiveJournal calls use with the journal of the relay that runs on the data folder, or that on the server of journal.nats_url. It
 // never takes the folder.
-func (p *program) withLiveJournal(ctx context.Context, use func(*pipeline.Journal) error) error {
-	return useJournal(ctx, use, func(*teardown) (*nats.Conn, error) {
-		conn, dir, _, err := p.liveJournal(ctx)
+func (p *program) withLiveJournal(ctx context.Context, use func(*journal.Journal) error) error {
+	return p.useJournal(ctx, use, func(undo *teardown) (storage, error) {
+		s, dir, _, err := p.liveStorage(ctx, undo)
 		if errors.Is(err, errNoControl) {
 			err = noRelay(dir)
 		}
-		return conn, err
+		return s, err
 	})
 }
 
-func useJournal(ctx context.Context, use func(*pipeline.Journal) error, reach func(*teardown) (*nats.Conn, error)) (err error) {
+func (p *program) useJournal(ctx context.Context, use func(*journal.Journal) error, reach func(*teardown) (storage, error)) (err error) {
 	var undo teardown
 	defer func() { err = errors.Join(err, undo.run()) }()
-	conn, err := reach(&undo)
+	s, err := reach(&undo)
 	if err != nil {
 		return err
 	}
-	undo.add("journal's connection", func() error { conn.Close(); return nil })
-	journal, err := pipeline.AttachJournal(ctx, conn)
+	j, err := journal.Open(ctx, journal.Config{Log: s.log, State: s.state, Attempts: s.attempts, Logger: p.logger()})
 	if err != nil {
 		return withCode(exitUnavailable, err)
 	}
-	return use(journal)
+	return use(j)
 }
 
-// liveJournal connects to the journal where it is: on the server of journal.nats_url, or within the relay that runs on the data folder.
+// liveStorage reaches the journal where it is: on the server of journal.nats_url, or within the relay that runs on the data folder.
 // The error is an [errNoControl] if none runs; then cfgErr is what is wrong with the configuration, which is of no consequence else.
-func (p *program) liveJournal(ctx context.Context) (conn *nats.Conn, dir string, cfgErr, err error) {
+func (p *program) liveStorage(ctx context.Context, undo *teardown) (s storage, dir string, cfgErr, err error) {
 	if dir, err = p.dataPath(); err != nil {
-		return nil, dir, nil, err
+		return s, dir, nil, err
 	}
 	path, err := FindConfig(p.configPath, p.getenv)
 	if err != nil {
-		return nil, dir, nil, withCode(exitConfig, err)
+		return s, dir, nil, withCode(exitConfig, err)
 	}
 	if path != "" {
 		var cfg *Config
 		if cfg, cfgErr = LoadConfig(path, p.getenv); cfgErr == nil && !cfg.Journal.NATSURL.Empty() {
-			conn, err = dialServer(cfg.Journal)
-			return conn, dir, nil, err
+			s, err = p.serverStorage(ctx, cfg.Journal, dir, undo)
+			return s, dir, nil, err
 		}
 	}
-	inner, user, password, err := dialJournal(ctx, dir)
+	s, err = p.remoteStorage(ctx, dir, undo)
 	switch {
 	case errors.Is(err, errNoControl):
-		return nil, dir, cfgErr, err
+		return s, dir, cfgErr, err
 	case errors.Is(err, errRemoteJournal):
-		return nil, dir, nil, withCode(exitConfig, errors.Join(cfgErr, fmt.Errorf("%w, which this configuration does not name; give its own with --config", err)))
-	case err != nil:
-		return nil, dir, nil, withCode(exitUnavailable, err)
+		return s, dir, nil, withCode(exitConfig, errors.Join(cfgErr, fmt.Errorf("%w, which this configuration does not name; give its own with --config", err)))
 	}
-	conn, err = overConn(inner, nats.UserInfo(user, password.Reveal()))
-	return conn, dir, nil, err
+	return s, dir, nil, withCode(exitUnavailable, err)
 }
 
-// dialed is a connection for the NATS client to use.
-type dialed struct{ net.Conn }
-
-// Dial implements [nats.CustomDialer].
-func (d dialed) Dial(string, string) (net.Conn, error) { return d.Conn, nil }
-
-func overConn(conn net.Conn, opts ...nats.Option) (*nats.Conn, error) {
-	opts = append(opts, nats.SetCustomDialer(dialed{conn}), nats.NoReconnect(), nats.Name("relay command"),
-		nats.CustomInboxPrefix("_RELAY"), nats.Timeout(controlTimeout))
-	nc, err := nats.Connect("nats://127.0.0.1", opts...) // an address that is not used
+// remoteStorage is the journal of the relay that runs on the data folder. The error is an [errNoControl] if none does.
+func (p *program) remoteStorage(ctx context.Context, dir string, undo *teardown) (s storage, err error) {
+	r, err := openRemote(ctx, dir)
 	if err != nil {
-		return nil, withCode(exitUnavailable, errors.Join(fmt.Errorf("connect to the journal: %w", err), conn.Close()))
+		return s, err
 	}
-	return nc, nil
+	undo.add("connection to the relay that runs", r.Close)
+	attempts, err := readAttempts(ctx, dir, p.logger(), undo)
+	return storage{log: r, state: r.state(), attempts: attempts}, err
+}
+
+// serverStorage is the journal on the server of journal.nats_url.
+func (p *program) serverStorage(ctx context.Context, cfg JournalConfig, dir string, undo *teardown) (s storage, err error) {
+	conn, err := dialServer(cfg)
+	if err != nil {
+		return s, err
+	}
+	undo.add("journal's connection", func() error { conn.Close(); return nil })
+	if s, err = attachServer(ctx, conn, p.logger(), undo); err != nil {
+		return s, err
+	}
+	s.attempts, err = readAttempts(ctx, dir, p.logger(), undo)
+	return s, err
 }
 
 // dialServer connects to the server of journal.nats_url.
@@ -116,45 +120,44 @@ func dialServer(cfg JournalConfig) (*nats.Conn, error) {
 // lockPatience is how long a command waits for a relay that is starting or stopping, or for another command.
 const lockPatience = 5 * time.Second
 
-// openJournalDir takes the data folder, and starts the server in it that keeps the journal, for this process only.
-func (p *program) openJournalDir(ctx context.Context, dir string, undo *teardown) (*nats.Conn, error) {
-	switch _, err := os.Stat(filepath.Join(dir, journalDir)); {
+// openStorageAlone takes the data folder, and opens the journal in it for this process only.
+func (p *program) openStorageAlone(ctx context.Context, dir string, undo *teardown) (s storage, err error) {
+	at := filepath.Join(dir, journalDir)
+	switch _, err := os.Stat(at); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, withCode(exitUnavailable, fmt.Errorf("open the journal in %s: %w; or name another data folder with --data-dir", dir, pipeline.ErrNoJournal))
+		return s, withCode(exitUnavailable, fmt.Errorf("open the journal in %s: %w; or name another data folder with --data-dir", dir, journal.ErrNoJournal))
 	case err != nil:
-		return nil, withCode(exitUnavailable, fmt.Errorf("open the journal: %w; run this as the user that relay runs as", err))
+		return s, withCode(exitUnavailable, fmt.Errorf("open the journal: %w; run this as the user that relay runs as", err))
 	}
 	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
 	for deadline := time.Now().Add(lockPatience); ; {
 		ok, err := lock.TryLock()
 		if err != nil {
-			return nil, withCode(exitUnavailable, fmt.Errorf("lock the data folder %s: %w; run this as the user that relay runs as", dir, err))
+			return s, withCode(exitUnavailable, fmt.Errorf("lock the data folder %s: %w; run this as the user that relay runs as", dir, err))
 		}
 		if ok {
 			break
 		}
-		conn, user, password, err := dialJournal(ctx, dir) // it may have been starting
+		s, err := p.remoteStorage(ctx, dir, undo) // it may have been starting
 		switch {
 		case err == nil:
-			return overConn(conn, nats.UserInfo(user, password.Reveal()))
+			return s, nil
 		case !errors.Is(err, errNoControl):
-			return nil, withCode(exitUnavailable, err)
+			return s, withCode(exitUnavailable, err)
 		case time.Now().After(deadline):
-			return nil, withCode(exitUnavailable, fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s; "+
+			return s, withCode(exitUnavailable, fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s; "+
 				"wait until it has started or stopped, or restart it", dir, controlSocket))
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return s, context.Cause(ctx)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 	undo.add("data folder", lock.Close)
-	server, err := pipeline.StartServer(ctx, pipeline.ServerConfig{Dir: filepath.Join(dir, journalDir), Log: p.logger()})
-	if err != nil {
-		return nil, withCode(exitUnavailable, err)
+	if s, err = openFiles(ctx, dir, p.logger(), undo); err != nil {
+		return s, withCode(exitUnavailable, err)
 	}
-	undo.add("embedded NATS server", func() error { server.Close(); return nil })
-	conn, err := server.Journal(ctx)
-	return conn, withCode(exitUnavailable, err)
+	s.attempts, err = readAttempts(ctx, dir, p.logger(), undo)
+	return s, err
 }

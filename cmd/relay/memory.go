@@ -5,7 +5,24 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/rs/zerolog"
 )
+
+// memoryShare is the part of the memory that a container or service is given which the collector may fill. The rest is for what is not its own.
+const memoryShare = 0.8
+
+// limitMemory makes the collector work harder as relay comes near the memory limit of its control group, instead of being killed there. GOMEMLIMIT in the
+// environment goes before.
+func limitMemory(log zerolog.Logger) {
+	limit, err := memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithProvider(memlimit.FromCgroup))
+	if err != nil {
+		log.Debug().Err(err).Msg("the memory limit of the control group is not known")
+		return
+	}
+	log.Debug().Int64("bytes", limit).Msg("memory limit")
+}
 
 // The collector keeps about as much memory free as is in use, and a start or a flood leaves more. Where that is a lot, and so little
 // happens that it would not be used for a minute, it goes back to the system.

@@ -37,18 +37,18 @@ type sinkPart struct {
 	ended   chan struct{}
 
 	mu      sync.Mutex
-	lane    *pipeline.Lane // nil until it could be opened
+	lane    *delivery.Lane // nil until it could be opened
 	trouble error          // why it could not be, as yet
 }
 
 // state returns the lane, or nil and why there is none yet.
-func (p *sinkPart) state() (*pipeline.Lane, error) {
+func (p *sinkPart) state() (*delivery.Lane, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lane, p.trouble
 }
 
-func (p *sinkPart) set(lane *pipeline.Lane, trouble error) {
+func (p *sinkPart) set(lane *delivery.Lane, trouble error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lane, p.trouble = lane, trouble
@@ -92,14 +92,14 @@ func (j *job) openAccount(c AccountConfig) (*accountPart, error) {
 	}
 	part := &accountPart{cfg: c, account: account}
 	if receives(c) {
-		part.source, err = newSource(c, account, j.journal, j.dir, j.providers, j.sourceMetrics, j.log)
+		part.source, err = j.newSource(c, account)
 	}
 	return part, err
 }
 
 // openSink makes a sink ready to deliver.
 func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
-	if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() && !j.overlay {
+	if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() && j.server == nil {
 		return nil, withCode(exitUnavailable, fmt.Errorf("open sink %s: it publishes to relay's own NATS server, which listens only if a sink wants it when relay starts: restart relay", s.Name))
 	}
 	files := filesSum(s.Config)
@@ -129,7 +129,7 @@ func (j *job) openLane(ctx context.Context, part *sinkPart) error {
 	if j.alerts != nil && part.cfg.Name != j.started.Alerts.Sink {
 		lc.Alert = j.alerts.Raise
 	}
-	lane, err := pipeline.OpenLane(ctx, j.journal, part.sink, lc)
+	lane, err := j.lanes.Open(ctx, part.sink, lc)
 	part.set(lane, err)
 	return withCode(exitUnavailable, err)
 }
@@ -190,7 +190,7 @@ func (p *sinkPart) start(ctx context.Context, work *sync.WaitGroup, j *job, stop
 }
 
 // await returns the lane when it is open, or nil if ctx ends or the sink is to end before.
-func (p *sinkPart) await(ctx context.Context, j *job) *pipeline.Lane {
+func (p *sinkPart) await(ctx context.Context, j *job) *delivery.Lane {
 	for said := ""; ; {
 		lane, _ := p.state()
 		if lane == nil {

@@ -57,7 +57,7 @@ func TestMissedTreatsArrive(t *testing.T) {
 		}
 	}
 	out, stderr, code := w.command("", "reconcile", "mystream", "--json")
-	var result pipeline.Reconciliation
+	var result intake.Reconciliation
 	if err := json.Unmarshal([]byte(out), &result); err != nil || code != exitOK || result.Healed != 0 || result.Held != 49 || result.FirstRun {
 		t.Errorf("relay reconcile: exit code %d, %q (%v)\n%s", code, out, err, stderr)
 	}

@@ -23,20 +23,20 @@ import (
 // pasts are the reconcilers of a running relay, by account. They are there once it has opened everything.
 type pasts struct {
 	mu sync.Mutex
-	by map[string]*pipeline.Reconciler // nil ones for accounts without a history
+	by map[string]*intake.Reconciler // nil ones for accounts without a history
 }
 
 func (p *pasts) set(sources []*source) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.by = make(map[string]*pipeline.Reconciler, len(sources))
+	p.by = make(map[string]*intake.Reconciler, len(sources))
 	for _, s := range sources {
 		p.by[s.name] = s.history
 	}
 }
 
 // find returns an account's reconciler, and whether relay is ready and has the account.
-func (p *pasts) find(account string) (r *pipeline.Reconciler, ready, known bool) {
+func (p *pasts) find(account string) (r *intake.Reconciler, ready, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, known = p.by[account]
@@ -53,7 +53,7 @@ type reconcileFault struct {
 func (c *control) reconcile(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("account")
 	reconciler, ready, known := c.pasts.find(name)
-	var result pipeline.Reconciliation
+	var result intake.Reconciliation
 	var err error
 	switch {
 	case !ready:
@@ -102,7 +102,7 @@ it, and what it finds is delivered when relay starts.`,
 	return cmd
 }
 
-func (p *program) tellReconciled(r pipeline.Reconciliation) error {
+func (p *program) tellReconciled(r intake.Reconciliation) error {
 	if r.FirstRun {
 		return p.say("First look at the history of %s: its %d treats are known from now on, and not delivered.", r.Account, r.Known)
 	}
@@ -115,7 +115,7 @@ func (p *program) tellReconciled(r pipeline.Reconciliation) error {
 }
 
 // reconcile has a running relay compare an account's history, or does it.
-func (p *program) reconcile(ctx context.Context, account string) (result pipeline.Reconciliation, err error) {
+func (p *program) reconcile(ctx context.Context, account string) (result intake.Reconciliation, err error) {
 	dir, err := p.dataPath()
 	if err != nil {
 		return result, err
@@ -142,7 +142,7 @@ func (p *program) reconcile(ctx context.Context, account string) (result pipelin
 }
 
 // askReconcile asks the relay that runs on the data folder. The error is an [errNoControl] if none runs.
-func askReconcile(ctx context.Context, dir, account string) (result pipeline.Reconciliation, err error) {
+func askReconcile(ctx context.Context, dir, account string) (result intake.Reconciliation, err error) {
 	resp, err := askControl(ctx, dir, http.MethodPost, "/v1/reconcile?account="+url.QueryEscape(account))
 	if err != nil {
 		return result, err
@@ -167,8 +167,8 @@ func askReconcile(ctx context.Context, dir, account string) (result pipeline.Rec
 }
 
 // reconcileAlone compares an account's history while no relay runs. The data folder is locked.
-func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConfig, dir string, log zerolog.Logger) (result pipeline.Reconciliation, err error) {
-	j := &job{log: log}
+func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConfig, dir string, log zerolog.Logger) (result intake.Reconciliation, err error) {
+	j := &job{log: log, dir: dir, pipeline: pipeline.NewMetrics(prometheus.NewRegistry())}
 	defer func() { err = errors.Join(err, j.undo.run()) }()
 	store, err := p.openStore(ctx, dir, log)
 	if err != nil {
@@ -187,14 +187,14 @@ func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConf
 	case past == nil:
 		return result, noHistory(c.Account)
 	}
-	if err := p.openJournalAlone(ctx, j, *cfg, dir); err != nil {
+	if err := j.openJournal(ctx, cfg.Journal, j.pipeline, nil); err != nil {
 		return result, err
 	}
-	intake := newIntake(c, j.journal)
-	if err := intake.CatchUp(ctx); err != nil {
+	in := j.newIntake(c)
+	if err := in.CatchUp(ctx); err != nil {
 		return result, withCode(exitUnavailable, err)
 	}
-	reconciler := pipeline.NewReconciler(intake, past, pipeline.ReconcileConfig{})
+	reconciler := intake.NewReconciler(in, past, intake.ReconcileConfig{})
 	comparing, stop := context.WithCancelCause(ctx)
 	var writer, comparer sync.WaitGroup
 	var writeErr error
@@ -206,21 +206,4 @@ func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConf
 	j.journal.Close()
 	writer.Wait()
 	return result, errors.Join(err, writeErr)
-}
-
-// openJournalAlone opens the journal for writing without any sink.
-func (p *program) openJournalAlone(ctx context.Context, j *job, cfg Config, dir string) error {
-	cfg.Sinks = nil // so that no server listens for them
-	if err := p.openServer(ctx, j, &cfg, dir); err != nil {
-		return err
-	}
-	conn, err := j.journalConn(ctx, cfg.Journal)
-	if err != nil {
-		return err
-	}
-	j.undo.add("journal's connection", func() error { conn.Close(); return nil })
-	j.journal, err = pipeline.OpenJournal(ctx, pipeline.JournalConfig{
-		Conn: conn, Retention: cfg.Journal.Retention, Log: j.log, Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
-	})
-	return withCode(exitUnavailable, err)
 }

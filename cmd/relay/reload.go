@@ -119,7 +119,7 @@ func sameAccount(p *accountPart, c AccountConfig) bool {
 // sameSink compares filters by their text: compiled ones are never the same.
 func sameSink(p *sinkPart, c SinkConfig) bool {
 	a, b := p.cfg, c
-	text := func(f *pipeline.Filter) string {
+	text := func(f *delivery.Filter) string {
 		if f == nil {
 			return ""
 		}

@@ -82,7 +82,7 @@ func (p *program) replay(ctx context.Context, f *replayFlags) error {
 	}
 	runs := p.relayRuns(ctx)
 	r := &replay{program: p, sink: sink.Name, filtered: sink.Lane.Filter != nil, flags: f, filter: filter, at: at, pacer: pacer{speed: speed}, progress: progress{w: p.err, shown: terminal(p.err)}}
-	err = p.withJournal(ctx, func(j *pipeline.Journal) error {
+	err = p.withJournal(ctx, func(j *journal.Journal) error {
 		state, err := sinkReady(ctx, j, sink.Name)
 		if err != nil {
 			return err
@@ -134,17 +134,17 @@ func (p *program) relayRuns(ctx context.Context) bool {
 }
 
 // sinkReady is the status of a sink that has its place in the journal. Before it has, what is put before it would not reach it.
-func sinkReady(ctx context.Context, j *pipeline.Journal, name string) (pipeline.SinkStatus, error) {
+func sinkReady(ctx context.Context, j *journal.Journal, name string) (journal.SinkStatus, error) {
 	all, err := j.Sinks(ctx, []string{name})
 	if err != nil {
-		return pipeline.SinkStatus{}, err
+		return journal.SinkStatus{}, err
 	}
 	for _, s := range all {
 		if s.Sink == name && s.Opened {
 			return s, nil
 		}
 	}
-	return pipeline.SinkStatus{}, withCode(exitUnavailable, fmt.Errorf("sink %s has never run, so it has no place in the journal yet: start relay with it once", name))
+	return journal.SinkStatus{}, withCode(exitUnavailable, fmt.Errorf("sink %s has never run, so it has no place in the journal yet: start relay with it once", name))
 }
 
 // afterwards says when the sink gets what was put before it.
@@ -204,7 +204,7 @@ type replay struct {
 	*program
 	sink     string
 	flags    *replayFlags
-	filter   pipeline.EventFilter
+	filter   journal.EventFilter
 	at       checkpoint
 	pacer    pacer
 	progress progress
@@ -215,7 +215,7 @@ type replay struct {
 }
 
 // run sends what is journaled by now.
-func (r *replay) run(ctx context.Context, j *pipeline.Journal) (err error) {
+func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 	if r.at.last == 0 {
 		if r.at.last, err = j.LastNumber(ctx); err != nil || r.at.last == 0 {
 			return err
@@ -223,14 +223,14 @@ func (r *replay) run(ctx context.Context, j *pipeline.Journal) (err error) {
 	}
 	r.filter.After, r.filter.Last, r.begun = r.at.done, r.at.last, true
 	if r.flags.dryRun {
-		return eachEvent(ctx, j, r.filter, func(e pipeline.JournaledEvent) error {
+		return eachEvent(ctx, j, r.filter, func(e journal.JournaledEvent) error {
 			r.n++
 			return r.progress.show(r.n, e.Event.Time)
 		})
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	events := make(chan pipeline.JournaledEvent, replayBatch)
+	events := make(chan journal.JournaledEvent, replayBatch)
 	var sender sync.WaitGroup
 	var sendErr error
 	sender.Go(func() {
@@ -238,7 +238,7 @@ func (r *replay) run(ctx context.Context, j *pipeline.Journal) (err error) {
 			stop(sendErr)
 		}
 	})
-	err = eachEvent(ctx, j, r.filter, func(e pipeline.JournaledEvent) error {
+	err = eachEvent(ctx, j, r.filter, func(e journal.JournaledEvent) error {
 		if err := r.pacer.wait(ctx, e.Event.Time); err != nil {
 			return err
 		}
@@ -261,7 +261,7 @@ func (r *replay) run(ctx context.Context, j *pipeline.Journal) (err error) {
 const replayBatch = 256
 
 // send sends the events that come until there are no more, and notes how far it has come.
-func (r *replay) send(ctx context.Context, j *pipeline.Journal, events <-chan pipeline.JournaledEvent) error {
+func (r *replay) send(ctx context.Context, j *journal.Journal, events <-chan journal.JournaledEvent) error {
 	for first := range events {
 		waiting, latest := []pipeline.Record{first.Record}, first.Event.Time
 		for more := true; more && len(waiting) < replayBatch; {

@@ -40,6 +40,7 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 		}
 	}()
 	log := p.logger()
+	limitMemory(log)
 	if f.simulate {
 		return p.runSimulated(ctx, f, log)
 	}
@@ -133,7 +134,7 @@ func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
 			return nil, withCode(exitConfig, fmt.Errorf("--sink %s: no sink of this type is configured, and it needs to be: %s",
 				name, strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
-		add(SinkConfig{Name: name, Type: name, Lane: pipeline.LaneConfig{Concurrency: c.Concurrency()}, Config: c})
+		add(SinkConfig{Name: name, Type: name, Lane: delivery.LaneConfig{Concurrency: c.Concurrency()}, Config: c})
 	}
 	return selected, nil
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/treatrelay/relay/sinks"
 )
 
-// openServer starts the embedded NATS server if the journal or a sink needs it. It listens only for overlay backends.
+// openServer starts the embedded NATS server, for overlay backends, if a sink publishes to it.
 func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir string) error {
 	overlay := false
 	for _, s := range cfg.Sinks {
@@ -27,55 +27,45 @@ func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir strin
 			overlay = true
 		}
 	}
-	if !cfg.Journal.NATSURL.Empty() && !overlay {
+	if !overlay {
 		return nil
 	}
-	sc := pipeline.ServerConfig{Dir: filepath.Join(dir, journalDir), Log: j.log}
-	var created bool
-	if overlay {
-		login, isNew, err := loadOverlayLogin(dir)
-		if err != nil {
-			return err
-		}
-		created = isNew
-		sc.Listen, sc.Websocket, sc.OverlayUser, sc.OverlayPassword = cfg.NATS.Listen, cfg.NATS.Websocket, login.User, login.secret()
+	login, created, err := loadOverlayLogin(dir)
+	if err != nil {
+		return err
 	}
-	server, err := pipeline.StartServer(ctx, sc)
+	server, err := natsserver.Start(ctx, natsserver.Config{
+		Dir: filepath.Join(dir, overlayDir), Listen: cfg.NATS.Listen, Websocket: cfg.NATS.Websocket,
+		OverlayUser: login.User, OverlayPassword: login.secret(), Log: j.log,
+	})
 	if err != nil {
 		return withCode(exitUnavailable, err)
 	}
-	j.server, j.overlay = server, overlay
+	j.server = server
 	j.undo.add("embedded NATS server", func() error { server.Close(); return nil })
-	if overlay {
-		at, err := url.Parse(server.URL())
-		if err != nil {
-			return fmt.Errorf("address of the embedded NATS server: %w", err)
-		}
-		j.log.Info().Str("url", at.String()).Str("credentials", filepath.Join(dir, overlayFile)).Msg("overlay backends may connect")
-		if page := server.WebsocketURL(); page != "" {
-			j.log.Info().Str("url", page).Str("credentials", filepath.Join(dir, overlayFile)).Msg("overlay pages may connect")
-		}
-		if created {
-			at.User = url.UserPassword(sc.OverlayUser, sc.OverlayPassword.Reveal())
-			_, err = fmt.Fprintf(p.err, "Overlay backends connect to %s\nThis is shown once; %s keeps it.\n", at, filepath.Join(dir, overlayFile))
-		}
-		return err
+	at, err := url.Parse(server.URL())
+	if err != nil {
+		return fmt.Errorf("address of the embedded NATS server: %w", err)
 	}
-	return nil
+	j.log.Info().Str("url", at.String()).Str("credentials", filepath.Join(dir, overlayFile)).Msg("overlay backends may connect")
+	if page := server.WebsocketURL(); page != "" {
+		j.log.Info().Str("url", page).Str("credentials", filepath.Join(dir, overlayFile)).Msg("overlay pages may connect")
+	}
+	if created {
+		at.User = url.UserPassword(login.User, login.Password)
+		_, err = fmt.Fprintf(p.err, "Overlay backends connect to %s\nThis is shown once; %s keeps it.\n", at, filepath.Join(dir, overlayFile))
+	}
+	return err
 }
 
-// journalConn connects to the journal's server: the embedded one, or the one configured, for which it waits.
-func (j *job) journalConn(ctx context.Context, cfg JournalConfig) (*nats.Conn, error) {
-	if cfg.NATSURL.Empty() {
-		conn, err := j.server.Journal(ctx)
-		return conn, withCode(exitUnavailable, err)
-	}
+// journalConn connects to the journal's server, for which it waits.
+func journalConn(ctx context.Context, cfg JournalConfig, log zerolog.Logger) (*nats.Conn, error) {
 	opts := append(journalLogin(cfg),
 		nats.Name("relay journal"), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
 		nats.ReconnectBufSize(-1),   // the journal itself tries again
 		nats.IgnoreAuthErrorAbort(), // a server that refuses the login for a while, as at its restart, is no reason to give up
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			j.log.Debug().Err(err).Msg("connection to the journal's server")
+			log.Debug().Err(err).Msg("connection to the journal's server")
 		}))
 	at := natsHosts(cfg.NATSURL.Reveal())
 	for said := false; ; said = true {
@@ -86,7 +76,7 @@ func (j *job) journalConn(ctx context.Context, cfg JournalConfig) (*nats.Conn, e
 		case errors.Is(err, nats.ErrAuthorization), !away(err):
 			return nil, journalRefused(cfg, err)
 		case !said:
-			j.log.Warn().Str("server", at).Msg("journal's server does not answer; waiting for it")
+			log.Warn().Str("server", at).Msg("journal's server does not answer; waiting for it")
 		}
 		select {
 		case <-ctx.Done():

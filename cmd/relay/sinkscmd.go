@@ -54,10 +54,10 @@ func (p *program) sinkNames() (names []string, types map[string]string) {
 type sinkLine struct {
 	Type  string `json:"type,omitempty"` // empty if the configuration does not have it
 	State string `json:"state"`          // new, ok, down or disabled
-	pipeline.SinkStatus
+	journal.SinkStatus
 }
 
-func sinkState(s pipeline.SinkStatus) string {
+func sinkState(s journal.SinkStatus) string {
 	switch {
 	case !s.DisabledSince.IsZero():
 		return "disabled"
@@ -74,8 +74,8 @@ func (p *program) listsSinks(cmd *cobra.Command) {
 	var asJSON bool
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		names, types := p.sinkNames()
-		var all []pipeline.SinkStatus
-		err := p.withJournal(cmd.Context(), func(j *pipeline.Journal) (err error) {
+		var all []journal.SinkStatus
+		err := p.withJournal(cmd.Context(), func(j *journal.Journal) (err error) {
 			all, err = j.Sinks(cmd.Context(), names)
 			return err
 		})
@@ -90,7 +90,7 @@ func (p *program) listsSinks(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 }
 
-func (p *program) showSinks(all []pipeline.SinkStatus, types map[string]string, asJSON bool) error {
+func (p *program) showSinks(all []journal.SinkStatus, types map[string]string, asJSON bool) error {
 	if asJSON {
 		enc := json.NewEncoder(p.out)
 		for _, s := range all {
@@ -144,14 +144,14 @@ func oneSink(cmd *cobra.Command, args []string) error {
 }
 
 // changeSink changes what is known of a sink that is configured or has a place in the journal.
-func (p *program) changeSink(ctx context.Context, name string, change func(*pipeline.SinkState)) error {
+func (p *program) changeSink(ctx context.Context, name string, change func(*journal.SinkState)) error {
 	names, _ := p.sinkNames()
-	return p.withJournal(ctx, func(j *pipeline.Journal) error {
+	return p.withJournal(ctx, func(j *journal.Journal) error {
 		all, err := j.Sinks(ctx, names)
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(all, func(s pipeline.SinkStatus) bool { return s.Sink == name }) {
+		if !slices.ContainsFunc(all, func(s journal.SinkStatus) bool { return s.Sink == name }) {
 			var known []string
 			for _, s := range all {
 				known = append(known, s.Sink)
@@ -167,7 +167,7 @@ func (p *program) enableSinkCommand() *cobra.Command {
 		Use: "enable NAME", Short: "Let a disabled sink have its events again, from where it stopped", Args: oneSink, Example: "  relay sinks enable bot",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var since time.Time
-			err := p.changeSink(cmd.Context(), args[0], func(s *pipeline.SinkState) {
+			err := p.changeSink(cmd.Context(), args[0], func(s *journal.SinkState) {
 				if since = s.DisabledSince; since.IsZero() {
 					return
 				}
@@ -194,7 +194,7 @@ func (p *program) disableSinkCommand() *cobra.Command {
 		Example: "  relay sinks disable bot --reason \"moving house\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			was := false
-			err := p.changeSink(cmd.Context(), args[0], func(s *pipeline.SinkState) {
+			err := p.changeSink(cmd.Context(), args[0], func(s *journal.SinkState) {
 				if was = !s.DisabledSince.IsZero(); !was {
 					s.DisabledSince, s.Reason = time.Now().UTC(), reason
 				}

@@ -22,40 +22,42 @@ const treatEvent = "realTimeTreat"
 type source struct {
 	name    string
 	account *auth.Account
-	intake  *pipeline.Intake
+	intake  *intake.Intake
 	client  *socket.Client
 	// history fills gaps; nil if the provider has none.
-	history *pipeline.Reconciler
+	history *intake.Reconciler
 	link    link
 	log     zerolog.Logger
 }
 
-func newIntake(c AccountConfig, j *pipeline.Journal) *pipeline.Intake {
-	return pipeline.NewIntake(pipeline.Normalizer{
-		Account: c.Account, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw,
-	}, j)
+// newIntake makes the intake of an account.
+func (j *job) newIntake(c AccountConfig) *intake.Intake {
+	return intake.New(intake.Config{
+		Normalizer: intake.Normalizer{Account: c.Account, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw},
+		Journal:    j.journal, Index: j.index, Logger: j.log, Metrics: j.pipeline,
+	})
 }
 
-// newSource makes the source of an account. dir is the data folder; requests for the history go through the given transport.
-func newSource(c AccountConfig, account *auth.Account, j *pipeline.Journal, dir string, through http.RoundTripper, m *sourceMetrics, log zerolog.Logger) (*source, error) {
-	log = log.With().Str("account", c.Account).Logger()
+// newSource makes the source of an account.
+func (j *job) newSource(c AccountConfig, account *auth.Account) (*source, error) {
+	log := j.log.With().Str("account", c.Account).Logger()
 	s := &source{
-		name: c.Account, account: account, log: log, intake: newIntake(c, j),
+		name: c.Account, account: account, log: log, intake: j.newIntake(c),
 	}
 	at := c.Provider.Endpoints.Socket
 	if c.Endpoints.Socket != "" {
 		at = c.Endpoints.Socket
 	}
-	past, err := newHistorySource(c, account, dir, through)
+	past, err := newHistorySource(c, account, j.dir, j.providers)
 	if err != nil {
 		return nil, err
 	}
 	if past != nil {
-		s.history = pipeline.NewReconciler(s.intake, past, pipeline.ReconcileConfig{Every: c.Reconcile, BackfillFirstRun: c.BackfillFirstRun})
+		s.history = intake.NewReconciler(s.intake, past, intake.ReconcileConfig{Every: c.Reconcile, BackfillFirstRun: c.BackfillFirstRun})
 	}
 	s.client, err = socket.New(socket.Config{
 		URL: at, Protocol: c.Protocol, Query: s.query, Log: log, OnState: func(st socket.State) {
-			m.observe(c.Account, st)
+			j.sourceMetrics.observe(c.Account, st)
 			s.link.observe(st)
 			if st.Phase == socket.Connected && s.history != nil {
 				s.history.Wake() // not before: what is sent from now on comes live

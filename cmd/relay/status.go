@@ -58,7 +58,7 @@ type accountStatus struct {
 	Since      time.Time        `json:"since,omitzero"`
 	Reason     string           `json:"reason,omitempty"` // why it is not connected
 	Reconnects int              `json:"reconnects"`       // since relay runs
-	LastTreat  *pipeline.Newest `json:"last_treat,omitempty"`
+	LastTreat  *journal.Newest `json:"last_treat,omitempty"`
 	Token      auth.State       `json:"token"`
 	TokenEnds  time.Time        `json:"token_expiry,omitzero"`
 	Fix        string           `json:"fix,omitempty"` // what somebody has to do about the token
@@ -213,7 +213,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 			continue
 		}
 		l := lane.Status()
-		var backlog *pipeline.Backlog
+		var backlog *journal.Backlog
 		if surveyErr == nil {
 			b := survey.Backlogs[l.Sink]
 			backlog = &b
@@ -224,7 +224,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 	return v
 }
 
-func (j *journalStatus) fill(h pipeline.JournalHealth, s pipeline.Survey, err error) {
+func (j *journalStatus) fill(h journal.Health, s journal.Survey, err error) {
 	j.State, j.Reason = stateOK, ""
 	j.LastMinute, j.LastWrite, j.Waiting = h.LastMinute, h.LastWrite.UTC(), h.Waiting
 	if err == nil {
@@ -265,7 +265,7 @@ func accountOf(parts live, c AccountConfig) accountStatus {
 	return a
 }
 
-func laneOf(l *pipeline.LaneStatus, b *pipeline.Backlog, typ string, now time.Time) laneStatus {
+func laneOf(l *delivery.LaneStatus, b *journal.Backlog, typ string, now time.Time) laneStatus {
 	s := laneStatus{
 		Sink: l.Sink, Type: typ, State: stateOK, InFlight: l.InFlight, Retries: l.Retries, Delivered: l.Delivered, Failures: l.Failures,
 		LastDelivery: l.LastDelivery.UTC(), Reason: inLine(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),
@@ -364,7 +364,7 @@ func (v *judgement) ofAccount(a *accountStatus, now time.Time) {
 
 // ofLane judges a lane. What its destination does, or the operator has asked for, is no reason to be not ready. b is nil while the
 // journal's server does not answer, which is the journal's trouble.
-func (v *judgement) ofLane(l *pipeline.LaneStatus, b *pipeline.Backlog, now time.Time) {
+func (v *judgement) ofLane(l *delivery.LaneStatus, b *journal.Backlog, now time.Time) {
 	part := "sink " + l.Sink
 	switch {
 	case !l.State.DisabledSince.IsZero():

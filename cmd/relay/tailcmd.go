@@ -51,8 +51,8 @@ The filter is an expression as in a sink's filter. An event of which it cannot t
 type tail struct {
 	*program
 	tailFlags
-	match *pipeline.Filter // nil: all
-	from  pipeline.FollowConfig
+	match *delivery.Filter // nil: all
+	from  journal.FollowConfig
 	begun bool // from says where to go on
 }
 
@@ -61,7 +61,7 @@ const tailPause = 500 * time.Millisecond
 
 // tail shows events until ctx ends or the reader leaves. The journal has to be there at first, and is waited for afterwards.
 func (p *program) tail(ctx context.Context, f *tailFlags) error {
-	t := &tail{program: p, tailFlags: *f, from: pipeline.FollowConfig{Accounts: f.accounts}}
+	t := &tail{program: p, tailFlags: *f, from: journal.FollowConfig{Accounts: f.accounts}}
 	err := checkAccountNames(f.accounts)
 	if err != nil {
 		return err
@@ -70,14 +70,14 @@ func (p *program) tail(ctx context.Context, f *tailFlags) error {
 		return usagef("--since %w", err)
 	}
 	if f.filter != "" {
-		if t.match, err = pipeline.NewFilter(f.filter); err != nil {
+		if t.match, err = delivery.NewFilter(f.filter); err != nil {
 			return usagef("--filter: %w", err)
 		}
 	}
 	away := ""
 	for {
 		start := time.Now()
-		err := p.withLiveJournal(ctx, func(j *pipeline.Journal) error {
+		err := p.withLiveJournal(ctx, func(j *journal.Journal) error {
 			if away != "" {
 				away = ""
 				if err := p.say("It is back; going on."); err != nil {
@@ -122,7 +122,7 @@ func (e *showError) Unwrap() error { return e.err }
 func errorLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // follow shows what the journal gets, from where the tail is.
-func (t *tail) follow(ctx context.Context, j *pipeline.Journal) error {
+func (t *tail) follow(ctx context.Context, j *journal.Journal) error {
 	last, err := j.LastNumber(ctx)
 	if err != nil {
 		return &lostError{withCode(exitUnavailable, err)}
@@ -136,7 +136,7 @@ func (t *tail) follow(ctx context.Context, j *pipeline.Journal) error {
 	t.begun = true
 	log := t.logger()
 	log.Debug().Uint64("number", t.from.After).Msg("following the journal")
-	err = j.Follow(ctx, t.from, func(e pipeline.JournaledEvent) error {
+	err = j.Follow(ctx, t.from, func(e journal.JournaledEvent) error {
 		t.from.After = e.Seq
 		if err := t.show(e); err != nil {
 			return &showError{err}
@@ -149,7 +149,7 @@ func (t *tail) follow(ctx context.Context, j *pipeline.Journal) error {
 	return &lostError{withCode(exitUnavailable, err)}
 }
 
-func (t *tail) show(e pipeline.JournaledEvent) error {
+func (t *tail) show(e journal.JournaledEvent) error {
 	if t.match != nil {
 		if ok, err := t.match.Match(e.Record); err == nil && !ok {
 			return nil

@@ -29,8 +29,8 @@ and redrives. Attempts are kept for 30 days. It works whether or not relay runs.
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var t *pipeline.Trace
-			err := p.withJournal(cmd.Context(), func(j *pipeline.Journal) (err error) {
+			var t *journal.Trace
+			err := p.withJournal(cmd.Context(), func(j *journal.Journal) (err error) {
 				t, err = j.Trace(cmd.Context(), args[0])
 				return err
 			})
@@ -84,7 +84,7 @@ type traceStep struct {
 	Reason     string `json:"reason,omitempty"`
 }
 
-func traceSteps(t *pipeline.Trace) (steps []traceStep, err error) {
+func traceSteps(t *journal.Trace) (steps []traceStep, err error) {
 	r := t.Event
 	if r.Seq > 0 {
 		journaled := traceStep{
@@ -128,7 +128,7 @@ func printSteps(w io.Writer, steps []traceStep) error {
 	return nil
 }
 
-func tabulateSteps(w io.Writer, t *pipeline.Trace, steps []traceStep) error {
+func tabulateSteps(w io.Writer, t *journal.Trace, steps []traceStep) error {
 	r := t.Event
 	head := r.ID + "  no longer in the journal"
 	if r.Seq > 0 {

@@ -60,7 +60,7 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 			return err
 		}
 	}
-	norm := pipeline.Normalizer{Account: account.Account, Provider: account.Provider.Name, Location: account.Location}
+	norm := intake.Normalizer{Account: account.Account, Provider: account.Provider.Name, Location: account.Location}
 	event := norm.TestEvent(time.Now(), f.sender, f.title, f.message)
 	line, err := event.Line()
 	if err != nil {
@@ -75,7 +75,7 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 	}
 	runs := p.relayRuns(ctx)
 	disabled := false
-	err = p.withJournal(ctx, func(j *pipeline.Journal) error {
+	err = p.withJournal(ctx, func(j *journal.Journal) error {
 		if f.sink != "" {
 			state, err := sinkReady(ctx, j, f.sink)
 			if err != nil {

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/jetstream"
+)
+
+// storage is what the journal is kept in: an engine's log and state, and the log of attempts, which is in files with either engine.
+type storage struct {
+	log      journal.Log
+	state    journal.State
+	attempts journal.Log // nil: there is none to be read
+	file     *filelog.Log // the log of engine file; nil with the other one
+}
+
+// engineName is how the status and the logs name the engine of a configuration.
+func engineName(cfg JournalConfig) string {
+	if cfg.NATSURL.Empty() {
+		return "file"
+	}
+	return "jetstream"
+}
+
+// openStorage opens the engine that the configuration names, for the relay that runs on the data folder, which is locked.
+func openStorage(ctx context.Context, cfg JournalConfig, dir string, log zerolog.Logger, undo *teardown) (s storage, err error) {
+	if cfg.NATSURL.Empty() {
+		s, err = openFiles(ctx, dir, log, undo)
+	} else {
+		s, err = openServerStorage(ctx, cfg, log, undo)
+	}
+	if err != nil {
+		return s, withCode(exitUnavailable, err)
+	}
+	attempts, err := filelog.Open(ctx, filelog.Options{Dir: filepath.Join(dir, attemptsDir), NoSync: true, Log: log})
+	if err != nil {
+		return s, withCode(exitUnavailable, fmt.Errorf("open the log of attempts: %w", err))
+	}
+	undo.add("log of attempts", attempts.Close)
+	s.attempts = attempts
+	return s, nil
+}
+
+// openFiles opens engine file.
+func openFiles(ctx context.Context, dir string, log zerolog.Logger, undo *teardown) (s storage, err error) {
+	at := filepath.Join(dir, journalDir)
+	if err := checkFormat(at); err != nil {
+		return s, err
+	}
+	state, err := filelog.OpenState(ctx, filelog.StateOptions{Dir: at, Log: log})
+	if err != nil {
+		return s, err
+	}
+	undo.add("journal's state", state.Close)
+	file, err := filelog.Open(ctx, filelog.Options{Dir: at, Log: log})
+	if err != nil {
+		return s, err
+	}
+	undo.add("journal", file.Close)
+	return storage{log: file, state: state, file: file}, nil
+}
+
+// checkFormat refuses the journal of a relay that kept it in an embedded NATS server. Nothing was released with it.
+func checkFormat(at string) error {
+	if _, err := os.Lstat(filepath.Join(at, "jetstream")); err == nil {
+		return fmt.Errorf("open the journal in %s: it has the format of an early version, which this one does not read; move the folder away to begin with an empty journal, or choose another with --data-dir", at)
+	}
+	return nil
+}
+
+// openServerStorage opens engine jetstream, and waits for its server.
+func openServerStorage(ctx context.Context, cfg JournalConfig, log zerolog.Logger, undo *teardown) (s storage, err error) {
+	conn, err := journalConn(ctx, cfg, log)
+	if err != nil {
+		return s, err
+	}
+	undo.add("journal's connection", func() error { conn.Close(); return nil })
+	server, state, err := jetstream.Open(ctx, jetstream.Options{Conn: conn, Retention: cfg.Retention, Replicas: cfg.Replicas, Log: log})
+	if err != nil {
+		return s, err
+	}
+	undo.add("journal", func() error { return errors.Join(state.Close(), server.Close()) })
+	return storage{log: server, state: state}, nil
+}
+
+// attachServer opens engine jetstream for a command, which makes and changes nothing.
+func attachServer(ctx context.Context, conn *nats.Conn, log zerolog.Logger, undo *teardown) (s storage, err error) {
+	server, state, err := jetstream.Attach(ctx, jetstream.Options{Conn: conn, Log: log})
+	if err != nil {
+		return s, withCode(exitUnavailable, err)
+	}
+	undo.add("journal", func() error { return errors.Join(state.Close(), server.Close()) })
+	return storage{log: server, state: state}, nil
+}
+
+// readAttempts opens the log of attempts of a data folder for reading, if there is one, whoever writes it.
+func readAttempts(ctx context.Context, dir string, log zerolog.Logger, undo *teardown) (journal.Log, error) {
+	at := filepath.Join(dir, attemptsDir)
+	if _, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	attempts, err := filelog.OpenReader(ctx, filelog.Options{Dir: at, Log: log})
+	if err != nil {
+		return nil, withCode(exitUnavailable, fmt.Errorf("open the log of attempts: %w; run this as the user that relay runs as", err))
+	}
+	undo.add("log of attempts", attempts.Close)
+	return attempts, nil
+}
+
+// openJournal opens the journal of the data folder, which is locked, with what stands beside it: the index and the log of attempts.
+func (j *job) openJournal(ctx context.Context, cfg JournalConfig, metrics *pipeline.Metrics, trace func(pipeline.Stage)) error {
+	j.pipeline = metrics
+	s, err := openStorage(ctx, cfg, j.dir, j.log, &j.undo)
+	if err != nil {
+		return err
+	}
+	j.storage = s
+	var follow atomic.Pointer[index.Index] // the journal is there before the index
+	j.journal, err = journal.Open(ctx, journal.Config{
+		Log: s.log, State: s.state, Attempts: s.attempts, Retention: cfg.Retention, Trace: trace, Logger: j.log, Metrics: metrics,
+		Committed: func(records []journal.Record) {
+			if ix := follow.Load(); ix != nil {
+				ix.Add(records)
+			}
+		},
+	})
+	if err != nil {
+		return withCode(exitUnavailable, err)
+	}
+	if j.index, err = index.Open(ctx, index.Config{Dir: filepath.Join(j.dir, indexDir), Journal: j.journal, Logger: j.log}); err != nil {
+		return withCode(exitUnavailable, err)
+	}
+	j.undo.add("index of the journal", j.index.Close)
+	follow.Store(j.index)
+	return nil
+}

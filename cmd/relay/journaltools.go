@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake"
+	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog"
+)
+
+func (p *program) journalCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "journal", Short: "Verify, back up or fill the journal", Args: unknownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(p.journalVerifyCommand(), p.journalBackupCommand(), p.journalImportCommand())
+	return cmd
+}
+
+// journalFiles is the folder of the journal's files, which must be there.
+func (p *program) journalFiles() (string, error) {
+	dir, err := p.dataPath()
+	if err != nil {
+		return "", err
+	}
+	at := filepath.Join(dir, journalDir)
+	if err := checkFormat(at); err != nil {
+		return "", withCode(exitUnavailable, err)
+	}
+	if _, err := os.Stat(at); err != nil {
+		return "", withCode(exitUnavailable, fmt.Errorf("open the journal in %s: %w; name its data folder with --data-dir. A journal on a NATS server (journal.nats_url) is that server's to verify and back up", dir, journal.ErrNoJournal))
+	}
+	return at, nil
+}
+
+func (p *program) journalVerifyCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Read the whole journal and check every record", Args: noArgs,
+		Long: `Read every record of the journal on this machine and check its checksum. It changes nothing, and works while relay runs. What is wrong
+is printed, a line each; the exit code is 1 then.`,
+		Example: "  relay journal verify\n  relay journal verify --data-dir /backup/2026-07-16",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := p.journalFiles()
+			if err != nil {
+				return err
+			}
+			faults := 0
+			summary, err := filelog.Verify(cmd.Context(), at, func(f filelog.Finding) {
+				faults++
+				_, _ = fmt.Fprintln(p.out, f) // the summary fails likewise
+			})
+			if err != nil {
+				return withCode(exitUnavailable, err)
+			}
+			if asJSON {
+				err = json.NewEncoder(p.out).Encode(summary)
+			} else {
+				err = p.say("Verified %d records in %d segments, %d MiB.", summary.Records, summary.Segments, summary.Bytes>>20)
+			}
+			if err == nil && faults > 0 {
+				err = fmt.Errorf("the journal in %s has %d faults; what TreatStream's history still holds is journaled again when relay runs", at, faults)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the summary as a JSON object")
+	return cmd
+}
+
+func (p *program) journalBackupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "backup DIR", Short: "Copy the journal, also while relay runs",
+		Long: `Make a consistent copy of the journal, its state and the sinks' places in DIR, which must be new or empty. It works whether or not relay
+runs. To restore, stop relay and put the copy in the place of the data folder's files; the logins (accounts) are not in it.`,
+		Example: "  relay journal backup /backup/2026-07-16",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("%s takes one argument, the folder of the copy; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return p.journalBackup(cmd.Context(), args[0]) },
+	}
+}
+
+func (p *program) journalImportCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "import FILE", Short: "Add the events of a relay export to the journal",
+		Long: `Add events to the journal that relay export has written as JSON lines, from this journal or another. They are known, so that the history
+does not bring them again, and shown and replayed like others, but delivered to nobody by themselves. Events that the journal has are left out. Relay
+must not run meanwhile. - reads standard input.`,
+		Example: "  relay journal import events.jsonl\n  relay export --data-dir old | relay journal import -",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("%s takes one argument, the file, or - for standard input; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var in io.Reader = p.in
+			if args[0] != "-" {
+				f, err := os.Open(args[0])
+				if err != nil {
+					return fmt.Errorf("import events: %w", err)
+				}
+				defer f.Close() //nolint:errcheck // it was only read
+				in = f
+			}
+			return p.journalImport(cmd.Context(), in)
+		},
+	}
+}
+
+// importBatch is how many events go into one write.
+const importBatch = 256
+
+func (p *program) journalImport(ctx context.Context, in io.Reader) (err error) {
+	log := p.logger()
+	cfg, err := p.loadConfig(log)
+	if err != nil {
+		return err
+	}
+	dir, err := p.dataPath()
+	if err != nil {
+		return err
+	}
+	lock, err := lockDataDir(ctx, dir)
+	if err != nil {
+		return err
+	}
+	j := &job{log: log, dir: dir}
+	j.undo.add("data folder", lock.Close)
+	defer func() { err = errors.Join(err, j.undo.run()) }()
+	if err := j.openJournal(ctx, cfg.Journal, pipeline.NewMetrics(prometheus.NewRegistry()), nil); err != nil {
+		return err
+	}
+	added, known, err := j.importLines(ctx, in)
+	if err != nil {
+		err = fmt.Errorf("import events, line %d: %w", added+known+1, err)
+	}
+	return errors.Join(err, p.say("Imported %d events; %d were in the journal already.", added, known))
+}
+
+// importLines appends the events that are not in the journal. The counts are of those that are on disk, or known, when it returns.
+func (j *job) importLines(ctx context.Context, in io.Reader) (added, known int, err error) {
+	r := bufio.NewReaderSize(in, 64<<10)
+	var waiting []journal.Entry
+	flush := func() error {
+		if _, err := j.journal.Put(ctx, waiting...); err != nil {
+			return err
+		}
+		added += len(waiting)
+		waiting = waiting[:0]
+		return nil
+	}
+	for err == nil {
+		var line []byte
+		line, err = r.ReadBytes('\n')
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		e, importErr := intake.ImportEntry(bytes.Clone(line))
+		if importErr != nil {
+			return added, known, importErr
+		}
+		have, importErr := j.index.Has(ctx, &e)
+		if importErr != nil {
+			return added, known, importErr
+		}
+		if have {
+			known++
+			continue
+		}
+		if waiting = append(waiting, e); len(waiting) == importBatch {
+			if flushErr := flush(); flushErr != nil {
+				return added, known, flushErr
+			}
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		return added, known, err
+	}
+	return added, known, flush()
+}
