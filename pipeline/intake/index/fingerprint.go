@@ -1,0 +1,105 @@
+package index
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"html"
+	"strings"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// Fingerprint is what has to be known of a treat to compare it with others: not how its date is spelled, but what it says.
+type Fingerprint struct {
+	// Content is a hash of the six fields beside date_created.
+	Content uint64
+	// Core is a hash of who sent what.
+	Core uint64
+	// When is what the date says. It is the zero value if there is none, or none that can be read: such a treat cannot be told from its repeat.
+	When Moment
+}
+
+// Of returns the fingerprint of a treat's normalized content.
+func Of(d *pipeline.Data) Fingerprint {
+	f := Fingerprint{
+		Content: hash(d.Sender, d.SenderType, d.Receiver, d.ReceiverType, d.Title, d.Message),
+		Core:    hash(plainText(d.Sender), plainText(d.Title)),
+	}
+	if d.DateCreated != nil {
+		f.When, _ = ParseDate(*d.DateCreated)
+	}
+	return f
+}
+
+// hash is the beginning of [pipeline.HashFields].
+func hash(parts ...*string) uint64 {
+	var room [512]byte
+	b := room[:0]
+	for _, part := range parts {
+		var text string
+		if part != nil {
+			text = *part
+		}
+		b = binary.BigEndian.AppendUint64(b, uint64(len(text)))
+		b = append(b, text...)
+	}
+	sum := sha256.Sum256(b)
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// plainText takes out what a text may differ in between the socket and the history.
+func plainText(text *string) *string {
+	if text == nil {
+		return nil
+	}
+	plain := strings.TrimSpace(html.UnescapeString(*text))
+	return &plain
+}
+
+// Moment is what a date says, to the second.
+type Moment struct {
+	// Digits is the Unix time of the date, read in UTC if it names no zone. 0: there is no date.
+	Digits int64
+	// Floating is true if the date names no zone.
+	Floating bool
+	// Nanos is the fraction of the second. It takes no part in comparisons with what the index holds.
+	Nanos int32
+}
+
+// IsZero reports whether there is no date.
+func (m Moment) IsZero() bool { return m.Digits == 0 }
+
+// In is the moment's time, given the zone of dates that name none.
+func (m Moment) In(zone *time.Location) time.Time {
+	at := time.Unix(m.Digits, int64(m.Nanos)).UTC()
+	if !m.Floating || zone == time.UTC {
+		return at
+	}
+	year, month, day := at.Date()
+	return time.Date(year, month, day, at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), zone)
+}
+
+// ParseDate reads the forms of date_created: the known one, and what a server of this kind may come to send. Dates
+// before 2000 or after 2100 are taken for errors.
+func ParseDate(text string) (Moment, bool) {
+	text = strings.TrimSpace(text)
+	for _, form := range [...]struct {
+		layout   string
+		floating bool
+	}{
+		{time.DateTime, true},
+		{time.RFC3339Nano, false},
+		{"2006-01-02 15:04:05Z07:00", false},
+		{"2006-01-02 15:04:05 -0700", false},
+		{"2006-01-02T15:04:05", true},
+	} {
+		if t, err := time.Parse(form.layout, text); err == nil {
+			if t.Year() < 2000 || t.Year() > 2100 {
+				return Moment{}, false
+			}
+			return Moment{t.Unix(), form.floating, int32(t.Nanosecond())}, true //nolint:gosec // below a billion
+		}
+	}
+	return Moment{}, false
+}
