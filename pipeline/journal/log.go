@@ -107,6 +107,4 @@ var (
 	ErrTooLarge = errors.New("the entry is larger than the journal takes")
 	// ErrNotHeld says that the log does not hold a number, because it was dropped by age, lost, or never given.
 	ErrNotHeld = errors.New("the journal does not hold it")
-	// ErrNoJournal says that relay has never kept a journal there.
-	ErrNoJournal = errors.New("there is no journal yet: it begins when relay first runs")
 )
