@@ -68,6 +68,11 @@ func parseRecord(b []byte) (stateRecord, error) {
 	return r, nil
 }
 
+// recordNames reports whether a damaged record has this key.
+func recordNames(b []byte, key string) bool {
+	return len(b) >= recordHeader+len(key) && int(binary.LittleEndian.Uint16(b[13:])) == len(key) && string(b[recordHeader:recordHeader+len(key)]) == key
+}
+
 func stateTable() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // totalKey is the key of the [stateTotal]. No key of the state has this character.

@@ -79,10 +79,10 @@ func (c *stateCheck) found(key string, record []byte, seen *stateTotal) {
 	r, err := parseRecord(record)
 	if err != nil {
 		c.damaged(fmt.Errorf("the value of %q: %w", key, err))
-		if validKey(key) {
+		if validKey(key) && recordNames(record, key) {
 			c.lost[key] = struct{}{}
 		} else {
-			c.unknown = true
+			c.unknown = true // the key itself may be what is damaged
 		}
 		return
 	}
