@@ -28,10 +28,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/peertest"
 	"github.com/treatrelay/relay/internal/simulator"
-	"github.com/treatrelay/relay/pipeline"
 )
 
 // chaos is a world that breaks.

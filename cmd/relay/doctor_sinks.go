@@ -13,7 +13,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/sinks"
 )
 

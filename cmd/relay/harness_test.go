@@ -25,6 +25,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/peertest"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"

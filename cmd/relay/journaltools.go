@@ -18,6 +18,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/rs/zerolog"
 )
 
 func (p *program) journalCommand() *cobra.Command {
@@ -194,4 +195,48 @@ func (j *job) importLines(ctx context.Context, in io.Reader) (added, known int, 
 		return added, known, err
 	}
 	return added, known, flush()
+}
+
+// journalBackup copies the journal of the data folder. The state is copied before the log, so that no place in the copy is past its end.
+func (p *program) journalBackup(ctx context.Context, to string) (err error) {
+	at, err := p.journalFiles()
+	if err != nil {
+		return err
+	}
+	to = filepath.Join(to, journalDir)
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return fmt.Errorf("back up the journal: %w; choose another folder", err)
+	}
+	if err := os.Mkdir(to, 0o700); err != nil {
+		return fmt.Errorf("back up the journal: %w; the copy wants a folder that has none yet", err)
+	}
+	var undo teardown
+	defer func() { err = errors.Join(err, undo.run()) }()
+	s, _, _, err := p.liveStorage(ctx, &undo)
+	if errors.Is(err, errNoControl) {
+		s, err = p.openStorageAlone(ctx, filepath.Dir(at), &undo)
+	}
+	if err != nil {
+		return err
+	}
+	if err := copyState(ctx, s.state, to, p.logger()); err != nil {
+		return fmt.Errorf("back up the journal: %w", err)
+	}
+	if err := filelog.Backup(ctx, at, to); err != nil {
+		return fmt.Errorf("back up the journal: %w", err)
+	}
+	return p.say("Copied the journal to %s. relay journal verify --data-dir %s reads the copy.", to, shellQuote(filepath.Dir(to)))
+}
+
+// copyState writes a state with all that another one holds.
+func copyState(ctx context.Context, from journal.State, dir string, log zerolog.Logger) (err error) {
+	to, err := filelog.OpenState(ctx, filelog.StateOptions{Dir: dir, Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	return from.List(ctx, "", func(key string, value []byte) error {
+		_, err := to.Put(ctx, key, value, journal.AnyRevision)
+		return err
+	})
 }

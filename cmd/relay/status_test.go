@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/socket"
 )
 
