@@ -245,7 +245,7 @@ func followStream(ctx context.Context, nc *nats.Conn, a *account) {
 		read := func() error {
 			asking, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
-			cons, err := js.OrderedConsumer(asking, natsserver.OverlayStream, jetstream.OrderedConsumerConfig{
+			cons, err := js.OrderedConsumer(asking, natsserver.Stream, jetstream.OrderedConsumerConfig{
 				DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: next,
 			})
 			if err != nil {

@@ -346,7 +346,7 @@ func (w *world) overlay() *lines {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cons, err := js.OrderedConsumer(w.t.Context(), natsserver.OverlayStream, jetstream.OrderedConsumerConfig{})
+	cons, err := js.OrderedConsumer(w.t.Context(), natsserver.Stream, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

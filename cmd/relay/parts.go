@@ -107,7 +107,7 @@ func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 	sink, err := s.Config.Open(ctx, sinks.Env{
 		Name: s.Name, Stdout: j.out, UserAgent: userAgent(), Log: j.log.With().Str("sink", s.Name).Logger(),
 		NATS:   func(ctx context.Context) (*nats.Conn, error) { return j.server.Connect(ctx) },
-		Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
+		NATSStore: j.natsStore(), Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
 		Attempt: func(a pipeline.Attempt) {
 			a.Sink = s.Name
 			j.attempts.Add(a)
@@ -121,6 +121,14 @@ func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 		return nil, withCode(code, fmt.Errorf("open sink %s: %w", s.Name, err))
 	}
 	return &sinkPart{cfg: s, sink: sink, files: files, ended: make(chan struct{})}, nil
+}
+
+// natsStore is what the embedded server knows of its disk, nil if there is none.
+func (j *job) natsStore() sinks.NATSStore {
+	if j.server == nil {
+		return nil
+	}
+	return j.server
 }
 
 // openLane opens the lane of a sink that is ready. An earlier lane of that name must have ended.
