@@ -30,6 +30,7 @@ type rig struct {
 	attempts *filelog.Log
 	journal  *journal.Journal
 	reg      *prometheus.Registry
+	metrics  *pipeline.Metrics
 	stop     func()
 }
 
@@ -54,7 +55,6 @@ func newRig(t testing.TB, dir string, change ...func(*journal.Config)) *rig {
 		cancel()
 		closeFiles()
 	})
-	t.Cleanup(r.stop)
 	return r
 }
 
@@ -62,9 +62,10 @@ func newRig(t testing.TB, dir string, change ...func(*journal.Config)) *rig {
 func openRig(t testing.TB, dir string, change ...func(*journal.Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: dir, reg: prometheus.NewRegistry()}
+	r.metrics = pipeline.NewMetrics(r.reg)
 	r.openFiles()
 	cfg := journal.Config{
-		Log: r.log, State: r.state, Attempts: r.attempts, Retention: time.Hour, Logger: testLog(t), Metrics: pipeline.NewMetrics(r.reg),
+		Log: r.log, State: r.state, Attempts: r.attempts, Retention: time.Hour, Logger: testLog(t), Metrics: r.metrics,
 	}
 	for _, c := range change {
 		c(&cfg)
