@@ -161,7 +161,7 @@ func (ix *Index) Account(name string) (s Summary) {
 
 // pending are the treats that are on their way into the journal.
 type pending struct {
-	mu    sync.Mutex
+	mu     sync.Mutex
 	treats map[string]Fingerprint // by the id of the event
 }
 

@@ -3,6 +3,8 @@ package index
 import (
 	"container/heap"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -119,11 +121,17 @@ func (ix *Index) Range(ctx context.Context, account string, from, to time.Time, 
 	})
 }
 
-// Backfilled calls visit with the treats of the origin backfill that the log holds after a number, in no order, until it returns false.
-func (ix *Index) Backfilled(ctx context.Context, account string, after uint64, visit func(*Hit) bool) error {
-	first := record{account: accountHash(account)}
-	return ix.walk(ctx, &first, ^uint32(0), func(r *run) bool { return r.info.maxNumber > after }, func(r *record, v *view) bool {
-		if r.number <= after || r.kind() != kindTreat || r.flags&flagBackfill == 0 || !v.holds(r.number) {
+// Backfilled calls visit with the treats of the origin backfill that the log holds after a number, and that were journaled at or after since, in no
+// order, until it returns false. After an error some may have been visited.
+func (ix *Index) Backfilled(ctx context.Context, account string, after uint64, since time.Time, visit func(*Hit) bool) error {
+	if ix.Account(account).Backfilled <= after {
+		return nil
+	}
+	first, from := record{account: accountHash(account)}, unix32(since.Unix())
+	return ix.walk(ctx, &first, ^uint32(0), func(r *run) bool {
+		return r.info.maxNumber > after && r.info.newestJournals >= from
+	}, func(r *record, v *view) bool {
+		if r.number <= after || r.journaled < from || r.kind() != kindTreat || r.flags&flagBackfill == 0 || !v.holds(r.number) {
 			return true
 		}
 		h := r.hit(false)
@@ -140,7 +148,7 @@ func (ix *Index) LostHealMarks(ctx context.Context, account string) (marks map[j
 	marks = make(map[journal.Span]uint64)
 	held := make(map[journal.Span]bool)
 	first := record{account: accountHash(account)}
-	err = ix.walk(ctx, &first, ^uint32(0), func(*run) bool { return true }, func(r *record, v *view) bool {
+	err = ix.walk(ctx, &first, ^uint32(0), func(r *run) bool { return r.info.others > 0 }, func(r *record, v *view) bool {
 		if r.kind() != kindHeal {
 			return true
 		}
@@ -155,6 +163,50 @@ func (ix *Index) LostHealMarks(ctx context.Context, account string) (marks map[j
 		delete(marks, s)
 	}
 	return marks, err
+}
+
+// CountKnown counts the different treats of a baseline.
+func (ix *Index) CountKnown(ctx context.Context, account, baseline string) (n int, err error) {
+	first, number := record{account: accountHash(account)}, baselineNumber(baseline)
+	for {
+		n = 0
+		err := ix.walk(ctx, &first, ^uint32(0), func(r *run) bool { return r.info.others > 0 }, func(r *record, _ *view) bool {
+			if r.kind() == kindKnown && r.core == number {
+				n++
+			}
+			return true
+		})
+		if !errors.Is(err, ErrDamaged) {
+			return n, err
+		}
+	}
+}
+
+// Has reports whether the log holds an event, or it is expected, see [Index.Expect]. If neither is so, it is expected from now on.
+func (ix *Index) Has(ctx context.Context, e *journal.Entry) (bool, error) {
+	f, ok := ofLine(e.Data)
+	if !ok {
+		return false, nil
+	}
+	if !ix.Expect(e.ID, &f) {
+		return true, nil
+	}
+	hits, err := ix.Find(ctx, nil, e.Account, &f)
+	for _, h := range hits {
+		if h.Lost || err != nil {
+			continue
+		}
+		var records []journal.Record
+		if records, err = ix.cfg.Log.Read(ctx, h.Number, 1); len(records) > 0 && records[0].Number == h.Number && records[0].ID == e.ID {
+			ix.Forget(e.ID)
+			return true, nil
+		}
+	}
+	if err != nil {
+		ix.Forget(e.ID)
+		return false, fmt.Errorf("look for event %s in the journal: %w", e.ID, err)
+	}
+	return false, nil
 }
 
 // walk visits the records of an account from first to the second last, in order. After an ErrDamaged it is to be called again.
@@ -267,7 +319,7 @@ func (m merge) Less(i, j int) bool { return m[i].records[0].compare(&m[j].record
 func (m merge) Swap(i, j int)      { m[i], m[j] = m[j], m[i] }
 
 // Push implements [heap.Interface].
-func (m *merge) Push(x any) { *m = append(*m, x.(*cursor)) } //nolint:errcheck,forcetypeassert // nothing else is pushed
+func (m *merge) Push(x any) { *m = append(*m, x.(*cursor)) }
 
 // Pop implements [heap.Interface].
 func (m *merge) Pop() any {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -49,14 +51,15 @@ func (ix *Index) update(ctx context.Context, damaged int) error {
 	if err != nil {
 		return err
 	}
-	event := ix.cfg.Logger.Debug()
-	if damaged > 0 {
-		event = ix.cfg.Logger.Warn()
-	} else if read > ix.cfg.limit {
-		event = ix.cfg.Logger.Info()
+	level := zerolog.DebugLevel
+	switch {
+	case damaged > 0:
+		level = zerolog.WarnLevel
+	case read > ix.cfg.limit:
+		level = zerolog.InfoLevel
 	}
 	if read > 0 || damaged > 0 {
-		event.Int("read", read).Int("damaged", damaged).Dur("took", time.Since(began)).Msg("index of the journal lacked entries: read from the journal")
+		ix.cfg.Logger.WithLevel(level).Int("read", read).Int("damaged", damaged).Dur("took", time.Since(began)).Msg("index of the journal lacked entries: read from the journal")
 	}
 	return nil
 }

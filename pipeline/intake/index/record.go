@@ -104,7 +104,7 @@ func keyHash(account uint64, second uint32, content uint64) uint64 {
 }
 
 // unix32 is a Unix time as a record holds it, to the year 2106.
-func unix32(seconds int64) uint32 { return uint32(min(max(seconds, 0), math.MaxUint32)) } //nolint:gosec // bounded
+func unix32(seconds int64) uint32 { return uint32(min(max(seconds, 0), math.MaxUint32)) }
 
 // recordsOf appends what the index holds of an entry. known is the fingerprint of its treat; nil: it is read from its data.
 func recordsOf(into []record, e *journal.Record, known *Fingerprint) []record {

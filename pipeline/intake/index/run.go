@@ -43,13 +43,14 @@ type run struct {
 type runInfo struct {
 	tail           uint64 // the file of the table that it was made of, and all before it, have no use any more
 	events         int
+	others         int // records that are no treats
 	minNumber      uint64
 	maxNumber      uint64
 	minSecond      uint32
 	maxSecond      uint32
 	newestJournals uint32
 	cover          []journal.Span
-	accounts       []account // sorted by nothing
+	accounts       []account // nil once they are merged into the index's
 }
 
 // A fence is the first record of a block.
@@ -96,10 +97,13 @@ func writeRun(path string, records []record, info *runInfo) (err error) {
 		if r.counts() {
 			info.events++
 		}
+		if r.kind() != kindTreat {
+			info.others++
+		}
 	}
 	footer := appendFooter(nil, len(records), info, fences, filter)
-	trailer := binary.LittleEndian.AppendUint64(nil, uint64(len(fences)*blockSize)) //nolint:gosec // positive
-	trailer = binary.LittleEndian.AppendUint32(trailer, uint32(len(footer)))        //nolint:gosec // bounded
+	trailer := binary.LittleEndian.AppendUint64(nil, uint64(len(fences)*blockSize))
+	trailer = binary.LittleEndian.AppendUint32(trailer, uint32(len(footer))) //nolint:gosec // bounded
 	trailer = binary.LittleEndian.AppendUint32(trailer, checksum(footer))
 	if _, err := f.Write(append(append(footer, trailer...), runMagic...)); err != nil {
 		return err
@@ -118,7 +122,7 @@ func writeRun(path string, records []record, info *runInfo) (err error) {
 
 func appendFooter(b []byte, count int, info *runInfo, fences []fence, filter bloom) []byte {
 	for _, n := range [...]uint64{
-		info.tail, uint64(count), uint64(info.events), info.minNumber, info.maxNumber, uint64(info.minSecond), uint64(info.maxSecond), uint64(info.newestJournals), //nolint:gosec // positive
+		info.tail, uint64(count), uint64(info.events), uint64(info.others), info.minNumber, info.maxNumber, uint64(info.minSecond), uint64(info.maxSecond), uint64(info.newestJournals), //nolint:gosec // positive
 	} {
 		b = binary.LittleEndian.AppendUint64(b, n)
 	}
@@ -143,7 +147,7 @@ func appendFooter(b []byte, count int, info *runInfo, fences []fence, filter blo
 
 // openRun opens a run. The error is an errRunDamaged if it is not whole.
 func openRun(path string) (r *run, err error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // a file of the index's folder
 	if err != nil {
 		return nil, fmt.Errorf("read the index of the journal: %w", err)
 	}
@@ -179,7 +183,8 @@ func openRun(path string) (r *run, err error) {
 func (r *run) parseFooter(footer []byte) bool {
 	d := decoder{b: footer}
 	i := &r.info
-	i.tail, r.count, i.events, i.minNumber, i.maxNumber = d.u64(), int(d.u64()), int(d.u64()), d.u64(), d.u64()          //nolint:gosec // as it was written
+	i.tail, r.count, i.events, i.others = d.u64(), int(d.u64()), int(d.u64()), int(d.u64()) //nolint:gosec // as it was written
+	i.minNumber, i.maxNumber = d.u64(), d.u64()
 	i.minSecond, i.maxSecond, i.newestJournals = uint32(d.u64()), uint32(d.u64()), uint32(d.u64()) //nolint:gosec // as it was written
 	i.cover = d.spans()
 	for n := d.u32(); n > 0 && !d.fail; n-- {
@@ -269,7 +274,7 @@ func (r *run) drop() {
 
 // syncDir makes the names in a folder durable, where that can be done.
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.Open(dir) //nolint:gosec // the index's folder
 	if err != nil {
 		return err
 	}

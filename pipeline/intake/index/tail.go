@@ -37,7 +37,6 @@ type tailFile struct {
 	size  int64
 	names map[uint64]bool // the accounts that the file names
 	buf   []byte
-	fail  error // why the last write failed
 }
 
 // write appends a batch. After an error the file is as it was.
@@ -198,12 +197,4 @@ func (t *tailFile) close() error {
 		return nil
 	}
 	return t.file.Close()
-}
-
-// remove closes and removes the file.
-func (t *tailFile) remove() error {
-	if t.file == nil {
-		return nil
-	}
-	return errors.Join(t.file.Close(), os.Remove(t.path))
 }
