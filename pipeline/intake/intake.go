@@ -6,9 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
+	"fmt"
+	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
@@ -16,107 +18,280 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Normalizer turns the treats of one account into events.
-type Normalizer struct {
-	Account  string
-	Provider string
-	// Location is the zone of date_created, which names none.
-	Location *time.Location
-	// KeepRaw puts the provider's whole object into the event's data.raw.
-	KeepRaw bool
-}
-
-// TestEvent makes an event of the origin test, as if a treat had come at that time. Its id is its own, in a namespace of its own:
-// it is never taken for a treat or the repeat of one. An empty sender makes it anonymous.
-func (n *Normalizer) TestEvent(time.Time, string, string, string) pipeline.Event {
-	return pipeline.Event{}
-}
-
-// PutTest journals a test event: for every sink, or, if sink is not empty, for that one only. It returns when it is on disk.
-func PutTest(context.Context, *journal.Journal, *pipeline.Event, string) error { return errTODO }
-
-// Intake takes what the source of one account receives into the journal.
-type Intake struct{}
-
 // Config configures an [Intake].
 type Config struct {
 	Normalizer
 	Journal *journal.Journal
-	Index   *index.Index // of that journal
+	// Index is that of the journal, which calls its Committed.
+	Index   *index.Index
 	Logger  zerolog.Logger
-	Metrics *pipeline.Metrics
+	Metrics *pipeline.Metrics // nil: nothing is counted
 }
 
-var errTODO = errors.New("not there yet")
+// Intake takes what the source of one account receives into the journal: it decodes, normalizes and counts exact repeats.
+//
+// A treat carries no id, so its identity is its content and an ordinal: the first of a content has ordinal 0, each exact
+// repeat the next. Two identical treats of one second are two treats, for both were paid for. What the journal has from longer ago than
+// [repeatMemory] is not repeated: it is refused.
+type Intake struct {
+	norm    Normalizer
+	journal *journal.Journal
+	index   *index.Index
+	log     zerolog.Logger
+	metrics *pipeline.Metrics
 
-// New makes the intake of one account.
-func New(Config) *Intake { return nil }
+	turn    chan struct{} // holds a token while one payload, CatchUp or a step of a reconciliation is at work
+	repeats repeats
+	healing healing
+	backlog backlog
+	rejects rejects
+	trouble string      // the last one with the index that was logged
+	hits    []index.Hit // used again for each treat
+}
+
+// rejects counts payloads that are no treats.
+type rejects struct {
+	n    int    // so far
+	last string // the reason of the last one
+}
+
+// New makes the intake of one account. Two intakes of one account that are at work at the same time may journal the same treat twice.
+func New(cfg Config) *Intake {
+	if cfg.Metrics == nil {
+		cfg.Metrics = pipeline.NewMetrics(prometheus.NewRegistry())
+	}
+	return &Intake{
+		norm: cfg.Normalizer, journal: cfg.Journal, index: cfg.Index, metrics: cfg.Metrics, turn: make(chan struct{}, 1),
+		log: cfg.Logger.With().Str("account", cfg.Account).Logger(), repeats: repeats{counts: make(map[repeatKey]repeat)},
+	}
+}
 
 // CatchUp counts the repeats that others have journaled, or this process before a restart. Call it before each connection
 // of the source: then what arrives on the connection continues the count.
-func (in *Intake) CatchUp(context.Context) error { return errTODO }
+func (in *Intake) CatchUp(ctx context.Context) error {
+	leave, err := in.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := in.index.CatchUp(ctx); err != nil {
+		return err
+	}
+	now := time.Now()
+	in.forget(now)
+	fresh := in.repeats.since.IsZero()
+	if fresh {
+		in.repeats.since = now.Add(-repeatTail)
+	}
+	in.repeats.settle(in.backlog.done(), in.index.Through())
+	if !fresh {
+		return nil
+	}
+	for {
+		err := in.index.Backfilled(ctx, in.norm.Account, 0, in.repeats.since, func(h *index.Hit) bool {
+			if !h.When.IsZero() && h.Repeat > 0 {
+				in.healing.backfilled(identityOf(&h.Fingerprint, in.norm.Location), h.Journaled)
+			}
+			return true
+		})
+		if !errors.Is(err, index.ErrDamaged) {
+			return err
+		}
+		in.healing = healing{}
+	}
+}
+
+// Flush returns when everything that was handled before the call is on disk, or with the cause of the end of ctx.
+func (in *Intake) Flush(ctx context.Context) error {
+	_, err := in.backlog.wait(ctx)
+	return err
+}
+
+// enter takes the turn. A payload may hold it while it waits for the journal.
+func (in *Intake) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case in.turn <- struct{}{}:
+		return func() { <-in.turn }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// forget drops what was not seen for long.
+func (in *Intake) forget(now time.Time) {
+	in.repeats.forget(now)
+	in.healing.forget(now)
+}
 
 // Handle takes in the arguments of one realTimeTreat: it returns when every treat in it is queued for the journal,
 // in the order of the calls. A payload that cannot be a treat is queued as a reject. The error is not nil only
 // if ctx ended before that.
-func (in *Intake) Handle(context.Context, []json.RawMessage, time.Time) error { return errTODO }
-
-// Flush returns when everything that was handled before the call is on disk, or with the cause of the end of ctx.
-func (in *Intake) Flush(context.Context) error { return errTODO }
-
-// ReconcileConfig configures a [Reconciler].
-type ReconcileConfig struct {
-	// Every is how often the history is compared, give or take a tenth. 0: only when [Reconciler.Reconcile] asks for it.
-	Every time.Duration
-	// BackfillFirstRun journals what the history holds at an account's very first comparison, instead of taking it for known.
-	BackfillFirstRun bool
+func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received time.Time) error {
+	in.metrics.Received.WithLabelValues(in.norm.Account).Inc()
+	var payload json.RawMessage
+	if len(args) > 0 {
+		payload = args[0]
+	}
+	treats, err := decodeTreats(payload)
+	in.turn <- struct{}{} // CatchUp holds it for as long as its own context lets it
+	defer func() { <-in.turn }()
+	if in.repeats.due(received) {
+		in.forget(received)
+	}
+	if in.repeats.full() {
+		in.repeats.settle(in.backlog.done(), in.index.Through())
+	}
+	if err != nil {
+		if err := in.reject(ctx, err, payload, received); err != nil {
+			return err
+		}
+	}
+	for i := range treats {
+		if err := in.take(ctx, &treats[i], received); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// Reconciler fills gaps: it compares the provider's history of one account with the journal and journals what is missing, oldest
-// first, with origin backfill.
-type Reconciler struct{}
-
-// Reconciliation is what came of one comparison.
-type Reconciliation struct {
-	Account   string `json:"account"`
-	FirstRun  bool   `json:"first_run"` // nothing was to be journaled
-	Held      int    `json:"held"`      // treats of the history that were compared
-	Known     int    `json:"known"`     // of those, taken for known by this first run
-	Healed    int    `json:"healed"`    // of those, journaled now
-	Rewritten int    `json:"rewritten"` // of those, in the journal with another zone or fewer fields
-	Older     int    `json:"older"`     // treats from before the journal's time, not compared
-	Undated   int    `json:"undated"`   // treats whose date cannot be read, not compared
-	Unusable  int    `json:"unusable"`  // other things in the history
+func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error {
+	e, f := in.norm.normalize(t, received)
+	dated := !f.When.IsZero()
+	if len(t.ignored) > 0 {
+		in.log.Warn().Strs("fields", t.ignored).Msg("treat has fields that are no text: taken as null")
+	}
+	q := queued{event: &e, print: &f, received: received}
+	if dated {
+		q.hits = in.find(ctx, &f)
+	}
+	q.ordinal = in.repeats.next(keyOf(&f), q.hits, received)
+	if !dated {
+		// Without a date an old treat and its repeat cannot be told apart, so each receipt is one of its own.
+		q.ordinal = max(q.ordinal, uint64(received.UnixNano()))
+	}
+	var same identity
+	var before role
+	if dated && in.healing.concerned() {
+		same = identityOf(&f, in.norm.Location)
+		before = in.healing.role(same)
+	}
+	if before == journaledBefore {
+		in.healing.came(same, before)
+		in.metrics.Duplicates.WithLabelValues(in.norm.Account).Inc()
+		in.log.Debug().Time("sent", e.Time).Msg("treat is in the journal already, from the history")
+		return nil
+	}
+	if before == knownBefore {
+		q.baseline = in.healing.baseline
+	}
+	duplicate, err := in.queue(ctx, &q)
+	if errors.Is(err, errNotTreat) {
+		return in.reject(ctx, err, t.raw, received)
+	}
+	if err != nil || duplicate {
+		return err
+	}
+	if before != unknownBefore {
+		in.healing.came(same, before)
+	}
+	if in.healing.watching && dated && before != knownBefore {
+		in.healing.watched = append(in.healing.watched, f)
+	}
+	return nil
 }
 
-// NewReconciler makes the reconciler of an intake's account.
-func NewReconciler(*Intake, History, ReconcileConfig) *Reconciler { return nil }
-
-// Wake has the history compared soon.
-func (r *Reconciler) Wake() {}
-
-// Reconcile compares the history now and returns what came of it. [Reconciler.Run] does the work, and finishes it even if ctx ends.
-func (r *Reconciler) Reconcile(context.Context) (Reconciliation, error) {
-	return Reconciliation{}, errTODO
+// find returns what the index has of a content and date. The result is good until the next call.
+func (in *Intake) find(ctx context.Context, f *index.Fingerprint) []index.Hit {
+	var err error
+	in.hits, err = in.index.Find(ctx, in.hits[:0], in.norm.Account, f)
+	switch {
+	case err != nil && err.Error() != in.trouble:
+		in.trouble = err.Error()
+		in.log.Warn().Err(err).Msg("index of the journal cannot be read: a treat that comes twice may be journaled twice")
+	case err == nil && in.trouble != "":
+		in.trouble = ""
+		in.log.Info().Msg("index of the journal can be read again")
+	}
+	return in.hits
 }
 
-// Run compares when it is time, one comparison after the other, until ctx ends. It must have returned before the journal is
-// closed. It is to be called once.
-func (r *Reconciler) Run(context.Context) {}
-
-// History is a provider's list of the past treats of one account.
-type History interface {
-	// Fetch asks for the list and returns one reply, which has come whole. The caller closes it. The text of an error holds no
-	// secret. Fetch is not called by two goroutines at once.
-	Fetch(ctx context.Context) (Reply, error)
+// queued is an event on its way into the journal.
+type queued struct {
+	event    *pipeline.Event
+	print    *index.Fingerprint
+	hits     []index.Hit // what the index has like it
+	ordinal  uint64
+	ref      uint64 // the number of the lost entry whose place it takes; 0: none
+	baseline string // the id of the one that holds the treat already, if one does
+	received time.Time
 }
 
-// Reply is what a provider answered: JSON of any shape. It is read once from its beginning, and then in pieces.
-type Reply interface {
-	io.Reader
-	io.ReaderAt
-	io.Closer
+// queue gives an event its id and hands it to the journal, unless that has it, or is about to. The caller holds the turn.
+func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err error) {
+	e := q.event
+	key := pipeline.NewKey(&e.Data)
+	e.ID = pipeline.NewID(e.Time, key, q.ordinal)
+	if in.held(ctx, q) || !in.index.Expect(e.ID, q.print) {
+		in.metrics.Duplicates.WithLabelValues(in.norm.Account).Inc()
+		in.log.Debug().Str("id", e.ID).Msg("journaled before: refused")
+		in.repeats.count(keyOf(q.print), q.ordinal, e.RecordedTime, neverDone)
+		return true, nil
+	}
+	line, err := e.Line()
+	if err != nil {
+		in.index.Forget(e.ID)
+		return false, fmt.Errorf("%w: %w", errNotTreat, err)
+	}
+	entry := journal.Entry{
+		Kind: journal.Treat, ID: e.ID, Account: e.Data.Account, Provider: e.Data.Provider, Origin: e.Origin, Repeat: q.ordinal + 1,
+		Baseline: q.baseline, Ref: q.ref, Data: line,
+	}
+	if !journal.Fits(&entry) {
+		in.index.Forget(e.ID)
+		return false, fmt.Errorf("%w: its event of %d bytes is larger than what the journal takes", errNotTreat, len(line))
+	}
+	position := in.backlog.add()
+	if err := in.journal.Enqueue(ctx, journal.Item{Entry: entry, Received: q.received, Done: in.backlog.wrote}); err != nil {
+		in.backlog.undo()
+		in.index.Forget(e.ID)
+		return false, err
+	}
+	in.repeats.count(keyOf(q.print), q.ordinal, e.RecordedTime, position)
+	return false, nil
 }
 
-// ErrHistoryUnreadable says that a reply is not a list of treats. Nothing of it is used.
-var ErrHistoryUnreadable = errors.New("the history cannot be read")
+// held reports whether the journal holds the event. If it has lost it, that is noted.
+func (in *Intake) held(ctx context.Context, q *queued) bool {
+	for i := range q.hits {
+		h := &q.hits[i]
+		if h.Repeat != q.ordinal+1 {
+			continue
+		}
+		if h.Lost {
+			q.ref = max(q.ref, h.Number)
+			continue
+		}
+		// The date may be spelled in another way: then it is another event.
+		r, err := in.journal.Get(ctx, h.Number)
+		if err == nil && r.ID == q.event.ID {
+			return true
+		}
+		if errors.Is(err, journal.ErrNotHeld) {
+			q.ref = max(q.ref, h.Number)
+		}
+	}
+	return false
+}
+
+func (in *Intake) reject(ctx context.Context, reason error, payload []byte, received time.Time) error {
+	text := strings.ReplaceAll(reason.Error(), "\n", "; ")
+	in.rejects.n++
+	level := zerolog.DebugLevel
+	if text != in.rejects.last { // said when it changes, so that a flood of the same does not fill the log
+		level, in.rejects.last = zerolog.WarnLevel, text
+	}
+	in.log.WithLevel(level).Str("reason", text).Int("bytes", len(payload)).Int("so_far", in.rejects.n).
+		Msg("payload rejected; it is kept in the journal")
+	entry := journal.RejectEntry(in.norm.Account, in.norm.Provider, text, received, payload)
+	return in.journal.Enqueue(ctx, journal.Item{Entry: entry, Received: received})
+}

@@ -1,0 +1,194 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/index"
+)
+
+// firstRun takes what the reply holds, and the journal has not, for known, and returns how many treats that are. Not among them are so many
+// that the log has lost.
+func (r *Reconciler) firstRun(ctx context.Context, c *comparison, base *baseline) (known, lost int, err error) {
+	in := r.intake
+	var all []past
+	err = r.measure(ctx, c, base, func() {
+		all = slices.DeleteFunc(c.surplus(), func(p past) bool {
+			_, had := c.nextLost(p.same)
+			if had {
+				lost++
+			}
+			return had
+		})
+		now := time.Now()
+		in.healing.expected, in.healing.baseline = nil, base.ID
+		for i := range all {
+			before := in.healing.expected[all[i].same]
+			in.healing.expect(all[i].same, credit{known: before.known + 1, last: now})
+		}
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	return len(all), lost, in.writeKnown(ctx, base, all)
+}
+
+// heal journals what is missing, oldest first. What comes live before its turn is journaled as live instead.
+func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, reply Reply, result *Reconciliation) error {
+	in := r.intake
+	var gone []missing
+	err := r.measure(ctx, c, base, func() {
+		gone, result.Rewritten = c.missing()
+		in.healing.missing = make(map[identity]int, len(gone))
+		for i := range gone {
+			in.healing.missing[gone[i].same]++
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		in.turn <- struct{}{} // who holds it does so for as long as its own context lets it
+		in.healing.missing = nil
+		<-in.turn
+	}()
+	for window := range slices.Chunk(gone, healWindow) {
+		queued := 0
+		for i := range window {
+			done, err := r.backfill(ctx, c, reply, &window[i])
+			switch {
+			case errors.Is(err, errNotTreat): // too large for the journal
+				result.Unusable++
+			case err != nil:
+				return err
+			case done:
+				queued++
+			}
+		}
+		if _, err := in.backlog.wait(ctx); err != nil {
+			return err
+		}
+		result.Healed += queued
+	}
+	return nil
+}
+
+// backfill queues one treat of the reply, and reports false if it has come live meanwhile.
+func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p *missing) (bool, error) {
+	in := r.intake
+	t, err := p.body(reply)
+	if err != nil {
+		return false, err
+	}
+	now := time.Now()
+	e, f := in.norm.normalize(&t, now)
+	e.Origin = pipeline.OriginBackfill
+	leave, err := in.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	if !in.healing.take(p.same) {
+		return false, nil
+	}
+	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost, received: now}
+	q.ordinal = max(c.ordinal(p.same), in.repeats.counts[keyOf(&f)].next)
+	for {
+		lost, ok := c.nextLost(p.same)
+		if !ok {
+			break
+		}
+		if r.free(q.hits, &f, lost.ordinal) { // it has not come live meanwhile
+			q.ordinal, q.ref = lost.ordinal, lost.number
+			break
+		}
+	}
+	duplicate, err := in.queue(ctx, &q)
+	if err != nil || duplicate {
+		return false, err
+	}
+	in.healing.backfilled(p.same, now)
+	r.marks.due = true
+	return true, nil
+}
+
+// free reports whether no treat of that ordinal was journaled again, or is about to be.
+func (r *Reconciler) free(hits []index.Hit, f *index.Fingerprint, ordinal uint64) bool {
+	if r.intake.repeats.counts[keyOf(f)].next > ordinal {
+		return false
+	}
+	return !slices.ContainsFunc(hits, func(h index.Hit) bool { return h.Repeat == ordinal+1 && !h.Lost })
+}
+
+// measure counts the account's events and what comes live meanwhile, those that wait for the disk included. Then it calls settle,
+// before anything more comes live.
+func (r *Reconciler) measure(ctx context.Context, c *comparison, base *baseline, settle func()) error {
+	in := r.intake
+	if err := in.index.CatchUp(ctx); err != nil {
+		return err
+	}
+	leave, err := in.enter(ctx)
+	if err != nil {
+		return err
+	}
+	// What is queued from now on has a higher number than all before it.
+	in.healing.watching, in.healing.watched = true, nil
+	limit, before := in.index.Through(), in.backlog.begin()
+	leave()
+	number, err := await(ctx, before)
+	if err == nil {
+		err = r.countIndex(ctx, c, base, max(limit, number))
+	}
+	in.turn <- struct{}{} // who holds it does so for as long as its own context lets it
+	defer func() { <-in.turn }()
+	watched := in.healing.watched
+	in.healing.watching, in.healing.watched = false, nil
+	if err != nil {
+		return err
+	}
+	for i := range watched {
+		c.count(&watched[i], 1, 0)
+	}
+	settle()
+	return nil
+}
+
+// countIndex counts what the index has of the account up to a number.
+func (r *Reconciler) countIndex(ctx context.Context, c *comparison, base *baseline, limit uint64) error {
+	in := r.intake
+	if len(c.treats) == 0 {
+		return nil
+	}
+	tag := index.BaselineTag(base.ID)
+	from, to := c.bounds()
+	err := in.index.Range(ctx, in.norm.Account, from, to, func(h *index.Hit) bool {
+		switch {
+		case h.Number > limit:
+		case h.Known:
+			if h.Baseline == tag {
+				c.known(identityOf(&h.Fingerprint, c.zone), int(h.Count), 0) //nolint:gosec // bounded by a reply
+			}
+		case h.Repeat == 0: // not a treat that was received
+		case h.Lost && h.Baseline != tag:
+			c.miss(&h.Fingerprint, lostTreat{h.Number, h.Repeat - 1})
+		case h.Baseline == tag:
+			c.count(&h.Fingerprint, 0, h.Repeat)
+		default:
+			c.count(&h.Fingerprint, 1, h.Repeat)
+		}
+		return true
+	})
+	if err != nil || len(c.lost) == 0 {
+		return err
+	}
+	// What was lost may have been journaled again.
+	return in.index.Range(ctx, in.norm.Account, from, to, func(h *index.Hit) bool {
+		if !h.Known && !h.Lost && h.Repeat > 0 && h.Number <= limit {
+			c.found(&h.Fingerprint, h.Repeat-1)
+		}
+		return true
+	})
+}

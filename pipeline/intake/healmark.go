@@ -1,0 +1,141 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// marking is what a reconciler knows of the heal marks of its account.
+type marking struct {
+	// due is true unless every event from the history that this process, or one before it, has journaled is within a mark.
+	due     bool
+	trouble string // the last one that was logged; empty if there is none
+}
+
+// markLimit bounds the writing of heal marks, the disk being slow.
+const markLimit = 5 * time.Minute
+
+var errMarkLimit = errors.New("it takes more than 5 minutes")
+
+// markHealed journals a mark of what was healed and is in none yet. When this process is cut off before, the next one does it.
+func (r *Reconciler) markHealed(ctx context.Context) error {
+	if !r.marks.due || ctx.Err() != nil {
+		return nil
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, markLimit, errMarkLimit)
+	defer cancel()
+	err := r.writeMarks(bounded)
+	for errors.Is(err, index.ErrDamaged) {
+		err = r.writeMarks(bounded)
+	}
+	if err == nil {
+		r.marks.due = false
+		if r.marks.trouble != "" {
+			r.marks.trouble = ""
+			r.log.Info().Msg("healed treats are summed up again")
+		}
+		return nil
+	}
+	if ctx.Err() != nil {
+		return err // stopped
+	}
+	level := zerolog.DebugLevel
+	if text := err.Error(); text != r.marks.trouble {
+		level, r.marks.trouble = zerolog.WarnLevel, text
+	}
+	r.log.WithLevel(level).Err(err).Msg("healed treats are not summed up yet: sinks with backfill: digest get their digest after the next comparison")
+	return fmt.Errorf("sum up what was healed of %s: %w", r.intake.norm.Account, err)
+}
+
+func (r *Reconciler) writeMarks(ctx context.Context) error {
+	in := r.intake
+	if _, err := in.backlog.wait(ctx); err != nil { // what is still to come onto disk belongs to it, and a mark before
+		return err
+	}
+	if err := in.index.CatchUp(ctx); err != nil {
+		return err
+	}
+	if err := r.rewriteMarks(ctx); err != nil {
+		return err
+	}
+	s := in.index.Account(in.norm.Account)
+	if s.Backfilled <= s.Healed {
+		return nil
+	}
+	span := journal.Span{}
+	err := in.index.Backfilled(ctx, in.norm.Account, s.Healed, time.Time{}, func(h *index.Hit) bool {
+		if span.First == 0 || h.Number < span.First {
+			span.First = h.Number
+		}
+		span.Last = max(span.Last, h.Number)
+		return true
+	})
+	if err != nil || span.Last == 0 {
+		return err
+	}
+	return r.writeMark(ctx, span, 0)
+}
+
+// rewriteMarks journals the marks again that the log has lost, if it has some of their events.
+func (r *Reconciler) rewriteMarks(ctx context.Context) error {
+	in := r.intake
+	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	spans := make([]journal.Span, 0, len(lost))
+	for span := range lost {
+		spans = append(spans, span)
+	}
+	slices.SortFunc(spans, func(a, b journal.Span) int { return int(int64(a.First) - int64(b.First)) }) //nolint:gosec // not that far apart
+	for _, span := range spans {
+		some := false
+		err := in.index.Backfilled(ctx, in.norm.Account, span.First-1, time.Time{}, func(h *index.Hit) bool {
+			some = some || h.Number <= span.Last
+			return !some
+		})
+		if err != nil {
+			return err
+		}
+		if some {
+			if err := r.writeMark(ctx, span, lost[span]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeMark journals a mark, which takes the place of the entry ref if that is not 0, and returns when it is on disk. If ctx ends before, the next
+// call of writeMarks waits for it.
+func (r *Reconciler) writeMark(ctx context.Context, span journal.Span, ref uint64) error {
+	in := r.intake
+	data, err := pipeline.EncodeJSON(journal.HealMark{Account: in.norm.Account, Provider: in.norm.Provider, Span: span})
+	if err != nil {
+		return fmt.Errorf("encode a heal mark: %w", err)
+	}
+	id := "heal_" + in.norm.Account + "_" + strconv.FormatUint(span.First, 10) + "_" + strconv.FormatUint(span.Last, 10)
+	if ref > 0 {
+		id += "_" + strconv.FormatUint(ref, 10)
+	}
+	entry := journal.Entry{
+		Kind: journal.Heal, ID: id, Account: in.norm.Account, Provider: in.norm.Provider, Origin: pipeline.OriginBackfill, Ref: ref, Data: data,
+	}
+	in.backlog.add()
+	if err := in.journal.Enqueue(ctx, journal.Item{Entry: entry, Received: time.Now(), Done: in.backlog.wrote}); err != nil {
+		in.backlog.undo()
+		return err
+	}
+	_, err = in.backlog.wait(ctx)
+	return err
+}

@@ -1,0 +1,146 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// readRecords is how many records are read from the log at a time.
+const readRecords = 1024
+
+// CatchUp reads what others have written to the log, and forgets what has been dropped from it by age.
+func (ix *Index) CatchUp(ctx context.Context) error {
+	_, err := ix.catchUp(ctx)
+	return err
+}
+
+// catchUp returns how many records it has read.
+func (ix *Index) catchUp(ctx context.Context) (read int, err error) {
+	for {
+		n, err := ix.catchUpOnce(ctx)
+		read += n
+		if !ix.repaired(ctx, &err) {
+			return read, err
+		}
+	}
+}
+
+func (ix *Index) catchUpOnce(ctx context.Context) (read int, err error) {
+	ix.catching.Lock()
+	defer ix.catching.Unlock()
+	if err := ix.prune(ctx); err != nil {
+		return 0, err
+	}
+	first, next := ix.cfg.Log.Bounds()
+	if first >= next {
+		return 0, nil
+	}
+	ix.mu.RLock()
+	missing := holes(ix.cover, first, next-1)
+	ix.mu.RUnlock()
+	for _, hole := range missing {
+		n, err := ix.fill(ctx, hole)
+		read += n
+		if err != nil {
+			return read, fmt.Errorf("bring the index up to date with the journal: %w", err)
+		}
+	}
+	return read, nil
+}
+
+// fill reads a part of the log.
+func (ix *Index) fill(ctx context.Context, hole journal.Span) (read int, err error) {
+	for at := hole.First; at <= hole.Last; {
+		records, err := ix.cfg.Log.Read(ctx, at, readRecords)
+		if err != nil {
+			return read, err
+		}
+		b := &batch{}
+		last := hole.Last // there is nothing more up to it
+		for i := range records {
+			r := &records[i]
+			if r.Number > hole.Last {
+				break
+			}
+			if i == len(records)-1 {
+				last = r.Number
+			}
+			b.note(r)
+			from := len(b.records)
+			b.records = recordsOf(b.records, r, nil)
+			if len(b.records) > from {
+				known, err := ix.knows(&b.records[from])
+				if err != nil {
+					return read, err
+				}
+				if known {
+					b.records = b.records[:from]
+				}
+			}
+			read++
+		}
+		b.cover = addSpan(b.cover, journal.Span{First: at, Last: last})
+		ix.append(b)
+		if err := ix.await(ctx); err != nil {
+			return read, err
+		}
+		at = last + 1
+	}
+	return read, nil
+}
+
+// await waits while there is more in memory than there should be, because a run is being written.
+func (ix *Index) await(ctx context.Context) error {
+	ix.mu.RLock()
+	full, f := len(ix.active.records) >= ix.cfg.limit, ix.flush
+	ix.mu.RUnlock()
+	if !full || f == nil {
+		return nil
+	}
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// knows reports whether a record is in the index.
+func (ix *Index) knows(r *record) (known bool, err error) {
+	err = ix.lookup(r.account, r.second, r.content, func(have *record) { known = known || have.number == r.number })
+	return known, err
+}
+
+// prune drops the runs of which the log has dropped everything by age.
+func (ix *Index) prune(ctx context.Context) error {
+	first, _ := ix.cfg.Log.Bounds()
+	ix.mu.RLock()
+	some := slices.ContainsFunc(ix.runs, func(r *run) bool { return r.info.maxNumber < first })
+	ix.mu.RUnlock()
+	if !some {
+		return nil
+	}
+	v, err := ix.view(ctx)
+	if err != nil {
+		return err
+	}
+	old := uint32(0)
+	if ix.cfg.Retention > 0 {
+		old = unix32(time.Now().Add(-ix.cfg.Retention).Unix())
+	}
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	ix.runs = slices.DeleteFunc(ix.runs, func(r *run) bool {
+		lost := slices.ContainsFunc(v.gaps, func(s journal.Span) bool { return s.First <= r.info.maxNumber && s.Last >= r.info.minNumber })
+		if r.info.maxNumber >= v.first || lost && r.info.newestJournals >= old {
+			return false
+		}
+		r.drop()
+		return true
+	})
+	return nil
+}

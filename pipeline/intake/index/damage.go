@@ -1,0 +1,165 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// A damage is the error of reading a run that is not what was written.
+type damage struct {
+	run *run
+	err error
+}
+
+func (d *damage) Error() string { return d.err.Error() }
+
+func (d *damage) Unwrap() error { return d.err }
+
+// failed is the error of reading a run.
+func failed(r *run, err error) error {
+	if errors.Is(err, errRunDamaged) {
+		return &damage{r, err}
+	}
+	return err
+}
+
+// repaired reports whether what failed is to be tried again, because a damaged run is repaired. Otherwise it puts into err what is wrong with that.
+func (ix *Index) repaired(ctx context.Context, err *error) bool {
+	d, ok := errors.AsType[*damage](*err)
+	if !ok {
+		return false
+	}
+	*err = ix.repair(ctx, d.run, d.err)
+	return *err == nil
+}
+
+// repair takes a damaged run out, keeps what can be read of it, and reads the rest from the log.
+func (ix *Index) repair(ctx context.Context, r *run, why error) error {
+	kept, ours := ix.salvage(r)
+	if !ours {
+		return nil // somebody else does it
+	}
+	read, err := ix.catchUp(ctx)
+	ix.cfg.Logger.Warn().Err(errors.Join(why, err)).Str("file", filepath.Base(r.path)).Int("kept", kept).Int("read", read).
+		Msg("a file of the journal's index was damaged: what it lacked is read from the journal")
+	return err
+}
+
+// salvage moves what can be read of a run into the active table, and reports false if the run is out already.
+func (ix *Index) salvage(r *run) (kept int, ours bool) {
+	ix.catching.Lock() // nobody reads the log meanwhile for what is about to be added
+	defer ix.catching.Unlock()
+	b := &batch{}
+	ix.mu.Lock()
+	at := slices.Index(ix.runs, r)
+	if at >= 0 {
+		ix.runs = slices.Delete(ix.runs, at, at+1)
+		ix.sumCover()
+		for _, a := range ix.accounts {
+			b.names = append(b.names, a.name) // those of the run, and more
+		}
+	}
+	ix.mu.Unlock()
+	if at < 0 {
+		return 0, false
+	}
+	for n := range r.fences {
+		if records, err := r.block(n, nil); err == nil {
+			b.records = append(b.records, records...)
+		}
+	}
+	ix.append(b)
+	r.drop()
+	return len(b.records), true
+}
+
+// sumCover sums up what the parts of the index cover. The caller holds mu.
+func (ix *Index) sumCover() {
+	ix.cover = nil
+	for _, t := range []*table{ix.full, ix.active} {
+		if t != nil {
+			for _, s := range t.cover {
+				ix.cover = addSpan(ix.cover, s)
+			}
+		}
+	}
+	for _, r := range ix.runs {
+		for _, s := range r.info.cover {
+			ix.cover = addSpan(ix.cover, s)
+		}
+	}
+}
+
+// Loss is what the log has lost of one account.
+type Loss struct {
+	Account     string
+	Events      int
+	First, Last time.Time // when the first and the last of them were journaled, to the second
+}
+
+// Lost returns which treats the log has lost of those from a number on.
+func (ix *Index) Lost(ctx context.Context, from uint64) (losses []Loss, err error) {
+	for {
+		if losses, err = ix.lostFrom(ctx, from); !ix.repaired(ctx, &err) {
+			return losses, err
+		}
+	}
+}
+
+func (ix *Index) lostFrom(ctx context.Context, from uint64) (losses []Loss, err error) {
+	v, err := ix.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	at := make(map[uint64]int)
+	visit := func(r *record) {
+		if !r.counts() || r.number < from || !v.lost(r.number) {
+			return
+		}
+		n, ok := at[r.account]
+		when := time.Unix(int64(r.journaled), 0).UTC()
+		if !ok {
+			n = len(losses)
+			at[r.account] = n
+			losses = append(losses, Loss{Account: ix.nameOf(r.account), First: when, Last: when})
+		}
+		l := &losses[n]
+		l.Events++
+		if when.Before(l.First) {
+			l.First = when
+		}
+		if when.After(l.Last) {
+			l.Last = when
+		}
+	}
+	s := ix.snapshot(func(r *run) bool { return r.info.maxNumber >= from }, func(t *table) []record { return slices.Clone(t.records) })
+	defer s.release()
+	for i := range s.records {
+		visit(&s.records[i])
+	}
+	for _, r := range s.runs {
+		for n := range r.fences {
+			records, err := r.block(n, nil)
+			if err != nil {
+				return nil, failed(r, err)
+			}
+			for i := range records {
+				visit(&records[i])
+			}
+		}
+	}
+	slices.SortFunc(losses, func(a, b Loss) int { return a.First.Compare(b.First) })
+	return losses, nil
+}
+
+func (ix *Index) nameOf(hash uint64) string {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	if a := ix.accounts[hash]; a != nil {
+		return a.name
+	}
+	return "?"
+}

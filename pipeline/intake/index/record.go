@@ -1,0 +1,266 @@
+package index
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/treatrelay/relay/internal/jsonscan"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// A record is what the index holds of an entry, or, for one of the kind Known, of each treat in it.
+type record struct {
+	account   uint64 // a hash of the name
+	content   uint64 // of a treat; the first number of a heal mark
+	core      uint64 // of a treat; the baseline's number of what is known; the last number of a heal mark
+	number    uint64
+	repeat    uint64 // of an event, see [journal.Entry]; how many there are of what is known; how many of those records a baseline has
+	second    uint32 // [Moment.Digits]; when a baseline or a heal mark was journaled
+	journaled uint32 // Unix time
+	baseline  uint16 // the tag of the one that holds the treat
+	flags     uint8
+}
+
+// The kinds of records, in the lowest bits of the flags.
+const (
+	kindTreat    = 0
+	kindKnown    = 1 // treats that an account's history held at its baseline
+	kindBaseline = 2 // that baseline is whole
+	kindHeal     = 3
+	kindMask     = 3
+
+	flagFloating = 1 << 2
+	flagBackfill = 1 << 3
+)
+
+func (r *record) kind() uint8 { return r.flags & kindMask }
+
+// counts reports whether it is a treat that was received.
+func (r *record) counts() bool { return r.kind() == kindTreat && r.repeat > 0 }
+
+// compare orders records by account, date, content and number.
+func (r *record) compare(o *record) int {
+	switch {
+	case r.account != o.account:
+		return order(r.account, o.account)
+	case r.second != o.second:
+		return order(uint64(r.second), uint64(o.second))
+	case r.content != o.content:
+		return order(r.content, o.content)
+	default:
+		return order(r.number, o.number)
+	}
+}
+
+func order(a, b uint64) int {
+	if a < b {
+		return -1
+	} else if a > b {
+		return 1
+	}
+	return 0
+}
+
+// recordSize is what a record takes on disk.
+const recordSize = 5*8 + 2*4 + 2 + 1
+
+func appendRecord(b []byte, r *record) []byte {
+	for _, n := range [...]uint64{r.account, r.content, r.core, r.number, r.repeat} {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	b = binary.LittleEndian.AppendUint32(b, r.second)
+	b = binary.LittleEndian.AppendUint32(b, r.journaled)
+	b = binary.LittleEndian.AppendUint16(b, r.baseline)
+	return append(b, r.flags)
+}
+
+func parseRecord(b []byte) record {
+	_ = b[recordSize-1]
+	return record{
+		account: binary.LittleEndian.Uint64(b), content: binary.LittleEndian.Uint64(b[8:]), core: binary.LittleEndian.Uint64(b[16:]),
+		number: binary.LittleEndian.Uint64(b[24:]), repeat: binary.LittleEndian.Uint64(b[32:]),
+		second: binary.LittleEndian.Uint32(b[40:]), journaled: binary.LittleEndian.Uint32(b[44:]),
+		baseline: binary.LittleEndian.Uint16(b[48:]), flags: b[50],
+	}
+}
+
+// accountHash is FNV-1a: names come from the operator.
+func accountHash(name string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * 1099511628211
+	}
+	return h
+}
+
+// keyHash mixes what [Index.Find] asks for.
+func keyHash(account uint64, second uint32, content uint64) uint64 {
+	h := (content ^ account ^ uint64(second)*0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93
+	return h ^ h>>32
+}
+
+// unix32 is a Unix time as a record holds it, to the year 2106.
+func unix32(seconds int64) uint32 { return uint32(min(max(seconds, 0), math.MaxUint32)) }
+
+// recordsOf appends what the index holds of an entry. known is the fingerprint of its treat; nil: it is read from its data.
+func recordsOf(into []record, e *journal.Record, known *Fingerprint) []record {
+	r := record{account: accountHash(e.Account), number: e.Number, journaled: unix32(e.Time.Unix())}
+	switch e.Kind {
+	case journal.Treat, journal.Import:
+		f := known
+		if f == nil {
+			read, ok := ofLine(e.Data)
+			if !ok {
+				return into
+			}
+			f = &read
+		}
+		r.content, r.core, r.second, r.repeat = f.Content, f.Core, unix32(f.When.Digits), e.Repeat
+		if f.When.Floating {
+			r.flags |= flagFloating
+		}
+		if e.Origin == pipeline.OriginBackfill {
+			r.flags |= flagBackfill
+		}
+		if e.Baseline != "" {
+			r.baseline = BaselineTag(e.Baseline)
+		}
+		return append(into, r)
+	case journal.Heal:
+		var m journal.HealMark
+		if json.Unmarshal(e.Data, &m) != nil {
+			return into
+		}
+		r.content, r.core, r.second, r.flags = m.First, m.Last, r.journaled, kindHeal
+		return append(into, r)
+	case journal.Known:
+		return knownRecords(into, r, e)
+	default:
+		return into
+	}
+}
+
+// ofLine reads the fingerprint of an event's line.
+func ofLine(line []byte) (Fingerprint, bool) {
+	var data []byte
+	if !jsonscan.Members(line, func(key, value []byte) {
+		if jsonscan.IsText(key, "data") {
+			data = value
+		}
+	}) {
+		return Fingerprint{}, false
+	}
+	names := [...]string{"sender", "sender_type", "receiver", "receiver_type", "title", "message", "date_created"}
+	var texts [len(names)]*string
+	if !jsonscan.Members(data, func(key, value []byte) {
+		for i := range names {
+			if jsonscan.IsText(key, names[i]) && value[0] == '"' {
+				text := jsonscan.Unquote(value)
+				texts[i] = &text
+			}
+		}
+	}) {
+		return Fingerprint{}, false
+	}
+	return Of(&pipeline.Data{
+		Sender: texts[0], SenderType: texts[1], Receiver: texts[2], ReceiverType: texts[3], Title: texts[4], Message: texts[5], DateCreated: texts[6],
+	}), true
+}
+
+// NewBaselineID makes the id of a baseline of a random number.
+func NewBaselineID(number uint64) string { return strconv.FormatUint(number, 16) }
+
+// baselineNumber is the number of a baseline.
+func baselineNumber(id string) uint64 {
+	n, err := strconv.ParseUint(id, 16, 64)
+	if err != nil {
+		return accountHash(id)
+	}
+	return n
+}
+
+// BaselineTag is how a [Hit] says in which baseline it is. It is not 0.
+func BaselineTag(id string) uint16 {
+	return max(uint16(baselineNumber(id)), 1) //nolint:gosec // a part of it will do
+}
+
+// KnownTreat says how many treats of a fingerprint an account's history held at its baseline.
+type KnownTreat struct {
+	Content uint64
+	When    Moment
+	Count   uint32
+}
+
+// The data of an entry of the kind Known begins with one of these. A baseline counts once the second one is journaled.
+const (
+	knownTreats   = 'T'
+	knownBaseline = 'B'
+
+	knownSize = 8 + 8 + 1 + 4
+)
+
+// KnownEntry is an entry with a part of the treats of a baseline, the n-th.
+func KnownEntry(account, provider, baseline string, n int, treats []KnownTreat) journal.Entry {
+	data := append(make([]byte, 0, 1+len(treats)*knownSize), knownTreats)
+	for _, t := range treats {
+		data = binary.LittleEndian.AppendUint64(data, t.Content)
+		data = binary.LittleEndian.AppendUint64(data, uint64(t.When.Digits)) //nolint:gosec // dates are from 2000 on
+		floating := byte(0)
+		if t.When.Floating {
+			floating = 1
+		}
+		data = binary.LittleEndian.AppendUint32(append(data, floating), t.Count)
+	}
+	return journal.Entry{
+		Kind: journal.Known, ID: "known_" + account + "_" + baseline + "_" + strconv.Itoa(n), Account: account, Provider: provider,
+		Baseline: baseline, Data: data,
+	}
+}
+
+// BaselineEntry is the entry that makes a baseline whole. It has so many different treats, in the entries before.
+func BaselineEntry(account, provider, baseline string, treats int) journal.Entry {
+	return journal.Entry{
+		Kind: journal.Known, ID: "known_" + account + "_" + baseline, Account: account, Provider: provider, Baseline: baseline,
+		Data: binary.LittleEndian.AppendUint64([]byte{knownBaseline}, uint64(max(treats, 0))),
+	}
+}
+
+func knownRecords(into []record, r record, e *journal.Record) []record {
+	data := e.Data
+	r.core = baselineNumber(e.Baseline)
+	switch {
+	case len(data) == 9 && data[0] == knownBaseline:
+		r.repeat, r.second, r.flags = binary.LittleEndian.Uint64(data[1:]), r.journaled, kindBaseline
+		return append(into, r)
+	case len(data) == 0 || data[0] != knownTreats:
+		return into
+	}
+	for data = data[1:]; len(data) >= knownSize; data = data[knownSize:] {
+		r.content = binary.LittleEndian.Uint64(data)
+		r.second = unix32(int64(binary.LittleEndian.Uint64(data[8:]))) //nolint:gosec // as it was written
+		r.flags = kindKnown
+		if data[16] == 1 {
+			r.flags |= flagFloating
+		}
+		r.repeat = uint64(binary.LittleEndian.Uint32(data[17:]))
+		into = append(into, r)
+	}
+	return into
+}
+
+// hit is the form in which others see a record.
+func (r *record) hit(lost bool) Hit {
+	h := Hit{
+		Fingerprint: Fingerprint{r.content, r.core, Moment{Digits: int64(r.second), Floating: r.flags&flagFloating != 0}},
+		Number:      r.number, Repeat: r.repeat, Journaled: time.Unix(int64(r.journaled), 0).UTC(),
+		Backfill: r.flags&flagBackfill != 0, Baseline: r.baseline, Lost: lost,
+	}
+	if r.kind() == kindKnown {
+		h.Known, h.Repeat, h.Count, h.Core, h.Baseline = true, 0, r.repeat, 0, max(uint16(r.core), 1) //nolint:gosec // see BaselineTag
+	}
+	return h
+}

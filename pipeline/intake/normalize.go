@@ -1,0 +1,116 @@
+package intake
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// Normalizer turns the treats of one account into events.
+type Normalizer struct {
+	Account  string
+	Provider string
+	// Location is the zone of date_created, which names none.
+	Location *time.Location
+	// KeepRaw puts the provider's whole object into the event's data.raw.
+	KeepRaw bool
+}
+
+// normalize returns the event of a live treat but for its id, and what its date says, which is zero if date_created is absent
+// or cannot be read. The event's time is then the time of receipt, and the original text stays in the data.
+func (n *Normalizer) normalize(t *treat, received time.Time) (e pipeline.Event, f index.Fingerprint) {
+	d := t.data()
+	d.Account, d.Provider = n.Account, n.Provider
+	if n.KeepRaw {
+		d.Raw = t.raw
+	}
+	f = index.Of(&d)
+	at := received
+	if !f.When.IsZero() {
+		at = f.When.In(n.Location)
+	}
+	return pipeline.Event{
+		SpecVersion: pipeline.SpecVersion, Source: "/" + n.Provider + "/" + n.Account, Type: pipeline.EventType,
+		Time: at.UTC().Truncate(time.Millisecond), RecordedTime: received.UTC().Truncate(time.Millisecond),
+		DataContentType: pipeline.DataContentType, Origin: pipeline.OriginLive, Data: d,
+	}, f
+}
+
+// data is the treat's normalized content.
+func (t *treat) data() pipeline.Data {
+	d := pipeline.Data{
+		Sender: t.fields[0], SenderType: t.fields[1], Receiver: t.fields[2], ReceiverType: t.fields[3],
+		Title: t.fields[4], Message: t.fields[5], DateCreated: t.fields[6],
+	}
+	if d.Sender == nil || strings.TrimSpace(*d.Sender) == "" {
+		d.Sender, d.Anonymous = nil, true
+	}
+	return d
+}
+
+// testIDPrefix begins the ids of test events, in place of that of treats.
+const testIDPrefix = "tst_"
+
+// TestEvent makes an event of the origin test, as if a treat had come at that time. Its id is its own, in a namespace of its own:
+// it is never taken for a treat or the repeat of one. An empty sender makes it anonymous. [journal.Journal.PutTest] journals it.
+func (n *Normalizer) TestEvent(at time.Time, sender, title, message string) pipeline.Event {
+	date := at.In(n.Location).Format(time.DateTime)
+	t := &treat{fields: [7]*string{0: &sender, 4: &title, 5: &message, 6: &date}}
+	e, _ := n.normalize(t, at)
+	e.Origin = pipeline.OriginTest
+	var key pipeline.Key
+	_, _ = rand.Read(key[:]) // never fails
+	e.ID = testIDPrefix + strings.TrimPrefix(pipeline.NewID(e.Time, key, 0), pipeline.TreatIDPrefix)
+	return e
+}
+
+// errNotEvent is why a line cannot be imported.
+var errNotEvent = errors.New("not an event of relay")
+
+// maxImportOrdinal bounds how many exact repeats are recognized among imported events.
+const maxImportOrdinal = 1000
+
+// ImportEntry is the entry of an event that was exported from a journal: its line, as relay export writes it. The error says what is wrong with
+// the line; it is one line, and quotes nothing of it.
+func ImportEntry(line []byte) (journal.Entry, error) {
+	var e pipeline.Event
+	if err := json.Unmarshal(line, &e); err != nil {
+		return journal.Entry{}, fmt.Errorf("%w: it is not JSON of that form", errNotEvent)
+	}
+	_, timed := pipeline.TimeOfID(e.ID)
+	switch {
+	case e.SpecVersion != pipeline.SpecVersion || e.Type != pipeline.EventType:
+		return journal.Entry{}, fmt.Errorf("%w: specversion has to be %s, and type %s", errNotEvent, pipeline.SpecVersion, pipeline.EventType)
+	case !timed:
+		return journal.Entry{}, fmt.Errorf("%w: its id is not one that relay gives", errNotEvent)
+	case e.Data.Account == "" || e.Data.Provider == "":
+		return journal.Entry{}, fmt.Errorf("%w: data.account or data.provider is missing", errNotEvent)
+	case e.Time.IsZero() || e.RecordedTime.IsZero():
+		return journal.Entry{}, fmt.Errorf("%w: time or recordedtime is missing", errNotEvent)
+	}
+	clean, err := e.Line() // in the form of this version, on one line
+	if err != nil {
+		return journal.Entry{}, fmt.Errorf("%w: %w", errNotEvent, err)
+	}
+	entry := journal.Entry{
+		Kind: journal.Import, ID: e.ID, Account: e.Data.Account, Provider: e.Data.Provider, Origin: e.Origin, Data: clean,
+	}
+	if !journal.Fits(&entry) {
+		return journal.Entry{}, fmt.Errorf("%w: its %d bytes are more than what the journal takes", errNotEvent, len(clean))
+	}
+	key := pipeline.NewKey(&e.Data)
+	for ordinal := range uint64(maxImportOrdinal) {
+		if pipeline.NewID(e.Time, key, ordinal) == e.ID {
+			entry.Repeat = ordinal + 1
+			break
+		}
+	}
+	return entry, nil
+}

@@ -1,0 +1,163 @@
+package intake
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/treatrelay/relay/internal/jsonscan"
+)
+
+// fieldNames are the seven canonical fields of a treat, in the order in which they enter its identity.
+func fieldNames() [7]string {
+	return [7]string{"sender", "sender_type", "receiver", "receiver_type", "title", "message", "date_created"}
+}
+
+// A treat is what one object of the provider says: its seven fields, each nil when absent or null.
+type treat struct {
+	fields  [7]*string
+	raw     json.RawMessage
+	ignored []string // fields whose value could not be a text
+}
+
+// maxNesting bounds how deep a treat may be wrapped in arrays and strings.
+const maxNesting = 4
+
+// errNotTreat is why a payload cannot be a treat; the text after it never quotes the payload.
+var errNotTreat = errors.New("not a treat")
+
+// decodeTreats reads the treats of one payload tolerantly: a known field may be missing, null, a number or a boolean where
+// a text is expected, unknown keys may stand beside it, and the object may be wrapped in arrays or be encoded once more as a
+// JSON string. Everything that can be read is returned, and the joined errors of what cannot be.
+func decodeTreats(payload json.RawMessage) ([]treat, error) {
+	return decodeNested(payload, 0)
+}
+
+func decodeNested(payload json.RawMessage, depth int) ([]treat, error) {
+	payload = bytes.TrimSpace(payload)
+	if depth > maxNesting {
+		return nil, fmt.Errorf("%w: wrapped more than %d times", errNotTreat, maxNesting)
+	}
+	if len(payload) == 0 {
+		return nil, fmt.Errorf("%w: no payload", errNotTreat)
+	}
+	switch payload[0] {
+	case '{':
+		all := make([]treat, 1)
+		if err := decodeObject(payload, &all[0]); err != nil {
+			return nil, err
+		}
+		return all, nil
+	case '[':
+		return decodeArray(payload, depth)
+	case '"':
+		var text string
+		if err := json.Unmarshal(payload, &text); err != nil {
+			return nil, fmt.Errorf("%w: an invalid JSON string", errNotTreat)
+		}
+		if inner := strings.TrimSpace(text); strings.HasPrefix(inner, "{") || strings.HasPrefix(inner, "[") {
+			return decodeNested(json.RawMessage(inner), depth+1)
+		}
+		return nil, fmt.Errorf("%w: a plain string", errNotTreat)
+	default:
+		return nil, fmt.Errorf("%w: %s instead of an object", errNotTreat, jsonKind(payload))
+	}
+}
+
+func decodeArray(payload json.RawMessage, depth int) ([]treat, error) {
+	var items []json.RawMessage
+	if err := json.Unmarshal(payload, &items); err != nil {
+		return nil, fmt.Errorf("%w: invalid JSON array", errNotTreat)
+	}
+	if len(items) == 0 {
+		return nil, fmt.Errorf("%w: an empty array", errNotTreat)
+	}
+	var all []treat
+	var errs []error
+	for _, item := range items {
+		ts, err := decodeNested(item, depth+1)
+		all = append(all, ts...)
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+func decodeObject(payload json.RawMessage, t *treat) error {
+	names := fieldNames()
+	var values [len(names)][]byte // the last one of each name, if there are several
+	if !jsonscan.Members(payload, func(key, value []byte) {
+		for i := range names {
+			if len(key)-2 == len(names[i]) && string(key[1:len(key)-1]) == names[i] || bytes.IndexByte(key, '\\') >= 0 && jsonscan.IsText(key, names[i]) {
+				values[i] = value
+			}
+		}
+	}) {
+		return fmt.Errorf("%w: invalid JSON object", errNotTreat)
+	}
+	t.raw = payload
+	for i, value := range values {
+		if len(value) > 0 && (value[0] == '{' || value[0] == '[') {
+			t.ignored = append(t.ignored, names[i])
+		}
+	}
+	t.setFields(&values)
+	for _, i := range []int{0, 4, 5} { // sender, title, message: without any of them there is nothing to announce
+		if f := t.fields[i]; f != nil && strings.TrimSpace(*f) != "" {
+			return nil
+		}
+	}
+	*t = treat{}
+	return fmt.Errorf("%w: no usable sender, title or message in it", errNotTreat)
+}
+
+// setFields makes texts of scanned JSON values: they share one piece of memory. A number keeps the digits it was sent with; null, an
+// object and an array are nil.
+func (t *treat) setFields(values *[7][]byte) {
+	var room [512]byte
+	all := room[:0]
+	var ends [len(values)]int
+	for i, value := range values {
+		if len(value) > 0 {
+			switch value[0] {
+			case 'n', '{', '[':
+				values[i] = nil
+			case '"':
+				if inner := value[1 : len(value)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+					all = append(all, inner...)
+				} else {
+					all = append(all, strings.ToValidUTF8(jsonscan.Unquote(value), string(utf8.RuneError))...)
+				}
+			default:
+				all = append(all, value...)
+			}
+		}
+		ends[i] = len(all)
+	}
+	text, from := string(all), 0
+	texts := new([len(values)]string)
+	for i, end := range ends {
+		if values[i] != nil {
+			texts[i] = text[from:end]
+			t.fields[i] = &texts[i]
+		}
+		from = end
+	}
+}
+
+func jsonKind(value json.RawMessage) string {
+	switch value[0] {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a boolean"
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return "a number"
+	default:
+		return "no JSON"
+	}
+}
