@@ -229,3 +229,6 @@ func gaps(t testing.TB, l journal.Log) []journal.Span {
 	})
 	return spans
 }
+
+// openedLog is a log of the test's own.
+func openedLog(t testing.TB) zerolog.Logger { return zerolog.New(zerolog.NewTestWriter(t)) }

@@ -17,11 +17,17 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// answerTime is how long an answer of the server may take.
-const answerTime = 5 * time.Second
+const (
+	// apiTime is how long the answer to a question may take. It is asked again every apiAgain: a cluster that is about to choose a leader
+	// drops what it is asked meanwhile.
+	apiTime  = 5 * time.Second
+	apiAgain = 200 * time.Millisecond
+	// ackTime is how long the server may take to store something; after that, what it holds is found out.
+	ackTime = 3 * time.Second
+)
 
 var (
-	errNoAnswer  = errors.New("no answer within 5 s; see whether the server and its JetStream run, and whether relay's user may publish to $JS.API.> and subscribe to _INBOX.>")
+	errNoAnswer  = errors.New("no answer for some seconds; see whether the server and its JetStream run, and whether relay's user may publish to $JS.API.> and subscribe to _INBOX.>")
 	errLost      = errors.New("the connection was lost; it is made again by itself")
 	errNobody    = errors.New("JetStream does not answer; see whether it is enabled for relay's account, and whether the node that keeps the stream runs")
 	errDenied    = errors.New("the server denies it")
@@ -143,7 +149,7 @@ func (l *link) inboxPrefix() string {
 func (l *link) refusal() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if time.Since(l.at) > 2*answerTime {
+	if time.Since(l.at) > 2*apiTime {
 		return nil
 	}
 	return l.denied
@@ -203,37 +209,71 @@ func (l *link) answered(ctx context.Context, err error) error {
 		}
 		return errNoAnswer
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		return context.Cause(ctx)
+		return context.Cause(ctx) // errLost among others
 	}
 	return err
 }
 
-// request sends a message and returns the answer.
+// request sends a message that is to be stored, and returns the answer.
 func (l *link) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
-	if _, err := l.connected(); err != nil {
+	lost, err := l.connected()
+	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, errNoAnswer)
+	ctx, cancel := context.WithTimeoutCause(ctx, ackTime, errNoAnswer)
 	defer cancel()
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	ended, watched := make(chan struct{}), make(chan struct{})
+	go func() { // nats.go lets a request wait for an answer to a connection that is no more
+		defer close(watched)
+		select {
+		case <-lost:
+			abort(errLost)
+		case <-ended:
+		}
+	}()
 	answer, err := l.nc.RequestMsgWithContext(ctx, msg)
+	close(ended)
+	<-watched
 	return answer, l.answered(ctx, err)
 }
 
-// api makes a request of JetStream's API. answer may be nil. A refusal is a [natsjs.APIError].
+// api makes a request of JetStream's API, which has the same effect when it is made twice. answer may be nil. A refusal is a [natsjs.APIError].
 func (l *link) api(ctx context.Context, subject string, request, answer any) error {
-	msg := nats.NewMsg("$JS.API." + subject)
+	var data []byte
 	if request != nil {
-		data, err := json.Marshal(request)
-		if err != nil {
+		var err error
+		if data, err = json.Marshal(request); err != nil {
 			return fmt.Errorf("encode a request: %w", err)
 		}
-		msg.Data = data
 	}
-	got, err := l.request(ctx, msg)
+	subject, inbox := "$JS.API."+subject, l.nc.NewInbox()
+	answers, err := l.listen(inbox, int(apiTime/apiAgain)+1)
 	if err != nil {
 		return err
 	}
-	return readAnswer(got, answer)
+	defer answers.end()
+	again := time.NewTicker(apiAgain)
+	defer again.Stop()
+	answers.idle.Reset(apiTime)
+	for {
+		if err := l.nc.PublishRequest(subject, inbox, data); err != nil {
+			return l.answered(ctx, err)
+		}
+		select {
+		case m := <-answers.ch:
+			_ = l.answered(ctx, nil) // it counts as one, whatever it says
+			return readAnswer(m, answer)
+		case <-answers.lost:
+			return errLost
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-answers.idle.C:
+			return l.answered(ctx, errNoAnswer)
+		case <-again.C:
+		}
+	}
 }
 
 func readAnswer(msg *nats.Msg, answer any) error {
@@ -323,7 +363,7 @@ func (l *link) listen(subject string, most int) (*answers, error) {
 	if err != nil {
 		return nil, l.answered(context.Background(), err)
 	}
-	return &answers{link: l, sub: sub, ch: ch, lost: lost, idle: time.NewTimer(answerTime)}, nil
+	return &answers{link: l, sub: sub, ch: ch, lost: lost, idle: time.NewTimer(ackTime)}, nil
 }
 
 func (a *answers) end() {
@@ -338,7 +378,7 @@ func (a *answers) next(ctx context.Context) (*nats.Msg, error) {
 		return m, nil
 	default:
 	}
-	a.idle.Reset(answerTime)
+	a.idle.Reset(ackTime)
 	select {
 	case m := <-a.ch:
 		return m, a.link.answered(ctx, nil)

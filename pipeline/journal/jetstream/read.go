@@ -99,56 +99,87 @@ func (l *Log) fetch(ctx context.Context, from, last uint64, limit int) ([]stored
 	return []stored{{msg.Sequence, msg.Data}}, nil
 }
 
-// batch asks for messages of the journal's stream in one request. Whichever replica has least to do answers it. What a broken answer
-// still holds in order is returned.
-func (l *link) batch(ctx context.Context, from, last uint64, limit int) (msgs []stored, err error) {
-	request, err := json.Marshal(map[string]any{"seq": from, "batch": limit, "max_bytes": readBytes})
+// batch asks for messages of the journal's stream in one request: those from one sequence to another, at most limit. Whichever replica has least
+// to do answers it.
+//
+// Headers with the sequences are most of the work of reading, so it asks for none at first: if the answer has as many messages as sequences from its
+// first to its last one, which its end tells, each is known.
+func (l *link) batch(ctx context.Context, from, last uint64, limit int) ([]stored, error) {
+	if span := last - from + 1; span < uint64(limit) { //nolint:gosec // not negative
+		limit = int(span) //nolint:gosec // less than limit
+	}
+	msgs, end, err := l.directGet(ctx, from, limit, true)
 	if err != nil {
-		return nil, fmt.Errorf("encode a request: %w", err)
+		return nil, err
+	}
+	if n := uint64(len(msgs)); n > 0 && msgs[0].sequence == 0 {
+		if from+n-1 != end { // some in between were deleted
+			if msgs, _, err = l.directGet(ctx, from, limit, false); err != nil {
+				return nil, err
+			}
+		} else {
+			for i := range msgs {
+				msgs[i].sequence = from + uint64(i) //nolint:gosec // not negative
+			}
+		}
+	}
+	for len(msgs) > 0 && msgs[len(msgs)-1].sequence > last {
+		msgs = msgs[:len(msgs)-1]
+	}
+	return msgs, nil
+}
+
+// directGet makes the request of [link.batch]. The messages have no sequences if bare is true and the server knows what that means. end is the sequence
+// of the last one.
+func (l *link) directGet(ctx context.Context, from uint64, limit int, bare bool) (msgs []stored, end uint64, err error) {
+	request, err := json.Marshal(map[string]any{"seq": from, "batch": limit, "max_bytes": readBytes, "no_hdr": bare})
+	if err != nil {
+		return nil, 0, fmt.Errorf("encode a request: %w", err)
 	}
 	inbox := l.nc.NewInbox()
 	answers, err := l.listen(inbox, limit+1)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer answers.end()
 	if err := l.nc.PublishRequest("$JS.API.DIRECT.GET."+StreamName, inbox, request); err != nil {
-		return nil, l.answered(ctx, err)
+		return nil, 0, l.answered(ctx, err)
 	}
-	before := uint64(0) // the sequence of the message before
 	for {
 		m, err := answers.next(ctx)
 		if err != nil {
-			if len(msgs) > 0 {
-				return msgs, nil //nolint:nilerr // the next request meets it again
-			}
-			return nil, err
+			return nil, 0, err
 		}
-		sequence, more, err := batchMessage(m, before)
-		if !more || err != nil {
-			if len(msgs) > 0 {
-				return msgs, nil //nolint:nilerr // as above
-			}
-			return nil, err
+		sequence, previous, ended, err := directHeader(m)
+		if err != nil || ended {
+			return msgs, previous, err
 		}
-		if sequence > last {
-			return msgs, nil
+		if sequence > 0 && previous != end {
+			return nil, 0, errIncomplete
 		}
-		before = sequence
+		end = sequence
 		msgs = append(msgs, stored{sequence, m.Data})
 	}
 }
 
-// batchMessage reads one message of an answer to [link.batch]. more is false at its end.
-func batchMessage(m *nats.Msg, before uint64) (sequence uint64, more bool, err error) {
-	switch status := m.Header["Status"]; {
-	case len(status) == 0:
-	case status[0] == "204", status[0] == "404":
-		return 0, false, nil
-	case status[0] == "503":
-		return 0, false, errNobody
+var errIncomplete = errors.New("a message is missing from the server's answer")
+
+// directHeader reads what the headers of an answer to [link.directGet] say: the sequence of the message and that of the one before. At the end of the
+// answer the one before is the last.
+func directHeader(m *nats.Msg) (sequence, previous uint64, ended bool, err error) {
+	if len(m.Header) == 0 {
+		return 0, 0, false, nil
+	}
+	switch status := m.Header.Get("Status"); status {
+	case "":
+	case "204":
+		ended = true
+	case "404":
+		return 0, 0, true, nil
+	case "503":
+		return 0, 0, true, errNobody
 	default:
-		return 0, false, fmt.Errorf("the server refuses to read: %s %s", status[0], m.Header.Get("Description"))
+		return 0, 0, true, fmt.Errorf("the server refuses to read: %s %s", status, m.Header.Get("Description"))
 	}
 	number := func(name string) (n uint64) {
 		if text := m.Header[name]; len(text) == 1 && err == nil {
@@ -156,9 +187,5 @@ func batchMessage(m *nats.Msg, before uint64) (sequence uint64, more bool, err e
 		}
 		return n
 	}
-	sequence, previous := number("Nats-Sequence"), number("Nats-Last-Sequence")
-	if err == nil && (sequence == 0 || previous != before) {
-		err = errors.New("a message is missing from the server's answer")
-	}
-	return sequence, err == nil, err
+	return number("Nats-Sequence"), number("Nats-Last-Sequence"), ended, err
 }
