@@ -194,21 +194,28 @@ func (p *publisher) deny(subject string, err error) {
 // watch ends the returned context when no answer comes within patience. Call the function when the call is over.
 func (p *publisher) watch(ctx context.Context, c *natsCall, patience time.Duration) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	last := p.progress(c)
-	var timer *time.Timer
-	ready := make(chan struct{})
-	timer = time.AfterFunc(patience, func() {
-		<-ready
-		if now := p.progress(c); now != last {
-			last = now
-			timer.Reset(patience)
-			return
+	done := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		const looks = 8
+		tick := time.NewTicker(patience / looks)
+		defer tick.Stop()
+		last := p.progress(c)
+		for idle := 0; idle < looks; idle++ {
+			select {
+			case <-tick.C:
+			case <-done:
+				return
+			}
+			if now := p.progress(c); now != last {
+				last, idle = now, 0
+			}
 		}
 		cancel(fmt.Errorf("%w (%v)", errNoAnswer, patience))
 	})
-	close(ready)
 	return ctx, func() {
-		timer.Stop()
+		close(done)
+		watching.Wait()
 		cancel(nil)
 	}
 }

@@ -107,8 +107,7 @@ func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (acce
 	done := make(chan result, 1)
 	if !s.life.start(func() {
 		accepted, err := s.publish(ctx, records)
-		done <- result{accepted, err}
-		s.recover(err)
+		done <- result{accepted, s.recover(err)}
 	}) {
 		return 0, fmt.Errorf("publish event %s: %w", records[0].ID, errClosed)
 	}
@@ -123,19 +122,18 @@ func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (acce
 	return 0, fmt.Errorf("publish event %s to %s: %w", records[0].ID, s.link.server, err)
 }
 
-// recover does what may help when no answer comes.
-func (s *natsSink) recover(err error) {
-	switch {
-	case err == nil:
-		s.link.answered()
-	case errors.Is(err, errNoAnswer):
-		s.link.unanswered()
-		if s.own != nil && s.own.revive != nil { // as after a full disk
-			if err := s.own.revive(); err != nil {
-				s.link.log.Debug().Err(err).Msg("NATS server cannot be started again yet")
-			}
+// recover does what may help when no answer comes, and returns err with what came of that.
+func (s *natsSink) recover(err error) error {
+	if !errors.Is(err, errNoAnswer) {
+		return err
+	}
+	s.link.unanswered()
+	if s.own != nil && s.own.revive != nil { // as after a full disk
+		if failed := s.own.revive(); failed != nil {
+			return fmt.Errorf("%w: %w", err, failed)
 		}
 	}
+	return err
 }
 
 // publish publishes records in order and returns how many of them, from the front, the stream has.

@@ -194,7 +194,7 @@ type process struct {
 }
 
 // newProcess writes a configuration; more is added to it.
-func newProcess(t *testing.T, more string) *process {
+func newProcess(t testing.TB, more string) *process {
 	t.Helper()
 	binary, err := built()
 	if err != nil {
@@ -212,7 +212,7 @@ func newProcess(t *testing.T, more string) *process {
 	return p
 }
 
-func (p *process) start(t *testing.T) {
+func (p *process) start(t testing.TB) {
 	t.Helper()
 	p.cmd = exec.Command(p.binary, "-c", p.config)
 	if err := p.cmd.Start(); err != nil {

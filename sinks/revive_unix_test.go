@@ -3,6 +3,7 @@
 package sinks_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,12 @@ func TestNATSAfterAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	sink, err := sinks.NewConfig("nats").Open(t.Context(), sinks.Env{Name: "overlay", NATS: server.Connect, NATSStore: server, Revive: server.Revive})
+	config, ok := sinks.NewConfig("nats").(*sinks.NATSConfig)
+	if !ok {
+		t.Fatal("no nats configuration")
+	}
+	sinks.SetAnswerTimeout(config, 2*time.Second)
+	sink, err := config.Open(t.Context(), sinks.Env{Name: "overlay", NATS: server.Connect, NATSStore: server, Revive: server.Revive})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +42,9 @@ func TestNATSAfterAFullDisk(t *testing.T) {
 	for accepted < len(records) {
 		n, err := sink.Deliver(t.Context(), records[accepted:])
 		if accepted += n; err != nil {
+			if !strings.Contains(err.Error(), "free some space") {
+				t.Errorf("the error does not say what to do: %v", err)
+			}
 			break
 		}
 	}

@@ -26,12 +26,8 @@ const (
 	Subjects = "treats.>"
 )
 
-const (
-	// maxPayload is that of a treat: a socket frame of 1 MiB grows when its text is escaped as JSON, and must still fit.
-	maxPayload = 8 << 20
-	// maxPending bounds what waits in memory for one client that does not read. Then it is disconnected.
-	maxPending = 16 << 20
-)
+// maxPayload of the server. A socket frame of 1 MiB grows when its text is escaped as JSON, and must still fit.
+const maxPayload = 8 << 20
 
 // Config configures a [Server].
 type Config struct {
@@ -112,7 +108,7 @@ func (s *Server) options() (*server.Options, error) {
 		// the streams hold already.
 		JetStreamMaxStore: 1 << 60,
 		NoSigs:            true, DontListen: s.cfg.Listen == "", Host: s.overlays.host, Port: s.overlays.port,
-		MaxPayload: maxPayload, MaxPending: maxPending,
+		MaxPayload: maxPayload,
 		Accounts: accounts, Users: users,
 	}
 	if s.cfg.Websocket != "" {
