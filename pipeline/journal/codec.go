@@ -18,7 +18,7 @@ var errCodec = errors.New("not an entry of the journal")
 // AppendEntry appends the binary form of an entry to b.
 func AppendEntry(b []byte, e *Entry) []byte {
 	b = append(b, codecVersion, byte(e.Kind))
-	b = binary.LittleEndian.AppendUint64(b, uint64(e.Time.UnixNano())) //nolint:gosec // read back the same way
+	b = binary.LittleEndian.AppendUint64(b, uint64(e.Time.UnixNano()))
 	b = binary.AppendUvarint(b, e.Repeat)
 	b = binary.AppendUvarint(b, e.Ref)
 	for _, text := range [...]string{e.Account, e.ID, e.Provider, string(e.Origin), e.Type, e.Sink, e.EventID, e.Baseline} {
@@ -45,37 +45,32 @@ func ParseEntry(b []byte) (e Entry, err error) {
 		b = b[size:]
 		return n
 	}
-	text := func() string {
+	e.Repeat, e.Ref = number(), number()
+	head := b
+	var from, to [8]int // of each text in head
+	for i := range from {
 		n := number()
 		if err != nil || n > uint64(len(b)) {
-			err = errCodec
-			return ""
+			return Entry{}, errCodec
 		}
-		s := b[:n]
+		from[i] = len(head) - len(b)
 		b = b[n:]
-		return intern(s)
+		to[i] = len(head) - len(b)
 	}
-	e.Repeat, e.Ref = number(), number()
-	e.Account, e.ID, e.Provider = text(), text(), text()
-	e.Origin, e.Type, e.Sink, e.EventID, e.Baseline = pipeline.Origin(text()), text(), text(), text(), text()
-	if err != nil {
-		return Entry{}, err
-	}
+	texts := string(head[:to[7]]) // one copy for all
+	text := func(i int) string { return texts[from[i]:to[i]] }
+	e.Account, e.ID, e.Provider, e.Origin = text(0), text(1), text(2), pipeline.Origin(text(3))
+	e.Type, e.Sink, e.EventID, e.Baseline = text(4), text(5), text(6), text(7)
 	e.Data = b
 	return e, nil
 }
 
-// intern saves the copy of the texts that nearly every entry has.
-func intern(b []byte) string {
-	switch string(b) {
-	case "":
-		return ""
-	case "treatstream":
-		return "treatstream"
-	case string(pipeline.OriginLive):
-		return string(pipeline.OriginLive)
+// EntryTime reads only the time of what [AppendEntry] has written. It is zero if b is too short.
+func EntryTime(b []byte) time.Time {
+	if len(b) < 10 || b[0] != codecVersion {
+		return time.Time{}
 	}
-	return string(b)
+	return time.Unix(0, int64(binary.LittleEndian.Uint64(b[2:]))).UTC() //nolint:gosec // as it was written
 }
 
 // maxEntry bounds an entry in any engine: a socket frame of 1 MiB grows when its text is escaped as JSON, and must still fit.

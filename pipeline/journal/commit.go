@@ -4,19 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/nats-io/nuid"
-
-	"github.com/treatrelay/relay/pipeline"
 )
 
 // Run writes what is enqueued until [Journal.Close], in order: all that waits in one append. A write that fails is tried again
-// until it succeeds; meanwhile the sources wait. When ctx ends it gives up, and returns an error if anything was left unwritten. It is to be called once.
+// until it succeeds; meanwhile the sources wait. When ctx ends it gives up, and returns an error if anything was left unwritten. It also
+// drops what is older than the retention. It is to be called once.
 func (j *Journal) Run(ctx context.Context) error {
-	j.running.Store(true)
+	j.phase.Store(phaseRunning)
+	beside, stop := context.WithCancel(ctx)
+	var helpers sync.WaitGroup
+	helpers.Go(func() { j.watchLog(beside) })
+	helpers.Go(func() { j.maintain(beside) })
+	err := j.writeAll(ctx)
+	stop()
+	helpers.Wait()
+	j.endMaintenance(ctx)
+	j.phase.Store(phaseEnded)
+	j.changed.fire() // who waits goes on with the log's own channel
+	return err
+}
+
+// Close says that nothing more will be enqueued: [Journal.Run] writes what waits and returns.
+func (j *Journal) Close() { j.queue.close() }
+
+func (j *Journal) writeAll(ctx context.Context) error {
 	defer j.activity.idle()
 	var batch []Item
 	for {
@@ -25,181 +41,264 @@ func (j *Journal) Run(ctx context.Context) error {
 		if batch, ok = j.queue.take(batch[:0]); !ok {
 			return nil
 		}
-		if err := j.commit(ctx, batch); err != nil {
-			for _, item := range batch {
-				item.done(0, err)
+		if left, err := j.commit(ctx, batch); err != nil {
+			left = append(left, j.queue.abandon()...)
+			for i := range left {
+				left[i].done(0, err)
 			}
-			return fmt.Errorf("write the journal: %d entries left unwritten: %w", len(batch)+j.queue.len(), err)
+			return fmt.Errorf("write the journal: %d entries left unwritten: %w", len(left), err)
 		}
 		clear(batch)
 	}
 }
 
-// Close says that nothing more will be enqueued: [Journal.Run] writes what waits and returns.
-func (j *Journal) Close() { j.queue.close() }
-
-func (i *Item) done(number uint64, err error) {
-	if i.Done != nil {
-		i.Done(number, err)
+// watchLog announces what others have written to the log.
+func (j *Journal) watchLog(ctx context.Context) {
+	w := &j.writer
+	for {
+		changed := j.cfg.Log.Changed()
+		// While this process appends, the announcement follows when that is done.
+		if _, next := j.cfg.Log.Bounds(); !w.appending.Load() && w.announced.Swap(next) != next {
+			j.changed.fire()
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-// commit writes a batch whatever it takes, and returns an error only when ctx ends.
-func (j *Journal) commit(ctx context.Context, batch []Item) error {
+// commit writes a batch whatever it takes, and returns an error only when ctx ends, with the items that are left.
+func (j *Journal) commit(ctx context.Context, batch []Item) (left []Item, err error) {
 	wait := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
-	said := make(map[string]bool) // each kind of failure is logged once, for they take turns while a server comes and goes
+	var said map[string]bool // each kind of failure is logged once, for they take turns while a server comes and goes
 	var since time.Time
 	for {
-		j.activity.step()
-		start := time.Now()
-		err := j.write(ctx, batch)
-		if err == nil {
-			if len(said) > 0 {
-				j.logger.Info().Dur("after", time.Since(since)).Msg("journal writes again")
+		start := j.activity.step()
+		n, err := j.write(ctx, batch)
+		batch = batch[n:]
+		if err == nil && len(batch) == 0 {
+			if said != nil {
+				j.cfg.Logger.Info().Dur("after", time.Since(since)).Msg("journal writes again")
 			}
-			return nil
+			return nil, nil
 		}
-		if j.metrics != nil {
-			j.metrics.JournalFailures.Inc()
+		if err == nil {
+			continue
+		}
+		if j.cfg.Metrics != nil {
+			j.cfg.Metrics.JournalFailures.Inc()
 		}
 		j.health.failed(start, len(batch), err)
 		if text := err.Error(); !said[text] {
-			if len(said) == 0 {
-				since = start
+			if said == nil {
+				said, since = make(map[string]bool), start
 			}
 			said[text] = true
-			j.logger.Error().Err(err).Int("waiting", len(batch)+j.queue.len()).
+			j.cfg.Logger.Error().Err(err).Int("waiting", len(batch)+j.queue.len()).
 				Msg("journal cannot be written: treats wait in memory and nothing is delivered until it can; check the disk or the journal's server")
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			return batch, fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		case <-time.After(wait.NextBackOff()):
 		}
 	}
 }
 
-// write tries once to write the items, and reports those that are written.
-func (j *Journal) write(ctx context.Context, items []Item) error {
-	j.writing.Lock()
-	defer j.writing.Unlock()
-	entries, where, err := j.fresh(ctx, items)
-	if err != nil {
-		return err
+// writer is the state of whoever appends. All but appending and announced is guarded by mu.
+type writer struct {
+	appending atomic.Bool   // an append of this process is under way
+	announced atomic.Uint64 // the next number when a change was last announced
+
+	mu       sync.Mutex // one append at a time
+	lastTime time.Time  // of the newest entry that this process wrote
+	recent   recent
+	meters   meters
+	places   []place // used again for each batch, as are these
+	entries  []Entry
+	records  []Record
+	results  []result
+}
+
+// place is where an item of a batch stands: at that entry of the append, or, if at is -1, it was written before, with that number.
+type place struct {
+	at     int
+	repeat bool // an earlier item of the batch is the same
+	number uint64
+}
+
+// result is what became of an entry.
+type result struct {
+	number uint64
+	err    error
+}
+
+// write tries once to write the items, and reports those that are written. It returns how many, from the front, are done with.
+func (j *Journal) write(ctx context.Context, items []Item) (int, error) {
+	w := &j.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.release()
+	if err := w.prepare(ctx, j, items); err != nil {
+		return 0, err
 	}
-	var numbers []uint64
-	if len(entries) > 0 {
-		numbers, err = j.log.Append(ctx, entries)
-		if errors.Is(err, ErrTooLarge) {
-			numbers, err = j.appendSmaller(ctx, entries)
+	w.appending.Store(true)
+	err := j.append(ctx)
+	w.records = w.records[:0]
+	for i := range w.results {
+		if w.results[i].err == nil {
+			w.records = append(w.records, Record{w.results[i].number, w.entries[i]})
+			w.recent.note(&w.records[len(w.records)-1])
 		}
-		if err != nil {
-			return err
+	}
+	if len(w.records) > 0 {
+		j.tail.add(w.records)
+		if j.cfg.Committed != nil {
+			j.cfg.Committed(w.records)
 		}
 	}
-	records := make([]Record, len(entries))
-	again := false
-	for i := range entries {
-		records[i] = Record{numbers[i], entries[i]}
-		j.recent.note(&records[i])
-		again = again || affectsDerived(&entries[i])
+	_, next := j.cfg.Log.Bounds()
+	w.announced.Store(next)
+	w.appending.Store(false)
+	j.changed.fire()
+	j.dead.note(j.cfg.Log, w.records)
+	return j.report(items), err
+}
+
+// release lets go of what the batch held.
+func (w *writer) release() {
+	clear(w.entries)
+	clear(w.records)
+	clear(w.results)
+	w.places, w.entries, w.records, w.results = w.places[:0], w.entries[:0], w.records[:0], w.results[:0]
+}
+
+// prepare finds out which entries are to be appended, and stamps them.
+func (w *writer) prepare(ctx context.Context, j *Journal, items []Item) error {
+	now := time.Now().UTC()
+	if now.Before(w.lastTime) {
+		now = w.lastTime
 	}
-	j.tail.add(records)
-	if j.committed != nil && len(records) > 0 {
-		j.committed(records)
-	}
-	if again {
-		if err := j.derive(ctx); err != nil { // it is made up for at the next chance
-			j.logger.Warn().Err(err).Msg("dead letters in the state are behind the journal; trying again")
+	w.lastTime = now
+	var again map[string]int // where in the batch an entry that may be put twice is
+	for i := range items {
+		e := &items[i].Entry
+		if e.ID == "" {
+			e.ID = newID("ent_")
 		}
+		if remembered(e) {
+			number, known, err := w.recent.find(ctx, j, e.ID)
+			if err != nil {
+				return err
+			}
+			at, twice := again[e.ID]
+			switch {
+			case known:
+				w.places = append(w.places, place{at: -1, number: number})
+				continue
+			case twice:
+				w.places = append(w.places, place{at: at, repeat: true})
+				continue
+			}
+			if again == nil {
+				again = make(map[string]int)
+			}
+			again[e.ID] = len(w.entries)
+		}
+		if e.Time.IsZero() { // a second attempt has the time of the first
+			e.Time = now
+		}
+		w.places = append(w.places, place{at: len(w.entries)})
+		w.entries = append(w.entries, *e)
 	}
-	j.written(items, where, records)
 	return nil
 }
 
-// fresh returns the entries to append, stamped, and for each item where among them it is, or -1 if it was written before.
-func (j *Journal) fresh(ctx context.Context, items []Item) (entries []Entry, where []int, err error) {
-	now := time.Now().UTC()
-	if now.Before(j.lastTime) {
-		now = j.lastTime
+// append appends the entries that were prepared. After an error there are results of those before it only.
+func (j *Journal) append(ctx context.Context) error {
+	w := &j.writer
+	if len(w.entries) == 0 {
+		return nil
 	}
-	j.lastTime = now
-	entries, where = make([]Entry, 0, len(items)), make([]int, len(items))
-	for i := range items {
-		e := items[i].Entry
-		if number, known, err := j.recent.find(ctx, j, &e); err != nil {
-			return nil, nil, err
-		} else if known {
-			where[i] = -1
-			items[i].Ref = number // where written finds it
-			continue
+	numbers, err := j.cfg.Log.Append(ctx, w.entries)
+	if err == nil {
+		for _, n := range numbers {
+			w.results = append(w.results, result{number: n})
 		}
-		if e.Time.IsZero() {
-			e.Time = now
-		}
-		if e.ID == "" {
-			e.ID = "ent_" + nuid.Next()
-		}
-		items[i].Entry = e // a second attempt has the same time and ID
-		where[i] = len(entries)
-		entries = append(entries, e)
+		return nil
 	}
-	return entries, where, nil
+	if !errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	for i := range w.entries { // one by one: one entry must not hold up all
+		number, err := j.appendOne(ctx, &w.entries[i])
+		if err != nil && !errors.Is(err, ErrTooLarge) {
+			return err
+		}
+		w.results = append(w.results, result{number, err})
+	}
+	return nil
 }
 
-// appendSmaller appends one by one, and of an entry that is too large only its beginning, as a reject: one must not hold up all.
-func (j *Journal) appendSmaller(ctx context.Context, entries []Entry) (numbers []uint64, err error) {
-	for i := range entries {
-		one, err := j.log.Append(ctx, entries[i:i+1])
-		if errors.Is(err, ErrTooLarge) {
-			j.logger.Error().Err(err).Str("account", entries[i].Account).Int("bytes", len(entries[i].Data)).
-				Msg("treat too large for the journal: only its beginning is kept, as a reject")
-			entries[i] = cutEntry(&entries[i])
-			one, err = j.log.Append(ctx, entries[i:i+1])
+// appendOne appends one entry, or what is kept of one that is too large.
+func (j *Journal) appendOne(ctx context.Context, e *Entry) (uint64, error) {
+	for {
+		numbers, err := j.cfg.Log.Append(ctx, []Entry{*e})
+		if err == nil {
+			return numbers[0], nil
 		}
-		if err != nil {
-			return nil, err
+		if !errors.Is(err, ErrTooLarge) {
+			return 0, err
 		}
-		numbers = append(numbers, one...)
+		small, ok := cutEntry(e)
+		if !ok {
+			return 0, fmt.Errorf("write an entry of %d bytes: %w", len(e.Data), err)
+		}
+		j.cfg.Logger.Error().Err(err).Str("account", e.Account).Int("bytes", len(e.Data)).Msg("entry too large for the journal: only a part of it is kept")
+		*e = small
 	}
-	return numbers, nil
 }
 
-// written counts what is on disk now and calls who waits.
-func (j *Journal) written(items []Item, where []int, records []Record) {
-	now, events := time.Now(), uint64(0)
+// report counts what is on disk now and tells those who wait, in order, up to the first item that is not.
+func (j *Journal) report(items []Item) int {
+	w := &j.writer
+	now, events, done := time.Now(), uint64(0), 0
 	for i := range items {
-		item := &items[i]
-		if where[i] < 0 {
-			item.done(item.Ref, nil)
+		item, p := &items[i], w.places[i]
+		if p.at >= len(w.results) {
+			break
+		}
+		done++
+		if p.at < 0 {
+			item.done(p.number, nil)
 			continue
 		}
-		r := &records[where[i]]
-		switch {
-		case r.Kind == Reject && j.metrics != nil:
-			j.metrics.Rejected.WithLabelValues(r.Account).Inc()
-		case r.Kind == Treat:
-			events++
-			if j.metrics != nil {
-				j.metrics.Journaled.WithLabelValues(r.Account, string(r.Origin)).Inc()
-				j.metrics.JournalLatency.Observe(now.Sub(item.Received).Seconds())
+		r := w.results[p.at]
+		if e := &w.entries[p.at]; r.err == nil && !p.repeat {
+			if e.Kind == Treat {
+				events++
 			}
-			if j.trace != nil {
-				j.trace(pipeline.Stage{ID: r.ID, Account: r.Account, Provider: r.Provider, Origin: r.Origin, Began: item.Received, Ended: now})
-			}
+			w.meters.written(j.cfg.Metrics, e, now.Sub(item.Received))
+			j.traceWritten(e, item.Received, now)
 		}
-		item.done(r.Number, nil)
+		item.done(r.number, r.err)
 	}
-	j.health.wrote(now, events)
+	if done > 0 {
+		j.health.wrote(now, events)
+	}
+	return done
 }
 
 // activity says since when the committer is in one and the same step. The zero value is that of one that has nothing to do.
 type activity struct{ since atomic.Pointer[time.Time] }
 
-func (a *activity) step() {
+func (a *activity) step() time.Time {
 	now := time.Now()
 	a.since.Store(&now)
+	return now
 }
 
 func (a *activity) idle() { a.since.Store(nil) }

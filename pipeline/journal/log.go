@@ -30,6 +30,10 @@ const (
 	Dead Kind = 6
 	// Purge says that the dead letter Ref was deleted.
 	Purge Kind = 7
+	// Import is an event of another journal, read from a relay export: it is known, shown and replayed like a Treat, and delivered to nobody.
+	Import Kind = 8
+	// AttemptLines are attempts to deliver, many in an entry. They are in a log of their own, see [AttemptLog].
+	AttemptLines Kind = 9
 )
 
 // Entry is what is written to the journal. Which fields are set depends on the kind.

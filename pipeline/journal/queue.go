@@ -10,8 +10,7 @@ import (
 const (
 	queueItems = 4096
 	queueBytes = 16 << 20
-	// maxBatch and batchBytes bound one append.
-	maxBatch   = 1024
+	// batchBytes bounds one append, beside [MaxBatch].
 	batchBytes = 4 << 20
 )
 
@@ -80,14 +79,7 @@ func (q *queue) take(into []Item) ([]Item, bool) {
 		<-q.ready
 	}
 	defer q.mu.Unlock()
-	n, size := 0, 0
-	for n < len(q.items) && n < maxBatch {
-		next := EntrySize(&q.items[n].Entry)
-		if n > 0 && size+next > batchBytes {
-			break
-		}
-		n, size = n+1, size+next
-	}
+	n, size := oneAppend(q.items)
 	into = append(into, q.items[:n]...)
 	left := copy(q.items, q.items[n:])
 	clear(q.items[left:])
@@ -114,4 +106,26 @@ func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.items)
+}
+
+// abandon ends the queue, and returns what was left in it.
+func (q *queue) abandon() []Item {
+	q.close()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	left := q.items
+	q.items, q.bytes = nil, 0
+	return left
+}
+
+// oneAppend is how many items, from the front, go into one append, and their size. It is at least one if there is one.
+func oneAppend(items []Item) (n, size int) {
+	for n < len(items) && n < MaxBatch {
+		next := EntrySize(&items[n].Entry)
+		if n > 0 && size+next > batchBytes {
+			break
+		}
+		n, size = n+1, size+next
+	}
+	return n, size
 }

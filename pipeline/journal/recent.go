@@ -2,7 +2,8 @@ package journal
 
 import (
 	"context"
-	"sync"
+
+	"github.com/treatrelay/relay/pipeline"
 )
 
 // The bounds of what is remembered of entries that may be put twice.
@@ -11,56 +12,46 @@ const (
 	recentTail = 16 << 10 // numbers that a process reads back at its first put
 )
 
-// recent remembers the IDs of entries that were put lately, beside treats and rejects: their writers put them again when they did not hear
-// of the first time. The zero value has not read the journal yet.
+// recent remembers the IDs of entries that were put lately, with their numbers: their writers put them again when they did not hear
+// of the first time. The zero value has not read the journal yet. It is guarded by the writer's lock.
 type recent struct {
-	mu      sync.Mutex
-	read    bool
+	through uint64 // the journal is read up to here; 0: not yet
 	numbers map[string]uint64
 	order   []string // a ring
 	next    int      // where it is overwritten
 }
 
-// find returns the number of an entry that was written before.
-func (r *recent) find(ctx context.Context, j *Journal, e *Entry) (number uint64, known bool, err error) {
-	if e.Kind == Treat || e.Kind == Reject || e.ID == "" {
-		return 0, false, nil
+// remembered reports whether an entry may be put twice. Treats and rejects are not: there are many, and their writers know what is journaled.
+func remembered(e *Entry) bool {
+	return e.Kind != Reject && (e.Kind != Treat || e.Origin == pipeline.OriginTest)
+}
+
+// find returns the number of an entry that was written before, by whomever.
+func (r *recent) find(ctx context.Context, j *Journal, id string) (number uint64, known bool, err error) {
+	first, next := j.cfg.Log.Bounds()
+	from := max(r.through+1, first)
+	if next > recentTail && from < next-recentTail {
+		from = next - recentTail
 	}
-	r.mu.Lock()
-	read := r.read
-	r.mu.Unlock()
-	if !read {
-		first, next := j.log.Bounds()
-		if next-first > recentTail {
-			first = next - recentTail
+	for record, err := range scan(ctx, j, from, next) {
+		if err != nil {
+			return 0, false, err
 		}
-		for at := first; at < next; {
-			records, err := j.Read(ctx, at, maxBatch)
-			if err != nil {
-				return 0, false, err
-			}
-			if len(records) == 0 {
-				break
-			}
-			for i := range records {
-				r.note(&records[i])
-			}
-			at = records[len(records)-1].Number + 1
-		}
+		r.note(record)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.read = true
-	number, known = r.numbers[e.ID]
+	r.through = max(r.through, next-1)
+	number, known = r.numbers[id]
 	return number, known, nil
 }
 
+// note remembers a record.
 func (r *recent) note(record *Record) {
-	if record.Kind == Treat || record.Kind == Reject {
+	if record.Number == r.through+1 && r.through > 0 { // else the numbers in between are still to be read
+		r.through = record.Number
+	}
+	if !remembered(&record.Entry) {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.numbers == nil {
 		r.numbers = make(map[string]uint64)
 	}

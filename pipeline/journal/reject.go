@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
@@ -31,15 +33,38 @@ func RejectEntry(account, provider, reason string, received time.Time, payload [
 	return Entry{Kind: Reject, Account: account, Provider: provider, Data: data}
 }
 
-// cutEntry makes a small reject of an entry that the log does not take.
-func cutEntry(e *Entry) Entry {
+// cutEntry makes what is kept of an entry that the log does not take: of a treat its beginning, as a reject, of a dead letter all but the event.
+// It reports false if there is nothing to keep of it.
+func cutEntry(e *Entry) (small Entry, ok bool) {
 	const keep = 16 << 10
-	data, err := pipeline.EncodeJSON(RejectedPayload{
-		Account: e.Account, Provider: e.Provider, Reason: "larger than what the journal takes",
-		Received: e.Time, Size: len(e.Data), Payload: string(e.Data[:min(len(e.Data), keep)]),
-	})
-	if err != nil {
-		data = nil // likewise
+	var data []byte
+	var err error
+	switch e.Kind {
+	case Treat:
+		small = Entry{Kind: Reject, ID: "cut_" + e.ID, Time: e.Time, Account: e.Account, Provider: e.Provider}
+		data, err = pipeline.EncodeJSON(RejectedPayload{
+			Account: e.Account, Provider: e.Provider, Reason: "larger than what the journal takes",
+			Received: e.Time, Size: len(e.Data), Payload: string(e.Data[:min(len(e.Data), keep)]),
+		})
+	case Reject:
+		small = *e
+		var whole RejectedPayload
+		if err := json.Unmarshal(e.Data, &whole); err != nil || len(whole.Payload) <= keep {
+			return small, false
+		}
+		whole.Payload = strings.ToValidUTF8(whole.Payload[:keep], "")
+		data, err = pipeline.EncodeJSON(whole)
+	case Dead:
+		small = *e
+		var letter DeadLetter
+		if err := json.Unmarshal(e.Data, &letter); err != nil || letter.Event == nil {
+			return small, false
+		}
+		letter.Event = nil
+		data, err = pipeline.EncodeJSON(letter)
+	default:
+		return small, false
 	}
-	return Entry{Kind: Reject, ID: "cut_" + e.ID, Time: e.Time, Account: e.Account, Provider: e.Provider, Data: data}
+	small.Data = data
+	return small, err == nil && len(data) < len(e.Data)
 }

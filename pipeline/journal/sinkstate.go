@@ -40,6 +40,10 @@ type Cursor struct {
 	// LastID and LastTime are those of the record before Next. A log that holds another one there was replaced.
 	LastID   string    `json:"last_id,omitempty"`
 	LastTime time.Time `json:"last_time,omitzero"`
+	// Accounts are those that the lane is sent entries of, all if it is empty, and Digests says that it makes digests. What waits for the lane
+	// is counted by them.
+	Accounts []string `json:"accounts,omitempty"`
+	Digests  bool     `json:"digests,omitempty"`
 	// Generation rises with each change, so that the newer one of two copies is known.
 	Generation uint64 `json:"generation"`
 }
@@ -68,7 +72,7 @@ func (j *Journal) SinkState(ctx context.Context, sink string) (SinkState, error)
 }
 
 func (j *Journal) sinkState(ctx context.Context, sink string) (state SinkState, revision uint64, err error) {
-	value, revision, err := j.state.Get(ctx, SinkKey(sink))
+	value, revision, err := j.cfg.State.Get(ctx, SinkKey(sink))
 	if errors.Is(err, ErrNoKey) {
 		return state, 0, nil
 	}
@@ -95,7 +99,7 @@ func (j *Journal) UpdateSink(ctx context.Context, sink string, change func(*Sink
 		}
 		value, err := pipeline.EncodeJSON(state)
 		if err == nil {
-			revision, err = j.state.Put(ctx, SinkKey(sink), value, revision)
+			revision, err = j.cfg.State.Put(ctx, SinkKey(sink), value, revision)
 		}
 		if err == nil || !errors.Is(err, ErrRevision) {
 			if err != nil {
@@ -108,7 +112,7 @@ func (j *Journal) UpdateSink(ctx context.Context, sink string, change func(*Sink
 
 // WatchSink calls changed with the state of a sink, now and whenever it changes, until ctx ends.
 func (j *Journal) WatchSink(ctx context.Context, sink string, changed func(state SinkState, revision uint64)) error {
-	return j.state.Watch(ctx, SinkKey(sink), func(value []byte, revision uint64) {
+	return j.cfg.State.Watch(ctx, SinkKey(sink), func(value []byte, revision uint64) {
 		var state SinkState
 		if len(value) == 0 || json.Unmarshal(value, &state) == nil {
 			changed(state, revision)

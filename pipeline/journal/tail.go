@@ -54,3 +54,14 @@ func (t *tail) read(from uint64, limit int) []Record {
 	at := int(from - held[0].Number) //nolint:gosec // within the slice
 	return slices.Clone(held[at:min(at+limit, len(held))])
 }
+
+// dropBefore lets go of the records before a number.
+func (t *tail) dropBefore(first uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.from < len(t.records) && t.records[t.from].Number < first {
+		t.bytes -= EntrySize(&t.records[t.from].Entry)
+		t.records[t.from] = Record{}
+		t.from++
+	}
+}

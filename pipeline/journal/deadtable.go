@@ -1,0 +1,337 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// deadTable is how far the table of dead letters in the state is up to date with the log, from which it is derived: the keys that
+// begin with deadPrefix.
+type deadTable struct {
+	wake chan struct{} // holds a token when there is something to derive
+
+	deriving sync.Mutex          // one at a time
+	loaded   bool                // guarded by deriving, as is old
+	old      map[uint64]struct{} // while the table is made from the whole log: the numbers that it had before
+
+	mu      sync.Mutex
+	busy    bool   // derive reads the log
+	through uint64 // the table is up to date with the log up to this number
+	noted   uint64 // what the state says of it
+}
+
+// derivedState is the value of derivedKey.
+type derivedState struct {
+	Through uint64 `json:"through"`
+}
+
+// deadEntry is what the table holds of a dead letter. The rest is in the log.
+type deadEntry struct {
+	Sink     string    `json:"sink"`
+	Account  string    `json:"account,omitempty"`
+	ID       string    `json:"id"`            // of the event
+	Seq      uint64    `json:"seq,omitempty"` // of the entry that the sink refused
+	Time     time.Time `json:"time"`          // when it was journaled
+	Reason   string    `json:"reason,omitempty"`
+	Attempts int       `json:"attempts,omitempty"`
+}
+
+const (
+	// noteEvery is after how many numbers the state is told that there was nothing to derive. So many are read again after a kill.
+	noteEvery = 16 << 10
+	// deadChanges bounds how many changes of the table are in memory.
+	deadChanges = 4096
+	// deadWriters is how many of them are made at a time.
+	deadWriters = 64
+	// deadReason bounds the reason in the table, in bytes.
+	deadReason = 256
+)
+
+func deadKey(number uint64) string { return fmt.Sprintf("%s%020d", deadPrefix, number) }
+
+func deadNumber(key string) (uint64, error) {
+	return strconv.ParseUint(strings.TrimPrefix(key, deadPrefix), 10, 64)
+}
+
+func affectsDead(e *Entry) bool {
+	return e.Kind == Dead || e.Kind == Purge || e.Kind == Resend && e.Ref != 0
+}
+
+// note is told of what was just written. It has the table derived again if that is needed.
+func (t *deadTable) note(log Log, records []Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	due := false
+	for i := range records {
+		if due = affectsDead(&records[i].Entry); due {
+			break
+		}
+		if n := records[i].Number; !t.busy && n == t.through+1 {
+			t.through = n
+		}
+	}
+	if _, next := log.Bounds(); due || t.through-t.noted >= noteEvery || next > t.through+noteEvery {
+		t.request()
+	}
+}
+
+// derive brings the table of dead letters up to date with the log.
+func (j *Journal) derive(ctx context.Context) error {
+	d := &j.dead
+	d.deriving.Lock()
+	defer d.deriving.Unlock()
+	if err := j.deriveLocked(ctx); err != nil {
+		return fmt.Errorf("derive the dead letters from the journal: %w", err)
+	}
+	return nil
+}
+
+func (j *Journal) deriveLocked(ctx context.Context) error {
+	d := &j.dead
+	lost := j.lostDead()
+	if !d.loaded || len(lost) > 0 {
+		d.loaded = false
+		if err := j.loadDead(ctx, len(lost) == 0); err != nil {
+			return err
+		}
+		d.loaded = true
+	}
+	d.setBusy(true)
+	defer d.setBusy(false)
+	changes := make(map[uint64][]byte)
+	for !d.upToDate(j.cfg.Log) {
+		first, next := j.cfg.Log.Bounds()
+		for r, err := range scan(ctx, j, max(d.through+1, first), next) {
+			if err == nil {
+				err = d.change(changes, r)
+			}
+			if err == nil && len(changes) >= deadChanges {
+				if err = j.applyDead(ctx, changes); err == nil {
+					d.reached(r.Number)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if err := j.applyDead(ctx, changes); err != nil {
+			return err
+		}
+		d.reached(next - 1)
+	}
+	d.old = nil
+	if len(lost) > 0 {
+		return j.endRebuild(ctx)
+	}
+	return nil
+}
+
+// lostDead returns the keys of the table that the state has lost to damage, as far as its engine knows.
+func (j *Journal) lostDead() []string {
+	state, ok := j.cfg.State.(interface{ Damaged() []string })
+	if !ok {
+		return nil
+	}
+	return slices.DeleteFunc(state.Damaged(), func(key string) bool { return key != derivedKey && !strings.HasPrefix(key, deadPrefix) })
+}
+
+// endRebuild gives up the keys that are lost in the state and in the log alike.
+func (j *Journal) endRebuild(ctx context.Context) error {
+	if err := j.noteDerived(ctx); err != nil {
+		return err
+	}
+	for _, key := range j.lostDead() {
+		if key == derivedKey {
+			continue
+		}
+		if number, err := deadNumber(key); err == nil {
+			if r, err := j.Get(ctx, number); err == nil && r.Kind == Dead { // came in meanwhile
+				continue
+			}
+			j.cfg.Logger.Error().Uint64("number", number).
+				Msg("a dead letter is lost: both its entry in the journal and what the state knew of it are damaged; its event is in the journal, see relay history")
+		}
+		if err := j.cfg.State.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *deadTable) setBusy(busy bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.busy = busy
+}
+
+func (t *deadTable) reached(number uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.through = max(t.through, number)
+}
+
+// upToDate reports whether all is derived, and if so lets [deadTable.note] go on from there.
+func (t *deadTable) upToDate(log Log) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, next := log.Bounds()
+	t.busy = next > t.through+1
+	return !t.busy
+}
+
+// change notes what a record changes in the table: the value of a number, nil if it is none.
+func (t *deadTable) change(changes map[uint64][]byte, r *Record) error {
+	if _, known := t.old[r.Number]; known && r.Kind != Dead { // the table took it for one
+		changes[r.Number] = nil
+	}
+	switch {
+	case r.Kind == Dead:
+		value, err := pipeline.EncodeJSON(tableEntry(r))
+		if err != nil {
+			return err
+		}
+		changes[r.Number] = value
+	case affectsDead(&r.Entry):
+		changes[r.Ref] = nil
+	}
+	return nil
+}
+
+// applyDead makes changes in the table, and forgets them. Many are made at a time, for an engine may make them durable together.
+func (j *Journal) applyDead(ctx context.Context, changes map[uint64][]byte) error {
+	var writers sync.WaitGroup
+	var mu sync.Mutex
+	var errs error
+	slots := make(chan struct{}, deadWriters)
+	for number, value := range changes {
+		slots <- struct{}{}
+		writers.Go(func() {
+			defer func() { <-slots }()
+			if err := j.applyOne(ctx, deadKey(number), value); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = fmt.Errorf("dead letter %d: %w", number, err)
+			}
+		})
+	}
+	writers.Wait()
+	if errs != nil {
+		return errs
+	}
+	clear(changes)
+	return nil
+}
+
+// applyOne puts a value, or deletes the key if it is nil, unless it is so already: to read is cheaper than to write.
+func (j *Journal) applyOne(ctx context.Context, key string, value []byte) error {
+	old, _, err := j.cfg.State.Get(ctx, key)
+	switch {
+	case errors.Is(err, ErrNoKey) && value == nil, err == nil && value != nil && bytes.Equal(old, value):
+		return nil
+	case err != nil && !errors.Is(err, ErrNoKey) && !errors.Is(err, ErrDamagedValue):
+		return err
+	case value == nil:
+		return j.cfg.State.Delete(ctx, key)
+	}
+	_, err = j.cfg.State.Put(ctx, key, value, AnyRevision)
+	return err
+}
+
+func tableEntry(r *Record) deadEntry {
+	e := deadEntry{Sink: r.Sink, Account: r.Account, ID: r.EventID, Seq: r.Ref, Time: r.Time}
+	var letter DeadLetter
+	if json.Unmarshal(r.Data, &letter) == nil {
+		e.Attempts, e.Reason = letter.Attempts, letter.Reason
+		if len(e.Reason) > deadReason {
+			e.Reason = strings.ToValidUTF8(e.Reason[:deadReason], "")
+		}
+	}
+	return e
+}
+
+// loadDead reads how far the table is up to date. If that, or a part of the table, cannot be read, it is made again from the whole log. What the
+// log holds no longer for its age is removed.
+func (j *Journal) loadDead(ctx context.Context, intact bool) error {
+	through, ok, err := j.derivedThrough(ctx)
+	if err != nil {
+		return err
+	}
+	first, next := j.cfg.Log.Bounds()
+	intact = intact && ok && through < next
+	listed := make(map[uint64]struct{})
+	var gone []string
+	err = j.cfg.State.List(ctx, deadPrefix, func(key string, value []byte) error {
+		if number, err := deadNumber(key); err == nil && number >= first {
+			listed[number] = struct{}{}
+			intact = intact && json.Valid(value)
+		} else {
+			gone = append(gone, key)
+		}
+		return nil
+	})
+	if errors.Is(err, ErrDamagedValue) {
+		intact, err = false, nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, key := range gone {
+		if err := j.cfg.State.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	d := &j.dead
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.through, d.noted, d.old = 0, 0, listed
+	if intact {
+		d.through, d.noted, d.old = through, through, nil
+	}
+	return nil
+}
+
+// derivedThrough reads what the state says of how far the table is up to date, and whether that can be read.
+func (j *Journal) derivedThrough(ctx context.Context) (through uint64, ok bool, err error) {
+	value, _, err := j.cfg.State.Get(ctx, derivedKey)
+	if errors.Is(err, ErrNoKey) || errors.Is(err, ErrDamagedValue) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	var state derivedState
+	ok = json.Unmarshal(value, &state) == nil
+	return state.Through, ok, nil
+}
+
+// noteDerived stores in the state how far the table is up to date.
+func (j *Journal) noteDerived(ctx context.Context) error {
+	d := &j.dead
+	d.mu.Lock()
+	through, noted := d.through, d.noted
+	d.mu.Unlock()
+	if through == noted && through > 0 {
+		return nil
+	}
+	value, err := pipeline.EncodeJSON(derivedState{through})
+	if err == nil {
+		_, err = j.cfg.State.Put(ctx, derivedKey, value, AnyRevision)
+	}
+	if err != nil {
+		return fmt.Errorf("note how far the dead letters are derived: %w", err)
+	}
+	d.mu.Lock()
+	d.noted = through
+	d.mu.Unlock()
+	return nil
+}
