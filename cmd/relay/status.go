@@ -182,14 +182,14 @@ func (m *monitor) look(ctx context.Context) snapshot {
 func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Time) (v judgement) {
 	parts := j.parts()
 	survey, surveyErr := j.journal.Survey(ctx)
-	s.Journal.fill(j.journal.Health(), survey, j.index.Count(), surveyErr)
+	s.Journal.fill(j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count
 	if s.Journal.State != stateOK {
 		v.notReady("journal", s.Journal.fault())
 	}
 	for _, c := range parts.cfg.Accounts {
 		a := accountOf(parts, c)
-		if newest, ok := j.index.Newest(c.Account); ok {
-			a.LastTreat = &journal.Newest{Time: newest.Time.UTC(), Origin: newest.Origin}
+		if known := j.index.Account(c.Account); known.Seen {
+			a.LastTreat = &journal.Newest{Time: known.Newest.Time.UTC(), Origin: known.Newest.Origin}
 		}
 		v.ofAccount(&a, now)
 		s.Accounts = append(s.Accounts, a)
