@@ -52,7 +52,7 @@ const (
 	// deadChanges bounds how many changes of the table are in memory.
 	deadChanges = 4096
 	// deadWriters is how many of them are made at a time.
-	deadWriters = 64
+	deadWriters = 256
 	// deadReason bounds the reason in the table, in bytes.
 	deadReason = 256
 )

@@ -41,5 +41,5 @@ func AppendAttempt(b []byte, a *pipeline.Attempt) []byte { return appendAttempt(
 
 // EncodeAttempts is encodeAttempts.
 func EncodeAttempts(newest map[string]uint64, lines []byte) []byte {
-	return encodeAttempts(newest, lines)
+	return encodeAttempts(nil, newest, lines)
 }

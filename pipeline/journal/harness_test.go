@@ -169,7 +169,8 @@ func (r *rig) records() (all []journal.Record) {
 
 func readAll(t testing.TB, log interface {
 	Read(ctx context.Context, from uint64, limit int) ([]journal.Record, error)
-}) (all []journal.Record) {
+},
+) (all []journal.Record) {
 	t.Helper()
 	for at := uint64(1); ; {
 		some, err := log.Read(t.Context(), at, 100)
