@@ -1,0 +1,166 @@
+package intake
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline/intake/index"
+)
+
+func readerOf(oldest time.Time) *replyReader {
+	return &replyReader{zone: time.UTC, oldest: oldest, newest: time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)}
+}
+
+func TestHistoryShapes(t *testing.T) {
+	const a = `{"sender":"A","title":"Pizza","date_created":"2026-07-16 21:00:00"}`
+	const b = `{"sender":"B","title":"Tea","message":null,"date_created":"2026-07-16 21:00:05"}`
+	for name, tt := range map[string]struct {
+		text              string
+		treats            int
+		undated, unusable int
+		fault             string
+	}{
+		"an array":                    {"[" + a + " ,\n\t" + b + "]", 2, 0, 0, ""},
+		"an empty array":              {" [ ] ", 0, 0, 0, ""},
+		"under a key":                 {`{"count":2,"items":[` + a + `,` + b + `]}`, 2, 0, 0, ""},
+		"under a key of a key":        {`{"error":false,"success":true,"data":{"page":{"n":1},"treats":[` + a + `]},"x":"y"}`, 1, 0, 0, ""},
+		"an empty list under a key":   {`{"error":"","treats":[]}`, 0, 0, 0, ""},
+		"a byte order mark":           {"\xef\xbb\xbf[" + a + "]", 1, 0, 0, ""},
+		"beside another list":         {`{"tags":["x","y"],"treats":[` + a + `]}`, 1, 0, 2, ""},
+		"items as strings and arrays": {`["` + strings.ReplaceAll(a, `"`, `\"`) + `",[` + a + `,` + b + `]]`, 3, 0, 0, ""},
+		"no date, another, the future": {`[` + a + `,{"title":"x"},{"title":"x","date_created":"yesterday"},
+			{"title":"x","date_created":"2031-01-01 00:00:00"}]`, 1, 3, 0, ""},
+		"things between":          {`[null,7,"text",{},` + a + `,[],{"title":" "}]`, 1, 0, 6, ""},
+		"dates of no use only":    {`[{"sender":"A","title":"Pizza","created":"2026-07-16 21:00:00"}]`, 0, 1, 0, "none of its 1 items"},
+		"two lists of treats":     {`{"sent":[` + a + `],"received":[` + b + `]}`, 1, 0, 0, "several lists"},
+		"a list too deep":         {`{"a":{"b":{"c":[` + a + `]}}}`, 0, 0, 0, "no list"},
+		"an error":                {`{"error":"invalid token"}`, 0, 0, 0, "reports an error"},
+		"an error and a list":     {`{"error":{"code":1},"treats":[]}`, 0, 0, 0, "reports an error"},
+		"no success":              {`{"success":false,"treats":[]}`, 0, 0, 0, "reports an error"},
+		"an object":               {a, 0, 0, 0, "no list"},
+		"null":                    {`null`, 0, 0, 0, "no list"},
+		"nothing":                 {``, 0, 0, 0, "cut off"},
+		"a page":                  {`<!doctype html><p>login secret-in-the-page`, 0, 0, 0, "not JSON"},
+		"cut in an item":          {`[` + a + `,{"sender":"B`, 1, 0, 0, "cut off"},
+		"cut between items":       {`[` + a + `,`, 1, 0, 0, "cut off"},
+		"cut after an item":       {`{"treats":[` + a, 1, 0, 0, "cut off"},
+		"cut after the list":      {`{"treats":[` + a + `]`, 1, 0, 0, "cut off"},
+		"a warning after it":      {`[` + a + `]<br>Warning`, 1, 0, 0, "not JSON"},
+		"two values":              {`[` + a + `][]`, 1, 0, 0, "something follows"},
+		"an item that never ends": {`[{"title":"` + strings.Repeat("x", 2*maxItem) + `"}]`, 0, 0, 0, "more than 4 MiB"},
+		"nesting that never ends": {`{"a":{"b":{"c":` + strings.Repeat("[", 2*maxItem), 0, 0, 0, "more than 4 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rr := readerOf(time.Time{})
+			err := rr.read(strings.NewReader(tt.text))
+			switch {
+			case tt.fault == "" && err != nil:
+				t.Fatal(err)
+			case tt.fault != "" && (!errors.Is(err, ErrHistoryUnreadable) || !strings.Contains(err.Error(), tt.fault)):
+				t.Errorf("error %v, want one about %q", err, tt.fault)
+			case err != nil && strings.Contains(err.Error(), "secret-in-the-page"):
+				t.Errorf("the error quotes the reply: %v", err)
+			}
+			if len(rr.treats) != tt.treats || rr.undated != tt.undated || rr.unusable != tt.unusable {
+				t.Errorf("%d treats, %d undated, %d unusable, want %d, %d, %d", len(rr.treats), rr.undated, rr.unusable, tt.treats, tt.undated, tt.unusable)
+			}
+			for _, p := range rr.treats {
+				body, err := p.body(strings.NewReader(tt.text))
+				if err != nil {
+					t.Fatal(err)
+				}
+				d := body.data()
+				if again := index.Of(&d); again.When.IsZero() || again != p.Fingerprint {
+					t.Errorf("what stands at %d is another treat", p.offset)
+				}
+			}
+		})
+	}
+}
+
+func TestHistoryBeforeTheJournal(t *testing.T) {
+	rr := readerOf(time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC))
+	err := rr.read(strings.NewReader(`[{"title":"a","date_created":"2026-07-16 20:59:59"},{"title":"b","date_created":"2026-07-16 21:00:00"}]`))
+	if err != nil || len(rr.treats) != 1 || rr.before != 1 {
+		t.Errorf("%d treats, %d before, error %v", len(rr.treats), rr.before, err)
+	}
+}
+
+func FuzzHistory(f *testing.F) {
+	f.Add([]byte(`{"data":{"treats":[{"sender":"A","title":"Pizza","date_created":"2026-07-16 21:00:00"}]},"error":null}`))
+	f.Add([]byte("\xef\xbb\xbf[[{\"title\":\"x\",\"date_created\":\"2026-07-16T21:00:00Z\"}],\"{}\"]"))
+	f.Add([]byte(`{"a":[],"b":{"c":[1,2,{"title":"x"}]}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		rr := readerOf(time.Time{})
+		err := rr.read(bytes.NewReader(text))
+		if err != nil && !errors.Is(err, ErrHistoryUnreadable) {
+			t.Errorf("error %v", err)
+		}
+		for _, p := range rr.treats {
+			body, err := p.body(bytes.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := body.data()
+			if again := index.Of(&d); again.When.IsZero() || again != p.Fingerprint {
+				t.Error("another treat stands there")
+			}
+		}
+	})
+}
+
+// manyTreats is a reply of n treats of about size bytes each, made while it is read.
+func manyTreats(n, size int) io.Reader {
+	message := strings.Repeat("x", size)
+	i := -1
+	var text bytes.Buffer
+	return readerFunc(func(p []byte) (int, error) {
+		for ; text.Len() < len(p) && i <= n; i++ {
+			switch {
+			case i < 0:
+				text.WriteString(`{"treats":[`)
+			case i == n:
+				text.WriteString(`]}`)
+			default:
+				if i > 0 {
+					text.WriteByte(',')
+				}
+				at := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC).Add(-time.Duration(i) * time.Second)
+				fmt.Fprintf(&text, `{"sender":"s%d","title":"t","message":%q,"date_created":%q}`, i, message, at.Format(time.DateTime))
+			}
+		}
+		return text.Read(p)
+	})
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A reply of 100,000 treats is never in memory: what is kept of a treat is small.
+func TestHistoryInBoundedMemory(t *testing.T) {
+	const n = 100_000
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	rr := readerOf(time.Time{})
+	if err := rr.read(manyTreats(n, 250)); err != nil { // about 34 MB
+		t.Fatal(err)
+	}
+	c := newComparison(rr.treats, time.UTC)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if len(c.treats) != n {
+		t.Fatalf("%d treats, want %d", len(c.treats), n)
+	}
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 24<<20 {
+		t.Errorf("%d treats take %d bytes of memory", n, grown)
+	}
+	runtime.KeepAlive(c)
+}

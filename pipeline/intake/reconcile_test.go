@@ -1,0 +1,672 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// provider is the history of an account at its provider.
+type provider struct {
+	mu     sync.Mutex
+	treats []json.RawMessage // oldest first
+	reply  func() ([]byte, error)
+}
+
+type reply struct{ *bytes.Reader }
+
+func (reply) Close() error { return nil }
+
+// Fetch implements [History]: newest first, as the simulator does, or what reply says.
+func (p *provider) Fetch(context.Context) (Reply, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reply != nil {
+		text, err := p.reply()
+		return reply{bytes.NewReader(text)}, err
+	}
+	newest := slices.Clone(p.treats)
+	slices.Reverse(newest)
+	text, err := json.Marshal(newest)
+	if newest == nil {
+		text = []byte("[]")
+	}
+	return reply{bytes.NewReader(text)}, err
+}
+
+func (p *provider) add(treats ...json.RawMessage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.treats = append(p.treats, treats...)
+}
+
+// dish is a treat of so many seconds after begin.
+func dish(title string, begin time.Time, second int) json.RawMessage {
+	return json.RawMessage(fmt.Sprintf(`{"sender":"s","title":%q,"date_created":%q}`,
+		title, begin.Add(time.Duration(second)*time.Second).UTC().Format(time.DateTime)))
+}
+
+// evening is a time in the recent past.
+func evening() time.Time { return time.Now().Add(-20 * time.Minute).Truncate(time.Second) }
+
+// reconciler runs one until the test ends.
+func (r *rig) reconciler(in *Intake, h History, cfg ReconcileConfig) *Reconciler {
+	r.t.Helper()
+	rec := NewReconciler(in, h, cfg)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		rec.Run(ctx)
+	}()
+	stop := r.stop
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		<-done
+		stop()
+	})
+	r.t.Cleanup(r.stop)
+	return rec
+}
+
+func (r *rig) reconcile(rec *Reconciler) Reconciliation {
+	r.t.Helper()
+	result, err := rec.Reconcile(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return result
+}
+
+// told lists an account's journal: the title of each event, with a + if it is from the history.
+func (r *rig) told(account string) (all []string) {
+	r.t.Helper()
+	ids := map[string]bool{}
+	for _, e := range r.journaled(account) {
+		text := *e.Data.Title
+		if e.Origin == pipeline.OriginBackfill {
+			text += "+"
+		}
+		if ids[e.ID] {
+			r.t.Errorf("two events have the id %s", e.ID)
+		}
+		ids[e.ID] = true
+		all = append(all, text)
+	}
+	return all
+}
+
+func (r *rig) want(account string, want ...string) {
+	r.t.Helper()
+	if diff := cmp.Diff(want, r.told(account)); diff != "" {
+		r.t.Errorf("journal of %s (-want +got):\n%s", account, diff)
+	}
+}
+
+func TestReconcile(t *testing.T) {
+	dir, begin := t.TempDir(), evening()
+	r := newRig(t, dir)
+	p := &provider{}
+	p.add(dish("old", begin, 0), dish("old", begin, 0), dish("older", begin, -5))
+	in := r.intake("acc")
+	rec := r.reconciler(in, p, ReconcileConfig{})
+	if got := r.reconcile(rec); !got.FirstRun || got.Known != 3 || got.Healed != 0 {
+		t.Errorf("first run: %+v", got)
+	}
+	r.want("acc")
+
+	// Missed, live and missed again; two of one second.
+	p.add(dish("a", begin, 10), dish("a", begin, 10), dish("b", begin, 11), dish("c", begin, 12), dish("c", begin, 12), dish("old", begin, 0))
+	r.live(in, dish("b", begin, 11))
+	r.live(in, dish("c", begin, 12))
+	if got := r.reconcile(rec); got.FirstRun || got.Healed != 4 || got.Held != 9 {
+		t.Errorf("after a gap: %+v", got)
+	}
+	want := []string{"b", "c", "old+", "a+", "a+", "c+"}
+	r.want("acc", want...)
+	if got := r.reconcile(rec); got.Healed != 0 {
+		t.Errorf("once more: %+v", got)
+	}
+	if got := r.metric("relay_reconcile_healed_total"); got != 4 {
+		t.Errorf("relay_reconcile_healed_total = %v, want 4", got)
+	}
+	r.stop()
+
+	r = newRig(t, dir)
+	p.add(dish("d", begin, 13))
+	if got := r.reconcile(r.reconciler(r.intake("acc"), p, ReconcileConfig{BackfillFirstRun: true})); got.FirstRun || got.Healed != 1 {
+		t.Errorf("after a restart: %+v", got)
+	}
+	r.want("acc", append(want, "d+")...)
+	for _, e := range r.journaled("acc") {
+		if at := e.Time.Sub(begin); at < 0 || at > 13*time.Second {
+			t.Errorf("%s has the time %v", *e.Data.Title, e.Time)
+		}
+	}
+}
+
+func TestBackfillOfAFirstRun(t *testing.T) {
+	r, begin := newRig(t, t.TempDir()), evening()
+	p := &provider{}
+	in := r.intake("acc")
+	r.live(in, dish("live", begin, 9))
+	p.add(dish("a", begin, 1), dish("b", begin, 2), dish("live", begin, 9))
+	rec := r.reconciler(in, p, ReconcileConfig{BackfillFirstRun: true})
+	if got := r.reconcile(rec); got.FirstRun || got.Healed != 2 {
+		t.Errorf("%+v", got)
+	}
+	r.want("acc", "live", "a+", "b+")
+}
+
+// The reply holds what comes live a moment later: it is one treat, at a first run too, and after a restart.
+func TestReplyOvertakesTheSocket(t *testing.T) {
+	dir, begin := t.TempDir(), evening()
+	r := newRig(t, dir)
+	p := &provider{}
+	in := r.intake("acc")
+	rec := r.reconciler(in, p, ReconcileConfig{})
+	p.add(dish("first", begin, 0))
+	r.reconcile(rec)
+	r.live(in, dish("first", begin, 0)) // in the baseline, and live all the same
+	p.add(dish("first", begin, 0))      // another viewer's; missed
+	if got := r.reconcile(rec); got.Healed != 1 {
+		t.Errorf("a treat like one of the baseline that came live: %+v", got)
+	}
+	p.add(dish("a", begin, 1), dish("b", begin, 1))
+	r.reconcile(rec)
+	r.live(in, dish("a", begin, 1))
+	r.live(in, dish("a", begin, 1)) // this is another one
+	want := []string{"first", "first+", "a+", "b+", "a"}
+	r.count("relay_events_journaled_total", float64(len(want)))
+	r.want("acc", want...)
+	r.stop()
+
+	r = newRig(t, dir)
+	in = r.intake("acc")
+	r.live(in, dish("b", begin, 1))
+	r.live(in, dish("c", begin, 2))
+	r.count("relay_events_journaled_total", 1)
+	r.want("acc", append(want, "c")...)
+}
+
+// What is queued and not on disk yet is not missing.
+func TestReconcileWaitsForTheQueue(t *testing.T) {
+	r, begin := newRig(t, t.TempDir()), evening()
+	p := &provider{}
+	in := r.intake("acc")
+	rec := r.reconciler(in, p, ReconcileConfig{})
+	r.reconcile(rec)
+	for n := range 300 {
+		p.add(dish(fmt.Sprint(n), begin, n))
+		r.live(in, dish(fmt.Sprint(n), begin, n))
+	}
+	if got := r.reconcile(rec); got.Healed != 0 || got.Held != 300 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Treats come live while others are being journaled from the history, some of them the very same.
+func TestReconcileWhileTreatsComeLive(t *testing.T) {
+	const n = 600
+	r, begin := newRig(t, t.TempDir()), evening()
+	p := &provider{}
+	in := r.intake("acc")
+	rec := r.reconciler(in, p, ReconcileConfig{})
+	r.reconcile(rec)
+	for i := range n {
+		p.add(dish(fmt.Sprint(i), begin, i))
+	}
+	var live sync.WaitGroup
+	live.Go(func() {
+		for healing := false; !healing && t.Context().Err() == nil; runtime.Gosched() {
+			in.turn <- struct{}{}
+			healing = len(in.healing.missing) > 0
+			<-in.turn
+		}
+		for i := n - 1; i >= 0; i -= 2 {
+			if err := in.Handle(t.Context(), []json.RawMessage{dish(fmt.Sprint(i), begin, i)}, time.Now()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if got := r.reconcile(rec); got.Healed < n/2 {
+		t.Errorf("more came live than were sent: %+v", got)
+	}
+	live.Wait()
+	r.reconcile(rec)
+	got := titles(r.journaled("acc"))
+	slices.Sort(got)
+	if unique := slices.Compact(slices.Clone(got)); len(got) != n || len(unique) != n {
+		t.Errorf("%d events of %d treats for %d", len(got), len(unique), n)
+	}
+	r.told("acc")
+}
+
+// What comes live while the journal is being read is counted once, and so is what still waits for the disk then.
+func TestLiveTreatWhileTheJournalIsRead(t *testing.T) {
+	r, begin := newRig(t, t.TempDir()), evening()
+	in := r.intake("acc")
+	rec := NewReconciler(in, &provider{}, ReconcileConfig{})
+	text := `[` + string(dish("a", begin, 0)) + `,` + string(dish("a", begin, 0)) + `,` + string(dish("a", begin, 0)) + `]`
+	read := readerOf(time.Time{})
+	if err := read.read(strings.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	c := newComparison(read.treats, time.UTC)
+	r.disk.Lock()
+	r.live(in, dish("a", begin, 0)) // for which the reading waits
+	var counting sync.WaitGroup
+	counting.Go(func() {
+		if err := rec.measure(t.Context(), c, newBaseline(0), func() {}); err != nil {
+			t.Error(err)
+		}
+	})
+	r.eventually(func() error {
+		in.turn <- struct{}{}
+		defer func() { <-in.turn }()
+		if !in.healing.watching {
+			return errors.New("nobody watches what comes live")
+		}
+		return nil
+	})
+	r.live(in, dish("a", begin, 0))
+	r.disk.Unlock()
+	counting.Wait()
+	if missing := c.surplus(); len(missing) != 1 {
+		t.Errorf("%d of 3 treats are missing, want 1", len(missing))
+	}
+}
+
+// The history may write a treat's date in another form or zone, leave fields out or escape them. It is the same treat.
+func TestHistoryInAnotherForm(t *testing.T) {
+	noon := time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour) // floating dates are UTC
+	live := json.RawMessage(fmt.Sprintf(`{"sender":"Zoë & Max","sender_type":"twitch","receiver":"me","receiver_type":"twitch","title":"Tea","message":"enjoy","date_created":%q}`,
+		noon.Format(time.DateTime)))
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		history   string
+		rewritten int
+		healed    int
+	}{
+		"zone named":           {noon.In(berlin).Format(`{"sender":"Zoë & Max","sender_type":"twitch","receiver":"me","receiver_type":"twitch","title":"Tea","message":"enjoy","date_created":"2006-01-02T15:04:05-07:00"}`), 0, 0},
+		"with a T":             {noon.Format(`{"sender":"Zoë & Max","sender_type":"twitch","receiver":"me","receiver_type":"twitch","title":"Tea","message":"enjoy","date_created":"2006-01-02T15:04:05.000Z"}`), 0, 0},
+		"zone not named":       {noon.In(berlin).Format(`{"sender":"Zoë & Max","sender_type":"twitch","receiver":"me","receiver_type":"twitch","title":"Tea","message":"enjoy","date_created":"2006-01-02 15:04:05"}`), 1, 0},
+		"without the receiver": {noon.Format(`{"sender":"Zoë & Max","title":"Tea","message":"enjoy","date_created":"2006-01-02 15:04:05"}`), 1, 0},
+		"escaped":              {noon.Format(`{"sender":"Zo&euml; &amp; Max","sender_type":"twitch","receiver":"me","receiver_type":"twitch","title":"Tea","message":"enjoy","date_created":"2006-01-02 15:04:05"}`), 1, 0},
+		"another sender":       {noon.Format(`{"sender":"Zoë","title":"Tea","date_created":"2006-01-02 15:04:05"}`), 0, 1},
+		"another second":       {noon.Format(`{"sender":"Zoë & Max","title":"Tea","date_created":"2006-01-02 15:04:06"}`), 0, 1},
+		"another day":          {noon.AddDate(0, 0, -1).Format(`{"sender":"Zoë & Max","title":"Tea","date_created":"2006-01-02 15:04:05"}`), 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRigKept(t, t.TempDir(), 840*time.Hour)
+			p := &provider{}
+			in := r.intake("acc")
+			rec := r.reconciler(in, p, ReconcileConfig{})
+			r.reconcile(rec)
+			r.live(in, live)
+			p.add(json.RawMessage(tt.history))
+			if got := r.reconcile(rec); got.Healed != tt.healed || got.Rewritten != tt.rewritten {
+				t.Errorf("%+v, want %d healed and %d in another form", got, tt.healed, tt.rewritten)
+			}
+			if tt.rewritten == 0 {
+				return
+			}
+			// Two of them are told apart, though one looks like the other: the history knows both.
+			p.add(live)
+			if got := r.reconcile(rec); got.Healed != 1 {
+				t.Errorf("when the history has both: %+v", got)
+			}
+		})
+	}
+}
+
+// When the zone of the dates is corrected, nothing that was journaled or known before looks new.
+func TestZoneIsCorrected(t *testing.T) {
+	r := newRigKept(t, t.TempDir(), 840*time.Hour)
+	begin := time.Now().Add(-48 * time.Hour).Truncate(time.Second)
+	p := &provider{}
+	p.add(dish("known", begin, 0))
+	in := r.intake("acc")
+	rec := r.reconciler(in, p, ReconcileConfig{})
+	r.reconcile(rec)
+	p.add(dish("live", begin, 10), dish("missed", begin, 11))
+	r.live(in, dish("live", begin, 10))
+	r.reconcile(rec)
+	in.norm.Location = time.FixedZone("", 7*3600)
+	if got := r.reconcile(rec); got.Healed+got.Rewritten != 0 || got.Held != 3 {
+		t.Errorf("in another zone: %+v", got)
+	}
+	r.want("acc", "live", "missed+")
+}
+
+// A journal that is kept for less than the history reaches is no proof that an old treat was missed, not even after it is kept for longer.
+func TestJournalIsKeptForLess(t *testing.T) {
+	r := newRig(t, t.TempDir()) // an hour
+	now := time.Now().Truncate(time.Second)
+	p := &provider{}
+	rec := r.reconciler(r.intake("acc"), p, ReconcileConfig{})
+	r.reconcile(rec)
+	p.add(dish("dropped", now, -7200), dish("missed", now, -600))
+	if got := r.reconcile(rec); got.Healed != 1 || got.Older != 1 {
+		t.Errorf("%+v", got)
+	}
+	r.stop()
+	r = newRigKept(t, r.dir, 840*time.Hour)
+	rec = r.reconciler(r.intake("acc"), p, ReconcileConfig{})
+	p.add(dish("missed too", now, -60))
+	for range 2 {
+		if got := r.reconcile(rec); got.Older != 1 {
+			t.Errorf("kept for longer: %+v", got)
+		}
+	}
+	r.want("acc", "missed+", "missed too+")
+}
+
+// A first run that is cut off before its end is made again, and a baseline of which a part is lost too.
+func TestBaselineIsWholeOrNone(t *testing.T) {
+	r, begin := newRig(t, t.TempDir()), evening()
+	p := &provider{}
+	p.add(dish("a", begin, 0), dish("b", begin, 1))
+	in := r.intake("acc")
+	known := func(title string, second int) index.KnownTreat {
+		treats, err := decodeTreats(dish(title, begin, second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, f := in.norm.normalize(&treats[0], begin)
+		return index.KnownTreat{Content: f.Content, When: f.When, Count: 1}
+	}
+	half := []index.KnownTreat{known("a", 0), known("b", 1)}
+	if _, err := r.journal.Put(t.Context(), index.KnownEntry("acc", "treatstream", "abc", 0, half)); err != nil { // without what is written last
+		t.Fatal(err)
+	}
+	p.add(dish("c", begin, 2))
+	rec := r.reconciler(in, p, ReconcileConfig{})
+	if got := r.reconcile(rec); !got.FirstRun || got.Known != 3 {
+		t.Errorf("after half a first run: %+v", got)
+	}
+	p.add(dish("d", begin, 3))
+	if got := r.reconcile(rec); got.FirstRun || got.Healed != 1 {
+		t.Errorf("after the second: %+v", got)
+	}
+
+	var part journal.Record
+	for _, one := range r.records() {
+		if one.Kind == journal.Known && one.Baseline != "abc" && part.Number == 0 {
+			part = one
+		}
+	}
+	r.stop()
+	flipIn(t, r.dir, part.Data)
+	for _, index := range []bool{true, false} { // with it nothing is lost
+		if !index {
+			if err := os.RemoveAll(filepath.Join(r.dir, "index")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r = newRig(t, r.dir)
+		if _, err := r.journal.Get(t.Context(), part.Number); !errors.Is(err, journal.ErrNotHeld) {
+			t.Fatalf("the entry is there: %v", err)
+		}
+		rec = r.reconciler(r.intake("acc"), p, ReconcileConfig{})
+		got := r.reconcile(rec)
+		if index && (got.FirstRun || got.Healed != 0) {
+			t.Errorf("with a part of the baseline lost from the log only: %+v", got)
+		}
+		if !index && (!got.FirstRun || got.Healed != 0 || got.Known != 3) {
+			t.Errorf("with a part of the baseline lost: %+v", got)
+		}
+		if index {
+			r.stop()
+		}
+	}
+	p.add(dish("e", begin, 4))
+	r.reconcile(rec)
+	r.want("acc", "d+", "e+")
+}
+
+// The state can lose a baseline, or have a damaged one: it is restored from the journal, and what was missed meanwhile is healed.
+func TestBaselineIsRestored(t *testing.T) {
+	r, begin := newRig(t, t.TempDir()), evening()
+	p := &provider{}
+	p.add(dish("a", begin, 0), dish("a", begin, 0), dish("b", begin, 1))
+	in := r.intake("acc")
+	rec := r.reconciler(in, p, ReconcileConfig{})
+	r.reconcile(rec)
+	r.live(in, dish("b", begin, 1)) // in the baseline, and live all the same
+	p.add(dish("c", begin, 2))
+	for i, lose := range []func() error{
+		func() error { return r.journal.State().Delete(t.Context(), journal.HistoryKey("acc")) },
+		func() error {
+			_, err := r.journal.State().Put(t.Context(), journal.HistoryKey("acc"), []byte("{"), journal.AnyRevision)
+			return err
+		},
+	} {
+		if err := lose(); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.reconcile(rec); got.FirstRun || got.Healed != 1 {
+			t.Errorf("loss %d: %+v", i, got)
+		}
+		p.add(dish("d", begin, 3))
+	}
+	r.want("acc", "b", "c+", "d+")
+}
+
+// A baseline of several entries is read whole.
+func TestLargeBaseline(t *testing.T) {
+	const n = 2*knownBatch + 5
+	r, begin := newRig(t, t.TempDir()), evening()
+	p := &provider{}
+	for i := range n {
+		p.add(dish(fmt.Sprint(i), begin, i%60))
+	}
+	p.add(dish("0", begin, 0)) // twice the same
+	rec := r.reconciler(r.intake("acc"), p, ReconcileConfig{})
+	if got := r.reconcile(rec); got.Known != n+1 {
+		t.Errorf("%+v", got)
+	}
+	p.add(dish("0", begin, 0), dish("new", begin, 61))
+	if got := r.reconcile(rec); got.FirstRun || got.Healed != 2 {
+		t.Errorf("%+v", got)
+	}
+	r.want("acc", "0+", "new+")
+}
+
+// Test events and what the operator sends again are not treats of the provider.
+func TestOnlyReceivedTreatsCount(t *testing.T) {
+	r, begin := newRig(t, t.TempDir()), evening()
+	p := &provider{}
+	in := r.intake("acc")
+	rec := r.reconciler(in, p, ReconcileConfig{})
+	r.reconcile(rec)
+	treats, err := decodeTreats(dish("a", begin, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, _ := in.norm.normalize(&treats[0], time.Now())
+	e.Origin, e.ID = pipeline.OriginTest, "tst_1"
+	if err := r.journal.PutTest(t.Context(), &e, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.want("acc", "a")
+	p.add(dish("a", begin, 0))
+	if got := r.reconcile(rec); got.Healed != 1 {
+		t.Errorf("%+v", got)
+	}
+	r.want("acc", "a", "a+")
+}
+
+// A reply that is no history heals nothing and is no baseline. It is said once, and again when it is over.
+func TestUnusableHistory(t *testing.T) {
+	var said bytes.Buffer
+	r, begin := newRig(t, t.TempDir()), evening()
+	p := &provider{}
+	in := r.intake("acc")
+	in.log = zerolog.New(&said).Level(zerolog.InfoLevel)
+	rec := r.reconciler(in, p, ReconcileConfig{})
+	p.reply = func() ([]byte, error) { return []byte(`{"error":"go away"}`), nil }
+	for range 3 {
+		if _, err := rec.Reconcile(t.Context()); !errors.Is(err, ErrHistoryUnreadable) || !strings.Contains(err.Error(), "acc") {
+			t.Errorf("error %v", err)
+		}
+	}
+	p.reply = func() ([]byte, error) { return nil, errors.New("no network") }
+	for range 2 {
+		if _, err := rec.Reconcile(t.Context()); err == nil {
+			t.Error("no error")
+		}
+	}
+	r.live(in, dish("live", begin, 0))
+	p.add(dish("live", begin, 0), dish("before", begin, -1), json.RawMessage(`{"title":"undated"}`), json.RawMessage(`7`))
+	p.reply = nil
+	if got := r.reconcile(rec); !got.FirstRun || got.Known != 1 || got.Undated != 1 || got.Unusable != 1 {
+		t.Errorf("%+v", got)
+	}
+	r.reconcile(rec)
+	r.want("acc", "live")
+	for text, times := range map[string]int{"it reports an error": 1, "no network": 1, "can be compared again": 1, "first look": 1, "cannot be read: they are": 1, "no treats": 1} {
+		if n := strings.Count(said.String(), text); n != times {
+			t.Errorf("%q is said %d times in\n%s", text, n, said.String())
+		}
+	}
+	if got := r.metric("relay_reconcile_total"); got != 7 {
+		t.Errorf("relay_reconcile_total = %v, want 7", got)
+	}
+	if got := r.metric("relay_reconcile_unusable_items"); got != 2 {
+		t.Errorf("relay_reconcile_unusable_items = %v, want 2", got)
+	}
+}
+
+// clocked is a history that notes when it is asked, and has nothing to tell.
+type clocked struct {
+	mu sync.Mutex
+	at []time.Time
+}
+
+func (c *clocked) Fetch(context.Context) (Reply, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = append(c.at, time.Now())
+	return nil, errors.New("closed today")
+}
+
+func (c *clocked) asked() []time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.at)
+}
+
+// scheduled runs a reconciler in a bubble and hands use what it asks.
+func scheduled(t *testing.T, every time.Duration, use func(t *testing.T, rec *Reconciler, c *clocked, start time.Time)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := &clocked{}
+		in := New(Config{Normalizer: Normalizer{Account: "acc", Location: time.UTC}, Logger: zerolog.Nop()})
+		rec := NewReconciler(in, c, ReconcileConfig{Every: every})
+		rec.marks.due = false // for there is no journal
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { rec.Run(ctx) })
+		use(t, rec, c, time.Now())
+		cancel()
+		run.Wait()
+		if _, err := rec.Reconcile(t.Context()); !errors.Is(err, errNotReconciling) {
+			t.Errorf("after its end: error %v", err)
+		}
+	})
+}
+
+func TestReconcileSchedule(t *testing.T) {
+	scheduled(t, 15*time.Minute, func(t *testing.T, rec *Reconciler, c *clocked, start time.Time) {
+		rec.Wake()
+		synctest.Wait()
+		if at := c.asked(); len(at) != 1 || !at[0].Equal(start) {
+			t.Fatalf("asked at %v, want at once", at)
+		}
+		for range 10 { // a connection that comes and goes
+			rec.Wake()
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(10 * time.Second)
+		if at := c.asked(); len(at) != 2 || at[1].Sub(at[0]) != reconcilePause {
+			t.Fatalf("asked at %v, want once more after %v", at, reconcilePause)
+		}
+		// It has no answer: asked again soon, and then less and less often.
+		time.Sleep(10 * time.Hour)
+		at := c.asked()
+		waits := map[time.Duration]bool{}
+		usual := 2 * reconcileRetry
+		for i := 2; i < len(at); i++ {
+			wait := at[i].Sub(at[i-1])
+			waits[wait] = true
+			low, high := usual*9/10, usual*11/10
+			if usual *= 2; low > 13*time.Minute {
+				low, high, usual = 13*time.Minute+30*time.Second, 16*time.Minute+30*time.Second, 15*time.Minute
+			}
+			if wait < min(low, 13*time.Minute+30*time.Second) || wait > high {
+				t.Errorf("wait %d was %v, want %v to %v", i, wait, low, high)
+			}
+		}
+		if len(at) < 40 || len(waits) < 10 {
+			t.Errorf("asked %d times in 10 hours, after %d different waits", len(at), len(waits))
+		}
+	})
+}
+
+// After a comparison at a connection there is another one soon, and then the usual ones.
+func TestReconcileLooksTwice(t *testing.T) {
+	rec := NewReconciler(New(Config{}), &clocked{}, ReconcileConfig{Every: 15 * time.Minute})
+	usual := func(wait time.Duration) bool { return wait >= 13*time.Minute && wait <= 17*time.Minute }
+	for range 100 {
+		if wait := rec.rest(nil, true); wait != secondLook {
+			t.Errorf("after a connection: %v", wait)
+		}
+		if wait := rec.rest(nil, false); !usual(wait) {
+			t.Errorf("after an ordinary comparison: %v", wait)
+		}
+		if wait := rec.rest(errors.New("no answer"), true); wait < reconcileRetry*8/10 || wait > reconcileRetry*12/10 {
+			t.Errorf("after a first failure: %v", wait)
+		}
+	}
+	for range 20 {
+		_ = rec.rest(errors.New("no answer"), false)
+	}
+	if wait := rec.rest(errors.New("no answer"), false); !usual(wait) {
+		t.Errorf("after many failures: %v", wait)
+	}
+}
+
+func TestReconcileTurnedOff(t *testing.T) {
+	scheduled(t, 0, func(t *testing.T, rec *Reconciler, c *clocked, _ time.Time) {
+		rec.Wake()
+		time.Sleep(time.Hour)
+		if at := c.asked(); len(at) != 0 {
+			t.Errorf("asked at %v", at)
+		}
+		if _, err := rec.Reconcile(t.Context()); err == nil || len(c.asked()) != 1 {
+			t.Errorf("error %v, asked %d times", err, len(c.asked()))
+		}
+	})
+}
