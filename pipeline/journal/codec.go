@@ -65,6 +65,14 @@ func ParseEntry(b []byte) (e Entry, err error) {
 	return e, nil
 }
 
+// EntryTime reads only the time of what [AppendEntry] has written. It is zero if b is too short.
+func EntryTime(b []byte) time.Time {
+	if len(b) < 10 || b[0] != codecVersion {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(binary.LittleEndian.Uint64(b[2:]))).UTC() //nolint:gosec // as it was written
+}
+
 // intern saves the copy of the texts that nearly every entry has.
 func intern(b []byte) string {
 	switch string(b) {

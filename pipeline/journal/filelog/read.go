@@ -1,0 +1,211 @@
+package filelog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+const (
+	// readBytes is about how much one Read returns.
+	readBytes = 4 << 20
+	minChunk  = 8 << 10
+	// firstGuess is the size of a record while nothing is known of it.
+	firstGuess = 1 << 10
+)
+
+// hints remembers where readers have stopped, for that is where they go on.
+type hints struct {
+	mu    sync.Mutex
+	ring  [16]hint
+	last  int
+	guess int // the size of the records that were read last
+}
+
+type hint struct {
+	segment uint64
+	place
+}
+
+func (h *hints) find(segment, number uint64) (place, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, have := range h.ring {
+		if have.segment == segment && have.number == number {
+			return have.place, true
+		}
+	}
+	return place{}, false
+}
+
+func (h *hints) add(segment, number uint64, off int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = (h.last + 1) % len(h.ring)
+	h.ring[h.last] = hint{segment, place{number, off}}
+}
+
+// chunk returns how much to read at once for so many records.
+func (h *hints) chunk(limit int) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	guess := h.guess
+	if guess == 0 {
+		guess = firstGuess
+	}
+	if limit > readBytes/guess {
+		return readBytes
+	}
+	return max(guess*limit, minChunk)
+}
+
+func (h *hints) learn(size int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.guess = size
+}
+
+// Read implements [journal.Log]. The records of one call share their memory.
+func (l *Log) Read(ctx context.Context, from uint64, limit int) ([]journal.Record, error) {
+	l.refresh()
+	r := reading{log: l, from: from, limit: limit, left: readBytes}
+	for r.limit > 0 {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		v, ok := l.catalog.locate(r.from)
+		if !ok {
+			break
+		}
+		err := r.segment(&v)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = l.vanished(&v)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the journal at %d: %w", r.from, err)
+		}
+		if r.left <= 0 {
+			break
+		}
+	}
+	return r.records, nil
+}
+
+// vanished handles a segment whose file is not there. Its numbers are a gap, unless retention was faster.
+func (l *Log) vanished(v *view) error {
+	if l.writer == nil {
+		if err := l.list(); err != nil {
+			return err
+		}
+	}
+	again, ok := l.catalog.locate(v.first)
+	if !ok || again.first != v.first {
+		return nil
+	}
+	l.losses.report(loss{segment: v.first, span: journal.Span{First: v.first, Last: v.last}}, nil)
+	l.catalog.update(func() { l.catalog.forget(v.first) })
+	return nil
+}
+
+// reading is one call of Read.
+type reading struct {
+	log     *Log
+	from    uint64
+	limit   int
+	left    int // bytes
+	records []journal.Record
+}
+
+// segment reads from one segment. Afterwards from is where to go on.
+func (r *reading) segment(v *view) error {
+	h, err := r.log.files.acquire(v.first)
+	if err != nil {
+		return err
+	}
+	defer r.log.files.release(h)
+	if v.size < 0 {
+		info, err := h.f.Stat()
+		if err != nil {
+			return err
+		}
+		v.size = info.Size()
+	}
+	start, exact := r.log.hints.find(v.first, r.from)
+	if !exact {
+		start = v.start
+		if start.number == 0 {
+			start = h.seek(r.log.opts.Dir, r.from, v.indexed)
+		}
+	}
+	s := &scanner{r: h.f, size: v.size, prev: v.first - 1, limit: v.last, chunk: r.log.hints.chunk(r.limit), keep: true}
+	if start.number > 0 && s.trust(start) {
+		if !exact {
+			s.chunk += indexStep
+		}
+		s.off, s.prev = start.off, start.number-1
+	} else if start.number > 0 {
+		h.distrust()
+	}
+	return r.walk(s, v, h)
+}
+
+// trust reports whether the record of a place is there.
+func (s *scanner) trust(p place) bool {
+	head, err := s.view(p.off, frameHeader)
+	return err == nil && len(head) == frameHeader && frameNumber(head) == p.number && frameSize(head) > 0
+}
+
+func (r *reading) walk(s *scanner, v *view, h *handle) error {
+	before, bytes, stopped := len(r.records), 0, false
+	if r.records == nil {
+		r.records = make([]journal.Record, 0, min(r.limit, int(v.last-max(r.from, v.first)+1), readBytes/frameHeader))
+	}
+	var found []loss
+	err := walk(s, v.first, v.last, func(it *item) (bool, error) {
+		if !v.indexed {
+			h.learn(it.number, it.off)
+		}
+		if it.number < r.from {
+			return true, nil
+		}
+		if len(r.records) > 0 && r.left < len(it.body) {
+			r.left, stopped = 0, true
+			return false, nil
+		}
+		e, err := journal.ParseEntry(it.body)
+		if err != nil {
+			return false, fmt.Errorf("record %d: %w", it.number, err)
+		}
+		r.records = append(r.records, journal.Record{Number: it.number, Entry: e})
+		r.from = it.number + 1
+		r.limit--
+		r.left -= len(it.body)
+		bytes += frameHeader + len(it.body)
+		if r.limit == 0 || r.left <= 0 {
+			r.log.hints.add(v.first, r.from, it.off+it.size)
+			stopped = true
+			return false, nil
+		}
+		return true, nil
+	}, func(lost loss) { found = append(found, lost) })
+	for _, lost := range found {
+		r.log.losses.report(lost, h.f)
+	}
+	if err != nil {
+		return err
+	}
+	if n := len(r.records) - before; n > 0 {
+		r.log.hints.learn(bytes/n + 1)
+	}
+	if !stopped {
+		if s.prev == v.last {
+			r.log.hints.add(v.first, v.last+1, s.off)
+		}
+		r.from = v.last + 1
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package filelog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// recover finds out what the folder holds, at the start of the one who writes. It reads the last segment, and of the others only the indexes.
+func (l *Log) recover(ctx context.Context) error {
+	if err := removeTemporary(l.opts.Dir); err != nil {
+		return err
+	}
+	found, err := listSegments(l.opts.Dir)
+	if err != nil {
+		return err
+	}
+	at, _ := l.position.read()
+	oldest := max(l.losses.known.Oldest, 1)
+	l.catalog.next = max(oldest, 1)
+	for i, f := range found[:max(len(found)-1, 0)] {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if err := l.recoverSealed(f, found[i+1].first-1); err != nil {
+			return err
+		}
+	}
+	if len(found) > 0 {
+		if l.missing(oldest, found[0].first-1, found[0].first) {
+			oldest = found[0].first
+		}
+		return l.recoverLast(found[len(found)-1], at.last)
+	}
+	l.missing(oldest, at.last, oldest)
+	l.catalog.next = max(oldest, at.last+1)
+	return l.writer.begin(l.catalog.next)
+}
+
+// missing reports numbers that no segment holds, if there are any.
+func (l *Log) missing(first, last, segment uint64) bool {
+	if first > last {
+		return false
+	}
+	l.losses.report(loss{segment: segment, span: journal.Span{First: first, Last: last}}, nil)
+	return true
+}
+
+func (l *Log) recoverSealed(f segmentFile, last uint64) error {
+	c, err := readIndex(l.opts.Dir, f.first, f.size, false)
+	indexed := err == nil && c.last <= last
+	seg := &segment{first: f.first, last: c.last, size: f.size, oldest: c.oldest, newest: c.newest, indexed: indexed}
+	l.catalog.segs = append(l.catalog.segs, seg)
+	if !indexed {
+		seg.indexed = true // or else it would be indexed twice
+		c, err = l.surveySealed(seg, last)
+		if err != nil && c.first == 0 {
+			return err
+		}
+		seg.last, seg.oldest, seg.newest, seg.indexed = c.last, c.oldest, c.newest, err == nil
+	}
+	l.missing(c.last+1, last, f.first)
+	return nil
+}
+
+// recoverLast reads the segment that was written to last, cuts what was interrupted, and goes on behind it.
+func (l *Log) recoverLast(found segmentFile, synced uint64) error {
+	f, err := openFile(filepath.Join(l.opts.Dir, segmentName(found.first)), os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	w := l.writer
+	w.f = f
+	if err := checkHeader(f); err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	t, err := readTail(f, found.first, found.size, synced)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	if w.recovered, err = readIDs(f, &t, t.synced+1); err != nil {
+		return fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	seg := &segment{first: found.first, last: t.last, size: t.end, allocated: found.size, oldest: t.oldest, newest: t.newest, places: t.places}
+	l.catalog.segs = append(l.catalog.segs, seg)
+	for _, lost := range t.losses {
+		l.losses.report(lost, f)
+	}
+	if t.torn {
+		l.opts.Log.Info().Str("segment", segmentName(found.first)).Int64("offset", t.end).
+			Msg("The last append to the journal was interrupted, and never acknowledged. It is cut.")
+		seg.allocated = 0
+		if err := f.Truncate(t.end); err != nil {
+			return fmt.Errorf("cut %s: %w", f.Name(), err)
+		}
+	}
+	if seg.allocated == seg.size {
+		seg.allocated = 0
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", f.Name(), err)
+	}
+	w.clean = true
+	l.catalog.next = max(t.last, synced) + 1
+	if t.last < synced {
+		seg.size = t.end
+		return w.begin(synced + 1)
+	}
+	w.note()
+	return nil
+}
+
+// removeTemporary removes files that an interrupted process was making.
+func removeTemporary(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), temporarySuffix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package filelog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strings"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// stateRecord is what the state stores under a key. Its binary form, in state.db and in state.copy: CRC32C of the rest (4 bytes), what it
+// is (1), the revision (8), the length of the key (2), the key, the value. The key is in it once more, so that a value is never
+// taken for that of another key.
+type stateRecord struct {
+	kind     recordKind
+	revision uint64
+	key      string
+	value    []byte
+}
+
+type recordKind uint8
+
+const (
+	// stateValue is a value.
+	stateValue recordKind = 1
+	// stateLost says that there was a value, which was damaged and could not be restored.
+	stateLost recordKind = 2
+	// stateName says that there is a value. It stands in state.copy for a value that is not copied.
+	stateName recordKind = 3
+	// stateSum is a [stateTotal].
+	stateSum recordKind = 4
+)
+
+const (
+	recordHeader = 4 + 1 + 8 + 2
+	// maxStateKey is far below what bbolt takes.
+	maxStateKey = 1 << 10
+	// maxStateValue bounds a value to what a page of bbolt, and the memory of a small machine, holds with ease.
+	maxStateValue = 16 << 20
+)
+
+var errRecordDamaged = errors.New("its checksum does not match")
+
+func (r *stateRecord) encode() []byte {
+	b := make([]byte, 4, recordHeader+len(r.key)+len(r.value))
+	b = append(b, byte(r.kind))
+	b = binary.LittleEndian.AppendUint64(b, r.revision)
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(r.key))) //nolint:gosec // at most maxStateKey
+	b = append(b, r.key...)
+	b = append(b, r.value...)
+	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], stateTable()))
+	return b
+}
+
+// parseRecord reads what encode has written. The value is part of b.
+func parseRecord(b []byte) (stateRecord, error) {
+	if len(b) < recordHeader || binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:], stateTable()) {
+		return stateRecord{}, errRecordDamaged
+	}
+	r := stateRecord{kind: recordKind(b[4]), revision: binary.LittleEndian.Uint64(b[5:])}
+	size := int(binary.LittleEndian.Uint16(b[13:]))
+	if size > len(b)-recordHeader {
+		return stateRecord{}, errRecordDamaged
+	}
+	r.key, r.value = string(b[recordHeader:recordHeader+size]), b[recordHeader+size:]
+	return r, nil
+}
+
+// recordNames reports whether a damaged record has this key.
+func recordNames(b []byte, key string) bool {
+	return len(b) >= recordHeader+len(key) && int(binary.LittleEndian.Uint16(b[13:])) == len(key) && string(b[recordHeader:recordHeader+len(key)]) == key
+}
+
+func stateTable() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
+// totalKey is the key of the [stateTotal]. No key of the state has this character.
+const totalKey = "!"
+
+// stateTotal is kept beside the records and changed with them. It makes the loss of whole records visible, which would each be intact.
+type stateTotal struct {
+	revision uint64 // the last that was given
+	count    uint64
+	sum      uint32 // of the records' checksums, by exclusive or
+}
+
+// replace counts a record instead of the one before; either may be nil.
+func (t *stateTotal) replace(before, after []byte) {
+	if before != nil {
+		t.count--
+		t.sum ^= binary.LittleEndian.Uint32(before)
+	}
+	if after != nil {
+		t.count++
+		t.sum ^= binary.LittleEndian.Uint32(after)
+	}
+}
+
+func (t *stateTotal) encode() []byte {
+	value := binary.LittleEndian.AppendUint64(nil, t.count)
+	value = binary.LittleEndian.AppendUint32(value, t.sum)
+	return (&stateRecord{kind: stateSum, revision: t.revision, key: totalKey, value: value}).encode()
+}
+
+func parseTotal(b []byte) (stateTotal, error) {
+	r, err := parseRecord(b)
+	if err != nil || r.kind != stateSum || r.key != totalKey || len(r.value) != 12 {
+		return stateTotal{}, errRecordDamaged
+	}
+	return stateTotal{revision: r.revision, count: binary.LittleEndian.Uint64(r.value), sum: binary.LittleEndian.Uint32(r.value[8:])}, nil
+}
+
+func checkKey(key string) error {
+	if !validKey(key) {
+		return fmt.Errorf("%q is no key: it takes A-Z, a-z, 0-9, '_', '-' and '.', at most %d of them", key, maxStateKey)
+	}
+	return nil
+}
+
+func validKey(key string) bool {
+	if key == "" || len(key) > maxStateKey {
+		return false
+	}
+	for _, c := range []byte(key) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Keys that begin with these can be rebuilt by their owner. They are not in the second copy.
+const (
+	derivedKey   = "derived"
+	deadPrefix   = "dead."
+	retryPrefix  = "retry."
+	cursorPrefix = "cursor."
+)
+
+// copying says what the second copy holds of a key.
+func copying(key string) recordKind {
+	switch {
+	case strings.HasPrefix(key, derivedKey), strings.HasPrefix(key, deadPrefix), strings.HasPrefix(key, retryPrefix):
+		return 0
+	case strings.HasPrefix(key, cursorPrefix):
+		return stateName // its own second copy is fresher; that it is there must not be forgotten
+	default:
+		return stateValue
+	}
+}
+
+var _ journal.State = (*State)(nil)

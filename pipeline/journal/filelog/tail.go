@@ -1,0 +1,129 @@
+package filelog
+
+import (
+	"io"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// tail is what the segment that was written to last holds.
+type tail struct {
+	contents
+	end    int64    // where the next frame goes
+	torn   bool     // bytes follow that no sync has confirmed
+	losses []loss   // what was damaged of what was synced
+	synced uint64   // everything up to this number was synced
+}
+
+// breach is a place of a segment where something else is than the next record.
+type breach struct {
+	loss
+	before contents // without places: what was found up to it
+	next   uint64   // the record behind it; 0 if there is none
+}
+
+// readTail reads the segment that was written to last. synced is the newest number that is known to be synced; flags in the frames may show that it is more. What
+// is behind that number and not whole was interrupted.
+func readTail(r io.ReaderAt, first uint64, size int64, synced uint64) (tail, error) {
+	t := tail{contents: contents{first: first, last: first - 1, size: size}}
+	s := &scanner{r: r, size: size, prev: first - 1, limit: max(synced, first) + 1<<32, chunk: 1 << 20}
+	var breaches []breach
+	group := first // the first record of the newest append
+	prev := first - 1
+	var open *breach
+	for {
+		it, err := s.next()
+		if err != nil {
+			return t, err
+		}
+		if it.kind == itemControl {
+			continue
+		}
+		if it.kind == itemBad || it.kind == itemRecord && open == nil && it.number > prev+1 {
+			if open == nil {
+				open = &breach{loss: loss{segment: first, off: it.off, before: t.newest}, before: t.contents}
+			}
+			if it.kind == itemBad {
+				open.size = it.off + it.size - open.off
+				continue
+			}
+		}
+		if open != nil {
+			open.span = journal.Span{First: prev + 1, Last: prev}
+			if it.kind == itemRecord {
+				open.next, open.after = it.number, recordTime(&it)
+			}
+			breaches = append(breaches, *open)
+			open = nil
+		}
+		if it.kind == itemEnd {
+			t.end = it.off
+			break
+		}
+		if it.flags&flagSynced != 0 {
+			group = it.number
+		}
+		prev = it.number
+		t.note(it.number, it.off, recordTime(&it))
+	}
+	t.synced = max(synced, group-1)
+	t.judge(breaches, t.synced)
+	return t, nil
+}
+
+// judge tells what was damaged from what was interrupted. All numbers up to synced were there.
+func (t *tail) judge(breaches []breach, synced uint64) {
+	for i := range breaches {
+		b := &breaches[i]
+		if b.span.First > synced || b.next > synced+1 {
+			t.cut(b)
+			if b.span.First <= synced {
+				b.span.Last = synced
+				t.losses = append(t.losses, b.loss)
+			}
+			return
+		}
+		if b.next == 0 {
+			b.span.Last = synced
+			t.end = b.off + b.size
+		} else {
+			b.span.Last = b.next - 1
+		}
+		t.losses = append(t.losses, b.loss)
+	}
+	if n := len(breaches); t.last < synced && (n == 0 || breaches[n-1].next != 0) {
+		t.losses = append(t.losses, loss{segment: t.first, off: t.end, span: journal.Span{First: t.last + 1, Last: synced}, before: t.newest})
+	}
+}
+
+// cut drops all that is behind a breach.
+func (t *tail) cut(b *breach) {
+	places := t.places
+	for len(places) > 0 && places[len(places)-1].off >= b.off {
+		places = places[:len(places)-1]
+	}
+	t.contents = b.before
+	t.places = places
+	t.end, t.torn = b.off, b.size > 0 || b.next > 0
+}
+
+// readIDs reads the ids of the records from a number on.
+func readIDs(r io.ReaderAt, t *tail, from uint64) (map[string]uint64, error) {
+	if from > t.last {
+		return nil, nil
+	}
+	start := findPlace(t.places, from)
+	s := &scanner{r: r, size: t.end, off: start.off, prev: max(start.number, t.first) - 1, limit: t.last, chunk: 1 << 20}
+	ids := make(map[string]uint64)
+	err := walk(s, t.first, t.last, func(it *item) (bool, error) {
+		if it.number < from {
+			return true, nil
+		}
+		e, err := journal.ParseEntry(it.body)
+		if err == nil {
+			ids[e.ID] = it.number
+		}
+		return true, nil
+	}, func(loss) {})
+	return ids, err
+}
