@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
@@ -232,3 +233,17 @@ func gaps(t testing.TB, l journal.Log) []journal.Span {
 
 // openedLog is a log of the test's own.
 func openedLog(t testing.TB) zerolog.Logger { return zerolog.New(zerolog.NewTestWriter(t)) }
+
+// bucketOf is the state as other clients see it.
+func bucketOf(t testing.TB, s *State) natsjs.KeyValue {
+	t.Helper()
+	js, err := natsjs.New(s.link.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv, err := js.KeyValue(t.Context(), Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kv
+}
