@@ -195,7 +195,7 @@ func TestNATSPowerCut(t *testing.T) {
 		cut  func(t *testing.T, old, now string) string // what is left, of an old and a present image
 		last uint64                                     // what the sink finds; 0: it cannot know
 	}{
-		"kill -9": {func(_ *testing.T, _, now string) string { return now }, 30},
+		"kill -9":              {func(_ *testing.T, _, now string) string { return now }, 30},
 		"everything goes back": {func(_ *testing.T, old, _ string) string { return old }, 20},
 		"the messages go back, the consumer does not": {func(t *testing.T, old, now string) string {
 			replace(t, now, old, streamDir+"/msgs")
