@@ -227,14 +227,19 @@ func (l *link) judge() (epoch uint64, why error, renew bool) {
 	return l.epoch, why, true
 }
 
-// usable says that the connection and the stream are as they should be.
+// usable says that answers come and that the stream is as it should be.
 func (l *link) usable() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.up && l.reason == nil {
-		l.said = ""
+	if !l.up || l.said == "" || l.said != saidDeaf && l.reason != nil {
+		return
 	}
+	l.reason, l.said = nil, ""
+	l.log.Info().Str("server", l.server).Msg("NATS takes events again")
 }
+
+// saidDeaf stands for what was logged of subscriptions that the server refuses: it names an inbox, which is another each time.
+const saidDeaf = "deaf"
 
 // answered and unanswered say whether the server has answered a call.
 func (l *link) answered() {
@@ -315,16 +320,15 @@ func (l *link) refused(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reason = redact(err, l.secrets)
-	l.warn(l.reason)
-	if !errors.Is(err, nats.ErrPermissionViolation) {
-		return
-	}
-	if subject, ok := refusedPublish(err); ok {
-		if l.pub != nil {
+	subject, publish := refusedPublish(err)
+	if publish || !errors.Is(err, nats.ErrPermissionViolation) {
+		l.warn(l.reason, l.reason.Error())
+		if publish && l.pub != nil {
 			l.pub.deny(subject, l.reason)
 		}
 		return
 	}
+	l.warn(l.reason, saidDeaf)
 	l.health.deaf = l.reason
 	for cancel := range l.waits {
 		(*cancel)(l.reason)
@@ -347,12 +351,13 @@ func refusedPublish(err error) (subject string, ok bool) {
 func (l *link) unready(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.warn(err)
+	l.warn(err, err.Error())
 }
 
-func (l *link) warn(err error) {
-	if l.said != err.Error() {
-		l.said = err.Error()
+// warn logs err if it is not what was said last, with the lock held.
+func (l *link) warn(err error, said string) {
+	if l.said != said {
+		l.said = said
 		l.log.Warn().Err(err).Str("server", l.server).Msg("NATS does not take events")
 	}
 }

@@ -107,7 +107,7 @@ func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (acce
 	done := make(chan result, 1)
 	if !s.life.start(func() {
 		accepted, err := s.publish(ctx, records)
-		done <- result{accepted, s.recover(err)}
+		done <- result{accepted, s.recover(ctx, err)}
 	}) {
 		return 0, fmt.Errorf("publish event %s: %w", records[0].ID, errClosed)
 	}
@@ -123,11 +123,12 @@ func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (acce
 }
 
 // recover does what may help when no answer comes, and returns err with what came of that.
-func (s *natsSink) recover(err error) error {
+func (s *natsSink) recover(ctx context.Context, err error) error {
 	if !errors.Is(err, errNoAnswer) {
 		return err
 	}
 	s.link.unanswered()
+	s.forget(ctx)                            // the stream may have been changed
 	if s.own != nil && s.own.revive != nil { // as after a full disk
 		if failed := s.own.revive(); failed != nil {
 			return fmt.Errorf("%w: %w", err, failed)

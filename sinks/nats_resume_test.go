@@ -80,7 +80,7 @@ func (o *ownServer) last(t *testing.T) (number uint64, ok bool) {
 }
 
 // purge empties the stream, as age does, durably.
-func (o *ownServer) purge(t *testing.T) {
+func (o *ownServer) purge(t *testing.T, holds uint64) {
 	t.Helper()
 	nc, err := o.server.Connect(t.Context())
 	if err != nil {
@@ -101,8 +101,9 @@ func (o *ownServer) purge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last, ok := o.last(t); last != 20 || !ok {
-		t.Errorf("the emptied stream held up to number %d (%v), want 20", last, ok)
+	last, _, ok, err := o.sink.(pipeline.Resumer).LastAccepted(t.Context())
+	if last != holds || !ok || err != nil {
+		t.Errorf("the emptied stream held up to number %d (%v, %v), want %d", last, ok, err, holds)
 	}
 }
 
@@ -195,7 +196,7 @@ func TestNATSPowerCut(t *testing.T) {
 		cut  func(t *testing.T, old, now string) string // what is left, of an old and a present image
 		last uint64                                     // what the sink finds; 0: it cannot know
 	}{
-		"kill -9": {func(_ *testing.T, _, now string) string { return now }, 30},
+		"kill -9":              {func(_ *testing.T, _, now string) string { return now }, 30},
 		"everything goes back": {func(_ *testing.T, old, _ string) string { return old }, 20},
 		"the messages go back, the consumer does not": {func(t *testing.T, old, now string) string {
 			replace(t, now, old, streamDir+"/msgs")
@@ -250,7 +251,7 @@ func TestNATSPowerCut(t *testing.T) {
 			got := own.consume(t, 10)
 			if strings.Contains(name, "gone by age") {
 				got = append(got, own.consume(t, 10)...)
-				own.purge(t)
+				own.purge(t, 20)
 			}
 			old := image(t, dir)
 			lane(t, own.sink, records[20:30])
@@ -338,5 +339,60 @@ func TestNATSPowerCutLeavesAHole(t *testing.T) {
 	own = startOwn(t, now) // The hole is no news any more.
 	if last, ok := own.last(t); !ok || last < 20 {
 		t.Errorf("the stream holds up to number %d (%v)", last, ok)
+	}
+}
+
+// TestNATSLastAccepted asks for the end of streams that were filled in other ways.
+func TestNATSLastAccepted(t *testing.T) {
+	p := running(t, "")
+	var log lockedBuffer
+	far := openNATS(t, natsConfig(t, p.url()), &log)
+	records := plain("mystream", 20)
+	lane(t, far, records)
+	if _, _, ok, err := far.(pipeline.Resumer).LastAccepted(t.Context()); ok || err != nil {
+		t.Errorf("of a server that is not relay's own: %v, %v", ok, err)
+	}
+
+	own := startOwn(t, t.TempDir())
+	nc, err := own.server.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, ok := own.last(t); ok { // which makes the stream
+		t.Error("of a new stream it knows the end")
+	}
+	former := nats.NewMsg("treats.treatstream.mystream")
+	former.Header.Set(jetstream.MsgIDHeader, "trt_former")
+	if _, err := nc.RequestMsg(former, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := own.last(t); ok {
+		t.Error("of a message without a number it knows the number")
+	}
+	lane(t, own.sink, records)
+	if last, ok := own.last(t); last != 20 || !ok {
+		t.Errorf("the stream holds up to number %d (%v), want 20", last, ok)
+	}
+	replay := records[3]
+	replay.Seq, replay.Origin = 77, pipeline.OriginReplay
+	lane(t, own.sink, []pipeline.Record{replay})
+	number, id, ok, err := own.sink.(pipeline.Resumer).LastAccepted(t.Context())
+	if number != 77 || id != records[3].ID || !ok || err != nil {
+		t.Errorf("after a replay the stream ends with %d, %s (%v, %v)", number, id, ok, err)
+	}
+	own.purge(t, 77)
+
+	gone := errors.New("nobody waits any more")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(gone)
+	if _, _, _, err := own.sink.(pipeline.Resumer).LastAccepted(ctx); !errors.Is(err, gone) {
+		t.Errorf("with an ended context: %v", err)
+	}
+	if err := own.sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := own.sink.(pipeline.Resumer).LastAccepted(t.Context()); err == nil {
+		t.Error("a closed sink answers")
 	}
 }

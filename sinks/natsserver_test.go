@@ -263,3 +263,14 @@ func natsConfig(t *testing.T, url string) *sinks.NATSConfig {
 	config.URL = secret.New(url)
 	return config
 }
+
+// connect logs in as another user.
+func (p *process) connect(t *testing.T, user, password string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect("nats://"+p.address, nats.UserInfo(user, password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}

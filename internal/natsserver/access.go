@@ -66,3 +66,14 @@ func access(password, overlayUser string, overlayPassword secret.String) ([]*ser
 	}
 	return []*server.Account{relay, overlay}, users, nil
 }
+
+// maxConsumers of a stream. Each overlay has one, and any of them can make more.
+const maxConsumers = 256
+
+// limits bounds what overlays can take up in relay's account; the empty tier is every stream.
+func limits() map[string]server.JetStreamAccountLimits {
+	return map[string]server.JetStreamAccountLimits{"": {
+		MaxMemory: -1, MaxStore: -1, MaxStreams: -1, MaxConsumers: maxConsumers, MaxAckPending: -1,
+		MemoryMaxStreamBytes: -1, StoreMaxStreamBytes: -1,
+	}}
+}

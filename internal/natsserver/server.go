@@ -109,7 +109,7 @@ func (s *Server) options() (*server.Options, error) {
 		JetStreamMaxStore: 1 << 60,
 		NoSigs:            true, DontListen: s.cfg.Listen == "", Host: s.overlays.host, Port: s.overlays.port,
 		MaxPayload: maxPayload,
-		Accounts: accounts, Users: users,
+		Accounts:   accounts, Users: users,
 	}
 	if s.cfg.Websocket != "" {
 		// Pages of any origin, for one that is a file on disk has none. The login is what keeps others out.
@@ -137,7 +137,7 @@ func (s *Server) start() error {
 	}
 	account, err := ns.LookupAccount(relayAccount)
 	if err == nil {
-		err = account.EnableJetStream(nil, nil)
+		err = account.EnableJetStream(limits(), nil)
 	}
 	if err != nil {
 		ns.Shutdown()
@@ -161,15 +161,18 @@ func (s *Server) take() *server.Server {
 
 // Revive starts the server again if its folder can be written to: after a write has failed, as on a full disk, a stream writes
 // nothing more until it is opened again. Connections inside this process come back by themselves.
-// It does nothing for a few seconds after a start.
+// For a few seconds after a start it only checks the folder. An error says what to change.
 func (s *Server) Revive() error {
 	s.reviving.Lock()
 	defer s.reviving.Unlock()
-	if s.closed || time.Since(s.started) < reviveEvery {
+	if s.closed {
 		return nil
 	}
 	if err := checkWritable(s.cfg.Dir); err != nil {
 		return err
+	}
+	if time.Since(s.started) < reviveEvery {
+		return nil
 	}
 	if ns := s.take(); ns != nil {
 		ns.Shutdown()
