@@ -147,7 +147,7 @@ func (m *digester) count(s *summary, r *journal.Record) {
 	if !within(m.rules.digests, r.Number) || r.Ref != 0 && !m.missing(r.Ref) || !m.rules.matches(r) {
 		return
 	}
-	e, err := recordOf(r).Event()
+	e, err := r.Delivery().Event()
 	if err != nil {
 		m.logger.Error().Err(err).Uint64("seq", r.Number).Msg("a healed event in the journal cannot be read: no digest counts it")
 		return

@@ -110,3 +110,17 @@ func (f *feed) idle() bool {
 	defer f.mu.Unlock()
 	return f.attached && f.portion.empty() && f.inHand.empty()
 }
+
+// place is where a lane that has fallen behind has to read on.
+func (f *feed) place() place {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.at
+}
+
+// setPlace says how far a lane that has fallen behind has read by itself.
+func (f *feed) setPlace(at place) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at = at
+}

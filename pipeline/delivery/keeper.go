@@ -33,8 +33,8 @@ type keeper struct {
 	logger  zerolog.Logger
 	dirty   chan struct{} // holds a token when the state is to be kept
 
-	mu      sync.Mutex
-	alerted bool      // the operator knows that the sink is down or disabled
+	mu        sync.Mutex
+	alerted   bool      // the operator knows that the sink is down or disabled
 	alertedAt time.Time // when the operator was last alerted of a dead letter
 }
 

@@ -20,7 +20,7 @@ const (
 type delivery struct {
 	number uint64
 	record pipeline.Record // belongs to its worker
-	at     time.Time // when it was journaled
+	at     time.Time       // when it was journaled
 	taken  time.Time
 	heal   bool   // it is a mark of which the digest is still to be made
 	aside  bool   // it stepped aside, and its time has come
@@ -39,7 +39,8 @@ type ledger struct {
 	// inOrder is true for a lane with one queue whose destination is asked where to go on: what it has in hand is no part of the open
 	// numbers, for the cursor does not pass it. So these are the events that stepped aside, and no others.
 	inOrder bool
-	changed func() // called after each change that the cursor shows
+	changed func()        // called after each change that the cursor shows
+	freed   chan struct{} // holds a token when there is more room
 
 	mu       sync.Mutex
 	at       place             // what is before it was taken
@@ -53,7 +54,7 @@ type ledger struct {
 
 func newLedger(c journal.Cursor, inOrder bool, changed func()) *ledger {
 	return &ledger{
-		inOrder: inOrder, changed: changed, at: place{c.Next, c.LastID, c.LastTime},
+		inOrder: inOrder, changed: changed, freed: make(chan struct{}, 1), at: place{c.Next, c.LastID, c.LastTime},
 		aside: slices.Clone(c.Open), missing: slices.Clone(c.Missing), replaced: make(map[uint64]uint64),
 	}
 }
@@ -121,17 +122,30 @@ func (l *ledger) lose(number uint64) {
 func (l *ledger) replaces(ref, number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.missing.remove(ref) {
+	if l.missing.remove(ref) || ref >= l.at.next {
 		return true
 	}
-	if ref >= l.at.next {
-		return true
-	}
-	if l.aside.holds(ref) || slices.ContainsFunc(l.held, func(d *delivery) bool { return !d.settled && (d.number == ref || d.also == ref) }) {
+	l.pair(ref, number)
+	return false
+}
+
+// waitsFor reports whether an open event that takes the place of number ref is to wait until that is settled. Otherwise it is to be delivered: had
+// the lane settled the lost one, this would not be open.
+func (l *ledger) waitsFor(ref, number uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.missing.remove(ref)
+	return l.pair(ref, number)
+}
+
+// pair makes number open until ref is settled, if that is open. l.mu is held.
+func (l *ledger) pair(ref, number uint64) bool {
+	open := l.aside.holds(ref) || slices.ContainsFunc(l.held, func(d *delivery) bool { return !d.settled && (d.number == ref || d.also == ref) })
+	if open {
 		l.replaced[ref] = number
 		l.aside.addOne(number)
 	}
-	return false
+	return open
 }
 
 // lacks reports whether the lane has not got a number because it was lost.
@@ -208,6 +222,10 @@ func (l *ledger) release(d *delivery) {
 	d.settled = true
 	l.live--
 	l.bytes -= d.size
+	select {
+	case l.freed <- struct{}{}:
+	default:
+	}
 }
 
 // compact forgets what is settled. l.mu is held.
@@ -251,7 +269,8 @@ func (l *ledger) move(to place) {
 }
 
 // cursor is the lane's place as it is kept on disk, where the lane has taken what it wants of all that is before at, if that is further than it knows.
-func (l *ledger) cursor(at place) journal.Cursor {
+// exact says that what is in hand is to be among the open numbers in any case.
+func (l *ledger) cursor(at place, exact bool) journal.Cursor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if at.next < l.at.next {
@@ -262,9 +281,9 @@ func (l *ledger) cursor(at place) journal.Cursor {
 		if d.settled {
 			continue
 		}
-		if l.inOrder {
+		if l.inOrder && !exact {
 			if d.number < at.next {
-				at = place{next: d.number, time: d.at.Add(-1)}
+				at = place{next: d.number, time: d.at}
 			}
 			continue
 		}
@@ -279,6 +298,13 @@ func (l *ledger) cursor(at place) journal.Cursor {
 	return journal.Cursor{
 		Next: at.next, LastID: at.id, LastTime: at.time, Open: open.below(at.next), Missing: l.missing.below(at.next),
 	}
+}
+
+// inHand is how many events are in hand.
+func (l *ledger) inHand() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.live
 }
 
 // load is what the lane has in hand.

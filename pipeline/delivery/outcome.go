@@ -97,7 +97,7 @@ func (w *worker) giveUp(b batch, why error, attempts int) bool {
 	l, head := w.lane, b.of[0]
 	for said := false; ; said = true {
 		err := atOnce(w.ctx, func(ctx context.Context) error {
-			return keepDeadLetter(ctx, l.journal, l.cfg.Sink, why.Error(), attempts, head.record)
+			return l.journal().KeepDeadLetter(ctx, l.cfg.Sink, why.Error(), attempts, head.record)
 		})
 		if err == nil {
 			break
@@ -115,4 +115,3 @@ func (w *worker) giveUp(b batch, why error, attempts int) bool {
 	w.settle(b, 1)
 	return true
 }
-

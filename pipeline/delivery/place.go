@@ -115,3 +115,30 @@ func endOf(ctx context.Context, j *journal.Journal) (place, error) {
 	}
 	return end, err
 }
+
+// verify finds out whether the journal is the one in which a place was, and where to go on if it is not: with what is newer than the record before the
+// place, if that is known.
+func verify(ctx context.Context, j *journal.Journal, at place) (to place, replaced bool, err error) {
+	first, next := j.Bounds()
+	if at.next <= first || at.time.IsZero() {
+		return at, false, nil // nothing is left to compare it with
+	}
+	since := at.time.Add(1)
+	if at.id != "" && at.next <= next {
+		records, err := j.Read(ctx, at.next-1, 1)
+		switch {
+		case err != nil:
+			return at, false, err
+		case len(records) > 0 && records[0].Number == at.next-1 && records[0].ID == at.id:
+			return at, false, nil
+		case len(records) > 0 && records[0].Number == at.next-1:
+			since = at.time
+		}
+	}
+	// The record before it is another one, or lost. Times never fall, so that nothing newer is before the place, if it is the same journal.
+	found, err := j.SeekTime(ctx, since)
+	if err != nil || found >= min(at.next, next) {
+		return at, false, err
+	}
+	return place{next: found, time: at.time}, true, nil
+}

@@ -56,13 +56,15 @@ func (r *reader) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
+		failed := err != nil
+		if failed {
 			err = r.fail(ctx, err)
 		}
 		r.readable(err)
 		switch {
 		case err != nil:
 			await(ctx, nil, nil, time.Second)
+		case failed: // and dealt with
 		case s.at.next > r.at.next: // nobody else moves it
 			r.hand(&s)
 		default:
@@ -71,23 +73,26 @@ func (r *reader) run(ctx context.Context) {
 	}
 }
 
-// fail does what is to be done when the journal could not be read. The error is nil if that was done, and it can be read again.
+// fail does what is to be done when the journal could not be read. If its end is lost or it was replaced, each lane finds out by itself where
+// to go on, and the reader goes on at the end. The error is nil then.
 func (r *reader) fail(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(err, errShorter):
-		return r.shorter(ctx, r.place())
-	case errors.Is(err, errReplaced):
-		end, endErr := endOf(ctx, r.journal)
-		if endErr != nil {
-			return endErr
-		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.detachAll()
-		r.at = end
-		return nil
+	if errors.Is(err, errShorter) {
+		err = r.shorter(ctx, r.place())
+	} else if !errors.Is(err, errReplaced) {
+		return err
 	}
-	return err
+	if err != nil && !errors.Is(err, errReplaced) {
+		return err
+	}
+	end, err := endOf(ctx, r.journal)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.detachAll()
+	r.at = end
+	return nil
 }
 
 // readable records whether the journal can be read, and says when that changes.

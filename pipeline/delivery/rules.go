@@ -56,24 +56,10 @@ func (r *rules) matches(record *journal.Record) bool {
 	if r.filter == nil {
 		return true
 	}
-	ok, err := r.filter.Match(recordOf(record))
+	ok, err := r.filter.Match(record.Delivery())
 	if err != nil {
 		r.logger.Warn().Err(err).Msg("filter cannot decide on an event, which is delivered; fix the sink's filter")
 		return true
 	}
 	return ok
-}
-
-// recordOf is a record as a sink gets it.
-func recordOf(r *journal.Record) pipeline.Record {
-	out := pipeline.Record{
-		Seq: r.Number, ID: r.ID, Account: r.Account, Provider: r.Provider, Origin: r.Origin, Type: r.Type, Line: r.Data,
-	}
-	if out.Type == "" {
-		out.Type = pipeline.EventType
-	}
-	if r.EventID != "" {
-		out.ID = r.EventID
-	}
-	return out
 }

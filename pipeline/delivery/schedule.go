@@ -75,6 +75,14 @@ func (s *schedule) claim(number uint64) *retry {
 	return r
 }
 
+// steppedAside reports whether an event of an earlier run had stepped aside.
+func (s *schedule) steppedAside(number uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.known[number]
+	return r != nil && r.Aside
+}
+
 // none reports whether nothing is left of an earlier run.
 func (s *schedule) none() bool {
 	s.mu.Lock()

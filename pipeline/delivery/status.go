@@ -62,18 +62,20 @@ func (s *stats) moved(now time.Time) {
 	s.state.Moved = now
 }
 
-// read records whether the journal could be read.
-func (s *stats) read(err error) {
+// read records whether the journal could be read, and reports whether that it could not is news.
+func (s *stats) read(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
 		s.state.UnreadSince, s.state.Unread = time.Time{}, ""
-		return
+		return false
 	}
 	if s.state.UnreadSince.IsZero() {
 		s.state.UnreadSince = time.Now()
 	}
+	before := s.state.Unread
 	s.state.Unread = pipeline.OneLine(err)
+	return s.state.Unread != before
 }
 
 func (s *stats) delivered(now time.Time, events []*delivery) {

@@ -50,14 +50,16 @@ type cursorStore struct {
 
 // A storedCursor is the cursor of one sink, whose lane may be open or not.
 type storedCursor struct {
-	cursor journal.Cursor // as it was read, or as its lane left it
-	form   []byte
-	// snapshot is the cursor as it is now, and whether the lane is idle; nil if the lane is not open.
-	snapshot func(end place) (c journal.Cursor, idle bool)
+	cursor   journal.Cursor // as it was read, or as its lane left it
+	form     []byte
+	snapshot snapshot // nil if the lane is not open
 
 	copying sync.Mutex // held while it is copied to the state, so that copies are written in their order
 	stale   bool       // the copy in the state is older; guarded by cursorStore.mu
 }
+
+// A snapshot returns the cursor of a lane as it is now, when the journal's end is there, and whether the lane is idle. last says that the lane has ended.
+type snapshot func(end place, last bool) (c journal.Cursor, idle bool)
 
 // dirtySet is a set of sinks that is cheap to add to.
 type dirtySet struct {
@@ -72,6 +74,12 @@ func (s *dirtySet) add(sink string) {
 		s.sinks = make(map[string]struct{})
 	}
 	s.sinks[sink] = struct{}{}
+}
+
+func (s *dirtySet) remove(sink string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sinks, sink)
 }
 
 func (s *dirtySet) takeAll() map[string]struct{} {
@@ -179,7 +187,7 @@ func (s *cursorStore) find(sink string) (journal.Cursor, bool) {
 var errLaneOpen = errors.New("its lane is open already")
 
 // open has a lane's cursor saved from now on.
-func (s *cursorStore) open(sink string, snapshot func(end place) (journal.Cursor, bool)) error {
+func (s *cursorStore) open(sink string, now snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lane := s.lanes[sink]
@@ -190,7 +198,7 @@ func (s *cursorStore) open(sink string, snapshot func(end place) (journal.Cursor
 	if lane.snapshot != nil {
 		return fmt.Errorf("open the lane of sink %s: %w", sink, errLaneOpen)
 	}
-	lane.snapshot = snapshot
+	lane.snapshot = now
 	s.dirty.add(sink)
 	return nil
 }
@@ -200,7 +208,7 @@ func (s *cursorStore) close(ctx context.Context, sink string) error {
 	s.mu.Lock()
 	lane := s.lanes[sink]
 	s.generation++
-	lane.cursor, _ = lane.snapshot(s.end())
+	lane.cursor, _ = lane.snapshot(s.end(), true)
 	lane.cursor.Generation = s.generation
 	lane.snapshot = nil
 	lane.form = appendLane(lane.form[:0], sink, &lane.cursor, false, true)
@@ -225,17 +233,15 @@ func (s *cursorStore) save(now bool) error {
 		return nil
 	}
 	s.generation++
+	if moved {
+		dirty = s.allOpen(dirty)
+	}
 	for sink := range dirty {
 		lane := s.lanes[sink]
 		lane.stale = true
 		if lane.snapshot != nil {
-			c, idle := lane.snapshot(end)
+			c, idle := lane.snapshot(end, false)
 			lane.form = appendLane(lane.form[:0], sink, &c, idle && c.Next == end.next, false)
-		}
-	}
-	if moved {
-		for _, lane := range s.lanes {
-			lane.stale = lane.stale || lane.snapshot != nil
 		}
 	}
 	if s.file == nil {
@@ -243,6 +249,27 @@ func (s *cursorStore) save(now bool) error {
 		return nil
 	}
 	return s.write(end)
+}
+
+// allOpen adds to a set the sinks whose lanes are open. s.mu is held.
+func (s *cursorStore) allOpen(to map[string]struct{}) map[string]struct{} {
+	if to == nil {
+		to = make(map[string]struct{})
+	}
+	for sink, lane := range s.lanes {
+		if lane.snapshot != nil {
+			to[sink] = struct{}{}
+		}
+	}
+	return to
+}
+
+// abandon says that a lane was not opened after all.
+func (s *cursorStore) abandon(sink string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.lanes, sink)
+	s.dirty.remove(sink)
 }
 
 // write writes the file. s.mu is held.
@@ -280,7 +307,7 @@ func (s *cursorStore) copy(ctx context.Context, sink string) error {
 	c := lane.cursor
 	if lane.snapshot != nil {
 		s.generation++
-		c, _ = lane.snapshot(s.end())
+		c, _ = lane.snapshot(s.end(), false)
 		c.Generation = s.generation
 	}
 	lane.stale = false
