@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // The checker of TestChaos sees every kind of fault: it is shown a run that went well, and then the same with one thing wrong.

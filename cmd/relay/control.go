@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // controlSocket lies in the data folder while relay runs. Commands speak HTTP on it. Whoever may open it, and that is its user

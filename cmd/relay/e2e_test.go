@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline/journal"

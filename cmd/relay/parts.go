@@ -106,7 +106,7 @@ func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 	files := filesSum(s.Config)
 	sink, err := s.Config.Open(ctx, sinks.Env{
 		Name: s.Name, Stdout: j.out, UserAgent: userAgent(), Log: j.log.With().Str("sink", s.Name).Logger(),
-		NATS:   func(ctx context.Context) (*nats.Conn, error) { return j.server.Connect(ctx) },
+		NATS:      func(ctx context.Context) (*nats.Conn, error) { return j.server.Connect(ctx) },
 		NATSStore: j.natsStore(), Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
 		Attempt: func(a pipeline.Attempt) {
 			a.Sink = s.Name

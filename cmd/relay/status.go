@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -189,7 +191,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 	for _, c := range parts.cfg.Accounts {
 		a := accountOf(parts, c)
 		if known := j.index.Account(c.Account); known.Seen {
-			a.LastTreat = &journal.Newest{Time: known.Newest.Time.UTC(), Origin: known.Newest.Origin}
+			a.LastTreat = &journal.Newest{Time: known.Newest.Journaled.UTC(), Origin: originOf(&known.Newest)}
 		}
 		v.ofAccount(&a, now)
 		s.Accounts = append(s.Accounts, a)
@@ -232,6 +234,14 @@ func (j *journalStatus) fill(h journal.Health, s journal.Survey, events uint64, 
 	if !h.FailingSince.IsZero() {
 		j.State, j.Since, j.Reason = stateFailing, h.FailingSince.UTC(), inLine(h.Reason)
 	}
+}
+
+// originOf is the origin of a treat that was received, as far as the index knows it.
+func originOf(hit *index.Hit) pipeline.Origin {
+	if hit.Backfill {
+		return pipeline.OriginBackfill
+	}
+	return pipeline.OriginLive
 }
 
 func (j *journalStatus) fault() string {
