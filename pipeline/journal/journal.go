@@ -81,9 +81,8 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 // Attach opens a journal that exists, for somebody beside the relay that writes it or while none does. It changes nothing by itself. The
 // error is an [ErrNoJournal] if there is none.
 func Attach(ctx context.Context, cfg Config) (*Journal, error) {
-	if _, next := cfg.Log.Bounds(); next <= 1 {
-		_, _, err := cfg.State.Get(ctx, derivedKey)
-		if errors.Is(err, ErrNoKey) {
+	if _, next := cfg.Log.Bounds(); next <= 1 { // or one that holds nothing yet
+		if _, _, err := cfg.State.Get(ctx, derivedKey); errors.Is(err, ErrNoKey) {
 			return nil, ErrNoJournal
 		}
 	}

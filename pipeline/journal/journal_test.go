@@ -174,7 +174,7 @@ func TestForeignWriter(t *testing.T) {
 	// What others wrote is not written again.
 	for i, id := range want {
 		numbers, err := r.journal.Put(t.Context(), journal.Entry{Kind: journal.Resend, ID: id, EventID: "trt_" + id, Account: "acc", Sink: "bot", Data: []byte("{}")})
-		if err != nil || numbers[0] != uint64(i+1) { //nolint:gosec // small
+		if err != nil || numbers[0] != uint64(i+1) {
 			t.Errorf("%s: numbers %v, %v", id, numbers, err)
 		}
 	}
@@ -399,7 +399,7 @@ func TestRetention(t *testing.T) {
 	old := time.Now().Add(-2 * time.Hour)
 	line := json.RawMessage(`"` + strings.Repeat("x", 32<<10) + `"`)
 	for i := range 40 { // several segments
-		number := uint64(i + 1) //nolint:gosec // small
+		number := uint64(i + 1)
 		entry := journal.Entry{
 			Kind: journal.Dead, ID: "dead_bot_" + string(rune('a'+i)), Ref: number, Sink: "bot", EventID: "trt", Time: old, Data: []byte(`{"sink":"bot","event":` + string(line) + `}`),
 		}
@@ -418,7 +418,7 @@ func TestRetention(t *testing.T) {
 		t.Fatal("nothing was dropped")
 	}
 	left := r.records()
-	if left[0].Number != first || len(r.letters(int(41-first), journal.DeadLetterFilter{})) != int(41-first) { //nolint:gosec // small
+	if left[0].Number != first || len(r.letters(int(41-first), journal.DeadLetterFilter{})) != int(41-first) {
 		t.Errorf("the journal begins with %d, want %d", left[0].Number, first)
 	}
 	if _, _, err := r.state.Get(t.Context(), journal.DeadKey(1)); !errors.Is(err, journal.ErrNoKey) {
