@@ -300,7 +300,7 @@ func TestStateDamageWhileOpen(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the file cannot be replaced while it is mapped into memory")
 	}
-	for _, what := range []string{"a value", "every page"} {
+	for _, what := range []string{"a value", "every page", "the length"} {
 		t.Run(what, func(t *testing.T) {
 			dir := t.TempDir()
 			held := realisticState(t, dir)
@@ -315,15 +315,21 @@ func TestStateDamageWhileOpen(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if what == "a value" {
+			switch what {
+			case "a value":
 				for i := range len(content) - 30 {
 					if bytes.HasPrefix(content[i:], []byte("sink.sink1 sink.sink1")) {
 						content[i] ^= 1
 					}
 				}
-			} else {
+			case "every page":
 				for at := 0; at < len(content); at += statePage {
 					clear(content[at : at+pageHeader])
+				}
+			default: // reading a page beyond the end is a fault
+				content = content[:2*statePage]
+				if err := file.Truncate(2 * statePage); err != nil {
+					t.Fatal(err)
 				}
 			}
 			if _, err := file.WriteAt(content, 0); err != nil {
@@ -344,6 +350,27 @@ func TestStateDamageWhileOpen(t *testing.T) {
 				t.Errorf("the log: %s", log.String())
 			}
 		})
+	}
+}
+
+// A process that was killed while it replaced a file leaves what it had made of the next one.
+func TestStateLeftOverFiles(t *testing.T) {
+	for _, damaged := range []bool{false, true} {
+		dir := t.TempDir()
+		held := realisticState(t, dir)
+		names := []string{stateFileName + ".new", stateCopyName + ".new"}
+		if damaged {
+			names = append(names, stateFileName)
+		}
+		for _, name := range names {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		checkDamaged(t, dir, held)
+		if _, err := os.Stat(filepath.Join(dir, stateCopyName+".new")); !os.IsNotExist(err) {
+			t.Error(err)
+		}
 	}
 }
 
