@@ -48,7 +48,8 @@ func (s stateSuite) changeUntilKilled(t *testing.T, j task) {
 		writers.Go(func() {
 			for n := j.From; ; n++ {
 				key, value, remove := crashChange(j.Seed, writer, n)
-				revision, err := uint64(0), error(nil)
+				var revision uint64
+				var err error
 				if remove {
 					err = st.Delete(t.Context(), key)
 				} else {
