@@ -44,6 +44,7 @@ type Journal struct {
 	health   health
 	activity activity
 	writer   writer
+	lanes    atomic.Pointer[func() map[string]Cursor] // see SetCursors; nil: nobody has said
 }
 
 // The phases of a journal.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -427,5 +428,32 @@ func TestRetention(t *testing.T) {
 	}
 	if titles := titlesOf(t, r.handed("")); !slices.Equal(titles, wantTitles(0, 3)) {
 		t.Errorf("events %v", titles)
+	}
+}
+
+// Large treats at full speed are held in bounded memory: the source waits.
+func TestLargeTreatsInBoundedMemory(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	const n = 200
+	before, peak := heap(), uint64(0)
+	for i := range n {
+		entry := journal.Entry{Kind: journal.Reject, Account: "acc", Data: make([]byte, 1<<20)}
+		if err := r.journal.Enqueue(t.Context(), journal.Item{Entry: entry, Received: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		if i%20 == 19 {
+			peak = max(peak, heap())
+		}
+	}
+	r.count("relay_payloads_rejected_total", n)
+	peak = max(peak, heap())
+	if peak > before+64<<20 {
+		t.Errorf("%d MiB of memory for %d MiB of treats", (peak-before)>>20, n)
 	}
 }
