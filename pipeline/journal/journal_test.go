@@ -164,7 +164,7 @@ func TestForeignWriter(t *testing.T) {
 		select {
 		case <-changed:
 		case <-time.After(30 * time.Second):
-			t.Fatalf("nobody was told of %s", id)
+			t.Fatalf("nobody has heard of %s", id)
 		}
 		for at := range next + 1 {
 			if records, err := r.journal.Read(t.Context(), at, 10); err != nil || len(records) == 0 || records[0].Number != max(at, 1) {
@@ -361,7 +361,7 @@ func TestJournalIsStuckWhileAStepDoesNotEnd(t *testing.T) {
 	}
 }
 
-// A trace is told of each treat once when it is on disk, and of nothing else.
+// A trace gets each treat once when it is on disk, and nothing else.
 func TestStages(t *testing.T) {
 	var mu sync.Mutex
 	var told []string
