@@ -67,7 +67,7 @@ func affectsDead(e *Entry) bool {
 	return e.Kind == Dead || e.Kind == Purge || e.Kind == Resend && e.Ref != 0
 }
 
-// note is told of what was just written. It has the table derived again if that is needed.
+// note takes note of what was just written, and has the table derived again if that is needed.
 func (t *deadTable) note(log Log, records []Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

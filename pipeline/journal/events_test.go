@@ -137,7 +137,7 @@ func randomFilter(rt *rapid.T, now time.Time, accounts []string, origins []pipel
 
 func matching(model []pipeline.Event, f *journal.EventFilter) (want []pipeline.Event) {
 	for i, e := range model {
-		number := uint64(i + 1) //nolint:gosec // small
+		number := uint64(i + 1)
 		if (len(f.Accounts) == 0 || slices.Contains(f.Accounts, e.Data.Account)) && (len(f.Origins) == 0 || slices.Contains(f.Origins, e.Origin)) &&
 			(len(f.IDs) == 0 || slices.Contains(f.IDs, e.ID)) && !e.Time.Before(f.Since) && (f.Until.IsZero() || e.Time.Before(f.Until)) &&
 			number > f.After && (f.Last == 0 || number <= f.Last) {

@@ -114,7 +114,7 @@ func newEvent(account string, origin pipeline.Origin, at time.Time, n int) pipel
 		Time: at.UTC().Truncate(time.Millisecond), RecordedTime: time.Now().UTC().Truncate(time.Millisecond), DataContentType: pipeline.DataContentType,
 		Data: pipeline.Data{Account: account, Provider: "treatstream", Title: &title, Sender: &sender},
 	}
-	e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), uint64(n)) //nolint:gosec // not negative
+	e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), uint64(n))
 	return e
 }
 

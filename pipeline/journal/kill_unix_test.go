@@ -37,7 +37,7 @@ func TestKilledChild(t *testing.T) {
 		}
 	}
 	_, next := r.journal.Bounds()
-	for n := int(next); ; n++ { //nolint:gosec // small
+	for n := int(next); ; n++ {
 		e := newEvent("acc", pipeline.OriginLive, time.Now(), n)
 		item := treatItem(t, &e)
 		item.Done = func(_ uint64, err error) { say("event", e.ID, err) }
@@ -130,7 +130,7 @@ func runAndKill(t *testing.T, binary, dir string, lines int, said func(what, id 
 	defer pr.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-test.run=^TestKilledChild$", "-test.timeout=5m") //nolint:gosec // the test binary itself
+	cmd := exec.CommandContext(ctx, binary, "-test.run=^TestKilledChild$", "-test.timeout=5m")
 	cmd.Env = append(os.Environ(), killedDir+"="+filepath.Clean(dir))
 	cmd.ExtraFiles = []*os.File{pw}
 	var out strings.Builder

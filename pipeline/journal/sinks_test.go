@@ -84,6 +84,11 @@ func TestSinks(t *testing.T) {
 	if b := s.Backlogs["done"]; b != (journal.Backlog{}) {
 		t.Errorf("backlog %+v", b)
 	}
+	// What the lanes of this process know is newer.
+	r.journal.SetCursors(func() map[string]journal.Cursor { return map[string]journal.Cursor{"bot": {Next: 7}} })
+	if s, err = r.journal.Survey(t.Context()); err != nil || s.Backlogs["bot"].Pending != 0 || s.Backlogs["all"].Pending != 3 {
+		t.Errorf("survey %+v, %v", s, err)
+	}
 }
 
 // The latest attempt of each sink is found however long ago it was, also after a restart.

@@ -149,4 +149,3 @@ func openStateQuietly(b *testing.B, dir string) *State {
 	}
 	return s
 }
-
