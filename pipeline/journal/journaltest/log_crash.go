@@ -274,7 +274,7 @@ func (s logSuite) powerCut(t *testing.T) {
 	disk := disktest.NewDisk(t, 256<<20)
 	c := crashLog{seed: seed}
 	for range times("RELAY_TEST_POWER_CUTS", 3) {
-		c.run(t, disk.Dir, random.IntN(100), soon(random, byPowerCut(disk)))
+		c.run(t, disk.Dir, random.IntN(300), soon(random, byPowerCut(disk)))
 		l := s.open(t, disk.Dir)
 		c.check(t, l, s.Largest)
 		closeLog(t, l)
