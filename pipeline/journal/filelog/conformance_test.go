@@ -14,8 +14,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/journaltest"
 )
 
-// Segments are small in these tests, so that a log has many.
-const conformanceSegment = 256 << 10
+// Segments are small in these tests, so that a log has many, and just large enough to be prepared ahead.
+const conformanceSegment = 1 << 20
 
 func TestLogConformance(t *testing.T) {
 	journaltest.Log(t, journaltest.LogEngine{
