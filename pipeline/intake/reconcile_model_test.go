@@ -235,6 +235,7 @@ func (s *stage) check() {
 		ids[e.ID] = true
 		got = append(got, plate{*e.Data.Title, int(e.Time.Sub(s.begin) / time.Second)})
 	}
+	s.r.checkMarks(s.account)
 	have, sent := count(got), count(s.sent)
 	for _, p := range append(slices.Clone(got), s.sent...) {
 		if least, most := sent[p]-s.baseline[p], sent[p]+s.repeats[p]; have[p] < least || have[p] > most {

@@ -119,7 +119,7 @@ func (ix *Index) startFlush() {
 		}
 	}
 	if ix.full == nil {
-		ix.full, ix.active = ix.active, newTable(ix.newTail())
+		ix.full, ix.active = ix.active, newTable(ix.newTail(), ix.cfg.limit/2)
 	}
 	f := &flush{done: make(chan struct{}), began: time.Now()}
 	ix.flush = f
