@@ -21,18 +21,17 @@ func NewKey(d *Data) Key {
 
 // HashFields is a hash over a list of texts, of which nil is the empty one.
 func HashFields(parts ...*string) [sha256.Size]byte {
-	h := sha256.New()
+	var room [512]byte // most lists fit: no memory is taken for them
+	b := room[:0]
 	for _, part := range parts {
 		var text string
 		if part != nil {
 			text = *part
 		}
-		var size [8]byte // a length before each part, so that no two lists of parts run together alike
-		binary.BigEndian.PutUint64(size[:], uint64(len(text)))
-		h.Write(size[:])
-		h.Write([]byte(text))
+		b = binary.BigEndian.AppendUint64(b, uint64(len(text))) // so that no two lists of parts run together alike
+		b = append(b, text...)
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	return sha256.Sum256(b)
 }
 
 // TreatIDPrefix begins the ids of treats.
@@ -50,15 +49,16 @@ func NewID(at time.Time, key Key, ordinal uint64) string {
 	ms := max(at.UnixMilli(), 0)
 	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<16)
 	copy(id[6:], sum[:10])
-	return TreatIDPrefix + encodeID(id)
+	return encodeID(id)
 }
 
 // idAlphabet is Crockford's, which sorts as the bytes do.
 const idAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// encodeID is base32 (RFC 4648, section 6) in that alphabet and without padding.
+// encodeID is TreatIDPrefix and base32 (RFC 4648, section 6) in that alphabet and without padding.
 func encodeID(id [16]byte) string {
-	var code [26]byte
+	var text [len(TreatIDPrefix) + 26]byte
+	code := text[copy(text[:], TreatIDPrefix):]
 	for i := range code {
 		at := i * 5 // the bits of this character begin there
 		bits := uint16(id[at/8]) << 8
@@ -67,7 +67,7 @@ func encodeID(id [16]byte) string {
 		}
 		code[i] = idAlphabet[bits>>(11-at%8)&31]
 	}
-	return string(code[:])
+	return string(text[:])
 }
 
 // TimeOfID is the time in an id of the form that [NewID] makes, whatever stands before its underscore.

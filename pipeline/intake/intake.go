@@ -45,8 +45,15 @@ type Intake struct {
 	healing healing
 	backlog backlog
 	rejects rejects
-	trouble string      // the last one with the index that was logged
-	hits    []index.Hit // used again for each treat
+	trouble string // the last one with the index that was logged
+	scratch scratch
+}
+
+// scratch is memory that is used again for each treat.
+type scratch struct {
+	event pipeline.Event
+	print index.Fingerprint
+	hits  []index.Hit
 }
 
 // rejects counts payloads that are no treats.
@@ -155,16 +162,17 @@ func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received t
 }
 
 func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error {
-	e, f := in.norm.normalize(t, received)
+	e, f := &in.scratch.event, &in.scratch.print
+	*e, *f = in.norm.normalize(t, received)
 	dated := !f.When.IsZero()
 	if len(t.ignored) > 0 {
 		in.log.Warn().Strs("fields", t.ignored).Msg("treat has fields that are no text: taken as null")
 	}
-	q := queued{event: &e, print: &f, received: received}
+	q := queued{event: e, print: f, received: received}
 	if dated {
-		q.hits = in.find(ctx, &f)
+		q.hits = in.find(ctx, f)
 	}
-	q.ordinal = in.repeats.next(keyOf(&f), q.hits, received)
+	q.ordinal = in.repeats.next(keyOf(f), q.hits, received)
 	if !dated {
 		// Without a date an old treat and its repeat cannot be told apart, so each receipt is one of its own.
 		q.ordinal = max(q.ordinal, uint64(received.UnixNano()))
@@ -172,7 +180,7 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 	var same identity
 	var before role
 	if dated && in.healing.concerned() {
-		same = identityOf(&f, in.norm.Location)
+		same = identityOf(f, in.norm.Location)
 		before = in.healing.role(same)
 	}
 	if before == journaledBefore {
@@ -195,7 +203,7 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 		in.healing.came(same, before)
 	}
 	if in.healing.watching && dated && before != knownBefore {
-		in.healing.watched = append(in.healing.watched, f)
+		in.healing.watched = append(in.healing.watched, *f)
 	}
 	return nil
 }
@@ -203,7 +211,7 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 // find returns what the index has of a content and date. The result is good until the next call.
 func (in *Intake) find(ctx context.Context, f *index.Fingerprint) []index.Hit {
 	var err error
-	in.hits, err = in.index.Find(ctx, in.hits[:0], in.norm.Account, f)
+	in.scratch.hits, err = in.index.Find(ctx, in.scratch.hits[:0], in.norm.Account, f)
 	switch {
 	case err != nil && err.Error() != in.trouble:
 		in.trouble = err.Error()
@@ -212,7 +220,7 @@ func (in *Intake) find(ctx context.Context, f *index.Fingerprint) []index.Hit {
 		in.trouble = ""
 		in.log.Info().Msg("index of the journal can be read again")
 	}
-	return in.hits
+	return in.scratch.hits
 }
 
 // queued is an event on its way into the journal.

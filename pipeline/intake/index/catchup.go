@@ -20,16 +20,6 @@ func (ix *Index) CatchUp(ctx context.Context) error {
 
 // catchUp returns how many records it has read.
 func (ix *Index) catchUp(ctx context.Context) (read int, err error) {
-	for {
-		n, err := ix.catchUpOnce(ctx)
-		read += n
-		if !ix.repaired(ctx, &err) {
-			return read, err
-		}
-	}
-}
-
-func (ix *Index) catchUpOnce(ctx context.Context) (read int, err error) {
 	ix.catching.Lock()
 	defer ix.catching.Unlock()
 	if err := ix.prune(ctx); err != nil {
@@ -70,17 +60,7 @@ func (ix *Index) fill(ctx context.Context, hole journal.Span) (read int, err err
 				last = r.Number
 			}
 			b.note(r)
-			from := len(b.records)
 			b.records = recordsOf(b.records, r, nil)
-			if len(b.records) > from {
-				known, err := ix.knows(&b.records[from])
-				if err != nil {
-					return read, err
-				}
-				if known {
-					b.records = b.records[:from]
-				}
-			}
 			read++
 		}
 		b.cover = addSpan(b.cover, journal.Span{First: at, Last: last})
@@ -107,12 +87,6 @@ func (ix *Index) await(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// knows reports whether a record is in the index.
-func (ix *Index) knows(r *record) (known bool, err error) {
-	err = ix.lookup(r.account, r.second, r.content, func(have *record) { known = known || have.number == r.number })
-	return known, err
 }
 
 // prune drops the runs of which the log has dropped everything by age.

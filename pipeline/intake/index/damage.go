@@ -3,9 +3,12 @@ package index
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // A damage is the error of reading a run that is not what was written.
@@ -38,42 +41,66 @@ func (ix *Index) repaired(ctx context.Context, err *error) bool {
 
 // repair takes a damaged run out, keeps what can be read of it, and reads the rest from the log.
 func (ix *Index) repair(ctx context.Context, r *run, why error) error {
-	kept, ours := ix.salvage(r)
-	if !ours {
-		return nil // somebody else does it
-	}
-	read, err := ix.catchUp(ctx)
-	ix.cfg.Logger.Warn().Err(errors.Join(why, err)).Str("file", filepath.Base(r.path)).Int("kept", kept).Int("read", read).
-		Msg("a file of the journal's index was damaged: what it lacked is read from the journal")
-	return err
-}
-
-// salvage moves what can be read of a run into the active table, and reports false if the run is out already.
-func (ix *Index) salvage(r *run) (kept int, ours bool) {
-	ix.catching.Lock() // nobody reads the log meanwhile for what is about to be added
+	ix.catching.Lock()
 	defer ix.catching.Unlock()
-	b := &batch{}
-	ix.mu.Lock()
-	at := slices.Index(ix.runs, r)
-	if at >= 0 {
-		ix.runs = slices.Delete(ix.runs, at, at+1)
-		ix.sumCover()
-		for _, a := range ix.accounts {
-			b.names = append(b.names, a.name) // those of the run, and more
-		}
+	ix.mu.RLock()
+	ours := slices.Contains(ix.runs, r)
+	b := &batch{cover: r.info.cover, instead: r}
+	for _, a := range ix.accounts {
+		b.names = append(b.names, a.name) // those of the run, and others
 	}
-	ix.mu.Unlock()
-	if at < 0 {
-		return 0, false
+	ix.mu.RUnlock()
+	if !ours {
+		return nil // somebody else has repaired it
 	}
 	for n := range r.fences {
 		if records, err := r.block(n, nil); err == nil {
 			b.records = append(b.records, records...)
 		}
 	}
+	have := make(map[record]bool, len(b.records))
+	for i := range b.records {
+		have[b.records[i]] = true
+	}
+	kept, read := len(b.records), 0
+	for _, s := range r.info.cover {
+		err := ix.reread(ctx, s, func(one *journal.Record) {
+			read++
+			for _, again := range recordsOf(nil, one, nil) {
+				if !have[again] {
+					b.records = append(b.records, again)
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
 	ix.append(b)
 	r.drop()
-	return len(b.records), true
+	ix.cfg.Logger.Warn().Err(why).Str("file", filepath.Base(r.path)).Int("kept", kept).Int("read", read).
+		Msg("a file of the journal's index was damaged: what it lacked is read from the journal")
+	return nil
+}
+
+// reread calls visit with what the log holds of a span.
+func (ix *Index) reread(ctx context.Context, s journal.Span, visit func(*journal.Record)) error {
+	for at := s.First; at <= s.Last; {
+		records, err := ix.cfg.Log.Read(ctx, at, readRecords)
+		if err != nil {
+			return fmt.Errorf("make the index again: %w", err)
+		}
+		if len(records) == 0 {
+			return nil
+		}
+		for i := range records {
+			if records[i].Number <= s.Last {
+				visit(&records[i])
+			}
+		}
+		at = records[len(records)-1].Number + 1
+	}
+	return nil
 }
 
 // sumCover sums up what the parts of the index cover. The caller holds mu.

@@ -23,7 +23,7 @@ type Fingerprint struct {
 // Of returns the fingerprint of a treat's normalized content.
 func Of(d *pipeline.Data) Fingerprint {
 	f := Fingerprint{
-		Content: hash(d.Sender, d.SenderType, d.Receiver, d.ReceiverType, d.Title, d.Message),
+		Content: hash(text(d.Sender), text(d.SenderType), text(d.Receiver), text(d.ReceiverType), text(d.Title), text(d.Message)),
 		Core:    hash(plainText(d.Sender), plainText(d.Title)),
 	}
 	if d.DateCreated != nil {
@@ -33,28 +33,27 @@ func Of(d *pipeline.Data) Fingerprint {
 }
 
 // hash is the beginning of [pipeline.HashFields].
-func hash(parts ...*string) uint64 {
+func hash(parts ...string) uint64 {
 	var room [512]byte
 	b := room[:0]
 	for _, part := range parts {
-		var text string
-		if part != nil {
-			text = *part
-		}
-		b = binary.BigEndian.AppendUint64(b, uint64(len(text)))
-		b = append(b, text...)
+		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
+		b = append(b, part...)
 	}
 	sum := sha256.Sum256(b)
 	return binary.BigEndian.Uint64(sum[:])
 }
 
 // plainText takes out what a text may differ in between the socket and the history.
-func plainText(text *string) *string {
-	if text == nil {
-		return nil
+func plainText(field *string) string {
+	return strings.TrimSpace(html.UnescapeString(text(field)))
+}
+
+func text(field *string) string {
+	if field == nil {
+		return ""
 	}
-	plain := strings.TrimSpace(html.UnescapeString(*text))
-	return &plain
+	return *field
 }
 
 // Moment is what a date says, to the second.

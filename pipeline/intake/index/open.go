@@ -97,7 +97,7 @@ func (ix *Index) load() (damaged int, err error) {
 		}
 	}
 	slices.Sort(tails)
-	ix.active = newTable(nil)
+	ix.active = newTable(nil, 0)
 	for i, seq := range tails {
 		if seq <= obsolete {
 			continue
@@ -199,7 +199,7 @@ func (ix *Index) reset() error {
 	}
 	ix.removeTails(ix.seq)
 	ix.runs, ix.cover, ix.accounts = nil, nil, make(map[uint64]*account)
-	ix.active = newTable(ix.newTail())
+	ix.active = newTable(ix.newTail(), 0)
 	return nil
 }
 

@@ -20,8 +20,11 @@ type table struct {
 // previous are the records before one of the same key's hash, and of the same account; -1: there is none.
 type previous struct{ key, account int32 }
 
-func newTable(log *tailFile) *table {
-	return &table{byKey: make(map[uint64]int32), byAccount: make(map[uint64]int32), log: log}
+// newTable makes a table with room for so many records.
+func newTable(log *tailFile, room int) *table {
+	return &table{
+		records: make([]record, 0, room), before: make([]previous, 0, room), byKey: make(map[uint64]int32, room), byAccount: make(map[uint64]int32), log: log,
+	}
 }
 
 func (t *table) add(r *record) {

@@ -27,6 +27,7 @@ type batch struct {
 	cover   []journal.Span
 	names   []string // accounts
 	records []record
+	instead *run // which it takes the place of; nil: of none
 }
 
 // A tailFile is the file of a table. It is appended to, and read at the next start. It is not synced: what is missing is read from the log.

@@ -48,12 +48,17 @@ func (b *batch) note(r *journal.Record) {
 	}
 }
 
-// append adds a batch to the active table and its file.
+// append adds a batch to the active table and its file, without the numbers that the index has by then.
 func (ix *Index) append(b *batch) {
 	ix.writing.Lock()
 	defer ix.writing.Unlock()
 	ix.mu.Lock()
 	t := ix.active
+	if b.instead != nil {
+		ix.runs = slices.DeleteFunc(ix.runs, func(r *run) bool { return r == b.instead })
+		ix.sumCover()
+	}
+	b.records = slices.DeleteFunc(b.records, func(r record) bool { return holds(ix.cover, r.number) })
 	for _, name := range b.names {
 		ix.named(name)
 	}
@@ -114,7 +119,7 @@ func (ix *Index) startFlush() {
 		}
 	}
 	if ix.full == nil {
-		ix.full, ix.active = ix.active, newTable(ix.newTail())
+		ix.full, ix.active = ix.active, newTable(ix.newTail(), ix.cfg.limit/2)
 	}
 	f := &flush{done: make(chan struct{}), began: time.Now()}
 	ix.flush = f
