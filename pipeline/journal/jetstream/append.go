@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -70,19 +71,28 @@ func (l *Log) prepare(entries []journal.Entry) ([]write, error) {
 	writes := make([]write, len(entries))
 	for i := range entries {
 		e := &entries[i]
-		account := e.Account
-		if account == "" {
-			account = "_"
-		}
 		data := journal.AppendEntry(make([]byte, 0, journal.EntrySize(e)), e)
 		if size := int64(len(data) + len(e.ID) + headerRoom); limit > 0 && size > limit {
 			return nil, fmt.Errorf("%w: %s of %d bytes; the server %s takes %d (max_payload)", journal.ErrTooLarge, e.ID, size, l.link.name(), limit)
 		}
 		writes[i] = write{entry: e, msg: &nats.Msg{
-			Subject: "relay.journal." + shard + "." + account, Data: data, Header: nats.Header{natsjs.MsgIDHeader: {e.ID}},
+			Subject: "relay.journal." + shard + "." + token(e.Account), Data: data, Header: nats.Header{natsjs.MsgIDHeader: {e.ID}},
 		}}
 	}
 	return writes, nil
+}
+
+// token is an account as a part of a subject.
+func token(account string) string {
+	if account == "" {
+		return "_"
+	}
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune(".*>", r) {
+			return '_'
+		}
+		return r
+	}, account)
 }
 
 // storeTries is how often a write that the server refuses for what it holds is tried again at once.

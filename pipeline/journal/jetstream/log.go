@@ -196,7 +196,7 @@ func (l *Log) follow(ctx context.Context) {
 			said = ""
 		case ctx.Err() == nil && !errors.Is(err, errLost) && err.Error() != said:
 			said = err.Error()
-			l.link.log.Warn().Err(err).Msg("cannot see what the journal's server holds")
+			l.link.log.Warn().Err(err).Str("server", l.link.name()).Msg("cannot see what the journal's server holds")
 		}
 	}
 }
@@ -219,7 +219,7 @@ func (l *Log) reread(ctx context.Context) error {
 	generation := l.link.generation()
 	info, err := l.link.info(ctx, StreamName, nil)
 	if err != nil {
-		return l.link.fail("look at the journal", err)
+		return err
 	}
 	v := l.snapshot()
 	if info.State.LastSeq == v.last && info.State.FirstSeq == v.first && generation == v.generation {
@@ -227,7 +227,7 @@ func (l *Log) reread(ctx context.Context) error {
 	}
 	t, err := l.state.loadTable(ctx)
 	if err != nil {
-		return l.link.fail("look at the journal", err)
+		return err
 	}
 	if t == nil {
 		t = v.table

@@ -27,7 +27,7 @@ type stored struct {
 // Read implements [journal.Log].
 func (l *Log) Read(ctx context.Context, from uint64, limit int) ([]journal.Record, error) {
 	for {
-		v, err := l.settled(ctx)
+		v, err := l.settled(ctx, from)
 		if err != nil {
 			return nil, l.link.fail(fmt.Sprintf("read the journal from number %d", from), err)
 		}
@@ -45,9 +45,15 @@ func (l *Log) Read(ctx context.Context, from uint64, limit int) ([]journal.Recor
 	}
 }
 
-// settled is a view that is true of the present connection.
-func (l *Log) settled(ctx context.Context) (view, error) {
+// settled is a view that is true of the present connection and, if others write, holds the number from if that was given.
+func (l *Log) settled(ctx context.Context, from uint64) (view, error) {
 	v := l.snapshot()
+	if l.attached && from >= v.next() {
+		if err := l.reread(ctx); err != nil {
+			return v, err
+		}
+		return l.snapshot(), nil
+	}
 	if l.attached || v.generation == l.link.generation() {
 		return v, nil
 	}
