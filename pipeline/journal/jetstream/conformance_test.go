@@ -1,8 +1,11 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -80,11 +83,47 @@ func (open opener) state(ctx context.Context, place string) (journal.State, erro
 	return connState{state, ownConn{nc, log.Close}}, nil
 }
 
+// changeFile stops the server, lets change the file that holds some data, and starts it again.
+func changeFile(t *testing.T, p *natstest.Server, data []byte, change func(content []byte, at int) []byte) {
+	t.Helper()
+	p.Stop()
+	defer p.Restart()
+	blocks, err := filepath.Glob(filepath.Join(p.Dir(), "jetstream", "*", "streams", StreamName, "msgs", "*.blk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range blocks {
+		stored, err := os.ReadFile(block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := bytes.Index(stored, data); i >= 0 {
+			if err := os.WriteFile(block, change(stored, i), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatal("the record is in no file")
+}
+
 func TestConformance(t *testing.T) {
 	servers := make(map[string]*natstest.Server)
 	t.Run("log", func(t *testing.T) {
 		journaltest.Log(t, journaltest.LogEngine{
 			Place: newPlace(servers), Open: opener(Open).log, Reader: opener(Attach).log, Largest: 1<<20 - 4096,
+			Damage: func(t *testing.T, place string, record journal.Record) {
+				changeFile(t, servers[place], record.Data, func(content []byte, at int) []byte {
+					content[at+len(record.Data)/2] ^= 0x10
+					return content
+				})
+			},
+			CutFrom: func(t *testing.T, place string, record journal.Record) {
+				changeFile(t, servers[place], record.Data, func(content []byte, at int) []byte { return content[:at+len(record.Data)/2] })
+			},
+			Tear: func(t *testing.T, place string) {
+				changeFile(t, servers[place], nil, func(content []byte, _ int) []byte { return append(content, content[:100]...) })
+			},
 			Snapshot: func(t *testing.T, place string) func() {
 				p := servers[place]
 				p.Stop()

@@ -32,7 +32,7 @@ func testMain(m *testing.M) int {
 	}
 	dir, err := os.MkdirTemp("", "relay-jetstream")
 	if err == nil {
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		natsServer, err = natstest.Build(context.Background(), dir)
 	}
 	if err == nil {

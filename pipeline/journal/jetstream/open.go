@@ -63,7 +63,7 @@ func Attach(ctx context.Context, o Options) (*Log, *State, error) {
 }
 
 func open(ctx context.Context, o Options, attach bool) (_ *Log, _ *State, err error) {
-	l := newLink(o.Conn, o.Log)
+	l := newLink(ctx, o.Conn, o.Log)
 	defer func() {
 		if err != nil {
 			l.close()

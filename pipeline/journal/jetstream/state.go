@@ -32,7 +32,9 @@ const kvOperation = "KV-Operation"
 // checkKey says whether a key is one of those that others than the log may use.
 func checkKey(key string) error {
 	for _, c := range []byte(key) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.') {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-', c == '.':
+		default:
 			return fmt.Errorf("%q is no key of the state", key)
 		}
 	}
