@@ -50,6 +50,9 @@ func (l *Log) verify(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := l.state.keepTable(ctx); err != nil {
+		return err
+	}
 	if info.State.LastSeq > cut {
 		if err := l.readIDs(ctx, max(cut+1, info.State.FirstSeq), info.State.LastSeq); err != nil {
 			return err
