@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -210,7 +209,7 @@ func (w *writer) flushNow() {
 		}
 		return
 	}
-	err := syncData(f)
+	err := w.sync(f)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -235,13 +234,13 @@ func (w *writer) close() error {
 	}
 	var err error
 	if !w.clean && !w.broken {
-		err = syncData(w.f)
+		err = w.sync(w.f)
 		w.clean = err == nil
 	}
 	if w.clean {
 		w.note()
 	}
-	if syncErr := w.log.position.f.Sync(); syncErr != nil && !errors.Is(syncErr, io.ErrClosedPipe) {
+	if syncErr := w.log.position.f.Sync(); syncErr != nil {
 		err = errors.Join(err, syncErr)
 	}
 	if err != nil {

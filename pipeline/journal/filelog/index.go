@@ -50,7 +50,9 @@ func (c *contents) note(number uint64, off int64, at time.Time) {
 	}
 }
 
-func indexName(first uint64) string { return fmt.Sprintf("%020d.idx", first) }
+const indexSuffix = ".idx"
+
+func indexName(first uint64) string { return fmt.Sprintf("%020d%s", first, indexSuffix) }
 
 // marshal returns the index file: a header with a checksum, and the places with one of theirs.
 func (c *contents) marshal() []byte {
