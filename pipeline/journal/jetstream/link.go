@@ -131,6 +131,7 @@ func (l *link) serverErr(nc *nats.Conn, sub *nats.Subscription, err error) {
 			l.reconnect()
 		}
 	}
+	l.log.Debug().Err(err).Str("server", l.name()).Msg("connection to the journal's server")
 	if l.formerErrs != nil {
 		l.formerErrs(nc, sub, err)
 	}

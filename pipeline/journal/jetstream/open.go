@@ -48,6 +48,7 @@ func ConnOptions() []nats.Option {
 		nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
 		nats.ReconnectBufSize(-1),   // the journal itself tries again
 		nats.IgnoreAuthErrorAbort(), // a server that refuses the login for a while, as at its restart, is no reason to give up
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // not on stderr; the log has it
 	}
 }
 
