@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -66,23 +67,35 @@ func (l *Log) Append(ctx context.Context, entries []journal.Entry) ([]uint64, er
 }
 
 func (l *Log) prepare(entries []journal.Entry) ([]write, error) {
-	limit := l.link.nc.MaxPayload() // 0 before the first connection
+	limit, setting := l.link.nc.MaxPayload(), "max_payload"
+	if largest := l.snapshot().largest; largest > 0 && largest < limit {
+		limit, setting = largest, "max_msg_size of stream "+StreamName
+	}
 	writes := make([]write, len(entries))
 	for i := range entries {
 		e := &entries[i]
-		account := e.Account
-		if account == "" {
-			account = "_"
-		}
 		data := journal.AppendEntry(make([]byte, 0, journal.EntrySize(e)), e)
-		if size := int64(len(data) + len(e.ID) + headerRoom); limit > 0 && size > limit {
-			return nil, fmt.Errorf("%w: %s of %d bytes; the server %s takes %d (max_payload)", journal.ErrTooLarge, e.ID, size, l.link.name(), limit)
+		if size := int64(len(data) + len(e.ID) + headerRoom); size > limit {
+			return nil, fmt.Errorf("%w: %s of %d bytes; the server %s takes %d (%s)", journal.ErrTooLarge, e.ID, size, l.link.name(), limit, setting)
 		}
 		writes[i] = write{entry: e, msg: &nats.Msg{
-			Subject: "relay.journal." + shard + "." + account, Data: data, Header: nats.Header{natsjs.MsgIDHeader: {e.ID}},
+			Subject: "relay.journal." + shard + "." + token(e.Account), Data: data, Header: nats.Header{natsjs.MsgIDHeader: {e.ID}},
 		}}
 	}
 	return writes, nil
+}
+
+// token is an account as a part of a subject.
+func token(account string) string {
+	if account == "" {
+		return "_"
+	}
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune(".*>", r) {
+			return '_'
+		}
+		return r
+	}, account)
 }
 
 // storeTries is how often a write that the server refuses for what it holds is tried again at once.
@@ -151,7 +164,7 @@ func (l *Log) findStored(ctx context.Context, writes []write) error {
 
 // holds reports whether the stream has an entry of this id there.
 func (l *Log) holds(ctx context.Context, sequence uint64, id string) (bool, error) {
-	msg, err := l.link.get(ctx, StreamName, sequence, false)
+	msg, err := l.link.get(ctx, sequence, false)
 	if notFound(err) {
 		return false, nil
 	}
@@ -159,7 +172,7 @@ func (l *Log) holds(ctx context.Context, sequence uint64, id string) (bool, erro
 		return false, err
 	}
 	e, err := journal.ParseEntry(msg.Data)
-	return err == nil && e.ID == id, nil //nolint:nilerr // not relay's
+	return err == nil && e.ID == id, nil
 }
 
 // wrote notes what was stored.
@@ -231,7 +244,7 @@ type pubAck struct {
 func (l *Log) publishAll(ctx context.Context, left []*write, last uint64) error {
 	msgs := make([]*nats.Msg, len(left))
 	for i, w := range left {
-		w.msg.Header[natsjs.ExpectedLastSeqHeader] = []string{strconv.FormatUint(last+uint64(i), 10)} //nolint:gosec // not negative
+		w.msg.Header[natsjs.ExpectedLastSeqHeader] = []string{strconv.FormatUint(last+uint64(i), 10)}
 		msgs[i] = w.msg
 	}
 	duplicates := 0
@@ -338,4 +351,3 @@ func (l *Log) publishBatch(ctx context.Context, left []*write, last uint64) erro
 	}
 	return nil
 }
-

@@ -3,16 +3,12 @@ package jetstream
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -254,151 +250,4 @@ func TestServerKilledWhileAppending(t *testing.T) {
 	wantEqual(t, "numbers", numbers(records), said)
 	wantEqual(t, "numbers", said, upTo(1, uint64(n)))
 	t.Logf("%d entries over %d kills", n, kills)
-}
-
-// A model of a log whose server is killed, put back to an older state or emptied at any moment.
-func TestAnyHistory(t *testing.T) {
-	rounds := 12
-	if testing.Short() {
-		rounds = 3
-	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1))
-	p := natstest.StartProgram(t, natsServer)
-	l := openOn(t, dial(t, p.URL()))
-	var mu sync.Mutex
-	given := make(map[uint64]string)
-	last, n := uint64(0), 0
-	ctx, stop := context.WithCancel(t.Context())
-	var writer sync.WaitGroup
-	writer.Go(func() {
-		sizes := rand.New(rand.NewPCG(seed, 2))
-		for ctx.Err() == nil {
-			all := entries(n, n+1+sizes.IntN(200))
-			got, err := l.Append(t.Context(), all)
-			for ; err != nil && t.Context().Err() == nil; got, err = l.Append(t.Context(), all) {
-				time.Sleep(2 * time.Millisecond)
-			}
-			mu.Lock()
-			for i, number := range got {
-				if number <= last {
-					t.Errorf("number %d for %s after %d", number, all[i].ID, last)
-				}
-				last = number
-				given[number] = all[i].ID
-			}
-			mu.Unlock()
-			n += len(all)
-		}
-	})
-	backups := []string{""}
-	for range rounds {
-		time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
-		switch random.IntN(4) {
-		case 0:
-			p.Stop()
-		default:
-			p.Kill()
-		}
-		switch random.IntN(4) {
-		case 0, 1:
-			restoreStore(t, p, backups[random.IntN(len(backups))])
-		case 2:
-			backups = append(backups, copyStore(t, p))
-		}
-		p.Restart()
-	}
-	stop()
-	writer.Wait()
-	lost := gaps(t, l)
-	held := make(map[uint64]string)
-	once := make(map[string]bool)
-	for _, r := range readAll(t, l, 1) {
-		held[r.Number] = r.ID
-		if once[r.ID] {
-			t.Errorf("%s is stored twice", r.ID)
-		}
-		once[r.ID] = true
-	}
-	missing := 0
-	for number, id := range given {
-		gone := false
-		for _, g := range lost {
-			gone = gone || g.Holds(number)
-		}
-		switch {
-		case gone && held[number] != "":
-			t.Errorf("number %d is lost and held", number)
-		case gone:
-			missing++
-		case held[number] != id:
-			t.Errorf("number %d is %q, was %q", number, held[number], id)
-		}
-	}
-	t.Logf("%d numbers given, %d of them lost, gaps %v", len(given), missing, lost)
-}
-
-// The server takes away the subscriptions for answers, and gives them back: the connection recovers.
-func TestInboxDenied(t *testing.T) {
-	config := filepath.Join(t.TempDir(), "nats.conf")
-	configure := func(deny string) {
-		text := fmt.Sprintf("authorization {users = [{user: relay, password: secret-word, permissions: {publish: \">\", subscribe: {allow: \">\"%s}}}]}\n", deny)
-		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	configure("")
-	p := natstest.StartProgram(t, natsServer, "-c", config)
-	l := openOn(t, dial(t, "nats://relay:secret-word@"+p.Addr()))
-	appendAll(t, l, entries(0, 5))
-	configure(`, deny: "_INBOX.>"`)
-	p.Reload()
-	var failed error
-	eventually(t, "an append fails", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-		defer cancel()
-		_, failed = l.Append(ctx, entries(5, 6))
-		return failed != nil
-	})
-	if strings.Contains(failed.Error(), "secret-word") {
-		t.Errorf("error %v", failed)
-	}
-	time.Sleep(3 * time.Second) // as long as it lasts
-	configure("")
-	p.Reload()
-	appendAll(t, l, entries(5, 20))
-	wantEqual(t, "ids", ids(readAll(t, l, 1)), wantIDs(0, 20))
-	if strings.Contains(l.lines.String(), "secret-word") {
-		t.Error("the log has the password")
-	}
-}
-
-// What the user may not do is said, not waited for without end.
-func TestPermissions(t *testing.T) {
-	config := filepath.Join(t.TempDir(), "nats.conf")
-	if err := os.WriteFile(config, []byte(`authorization {users = [{user: relay, password: secret-word, permissions: {publish: "none", subscribe: ">"}}]}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := natstest.StartProgram(t, natsServer, "-c", config)
-	nc := dial(t, "nats://relay:secret-word@"+p.Addr(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-	_, _, err := Open(t.Context(), Options{Conn: nc})
-	if err == nil || !strings.Contains(strings.ToLower(err.Error()), "permissions violation") || !strings.Contains(err.Error(), p.Addr()) || strings.Contains(err.Error(), "secret-word") {
-		t.Errorf("error %v", err)
-	}
-}
-
-// A server that does not answer holds nobody up for good.
-func TestFrozenServer(t *testing.T) {
-	p := natstest.StartProgram(t, natsServer)
-	l := openOn(t, dial(t, p.URL()))
-	appendAll(t, l, entries(0, 5))
-	p.Freeze()
-	_, err := l.Append(t.Context(), entries(5, 6))
-	if err == nil || !strings.Contains(err.Error(), p.Addr()) || !errors.Is(err, errNoAnswer) && !errors.Is(err, errLost) {
-		t.Errorf("error %v", err)
-	}
-	p.Thaw()
-	appendAll(t, l, entries(5, 10))
-	wantEqual(t, "ids", ids(readAll(t, l, 1)), wantIDs(0, 10))
 }

@@ -20,7 +20,7 @@ func openCluster(t *testing.T, servers []*natstest.Server, change ...func(*Optio
 		urls = append(urls, s.URL())
 	}
 	nc := dial(t, strings.Join(urls, ","))
-	k := newLink(nc, openedLog(t))
+	k := newLink(t.Context(), nc, openedLog(t))
 	defer k.close()
 	eventually(t, "the cluster has three nodes", func() bool {
 		probe := stateConfig()

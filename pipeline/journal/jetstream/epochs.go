@@ -97,6 +97,11 @@ func (t *table) lose(lost journal.Span, now time.Time) *table {
 	return next
 }
 
+// lost reports whether all numbers from first to last are lost.
+func (t *table) lost(first, last uint64) bool {
+	return slices.ContainsFunc(t.Gaps, func(g gap) bool { return g.Holds(first) && g.Holds(last) })
+}
+
 // forget is the table without the gaps that were noticed before a time.
 func (t *table) forget(before time.Time) *table {
 	old := func(g gap) bool { return g.Noticed.Before(before) }

@@ -21,24 +21,34 @@ import (
 
 var natsServer string // the program
 
-func TestMain(m *testing.M) {
+// serverEnv tells the processes that a test starts of this binary where the server is.
+const serverEnv = "RELAY_TEST_NATS_SERVER"
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	if natsServer = os.Getenv(serverEnv); natsServer != "" {
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "relay-jetstream")
 	if err == nil {
+		defer func() { _ = os.RemoveAll(dir) }()
 		natsServer, err = natstest.Build(context.Background(), dir)
 	}
+	if err == nil {
+		err = os.Setenv(serverEnv, natsServer)
+	}
 	code := 1
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	} else if code = m.Run(); code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
+	if err == nil {
+		if code = m.Run(); code == 0 {
+			err = goleak.Find()
 		}
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	os.Exit(code)
+	return code
 }
 
 // logLines collects what is logged.

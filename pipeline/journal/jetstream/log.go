@@ -42,6 +42,7 @@ type view struct {
 	generation uint64    // of the connection on which this was found out
 	known      bool      // false after a failed write, until it is found out what the stream holds
 	bytes      uint64
+	largest    int64         // bytes of a message, by the stream's own setting; 0 or less: as the server takes
 	changed    chan struct{} // closed at the next change of the bounds
 }
 
@@ -84,7 +85,7 @@ func (l *Log) rememberNewest(ctx context.Context, last uint64) error {
 	if last == 0 {
 		return nil
 	}
-	msg, err := l.link.get(ctx, StreamName, last, false)
+	msg, err := l.link.get(ctx, last, false)
 	if notFound(err) {
 		return nil
 	}
@@ -105,7 +106,7 @@ func (l *Log) take(info *streamInfo, generation uint64, t *table) {
 	before, first, same := v.last, v.first, v.table == t
 	v.table = t
 	v.first, v.last, v.firstTime, v.bytes = info.State.FirstSeq, info.State.LastSeq, info.State.FirstTime, info.State.Bytes
-	v.first = max(v.first, 1)
+	v.first, v.largest = max(v.first, 1), int64(info.Config.MaxMsgSize)
 	if info.State.Msgs == 0 {
 		v.first = v.last + 1
 	}
@@ -154,7 +155,7 @@ func (l *Log) Changed() <-chan struct{} {
 
 // Size implements [journal.Log].
 func (l *Log) Size() int64 {
-	return int64(min(l.snapshot().bytes, 1<<62)) //nolint:gosec // bounded
+	return int64(min(l.snapshot().bytes, 1<<62))
 }
 
 // Close implements [journal.Log]. The connection stays open.
@@ -196,7 +197,7 @@ func (l *Log) follow(ctx context.Context) {
 			said = ""
 		case ctx.Err() == nil && !errors.Is(err, errLost) && err.Error() != said:
 			said = err.Error()
-			l.link.log.Warn().Err(err).Msg("cannot see what the journal's server holds")
+			l.link.log.Warn().Err(err).Str("server", l.link.name()).Msg("cannot see what the journal's server holds")
 		}
 	}
 }
@@ -219,7 +220,7 @@ func (l *Log) reread(ctx context.Context) error {
 	generation := l.link.generation()
 	info, err := l.link.info(ctx, StreamName, nil)
 	if err != nil {
-		return l.link.fail("look at the journal", err)
+		return err
 	}
 	v := l.snapshot()
 	if info.State.LastSeq == v.last && info.State.FirstSeq == v.first && generation == v.generation {
@@ -227,7 +228,7 @@ func (l *Log) reread(ctx context.Context) error {
 	}
 	t, err := l.state.loadTable(ctx)
 	if err != nil {
-		return l.link.fail("look at the journal", err)
+		return err
 	}
 	if t == nil {
 		t = v.table
@@ -327,7 +328,7 @@ func (l *Log) dropBefore(ctx context.Context, t time.Time) error {
 		if first {
 			middle = low // most often there is nothing to drop
 		}
-		msg, err := l.link.get(ctx, StreamName, middle, true)
+		msg, err := l.link.get(ctx, middle, true)
 		if notFound(err) {
 			high = middle
 			continue

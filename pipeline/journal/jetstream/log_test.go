@@ -30,9 +30,10 @@ func TestAppendAndRead(t *testing.T) {
 	got := appendAll(t, l, []journal.Entry{full})
 	wantEqual(t, "numbers", got, []uint64{1})
 	<-changed
-	for from, n := 0, 1; from < 2600; from += n { // small appends, one that is a batch, and one that is several
-		n = map[int]int{0: 1, 1: 7, 8: 30, 38: 2562}[from]
+	from := 0
+	for _, n := range []int{1, 7, 30, 2562} { // few, a batch, and several of those
 		appendAll(t, l, entries(from, from+n))
+		from += n
 	}
 	records := readAll(t, l, 1)
 	wantEqual(t, "numbers", numbers(records), upTo(1, 2601))

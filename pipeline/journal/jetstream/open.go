@@ -16,6 +16,7 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,6 +48,7 @@ func ConnOptions() []nats.Option {
 		nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
 		nats.ReconnectBufSize(-1),   // the journal itself tries again
 		nats.IgnoreAuthErrorAbort(), // a server that refuses the login for a while, as at its restart, is no reason to give up
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // not on stderr; the log has it
 	}
 }
 
@@ -63,7 +65,7 @@ func Attach(ctx context.Context, o Options) (*Log, *State, error) {
 }
 
 func open(ctx context.Context, o Options, attach bool) (_ *Log, _ *State, err error) {
-	l := newLink(o.Conn, o.Log)
+	l := newLink(ctx, o.Conn, o.Log)
 	defer func() {
 		if err != nil {
 			l.close()
@@ -118,7 +120,28 @@ func (s *State) loadTable(ctx context.Context) (*table, error) {
 		s.link.log.Error().AnErr("error", err).Str("bucket", Bucket).Str("key", epochsKey).Msg("the journal's epochs cannot be read; they are found out again from its records")
 		return nil, nil //nolint:nilnil // as if there were none
 	}
+	s.mu.Lock()
+	s.epochs = value
+	s.mu.Unlock()
 	return &t, nil
+}
+
+// keepTable writes the table again if the bucket does not hold it any more: it may be an older one, too.
+func (s *State) keepTable(ctx context.Context) error {
+	s.mu.Lock()
+	epochs := s.epochs
+	s.mu.Unlock()
+	if epochs == nil {
+		return nil
+	}
+	stored, _, err := s.get(ctx, epochsKey)
+	if err == nil && !bytes.Equal(stored, epochs) || errors.Is(err, journal.ErrNoKey) {
+		_, err = s.put(ctx, epochsKey, epochs, journal.AnyRevision)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the numbers' epochs: %w", err)
+	}
+	return nil
 }
 
 // saveTable keeps the table in the state.

@@ -25,7 +25,7 @@ const (
 	probeMost  = 20 * time.Millisecond // and how long that may take, going by what is known
 )
 
-func class(n int) int { return min(bits.Len(uint(n)), len(costs{})) - 1 } //nolint:gosec // not negative
+func class(n int) int { return min(bits.Len(uint(n)), len(costs{})) - 1 }
 
 // of is the cost of n entries. Where it was not measured, the cost of fewer entries is an upper bound. 0: nothing is known.
 func (c *costs) of(n int) time.Duration {

@@ -32,7 +32,9 @@ const kvOperation = "KV-Operation"
 // checkKey says whether a key is one of those that others than the log may use.
 func checkKey(key string) error {
 	for _, c := range []byte(key) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.') {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-', c == '.':
+		default:
 			return fmt.Errorf("%q is no key of the state", key)
 		}
 	}
@@ -98,9 +100,9 @@ func (s *State) Put(ctx context.Context, key string, value []byte, expected uint
 
 func (s *State) put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error) {
 	revision, err := s.publish(ctx, key, value, expected)
-	if errors.Is(err, errNobody) { // nobody listens for a bucket that is gone, or that has no leader
-		if err := s.restore(ctx); err != nil {
-			return 0, err
+	if errors.Is(err, errNobody) || errors.Is(err, errNoAnswer) { // if the bucket is gone only a watch may listen, or nobody
+		if gone := s.restore(ctx, err); gone != nil {
+			return 0, gone
 		}
 		revision, err = s.publish(ctx, key, value, expected)
 	}
@@ -138,14 +140,10 @@ func (s *State) publish(ctx context.Context, key string, value []byte, expected 
 	return ack.Sequence, nil
 }
 
-// restore makes the bucket again if it is gone.
-func (s *State) restore(ctx context.Context) error {
-	_, err := s.link.info(ctx, bucketStream, nil)
-	if !noStream(err) {
-		if err == nil {
-			err = errNobody
-		}
-		return err
+// restore makes the bucket again if it is gone, and returns the reason of a failure otherwise.
+func (s *State) restore(ctx context.Context, reason error) error {
+	if _, err := s.link.info(ctx, bucketStream, nil); !noStream(err) {
+		return reason
 	}
 	if s.attached {
 		return journal.ErrNoJournal
@@ -160,7 +158,7 @@ func (s *State) restore(ctx context.Context) error {
 	s.single = info.Config.Replicas == 1
 	s.mu.Unlock()
 	if epochs != nil {
-		_, err = s.publish(ctx, epochsKey, epochs, journal.AnyRevision)
+		_, err := s.publish(ctx, epochsKey, epochs, journal.AnyRevision)
 		return err
 	}
 	return nil

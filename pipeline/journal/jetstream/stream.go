@@ -205,14 +205,14 @@ func (l *link) sayReplicas(info *streamInfo, wanted int, refused error) {
 	}
 }
 
-// get returns the message of a stream with this sequence or, if next, the first one from it on, by the word of the stream's leader. The error is
+// get returns the journal's message of this sequence or, if next, the first one from it on, by the word of the stream's leader. The error is
 // refused with [natsjs.JSErrCodeMessageNotFound] if there is none.
-func (l *link) get(ctx context.Context, stream string, sequence uint64, next bool) (*natsjs.RawStreamMsg, error) {
+func (l *link) get(ctx context.Context, sequence uint64, next bool) (*natsjs.RawStreamMsg, error) {
 	request := map[string]any{"seq": sequence}
 	if next {
 		request["next_by_subj"] = ">"
 	}
-	return l.message(ctx, stream, request)
+	return l.message(ctx, StreamName, request)
 }
 
 // storedMsg is how the API shows a message.

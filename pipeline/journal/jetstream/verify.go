@@ -50,6 +50,9 @@ func (l *Log) verify(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := l.state.keepTable(ctx); err != nil {
+		return err
+	}
 	if info.State.LastSeq > cut {
 		if err := l.readIDs(ctx, max(cut+1, info.State.FirstSeq), info.State.LastSeq); err != nil {
 			return err
@@ -72,7 +75,7 @@ func (l *Log) agreement(ctx context.Context, v *view, info *streamInfo) (cut uin
 		if err != nil {
 			return true
 		}
-		msg, failed := l.link.get(ctx, StreamName, sequence, false)
+		msg, failed := l.link.get(ctx, sequence, false)
 		if notFound(failed) {
 			return false // deleted: that alone is no other history
 		}
@@ -147,7 +150,7 @@ func (l *Log) readIDs(ctx context.Context, from, last uint64) error {
 		from = last - recentSize + 1
 	}
 	for from <= last {
-		msgs, err := l.fetch(ctx, from, last, readMax)
+		msgs, _, err := l.fetch(ctx, from, last, readMax)
 		if err != nil {
 			return err
 		}
@@ -225,7 +228,7 @@ func (l *Log) findEpochs(ctx context.Context, t *table, low, lowOffset, high, hi
 
 // offsetAt is the offset with which a record was written and its sequence, 0 if there is no such record.
 func (l *Log) offsetAt(ctx context.Context, sequence uint64, next bool) (offset, at uint64, err error) {
-	msg, err := l.link.get(ctx, StreamName, sequence, next)
+	msg, err := l.link.get(ctx, sequence, next)
 	if notFound(err) {
 		return 0, 0, nil
 	}

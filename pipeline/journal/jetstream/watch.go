@@ -25,8 +25,13 @@ func (s *State) Watch(ctx context.Context, key string, changed func(value []byte
 		return err
 	}
 	// A write to a key is a message on the key's subject, which everybody may subscribe to: no consumer is needed.
-	hints := make(chan *nats.Msg, 16)
-	sub, err := s.link.nc.ChanSubscribe(bucketPrefix+key, hints)
+	hints := make(chan struct{}, 1)
+	sub, err := s.link.nc.Subscribe(bucketPrefix+key, func(*nats.Msg) {
+		select {
+		case hints <- struct{}{}:
+		default: // there is one already
+		}
+	})
 	if err != nil {
 		return s.fail("watch", key, err)
 	}
