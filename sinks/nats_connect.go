@@ -195,7 +195,7 @@ func (l *link) ready(nc *nats.Conn) (uint64, error) {
 	if !nc.IsConnected() {
 		return 0, l.notConnected()
 	}
-	epoch, why, renew := l.judge()
+	epoch, renew, why := l.judge()
 	if renew {
 		if err := nc.ForceReconnect(); err != nil {
 			return 0, fmt.Errorf("connect again to %s: %w", l.server, err)
@@ -208,7 +208,7 @@ func (l *link) ready(nc *nats.Conn) (uint64, error) {
 }
 
 // judge says what is wrong with a connection that is up, and whether to make it again now.
-func (l *link) judge() (epoch uint64, why error, renew bool) {
+func (l *link) judge() (epoch uint64, renew bool, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch h := &l.health; {
@@ -216,15 +216,18 @@ func (l *link) judge() (epoch uint64, why error, renew bool) {
 		why = h.deaf
 	case h.missing >= natsUnanswered:
 		why = errNoAnswer
+	case l.pub != nil && l.pub.worn():
+		why = errWorn
 	default:
-		return l.epoch, nil, false
+		return l.epoch, false, nil
 	}
 	if time.Since(l.health.renewed) < natsReconnectWait {
-		return l.epoch, why, false
+		return l.epoch, false, why
 	}
 	l.epoch++
+	l.pub = nil // the next epoch has another
 	l.health = health{renewed: time.Now(), quiet: true}
-	return l.epoch, why, true
+	return l.epoch, true, why
 }
 
 // usable says that answers come and that the stream is as it should be.

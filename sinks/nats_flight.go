@@ -31,6 +31,7 @@ type publisher struct {
 	slots    []slot
 	free     []uint16
 	bytes    int           // in flight
+	spoilt   int           // slots that are of no more use: an answer may still come, or may not
 	answered uint64        // how many answers have come
 	room     chan struct{} // closed when there is room again; nil if nobody waits
 }
@@ -103,8 +104,12 @@ func (p *publisher) publish(ctx context.Context, c *natsCall, index int, m *nats
 			p.mu.Unlock()
 			return nil
 		}
-		if inFlight := len(p.slots) - len(p.free); inFlight == 0 || inFlight < len(p.slots) && p.bytes+size <= natsInFlightBytes {
+		if len(p.free) > 0 && (p.bytes == 0 || p.bytes+size <= natsInFlightBytes) {
 			break
+		}
+		if p.bytes == 0 { // and no slot: all of them are spoilt
+			p.mu.Unlock()
+			return errWorn
 		}
 		if p.room == nil {
 			p.room = make(chan struct{})
@@ -130,7 +135,9 @@ func (p *publisher) publish(ctx context.Context, c *natsCall, index int, m *nats
 	if err != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.release(i).refuse(index, err)
+		if p.leave(i, errors.Is(err, nats.ErrMaxPayload)) != nil { // else it was denied before
+			c.refuse(index, err)
+		}
 	}
 	return err
 }
@@ -148,8 +155,8 @@ func (p *publisher) answer(m *nats.Msg) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	index := p.slots[i].index
-	c := p.release(uint16(i))
-	if c == nil { // answered already
+	c := p.leave(uint16(i), true)
+	if c == nil { // nobody waits for it any more
 		return
 	}
 	p.answered++
@@ -161,8 +168,9 @@ func (p *publisher) answer(m *nats.Msg) {
 	}
 }
 
-// release frees a slot and returns the call it was used by, with the lock held.
-func (p *publisher) release(i uint16) *natsCall {
+// leave ends the use of a slot and returns the call that used it, with the lock held. The slot is free for another message only if no
+// answer can come for the one it had: that must not be taken for the other's.
+func (p *publisher) leave(i uint16, free bool) *natsCall {
 	s := &p.slots[i]
 	c := s.call
 	if c == nil {
@@ -170,9 +178,13 @@ func (p *publisher) release(i uint16) *natsCall {
 	}
 	c.open--
 	p.bytes -= s.size
-	p.free = append(p.free, i)
 	s.call, s.subject = nil, ""
-	if p.room != nil && (len(p.free) == len(p.slots) || len(p.free) >= natsInFlight/4 && p.bytes <= natsInFlightBytes/4*3) {
+	if free {
+		p.free = append(p.free, i)
+	} else {
+		p.spoilt++
+	}
+	if p.room != nil && (p.bytes == 0 || len(p.free) >= natsInFlight/4 && p.bytes <= natsInFlightBytes/4*3) {
 		close(p.room)
 		p.room = nil
 	}
@@ -185,10 +197,16 @@ func (p *publisher) deny(subject string, err error) {
 	defer p.mu.Unlock()
 	for i := range p.slots {
 		if s := &p.slots[i]; s.call != nil && s.subject == subject {
-			index := s.index
-			p.release(uint16(i)).refuse(index, err) //nolint:gosec // below natsInFlight
+			p.leave(uint16(i), false).refuse(s.index, err)
 		}
 	}
+}
+
+// worn reports whether so many slots are of no more use that the connection should be made again.
+func (p *publisher) worn() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.spoilt > natsInFlight/4
 }
 
 // watch ends the returned context when no answer comes within patience. Call the function when the call is over.

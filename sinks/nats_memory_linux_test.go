@@ -17,6 +17,9 @@ import (
 
 // TestNATSMemory publishes events of 1 MiB at full speed, to the server in this process, and wants the most memory ever used below 200 MiB.
 func TestNATSMemory(t *testing.T) {
+	if raced {
+		t.Skip("the race detector takes several times the memory")
+	}
 	if !disktest.InChild(t) {
 		return
 	}

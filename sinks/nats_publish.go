@@ -28,6 +28,7 @@ const (
 var (
 	errNoAnswer = errors.New("no answer in time")
 	errLost     = errors.New("the connection was lost before the answer came")
+	errWorn     = errors.New("the server has left too many messages unanswered")
 )
 
 type natsSink struct {

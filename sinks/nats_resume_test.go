@@ -91,6 +91,9 @@ func (o *ownServer) purge(t *testing.T, holds uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := o.server.Sync(t.Context()); err != nil { // what is gone by age was synced long ago
+		t.Fatal(err)
+	}
 	s, err := js.Stream(t.Context(), "TREATS")
 	if err == nil {
 		err = s.Purge(t.Context())

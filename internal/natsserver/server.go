@@ -88,7 +88,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	if s.own, err = s.Connect(ctx); err != nil {
-		s.Close()
+		s.shutdown()
 		return nil, err
 	}
 	ctx, s.end = context.WithCancel(context.WithoutCancel(ctx))
@@ -150,13 +150,16 @@ func (s *Server) start() error {
 	return nil
 }
 
-// take takes the running server away, if there is one.
-func (s *Server) take() *server.Server {
+// shutdown ends the running server, if there is one.
+func (s *Server) shutdown() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	ns := s.ns
 	s.ns = nil
-	return ns
+	s.mu.Unlock()
+	if ns != nil {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+	}
 }
 
 // Revive starts the server again if its folder can be written to: after a write has failed, as on a full disk, a stream writes
@@ -174,10 +177,7 @@ func (s *Server) Revive() error {
 	if time.Since(s.started) < reviveEvery {
 		return nil
 	}
-	if ns := s.take(); ns != nil {
-		ns.Shutdown()
-		ns.WaitForShutdown()
-	}
+	s.shutdown()
 	return s.start()
 }
 
@@ -219,25 +219,19 @@ func (s *Server) WebsocketURL() string { return s.pages.url("ws") }
 
 // Close stops the server and makes what it holds durable.
 func (s *Server) Close() {
-	if s.end != nil {
-		s.end()
-		s.upkeep.Wait()
-	}
+	s.end()
+	s.upkeep.Wait()
 	s.reviving.Lock()
 	defer s.reviving.Unlock()
-	ns := s.take()
-	if ns == nil {
+	if s.closed {
 		return
 	}
 	s.closed = true
-	if s.own != nil {
-		if err := s.Sync(context.Background()); err != nil {
-			s.cfg.Log.Warn().Err(err).Msg("treats for overlays were not synced to disk")
-		}
-		s.own.Close()
+	if err := s.Sync(context.Background()); err != nil {
+		s.cfg.Log.Warn().Err(err).Msg("treats for overlays were not synced to disk")
 	}
-	ns.Shutdown()
-	ns.WaitForShutdown()
+	s.own.Close()
+	s.shutdown()
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
 	if err := errors.Join(s.store.look(), s.store.sync()); err != nil { // what it wrote at its end

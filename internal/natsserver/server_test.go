@@ -326,7 +326,8 @@ func TestOverlayStoresNothing(t *testing.T) {
 		"CONSUMER.INFO.TREATS.mine", "CONSUMER.LIST.TREATS", "CONSUMER.NAMES.TREATS", "CONSUMER.DELETE.TREATS.none", "CONSUMER.PAUSE.TREATS.mine",
 		"CONSUMER.MSG.NEXT.TREATS.mine", "CONSUMER.RESET.TREATS.mine", "CONSUMER.UNPIN.TREATS.mine", "META.LEADER.STEPDOWN", "SERVER.REMOVE", "ACCOUNT.PURGE.RELAY",
 	} {
-		for _, body := range []string{"", "{}", `{"seq":1}`, `{"last_by_subj":"treats.>"}`, `{"batch":1}`,
+		for _, body := range []string{
+			"", "{}", `{"seq":1}`, `{"last_by_subj":"treats.>"}`, `{"batch":1}`,
 			`{"stream_name":"TREATS","config":{"name":"x","ack_policy":"none"}}`,
 			`{"stream_name":"TREATS","config":{"durable_name":"y","ack_policy":"none"}}`,
 			`{"stream_name":"TREATS","config":{"durable_name":"z","deliver_subject":"treats.loop.it","ack_policy":"none"}}`,
