@@ -56,12 +56,12 @@ func (l *Lane) wait(ctx context.Context, other <-chan struct{}) {
 	}
 }
 
-// hungry waits while the lane has a fresh event to probe with and the destination is down, or the sink is disabled. It reports
-// false when something has changed meanwhile. Events that were refused are no reason to wait: they may be why it seems to be down. While it waits it holds no
-// more of the journal than what it has in hand.
+// hungry waits while the sink is disabled, or the destination is down and the lane has a fresh event to probe with, and others in case that is why it seems
+// to be down. It reports false when something has changed meanwhile. Events that were refused are no reason to wait, likewise. While it waits it
+// holds no more of the journal than what it has in hand.
 func (l *Lane) hungry(ctx context.Context) bool {
 	state, changed := l.breaker.now()
-	if state.DisabledSince.IsZero() && (state.DownSince.IsZero() || !l.queues.fresh()) {
+	if state.DisabledSince.IsZero() && (state.DownSince.IsZero() || l.ledger.inHand() < maxHandover || !l.queues.fresh()) {
 		return true
 	}
 	l.leaveEnd()
