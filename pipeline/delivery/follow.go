@@ -88,6 +88,9 @@ func (l *Lane) lag(ctx context.Context, verified bool) bool {
 	}
 	changed := l.journal().Changed()
 	var more bool
+	if len(l.left) > 0 {
+		return verified // first what is open
+	}
 	if err == nil && l.waitRoom(ctx, l.stop.drain) {
 		more, err = l.readSome(ctx, from)
 	}
@@ -117,11 +120,24 @@ func (l *Lane) verified(ctx context.Context, from place) (place, error) {
 		return from, err
 	}
 	if replaced {
-		l.home.reportReplaced(l.cfg.Sink, from.next, at)
-		l.ledger.move(at)
-		l.feed.setPlace(at)
+		l.home.reportReplaced(l.cfg.Sink, at)
+		c := l.ledger.apart()
+		c.Next, c.LastID, c.LastTime = from.next, from.id, from.time
+		c, fresh, err := refit(ctx, l.journal(), c, at.next)
+		if err != nil {
+			return from, err
+		}
+		l.ledger.restore(c)
+		for _, span := range fresh {
+			l.left.add(span)
+			for number := span.First; number <= span.Last; number++ {
+				l.schedule.forget(ctx, number) // that was another event
+			}
+		}
+		from = place{c.Next, c.LastID, c.LastTime}
+		l.feed.setPlace(from)
 	}
-	return at, l.home.reserve(ctx, "sink "+l.cfg.Sink, at.next-1)
+	return from, l.home.reserve(ctx, "sink "+l.cfg.Sink, from.next-1)
 }
 
 // unreadable records whether the lane can read the journal by itself, and says when that changes.
