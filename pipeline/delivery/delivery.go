@@ -168,11 +168,12 @@ func (d *Dispatcher) cursor(ctx context.Context, sink string) (c journal.Cursor,
 	if err != nil || !replaced {
 		return c, true, err
 	}
-	d.reportReplaced(sink, c.Next, at)
-	return journal.Cursor{Next: at.next, LastID: at.id, LastTime: at.time}, true, nil
+	d.reportReplaced(sink, at)
+	c, _, err = refit(ctx, j, c, at.next)
+	return c, true, err
 }
 
-func (d *Dispatcher) reportReplaced(sink string, was uint64, at place) {
-	d.cfg.Logger.Error().Str("sink", sink).Uint64("was_at", was).Uint64("goes_on_at", at.next).Time("by_time", at.time).
+func (d *Dispatcher) reportReplaced(sink string, at place) {
+	d.cfg.Logger.Error().Str("sink", sink).Uint64("goes_on_at", at.next).Time("by_time", at.time).
 		Msg("journal holds other entries than it did: the sink goes on by time; was an older copy of the journal put back?")
 }

@@ -56,12 +56,12 @@ func (l *Lane) wait(ctx context.Context, other <-chan struct{}) {
 	}
 }
 
-// hungry waits while the lane has a fresh event to probe with and the destination is down, or the sink is disabled. It reports
-// false when something has changed meanwhile. Events that were refused are no reason to wait: they may be why it seems to be down. While it waits it holds no
-// more of the journal than what it has in hand.
+// hungry waits while the sink is disabled, or the destination is down and the lane has a fresh event to probe with, and others in case that is why it seems
+// to be down. It reports false when something has changed meanwhile. Events that were refused are no reason to wait, likewise. While it waits it
+// holds no more of the journal than what it has in hand.
 func (l *Lane) hungry(ctx context.Context) bool {
 	state, changed := l.breaker.now()
-	if state.DisabledSince.IsZero() && (state.DownSince.IsZero() || !l.queues.fresh()) {
+	if state.DisabledSince.IsZero() && (state.DownSince.IsZero() || l.ledger.inHand() < maxHandover || !l.queues.fresh()) {
 		return true
 	}
 	l.leaveEnd()
@@ -88,6 +88,9 @@ func (l *Lane) lag(ctx context.Context, verified bool) bool {
 	}
 	changed := l.journal().Changed()
 	var more bool
+	if len(l.left) > 0 {
+		return verified // first what is open
+	}
 	if err == nil && l.waitRoom(ctx, l.stop.drain) {
 		more, err = l.readSome(ctx, from)
 	}
@@ -117,11 +120,24 @@ func (l *Lane) verified(ctx context.Context, from place) (place, error) {
 		return from, err
 	}
 	if replaced {
-		l.home.reportReplaced(l.cfg.Sink, from.next, at)
-		l.ledger.move(at)
-		l.feed.setPlace(at)
+		l.home.reportReplaced(l.cfg.Sink, at)
+		c := l.ledger.apart()
+		c.Next, c.LastID, c.LastTime = from.next, from.id, from.time
+		c, fresh, err := refit(ctx, l.journal(), c, at.next)
+		if err != nil {
+			return from, err
+		}
+		l.ledger.restore(c)
+		for _, span := range fresh {
+			l.left.add(span)
+			for number := span.First; number <= span.Last; number++ {
+				l.schedule.forget(ctx, number) // that was another event
+			}
+		}
+		from = place{c.Next, c.LastID, c.LastTime}
+		l.feed.setPlace(from)
 	}
-	return at, l.home.reserve(ctx, "sink "+l.cfg.Sink, at.next-1)
+	return from, l.home.reserve(ctx, "sink "+l.cfg.Sink, from.next-1)
 }
 
 // unreadable records whether the lane can read the journal by itself, and says when that changes.

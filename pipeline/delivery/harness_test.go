@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,6 +39,7 @@ type rig struct {
 	reg     *prometheus.Registry
 	lines   *logLines // what was logged
 	trace   func(pipeline.Stage)
+	cursors string // the file of the cursors, if it is another
 	stop    func()
 }
 
@@ -87,7 +89,7 @@ func newRig(t testing.TB, dir string, change ...func(*rig)) *rig {
 	return r
 }
 
-func (r *rig) cursorFile() string { return filepath.Join(r.dir, "cursors") }
+func (r *rig) cursorFile() string { return cmp.Or(r.cursors, filepath.Join(r.dir, "cursors")) }
 
 func (r *rig) logger() zerolog.Logger {
 	return zerolog.New(zerolog.MultiLevelWriter(zerolog.NewTestWriter(r.t), r.lines)).Level(zerolog.InfoLevel)

@@ -121,7 +121,7 @@ func (l *Lane) Run(ctx context.Context) (err error) {
 // deliver takes events and has them delivered, until the lane is to end and nobody works on anything any more.
 func (l *Lane) deliver(ctx context.Context, stop context.CancelCauseFunc) error {
 	l.queues.work = func(q *queue) {
-		w := worker{lane: l, ctx: ctx, queue: q, log: l.log.With().Str("account", q.id.account).Logger(), fail: stop}
+		w := worker{lane: l, ctx: ctx, queue: q, fail: stop}
 		w.run()
 	}
 	var scheduler sync.WaitGroup

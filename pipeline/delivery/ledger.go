@@ -258,11 +258,18 @@ func (l *ledger) place() place {
 	return l.at
 }
 
-// move sets the lane to another place, in a journal that was replaced. What was open or missing there meant other entries.
-func (l *ledger) move(to place) {
+// apart is the cursor without what is in hand.
+func (l *ledger) apart() journal.Cursor {
 	l.mu.Lock()
-	l.at = to
-	l.missing, l.aside = nil, nil
+	defer l.mu.Unlock()
+	return journal.Cursor{Next: l.at.next, LastID: l.at.id, LastTime: l.at.time, Open: slices.Clone(l.aside), Missing: slices.Clone(l.missing)}
+}
+
+// restore sets what [ledger.apart] returned. What is in hand stays so.
+func (l *ledger) restore(c journal.Cursor) {
+	l.mu.Lock()
+	l.at = place{c.Next, c.LastID, c.LastTime}
+	l.aside, l.missing = c.Open, c.Missing
 	clear(l.replaced)
 	l.mu.Unlock()
 	l.changed()

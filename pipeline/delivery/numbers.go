@@ -76,6 +76,17 @@ func (s *numbers) remove(n uint64) bool {
 	return true
 }
 
+// without is a copy of the numbers that are not in a span.
+func (s numbers) without(span journal.Span) numbers {
+	left := s.below(span.First)
+	for _, one := range s[s.find(span.Last):] {
+		if one.First = max(one.First, span.Last+1); one.First <= one.Last {
+			left = append(left, one)
+		}
+	}
+	return left
+}
+
 // below is a copy of the numbers that are less than n.
 func (s numbers) below(n uint64) numbers {
 	i := s.find(n)

@@ -40,7 +40,7 @@ func (w *worker) refused(b batch, p pass, began time.Time, err error) bool {
 	}
 	wait := time.Until(next.Next)
 	next.Aside = before.Aside || !l.queues.strict && (next.Attempts >= stepAside || wait > longWait)
-	w.log.Warn().Err(err).Str("id", head.record.ID).Int("attempts", next.Attempts).Stringer("retry_in", wait.Round(time.Millisecond)).
+	w.logger().Warn().Err(err).Str("id", head.record.ID).Int("attempts", next.Attempts).Stringer("retry_in", wait.Round(time.Millisecond)).
 		Bool("others_pass", next.Aside).Msg("sink did not accept an event; it is tried again")
 	w.postpone(b, &next)
 	return true
@@ -66,7 +66,7 @@ func attempts(d *delivery) int {
 func (w *worker) postpone(b batch, t *retry) {
 	l, head := w.lane, b.of[0]
 	if err := atOnce(w.ctx, func(ctx context.Context) error { return l.schedule.store.put(ctx, *t) }); err != nil {
-		w.log.Warn().Err(err).Msg("a restart would try the event again too early")
+		w.logger().Warn().Err(err).Msg("a restart would try the event again too early")
 	}
 	l.queues.setTrouble(head, t)
 	if t.Aside {
@@ -86,7 +86,7 @@ func (w *worker) avoid(began time.Time) bool {
 	t.Attempts, t.Aside = t.Attempts+head.probes-1, true
 	t.failed(began, time.Now(), w.lane.cfg.Retry, nil)
 	t.Floor, t.Next = floor, later(t.Next, floor)
-	w.log.Warn().Str("id", t.ID).Int("attempts", t.Attempts).Stringer("retry_in", time.Until(t.Next).Round(time.Second)).
+	w.logger().Warn().Str("id", t.ID).Int("attempts", t.Attempts).Stringer("retry_in", time.Until(t.Next).Round(time.Second)).
 		Msg("sink answers to other events, and not to this one; it is tried again later")
 	w.postpone(b, &t)
 	return true
@@ -103,14 +103,14 @@ func (w *worker) giveUp(b batch, why error, attempts int) bool {
 			break
 		}
 		if !said {
-			w.log.Error().Err(err).Str("id", head.record.ID).Msg("dead letter cannot be kept; waiting")
+			w.logger().Error().Err(err).Str("id", head.record.ID).Msg("dead letter cannot be kept; waiting")
 		}
 		if !l.stop.pause(w.ctx) {
 			return false
 		}
 	}
 	l.metrics.deadLetters.Inc()
-	w.log.Error().Err(why).Str("id", head.record.ID).Int("attempts", attempts).Msg("event given up: it is kept as a dead letter")
+	w.logger().Error().Err(why).Str("id", head.record.ID).Int("attempts", attempts).Msg("event given up: it is kept as a dead letter")
 	l.keeper.gaveUp(why)
 	w.settle(b, 1)
 	return true

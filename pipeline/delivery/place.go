@@ -140,5 +140,45 @@ func verify(ctx context.Context, j *journal.Journal, at place) (to place, replac
 	if err != nil || found >= min(at.next, next) {
 		return at, false, err
 	}
-	return place{next: found, time: at.time}, true, nil
+	records, err := j.Read(ctx, found, 1)
+	if err != nil || len(records) == 0 || records[0].Number >= at.next {
+		return at, false, err // there are only numbers that are lost
+	}
+	return place{next: records[0].Number, time: at.time}, true, nil
+}
+
+// refit makes a cursor fit a journal that holds other entries than it did from the number from on. Those that are there below the cursor are open, for they are new.
+// Of numbers that are there no more, those that were settled stay so.
+func refit(ctx context.Context, j *journal.Journal, c journal.Cursor, from uint64) (fit journal.Cursor, fresh numbers, err error) {
+	last := place{time: c.LastTime}
+	for at := from; at < c.Next; at = last.next {
+		records, err := j.Read(ctx, at, readAtOnce)
+		if err != nil {
+			return c, nil, err
+		}
+		for i := range records {
+			if records[i].Number < c.Next {
+				fresh.addOne(records[i].Number)
+				last = behindRecord(&records[i])
+			}
+		}
+		if len(records) == 0 || records[len(records)-1].Number >= c.Next {
+			break
+		}
+	}
+	open, missing := numbers(c.Open).below(from), numbers(c.Missing).below(from)
+	for _, lost := range [...]numbers{c.Open, c.Missing} {
+		for _, span := range lost.common(journal.Span{First: from, Last: c.Next}) {
+			missing.add(span)
+		}
+	}
+	for _, span := range fresh {
+		open.add(span)
+		missing = missing.without(span)
+	}
+	fit = journal.Cursor{Next: c.Next, Open: open, Missing: missing, LastTime: last.time}
+	if last.next == c.Next {
+		fit.LastID = last.id
+	}
+	return fit, fresh, nil
 }

@@ -18,7 +18,7 @@ type queueID struct {
 const anyConcurrency = 16
 
 // spareWorkers is how many workers of a lane wait for the next event.
-const spareWorkers = 4
+const spareWorkers = 64
 
 // A queue is a worker's. It is there while it has one.
 type queue struct {

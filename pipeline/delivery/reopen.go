@@ -142,10 +142,9 @@ func (l *Lane) bringBack(ctx context.Context, r *retry) bool {
 	d.record.Line = bytes.Clone(d.record.Line)
 	if d.record.ID != r.ID {
 		l.log.Error().Str("was", r.ID).Str("is", d.record.ID).Uint64("number", number).
-			Msg("event that was to be tried again is lost: the journal holds another one under its number; it is delivered when it was found in the history")
-		l.ledger.settleNumber(number)
-		l.schedule.settled(ctx, r)
-		return true
+			Msg("event that was to be tried again is lost: the journal holds another one under its number, which is delivered")
+		d.trouble = &retry{Seq: number, ID: d.record.ID, Account: d.record.Account, Aside: true}
+		l.schedule.replace(ctx, r, d.trouble)
 	}
 	l.queues.putDue(d)
 	return true

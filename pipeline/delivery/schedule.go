@@ -3,6 +3,7 @@ package delivery
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,6 +120,31 @@ func (s *schedule) settled(ctx context.Context, r *retry) {
 	s.mu.Unlock()
 	if err := atOnce(ctx, func(ctx context.Context) error { return s.store.drop(ctx, r.Seq) }); err != nil {
 		s.logger.Debug().Err(err).Msg("retry of an event that is settled not deleted")
+	}
+}
+
+// replace puts what is known of another event in the place of what was known of a number.
+func (s *schedule) replace(ctx context.Context, was, is *retry) {
+	s.settled(ctx, was)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aside[is.Seq] = is
+	s.waiting.Set(float64(len(s.aside)))
+}
+
+// forget deletes what is known of a number that means another event now.
+func (s *schedule) forget(ctx context.Context, number uint64) {
+	s.mu.Lock()
+	r := s.known[number]
+	if r == nil {
+		r = s.aside[number]
+	}
+	delete(s.known, number)
+	s.byTime = slices.DeleteFunc(s.byTime, func(other *retry) bool { return other == r })
+	heap.Init(&s.byTime)
+	s.mu.Unlock()
+	if r != nil {
+		s.settled(ctx, r)
 	}
 }
 

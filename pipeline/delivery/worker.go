@@ -18,7 +18,6 @@ type worker struct {
 	lane  *Lane
 	ctx   context.Context //nolint:containedctx // the lane's; a worker lives no longer
 	queue *queue
-	log   zerolog.Logger
 	fail  context.CancelCauseFunc // ends the lane
 }
 
@@ -85,6 +84,15 @@ func (w *worker) deliver(b batch) (int, bool) {
 	return n, ok
 }
 
+// logger is that of the queue. It is made when it is needed, for most queues have nothing to say.
+func (w *worker) logger() *zerolog.Logger {
+	log := w.lane.log
+	if account := w.queue.id.account; account != "" {
+		log = log.With().Str("account", account).Logger()
+	}
+	return &log
+}
+
 // hand gives a batch to the sink and returns how many of it, from the front, were accepted, or why none was.
 func (w *worker) hand(b batch) (int, error) {
 	l := w.lane
@@ -121,7 +129,7 @@ func (w *worker) accepted(b batch, n int, began time.Time) {
 	l.stats.delivered(now, b.of[:n])
 	l.traced(b.of[:n], began, now, nil)
 	if head := b.of[0]; head.trouble != nil {
-		w.log.Info().Str("id", head.record.ID).Int("attempts", head.trouble.Attempts+1).Msg("sink accepted an event it had refused")
+		w.logger().Info().Str("id", head.record.ID).Int("attempts", head.trouble.Attempts+1).Msg("sink accepted an event it had refused")
 	}
 	w.settle(b, n)
 }
@@ -179,7 +187,7 @@ func (w *worker) sumUp(d *delivery) (some, ok bool) {
 			return false, false
 		}
 		if !said {
-			w.log.Warn().Err(err).Str("id", d.record.ID).Msg("digest cannot be made, for the journal cannot be read; waiting")
+			w.logger().Warn().Err(err).Str("id", d.record.ID).Msg("digest cannot be made, for the journal cannot be read; waiting")
 		}
 		if !l.stop.pause(w.ctx) {
 			return false, false
