@@ -64,7 +64,12 @@ func readOn(ctx context.Context, j *journal.Journal, from place, limit int) (ste
 		if records[0].ID != s.at.id {
 			return s, fmt.Errorf("%w: number %d is %s, and was %s", errReplaced, start, records[0].ID, s.at.id)
 		}
-		records = records[1:]
+		// What others have written since is in the log only, where the one before may be the last in memory.
+		if records = records[1:]; len(records) == 0 && s.at.next < next {
+			if records, err = j.Read(ctx, s.at.next, limit-1); err != nil {
+				return s, err
+			}
+		}
 	}
 	s.records = records
 	return s, s.pass(ctx, j, next)

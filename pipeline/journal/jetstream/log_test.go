@@ -259,9 +259,6 @@ func TestAttach(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	if _, err := log.Append(t.Context(), entries(5, 6)); err == nil {
-		t.Error("an attached log appends")
-	}
 	if err := l.Reserve(t.Context(), 50); err != nil {
 		t.Fatal(err)
 	}
@@ -278,6 +275,56 @@ func TestAttach(t *testing.T) {
 	wantEqual(t, "numbers", numbers(readAll(t, log, 1)), append(upTo(1, 5), upTo(51, 55)...))
 	if v, _, err := state.Get(t.Context(), "k"); err != nil || string(v) != "v" {
 		t.Errorf("%q, %v", v, err)
+	}
+}
+
+// What an attached log appends comes between what the owner writes, and the owner reads all of it.
+func TestAttachedAppends(t *testing.T) {
+	p := natstest.StartProgram(t, natsServer)
+	l := openOn(t, dial(t, p.URL()))
+	appendAll(t, l, entries(0, 5))
+	log, _, err := Attach(t.Context(), Options{Conn: dial(t, p.URL())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	appendAll(t, log, entries(5, 7))
+	reaches := func(want uint64) {
+		for next := uint64(0); next != want; {
+			changed := l.Changed()
+			if _, next = l.Bounds(); next != want {
+				<-changed
+			}
+		}
+	}
+	reaches(8)
+	wantEqual(t, "numbers", numbers(readAll(t, l, 1)), upTo(1, 7))
+	appendAll(t, l, entries(7, 10)) // behind them, and at once
+	appendAll(t, log, entries(10, 30))
+	appendAll(t, l, entries(30, 50))
+	wantEqual(t, "numbers", numbers(readAll(t, l, 1)), upTo(1, 50))
+
+	// Both at the same time.
+	var owner sync.WaitGroup
+	owner.Go(func() {
+		for n := 100; n < 200; n += 4 {
+			appendAll(t, l, entries(n, n+4))
+		}
+	})
+	for n := 200; n < 220; n += 2 {
+		appendAll(t, log, entries(n, n+2))
+	}
+	owner.Wait()
+	reaches(171)
+	seen := make(map[string]bool)
+	for _, r := range readAll(t, l, 51) {
+		if seen[r.ID] {
+			t.Errorf("%s is there twice", r.ID)
+		}
+		seen[r.ID] = true
+	}
+	if len(seen) != 120 {
+		t.Errorf("%d entries, want 120", len(seen))
 	}
 }
 
