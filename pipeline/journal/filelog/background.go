@@ -203,6 +203,9 @@ func (w *writer) flushNow() {
 	w.mu.Unlock()
 	if !unsynced {
 		if len(w.wake) == 0 { // idle
+			w.mu.Lock()
+			w.putBack()
+			w.mu.Unlock()
 			if err := position.f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
 				w.log.opts.Log.Debug().Err(err).Msg("The position of the journal cannot be synced.")
 			}
@@ -232,6 +235,7 @@ func (w *writer) close() error {
 	if w.f == nil {
 		return nil
 	}
+	w.putBack()
 	var err error
 	if !w.clean && !w.broken {
 		err = w.sync(w.f)

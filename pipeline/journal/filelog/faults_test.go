@@ -337,7 +337,47 @@ func TestPreparedSegments(t *testing.T) {
 	}
 }
 
-// A log whose newest segment was removed while it is written reports it at the next start at the latest, and gives no number again.
+// The segment that is written to is put back if it was removed.
+func TestRemovedNewestWhileRunning(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 0)
+	l := r.open()
+	add(t, l, 1, entries(1, 50))
+	reader, err := OpenReader(t.Context(), r.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeLog(t, reader)
+	check(t, all(t, reader, 100), 50)
+	path := filepath.Join(r.opts.Dir, segmentName(1))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	add(t, l, 51, entries(51, 50))
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it is not there again")
+		}
+	}
+	add(t, l, 101, entries(101, 50))
+	check(t, all(t, l, 100), 150)
+	check(t, all(t, reader, 100), 150)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, l)
+	l = r.open()
+	check(t, all(t, l, 100), 150)
+	closeLog(t, l)
+	if d := r.reported(); len(d) > 0 {
+		t.Fatal(d)
+	}
+}
+
+// A segment that was removed while relay runs is a gap, reported once.
 func TestRemovedWhileRunning(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2<<10)
@@ -389,7 +429,9 @@ func TestDamageWhileRunning(t *testing.T) {
 	if _, err := f.WriteAt([]byte("#"), int64(at)); err != nil {
 		t.Fatal(err)
 	}
-	f.Close()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
 	lost := journal.Span{First: 12, Last: 12}
 	for range 3 {
 		check(t, all(t, l, 100), 20, lost)

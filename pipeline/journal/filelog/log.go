@@ -91,7 +91,7 @@ func open(ctx context.Context, opts Options) (_ *Log, err error) {
 	if err = l.recover(ctx); err != nil {
 		return nil, err
 	}
-	l.start()
+	l.start(ctx)
 	return l, nil
 }
 
@@ -124,8 +124,8 @@ func newLog(opts Options, flag int, frozen bool) (*Log, error) {
 }
 
 // start runs what goes on in the background until Close.
-func (l *Log) start() {
-	ctx, stop := context.WithCancel(context.Background())
+func (l *Log) start(ctx context.Context) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	if l.writer == nil {
 		l.running.Go(func() { l.poll(ctx) })

@@ -170,7 +170,7 @@ func (s *scanner) trust(p place) bool {
 func (r *reading) walk(s *scanner, v *view, h *handle) error {
 	before, bytes, stopped := len(r.records), 0, false
 	if r.records == nil {
-		r.records = make([]journal.Record, 0, min(uint64(r.limit), v.last-max(r.from, v.first)+1, uint64(s.chunk/r.log.hints.size()+1)))
+		r.records = make([]journal.Record, 0, min(v.last-max(r.from, v.first)+1, uint64(min(r.limit, s.chunk/r.log.hints.size()+1)))) //nolint:gosec // positive
 	}
 	var found []loss
 	err := walk(s, v.first, v.last, func(it *item) (bool, error) {
@@ -200,6 +200,10 @@ func (r *reading) walk(s *scanner, v *view, h *handle) error {
 		}
 		return true, nil
 	}, func(lost loss) { found = append(found, lost) })
+	if len(found) > 0 && h.stale() {
+		r.log.files.forget(v.first) // the next turn opens the one that is there now
+		return err
+	}
 	for _, lost := range found {
 		r.log.losses.report(lost, h.f)
 	}

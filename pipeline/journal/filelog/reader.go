@@ -22,7 +22,7 @@ func openReader(ctx context.Context, opts Options) (*Log, error) {
 		l.closeFiles()
 		return nil, err
 	}
-	l.start()
+	l.start(ctx)
 	return l, nil
 }
 

@@ -162,7 +162,6 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
-
 // badDisk cannot read some blocks.
 type badDisk struct {
 	r   io.ReaderAt

@@ -120,7 +120,7 @@ func readIDs(r io.ReaderAt, t *tail, from uint64) (map[string]uint64, error) {
 			return true, nil
 		}
 		e, err := journal.ParseEntry(it.body)
-		if err == nil {
+		if err == nil && e.ID != "" {
 			ids[e.ID] = it.number
 		}
 		return true, nil

@@ -106,7 +106,7 @@ func killOne(t *testing.T, dir string, acked uint64) uint64 {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait()
+	defer func() { _ = cmd.Wait() }() // it was killed
 	var reader journal.Log
 	lines, killed := 0, false
 	for scan := bufio.NewScanner(out); scan.Scan(); lines++ {
@@ -140,4 +140,3 @@ func killOne(t *testing.T, dir string, acked uint64) uint64 {
 	}
 	return acked
 }
-

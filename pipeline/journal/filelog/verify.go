@@ -118,7 +118,8 @@ func (v *verification) position() (position, bool) {
 func (v *verification) segment(f segmentFile, last uint64, sealed, positioned bool) (uint64, error) {
 	file, err := openFile(filepath.Join(v.dir, segmentName(f.first)), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
-		return last, v.vanished(f.first, last)
+		v.vanished(f.first, last)
+		return last, nil
 	}
 	if err != nil {
 		return 0, err
@@ -167,13 +168,12 @@ func (v *verification) index(c *contents) {
 }
 
 // vanished handles a segment that is not there any more: retention may have dropped it.
-func (v *verification) vanished(first, last uint64) error {
+func (v *verification) vanished(first, last uint64) {
 	known, err := readKnowledge(v.dir)
 	if err == nil && last < known.Oldest {
-		return nil
+		return
 	}
 	v.missing(loss{segment: first, span: journal.Span{First: first, Last: last}})
-	return nil
 }
 
 func (v *verification) missing(lost loss) {
