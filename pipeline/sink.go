@@ -24,6 +24,39 @@ type Sink interface {
 	Close() error
 }
 
+// Together is implemented by a [Sink] that can take records of all accounts together. If it reports true, the lane keeps one queue for
+// all of them: it hands over records in the order of the journal, up to 1,000 at a time, and never has two records of one account
+// in different calls of Deliver at the same time. A record that the destination refuses then holds up the ones behind
+// it, whatever their account, until it steps aside.
+type Together interface {
+	Together() bool
+}
+
+// Resumer is implemented by a [Sink] whose destination keeps, with each event, its number in relay's journal. Its lane asks
+// once, before it delivers anything, and goes by the answer rather than by its own cursor, for such a destination acknowledges before
+// it has synced: when the machine went down, the cursor may be ahead of what the destination still holds.
+//
+// LastAccepted returns the number ([Record.Seq]) and the event's id ([Record.ID]) of the last message that the destination really holds.
+// Everything that was handed over before that message was, and was accepted, is held too. Then:
+//
+//   - ok is true: delivery goes on with the first record after number, wherever the cursor stands. Below number the cursor
+//     keeps what is its own: records that had stepped aside and wait for a retry stay open, and so do numbers that are missing. What had
+//     become a dead letter above number is not delivered again.
+//   - ok is false: the destination cannot know. It is not relay's own; or it holds nothing, be it new, purged, or emptied by age; or what it holds
+//     came from someone else or from a relay that sent no numbers. Then the cursor counts, as for any other sink.
+//   - the journal holds another event under that number, which shows in the id, or has never given it: it is not the journal that
+//     the destination was filled from. Then the cursor counts too.
+//
+// Replays, tests and digests are records with numbers of their own, so they need no rule of their own. Numbers rise from one message to the next but
+// for a record that was tried again after later ones had been accepted. If the last message is such a record, a few records come again,
+// which the destination refuses as copies.
+//
+// LastAccepted waits for a destination that is away, until ctx ends. An error says that it cannot be asked now; the lane asks again later,
+// and delivers nothing until it has an answer.
+type Resumer interface {
+	LastAccepted(ctx context.Context) (number uint64, id string, ok bool, err error)
+}
+
 // ErrSinkClosed says that the destination is gone and that nobody waits for more, as when the reader of a pipe has
 // left. The lane stops, and [Lane.Run] returns this error.
 var ErrSinkClosed = errors.New("sink closed by its reader")

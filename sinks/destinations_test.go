@@ -185,7 +185,7 @@ func serve(t *testing.T, address string, handler http.Handler) *http.Server {
 	return server
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -54,14 +54,3 @@ func TestCovers(t *testing.T) {
 		}
 	}
 }
-
-func TestKnowsBatches(t *testing.T) {
-	for version, want := range map[string]bool{
-		"2.15.2": true, "2.12.0": true, "2.12.0-RC.1": true, "v2.12.1": true, "3.0.0": true,
-		"2.11.9": false, "2.9.25": false, "1.4.1": false, "": false, "dev": false,
-	} {
-		if got := knowsBatches(version); got != want {
-			t.Errorf("knowsBatches(%q) = %v, want %v", version, got, want)
-		}
-	}
-}

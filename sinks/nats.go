@@ -125,21 +125,21 @@ func (*NATSConfig) Concurrency() int { return 0 }
 // the sink connects when it comes up, and Deliver fails until then.
 func (c *NATSConfig) Open(ctx context.Context, env Env) (pipeline.Sink, error) {
 	s := &natsSink{
-		subject: c.Subject,
-		stream:  streamConfig(c.Stream, c.Subject, c.Retention),
-		gate:    make(chan struct{}, 1),
-		closing: make(chan struct{}),
-		stop:    func() {},
-		attempt: env.attempt,
-		timeout: cmp.Or(c.answerTimeout, natsAckTimeout),
-		link:    &link{log: env.Log, waits: map[*context.CancelCauseFunc]struct{}{}},
+		subjects: subjects{subject: c.Subject},
+		stream:   streamConfig(c.Stream, c.Subject, c.Retention),
+		gate:     make(chan struct{}, 1),
+		life:     life{closing: make(chan struct{})},
+		stop:     func() {},
+		attempt:  env.attempt,
+		timeout:  cmp.Or(c.answerTimeout, natsAckTimeout),
+		link:     &link{log: env.Log, waits: map[*context.CancelCauseFunc]struct{}{}},
 	}
 	if c.URL.Empty() {
 		if env.NATS == nil {
 			return nil, field("url", errors.New("is missing, and relay runs no NATS server of its own here"))
 		}
 		s.link.server = "relay's own NATS server"
-		s.revive = env.Revive
+		s.own = &ownServer{revive: env.Revive, store: env.NATSStore}
 		s.dial = func(ctx context.Context) (*nats.Conn, error) {
 			nc, err := env.NATS(ctx)
 			if err == nil {
@@ -161,14 +161,13 @@ func (c *NATSConfig) Open(ctx context.Context, env Env) (pipeline.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.secrets = secrets
 	s.link.secrets = secrets
 	s.link.server = hosts(servers)
 	options := append(s.link.options(env.Name), login...)
 	s.dial = func(context.Context) (*nats.Conn, error) { return nats.Connect(c.URL.Reveal(), options...) }
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.start(func() {
-		// What is wrong is logged, and told again by Deliver.
+	s.life.start(func() {
+		// What is wrong is logged, and said again by Deliver.
 		_, _ = s.connect(ctx)
 	})
 	return s, nil

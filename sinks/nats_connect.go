@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,8 +28,10 @@ const (
 type route struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
-	checked bool // the stream exists as it should
-	batches bool // the stream takes atomic batches
+	pub     *publisher
+	epoch   uint64 // of the connection that pub belongs to
+	checked bool   // the stream exists as it should
+	maxSize int32  // of a message in it; not above 0: it has no limit
 }
 
 // connect returns a route whose stream is in order. It waits for the server, so callers must be able to leave it behind.
@@ -41,7 +45,7 @@ func (s *natsSink) connect(ctx context.Context) (route, error) {
 	if s.route.nc == nil || s.route.nc.IsClosed() {
 		nc, err := s.dial(ctx)
 		if err != nil {
-			return route{}, fmt.Errorf("connect to %s: %w", s.link.server, redact(err, s.secrets))
+			return route{}, fmt.Errorf("connect to %s: %w", s.link.server, redact(err, s.link.secrets))
 		}
 		js, err := jetstream.New(nc)
 		if err != nil {
@@ -50,24 +54,64 @@ func (s *natsSink) connect(ctx context.Context) (route, error) {
 		}
 		s.route = route{nc: nc, js: js}
 	}
-	if !s.route.nc.IsConnected() {
-		return route{}, s.link.notConnected()
+	epoch, err := s.link.ready(s.route.nc)
+	if err != nil {
+		return route{}, err
 	}
-	if !s.route.checked {
-		ctx, cancel := s.patience(ctx)
-		defer cancel()
-		batches, err := ensureStream(ctx, s.route.nc, s.route.js, s.stream)
-		if err != nil {
-			err = s.explain("prepare stream "+s.stream.Name, cause(ctx, err))
-			s.link.unready(err)
+	if s.route.pub == nil || s.route.epoch != epoch {
+		if err := s.listen(ctx, epoch); err != nil {
 			return route{}, err
 		}
-		s.route.checked, s.route.batches = true, batches
 	}
+	if !s.route.checked {
+		if err := s.prepare(ctx); err != nil {
+			return route{}, err
+		}
+	}
+	s.link.usable()
 	return s.route, nil
 }
 
-// forget makes the next [natsSink.connect] look at the stream again.
+// listen makes a publisher for the connection of that epoch.
+func (s *natsSink) listen(ctx context.Context, epoch uint64) error {
+	if s.route.pub != nil {
+		s.route.pub.close()
+	}
+	ctx, cancel := s.patience(ctx, epoch)
+	defer cancel()
+	pub, err := newPublisher(ctx, s.route.nc)
+	s.route.pub, s.route.epoch = pub, epoch
+	s.link.attach(pub)
+	if err != nil {
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			s.link.refused(err)
+		}
+		return s.explain("prepare the connection", err)
+	}
+	return nil
+}
+
+// prepare sees to it that the stream is as it should be.
+func (s *natsSink) prepare(ctx context.Context) error {
+	ctx, cancel := s.patience(ctx, s.route.epoch)
+	defer cancel()
+	info, err := ensureStream(ctx, s.route.js, s.wanted())
+	if err != nil {
+		err = cause(ctx, err)
+		if errors.Is(err, errNoAnswer) {
+			s.link.unanswered()
+		}
+		err = s.explain("prepare stream "+s.stream.Name, err)
+		s.link.unready(err)
+		return err
+	}
+	s.route.checked, s.route.maxSize = true, info.Config.MaxMsgSize
+	held, ok := s.synced()
+	s.unproven.Store(s.own != nil && (!ok || held.Number == 0 || info.State.Msgs == 0))
+	return nil
+}
+
+// forget makes the next [natsSink.connect] inspect the stream again.
 func (s *natsSink) forget(ctx context.Context) {
 	select {
 	case s.gate <- struct{}{}:
@@ -88,7 +132,18 @@ type link struct {
 	reason error // why the connection is down, or what the server last refused
 	said   string
 	over   bool                                  // the sink is being closed
+	epoch  uint64                                // changes with the connection
 	waits  map[*context.CancelCauseFunc]struct{} // what ends with the connection
+	pub    *publisher                            // what a refusal concerns; may be nil
+	health health
+}
+
+// health says whether answers come through a connection that is up.
+type health struct {
+	missing int       // calls in a row that got no answer
+	deaf    error     // the server does not let us subscribe
+	renewed time.Time // when the connection was last made again for such a reason
+	quiet   bool      // it is being made again, which is not to be logged
 }
 
 // options are the connection's own; nothing is kept for later while it is down, so that Deliver fails at once and what
@@ -125,10 +180,88 @@ func (l *link) adopt(nc *nats.Conn) {
 func (l *link) connected() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.health.quiet {
+		l.up, l.health.quiet = true, false
+		return
+	}
 	if !l.up {
 		l.log.Info().Str("server", l.server).Msg("connected to NATS")
 	}
 	l.up, l.reason, l.said = true, nil, ""
+}
+
+// ready returns the epoch of a connection that is up. One on which no answers come it has made again, which takes a moment.
+func (l *link) ready(nc *nats.Conn) (uint64, error) {
+	if !nc.IsConnected() {
+		return 0, l.notConnected()
+	}
+	epoch, renew, why := l.judge()
+	if renew {
+		if err := nc.ForceReconnect(); err != nil {
+			return 0, fmt.Errorf("connect again to %s: %w", l.server, err)
+		}
+	}
+	if why != nil {
+		return 0, fmt.Errorf("connecting again to %s: %w", l.server, why)
+	}
+	return epoch, nil
+}
+
+// judge says what is wrong with a connection that is up, and whether to make it again now.
+func (l *link) judge() (epoch uint64, renew bool, why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch h := &l.health; {
+	case h.deaf != nil:
+		why = h.deaf
+	case h.missing >= natsUnanswered:
+		why = errNoAnswer
+	case l.pub != nil && l.pub.worn():
+		why = errWorn
+	default:
+		return l.epoch, false, nil
+	}
+	if time.Since(l.health.renewed) < natsReconnectWait {
+		return l.epoch, false, why
+	}
+	l.epoch++
+	l.pub = nil // the next epoch has another
+	l.health = health{renewed: time.Now(), quiet: true}
+	return l.epoch, true, why
+}
+
+// usable says that answers come and that the stream is as it should be.
+func (l *link) usable() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.up || l.said == "" || l.said != saidDeaf && l.reason != nil {
+		return
+	}
+	l.reason, l.said = nil, ""
+	l.log.Info().Str("server", l.server).Msg("NATS takes events again")
+}
+
+// saidDeaf stands for what was logged of subscriptions that the server refuses: it names an inbox, which is another each time.
+const saidDeaf = "deaf"
+
+// answered and unanswered say whether the server has answered a call.
+func (l *link) answered() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.health.missing = 0
+}
+
+func (l *link) unanswered() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.health.missing++
+}
+
+// attach says whose messages a refusal may concern.
+func (l *link) attach(p *publisher) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pub = p
 }
 
 // lost is called at the end of a connection and after each attempt at a new one. It logs the first, and another when
@@ -141,11 +274,15 @@ func (l *link) lost(err error) {
 		state = "refused"
 	}
 	l.up = false
-	if err != nil {
-		l.reason = redact(err, l.secrets)
-	}
+	l.epoch++
+	l.health.missing, l.health.deaf = 0, nil
 	for cancel := range l.waits {
 		(*cancel)(errLost)
+	}
+	if err != nil {
+		l.reason, l.health.quiet = redact(err, l.secrets), false
+	} else if l.health.quiet {
+		return
 	}
 	if l.said != state && !l.over {
 		l.said = state
@@ -160,11 +297,14 @@ func (l *link) end() {
 	l.over = true
 }
 
-// follow returns a context that ends when the connection is lost. Call the function when it is of no more use.
-func (l *link) follow(ctx context.Context) (context.Context, func()) {
+// follow returns a context that ends when the connection of that epoch is lost. Call the function when it is of no more use.
+func (l *link) follow(ctx context.Context, epoch uint64) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if epoch != l.epoch {
+		cancel(errLost)
+	}
 	l.waits[&cancel] = struct{}{}
 	return ctx, func() {
 		cancel(nil)
@@ -183,19 +323,44 @@ func (l *link) refused(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reason = redact(err, l.secrets)
-	l.warn(l.reason)
+	subject, publish := refusedPublish(err)
+	if publish || !errors.Is(err, nats.ErrPermissionViolation) {
+		l.warn(l.reason, l.reason.Error())
+		if publish && l.pub != nil {
+			l.pub.deny(subject, l.reason)
+		}
+		return
+	}
+	l.warn(l.reason, saidDeaf)
+	l.health.deaf = l.reason
+	for cancel := range l.waits {
+		(*cancel)(l.reason)
+	}
+}
+
+// refusedPublish finds the subject that the server does not let us publish on in what it says (nats-server, pubPermissionViolation).
+func refusedPublish(err error) (subject string, ok bool) {
+	_, quoted, ok := strings.Cut(err.Error(), "Violation for Publish to ")
+	if !ok {
+		return "", false
+	}
+	if quoted, err = strconv.QuotedPrefix(quoted); err == nil {
+		subject, err = strconv.Unquote(quoted)
+	}
+	return subject, err == nil
 }
 
 // unready takes note that the stream cannot be used.
 func (l *link) unready(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.warn(err)
+	l.warn(err, err.Error())
 }
 
-func (l *link) warn(err error) {
-	if l.said != err.Error() {
-		l.said = err.Error()
+// warn logs err if it is not what was said last, with the lock held.
+func (l *link) warn(err error, said string) {
+	if l.said != said {
+		l.said = said
 		l.log.Warn().Err(err).Str("server", l.server).Msg("NATS does not take events")
 	}
 }

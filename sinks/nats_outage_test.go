@@ -110,6 +110,38 @@ func TestNATSPermissions(t *testing.T) {
 	}
 }
 
+// TestNATSOneSubjectDenied has a login that may not publish the events of one account. Each of them is refused at once, however many they are,
+// and those of others are taken.
+func TestNATSOneSubjectDenied(t *testing.T) {
+	p := running(t, fmt.Sprintf(`authorization: {users: [{user: relay, password: %q, permissions: {publish: {deny: "treats.treatstream.bad"}}}]}`,
+		natsPassword))
+	var log lockedBuffer
+	sink := openNATS(t, natsConfig(t, p.url()), &log)
+	good, bad := plain("good", 100), plain("bad", 1000)
+	lane(t, sink, good[:10])
+	for i := range 9 {
+		for range 50 { // another connection is made now and then, for it has too many messages without an answer
+			n, err := sink.Deliver(t.Context(), bad)
+			if n != 0 || err == nil || pipeline.IsPermanent(err) || strings.Contains(err.Error(), "in time") {
+				t.Fatalf("Deliver = %d, %v", n, err)
+			}
+			if strings.Contains(err.Error(), "ermissions") {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		lane(t, sink, good[10+10*i:20+10*i])
+	}
+	mixed := []pipeline.Record{good[98], good[99], bad[0], good[0]}
+	if n, err := sink.Deliver(t.Context(), mixed); n != 2 || err != nil {
+		t.Errorf("Deliver of two and one that is denied = %d, %v", n, err)
+	}
+	sameRecords(t, p.stored(t, "TREATS"), good)
+	if n := strings.Count(log.String(), "\n"); n > 4 {
+		t.Errorf("%d lines are logged:\n%s", n, log.String())
+	}
+}
+
 // TestNATSStreamGoes deletes the stream under the sink.
 func TestNATSStreamGoes(t *testing.T) {
 	p := running(t, "")

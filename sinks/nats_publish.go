@@ -6,58 +6,85 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// How much one Deliver takes, and how long it waits for the stream.
+// How much one Deliver takes, and how long it waits for an answer.
 const (
-	natsBatchRecords = pipeline.MaxBatch
-	natsBatchLeast   = 8 // fewer are faster one by one
-	natsBatchBytes   = 4 << 20
-	natsAckTimeout   = 10 * time.Second
+	natsRecords    = 1000
+	natsAckTimeout = 10 * time.Second
+	// natsUnanswered is how many calls in a row may get no answer before the connection is made again: it may have lost what
+	// answers come by.
+	natsUnanswered = 3
 )
 
 var (
 	errNoAnswer = errors.New("no answer in time")
 	errLost     = errors.New("the connection was lost before the answer came")
+	errWorn     = errors.New("the server has left too many messages unanswered")
 )
 
 type natsSink struct {
-	subject string
-	stream  jetstream.StreamConfig
-	secrets []secret.String
-	dial    func(context.Context) (*nats.Conn, error)
-	link    *link
-	attempt func(pipeline.Attempt)
-	timeout time.Duration      // how long to wait for an answer of the server
-	stop    context.CancelFunc // ends what Open began
-	revive  func() error       // nil: the server looks after itself
+	subjects subjects
+	stream   jetstream.StreamConfig
+	dial     func(context.Context) (*nats.Conn, error)
+	link     *link
+	attempt  func(pipeline.Attempt)
+	timeout  time.Duration // how long to wait for an answer of the server
+	own      *ownServer    // nil: the server is not relay's own
+	life     life
+	stop     context.CancelFunc // ends what Open began
 
 	gate  chan struct{} // holds one token while route is in use
 	route route
 
-	closing chan struct{} // closed by Close
-	mu      sync.Mutex    // guards closed, and work against a Close under way
+	unproven atomic.Bool // what the stream holds, if anything, would not be known after a power cut
+}
+
+// ownServer is what only relay's own server has.
+type ownServer struct {
+	revive func() error // may be nil
+	store  NATSStore    // may be nil
+}
+
+// life is the time between Open and Close.
+type life struct {
+	closing chan struct{} // closed by end
+	mu      sync.Mutex    // guards closed, and work against an end under way
 	closed  bool
 	work    sync.WaitGroup
 }
 
-// start runs f in a goroutine that Close waits for. It reports false when the sink is closed.
-func (s *natsSink) start(f func()) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+// start runs f in a goroutine that end waits for. It reports false when the end has come.
+func (l *life) start(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
 		return false
 	}
-	s.work.Go(f)
+	l.work.Go(f)
 	return true
 }
+
+// end begins the end, the first time it is called.
+func (l *life) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.closed = true
+		close(l.closing)
+	}
+}
+
+// Together implements [pipeline.Together].
+func (*natsSink) Together() bool { return true }
 
 // Deliver implements [pipeline.Sink]. The client may hold its lock for as long as a dial or a write takes, whatever the
 // context says; so the work is done in a goroutine, which Deliver leaves behind when its context ends. What that still
@@ -66,11 +93,11 @@ func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (acce
 	if len(records) == 0 {
 		return 0, nil
 	}
+	records = records[:min(len(records), natsRecords)]
 	start := time.Now()
 	defer func() { takeDown(s.attempt, s.link.server, start, records, accepted, err) }()
-	messages, err := s.messages(records)
-	if err != nil {
-		return 0, pipeline.Permanent(err)
+	if _, err := s.subjects.of(&records[0]); err != nil {
+		return 0, pipeline.Permanent(fmt.Errorf("publish event %s: %w", records[0].ID, err))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -79,14 +106,9 @@ func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (acce
 		err      error
 	}
 	done := make(chan result, 1)
-	if !s.start(func() {
-		accepted, err := s.publish(ctx, messages)
-		done <- result{accepted, err}
-		if s.revive != nil && errors.Is(err, errNoAnswer) { // as after a full disk
-			if err := s.revive(); err != nil {
-				s.link.log.Debug().Err(err).Msg("NATS server cannot be started anew yet")
-			}
-		}
+	if !s.life.start(func() {
+		accepted, err := s.publish(ctx, records)
+		done <- result{accepted, s.recover(ctx, err)}
 	}) {
 		return 0, fmt.Errorf("publish event %s: %w", records[0].ID, errClosed)
 	}
@@ -95,106 +117,112 @@ func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (acce
 		return r.accepted, whole(r.err)
 	case <-ctx.Done():
 		err = context.Cause(ctx)
-	case <-s.closing:
+	case <-s.life.closing:
 		err = errClosed
 	}
 	return 0, fmt.Errorf("publish event %s to %s: %w", records[0].ID, s.link.server, err)
 }
 
-// messages makes one message of each record that goes into one call.
-func (s *natsSink) messages(records []pipeline.Record) ([]*nats.Msg, error) {
-	records = records[:min(len(records), natsBatchRecords)]
-	messages := make([]*nats.Msg, 0, len(records))
-	var size int
-	var subject string
-	for i, r := range records {
-		size += len(r.Line)
-		if len(messages) > 0 && size > natsBatchBytes {
-			break
-		}
-		if i == 0 || r.Provider != records[i-1].Provider || r.Type != records[i-1].Type {
-			var err error
-			if subject, err = expand(s.subject, r); err != nil {
-				if len(messages) > 0 {
-					break // Its turn to fail comes when it is the first.
-				}
-				return nil, fmt.Errorf("publish event %s: %w", r.ID, err)
-			}
-		}
-		messages = append(messages, &nats.Msg{
-			Subject: subject, Data: r.Line, Header: nats.Header{jetstream.MsgIDHeader: {messageID(r)}},
-		})
+// recover does what may help when no answer comes, and returns err with what came of that.
+func (s *natsSink) recover(ctx context.Context, err error) error {
+	if !errors.Is(err, errNoAnswer) {
+		return err
 	}
-	return messages, nil
+	s.link.unanswered()
+	s.forget(ctx)                            // the stream may have been changed
+	if s.own != nil && s.own.revive != nil { // as after a full disk
+		if failed := s.own.revive(); failed != nil {
+			return fmt.Errorf("%w: %w", err, failed)
+		}
+	}
+	return err
+}
+
+// publish publishes records in order and returns how many of them, from the front, the stream has.
+func (s *natsSink) publish(ctx context.Context, records []pipeline.Record) (int, error) {
+	r, err := s.connect(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("publish event %s: %w", records[0].ID, err)
+	}
+	ctx, ended := s.link.follow(ctx, r.epoch)
+	defer ended()
+	c := newNATSCall(s.window(r, records))
+	ctx, over := r.pub.watch(ctx, c, s.timeout)
+	defer over()
+	err = s.publishAll(ctx, r.pub, c, records)
+	if err == nil {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+		}
+	}
+	n, refused := r.pub.result(c)
+	if refused != nil {
+		err = refused
+	} else if n < len(c.accepted) {
+		err = cause(ctx, err)
+	} else {
+		err = nil
+	}
+	if n > 0 {
+		s.link.answered()
+		s.prove(ctx)
+		return n, nil
+	}
+	if errors.Is(err, nats.ErrNoResponders) {
+		s.forget(ctx)
+	}
+	return 0, s.explain("publish event "+records[0].ID, err)
+}
+
+// window is how many of the records, from the front, go into one call: those before one that the stream is sure to refuse, which
+// would only make those behind it come twice.
+func (s *natsSink) window(r route, records []pipeline.Record) int {
+	for i := 1; i < len(records); i++ {
+		if r.maxSize > 0 && len(records[i].Line) > int(r.maxSize) || len(records[i].Line) > int(r.pub.nc.MaxPayload()) {
+			return i
+		}
+		if _, err := s.subjects.of(&records[i]); err != nil {
+			return i // its turn to fail comes when it is the first
+		}
+	}
+	return len(records)
+}
+
+// publishAll publishes the records of the call, until one fails.
+func (s *natsSink) publishAll(ctx context.Context, p *publisher, c *natsCall, records []pipeline.Record) error {
+	var id, number [1]string
+	m := &nats.Msg{Header: nats.Header{jetstream.MsgIDHeader: id[:]}}
+	for i := range len(c.accepted) {
+		r := &records[i]
+		subject, err := s.subjects.of(r)
+		if err != nil {
+			return err
+		}
+		m.Subject, m.Data, id[0] = subject, r.Line, messageID(r)
+		if s.own != nil && r.Seq > 0 {
+			number[0] = strconv.FormatUint(r.Seq, 10)
+			m.Header[natsserver.NumberHeader] = number[:]
+		}
+		if err := p.publish(ctx, c, i, m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // messageID is what the stream refuses a second time: the event's id, or, since a replay is to be stored again, that of the
 // replay.
-func messageID(r pipeline.Record) string {
+func messageID(r *pipeline.Record) string {
 	if r.Origin == pipeline.OriginReplay {
-		return r.ID + "/replay/" + strconv.FormatUint(r.Seq, 10)
+		return r.ID + natsserver.ReplaySeparator + strconv.FormatUint(r.Seq, 10)
 	}
 	return r.ID
 }
 
-// publish publishes messages in order and returns how many of them, from the front, the stream has.
-func (s *natsSink) publish(ctx context.Context, messages []*nats.Msg) (int, error) {
-	id := messages[0].Header.Get(jetstream.MsgIDHeader)
-	r, err := s.connect(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("publish event %s: %w", id, err)
-	}
-	if r.batches && len(messages) >= natsBatchLeast {
-		err := s.commit(ctx, r.nc, messages)
-		if err == nil {
-			return len(messages), nil
-		}
-		// When the batch is refused as a whole, most often because the server knows one of the ids, the messages are
-		// published one by one, so that each gets an answer of its own.
-		refusal, refused := errors.AsType[*jetstream.APIError](err)
-		if !refused && !errors.Is(err, nats.ErrMaxPayload) {
-			if errors.Is(err, nats.ErrNoResponders) {
-				s.forget(ctx)
-			}
-			return 0, s.explain("publish event "+id, err)
-		}
-		if refused && refusal.ErrorCode == codeBatchDisabled {
-			s.forget(ctx)
-		}
-	}
-	for i, m := range messages {
-		if err := s.publishOne(ctx, r.js, m); err != nil {
-			return i, err
-		}
-	}
-	return len(messages), nil
-}
-
-// publishOne waits until the stream has the message. That it had it before is as good.
-func (s *natsSink) publishOne(ctx context.Context, js jetstream.JetStream, m *nats.Msg) error {
-	ctx, cancel := s.patience(ctx)
-	defer cancel()
-	_, err := js.PublishMsg(ctx, m)
-	if err == nil {
-		return nil
-	}
-	err = cause(ctx, err)
-	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		s.forget(ctx)
-	}
-	return s.explain("publish event "+m.Header.Get(jetstream.MsgIDHeader), err)
-}
-
-// commit publishes messages as one atomic batch.
-func (s *natsSink) commit(ctx context.Context, nc *nats.Conn, messages []*nats.Msg) error {
-	ctx, cancel := s.patience(ctx)
-	defer cancel()
-	return pipeline.PublishBatch(ctx, nc, messages)
-}
-
 // patience bounds the wait for one answer of the server, which does not come when the connection is lost.
-func (s *natsSink) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, ended := s.link.follow(ctx)
+func (s *natsSink) patience(ctx context.Context, epoch uint64) (context.Context, context.CancelFunc) {
+	ctx, ended := s.link.follow(ctx, epoch)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("%w (%v)", errNoAnswer, s.timeout))
 	return ctx, func() {
 		cancel()
@@ -210,9 +238,9 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// explain says in one line what went wrong and, where it is known, what to do, and marks what no retry can mend.
+// explain says in one line what went wrong and, where it is known, what to do, and marks what no retry can change.
 func (s *natsSink) explain(op string, err error) error {
-	err = redact(err, s.secrets)
+	err = redact(err, s.link.secrets)
 	var limit *jetstream.APIError
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
@@ -224,6 +252,8 @@ func (s *natsSink) explain(op string, err error) error {
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed),
 		errors.Is(err, nats.ErrDisconnected):
 		return fmt.Errorf("%s: %w", op, s.link.notConnected())
+	case errors.Is(err, nats.ErrPermissionViolation):
+		return fmt.Errorf("%s to %s: the login lacks a permission: %w", op, s.link.server, err)
 	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%s to %s: nobody answers there: check that JetStream is on and that stream %s exists: %w",
 			op, s.link.server, s.stream.Name, err)
@@ -237,15 +267,9 @@ func (s *natsSink) explain(op string, err error) error {
 // Close ends what is under way and closes the connection. Nothing waits in the client to be sent, for every event is
 // acknowledged before Deliver counts it. It waits for a dial or a write under way, at most some seconds.
 func (s *natsSink) Close() error {
-	s.mu.Lock()
-	first := !s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if first {
-		close(s.closing)
-		s.stop()
-	}
-	s.work.Wait()
+	s.life.end()
+	s.stop()
+	s.life.work.Wait()
 	s.gate <- struct{}{}
 	defer func() { <-s.gate }()
 	s.link.end()

@@ -5,22 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // madeByRelay marks, in the metadata of a stream, that relay created it and may change it.
 const madeByRelay = "treatrelay.stream"
 
-// Error codes of the server that nats.go does not name (nats-server, server/errors.json).
-const (
-	codeSubjectOverlap = 10065
-	codeBatchDisabled  = 10174
-)
+// An error code of the server that nats.go does not name (nats-server, server/errors.json).
+const codeSubjectOverlap = 10065
 
 // duplicateWindow is how long the server remembers the id of an event, in some 130 bytes of memory. It covers a relay that was
 // killed in the middle of a delivery and is started again the next morning.
@@ -38,10 +32,8 @@ func streamConfig(name, subject string, retention time.Duration) jetstream.Strea
 	}
 }
 
-// ensureStream creates the stream, brings one that relay made up to date, or checks one that relay did not make. It
-// reports whether the stream takes atomic batches.
-func ensureStream(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, want jetstream.StreamConfig) (bool, error) {
-	want.AllowAtomicPublish = knowsBatches(nc.ConnectedServerVersion())
+// ensureStream creates the stream, brings one that relay made up to date, or checks one that relay did not make.
+func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
 	s, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		s, err = js.CreateStream(ctx, want)
@@ -50,24 +42,24 @@ func ensureStream(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, wa
 		}
 	}
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == codeSubjectOverlap {
-		return false, fmt.Errorf("create it: another stream takes %s already: set stream to its name, or choose another "+
+		return nil, fmt.Errorf("create it: another stream takes %s already: set stream to its name, or choose another "+
 			"subject: %w", want.Subjects[0], err)
 	}
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	have := s.CachedInfo().Config
 	if have.Metadata[madeByRelay] == "" {
-		return have.AllowAtomicPublish, checkForeign(have, want)
+		return s.CachedInfo(), checkForeign(have, want)
 	}
 	next, changed := follow(have, want)
 	if !changed {
-		return have.AllowAtomicPublish, nil
+		return s.CachedInfo(), nil
 	}
 	if s, err = js.UpdateStream(ctx, next); err != nil {
-		return false, fmt.Errorf("update it: %w", err)
+		return nil, fmt.Errorf("update it: %w", err)
 	}
-	return s.CachedInfo().Config.AllowAtomicPublish, nil
+	return s.CachedInfo(), nil
 }
 
 // checkForeign says what keeps a stream that relay did not make from being used.
@@ -88,25 +80,12 @@ func checkForeign(have, want jetstream.StreamConfig) error {
 func follow(have, want jetstream.StreamConfig) (jetstream.StreamConfig, bool) {
 	next := have
 	next.MaxAge, next.Duplicates = want.MaxAge, want.Duplicates
-	next.AllowAtomicPublish = have.AllowAtomicPublish || want.AllowAtomicPublish
 	subject := want.Subjects[0]
 	covered := slices.ContainsFunc(have.Subjects, func(s string) bool { return covers(s, subject) })
 	if !covered {
 		next.Subjects = slices.DeleteFunc(slices.Clone(have.Subjects), func(s string) bool { return covers(subject, s) })
 		next.Subjects = append(next.Subjects, subject)
 	}
-	changed := !covered || next.MaxAge != have.MaxAge || next.Duplicates != have.Duplicates ||
-		next.AllowAtomicPublish != have.AllowAtomicPublish
+	changed := !covered || next.MaxAge != have.MaxAge || next.Duplicates != have.Duplicates
 	return next, changed
-}
-
-// knowsBatches reports whether a server of this version has atomic batches, which came with 2.12.
-func knowsBatches(version string) bool {
-	parts := strings.SplitN(version, ".", 3)
-	if len(parts) < 2 {
-		return false
-	}
-	major, err1 := strconv.Atoi(strings.TrimPrefix(parts[0], "v"))
-	minor, err2 := strconv.Atoi(parts[1])
-	return err1 == nil && err2 == nil && (major > 2 || major == 2 && minor >= 12)
 }

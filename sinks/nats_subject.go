@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -22,6 +23,36 @@ func expand(subject string, r pipeline.Record) (string, error) {
 		}
 	}
 	return strings.NewReplacer("{provider}", r.Provider, "{account}", r.Account).Replace(subject), nil
+}
+
+// subjects expands one subject, and remembers what came of it.
+type subjects struct {
+	subject string
+	mu      sync.Mutex
+	known   map[subjectKey]string
+}
+
+type subjectKey struct{ provider, account, typ string }
+
+// maxSubjects bounds what is remembered. It is far more than the accounts one relay has.
+const maxSubjects = 1 << 16
+
+func (s *subjects) of(r *pipeline.Record) (string, error) {
+	key := subjectKey{r.Provider, r.Account, r.Type}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if subject, ok := s.known[key]; ok {
+		return subject, nil
+	}
+	subject, err := expand(s.subject, *r)
+	if err != nil {
+		return "", err
+	}
+	if s.known == nil || len(s.known) >= maxSubjects {
+		s.known = map[subjectKey]string{}
+	}
+	s.known[key] = subject
+	return subject, nil
 }
 
 // checkSubject checks that a subject is literal once its placeholders are filled in (NATS documentation,

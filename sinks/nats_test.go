@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -86,33 +87,6 @@ func sameRecords(t *testing.T, got []arrival, want []pipeline.Record) {
 	}
 }
 
-// watchBatches counts the messages published in batches, and all.
-func watchBatches(t *testing.T, nc *nats.Conn, subject string) func() (batched, all int) {
-	t.Helper()
-	sub, err := nc.SubscribeSync(subject)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	return func() (batched, all int) {
-		if err := nc.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		for {
-			m, err := sub.NextMsg(100 * time.Millisecond)
-			if err != nil {
-				return batched, all
-			}
-			all++
-			if m.Header.Get("Nats-Batch-Id") != "" {
-				batched++
-			}
-		}
-	}
-}
-
 func TestNATSMakesItsStream(t *testing.T) {
 	p := running(t, "")
 	var log lockedBuffer
@@ -125,7 +99,7 @@ func TestNATSMakesItsStream(t *testing.T) {
 	}
 	got := s.CachedInfo().Config
 	if !reflect.DeepEqual(got.Subjects, []string{"treats.>"}) || got.Storage != jetstream.FileStorage ||
-		got.MaxAge != 72*time.Hour || got.Duplicates != 24*time.Hour || !got.AllowAtomicPublish {
+		got.MaxAge != 72*time.Hour || got.Duplicates != 24*time.Hour || got.AllowAtomicPublish {
 		t.Errorf("stream: %+v", got)
 	}
 
@@ -148,24 +122,69 @@ func TestNATSMakesItsStream(t *testing.T) {
 	sameRecords(t, p.stored(t, "TREATS"), append(plain("mystream", 1), plain("other", 1)...))
 }
 
-func TestNATSBatches(t *testing.T) {
+// TestNATSRunsAhead has one account deliver much at once, and eight others beside it.
+func TestNATSRunsAhead(t *testing.T) {
 	p := running(t, "")
 	var log lockedBuffer
-	nc, _ := client(t, p)
-	count := watchBatches(t, nc, "treats.>")
 	sink := openNATS(t, natsConfig(t, p.url()), &log)
+	if s, ok := sink.(pipeline.Together); !ok || !s.Together() {
+		t.Error("the sink does not take accounts together")
+	}
 	records := plain("mystream", 2600)
 	lane(t, sink, records[:1])
+	var beside sync.WaitGroup
+	for i := range 8 {
+		beside.Go(func() { lane(t, sink, plain(fmt.Sprintf("beside%d", i), 1500)) })
+	}
 	for rest := records[1:]; len(rest) > 0; {
 		n, err := sink.Deliver(t.Context(), rest)
-		if err != nil || n > pipeline.MaxBatch {
+		if err != nil || n != min(len(rest), 1000) {
 			t.Fatalf("Deliver = %d, %v", n, err)
 		}
 		rest = rest[n:]
 	}
+	beside.Wait()
+	byAccount := map[string][]arrival{}
+	for _, a := range p.stored(t, "TREATS") {
+		account := strings.Split(a.id, "_")[1]
+		byAccount[account] = append(byAccount[account], a)
+	}
+	sameRecords(t, byAccount["mystream"], records)
+	for i := range 8 {
+		account := fmt.Sprintf("beside%d", i)
+		sameRecords(t, byAccount[account], plain(account, 1500))
+	}
+}
+
+// TestNATSTakesAccountsTogether hands over records of several accounts in one order, which the stream keeps.
+func TestNATSTakesAccountsTogether(t *testing.T) {
+	p := running(t, "")
+	var log lockedBuffer
+	sink := openNATS(t, natsConfig(t, p.url()), &log)
+	var records []pipeline.Record
+	for i := range 700 {
+		records = append(records, record(fmt.Sprintf("account%d", i*i%7), i, "hello"))
+	}
+	lane(t, sink, records[:10])
+	lane(t, sink, records)
 	sameRecords(t, p.stored(t, "TREATS"), records)
-	if batched, all := count(); batched != 2599 || all != 2600 {
-		t.Errorf("%d of %d messages came in batches, want 2599 of 2600", batched, all)
+	nc, _ := client(t, p)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(t.Context(), "TREATS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range records {
+		m, err := s.GetMsg(t.Context(), uint64(i+1))
+		if err != nil || m.Subject != "treats.treatstream."+r.Account {
+			t.Fatalf("message %d: %+v, %v", i+1, m, err)
+		}
+		if m.Header.Get("Relay-Number") != "" {
+			t.Fatal("a server that is not relay's own is told the numbers of the journal")
+		}
 	}
 }
 
@@ -191,52 +210,30 @@ func TestNATSRefusesCopies(t *testing.T) {
 	sameRecords(t, p.stored(t, "TREATS"), records)
 }
 
-// TestNATSWithoutBatches has a stream that takes no batches, as on a server before 2.12, and one that stops taking them.
-func TestNATSWithoutBatches(t *testing.T) {
+// TestNATSLeavesAStreamOfOthersAlone uses a stream that relay did not make as it is.
+func TestNATSLeavesAStreamOfOthersAlone(t *testing.T) {
 	p := running(t, "")
 	var log lockedBuffer
-	nc, js := client(t, p)
+	_, js := client(t, p)
 	foreign := jetstream.StreamConfig{Name: "TREATS", Subjects: []string{"treats.>"}, MaxMsgs: 5000}
 	s, err := js.CreateStream(t.Context(), foreign)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := s.CachedInfo().Config
-	count := watchBatches(t, nc, "treats.>")
 	sink := openNATS(t, natsConfig(t, p.url()), &log)
 	records := plain("mystream", 80)
-	lane(t, sink, records[:40])
-	if batched, all := count(); batched != 0 || all != 40 {
-		t.Errorf("%d of %d messages came in batches, want none of 40", batched, all)
+	if errs := lane(t, sink, records[:40]); slices.ContainsFunc(errs, func(err error) bool { return !strings.Contains(err.Error(), "not connected") }) {
+		t.Errorf("errors: %v", errs)
+	}
+	if errs := lane(t, sink, records); len(errs) != 0 {
+		t.Errorf("errors: %v", errs)
 	}
 	if s, err = js.Stream(t.Context(), "TREATS"); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.CachedInfo().Config; !reflect.DeepEqual(got, before) {
 		t.Errorf("the stream of another was changed: %+v, was %+v", got, before)
-	}
-
-	// Batches on, noticed by the next sink; then off, noticed in the middle.
-	before.AllowAtomicPublish = true
-	if _, err := js.UpdateStream(t.Context(), before); err != nil {
-		t.Fatal(err)
-	}
-	sink = openNATS(t, natsConfig(t, p.url()), &log)
-	lane(t, sink, records[40:50])
-	if batched, _ := count(); batched != 10 {
-		t.Errorf("%d messages came in batches, want 10", batched)
-	}
-	before.AllowAtomicPublish = false
-	if _, err := js.UpdateStream(t.Context(), before); err != nil {
-		t.Fatal(err)
-	}
-	if errs := lane(t, sink, records[50:60]); len(errs) != 0 {
-		t.Errorf("errors: %v", errs)
-	}
-	count()
-	lane(t, sink, records[60:])
-	if batched, _ := count(); batched != 0 {
-		t.Errorf("%d messages came in batches although the stream takes none", batched)
 	}
 	sameRecords(t, p.stored(t, "TREATS"), records)
 }
@@ -290,7 +287,7 @@ func TestNATSTooLarge(t *testing.T) {
 	p := running(t, "max_payload: 65536")
 	_, js := client(t, p)
 	limited := jetstream.StreamConfig{
-		Name: "LIMITED", Subjects: []string{"limited.>"}, MaxMsgSize: 4096, AllowAtomicPublish: true,
+		Name: "LIMITED", Subjects: []string{"limited.>"}, MaxMsgSize: 4096,
 	}
 	if _, err := js.CreateStream(t.Context(), limited); err != nil {
 		t.Fatal(err)

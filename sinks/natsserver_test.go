@@ -194,7 +194,7 @@ type process struct {
 }
 
 // newProcess writes a configuration; more is added to it.
-func newProcess(t *testing.T, more string) *process {
+func newProcess(t testing.TB, more string) *process {
 	t.Helper()
 	binary, err := built()
 	if err != nil {
@@ -212,7 +212,7 @@ func newProcess(t *testing.T, more string) *process {
 	return p
 }
 
-func (p *process) start(t *testing.T) {
+func (p *process) start(t testing.TB) {
 	t.Helper()
 	p.cmd = exec.Command(p.binary, "-c", p.config)
 	if err := p.cmd.Start(); err != nil {
@@ -262,4 +262,15 @@ func natsConfig(t *testing.T, url string) *sinks.NATSConfig {
 	}
 	config.URL = secret.New(url)
 	return config
+}
+
+// connect logs in as another user.
+func (p *process) connect(t *testing.T, user, password string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect("nats://"+p.address, nats.UserInfo(user, password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
 }

@@ -3,13 +3,14 @@
 package sinks_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/internal/disktest"
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -19,12 +20,17 @@ func TestNATSAfterAFullDisk(t *testing.T) {
 	if !disktest.InChild(t) {
 		return
 	}
-	server, err := pipeline.StartServer(t.Context(), pipeline.ServerConfig{Dir: t.TempDir(), Log: zerolog.Nop()})
+	server, err := natsserver.Start(t.Context(), natsserver.Config{Dir: t.TempDir(), Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	sink, err := sinks.NewConfig("nats").Open(t.Context(), sinks.Env{Name: "overlay", NATS: server.Overlay, Revive: server.Revive})
+	config, ok := sinks.NewConfig("nats").(*sinks.NATSConfig)
+	if !ok {
+		t.Fatal("no nats configuration")
+	}
+	sinks.SetAnswerTimeout(config, 2*time.Second)
+	sink, err := config.Open(t.Context(), sinks.Env{Name: "overlay", NATS: server.Connect, NATSStore: server, Revive: server.Revive})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +42,9 @@ func TestNATSAfterAFullDisk(t *testing.T) {
 	for accepted < len(records) {
 		n, err := sink.Deliver(t.Context(), records[accepted:])
 		if accepted += n; err != nil {
+			if !strings.Contains(err.Error(), "free some space") {
+				t.Errorf("the error does not say what to do: %v", err)
+			}
 			break
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -33,6 +34,8 @@ type Env struct {
 	// NATS connects to the server that relay itself runs for overlay backends. It is called only by a nats sink
 	// without a url; the connection belongs to the sink from then on.
 	NATS func(ctx context.Context) (*nats.Conn, error)
+	// NATSStore says what that server holds durably, see [pipeline.Resumer]. If it is nil, the sink's lane cannot know.
+	NATSStore NATSStore
 	// Revive makes that server able to write again, if it cannot since a disk was full. It may be called often.
 	Revive func() error
 	// Bearer finds the account whose access tokens a webhook sink sends. It is called only by one that names an account.
@@ -43,6 +46,14 @@ type Env struct {
 	// UserAgent is sent with every HTTP request.
 	UserAgent string
 	Log       zerolog.Logger
+}
+
+// NATSStore is what is known of the disk of the server that relay itself runs, as [natsserver.Server] implements it.
+type NATSStore interface {
+	// Sync makes durable what the server's streams hold now.
+	Sync(ctx context.Context) error
+	// Synced returns up to where a stream was durable at the last Sync, and false if that is not known.
+	Synced(stream string) (natsserver.Held, bool)
 }
 
 // attempt takes a down, if somebody wants it.

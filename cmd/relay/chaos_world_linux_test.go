@@ -28,10 +28,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/peertest"
 	"github.com/treatrelay/relay/internal/simulator"
-	"github.com/treatrelay/relay/pipeline"
 )
 
 // chaos is a world that breaks.
@@ -245,7 +245,7 @@ func followStream(ctx context.Context, nc *nats.Conn, a *account) {
 		read := func() error {
 			asking, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
-			cons, err := js.OrderedConsumer(asking, natsserver.OverlayStream, jetstream.OrderedConsumerConfig{
+			cons, err := js.OrderedConsumer(asking, natsserver.Stream, jetstream.OrderedConsumerConfig{
 				DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: next,
 			})
 			if err != nil {

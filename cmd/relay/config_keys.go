@@ -16,7 +16,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/sinks"
 	"github.com/treatrelay/relay/socket"
 )

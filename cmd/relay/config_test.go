@@ -12,7 +12,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/sinks"
 	"github.com/treatrelay/relay/socket"
 )
@@ -238,8 +238,8 @@ func configErrors() []configError {
 
 		// The journal.
 		{"own journal", "journal: {token_file: ok, creds_file: creds}\n", []string{
-			"1:23: journal.token_file: is of use only with nats_url: relay logs in to its own server by itself",
-			"1:39: journal.creds_file: is of use only with nats_url: relay logs in to its own server by itself",
+			"1:23: journal.token_file: is of use only with nats_url: without it the journal is in files",
+			"1:39: journal.creds_file: is of use only with nats_url: without it the journal is in files",
 		}},
 		{"journal login", "journal:\n  nats_url: nats://u:n4ts-p4ss@h, http://u:n4ts-p4ss@h\n  token: hunter2\n  token_file: ok\n  creds_file: creds\n", []string{
 			"2:13: journal.nats_url: want a URL such as nats://HOST:4222 or tls://HOST:4222, several with commas between",

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -16,8 +14,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"github.com/treatrelay/relay/internal/secret"
 )
 
 // controlSocket lies in the data folder while relay runs. Commands speak HTTP on it. Whoever may open it, and that is its user

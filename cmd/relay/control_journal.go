@@ -106,15 +106,15 @@ func (c *control) withJournal(serve func(http.ResponseWriter, *http.Request, *jo
 	}
 }
 
-// number reads a parameter of the query, 0 if it is not there.
-func number(r *http.Request, key string) uint64 {
+// queryNumber reads a parameter of the query, 0 if it is not there.
+func queryNumber(r *http.Request, key string) uint64 {
 	n, _ := strconv.ParseUint(r.URL.Query().Get(key), 10, 64) // 0 is what it is for anything else
 	return n
 }
 
 // serveRead answers with records from a number on. With wait it waits for the first one.
 func serveRead(w http.ResponseWriter, r *http.Request, j *journal.Journal) error {
-	from, limit := number(r, "from"), min(number(r, "limit"), 4096)
+	from, limit := queryNumber(r, "from"), min(queryNumber(r, "limit"), 4096)
 	if r.URL.Query().Has("wait") {
 		waitFor(r.Context(), j, from)
 	}
@@ -224,7 +224,7 @@ func servePut(w http.ResponseWriter, r *http.Request, j *journal.Journal) error 
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBadEntries, err)
 	}
-	revision, err := j.State().Put(r.Context(), r.PathValue("key"), value, number(r, "expected"))
+	revision, err := j.State().Put(r.Context(), r.PathValue("key"), value, queryNumber(r, "expected"))
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-
-	"github.com/treatrelay/relay/pipeline"
 )
 
 // spoil changes a file of the data folder while relay does not run.
@@ -24,72 +24,211 @@ func (w *world) spoil(change func([]byte) []byte, path ...string) string {
 	return file
 }
 
-func journalFile(of ...string) []string {
-	return append([]string{journalDir, "jetstream", "JOURNAL", "streams", pipeline.JournalStream}, of...)
+// segments are the files of the journal's log, oldest first.
+func (w *world) segments() []string {
+	w.t.Helper()
+	all, err := filepath.Glob(filepath.Join(w.dir, "data", journalDir, "*.log"))
+	if err != nil || len(all) == 0 {
+		w.t.Fatalf("segments of the journal: %v, %v", all, err)
+	}
+	slices.Sort(all)
+	return all
 }
 
-// An event that is damaged on disk is named, comes back from the provider's history, and costs no other event anything.
-func TestDamagedEventIsHealed(t *testing.T) {
-	w := newWorld(t, simulatedRealtime)
+// journaledAs returns the titles in the journal with their origins, as relay history says.
+func (w *world) journaledAs() (all []string) {
+	w.t.Helper()
+	out, stderr, code := w.command("", "history", "--json")
+	if code != exitOK {
+		w.t.Fatalf("relay history: exit code %d\n%s", code, stderr)
+	}
+	for _, e := range events(w.t, strings.Split(strings.TrimSpace(out), "\n")) {
+		all = append(all, *e.Data.Title+" "+string(e.Origin))
+	}
+	return all
+}
+
+// healed waits until the treats from..to-1 are in the journal again, from the history.
+func (w *world) healed(from, to int) {
+	w.t.Helper()
+	eventually(w.t, func() error {
+		all := w.journaledAs()
+		for n := from; n < to; n++ {
+			if !slices.Contains(all, title(n)+" backfill") {
+				return fmt.Errorf("%s is not in the journal again: %q", title(n), all)
+			}
+		}
+		return nil
+	})
+}
+
+// began starts relay for the first time and sends n treats, which every sink gets, and stops it.
+func (w *world) began(n int) *process {
+	w.t.Helper()
 	w.login()
 	p := w.start()
 	w.connected()
-	p.err.find(t, "first look at the history")
-	w.sends(0, 20)
-	holds(t, "the webhook", w.bot.lines, 0, 20)
-	holds(t, "stdout", p.out, 0, 20)
+	p.err.find(w.t, "first look at the history")
+	w.sends(0, n)
+	holds(w.t, "the webhook", w.bot.lines, 0, n)
+	holds(w.t, "stdout", p.out, 0, n)
 	p.stop()
+	return p
+}
 
-	block := w.spoil(func(content []byte) []byte {
+// An event that is damaged on disk is named, journaled again from the provider's history, and sent again to no sink that had it. It costs
+// no other event anything.
+func TestDamagedEventIsHealed(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.began(20)
+	before, _, _ := w.command("", "history", "--json")
+	segment := w.segments()[0]
+	w.spoil(func(content []byte) []byte {
 		return bytes.Replace(content, []byte(`"title":"`+title(7)), []byte(`"title":"`+"Pizzb 00oo7"), 1)
-	}, journalFile("msgs", "1.blk")...)
-	p = w.start()
+	}, journalDir, filepath.Base(segment))
+	p := w.start()
 	w.connected()
-	line := p.err.find(t, "1 event (number ")
-	for _, part := range []string{`"level":"error"`, "account mystream, received 20", "damaged and taken out", "journaled again", block, journalDir + "-damaged"} {
+	line := p.err.find(t, filepath.Base(segment))
+	for _, part := range []string{`"level":"error"`, `"account":"mystream"`, `"first":`, `"kept":`, "damaged"} {
 		if !strings.Contains(line, part) {
 			t.Errorf("the log does not say %s: %s", part, line)
 		}
 	}
-	holds(t, "stdout", p.out, 7, 8)
-	if e := events(t, p.out.get())[0]; e.Origin != pipeline.OriginBackfill || e.ID != events(t, w.bot.lines.get())[7].ID {
-		t.Errorf("it came back with origin %s and id %s", e.Origin, e.ID)
-	}
+	w.healed(7, 8)
 	w.sends(20, 25)
-	p.err.find(t, "history")
-	p.out.find(t, title(24))
+	holds(t, "stdout", p.out, 20, 25) // and nothing again
+	holds(t, "the webhook", w.bot.lines, 0, 25)
 	p.stop()
-	if got := titlesOf(t, p.out.get()); len(got) != 6 {
-		t.Errorf("stdout got %v", got)
+	after, _, _ := w.command("", "history", "--json")
+	if id := idOf(t, before, title(7)); id != idOf(t, after, title(7)) {
+		t.Errorf("it came back with another id than %s", id)
 	}
 	w.noSecrets(p)
-
-	w.spoil(func([]byte) []byte { return []byte("{}") }, journalFile("meta.inf")...)
-	w.spoil(func([]byte) []byte { return nil }, journalFile("obs", "lane_bot", "o.dat")...)
-	p = w.start()
-	w.connected()
-	if restored := p.err.find(t, "meta.inf"); !strings.Contains(restored, "restored from its copy") {
-		t.Errorf("log: %s", restored)
-	}
-	p.err.find(t, filepath.Join("lane_bot", "o.dat"))
-	w.sends(25, 26)
-	holds(t, "stdout", p.out, 25, 26)
-	p.stop()
-	if got := titlesOf(t, w.bot.get()); len(got) != 27 { // each once, and number 7 twice
-		t.Errorf("the webhook got %v", got)
+	if out, stderr, code := w.command("", "journal", "verify"); code != exitOK || !strings.Contains(out, filepath.Base(segment)) {
+		t.Errorf("relay journal verify: exit code %d\n%s%s", code, out, stderr)
 	}
 }
 
-// What relay cannot mend keeps it from starting, with the file and the way out.
-func TestDamageThatIsNotMended(t *testing.T) {
+// idOf is the id of the event with that title.
+func idOf(t *testing.T, lines, title string) string {
+	t.Helper()
+	for _, e := range events(t, strings.Split(strings.TrimSpace(lines), "\n")) {
+		if *e.Data.Title == title {
+			return e.ID
+		}
+	}
+	t.Fatalf("no event %q", title)
+	return ""
+}
+
+// A journal that has lost its newest events, all delivered, gets them back from the history, and sends none of them again.
+func TestCutOfDeliveredEventsSendsNothingAgain(t *testing.T) {
+	for name, cut := range map[string]func(w *world){
+		"tail": func(w *world) {
+			segments := w.segments()
+			w.spoil(func(content []byte) []byte {
+				return content[:bytes.Index(content, []byte(`"title":"`+title(15)))-200]
+			}, journalDir, filepath.Base(segments[len(segments)-1]))
+		},
+		"all": func(w *world) {
+			for _, segment := range w.segments() {
+				if err := os.Remove(segment); err != nil {
+					w.t.Fatal(err)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, simulatedRealtime)
+			w.began(30)
+			first := w.numbers()
+			cut(w)
+			p := w.start()
+			w.connected()
+			w.healed(16, 30)
+			w.sends(30, 33)
+			holds(t, "stdout", p.out, 30, 33)
+			holds(t, "the webhook", w.bot.lines, 0, 33)
+			p.stop()
+			for title, number := range w.numbers() {
+				if was, ok := first[title]; ok && was != number {
+					continue // it was journaled again
+				}
+				for other, old := range first {
+					if other != title && old == number {
+						t.Errorf("number %d is that of %q now, and was that of %q", number, title, other)
+					}
+				}
+			}
+		})
+	}
+}
+
+// numbers are the numbers of the events in the journal, by title.
+func (w *world) numbers() map[string]uint64 {
+	w.t.Helper()
+	all := make(map[string]uint64)
+	for _, r := range w.journalRecords() {
+		all[titlesOf(w.t, []string{string(r.Data)})[0]] = r.Number
+	}
+	return all
+}
+
+// What relay knows beside the log survives the loss of either copy: no sink's place moves, no dead letter is gone.
+func TestStateIsRemoved(t *testing.T) {
+	for name, files := range map[string][]string{
+		"state": {filepath.Join(journalDir, "state.db")}, "cursors": {cursorsFile}, "index": {indexDir},
+		"state and index": {filepath.Join(journalDir, "state.db"), indexDir},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, simulatedRealtime)
+			w.login()
+			p := w.start()
+			w.connected()
+			p.err.find(t, "first look at the history")
+			w.sends(0, 5)
+			holds(t, "stdout", p.out, 0, 5)
+			holds(t, "the webhook", w.bot.lines, 0, 5)
+			w.bot.refuses(title(5))
+			w.sends(5, 6)
+			holds(t, "stdout", p.out, 0, 6)
+			p.err.find(t, "kept as a dead letter")
+			w.bot.refuses("")
+			p.stop()
+			letters := len(w.letters())
+			if letters != 1 {
+				t.Fatalf("%d dead letters", letters)
+			}
+			for _, file := range files {
+				if err := os.RemoveAll(filepath.Join(w.dir, "data", file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p = w.start()
+			w.connected()
+			w.sends(6, 8)
+			holds(t, "stdout", p.out, 6, 8)
+			eventually(t, func() error {
+				if got := titlesOf(t, w.bot.get()); !slices.Equal(got[max(len(got)-2, 0):], []string{title(6), title(7)}) {
+					return fmt.Errorf("the webhook got %q", got)
+				}
+				return nil
+			})
+			if got := titlesOf(t, w.bot.get()); len(got) != 7 {
+				t.Errorf("the webhook got %q", got)
+			}
+			p.stop()
+			if after := len(w.letters()); after != letters {
+				t.Errorf("%d dead letters, and %d before", after, letters)
+			}
+		})
+	}
+}
+
+// What relay cannot repair keeps it from starting, with the file and the way out.
+func TestDamageThatIsNotRepaired(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	w.login()
-	p := w.start()
-	w.connected()
-	p.err.find(t, "first look at the history")
-	w.sends(0, 3)
-	holds(t, "stdout", p.out, 0, 3)
-	p.stop()
+	w.began(3)
 	garbage := func([]byte) []byte { return []byte("destroyed") }
 	overlay := w.spoil(func(content []byte) []byte { return bytes.ToLower(content) }, overlayFile)
 	refused := func(code int, parts ...string) {
@@ -111,22 +250,21 @@ func TestDamageThatIsNotMended(t *testing.T) {
 	account := w.spoil(garbage, accountsDir, "mystream.json")
 	refused(exitUnauthorized, account, "damaged", "relay auth login mystream")
 	w.login()
-	for _, file := range []string{"seal", "copies"} {
-		if err := os.RemoveAll(filepath.Join(w.dir, "data", journalDir, file)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	meta := w.spoil(garbage, journalFile("meta.inf")...)
-	refused(exitUnavailable, meta, "is damaged or missing; put it back from a backup, or move the folder "+filepath.Join(w.dir, "data", journalDir)+" away")
-	if out, stderr, code := w.command("", "history"); code != exitUnavailable || out != "" || !strings.Contains(stderr, meta) {
-		t.Errorf("relay history: exit code %d, %q\n%s", code, out, stderr)
-	}
-	if err := os.RemoveAll(filepath.Join(w.dir, "data", journalDir)); err != nil {
+
+	// A journal of an early version.
+	former := filepath.Join(w.dir, "data", journalDir, "jetstream")
+	if err := os.Mkdir(former, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p = w.start()
+	refused(exitUnavailable, filepath.Join(w.dir, "data", journalDir), "early version", "--data-dir")
+	if out, stderr, code := w.command("", "history"); code != exitUnavailable || out != "" || !strings.Contains(stderr, "early version") {
+		t.Errorf("relay history: exit code %d, %q\n%s", code, out, stderr)
+	}
+	if err := os.Remove(former); err != nil {
+		t.Fatal(err)
+	}
+	p := w.start()
 	w.connected()
-	p.err.find(t, "first look at the history")
 	w.sends(3, 4)
 	holds(t, "stdout", p.out, 3, 4)
 	p.stop()

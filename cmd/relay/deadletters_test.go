@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/internal/natstest"
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // relay runs a command to its end and wants this exit code. On an error stdout must be empty.

@@ -11,11 +11,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
-	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // What a disk should have and do.
@@ -208,7 +207,7 @@ func (d *doctor) journal(ctx context.Context) (f finding) {
 	if d.dirErr != nil && !external {
 		return skipped("the data folder cannot be used")
 	}
-	conn, err := d.reachJournal(ctx, external, &undo)
+	look, err := d.inspectJournal(ctx, external, &undo)
 	switch {
 	case errors.Is(err, journal.ErrNoJournal):
 		return fine("there is none yet; it begins when relay first runs")
@@ -220,39 +219,31 @@ func (d *doctor) journal(ctx context.Context) (f finding) {
 		detail, mend := mendable(err, otherUser)
 		return faulty(mend, "%s", detail)
 	}
-	undo.add("journal's connection", func() error { conn.Close(); return nil })
-	if external {
-		info, err := sinks.LookAtStream(ctx, conn, pipeline.JournalStream)
-		if err != nil {
-			return faulty("let the login use JetStream's API ($JS.API.>) and subscribe to its inbox", "stream %s: %v", pipeline.JournalStream, err)
-		}
-		if info == nil {
-			return fine("there is none yet, and it may be made; it begins when relay first runs")
-		}
-	}
-	look, err := pipeline.LookAtJournal(ctx, conn)
-	switch {
-	case errors.Is(err, journal.ErrNoJournal):
-		return fine("there is none yet; it begins when relay first runs")
-	case err != nil:
-		return faulty("see the log of relay; README.md, Damage on disk", "%v", err)
-	case look.Newest.ID == "":
+	if look.Newest.ID == "" {
 		return fine("%d messages, %d MiB; no event yet", look.Messages, look.Bytes>>20)
 	}
 	return fine("%d messages, %d MiB; the newest event is of %s, %s", look.Messages, look.Bytes>>20, look.Newest.Account, ago(time.Now(), look.Recorded))
 }
 
-// reachJournal connects to the journal, whatever is wrong with the configuration.
-func (d *doctor) reachJournal(ctx context.Context, external bool, undo *teardown) (*nats.Conn, error) {
-	if external {
-		return dialServer(d.cfg.Journal)
+// inspectJournal inspects the journal where it is, whatever is wrong with the configuration.
+func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *teardown) (look journal.Overview, err error) {
+	var s storage
+	switch {
+	case external:
+		s, err = d.p.serverStorage(ctx, d.cfg.Journal, d.dir, undo)
+	case d.runs:
+		if s, err = d.p.remoteStorage(ctx, d.dir, undo); err != nil {
+			err = fmt.Errorf("ask the relay that runs: %w", err)
+		}
+	default:
+		s, err = d.p.openStorageAlone(ctx, d.dir, undo)
 	}
-	if !d.runs {
-		return d.p.openJournalDir(ctx, d.dir, undo)
-	}
-	conn, user, password, err := dialJournal(ctx, d.dir)
 	if err != nil {
-		return nil, fmt.Errorf("ask the relay that runs: %w", err)
+		return look, err
 	}
-	return overConn(conn, nats.UserInfo(user, password.Reveal()))
+	j, err := journal.Attach(ctx, journal.Config{Log: s.log, State: s.state, Logger: zerolog.Nop()})
+	if err != nil {
+		return look, err
+	}
+	return j.Inspect(ctx)
 }

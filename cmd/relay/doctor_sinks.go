@@ -13,7 +13,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -208,7 +210,7 @@ func (d *doctor) ownNATS(ctx context.Context, stream string) finding {
 		return faulty("restart relay, which reads nats.listen and the overlay login when it starts", "connect to %s as an overlay backend: %v", at, err)
 	}
 	defer nc.Close()
-	if stream != natsserver.OverlayStream {
+	if stream != natsserver.Stream {
 		return fine("connected to %s; the overlay login may not look at stream %s", at, stream)
 	}
 	info, err := sinks.LookAtStream(ctx, nc, stream)

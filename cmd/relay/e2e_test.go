@@ -17,11 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog"
 )
 
 // realtimes are the servers that the end-to-end tests run against.
@@ -180,35 +179,38 @@ func compare(t *testing.T, name string, got, want []string, again bool) {
 	t.Logf("%s: %d events, %d of them delivered again", name, len(got), len(got)-len(first))
 }
 
-// journaledTitles reads the journal of a relay that has stopped.
+// journaledTitles are the titles in the journal of a relay that has stopped.
 func (w *world) journaledTitles() (titles []string) {
 	w.t.Helper()
-	server, err := pipeline.StartServer(w.t.Context(), pipeline.ServerConfig{Dir: filepath.Join(w.dir, "data", journalDir)})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer server.Close()
-	nc, err := server.Journal(w.t.Context())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	stream, err := js.Stream(w.t.Context(), pipeline.JournalStream)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
-		msg, err := stream.GetMsg(w.t.Context(), seq)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		titles = append(titles, titlesOf(w.t, []string{string(msg.Data)})...)
+	for _, r := range w.journalRecords() {
+		titles = append(titles, titlesOf(w.t, []string{string(r.Data)})...)
 	}
 	return titles
+}
+
+// journalRecords reads the events in the journal of a relay that has stopped.
+func (w *world) journalRecords() (all []journal.Record) {
+	w.t.Helper()
+	log, err := filelog.OpenReader(w.t.Context(), filelog.Options{Dir: filepath.Join(w.dir, "data", journalDir)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer log.Close()
+	for at, next := log.Bounds(); at < next; {
+		records, err := log.Read(w.t.Context(), at, 1000)
+		if err != nil {
+			w.t.Fatalf("read number %d: %v", at, err)
+		}
+		if len(records) == 0 { // the newest are lost
+			break
+		}
+		for _, r := range records {
+			if at = r.Number + 1; r.Kind == journal.Treat {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
 }
 
 // A webhook receiver that is away delays nobody else, and gets everything in order when it is back.

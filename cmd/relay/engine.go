@@ -7,10 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 	"github.com/treatrelay/relay/pipeline/journal/jetstream"
@@ -20,7 +24,7 @@ import (
 type storage struct {
 	log      journal.Log
 	state    journal.State
-	attempts journal.Log // nil: there is none to be read
+	attempts journal.Log  // nil: there is none to be read
 	file     *filelog.Log // the log of engine file; nil with the other one
 }
 
@@ -125,22 +129,65 @@ func (j *job) openJournal(ctx context.Context, cfg JournalConfig, metrics *pipel
 		return err
 	}
 	j.storage = s
-	var follow atomic.Pointer[index.Index] // the journal is there before the index
-	j.journal, err = journal.Open(ctx, journal.Config{
-		Log: s.log, State: s.state, Attempts: s.attempts, Retention: cfg.Retention, Trace: trace, Logger: j.log, Metrics: metrics,
-		Committed: func(records []journal.Record) {
-			if ix := follow.Load(); ix != nil {
-				ix.Add(records)
-			}
-		},
-	})
+	j.index, err = index.Open(ctx, index.Config{Dir: filepath.Join(j.dir, indexDir), Log: s.log, Retention: cfg.Retention, Logger: j.log})
 	if err != nil {
 		return withCode(exitUnavailable, err)
 	}
-	if j.index, err = index.Open(ctx, index.Config{Dir: filepath.Join(j.dir, indexDir), Journal: j.journal, Logger: j.log}); err != nil {
+	j.undo.add("index of the journal", j.index.Close)
+	if err := j.reserveLost(ctx); err != nil {
 		return withCode(exitUnavailable, err)
 	}
-	j.undo.add("index of the journal", j.index.Close)
-	follow.Store(j.index)
-	return nil
+	j.journal, err = journal.Open(ctx, journal.Config{
+		Log: s.log, State: s.state, Attempts: s.attempts, Retention: cfg.Retention, Committed: j.index.Committed, Trace: trace,
+		Logger: j.log, Metrics: metrics,
+	})
+	return withCode(exitUnavailable, err)
+}
+
+// reserveLost reports what the journal has lost of its end, as the index remembers it, and has those numbers not given again.
+func (j *job) reserveLost(ctx context.Context) error {
+	_, next := j.storage.log.Bounds()
+	through := j.index.Through()
+	if through < next {
+		return nil
+	}
+	lost, err := j.index.Lost(ctx, next)
+	if err != nil {
+		return err
+	}
+	for _, l := range lost {
+		j.log.Error().Str("account", l.Account).Int("events", l.Events).Time("first", l.First).Time("last", l.Last).
+			Msg("journal has lost its newest events, as by a restored backup: what the provider's history still holds is journaled again, and goes to the sinks that had not accepted it")
+	}
+	return j.storage.log.Reserve(ctx, through)
+}
+
+// scrubEvery is how often the sealed segments of the journal are read and verified.
+const scrubEvery = 24 * time.Hour
+
+// keepUp runs what the journal needs beside its writer: the reader of the lanes, which also keeps their places, and the verification of what lies
+// on disk for long. end stops it when the lanes have ended.
+func (j *job) keepUp(ctx context.Context) (end func() error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	var work sync.WaitGroup
+	var lanesErr error
+	work.Go(func() { lanesErr = j.lanes.Run(ctx) })
+	if file := j.storage.file; file != nil {
+		work.Go(func() {
+			for ctx.Err() == nil {
+				if err := file.Scrub(ctx); err != nil && ctx.Err() == nil {
+					j.log.Warn().Err(err).Msg("journal cannot be verified in the background; trying again tomorrow")
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(scrubEvery):
+				}
+			}
+		})
+	}
+	return func() error {
+		stop(errLanesEnded)
+		work.Wait()
+		return lanesErr
+	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 func (p *program) exportEventsCommand() *cobra.Command {
@@ -81,7 +82,13 @@ func (p *program) export(ctx context.Context, filter journal.EventFilter, format
 		return err
 	}
 	if format == "csv" {
-		write = func(e journal.JournaledEvent) error { return writeCSV(buffered, csvRow(&e.Event)) }
+		write = func(e journal.JournaledEvent) error {
+			event, err := e.Event()
+			if err != nil {
+				return err
+			}
+			return writeCSV(buffered, csvRow(&event))
+		}
 		if err := writeCSV(buffered, csvHeader()); err != nil {
 			return 0, err
 		}

@@ -25,6 +25,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/peertest"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
@@ -345,7 +346,7 @@ func (w *world) overlay() *lines {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cons, err := js.OrderedConsumer(w.t.Context(), natsserver.OverlayStream, jetstream.OrderedConsumerConfig{})
+	cons, err := js.OrderedConsumer(w.t.Context(), natsserver.Stream, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

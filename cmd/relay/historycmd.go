@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // eventFlags choose events of the journal.
@@ -146,8 +147,12 @@ func (l *eventList) add(e journal.JournaledEvent) error {
 			return err
 		}
 	}
-	d := &e.Event.Data
-	_, err := fmt.Fprintf(l.out, format, e.Event.Time.Local().Format(time.DateTime), e.Origin, e.Account,
+	event, err := e.Event()
+	if err != nil {
+		return err
+	}
+	d := &event.Data
+	_, err = fmt.Fprintf(l.out, format, e.Time.Local().Format(time.DateTime), e.Origin, e.Account,
 		cell(d.Sender, 18), cell(d.Title, 24), e.ID, cell(d.Message, 60))
 	return err
 }

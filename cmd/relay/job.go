@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -16,7 +17,11 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // drainTime is how long a stopping relay goes on delivering what it has received. With what it takes to close everything
@@ -25,16 +30,16 @@ const drainTime = 7 * time.Second
 
 // A job is the main job put together: accounts, journal and lanes.
 type job struct {
-	log     zerolog.Logger
-	out     io.Writer // where data goes
-	dir     string    // the data folder
-	metrics *vectors
+	log      zerolog.Logger
+	out      io.Writer // where data goes
+	dir      string    // the data folder
+	metrics  *vectors
 	pipeline *pipeline.Metrics
-	storage storage
-	server  *natsserver.Server // for overlays; nil if no sink needs it
-	journal *journal.Journal
-	index   *index.Index
-	lanes   *delivery.Dispatcher
+	storage  storage
+	server   *natsserver.Server // for overlays; nil if no sink needs it
+	journal  *journal.Journal
+	index    *index.Index
+	lanes    *delivery.Dispatcher
 	// attempts is the log of what the sinks do.
 	attempts *journal.AttemptLog
 	alerts   *journal.Alerts // nil if nobody wants to be told
@@ -94,6 +99,14 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	}
 	if err := j.openJournal(ctx, cfg.Journal, metrics, trace); err != nil {
 		return nil, err
+	}
+	if j.attempts, err = journal.OpenAttemptLog(ctx, journal.AttemptConfig{Log: j.storage.attempts, Logger: log, Metrics: metrics}); err != nil {
+		return nil, withCode(exitUnavailable, err)
+	}
+	if j.lanes, err = delivery.New(ctx, delivery.Config{
+		Journal: j.journal, CursorFile: filepath.Join(dir, cursorsFile), Logger: log, Metrics: metrics, Trace: trace,
+	}); err != nil {
+		return nil, withCode(exitUnavailable, err)
 	}
 	if cfg.Alerts.Sink != "" {
 		j.alerts = journal.NewAlerts(j.journal, cfg.Alerts.Sink, log)

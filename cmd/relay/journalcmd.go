@@ -49,7 +49,7 @@ func (p *program) useJournal(ctx context.Context, use func(*journal.Journal) err
 	if err != nil {
 		return err
 	}
-	j, err := journal.Open(ctx, journal.Config{Log: s.log, State: s.state, Attempts: s.attempts, Logger: p.logger()})
+	j, err := journal.Attach(ctx, journal.Config{Log: s.log, State: s.state, Attempts: s.attempts, Logger: p.logger()})
 	if err != nil {
 		return withCode(exitUnavailable, err)
 	}

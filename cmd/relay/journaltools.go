@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/rs/zerolog"
+
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -57,27 +59,61 @@ is printed, a line each; the exit code is 1 then.`,
 			if err != nil {
 				return err
 			}
-			faults := 0
-			summary, err := filelog.Verify(cmd.Context(), at, func(f filelog.Finding) {
-				faults++
-				_, _ = fmt.Fprintln(p.out, f) // the summary fails likewise
-			})
-			if err != nil {
-				return withCode(exitUnavailable, err)
-			}
-			if asJSON {
-				err = json.NewEncoder(p.out).Encode(summary)
-			} else {
-				err = p.say("Verified %d records in %d segments, %d MiB.", summary.Records, summary.Segments, summary.Bytes>>20)
-			}
-			if err == nil && faults > 0 {
-				err = fmt.Errorf("the journal in %s has %d faults; what TreatStream's history still holds is journaled again when relay runs", at, faults)
-			}
-			return err
+			return p.journalVerify(cmd.Context(), at, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the summary as a JSON object")
 	return cmd
+}
+
+func (p *program) journalVerify(ctx context.Context, at string, asJSON bool) error {
+	summary, err := filelog.Verify(ctx, at, func(f filelog.Finding) {
+		if !asJSON {
+			_, _ = fmt.Fprintln(p.out, findingLine(&f)) // the summary fails likewise
+		}
+	})
+	if err != nil {
+		return withCode(exitUnavailable, err)
+	}
+	if asJSON {
+		err = json.NewEncoder(p.out).Encode(summary)
+	} else {
+		err = p.say("Verified %d records in %d segments, %d MiB.", summary.Records, summary.Segments, summary.Bytes>>20)
+	}
+	var faults []error
+	if summary.Findings > 0 {
+		faults = append(faults, fmt.Errorf("the journal in %s has %d faults; when relay runs, what TreatStream's history still holds is journaled again", at, summary.Findings))
+	}
+	if !p.relayRuns(ctx) { // a relay that runs has it open, and verified it at its start
+		faults = append(faults, filelog.VerifyState(ctx, at))
+	}
+	return errors.Join(append(faults, err)...)
+}
+
+// findingLine is what is wrong with a place of the journal, in one line.
+func findingLine(f *filelog.Finding) string {
+	if f.Err != nil {
+		return inLine(f.Err.Error())
+	}
+	line := fmt.Sprintf("%s at %d: %d bytes are damaged", f.Segment, f.Offset, f.Size)
+	switch {
+	case f.Numbers.First == 0:
+		line += "; no record is lost"
+	case f.Numbers.First == f.Numbers.Last:
+		line += fmt.Sprintf("; number %d is lost", f.Numbers.First)
+	default:
+		line += fmt.Sprintf("; numbers %d to %d are lost", f.Numbers.First, f.Numbers.Last)
+	}
+	if f.Account != "" {
+		line += ", account " + inLine(f.Account)
+	}
+	if !f.Time.IsZero() {
+		line += ", journaled about " + stamp(f.Time)
+	}
+	if f.Known {
+		line += "; relay knows that"
+	}
+	return line
 }
 
 func (p *program) journalBackupCommand() *cobra.Command {
@@ -194,4 +230,60 @@ func (j *job) importLines(ctx context.Context, in io.Reader) (added, known int, 
 		return added, known, err
 	}
 	return added, known, flush()
+}
+
+// journalBackup copies the journal of the data folder. The state is copied before the log, so that no place in the copy is past its end.
+func (p *program) journalBackup(ctx context.Context, to string) (err error) {
+	at, err := p.journalFiles()
+	if err != nil {
+		return err
+	}
+	to = filepath.Join(to, journalDir)
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return fmt.Errorf("back up the journal: %w; choose another folder", err)
+	}
+	var undo teardown
+	defer func() { err = errors.Join(err, undo.run()) }()
+	s, _, _, err := p.liveStorage(ctx, &undo)
+	if errors.Is(err, errNoControl) {
+		s, err = p.openStorageAlone(ctx, filepath.Dir(at), &undo)
+	}
+	if err != nil {
+		return err
+	}
+	var items []stateItem
+	err = s.state.List(ctx, "", func(key string, value []byte) error {
+		items = append(items, stateItem{key, bytes.Clone(value)})
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("back up the journal: %w", err)
+	}
+	log, err := filelog.OpenReader(ctx, filelog.Options{Dir: at, Log: p.logger()})
+	if err != nil {
+		return withCode(exitUnavailable, err)
+	}
+	undo.add("journal", log.Close)
+	if err := filelog.Backup(ctx, log, to); err != nil {
+		return err
+	}
+	if err := writeState(ctx, items, to, p.logger()); err != nil {
+		return fmt.Errorf("back up the journal: %w", err)
+	}
+	return p.say("Copied the journal to %s. relay journal verify --data-dir %s reads the copy.", to, shellQuote(filepath.Dir(to)))
+}
+
+// writeState writes a state with these items.
+func writeState(ctx context.Context, items []stateItem, dir string, log zerolog.Logger) (err error) {
+	to, err := filelog.OpenState(ctx, filelog.StateOptions{Dir: dir, Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	for _, item := range items {
+		if _, err := to.Put(ctx, item.Key, item.Value, journal.AnyRevision); err != nil {
+			return err
+		}
+	}
+	return nil
 }

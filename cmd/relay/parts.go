@@ -15,6 +15,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -105,8 +106,8 @@ func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 	files := filesSum(s.Config)
 	sink, err := s.Config.Open(ctx, sinks.Env{
 		Name: s.Name, Stdout: j.out, UserAgent: userAgent(), Log: j.log.With().Str("sink", s.Name).Logger(),
-		NATS:   func(ctx context.Context) (*nats.Conn, error) { return j.server.Overlay(ctx) },
-		Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
+		NATS:      func(ctx context.Context) (*nats.Conn, error) { return j.server.Connect(ctx) },
+		NATSStore: j.natsStore(), Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
 		Attempt: func(a pipeline.Attempt) {
 			a.Sink = s.Name
 			j.attempts.Add(a)
@@ -120,6 +121,14 @@ func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 		return nil, withCode(code, fmt.Errorf("open sink %s: %w", s.Name, err))
 	}
 	return &sinkPart{cfg: s, sink: sink, files: files, ended: make(chan struct{})}, nil
+}
+
+// natsStore is what the embedded server knows of its disk, nil if there is none.
+func (j *job) natsStore() sinks.NATSStore {
+	if j.server == nil {
+		return nil
+	}
+	return j.server
 }
 
 // openLane opens the lane of a sink that is ready. An earlier lane of that name must have ended.

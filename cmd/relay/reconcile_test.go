@@ -14,6 +14,7 @@ import (
 
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake"
 )
 
 // sends has the simulator send treats from..to-1, which its history keeps.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake"
 )
 
 // pasts are the reconcilers of a running relay, by account. They are there once it has opened everything.

@@ -18,7 +18,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery"
 )
 
 // A reloader says when the configuration is to be loaded again, and loads it. A nil one never does.

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // replayFlags are those of relay replay.
@@ -225,7 +226,7 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 	if r.flags.dryRun {
 		return eachEvent(ctx, j, r.filter, func(e journal.JournaledEvent) error {
 			r.n++
-			return r.progress.show(r.n, e.Event.Time)
+			return r.progress.show(r.n, e.Time)
 		})
 	}
 	ctx, stop := context.WithCancelCause(ctx)
@@ -239,7 +240,7 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 		}
 	})
 	err = eachEvent(ctx, j, r.filter, func(e journal.JournaledEvent) error {
-		if err := r.pacer.wait(ctx, e.Event.Time); err != nil {
+		if err := r.pacer.wait(ctx, e.Time); err != nil {
 			return err
 		}
 		select {
@@ -263,12 +264,12 @@ const replayBatch = 256
 // send sends the events that come until there are no more, and notes how far it has come.
 func (r *replay) send(ctx context.Context, j *journal.Journal, events <-chan journal.JournaledEvent) error {
 	for first := range events {
-		waiting, latest := []pipeline.Record{first.Record}, first.Event.Time
+		waiting, latest := []pipeline.Record{first.Record}, first.Time
 		for more := true; more && len(waiting) < replayBatch; {
 			select {
 			case e, ok := <-events:
 				if more = ok; ok {
-					waiting, latest = append(waiting, e.Record), e.Event.Time
+					waiting, latest = append(waiting, e.Record), e.Time
 				}
 			default:
 				more = false

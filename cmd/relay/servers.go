@@ -13,9 +13,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 func (p *program) sinksCommand() *cobra.Command {
@@ -158,7 +158,8 @@ func (p *program) changeSink(ctx context.Context, name string, change func(*jour
 			}
 			return usagef("no sink %q; there are [%s]", name, strings.Join(known, ", "))
 		}
-		return j.UpdateSink(ctx, name, change)
+		_, err = j.UpdateSink(ctx, name, change)
+		return err
 	})
 }
 

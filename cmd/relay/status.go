@@ -12,6 +12,9 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // The states of a relay as a whole, and of its journal.
@@ -52,16 +55,16 @@ func (t trouble) String() string { return t.Part + ": " + t.Reason }
 
 // accountStatus is how an account is. An account that receives no treats has no connection, and only a token.
 type accountStatus struct {
-	Account    string           `json:"account"`
-	Provider   string           `json:"provider"`
-	Connection string           `json:"connection"` // connected, connecting, reconnecting, login_needed or none
-	Since      time.Time        `json:"since,omitzero"`
-	Reason     string           `json:"reason,omitempty"` // why it is not connected
-	Reconnects int              `json:"reconnects"`       // since relay runs
+	Account    string          `json:"account"`
+	Provider   string          `json:"provider"`
+	Connection string          `json:"connection"` // connected, connecting, reconnecting, login_needed or none
+	Since      time.Time       `json:"since,omitzero"`
+	Reason     string          `json:"reason,omitempty"` // why it is not connected
+	Reconnects int             `json:"reconnects"`       // since relay runs
 	LastTreat  *journal.Newest `json:"last_treat,omitempty"`
-	Token      auth.State       `json:"token"`
-	TokenEnds  time.Time        `json:"token_expiry,omitzero"`
-	Fix        string           `json:"fix,omitempty"` // what somebody has to do about the token
+	Token      auth.State      `json:"token"`
+	TokenEnds  time.Time       `json:"token_expiry,omitzero"`
+	Fix        string          `json:"fix,omitempty"` // what somebody has to do about the token
 }
 
 // journalStatus is how the journal is. What its server says is nil while that does not answer.
@@ -69,7 +72,7 @@ type journalStatus struct {
 	State      string    `json:"state"` // ok, failing or away
 	Since      time.Time `json:"since,omitzero"`
 	Reason     string    `json:"reason,omitempty"`
-	Server     string    `json:"server"` // embedded, or the hosts of journal.nats_url
+	Server     string    `json:"server"` // files, or the hosts of journal.nats_url
 	Events     *uint64   `json:"events,omitempty"`
 	Bytes      *uint64   `json:"bytes,omitempty"`
 	Oldest     time.Time `json:"oldest,omitzero"`
@@ -155,7 +158,7 @@ func (m *monitor) look(ctx context.Context) snapshot {
 	now := time.Now()
 	s := snapshot{
 		Time: now, Version: version(), Started: m.started.UTC().Round(time.Second), Accounts: []accountStatus{}, Sinks: []laneStatus{},
-		Journal: journalStatus{State: stateAway, Server: "embedded", Reason: "it is not open yet"},
+		Journal: journalStatus{State: stateAway, Server: "files", Reason: "it is not open yet"},
 	}
 	if !m.cfg.Journal.NATSURL.Empty() {
 		s.Journal.Server = natsHosts(m.cfg.Journal.NATSURL.Reveal())
@@ -179,20 +182,16 @@ func (m *monitor) look(ctx context.Context) snapshot {
 
 // observe fills in a snapshot and judges each part.
 func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Time) (v judgement) {
-	var receiving []string
 	parts := j.parts()
-	for _, src := range parts.sources() {
-		receiving = append(receiving, src.name)
-	}
-	survey, surveyErr := j.journal.Survey(ctx, receiving)
-	s.Journal.fill(j.journal.Health(), survey, surveyErr)
+	survey, surveyErr := j.journal.Survey(ctx)
+	s.Journal.fill(j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count
 	if s.Journal.State != stateOK {
 		v.notReady("journal", s.Journal.fault())
 	}
 	for _, c := range parts.cfg.Accounts {
 		a := accountOf(parts, c)
-		if newest, ok := survey.Newest[c.Account]; ok {
-			a.LastTreat = &newest
+		if known := j.index.Account(c.Account); known.Seen {
+			a.LastTreat = &journal.Newest{Time: known.Newest.Journaled.UTC(), Origin: originOf(&known.Newest)}
 		}
 		v.ofAccount(&a, now)
 		s.Accounts = append(s.Accounts, a)
@@ -224,17 +223,25 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 	return v
 }
 
-func (j *journalStatus) fill(h journal.Health, s journal.Survey, err error) {
+func (j *journalStatus) fill(h journal.Health, s journal.Survey, events uint64, err error) {
 	j.State, j.Reason = stateOK, ""
 	j.LastMinute, j.LastWrite, j.Waiting = h.LastMinute, h.LastWrite.UTC(), h.Waiting
 	if err == nil {
-		j.Events, j.Bytes, j.Oldest = &s.Events, &s.Bytes, s.Oldest.UTC()
+		j.Events, j.Bytes, j.Oldest = &events, &s.Bytes, s.Oldest.UTC()
 	} else {
 		j.State, j.Reason = stateAway, inLine(err.Error())
 	}
 	if !h.FailingSince.IsZero() {
 		j.State, j.Since, j.Reason = stateFailing, h.FailingSince.UTC(), inLine(h.Reason)
 	}
+}
+
+// originOf is the origin of a treat that was received, as far as the index knows it.
+func originOf(hit *index.Hit) pipeline.Origin {
+	if hit.Backfill {
+		return pipeline.OriginBackfill
+	}
+	return pipeline.OriginLive
 }
 
 func (j *journalStatus) fault() string {

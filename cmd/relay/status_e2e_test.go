@@ -128,14 +128,14 @@ func TestStatus(t *testing.T) {
 	if a.Account != "mystream" || a.Connection != connConnected || a.Token != "active" || a.LastTreat == nil || a.LastTreat.Origin != "live" || a.Reconnects != 0 {
 		t.Errorf("account %+v", a)
 	}
-	if s.Journal.State != stateOK || *s.Journal.Events != 5 || *s.Journal.Bytes == 0 || s.Journal.Server != "embedded" {
+	if s.Journal.State != stateOK || *s.Journal.Events != 5 || *s.Journal.Bytes == 0 || s.Journal.Server != "files" {
 		t.Errorf("journal %+v", s.Journal)
 	}
 	if len(s.Sinks) != 3 || bot.Sink != "bot" || bot.Type != "webhook" || bot.State != stateOK || bot.Delivered != 5 || *bot.Pending != 0 || *bot.DeadLetters != 0 || bot.P50 == nil {
 		t.Errorf("sinks %+v", s.Sinks)
 	}
 	text := w.relay(exitOK, "status").out.text()
-	for _, want := range []string{"is ready", "ACCOUNT", "mystream", "connected", "JOURNAL", "embedded", "SINK", "webhook", "P99"} {
+	for _, want := range []string{"is ready", "ACCOUNT", "mystream", "connected", "JOURNAL", "files", "SINK", "webhook", "P99"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,7 +15,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/treatrelay/relay/internal/natstest"
-	"github.com/treatrelay/relay/pipeline"
 )
 
 // tails starts relay tail, and waits until it follows.
@@ -84,7 +82,7 @@ func TestTail(t *testing.T) {
 				t.Errorf("tail --account:\n%s\ntail --filter:\n%s\ntail --account other:\n%s", table.out.text(), some.out.text(), other.out.text())
 			}
 			if external {
-				if names := consumersOf(t, server.URL()); !slices.Equal(names, []string{"lane_console"}) {
+				if names := consumersOf(t, server.URL()); len(names) > 0 {
 					t.Errorf("left on the server: %q", names)
 				}
 			}
@@ -105,7 +103,7 @@ func consumersOf(t *testing.T, url string) (names []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := js.Stream(t.Context(), pipeline.JournalStream)
+	stream, err := js.Stream(t.Context(), "RELAY_JOURNAL")
 	if err != nil {
 		t.Fatal(err)
 	}

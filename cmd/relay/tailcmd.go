@@ -10,7 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // tailFlags are those of relay tail.
@@ -159,8 +160,12 @@ func (t *tail) show(e journal.JournaledEvent) error {
 		_, err := fmt.Fprintf(t.out, "%s\n", e.Line)
 		return err
 	}
-	d := &e.Event.Data
-	_, err := fmt.Fprintf(t.out, "%-19s  %-12s  %-8s  %-18s  %-24s  %s\n", e.Event.Time.Local().Format(time.DateTime), e.Account, e.Origin,
+	event, err := e.Event()
+	if err != nil {
+		return err
+	}
+	d := &event.Data
+	_, err = fmt.Fprintf(t.out, "%-19s  %-12s  %-8s  %-18s  %-24s  %s\n", e.Time.Local().Format(time.DateTime), e.Account, e.Origin,
 		cell(d.Sender, 18), cell(d.Title, 24), cell(d.Message, 60))
 	return err
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // triggerFlags are those of relay trigger.

@@ -1,8 +1,11 @@
-// Package natstest runs a real nats-server process for tests, which can be killed and started again.
+// Package natstest runs real nats-server processes for tests, which can be killed and started again.
 package natstest
 
 import (
 	"bufio"
+	"context"
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +21,7 @@ import (
 type Server struct {
 	t    *testing.T
 	bin  string
+	dir  string
 	args []string
 	addr string
 
@@ -30,42 +34,103 @@ type Server struct {
 // ends.
 func Start(t *testing.T, args ...string) *Server {
 	t.Helper()
-	dir := t.TempDir()
-	s := &Server{t: t, bin: filepath.Join(dir, "nats-server")}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", s.bin, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil { //nolint:gosec // a test's own folder
-		t.Fatalf("build nats-server: %v\n%s", err, out)
-	}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	bin, err := Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.addr = l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
+	return StartProgram(t, bin, args...)
+}
+
+// Build builds nats-server in a folder, for several servers to run it.
+func Build(ctx context.Context, dir string) (bin string, err error) {
+	bin = filepath.Join(dir, "nats-server")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil { //nolint:gosec // a test's own folder
+		return "", fmt.Errorf("build nats-server: %w\n%s", err, out)
 	}
+	return bin, nil
+}
+
+// StartProgram is [Start] with a program that [Build] has made.
+func StartProgram(t *testing.T, bin string, args ...string) *Server {
+	t.Helper()
+	s := newServer(t, bin, args...)
+	s.Restart()
+	return s
+}
+
+func newServer(t *testing.T, bin string, args ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, bin: bin, dir: filepath.Join(t.TempDir(), "data"), addr: freeAddr(t)}
 	host, port, err := net.SplitHostPort(s.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.args = append([]string{"-js", "-sd", filepath.Join(dir, "data"), "-a", host, "-p", port}, args...)
+	s.args = append([]string{"-js", "-sd", s.dir, "-a", host, "-p", port}, args...)
 	t.Cleanup(s.Kill)
-	s.Restart()
 	return s
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
+}
+
+// StartCluster runs a cluster of so many servers.
+func StartCluster(t *testing.T, bin string, nodes int, args ...string) []*Server {
+	t.Helper()
+	routes := make([]string, nodes)
+	for i := range routes {
+		routes[i] = "nats://" + freeAddr(t)
+	}
+	servers := make([]*Server, nodes)
+	errs := make([]error, nodes)
+	var starting sync.WaitGroup
+	for i := range servers {
+		s := newServer(t, bin, append([]string{
+			"-n", fmt.Sprintf("node%d", i+1), "--cluster_name", "test", "--cluster", routes[i], "--routes", strings.Join(routes, ","),
+		}, args...)...)
+		servers[i] = s
+		starting.Go(func() { errs[i] = s.start() })
+	}
+	starting.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	return servers
 }
 
 // URL is where clients connect.
 func (s *Server) URL() string { return "nats://" + s.addr }
 
+// Addr is the host and port of [Server.URL].
+func (s *Server) Addr() string { return s.addr }
+
+// Dir is the folder in which the server keeps its streams.
+func (s *Server) Dir() string { return s.dir }
+
 // Restart starts the server again after [Server.Kill], and waits until it is ready.
 func (s *Server) Restart() {
 	s.t.Helper()
+	if err := s.start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *Server) start() error {
 	cmd := exec.Command(s.bin, s.args...) //nolint:gosec,noctx // the program built above; Kill ends it
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
-		s.t.Fatal(err)
+		return fmt.Errorf("start nats-server: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
+		return fmt.Errorf("start nats-server: %w", err)
 	}
 	ready, logs := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -82,10 +147,20 @@ func (s *Server) Restart() {
 	s.mu.Unlock()
 	select {
 	case <-ready:
+		return nil
 	case <-logs:
-		s.t.Fatal("nats-server ended at its start")
+		return errors.New("nats-server ended at its start")
 	case <-time.After(30 * time.Second):
-		s.t.Fatal("nats-server is not ready within 30 s")
+		return errors.New("nats-server is not ready within 30 s")
+	}
+}
+
+// Reload lets the server read its configuration again.
+func (s *Server) Reload() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd != nil {
+		_ = s.cmd.Process.Signal(syscall.SIGHUP) // it may have ended
 	}
 }
 

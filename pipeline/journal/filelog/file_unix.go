@@ -28,7 +28,7 @@ func syncDir(dir string) error {
 
 // lockFile makes sure that only one process writes. The lock ends with the file.
 func lockFile(f *os.File) error {
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return fmt.Errorf("another process writes to %s: %w", f.Name(), err)
 	}
 	return nil

@@ -1,0 +1,131 @@
+package natsserver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// store is the folder of the streams, as a power cut would leave it. It is used by one goroutine at a time.
+type store struct {
+	dir   string
+	seen  map[string]version  // files and folders as they were at the last look
+	dirty map[string]struct{} // those that have changed since the last sync
+}
+
+func newStore(dir string) *store {
+	return &store{dir: dir, seen: map[string]version{}, dirty: map[string]struct{}{}}
+}
+
+// version tells whether a file has changed. Clocks of file systems tick every few milliseconds, so one that was changed just now may be
+// changed again and look the same.
+type version struct {
+	at    time.Time
+	size  int64
+	fresh bool
+}
+
+// notesFile says, for each stream, up to where it was durable at the last sync.
+const notesFile = "synced.json"
+
+// look finds out what has changed since the last look, at first everything.
+func (s *store) look() error {
+	now, seen := time.Now(), make(map[string]version, len(s.seen))
+	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && path == filepath.Join(s.dir, notesFile) {
+			return nil
+		}
+		var info fs.FileInfo
+		if err == nil {
+			info, err = entry.Info()
+		}
+		if errors.Is(err, fs.ErrNotExist) { // removed meanwhile
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		v := version{at: info.ModTime(), size: info.Size(), fresh: now.Sub(info.ModTime()) < time.Second}
+		if entry.IsDir() {
+			v.size = 0
+		}
+		if old, ok := s.seen[path]; !ok || old.fresh || !old.at.Equal(v.at) || old.size != v.size {
+			s.dirty[path] = struct{}{}
+		}
+		seen[path] = v
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("inspect the folder of the embedded NATS server: %w", err)
+	}
+	s.seen = seen
+	return nil
+}
+
+// sync makes durable what has changed. The server writes each message to its file at once, so another descriptor of the same file
+// can flush it.
+func (s *store) sync() error {
+	for path := range s.dirty {
+		if err := syncPath(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("sync the streams of the embedded NATS server: %w", err)
+		}
+		delete(s.dirty, path)
+	}
+	return nil
+}
+
+func syncPath(path string) error {
+	flags := os.O_RDWR
+	if info, err := os.Stat(path); err != nil {
+		return err
+	} else if info.IsDir() {
+		if runtime.GOOS == "windows" { // where a folder has nothing of its own to flush
+			return nil
+		}
+		flags = os.O_RDONLY
+	}
+	f, err := os.OpenFile(path, flags, 0) //nolint:gosec // in the server's own folder
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// note writes down up to where the streams are durable, durably.
+func (s *store) note(held map[string]Held) error {
+	data, err := json.Marshal(held)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(s.dir, notesFile)
+	temporary := path + ".tmp"
+	err = os.WriteFile(temporary, data, 0o600)
+	if err == nil {
+		err = syncPath(temporary)
+	}
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err == nil {
+		err = syncPath(s.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("note what the embedded NATS server holds: %w", err)
+	}
+	return nil
+}
+
+// notes reads what was noted last. A file that is damaged is as good as none.
+func (s *store) notes() map[string]Held {
+	held := map[string]Held{}
+	data, err := os.ReadFile(filepath.Join(s.dir, notesFile))
+	if err == nil && json.Unmarshal(data, &held) != nil {
+		return map[string]Held{}
+	}
+	return held
+}

@@ -1,0 +1,150 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// resumed is what a destination has said where to go on, see [pipeline.Resumer].
+type resumed struct {
+	asked bool            // it can say it
+	dead  map[uint64]bool // numbers beyond that which are dead letters already
+}
+
+// begin restores what an earlier run has left.
+func (l *Lane) begin(ctx context.Context, c journal.Cursor) error {
+	resumer, ok := l.sink.(pipeline.Resumer)
+	ok = ok && l.queues.together
+	if ok {
+		var err error
+		if c, err = l.resume(ctx, resumer, c); err != nil {
+			return err
+		}
+	}
+	l.ledger = newLedger(c, ok, func() { l.home.store.dirty.add(l.cfg.Sink) })
+	l.feed.setPlace(l.ledger.place())
+	if err := l.schedule.recall(ctx, c.Open, c.Next); err != nil {
+		return err
+	}
+	for _, span := range c.Open {
+		for number := span.First; number <= span.Last; number++ {
+			if l.schedule.steppedAside(number) {
+				l.schedule.claim(number) // it waits for its time
+				continue
+			}
+			l.left.addOne(number)
+		}
+	}
+	return l.beginSink(ctx)
+}
+
+// beginSink reads what is known of the sink.
+func (l *Lane) beginSink(ctx context.Context) error {
+	state, err := l.journal().SinkState(ctx, l.cfg.Sink)
+	if errors.Is(err, journal.ErrDamagedValue) {
+		l.log.Warn().Err(err).Msg("what was known of the sink is damaged: it counts as neither down nor disabled")
+		state, err = journal.SinkState{}, l.journal().State().Delete(ctx, journal.SinkKey(l.cfg.Sink))
+	}
+	if err != nil {
+		return err
+	}
+	ahead := wakeSink(&state, time.Now())
+	l.keeper = &keeper{
+		sink: l.cfg.Sink, journal: l.journal(), metrics: l.metrics, alert: l.cfg.Alert, stop: l.stop, logger: l.log, dirty: make(chan struct{}, 1),
+		works: l.schedule.makeDue,
+	}
+	l.breaker = newBreaker(l.cfg.Concurrency, l.cfg.PerSecond, l.cfg.Probe, state, l.keeper.observe)
+	l.keeper.breaker = l.breaker
+	if ahead {
+		l.keeper.markDirty()
+	}
+	l.metrics.show(state)
+	l.keeper.alerted = state.Alerted && !l.breaker.open() // else the operator has enabled it meanwhile
+	if !state.DisabledSince.IsZero() {
+		l.log.Warn().Time("since", state.DisabledSince).Str("reason", state.Reason).
+			Msgf("sink is disabled: its events wait; relay sinks enable %s sends them", l.cfg.Sink)
+	}
+	return nil
+}
+
+// resume puts a cursor where the destination says that it stands. The destination goes before the cursor in either direction: one that was
+// killed together with relay may hold more, and one that lost what it had not synced holds less.
+//
+// For this the cursor of such a lane never passes what it has in hand (see [ledger]). So its open numbers are events that stepped aside. They stay open whether the
+// destination stands before or behind them. What was open otherwise is beyond the cursor, and above the destination's number it is read again,
+// below it was accepted: a destination with one queue accepts in order.
+func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Cursor) (journal.Cursor, error) {
+	number, id, ok, err := sink.LastAccepted(ctx)
+	if err != nil {
+		return c, fmt.Errorf("ask the destination what it holds: %w", err)
+	}
+	if l.resumed.asked = ok; !ok || number == 0 {
+		return c, nil
+	}
+	first, next := l.journal().Bounds()
+	at := place{next: number + 1}
+	switch record, err := l.journal().Get(ctx, number); {
+	case number < first: // so long ago that nothing of it can be unsynced
+		return c, nil
+	case number >= next && number-next > nearEnd: // of another journal
+		l.log.Warn().Uint64("number", number).Str("id", id).Msg("destination holds a number that the journal has never given: the lane goes by its own cursor")
+		return c, nil
+	case number >= next: // the journal has lost its end, and the cursor was not saved since
+		if err := l.home.reserve(ctx, "the destination of sink "+l.cfg.Sink, number); err != nil {
+			return c, err
+		}
+	case errors.Is(err, journal.ErrNotHeld): // it is damaged
+	case err != nil:
+		return c, err
+	case l.recordOf(&record).ID != id:
+		l.log.Warn().Uint64("number", number).Str("id", id).Msg("destination was not filled from this journal: the lane goes by its own cursor")
+		return c, nil
+	default:
+		at = behindRecord(&record)
+	}
+	if at.next < c.Next {
+		l.log.Warn().Uint64("cursor", c.Next).Uint64("goes_on_at", at.next).
+			Msg("destination has lost what it had accepted last: that is delivered again")
+		if l.resumed.dead, err = l.deadBeyond(ctx, number, c.Next); err != nil {
+			return c, err
+		}
+	}
+	return journal.Cursor{
+		Next: at.next, LastID: at.id, LastTime: at.time, Open: numbers(c.Open).below(at.next), Missing: numbers(c.Missing).below(at.next),
+	}, nil
+}
+
+// deadBeyond returns the numbers beyond one that are dead letters of the sink, of those that the lane had come to.
+func (l *Lane) deadBeyond(ctx context.Context, number, came uint64) (map[uint64]bool, error) {
+	dead := make(map[uint64]bool)
+	for at := number + 1; at < came+nearEnd; {
+		records, err := l.journal().Read(ctx, at, readAtOnce)
+		if err != nil {
+			return nil, err
+		}
+		if len(records) == 0 {
+			break
+		}
+		for i := range records {
+			if r := &records[i]; r.Kind == journal.Dead && r.Sink == l.cfg.Sink && r.Ref > number {
+				dead[r.Ref] = true
+			}
+		}
+		at = records[len(records)-1].Number + 1
+	}
+	return dead, nil
+}
+
+// recordOf is a record as the sink gets it. A mark has the id of the digest that the sink is to be sent of it.
+func (l *Lane) recordOf(r *journal.Record) pipeline.Record {
+	record := r.Delivery()
+	if r.Kind == journal.Heal {
+		record.ID = l.digester.id(r)
+	}
+	return record
+}

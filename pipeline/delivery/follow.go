@@ -1,0 +1,300 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+const (
+	// fewRoom is how much more a lane that lags waits for before it reads on, but not longer than roomTime.
+	fewRoom  = maxHeld / 8
+	fewBytes = maxHeldBytes / 8
+	roomTime = 50 * time.Millisecond
+	// blockSize is how many deliveries are allocated at once.
+	blockSize = 32
+)
+
+// follow takes events from the journal until draining starts or ctx ends.
+func (l *Lane) follow(ctx context.Context) {
+	verified := false
+	for ctx.Err() == nil && !l.stop.draining() {
+		if !l.hungry(ctx) {
+			l.stats.moved(time.Now())
+			verified = false
+			continue
+		}
+		if len(l.left) > 0 {
+			l.takeOpen(ctx, l.stop.drain)
+			continue
+		}
+		p, attached := l.feed.take()
+		switch {
+		case !p.empty():
+			l.take(p.records, p.missing, p.at, false)
+			l.feed.done()
+			verified = false
+		case attached:
+			l.wait(ctx, nil)
+			verified = false
+		default:
+			verified = l.lag(ctx, verified)
+		}
+	}
+}
+
+// wait waits until the feed has something, another channel is closed, draining starts or ctx ends.
+func (l *Lane) wait(ctx context.Context, other <-chan struct{}) {
+	select {
+	case <-l.feed.ready:
+	case <-other:
+	case <-l.stop.drain:
+	case <-ctx.Done():
+	}
+}
+
+// hungry waits while the sink is disabled, or the destination is down and the lane has a fresh event to probe with, and others in case that is why it seems
+// to be down. It reports false when something has changed meanwhile. Events that were refused are no reason to wait, likewise. While it waits it
+// holds no more of the journal than what it has in hand.
+func (l *Lane) hungry(ctx context.Context) bool {
+	state, changed := l.breaker.now()
+	if state.DisabledSince.IsZero() && (state.DownSince.IsZero() || l.ledger.inHand() < maxHandover || !l.queues.fresh()) {
+		return true
+	}
+	l.leaveEnd()
+	await(ctx, l.stop.drain, changed, -1)
+	return false
+}
+
+// leaveEnd makes the lane read by itself from now on.
+func (l *Lane) leaveEnd() {
+	at := l.home.reader.detach(l.feed, l.ledger.place)
+	l.ledger.take(nil, at) // all that concerns it before that was taken
+	l.feed.setPlace(at)
+}
+
+// lag reads on by itself, once, and goes to the journal's end when it is there. verified says that the lane's place was compared with the
+// journal since it fell behind; lag returns that.
+func (l *Lane) lag(ctx context.Context, verified bool) bool {
+	from := l.feed.place()
+	var err error
+	if !verified {
+		if from, err = l.verified(ctx, from); err == nil {
+			verified = true
+		}
+	}
+	changed := l.journal().Changed()
+	var more bool
+	if len(l.left) > 0 {
+		return verified // first what is open
+	}
+	if err == nil && l.waitRoom(ctx, l.stop.drain) {
+		more, err = l.readSome(ctx, from)
+	}
+	if ctx.Err() != nil {
+		return verified
+	}
+	l.unreadable(err)
+	switch {
+	case errors.Is(err, errReplaced), errors.Is(err, errShorter):
+		verified = false
+		l.stop.pause(ctx)
+	case err != nil:
+		l.stop.pause(ctx)
+	case !more:
+		ok, err := l.home.reader.attach(ctx, l.feed, l.feed.place())
+		if !ok && err == nil {
+			await(ctx, l.stop.drain, changed, time.Second) // the reader comes, or something new does
+		}
+	}
+	return verified
+}
+
+// verified is the place at which the lane goes on, which is another one if the journal is not the one that it was in.
+func (l *Lane) verified(ctx context.Context, from place) (place, error) {
+	at, replaced, err := verify(ctx, l.journal(), from)
+	if err != nil {
+		return from, err
+	}
+	if replaced {
+		l.home.reportReplaced(l.cfg.Sink, at)
+		c := l.ledger.apart()
+		c.Next, c.LastID, c.LastTime = from.next, from.id, from.time
+		c, fresh, err := refit(ctx, l.journal(), c, at.next)
+		if err != nil {
+			return from, err
+		}
+		l.ledger.restore(c)
+		for _, span := range fresh {
+			l.left.add(span)
+			for number := span.First; number <= span.Last; number++ {
+				l.schedule.forget(ctx, number) // that was another event
+			}
+		}
+		from = place{c.Next, c.LastID, c.LastTime}
+		l.feed.setPlace(from)
+	}
+	return from, l.home.reserve(ctx, "sink "+l.cfg.Sink, from.next-1)
+}
+
+// unreadable records whether the lane can read the journal by itself, and says when that changes.
+func (l *Lane) unreadable(err error) {
+	if l.stats.read(err) {
+		l.log.Warn().Err(err).Msg("journal cannot be read; waiting")
+	}
+}
+
+// waitRoom waits until the lane has room for some more events. It reports false if hurry was closed or ctx ended before.
+func (l *Lane) waitRoom(ctx context.Context, hurry <-chan struct{}) bool {
+	limit := time.NewTimer(roomTime)
+	defer limit.Stop()
+	for late := false; ; {
+		events, size := l.ledger.room()
+		if events >= fewRoom && size >= fewBytes || late && events > 0 && size > 0 {
+			return true
+		}
+		select {
+		case <-l.ledger.freed:
+		case <-limit.C:
+			late = true
+		case <-hurry:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// readSome reads as much as there is room for, from a place on. It reports false if there is nothing more.
+func (l *Lane) readSome(ctx context.Context, from place) (bool, error) {
+	select {
+	case l.home.slots <- struct{}{}:
+	case <-ctx.Done():
+		return false, nil
+	}
+	defer func() { <-l.home.slots }()
+	room, size := l.ledger.room()
+	s, err := readOn(ctx, l.journal(), from, readAtOnce)
+	if err != nil || s.at.next == from.next {
+		return false, err
+	}
+	if s.aged.Last > 0 {
+		l.log.Error().Uint64("from", s.aged.First).Uint64("to", s.aged.Last).
+			Msg("events may be lost to this sink: the journal dropped these numbers by age before it was sent them; raise journal.retention")
+	}
+	var records []*journal.Record
+	at := s.at
+	for i := range s.records {
+		r := &s.records[i]
+		if !l.feed.interest.holds(r) {
+			continue
+		}
+		if len(records) > 0 && (len(records) >= room || size < len(r.Data)) {
+			at = behindRecord(&s.records[i-1])
+			break
+		}
+		size -= len(r.Data)
+		records = append(records, r)
+	}
+	l.take(records, s.missing, at, true)
+	l.feed.setPlace(at)
+	return true, nil
+}
+
+// take takes records that concern the lane, and numbers that are lost, up to a place. lagging says that they were read from disk many at a time, so
+// that what is kept of them is copied.
+func (l *Lane) take(records []*journal.Record, missing []journal.Span, at place, lagging bool) {
+	if len(missing) > 0 {
+		l.ledger.lost(missing)
+	}
+	now := time.Now()
+	of := make([]*delivery, 0, len(records))
+	var block []delivery
+	fresh := l.schedule.none()
+	for _, r := range records {
+		if !l.wants(r) {
+			continue
+		}
+		var known *retry
+		if !fresh {
+			if known = l.schedule.claim(r.Number); known != nil && known.Aside {
+				l.ledger.open(r.Number)
+				continue
+			}
+		}
+		if len(block) == 0 {
+			block = make([]delivery, min(blockSize, len(records)))
+		}
+		d := &block[0]
+		block = block[1:]
+		l.fill(d, r, now, known)
+		if lagging {
+			d.record.Line = bytes.Clone(d.record.Line)
+		}
+		of = append(of, d)
+	}
+	l.ledger.take(of, at)
+	if len(of) > 0 {
+		l.metrics.inFlight.Set(float64(l.ledger.inHand()))
+		l.queues.put(of)
+	}
+	l.stats.moved(now)
+}
+
+// wants reports whether the lane has to deliver a record that concerns it.
+func (l *Lane) wants(r *journal.Record) bool {
+	if !l.rules.wants(r) || l.resumed.dead[r.Number] {
+		return false
+	}
+	return r.Ref == 0 || r.Kind != journal.Treat || l.ledger.replaces(r.Ref, r.Number)
+}
+
+func (l *Lane) fill(d *delivery, r *journal.Record, now time.Time, known *retry) {
+	d.number, d.record, d.at, d.taken, d.heal, d.trouble = r.Number, l.recordOf(r), r.Time, now, r.Kind == journal.Heal, known
+}
+
+// finish takes what was journaled by now and is not taken yet, while draining, and returns when nobody works on anything any more.
+func (l *Lane) finish(ctx context.Context) error {
+	if !l.breaker.open() {
+		return nil
+	}
+	for len(l.left) > 0 && ctx.Err() == nil && !l.stop.halted() {
+		if !l.roomLeft(ctx) {
+			return nil
+		}
+		l.takeOpen(ctx, l.stop.halt)
+	}
+	p, _ := l.feed.take()
+	if !p.empty() {
+		l.take(p.records, p.missing, p.at, false)
+		l.feed.done()
+	}
+	l.leaveEnd()
+	_, end := l.journal().Bounds()
+	for at := l.feed.place(); at.next < end && ctx.Err() == nil && !l.stop.halted(); at = l.feed.place() {
+		if !l.roomLeft(ctx) {
+			return nil
+		}
+		more, err := l.readSome(ctx, at)
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// roomLeft waits until the lane has room, while draining. It reports false if it will have none, since what it holds stays for the next start.
+func (l *Lane) roomLeft(ctx context.Context) bool {
+	for {
+		quiet := l.queues.idleNow()
+		if events, size := l.ledger.room(); events > 0 && size > 0 {
+			return true
+		}
+		if quiet == nil || !await(ctx, l.stop.halt, quiet, roomTime) {
+			return false
+		}
+	}
+}

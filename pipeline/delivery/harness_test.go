@@ -1,0 +1,400 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog"
+)
+
+func TestMain(m *testing.M) {
+	if !runChild() {
+		goleak.VerifyTestMain(m)
+	}
+}
+
+// rig is a journal on files with a dispatcher.
+type rig struct {
+	t       testing.TB
+	dir     string
+	log     *filelog.Log
+	state   *filelog.State
+	journal *journal.Journal
+	home    *Dispatcher
+	reg     *prometheus.Registry
+	lines   *logLines // what was logged
+	trace   func(pipeline.Stage)
+	cursors string // the file of the cursors, if it is another
+	stop    func()
+}
+
+func newRig(t testing.TB, dir string, change ...func(*rig)) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: dir, reg: prometheus.NewRegistry(), lines: new(logLines)}
+	for _, c := range change {
+		c(r)
+	}
+	var err error
+	if r.log, err = filelog.Open(t.Context(), filelog.Options{Dir: filepath.Join(dir, "journal"), SegmentSize: 1 << 20, Log: r.logger()}); err == nil {
+		r.state, err = filelog.OpenState(t.Context(), filelog.StateOptions{Dir: filepath.Join(dir, "state"), Log: r.logger()})
+	}
+	metrics := pipeline.NewMetrics(r.reg)
+	if err == nil {
+		r.journal, err = journal.Open(t.Context(), journal.Config{Log: r.log, State: r.state, Retention: time.Hour, Trace: r.trace, Logger: r.logger(), Metrics: metrics})
+	}
+	if err == nil {
+		r.home, err = New(t.Context(), Config{Journal: r.journal, CursorFile: r.cursorFile(), Logger: r.logger(), Metrics: metrics, Trace: r.trace})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 2)
+	go func() { done <- r.journal.Run(ctx) }()
+	go func() { done <- r.home.Run(ctx) }()
+	r.stop = sync.OnceFunc(func() {
+		r.journal.Close()
+		for range 2 {
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Errorf("journal: %v", err)
+				}
+				cancel()
+			case <-time.After(30 * time.Second):
+				t.Error("the journal did not end")
+			}
+		}
+		cancel()
+		if err := errors.Join(r.log.Close(), r.state.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *rig) cursorFile() string { return cmp.Or(r.cursors, filepath.Join(r.dir, "cursors")) }
+
+func (r *rig) logger() zerolog.Logger {
+	return zerolog.New(zerolog.MultiLevelWriter(zerolog.NewTestWriter(r.t), r.lines)).Level(zerolog.InfoLevel)
+}
+
+// logLines collects a log.
+type logLines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logLines) has(part string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), part)
+}
+
+// intake is the name of an account.
+func (r *rig) intake(account string) string { return account }
+
+// newEvent makes an event whose title is its number.
+func newEvent(account string, origin pipeline.Origin, n int) pipeline.Event {
+	title, sender := fmt.Sprintf("t%06d", n), "s"
+	at := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
+	e := pipeline.Event{
+		SpecVersion: pipeline.SpecVersion, Source: "/treatstream/" + account, Type: pipeline.EventType, Origin: origin,
+		Time: at, RecordedTime: time.Now().UTC().Truncate(time.Millisecond), DataContentType: pipeline.DataContentType,
+		Data: pipeline.Data{Account: account, Provider: "treatstream", Title: &title, Sender: &sender},
+	}
+	e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), uint64(n)) //nolint:gosec // not negative
+	return e
+}
+
+// entryOf is the entry of an event.
+func entryOf(t testing.TB, e *pipeline.Event) journal.Entry {
+	t.Helper()
+	line, err := e.Line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return journal.Entry{Kind: journal.Treat, ID: e.ID, Account: e.Data.Account, Provider: e.Data.Provider, Origin: e.Origin, Repeat: 1, Data: line}
+}
+
+// send hands over treats from..to-1 to be journaled.
+func (r *rig) send(account string, from, to int) {
+	r.t.Helper()
+	for n := from; n < to; n++ {
+		e := newEvent(account, pipeline.OriginLive, n)
+		if err := r.journal.Enqueue(r.t.Context(), journal.Item{Entry: entryOf(r.t, &e), Received: time.Now()}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// put journals entries, and returns their numbers when they are on disk.
+func (r *rig) put(entries ...journal.Entry) []uint64 {
+	r.t.Helper()
+	numbers, err := r.journal.Put(r.t.Context(), entries...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return numbers
+}
+
+// count waits until the counter of that name reaches want, summed over its labels.
+func (r *rig) count(name string, want float64) {
+	r.t.Helper()
+	r.eventually(func() error {
+		if got := r.metric(name); got != want {
+			return fmt.Errorf("%s = %v, want %v", name, got, want)
+		}
+		return nil
+	})
+}
+
+// kept is how many entries the journal has.
+func (r *rig) kept() int {
+	_, next := r.journal.Bounds()
+	return int(next) - 1 //nolint:gosec // few
+}
+
+func (r *rig) metric(name string) float64 {
+	r.t.Helper()
+	families, err := r.reg.Gather()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var sum float64
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+func (r *rig) eventually(check func() error) {
+	r.t.Helper()
+	var err error
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if err = check(); err == nil {
+			return
+		}
+	}
+	r.t.Fatal(err)
+}
+
+// retries are what is kept of a sink's events that failed.
+func (r *rig) retries(sink string) []retry {
+	r.t.Helper()
+	all, damaged, err := retryStore{r.state, sink}.all(r.t.Context())
+	if err != nil || damaged > 0 {
+		r.t.Fatalf("%d retries are damaged, %v", damaged, err)
+	}
+	var list []retry
+	for _, one := range all {
+		list = append(list, *one)
+	}
+	slices.SortFunc(list, func(a, b retry) int { return int(a.Seq) - int(b.Seq) }) //nolint:gosec // small
+	return list
+}
+
+// cursor is what the state says of a lane's place.
+func (r *rig) cursor(sink string) (c journal.Cursor) {
+	r.t.Helper()
+	value, _, err := r.state.Get(r.t.Context(), journal.CursorKey(sink))
+	if err == nil {
+		err = json.Unmarshal(value, &c)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
+// place is the cursor of a lane that is open.
+func (r *rig) place(sink string) journal.Cursor {
+	end := r.home.reader.place()
+	r.home.store.mu.Lock()
+	defer r.home.store.mu.Unlock()
+	c, _ := r.home.store.lanes[sink].snapshot(end, false)
+	return c
+}
+
+// letters are the dead letters.
+func (r *rig) letters() (all []journal.DeadLetter, err error) {
+	for letter, err := range r.journal.DeadLetters(r.t.Context(), journal.DeadLetterFilter{}) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, letter)
+	}
+	return all, nil
+}
+
+// A box is a sink that keeps what it is given, in memory, and does as its rule says before.
+type box struct {
+	rule   func(ctx context.Context, r pipeline.Record) error // nil: accepts all
+	single bool                                               // accept one record at a time
+
+	mu     sync.Mutex
+	got    map[string][]pipeline.Record
+	closed int
+}
+
+func (b *box) Deliver(ctx context.Context, records []pipeline.Record) (int, error) {
+	for i, r := range records {
+		if b.rule != nil {
+			if err := b.rule(ctx, r); err != nil {
+				return i, err
+			}
+		}
+		b.mu.Lock()
+		if b.got == nil {
+			b.got = make(map[string][]pipeline.Record)
+		}
+		b.got[r.Account] = append(b.got[r.Account], r)
+		b.mu.Unlock()
+		if b.single {
+			return 1, nil
+		}
+	}
+	return len(records), nil
+}
+
+func (b *box) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed++
+	return nil
+}
+
+// count is how many events the box has.
+func (b *box) count() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, all := range b.got {
+		n += len(all)
+	}
+	return n
+}
+
+// titles of what the box has of an account, in the order of delivery.
+func (b *box) titles(t testing.TB, account string) (titles []string) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.got[account] {
+		e, err := r.Event()
+		if err != nil {
+			t.Fatal(err)
+		}
+		titles = append(titles, *e.Data.Title)
+	}
+	return titles
+}
+
+func wantTitles(from, to int) (titles []string) {
+	for n := from; n < to; n++ {
+		titles = append(titles, fmt.Sprintf("t%06d", n))
+	}
+	return titles
+}
+
+// holds waits until the box has exactly these titles of the account.
+func (r *rig) holds(b *box, account string, want []string) {
+	r.t.Helper()
+	r.eventually(func() error {
+		if got := b.titles(r.t, account); !slices.Equal(got, want) {
+			return fmt.Errorf("the sink has %d events of %s, want %d (first difference at %d); %s", len(got), account, len(want), firstDifference(got, want), r.lanes())
+		}
+		return nil
+	})
+}
+
+// lane runs a lane until the test ends or stop is called, which returns what Run returned.
+func (r *rig) lane(sink pipeline.Sink, cfg LaneConfig) (l *Lane, stop func(drain bool) error) {
+	r.t.Helper()
+	cfg.Log = r.logger()
+	if cfg.Sink == "" {
+		cfg.Sink = "box"
+	}
+	if cfg.Retry == (RetryPolicy{}) {
+		cfg.Retry = RetryPolicy{Initial: time.Millisecond, Max: 20 * time.Millisecond}
+	}
+	if cfg.Probe == (ProbePolicy{}) {
+		cfg.Probe = ProbePolicy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}
+	}
+	l, err := r.home.Open(r.t.Context(), sink, cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	var once sync.Once
+	var result error
+	stop = func(drain bool) error {
+		once.Do(func() {
+			if drain {
+				l.Drain()
+			} else {
+				cancel(errors.New("the test stops the lane"))
+			}
+			select {
+			case result = <-done:
+			case <-time.After(30 * time.Second):
+				r.t.Error("the lane did not end")
+			}
+			cancel(nil)
+		})
+		return result
+	}
+	r.t.Cleanup(func() { _ = stop(false) })
+	return l, stop
+}
+
+func firstDifference(a, b []string) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
+}
+
+// lanes says how far the lanes are.
+func (r *rig) lanes() string {
+	_, next := r.journal.Bounds()
+	text := fmt.Sprintf("journal at %d, reader at %d", next, r.home.reader.place().next)
+	r.home.store.mu.Lock()
+	defer r.home.store.mu.Unlock()
+	for sink, lane := range r.home.store.lanes {
+		if lane.snapshot != nil {
+			c, idle := lane.snapshot(r.home.reader.place(), false)
+			text += fmt.Sprintf("; %s at %d, open %v, missing %v, idle %v", sink, c.Next, c.Open, c.Missing, idle)
+		}
+	}
+	return text
+}

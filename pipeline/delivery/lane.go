@@ -1,0 +1,194 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// Lane delivers the journal to one sink: a durable cursor, a queue per account that keeps order, and retries inside that
+// queue, so that an event that fails delays only its own account, and for a while only.
+//
+// Its parts: the feed brings what the reader of the journal hands over, the ledger knows what is not settled, the queues are worked off one event after
+// the other, each by a worker, the schedule brings back what stepped aside, the breaker says when something may be sent, the keeper keeps
+// the state of the sink on disk, and the rules say what the sink is to get.
+type Lane struct {
+	cfg  LaneConfig
+	home *Dispatcher
+	sink pipeline.Sink
+	stop *stopper
+
+	feed     *feed
+	ledger   *ledger
+	queues   *queues
+	schedule *schedule
+	breaker  *breaker
+	keeper   *keeper
+	contents
+	counts
+}
+
+// contents decide what a sink is sent of the journal, and how.
+type contents struct {
+	rules      *rules
+	digester   *digester
+	anonymizer anonymizer
+	resumed    resumed
+	left       numbers // open numbers of an earlier run that are to be read before anything newer
+}
+
+// counts are what a lane reports of itself.
+type counts struct {
+	log     zerolog.Logger
+	metrics *laneMetrics
+	stats   *stats
+	trace   func(pipeline.Stage) // may be nil
+}
+
+func newLane(d *Dispatcher, sink pipeline.Sink, cfg LaneConfig) *Lane {
+	log := cfg.Log.With().Str("sink", cfg.Sink).Logger()
+	metrics := newLaneMetrics(d.cfg.Metrics, cfg.Sink)
+	together, ok := sink.(pipeline.Together)
+	l := &Lane{
+		cfg: cfg, home: d, sink: sink, stop: newStopper(),
+		queues: newQueues(shape{
+			strict: cfg.Strict, unordered: cfg.Unordered, concurrency: cfg.Concurrency, together: ok && together.Together(),
+		}),
+		schedule: newSchedule(retryStore{d.cfg.Journal.State(), cfg.Sink}, metrics.retries, log),
+		counts:   counts{log: log, metrics: metrics, stats: new(stats), trace: d.cfg.Trace},
+	}
+	l.rules = &rules{
+		accounts: cfg.Accounts, filter: cfg.Filter, skipTests: cfg.SkipTests, backfill: cfg.Backfill, filtered: metrics.filtered, logger: log,
+	}
+	l.feed = newFeed(interest{cfg.Sink, cfg.Accounts}, func() (int, int) { return l.ledger.room() })
+	l.digester = &digester{
+		journal: d.cfg.Journal, sink: cfg.Sink, rules: l.rules, logger: log, missing: func(number uint64) bool { return l.ledger.lacks(number) },
+	}
+	return l
+}
+
+func (l *Lane) journal() *journal.Journal { return l.home.cfg.Journal }
+
+// Drain makes [Lane.Run] return as soon as everything journaled by then is delivered; what is being retried stays for the next
+// start.
+func (l *Lane) Drain() { l.stop.drainOnce.Do(func() { close(l.stop.drain) }) }
+
+// Halt makes [Lane.Run] return as soon as the deliveries that are under way have ended by themselves. What is left stays for the next start.
+func (l *Lane) Halt() {
+	l.Drain()
+	l.stop.haltOnce.Do(func() { close(l.stop.halt) })
+}
+
+var (
+	errLaneOver = errors.New("the lane has ended")
+	errLaneRuns = errors.New("the lane was run before")
+)
+
+// Run delivers until [Lane.Drain] or the end of ctx, which also ends deliveries under way. It closes the sink and saves the cursor. It returns nil
+// then, [pipeline.ErrSinkClosed] if the sink is gone, or an error if the journal cannot be read while draining or the cursor cannot be saved. It is to be called
+// once for each lane that was opened.
+func (l *Lane) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, l.sink.Close()) }()
+	outer := ctx
+	ctx, stop := context.WithCancelCause(ctx)
+	var owned sync.WaitGroup
+	ended := make(chan struct{})
+	l.stats.moved(time.Now())
+	owned.Go(func() { l.keeper.keep(ctx, ended) })
+	owned.Go(func() { l.keeper.follow(ctx) })
+	err = l.deliver(ctx, stop)
+	closed := errors.Is(context.Cause(ctx), pipeline.ErrSinkClosed)
+	stop(errLaneOver)
+	close(ended)
+	owned.Wait()
+	l.leaveEnd()
+	if saveErr := l.home.store.close(outer, l.cfg.Sink); saveErr != nil {
+		err = errors.Join(err, saveErr)
+	}
+	if closed {
+		return pipeline.ErrSinkClosed
+	}
+	return err
+}
+
+// deliver takes events and has them delivered, until the lane is to end and nobody works on anything any more.
+func (l *Lane) deliver(ctx context.Context, stop context.CancelCauseFunc) error {
+	l.queues.work = func(q *queue) {
+		w := worker{lane: l, ctx: ctx, queue: q, fail: stop}
+		w.run()
+	}
+	var scheduler sync.WaitGroup
+	scheduler.Go(func() { l.schedule.run(ctx, l.stop.drain, func(r *retry) bool { return l.bringBack(ctx, r) }) })
+	l.follow(ctx)
+	scheduler.Wait()
+	var err error
+	if ctx.Err() == nil {
+		err = l.finish(ctx)
+	}
+	if err != nil {
+		stop(err)
+	}
+	for idle := l.queues.idleNow(); idle != nil; idle = l.queues.idleNow() {
+		<-idle // workers end by themselves when ctx has, or draining started
+	}
+	l.queues.close()
+	if ctx.Err() != nil && context.Cause(ctx) != err { //nolint:errorlint // the very same
+		return nil // the end was asked for
+	}
+	if err != nil {
+		return fmt.Errorf("read the rest of the journal for sink %s: %w", l.cfg.Sink, err)
+	}
+	return nil
+}
+
+// snapshot is the lane's cursor, see [snapshot].
+func (l *Lane) snapshot(end place, last bool) (journal.Cursor, bool) {
+	idle := l.feed.idle()
+	if !idle {
+		end = place{}
+	}
+	return l.ledger.cursor(end, last && !l.resumed.asked), idle
+}
+
+// Status reports how the lane is. It asks nobody and waits for nothing.
+func (l *Lane) Status() LaneStatus {
+	s := l.stats.status()
+	s.Sink = l.cfg.Sink
+	s.State, _ = l.breaker.now()
+	s.InFlight, s.Full, s.Oldest, s.Taken = l.ledger.load()
+	s.Retries = l.schedule.count()
+	if failing := l.home.reader.failing(); s.UnreadSince.IsZero() && !failing.since.IsZero() {
+		s.UnreadSince, s.Unread = failing.since, pipeline.OneLine(failing.err)
+	}
+	return s
+}
+
+// failed counts an attempt that failed.
+func (l *Lane) failed(d *delivery, began time.Time, err error) {
+	l.metrics.failures.Inc()
+	l.stats.failed()
+	l.traced([]*delivery{d}, began, time.Now(), err)
+}
+
+// traced reports an attempt that ended: of the events that were accepted, or of the first one, if none was. What is no
+// treat, such as an alert, is no stage of one.
+func (l *Lane) traced(of []*delivery, began, ended time.Time, err error) {
+	if l.trace == nil {
+		return
+	}
+	for _, d := range of {
+		if r := &d.record; r.Type == pipeline.EventType {
+			l.trace(pipeline.Stage{
+				ID: r.ID, Account: r.Account, Provider: r.Provider, Origin: r.Origin, Sink: l.cfg.Sink, Seq: r.Seq,
+				Attempt: attempts(d) + 1, Began: began, Ended: ended, Err: err,
+			})
+		}
+	}
+}

@@ -1,0 +1,333 @@
+package delivery
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// The bounds of what a lane holds. They are large, so that the backlog of one account whose head is being retried does not use up the room of
+// the others.
+const (
+	maxHeld      = 4096
+	maxHeldBytes = 8 << 20
+)
+
+// A delivery is one event on its way.
+type delivery struct {
+	number uint64
+	record pipeline.Record // belongs to its worker
+	at     time.Time       // when it was journaled
+	taken  time.Time
+	heal   bool   // it is a mark of which the digest is still to be made
+	aside  bool   // it stepped aside, and its time has come
+	also   uint64 // another number that it settles: the record takes the place of that one, which is lost
+
+	trouble *retry // nil while the sink has not refused it; guarded by queues.mu
+	probes  int    // attempts that were not answered; guarded by queues.mu
+	before  uint64 // how many deliveries the destination had accepted at the first of them
+
+	size    int  // of its line; guarded, as what follows, by ledger.mu
+	settled bool // or no more in hand
+}
+
+// ledger knows what a lane has not settled, and so its cursor.
+type ledger struct {
+	// inOrder is true for a lane with one queue whose destination is asked where to go on: what it has in hand is no part of the open
+	// numbers, for the cursor does not pass it. So these are the events that stepped aside, and no others.
+	inOrder bool
+	changed func()        // called after each change that the cursor shows
+	freed   chan struct{} // holds a token when there is more room
+
+	mu       sync.Mutex
+	at       place             // what is before it was taken
+	held     []*delivery       // what was taken, in its order; some are settled
+	live     int               // of these, that are not settled
+	bytes    int               // of these
+	aside    numbers           // open numbers that are not in hand: they stepped aside, or are still to be read again
+	missing  numbers           // numbers that the journal had lost when the lane came there
+	replaced map[uint64]uint64 // open numbers that are lost, and which open one takes their place
+}
+
+func newLedger(c journal.Cursor, inOrder bool, changed func()) *ledger {
+	return &ledger{
+		inOrder: inOrder, changed: changed, freed: make(chan struct{}, 1), at: place{c.Next, c.LastID, c.LastTime},
+		aside: slices.Clone(c.Open), missing: slices.Clone(c.Missing), replaced: make(map[uint64]uint64),
+	}
+}
+
+// lost records numbers that the journal has lost, before what was read with them is taken.
+func (l *ledger) lost(missing []journal.Span) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, span := range missing {
+		l.missing.add(span)
+	}
+}
+
+// take records what was read: the deliveries of events that the lane wants, and how far that was.
+func (l *ledger) take(of []*delivery, at place) {
+	l.mu.Lock()
+	for _, d := range of {
+		l.hold(d)
+	}
+	if at.next > l.at.next {
+		l.at = at
+	}
+	l.mu.Unlock()
+	l.changed()
+}
+
+// hold puts a delivery in hand. l.mu is held.
+func (l *ledger) hold(d *delivery) {
+	l.held = append(l.held, d)
+	l.live++
+	d.size = len(d.record.Line)
+	l.bytes += d.size
+}
+
+// takeBack puts an event in hand that was open before.
+func (l *ledger) takeBack(d *delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.aside.remove(d.number)
+	if d.also != 0 {
+		l.aside.remove(d.also)
+	}
+	l.hold(d)
+}
+
+// open makes a number open that is not in hand: it waits for its retry.
+func (l *ledger) open(number uint64) {
+	l.mu.Lock()
+	l.aside.addOne(number)
+	l.mu.Unlock()
+	l.changed()
+}
+
+// lose says that an open number is lost: what takes its place will be delivered.
+func (l *ledger) lose(number uint64) {
+	l.mu.Lock()
+	l.aside.remove(number)
+	l.missing.addOne(number)
+	l.mu.Unlock()
+	l.changed()
+}
+
+// replaces says what becomes of an event that takes the place of number ref, which is lost. It reports true if the event is to be delivered: the lane
+// has not got the lost one. If it still has that one in hand, or waits to try it again, the new one stays open until then.
+func (l *ledger) replaces(ref, number uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.missing.remove(ref) || ref >= l.at.next {
+		return true
+	}
+	l.pair(ref, number)
+	return false
+}
+
+// waitsFor reports whether an open event that takes the place of number ref is to wait until that is settled. Otherwise it is to be delivered: had
+// the lane settled the lost one, this would not be open.
+func (l *ledger) waitsFor(ref, number uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.missing.remove(ref)
+	return l.pair(ref, number)
+}
+
+// pair makes number open until ref is settled, if that is open. l.mu is held.
+func (l *ledger) pair(ref, number uint64) bool {
+	open := l.aside.holds(ref) || slices.ContainsFunc(l.held, func(d *delivery) bool { return !d.settled && (d.number == ref || d.also == ref) })
+	if open {
+		l.replaced[ref] = number
+		l.aside.addOne(number)
+	}
+	return open
+}
+
+// lacks reports whether the lane has not got a number because it was lost.
+func (l *ledger) lacks(number uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.missing.holds(number)
+}
+
+// replacement is the number of the event that takes the place of an open one.
+func (l *ledger) replacement(number uint64) (uint64, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	by, ok := l.replaced[number]
+	return by, ok
+}
+
+// setAside takes an event out of hand, which stays open.
+func (l *ledger) setAside(d *delivery) {
+	l.mu.Lock()
+	l.aside.addOne(d.number)
+	if d.also != 0 {
+		l.aside.addOne(d.also)
+	}
+	if !d.aside {
+		l.release(d)
+	}
+	l.mu.Unlock()
+	l.changed()
+}
+
+// settle records that events are done. Their records are not to be used any more.
+func (l *ledger) settle(of []*delivery) {
+	l.mu.Lock()
+	for _, d := range of {
+		l.done(d.number, d.aside)
+		if d.also != 0 {
+			l.done(d.also, d.aside)
+		}
+		if !d.aside {
+			l.release(d)
+		}
+		d.record = pipeline.Record{}
+	}
+	l.compact()
+	l.mu.Unlock()
+	l.changed()
+}
+
+// settleNumber records that a number which is not in hand is done.
+func (l *ledger) settleNumber(number uint64) {
+	l.mu.Lock()
+	l.done(number, true)
+	l.mu.Unlock()
+	l.changed()
+}
+
+// done settles a number, and what takes its place. l.mu is held.
+func (l *ledger) done(number uint64, aside bool) {
+	if aside {
+		l.aside.remove(number)
+	}
+	if by, ok := l.replaced[number]; ok {
+		delete(l.replaced, number)
+		l.aside.remove(by)
+	}
+}
+
+// release takes a delivery out of hand. l.mu is held.
+func (l *ledger) release(d *delivery) {
+	if d.settled {
+		return
+	}
+	d.settled = true
+	l.live--
+	l.bytes -= d.size
+	select {
+	case l.freed <- struct{}{}:
+	default:
+	}
+}
+
+// compact forgets what is settled. l.mu is held.
+func (l *ledger) compact() {
+	n := 0
+	for n < len(l.held) && l.held[n].settled {
+		l.held[n] = nil
+		n++
+	}
+	l.held = l.held[n:]
+	if len(l.held) > 2*l.live+64 {
+		l.held = slices.DeleteFunc(slices.Clone(l.held), func(d *delivery) bool { return d.settled })
+	}
+}
+
+// room is how many events, and how many bytes of them, the lane can take.
+func (l *ledger) room() (events, bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.live == 0 {
+		return maxHeld, maxHeldBytes
+	}
+	return maxHeld - l.live, maxHeldBytes - l.bytes
+}
+
+// place is where the lane stands.
+func (l *ledger) place() place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at
+}
+
+// apart is the cursor without what is in hand.
+func (l *ledger) apart() journal.Cursor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return journal.Cursor{Next: l.at.next, LastID: l.at.id, LastTime: l.at.time, Open: slices.Clone(l.aside), Missing: slices.Clone(l.missing)}
+}
+
+// restore sets what [ledger.apart] returned. What is in hand stays so.
+func (l *ledger) restore(c journal.Cursor) {
+	l.mu.Lock()
+	l.at = place{c.Next, c.LastID, c.LastTime}
+	l.aside, l.missing = c.Open, c.Missing
+	clear(l.replaced)
+	l.mu.Unlock()
+	l.changed()
+}
+
+// cursor is the lane's place as it is kept on disk, where the lane has taken what it wants of all that is before at, if that is further than it knows.
+// exact says that what is in hand is to be among the open numbers in any case.
+func (l *ledger) cursor(at place, exact bool) journal.Cursor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at.next < l.at.next {
+		at = l.at
+	}
+	open, own := l.aside, false
+	for _, d := range l.held {
+		if d.settled {
+			continue
+		}
+		if l.inOrder && !exact {
+			if d.number < at.next {
+				at = place{next: d.number, time: d.at}
+			}
+			continue
+		}
+		if !own {
+			open, own = slices.Clone(open), true
+		}
+		open.addOne(d.number)
+		if d.also != 0 {
+			open.addOne(d.also)
+		}
+	}
+	return journal.Cursor{
+		Next: at.next, LastID: at.id, LastTime: at.time, Open: open.below(at.next), Missing: l.missing.below(at.next),
+	}
+}
+
+// inHand is how many events are in hand.
+func (l *ledger) inHand() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.live
+}
+
+// load is what the lane has in hand.
+func (l *ledger) load() (inFlight int, full bool, oldest, taken time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range l.held {
+		if d.settled {
+			continue
+		}
+		if oldest.IsZero() || d.at.Before(oldest) {
+			oldest = d.at
+		}
+		if taken.IsZero() || d.taken.Before(taken) {
+			taken = d.taken
+		}
+	}
+	return l.live, l.live >= maxHeld || l.bytes >= maxHeldBytes, oldest, taken
+}

@@ -1,0 +1,117 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// refused decides what becomes of a batch's first event, which was not accepted. It reports false when the queue's events
+// are to stay for the next start.
+func (w *worker) refused(b batch, p pass, began time.Time, err error) bool {
+	l, head := w.lane, b.of[0]
+	switch {
+	case pipeline.IsGone(err): // nothing goes out now, and the event stays
+		if b.due {
+			l.queues.remove(w.queue, b, 1)
+			l.schedule.setAside(head.trouble)
+		}
+		return true
+	case pipeline.IsPermanent(err):
+		return w.giveUp(b, err, attempts(head)+1)
+	case pipeline.IsUnavailable(err) && !b.due: // the breaker makes it wait
+		if pipeline.IsUnanswered(err) || b.second {
+			l.queues.unanswered(w.queue, head, l.breaker.deliveries())
+		}
+		if !l.queues.strict && !b.second && head.probes >= stepAside && p.accepted > head.before {
+			return w.avoid(began)
+		}
+		return true
+	}
+	next, now := w.retryOf(head), time.Now()
+	before := next
+	if next.failed(began, now, l.cfg.Retry, err); began.Before(before.Next) { // it was a probe, beside the event's own schedule
+		next.Attempts, next.Next = before.Attempts, later(before.Next, next.Floor)
+	}
+	// An outage is no reason to give an event up, as far as the event is not what the destination breaks on.
+	if next.over(l.cfg.Retry, now) && (!pipeline.IsUnavailable(err) || pipeline.IsUnanswered(err) && !p.probe) {
+		return w.giveUp(b, err, next.Attempts)
+	}
+	wait := time.Until(next.Next)
+	next.Aside = before.Aside || !l.queues.strict && (next.Attempts >= stepAside || wait > longWait)
+	w.logger().Warn().Err(err).Str("id", head.record.ID).Int("attempts", next.Attempts).Stringer("retry_in", wait.Round(time.Millisecond)).
+		Bool("others_pass", next.Aside).Msg("sink did not accept an event; it is tried again")
+	w.postpone(b, &next)
+	return true
+}
+
+// retryOf is what is known of an event that was refused.
+func (w *worker) retryOf(d *delivery) retry {
+	if d.trouble != nil {
+		return *d.trouble
+	}
+	return retry{Seq: d.number, ID: d.record.ID, Account: d.record.Account}
+}
+
+func attempts(d *delivery) int {
+	if d.trouble == nil {
+		return 0
+	}
+	return d.trouble.Attempts
+}
+
+// postpone keeps on disk when a batch's first event is to be tried again, and lets others pass it if it steps aside. It is open in the cursor
+// either way.
+func (w *worker) postpone(b batch, t *retry) {
+	l, head := w.lane, b.of[0]
+	if err := atOnce(w.ctx, func(ctx context.Context) error { return l.schedule.store.put(ctx, *t) }); err != nil {
+		w.logger().Warn().Err(err).Msg("a restart would try the event again too early")
+	}
+	l.queues.setTrouble(head, t)
+	if t.Aside {
+		l.queues.remove(w.queue, b, 1)
+		l.ledger.setAside(head)
+		l.metrics.inFlight.Set(float64(l.ledger.inHand()))
+		l.schedule.setAside(t)
+	}
+}
+
+// avoid makes the first event of the queue step aside: the destination answers to others, and not to it.
+func (w *worker) avoid(began time.Time) bool {
+	b := w.lane.queues.head(w.queue)
+	head := b.of[0]
+	t := w.retryOf(head)
+	floor := t.Floor
+	t.Attempts, t.Aside = t.Attempts+head.probes-1, true
+	t.failed(began, time.Now(), w.lane.cfg.Retry, nil)
+	t.Floor, t.Next = floor, later(t.Next, floor)
+	w.logger().Warn().Str("id", t.ID).Int("attempts", t.Attempts).Stringer("retry_in", time.Until(t.Next).Round(time.Second)).
+		Msg("sink answers to other events, and not to this one; it is tried again later")
+	w.postpone(b, &t)
+	return true
+}
+
+// giveUp makes a dead letter of a batch's first event. The event is settled when that is on disk.
+func (w *worker) giveUp(b batch, why error, attempts int) bool {
+	l, head := w.lane, b.of[0]
+	for said := false; ; said = true {
+		err := atOnce(w.ctx, func(ctx context.Context) error {
+			return l.journal().KeepDeadLetter(ctx, l.cfg.Sink, why.Error(), attempts, head.record)
+		})
+		if err == nil {
+			break
+		}
+		if !said {
+			w.logger().Error().Err(err).Str("id", head.record.ID).Msg("dead letter cannot be kept; waiting")
+		}
+		if !l.stop.pause(w.ctx) {
+			return false
+		}
+	}
+	l.metrics.deadLetters.Inc()
+	w.logger().Error().Err(why).Str("id", head.record.ID).Int("attempts", attempts).Msg("event given up: it is kept as a dead letter")
+	l.keeper.gaveUp(why)
+	w.settle(b, 1)
+	return true
+}

@@ -1,0 +1,260 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// readAtOnce is how many records are read at a time.
+const readAtOnce = 1024
+
+// reader follows the journal's end for the lanes that are there, and hands each record to those that it concerns.
+type reader struct {
+	journal *journal.Journal
+	logger  zerolog.Logger
+	dirty   func(sink string)                         // the cursor of that lane is to be saved
+	shorter func(ctx context.Context, at place) error // the journal has lost its end
+
+	mu        sync.Mutex
+	at        place
+	every     []*feed            // the lanes of all accounts
+	byAccount map[string][]*feed // those of some
+	bySink    map[string]*feed
+	touched   []*feed // by the records that are being handed over
+	trouble   trouble
+}
+
+// trouble is why the journal cannot be read.
+type trouble struct {
+	since time.Time // zero: it can
+	err   error
+}
+
+func newReader(j *journal.Journal, at place, logger zerolog.Logger) *reader {
+	return &reader{journal: j, logger: logger, at: at, byAccount: make(map[string][]*feed), bySink: make(map[string]*feed)}
+}
+
+// place is where the reader stands: each lane that is attached was handed all before it.
+func (r *reader) place() place {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.at
+}
+
+// run follows the journal until ctx ends.
+func (r *reader) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		changed := r.journal.Changed()
+		s, err := readOn(ctx, r.journal, r.place(), readAtOnce)
+		if ctx.Err() != nil {
+			return
+		}
+		failed := err != nil
+		if failed {
+			err = r.fail(ctx, err)
+		}
+		r.readable(err)
+		switch {
+		case err != nil:
+			await(ctx, nil, nil, time.Second)
+		case failed: // and dealt with
+		case s.at.next > r.at.next: // nobody else moves it
+			r.hand(&s)
+		default:
+			await(ctx, nil, changed, -1)
+		}
+	}
+}
+
+// fail does what is to be done when the journal could not be read. If its end is lost or it was replaced, each lane finds out by itself where
+// to go on, and the reader goes on at the end. The error is nil then.
+func (r *reader) fail(ctx context.Context, err error) error {
+	if errors.Is(err, errShorter) {
+		err = r.shorter(ctx, r.place())
+	} else if !errors.Is(err, errReplaced) {
+		return err
+	}
+	if err != nil && !errors.Is(err, errReplaced) {
+		return err
+	}
+	end, err := endOf(ctx, r.journal)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.detachAll()
+	r.at = end
+	return nil
+}
+
+// readable records whether the journal can be read, and says when that changes.
+func (r *reader) readable(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.trouble
+	if err == nil {
+		r.trouble = trouble{}
+		return
+	}
+	if r.trouble.err = err; was.since.IsZero() {
+		r.trouble.since = time.Now()
+	}
+	if was.err == nil || was.err.Error() != err.Error() {
+		r.logger.Warn().Err(err).Msg("journal cannot be read; waiting")
+	}
+}
+
+// failing is why the reader cannot read the journal.
+func (r *reader) failing() trouble {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.trouble
+}
+
+// hand hands what was read to the lanes that it concerns, and moves on.
+func (r *reader) hand(s *step) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range s.records {
+		switch record := &s.records[i]; record.Kind {
+		case journal.Treat, journal.Heal:
+			r.give(r.every, record)
+			r.give(r.byAccount[record.Account], record)
+		case journal.Resend:
+			if f := r.bySink[record.Sink]; f != nil {
+				r.giveOne(f, record)
+			}
+		default:
+		}
+	}
+	if len(s.missing) > 0 {
+		r.touched = r.touched[:0]
+		for _, f := range r.bySink {
+			r.touched = append(r.touched, f)
+		}
+	}
+	for _, f := range r.touched {
+		if !f.put(f.pending, s.missing, r.at, s.at) {
+			r.remove(f)
+		}
+		clear(f.pending)
+		f.pending = f.pending[:0]
+		r.dirty(f.interest.sink)
+	}
+	clear(r.touched)
+	r.touched = r.touched[:0]
+	r.at = s.at
+}
+
+func (r *reader) give(feeds []*feed, record *journal.Record) {
+	for _, f := range feeds {
+		r.giveOne(f, record)
+	}
+}
+
+func (r *reader) giveOne(f *feed, record *journal.Record) {
+	if record.Number < f.from.next {
+		return // the lane has read it by itself
+	}
+	if len(f.pending) == 0 {
+		r.touched = append(r.touched, f)
+	}
+	f.pending = append(f.pending, record)
+}
+
+// attach has the reader hand records to a lane from now on, if the lane is near enough. What is between its place and the reader's is handed over
+// at once. It reports false if the lane has to read on by itself first.
+func (r *reader) attach(ctx context.Context, f *feed, at place) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var records []*journal.Record
+	var missing []journal.Span
+	from := at
+	for from.next < r.at.next {
+		if r.at.next-from.next > readAtOnce {
+			return false, nil
+		}
+		s, err := readOn(ctx, r.journal, from, int(r.at.next-from.next)) //nolint:gosec // at most readAtOnce
+		if err != nil || s.aged.Last > 0 || s.at.next == from.next {
+			return false, err
+		}
+		for i := range s.records {
+			if record := &s.records[i]; f.interest.holds(record) {
+				records = append(records, record)
+			}
+		}
+		missing = append(missing, s.missing...)
+		from = s.at
+	}
+	f.mu.Lock()
+	f.from, f.at, f.attached = from, at, true
+	f.mu.Unlock()
+	if len(records)+len(missing) > 0 && !f.put(records, missing, at, from) {
+		return false, nil
+	}
+	r.add(f)
+	r.dirty(f.interest.sink)
+	return true, nil
+}
+
+// detach ends that. What the lane has not taken yet it is to read again. It returns where the lane has to read on, at being where it stands by itself.
+func (r *reader) detach(f *feed, at func() place) place {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f.mu.Lock()
+	whole := f.attached && f.portion.empty()
+	attached := f.attached
+	f.attached, f.portion = false, portion{}
+	f.mu.Unlock()
+	if attached {
+		r.remove(f)
+	}
+	now := at()
+	if whole && now.next < r.at.next {
+		now = r.at
+	}
+	return now
+}
+
+func (r *reader) add(f *feed) {
+	r.bySink[f.interest.sink] = f
+	if len(f.interest.accounts) == 0 {
+		r.every = append(r.every, f)
+	}
+	for _, account := range f.interest.accounts {
+		r.byAccount[account] = append(r.byAccount[account], f)
+	}
+}
+
+func (r *reader) remove(f *feed) {
+	is := func(other *feed) bool { return other == f }
+	delete(r.bySink, f.interest.sink)
+	r.every = slices.DeleteFunc(r.every, is)
+	for _, account := range f.interest.accounts {
+		if r.byAccount[account] = slices.DeleteFunc(r.byAccount[account], is); len(r.byAccount[account]) == 0 {
+			delete(r.byAccount, account)
+		}
+	}
+}
+
+// detachAll makes all lanes read by themselves.
+func (r *reader) detachAll() {
+	for _, f := range r.bySink {
+		f.mu.Lock()
+		f.attached = false
+		if r.at.next > f.at.next {
+			f.at = r.at // what it was handed was all before it
+		}
+		f.mu.Unlock()
+		r.remove(f)
+		f.wake()
+	}
+}

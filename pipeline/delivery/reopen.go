@@ -1,0 +1,151 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// takeOpen takes some of the events that were open when an earlier run ended, in their order, before anything newer. It waits for room until hurry is closed.
+func (l *Lane) takeOpen(ctx context.Context, hurry <-chan struct{}) {
+	if !l.waitRoom(ctx, hurry) {
+		return
+	}
+	first := l.left[0]
+	next, err := l.takeBack(ctx, first)
+	l.unreadable(err)
+	if err != nil {
+		await(ctx, hurry, nil, time.Second)
+		return
+	}
+	if l.left[0].First = next; next > first.Last {
+		l.left = l.left[1:]
+	}
+}
+
+// takeBack takes some of a span of open numbers, and returns the first one that it did not come to.
+func (l *Lane) takeBack(ctx context.Context, span journal.Span) (uint64, error) {
+	room, size := l.ledger.room()
+	limit := min(uint64(max(room, 1)), span.Last-span.First+1, readAtOnce) //nolint:gosec // not negative
+	records, err := l.journal().Read(ctx, span.First, int(limit))          //nolint:gosec // at most readAtOnce
+	if err != nil {
+		return span.First, err
+	}
+	records = slices.DeleteFunc(records, func(r journal.Record) bool { return r.Number > span.Last })
+	next := span.First
+	for i := range records {
+		r := &records[i]
+		if r.Number > next {
+			if err := l.lost(ctx, journal.Span{First: next, Last: r.Number - 1}); err != nil {
+				return next, err
+			}
+		}
+		if next = r.Number; i > 0 && size < len(r.Data) {
+			return next, nil
+		}
+		size -= len(r.Data)
+		l.takeOne(ctx, r)
+		next++
+	}
+	if len(records) == 0 {
+		return span.Last + 1, l.lost(ctx, span)
+	}
+	return next, nil
+}
+
+// takeOne takes an event that was open.
+func (l *Lane) takeOne(ctx context.Context, r *journal.Record) {
+	known := l.schedule.claim(r.Number)
+	if known != nil && known.ID != l.recordOf(r).ID {
+		l.log.Warn().Str("was", known.ID).Str("is", l.recordOf(r).ID).Uint64("number", r.Number).Msg("journal holds another event than the one that was to be tried again")
+		l.schedule.settled(ctx, known)
+		known = nil
+	}
+	if !l.feed.interest.holds(r) || !l.rules.wants(r) {
+		l.ledger.settleNumber(r.Number)
+		if known != nil {
+			l.schedule.settled(ctx, known)
+		}
+		return
+	}
+	if r.Ref != 0 && r.Kind == journal.Treat && l.ledger.waitsFor(r.Ref, r.Number) {
+		return
+	}
+	d := new(delivery)
+	l.fill(d, r, time.Now(), known)
+	d.record.Line = bytes.Clone(d.record.Line)
+	l.ledger.takeBack(d)
+	l.metrics.inFlight.Set(float64(l.ledger.inHand()))
+	l.queues.put([]*delivery{d})
+}
+
+// lost says what becomes of open numbers that the journal does not hold. What damage has cost comes again when the history heals it. What was dropped by
+// age is lost to the sink.
+func (l *Lane) lost(ctx context.Context, span journal.Span) error {
+	gaps, err := l.journal().Gaps(ctx)
+	if err != nil {
+		return err
+	}
+	for number := span.First; number <= span.Last; number++ {
+		known := l.schedule.claim(number)
+		l.loseOne(ctx, number, known, numbers(gaps).holds(number))
+	}
+	return nil
+}
+
+// loseOne does so for one number, of which a retry may be known.
+func (l *Lane) loseOne(ctx context.Context, number uint64, known *retry, damaged bool) {
+	event := l.log.Error().Uint64("number", number)
+	if known != nil {
+		event = event.Str("id", known.ID).Int("attempts", known.Attempts)
+	}
+	if damaged {
+		event.Msg("event that the sink had not accepted is lost to damage of the journal: it is delivered when it was found in the history")
+		l.ledger.lose(number)
+	} else {
+		event.Msg("event is lost to this sink: the journal dropped it by age before it was accepted; raise journal.retention")
+		l.ledger.settleNumber(number)
+	}
+	if known != nil {
+		l.schedule.settled(ctx, known)
+	}
+}
+
+// bringBack reads an event that stepped aside from the journal and queues it. It reports false if it is to be called again.
+func (l *Lane) bringBack(ctx context.Context, r *retry) bool {
+	number, also := r.Seq, uint64(0)
+	record, err := l.journal().Get(ctx, number)
+	if errors.Is(err, journal.ErrNotHeld) {
+		if by, ok := l.ledger.replacement(number); ok {
+			also = by
+			record, err = l.journal().Get(ctx, by)
+		}
+	}
+	if errors.Is(err, journal.ErrNotHeld) {
+		var gaps []journal.Span
+		if gaps, err = l.journal().Gaps(ctx); err == nil {
+			l.loseOne(ctx, number, r, numbers(gaps).holds(number))
+			return true
+		}
+	}
+	if err != nil {
+		l.log.Debug().Err(err).Str("id", r.ID).Msg("event cannot be read for its retry yet")
+		return false
+	}
+	d := &delivery{also: also, aside: true}
+	l.fill(d, &record, time.Now(), r)
+	d.number = number
+	d.record.Line = bytes.Clone(d.record.Line)
+	if d.record.ID != r.ID {
+		l.log.Error().Str("was", r.ID).Str("is", d.record.ID).Uint64("number", number).
+			Msg("event that was to be tried again is lost: the journal holds another one under its number, which is delivered")
+		d.trouble = &retry{Seq: number, ID: d.record.ID, Account: d.record.Account, Aside: true}
+		l.schedule.replace(ctx, r, d.trouble)
+	}
+	l.queues.putDue(d)
+	return true
+}

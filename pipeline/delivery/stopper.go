@@ -1,0 +1,35 @@
+package delivery
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// stopper is how a lane is told to end.
+type stopper struct {
+	drain     chan struct{} // closed by Drain
+	drainOnce sync.Once
+	halt      chan struct{} // closed by Halt
+	haltOnce  sync.Once
+}
+
+func newStopper() *stopper {
+	return &stopper{drain: make(chan struct{}), halt: make(chan struct{})}
+}
+
+func (s *stopper) draining() bool { return isClosed(s.drain) }
+
+func (s *stopper) halted() bool { return isClosed(s.halt) }
+
+// pause waits for a second before something is tried again, and reports false if ctx ended or draining started before.
+func (s *stopper) pause(ctx context.Context) bool { return await(ctx, s.drain, nil, time.Second) }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

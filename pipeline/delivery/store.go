@@ -1,0 +1,411 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+const (
+	// saveEvery is how often the cursors are saved while they change, and so what a killed process delivers again.
+	saveEvery = 100 * time.Millisecond
+	// copyEvery is how often those that have changed are copied to the state.
+	copyEvery = time.Second
+	// idleEvery is how often the cursors of lanes are saved that only pass what they do not want.
+	idleEvery = time.Minute
+	// copyTime bounds one copy to the state, and copiesAtOnce how many are under way.
+	copyTime     = 5 * time.Second
+	copiesAtOnce = 32
+)
+
+// cursorStore keeps the cursors of all lanes: in a file of its own, where one write and one fsync save them all, and each in the journal's state.
+// Of the two the one with the greater generation counts, whatever became of the other.
+type cursorStore struct {
+	state  journal.State
+	end    func() place // where all lanes are that are idle
+	logger zerolog.Logger
+	dirty  dirtySet // sinks whose form is to be made again
+
+	mu         sync.Mutex
+	file       *slotFile // nil: there is none
+	generation uint64
+	lanes      map[string]*storedCursor
+	saved      place     // the end when they were last saved
+	savedAt    time.Time // when
+	unsaved    bool      // the latest write has failed
+	failure    string    // that was reported
+}
+
+// A storedCursor is the cursor of one sink, whose lane may be open or not.
+type storedCursor struct {
+	cursor   journal.Cursor // as it was read, or as its lane left it
+	form     []byte
+	snapshot snapshot // nil if the lane is not open
+
+	copying sync.Mutex // held while it is copied to the state, so that copies are written in their order
+	stale   bool       // the copy in the state is older; guarded by cursorStore.mu
+}
+
+// A snapshot returns the cursor of a lane as it is now, when the journal's end is there, and whether the lane is idle. last says that the lane has ended.
+type snapshot func(end place, last bool) (c journal.Cursor, idle bool)
+
+// dirtySet is a set of sinks that is cheap to add to.
+type dirtySet struct {
+	mu    sync.Mutex
+	sinks map[string]struct{}
+}
+
+func (s *dirtySet) add(sink string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sinks == nil {
+		s.sinks = make(map[string]struct{})
+	}
+	s.sinks[sink] = struct{}{}
+}
+
+func (s *dirtySet) remove(sink string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sinks, sink)
+}
+
+func (s *dirtySet) takeAll() map[string]struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.sinks
+	s.sinks = nil
+	return all
+}
+
+// openCursors reads both copies. It returns the place at the journal's end when the cursors were last saved in the file; it is zero if that is not known.
+func openCursors(ctx context.Context, state journal.State, path string, logger zerolog.Logger) (*cursorStore, place, error) {
+	s := &cursorStore{state: state, logger: logger, lanes: make(map[string]*storedCursor)}
+	var end place
+	found := make(map[string]journal.Cursor)
+	if path != "" {
+		s.file = &slotFile{path: path}
+		value, generation, err := readSlots(path)
+		if err == nil {
+			end, found, err = parseCursors(value, generation)
+			s.generation = generation
+		}
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+		case err != nil:
+			end, found = place{}, make(map[string]journal.Cursor)
+			logger.Warn().Err(err).Str("file", path).Msg("file of the cursors is damaged: their copies in the state are used")
+		}
+	}
+	copies, err := s.copies(ctx, found)
+	if err != nil {
+		return nil, end, err
+	}
+	for sink, c := range copies {
+		if other, ok := found[sink]; !ok || c.Generation > other.Generation {
+			found[sink] = c
+		}
+	}
+	for sink, c := range found {
+		s.lanes[sink] = &storedCursor{cursor: c, form: appendLane(nil, sink, &c, false, true)}
+		s.generation = max(s.generation, c.Generation)
+	}
+	return s, end, nil
+}
+
+// copies reads the cursors in the state. Those that cannot be read are as if they were not there, which is reported.
+func (s *cursorStore) copies(ctx context.Context, known map[string]journal.Cursor) (map[string]journal.Cursor, error) {
+	all := make(map[string]journal.Cursor)
+	prefix := journal.CursorKey("")
+	var damaged []string
+	read := func(key string, value []byte) error {
+		var c journal.Cursor
+		if err := json.Unmarshal(value, &c); err != nil || c.Next == 0 || !numbers(c.Open).valid() || !numbers(c.Missing).valid() {
+			damaged = append(damaged, strings.TrimPrefix(key, prefix))
+			return nil //nolint:nilerr // reported below
+		}
+		all[strings.TrimPrefix(key, prefix)] = c
+		return nil
+	}
+	err := s.state.List(ctx, prefix, read)
+	if errors.Is(err, journal.ErrDamagedValue) { // the others, one by one
+		err = nil
+		for _, sink := range slices.Sorted(maps.Keys(known)) {
+			value, _, getErr := s.state.Get(ctx, journal.CursorKey(sink))
+			switch {
+			case getErr == nil:
+				_ = read(journal.CursorKey(sink), value) // has no error
+			case errors.Is(getErr, journal.ErrDamagedValue):
+				damaged = append(damaged, sink)
+			case !errors.Is(getErr, journal.ErrNoKey):
+				err = getErr
+			}
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the cursors of the sinks: %w", err)
+	}
+	if len(damaged) > 0 {
+		s.logger.Warn().Strs("sinks", damaged).Msg("cursors in the state are damaged: those in their file are used")
+	}
+	return all, nil
+}
+
+// furthest is the greatest number that a cursor is beyond.
+func (s *cursorStore) furthest() (sink string, next uint64) {
+	for name, lane := range s.lanes {
+		if lane.cursor.Next > next {
+			sink, next = name, lane.cursor.Next
+		}
+	}
+	return sink, next
+}
+
+// find returns the cursor of a sink whose lane is not open.
+func (s *cursorStore) find(sink string) (journal.Cursor, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lane := s.lanes[sink]
+	if lane == nil {
+		return journal.Cursor{}, false
+	}
+	return lane.cursor, true
+}
+
+var errLaneOpen = errors.New("its lane is open already")
+
+// open has a lane's cursor saved from now on.
+func (s *cursorStore) open(sink string, now snapshot) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lane := s.lanes[sink]
+	if lane == nil {
+		lane = &storedCursor{}
+		s.lanes[sink] = lane
+	}
+	if lane.snapshot != nil {
+		return fmt.Errorf("open the lane of sink %s: %w", sink, errLaneOpen)
+	}
+	lane.snapshot = now
+	s.dirty.add(sink)
+	return nil
+}
+
+// close saves a lane's cursor a last time. The error says that neither copy has it.
+func (s *cursorStore) close(ctx context.Context, sink string) error {
+	s.mu.Lock()
+	lane := s.lanes[sink]
+	s.generation++
+	lane.cursor, _ = lane.snapshot(s.end(), true)
+	lane.cursor.Generation = s.generation
+	lane.snapshot = nil
+	lane.form = appendLane(lane.form[:0], sink, &lane.cursor, false, true)
+	s.mu.Unlock()
+	s.dirty.add(sink)
+	fileErr := s.save(true)
+	stateErr := atOnce(ctx, func(ctx context.Context) error { return s.copy(ctx, sink) })
+	if stateErr != nil && fileErr != nil {
+		return errors.Join(fileErr, stateErr)
+	}
+	return nil
+}
+
+// save writes the file if there is something to save. now says that what idle lanes have passed counts.
+func (s *cursorStore) save(now bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end := s.end() // before the sinks are taken that are dirty: a lane that was handed something before it is among them
+	dirty := s.dirty.takeAll()
+	moved := end.next != s.saved.next && (now || time.Since(s.savedAt) >= idleEvery)
+	if len(dirty) == 0 && !moved && !s.unsaved {
+		return nil
+	}
+	s.generation++
+	if moved {
+		dirty = s.allOpen(dirty)
+	}
+	for sink := range dirty {
+		lane := s.lanes[sink]
+		lane.stale = true
+		if lane.snapshot != nil {
+			c, idle := lane.snapshot(end, false)
+			lane.form = appendLane(lane.form[:0], sink, &c, idle && c.Next == end.next, false)
+		}
+	}
+	if s.file == nil {
+		s.saved, s.savedAt = end, time.Now()
+		return nil
+	}
+	return s.write(end)
+}
+
+// allOpen adds to a set the sinks whose lanes are open. s.mu is held.
+func (s *cursorStore) allOpen(to map[string]struct{}) map[string]struct{} {
+	if to == nil {
+		to = make(map[string]struct{})
+	}
+	for sink, lane := range s.lanes {
+		if lane.snapshot != nil {
+			to[sink] = struct{}{}
+		}
+	}
+	return to
+}
+
+// abandon says that a lane was not opened after all.
+func (s *cursorStore) abandon(sink string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.lanes, sink)
+	s.dirty.remove(sink)
+}
+
+// write writes the file. s.mu is held.
+func (s *cursorStore) write(end place) error {
+	value := header(nil, end)
+	for _, lane := range s.lanes {
+		value = append(value, lane.form...)
+	}
+	err := s.file.write(value, s.generation)
+	s.unsaved = err != nil
+	if err == nil {
+		if s.failure != "" {
+			s.failure = ""
+			s.logger.Info().Msg("cursors are saved again")
+		}
+		s.saved, s.savedAt = end, time.Now()
+		return nil
+	}
+	err = fmt.Errorf("save the cursors in %s: %w", s.file.path, err)
+	if text := err.Error(); text != s.failure {
+		s.failure = text
+		s.logger.Warn().Err(err).Msg("cursors cannot be saved in their file: if relay is killed now, some events are delivered again")
+	}
+	return err
+}
+
+// copy copies one cursor to the state.
+func (s *cursorStore) copy(ctx context.Context, sink string) error {
+	s.mu.Lock()
+	lane := s.lanes[sink]
+	s.mu.Unlock()
+	lane.copying.Lock()
+	defer lane.copying.Unlock()
+	s.mu.Lock()
+	c := lane.cursor
+	if lane.snapshot != nil {
+		s.generation++
+		c, _ = lane.snapshot(s.end(), false)
+		c.Generation = s.generation
+	}
+	lane.stale = false
+	s.mu.Unlock()
+	value, err := pipeline.EncodeJSON(c)
+	if err == nil {
+		_, err = s.state.Put(ctx, journal.CursorKey(sink), value, journal.AnyRevision)
+	}
+	if err != nil {
+		s.mu.Lock()
+		lane.stale = true
+		s.mu.Unlock()
+		return fmt.Errorf("save the cursor of sink %s in the state: %w", sink, err)
+	}
+	return nil
+}
+
+// copyAll copies to the state what is older there.
+func (s *cursorStore) copyAll(ctx context.Context) error {
+	s.mu.Lock()
+	var stale []string
+	for sink, lane := range s.lanes {
+		if lane.stale {
+			stale = append(stale, sink)
+		}
+	}
+	s.mu.Unlock()
+	slices.Sort(stale)
+	ctx, cancel := context.WithTimeoutCause(ctx, copyTime, errCopyLate)
+	defer cancel()
+	var work sync.WaitGroup
+	var failed firstError
+	next := make(chan string)
+	for range min(copiesAtOnce, len(stale)) {
+		work.Go(func() {
+			for sink := range next {
+				failed.note(s.copy(ctx, sink))
+			}
+		})
+	}
+	for _, sink := range stale {
+		next <- sink
+	}
+	close(next)
+	work.Wait()
+	return failed.err
+}
+
+var errCopyLate = errors.New("the state takes longer than 5 s")
+
+type firstError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (f *firstError) note(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+// run saves the cursors until ctx ends.
+func (s *cursorStore) run(ctx context.Context) {
+	var copier sync.WaitGroup
+	copier.Go(func() { s.runCopies(ctx) })
+	defer copier.Wait()
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_ = s.save(false) // reports a failure, and is tried again
+		case <-ctx.Done():
+			_ = s.save(true)
+			return
+		}
+	}
+}
+
+func (s *cursorStore) runCopies(ctx context.Context) {
+	tick := time.NewTicker(copyEvery)
+	defer tick.Stop()
+	said := ""
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		err := s.copyAll(ctx)
+		switch {
+		case err == nil:
+			said = ""
+		case ctx.Err() == nil && err.Error() != said:
+			said = err.Error()
+			s.logger.Warn().Err(err).Msg("copies of the cursors in the state are behind")
+		}
+	}
+}

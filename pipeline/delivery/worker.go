@@ -1,0 +1,196 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// maxHandover is how many records a sink is given at a time.
+const maxHandover = 1000
+
+// worker delivers the events of one queue at a time and in order.
+type worker struct {
+	lane  *Lane
+	ctx   context.Context //nolint:containedctx // the lane's; a worker lives no longer
+	queue *queue
+	fail  context.CancelCauseFunc // ends the lane
+}
+
+// run delivers what the queue has until there is nothing, until ctx ends, or until an event has to wait while draining.
+func (w *worker) run() {
+	l := w.lane
+	for size := maxHandover; ; {
+		b, ok := l.queues.next(w.queue, size, l.breaker.failing())
+		if !ok {
+			return
+		}
+		n, ok := w.deliver(b)
+		if !ok {
+			l.queues.abandon(w.queue)
+			return
+		}
+		if n > 0 { // a sink that takes one at a time is not handed hundreds each time
+			size = min(2*n, maxHandover)
+		}
+	}
+}
+
+// deliver makes one attempt with a batch, and returns how many of it the sink accepted. It reports false when the queue's events are to stay for the next
+// start.
+func (w *worker) deliver(b batch) (int, bool) {
+	l, head := w.lane, b.of[0]
+	if l.stop.halted() || head.trouble != nil && !b.due && !w.await(head.trouble) {
+		return 0, false
+	}
+	if head.heal {
+		if some, ok := w.sumUp(head); !ok || !some {
+			if ok {
+				w.settle(b, 1)
+			}
+			return 0, ok
+		}
+	}
+	p, ok := l.breaker.enter(w.ctx, l.stop.drain)
+	if !ok {
+		return 0, false
+	}
+	began := time.Now()
+	n, err := w.hand(b)
+	_, told := pipeline.RetryDelay(err)
+	told = told || pipeline.IsGone(err) // by the destination, which is not to be forgotten though ctx has ended
+	if n == 0 && (w.ctx.Err() != nil && !told || errors.Is(err, pipeline.ErrSinkClosed)) {
+		l.breaker.abort(p)
+		if w.ctx.Err() == nil {
+			w.fail(pipeline.ErrSinkClosed)
+		}
+		return 0, false
+	}
+	l.breaker.leave(p, head.number, b.due, err)
+	if n > 0 {
+		w.accepted(b, n, began)
+	} else {
+		l.failed(head, began, err)
+		ok = w.refused(b, p, began, err)
+		l.breaker.nudge()
+	}
+	if ok && b.second && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) { // the destination works, but for the first event
+		ok = w.avoid(began)
+	}
+	return n, ok
+}
+
+// logger is that of the queue. It is made when it is needed, for most queues have nothing to say.
+func (w *worker) logger() *zerolog.Logger {
+	log := w.lane.log
+	if account := w.queue.id.account; account != "" {
+		log = log.With().Str("account", account).Logger()
+	}
+	return &log
+}
+
+// hand gives a batch to the sink and returns how many of it, from the front, were accepted, or why none was.
+func (w *worker) hand(b batch) (int, error) {
+	l := w.lane
+	records := make([]pipeline.Record, len(b.of))
+	for i, d := range b.of {
+		var err error
+		if records[i], err = l.anonymizer.record(d.record); err != nil {
+			if i == 0 {
+				return 0, pipeline.Permanent(err)
+			}
+			records = records[:i]
+			break
+		}
+	}
+	n, err := l.sink.Deliver(w.ctx, records)
+	switch {
+	case n > 0:
+		return n, nil
+	case err == nil:
+		return 0, errNothingAccepted
+	}
+	return 0, err
+}
+
+var errNothingAccepted = errors.New("the sink accepted nothing and did not say why")
+
+// accepted records that the sink has accepted the first n events of a batch.
+func (w *worker) accepted(b batch, n int, began time.Time) {
+	l, now := w.lane, time.Now()
+	for _, d := range b.of[:n] {
+		l.metrics.latency.Observe(now.Sub(d.at).Seconds())
+	}
+	l.metrics.delivered.Add(float64(n))
+	l.stats.delivered(now, b.of[:n])
+	l.traced(b.of[:n], began, now, nil)
+	if head := b.of[0]; head.trouble != nil {
+		w.logger().Info().Str("id", head.record.ID).Int("attempts", head.trouble.Attempts+1).Msg("sink accepted an event it had refused")
+	}
+	w.settle(b, n)
+}
+
+// settle takes the first n events of a batch off their queue: they are done.
+func (w *worker) settle(b batch, n int) {
+	l := w.lane
+	l.queues.remove(w.queue, b, n)
+	l.ledger.settle(b.of[:n])
+	l.metrics.inFlight.Set(float64(l.ledger.inHand()))
+	for _, d := range b.of[:n] {
+		if d.trouble != nil {
+			l.schedule.settled(w.ctx, d.trouble)
+		}
+	}
+}
+
+// await waits until an event may be tried again that was refused: at its own time or, where everything behind it waits for it,
+// when the destination fails as a whole or has recovered, but not before the time that the destination asked for. It reports false
+// if ctx ended or draining started before.
+func (w *worker) await(t *retry) bool {
+	l := w.lane
+	for {
+		at, changed := t.Next, (<-chan struct{})(nil)
+		if l.queues.strict {
+			var premature bool
+			if premature, changed = l.breaker.premature(t.Last); premature {
+				at = t.Floor
+			}
+		}
+		wait := time.Until(at)
+		if wait <= 0 {
+			return true
+		}
+		if !await(w.ctx, l.stop.drain, changed, wait) {
+			return false
+		}
+	}
+}
+
+// sumUp puts the digest in the place of a mark. It waits while the journal cannot be read, which is no fault of the sink. some is false
+// if there is nothing to send, ok if the mark is to stay for the next start.
+func (w *worker) sumUp(d *delivery) (some, ok bool) {
+	l := w.lane
+	for said := false; ; said = true {
+		record, err := l.digester.make(w.ctx, d.record, d.at)
+		if err == nil {
+			if len(record.Line) == 0 {
+				return false, true
+			}
+			d.record, d.heal = record, false
+			return true, true
+		}
+		if w.ctx.Err() != nil {
+			return false, false
+		}
+		if !said {
+			w.logger().Warn().Err(err).Str("id", d.record.ID).Msg("digest cannot be made, for the journal cannot be read; waiting")
+		}
+		if !l.stop.pause(w.ctx) {
+			return false, false
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package jetstream
+
+import (
+	"slices"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// An epoch says which numbers the records of the stream have from a sequence on: the number is the sequence plus the offset. A new
+// one begins when the stream's sequences would give a number a second time.
+type epoch struct {
+	From   uint64 `json:"from"`
+	Offset uint64 `json:"offset"`
+}
+
+// A gap is a span of numbers that are lost.
+type gap struct {
+	journal.Span
+	Noticed time.Time `json:"noticed"`
+}
+
+// A table translates between sequences and numbers. It is never changed, but replaced.
+type table struct {
+	// Epochs are in the order of their sequences and of their offsets. The first one begins at sequence 1.
+	Epochs []epoch `json:"epochs"`
+	Gaps   []gap   `json:"gaps,omitempty"` // in order; they do not overlap
+}
+
+func firstTable() *table { return &table{Epochs: []epoch{{From: 1}}} }
+
+// valid reports whether a table that was stored makes sense.
+func (t *table) valid() bool {
+	if len(t.Epochs) == 0 || t.Epochs[0].From != 1 {
+		return false
+	}
+	for i := 1; i < len(t.Epochs); i++ {
+		if t.Epochs[i].From <= t.Epochs[i-1].From || t.Epochs[i].Offset < t.Epochs[i-1].Offset {
+			return false
+		}
+	}
+	return true
+}
+
+// offset is that of a sequence.
+func (t *table) offset(sequence uint64) uint64 {
+	i := len(t.Epochs) - 1
+	for i > 0 && t.Epochs[i].From > sequence {
+		i--
+	}
+	return t.Epochs[i].Offset
+}
+
+// number is that of a sequence.
+func (t *table) number(sequence uint64) uint64 { return sequence + t.offset(sequence) }
+
+// sequence is the lowest one whose number is at least n.
+func (t *table) sequence(n uint64) uint64 {
+	for i, e := range t.Epochs {
+		if n <= e.From+e.Offset {
+			return e.From
+		}
+		if i+1 == len(t.Epochs) || n < t.Epochs[i+1].From+e.Offset {
+			return n - e.Offset
+		}
+	}
+	return n // not reached: the last epoch has no end
+}
+
+// begin is the table with a new epoch, which starts behind the sequence cut: the next number is above top. The numbers above that
+// of cut are lost, those below oldest excepted: they were dropped by age.
+func (t *table) begin(cut, top, oldest uint64, now time.Time) *table {
+	next := &table{Epochs: slices.DeleteFunc(slices.Clone(t.Epochs), func(e epoch) bool { return e.From > cut }), Gaps: t.Gaps}
+	next.Epochs = append(next.Epochs, epoch{From: cut + 1, Offset: top - cut})
+	lost := oldest
+	if cut > 0 {
+		lost = max(lost, t.number(cut)+1)
+	}
+	return next.lose(journal.Span{First: lost, Last: top}, now)
+}
+
+// lose is the table with one more span lost.
+func (t *table) lose(lost journal.Span, now time.Time) *table {
+	if lost.First == 0 || lost.First > lost.Last {
+		return t
+	}
+	next := &table{Epochs: t.Epochs}
+	for _, g := range t.Gaps {
+		if g.Last+1 >= lost.First && lost.Last+1 >= g.First { // they touch
+			lost.First, lost.Last = min(g.First, lost.First), max(g.Last, lost.Last)
+			continue
+		}
+		next.Gaps = append(next.Gaps, g)
+	}
+	next.Gaps = append(next.Gaps, gap{lost, now})
+	slices.SortFunc(next.Gaps, func(a, b gap) int { return int(min(max(int64(a.First)-int64(b.First), -1), 1)) }) //nolint:gosec // no log has 2^63 records
+	return next
+}
+
+// lost reports whether all numbers from first to last are lost.
+func (t *table) lost(first, last uint64) bool {
+	return slices.ContainsFunc(t.Gaps, func(g gap) bool { return g.Holds(first) && g.Holds(last) })
+}
+
+// forget is the table without the gaps that were noticed before a time.
+func (t *table) forget(before time.Time) *table {
+	old := func(g gap) bool { return g.Noticed.Before(before) }
+	if !slices.ContainsFunc(t.Gaps, old) {
+		return t
+	}
+	return &table{Epochs: t.Epochs, Gaps: slices.DeleteFunc(slices.Clone(t.Gaps), old)}
+}
+
+// top is a number that is at least as great as each one that the table's epochs have skipped.
+func (t *table) top() uint64 {
+	last := t.Epochs[len(t.Epochs)-1]
+	n := last.From + last.Offset - 1
+	if len(t.Gaps) > 0 {
+		n = max(n, t.Gaps[len(t.Gaps)-1].Last)
+	}
+	return n
+}

@@ -1,0 +1,244 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// offsetHeader holds the offset of a record's number, if it is not 0. It is read only when the table of the epochs is lost.
+const offsetHeader = "Relay-Offset"
+
+var errNoQuorum = errors.New("most nodes of the stream's cluster do not follow its leader yet")
+
+// current makes sure that the view is what the stream holds. l.writing is held.
+func (l *Log) current(ctx context.Context) error {
+	if v := l.snapshot(); v.known && v.generation == l.link.generation() {
+		return nil
+	}
+	return l.verify(ctx)
+}
+
+// verify compares what is known of the stream with what it holds, and begins a new epoch if it went back in time. l.writing is held.
+func (l *Log) verify(ctx context.Context) error {
+	generation := l.link.generation()
+	info, err := l.link.info(ctx, StreamName, nil)
+	if noStream(err) {
+		l.link.log.Error().Str("server", l.link.name()).Str("stream", StreamName).Msg("the journal's stream is gone from the server; it is made again")
+		info, err = l.link.ensure(ctx, journalConfig(l.retention), l.replicas)
+	}
+	if err != nil {
+		return err
+	}
+	v := l.snapshot()
+	cut, same, err := l.agreement(ctx, &v, info)
+	if err != nil {
+		return err
+	}
+	t := v.table
+	switch {
+	case !same:
+		if t, err = l.goneBack(ctx, &v, info, cut); err != nil {
+			return err
+		}
+	case v.purged(info):
+		if t, err = l.wasPurged(ctx, &v, info); err != nil {
+			return err
+		}
+	}
+	if err := l.state.keepTable(ctx); err != nil {
+		return err
+	}
+	if info.State.LastSeq > cut {
+		if err := l.readIDs(ctx, max(cut+1, info.State.FirstSeq), info.State.LastSeq); err != nil {
+			return err
+		}
+	}
+	l.take(info, generation, t)
+	return nil
+}
+
+// agreement returns the sequence up to which the stream holds what is known of it, and whether that is all.
+func (l *Log) agreement(ctx context.Context, v *view, info *streamInfo) (cut uint64, same bool, err error) {
+	end := min(v.last, info.State.LastSeq)
+	if id, ok := l.recent.id(end); ok && end >= info.State.FirstSeq {
+		if held, err := l.holds(ctx, end, id); err != nil || held {
+			return end, end == v.last, err
+		}
+	}
+	known := l.recent.known(max(v.first, info.State.FirstSeq), end)
+	differs := func(sequence uint64) bool {
+		if err != nil {
+			return true
+		}
+		msg, failed := l.link.get(ctx, sequence, false)
+		if notFound(failed) {
+			return false // deleted: that alone is no other history
+		}
+		if failed != nil {
+			err = failed
+			return true
+		}
+		e, failed := journal.ParseEntry(msg.Data)
+		id, _ := l.recent.id(sequence)
+		return failed != nil || e.ID != id
+	}
+	if n := len(known); n > 0 && differs(known[n-1]) && err == nil {
+		// Its end is another: find where that begins.
+		switch i := sort.Search(n, func(i int) bool { return differs(known[i]) }); {
+		case i > 0:
+			end = known[i-1]
+		case info.State.FirstSeq > 0:
+			end = info.State.FirstSeq - 1 // nothing that is known is there
+		default:
+			end = 0
+		}
+	}
+	return end, end == v.last, err
+}
+
+// goneBack returns a table with a new epoch behind cut, once it is kept in the state, and says so.
+func (l *Log) goneBack(ctx context.Context, v *view, info *streamInfo, cut uint64) (*table, error) {
+	if !info.quorum() {
+		return nil, errNoQuorum
+	}
+	t := v.table.begin(cut, v.top(), v.oldest(), time.Now())
+	if err := l.state.saveTable(ctx, t); err != nil {
+		return nil, err
+	}
+	l.recent.forgetFrom(cut + 1)
+	lost := v.table.number(v.last) - min(v.table.number(cut), v.table.number(v.last))
+	l.link.log.Error().Str("server", l.link.name()).Uint64("lost", lost).Uint64("from", v.top()-lost+1).Uint64("to", v.top()).Uint64("next", t.number(cut+1)).
+		Msg("the journal's server has lost its newest records: it went back in time, or was replaced by an older copy. Writing goes on; what is missing is asked of the history")
+	return t, nil
+}
+
+// purgeSlack is how far the clocks of relay and server may differ.
+const purgeSlack = time.Minute
+
+// purged reports whether records went away that were neither old enough to nor dropped by relay.
+func (v *view) purged(info *streamInfo) bool {
+	if v.first > v.last || info.State.FirstSeq <= v.first && info.State.Msgs > 0 || info.limited() {
+		return false
+	}
+	return info.Config.MaxAge == 0 || time.Since(v.firstTime)+purgeSlack < info.Config.MaxAge
+}
+
+// wasPurged returns a table in which they are lost, once it is kept in the state, and says so.
+func (l *Log) wasPurged(ctx context.Context, v *view, info *streamInfo) (*table, error) {
+	last := min(max(info.State.FirstSeq, 1)-1, v.last)
+	if info.State.Msgs == 0 {
+		last = v.last
+	}
+	lost := journal.Span{First: v.table.number(v.first), Last: v.table.number(last)}
+	t := v.table.lose(lost, time.Now())
+	if err := l.state.saveTable(ctx, t); err != nil {
+		return nil, err
+	}
+	l.link.log.Error().Str("server", l.link.name()).Uint64("from", lost.First).Uint64("to", lost.Last).
+		Msg("records were removed from the journal's stream before their time. What is missing is asked of the history")
+	return t, nil
+}
+
+// readIDs remembers the ids of records that the stream holds and the log does not know: writes whose answer was lost.
+func (l *Log) readIDs(ctx context.Context, from, last uint64) error {
+	if last-from >= recentSize {
+		from = last - recentSize + 1
+	}
+	for from <= last {
+		msgs, _, err := l.fetch(ctx, from, last, readMax)
+		if err != nil {
+			return err
+		}
+		if len(msgs) == 0 {
+			return nil
+		}
+		for _, m := range msgs {
+			if e, err := journal.ParseEntry(m.data); err == nil {
+				l.recent.remember(m.sequence, e.ID)
+			}
+		}
+		from = msgs[len(msgs)-1].sequence + 1
+	}
+	return nil
+}
+
+// findTable returns the table of a log that is opened: the stored one, or, if that is lost or older than the stream, one that the records tell.
+func (l *Log) findTable(ctx context.Context, info *streamInfo) (*table, error) {
+	t, err := l.state.loadTable(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		t = firstTable()
+	}
+	last := info.State.LastSeq
+	if info.State.Msgs == 0 {
+		return t, nil
+	}
+	newest, at, err := l.offsetAt(ctx, last, false)
+	if err != nil || at == 0 || newest <= t.offset(last) {
+		return t, err
+	}
+	first, _, err := l.offsetAt(ctx, info.State.FirstSeq, true)
+	if err != nil {
+		return nil, err
+	}
+	rebuilt := firstTable()
+	rebuilt.Epochs[0].Offset = first
+	if rebuilt, err = l.findEpochs(ctx, rebuilt, info.State.FirstSeq, first, last, newest); err != nil {
+		return nil, err
+	}
+	for _, g := range t.Gaps {
+		rebuilt = rebuilt.lose(g.Span, g.Noticed)
+	}
+	if l.attached {
+		return rebuilt, nil
+	}
+	l.link.log.Warn().Str("bucket", Bucket).Msg("the journal's epochs were lost; they were found out from its records")
+	return rebuilt, l.state.saveTable(ctx, rebuilt)
+}
+
+// findEpochs adds the epochs that begin between two records with these offsets.
+func (l *Log) findEpochs(ctx context.Context, t *table, low, lowOffset, high, highOffset uint64) (*table, error) {
+	if lowOffset >= highOffset {
+		return t, nil
+	}
+	if high == low+1 {
+		next := t.lose(journal.Span{First: low + lowOffset + 1, Last: high + highOffset - 1}, time.Now())
+		return &table{Epochs: append(next.Epochs, epoch{From: high, Offset: highOffset}), Gaps: next.Gaps}, nil
+	}
+	middle := low + (high-low)/2
+	offset, at, err := l.offsetAt(ctx, middle, true)
+	if err != nil {
+		return nil, err
+	}
+	if at >= high { // nothing is left in this half
+		return l.findEpochs(ctx, t, low, lowOffset, middle, highOffset)
+	}
+	if t, err = l.findEpochs(ctx, t, low, lowOffset, at, offset); err != nil {
+		return nil, err
+	}
+	return l.findEpochs(ctx, t, at, offset, high, highOffset)
+}
+
+// offsetAt is the offset with which a record was written and its sequence, 0 if there is no such record.
+func (l *Log) offsetAt(ctx context.Context, sequence uint64, next bool) (offset, at uint64, err error) {
+	msg, err := l.link.get(ctx, sequence, next)
+	if notFound(err) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	if text := msg.Header.Get(offsetHeader); text != "" {
+		if offset, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return 0, 0, nil //nolint:nilerr // not written by relay
+		}
+	}
+	return offset, msg.Sequence, nil
+}

@@ -1,0 +1,73 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// watchEvery is how often a watched key is read even if nothing says that it has changed.
+const watchEvery = 5 * time.Second
+
+// hintDelays are the times between the reads that follow a hint of a change: it may come before the change is stored.
+func hintDelays() []time.Duration {
+	return []time.Duration{time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond, time.Second}
+}
+
+// Watch implements [journal.State]. It goes on when the connection or the bucket was lost and is there again. Of changes in quick succession it may report
+// the last one only. A key that was deleted is reported as a nil value of revision 0.
+func (s *State) Watch(ctx context.Context, key string, changed func(value []byte, revision uint64)) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	// A write to a key is a message on the key's subject, which everybody may subscribe to: no consumer is needed.
+	hints := make(chan struct{}, 1)
+	sub, err := s.link.nc.Subscribe(bucketPrefix+key, func(*nats.Msg) {
+		select {
+		case hints <- struct{}{}:
+		default: // there is one already
+		}
+	})
+	if err != nil {
+		return s.fail("watch", key, err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // it may be gone with the connection
+	again := s.link.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer s.link.nc.RemoveStatusListener(again)
+	var revision uint64
+	var delays []time.Duration
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hints:
+			delays = hintDelays()
+		case <-again:
+		case <-timer.C:
+		}
+		value, now, err := s.get(ctx, key)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, journal.ErrNoKey) && revision != 0:
+			revision = 0
+			changed(nil, 0)
+		case err == nil && now != revision:
+			revision = now
+			changed(value, now)
+		case err != nil && s.link.nc.IsClosed():
+			return s.fail("watch", key, err)
+		}
+		next := watchEvery
+		if len(delays) > 0 {
+			next, delays = delays[0], delays[1:]
+		}
+		timer.Reset(next)
+	}
+}

@@ -1,0 +1,459 @@
+package journal_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+func TestJournalKeepsOrderAndEverything(t *testing.T) {
+	const n = 3000
+	var told []uint64
+	r := newRig(t, t.TempDir(), func(c *journal.Config) {
+		c.Committed = func(records []journal.Record) {
+			for i := range records {
+				told = append(told, records[i].Number)
+			}
+		}
+	})
+	r.send("acc", 0, n)
+	r.count("relay_events_journaled_total", n)
+	if diff := cmp.Diff(wantTitles(0, n), titlesOf(t, r.handed(""))); diff != "" {
+		t.Errorf("journal (-want +got):\n%s", diff)
+	}
+	// What is read from memory is what is on disk.
+	if diff := cmp.Diff(readAll(t, r.log), r.records()); diff != "" {
+		t.Errorf("records (-disk +journal):\n%s", diff)
+	}
+	r.stop()
+	if len(told) != n || !slices.IsSorted(told) || told[0] != 1 || told[n-1] != n {
+		t.Errorf("%d records were committed, from %d to %d", len(told), told[0], told[len(told)-1])
+	}
+}
+
+func TestRejectsAreKept(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	bad := []string{`null`, `"token-like text"`, `{"a":` + strings.Repeat("9", 300<<10) + `}`, ""}
+	for _, b := range bad {
+		e := journal.RejectEntry("acc", "treatstream", "not a treat", time.Now(), []byte(b))
+		if err := r.journal.Enqueue(t.Context(), journal.Item{Entry: e, Received: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.send("acc", 0, 1)
+	r.count("relay_payloads_rejected_total", 4)
+	r.count("relay_events_journaled_total", 1)
+	var got []journal.RejectedPayload
+	for _, rec := range r.records() {
+		if rec.Kind != journal.Reject {
+			continue
+		}
+		var p journal.RejectedPayload
+		if err := json.Unmarshal(rec.Data, &p); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, p)
+	}
+	if len(got) != 4 {
+		t.Fatalf("%d rejects kept, want 4", len(got))
+	}
+	for i, b := range bad {
+		if got[i].Size != len(b) || got[i].Payload != b[:min(len(b), 256<<10)] || got[i].Reason == "" || got[i].Account != "acc" {
+			t.Errorf("reject %d: %d bytes, reason %q", i, got[i].Size, got[i].Reason)
+		}
+	}
+}
+
+func TestJournalSurvivesAKill(t *testing.T) {
+	dir := t.TempDir()
+	r := newRig(t, dir)
+	r.send("acc", 0, 200)
+	r.count("relay_events_journaled_total", 200)
+	// What a kill leaves on disk is what is on disk now: every acknowledged write is there.
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	r = newRig(t, copied)
+	if diff := cmp.Diff(wantTitles(0, 200), titlesOf(t, r.handed(""))); diff != "" {
+		t.Errorf("journal (-want +got):\n%s", diff)
+	}
+}
+
+// What may be put twice is written once: in one call, in two, beside a running committer or without one, and after a restart.
+func TestPutOnce(t *testing.T) {
+	dir := t.TempDir()
+	r := openRig(t, dir)
+	e := journal.Entry{Kind: journal.Resend, ID: "resend_1", EventID: "trt_1", Account: "acc", Sink: "bot", Data: []byte("{}")}
+	other := e
+	other.ID = "resend_2"
+	first, err := r.journal.Put(t.Context(), e, other, e)
+	if err != nil || !slices.Equal(first, []uint64{1, 2, 1}) {
+		t.Fatalf("numbers %v, %v", first, err)
+	}
+	if again, err := r.journal.Put(t.Context(), other, e); err != nil || !slices.Equal(again, []uint64{2, 1}) {
+		t.Errorf("numbers %v, %v", again, err)
+	}
+	r.stop()
+	r = newRig(t, dir)
+	var putters sync.WaitGroup
+	for range 8 {
+		putters.Go(func() {
+			third := e
+			third.ID = "resend_3"
+			numbers, err := r.journal.Put(t.Context(), e, third)
+			if err != nil || !slices.Equal(numbers, []uint64{1, 3}) {
+				t.Errorf("numbers %v, %v", numbers, err)
+			}
+		})
+	}
+	putters.Wait()
+	// A test event is put by whoever does not know what is journaled.
+	test := newEvent("acc", pipeline.OriginTest, time.Now(), 1)
+	for range 2 {
+		if err := r.journal.PutTest(t.Context(), &test, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(r.records()); got != 4 {
+		t.Errorf("%d entries, want 4", got)
+	}
+	if got := r.metric("relay_events_journaled_total"); got != 0 {
+		t.Errorf("%v events counted as journaled, of tests and of what is sent again", got)
+	}
+}
+
+// A journal tolerates that somebody else appends to its log: it reads all, in order, is woken, and writes nothing twice.
+func TestForeignWriter(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	foreign := func(id string) {
+		t.Helper()
+		_, err := r.log.Append(t.Context(), []journal.Entry{{
+			Kind: journal.Resend, ID: id, EventID: "trt_" + id, Account: "acc", Sink: "bot", Time: time.Now(), Data: []byte("{}"),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want []string
+	for i, id := range []string{"a", "b", "c", "d", "e", "f"} {
+		_, next := r.journal.Bounds()
+		changed := r.journal.Changed()
+		want = append(want, id)
+		if i%3 == 0 {
+			numbers, err := r.journal.Put(t.Context(), journal.Entry{Kind: journal.Resend, ID: id, EventID: "trt_" + id, Account: "acc", Sink: "bot", Data: []byte("{}")})
+			if err != nil || numbers[0] != next {
+				t.Fatalf("numbers %v, %v", numbers, err)
+			}
+		} else {
+			foreign(id)
+		}
+		select {
+		case <-changed:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("nobody has heard of %s", id)
+		}
+		for at := range next + 1 {
+			if records, err := r.journal.Read(t.Context(), at, 10); err != nil || len(records) == 0 || records[0].Number != max(at, 1) {
+				t.Fatalf("from %d: %v, %v", at, records, err)
+			}
+		}
+	}
+	// What others wrote is not written again.
+	for i, id := range want {
+		numbers, err := r.journal.Put(t.Context(), journal.Entry{Kind: journal.Resend, ID: id, EventID: "trt_" + id, Account: "acc", Sink: "bot", Data: []byte("{}")})
+		if err != nil || numbers[0] != uint64(i+1) {
+			t.Errorf("%s: numbers %v, %v", id, numbers, err)
+		}
+	}
+	var got []string
+	for _, rec := range r.records() {
+		got = append(got, rec.ID)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("journal %v, want %v", got, want)
+	}
+	// A dead letter that somebody else keeps and deletes is known.
+	dead := journal.Entry{Kind: journal.Dead, ID: "dead_bot_1", Ref: 1, EventID: "trt_a", Account: "acc", Sink: "bot", Time: time.Now(), Data: []byte(`{"sink":"bot","id":"trt_a","seq":1}`)}
+	numbers, err := r.log.Append(t.Context(), []journal.Entry{dead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if letters := r.letters(1, journal.DeadLetterFilter{}); letters[0].Number != numbers[0] {
+		t.Errorf("dead letter %+v", letters[0])
+	}
+	if _, err := r.log.Append(t.Context(), []journal.Entry{{Kind: journal.Purge, ID: "purge", Ref: numbers[0], Time: time.Now()}}); err != nil {
+		t.Fatal(err)
+	}
+	r.letters(0, journal.DeadLetterFilter{})
+}
+
+// Sources wait while the queue is full, by the bytes as well, and give up with their context.
+func TestEnqueueWaitsWhileTheQueueIsFull(t *testing.T) {
+	r := openRig(t, t.TempDir()) // nobody runs it
+	item := journal.Item{Entry: journal.Entry{Kind: journal.Reject, Account: "acc", Data: make([]byte, 1<<20)}}
+	gaveUp := errors.New("gave up")
+	n := 0
+	for ; ; n++ {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, gaveUp)
+		err := r.journal.Enqueue(ctx, item)
+		cancel()
+		if err != nil {
+			if !errors.Is(err, gaveUp) || !strings.Contains(err.Error(), "acc") {
+				t.Errorf("error %v", err)
+			}
+			break
+		}
+	}
+	if n < 8 || n > journal.QueueBytes>>20 {
+		t.Errorf("%d MiB in the queue", n)
+	}
+	waiting := make(chan error, 1)
+	go func() { waiting <- r.journal.Enqueue(t.Context(), item) }()
+	done := make(chan error, 1)
+	go func() { done <- r.journal.Run(t.Context()) }()
+	if err := <-waiting; err != nil {
+		t.Error(err)
+	}
+	r.journal.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := len(r.records()); got != n+1 {
+		t.Errorf("%d entries, want %d", got, n+1)
+	}
+	if err := r.journal.Enqueue(t.Context(), item); err == nil {
+		t.Error("a journal that has ended takes an entry")
+	}
+	if _, err := r.journal.Put(t.Context(), item.Entry); err == nil {
+		t.Error("a journal that has ended takes an entry")
+	}
+}
+
+// One entry that is too large for the log does not hold up those beside it, and a part of it is kept.
+func TestTooLarge(t *testing.T) {
+	r := openRig(t, t.TempDir())
+	event := newEvent("acc", pipeline.OriginLive, time.Now(), 0)
+	good := treatItem(t, &event).Entry
+	huge := good
+	huge.ID, huge.Data = "trt_huge", make([]byte, 64<<20)
+	resend := journal.Entry{Kind: journal.Resend, ID: "r", EventID: "trt_huge", Sink: "bot", Data: huge.Data}
+	numbers, err := r.journal.Put(t.Context(), good, huge, resend, good)
+	if !errors.Is(err, journal.ErrTooLarge) || !slices.Equal(numbers, []uint64{1, 2, 0, 3}) {
+		t.Fatalf("numbers %v, %v", numbers, err)
+	}
+	rec, err := r.journal.Get(t.Context(), 2)
+	var kept journal.RejectedPayload
+	if err == nil {
+		err = json.Unmarshal(rec.Data, &kept)
+	}
+	if err != nil || rec.Kind != journal.Reject || kept.Size != 64<<20 || kept.Account != "acc" || kept.Payload == "" {
+		t.Errorf("record of kind %d, %d bytes, %v", rec.Kind, kept.Size, err)
+	}
+	if got := r.metric("relay_payloads_rejected_total"); got != 1 {
+		t.Errorf("%v rejects", got)
+	}
+}
+
+// Numbers that the state knows and the log has lost, as after a restored backup, are not given again.
+func TestLostEnd(t *testing.T) {
+	dir := t.TempDir()
+	r := newRig(t, dir)
+	r.send("acc", 0, 10)
+	r.count("relay_events_journaled_total", 10)
+	r.stop()
+	backup := t.TempDir()
+	if err := os.CopyFS(backup, os.DirFS(dir+"/journal")); err != nil {
+		t.Fatal(err)
+	}
+	r = newRig(t, dir)
+	r.send("acc", 10, 15)
+	r.count("relay_events_journaled_total", 5)
+	cursor, err := json.Marshal(journal.Cursor{Next: 15})
+	if err == nil {
+		_, err = r.state.Put(t.Context(), journal.CursorKey("bot"), cursor, journal.AnyRevision)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := t.TempDir() // as after a kill: nothing was noted at the end
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	if err := os.RemoveAll(copied + "/journal"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(copied+"/journal", os.DirFS(backup)); err != nil {
+		t.Fatal(err)
+	}
+	r = newRig(t, copied)
+	if _, next := r.journal.Bounds(); next != 15 {
+		t.Errorf("the next number is %d, want 15", next)
+	}
+	gaps, err := r.journal.Gaps(t.Context())
+	if err != nil || !slices.Equal(gaps, []journal.Span{{First: 11, Last: 14}}) {
+		t.Errorf("gaps %v, %v", gaps, err)
+	}
+	if _, number := r.put("acc", pipeline.OriginLive, time.Now(), 20); number != 15 {
+		t.Errorf("number %d, want 15", number)
+	}
+	if got := r.journal; len(r.records()) != 11 {
+		t.Errorf("%d records in %v", len(r.records()), got)
+	}
+}
+
+// Times never fall, whatever the clock does, and are found.
+func TestSeekTime(t *testing.T) {
+	r := openRig(t, t.TempDir())
+	start := time.Now().Add(-time.Hour).UTC()
+	for i := range 300 {
+		e := newEvent("acc", pipeline.OriginLive, start, i)
+		entry := treatItem(t, &e).Entry
+		entry.Time = start.Add(time.Duration(i/3) * time.Second)
+		if _, err := r.journal.Put(t.Context(), entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for second, want := range map[int]uint64{-1: 1, 0: 1, 1: 4, 50: 151, 99: 298, 100: 301} {
+		got, err := r.journal.SeekTime(t.Context(), start.Add(time.Duration(second)*time.Second))
+		if err != nil || got != want {
+			t.Errorf("second %d: number %d, want %d (%v)", second, got, want, err)
+		}
+	}
+}
+
+// The committer is stuck while one step does not end, and only then.
+func TestJournalIsStuckWhileAStepDoesNotEnd(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	if stuck := r.journal.Stuck(); stuck != 0 {
+		t.Errorf("stuck for %v with nothing to do", stuck)
+	}
+	in, out := make(chan struct{}), make(chan struct{})
+	item := journal.Item{Entry: journal.Entry{Kind: journal.Known, Account: "acc"}, Done: func(uint64, error) { close(in); <-out }}
+	if err := r.journal.Enqueue(t.Context(), item); err != nil {
+		t.Fatal(err)
+	}
+	<-in
+	earlier := r.journal.Stuck()
+	time.Sleep(time.Millisecond)
+	if later := r.journal.Stuck(); later <= earlier || earlier <= 0 {
+		t.Errorf("stuck for %v, then for %v", earlier, later)
+	}
+	close(out)
+	for deadline := time.Now().Add(time.Minute); r.journal.Stuck() != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("stuck for ever")
+		}
+	}
+}
+
+// A trace gets each treat once when it is on disk, and nothing else.
+func TestStages(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	r := newRig(t, t.TempDir(), func(c *journal.Config) {
+		c.Trace = func(s pipeline.Stage) {
+			mu.Lock()
+			defer mu.Unlock()
+			if s.Account != "acc" || s.Provider != "treatstream" || s.Origin != pipeline.OriginLive || s.Ended.Before(s.Began) || s.Sink != "" || s.Seq != 0 || s.Err != nil {
+				t.Errorf("stage %+v", s)
+			}
+			told = append(told, s.ID)
+		}
+	})
+	if err := r.journal.Resend(t.Context(), "box", pipeline.Record{ID: "alt_1", Account: "acc", Type: pipeline.AlertType, Line: []byte("{}")}, "alt_1"); err != nil {
+		t.Fatal(err)
+	}
+	reject := journal.RejectEntry("acc", "treatstream", "no", time.Now(), nil)
+	if err := r.journal.Enqueue(t.Context(), journal.Item{Entry: reject}); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for n := range 6 {
+		e, _ := r.put("acc", pipeline.OriginLive, time.Now(), n)
+		want = append(want, e.ID)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("stages (-want +got):\n%s", diff)
+	}
+}
+
+// What is older than the retention is dropped, and forgotten in memory and state, whatever the lanes have not got.
+func TestRetention(t *testing.T) {
+	r := openRig(t, t.TempDir()) // nobody runs it, which would drop them at once
+	old := time.Now().Add(-2 * time.Hour)
+	line := json.RawMessage(`"` + strings.Repeat("x", 32<<10) + `"`)
+	for i := range 40 { // several segments
+		number := uint64(i + 1)
+		entry := journal.Entry{
+			Kind: journal.Dead, ID: "dead_bot_" + string(rune('a'+i)), Ref: number, Sink: "bot", EventID: "trt", Time: old, Data: []byte(`{"sink":"bot","event":` + string(line) + `}`),
+		}
+		if _, err := r.journal.Put(t.Context(), entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.letters(40, journal.DeadLetterFilter{})
+	for n := range 3 {
+		r.put("acc", pipeline.OriginLive, time.Now(), n)
+	}
+	if err := r.journal.Retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := r.journal.Bounds()
+	if first <= 1 {
+		t.Fatal("nothing was dropped")
+	}
+	left := r.records()
+	if left[0].Number != first || len(r.letters(int(41-first), journal.DeadLetterFilter{})) != int(41-first) {
+		t.Errorf("the journal begins with %d, want %d", left[0].Number, first)
+	}
+	if _, _, err := r.state.Get(t.Context(), journal.DeadKey(1)); !errors.Is(err, journal.ErrNoKey) {
+		t.Errorf("the state still knows dead letter 1: %v", err)
+	}
+	if titles := titlesOf(t, r.handed("")); !slices.Equal(titles, wantTitles(0, 3)) {
+		t.Errorf("events %v", titles)
+	}
+}
+
+// Large treats at full speed are held in bounded memory: the source waits.
+func TestLargeTreatsInBoundedMemory(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	const n = 200
+	before, peak := heap(), uint64(0)
+	for i := range n {
+		entry := journal.Entry{Kind: journal.Reject, Account: "acc", Data: make([]byte, 1<<20)}
+		if err := r.journal.Enqueue(t.Context(), journal.Item{Entry: entry, Received: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		if i%20 == 19 {
+			peak = max(peak, heap())
+		}
+	}
+	r.count("relay_payloads_rejected_total", n)
+	peak = max(peak, heap())
+	if peak > before+64<<20 {
+		t.Errorf("%d MiB of memory for %d MiB of treats", (peak-before)>>20, n)
+	}
+}

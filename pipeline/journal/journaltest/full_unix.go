@@ -1,0 +1,49 @@
+//go:build unix
+
+package journaltest
+
+import (
+	"testing"
+
+	"github.com/treatrelay/relay/internal/disktest"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// filesThatCannotGrow is a full disk where a disk of its own cannot be made: every write fails.
+func (s logSuite) filesThatCannotGrow(t *testing.T) {
+	if !s.InFolder {
+		t.Skip("the engine's store is not in a folder")
+	}
+	if !disktest.InChild(t) {
+		return
+	}
+	at := s.Place(t)
+	l := s.open(t, at)
+	var w written
+	for range 3 {
+		w.add(t, l, 50, 1000)
+		free := disktest.Fill(t, 1)
+		batch := s.fill(t, l, &w, func(from int) []journal.Entry { return entries(from, 30, 2000) })
+		w.check(t, l)
+		free()
+		w.entries, w.numbers = append(w.entries, batch...), append(w.numbers, appendAll(t, l, batch)...)
+		w.check(t, l)
+		if got := gaps(t, l); len(got) != 0 {
+			t.Errorf("nothing is lost, and these are gaps: %v", got)
+		}
+	}
+	closeLog(t, l)
+	l = s.open(t, at)
+	w.check(t, l)
+	closeLog(t, l)
+}
+
+func (s stateSuite) filesThatCannotGrow(t *testing.T) {
+	if !s.InFolder {
+		t.Skip("the engine's store is not in a folder")
+	}
+	if !disktest.InChild(t) {
+		return
+	}
+	s.full(t, s.Place(t), func() (free func()) { return disktest.Fill(t, 1) })
+}

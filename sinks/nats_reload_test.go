@@ -1,0 +1,143 @@
+//go:build unix
+
+package sinks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/treatrelay/relay/sinks"
+)
+
+// rewrite changes the configuration of a running server, which reads it again.
+func (p *process) rewrite(t *testing.T, old, now string) {
+	t.Helper()
+	text, err := os.ReadFile(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), old) {
+		t.Fatalf("the configuration does not hold %s", old)
+	}
+	if err := os.WriteFile(p.config, []byte(strings.ReplaceAll(string(text), old, now)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(t, syscall.SIGHUP)
+}
+
+// TestNATSInboxDenied has the server take away the inbox by which answers come, for a while, twice.
+func TestNATSInboxDenied(t *testing.T) {
+	const may, mayNot = `subscribe: {allow: [">"]}`, `subscribe: {deny: ["_INBOX.>"]}`
+	p := running(t, fmt.Sprintf(`authorization: {users: [
+		{user: relay, password: %q, permissions: {publish: {allow: [">"]}, %s}}
+		{user: watcher, password: %q}
+	]}`, natsPassword, may, natsLimited))
+	var log lockedBuffer
+	config := natsConfig(t, p.url())
+	sinks.SetAnswerTimeout(config, 2*time.Second)
+	sink := openNATS(t, config, &log)
+	records := plain("mystream", 40)
+	lane(t, sink, records[:10])
+	for round := range 2 {
+		p.rewrite(t, may, mayNot)
+		var refused error
+		for deadline := time.Now().Add(time.Minute); refused == nil || !strings.Contains(refused.Error(), "ermission"); time.Sleep(20 * time.Millisecond) {
+			n, err := sink.Deliver(t.Context(), records[10+10*round:20+10*round])
+			if n == 0 {
+				refused = err
+			} else if time.Now().After(deadline) {
+				t.Fatal("the refusal is not noticed")
+			}
+		}
+		p.rewrite(t, mayNot, may)
+		lane(t, sink, records[10+10*round:20+10*round])
+	}
+	lane(t, sink, records[30:])
+	sameRecords(t, stored(t, p.connect(t, "watcher", natsLimited), "TREATS"), records)
+	refusals, ends := strings.Count(log.String(), "NATS does not take events"), strings.Count(log.String(), "NATS takes events again")
+	if refusals != 2 || ends != 2 {
+		t.Errorf("2 refusals were logged %d times, their ends %d times:\n%s", refusals, ends, log.String())
+	}
+}
+
+// TestNATSInboxGone has the server take the inbox away and the client miss what it says of it: after some publishes without an answer the
+// sink connects again.
+func TestNATSInboxGone(t *testing.T) {
+	const may, mayNot = `subscribe: {allow: [">"]}`, `subscribe: {deny: ["_INBOX.>"]}`
+	p := running(t, fmt.Sprintf("authorization: {users: [{user: relay, password: %q, permissions: {publish: {allow: [\">\"]}, %s}}]}",
+		natsPassword, may))
+	var nc *nats.Conn
+	config, ok := sinks.NewConfig("nats").(*sinks.NATSConfig)
+	if !ok {
+		t.Fatal("no nats configuration")
+	}
+	sinks.SetAnswerTimeout(config, time.Second)
+	sink, err := config.Open(t.Context(), sinks.Env{Name: "overlay", NATS: func(context.Context) (*nats.Conn, error) {
+		var err error
+		nc, err = nats.Connect(p.url(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+		return nc, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sink.Close() })
+	records := plain("mystream", 20)
+	lane(t, sink, records[:10])
+	refused := make(chan error, 16)
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err })
+	p.rewrite(t, may, mayNot)
+	for i := 0; i < 1; {
+		if errors.Is(<-refused, nats.ErrPermissionViolation) {
+			i++
+		}
+	}
+	p.rewrite(t, mayNot, may)
+	errs := lane(t, sink, records)
+	if len(errs) == 0 || !strings.Contains(errs[0].Error(), "no answer in time") {
+		t.Errorf("errors: %v", errs)
+	}
+	sameRecords(t, p.stored(t, "TREATS"), records)
+	if n := nc.Stats().Reconnects; n != 1 {
+		t.Errorf("%d reconnects, want 1", n)
+	}
+}
+
+// TestNATSStopsAnswering has an operator make the stream one that acknowledges nothing, and change it back.
+func TestNATSStopsAnswering(t *testing.T) {
+	p := running(t, "")
+	_, js := client(t, p)
+	foreign := jetstream.StreamConfig{Name: "TREATS", Subjects: []string{"treats.>"}}
+	if _, err := js.CreateStream(t.Context(), foreign); err != nil {
+		t.Fatal(err)
+	}
+	config := natsConfig(t, p.url())
+	sinks.SetAnswerTimeout(config, time.Second)
+	var log lockedBuffer
+	sink := openNATS(t, config, &log)
+	records := plain("mystream", 20)
+	lane(t, sink, records[:10])
+	mute := foreign
+	mute.NoAck = true
+	if _, err := js.UpdateStream(t.Context(), mute); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"no answer in time", "turn its no_ack off"} {
+		if n, err := sink.Deliver(t.Context(), records[10:]); n != 0 || err == nil || !strings.Contains(err.Error(), want) {
+			t.Fatalf("Deliver = %d, %v, want %q", n, err, want)
+		}
+	}
+	if _, err := js.UpdateStream(t.Context(), foreign); err != nil {
+		t.Fatal(err)
+	}
+	lane(t, sink, records[10:])
+	sameRecords(t, p.stored(t, "TREATS"), records)
+}
