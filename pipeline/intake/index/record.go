@@ -123,7 +123,7 @@ func recordsOf(into []record, e *journal.Record, known *Fingerprint) []record {
 		if f.When.Floating {
 			r.flags |= flagFloating
 		}
-		if e.Origin == pipeline.OriginBackfill {
+		if e.Kind == journal.Treat && e.Origin == pipeline.OriginBackfill {
 			r.flags |= flagBackfill
 		}
 		if e.Baseline != "" {
