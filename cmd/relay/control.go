@@ -33,13 +33,13 @@ type control struct {
 
 // serveControl serves the commands until stop is called. The data folder is locked, so a socket that lies there is a dead
 // one. Where there can be no socket relay runs all the same, and says what that means.
-func serveControl(ctx context.Context, dir string, j *job, journal JournalConfig, past *pasts, log zerolog.Logger) (stop func() error) {
+func serveControl(ctx context.Context, dir string, j *job, at JournalConfig, past *pasts, log zerolog.Logger) (stop func() error) {
 	l, err := listenControl(ctx, dir)
 	if err != nil {
 		log.Warn().Err(err).Msg("control socket cannot be made: commands that read the journal work only while relay is stopped")
 		return func() error { return nil }
 	}
-	c := &control{job: j, remote: !journal.NATSURL.Empty(), pasts: past}
+	c := &control{job: j, remote: !at.NATSURL.Empty(), pasts: past}
 	mux := http.NewServeMux()
 	c.routeJournal(mux)
 	mux.HandleFunc("POST /v1/reconcile", c.reconcile)

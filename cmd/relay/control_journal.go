@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -199,8 +200,8 @@ type stateItem struct {
 
 func serveList(w http.ResponseWriter, r *http.Request, j *journal.Journal) error {
 	items := []stateItem{}
-	err := j.State().List(r.Context(), r.URL.Query().Get("prefix"), func(key string, value []byte) error {
-		items = append(items, stateItem{key, value})
+	err := j.ListState(r.Context(), r.URL.Query().Get("prefix"), func(key string, value []byte) error {
+		items = append(items, stateItem{key, bytes.Clone(value)})
 		return nil
 	})
 	if err != nil {
@@ -210,7 +211,7 @@ func serveList(w http.ResponseWriter, r *http.Request, j *journal.Journal) error
 }
 
 func serveGet(w http.ResponseWriter, r *http.Request, j *journal.Journal) error {
-	value, revision, err := j.State().Get(r.Context(), r.PathValue("key"))
+	value, revision, err := j.GetState(r.Context(), r.PathValue("key"))
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,10 @@ import (
 	"strconv"
 )
 
-// address is where the server listens.
+// listen is where the server listens, for backends and for pages.
+type listen struct{ overlays, pages address }
+
+// address is where the server listens for some clients.
 type address struct {
 	host string
 	port int

@@ -47,20 +47,17 @@ type Config struct {
 // Server is a NATS server with JetStream inside this process. Its methods may be called by several goroutines.
 type Server struct {
 	cfg      Config
-	overlays address // to listen on
-	pages    address
+	listen   listen
 	password string // of relay's own user; another one at each start
 
 	reviving sync.Mutex // one start at a time
 	started  time.Time
 	closed   bool
 
-	own     *nats.Conn // to inspect the streams
-	end     context.CancelFunc
-	upkeep  sync.WaitGroup
-	syncing sync.Mutex
-	store   *store          // guarded by syncing
-	synced  map[string]Held // guarded by syncing
+	own    *nats.Conn // to inspect the streams
+	end    context.CancelFunc
+	upkeep sync.WaitGroup
+	store  *store
 
 	mu sync.Mutex
 	ns *server.Server // nil while it is being started, and once it is closed
@@ -73,17 +70,16 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, password: rand.Text()}
 	var err error
-	if s.overlays, err = probe(ctx, "nats.listen", cfg.Listen); err != nil {
+	if s.listen.overlays, err = probe(ctx, "nats.listen", cfg.Listen); err != nil {
 		return nil, err
 	}
-	if s.pages, err = probe(ctx, "nats.websocket", cfg.Websocket); err != nil {
+	if s.listen.pages, err = probe(ctx, "nats.websocket", cfg.Websocket); err != nil {
 		return nil, err
 	}
 	if err := checkWritable(cfg.Dir); err != nil {
 		return nil, err
 	}
 	s.store = newStore(cfg.Dir)
-	s.synced = s.store.notes()
 	if err := s.start(); err != nil {
 		return nil, err
 	}
@@ -107,13 +103,13 @@ func (s *Server) options() (*server.Options, error) {
 		// As much as the disk holds: the server's own bound is three quarters of what is free at its start, without what
 		// the streams hold already.
 		JetStreamMaxStore: 1 << 60,
-		NoSigs:            true, DontListen: s.cfg.Listen == "", Host: s.overlays.host, Port: s.overlays.port,
+		NoSigs:            true, DontListen: s.cfg.Listen == "", Host: s.listen.overlays.host, Port: s.listen.overlays.port,
 		MaxPayload: maxPayload,
 		Accounts:   accounts, Users: users,
 	}
 	if s.cfg.Websocket != "" {
 		// Pages of any origin, for one that is a file on disk has none. The login is what keeps others out.
-		opts.Websocket = server.WebsocketOpts{Host: s.pages.host, Port: s.pages.port, NoTLS: true, HandshakeTimeout: 5 * time.Second}
+		opts.Websocket = server.WebsocketOpts{Host: s.listen.pages.host, Port: s.listen.pages.port, NoTLS: true, HandshakeTimeout: 5 * time.Second}
 	}
 	return opts, nil
 }
@@ -212,10 +208,10 @@ func (s *Server) Connect(ctx context.Context) (*nats.Conn, error) {
 }
 
 // URL is where overlay backends on this machine connect, empty if the server does not listen.
-func (s *Server) URL() string { return s.overlays.url("nats") }
+func (s *Server) URL() string { return s.listen.overlays.url("nats") }
 
 // WebsocketURL is where overlay pages on this machine connect, empty if there is no place for them.
-func (s *Server) WebsocketURL() string { return s.pages.url("ws") }
+func (s *Server) WebsocketURL() string { return s.listen.pages.url("ws") }
 
 // Close stops the server and makes what it holds durable.
 func (s *Server) Close() {
@@ -232,8 +228,8 @@ func (s *Server) Close() {
 	}
 	s.own.Close()
 	s.shutdown()
-	s.syncing.Lock()
-	defer s.syncing.Unlock()
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
 	if err := errors.Join(s.store.look(), s.store.sync()); err != nil { // what it wrote at its end
 		s.cfg.Log.Warn().Err(err).Msg("treats for overlays were not synced to disk")
 	}

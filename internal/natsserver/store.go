@@ -8,18 +8,22 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"time"
 )
 
-// store is the folder of the streams, as a power cut would leave it. It is used by one goroutine at a time.
+// store is the folder of the streams, as a power cut would leave it. Its methods are called with its lock held.
 type store struct {
-	dir   string
-	seen  map[string]version  // files and folders as they were at the last look
-	dirty map[string]struct{} // those that have changed since the last sync
+	dir string
+
+	mu     sync.Mutex
+	seen   map[string]version  // files and folders as they were at the last look
+	dirty  map[string]struct{} // those that have changed since the last sync
+	synced map[string]Held     // by stream; what is noted
 }
 
 func newStore(dir string) *store {
-	return &store{dir: dir, seen: map[string]version{}, dirty: map[string]struct{}{}}
+	return &store{dir: dir, seen: map[string]version{}, dirty: map[string]struct{}{}, synced: notes(dir)}
 }
 
 // version tells whether a file has changed. Clocks of file systems tick every few milliseconds, so one that was changed just now may be
@@ -117,13 +121,14 @@ func (s *store) note(held map[string]Held) error {
 	if err != nil {
 		return fmt.Errorf("note what the embedded NATS server holds: %w", err)
 	}
+	s.synced = held
 	return nil
 }
 
 // notes reads what was noted last. A file that is damaged is as good as none.
-func (s *store) notes() map[string]Held {
+func notes(dir string) map[string]Held {
 	held := map[string]Held{}
-	data, err := os.ReadFile(filepath.Join(s.dir, notesFile))
+	data, err := os.ReadFile(filepath.Join(dir, notesFile)) //nolint:gosec // in the server's own folder
 	if err == nil && json.Unmarshal(data, &held) != nil {
 		return map[string]Held{}
 	}

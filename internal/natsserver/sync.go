@@ -62,8 +62,8 @@ func (s *Server) running() bool {
 // so whoever publishes must publish the same again, in the same order; nats-server sets a consumer that had acknowledged more back to
 // the stream's end.
 func (s *Server) Sync(ctx context.Context) error {
-	s.syncing.Lock()
-	defer s.syncing.Unlock()
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
 	if err := s.store.look(); err != nil || len(s.store.dirty) == 0 {
 		return err
 	}
@@ -78,22 +78,18 @@ func (s *Server) Sync(ctx context.Context) error {
 	if err := s.store.sync(); err != nil {
 		return err
 	}
-	if maps.Equal(held, s.synced) {
+	if maps.Equal(held, s.store.synced) {
 		return nil
 	}
-	if err := s.store.note(held); err != nil {
-		return err
-	}
-	s.synced = held
-	return nil
+	return s.store.note(held)
 }
 
 // Synced returns up to where a stream was durable at the last [Server.Sync], which may have been in a former process.
 // It reports false if nothing is known of it.
 func (s *Server) Synced(stream string) (Held, bool) {
-	s.syncing.Lock()
-	defer s.syncing.Unlock()
-	h, ok := s.synced[stream]
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	h, ok := s.store.synced[stream]
 	return h, ok
 }
 
@@ -105,7 +101,7 @@ func (s *Server) inspect(ctx context.Context) (map[string]Held, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := maps.Clone(s.synced)
+	all := maps.Clone(s.store.synced)
 	names := js.StreamNames(ctx)
 	for name := range names.Name() {
 		held, err := LastHeld(ctx, js, name)

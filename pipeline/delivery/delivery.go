@@ -14,7 +14,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -139,13 +138,12 @@ func (d *Dispatcher) open(ctx context.Context, sink pipeline.Sink, cfg LaneConfi
 	if known {
 		return l, nil
 	}
-	// A lane that is new must not begin further on if relay is killed now.
-	err = errNoFile
+	// A lane that is new must not begin further on if relay is killed now, and commands beside relay look for it in the state.
 	if d.store.file != nil {
 		err = d.store.save(true)
 	}
-	if err != nil {
-		err = d.store.copy(ctx, cfg.Sink)
+	if copyErr := d.store.copy(ctx, cfg.Sink); err != nil || d.store.file == nil {
+		err = copyErr // one copy is enough to begin
 	}
 	if err != nil {
 		d.store.abandon(cfg.Sink)
@@ -154,7 +152,8 @@ func (d *Dispatcher) open(ctx context.Context, sink pipeline.Sink, cfg LaneConfi
 	return l, nil
 }
 
-var errNoFile = errors.New("there is no file of the cursors")
+// Cursors returns the cursors of all sinks that have one, by sink: those of the open lanes as they are now.
+func (d *Dispatcher) Cursors() map[string]journal.Cursor { return d.store.current() }
 
 // cursor returns where a lane goes on, and whether it had begun before.
 func (d *Dispatcher) cursor(ctx context.Context, sink string) (c journal.Cursor, known bool, err error) {

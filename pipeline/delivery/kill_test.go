@@ -55,7 +55,10 @@ func deliverUntilKilled(dir string) error {
 		return err
 	}
 	go func() { _ = home.Run(ctx) }()
-	lane, err := home.Open(ctx, printer{}, LaneConfig{Sink: "box", Log: log, Retry: RetryPolicy{Initial: time.Millisecond, Max: 20 * time.Millisecond}})
+	lane, err := home.Open(ctx, printer{}, LaneConfig{
+		Sink: "box", Strict: true, Log: log, Retry: RetryPolicy{Initial: time.Millisecond, Max: 20 * time.Millisecond},
+		Probe: ProbePolicy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond},
+	})
 	if err != nil {
 		return err
 	}
@@ -77,7 +80,7 @@ func (printer) Deliver(_ context.Context, records []pipeline.Record) (int, error
 
 func (printer) Close() error { return nil }
 
-// A process that is killed delivers again what it has settled in the last moments, loses nothing, and keeps the order of what does not step aside.
+// A process that is killed delivers again what it has settled in the last moments, loses nothing, and keeps the order.
 func TestKilledWhileDelivering(t *testing.T) {
 	const n, rounds = 3000, 8
 	dir := t.TempDir()
@@ -95,7 +98,7 @@ func TestKilledWhileDelivering(t *testing.T) {
 		return nil
 	})
 	r.stop()
-	seen, repeated := make(map[uint64]int), 0
+	seen, newest, repeated := make(map[uint64]int), make(map[string]uint64), 0
 	for round := 0; len(seen) < n; round++ {
 		if round > 200 {
 			t.Fatalf("%d of %d events after %d rounds", len(seen), n, round)
@@ -109,10 +112,15 @@ func TestKilledWhileDelivering(t *testing.T) {
 		check(t, cmd.Start())
 		lines := bufio.NewScanner(out)
 		for count := 0; lines.Scan(); {
-			number, err := strconv.ParseUint(strings.Fields(lines.Text())[0], 10, 64)
+			fields := strings.Fields(lines.Text())
+			number, err := strconv.ParseUint(fields[0], 10, 64)
 			check(t, err)
 			if seen[number]++; seen[number] > 1 {
 				repeated++
+			} else if newest[fields[1]] > number {
+				t.Errorf("%d of %s came after %d", number, fields[1], newest[fields[1]])
+			} else {
+				newest[fields[1]] = number
 			}
 			if count++; count == 200+100*round && round < rounds || len(seen) == n {
 				check(t, cmd.Process.Kill())

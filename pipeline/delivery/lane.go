@@ -154,7 +154,9 @@ func (l *Lane) snapshot(end place, last bool) (journal.Cursor, bool) {
 	if !idle {
 		end = place{}
 	}
-	return l.ledger.cursor(end, last && !l.resumed.asked), idle
+	c := l.ledger.cursor(end, last && !l.resumed.asked)
+	c.Accounts, c.Digests = l.cfg.Accounts, len(l.rules.digests) > 0
+	return c, idle
 }
 
 // Status reports how the lane is. It asks nobody and waits for nothing.

@@ -154,13 +154,14 @@ func TestResumesWithDeadLettersAndRetries(t *testing.T) {
 	s.holds(r, t, held)
 	check(t, stop(true))
 	r.stop()
+	before := refused
 	s.lose(4)
 	r = newRig(t, dir)
 	_, stop = r.lane(s, LaneConfig{})
 	r.send("a", 10, 11)
 	s.holds(r, t, append(held, "t000010"))
-	if refused != 1 {
-		t.Errorf("the dead letter was tried %d times", refused)
+	if refused != before {
+		t.Errorf("the dead letter was tried %d times more", refused-before)
 	}
 	retries := r.retries("box")
 	if len(retries) != 2 || retries[0].Seq != 3 || retries[1].Seq != 7 {

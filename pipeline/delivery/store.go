@@ -184,6 +184,21 @@ func (s *cursorStore) find(sink string) (journal.Cursor, bool) {
 	return lane.cursor, true
 }
 
+// current returns the cursors as they are now.
+func (s *cursorStore) current() map[string]journal.Cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end := s.end()
+	all := make(map[string]journal.Cursor, len(s.lanes))
+	for sink, lane := range s.lanes {
+		all[sink] = lane.cursor
+		if lane.snapshot != nil {
+			all[sink], _ = lane.snapshot(end, false)
+		}
+	}
+	return all
+}
+
 var errLaneOpen = errors.New("its lane is open already")
 
 // open has a lane's cursor saved from now on.

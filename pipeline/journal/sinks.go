@@ -79,6 +79,50 @@ func (j *Journal) Sinks(ctx context.Context, names []string) ([]SinkStatus, erro
 // copies in the state. It is safe to call current at any time from then on, by several goroutines.
 func (j *Journal) SetCursors(current func() map[string]Cursor) { j.lanes.Store(&current) }
 
+// ListState lists keys of the state, see [State], with the cursors of the lanes that this process runs as they are now.
+func (j *Journal) ListState(ctx context.Context, prefix string, visit func(key string, value []byte) error) error {
+	live, err := j.liveCursors()
+	if err != nil {
+		return err
+	}
+	return j.cfg.State.List(ctx, prefix, func(key string, value []byte) error {
+		if now, ok := live[key]; ok {
+			value = now
+		}
+		return visit(key, value)
+	})
+}
+
+// GetState returns a value of the state, likewise.
+func (j *Journal) GetState(ctx context.Context, key string) (value []byte, revision uint64, err error) {
+	value, revision, err = j.cfg.State.Get(ctx, key)
+	if err != nil || !strings.HasPrefix(key, cursorPrefix) {
+		return value, revision, err
+	}
+	live, err := j.liveCursors()
+	if now, ok := live[key]; ok {
+		value = now
+	}
+	return value, revision, err
+}
+
+// liveCursors are the values of the cursors of the lanes that this process runs, by key.
+func (j *Journal) liveCursors() (map[string][]byte, error) {
+	lanes := j.lanes.Load()
+	if lanes == nil {
+		return nil, nil
+	}
+	live := make(map[string][]byte)
+	for sink, c := range (*lanes)() {
+		value, err := pipeline.EncodeJSON(c)
+		if err != nil {
+			return nil, fmt.Errorf("encode the cursor of sink %s: %w", sink, err)
+		}
+		live[CursorKey(sink)] = value
+	}
+	return live, nil
+}
+
 // cursors returns the lanes' cursors by sink. One that cannot be read is not among them.
 func (j *Journal) cursors(ctx context.Context) (map[string]Cursor, error) {
 	all := make(map[string]Cursor)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -35,9 +36,6 @@ type write struct {
 // Append implements [journal.Log]. An entry is durable when the stream has acknowledged it: with several replicas that is on most of their
 // nodes, with one on its disk as often as the server syncs it (sync_interval).
 func (l *Log) Append(ctx context.Context, entries []journal.Entry) ([]uint64, error) {
-	if l.attached {
-		return nil, errReadOnly
-	}
 	if len(entries) == 0 {
 		return nil, nil
 	}
@@ -98,19 +96,37 @@ func token(account string) string {
 	}, account)
 }
 
-// storeTries is how often a write that the server refuses for what it holds is tried again at once.
-const storeTries = 4
+// How often a write that the server refuses for what it holds is tried again: by the relay that owns the log at once, by a command beside it
+// after a moment each time, for the relay may be writing all the time.
+const (
+	storeTries    = 8
+	attachedTries = 200
+	attachedPause = 10 * time.Millisecond
+)
 
 var errOutOfStep = errors.New("the stream holds other records than relay expects; see whether another relay writes to it")
 
 // store stores the writes, in order, and sets their sequences. l.writing is held.
 func (l *Log) store(ctx context.Context, writes []write) error {
-	for range storeTries {
+	tries := storeTries
+	if l.attached {
+		tries = attachedTries
+	}
+	for try := range tries {
+		if try > 0 && l.attached {
+			select {
+			case <-time.After(rand.N(attachedPause)): //nolint:gosec // it guards nothing
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
 		if err := l.current(ctx); err != nil {
 			return err
 		}
-		if err := l.findStored(ctx, writes); err != nil {
-			return err
+		if !l.attached { // else the caller has looked for them, by ID
+			if err := l.findStored(ctx, writes); err != nil {
+				return err
+			}
 		}
 		err := l.publish(ctx, writes)
 		if err == nil {

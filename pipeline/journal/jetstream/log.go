@@ -54,7 +54,7 @@ func (v *view) top() uint64 { return v.table.number(v.last+1) - 1 }
 // oldest is the number of the oldest record that may be held.
 func (v *view) oldest() uint64 { return v.table.number(min(v.first, v.last+1)) }
 
-var errReadOnly = errors.New("this journal was opened for reading only")
+var errReadOnly = errors.New("only the relay that owns the journal does this")
 
 // start finds out where the log begins and ends, and follows the stream until [Log.Close].
 func (l *Log) start(ctx context.Context, info *streamInfo) error {
@@ -192,6 +192,11 @@ func (l *Log) follow(ctx context.Context) {
 		case <-again:
 		}
 		err := l.refresh(ctx)
+		if err != nil && l.attached { // whoever follows the log reads, and so hears of it
+			l.mu.Lock()
+			l.at.notify()
+			l.mu.Unlock()
+		}
 		switch {
 		case err == nil:
 			said = ""

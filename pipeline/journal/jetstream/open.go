@@ -58,8 +58,8 @@ func Open(ctx context.Context, o Options) (*Log, *State, error) {
 	return open(ctx, o, false)
 }
 
-// Attach opens a log and a state that exist, for somebody beside the relay that owns them: it creates and changes nothing, and the log
-// only reads. The error is a [journal.ErrNoJournal] if there is none.
+// Attach opens a log and a state that exist, for somebody beside the relay that owns them: it creates and sets nothing. What it appends is put between what the relay
+// writes. The log drops and reserves nothing. The error is a [journal.ErrNoJournal] if there is none.
 func Attach(ctx context.Context, o Options) (*Log, *State, error) {
 	return open(ctx, o, true)
 }

@@ -1,0 +1,515 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"pgregory.net/rapid"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// digestSchema is the published schema, with its formats checked.
+func digestSchema(t testing.TB) *jsonschema.Schema {
+	t.Helper()
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	schema, err := c.Compile("../../docs/digest.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// valid returns what is wrong with a line.
+func valid(schema *jsonschema.Schema, line []byte) error {
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(string(line)))
+	if err != nil {
+		return err
+	}
+	return schema.Validate(value)
+}
+
+// digests waits until the box has so many different digests of an account, each of the published schema, and returns them.
+func (r *rig) digests(b *box, account string, n int) (all []pipeline.Digest) {
+	r.t.Helper()
+	schema := digestSchema(r.t)
+	r.eventually(func() error {
+		all = nil
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		seen := make(map[string]string)
+		for _, record := range b.got[account] {
+			if record.Type != pipeline.DigestType {
+				continue
+			}
+			if err := valid(schema, record.Line); err != nil {
+				r.t.Fatalf("%v in %s", err, record.Line)
+			}
+			d, err := record.Digest()
+			if before, again := seen[record.ID]; again && before != string(record.Line) || err != nil || d.ID != record.ID {
+				r.t.Fatalf("%s has the line %s after %s: %v", record.ID, record.Line, before, err)
+			} else if !again {
+				all = append(all, d)
+			}
+			seen[record.ID] = string(record.Line)
+		}
+		if len(all) != n {
+			return fmt.Errorf("%d digests, want %d; %s", len(all), n, r.lanes())
+		}
+		return nil
+	})
+	return all
+}
+
+// evening is when the treats of these tests were sent.
+func evening() time.Time { return time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC) }
+
+var giftCount atomic.Uint64 //nolint:gochecknoglobals // makes the events of these tests different
+
+// gift is a treat with these texts, so many seconds after begin. An empty one is left out.
+func gift(account string, origin pipeline.Origin, sender, title string, begin time.Time, second int) pipeline.Event {
+	e := newEvent(account, origin, 0)
+	e.Time = begin.Add(time.Duration(second) * time.Second).UTC()
+	e.Data.Sender, e.Data.Title = &sender, &title
+	if sender == "" {
+		e.Data.Sender, e.Data.Anonymous = nil, true
+	}
+	if title == "" {
+		e.Data.Title = nil
+	}
+	e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), giftCount.Add(1))
+	return e
+}
+
+// journaled puts events into the journal, and returns their numbers.
+func (r *rig) journaled(events ...pipeline.Event) (numbers []uint64) {
+	r.t.Helper()
+	for i := range events {
+		numbers = append(numbers, r.put(entryOf(r.t, &events[i]))...)
+	}
+	return numbers
+}
+
+// mark journals the mark of a healing.
+func (r *rig) mark(account string, first, last uint64) {
+	r.t.Helper()
+	data, err := pipeline.EncodeJSON(journal.HealMark{Account: account, Provider: "treatstream", Span: journal.Span{First: first, Last: last}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.put(journal.Entry{Kind: journal.Heal, Account: account, Provider: "treatstream", Origin: pipeline.OriginBackfill, Data: data})
+}
+
+// healed journals treats from the history, and their mark.
+func (r *rig) healed(account string, n int) {
+	r.t.Helper()
+	var events []pipeline.Event
+	for i := range n {
+		events = append(events, gift(account, pipeline.OriginBackfill, "Ann", fmt.Sprint("Pie ", i), evening(), i))
+	}
+	numbers := r.journaled(events...)
+	r.mark(account, numbers[0], numbers[n-1])
+}
+
+// order is what a box got of the account, in short.
+func (b *box) order(t *testing.T, account string) (order []string) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, record := range b.got[account] {
+		if record.Type == pipeline.DigestType {
+			order = append(order, "digest")
+			continue
+		}
+		e, err := record.Event()
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case e.Data.Title == nil:
+			order = append(order, "null")
+		default:
+			order = append(order, *e.Data.Title)
+		}
+	}
+	return order
+}
+
+// Sinks are sent what was healed as their rules say, one by one, not at all, or as one digest in the order of the journal.
+func TestDigest(t *testing.T) {
+	r, begin := newRig(t, t.TempDir()), evening()
+	filter, err := NewFilter(`data.title != "Rice"`)
+	check(t, err)
+	var each, none, all, picky, hidden, hashed, other box
+	r.lane(&each, LaneConfig{Sink: "each"})
+	r.lane(&none, LaneConfig{Sink: "none", Backfill: SkipBackfill})
+	r.lane(&all, LaneConfig{Sink: "all", Backfill: DigestBackfill})
+	r.lane(&picky, LaneConfig{Sink: "picky", Backfill: DigestBackfill, Filter: filter, Accounts: []string{"acc"}})
+	r.lane(&hidden, LaneConfig{Sink: "hidden", Backfill: DigestBackfill, Sender: HideSender})
+	r.lane(&hashed, LaneConfig{Sink: "hashed", Backfill: DigestBackfill, Sender: HashSender})
+	r.lane(&other, LaneConfig{Sink: "other", Backfill: DigestBackfill, Accounts: []string{"someone-else"}})
+	const live, back = pipeline.OriginLive, pipeline.OriginBackfill
+	r.journaled(gift("acc", live, "Dan", "Live", begin, 6))
+	numbers := r.journaled(gift("acc", back, "Ann", "Pie", begin, 1), gift("acc", back, "Bob", "Tea", begin, 2), gift("acc", back, "", "Rice", begin, 3),
+		gift("acc", back, "Ann", "Tea", begin, 4), gift("acc", back, "Cy", "", begin, 5))
+	r.mark("acc", numbers[0], numbers[4])
+	r.journaled(gift("acc", live, "Dan", "Later", begin, 7))
+
+	d := r.digests(&all, "acc", 1)[0]
+	want := pipeline.DigestData{
+		Account: "acc", Provider: "treatstream", Count: 5, First: begin.Add(time.Second).UTC(), Last: begin.Add(5 * time.Second).UTC(), Senders: 3, Anonymous: 1,
+		Top: []pipeline.TitleCount{{Title: "Tea", Count: 2}, {Title: "Pie", Count: 1}, {Title: "Rice", Count: 1}}, From: []string{"Ann", "Bob", "Cy"},
+	}
+	if diff := cmp.Diff(want, d.Data); diff != "" {
+		t.Errorf("digest (-want +got):\n%s", diff)
+	}
+	if d.SpecVersion != "1.0" || d.Source != "/treatstream/acc" || d.Type != pipeline.DigestType || d.Origin != back || d.DataContentType != pipeline.DataContentType || d.Time.Before(d.Data.Last) {
+		t.Errorf("digest %+v", d)
+	}
+	want.Count, want.Anonymous, want.Top = 4, 0, []pipeline.TitleCount{{Title: "Tea", Count: 2}, {Title: "Pie", Count: 1}}
+	p2 := r.digests(&picky, "acc", 1)[0]
+	if diff := cmp.Diff(want, p2.Data); diff != "" {
+		t.Errorf("digest behind a filter (-want +got):\n%s", diff)
+	}
+	if p2.ID == d.ID {
+		t.Error("two sinks have digests of one id")
+	}
+	if got := r.digests(&hidden, "acc", 1)[0].Data; got.Senders != 0 || got.Anonymous != 5 || len(got.From) != 0 || got.Count != 5 {
+		t.Errorf("digest without names: %+v", got)
+	}
+	got := r.digests(&hashed, "acc", 1)[0].Data
+	if got.Senders != 3 || got.Anonymous != 1 || len(got.From) != 3 || !regexp.MustCompile(`^viewer-[0-9a-f]{16}$`).MatchString(got.From[0]) {
+		t.Errorf("digest with hashes: %+v", got)
+	}
+	for _, tt := range []struct {
+		name string
+		box  *box
+		want []string
+	}{
+		{"deliver", &each, []string{"Live", "Pie", "Tea", "Rice", "Tea", "null", "Later"}},
+		{"skip", &none, []string{"Live", "Later"}},
+		{"digest", &all, []string{"Live", "digest", "Later"}},
+	} {
+		r.eventually(func() error {
+			if got := tt.box.order(t, "acc"); !slices.Equal(got, tt.want) {
+				return fmt.Errorf("%s got %v, want %v", tt.name, got, tt.want)
+			}
+			return nil
+		})
+	}
+	if n := len(other.order(t, "acc")); n != 0 {
+		t.Errorf("the sink of another account got %d", n)
+	}
+	hash := ""
+	r.eventually(func() error { // the name of a treat and of a digest is the same
+		hashed.mu.Lock()
+		defer hashed.mu.Unlock()
+		for _, record := range hashed.got["acc"] {
+			if record.Type != pipeline.EventType {
+				continue
+			}
+			if e, err := record.Event(); err != nil {
+				return err
+			} else if *e.Data.Title == "Later" {
+				hash = *e.Data.Sender
+				return nil
+			}
+		}
+		return errors.New("the last treat has not come")
+	})
+	if !strings.HasPrefix(hash, "viewer-") {
+		t.Errorf("sender %s", hash)
+	}
+}
+
+// However many treats there are: a digest is small, and making it takes little memory.
+func TestDigestIsBounded(t *testing.T) {
+	s := newSummary(journal.HealMark{Account: "acc", Provider: "treatstream"})
+	const n = 120_000
+	at := evening()
+	long := strings.Repeat("\u0001𝄞", 4000)
+	for i := range n {
+		sender, title := fmt.Sprint("sender ", i, long[:400]), fmt.Sprint("title ", i, long)
+		if i%3 == 0 {
+			title = "Pizza"
+		}
+		s.add(&pipeline.Event{Time: at.Add(-time.Duration(i) * time.Second), Data: pipeline.Data{Sender: &sender, Title: &title}})
+	}
+	d := pipeline.Digest{Data: s.sum()}
+	line, err := d.Line()
+	check(t, err)
+	if got := d.Data; got.Count != n || got.Senders != digestSenders || got.Top[0] != (pipeline.TitleCount{Title: "Pizza", Count: n / 3}) || len(got.Top) != 10 || len(got.From) != 10 ||
+		!got.Last.Equal(at) || !got.First.Equal(at.Add(-(n-1)*time.Second)) {
+		t.Errorf("%+v", got)
+	}
+	if len(line) > 32<<10 || len(s.senders) > digestSenders || len(s.titles) > digestTitles {
+		t.Errorf("%d bytes, %d senders, %d titles", len(line), len(s.senders), len(s.titles))
+	}
+	for _, top := range d.Data.Top[1:] {
+		if count := len([]rune(top.Title)); count != digestText || !strings.HasSuffix(top.Title, "…") {
+			t.Errorf("a title of %d characters: %q", count, top.Title)
+		}
+	}
+	if got := shorten(strings.Repeat("é", digestText), digestText); got != strings.Repeat("é", digestText) {
+		t.Errorf("a text that fits is cut: %q", got)
+	}
+}
+
+// A digest that a sink refuses becomes a dead letter with its line, and is redriven with its id. What the sink gets to know of senders
+// is decided when it is sent.
+func TestDigestAsDeadLetter(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	refusing := &box{rule: func(_ context.Context, record pipeline.Record) error {
+		if record.Type == pipeline.DigestType {
+			return pipeline.Permanent(errors.New("400 Bad Request"))
+		}
+		return nil
+	}}
+	cfg := LaneConfig{Backfill: DigestBackfill}
+	_, stop := r.lane(refusing, cfg)
+	r.healed("acc", 3)
+	letter := r.letter()
+	if err := valid(digestSchema(t), letter.Event); err != nil || letter.Type != pipeline.DigestType || letter.Account != "acc" || !strings.HasPrefix(letter.ID, "dig_") {
+		t.Fatalf("%+v: %v", letter, err)
+	}
+	check(t, stop(true))
+	var sink box
+	cfg.Sender = HideSender
+	r.lane(&sink, cfg)
+	check(t, r.journal.Redrive(t.Context(), letter))
+	d := r.digests(&sink, "acc", 1)[0]
+	if d.ID != letter.ID || d.Data.Count != 3 || d.Data.Senders != 0 || len(d.Data.From) != 0 {
+		t.Errorf("redriven: %+v", d)
+	}
+}
+
+// letter waits for the one dead letter.
+func (r *rig) letter() (letter journal.DeadLetter) {
+	r.t.Helper()
+	r.eventually(func() error {
+		all, err := r.letters()
+		if err != nil || len(all) != 1 {
+			return fmt.Errorf("%d dead letters, %w", len(all), err)
+		}
+		letter = all[0]
+		return nil
+	})
+	return letter
+}
+
+// A treat from the history that was given up is sent again as itself, also by a lane that has changed to digests.
+func TestRedriveOfABackfillToADigestSink(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	_, stop := r.lane(&box{rule: func(context.Context, pipeline.Record) error { return pipeline.Permanent(errors.New("400 Bad Request")) }}, LaneConfig{})
+	r.healed("acc", 1)
+	letter := r.letter()
+	check(t, stop(true))
+	var sink box
+	r.lane(&sink, LaneConfig{Backfill: DigestBackfill})
+	check(t, r.journal.Redrive(t.Context(), letter))
+	r.holds(&sink, "acc", []string{"Pie 0"})
+}
+
+// A digest that steps aside, here over a restart, is made again when it is its turn.
+func TestDigestStepsAside(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	var refuse atomic.Bool
+	refuse.Store(true)
+	sink := &box{rule: func(_ context.Context, record pipeline.Record) error {
+		if record.Type == pipeline.DigestType && refuse.Load() {
+			return pipeline.RetryAfter(2*longWait, errors.New("500 Internal Server Error"))
+		}
+		return nil
+	}}
+	cfg := LaneConfig{Backfill: DigestBackfill}
+	_, stop := r.lane(sink, cfg)
+	r.healed("acc", 4)
+	r.count("relay_sink_retries_waiting", 1)
+	r.send(r.intake("acc"), 0, 1)
+	r.eventually(func() error {
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		if len(sink.got["acc"]) != 1 {
+			return errors.New("nothing passes the digest")
+		}
+		return nil
+	})
+	check(t, stop(true))
+	retries := r.retries("box")
+	if len(retries) != 1 || !strings.HasPrefix(retries[0].ID, "dig_") {
+		t.Fatalf("retries %+v", retries)
+	}
+	retries[0].Next = time.Now()
+	check(t, retryStore{r.state, "box"}.put(t.Context(), retries[0]))
+	refuse.Store(false)
+	r.lane(sink, LaneConfig{}) // the sink's rule is another one meanwhile
+	if d := r.digests(sink, "acc", 1)[0]; d.ID != retries[0].ID || d.Data.Count != 4 {
+		t.Errorf("%+v", d)
+	}
+	r.count("relay_sink_retries_waiting", 0)
+}
+
+// A guest is a sink whose lane comes and goes.
+type guest struct {
+	box  *box
+	cfg  LaneConfig
+	stop func(drain bool) error
+}
+
+// told counts what a sink got from the history: treats one by one, and those in digests, by title.
+func (g *guest) told(schema *jsonschema.Schema, account string) (single, summed map[string]int, err error) {
+	single, summed = make(map[string]int), make(map[string]int)
+	lines := make(map[string]string)
+	g.box.mu.Lock()
+	defer g.box.mu.Unlock()
+	for _, r := range g.box.got[account] {
+		if before, again := lines[r.ID]; again {
+			if before != string(r.Line) {
+				return nil, nil, fmt.Errorf("%s is %s and then %s", r.ID, before, r.Line)
+			}
+			continue // a lane that was killed may deliver again
+		}
+		lines[r.ID] = string(r.Line)
+		if r.Type == pipeline.EventType {
+			if e, err := r.Event(); err != nil {
+				return nil, nil, err
+			} else if e.Origin == pipeline.OriginBackfill {
+				single[*e.Data.Title]++
+			}
+			continue
+		}
+		d, err := r.Digest()
+		if err != nil || r.Type != pipeline.DigestType || r.ID != d.ID || valid(schema, r.Line) != nil {
+			return nil, nil, fmt.Errorf("record %+v with %s, %w, %w", r, r.Line, err, valid(schema, r.Line))
+		}
+		n := 0
+		for _, top := range d.Data.Top {
+			summed[top.Title] += top.Count
+			n += top.Count
+		}
+		if n != d.Data.Count {
+			return nil, nil, fmt.Errorf("a digest of %d treats has %d titles", d.Data.Count, n)
+		}
+	}
+	return single, summed, nil
+}
+
+// Wherever a healing and the lanes are cut off, and whatever a sink's rule was before: each healed treat is told once.
+func TestDigestModel(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	schema := digestSchema(t)
+	soup, err := NewFilter(`data.title != "Soup"`)
+	check(t, err)
+	cases := 0
+	rapid.Check(t, func(t *rapid.T) {
+		cases++
+		account := fmt.Sprint("acc", cases)
+		guests := map[string]*guest{
+			"digest": {cfg: LaneConfig{Backfill: DigestBackfill}},
+			"picky":  {cfg: LaneConfig{Backfill: DigestBackfill, Filter: soup}},
+			"fickle": {},
+		}
+		open := func(name string) {
+			_, guests[name].stop = r.lane(guests[name].box, guests[name].cfg)
+		}
+		for name, g := range guests {
+			g.box, g.cfg.Sink, g.cfg.Accounts = &box{}, fmt.Sprint(name, cases), []string{account}
+			open(name)
+		}
+		defer func() {
+			for _, g := range guests {
+				_ = g.stop(false)
+			}
+		}()
+		healed := make(map[string]int)
+		var first, last uint64 // what is healed and in no mark
+		dishes := func(origin pipeline.Origin) {
+			for range rapid.IntRange(1, 5).Draw(t, "treats") {
+				title := rapid.SampledFrom([]string{"Tea", "Soup", "Pie", "Rice"}).Draw(t, "title")
+				number := r.journaled(gift(account, origin, "Ann", title, evening(), rapid.IntRange(0, 600).Draw(t, "second")))[0]
+				if origin == pipeline.OriginBackfill {
+					healed[title]++
+					if last = number; first == 0 {
+						first = number
+					}
+				}
+			}
+		}
+		settle := func() {
+			if first > 0 {
+				r.mark(account, first, last)
+				first = 0
+			}
+		}
+		reopen := func(t *rapid.T, name string, change func(*LaneConfig)) {
+			if err := guests[name].stop(rapid.Bool().Draw(t, "drain")); err != nil {
+				t.Fatal(err)
+			}
+			change(&guests[name].cfg)
+			open(name)
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"live":         func(*rapid.T) { dishes(pipeline.OriginLive) },
+			"heal in part": func(*rapid.T) { dishes(pipeline.OriginBackfill) },
+			"heal": func(*rapid.T) {
+				dishes(pipeline.OriginBackfill)
+				settle()
+			},
+			"mark":         func(*rapid.T) { settle() },
+			"reopen":       func(t *rapid.T) { reopen(t, "digest", func(*LaneConfig) {}) },
+			"reopen picky": func(t *rapid.T) { reopen(t, "picky", func(*LaneConfig) {}) },
+			"change the rule": func(t *rapid.T) {
+				reopen(t, "fickle", func(cfg *LaneConfig) {
+					cfg.Backfill = rapid.SampledFrom([]BackfillRule{DeliverBackfill, DigestBackfill}).Draw(t, "rule")
+				})
+			},
+			"": func(*rapid.T) {},
+		})
+		settle()
+		fed := maps.Clone(healed)
+		delete(fed, "Soup")
+		for name, want := range map[string]map[string]int{"digest": healed, "picky": fed, "fickle": healed} {
+			r.eventually(func() error {
+				single, summed, err := guests[name].told(schema, account)
+				if err != nil {
+					return err
+				}
+				if name != "fickle" && len(single) > 0 {
+					return fmt.Errorf("%s got %v one by one", name, single)
+				}
+				for title, n := range single {
+					summed[title] += n
+				}
+				if !maps.Equal(summed, want) {
+					return fmt.Errorf("%s got %v, want %v; %s", name, summed, want, r.lanes())
+				}
+				return nil
+			})
+		}
+	})
+}
+
+// A mark that is damaged is reported, and holds up nothing.
+func TestUnreadableMark(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	var sink box
+	r.lane(&sink, LaneConfig{Backfill: DigestBackfill})
+	r.put(journal.Entry{Kind: journal.Heal, Account: "acc", Provider: "treatstream", Data: json.RawMessage(`{"account":`)})
+	r.send("acc", 0, 1)
+	r.holds(&sink, "acc", wantTitles(0, 1))
+	if !r.lines.has("cannot be read: no digest") {
+		t.Error("nothing is said")
+	}
+}
