@@ -2,7 +2,10 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"sync"
+
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // A backlog counts what an intake has queued, and what of it is on disk, which is so in the same order. It is safe for use by several goroutines.
@@ -47,7 +50,7 @@ func (b *backlog) wrote(number uint64, err error) {
 	defer b.mu.Unlock()
 	b.written++
 	b.highest = max(b.highest, number)
-	if err != nil {
+	if err != nil && !errors.Is(err, journal.ErrTooLarge) { // which is that of one
 		b.failed = err
 	}
 	b.wake()

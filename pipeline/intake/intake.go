@@ -38,7 +38,7 @@ type Intake struct {
 	journal *journal.Journal
 	index   *index.Index
 	log     zerolog.Logger
-	metrics *pipeline.Metrics
+	metrics metrics
 
 	turn    chan struct{} // holds a token while one payload, CatchUp or a step of a reconciliation is at work
 	repeats repeats
@@ -47,6 +47,12 @@ type Intake struct {
 	rejects rejects
 	trouble string // the last one with the index that was logged
 	scratch scratch
+}
+
+// metrics are those of all accounts, and what the account has of those that count most.
+type metrics struct {
+	*pipeline.Metrics
+	received, duplicates prometheus.Counter
 }
 
 // scratch is memory that is used again for each treat.
@@ -68,8 +74,9 @@ func New(cfg Config) *Intake {
 		cfg.Metrics = pipeline.NewMetrics(prometheus.NewRegistry())
 	}
 	return &Intake{
-		norm: cfg.Normalizer, journal: cfg.Journal, index: cfg.Index, metrics: cfg.Metrics, turn: make(chan struct{}, 1),
-		log: cfg.Logger.With().Str("account", cfg.Account).Logger(), repeats: repeats{counts: make(map[repeatKey]repeat)},
+		norm: cfg.Normalizer, journal: cfg.Journal, index: cfg.Index, turn: make(chan struct{}, 1),
+		metrics: metrics{cfg.Metrics, cfg.Metrics.Received.WithLabelValues(cfg.Account), cfg.Metrics.Duplicates.WithLabelValues(cfg.Account)},
+		log:     cfg.Logger.With().Str("account", cfg.Account).Logger(), repeats: repeats{counts: make(map[repeatKey]repeat)},
 	}
 }
 
@@ -134,7 +141,7 @@ func (in *Intake) forget(now time.Time) {
 // in the order of the calls. A payload that cannot be a treat is queued as a reject. The error is not nil only
 // if ctx ended before that.
 func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received time.Time) error {
-	in.metrics.Received.WithLabelValues(in.norm.Account).Inc()
+	in.metrics.received.Inc()
 	var payload json.RawMessage
 	if len(args) > 0 {
 		payload = args[0]
@@ -185,7 +192,7 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 	}
 	if before == journaledBefore {
 		in.healing.came(same, before)
-		in.metrics.Duplicates.WithLabelValues(in.norm.Account).Inc()
+		in.metrics.duplicates.Inc()
 		in.log.Debug().Time("sent", e.Time).Msg("treat is in the journal already, from the history")
 		return nil
 	}
@@ -240,7 +247,7 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	key := pipeline.NewKey(&e.Data)
 	e.ID = pipeline.NewID(e.Time, key, q.ordinal)
 	if in.held(ctx, q) || !in.index.Expect(e.ID, q.print) {
-		in.metrics.Duplicates.WithLabelValues(in.norm.Account).Inc()
+		in.metrics.duplicates.Inc()
 		in.log.Debug().Str("id", e.ID).Msg("journaled before: refused")
 		in.repeats.count(keyOf(q.print), q.ordinal, e.RecordedTime, neverDone)
 		return true, nil

@@ -449,7 +449,7 @@ func TestCompareWithADamagedIndex(t *testing.T) {
 	if got := r.index.Count(); got != n+1 {
 		t.Errorf("%d treats in the index, want %d", got, n+1)
 	}
-	var f index.Fingerprint = index.Of(&d)
+	f := index.Of(&d)
 	if hits, err := r.index.Find(t.Context(), nil, "acc", &f); err != nil || len(hits) != 1 {
 		t.Errorf("%+v, %v", hits, err)
 	}

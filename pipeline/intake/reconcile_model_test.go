@@ -247,13 +247,11 @@ func (s *stage) check() {
 // Whatever is missed, late, alike, stale or killed, and whatever the log loses of its end or the index of its files: in the end the journal has what the
 // provider has sent, each once.
 func TestReconcileModel(t *testing.T) {
-	begin := evening()
+	begin, folder, cases := evening(), t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp(t.TempDir(), "")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
+		cases++
+		dir := filepath.Join(folder, fmt.Sprint(cases))
+		defer func() { _ = os.RemoveAll(dir) }() // what is left goes with the folder
 		s := &stage{
 			t: rt, outer: t, dir: dir, account: "acc", begin: begin, baseline: make(map[plate]int), repeats: make(map[plate]int),
 			losing: rapid.Bool().Draw(rt, "the log loses its end"),

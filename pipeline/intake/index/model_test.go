@@ -30,12 +30,11 @@ type world struct {
 
 // Whatever is noted late or never, killed, damaged, removed or lost: the index has what the log has, and knows what it has lost.
 func TestIndexModel(t *testing.T) {
+	folder, cases := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp(t.TempDir(), "")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
+		cases++
+		dir := filepath.Join(folder, fmt.Sprint(cases))
+		defer func() { _ = os.RemoveAll(dir) }() // what is left goes with the folder
 		r := &rig{t: t, dir: dir, cfg: Config{Logger: zerolog.Nop(), limit: rapid.SampledFrom([]int{3, 10, 1000}).Draw(rt, "limit")}}
 		r.open()
 		defer r.close()

@@ -44,9 +44,21 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 	return ix, nil
 }
 
+// manyMissing is how many entries take some seconds to read.
+const manyMissing = 200_000
+
 // update reads what is not in the index, and reports it if it is more than usual.
 func (ix *Index) update(ctx context.Context, damaged int) error {
 	began := time.Now()
+	if first, next := ix.cfg.Log.Bounds(); first < next {
+		missing := uint64(0)
+		for _, s := range holes(ix.cover, first, next-1) {
+			missing += s.Last - s.First + 1
+		}
+		if missing > manyMissing {
+			ix.cfg.Logger.Info().Uint64("entries", missing).Msg("index of the journal is made again, which takes a while")
+		}
+	}
 	read, err := ix.catchUp(ctx)
 	if err != nil {
 		return err

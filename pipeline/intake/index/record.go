@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"math"
@@ -123,7 +124,7 @@ func recordsOf(into []record, e *journal.Record, known *Fingerprint) []record {
 		if f.When.Floating {
 			r.flags |= flagFloating
 		}
-		if e.Origin == pipeline.OriginBackfill {
+		if e.Kind == journal.Treat && e.Origin == pipeline.OriginBackfill {
 			r.flags |= flagBackfill
 		}
 		if e.Baseline != "" {
@@ -144,30 +145,28 @@ func recordsOf(into []record, e *journal.Record, known *Fingerprint) []record {
 	}
 }
 
-// ofLine reads the fingerprint of an event's line.
+// ofLine reads the fingerprint of an event's line, as [pipeline.Event] writes it: the data comes last, and its keys are not escaped.
 func ofLine(line []byte) (Fingerprint, bool) {
-	var data []byte
-	if !jsonscan.Members(line, func(key, value []byte) {
-		if jsonscan.IsText(key, "data") {
-			data = value
-		}
-	}) {
+	const before = `,"data":` // which is in no text, where a quote is escaped
+	at := bytes.Index(line, []byte(before))
+	if at < 0 || line[len(line)-1] != '}' {
 		return Fingerprint{}, false
 	}
 	names := [...]string{"sender", "sender_type", "receiver", "receiver_type", "title", "message", "date_created"}
-	var texts [len(names)]*string
-	if !jsonscan.Members(data, func(key, value []byte) {
+	var texts [len(names)]string
+	var fields [len(names)]*string
+	if !jsonscan.Members(line[at+len(before):len(line)-1], func(key, value []byte) {
 		for i := range names {
-			if jsonscan.IsText(key, names[i]) && value[0] == '"' {
-				text := jsonscan.Unquote(value)
-				texts[i] = &text
+			if string(key[1:len(key)-1]) == names[i] && value[0] == '"' {
+				texts[i] = jsonscan.Unquote(value)
+				fields[i] = &texts[i]
 			}
 		}
 	}) {
 		return Fingerprint{}, false
 	}
 	return Of(&pipeline.Data{
-		Sender: texts[0], SenderType: texts[1], Receiver: texts[2], ReceiverType: texts[3], Title: texts[4], Message: texts[5], DateCreated: texts[6],
+		Sender: fields[0], SenderType: fields[1], Receiver: fields[2], ReceiverType: fields[3], Title: fields[4], Message: fields[5], DateCreated: fields[6],
 	}), true
 }
 

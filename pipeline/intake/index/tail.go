@@ -28,6 +28,9 @@ type batch struct {
 	names   []string // accounts
 	records []record
 	instead *run // which it takes the place of; nil: of none
+	// written: it was written just now. Then a number that the index has is that of the same entry, read from the log meanwhile, unless the log
+	// has given it twice, which it should not.
+	written bool
 }
 
 // A tailFile is the file of a table. It is appended to, and read at the next start. It is not synced: what is missing is read from the log.

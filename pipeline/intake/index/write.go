@@ -28,7 +28,7 @@ type flush struct {
 
 // Committed notes what was just written to the log. It is the callback of [journal.Config], and waits for a write to a file at most.
 func (ix *Index) Committed(records []journal.Record) {
-	b := &batch{}
+	b := &batch{written: true}
 	p := &ix.pending
 	p.mu.Lock()
 	for i := range records {
@@ -58,7 +58,9 @@ func (ix *Index) append(b *batch) {
 		ix.runs = slices.DeleteFunc(ix.runs, func(r *run) bool { return r == b.instead })
 		ix.sumCover()
 	}
-	b.records = slices.DeleteFunc(b.records, func(r record) bool { return holds(ix.cover, r.number) })
+	b.records = slices.DeleteFunc(b.records, func(r record) bool {
+		return holds(ix.cover, r.number) && (!b.written || ix.inTables(&r))
+	})
 	for _, name := range b.names {
 		ix.named(name)
 	}
@@ -79,6 +81,16 @@ func (ix *Index) append(b *batch) {
 	if len(t.records) >= ix.cfg.limit {
 		ix.startFlush()
 	}
+}
+
+// inTables reports whether a record is in a table. The caller holds mu.
+func (ix *Index) inTables(r *record) (found bool) {
+	for _, t := range [...]*table{ix.active, ix.full} {
+		if t != nil {
+			t.find(r.account, r.second, r.content, func(have *record) { found = found || *have == *r })
+		}
+	}
+	return found
 }
 
 // named returns what is known of an account. The caller holds mu.

@@ -65,12 +65,13 @@ func (l *losses) expect(s journal.Span) error {
 	return l.save()
 }
 
-// dropped says that retention has dropped all numbers before oldest.
-func (l *losses) dropped(oldest uint64) error {
+// dropped says that retention has dropped all numbers before oldest, of which it has dropped the gaps before that number. Those behind it are as young
+// as what follows them.
+func (l *losses) dropped(oldest, gapsBefore uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.known.Oldest = oldest
-	l.known.Gaps.forget(oldest)
+	l.known.Gaps.forget(gapsBefore)
 	return l.save()
 }
 

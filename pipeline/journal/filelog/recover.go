@@ -58,7 +58,7 @@ func (l *Log) oldest(found []segmentFile, at position) (uint64, error) {
 	if known > 0 {
 		return oldest, nil
 	}
-	return oldest, l.losses.dropped(oldest)
+	return oldest, l.losses.dropped(oldest, oldest)
 }
 
 // missing reports numbers that no segment holds, if there are any.

@@ -39,19 +39,25 @@ func (w *writer) drop(t time.Time) error {
 			}
 		}
 	}
+	// An empty segment goes with the next one, whose records say how old it is: a gap before them may have become one just now.
 	var old []uint64
-	oldest := w.active().first
+	oldest, dropped, count := w.active().first, uint64(0), 0
 	for _, seg := range l.catalog.sealed() {
-		if seg.last >= seg.first && !seg.newest.Before(t) {
-			oldest = seg.first
-			break
+		if seg.last >= seg.first {
+			if !seg.newest.Before(t) {
+				break
+			}
+			dropped, count = seg.last, len(old)+1
 		}
 		old = append(old, seg.first)
 	}
-	if len(old) == 0 {
+	if old = old[:count]; count == 0 {
 		return nil
 	}
-	if err := l.losses.dropped(oldest); err != nil {
+	if sealed := l.catalog.sealed(); len(sealed) > count {
+		oldest = sealed[count].first
+	}
+	if err := l.losses.dropped(oldest, dropped+1); err != nil {
 		return err
 	}
 	l.catalog.update(func() { l.catalog.segs = l.catalog.segs[len(old):] })

@@ -1,0 +1,120 @@
+package index
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// The fingerprint of an event is the same before and after its way through the log, whatever its texts are.
+func TestFingerprintOfALine(t *testing.T) {
+	text := rapid.Custom(func(t *rapid.T) *string {
+		if rapid.Bool().Draw(t, "null") {
+			return nil
+		}
+		s := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{
+			`,"data":{"sender":"x"}}`, `"`, `\`, "2026-07-16 21:00:00", "2026-07-16T21:00:00.5+02:00", "\u2028\x00", "a\xff", "&amp; ", "",
+		})).Draw(t, "text")
+		return &s
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		raw := rapid.SampledFrom([]string{"", `{"sender":"y","data":{"title":"z"}}`}).Draw(t, "raw")
+		e := pipeline.Event{
+			ID: "x", Time: epoch, RecordedTime: epoch, Data: pipeline.Data{
+				Account: rapid.String().Draw(t, "account"), Sender: text.Draw(t, "sender"), SenderType: text.Draw(t, "sender_type"),
+				Receiver: text.Draw(t, "receiver"), ReceiverType: text.Draw(t, "receiver_type"), Title: text.Draw(t, "title"),
+				Message: text.Draw(t, "message"), DateCreated: text.Draw(t, "date_created"), Raw: []byte(raw),
+			},
+		}
+		line, err := e.Line()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := pipeline.Record{Line: line}.Event() // in which what is no UTF-8 is replaced
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := ofLine(line)
+		if !ok || got != Of(&back.Data) {
+			t.Fatalf("%+v, %v, want %+v of %s", got, ok, Of(&back.Data), line)
+		}
+	})
+	for _, bad := range []string{"", "{}", `{"a":1,"data":{}`, `{"a":1,"data":[]}`, `{"a":1,"data":{]}`, `,"data":}`} {
+		if _, ok := ofLine([]byte(bad)); ok {
+			t.Errorf("%s has a fingerprint", bad)
+		}
+	}
+}
+
+func TestParseDate(t *testing.T) {
+	for text, want := range map[string]Moment{
+		"2026-07-16 21:00:00":        {epoch.Unix(), true, 0},
+		" 2026-07-16 21:00:00 ":      {epoch.Unix(), true, 0},
+		"2026-07-16T21:00:00":        {epoch.Unix(), true, 0},
+		"2026-07-16T23:00:00+02:00":  {epoch.Unix(), false, 0},
+		"2026-07-16 21:00:00Z":       {epoch.Unix(), false, 0},
+		"2026-07-16 23:00:00 +0200":  {epoch.Unix(), false, 0},
+		"2026-07-16T21:00:00.25Z":    {epoch.Unix(), false, 250_000_000},
+		"1999-12-31 23:59:59":        {},
+		"2101-01-01 00:00:00":        {},
+		"0000-00-00 00:00:00":        {},
+		"":                           {},
+		"yesterday":                  {},
+		"2026-07-16 21:00:00 +02:00": {},
+	} {
+		if got, ok := ParseDate(text); got != want || ok == want.IsZero() {
+			t.Errorf("%q is %+v, %v, want %+v", text, got, ok, want)
+		}
+	}
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := (Moment{epoch.Unix(), true, 5}).In(berlin); !at.Equal(epoch.Add(-2*time.Hour+5)) || !(Moment{epoch.Unix(), false, 0}).In(berlin).Equal(epoch) {
+		t.Errorf("in Berlin: %v", at)
+	}
+}
+
+func TestSpans(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		have := make(map[uint64]bool)
+		var spans []journal.Span
+		for range rapid.IntRange(0, 20).Draw(t, "spans") {
+			first := rapid.Uint64Range(1, 40).Draw(t, "first")
+			s := journal.Span{First: first, Last: first + rapid.Uint64Range(0, 5).Draw(t, "more")}
+			spans = addSpan(spans, s)
+			for n := s.First; n <= s.Last; n++ {
+				have[n] = true
+			}
+		}
+		first, last := rapid.Uint64Range(1, 50).Draw(t, "from"), rapid.Uint64Range(1, 50).Draw(t, "to")
+		missing := make(map[uint64]bool)
+		for _, s := range holes(spans, first, last) {
+			for n := s.First; n <= s.Last; n++ {
+				missing[n] = true
+			}
+		}
+		want := make(map[uint64]bool)
+		for n := uint64(1); n <= 60; n++ {
+			if holds(spans, n) != have[n] {
+				t.Fatalf("%d is in %v: %v", n, spans, !have[n])
+			}
+			if first <= n && n <= last && !have[n] {
+				want[n] = true
+			}
+		}
+		if diff := cmp.Diff(want, missing); diff != "" {
+			t.Fatalf("missing of %v from %d to %d (-want +got):\n%s", spans, first, last, diff)
+		}
+		for i := 1; i < len(spans); i++ {
+			if spans[i].First <= spans[i-1].Last+1 {
+				t.Fatalf("%v touch or are not in order", spans)
+			}
+		}
+	})
+}
