@@ -26,6 +26,7 @@ type writer struct {
 	builder builder
 
 	mu        sync.Mutex
+	sync      func(*os.File) error
 	f         *os.File // the segment that is written to
 	broken    bool     // what it holds behind the last record is not known: the next append begins another one
 	clean     bool     // all that was written is synced
@@ -107,7 +108,7 @@ func (w *writer) store(b []byte, c *contents) error {
 	if w.log.opts.NoSync {
 		w.clean = false
 		w.later()
-	} else if err := syncData(w.f); err != nil {
+	} else if err := w.sync(w.f); err != nil {
 		w.takeBack(seg, true) // what the disk has of it is not known, and the system's memory of it may be gone
 		return err
 	}
@@ -237,7 +238,8 @@ func (w *writer) finish() error {
 	}
 	seg := w.active()
 	if !w.broken && !w.clean {
-		if err := syncData(w.f); err != nil {
+		if err := w.sync(w.f); err != nil {
+			w.broken = true
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -204,13 +203,16 @@ func (w *writer) flushNow() {
 	w.mu.Unlock()
 	if !unsynced {
 		if len(w.wake) == 0 { // idle
+			w.mu.Lock()
+			w.putBack()
+			w.mu.Unlock()
 			if err := position.f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
 				w.log.opts.Log.Debug().Err(err).Msg("The position of the journal cannot be synced.")
 			}
 		}
 		return
 	}
-	err := syncData(f)
+	err := w.sync(f)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -233,15 +235,16 @@ func (w *writer) close() error {
 	if w.f == nil {
 		return nil
 	}
+	w.putBack()
 	var err error
 	if !w.clean && !w.broken {
-		err = syncData(w.f)
+		err = w.sync(w.f)
 		w.clean = err == nil
 	}
 	if w.clean {
 		w.note()
 	}
-	if syncErr := w.log.position.f.Sync(); syncErr != nil && !errors.Is(syncErr, io.ErrClosedPipe) {
+	if syncErr := w.log.position.f.Sync(); syncErr != nil {
 		err = errors.Join(err, syncErr)
 	}
 	if err != nil {

@@ -74,6 +74,23 @@ func (l *losses) dropped(oldest uint64) error {
 	return l.save()
 }
 
+// reload learns what another process knows, in one that only reads.
+func (l *losses) reload() {
+	if !l.frozen {
+		return
+	}
+	known, err := readKnowledge(l.dir)
+	if err != nil {
+		return // it is being replaced, or damaged: what was known before still is
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range known.Gaps {
+		l.known.Gaps.add(s)
+	}
+	l.known.Oldest = max(l.known.Oldest, known.Oldest)
+}
+
 // save is called with the lock held.
 func (l *losses) save() error {
 	if l.frozen {
@@ -87,6 +104,7 @@ func (l *losses) report(lost loss, r io.ReaderAt) {
 	name := segmentName(lost.segment)
 	d := Damage{Segment: name, Offset: lost.off, Size: lost.size, Time: lost.before}
 	key := fmt.Sprintf("%s-%d", name, lost.off)
+	l.reload()
 	l.mu.Lock()
 	fresh := l.known.Gaps.add(lost.span)
 	_, seen := l.seen[key]

@@ -109,6 +109,16 @@ func (h *handle) seek(dir string, number uint64, indexed bool) place {
 	return findPlace(h.places, number)
 }
 
+// stale reports whether the segment has been replaced by another file.
+func (h *handle) stale() bool {
+	here, err := h.f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(h.f.Name())
+	return err == nil && !os.SameFile(here, there)
+}
+
 // learn adds a place to the index of a segment that has no file of it.
 func (h *handle) learn(number uint64, off int64) {
 	h.mu.Lock()

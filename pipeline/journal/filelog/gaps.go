@@ -53,15 +53,15 @@ func (g *gapSet) forget(before uint64) {
 
 // knowledge is what gaps.json holds.
 type knowledge struct {
-	Oldest uint64 `json:"oldest"` // the first number that retention has kept
+	Oldest uint64 `json:"oldest"` // the first number that retention has kept; 0 if that is not known
 	Gaps   gapSet `json:"gaps"`
 }
 
 var errGaps = errors.New("its checksum does not match")
 
-// readKnowledge reads gaps.json. If there is none, it returns that of a new log.
+// readKnowledge reads gaps.json. It is empty if there is no such file.
 func readKnowledge(dir string) (knowledge, error) {
-	k := knowledge{Oldest: 1}
+	k := knowledge{}
 	path := filepath.Join(dir, gapsName)
 	b, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -50,7 +50,9 @@ func (c *contents) note(number uint64, off int64, at time.Time) {
 	}
 }
 
-func indexName(first uint64) string { return fmt.Sprintf("%020d.idx", first) }
+const indexSuffix = ".idx"
+
+func indexName(first uint64) string { return fmt.Sprintf("%020d%s", first, indexSuffix) }
 
 // marshal returns the index file: a header with a checksum, and the places with one of theirs.
 func (c *contents) marshal() []byte {
@@ -59,9 +61,9 @@ func (c *contents) marshal() []byte {
 	binary.LittleEndian.PutUint64(b[16:], c.first)
 	binary.LittleEndian.PutUint64(b[24:], c.last)
 	binary.LittleEndian.PutUint64(b[32:], c.count)
-	binary.LittleEndian.PutUint64(b[40:], uint64(c.size))              //nolint:gosec // not negative
-	binary.LittleEndian.PutUint64(b[48:], uint64(c.oldest.UnixNano())) //nolint:gosec // read back the same way
-	binary.LittleEndian.PutUint64(b[56:], uint64(c.newest.UnixNano())) //nolint:gosec // read back the same way
+	binary.LittleEndian.PutUint64(b[40:], uint64(c.size)) //nolint:gosec // not negative
+	binary.LittleEndian.PutUint64(b[48:], uint64(c.oldest.UnixNano()))
+	binary.LittleEndian.PutUint64(b[56:], uint64(c.newest.UnixNano()))
 	binary.LittleEndian.PutUint32(b[64:], c.sum)
 	binary.LittleEndian.PutUint32(b[68:], uint32(len(c.places))) //nolint:gosec // small
 	for _, p := range c.places {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -15,9 +16,11 @@ import (
 
 const (
 	defaultSegment = 64 << 20
-	minSegment     = 4 << 10
+	minSegment     = 1 << 10
 	// pollEvery is how often a reader looks whether another process has written.
 	pollEvery = 50 * time.Millisecond
+	// relistEvery is how often a reader lists the folder if the position is lost.
+	relistEvery = 5 * time.Second
 )
 
 var (
@@ -45,6 +48,7 @@ type Log struct {
 	losses   losses
 	hints    hints
 	polling  sync.Mutex
+	listed   time.Time // guarded by polling
 	position *positionFile
 	writer   *writer // nil if it is open for reading only
 	stop     context.CancelFunc
@@ -75,7 +79,7 @@ func open(ctx context.Context, opts Options) (_ *Log, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l.writer = &writer{log: l}
+	l.writer = &writer{log: l, sync: syncData}
 	defer func() {
 		if err != nil {
 			l.closeFiles()
@@ -87,7 +91,7 @@ func open(ctx context.Context, opts Options) (_ *Log, err error) {
 	if err = l.recover(ctx); err != nil {
 		return nil, err
 	}
-	l.start()
+	l.start(ctx)
 	return l, nil
 }
 
@@ -103,6 +107,9 @@ func OpenReader(ctx context.Context, opts Options) (*Log, error) {
 
 func newLog(opts Options, flag int, frozen bool) (*Log, error) {
 	p, err := openPosition(opts.Dir, flag)
+	if frozen && errors.Is(err, fs.ErrNotExist) { // it is lost, or there is no log
+		p, err = &positionFile{}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +124,8 @@ func newLog(opts Options, flag int, frozen bool) (*Log, error) {
 }
 
 // start runs what goes on in the background until Close.
-func (l *Log) start() {
-	ctx, stop := context.WithCancel(context.Background())
+func (l *Log) start(ctx context.Context) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	if l.writer == nil {
 		l.running.Go(func() { l.poll(ctx) })
@@ -144,6 +151,7 @@ func (l *Log) Gaps(ctx context.Context) ([]journal.Span, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
+	l.losses.reload()
 	return l.losses.spans(), nil
 }
 
@@ -167,5 +175,8 @@ func (l *Log) closeFiles() {
 		_ = l.writer.f.Close()
 	}
 	l.files.close()
-	_ = l.position.f.Close()
+	if l.position.f != nil && !l.losses.frozen {
+		unlockFile(l.position.f)
+	}
+	l.position.close()
 }

@@ -39,6 +39,9 @@ func openPosition(dir string, flag int) (*positionFile, error) {
 
 // read returns the newer position that is whole, and false if none is.
 func (p *positionFile) read() (at position, ok bool) {
+	if p.f == nil {
+		return at, false
+	}
 	var b [slotStride + slotSize]byte
 	n, _ := p.f.ReadAt(b[:], 0)
 	count := uint64(0)
@@ -74,4 +77,10 @@ func (p *positionFile) write(at position) error {
 		return fmt.Errorf("write the position: %w", err)
 	}
 	return nil
+}
+
+func (p *positionFile) close() {
+	if p.f != nil {
+		_ = p.f.Close()
+	}
 }

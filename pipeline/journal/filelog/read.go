@@ -51,16 +51,21 @@ func (h *hints) add(segment, number uint64, off int64) {
 
 // chunk returns how much to read at once for so many records.
 func (h *hints) chunk(limit int) int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	guess := h.guess
-	if guess == 0 {
-		guess = firstGuess
-	}
+	guess := h.size()
 	if limit > readBytes/guess {
 		return readBytes
 	}
 	return max(guess*limit, minChunk)
+}
+
+// size is about that of a record.
+func (h *hints) size() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.guess == 0 {
+		return firstGuess
+	}
+	return h.guess
 }
 
 func (h *hints) learn(size int) {
@@ -98,7 +103,10 @@ func (l *Log) Read(ctx context.Context, from uint64, limit int) ([]journal.Recor
 // vanished handles a segment whose file is not there. Its numbers are a gap, unless retention was faster.
 func (l *Log) vanished(v *view) error {
 	if l.writer == nil {
-		if err := l.list(); err != nil {
+		l.polling.Lock()
+		err := l.list()
+		l.polling.Unlock()
+		if err != nil {
 			return err
 		}
 	}
@@ -142,10 +150,10 @@ func (r *reading) segment(v *view) error {
 		}
 	}
 	s := &scanner{r: h.f, size: v.size, prev: v.first - 1, limit: v.last, chunk: r.log.hints.chunk(r.limit), keep: true}
+	if !exact {
+		s.chunk += indexStep
+	}
 	if start.number > 0 && s.trust(start) {
-		if !exact {
-			s.chunk += indexStep
-		}
 		s.off, s.prev = start.off, start.number-1
 	} else if start.number > 0 {
 		h.distrust()
@@ -162,7 +170,9 @@ func (s *scanner) trust(p place) bool {
 func (r *reading) walk(s *scanner, v *view, h *handle) error {
 	before, bytes, stopped := len(r.records), 0, false
 	if r.records == nil {
-		r.records = make([]journal.Record, 0, min(r.limit, int(v.last-max(r.from, v.first)+1), readBytes/frameHeader))
+		fit := s.chunk / r.log.hints.size()
+		fit = min(r.limit, fit+fit/8+16)
+		r.records = make([]journal.Record, 0, min(v.last-max(r.from, v.first)+1, uint64(fit))) //nolint:gosec // positive
 	}
 	var found []loss
 	err := walk(s, v.first, v.last, func(it *item) (bool, error) {
@@ -192,6 +202,10 @@ func (r *reading) walk(s *scanner, v *view, h *handle) error {
 		}
 		return true, nil
 	}, func(lost loss) { found = append(found, lost) })
+	if len(found) > 0 && h.stale() {
+		r.log.files.forget(v.first) // the next turn opens the one that is there now
+		return err
+	}
 	for _, lost := range found {
 		r.log.losses.report(lost, h.f)
 	}

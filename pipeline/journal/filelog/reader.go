@@ -2,19 +2,12 @@ package filelog
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"time"
 )
 
 func openReader(ctx context.Context, opts Options) (*Log, error) {
 	l, err := newLog(opts, os.O_RDONLY, true)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, statErr := os.Stat(opts.Dir); statErr == nil {
-			err = errNoLog
-		}
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -22,11 +15,14 @@ func openReader(ctx context.Context, opts Options) (*Log, error) {
 		l.closeFiles()
 		return nil, err
 	}
+	if l.position.f == nil && len(l.catalog.segs) == 0 {
+		return nil, errNoLog
+	}
 	if err := context.Cause(ctx); err != nil {
 		l.closeFiles()
 		return nil, err
 	}
-	l.start()
+	l.start(ctx)
 	return l, nil
 }
 
@@ -53,7 +49,12 @@ func (l *Log) refresh() {
 	defer l.polling.Unlock()
 	at, ok := l.position.read()
 	if !ok {
-		return // it is being written; the next look shows it
+		if time.Since(l.listed) > relistEvery {
+			if err := l.list(); err != nil {
+				l.opts.Log.Debug().Err(err).Msg("The folder of the journal cannot be listed now.")
+			}
+		}
+		return
 	}
 	l.catalog.mu.RLock()
 	same := false
@@ -77,6 +78,7 @@ func (l *Log) refresh() {
 
 // list reads the folder, as a reader does.
 func (l *Log) list() error {
+	l.listed = time.Now()
 	at, ok := l.position.read()
 	found, err := listSegments(l.opts.Dir)
 	if err != nil {

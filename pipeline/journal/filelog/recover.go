@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,8 +22,14 @@ func (l *Log) recover(ctx context.Context) error {
 		return err
 	}
 	at, _ := l.position.read()
-	oldest := max(l.losses.known.Oldest, 1)
-	l.catalog.next = max(oldest, 1)
+	oldest, err := l.oldest(found, at)
+	if err != nil {
+		return err
+	}
+	l.catalog.next = oldest
+	if found, err = l.sweep(found, oldest); err != nil {
+		return err
+	}
 	for i, f := range found[:max(len(found)-1, 0)] {
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -32,23 +39,59 @@ func (l *Log) recover(ctx context.Context) error {
 		}
 	}
 	if len(found) > 0 {
-		if l.missing(oldest, found[0].first-1, found[0].first) {
-			oldest = found[0].first
-		}
+		l.missing(loss{segment: oldest, span: journal.Span{First: oldest, Last: found[0].first - 1}})
 		return l.recoverLast(found[len(found)-1], at.last)
 	}
-	l.missing(oldest, at.last, oldest)
+	l.missing(loss{segment: oldest, span: journal.Span{First: oldest, Last: at.last}})
 	l.catalog.next = max(oldest, at.last+1)
 	return l.writer.begin(l.catalog.next)
 }
 
-// missing reports numbers that no segment holds, if there are any.
-func (l *Log) missing(first, last, segment uint64) bool {
-	if first > last {
-		return false
+// oldest returns the first number that retention has kept.
+func (l *Log) oldest(found []segmentFile, at position) (uint64, error) {
+	known := l.losses.known.Oldest
+	oldest := max(known, at.oldest)
+	if oldest == 0 && len(found) > 0 {
+		oldest = found[0].first
 	}
-	l.losses.report(loss{segment: segment, span: journal.Span{First: first, Last: last}}, nil)
-	return true
+	oldest = max(oldest, 1)
+	if known > 0 {
+		return oldest, nil
+	}
+	return oldest, l.losses.dropped(oldest)
+}
+
+// missing reports numbers that no segment holds, if there are any.
+func (l *Log) missing(lost loss) {
+	if !lost.none() {
+		l.losses.report(lost, nil)
+	}
+}
+
+// sweep removes what retention has left: segments that end before oldest, and indexes without a segment.
+func (l *Log) sweep(found []segmentFile, oldest uint64) ([]segmentFile, error) {
+	for len(found) > 1 && found[1].first <= oldest {
+		if err := removeSegment(l.opts.Dir, found[0].first); err != nil {
+			return nil, err
+		}
+		found = found[1:]
+	}
+	names, err := filepath.Glob(filepath.Join(l.opts.Dir, "*"+indexSuffix))
+	if err != nil {
+		return nil, err
+	}
+	have := make(map[string]bool, len(found))
+	for _, f := range found {
+		have[indexName(f.first)] = true
+	}
+	for _, name := range names {
+		if !have[filepath.Base(name)] {
+			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+		}
+	}
+	return found, nil
 }
 
 func (l *Log) recoverSealed(f segmentFile, last uint64) error {
@@ -64,7 +107,7 @@ func (l *Log) recoverSealed(f segmentFile, last uint64) error {
 		}
 		seg.last, seg.oldest, seg.newest, seg.indexed = c.last, c.oldest, c.newest, err == nil
 	}
-	l.missing(c.last+1, last, f.first)
+	l.missing(loss{segment: f.first, off: f.size, span: journal.Span{First: c.last + 1, Last: last}, before: c.newest})
 	return nil
 }
 

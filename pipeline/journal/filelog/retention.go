@@ -2,10 +2,74 @@ package filelog
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 )
 
-// DropBefore implements [journal.Log].
+// spansOfRetention is into how many segments at least the time that is kept is divided, so that a log that grows slowly is dropped too.
+const spansOfRetention = 8
+
+// DropBefore implements [journal.Log]. It removes whole segments.
 func (l *Log) DropBefore(ctx context.Context, t time.Time) error {
+	if l.writer == nil {
+		return errReadOnly
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	l.writer.mu.Lock()
+	defer l.writer.mu.Unlock()
+	if err := l.writer.drop(t); err != nil {
+		return fmt.Errorf("drop old segments of the journal: %w", err)
+	}
+	return nil
+}
+
+func (w *writer) drop(t time.Time) error {
+	l := w.log
+	if seg := w.active(); seg.last >= seg.first {
+		now := time.Now()
+		if seg.newest.Before(t) || seg.oldest.Before(now.Add(-now.Sub(t)/spansOfRetention)) && t.Before(now) {
+			if err := w.begin(seg.last + 1); err != nil {
+				return err
+			}
+		}
+	}
+	var old []uint64
+	oldest := w.active().first
+	for _, seg := range l.catalog.sealed() {
+		if seg.last >= seg.first && !seg.newest.Before(t) {
+			oldest = seg.first
+			break
+		}
+		old = append(old, seg.first)
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	if err := l.losses.dropped(oldest); err != nil {
+		return err
+	}
+	l.catalog.update(func() { l.catalog.segs = l.catalog.segs[len(old):] })
+	w.note()
+	var err error
+	for _, first := range old {
+		l.files.forget(first)
+		err = errors.Join(err, removeSegment(l.opts.Dir, first))
+	}
+	return err
+}
+
+// removeSegment removes a segment and its index.
+func removeSegment(dir string, first uint64) error {
+	for _, name := range [...]string{segmentName(first), indexName(first)} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	return nil
 }

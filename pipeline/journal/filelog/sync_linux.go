@@ -12,7 +12,7 @@ const prepares = true
 // syncData makes what was written to a file durable.
 func syncData(f *os.File) error {
 	for {
-		err := syscall.Fdatasync(int(f.Fd())) //nolint:gosec // a descriptor
+		err := syscall.Fdatasync(int(f.Fd()))
 		if !errors.Is(err, syscall.EINTR) {
 			return os.NewSyscallError("fdatasync", err)
 		}

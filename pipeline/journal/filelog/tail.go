@@ -9,10 +9,10 @@ import (
 // tail is what the segment that was written to last holds.
 type tail struct {
 	contents
-	end    int64    // where the next frame goes
-	torn   bool     // bytes follow that no sync has confirmed
-	losses []loss   // what was damaged of what was synced
-	synced uint64   // everything up to this number was synced
+	end    int64  // where the next frame goes
+	torn   bool   // bytes follow that no sync has confirmed
+	losses []loss // what was damaged of what was synced
+	synced uint64 // everything up to this number was synced
 }
 
 // breach is a place of a segment where something else is than the next record.
@@ -120,7 +120,7 @@ func readIDs(r io.ReaderAt, t *tail, from uint64) (map[string]uint64, error) {
 			return true, nil
 		}
 		e, err := journal.ParseEntry(it.body)
-		if err == nil {
+		if err == nil && e.ID != "" {
 			ids[e.ID] = it.number
 		}
 		return true, nil

@@ -24,9 +24,10 @@ func walk(s *scanner, segment, last uint64, record func(*item) (bool, error), lo
 	prev := s.prev
 	var before time.Time
 	bad := loss{segment: segment}
+	var it item
 	for prev < last {
-		it, err := s.next()
-		if err != nil {
+		var err error
+		if it, err = s.next(); err != nil {
 			return err
 		}
 		switch it.kind {

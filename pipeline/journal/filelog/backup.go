@@ -1,0 +1,138 @@
+package filelog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+var errNotEmpty = errors.New("it is not empty")
+
+// Backup copies a log, as it is now, into a folder that is empty or not there. It is complete and durable when it returns. It may run while the log is written, by this process
+// or another one. The copy shares nothing with the log, so that damage to one is none to the other.
+func Backup(ctx context.Context, l *Log, dest string) error {
+	if err := l.backup(ctx, dest); err != nil {
+		return fmt.Errorf("back up the journal to %s: %w", dest, err)
+	}
+	return nil
+}
+
+func (l *Log) backup(ctx context.Context, dest string) error {
+	if err := os.MkdirAll(dest, 0o700); err != nil {
+		return err
+	}
+	if have, err := os.ReadDir(dest); err != nil || len(have) > 0 {
+		if err == nil {
+			err = errNotEmpty
+		}
+		return err
+	}
+	l.refresh()
+	l.catalog.mu.RLock()
+	next := l.catalog.next
+	var segs []segment
+	for _, s := range l.catalog.segs {
+		segs = append(segs, *s)
+	}
+	l.catalog.mu.RUnlock()
+	at := position{last: next - 1}
+	for i := range segs {
+		seg := &segs[i]
+		err := l.copySegment(ctx, seg, i+1 < len(segs), next, dest)
+		if errors.Is(err, fs.ErrNotExist) && at.active == 0 {
+			continue // dropped meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		if at.oldest == 0 {
+			at.oldest = seg.first
+		}
+		at.active = seg.first
+	}
+	l.losses.reload()
+	l.losses.mu.Lock()
+	known := l.losses.known
+	known.Gaps = append(gapSet(nil), known.Gaps...)
+	l.losses.mu.Unlock()
+	known.Oldest = max(known.Oldest, at.oldest)
+	if err := writeKnowledge(dest, known); err != nil {
+		return err
+	}
+	return writePosition(dest, at)
+}
+
+// copySegment copies a segment, and its index if there is one. Of the one that is written to it copies what is durable.
+func (l *Log) copySegment(ctx context.Context, seg *segment, sealed bool, next uint64, dest string) error {
+	name := segmentName(seg.first)
+	src, err := openFile(filepath.Join(l.opts.Dir, name), os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = src.Close() }()
+	size := seg.size
+	info, err := src.Stat()
+	if err != nil {
+		return err
+	}
+	if sealed {
+		size = info.Size()
+	} else if size < 0 {
+		s := &scanner{r: src, size: info.Size(), prev: seg.first - 1, limit: next - 1, chunk: 1 << 20}
+		if err := walk(s, seg.first, next-1, func(*item) (bool, error) { return true, nil }, func(loss) {}); err != nil {
+			return err
+		}
+		size = max(s.off, min(headerSize, info.Size()))
+	}
+	if err := copyFile(ctx, src, size, filepath.Join(dest, name)); err != nil {
+		return err
+	}
+	if b, err := readFile(filepath.Join(l.opts.Dir, indexName(seg.first))); err == nil && sealed {
+		return writeFile(filepath.Join(dest, indexName(seg.first)), b, true)
+	}
+	return nil
+}
+
+// copyFile copies size bytes, in steps between which its context may end.
+func copyFile(ctx context.Context, src *os.File, size int64, path string) (err error) {
+	dst, err := openFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dst.Close()) }()
+	const step = 16 << 20
+	for left := size; left > 0; {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		n, err := io.CopyN(dst, src, min(left, step))
+		if errors.Is(err, io.EOF) {
+			break // it is shorter than it was
+		}
+		if err != nil {
+			return err
+		}
+		left -= n
+	}
+	return dst.Sync()
+}
+
+// writePosition writes the position of a copy.
+func writePosition(dir string, at position) error {
+	p, err := openPosition(dir, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if err := p.write(at); err != nil {
+		return err
+	}
+	if err := p.f.Sync(); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}

@@ -1,0 +1,245 @@
+package filelog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// found reads the records of a segment's bytes as sealed ones and as those of the last segment.
+func found(t testing.TB, b []byte, first, last uint64) (records []journal.Record, lost gapSet) {
+	t.Helper()
+	s := &scanner{r: bytes.NewReader(b), size: int64(len(b)), prev: first - 1, limit: last, chunk: 256, keep: true}
+	err := walk(s, first, last, func(it *item) (bool, error) {
+		e, err := journal.ParseEntry(it.body)
+		if err != nil {
+			return false, err
+		}
+		records = append(records, journal.Record{Number: it.number, Entry: e})
+		return true, nil
+	}, func(l loss) { lost.add(l.span) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records, lost
+}
+
+// Every change of every byte of a segment costs at most the record it is in, read as a sealed one and as the last one.
+func TestEveryByteInMemory(t *testing.T) {
+	t.Parallel()
+	whole := segmentHeader(1)
+	const last = 9
+	for i := 1; i <= last; i++ {
+		e := entry(i)
+		flags := uint32(0)
+		if i%3 == 1 {
+			flags = flagSynced
+		}
+		whole = appendFrame(whole, uint64(i), flags, &e)
+	}
+	whole = append(whole, make([]byte, 64)...)
+	for _, in := range injuries() {
+		for at := range whole {
+			if in.name == "cut" {
+				continue
+			}
+			for value := range 256 {
+				if in.name != "flip" && value > 0 {
+					break
+				}
+				b := slices.Clone(whole)
+				if in.name == "flip" {
+					b[at] ^= byte(value)
+				} else {
+					b = in.apply(b, at)
+				}
+				what := fmt.Sprintf("%s at %d", in.name, at)
+				records, lost := found(t, b, 1, last)
+				if n := sum(lost); n > 1 || len(records)+n != last {
+					t.Fatalf("%s: %d records, lost %v", what, len(records), lost)
+				}
+				check(t, records, last, lost...)
+				tl, err := readTail(bytes.NewReader(b), 1, int64(len(b)), last)
+				if err != nil || int(tl.count)+sum(lost) != last {
+					t.Fatalf("%s: the tail has %d records, %v", what, tl.count, err)
+				}
+			}
+		}
+	}
+}
+
+func sum(g gapSet) (n int) {
+	for _, s := range g {
+		n += int(s.Last - s.First + 1)
+	}
+	return n
+}
+
+// An entry's data that holds whole frames does not confuse the reader, whatever happens to the frame around it.
+func TestFramesInData(t *testing.T) {
+	t.Parallel()
+	inner := entry(99)
+	e := entry(2)
+	e.Data = appendFrame(nil, 2, 0, &inner)
+	one, three := entry(1), entry(3)
+	b := appendFrame(appendFrame(appendFrame(segmentHeader(1), 1, 0, &one), 2, 0, &e), 3, 0, &three)
+	records, lost := found(t, b, 1, 3)
+	if len(records) != 3 || len(lost) != 0 || records[1].ID != "trt_2" {
+		t.Fatal(records, lost)
+	}
+}
+
+func FuzzSegment(f *testing.F) {
+	b := segmentHeader(1)
+	for i := 1; i <= 5; i++ {
+		e := entry(i)
+		b = appendFrame(b, uint64(i), flagSynced, &e)
+	}
+	f.Add(b, uint16(100), uint16(3), byte(1))
+	f.Add(b[:len(b)/2], uint16(0), uint16(0), byte(0))
+	f.Add(append(slices.Clone(b), make([]byte, 100)...), uint16(30), uint16(400), byte(255))
+	f.Fuzz(func(t *testing.T, b []byte, at, n uint16, value byte) {
+		if from := min(int(at), len(b)); n > 0 {
+			for i := from; i < min(from+int(n), len(b)); i++ {
+				b[i] ^= value
+			}
+		}
+		const last = 1000
+		records, lost := found(t, b, 1, last)
+		prev := uint64(0)
+		for _, r := range records {
+			if r.Number <= prev || r.Number > last {
+				t.Fatalf("number %d after %d", r.Number, prev)
+			}
+			prev = r.Number
+		}
+		if len(records)+sum(lost) != last {
+			t.Fatalf("%d records and %d lost", len(records), sum(lost))
+		}
+		for _, synced := range []uint64{0, 3, 5} {
+			tl, err := readTail(bytes.NewReader(b), 1, int64(len(b)), synced)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var gone gapSet
+			for _, l := range tl.losses {
+				gone.add(l.span)
+			}
+			if tl.end < 0 || tl.end > int64(len(b)) || int(tl.count)+sum(gone) < int(synced) {
+				t.Fatalf("synced %d: %d records, %v lost, end %d of %d", synced, tl.count, gone, tl.end, len(b))
+			}
+			for _, s := range gone {
+				if s.Last > max(tl.last, tl.synced) {
+					t.Fatalf("lost %v, but only %d was given", gone, tl.synced)
+				}
+			}
+		}
+	})
+}
+
+func FuzzFrame(f *testing.F) {
+	e := entry(1)
+	f.Add(appendFrame(nil, 1, flagSynced, &e))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) < frameHeader || frameSize(b) == 0 || frameSize(b) > len(b) {
+			return
+		}
+		b = b[:frameSize(b)]
+		got, ok := parseFrame(b)
+		if !ok {
+			return
+		}
+		again := append(make([]byte, frameHeader), got.body...)
+		finishFrame(again, got.number, got.flags)
+		if !bytes.Equal(again, b) {
+			t.Fatalf("%x\n%x", again, b)
+		}
+	})
+}
+
+// badDisk cannot read some blocks.
+type badDisk struct {
+	r   io.ReaderAt
+	bad map[int64]bool
+}
+
+var errDisk = errors.New("input/output error")
+
+func (d *badDisk) ReadAt(b []byte, off int64) (int, error) {
+	for at := off &^ 4095; at < off+int64(len(b)); at += 4096 {
+		if d.bad[at] {
+			return 0, errDisk
+		}
+	}
+	return d.r.ReadAt(b, off)
+}
+
+// A block that the disk cannot read costs the records in it, and no others.
+func TestUnreadableBlock(t *testing.T) {
+	t.Parallel()
+	b := segmentHeader(1)
+	const last = 300
+	for i := 1; i <= last; i++ {
+		e := entry(i)
+		b = appendFrame(b, uint64(i), flagSynced, &e)
+	}
+	c, err := survey(&badDisk{bytes.NewReader(b), map[int64]bool{8192: true}}, 1, last, int64(len(b)), func(l loss) {
+		if l.off > 8192 || l.off+l.size < 8192+4096 || l.size > 8192 {
+			t.Errorf("%+v", l)
+		}
+	})
+	if err != nil || c.count < last-60 || c.count == last {
+		t.Fatal(c.count, err)
+	}
+	all := map[int64]bool{}
+	for at := int64(0); at < int64(len(b)); at += 4096 {
+		all[at] = true
+	}
+	if _, err := survey(&badDisk{bytes.NewReader(b), all}, 1, last, int64(len(b)), func(loss) {}); !errors.Is(err, errDisk) {
+		t.Fatal("a disk that reads nothing is not damage: ", err)
+	}
+}
+
+func TestGapSet(t *testing.T) {
+	t.Parallel()
+	var g gapSet
+	want := map[uint64]bool{}
+	state := uint64(12345)
+	for range 2000 {
+		state = state*6364136223846793005 + 1442695040888963407
+		first := state >> 33 % 500
+		s := journal.Span{First: first, Last: first + state>>40%9}
+		n := len(want)
+		for i := s.First; i <= s.Last; i++ {
+			want[i] = true
+		}
+		added := gapSet(g.add(s))
+		if sum(added) != len(want)-n || sum(g) != len(want) {
+			t.Fatalf("%v added to make %v", s, g)
+		}
+		for i := 1; i < len(g); i++ {
+			if g[i].First <= g[i-1].Last+1 {
+				t.Fatalf("%v", g)
+			}
+		}
+		if len(want) > 400 {
+			g, want = nil, map[uint64]bool{}
+		}
+	}
+}
+
+func FuzzIndex(f *testing.F) {
+	c := contents{first: 5, last: 9, count: 5, size: 1000, oldest: epoch, newest: epoch, places: []place{{5, 30}, {7, 500}}}
+	f.Add(c.marshal())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := parseIndex(bytes.NewReader(b), 5, 1000, true)
+		if err == nil && (got.first != 5 || got.size != 1000 || len(got.places) > 1000) {
+			t.Fatalf("%+v", got)
+		}
+	})
+}
