@@ -115,7 +115,7 @@ func (d *Disk) Return() {
 func (d *Disk) Fill() (free func()) {
 	d.t.Helper()
 	path := filepath.Join(d.Dir, "ballast")
-	ballast, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	ballast, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // a path of the test
 	if err != nil {
 		d.t.Fatal(err)
 	}

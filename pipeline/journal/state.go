@@ -20,7 +20,7 @@ type State interface {
 	// List calls visit for each key that begins with prefix, in the order of the keys' bytes, until it returns an error, which List returns.
 	List(ctx context.Context, prefix string, visit func(key string, value []byte) error) error
 	// Watch calls changed with each change of a key, also one by another process where several may use the state, and first with the value it
-	// has, if any. It returns nil when ctx ends, and an error if it cannot go on.
+	// has, if any. Changes that follow each other closely may be reported as one; that a key was deleted, as nil and 0. It returns nil when ctx ends, and an error if it cannot go on.
 	Watch(ctx context.Context, key string, changed func(value []byte, revision uint64)) error
 	// Close ends the state. Nothing else may be called during and after it.
 	Close() error

@@ -126,7 +126,7 @@ func (l *Log) recoverLast(found segmentFile, synced uint64) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.Name(), err)
 	}
-	if w.recovered, err = readIDs(f, &t, t.synced+1); err != nil {
+	if w.recovered, err = readIDs(f, &t, min(t.group, t.synced+1)); err != nil {
 		return fmt.Errorf("read %s: %w", f.Name(), err)
 	}
 	seg := &segment{first: found.first, last: t.last, size: t.end, allocated: found.size, oldest: t.oldest, newest: t.newest, places: t.places}

@@ -52,14 +52,14 @@ func readCopy(dir string) (stateCopy, error) {
 		return c, errCopyDamaged
 	}
 	end := len(content) - 4
-	whole := binary.LittleEndian.Uint32(content[end:]) == crc32.Checksum(content[:end], stateTable())
+	whole := binary.LittleEndian.Uint32(content[end:]) == crc32.Checksum(content[:end], castagnoli)
 	if whole {
 		c.revision = binary.LittleEndian.Uint64(rest)
 	}
 	rest = rest[12 : len(rest)-4]
 	for len(rest) >= 4 {
-		size := uint64(binary.LittleEndian.Uint32(rest))
-		if size > uint64(len(rest)-4) {
+		size := int64(binary.LittleEndian.Uint32(rest))
+		if size > int64(len(rest)-4) {
 			break
 		}
 		if r, err := parseRecord(rest[4 : 4+size]); err == nil && validKey(r.key) {
@@ -118,7 +118,7 @@ func makeCopy(tx *bbolt.Tx) ([]byte, error) {
 	head := b[len(stateCopyMagic):]
 	binary.LittleEndian.PutUint64(head, total.revision)
 	binary.LittleEndian.PutUint32(head[8:], count)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, stateTable())), nil
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
 }
 
 // pastDerived returns the first key after the group of derived keys that key belongs to. There may be many.
@@ -134,7 +134,7 @@ func pastDerived(key []byte) string {
 // emptyCopy is the second copy of a state that was never used.
 func emptyCopy() []byte {
 	b := append([]byte(stateCopyMagic), make([]byte, 12)...)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, stateTable()))
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
 // stateCopies is what is known of the second copy.
@@ -226,12 +226,12 @@ func readStateFile(path string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// openStateFile opens a regular file. A symbolic link is refused, for what it names may belong to somebody else.
-func openStateFile(path string, flag int, mode os.FileMode) (*os.File, error) {
+// openStateFile opens a regular file, as bbolt wants it done. A symbolic link is refused, for what it names may belong to somebody else.
+func openStateFile(path string, flag int, _ os.FileMode) (*os.File, error) {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: errNotRegular}
 	}
-	return os.OpenFile(path, flag|noFollow, mode) //nolint:gosec // a file of the data folder
+	return openFile(path, flag)
 }
 
 // replaceStateFile puts a file in the place of another so that there is always a whole one, also after a power cut.
@@ -259,5 +259,5 @@ func replaceStateFile(dir, name string, content []byte) error {
 		_ = os.Remove(temp) // makes room; the error is told
 		return err
 	}
-	return syncStateDir(dir)
+	return syncDir(dir)
 }

@@ -66,8 +66,8 @@ func realisticState(t *testing.T, dir string) map[string][]byte {
 	return held
 }
 
-// checkDamaged opens a damaged state and checks that nothing is lost in silence.
-func checkDamaged(t *testing.T, dir string, held map[string][]byte) {
+// checkStateDamage opens a damaged state and checks that nothing is lost in silence.
+func checkStateDamage(t *testing.T, dir string, held map[string][]byte) {
 	t.Helper()
 	var log bytes.Buffer
 	s := openState(t, dir, &log)
@@ -113,15 +113,15 @@ func checkDamaged(t *testing.T, dir string, held map[string][]byte) {
 	}
 }
 
-// damageSeed returns where a test begins, and says it.
-func damageSeed(t *testing.T) *rand.Rand {
+// stateSeed returns where a test begins, and says it.
+func stateSeed(t *testing.T) *rand.Rand {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// offsets returns every offset if RELAY_TEST_EVERY_BYTE is set, else so many, spread evenly from a random begin.
-func offsets(t *testing.T, random *rand.Rand, size, many int) []int {
+// stateOffsets returns every offset if RELAY_TEST_EVERY_BYTE is set, else so many, spread evenly from a random begin.
+func stateOffsets(t *testing.T, random *rand.Rand, size, many int) []int {
 	t.Helper()
 	step := max(1, size/many)
 	if os.Getenv("RELAY_TEST_EVERY_BYTE") != "" {
@@ -134,8 +134,8 @@ func offsets(t *testing.T, random *rand.Rand, size, many int) []int {
 	return all
 }
 
-// damageDir makes a folder with the files of a state.
-func damageDir(t *testing.T, dir string, files map[string][]byte) {
+// stateFolder makes a folder with the files of a state.
+func stateFolder(t *testing.T, dir string, files map[string][]byte) {
 	t.Helper()
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestStateDamage(t *testing.T) {
 		}
 		files[name] = content
 	}
-	random := damageSeed(t)
+	random := stateSeed(t)
 	dir := filepath.Join(t.TempDir(), "state")
 	try := func(name string, content []byte, what string) {
 		damaged := maps.Clone(files)
@@ -169,19 +169,19 @@ func TestStateDamage(t *testing.T) {
 		if content == nil {
 			delete(damaged, name)
 		}
-		damageDir(t, dir, damaged)
-		checkDamaged(t, dir, held)
+		stateFolder(t, dir, damaged)
+		checkStateDamage(t, dir, held)
 		if t.Failed() {
 			t.Fatalf("%s: %s", name, what)
 		}
 	}
 	for name, content := range files {
-		for _, at := range offsets(t, random, len(content), 250) {
+		for _, at := range stateOffsets(t, random, len(content), 250) {
 			flipped := bytes.Clone(content)
 			flipped[at] ^= byte(1 + random.IntN(255))
 			try(name, flipped, fmt.Sprintf("byte %d of %d flipped", at, len(content)))
 		}
-		for _, at := range offsets(t, random, len(content), 60) {
+		for _, at := range stateOffsets(t, random, len(content), 60) {
 			try(name, content[:at], fmt.Sprintf("cut to %d bytes of %d", at, len(content)))
 			zeroed := bytes.Clone(content)
 			clear(zeroed[at:min(len(zeroed), at+statePage)])
@@ -209,7 +209,7 @@ func TestStateDamageOfEveryBitThatSaysWhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	random := damageSeed(t)
+	random := stateSeed(t)
 	dir := filepath.Join(t.TempDir(), "state")
 	every := 7
 	if os.Getenv("RELAY_TEST_EVERY_BYTE") != "" {
@@ -219,8 +219,8 @@ func TestStateDamageOfEveryBitThatSaysWhere(t *testing.T) {
 		for at := random.IntN(every); at < 8*(pageHeader+8*pageElement); at += every * (1 + page/2) {
 			flipped := bytes.Clone(content)
 			flipped[page*statePage+at/8] ^= 1 << (at % 8)
-			damageDir(t, dir, map[string][]byte{stateFileName: flipped, stateCopyName: second})
-			checkDamaged(t, dir, held)
+			stateFolder(t, dir, map[string][]byte{stateFileName: flipped, stateCopyName: second})
+			checkStateDamage(t, dir, held)
 			if t.Failed() {
 				t.Fatalf("page %d, bit %d", page, at)
 			}
@@ -292,7 +292,7 @@ func TestStateRemembersWhatIsLost(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	checkDamaged(t, dir, held)
+	checkStateDamage(t, dir, held)
 }
 
 // A value, and then a page, are damaged while the state is open.
@@ -300,7 +300,7 @@ func TestStateDamageWhileOpen(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the file cannot be replaced while it is mapped into memory")
 	}
-	for _, what := range []string{"a value", "every page"} {
+	for _, what := range []string{"a value", "every page", "the length"} {
 		t.Run(what, func(t *testing.T) {
 			dir := t.TempDir()
 			held := realisticState(t, dir)
@@ -315,15 +315,21 @@ func TestStateDamageWhileOpen(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if what == "a value" {
+			switch what {
+			case "a value":
 				for i := range len(content) - 30 {
 					if bytes.HasPrefix(content[i:], []byte("sink.sink1 sink.sink1")) {
 						content[i] ^= 1
 					}
 				}
-			} else {
+			case "every page":
 				for at := 0; at < len(content); at += statePage {
 					clear(content[at : at+pageHeader])
+				}
+			default: // reading a page beyond the end is a fault
+				content = content[:2*statePage]
+				if err := file.Truncate(2 * statePage); err != nil {
+					t.Fatal(err)
 				}
 			}
 			if _, err := file.WriteAt(content, 0); err != nil {
@@ -344,6 +350,27 @@ func TestStateDamageWhileOpen(t *testing.T) {
 				t.Errorf("the log: %s", log.String())
 			}
 		})
+	}
+}
+
+// A process that was killed while it replaced a file leaves what it had made of the next one.
+func TestStateLeftOverFiles(t *testing.T) {
+	for _, damaged := range []bool{false, true} {
+		dir := t.TempDir()
+		held := realisticState(t, dir)
+		names := []string{stateFileName + ".new", stateCopyName + ".new"}
+		if damaged {
+			names = append(names, stateFileName)
+		}
+		for _, name := range names {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		checkStateDamage(t, dir, held)
+		if _, err := os.Stat(filepath.Join(dir, stateCopyName+".new")); !os.IsNotExist(err) {
+			t.Error(err)
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ func (s *State) acquire(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, stateLockTimeout, errStateLocked)
 	defer cancel()
-	s.lock = flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|noFollow), flock.SetPermissions(0o600))
+	s.lock = flock.New(path, flock.SetPermissions(0o600))
 	if locked, err := s.lock.TryLockContext(ctx, stateLockPoll); err != nil || !locked {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)

@@ -76,7 +76,7 @@ func (s *pageScan) newestMeta() (root, pages uint64, err error) {
 	var newest, freelist uint64
 	for id := range uint64(2) {
 		page := make([]byte, pageHeader+boltMetaSize)
-		if _, readErr := s.file.ReadAt(page, int64(id*statePage)); readErr != nil { //nolint:gosec // small
+		if _, readErr := s.file.ReadAt(page, int64(id*statePage)); readErr != nil {
 			err = fmt.Errorf("page %d: %w", id, readErr)
 			continue
 		}

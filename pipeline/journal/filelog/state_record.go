@@ -50,13 +50,13 @@ func (r *stateRecord) encode() []byte {
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(r.key))) //nolint:gosec // at most maxStateKey
 	b = append(b, r.key...)
 	b = append(b, r.value...)
-	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], stateTable()))
+	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
 	return b
 }
 
 // parseRecord reads what encode has written. The value is part of b.
 func parseRecord(b []byte) (stateRecord, error) {
-	if len(b) < recordHeader || binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:], stateTable()) {
+	if len(b) < recordHeader || binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
 		return stateRecord{}, errRecordDamaged
 	}
 	r := stateRecord{kind: recordKind(b[4]), revision: binary.LittleEndian.Uint64(b[5:])}
@@ -72,8 +72,6 @@ func parseRecord(b []byte) (stateRecord, error) {
 func recordNames(b []byte, key string) bool {
 	return len(b) >= recordHeader+len(key) && int(binary.LittleEndian.Uint16(b[13:])) == len(key) && string(b[recordHeader:recordHeader+len(key)]) == key
 }
-
-func stateTable() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // totalKey is the key of the [stateTotal]. No key of the state has this character.
 const totalKey = "!"

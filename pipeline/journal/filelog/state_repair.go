@@ -171,7 +171,7 @@ func buildStateFile(dir string, records map[string]stateRecord, revision uint64)
 		_ = os.Remove(temp) // makes room; the error is told
 		return err
 	}
-	return syncStateDir(dir)
+	return syncDir(dir)
 }
 
 // openBolt opens a file that is known to be intact, or makes it. The list of free pages is not kept in the file: it would be one more thing that
@@ -194,7 +194,7 @@ func keepAside(dir, name string) (string, error) {
 	path := filepath.Join(aside, strings.Replace(name, "state", "state-"+time.Now().UTC().Format("20060102T150405.000000000"), 1))
 	from := filepath.Join(dir, name)
 	if err := os.Link(from, path); err == nil {
-		return path, syncStateDir(aside)
+		return path, syncDir(aside)
 	}
 	content, err := readStateFile(from, maxStateCopy)
 	if err != nil {

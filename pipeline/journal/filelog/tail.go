@@ -13,6 +13,7 @@ type tail struct {
 	torn   bool   // bytes follow that no sync has confirmed
 	losses []loss // what was damaged of what was synced
 	synced uint64 // everything up to this number was synced
+	group  uint64 // the first record of the last append
 }
 
 // breach is a place of a segment where something else is than the next record.
@@ -66,7 +67,7 @@ func readTail(r io.ReaderAt, first uint64, size int64, synced uint64) (tail, err
 		prev = it.number
 		t.note(it.number, it.off, recordTime(&it))
 	}
-	t.synced = max(synced, group-1)
+	t.group, t.synced = group, max(synced, group-1)
 	t.judge(breaches, t.synced)
 	return t, nil
 }

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/treatrelay/relay/internal/disktest"
 )
 
 const (
@@ -91,6 +93,40 @@ func exactly(name string) string {
 		parts[i] = "^" + part + "$"
 	}
 	return strings.Join(parts, "/")
+}
+
+// drain returns what the child has said up to now.
+func (c *child) drain() (lines []string) {
+	for {
+		select {
+		case line, ok := <-c.lines:
+			if !ok {
+				return lines
+			}
+			lines = append(lines, line)
+		default:
+			return lines
+		}
+	}
+}
+
+// ending ends a child in some way. It returns what the child had said that was not read yet, and apart from it what it said when it was too late to
+// count on it.
+type ending func(*child) (said, late []string)
+
+// byKill kills the child. What it had said before counts.
+func byKill(c *child) (said, late []string) { return c.kill(), nil }
+
+// byPowerCut cuts the power of the child's disk, and lets it return when the child has ended. A sync that is under way when the power goes may seem to
+// succeed (jbd2 forgets the transactions of an aborted journal), which no process lives to see otherwise: what is said from then on does not count.
+func byPowerCut(disk *disktest.Disk) ending {
+	return func(c *child) (said, late []string) {
+		said = c.drain()
+		disk.Cut()
+		late = c.wait()
+		disk.Return()
+		return said, late
+	}
 }
 
 // kill ends the child at once and returns what it had said that was not read yet.

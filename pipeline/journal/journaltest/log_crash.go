@@ -57,10 +57,11 @@ func (s logSuite) appendUntilKilled(t *testing.T, j task) {
 type crashLog struct {
 	seed  uint64
 	acked [][]uint64 // the numbers of each batch
+	late  [][]uint64 // of those that follow, which may be there
 }
 
 // take notes a line of a child, and reports whether it goes on.
-func (c *crashLog) take(t *testing.T, line string) bool {
+func (c *crashLog) take(t *testing.T, line string, late bool) bool {
 	t.Helper()
 	text, ok := strings.CutPrefix(line, "ack ")
 	if !ok {
@@ -71,59 +72,88 @@ func (c *crashLog) take(t *testing.T, line string) bool {
 	if err := json.Unmarshal([]byte(text), &a); err != nil {
 		return false // half a line
 	}
-	if a.Batch != len(c.acked) {
-		t.Fatalf("batch %d was acknowledged after %d", a.Batch, len(c.acked)-1)
+	if a.Batch != len(c.acked)+len(c.late) {
+		t.Fatalf("batch %d was acknowledged, want %d", a.Batch, len(c.acked)+len(c.late))
 	}
-	c.acked = append(c.acked, a.Numbers)
+	if late {
+		c.late = append(c.late, a.Numbers)
+	} else {
+		c.acked = append(c.acked, a.Numbers)
+	}
 	return true
 }
 
-// run starts a child that goes on where the last one ended, waits until it has been acknowledged so many batches, and calls end.
-func (c *crashLog) run(t *testing.T, place string, batches int, end func(*child) []string) {
+// run starts a child that goes on where the last one ended, waits until it has been acknowledged so many batches, and ends it.
+func (c *crashLog) run(t *testing.T, place string, batches int, end ending) {
 	t.Helper()
 	child := startChild(t, task{Place: place, From: len(c.acked), Seed: c.seed})
 	deadline := time.After(2 * time.Minute)
 	for range batches {
 		select {
 		case line, ok := <-child.lines:
-			if !ok || !c.take(t, line) {
+			if !ok || !c.take(t, line, false) {
 				t.Fatalf("the child ended: %s\n%s", line, strings.Join(child.kill(), "\n"))
 			}
 		case <-deadline:
 			t.Fatalf("a child was acknowledged less than %d batches in two minutes", batches)
 		}
 	}
-	for _, line := range end(child) {
-		if !c.take(t, line) {
+	said, late := end(child)
+	for i, line := range slices.Concat(said, late) {
+		if !c.take(t, line, i >= len(said)) {
 			break
 		}
 	}
 }
 
-// check checks that each acknowledged entry is there once, with its number, and of the others only those of the batch that was under way.
+// check checks that each acknowledged entry is there once, with its number, and of the others only those that were under way.
 func (c *crashLog) check(t *testing.T, l journal.Log, largest int) {
 	t.Helper()
 	records := readAll(t, l, 1, 1000)
-	i, last := 0, uint64(0)
+	last := uint64(0)
 	for k, numbers := range c.acked {
 		batch := crashBatch(c.seed, k, largest)
 		checkNumbers(t, numbers, len(batch), last+1)
 		last = slices.Max(numbers)
-		for j, n := range numbers {
-			if i >= len(records) || records[i].Number != n || !sameEntry(records[i].Entry, batch[j]) {
-				t.Fatalf("seed %d: entry %d of batch %d, acknowledged with number %d, is not there; instead of it: %s", c.seed, j, k, n, place(records, i))
-			}
-			i++
+		if j := matching(records, numbers, batch); j < len(batch) {
+			t.Fatalf("seed %d: entry %d of batch %d, acknowledged with number %d, is not there; instead of it: %s", c.seed, j, k, numbers[j], place(records, j))
 		}
+		records = records[len(batch):]
 	}
+	for _, numbers := range c.late {
+		batch := crashBatch(c.seed, len(c.acked), largest)
+		if matching(records, numbers, batch) < len(batch) {
+			break
+		}
+		c.acked, records = append(c.acked, numbers), records[len(batch):]
+	}
+	c.late = nil
 	pending := crashBatch(c.seed, len(c.acked), largest)
-	for j, r := range records[i:] {
+	for j, r := range records {
 		if j >= len(pending) || !sameEntry(r.Entry, pending[j]) {
 			t.Fatalf("seed %d: number %d, %s, behind the last that was acknowledged", c.seed, r.Number, r.ID)
 		}
 	}
 	if got := gaps(t, l); len(got) != 0 {
 		t.Fatalf("seed %d: nothing is lost, and these are gaps: %v", c.seed, got)
+	}
+}
+
+// matching returns how many of a batch's entries the records begin with.
+func matching(records []journal.Record, numbers []uint64, batch []journal.Entry) int {
+	for j := range batch {
+		if j >= len(records) || records[j].Number != numbers[j] || !sameEntry(records[j].Entry, batch[j]) {
+			return j
+		}
+	}
+	return len(batch)
+}
+
+// soon waits up to three milliseconds, so that a child is hit anywhere in what it does.
+func soon(random *rand.Rand, end ending) ending {
+	return func(c *child) (said, late []string) {
+		time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
+		return end(c)
 	}
 }
 
@@ -145,10 +175,7 @@ func (s logSuite) killed(t *testing.T) {
 	kills := times("RELAY_TEST_KILLS", 20)
 	at := s.Place(t)
 	for round := range kills {
-		c.run(t, at, random.IntN(60), func(child *child) []string {
-			time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
-			return child.kill()
-		})
+		c.run(t, at, random.IntN(60), soon(random, byKill))
 		if s.Reader != nil && round%10 == 9 {
 			s.checkByReader(t, at, &c)
 		}
@@ -185,7 +212,7 @@ func (s logSuite) secondProcess(t *testing.T) {
 	var reader journal.Log
 	from, seen := uint64(1), 0
 	for round := range 3 {
-		c.run(t, at, 20, func(child *child) []string {
+		c.run(t, at, 20, func(child *child) (said, late []string) {
 			if reader == nil {
 				var err error
 				if reader, err = s.Reader(t.Context(), at); err != nil {
@@ -193,7 +220,7 @@ func (s logSuite) secondProcess(t *testing.T) {
 				}
 			}
 			from, seen = readBeside(t, reader, from, seen, seen+40)
-			return child.kill()
+			return byKill(child)
 		})
 		t.Logf("round %d: %d batches acknowledged, %d records read", round, len(c.acked), seen)
 	}
@@ -247,12 +274,7 @@ func (s logSuite) powerCut(t *testing.T) {
 	disk := disktest.NewDisk(t, 256<<20)
 	c := crashLog{seed: seed}
 	for range times("RELAY_TEST_POWER_CUTS", 3) {
-		c.run(t, disk.Dir, random.IntN(100), func(child *child) []string {
-			time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
-			disk.Cut()
-			return child.wait()
-		})
-		disk.Return()
+		c.run(t, disk.Dir, random.IntN(300), soon(random, byPowerCut(disk)))
 		l := s.open(t, disk.Dir)
 		c.check(t, l, s.Largest)
 		closeLog(t, l)

@@ -210,7 +210,9 @@ func (s logSuite) missingPart(t *testing.T) {
 }
 
 // largeBatch is one that does not fit on a small disk.
-func (s logSuite) largeBatch(from int) []journal.Entry { return entries(from, 40, min(s.Largest, 1<<20)) }
+func (s logSuite) largeBatch(from int) []journal.Entry {
+	return entries(from, 40, min(s.Largest, 1<<20))
+}
 
 // fill appends until the disk is full, and returns the batch that did not fit.
 func (s logSuite) fill(t *testing.T, l journal.Log, w *written, next func(from int) []journal.Entry) []journal.Entry {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -48,7 +49,8 @@ func (s stateSuite) changeUntilKilled(t *testing.T, j task) {
 		writers.Go(func() {
 			for n := j.From; ; n++ {
 				key, value, remove := crashChange(j.Seed, writer, n)
-				revision, err := uint64(0), error(nil)
+				var revision uint64
+				var err error
 				if remove {
 					err = st.Delete(t.Context(), key)
 				} else {
@@ -69,64 +71,65 @@ func (s stateSuite) changeUntilKilled(t *testing.T, j task) {
 // crashState is what the children's changes have made of the state. Each writer has keys of its own.
 type crashState struct {
 	seed     uint64
-	values   map[string]string
-	next     [crashWriters]int
+	values   [crashWriters]map[string]string
+	next     [crashWriters]int // the first change that may be there or not
+	open     [crashWriters]int // the one behind the last that may be there
 	revision uint64
 }
 
-func (c *crashState) take(t *testing.T, line string) bool {
+// take notes a line of a child.
+func (c *crashState) take(t *testing.T, line string, late bool) {
 	t.Helper()
 	text, ok := strings.CutPrefix(line, "ack ")
-	if !ok {
-		t.Log("a child says: ", line)
-		return true // another writer's acknowledgement may follow
-	}
 	var a stateAck
-	if json.Unmarshal([]byte(text), &a) != nil {
-		return false // half a line
+	if !ok || json.Unmarshal([]byte(text), &a) != nil {
+		t.Log("a child says: ", line)
+		return
 	}
-	if a.N != c.next[a.Writer] {
-		t.Fatalf("change %d of writer %d was acknowledged, want %d", a.N, a.Writer, c.next[a.Writer])
+	if a.N != c.open[a.Writer] {
+		t.Fatalf("change %d of writer %d was acknowledged, want %d", a.N, a.Writer, c.open[a.Writer])
 	}
-	key, value, remove := crashChange(c.seed, a.Writer, a.N)
-	if remove {
-		delete(c.values, key)
-	} else {
-		c.values[key] = value
+	c.open[a.Writer]++
+	if !late {
+		c.apply(a.Writer, c.values[a.Writer])
+		c.revision = max(c.revision, a.Revision)
 	}
-	c.next[a.Writer]++
-	c.revision = max(c.revision, a.Revision)
-	return true
 }
 
-// check compares the state with what was acknowledged. The change of each writer that was under way may be in it or not; it is acknowledged then.
+// apply makes the next change of a writer.
+func (c *crashState) apply(writer int, values map[string]string) {
+	key, value, remove := crashChange(c.seed, writer, c.next[writer])
+	if remove {
+		delete(values, key)
+	} else {
+		values[key] = value
+	}
+	c.next[writer]++
+}
+
+// check compares the state with what was acknowledged. The change of each writer that was under way may be in it or not.
 func (c *crashState) check(t *testing.T, st journal.State) {
 	t.Helper()
-	got := map[string]string{}
+	var got [crashWriters]map[string]string
+	for writer := range got {
+		got[writer] = map[string]string{}
+	}
 	if err := st.List(t.Context(), "", func(key string, value []byte) error {
-		got[key] = string(value)
+		writer, err := strconv.Atoi(strings.Split(key, ".")[1])
+		if err != nil || writer >= crashWriters {
+			t.Fatalf("the key %q", key)
+		}
+		got[writer][key] = string(value)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	for writer := range crashWriters {
-		key, value, remove := crashChange(c.seed, writer, c.next[writer])
-		held, ok := got[key]
-		switch {
-		case remove && !ok:
-			delete(c.values, key)
-		case !remove && held == value:
-			c.values[key] = value
-		}
-	}
-	for key, want := range c.values {
-		if got[key] != want {
-			t.Fatalf("seed %d: %s is %.20q, want %.20q", c.seed, key, got[key], want)
-		}
-	}
-	for key, value := range got {
-		if _, ok := c.values[key]; !ok {
-			t.Fatalf("seed %d: %s is %.20q, and was deleted", c.seed, key, value)
+		for !maps.Equal(got[writer], c.values[writer]) {
+			if c.next[writer] > c.open[writer] { // one more than was acknowledged was under way
+				t.Fatalf("seed %d: writer %d, up to change %d: %s", c.seed, writer, c.open[writer], difference(got[writer], c.values[writer]))
+			}
+			c.apply(writer, c.values[writer])
 		}
 	}
 	revision := put(t, st, "revision", "x", journal.AnyRevision)
@@ -138,15 +141,32 @@ func (c *crashState) check(t *testing.T, st journal.State) {
 	}
 }
 
+func difference(got, want map[string]string) string {
+	for key, value := range want {
+		if got[key] != value {
+			return fmt.Sprintf("%s is %.20q, want %.20q", key, got[key], value)
+		}
+	}
+	for key, value := range got {
+		if _, ok := want[key]; !ok {
+			return fmt.Sprintf("%s is %.20q, want none", key, value)
+		}
+	}
+	return "the same"
+}
+
 // crash lets children change the state, ends each in some way, and checks what is there.
-func (s stateSuite) crash(t *testing.T, place string, rounds int, end func(*rand.Rand, *child) []string) {
+func (s stateSuite) crash(t *testing.T, place string, rounds int, end ending) {
 	t.Helper()
 	random, seed := randomness(t)
-	c := crashState{seed: seed, values: map[string]string{}}
+	c := crashState{seed: seed}
+	for writer := range c.values {
+		c.values[writer] = map[string]string{}
+	}
 	for range rounds {
-		from := slices.Max(c.next[:])
+		from := slices.Max(c.open[:]) + 2 // what was under way in the round before does not come back
 		for writer := range c.next {
-			c.next[writer] = from // what was under way in the round before does not come back
+			c.next[writer], c.open[writer] = from, from
 		}
 		child := startChild(t, task{Place: place, From: from, Seed: seed})
 		deadline := time.After(2 * time.Minute)
@@ -156,16 +176,14 @@ func (s stateSuite) crash(t *testing.T, place string, rounds int, end func(*rand
 				if !ok || strings.HasPrefix(line, "error") {
 					t.Fatalf("the child ended: %s\n%s", line, strings.Join(child.kill(), "\n"))
 				}
-				c.take(t, line)
+				c.take(t, line, false)
 			case <-deadline:
 				t.Fatal("a child was acknowledged too little in two minutes")
 			}
 		}
-		time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
-		for _, line := range end(random, child) {
-			if !c.take(t, line) {
-				break
-			}
+		said, late := soon(random, end)(child)
+		for i, line := range slices.Concat(said, late) {
+			c.take(t, line, i >= len(said))
 		}
 		st := s.open(t, place)
 		c.check(t, st)
@@ -179,7 +197,7 @@ func (s stateSuite) killed(t *testing.T) {
 		s.changeUntilKilled(t, j)
 		return
 	}
-	s.crash(t, s.Place(t), times("RELAY_TEST_KILLS", 20), func(_ *rand.Rand, child *child) []string { return child.kill() })
+	s.crash(t, s.Place(t), times("RELAY_TEST_KILLS", 20), byKill)
 }
 
 func (s stateSuite) powerCut(t *testing.T) {
@@ -191,12 +209,7 @@ func (s stateSuite) powerCut(t *testing.T) {
 		t.Skip("the engine's store is not in a folder")
 	}
 	disk := disktest.NewDisk(t, 64<<20)
-	s.crash(t, disk.Dir, times("RELAY_TEST_POWER_CUTS", 3), func(_ *rand.Rand, child *child) []string {
-		disk.Cut()
-		lines := child.wait()
-		disk.Return()
-		return lines
-	})
+	s.crash(t, disk.Dir, times("RELAY_TEST_POWER_CUTS", 3), byPowerCut(disk))
 }
 
 // secondOpener opens the state in a second process meanwhile.

@@ -1,0 +1,150 @@
+package filelog
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/journaltest"
+)
+
+// Segments are small in these tests, so that a log has many, and just large enough to be prepared ahead.
+const conformanceSegment = 1 << 20
+
+func TestLogConformance(t *testing.T) {
+	journaltest.Log(t, journaltest.LogEngine{
+		Place: func(t *testing.T) string { return t.TempDir() },
+		Open: func(ctx context.Context, place string) (journal.Log, error) {
+			return Open(ctx, Options{Dir: place, SegmentSize: conformanceSegment, Log: zerolog.Nop()})
+		},
+		Reader: func(ctx context.Context, place string) (journal.Log, error) {
+			return OpenReader(ctx, Options{Dir: place, Log: zerolog.Nop()})
+		},
+		Largest: maxBody - 1<<10, InFolder: true,
+		Snapshot: snapshotFolder, Damage: damageRecord, CutFrom: cutFrom, Tear: tearEnd, RemovePart: removePart,
+	})
+}
+
+func TestStateConformance(t *testing.T) {
+	journaltest.State(t, journaltest.StateEngine{
+		Place: func(t *testing.T) string { return t.TempDir() },
+		Open: func(ctx context.Context, place string) (journal.State, error) {
+			return OpenState(ctx, StateOptions{Dir: place, Log: zerolog.New(t.Output())})
+		},
+		InFolder: true, OneProcess: true,
+	})
+}
+
+func snapshotFolder(t *testing.T, place string) (restore func()) {
+	copied := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(copied, os.DirFS(place)); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.RemoveAll(place); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(place, os.DirFS(copied)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// findRecord returns the file of a record, and where its frame begins and ends.
+func findRecord(t *testing.T, place string, record journal.Record) (path string, begin, end int) {
+	t.Helper()
+	segments, err := listSegments(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := journal.AppendEntry(nil, &record.Entry)
+	for _, segment := range segments {
+		path := filepath.Join(place, segmentName(segment.first))
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := bytes.Index(content, body); i >= 0 {
+			return path, i - frameHeader, i + len(body)
+		}
+	}
+	t.Fatalf("no segment holds number %d", record.Number)
+	return "", 0, 0
+}
+
+func damageRecord(t *testing.T, place string, record journal.Record) {
+	path, begin, end := findRecord(t, place, record)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := begin + rand.IntN(end-begin)
+	content[at] ^= byte(1 + rand.IntN(255))
+	t.Logf("number %d: byte %d of %d", record.Number, at-begin, end-begin)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func cutFrom(t *testing.T, place string, record journal.Record) {
+	path, begin, end := findRecord(t, place, record)
+	if err := os.Truncate(path, int64(begin+rand.IntN(end-begin))); err != nil {
+		t.Fatal(err)
+	}
+	segments, err := listSegments(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, segment := range segments {
+		if segment.first > record.Number {
+			if err := os.Remove(filepath.Join(place, segmentName(segment.first))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func tearEnd(t *testing.T, place string) {
+	segments, err := listSegments(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := segments[len(segments)-1]
+	f, err := openFile(filepath.Join(place, segmentName(last.first)), os.O_RDWR)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	tail, err := readTail(f, last.first, last.size, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b []byte
+	for i := range 3 {
+		b = appendFrame(b, tail.last+1+uint64(i), flagSynced, &journal.Entry{Kind: journal.Treat, ID: "torn", Data: bytes.Repeat([]byte("x"), 400)})
+	}
+	if _, err := f.WriteAt(b[:1+rand.IntN(frameHeader+400)], tail.end); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func removePart(t *testing.T, place string) journal.Span {
+	segments, err := listSegments(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(segments) < 5 {
+		t.Fatalf("only %d segments", len(segments))
+	}
+	i := 1 + rand.IntN(len(segments)-3)
+	if err := os.Remove(filepath.Join(place, segmentName(segments[i].first))); err != nil {
+		t.Fatal(err)
+	}
+	return journal.Span{First: segments[i].first, Last: segments[i+1].first - 1}
+}
