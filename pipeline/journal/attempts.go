@@ -25,6 +25,8 @@ const (
 	attemptChunk = 256 << 10
 	// attemptBuffer bounds what waits to be written.
 	attemptBuffer = 8 << 20
+	// attemptSpare is how many buffers are kept for later.
+	attemptSpare = 3
 	// attemptText bounds the answer and the error of an attempt, in bytes.
 	attemptText = 1 << 10
 	// attemptEvents bounds the ids of an attempt.
@@ -37,7 +39,8 @@ const (
 
 // AttemptConfig configures an [AttemptLog].
 type AttemptConfig struct {
-	// Log is a log of its own, which may lose its newest entries when the power fails. It stays the caller's to close.
+	// Log is a log of its own, which may lose its newest entries when the power fails. It holds on to nothing of an entry once Append has
+	// returned. It stays the caller's to close.
 	Log     Log
 	Logger  zerolog.Logger
 	Metrics *pipeline.Metrics // nil: nothing is counted
@@ -48,14 +51,15 @@ type AttemptConfig struct {
 // a second of the log, and of nothing else.
 type AttemptLog struct {
 	cfg     AttemptConfig
-	newest  map[string]uint64 // the entry that holds the newest attempts of each sink; of Run
+	newest  map[string]uint64 // the entry that holds the newest attempts of each sink; of Run, as is data
+	data    []byte            // used again for each entry
 	full    chan struct{}     // a chunk is full
 	closing chan struct{}     // closed by Close
 	close   sync.Once
 
 	mu      sync.Mutex
 	pending []*attemptLines // oldest first; to the last one lines are added
-	spare   *attemptLines   // to be used again
+	spare   []*attemptLines // to be used again
 	size    int             // of those that wait and those under way
 	dropped bool            // it was said that attempts are lost
 }
@@ -142,11 +146,12 @@ func (l *AttemptLog) add(a *pipeline.Attempt) bool {
 
 // fresh returns lines to be filled. The lock is held.
 func (l *AttemptLog) fresh() *attemptLines {
-	c := l.spare
-	l.spare = nil
-	if c == nil {
-		c = new(attemptLines)
+	n := len(l.spare)
+	if n == 0 {
+		return new(attemptLines)
 	}
+	c := l.spare[n-1]
+	l.spare = l.spare[:n-1]
 	return c
 }
 
@@ -230,30 +235,29 @@ func (l *AttemptLog) flush(ctx context.Context) {
 	var lost int
 	var lostErr error
 	for _, c := range pending {
-		if c.count == 0 {
-			continue
-		}
 		err := lostErr
-		if err == nil {
+		if err == nil && c.count > 0 {
 			err = l.write(ctx, c)
 		}
-		l.mu.Lock()
-		l.size -= len(c.lines)
-		l.mu.Unlock()
 		if err != nil {
 			lost, lostErr = lost+c.count, err
 		}
+		l.release(c)
 	}
 	if lost > 0 {
 		l.drop(lost, lostErr)
 	}
-	if n := len(pending); n > 0 {
-		c := pending[n-1]
+}
+
+// release takes lines off that are written or lost.
+func (l *AttemptLog) release(c *attemptLines) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.size -= len(c.lines)
+	if len(l.spare) < attemptSpare {
 		clear(c.sinks)
 		c.lines, c.sinks, c.count = c.lines[:0], c.sinks[:0], 0
-		l.mu.Lock()
-		l.spare = c
-		l.mu.Unlock()
+		l.spare = append(l.spare, c)
 	}
 }
 
@@ -261,7 +265,8 @@ func (l *AttemptLog) flush(ctx context.Context) {
 func (l *AttemptLog) write(ctx context.Context, c *attemptLines) error {
 	wait := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(attemptEvery), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
-	entry := Entry{Kind: AttemptLines, ID: newID("att_"), Time: time.Now().UTC(), Data: encodeAttempts(l.newest, c.lines)}
+	l.data = encodeAttempts(l.data[:0], l.newest, c.lines)
+	entry := Entry{Kind: AttemptLines, ID: newID("att_"), Time: time.Now().UTC(), Data: l.data}
 	for {
 		numbers, err := l.cfg.Log.Append(ctx, []Entry{entry})
 		if err == nil {

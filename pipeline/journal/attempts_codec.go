@@ -25,9 +25,8 @@ var errAttemptLines = errors.New("not an entry of the log of attempts")
 // maxAttemptLines bounds what is decompressed.
 const maxAttemptLines = 8 << 20
 
-// encodeAttempts makes the data of an entry.
-func encodeAttempts(newest map[string]uint64, lines []byte) []byte {
-	b := make([]byte, 0, 64+s2.MaxEncodedLen(len(lines)))
+// encodeAttempts appends the data of an entry to b.
+func encodeAttempts(b []byte, newest map[string]uint64, lines []byte) []byte {
 	b = append(b, attemptVersion)
 	b = binary.AppendUvarint(b, uint64(len(newest)))
 	for _, sink := range slices.Sorted(maps.Keys(newest)) {
@@ -35,7 +34,8 @@ func encodeAttempts(newest map[string]uint64, lines []byte) []byte {
 		b = append(b, sink...)
 		b = binary.AppendUvarint(b, newest[sink])
 	}
-	block := s2.Encode(b[len(b):cap(b)], lines)
+	b = slices.Grow(b, s2.MaxEncodedLen(len(lines)))
+	block := s2.Encode(b[len(b):cap(b)], lines) // into the room behind b
 	return append(b, block...)
 }
 

@@ -131,3 +131,53 @@ func BenchmarkJournalLatency(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReplay reads events from a journal on disk and puts them before a sink again. ns/op is the time of an event.
+func BenchmarkReplay(b *testing.B) {
+	const n = 50_000
+	j, stop := benchJournal(b)
+	defer stop()
+	for i := range n {
+		e := newEvent("acc", pipeline.OriginLive, time.Now(), i)
+		if err := j.Enqueue(b.Context(), treatItem(b, &e)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if _, err := j.Put(b.Context(), journal.Entry{Kind: journal.Known, ID: "end"}); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("events", func(b *testing.B) {
+		b.ReportAllocs()
+		for left := b.N; left > 0; {
+			for _, err := range j.Events(b.Context(), journal.EventFilter{Last: n}) {
+				if left--; err != nil {
+					b.Fatal(err)
+				}
+				if left == 0 {
+					break
+				}
+			}
+		}
+	})
+	b.Run("replay", func(b *testing.B) {
+		b.ReportAllocs()
+		run := 0
+		for left := b.N; left > 0; run++ {
+			var batch []pipeline.Record
+			for e, err := range j.Events(b.Context(), journal.EventFilter{Last: n}) {
+				if left--; err != nil {
+					b.Fatal(err)
+				}
+				if batch = append(batch, e.Record); len(batch) == 256 || left == 0 {
+					if _, err := j.Replay(b.Context(), "bot", fmt.Sprint(run), batch...); err != nil {
+						b.Fatal(err)
+					}
+					batch = batch[:0]
+				}
+				if left == 0 {
+					break
+				}
+			}
+		}
+	})
+}

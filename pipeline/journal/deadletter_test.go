@@ -164,7 +164,7 @@ func TestDeadLetterFilter(t *testing.T) {
 		{"chat", "a", "trt_1", "answered 404 Not Found"},
 		{"chat2", "c", "trt_3", "too large"},
 	} {
-		rec := pipeline.Record{Seq: uint64(i + 1), ID: d.id, Account: d.account, Line: []byte("{}")} //nolint:gosec // small
+		rec := pipeline.Record{Seq: uint64(i + 1), ID: d.id, Account: d.account, Line: []byte("{}")}
 		if err := r.journal.KeepDeadLetter(t.Context(), d.sink, d.reason, 1, rec); err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ const (
 	// deadChanges bounds how many changes of the table are in memory.
 	deadChanges = 4096
 	// deadWriters is how many of them are made at a time.
-	deadWriters = 64
+	deadWriters = 256
 	// deadReason bounds the reason in the table, in bytes.
 	deadReason = 256
 )
@@ -67,7 +67,7 @@ func affectsDead(e *Entry) bool {
 	return e.Kind == Dead || e.Kind == Purge || e.Kind == Resend && e.Ref != 0
 }
 
-// note is told of what was just written. It has the table derived again if that is needed.
+// note takes note of what was just written, and has the table derived again if that is needed.
 func (t *deadTable) note(log Log, records []Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,6 +1,11 @@
 package journal
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+)
 
 // What tests in the outer package need of the inner one: they use an engine, which imports this package.
 const (
@@ -26,4 +31,15 @@ func (j *Journal) Retain(ctx context.Context) error { return j.retain(ctx) }
 func DecodeAttempts(data []byte) (lines []byte, err error) {
 	_, lines, err = decodeAttempts(data)
 	return lines, err
+}
+
+// EventTime is eventTime.
+func EventTime(line []byte) (time.Time, error) { return eventTime(line) }
+
+// AppendAttempt is appendAttempt.
+func AppendAttempt(b []byte, a *pipeline.Attempt) []byte { return appendAttempt(b, a) }
+
+// EncodeAttempts is encodeAttempts.
+func EncodeAttempts(newest map[string]uint64, lines []byte) []byte {
+	return encodeAttempts(nil, newest, lines)
 }

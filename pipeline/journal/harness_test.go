@@ -30,6 +30,7 @@ type rig struct {
 	attempts *filelog.Log
 	journal  *journal.Journal
 	reg      *prometheus.Registry
+	metrics  *pipeline.Metrics
 	stop     func()
 }
 
@@ -54,7 +55,6 @@ func newRig(t testing.TB, dir string, change ...func(*journal.Config)) *rig {
 		cancel()
 		closeFiles()
 	})
-	t.Cleanup(r.stop)
 	return r
 }
 
@@ -62,9 +62,10 @@ func newRig(t testing.TB, dir string, change ...func(*journal.Config)) *rig {
 func openRig(t testing.TB, dir string, change ...func(*journal.Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: dir, reg: prometheus.NewRegistry()}
+	r.metrics = pipeline.NewMetrics(r.reg)
 	r.openFiles()
 	cfg := journal.Config{
-		Log: r.log, State: r.state, Attempts: r.attempts, Retention: time.Hour, Logger: testLog(t), Metrics: pipeline.NewMetrics(r.reg),
+		Log: r.log, State: r.state, Attempts: r.attempts, Retention: time.Hour, Logger: testLog(t), Metrics: r.metrics,
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -113,7 +114,7 @@ func newEvent(account string, origin pipeline.Origin, at time.Time, n int) pipel
 		Time: at.UTC().Truncate(time.Millisecond), RecordedTime: time.Now().UTC().Truncate(time.Millisecond), DataContentType: pipeline.DataContentType,
 		Data: pipeline.Data{Account: account, Provider: "treatstream", Title: &title, Sender: &sender},
 	}
-	e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), uint64(n)) //nolint:gosec // not negative
+	e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), uint64(n))
 	return e
 }
 
@@ -168,7 +169,8 @@ func (r *rig) records() (all []journal.Record) {
 
 func readAll(t testing.TB, log interface {
 	Read(ctx context.Context, from uint64, limit int) ([]journal.Record, error)
-}) (all []journal.Record) {
+},
+) (all []journal.Record) {
 	t.Helper()
 	for at := uint64(1); ; {
 		some, err := log.Read(t.Context(), at, 100)

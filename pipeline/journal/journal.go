@@ -24,10 +24,10 @@ type Config struct {
 	Attempts Log
 	// Retention is how long entries are kept. What no sink has accepted by then is lost to that sink. 0: for ever.
 	Retention time.Duration
-	// Committed is called with what was just written, in order, before anybody who waits for it is told. It does not wait for the journal. The
+	// Committed is called with what was just written, in order, before those who wait for it go on. It does not wait for the journal. The
 	// slice is used again when it has returned; what the records hold is not. Nil: nobody is.
 	Committed func([]Record)
-	// Trace is told of each stage of each treat, once it has ended. It does not wait, and is called by several goroutines. Nil: nobody is.
+	// Trace is called with each stage of each treat, once it has ended. It does not wait, and is called by several goroutines. Nil: it is not.
 	Trace   func(pipeline.Stage)
 	Logger  zerolog.Logger
 	Metrics *pipeline.Metrics // nil: nothing is counted, as in a command
@@ -44,6 +44,7 @@ type Journal struct {
 	health   health
 	activity activity
 	writer   writer
+	lanes    atomic.Pointer[func() map[string]Cursor] // see SetCursors; nil: nobody has said
 }
 
 // The phases of a journal.
@@ -81,9 +82,8 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 // Attach opens a journal that exists, for somebody beside the relay that writes it or while none does. It changes nothing by itself. The
 // error is an [ErrNoJournal] if there is none.
 func Attach(ctx context.Context, cfg Config) (*Journal, error) {
-	if _, next := cfg.Log.Bounds(); next <= 1 {
-		_, _, err := cfg.State.Get(ctx, derivedKey)
-		if errors.Is(err, ErrNoKey) {
+	if _, next := cfg.Log.Bounds(); next <= 1 { // or one that holds nothing yet
+		if _, _, err := cfg.State.Get(ctx, derivedKey); errors.Is(err, ErrNoKey) {
 			return nil, ErrNoJournal
 		}
 	}

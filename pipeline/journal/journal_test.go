@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -163,7 +164,7 @@ func TestForeignWriter(t *testing.T) {
 		select {
 		case <-changed:
 		case <-time.After(30 * time.Second):
-			t.Fatalf("nobody was told of %s", id)
+			t.Fatalf("nobody has heard of %s", id)
 		}
 		for at := range next + 1 {
 			if records, err := r.journal.Read(t.Context(), at, 10); err != nil || len(records) == 0 || records[0].Number != max(at, 1) {
@@ -174,7 +175,7 @@ func TestForeignWriter(t *testing.T) {
 	// What others wrote is not written again.
 	for i, id := range want {
 		numbers, err := r.journal.Put(t.Context(), journal.Entry{Kind: journal.Resend, ID: id, EventID: "trt_" + id, Account: "acc", Sink: "bot", Data: []byte("{}")})
-		if err != nil || numbers[0] != uint64(i+1) { //nolint:gosec // small
+		if err != nil || numbers[0] != uint64(i+1) {
 			t.Errorf("%s: numbers %v, %v", id, numbers, err)
 		}
 	}
@@ -360,7 +361,7 @@ func TestJournalIsStuckWhileAStepDoesNotEnd(t *testing.T) {
 	}
 }
 
-// A trace is told of each treat once when it is on disk, and of nothing else.
+// A trace gets each treat once when it is on disk, and nothing else.
 func TestStages(t *testing.T) {
 	var mu sync.Mutex
 	var told []string
@@ -395,11 +396,11 @@ func TestStages(t *testing.T) {
 
 // What is older than the retention is dropped, and forgotten in memory and state, whatever the lanes have not got.
 func TestRetention(t *testing.T) {
-	r := newRig(t, t.TempDir(), func(c *journal.Config) { c.Retention = time.Hour })
+	r := openRig(t, t.TempDir()) // nobody runs it, which would drop them at once
 	old := time.Now().Add(-2 * time.Hour)
 	line := json.RawMessage(`"` + strings.Repeat("x", 32<<10) + `"`)
 	for i := range 40 { // several segments
-		number := uint64(i + 1) //nolint:gosec // small
+		number := uint64(i + 1)
 		entry := journal.Entry{
 			Kind: journal.Dead, ID: "dead_bot_" + string(rune('a'+i)), Ref: number, Sink: "bot", EventID: "trt", Time: old, Data: []byte(`{"sink":"bot","event":` + string(line) + `}`),
 		}
@@ -408,8 +409,9 @@ func TestRetention(t *testing.T) {
 		}
 	}
 	r.letters(40, journal.DeadLetterFilter{})
-	r.send("acc", 0, 3)
-	r.count("relay_events_journaled_total", 3)
+	for n := range 3 {
+		r.put("acc", pipeline.OriginLive, time.Now(), n)
+	}
 	if err := r.journal.Retain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -418,7 +420,7 @@ func TestRetention(t *testing.T) {
 		t.Fatal("nothing was dropped")
 	}
 	left := r.records()
-	if left[0].Number != first || len(r.letters(int(41-first), journal.DeadLetterFilter{})) != int(41-first) { //nolint:gosec // small
+	if left[0].Number != first || len(r.letters(int(41-first), journal.DeadLetterFilter{})) != int(41-first) {
 		t.Errorf("the journal begins with %d, want %d", left[0].Number, first)
 	}
 	if _, _, err := r.state.Get(t.Context(), journal.DeadKey(1)); !errors.Is(err, journal.ErrNoKey) {
@@ -426,5 +428,32 @@ func TestRetention(t *testing.T) {
 	}
 	if titles := titlesOf(t, r.handed("")); !slices.Equal(titles, wantTitles(0, 3)) {
 		t.Errorf("events %v", titles)
+	}
+}
+
+// Large treats at full speed are held in bounded memory: the source waits.
+func TestLargeTreatsInBoundedMemory(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	const n = 200
+	before, peak := heap(), uint64(0)
+	for i := range n {
+		entry := journal.Entry{Kind: journal.Reject, Account: "acc", Data: make([]byte, 1<<20)}
+		if err := r.journal.Enqueue(t.Context(), journal.Item{Entry: entry, Received: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		if i%20 == 19 {
+			peak = max(peak, heap())
+		}
+	}
+	r.count("relay_payloads_rejected_total", n)
+	peak = max(peak, heap())
+	if peak > before+64<<20 {
+		t.Errorf("%d MiB of memory for %d MiB of treats", (peak-before)>>20, n)
 	}
 }

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -151,20 +150,4 @@ func (j *Journal) reserveKnown(ctx context.Context) error {
 		return fmt.Errorf("reserve the numbers %d to %d, which the journal has lost: %w", next, known, err)
 	}
 	return nil
-}
-
-// cursors returns the lanes' cursors by sink. One that cannot be read is not among them.
-func (j *Journal) cursors(ctx context.Context) (map[string]Cursor, error) {
-	all := make(map[string]Cursor)
-	err := j.cfg.State.List(ctx, cursorPrefix, func(key string, value []byte) error {
-		var c Cursor
-		if json.Unmarshal(value, &c) == nil {
-			all[key[len(cursorPrefix):]] = c
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, ErrDamagedValue) {
-		return nil, fmt.Errorf("read the cursors of the sinks: %w", err)
-	}
-	return all, nil
 }

@@ -48,5 +48,5 @@ func (j *Journal) traceWritten(e *Entry, received, now time.Time) {
 	j.cfg.Trace(pipeline.Stage{ID: e.ID, Account: e.Account, Provider: e.Provider, Origin: e.Origin, Began: received, Ended: now})
 }
 
-// newID makes an id that nothing else has.
-func newID(prefix string) string { return prefix + rand.Text() }
+// newID makes an id that nothing else has: 22 letters and digits behind a prefix.
+func newID(prefix string) string { return prefix + rand.Text()[:22] }

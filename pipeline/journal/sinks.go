@@ -3,9 +3,11 @@ package journal
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
@@ -71,6 +73,29 @@ func (j *Journal) Sinks(ctx context.Context, names []string) ([]SinkStatus, erro
 		statuses = append(statuses, s)
 	}
 	return statuses, nil
+}
+
+// SetCursors lets [Journal.Sinks] and [Journal.Survey] go by the cursors of the lanes that this process runs, by sink, which are ahead of their
+// copies in the state. It is safe to call current at any time from then on, by several goroutines.
+func (j *Journal) SetCursors(current func() map[string]Cursor) { j.lanes.Store(&current) }
+
+// cursors returns the lanes' cursors by sink. One that cannot be read is not among them.
+func (j *Journal) cursors(ctx context.Context) (map[string]Cursor, error) {
+	all := make(map[string]Cursor)
+	err := j.cfg.State.List(ctx, cursorPrefix, func(key string, value []byte) error {
+		var c Cursor
+		if json.Unmarshal(value, &c) == nil {
+			all[strings.TrimPrefix(key, cursorPrefix)] = c
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrDamagedValue) {
+		return nil, fmt.Errorf("read the cursors of the sinks: %w", err)
+	}
+	if current := j.lanes.Load(); current != nil {
+		maps.Copy(all, (*current)())
+	}
+	return all, nil
 }
 
 // retries counts the retries of a sink, and those of them that stepped aside.

@@ -58,7 +58,7 @@ func SinkKey(sink string) string { return sinkPrefix + sink }
 // CursorKey is the key of a sink's [Cursor].
 func CursorKey(sink string) string { return cursorPrefix + sink }
 
-// DigestKey is the key of the parts of the journal that a sink is told of by digests.
+// DigestKey is the key of the parts of the journal that a sink gets as digests.
 func DigestKey(sink string) string { return digestPrefix + sink }
 
 // HistoryKey is the key of an account's baseline.

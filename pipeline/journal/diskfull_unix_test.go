@@ -1,0 +1,171 @@
+//go:build unix
+
+package journal_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/internal/disktest"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+var errImpatient = errors.New("the caller has given up")
+
+// While the disk is full everything waits, whoever has given up may try again, and with room each entry is there once and in order.
+func TestJournalOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	if !disktest.InChild(t) {
+		return
+	}
+	r := newRig(t, t.TempDir())
+	r.send("acc", 0, 10)
+	r.count("relay_events_journaled_total", 10)
+	room := disktest.Fill(t, 1)
+	r.send("acc", 10, 20)
+	r.eventually(func() error {
+		h := r.journal.Health()
+		if h.FailingSince.IsZero() || h.Reason == "" || h.Waiting < 10 || h.LastMinute != 10 {
+			return fmt.Errorf("health %+v", h)
+		}
+		return nil
+	})
+	// One is in the failing batch, or behind it; its caller gives up and comes back.
+	dead := func(ctx context.Context) error {
+		return r.journal.KeepDeadLetter(ctx, "bot", "no", 1, r.record(1))
+	}
+	for range 3 {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Millisecond, errImpatient)
+		if err := dead(ctx); !errors.Is(err, errImpatient) {
+			t.Errorf("error %v, want %v", err, errImpatient)
+		}
+		cancel()
+	}
+	r.send("acc", 20, 30)
+	if n := len(r.records()); n != 10 {
+		t.Errorf("%d entries can be read, want 10", n)
+	}
+	room()
+	if err := dead(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.count("relay_events_journaled_total", 30)
+	r.eventually(func() error {
+		if h := r.journal.Health(); !h.FailingSince.IsZero() || h.Waiting != 0 || h.Reason != "" {
+			return fmt.Errorf("health %+v", h)
+		}
+		return nil
+	})
+	if diff := cmp.Diff(wantTitles(0, 30), titlesOf(t, r.handed(""))); diff != "" {
+		t.Errorf("journal (-want +got):\n%s", diff)
+	}
+	if n := len(r.records()); n != 31 {
+		t.Errorf("%d entries, want 30 events and a dead letter", n)
+	}
+	r.letters(1, journal.DeadLetterFilter{})
+	if got := r.metric("relay_journal_write_failures_total"); got == 0 {
+		t.Error("no failure was counted")
+	}
+	if stuck := r.journal.Stuck(); stuck > time.Minute {
+		t.Errorf("stuck for %v", stuck)
+	}
+}
+
+// A journal that is told to end while the disk is full says what it leaves, and lets nobody wait.
+func TestJournalEndsOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	if !disktest.InChild(t) {
+		return
+	}
+	r := openRig(t, t.TempDir())
+	r.put("acc", pipeline.OriginLive, time.Now(), 0)
+	room := disktest.Fill(t, 1)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.journal.Run(ctx) }()
+	r.send("acc", 1, 4)
+	r.eventually(func() error {
+		if r.journal.Health().FailingSince.IsZero() {
+			return errors.New("the limit has no effect")
+		}
+		return nil
+	})
+	var putters sync.WaitGroup
+	for n := range 3 {
+		putters.Go(func() {
+			_, err := r.journal.Put(t.Context(), journal.Entry{Kind: journal.Resend, ID: fmt.Sprint("r", n), Sink: "bot", EventID: "trt"})
+			if err == nil {
+				t.Error("an entry is written to a full disk")
+			}
+		})
+	}
+	cancel(errImpatient)
+	if err := <-done; !errors.Is(err, errImpatient) || !strings.Contains(err.Error(), "left unwritten") {
+		t.Errorf("error %v", err)
+	}
+	putters.Wait()
+	room()
+}
+
+// After a full disk the log of attempts comes back, also if nothing else is written, and what waited is in it once.
+func TestAttemptsOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	if !disktest.InChild(t) {
+		return
+	}
+	const n = 500
+	r := openRig(t, t.TempDir())
+	var mu sync.Mutex
+	var said bytes.Buffer
+	l, err := journal.OpenAttemptLog(t.Context(), journal.AttemptConfig{
+		Log: r.attempts, Metrics: r.metrics,
+		Logger: zerolog.New(writerFunc(func(p []byte) (int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return said.Write(p)
+		})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := disktest.Fill(t, 1)
+	var running sync.WaitGroup
+	running.Go(func() { l.Run(t.Context()) })
+	defer running.Wait()
+	defer l.Close()
+	for i := range n {
+		l.Add(pipeline.Attempt{Sink: "bot", Events: []string{"trt_x"}, Status: i, Error: strings.Repeat("e", 1000)})
+	}
+	r.eventually(func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !strings.Contains(said.String(), "cannot be written now") {
+			return errors.New("the limit has no effect")
+		}
+		return nil
+	})
+	room()
+	r.eventually(func() error {
+		if got := len(r.attemptsOf("trt_x")); got != n {
+			return fmt.Errorf("%d attempts in the log, want %d", got, n)
+		}
+		return nil
+	})
+	if got := r.metric("relay_attempts_dropped_total"); got != 0 {
+		t.Errorf("%v attempts were dropped", got)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
