@@ -58,7 +58,9 @@ func TestLargeEventsAreBounded(t *testing.T) {
 func TestLaggingLaneCatchesUp(t *testing.T) {
 	const n = 3 * maxHeld
 	r := newRig(t, t.TempDir())
-	down := &box{rule: func(context.Context, pipeline.Record) error { return pipeline.Unavailable(errors.New("connection refused")) }}
+	down := &box{rule: func(context.Context, pipeline.Record) error {
+		return pipeline.Unavailable(errors.New("connection refused"))
+	}}
 	_, stop := r.lane(down, LaneConfig{})
 	r.send("acc", 0, n)
 	r.eventually(func() error {
@@ -144,9 +146,9 @@ func TestSlotFile(t *testing.T) {
 	f := slotFile{path: path}
 	values := []string{"one", strings.Repeat("two", 100), strings.Repeat("three", 3000), "four", "five"}
 	for i, value := range values {
-		check(t, f.write([]byte(value), uint64(i+1))) //nolint:gosec // small
+		check(t, f.write([]byte(value), uint64(i+1)))
 		got, generation, err := readSlots(path)
-		if err != nil || string(got) != value || generation != uint64(i+1) { //nolint:gosec // small
+		if err != nil || string(got) != value || generation != uint64(i+1) {
 			t.Fatalf("%d bytes of generation %d, %v", len(got), generation, err)
 		}
 	}
