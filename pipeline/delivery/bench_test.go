@@ -47,7 +47,9 @@ func BenchmarkLane(b *testing.B) {
 				go func() { done <- l.Run(context.WithoutCancel(b.Context())) }()
 				defer func() {
 					l.Drain()
-					<-done
+					if err := <-done; err != nil {
+						b.Error(err)
+					}
 				}()
 			}
 			entries := make([]journal.Entry, bench.accounts)

@@ -77,7 +77,7 @@ func (r *rig) digests(b *box, account string, n int) (all []pipeline.Digest) {
 // evening is when the treats of these tests were sent.
 func evening() time.Time { return time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC) }
 
-var giftCount atomic.Uint64 //nolint:gochecknoglobals // makes the events of these tests different
+var giftCount atomic.Uint64
 
 // gift is a treat with these texts, so many seconds after begin. An empty one is left out.
 func gift(account string, origin pipeline.Origin, sender, title string, begin time.Time, second int) pipeline.Event {

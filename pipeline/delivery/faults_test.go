@@ -232,7 +232,7 @@ func TestJournalCutBack(t *testing.T) {
 			}
 			lost := make(map[int]uint64)
 			for n := 10; n < 20; n++ {
-				lost[n] = uint64(n) + 1 //nolint:gosec // small
+				lost[n] = uint64(n) + 1
 			}
 			r.heal("acc", lost)
 			r.send("acc", 30, 31)

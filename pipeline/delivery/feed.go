@@ -108,7 +108,7 @@ func (f *feed) done() {
 func (f *feed) idle() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.attached && f.portion.empty() && f.inHand.empty()
+	return f.attached && f.empty() && f.inHand.empty()
 }
 
 // place is where a lane that has fallen behind has to read on.

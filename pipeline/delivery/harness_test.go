@@ -125,7 +125,7 @@ func newEvent(account string, origin pipeline.Origin, n int) pipeline.Event {
 		Time: at, RecordedTime: time.Now().UTC().Truncate(time.Millisecond), DataContentType: pipeline.DataContentType,
 		Data: pipeline.Data{Account: account, Provider: "treatstream", Title: &title, Sender: &sender},
 	}
-	e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), uint64(n)) //nolint:gosec // not negative
+	e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), uint64(n))
 	return e
 }
 
@@ -174,7 +174,7 @@ func (r *rig) count(name string, want float64) {
 // kept is how many entries the journal has.
 func (r *rig) kept() int {
 	_, next := r.journal.Bounds()
-	return int(next) - 1 //nolint:gosec // few
+	return int(next) - 1
 }
 
 func (r *rig) metric(name string) float64 {
@@ -216,7 +216,7 @@ func (r *rig) retries(sink string) []retry {
 	for _, one := range all {
 		list = append(list, *one)
 	}
-	slices.SortFunc(list, func(a, b retry) int { return int(a.Seq) - int(b.Seq) }) //nolint:gosec // small
+	slices.SortFunc(list, func(a, b retry) int { return int(a.Seq) - int(b.Seq) })
 	return list
 }
 

@@ -30,7 +30,7 @@ func runChild() bool {
 		return false
 	}
 	if err := deliverUntilKilled(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err) //nolint:forbidigo // the test reads it
+		fmt.Fprintln(os.Stderr, err)
 	}
 	return true
 }
@@ -74,7 +74,7 @@ func (printer) Deliver(_ context.Context, records []pipeline.Record) (int, error
 		return 0, fmt.Errorf("status 500")
 	}
 	time.Sleep(100 * time.Microsecond)
-	_, err := fmt.Printf("%d %s %s\n", r.Seq, r.Account, r.ID) //nolint:forbidigo // the test reads it
+	_, err := fmt.Printf("%d %s %s\n", r.Seq, r.Account, r.ID)
 	return 1, err
 }
 
@@ -103,7 +103,7 @@ func TestKilledWhileDelivering(t *testing.T) {
 		if round > 200 {
 			t.Fatalf("%d of %d events after %d rounds", len(seen), n, round)
 		}
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$") //nolint:gosec // itself
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 		cmd.Env = append(os.Environ(), childEnv+"="+dir)
 		var stderr strings.Builder
 		cmd.Stderr = &stderr

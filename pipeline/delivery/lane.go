@@ -86,10 +86,7 @@ func (l *Lane) Halt() {
 	l.stop.haltOnce.Do(func() { close(l.stop.halt) })
 }
 
-var (
-	errLaneOver = errors.New("the lane has ended")
-	errLaneRuns = errors.New("the lane was run before")
-)
+var errLaneOver = errors.New("the lane has ended")
 
 // Run delivers until [Lane.Drain] or the end of ctx, which also ends deliveries under way. It closes the sink and saves the cursor. It returns nil
 // then, [pipeline.ErrSinkClosed] if the sink is gone, or an error if the journal cannot be read while draining or the cursor cannot be saved. It is to be called

@@ -210,7 +210,7 @@ func (r *reader) detach(f *feed, at func() place) place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f.mu.Lock()
-	whole := f.attached && f.portion.empty()
+	whole := f.attached && f.empty()
 	attached := f.attached
 	f.attached, f.portion = false, portion{}
 	f.mu.Unlock()

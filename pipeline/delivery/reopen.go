@@ -30,8 +30,8 @@ func (l *Lane) takeOpen(ctx context.Context, hurry <-chan struct{}) {
 // takeBack takes some of a span of open numbers, and returns the first one that it did not come to.
 func (l *Lane) takeBack(ctx context.Context, span journal.Span) (uint64, error) {
 	room, size := l.ledger.room()
-	limit := min(uint64(max(room, 1)), span.Last-span.First+1, readAtOnce) //nolint:gosec // not negative
-	records, err := l.journal().Read(ctx, span.First, int(limit))          //nolint:gosec // at most readAtOnce
+	limit := min(uint64(max(room, 1)), span.Last-span.First+1, readAtOnce)
+	records, err := l.journal().Read(ctx, span.First, int(limit))
 	if err != nil {
 		return span.First, err
 	}

@@ -66,7 +66,7 @@ func parseSlot(b []byte) (value []byte, generation uint64, ok bool) {
 	}
 	head := b[len(slotMagic):]
 	generation, size, sum := binary.LittleEndian.Uint64(head), binary.LittleEndian.Uint32(head[8:]), binary.LittleEndian.Uint32(head[12:])
-	if uint64(size) > uint64(len(b)-slotHeader) {
+	if int64(size) > int64(len(b)-slotHeader) {
 		return nil, 0, false
 	}
 	value = b[slotHeader : slotHeader+int(size)]

@@ -551,7 +551,7 @@ func TestHidingTheSender(t *testing.T) {
 			if sender == "" {
 				e.Data.Sender, e.Data.Anonymous, e.Data.Raw = nil, true, nil
 			}
-			e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), uint64(10*n+i)) //nolint:gosec // not negative
+			e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), uint64(10*n+i))
 			r.put(entryOf(t, &e))
 		}
 		events := func(b *box) (all []pipeline.Event) {
