@@ -13,6 +13,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake"
+	"github.com/treatrelay/relay/pipeline/intake/index"
+	journals "github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog"
 )
 
 // growth measures what relay with a long journal does slower.
@@ -27,8 +31,8 @@ func (b *bench) growth(ctx context.Context) ([]result, error) {
 	again := b.pick(growthReplayed, 200)
 	published := b.pick(20_000, 300)
 	r := result{name: "growth", title: "A journal that grows", chart: chart{unit: "start to first treat, ms"}}
-	r.text = fmt.Sprintf("The journal was filled just before, so all its events are within the two hours for which ids are remembered, which is the worst case. Those of the account that "+
-		"receives are the worst of all: relay counts the repeats of its last ten minutes at its start. Start and memory are medians of %d starts on one journal, from the start of the "+
+	r.text = fmt.Sprintf("The journal was filled just before, so all its events are within the last ten minutes, of which relay counts the exact repeats at its start: the worst case "+
+		"are those of the account that receives. Start and memory are medians of %d starts on one journal, from the start of the "+
 		"process to the first treat at its stdout. Then, once: relay replay of the first %s events to stdout, as fast as they go, and %s treats to JetStream as fast as the server sends them.",
 		b.runs, whole(again), whole(published))
 	r.table.columns = []string{"events in the journal", "start to first treat ms", "RSS MiB", "replayed/s", "published/s"}
@@ -77,7 +81,7 @@ func (b *bench) grow(ctx context.Context, j journal, again, published int) (grow
 	if err != nil {
 		return g, err
 	}
-	dates, err := fill(ctx, filepath.Join(r.dir, "data", "journal"), j)
+	dates, err := fill(ctx, filepath.Join(r.dir, "data"), j)
 	if err != nil {
 		return g, fmt.Errorf("fill the journal: %w", err)
 	}
@@ -126,22 +130,27 @@ func (b *bench) replay(ctx context.Context, r *relay, events *tally, until time.
 	return events.rate(), nil
 }
 
-// fill writes the journal of a relay that does not run. dates returns the date before which lie the first n of its events; n is to be a
+// fill writes the journal in the data folder of a relay that does not run. dates returns the date before which lie the first n of its events; n is to be a
 // multiple of 100.
 func fill(ctx context.Context, dir string, j journal) (dates func(n int) time.Time, err error) {
-	server, err := pipeline.StartServer(ctx, pipeline.ServerConfig{Dir: dir, Log: zerolog.Nop()})
+	log, err := filelog.Open(ctx, filelog.Options{Dir: filepath.Join(dir, "journal"), Log: zerolog.Nop()})
 	if err != nil {
 		return nil, err
 	}
-	defer server.Close()
-	conn, err := server.Journal(ctx)
+	defer func() { err = errors.Join(err, log.Close()) }()
+	state, err := filelog.OpenState(ctx, filelog.StateOptions{Dir: filepath.Join(dir, "journal"), Log: zerolog.Nop()})
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	opened, err := pipeline.OpenJournal(ctx, pipeline.JournalConfig{
-		Conn: conn, Revive: server.Revive, Retention: 35 * 24 * time.Hour, Log: zerolog.Nop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
-	})
+	defer func() { err = errors.Join(err, state.Close()) }()
+	const kept = 35 * 24 * time.Hour
+	known, err := index.Open(ctx, index.Config{Dir: filepath.Join(dir, "index"), Log: log, Retention: kept, Logger: zerolog.Nop()})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, known.Close()) }()
+	metrics := pipeline.NewMetrics(prometheus.NewRegistry())
+	opened, err := journals.Open(ctx, journals.Config{Log: log, State: state, Retention: kept, Committed: known.Committed, Logger: zerolog.Nop(), Metrics: metrics})
 	if err != nil {
 		return nil, err
 	}
@@ -150,12 +159,15 @@ func fill(ctx context.Context, dir string, j journal) (dates func(n int) time.Ti
 	const inOneSecond = 100 // few enough for the oldest to be younger than a day, whatever the size
 	oldest := time.Now().UTC().Truncate(time.Second).Add(-time.Duration(j.events/inOneSecond+60) * time.Second)
 	dates = func(n int) time.Time { return oldest.Add(time.Duration(n/inOneSecond) * time.Second) }
-	intake := intake.NewIntake(intake.Normalizer{Account: j.account, Provider: "treatstream", Location: time.UTC}, opened)
+	in := intake.New(intake.Config{
+		Normalizer: intake.Normalizer{Account: j.account, Provider: "treatstream", Location: time.UTC}, Journal: opened, Index: known, Logger: zerolog.Nop(), Metrics: metrics,
+	})
+	err = in.CatchUp(ctx)
 	for n := 0; n < j.events && err == nil; n++ {
-		err = intake.Handle(ctx, []json.RawMessage{madeUp(n, dates(n))}, time.Now())
+		err = in.Handle(ctx, []json.RawMessage{madeUp(n, dates(n))}, time.Now())
 	}
 	if err == nil {
-		err = intake.Flush(ctx)
+		err = in.Flush(ctx)
 	}
 	opened.Close()
 	return dates, errors.Join(err, <-written)

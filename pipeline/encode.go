@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -56,6 +57,9 @@ func (e *Event) Line() ([]byte, error) {
 	}
 	return append(b, "}}"...), nil
 }
+
+// OneLine is the text of an error without line breaks.
+func OneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 func deref(text *string) string {
 	if text == nil {

@@ -58,7 +58,7 @@ type Resumer interface {
 }
 
 // ErrSinkClosed says that the destination is gone and that nobody waits for more, as when the reader of a pipe has
-// left. The lane stops, and [Lane.Run] returns this error.
+// left. The lane stops, and ends with this error.
 var ErrSinkClosed = errors.New("sink closed by its reader")
 
 // Attempt is one try to deliver events, as the log of attempts keeps it. It holds no secret.

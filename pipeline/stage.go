@@ -1,10 +1,6 @@
 package pipeline
 
-import (
-	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
-)
+import "time"
 
 // A Stage is one stage on the way of a treat, as a trace shows it: from receipt to on disk, or an attempt to deliver it. It holds
 // nothing that a viewer wrote.
@@ -22,30 +18,4 @@ type Stage struct {
 	Ended   time.Time
 	// Err is why the sink did not accept it, nil if it did. Its text may name a URL or hold an answer.
 	Err error
-}
-
-// traceJournaled tells of an entry that is on disk.
-func (j *Journal) traceJournaled(e entry, now time.Time) {
-	if j.trace == nil {
-		return
-	}
-	id, provider := e.msg.Header.Get(jetstream.MsgIDHeader), e.msg.Header.Get(headerProvider)
-	j.trace(Stage{ID: id, Account: e.account, Provider: provider, Origin: e.origin, Began: e.received, Ended: now})
-}
-
-// traceDelivered tells of an attempt that ended: of the events that were accepted, or of the first one, if none was. What is no
-// treat, such as an alert, is no stage of one.
-func (l *Lane) traceDelivered(of []*delivery, began time.Time, err error) {
-	if l.journal.trace == nil {
-		return
-	}
-	ended := time.Now()
-	for _, d := range of {
-		if r := d.record; r.Type == EventType {
-			l.journal.trace(Stage{
-				ID: r.ID, Account: r.Account, Provider: r.Provider, Origin: r.Origin, Sink: l.cfg.Sink, Seq: r.Seq,
-				Attempt: attempts(d) + 1, Began: began, Ended: ended, Err: err,
-			})
-		}
-	}
 }

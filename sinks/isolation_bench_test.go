@@ -17,35 +17,15 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/pipeline/delivery"
 )
 
 // BenchmarkHangingNeighbour measures how long a webhook's events take from the socket to the receiver, alone and beside a
 // second webhook whose receiver hangs on every request for 30 s. Both are measured in turns, on one journal, at 500 events a
 // second; compare their p50 and p99 in one run.
 func BenchmarkHangingNeighbour(b *testing.B) {
-	server, err := pipeline.StartServer(b.Context(), pipeline.ServerConfig{Dir: b.TempDir(), Log: zerolog.Nop()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer server.Close()
-	conn, err := server.Journal(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close()
-	journal, err := pipeline.OpenJournal(b.Context(), pipeline.JournalConfig{
-		Conn: conn, Retention: time.Hour, Log: zerolog.Nop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer journal.Close()
-	running.Go(func() { _ = journal.Run(context.WithoutCancel(b.Context())) })
-
+	stack := newStack(b)
 	arrived := make(chan struct{}, 1)
 	quick := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -72,7 +52,7 @@ func BenchmarkHangingNeighbour(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		l, err := pipeline.OpenLane(b.Context(), journal, sink, pipeline.LaneConfig{Sink: name, Concurrency: config.Concurrency(), Log: zerolog.Nop()})
+		l, err := stack.lanes.Open(b.Context(), sink, delivery.LaneConfig{Sink: name, Concurrency: config.Concurrency(), Log: zerolog.Nop()})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -84,10 +64,7 @@ func BenchmarkHangingNeighbour(b *testing.B) {
 			run.Wait()
 		}
 	}
-	in := pipeline.NewIntake(pipeline.Normalizer{Account: "acc", Provider: "treatstream", Location: time.UTC}, journal)
-	if err := in.CatchUp(b.Context()); err != nil {
-		b.Fatal(err)
-	}
+	in := stack.intake("acc")
 	n := 0
 	measure := func(events int) (took []time.Duration) {
 		tick := time.NewTicker(2 * time.Millisecond)

@@ -18,51 +18,27 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/pipeline/delivery"
 )
 
 // laneTo journals n treats of each account for a lane to a sink, runs the lane, and returns its alerts and what drains it.
 func laneTo(t *testing.T, config sinks.Config, n int, accounts ...string) (alerts chan pipeline.AlertData, drain func()) {
 	t.Helper()
-	server, err := pipeline.StartServer(t.Context(), pipeline.ServerConfig{Dir: t.TempDir(), Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	conn, err := server.Journal(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	journal, err := pipeline.OpenJournal(t.Context(), pipeline.JournalConfig{
-		Conn: conn, Retention: time.Hour, Log: zerolog.Nop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var journaling sync.WaitGroup
-	journaling.Go(func() { _ = journal.Run(context.WithoutCancel(t.Context())) })
-	written := sync.OnceFunc(func() {
-		journal.Close()
-		journaling.Wait()
-	})
-	t.Cleanup(written)
+	stack := newStack(t)
 	sink, err := config.Open(t.Context(), sinks.Env{Name: "far"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	alerts = make(chan pipeline.AlertData, 256)
-	lane, err := pipeline.OpenLane(t.Context(), journal, sink, pipeline.LaneConfig{
+	lane, err := stack.lanes.Open(t.Context(), sink, delivery.LaneConfig{
 		Sink: "far", Concurrency: config.Concurrency(), Alert: func(a pipeline.AlertData) { alerts <- a },
-		Probe: pipeline.ProbePolicy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}, Log: zerolog.Nop(),
+		Probe: delivery.ProbePolicy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}, Log: zerolog.Nop(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, account := range accounts {
-		in := pipeline.NewIntake(pipeline.Normalizer{Account: account, Provider: "treatstream", Location: time.UTC}, journal)
-		if err := in.CatchUp(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		in := stack.intake(account)
 		var treats []json.RawMessage
 		for i := range n {
 			treats = append(treats, json.RawMessage(fmt.Sprintf(`{"sender":"s","title":"Pizza","message":"treat %d"}`, i)))
@@ -75,7 +51,7 @@ func laneTo(t *testing.T, config sinks.Config, n int, accounts ...string) (alert
 			t.Fatal(err)
 		}
 	}
-	written() // All of it waits before the lane begins.
+	stack.written() // All of it waits before the lane begins.
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -84,7 +60,7 @@ func laneTo(t *testing.T, config sinks.Config, n int, accounts ...string) (alert
 		}
 	})
 	t.Cleanup(func() {
-		cancel(errors.New("the test is over"))
+		cancel(errTestOver)
 		running.Wait()
 	})
 	return alerts, func() {

@@ -1,4 +1,4 @@
-package pipeline
+package intake
 
 import (
 	"encoding/json"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/treatrelay/relay/pipeline"
 )
 
 // eventSchema is the published schema, with its formats checked.
@@ -14,7 +16,7 @@ func eventSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
-	schema, err := c.Compile("../docs/event.schema.json")
+	schema, err := c.Compile("../../docs/event.schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +36,7 @@ func TestEventsAreOfTheSchema(t *testing.T) {
 				t.Fatal(err)
 			}
 			e, _ := norm.normalize(&treats[0], time.Now())
-			e.ID = NewID(e.Time, NewKey(&e.Data), 3)
+			e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), 3)
 			line, err := e.Line()
 			if err != nil {
 				t.Fatal(err)
