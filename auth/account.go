@@ -9,9 +9,15 @@
 //   - However many goroutines and processes want a token, one refresh is sent. Whoever waited reads the store again.
 //   - No caller ever gets a token that is not in the store. A token that cannot be saved is kept in memory and saved
 //     before anything else is sent.
-//   - A refresh token is written off (state reauthorize_needed) only when the provider refuses it. Timeouts, server
-//     errors, throttling, DNS and TLS trouble are waited out with backoff, and a token that is still valid is served
-//     meanwhile.
+//   - A refresh token is written off (state reauthorize_needed) only when the provider refuses it: by a JSON answer that
+//     names the token or the grant, or by turning it away for over an hour while the endpoint is otherwise well, which
+//     means that it gave tokens to other accounts, or that every answer was an error of an API and the access token is
+//     over. A status code, a web page or the words of a gateway end nothing. Like timeouts, server errors, throttling, DNS
+//     and TLS trouble they are waited out with backoff, and a token that is still valid is served meanwhile.
+//   - A token that was issued just now and is refused at another endpoint speaks against that endpoint, not against the
+//     grant.
+//   - Where a provider asked by Retry-After to be left alone, no account with the same [Transport] sends it anything there
+//     before that is over; and together they send no host more than ten token requests a second.
 //   - Before a refresh is sent, the store says that its outcome is unknown. When the reply is lost, or the process dies,
 //     the refresh token goes out again only when the access token is due, after the store was read again and the access
 //     token was tried at the provider, or is over where the provider has no way to try it. At that point nothing is left
@@ -48,7 +54,8 @@ type Store interface {
 
 // Options are what an account needs of its surroundings. The zero value works.
 type Options struct {
-	// Transport sends the requests; nil means one of the account's own, as [NewTransport] makes it. Redirects, cookies and deadlines are this package's business in either case.
+	// Transport sends the requests; nil means one of the account's own, as [NewTransport] makes it. Accounts of one process should
+	// share one [Transport]. Redirects, cookies and deadlines are this package's business in either case.
 	Transport http.RoundTripper
 	Log       zerolog.Logger
 	UserAgent string   // "relay" when empty
@@ -78,8 +85,11 @@ type Account struct {
 	// The following belong to the holder of turn.
 	unsaved   *unsavedGrant // arrived, and not on disk yet
 	gate      gate          // closed after a failed refresh
+	refusals  refusals      // of the refresh
 	announced notices       // what has been logged already
 	slot      slot          // when the background may refresh a grant that was found overdue
+
+	renewals renewals // on account of the endpoint for socket tokens
 }
 
 // unsavedGrant is to replace the stored grant of generation base.
@@ -121,6 +131,9 @@ func (a *Account) Status() (Status, error) {
 	}
 	if why := a.clientRefused.Load(); why != nil {
 		g.State, g.Reason = ClientRefused, *why
+	}
+	if g.State == ReauthorizeNeeded {
+		g.Expiry, g.RefreshExpiry = time.Time{}, time.Time{} // Nothing is left of them.
 	}
 	return Status{
 		Account:       a.name,

@@ -291,6 +291,9 @@ func (s *FileStore) Save(account string, g Grant) error {
 			return fmt.Errorf("save grant: seal: %w", err)
 		}
 	}
+	if len(content) > recordLimit {
+		return fmt.Errorf("save grant: it takes %d bytes, and no more than %d are read back", len(content), recordLimit)
+	}
 	if err := replaceFile(path, content); err != nil {
 		return fmt.Errorf("save grant: %w", err)
 	}

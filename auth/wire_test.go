@@ -69,7 +69,7 @@ func TestNoRedirect(t *testing.T) {
 				w := newWire(nil, "relay/test")
 				ans, err := w.send(t.Context(), style, c)
 				if err == nil {
-					err = ans.judge(nil)
+					err = ans.judge(Provider{})
 				}
 				f := asFailure(err)
 				if f == nil || f.kind == refused || strings.Contains(fmt.Sprintf("%v %+v", err, err), "canary-secret") {
