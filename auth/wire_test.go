@@ -39,7 +39,7 @@ func TestTLSVersion(t *testing.T) {
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		server.StartTLS()
 		w := newWire(nil, "relay/test")
-		own, ok := w.client.Transport.(*http.Transport)
+		own, ok := w.client.Transport.(*Transport)
 		if !ok {
 			t.Fatal("the transport is another")
 		}
