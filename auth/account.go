@@ -44,7 +44,7 @@ type Store interface {
 	// lock of a process that died is free. Its error is or wraps the cause of the end of ctx when that came first.
 	Lock(ctx context.Context, account string) (unlock func(), err error)
 	// Load gives the grant of an account. Its error is or wraps [ErrNoGrant] when there is none, and wraps
-	// [ErrUnusable] when there is one that only a person can mend.
+	// [ErrUnusable] when there is one that only a person can repair.
 	Load(account string) (Grant, error)
 	// Save replaces the grant of an account. When it returns nil, the grant survives a power cut.
 	Save(account string, g Grant) error
@@ -153,11 +153,11 @@ func (a *Account) Status() (Status, error) {
 func (a *Account) remedy(g Grant) string {
 	switch g.State {
 	case ReauthorizeNeeded, ClientRefused:
-		return a.mend()
+		return a.advice()
 	case RefreshOutcomeUnknown:
 		// With a valid token and a way to try it, a running relay finds out by itself.
 		if !a.canProbe() || !g.valid(time.Now()) {
-			return a.mend()
+			return a.advice()
 		}
 	}
 	return ""
@@ -167,10 +167,10 @@ func (a *Account) fail(op string, err error) *Error {
 	e := &Error{Account: a.name, Op: op, Err: err}
 	if errors.Is(err, ErrNoGrant) || errors.Is(err, ErrReauthorize) || errors.Is(err, ErrOutcomeUnknown) ||
 		errors.Is(err, ErrClientRefused) {
-		e.Fix = a.mend()
+		e.Fix = a.advice()
 	}
-	if _, loose := errors.AsType[*looseMode](err); errors.Is(err, ErrUnusable) && !loose { // Which says itself what mends it.
-		e.Fix = a.mend()
+	if _, loose := errors.AsType[*looseMode](err); errors.Is(err, ErrUnusable) && !loose { // Which says itself what to do.
+		e.Fix = a.advice()
 	}
 	return e
 }

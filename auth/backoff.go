@@ -35,38 +35,6 @@ func (g *gate) open() {
 	g.until, g.why = time.Time{}, nil
 }
 
-const (
-	// refusedFor is how long an endpoint may turn a grant away without naming it before that counts as its word.
-	refusedFor = time.Hour
-	// refusedTimes is how often it must have been asked by then.
-	refusedTimes = 4
-)
-
-// refusals is a row of rejected requests, uninterrupted by any other failure.
-type refusals struct {
-	since time.Time // by the monotonic clock, which a jump of the other does not move
-	times int
-	ours  bool // all of them were errors of an API
-}
-
-// add takes a failure into account.
-func (r *refusals) add(f *failure, now time.Time) {
-	switch {
-	case f.kind != rejected:
-		*r = refusals{}
-		return
-	case r.times == 0:
-		*r = refusals{since: now, ours: true}
-	}
-	r.times++
-	r.ours = r.ours && f.ours
-}
-
-// lasting reports whether the row is longer than trouble at a provider usually takes.
-func (r *refusals) lasting(now time.Time) bool {
-	return r.times >= refusedTimes && now.Sub(r.since) > refusedFor
-}
-
 // notices remembers what was logged last about a subject, so that a repeated failure is logged when it changes.
 type notices map[string]string
 

@@ -44,7 +44,7 @@ type LoginOptions struct {
 func (a *Account) Login(ctx context.Context, opts LoginOptions) error {
 	if a.provider.Grant != AuthorizationCode {
 		e := a.fail("log in", errors.New(a.provider.Title+" has no login in a browser"))
-		if e.Fix = a.mend(); a.provider.Grant == ClientCredentials {
+		if e.Fix = a.advice(); a.provider.Grant == ClientCredentials {
 			e.Fix = "none is needed: its tokens are asked for with client_id and client_secret"
 		}
 		return e

@@ -27,7 +27,7 @@ func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 	}
 	defer release()
 	if a.provider.Grant != PersonalToken {
-		return a.fail(op, errors.New(a.provider.Title+" gives no tokens to people; "+a.mend()))
+		return a.fail(op, errors.New(a.provider.Title+" gives no tokens to people; "+a.advice()))
 	}
 	now := time.Now().Round(0).UTC()
 	token, err = readPersonal(token)
@@ -42,7 +42,7 @@ func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 	if err != nil {
 		return err
 	}
-	// What is stored may be damaged: an import is how that is mended.
+	// What is stored may be damaged: an import is how that is repaired.
 	old, _ := a.store.Load(a.name)
 	g, err := a.put(old.Generation, Grant{
 		Provider:    a.provider.Name,
@@ -86,7 +86,7 @@ func (a *Account) tryPersonal(ctx context.Context, token secret.String) (doubt s
 // wantPersonal is the error for a token that is of no use. Its Fix is there even for a token that was never stored.
 func (a *Account) wantPersonal(op string, why error) error {
 	e := a.fail(op, why)
-	e.Fix = a.mend()
+	e.Fix = a.advice()
 	return e
 }
 

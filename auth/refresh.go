@@ -71,7 +71,7 @@ func (a *Account) exchange(ctx context.Context, code secret.String, at attempt) 
 	}
 	g := granted(Grant{}, r, a.provider, time.Now())
 	// The generation goes on counting, so that holders of the old token see that it is another. What is stored may be
-	// damaged: a login is how that is mended.
+	// damaged: a login is how that is repaired.
 	old, _ := a.store.Load(a.name)
 	g.Generation = old.Generation + 1
 	if g, err = a.put(old.Generation, g); err != nil {
@@ -146,7 +146,7 @@ func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
 	case g.valid(time.Now()):
 		return Grant{}, a.noRenewal(g)
 	default:
-		return Grant{}, a.bury(g, a.ended(g))
+		return Grant{}, a.writeOff(g, a.ended(g))
 	}
 	if a.gate.closed(time.Now()) {
 		return Grant{}, a.gateError()
@@ -193,10 +193,10 @@ func (a *Account) notRenewed(g, marked Grant, f *failure) (Grant, error) {
 		if g.State == RefreshOutcomeUnknown {
 			reason += earlierLost
 		}
-		return Grant{}, a.bury(g, reason)
+		return Grant{}, a.writeOff(g, reason)
 	case rejected:
 		if reason := a.refusedForLong(g, f); reason != "" {
-			return Grant{}, a.bury(g, reason)
+			return Grant{}, a.writeOff(g, reason)
 		}
 		if g.State == Active {
 			g.Reason = a.provider.Title + " does not renew the token since " + a.refusals.since.UTC().Format(time.RFC3339) + ": " + f.why
@@ -216,40 +216,12 @@ func (a *Account) notRenewed(g, marked Grant, f *failure) (Grant, error) {
 	return Grant{}, a.gateError()
 }
 
-const earlierLost = "; the answer to an earlier refresh was lost"
-
-// refusedForLong says why g is over after f, the last of a row of rejections; empty while it may not be.
-func (a *Account) refusedForLong(g Grant, f *failure) string {
-	now := time.Now()
-	if !a.refusals.lasting(now) {
-		return ""
-	}
-	since := a.refusals.since.UTC().Format(time.RFC3339)
-	reason := a.provider.Title + " refuses the login since " + since + ", "
-	switch {
-	case a.wire.traffic.gaveSince(a.renewalCall(g).endpoint, a.refusals.since):
-		reason += "and renews those of other accounts: " + f.why
-	case a.refusals.ours && !g.valid(now):
-		reason += "and the access token has expired: " + f.why
-	default:
-		if a.refusals.ours && a.announced.change("refused", since) {
-			a.log.Error().Str("reason", f.why).Time("expiry", g.Expiry).Str("fix", a.mend()).
-				Msg("the token cannot be renewed for over an hour; if that goes on, a login is needed before it expires")
-		}
-		return ""
-	}
-	if g.State == RefreshOutcomeUnknown {
-		reason += earlierLost
-	}
-	return reason
-}
-
 // errNoRenewal is about a grant that lasts until its access token expires, and no longer.
 var errNoRenewal = errors.New("the provider gave no refresh token, so the login cannot be renewed")
 
 func (a *Account) noRenewal(g Grant) *Error {
 	e := a.fail("refresh", fmt.Errorf("%w; it ends at %s", errNoRenewal, g.Expiry.UTC().Format(time.RFC3339)))
-	e.Fix = "for a new one " + a.mend()
+	e.Fix = "for a new one " + a.advice()
 	return e
 }
 
@@ -283,8 +255,8 @@ func (a *Account) hold(after time.Duration, why error) {
 	}
 }
 
-// bury writes g off: it is said once, and nothing is sent for it again. The result is the error for the caller.
-func (a *Account) bury(g Grant, reason string) error {
+// writeOff ends g: it is said once, and nothing is sent for it again. The result is the error for the caller.
+func (a *Account) writeOff(g Grant, reason string) error {
 	base := g.Generation
 	g.State, g.Reason = ReauthorizeNeeded, reason
 	stored, err := a.put(base, g)
@@ -319,7 +291,7 @@ func (a *Account) probe(ctx context.Context, g Grant) error {
 		a.log.Info().Str("reason", g.Reason).Msg("the access token still works after a lost answer; refreshing again")
 		return nil
 	case f.kind == refused && a.provider.OneShot:
-		return a.bury(g, g.Reason+"; since then the access token is refused, so the refresh was carried out and its token is lost")
+		return a.writeOff(g, g.Reason+"; since then the access token is refused, so the refresh was carried out and its token is lost")
 	case f.kind == refused, f.kind == rejected && !g.valid(time.Now()):
 		return nil // Expired, or replaced: the refresh token is all there is left, and trying it loses nothing.
 	case f.kind == rejected:
@@ -375,9 +347,4 @@ func (a *Account) sendToken(ctx context.Context, c call) (reply, error) {
 func asFailure(err error) *failure {
 	f, _ := errors.AsType[*failure](err)
 	return f
-}
-
-func isRefused(err error) bool {
-	f := asFailure(err)
-	return f != nil && f.kind == refused
 }

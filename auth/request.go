@@ -126,8 +126,8 @@ func (a *Account) tryToken(ctx context.Context, t Token) error {
 	return ans.judge(a.provider)
 }
 
-// mend says what a person does about an account that cannot go on.
-func (a *Account) mend() string {
+// advice says what a person does about an account that cannot go on.
+func (a *Account) advice() string {
 	switch a.provider.Grant {
 	case ClientCredentials:
 		return "correct client_id and client_secret in the config"

@@ -137,5 +137,5 @@ func (a *Account) disown(ctx context.Context, generation int64, why string) erro
 	if err := a.dead(g); err != nil {
 		return err
 	}
-	return a.bury(g, a.provider.Title+why)
+	return a.writeOff(g, a.provider.Title+why)
 }
