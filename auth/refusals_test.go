@@ -120,7 +120,7 @@ func TestRefusedWhileOthersAreNot(t *testing.T) {
 				if _, err := c.accounts[1].Refresh(t.Context(), 0); err != nil {
 					t.Fatal(err)
 				}
-				err := tryFor(t, c.accounts[0], 20*time.Minute)
+				err := tryFor(t, c.accounts[0], 30*time.Minute) // The backoff is a quarter of an hour, and half as much more at most.
 				c.wantError(t, err, true, "login needed: TreatStream refuses the login since ", "renews those of other accounts: HTTP ", "relay auth login account-00")
 				if c.state(t, 0) != auth.ReauthorizeNeeded || c.state(t, 1) != auth.Active {
 					t.Errorf("%s and %s", c.state(t, 0), c.state(t, 1))
