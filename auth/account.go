@@ -9,9 +9,15 @@
 //   - However many goroutines and processes want a token, one refresh is sent. Whoever waited reads the store again.
 //   - No caller ever gets a token that is not in the store. A token that cannot be saved is kept in memory and saved
 //     before anything else is sent.
-//   - A refresh token is written off (state reauthorize_needed) only when the provider refuses it. Timeouts, server
-//     errors, throttling, DNS and TLS trouble are waited out with backoff, and a token that is still valid is served
-//     meanwhile.
+//   - A refresh token is written off (state reauthorize_needed) only when the provider refuses it: by a JSON answer that
+//     names the token or the grant, or by turning it away for over an hour while the endpoint is otherwise well, which
+//     means that it gave tokens to other accounts, or that every answer was an error of an API and the access token is
+//     over. A status code, a web page or the words of a gateway end nothing. Like timeouts, server errors, throttling, DNS
+//     and TLS trouble they are waited out with backoff, and a token that is still valid is served meanwhile.
+//   - A token that was issued just now and is refused at another endpoint speaks against that endpoint, not against the
+//     grant.
+//   - Where a provider asked by Retry-After to be left alone, no account with the same [Transport] sends it anything there
+//     before that is over; and together they send no host more than ten token requests a second.
 //   - Before a refresh is sent, the store says that its outcome is unknown. When the reply is lost, or the process dies,
 //     the refresh token goes out again only when the access token is due, after the store was read again and the access
 //     token was tried at the provider, or is over where the provider has no way to try it. At that point nothing is left
@@ -38,7 +44,7 @@ type Store interface {
 	// lock of a process that died is free. Its error is or wraps the cause of the end of ctx when that came first.
 	Lock(ctx context.Context, account string) (unlock func(), err error)
 	// Load gives the grant of an account. Its error is or wraps [ErrNoGrant] when there is none, and wraps
-	// [ErrUnusable] when there is one that only a person can mend.
+	// [ErrUnusable] when there is one that only a person can repair.
 	Load(account string) (Grant, error)
 	// Save replaces the grant of an account. When it returns nil, the grant survives a power cut.
 	Save(account string, g Grant) error
@@ -48,7 +54,8 @@ type Store interface {
 
 // Options are what an account needs of its surroundings. The zero value works.
 type Options struct {
-	// Transport sends the requests; nil means one of the account's own, as [NewTransport] makes it. Redirects, cookies and deadlines are this package's business in either case.
+	// Transport sends the requests; nil means one of the account's own, as [NewTransport] makes it. Accounts of one process should
+	// share one [Transport]. Redirects, cookies and deadlines are this package's business in either case.
 	Transport http.RoundTripper
 	Log       zerolog.Logger
 	UserAgent string   // "relay" when empty
@@ -78,8 +85,11 @@ type Account struct {
 	// The following belong to the holder of turn.
 	unsaved   *unsavedGrant // arrived, and not on disk yet
 	gate      gate          // closed after a failed refresh
+	refusals  refusals      // of the refresh
 	announced notices       // what has been logged already
 	slot      slot          // when the background may refresh a grant that was found overdue
+
+	renewals renewals // on account of the endpoint for socket tokens
 }
 
 // unsavedGrant is to replace the stored grant of generation base.
@@ -122,6 +132,9 @@ func (a *Account) Status() (Status, error) {
 	if why := a.clientRefused.Load(); why != nil {
 		g.State, g.Reason = ClientRefused, *why
 	}
+	if g.State == ReauthorizeNeeded {
+		g.Expiry, g.RefreshExpiry = time.Time{}, time.Time{} // Nothing is left of them.
+	}
 	return Status{
 		Account:       a.name,
 		Provider:      a.provider.Name,
@@ -140,11 +153,11 @@ func (a *Account) Status() (Status, error) {
 func (a *Account) remedy(g Grant) string {
 	switch g.State {
 	case ReauthorizeNeeded, ClientRefused:
-		return a.mend()
+		return a.advice()
 	case RefreshOutcomeUnknown:
 		// With a valid token and a way to try it, a running relay finds out by itself.
 		if !a.canProbe() || !g.valid(time.Now()) {
-			return a.mend()
+			return a.advice()
 		}
 	}
 	return ""
@@ -154,10 +167,10 @@ func (a *Account) fail(op string, err error) *Error {
 	e := &Error{Account: a.name, Op: op, Err: err}
 	if errors.Is(err, ErrNoGrant) || errors.Is(err, ErrReauthorize) || errors.Is(err, ErrOutcomeUnknown) ||
 		errors.Is(err, ErrClientRefused) {
-		e.Fix = a.mend()
+		e.Fix = a.advice()
 	}
-	if _, loose := errors.AsType[*looseMode](err); errors.Is(err, ErrUnusable) && !loose { // Which says itself what mends it.
-		e.Fix = a.mend()
+	if _, loose := errors.AsType[*looseMode](err); errors.Is(err, ErrUnusable) && !loose { // Which says itself what to do.
+		e.Fix = a.advice()
 	}
 	return e
 }

@@ -8,6 +8,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -41,7 +43,7 @@ func serveCallback(listeners []net.Listener, path, title string, arrivals chan<-
 		head.Set("X-Content-Type-Options", "nosniff")
 		head.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 		switch {
-		case r.URL.Path != path:
+		case !samePath(r.URL.Path, path):
 			show(w, verdict{http.StatusNotFound, "Nothing here", "This is the page where relay waits for a login."})
 			return
 		case r.Method != http.MethodGet:
@@ -51,7 +53,7 @@ func serveCallback(listeners []net.Listener, path, title string, arrivals chan<-
 		}
 		answer := make(chan verdict, 1)
 		select {
-		case arrivals <- arrival{query: r.URL.Query(), verdict: answer}:
+		case arrivals <- arrival{query: parseReply(r.URL.RawQuery), verdict: answer}:
 			show(w, <-answer)
 		case <-done:
 			show(w, verdict{http.StatusGone, "Already used", "A login is answered once, and this one has been. See the terminal for what came of it."})
@@ -70,6 +72,47 @@ func serveCallback(listeners []net.Listener, path, title string, arrivals chan<-
 		s.serving.Go(func() { _ = s.http.Serve(l) })
 	}
 	return s
+}
+
+// samePath reports whether two paths differ at most in a slash at their end, which some providers add or take away.
+func samePath(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
+
+// parseReply reads the query of a login's reply, and never fails: not every provider escapes what it sends. In a code and in the
+// state a plus stands for itself, since neither holds blanks; a percent sign without two hexadecimal digits stands for itself,
+// and a semicolon does not part anything.
+func parseReply(query string) url.Values {
+	all := url.Values{}
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		name = unescape(name)
+		if name != "code" && name != "state" {
+			value = strings.ReplaceAll(value, "+", " ")
+		}
+		all.Add(name, unescape(value))
+	}
+	return all
+}
+
+// unescape is url.PathUnescape, and leaves alone what is no escape.
+func unescape(text string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "%")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		if char, err := url.PathUnescape("%" + after[:min(2, len(after))]); err == nil {
+			b.WriteString(char)
+			text = after[2:]
+			continue
+		}
+		b.WriteByte('%')
+		text = after
+	}
 }
 
 // stop closes the listeners, lets the last page reach the browser, and waits until nothing is left.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 )
@@ -33,32 +32,34 @@ func clientCredentials() Provider {
 }
 
 // askAgain gets a token by the client's own credentials, in place of g. Asking twice costs nothing, so that nothing
-// is marked in the store before and no lost answer is in doubt. A refusal is final for as long as the config stays as it is.
+// is marked in the store before and no lost answer is in doubt. A refusal that names the client, or what it asks for, is final
+// for as long as the config stays as it is.
 func (a *Account) askAgain(ctx context.Context, g Grant) (Grant, error) {
-	params := map[string]string{"grant_type": string(ClientCredentials)}
-	if scopes := a.scopes(); scopes != "" {
-		params["scope"] = scopes
-	}
 	if _, err := a.store.Load(a.name); errors.Is(err, ErrUnusable) && a.announced.change("unusable", err.Error()) {
 		a.log.Warn().Err(err).Msg("the stored token cannot be used; asking for another, which replaces it")
 	}
-	r, err := a.askToken(ctx, a.tokenCall("token", a.endpoints.Token, params, nil))
+	r, err := a.askToken(ctx, a.renewalCall(g))
 	a.metrics.refreshed(a.name, err)
 	if err == nil {
 		r.refresh = g.RefreshToken // RFC 6749 section 4.4.3 wants none, and none is of use.
 		return a.renewed(g, granted(g, r, a.provider, time.Now()))
 	}
 	f := asFailure(err)
-	// 403 without a code of the RFC may be a quota as well, and goes by.
-	if f.kind == badClient || f.kind == refused && f.status != http.StatusForbidden {
-		why := strings.TrimSuffix(f.why, checkClient) // The error's Fix says it.
+	a.refusals.add(f, time.Now())
+	why := ""
+	switch {
+	case f.kind == badClient, f.kind == refused, f.kind == rejected && f.request:
+		why = strings.TrimSuffix(f.why, checkClient) // The error's Fix says it.
+	case f.kind == rejected:
+		why = a.refusedForLong(g, f)
+	}
+	if why != "" {
 		a.clientRefused.Store(&why)
 		err := a.clientError("token of")
 		a.log.Error().Err(err).Msg("the client is refused; nothing more is sent for this account")
 		return Grant{}, err
 	}
-	a.hold(f.after, f)
-	return Grant{}, a.gateError()
+	return Grant{}, a.postponed(f)
 }
 
 // clientError gives the error for credentials that were refused, nil when they were not.

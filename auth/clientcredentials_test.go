@@ -237,11 +237,11 @@ func TestClientOverItsQuota(t *testing.T) {
 // A client that is refused is said once, and sends nothing more until the config changes.
 func TestClientIsRefused(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
-		"by the RFC":   says(401, `{"error":"invalid_client"}`),
-		"in a 400":     says(400, `{"error":"unauthorized_client"}`),
-		"in a 200":     says(200, `{"error":"invalid_client"}`),
-		"without code": says(401, ""),
-		"scope":        says(400, `{"error":"invalid_scope"}`),
+		"by the RFC": says(401, `{"error":"invalid_client"}`),
+		"in a 400":   says(400, `{"error":"unauthorized_client"}`),
+		"in a 200":   says(200, `{"error":"invalid_client"}`),
+		"in words":   says(401, `{"error":"Invalid client credentials"}`),
+		"scope":      says(400, `{"error":"invalid_scope"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -42,7 +42,7 @@ func (e *Error) Error() string {
 // Unwrap gives the reason, which is or wraps one of this package's Err values where one applies.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Permanent reports whether trying again is of no use until somebody has logged in, mended the store or corrected the config.
+// Permanent reports whether trying again is of no use until somebody has logged in, repaired the store or corrected the config.
 func (e *Error) Permanent() bool {
 	return errors.Is(e.Err, ErrNoGrant) || errors.Is(e.Err, ErrReauthorize) ||
 		errors.Is(e.Err, ErrOutcomeUnknown) || errors.Is(e.Err, ErrClientRefused) || errors.Is(e.Err, ErrUnusable)

@@ -24,7 +24,7 @@ type Sealer interface {
 }
 
 // FileStore keeps each grant in a file of its own, ACCOUNT.json, in a directory of its own. Only the user may read either:
-// a file or directory with a looser mode is refused, with the command that mends it (not on Windows, which has no
+// a file or directory with a looser mode is refused, with the command that corrects it (not on Windows, which has no
 // such modes). A file is replaced by an atomic rename after an fsync, so that there is always a whole one. Methods may be
 // called at once from many goroutines and processes; the last Save stands.
 //
@@ -290,6 +290,9 @@ func (s *FileStore) Save(account string, g Grant) error {
 		if content, err = s.sealer.Seal(content); err != nil {
 			return fmt.Errorf("save grant: seal: %w", err)
 		}
+	}
+	if len(content) > recordLimit {
+		return fmt.Errorf("save grant: it takes %d bytes, and no more than %d are read back", len(content), recordLimit)
 	}
 	if err := replaceFile(path, content); err != nil {
 		return fmt.Errorf("save grant: %w", err)

@@ -35,7 +35,8 @@ type Grant struct {
 	RefreshExpiry time.Time // of the refresh token; zero when unknown
 	Generation    int64     // counts the access tokens of an account, from 1
 	State         State
-	Reason        string // why the state is not Active; holds no secret
+	// Reason says why the state is not Active, or what is in doubt about a grant that is. It holds no secret.
+	Reason string
 }
 
 // Token is an access token that is on disk.
@@ -43,9 +44,11 @@ type Token struct {
 	AccessToken secret.String
 	Expiry      time.Time
 	Generation  int64 // hand it to [Account.Refresh] when the token is refused
+
+	obtained time.Time
 }
 
-// Status is what may be shown about a grant. It holds no secret.
+// Status is what may be shown about a grant. It holds no secret. Expiry and RefreshExpiry are zero once the grant has ended.
 type Status struct {
 	Account       string    `json:"account"`
 	Provider      string    `json:"provider"`
@@ -60,7 +63,7 @@ type Status struct {
 }
 
 func (g Grant) token() Token {
-	return Token{AccessToken: g.AccessToken, Expiry: g.Expiry, Generation: g.Generation}
+	return Token{AccessToken: g.AccessToken, Expiry: g.Expiry, Generation: g.Generation, obtained: g.ObtainedAt}
 }
 
 func (g Grant) valid(now time.Time) bool {

@@ -14,6 +14,8 @@ import (
 
 	"filippo.io/age"
 	"github.com/zalando/go-keyring"
+
+	"github.com/treatrelay/relay/internal/secret"
 )
 
 const (
@@ -154,7 +156,11 @@ func readIdentity(path string, forbidden fs.FileMode) (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("open identity: %w", err)
 	}
-	return parseIdentity(string(content), "file "+path)
+	text, err := secret.Text(content)
+	if err != nil {
+		return Identity{}, fmt.Errorf("open identity: %s %w", path, err)
+	}
+	return parseIdentity(text.Reveal(), "file "+path)
 }
 
 func parseIdentity(text, source string) (Identity, error) {

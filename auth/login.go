@@ -29,6 +29,10 @@ type LoginOptions struct {
 	// Paste is read for the address that the browser was sent to, for machines without a browser; nil for none. One
 	// read of it may outlive Login, when it blocks and knows no SetReadDeadline; a line that comes later is dropped.
 	Paste io.Reader
+	// AcceptMissingState takes a pasted reply without any state, for a provider that returns none. Whoever sets it vouches that the
+	// address is of the login just made: nothing else shows that. One with a wrong state is refused all the same, and so is
+	// whatever reaches the listener.
+	AcceptMissingState bool
 	// Timeout bounds the whole login; zero means five minutes.
 	Timeout time.Duration
 }
@@ -40,7 +44,7 @@ type LoginOptions struct {
 func (a *Account) Login(ctx context.Context, opts LoginOptions) error {
 	if a.provider.Grant != AuthorizationCode {
 		e := a.fail("log in", errors.New(a.provider.Title+" has no login in a browser"))
-		if e.Fix = a.mend(); a.provider.Grant == ClientCredentials {
+		if e.Fix = a.advice(); a.provider.Grant == ClientCredentials {
 			e.Fix = "none is needed: its tokens are asked for with client_id and client_secret"
 		}
 		return e
@@ -68,6 +72,7 @@ func (a *Account) Login(ctx context.Context, opts LoginOptions) error {
 		state:    rand.Text(), // 128 bits and more.
 		redirect: redirect,
 		prompt:   opts.Prompt,
+		lax:      opts.AcceptMissingState,
 	}
 	if a.provider.PKCE {
 		attempt.verifier = secret.New(oauth2.GenerateVerifier())
@@ -93,6 +98,7 @@ type attempt struct {
 	state, redirect string
 	verifier        secret.String // of PKCE; empty without
 	prompt          io.Writer
+	lax             bool // a pasted reply needs no state
 }
 
 // arrival is what came back from the browser or from the user's clipboard.
@@ -138,11 +144,7 @@ func (a *Account) receive(ctx context.Context, at attempt, in arrival) (over boo
 		tell(verdict{statusBad, "That is not it", sentence(in.problem)})
 		return false, nil
 	}
-	if subtle.ConstantTimeCompare([]byte(in.query.Get("state")), []byte(at.state)) != 1 {
-		v := verdict{statusBad, "Reply refused", "It does not belong to the login under way (wrong state), which goes on waiting. Use the newest address that relay printed."}
-		if in.query.Get("error") != "" {
-			v.text += " It said that the login was declined: if you did that, stop relay and log in again."
-		}
+	if v, ok := a.stateFault(at, in); !ok {
 		tell(v)
 		return false, nil
 	}
@@ -167,6 +169,26 @@ func (a *Account) receive(ctx context.Context, at attempt, in arrival) (over boo
 	}
 	tell(verdict{statusOK, "Connected", sentence("account " + a.name + " is connected to " + a.provider.Title + "; you may close this window")})
 	return true, nil
+}
+
+// stateFault says what the user is told about an arrival that does not belong to the login under way. ok is whether it does.
+func (a *Account) stateFault(at attempt, in arrival) (v verdict, ok bool) {
+	declined := ""
+	if in.query.Get("error") != "" {
+		declined = " It said that the login was declined: if you did that, stop relay and log in again."
+	}
+	switch {
+	case in.query.Has("state"):
+		ok = subtle.ConstantTimeCompare([]byte(in.query.Get("state")), []byte(at.state)) == 1
+		return verdict{statusBad, "Reply refused", "It does not belong to the login under way (wrong state), which goes on waiting. Use the newest address that relay printed." + declined}, ok
+	case in.pasted && at.lax:
+		return verdict{}, true
+	case in.pasted:
+		return verdict{statusBad, "Reply refused", "It holds no state, so nothing shows that it belongs to the login under way. Copy the whole address line of the browser. If " +
+			a.provider.Title + " returns no state at all, log in again with --accept-missing-state and paste it then." + declined}, false
+	}
+	return verdict{statusBad, "Reply refused", "It holds no state, so nothing shows that it belongs to the login under way, which goes on waiting. If " + a.provider.Title +
+		" returns no state at all, stop relay, run " + strings.TrimPrefix(loginCommand(a.name), "run: ") + " --accept-missing-state, and paste the address of this page there." + declined}, false
 }
 
 // describe gives what an error reply says (RFC 6749 section 4.1.2.1), without the code it may carry all the same.

@@ -147,17 +147,21 @@ func TestLoginRefusals(t *testing.T) {
 	w := newWorld(t)
 	at := startLogin(t, w, "http://127.0.0.1:0/back", auth.LoginOptions{})
 	for name, query := range map[string]url.Values{
-		"no state":       {"code": {"x"}},
 		"empty state":    {"code": {"x"}, "state": {""}},
 		"wrong state":    {"code": {"x"}, "state": {"guess"}},
 		"part of it":     {"code": {"x"}, "state": {at.state[:len(at.state)-1]}},
 		"two states":     {"code": {"x"}, "state": {"guess", at.state}},
 		"a forged error": {"error": {"access_denied"}, "state": {"guess"}},
+		"no state":       {"code": {"x"}},
 		"a script":       {"error": {"<script>alert(1)</script>"}, "error_description": {"<b>"}},
 		"nothing":        {},
 	} {
 		status, page, _ := at.get(query)
-		if status != 400 || !strings.Contains(page, "wrong state") || strings.Contains(page, "<script") || strings.Contains(page, "<b>") {
+		says := "wrong state"
+		if !query.Has("state") {
+			says = "It holds no state"
+		}
+		if status != 400 || !strings.Contains(page, says) || strings.Contains(page, "<script") || strings.Contains(page, "<b>") {
 			t.Errorf("%s: %d %s", name, status, page)
 		}
 	}
@@ -168,7 +172,8 @@ func TestLoginRefusals(t *testing.T) {
 	}{
 		{http.MethodGet, base + "/favicon.ico", 404},
 		{http.MethodGet, base + "/", 404},
-		{http.MethodGet, base + "/back/?state=" + at.state + "&code=x", 404},
+		{http.MethodGet, base + "/back/more?state=" + at.state + "&code=x", 404},
+		{http.MethodGet, base + "/backup?state=" + at.state + "&code=x", 404},
 		{http.MethodPost, at.redirect + "?state=" + at.state + "&code=x", 405},
 		{http.MethodHead, at.redirect + "?state=" + at.state + "&code=x", 405},
 	} {
@@ -180,8 +185,8 @@ func TestLoginRefusals(t *testing.T) {
 	if n := w.fake.count("/token"); n != 0 {
 		t.Errorf("%d token requests, want 0", n)
 	}
-	if n := strings.Count(at.prompt.String(), "wrong state"); n != 8 {
-		t.Errorf("the user was told %d times, want 8", n)
+	if n, m := strings.Count(at.prompt.String(), "wrong state"), strings.Count(at.prompt.String(), "It holds no state"); n != 5 || m != 3 {
+		t.Errorf("the user was told of a wrong state %d times and of none %d times, want 5 and 3", n, m)
 	}
 	if status, page, _ := at.get(url.Values{"state": {at.state}, "code": {w.fake.code(at.redirect)}}); status != 200 {
 		t.Errorf("%d %s", status, page)
@@ -288,7 +293,7 @@ func TestLoginByPaste(t *testing.T) {
 	w.token(t)
 	text := at.prompt.String()
 	for part, times := range map[string]int{
-		"It was not opened for you: there is no desktop.": 1, "paste it here": 1, "holds no state": 2, "wrong state": 1, "holds no code": 1,
+		"It was not opened for you: there is no desktop.": 1, "paste it here": 1, "holds no state": 2, "holds no state and no code": 2, "wrong state": 1, "holds no code": 1,
 		"Connected": 1,
 	} {
 		if n := strings.Count(text, part); n != times {

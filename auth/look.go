@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	// ErrRefused means that the provider refused an access token, which a renewal may mend.
+	// ErrRefused means that the provider refused an access token, which a renewal may put right.
 	ErrRefused = errors.New("access token refused")
 	// ErrNoProbe means that the provider has no request that shows whether an access token is good.
 	ErrNoProbe = errors.New("no way to try an access token")

@@ -60,12 +60,9 @@ func parsePasted(text string) (query url.Values, problem string) {
 		text = after
 	}
 	text, _, _ = strings.Cut(text, "#")
-	query, err := url.ParseQuery(text)
-	switch {
-	case err != nil:
-		return nil, "the text cannot be read as an address; copy the whole address line of the browser"
-	case !query.Has("state"):
-		return nil, "the text holds no state; copy the whole address line of the browser, not only the code"
+	query = parseReply(text)
+	if !query.Has("state") && !query.Has("code") && !query.Has("error") {
+		return nil, "the text holds no state and no code; copy the whole address line of the browser"
 	}
 	return query, ""
 }

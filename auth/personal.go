@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ const personalLimit = 16 << 10
 
 // ImportToken makes a [PersonalToken] the grant of the account, in place of whatever was stored. The token is tried at the
 // provider first, and not saved when it is refused; when the provider cannot be reached it is saved unproven, and the log
-// says so. It expires when its own exp says, where it is a JWT (RFC 7519 section 4.1.4), and after the provider's Lifetime at
+// and [Status].Reason say so. It expires when its own exp says, where it is a JWT (RFC 7519 section 4.1.4), and after the provider's Lifetime at
 // the latest: nobody vouches for the exp here, and refreshing too early costs nothing.
 func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 	const op = "import token of"
@@ -26,7 +27,7 @@ func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 	}
 	defer release()
 	if a.provider.Grant != PersonalToken {
-		return a.fail(op, errors.New(a.provider.Title+" gives no tokens to people; "+a.mend()))
+		return a.fail(op, errors.New(a.provider.Title+" gives no tokens to people; "+a.advice()))
 	}
 	now := time.Now().Round(0).UTC()
 	token, err = readPersonal(token)
@@ -37,18 +38,11 @@ func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 		return a.wantPersonal(op, err)
 	}
 	issued, expiry := lifeOf(token, now, a.provider.Lifetime)
-	if a.canProbe() {
-		switch f := asFailure(a.tryToken(ctx, Token{AccessToken: token})); {
-		case f == nil:
-		case f.kind == refused:
-			return a.wantPersonal(op, fmt.Errorf("%s refused the token: %w", a.provider.Title, f))
-		case ctx.Err() != nil:
-			return a.fail(op, f)
-		default:
-			a.log.Warn().Str("reason", f.why).Msg("the token could not be tried at the provider, and is saved all the same")
-		}
+	doubt, err := a.tryPersonal(ctx, token)
+	if err != nil {
+		return err
 	}
-	// What is stored may be damaged: an import is how that is mended.
+	// What is stored may be damaged: an import is how that is repaired.
 	old, _ := a.store.Load(a.name)
 	g, err := a.put(old.Generation, Grant{
 		Provider:    a.provider.Name,
@@ -58,19 +52,41 @@ func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 		Expiry:      expiry,
 		Generation:  old.Generation + 1,
 		State:       Active,
+		Reason:      doubt,
 	})
 	if err != nil {
 		return err
 	}
 	a.gate.open()
+	a.refusals = refusals{}
 	a.log.Info().Int64("generation", g.Generation).Time("expiry", g.Expiry).Msg("token imported")
 	return nil
+}
+
+// tryPersonal tries a token before it is imported, and says why that was not possible, if it was not. An answer 401 is enough of a
+// refusal here, whatever its words: somebody is there who can try again, and what is stored stays.
+func (a *Account) tryPersonal(ctx context.Context, token secret.String) (doubt string, err error) {
+	const op = "import token of"
+	if !a.canProbe() {
+		return "not checked: there is no way to try a token at " + a.provider.Title, nil
+	}
+	switch f := asFailure(a.tryToken(ctx, Token{AccessToken: token})); {
+	case f == nil:
+		return "", nil
+	case f.kind == refused, f.kind == rejected && f.status == http.StatusUnauthorized && !f.page:
+		return "", a.wantPersonal(op, fmt.Errorf("%s refused the token: %w", a.provider.Title, f))
+	case ctx.Err() != nil:
+		return "", a.fail(op, f)
+	default:
+		a.log.Warn().Str("reason", f.why).Msg("the token could not be tried at the provider, and is saved all the same")
+		return "not checked: " + f.why, nil
+	}
 }
 
 // wantPersonal is the error for a token that is of no use. Its Fix is there even for a token that was never stored.
 func (a *Account) wantPersonal(op string, why error) error {
 	e := a.fail(op, why)
-	e.Fix = a.mend()
+	e.Fix = a.advice()
 	return e
 }
 

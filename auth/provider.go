@@ -81,6 +81,9 @@ type Provider struct {
 	OneShot bool
 	// HarmlessCodes are error codes that are about the request, whatever their words say about tokens.
 	HarmlessCodes []string
+	// GrantCodes are error codes beside those of RFC 6749 and RFC 6750 that mean that the token or grant is no good, in lower
+	// case; a word that is all of the message counts as one.
+	GrantCodes []string
 }
 
 // Providers lists every provider, in the order in which documentation names them.

@@ -71,13 +71,14 @@ func (a *Account) exchange(ctx context.Context, code secret.String, at attempt) 
 	}
 	g := granted(Grant{}, r, a.provider, time.Now())
 	// The generation goes on counting, so that holders of the old token see that it is another. What is stored may be
-	// damaged: a login is how that is mended.
+	// damaged: a login is how that is repaired.
 	old, _ := a.store.Load(a.name)
 	g.Generation = old.Generation + 1
 	if g, err = a.put(old.Generation, g); err != nil {
 		return err
 	}
 	a.gate.open()
+	a.refusals = refusals{}
 	a.log.Info().Int64("generation", g.Generation).Time("expiry", g.Expiry).Msg("logged in")
 	return nil
 }
@@ -145,7 +146,7 @@ func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
 	case g.valid(time.Now()):
 		return Grant{}, a.noRenewal(g)
 	default:
-		return Grant{}, a.bury(g, a.ended(g))
+		return Grant{}, a.writeOff(g, a.ended(g))
 	}
 	if a.gate.closed(time.Now()) {
 		return Grant{}, a.gateError()
@@ -159,6 +160,11 @@ func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
 		}
 	}
 
+	request := a.renewalCall(g)
+	if err := a.wire.traffic.wait(ctx, request.endpoint); err != nil {
+		return Grant{}, a.postponed(asFailure(err))
+	}
+	request.waited = true
 	marked := g
 	marked.State = RefreshOutcomeUnknown
 	marked.Reason = "a refresh was sent at " + time.Now().UTC().Format(time.RFC3339) + " and its answer is not saved yet"
@@ -167,19 +173,34 @@ func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
 		a.hold(0, e.Err)
 		return Grant{}, e
 	}
-	r, err := a.askToken(ctx, a.renewalCall(g))
+	r, err := a.askToken(ctx, request)
 	a.metrics.refreshed(a.name, err)
 	if err == nil {
 		return a.renewed(g, granted(g, r, a.provider, time.Now()))
 	}
-	f := asFailure(err)
+	return a.notRenewed(g, marked, asFailure(err))
+}
+
+// notRenewed is what follows a refresh for g that brought f. The store holds marked.
+func (a *Account) notRenewed(g, marked Grant, f *failure) (Grant, error) {
+	a.refusals.add(f, time.Now())
+	if g.State == Active {
+		g.Reason = ""
+	}
 	switch f.kind {
 	case refused:
 		reason := a.provider.Title + " refused the refresh token: " + f.why
 		if g.State == RefreshOutcomeUnknown {
-			reason += "; the answer to an earlier refresh was lost"
+			reason += earlierLost
 		}
-		return Grant{}, a.bury(g, reason)
+		return Grant{}, a.writeOff(g, reason)
+	case rejected:
+		if reason := a.refusedForLong(g, f); reason != "" {
+			return Grant{}, a.writeOff(g, reason)
+		}
+		if g.State == Active {
+			g.Reason = a.provider.Title + " does not renew the token since " + a.refusals.since.UTC().Format(time.RFC3339) + ": " + f.why
+		}
 	case lostReply:
 		marked.Reason = "the answer to a refresh at " + time.Now().UTC().Format(time.RFC3339) + " was lost: " + f.why
 		g = marked
@@ -200,12 +221,13 @@ var errNoRenewal = errors.New("the provider gave no refresh token, so the login 
 
 func (a *Account) noRenewal(g Grant) *Error {
 	e := a.fail("refresh", fmt.Errorf("%w; it ends at %s", errNoRenewal, g.Expiry.UTC().Format(time.RFC3339)))
-	e.Fix = "for a new one " + a.mend()
+	e.Fix = "for a new one " + a.advice()
 	return e
 }
 
 func (a *Account) renewed(old, next Grant) (Grant, error) {
 	a.gate.open()
+	a.refusals = refusals{}
 	g, err := a.put(old.Generation, next)
 	if err != nil {
 		return Grant{}, err
@@ -213,6 +235,15 @@ func (a *Account) renewed(old, next Grant) (Grant, error) {
 	a.log.Info().Int64("generation", g.Generation).Time("expiry", g.Expiry).
 		Bool("after_failures", a.announced.forget("refresh")).Msg("token refreshed")
 	return g, nil
+}
+
+// postponed is the error for a refresh whose turn did not come.
+func (a *Account) postponed(f *failure) error {
+	if f.cause != nil {
+		return a.fail("refresh", f)
+	}
+	a.hold(f.after, f)
+	return a.gateError()
 }
 
 // hold closes the gate after a failure and logs it when it is another than the last.
@@ -224,8 +255,8 @@ func (a *Account) hold(after time.Duration, why error) {
 	}
 }
 
-// bury writes g off: it is said once, and nothing is sent for it again. The result is the error for the caller.
-func (a *Account) bury(g Grant, reason string) error {
+// writeOff ends g: it is said once, and nothing is sent for it again. The result is the error for the caller.
+func (a *Account) writeOff(g Grant, reason string) error {
 	base := g.Generation
 	g.State, g.Reason = ReauthorizeNeeded, reason
 	stored, err := a.put(base, g)
@@ -260,12 +291,14 @@ func (a *Account) probe(ctx context.Context, g Grant) error {
 		a.log.Info().Str("reason", g.Reason).Msg("the access token still works after a lost answer; refreshing again")
 		return nil
 	case f.kind == refused && a.provider.OneShot:
-		return a.bury(g, g.Reason+"; since then the access token is refused, so the refresh was carried out and its token is lost")
-	case f.kind == refused:
+		return a.writeOff(g, g.Reason+"; since then the access token is refused, so the refresh was carried out and its token is lost")
+	case f.kind == refused, f.kind == rejected && !g.valid(time.Now()):
 		return nil // Expired, or replaced: the refresh token is all there is left, and trying it loses nothing.
+	case f.kind == rejected:
+		return a.postponed(f)
 	default:
-		a.hold(f.after, f)
-		return a.gateError()
+		a.refusals = refusals{}
+		return a.postponed(f)
 	}
 }
 
@@ -285,7 +318,7 @@ func (a *Account) sendToken(ctx context.Context, c call) (reply, error) {
 		return reply{}, err
 	}
 	if ans.status/100 != http.StatusOK/100 {
-		f := ans.judge(a.provider.HarmlessCodes)
+		f := ans.judge(a.provider)
 		if a.provider.OneShot && ans.status >= http.StatusInternalServerError {
 			f.kind = lostReply // The token may have been spent before the server fell over.
 		}
@@ -298,9 +331,13 @@ func (a *Account) sendToken(ctx context.Context, c call) (reply, error) {
 			_, expiry := lifeOf(r.access, now, a.provider.Lifetime)
 			r.lifetime = lifetimeUntil(expiry, now)
 		}
+		if r.dropped != "" {
+			a.log.Warn().Str("reason", r.dropped).Msg("the answer of the provider holds what cannot be kept")
+		}
+		a.wire.traffic.gave(c.endpoint, now)
 		return r, nil
 	}
-	if f := ans.judge(a.provider.HarmlessCodes); f != nil {
+	if f := ans.judge(a.provider); f != nil {
 		return reply{}, f
 	}
 	return reply{}, &failure{kind: lostReply, why: fmt.Sprintf("HTTP %d, but %s", ans.status, err)}
@@ -310,9 +347,4 @@ func (a *Account) sendToken(ctx context.Context, c call) (reply, error) {
 func asFailure(err error) *failure {
 	f, _ := errors.AsType[*failure](err)
 	return f
-}
-
-func isRefused(err error) bool {
-	f := asFailure(err)
-	return f != nil && f.kind == refused
 }

@@ -127,9 +127,13 @@ func TestDeadGrant(t *testing.T) {
 		answer http.HandlerFunc
 	}{
 		{"by the RFC", says(400, `{"error":"invalid_grant","error_description":"expired"}`)},
-		{"without a body", says(400, "")},
-		{"401 in words", says(401, "Unauthorized")},
-		{"403 in JSON", says(403, `{"message":"no"}`)},
+		{"by RFC 6750", says(401, `{"error":"invalid_token"}`)},
+		{"with a 403", says(403, `{"error":"invalid_grant"}`, "Content-Type", "application/json; charset=utf-8")},
+		{"as HTML", says(400, `{"error":"invalid_grant"}`, "Content-Type", "text/html; charset=iso-8859-1")},
+		{"behind a notice", says(400, "<br />\n<b>Notice</b>:  Undefined index: x in <b>/var/www/x.php</b> on line <b>7</b><br />\n"+`{"error":"invalid_grant"}`)},
+		{"as a code of its own", says(400, `{"code":"refresh_token_expired"}`)},
+		{"in a message", says(401, `{"message":"The refresh token is invalid."}`)},
+		{"bad", says(200, `{"error":"Bad refresh token"}`)},
 		{"in a 200", says(200, `{"error":"Invalid refresh token"}`)},
 		{"in a 404", says(404, `{"error":"Tokens not found","code":1000}`)},
 		{"in a nested object", says(400, `{"error":{"code":1,"message":"token expired"}}`)},

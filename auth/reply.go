@@ -1,11 +1,10 @@
 package auth
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,24 +22,12 @@ type reply struct {
 	access, refresh           secret.String
 	lifetime, refreshLifetime time.Duration // zero when not said, or not believably
 	scope, tokenType          string
-}
-
-var errNoObject = errors.New("the answer is not a JSON object")
-
-// decodeObject reads the JSON object at the start of body, whatever its content type says and whatever follows it.
-// Its error quotes nothing of the body, which may hold tokens.
-func decodeObject(body []byte) (map[string]json.RawMessage, error) {
-	var fields map[string]json.RawMessage
-	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
-	if json.NewDecoder(bytes.NewReader(body)).Decode(&fields) != nil || fields == nil {
-		return nil, errNoObject
-	}
-	return fields, nil
+	dropped                   string // what came with the token and is of no use, and why; empty when nothing
 }
 
 // decodeReply reads a token reply that arrived now. One odd field never costs the tokens beside it.
 func decodeReply(body []byte, now time.Time) (reply, error) {
-	fields, err := decodeObject(body)
+	fields, err := decodeObject(body, "access_token")
 	if err != nil {
 		return reply{}, err
 	}
@@ -48,8 +35,8 @@ func decodeReply(body []byte, now time.Time) (reply, error) {
 		access:    secret.New(textOf(fields["access_token"])),
 		refresh:   secret.New(textOf(fields["refresh_token"])),
 		lifetime:  secondsOf(fields["expires_in"]),
-		scope:     textOf(fields["scope"]),
-		tokenType: textOf(fields["token_type"]),
+		scope:     labelOf(fields["scope"]),
+		tokenType: labelOf(fields["token_type"]),
 	}
 	if r.lifetime == 0 {
 		r.lifetime = lifetimeUntil(dateOf(fields["expires_at"]), now)
@@ -63,7 +50,40 @@ func decodeReply(body []byte, now time.Time) (reply, error) {
 	if r.access.Empty() {
 		return r, errors.New("the answer has no access_token")
 	}
+	if why := oddToken(r.access); why != "" {
+		return reply{}, errors.New("its access_token " + why)
+	}
+	if why := oddToken(r.refresh); why != "" {
+		r.refresh, r.dropped = secret.String{}, "its refresh_token "+why
+	}
 	return r, nil
+}
+
+// Bytes of what is kept of a reply. No header takes a token of the first size, and the store reads two of them back whatever
+// they are made of.
+const (
+	tokenLimit = 32 << 10
+	labelLimit = 4 << 10
+)
+
+// oddToken says why a token can be neither kept nor sent, empty when it can.
+func oddToken(token secret.String) string {
+	switch text := token.Reveal(); {
+	case len(text) > tokenLimit:
+		return fmt.Sprintf("is larger than %d KiB", tokenLimit>>10)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return "holds control characters"
+	}
+	return ""
+}
+
+// labelOf is textOf for what is only shown or stored: what is too long, or holds control characters, counts as not said.
+func labelOf(raw json.RawMessage) string {
+	text := textOf(raw)
+	if len(text) > labelLimit || strings.ContainsFunc(text, unicode.IsControl) {
+		return ""
+	}
+	return text
 }
 
 // textOf gives a JSON string, or a JSON number as it is written; anything else is empty.
@@ -87,70 +107,6 @@ func secondsOf(raw json.RawMessage) time.Duration {
 		return 0
 	}
 	return time.Duration(seconds * float64(time.Second))
-}
-
-// complaint is what an error body says. TreatStream's documentation promises "an appropriate error message" and not its
-// shape, so the usual keys are looked at, RFC 6749 section 5.2 first.
-type complaint struct {
-	code string // the RFC's error, when it looks like one
-	text string // everything said, clean and on one line
-	// failed is whether it says that something failed; a mere message says nothing of the kind.
-	failed bool
-}
-
-// decodeComplaint reads an error body. Each text goes through clean first, which takes out the secrets that a
-// provider may echo; only then is it shortened, so that no part of one is left at the cut.
-func decodeComplaint(body []byte, clean func(string) string) complaint {
-	fields, err := decodeObject(body)
-	if err != nil {
-		return complaint{}
-	}
-	if inner, err := decodeObject(fields["error"]); err == nil {
-		fields = inner
-	}
-	var c complaint
-	var said []string
-	if string(fields["success"]) == "false" {
-		c.failed = true
-	}
-	for _, name := range []string{"error", "error_code", "code", "error_description", "error_message", "message", "msg", "reason"} {
-		text := oneLine(clean(textOf(fields[name])))
-		if text == "" || slices.Contains(said, text) || strings.HasSuffix(name, "code") && text == "0" {
-			continue
-		}
-		c.failed = c.failed || name != "message" && name != "msg"
-		said = append(said, text)
-		if c.code == "" && !strings.ContainsAny(text, " .") {
-			c.code = strings.ToLower(text)
-		}
-	}
-	c.text = strings.Join(said, ": ")
-	return c
-}
-
-// tokenIsBad reports whether the complaint is about the token or the grant itself, and not about an outage.
-func (c complaint) tokenIsBad() bool {
-	if c.code == "invalid_grant" || c.code == "invalid_token" {
-		return true
-	}
-	text := strings.ToLower(c.text)
-	if strings.Contains(text, "csrf") || !strings.Contains(text, "token") && !strings.Contains(text, "grant") {
-		return false
-	}
-	return slices.ContainsFunc([]string{
-		"invalid", "expired", "revoked", "not found", "unknown", "not valid",
-		"unauthori", "wrong", "mismatch", "not exist",
-	}, func(word string) bool { return strings.Contains(text, word) })
-}
-
-// clientIsBad reports whether the complaint is about the client's own registration, which a new login does not mend.
-func (c complaint) clientIsBad() bool {
-	return slices.Contains([]string{"invalid_client", "unauthorized_client", "unsupported_grant_type"}, c.code)
-}
-
-// busy reports whether the provider says that it cannot answer now.
-func (c complaint) busy() bool {
-	return slices.Contains([]string{"temporarily_unavailable", "server_error", "slow_down"}, c.code)
 }
 
 // oneLine makes text of a stranger fit for an error: no control characters, at most 200 bytes.

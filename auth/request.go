@@ -67,7 +67,14 @@ func (a *Account) codeCall(code secret.String, at attempt) call {
 
 // renewalCall turns g into the next grant.
 func (a *Account) renewalCall(g Grant) call {
-	if a.provider.Grant == PersonalToken {
+	switch a.provider.Grant {
+	case ClientCredentials:
+		params := map[string]string{"grant_type": string(ClientCredentials)}
+		if scopes := a.scopes(); scopes != "" {
+			params["scope"] = scopes
+		}
+		return a.tokenCall("token", a.endpoints.Token, params, nil)
+	case PersonalToken:
 		return call{
 			endpoint: a.endpoints.Refresh,
 			field:    "refresh",
@@ -116,11 +123,11 @@ func (a *Account) tryToken(ctx context.Context, t Token) error {
 		}
 		return &failure{why: "a web page, not the API's answer: check endpoints.probe in the config"}
 	}
-	return ans.judge(nil)
+	return ans.judge(a.provider)
 }
 
-// mend says what a person does about an account that cannot go on.
-func (a *Account) mend() string {
+// advice says what a person does about an account that cannot go on.
+func (a *Account) advice() string {
 	switch a.provider.Grant {
 	case ClientCredentials:
 		return "correct client_id and client_secret in the config"

@@ -94,7 +94,7 @@ func (a *Account) revoke(ctx context.Context, g Grant) error {
 	if ans.html && len(ans.body) > 0 && ans.status/100 == http.StatusOK/100 {
 		return &failure{why: "a web page, not the API's answer: check endpoints.revoke in the config"}
 	}
-	if f := ans.judge(nil); f != nil && f.kind != refused {
+	if f := ans.judge(a.provider); f != nil && f.kind != refused {
 		return f
 	}
 	return nil

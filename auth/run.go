@@ -116,7 +116,7 @@ type slot struct {
 // sayDead logs, once, that g needs a login.
 func (a *Account) sayDead(g Grant) {
 	if a.announced.change("grant", strconv.FormatInt(g.Generation, 10)+g.Reason) {
-		a.log.Error().Str("reason", g.Reason).Str("fix", a.mend()).Msg("login needed; nothing more is sent for this account")
+		a.log.Error().Str("reason", g.Reason).Str("fix", a.advice()).Msg("login needed; nothing more is sent for this account")
 	}
 }
 
@@ -140,7 +140,7 @@ func (a *Account) warnOfEnd(g Grant, now time.Time) {
 	// The day counts back from the end, so that the wall clock may jump without a second warning.
 	day := strconv.FormatInt(int64(ends.Sub(now)/warnEvery), 10)
 	if a.announced.change("end", day+ends.String()) {
-		a.log.Warn().Time("ends", ends).Str("fix", a.mend()).
+		a.log.Warn().Time("ends", ends).Str("fix", a.advice()).
 			Msg(text)
 	}
 }

@@ -4,13 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"sync"
 	"time"
 
 	"github.com/treatrelay/relay/internal/secret"
 )
 
+// renewAgain is how long an access token that was renewed because the endpoint for socket tokens refused it is not renewed for
+// that reason once more.
+const renewAgain = time.Hour
+
+// renewals remembers when refusals of socket tokens last had the access token renewed. It may be used from many goroutines.
+type renewals struct {
+	mu   sync.Mutex
+	last time.Time // zero once the endpoint gave a socket token
+}
+
+// allowed reports whether a refusal may have the access token renewed. While the endpoint refuses tokens that are new as well, the
+// fault is its own, and another one helps as little.
+func (r *renewals) allowed(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last.IsZero() || now.Sub(r.last) > renewAgain
+}
+
+func (r *renewals) set(last time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = last
+}
+
 // SocketToken asks for a fresh token of the realtime server. How long such a token lives is not documented: ask before
-// every connection. An access token that is refused is refreshed once; refused again, or if it cannot be refreshed, the grant is written off.
+// every connection. An access token that is refused is renewed once. When the new one is refused as well, or the refusal names no
+// token, the endpoint is to blame and the grant stays: the error is not permanent, and says when to ask again if the provider
+// did ([Error].RetryAt). Only a token that cannot be renewed, is not new, and is named by the refusal is written off.
 func (a *Account) SocketToken(ctx context.Context) (secret.String, error) {
 	if a.endpoints.SocketToken == "" {
 		return secret.String{}, a.fail("socket token of", errors.New(a.provider.Title+" has none; endpoints.socket_token is not set"))
@@ -20,28 +48,48 @@ func (a *Account) SocketToken(ctx context.Context) (secret.String, error) {
 		return secret.String{}, err
 	}
 	got, err := a.askSocketToken(ctx, token)
-	if isRefused(err) {
-		refused := token.Generation
-		token, renewal := a.Refresh(ctx, refused)
-		if errors.Is(renewal, errNoRenewal) {
-			return secret.String{}, a.disown(ctx, refused, " refused the access token, and gave no refresh token: "+err.Error())
-		}
-		if renewal != nil {
-			return secret.String{}, renewal
-		}
-		if got, err = a.askSocketToken(ctx, token); isRefused(err) {
-			return secret.String{}, a.disown(ctx, token.Generation, " refused the access token even after a refresh: "+err.Error())
+	blamed := ""
+	if f := asFailure(err); f.aboutToken() {
+		blamed = ": a new access token is refused too, so it is the endpoint that does not work"
+		if a.renewals.allowed(time.Now()) {
+			next, renewal := a.Refresh(ctx, token.Generation)
+			switch {
+			case errors.Is(renewal, errNoRenewal):
+				if f.kind == refused && time.Since(token.obtained) > justIssued {
+					return secret.String{}, a.disown(ctx, token.Generation, " refused the access token, and gave no refresh token: "+f.why)
+				}
+				blamed = ": the login is kept, for the access token is new, or the answer does not name it"
+			case renewal != nil:
+				return secret.String{}, renewal
+			default:
+				a.renewals.set(time.Now())
+				got, err = a.askSocketToken(ctx, next)
+			}
 		}
 	}
-	if f := asFailure(err); f != nil {
-		e := a.fail("socket token of", f)
-		if f.after > 0 {
-			e.RetryAt = time.Now().Add(f.after)
-			e.Fix = "not before " + f.after.String() + " from now"
-		}
-		return secret.String{}, e
+	f := asFailure(err)
+	if f == nil {
+		a.renewals.set(time.Time{})
+		return got, nil
 	}
-	return got, nil
+	e := a.fail("socket token of", f)
+	if f.aboutToken() {
+		e = a.fail("socket token of", fmt.Errorf("%w%s", f, blamed))
+	}
+	if f.after > 0 {
+		e.RetryAt = time.Now().Add(f.after)
+		e.Fix = "not before " + max(time.Second, f.after.Round(time.Second)).String() + " from now"
+	}
+	return secret.String{}, e
+}
+
+// justIssued is how old a token is at most that was issued just now.
+const justIssued = 10 * time.Minute
+
+// aboutToken reports whether a refusal may be about the access token, so that another one may help: it says so, or it is the 401
+// of RFC 6750, or an API says 400 or 403.
+func (f *failure) aboutToken() bool {
+	return f != nil && (f.kind == refused || f.kind == rejected && !f.page && (f.status == http.StatusUnauthorized || f.object))
 }
 
 // askSocketToken sends one request. Its error is a *failure.
@@ -56,19 +104,23 @@ func (a *Account) askSocketToken(ctx context.Context, token Token) (secret.Strin
 		return secret.String{}, err
 	}
 	if ans.status/100 == 2 {
-		if fields, err := decodeObject(ans.body); err == nil {
-			if got := textOf(fields["socket_token"]); got != "" {
-				return secret.New(got), nil
+		if fields, err := decodeObject(ans.body, "socket_token"); err == nil {
+			got := secret.New(textOf(fields["socket_token"]))
+			if why := oddToken(got); why != "" {
+				return secret.String{}, &failure{why: statusText(ans.status) + ", but its socket_token " + why}
+			}
+			if !got.Empty() {
+				return got, nil
 			}
 		}
 	}
-	if f := ans.judge(nil); f != nil {
+	if f := ans.judge(a.provider); f != nil {
 		return secret.String{}, f
 	}
 	return secret.String{}, &failure{why: fmt.Sprintf("HTTP %d, but the answer has no socket_token", ans.status)}
 }
 
-// disown writes off the grant of the given generation, whose access token was refused; why follows the provider's name.
+// disown writes off the grant of the given generation, whose access token was refused by name; why follows the provider's name.
 func (a *Account) disown(ctx context.Context, generation int64, why string) error {
 	release, err := a.take(ctx, "socket token of")
 	if err != nil {
@@ -85,5 +137,5 @@ func (a *Account) disown(ctx context.Context, generation int64, why string) erro
 	if err := a.dead(g); err != nil {
 		return err
 	}
-	return a.bury(g, a.provider.Title+why)
+	return a.writeOff(g, a.provider.Title+why)
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
-	"github.com/treatrelay/relay/internal/secret"
 )
 
 func TestSocketToken(t *testing.T) {
@@ -50,35 +49,6 @@ func TestSocketTokenRefused(t *testing.T) {
 			}
 		})
 	}
-	t.Run("without a refresh token", func(t *testing.T) {
-		w := newWorld(t)
-		w.login(t)
-		g := w.grant(t)
-		g.RefreshToken = secret.String{}
-		if err := w.store.Save("mystream", g); err != nil {
-			t.Fatal(err)
-		}
-		w.fake.fault("/socket", says(401, ""))
-		for range 3 {
-			_, err := w.SocketToken(t.Context())
-			w.wantError(t, err, true, "login needed", "gave no refresh token: HTTP 401", "relay auth login mystream")
-		}
-		if w.fake.count("/refresh") != 0 || w.fake.count("/socket") != 1 {
-			t.Errorf("%d refreshes, %d requests, want 0 and 1", w.fake.count("/refresh"), w.fake.count("/socket"))
-		}
-	})
-	t.Run("again after the refresh", func(t *testing.T) {
-		w := newWorld(t)
-		w.login(t)
-		w.fake.fault("/socket", says(401, ""), says(401, `{"error":"nope"}`))
-		for range 3 {
-			_, err := w.SocketToken(t.Context())
-			w.wantError(t, err, true, "login needed", "even after a refresh", "relay auth login mystream")
-		}
-		if w.fake.count("/refresh") != 1 || w.fake.count("/socket") != 2 {
-			t.Errorf("%d refreshes, %d requests, want 1 and 2", w.fake.count("/refresh"), w.fake.count("/socket"))
-		}
-	})
 	t.Run("and the refresh too", func(t *testing.T) {
 		w := newWorld(t)
 		w.login(t)

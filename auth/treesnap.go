@@ -5,7 +5,8 @@ import "time"
 // treeSnap is TreeSnap, as its API documentation and its server's public source have it: a personal token of a year,
 // which is exchanged for the next one while it is valid. The old token is deleted before the reply leaves, so a lost
 // reply is a lost grant unless the old token turns out to work still. Error 1100 says that the token in the header is not
-// the one in the form, as when a proxy took the header away: nothing about the token itself.
+// the one in the form, as when a proxy took the header away: nothing about the token itself. Error 1000 says that there is
+// no such token; "Unauthenticated." is what the framework beneath says of one that it does not know.
 func treeSnap() Provider {
 	const day = 24 * time.Hour
 	return Provider{ //nolint:gosec // These are addresses of tokens, not tokens.
@@ -23,5 +24,6 @@ func treeSnap() Provider {
 		Margin:        30 * day,
 		OneShot:       true,
 		HarmlessCodes: []string{"1100"},
+		GrantCodes:    []string{"1000", "unauthenticated"},
 	}
 }

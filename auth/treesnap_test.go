@@ -172,13 +172,37 @@ func TestImportTokenRefusals(t *testing.T) {
 	w.wantError(t, err, false, "TreeSnap has no login in a browser", "relay auth import mystream")
 }
 
-// A token is saved while nobody can vouch for it.
+// A token is saved while nobody can vouch for it, and is said to be that.
 func TestImportTokenInAnOutage(t *testing.T) {
-	f := newTreeSnap(t)
-	f.then(says(503, "maintenance"))
-	f.imported(t)
-	if g := f.grant(t); g.State != auth.Active || !strings.Contains(f.log.String(), "could not be tried") {
-		t.Errorf("%s\n%s", g.State, f.log)
+	for name, answer := range map[string]http.HandlerFunc{
+		"503": says(503, "maintenance"), "Cloudflare": says(403, "error code: 1020"), "a page": says(401, "<html>", "Content-Type", "text/html"),
+		"a gateway": says(403, `{"message":"Forbidden"}`), "a page in a 200": says(200, "<html>", "Content-Type", "text/html"), "reset": reset,
+	} {
+		f := newTreeSnap(t)
+		f.then(answer)
+		f.imported(t)
+		s, err := f.Status()
+		if err != nil || s.State != auth.Active || !strings.HasPrefix(s.Reason, "not checked: ") || !strings.Contains(f.log.String(), "could not be tried") {
+			t.Errorf("%s: %+v, %v\n%s", name, s, err, f.log)
+		}
+		if got, err := f.Refresh(t.Context(), 0); err != nil || got.Generation != 2 || f.grant(t).Reason != "" {
+			t.Errorf("%s: %v, or it is still in doubt", name, err)
+		}
+	}
+}
+
+// A token that is refused by a status alone does not replace the one that works: somebody is there who can try again.
+func TestImportOfNoToken(t *testing.T) {
+	for _, answer := range []http.HandlerFunc{says(401, ""), says(401, `{"message":"Unauthorized"}`), says(401, "no")} {
+		f := newTreeSnap(t)
+		f.imported(t)
+		before := f.grant(t)
+		f.then(answer)
+		err := f.ImportToken(t.Context(), secret.New(f.secret("canary-hello")))
+		f.wantError(t, err, false, "TreeSnap refused the token: HTTP 401", "relay auth import mystream")
+		if f.grant(t) != before {
+			t.Error("the grant is another")
+		}
 	}
 }
 

@@ -14,8 +14,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -34,14 +32,15 @@ const (
 // wire sends token requests: one at a time per connection, no redirects (a 307 would hand the client secret on), no
 // cookies, a bounded body and a deadline.
 type wire struct {
-	client *http.Client
-	agent  string
+	client  *http.Client
+	agent   string
+	traffic *traffic
 }
 
 // NewTransport makes what requests to providers go through when [Options] name nothing else: TLS 1.2 or later, and the proxy of the
-// environment. Many accounts share one at less cost, and its connections.
-func NewTransport() *http.Transport {
-	return &http.Transport{
+// environment. Accounts that share one share more than connections: see [Transport].
+func NewTransport() *Transport {
+	return &Transport{Transport: &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
@@ -50,7 +49,7 @@ func NewTransport() *http.Transport {
 		MaxResponseHeaderBytes: 64 << 10,
 		MaxIdleConnsPerHost:    16, // of many accounts at one provider
 		IdleConnTimeout:        90 * time.Second,
-	}
+	}}
 }
 
 func newWire(base http.RoundTripper, agent string) wire {
@@ -62,7 +61,8 @@ func newWire(base http.RoundTripper, agent string) wire {
 			Transport:     base,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		agent: agent,
+		agent:   agent,
+		traffic: trafficOf(base),
 	}
 }
 
@@ -74,6 +74,7 @@ type call struct {
 	params   map[string]string        // what may be shown
 	secrets  map[string]secret.String // what may not
 	bearer   secret.String            // in the Authorization header; may be empty
+	waited   bool                     // its turn has come: see traffic.wait
 }
 
 // answer is what came back, whole.
@@ -93,24 +94,41 @@ const (
 	notSent   failureKind = iota // it never left, or the provider said "not now": trying again is harmless
 	lostReply                    // it may have been carried out
 	badClient                    // the provider refused the client itself, whatever its grants
-	refused                      // the provider refused the token, the code or the grant
+	rejected                     // turned away in words that name nothing of ours: by a gateway, or an API in trouble, as far as anybody knows
+	refused                      // the provider refused the token, the code or the grant, and says so
 )
 
 // failure is why a request brought nothing. Its text holds no secret.
 type failure struct {
-	kind  failureKind
-	why   string
-	after time.Duration // the provider asked to wait
-	// status of the answer; zero without one
-	status int
-	cause  error // of the context, when that ended it
+	kind    failureKind
+	why     string
+	after   time.Duration // the provider asked to wait
+	status  int           // of the answer; zero without one
+	page    bool          // the answer is a web page
+	object  bool          // the answer is a JSON object
+	ours    bool          // the answer is an error of an API, a JSON object, and not one that a gateway gives by itself
+	request bool          // it is a code of RFC 6749 about how the client asks
+	cause   error         // of the context, when that ended it
 }
 
 func (f *failure) Error() string { return f.why }
 func (f *failure) Unwrap() error { return f.cause }
 
-// send sends c and reads the answer of whatever status. Its error is a *failure.
+// send sends c when its turn has come, and reads the answer of whatever status. Its error is a *failure.
 func (w wire) send(ctx context.Context, style BodyStyle, c call) (answer, error) {
+	if !c.waited {
+		if err := w.traffic.wait(ctx, c.endpoint); err != nil {
+			return answer{}, err
+		}
+	}
+	ans, err := w.sendNow(ctx, style, c)
+	if err == nil {
+		w.traffic.answered(c.endpoint, ans, time.Now())
+	}
+	return ans, err
+}
+
+func (w wire) sendNow(ctx context.Context, style BodyStyle, c call) (answer, error) {
 	ctx, cancel := linger(ctx)
 	defer cancel()
 	hidden := map[string]secret.String{"": c.bearer} // Params have names.
@@ -168,15 +186,6 @@ func (w wire) send(ctx context.Context, style BodyStyle, c call) (answer, error)
 		clean:  clean,
 		field:  c.field,
 	}, nil
-}
-
-// isPage reports whether an answer is for a browser. PHP calls everything text/html that nobody says is something else.
-func isPage(contentType string, body []byte) bool {
-	body = bytes.TrimSpace(body)
-	if _, err := decodeObject(body); err == nil {
-		return false
-	}
-	return strings.Contains(contentType, "html") || bytes.HasPrefix(body, []byte("<"))
 }
 
 func (c call) request(ctx context.Context, style BodyStyle) (*http.Request, error) {
@@ -247,50 +256,4 @@ func cleaner(secrets map[string]secret.String) func(string) string {
 			secret.New(strings.Trim(string(quoted), `"`)))
 	}
 	return func(text string) string { return secret.Scrub(text, forms...) }
-}
-
-// retryAfter reads the header, seconds or a date (RFC 9110 section 10.2.3), at most a day.
-func retryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.Atoi(header); err == nil {
-		return min(max(0, time.Duration(min(seconds, int(retryAfterMax/time.Second)))*time.Second), retryAfterMax)
-	}
-	if date, err := http.ParseTime(header); err == nil {
-		return min(max(0, date.Sub(now)), retryAfterMax)
-	}
-	return 0
-}
-
-// checkClient is the advice at the end of a badClient failure.
-const checkClient = ": check client_id and client_secret in the config"
-
-// judge says what an answer without a token means; nil for a 2xx that does not complain. Complaints with a harmless code
-// say nothing about the token.
-func (ans answer) judge(harmless []string) *failure {
-	said := decodeComplaint(ans.body, ans.clean)
-	why := "HTTP " + strconv.Itoa(ans.status)
-	if said.text != "" {
-		why += " (" + said.text + ")"
-	}
-	f := &failure{kind: notSent, why: why, after: ans.after, status: ans.status}
-	switch status := ans.status; {
-	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
-		f.kind = lostReply // The gateway does not know what became of the request, so neither do we.
-	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, said.busy():
-	case slices.Contains(harmless, said.code):
-	case said.clientIsBad():
-		f.kind = badClient
-		f.why += checkClient
-	case said.tokenIsBad():
-		f.kind = refused
-	case status/100 == 2 && !said.failed:
-		return nil
-	case status/100 == 2:
-	case status == http.StatusForbidden && ans.html:
-		f.why += ": a web page, not the API's answer"
-	case status == http.StatusBadRequest, status == http.StatusUnauthorized, status == http.StatusForbidden:
-		f.kind = refused
-	default:
-		f.why += ": check endpoints." + ans.field + " in the config"
-	}
-	return f
 }

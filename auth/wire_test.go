@@ -39,7 +39,7 @@ func TestTLSVersion(t *testing.T) {
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		server.StartTLS()
 		w := newWire(nil, "relay/test")
-		own, ok := w.client.Transport.(*http.Transport)
+		own, ok := w.client.Transport.(*Transport)
 		if !ok {
 			t.Fatal("the transport is another")
 		}
@@ -69,7 +69,7 @@ func TestNoRedirect(t *testing.T) {
 				w := newWire(nil, "relay/test")
 				ans, err := w.send(t.Context(), style, c)
 				if err == nil {
-					err = ans.judge(nil)
+					err = ans.judge(Provider{})
 				}
 				f := asFailure(err)
 				if f == nil || f.kind == refused || strings.Contains(fmt.Sprintf("%v %+v", err, err), "canary-secret") {

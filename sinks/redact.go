@@ -1,9 +1,8 @@
 package sinks
 
 import (
-	"bytes"
 	"fmt"
-	"os"
+	"strings"
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -61,15 +60,15 @@ func oneOf(set map[string]bool, keys ...string) error {
 	return nil
 }
 
-// readSecret reads the file a *_file key names, without the white space around its text.
+// readSecret reads the file a *_file key names, as [secret.ReadFile] does and without the white space around its text.
 func readSecret(key, path string) (secret.String, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // The path is the operator's own.
+	text, err := secret.ReadFile(path)
 	if err != nil {
 		return secret.String{}, field(key, err)
 	}
-	text = bytes.TrimSpace(text)
-	if len(text) == 0 {
+	trimmed := secret.New(strings.TrimSpace(text.Reveal()))
+	if trimmed.Empty() {
 		return secret.String{}, field(key, fmt.Errorf("%s is empty", path))
 	}
-	return secret.New(string(text)), nil
+	return trimmed, nil
 }

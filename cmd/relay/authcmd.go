@@ -31,6 +31,14 @@ func oneAccount(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// atMostOneAccount is for commands that take the name of one account, which may be left out where only one is configured.
+func atMostOneAccount(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return oneAccount(cmd, args)
+	}
+	return nil
+}
+
 // accounts is the configuration with the store of its grants.
 type accounts struct {
 	cfg   *Config
@@ -55,26 +63,43 @@ func (p *program) openAccounts(ctx context.Context) (*accounts, error) {
 	return &accounts{cfg, store, log}, nil
 }
 
+// named gives the account that the arguments of a command name, or else the only one.
+func (a *accounts) named(args []string) (*auth.Account, AccountConfig, error) {
+	if len(args) > 0 {
+		return a.find(args[0])
+	}
+	if len(a.cfg.Accounts) == 1 {
+		return a.find(a.cfg.Accounts[0].Account)
+	}
+	return nil, AccountConfig{}, usagef("name the account: %s has [%s]", a.cfg.Path, strings.Join(a.names(), ", "))
+}
+
+func (a *accounts) names() []string {
+	var names []string
+	for _, c := range a.cfg.Accounts {
+		names = append(names, c.Account)
+	}
+	return names
+}
+
 // find opens the account of that name.
 func (a *accounts) find(name string) (*auth.Account, AccountConfig, error) {
-	var names []string
 	for _, c := range a.cfg.Accounts {
 		if c.Account == name {
 			account, err := newAccount(c, a.store, nil, nil, a.log)
 			return account, c, err
 		}
-		names = append(names, c.Account)
 	}
-	return nil, AccountConfig{}, usagef("%s has no account %q; it has [%s]", a.cfg.Path, name, strings.Join(names, ", "))
+	return nil, AccountConfig{}, usagef("%s has no account %q; it has [%s]", a.cfg.Path, name, strings.Join(a.names(), ", "))
 }
 
-// account opens the account of that name.
-func (p *program) account(ctx context.Context, name string) (*auth.Account, AccountConfig, error) {
+// account opens the account that the arguments of a command name, or else the only one.
+func (p *program) account(ctx context.Context, args []string) (*auth.Account, AccountConfig, error) {
 	all, err := p.openAccounts(ctx)
 	if err != nil {
 		return nil, AccountConfig{}, err
 	}
-	return all.find(name)
+	return all.named(args)
 }
 
 func (p *program) say(format string, args ...any) error {
@@ -83,20 +108,23 @@ func (p *program) say(format string, args ...any) error {
 }
 
 func (p *program) loginCommand() *cobra.Command {
-	var noBrowser bool
+	var noBrowser, missingState bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use: "login ACCOUNT", Short: "Log in to an account in the browser", Args: oneAccount,
+		Use: "login [ACCOUNT]", Short: "Log in to an account in the browser", Args: atMostOneAccount,
 		Long: `Log in to an account of the configuration. relay shows the address to open, opens the browser where there is one, and
 waits at the account's redirect_url. On a machine without a browser open the address elsewhere; the browser then ends
-on a page it cannot show: paste the address of that page here.`,
+on a page it cannot show: paste the address of that page here. The name may be left out where only one account is configured.
+
+A provider sends back the state that relay gave it, which shows that the reply belongs to this login. For one that returns none, and only
+then, give --accept-missing-state and paste the address: relay takes your word for it.`,
 		Example: "  relay auth login mystream\n  relay auth login mystream --no-browser",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, c, err := p.account(cmd.Context(), args[0])
+			account, c, err := p.account(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			opts := auth.LoginOptions{Prompt: p.err, Paste: p.in, Timeout: timeout}
+			opts := auth.LoginOptions{Prompt: p.err, Paste: p.in, Timeout: timeout, AcceptMissingState: missingState}
 			if !noBrowser {
 				opts.Browser = auth.OpenBrowser
 			}
@@ -111,6 +139,7 @@ on a page it cannot show: paste the address of that page here.`,
 		},
 	}
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "do not open a browser")
+	cmd.Flags().BoolVar(&missingState, "accept-missing-state", false, "take a pasted address without a state, from a provider that returns none")
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait for the login")
 	return cmd
 }
@@ -133,10 +162,10 @@ func lastDay(end time.Time) string { return end.Local().Format("2 January 2006")
 func (p *program) logoutCommand() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "logout ACCOUNT", Short: "End the login at the provider, where that is possible, and forget the tokens", Args: oneAccount,
+		Use: "logout [ACCOUNT]", Short: "End the login at the provider, where that is possible, and forget the tokens", Args: atMostOneAccount,
 		Example: "  relay auth logout mystream",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, c, err := p.account(cmd.Context(), args[0])
+			account, c, err := p.account(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -157,10 +186,10 @@ func (p *program) logoutCommand() *cobra.Command {
 func (p *program) tokenCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "token ACCOUNT", Short: "Print a valid access token, renewed if need be", Args: oneAccount,
+		Use: "token [ACCOUNT]", Short: "Print a valid access token, renewed if need be", Args: atMostOneAccount,
 		Example: "  curl -H \"Authorization: Bearer $(relay auth token mystream)\" https://api.example/",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, _, err := p.account(cmd.Context(), args[0])
+			account, _, err := p.account(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -187,15 +216,15 @@ func (p *program) printToken(token auth.Token, asJSON bool) error {
 
 func (p *program) refreshCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "refresh ACCOUNT", Short: "Renew an account's token now", Args: oneAccount, Example: "  relay auth refresh mystream",
+		Use: "refresh [ACCOUNT]", Short: "Renew an account's token now", Args: atMostOneAccount, Example: "  relay auth refresh mystream",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.refresh(cmd.Context(), args[0])
+			return p.refresh(cmd.Context(), args)
 		},
 	}
 }
 
-func (p *program) refresh(ctx context.Context, name string) error {
-	account, _, err := p.account(ctx, name)
+func (p *program) refresh(ctx context.Context, args []string) error {
+	account, c, err := p.account(ctx, args)
 	if err != nil {
 		return err
 	}
@@ -203,5 +232,5 @@ func (p *program) refresh(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return p.say("Renewed the token of %s; it is valid until %s.", name, token.Expiry.Local().Format(time.DateTime))
+	return p.say("Renewed the token of %s; it is valid until %s.", c.Account, token.Expiry.Local().Format(time.DateTime))
 }

@@ -23,14 +23,14 @@ func (p *program) importCommand() *cobra.Command {
 	var passphraseFile string
 	var force bool
 	cmd := &cobra.Command{
-		Use: "import ACCOUNT", Short: "Read a personal token, or a login of another machine, from standard input", Args: oneAccount,
+		Use: "import [ACCOUNT]", Short: "Read a personal token, or a login of another machine, from standard input", Args: atMostOneAccount,
 		Long: `Read from standard input what gives an account its login: the personal token of a provider that has such tokens
 (treesnap), or what "relay auth export" wrote on another machine. Which of the two it is shows by itself. An export that is sealed with
 a passphrase needs --passphrase-file, since standard input is taken.`,
 		Example: `  relay auth import trees < token.txt
   relay auth import mystream < mystream.age`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.importGrant(cmd.Context(), args[0], passphraseFile, force)
+			return p.importGrant(cmd.Context(), args, passphraseFile, force)
 		},
 	}
 	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase of the export; without it the export must be sealed for this machine's identity")
@@ -38,27 +38,32 @@ a passphrase needs --passphrase-file, since standard input is taken.`,
 	return cmd
 }
 
-func (p *program) importGrant(ctx context.Context, name, passphraseFile string, force bool) error {
+func (p *program) importGrant(ctx context.Context, args []string, passphraseFile string, force bool) error {
 	all, err := p.openAccounts(ctx)
 	if err != nil {
 		return err
 	}
-	account, c, err := all.find(name)
+	account, c, err := all.named(args)
 	if err != nil {
 		return err
 	}
+	name := c.Account
 	if terminal(p.in) && c.Provider.Grant == auth.PersonalToken {
 		if err := p.say("Paste the token of %s, then press Enter and Ctrl-D. It is made at %s.", c.Provider.Title, c.Provider.TokenPage); err != nil {
 			return err
 		}
 	}
-	text, err := io.ReadAll(io.LimitReader(p.in, maxImport+1))
+	content, err := io.ReadAll(io.LimitReader(p.in, maxImport+1))
 	if err != nil {
 		return fmt.Errorf("read standard input: %w", err)
 	}
-	text = bytes.TrimSpace(text)
+	plain, err := secret.Text(content)
+	if err != nil {
+		return usagef("import %s: standard input %w", name, err)
+	}
+	text := bytes.TrimSpace([]byte(plain.Reveal()))
 	switch {
-	case len(text) > maxImport:
+	case len(content) > maxImport:
 		return usagef("import %s: more than %d bytes on standard input", name, maxImport)
 	case len(text) == 0:
 		return usagef("import %s: nothing on standard input; pipe the token or the export into it", name)
@@ -77,7 +82,16 @@ func (p *program) importGrant(ctx context.Context, name, passphraseFile string, 
 	if err != nil {
 		return err
 	}
-	return p.say("Imported the login of %s at %s. %s", name, c.Provider.Title, outlook(status, c.Provider.Grant))
+	if err := p.say("Imported the login of %s at %s. %s", name, c.Provider.Title, outlook(status, c.Provider.Grant)); err != nil {
+		return err
+	}
+	switch doubt := status.Reason; {
+	case c.Provider.Grant != auth.PersonalToken:
+		return p.say("It was not checked: relay auth refresh %s shows whether %s takes it.", name, c.Provider.Title)
+	case status.State == auth.Active && doubt != "":
+		return p.say("It was %s. Until then nobody knows whether it is a token: relay auth refresh %s tries it.", doubt, name)
+	}
+	return nil
 }
 
 func (p *program) importExport(ctx context.Context, store *auth.FileStore, c AccountConfig, text []byte, passphraseFile string, force bool) error {
@@ -97,7 +111,7 @@ func (p *program) importExport(ctx context.Context, store *auth.FileStore, c Acc
 func (p *program) exportCommand() *cobra.Command {
 	var passphraseFile, recipient string
 	cmd := &cobra.Command{
-		Use: "export ACCOUNT", Short: "Write an account's login, sealed, to take it to another machine", Args: oneAccount,
+		Use: "export [ACCOUNT]", Short: "Write an account's login, sealed, to take it to another machine", Args: atMostOneAccount,
 		Long: `Write an account's login to standard output, sealed with age: for a passphrase, or for the identity of the other
 machine, which "relay auth identity" shows there. A login belongs to one machine: once it works there, run
 "relay auth logout ACCOUNT --force" here.`,
@@ -108,7 +122,8 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 			if err != nil {
 				return err
 			}
-			if _, _, err := all.find(args[0]); err != nil {
+			_, c, err := all.named(args)
+			if err != nil {
 				return err
 			}
 			key := auth.ExportKey{Recipient: recipient}
@@ -123,7 +138,7 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 			if err != nil {
 				return err
 			}
-			sealed, err := all.store.Export(args[0], key)
+			sealed, err := all.store.Export(c.Account, key)
 			if err != nil {
 				return err
 			}
@@ -152,11 +167,11 @@ func (p *program) identityCommand() *cobra.Command {
 }
 
 func readPassphrase(path string) (secret.String, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator's own file
+	text, err := secret.ReadFile(path)
 	if err != nil {
 		return secret.String{}, fmt.Errorf("read the passphrase: %w", err)
 	}
-	line, _, _ := strings.Cut(string(text), "\n")
+	line, _, _ := strings.Cut(text.Reveal(), "\n")
 	line = strings.TrimRight(line, "\r")
 	if line == "" {
 		return secret.String{}, usagef("read the passphrase: the first line of %s is empty", path)

@@ -24,12 +24,7 @@ func (p *program) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status [ACCOUNT]", Short: "Show how the accounts' tokens are, without the tokens",
 		Example: "  relay auth status\n  relay auth status mystream --json | jq .expiry",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return oneAccount(cmd, args)
-			}
-			return nil
-		},
+		Args:    atMostOneAccount,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, err := p.openAccounts(cmd.Context())
 			if err != nil {
@@ -37,9 +32,7 @@ func (p *program) statusCommand() *cobra.Command {
 			}
 			names := args
 			if len(names) == 0 {
-				for _, c := range all.cfg.Accounts {
-					names = append(names, c.Account)
-				}
+				names = all.names()
 			}
 			return p.showStatus(all, names, asJSON)
 		},

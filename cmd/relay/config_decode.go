@@ -259,7 +259,7 @@ func (d *decoder) secretFile(path, key string, into *secret.String, file *string
 	}
 	d.alias[of] = at
 	if !d.bad[at] {
-		text, err := readSecret(*file)
+		text, err := secret.ReadLine(*file) // after checkReadable, for opening a pipe would wait for its writer
 		d.check(at, err)
 		d.hide(text.Reveal())
 		*into = text

@@ -4,7 +4,6 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"reflect"
 	"regexp"
@@ -141,32 +140,6 @@ func (d *decoder) expand(text string) (out string, expanded bool, err error) {
 		b.WriteString(before + value)
 		text, expanded = after, true
 	}
-}
-
-// maxSecretFile bounds a file that holds a secret.
-const maxSecretFile = 64 << 10
-
-// readSecret returns the one line a file holds, without its end. The file was looked at by [checkReadable].
-func readSecret(path string) (secret.String, error) {
-	f, err := os.Open(path) //nolint:gosec // The path is the operator's own.
-	if err != nil {
-		return secret.String{}, err
-	}
-	defer f.Close() //nolint:errcheck // It was only read.
-	content, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
-	if err != nil {
-		return secret.String{}, err
-	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
-	switch {
-	case len(content) > maxSecretFile:
-		return secret.String{}, fmt.Errorf("%s is larger than %d KiB", path, maxSecretFile>>10)
-	case text == "":
-		return secret.String{}, fmt.Errorf("%s is empty", path)
-	case strings.ContainsFunc(text, unicode.IsControl):
-		return secret.String{}, fmt.Errorf("%s holds more than one line of text", path)
-	}
-	return secret.New(text), nil
 }
 
 // checkReadable looks before a file is opened, for opening a pipe would wait for its writer.

@@ -27,7 +27,7 @@ func inConfigDir(t testing.TB) func(string) (string, bool) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"ok": "hunter2-file\n", "crlf": "hunter2-crlf\r\n", "empty": "\n", "two": "hunter2\nhunter2\n",
-		"big": strings.Repeat("hunter2 ", maxSecretFile/8+1), "creds": "-----BEGIN\nhunter2\n-----END\n",
+		"big": strings.Repeat("hunter2 ", secret.FileLimit/8+1), "creds": "-----BEGIN\nhunter2\n-----END\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)

@@ -29,10 +29,11 @@ type patient struct {
 
 func (d *doctor) accountTracks() []track {
 	var all []track
+	through := auth.NewTransport() // which also spreads the requests of many accounts
 	for _, c := range d.cfg.Accounts {
 		a := &patient{doctor: d, config: c}
 		if d.store != nil {
-			a.account, a.err = newAccount(c, d.store, nil, nil, zerolog.Nop())
+			a.account, a.err = newAccount(c, d.store, through, nil, zerolog.Nop())
 		}
 		t := track{{"token", c.Account, renewalLimit, a.login}}
 		switch {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -49,7 +48,7 @@ type job struct {
 
 	// What the parts are made with.
 	store         *auth.FileStore
-	providers     *http.Transport // requests to the providers go through it, those of all accounts
+	providers     *auth.Transport // what all accounts send to the providers goes through it
 	authMetrics   *auth.Metrics
 	sourceMetrics *sourceMetrics
 

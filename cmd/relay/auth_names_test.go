@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf16"
+
+	"github.com/treatrelay/relay/auth"
+)
+
+// Where one account is configured, its name may be left out; where there are several, the error has their names.
+func TestAccountNameMayBeLeftOut(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	token, stderr, code := w.command("", "auth", "token")
+	if code != exitOK || token == "" {
+		t.Fatalf("token: exit code %d:\n%s", code, stderr)
+	}
+	if _, stderr, code := w.command("", "auth", "refresh"); code != exitOK || !strings.Contains(stderr, "Renewed the token of mystream;") {
+		t.Errorf("refresh: exit code %d:\n%s", code, stderr)
+	}
+	pass := filepath.Join(w.dir, "passphrase")
+	if err := os.WriteFile(pass, []byte("\xef\xbb\xbfcorrect horse battery\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sealed, stderr, code := w.command("", "auth", "export", "--passphrase-file", pass)
+	if code != exitOK {
+		t.Fatalf("export: exit code %d:\n%s", code, stderr)
+	}
+	if _, stderr, code := w.command("", "auth", "logout"); code != exitOK || !strings.Contains(stderr, "Forgot the tokens of mystream.") {
+		t.Errorf("logout: exit code %d:\n%s", code, stderr)
+	}
+	// As a shell of Windows redirects it, and with a passphrase that was saved in another way.
+	if err := os.WriteFile(pass, []byte("correct horse battery"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var wide []byte
+	for _, unit := range utf16.Encode([]rune("\ufeff" + strings.ReplaceAll(sealed, "\n", "\r\n"))) {
+		wide = binary.LittleEndian.AppendUint16(wide, unit)
+	}
+	if _, stderr, code := w.command(string(wide), "auth", "import", "--passphrase-file", pass); code != exitOK ||
+		!strings.Contains(stderr, "It was not checked: relay auth refresh mystream shows whether TreatStream takes it.") {
+		t.Errorf("import: exit code %d:\n%s", code, stderr)
+	}
+	if out, _, code := w.command("", "auth", "status", "--json"); code != exitOK || !strings.Contains(out, `"active"`) {
+		t.Errorf("status: exit code %d: %s", code, out)
+	}
+
+	w.configure(newClouds(t).accounts(freePort(t)))
+	for _, command := range []string{"login", "logout", "token", "refresh", "import", "export"} {
+		if _, stderr, code := w.command("", "auth", command); code != exitUsage || !strings.Contains(stderr, "name the account: ") || !strings.Contains(stderr, "has [cam, mystream, trees]") {
+			t.Errorf("%s: exit code %d:\n%s", command, code, stderr)
+		}
+		if _, _, code := w.command("", "auth", command, "cam", "trees"); code != exitUsage {
+			t.Errorf("%s of two: exit code %d", command, code)
+		}
+	}
+}
+
+// An ended login has no time left, whatever its token says.
+func TestStatusOfAnEndedLogin(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	w.sim.RevokeAll()
+	if _, stderr, code := w.command("", "auth", "refresh"); code != exitUnauthorized || !strings.Contains(stderr, "login needed") {
+		t.Fatalf("refresh: exit code %d:\n%s", code, stderr)
+	}
+	_, table, code := w.command("", "auth", "status")
+	lines := strings.Split(strings.TrimSpace(table), "\n")
+	row := strings.Fields(lines[len(lines)-1])
+	if code != exitUnauthorized || len(row) < 5 || row[2] != string(auth.ReauthorizeNeeded) || row[3] != "-" || row[4] != "-" {
+		t.Errorf("exit code %d, want no time left in\n%s", code, table)
+	}
+	out, _, _ := w.command("", "auth", "status", "--json")
+	var s map[string]any
+	if err := json.Unmarshal([]byte(out), &s); err != nil || s["expiry"] != nil || s["refresh_expiry"] != nil || s["state"] != string(auth.ReauthorizeNeeded) {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// What nobody could check is said to be unchecked, and is not called valid for a year without a word.
+func TestImportThatIsNotChecked(t *testing.T) {
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, "error code: 1020")
+	}))
+	defer gateway.Close()
+	w := newWorld(t, simulatedRealtime)
+	w.configure(fmt.Sprintf("  trees: {provider: treesnap, base_url: %q}\nsinks:\n  console: {type: stdout}\n", gateway.URL))
+	_, stderr, code := w.command("hello\r\n", "auth", "import", "trees")
+	if code != exitOK || !strings.Contains(stderr, "It was not checked: HTTP 403 (error code: 1020): not the API's answer. Until then nobody knows whether it is a token: relay auth refresh trees tries it.") {
+		t.Errorf("exit code %d:\n%s", code, stderr)
+	}
+	out, _, _ := w.command("", "auth", "status", "trees", "--json")
+	if !strings.Contains(out, `"reason":"not checked: HTTP 403`) {
+		t.Errorf("%s", out)
+	}
+	// The gateway does not end it either.
+	if _, stderr, code := w.command("", "auth", "refresh", "trees"); code != exitFailure || !strings.Contains(stderr, "HTTP 403 (error code: 1020)") {
+		t.Errorf("refresh: exit code %d:\n%s", code, stderr)
+	}
+	if out, _, code := w.command("", "auth", "token", "trees"); code != exitOK || out != "hello" {
+		t.Errorf("token: exit code %d, %q", code, out)
+	}
+}
+
+// A provider that returns no state: only a paste is taken, and only on request.
+func TestLoginWithoutState(t *testing.T) {
+	c := newClouds(t)
+	w := newWorld(t, simulatedRealtime)
+	w.configure(c.accounts(freePort(t)))
+	for _, accept := range []bool{false, true} {
+		args := []string{"auth", "login", "cam", "--no-browser", "--timeout", "20s"}
+		if accept {
+			args = append(args, "--accept-missing-state")
+		}
+		p := w.start(args...)
+		line := p.err.find(t, c.server.URL+"/oauth2/auth/")
+		address, err := url.Parse(strings.TrimSpace(line[strings.Index(line, "http"):]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := address.Query().Get("redirect_uri") + "/?code=a+b;c%d"
+		resp, err := http.Get(back)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(page), "relay auth login cam --accept-missing-state") {
+			t.Errorf("HTTP %d, %v:\n%s", resp.StatusCode, err, page)
+		}
+		if _, err := io.WriteString(p.in, back+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		if accept {
+			if code := p.exit(); code != exitOK {
+				t.Fatalf("exit code %d:\n%s", code, p.err.text())
+			}
+			continue
+		}
+		p.err.find(t, "Copy the whole address line of the browser. If CamStreamer Cloud returns no state at all")
+		if _, err := io.WriteString(p.in, back+"&state="+address.Query().Get("state")+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		if code := p.exit(); code != exitOK {
+			t.Fatalf("exit code %d:\n%s", code, p.err.text())
+		}
+	}
+	if got := w.grant("cam"); got.AccessToken.Reveal() != "cam-token-a+b;c%d" || time.Until(got.Expiry) < 50*time.Minute {
+		t.Errorf("until %s, or another token", got.Expiry)
+	}
+}
