@@ -239,6 +239,7 @@ func TestDamagedFiles(t *testing.T) {
 	before := r.ix.runs[0]
 	flip(t, before.path, 100)
 	check("flipped while open", true)
+	r.settle()
 	if slices.Contains(r.ix.runs, before) {
 		t.Fatal("the damaged run is in use")
 	}
