@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,31 +70,6 @@ func (r *rig) image(parts ...string) string {
 }
 
 // checkMarks wants the heal marks of an account to have no event in common, and to hold each that is from the history.
-func (r *rig) checkMarks(account string) (marks int) {
-	r.t.Helper()
-	held := make(map[uint64]int)
-	records := r.records()
-	for _, one := range records {
-		if one.Kind != journal.Heal || one.Account != account {
-			continue
-		}
-		var m journal.HealMark
-		if err := json.Unmarshal(one.Data, &m); err != nil || m.Last >= one.Number || m.Account != account || m.Provider != "treatstream" {
-			r.t.Fatalf("mark %+v at %d, %v", m, one.Number, err)
-		}
-		marks++
-		for n := m.First; n <= m.Last; n++ {
-			held[n]++
-		}
-	}
-	for _, one := range records {
-		if one.Kind == journal.Treat && one.Account == account && one.Origin == pipeline.OriginBackfill && held[one.Number] != 1 {
-			r.t.Errorf("number %d is in %d marks", one.Number, held[one.Number])
-		}
-	}
-	return marks
-}
-
 // lost compares what is in the journal now with what was before some of it was lost: the same ids, with the number that each had.
 func (r *rig) wantHealed(account string, before map[string]journal.Record, kept, healed int) {
 	r.t.Helper()
@@ -321,82 +295,7 @@ func TestFirstRunHealsWhatIsLost(t *testing.T) {
 }
 
 // What an earlier process left is summed up although nothing is compared any more, and what is summed up is not searched for again.
-func TestMarkWithoutComparisons(t *testing.T) {
-	r, begin := newRig(t, t.TempDir()), evening()
-	in := r.intake("acc")
-	treats, err := decodeTreats(dish("a", begin, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, f := in.norm.normalize(&treats[0], time.Now())
-	e.Origin = pipeline.OriginBackfill
-	if _, err := in.queue(t.Context(), &queued{event: &e, print: &f, received: time.Now()}); err != nil {
-		t.Fatal(err)
-	}
-	rec := r.reconciler(in, &provider{}, ReconcileConfig{})
-	rec.Wake()
-	r.eventually(func() error {
-		if s := r.index.Account("acc"); s.Healed != s.Backfilled || s.Healed == 0 {
-			return errors.New("there is no mark")
-		}
-		return nil
-	})
-	if r.reconcile(rec); rec.marks.due {
-		t.Error("it would look again")
-	}
-	if marks := r.checkMarks("acc"); marks != 1 {
-		t.Errorf("%d marks, want 1", marks)
-	}
-}
-
 // Each healing has one mark, over restarts, and one that the log loses is written again, in the place of the lost one.
-func TestMarks(t *testing.T) {
-	r, begin := newRig(t, t.TempDir()), evening()
-	p := &provider{}
-	rec := r.reconciler(r.intake("acc"), p, ReconcileConfig{})
-	r.reconcile(rec)
-	for round := range 5 {
-		for i := range 3 {
-			p.add(dish("t", begin, 3*round+i))
-		}
-		for range 2 {
-			r.reconcile(rec)
-		}
-		if round%2 == 1 {
-			r.stop()
-			r = newRig(t, r.dir)
-			rec = r.reconciler(r.intake("acc"), p, ReconcileConfig{})
-		}
-	}
-	if marks := r.checkMarks("acc"); marks != 5 {
-		t.Errorf("%d marks of 5 healings", marks)
-	}
-	var marks []journal.Record
-	for _, one := range r.records() {
-		if one.Kind == journal.Heal {
-			marks = append(marks, one)
-		}
-	}
-	r.stop()
-	flipIn(t, r.dir, marks[2].Data)
-	for range 2 {
-		r = newRig(t, r.dir)
-		rec = r.reconciler(r.intake("acc"), p, ReconcileConfig{})
-		if got := r.reconcile(rec); got.Healed != 0 {
-			t.Errorf("%+v", got)
-		}
-		if marks := r.checkMarks("acc"); marks != 5 {
-			t.Errorf("%d marks, want 5", marks)
-		}
-		all := r.records()
-		last := all[slices.IndexFunc(all, func(one journal.Record) bool { return one.Ref != 0 })]
-		if last.Kind != journal.Heal || last.Ref != marks[2].Number || string(last.Data) != string(marks[2].Data) {
-			t.Errorf("%+v", last)
-		}
-		r.stop()
-	}
-}
-
 // The comparison reads no more of the journal than what it compares, and the files of the index may be damaged while it does.
 func TestCompareWithADamagedIndex(t *testing.T) {
 	r, begin := newRig(t, t.TempDir()), evening()

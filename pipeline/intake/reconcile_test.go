@@ -6,22 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake/index"
-	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // provider is the history of an account at its provider.
@@ -161,19 +155,6 @@ func TestReconcile(t *testing.T) {
 			t.Errorf("%s has the time %v", *e.Data.Title, e.Time)
 		}
 	}
-}
-
-func TestBackfillOfAFirstRun(t *testing.T) {
-	r, begin := newRig(t, t.TempDir()), evening()
-	p := &provider{}
-	in := r.intake("acc")
-	r.live(in, dish("live", begin, 9))
-	p.add(dish("a", begin, 1), dish("b", begin, 2), dish("live", begin, 9))
-	rec := r.reconciler(in, p, ReconcileConfig{BackfillFirstRun: true})
-	if got := r.reconcile(rec); got.FirstRun || got.Healed != 2 {
-		t.Errorf("%+v", got)
-	}
-	r.want("acc", "live", "a+", "b+")
 }
 
 // The reply holds what comes live a moment later: it is one treat, at a first run too, and after a restart.
@@ -361,312 +342,11 @@ func TestZoneIsCorrected(t *testing.T) {
 }
 
 // A journal that is kept for less than the history reaches is no proof that an old treat was missed, not even after it is kept for longer.
-func TestJournalIsKeptForLess(t *testing.T) {
-	r := newRig(t, t.TempDir()) // an hour
-	now := time.Now().Truncate(time.Second)
-	p := &provider{}
-	rec := r.reconciler(r.intake("acc"), p, ReconcileConfig{})
-	r.reconcile(rec)
-	p.add(dish("dropped", now, -7200), dish("missed", now, -600))
-	if got := r.reconcile(rec); got.Healed != 1 || got.Older != 1 {
-		t.Errorf("%+v", got)
-	}
-	r.stop()
-	r = newRigKept(t, r.dir, 840*time.Hour)
-	rec = r.reconciler(r.intake("acc"), p, ReconcileConfig{})
-	p.add(dish("missed too", now, -60))
-	for range 2 {
-		if got := r.reconcile(rec); got.Older != 1 {
-			t.Errorf("kept for longer: %+v", got)
-		}
-	}
-	r.want("acc", "missed+", "missed too+")
-}
-
 // A first run that is cut off before its end is made again, and a baseline of which a part is lost too.
-func TestBaselineIsWholeOrNone(t *testing.T) {
-	r, begin := newRig(t, t.TempDir()), evening()
-	p := &provider{}
-	p.add(dish("a", begin, 0), dish("b", begin, 1))
-	in := r.intake("acc")
-	known := func(title string, second int) index.KnownTreat {
-		treats, err := decodeTreats(dish(title, begin, second))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, f := in.norm.normalize(&treats[0], begin)
-		return index.KnownTreat{Content: f.Content, When: f.When, Count: 1}
-	}
-	half := []index.KnownTreat{known("a", 0), known("b", 1)}
-	if _, err := r.journal.Put(t.Context(), index.KnownEntry("acc", "treatstream", "abc", 0, half)); err != nil { // without what is written last
-		t.Fatal(err)
-	}
-	p.add(dish("c", begin, 2))
-	rec := r.reconciler(in, p, ReconcileConfig{})
-	if got := r.reconcile(rec); !got.FirstRun || got.Known != 3 {
-		t.Errorf("after half a first run: %+v", got)
-	}
-	p.add(dish("d", begin, 3))
-	if got := r.reconcile(rec); got.FirstRun || got.Healed != 1 {
-		t.Errorf("after the second: %+v", got)
-	}
-
-	var part journal.Record
-	for _, one := range r.records() {
-		if one.Kind == journal.Known && one.Baseline != "abc" && part.Number == 0 {
-			part = one
-		}
-	}
-	r.stop()
-	flipIn(t, r.dir, part.Data)
-	for _, index := range []bool{true, false} { // with it nothing is lost
-		if !index {
-			if err := os.RemoveAll(filepath.Join(r.dir, "index")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		r = newRig(t, r.dir)
-		if _, err := r.journal.Get(t.Context(), part.Number); !errors.Is(err, journal.ErrNotHeld) {
-			t.Fatalf("the entry is there: %v", err)
-		}
-		rec = r.reconciler(r.intake("acc"), p, ReconcileConfig{})
-		got := r.reconcile(rec)
-		if index && (got.FirstRun || got.Healed != 0) {
-			t.Errorf("with a part of the baseline lost from the log only: %+v", got)
-		}
-		if !index && (!got.FirstRun || got.Healed != 0 || got.Known != 3) {
-			t.Errorf("with a part of the baseline lost: %+v", got)
-		}
-		if index {
-			r.stop()
-		}
-	}
-	p.add(dish("e", begin, 4))
-	r.reconcile(rec)
-	r.want("acc", "d+", "e+")
-}
-
 // The state can lose a baseline, or have a damaged one: it is restored from the journal, and what was missed meanwhile is healed.
-func TestBaselineIsRestored(t *testing.T) {
-	r, begin := newRig(t, t.TempDir()), evening()
-	p := &provider{}
-	p.add(dish("a", begin, 0), dish("a", begin, 0), dish("b", begin, 1))
-	in := r.intake("acc")
-	rec := r.reconciler(in, p, ReconcileConfig{})
-	r.reconcile(rec)
-	r.live(in, dish("b", begin, 1)) // in the baseline, and live all the same
-	p.add(dish("c", begin, 2))
-	for i, lose := range []func() error{
-		func() error { return r.journal.State().Delete(t.Context(), journal.HistoryKey("acc")) },
-		func() error {
-			_, err := r.journal.State().Put(t.Context(), journal.HistoryKey("acc"), []byte("{"), journal.AnyRevision)
-			return err
-		},
-	} {
-		if err := lose(); err != nil {
-			t.Fatal(err)
-		}
-		if got := r.reconcile(rec); got.FirstRun || got.Healed != 1 {
-			t.Errorf("loss %d: %+v", i, got)
-		}
-		p.add(dish("d", begin, 3))
-	}
-	r.want("acc", "b", "c+", "d+")
-}
-
 // A baseline of several entries is read whole.
-func TestLargeBaseline(t *testing.T) {
-	const n = 2*knownBatch + 5
-	r, begin := newRig(t, t.TempDir()), evening()
-	p := &provider{}
-	for i := range n {
-		p.add(dish(fmt.Sprint(i), begin, i%60))
-	}
-	p.add(dish("0", begin, 0)) // twice the same
-	rec := r.reconciler(r.intake("acc"), p, ReconcileConfig{})
-	if got := r.reconcile(rec); got.Known != n+1 {
-		t.Errorf("%+v", got)
-	}
-	p.add(dish("0", begin, 0), dish("new", begin, 61))
-	if got := r.reconcile(rec); got.FirstRun || got.Healed != 2 {
-		t.Errorf("%+v", got)
-	}
-	r.want("acc", "0+", "new+")
-}
-
 // Test events and what the operator sends again are not treats of the provider.
-func TestOnlyReceivedTreatsCount(t *testing.T) {
-	r, begin := newRig(t, t.TempDir()), evening()
-	p := &provider{}
-	in := r.intake("acc")
-	rec := r.reconciler(in, p, ReconcileConfig{})
-	r.reconcile(rec)
-	treats, err := decodeTreats(dish("a", begin, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, _ := in.norm.normalize(&treats[0], time.Now())
-	e.Origin, e.ID = pipeline.OriginTest, "tst_1"
-	if err := r.journal.PutTest(t.Context(), &e, ""); err != nil {
-		t.Fatal(err)
-	}
-	r.want("acc", "a")
-	p.add(dish("a", begin, 0))
-	if got := r.reconcile(rec); got.Healed != 1 {
-		t.Errorf("%+v", got)
-	}
-	r.want("acc", "a", "a+")
-}
-
 // A reply that is no history heals nothing and is no baseline. It is said once, and again when it is over.
-func TestUnusableHistory(t *testing.T) {
-	var said bytes.Buffer
-	r, begin := newRig(t, t.TempDir()), evening()
-	p := &provider{}
-	in := r.intake("acc")
-	in.log = zerolog.New(&said).Level(zerolog.InfoLevel)
-	rec := r.reconciler(in, p, ReconcileConfig{})
-	p.reply = func() ([]byte, error) { return []byte(`{"error":"go away"}`), nil }
-	for range 3 {
-		if _, err := rec.Reconcile(t.Context()); !errors.Is(err, ErrHistoryUnreadable) || !strings.Contains(err.Error(), "acc") {
-			t.Errorf("error %v", err)
-		}
-	}
-	p.reply = func() ([]byte, error) { return nil, errors.New("no network") }
-	for range 2 {
-		if _, err := rec.Reconcile(t.Context()); err == nil {
-			t.Error("no error")
-		}
-	}
-	r.live(in, dish("live", begin, 0))
-	p.add(dish("live", begin, 0), dish("before", begin, -1), json.RawMessage(`{"title":"undated"}`), json.RawMessage(`7`))
-	p.reply = nil
-	if got := r.reconcile(rec); !got.FirstRun || got.Known != 1 || got.Undated != 1 || got.Unusable != 1 {
-		t.Errorf("%+v", got)
-	}
-	r.reconcile(rec)
-	r.want("acc", "live")
-	for text, times := range map[string]int{"it reports an error": 1, "no network": 1, "can be compared again": 1, "first look": 1, "cannot be read: they are": 1, "no treats": 1} {
-		if n := strings.Count(said.String(), text); n != times {
-			t.Errorf("%q is said %d times in\n%s", text, n, said.String())
-		}
-	}
-	if got := r.metric("relay_reconcile_total"); got != 7 {
-		t.Errorf("relay_reconcile_total = %v, want 7", got)
-	}
-	if got := r.metric("relay_reconcile_unusable_items"); got != 2 {
-		t.Errorf("relay_reconcile_unusable_items = %v, want 2", got)
-	}
-}
-
 // clocked is a history that notes when it is asked, and has nothing to tell.
-type clocked struct {
-	mu sync.Mutex
-	at []time.Time
-}
-
-func (c *clocked) Fetch(context.Context) (Reply, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = append(c.at, time.Now())
-	return nil, errors.New("closed today")
-}
-
-func (c *clocked) asked() []time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.at)
-}
-
 // scheduled runs a reconciler in a bubble and hands use what it asks.
-func scheduled(t *testing.T, every time.Duration, use func(t *testing.T, rec *Reconciler, c *clocked, start time.Time)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		c := &clocked{}
-		in := New(Config{Normalizer: Normalizer{Account: "acc", Location: time.UTC}, Logger: zerolog.Nop()})
-		rec := NewReconciler(in, c, ReconcileConfig{Every: every})
-		rec.marks.due = false // for there is no journal
-		ctx, cancel := context.WithCancel(t.Context())
-		var run sync.WaitGroup
-		run.Go(func() { rec.Run(ctx) })
-		use(t, rec, c, time.Now())
-		cancel()
-		run.Wait()
-		if _, err := rec.Reconcile(t.Context()); !errors.Is(err, errNotReconciling) {
-			t.Errorf("after its end: error %v", err)
-		}
-	})
-}
-
-func TestReconcileSchedule(t *testing.T) {
-	scheduled(t, 15*time.Minute, func(t *testing.T, rec *Reconciler, c *clocked, start time.Time) {
-		rec.Wake()
-		synctest.Wait()
-		if at := c.asked(); len(at) != 1 || !at[0].Equal(start) {
-			t.Fatalf("asked at %v, want at once", at)
-		}
-		for range 10 { // a connection that comes and goes
-			rec.Wake()
-			time.Sleep(100 * time.Millisecond)
-		}
-		time.Sleep(10 * time.Second)
-		if at := c.asked(); len(at) != 2 || at[1].Sub(at[0]) != reconcilePause {
-			t.Fatalf("asked at %v, want once more after %v", at, reconcilePause)
-		}
-		// It has no answer: asked again soon, and then less and less often.
-		time.Sleep(10 * time.Hour)
-		at := c.asked()
-		waits := map[time.Duration]bool{}
-		usual := 2 * reconcileRetry
-		for i := 2; i < len(at); i++ {
-			wait := at[i].Sub(at[i-1])
-			waits[wait] = true
-			low, high := usual*9/10, usual*11/10
-			if usual *= 2; low > 13*time.Minute {
-				low, high, usual = 13*time.Minute+30*time.Second, 16*time.Minute+30*time.Second, 15*time.Minute
-			}
-			if wait < min(low, 13*time.Minute+30*time.Second) || wait > high {
-				t.Errorf("wait %d was %v, want %v to %v", i, wait, low, high)
-			}
-		}
-		if len(at) < 40 || len(waits) < 10 {
-			t.Errorf("asked %d times in 10 hours, after %d different waits", len(at), len(waits))
-		}
-	})
-}
-
 // After a comparison at a connection there is another one soon, and then the usual ones.
-func TestReconcileLooksTwice(t *testing.T) {
-	rec := NewReconciler(New(Config{}), &clocked{}, ReconcileConfig{Every: 15 * time.Minute})
-	usual := func(wait time.Duration) bool { return wait >= 13*time.Minute && wait <= 17*time.Minute }
-	for range 100 {
-		if wait := rec.rest(nil, true); wait != secondLook {
-			t.Errorf("after a connection: %v", wait)
-		}
-		if wait := rec.rest(nil, false); !usual(wait) {
-			t.Errorf("after an ordinary comparison: %v", wait)
-		}
-		if wait := rec.rest(errors.New("no answer"), true); wait < reconcileRetry*8/10 || wait > reconcileRetry*12/10 {
-			t.Errorf("after a first failure: %v", wait)
-		}
-	}
-	for range 20 {
-		_ = rec.rest(errors.New("no answer"), false)
-	}
-	if wait := rec.rest(errors.New("no answer"), false); !usual(wait) {
-		t.Errorf("after many failures: %v", wait)
-	}
-}
-
-func TestReconcileTurnedOff(t *testing.T) {
-	scheduled(t, 0, func(t *testing.T, rec *Reconciler, c *clocked, _ time.Time) {
-		rec.Wake()
-		time.Sleep(time.Hour)
-		if at := c.asked(); len(at) != 0 {
-			t.Errorf("asked at %v", at)
-		}
-		if _, err := rec.Reconcile(t.Context()); err == nil || len(c.asked()) != 1 {
-			t.Errorf("error %v, asked %d times", err, len(c.asked()))
-		}
-	})
-}

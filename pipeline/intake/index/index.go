@@ -50,8 +50,7 @@ type Index struct {
 
 	catching sync.Mutex // one [Index.CatchUp] at a time
 	writing  sync.Mutex // one append at a time; taken before mu
-	seq      uint64     // of the newest file; belongs to the holder of writing
-	trouble  string     // the last one with a file that was logged; likewise
+	files    files      // belongs to the holder of writing
 
 	mu       sync.RWMutex
 	active   *table
@@ -60,6 +59,12 @@ type Index struct {
 	runs     []*run
 	accounts map[uint64]*account
 	cover    []journal.Span // the numbers of the log that the tables and runs say everything of
+}
+
+// files is what is known of the files as a whole.
+type files struct {
+	seq     uint64 // of the newest
+	trouble string // the last one that was logged
 }
 
 // Hit is one treat in the index.

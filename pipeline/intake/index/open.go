@@ -86,7 +86,7 @@ func (ix *Index) load() (damaged int, err error) {
 	obsolete := uint64(0)
 	for _, f := range files {
 		seq, ext := seqOf(f.Name())
-		ix.seq = max(ix.seq, seq)
+		ix.files.seq = max(ix.files.seq, seq)
 		switch {
 		case strings.HasSuffix(f.Name(), ".tmp"): // a run that was not finished
 			_ = os.Remove(filepath.Join(ix.cfg.Dir, f.Name())) // it is in nobody's way
@@ -209,7 +209,7 @@ func (ix *Index) reset() error {
 	if err := ix.active.log.close(); err != nil {
 		return fmt.Errorf("make the index of the journal again: %w", err)
 	}
-	ix.removeTails(ix.seq)
+	ix.removeTails(ix.files.seq)
 	ix.runs, ix.cover, ix.accounts = nil, nil, make(map[uint64]*account)
 	ix.active = newTable(ix.newTail(), 0)
 	return nil

@@ -107,11 +107,11 @@ func (ix *Index) named(name string) *account {
 // report logs trouble with the files, when it changes. The caller holds writing.
 func (ix *Index) report(err error) {
 	switch {
-	case err == nil && ix.trouble != "":
-		ix.trouble = ""
+	case err == nil && ix.files.trouble != "":
+		ix.files.trouble = ""
 		ix.cfg.Logger.Info().Msg("index of the journal is written again")
-	case err != nil && err.Error() != ix.trouble:
-		ix.trouble = err.Error()
+	case err != nil && err.Error() != ix.files.trouble:
+		ix.files.trouble = err.Error()
 		ix.cfg.Logger.Warn().Err(err).Msg("index of the journal is in memory only: what it lacks on disk is read from the journal at the next start")
 	}
 }
@@ -140,8 +140,8 @@ func (ix *Index) startFlush() {
 
 // newTail is the file of the next table. The caller holds writing.
 func (ix *Index) newTail() *tailFile {
-	ix.seq++
-	return &tailFile{path: ix.path(ix.seq, tailExt), seq: ix.seq, names: make(map[uint64]bool)}
+	ix.files.seq++
+	return &tailFile{path: ix.path(ix.files.seq, tailExt), seq: ix.files.seq, names: make(map[uint64]bool)}
 }
 
 func (ix *Index) path(seq uint64, ext string) string {

@@ -1,0 +1,112 @@
+package intake
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+func (r *rig) checkMarks(account string) (marks int) {
+	r.t.Helper()
+	held := make(map[uint64]int)
+	records := r.records()
+	for _, one := range records {
+		if one.Kind != journal.Heal || one.Account != account {
+			continue
+		}
+		var m journal.HealMark
+		if err := json.Unmarshal(one.Data, &m); err != nil || m.Last >= one.Number || m.Account != account || m.Provider != "treatstream" {
+			r.t.Fatalf("mark %+v at %d, %v", m, one.Number, err)
+		}
+		marks++
+		for n := m.First; n <= m.Last; n++ {
+			held[n]++
+		}
+	}
+	for _, one := range records {
+		if one.Kind == journal.Treat && one.Account == account && one.Origin == pipeline.OriginBackfill && held[one.Number] != 1 {
+			r.t.Errorf("number %d is in %d marks", one.Number, held[one.Number])
+		}
+	}
+	return marks
+}
+
+func TestMarkWithoutComparisons(t *testing.T) {
+	r, begin := newRig(t, t.TempDir()), evening()
+	in := r.intake("acc")
+	treats, err := decodeTreats(dish("a", begin, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, f := in.norm.normalize(&treats[0], time.Now())
+	e.Origin = pipeline.OriginBackfill
+	if _, err := in.queue(t.Context(), &queued{event: &e, print: &f, received: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	rec := r.reconciler(in, &provider{}, ReconcileConfig{})
+	rec.Wake()
+	r.eventually(func() error {
+		if s := r.index.Account("acc"); s.Healed != s.Backfilled || s.Healed == 0 {
+			return errors.New("there is no mark")
+		}
+		return nil
+	})
+	if r.reconcile(rec); rec.marks.due {
+		t.Error("it would look again")
+	}
+	if marks := r.checkMarks("acc"); marks != 1 {
+		t.Errorf("%d marks, want 1", marks)
+	}
+}
+
+func TestMarks(t *testing.T) {
+	r, begin := newRig(t, t.TempDir()), evening()
+	p := &provider{}
+	rec := r.reconciler(r.intake("acc"), p, ReconcileConfig{})
+	r.reconcile(rec)
+	for round := range 5 {
+		for i := range 3 {
+			p.add(dish("t", begin, 3*round+i))
+		}
+		for range 2 {
+			r.reconcile(rec)
+		}
+		if round%2 == 1 {
+			r.stop()
+			r = newRig(t, r.dir)
+			rec = r.reconciler(r.intake("acc"), p, ReconcileConfig{})
+		}
+	}
+	if marks := r.checkMarks("acc"); marks != 5 {
+		t.Errorf("%d marks of 5 healings", marks)
+	}
+	var marks []journal.Record
+	for _, one := range r.records() {
+		if one.Kind == journal.Heal {
+			marks = append(marks, one)
+		}
+	}
+	r.stop()
+	flipIn(t, r.dir, marks[2].Data)
+	for range 2 {
+		r = newRig(t, r.dir)
+		rec = r.reconciler(r.intake("acc"), p, ReconcileConfig{})
+		if got := r.reconcile(rec); got.Healed != 0 {
+			t.Errorf("%+v", got)
+		}
+		if marks := r.checkMarks("acc"); marks != 5 {
+			t.Errorf("%d marks, want 5", marks)
+		}
+		all := r.records()
+		last := all[slices.IndexFunc(all, func(one journal.Record) bool { return one.Ref != 0 })]
+		if last.Kind != journal.Heal || last.Ref != marks[2].Number || string(last.Data) != string(marks[2].Data) {
+			t.Errorf("%+v", last)
+		}
+		r.stop()
+	}
+}
