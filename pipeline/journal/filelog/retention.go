@@ -39,17 +39,27 @@ func (w *writer) drop(t time.Time) error {
 			}
 		}
 	}
-	var old []uint64
-	oldest := w.active().first
-	for _, seg := range l.catalog.sealed() {
-		if seg.last >= seg.first && !seg.newest.Before(t) {
-			oldest = seg.first
+	sealed := l.catalog.sealed()
+	n := 0
+	for i, seg := range sealed {
+		if seg.newest.Unix() <= 0 {
+			continue // nothing of it can be read: it is as old as the one behind it, and its gap is still to be known
+		}
+		if !seg.newest.Before(t) {
 			break
 		}
+		n = i + 1
+	}
+	if n == 0 {
+		return nil
+	}
+	var old []uint64
+	for _, seg := range sealed[:n] {
 		old = append(old, seg.first)
 	}
-	if len(old) == 0 {
-		return nil
+	oldest := w.active().first
+	if n < len(sealed) {
+		oldest = sealed[n].first
 	}
 	if err := l.losses.dropped(oldest); err != nil {
 		return err
