@@ -183,6 +183,19 @@ func (s *cursorStore) find(sink string) (journal.Cursor, bool) {
 	return lane.cursor, true
 }
 
+// current returns the cursors of the lanes that are open.
+func (s *cursorStore) current() map[string]journal.Cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all, end := make(map[string]journal.Cursor), s.end()
+	for sink, lane := range s.lanes {
+		if lane.snapshot != nil {
+			all[sink], _ = lane.snapshot(end, true)
+		}
+	}
+	return all
+}
+
 var errLaneOpen = errors.New("its lane is open already")
 
 // open has a lane's cursor saved from now on.
