@@ -16,8 +16,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/sinks"
 	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/sinks"
 )
 
 // BenchmarkHangingNeighbour measures how long a webhook's events take from the socket to the receiver, alone and beside a

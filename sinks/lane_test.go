@@ -3,7 +3,6 @@ package sinks_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,8 +15,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/sinks"
 	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/sinks"
 )
 
 // laneTo journals n treats of each account for a lane to a sink, runs the lane, and returns its alerts and what drains it.

@@ -28,14 +28,6 @@ type storage struct {
 	file     *filelog.Log // the log of engine file; nil with the other one
 }
 
-// engineName is how the status and the logs name the engine of a configuration.
-func engineName(cfg JournalConfig) string {
-	if cfg.NATSURL.Empty() {
-		return "file"
-	}
-	return "jetstream"
-}
-
 // openStorage opens the engine that the configuration names, for the relay that runs on the data folder, which is locked.
 func openStorage(ctx context.Context, cfg JournalConfig, dir string, log zerolog.Logger, undo *teardown) (s storage, err error) {
 	if cfg.NATSURL.Empty() {

@@ -96,10 +96,10 @@ func findingLine(f *filelog.Finding) string {
 		return inLine(f.Err.Error())
 	}
 	line := fmt.Sprintf("%s at %d: %d bytes are damaged", f.Segment, f.Offset, f.Size)
-	switch {
-	case f.Numbers.First == 0:
+	switch f.Numbers.First {
+	case 0:
 		line += "; no record is lost"
-	case f.Numbers.First == f.Numbers.Last:
+	case f.Numbers.Last:
 		line += fmt.Sprintf("; number %d is lost", f.Numbers.First)
 	default:
 		line += fmt.Sprintf("; numbers %d to %d are lost", f.Numbers.First, f.Numbers.Last)
@@ -146,7 +146,7 @@ must not run meanwhile. - reads standard input.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var in io.Reader = p.in
+			in := p.in
 			if args[0] != "-" {
 				f, err := os.Open(args[0])
 				if err != nil {

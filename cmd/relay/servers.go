@@ -43,7 +43,7 @@ func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir strin
 		return withCode(exitUnavailable, err)
 	}
 	j.server = server
-	j.undo.add("embedded NATS server", func() error { server.Close(); return nil })
+	j.undo.add("embedded NATS server", func() error { server.Close(); return nil }) //nolint:contextcheck // it ends by itself
 	at, err := url.Parse(server.URL())
 	if err != nil {
 		return fmt.Errorf("address of the embedded NATS server: %w", err)

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
-	"github.com/treatrelay/relay/socket"
-	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/socket"
 )
 
 // What makes relay not ready is what it does not do itself. What others have to mend makes it degraded.

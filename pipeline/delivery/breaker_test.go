@@ -72,7 +72,7 @@ func TestRetryAfterIsAFloor(t *testing.T) {
 	}
 }
 
-// breakerLog keeps what a gate says.
+// breakerLog keeps what a breaker reports.
 type breakerLog struct {
 	mu     sync.Mutex
 	events []breakerEvent

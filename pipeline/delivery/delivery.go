@@ -52,7 +52,7 @@ const (
 	nearEnd = 64 << 10
 )
 
-// New reads the cursors. If the journal has lost its end, so that a cursor is past it, New reserves the numbers up to there.
+// New reads the cursors. If the journal has lost its end, so that a cursor is past it, New reserves the numbers up to there. A journal has one dispatcher.
 func New(ctx context.Context, cfg Config) (*Dispatcher, error) {
 	store, saved, err := openCursors(ctx, cfg.Journal.State(), cfg.CursorFile, cfg.Logger)
 	if err != nil {
@@ -76,6 +76,7 @@ func New(ctx context.Context, cfg Config) (*Dispatcher, error) {
 	d.reader.dirty = store.dirty.add
 	d.reader.shorter = func(ctx context.Context, at place) error { return d.reserve(ctx, "a lane", at.next-1) }
 	store.end = d.reader.place
+	cfg.Journal.SetCursors(d.Cursors)
 	return d, nil
 }
 
@@ -94,6 +95,10 @@ func (d *Dispatcher) reserve(ctx context.Context, who string, last uint64) error
 		Msg("journal has lost its end: numbers in between are not given again, and treats that are missing are looked up in the history; was an older copy of it put back?")
 	return nil
 }
+
+// Cursors returns the places of the lanes that are open, by sink, as they are now. Those in the journal's state are up to a second older, and of lanes that only
+// pass what they do not want up to a minute. [New] makes them known to the journal, for its status.
+func (d *Dispatcher) Cursors() map[string]journal.Cursor { return d.store.current() }
 
 // Run follows the journal's end for all lanes and saves their cursors until ctx ends. It is to be called once, and to end after the lanes: what
 // a lane that runs longer has done since is saved only when that ends.

@@ -181,8 +181,8 @@ func (l *Lane) readSome(ctx context.Context, from place) (bool, error) {
 	if err != nil || s.at.next == from.next {
 		return false, err
 	}
-	if s.aged.Last > 0 {
-		l.log.Error().Uint64("from", s.aged.First).Uint64("to", s.aged.Last).
+	for _, span := range s.aged {
+		l.log.Error().Uint64("from", span.First).Uint64("to", span.Last).
 			Msg("events may be lost to this sink: the journal dropped these numbers by age before it was sent them; raise journal.retention")
 	}
 	var records []*journal.Record

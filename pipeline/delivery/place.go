@@ -34,8 +34,8 @@ type step struct {
 	records []journal.Record
 	// missing are numbers that the journal has lost, among those that were passed.
 	missing []journal.Span
-	// aged are the numbers that it has dropped by age before they were read. Last is 0 if there are none.
-	aged journal.Span
+	// aged are numbers that it has dropped by age before they were read.
+	aged []journal.Span
 	at   place // behind them
 }
 
@@ -48,8 +48,9 @@ func readOn(ctx context.Context, j *journal.Journal, from place, limit int) (ste
 	case next < from.next:
 		return s, fmt.Errorf("%w: it goes on with number %d, and %d was given", errShorter, next, from.next-1)
 	case from.next < first:
-		s.aged = journal.Span{First: from.next, Last: first - 1}
-		s.at = place{next: first, time: from.time}
+		if err := s.skip(ctx, j, first); err != nil {
+			return s, err
+		}
 	}
 	start := s.at.next
 	if s.at.id != "" && start > first { // read the one before again, to compare it
@@ -73,6 +74,22 @@ func readOn(ctx context.Context, j *journal.Journal, from place, limit int) (ste
 	}
 	s.records = records
 	return s, s.pass(ctx, j, next)
+}
+
+// skip moves the step's place to the first number that the journal may hold.
+func (s *step) skip(ctx context.Context, j *journal.Journal, first uint64) error {
+	gaps, err := j.Gaps(ctx)
+	if err != nil {
+		return fmt.Errorf("read which numbers the journal has lost: %w", err)
+	}
+	before := journal.Span{First: s.at.next, Last: first - 1}
+	s.missing = numbers(gaps).common(before)
+	aged := numbers{before}
+	for _, gap := range s.missing {
+		aged = aged.without(gap)
+	}
+	s.aged, s.at = aged, place{next: first, time: s.at.time}
+	return nil
 }
 
 // pass moves the step's place behind its records and over lost numbers. next is the number that the journal was about to give before they were read.

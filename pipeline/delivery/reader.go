@@ -183,7 +183,7 @@ func (r *reader) attach(ctx context.Context, f *feed, at place) (bool, error) {
 			return false, nil
 		}
 		s, err := readOn(ctx, r.journal, from, int(r.at.next-from.next)) //nolint:gosec // at most readAtOnce
-		if err != nil || s.aged.Last > 0 || s.at.next == from.next {
+		if err != nil || len(s.aged) > 0 || s.at.next == from.next {
 			return false, err
 		}
 		for i := range s.records {

@@ -139,7 +139,7 @@ func TestOutageKeepsOrder(t *testing.T) {
 		t.Errorf("alerts %v, want one that it is down and one that it works again", got)
 	}
 	if r.metric("relay_sink_dead_letters_total") != 0 || r.metric("relay_sink_outages_total") != 1 || r.metric("relay_sink_down") != 0 {
-		t.Error("metrics do not tell of one outage without dead letters")
+		t.Error("metrics do not show one outage without dead letters")
 	}
 }
 
