@@ -3,7 +3,6 @@ package sinks_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -59,7 +58,7 @@ func BenchmarkHangingNeighbour(b *testing.B) {
 		var run sync.WaitGroup
 		run.Go(func() { _ = l.Run(ctx) })
 		return func() {
-			cancel(errors.New("the measurement is over"))
+			cancel(errTestOver)
 			run.Wait()
 		}
 	}

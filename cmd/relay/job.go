@@ -107,7 +107,6 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	}); err != nil {
 		return nil, withCode(exitUnavailable, err)
 	}
-	j.journal.SetCursors(j.lanes.Cursors)
 	if cfg.Alerts.Sink != "" {
 		j.alerts = journal.NewAlerts(j.journal, cfg.Alerts.Sink, log)
 	}

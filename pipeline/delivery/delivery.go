@@ -157,9 +157,6 @@ func (d *Dispatcher) open(ctx context.Context, sink pipeline.Sink, cfg LaneConfi
 	return l, nil
 }
 
-// Cursors returns the cursors of all sinks that have one, by sink: those of the open lanes as they are now.
-func (d *Dispatcher) Cursors() map[string]journal.Cursor { return d.store.current() }
-
 // cursor returns where a lane goes on, and whether it had begun before.
 func (d *Dispatcher) cursor(ctx context.Context, sink string) (c journal.Cursor, known bool, err error) {
 	j := d.cfg.Journal

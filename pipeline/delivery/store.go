@@ -183,7 +183,6 @@ func (s *cursorStore) find(sink string) (journal.Cursor, bool) {
 	return lane.cursor, true
 }
 
-<<<<<<< HEAD
 // current returns the cursors as they are now.
 func (s *cursorStore) current() map[string]journal.Cursor {
 	s.mu.Lock()
@@ -194,16 +193,6 @@ func (s *cursorStore) current() map[string]journal.Cursor {
 		all[sink] = lane.cursor
 		if lane.snapshot != nil {
 			all[sink], _ = lane.snapshot(end, false)
-=======
-// current returns the cursors of the lanes that are open.
-func (s *cursorStore) current() map[string]journal.Cursor {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all, end := make(map[string]journal.Cursor), s.end()
-	for sink, lane := range s.lanes {
-		if lane.snapshot != nil {
-			all[sink], _ = lane.snapshot(end, true)
->>>>>>> h-delivery
 		}
 	}
 	return all

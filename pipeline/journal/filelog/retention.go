@@ -39,44 +39,20 @@ func (w *writer) drop(t time.Time) error {
 			}
 		}
 	}
-<<<<<<< HEAD
-	// An empty segment goes with the next one, whose records say how old it is: a gap before them may have become one just now.
+	// A segment that is empty, or of which nothing can be read, goes with the next one, whose records say how old it is: a gap before them may have become one just now.
 	var old []uint64
 	oldest, dropped, count := w.active().first, uint64(0), 0
 	for _, seg := range l.catalog.sealed() {
-		if seg.last >= seg.first {
+		if seg.last >= seg.first && seg.newest.Unix() > 0 {
 			if !seg.newest.Before(t) {
 				break
 			}
 			dropped, count = seg.last, len(old)+1
-=======
-	sealed := l.catalog.sealed()
-	n := 0
-	for i, seg := range sealed {
-		if seg.newest.Unix() <= 0 {
-			continue // nothing of it can be read: it is as old as the one behind it, and its gap is still to be known
 		}
-		if !seg.newest.Before(t) {
-			break
->>>>>>> h-delivery
-		}
-		n = i + 1
-	}
-	if n == 0 {
-		return nil
-	}
-	var old []uint64
-	for _, seg := range sealed[:n] {
 		old = append(old, seg.first)
 	}
-<<<<<<< HEAD
 	if old = old[:count]; count == 0 {
 		return nil
-=======
-	oldest := w.active().first
-	if n < len(sealed) {
-		oldest = sealed[n].first
->>>>>>> h-delivery
 	}
 	if sealed := l.catalog.sealed(); len(sealed) > count {
 		oldest = sealed[count].first
