@@ -121,7 +121,7 @@ func (l *Log) store(ctx context.Context, writes []write) error {
 			}
 		}
 		if err := l.current(ctx); err != nil {
-			return err
+			return l.explain(err)
 		}
 		if !l.attached { // else the caller has looked for them, by ID
 			if err := l.findStored(ctx, writes); err != nil {
@@ -145,7 +145,7 @@ func (l *Log) store(ctx context.Context, writes []write) error {
 
 // explain gives an error of a write its likely cause.
 func (l *Log) explain(err error) error {
-	if errors.Is(err, errNobody) && l.link.nc.ConnectedClusterName() != "" && l.state.singleReplica() {
+	if (errors.Is(err, errNobody) || errors.Is(err, errNoAnswer)) && l.link.nc.ConnectedClusterName() != "" && l.state.singleReplica() {
 		return fmt.Errorf("%w: %w", errNoReplica, err)
 	}
 	return err

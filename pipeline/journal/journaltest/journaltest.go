@@ -29,6 +29,8 @@ type LogEngine struct {
 
 	// Optional: Reader opens the log at a place for reading while another process writes it.
 	Reader func(ctx context.Context, place string) (journal.Log, error)
+	// ReaderAppends says that what Reader opened may append, between what the other process writes.
+	ReaderAppends bool
 	// Optional: Snapshot keeps what a log that is not open holds, and returns a function that puts it back, as one who restores a backup does.
 	Snapshot func(t *testing.T, place string) (restore func())
 	// Optional: Damage changes a byte of a record of a log that is not open.
