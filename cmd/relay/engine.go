@@ -24,6 +24,7 @@ import (
 type storage struct {
 	log      journal.Log
 	state    journal.State
+	conn     *nats.Conn   // to the journal's server; nil with engine file
 	attempts journal.Log  // nil: there is none to be read
 	file     *filelog.Log // the log of engine file; nil with the other one
 }
@@ -86,8 +87,11 @@ func openServerStorage(ctx context.Context, cfg JournalConfig, log zerolog.Logge
 		return s, err
 	}
 	undo.add("journal", func() error { return errors.Join(state.Close(), server.Close()) })
-	return storage{log: server, state: state}, nil
+	return storage{log: server, state: state, conn: conn}, nil
 }
+
+// connected reports whether the journal's server can be asked, if there is one.
+func (s *storage) connected() bool { return s.conn == nil || s.conn.IsConnected() }
 
 // attachServer opens engine jetstream for a command, which makes and changes nothing.
 func attachServer(ctx context.Context, conn *nats.Conn, log zerolog.Logger, undo *teardown) (s storage, err error) {

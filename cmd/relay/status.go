@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -183,7 +184,10 @@ func (m *monitor) look(ctx context.Context) snapshot {
 // observe fills in a snapshot and judges each part.
 func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Time) (v judgement) {
 	parts := j.parts()
-	survey, surveyErr := j.journal.Survey(ctx)
+	survey, surveyErr := journal.Survey{}, errJournalAway
+	if j.storage.connected() {
+		survey, surveyErr = j.journal.Survey(ctx)
+	}
 	s.Journal.fill(j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count
 	if s.Journal.State != stateOK {
 		v.notReady("journal", s.Journal.fault())
@@ -235,6 +239,8 @@ func (j *journalStatus) fill(h journal.Health, s journal.Survey, events uint64, 
 		j.State, j.Since, j.Reason = stateFailing, h.FailingSince.UTC(), inLine(h.Reason)
 	}
 }
+
+var errJournalAway = errors.New("connection to the journal's server lost")
 
 // originOf is the origin of a treat that was received, as far as the index knows it.
 func originOf(hit *index.Hit) pipeline.Origin {

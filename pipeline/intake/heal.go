@@ -94,7 +94,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 	if !in.healing.take(p.same) {
 		return false, nil
 	}
-	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost, received: now}
+	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost}
 	q.ordinal = max(c.ordinal(p.same), in.repeats.counts[keyOf(&f)].next)
 	for {
 		lost, ok := c.nextLost(p.same)

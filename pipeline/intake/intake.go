@@ -175,7 +175,7 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 	if len(t.ignored) > 0 {
 		in.log.Warn().Strs("fields", t.ignored).Msg("treat has fields that are no text: taken as null")
 	}
-	q := queued{event: e, print: f, received: received}
+	q := queued{event: e, print: f}
 	if dated {
 		q.hits = in.find(ctx, f)
 	}
@@ -238,7 +238,6 @@ type queued struct {
 	ordinal  uint64
 	ref      uint64 // the number of the lost entry whose place it takes; 0: none
 	baseline string // the id of the one that holds the treat already, if one does
-	received time.Time
 }
 
 // queue gives an event its id and hands it to the journal, unless that has it, or is about to. The caller holds the turn.
@@ -266,7 +265,7 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 		return false, fmt.Errorf("%w: its event of %d bytes is larger than what the journal takes", errNotTreat, len(line))
 	}
 	position := in.backlog.add()
-	if err := in.journal.Enqueue(ctx, journal.Item{Entry: entry, Received: q.received, Done: in.backlog.wrote}); err != nil {
+	if err := in.journal.Enqueue(ctx, journal.Item{Entry: entry, Received: e.RecordedTime, Done: in.backlog.wrote}); err != nil {
 		in.backlog.undo()
 		in.index.Forget(e.ID)
 		return false, err
