@@ -26,7 +26,7 @@ func (c *chaos) faults() (kill func(times int) *fault, others func() []*fault) {
 	}
 	const second = time.Second
 	return kill, func() []*fault {
-		return []*fault{
+		return append([]*fault{
 			{name: "Socket.IO server killed", shortest: second / 10, longest: longest, begin: c.server.kill, end: c.server.start},
 			{
 				name: "Socket.IO server frozen", shortest: second, longest: longest,
@@ -80,7 +80,7 @@ func (c *chaos) faults() (kill func(times int) *fault, others func() []*fault) {
 			},
 			{name: "disk full", shortest: 2 * second, longest: longest, begin: c.fillDisk, end: c.freeDisk},
 			{name: "disk full while the token is renewed", shortest: 2 * second, longest: longest, begin: c.renewOnFullDisk, end: c.freeDisk},
-		}
+		}, c.journalFaults(longest)...)
 	}
 }
 
@@ -172,7 +172,7 @@ func (c *chaos) regrant() {
 // fillDisk leaves relay no room, and waits until it has noticed.
 func (c *chaos) fillDisk() {
 	c.t.Helper()
-	if *chaosJournal != "embedded" {
+	if c.cluster != nil {
 		c.fill()
 		return
 	}

@@ -37,16 +37,17 @@ import (
 // chaos is a world that breaks.
 type chaos struct {
 	*world
-	random *rand.Rand
-	ledger *ledger
-	server *liveServer
-	wire   *wire
-	gate   *gateway
-	nats   *natstest.Server // for the sink "ext", and the journal if that is external
-	bot    *flakyReceiver
-	reader *flakyReceiver // of digests, who is always there
-	binary string
-	skew   string // the file with relay's clock error, in seconds
+	random  *rand.Rand
+	ledger  *ledger
+	server  *liveServer
+	wire    *wire
+	gate    *gateway
+	nats    *natstest.Server   // for the sink "ext"
+	cluster []*natstest.Server // of the journal, if that is external
+	bot     *flakyReceiver
+	reader  *flakyReceiver // of digests, who is always there
+	binary  string
+	skew    string // the file with relay's clock error, in seconds
 
 	console, overlay, ext *account
 
@@ -56,6 +57,7 @@ type chaos struct {
 	recoveries []recovery
 	remarks    []string
 	past       []*process // relays that have ended
+	stops      int        // of these, those that were asked to
 	began      time.Time
 	revoked    bool // the login is withdrawn on purpose
 	logins     int  // that nobody had planned
@@ -69,7 +71,14 @@ func newChaos(t *testing.T, seed uint64, provider simulator.Config) *chaos {
 	c.wire = newWire(t, fmt.Sprintf("127.0.0.1:%d", c.server.port), seed)
 	c.world = newWorldWith(t, provider, func(*testing.T, *simulator.Server) realtime { return c.server })
 	c.gate = newGateway(t, c.sim.URL())
-	c.nats = natstest.Start(t)
+	nats, err := natstest.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.nats = natstest.StartProgram(t, nats)
+	if *chaosJournal == "external" {
+		c.cluster = natstest.StartCluster(t, nats, 3)
+	}
 	c.bot = newFlakyReceiver(t, c.ledger.add("webhook, strict"), seed)
 	c.reader = newFlakyReceiver(t, c.ledger.aside("webhook, digests"), seed)
 	c.overlay, c.ext, c.console = c.ledger.add("NATS, embedded"), c.ledger.add("NATS, external"), c.ledger.add("stdout")
@@ -90,8 +99,8 @@ func newChaos(t *testing.T, seed uint64, provider simulator.Config) *chaos {
   ext: {type: nats, url: %q}
   reader: {type: webhook, url: %q, secret: %s, backfill: digest, timeout: 2s}`, c.nats.URL(), c.reader.url(), webhookSecret), 1)
 		text = strings.Replace(text, "    endpoints:\n", "    reconcile: 1m\n    endpoints:\n", 1)
-		if *chaosJournal == "external" {
-			text += fmt.Sprintf("journal: {nats_url: %q}\n", c.nats.URL())
+		if c.cluster != nil {
+			text += fmt.Sprintf("journal: {nats_url: %q}\n", c.journalURL())
 		}
 		return text
 	})
@@ -344,11 +353,7 @@ func (c *chaos) finish() {
 		c.note("%s", strings.TrimSpace(stderr))
 	}
 	c.sleep(2 * time.Second) // for what should not come
-	c.relay.signal(syscall.SIGTERM)
-	if code := c.relay.exit(); code != 0 {
-		c.t.Errorf("exit code %d after SIGTERM:\n%s", code, lastLine(c.relay))
-	}
-	c.past = append(c.past, c.relay)
+	c.stopRelay()
 }
 
 // verdict reads the journal, and sets every sink against what was emitted.
@@ -362,10 +367,11 @@ func (c *chaos) verdict() *verdict {
 	if code := read.cmd.ProcessState.ExitCode(); code != exitOK {
 		c.t.Errorf("relay history: exit code %d:\n%s", code, read.err.text())
 	}
+	c.journaled()
 	c.inspect(c.logs())
 	v := &verdict{emitted: c.ledger.total(), recoveries: c.recoveries, remarks: c.remarks, failed: c.faulty || c.t.Failed()}
 	// What relay had under way when it was killed comes again, and so does what a receiver denied to have got.
-	copies := 300 * (1 + len(c.past))
+	copies := 300 * (1 + len(c.past) - c.stops)
 	v.sinks = append(v.sinks, journal.judgeJournal(), c.bot.account.judge(journal, copies+int(c.bot.lies.Load())),
 		c.overlay.judge(journal, 0), c.ext.judge(journal, 0), c.console.judge(journal, copies), c.reader.account.judgeDigests(journal, copies))
 	if c.logins > 0 {
