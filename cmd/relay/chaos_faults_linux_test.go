@@ -169,14 +169,26 @@ func (c *chaos) regrant() {
 	c.revoked = false
 }
 
-// fillDisk leaves relay no room, and waits until it has noticed.
+// fillDisk leaves relay no room, and waits until the journal has noticed, unless that has room in a segment that was prepared.
 func (c *chaos) fillDisk() {
 	c.t.Helper()
 	if c.cluster != nil {
 		c.fill()
 		return
 	}
-	c.heard("journal cannot be written", c.fill)
+	const said = "journal cannot be written"
+	before := strings.Count(c.relay.err.text(), said)
+	c.fill()
+	eventually(c.t, func() error {
+		if strings.Count(c.relay.err.text(), said) > before {
+			return nil
+		}
+		if c.prepared() {
+			c.note("the journal goes on in a segment that was prepared")
+			return nil
+		}
+		return fmt.Errorf("relay does not say %q; its last line is %s", said, lastLine(c.relay))
+	})
 }
 
 func (c *chaos) fill() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -200,6 +201,26 @@ func (c *chaos) cutSegment() {
 	if err := os.Truncate(newest, int64(written-c.random.IntN(min(written, 1<<20)))); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// prepared reports whether the journal's newest segment has room that was taken ahead, or the next one is ready.
+func (c *chaos) prepared() bool {
+	c.t.Helper()
+	if _, err := os.Stat(filepath.Join(c.dir, "data", journalDir, "spare.tmp")); err == nil {
+		return true
+	}
+	segments := c.segments()
+	newest, err := os.Open(segments[len(segments)-1])
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer newest.Close()
+	end := make([]byte, 4096)
+	if _, err := newest.Seek(-int64(len(end)), io.SeekEnd); err != nil {
+		return false // it is smaller
+	}
+	_, err = io.ReadFull(newest, end)
+	return err == nil && len(bytes.Trim(end, "\x00")) == 0
 }
 
 // cursorLost takes one of the two copies of the sinks' places away while relay does not run.
