@@ -36,7 +36,7 @@ func (c *chaos) faults() (kill func(times int) *fault, others func() []*fault) {
 			c.network("network trickles", func() { c.wire.set(trickles) }),
 			c.network("network is cut", func() { c.wire.set(cut) }),
 			{name: "connections are reset", shortest: second, longest: min(longest, 10*second), begin: nothing, end: nothing, during: c.often(c.wire.reset)},
-			{name: "frames are damaged", shortest: second, longest: min(longest, 10*second), begin: nothing, end: c.wire.mend, during: c.often(c.wire.damage)},
+			{name: "frames are damaged", shortest: second, longest: min(longest, 10*second), begin: nothing, end: c.wire.heal, during: c.often(c.wire.damage)},
 			{name: "login withdrawn", shortest: second, longest: longest, begin: c.revoke, end: c.regrant},
 			{
 				name: "renewal of the token fails", shortest: second, longest: longest,
