@@ -158,7 +158,7 @@ func (c *chaos) cutBack(name string, botDown bool) *fault {
 		name: name, shortest: 2 * time.Second, longest: max(*chaosLongest, 2*time.Second),
 		begin: func() {
 			if repeats = c.repeats(all...); botDown {
-				c.bot.stop()
+				c.bot.leave()
 			}
 		},
 		during: func(lasts time.Duration) {
@@ -313,11 +313,14 @@ func (c *chaos) restored(name string, botDown bool) *fault {
 	var copies []string
 	var repeats string
 	of := []*account{c.console, c.ext, c.overlay} // a delivery to the webhook may time out while relay stands still
+	if botDown {
+		of = c.ledger.sinks
+	}
 	return &fault{
 		name: name, shortest: 2 * time.Second, longest: max(*chaosLongest, 2*time.Second),
 		begin: func() {
 			if repeats = c.repeats(of...); botDown {
-				c.bot.stop()
+				c.bot.leave()
 			}
 			for _, node := range c.cluster {
 				node.Stop()

@@ -236,6 +236,18 @@ func (r *flakyReceiver) stop() {
 	r.served.Wait()
 }
 
+// leave is stop by somebody who waits until what is being processed is answered: then relay knows what has arrived.
+func (r *flakyReceiver) leave() {
+	r.t.Helper()
+	r.mu.Lock()
+	server := r.server
+	r.mu.Unlock()
+	if err := server.Shutdown(r.t.Context()); err != nil {
+		r.t.Error(err)
+	}
+	r.served.Wait()
+}
+
 func (r *flakyReceiver) serve(rw http.ResponseWriter, req *http.Request) {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
