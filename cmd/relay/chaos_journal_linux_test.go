@@ -32,7 +32,8 @@ func (c *chaos) journalFaults(longest time.Duration) []*fault {
 		c.cursorLost("sinks' places removed from the state", c.removeCursors),
 	}
 	if c.cluster == nil {
-		return append(all, c.cutBack("journal cut back", false), c.cutBack("journal cut back, webhook down", true))
+		return append(all, c.cutBack("journal cut back", false, c.stopRelay), c.cutBack("journal cut back, webhook down", true, c.stopRelay),
+			c.cutBack("journal cut back, webhook down, relay killed", true, c.killRelay))
 	}
 	node := c.cluster[c.random.IntN(len(c.cluster))]
 	return append(all,
@@ -149,8 +150,8 @@ func (c *chaos) repeats(of ...*account) string {
 	return strings.Join(all, ", ")
 }
 
-// cutBack has relay stop, cuts off the newest of its journal, and has it start.
-func (c *chaos) cutBack(name string, botDown bool) *fault {
+// cutBack ends relay, cuts off the newest of its journal, and starts it.
+func (c *chaos) cutBack(name string, botDown bool, end func()) *fault {
 	var before map[string]bool
 	var repeats string
 	all := c.ledger.sinks
@@ -163,7 +164,12 @@ func (c *chaos) cutBack(name string, botDown bool) *fault {
 		},
 		during: func(lasts time.Duration) {
 			c.sleep(lasts)
-			c.stopRelay()
+			stops := c.stops
+			end()
+			if stops == c.stops { // killed: what was under way may come again
+				all = nil
+				repeats = c.repeats()
+			}
 			before = c.journaled()
 			c.cutSegment()
 			after := c.journaled()

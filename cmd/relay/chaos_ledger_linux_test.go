@@ -244,11 +244,12 @@ func (a *account) judgeDigests(journal *account, copies int) tally {
 	a.ledger.mu.Lock()
 	defer a.ledger.mu.Unlock()
 	v := tally{name: fmt.Sprintf("%s: %d", a.name, len(a.digests)), again: a.again, foreign: a.foreign + a.changed, copies: copies}
-	healed := 0
+	healed, cut := 0, 0
 	for _, id := range journal.order {
 		switch _, came := a.numbers[id]; {
 		case came && len(a.ledger.numbers[id]) > 1:
 			v.delivered++ // it came before the journal lost it
+			cut++
 		case journal.origins[id] != "live":
 			healed++
 			if came {
@@ -271,7 +272,10 @@ func (a *account) judgeDigests(journal *account, copies int) tally {
 	}
 	v.delivered += min(summed, healed)
 	v.lost += max(healed-summed, 0)
-	v.foreign += max(summed-healed, 0)
+	// What came, was lost, and came again in a digest, is a repeat: relay was killed before it had noted that it came.
+	repeated := min(max(summed-healed, 0), cut)
+	v.again += repeated
+	v.foreign += max(summed-healed, 0) - repeated
 	return v
 }
 
