@@ -29,7 +29,7 @@ func (c *chaos) journalFaults(longest time.Duration) []*fault {
 				c.t.Error(err)
 			}
 		}),
-		c.cursorLost("sinks' places removed from the state", c.removeCursors),
+		c.cursorLost("sinks' places removed from the journal's state", c.removeCursors),
 	}
 	if c.cluster == nil {
 		return append(all, c.cutBack("journal cut back", false, c.stopRelay), c.cutBack("journal cut back, webhook down", true, c.stopRelay),
