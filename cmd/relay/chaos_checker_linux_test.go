@@ -112,3 +112,54 @@ func TestChaosChecker(t *testing.T) {
 		check("a digest that changes", want, false)
 	}
 }
+
+// The checker knows that a journal which has lost its end gets the events back at other places, and that a sink may have had them before.
+func TestChaosCheckerAfterLoss(t *testing.T) {
+	line := func(n int, origin string) []byte {
+		return fmt.Appendf(nil, `{"id":"trt_%d","type":"treatrelay.treat.v1","origin":%q,"data":{"title":"%s%07d"}}`, n, origin, chaosTitle, n)
+	}
+	for _, tt := range []struct {
+		name  string
+		order []int
+		want  tally
+	}{
+		{"all before the loss", []int{0, 1, 2, 3, 4, 5}, tally{delivered: 6}},
+		{"some after it", []int{0, 1, 2, 4, 5, 3}, tally{delivered: 6}},
+		{"lost events in the wrong order", []int{0, 1, 3, 4, 2, 5}, tally{delivered: 6, disordered: 1}},
+		{"one never", []int{0, 1, 2, 4, 5}, tally{delivered: 5, lost: 1}},
+		{"one again", []int{0, 1, 2, 3, 4, 5, 2}, tally{delivered: 6, again: 1}},
+	} {
+		l := &ledger{}
+		sink, reader := l.add("sink"), l.aside("digests")
+		for range 6 {
+			l.emit(1)
+		}
+		// Numbers 1 to 4 are given, 3 and 4 are lost, and come back behind 5 and 6.
+		for n := range 4 {
+			l.journaled(fmt.Sprint("trt_", n), uint64(n+1))
+		}
+		journal := newSinkAccount("journal", l)
+		for number, n := range map[uint64]int{1: 0, 2: 1, 5: 4, 6: 5, 7: 2, 8: 3} {
+			l.journaled(fmt.Sprint("trt_", n), number)
+		}
+		for _, n := range []int{0, 1, 4, 5} {
+			journal.take(line(n, "live"))
+		}
+		for _, n := range []int{2, 3} {
+			journal.take(line(n, "backfill"))
+		}
+		for _, n := range tt.order {
+			sink.take(line(n, "live"))
+		}
+		if tt.want.name = "sink"; sink.judge(journal, 0) != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.name, sink.judge(journal, 0), tt.want)
+		}
+		for _, n := range []int{0, 1, 2, 4, 5} {
+			reader.take(line(n, "live"))
+		}
+		reader.take([]byte(`{"id":"dig_1","type":"treatrelay.digest.v1","data":{"count":1}}`))
+		if v := reader.judgeDigests(journal, 0); !v.good() || v.delivered != 6 {
+			t.Errorf("%s: digests: %+v", tt.name, v)
+		}
+	}
+}

@@ -26,7 +26,7 @@ func skewedBinary(t *testing.T) string {
 	}
 	const reading = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
 	if strings.Count(string(source), reading) != 1 {
-		t.Fatalf("time.Now of %s reads the clock in another way: mend skewedBinary", runtime.Version())
+		t.Fatalf("time.Now of %s reads the clock in another way: correct skewedBinary", runtime.Version())
 	}
 	files := map[string]string{
 		clock: strings.Replace(string(source), reading, reading+"\tsec += Skew.Load()\n", 1),

@@ -26,7 +26,7 @@ func (c *chaos) faults() (kill func(times int) *fault, others func() []*fault) {
 	}
 	const second = time.Second
 	return kill, func() []*fault {
-		return []*fault{
+		return append([]*fault{
 			{name: "Socket.IO server killed", shortest: second / 10, longest: longest, begin: c.server.kill, end: c.server.start},
 			{
 				name: "Socket.IO server frozen", shortest: second, longest: longest,
@@ -36,7 +36,7 @@ func (c *chaos) faults() (kill func(times int) *fault, others func() []*fault) {
 			c.network("network trickles", func() { c.wire.set(trickles) }),
 			c.network("network is cut", func() { c.wire.set(cut) }),
 			{name: "connections are reset", shortest: second, longest: min(longest, 10*second), begin: nothing, end: nothing, during: c.often(c.wire.reset)},
-			{name: "frames are damaged", shortest: second, longest: min(longest, 10*second), begin: nothing, end: c.wire.mend, during: c.often(c.wire.damage)},
+			{name: "frames are damaged", shortest: second, longest: min(longest, 10*second), begin: nothing, end: c.wire.heal, during: c.often(c.wire.damage)},
 			{name: "login withdrawn", shortest: second, longest: longest, begin: c.revoke, end: c.regrant},
 			{
 				name: "renewal of the token fails", shortest: second, longest: longest,
@@ -80,7 +80,7 @@ func (c *chaos) faults() (kill func(times int) *fault, others func() []*fault) {
 			},
 			{name: "disk full", shortest: 2 * second, longest: longest, begin: c.fillDisk, end: c.freeDisk},
 			{name: "disk full while the token is renewed", shortest: 2 * second, longest: longest, begin: c.renewOnFullDisk, end: c.freeDisk},
-		}
+		}, c.journalFaults(longest)...)
 	}
 }
 
@@ -169,14 +169,26 @@ func (c *chaos) regrant() {
 	c.revoked = false
 }
 
-// fillDisk leaves relay no room, and waits until it has noticed.
+// fillDisk leaves relay no room, and waits until the journal has noticed, unless that has room in a segment that was prepared.
 func (c *chaos) fillDisk() {
 	c.t.Helper()
-	if *chaosJournal != "embedded" {
+	if c.cluster != nil {
 		c.fill()
 		return
 	}
-	c.heard("journal cannot be written", c.fill)
+	const said = "journal cannot be written"
+	before := strings.Count(c.relay.err.text(), said)
+	c.fill()
+	eventually(c.t, func() error {
+		if strings.Count(c.relay.err.text(), said) > before {
+			return nil
+		}
+		if c.prepared() {
+			c.note("the journal goes on in a segment that was prepared")
+			return nil
+		}
+		return fmt.Errorf("relay does not say %q; its last line is %s", said, lastLine(c.relay))
+	})
 }
 
 func (c *chaos) fill() {

@@ -19,6 +19,7 @@ type ledger struct {
 	mu      sync.Mutex
 	emitted []int // how many identical treats each number has: 1, or 2 for twins
 	sinks   []*account
+	numbers map[string][]uint64 // those that each event has had in the journal: several, if that lost it meanwhile
 }
 
 // An account is what one sink received.
@@ -71,6 +72,18 @@ func (l *ledger) emit(n int) (number int) {
 	defer l.mu.Unlock()
 	l.emitted = append(l.emitted, n)
 	return len(l.emitted) - 1
+}
+
+// journaled notes that the journal holds an event under a number.
+func (l *ledger) journaled(id string, number uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.numbers == nil {
+		l.numbers = make(map[string][]uint64)
+	}
+	if all := l.numbers[id]; len(all) == 0 || all[len(all)-1] < number {
+		l.numbers[id] = append(all, number)
+	}
 }
 
 // count is how many numbers were emitted.
@@ -185,21 +198,26 @@ func (a *account) judge(journal *account, copies int) tally {
 		v.lost += max(n-got, 0)
 		v.foreign += max(got-n, 0)
 	}
-	place := make(map[string]int, len(journal.order))
-	for i, id := range journal.order {
-		place[id] = i
+	places := a.ledger.numbers
+	if places == nil {
+		places = make(map[string][]uint64, len(journal.order))
+		for i, id := range journal.order {
+			places[id] = []uint64{uint64(i)}
+		}
 	}
-	last := -1
+	last := uint64(0)
 	for _, id := range a.order {
-		at, ok := place[id]
-		if !ok {
+		if _, ok := journal.origins[id]; !ok || len(places[id]) == 0 {
 			v.foreign++ // nothing is delivered that is not journaled
 			continue
 		}
-		if at < last {
+		all := places[id]
+		i, _ := slices.BinarySearch(all, last) // the place of it that the sink has come to
+		if i == len(all) {
 			v.disordered++
+			continue
 		}
-		last = max(last, at)
+		last = all[i]
 	}
 	return v
 }
@@ -226,9 +244,12 @@ func (a *account) judgeDigests(journal *account, copies int) tally {
 	a.ledger.mu.Lock()
 	defer a.ledger.mu.Unlock()
 	v := tally{name: fmt.Sprintf("%s: %d", a.name, len(a.digests)), again: a.again, foreign: a.foreign + a.changed, copies: copies}
-	healed := 0
+	healed, cut := 0, 0
 	for _, id := range journal.order {
 		switch _, came := a.numbers[id]; {
+		case came && len(a.ledger.numbers[id]) > 1:
+			v.delivered++ // it came before the journal lost it
+			cut++
 		case journal.origins[id] != "live":
 			healed++
 			if came {
@@ -251,7 +272,10 @@ func (a *account) judgeDigests(journal *account, copies int) tally {
 	}
 	v.delivered += min(summed, healed)
 	v.lost += max(healed-summed, 0)
-	v.foreign += max(summed-healed, 0)
+	// What came, was lost, and came again in a digest, is a repeat: relay was killed before it had noted that it came.
+	repeated := min(max(summed-healed, 0), cut)
+	v.again += repeated
+	v.foreign += max(summed-healed, 0) - repeated
 	return v
 }
 

@@ -19,7 +19,7 @@ var (
 	chaosRate    = flag.Int("chaos.rate", 200, "treats a second")
 	chaosSeed    = flag.Uint64("chaos.seed", 0, "repeat the faults of this seed")
 	chaosOnly    = flag.String("chaos.only", "", "only the faults whose name contains this")
-	chaosJournal = flag.String("chaos.journal", "embedded", "where the journal is: embedded or external")
+	chaosJournal = flag.String("chaos.journal", "files", "where the journal is: files or external, a cluster of three NATS servers")
 	chaosOut     = flag.String("chaos.out", "", "folder for the verdict and the logs")
 )
 

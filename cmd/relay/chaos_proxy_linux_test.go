@@ -75,8 +75,8 @@ func (w *wire) damage() {
 	w.corrupt++
 }
 
-// mend ends the damage.
-func (w *wire) mend() {
+// heal ends the damage.
+func (w *wire) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.corrupt = 0
