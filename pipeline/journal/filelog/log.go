@@ -175,5 +175,8 @@ func (l *Log) closeFiles() {
 		_ = l.writer.f.Close()
 	}
 	l.files.close()
+	if l.position.f != nil && !l.losses.frozen {
+		unlockFile(l.position.f)
+	}
 	l.position.close()
 }

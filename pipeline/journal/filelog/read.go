@@ -170,7 +170,9 @@ func (s *scanner) trust(p place) bool {
 func (r *reading) walk(s *scanner, v *view, h *handle) error {
 	before, bytes, stopped := len(r.records), 0, false
 	if r.records == nil {
-		r.records = make([]journal.Record, 0, min(v.last-max(r.from, v.first)+1, uint64(min(r.limit, s.chunk/r.log.hints.size()+1)))) //nolint:gosec // positive
+		fit := s.chunk / r.log.hints.size()
+		fit = min(r.limit, fit+fit/8+16)
+		r.records = make([]journal.Record, 0, min(v.last-max(r.from, v.first)+1, uint64(fit))) //nolint:gosec // positive
 	}
 	var found []loss
 	err := walk(s, v.first, v.last, func(it *item) (bool, error) {

@@ -4,10 +4,14 @@ package filelog
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -139,4 +143,51 @@ func killOne(t *testing.T, dir string, acked uint64) uint64 {
 		t.Error(err)
 	}
 	return acked
+}
+
+// No file of the log is a symbolic link, and none is readable for others.
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, minSegment)
+	r.opts.Dir = filepath.Join(r.opts.Dir, "journal")
+	l := r.open()
+	add(t, l, 1, entries(1, 2))
+	if _, err := Open(t.Context(), r.opts); err == nil {
+		t.Error("two write the same log")
+	}
+	closeLog(t, l)
+	if info, err := os.Stat(r.opts.Dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Error(info.Mode(), err)
+	}
+	names, err := os.ReadDir(r.opts.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		path := filepath.Join(r.opts.Dir, name.Name())
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Error(name, info.Mode(), err)
+		}
+		away := filepath.Join(t.TempDir(), "away")
+		if err := os.Rename(path, away); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(away, path); err != nil {
+			t.Fatal(err)
+		}
+		l, err := Open(t.Context(), r.opts)
+		if err == nil {
+			check(t, all(t, l, 10), 2)
+			closeLog(t, l)
+			if name.Name() != gapsName {
+				t.Errorf("%s is followed", name)
+			}
+		} else if !errors.Is(err, syscall.ELOOP) && !strings.Contains(err.Error(), "regular file") {
+			t.Error(err)
+		}
+		_ = os.Remove(path)
+		if err := os.Rename(away, path); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
