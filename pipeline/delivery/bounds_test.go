@@ -51,6 +51,7 @@ func TestLargeEventsAreBounded(t *testing.T) {
 		return nil
 	})
 	close(release)
+	r.count("relay_sink_delivered_total", n)
 	r.holds(sink, "acc", wantTitles(0, n))
 }
 

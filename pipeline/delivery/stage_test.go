@@ -14,7 +14,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// A trace is told of each treat once when it is on disk, and of each attempt to deliver it; of nothing else.
+// A trace gets each treat once when it is on disk, and each attempt to deliver it; nothing else.
 func TestStages(t *testing.T) {
 	const n = 6
 	var mu sync.Mutex

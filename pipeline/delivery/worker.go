@@ -19,6 +19,8 @@ type worker struct {
 	ctx   context.Context //nolint:containedctx // the lane's; a worker lives no longer
 	queue *queue
 	fail  context.CancelCauseFunc // ends the lane
+
+	records []pipeline.Record // what is handed over; used again
 }
 
 // run delivers what the queue has until there is nothing, until ctx ends, or until an event has to wait while draining.
@@ -96,18 +98,19 @@ func (w *worker) logger() *zerolog.Logger {
 // hand gives a batch to the sink and returns how many of it, from the front, were accepted, or why none was.
 func (w *worker) hand(b batch) (int, error) {
 	l := w.lane
-	records := make([]pipeline.Record, len(b.of))
+	w.records = w.records[:0]
 	for i, d := range b.of {
-		var err error
-		if records[i], err = l.anonymizer.record(d.record); err != nil {
+		record, err := l.anonymizer.record(d.record)
+		if err != nil {
 			if i == 0 {
 				return 0, pipeline.Permanent(err)
 			}
-			records = records[:i]
 			break
 		}
+		w.records = append(w.records, record)
 	}
-	n, err := l.sink.Deliver(w.ctx, records)
+	n, err := l.sink.Deliver(w.ctx, w.records)
+	clear(w.records)
 	switch {
 	case n > 0:
 		return n, nil
