@@ -45,7 +45,7 @@ func TestMarkWithoutComparisons(t *testing.T) {
 	}
 	e, f := in.norm.normalize(&treats[0], time.Now())
 	e.Origin = pipeline.OriginBackfill
-	if _, err := in.queue(t.Context(), &queued{event: &e, print: &f.Now()}); err != nil {
+	if _, err := in.queue(t.Context(), &queued{event: &e, print: &f}); err != nil {
 		t.Fatal(err)
 	}
 	rec := r.reconciler(in, &provider{}, ReconcileConfig{})
