@@ -167,6 +167,9 @@ func (s *natsSink) publish(ctx context.Context, records []pipeline.Record) (int,
 	if n > 0 {
 		s.link.answered()
 		s.prove(ctx)
+		if errors.Is(err, errNoAnswer) {
+			return n, err // for the rest, which would wait for as long again
+		}
 		return n, nil
 	}
 	if errors.Is(err, nats.ErrNoResponders) {

@@ -30,8 +30,8 @@ func TestSoak(t *testing.T) {
 	}
 	c := newChaos(t, rand.Uint64(), simulator.Config{ExpireToken: 4 * time.Second})
 	metrics := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	// The others have a server of their own, on which nothing comes: a journal that grows would show as memory, for the server within relay
-	// holds for a while what is read of it, and comparisons with the history read it all.
+	// The others have a server of their own, on which nothing comes: a stream that grows would show as memory, for the NATS server within
+	// relay holds for a while what was written to it.
 	idle := newLiveServer(t)
 	quiet := newWire(t, fmt.Sprintf("127.0.0.1:%d", idle.port), 1)
 	c.rewrite(func(text string) string {
@@ -99,8 +99,8 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soakMetrics are what is watched. The allowance of memory is for the newest blocks of the streams, of 8 MiB and less each, which the server
-// holds while they are written and read, for the ids of events that it remembers, and for noise.
+// soakMetrics are what is watched. The allowance of memory is for the newest blocks of the overlays' stream, of 8 MiB and less each, which the
+// server holds while they are written and read, for the ids of events that it remembers, and for noise.
 var soakMetrics = []struct {
 	name    string
 	allowed func(before float64) float64
