@@ -78,6 +78,7 @@ func (c *chaos) suffer(f *fault, n, of int) {
 	}
 	lasts := f.lasts(c.random)
 	c.note("fault %d of %d: %s for %v", n+1, of, f.name, lasts.Round(10*time.Millisecond))
+	repeats := c.repeats(c.ledger.sinks...)
 	f.begin()
 	if f.during == nil {
 		c.sleep(lasts)
@@ -106,6 +107,9 @@ func (c *chaos) suffer(f *fault, n, of int) {
 	took := time.Since(ended)
 	c.recoveries = append(c.recoveries, recovery{f.name, took})
 	c.note("recovered after %v, %d treats emitted", took.Round(10*time.Millisecond), mark)
+	if after := c.repeats(c.ledger.sinks...); after != repeats {
+		c.note("came again so far: %s", after)
+	}
 }
 
 // recoveryLimit is when a fault counts as not recovered from.
