@@ -217,8 +217,11 @@ func TestResumesBeyondTheCursor(t *testing.T) {
 	_, stop = r.lane(s, LaneConfig{})
 	s.holds(r, t, wantTitles(0, 11))
 	r.eventually(func() error {
-		if c := r.place("box"); c.Next != 12 || s.copies != 6 {
-			return fmt.Errorf("cursor %+v, %d copies", c, s.copies)
+		s.mu.Lock()
+		copies := s.copies
+		s.mu.Unlock()
+		if c := r.place("box"); c.Next != 12 || copies != 6 {
+			return fmt.Errorf("cursor %+v, %d copies", c, copies)
 		}
 		return nil
 	})
