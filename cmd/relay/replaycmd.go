@@ -259,7 +259,7 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 }
 
 // replayBatch is how many events go into one write, if so many wait.
-const replayBatch = 256
+const replayBatch = journal.MaxBatch
 
 // send sends the events that come until there are no more, and notes how far it has come.
 func (r *replay) send(ctx context.Context, j *journal.Journal, events <-chan journal.JournaledEvent) error {
