@@ -78,7 +78,7 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// Permanent marks an error that no retry can mend: the record becomes a dead letter at once.
+// Permanent marks an error that no retry can fix: the record becomes a dead letter at once.
 func Permanent(err error) error {
 	if err == nil {
 		return nil

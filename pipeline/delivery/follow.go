@@ -249,7 +249,12 @@ func (l *Lane) wants(r *journal.Record) bool {
 	if !l.rules.wants(r) || l.resumed.dead[r.Number] {
 		return false
 	}
-	return r.Ref == 0 || r.Kind != journal.Treat || l.ledger.replaces(r.Ref, r.Number)
+	return !takesPlace(r) || l.ledger.replaces(r.Ref, r.Number)
+}
+
+// takesPlace reports whether a record takes the place of a lost one, whose number is its Ref: a treat, or the heal mark that a digest is made of.
+func takesPlace(r *journal.Record) bool {
+	return r.Ref != 0 && (r.Kind == journal.Treat || r.Kind == journal.Heal)
 }
 
 func (l *Lane) fill(d *delivery, r *journal.Record, now time.Time, known *retry) {

@@ -72,7 +72,7 @@ func (l *Lane) takeOne(ctx context.Context, r *journal.Record) {
 		}
 		return
 	}
-	if r.Ref != 0 && r.Kind == journal.Treat && l.ledger.waitsFor(r.Ref, r.Number) {
+	if takesPlace(r) && l.ledger.waitsFor(r.Ref, r.Number) {
 		return
 	}
 	d := new(delivery)

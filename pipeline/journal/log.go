@@ -51,7 +51,7 @@ type Entry struct {
 	EventID  string // of Resend and Dead: the event's own id
 	Repeat   uint64 // of a Treat: its ordinal among exact repeats plus one; 0: it does not count for repeats
 	Baseline string // of Known, and of a Treat that the baseline holds: the baseline's id
-	// Ref is the number of another entry. Of a Treat it is the one that it takes the place of, which was lost by damage: a sink that
+	// Ref is the number of another entry. Of a Treat or a Heal it is the one that it takes the place of, which was lost by damage: a sink that
 	// had accepted that one is not sent this.
 	Ref  uint64
 	Data []byte // the event's JSON line, or what the kind says
