@@ -70,7 +70,8 @@ func parseFrames(b []byte) (records []journal.Record, err error) {
 func (c *control) routeJournal(mux *http.ServeMux) {
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request, *journal.Journal) error{
 		"GET " + pathLog: serveRead, "POST " + pathLog: serveAppend, "GET " + pathGaps: serveGaps,
-		"GET " + pathState: serveList, "GET " + pathState + "/{key}": serveGet,
+		"POST " + pathReplay: serveReplay,
+		"GET " + pathState:   serveList, "GET " + pathState + "/{key}": serveGet,
 		"PUT " + pathState + "/{key}": servePut, "DELETE " + pathState + "/{key}": serveDelete,
 	} {
 		mux.HandleFunc(pattern, c.withJournal(serve))

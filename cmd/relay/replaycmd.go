@@ -229,6 +229,9 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 			return r.progress.show(r.n, e.Time)
 		})
 	}
+	if beside, ok := j.Log().(*remote); ok && r.pacer.speed == 0 {
+		return r.runBeside(ctx, beside)
+	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	events := make(chan journal.JournaledEvent, replayBatch)

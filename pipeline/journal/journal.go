@@ -94,6 +94,9 @@ func newJournal(cfg Config) *Journal {
 	return &Journal{cfg: cfg, queue: newQueue(), dead: deadTable{wake: make(chan struct{}, 1)}}
 }
 
+// Log returns the engine's log.
+func (j *Journal) Log() Log { return j.cfg.Log }
+
 // State returns the state beside the log.
 func (j *Journal) State() State { return j.cfg.State }
 
