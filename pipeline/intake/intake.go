@@ -260,6 +260,9 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 		Kind: journal.Treat, ID: e.ID, Account: e.Data.Account, Provider: e.Data.Provider, Origin: e.Origin, Repeat: q.ordinal + 1,
 		Baseline: q.baseline, Ref: q.ref, Data: line,
 	}
+	if q.ref != 0 {
+		entry.Was = lostOrigin(q)
+	}
 	if !journal.Fits(&entry) {
 		in.index.Forget(e.ID)
 		return false, fmt.Errorf("%w: its event of %d bytes is larger than what the journal takes", errNotTreat, len(line))
@@ -272,6 +275,17 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	}
 	in.repeats.count(keyOf(q.print), q.ordinal, e.RecordedTime, position)
 	return false, nil
+}
+
+// lostOrigin is the origin of the entry whose place a treat takes. One that is not known counts as from the history: a digest then rather has it twice
+// than not at all.
+func lostOrigin(q *queued) pipeline.Origin {
+	for i := range q.hits {
+		if h := &q.hits[i]; h.Number == q.ref && !h.Backfill {
+			return pipeline.OriginLive
+		}
+	}
+	return pipeline.OriginBackfill
 }
 
 // held reports whether the journal holds the event. If it has lost it, that is noted.

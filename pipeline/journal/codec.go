@@ -21,7 +21,7 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(e.Time.UnixNano()))
 	b = binary.AppendUvarint(b, e.Repeat)
 	b = binary.AppendUvarint(b, e.Ref)
-	for _, text := range [...]string{e.Account, e.ID, e.Provider, string(e.Origin), e.Type, e.Sink, e.EventID, e.Baseline} {
+	for _, text := range [...]string{e.Account, e.ID, e.Provider, string(e.Origin), e.Type, e.Sink, e.EventID, e.Baseline, string(e.Was)} {
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)
 	}
@@ -47,7 +47,7 @@ func ParseEntry(b []byte) (e Entry, err error) {
 	}
 	e.Repeat, e.Ref = number(), number()
 	head := b
-	var from, to [8]int // of each text in head
+	var from, to [9]int // of each text in head
 	for i := range from {
 		n := number()
 		if err != nil || n > uint64(len(b)) {
@@ -57,10 +57,11 @@ func ParseEntry(b []byte) (e Entry, err error) {
 		b = b[n:]
 		to[i] = len(head) - len(b)
 	}
-	texts := string(head[:to[7]]) // one copy for all
+	texts := string(head[:to[8]]) // one copy for all
 	text := func(i int) string { return texts[from[i]:to[i]] }
 	e.Account, e.ID, e.Provider, e.Origin = text(0), text(1), text(2), pipeline.Origin(text(3))
 	e.Type, e.Sink, e.EventID, e.Baseline = text(4), text(5), text(6), text(7)
+	e.Was = pipeline.Origin(text(8))
 	e.Data = b
 	return e, nil
 }
@@ -78,6 +79,6 @@ const maxEntry = 8 << 20
 
 // EntrySize is an upper bound of the size of an entry's binary form.
 func EntrySize(e *Entry) int {
-	n := len(e.Account) + len(e.ID) + len(e.Provider) + len(e.Origin) + len(e.Type) + len(e.Sink) + len(e.EventID) + len(e.Baseline) + len(e.Data)
-	return min(n, math.MaxInt32) + 10 + 10*binary.MaxVarintLen64
+	n := len(e.Account) + len(e.ID) + len(e.Provider) + len(e.Origin) + len(e.Type) + len(e.Sink) + len(e.EventID) + len(e.Baseline) + len(e.Was) + len(e.Data)
+	return min(n, math.MaxInt32) + 10 + 11*binary.MaxVarintLen64
 }
