@@ -144,7 +144,7 @@ func (m *digester) sum(ctx context.Context, mark journal.HealMark) (pipeline.Dig
 }
 
 func (m *digester) count(s *summary, r *journal.Record) {
-	// One that takes the place of a treat that came live, and was accepted, is known. One that was from the history may have been passed for a digest that never came.
+	// One that takes the place of a treat that came live, and was accepted, is known. One that was from the history, and in no heal mark yet, was passed for a digest that never came.
 	known := r.Ref != 0 && r.Was != pipeline.OriginBackfill && !m.missing(r.Ref)
 	if known || !within(m.rules.digests, r.Number) || !m.rules.matches(r) {
 		return

@@ -261,7 +261,7 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 		Baseline: q.baseline, Ref: q.ref, Data: line,
 	}
 	if q.ref != 0 {
-		entry.Was = lostOrigin(q)
+		entry.Was = in.lostOrigin(q)
 	}
 	if !journal.Fits(&entry) {
 		in.index.Forget(e.ID)
@@ -277,15 +277,15 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	return false, nil
 }
 
-// lostOrigin is the origin of the entry whose place a treat takes. One that is not known counts as from the history: a digest then rather has it twice
-// than not at all.
-func lostOrigin(q *queued) pipeline.Origin {
+// lostOrigin is the origin of the entry whose place a treat takes, live unless it was from the history and in no heal mark yet: then no digest has
+// counted it.
+func (in *Intake) lostOrigin(q *queued) pipeline.Origin {
 	for i := range q.hits {
-		if h := &q.hits[i]; h.Number == q.ref && !h.Backfill {
-			return pipeline.OriginLive
+		if h := &q.hits[i]; h.Number == q.ref && h.Backfill && q.ref > in.index.Account(q.event.Data.Account).Healed {
+			return pipeline.OriginBackfill
 		}
 	}
-	return pipeline.OriginBackfill
+	return pipeline.OriginLive
 }
 
 // held reports whether the journal holds the event. If it has lost it, that is noted.

@@ -54,7 +54,7 @@ type Entry struct {
 	// Ref is the number of another entry. Of a Treat or a Heal it is the one that it takes the place of, which was lost by damage: a sink that
 	// had accepted that one is not sent this.
 	Ref uint64
-	// Was is the origin of the lost entry, of a Treat that has a Ref: one from the history may only have been on its way into a digest.
+	// Was is the origin of the lost entry, of a Treat that has a Ref: backfill only if no heal mark held it yet, so that no digest has counted it.
 	Was  pipeline.Origin
 	Data []byte // the event's JSON line, or what the kind says
 }
