@@ -166,7 +166,7 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// How often the log asks the server for changes that it is not told of: records dropped by age or by an operator, and, if it only reads, new ones.
+// How often the log asks the server for changes that no answer reports: records dropped by age or by an operator, and, if it only reads, new ones.
 const (
 	lookEvery   = 2 * time.Second
 	attachEvery = 200 * time.Millisecond
