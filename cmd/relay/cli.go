@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -163,18 +164,53 @@ func needCommand(cmd *cobra.Command, args []string) error {
 	return usagef("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
 }
 
+// What flags are annotated with.
+const (
+	commandLineOnly = "relay_command_line_only" // it has no environment variable
+	fromVariable    = "relay_from_variable"     // it was set by its variable
+)
+
+// onlyOnCommandLine takes their environment variables from flags that destroy something or do without a check: a variable that was set
+// for another command must not do that.
+func onlyOnCommandLine(flags *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		annotate(flags.Lookup(name), commandLineOnly)
+	}
+}
+
+func annotate(f *pflag.Flag, with string) {
+	if f.Annotations == nil {
+		f.Annotations = make(map[string][]string)
+	}
+	f.Annotations[with] = []string{}
+}
+
+func annotated(f *pflag.Flag, with string) bool {
+	_, ok := f.Annotations[with]
+	return ok
+}
+
+// onCommandLine reports whether one of these flags was given, and not only its variable.
+func onCommandLine(flags *pflag.FlagSet, names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		f := flags.Lookup(name)
+		return f.Changed && !annotated(f, fromVariable)
+	})
+}
+
 // fromEnvironment sets every flag that was not given from its variable, such as RELAY_LOG_LEVEL for --log-level.
 func (p *program) fromEnvironment(flags *pflag.FlagSet) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "RELAY_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, ok := p.getenv(name)
-		if !ok || value == "" || f.Changed || f.Name == "help" || f.Name == "config" { // FindConfig reads RELAY_CONFIG
+		if !ok || value == "" || f.Changed || f.Name == "help" || f.Name == "config" || annotated(f, commandLineOnly) { // FindConfig reads RELAY_CONFIG
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
 			errs = append(errs, usagef("%s=%q: %w", name, value, err))
 		}
+		annotate(f, fromVariable)
 	})
 	return errors.Join(errs...)
 }

@@ -59,6 +59,7 @@ func (f *initFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.slackURLFile, "slack-url-file", "", "file that holds the URL of the Slack webhook; without it a variable does")
 	flags.StringVar(&f.output, "output", "relay.yaml", "file to write")
 	flags.BoolVar(&f.force, "force", false, "replace a file that is there")
+	onlyOnCommandLine(flags, "force")
 }
 
 func providerNames() []string {
