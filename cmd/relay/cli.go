@@ -273,8 +273,17 @@ func (p *program) loadConfig(log zerolog.Logger) (*Config, error) {
 	return cfg, nil
 }
 
-// dataPath is the data folder: the flag's, else the user's own.
+// dataPath is the data folder: the flag's, else the user's own. It is refused if others could put files into it.
 func (p *program) dataPath() (string, error) {
+	dir, err := p.chosenDataPath()
+	if err == nil {
+		err = withCode(exitUnavailable, checkDataDir(dir))
+	}
+	return dir, err
+}
+
+// chosenDataPath is the data folder, whether or not it is fit for use.
+func (p *program) chosenDataPath() (string, error) {
 	if p.dataDir != "" {
 		return p.dataDir, nil
 	}

@@ -36,7 +36,7 @@ func lockDataDir(ctx context.Context, dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, withCode(exitUnavailable, fmt.Errorf("make the data folder: %w; choose another with --data-dir", err))
 	}
-	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	lock := newDataLock(dir)
 	for deadline := time.Now().Add(lockPatience); ; {
 		ok, err := lock.TryLock()
 		if err != nil {
@@ -76,7 +76,7 @@ func (l overlayLogin) digest() string {
 // loadOverlayLogin reads the overlay backends' credentials from the data folder, or makes them.
 func loadOverlayLogin(dir string) (login overlayLogin, created bool, err error) {
 	path := filepath.Join(dir, overlayFile)
-	data, err := os.ReadFile(path) //nolint:gosec // the operator's own folder
+	data, err := readOwn(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		login = overlayLogin{User: "overlay", Password: rand.Text()}
 		login.Check = login.digest()
@@ -93,7 +93,7 @@ func loadOverlayLogin(dir string) (login overlayLogin, created bool, err error) 
 // readOverlayLogin reads the credentials and makes none.
 func readOverlayLogin(dir string) (overlayLogin, error) {
 	path := filepath.Join(dir, overlayFile)
-	data, err := os.ReadFile(path) //nolint:gosec // the operator's own folder
+	data, err := readOwn(path)
 	return parseOverlayLogin(path, data, err)
 }
 

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -79,7 +78,7 @@ func (h *historySource) Fetch(ctx context.Context) (intake.Reply, error) {
 	if time.Now().Before(h.notBefore) {
 		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.Host)
 	}
-	file, err := newSpool(filepath.Join(h.dir, ".history-"+h.name))
+	file, err := newSpool(h.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -219,17 +218,3 @@ func (t *tracked) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// spool is a file, for the user only, that is gone when it is closed.
-type spool struct{ *os.File }
-
-// newSpool takes the place of a file that an earlier process may have left.
-func newSpool(path string) (*spool, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // in the data folder
-	if err != nil {
-		return nil, fmt.Errorf("make a file for the history: %w", err)
-	}
-	return &spool{f}, nil
-}
-
-func (s *spool) Close() error { return errors.Join(s.File.Close(), os.Remove(s.Name())) }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/nats-io/nats.go"
 
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -129,7 +128,7 @@ func (p *program) openStorageAlone(ctx context.Context, dir string, undo *teardo
 	case err != nil:
 		return s, withCode(exitUnavailable, fmt.Errorf("open the journal: %w; run this as the user that relay runs as", err))
 	}
-	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	lock := newDataLock(dir)
 	for deadline := time.Now().Add(lockPatience); ; {
 		ok, err := lock.TryLock()
 		if err != nil {

@@ -146,6 +146,10 @@ func (p *program) runJob(ctx context.Context, cfg *Config, dir string, again *re
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := checkDataTree(dir); err != nil {
+		return err
+	}
+	sweepSpools(dir)
 	j, err := p.newJob(ctx, cfg, dir, log)
 	if err != nil {
 		return err
