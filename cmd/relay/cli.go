@@ -27,6 +27,9 @@ type streams struct {
 
 // terminal reports whether w is one.
 func terminal(w any) bool {
+	if s, ok := w.(*screen); ok {
+		w = s.terminal
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -44,6 +47,9 @@ type program struct {
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, s streams) int {
+	if f, ok := s.out.(*os.File); ok && terminal(f) {
+		s.out = &screen{terminal: f}
+	}
 	p := &program{streams: s}
 	root := p.rootCommand() //nolint:contextcheck // the commands take theirs from cobra
 	root.SetArgs(args)
