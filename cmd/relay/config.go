@@ -96,7 +96,7 @@ func LoadConfig(path string, getenv func(string) (string, bool)) (*Config, error
 func decodeConfig(path string, text []byte, mode fs.FileMode, getenv func(string) (string, bool)) (*Config, *decoder, error) {
 	d := &decoder{
 		file: path, getenv: getenv,
-		bad: make(map[string]bool), at: make(map[string]place), alias: make(map[string]string),
+		faults: faultList{at: make(map[string]bool), under: make(map[string]bool)}, at: make(map[string]place), alias: make(map[string]string),
 		expanded: make(map[string]string),
 		written:  writtenKeys{accounts: make(map[string]accountKeys), sinks: make(map[string]sinkKeys)},
 	}
@@ -106,9 +106,8 @@ func decodeConfig(path string, text []byte, mode fs.FileMode, getenv func(string
 		d.written.journal = keys.Journal
 		keys.check(d)
 	}
-	if len(d.errs) > 0 {
-		d.errs.sort()
-		return nil, nil, d.errs
+	if d.faults.count > 0 {
+		return nil, nil, d.faults.all(path)
 	}
 	c := &Config{Path: path, Alerts: keys.Alerts, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP}
 	for _, name := range slices.Sorted(maps.Keys(keys.Accounts)) {
@@ -126,8 +125,7 @@ func decodeConfig(path string, text []byte, mode fs.FileMode, getenv func(string
 			d.reject(at, fmt.Sprintf("a secret in a file that others may read (mode %04o): "+
 				"make that 0600, or write ${VAR}, or keep it in a file of its own", mode.Perm()))
 		}
-		d.errs.sort()
-		c.Warnings = d.errs
+		c.Warnings = d.faults.all(path)
 	}
 	return c, d, nil
 }

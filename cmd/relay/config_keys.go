@@ -306,10 +306,8 @@ func (d *decoder) checkUse(path string, provider auth.Provider) {
 
 // checkAccount reports what auth has against an account in which nothing else is wrong.
 func (d *decoder) checkAccount(path string, a AccountConfig) {
-	for bad := range d.bad {
-		if bad == path || strings.HasPrefix(bad, path+".") {
-			return
-		}
+	if d.faults.under[path] {
+		return
 	}
 	_, err := auth.New(a.Config, nil, auth.Options{})
 	if err == nil {
@@ -365,6 +363,7 @@ func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
 
 // check looks at what one section cannot know.
 func (k *configKeys) check(d *decoder) {
+	accounts := slices.Sorted(maps.Keys(k.Accounts))
 	for name, account := range k.Accounts {
 		d.checkName("accounts", name)
 		account.Account = name
@@ -376,21 +375,23 @@ func (k *configKeys) check(d *decoder) {
 		if len(sink.Lane.Accounts) == 0 && d.given(at) {
 			d.reject(at, "is empty: leave the key out for all accounts")
 		}
+		listed := make(map[string]bool, len(sink.Lane.Accounts))
 		for i, account := range sink.Lane.Accounts {
 			item := fmt.Sprintf("%s[%d]", at, i)
 			switch _, known := k.Accounts[account]; {
 			case !known:
-				d.unknown(item, "account", account, slices.Sorted(maps.Keys(k.Accounts)))
-			case slices.Contains(sink.Lane.Accounts[:i], account):
+				d.unknown(item, "account", account, accounts)
+			case listed[account]:
 				d.reject(item, "is in the list twice")
 			}
+			listed[account] = true
 		}
 	}
 	streams := make(map[[2]string]string) // the first sink of each
 	for _, name := range slices.Sorted(maps.Keys(k.Sinks)) {
 		if w, ok := k.Sinks[name].Config.(*sinks.WebhookConfig); ok && w.Account != "" {
 			if _, known := k.Accounts[w.Account]; !known {
-				d.unknown(join(join("sinks", name), "account"), "account", w.Account, slices.Sorted(maps.Keys(k.Accounts)))
+				d.unknown(join(join("sinks", name), "account"), "account", w.Account, accounts)
 			}
 		}
 		if n, ok := k.Sinks[name].Config.(*sinks.NATSConfig); ok {
@@ -437,7 +438,11 @@ func (k *configKeys) check(d *decoder) {
 
 // unknown rejects the name of a thing that does not exist.
 func (d *decoder) unknown(path, thing, name string, valid []string) {
-	d.reject(path, "unknown "+thing+d.quote(" ", path, name)+"; "+suggest(name, valid))
+	message := "unknown " + thing + d.quote(" ", path, name)
+	if d.faults.shows(d.placeOf(path)) {
+		message += "; " + suggest(name, valid)
+	}
+	d.reject(path, message)
 }
 
 // validName matches what an account or a sink may be called, and nameRule says so.
