@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,12 +121,20 @@ func (d *decoder) inside(at position) position {
 	return position{line, min(max(at.column, 1), utf8.RuneCountInString(d.lines[line-1])+1)}
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{0,63}`)
+// plainKey is the beginning of a key that is a plain name of at most 63 letters, digits, _ and -.
+func plainKey(key string) string {
+	for i := range min(len(key), 64) {
+		if c := key[i]; i == 63 || (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return key[:i]
+		}
+	}
+	return key
+}
 
 // join appends a key to a path. Of a key that is no plain name only the beginning is shown: it may be a secret that
 // slipped out of its place.
 func join(path, key string) string {
-	if plain := plainKey.FindString(key); plain != key {
+	if plain := plainKey(key); plain != key {
 		key = strconv.Quote(plain + "...")
 	}
 	if path == "" {
@@ -227,14 +234,13 @@ func (d *decoder) entries(n ast.Node, path string) ([]entry, bool) {
 // fields decodes entries into fields. The value of a key that ends in _file is the path of a file that must be there; if
 // it is not absolute it begins at the folder of the configuration file.
 func (d *decoder) fields(path string, entries []entry, fields map[string]reflect.Value) {
-	known := slices.Sorted(maps.Keys(fields))
 	for _, e := range entries {
 		at := join(path, e.key)
 		field, ok := fields[e.key]
 		if !ok {
 			message := "unknown key"
 			if d.faults.shows(d.at[at].key) {
-				message += "; " + suggest(e.key, known)
+				message += "; " + suggest(e.key, slices.Sorted(maps.Keys(fields)))
 			}
 			d.report(d.at[at].key, at, message)
 			continue

@@ -268,7 +268,11 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 		d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty() && !provider.SecretOptional && !provider.PKCE)
 	}
 	d.check(join(path, "redirect_url"), checkURL(keys.RedirectURL))
-	for key, field := range fieldsOf(reflect.ValueOf(&keys.Endpoints).Elem()) {
+	endpoints := map[string]reflect.Value(nil)
+	if d.given(join(path, "endpoints")) {
+		endpoints = fieldsOf(reflect.ValueOf(&keys.Endpoints).Elem())
+	}
+	for key, field := range endpoints {
 		if at := join(join(path, "endpoints"), key); d.given(at) {
 			d.check(at, checkURL(field.String()))
 		}
