@@ -29,6 +29,15 @@ const (
 // maxPayload of the server. A socket frame of 1 MiB grows when its text is escaped as JSON, and must still fit.
 const maxPayload = 8 << 20
 
+// What overlays can take up of the server, all together and each of them.
+const (
+	maxConns = 1024
+	maxSubs  = 1000
+)
+
+// maxStreamBytes is how much a stream holds; then its oldest messages go, which the journal still has.
+const maxStreamBytes = 8 << 30
+
 // Config configures a [Server].
 type Config struct {
 	// Dir is where the streams are kept. It is created if absent, and is the server's alone.
@@ -58,6 +67,8 @@ type Server struct {
 	end    context.CancelFunc
 	upkeep sync.WaitGroup
 	store  *store
+	// complaints of the server, which go to the log.
+	complaints *serverLog
 
 	mu sync.Mutex
 	ns *server.Server // nil while it is being started, and once it is closed
@@ -68,7 +79,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the embedded NATS server: %w; choose another with --data-dir", err)
 	}
-	s := &Server{cfg: cfg, password: rand.Text()}
+	s := &Server{cfg: cfg, password: rand.Text(), complaints: newServerLog(cfg.Log)}
 	var err error
 	if s.listen.overlays, err = probe(ctx, "nats.listen", cfg.Listen); err != nil {
 		return nil, err
@@ -104,8 +115,8 @@ func (s *Server) options() (*server.Options, error) {
 		// the streams hold already.
 		JetStreamMaxStore: 1 << 60,
 		NoSigs:            true, DontListen: s.cfg.Listen == "", Host: s.listen.overlays.host, Port: s.listen.overlays.port,
-		MaxPayload: maxPayload,
-		Accounts:   accounts, Users: users,
+		MaxPayload: maxPayload, MaxConn: maxConns, MaxSubs: maxSubs,
+		Accounts: accounts, Users: users,
 	}
 	if s.cfg.Websocket != "" {
 		// Pages of any origin, for one that is a file on disk has none. The login is what keeps others out.
@@ -125,7 +136,7 @@ func (s *Server) start() error {
 	if err != nil {
 		return fmt.Errorf("make the embedded NATS server: %w", err)
 	}
-	ns.SetLoggerV2(serverLog{s.cfg.Log}, false, false, false)
+	ns.SetLoggerV2(s.complaints, false, false, false)
 	ns.Start()
 	if !ns.ReadyForConnections(30 * time.Second) {
 		ns.Shutdown()
@@ -234,21 +245,6 @@ func (s *Server) Close() {
 		s.cfg.Log.Warn().Err(err).Msg("treats for overlays were not synced to disk")
 	}
 }
-
-// serverLog hands the embedded server's complaints to relay's log.
-type serverLog struct{ log zerolog.Logger }
-
-func (l serverLog) Noticef(format string, v ...any) { l.log.Debug().Msgf("nats-server: "+format, v...) }
-
-func (l serverLog) Warnf(format string, v ...any) { l.log.Debug().Msgf("nats-server: "+format, v...) }
-
-func (l serverLog) Fatalf(format string, v ...any) { l.log.Error().Msgf("nats-server: "+format, v...) }
-
-func (l serverLog) Errorf(format string, v ...any) { l.log.Error().Msgf("nats-server: "+format, v...) }
-
-func (l serverLog) Debugf(format string, v ...any) { l.log.Trace().Msgf("nats-server: "+format, v...) }
-
-func (l serverLog) Tracef(format string, v ...any) { l.log.Trace().Msgf("nats-server: "+format, v...) }
 
 // reachable is how this machine reaches what listens there.
 func reachable(host string, port int) string {
