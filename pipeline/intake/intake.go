@@ -60,6 +60,7 @@ type scratch struct {
 	event pipeline.Event
 	print index.Fingerprint
 	hits  []index.Hit
+	seen  uint64 // how many commits the index had before the hits were read
 }
 
 // rejects counts payloads that are no treats.
@@ -218,6 +219,7 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 // find returns what the index has of a content and date. The result is good until the next call.
 func (in *Intake) find(ctx context.Context, f *index.Fingerprint) []index.Hit {
 	var err error
+	in.scratch.seen = in.index.Commits()
 	in.scratch.hits, err = in.index.Find(ctx, in.scratch.hits[:0], in.norm.Account, f)
 	switch {
 	case err != nil && err.Error() != in.trouble:
@@ -245,7 +247,7 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	e := q.event
 	key := pipeline.NewKey(&e.Data)
 	e.ID = pipeline.NewID(e.Time, key, q.ordinal)
-	if in.held(ctx, q) || !in.index.Expect(e.ID, q.print) {
+	if in.held(ctx, q) || !in.expect(ctx, q) {
 		in.metrics.duplicates.Inc()
 		in.log.Debug().Str("id", e.ID).Msg("journaled before: refused")
 		in.repeats.count(keyOf(q.print), q.ordinal, e.RecordedTime, neverDone)
@@ -275,6 +277,22 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	}
 	in.repeats.count(keyOf(q.print), q.ordinal, e.RecordedTime, position)
 	return false, nil
+}
+
+// expect has the index expect the event, and reports false if it is on its way into the journal, or has arrived there since q.hits were read.
+func (in *Intake) expect(ctx context.Context, q *queued) bool {
+	if !in.index.Expect(q.event.ID, q.print) {
+		return false
+	}
+	if q.print.When.IsZero() || in.index.Commits() == in.scratch.seen {
+		return true
+	}
+	q.hits = in.find(ctx, q.print)
+	if in.held(ctx, q) {
+		in.index.Forget(q.event.ID)
+		return false
+	}
+	return true
 }
 
 // lostOrigin is the origin of the entry whose place a treat takes, live unless it was from the history and in no heal mark yet: then no digest has
