@@ -77,7 +77,7 @@ type grown struct {
 // grow fills a journal and measures relay on it. again events are replayed, and as many as published says are received.
 func (b *bench) grow(ctx context.Context, j journal, again, published int) (grown, error) {
 	var g grown
-	r, err := b.prepare(ctx, b.provider.url, setup{sinks: consoleSink}) // for the logins; the server is another at each start
+	r, err := b.prepare(ctx, b.provider.urls[0], setup{sinks: consoleSink}) // for the logins; the server is another at each start
 	if err != nil {
 		return g, err
 	}
