@@ -57,8 +57,8 @@ func (b *bench) growth(ctx context.Context) ([]result, error) {
 	return []result{r}, nil
 }
 
-// growthReplayed is how many events are replayed; a replay of all would take minutes.
-const growthReplayed = 20_000
+// growthReplayed is how many events are replayed at most.
+const growthReplayed = 1_000_000
 
 // A journal is one that relay is started on.
 type journal struct {
