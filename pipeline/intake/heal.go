@@ -8,6 +8,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // firstRun takes what the reply holds, and the journal has not, for known, and returns how many treats that are. Not among them are so many
@@ -49,6 +50,12 @@ func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, re
 	})
 	if err != nil {
 		return err
+	}
+	if r.marks.lost, err = in.index.LostHealMarks(ctx, in.norm.Account); err != nil {
+		return err
+	}
+	if r.marks.lost == nil {
+		r.marks.lost = make(map[journal.Span]uint64)
 	}
 	defer func() {
 		in.turn <- struct{}{} // who holds it does so for as long as its own context lets it
@@ -94,7 +101,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 	if !in.healing.take(p.same) {
 		return false, nil
 	}
-	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost}
+	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost, marks: r.marks.lost}
 	q.ordinal = max(c.ordinal(p.same), in.repeats.counts[keyOf(&f)].next)
 	for {
 		lost, ok := c.nextLost(p.same)

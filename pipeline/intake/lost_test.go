@@ -69,8 +69,7 @@ func (r *rig) image(parts ...string) string {
 	return dir
 }
 
-// checkMarks wants the heal marks of an account to have no event in common, and to hold each that is from the history.
-// lost compares what is in the journal now with what was before some of it was lost: the same ids, with the number that each had.
+// wantHealed compares what is in the journal now with what was before some of it was lost: the same ids, with the number that each had.
 func (r *rig) wantHealed(account string, before map[string]journal.Record, kept, healed int) {
 	r.t.Helper()
 	after := r.treats(account)
@@ -139,6 +138,15 @@ func TestLostEndIsHealed(t *testing.T) {
 		}
 		r.wantHealed("acc", before, 3, 6)
 		r.checkMarks("acc")
+		for _, is := range r.treats("acc") {
+			was, mark := pipeline.OriginLive, uint64(0)
+			if before[is.ID].Origin == pipeline.OriginBackfill { // whose mark was lost too
+				was, mark = pipeline.OriginBackfill, before[is.ID].Number+1
+			}
+			if is.Ref != 0 && (is.Was != was || is.Mark != mark) {
+				t.Errorf("event %s was %s, mark %d; want %s, %d", is.ID, is.Was, is.Mark, was, mark)
+			}
+		}
 	}
 }
 

@@ -177,6 +177,7 @@ func (r *Reconciler) interval() time.Duration {
 // reconcile makes one comparison, reports it, and sums up what was healed, by this one or before.
 func (r *Reconciler) reconcile(ctx context.Context) (Reconciliation, error) {
 	result, err := r.compare(ctx)
+	r.marks.compared = r.marks.compared || err == nil
 	r.marks.due = r.marks.due || err == nil // also what another process has healed and did not live to sum up
 	if markErr := r.markHealed(ctx); err == nil {
 		err = markErr
