@@ -218,7 +218,7 @@ func TestEnqueueWaitsWhileTheQueueIsFull(t *testing.T) {
 			break
 		}
 	}
-	if n < 8 || n > journal.QueueBytes>>20 {
+	if n < journal.QueueBytes>>21 || n > journal.QueueBytes>>20 {
 		t.Errorf("%d MiB in the queue", n)
 	}
 	waiting := make(chan error, 1)

@@ -8,7 +8,7 @@ import (
 // The bounds of what the tail holds.
 const (
 	tailRecords = 16 << 10
-	tailBytes   = 16 << 20
+	tailBytes   = 8 << 20
 )
 
 // tail holds the newest records in memory, for the lanes, which mostly want just those. They have consecutive numbers. The zero value is empty.
