@@ -88,7 +88,7 @@ func newChat(u *url.URL, timeout time.Duration, env Env, service messenger) *cha
 		service: service, url: u.String(), shown: u.Scheme + "://" + u.Host, timeout: timeout, env: env,
 		turn: make(chan struct{}, 1), alone: make(map[string]bool),
 		client: &http.Client{
-			Transport:     newTransport(&tls.Config{MinVersion: tls.VersionTLS12}, &guard{host: u.Hostname(), chosen: true}, nil, nil),
+			Transport:     newTransport(&tls.Config{MinVersion: tls.VersionTLS12}, &guard{host: u.Hostname(), chosen: true}, nil, nil, env.Log),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -202,8 +202,8 @@ func (c *chat) send(ctx context.Context, records []pipeline.Record, body []byte)
 func (c *chat) post(ctx context.Context, body []byte) (chatAnswer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no complete answer within %v", c.timeout))
 	defer cancel()
-	ctx, mark := traceWrite(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.service.address(c.url), bytes.NewReader(body))
+	var t trace
+	req, err := http.NewRequestWithContext(t.follow(ctx), http.MethodPost, c.service.address(c.url), bytes.NewReader(body))
 	if err != nil {
 		return chatAnswer{}, pipeline.Unavailable(unwrapURL(err))
 	}
@@ -211,8 +211,12 @@ func (c *chat) post(ctx context.Context, body []byte) (chatAnswer, error) {
 	req.Header.Set("User-Agent", c.env.UserAgent)
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return chatAnswer{}, mark(cause(ctx, unwrapURL(err)))
+		if status := t.status(); status != 0 {
+			return chatAnswer{status: status}, nil // What comes behind it cannot be read.
+		}
+		return chatAnswer{}, t.mark(cause(ctx, unwrapURL(err)))
 	}
+	t.answered(resp)
 	// Reading to the end keeps the connection for the next message. What goes wrong with it does not matter.
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody))
 	_ = resp.Body.Close()
