@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 // stack is what lies between the socket and a sink: a journal in files with its index, and the dispatcher of its lanes.
@@ -43,7 +44,7 @@ func newStack(t testing.TB) *stack {
 	}
 	log, err := filelog.Open(ctx, filelog.Options{Dir: filepath.Join(dir, "journal"), Log: zerolog.Nop()})
 	must(err)
-	state, err := filelog.OpenState(ctx, filelog.StateOptions{Dir: filepath.Join(dir, "journal"), Log: zerolog.Nop()})
+	state, err := statefile.Open(ctx, statefile.Options{Dir: filepath.Join(dir, "journal"), Log: zerolog.Nop()})
 	must(err)
 	s := &stack{t: t, metrics: pipeline.NewMetrics(prometheus.NewRegistry())}
 	s.index, err = index.Open(ctx, index.Config{Dir: filepath.Join(dir, "index"), Log: log, Retention: time.Hour, Logger: zerolog.Nop()})

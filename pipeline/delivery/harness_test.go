@@ -20,6 +20,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 func TestMain(m *testing.M) {
@@ -33,7 +34,7 @@ type rig struct {
 	t       testing.TB
 	dir     string
 	log     *filelog.Log
-	state   *filelog.State
+	state   *statefile.State
 	journal *journal.Journal
 	home    *Dispatcher
 	reg     *prometheus.Registry
@@ -51,7 +52,7 @@ func newRig(t testing.TB, dir string, change ...func(*rig)) *rig {
 	}
 	var err error
 	if r.log, err = filelog.Open(t.Context(), filelog.Options{Dir: filepath.Join(dir, "journal"), SegmentSize: 1 << 20, Log: r.logger()}); err == nil {
-		r.state, err = filelog.OpenState(t.Context(), filelog.StateOptions{Dir: filepath.Join(dir, "state"), Log: r.logger()})
+		r.state, err = statefile.Open(t.Context(), statefile.Options{Dir: filepath.Join(dir, "state"), Log: r.logger()})
 	}
 	metrics := pipeline.NewMetrics(r.reg)
 	if err == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 const childEnv = "RELAY_DELIVERY_CHILD"
@@ -41,7 +42,7 @@ func deliverUntilKilled(dir string) error {
 	if err != nil {
 		return err
 	}
-	state, err := filelog.OpenState(ctx, filelog.StateOptions{Dir: filepath.Join(dir, "state"), Log: log})
+	state, err := statefile.Open(ctx, statefile.Options{Dir: filepath.Join(dir, "state"), Log: log})
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,7 +29,7 @@ type rig struct {
 	t       testing.TB
 	dir     string
 	log     *filelog.Log
-	state   *filelog.State
+	state   *statefile.State
 	index   *index.Index
 	journal *journal.Journal
 	reg     *prometheus.Registry
@@ -71,7 +72,7 @@ func (r *rig) open(ctx context.Context, retention time.Duration) (err error) {
 	if r.log, err = filelog.Open(ctx, filelog.Options{Dir: filepath.Join(r.dir, "log"), Log: zerolog.Nop()}); err != nil {
 		return err
 	}
-	if r.state, err = filelog.OpenState(ctx, filelog.StateOptions{Dir: filepath.Join(r.dir, "state"), Log: zerolog.Nop()}); err != nil {
+	if r.state, err = statefile.Open(ctx, statefile.Options{Dir: filepath.Join(r.dir, "state"), Log: zerolog.Nop()}); err != nil {
 		return err
 	}
 	r.index, err = index.Open(ctx, index.Config{Dir: filepath.Join(r.dir, "index"), Log: r.log, Retention: retention, Logger: testLog(r.t)})

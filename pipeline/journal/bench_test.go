@@ -15,6 +15,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 // benchJournal runs a journal on files for a benchmark.
@@ -25,7 +26,7 @@ func benchJournal(b *testing.B) (j *journal.Journal, stop func()) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	state, err := filelog.OpenState(b.Context(), filelog.StateOptions{Dir: filepath.Join(dir, "state"), Log: zerolog.Nop()})
+	state, err := statefile.Open(b.Context(), statefile.Options{Dir: filepath.Join(dir, "state"), Log: zerolog.Nop()})
 	if err != nil {
 		b.Fatal(err)
 	}

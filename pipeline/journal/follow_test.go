@@ -11,6 +11,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 // Whoever follows the journal gets each event once and in order, beside its writer or in a process of his own.
@@ -139,7 +140,7 @@ func TestInspect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := filelog.OpenState(t.Context(), filelog.StateOptions{Dir: filepath.Join(dir, "state"), Log: testLog(t)})
+	state, err := statefile.Open(t.Context(), statefile.Options{Dir: filepath.Join(dir, "state"), Log: testLog(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

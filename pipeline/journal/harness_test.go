@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,7 +27,7 @@ type rig struct {
 	t        testing.TB
 	dir      string
 	log      *filelog.Log
-	state    *filelog.State
+	state    *statefile.State
 	attempts *filelog.Log
 	journal  *journal.Journal
 	reg      *prometheus.Registry
@@ -92,7 +93,7 @@ func (r *rig) openFiles() {
 	r.t.Helper()
 	var err error
 	if r.log, err = filelog.Open(r.t.Context(), logOptions(r.t, r.dir)); err == nil {
-		r.state, err = filelog.OpenState(r.t.Context(), filelog.StateOptions{Dir: filepath.Join(r.dir, "state"), Log: testLog(r.t)})
+		r.state, err = statefile.Open(r.t.Context(), statefile.Options{Dir: filepath.Join(r.dir, "state"), Log: testLog(r.t)})
 	}
 	if err == nil {
 		r.attempts, err = filelog.Open(r.t.Context(), filelog.Options{Dir: filepath.Join(r.dir, "attempts"), NoSync: true, Log: testLog(r.t)})

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
@@ -193,11 +194,11 @@ func (w *writer) begin(first uint64) error {
 	}
 	err := os.Rename(temporary, name)
 	if err == nil {
-		err = syncDir(dir)
+		err = disk.SyncDir(dir)
 	}
 	var f *os.File
 	if err == nil {
-		f, err = openFile(name, os.O_RDWR)
+		f, err = disk.OpenFile(name, os.O_RDWR)
 	}
 	if err != nil {
 		w.broken = true
@@ -220,7 +221,7 @@ func (w *writer) begin(first uint64) error {
 
 // prepareSegment writes the header of a segment.
 func prepareSegment(path string, first uint64) error {
-	f, err := openFile(path, os.O_RDWR|os.O_CREATE)
+	f, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
@@ -86,7 +88,7 @@ func (l *Log) build(ctx context.Context) {
 
 // prepareSpare writes a file of zeroes, in steps, so that others can use the disk meanwhile.
 func prepareSpare(ctx context.Context, path string, size int64) (err error) {
-	f, err := openFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	f, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}

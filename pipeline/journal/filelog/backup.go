@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 var errNotEmpty = errors.New("it is not empty")
@@ -69,7 +71,7 @@ func (l *Log) backup(ctx context.Context, dest string) error {
 // copySegment copies a segment, and its index if there is one. Of the one that is written to it copies what is durable.
 func (l *Log) copySegment(ctx context.Context, seg *segment, sealed bool, next uint64, dest string) error {
 	name := segmentName(seg.first)
-	src, err := openFile(filepath.Join(l.opts.Dir, name), os.O_RDONLY)
+	src, err := disk.OpenFile(filepath.Join(l.opts.Dir, name), os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -99,7 +101,7 @@ func (l *Log) copySegment(ctx context.Context, seg *segment, sealed bool, next u
 
 // copyFile copies size bytes, in steps between which its context may end.
 func copyFile(ctx context.Context, src *os.File, size int64, path string) (err error) {
-	dst, err := openFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	dst, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return err
 	}
@@ -134,5 +136,5 @@ func writePosition(dir string, at position) error {
 	if err := p.f.Sync(); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return disk.SyncDir(dir)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 	"github.com/treatrelay/relay/pipeline/journal/journaltest"
 )
 
@@ -28,16 +29,6 @@ func TestLogConformance(t *testing.T) {
 		},
 		Largest: maxBody - 1<<10, InFolder: true,
 		Snapshot: snapshotFolder, Damage: damageRecord, CutFrom: cutFrom, Tear: tearEnd, RemovePart: removePart,
-	})
-}
-
-func TestStateConformance(t *testing.T) {
-	journaltest.State(t, journaltest.StateEngine{
-		Place: func(t *testing.T) string { return t.TempDir() },
-		Open: func(ctx context.Context, place string) (journal.State, error) {
-			return OpenState(ctx, StateOptions{Dir: place, Log: zerolog.New(t.Output())})
-		},
-		InFolder: true, OneProcess: true,
 	})
 }
 
@@ -116,7 +107,7 @@ func tearEnd(t *testing.T, place string) {
 		t.Fatal(err)
 	}
 	last := segments[len(segments)-1]
-	f, err := openFile(filepath.Join(place, segmentName(last.first)), os.O_RDWR)
+	f, err := disk.OpenFile(filepath.Join(place, segmentName(last.first)), os.O_RDWR)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,9 @@ package filelog
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 // A frame is: CRC32C of all that follows (4 bytes), length of the body and flags (4), number (8), body. All numbers are little endian.
@@ -17,9 +17,6 @@ const (
 	flagSynced  = 1 << 31 // all frames before this one were synced when it was written
 	flagControl = 1 << 30 // the body is no entry
 )
-
-//nolint:gochecknoglobals // a constant
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // frame is what is read of one. The body is part of what it was read from.
 type frame struct {
@@ -41,7 +38,7 @@ func appendFrame(b []byte, number uint64, flags uint32, e *journal.Entry) []byte
 func finishFrame(b []byte, number uint64, flags uint32) {
 	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-frameHeader)|flags) //nolint:gosec // bounded by maxBody
 	binary.LittleEndian.PutUint64(b[8:], number)
-	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
+	binary.LittleEndian.PutUint32(b, disk.Checksum(b[4:]))
 }
 
 // frameSize returns how long the frame is that begins with b, which has at least frameHeader bytes. It is 0 if there can be none.
@@ -59,7 +56,7 @@ func frameNumber(b []byte) uint64 { return binary.LittleEndian.Uint64(b[8:]) }
 
 // parseFrame reads the frame that b is. It reports false if the checksum does not match.
 func parseFrame(b []byte) (frame, bool) {
-	if crc32.Checksum(b[4:], castagnoli) != binary.LittleEndian.Uint32(b) {
+	if disk.Checksum(b[4:]) != binary.LittleEndian.Uint32(b) {
 		return frame{}, false
 	}
 	return frame{

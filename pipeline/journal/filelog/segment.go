@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
@@ -107,7 +108,7 @@ type summing struct {
 func (s *summing) ReadAt(b []byte, off int64) (int, error) {
 	n, err := s.r.ReadAt(b, off)
 	if skip := s.off - off; skip >= 0 && skip < int64(n) {
-		s.sum = crc32.Update(s.sum, castagnoli, b[skip:n])
+		s.sum = disk.UpdateChecksum(s.sum, b[skip:n])
 		s.off = off + int64(n)
 	}
 	return n, err
