@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
@@ -61,7 +62,7 @@ func (w *writer) append(entries []journal.Entry) ([]uint64, error) {
 	numbers := make([]uint64, len(entries))
 	b, flags := w.buf[:0], uint32(0)
 	if w.clean {
-		flags = flagSynced
+		flags = frame.FlagSynced
 	}
 	c := contents{first: next, last: next - 1}
 	for i := range entries {
@@ -71,8 +72,8 @@ func (w *writer) append(entries []journal.Entry) ([]uint64, error) {
 			continue
 		}
 		at := len(b)
-		b = appendFrame(b, next, flags, e)
-		if size := len(b) - at - frameHeader; size > maxBody {
+		b = frame.Append(b, next, flags, e)
+		if size := len(b) - at - frame.HeaderSize; size > frame.MaxBody {
 			return nil, fmt.Errorf("entry %s has %d bytes: %w", e.ID, size, journal.ErrTooLarge)
 		}
 		numbers[i] = next

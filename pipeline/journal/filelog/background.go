@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,8 @@ const (
 	prepareStep  = 1 << 20
 	preparePause = 5 * time.Millisecond
 	minPrepared  = 1 << 20
+	// prepares says that a file of zeroes is made ahead of each segment: then a sync need not write the inode, which halves its time (measured on ext4).
+	prepares = runtime.GOOS == "linux"
 )
 
 // builder does what an append need not wait for: it prepares the next segment and writes the indexes of sealed ones.

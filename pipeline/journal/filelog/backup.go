@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
@@ -84,11 +85,11 @@ func (l *Log) copySegment(ctx context.Context, seg *segment, sealed bool, next u
 	if sealed {
 		size = info.Size()
 	} else if size < 0 {
-		s := &scanner{r: src, size: info.Size(), prev: seg.first - 1, limit: next - 1, chunk: 1 << 20}
-		if err := walk(s, seg.first, next-1, func(*item) (bool, error) { return true, nil }, func(loss) {}); err != nil {
+		s := &frame.Scanner{R: src, Size: info.Size(), Prev: seg.first - 1, Limit: next - 1, Chunk: 1 << 20}
+		if err := walk(s, seg.first, next-1, func(*frame.Item) (bool, error) { return true, nil }, func(loss) {}); err != nil {
 			return err
 		}
-		size = max(s.off, min(headerSize, info.Size()))
+		size = max(s.Off, min(headerSize, info.Size()))
 	}
 	if err := copyFile(ctx, src, size, filepath.Join(dest, name)); err != nil {
 		return err

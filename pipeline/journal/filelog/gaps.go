@@ -107,7 +107,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	b := make([]byte, info.Size())
-	n, err := readAt(f, b, 0)
+	n, err := disk.ReadAt(f, b, 0)
 	return b[:n], err
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
@@ -100,7 +101,7 @@ func parseIndex(r io.ReaderAt, first uint64, size int64, places bool) (c content
 	c.newest = time.Unix(0, int64(binary.LittleEndian.Uint64(b[56:]))).UTC() //nolint:gosec // as it was written
 	c.sum = binary.LittleEndian.Uint32(b[64:])
 	n := int(binary.LittleEndian.Uint32(b[68:]))
-	if c.first != first || c.size != size || int64(n) > c.size/frameHeader {
+	if c.first != first || c.size != size || int64(n) > c.size/frame.HeaderSize {
 		return c, errIndex
 	}
 	if !places {

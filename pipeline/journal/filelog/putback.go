@@ -29,7 +29,7 @@ func (w *writer) putBack() {
 func (w *writer) rewrite() error {
 	seg := w.active()
 	b := make([]byte, seg.size)
-	n, err := readAt(w.f, b, 0)
+	n, err := disk.ReadAt(w.f, b, 0)
 	if err != nil {
 		return err
 	}

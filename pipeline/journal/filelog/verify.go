@@ -187,7 +187,7 @@ func (v *verification) lost(lost loss, r io.ReaderAt) {
 	d := Damage{Segment: segmentName(lost.segment), Offset: lost.off, Size: lost.size, Time: lost.before}
 	if r != nil && lost.size > 0 {
 		raw := make([]byte, min(lost.size, maxAside))
-		n, _ := readAt(r, raw, lost.off)
+		n, _ := disk.ReadAt(r, raw, lost.off)
 		identify(&d, raw[:n], &lost)
 	}
 	if lost.none() {
