@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	journals "github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 // growth measures what relay with a long journal does slower.
@@ -138,7 +139,7 @@ func fill(ctx context.Context, dir string, j journal) (dates func(n int) time.Ti
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	state, err := filelog.OpenState(ctx, filelog.StateOptions{Dir: filepath.Join(dir, "journal"), Log: zerolog.Nop()})
+	state, err := statefile.Open(ctx, statefile.Options{Dir: filepath.Join(dir, "journal"), Log: zerolog.Nop()})
 	if err != nil {
 		return nil, err
 	}

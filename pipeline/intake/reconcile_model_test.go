@@ -13,11 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
-
-	"github.com/treatrelay/relay/pipeline"
 )
 
 // A plate is all there is to a treat of the model: what and in which second. Many are alike.
@@ -58,8 +55,7 @@ var errKilled = errors.New("killed")
 
 // start starts relay on the newest image of its data. It is not connected yet.
 func (s *stage) start() {
-	reg := prometheus.NewRegistry()
-	r := &rig{t: s.outer, dir: s.image(), reg: reg, metrics: pipeline.NewMetrics(reg)}
+	r := &rig{t: s.outer, dir: s.image()}
 	if err := r.open(s.outer.Context(), time.Hour); err != nil {
 		s.t.Fatal(err)
 	}
@@ -68,12 +64,12 @@ func (s *stage) start() {
 	s.rec = NewReconciler(s.intake, s, ReconcileConfig{})
 	ctx, cancel := context.WithCancelCause(s.outer.Context())
 	var writer, comparer sync.WaitGroup
-	writer.Go(func() { _ = r.journal.Run(ctx) }) // which gives up what is not written yet
+	writer.Go(func() { _ = r.Journal.Run(ctx) }) // which gives up what is not written yet
 	comparer.Go(func() { s.rec.Run(ctx) })
 	s.kill = func() {
 		cancel(errKilled)
 		comparer.Wait()
-		r.journal.Close()
+		r.Journal.Close()
 		writer.Wait()
 		s.images++
 		s.copy(r.dir, s.image()) // as it is, before anything is closed
@@ -109,7 +105,7 @@ func (s *stage) backUp() {
 	if err := os.RemoveAll(s.backup); err != nil {
 		s.t.Fatal(err)
 	}
-	for _, part := range []string{"log", "state"} {
+	for _, part := range []string{"journal", "state"} {
 		s.copy(filepath.Join(s.r.dir, part), filepath.Join(s.backup, part))
 	}
 }
@@ -318,7 +314,7 @@ func (s *stage) actions() map[string]func(*rapid.T) {
 				t.Skip("there is no backup")
 			}
 			s.kill()
-			if s.restore("log"); rapid.Bool().Draw(t, "and the state") {
+			if s.restore("journal"); rapid.Bool().Draw(t, "and the state") {
 				s.restore("state")
 			}
 			s.start()

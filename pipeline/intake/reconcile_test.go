@@ -139,7 +139,7 @@ func TestReconcile(t *testing.T) {
 	if got := r.reconcile(rec); got.Healed != 0 {
 		t.Errorf("once more: %+v", got)
 	}
-	if got := r.metric("relay_reconcile_healed_total"); got != 4 {
+	if got := r.Metric(r.t, "relay_reconcile_healed_total"); got != 4 {
 		t.Errorf("relay_reconcile_healed_total = %v, want 4", got)
 	}
 	r.stop()

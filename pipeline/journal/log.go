@@ -1,5 +1,5 @@
 // Package journal keeps what relay must not lose: a durable log of entries with numbers, and a small state beside it. It knows
-// the contract of both, what the entries mean, and nothing of how an engine stores them: see filelog and jetstream.
+// the contract of both, what the entries mean, and nothing of how an engine stores them: see filelog, statefile and jetstream.
 package journal
 
 import (
