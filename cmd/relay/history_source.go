@@ -28,11 +28,11 @@ const (
 	historyMaxWait = 2 * time.Minute // between two tries; who asks for more is left alone until then
 )
 
-// historySource reads an account's past treats from its provider. It implements [intake.History]. The access token is in the path of
-// the request: no error and no log line has the URL.
+// historySource reads an account's past treats from its provider. It implements [intake.History]. The access token is in the path or the
+// query of the request: no error and no log line has the URL.
 type historySource struct {
 	account *auth.Account
-	url     *url.URL // what the token is appended to
+	url     *historyURL
 	client  *http.Client
 	dir     string // where an answer is kept while it is read
 	name    string // of the account
@@ -48,9 +48,9 @@ func newHistorySource(c AccountConfig, account *auth.Account, dir string, throug
 	if at == "" {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	u, err := url.Parse(at)
+	u, err := parseHistoryURL(at)
 	if err != nil {
-		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.history is not a URL", c.Account))
+		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.history: %w", c.Account, err))
 	}
 	return &historySource{
 		account: account, url: u, dir: dir, name: c.Account,
@@ -77,7 +77,7 @@ func (e *historyError) Error() string { return e.why }
 // Fetch implements [intake.History]. A token that is refused is renewed once. An outage is waited out for a few tries.
 func (h *historySource) Fetch(ctx context.Context) (intake.Reply, error) {
 	if time.Now().Before(h.notBefore) {
-		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.Host)
+		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.base.Host)
 	}
 	file, err := newSpool(filepath.Join(h.dir, ".history-"+h.name))
 	if err != nil {
@@ -123,7 +123,7 @@ func (h *historySource) fetch(ctx context.Context, into *os.File) error {
 				return context.Cause(ctx)
 			}
 		}
-		return fmt.Errorf("read the history at %s: %w", h.url.Host, err)
+		return fmt.Errorf("read the history at %s: %w", h.url.base.Host, err)
 	}
 }
 
@@ -131,9 +131,6 @@ func (h *historySource) fetch(ctx context.Context, into *os.File) error {
 func (h *historySource) ask(ctx context.Context, token secret.String, into *os.File) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, historyWithin, fmt.Errorf("no whole answer within %s", historyWithin))
 	defer cancel()
-	u := *h.url
-	u.RawPath = strings.TrimSuffix(h.url.EscapedPath(), "/") + "/" + url.PathEscape(token.Reveal())
-	u.Path = strings.TrimSuffix(h.url.Path, "/") + "/" + token.Reveal()
 	broken := func(doing string, err error) error {
 		if cause := context.Cause(ctx); cause != nil {
 			return &historyError{why: doing + ": " + cause.Error(), again: true}
@@ -144,7 +141,7 @@ func (h *historySource) ask(ctx context.Context, token secret.String, into *os.F
 		text := secret.Scrub(err.Error(), token, secret.New(url.PathEscape(token.Reveal())), secret.New(url.QueryEscape(token.Reveal())))
 		return &historyError{why: doing + ": " + strings.Join(strings.Fields(text), " "), again: true}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url.with(token).String(), http.NoBody)
 	if err != nil {
 		return &historyError{why: "endpoints.history is not a usable URL"}
 	}

@@ -71,8 +71,8 @@ func TestKeepRawIsPortable(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		var any map[string]any // in which Go takes no number that is too large
-		if err := json.Unmarshal(line, &any); err != nil || !utf8.Valid(line) {
+		var decoded map[string]any // in which Go takes no number that is too large
+		if err := json.Unmarshal(line, &decoded); err != nil || !utf8.Valid(line) {
 			t.Errorf("%s: Go reads %v", name, err)
 		}
 		// What is in a journal of an older relay becomes portable when it is imported.
@@ -91,7 +91,7 @@ func TestKeepRawIsPortable(t *testing.T) {
 			t.Logf("%s is not installed", name)
 			continue
 		}
-		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...) //nolint:gosec // one of the above
+		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 		cmd.Stdin = bytes.NewReader(all.Bytes())
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%.2000s", name, err, out)
