@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -83,13 +82,13 @@ func (h *historySource) Fetch(ctx context.Context) (intake.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.fetch(ctx, file.File); err != nil {
+	if err := h.fetch(ctx, file); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
 }
 
-func (h *historySource) fetch(ctx context.Context, into *os.File) error {
+func (h *historySource) fetch(ctx context.Context, into *spool) error {
 	token, err := h.account.Token(ctx)
 	if err != nil {
 		return err
@@ -97,7 +96,7 @@ func (h *historySource) fetch(ctx context.Context, into *os.File) error {
 	renewed := false
 	h.wait.Reset()
 	for try := 1; ; try++ {
-		err := h.ask(ctx, token.AccessToken, into)
+		err := h.ask(ctx, token, into)
 		failed, known := errors.AsType[*historyError](err)
 		switch {
 		case err == nil:
@@ -128,9 +127,10 @@ func (h *historySource) fetch(ctx context.Context, into *os.File) error {
 }
 
 // ask makes one request and writes the whole answer to a file. Its error is a [historyError], or that of the file.
-func (h *historySource) ask(ctx context.Context, token secret.String, into *os.File) error {
+func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, historyWithin, fmt.Errorf("no whole answer within %s", historyWithin))
 	defer cancel()
+	token := by.AccessToken
 	broken := func(doing string, err error) error {
 		if cause := context.Cause(ctx); cause != nil {
 			return &historyError{why: doing + ": " + cause.Error(), again: true}
@@ -152,16 +152,23 @@ func (h *historySource) ask(ctx context.Context, token secret.String, into *os.F
 		return broken("no answer", err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusNoContent:
+	default:
 		return refusal(resp)
 	}
+	into.answered(resp.Header, by)
 	if err := into.Truncate(0); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
 	if _, err := into.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
-	body := &tracked{r: io.LimitReader(resp.Body, historyLimit+1)}
+	text := io.LimitReader(resp.Body, historyLimit+1)
+	if resp.StatusCode == http.StatusNoContent {
+		text = strings.NewReader("null")
+	}
+	body := &tracked{r: text}
 	n, err := io.Copy(into, body)
 	switch {
 	case body.err != nil:
@@ -216,17 +223,3 @@ func (t *tracked) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// spool is a file, for the user only, that is gone when it is closed.
-type spool struct{ *os.File }
-
-// newSpool takes the place of a file that an earlier process may have left.
-func newSpool(path string) (*spool, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // in the data folder
-	if err != nil {
-		return nil, fmt.Errorf("make a file for the history: %w", err)
-	}
-	return &spool{f}, nil
-}
-
-func (s *spool) Close() error { return errors.Join(s.File.Close(), os.Remove(s.Name())) }
