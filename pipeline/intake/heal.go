@@ -15,7 +15,7 @@ import (
 // that of its channel, unless the account has had that.
 func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first bool, result *Reconciliation) (more bool, err error) {
 	in := r.intake
-	c := newComparison(g.treats, g.zone)
+	c := newComparison(slices.Clone(g.treats), g.zone) // which puts them in order, once
 	same := false
 	var all []past
 	err = r.measure(ctx, c, base, func() {

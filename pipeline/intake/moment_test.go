@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -277,7 +278,7 @@ func TestLoginAsAnotherChannel(t *testing.T) {
 	begin := time.Now().Add(-3 * time.Hour).Truncate(time.Second)
 	at := func(receiver, title string, minute int) json.RawMessage { return to(receiver, title, begin, minute*60) }
 	with := func(all []json.RawMessage, more ...json.RawMessage) []json.RawMessage {
-		return append(all[:len(all):len(all)], more...)
+		return append(slices.Clip(all), more...)
 	}
 	wrong, right, silent := month("Wrong", begin, 5), month("right", begin, 29), month("", begin, 29)
 	for name, steps := range map[string][]step{
@@ -344,6 +345,19 @@ func TestLoginAsAnotherChannel(t *testing.T) {
 			r.told("acc")
 		})
 	}
+}
+
+// Treats of one second are journaled in the order of the list, also when a baseline is made first.
+func TestNewAccountsOrder(t *testing.T) {
+	r, begin := newRigKept(t, t.TempDir(), 840*time.Hour), evening()
+	l := newcomer(begin)
+	for _, title := range []string{"a", "b", "c"} {
+		l.add(dish(title, begin, 1))
+	}
+	if got := r.reconcile(r.begins(l, ReconcileConfig{})); !got.FirstRun || got.Healed != 3 {
+		t.Errorf("%+v", got)
+	}
+	r.want("acc", "a+", "b+", "c+")
 }
 
 // What comes live of another channel before its history is compared is no sign that it is the one from before.
