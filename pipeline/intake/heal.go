@@ -28,7 +28,8 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 			cutoff = at
 			base.follow()
 		}
-		limit := c.inZone(cutoff, now.Add(g.ahead)).Unix()
+		newest := in.index.Account(in.norm.Account).Newest
+		limit := c.inZone(cutoff, now.Add(g.ahead), &newest, g.ahead).Unix()
 		all = slices.DeleteFunc(c.surplus(), func(p past) bool {
 			_, lost := c.nextLost(p.same)
 			missed := lost || p.same.second >= limit
