@@ -270,7 +270,7 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 	d.check(join(path, "redirect_url"), checkURL(keys.RedirectURL))
 	for key, field := range fieldsOf(reflect.ValueOf(&keys.Endpoints).Elem()) {
 		if at := join(join(path, "endpoints"), key); d.given(at) {
-			d.check(at, checkURL(field.String()))
+			d.check(at, checkEndpoint(key, field.String()))
 		}
 	}
 	if provider.Grant == auth.PersonalToken || provider.Grant == auth.ClientCredentials {

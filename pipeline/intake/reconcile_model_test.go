@@ -46,6 +46,8 @@ type stage struct {
 	backup string // an older image of the log and state; empty: there is none
 	losing bool   // the log may lose its end; else the index may be damaged
 
+	logins   *logins
+	early    bool          // the login was before the first treat: nothing is known
 	started  bool          // there is a baseline
 	baseline map[plate]int // at most so many of each are known and not journaled
 	repeats  map[plate]int // what came twice of one
@@ -61,7 +63,7 @@ func (s *stage) start() {
 	}
 	s.r = r
 	s.intake = r.intakeOf(s.account, zerolog.Nop())
-	s.rec = NewReconciler(s.intake, s, ReconcileConfig{})
+	s.rec = NewReconciler(s.intake, s, ReconcileConfig{Logins: s.logins})
 	ctx, cancel := context.WithCancelCause(s.outer.Context())
 	var writer, comparer sync.WaitGroup
 	writer.Go(func() { _ = r.Journal.Run(ctx) }) // which gives up what is not written yet
@@ -183,7 +185,7 @@ func (s *stage) Fetch(ctx context.Context) (Reply, error) {
 	if n := len(s.stale); n > 0 {
 		held, s.stale = s.stale[0], s.stale[1:]
 	}
-	if !s.started {
+	if !s.started && !s.early {
 		s.baseline = count(held)
 	}
 	p := &provider{}
@@ -250,7 +252,10 @@ func TestReconcileModel(t *testing.T) {
 		defer func() { _ = os.RemoveAll(dir) }() // what is left goes with the folder
 		s := &stage{
 			t: rt, outer: t, dir: dir, account: "acc", begin: begin, baseline: make(map[plate]int), repeats: make(map[plate]int),
-			losing: rapid.Bool().Draw(rt, "the log loses its end"),
+			losing: rapid.Bool().Draw(rt, "the log loses its end"), logins: &logins{},
+		}
+		if s.early = rapid.Bool().Draw(rt, "the login is before the first treat"); s.early {
+			s.logins.again("1", begin.Add(-time.Minute))
 		}
 		s.start()
 		defer func() { s.kill() }()
