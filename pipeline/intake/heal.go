@@ -59,8 +59,15 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 // heal journals what is missing, oldest first. What comes live before its turn is journaled as live instead.
 func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, reply Reply, result *Reconciliation) error {
 	in := r.intake
+	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
+	if err != nil {
+		return err
+	}
+	if r.marks.lost = lost; lost == nil {
+		r.marks.lost = make(map[journal.Span]uint64) // it is known that there are none
+	}
 	var gone []missing
-	err := r.measure(ctx, c, base, func() {
+	err = r.measure(ctx, c, base, func() {
 		gone, result.Rewritten = c.missing()
 		in.healing.missing = make(map[identity]int, len(gone))
 		for i := range gone {
@@ -69,12 +76,6 @@ func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, re
 	})
 	if err != nil {
 		return err
-	}
-	if r.marks.lost, err = in.index.LostHealMarks(ctx, in.norm.Account); err != nil {
-		return err
-	}
-	if r.marks.lost == nil {
-		r.marks.lost = make(map[journal.Span]uint64)
 	}
 	defer func() {
 		in.turn <- struct{}{} // who holds it does so for as long as its own context lets it

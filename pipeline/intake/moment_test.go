@@ -140,7 +140,7 @@ func TestFirstStartIsDurable(t *testing.T) {
 	l := newcomer(time.Time{})
 	l.none = true
 	r.begins(l, ReconcileConfig{}) // nobody has logged in
-	if _, _, err := r.journal.State().Get(t.Context(), journal.HistoryKey("acc")); !errors.Is(err, journal.ErrNoKey) {
+	if _, _, err := r.Journal.State().Get(t.Context(), journal.HistoryKey("acc")); !errors.Is(err, journal.ErrNoKey) {
 		t.Errorf("there is a baseline: %v", err)
 	}
 	l.none = false
@@ -246,7 +246,7 @@ func TestBaselineOfAnOlderRelay(t *testing.T) {
 	l.add(to("me", "known", begin, -30))
 	rec := r.reconciler(in, l, ReconcileConfig{Logins: l})
 	r.reconcile(rec)
-	value, _, err := r.journal.State().Get(t.Context(), journal.HistoryKey("acc"))
+	value, _, err := r.Journal.State().Get(t.Context(), journal.HistoryKey("acc"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestBaselineOfAnOlderRelay(t *testing.T) {
 	if value, err = json.Marshal(fields); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.journal.State().Put(t.Context(), journal.HistoryKey("acc"), value, journal.AnyRevision); err != nil {
+	if _, err := r.Journal.State().Put(t.Context(), journal.HistoryKey("acc"), value, journal.AnyRevision); err != nil {
 		t.Fatal(err)
 	}
 	l.add(to("me", "missed", begin, -20*24*3600)) // as old as you like, as it was
@@ -303,7 +303,7 @@ func TestBeginWithoutADisk(t *testing.T) {
 	if err := rec.Begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	value, _, err := r.journal.State().Get(t.Context(), journal.HistoryKey("acc"))
+	value, _, err := r.Journal.State().Get(t.Context(), journal.HistoryKey("acc"))
 	if err != nil {
 		t.Fatal(err)
 	}
