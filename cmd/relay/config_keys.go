@@ -17,6 +17,8 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/sinks"
 	"github.com/treatrelay/relay/socket"
 )
@@ -108,7 +110,7 @@ type sinkKeys struct {
 }
 
 func defaultSink() sinkKeys {
-	return sinkKeys{Retry: retryKeys(delivery.RetryPolicy{}.WithDefaults())}
+	return sinkKeys{Retry: retryKeys(schedule.Policy{}.WithDefaults())}
 }
 
 // An interval is a time between two runs of something that can be turned off.
@@ -128,16 +130,16 @@ func (i *interval) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-type senderRule struct{ rule delivery.SenderRule }
+type senderRule struct{ rule rules.SenderRule }
 
 func (senderRule) wanted() string { return "true, false or hash" }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (r *senderRule) UnmarshalText(text []byte) error {
-	switch rule := delivery.SenderRule(text); rule {
+	switch rule := rules.SenderRule(text); rule {
 	case "false":
-		r.rule = delivery.ShowSender
-	case delivery.HideSender, delivery.HashSender:
+		r.rule = rules.ShowSender
+	case rules.HideSender, rules.HashSender:
 		r.rule = rule
 	default:
 		return errors.New("no such rule")
@@ -161,16 +163,16 @@ func (i *inclusion) UnmarshalText(text []byte) error {
 }
 
 // backfill says how treats that were found in the history go to a sink.
-type backfill struct{ rule delivery.BackfillRule }
+type backfill struct{ rule rules.BackfillRule }
 
 func (backfill) wanted() string { return "deliver, skip or digest" }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (b *backfill) UnmarshalText(text []byte) error {
-	switch rule := delivery.BackfillRule(text); rule {
+	switch rule := rules.BackfillRule(text); rule {
 	case "deliver":
-		b.rule = delivery.DeliverBackfill
-	case delivery.SkipBackfill, delivery.DigestBackfill:
+		b.rule = rules.DeliverBackfill
+	case rules.SkipBackfill, rules.DigestBackfill:
 		b.rule = rule
 	default:
 		return errors.New("no such rule")
@@ -352,13 +354,14 @@ func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
 	*s = SinkConfig{
 		Type: keys.Type, Config: config,
 		Lane: delivery.LaneConfig{
-			Accounts: keys.Accounts, SkipTests: keys.Tests.skip, Backfill: keys.Backfill.rule, Sender: keys.HideSender.rule, Strict: keys.Order.rule == orderStrict, Unordered: keys.Order.rule == orderNone,
-			Concurrency: keys.Concurrency, PerSecond: keys.RateLimit.perSecond, Retry: delivery.RetryPolicy(keys.Retry),
+			Selection: rules.Selection{Accounts: keys.Accounts, SkipTests: keys.Tests.skip, Backfill: keys.Backfill.rule, Sender: keys.HideSender.rule},
+			Strict:    keys.Order.rule == orderStrict, Unordered: keys.Order.rule == orderNone,
+			Concurrency: keys.Concurrency, PerSecond: keys.RateLimit.perSecond, Retry: schedule.Policy(keys.Retry),
 		},
 	}
 	if at := join(path, "filter"); d.given(at) {
 		var err error
-		s.Lane.Filter, err = delivery.NewFilter(keys.Filter)
+		s.Lane.Filter, err = rules.NewFilter(keys.Filter)
 		d.check(at, err)
 	}
 }

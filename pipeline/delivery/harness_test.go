@@ -18,6 +18,8 @@ import (
 
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/breaker"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
@@ -146,17 +148,17 @@ func (r *rig) eventually(check func() error) {
 }
 
 // retries are what is kept of a sink's events that failed.
-func (r *rig) retries(sink string) []retry {
+func (r *rig) retries(sink string) []schedule.Retry {
 	r.t.Helper()
-	all, damaged, err := retryStore{r.state, sink}.all(r.t.Context())
+	all, damaged, err := schedule.NewStore(r.state, sink).All(r.t.Context())
 	if err != nil || damaged > 0 {
 		r.t.Fatalf("%d retries are damaged, %v", damaged, err)
 	}
-	var list []retry
+	var list []schedule.Retry
 	for _, one := range all {
 		list = append(list, *one)
 	}
-	slices.SortFunc(list, func(a, b retry) int { return int(a.Seq) - int(b.Seq) })
+	slices.SortFunc(list, func(a, b schedule.Retry) int { return int(a.Seq) - int(b.Seq) })
 	return list
 }
 
@@ -174,13 +176,7 @@ func (r *rig) cursor(sink string) (c journal.Cursor) {
 }
 
 // place is the cursor of a lane that is open.
-func (r *rig) place(sink string) journal.Cursor {
-	end := r.home.reader.place()
-	r.home.store.mu.Lock()
-	defer r.home.store.mu.Unlock()
-	c, _ := r.home.store.lanes[sink].snapshot(end, false)
-	return c
-}
+func (r *rig) place(sink string) journal.Cursor { return r.home.Cursors()[sink] }
 
 // letters are the dead letters.
 func (r *rig) letters() (all []journal.DeadLetter, err error) {
@@ -275,11 +271,11 @@ func (r *rig) lane(sink pipeline.Sink, cfg LaneConfig) (l *Lane, stop func(drain
 	if cfg.Sink == "" {
 		cfg.Sink = "box"
 	}
-	if cfg.Retry == (RetryPolicy{}) {
-		cfg.Retry = RetryPolicy{Initial: time.Millisecond, Max: 20 * time.Millisecond}
+	if cfg.Retry == (schedule.Policy{}) {
+		cfg.Retry = schedule.Policy{Initial: time.Millisecond, Max: 20 * time.Millisecond}
 	}
-	if cfg.Probe == (ProbePolicy{}) {
-		cfg.Probe = ProbePolicy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}
+	if cfg.Probe == (breaker.Policy{}) {
+		cfg.Probe = breaker.Policy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}
 	}
 	l, err := r.home.Open(r.t.Context(), sink, cfg)
 	if err != nil {
@@ -322,14 +318,9 @@ func firstDifference(a, b []string) int {
 // lanes says how far the lanes are.
 func (r *rig) lanes() string {
 	_, next := r.journal.Bounds()
-	text := fmt.Sprintf("journal at %d, reader at %d", next, r.home.reader.place().next)
-	r.home.store.mu.Lock()
-	defer r.home.store.mu.Unlock()
-	for sink, lane := range r.home.store.lanes {
-		if lane.snapshot != nil {
-			c, idle := lane.snapshot(r.home.reader.place(), false)
-			text += fmt.Sprintf("; %s at %d, open %v, missing %v, idle %v", sink, c.Next, c.Open, c.Missing, idle)
-		}
+	text := fmt.Sprintf("journal at %d, reader at %d", next, r.home.reader.place().Next)
+	for sink, c := range r.home.Cursors() {
+		text += fmt.Sprintf("; %s at %d, open %v, missing %v", sink, c.Next, c.Open, c.Missing)
 	}
 	return text
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/breaker"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
 
 const childEnv = "RELAY_DELIVERY_CHILD"
@@ -45,8 +47,8 @@ func deliverUntilKilled(dir string) error {
 	}
 	go func() { _ = home.Run(ctx) }()
 	lane, err := home.Open(ctx, printer{}, LaneConfig{
-		Sink: "box", Strict: true, Log: log, Retry: RetryPolicy{Initial: time.Millisecond, Max: 20 * time.Millisecond},
-		Probe: ProbePolicy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond},
+		Sink: "box", Strict: true, Log: log, Retry: schedule.Policy{Initial: time.Millisecond, Max: 20 * time.Millisecond},
+		Probe: breaker.Policy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond},
 	})
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package delivery
+package cursor
 
 import (
 	"slices"
@@ -6,11 +6,11 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// numbers is a set of numbers of the journal: spans in order that neither overlap nor touch.
-type numbers []journal.Span
+// Numbers is a set of numbers of the journal: spans in order that neither overlap nor touch.
+type Numbers []journal.Span
 
 // find is the index of the first span that ends at n or behind it.
-func (s numbers) find(n uint64) int {
+func (s Numbers) find(n uint64) int {
 	i, _ := slices.BinarySearchFunc(s, n, func(span journal.Span, n uint64) int {
 		switch {
 		case span.Last < n:
@@ -23,21 +23,22 @@ func (s numbers) find(n uint64) int {
 	return i
 }
 
-func (s numbers) holds(n uint64) bool {
+// Holds reports whether a number is in the set.
+func (s Numbers) Holds(n uint64) bool {
 	i := s.find(n)
 	return i < len(s) && s[i].Holds(n)
 }
 
 // count is how many numbers there are.
-func (s numbers) count() (n uint64) {
+func (s Numbers) count() (n uint64) {
 	for _, span := range s {
 		n += span.Last - span.First + 1
 	}
 	return n
 }
 
-// add adds the numbers of a span.
-func (s *numbers) add(span journal.Span) {
+// Add adds the numbers of a span.
+func (s *Numbers) Add(span journal.Span) {
 	if span.First > span.Last {
 		return
 	}
@@ -53,10 +54,11 @@ func (s *numbers) add(span journal.Span) {
 	*s = slices.Replace(*s, from, to, span)
 }
 
-func (s *numbers) addOne(n uint64) { s.add(journal.Span{First: n, Last: n}) }
+// AddOne adds one number.
+func (s *Numbers) AddOne(n uint64) { s.Add(journal.Span{First: n, Last: n}) }
 
-// remove takes one number out, and reports whether it was in.
-func (s *numbers) remove(n uint64) bool {
+// Remove takes one number out, and reports whether it was in.
+func (s *Numbers) Remove(n uint64) bool {
 	i := s.find(n)
 	if i == len(*s) || !(*s)[i].Holds(n) {
 		return false
@@ -77,8 +79,8 @@ func (s *numbers) remove(n uint64) bool {
 }
 
 // without is a copy of the numbers that are not in a span.
-func (s numbers) without(span journal.Span) numbers {
-	left := s.below(span.First)
+func (s Numbers) without(span journal.Span) Numbers {
+	left := s.Below(span.First)
 	for _, one := range s[s.find(span.Last):] {
 		if one.First = max(one.First, span.Last+1); one.First <= one.Last {
 			left = append(left, one)
@@ -87,8 +89,8 @@ func (s numbers) without(span journal.Span) numbers {
 	return left
 }
 
-// below is a copy of the numbers that are less than n.
-func (s numbers) below(n uint64) numbers {
+// Below is a copy of the numbers that are less than n.
+func (s Numbers) Below(n uint64) Numbers {
 	i := s.find(n)
 	part := slices.Clone(s[:i])
 	if i < len(s) && s[i].First < n {
@@ -98,7 +100,7 @@ func (s numbers) below(n uint64) numbers {
 }
 
 // common are the numbers of a span that are also in the set.
-func (s numbers) common(span journal.Span) (all []journal.Span) {
+func (s Numbers) common(span journal.Span) (all []journal.Span) {
 	for _, one := range s[s.find(span.First):] {
 		if one.First > span.Last {
 			break
@@ -109,7 +111,7 @@ func (s numbers) common(span journal.Span) (all []journal.Span) {
 }
 
 // valid reports whether the spans are in order and apart, as those that were read from disk may not be.
-func (s numbers) valid() bool {
+func (s Numbers) valid() bool {
 	for i, span := range s {
 		if span.First == 0 || span.Last < span.First || i > 0 && span.First <= s[i-1].Last {
 			return false

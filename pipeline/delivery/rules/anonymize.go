@@ -1,4 +1,4 @@
-package delivery
+package rules
 
 import (
 	"context"
@@ -13,13 +13,14 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// anonymizer leaves out of a record who sent it, or puts a hash in its place, as the sink's rule says.
-type anonymizer struct {
+// Anonymizer leaves out of a record who sent it, or puts a hash in its place, as the sink's rule says.
+type Anonymizer struct {
 	rule SenderRule
 	key  []byte // of the hashes
 }
 
-func newAnonymizer(ctx context.Context, state journal.State, rule SenderRule) (a anonymizer, err error) {
+// NewAnonymizer makes the anonymizer of a rule. Its key for hashes is in the journal's state.
+func NewAnonymizer(ctx context.Context, state journal.State, rule SenderRule) (a Anonymizer, err error) {
 	a.rule = rule
 	if rule == HashSender {
 		a.key, err = hashKey(ctx, state)
@@ -46,9 +47,9 @@ func hashKey(ctx context.Context, state journal.State) ([]byte, error) {
 	}
 }
 
-// record returns the record without its sender's name, or with a hash in its place; of a digest, without all names. What the
+// Record returns the record without its sender's name, or with a hash in its place; of a digest, without all names. What the
 // provider sent beside the known fields goes too, for it may hold the name.
-func (a anonymizer) record(r pipeline.Record) (pipeline.Record, error) {
+func (a Anonymizer) Record(r pipeline.Record) (pipeline.Record, error) {
 	if a.rule == ShowSender || r.Type != pipeline.EventType && r.Type != pipeline.DigestType {
 		return r, nil
 	}
@@ -71,7 +72,7 @@ func (a anonymizer) record(r pipeline.Record) (pipeline.Record, error) {
 	return r, err
 }
 
-func (a anonymizer) digest(r pipeline.Record) (pipeline.Record, error) {
+func (a Anonymizer) digest(r pipeline.Record) (pipeline.Record, error) {
 	d, err := r.Digest()
 	if err != nil {
 		return r, err
@@ -86,7 +87,7 @@ func (a anonymizer) digest(r pipeline.Record) (pipeline.Record, error) {
 	return r, err
 }
 
-func (a anonymizer) hash(name string) string {
+func (a Anonymizer) hash(name string) string {
 	mac := hmac.New(sha256.New, a.key)
 	mac.Write([]byte(name))
 	return "viewer-" + hex.EncodeToString(mac.Sum(nil)[:8])

@@ -1,15 +1,16 @@
-package delivery
+package breaker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -21,15 +22,14 @@ const (
 	alertEvery = time.Hour
 )
 
-// keeper keeps the state of a sink on disk, follows what the operator writes there, and reports what changes.
-type keeper struct {
+// Keeper keeps the state of a sink on disk, follows what the operator writes there, and reports what changes.
+type Keeper struct {
 	sink    string
 	journal *journal.Journal
-	breaker *breaker
-	metrics *laneMetrics
+	breaker *Breaker
+	metrics Metrics
 	alert   func(pipeline.AlertData) // nil: nobody is alerted
 	works   func(since time.Time)    // called when the sink works again
-	stop    *stopper
 	logger  zerolog.Logger
 	dirty   chan struct{} // holds a token when the state is to be kept
 
@@ -38,10 +38,25 @@ type keeper struct {
 	alertedAt time.Time // when the operator was last alerted of a dead letter
 }
 
+// NewKeeper makes the keeper of a sink.
+func NewKeeper(j *journal.Journal, sink string, metrics Metrics, logger zerolog.Logger) *Keeper {
+	return &Keeper{sink: sink, journal: j, metrics: metrics, logger: logger, dirty: make(chan struct{}, 1)}
+}
+
+// Watch makes the keeper the one whom a breaker notifies, before anything is delivered. works is called when the sink works again, and alert,
+// if it is not nil, with what is wrong with it.
+func (k *Keeper) Watch(b *Breaker, works func(since time.Time), alert func(pipeline.AlertData)) {
+	k.breaker, k.works, k.alert = b, works, alert
+	b.news.notify = k.observe
+	state, _ := b.Now()
+	k.metrics.show(state)
+	k.alerted = state.Alerted && !b.Open() // else the operator has enabled it meanwhile
+}
+
 // observe is notified by the breaker of what has changed.
-func (k *keeper) observe(e breakerEvent) {
+func (k *Keeper) observe(e event) {
 	k.mu.Lock()
-	state, _ := k.breaker.now() // the newest, for changes may be reported in another order than they came
+	state, _ := k.breaker.Now() // the newest, for changes may be reported in another order than they came
 	k.metrics.show(state)
 	alert := false
 	switch e.kind {
@@ -57,14 +72,14 @@ func (k *keeper) observe(e breakerEvent) {
 	}
 	k.mu.Unlock()
 	k.report(e, alert, state)
-	k.markDirty()
+	k.MarkDirty()
 }
 
-func (k *keeper) report(e breakerEvent, alert bool, state journal.SinkState) {
+func (k *Keeper) report(e event, alert bool, state journal.SinkState) {
 	switch {
 	case e.kind == pipeline.AlertDown && !alert:
 		k.metrics.outages.Inc()
-		k.logger.Warn().Str("reason", e.reason).Time("next_probe", onDisk(state.NotBefore)).Msg("sink is down: its events wait, and it is probed")
+		k.logger.Warn().Str("reason", e.reason).Time("next_probe", clock.OnDisk(state.NotBefore)).Msg("sink is down: its events wait, and it is probed")
 	case e.kind == pipeline.AlertDown:
 		k.raise(pipeline.AlertDown, e.reason, "its events wait in the journal and go out when it answers again; fix the destination or its configuration")
 	case e.kind == pipeline.AlertDisabled:
@@ -79,14 +94,14 @@ func (k *keeper) report(e breakerEvent, alert bool, state journal.SinkState) {
 	}
 }
 
-func (k *keeper) raise(kind pipeline.AlertKind, reason, hint string) {
+func (k *Keeper) raise(kind pipeline.AlertKind, reason, hint string) {
 	if k.alert != nil {
 		k.alert(pipeline.AlertData{Sink: k.sink, Kind: kind, Reason: reason, Hint: hint})
 	}
 }
 
-// gaveUp reports a dead letter, if none was reported lately.
-func (k *keeper) gaveUp(why error) {
+// GaveUp reports a dead letter, if none was reported lately.
+func (k *Keeper) GaveUp(why error) {
 	k.mu.Lock()
 	alert := time.Since(k.alertedAt) >= alertEvery
 	if alert {
@@ -98,8 +113,8 @@ func (k *keeper) gaveUp(why error) {
 	}
 }
 
-// keep writes the breaker's state to disk whenever it changes, until all deliveries have ended, and then a last time.
-func (k *keeper) keep(ctx context.Context, ended <-chan struct{}) {
+// Keep writes the breaker's state to disk whenever it changes, until all deliveries have ended, and then a last time.
+func (k *Keeper) Keep(ctx context.Context, ended <-chan struct{}) {
 	for over := false; !over; {
 		select {
 		case <-k.dirty:
@@ -113,29 +128,29 @@ func (k *keeper) keep(ctx context.Context, ended <-chan struct{}) {
 		}
 		if err := k.save(ctx); err != nil && !over {
 			k.logger.Debug().Err(err).Msg("state not kept; trying again")
-			k.markDirty()
-			_ = await(context.WithoutCancel(ctx), ended, nil, time.Second)
+			k.MarkDirty()
+			_ = clock.Await(context.WithoutCancel(ctx), ended, nil, time.Second)
 		}
 	}
 }
 
-// markDirty says that the breaker's state is to be kept.
-func (k *keeper) markDirty() {
+// MarkDirty says that the breaker's state is to be kept.
+func (k *Keeper) MarkDirty() {
 	select {
 	case k.dirty <- struct{}{}:
 	default:
 	}
 }
 
-func (k *keeper) save(ctx context.Context) error {
+func (k *Keeper) save(ctx context.Context) error {
 	k.mu.Lock()
 	alerted := k.alerted
 	k.mu.Unlock()
 	now, gone := k.breaker.unsaved()
 	var revision uint64
-	err := atOnce(ctx, func(ctx context.Context) (err error) {
+	err := clock.AtOnce(ctx, func(ctx context.Context) (err error) {
 		revision, err = k.journal.UpdateSink(ctx, k.sink, func(s *journal.SinkState) {
-			s.DownSince, s.NotBefore, s.NotedAt = now.DownSince, onDisk(now.NotBefore), onDisk(now.NotedAt)
+			s.DownSince, s.NotBefore, s.NotedAt = now.DownSince, clock.OnDisk(now.NotBefore), clock.OnDisk(now.NotedAt)
 			s.Refusing, s.Alerted = now.Refusing, alerted
 			if gone {
 				s.DisabledSince = now.DisabledSince
@@ -152,8 +167,8 @@ func (k *keeper) save(ctx context.Context) error {
 	return err
 }
 
-// follow does as the operator says, who enables and disables sinks by their state on disk.
-func (k *keeper) follow(ctx context.Context) {
+// Follow does as the operator says, who enables and disables sinks by their state on disk. pause waits before another try, and reports false when there is to be none.
+func (k *Keeper) Follow(ctx context.Context, pause func(context.Context) bool) {
 	for {
 		err := k.journal.WatchSink(ctx, k.sink, k.breaker.obey)
 		if ctx.Err() != nil {
@@ -162,21 +177,31 @@ func (k *keeper) follow(ctx context.Context) {
 		if err != nil {
 			k.logger.Debug().Err(err).Msg("state of the sink is not followed; trying again")
 		}
-		if !k.stop.pause(ctx) {
+		if !pause(ctx) {
 			return
 		}
 	}
 }
 
-// atOnce records what has happened already: also after ctx has ended, but for no longer than 2 s.
-func atOnce(ctx context.Context, write func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 2*time.Second, errRecordLate)
-	defer cancel()
-	err := write(ctx)
-	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
-		return cause
-	}
-	return err
+// Metrics show whether a sink works.
+type Metrics struct {
+	outages        prometheus.Counter
+	down, disabled prometheus.Gauge
 }
 
-var errRecordLate = errors.New("no answer from the journal within 2 s")
+// NewMetrics makes those of a sink.
+func NewMetrics(m *pipeline.Metrics, sink string) Metrics {
+	return Metrics{outages: m.Outages.WithLabelValues(sink), down: m.Down.WithLabelValues(sink), disabled: m.Disabled.WithLabelValues(sink)}
+}
+
+// show sets the metrics of a state.
+func (m Metrics) show(s journal.SinkState) {
+	number := func(since time.Time) float64 {
+		if since.IsZero() {
+			return 0
+		}
+		return 1
+	}
+	m.down.Set(number(s.DownSince))
+	m.disabled.Set(number(s.DisabledSince))
+}

@@ -1,4 +1,4 @@
-package delivery
+package cursor
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// copy copies one cursor to the state.
-func (s *cursorStore) copy(ctx context.Context, sink string) error {
+// Copy copies one cursor to the state.
+func (s *Store) Copy(ctx context.Context, sink string) error {
 	s.mu.Lock()
 	lane := s.lanes[sink]
 	s.mu.Unlock()
@@ -42,7 +42,7 @@ func (s *cursorStore) copy(ctx context.Context, sink string) error {
 }
 
 // copyAll copies to the state what is older there.
-func (s *cursorStore) copyAll(ctx context.Context) error {
+func (s *Store) copyAll(ctx context.Context) error {
 	s.mu.Lock()
 	var stale []string
 	for sink, lane := range s.lanes {
@@ -60,7 +60,7 @@ func (s *cursorStore) copyAll(ctx context.Context) error {
 	for range min(copiesAtOnce, len(stale)) {
 		work.Go(func() {
 			for sink := range next {
-				failed.note(s.copy(ctx, sink))
+				failed.note(s.Copy(ctx, sink))
 			}
 		})
 	}
@@ -87,8 +87,8 @@ func (f *firstError) note(err error) {
 	}
 }
 
-// run saves the cursors until ctx ends.
-func (s *cursorStore) run(ctx context.Context) {
+// Run saves the cursors until ctx ends.
+func (s *Store) Run(ctx context.Context) {
 	var copier sync.WaitGroup
 	copier.Go(func() { s.runCopies(ctx) })
 	defer copier.Wait()
@@ -97,15 +97,15 @@ func (s *cursorStore) run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			_ = s.save(false) // reports a failure, and is tried again
+			_ = s.Save(false) // reports a failure, and is tried again
 		case <-ctx.Done():
-			_ = s.save(true)
+			_ = s.Save(true)
 			return
 		}
 	}
 }
 
-func (s *cursorStore) runCopies(ctx context.Context) {
+func (s *Store) runCopies(ctx context.Context) {
 	tick := time.NewTicker(copyEvery)
 	defer tick.Stop()
 	said := ""

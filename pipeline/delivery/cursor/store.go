@@ -1,4 +1,8 @@
-package delivery
+// Package cursor keeps the places of the lanes in the journal: a cursor is the next number to read, the numbers below it that are not settled, and
+// those that the journal had lost when the lane came there.
+//
+// A place is compared with the journal by the id of the record before it, so that a journal that was replaced or that has lost its end is noticed.
+package cursor
 
 import (
 	"context"
@@ -14,6 +18,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -29,11 +34,11 @@ const (
 	copiesAtOnce = 32
 )
 
-// cursorStore keeps the cursors of all lanes: in a file of its own, where one write and one fsync save them all, and each in the journal's state.
+// Store keeps the cursors of all lanes: in a file of its own, where one write and one fsync save them all, and each in the journal's state.
 // Of the two the one with the greater generation counts, whatever became of the other.
-type cursorStore struct {
+type Store struct {
 	state  journal.State
-	end    func() place // where all lanes are that are idle
+	end    func() Place // where all lanes are that are idle
 	logger zerolog.Logger
 	dirty  dirtySet // sinks whose form is to be made again
 
@@ -41,7 +46,7 @@ type cursorStore struct {
 	file       *slotFile // nil: there is none
 	generation uint64
 	lanes      map[string]*storedCursor
-	saved      place     // the end when they were last saved
+	saved      Place     // the end when they were last saved
 	savedAt    time.Time // when
 	unsaved    bool      // the latest write has failed
 	failure    string    // that was reported
@@ -58,7 +63,7 @@ type storedCursor struct {
 }
 
 // A snapshot returns the cursor of a lane as it is now, when the journal's end is there, and whether the lane is idle. last says that the lane has ended.
-type snapshot func(end place, last bool) (c journal.Cursor, idle bool)
+type snapshot func(end Place, last bool) (c journal.Cursor, idle bool)
 
 // dirtySet is a set of sinks that is cheap to add to.
 type dirtySet struct {
@@ -89,10 +94,34 @@ func (s *dirtySet) takeAll() map[string]struct{} {
 	return all
 }
 
-// openCursors reads both copies. It returns the place at the journal's end when the cursors were last saved in the file; it is zero if that is not known.
-func openCursors(ctx context.Context, state journal.State, path string, logger zerolog.Logger) (*cursorStore, place, error) {
-	s := &cursorStore{state: state, logger: logger, lanes: make(map[string]*storedCursor)}
-	var end place
+// Follow says where the journal's end is, at which all lanes are that are idle. It is called before a lane is opened.
+func (s *Store) Follow(end func() Place) { s.end = end }
+
+// MarkDirty says that the cursor of a sink has changed.
+func (s *Store) MarkDirty(sink string) { s.dirty.add(sink) }
+
+// Begin opens a lane that is new. It must not begin further on if relay is killed now, and commands beside relay look for it in the state.
+func (s *Store) Begin(ctx context.Context, sink string, now snapshot) error {
+	err := s.Open(sink, now)
+	if err != nil {
+		return err
+	}
+	if s.file != nil {
+		err = s.Save(true)
+	}
+	if copyErr := s.Copy(ctx, sink); err != nil || s.file == nil {
+		err = copyErr // one copy is enough to begin
+	}
+	if err != nil {
+		s.abandon(sink)
+	}
+	return err
+}
+
+// Open reads both copies. It returns the place at the journal's end when the cursors were last saved in the file; it is zero if that is not known.
+func Open(ctx context.Context, state journal.State, path string, logger zerolog.Logger) (*Store, Place, error) {
+	s := &Store{state: state, logger: logger, lanes: make(map[string]*storedCursor)}
+	var end Place
 	found := make(map[string]journal.Cursor)
 	if path != "" {
 		s.file = &slotFile{path: path}
@@ -104,7 +133,7 @@ func openCursors(ctx context.Context, state journal.State, path string, logger z
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 		case err != nil:
-			end, found = place{}, make(map[string]journal.Cursor)
+			end, found = Place{}, make(map[string]journal.Cursor)
 			logger.Warn().Err(err).Str("file", path).Msg("file of the cursors is damaged: their copies in the state are used")
 		}
 	}
@@ -125,13 +154,13 @@ func openCursors(ctx context.Context, state journal.State, path string, logger z
 }
 
 // copies reads the cursors in the state. Those that cannot be read are as if they were not there, which is reported.
-func (s *cursorStore) copies(ctx context.Context, known map[string]journal.Cursor) (map[string]journal.Cursor, error) {
+func (s *Store) copies(ctx context.Context, known map[string]journal.Cursor) (map[string]journal.Cursor, error) {
 	all := make(map[string]journal.Cursor)
 	prefix := journal.CursorKey("")
 	var damaged []string
 	read := func(key string, value []byte) error {
 		var c journal.Cursor
-		if err := json.Unmarshal(value, &c); err != nil || c.Next == 0 || !numbers(c.Open).valid() || !numbers(c.Missing).valid() {
+		if err := json.Unmarshal(value, &c); err != nil || c.Next == 0 || !Numbers(c.Open).valid() || !Numbers(c.Missing).valid() {
 			damaged = append(damaged, strings.TrimPrefix(key, prefix))
 			return nil //nolint:nilerr // reported below
 		}
@@ -162,8 +191,8 @@ func (s *cursorStore) copies(ctx context.Context, known map[string]journal.Curso
 	return all, nil
 }
 
-// furthest is the greatest number that a cursor is beyond.
-func (s *cursorStore) furthest() (sink string, next uint64) {
+// Furthest is the greatest number that a cursor is beyond.
+func (s *Store) Furthest() (sink string, next uint64) {
 	for name, lane := range s.lanes {
 		if lane.cursor.Next > next {
 			sink, next = name, lane.cursor.Next
@@ -172,8 +201,8 @@ func (s *cursorStore) furthest() (sink string, next uint64) {
 	return sink, next
 }
 
-// find returns the cursor of a sink whose lane is not open.
-func (s *cursorStore) find(sink string) (journal.Cursor, bool) {
+// Find returns the cursor of a sink whose lane is not open.
+func (s *Store) Find(sink string) (journal.Cursor, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lane := s.lanes[sink]
@@ -183,8 +212,8 @@ func (s *cursorStore) find(sink string) (journal.Cursor, bool) {
 	return lane.cursor, true
 }
 
-// current returns the cursors as they are now.
-func (s *cursorStore) current() map[string]journal.Cursor {
+// Current returns the cursors as they are now.
+func (s *Store) Current() map[string]journal.Cursor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	end := s.end()
@@ -200,8 +229,8 @@ func (s *cursorStore) current() map[string]journal.Cursor {
 
 var errLaneOpen = errors.New("its lane is open already")
 
-// open has a lane's cursor saved from now on.
-func (s *cursorStore) open(sink string, now snapshot) error {
+// Open has a lane's cursor saved from now on.
+func (s *Store) Open(sink string, now snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lane := s.lanes[sink]
@@ -217,8 +246,8 @@ func (s *cursorStore) open(sink string, now snapshot) error {
 	return nil
 }
 
-// close saves a lane's cursor a last time. The error says that neither copy has it.
-func (s *cursorStore) close(ctx context.Context, sink string) error {
+// Close saves a lane's cursor a last time. The error says that neither copy has it.
+func (s *Store) Close(ctx context.Context, sink string) error {
 	s.mu.Lock()
 	lane := s.lanes[sink]
 	s.generation++
@@ -228,21 +257,21 @@ func (s *cursorStore) close(ctx context.Context, sink string) error {
 	lane.form = appendLane(lane.form[:0], sink, &lane.cursor, false, true)
 	s.mu.Unlock()
 	s.dirty.add(sink)
-	fileErr := s.save(true)
-	stateErr := atOnce(ctx, func(ctx context.Context) error { return s.copy(ctx, sink) })
+	fileErr := s.Save(true)
+	stateErr := clock.AtOnce(ctx, func(ctx context.Context) error { return s.Copy(ctx, sink) })
 	if stateErr != nil && fileErr != nil {
 		return errors.Join(fileErr, stateErr)
 	}
 	return nil
 }
 
-// save writes the file if there is something to save. now says that what idle lanes have passed counts.
-func (s *cursorStore) save(now bool) error {
+// Save writes the file if there is something to save. now says that what idle lanes have passed counts.
+func (s *Store) Save(now bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	end := s.end() // before the sinks are taken that are dirty: a lane that was handed something before it is among them
 	dirty := s.dirty.takeAll()
-	moved := end.next != s.saved.next && (now || time.Since(s.savedAt) >= idleEvery)
+	moved := end.Next != s.saved.Next && (now || time.Since(s.savedAt) >= idleEvery)
 	if len(dirty) == 0 && !moved && !s.unsaved {
 		return nil
 	}
@@ -255,7 +284,7 @@ func (s *cursorStore) save(now bool) error {
 		lane.stale = true
 		if lane.snapshot != nil {
 			c, idle := lane.snapshot(end, false)
-			lane.form = appendLane(lane.form[:0], sink, &c, idle && c.Next == end.next, false)
+			lane.form = appendLane(lane.form[:0], sink, &c, idle && c.Next == end.Next, false)
 		}
 	}
 	if s.file == nil {
@@ -266,7 +295,7 @@ func (s *cursorStore) save(now bool) error {
 }
 
 // allOpen adds to a set the sinks whose lanes are open. s.mu is held.
-func (s *cursorStore) allOpen(to map[string]struct{}) map[string]struct{} {
+func (s *Store) allOpen(to map[string]struct{}) map[string]struct{} {
 	if to == nil {
 		to = make(map[string]struct{})
 	}
@@ -279,7 +308,7 @@ func (s *cursorStore) allOpen(to map[string]struct{}) map[string]struct{} {
 }
 
 // abandon says that a lane was not opened after all.
-func (s *cursorStore) abandon(sink string) {
+func (s *Store) abandon(sink string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.lanes, sink)
@@ -287,7 +316,7 @@ func (s *cursorStore) abandon(sink string) {
 }
 
 // write writes the file. s.mu is held.
-func (s *cursorStore) write(end place) error {
+func (s *Store) write(end Place) error {
 	value := header(nil, end)
 	for _, lane := range s.lanes {
 		value = append(value, lane.form...)

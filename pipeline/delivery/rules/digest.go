@@ -1,4 +1,4 @@
-package delivery
+package rules
 
 import (
 	"context"
@@ -13,6 +13,9 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
+
+// digestRead is how many records are read at a time to make a digest.
+const digestRead = 1024
 
 // A digestSpan is a part of the journal whose events of the origin backfill a sink gets as digests. It is kept in the journal's state.
 type digestSpan struct {
@@ -66,20 +69,25 @@ func digestSpans(ctx context.Context, j *journal.Journal, sink string, digests b
 	return spans, nil
 }
 
-// digester makes the digests of one sink.
-type digester struct {
+// Digester makes the digests of one sink.
+type Digester struct {
 	journal *journal.Journal
 	sink    string
-	rules   *rules
+	rules   *Rules
 	// missing reports whether the lane has not got a number because it was lost.
 	missing func(number uint64) bool
 	logger  zerolog.Logger
 }
 
+// NewDigester makes the digester of a sink.
+func NewDigester(j *journal.Journal, sink string, r *Rules, missing func(number uint64) bool, logger zerolog.Logger) *Digester {
+	return &Digester{journal: j, sink: sink, rules: r, missing: missing, logger: logger}
+}
+
 var errShortRead = errors.New("the journal ends before it")
 
-// id is the id of the digest that the sink is to be sent of a mark, or that of its entry if it is not readable, which make reports.
-func (m *digester) id(r *journal.Record) string {
+// ID is the id of the digest that the sink is to be sent of a mark, or that of its entry if it is not readable, which make reports.
+func (m *Digester) ID(r *journal.Record) string {
 	var mark journal.HealMark
 	if json.Unmarshal(r.Data, &mark) != nil {
 		return r.ID
@@ -87,8 +95,8 @@ func (m *digester) id(r *journal.Record) string {
 	return journal.DigestID(r.Time, m.sink, mark)
 }
 
-// make makes the digest of a mark that was journaled at that time. Its line is empty if there is nothing that the sink is to be sent.
-func (m *digester) make(ctx context.Context, r pipeline.Record, at time.Time) (pipeline.Record, error) {
+// Make makes the digest of a mark that was journaled at that time. Its line is empty if there is nothing that the sink is to be sent.
+func (m *Digester) Make(ctx context.Context, r pipeline.Record, at time.Time) (pipeline.Record, error) {
 	var mark journal.HealMark
 	if err := json.Unmarshal(r.Line, &mark); err != nil {
 		m.logger.Error().Err(err).Uint64("seq", r.Seq).Msg("a mark in the journal cannot be read: no digest is made of it")
@@ -115,14 +123,14 @@ func (m *digester) make(ctx context.Context, r pipeline.Record, at time.Time) (p
 }
 
 // sum counts the events that a mark sums up, as far as the sink is to get them as a digest.
-func (m *digester) sum(ctx context.Context, mark journal.HealMark) (pipeline.DigestData, error) {
+func (m *Digester) sum(ctx context.Context, mark journal.HealMark) (pipeline.DigestData, error) {
 	s := newSummary(mark)
 	first, next := m.journal.Bounds()
 	if next <= mark.Last {
 		return pipeline.DigestData{}, errShortRead
 	}
 	for at := max(mark.First, first); at <= mark.Last; {
-		records, err := m.journal.Read(ctx, at, readAtOnce)
+		records, err := m.journal.Read(ctx, at, digestRead)
 		if err != nil {
 			return pipeline.DigestData{}, err
 		}
@@ -146,7 +154,7 @@ func (m *digester) sum(ctx context.Context, mark journal.HealMark) (pipeline.Dig
 // counted reports whether an event takes the place of one that the sink has had. A treat that came live was delivered by itself, and one from the
 // history in the digest of its mark: where there was no mark yet, or it was lost before the sink had its digest, the treat was passed for a digest
 // that never came.
-func (m *digester) counted(r *journal.Record) bool {
+func (m *Digester) counted(r *journal.Record) bool {
 	switch {
 	case r.Ref == 0:
 		return false
@@ -156,7 +164,7 @@ func (m *digester) counted(r *journal.Record) bool {
 	return !m.missing(r.Ref)
 }
 
-func (m *digester) count(s *summary, r *journal.Record) {
+func (m *Digester) count(s *summary, r *journal.Record) {
 	if m.counted(r) || !within(m.rules.digests, r.Number) || !m.rules.matches(r) {
 		return
 	}

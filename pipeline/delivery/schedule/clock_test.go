@@ -1,11 +1,9 @@
-package delivery
+package schedule
 
 import (
 	"encoding/json"
 	"testing"
 	"time"
-
-	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // What was noted with a clock that was ahead is not waited for until that time has come, however often relay is started; with one that was
@@ -14,19 +12,12 @@ func TestClockSetBack(t *testing.T) {
 	now := time.Now()
 	for _, ahead := range []time.Duration{-time.Hour, 0, time.Second, 3 * time.Hour, 24 * 365 * time.Hour, 50 * 24 * 365 * time.Hour} {
 		noted := now.Add(ahead)
-		s := journal.SinkState{DownSince: noted.Add(-time.Minute), NotBefore: noted.Add(time.Minute), NotedAt: noted}
-		r := retry{First: noted.Add(-time.Hour), Last: noted, Next: noted.Add(10 * time.Hour), Floor: noted.Add(time.Hour), Attempts: 6}
+		r := Retry{First: noted.Add(-time.Hour), Last: noted, Next: noted.Add(10 * time.Hour), Floor: noted.Add(time.Hour), Attempts: 6}
 		for start := range 3 {
-			s, r = kept(t, s), kept(t, r)
+			r = kept(t, r)
 			at := now.Add(time.Duration(start) * 10 * time.Second)
-			if wasAhead := wakeSink(&s, at); wasAhead != (ahead > 0 && start == 0) {
-				t.Errorf("clock %v ahead, start %d: ahead is %v", ahead, start, wasAhead)
-			}
 			r.wake(at)
-			least, most := min(ahead, 0), time.Duration(0)
-			if wait := s.NotBefore.Sub(now); wait < time.Minute+least-time.Millisecond || wait > time.Minute+most+time.Millisecond {
-				t.Errorf("clock %v ahead, start %d: the next probe is in %v", ahead, start, wait)
-			}
+			least := min(ahead, 0)
 			for name, got := range map[string]struct{ have, want time.Duration }{
 				"is tried again": {r.Next.Sub(now), 10 * time.Hour}, "may be tried again": {r.Floor.Sub(now), time.Hour},
 			} {
@@ -34,21 +25,17 @@ func TestClockSetBack(t *testing.T) {
 					t.Errorf("clock %v ahead, start %d: the event %s in %v, want %v", ahead, start, name, got.have, got.want)
 				}
 			}
-			if r.over(RetryPolicy{}, at) {
+			if r.Over(Policy{}, at) {
 				t.Errorf("clock %v ahead: the event is given up", ahead)
 			}
-			if s.DownSince.After(at) || r.First.After(at) || r.Last.After(at) {
-				t.Errorf("clock %v ahead: %+v, %+v", ahead, s, r)
+			if r.First.After(at) || r.Last.After(at) {
+				t.Errorf("clock %v ahead: %+v", ahead, r)
 			}
 		}
 	}
-	var aside retry // whose floor is not known
-	if aside = kept(t, retry{Last: now.Add(time.Hour), Next: now.Add(2 * time.Hour)}); !aside.wake(now) || !aside.Floor.IsZero() {
+	var aside Retry // whose floor is not known
+	if aside = kept(t, Retry{Last: now.Add(time.Hour), Next: now.Add(2 * time.Hour)}); !aside.wake(now) || !aside.Floor.IsZero() {
 		t.Errorf("a floor that there is not: %v", aside.Floor)
-	}
-	disabled := journal.SinkState{DisabledSince: now.Add(time.Hour)}
-	if got := disabled; wakeSink(&got, now) || got != disabled {
-		t.Errorf("a sink that is disabled and not down: %+v", got)
 	}
 }
 

@@ -1,4 +1,4 @@
-package delivery
+package cursor
 
 import (
 	"encoding/binary"
@@ -16,16 +16,16 @@ const cursorVersion = 1
 var errCursorForm = errors.New("it is not of the form of cursors")
 
 // header begins the form.
-func header(b []byte, end place) []byte {
+func header(b []byte, end Place) []byte {
 	return appendPlace(append(b, cursorVersion), end)
 }
 
-func appendPlace(b []byte, p place) []byte {
-	b = binary.AppendUvarint(b, p.next)
-	b = appendText(b, p.id)
+func appendPlace(b []byte, p Place) []byte {
+	b = binary.AppendUvarint(b, p.Next)
+	b = appendText(b, p.ID)
 	nanos := int64(0)
-	if !p.time.IsZero() {
-		nanos = p.time.UnixNano()
+	if !p.Time.IsZero() {
+		nanos = p.Time.UnixNano()
 	}
 	return binary.AppendVarint(b, nanos)
 }
@@ -61,13 +61,13 @@ func appendLane(b []byte, sink string, c *journal.Cursor, atEnd, closed bool) []
 		b = binary.AppendUvarint(b, c.Generation)
 	}
 	if !atEnd {
-		b = appendPlace(b, place{c.Next, c.LastID, c.LastTime})
+		b = appendPlace(b, Place{c.Next, c.LastID, c.LastTime})
 	}
 	return appendSpans(appendSpans(b, c.Open), c.Missing)
 }
 
 // parseCursors reads the form of the whole of that generation.
-func parseCursors(b []byte, generation uint64) (end place, cursors map[string]journal.Cursor, err error) {
+func parseCursors(b []byte, generation uint64) (end Place, cursors map[string]journal.Cursor, err error) {
 	p := parser{b: b}
 	if p.byte() != cursorVersion {
 		return end, nil, errCursorForm
@@ -83,7 +83,7 @@ func parseCursors(b []byte, generation uint64) (end place, cursors map[string]jo
 		if flags&1 == 0 {
 			at = p.place()
 		}
-		c.Next, c.LastID, c.LastTime = at.next, at.id, at.time
+		c.Next, c.LastID, c.LastTime = at.Next, at.ID, at.Time
 		c.Open, c.Missing = p.spans(), p.spans()
 		cursors[sink] = c
 	}
@@ -129,8 +129,8 @@ func (p *parser) text() string {
 	return s
 }
 
-func (p *parser) place() place {
-	at := place{next: p.number(), id: p.text()}
+func (p *parser) place() Place {
+	at := Place{Next: p.number(), ID: p.text()}
 	nanos, size := binary.Varint(p.b)
 	if size <= 0 {
 		p.fail()
@@ -138,7 +138,7 @@ func (p *parser) place() place {
 	}
 	p.b = p.b[size:]
 	if nanos != 0 {
-		at.time = time.Unix(0, nanos).UTC()
+		at.Time = time.Unix(0, nanos).UTC()
 	}
 	return at
 }
@@ -154,7 +154,7 @@ func (p *parser) spans() (spans []journal.Span) {
 		last = first + p.number()
 		spans = append(spans, journal.Span{First: first, Last: last})
 	}
-	if !numbers(spans).valid() {
+	if !Numbers(spans).valid() {
 		p.fail()
 	}
 	return spans

@@ -1,4 +1,4 @@
-package delivery
+package breaker
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -52,7 +53,7 @@ func (l *limits) leave() {
 
 // prober says when a destination that fails as a whole is probed.
 type prober struct {
-	policy ProbePolicy
+	policy Policy
 	under  bool // a probe is under way
 	failed int  // probes since it is down
 	wait   *backoff.ExponentialBackOff
@@ -69,7 +70,7 @@ func (p *prober) backoff() *backoff.ExponentialBackOff {
 }
 
 // A breakerEvent is a change for the better or the worse.
-type breakerEvent struct {
+type event struct {
 	kind   pipeline.AlertKind // AlertDown, AlertDisabled or AlertRecovered; empty: only the time of the next probe has changed
 	probes int                // that failed
 	since  time.Time          // when it began to fail
@@ -78,15 +79,15 @@ type breakerEvent struct {
 
 // news are the events of which nobody was notified yet.
 type news struct {
-	notify    func(breakerEvent)
+	notify    func(event)
 	notifying sync.Mutex // held by the one who notifies, so that it happens in the order of the events
-	waiting   []breakerEvent
+	waiting   []event
 }
 
-func (n *news) add(events []breakerEvent) { n.waiting = append(n.waiting, events...) }
+func (n *news) add(events []event) { n.waiting = append(n.waiting, events...) }
 
 // report notifies of the events that nobody was notified of yet, in their order.
-func (b *breaker) report() {
+func (b *Breaker) report() {
 	b.news.notifying.Lock()
 	defer b.news.notifying.Unlock()
 	for {
@@ -95,10 +96,10 @@ func (b *breaker) report() {
 			b.mu.Unlock()
 			return
 		}
-		event := b.news.waiting[0]
+		next := b.news.waiting[0]
 		b.news.waiting = b.news.waiting[1:]
 		b.mu.Unlock()
-		b.news.notify(event)
+		b.news.notify(next)
 	}
 }
 
@@ -116,14 +117,14 @@ type ruling struct {
 }
 
 // unsaved returns the state, and whether it holds that the destination is gone, which is not on disk yet.
-func (b *breaker) unsaved() (state journal.SinkState, gone bool) {
+func (b *Breaker) unsaved() (state journal.SinkState, gone bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state, b.operator.gone
 }
 
-// saved says that what [breaker.unsaved] returned is on disk, as that revision.
-func (b *breaker) saved(revision uint64, gone bool) {
+// saved says that what [Breaker.unsaved] returned is on disk, as that revision.
+func (b *Breaker) saved(revision uint64, gone bool) {
 	if !gone { // then it holds what the operator said last, which is still to be obeyed
 		return
 	}
@@ -138,7 +139,7 @@ func (b *breaker) saved(revision uint64, gone bool) {
 
 // obey does as the operator says, who disables and enables the sink by its state on disk. What is older than what the breaker
 // itself has put there does not count.
-func (b *breaker) obey(s journal.SinkState, revision uint64) {
+func (b *Breaker) obey(s journal.SinkState, revision uint64) {
 	b.mu.Lock()
 	if revision <= b.operator.revision {
 		b.mu.Unlock()
@@ -158,31 +159,41 @@ func (b *breaker) obey(s journal.SinkState, revision uint64) {
 	}
 	switch {
 	case was.IsZero() && !since.IsZero():
-		b.news.waiting = append(b.news.waiting, breakerEvent{kind: pipeline.AlertDisabled, since: since, reason: reason})
+		b.news.waiting = append(b.news.waiting, event{kind: pipeline.AlertDisabled, since: since, reason: reason})
 	case !was.IsZero() && since.IsZero():
-		b.news.waiting = append(b.news.waiting, breakerEvent{kind: pipeline.AlertRecovered, since: was})
+		b.news.waiting = append(b.news.waiting, event{kind: pipeline.AlertRecovered, since: was})
 	}
 	b.wake()
 	b.mu.Unlock()
 	b.report()
 }
 
-// await waits until changed is closed or, if wait is not negative, has passed. It reports false if ctx ended or hurry was closed
-// before.
-func await(ctx context.Context, hurry, changed <-chan struct{}, wait time.Duration) bool {
-	var timeout <-chan time.Time
-	if wait >= 0 {
-		t := time.NewTimer(wait)
-		defer t.Stop()
-		timeout = t.C
-	}
-	select {
-	case <-timeout:
-	case <-changed:
-	case <-hurry:
-		return false
-	case <-ctx.Done():
+// Wake makes a state of what was read from disk, and reports whether the clock was ahead when it was written: then it is to be kept
+// again, for the next start would calculate from the same wrong time.
+func Wake(s *journal.SinkState, now time.Time) (ahead bool) {
+	if s.NotBefore.IsZero() {
 		return false
 	}
-	return true
+	s.NotBefore = clock.Waking(s.NotBefore, s.NotedAt, now)
+	if wrong := s.NotedAt.Sub(now); wrong > 0 {
+		s.DownSince, s.NotedAt = s.DownSince.Add(-wrong), now
+		return true
+	}
+	return false
+}
+
+// Policy says how long a lane waits between two probes of a destination that fails as a whole: growing times, each
+// varied by a fifth either way.
+type Policy struct{ Initial, Max time.Duration }
+
+// WithDefaults fills in what is zero: 1 s and 1 min.
+func (p Policy) WithDefaults() Policy {
+	if p.Initial == 0 {
+		p.Initial = time.Second
+	}
+	if p.Max == 0 {
+		p.Max = time.Minute
+	}
+	p.Max = max(p.Max, p.Initial)
+	return p
 }

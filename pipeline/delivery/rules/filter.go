@@ -1,4 +1,4 @@
-package delivery
+package rules
 
 import (
 	"errors"
@@ -49,7 +49,7 @@ type filterData struct {
 func NewFilter(text string) (*Filter, error) {
 	program, err := expr.Compile(text, expr.Env(filterEvent{}), expr.AsBool())
 	if fault, ok := errors.AsType[*file.Error](err); ok {
-		return nil, fmt.Errorf("line %d, column %d: %s", fault.Line, fault.Column+1, strings.ReplaceAll(fault.Message, "type delivery.filterData", "data"))
+		return nil, fmt.Errorf("line %d, column %d: %s", fault.Line, fault.Column+1, strings.ReplaceAll(fault.Message, "type rules.filterData", "data"))
 	}
 	if err != nil {
 		return nil, err

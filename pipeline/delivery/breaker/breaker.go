@@ -1,4 +1,6 @@
-package delivery
+// Package breaker decides when a destination may be sent something: the circuit breaker and the limits of a sink, and the state of the sink on disk, which
+// the operator changes too.
+package breaker
 
 import (
 	"context"
@@ -7,15 +9,16 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // tripAt is how many events in a row a destination refuses, none accepted meanwhile, until it counts as failing as a whole.
 const tripAt = 3
 
-// breaker is the circuit breaker before a destination, and its limits. It lets as many deliveries at a time and in a second through as the
+// Breaker is the circuit breaker before a destination, and its limits. It lets as many deliveries at a time and in a second through as the
 // operator allows, none while the sink is disabled, and one now and then, a probe, while the destination fails as a whole.
-type breaker struct {
+type Breaker struct {
 	limits limits
 	news   news
 
@@ -30,9 +33,10 @@ type breaker struct {
 	operator operator
 }
 
-func newBreaker(concurrency int, perSecond float64, probe ProbePolicy, state journal.SinkState, notify func(breakerEvent)) *breaker {
-	return &breaker{
-		limits: newLimits(concurrency, perSecond), news: news{notify: notify}, state: state,
+// New makes the circuit breaker of a sink that is in a state. A concurrency or a rate of 0 is no limit.
+func New(concurrency int, perSecond float64, probe Policy, state journal.SinkState) *Breaker {
+	return &Breaker{
+		limits: newLimits(concurrency, perSecond), state: state,
 		prober: prober{policy: probe.WithDefaults()}, refusals: refusals{of: make(map[uint64]struct{})}, changed: make(chan struct{}),
 	}
 }
@@ -57,17 +61,17 @@ func (r *refusals) clear() {
 	r.since = time.Time{}
 }
 
-// A pass is the right to deliver once. It is given back with [breaker.leave] or [breaker.abort].
-type pass struct {
-	probe    bool
-	accepted uint64 // how many deliveries the destination had accepted before
+// A Pass is the right to deliver once. It is given back with [Breaker.Leave] or [Breaker.Abort].
+type Pass struct {
+	Probe    bool
+	Accepted uint64 // how many deliveries the destination had accepted before
 }
 
-// enter waits for a pass. It reports false when ctx ends, or when hurry is closed and the way is not free.
-func (b *breaker) enter(ctx context.Context, hurry <-chan struct{}) (pass, bool) {
+// Enter waits for a pass. It reports false when ctx ends, or when hurry is closed and the way is not free.
+func (b *Breaker) Enter(ctx context.Context, hurry <-chan struct{}) (Pass, bool) {
 	for {
 		if !b.passable(ctx, hurry) || !b.limits.enter(ctx) {
-			return pass{}, false
+			return Pass{}, false
 		}
 		b.mu.Lock()
 		p, ok := b.admit(time.Now)
@@ -80,21 +84,21 @@ func (b *breaker) enter(ctx context.Context, hurry <-chan struct{}) (pass, bool)
 }
 
 // admit reports whether a delivery may begin now, and takes the probe if it is one.
-func (b *breaker) admit(now func() time.Time) (pass, bool) {
+func (b *Breaker) admit(now func() time.Time) (Pass, bool) {
 	switch {
 	case !b.state.DisabledSince.IsZero():
-		return pass{}, false
+		return Pass{}, false
 	case b.state.DownSince.IsZero():
-		return pass{accepted: b.accepted}, true
+		return Pass{Accepted: b.accepted}, true
 	case b.prober.under || now().Before(b.state.NotBefore):
-		return pass{}, false
+		return Pass{}, false
 	}
 	b.prober.under = true
-	return pass{probe: true, accepted: b.accepted}, true
+	return Pass{Probe: true, Accepted: b.accepted}, true
 }
 
 // passable waits until a delivery might be admitted.
-func (b *breaker) passable(ctx context.Context, hurry <-chan struct{}) bool {
+func (b *Breaker) passable(ctx context.Context, hurry <-chan struct{}) bool {
 	for {
 		if ctx.Err() != nil {
 			return false
@@ -112,26 +116,26 @@ func (b *breaker) passable(ctx context.Context, hurry <-chan struct{}) bool {
 		if wait == 0 {
 			return true
 		}
-		if !await(ctx, hurry, changed, wait) {
+		if !clock.Await(ctx, hurry, changed, wait) {
 			return false
 		}
 	}
 }
 
-// leave gives a pass back and says what became of the delivery of an event: err, or nil if it was accepted. aside says that the
+// Leave gives a pass back and says what became of the delivery of an event: err, or nil if it was accepted. aside says that the
 // event waits on its own schedule, so that its failure says little of the destination.
-func (b *breaker) leave(p pass, number uint64, aside bool, err error) {
+func (b *Breaker) Leave(p Pass, number uint64, aside bool, err error) {
 	b.mu.Lock()
 	now := time.Now()
-	if p.probe {
+	if p.Probe {
 		b.prober.under = false
 	}
 	after, _ := pipeline.RetryDelay(err)
 	if pipeline.IsUnavailable(err) {
-		b.floor = later(b.floor, now.Add(after))
+		b.floor = clock.Later(b.floor, now.Add(after))
 	}
 	events := b.judge(attempt{p, number, aside, now, after, err})
-	if p.probe || len(events) > 0 {
+	if p.Probe || len(events) > 0 {
 		b.wake()
 	}
 	b.news.add(events)
@@ -144,7 +148,7 @@ func (b *breaker) leave(p pass, number uint64, aside bool, err error) {
 
 // An attempt is what is known of a delivery that has ended.
 type attempt struct {
-	pass
+	Pass
 	number uint64
 	aside  bool
 	now    time.Time
@@ -154,7 +158,7 @@ type attempt struct {
 
 // judge says what an attempt shows of the destination. What the answer to one that was on its way already does not end is the time
 // for which the destination asked to be left alone.
-func (b *breaker) judge(a attempt) (events []breakerEvent) {
+func (b *Breaker) judge(a attempt) (events []event) {
 	left := a.now.Before(b.floor)
 	switch {
 	case a.err == nil:
@@ -178,17 +182,17 @@ func (b *breaker) judge(a attempt) (events []breakerEvent) {
 }
 
 // disable records that the destination says that it is gone.
-func (b *breaker) disable(a attempt) []breakerEvent {
+func (b *Breaker) disable(a attempt) []event {
 	if !b.state.DisabledSince.IsZero() { // it was on its way when another was told so
 		return nil
 	}
 	b.state.DisabledSince, b.state.Reason, b.operator.gone = a.now.UTC(), a.err.Error(), true
-	return []breakerEvent{{kind: pipeline.AlertDisabled, since: a.now, reason: a.err.Error()}}
+	return []event{{kind: pipeline.AlertDisabled, since: a.now, reason: a.err.Error()}}
 }
 
 // refused records that the destination answered, but refused this event. When it refuses one after the other, it fails as a whole.
-func (b *breaker) refused(a attempt) []breakerEvent {
-	if a.probe && b.state.Refusing {
+func (b *Breaker) refused(a attempt) []event {
+	if a.Probe && b.state.Refusing {
 		return b.down(a, a.err)
 	}
 	if a.aside || pipeline.IsPermanent(a.err) {
@@ -201,20 +205,20 @@ func (b *breaker) refused(a attempt) []breakerEvent {
 	return nil
 }
 
-// abort gives a pass back when the delivery was broken off from this side.
-func (b *breaker) abort(p pass) {
+// Abort gives a pass back when the delivery was broken off from this side.
+func (b *Breaker) Abort(p Pass) {
 	b.limits.leave()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p.probe {
+	if p.Probe {
 		b.prober.under = false
 		b.wake()
 	}
 }
 
 // down records that the destination fails as a whole.
-func (b *breaker) down(a attempt, err error) []breakerEvent {
-	event := breakerEvent{reason: err.Error()}
+func (b *Breaker) down(a attempt, err error) []event {
+	e := event{reason: err.Error()}
 	began := b.state.DownSince.IsZero()
 	switch {
 	case began:
@@ -223,47 +227,47 @@ func (b *breaker) down(a attempt, err error) []breakerEvent {
 			b.state.DownSince = b.refusals.since.UTC()
 		}
 		b.prober.begin()
-		event.kind = pipeline.AlertDown
-	case !a.probe && a.after == 0: // it was on its way when the first one failed
+		e.kind = pipeline.AlertDown
+	case !a.Probe && a.after == 0: // it was on its way when the first one failed
 		return nil
-	case a.probe:
+	case a.Probe:
 		b.prober.failed++
 	}
 	next := a.now.Add(a.after)
-	if wait := b.prober.backoff(); a.probe || began {
+	if wait := b.prober.backoff(); a.Probe || began {
 		next = a.now.Add(max(wait.NextBackOff(), a.after))
 	}
 	if next.After(b.state.NotBefore) {
 		b.state.NotBefore, b.state.NotedAt = next, a.now
 	}
 	b.state.Reason = err.Error()
-	event.probes, event.since = b.prober.failed, b.state.DownSince
-	return []breakerEvent{event}
+	e.probes, e.since = b.prober.failed, b.state.DownSince
+	return []event{e}
 }
 
 // up records that the destination works, and returns the event of that if it is news.
-func (b *breaker) up() []breakerEvent {
+func (b *Breaker) up() []event {
 	if b.state.DownSince.IsZero() {
 		return nil
 	}
-	event := breakerEvent{kind: pipeline.AlertRecovered, probes: b.prober.failed, since: b.state.DownSince, reason: b.state.Reason}
+	e := event{kind: pipeline.AlertRecovered, probes: b.prober.failed, since: b.state.DownSince, reason: b.state.Reason}
 	b.outage = [2]time.Time{b.state.DownSince, time.Now()}
 	b.state.DownSince, b.state.NotBefore, b.state.NotedAt = time.Time{}, time.Time{}, time.Time{}
 	if b.state.DisabledSince.IsZero() {
 		b.state.Reason = ""
 	}
 	b.state.Refusing = false
-	return []breakerEvent{event}
+	return []event{e}
 }
 
 // wake makes those who wait try again. b.mu is held.
-func (b *breaker) wake() {
+func (b *Breaker) wake() {
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
 
-// nudge makes those try again who wait for an end of the outage, when the lane has other events to probe with.
-func (b *breaker) nudge() {
+// Nudge makes those try again who wait for an end of the outage, when the lane has other events to probe with.
+func (b *Breaker) Nudge() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.state.DownSince.IsZero() {
@@ -271,38 +275,38 @@ func (b *breaker) nudge() {
 	}
 }
 
-// premature reports whether an event that was refused then need not wait for its own time: the destination fails as a whole,
+// Premature reports whether an event that was refused then need not wait for its own time: the destination fails as a whole,
 // so that the event can be the probe, or failed as a whole then. The channel is closed when that changes.
-func (b *breaker) premature(refused time.Time) (bool, <-chan struct{}) {
+func (b *Breaker) Premature(refused time.Time) (bool, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	then := !refused.Before(b.outage[0]) && !refused.After(b.outage[1])
 	return then || !b.state.DownSince.IsZero(), b.changed
 }
 
-// now returns the state, and a channel that is closed when it changes.
-func (b *breaker) now() (journal.SinkState, <-chan struct{}) {
+// Now returns the state, and a channel that is closed when it changes.
+func (b *Breaker) Now() (journal.SinkState, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state, b.changed
 }
 
-// failing reports whether the destination fails as a whole.
-func (b *breaker) failing() bool {
+// Failing reports whether the destination fails as a whole.
+func (b *Breaker) Failing() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.state.DownSince.IsZero()
 }
 
-// open reports whether deliveries go on.
-func (b *breaker) open() bool {
+// Open reports whether deliveries go on.
+func (b *Breaker) Open() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state.DisabledSince.IsZero() && b.state.DownSince.IsZero()
 }
 
-// deliveries is how many were accepted.
-func (b *breaker) deliveries() uint64 {
+// Deliveries is how many were accepted.
+func (b *Breaker) Deliveries() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.accepted
