@@ -6,10 +6,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
+
+	"github.com/treatrelay/relay/auth"
 )
 
-// spool is a file, for the user only, that is gone when it is closed.
-type spool struct{ *os.File }
+// spool is a file with an answer, for the user only, that is gone when it is closed.
+type spool struct {
+	*os.File
+	login auth.LoginMark // whose token brought it
+	ahead time.Duration  // how far the provider's clock is ahead
+}
 
 const spoolName = ".history-"
 
@@ -21,7 +28,7 @@ func newSpool(dir string) (*spool, error) {
 		return nil, fmt.Errorf("make a file for the history: %w", err)
 	}
 	_ = os.Remove(f.Name()) // Windows removes no file that is open; Close does
-	return &spool{f}, nil
+	return &spool{File: f}, nil
 }
 
 func (s *spool) Close() error {
