@@ -58,7 +58,7 @@ func newDataLock(dir string) *flock.Flock {
 
 // readOwn reads a file of the data folder, which is no link.
 func readOwn(path string) (data []byte, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0) //nolint:gosec // in the data folder
 	if err != nil {
 		return nil, err
 	}

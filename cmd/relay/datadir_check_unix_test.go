@@ -113,7 +113,7 @@ func TestDataFolderWithLinks(t *testing.T) {
 		p := w.start("--sink", "console")
 		p.err.find(t, "connected")
 		p.stop()
-		if err := os.Chmod(aim, 0o777); err != nil { //nolint:gosec // the test is about that
+		if err := os.Chmod(aim, 0o777); err != nil {
 			t.Fatal(err)
 		}
 		if text := w.relay(exitUnavailable, "--sink", "console").err.text(); !strings.Contains(text, "others may write to "+at) {

@@ -31,7 +31,7 @@ func TestHTTPTimeouts(t *testing.T) {
 	go func() { ended <- server.Serve(l) }()
 	t.Cleanup(func() {
 		_ = server.Close()
-		<-ended
+		_ = <-ended
 	})
 	for name, text := range map[string]string{
 		"nothing is sent": "", "one byte": "G", "half a header": "GET / HTTP/1.1\r\nHost: x\r\n",

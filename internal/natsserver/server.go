@@ -69,9 +69,11 @@ type Server struct {
 	store  *store
 	// complaints of the server, which go to the log.
 	complaints *serverLog
+	consumers  *consumers
 
-	mu sync.Mutex
-	ns *server.Server // nil while it is being started, and once it is closed
+	mu   sync.Mutex
+	gate *gate
+	ns   *server.Server // nil while it is being started, and once it is closed
 }
 
 // Start starts the server and waits until it is ready. An error says what to change.
@@ -98,17 +100,41 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		s.shutdown()
 		return nil, err
 	}
+	if err := s.answerOverlays(); err != nil {
+		s.own.Close()
+		s.shutdown()
+		return nil, err
+	}
 	ctx, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.upkeep.Go(func() { s.keepSynced(ctx) })
 	return s, nil
 }
 
-// options are made again for each start, because the server changes them.
-func (s *Server) options() (*server.Options, error) {
-	accounts, users, err := access(s.password, s.cfg.OverlayUser, s.cfg.OverlayPassword)
-	if err != nil {
-		return nil, err
+// answerOverlays begins to answer what they ask about consumers.
+func (s *Server) answerOverlays() error {
+	s.consumers = &consumers{own: s.own, log: s.cfg.Log, gate: func() *gate {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.gate
+	}}
+	s.consumers.pushing.Store(true) // as far as is known
+	_, err := s.own.Subscribe(askPrefix+">", s.consumers.answer)
+	if err == nil {
+		err = s.own.Flush()
 	}
+	if err != nil {
+		return fmt.Errorf("listen to overlays: %w", err)
+	}
+	return nil
+}
+
+// options are made again for each start, because the server changes them.
+func (s *Server) options() (*server.Options, *gate, error) {
+	relay, err := newRelayAccount()
+	if err != nil {
+		return nil, nil, err
+	}
+	gate := newGate(s.password, s.cfg)
 	opts := &server.Options{
 		ServerName: "relay", JetStream: true, StoreDir: s.cfg.Dir,
 		// As much as the disk holds: the server's own bound is three quarters of what is free at its start, without what
@@ -116,19 +142,19 @@ func (s *Server) options() (*server.Options, error) {
 		JetStreamMaxStore: 1 << 60,
 		NoSigs:            true, DontListen: s.cfg.Listen == "", Host: s.listen.overlays.host, Port: s.listen.overlays.port,
 		MaxPayload: maxPayload, MaxConn: maxConns, MaxSubs: maxSubs,
-		Accounts: accounts, Users: users,
+		Accounts: []*server.Account{relay}, CustomClientAuthentication: gate,
 	}
 	if s.cfg.Websocket != "" {
 		// Pages of any origin, for one that is a file on disk has none. The login is what keeps others out.
 		opts.Websocket = server.WebsocketOpts{Host: s.listen.pages.host, Port: s.listen.pages.port, NoTLS: true, HandshakeTimeout: 5 * time.Second}
 	}
-	return opts, nil
+	return opts, gate, nil
 }
 
 // start starts the server and opens its streams.
 func (s *Server) start() error {
 	s.started = time.Now()
-	opts, err := s.options()
+	opts, gate, err := s.options()
 	if err != nil {
 		return fmt.Errorf("make the embedded NATS server: %w", err)
 	}
@@ -136,24 +162,26 @@ func (s *Server) start() error {
 	if err != nil {
 		return fmt.Errorf("make the embedded NATS server: %w", err)
 	}
+	gate.server = ns
+	account, err := ns.LookupAccount(relayAccount) // the server has made one of its own of it
+	if err != nil {
+		return fmt.Errorf("make the embedded NATS server: %w", err)
+	}
+	gate.relay = account
 	ns.SetLoggerV2(s.complaints, false, false, false)
 	ns.Start()
 	if !ns.ReadyForConnections(30 * time.Second) {
 		ns.Shutdown()
 		return fmt.Errorf("start the embedded NATS server on %q: not ready within 30 s; see the log lines above", s.cfg.Dir)
 	}
-	account, err := ns.LookupAccount(relayAccount)
-	if err == nil {
-		err = account.EnableJetStream(limits(), nil)
-	}
-	if err != nil {
+	if err := account.EnableJetStream(limits(), nil); err != nil {
 		ns.Shutdown()
 		ns.WaitForShutdown()
 		return fmt.Errorf("open the streams in %s: %w", s.cfg.Dir, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ns = ns
+	s.ns, s.gate = ns, gate
 	return nil
 }
 

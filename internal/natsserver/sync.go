@@ -40,6 +40,9 @@ func (s *Server) keepSynced(ctx context.Context) {
 		case <-time.After(syncEvery):
 		}
 		s.complaints.flush(time.Now())
+		if err := s.consumers.follow(ctx); err != nil && ctx.Err() == nil && s.running() {
+			s.cfg.Log.Debug().Err(err).Msg("consumers of overlays could not be listed")
+		}
 		switch err := s.Sync(ctx); {
 		case err == nil:
 			said = ""
