@@ -265,11 +265,16 @@ func (p *program) findConfig() (string, error) {
 
 // loadConfig finds, reads and checks the configuration, and logs its warnings.
 func (p *program) loadConfig(log zerolog.Logger) (*Config, error) {
+	return p.loadConfigBy(LoadConfig, log)
+}
+
+// loadConfigBy does so with [LoadConfig] or [CheckConfig].
+func (p *program) loadConfigBy(load func(string, func(string) (string, bool)) (*Config, error), log zerolog.Logger) (*Config, error) {
 	path, err := p.findConfig()
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := LoadConfig(path, p.getenv)
+	cfg, err := load(path, p.getenv)
 	if err != nil {
 		return nil, err
 	}

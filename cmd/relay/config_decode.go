@@ -22,6 +22,7 @@ import (
 type decoder struct {
 	file   string
 	getenv func(string) (string, bool)
+	files  bool // what the files hold that sinks and the journal name is checked too
 	lines  []string
 	faults faultList
 	at     map[string]place  // paths that are in the file

@@ -40,6 +40,29 @@ func (k *configKeys) check(d *decoder) {
 	if k.HTTP.Listen != "" {
 		d.check("http.listen", checkListen(k.HTTP.Listen))
 	}
+	k.checkPorts(d)
+}
+
+// checkPorts refuses two servers of relay's on one address.
+func (k *configKeys) checkPorts(d *decoder) {
+	overlays := ""
+	for _, s := range k.Sinks {
+		if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() {
+			overlays = k.NATS.Listen
+		}
+	}
+	pages := k.NATS.Websocket
+	if overlays == "" {
+		pages = ""
+	}
+	if sameListen(overlays, pages) {
+		d.reject("nats.websocket", "is the address of nats.listen too: give it another port")
+	}
+	for key, other := range map[string]string{"nats.listen": overlays, "nats.websocket": pages} {
+		if sameListen(k.HTTP.Listen, other) {
+			d.reject("http.listen", "is the address of "+key+" too: give it another port")
+		}
+	}
 }
 
 // checkSinks checks what the sinks, and the alerts that go to one, say of others.
@@ -98,6 +121,9 @@ func (j *JournalConfig) check(d *decoder) {
 		if d.given(key) && !d.given("journal.nats_url") {
 			d.reject(key, "is of use only with nats_url: without it the journal is in files")
 		}
+	}
+	if d.files && d.given("journal.creds_file") && !d.faults.at["journal.creds_file"] {
+		d.check("journal.creds_file", sinks.CheckCredentials(j.CredsFile))
 	}
 	if j.Replicas < 0 || j.Replicas > 5 {
 		d.reject("journal.replicas", "want a number from 1 to 5, and no more than the cluster has servers")

@@ -31,7 +31,9 @@ func TestHTTPTimeouts(t *testing.T) {
 	go func() { ended <- server.Serve(l) }()
 	t.Cleanup(func() {
 		_ = server.Close()
-		_ = <-ended
+		if err := <-ended; err != nil && !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("serve: %v", err)
+		}
 	})
 	for name, text := range map[string]string{
 		"nothing is sent": "", "one byte": "G", "half a header": "GET / HTTP/1.1\r\nHost: x\r\n",
