@@ -25,15 +25,13 @@ type tail struct {
 func (t *tail) add(records []Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	start := 0
-	for i := range records {
-		if i > start && records[i-1].Number+1 != records[i].Number {
-			t.put(records[start:i])
-			start = i
+	for rest := records; len(rest) > 0; {
+		n, next := 0, rest[0].Number
+		for n < len(rest) && rest[n].Number == next {
+			n, next = n+1, next+1
 		}
-	}
-	if start < len(records) {
-		t.put(records[start:])
+		t.put(rest[:n])
+		rest = rest[n:]
 	}
 	for len(t.appends) > 1 && (t.records > tailRecords || t.bytes > tailBytes) {
 		t.drop(len(t.appends[0]))
