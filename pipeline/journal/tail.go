@@ -10,7 +10,7 @@ const (
 	tailRecords = 16 << 10
 	tailBytes   = 8 << 20
 	// tailWhole is how many records of one append are handed out as they are, without a copy.
-	tailWhole = 64
+	tailWhole = 16
 )
 
 // tail holds the newest records in memory, for the lanes, which mostly want just those. They have consecutive numbers. The zero value is empty.
