@@ -45,3 +45,21 @@ func TestDestroyingFlagsHaveNoVariable(t *testing.T) {
 		}
 	}
 }
+
+// Each switch that a variable can turn on is known to destroy and weaken nothing. A new one is added here, or made one of the command line
+// only.
+func TestSwitchesWithAVariableAreHarmless(t *testing.T) {
+	harmless := []string{
+		"json", "dry-run", "watch", "quiet", "no-browser", "ping", "simulate", "consent", "ed25519",
+		"backfill-first-run", // delivers more, once
+	}
+	p := &program{streams: streams{out: io.Discard, err: io.Discard, getenv: func(string) (string, bool) { return "true", true }}}
+	everyCommand(p.rootCommand(), func(cmd *cobra.Command) {
+		_ = p.fromEnvironment(cmd.Flags()) // most flags do not take "true"
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Changed && f.Value.Type() == "bool" && !slices.Contains(harmless, f.Name) {
+				t.Errorf("%s: --%s can be set by a variable: is it harmless?", cmd.CommandPath(), f.Name)
+			}
+		})
+	})
+}
