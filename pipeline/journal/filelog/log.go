@@ -86,7 +86,7 @@ func open(ctx context.Context, opts Options) (_ *Log, err error) {
 			l.closeFiles()
 		}
 	}()
-	if err = lockFile(l.position.f); err != nil {
+	if err = lockFile(ctx, l.position.f); err != nil {
 		return nil, err
 	}
 	if err = l.recover(ctx); err != nil {
