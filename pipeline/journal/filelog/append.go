@@ -238,6 +238,9 @@ func (w *writer) finish() error {
 	if w.f == nil {
 		return nil
 	}
+	if err := w.putBack(); err != nil {
+		return err
+	}
 	seg := w.active()
 	if !w.broken && !w.clean {
 		if err := w.sync(w.f); err != nil {

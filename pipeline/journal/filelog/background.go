@@ -214,7 +214,7 @@ func (w *writer) flushNow() {
 	if !unsynced {
 		if len(w.wake) == 0 { // idle
 			w.mu.Lock()
-			w.putBack()
+			_ = w.putBack() // reports a failure, and is tried again
 			w.mu.Unlock()
 			if err := position.f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
 				w.log.opts.Log.Debug().Err(err).Msg("The position of the journal cannot be synced.")
