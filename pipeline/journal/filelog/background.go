@@ -242,14 +242,15 @@ func (w *writer) flushNow() {
 func (w *writer) close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.closed = true
 	if w.f == nil {
 		return nil
 	}
-	w.putBack()
-	var err error
+	err := w.putBack()
 	if !w.clean && !w.broken {
-		err = w.sync(w.f)
-		w.clean = err == nil
+		syncErr := w.sync(w.f)
+		w.clean = syncErr == nil
+		err = errors.Join(err, syncErr)
 	}
 	if w.clean {
 		w.note()

@@ -85,3 +85,26 @@ func TestReplacedNewest(t *testing.T) {
 		t.Fatal(d)
 	}
 }
+
+// After Close nothing is written: the folder may be another process's by then.
+func TestAppendAfterClose(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 0)
+	old := r.open()
+	closeLog(t, old)
+	l := r.open()
+	add(t, l, 1, entries(1, 5))
+	for range 3 {
+		if _, err := old.Append(t.Context(), entries(100, 1)); err == nil {
+			t.Error("it was appended")
+		}
+	}
+	add(t, l, 6, entries(6, 5))
+	closeLog(t, l)
+	l = r.open()
+	check(t, all(t, l, 100), 10)
+	closeLog(t, l)
+	if d := r.reported(); len(d) > 0 {
+		t.Fatal(d)
+	}
+}
