@@ -218,6 +218,7 @@ func (r *reader) detach(f *feed, at func() cursor.Place) cursor.Place {
 	f.mu.Unlock()
 	if attached {
 		r.remove(f)
+		r.dirty(f.interest.sink) // before the reader moves on: the cursor that is saved moves with it while the lane is idle
 	}
 	now := at()
 	if whole && now.Next < r.at.Next {
@@ -257,6 +258,7 @@ func (r *reader) detachAll() {
 		}
 		f.mu.Unlock()
 		r.remove(f)
+		r.dirty(f.interest.sink) // likewise
 		f.wake()
 	}
 }
