@@ -21,13 +21,13 @@ func (w *worker) refused(b batch, p breaker.Pass, began time.Time, err error) bo
 			l.schedule.SetAside(head.trouble)
 		}
 		return true
-	case pipeline.IsPermanent(err):
-		return w.giveUp(b, err, attempts(head)+1)
+	case pipeline.IsRefused(err):
+		return w.denied(b, p, began, err)
 	case pipeline.IsUnavailable(err) && !b.due: // the breaker makes it wait
-		if pipeline.IsUnanswered(err) || b.second {
+		if pipeline.IsUnanswered(err) || b.place > 0 {
 			l.queues.unanswered(w.queue, head, l.breaker.Deliveries())
 		}
-		if !l.queues.strict && !b.second && head.probes >= schedule.StepAside && p.Accepted > head.before {
+		if !l.queues.strict && b.place == 0 && head.probes >= schedule.StepAside && p.Accepted > head.before {
 			return w.avoid(began)
 		}
 		return true
@@ -43,9 +43,46 @@ func (w *worker) refused(b batch, p breaker.Pass, began time.Time, err error) bo
 	}
 	wait := time.Until(next.Next)
 	next.Aside = before.Aside || !l.queues.strict && (next.Attempts >= schedule.StepAside || wait > schedule.LongWait)
-	w.logger().Warn().Err(err).Str("id", head.record.ID).Int("attempts", next.Attempts).Stringer("retry_in", wait.Round(time.Millisecond)).
-		Bool("others_pass", next.Aside).Msg("sink did not accept an event; it is tried again")
+	if !next.Aside {
+		next.Hold(now)
+	}
+	w.report(head, &next, err)
 	w.postpone(b, &next)
+	return true
+}
+
+func (w *worker) report(d *delivery, t *schedule.Retry, err error) {
+	w.logger().Warn().Err(err).Str("id", d.record.ID).Int("attempts", t.Attempts).Stringer("retry_in", time.Until(t.Next).Round(time.Millisecond)).
+		Bool("others_pass", t.Aside).Msg("sink did not accept an event; it is tried again")
+}
+
+// denied decides what becomes of an event that the sink refuses, as [pipeline.Refused] has it. Whether it is the event or the sink shows in what
+// becomes of others: when they are accepted it steps aside, and after a few attempts it is given up. While none is, the breaker makes it wait.
+func (w *worker) denied(b batch, p breaker.Pass, began time.Time, err error) bool {
+	l, head, now := w.lane, b.of[0], time.Now()
+	if !b.due {
+		l.queues.deny(w.queue, head, l.breaker.Deliveries())
+	}
+	t, failing := w.retryOf(head), l.breaker.Failing()
+	// What was accepted right after the first attempt may have been on its way already.
+	t.Alone = t.Alone || t.Attempts >= suspectAt && p.Accepted > t.Accepted
+	lone := pipeline.IsPermanent(err) && !t.First.IsZero() && now.Sub(t.First) >= l.cfg.Probe.WithDefaults().Alone && l.breaker.Lone(head.number)
+	switch {
+	case lone, t.Alone && !failing && t.Attempts+1 >= schedule.MinAttempts:
+		return w.giveUp(b, err, t.Attempts+1)
+	case b.place > 0: // it was tried in place of another
+		return true
+	case failing && !b.due && !t.First.IsZero():
+		return true
+	}
+	made := t.Attempts
+	t.Refused(began, now, l.cfg.Retry, err)
+	if failing && made > 0 { // it says little of the event
+		t.Attempts = made
+	}
+	t.Aside = t.Aside || !l.queues.strict && t.Alone && t.Attempts >= suspectAt
+	w.report(head, &t, err)
+	w.postpone(b, &t)
 	return true
 }
 
@@ -68,6 +105,7 @@ func attempts(d *delivery) int {
 // either way.
 func (w *worker) postpone(b batch, t *schedule.Retry) {
 	l, head := w.lane, b.of[0]
+	t.Accepted = l.breaker.Deliveries()
 	if err := clock.AtOnce(w.ctx, func(ctx context.Context) error { return l.schedule.Keep(ctx, *t) }); err != nil {
 		w.logger().Warn().Err(err).Msg("a restart would try the event again too early")
 	}
@@ -85,6 +123,13 @@ func (w *worker) avoid(began time.Time) bool {
 	b := w.lane.queues.head(w.queue)
 	head := b.of[0]
 	t := w.retryOf(head)
+	if head.denied {
+		if t.Aside, t.Alone = true, true; t.Attempts == 0 {
+			t.Refused(began, time.Now(), w.lane.cfg.Retry, nil)
+		}
+		w.postpone(b, &t)
+		return true
+	}
 	floor := t.Floor
 	t.Attempts, t.Aside = t.Attempts+head.probes-1, true
 	t.Failed(began, time.Now(), w.lane.cfg.Retry, nil)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
 
@@ -184,9 +185,9 @@ func (q *queues) idleNow() <-chan struct{} {
 type batch struct {
 	of  []*delivery
 	due bool // of[0] stepped aside before, and its time has come
-	// second is true when of[0] is the queue's second event, which is tried in place of the first: that one may be why the
-	// destination does not answer.
-	second bool
+	// place is that of of[0] in the queue if it is not 0: one that is tried in place of the first, which may be why the destination does not answer or
+	// refuses.
+	place int
 }
 
 // next returns what the queue's worker is to hand over, that many at most, or ends it if there is nothing. down says that the destination
@@ -211,8 +212,8 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 	}
 	head, n := events[0], 1
 	if down || head.trouble != nil {
-		if !q.strict && head.probes >= schedule.StepAside && head.probes%2 == 1 && len(events) > 1 && events[1].trouble == nil {
-			return batch{of: events[1:2:2], second: true}, true
+		if at := q.instead(events); at > 0 {
+			return batch{of: events[at : at+1 : at+1], place: at}, true
 		}
 		return batch{of: events[:1:1]}, true
 	}
@@ -222,6 +223,30 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 	return batch{of: events[:n:n]}, true
 }
 
+const (
+	// suspectAt is how often the first event of a queue is refused before another is tried in its place.
+	suspectAt = 2
+	// suspectEvery is after how many more attempts the next one is. It is seldom, for the order is lost if it is accepted.
+	suspectEvery = 8
+)
+
+// instead is the place of the event that is to be tried instead of the queue's first one, 0 if that is to be tried. q.mu is held.
+func (q *queues) instead(events []*delivery) (at int) {
+	head := events[0]
+	switch {
+	case q.strict || len(events) == 1:
+		return 0
+	case head.denied && head.probes%suspectEvery == suspectAt:
+		at = 1 + head.probes/suspectEvery%(len(events)-1)
+	case !head.denied && head.probes >= schedule.StepAside && head.probes%2 == 1:
+		at = 1
+	}
+	if events[at].trouble != nil {
+		return 0
+	}
+	return at
+}
+
 // remove takes the first n events of a batch off their queue.
 func (q *queues) remove(queue *queue, b batch, n int) {
 	q.mu.Lock()
@@ -229,8 +254,8 @@ func (q *queues) remove(queue *queue, b batch, n int) {
 	switch {
 	case b.due:
 		queue.due = queue.due[1:]
-	case b.second:
-		queue.events = slices.Delete(slices.Clone(queue.events), 1, 2)
+	case b.place > 0:
+		queue.events = slices.Delete(slices.Clone(queue.events), b.place, b.place+1)
 	default:
 		queue.events = queue.events[n:]
 	}
@@ -264,6 +289,21 @@ func (q *queues) unanswered(queue *queue, d *delivery, before uint64) {
 	}
 }
 
+// deny counts an attempt with the queue's first event, or with one in its place, that was refused.
+func (q *queues) deny(queue *queue, d *delivery, now uint64) {
+	q.unanswered(queue, d, now)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	d.denied = true
+}
+
+// unlike reports whether an answer to another event shows that the destination works, though it does not answer to the queue's first one.
+func (q *queues) unlike(queue *queue, err error) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !queue.events[0].denied && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) && (!pipeline.IsRefused(err) || pipeline.IsPermanent(err))
+}
+
 // setTrouble says that an event was refused.
 func (q *queues) setTrouble(d *delivery, t *schedule.Retry) {
 	q.mu.Lock()
@@ -276,7 +316,7 @@ func (q *queues) fresh() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, queue := range q.running {
-		if len(queue.events) > 0 && queue.events[0].trouble == nil {
+		if len(queue.events) > 0 && queue.events[0].trouble == nil && !queue.events[0].denied {
 			return true
 		}
 	}

@@ -82,7 +82,7 @@ func (w *worker) deliver(b batch) (int, bool) {
 		ok = w.refused(b, p, began, err)
 		l.breaker.Nudge()
 	}
-	if ok && b.second && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) { // the destination works, but for the first event
+	if ok && b.place > 0 && (n > 0 || l.queues.unlike(w.queue, err)) { // the destination works, but for the first event
 		ok = w.avoid(began)
 	}
 	return n, ok

@@ -13,8 +13,14 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// tripAt is how many events in a row a destination refuses, none accepted meanwhile, until it counts as failing as a whole.
-const tripAt = 3
+const (
+	// tripAt is how many events in a row a destination refuses, or how often in a row it refuses any as [pipeline.Refused] has it, none accepted
+	// meanwhile, until it counts as failing as a whole.
+	tripAt = 3
+	// patience is for how long a destination that fails is probed every probeLimit at least, since events wait; then more seldom.
+	patience   = 10 * time.Minute
+	probeLimit = 12 * time.Second
+)
 
 // Breaker is the circuit breaker before a destination, and its limits. It lets as many deliveries at a time and in a second through as the
 // operator allows, none while the sink is disabled, and one now and then, a probe, while the destination fails as a whole.
@@ -41,24 +47,24 @@ func New(concurrency int, perSecond float64, probe Policy, state journal.SinkSta
 	}
 }
 
-// refusals are the events that were refused since one was accepted.
+// refusals are a row: the events that were refused since one was accepted.
 type refusals struct {
 	of    map[uint64]struct{}
+	total int       // attempts
 	since time.Time // the first of them
 }
 
-// note adds one, and returns how many there are.
-func (r *refusals) note(number uint64, now time.Time) int {
-	if len(r.of) == 0 {
+func (r *refusals) note(number uint64, now time.Time) {
+	if r.total == 0 {
 		r.since = now
 	}
 	r.of[number] = struct{}{}
-	return len(r.of)
+	r.total++
 }
 
 func (r *refusals) clear() {
 	clear(r.of)
-	r.since = time.Time{}
+	r.total, r.since = 0, time.Time{}
 }
 
 // A Pass is the right to deliver once. It is given back with [Breaker.Leave] or [Breaker.Abort].
@@ -172,7 +178,7 @@ func (b *Breaker) judge(a attempt) (events []event) {
 		return b.disable(a)
 	case pipeline.IsUnavailable(a.err):
 		return b.down(a, a.err)
-	case !b.state.Refusing && !left:
+	case !b.state.Refusing && !left && !(a.Probe && refusesAll(a.err)):
 		events = b.up() // it answers, though it refuses this event
 	}
 	if down := b.refused(a); down != nil {
@@ -192,17 +198,33 @@ func (b *Breaker) disable(a attempt) []event {
 
 // refused records that the destination answered, but refused this event. When it refuses one after the other, it fails as a whole.
 func (b *Breaker) refused(a attempt) []event {
-	if a.Probe && b.state.Refusing {
-		return b.down(a, a.err)
-	}
-	if a.aside || pipeline.IsPermanent(a.err) {
+	if a.aside && !a.Probe {
 		return nil
 	}
-	if n := b.refusals.note(a.number, a.now); n >= tripAt && b.state.DownSince.IsZero() {
+	b.refusals.note(a.number, a.now)
+	down := !b.state.DownSince.IsZero()
+	switch n := b.refusals.total; {
+	case a.Probe && b.state.Refusing:
+		return b.down(a, a.err)
+	case a.Probe && down && refusesAll(a.err):
 		b.state.Refusing = true
-		return b.down(a, fmt.Errorf("%d events in a row were refused, the last one so: %w", n, a.err))
+		return b.down(a, a.err)
+	case !down && (len(b.refusals.of) >= tripAt || n >= tripAt && pipeline.IsRefused(a.err)):
+		b.state.Refusing = true
+		return b.down(a, fmt.Errorf("refused %d times in a row, the last time so: %w", n, a.err))
 	}
 	return nil
+}
+
+// refusesAll reports whether an answer says that the destination refuses whatever it is sent.
+func refusesAll(err error) bool { return pipeline.IsRefused(err) && !pipeline.IsPermanent(err) }
+
+// Lone reports whether an event is the only one that was refused since another was accepted.
+func (b *Breaker) Lone(number uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, in := b.refusals.of[number]
+	return in && len(b.refusals.of) == 1
 }
 
 // Abort gives a pass back when the delivery was broken off from this side.
@@ -235,7 +257,11 @@ func (b *Breaker) down(a attempt, err error) []event {
 	}
 	next := a.now.Add(a.after)
 	if wait := b.prober.backoff(); a.Probe || began {
-		next = a.now.Add(max(wait.NextBackOff(), a.after))
+		pause := wait.NextBackOff()
+		if a.now.Sub(b.state.DownSince) < patience {
+			pause = min(pause, probeLimit)
+		}
+		next = a.now.Add(max(pause, a.after))
 	}
 	if next.After(b.state.NotBefore) {
 		b.state.NotBefore, b.state.NotedAt = next, a.now

@@ -17,10 +17,13 @@ import (
 )
 
 const (
-	// minAttempts are made before an event is given up, however long they take.
-	minAttempts = 5
+	// MinAttempts are made before an event is given up, however long they take.
+	MinAttempts = 5
 	// StepAside is after how many attempts later events may pass one that fails.
 	StepAside = 5
+	// heldPause is the longest pause before an event that others wait for is tried again, in its first heldTime; then they grow.
+	heldPause = 12 * time.Second
+	heldTime  = 10 * time.Minute
 	// LongWait is more than the events behind one that fails are made to wait.
 	LongWait = time.Minute
 )
@@ -63,6 +66,10 @@ type Retry struct {
 	Attempts int       `json:"attempts"`
 	// Aside is true once later events of its account may pass it.
 	Aside bool `json:"aside,omitempty"`
+	// Alone is true once the sink has accepted others after it had refused this one.
+	Alone bool `json:"alone,omitempty"`
+	// Accepted is how many deliveries the sink had accepted when this was noted, in this run.
+	Accepted uint64 `json:"-"`
 }
 
 // delay is how long to wait after that many failed attempts.
@@ -88,9 +95,28 @@ func (r *Retry) Failed(began, now time.Time, p Policy, err error) {
 	r.Last, r.Next, r.Floor = now, now.Add(max(p.delay(r.Attempts), after)), now.Add(after)
 }
 
+// Refused records one more attempt as [Retry.Failed] does, of an event that the sink refuses as such: it is tried again after a second, and then as
+// another is from its beginning on.
+func (r *Retry) Refused(began, now time.Time, p Policy, err error) {
+	attempts := r.Attempts
+	r.Failed(began, now, p, err)
+	wait := min(p.WithDefaults().Initial, time.Second)
+	if attempts > 0 {
+		wait = p.delay(attempts)
+	}
+	r.Next = clock.Later(now.Add(wait), r.Floor)
+}
+
+// Hold brings the next attempt forward, since others wait for it.
+func (r *Retry) Hold(now time.Time) {
+	if soon := clock.Later(now.Add(heldPause), r.Floor); now.Sub(r.First) < heldTime && r.Next.After(soon) {
+		r.Next = soon
+	}
+}
+
 // Over reports whether the event is to be given up.
 func (r *Retry) Over(p Policy, now time.Time) bool {
-	return r.Attempts >= minAttempts && now.Sub(r.First) > p.WithDefaults().GiveUp
+	return r.Attempts >= MinAttempts && now.Sub(r.First) > p.WithDefaults().GiveUp
 }
 
 // byTime is a heap of retries, the next one first.
