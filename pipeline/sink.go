@@ -11,7 +11,7 @@ import (
 // Deliver hands over records of one account, oldest first, and returns how many of them, from the front, the
 // destination has accepted for good. It takes as many as suit the destination, at least one unless it fails: a sink that
 // sends one request an event delivers the first and returns 1. When accepted is 0 the error says why the first record
-// was not accepted, and steers what happens next: [Permanent] and [Refused] make that record a dead letter if others are accepted, [Unavailable] and
+// was not accepted, and steers what happens next: [Permanent] and [Denied] make that record a dead letter if others are accepted, [Unavailable] and
 // [Unanswered] stop the lane until a probe succeeds, [Gone] until the operator enables the sink again, [RetryAfter] waits as
 // long as the destination asked, and any other error is the record's own, which is retried with growing delays. With
 // accepted greater than 0 an error is ignored: what is left is handed over again.
@@ -71,44 +71,6 @@ type Attempt struct {
 	Latency  time.Duration `json:"latency"`            // until the end of the answer, in nanoseconds
 	Answer   string        `json:"answer,omitempty"`   // the first KiB of it, printable and without secrets
 	Error    string        `json:"error,omitempty"`    // empty: the events were accepted
-}
-
-type refusedError struct {
-	err error
-	own bool // it is the record that is wrong
-}
-
-func (e *refusedError) Error() string { return e.err.Error() }
-func (e *refusedError) Unwrap() error { return e.err }
-
-// Permanent marks the refusal of a record that is wrong in itself, as far as the destination can tell. The lane tries it again on a short schedule, and
-// makes it a dead letter when it is still refused and others are accepted. While nothing is accepted the destination is down, and everything waits.
-func Permanent(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &refusedError{err: err, own: true}
-}
-
-// IsPermanent reports whether err was marked by [Permanent].
-func IsPermanent(err error) bool {
-	var r *refusedError
-	return errors.As(err, &r) && r.own
-}
-
-// Refused marks an answer by which the destination refuses what it is sent, most often whatever it is: the signature is wrong, or the route is not there. It is
-// handled as [Permanent] is, but that nothing is given up before others are accepted, however long that takes.
-func Refused(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &refusedError{err: err}
-}
-
-// IsRefused reports whether err was marked by [Permanent] or [Refused].
-func IsRefused(err error) bool {
-	var r *refusedError
-	return errors.As(err, &r)
 }
 
 type unavailableError struct {

@@ -50,7 +50,7 @@ func laneTo(t *testing.T, config sinks.Config, n int, accounts ...string) (alert
 			t.Fatal(err)
 		}
 	}
-	stack.written() // All of it waits before the lane begins.
+	stack.Written() // All of it waits before the lane begins.
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {

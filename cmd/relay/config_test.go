@@ -200,6 +200,9 @@ func configErrors() []configError {
 			"2:228: accounts.a.endpoints.history: the URL must be without user, password and #",
 			"2:264: accounts.a.endpoints.socket_token: want a URL such as https://HOST/PATH",
 		}},
+		{"braces in an endpoint", strings.Replace(account, "hunter2}", "hunter2, endpoints: {history: 'https://h/{token}?k=hunter2'}}", 1), []string{
+			"2:89: accounts.a.endpoints.history: the access token goes where {access_token} stands, spelled like this; take other braces out",
+		}},
 		{"secret files", "accounts:\n  a: {provider: treatstream, client_id: x, client_secret_file: nope}\n" +
 			"  b: {provider: treatstream, client_id: x, client_secret_file: empty}\n" +
 			"  c: {provider: treatstream, client_id: x, client_secret_file: big}\n" +

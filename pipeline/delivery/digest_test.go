@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -286,6 +288,67 @@ func TestRedriveOfABackfillToADigestSink(t *testing.T) {
 	r.lane(&sink, LaneConfig{Selection: rules.Selection{Backfill: rules.DigestBackfill}})
 	check(t, r.journal.Redrive(t.Context(), letter))
 	r.holds(&sink, "acc", []string{"Pie 0"})
+}
+
+// Treats from the history are lost with their mark, and healed again: whoever had not got the digest of that mark gets another, and nobody else does.
+func TestDigestOfALostMark(t *testing.T) {
+	for name, sent := range map[string]bool{"before its digest is sent": false, "after its digest is sent": true} {
+		t.Run(name, func(t *testing.T) {
+			dir, older := t.TempDir(), filepath.Join(t.TempDir(), "older")
+			cfg := LaneConfig{Selection: rules.Selection{Backfill: rules.DigestBackfill}}
+			r := newRig(t, dir)
+			r.send("acc", 0, 1)
+			r.stop()
+			copyDir(t, filepath.Join(dir, "journal"), older)
+
+			r = newRig(t, dir)
+			var up atomic.Bool
+			up.Store(sent)
+			sink := &box{rule: func(_ context.Context, record pipeline.Record) error {
+				if record.Type == pipeline.DigestType && !up.Load() {
+					return pipeline.Unavailable(errors.New("connection refused"))
+				}
+				return nil
+			}}
+			_, stop := r.lane(sink, cfg)
+			events := []pipeline.Event{
+				gift("acc", pipeline.OriginBackfill, "Ann", "Pie", evening(), 1), gift("acc", pipeline.OriginBackfill, "Ben", "Tea", evening(), 2),
+			}
+			numbers := r.journaled(events...)
+			r.mark("acc", numbers[0], numbers[1])
+			mark := numbers[1] + 1
+			if sent {
+				r.digests(sink, "acc", 1)
+			} else {
+				r.count("relay_sink_in_flight", 1)
+			}
+			check(t, stop(true))
+			r.stop()
+
+			check(t, os.RemoveAll(filepath.Join(dir, "journal")))
+			check(t, os.Rename(older, filepath.Join(dir, "journal")))
+			r = newRig(t, dir)
+			up.Store(true)
+			r.lane(sink, cfg)
+			var again []uint64
+			for i := range events {
+				entry := entryOf(t, &events[i])
+				entry.Ref, entry.Was, entry.Mark = numbers[i], pipeline.OriginBackfill, mark
+				again = append(again, r.put(entry)...)
+			}
+			r.mark("acc", again[0], again[1])
+			r.send("acc", 1, 2)
+			r.eventually(func() error {
+				if got := sink.order(t, "acc"); len(got) == 0 || got[len(got)-1] != wantTitles(1, 2)[0] {
+					return fmt.Errorf("got %q", got)
+				}
+				return nil
+			})
+			if d := r.digests(sink, "acc", 1)[0]; d.Data.Count != 2 {
+				t.Errorf("a digest of %d treats, want 2", d.Data.Count)
+			}
+		})
+	}
 }
 
 // A digest that steps aside, here over a restart, is made again when it is its turn.

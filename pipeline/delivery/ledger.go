@@ -30,7 +30,7 @@ type delivery struct {
 
 	trouble *schedule.Retry // nil while the sink has not refused it; guarded by queues.mu
 	probes  int             // attempts that were not answered; guarded by queues.mu
-	denied  bool            // it was refused, see [pipeline.Refused]; guarded by queues.mu
+	denied  bool            // it was refused, see [pipeline.Denied]; guarded by queues.mu
 	before  uint64          // how many deliveries the destination had accepted at the first of them
 
 	size    int  // of its line; guarded, as what follows, by ledger.mu

@@ -21,7 +21,7 @@ func (w *worker) refused(b batch, p breaker.Pass, began time.Time, err error) bo
 			l.schedule.SetAside(head.trouble)
 		}
 		return true
-	case pipeline.IsRefused(err):
+	case pipeline.IsRefusal(err):
 		return w.denied(b, p, began, err)
 	case pipeline.IsUnavailable(err) && !b.due: // the breaker makes it wait
 		if pipeline.IsUnanswered(err) || b.place > 0 {
@@ -56,7 +56,7 @@ func (w *worker) report(d *delivery, t *schedule.Retry, err error) {
 		Bool("others_pass", t.Aside).Msg("sink did not accept an event; it is tried again")
 }
 
-// denied decides what becomes of an event that the sink refuses, as [pipeline.Refused] has it. Whether it is the event or the sink shows in what
+// denied decides what becomes of an event that the sink refuses, as [pipeline.Denied] has it. Whether it is the event or the sink shows in what
 // becomes of others: when they are accepted it steps aside, and after a few attempts it is given up. While none is, the breaker makes it wait.
 func (w *worker) denied(b batch, p breaker.Pass, began time.Time, err error) bool {
 	l, head, now := w.lane, b.of[0], time.Now()

@@ -301,7 +301,7 @@ func (q *queues) deny(queue *queue, d *delivery, now uint64) {
 func (q *queues) unlike(queue *queue, err error) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return !queue.events[0].denied && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) && (!pipeline.IsRefused(err) || pipeline.IsPermanent(err))
+	return !queue.events[0].denied && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) && !pipeline.IsDenied(err)
 }
 
 // setTrouble says that an event was refused.

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// tripAt is how many events in a row a destination refuses, or how often in a row it refuses any as [pipeline.Refused] has it, none accepted
+	// tripAt is how many events in a row a destination refuses, or how often in a row it refuses any as [pipeline.Denied] has it, none accepted
 	// meanwhile, until it counts as failing as a whole.
 	tripAt = 3
 	// patience is for how long a destination that fails is probed every probeLimit at least, since events wait; then more seldom.
@@ -209,7 +209,7 @@ func (b *Breaker) refused(a attempt) []event {
 	case a.Probe && down && refusesAll(a.err):
 		b.state.Refusing = true
 		return b.down(a, a.err)
-	case !down && (len(b.refusals.of) >= tripAt || n >= tripAt && pipeline.IsRefused(a.err)):
+	case !down && (len(b.refusals.of) >= tripAt || n >= tripAt && pipeline.IsRefusal(a.err)):
 		b.state.Refusing = true
 		return b.down(a, fmt.Errorf("refused %d times in a row, the last time so: %w", n, a.err))
 	}
@@ -217,7 +217,7 @@ func (b *Breaker) refused(a attempt) []event {
 }
 
 // refusesAll reports whether an answer says that the destination refuses whatever it is sent.
-func refusesAll(err error) bool { return pipeline.IsRefused(err) && !pipeline.IsPermanent(err) }
+func refusesAll(err error) bool { return pipeline.IsDenied(err) }
 
 // Lone reports whether an event is the only one that was refused since another was accepted.
 func (b *Breaker) Lone(number uint64) bool {

@@ -301,7 +301,7 @@ func TestProbesKeepComing(t *testing.T) {
 // Any kind of refusal in a row is an outage of the sink: also of one event that nothing can be compared with. An answer by which the destination refuses
 // whatever it is sent does not end an outage.
 func TestRefusalsInARowAreAnOutage(t *testing.T) {
-	for name, err := range map[string]error{"wrong event": pipeline.Permanent(errors.New("status 400")), "all": pipeline.Refused(errors.New("status 404"))} {
+	for name, err := range map[string]error{"wrong event": pipeline.Permanent(errors.New("status 400")), "all": pipeline.Denied(errors.New("status 404"))} {
 		synctest.Test(t, func(t *testing.T) {
 			g := newTestBreaker(0, 0, Policy{}, journal.SinkState{}, func(event) {})
 			try := func(number uint64, err error) {

@@ -151,10 +151,21 @@ func (m *Digester) sum(ctx context.Context, mark journal.HealMark) (pipeline.Dig
 	return s.sum(), nil
 }
 
+// counted reports whether an event takes the place of one that the sink has had. A treat that came live was delivered by itself, and one from the
+// history in the digest of its mark: where there was no mark yet, or it was lost before the sink had its digest, the treat was passed for a digest
+// that never came.
+func (m *Digester) counted(r *journal.Record) bool {
+	switch {
+	case r.Ref == 0:
+		return false
+	case r.Was == pipeline.OriginBackfill:
+		return r.Mark != 0 && !m.missing(r.Mark)
+	}
+	return !m.missing(r.Ref)
+}
+
 func (m *Digester) count(s *summary, r *journal.Record) {
-	// One that takes the place of a treat that came live, and was accepted, is known. One that was from the history, and in no heal mark yet, was passed for a digest that never came.
-	known := r.Ref != 0 && r.Was != pipeline.OriginBackfill && !m.missing(r.Ref)
-	if known || !within(m.rules.digests, r.Number) || !m.rules.matches(r) {
+	if m.counted(r) || !within(m.rules.digests, r.Number) || !m.rules.matches(r) {
 		return
 	}
 	e, err := r.Delivery().Event()

@@ -1,13 +1,13 @@
-package filelog
+package statefile
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"strings"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 // stateRecord is what the state stores under a key. Its binary form, in state.db and in state.copy: CRC32C of the rest (4 bytes), what it
@@ -23,22 +23,22 @@ type stateRecord struct {
 type recordKind uint8
 
 const (
-	// stateValue is a value.
-	stateValue recordKind = 1
-	// stateLost says that there was a value, which was damaged and could not be restored.
-	stateLost recordKind = 2
-	// stateName says that there is a value. It stands in state.copy for a value that is not copied.
-	stateName recordKind = 3
-	// stateSum is a [stateTotal].
-	stateSum recordKind = 4
+	// kindValue is a value.
+	kindValue recordKind = 1
+	// kindLost says that there was a value, which was damaged and could not be restored.
+	kindLost recordKind = 2
+	// kindName says that there is a value. It stands in state.copy for a value that is not copied.
+	kindName recordKind = 3
+	// kindSum is a [stateTotal].
+	kindSum recordKind = 4
 )
 
 const (
 	recordHeader = 4 + 1 + 8 + 2
-	// maxStateKey is far below what bbolt takes.
-	maxStateKey = 1 << 10
-	// maxStateValue bounds a value to what a page of bbolt, and the memory of a small machine, holds with ease.
-	maxStateValue = 16 << 20
+	// maxKey is far below what bbolt takes.
+	maxKey = 1 << 10
+	// maxValue bounds a value to what a page of bbolt, and the memory of a small machine, holds with ease.
+	maxValue = 16 << 20
 )
 
 var errRecordDamaged = errors.New("its checksum does not match")
@@ -47,16 +47,16 @@ func (r *stateRecord) encode() []byte {
 	b := make([]byte, 4, recordHeader+len(r.key)+len(r.value))
 	b = append(b, byte(r.kind))
 	b = binary.LittleEndian.AppendUint64(b, r.revision)
-	b = binary.LittleEndian.AppendUint16(b, uint16(len(r.key))) //nolint:gosec // at most maxStateKey
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(r.key))) //nolint:gosec // at most maxKey
 	b = append(b, r.key...)
 	b = append(b, r.value...)
-	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
+	binary.LittleEndian.PutUint32(b, disk.Checksum(b[4:]))
 	return b
 }
 
 // parseRecord reads what encode has written. The value is part of b.
 func parseRecord(b []byte) (stateRecord, error) {
-	if len(b) < recordHeader || binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
+	if len(b) < recordHeader || binary.LittleEndian.Uint32(b) != disk.Checksum(b[4:]) {
 		return stateRecord{}, errRecordDamaged
 	}
 	r := stateRecord{kind: recordKind(b[4]), revision: binary.LittleEndian.Uint64(b[5:])}
@@ -98,12 +98,12 @@ func (t *stateTotal) replace(before, after []byte) {
 func (t *stateTotal) encode() []byte {
 	value := binary.LittleEndian.AppendUint64(nil, t.count)
 	value = binary.LittleEndian.AppendUint32(value, t.sum)
-	return (&stateRecord{kind: stateSum, revision: t.revision, key: totalKey, value: value}).encode()
+	return (&stateRecord{kind: kindSum, revision: t.revision, key: totalKey, value: value}).encode()
 }
 
 func parseTotal(b []byte) (stateTotal, error) {
 	r, err := parseRecord(b)
-	if err != nil || r.kind != stateSum || r.key != totalKey || len(r.value) != 12 {
+	if err != nil || r.kind != kindSum || r.key != totalKey || len(r.value) != 12 {
 		return stateTotal{}, errRecordDamaged
 	}
 	return stateTotal{revision: r.revision, count: binary.LittleEndian.Uint64(r.value), sum: binary.LittleEndian.Uint32(r.value[8:])}, nil
@@ -111,13 +111,13 @@ func parseTotal(b []byte) (stateTotal, error) {
 
 func checkKey(key string) error {
 	if !validKey(key) {
-		return fmt.Errorf("%q is no key: it takes A-Z, a-z, 0-9, '_', '-' and '.', at most %d of them", key, maxStateKey)
+		return fmt.Errorf("%q is no key: it takes A-Z, a-z, 0-9, '_', '-' and '.', at most %d of them", key, maxKey)
 	}
 	return nil
 }
 
 func validKey(key string) bool {
-	if key == "" || len(key) > maxStateKey {
+	if key == "" || len(key) > maxKey {
 		return false
 	}
 	for _, c := range []byte(key) {
@@ -144,9 +144,9 @@ func copying(key string) recordKind {
 	case strings.HasPrefix(key, derivedKey), strings.HasPrefix(key, deadPrefix), strings.HasPrefix(key, retryPrefix):
 		return 0
 	case strings.HasPrefix(key, cursorPrefix):
-		return stateName // its own second copy is fresher; that it is there must not be forgotten
+		return kindName // its own second copy is fresher; that it is there must not be forgotten
 	default:
-		return stateValue
+		return kindValue
 	}
 }
 

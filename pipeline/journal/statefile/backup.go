@@ -1,4 +1,4 @@
-package filelog
+package statefile
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"go.etcd.io/bbolt"
+
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 // Verify reads all of the state and returns an error if a value, or the set of them, is not what was written. It changes nothing; the next one who
@@ -25,10 +27,10 @@ func (s *State) Verify(ctx context.Context) error {
 }
 
 func verifyTx(ctx context.Context, tx *bbolt.Tx) error {
-	bucket := tx.Bucket([]byte(stateBucket))
+	bucket := tx.Bucket([]byte(bucketName))
 	total, err := parseTotal(bucket.Get([]byte(totalKey)))
 	if err != nil {
-		return fmt.Errorf("%w: its total: %w", errStateDamaged, err)
+		return fmt.Errorf("%w: its total: %w", errDamaged, err)
 	}
 	var seen stateTotal
 	if err := bucket.ForEach(func(key, encoded []byte) error {
@@ -43,7 +45,7 @@ func verifyTx(ctx context.Context, tx *bbolt.Tx) error {
 			err = errRecordDamaged
 		}
 		if err != nil {
-			return fmt.Errorf("%w: the value of %q: %w", errStateDamaged, key, err)
+			return fmt.Errorf("%w: the value of %q: %w", errDamaged, key, err)
 		}
 		seen.replace(nil, encoded)
 		return nil
@@ -51,23 +53,23 @@ func verifyTx(ctx context.Context, tx *bbolt.Tx) error {
 		return err
 	}
 	if seen.count != total.count || seen.sum != total.sum {
-		return fmt.Errorf("%w: it holds %d keys instead of %d, or others", errStateDamaged, seen.count, total.count)
+		return fmt.Errorf("%w: it holds %d keys instead of %d, or others", errDamaged, seen.count, total.count)
 	}
 	return nil
 }
 
-// VerifyState verifies the state in a folder that no process has open, both copies of it, and changes nothing.
-func VerifyState(ctx context.Context, dir string) error {
+// Verify verifies the state in a folder that no process has open, both copies of it, and changes nothing.
+func Verify(ctx context.Context, dir string) error {
 	s := &State{dir: dir, log: zerolog.Nop()}
-	if _, err := os.Lstat(filepath.Join(dir, stateFileName)); err != nil {
+	if _, err := os.Lstat(filepath.Join(dir, fileName)); err != nil {
 		return fmt.Errorf("verify the state: %w", err)
 	}
 	if err := s.acquire(ctx); err != nil {
 		return fmt.Errorf("verify the state in %s: %w", dir, err)
 	}
-	found, err := checkStateFile(dir, false)
+	found, err := checkFile(dir, false)
 	if err == nil && found.cause != nil {
-		err = fmt.Errorf("%w: %w", errStateDamaged, found.cause)
+		err = fmt.Errorf("%w: %w", errDamaged, found.cause)
 	}
 	if _, copyErr := readCopy(dir); copyErr != nil && err == nil {
 		err = copyErr
@@ -85,7 +87,7 @@ func VerifyState(ctx context.Context, dir string) error {
 
 // Backup writes the state as it is now, with its second copy, to a folder that exists and holds no state.
 func (s *State) Backup(ctx context.Context, dir string) error {
-	path := filepath.Join(dir, stateFileName)
+	path := filepath.Join(dir, fileName)
 	err := s.do(func(db *bbolt.DB) error {
 		return db.View(func(tx *bbolt.Tx) error {
 			if err := verifyTx(ctx, tx); err != nil {
@@ -93,7 +95,7 @@ func (s *State) Backup(ctx context.Context, dir string) error {
 			}
 			content, err := makeCopy(tx)
 			if err == nil {
-				err = replaceStateFile(dir, stateCopyName, content)
+				err = replaceFile(dir, copyName, content)
 			}
 			if err != nil {
 				return err
@@ -102,7 +104,7 @@ func (s *State) Backup(ctx context.Context, dir string) error {
 		})
 	})
 	if err == nil {
-		err = syncDir(dir)
+		err = disk.SyncDir(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("back up the state to %s: %w", dir, err)
@@ -111,7 +113,7 @@ func (s *State) Backup(ctx context.Context, dir string) error {
 }
 
 func writeBackup(tx *bbolt.Tx, path string) error {
-	file, err := openStateFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := openFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("there is a state already: %w", err)
 	}

@@ -1,4 +1,4 @@
-package filelog
+package statefile
 
 import (
 	"context"
@@ -33,8 +33,8 @@ type stateWritten struct {
 // Put implements [journal.State]. A key that has lost its value counts as one that is not there. If ctx ends while it waits, the value may still be stored.
 func (s *State) Put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error) {
 	err := checkKey(key)
-	if err == nil && len(value) > maxStateValue {
-		err = fmt.Errorf("the value has %d bytes; the state takes %d", len(value), maxStateValue)
+	if err == nil && len(value) > maxValue {
+		err = fmt.Errorf("the value has %d bytes; the state takes %d", len(value), maxValue)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("put state: %w", err)
@@ -62,7 +62,7 @@ func (s *State) write(ctx context.Context, w *stateWrite) (uint64, error) {
 	select {
 	case s.writes <- w:
 	case <-s.closing:
-		return 0, errStateClosed
+		return 0, errClosed
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
@@ -84,7 +84,7 @@ func (s *State) commitAll() {
 			for {
 				select {
 				case w := <-s.writes:
-					w.done <- stateWritten{err: errStateClosed}
+					w.done <- stateWritten{err: errClosed}
 				default:
 					return
 				}
@@ -142,8 +142,8 @@ type statePlan struct {
 
 // make decides what comes of each change.
 func (p *statePlan) make(tx *bbolt.Tx, writes []*stateWrite) (err error) {
-	if p.total, err = parseTotal(tx.Bucket([]byte(stateBucket)).Get([]byte(totalKey))); err != nil {
-		return fmt.Errorf("%w: its total: %w", errStateDamaged, err)
+	if p.total, err = parseTotal(tx.Bucket([]byte(bucketName)).Get([]byte(totalKey))); err != nil {
+		return fmt.Errorf("%w: its total: %w", errDamaged, err)
 	}
 	for i, w := range writes {
 		r, before, err := p.lookUp(tx, w.key)
@@ -151,7 +151,7 @@ func (p *statePlan) make(tx *bbolt.Tx, writes []*stateWrite) (err error) {
 			return err
 		}
 		held := uint64(0)
-		if r.kind == stateValue {
+		if r.kind == kindValue {
 			held = r.revision
 		}
 		if w.expected != journal.AnyRevision && w.expected != held {
@@ -164,11 +164,11 @@ func (p *statePlan) make(tx *bbolt.Tx, writes []*stateWrite) (err error) {
 		p.total.revision++
 		var after []byte
 		if !w.remove {
-			after = (&stateRecord{kind: stateValue, revision: p.total.revision, key: w.key, value: w.value}).encode()
+			after = (&stateRecord{kind: kindValue, revision: p.total.revision, key: w.key, value: w.value}).encode()
 		}
 		p.total.replace(before, after)
 		p.records[w.key], p.results[i].revision = after, p.total.revision
-		if kind := copying(w.key); kind == stateValue || kind == stateName && (held == 0 || w.remove) {
+		if kind := copying(w.key); kind == kindValue || kind == kindName && (held == 0 || w.remove) {
 			p.copied = true
 		}
 	}
@@ -189,7 +189,7 @@ func (p *statePlan) lookUp(tx *bbolt.Tx, key string) (stateRecord, []byte, error
 }
 
 func (p *statePlan) apply(tx *bbolt.Tx) error {
-	bucket := tx.Bucket([]byte(stateBucket))
+	bucket := tx.Bucket([]byte(bucketName))
 	err := bucket.Put([]byte(totalKey), p.total.encode())
 	for key, record := range p.records {
 		if record == nil {

@@ -1,4 +1,4 @@
-package filelog
+package statefile
 
 import (
 	"context"
@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	stateLockName = "state.lock"
-	stateLockPoll = 20 * time.Millisecond
-	keysNamed     = 20 // in one line of the log
+	lockName  = "state.lock"
+	lockPoll  = 20 * time.Millisecond
+	keysNamed = 20 // in one line of the log
 )
 
-var errStateLocked = errors.New("another process has the state open; stop the relay that runs on this data folder")
+var errLocked = errors.New("another process has the state open; stop the relay that runs on this data folder")
 
-// OpenState opens the state in a folder, or makes it. It verifies all of it, and repairs what is damaged. If another process has it open, it
+// Open opens the state in a folder, or makes it. It verifies all of it, and repairs what is damaged. If another process has it open, it
 // fails within a second.
-func OpenState(ctx context.Context, options StateOptions) (*State, error) {
+func Open(ctx context.Context, options Options) (*State, error) {
 	s := &State{
 		dir: options.Dir, log: options.Log, writes: make(chan *stateWrite, maxWrites), closing: make(chan struct{}),
 		copies: stateCopies{wake: make(chan struct{}, 1)},
@@ -53,14 +53,14 @@ func OpenState(ctx context.Context, options StateOptions) (*State, error) {
 
 // acquire takes the lock that the process holds as long as it uses the state. bbolt's own is not enough: it is on the file, which a repair replaces.
 func (s *State) acquire(ctx context.Context) error {
-	path := filepath.Join(s.dir, stateLockName)
+	path := filepath.Join(s.dir, lockName)
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return &fs.PathError{Op: "lock", Path: path, Err: errNotRegular}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, stateLockTimeout, errStateLocked)
+	ctx, cancel := context.WithTimeoutCause(ctx, lockTimeout, errLocked)
 	defer cancel()
 	s.lock = flock.New(path, flock.SetPermissions(0o600))
-	if locked, err := s.lock.TryLockContext(ctx, stateLockPoll); err != nil || !locked {
+	if locked, err := s.lock.TryLockContext(ctx, lockPoll); err != nil || !locked {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
@@ -72,7 +72,7 @@ func (s *State) acquire(ctx context.Context) error {
 // open checks the files, repairs what is damaged, and opens state.db. A cause makes it write the file again in any case. The caller holds
 // s.mu, or is the only one.
 func (s *State) open(cause error) error {
-	found, err := checkStateFile(s.dir, cause != nil)
+	found, err := checkFile(s.dir, cause != nil)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
 		return err
@@ -90,7 +90,7 @@ func (s *State) open(cause error) error {
 		found = &stateCheck{unknown: true, records: map[string]stateRecord{}, lost: map[string]struct{}{}, cause: errors.New("it is not there")}
 		err = s.repair(found, second, copyErr)
 	case found.cause != nil || cause != nil:
-		if found, err = checkStateFile(s.dir, true); err == nil {
+		if found, err = checkFile(s.dir, true); err == nil {
 			found.damaged(cause)
 			err = s.repair(found, second, copyErr)
 		}
@@ -100,7 +100,7 @@ func (s *State) open(cause error) error {
 	if err != nil {
 		return err
 	}
-	db, err := openBolt(filepath.Join(s.dir, stateFileName))
+	db, err := openBolt(filepath.Join(s.dir, fileName))
 	if err != nil {
 		return fmt.Errorf("open state.db: %w", err)
 	}
@@ -111,17 +111,17 @@ func (s *State) open(cause error) error {
 
 // begin makes the files of a state that is not there. The copy comes first: a state.db without one has lost it.
 func (s *State) begin() error {
-	if err := replaceStateFile(s.dir, stateCopyName, emptyCopy()); err != nil {
+	if err := replaceFile(s.dir, copyName, emptyCopy()); err != nil {
 		return err
 	}
 	s.copies.note()
-	return buildStateFile(s.dir, nil, 1)
+	return buildFile(s.dir, nil, 1)
 }
 
 // checkCopy makes the second copy of an intact state be written, if it is not up to date.
 func (s *State) checkCopy(found *stateCheck, second stateCopy, copyErr error) {
 	if copyErr != nil {
-		s.log.Error().Err(copyErr).Str("file", filepath.Join(s.dir, stateCopyName)).
+		s.log.Error().Err(copyErr).Str("file", filepath.Join(s.dir, copyName)).
 			Msg("the second copy of the state is damaged or gone; nothing is lost, and it is written again")
 	}
 	if copyErr != nil || second.revision != found.total.revision {
@@ -132,8 +132,8 @@ func (s *State) checkCopy(found *stateCheck, second stateCopy, copyErr error) {
 // repair replaces state.db by one with everything that is intact in it and in its second copy, and says so.
 func (s *State) repair(found *stateCheck, second stateCopy, copyErr error) error {
 	var aside []string
-	for _, name := range [...]string{stateFileName, stateCopyName} {
-		if name == stateCopyName && copyErr == nil {
+	for _, name := range [...]string{fileName, copyName} {
+		if name == copyName && copyErr == nil {
 			continue
 		}
 		path, err := keepAside(s.dir, name)
@@ -147,7 +147,7 @@ func (s *State) repair(found *stateCheck, second stateCopy, copyErr error) error
 	}
 	cause := found.cause
 	merged := merge(found, second)
-	if err := buildStateFile(s.dir, merged.records, merged.revision); err != nil {
+	if err := buildFile(s.dir, merged.records, merged.revision); err != nil {
 		return fmt.Errorf("replace the damaged state.db (%w): %w", cause, err)
 	}
 	s.copies.note()
@@ -175,7 +175,7 @@ func (s *State) repairRunning(db *bbolt.DB, cause error) error {
 		return nil
 	}
 	s.db = nil
-	if !errors.Is(cause, errStatePanic) { // after one, bbolt's own locks may be held for ever; then its file stays open until the process ends
+	if !errors.Is(cause, errPanic) { // after one, bbolt's own locks may be held for ever; then its file stays open until the process ends
 		if err := db.Close(); err != nil {
 			return fmt.Errorf("close the damaged state.db: %w", err)
 		}

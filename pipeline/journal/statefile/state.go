@@ -1,4 +1,5 @@
-package filelog
+// Package statefile keeps the journal's state in a file of one machine, and a second copy of what the log cannot give back. See [State].
+package statefile
 
 import (
 	"bytes"
@@ -18,8 +19,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// StateOptions say where a [State] is and whom it tells about damage.
-type StateOptions struct {
+// Options say where a [State] is and whom it tells about damage.
+type Options struct {
 	// Dir is the folder of state.db, state.copy, state.lock and, if something was damaged, the folder "damaged". It is made if it is not there.
 	Dir string
 	Log zerolog.Logger
@@ -68,7 +69,7 @@ func (s *State) Get(ctx context.Context, key string) (value []byte, revision uin
 	case err != nil:
 	case r.kind == 0:
 		err = journal.ErrNoKey
-	case r.kind == stateLost:
+	case r.kind == kindLost:
 		err = journal.ErrDamagedValue
 	default:
 		return r.value, r.revision, nil
@@ -78,7 +79,7 @@ func (s *State) Get(ctx context.Context, key string) (value []byte, revision uin
 
 // lookUp returns the record of a key, which has no kind if there is none, and its encoded form. Both are valid during the transaction.
 func lookUp(tx *bbolt.Tx, key string) (r stateRecord, encoded []byte, err error) {
-	encoded = tx.Bucket([]byte(stateBucket)).Get([]byte(key))
+	encoded = tx.Bucket([]byte(bucketName)).Get([]byte(key))
 	if encoded == nil {
 		return r, nil, nil
 	}
@@ -86,7 +87,7 @@ func lookUp(tx *bbolt.Tx, key string) (r stateRecord, encoded []byte, err error)
 		err = errRecordDamaged
 	}
 	if err != nil {
-		return r, nil, fmt.Errorf("%w: the value of %q: %w", errStateDamaged, key, err)
+		return r, nil, fmt.Errorf("%w: the value of %q: %w", errDamaged, key, err)
 	}
 	return r, encoded, nil
 }
@@ -113,7 +114,7 @@ func (s *State) List(ctx context.Context, prefix string, visit func(key string, 
 		}
 		for _, r := range part {
 			next = r.key + "\x00"
-			if r.kind != stateValue {
+			if r.kind != kindValue {
 				continue
 			}
 			if err := visit(r.key, r.value); err != nil {
@@ -129,7 +130,7 @@ func (s *State) List(ctx context.Context, prefix string, visit func(key string, 
 // listPart returns the records of a prefix from a key on, and whether there are more.
 func listPart(tx *bbolt.Tx, prefix, from string) (part []stateRecord, more bool, err error) {
 	size := 0
-	cursor := tx.Bucket([]byte(stateBucket)).Cursor()
+	cursor := tx.Bucket([]byte(bucketName)).Cursor()
 	for key, encoded := cursor.Seek([]byte(from)); key != nil && strings.HasPrefix(string(key), prefix); key, encoded = cursor.Next() {
 		if string(key) == totalKey {
 			continue
@@ -142,7 +143,7 @@ func listPart(tx *bbolt.Tx, prefix, from string) (part []stateRecord, more bool,
 			err = errRecordDamaged
 		}
 		if err != nil {
-			return nil, false, fmt.Errorf("%w: the value of %q: %w", errStateDamaged, key, err)
+			return nil, false, fmt.Errorf("%w: the value of %q: %w", errDamaged, key, err)
 		}
 		r.value = bytes.Clone(r.value)
 		part = append(part, r)
@@ -183,7 +184,7 @@ func (s *State) Watch(ctx context.Context, key string, changed func(value []byte
 		case <-ctx.Done():
 			return nil
 		case <-s.closing:
-			return fmt.Errorf("watch state %q: %w", key, errStateClosed)
+			return fmt.Errorf("watch state %q: %w", key, errClosed)
 		}
 	}
 }
@@ -227,7 +228,7 @@ func (s *State) do(use func(*bbolt.DB) error) error {
 		return use(db)
 	}
 	err := s.within(noting)
-	if !errors.Is(err, errStateDamaged) {
+	if !errors.Is(err, errDamaged) {
 		return err
 	}
 	if err := s.repairRunning(used, err); err != nil {
@@ -236,25 +237,25 @@ func (s *State) do(use func(*bbolt.DB) error) error {
 	return s.within(use)
 }
 
-// within runs a function that uses the file. A panic of bbolt, and a fault when a page cannot be read, become an [errStatePanic].
+// within runs a function that uses the file. A panic of bbolt, and a fault when a page cannot be read, become an [errPanic].
 func (s *State) within(use func(*bbolt.DB) error) (err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.db == nil {
-		return errStateClosed
+		return errClosed
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %w: %v", errStateDamaged, errStatePanic, p)
+			err = fmt.Errorf("%w: %w: %v", errDamaged, errPanic, p)
 		}
 	}()
 	return use(s.db)
 }
 
 var (
-	errStateClosed = errors.New("the state is closed")
-	errStatePanic  = errors.New("state.db cannot be read")
+	errClosed = errors.New("the state is closed")
+	errPanic  = errors.New("state.db cannot be read")
 )
 
 // Close implements [journal.State]. It writes the second copy if it is outdated.

@@ -1,13 +1,18 @@
-package filelog
+package statefile
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
+
+	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -19,7 +24,7 @@ func TestStateBackup(t *testing.T) {
 	if err := s.Verify(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := VerifyState(t.Context(), dir); !errors.Is(err, errStateLocked) {
+	if err := Verify(t.Context(), dir); !errors.Is(err, errLocked) {
 		t.Errorf("verified while it is open: %v", err)
 	}
 	var writers sync.WaitGroup
@@ -49,7 +54,7 @@ func TestStateBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{dir, to} {
-		if err := VerifyState(t.Context(), dir); err != nil {
+		if err := Verify(t.Context(), dir); err != nil {
 			t.Error(err)
 		}
 	}
@@ -62,10 +67,10 @@ func TestStateBackup(t *testing.T) {
 	}
 }
 
-func TestVerifyStateFindsDamage(t *testing.T) {
+func TestVerifyFindsDamage(t *testing.T) {
 	dir := t.TempDir()
 	realisticState(t, dir)
-	for _, name := range []string{stateCopyName, stateFileName} {
+	for _, name := range []string{copyName, fileName} {
 		path := filepath.Join(dir, name)
 		content, err := os.ReadFile(path)
 		if err != nil {
@@ -75,22 +80,70 @@ func TestVerifyStateFindsDamage(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := VerifyState(t.Context(), dir); !errors.Is(err, errCopyDamaged) || errors.Is(err, errStateDamaged) != (name == stateFileName) {
+		if err := Verify(t.Context(), dir); !errors.Is(err, errCopyDamaged) || errors.Is(err, errDamaged) != (name == fileName) {
 			t.Errorf("%s damaged: %v", name, err)
 		}
 		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, content) {
 			t.Errorf("%s was changed: %v", name, err)
 		}
 	}
-	if err := VerifyState(t.Context(), t.TempDir()); !errors.Is(err, os.ErrNotExist) {
+	if err := Verify(t.Context(), t.TempDir()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no state: %v", err)
+	}
+}
+
+func TestStateFiles(t *testing.T) {
+	dir := t.TempDir()
+	realisticState(t, dir)
+	for _, name := range []string{fileName, copyName, lockName} {
+		info, err := os.Lstat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %o", name, info.Mode().Perm())
+		}
+	}
+	for _, name := range []string{fileName, copyName, lockName} {
+		t.Run("no link is followed for "+name, func(t *testing.T) {
+			from, to := t.TempDir(), t.TempDir()
+			target := filepath.Join(to, "precious")
+			if err := os.WriteFile(target, []byte("precious"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(target, filepath.Join(from, name)); err != nil {
+				t.Skip(err)
+			}
+			s, err := Open(t.Context(), Options{Dir: from, Log: zerolog.Nop()})
+			if err == nil {
+				_ = s.Close()
+				t.Error("it was opened")
+			}
+			if got, err := os.ReadFile(target); err != nil || string(got) != "precious" {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestStateCanceled(t *testing.T) {
+	s := openState(t, t.TempDir(), io.Discard)
+	defer s.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("the reason")
+	cancel(cause)
+	if _, err := s.Put(ctx, "a", nil, journal.AnyRevision); !errors.Is(err, cause) {
+		t.Errorf("Put: %v", err)
+	}
+	if _, _, err := s.Get(ctx, "a"); !errors.Is(err, cause) {
+		t.Errorf("Get: %v", err)
 	}
 }
 
 func BenchmarkStatePut(b *testing.B) {
 	for _, writers := range []int{1, 16} {
 		b.Run(fmt.Sprint(writers, " writers"), func(b *testing.B) {
-			s, err := OpenState(b.Context(), StateOptions{Dir: b.TempDir()})
+			s, err := Open(b.Context(), Options{Dir: b.TempDir()})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -115,7 +168,7 @@ func BenchmarkStatePut(b *testing.B) {
 
 func BenchmarkStateOpen(b *testing.B) {
 	dir := b.TempDir()
-	s, err := OpenState(b.Context(), StateOptions{Dir: dir})
+	s, err := Open(b.Context(), Options{Dir: dir})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -143,7 +196,7 @@ func BenchmarkStateOpen(b *testing.B) {
 
 func openStateQuietly(b *testing.B, dir string) *State {
 	b.Helper()
-	s, err := OpenState(b.Context(), StateOptions{Dir: dir})
+	s, err := Open(b.Context(), Options{Dir: dir})
 	if err != nil {
 		b.Fatal(err)
 	}

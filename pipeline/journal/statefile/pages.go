@@ -1,4 +1,4 @@
-package filelog
+package statefile
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 // not changed since 2014: pages of a header (id, flags, count, overflow) and elements, each with the position of its key
 // relative to itself; elements and their contents follow each other without a space between them.
 const (
-	statePage       = 4 << 10 // set when the file is made, so that it can be moved between machines
+	pageSize        = 4 << 10 // set when the file is made, so that it can be moved between machines
 	pageHeader      = 16
 	pageElement     = 16
 	flagBranch      = 1
@@ -57,7 +57,7 @@ func (s *pageScan) run() {
 	buckets := 0
 	err = s.elements(page, flagLeaf, func(flags uint32, _ uint64, key, value []byte) {
 		buckets++
-		if flags != elementIsBucket || string(key) != stateBucket || buckets > 1 {
+		if flags != elementIsBucket || string(key) != bucketName || buckets > 1 {
 			s.bad(fmt.Errorf("page %d: %q is not the bucket of the state", root, key))
 		}
 		s.bucket(value)
@@ -76,7 +76,7 @@ func (s *pageScan) newestMeta() (root, pages uint64, err error) {
 	var newest, freelist uint64
 	for id := range uint64(2) {
 		page := make([]byte, pageHeader+boltMetaSize)
-		if _, readErr := s.file.ReadAt(page, int64(id*statePage)); readErr != nil {
+		if _, readErr := s.file.ReadAt(page, int64(id*pageSize)); readErr != nil {
 			err = fmt.Errorf("page %d: %w", id, readErr)
 			continue
 		}
@@ -85,7 +85,7 @@ func (s *pageScan) newestMeta() (root, pages uint64, err error) {
 		_, _ = sum.Write(meta[:boltMetaSize-8])
 		order := binary.NativeEndian
 		if order.Uint64(page) != id || order.Uint16(page[8:]) != flagMeta || order.Uint32(meta) != boltMagic || order.Uint32(meta[4:]) != boltVersion ||
-			order.Uint32(meta[8:]) != statePage || order.Uint64(meta[56:]) != sum.Sum64() {
+			order.Uint32(meta[8:]) != pageSize || order.Uint64(meta[56:]) != sum.Sum64() {
 			err = fmt.Errorf("page %d, which says where everything is, is not valid", id)
 			continue
 		}
@@ -105,11 +105,11 @@ func (s *pageScan) read(id uint64) ([]byte, error) {
 	if id < 2 || id >= s.pages {
 		return nil, fmt.Errorf("page %d: there is none", id)
 	}
-	if _, err := s.file.ReadAt(header, int64(id*statePage)); err != nil { //nolint:gosec // ReadAt refuses what is out of range
+	if _, err := s.file.ReadAt(header, int64(id*pageSize)); err != nil { //nolint:gosec // ReadAt refuses what is out of range
 		return nil, fmt.Errorf("page %d: %w", id, err)
 	}
 	more := uint64(binary.NativeEndian.Uint32(header[12:]))
-	if binary.NativeEndian.Uint64(header) != id || id+more >= s.pages || more*statePage > 4*maxStateValue {
+	if binary.NativeEndian.Uint64(header) != id || id+more >= s.pages || more*pageSize > 4*maxValue {
 		return nil, fmt.Errorf("page %d: its header is not valid", id)
 	}
 	for i := id; i <= id+more; i++ {
@@ -118,8 +118,8 @@ func (s *pageScan) read(id uint64) ([]byte, error) {
 		}
 		s.seen[i] = struct{}{}
 	}
-	page := make([]byte, (1+more)*statePage)
-	if _, err := s.file.ReadAt(page, int64(id*statePage)); err != nil { //nolint:gosec // as above
+	page := make([]byte, (1+more)*pageSize)
+	if _, err := s.file.ReadAt(page, int64(id*pageSize)); err != nil { //nolint:gosec // as above
 		return nil, fmt.Errorf("page %d: %w", id, err)
 	}
 	return page, nil

@@ -1,4 +1,4 @@
-package filelog
+package statefile
 
 import (
 	"errors"
@@ -11,18 +11,20 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
-	stateFileName    = "state.db"
-	stateBucket      = "state"
+	fileName         = "state.db"
+	bucketName       = "state"
 	damagedDir       = "damaged"
 	revisionsSkipped = 1 << 20 // after damage, so that a revision that was given and forgotten is not given again
-	stateLockTimeout = 900 * time.Millisecond
+	lockTimeout      = 900 * time.Millisecond
 )
 
-// errStateDamaged says that state.db is not what was written.
-var errStateDamaged = errors.New("the state is damaged")
+// errDamaged says that state.db is not what was written.
+var errDamaged = errors.New("the state is damaged")
 
 // stateCheck is what a check of state.db has found.
 type stateCheck struct {
@@ -40,11 +42,11 @@ func (c *stateCheck) damaged(err error) {
 	}
 }
 
-// checkStateFile verifies every byte of state.db that means something. The caller holds the lock. The error is about opening the
+// checkFile verifies every byte of state.db that means something. The caller holds the lock. The error is about opening the
 // file; damage is in the result.
-func checkStateFile(dir string, keep bool) (*stateCheck, error) {
+func checkFile(dir string, keep bool) (*stateCheck, error) {
 	c := &stateCheck{keep: keep, records: map[string]stateRecord{}, lost: map[string]struct{}{}}
-	file, err := openStateFile(filepath.Join(dir, stateFileName), os.O_RDONLY, 0)
+	file, err := openFile(filepath.Join(dir, fileName), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func (c *stateCheck) found(key string, record []byte, seen *stateTotal) {
 	}
 	seen.replace(nil, record)
 	c.total.revision = max(c.total.revision, r.revision)
-	if r.kind == stateLost {
+	if r.kind == kindLost {
 		c.lost[r.key] = struct{}{}
 		return
 	}
@@ -115,11 +117,11 @@ func merge(c *stateCheck, second stateCopy) rescue {
 	for key, copied := range second.records {
 		own, ok := c.records[key]
 		switch {
-		case copied.kind == stateValue && (!ok || own.revision < copied.revision):
+		case copied.kind == kindValue && (!ok || own.revision < copied.revision):
 			r.records[key] = copied
 			r.restored = append(r.restored, key)
 			delete(c.lost, key)
-		case copied.kind != stateValue && !ok:
+		case copied.kind != kindValue && !ok:
 			c.lost[key] = struct{}{} // it stood there, and the copy does not know its value
 		}
 	}
@@ -127,7 +129,7 @@ func merge(c *stateCheck, second stateCopy) rescue {
 		c.lost[derivedKey] = struct{}{}
 	}
 	for key := range c.lost {
-		r.records[key] = stateRecord{kind: stateLost, revision: r.revision, key: key}
+		r.records[key] = stateRecord{kind: kindLost, revision: r.revision, key: key}
 		r.lost = append(r.lost, key)
 	}
 	slices.Sort(r.restored)
@@ -135,9 +137,9 @@ func merge(c *stateCheck, second stateCopy) rescue {
 	return r
 }
 
-// buildStateFile makes a state.db with the records, and puts it in the place of the one there is.
-func buildStateFile(dir string, records map[string]stateRecord, revision uint64) error {
-	path := filepath.Join(dir, stateFileName)
+// buildFile makes a state.db with the records, and puts it in the place of the one there is.
+func buildFile(dir string, records map[string]stateRecord, revision uint64) error {
+	path := filepath.Join(dir, fileName)
 	temp := path + ".new"
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -148,7 +150,7 @@ func buildStateFile(dir string, records map[string]stateRecord, revision uint64)
 	}
 	total := stateTotal{revision: revision}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		bucket, err := tx.CreateBucketIfNotExists([]byte(stateBucket))
+		bucket, err := tx.CreateBucketIfNotExists([]byte(bucketName))
 		if err != nil {
 			return err
 		}
@@ -171,14 +173,14 @@ func buildStateFile(dir string, records map[string]stateRecord, revision uint64)
 		_ = os.Remove(temp) // makes room; the error is told
 		return err
 	}
-	return syncDir(dir)
+	return disk.SyncDir(dir)
 }
 
 // openBolt opens a file that is known to be intact, or makes it. The list of free pages is not kept in the file: it would be one more thing that
 // can be damaged, and with it bbolt would overwrite pages that are in use.
 func openBolt(path string) (*bbolt.DB, error) {
 	return bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: stateLockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, PageSize: statePage, NoStatistics: true, OpenFile: openStateFile,
+		Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, PageSize: pageSize, NoStatistics: true, OpenFile: openFile,
 	})
 }
 
@@ -194,11 +196,11 @@ func keepAside(dir, name string) (string, error) {
 	path := filepath.Join(aside, strings.Replace(name, "state", "state-"+time.Now().UTC().Format("20060102T150405.000000000"), 1))
 	from := filepath.Join(dir, name)
 	if err := os.Link(from, path); err == nil {
-		return path, syncDir(aside)
+		return path, disk.SyncDir(aside)
 	}
-	content, err := readStateFile(from, maxStateCopy)
+	content, err := readFile(from, maxCopy)
 	if err != nil {
 		return "", err
 	}
-	return path, replaceStateFile(aside, filepath.Base(path), content)
+	return path, replaceFile(aside, filepath.Base(path), content)
 }

@@ -1,11 +1,10 @@
-package filelog
+package statefile
 
 import (
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,15 +13,17 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 // state.copy is the second copy of what cannot be rebuilt from the log: a line that says what it is, the revision that the state had
 // (8 bytes), how many records follow (4), each with its length before it (4), and the CRC32C of everything (4). Each record has its own
 // checksum besides, so that damage costs what it hits.
 const (
-	stateCopyName  = "state.copy"
-	stateCopyMagic = "relay state copy 1\n"
-	maxStateCopy   = 1 << 30
+	copyName  = "state.copy"
+	copyMagic = "relay state copy 1\n"
+	maxCopy   = 1 << 30
 	// copyAfter is how long after a change the copy is written, so that changes that follow each other share it.
 	copyAfter = time.Second
 	// copyRetry is how long after a failed attempt the next one is made.
@@ -43,16 +44,16 @@ type stateCopy struct {
 // readCopy reads what is intact of the second copy. The error is [fs.ErrNotExist] if there is none and [errCopyDamaged] if a part is damaged.
 func readCopy(dir string) (stateCopy, error) {
 	c := stateCopy{records: map[string]stateRecord{}}
-	content, err := readStateFile(filepath.Join(dir, stateCopyName), maxStateCopy)
+	content, err := readFile(filepath.Join(dir, copyName), maxCopy)
 	if err != nil {
 		return c, err
 	}
-	rest, ok := bytes.CutPrefix(content, []byte(stateCopyMagic))
+	rest, ok := bytes.CutPrefix(content, []byte(copyMagic))
 	if !ok || len(rest) < 12+4 {
 		return c, errCopyDamaged
 	}
 	end := len(content) - 4
-	whole := binary.LittleEndian.Uint32(content[end:]) == crc32.Checksum(content[:end], castagnoli)
+	whole := binary.LittleEndian.Uint32(content[end:]) == disk.Checksum(content[:end])
 	if whole {
 		c.revision = binary.LittleEndian.Uint64(rest)
 	}
@@ -77,24 +78,24 @@ func readCopy(dir string) (stateCopy, error) {
 // appendCopy appends a record to the copy, if the copy holds it.
 func appendCopy(b []byte, key string, record []byte) ([]byte, bool) {
 	switch copying(key) {
-	case stateValue:
-	case stateName:
-		record = (&stateRecord{kind: stateName, revision: binary.LittleEndian.Uint64(record[5:]), key: key}).encode()
+	case kindValue:
+	case kindName:
+		record = (&stateRecord{kind: kindName, revision: binary.LittleEndian.Uint64(record[5:]), key: key}).encode()
 	default:
 		return b, false
 	}
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(record))) //nolint:gosec // at most maxStateValue
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(record))) //nolint:gosec // at most maxValue
 	return append(b, record...), true
 }
 
 // makeCopy returns the content of the second copy.
 func makeCopy(tx *bbolt.Tx) ([]byte, error) {
-	bucket := tx.Bucket([]byte(stateBucket))
+	bucket := tx.Bucket([]byte(bucketName))
 	total, err := parseTotal(bucket.Get([]byte(totalKey)))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errStateDamaged, err)
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	b := append([]byte(stateCopyMagic), make([]byte, 12)...)
+	b := append([]byte(copyMagic), make([]byte, 12)...)
 	count := uint32(0)
 	cursor := bucket.Cursor()
 	for key, record := cursor.First(); key != nil; {
@@ -107,7 +108,7 @@ func makeCopy(tx *bbolt.Tx) ([]byte, error) {
 			continue
 		}
 		if _, err := parseRecord(record); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", errStateDamaged, key, err)
+			return nil, fmt.Errorf("%w: %s: %w", errDamaged, key, err)
 		}
 		var copied bool
 		if b, copied = appendCopy(b, string(key), record); copied {
@@ -115,10 +116,10 @@ func makeCopy(tx *bbolt.Tx) ([]byte, error) {
 		}
 		key, record = cursor.Next()
 	}
-	head := b[len(stateCopyMagic):]
+	head := b[len(copyMagic):]
 	binary.LittleEndian.PutUint64(head, total.revision)
 	binary.LittleEndian.PutUint32(head[8:], count)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
+	return binary.LittleEndian.AppendUint32(b, disk.Checksum(b)), nil
 }
 
 // pastDerived returns the first key after the group of derived keys that key belongs to. There may be many.
@@ -133,8 +134,8 @@ func pastDerived(key []byte) string {
 
 // emptyCopy is the second copy of a state that was never used.
 func emptyCopy() []byte {
-	b := append([]byte(stateCopyMagic), make([]byte, 12)...)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	b := append([]byte(copyMagic), make([]byte, 12)...)
+	return binary.LittleEndian.AppendUint32(b, disk.Checksum(b))
 }
 
 // stateCopies is what is known of the second copy.
@@ -168,7 +169,7 @@ func (s *State) writeCopy() error {
 		})
 	})
 	if err == nil {
-		err = replaceStateFile(s.dir, stateCopyName, content)
+		err = replaceFile(s.dir, copyName, content)
 	}
 	if err != nil {
 		s.copies.outdated.Store(true)
@@ -200,14 +201,14 @@ func (s *State) keepCopy() {
 		s.copies.note()
 		if text := err.Error(); text != failed {
 			failed = text
-			s.log.Error().Err(err).Str("file", filepath.Join(s.dir, stateCopyName)).Msg("the second copy of the state cannot be written; relay goes on trying")
+			s.log.Error().Err(err).Str("file", filepath.Join(s.dir, copyName)).Msg("the second copy of the state cannot be written; relay goes on trying")
 		}
 	}
 }
 
-// readStateFile reads a regular file, and does not follow a symbolic link.
-func readStateFile(path string, limit int64) ([]byte, error) {
-	file, err := openStateFile(path, os.O_RDONLY, 0)
+// readFile reads a regular file, and does not follow a symbolic link.
+func readFile(path string, limit int64) ([]byte, error) {
+	file, err := openFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -226,22 +227,22 @@ func readStateFile(path string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// openStateFile opens a regular file, as bbolt wants it done. A symbolic link is refused, for what it names may belong to somebody else.
-func openStateFile(path string, flag int, _ os.FileMode) (*os.File, error) {
+// openFile opens a regular file, as bbolt wants it done. A symbolic link is refused, for what it names may belong to somebody else.
+func openFile(path string, flag int, _ os.FileMode) (*os.File, error) {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: errNotRegular}
 	}
-	return openFile(path, flag)
+	return disk.OpenFile(path, flag)
 }
 
-// replaceStateFile puts a file in the place of another so that there is always a whole one, also after a power cut.
-func replaceStateFile(dir, name string, content []byte) error {
+// replaceFile puts a file in the place of another so that there is always a whole one, also after a power cut.
+func replaceFile(dir, name string, content []byte) error {
 	path := filepath.Join(dir, name)
 	temp := path + ".new"
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	file, err := openStateFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := openFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -259,5 +260,5 @@ func replaceStateFile(dir, name string, content []byte) error {
 		_ = os.Remove(temp) // makes room; the error is told
 		return err
 	}
-	return syncDir(dir)
+	return disk.SyncDir(dir)
 }

@@ -1,8 +1,7 @@
-package filelog
+package statefile
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,7 @@ import (
 
 func openState(t *testing.T, dir string, log io.Writer) *State {
 	t.Helper()
-	s, err := OpenState(t.Context(), StateOptions{Dir: dir, Log: zerolog.New(log)})
+	s, err := Open(t.Context(), Options{Dir: dir, Log: zerolog.New(log)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +80,7 @@ func checkStateDamage(t *testing.T, dir string, held map[string][]byte) {
 			if slices.Contains(lost, key) {
 				t.Errorf("%s is intact, and said to be damaged", key)
 			}
-		case copying(key) == stateValue:
+		case copying(key) == kindValue:
 			t.Errorf("%s is lost: %v", key, err)
 		case err == nil && !anyDerived: // else it may be that of the last transaction but one
 			t.Errorf("%s has another value", key)
@@ -95,7 +94,7 @@ func checkStateDamage(t *testing.T, dir string, held map[string][]byte) {
 	listed := map[string]bool{}
 	if err := s.List(t.Context(), "", func(key string, value []byte) error {
 		listed[key] = true
-		if !bytes.Equal(value, held[key]) && (copying(key) == stateValue || !anyDerived) {
+		if !bytes.Equal(value, held[key]) && (copying(key) == kindValue || !anyDerived) {
 			t.Errorf("%s is listed with another value", key)
 		}
 		return nil
@@ -154,7 +153,7 @@ func TestStateDamage(t *testing.T) {
 	origin := t.TempDir()
 	held := realisticState(t, origin)
 	files := map[string][]byte{}
-	for _, name := range []string{stateFileName, stateCopyName} {
+	for _, name := range []string{fileName, copyName} {
 		content, err := os.ReadFile(filepath.Join(origin, name))
 		if err != nil {
 			t.Fatal(err)
@@ -184,7 +183,7 @@ func TestStateDamage(t *testing.T) {
 		for _, at := range stateOffsets(t, random, len(content), 60) {
 			try(name, content[:at], fmt.Sprintf("cut to %d bytes of %d", at, len(content)))
 			zeroed := bytes.Clone(content)
-			clear(zeroed[at:min(len(zeroed), at+statePage)])
+			clear(zeroed[at:min(len(zeroed), at+pageSize)])
 			try(name, zeroed, fmt.Sprintf("a page of zeros at %d", at))
 		}
 		try(name, nil, "removed")
@@ -201,11 +200,11 @@ func TestStateDamage(t *testing.T) {
 func TestStateDamageOfEveryBitThatSaysWhere(t *testing.T) {
 	origin := t.TempDir()
 	held := realisticState(t, origin)
-	content, err := os.ReadFile(filepath.Join(origin, stateFileName))
+	content, err := os.ReadFile(filepath.Join(origin, fileName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := os.ReadFile(filepath.Join(origin, stateCopyName))
+	second, err := os.ReadFile(filepath.Join(origin, copyName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,11 +214,11 @@ func TestStateDamageOfEveryBitThatSaysWhere(t *testing.T) {
 	if os.Getenv("RELAY_TEST_EVERY_BYTE") != "" {
 		every = 1
 	}
-	for page := range len(content) / statePage {
+	for page := range len(content) / pageSize {
 		for at := random.IntN(every); at < 8*(pageHeader+8*pageElement); at += every * (1 + page/2) {
 			flipped := bytes.Clone(content)
-			flipped[page*statePage+at/8] ^= 1 << (at % 8)
-			stateFolder(t, dir, map[string][]byte{stateFileName: flipped, stateCopyName: second})
+			flipped[page*pageSize+at/8] ^= 1 << (at % 8)
+			stateFolder(t, dir, map[string][]byte{fileName: flipped, copyName: second})
 			checkStateDamage(t, dir, held)
 			if t.Failed() {
 				t.Fatalf("page %d, bit %d", page, at)
@@ -231,7 +230,7 @@ func TestStateDamageOfEveryBitThatSaysWhere(t *testing.T) {
 func TestStateBothCopiesDamaged(t *testing.T) {
 	dir := t.TempDir()
 	realisticState(t, dir)
-	for _, name := range []string{stateFileName, stateCopyName} {
+	for _, name := range []string{fileName, copyName} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("garbage"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +257,7 @@ func TestStateRemembersWhatIsLost(t *testing.T) {
 	dir := t.TempDir()
 	held := realisticState(t, dir)
 	key := deadPrefix + "30"
-	content, err := os.ReadFile(filepath.Join(dir, stateFileName))
+	content, err := os.ReadFile(filepath.Join(dir, fileName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +269,7 @@ func TestStateRemembersWhatIsLost(t *testing.T) {
 		at += i + 1
 		content[at+5] ^= 1
 	}
-	if err := os.WriteFile(filepath.Join(dir, stateFileName), content, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, fileName), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -307,7 +306,7 @@ func TestStateDamageWhileOpen(t *testing.T) {
 			var log bytes.Buffer
 			s := openState(t, dir, &log)
 			defer s.Close()
-			file, err := os.OpenFile(filepath.Join(dir, stateFileName), os.O_RDWR, 0)
+			file, err := os.OpenFile(filepath.Join(dir, fileName), os.O_RDWR, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -323,12 +322,12 @@ func TestStateDamageWhileOpen(t *testing.T) {
 					}
 				}
 			case "every page":
-				for at := 0; at < len(content); at += statePage {
+				for at := 0; at < len(content); at += pageSize {
 					clear(content[at : at+pageHeader])
 				}
 			default: // reading a page beyond the end is a fault
-				content = content[:2*statePage]
-				if err := file.Truncate(2 * statePage); err != nil {
+				content = content[:2*pageSize]
+				if err := file.Truncate(2 * pageSize); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -358,9 +357,9 @@ func TestStateLeftOverFiles(t *testing.T) {
 	for _, damaged := range []bool{false, true} {
 		dir := t.TempDir()
 		held := realisticState(t, dir)
-		names := []string{stateFileName + ".new", stateCopyName + ".new"}
+		names := []string{fileName + ".new", copyName + ".new"}
 		if damaged {
-			names = append(names, stateFileName)
+			names = append(names, fileName)
 		}
 		for _, name := range names {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
@@ -368,56 +367,8 @@ func TestStateLeftOverFiles(t *testing.T) {
 			}
 		}
 		checkStateDamage(t, dir, held)
-		if _, err := os.Stat(filepath.Join(dir, stateCopyName+".new")); !os.IsNotExist(err) {
+		if _, err := os.Stat(filepath.Join(dir, copyName+".new")); !os.IsNotExist(err) {
 			t.Error(err)
 		}
-	}
-}
-
-func TestStateFiles(t *testing.T) {
-	dir := t.TempDir()
-	realisticState(t, dir)
-	for _, name := range []string{stateFileName, stateCopyName, stateLockName} {
-		info, err := os.Lstat(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: mode %o", name, info.Mode().Perm())
-		}
-	}
-	for _, name := range []string{stateFileName, stateCopyName, stateLockName} {
-		t.Run("no link is followed for "+name, func(t *testing.T) {
-			from, to := t.TempDir(), t.TempDir()
-			target := filepath.Join(to, "precious")
-			if err := os.WriteFile(target, []byte("precious"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Symlink(target, filepath.Join(from, name)); err != nil {
-				t.Skip(err)
-			}
-			s, err := OpenState(t.Context(), StateOptions{Dir: from, Log: zerolog.Nop()})
-			if err == nil {
-				_ = s.Close()
-				t.Error("it was opened")
-			}
-			if got, err := os.ReadFile(target); err != nil || string(got) != "precious" {
-				t.Errorf("%q, %v", got, err)
-			}
-		})
-	}
-}
-
-func TestStateCanceled(t *testing.T) {
-	s := openState(t, t.TempDir(), io.Discard)
-	defer s.Close()
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cause := errors.New("the reason")
-	cancel(cause)
-	if _, err := s.Put(ctx, "a", nil, journal.AnyRevision); !errors.Is(err, cause) {
-		t.Errorf("Put: %v", err)
-	}
-	if _, _, err := s.Get(ctx, "a"); !errors.Is(err, cause) {
-		t.Errorf("Get: %v", err)
 	}
 }
