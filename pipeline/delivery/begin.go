@@ -28,7 +28,12 @@ func (l *Lane) begin(ctx context.Context, c journal.Cursor) error {
 			return err
 		}
 	}
-	l.ledger = newLedger(c, ok, func() { l.home.store.MarkDirty(l.cfg.Sink) })
+	l.ledger = newLedger(c, ok, func(settled int) {
+		l.home.store.MarkDirty(l.cfg.Sink)
+		if !ok {
+			l.home.store.Settled(settled)
+		}
+	})
 	l.feed.setPlace(l.ledger.place())
 	if err := l.schedule.Recall(ctx, c.Open, c.Next); err != nil {
 		return err

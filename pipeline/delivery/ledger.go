@@ -42,8 +42,8 @@ type ledger struct {
 	// inOrder is true for a lane with one queue whose destination is asked where to go on: what it has in hand is no part of the open
 	// numbers, for the cursor does not pass it. So these are the events that stepped aside, and no others.
 	inOrder bool
-	changed func()        // called after each change that the cursor shows
-	freed   chan struct{} // holds a token when there is more room
+	changed func(settled int) // called after each change that the cursor shows, with how many deliveries are settled by it
+	freed   chan struct{}     // holds a token when there is more room
 
 	mu       sync.Mutex
 	at       cursor.Place      // what is before it was taken
@@ -55,7 +55,7 @@ type ledger struct {
 	replaced map[uint64]uint64 // open numbers that are lost, and which open one takes their place
 }
 
-func newLedger(c journal.Cursor, inOrder bool, changed func()) *ledger {
+func newLedger(c journal.Cursor, inOrder bool, changed func(settled int)) *ledger {
 	return &ledger{
 		inOrder: inOrder, changed: changed, freed: make(chan struct{}, 1), at: cursor.Of(c),
 		aside: slices.Clone(c.Open), missing: slices.Clone(c.Missing), replaced: make(map[uint64]uint64),
@@ -81,7 +81,7 @@ func (l *ledger) take(of []*delivery, at cursor.Place) {
 		l.at = at
 	}
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // hold puts a delivery in hand. l.mu is held.
@@ -108,7 +108,7 @@ func (l *ledger) open(number uint64) {
 	l.mu.Lock()
 	l.aside.AddOne(number)
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // lose says that an open number is lost: what takes its place will be delivered.
@@ -117,7 +117,7 @@ func (l *ledger) lose(number uint64) {
 	l.aside.Remove(number)
 	l.missing.AddOne(number)
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // replaces says what becomes of an event that takes the place of number ref, which is lost. It reports true if the event is to be delivered: the lane
@@ -177,7 +177,7 @@ func (l *ledger) setAside(d *delivery) {
 		l.release(d)
 	}
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // settle records that events are done. Their records are not to be used any more.
@@ -195,7 +195,7 @@ func (l *ledger) settle(of []*delivery) {
 	}
 	l.compact()
 	l.mu.Unlock()
-	l.changed()
+	l.changed(len(of))
 }
 
 // settleNumber records that a number which is not in hand is done.
@@ -203,7 +203,7 @@ func (l *ledger) settleNumber(number uint64) {
 	l.mu.Lock()
 	l.done(number, true)
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // done settles a number, and what takes its place. l.mu is held.
@@ -275,7 +275,7 @@ func (l *ledger) restore(c journal.Cursor) {
 	l.aside, l.missing = c.Open, c.Missing
 	clear(l.replaced)
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // cursor is the lane's place as it is kept on disk, where the lane has taken what it wants of all that is before at, if that is further than it knows.

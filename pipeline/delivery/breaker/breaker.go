@@ -178,7 +178,7 @@ func (b *Breaker) judge(a attempt) (events []event) {
 		return b.disable(a)
 	case pipeline.IsUnavailable(a.err):
 		return b.down(a, a.err)
-	case !b.state.Refusing && !left && !(a.Probe && refusesAll(a.err)):
+	case !b.state.Refusing && !left && (!a.Probe || !refusesAll(a.err)):
 		events = b.up() // it answers, though it refuses this event
 	}
 	if down := b.refused(a); down != nil {
