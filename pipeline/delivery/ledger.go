@@ -28,10 +28,10 @@ type delivery struct {
 	aside  bool   // it stepped aside, and its time has come
 	also   uint64 // another number that it settles: the record takes the place of that one, which is lost
 
-	trouble *schedule.Retry // nil while the sink has not refused it; guarded by queues.mu
-	probes  int             // attempts that were not answered; guarded by queues.mu
-	denied  bool            // it was refused, see [pipeline.Denied]; guarded by queues.mu
-	before  uint64          // how many deliveries the destination had accepted at the first of them
+	trouble  *schedule.Retry // nil while the sink has not refused it; guarded by queues.mu
+	probes   int             // attempts that were not answered; guarded by queues.mu
+	refusals int             // how often it was refused as the first of its queue, in this run; guarded by queues.mu
+	before   uint64          // how many deliveries the destination had accepted at the first of them
 
 	size    int  // of its line; guarded, as what follows, by ledger.mu
 	settled bool // or no more in hand

@@ -56,23 +56,22 @@ func (w *worker) report(d *delivery, t *schedule.Retry, err error) {
 		Bool("others_pass", t.Aside).Msg("sink did not accept an event; it is tried again")
 }
 
-// denied decides what becomes of an event that the sink refuses, as [pipeline.Denied] has it. Whether it is the event or the sink shows in what
-// becomes of others: when they are accepted it steps aside, and after a few attempts it is given up. While none is, the breaker makes it wait.
+// denied decides what becomes of an event that the sink refuses, see [pipeline.IsRefusal]. Whether it is the event or the sink shows in what
+// becomes of others: when they are accepted, it steps aside, and after a few attempts it is given up. While none is, the breaker makes it wait.
 func (w *worker) denied(b batch, p breaker.Pass, began time.Time, err error) bool {
 	l, head, now := w.lane, b.of[0], time.Now()
-	if !b.due {
-		l.queues.deny(w.queue, head, l.breaker.Deliveries())
+	if b.place > 0 {
+		return true
 	}
 	t, failing := w.retryOf(head), l.breaker.Failing()
 	// What was accepted right after the first attempt may have been on its way already.
-	t.Alone = t.Alone || t.Attempts >= suspectAt && p.Accepted > t.Accepted
-	lone := pipeline.IsPermanent(err) && !t.First.IsZero() && now.Sub(t.First) >= l.cfg.Probe.WithDefaults().Alone && l.breaker.Lone(head.number)
+	t.Alone = t.Alone || t.Attempts >= aloneAt && p.Accepted > t.Accepted
+	// Nothing can be lost by it, or the order does not matter: then it need not wait for what becomes of others.
+	free := (l.ledger.inOrder || l.queues.unordered) && head.refusals >= schedule.StepAside
 	switch {
-	case lone, t.Alone && !failing && t.Attempts+1 >= schedule.MinAttempts:
+	case t.Alone && !failing && t.Attempts+1 >= schedule.MinAttempts, l.breaker.Hopeless(head.number, l.queues.strict):
 		return w.giveUp(b, err, t.Attempts+1)
-	case b.place > 0: // it was tried in place of another
-		return true
-	case failing && !b.due && !t.First.IsZero():
+	case failing && !b.due && !t.First.IsZero() && !free:
 		return true
 	}
 	made := t.Attempts
@@ -80,8 +79,22 @@ func (w *worker) denied(b batch, p breaker.Pass, began time.Time, err error) boo
 	if failing && made > 0 { // it says little of the event
 		t.Attempts = made
 	}
-	t.Aside = t.Aside || !l.queues.strict && t.Alone && t.Attempts >= suspectAt
+	t.Aside = t.Aside || free || !l.queues.strict && t.Alone
 	w.report(head, &t, err)
+	w.postpone(b, &t)
+	return true
+}
+
+// aloneAt is after how many attempts it counts that others are accepted while an event is refused.
+const aloneAt = 2
+
+// alone makes the first event of the queue step aside, which was refused again and again, when another was accepted at once.
+func (w *worker) alone(began time.Time, err error) bool {
+	b := w.lane.queues.head(w.queue)
+	t := w.retryOf(b.of[0])
+	t.Refused(began, time.Now(), w.lane.cfg.Retry, err)
+	t.Alone, t.Aside = true, true
+	w.report(b.of[0], &t, err)
 	w.postpone(b, &t)
 	return true
 }
@@ -123,13 +136,6 @@ func (w *worker) avoid(began time.Time) bool {
 	b := w.lane.queues.head(w.queue)
 	head := b.of[0]
 	t := w.retryOf(head)
-	if head.denied {
-		if t.Aside, t.Alone = true, true; t.Attempts == 0 {
-			t.Refused(began, time.Now(), w.lane.cfg.Retry, nil)
-		}
-		w.postpone(b, &t)
-		return true
-	}
 	floor := t.Floor
 	t.Attempts, t.Aside = t.Attempts+head.probes-1, true
 	t.Failed(began, time.Now(), w.lane.cfg.Retry, nil)

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
 
@@ -185,8 +184,7 @@ func (q *queues) idleNow() <-chan struct{} {
 type batch struct {
 	of  []*delivery
 	due bool // of[0] stepped aside before, and its time has come
-	// place is that of of[0] in the queue if it is not 0: one that is tried in place of the first, which may be why the destination does not answer or
-	// refuses.
+	// place is that of of[0] in the queue, if it is tried in place of the first one: that may be why the destination does not answer, or refuses.
 	place int
 }
 
@@ -212,8 +210,8 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 	}
 	head, n := events[0], 1
 	if down || head.trouble != nil {
-		if at := q.instead(events); at > 0 {
-			return batch{of: events[at : at+1 : at+1], place: at}, true
+		if !q.strict && head.probes >= schedule.StepAside && head.probes%2 == 1 && len(events) > 1 && events[1].trouble == nil {
+			return batch{of: events[1:2:2], place: 1}, true
 		}
 		return batch{of: events[:1:1]}, true
 	}
@@ -224,27 +222,32 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 }
 
 const (
-	// suspectAt is how often the first event of a queue is refused before another is tried in its place.
-	suspectAt = 2
-	// suspectEvery is after how many more attempts the next one is. It is seldom, for the order is lost if it is accepted.
-	suspectEvery = 8
+	// compareEvery is after how many more refusals of a queue's first event others are tried in its place again. The first time it is when later events
+	// may pass it, for the order is lost if one is accepted.
+	compareEvery = 8
+	// compareWith is with how many others the first event is compared at a time.
+	compareWith = 3
 )
 
-// instead is the place of the event that is to be tried instead of the queue's first one, 0 if that is to be tried. q.mu is held.
-func (q *queues) instead(events []*delivery) (at int) {
+// compared counts a refusal of the queue's first event, and returns others of the queue if they are to be tried now, which shows whose fault it is.
+func (q *queues) compared(queue *queue) (others []batch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	events := queue.events
 	head := events[0]
-	switch {
-	case q.strict || len(events) == 1:
-		return 0
-	case head.denied && head.probes%suspectEvery == suspectAt:
-		at = 1 + head.probes/suspectEvery%(len(events)-1)
-	case !head.denied && head.probes >= schedule.StepAside && head.probes%2 == 1:
-		at = 1
+	head.refusals++
+	turn := head.refusals - schedule.StepAside
+	if q.strict || turn < 0 || turn%compareEvery != 0 {
+		return nil
 	}
-	if events[at].trouble != nil {
-		return 0
+	behind := len(events) - 1
+	for i := range min(compareWith, behind) {
+		at := 1 + (turn/compareEvery*compareWith+i)%behind
+		if events[at].trouble == nil && !events[at].heal {
+			others = append(others, batch{of: events[at : at+1 : at+1], place: at})
+		}
 	}
-	return at
+	return others
 }
 
 // remove takes the first n events of a batch off their queue.
@@ -289,21 +292,6 @@ func (q *queues) unanswered(queue *queue, d *delivery, before uint64) {
 	}
 }
 
-// deny counts an attempt with the queue's first event, or with one in its place, that was refused.
-func (q *queues) deny(queue *queue, d *delivery, now uint64) {
-	q.unanswered(queue, d, now)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	d.denied = true
-}
-
-// unlike reports whether an answer to another event shows that the destination works, though it does not answer to the queue's first one.
-func (q *queues) unlike(queue *queue, err error) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return !queue.events[0].denied && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) && !pipeline.IsDenied(err)
-}
-
 // setTrouble says that an event was refused.
 func (q *queues) setTrouble(d *delivery, t *schedule.Retry) {
 	q.mu.Lock()
@@ -316,7 +304,7 @@ func (q *queues) fresh() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, queue := range q.running {
-		if len(queue.events) > 0 && queue.events[0].trouble == nil && !queue.events[0].denied {
+		if len(queue.events) > 0 && queue.events[0].trouble == nil {
 			return true
 		}
 	}

@@ -14,9 +14,11 @@ import (
 )
 
 const (
-	// tripAt is how many events in a row a destination refuses, or how often in a row it refuses any as [pipeline.Denied] has it, none accepted
-	// meanwhile, until it counts as failing as a whole.
+	// tripAt is how many events in a row a destination does not accept, or how many refusals it says in a row, see [pipeline.IsRefusal], until it counts
+	// as failing as a whole.
 	tripAt = 3
+	// tripAlike is how many events in a row it refuses with one code, see [pipeline.RefusalCode].
+	tripAlike = 2
 	// patience is for how long a destination that fails is probed every probeLimit at least, since events wait; then more seldom.
 	patience   = 10 * time.Minute
 	probeLimit = 12 * time.Second
@@ -52,19 +54,36 @@ type refusals struct {
 	of    map[uint64]struct{}
 	total int       // attempts
 	since time.Time // the first of them
+	code  string    // that all of them have; empty: they have none, or not the same
+	own   time.Time // since when all were said to be the events' own fault
 }
 
-func (r *refusals) note(number uint64, now time.Time) {
-	if r.total == 0 {
-		r.since = now
+func (r *refusals) note(number uint64, now time.Time, err error) {
+	code := pipeline.RefusalCode(err)
+	switch {
+	case r.total == 0:
+		r.since, r.code = now, code
+	case code != r.code:
+		r.code = ""
+	}
+	switch {
+	case !pipeline.IsPermanent(err):
+		r.own = time.Time{}
+	case r.own.IsZero():
+		r.own = now
 	}
 	r.of[number] = struct{}{}
 	r.total++
 }
 
+// everything reports whether they show that the destination fails as a whole. err is the latest.
+func (r *refusals) everything(err error) bool {
+	return len(r.of) >= tripAt || r.total >= tripAt && pipeline.IsRefusal(err) || len(r.of) >= tripAlike && r.code != ""
+}
+
 func (r *refusals) clear() {
 	clear(r.of)
-	r.total, r.since = 0, time.Time{}
+	r.total, r.since, r.code, r.own = 0, time.Time{}, "", time.Time{}
 }
 
 // A Pass is the right to deliver once. It is given back with [Breaker.Leave] or [Breaker.Abort].
@@ -177,8 +196,9 @@ func (b *Breaker) judge(a attempt) (events []event) {
 	case pipeline.IsGone(a.err):
 		return b.disable(a)
 	case pipeline.IsUnavailable(a.err):
+		b.refusals.own = time.Time{}
 		return b.down(a, a.err)
-	case !b.state.Refusing && !left && (!a.Probe || !refusesAll(a.err)):
+	case !b.state.Refusing && !left && (!a.Probe || !pipeline.IsDenied(a.err)):
 		events = b.up() // it answers, though it refuses this event
 	}
 	if down := b.refused(a); down != nil {
@@ -201,30 +221,44 @@ func (b *Breaker) refused(a attempt) []event {
 	if a.aside && !a.Probe {
 		return nil
 	}
-	b.refusals.note(a.number, a.now)
+	b.refusals.note(a.number, a.now, a.err)
 	down := !b.state.DownSince.IsZero()
-	switch n := b.refusals.total; {
+	switch {
 	case a.Probe && b.state.Refusing:
 		return b.down(a, a.err)
-	case a.Probe && down && refusesAll(a.err):
+	case a.Probe && down && pipeline.IsDenied(a.err):
 		b.state.Refusing = true
 		return b.down(a, a.err)
-	case !down && (len(b.refusals.of) >= tripAt || n >= tripAt && pipeline.IsRefusal(a.err)):
+	case !down && b.refusals.everything(a.err):
 		b.state.Refusing = true
-		return b.down(a, fmt.Errorf("refused %d times in a row, the last time so: %w", n, a.err))
+		return b.down(a, fmt.Errorf("%w (%d times in a row nothing was accepted)", a.err, b.refusals.total))
 	}
 	return nil
 }
 
-// refusesAll reports whether an answer says that the destination refuses whatever it is sent.
-func refusesAll(err error) bool { return pipeline.IsDenied(err) }
-
-// Lone reports whether an event is the only one that was refused since another was accepted.
-func (b *Breaker) Lone(number uint64) bool {
+// Note records that the destination refused an event that was tried with the pass of another one.
+func (b *Breaker) Note(number uint64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, in := b.refusals.of[number]
-	return in && len(b.refusals.of) == 1
+	b.refusals.note(number, time.Now(), err)
+}
+
+// Another waits until one more event may be delivered with a pass. It reports false when ctx ends before.
+func (b *Breaker) Another(ctx context.Context) bool {
+	return b.limits.rate == nil || b.limits.rate.Wait(ctx) == nil
+}
+
+// Hopeless reports whether an event is to be given up though nothing shows that the destination accepts others: for a long time, see [Policy], all
+// refusals said that it is the event's fault, and it is the only one that was refused, or no other can be tried in its place.
+func (b *Breaker) Hopeless(number uint64, only bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now, r := time.Now(), &b.refusals
+	if _, in := r.of[number]; !in || len(r.of) > 1 && !only || r.own.IsZero() || now.Sub(r.own) < b.prober.policy.Alone {
+		return false
+	}
+	r.own = now // the next one has its own time
+	return true
 }
 
 // Abort gives a pass back when the delivery was broken off from this side.

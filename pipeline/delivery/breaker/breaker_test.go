@@ -319,12 +319,24 @@ func TestRefusalsInARowAreAnOutage(t *testing.T) {
 			for range 3 {
 				try(1, err)
 			}
-			if !g.Failing() || !g.Lone(1) {
-				t.Errorf("%s: not down though nothing is accepted", name)
+			if !g.Failing() || g.Hopeless(1, false) {
+				t.Errorf("%s: down is %v though nothing is accepted", name, g.Failing())
 			}
-			try(2, err)
-			if g.Lone(1) || g.Lone(2) {
+			for began := time.Now(); time.Since(began) < 15*time.Minute; {
+				try(1, err)
+			}
+			if got := g.Hopeless(1, false); got != (name == "wrong event") {
+				t.Errorf("%s: hopeless is %v after 15 minutes", name, got)
+			}
+			for began := time.Now(); time.Since(began) < 15*time.Minute; {
+				try(1, err)
+				try(2, err)
+			}
+			if g.Hopeless(1, false) || g.Hopeless(2, false) {
 				t.Errorf("%s: two are refused", name)
+			}
+			if got := g.Hopeless(2, true); got != (name == "wrong event") || g.Hopeless(1, true) {
+				t.Errorf("%s: hopeless is %v after 15 minutes, and no other can be tried", name, got)
 			}
 			try(1, nil)
 			try(1, errDown)

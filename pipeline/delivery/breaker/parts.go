@@ -186,7 +186,7 @@ func Wake(s *journal.SinkState, now time.Time) (ahead bool) {
 // varied by a fifth either way.
 type Policy struct {
 	Initial, Max time.Duration
-	// Alone is how long an event that is wrong in itself is tried if there is no other to compare it with. Then it is given up.
+	// Alone is how long an event that is refused as its own fault is tried if there is no other to compare it with. Then it is given up.
 	Alone time.Duration
 }
 

@@ -95,21 +95,25 @@ func (r *Retry) Failed(began, now time.Time, p Policy, err error) {
 	r.Last, r.Next, r.Floor = now, now.Add(max(p.delay(r.Attempts), after)), now.Add(after)
 }
 
-// Refused records one more attempt as [Retry.Failed] does, of an event that the sink refuses as such: it is tried again after a second, and then as
-// another is from its beginning on.
+// Refused records one more attempt as [Retry.Failed] does, of an event that the sink refuses as such. The first retries come sooner: after 1, 2, 10 and
+// 20 s by default.
 func (r *Retry) Refused(began, now time.Time, p Policy, err error) {
 	attempts := r.Attempts
 	r.Failed(began, now, p, err)
-	wait := min(p.WithDefaults().Initial, time.Second)
-	if attempts > 0 {
-		wait = p.delay(attempts)
+	wait := p.delay(max(attempts, 1))
+	if attempts < 2 {
+		wait = wait * time.Duration(attempts+1) / 5
 	}
 	r.Next = clock.Later(now.Add(wait), r.Floor)
 }
 
-// Hold brings the next attempt forward, since others wait for it.
+// Hold brings the next attempt forward, since others wait for it: after 10 minutes the pauses grow with the time since the first attempt.
 func (r *Retry) Hold(now time.Time) {
-	if soon := clock.Later(now.Add(heldPause), r.Floor); now.Sub(r.First) < heldTime && r.Next.After(soon) {
+	pause := now.Sub(r.First)
+	if pause < heldTime {
+		pause = heldPause
+	}
+	if soon := clock.Later(now.Add(pause), r.Floor); r.Next.After(soon) {
 		r.Next = soon
 	}
 }
