@@ -28,13 +28,21 @@ type delivery struct {
 	aside  bool   // it stepped aside, and its time has come
 	also   uint64 // another number that it settles: the record takes the place of that one, which is lost
 
-	trouble  *schedule.Retry // nil while the sink has not refused it; guarded by queues.mu
-	probes   int             // attempts that were not answered; guarded by queues.mu
-	refusals int             // how often it was refused as the first of its queue, in this run; guarded by queues.mu
-	before   uint64          // how many deliveries the destination had accepted at the first of them
+	trouble *schedule.Retry // nil while the sink has not refused it; guarded by queues.mu
+	tries                   // guarded by queues.mu
 
 	size    int  // of its line; guarded, as what follows, by ledger.mu
 	settled bool // or no more in hand
+}
+
+// tries are what became of an event since it is in hand.
+type tries struct {
+	probes     int    // attempts that were not answered
+	before     uint64 // how many deliveries the destination had accepted at the first of them
+	refusals   int    // see [pipeline.IsRefusal]
+	accepted   uint64 // how many deliveries the destination had accepted after the latest of them
+	compares   int    // how often others were tried in its place as it was refused
+	comparedAt int    // how many refusals there were then
 }
 
 // ledger knows what a lane has not settled, and so its cursor.

@@ -64,10 +64,11 @@ func (w *worker) denied(b batch, p breaker.Pass, began time.Time, err error) boo
 		return true
 	}
 	t, failing := w.retryOf(head), l.breaker.Failing()
+	before, seen := l.queues.refused(head, l.breaker.Deliveries())
 	// What was accepted right after the first attempt may have been on its way already.
-	t.Alone = t.Alone || t.Attempts >= aloneAt && p.Accepted > t.Accepted
+	t.Alone = t.Alone || max(t.Attempts, before) >= aloneAt && p.Accepted > seen
 	// Nothing can be lost by it, or the order does not matter: then it need not wait for what becomes of others.
-	free := (l.ledger.inOrder || l.queues.unordered) && head.refusals >= schedule.StepAside
+	free := (l.ledger.inOrder || l.queues.unordered) && before+1 >= schedule.StepAside
 	switch {
 	case t.Alone && !failing && t.Attempts+1 >= schedule.MinAttempts, l.breaker.Hopeless(head.number, l.queues.strict):
 		return w.giveUp(b, err, t.Attempts+1)
@@ -118,7 +119,6 @@ func attempts(d *delivery) int {
 // either way.
 func (w *worker) postpone(b batch, t *schedule.Retry) {
 	l, head := w.lane, b.of[0]
-	t.Accepted = l.breaker.Deliveries()
 	if err := clock.AtOnce(w.ctx, func(ctx context.Context) error { return l.schedule.Keep(ctx, *t) }); err != nil {
 		w.logger().Warn().Err(err).Msg("a restart would try the event again too early")
 	}

@@ -222,27 +222,26 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 }
 
 const (
-	// compareEvery is after how many more refusals of a queue's first event others are tried in its place again. The first time it is when later events
+	// compareEvery is after how many more refusals of a queue's first event others are tried in its place again. It is seldom, and first when later events
 	// may pass it, for the order is lost if one is accepted.
 	compareEvery = 8
 	// compareWith is with how many others the first event is compared at a time.
 	compareWith = 3
 )
 
-// compared counts a refusal of the queue's first event, and returns others of the queue if they are to be tried now, which shows whose fault it is.
+// compared returns others of the queue that are to be tried now, as its first event was refused once more: that shows whose fault it is.
 func (q *queues) compared(queue *queue) (others []batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	events := queue.events
-	head := events[0]
-	head.refusals++
-	turn := head.refusals - schedule.StepAside
-	if q.strict || turn < 0 || turn%compareEvery != 0 {
+	head, behind := events[0], len(events)-1
+	if q.strict || behind == 0 || head.refusals+1 < schedule.StepAside || head.compares > 0 && head.refusals < head.comparedAt+compareEvery {
 		return nil
 	}
-	behind := len(events) - 1
+	turn := head.compares
+	head.compares, head.comparedAt = turn+1, head.refusals
 	for i := range min(compareWith, behind) {
-		at := 1 + (turn/compareEvery*compareWith+i)%behind
+		at := 1 + (turn*compareWith+i)%behind
 		if events[at].trouble == nil && !events[at].heal {
 			others = append(others, batch{of: events[at : at+1 : at+1], place: at})
 		}
@@ -290,6 +289,16 @@ func (q *queues) unanswered(queue *queue, d *delivery, before uint64) {
 	if len(queue.events) > 0 && queue.events[0] != d {
 		queue.events[0].probes++
 	}
+}
+
+// refused counts a refusal of an event. It returns how many there were before, and how many deliveries the destination had accepted after the latest of
+// these. accepted is how many it is now.
+func (q *queues) refused(d *delivery, accepted uint64) (before int, seen uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	before, seen = d.refusals, d.accepted
+	d.refusals, d.accepted = before+1, accepted
+	return before, seen
 }
 
 // setTrouble says that an event was refused.

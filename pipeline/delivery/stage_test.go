@@ -62,7 +62,7 @@ func TestStages(t *testing.T) {
 	for n := range n {
 		e := newEvent("acc", pipeline.OriginLive, n)
 		got[*e.Data.Title] = slices.Sorted(slices.Values(told[e.ID])) // a delivery may be reported before the journal's own
-		if n == 2 { // it is refused until it is given up
+		if n == 2 {                                                   // it is refused until it is given up
 			got[*e.Data.Title] = slices.Compact(got[*e.Data.Title])
 		}
 	}

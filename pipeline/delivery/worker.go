@@ -85,7 +85,9 @@ func (w *worker) deliver(b batch) (int, bool) {
 		}
 		verdict = cmp.Or(other, err)
 	}
-	l.breaker.Leave(p, head.number, b.due, verdict)
+	// That of an event which stepped aside since others were accepted says nothing of the destination.
+	aside := b.due && (head.trouble.Alone || !pipeline.IsRefusal(err))
+	l.breaker.Leave(p, head.number, aside, verdict)
 	if n > 0 {
 		w.accepted(b, n, began)
 	} else {

@@ -68,8 +68,6 @@ type Retry struct {
 	Aside bool `json:"aside,omitempty"`
 	// Alone is true once the sink has accepted others after it had refused this one.
 	Alone bool `json:"alone,omitempty"`
-	// Accepted is how many deliveries the sink had accepted when this was noted, in this run.
-	Accepted uint64 `json:"-"`
 }
 
 // delay is how long to wait after that many failed attempts.
