@@ -26,7 +26,7 @@ import (
 )
 
 // quick is a lane that waits for moments where others wait for seconds.
-var quick = delivery.LaneConfig{ //nolint:gochecknoglobals // a constant
+var quick = delivery.LaneConfig{
 	Retry: schedule.Policy{Initial: 20 * time.Millisecond, Max: 100 * time.Millisecond},
 	Probe: breaker.Policy{Initial: 10 * time.Millisecond, Max: 50 * time.Millisecond},
 }

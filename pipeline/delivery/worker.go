@@ -124,7 +124,7 @@ func (w *worker) compare(p breaker.Pass) (accepted bool, other error) {
 		case pipeline.IsUnavailable(err), pipeline.IsGone(err):
 			return false, err
 		case w.ctx.Err() != nil, errors.Is(err, pipeline.ErrSinkClosed):
-			return false, nil
+			return false, nil //nolint:nilerr // the queue's next attempt meets it too
 		}
 		l.failed(d, began, err)
 		l.breaker.Note(d.number, err)
