@@ -32,7 +32,7 @@ func redact(err error, secrets []secret.String) error {
 
 // whole marks an error as one of the destination as a whole, unless it is the record's own.
 func whole(err error) error {
-	if pipeline.IsPermanent(err) {
+	if pipeline.IsRefusal(err) {
 		return err
 	}
 	return pipeline.Unavailable(err)
