@@ -26,6 +26,7 @@ const (
 
 var (
 	errReadOnly = errors.New("the journal is open for reading only")
+	errClosed   = errors.New("the journal is closed")
 	errNoLog    = errors.New("there is no journal in this folder")
 )
 
