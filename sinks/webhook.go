@@ -244,16 +244,16 @@ func isLoopback(host string) bool {
 func parseURL(text secret.String) (*url.URL, error) {
 	u, err := url.Parse(text.Reveal())
 	switch {
-	case err == nil && strings.ContainsFunc(text.Reveal(), unicode.IsSpace):
-		return nil, errors.New("holds a blank: take it out, or write %20 if it belongs there")
-	case err == nil && badPort(u):
-		return nil, errors.New("the port must be a number from 1 to 65535")
 	case err != nil:
 		return nil, errors.New("is not a valid URL: write it as https://HOST/PATH and percent-encode what is special")
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return nil, errors.New("is not an http or https URL with a host: write https://HOST/PATH")
 	case u.User != nil:
 		return nil, errors.New("holds a user or password: take it out and set headers, as in {Authorization: Basic ...}")
+	case strings.ContainsFunc(text.Reveal(), unicode.IsSpace):
+		return nil, errors.New("holds a blank: take it out, or write %20 if it belongs there")
+	case badPort(u):
+		return nil, errors.New("the port must be a number from 1 to 65535")
 	}
 	u.Fragment = ""
 	return u, plainHost(u)

@@ -68,6 +68,7 @@ func TestConfigCheckCommand(t *testing.T) {
 		checkedAccount:                 "no sinks: add one under sinks",
 		checkedAccount + "sinks: {o: {type: webhook, url: 'https://example.com', secret_file: bad}}\n":                                                           "sinks.o.secret_file: number 1 does not begin with whsec_",
 		checkedAccount + "nats: {websocket: '127.0.0.1:4222'}\nsinks: {o: {type: nats}}\n":                                                                       "nats.websocket: is the address of nats.listen too",
+		checkedAccount + "sinks: {o: {type: nats}, p: {type: nats, stream: OTHER}}\n":                                                                            "sinks.p: takes subjects that the stream of o takes already: give it a subject of its own, such as shop.{provider}.{account}",
 		checkedAccount + "http: {listen: ':4222'}\nsinks: {o: {type: nats}}\n":                                                                                   "http.listen: is the address of nats.listen too",
 		checkedAccount + "http: {listen: '127.0.0.1:99999'}\nsinks: {o: {type: stdout}}\n":                                                                       "http.listen: want an address and a port",
 		checkedAccount + "http: {listen: '999.1.1.1:80'}\nsinks: {o: {type: stdout}}\n":                                                                          "http.listen: want an address and a port",

@@ -87,6 +87,7 @@ func (k *configKeys) checkSinks(d *decoder) {
 		}
 	}
 	streams := make(map[[2]string]string) // the first sink of each
+	own := make(map[string]*sinks.NATSConfig)
 	for _, name := range slices.Sorted(maps.Keys(k.Sinks)) {
 		if w, ok := k.Sinks[name].Config.(*sinks.WebhookConfig); ok && w.Account != "" {
 			if _, known := k.Accounts[w.Account]; !known {
@@ -99,12 +100,31 @@ func (k *configKeys) checkSinks(d *decoder) {
 				d.reject(join("sinks", name), "publishes to the stream of "+other+", which takes each event once only: give it a stream and a subject of its own")
 			}
 			streams[stream] = name
+			if n.URL.Empty() {
+				d.checkOverlap(name, n, own)
+				if len(own) < maxCompared {
+					own[name] = n
+				}
+			}
 		}
 	}
 	if d.given("alerts") {
 		d.require("alerts.sink", ": name the sink that alerts go to", k.Alerts.Sink == "")
 		if _, known := k.Sinks[k.Alerts.Sink]; !known && k.Alerts.Sink != "" {
 			d.unknown("alerts.sink", "sink", k.Alerts.Sink, slices.Sorted(maps.Keys(k.Sinks)))
+		}
+	}
+}
+
+// maxCompared bounds how many sinks each one is compared with, for files with very many.
+const maxCompared = 64
+
+// checkOverlap refuses a sink whose stream takes subjects that one of another sink takes on relay's own server.
+func (d *decoder) checkOverlap(name string, n *sinks.NATSConfig, others map[string]*sinks.NATSConfig) {
+	for _, other := range slices.Sorted(maps.Keys(others)) {
+		if o := others[other]; o.Stream != n.Stream && n.Overlaps(o) {
+			d.reject(join("sinks", name), "takes subjects that the stream of "+other+" takes already: give it a subject of its own, such as shop.{provider}.{account}")
+			return
 		}
 	}
 }
