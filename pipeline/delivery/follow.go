@@ -252,6 +252,7 @@ func (l *Lane) take(records []*journal.Record, missing []journal.Span, at cursor
 	if len(of) > 0 {
 		l.metrics.inFlight.Set(float64(l.ledger.inHand()))
 		l.queues.put(of)
+		l.breaker.Fresh()
 	}
 	l.stats.moved(now)
 }

@@ -19,7 +19,7 @@ const (
 	tripAt = 3
 	// tripAlike is how many events in a row it refuses with one code, see [pipeline.RefusalCode].
 	tripAlike = 2
-	// patience is for how long a destination that fails is probed every probeLimit at least, since events wait; then more seldom.
+	// patience is for how long a destination that fails is probed every probeLimit at least, since events wait; then more seldom, unless new ones come.
 	patience   = 10 * time.Minute
 	probeLimit = 12 * time.Second
 )
@@ -324,6 +324,20 @@ func (b *Breaker) up() []event {
 func (b *Breaker) wake() {
 	close(b.changed)
 	b.changed = make(chan struct{})
+}
+
+// Fresh says that new events have come. A destination that fails is probed soon for them, however long it has failed, but not before the time that it has
+// demanded.
+func (b *Breaker) Fresh() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state.DownSince.IsZero() {
+		return
+	}
+	if soon := clock.Later(b.state.NotedAt.Add(probeLimit), b.floor); b.state.NotBefore.After(soon) {
+		b.state.NotBefore = soon
+		b.wake()
+	}
 }
 
 // Nudge makes those try again who wait for an end of the outage, when the lane has other events to probe with.

@@ -347,3 +347,30 @@ func TestRefusalsInARowAreAnOutage(t *testing.T) {
 		})
 	}
 }
+
+// New events have a destination probed within 15 s that has failed for an hour, but not before the time that it asked for.
+func TestFreshEventsAreProbedFor(t *testing.T) {
+	for after, most := range map[time.Duration]time.Duration{0: 15 * time.Second, 5 * time.Minute: 5 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newTestBreaker(0, 0, Policy{}, journal.SinkState{}, func(event) {})
+			var last, came time.Time
+			for start := time.Now(); time.Since(start) < time.Hour; {
+				p, _ := g.Enter(t.Context(), nil)
+				last = time.Now()
+				g.Leave(p, 1, false, pipeline.RetryAfter(after, errDown))
+			}
+			entered := make(chan struct{})
+			go func() {
+				_, _ = g.Enter(t.Context(), nil)
+				came = time.Now()
+				close(entered)
+			}()
+			time.Sleep(time.Second)
+			g.Fresh()
+			<-entered
+			if wait := came.Sub(last); wait > most || wait < after {
+				t.Errorf("probed %v after the last attempt, want at most %v, and no sooner than %v", wait, most, after)
+			}
+		})
+	}
+}
