@@ -26,6 +26,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// DefaultHandshakeTimeout is that of a [Config] that names none.
+const DefaultHandshakeTimeout = 10 * time.Second
+
 // Config is what a [Client] needs. Only URL is required.
 type Config struct {
 	// URL is the server's, http or https. Its path is that of the Socket.IO endpoint: /socket.io/ if it has none. It
@@ -43,6 +46,11 @@ type Config struct {
 	Query func(ctx context.Context) (url.Values, error)
 	// TLS is for https. Nil: the system's roots.
 	TLS *tls.Config
+	// Proxy names the proxy for a request, as that of [http.Transport] does; nil: none.
+	Proxy func(*http.Request) (*url.URL, error)
+	// HandshakeTimeout bounds how long the server may take to answer the dial, from DNS to the upgrade, and how long it
+	// may be silent between that and its handshake. Zero: 10 seconds.
+	HandshakeTimeout time.Duration
 	// BufferBytes bounds the events that were received and not yet handled. Zero: 32 MiB.
 	BufferBytes int
 	// DrainTimeout bounds how long after the end of its context Run goes on handing over what was received, and when
@@ -71,7 +79,6 @@ type Client struct {
 	cfg     Config
 	url     *url.URL
 	dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
-	http    *http.Client // of the present Run
 	running atomic.Bool
 	known   Protocol // the detected revision
 }
@@ -80,6 +87,7 @@ type Client struct {
 func New(cfg Config) (*Client, error) {
 	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, 32<<20)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
+	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, DefaultHandshakeTimeout)
 	if cfg.TLS == nil {
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
@@ -95,8 +103,8 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("socket url of %s: take the user and the fragment out", u.Host)
 	case cfg.Protocol != Auto && cfg.Protocol != EIO3 && cfg.Protocol != EIO4:
 		return nil, fmt.Errorf("socket protocol %d: want auto, 3 or 4", cfg.Protocol)
-	case cfg.BufferBytes < 0 || cfg.DrainTimeout < 0:
-		return nil, errors.New("socket config: a negative buffer or drain timeout")
+	case cfg.BufferBytes < 0 || cfg.DrainTimeout < 0 || cfg.HandshakeTimeout < 0:
+		return nil, errors.New("socket config: a negative buffer or timeout")
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/socket.io"
@@ -125,8 +133,6 @@ func (c *Client) Run(ctx context.Context, h Handler) error {
 		return errors.New("run socket: it is running")
 	}
 	defer c.running.Store(false)
-	c.http = newHTTPClient(c.cfg, c.dialer)
-	defer c.http.CloseIdleConnections()
 
 	events := newQueue(c.cfg.BufferBytes)
 	connected, stop := context.WithCancelCause(ctx)

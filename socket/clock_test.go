@@ -249,7 +249,7 @@ func TestHeartbeats(t *testing.T) {
 		}, 70 * time.Second, 60 * time.Second},
 		"no handshake": {EIO3, func(ctx context.Context, ws *websocket.Conn) {
 			pong(ctx, ws, 0)
-		}, 6 * time.Second, 5 * time.Second},
+		}, 11 * time.Second, 10 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, Config{Protocol: test.protocol}, test.script, func(states func() []State) {
@@ -280,7 +280,7 @@ func TestMuteServer(t *testing.T) {
 		begun := time.Now()
 		client, err := New(Config{URL: "http://server", OnState: func(s State) {
 			if s.Phase == Waiting {
-				if took := s.Since.Sub(begun); took != dialTimeout || !strings.Contains(s.Err.Error(), "no answer") {
+				if took := s.Since.Sub(begun); took != DefaultHandshakeTimeout || !strings.Contains(s.Err.Error(), "no answer") {
 					t.Errorf("after %v: %v", took, s.Err)
 				}
 				stop()

@@ -71,7 +71,7 @@ func TestDetection(t *testing.T) {
 		"version 4":                  {third: unsupported, fourth: reply{script: v4}, until: socket.Connected, want: "34", connected: socket.EIO4},
 		"closed at once":             {third: reply{script: leave}, fourth: reply{script: v4}, until: socket.Connected, want: "34", connected: socket.EIO4},
 		"another first frame":        {third: reply{script: upTo("6")}, fourth: reply{script: v4}, until: socket.Connected, want: "34", connected: socket.EIO4},
-		"a handshake that is none":   {third: reply{script: upTo(`0{"sid":1}`)}, fourth: reply{script: v4}, until: socket.Connected, want: "34", connected: socket.EIO4},
+		"a handshake that is none":   {third: reply{script: upTo(`0{"sid":{}}`)}, fourth: reply{script: v4}, until: socket.Connected, want: "34", connected: socket.EIO4},
 		"a handshake without sid":    {third: reply{script: upTo(`0{}`)}, fourth: reply{script: v4}, until: socket.Connected, want: "34", connected: socket.EIO4},
 		"the server pings":           {third: reply{script: upTo(opening, "2")}, fourth: reply{script: v4}, until: socket.Connected, want: "34", connected: socket.EIO4},
 		"bare connect to revision 4": {third: reply{script: v2}, fourth: reply{script: upTo(opening, "40")}, until: socket.Connected, want: "3", connected: socket.EIO3},

@@ -3,30 +3,24 @@ package socket
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
 )
 
 const (
-	dialTimeout      = 5 * time.Second // from DNS to the answer of the upgrade
-	handshakeTimeout = 5 * time.Second // from there to the Engine.IO handshake
-	writeTimeout     = 10 * time.Second
-	readLimit        = 1 << 20 // bytes of one WebSocket message
+	writeTimeout = 10 * time.Second
+	readLimit    = 1 << 20 // bytes of one WebSocket message
 )
 
-var (
-	errDialTimeout      = fmt.Errorf("no answer within %v", dialTimeout)
-	errHandshakeTimeout = fmt.Errorf("silence for %v", handshakeTimeout)
-	errWriteTimeout     = fmt.Errorf("write took longer than %v", writeTimeout)
-)
+var errWriteTimeout = fmt.Errorf("write took longer than %v", writeTimeout)
 
 // link is an open connection on which the server has begun an Engine.IO session.
 type link struct {
@@ -36,23 +30,51 @@ type link struct {
 	scrub     scrubber
 }
 
-// handshake is what the server says of the session. (Engine.IO protocol, "Handshake".)
-type handshake struct {
-	sid          string
-	pingInterval time.Duration
-	pingTimeout  time.Duration
+// opened are the connections that one attempt has opened. The transport goes on dialling for an attempt that was given up,
+// and holds a connection whose TLS handshake never ends; nothing of either may be left at the server.
+type opened struct {
+	mu    sync.Mutex
+	conns []net.Conn
+	over  bool
 }
 
-// newHTTPClient makes the client that upgrades. It speaks HTTP/1 only, keeps no idle connection, and follows no
-// redirect, which would hand the token to another host.
-func newHTTPClient(cfg Config, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Client {
+// add keeps a new connection in view, or closes it if the attempt is over.
+func (o *opened) add(conn net.Conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over {
+		_ = conn.Close()
+		return
+	}
+	o.conns = append(o.conns, conn)
+}
+
+// close ends the attempt and all that it opened.
+func (o *opened) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.over = true
+	for _, conn := range o.conns {
+		_ = conn.Close()
+	}
+}
+
+// newHTTPClient makes the client of one attempt, which ends with ctx. It speaks HTTP/1 only, keeps no idle connection, and
+// follows no redirect, which would hand the token to another host.
+func (c *Client) newHTTPClient(ctx context.Context, all *opened) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            dial,
-			TLSClientConfig:        cfg.TLS.Clone(),
+			Proxy: c.cfg.Proxy,
+			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
+				conn, err := c.dialer(ctx, network, addr) //nolint:contextcheck // that of the transport outlives the attempt
+				if err == nil {
+					all.add(conn)
+				}
+				return conn, err
+			},
+			TLSClientConfig:        c.cfg.TLS.Clone(),
 			Protocols:              protocols,
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: 64 << 10,
@@ -87,7 +109,7 @@ func (c *Client) dial(ctx context.Context, rev Protocol) (*link, error) {
 		return nil, err
 	}
 	ws.SetReadLimit(readLimit)
-	hs, err := readHandshake(ctx, ws)
+	hs, err := c.readHandshake(ctx, ws)
 	if err != nil {
 		_ = ws.CloseNow()
 		if ctx.Err() != nil {
@@ -99,11 +121,18 @@ func (c *Client) dial(ctx context.Context, rev Protocol) (*link, error) {
 	return &link{ws, rev, hs, scrub}, nil
 }
 
-// upgrade opens the WebSocket.
-func (c *Client) upgrade(ctx context.Context, target *url.URL, rev Protocol, scrub scrubber) (*websocket.Conn, error) {
-	dialCtx, cancel := context.WithTimeoutCause(ctx, dialTimeout, errDialTimeout)
+// upgrade opens the WebSocket. An attempt that fails leaves no connection behind.
+func (c *Client) upgrade(ctx context.Context, target *url.URL, rev Protocol, scrub scrubber) (_ *websocket.Conn, err error) {
+	limit := c.cfg.HandshakeTimeout
+	dialCtx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
 	defer cancel()
-	ws, resp, err := websocket.Dial(dialCtx, target.String(), &websocket.DialOptions{HTTPClient: c.http})
+	all := new(opened)
+	defer func() {
+		if err != nil {
+			all.close()
+		}
+	}()
+	ws, resp, err := websocket.Dial(dialCtx, target.String(), &websocket.DialOptions{HTTPClient: c.newHTTPClient(dialCtx, all)})
 	if resp != nil && resp.Body != nil {
 		defer func() { _ = resp.Body.Close() }()
 	}
@@ -144,42 +173,4 @@ func describe(resp *http.Response, scrub scrubber) string {
 		return text + ": the server or a proxy before it does not upgrade to WebSocket"
 	}
 	return text
-}
-
-// readHandshake waits for the first frame, which must be the handshake.
-func readHandshake(ctx context.Context, ws *websocket.Conn) (handshake, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout, errHandshakeTimeout)
-	defer cancel()
-	typ, msg, err := ws.Read(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return handshake{}, context.Cause(ctx)
-		}
-		return handshake{}, err
-	}
-	f := parseFrame(EIO3, typ == websocket.MessageBinary, msg)
-	if f.kind != frameOpen {
-		return handshake{}, errors.New("the first frame is another")
-	}
-	return parseHandshake(f.data)
-}
-
-// parseHandshake decodes the payload of an open packet. Intervals are held between 100 ms and an hour, so that no
-// server makes us flood it, or wait for ever.
-func parseHandshake(data []byte) (handshake, error) {
-	var raw struct {
-		SID          string `json:"sid"`
-		PingInterval int64  `json:"pingInterval"` // milliseconds, as is the next
-		PingTimeout  int64  `json:"pingTimeout"`
-	}
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return handshake{}, errors.New("the handshake is not JSON")
-	}
-	if raw.SID == "" || raw.PingInterval <= 0 || raw.PingTimeout <= 0 {
-		return handshake{}, errors.New("the handshake lacks a session id or the ping intervals")
-	}
-	held := func(ms int64) time.Duration {
-		return time.Duration(min(max(ms, 100), time.Hour.Milliseconds())) * time.Millisecond
-	}
-	return handshake{raw.SID, held(raw.PingInterval), held(raw.PingTimeout)}, nil
 }
