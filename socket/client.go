@@ -26,8 +26,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// DefaultHandshakeTimeout is that of a [Config] that names none.
-const DefaultHandshakeTimeout = 10 * time.Second
+// What a [Config] has that names none.
+const (
+	DefaultHandshakeTimeout = 10 * time.Second
+	DefaultKeepalive        = 20 * time.Second
+)
 
 // Config is what a [Client] needs. Only URL is required.
 type Config struct {
@@ -51,11 +54,22 @@ type Config struct {
 	// HandshakeTimeout bounds how long the server may take to answer the dial, from DNS to the upgrade, and how long it
 	// may be silent between that and its handshake. Zero: 10 seconds.
 	HandshakeTimeout time.Duration
+	// Keepalive is how often, at least, something goes over the connection: a ping of Engine.IO 3, or one of WebSocket
+	// where the server sends the others. Proxies cut what is idle for long. Zero: 20 seconds. Negative: only the pings of
+	// the protocol.
+	Keepalive time.Duration
+	// UserAgent is sent with every request. Empty: that of Go.
+	UserAgent string
+	// Holds are what servers asked for by Retry-After. Clients of one process are to share them. Nil: this Client's own.
+	Holds *Holds
 	// BufferBytes bounds the events that were received and not yet handled. Zero: 32 MiB.
 	BufferBytes int
 	// DrainTimeout bounds how long after the end of its context Run goes on handing over what was received, and when
 	// the handler's context ends. Zero: 5 seconds.
 	DrainTimeout time.Duration
+	// OnSkip is called for each message that is skipped, because it is larger than 1 MiB. One of more than 16 MiB ends the
+	// connection. It must not block.
+	OnSkip func()
 	// Log is told of changes: connected, lost, a new reason why it cannot connect. Single attempts are debug messages.
 	Log zerolog.Logger
 	// OnState is called with each change of state, one call at a time, by the goroutine of Run. It must not block.
@@ -87,6 +101,8 @@ type Client struct {
 func New(cfg Config) (*Client, error) {
 	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, 32<<20)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
+	cfg.Keepalive = cmp.Or(cfg.Keepalive, DefaultKeepalive)
+	cfg.Holds = cmp.Or(cfg.Holds, new(Holds))
 	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, DefaultHandshakeTimeout)
 	if cfg.TLS == nil {
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -15,16 +15,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-const (
-	writeTimeout = 10 * time.Second
-	readLimit    = 1 << 20 // bytes of one WebSocket message
-)
-
-var errWriteTimeout = fmt.Errorf("write took longer than %v", writeTimeout)
-
 // link is an open connection on which the server has begun an Engine.IO session.
 type link struct {
-	ws        *websocket.Conn
+	ws        *webSocket
 	rev       Protocol // the revision that was dialled
 	handshake handshake
 	scrub     scrubber
@@ -68,7 +61,7 @@ func (c *Client) newHTTPClient(ctx context.Context, all *opened) *http.Client {
 		Transport: &http.Transport{
 			Proxy: c.cfg.Proxy,
 			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
-				conn, err := c.dialer(ctx, network, addr) //nolint:contextcheck // that of the transport outlives the attempt
+				conn, err := c.dialer(ctx, network, addr) // not for the transport's context, which outlives the attempt
 				if err == nil {
 					all.add(conn)
 				}
@@ -86,6 +79,9 @@ func (c *Client) newHTTPClient(ctx context.Context, all *opened) *http.Client {
 // dial asks for a fresh query, opens a WebSocket with the given revision, and waits for the handshake. An error is a
 // [fault], or what Query returned if that is permanent.
 func (c *Client) dial(ctx context.Context, rev Protocol) (*link, error) {
+	if err := c.heldBack(); err != nil {
+		return nil, err
+	}
 	query := maps.Clone(c.url.Query())
 	if c.cfg.Query != nil {
 		fresh, err := c.cfg.Query(ctx)
@@ -96,6 +92,9 @@ func (c *Client) dial(ctx context.Context, rev Protocol) (*link, error) {
 			return nil, &fault{kindQuery, fmt.Errorf("query for %s: %w", c.url.Host, err)}
 		}
 		maps.Copy(query, fresh)
+		if err := c.heldBack(); err != nil { // another client was told so, while a token was waited for
+			return nil, err
+		}
 	}
 	wire := maps.Clone(query)
 	wire.Set("EIO", rev.String())
@@ -104,14 +103,14 @@ func (c *Client) dial(ctx context.Context, rev Protocol) (*link, error) {
 	target.RawQuery = wire.Encode()
 	scrub := newScrubber(target.RawQuery, query)
 
-	ws, err := c.upgrade(ctx, &target, rev, scrub)
+	conn, err := c.upgrade(ctx, &target, rev, scrub)
 	if err != nil {
 		return nil, err
 	}
-	ws.SetReadLimit(readLimit)
+	ws := newWebSocket(conn)
 	hs, err := c.readHandshake(ctx, ws)
 	if err != nil {
-		_ = ws.CloseNow()
+		ws.close()
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -132,7 +131,9 @@ func (c *Client) upgrade(ctx context.Context, target *url.URL, rev Protocol, scr
 			all.close()
 		}
 	}()
-	ws, resp, err := websocket.Dial(dialCtx, target.String(), &websocket.DialOptions{HTTPClient: c.newHTTPClient(dialCtx, all)})
+	ws, resp, err := websocket.Dial(dialCtx, target.String(), &websocket.DialOptions{
+		HTTPClient: c.newHTTPClient(dialCtx, all), HTTPHeader: c.header(),
+	})
 	if resp != nil && resp.Body != nil {
 		defer func() { _ = resp.Body.Close() }()
 	}
@@ -147,7 +148,16 @@ func (c *Client) upgrade(ctx context.Context, target *url.URL, rev Protocol, scr
 		return nil, &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
 			&handshakeError{rev, describe(resp, scrub)})}
 	}
-	return nil, &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host, describe(resp, scrub))}
+	return nil, &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host, describe(resp, scrub)+c.answered(resp, time.Now()))}
+}
+
+// header is what every request carries.
+func (c *Client) header() http.Header {
+	header := make(http.Header)
+	if c.cfg.UserAgent != "" {
+		header.Set("User-Agent", c.cfg.UserAgent)
+	}
+	return header
 }
 
 // describe says what a server answered instead of upgrading, and what to do about it.

@@ -46,6 +46,7 @@ const (
 	kindHandshake kind = "handshake"
 	kindRejected  kind = "rejected"
 	kindLost      kind = "lost"
+	kindHeld      kind = "held" // not tried, as the server asked
 )
 
 // fault is a failure and its kind.
@@ -154,7 +155,7 @@ func (s scrubber) root(err error) string {
 	case isClose:
 		return fmt.Sprintf("the server closed the connection: status %d", closed.Code)
 	case errors.Is(err, websocket.ErrMessageTooBig):
-		return fmt.Sprintf("the server sent a message of more than %d bytes", readLimit)
+		return fmt.Sprintf("the server sent a message of more than %d bytes", skipLimit)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return errEnded.Error()
 	}

@@ -2,10 +2,11 @@ package socket_test
 
 import (
 	"bufio"
-	"crypto/sha1" //nolint:gosec // as the protocol has it
+	"crypto/sha1"
 	"encoding/base64"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func listen(t *testing.T, handle func(net.Conn)) (address string) {
 				return
 			}
 			go func() {
-				defer conn.Close() //nolint:errcheck // the test is over
+				defer conn.Close()
 				handle(conn)
 			}()
 		}
@@ -86,6 +87,20 @@ func TestGivenUp(t *testing.T) {
 
 // acceptKey answers the key of an upgrade. (RFC 6455, section 4.2.2.)
 func acceptKey(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // as the protocol has it
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func TestUserAgent(t *testing.T) {
+	seen := make(chan string, 1)
+	url := serveHTTP(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case seen <- r.UserAgent():
+		default:
+		}
+	})
+	start(t, socket.Config{URL: url, UserAgent: "relay/v1.2.3 (+https://relay.example)"}, nil)
+	if got := <-seen; got != "relay/v1.2.3 (+https://relay.example)" {
+		t.Errorf("User-Agent %q", got)
+	}
 }

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/coder/websocket"
 )
 
 // handshake is what the server says of the session. (Engine.IO protocol, "Handshake".)
@@ -32,18 +30,21 @@ const (
 )
 
 // readHandshake waits for the first frame, which must be the handshake.
-func (c *Client) readHandshake(ctx context.Context, ws *websocket.Conn) (handshake, error) {
+func (c *Client) readHandshake(ctx context.Context, ws *webSocket) (handshake, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.HandshakeTimeout, fmt.Errorf("silence for %v", c.cfg.HandshakeTimeout))
 	defer cancel()
-	typ, msg, err := ws.Read(ctx)
+	in, err := ws.read(ctx, nil)
 	if err != nil {
 		if ctx.Err() != nil {
 			return handshake{}, context.Cause(ctx)
 		}
 		return handshake{}, err
 	}
-	f := parseFrame(EIO3, typ == websocket.MessageBinary, msg)
-	if f.kind != frameOpen {
+	f := parseFrame(EIO3, in.binary, in.data)
+	switch {
+	case in.skipped():
+		return handshake{}, fmt.Errorf("the first frame has %d bytes", in.size)
+	case f.kind != frameOpen:
 		return handshake{}, errors.New("the first frame is another")
 	}
 	return parseHandshake(f.data)

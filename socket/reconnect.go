@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 // stable is how long a connection has to last to forget the failures before it. Less than a network that comes and goes takes, so that a
 // stream does not go without treats for a minute each time; more than a server takes that lets in and throws out.
 const stable = 15 * time.Second
+
+// heldSpread is the time over which clients come back that a server asked to stay away until the same moment.
+const heldSpread = 2 * time.Second
 
 // newBackoff returns the waits between attempts: full jitter, that is anything from nothing to a ceiling that doubles
 // from one second to sixty. The package spreads a wait over twice its middle, hence half of each.
@@ -53,6 +57,9 @@ func (r *reconnect) loop(ctx context.Context) error {
 			waits.Reset()
 		}
 		wait := waits.NextBackOff()
+		if held, _ := r.client.cfg.Holds.left(r.client.url, time.Now()); held > 0 {
+			wait = max(wait, held+rand.N(heldSpread)) //nolint:gosec // not a secret: so that not all come at once
+		}
 		r.tell(err, up, wait)
 		r.enter(State{Phase: Waiting, RetryIn: wait, Err: err})
 		sleep(ctx, wait)
@@ -109,7 +116,7 @@ func (r *reconnect) connect(ctx context.Context, rev Protocol) (up time.Duration
 	}
 	var since time.Time
 	s := &session{
-		link: link, queue: r.events, log: r.log,
+		link: link, queue: r.events, log: r.log, onSkip: c.cfg.OnSkip, keepalive: max(c.cfg.Keepalive, 0),
 		onSpoken: func(spoken Protocol) { c.known = spoken },
 		onJoined: func() {
 			since = time.Now()
