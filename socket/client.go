@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/internal/proxy"
 )
 
 // What a [Config] has that names none.
@@ -49,7 +51,7 @@ type Config struct {
 	Query func(ctx context.Context) (url.Values, error)
 	// TLS is for https. Nil: the system's roots.
 	TLS *tls.Config
-	// Proxy names the proxy for a request, as that of [http.Transport] does; nil: none.
+	// Proxy names the proxy for a request, as that of [http.Transport] does. Nil: what HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
 	Proxy func(*http.Request) (*url.URL, error)
 	// HandshakeTimeout bounds how long the server may take to answer the dial, from DNS to the upgrade, and how long it
 	// may be silent between that and its handshake. Zero: 10 seconds.
@@ -101,6 +103,9 @@ type Client struct {
 func New(cfg Config) (*Client, error) {
 	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, 32<<20)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
+	if cfg.Proxy == nil {
+		cfg.Proxy = proxy.FromEnvironment
+	}
 	cfg.Keepalive = cmp.Or(cfg.Keepalive, DefaultKeepalive)
 	cfg.Holds = cmp.Or(cfg.Holds, new(Holds))
 	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, DefaultHandshakeTimeout)

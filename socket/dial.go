@@ -143,12 +143,26 @@ func (c *Client) upgrade(ctx context.Context, target *url.URL, rev Protocol, scr
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case resp == nil || resp.StatusCode == http.StatusSwitchingProtocols:
-		return nil, networkFault(dialCtx, c.url.Host, err, scrub)
+		return nil, networkFault(dialCtx, c.url.Host+c.through(dialCtx), err, scrub)
 	case resp.StatusCode == http.StatusBadRequest:
 		return nil, &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
 			&handshakeError{rev, describe(resp, scrub)})}
 	}
 	return nil, &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host, describe(resp, scrub)+c.answered(resp, time.Now()))}
+}
+
+// through names the proxy on the way to the server, if there is one.
+func (c *Client) through(ctx context.Context) string {
+	bare := url.URL{Scheme: c.url.Scheme, Host: c.url.Host}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, bare.String(), http.NoBody)
+	if err != nil {
+		return ""
+	}
+	proxy, err := c.cfg.Proxy(req)
+	if err != nil || proxy == nil {
+		return ""
+	}
+	return " through the proxy " + proxy.Host
 }
 
 // header is what every request carries.

@@ -33,6 +33,7 @@ type Config struct {
 	Journal  JournalConfig
 	NATS     NATSConfig
 	HTTP     HTTPConfig
+	Socket   SocketConfig
 	Warnings ConfigErrors // what works but should be mended
 }
 
@@ -110,7 +111,7 @@ func decodeConfig(path string, text []byte, mode fs.FileMode, getenv func(string
 		d.errs.sort()
 		return nil, nil, d.errs
 	}
-	c := &Config{Path: path, Alerts: keys.Alerts, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP}
+	c := &Config{Path: path, Alerts: keys.Alerts, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP, Socket: keys.Socket}
 	for _, name := range slices.Sorted(maps.Keys(keys.Accounts)) {
 		account := keys.Accounts[name]
 		account.Account = name

@@ -22,6 +22,7 @@ type patient struct {
 	config  AccountConfig
 	account *auth.Account // nil without a store
 	err     error         // why there is no account though there is a store
+	holds   *socket.Holds // of all accounts
 
 	alive bool          // there is an access token that has not expired
 	token secret.String // of the realtime server, not used yet
@@ -30,8 +31,9 @@ type patient struct {
 func (d *doctor) accountTracks() []track {
 	var all []track
 	through := auth.NewTransport() // which also spreads the requests of many accounts
+	holds := new(socket.Holds)
 	for _, c := range d.cfg.Accounts {
-		a := &patient{doctor: d, config: c}
+		a := &patient{doctor: d, config: c, holds: holds}
 		if d.store != nil {
 			a.account, a.err = newAccount(c, d.store, through, nil, zerolog.Nop())
 		}
@@ -168,20 +170,20 @@ func (a *patient) socket(ctx context.Context) finding {
 	var failed error
 	running, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
-	client, err := socket.New(socket.Config{
-		URL: a.account.Endpoints().Socket, Protocol: a.config.Protocol, Query: a.query, Log: zerolog.Nop(),
-		OnState: func(s socket.State) {
-			switch {
-			case running.Err() != nil: // seen already
-			case s.Phase == socket.Connected:
-				spoken = s.Protocol
-				leave(errSeen)
-			case s.Phase == socket.Waiting:
-				failed = s.Err
-				leave(errSeen)
-			}
-		},
-	})
+	config := a.cfg.Socket.config(a.holds)
+	config.URL, config.Protocol, config.Query, config.Log = a.account.Endpoints().Socket, a.config.Protocol, a.query, zerolog.Nop()
+	config.OnState = func(s socket.State) {
+		switch {
+		case running.Err() != nil: // seen already
+		case s.Phase == socket.Connected:
+			spoken = s.Protocol
+			leave(errSeen)
+		case s.Phase == socket.Waiting:
+			failed = s.Err
+			leave(errSeen)
+		}
+	}
+	client, err := socket.New(config)
 	if err != nil {
 		return faulty("correct endpoints.socket of the account", "%v", err).coded(exitConfig)
 	}

@@ -54,15 +54,17 @@ func (j *job) newSource(c AccountConfig, account *auth.Account) (*source, error)
 	if past != nil {
 		s.history = intake.NewReconciler(s.intake, past, intake.ReconcileConfig{Every: c.Reconcile, BackfillFirstRun: c.BackfillFirstRun})
 	}
-	s.client, err = socket.New(socket.Config{
-		URL: at, Protocol: c.Protocol, Query: s.query, Log: log, OnState: func(st socket.State) {
-			j.sourceMetrics.observe(c.Account, st)
-			s.link.observe(st)
-			if st.Phase == socket.Connected && s.history != nil {
-				s.history.Wake() // not before: what is sent from now on comes live
-			}
-		},
-	})
+	config := j.started.Socket.config(&j.socketHolds)
+	config.URL, config.Protocol, config.Query, config.Log = at, c.Protocol, s.query, log
+	config.OnSkip = j.sourceMetrics.skipped.WithLabelValues(c.Account).Inc
+	config.OnState = func(st socket.State) {
+		j.sourceMetrics.observe(c.Account, st)
+		s.link.observe(st)
+		if st.Phase == socket.Connected && s.history != nil {
+			s.history.Wake() // not before: what is sent from now on comes live
+		}
+	}
+	s.client, err = socket.New(config)
 	if err != nil {
 		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.socket: %w", c.Account, err))
 	}
@@ -114,6 +116,7 @@ func (s *source) run(ctx context.Context) error {
 type sourceMetrics struct {
 	connected *prometheus.GaugeVec
 	attempts  *prometheus.CounterVec
+	skipped   *prometheus.CounterVec
 }
 
 func newSourceMetrics(reg prometheus.Registerer) *sourceMetrics {
@@ -124,8 +127,11 @@ func newSourceMetrics(reg prometheus.Registerer) *sourceMetrics {
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_account_connects_total", Help: "Connections of the account's socket that were established.",
 		}, []string{"account"}),
+		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_account_skipped_messages_total", Help: "Messages of the realtime server that were skipped, because they are too large.",
+		}, []string{"account"}),
 	}
-	reg.MustRegister(m.connected, m.attempts)
+	reg.MustRegister(m.connected, m.attempts, m.skipped)
 	return m
 }
 
