@@ -130,6 +130,15 @@ type record struct {
 	Scope         string    `json:"scope,omitempty"`
 	AccessToken   string    `json:"access_token"`
 	RefreshToken  string    `json:"refresh_token,omitempty"`
+
+	Login loginRecord `json:"login,omitzero"`
+}
+
+// loginRecord is a [LoginMark].
+type loginRecord struct {
+	ID      string    `json:"id"`
+	At      time.Time `json:"at"`
+	Adopted bool      `json:"adopted,omitempty"`
 }
 
 // Load implements [Store]. A file that did not change since it was last read is not read again.
@@ -250,6 +259,7 @@ func decodeRecord(account string, content []byte) (Grant, error) {
 		Generation:    r.Generation,
 		State:         r.State,
 		Reason:        r.Reason,
+		Login:         LoginMark(r.Login),
 	}, nil
 }
 
@@ -269,6 +279,7 @@ func encodeRecord(account string, g Grant) ([]byte, error) {
 		Scope:         g.Scope,
 		AccessToken:   g.AccessToken.Reveal(),
 		RefreshToken:  g.RefreshToken.Reveal(),
+		Login:         loginRecord(g.Login),
 	}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)

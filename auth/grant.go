@@ -37,6 +37,7 @@ type Grant struct {
 	State         State
 	// Reason says why the state is not Active, or what is in doubt about a grant that is. It holds no secret.
 	Reason string
+	Login  LoginMark
 }
 
 // Token is an access token that is on disk.
@@ -44,6 +45,7 @@ type Token struct {
 	AccessToken secret.String
 	Expiry      time.Time
 	Generation  int64 // hand it to [Account.Refresh] when the token is refused
+	Login       LoginMark
 
 	obtained time.Time
 }
@@ -63,7 +65,7 @@ type Status struct {
 }
 
 func (g Grant) token() Token {
-	return Token{AccessToken: g.AccessToken, Expiry: g.Expiry, Generation: g.Generation, obtained: g.ObtainedAt}
+	return Token{AccessToken: g.AccessToken, Expiry: g.Expiry, Generation: g.Generation, Login: g.Login, obtained: g.ObtainedAt}
 }
 
 func (g Grant) valid(now time.Time) bool {
@@ -112,6 +114,7 @@ func granted(old Grant, r reply, p Provider, now time.Time) Grant {
 		RefreshExpiry: old.RefreshExpiry,
 		Generation:    old.Generation + 1,
 		State:         Active,
+		Login:         old.Login,
 	}
 	if r.lifetime > 0 {
 		g.Expiry = now.Add(r.lifetime)

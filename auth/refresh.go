@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -73,7 +74,7 @@ func (a *Account) exchange(ctx context.Context, code secret.String, at attempt) 
 	// The generation goes on counting, so that holders of the old token see that it is another. What is stored may be
 	// damaged: a login is how that is repaired.
 	old, _ := a.store.Load(a.name)
-	g.Generation = old.Generation + 1
+	g.Generation, g.Login = old.Generation+1, old.Login.mark(rand.Text(), r.at)
 	if g, err = a.put(old.Generation, g); err != nil {
 		return err
 	}
@@ -335,6 +336,7 @@ func (a *Account) sendToken(ctx context.Context, c call) (reply, error) {
 			a.log.Warn().Str("reason", r.dropped).Msg("the answer of the provider holds what cannot be kept")
 		}
 		a.wire.traffic.gave(c.endpoint, now)
+		r.at = ans.at
 		return r, nil
 	}
 	if f := ans.judge(a.provider); f != nil {

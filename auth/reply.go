@@ -22,7 +22,8 @@ type reply struct {
 	access, refresh           secret.String
 	lifetime, refreshLifetime time.Duration // zero when not said, or not believably
 	scope, tokenType          string
-	dropped                   string // what came with the token and is of no use, and why; empty when nothing
+	at                        time.Time // see [ServerTime]
+	dropped                   string    // what came with the token and is of no use, and why; empty when nothing
 }
 
 // decodeReply reads a token reply that arrived now. One odd field never costs the tokens beside it.

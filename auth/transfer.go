@@ -1,12 +1,15 @@
 package auth
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"filippo.io/age"
 
@@ -90,6 +93,8 @@ func (s *FileStore) Import(ctx context.Context, account string, export []byte, o
 	}
 	// Holders of the old token must see that this is another.
 	g.Generation = max(g.Generation, old.Generation+1)
+	// The moment of the login was for the journal of another machine.
+	g.Login = LoginMark{ID: cmp.Or(g.Login.ID, rand.Text()), At: time.Now().Round(0).UTC()}
 	if err := s.Save(account, g); err != nil {
 		return fmt.Errorf("import %s: %w", account, err)
 	}

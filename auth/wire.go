@@ -86,6 +86,7 @@ type answer struct {
 	after  time.Duration       // Retry-After, zero when not said
 	clean  func(string) string // takes the secrets of the request out of a text
 	field  string              // of the call
+	at     time.Time           // see [ServerTime]
 }
 
 // What a failed request means for the grant.
@@ -179,6 +180,7 @@ func (w wire) sendNow(ctx context.Context, style BodyStyle, c call) (answer, err
 	if len(body) > answerLimit {
 		return answer{}, &failure{kind: lostReply, why: "the answer of " + req.URL.Host + " is larger than 1 MiB"}
 	}
+	at, _ := ServerTime(resp.Header, time.Now())
 	return answer{
 		status: resp.StatusCode,
 		body:   body,
@@ -186,6 +188,7 @@ func (w wire) sendNow(ctx context.Context, style BodyStyle, c call) (answer, err
 		after:  retryAfter(resp.Header.Get("Retry-After"), time.Now()),
 		clean:  clean,
 		field:  c.field,
+		at:     at,
 	}, nil
 }
 

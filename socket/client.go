@@ -64,7 +64,7 @@ type Config struct {
 	UserAgent string
 	// Holds are what servers asked for by Retry-After. Clients of one process are to share them. Nil: this Client's own.
 	Holds *Holds
-	// BufferBytes bounds the events that were received and not yet handled. Zero: 32 MiB.
+	// BufferBytes bounds the events that were received and not yet handled. Zero: 4 MiB.
 	BufferBytes int
 	// DrainTimeout bounds how long after the end of its context Run goes on handing over what was received, and when
 	// the handler's context ends. Zero: 5 seconds.
@@ -101,7 +101,7 @@ type Client struct {
 
 // New checks cfg and makes a Client, which does nothing before [Client.Run].
 func New(cfg Config) (*Client, error) {
-	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, 32<<20)
+	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, 4<<20)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
 	if cfg.Proxy == nil {
 		cfg.Proxy = proxy.FromEnvironment

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -28,11 +27,11 @@ const (
 	historyMaxWait = 2 * time.Minute // between two tries; who asks for more is left alone until then
 )
 
-// historySource reads an account's past treats from its provider. It implements [intake.History]. The access token is in the path of
-// the request: no error and no log line has the URL.
+// historySource reads an account's past treats from its provider. It implements [intake.History]. The access token is in the path or the
+// query of the request: no error and no log line has the URL.
 type historySource struct {
 	account *auth.Account
-	url     *url.URL // what the token is appended to
+	url     *historyURL
 	client  *http.Client
 	dir     string // where an answer is kept while it is read
 	name    string // of the account
@@ -48,9 +47,9 @@ func newHistorySource(c AccountConfig, account *auth.Account, dir string, throug
 	if at == "" {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	u, err := url.Parse(at)
+	u, err := parseHistoryURL(at)
 	if err != nil {
-		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.history is not a URL", c.Account))
+		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.history: %w", c.Account, err))
 	}
 	return &historySource{
 		account: account, url: u, dir: dir, name: c.Account,
@@ -77,19 +76,19 @@ func (e *historyError) Error() string { return e.why }
 // Fetch implements [intake.History]. A token that is refused is renewed once. An outage is waited out for a few tries.
 func (h *historySource) Fetch(ctx context.Context) (intake.Reply, error) {
 	if time.Now().Before(h.notBefore) {
-		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.Host)
+		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.base.Host)
 	}
 	file, err := newSpool(filepath.Join(h.dir, ".history-"+h.name))
 	if err != nil {
 		return nil, err
 	}
-	if err := h.fetch(ctx, file.File); err != nil {
+	if err := h.fetch(ctx, file); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
 }
 
-func (h *historySource) fetch(ctx context.Context, into *os.File) error {
+func (h *historySource) fetch(ctx context.Context, into *spool) error {
 	token, err := h.account.Token(ctx)
 	if err != nil {
 		return err
@@ -97,7 +96,7 @@ func (h *historySource) fetch(ctx context.Context, into *os.File) error {
 	renewed := false
 	h.wait.Reset()
 	for try := 1; ; try++ {
-		err := h.ask(ctx, token.AccessToken, into)
+		err := h.ask(ctx, token, into)
 		failed, known := errors.AsType[*historyError](err)
 		switch {
 		case err == nil:
@@ -123,17 +122,15 @@ func (h *historySource) fetch(ctx context.Context, into *os.File) error {
 				return context.Cause(ctx)
 			}
 		}
-		return fmt.Errorf("read the history at %s: %w", h.url.Host, err)
+		return fmt.Errorf("read the history at %s: %w", h.url.base.Host, err)
 	}
 }
 
 // ask makes one request and writes the whole answer to a file. Its error is a [historyError], or that of the file.
-func (h *historySource) ask(ctx context.Context, token secret.String, into *os.File) error {
+func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, historyWithin, fmt.Errorf("no whole answer within %s", historyWithin))
 	defer cancel()
-	u := *h.url
-	u.RawPath = strings.TrimSuffix(h.url.EscapedPath(), "/") + "/" + url.PathEscape(token.Reveal())
-	u.Path = strings.TrimSuffix(h.url.Path, "/") + "/" + token.Reveal()
+	token := by.AccessToken
 	broken := func(doing string, err error) error {
 		if cause := context.Cause(ctx); cause != nil {
 			return &historyError{why: doing + ": " + cause.Error(), again: true}
@@ -144,7 +141,7 @@ func (h *historySource) ask(ctx context.Context, token secret.String, into *os.F
 		text := secret.Scrub(err.Error(), token, secret.New(url.PathEscape(token.Reveal())), secret.New(url.QueryEscape(token.Reveal())))
 		return &historyError{why: doing + ": " + strings.Join(strings.Fields(text), " "), again: true}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url.with(token).String(), http.NoBody)
 	if err != nil {
 		return &historyError{why: "endpoints.history is not a usable URL"}
 	}
@@ -155,16 +152,23 @@ func (h *historySource) ask(ctx context.Context, token secret.String, into *os.F
 		return broken("no answer", err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusNoContent:
+	default:
 		return refusal(resp)
 	}
+	into.answered(resp.Header, by)
 	if err := into.Truncate(0); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
 	if _, err := into.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
-	body := &tracked{r: io.LimitReader(resp.Body, historyLimit+1)}
+	text := io.LimitReader(resp.Body, historyLimit+1)
+	if resp.StatusCode == http.StatusNoContent {
+		text = strings.NewReader("null")
+	}
+	body := &tracked{r: text}
 	n, err := io.Copy(into, body)
 	switch {
 	case body.err != nil:
@@ -219,17 +223,3 @@ func (t *tracked) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// spool is a file, for the user only, that is gone when it is closed.
-type spool struct{ *os.File }
-
-// newSpool takes the place of a file that an earlier process may have left.
-func newSpool(path string) (*spool, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // in the data folder
-	if err != nil {
-		return nil, fmt.Errorf("make a file for the history: %w", err)
-	}
-	return &spool{f}, nil
-}
-
-func (s *spool) Close() error { return errors.Join(s.File.Close(), os.Remove(s.Name())) }

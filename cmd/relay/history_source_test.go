@@ -148,6 +148,14 @@ func cutOff(w http.ResponseWriter, _ *http.Request) {
 
 func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
+// No content is an answer without treats.
+func TestHistoryWithoutContent(t *testing.T) {
+	l := newLibrary(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	if text, err := l.fetch(); err != nil || text != "null" {
+		t.Errorf("%q, error %v", text, err)
+	}
+}
+
 func TestHistoryRequests(t *testing.T) {
 	for name, tt := range map[string]struct {
 		answers             []http.HandlerFunc
@@ -167,7 +175,6 @@ func TestHistoryRequests(t *testing.T) {
 		"hangs up each time":    {[]http.HandlerFunc{hangUp}, "no answer", historyTries, 0},
 		"not there":             {[]http.HandlerFunc{refuses(404)}, "HTTP 404: check endpoints.history", 1, 0},
 		"leads elsewhere":       {[]http.HandlerFunc{refuses(302, "Location", "/api/elsewhere-canary")}, "HTTP 302", 1, 0},
-		"nothing":               {[]http.HandlerFunc{refuses(204)}, "HTTP 204", 1, 0},
 		"refused and an outage": {[]http.HandlerFunc{refuses(401), refuses(502), says("[]")}, "", 3, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -262,14 +269,74 @@ func TestHistoryFile(t *testing.T) {
 	}
 }
 
+// at makes the library's source ask at another URL below its server.
+func (l *library) at(rest string) {
+	l.t.Helper()
+	var err error
+	if l.source.url, err = parseHistoryURL(l.server.URL + rest); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
 func TestHistoryWithAQuery(t *testing.T) {
 	l := newLibrary(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.RawQuery) })
-	var err error
-	if l.source.url, err = url.Parse(l.server.URL + "/api?days=30"); err != nil {
-		t.Fatal(err)
-	}
+	l.at("/api?days=30")
 	text, err := l.fetch()
 	if tokens, _ := l.seen(); err != nil || text != "days=30" || len(tokens) != 1 || tokens[0] != tokenOf(1) {
 		t.Errorf("%q with the tokens %q, error %v", text, tokens, err)
+	}
+}
+
+// The token goes where {access_token} stands, whatever is around it, and in no error.
+func TestHistoryURL(t *testing.T) {
+	inPath, inQuery := url.PathEscape(tokenOf(1)), url.QueryEscape(tokenOf(1))
+	for text, want := range map[string]string{
+		"/api":                                "/api/" + inPath,
+		"/api/":                               "/api/" + inPath,
+		"":                                    "/" + inPath,
+		"/a%2Fb/?x=%26":                       "/a%2Fb/" + inPath + "?x=%26",
+		"/v2/{access_token}/treats":           "/v2/" + inPath + "/treats",
+		"/v2/{access_token}/":                 "/v2/" + inPath + "/",
+		"/v2/%7Baccess_token%7D/treats":       "/v2/" + inPath + "/treats",
+		"/v2/%7baccess_token%7d":              "/v2/" + inPath,
+		"/v2/a-{access_token}.json?b={}":      "",
+		"/v2/a-{access_token}.json":           "/v2/a-" + inPath + ".json",
+		"/treats?access_token={access_token}": "/treats?access_token=" + inQuery,
+		"/treats?days=30&t={access_token}&x":  "/treats?days=30&t=" + inQuery + "&x",
+		"/treats?t=%7Baccess_token%7D":        "/treats?t=" + inQuery,
+		"/{access_token}?t={access_token}":    "/" + inPath + "?t=" + inQuery,
+		"?t={access_token}":                   "/?t=" + inQuery,
+		"/treats?t={token}":                   "",
+		"/treats/{your-access-token}":         "",
+		"/treats/{ACCESS_TOKEN}":              "",
+		"/treats/{access_token":               "",
+	} {
+		if err := checkEndpoint("history", "https://example.com"+text); (err == nil) != (want != "") || err != nil && !strings.Contains(err.Error(), "{access_token}") {
+			t.Errorf("%s: error %v", text, err)
+		}
+		if want == "" {
+			continue
+		}
+		l := newLibrary(t, refuses(404))
+		asked := make(chan string, 1)
+		l.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked <- r.RequestURI
+			refuses(404)(w, r)
+		})
+		l.at(text)
+		if _, err := l.fetch(); err == nil {
+			t.Errorf("%s: no error", text)
+		}
+		if got := <-asked; got != want {
+			t.Errorf("%s: asked for %s, want %s", text, got, want)
+		}
+	}
+	for _, bad := range []string{"https://{access_token}.example.com/", "https://example.com/#{access_token}", "https://{access_token}@example.com/"} {
+		if err := checkEndpoint("history", bad); err == nil {
+			t.Errorf("%s: no error", bad)
+		}
+	}
+	if err := checkEndpoint("probe", "https://example.com/{x}"); err != nil {
+		t.Errorf("another endpoint: %v", err)
 	}
 }

@@ -151,13 +151,14 @@ func (p *accountPart) start(ctx context.Context, stop context.CancelCauseFunc) {
 		return
 	}
 	p.work.Go(func() {
+		p.source.begin(ctx)
+		if p.source.history != nil {
+			p.work.Go(func() { p.source.history.Run(ctx) })
+		}
 		if err := p.source.run(ctx); err != nil {
 			stop(err)
 		}
 	})
-	if p.source.history != nil {
-		p.work.Go(func() { p.source.history.Run(ctx) })
-	}
 }
 
 var errTakenOut = errors.New("the configuration has it no more, or otherwise")

@@ -140,7 +140,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	p := run("http://" + x.address)
 	w.connected()
 	w.live.emit(0, 3)
-	holds(t, "webhook", &w.bot.bodies, 0, 2)
+	holds(t, "webhook", w.bot.lines, 0, 3)
 	p.stop()
 
 	x.mu.Lock()

@@ -105,7 +105,11 @@ it, and what it finds is delivered when relay starts.`,
 
 func (p *program) tellReconciled(r intake.Reconciliation) error {
 	if r.FirstRun {
-		return p.say("First look at the history of %s: its %d treats are known from now on, and not delivered.", r.Account, r.Known)
+		return p.say("First look at the history of %s: %d treats from before its baseline are known from now on, and not delivered. %d are from after it and journaled now.",
+			r.Account, r.Known, r.Healed)
+	}
+	if r.NoList {
+		return p.say("The history of %s has no list of treats in it: taken for one without treats.", r.Account)
 	}
 	if r.Undated+r.Unusable > 0 {
 		if err := p.say("%d items of the history are no treats or have no date that can be read; they are left out.", r.Undated+r.Unusable); err != nil {
@@ -195,7 +199,7 @@ func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConf
 	if err := in.CatchUp(ctx); err != nil {
 		return result, withCode(exitUnavailable, err)
 	}
-	reconciler := intake.NewReconciler(in, past, intake.ReconcileConfig{})
+	reconciler := intake.NewReconciler(in, past, intake.ReconcileConfig{Logins: past})
 	comparing, stop := context.WithCancelCause(ctx)
 	var writer, comparer sync.WaitGroup
 	var writeErr error

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -52,7 +54,7 @@ func (j *job) newSource(c AccountConfig, account *auth.Account) (*source, error)
 		return nil, err
 	}
 	if past != nil {
-		s.history = intake.NewReconciler(s.intake, past, intake.ReconcileConfig{Every: c.Reconcile, BackfillFirstRun: c.BackfillFirstRun})
+		s.history = intake.NewReconciler(s.intake, past, intake.ReconcileConfig{Every: c.Reconcile, BackfillFirstRun: c.BackfillFirstRun, Logins: past})
 	}
 	config := j.started.Socket.config(&j.socketHolds)
 	config.URL, config.Protocol, config.Query, config.Log = at, c.Protocol, s.query, log
@@ -83,18 +85,33 @@ func (s *source) query(ctx context.Context) (url.Values, error) {
 	return url.Values{"token": {token.Reveal()}}, nil
 }
 
+// beginLimit is how long a source waits for the state of the journal before it connects.
+const beginLimit = 10 * time.Second
+
+var errBeginLimit = errors.New("the state of the journal did not answer within 10 seconds")
+
+// begin makes durable from when on treats count, before anything else can happen to the account.
+func (s *source) begin(ctx context.Context) {
+	if s.history == nil {
+		return
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, beginLimit, errBeginLimit)
+	defer cancel()
+	if err := s.history.Begin(bounded); err != nil && ctx.Err() == nil {
+		s.log.Error().Err(err).Msg("moment from which on treats of the account count is not on disk yet")
+	}
+}
+
 // run receives until ctx ends. An account that needs a login waits for it; others are not concerned.
 func (s *source) run(ctx context.Context) error {
 	for {
-		err := s.client.Run(ctx, func(ctx context.Context, ev socket.Event) error {
-			if ev.Name != treatEvent {
-				s.log.Debug().Str("event", ev.Name).Msg("event of another name ignored")
-				return nil
-			}
-			return s.intake.Handle(ctx, ev.Args, ev.Received)
-		})
+		other, err := s.receive(ctx)
 		if ctx.Err() != nil {
 			return err
+		}
+		if other && err == nil {
+			s.log.Info().Msg("somebody has logged in: connects again with the new login")
+			continue
 		}
 		if err == nil {
 			return fmt.Errorf("receive treats of %s: the connection ended by itself", s.name)
@@ -109,6 +126,50 @@ func (s *source) run(ctx context.Context) error {
 			return nil //nolint:nilerr // ctx ended
 		}
 		s.log.Info().Msg("account has a login again")
+	}
+}
+
+// loginEvery is how often a source looks for another login.
+const loginEvery = 2 * time.Second
+
+var errOtherLogin = errors.New("there is another login")
+
+// receive hands what comes to the intake, until ctx ends, the connection cannot go on, or there is another login, which may be of another
+// channel. other reports the last.
+func (s *source) receive(ctx context.Context) (other bool, err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer stop(nil)
+	watch.Go(func() { s.watchLogin(ctx, stop) })
+	err = s.client.Run(ctx, func(ctx context.Context, ev socket.Event) error {
+		if ev.Name != treatEvent {
+			s.log.Debug().Str("event", ev.Name).Msg("event of another name ignored")
+			return nil
+		}
+		return s.intake.Handle(ctx, ev.Args, ev.Received)
+	})
+	return errors.Is(context.Cause(ctx), errOtherLogin), err
+}
+
+// watchLogin stops when the account has another login than at first.
+func (s *source) watchLogin(ctx context.Context, stop context.CancelCauseFunc) {
+	tick := time.NewTicker(loginEvery)
+	defer tick.Stop()
+	first, known := "", false
+	for {
+		if mark, err := s.account.LoginMark(); err == nil {
+			if known && mark.ID != first {
+				stop(errOtherLogin)
+				return
+			}
+			first, known = mark.ID, true
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 

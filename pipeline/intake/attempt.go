@@ -17,7 +17,8 @@ func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err er
 	}
 	defer reply.Close() //nolint:errcheck // it was only read
 	now := time.Now()
-	base, since, err := r.horizon(ctx, now)
+	login, ahead := r.login(reply)
+	base, since, err := r.horizon(ctx, now, login)
 	if err != nil {
 		return result, err
 	}
@@ -26,78 +27,104 @@ func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err er
 		return result, err
 	}
 	result.Held, result.Older, result.Undated, result.Unusable = len(read.treats), read.before, read.undated, read.unusable
+	if read.none() {
+		result.NoList, result.Refused = true, read.refused
+		return result, nil
+	}
+	at := given{&read, reply, login, ahead, since}
 	for {
-		err := r.apply(ctx, &read, base, since, reply, &result)
+		err := r.apply(ctx, &at, base, &result)
 		if !errors.Is(err, index.ErrDamaged) { // it is repaired, and nothing is journaled yet
 			return result, err
 		}
 	}
 }
 
+// given is a reply that was read, and what is known of it.
+type given struct {
+	*replyReader
+	reply Reply
+	login Login
+	ahead time.Duration // how far the provider's clock is ahead of that of this machine
+	since time.Time     // from when on it was read
+}
+
 // apply compares a reply with what relay has, and journals what is missing.
-func (r *Reconciler) apply(ctx context.Context, read *replyReader, base *baseline, since time.Time, reply Reply, result *Reconciliation) (err error) {
+func (r *Reconciler) apply(ctx context.Context, g *given, base *baseline, result *Reconciliation) (err error) {
 	in := r.intake
-	result.FirstRun = base.Records < 0
-	if result.FirstRun && r.cfg.BackfillFirstRun {
-		result.FirstRun = false
+	first := base.pending()
+	if first && r.cfg.BackfillFirstRun {
+		first, base.Moment = false, time.Time{}
+		base.settle(g.login, g.channels)
 		if err := in.writeKnown(ctx, base, nil); err != nil {
 			return err
 		}
 	}
-	if !result.FirstRun {
-		if result.FirstRun, err = r.lostBaseline(ctx, base, since); err != nil {
+	if !first {
+		if first, err = r.lostBaseline(ctx, base, g.since); err != nil {
 			return err
 		}
 	}
-	c := newComparison(read.treats, read.zone)
-	if len(c.treats) == 0 && !result.FirstRun {
+	missing := len(g.treats) > 0
+	switch undecided := !base.Changed.IsZero(); {
+	case first || undecided && missing:
+		if missing, err = r.know(ctx, g, base, first, result); err != nil {
+			return err
+		}
+	case !undecided && base.settle(g.login, g.channels):
+		if err := in.putBaseline(ctx, base); err != nil {
+			return err
+		}
+	}
+	r.adopt(ctx, g.login)
+	if !missing {
 		return nil
 	}
-	if !result.FirstRun {
-		return r.heal(ctx, c, base, reply, result)
-	}
-	known, lost, err := r.firstRun(ctx, c, base)
-	result.Known = known
-	if err != nil || lost == 0 {
-		return err
-	}
-	return r.heal(ctx, newComparison(read.treats, read.zone), base, reply, result)
+	return r.heal(ctx, newComparison(g.treats, g.zone), base, g.reply, result)
 }
 
-// horizon returns the account's baseline, which has -1 records if there is none yet, and from when on the journal can be compared.
-func (r *Reconciler) horizon(ctx context.Context, now time.Time) (base *baseline, since time.Time, err error) {
+// horizon returns the account's baseline, and makes one if there is none, and from when on the journal can be compared. login is the present one.
+func (r *Reconciler) horizon(ctx context.Context, now time.Time, login Login) (base *baseline, since time.Time, err error) {
 	in := r.intake
 	since, retention, err := in.span(ctx, now)
 	if err != nil {
 		return nil, since, err
 	}
-	if base, err = in.readBaseline(ctx); err != nil {
+	if base, err = in.readBaseline(ctx, login); err != nil {
 		return nil, since, err
 	}
 	if base == nil {
-		base = newBaseline(retention)
-		base.Records = -1
-		return base, since, nil
+		base, err = r.foundBaseline(ctx, retention, login)
+		return base, since, err
 	}
+	changed := base.notice(login, now)
 	if base.Retention != retention {
 		if before := reach(now, base.Retention); before.After(since) && before.After(base.Floor) { // it was kept for less
 			base.Floor = before
 		}
-		base.Retention = retention
+		base.Retention, changed = retention, true
+	}
+	if changed {
 		if err := in.putBaseline(ctx, base); err != nil {
 			return nil, since, err
 		}
 	}
-	if base.Floor.After(since) && base.Floor.Before(now) { // else the clock was wrong
-		since = base.Floor
+	floors := []time.Time{base.Floor}
+	if base.Changed.IsZero() { // else it may be another channel, whose treats have to be known
+		floors = append(floors, base.floor())
+	}
+	for _, floor := range floors {
+		if floor.After(since) && floor.Before(now) { // else the clock was wrong
+			since = floor
+		}
 	}
 	return base, since, nil
 }
 
 // lostBaseline counts the treats of the baseline, once a process. If some are lost, from the index too, it makes base a new baseline, to be filled as
-// in a first run: better a gap than a month of old treats.
+// in a first run: better a gap than a month of old treats. Its moment stays.
 func (r *Reconciler) lostBaseline(ctx context.Context, base *baseline, since time.Time) (first bool, err error) {
-	if base.Records == 0 || r.whole == base.ID {
+	if base.Records == 0 || r.base.whole == base.ID {
 		return false, nil
 	}
 	in := r.intake
@@ -109,13 +136,12 @@ func (r *Reconciler) lostBaseline(ctx context.Context, base *baseline, since tim
 		return false, err
 	}
 	if records >= base.Records || base.Made.Before(since) {
-		r.whole = base.ID
+		r.base.whole = base.ID
 		return false, nil
 	}
 	r.log.Warn().Int("records", base.Records).Int("found", records).
 		Msg("part of what was known of the history is lost: what it holds now is known from now on and not delivered")
-	floor := base.Floor
-	*base = *newBaseline(base.Retention)
-	base.Floor = floor
+	base.Moment = base.cutoff(0)
+	base.renew()
 	return true, nil
 }

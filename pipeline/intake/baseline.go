@@ -13,18 +13,37 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A baseline is what an account's history held when relay first read it: treats that are never delivered from there. It counts once it is in
-// the state of the journal. Its treats are in the journal before that, and are dropped together with the events of their time; an entry
-// behind them says that they are whole, from which the baseline is restored when the state has lost it.
+// A baseline is what an account's history held of the time before a moment, when relay first read it: treats that are never delivered from
+// there. The moment is in the state of the journal before the account's source connects, with no treats yet. These are in the journal before they
+// count, and are dropped together with the events of their time; an entry behind them says that they are whole, from which the baseline is
+// restored when the state has lost it.
+//
+// It is one channel's. Another login may be of another channel, which then has a baseline of its own, beside the earlier ones.
 type baseline struct {
 	ID      string    `json:"id"`
 	Made    time.Time `json:"made"`
 	Known   int       `json:"known"`   // how many treats it has
-	Records int       `json:"records"` // how many different ones
+	Records int       `json:"records"` // how many different ones; pendingRecords: nothing was compared yet
 	// Retention is the journal's, as it was when last looked at, and Floor the time before which a journal that was kept for a
 	// shorter time has dropped events that the history may still hold.
 	Retention time.Duration `json:"retention"`
 	Floor     time.Time     `json:"floor,omitzero"`
+	// Moment is the account's first login or start. Zero: an older relay made it, or all of the history was to be delivered.
+	Moment   time.Time `json:"moment,omitzero"`
+	Local    bool      `json:"local,omitempty"`    // Moment is of the clock of this machine
+	Login    string    `json:"login,omitempty"`    // the ID of the one with which a reply was compared last
+	Changed  time.Time `json:"changed,omitzero"`   // when there was another login, of which nothing is known yet
+	Channels []string  `json:"channels,omitempty"` // that the account has had
+	Earlier  []string  `json:"earlier,omitempty"`  // the ids of the baselines before, which are of other channels
+}
+
+// tags are how the index says that a treat is of one of the baselines.
+func (b *baseline) tags() map[uint16]bool {
+	tags := map[uint16]bool{index.BaselineTag(b.ID): true}
+	for _, id := range b.Earlier {
+		tags[index.BaselineTag(id)] = true
+	}
+	return tags
 }
 
 // newBaseline makes one without treats.
@@ -32,8 +51,8 @@ func newBaseline(retention time.Duration) *baseline {
 	return &baseline{ID: index.NewBaselineID(rand.Uint64()), Made: time.Now().UTC(), Retention: retention} //nolint:gosec // it guards nothing
 }
 
-// readBaseline returns that of the account, or nil if there is none yet.
-func (in *Intake) readBaseline(ctx context.Context) (*baseline, error) {
+// readBaseline returns that of the account, or nil if there is none yet. login is the present one.
+func (in *Intake) readBaseline(ctx context.Context, login Login) (*baseline, error) {
 	value, _, err := in.journal.State().Get(ctx, journal.HistoryKey(in.norm.Account))
 	var b baseline
 	if err == nil {
@@ -46,16 +65,11 @@ func (in *Intake) readBaseline(ctx context.Context) (*baseline, error) {
 	if !damaged && !errors.Is(err, journal.ErrNoKey) {
 		return nil, fmt.Errorf("read the baseline of %s: %w", in.norm.Account, err)
 	}
-	s := in.index.Account(in.norm.Account)
-	if s.BaselineID == "" {
-		if damaged {
-			in.log.Error().Err(err).Msg("what was known of the history is lost from the journal's state: what it holds now is known from now on and not delivered")
-		}
-		return nil, nil //nolint:nilnil // there is none
+	found, restoring := in.restored(ctx, login)
+	if found == nil && damaged {
+		in.log.Error().Err(err).Msg("what was known of the history is lost from the journal's state: what it holds now is known from now on and not delivered")
 	}
-	b = baseline{ID: s.BaselineID, Made: s.BaselineMade, Known: s.BaselineSize, Records: s.BaselineSize, Retention: in.journal.Retention()}
-	in.log.Warn().Time("made", b.Made).Msg("what was known of the history is missing from the journal's state: restored from the journal")
-	return &b, in.putBaseline(ctx, &b)
+	return found, restoring
 }
 
 func (in *Intake) putBaseline(ctx context.Context, b *baseline) error {

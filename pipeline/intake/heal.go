@@ -8,22 +8,35 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// firstRun takes what the reply holds, and the journal has not, for known, and returns how many treats that are. Not among them are so many
-// that the log has lost.
-func (r *Reconciler) firstRun(ctx context.Context, c *comparison, base *baseline) (known, lost int, err error) {
+// know takes what the reply holds of the time before the baseline, and the journal has not, for known, and reports whether anything else is missing.
+// Not among them are so many that the log has lost. If it is not the first reply of the account, it is of another login: then the baseline becomes
+// that of its channel, unless the account has had that.
+func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first bool, result *Reconciliation) (more bool, err error) {
 	in := r.intake
+	c := newComparison(slices.Clone(g.treats), g.zone) // which puts them in order, once
+	same := false
 	var all []past
 	err = r.measure(ctx, c, base, func() {
-		all = slices.DeleteFunc(c.surplus(), func(p past) bool {
-			_, had := c.nextLost(p.same)
-			if had {
-				lost++
+		now, cutoff := time.Now(), base.cutoff(g.ahead)
+		if !first {
+			other, at := base.otherChannel(c, g.channels, g.ahead)
+			if same = !other; same {
+				return
 			}
-			return had
+			cutoff = at
+			base.follow()
+		}
+		newest := in.index.Account(in.norm.Account).Newest
+		limit := c.inZone(cutoff, now.Add(g.ahead), &newest, g.ahead).Unix()
+		all = slices.DeleteFunc(c.surplus(), func(p past) bool {
+			_, lost := c.nextLost(p.same)
+			missed := lost || p.same.second >= limit
+			more = more || missed
+			return missed
 		})
-		now := time.Now()
 		in.healing.expected, in.healing.baseline = nil, base.ID
 		for i := range all {
 			before := in.healing.expected[all[i].same]
@@ -31,16 +44,30 @@ func (r *Reconciler) firstRun(ctx context.Context, c *comparison, base *baseline
 		}
 	})
 	if err != nil {
-		return 0, 0, err
+		return false, err
 	}
-	return len(all), lost, in.writeKnown(ctx, base, all)
+	base.settle(g.login, g.channels)
+	if same {
+		floor := base.floor().Unix()
+		g.treats = slices.DeleteFunc(g.treats, func(p past) bool { return p.same.second < floor })
+		return len(g.treats) > 0, in.putBaseline(ctx, base)
+	}
+	result.FirstRun, result.Known, base.Made = true, len(all), time.Now().UTC()
+	return more, in.writeKnown(ctx, base, all)
 }
 
 // heal journals what is missing, oldest first. What comes live before its turn is journaled as live instead.
 func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, reply Reply, result *Reconciliation) error {
 	in := r.intake
+	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
+	if err != nil {
+		return err
+	}
+	if r.marks.lost = lost; lost == nil {
+		r.marks.lost = make(map[journal.Span]uint64) // it is known that there are none
+	}
 	var gone []missing
-	err := r.measure(ctx, c, base, func() {
+	err = r.measure(ctx, c, base, func() {
 		gone, result.Rewritten = c.missing()
 		in.healing.missing = make(map[identity]int, len(gone))
 		for i := range gone {
@@ -94,7 +121,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 	if !in.healing.take(p.same) {
 		return false, nil
 	}
-	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost}
+	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost, marks: r.marks.lost}
 	q.ordinal = max(c.ordinal(p.same), in.repeats.counts[keyOf(&f)].next)
 	for {
 		lost, ok := c.nextLost(p.same)
@@ -162,19 +189,19 @@ func (r *Reconciler) countIndex(ctx context.Context, c *comparison, base *baseli
 	if len(c.treats) == 0 {
 		return nil
 	}
-	tag := index.BaselineTag(base.ID)
+	tags := base.tags()
 	from, to := c.bounds()
 	err := in.index.Range(ctx, in.norm.Account, from, to, func(h *index.Hit) bool {
 		switch {
 		case h.Number > limit:
 		case h.Known:
-			if h.Baseline == tag {
+			if tags[h.Baseline] {
 				c.known(identityOf(&h.Fingerprint, c.zone), int(h.Count), 0) //nolint:gosec // bounded by a reply
 			}
 		case h.Repeat == 0: // not a treat that was received
-		case h.Lost && h.Baseline != tag:
+		case h.Lost && !tags[h.Baseline]:
 			c.miss(&h.Fingerprint, lostTreat{h.Number, h.Repeat - 1})
-		case h.Baseline == tag:
+		case tags[h.Baseline]:
 			c.count(&h.Fingerprint, 0, h.Repeat)
 		default:
 			c.count(&h.Fingerprint, 1, h.Repeat)

@@ -42,7 +42,8 @@ type past struct {
 }
 
 // A replyReader collects the treats of a reply. The list is an array, or stands under any key of an object, or of an object in
-// that. It holds no treat, only where it stands.
+// that. A reply that holds neither a list nor anything that could be treats is none: null, or an object of texts, numbers and empty
+// objects. It holds no treat, only where it stands.
 type replyReader struct {
 	zone         *time.Location
 	oldest       time.Time // treats before this are of no concern
@@ -51,12 +52,15 @@ type replyReader struct {
 	meter        *meter
 	start        int64 // of the JSON in the reply
 	lists, items int
-	list         int // the number of the one with treats, from 1 on; 0 as long as there is none
+	list         int  // the number of the one with treats, from 1 on; 0 as long as there is none
+	refused      bool // the reply says that it is no success
+	opaque       bool // there is something beside lists that could be treats
 
 	treats   []past
-	before   int // treats before oldest
-	undated  int // treats whose date cannot be read
-	unusable int // other things in the list
+	channels map[string]bool // that its treats are of
+	before   int             // treats before oldest
+	undated  int             // treats whose date cannot be read
+	unusable int             // other things in the list
 }
 
 // maxItem bounds one treat of a reply. The socket's frames have at most 1 MiB.
@@ -81,6 +85,7 @@ func (m *meter) Read(p []byte) (int, error) {
 
 // read reads a whole reply. The error is an [ErrHistoryUnreadable] if it is not a list of treats, or that of r.
 func (rr *replyReader) read(r io.Reader) error {
+	rr.channels = make(map[string]bool)
 	rr.meter = &meter{r, maxItem}
 	text := bufio.NewReader(rr.meter)
 	bom := []byte("\xef\xbb\xbf") // a byte order mark, which some programs put before a text
@@ -102,7 +107,9 @@ func (rr *replyReader) read(r io.Reader) error {
 		return rr.explain(err)
 	}
 	switch {
-	case rr.lists == 0:
+	case rr.refused && (rr.lists > 0 || rr.opaque):
+		return errReported
+	case rr.lists == 0 && rr.opaque:
 		return unreadable("there is no list in it")
 	case rr.items > 0 && len(rr.treats)+rr.before == 0:
 		return unreadable(fmt.Sprintf("none of its %d items is a treat with a date", rr.items))
@@ -136,12 +143,19 @@ func (rr *replyReader) value(depth int) error {
 		return rr.array()
 	case json.Delim('{'):
 		if depth == maxWrap {
+			rr.opaque = rr.opaque || rr.dec.More()
 			return rr.skip()
 		}
 		return rr.object(depth + 1)
 	}
+	rr.opaque = rr.opaque || depth == 0 && token != nil
 	return nil
 }
+
+// none reports whether the reply that was read says nothing of treats, not even that there are none.
+func (rr *replyReader) none() bool { return rr.lists == 0 }
+
+var errReported = unreadable("it reports an error")
 
 func (rr *replyReader) object(depth int) error {
 	for rr.dec.More() {
@@ -149,11 +163,14 @@ func (rr *replyReader) object(depth int) error {
 		if err != nil {
 			return err
 		}
-		if text, _ := key.(string); text == "error" || text == "success" {
+		switch text, _ := key.(string); text {
+		case "error", "success":
 			if err := rr.verdict(text == "error"); err != nil {
 				return err
 			}
 			continue
+		case "sender", "title", "date_created": // a single treat
+			rr.opaque = true
 		}
 		if err := rr.value(depth); err != nil {
 			return err
@@ -170,9 +187,13 @@ func (rr *replyReader) verdict(bad bool) error {
 		return err
 	}
 	no := token == nil || token == false || token == "" || token == 0.0
-	if no != bad {
-		return unreadable("it reports an error")
+	switch {
+	case no == bad:
+		return nil
+	case bad:
+		return errReported
 	}
+	rr.refused = true
 	return nil
 }
 
@@ -230,6 +251,9 @@ func (rr *replyReader) item(item json.RawMessage, offset int64, length int32) er
 			rr.list = rr.lists
 		case rr.list != rr.lists:
 			return unreadable("there are several lists of treats in it")
+		}
+		if name := channelOf(d.Receiver); name != "" && len(rr.channels) < maxChannels {
+			rr.channels[name] = true
 		}
 		if at.Before(rr.oldest) {
 			rr.before++

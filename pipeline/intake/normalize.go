@@ -19,7 +19,7 @@ type Normalizer struct {
 	Provider string
 	// Location is the zone of date_created, which names none.
 	Location *time.Location
-	// KeepRaw puts the provider's whole object into the event's data.raw.
+	// KeepRaw puts the provider's whole object into the event's data.raw, in a form that every parser of JSON reads.
 	KeepRaw bool
 }
 
@@ -29,7 +29,7 @@ func (n *Normalizer) normalize(t *treat, received time.Time) (e pipeline.Event, 
 	d := t.data()
 	d.Account, d.Provider = n.Account, n.Provider
 	if n.KeepRaw {
-		d.Raw = t.raw
+		d.Raw = portable(t.raw)
 	}
 	f = index.Of(&d)
 	at := received
@@ -94,6 +94,9 @@ func ImportEntry(line []byte) (journal.Entry, error) {
 		return journal.Entry{}, fmt.Errorf("%w: data.account or data.provider is missing", errNotEvent)
 	case e.Time.IsZero() || e.RecordedTime.IsZero():
 		return journal.Entry{}, fmt.Errorf("%w: time or recordedtime is missing", errNotEvent)
+	}
+	if len(e.Data.Raw) > 0 {
+		e.Data.Raw = portable(e.Data.Raw)
 	}
 	clean, err := e.Line() // in the form of this version, on one line
 	if err != nil {

@@ -17,10 +17,13 @@ type ReconcileConfig struct {
 	Every time.Duration
 	// BackfillFirstRun journals what the history holds at an account's very first comparison, instead of taking it for known.
 	BackfillFirstRun bool
+	// Logins tells one login from another; nil: all are the same.
+	Logins Logins
 }
 
 // Reconciler fills gaps: it compares the provider's history of one account with the journal and journals what is missing, oldest
-// first, with origin backfill. What the history holds when an account is first compared is taken for known, and is not journaled.
+// first, with origin backfill. What the history holds of the time before the account's baseline is taken for known, and is not journaled: that is
+// its first login or start, or the login of another channel.
 // Its methods may be called by several goroutines.
 type Reconciler struct {
 	intake  *Intake
@@ -36,21 +39,22 @@ type Reconciler struct {
 	trouble string // the last one that was logged; empty if there is none
 	marks   marking
 	noted   map[string]bool // oddities of the history that were logged
-	// whole is the id of the baseline whose treats were found to be there.
-	whole string
+	base    basis
 }
 
 // Reconciliation is what came of one comparison.
 type Reconciliation struct {
 	Account   string `json:"account"`
-	FirstRun  bool   `json:"first_run"` // nothing was to be journaled
+	FirstRun  bool   `json:"first_run"` // it was the first one of the account, or of another channel
 	Held      int    `json:"held"`      // treats of the history that were compared
-	Known     int    `json:"known"`     // of those, taken for known by this first run
+	Known     int    `json:"known"`     // of those, taken for known by this first run: they are dated before the baseline
 	Healed    int    `json:"healed"`    // of those, journaled now
 	Rewritten int    `json:"rewritten"` // of those, in the journal with another zone or fewer fields
 	Older     int    `json:"older"`     // treats from before the journal's time, not compared
 	Undated   int    `json:"undated"`   // treats whose date cannot be read, not compared
 	Unusable  int    `json:"unusable"`  // other things in the history
+	NoList    bool   `json:"no_list"`   // the reply had no list, which is taken for none: nothing was compared
+	Refused   bool   `json:"refused"`   // and it said that it is no success
 }
 
 type outcome struct {
@@ -177,6 +181,7 @@ func (r *Reconciler) interval() time.Duration {
 // reconcile makes one comparison, reports it, and sums up what was healed, by this one or before.
 func (r *Reconciler) reconcile(ctx context.Context) (Reconciliation, error) {
 	result, err := r.compare(ctx)
+	r.marks.compared = r.marks.compared || err == nil
 	r.marks.due = r.marks.due || err == nil // also what another process has healed and did not live to sum up
 	if markErr := r.markHealed(ctx); err == nil {
 		err = markErr
@@ -221,10 +226,14 @@ func (r *Reconciler) report(result Reconciliation) {
 		r.log.Info().Msg("history can be compared again")
 	}
 	if result.FirstRun {
-		r.log.Info().Int("treats", result.Known).Msg("first look at the history: what it holds is known from now on and not delivered")
+		r.log.Info().Int("treats", result.Known).Msg("first look at the history: what is dated before the login or start is known from now on and not delivered")
 	}
 	if result.Healed > 0 {
 		r.log.Info().Int("treats", result.Healed).Msg("treats that were missed are journaled from the history")
+	}
+	if text := "history has no list of treats in it: taken for one without treats"; result.NoList && !r.noted[text] {
+		r.noted[text] = true
+		r.log.Warn().Bool("no_success", result.Refused).Msg(text)
 	}
 	once := func(n int, text string) {
 		if n > 0 && !r.noted[text] {

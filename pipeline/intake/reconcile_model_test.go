@@ -13,11 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
-
-	"github.com/treatrelay/relay/pipeline"
 )
 
 // A plate is all there is to a treat of the model: what and in which second. Many are alike.
@@ -49,6 +46,8 @@ type stage struct {
 	backup string // an older image of the log and state; empty: there is none
 	losing bool   // the log may lose its end; else the index may be damaged
 
+	logins   *logins
+	early    bool          // the login was before the first treat: nothing is known
 	started  bool          // there is a baseline
 	baseline map[plate]int // at most so many of each are known and not journaled
 	repeats  map[plate]int // what came twice of one
@@ -58,22 +57,21 @@ var errKilled = errors.New("killed")
 
 // start starts relay on the newest image of its data. It is not connected yet.
 func (s *stage) start() {
-	reg := prometheus.NewRegistry()
-	r := &rig{t: s.outer, dir: s.image(), reg: reg, metrics: pipeline.NewMetrics(reg)}
+	r := &rig{t: s.outer, dir: s.image()}
 	if err := r.open(s.outer.Context(), time.Hour); err != nil {
 		s.t.Fatal(err)
 	}
 	s.r = r
 	s.intake = r.intakeOf(s.account, zerolog.Nop())
-	s.rec = NewReconciler(s.intake, s, ReconcileConfig{})
+	s.rec = NewReconciler(s.intake, s, ReconcileConfig{Logins: s.logins})
 	ctx, cancel := context.WithCancelCause(s.outer.Context())
 	var writer, comparer sync.WaitGroup
-	writer.Go(func() { _ = r.journal.Run(ctx) }) // which gives up what is not written yet
+	writer.Go(func() { _ = r.Journal.Run(ctx) }) // which gives up what is not written yet
 	comparer.Go(func() { s.rec.Run(ctx) })
 	s.kill = func() {
 		cancel(errKilled)
 		comparer.Wait()
-		r.journal.Close()
+		r.Journal.Close()
 		writer.Wait()
 		s.images++
 		s.copy(r.dir, s.image()) // as it is, before anything is closed
@@ -109,7 +107,7 @@ func (s *stage) backUp() {
 	if err := os.RemoveAll(s.backup); err != nil {
 		s.t.Fatal(err)
 	}
-	for _, part := range []string{"log", "state"} {
+	for _, part := range []string{"journal", "state"} {
 		s.copy(filepath.Join(s.r.dir, part), filepath.Join(s.backup, part))
 	}
 }
@@ -187,7 +185,7 @@ func (s *stage) Fetch(ctx context.Context) (Reply, error) {
 	if n := len(s.stale); n > 0 {
 		held, s.stale = s.stale[0], s.stale[1:]
 	}
-	if !s.started {
+	if !s.started && !s.early {
 		s.baseline = count(held)
 	}
 	p := &provider{}
@@ -254,7 +252,10 @@ func TestReconcileModel(t *testing.T) {
 		defer func() { _ = os.RemoveAll(dir) }() // what is left goes with the folder
 		s := &stage{
 			t: rt, outer: t, dir: dir, account: "acc", begin: begin, baseline: make(map[plate]int), repeats: make(map[plate]int),
-			losing: rapid.Bool().Draw(rt, "the log loses its end"),
+			losing: rapid.Bool().Draw(rt, "the log loses its end"), logins: &logins{},
+		}
+		if s.early = rapid.Bool().Draw(rt, "the login is before the first treat"); s.early {
+			s.logins.again("1", begin.Add(-time.Minute))
 		}
 		s.start()
 		defer func() { s.kill() }()
@@ -318,7 +319,7 @@ func (s *stage) actions() map[string]func(*rapid.T) {
 				t.Skip("there is no backup")
 			}
 			s.kill()
-			if s.restore("log"); rapid.Bool().Draw(t, "and the state") {
+			if s.restore("journal"); rapid.Bool().Draw(t, "and the state") {
 				s.restore("state")
 			}
 			s.start()

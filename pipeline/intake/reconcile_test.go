@@ -139,7 +139,7 @@ func TestReconcile(t *testing.T) {
 	if got := r.reconcile(rec); got.Healed != 0 {
 		t.Errorf("once more: %+v", got)
 	}
-	if got := r.metric("relay_reconcile_healed_total"); got != 4 {
+	if got := r.Metric(r.t, "relay_reconcile_healed_total"); got != 4 {
 		t.Errorf("relay_reconcile_healed_total = %v, want 4", got)
 	}
 	r.stop()
@@ -303,7 +303,7 @@ func TestHistoryInAnotherForm(t *testing.T) {
 			r := newRigKept(t, t.TempDir(), 840*time.Hour)
 			p := &provider{}
 			in := r.intake("acc")
-			rec := r.reconciler(in, p, ReconcileConfig{})
+			rec := r.reconciler(in, p, ReconcileConfig{Logins: &logins{login: Login{"1", noon.AddDate(0, 0, -2), true}}})
 			r.reconcile(rec)
 			r.live(in, live)
 			p.add(json.RawMessage(tt.history))
@@ -329,7 +329,7 @@ func TestZoneIsCorrected(t *testing.T) {
 	p := &provider{}
 	p.add(dish("known", begin, 0))
 	in := r.intake("acc")
-	rec := r.reconciler(in, p, ReconcileConfig{})
+	rec := r.reconciler(in, p, ReconcileConfig{Logins: &logins{login: Login{"1", begin.Add(5 * time.Second), true}}})
 	r.reconcile(rec)
 	p.add(dish("live", begin, 10), dish("missed", begin, 11))
 	r.live(in, dish("live", begin, 10))

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -64,7 +65,7 @@ func TestArgumentsAreJournaled(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.count("relay_events_journaled_total", 2)
-	if got, want := titles(r.journaled("acc")), wantTitles(0, 2); !slices.Equal(got, want) {
+	if got, want := titles(r.journaled("acc")), stacktest.Titles(0, 2); !slices.Equal(got, want) {
 		t.Errorf("treats %q, want %q", got, want)
 	}
 	rejects := 0
