@@ -72,7 +72,7 @@ type readWriter struct {
 	io.Writer
 }
 
-// socksProxy speaks SOCKS 5 without a login. (RFC 1928.)
+// socksProxy speaks SOCKS 5. A client that offers a login has to know it. (RFC 1928, RFC 1929.)
 func (x *tunnels) socksProxy(t *testing.T) (address string) {
 	return listen(t, func(conn net.Conn) {
 		read := func(n int) []byte {
@@ -80,8 +80,17 @@ func (x *tunnels) socksProxy(t *testing.T) (address string) {
 			_, _ = io.ReadFull(conn, buffer)
 			return buffer
 		}
-		read(int(read(2)[1])) // the methods
-		_, _ = conn.Write([]byte{5, 0})
+		if methods := read(int(read(2)[1])); slices.Contains(methods, 2) {
+			_, _ = conn.Write([]byte{5, 2})
+			user := string(read(int(read(2)[1])))
+			if password := string(read(int(read(1)[0]))); user != "me" || password != "hush-hush" {
+				_, _ = conn.Write([]byte{1, 1})
+				return
+			}
+			_, _ = conn.Write([]byte{1, 0})
+		} else {
+			_, _ = conn.Write([]byte{5, 0})
+		}
 		if head := read(4); head[3] != 3 {
 			t.Errorf("SOCKS: address of type %d, want a name", head[3])
 			return
@@ -108,6 +117,8 @@ func TestProxies(t *testing.T) {
 		{name: "ALL_PROXY", variable: "ALL_PROXY", proxy: "http://me:hush-hush@" + connect},
 		{name: "SOCKS", variable: "ALL_PROXY", proxy: "socks5://" + socks},
 		{name: "SOCKS with names", variable: "https_proxy", proxy: "socks5h://" + socks},
+		{name: "SOCKS with a login", variable: "all_proxy", proxy: "socks5://me:hush-hush@" + socks},
+		{name: "refused by SOCKS", variable: "all_proxy", proxy: "socks5://me:hush-wrong@" + socks, err: "through the proxy " + socks + ": username/password authentication failed"},
 		{name: "NO_PROXY", variable: "ALL_PROXY", proxy: "socks5://" + socks, noProxy: ".invalid", err: "socket.invalid:8443: "},
 		{name: "refused by the proxy", variable: "HTTPS_PROXY", proxy: "http://me:hush-wrong@" + connect, err: "through the proxy " + connect + ": Proxy Authentication Required"},
 		{name: "no proxy there", variable: "HTTPS_PROXY", proxy: "http://me:hush-hush@127.0.0.1:1", err: "through the proxy 127.0.0.1:1: connection refused"},

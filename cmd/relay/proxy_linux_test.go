@@ -137,6 +137,13 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		!strings.Contains(p.err.text(), "HTTPS_PROXY is not the address of a proxy") || strings.Contains(p.err.text(), "hush") {
 		t.Errorf("auth refresh with a proxy that is none:\n%s", p.err.text())
 	}
+	for _, away := range []string{"ftp://user:hush-hush@proxy", "http://user:hush-hush@127.0.0.1:1", "socks5://user:hush-hush@127.0.0.1:1"} {
+		for _, args := range [][]string{{"doctor"}, {"auth", "refresh", "mystream"}} {
+			if p := run(away, args...); p.exit() == 0 || strings.Contains(p.out.text()+p.err.text(), "hush") {
+				t.Errorf("%q with a proxy that is away:\n%s\n%s", args, p.out.text(), p.err.text())
+			}
+		}
+	}
 	p := run("http://" + x.address)
 	w.connected()
 	w.live.emit(0, 3)

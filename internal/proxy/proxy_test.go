@@ -27,6 +27,10 @@ func TestFromEnvironment(t *testing.T) {
 			"https://a.example": "http://proxy", "https://b.example": "", "https://x.b.example:8443": "", "https://x.c.example": "", "https://10.1.2.3": "",
 			"https://11.1.2.3": "http://proxy",
 		}},
+		"NO_PROXY with ports and addresses": {map[string]string{"HTTPS_PROXY": "http://proxy", "NO_PROXY": "b.example:8443, 192.0.2.7,[2001:db8::1]:444,2001:db8:1::/48"}, map[string]string{
+			"https://b.example:8443": "", "https://b.example": "http://proxy", "https://192.0.2.7:99": "", "https://192.0.2.8": "http://proxy",
+			"https://[2001:db8::1]:444": "", "https://[2001:db8::1]": "http://proxy", "https://[2001:db8:1::9]": "",
+		}},
 		"NO_PROXY for all": {map[string]string{"HTTPS_PROXY": "http://proxy", "no_proxy": "*"}, map[string]string{"https://a.example": ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
