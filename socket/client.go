@@ -1,6 +1,6 @@
 // Package socket is relay's Socket.IO client: it keeps one connection to a server of any version, and hands over its
-// events in order. It speaks Engine.IO 3 (Socket.IO 1.x and 2.x) and 4 (3.x and later), over WebSocket only, and finds
-// out by itself which of the two a server wants.
+// events in order. It speaks Engine.IO 3 (Socket.IO 1.x and 2.x) and 4 (3.x and later), and finds out by itself
+// which of the two a server wants. It goes by WebSocket, and by HTTP long-polling where something on the way does not let that through.
 //
 // Beneath it is github.com/zishang520/socket.io-client-go. Importing that package starts two goroutines that never end,
 // and makes the process ignore its first SIGINT, SIGTERM and SIGQUIT: it catches them for itself. A program that
@@ -34,6 +34,11 @@ const (
 	DefaultKeepalive        = 20 * time.Second
 )
 
+const (
+	firstUpgradeWait   = time.Minute
+	longestUpgradeWait = 30 * time.Minute
+)
+
 // Config is what a [Client] needs. Only URL is required.
 type Config struct {
 	// URL is the server's, http or https. Its path is that of the Socket.IO endpoint: /socket.io/ if it has none. It
@@ -60,6 +65,9 @@ type Config struct {
 	// where the server sends the others. Proxies cut what is idle for long. Zero: 20 seconds. Negative: only the pings of
 	// the protocol.
 	Keepalive time.Duration
+	// UpgradeAfter is after how long a WebSocket is tried again, about, in a session that goes by polling; then at times
+	// that double, up to half an hour. Zero: a minute.
+	UpgradeAfter time.Duration
 	// UserAgent is sent with every request. Empty: that of Go.
 	UserAgent string
 	// Holds are what servers asked for by Retry-After. Clients of one process are to share them. Nil: this Client's own.
@@ -97,6 +105,7 @@ type Client struct {
 	dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
 	running atomic.Bool
 	known   Protocol // the detected revision
+	detour  detour
 }
 
 // New checks cfg and makes a Client, which does nothing before [Client.Run].
@@ -107,6 +116,7 @@ func New(cfg Config) (*Client, error) {
 		cfg.Proxy = proxy.FromEnvironment
 	}
 	cfg.Keepalive = cmp.Or(cfg.Keepalive, DefaultKeepalive)
+	cfg.UpgradeAfter = cmp.Or(cfg.UpgradeAfter, firstUpgradeWait)
 	cfg.Holds = cmp.Or(cfg.Holds, new(Holds))
 	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, DefaultHandshakeTimeout)
 	if cfg.TLS == nil {
@@ -124,7 +134,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("socket url of %s: take the user and the fragment out", u.Host)
 	case cfg.Protocol != Auto && cfg.Protocol != EIO3 && cfg.Protocol != EIO4:
 		return nil, fmt.Errorf("socket protocol %d: want auto, 3 or 4", cfg.Protocol)
-	case cfg.BufferBytes < 0 || cfg.DrainTimeout < 0 || cfg.HandshakeTimeout < 0:
+	case cfg.BufferBytes < 0 || cfg.DrainTimeout < 0 || cfg.HandshakeTimeout < 0 || cfg.UpgradeAfter < 0:
 		return nil, errors.New("socket config: a negative buffer or timeout")
 	}
 	if u.Path == "" || u.Path == "/" {

@@ -80,7 +80,7 @@ func TestDetection(t *testing.T) {
 		"unauthorized":               {third: reply{http: refuse(401)}, until: socket.Waiting, want: "3", err: "HTTP 401"},
 		"forbidden":                  {third: reply{http: refuse(403)}, until: socket.Waiting, want: "3", err: "HTTP 403"},
 		"not found":                  {third: reply{http: refuse(404)}, until: socket.Waiting, want: "3", err: "check the URL"},
-		"no upgrade":                 {third: reply{http: refuse(200)}, until: socket.Waiting, want: "3", err: "does not upgrade"},
+		"no upgrade":                 {third: reply{http: refuse(200)}, fourth: reply{http: refuse(200)}, until: socket.Waiting, want: "334", err: "does not pass WebSocket upgrades on; nor by HTTP long-polling"},
 		"server error":               {third: reply{http: refuse(500)}, until: socket.Waiting, want: "3", err: "HTTP 500"},
 		"bad gateway":                {third: reply{http: refuse(502)}, until: socket.Waiting, want: "3", err: "HTTP 502"},
 		"refused by middleware":      {third: reply{script: upTo(opening, `44"no"`)}, until: socket.Waiting, want: "3", err: `refused: "no"`},

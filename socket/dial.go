@@ -2,83 +2,80 @@ package socket
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
-	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
 )
 
+// conn carries the frames of a session. One goroutine reads; any may write.
+type conn interface {
+	// read waits for a message and reads it, or skips most of it. While one is under way it calls heard, which may be nil.
+	// errUpgraded says that from now on it goes another way.
+	read(ctx context.Context, heard func()) (incoming, error)
+	// write sends one frame of text.
+	write(ctx context.Context, text string) error
+	// ping has something go over the connection, where the protocol has no ping of ours.
+	ping(ctx context.Context)
+	close()
+}
+
 // link is an open connection on which the server has begun an Engine.IO session.
 type link struct {
-	ws        *webSocket
+	conn      conn
 	rev       Protocol // the revision that was dialled
 	handshake handshake
 	scrub     scrubber
 }
 
-// opened are the connections that one attempt has opened. The transport goes on dialling for an attempt that was given up,
-// and holds a connection whose TLS handshake never ends; nothing of either may be left at the server.
-type opened struct {
-	mu    sync.Mutex
-	conns []net.Conn
-	over  bool
+// target is what an attempt connects to.
+type target struct {
+	url   url.URL // with a fresh query
+	rev   Protocol
+	scrub scrubber
 }
 
-// add keeps a new connection in view, or closes it if the attempt is over.
-func (o *opened) add(conn net.Conn) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.over {
-		_ = conn.Close()
-		return
-	}
-	o.conns = append(o.conns, conn)
+// transport returns the URL for one of Engine.IO's transports, with more in the query.
+func (t *target) transport(name Transport, more url.Values) *url.URL {
+	at := t.url
+	query := at.Query()
+	query.Set("EIO", t.rev.String())
+	query.Set("transport", string(name))
+	maps.Copy(query, more)
+	at.RawQuery = query.Encode()
+	return &at
 }
 
-// close ends the attempt and all that it opened.
-func (o *opened) close() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.over = true
-	for _, conn := range o.conns {
-		_ = conn.Close()
-	}
-}
-
-// newHTTPClient makes the client of one attempt, which ends with ctx. It speaks HTTP/1 only, keeps no idle connection, and
-// follows no redirect, which would hand the token to another host.
-func (c *Client) newHTTPClient(ctx context.Context, all *opened) *http.Client {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy: c.cfg.Proxy,
-			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
-				conn, err := c.dialer(ctx, network, addr) // not for the transport's context, which outlives the attempt
-				if err == nil {
-					all.add(conn)
-				}
-				return conn, err
-			},
-			TLSClientConfig:        c.cfg.TLS.Clone(),
-			Protocols:              protocols,
-			DisableKeepAlives:      true,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-// dial asks for a fresh query, opens a WebSocket with the given revision, and waits for the handshake. An error is a
+// dial asks for a fresh query, connects by the given transport and revision, and waits for the handshake. An error is a
 // [fault], or what Query returned if that is permanent.
-func (c *Client) dial(ctx context.Context, rev Protocol) (*link, error) {
+func (c *Client) dial(ctx context.Context, rev Protocol, via Transport) (*link, error) {
+	to, err := c.aim(ctx, rev)
+	if err != nil {
+		return nil, err
+	}
+	if via == Polling {
+		return c.dialPolling(ctx, to)
+	}
+	ws, err := c.upgrade(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	hs, err := c.readHandshake(ctx, ws)
+	if err != nil {
+		ws.close()
+		return nil, c.noHandshake(ctx, to, err)
+	}
+	return &link{ws, rev, hs, to.scrub}, nil
+}
+
+// aim asks for a fresh query.
+func (c *Client) aim(ctx context.Context, rev Protocol) (*target, error) {
 	if err := c.heldBack(); err != nil {
 		return nil, err
 	}
@@ -96,105 +93,76 @@ func (c *Client) dial(ctx context.Context, rev Protocol) (*link, error) {
 			return nil, err
 		}
 	}
-	wire := maps.Clone(query)
-	wire.Set("EIO", rev.String())
-	wire.Set("transport", "websocket")
-	target := *c.url
-	target.RawQuery = wire.Encode()
-	scrub := newScrubber(target.RawQuery, query)
+	to := &target{url: *c.url, rev: rev}
+	to.url.RawQuery = query.Encode()
+	to.scrub = newScrubber(to.transport(WebSocket, nil).RawQuery, query)
+	return to, nil
+}
 
-	conn, err := c.upgrade(ctx, &target, rev, scrub)
-	if err != nil {
-		return nil, err
+// noHandshake is the failure of an attempt on which the server did not begin a session.
+func (c *Client) noHandshake(ctx context.Context, to *target, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	ws := newWebSocket(conn)
-	hs, err := c.readHandshake(ctx, ws)
-	if err != nil {
-		ws.close()
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
-			&handshakeError{rev, scrub.root(err)})}
-	}
-	return &link{ws, rev, hs, scrub}, nil
+	_, silent := errors.AsType[*silenceError](err)
+	return &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
+		&handshakeError{tried: to.rev, why: to.scrub.root(err), blocked: silent})}
 }
 
 // upgrade opens the WebSocket. An attempt that fails leaves no connection behind.
-func (c *Client) upgrade(ctx context.Context, target *url.URL, rev Protocol, scrub scrubber) (_ *websocket.Conn, err error) {
+func (c *Client) upgrade(ctx context.Context, to *target) (*webSocket, error) {
 	limit := c.cfg.HandshakeTimeout
 	dialCtx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
 	defer cancel()
 	all := new(opened)
-	defer func() {
-		if err != nil {
-			all.close()
-		}
-	}()
-	ws, resp, err := websocket.Dial(dialCtx, target.String(), &websocket.DialOptions{
-		HTTPClient: c.newHTTPClient(dialCtx, all), HTTPHeader: c.header(),
-	})
+	ws, resp, err := c.openWebSocket(dialCtx, c.newHTTPClient(dialCtx, all), to.transport(WebSocket, nil))
 	if resp != nil && resp.Body != nil {
 		defer func() { _ = resp.Body.Close() }()
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return ws, nil
+	}
+	defer all.close()
+	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case resp == nil || resp.StatusCode == http.StatusSwitchingProtocols:
-		return nil, networkFault(dialCtx, c.url.Host+c.through(dialCtx), err, scrub)
-	case resp.StatusCode == http.StatusBadRequest:
-		return nil, &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
-			&handshakeError{rev, describe(resp, scrub)})}
+		f := networkFault(dialCtx, c.url.Host+c.through(dialCtx), err, to.scrub)
+		if all.any() && (dialCtx.Err() != nil || brokenOff(err)) {
+			f.err = &upgradeError{why: f.err.Error()}
+		}
+		return nil, f
 	}
-	return nil, &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host, describe(resp, scrub)+c.answered(resp, time.Now()))}
+	return nil, c.refusedUpgrade(resp, to)
 }
 
-// through names the proxy on the way to the server, if there is one.
-func (c *Client) through(ctx context.Context) string {
-	bare := url.URL{Scheme: c.url.Scheme, Host: c.url.Host}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, bare.String(), http.NoBody)
+// openWebSocket asks for the upgrade.
+func (c *Client) openWebSocket(ctx context.Context, through *http.Client, at *url.URL) (*webSocket, *http.Response, error) {
+	conn, resp, err := websocket.Dial(ctx, at.String(), &websocket.DialOptions{HTTPClient: through, HTTPHeader: c.header()})
 	if err != nil {
-		return ""
+		return nil, resp, err
 	}
-	proxy, err := c.cfg.Proxy(req)
-	if err != nil || proxy == nil {
-		return ""
-	}
-	return " through the proxy " + proxy.Host
+	return newWebSocket(conn), resp, nil
 }
 
-// header is what every request carries.
-func (c *Client) header() http.Header {
-	header := make(http.Header)
-	if c.cfg.UserAgent != "" {
-		header.Set("User-Agent", c.cfg.UserAgent)
-	}
-	return header
+// brokenOff reports whether a connection was ended by the other side without a word.
+func brokenOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// describe says what a server answered instead of upgrading, and what to do about it.
-func describe(resp *http.Response, scrub scrubber) string {
-	text := fmt.Sprintf("HTTP %d", resp.StatusCode)
-	if resp.Body != nil {
-		var reason struct {
-			Message string `json:"message"`
-		}
-		body, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
-		if err == nil && json.Unmarshal(body, &reason) == nil && reason.Message != "" {
-			text += fmt.Sprintf(" (%q)", scrub.clean(reason.Message))
-		}
+// refusedUpgrade is the failure of an attempt that got another answer than 101.
+func (c *Client) refusedUpgrade(resp *http.Response, to *target) error {
+	said := readAnswer(resp, to.scrub)
+	held := c.answered(resp, time.Now())
+	none := said.noUpgrade()
+	switch {
+	case held == "" && none != nil && none.sure:
+		return &fault{kindUpgrade, fmt.Errorf("connect to %s: %w", c.url.Host, none)}
+	case held == "" && none != nil:
+		return &fault{kind(resp.Status), fmt.Errorf("connect to %s: %w", c.url.Host, none)}
+	case said.status == http.StatusBadRequest:
+		return &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
+			&handshakeError{tried: to.rev, why: said.text, blocked: said.code == nil})}
 	}
-	switch code := resp.StatusCode; {
-	case code >= 300 && code < 400:
-		return text + ": redirects are not followed, set the URL to the final one"
-	case code == http.StatusNotFound:
-		return text + ": no Socket.IO server at this path, check the URL"
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return text + ": the server refuses this client, check its authorization"
-	case code == http.StatusOK:
-		return text + ": the server or a proxy before it does not upgrade to WebSocket"
-	}
-	return text
+	return &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host, said.text+said.hint()+held)}
 }

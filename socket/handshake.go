@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ type handshake struct {
 	sid          string
 	pingInterval time.Duration
 	pingTimeout  time.Duration
+	upgrades     bool // to WebSocket, if the session is by polling
 }
 
 // The intervals of a handshake that names none are those that the protocol names in its example. None may be shorter than
@@ -31,7 +33,7 @@ const (
 
 // readHandshake waits for the first frame, which must be the handshake.
 func (c *Client) readHandshake(ctx context.Context, ws *webSocket) (handshake, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.HandshakeTimeout, fmt.Errorf("silence for %v", c.cfg.HandshakeTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.HandshakeTimeout, &silenceError{c.cfg.HandshakeTimeout})
 	defer cancel()
 	in, err := ws.read(ctx, nil)
 	if err != nil {
@@ -40,6 +42,11 @@ func (c *Client) readHandshake(ctx context.Context, ws *webSocket) (handshake, e
 		}
 		return handshake{}, err
 	}
+	return openingOf(in)
+}
+
+// openingOf reads the first frame of a session, which must be the handshake.
+func openingOf(in incoming) (handshake, error) {
 	f := parseFrame(EIO3, in.binary, in.data)
 	switch {
 	case in.skipped():
@@ -57,6 +64,7 @@ func parseHandshake(data []byte) (handshake, error) {
 		SID          json.RawMessage `json:"sid"`
 		PingInterval json.RawMessage `json:"pingInterval"`
 		PingTimeout  json.RawMessage `json:"pingTimeout"`
+		Upgrades     json.RawMessage `json:"upgrades"`
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return handshake{}, errors.New("the handshake is not a JSON object")
@@ -78,7 +86,9 @@ func parseHandshake(data []byte) (handshake, error) {
 	if err != nil {
 		return handshake{}, err
 	}
-	return handshake{sid, interval, timeout}, nil
+	var upgrades []string
+	_ = json.Unmarshal(raw.Upgrades, &upgrades) // what cannot be read names none
+	return handshake{sid, interval, timeout, slices.Contains(upgrades, string(WebSocket))}, nil
 }
 
 // scalar returns a JSON text or number as a text, and whether it is one. What is missing or null is an empty text.

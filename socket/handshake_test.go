@@ -9,21 +9,21 @@ import (
 func TestParseHandshake(t *testing.T) {
 	const s, ms = time.Second, time.Millisecond
 	for in, want := range map[string]handshake{
-		`{"sid":"a","pingInterval":25000,"pingTimeout":60000}`:                    {"a", 25 * s, 60 * s},
-		`{"sid":"a","pingInterval":"25000","pingTimeout":" 5000 "}`:               {"a", 25 * s, 5 * s},
-		`{"sid":"a","pingInterval":25000.5,"pingTimeout":2.5e4}`:                  {"a", 25*s + 500*time.Microsecond, 25 * s},
-		`{"sid":"a","pingInterval":"2.5e4","pingTimeout":"20000.0"}`:              {"a", 25 * s, 20 * s},
-		`{"sid":"a","pingInterval":30000}`:                                        {"a", 30 * s, 20 * s},
-		`{"sid":"a"}`:                                                             {"a", 25 * s, 20 * s},
-		`{"sid":"a","pingInterval":0,"pingTimeout":0}`:                            {"a", 25 * s, 20 * s},
-		`{"sid":"a","pingInterval":null,"pingTimeout":""}`:                        {"a", 25 * s, 20 * s},
-		`{"sid":"a","pingInterval":-5,"pingTimeout":"-1e3"}`:                      {"a", 25 * s, 20 * s},
-		`{"sid":"a","pingInterval":1,"pingTimeout":1e-400}`:                       {"a", 100 * ms, 20 * s},
-		`{"sid":"a","pingInterval":1e300,"pingTimeout":1e999}`:                    {"a", time.Hour, time.Hour},
-		`{"sid":"a","pingInterval":9223372036854775807,"pingTimeout":3600001}`:    {"a", time.Hour, time.Hour},
-		`{"sid":17,"pingInterval":25000,"pingTimeout":20000}`:                     {"17", 25 * s, 20 * s},
-		`{"sid":-1.5e3,"upgrades":null,"maxPayload":"x","pingInterval":25000}`:    {"-1.5e3", 25 * s, 20 * s},
-		`{"sid":"\u0000\"","pingInterval":25000,"pingTimeout":20000,"more":[{}]}`: {"\x00\"", 25 * s, 20 * s},
+		`{"sid":"a","pingInterval":25000,"pingTimeout":60000}`:                    {sid: "a", pingInterval: 25 * s, pingTimeout: 60 * s},
+		`{"sid":"a","pingInterval":"25000","pingTimeout":" 5000 "}`:               {sid: "a", pingInterval: 25 * s, pingTimeout: 5 * s},
+		`{"sid":"a","pingInterval":25000.5,"pingTimeout":2.5e4}`:                  {sid: "a", pingInterval: 25*s + 500*time.Microsecond, pingTimeout: 25 * s},
+		`{"sid":"a","pingInterval":"2.5e4","pingTimeout":"20000.0"}`:              {sid: "a", pingInterval: 25 * s, pingTimeout: 20 * s},
+		`{"sid":"a","pingInterval":30000}`:                                        {sid: "a", pingInterval: 30 * s, pingTimeout: 20 * s},
+		`{"sid":"a"}`:                                                             {sid: "a", pingInterval: 25 * s, pingTimeout: 20 * s},
+		`{"sid":"a","pingInterval":0,"pingTimeout":0}`:                            {sid: "a", pingInterval: 25 * s, pingTimeout: 20 * s},
+		`{"sid":"a","pingInterval":null,"pingTimeout":""}`:                        {sid: "a", pingInterval: 25 * s, pingTimeout: 20 * s},
+		`{"sid":"a","pingInterval":-5,"pingTimeout":"-1e3"}`:                      {sid: "a", pingInterval: 25 * s, pingTimeout: 20 * s},
+		`{"sid":"a","pingInterval":1,"pingTimeout":1e-400}`:                       {sid: "a", pingInterval: 100 * ms, pingTimeout: 20 * s},
+		`{"sid":"a","pingInterval":1e300,"pingTimeout":1e999}`:                    {sid: "a", pingInterval: time.Hour, pingTimeout: time.Hour},
+		`{"sid":"a","pingInterval":9223372036854775807,"pingTimeout":3600001}`:    {sid: "a", pingInterval: time.Hour, pingTimeout: time.Hour},
+		`{"sid":17,"pingInterval":25000,"pingTimeout":20000}`:                     {sid: "17", pingInterval: 25 * s, pingTimeout: 20 * s},
+		`{"sid":-1.5e3,"upgrades":null,"maxPayload":"x","pingInterval":25000}`:    {sid: "-1.5e3", pingInterval: 25 * s, pingTimeout: 20 * s},
+		`{"sid":"\u0000\"","pingInterval":25000,"pingTimeout":20000,"more":[{}]}`: {sid: "\x00\"", pingInterval: 25 * s, pingTimeout: 20 * s},
 	} {
 		if got, err := parseHandshake([]byte(in)); err != nil || got != want {
 			t.Errorf("%s: %+v and %v, want %+v", in, got, err, want)

@@ -104,7 +104,7 @@ func (s *session) keep(ctx context.Context) error {
 		}
 		if s.link.rev == EIO4 && s.pulse.behind(now, interval, tick) {
 			// The server waits for the answer to a ping that we have not come to. It takes a pong in advance.
-			_ = s.link.ws.write(ctx, string(framePong)) // that it fails, the reader learns too, after it has read what is left
+			_ = s.link.conn.write(ctx, string(framePong)) // that it fails, the reader learns too, after it has read what is left
 		}
 		wait.Reset(sleep)
 	}
@@ -141,19 +141,22 @@ func (p *pinger) ping(ctx context.Context, now time.Time) time.Duration {
 	p.next = now.Add(p.every)
 	switch {
 	case p.link.rev == EIO3:
-		_ = p.link.ws.write(ctx, string(framePing)) // that it fails, the reader learns too, after it has read what is left
+		_ = p.link.conn.write(ctx, string(framePing)) // that it fails, the reader learns too, after it has read what is left
 	case p.busy.CompareAndSwap(false, true):
 		p.work.Go(func() { // it waits for the answer
-			p.link.ws.ping(ctx)
+			p.link.conn.ping(ctx)
 			p.busy.Store(false)
 		})
 	}
 	return p.every
 }
 
-// goodbye leaves "/", so that the server need not guess.
+// goodbye leaves "/", and ends a session by polling, so that the server need not guess.
 func (s *session) goodbye(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), goodbyeTimeout, errGoodbye)
 	defer cancel()
-	_ = s.link.ws.write(ctx, string([]byte{frameMessage, packetDisconnect}))
+	_ = s.link.conn.write(ctx, string([]byte{frameMessage, packetDisconnect}))
+	if p, ok := s.link.conn.(*polling); ok && p.upgraded.ws.Load() == nil {
+		_ = s.link.conn.write(ctx, string(frameClose)) // the end of a request would not tell the server for long
+	}
 }

@@ -28,6 +28,7 @@ type session struct {
 	onSpoken  func(Protocol) // when the server has shown that it speaks the revision of the link
 	keepalive time.Duration  // see [Config.Keepalive]; zero: none
 	onSkip    func()         // for each message that is skipped, because it is too large
+	onUpgrade func()         // when polling has become a WebSocket
 
 	pulse  pulse
 	joined atomic.Bool
@@ -56,7 +57,7 @@ func (s *session) run(ctx context.Context, namespaces []string) error {
 		s.missing[namespace] = true
 	}
 	s.engine = newEngine(s.link.rev, namespaces, func(text string) {
-		if err := s.link.ws.write(ctx, text); err != nil {
+		if err := s.link.conn.write(ctx, text); err != nil {
 			s.fail(lost(err, s.link.scrub))
 		}
 	}, s.message)
@@ -73,8 +74,11 @@ func (s *session) run(ctx context.Context, namespaces []string) error {
 		if outer.Err() != nil {
 			s.goodbye(outer)
 		}
-		s.link.ws.close()
+		s.link.conn.close()
 	})
+	if p, ok := s.link.conn.(*polling); ok && s.link.handshake.upgrades {
+		keeper.Go(func() { s.goOver(ctx, p) })
+	}
 	cancel(s.read(ctx))
 	keeper.Wait()
 	if err := s.engine.close(); err != nil {
@@ -95,7 +99,11 @@ func (s *session) read(ctx context.Context) error {
 			s.joined.Store(true)
 			s.onJoined()
 		}
-		in, err := s.link.ws.read(quiet, s.heard)
+		in, err := s.link.conn.read(quiet, s.heard)
+		if errors.Is(err, errUpgraded) {
+			s.onUpgrade()
+			continue
+		}
 		if err != nil {
 			return lost(err, s.link.scrub)
 		}
@@ -133,7 +141,7 @@ func (s *session) take(ctx context.Context, f frame) error {
 			return &revisionError{EIO4}
 		}
 		s.pulse.ping(s.received)
-		if err := s.link.ws.write(ctx, string(framePong)+string(f.data)); err != nil {
+		if err := s.link.conn.write(ctx, string(framePong)+string(f.data)); err != nil {
 			return lost(err, s.link.scrub)
 		}
 	case framePong:

@@ -166,8 +166,7 @@ func (a *patient) socket(ctx context.Context) finding {
 	if a.token.Empty() {
 		return skipped("there is no socket token")
 	}
-	var spoken socket.Protocol
-	var failed error
+	var found socket.State
 	running, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	config := a.cfg.Socket.config(a.holds)
@@ -175,11 +174,8 @@ func (a *patient) socket(ctx context.Context) finding {
 	config.OnState = func(s socket.State) {
 		switch {
 		case running.Err() != nil: // seen already
-		case s.Phase == socket.Connected:
-			spoken = s.Protocol
-			leave(errSeen)
-		case s.Phase == socket.Waiting:
-			failed = s.Err
+		case s.Phase == socket.Connected || s.Phase == socket.Waiting:
+			found = s
 			leave(errSeen)
 		}
 	}
@@ -191,10 +187,13 @@ func (a *patient) socket(ctx context.Context) finding {
 		return a.refused(err)
 	}
 	switch {
-	case spoken != socket.Auto:
-		return fine("connected, Engine.IO %v", spoken)
-	case failed != nil:
-		return faulty("check endpoints.socket and protocol of the account, and the network; relay itself tries again", "%v", failed)
+	case found.Phase == socket.Connected && found.Transport == socket.Polling:
+		return warned("have the proxy pass WebSocket upgrades on; until then relay goes by long-polling, which works but is slower",
+			"connected by HTTP long-polling, Engine.IO %v; no WebSocket: %v", found.Protocol, found.Err)
+	case found.Phase == socket.Connected:
+		return fine("connected by WebSocket, Engine.IO %v", found.Protocol)
+	case found.Phase == socket.Waiting:
+		return faulty("check endpoints.socket and protocol of the account, and the network; relay itself tries again", "%v", found.Err)
 	}
 	return faulty("check the network; relay itself tries again", "%v", context.Cause(ctx))
 }
