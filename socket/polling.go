@@ -246,6 +246,7 @@ func (p *polling) write(ctx context.Context, text string) error {
 	if ws := p.upgraded.ws.Load(); ws != nil {
 		return ws.write(ctx, text)
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout, errWriteTimeout)
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
@@ -269,7 +270,7 @@ func (p *polling) write(ctx context.Context, text string) error {
 		_, _ = io.CopyN(io.Discard, resp.Body, 1024) // "ok"
 		_ = resp.Body.Close()
 	}
-	if err != nil {
+	if err != nil && caller.Err() == nil { // else the goodbye is yet to be sent
 		// Whether the server has it, nobody knows; and it has no other way to say that the session is over.
 		p.end(errors.New(p.to.scrub.root(err)))
 	}
