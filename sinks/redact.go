@@ -3,6 +3,7 @@ package sinks
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -58,6 +59,15 @@ func oneOf(set map[string]bool, keys ...string) error {
 		}
 	}
 	return nil
+}
+
+// readSecretLine is readSecret for a file with one line.
+func readSecretLine(key, path string) (secret.String, error) {
+	text, err := readSecret(key, path)
+	if err == nil && strings.ContainsFunc(text.Reveal(), unicode.IsControl) {
+		return secret.String{}, field(key, fmt.Errorf("%s holds more than one line of text", path))
+	}
+	return text, err
 }
 
 // readSecret reads the file a *_file key names, as [secret.ReadFile] does and without the white space around its text.

@@ -47,6 +47,9 @@ func (c *SlackConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// CheckFiles implements [Config].
+func (c *SlackConfig) CheckFiles() error { return checkChatFile(c.URLFile, parseSlackURL) }
+
 // Concurrency implements [Config].
 func (*SlackConfig) Concurrency() int { return 1 }
 

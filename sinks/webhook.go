@@ -13,8 +13,10 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -242,6 +244,10 @@ func isLoopback(host string) bool {
 func parseURL(text secret.String) (*url.URL, error) {
 	u, err := url.Parse(text.Reveal())
 	switch {
+	case err == nil && strings.ContainsFunc(text.Reveal(), unicode.IsSpace):
+		return nil, errors.New("holds a blank: take it out, or write %20 if it belongs there")
+	case err == nil && badPort(u):
+		return nil, errors.New("the port must be a number from 1 to 65535")
 	case err != nil:
 		return nil, errors.New("is not a valid URL: write it as https://HOST/PATH and percent-encode what is special")
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
@@ -251,6 +257,11 @@ func parseURL(text secret.String) (*url.URL, error) {
 	}
 	u.Fragment = ""
 	return u, plainHost(u)
+}
+
+func badPort(u *url.URL) bool {
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() != "" && (err != nil || port == 0)
 }
 
 // plainHost puts the host of u into the one form it is written in.

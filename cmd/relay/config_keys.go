@@ -42,31 +42,57 @@ func (k *configKeys) check(d *decoder) {
 		d.check("http.listen", checkListen(k.HTTP.Listen))
 	}
 	k.Socket.check(d)
+	k.checkPorts(d)
+}
+
+// checkPorts refuses two servers of relay's on one address.
+func (k *configKeys) checkPorts(d *decoder) {
+	overlays := ""
+	for _, s := range k.Sinks {
+		if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() {
+			overlays = k.NATS.Listen
+		}
+	}
+	pages := k.NATS.Websocket
+	if overlays == "" {
+		pages = ""
+	}
+	if sameListen(overlays, pages) {
+		d.reject("nats.websocket", "is the address of nats.listen too: give it another port")
+	}
+	for key, other := range map[string]string{"nats.listen": overlays, "nats.websocket": pages} {
+		if sameListen(k.HTTP.Listen, other) {
+			d.reject("http.listen", "is the address of "+key+" too: give it another port")
+		}
+	}
 }
 
 // checkSinks checks what the sinks, and the alerts that go to one, say of others.
 func (k *configKeys) checkSinks(d *decoder) {
+	accounts := slices.Sorted(maps.Keys(k.Accounts))
 	for name, sink := range k.Sinks {
 		d.checkName("sinks", name)
 		at := join(join("sinks", name), "accounts")
 		if len(sink.Lane.Accounts) == 0 && d.given(at) {
 			d.reject(at, "is empty: leave the key out for all accounts")
 		}
+		listed := make(map[string]bool, len(sink.Lane.Accounts))
 		for i, account := range sink.Lane.Accounts {
 			item := fmt.Sprintf("%s[%d]", at, i)
 			switch _, known := k.Accounts[account]; {
 			case !known:
-				d.unknown(item, "account", account, slices.Sorted(maps.Keys(k.Accounts)))
-			case slices.Contains(sink.Lane.Accounts[:i], account):
+				d.unknown(item, "account", account, accounts)
+			case listed[account]:
 				d.reject(item, "is in the list twice")
 			}
+			listed[account] = true
 		}
 	}
 	streams := make(map[[2]string]string) // the first sink of each
 	for _, name := range slices.Sorted(maps.Keys(k.Sinks)) {
 		if w, ok := k.Sinks[name].Config.(*sinks.WebhookConfig); ok && w.Account != "" {
 			if _, known := k.Accounts[w.Account]; !known {
-				d.unknown(join(join("sinks", name), "account"), "account", w.Account, slices.Sorted(maps.Keys(k.Accounts)))
+				d.unknown(join(join("sinks", name), "account"), "account", w.Account, accounts)
 			}
 		}
 		if n, ok := k.Sinks[name].Config.(*sinks.NATSConfig); ok {
@@ -98,6 +124,9 @@ func (j *JournalConfig) check(d *decoder) {
 			d.reject(key, "is of use only with nats_url: without it the journal is in files")
 		}
 	}
+	if d.files && d.given("journal.creds_file") && !d.faults.at["journal.creds_file"] {
+		d.check("journal.creds_file", sinks.CheckCredentials(j.CredsFile))
+	}
 	if j.Replicas < 0 || j.Replicas > 5 {
 		d.reject("journal.replicas", "want a number from 1 to 5, and no more than the cluster has servers")
 	}
@@ -108,7 +137,11 @@ func (j *JournalConfig) check(d *decoder) {
 
 // unknown rejects the name of a thing that does not exist.
 func (d *decoder) unknown(path, thing, name string, valid []string) {
-	d.reject(path, "unknown "+thing+d.quote(" ", path, name)+"; "+suggest(name, valid))
+	message := "unknown " + thing + d.quote(" ", path, name)
+	if d.faults.shows(d.placeOf(path)) {
+		message += "; " + suggest(name, valid)
+	}
+	d.reject(path, message)
 }
 
 // validName matches what an account or a sink may be called, and nameRule says so.

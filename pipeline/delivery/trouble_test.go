@@ -90,16 +90,21 @@ func TestOutageKeepsOrder(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	var down atomic.Bool
 	var probes, under, most atomic.Int32
+	var accounts sync.Map
 	down.Store(true)
-	sink := &box{single: true, rule: func(context.Context, pipeline.Record) error {
+	sink := &box{single: true, rule: func(_ context.Context, rec pipeline.Record) error {
 		if !down.Load() {
 			return nil
 		}
-		if n := under.Add(1); probes.Add(1) > 3 && n > most.Load() { // the first of each account may be on their way
-			most.Store(n)
+		probes.Add(1)
+		// The first of each account may be on their way together.
+		if _, again := accounts.LoadOrStore(rec.Account, true); again {
+			if n := under.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer under.Add(-1)
 		}
 		time.Sleep(time.Millisecond)
-		under.Add(-1)
 		return pipeline.Unavailable(errors.New("connection refused"))
 	}}
 	var alerts alertBox

@@ -49,18 +49,20 @@ func (b *builder) wrote(l *Log, n int64, seg *segment) {
 	}
 }
 
-// take returns the file that is to become the next segment, and how long it is already.
+// take returns the file that is to become the next segment, and how long it is already. The spare one gets its name before the builder may make
+// another: what that writes must never reach a segment.
 func (b *builder) take(dir string) (path string, allocated int64) {
 	b.useless.Store(false)
-	if b.spare.CompareAndSwap(true, false) {
-		path = filepath.Join(dir, "next"+temporarySuffix)
-		if err := os.Rename(filepath.Join(dir, spareName), path); err == nil {
+	path = filepath.Join(dir, "next"+temporarySuffix)
+	if b.spare.Load() {
+		err := os.Rename(filepath.Join(dir, spareName), path)
+		b.spare.Store(false)
+		if err == nil {
 			if info, err := os.Stat(path); err == nil {
 				return path, info.Size()
 			}
 		}
 	}
-	path = filepath.Join(dir, "next"+temporarySuffix)
 	_ = os.Remove(path)
 	return path, 0
 }
@@ -89,9 +91,12 @@ func (l *Log) build(ctx context.Context) {
 	}
 }
 
-// prepareSpare writes a file of zeroes, in steps, so that others can use the disk meanwhile.
+// prepareSpare writes a file of zeroes, in steps, so that others can use the disk meanwhile. It is always a new file.
 func prepareSpare(ctx context.Context, path string, size int64) (err error) {
-	f, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return err
 	}
