@@ -68,6 +68,9 @@ type Config struct {
 	// UpgradeAfter is after how long a WebSocket is tried again, about, in a session that goes by polling; then at times
 	// that double, up to half an hour. Zero: a minute.
 	UpgradeAfter time.Duration
+	// PollAtOnce has long-polling tried after the first failure already that may be due to the way or to the server, such as no
+	// answer at all. Else it takes two in a row, since each attempt costs what Query returns.
+	PollAtOnce bool
 	// UserAgent is sent with every request. Empty: that of Go.
 	UserAgent string
 	// Holds are what servers asked for by Retry-After. Clients of one process are to share them. Nil: this Client's own.

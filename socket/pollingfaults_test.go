@@ -191,9 +191,12 @@ func TestPollingBrokenUpgrade(t *testing.T) {
 				defer conn.Close()
 				breakIt(conn)
 			})
-			r := start(t, socket.Config{URL: front, HandshakeTimeout: time.Second}, nil)
+			r := start(t, socket.Config{URL: front, HandshakeTimeout: time.Second, PollAtOnce: name == "no reply"}, nil)
 			if s := r.phase(socket.Connected, 1); s.Transport != socket.Polling || s.Err == nil {
 				t.Errorf("connected by %s, %v", s.Transport, s.Err)
+			}
+			if waited := strings.Contains(r.history(), "waiting"); waited != (name == "closed") {
+				t.Errorf("states %s", r.history())
 			}
 			p.do(command{"cmd": "emit", "event": "hello"})
 			r.received(1)

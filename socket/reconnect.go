@@ -89,7 +89,7 @@ func (r *reconnect) attempt(ctx context.Context) (up time.Duration, err error) {
 	}
 	c.detour = detour{}
 	up, err = r.detect(ctx, WebSocket)
-	if up > 0 || ctx.Err() != nil || !mayPoll(err, r.attempts > 1) {
+	if up > 0 || ctx.Err() != nil || !mayPoll(err, r.attempts > 1 || c.cfg.PollAtOnce) {
 		return up, err
 	}
 	blocked := err

@@ -13,6 +13,9 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
+// dials are how many of them a connection to a realtime server may take: two to find the revision, by WebSocket and by polling.
+const dials = 4
+
 // endSoon is how long before the end of a login that only a person prolongs there is a warning.
 const endSoon = 14 * 24 * time.Hour
 
@@ -40,7 +43,7 @@ func (d *doctor) accountTracks() []track {
 		t := track{{"token", c.Account, renewalLimit, a.login}}
 		switch {
 		case receives(c):
-			t = append(t, check{"socket-token", c.Account, renewalLimit, a.socketToken}, check{"socket", c.Account, socketLimit, a.socket})
+			t = append(t, check{"socket-token", c.Account, renewalLimit, a.socketToken}, check{"socket", c.Account, dials * d.cfg.Socket.HandshakeTimeout, a.socket})
 		case c.Provider.Endpoints.Probe != "":
 			t = append(t, check{"probe", c.Account, renewalLimit, a.probe})
 		}
@@ -171,6 +174,7 @@ func (a *patient) socket(ctx context.Context) finding {
 	defer leave(nil)
 	config := a.cfg.Socket.config(a.holds)
 	config.URL, config.Protocol, config.Query, config.Log = a.account.Endpoints().Socket, a.config.Protocol, a.query, zerolog.Nop()
+	config.PollAtOnce = true // there is one attempt
 	config.OnState = func(s socket.State) {
 		switch {
 		case running.Err() != nil: // seen already
