@@ -75,16 +75,16 @@ func (s *session) skip(in *incoming) {
 
 // skipped counts a message that is too large, and says so once in a session for each name in a row.
 func (s *session) skipped(event string, size int) {
-	s.skips++
+	s.said.skips++
 	level := zerolog.DebugLevel
-	if s.skips == 1 || event != s.skippedLast {
+	if s.said.skips == 1 || event != s.said.skippedLast {
 		level = zerolog.WarnLevel
 	}
-	s.skippedLast = event
-	s.log.WithLevel(level).Str("event", s.link.scrub.clean(event)).Int("bytes", size).Int("limit", readLimit).Int("so_far", s.skips).
+	s.said.skippedLast = event
+	s.log.WithLevel(level).Str("event", s.link.scrub.clean(event)).Int("bytes", size).Int("limit", readLimit).Int("so_far", s.said.skips).
 		Msg("message skipped: it is larger than a treat can be")
-	if s.onSkip != nil {
-		s.onSkip()
+	if s.on.skip != nil {
+		s.on.skip()
 	}
 }
 

@@ -54,13 +54,8 @@ type Config struct {
 	// has a method Permanent() bool that returns true: then Run returns it. Its values are kept out of logs and
 	// errors; keeping them out of its own error is Query's duty.
 	Query func(ctx context.Context) (url.Values, error)
-	// TLS is for https. Nil: the system's roots.
-	TLS *tls.Config
-	// Proxy names the proxy for a request, as that of [http.Transport] does. Nil: what HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
-	Proxy func(*http.Request) (*url.URL, error)
-	// HandshakeTimeout bounds how long the server may take to answer the dial, from DNS to the upgrade, and how long it
-	// may be silent between that and its handshake. Zero: 10 seconds.
-	HandshakeTimeout time.Duration
+	// Dial is how connections are made.
+	Dial Dialing
 	// Keepalive is how often, at least, something goes over the connection: a ping of Engine.IO 3, or one of WebSocket
 	// where the server sends the others. Proxies cut what is idle for long. Zero: 20 seconds. Negative: only the pings of
 	// the protocol.
@@ -68,13 +63,6 @@ type Config struct {
 	// UpgradeAfter is after how long a WebSocket is tried again, about, in a session that goes by polling; then at times
 	// that double, up to half an hour. Zero: a minute.
 	UpgradeAfter time.Duration
-	// PollAtOnce has long-polling tried after the first failure already that may be due to the way or to the server, such as no
-	// answer at all. Else it takes two in a row, since each attempt costs what Query returns.
-	PollAtOnce bool
-	// UserAgent is sent with every request. Empty: that of Go.
-	UserAgent string
-	// Holds are what servers asked for by Retry-After. Clients of one process are to share them. Nil: this Client's own.
-	Holds *Holds
 	// BufferBytes bounds the events that were received and not yet handled. Zero: 4 MiB.
 	BufferBytes int
 	// DrainTimeout bounds how long after the end of its context Run goes on handing over what was received, and when
@@ -87,6 +75,24 @@ type Config struct {
 	Log zerolog.Logger
 	// OnState is called with each change of state, one call at a time, by the goroutine of Run. It must not block.
 	OnState func(State)
+}
+
+// Dialing is how a [Client] makes its connections.
+type Dialing struct {
+	// TLS is for https. Nil: the system's roots.
+	TLS *tls.Config
+	// Proxy names the proxy for a request, as that of [http.Transport] does. Nil: what HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
+	Proxy func(*http.Request) (*url.URL, error)
+	// HandshakeTimeout bounds how long the server may take to answer the dial, from DNS to the upgrade, and how long it
+	// may be silent between that and its handshake. Zero: 10 seconds.
+	HandshakeTimeout time.Duration
+	// PollAtOnce has long-polling tried after the first failure already that may be due to the way or to the server, such as no
+	// answer at all. Else it takes two in a row, since each attempt costs what Query returns.
+	PollAtOnce bool
+	// UserAgent is sent with every request. Empty: that of Go.
+	UserAgent string
+	// Holds are what servers asked for by Retry-After. Clients of one process are to share them. Nil: this Client's own.
+	Holds *Holds
 }
 
 // Event is one event of the server.
@@ -115,15 +121,15 @@ type Client struct {
 func New(cfg Config) (*Client, error) {
 	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, 4<<20)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
-	if cfg.Proxy == nil {
-		cfg.Proxy = proxy.FromEnvironment
+	if cfg.Dial.Proxy == nil {
+		cfg.Dial.Proxy = proxy.FromEnvironment
 	}
 	cfg.Keepalive = cmp.Or(cfg.Keepalive, DefaultKeepalive)
 	cfg.UpgradeAfter = cmp.Or(cfg.UpgradeAfter, firstUpgradeWait)
-	cfg.Holds = cmp.Or(cfg.Holds, new(Holds))
-	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, DefaultHandshakeTimeout)
-	if cfg.TLS == nil {
-		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	cfg.Dial.Holds = cmp.Or(cfg.Dial.Holds, new(Holds))
+	cfg.Dial.HandshakeTimeout = cmp.Or(cfg.Dial.HandshakeTimeout, DefaultHandshakeTimeout)
+	if cfg.Dial.TLS == nil {
+		cfg.Dial.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	u, err := url.Parse(cfg.URL)
 	switch {
@@ -137,7 +143,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("socket url of %s: take the user and the fragment out", u.Host)
 	case cfg.Protocol != Auto && cfg.Protocol != EIO3 && cfg.Protocol != EIO4:
 		return nil, fmt.Errorf("socket protocol %d: want auto, 3 or 4", cfg.Protocol)
-	case cfg.BufferBytes < 0 || cfg.DrainTimeout < 0 || cfg.HandshakeTimeout < 0 || cfg.UpgradeAfter < 0:
+	case cfg.BufferBytes < 0 || cfg.DrainTimeout < 0 || cfg.Dial.HandshakeTimeout < 0 || cfg.UpgradeAfter < 0:
 		return nil, errors.New("socket config: a negative buffer or timeout")
 	}
 	if u.Path == "" || u.Path == "/" {

@@ -111,7 +111,7 @@ func (c *Client) noHandshake(ctx context.Context, to *target, err error) error {
 
 // upgrade opens the WebSocket. An attempt that fails leaves no connection behind.
 func (c *Client) upgrade(ctx context.Context, to *target) (*webSocket, error) {
-	limit := c.cfg.HandshakeTimeout
+	limit := c.cfg.Dial.HandshakeTimeout
 	dialCtx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
 	defer cancel()
 	all := new(opened)

@@ -72,7 +72,7 @@ func TestGivenUp(t *testing.T) {
 				_, _ = io.Copy(io.Discard, conn)
 				left <- struct{}{}
 			})
-			r := start(t, socket.Config{URL: test.scheme + "://" + address, HandshakeTimeout: 300 * time.Millisecond}, nil)
+			r := start(t, socket.Config{URL: test.scheme + "://" + address, Dial: socket.Dialing{HandshakeTimeout: 300 * time.Millisecond}}, nil)
 			if s := r.phase(socket.Waiting, 1); s.Err == nil || !strings.Contains(s.Err.Error(), "300ms") {
 				t.Errorf("error %v, want one with the time limit", s.Err)
 			}
@@ -99,7 +99,7 @@ func TestUserAgent(t *testing.T) {
 		default:
 		}
 	})
-	start(t, socket.Config{URL: url, UserAgent: "relay/v1.2.3 (+https://relay.example)"}, nil)
+	start(t, socket.Config{URL: url, Dial: socket.Dialing{UserAgent: "relay/v1.2.3 (+https://relay.example)"}}, nil)
 	if got := <-seen; got != "relay/v1.2.3 (+https://relay.example)" {
 		t.Errorf("User-Agent %q", got)
 	}

@@ -33,7 +33,7 @@ const (
 
 // readHandshake waits for the first frame, which must be the handshake.
 func (c *Client) readHandshake(ctx context.Context, ws *webSocket) (handshake, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.HandshakeTimeout, &silenceError{c.cfg.HandshakeTimeout})
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.Dial.HandshakeTimeout, &silenceError{c.cfg.Dial.HandshakeTimeout})
 	defer cancel()
 	in, err := ws.read(ctx, nil)
 	if err != nil {

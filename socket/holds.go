@@ -59,7 +59,7 @@ func (h *Holds) left(u *url.URL, now time.Time) (d time.Duration, why string) {
 
 // heldBack returns the failure of an attempt that is not made, because the server wants none; nil if it may be.
 func (c *Client) heldBack() error {
-	left, why := c.cfg.Holds.left(c.url, time.Now())
+	left, why := c.cfg.Dial.Holds.left(c.url, time.Now())
 	if left == 0 {
 		return nil
 	}
@@ -74,7 +74,7 @@ func (c *Client) answered(resp *http.Response, now time.Time) string {
 	}
 	until := now.Add(after)
 	asked := "; it asked to be left alone until " + until.UTC().Format(time.RFC3339)
-	c.cfg.Holds.ask(c.url, until, fmt.Sprintf("HTTP %d%s", resp.StatusCode, asked))
+	c.cfg.Dial.Holds.ask(c.url, until, fmt.Sprintf("HTTP %d%s", resp.StatusCode, asked))
 	return asked
 }
 

@@ -60,7 +60,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 				var errs []string
 				for i, at := range []string{"http://server", "http://server", "http://elsewhere"} {
 					client, err := New(Config{
-						URL: at, Holds: holds,
+						URL: at, Dial: Dialing{Holds: holds},
 						Query: func(context.Context) (url.Values, error) {
 							if i < 2 {
 								note(&tokens)

@@ -85,8 +85,8 @@ func (c *Client) dialPolling(ctx context.Context, to *target) (_ *link, err erro
 		}
 	}()
 	defer context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })()
-	silent := &silenceError{c.cfg.HandshakeTimeout}
-	limit := time.AfterFunc(c.cfg.HandshakeTimeout, func() { end(silent) })
+	silent := &silenceError{c.cfg.Dial.HandshakeTimeout}
+	limit := time.AfterFunc(c.cfg.Dial.HandshakeTimeout, func() { end(silent) })
 	hs, err := p.open()
 	if !limit.Stop() && err == nil {
 		err = silent

@@ -75,7 +75,7 @@ func TestPollingPeers(t *testing.T) {
 	}
 	eachPeer(t, func(t *testing.T, p *peer, speak socket.Protocol) {
 		x := newStripper(t, p.url)
-		r := start(t, socket.Config{URL: x.url, UserAgent: "relay/test", UpgradeAfter: time.Hour}, nil)
+		r := start(t, socket.Config{URL: x.url, Dial: socket.Dialing{UserAgent: "relay/test"}, UpgradeAfter: time.Hour}, nil)
 		s := r.phase(socket.Connected, 1)
 		if s.Protocol != speak || s.Transport != socket.Polling || s.Err == nil ||
 			!strings.Contains(s.Err.Error(), "instead of 101 Switching Protocols: a proxy between here and the server does not pass WebSocket upgrades on") {

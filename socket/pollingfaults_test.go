@@ -191,7 +191,7 @@ func TestPollingBrokenUpgrade(t *testing.T) {
 				defer conn.Close()
 				breakIt(conn)
 			})
-			r := start(t, socket.Config{URL: front, HandshakeTimeout: time.Second, PollAtOnce: name == "no reply"}, nil)
+			r := start(t, socket.Config{URL: front, Dial: socket.Dialing{HandshakeTimeout: time.Second, PollAtOnce: name == "no reply"}}, nil)
 			if s := r.phase(socket.Connected, 1); s.Transport != socket.Polling || s.Err == nil {
 				t.Errorf("connected by %s, %v", s.Transport, s.Err)
 			}

@@ -132,7 +132,7 @@ func TestProxies(t *testing.T) {
 			t.Setenv(test.variable, test.proxy)
 			t.Setenv("NO_PROXY", test.noProxy)
 			before := len(x.list())
-			r := start(t, socket.Config{URL: "https://socket.invalid:8443", TLS: trust}, nil)
+			r := start(t, socket.Config{URL: "https://socket.invalid:8443", Dial: socket.Dialing{TLS: trust}}, nil)
 			if test.err != "" {
 				s := r.phase(socket.Waiting, 1)
 				if s.Err == nil || !strings.Contains(s.Err.Error(), test.err) || strings.Contains(s.Err.Error()+r.logged(), "hush") {

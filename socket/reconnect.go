@@ -57,7 +57,7 @@ func (r *reconnect) loop(ctx context.Context) error {
 			waits.Reset()
 		}
 		wait := waits.NextBackOff()
-		if held, _ := r.client.cfg.Holds.left(r.client.url, time.Now()); held > 0 {
+		if held, _ := r.client.cfg.Dial.Holds.left(r.client.url, time.Now()); held > 0 {
 			wait = max(wait, held+rand.N(heldSpread)) //nolint:gosec // not a secret: so that not all come at once
 		}
 		r.tell(err, up, wait)
@@ -89,7 +89,7 @@ func (r *reconnect) attempt(ctx context.Context) (up time.Duration, err error) {
 	}
 	c.detour = detour{}
 	up, err = r.detect(ctx, WebSocket)
-	if up > 0 || ctx.Err() != nil || !mayPoll(err, r.attempts > 1 || c.cfg.PollAtOnce) {
+	if up > 0 || ctx.Err() != nil || !mayPoll(err, r.attempts > 1 || c.cfg.Dial.PollAtOnce) {
 		return up, err
 	}
 	blocked := err
@@ -151,14 +151,15 @@ func (r *reconnect) connect(ctx context.Context, rev Protocol, via Transport) (u
 		return 0, err
 	}
 	var since time.Time
-	s := &session{
-		link: link, queue: r.events, log: r.log, onSkip: c.cfg.OnSkip, keepalive: max(c.cfg.Keepalive, 0),
-		onSpoken: func(spoken Protocol) { c.known = spoken },
-		onJoined: func() {
+	s := &session{link: link, queue: r.events, log: r.log, keepalive: max(c.cfg.Keepalive, 0)}
+	s.on = hooks{
+		skip:   c.cfg.OnSkip,
+		spoken: func(spoken Protocol) { c.known = spoken },
+		joined: func() {
 			since = time.Now()
 			r.connected(rev, via)
 		},
-		onUpgrade: func() {
+		upgrade: func() {
 			c.detour = detour{}
 			r.log.Info().Str("transport", string(WebSocket)).Msg("WebSocket is to be had again: the connection goes by it from now on")
 			r.enter(State{Phase: Connected, Transport: WebSocket, Protocol: rev, Upgraded: true})

@@ -74,7 +74,7 @@ func (c *Client) newHTTPClient(ctx context.Context, all *opened) *http.Client {
 	protocols.SetHTTP1(true)
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy: c.cfg.Proxy,
+			Proxy: c.cfg.Dial.Proxy,
 			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
 				conn, err := c.dialer(ctx, network, addr) // not for the transport's context, which outlives the attempt
 				if err != nil {
@@ -82,7 +82,7 @@ func (c *Client) newHTTPClient(ctx context.Context, all *opened) *http.Client {
 				}
 				return all.add(conn), nil
 			},
-			TLSClientConfig:        c.cfg.TLS.Clone(),
+			TLSClientConfig:        c.cfg.Dial.TLS.Clone(),
 			Protocols:              protocols,
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: 64 << 10,
@@ -98,7 +98,7 @@ func (c *Client) through(ctx context.Context) string {
 	if err != nil {
 		return ""
 	}
-	proxy, err := c.cfg.Proxy(req)
+	proxy, err := c.cfg.Dial.Proxy(req)
 	if err != nil || proxy == nil {
 		return ""
 	}
@@ -108,8 +108,8 @@ func (c *Client) through(ctx context.Context) string {
 // header is what every request carries.
 func (c *Client) header() http.Header {
 	header := make(http.Header)
-	if c.cfg.UserAgent != "" {
-		header.Set("User-Agent", c.cfg.UserAgent)
+	if c.cfg.Dial.UserAgent != "" {
+		header.Set("User-Agent", c.cfg.Dial.UserAgent)
 	}
 	return header
 }

@@ -24,27 +24,36 @@ type session struct {
 	link      *link
 	queue     *queue
 	log       zerolog.Logger
-	onJoined  func()         // once, when every namespace is joined
-	onSpoken  func(Protocol) // when the server has shown that it speaks the revision of the link
-	keepalive time.Duration  // see [Config.Keepalive]; zero: none
-	onSkip    func()         // for each message that is skipped, because it is too large
-	onUpgrade func()         // when polling has become a WebSocket
+	keepalive time.Duration // see [Config.Keepalive]; zero: none
+	on        hooks
 
 	pulse  pulse
 	joined atomic.Bool
 
 	// The rest belongs to the goroutine that reads.
-	engine     *engine
-	over       <-chan struct{}
-	end        error           // why the session cannot go on
-	missing    map[string]bool // namespaces not joined yet
-	received   time.Time       // when the present frame came
-	partial    *partial
-	spoken     bool // the server has shown that it speaks the revision of the link
-	complained bool // a packet was dropped, and the log says so
-	// Messages that were too large, and the event of the last one.
-	skips       int
-	skippedLast string
+	engine   *engine
+	over     <-chan struct{}
+	end      error           // why the session cannot go on
+	missing  map[string]bool // namespaces not joined yet
+	received time.Time       // when the present frame came
+	partial  *partial
+	spoken   bool // the server has shown that it speaks the revision of the link
+	said     remarks
+}
+
+// hooks are called by the goroutine that reads.
+type hooks struct {
+	joined  func()         // once, when every namespace is joined
+	spoken  func(Protocol) // when the server has shown that it speaks the revision of the link
+	skip    func()         // for each message that is skipped, because it is too large; may be nil
+	upgrade func()         // when polling has become a WebSocket
+}
+
+// remarks are what the log says of a session already.
+type remarks struct {
+	dropped     bool   // that a packet was dropped
+	skips       int    // how many messages were too large
+	skippedLast string // the event of the last one
 }
 
 // run reads the connection until it ends, and says why it did. When it returns the connection is closed.
@@ -97,11 +106,11 @@ func (s *session) read(ctx context.Context) error {
 	for s.end == nil {
 		if len(s.missing) == 0 && !s.joined.Load() {
 			s.joined.Store(true)
-			s.onJoined()
+			s.on.joined()
 		}
 		in, err := s.link.conn.read(quiet, s.heard)
 		if errors.Is(err, errUpgraded) {
-			s.onUpgrade()
+			s.on.upgrade()
 			continue
 		}
 		if err != nil {
@@ -259,17 +268,17 @@ func (s *session) enqueue(it item) {
 func (s *session) proven() {
 	if !s.spoken {
 		s.spoken = true
-		s.onSpoken(s.link.rev)
+		s.on.spoken(s.link.rev)
 	}
 }
 
 // drop notes a packet that cannot be used, once in a session where anybody sees it.
 func (s *session) drop(why error) {
 	level := zerolog.WarnLevel
-	if s.complained {
+	if s.said.dropped {
 		level = zerolog.DebugLevel
 	}
-	s.complained = true
+	s.said.dropped = true
 	s.log.WithLevel(level).Err(why).Msg("packet dropped")
 }
 

@@ -37,7 +37,7 @@ func (p *polling) tryUpgrade(ctx context.Context) (err error) {
 	if err := p.client.heldBack(); err != nil {
 		return err
 	}
-	limit := p.client.cfg.HandshakeTimeout
+	limit := p.client.cfg.Dial.HandshakeTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, &silenceError{limit})
 	defer cancel()
 	ws, resp, err := p.client.openWebSocket(ctx, p.http, p.to.transport(WebSocket, url.Values{"sid": {p.sid}}))

@@ -27,7 +27,10 @@ func (s SocketConfig) check(d *decoder) {
 
 // config is what a client of an account is made with.
 func (s SocketConfig) config(holds *socket.Holds) socket.Config {
-	c := socket.Config{HandshakeTimeout: s.HandshakeTimeout, Keepalive: s.Keepalive.every, UserAgent: userAgent(), Holds: holds}
+	c := socket.Config{
+		Dial:      socket.Dialing{HandshakeTimeout: s.HandshakeTimeout, UserAgent: userAgent(), Holds: holds},
+		Keepalive: s.Keepalive.every,
+	}
 	if c.Keepalive == 0 {
 		c.Keepalive = -1
 	}

@@ -36,7 +36,7 @@ func TestConfigSocket(t *testing.T) {
 	}
 	holds := new(socket.Holds)
 	off := SocketConfig{HandshakeTimeout: time.Minute}.config(holds)
-	if off.Keepalive >= 0 || off.HandshakeTimeout != time.Minute || off.Holds != holds || off.UserAgent != userAgent() {
+	if off.Keepalive >= 0 || off.Dial.HandshakeTimeout != time.Minute || off.Dial.Holds != holds || off.Dial.UserAgent != userAgent() {
 		t.Errorf("config %+v", off)
 	}
 	if text := userAgent(); !strings.HasPrefix(text, "relay/") || !strings.HasSuffix(text, " (+https://github.com/treatrelay/relay)") {

@@ -174,7 +174,7 @@ func (a *patient) socket(ctx context.Context) finding {
 	defer leave(nil)
 	config := a.cfg.Socket.config(a.holds)
 	config.URL, config.Protocol, config.Query, config.Log = a.account.Endpoints().Socket, a.config.Protocol, a.query, zerolog.Nop()
-	config.PollAtOnce = true // there is one attempt
+	config.Dial.PollAtOnce = true // there is one attempt
 	config.OnState = func(s socket.State) {
 		switch {
 		case running.Err() != nil: // seen already
