@@ -84,7 +84,7 @@ func (e *handshakeError) Error() string {
 	return fmt.Sprintf("no handshake of Engine.IO %v: %s", e.tried, e.why)
 }
 
-// upgradeError says that the server, or something before it, was reached but a WebSocket was not to be had.
+// upgradeError says that the server, or something before it, was reached but a WebSocket was not available.
 type upgradeError struct {
 	why  string
 	sure bool // it is the way that does not let WebSocket through; else it may also be that the server is out of order

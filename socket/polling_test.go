@@ -124,7 +124,7 @@ func TestPollingPeers(t *testing.T) {
 		if others := x.seen(func(r *http.Request) bool { return r.UserAgent() != "relay/test" }); len(others) > 0 {
 			t.Errorf("User-Agent %q", others[0].UserAgent())
 		}
-		if log := r.logged(); strings.Contains(log, "token-") || strings.Contains(r.history(), "token-") || strings.Count(log, "goes by HTTP long-polling") != 1 {
+		if log := r.logged(); strings.Contains(log, "token-") || strings.Contains(r.history(), "token-") || strings.Count(log, "uses HTTP long-polling") != 1 {
 			t.Errorf("log:\n%s", log)
 		}
 		r.stop()
@@ -172,7 +172,7 @@ func TestPollingUpgrades(t *testing.T) {
 		if a := p.report(); a.Connected != 1 {
 			t.Errorf("connected %d times", a.Connected)
 		}
-		if !strings.Contains(r.logged(), "goes by it from now on") {
+		if !strings.Contains(r.logged(), "uses it from now on") {
 			t.Errorf("log:\n%s", r.logged())
 		}
 		p.do(command{"cmd": "drop"})

@@ -67,7 +67,7 @@ func (r *reconnect) loop(ctx context.Context) error {
 	return nil
 }
 
-// detour is what is remembered of the way around a WebSocket that is not to be had.
+// detour is what is remembered of the way around a WebSocket that is not available.
 type detour struct {
 	since time.Time // zero: none
 	why   error
@@ -77,7 +77,7 @@ type detour struct {
 // detourTime is how long connections begin by polling because of one that could not be had by WebSocket.
 const detourTime = 10 * time.Minute
 
-// attempt connects by WebSocket, or by polling if that is not to be had and was not lately, and stays connected as long as it goes.
+// attempt connects by WebSocket, or by polling if that is not available and was not lately, and stays connected as long as it goes.
 // It returns how long that was, zero if it was never, and why it ended.
 func (r *reconnect) attempt(ctx context.Context) (up time.Duration, err error) {
 	c := r.client
@@ -161,7 +161,7 @@ func (r *reconnect) connect(ctx context.Context, rev Protocol, via Transport) (u
 		},
 		upgrade: func() {
 			c.detour = detour{}
-			r.log.Info().Str("transport", string(WebSocket)).Msg("WebSocket is to be had again: the connection goes by it from now on")
+			r.log.Info().Str("transport", string(WebSocket)).Msg("WebSocket is available again: the connection uses it from now on")
 			r.enter(State{Phase: Connected, Transport: WebSocket, Protocol: rev, Upgraded: true})
 		},
 	}
@@ -181,7 +181,7 @@ func (r *reconnect) connected(rev Protocol, via Transport) {
 	}
 	if via == Polling && !r.client.detour.told {
 		r.client.detour.told = true
-		r.log.Warn().AnErr("why", state.Err).Msg("WebSocket is not to be had, goes by HTTP long-polling")
+		r.log.Warn().AnErr("why", state.Err).Msg("WebSocket is not available: the connection uses HTTP long-polling")
 	}
 	r.log.Info().Stringer("protocol", rev).Str("transport", string(via)).Msg("connected")
 	r.enter(state)

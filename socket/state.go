@@ -42,7 +42,7 @@ type Transport string
 // The transports that Client uses.
 const (
 	WebSocket Transport = "websocket"
-	Polling   Transport = "polling" // HTTP long-polling, where a WebSocket is not to be had
+	Polling   Transport = "polling" // HTTP long-polling, where a WebSocket is not available
 )
 
 // Phase says what a Client is doing.

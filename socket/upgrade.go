@@ -27,7 +27,7 @@ func (s *session) goOver(ctx context.Context, p *polling) {
 			return
 		}
 		wait = min(2*wait, max(longestUpgradeWait, wait))
-		s.log.Debug().Str("why", s.link.scrub.root(err)).Dur("retry_in", wait).Msg("a WebSocket is still not to be had")
+		s.log.Debug().Str("why", s.link.scrub.root(err)).Dur("retry_in", wait).Msg("a WebSocket is still not available")
 	}
 }
 

@@ -43,7 +43,7 @@ func TestPolling(t *testing.T) {
 	w.connected()
 	w.live.emit(0, 3)
 	holds(t, "webhook", w.bot.lines, 0, 3)
-	p.err.find(t, "WebSocket is not to be had, goes by HTTP long-polling")
+	p.err.find(t, "WebSocket is not available: the connection uses HTTP long-polling")
 	var s struct {
 		Accounts []accountStatus `json:"accounts"`
 	}

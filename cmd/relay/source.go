@@ -190,7 +190,7 @@ func newSourceMetrics(reg prometheus.Registerer) *sourceMetrics {
 			Name: "relay_account_connects_total", Help: "Connections of the account's socket that were established.",
 		}, []string{"account"}),
 		polling: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "relay_account_polling", Help: "1 while the account's socket is connected by HTTP long-polling, because a WebSocket is not to be had.",
+			Name: "relay_account_polling", Help: "1 while the account's socket is connected by HTTP long-polling, because a WebSocket is not available.",
 		}, []string{"account"}),
 		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_account_skipped_messages_total", Help: "Messages of the realtime server that were skipped, because they are too large.",
