@@ -29,6 +29,8 @@ type consumers struct {
 const (
 	askWithin = 10 * time.Second
 	maxAsk    = 64 << 10 // bytes of a question
+	// maxWaiting is how many pulls may wait at a consumer.
+	maxWaiting = 10_000
 	// unusedFor is after how long without use a consumer goes, durable or not.
 	unusedFor = 90 * 24 * time.Hour
 )
@@ -145,6 +147,7 @@ func (c *consumers) aim(account, what string, body []byte) ([]byte, error) {
 	if config.AckPolicy != server.AckNone && config.MaxAckPending > maxAckPending {
 		config.MaxAckPending = maxAckPending
 	}
+	config.MaxWaiting = min(config.MaxWaiting, maxWaiting)
 	return json.Marshal(q)
 }
 

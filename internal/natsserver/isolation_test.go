@@ -54,9 +54,12 @@ func TestOverlayInboxes(t *testing.T) {
 	r.pub("$JS.API.CONSUMER.DURABLE.CREATE.TREATS.into", "_INBOX.own", body)
 	r.pub("$JS.API.CONSUMER.CREATE.TREATS.into2", "_INBOX.own", strings.ReplaceAll(strings.ReplaceAll(body, "durable_name", "name"), `"into"`, `"into2"`))
 	r.pub("$JS.API.CONSUMER.CREATE.TREATS.into3", "_INBOX.own", `{"stream_name":"TREATS","config":{"name":"into3","Deliver_Subject":"_INBOX.victim.x","ack_policy":"none"}}`)
-	for got := ""; strings.Count(got, "MSG _INBOX.victim.x ") < 3; { // three times the treat, where it was asked for
-		got += r.sync()
-		time.Sleep(10 * time.Millisecond)
+	r.send("SUB _INBOX.own 2\r\n")
+	got, deadline := "", time.Now().Add(45*time.Second)
+	for ; strings.Count(got, "HMSG treats.treatstream.acc 1 ") < 3; time.Sleep(10 * time.Millisecond) { // three times the treat, where it was asked for
+		if got += r.sync(); time.Now().After(deadline) {
+			t.Fatalf("not every consumer pushes to who asked for it: %s", got)
+		}
 	}
 	if err := victim.Flush(); err != nil {
 		t.Fatal(err)

@@ -52,6 +52,7 @@ type ledger struct {
 	aside    cursor.Numbers    // open numbers that are not in hand: they stepped aside, or are still to be read again
 	missing  cursor.Numbers    // numbers that the journal had lost when the lane came there
 	replaced map[uint64]uint64 // open numbers that are lost, and which open one takes their place
+	instead  map[uint64]uint64 // numbers that are not settled and take the place of one that was missing, and which; nil: there are none
 }
 
 func newLedger(c journal.Cursor, inOrder bool, changed func()) *ledger {
@@ -124,7 +125,14 @@ func (l *ledger) lose(number uint64) {
 func (l *ledger) replaces(ref, number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.missing.Remove(ref) || ref >= l.at.Next {
+	if l.missing.Remove(ref) {
+		if l.instead == nil {
+			l.instead = make(map[uint64]uint64)
+		}
+		l.instead[number] = ref
+		return true
+	}
+	if ref >= l.at.Next {
 		return true
 	}
 	l.pair(ref, number)
@@ -210,6 +218,7 @@ func (l *ledger) done(number uint64, aside bool) {
 	if aside {
 		l.aside.Remove(number)
 	}
+	delete(l.instead, number)
 	if by, ok := l.replaced[number]; ok {
 		delete(l.replaced, number)
 		l.aside.Remove(by)
@@ -304,8 +313,14 @@ func (l *ledger) cursor(at cursor.Place, exact bool) journal.Cursor {
 			open.AddOne(d.also)
 		}
 	}
+	missing := l.missing.Below(at.Next)
+	for number, ref := range l.instead {
+		if number >= at.Next && ref < at.Next { // whoever begins there reads it again, and is to know that it has not got that one
+			missing.AddOne(ref)
+		}
+	}
 	return journal.Cursor{
-		Next: at.Next, LastID: at.ID, LastTime: at.Time, Open: open.Below(at.Next), Missing: l.missing.Below(at.Next),
+		Next: at.Next, LastID: at.ID, LastTime: at.Time, Open: open.Below(at.Next), Missing: missing,
 	}
 }
 

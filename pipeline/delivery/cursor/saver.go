@@ -17,6 +17,9 @@ func (s *Store) Copy(ctx context.Context, sink string) error {
 	s.mu.Lock()
 	lane := s.lanes[sink]
 	s.mu.Unlock()
+	if lane == nil {
+		return nil // it was not opened after all
+	}
 	lane.copying.Lock()
 	defer lane.copying.Unlock()
 	s.mu.Lock()

@@ -214,7 +214,7 @@ func (w *writer) flushNow() {
 	if !unsynced {
 		if len(w.wake) == 0 { // idle
 			w.mu.Lock()
-			w.putBack()
+			_ = w.putBack() // reports a failure, and is tried again
 			w.mu.Unlock()
 			if err := position.f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
 				w.log.opts.Log.Debug().Err(err).Msg("The position of the journal cannot be synced.")
@@ -242,14 +242,15 @@ func (w *writer) flushNow() {
 func (w *writer) close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.closed = true
 	if w.f == nil {
 		return nil
 	}
-	w.putBack()
-	var err error
+	err := w.putBack()
 	if !w.clean && !w.broken {
-		err = w.sync(w.f)
-		w.clean = err == nil
+		syncErr := w.sync(w.f)
+		w.clean = syncErr == nil
+		err = errors.Join(err, syncErr)
 	}
 	if w.clean {
 		w.note()

@@ -22,7 +22,9 @@ func (l *Log) DropBefore(ctx context.Context, t time.Time) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	l.writer.mu.Lock()
+	if err := l.writer.lock(); err != nil {
+		return fmt.Errorf("drop old segments of the journal: %w", err)
+	}
 	defer l.writer.mu.Unlock()
 	if err := l.writer.drop(t); err != nil {
 		return fmt.Errorf("drop old segments of the journal: %w", err)
