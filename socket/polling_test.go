@@ -40,7 +40,7 @@ func newStripper(t *testing.T, target string) *stripper {
 	x.forward = through.ServeHTTP
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x.mu.Lock()
-		x.requests = append(x.requests, r)
+		x.requests = append(x.requests, r.Clone(r.Context())) // its headers will change
 		x.mu.Unlock()
 		if !x.pass.Load() {
 			r.Header.Del("Upgrade")

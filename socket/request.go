@@ -160,7 +160,7 @@ func (a answer) hint() string {
 	return ""
 }
 
-// noUpgrade says why an answer means that there is no WebSocket to be had here, but perhaps long-polling. Nil: it does not.
+// noUpgrade says why an answer means that a WebSocket is not available here, but perhaps long-polling. Nil: it does not.
 func (a answer) noUpgrade() *upgradeError {
 	const stripped = " instead of 101 Switching Protocols: a proxy between here and the server does not pass WebSocket upgrades on"
 	switch a.status {
