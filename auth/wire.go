@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/treatrelay/relay/internal/proxy"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -41,7 +42,7 @@ type wire struct {
 // environment. Accounts that share one share more than connections: see [Transport].
 func NewTransport() *Transport {
 	return &Transport{Transport: &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+		Proxy:                  proxy.FromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},

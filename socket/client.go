@@ -1,6 +1,6 @@
 // Package socket is relay's Socket.IO client: it keeps one connection to a server of any version, and hands over its
-// events in order. It speaks Engine.IO 3 (Socket.IO 1.x and 2.x) and 4 (3.x and later), over WebSocket only, and finds
-// out by itself which of the two a server wants.
+// events in order. It speaks Engine.IO 3 (Socket.IO 1.x and 2.x) and 4 (3.x and later), and finds out by itself
+// which of the two a server wants. It goes by WebSocket, and by HTTP long-polling where something on the way does not let that through.
 //
 // Beneath it is github.com/zishang520/socket.io-client-go. Importing that package starts two goroutines that never end,
 // and makes the process ignore its first SIGINT, SIGTERM and SIGQUIT: it catches them for itself. A program that
@@ -24,6 +24,19 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/internal/proxy"
+)
+
+// What a [Config] has that names none.
+const (
+	DefaultHandshakeTimeout = 10 * time.Second
+	DefaultKeepalive        = 20 * time.Second
+)
+
+const (
+	firstUpgradeWait   = time.Minute
+	longestUpgradeWait = 30 * time.Minute
 )
 
 // Config is what a [Client] needs. Only URL is required.
@@ -41,17 +54,45 @@ type Config struct {
 	// has a method Permanent() bool that returns true: then Run returns it. Its values are kept out of logs and
 	// errors; keeping them out of its own error is Query's duty.
 	Query func(ctx context.Context) (url.Values, error)
-	// TLS is for https. Nil: the system's roots.
-	TLS *tls.Config
+	// Dial is how connections are made.
+	Dial Dialing
+	// Keepalive is how often, at least, something goes over the connection: a ping of Engine.IO 3, or one of WebSocket
+	// where the server sends the others. Proxies cut what is idle for long. Zero: 20 seconds. Negative: only the pings of
+	// the protocol.
+	Keepalive time.Duration
+	// UpgradeAfter is after how long a WebSocket is tried again, about, in a session that goes by polling; then at times
+	// that double, up to half an hour. Zero: a minute.
+	UpgradeAfter time.Duration
 	// BufferBytes bounds the events that were received and not yet handled. Zero: 4 MiB.
 	BufferBytes int
 	// DrainTimeout bounds how long after the end of its context Run goes on handing over what was received, and when
 	// the handler's context ends. Zero: 5 seconds.
 	DrainTimeout time.Duration
+	// OnSkip is called for each message that is skipped, because it is larger than 1 MiB. One of more than 16 MiB ends the
+	// connection. It must not block.
+	OnSkip func()
 	// Log is told of changes: connected, lost, a new reason why it cannot connect. Single attempts are debug messages.
 	Log zerolog.Logger
 	// OnState is called with each change of state, one call at a time, by the goroutine of Run. It must not block.
 	OnState func(State)
+}
+
+// Dialing is how a [Client] makes its connections.
+type Dialing struct {
+	// TLS is for https. Nil: the system's roots.
+	TLS *tls.Config
+	// Proxy names the proxy for a request, as that of [http.Transport] does. Nil: what HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
+	Proxy func(*http.Request) (*url.URL, error)
+	// HandshakeTimeout bounds how long the server may take to answer the dial, from DNS to the upgrade, and how long it
+	// may be silent between that and its handshake. Zero: 10 seconds.
+	HandshakeTimeout time.Duration
+	// PollAtOnce has long-polling tried after the first failure already that may be due to the way or to the server, such as no
+	// answer at all. Else it takes two in a row, since each attempt costs what Query returns.
+	PollAtOnce bool
+	// UserAgent is sent with every request. Empty: that of Go.
+	UserAgent string
+	// Holds are what servers asked for by Retry-After. Clients of one process are to share them. Nil: this Client's own.
+	Holds *Holds
 }
 
 // Event is one event of the server.
@@ -71,17 +112,24 @@ type Client struct {
 	cfg     Config
 	url     *url.URL
 	dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
-	http    *http.Client // of the present Run
 	running atomic.Bool
 	known   Protocol // the detected revision
+	detour  detour
 }
 
 // New checks cfg and makes a Client, which does nothing before [Client.Run].
 func New(cfg Config) (*Client, error) {
 	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, 4<<20)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
-	if cfg.TLS == nil {
-		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.Dial.Proxy == nil {
+		cfg.Dial.Proxy = proxy.FromEnvironment
+	}
+	cfg.Keepalive = cmp.Or(cfg.Keepalive, DefaultKeepalive)
+	cfg.UpgradeAfter = cmp.Or(cfg.UpgradeAfter, firstUpgradeWait)
+	cfg.Dial.Holds = cmp.Or(cfg.Dial.Holds, new(Holds))
+	cfg.Dial.HandshakeTimeout = cmp.Or(cfg.Dial.HandshakeTimeout, DefaultHandshakeTimeout)
+	if cfg.Dial.TLS == nil {
+		cfg.Dial.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	u, err := url.Parse(cfg.URL)
 	switch {
@@ -95,8 +143,8 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("socket url of %s: take the user and the fragment out", u.Host)
 	case cfg.Protocol != Auto && cfg.Protocol != EIO3 && cfg.Protocol != EIO4:
 		return nil, fmt.Errorf("socket protocol %d: want auto, 3 or 4", cfg.Protocol)
-	case cfg.BufferBytes < 0 || cfg.DrainTimeout < 0:
-		return nil, errors.New("socket config: a negative buffer or drain timeout")
+	case cfg.BufferBytes < 0 || cfg.DrainTimeout < 0 || cfg.Dial.HandshakeTimeout < 0 || cfg.UpgradeAfter < 0:
+		return nil, errors.New("socket config: a negative buffer or timeout")
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/socket.io"
@@ -125,8 +173,6 @@ func (c *Client) Run(ctx context.Context, h Handler) error {
 		return errors.New("run socket: it is running")
 	}
 	defer c.running.Store(false)
-	c.http = newHTTPClient(c.cfg, c.dialer)
-	defer c.http.CloseIdleConnections()
 
 	events := newQueue(c.cfg.BufferBytes)
 	connected, stop := context.WithCancelCause(ctx)

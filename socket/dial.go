@@ -2,68 +2,83 @@ package socket
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
 )
 
-const (
-	dialTimeout      = 5 * time.Second // from DNS to the answer of the upgrade
-	handshakeTimeout = 5 * time.Second // from there to the Engine.IO handshake
-	writeTimeout     = 10 * time.Second
-	readLimit        = 1 << 20 // bytes of one WebSocket message
-)
-
-var (
-	errDialTimeout      = fmt.Errorf("no answer within %v", dialTimeout)
-	errHandshakeTimeout = fmt.Errorf("silence for %v", handshakeTimeout)
-	errWriteTimeout     = fmt.Errorf("write took longer than %v", writeTimeout)
-)
+// conn carries the frames of a session. One goroutine reads; any may write.
+type conn interface {
+	// read waits for a message and reads it, or skips most of it. While one is under way it calls heard, which may be nil.
+	// errUpgraded says that from now on it goes another way.
+	read(ctx context.Context, heard func()) (incoming, error)
+	// write sends one frame of text.
+	write(ctx context.Context, text string) error
+	// ping has something go over the connection, where the protocol has no ping of ours.
+	ping(ctx context.Context)
+	close()
+}
 
 // link is an open connection on which the server has begun an Engine.IO session.
 type link struct {
-	ws        *websocket.Conn
+	conn      conn
 	rev       Protocol // the revision that was dialled
 	handshake handshake
 	scrub     scrubber
 }
 
-// handshake is what the server says of the session. (Engine.IO protocol, "Handshake".)
-type handshake struct {
-	sid          string
-	pingInterval time.Duration
-	pingTimeout  time.Duration
+// target is what an attempt connects to.
+type target struct {
+	url   url.URL // with a fresh query
+	rev   Protocol
+	scrub scrubber
 }
 
-// newHTTPClient makes the client that upgrades. It speaks HTTP/1 only, keeps no idle connection, and follows no
-// redirect, which would hand the token to another host.
-func newHTTPClient(cfg Config, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Client {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            dial,
-			TLSClientConfig:        cfg.TLS.Clone(),
-			Protocols:              protocols,
-			DisableKeepAlives:      true,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+// transport returns the URL for one of Engine.IO's transports, with more in the query.
+func (t *target) transport(name Transport, more url.Values) *url.URL {
+	at := t.url
+	query := at.Query()
+	query.Set("EIO", t.rev.String())
+	query.Set("transport", string(name))
+	maps.Copy(query, more)
+	at.RawQuery = query.Encode()
+	return &at
 }
 
-// dial asks for a fresh query, opens a WebSocket with the given revision, and waits for the handshake. An error is a
+// dial asks for a fresh query, connects by the given transport and revision, and waits for the handshake. An error is a
 // [fault], or what Query returned if that is permanent.
-func (c *Client) dial(ctx context.Context, rev Protocol) (*link, error) {
+func (c *Client) dial(ctx context.Context, rev Protocol, via Transport) (*link, error) {
+	to, err := c.aim(ctx, rev)
+	if err != nil {
+		return nil, err
+	}
+	if via == Polling {
+		return c.dialPolling(ctx, to)
+	}
+	ws, err := c.upgrade(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	hs, err := c.readHandshake(ctx, ws)
+	if err != nil {
+		ws.close()
+		return nil, c.noHandshake(ctx, to, err)
+	}
+	return &link{ws, rev, hs, to.scrub}, nil
+}
+
+// aim asks for a fresh query.
+func (c *Client) aim(ctx context.Context, rev Protocol) (*target, error) {
+	if err := c.heldBack(); err != nil {
+		return nil, err
+	}
 	query := maps.Clone(c.url.Query())
 	if c.cfg.Query != nil {
 		fresh, err := c.cfg.Query(ctx)
@@ -74,112 +89,80 @@ func (c *Client) dial(ctx context.Context, rev Protocol) (*link, error) {
 			return nil, &fault{kindQuery, fmt.Errorf("query for %s: %w", c.url.Host, err)}
 		}
 		maps.Copy(query, fresh)
-	}
-	wire := maps.Clone(query)
-	wire.Set("EIO", rev.String())
-	wire.Set("transport", "websocket")
-	target := *c.url
-	target.RawQuery = wire.Encode()
-	scrub := newScrubber(target.RawQuery, query)
-
-	ws, err := c.upgrade(ctx, &target, rev, scrub)
-	if err != nil {
-		return nil, err
-	}
-	ws.SetReadLimit(readLimit)
-	hs, err := readHandshake(ctx, ws)
-	if err != nil {
-		_ = ws.CloseNow()
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+		if err := c.heldBack(); err != nil { // another client was told so, while a token was waited for
+			return nil, err
 		}
-		return nil, &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
-			&handshakeError{rev, scrub.root(err)})}
 	}
-	return &link{ws, rev, hs, scrub}, nil
+	to := &target{url: *c.url, rev: rev}
+	to.url.RawQuery = query.Encode()
+	to.scrub = newScrubber(to.transport(WebSocket, nil).RawQuery, query)
+	return to, nil
 }
 
-// upgrade opens the WebSocket.
-func (c *Client) upgrade(ctx context.Context, target *url.URL, rev Protocol, scrub scrubber) (*websocket.Conn, error) {
-	dialCtx, cancel := context.WithTimeoutCause(ctx, dialTimeout, errDialTimeout)
+// noHandshake is the failure of an attempt on which the server did not begin a session.
+func (c *Client) noHandshake(ctx context.Context, to *target, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	_, silent := errors.AsType[*silenceError](err)
+	return &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
+		&handshakeError{tried: to.rev, why: to.scrub.root(err), blocked: silent})}
+}
+
+// upgrade opens the WebSocket. An attempt that fails leaves no connection behind.
+func (c *Client) upgrade(ctx context.Context, to *target) (*webSocket, error) {
+	limit := c.cfg.Dial.HandshakeTimeout
+	dialCtx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
 	defer cancel()
-	ws, resp, err := websocket.Dial(dialCtx, target.String(), &websocket.DialOptions{HTTPClient: c.http})
+	all := new(opened)
+	ws, resp, err := c.openWebSocket(dialCtx, c.newHTTPClient(dialCtx, all), to.transport(WebSocket, nil))
 	if resp != nil && resp.Body != nil {
 		defer func() { _ = resp.Body.Close() }()
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return ws, nil
+	}
+	defer all.close()
+	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case resp == nil || resp.StatusCode == http.StatusSwitchingProtocols:
-		return nil, networkFault(dialCtx, c.url.Host, err, scrub)
-	case resp.StatusCode == http.StatusBadRequest:
-		return nil, &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
-			&handshakeError{rev, describe(resp, scrub)})}
+		f := networkFault(dialCtx, c.url.Host+c.through(dialCtx), err, to.scrub)
+		if all.any() && (dialCtx.Err() != nil || brokenOff(err)) {
+			f.err = &upgradeError{why: f.err.Error()}
+		}
+		return nil, f
 	}
-	return nil, &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host, describe(resp, scrub))}
+	return nil, c.refusedUpgrade(resp, to)
 }
 
-// describe says what a server answered instead of upgrading, and what to do about it.
-func describe(resp *http.Response, scrub scrubber) string {
-	text := fmt.Sprintf("HTTP %d", resp.StatusCode)
-	if resp.Body != nil {
-		var reason struct {
-			Message string `json:"message"`
-		}
-		body, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
-		if err == nil && json.Unmarshal(body, &reason) == nil && reason.Message != "" {
-			text += fmt.Sprintf(" (%q)", scrub.clean(reason.Message))
-		}
-	}
-	switch code := resp.StatusCode; {
-	case code >= 300 && code < 400:
-		return text + ": redirects are not followed, set the URL to the final one"
-	case code == http.StatusNotFound:
-		return text + ": no Socket.IO server at this path, check the URL"
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return text + ": the server refuses this client, check its authorization"
-	case code == http.StatusOK:
-		return text + ": the server or a proxy before it does not upgrade to WebSocket"
-	}
-	return text
-}
-
-// readHandshake waits for the first frame, which must be the handshake.
-func readHandshake(ctx context.Context, ws *websocket.Conn) (handshake, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout, errHandshakeTimeout)
-	defer cancel()
-	typ, msg, err := ws.Read(ctx)
+// openWebSocket asks for the upgrade.
+func (c *Client) openWebSocket(ctx context.Context, through *http.Client, at *url.URL) (*webSocket, *http.Response, error) {
+	conn, resp, err := websocket.Dial(ctx, at.String(), &websocket.DialOptions{HTTPClient: through, HTTPHeader: c.header()})
 	if err != nil {
-		if ctx.Err() != nil {
-			return handshake{}, context.Cause(ctx)
-		}
-		return handshake{}, err
+		return nil, resp, err
 	}
-	f := parseFrame(EIO3, typ == websocket.MessageBinary, msg)
-	if f.kind != frameOpen {
-		return handshake{}, errors.New("the first frame is another")
-	}
-	return parseHandshake(f.data)
+	return newWebSocket(conn), resp, nil
 }
 
-// parseHandshake decodes the payload of an open packet. Intervals are held between 100 ms and an hour, so that no
-// server makes us flood it, or wait for ever.
-func parseHandshake(data []byte) (handshake, error) {
-	var raw struct {
-		SID          string `json:"sid"`
-		PingInterval int64  `json:"pingInterval"` // milliseconds, as is the next
-		PingTimeout  int64  `json:"pingTimeout"`
+// brokenOff reports whether a connection was ended by the other side without a word.
+func brokenOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// refusedUpgrade is the failure of an attempt that got another answer than 101.
+func (c *Client) refusedUpgrade(resp *http.Response, to *target) error {
+	said := readAnswer(resp, to.scrub)
+	held := c.answered(resp, time.Now())
+	none := said.noUpgrade()
+	switch {
+	case held == "" && none != nil && none.sure:
+		return &fault{kindUpgrade, fmt.Errorf("connect to %s: %w", c.url.Host, none)}
+	case held == "" && none != nil:
+		return &fault{kind(resp.Status), fmt.Errorf("connect to %s: %w", c.url.Host, none)}
+	case said.status == http.StatusBadRequest:
+		return &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
+			&handshakeError{tried: to.rev, why: said.text, blocked: said.code == nil})}
 	}
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return handshake{}, errors.New("the handshake is not JSON")
-	}
-	if raw.SID == "" || raw.PingInterval <= 0 || raw.PingTimeout <= 0 {
-		return handshake{}, errors.New("the handshake lacks a session id or the ping intervals")
-	}
-	held := func(ms int64) time.Duration {
-		return time.Duration(min(max(ms, 100), time.Hour.Milliseconds())) * time.Millisecond
-	}
-	return handshake{raw.SID, held(raw.PingInterval), held(raw.PingTimeout)}, nil
+	return &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host, said.text+said.hint()+held)}
 }

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -95,8 +96,9 @@ func (e *engine) open(sid string) error {
 		}
 		e.transport.OnOpen()
 		// The heartbeat is not the engine's: its timer would call a server dead that we have only stopped reading.
-		handshake := fmt.Sprintf(`{"sid":%q,"upgrades":[],"pingInterval":%d,"pingTimeout":%[2]d}`,
-			sid, (forEver / 2).Milliseconds())
+		name, _ := json.Marshal(sid) //nolint:errchkjson // A string cannot fail to encode.
+		handshake := fmt.Sprintf(`{"sid":%s,"upgrades":[],"pingInterval":%d,"pingTimeout":%[2]d}`,
+			name, (forEver / 2).Milliseconds())
 		e.transport.OnPacket(&eiopacket.Packet{Type: eiopacket.OPEN, Data: strings.NewReader(handshake)})
 	})
 }

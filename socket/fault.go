@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 	"unicode"
 
 	"github.com/coder/websocket"
 
 	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/socket/internal/payload"
 )
 
 // RejectedError says that the server took the connection and then refused it, as a middleware (io.use) does with a
@@ -44,8 +46,10 @@ const (
 	kindTimeout   kind = "timeout"
 	kindNetwork   kind = "network"
 	kindHandshake kind = "handshake"
+	kindUpgrade   kind = "upgrade"
 	kindRejected  kind = "rejected"
 	kindLost      kind = "lost"
+	kindHeld      kind = "held" // not tried, as the server asked
 )
 
 // fault is a failure and its kind.
@@ -71,12 +75,36 @@ func kindOf(err error) kind {
 // handshakeError says that a server answered a dial with one revision, but not with an Engine.IO handshake. It is the
 // only failure of a dial that says anything about the revision the server speaks.
 type handshakeError struct {
-	tried Protocol
-	why   string
+	tried   Protocol
+	why     string
+	blocked bool // it may be that something on the way does not let the WebSocket through
 }
 
 func (e *handshakeError) Error() string {
 	return fmt.Sprintf("no handshake of Engine.IO %v: %s", e.tried, e.why)
+}
+
+// upgradeError says that the server, or something before it, was reached but a WebSocket was not available.
+type upgradeError struct {
+	why  string
+	sure bool // it is the way that does not let WebSocket through; else it may also be that the server is out of order
+}
+
+func (e *upgradeError) Error() string { return e.why }
+
+// silenceError says that the server said nothing for so long.
+type silenceError struct{ limit time.Duration }
+
+func (e *silenceError) Error() string { return fmt.Sprintf("silence for %v", e.limit) }
+
+// mayPoll reports whether long-polling may be possible where an attempt by WebSocket has failed. Where that is a guess it has to
+// fail twice in a row, for each attempt costs a token.
+func mayPoll(err error, again bool) bool {
+	if none, ok := errors.AsType[*upgradeError](err); ok {
+		return none.sure || again
+	}
+	silent, ok := errors.AsType[*handshakeError](err)
+	return ok && silent.blocked && again
 }
 
 // revisionError says that the server turned out to speak another revision than was tried.
@@ -153,8 +181,8 @@ func (s scrubber) root(err error) string {
 		return fmt.Sprintf("the server closed the connection: status %d: %q", closed.Code, s.clean(closed.Reason))
 	case isClose:
 		return fmt.Sprintf("the server closed the connection: status %d", closed.Code)
-	case errors.Is(err, websocket.ErrMessageTooBig):
-		return fmt.Sprintf("the server sent a message of more than %d bytes", readLimit)
+	case errors.Is(err, websocket.ErrMessageTooBig) || errors.Is(err, payload.ErrTooLarge):
+		return fmt.Sprintf("the server sent a message of more than %d bytes", skipLimit)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return errEnded.Error()
 	}

@@ -7,6 +7,7 @@ const (
 	framePing    = '2'
 	framePong    = '3'
 	frameMessage = '4'
+	frameUpgrade = '5'
 )
 
 // frame is one Engine.IO packet as it came in one WebSocket message.

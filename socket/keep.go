@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/coder/websocket"
 )
 
 const (
@@ -75,7 +74,10 @@ func (s *session) keep(ctx context.Context) error {
 	interval, timeout := s.link.handshake.pingInterval, s.link.handshake.pingTimeout
 	tick := min(watchEvery, interval, timeout/2)
 	born := time.Now()
-	nextPing := born // the first at once: its answer shows the revision however slow authorization is
+	p := newPinger(s, born)
+	ctx, cancel := context.WithCancel(ctx)
+	defer p.work.Wait()
+	defer cancel()
 	wait := time.NewTimer(0)
 	defer wait.Stop()
 	for {
@@ -97,25 +99,64 @@ func (s *session) keep(ctx context.Context) error {
 			s.log.Info().Msg("handler has caught up: the server no longer has to wait")
 		}
 		sleep := min(tick, interval+timeout-silence)
-		// That a write fails, the reader learns too, after it has read what is left.
-		switch {
-		case s.link.rev == EIO3:
-			if !now.Before(nextPing) {
-				_ = s.write(ctx, string(framePing))
-				nextPing = now.Add(interval)
-			}
-			sleep = min(sleep, nextPing.Sub(now))
-		case s.pulse.behind(now, interval, tick):
+		if p.every > 0 {
+			sleep = min(sleep, p.ping(ctx, now))
+		}
+		if s.link.rev == EIO4 && s.pulse.behind(now, interval, tick) {
 			// The server waits for the answer to a ping that we have not come to. It takes a pong in advance.
-			_ = s.write(ctx, string(framePong))
+			_ = s.link.conn.write(ctx, string(framePong)) // that it fails, the reader learns too, after it has read what is left
 		}
 		wait.Reset(sleep)
 	}
 }
 
-// goodbye leaves "/", so that the server need not guess.
+// pinger sends our own pings: those of revision 3, and where the server sends them, pings of the WebSocket beneath, so that
+// at least every keepalive something of ours goes over the connection and no proxy takes it for idle.
+type pinger struct {
+	link  *link
+	every time.Duration // zero: never
+	next  time.Time
+	busy  atomic.Bool // a ping of the WebSocket waits for its answer
+	work  sync.WaitGroup
+}
+
+func newPinger(s *session, now time.Time) *pinger {
+	p := &pinger{link: s.link, every: s.keepalive}
+	if s.link.rev == EIO4 {
+		p.next = now.Add(p.every)
+		return p
+	}
+	p.next = now // at once: its answer shows the revision however slow authorization is
+	if interval := s.link.handshake.pingInterval; p.every == 0 || interval < p.every {
+		p.every = interval
+	}
+	return p
+}
+
+// ping sends one if it is time to, and returns in how long it is again.
+func (p *pinger) ping(ctx context.Context, now time.Time) time.Duration {
+	if now.Before(p.next) {
+		return p.next.Sub(now)
+	}
+	p.next = now.Add(p.every)
+	switch {
+	case p.link.rev == EIO3:
+		_ = p.link.conn.write(ctx, string(framePing)) // that it fails, the reader learns too, after it has read what is left
+	case p.busy.CompareAndSwap(false, true):
+		p.work.Go(func() { // it waits for the answer
+			p.link.conn.ping(ctx)
+			p.busy.Store(false)
+		})
+	}
+	return p.every
+}
+
+// goodbye leaves "/", and ends a session by polling, so that the server need not guess.
 func (s *session) goodbye(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), goodbyeTimeout, errGoodbye)
 	defer cancel()
-	_ = s.link.ws.Write(ctx, websocket.MessageText, []byte{frameMessage, packetDisconnect})
+	_ = s.link.conn.write(ctx, string([]byte{frameMessage, packetDisconnect}))
+	if p, ok := s.link.conn.(*polling); ok && p.upgraded.ws.Load() == nil {
+		_ = s.link.conn.write(ctx, string(frameClose)) // the end of a request would not tell the server for long
+	}
 }

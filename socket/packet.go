@@ -26,16 +26,28 @@ const (
 // maxAttachments bounds the buffers of one binary event, and the number of frames that can be swallowed by one.
 const maxAttachments = 256
 
+// maxAckID is how many digits the id of an acknowledgement may have to be answered.
+const maxAckID = 20
+
 // packet is one Socket.IO packet, its payload not yet decoded.
 type packet struct {
 	kind        byte
 	attachments int
 	namespace   string
+	ack         string // the id of the acknowledgement that an event asks for, digits; empty: none
 	payload     []byte // JSON, or nothing; it aliases the frame
 }
 
-// parsePacket takes the text of a message apart: kind, [attachments "-"], [namespace ","], [id], payload. The id of an
-// acknowledgement is dropped, since Client acknowledges nothing.
+// acknowledgement is the message that answers an event, with nothing to say.
+func (p *packet) acknowledgement() string {
+	text := string(frameMessage) + string(packetAck)
+	if p.namespace != "/" {
+		text += p.namespace + ","
+	}
+	return text + p.ack + "[]"
+}
+
+// parsePacket takes the text of a message apart: kind, [attachments "-"], [namespace ","], [id], payload.
 func parsePacket(text []byte) (packet, error) {
 	if len(text) == 0 || text[0] < packetConnect || text[0] > packetBinaryAck {
 		return packet{}, errors.New("parse packet: unknown kind")
@@ -58,7 +70,11 @@ func parsePacket(text []byte) (packet, error) {
 		p.namespace, rest = string(name), after
 	}
 	if p.kind != packetError { // the text of version 1 and 2 may start with a digit
-		rest = bytes.TrimLeft(rest, "0123456789")
+		after := bytes.TrimLeft(rest, "0123456789")
+		if id := rest[:len(rest)-len(after)]; len(id) <= maxAckID && (p.kind == packetEvent || p.kind == packetBinaryEvent) {
+			p.ack = string(id)
+		}
+		rest = after
 	}
 	p.payload = rest
 	return p, nil

@@ -197,7 +197,7 @@ func TestPeerUnknownNamespace(t *testing.T) {
 func TestPeerTLS(t *testing.T) {
 	key, cert, roots := certificate(t)
 	eachPeer(t, func(t *testing.T, p *peer, speak socket.Protocol) {
-		trusting := start(t, socket.Config{URL: p.url, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, nil)
+		trusting := start(t, socket.Config{URL: p.url, Dial: socket.Dialing{TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}, nil)
 		if s := trusting.phase(socket.Connected, 1); s.Protocol != speak {
 			t.Errorf("protocol %v, want %v", s.Protocol, speak)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 // stable is how long a connection has to last to forget the failures before it. Less than a network that comes and goes takes, so that a
 // stream does not go without treats for a minute each time; more than a server takes that lets in and throws out.
 const stable = 15 * time.Second
+
+// heldSpread is the time over which clients come back that a server asked to stay away until the same moment.
+const heldSpread = 2 * time.Second
 
 // newBackoff returns the waits between attempts: full jitter, that is anything from nothing to a ceiling that doubles
 // from one second to sixty. The package spreads a wait over twice its middle, hence half of each.
@@ -53,6 +57,9 @@ func (r *reconnect) loop(ctx context.Context) error {
 			waits.Reset()
 		}
 		wait := waits.NextBackOff()
+		if held, _ := r.client.cfg.Dial.Holds.left(r.client.url, time.Now()); held > 0 {
+			wait = max(wait, held+rand.N(heldSpread)) //nolint:gosec // not a secret: so that not all come at once
+		}
 		r.tell(err, up, wait)
 		r.enter(State{Phase: Waiting, RetryIn: wait, Err: err})
 		sleep(ctx, wait)
@@ -60,17 +67,52 @@ func (r *reconnect) loop(ctx context.Context) error {
 	return nil
 }
 
-// attempt dials as often as it takes to find the revision, and stays connected as long as it goes. It returns how long
-// that was, zero if it was never, and why it ended.
+// detour is what is remembered of the way around a WebSocket that is not available.
+type detour struct {
+	since time.Time // zero: none
+	why   error
+	told  bool // the log says so
+}
+
+// detourTime is how long connections begin by polling because of one that could not be had by WebSocket.
+const detourTime = 10 * time.Minute
+
+// attempt connects by WebSocket, or by polling if that is not available and was not lately, and stays connected as long as it goes.
+// It returns how long that was, zero if it was never, and why it ended.
 func (r *reconnect) attempt(ctx context.Context) (up time.Duration, err error) {
+	c := r.client
+	if d := c.detour; !d.since.IsZero() && time.Since(d.since) < detourTime {
+		if up, err = r.detect(ctx, Polling); up == 0 && kindOf(err) != kindRejected {
+			c.detour = detour{}
+		}
+		return up, err
+	}
+	c.detour = detour{}
+	up, err = r.detect(ctx, WebSocket)
+	if up > 0 || ctx.Err() != nil || !mayPoll(err, r.attempts > 1 || c.cfg.Dial.PollAtOnce) {
+		return up, err
+	}
+	blocked := err
+	c.detour = detour{since: time.Now(), why: blocked}
+	up, err = r.detect(ctx, Polling)
+	if up > 0 || ctx.Err() != nil || permanent(err) || kindOf(err) == kindRejected {
+		return up, err
+	}
+	c.detour = detour{}
+	return 0, &fault{kindOf(blocked), fmt.Errorf("%w; nor by HTTP long-polling: %w", blocked, err)}
+}
+
+// detect dials as often as it takes to find the revision, and stays connected as long as it goes. It returns how long
+// that was, zero if it was never, and why it ended.
+func (r *reconnect) detect(ctx context.Context, via Transport) (up time.Duration, err error) {
 	c := r.client
 	rev := cmp.Or(c.cfg.Protocol, c.known, EIO3)
 	detecting := cmp.Or(c.cfg.Protocol, c.known) == Auto
 	var refused *handshakeError // by the first dial of a detection
 	const most = 3              // enough for 3, 4, and 3 again; then a server that contradicts itself has to wait
 	for range most {
-		r.enter(State{Phase: Connecting, Protocol: rev})
-		up, err = r.connect(ctx, rev)
+		r.enter(State{Phase: Connecting, Transport: via, Protocol: rev})
+		up, err = r.connect(ctx, rev, via)
 		if ctx.Err() != nil || c.cfg.Protocol != Auto {
 			return up, err
 		}
@@ -88,7 +130,8 @@ func (r *reconnect) attempt(ctx context.Context) (up time.Duration, err error) {
 			return up, &fault{kindHandshake, fmt.Errorf("connect to %s: %w; %w; is it a Socket.IO server?",
 				c.url.Host, refused, silent)}
 		default:
-			c.known = Auto // the server is another than it was
+			c.known = Auto // the server is another than it was: both revisions are tried before polling
+			silent.blocked = false
 			return up, err
 		}
 	}
@@ -96,26 +139,30 @@ func (r *reconnect) attempt(ctx context.Context) (up time.Duration, err error) {
 }
 
 // connect dials once with the given revision and stays connected until that ends.
-func (r *reconnect) connect(ctx context.Context, rev Protocol) (up time.Duration, err error) {
+func (r *reconnect) connect(ctx context.Context, rev Protocol, via Transport) (up time.Duration, err error) {
 	c := r.client
-	r.log.Debug().Stringer("protocol", rev).Int("attempt", r.attempts).Msg("dialling")
+	r.log.Debug().Stringer("protocol", rev).Str("transport", string(via)).Int("attempt", r.attempts).Msg("dialling")
 	// In a goroutine of its own, for what it takes of the stack is four times what a connection needs from then on.
 	var link *link
 	var dialling sync.WaitGroup
-	dialling.Go(func() { link, err = c.dial(ctx, rev) })
+	dialling.Go(func() { link, err = c.dial(ctx, rev, via) })
 	dialling.Wait()
 	if err != nil {
 		return 0, err
 	}
 	var since time.Time
-	s := &session{
-		link: link, queue: r.events, log: r.log,
-		onSpoken: func(spoken Protocol) { c.known = spoken },
-		onJoined: func() {
+	s := &session{link: link, queue: r.events, log: r.log, keepalive: max(c.cfg.Keepalive, 0)}
+	s.on = hooks{
+		skip:   c.cfg.OnSkip,
+		spoken: func(spoken Protocol) { c.known = spoken },
+		joined: func() {
 			since = time.Now()
-			r.attempts, r.failed = 0, ""
-			r.log.Info().Stringer("protocol", rev).Msg("connected")
-			r.enter(State{Phase: Connected, Protocol: rev})
+			r.connected(rev, via)
+		},
+		upgrade: func() {
+			c.detour = detour{}
+			r.log.Info().Str("transport", string(WebSocket)).Msg("WebSocket is available again: the connection uses it from now on")
+			r.enter(State{Phase: Connected, Transport: WebSocket, Protocol: rev, Upgraded: true})
 		},
 	}
 	err = s.run(ctx, c.cfg.Namespaces)
@@ -123,6 +170,21 @@ func (r *reconnect) connect(ctx context.Context, rev Protocol) (up time.Duration
 		up = max(time.Since(since), 1)
 	}
 	return up, err
+}
+
+// connected notes that the server has accepted the connection.
+func (r *reconnect) connected(rev Protocol, via Transport) {
+	r.attempts, r.failed = 0, ""
+	state := State{Phase: Connected, Transport: via, Protocol: rev}
+	if via == Polling {
+		state.Err = r.client.detour.why
+	}
+	if via == Polling && !r.client.detour.told {
+		r.client.detour.told = true
+		r.log.Warn().AnErr("why", state.Err).Msg("WebSocket is not available: the connection uses HTTP long-polling")
+	}
+	r.log.Info().Stringer("protocol", rev).Str("transport", string(via)).Msg("connected")
+	r.enter(state)
 }
 
 // tell logs a failure if it is news.

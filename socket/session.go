@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
 )
 
@@ -22,31 +21,39 @@ var (
 
 // session is the life of one connection, from the handshake to its end.
 type session struct {
-	link     *link
-	queue    *queue
-	log      zerolog.Logger
-	onJoined func()         // once, when every namespace is joined
-	onSpoken func(Protocol) // when the server has shown that it speaks the revision of the link
+	link      *link
+	queue     *queue
+	log       zerolog.Logger
+	keepalive time.Duration // see [Config.Keepalive]; zero: none
+	on        hooks
 
 	pulse  pulse
 	joined atomic.Bool
 
 	// The rest belongs to the goroutine that reads.
-	engine     *engine
-	over       <-chan struct{}
-	end        error           // why the session cannot go on
-	missing    map[string]bool // namespaces not joined yet
-	received   time.Time       // when the present frame came
-	partial    *partial
-	spoken     bool // the server has shown that it speaks the revision of the link
-	complained bool // a packet was dropped, and the log says so
+	engine   *engine
+	over     <-chan struct{}
+	end      error           // why the session cannot go on
+	missing  map[string]bool // namespaces not joined yet
+	received time.Time       // when the present frame came
+	partial  *partial
+	spoken   bool // the server has shown that it speaks the revision of the link
+	said     remarks
 }
 
-// partial is a binary event that waits for its attachments.
-type partial struct {
-	packet packet
-	blobs  [][]byte
-	size   int
+// hooks are called by the goroutine that reads.
+type hooks struct {
+	joined  func()         // once, when every namespace is joined
+	spoken  func(Protocol) // when the server has shown that it speaks the revision of the link
+	skip    func()         // for each message that is skipped, because it is too large; may be nil
+	upgrade func()         // when polling has become a WebSocket
+}
+
+// remarks are what the log says of a session already.
+type remarks struct {
+	dropped     bool   // that a packet was dropped
+	skips       int    // how many messages were too large
+	skippedLast string // the event of the last one
 }
 
 // run reads the connection until it ends, and says why it did. When it returns the connection is closed.
@@ -59,7 +66,7 @@ func (s *session) run(ctx context.Context, namespaces []string) error {
 		s.missing[namespace] = true
 	}
 	s.engine = newEngine(s.link.rev, namespaces, func(text string) {
-		if err := s.write(ctx, text); err != nil {
+		if err := s.link.conn.write(ctx, text); err != nil {
 			s.fail(lost(err, s.link.scrub))
 		}
 	}, s.message)
@@ -76,8 +83,11 @@ func (s *session) run(ctx context.Context, namespaces []string) error {
 		if outer.Err() != nil {
 			s.goodbye(outer)
 		}
-		_ = s.link.ws.CloseNow()
+		s.link.conn.close()
 	})
+	if p, ok := s.link.conn.(*polling); ok && s.link.handshake.upgrades {
+		keeper.Go(func() { s.goOver(ctx, p) })
+	}
 	cancel(s.read(ctx))
 	keeper.Wait()
 	if err := s.engine.close(); err != nil {
@@ -96,22 +106,35 @@ func (s *session) read(ctx context.Context) error {
 	for s.end == nil {
 		if len(s.missing) == 0 && !s.joined.Load() {
 			s.joined.Store(true)
-			s.onJoined()
+			s.on.joined()
 		}
-		typ, msg, err := s.link.ws.Read(quiet)
+		in, err := s.link.conn.read(quiet, s.heard)
+		if errors.Is(err, errUpgraded) {
+			s.on.upgrade()
+			continue
+		}
 		if err != nil {
 			return lost(err, s.link.scrub)
 		}
-		s.received = time.Now()
-		s.pulse.beat(s.received)
-		if typ == websocket.MessageText && !utf8.Valid(msg) { // RFC 6455, section 8.1; else a treat with damaged words would pass
+		s.heard()
+		if in.skipped() {
+			s.skip(&in)
+			continue
+		}
+		if !in.binary && !utf8.Valid(in.data) { // RFC 6455, section 8.1; else a treat with damaged words would pass
 			return &fault{kindLost, errGarbled}
 		}
-		if err := s.take(ctx, parseFrame(s.link.rev, typ == websocket.MessageBinary, msg)); err != nil {
+		if err := s.take(ctx, parseFrame(s.link.rev, in.binary, in.data)); err != nil {
 			return err
 		}
 	}
 	return s.end
+}
+
+// heard notes that something came.
+func (s *session) heard() {
+	s.received = time.Now()
+	s.pulse.beat(s.received)
 }
 
 // take handles one frame.
@@ -127,7 +150,7 @@ func (s *session) take(ctx context.Context, f frame) error {
 			return &revisionError{EIO4}
 		}
 		s.pulse.ping(s.received)
-		if err := s.write(ctx, string(framePong)+string(f.data)); err != nil {
+		if err := s.link.conn.write(ctx, string(framePong)+string(f.data)); err != nil {
 			return lost(err, s.link.scrub)
 		}
 	case framePong:
@@ -143,7 +166,7 @@ func (s *session) take(ctx context.Context, f frame) error {
 // message handles one Socket.IO message, and returns what the engine must know of it.
 func (s *session) message(f frame) news {
 	if f.binary {
-		s.attachment(f.data)
+		s.attachment(f.data, len(f.data))
 		return news{}
 	}
 	if s.partial != nil {
@@ -164,7 +187,7 @@ func (s *session) message(f frame) news {
 	case packetError:
 		return s.refused(p)
 	case packetEvent:
-		s.event(p.namespace, p.payload, cap(f.data))
+		s.event(&p, cap(f.data))
 	case packetBinaryEvent, packetBinaryAck:
 		s.partial = &partial{packet: p, size: len(f.data)}
 		s.complete()
@@ -180,14 +203,18 @@ func (s *session) connected(p packet) news {
 		return n
 	}
 	var accepted struct {
-		SID string `json:"sid"`
+		SID json.RawMessage `json:"sid"`
 	}
-	if json.Unmarshal(p.payload, &accepted) != nil || accepted.SID == "" {
+	sid, ok := "", json.Unmarshal(p.payload, &accepted) == nil
+	if ok {
+		sid, ok = scalar(accepted.SID)
+	}
+	if !ok || sid == "" {
 		s.fail(&revisionError{EIO3})
 		return news{}
 	}
 	s.proven()
-	n.text = accepted.SID
+	n.text = sid
 	return n
 }
 
@@ -205,44 +232,10 @@ func (s *session) refused(p packet) news {
 	return news{kind: p.kind, namespace: p.namespace, text: text}
 }
 
-// attachment adds a buffer to the binary event that waits for it.
-func (s *session) attachment(data []byte) {
-	if s.partial == nil {
-		s.drop(errors.New("an attachment without its event"))
-		return
-	}
-	s.partial.blobs = append(s.partial.blobs, data)
-	if s.partial.size += len(data); s.partial.size > readLimit {
-		s.partial.blobs[len(s.partial.blobs)-1] = nil // still to be counted, no longer to be kept
-	}
-	s.complete()
-}
-
-// complete hands a binary event over if all its attachments are there.
-func (s *session) complete() {
-	whole := s.partial
-	if len(whole.blobs) < whole.packet.attachments {
-		return
-	}
-	s.partial = nil
-	if whole.packet.kind != packetBinaryEvent {
-		return
-	}
-	if whole.size > readLimit {
-		s.drop(fmt.Errorf("a binary event larger than %d bytes", readLimit))
-		return
-	}
-	payload, err := attach(whole.packet.payload, whole.blobs)
-	if err != nil {
-		s.drop(err)
-		return
-	}
-	s.event(whole.packet.namespace, payload, cap(payload))
-}
-
 // event puts an event into the queue. If there is no room, it waits, and so does the server in the end.
-func (s *session) event(namespace string, payload []byte, size int) {
-	name, args, err := decodeEvent(payload)
+// One that asks for an acknowledgement gets it then, before it is handled: a server that waits for long may send it again.
+func (s *session) event(p *packet, size int) {
+	name, args, err := decodeEvent(p.payload)
 	if err != nil {
 		s.drop(err)
 		return
@@ -251,7 +244,14 @@ func (s *session) event(namespace string, payload []byte, size int) {
 		return
 	}
 	const overhead = 128 // of the structures around the bytes
-	it := item{Event{namespace, name, args, s.received}, size + overhead + 24*len(args)}
+	it := item{Event{p.namespace, name, args, s.received}, size + overhead + 24*len(args)}
+	s.enqueue(it)
+	if p.ack != "" {
+		s.engine.transport.write(p.acknowledgement())
+	}
+}
+
+func (s *session) enqueue(it item) {
 	if s.queue.offer(it) {
 		return
 	}
@@ -268,17 +268,17 @@ func (s *session) event(namespace string, payload []byte, size int) {
 func (s *session) proven() {
 	if !s.spoken {
 		s.spoken = true
-		s.onSpoken(s.link.rev)
+		s.on.spoken(s.link.rev)
 	}
 }
 
 // drop notes a packet that cannot be used, once in a session where anybody sees it.
 func (s *session) drop(why error) {
 	level := zerolog.WarnLevel
-	if s.complained {
+	if s.said.dropped {
 		level = zerolog.DebugLevel
 	}
-	s.complained = true
+	s.said.dropped = true
 	s.log.WithLevel(level).Err(why).Msg("packet dropped")
 }
 
@@ -287,17 +287,4 @@ func (s *session) fail(err error) {
 	if s.end == nil {
 		s.end = err
 	}
-}
-
-// write sends one frame of text.
-func (s *session) write(ctx context.Context, text string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout, errWriteTimeout)
-	defer cancel()
-	if err := s.link.ws.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return err
-	}
-	return nil
 }

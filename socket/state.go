@@ -36,6 +36,15 @@ func (p Protocol) String() string {
 	return fmt.Sprint(int(p))
 }
 
+// Transport is how the frames of a connection travel, by its name in Engine.IO.
+type Transport string
+
+// The transports that Client uses.
+const (
+	WebSocket Transport = "websocket"
+	Polling   Transport = "polling" // HTTP long-polling, where a WebSocket is not available
+)
+
 // Phase says what a Client is doing.
 type Phase int
 
@@ -44,7 +53,7 @@ type Phase int
 const (
 	Stopped Phase = iota // Run has not begun, or is about to return
 	Connecting
-	Connected // the server has accepted the connection in every namespace
+	Connected // the server has accepted the connection in every namespace; entered again when polling becomes a WebSocket
 	Waiting   // for the next attempt
 )
 
@@ -65,10 +74,12 @@ func (p Phase) String() string {
 
 // State is what a Client is doing, and since when.
 type State struct {
-	Phase    Phase
-	Since    time.Time
-	Protocol Protocol      // spoken (Connected), tried (Connecting) or remembered (the others); Auto: not known
-	Attempt  int           // how many attempts have begun since the last Connected, or since Run began
-	RetryIn  time.Duration // Waiting: how long
-	Err      error         // Waiting: why; Stopped: what Run returns. It carries no secrets
+	Phase     Phase
+	Since     time.Time
+	Transport Transport     // Connected, Connecting: which; else empty
+	Protocol  Protocol      // spoken (Connected), tried (Connecting) or remembered (the others); Auto: not known
+	Attempt   int           // how many attempts have begun since the last Connected, or since Run began
+	RetryIn   time.Duration // Waiting: how long
+	Upgraded  bool          // Connected: it was already, by polling
+	Err       error         // Waiting: why; Connected by polling: why not by WebSocket; Stopped: what Run returns. It carries no secrets
 }

@@ -199,7 +199,7 @@ func FuzzPacket(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string, one, two []byte) {
 		for _, rev := range []Protocol{EIO3, EIO4} {
-			s := &session{link: &link{rev: rev, handshake: handshake{sid: "s"}}, queue: newQueue(1 << 30), onSpoken: func(Protocol) {}}
+			s := &session{link: &link{rev: rev, handshake: handshake{sid: "s"}}, queue: newQueue(1 << 30), on: hooks{spoken: func(Protocol) {}}}
 			s.engine = newEngine(rev, []string{"/", "/x"}, func(string) {}, s.message)
 			s.engine.onJoin, s.engine.onRefuse = func(string) {}, func(string, string) {}
 			if err := s.engine.open("s"); err != nil {
@@ -242,7 +242,7 @@ func checkEvent(t *testing.T, text string, ev Event, rev Protocol) {
 }
 
 func BenchmarkReceive(b *testing.B) {
-	s := &session{link: &link{rev: EIO3, handshake: handshake{sid: "s"}}, queue: newQueue(1 << 30), onSpoken: func(Protocol) {}}
+	s := &session{link: &link{rev: EIO3, handshake: handshake{sid: "s"}}, queue: newQueue(1 << 30), on: hooks{spoken: func(Protocol) {}}}
 	s.engine = newEngine(EIO3, []string{"/"}, func(string) {}, s.message)
 	s.engine.onJoin = func(string) {}
 	if err := s.engine.open("s"); err != nil {

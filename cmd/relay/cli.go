@@ -109,7 +109,9 @@ Without a command it does its main job, like "relay run".`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(p.fromEnvironment(cmd.Flags()), p.checkFlags())
+			err := errors.Join(p.fromEnvironment(cmd.Flags()), p.checkFlags())
+			redirectStandardLog(p.logger())
+			return err
 		},
 	}
 	root.SetIn(p.in)

@@ -33,6 +33,7 @@ type Config struct {
 	Journal  JournalConfig
 	NATS     NATSConfig
 	HTTP     HTTPConfig
+	Socket   SocketConfig
 	Warnings ConfigErrors // what works but should be mended
 }
 
@@ -123,7 +124,7 @@ func (d *decoder) decode(text []byte, mode fs.FileMode) (*Config, error) {
 	if d.faults.count > 0 {
 		return nil, d.faults.all(path)
 	}
-	c := &Config{Path: path, Alerts: keys.Alerts, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP}
+	c := &Config{Path: path, Alerts: keys.Alerts, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP, Socket: keys.Socket}
 	for _, name := range slices.Sorted(maps.Keys(keys.Accounts)) {
 		account := keys.Accounts[name]
 		account.Account = name

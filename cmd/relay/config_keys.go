@@ -18,10 +18,11 @@ type configKeys struct {
 	Journal  JournalConfig            `yaml:"journal"`
 	NATS     NATSConfig               `yaml:"nats"`
 	HTTP     HTTPConfig               `yaml:"http"`
+	Socket   SocketConfig             `yaml:"socket"`
 }
 
 func defaultConfig() configKeys {
-	return configKeys{Journal: JournalConfig{Retention: 840 * time.Hour}, NATS: NATSConfig{Listen: "127.0.0.1:4222"}}
+	return configKeys{Journal: JournalConfig{Retention: 840 * time.Hour}, NATS: NATSConfig{Listen: "127.0.0.1:4222"}, Socket: defaultSocket()}
 }
 
 // check looks at what one section cannot know.
@@ -40,6 +41,7 @@ func (k *configKeys) check(d *decoder) {
 	if k.HTTP.Listen != "" {
 		d.check("http.listen", checkListen(k.HTTP.Listen))
 	}
+	k.Socket.check(d)
 	k.checkPorts(d)
 }
 

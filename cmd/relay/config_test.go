@@ -108,7 +108,7 @@ func configErrors() []configError {
 		// Keys.
 		{"unknown keys", "acounts: {}\nzzzzzz: {a: hunter2}\nhttp: {listn: hunter2}\n", []string{
 			`1:1: acounts: unknown key; did you mean "accounts"?`,
-			"2:1: zzzzzz: unknown key; known: accounts, alerts, http, journal, nats, sinks",
+			"2:1: zzzzzz: unknown key; known: accounts, alerts, http, journal, nats, sinks, socket",
 			`3:8: http.listn: unknown key; did you mean "listen"?`,
 		}},
 		{"origins", account + "sinks: {o: {type: stdout, tests: maybe, backfill: no}}\n", []string{
@@ -409,6 +409,7 @@ http: {listen: '127.0.0.1:8350'}
 		Journal: JournalConfig{NATSURL: secret.New("nats://u:n4ts-p4ss@h:4222,nats://i"), CredsFile: "creds", Retention: 48 * time.Hour},
 		NATS:    NATSConfig{Listen: ":0"},
 		HTTP:    HTTPConfig{Listen: "127.0.0.1:8350"},
+		Socket:  SocketConfig{HandshakeTimeout: 10 * time.Second, Keepalive: keepalive{20 * time.Second}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("LoadConfig =\n%+v\nwant\n%+v", got, want)

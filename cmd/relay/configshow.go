@@ -48,7 +48,7 @@ func effectiveConfig(path string, getenv func(string) (string, bool)) (yaml.MapS
 		destinations = append(destinations, yaml.MapItem{Key: s.Name, Value: d.shownKeys(at, nil, reflect.ValueOf(keys), reflect.ValueOf(s.Config).Elem())})
 	}
 	shown := yaml.MapSlice{{Key: "accounts", Value: accounts}, {Key: "sinks", Value: destinations}}
-	servers := configKeys{Alerts: c.Alerts, Journal: d.written.journal, NATS: c.NATS, HTTP: c.HTTP}
+	servers := configKeys{Alerts: c.Alerts, Journal: d.written.journal, NATS: c.NATS, HTTP: c.HTTP, Socket: c.Socket}
 	return append(shown, d.shownKeys("", nil, reflect.ValueOf(servers))...), c.Warnings, nil
 }
 
@@ -125,10 +125,9 @@ func writtenValue(value any) any {
 	case time.Duration:
 		return writtenDuration(v)
 	case interval:
-		if v.every == 0 {
-			return "off"
-		}
-		return writtenDuration(v.every)
+		return writtenInterval(v.every)
+	case keepalive:
+		return writtenInterval(v.every)
 	case senderRule:
 		if v.rule == rules.HashSender {
 			return string(v.rule)
@@ -158,6 +157,13 @@ func choose(which bool, yes, no string) string {
 		return yes
 	}
 	return no
+}
+
+func writtenInterval(every time.Duration) string {
+	if every == 0 {
+		return "off"
+	}
+	return writtenDuration(every)
 }
 
 // writtenDuration leaves out the minutes and seconds that are zero.

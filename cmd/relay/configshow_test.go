@@ -229,6 +229,9 @@ journal:
   retention: 2h30m
 nats:
   listen: 127.0.0.1:4222
+socket:
+  handshake_timeout: 10s
+  keepalive: 20s
 `
 	code, stdout, stderr := runMain(t, env, "", "config", "show", "--config", "etc/relay.yaml")
 	if diff := gocmp.Diff(want, stdout); code != exitOK || diff != "" {
@@ -280,6 +283,8 @@ func TestWrittenValue(t *testing.T) {
 		false, true, 3, 90 * time.Minute, 72 * time.Hour, 1500 * time.Millisecond, 61 * time.Second, time.Hour + time.Second,
 		interval{0},
 		interval{20 * time.Minute},
+		keepalive{0},
+		keepalive{5 * time.Second},
 		senderRule{},
 		senderRule{rules.HideSender},
 		senderRule{rules.HashSender},

@@ -13,6 +13,9 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
+// dials are how many of them a connection to a realtime server may take: two to find the revision, by WebSocket and by polling.
+const dials = 4
+
 // endSoon is how long before the end of a login that only a person prolongs there is a warning.
 const endSoon = 14 * 24 * time.Hour
 
@@ -22,6 +25,7 @@ type patient struct {
 	config  AccountConfig
 	account *auth.Account // nil without a store
 	err     error         // why there is no account though there is a store
+	holds   *socket.Holds // of all accounts
 
 	alive bool          // there is an access token that has not expired
 	token secret.String // of the realtime server, not used yet
@@ -30,15 +34,16 @@ type patient struct {
 func (d *doctor) accountTracks() []track {
 	var all []track
 	through := auth.NewTransport() // which also spreads the requests of many accounts
+	holds := new(socket.Holds)
 	for _, c := range d.cfg.Accounts {
-		a := &patient{doctor: d, config: c}
+		a := &patient{doctor: d, config: c, holds: holds}
 		if d.store != nil {
 			a.account, a.err = newAccount(c, d.store, through, nil, zerolog.Nop())
 		}
 		t := track{{"token", c.Account, renewalLimit, a.login}}
 		switch {
 		case receives(c):
-			t = append(t, check{"socket-token", c.Account, renewalLimit, a.socketToken}, check{"socket", c.Account, socketLimit, a.socket})
+			t = append(t, check{"socket-token", c.Account, renewalLimit, a.socketToken}, check{"socket", c.Account, dials * d.cfg.Socket.HandshakeTimeout, a.socket})
 		case c.Provider.Endpoints.Probe != "":
 			t = append(t, check{"probe", c.Account, renewalLimit, a.probe})
 		}
@@ -164,24 +169,21 @@ func (a *patient) socket(ctx context.Context) finding {
 	if a.token.Empty() {
 		return skipped("there is no socket token")
 	}
-	var spoken socket.Protocol
-	var failed error
+	var found socket.State
 	running, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
-	client, err := socket.New(socket.Config{
-		URL: a.account.Endpoints().Socket, Protocol: a.config.Protocol, Query: a.query, Log: zerolog.Nop(),
-		OnState: func(s socket.State) {
-			switch {
-			case running.Err() != nil: // seen already
-			case s.Phase == socket.Connected:
-				spoken = s.Protocol
-				leave(errSeen)
-			case s.Phase == socket.Waiting:
-				failed = s.Err
-				leave(errSeen)
-			}
-		},
-	})
+	config := a.cfg.Socket.config(a.holds)
+	config.URL, config.Protocol, config.Query, config.Log = a.account.Endpoints().Socket, a.config.Protocol, a.query, zerolog.Nop()
+	config.Dial.PollAtOnce = true // there is one attempt
+	config.OnState = func(s socket.State) {
+		switch {
+		case running.Err() != nil: // seen already
+		case s.Phase == socket.Connected || s.Phase == socket.Waiting:
+			found = s
+			leave(errSeen)
+		}
+	}
+	client, err := socket.New(config)
 	if err != nil {
 		return faulty("correct endpoints.socket of the account", "%v", err).coded(exitConfig)
 	}
@@ -189,10 +191,13 @@ func (a *patient) socket(ctx context.Context) finding {
 		return a.refused(err)
 	}
 	switch {
-	case spoken != socket.Auto:
-		return fine("connected, Engine.IO %v", spoken)
-	case failed != nil:
-		return faulty("check endpoints.socket and protocol of the account, and the network; relay itself tries again", "%v", failed)
+	case found.Phase == socket.Connected && found.Transport == socket.Polling:
+		return warned("have the proxy pass WebSocket upgrades on; until then relay goes by long-polling, which works but is slower",
+			"connected by HTTP long-polling, Engine.IO %v; no WebSocket: %v", found.Protocol, found.Err)
+	case found.Phase == socket.Connected:
+		return fine("connected by WebSocket, Engine.IO %v", found.Protocol)
+	case found.Phase == socket.Waiting:
+		return faulty("check endpoints.socket and protocol of the account, and the network; relay itself tries again", "%v", found.Err)
 	}
 	return faulty("check the network; relay itself tries again", "%v", context.Cause(ctx))
 }

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/internal/proxy"
 )
 
 // The limits of a clock that is off, and of a certificate that ends.
@@ -87,16 +89,16 @@ func proxyOf(ctx context.Context, u *url.URL) *url.URL {
 	if err != nil {
 		return nil
 	}
-	proxy, err := http.ProxyFromEnvironment(req)
+	through, err := proxy.FromEnvironment(req)
 	if err != nil {
 		return nil
 	}
-	return proxy
+	return through
 }
 
 func dns(ctx context.Context, u *url.URL) finding {
-	if proxy := proxyOf(ctx, u); proxy != nil {
-		return skipped("the proxy %s looks it up", proxy.Host)
+	if through := proxyOf(ctx, u); through != nil {
+		return skipped("the proxy %s looks it up", through.Host)
 	}
 	addresses, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
 	if err != nil {
@@ -154,7 +156,7 @@ func head(ctx context.Context, u *url.URL) (http.Header, error) {
 	req.Header.Set("User-Agent", userAgent())
 	client := &http.Client{
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, DisableKeepAlives: true,
+			Proxy: proxy.FromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, DisableKeepAlives: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -20,7 +20,6 @@ import (
 // How long checks may take.
 const (
 	networkLimit = 10 * time.Second
-	socketLimit  = 20 * time.Second // two dials
 	renewalLimit = 40 * time.Second
 	diskLimit    = 30 * time.Second
 	journalLimit = 2 * time.Minute // all of it is read if no relay runs

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/proxy"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -122,6 +123,9 @@ func (p *program) identityOptions() auth.IdentityOptions {
 
 // newAccount makes an account whose requests go through the given transport, or through one of its own.
 func newAccount(c AccountConfig, store auth.Store, through http.RoundTripper, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
+	if err := proxy.Check(); err != nil { // before a request that needs it may have cost a login
+		return nil, withCode(exitConfig, err)
+	}
 	account, err := auth.New(c.Config, store, auth.Options{Transport: through, Log: log, UserAgent: userAgent(), Metrics: metrics})
 	if err != nil {
 		return nil, withCode(exitConfig, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/socket"
 )
 
 // drainTime is how long a stopping relay goes on delivering what it has received. With what it takes to close everything
@@ -51,6 +52,7 @@ type job struct {
 	providers     *auth.Transport // what all accounts send to the providers goes through it
 	authMetrics   *auth.Metrics
 	sourceMetrics *sourceMetrics
+	socketHolds   socket.Holds // of all accounts
 
 	started *Config // what relay was started with: its sections hold until it is started again
 

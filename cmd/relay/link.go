@@ -21,8 +21,9 @@ const (
 type connection struct {
 	state      string
 	since      time.Time
-	reason     string // why it is not connected, as far as is known
+	reason     string // why it is not connected, or not by WebSocket, as far as is known
 	reconnects int
+	transport  socket.Transport // of one that is connected
 }
 
 // link notes how an account's connection is. It is for several goroutines.
@@ -49,8 +50,15 @@ func (l *link) observe(st socket.State) {
 	defer l.mu.Unlock()
 	switch st.Phase {
 	case socket.Connected:
+		if st.Upgraded {
+			l.conn.transport, l.conn.reason = st.Transport, ""
+			return
+		}
 		l.count++
-		l.conn = connection{state: connConnected, since: st.Since}
+		l.conn = connection{state: connConnected, since: st.Since, transport: st.Transport}
+		if st.Err != nil {
+			l.conn.reason = st.Err.Error()
+		}
 		return
 	case socket.Stopped:
 		return // needLogin says why, or relay is stopping

@@ -136,6 +136,7 @@ func sameSink(p *sinkPart, c SinkConfig) bool {
 func fixed(old, cfg *Config) (differ []string) {
 	for section, same := range map[string]bool{
 		"alerts": old.Alerts == cfg.Alerts, "journal": old.Journal == cfg.Journal, "nats": old.NATS == cfg.NATS, "http": old.HTTP == cfg.HTTP,
+		"socket": old.Socket == cfg.Socket,
 	} {
 		if !same {
 			differ = append(differ, section)

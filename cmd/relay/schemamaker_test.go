@@ -142,7 +142,7 @@ func (m *schemaMaker) value(t reflect.Type, doc documentedKey) *schemaNode {
 		n.Type, n.Additional = []string{"object", "null"}, text
 	case t == reflect.TypeFor[time.Duration]():
 		n.Type, n.Pattern = "string", "^"+duration+"$|"+aVariable
-	case t == reflect.TypeFor[interval]():
+	case t == reflect.TypeFor[interval](), t == reflect.TypeFor[keepalive]():
 		n.AnyOf = []*schemaNode{{Type: "string", Pattern: "^" + duration + "$"}, {Enum: []any{"off"}}, variable}
 	case t == reflect.TypeFor[rateLimit]():
 		n.Type, n.Pattern = "string", `^[1-9][0-9]*/[smh]$|`+aVariable

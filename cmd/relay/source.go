@@ -56,15 +56,17 @@ func (j *job) newSource(c AccountConfig, account *auth.Account) (*source, error)
 	if past != nil {
 		s.history = intake.NewReconciler(s.intake, past, intake.ReconcileConfig{Every: c.Reconcile, BackfillFirstRun: c.BackfillFirstRun, Logins: past})
 	}
-	s.client, err = socket.New(socket.Config{
-		URL: at, Protocol: c.Protocol, Query: s.query, Log: log, OnState: func(st socket.State) {
-			j.sourceMetrics.observe(c.Account, st)
-			s.link.observe(st)
-			if st.Phase == socket.Connected && s.history != nil {
-				s.history.Wake() // not before: what is sent from now on comes live
-			}
-		},
-	})
+	config := j.started.Socket.config(&j.socketHolds)
+	config.URL, config.Protocol, config.Query, config.Log = at, c.Protocol, s.query, log
+	config.OnSkip = j.sourceMetrics.skipped.WithLabelValues(c.Account).Inc
+	config.OnState = func(st socket.State) {
+		j.sourceMetrics.observe(c.Account, st)
+		s.link.observe(st)
+		if st.Phase == socket.Connected && !st.Upgraded && s.history != nil {
+			s.history.Wake() // not before: what is sent from now on comes live
+		}
+	}
+	s.client, err = socket.New(config)
 	if err != nil {
 		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.socket: %w", c.Account, err))
 	}
@@ -175,6 +177,8 @@ func (s *source) watchLogin(ctx context.Context, stop context.CancelCauseFunc) {
 type sourceMetrics struct {
 	connected *prometheus.GaugeVec
 	attempts  *prometheus.CounterVec
+	polling   *prometheus.GaugeVec
+	skipped   *prometheus.CounterVec
 }
 
 func newSourceMetrics(reg prometheus.Registerer) *sourceMetrics {
@@ -185,16 +189,28 @@ func newSourceMetrics(reg prometheus.Registerer) *sourceMetrics {
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_account_connects_total", Help: "Connections of the account's socket that were established.",
 		}, []string{"account"}),
+		polling: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "relay_account_polling", Help: "1 while the account's socket is connected by HTTP long-polling, because a WebSocket is not available.",
+		}, []string{"account"}),
+		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_account_skipped_messages_total", Help: "Messages of the realtime server that were skipped, because they are too large.",
+		}, []string{"account"}),
 	}
-	reg.MustRegister(m.connected, m.attempts)
+	reg.MustRegister(m.connected, m.attempts, m.polling, m.skipped)
 	return m
 }
 
 func (m *sourceMetrics) observe(account string, st socket.State) {
+	connected, polling := 0.0, 0.0
 	if st.Phase == socket.Connected {
-		m.connected.WithLabelValues(account).Set(1)
-		m.attempts.WithLabelValues(account).Inc()
-		return
+		connected = 1
+		if st.Transport == socket.Polling {
+			polling = 1
+		}
+		if !st.Upgraded {
+			m.attempts.WithLabelValues(account).Inc()
+		}
 	}
-	m.connected.WithLabelValues(account).Set(0)
+	m.connected.WithLabelValues(account).Set(connected)
+	m.polling.WithLabelValues(account).Set(polling)
 }

@@ -60,8 +60,9 @@ type accountStatus struct {
 	Provider   string          `json:"provider"`
 	Connection string          `json:"connection"` // connected, connecting, reconnecting, login_needed or none
 	Since      time.Time       `json:"since,omitzero"`
-	Reason     string          `json:"reason,omitempty"` // why it is not connected
-	Reconnects int             `json:"reconnects"`       // since relay runs
+	Transport  string          `json:"transport,omitempty"` // websocket or polling, of one that is connected
+	Reason     string          `json:"reason,omitempty"`    // why it is not connected, or not by websocket
+	Reconnects int             `json:"reconnects"`          // since relay runs
 	LastTreat  *journal.Newest `json:"last_treat,omitempty"`
 	Token      auth.State      `json:"token"`
 	TokenEnds  time.Time       `json:"token_expiry,omitzero"`
@@ -264,6 +265,7 @@ func accountOf(parts live, c AccountConfig) accountStatus {
 		if src.name == c.Account {
 			conn := src.link.now()
 			a.Connection, a.Since, a.Reason, a.Reconnects = conn.state, conn.since.UTC(), inLine(conn.reason), conn.reconnects
+			a.Transport = string(conn.transport)
 		}
 	}
 	part, ok := parts.accounts[c.Account]

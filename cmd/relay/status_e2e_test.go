@@ -326,7 +326,7 @@ func TestStatusKeys(t *testing.T) {
 		want string
 	}{
 		{got.All, "accounts degraded journal not_ready sinks started state time version"},
-		{got.Accounts[0], "account connection last_treat provider reconnects since token token_expiry"},
+		{got.Accounts[0], "account connection last_treat provider reconnects since token token_expiry transport"},
 		{got.Journal, "bytes events events_last_minute last_write oldest server state waiting"},
 		{got.Sinks[0], "dead_letters delivered failed_attempts in_flight lag_seconds last_delivery latency_p50_seconds latency_p99_seconds pending retries sink state type"},
 	} {

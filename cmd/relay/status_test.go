@@ -77,13 +77,14 @@ func TestLink(t *testing.T) {
 		state socket.State
 		want  connection
 	}{
-		{socket.State{Phase: socket.Connecting}, connection{connConnecting, at(0), "", 0}},
-		{socket.State{Phase: socket.Waiting, Err: errEnough}, connection{connConnecting, at(0), "enough", 0}},
-		{socket.State{Phase: socket.Connected}, connection{connConnected, at(2), "", 0}},
-		{socket.State{Phase: socket.Waiting, Err: errEnough}, connection{connReconnecting, at(3), "enough", 0}},
-		{socket.State{Phase: socket.Connecting}, connection{connReconnecting, at(3), "enough", 0}},
-		{socket.State{Phase: socket.Connected}, connection{connConnected, at(5), "", 1}},
-		{socket.State{Phase: socket.Stopped, Err: errEnough}, connection{connConnected, at(5), "", 1}},
+		{socket.State{Phase: socket.Connecting, Transport: socket.WebSocket}, connection{connConnecting, at(0), "", 0, ""}},
+		{socket.State{Phase: socket.Waiting, Err: errEnough}, connection{connConnecting, at(0), "enough", 0, ""}},
+		{socket.State{Phase: socket.Connected, Transport: socket.WebSocket}, connection{connConnected, at(2), "", 0, socket.WebSocket}},
+		{socket.State{Phase: socket.Waiting, Err: errEnough}, connection{connReconnecting, at(3), "enough", 0, ""}},
+		{socket.State{Phase: socket.Connecting, Transport: socket.Polling}, connection{connReconnecting, at(3), "enough", 0, ""}},
+		{socket.State{Phase: socket.Connected, Transport: socket.Polling, Err: errEnough}, connection{connConnected, at(5), "enough", 1, socket.Polling}},
+		{socket.State{Phase: socket.Connected, Transport: socket.WebSocket, Upgraded: true}, connection{connConnected, at(5), "", 1, socket.WebSocket}},
+		{socket.State{Phase: socket.Stopped, Err: errEnough}, connection{connConnected, at(5), "", 1, socket.WebSocket}},
 	} {
 		tt.state.Since = at(i)
 		l.observe(tt.state)

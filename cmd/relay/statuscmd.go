@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/socket"
 )
 
 // readyz answers whether relay is ready: 200 if it is, if need be degraded, else 503; with what is not as it should be.
@@ -193,7 +195,11 @@ func (p *program) writeSnapshot(out io.Writer, s *snapshot, asJSON bool) error {
 		if !a.TokenEnds.IsZero() {
 			token += ", " + until(now, a.TokenEnds)
 		}
-		put(a.Account, a.Provider, a.Connection, ago(now, a.Since), last, fmt.Sprint(a.Reconnects), token)
+		connection := a.Connection
+		if a.Transport == string(socket.Polling) {
+			connection += ", " + a.Transport
+		}
+		put(a.Account, a.Provider, connection, ago(now, a.Since), last, fmt.Sprint(a.Reconnects), token)
 	}
 	if len(s.Accounts) > 0 {
 		put("")

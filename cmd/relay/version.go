@@ -34,4 +34,5 @@ func version() string {
 	return "(devel)"
 }
 
-func userAgent() string { return "relay/" + version() }
+// userAgent is what relay calls itself to every server, and where its people can be found.
+func userAgent() string { return "relay/" + version() + " (+https://github.com/treatrelay/relay)" }

@@ -140,15 +140,11 @@ func (in *Intake) forget(now time.Time) {
 }
 
 // Handle takes in the arguments of one realTimeTreat: it returns when every treat in it is queued for the journal,
-// in the order of the calls. A payload that cannot be a treat is queued as a reject. The error is not nil only
+// in the order of the calls and of the arguments. What is left and may have been meant as a treat is queued as a reject. The error is not nil only
 // if ctx ended before that.
 func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received time.Time) error {
 	in.metrics.received.Inc()
-	var payload json.RawMessage
-	if len(args) > 0 {
-		payload = args[0]
-	}
-	treats, err := decodeTreats(payload)
+	treats, left := decodeArgs(args)
 	in.turn <- struct{}{} // CatchUp holds it for as long as its own context lets it
 	defer func() { <-in.turn }()
 	if in.repeats.due(received) {
@@ -157,8 +153,8 @@ func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received t
 	if in.repeats.full() {
 		in.repeats.settle(in.backlog.done(), in.index.Through())
 	}
-	if err != nil {
-		if err := in.reject(ctx, err, payload, received); err != nil {
+	for _, l := range left {
+		if err := in.reject(ctx, l.why, l.payload, received); err != nil {
 			return err
 		}
 	}

@@ -30,8 +30,8 @@ const maxNesting = 4
 var errNotTreat = errors.New("not a treat")
 
 // decodeTreats reads the treats of one payload tolerantly: a known field may be missing, null, a number or a boolean where
-// a text is expected, unknown keys may stand beside it, and the object may be wrapped in arrays or be encoded once more as a
-// JSON string. Everything that can be read is returned, and the joined errors of what cannot be.
+// a text is expected, unknown keys may stand beside it, and the object may be wrapped in arrays and in other objects, or be encoded
+// once more as a JSON string or a Buffer. Everything that can be read is returned, and the joined errors of what cannot be.
 func decodeTreats(payload json.RawMessage) ([]treat, error) {
 	return decodeNested(payload, 0)
 }
@@ -46,11 +46,7 @@ func decodeNested(payload json.RawMessage, depth int) ([]treat, error) {
 	}
 	switch payload[0] {
 	case '{':
-		all := make([]treat, 1)
-		if err := decodeObject(payload, &all[0]); err != nil {
-			return nil, err
-		}
-		return all, nil
+		return decodeMember(payload, depth)
 	case '[':
 		return decodeArray(payload, depth)
 	case '"':
@@ -58,10 +54,7 @@ func decodeNested(payload json.RawMessage, depth int) ([]treat, error) {
 		if err := json.Unmarshal(payload, &text); err != nil {
 			return nil, fmt.Errorf("%w: an invalid JSON string", errNotTreat)
 		}
-		if inner := strings.TrimSpace(text); strings.HasPrefix(inner, "{") || strings.HasPrefix(inner, "[") {
-			return decodeNested(json.RawMessage(inner), depth+1)
-		}
-		return nil, fmt.Errorf("%w: a plain string", errNotTreat)
+		return decodeText(text, depth)
 	default:
 		return nil, fmt.Errorf("%w: %s instead of an object", errNotTreat, jsonKind(payload))
 	}
@@ -76,15 +69,15 @@ func decodeArray(payload json.RawMessage, depth int) ([]treat, error) {
 		return nil, fmt.Errorf("%w: an empty array", errNotTreat)
 	}
 	var all []treat
-	var errs []error
+	var why reasons
 	for _, item := range items {
 		ts, err := decodeNested(item, depth+1)
 		all = append(all, ts...)
 		if err != nil {
-			errs = append(errs, err)
+			why.add(err)
 		}
 	}
-	return all, errors.Join(errs...)
+	return all, why.join()
 }
 
 func decodeObject(payload json.RawMessage, t *treat) error {

@@ -20,6 +20,8 @@
 //       "payloads":[...]   instead of args: one event for each element, which is its only argument
 //       "each":10          wait so many milliseconds between two events
 //   {"cmd":"binary","event":"x","base64":["AAE="]}           send an event whose arguments are these buffers
+//   {"cmd":"ask","event":"x","args":[{...}]}            send an event that asks for an acknowledgement to every socket of "/",
+//       "base64":["AAE="]  with these buffers behind the arguments; it answers when all have acknowledged, within 20 s
 //   {"cmd":"raw","text":"42"}                                send this Engine.IO message as it stands (without the "4")
 //   {"cmd":"disconnect"}                                     disconnect every socket the Socket.IO way
 //   {"cmd":"close"}                                          close every Engine.IO transport
@@ -138,6 +140,14 @@ const commands = {
   },
   binary({ event, base64, namespace = '/' }) {
     io.of(namespace).emit(event, ...base64.map((text) => Buffer.from(text, 'base64')));
+  },
+  async ask({ event, args = [], base64 = [] }) {
+    const buffers = base64.map((text) => Buffer.from(text, 'base64'));
+    const asked = [...sockets.get('/')].map((socket) => new Promise((resolve, reject) => {
+      const limit = setTimeout(() => reject(new Error('not acknowledged within 20 s')), 20000);
+      socket.emit(event, ...args, ...buffers, (...answer) => { clearTimeout(limit); resolve(answer); });
+    }));
+    return { answers: await Promise.all(asked) };
   },
   raw({ text }) {
     for (const socket of sockets.get('/')) socket.conn.write(text);

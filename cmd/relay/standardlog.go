@@ -1,0 +1,35 @@
+package main
+
+import (
+	"log"
+	"strings"
+
+	"github.com/rs/zerolog"
+)
+
+// maxStandardLine is how many bytes are shown of what a package says by the standard logger.
+const maxStandardLine = 500
+
+// redirectStandardLog has what packages say by the standard logger, as net/http does, come as lines of relay's log.
+func redirectStandardLog(to zerolog.Logger) {
+	log.SetFlags(0)
+	log.SetPrefix("")
+	log.SetOutput(standardLog{to})
+}
+
+// standardLog is where the standard logger writes.
+type standardLog struct{ log zerolog.Logger }
+
+// Write implements [io.Writer]. It is given one message.
+func (l standardLog) Write(message []byte) (int, error) {
+	text := strings.Join(strings.Fields(string(message)), " ")
+	if len(text) > maxStandardLine {
+		text = strings.ToValidUTF8(text[:maxStandardLine], "") + "..."
+	}
+	level := zerolog.WarnLevel
+	if unsolicited, _, found := strings.Cut(text, " starting with "); found && unsolicited == "Unsolicited response received on idle HTTP channel" {
+		level, text = zerolog.DebugLevel, unsolicited // what it starts with is the other side's; nothing is lost by it
+	}
+	l.log.WithLevel(level).Str("by", "standard logger").Msg(inLine(text))
+	return len(message), nil
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// chatter answers each request, and then says something that nobody asked for.
+func chatter(t *testing.T) (url string) {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				in := bufio.NewReader(conn)
+				req, err := http.ReadRequest(in)
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, req.Body)
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				for range 20 { // the client takes the first that comes when it has read the answer
+					time.Sleep(50 * time.Millisecond)
+					if _, err := io.WriteString(conn, "HTTP/1.1 200 hush-hush\r\n\r\n"); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return "http://" + l.Addr().String()
+}
+
+// TestStandardLogger has a receiver speak on an idle connection, of which net/http tells by the standard logger.
+func TestStandardLogger(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.rewrite(func(text string) string { return strings.Replace(text, w.bot.server.URL, chatter(t), 1) })
+	w.login()
+	p := w.start("--log-format", "json", "--sink", "bot")
+	w.connected()
+	w.live.emit(0, 1)
+	line := p.err.find(t, "Unsolicited response received on idle HTTP channel")
+	if !strings.Contains(line, `"level":"debug"`) || !strings.Contains(line, `"by":"standard logger"`) || strings.Contains(line, "hush") {
+		t.Errorf("line %s", line)
+	}
+	p.stop()
+	for _, line := range p.err.get() {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("not a line of relay's log: %q", line)
+		}
+	}
+}
+
+func TestStandardLog(t *testing.T) {
+	var out bytes.Buffer
+	log := standardLog{zerolog.New(&out)}
+	const unsolicited = `Unsolicited response received on idle HTTP channel starting with "HTTP/1.1 200 hush"`
+	for message, want := range map[string]string{
+		"http: TLS handshake error from 127.0.0.1:1: EOF\n": `"level":"warn","by":"standard logger","message":"http: TLS handshake error from 127.0.0.1:1: EOF"}`,
+		"panic: boom\ngoroutine 1:\n\tmain\x1b[0m":          `"level":"warn","by":"standard logger","message":"panic: boom goroutine 1: main`,
+		unsolicited + "; err=<nil>\n":                       `"level":"debug","by":"standard logger","message":"Unsolicited response received on idle HTTP channel"}`,
+		strings.Repeat("é", 600):                            "é...",
+	} {
+		out.Reset()
+		if n, err := log.Write([]byte(message)); n != len(message) || err != nil {
+			t.Errorf("%q: %d, %v", message, n, err)
+		}
+		if got := out.String(); !strings.Contains(got, want) || strings.Count(got, "\n") != 1 || len(got) > 700 || strings.Contains(got, "\x1b") {
+			t.Errorf("%q: %s, want %s", message, got, want)
+		}
+	}
+}

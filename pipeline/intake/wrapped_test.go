@@ -1,0 +1,83 @@
+package intake
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/treatrelay/relay/internal/stacktest"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// TestDecodeArgs reads the arguments of one event.
+func TestDecodeArgs(t *testing.T) {
+	const tea, pie = `{"title":"Tea"}`, `{"title":"Pie"}`
+	for name, test := range map[string]struct {
+		args   []string
+		titles []string
+		left   []string // payload and reason
+	}{
+		"one":                      {[]string{tea}, []string{"Tea"}, nil},
+		"two":                      {[]string{tea, pie}, []string{"Tea", "Pie"}, nil},
+		"the same twice":           {[]string{tea, tea}, []string{"Tea", "Tea"}, nil},
+		"an id":                    {[]string{`17`, tea}, []string{"Tea"}, nil},
+		"an id that is a text":     {[]string{`"5f1c"`, tea}, []string{"Tea"}, nil},
+		"null":                     {[]string{`null`, tea}, []string{"Tea"}, nil},
+		"flags and empty things":   {[]string{`true`, tea, `{}`, `[ ]`, `""`}, []string{"Tea"}, nil},
+		"wrapped":                  {[]string{`{"data":` + tea + `}`, `[` + pie + `]`}, []string{"Tea", "Pie"}, nil},
+		"as text and Buffer":       {[]string{`"{\"title\":\"Tea\"}"`, `"eyJ0aXRsZSI6IlRlYSJ9"`}, []string{"Tea", "Tea"}, nil},
+		"an object beside a treat": {[]string{tea, `{"name":"Car"}`}, []string{"Tea"}, []string{`{"name":"Car"} no usable`}},
+		"a broken text beside":     {[]string{`"{\"title"`, tea}, []string{"Tea"}, []string{`"{\"title" invalid JSON object`}},
+		"an id alone":              {[]string{`17`}, nil, []string{`17 a number`}},
+		"an id and null":           {[]string{`17`, `null`}, nil, []string{`[17,null] a number`}},
+		"two objects":              {[]string{`{"a":1}`, `{"b":2}`}, nil, []string{`[{"a":1},{"b":2}] no usable`}},
+		"nothing":                  {nil, nil, []string{` no payload`}},
+	} {
+		var args []json.RawMessage
+		for _, arg := range test.args {
+			args = append(args, json.RawMessage(arg))
+		}
+		treats, left := decodeArgs(args)
+		var titles []string
+		for _, tr := range treats {
+			titles = append(titles, *tr.fields[4])
+		}
+		if !slices.Equal(titles, test.titles) {
+			t.Errorf("%s: treats %q, want %q", name, titles, test.titles)
+		}
+		if !slices.EqualFunc(left, test.left, func(got leftover, want string) bool {
+			reason, ok := strings.CutPrefix(want, string(got.payload)+" ")
+			return ok && strings.Contains(got.why.Error(), reason)
+		}) {
+			t.Errorf("%s: left %v, want %q", name, left, test.left)
+		}
+	}
+}
+
+// TestArgumentsAreJournaled hands an event with several arguments to an intake.
+func TestArgumentsAreJournaled(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	in := r.intake("acc")
+	args := []json.RawMessage{json.RawMessage(`"id-1"`), payload(0), json.RawMessage(`{"name":"Car"}`), json.RawMessage(`{"data":` + string(payload(1)) + `}`)}
+	if err := in.Handle(t.Context(), args, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.count("relay_events_journaled_total", 2)
+	if got, want := titles(r.journaled("acc")), stacktest.Titles(0, 2); !slices.Equal(got, want) {
+		t.Errorf("treats %q, want %q", got, want)
+	}
+	rejects := 0
+	for _, rec := range r.records() {
+		if rec.Kind == journal.Reject {
+			rejects++
+			if !strings.Contains(string(rec.Data), "Car") || strings.Contains(string(rec.Data), "id-1") {
+				t.Errorf("reject %s", rec.Data)
+			}
+		}
+	}
+	if rejects != 1 {
+		t.Errorf("%d rejects, want 1", rejects)
+	}
+}

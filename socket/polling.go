@@ -1,0 +1,294 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/treatrelay/relay/socket/internal/payload"
+)
+
+var (
+	errUpgraded = errors.New("the session goes by WebSocket now")
+	errHungUp   = errors.New("closed")
+	errNothing  = errors.New("a poll was answered with nothing")
+)
+
+// polling is a [conn] over HTTP long-polling, which may become a WebSocket. A request waits at the server until there is something
+// to read; what is written is posted. (Engine.IO protocol, "HTTP long-polling".) The server gives each packet away once, so
+// every answer is read to its end, and the session ends with the first one that breaks: what was in it is found in the history.
+type polling struct {
+	client   *Client
+	to       *target
+	sid      string
+	http     *http.Client // with the cookies by which a load balancer finds the session's server
+	all      *opened
+	life     context.Context //nolint:containedctx // of the session: it ends requests of several goroutines, which have contexts of their own
+	end      context.CancelCauseFunc
+	get      turn      // who polls, or takes the reader's place to go over to a WebSocket
+	post     turn      // who writes: the server takes one request at a time
+	pulled   *pulled   // the answer that is being read
+	upgraded *upgraded // to where the session has gone
+}
+
+// upgraded is where a session goes that has left polling.
+type upgraded struct {
+	ws   atomic.Pointer[webSocket]
+	told bool // to the reader
+}
+
+// pulled is an answer to a poll.
+type pulled struct {
+	body    io.ReadCloser
+	decoder *payload.Decoder
+	packets int
+}
+
+// turn is a lock that can be waited for until a context ends. Those who wait get it in order.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (t turn) give() { <-t }
+
+// dialPolling begins a session by polling. An attempt that fails leaves no connection behind.
+func (c *Client) dialPolling(ctx context.Context, to *target) (_ *link, err error) {
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		end(err)
+		return nil, err
+	}
+	p := &polling{
+		client: c, to: to, all: new(opened), life: life, end: end, get: make(turn, 1), post: make(turn, 1), upgraded: new(upgraded),
+	}
+	p.http = c.newHTTPClient(life, p.all)
+	p.http.Jar = jar
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	defer context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })()
+	silent := &silenceError{c.cfg.Dial.HandshakeTimeout}
+	limit := time.AfterFunc(c.cfg.Dial.HandshakeTimeout, func() { end(silent) })
+	hs, err := p.open()
+	if !limit.Stop() && err == nil {
+		err = silent
+	}
+	if err == nil {
+		p.sid = hs.sid
+		return &link{p, to.rev, hs, to.scrub}, nil
+	}
+	if _, known := errors.AsType[*fault](err); known && ctx.Err() == nil {
+		return nil, err
+	}
+	if other, ok := errors.AsType[*revisionError](err); ok {
+		return nil, other
+	}
+	return nil, c.noHandshake(ctx, to, err)
+}
+
+// open asks for a session and reads its handshake.
+func (p *polling) open() (handshake, error) {
+	c := p.client
+	if err := p.get.take(p.life); err != nil {
+		return handshake{}, err
+	}
+	resp, err := p.request(p.life, http.MethodGet, "")
+	if err != nil {
+		return handshake{}, networkFault(p.life, c.url.Host+c.through(p.life), err, p.to.scrub)
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer func() { _ = resp.Body.Close() }()
+		said := readAnswer(resp, p.to.scrub)
+		held := c.answered(resp, time.Now())
+		if said.status == http.StatusBadRequest {
+			return handshake{}, errors.New(said.text)
+		}
+		return handshake{}, &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host+c.through(p.life), said.text+said.hint()+held)}
+	}
+	p.pull(resp)
+	if rev := Protocol(p.pulled.decoder.Revision()); rev != Auto && rev != p.to.rev {
+		return handshake{}, &revisionError{rev}
+	}
+	in, err := p.next(nil)
+	if errors.Is(err, io.EOF) {
+		return handshake{}, errNothing
+	}
+	if err != nil {
+		return handshake{}, p.cause(err)
+	}
+	return openingOf(in)
+}
+
+// request sends a request of the session. Its error may show the URL.
+func (p *polling) request(ctx context.Context, method, body string) (*http.Response, error) {
+	more := url.Values{"t": {strconv.FormatInt(time.Now().UnixNano(), 36)}} // no cache knows the answer
+	if p.sid != "" {
+		more.Set("sid", p.sid)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, p.to.transport(Polling, more).String(), strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header = p.client.header()
+	req.Header.Set("Accept", "*/*")
+	if body != "" {
+		req.Header.Set("Content-Type", "text/plain;charset=UTF-8")
+	}
+	return p.http.Do(req)
+}
+
+// pull makes an answer the one that is read.
+func (p *polling) pull(resp *http.Response) {
+	p.pulled = &pulled{body: resp.Body, decoder: payload.NewDecoder(resp.Body, int(p.to.rev), payload.Limits{
+		Read: readLimit, Head: headOf, Skip: skipLimit,
+	})}
+}
+
+// read implements conn.
+func (p *polling) read(ctx context.Context, heard func()) (incoming, error) {
+	for {
+		if p.pulled == nil {
+			if ws := p.upgraded.ws.Load(); ws != nil && p.upgraded.told {
+				return ws.read(ctx, heard)
+			}
+			if err := p.poll(); err != nil {
+				return incoming{}, p.cause(err)
+			}
+		}
+		in, err := p.next(heard)
+		if err != nil {
+			_ = p.pulled.body.Close()
+		}
+		switch {
+		case errors.Is(err, io.EOF) && p.pulled.packets > 0:
+			p.pulled = nil
+			p.get.give()
+		case errors.Is(err, io.EOF): // to be asked again at once it would take all the time there is
+			return incoming{}, errNothing
+		case err != nil:
+			return incoming{}, p.cause(err)
+		default:
+			return in, nil
+		}
+	}
+}
+
+// next returns the next packet of the answer that is being read.
+func (p *polling) next(heard func()) (incoming, error) {
+	packet, err := p.pulled.decoder.Next(heard)
+	if err != nil {
+		return incoming{}, err
+	}
+	p.pulled.packets++
+	return incoming{packet.Binary, packet.Data, packet.Size}, nil
+}
+
+// poll waits for an answer, or returns errUpgraded.
+func (p *polling) poll() error {
+	if err := p.get.take(p.life); err != nil {
+		return err
+	}
+	if p.upgraded.ws.Load() != nil {
+		p.get.give()
+		p.upgraded.told = true
+		return errUpgraded
+	}
+	resp, err := p.request(p.life, http.MethodGet, "") //nolint:bodyclose // read closes it
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return p.ended(resp, "poll")
+	}
+	p.pull(resp)
+	return nil
+}
+
+// ended reads the answer to a request that failed, and says that the session is over.
+func (p *polling) ended(resp *http.Response, what string) error {
+	defer func() { _ = resp.Body.Close() }()
+	said := readAnswer(resp, p.to.scrub)
+	held := p.client.answered(resp, time.Now())
+	if said.status == http.StatusBadRequest && said.code != nil {
+		return fmt.Errorf("the server ended the session: %s", said.text)
+	}
+	return fmt.Errorf("a %s was answered with %s%s", what, said.text, held)
+}
+
+// cause says why a request failed, which is why the session ended, if it did.
+func (p *polling) cause(err error) error {
+	if p.life.Err() != nil {
+		return context.Cause(p.life)
+	}
+	return err
+}
+
+// write implements conn.
+func (p *polling) write(ctx context.Context, text string) error {
+	if ws := p.upgraded.ws.Load(); ws != nil {
+		return ws.write(ctx, text)
+	}
+	caller := ctx
+	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout, errWriteTimeout)
+	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	//nolint:contextcheck // both contexts count
+	defer context.AfterFunc(p.life, func() { stop(context.Cause(p.life)) })()
+	if err := p.post.take(ctx); err != nil {
+		return err
+	}
+	defer p.post.give()
+	if ws := p.upgraded.ws.Load(); ws != nil {
+		return ws.write(ctx, text)
+	}
+	resp, err := p.request(ctx, http.MethodPost, payload.Encode(int(p.to.rev), text))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case err == nil && resp.StatusCode != http.StatusOK:
+		err = p.ended(resp, "post")
+	case err == nil:
+		_, _ = io.CopyN(io.Discard, resp.Body, 1024) // "ok"
+		_ = resp.Body.Close()
+	}
+	if err != nil && caller.Err() == nil { // else the goodbye is yet to be sent
+		// Whether the server has it, nobody knows; and it has no other way to say that the session is over.
+		p.end(errors.New(p.to.scrub.root(err)))
+	}
+	return err
+}
+
+// ping implements conn: by polling, the server's pings and ours of revision 3 are all there are.
+func (p *polling) ping(ctx context.Context) {
+	if ws := p.upgraded.ws.Load(); ws != nil {
+		ws.ping(ctx)
+	}
+}
+
+// close implements conn.
+func (p *polling) close() {
+	p.end(errHungUp)
+	p.all.close()
+	if ws := p.upgraded.ws.Load(); ws != nil {
+		ws.close()
+	}
+}

@@ -1,0 +1,88 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"time"
+)
+
+// probe is what the two sides say to see whether a WebSocket carries frames, before the session goes over to it.
+const probe = "probe"
+
+var errNoHandover = errors.New("no poll ended in time to go over to the WebSocket")
+
+// goOver tries again and again to take a session from polling to a WebSocket, until it has gone over or ctx ends.
+func (s *session) goOver(ctx context.Context, p *polling) {
+	wait := p.client.cfg.UpgradeAfter
+	for {
+		sleep(ctx, wait/2+rand.N(wait/2+1)) //nolint:gosec // not a secret: so that not all try at once
+		if ctx.Err() != nil {
+			return
+		}
+		err := p.tryUpgrade(ctx)
+		if err == nil {
+			return
+		}
+		wait = min(2*wait, max(longestUpgradeWait, wait))
+		s.log.Debug().Str("why", s.link.scrub.root(err)).Dur("retry_in", wait).Msg("a WebSocket is still not available")
+	}
+}
+
+// tryUpgrade opens a WebSocket of the same session, and if it carries frames has the session go over to it: no packet can be lost or
+// come twice, since the server is told on the WebSocket when no poll waits and no post is under way. (Engine.IO protocol, "Upgrade".)
+func (p *polling) tryUpgrade(ctx context.Context) (err error) {
+	if err := p.client.heldBack(); err != nil {
+		return err
+	}
+	limit := p.client.cfg.Dial.HandshakeTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, &silenceError{limit})
+	defer cancel()
+	ws, resp, err := p.client.openWebSocket(ctx, p.http, p.to.transport(WebSocket, url.Values{"sid": {p.sid}}))
+	if resp != nil && resp.Body != nil {
+		defer func() { _ = resp.Body.Close() }()
+	}
+	if err != nil {
+		if resp != nil {
+			p.client.answered(resp, time.Now())
+		}
+		return err
+	}
+	defer func() {
+		if err != nil {
+			ws.close()
+		}
+	}()
+	if err := ws.write(ctx, string(framePing)+probe); err != nil {
+		return err
+	}
+	in, err := ws.read(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if string(in.data) != string(framePong)+probe {
+		return fmt.Errorf("the probe was answered with another frame")
+	}
+	return p.handOver(ctx, ws)
+}
+
+// handOver waits until no request is under way, which the server sees to by answering the poll, and has the session go over.
+func (p *polling) handOver(ctx context.Context, ws *webSocket) error {
+	for _, t := range []turn{p.get, p.post} {
+		if t.take(ctx) != nil {
+			return errNoHandover
+		}
+		defer t.give()
+	}
+	if err := ws.write(ctx, string(frameUpgrade)); err != nil {
+		p.end(errors.New(p.to.scrub.root(err))) // the server may have gone over
+		return err
+	}
+	p.upgraded.ws.Store(ws)
+	if p.life.Err() != nil { // it was closed meanwhile, and perhaps not this one
+		ws.close()
+	}
+	return nil
+}
