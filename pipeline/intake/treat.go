@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/treatrelay/relay/internal/jsonscan"
+	"github.com/treatrelay/relay/pipeline"
 )
 
 // fieldNames are the seven canonical fields of a treat, in the order in which they enter its identity.
@@ -101,7 +102,13 @@ func decodeObject(payload json.RawMessage, t *treat) error {
 	}
 	t.raw = payload
 	for i, value := range values {
-		if len(value) > 0 && (value[0] == '{' || value[0] == '[') {
+		if i == dateField && len(value) > 0 && value[0] == '{' {
+			if value = dateText(value); value != nil {
+				values[i] = value
+				continue
+			}
+		}
+		if value := values[i]; len(value) > 0 && (value[0] == '{' || value[0] == '[') {
 			t.ignored = append(t.ignored, names[i])
 		}
 	}
@@ -113,6 +120,23 @@ func decodeObject(payload json.RawMessage, t *treat) error {
 	}
 	*t = treat{}
 	return fmt.Errorf("%w: no usable sender, title or message in it", errNotTreat)
+}
+
+// dateField is the place of date_created among the fields.
+const dateField = 6
+
+// dateText returns, as a JSON string, what PHP writes as an object of a date, a type of time zone and a time zone: the date and the zone. It returns
+// nil if the object is no such.
+func dateText(object []byte) []byte {
+	var php struct {
+		Date string `json:"date"`
+		Zone string `json:"timezone"`
+	}
+	if json.Unmarshal(object, &php) != nil || php.Date == "" {
+		return nil
+	}
+	text, _ := pipeline.EncodeJSON(strings.TrimSpace(php.Date + " " + php.Zone)) // a text cannot fail to encode
+	return text
 }
 
 // setFields makes texts of scanned JSON values: they share one piece of memory. A number keeps the digits it was sent with; null, an

@@ -78,27 +78,3 @@ func (m Moment) In(zone *time.Location) time.Time {
 	year, month, day := at.Date()
 	return time.Date(year, month, day, at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), zone)
 }
-
-// ParseDate reads the forms of date_created: the known one, and what a server of this kind may come to send. Dates
-// before 2000 or after 2100 are taken for errors.
-func ParseDate(text string) (Moment, bool) {
-	text = strings.TrimSpace(text)
-	for _, form := range [...]struct {
-		layout   string
-		floating bool
-	}{
-		{time.DateTime, true},
-		{time.RFC3339Nano, false},
-		{"2006-01-02 15:04:05Z07:00", false},
-		{"2006-01-02 15:04:05 -0700", false},
-		{"2006-01-02T15:04:05", true},
-	} {
-		if t, err := time.Parse(form.layout, text); err == nil {
-			if t.Year() < 2000 || t.Year() > 2100 {
-				return Moment{}, false
-			}
-			return Moment{t.Unix(), form.floating, int32(t.Nanosecond())}, true //nolint:gosec // below a billion
-		}
-	}
-	return Moment{}, false
-}

@@ -2,7 +2,6 @@ package index
 
 import (
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -48,35 +47,6 @@ func TestFingerprintOfALine(t *testing.T) {
 		if _, ok := ofLine([]byte(bad)); ok {
 			t.Errorf("%s has a fingerprint", bad)
 		}
-	}
-}
-
-func TestParseDate(t *testing.T) {
-	for text, want := range map[string]Moment{
-		"2026-07-16 21:00:00":        {epoch.Unix(), true, 0},
-		" 2026-07-16 21:00:00 ":      {epoch.Unix(), true, 0},
-		"2026-07-16T21:00:00":        {epoch.Unix(), true, 0},
-		"2026-07-16T23:00:00+02:00":  {epoch.Unix(), false, 0},
-		"2026-07-16 21:00:00Z":       {epoch.Unix(), false, 0},
-		"2026-07-16 23:00:00 +0200":  {epoch.Unix(), false, 0},
-		"2026-07-16T21:00:00.25Z":    {epoch.Unix(), false, 250_000_000},
-		"1999-12-31 23:59:59":        {},
-		"2101-01-01 00:00:00":        {},
-		"0000-00-00 00:00:00":        {},
-		"":                           {},
-		"yesterday":                  {},
-		"2026-07-16 21:00:00 +02:00": {},
-	} {
-		if got, ok := ParseDate(text); got != want || ok == want.IsZero() {
-			t.Errorf("%q is %+v, %v, want %+v", text, got, ok, want)
-		}
-	}
-	berlin, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if at := (Moment{epoch.Unix(), true, 5}).In(berlin); !at.Equal(epoch.Add(-2*time.Hour+5)) || !(Moment{epoch.Unix(), false, 0}).In(berlin).Equal(epoch) {
-		t.Errorf("in Berlin: %v", at)
 	}
 }
 
