@@ -116,6 +116,11 @@ func (p *program) tellReconciled(r intake.Reconciliation) error {
 			return err
 		}
 	}
+	if r.Cut != "" {
+		if err := p.say("Pages of the history are left out: %s.", r.Cut); err != nil {
+			return err
+		}
+	}
 	return p.say("Compared %d treats of %s: %d were missing and are journaled now.", r.Held, r.Account, r.Healed)
 }
 

@@ -45,16 +45,17 @@ type Reconciler struct {
 // Reconciliation is what came of one comparison.
 type Reconciliation struct {
 	Account   string `json:"account"`
-	FirstRun  bool   `json:"first_run"` // it was the first one of the account, or of another channel
-	Held      int    `json:"held"`      // treats of the history that were compared
-	Known     int    `json:"known"`     // of those, taken for known by this first run: they are dated before the baseline
-	Healed    int    `json:"healed"`    // of those, journaled now
-	Rewritten int    `json:"rewritten"` // of those, in the journal with another zone or fewer fields
-	Older     int    `json:"older"`     // treats from before the journal's time, not compared
-	Undated   int    `json:"undated"`   // treats whose date cannot be read, not compared
-	Unusable  int    `json:"unusable"`  // other things in the history
-	NoList    bool   `json:"no_list"`   // the reply had no list, which is taken for none: nothing was compared
-	Refused   bool   `json:"refused"`   // and it said that it is no success
+	FirstRun  bool   `json:"first_run"`     // it was the first one of the account, or of another channel
+	Held      int    `json:"held"`          // treats of the history that were compared
+	Known     int    `json:"known"`         // of those, taken for known by this first run: they are dated before the baseline
+	Healed    int    `json:"healed"`        // of those, journaled now
+	Rewritten int    `json:"rewritten"`     // of those, in the journal with another zone or fewer fields
+	Older     int    `json:"older"`         // treats from before the journal's time, not compared
+	Undated   int    `json:"undated"`       // treats whose date cannot be read, not compared
+	Unusable  int    `json:"unusable"`      // other things in the history
+	Cut       string `json:"cut,omitempty"` // why pages of the history were left out
+	NoList    bool   `json:"no_list"`       // the reply had no list, which is taken for none: nothing was compared
+	Refused   bool   `json:"refused"`       // and it said that it is no success
 }
 
 type outcome struct {
@@ -233,6 +234,10 @@ func (r *Reconciler) report(result Reconciliation) {
 	if text := "history has no list of treats in it: taken for one without treats"; result.NoList && !r.noted[text] {
 		r.noted[text] = true
 		r.log.Warn().Bool("no_success", result.Refused).Msg(text)
+	}
+	if text := "history has pages that are left out: what was missed in their time is not journaled"; result.Cut != "" && !r.noted[text] {
+		r.noted[text] = true
+		r.log.Warn().Str("reason", result.Cut).Msg(text)
 	}
 	once := func(n int, text string) {
 		if n > 0 && !r.noted[text] {

@@ -89,6 +89,20 @@ func decodeArray(payload json.RawMessage, depth int) ([]treat, error) {
 }
 
 func decodeObject(payload json.RawMessage, t *treat) error {
+	if err := decodeFields(payload, t); err != nil {
+		return err
+	}
+	for _, i := range []int{0, 4, 5} { // sender, title, message: without any of them there is nothing to announce
+		if f := t.fields[i]; f != nil && strings.TrimSpace(*f) != "" {
+			return nil
+		}
+	}
+	*t = treat{}
+	return fmt.Errorf("%w: no usable sender, title or message in it", errNotTreat)
+}
+
+// decodeFields reads what fields an object has.
+func decodeFields(payload json.RawMessage, t *treat) error {
 	names := fieldNames()
 	var values [len(names)][]byte // the last one of each name, if there are several
 	if !jsonscan.Members(payload, func(key, value []byte) {
@@ -113,13 +127,7 @@ func decodeObject(payload json.RawMessage, t *treat) error {
 		}
 	}
 	t.setFields(&values)
-	for _, i := range []int{0, 4, 5} { // sender, title, message: without any of them there is nothing to announce
-		if f := t.fields[i]; f != nil && strings.TrimSpace(*f) != "" {
-			return nil
-		}
-	}
-	*t = treat{}
-	return fmt.Errorf("%w: no usable sender, title or message in it", errNotTreat)
+	return nil
 }
 
 // dateField is the place of date_created among the fields.
