@@ -3,8 +3,6 @@ package index
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"html"
-	"strings"
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
@@ -14,8 +12,8 @@ import (
 type Fingerprint struct {
 	// Content is a hash of the six fields beside date_created.
 	Content uint64
-	// Core is a hash of who sent what.
-	Core uint64
+	// Core is what stays of it in another form.
+	Core Core
 	// When is what the date says. It is the zero value if there is none, or none that can be read: such a treat cannot be told from its repeat.
 	When Moment
 }
@@ -24,7 +22,7 @@ type Fingerprint struct {
 func Of(d *pipeline.Data) Fingerprint {
 	f := Fingerprint{
 		Content: hash(text(d.Sender), text(d.SenderType), text(d.Receiver), text(d.ReceiverType), text(d.Title), text(d.Message)),
-		Core:    hash(plainText(d.Sender), plainText(d.Title)),
+		Core:    coreOf(d.Sender, d.Title, d.Message),
 	}
 	if d.DateCreated != nil {
 		f.When, _ = ParseDate(*d.DateCreated)
@@ -42,11 +40,6 @@ func hash(parts ...string) uint64 {
 	}
 	sum := sha256.Sum256(b)
 	return binary.BigEndian.Uint64(sum[:])
-}
-
-// plainText takes out what a text may differ in between the socket and the history.
-func plainText(field *string) string {
-	return strings.TrimSpace(html.UnescapeString(text(field)))
 }
 
 func text(field *string) string {
