@@ -1,11 +1,13 @@
 package auth_test
 
 import (
+	"io"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/internal/secret"
 )
 
 func TestServerTime(t *testing.T) {
@@ -71,5 +73,20 @@ func TestLoginMark(t *testing.T) {
 	w.login(t)
 	if third := w.grant(t).Login; third.Adopted || third.At.Before(before) {
 		t.Errorf("another login after that: %+v", third)
+	}
+}
+
+// The moment of a login is by the provider's clock.
+func TestLoginMarkByTheProvidersClock(t *testing.T) {
+	date := time.Now().Add(-3 * time.Hour).Truncate(time.Second)
+	s := newStandIn(t, "treatstream", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", date.UTC().Format(http.TimeFormat))
+		_, _ = io.WriteString(w, `{"access_token":"access-1","refresh_token":"refresh-1","expires_in":3600}`)
+	}, nil)
+	if err := s.Exchange(t.Context(), secret.New("code"), redirectURL); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.grant(t); !got.Login.At.Equal(date) || time.Since(got.ObtainedAt) > time.Hour {
+		t.Errorf("login %+v, token obtained at %v; the provider says %v", got.Login, got.ObtainedAt, date)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	journals "github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 // growth measures what relay with a long journal does slower.
@@ -57,8 +58,8 @@ func (b *bench) growth(ctx context.Context) ([]result, error) {
 	return []result{r}, nil
 }
 
-// growthReplayed is how many events are replayed; a replay of all would take minutes.
-const growthReplayed = 20_000
+// growthReplayed is how many events are replayed at most.
+const growthReplayed = 1_000_000
 
 // A journal is one that relay is started on.
 type journal struct {
@@ -77,7 +78,7 @@ type grown struct {
 // grow fills a journal and measures relay on it. again events are replayed, and as many as published says are received.
 func (b *bench) grow(ctx context.Context, j journal, again, published int) (grown, error) {
 	var g grown
-	r, err := b.prepare(ctx, b.provider.url, setup{sinks: consoleSink}) // for the logins; the server is another at each start
+	r, err := b.prepare(ctx, b.provider.urls[0], setup{sinks: consoleSink}) // for the logins; the server is another at each start
 	if err != nil {
 		return g, err
 	}
@@ -138,7 +139,7 @@ func fill(ctx context.Context, dir string, j journal) (dates func(n int) time.Ti
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	state, err := filelog.OpenState(ctx, filelog.StateOptions{Dir: filepath.Join(dir, "journal"), Log: zerolog.Nop()})
+	state, err := statefile.Open(ctx, statefile.Options{Dir: filepath.Join(dir, "journal"), Log: zerolog.Nop()})
 	if err != nil {
 		return nil, err
 	}

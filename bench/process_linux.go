@@ -188,9 +188,9 @@ func freeAddress(ctx context.Context) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// serve has the server answer on a port of its own, and returns its address.
-func serve(ctx context.Context, server *http.Server) (url string, err error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+// serve has the server answer on a port of its own at an address of loopback, and returns its URL. A server may answer at several.
+func serve(ctx context.Context, server *http.Server, address string) (url string, err error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
 		return "", err
 	}

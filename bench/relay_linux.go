@@ -21,11 +21,14 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// A provider answers what relay asks beside the socket: it gives everybody a socket token, and its history is empty.
+// A provider answers what relay asks beside the socket: it gives everybody a socket token, and its history is empty. It has many hosts, for relay
+// spreads its token requests to each host, and a thousand accounts of one would take two minutes to connect.
 type provider struct {
 	http.Server
-	url string
+	urls [providerHosts]string
 }
+
+const providerHosts = 100
 
 func newProvider(ctx context.Context) (*provider, error) {
 	p := &provider{}
@@ -33,9 +36,13 @@ func newProvider(ctx context.Context) (*provider, error) {
 	mux.HandleFunc("/socketToken", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"socket_token":"token"}`) })
 	mux.HandleFunc("/history/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `[]`) })
 	p.Handler = mux
-	var err error
-	p.url, err = serve(ctx, &p.Server)
-	return p, err
+	for i := range p.urls {
+		var err error
+		if p.urls[i], err = serve(ctx, &p.Server, fmt.Sprintf("127.0.0.%d", i+1)); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
 }
 
 // A relay is one that is set up to receive from the emitter.
@@ -92,7 +99,7 @@ func (b *bench) prepare(ctx context.Context, url string, s setup) (*relay, error
 			name += strconv.Itoa(n)
 		}
 		fmt.Fprintf(&text, "  %s:\n    provider: treatstream\n    client_id: bench\n    client_secret: bench\n    endpoints:\n"+
-			"      socket_token: %[2]s/socketToken\n      history: %[2]s/history/\n      socket: %[3]s\n", name, b.provider.url, url)
+			"      socket_token: %[2]s/socketToken\n      history: %[2]s/history/\n      socket: %[3]s\n", name, b.provider.urls[n%providerHosts], url)
 		if s.dir != "" {
 			continue // it has its logins
 		}

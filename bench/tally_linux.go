@@ -161,7 +161,7 @@ func newReceiver(ctx context.Context) (*receiver, error) {
 	r := &receiver{tallies: make(map[string]*tally), hang: make(chan struct{})}
 	r.Handler = r
 	var err error
-	r.url, err = serve(ctx, &r.Server)
+	r.url, err = serve(ctx, &r.Server, "127.0.0.1")
 	return r, err
 }
 

@@ -21,17 +21,52 @@ func NewKey(d *Data) Key {
 
 // HashFields is a hash over a list of texts, of which nil is the empty one.
 func HashFields(parts ...*string) [sha256.Size]byte {
-	var room [512]byte // most lists fit: no memory is taken for them
-	b := room[:0]
+	var room [8]string
+	texts := room[:0]
 	for _, part := range parts {
-		var text string
-		if part != nil {
-			text = *part
+		if part == nil {
+			texts = append(texts, "")
+			continue
 		}
-		b = binary.BigEndian.AppendUint64(b, uint64(len(text))) // so that no two lists of parts run together alike
+		texts = append(texts, *part)
+	}
+	return HashTexts(texts...)
+}
+
+// HashTexts is a hash over a list of texts.
+func HashTexts(texts ...string) [sha256.Size]byte {
+	size := 0
+	for _, text := range texts {
+		size += 8 + len(text)
+	}
+	var room [512]byte // most lists fit: no memory is taken for them
+	if size > len(room) {
+		return hashLong(texts)
+	}
+	b := room[:0]
+	for _, text := range texts {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(text))) // so that no two lists of texts run together alike
 		b = append(b, text...)
 	}
 	return sha256.Sum256(b)
+}
+
+// hashLong is HashTexts without a copy of all the texts, which may be of a MiB.
+func hashLong(texts []string) (sum [sha256.Size]byte) {
+	h, room := sha256.New(), make([]byte, 0, 4096)
+	for _, text := range texts {
+		room = binary.BigEndian.AppendUint64(room[:0], uint64(len(text)))
+		for {
+			n := min(len(text), cap(room)-len(room))
+			room, text = append(room, text[:n]...), text[n:]
+			_, _ = h.Write(room) // has no error
+			if room = room[:0]; text == "" {
+				break
+			}
+		}
+	}
+	h.Sum(sum[:0])
+	return sum
 }
 
 // TreatIDPrefix begins the ids of treats.

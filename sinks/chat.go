@@ -35,7 +35,10 @@ type messenger interface {
 	// compose makes one message of as many records as fit, from the front, and returns how many those are. An error is
 	// about the first record.
 	compose(records []pipeline.Record) (body []byte, n int, err error)
-	// judge returns nil if the message was accepted, else an error marked as [pipeline.Sink] has it.
+	// address returns where the next message goes, made of the URL of the webhook.
+	address(webhook string) string
+	// judge returns nil if the message was accepted, else an error marked as [pipeline.Sink] has it. With errThreadEnded in it, the message is
+	// to be composed and sent again at once.
 	judge(got chatAnswer) error
 	// pace returns how long to wait before the next request. It is called once a request, with a status of 0 if there was no
 	// answer.
@@ -65,6 +68,7 @@ type chat struct {
 	next  time.Time       // nothing is sent before; by the monotonic clock
 	why   error           // the answer that asked for this pause; nil: to keep within the limits
 	alone map[string]bool // accounts whose last message failed: one record at a time shows which is to blame
+	doubt bool            // a record was refused by itself, and none accepted since: the next may be refused as well
 	gone  error           // the last verdict that the webhook is there no more
 	ends  atomic.Int64    // counts those verdicts
 }
@@ -84,7 +88,7 @@ func newChat(u *url.URL, timeout time.Duration, env Env, service messenger) *cha
 		service: service, url: u.String(), shown: u.Scheme + "://" + u.Host, timeout: timeout, env: env,
 		turn: make(chan struct{}, 1), alone: make(map[string]bool),
 		client: &http.Client{
-			Transport:     newTransport(&tls.Config{MinVersion: tls.VersionTLS12}, &guard{host: u.Hostname(), chosen: true}, nil, nil),
+			Transport:     newTransport(&tls.Config{MinVersion: tls.VersionTLS12}, &guard{host: u.Hostname(), chosen: true}, nil, nil, env.Log),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -110,7 +114,7 @@ func (c *chat) Deliver(ctx context.Context, records []pipeline.Record) (int, err
 		return 0, c.gone
 	}
 	account := records[0].Account
-	if c.alone[account] {
+	if c.alone[account] || c.doubt {
 		records = records[:1]
 	}
 	for {
@@ -126,14 +130,19 @@ func (c *chat) Deliver(ctx context.Context, records []pipeline.Record) (int, err
 		switch {
 		case err == nil:
 			delete(c.alone, account)
+			c.doubt = false
 			return n, nil
+		case errors.Is(err, errThreadEnded):
+			continue
 		case pipeline.IsGone(err):
 			c.gone = err
 			c.ends.Add(1)
 		case pipeline.IsPermanent(err) && n > 1: // Nothing was posted, so that a part can be tried at once.
 			records = records[:n/2]
 			continue
-		case !pipeline.IsPermanent(err) && !asked:
+		case pipeline.IsPermanent(err):
+			c.doubt = true
+		case !asked:
 			c.alone[account] = true
 		}
 		return 0, err
@@ -193,8 +202,8 @@ func (c *chat) send(ctx context.Context, records []pipeline.Record, body []byte)
 func (c *chat) post(ctx context.Context, body []byte) (chatAnswer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no complete answer within %v", c.timeout))
 	defer cancel()
-	ctx, mark := traceWrite(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	var t trace
+	req, err := http.NewRequestWithContext(t.follow(ctx), http.MethodPost, c.service.address(c.url), bytes.NewReader(body))
 	if err != nil {
 		return chatAnswer{}, pipeline.Unavailable(unwrapURL(err))
 	}
@@ -202,8 +211,12 @@ func (c *chat) post(ctx context.Context, body []byte) (chatAnswer, error) {
 	req.Header.Set("User-Agent", c.env.UserAgent)
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return chatAnswer{}, mark(cause(ctx, unwrapURL(err)))
+		if status := t.status(); status != 0 {
+			return chatAnswer{status: status}, nil // What comes behind it cannot be read.
+		}
+		return chatAnswer{}, t.mark(cause(ctx, unwrapURL(err)))
 	}
+	t.answered(resp)
 	// Reading to the end keeps the connection for the next message. What goes wrong with it does not matter.
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody))
 	_ = resp.Body.Close()
@@ -251,16 +264,21 @@ func shorten(text string) string {
 	return text
 }
 
+// refusal is an error that says what was answered.
+func (got chatAnswer) refusal() error {
+	if got.said == "" {
+		return fmt.Errorf("status %d", got.status)
+	}
+	return fmt.Errorf("status %d: the answer says: %s", got.status, got.said)
+}
+
 // judgeStatus gives the verdicts that the services share; hint says what to do about a webhook that is gone.
 func judgeStatus(got chatAnswer, hint string) error {
-	err := fmt.Errorf("status %d", got.status)
-	if got.said != "" {
-		err = fmt.Errorf("status %d: the answer says: %s", got.status, got.said)
-	}
+	err := got.refusal()
 	switch status := got.status; {
 	case status/100 == 2:
 		return nil
-	case status == http.StatusUnauthorized || status == http.StatusNotFound || status == http.StatusGone:
+	case status == http.StatusGone:
 		return pipeline.Gone(fmt.Errorf("%w; %s", err, hint))
 	case status == http.StatusForbidden:
 		return pipeline.RetryAfter(forbiddenPause, pipeline.Unavailable(err))

@@ -62,11 +62,11 @@ func inChat(t *testing.T, service messenger, handler http.HandlerFunc, test func
 			t.Fatal(err)
 		}
 		c := newChat(u, DefaultChatTimeout, Env{UserAgent: "relay/test"}, service)
-		transport, ok := c.client.Transport.(*http.Transport)
+		way, ok := c.client.Transport.(*transport)
 		if !ok {
 			t.Fatal("the client has another transport")
 		}
-		transport.DialContext = p.dial
+		way.both.DialContext = p.dial
 		test(t, c)
 		_ = c.Close()
 		_ = server.Close()

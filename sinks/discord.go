@@ -31,6 +31,9 @@ type DiscordConfig struct {
 	AvatarURL string `yaml:"avatar_url"`
 	// ThreadID (yaml: thread_id) is the id of a thread in the webhook's channel to post to.
 	ThreadID string `yaml:"thread_id"`
+	// ThreadName (yaml: thread_name) is what a forum or media channel wants instead: relay begins a post of that name with its first message,
+	// and puts those that follow into it. At most 100 characters.
+	ThreadName string `yaml:"thread_name"`
 	// Color (yaml: color) is the colour of the bar beside a treat, as in #f7a440.
 	Color string `yaml:"color"`
 	// Template (yaml: template) is a Go template of the text beneath the title. Its values are escaped.
@@ -50,9 +53,10 @@ func (c *DiscordConfig) Validate() error {
 	if c.AvatarURL != "" {
 		errs = append(errs, field("avatar_url", checkPicture(c.AvatarURL)))
 	}
-	if strings.Trim(c.ThreadID, "0123456789") != "" || len(c.ThreadID) > 20 {
+	if c.ThreadID != "" && !isSnowflake(c.ThreadID) {
 		errs = append(errs, field("thread_id", errors.New("is not an id: copy it from the thread's menu, with the developer mode of Discord on")))
 	}
+	errs = append(errs, c.checkThreadName())
 	_, err := parseColor(c.Color)
 	errs = append(errs, field("color", err))
 	if c.Template != "" {
@@ -69,6 +73,33 @@ func (c *DiscordConfig) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkThreadName holds the name of a post to Discord's rules.
+func (c *DiscordConfig) checkThreadName() error {
+	switch name := c.ThreadName; {
+	case name == "":
+		return nil
+	case c.ThreadID != "":
+		return field("thread_name", errors.New("is set besides thread_id: keep one of the two"))
+	case clean(name, 1) == "":
+		return field("thread_name", errors.New("is empty: write a name, or leave the key out"))
+	case units(name) > 100:
+		return field("thread_name", errors.New("has more than the 100 characters that Discord takes"))
+	}
+	u, err := parseDiscordURL(c.URL)
+	if err != nil { // it is another key's fault, or in a file
+		return nil //nolint:nilerr // see above
+	}
+	return checkThreadURL(u)
+}
+
+// checkThreadURL refuses a thread in the URL besides a name for one.
+func checkThreadURL(u *url.URL) error {
+	if u.Query().Get("thread_id") != "" {
+		return field("thread_name", errors.New("is set besides a thread_id in the URL: keep one of the two"))
+	}
+	return nil
 }
 
 // Concurrency implements [Config].
@@ -89,8 +120,13 @@ func (c *DiscordConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 	if c.ThreadID != "" {
 		query.Set("thread_id", c.ThreadID)
 	}
+	if c.ThreadName != "" {
+		if err := checkThreadURL(u); err != nil {
+			return nil, err
+		}
+	}
 	u.RawQuery = query.Encode()
-	d := &discord{username: c.Username, avatar: c.AvatarURL, thumbnails: c.Thumbnails}
+	d := &discord{username: c.Username, avatar: c.AvatarURL, threadName: clean(c.ThreadName, 1), thumbnails: c.Thumbnails}
 	if d.color, err = parseColor(c.Color); err != nil {
 		return nil, field("color", err)
 	}

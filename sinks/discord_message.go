@@ -3,9 +3,6 @@ package sinks
 import (
 	"encoding/json"
 	"fmt"
-	"math"
-	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,26 +26,27 @@ const (
 	colorGreen = 0x23a55a
 )
 
-// resetMargin is waited beyond the reset of a bucket, which is told in milliseconds.
-const resetMargin = 10 * time.Millisecond
-
 // discord is the [messenger] of a discord sink.
 type discord struct {
 	username, avatar string
+	threadName       string // of a thread in a forum channel, which the first message opens
 	color            int
 	template         *textTemplate // nil: the message of the treat
 	thumbnails       map[string]string
 	words            []string // those of thumbnails, the longest first
 
-	left  int       // what the bucket still takes
-	reset time.Time // when it is full again, by the monotonic clock
+	thread string    // the id of the thread that was opened; empty: the next message opens one
+	left   int       // what the bucket still takes
+	reset  time.Time // when it is full again, by the monotonic clock
 }
 
 // discordMessage is the body of Execute Webhook.
 type discordMessage struct {
-	Username  string  `json:"username,omitempty"`
-	AvatarURL string  `json:"avatar_url,omitempty"`
-	Embeds    []embed `json:"embeds"`
+	Username  string `json:"username,omitempty"`
+	AvatarURL string `json:"avatar_url,omitempty"`
+	// ThreadName opens a thread of that name with the message.
+	ThreadName string  `json:"thread_name,omitempty"`
+	Embeds     []embed `json:"embeds"`
 	// AllowedMentions is always {"parse": []}: nobody is notified, whatever the text holds.
 	AllowedMentions struct {
 		Parse []string `json:"parse"`
@@ -100,6 +98,9 @@ func (e embed) size() int {
 // compose implements [messenger]. Treats, alerts and digests do not share a message.
 func (d *discord) compose(records []pipeline.Record) ([]byte, int, error) {
 	m := discordMessage{Username: d.username, AvatarURL: d.avatar}
+	if d.thread == "" {
+		m.ThreadName = d.threadName
+	}
 	m.AllowedMentions.Parse = []string{}
 	total := 0
 	for i, r := range records {
@@ -206,57 +207,4 @@ func alertTitle(a pipeline.AlertData) string {
 		what = "works again"
 	}
 	return clean("Sink "+a.Sink+" "+what, 1)
-}
-
-// rateLimit is the body of a 429 ("Exceeding A Rate Limit").
-type rateLimit struct {
-	RetryAfter float64 `json:"retry_after"` // seconds
-	Global     bool    `json:"global"`
-}
-
-// judge implements [messenger].
-func (d *discord) judge(got chatAnswer) error {
-	if got.status != http.StatusTooManyRequests {
-		return judgeStatus(got, "make a new webhook in the settings of the channel, or mend thread_id")
-	}
-	var limit rateLimit
-	_ = json.Unmarshal(got.body, &limit) // It may be a page of HTML.
-	whose := "of this webhook"
-	switch scope := got.header.Get("X-RateLimit-Scope"); {
-	case limit.Global || scope == "global":
-		whose = "of everything from this address"
-	case scope == "shared":
-		whose = "of the channel"
-	}
-	err := pipeline.Unavailable(fmt.Errorf("status 429: the rate limit %s is exceeded", whose))
-	// The longer of the two: the header rounds, and stands alone in what the proxy before Discord says.
-	after := max(seconds(limit.RetryAfter), retryAfter(got.header, time.Now()))
-	if after > 0 {
-		return pipeline.RetryAfter(after, err)
-	}
-	return err
-}
-
-// pace implements [messenger]: it keeps out of a bucket that is empty ("Rate Limits"). A request without an answer may have
-// taken from the bucket too.
-func (d *discord) pace(got chatAnswer) time.Duration {
-	left, err := strconv.Atoi(got.header.Get("X-RateLimit-Remaining"))
-	after, err2 := strconv.ParseFloat(got.header.Get("X-RateLimit-Reset-After"), 64)
-	if err == nil && err2 == nil {
-		d.left, d.reset = left, time.Now().Add(seconds(after)+resetMargin)
-	} else {
-		d.left--
-	}
-	if d.left > 0 {
-		return 0
-	}
-	return time.Until(d.reset)
-}
-
-// seconds turns a number of seconds into a duration from 0 to a day.
-func seconds(s float64) time.Duration {
-	if !(s > 0) { // nor NaN
-		return 0
-	}
-	return time.Duration(math.Ceil(min(s, maxRetryAfter.Seconds()) * float64(time.Second)))
 }

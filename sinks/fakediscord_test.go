@@ -27,6 +27,7 @@ type fakeDiscord struct {
 	limit  int           // requests in a window
 	window time.Duration // from the first of them
 	refuse func(discordEmbed) bool
+	forum  *fakeForum // nil: the channel is a text channel
 
 	mu        sync.Mutex
 	left      int
@@ -61,6 +62,7 @@ type discordBody struct {
 	Content         *string         `json:"content"`
 	Username        string          `json:"username"`
 	AvatarURL       string          `json:"avatar_url"`
+	ThreadName      string          `json:"thread_name"`
 	Embeds          []discordEmbed  `json:"embeds"`
 	AllowedMentions json.RawMessage `json:"allowed_mentions"`
 }
@@ -108,9 +110,15 @@ func (f *fakeDiscord) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, `{"message":"Invalid Form Body","code":50035,"errors":{"embeds":%q}}`, err)
 		return
 	}
+	thread, refused := f.forum.take(r.URL.Query().Get("thread_id"), message.ThreadName, len(message.Embeds))
+	if refused != nil {
+		w.WriteHeader(refused.status)
+		_, _ = io.WriteString(w, refused.body)
+		return
+	}
 	f.messages++
 	f.embeds = append(f.embeds, message.Embeds...)
-	_, _ = io.WriteString(w, `{"id":"1"}`)
+	_, _ = fmt.Fprintf(w, `{"id":"1","channel_id":%q}`, thread)
 }
 
 func (f *fakeDiscord) fault(format string, args ...any) {

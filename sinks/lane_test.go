@@ -16,6 +16,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/delivery/breaker"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -30,7 +31,7 @@ func laneTo(t *testing.T, config sinks.Config, n int, accounts ...string) (alert
 	alerts = make(chan pipeline.AlertData, 256)
 	lane, err := stack.lanes.Open(t.Context(), sink, delivery.LaneConfig{
 		Sink: "far", Concurrency: config.Concurrency(), Alert: func(a pipeline.AlertData) { alerts <- a },
-		Probe: delivery.ProbePolicy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}, Log: zerolog.Nop(),
+		Probe: breaker.Policy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}, Log: zerolog.Nop(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +50,7 @@ func laneTo(t *testing.T, config sinks.Config, n int, accounts ...string) (alert
 			t.Fatal(err)
 		}
 	}
-	stack.written() // All of it waits before the lane begins.
+	stack.Written() // All of it waits before the lane begins.
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -312,7 +312,7 @@ func TestNATSTooLarge(t *testing.T) {
 				t.Fatalf("Deliver = %d, %v, want the 2 in front accepted", n, err)
 			}
 			n, err = sink.Deliver(t.Context(), records[3:])
-			if n != 0 || !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), c.want) ||
+			if n != 0 || !pipeline.IsPermanent(err) || pipeline.RefusalCode(err) != c.want || !strings.Contains(err.Error(), c.want) ||
 				!strings.Contains(err.Error(), records[3].ID) {
 				t.Fatalf("Deliver = %d, %v", n, err)
 			}

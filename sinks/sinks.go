@@ -68,6 +68,7 @@ func (e Env) attempt(a pipeline.Attempt) {
 func takeDown(attempt func(pipeline.Attempt), endpoint string, start time.Time, records []pipeline.Record, accepted int, err error) {
 	a := pipeline.Attempt{Time: start, Endpoint: endpoint, Latency: time.Since(start)}
 	if accepted > 0 {
+		a.Events = make([]string, 0, accepted)
 		for _, r := range records[:accepted] {
 			a.Events = append(a.Events, r.ID)
 		}

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -218,15 +218,57 @@ func alertBlocks(r pipeline.Record) (line string, blocks []slackBlock, err error
 	return clean(title+": "+reason, 1), append(blocks, contextBlock(a.Time, "relay")), nil
 }
 
+// What a word of Slack is about.
+const (
+	slackOther   = iota // what the webhook may do, or nobody knows
+	slackGone           // the webhook, or what it posts to, is there no more
+	slackContent        // the message
+)
+
+func aboutSlack(word string) int {
+	switch word {
+	case "no_service", "no_service_id", "no_active_hooks", "no_team", "team_disabled", "invalid_token", "channel_not_found", "channel_is_archived",
+		"user_not_found":
+		return slackGone
+	case "invalid_payload", "invalid_blocks", "invalid_blocks_format", "invalid_attachments", "no_text", "msg_too_long", "msg_blocks_too_long",
+		"too_many_attachments":
+		return slackContent
+	}
+	return slackOther
+}
+
 // judge implements [messenger]. Slack answers with a word in plain text ("Sending messages using incoming webhooks").
 func (s *slack) judge(got chatAnswer) error {
 	const hint = "make a new incoming webhook in the settings of the app"
-	dead := []string{"no_service", "no_active_hooks", "no_team", "team_disabled", "invalid_token", "channel_not_found", "channel_is_archived"}
-	if got.status/100 == 4 && slices.Contains(dead, strings.TrimSpace(string(got.body))) {
-		return pipeline.Gone(fmt.Errorf("status %d: Slack says: %s; %s", got.status, got.said, hint))
+	if got.status/100 != 4 || got.status == http.StatusTooManyRequests {
+		return judgeStatus(got, hint)
 	}
-	return judgeStatus(got, hint)
+	word := slackWord(got.body)
+	about := aboutSlack(word)
+	code := strings.TrimSpace(fmt.Sprintf("%d %s", got.status, word))
+	err := got.refusal()
+	switch {
+	case got.status == http.StatusGone, about == slackGone:
+		return pipeline.Gone(fmt.Errorf("%w; %s", err, hint))
+	case about == slackContent:
+		return pipeline.Refused(code, pipeline.Permanent(err))
+	case got.status == http.StatusUnauthorized, got.status == http.StatusNotFound:
+		return sinkRefusal(got, code, fmt.Errorf("%w; it is not an answer of Slack's webhooks: if it stays, %s", err, hint))
+	}
+	return pipeline.Refused(code, judgeStatus(got, hint))
 }
+
+// slackWord is the word of an answer, or "" if it is none: another than Slack has answered.
+func slackWord(body []byte) string {
+	word := strings.TrimSpace(string(body))
+	if len(word) > 64 || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		return ""
+	}
+	return word
+}
+
+// address implements [messenger].
+func (s *slack) address(webhook string) string { return webhook }
 
 // pace implements [messenger]. Slack takes about a message a second and says no more of it until it refuses one with the
 // delay it wants.

@@ -33,6 +33,9 @@ func (*StdoutConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
 // stdoutCloseWait is how long Close waits for a write that the reader does not take.
 const stdoutCloseWait = time.Second
 
+// keptBuffer is how large a buffer for a line is kept for the next one.
+const keptBuffer = 64 << 10
+
 var errClosed = errors.New("the sink is closed")
 
 // stdout hands lines to one goroutine that alone touches the writer. A write to a pipe that nobody reads cannot be
@@ -74,8 +77,7 @@ func (s *stdout) Deliver(ctx context.Context, records []pipeline.Record) (accept
 
 func (s *stdout) deliver(ctx context.Context, text []byte) error {
 	written := make(chan error, 1)
-	// The copy outlives this call when the reader stalls.
-	l := line{append(append(make([]byte, 0, len(text)+1), text...), '\n'), written}
+	l := line{text, written} // it outlives this call when the reader stalls; nobody changes it
 	select {
 	case s.lines <- l:
 	case <-s.closing:
@@ -97,15 +99,16 @@ func (s *stdout) deliver(ctx context.Context, text []byte) error {
 // that no two lines run together.
 func (s *stdout) write(w io.Writer) {
 	defer close(s.ended)
-	var rest []byte
+	var rest, buffer []byte
 	for {
 		select {
 		case <-s.closing:
 			return
 		case l := <-s.lines:
-			text := l.text
-			if len(rest) > 0 {
-				text = append(rest, text...)
+			text := append(append(append(buffer[:0], rest...), l.text...), '\n')
+			buffer = text
+			if cap(buffer) > keptBuffer {
+				buffer = nil
 			}
 			n, err := w.Write(text)
 			if err == nil && n < len(text) {
@@ -115,7 +118,7 @@ func (s *stdout) write(w io.Writer) {
 			if n <= len(rest) {
 				end = len(rest) // The line itself has not begun.
 			}
-			rest = text[n:end]
+			rest = append(rest[:0], text[n:end]...)
 			l.written <- gone(err)
 		}
 	}

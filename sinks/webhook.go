@@ -176,7 +176,7 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		keys:    keys,
 		timeout: c.Timeout,
 		client: &http.Client{
-			Transport:     newTransport(way.tls, way.guard, c.resolver, way.proxy),
+			Transport:     newTransport(way.tls, way.guard, c.resolver, way.proxy, env.Log),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		hidden:  hidden(way.url, way.proxy, c.Headers),

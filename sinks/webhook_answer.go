@@ -19,9 +19,9 @@ import (
 
 // What is taken of an answer.
 const (
-	maxAnswerHeader = 64 << 10
-	maxAnswerBody   = 64 << 10 // on the way, and again after decompression
-	maxAnswerShown  = 200      // characters of a refusal that go into its error
+	maxAnswerHeader = 256 << 10 // more is not read, and the status decides
+	maxAnswerBody   = 64 << 10  // on the way, and again after decompression
+	maxAnswerShown  = 200       // characters of a refusal that go into its error
 	maxRetryAfter   = 24 * time.Hour
 )
 

@@ -4,17 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -43,42 +37,6 @@ type webhook struct {
 	client  *http.Client
 	hidden  []secret.String
 	attempt func(pipeline.Attempt)
-}
-
-// newTransport makes a transport of the sink's own, without the environment's proxies and without decompression: what is
-// not unpacked cannot swell. The guard looks at every address it connects to, which with a proxy is the proxy's.
-func newTransport(config *tls.Config, g *guard, resolver *net.Resolver, proxy *url.URL) *http.Transport {
-	dialer := &net.Dialer{KeepAlive: 30 * time.Second, ControlContext: g.control, Resolver: resolver}
-	var through func(*http.Request) (*url.URL, error)
-	if proxy != nil {
-		through = http.ProxyURL(proxy)
-	}
-	return &http.Transport{
-		Proxy:                  through,
-		OnProxyConnectResponse: checkProxy,
-		DialContext:            dialer.DialContext,
-		TLSClientConfig:        config,
-		TLSHandshakeTimeout:    10 * time.Second,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           64,
-		MaxIdleConnsPerHost:    64, // One for each account that delivers at the same time.
-		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: maxAnswerHeader,
-		// Finds out that a kept HTTP/2 connection is dead.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
-	}
-}
-
-// checkProxy says why a proxy does not connect to a receiver.
-func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
-	switch resp.StatusCode {
-	case http.StatusOK:
-		return nil
-	case http.StatusProxyAuthRequired:
-		return errProxyLogin
-	}
-	return fmt.Errorf("status %d: the proxy does not connect to the receiver", resp.StatusCode)
 }
 
 // Deliver implements [pipeline.Sink]. It sends the first record.
@@ -160,12 +118,16 @@ func (w *webhook) send(ctx context.Context, r pipeline.Record, token secret.Stri
 		req.Header.Set("Authorization", "Bearer "+token.Reveal())
 		hidden = append([]secret.String{token}, hidden...)
 	}
-	traced, mark := traceWrite(ctx)
-	resp, err := w.client.Do(req.WithContext(traced))
-	if err != nil {
-		return answer{}, mark(advise(cause(ctx, unwrapURL(err))))
+	var t trace
+	resp, err := w.client.Do(req.WithContext(t.follow(ctx)))
+	if err == nil {
+		t.answered(resp)
+		return readAnswer(resp, hidden), nil
 	}
-	return readAnswer(resp, hidden), nil
+	if status := t.status(); status != 0 {
+		return answer{status: status}, nil // What comes behind it cannot be read.
+	}
+	return answer{}, t.mark(advise(cause(ctx, unwrapURL(err))))
 }
 
 func (w *webhook) request(ctx context.Context, r pipeline.Record) (*http.Request, error) {
@@ -213,37 +175,6 @@ func (w *webhook) secrets() []secret.String {
 		all = append(all, secret.New(encoded))
 	}
 	return append(all, w.hidden...)
-}
-
-// traceWrite follows a request made with the returned context, and marks the error of one without an answer: the receiver may
-// have broken on a request that it got whole.
-func traceWrite(ctx context.Context) (_ context.Context, mark func(error) error) {
-	var wrote atomic.Bool
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest: func(w httptrace.WroteRequestInfo) { wrote.Store(w.Err == nil) },
-	})
-	return traced, func(err error) error {
-		if wrote.Load() {
-			return pipeline.Unanswered(err)
-		}
-		return pipeline.Unavailable(err)
-	}
-}
-
-// advise adds what to do about an error, where there is a word to say.
-func advise(err error) error {
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return fmt.Errorf("%w: if its certificate is your own, set tls_ca_file", err)
-	}
-	return err
-}
-
-// unwrapURL takes off the wrapper that would show the whole URL.
-func unwrapURL(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
 }
 
 // Close implements [pipeline.Sink]. It closes the kept connections.

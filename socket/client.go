@@ -43,7 +43,7 @@ type Config struct {
 	Query func(ctx context.Context) (url.Values, error)
 	// TLS is for https. Nil: the system's roots.
 	TLS *tls.Config
-	// BufferBytes bounds the events that were received and not yet handled. Zero: 32 MiB.
+	// BufferBytes bounds the events that were received and not yet handled. Zero: 4 MiB.
 	BufferBytes int
 	// DrainTimeout bounds how long after the end of its context Run goes on handing over what was received, and when
 	// the handler's context ends. Zero: 5 seconds.
@@ -78,7 +78,7 @@ type Client struct {
 
 // New checks cfg and makes a Client, which does nothing before [Client.Run].
 func New(cfg Config) (*Client, error) {
-	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, 32<<20)
+	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, 4<<20)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
 	if cfg.TLS == nil {
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}

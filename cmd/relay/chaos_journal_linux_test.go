@@ -18,6 +18,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 	"github.com/treatrelay/relay/pipeline/journal/jetstream"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 // journalFaults are what becomes of the journal's own files, or of its servers.
@@ -252,7 +253,7 @@ func (c *chaos) removeCursors() {
 	c.t.Helper()
 	var state journal.State
 	if c.cluster == nil {
-		files, err := filelog.OpenState(c.t.Context(), filelog.StateOptions{Dir: filepath.Join(c.dir, "data", journalDir)})
+		files, err := statefile.Open(c.t.Context(), statefile.Options{Dir: filepath.Join(c.dir, "data", journalDir)})
 		if err != nil {
 			c.t.Fatal(err)
 		}

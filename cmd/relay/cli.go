@@ -125,7 +125,7 @@ Without a command it does its main job, like "relay run".`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
 	}
 	run.register(runCmd.Flags())
-	root.AddCommand(p.generateCommand())
+	root.AddCommand(packagingCommands()...)
 	root.AddCommand(runCmd, p.initCommand(), p.authCommand(), p.simulateCommand(), p.configCommand(), p.doctorCommand(), p.relayStatusCommand(),
 		p.tailCommand(), p.sinksCommand(), p.deadLettersCommand(), p.traceCommand(), p.historyCommand(), p.replayCommand(), p.exportEventsCommand(),
 		p.triggerCommand(), p.reconcileCommand(), p.journalCommand(), p.secretsCommand(), p.versionCommand())

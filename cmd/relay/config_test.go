@@ -13,6 +13,8 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/sinks"
 	"github.com/treatrelay/relay/socket"
 )
@@ -366,7 +368,7 @@ http: {listen: '127.0.0.1:8350'}
 		t.Fatal(err)
 	}
 	provider, _ := auth.Lookup("treatstream")
-	retry := delivery.RetryPolicy{Initial: 5 * time.Second, Max: 10 * time.Hour, GiveUp: 72 * time.Hour}
+	retry := schedule.Policy{Initial: 5 * time.Second, Max: 10 * time.Hour, GiveUp: 72 * time.Hour}
 	bus, ok := sinks.NewConfig("nats").(*sinks.NATSConfig)
 	if !ok {
 		t.Fatal("the nats sink has another configuration")
@@ -401,8 +403,8 @@ http: {listen: '127.0.0.1:8350'}
 					"Authorization": secret.New("Bearer hunter2-env"), "X-Nested": secret.New("${SECRET}"),
 				},
 			}},
-			{Name: "bus", Type: "nats", Config: bus, Lane: delivery.LaneConfig{Retry: delivery.RetryPolicy{Initial: 7 * time.Second, Max: retry.Max, GiveUp: retry.GiveUp}}},
-			{Name: "console", Type: "stdout", Lane: delivery.LaneConfig{Accounts: []string{"other"}, Retry: retry}, Config: &sinks.StdoutConfig{}},
+			{Name: "bus", Type: "nats", Config: bus, Lane: delivery.LaneConfig{Retry: schedule.Policy{Initial: 7 * time.Second, Max: retry.Max, GiveUp: retry.GiveUp}}},
+			{Name: "console", Type: "stdout", Lane: delivery.LaneConfig{Selection: rules.Selection{Accounts: []string{"other"}}, Retry: retry}, Config: &sinks.StdoutConfig{}},
 		},
 		Journal: JournalConfig{NATSURL: secret.New("nats://u:n4ts-p4ss@h:4222,nats://i"), CredsFile: "creds", Retention: 48 * time.Hour},
 		NATS:    NATSConfig{Listen: ":0"},

@@ -13,7 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/socket"
 )
 
@@ -129,10 +129,10 @@ func writtenValue(value any) any {
 		}
 		return writtenDuration(v.every)
 	case senderRule:
-		if v.rule == delivery.HashSender {
+		if v.rule == rules.HashSender {
 			return string(v.rule)
 		}
-		return v.rule == delivery.HideSender
+		return v.rule == rules.HideSender
 	case inclusion:
 		return choose(v.skip, "skip", "deliver")
 	case backfill:

@@ -15,7 +15,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/sinks"
 	"github.com/treatrelay/relay/socket"
 )
@@ -281,13 +281,13 @@ func TestWrittenValue(t *testing.T) {
 		interval{0},
 		interval{20 * time.Minute},
 		senderRule{},
-		senderRule{delivery.HideSender},
-		senderRule{delivery.HashSender},
+		senderRule{rules.HideSender},
+		senderRule{rules.HashSender},
 		inclusion{},
 		inclusion{true},
 		backfill{},
-		backfill{delivery.SkipBackfill},
-		backfill{delivery.DigestBackfill},
+		backfill{rules.SkipBackfill},
+		backfill{rules.DigestBackfill},
 		order{},
 		order{orderStrict},
 		order{orderNone},

@@ -36,26 +36,49 @@ func lockDataDir(ctx context.Context, dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, withCode(exitUnavailable, fmt.Errorf("make the data folder: %w; choose another with --data-dir", err))
 	}
-	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
-	for deadline := time.Now().Add(lockPatience); ; {
-		ok, err := lock.TryLock()
-		if err != nil {
-			return nil, withCode(exitUnavailable, fmt.Errorf("lock the data folder %s: %w; mend its permissions or choose another with --data-dir", dir, err))
-		}
-		if ok {
-			return lock, nil
-		}
+	taken := withCode(exitUnavailable, fmt.Errorf("another relay runs on the data folder %s; stop it, or give this one its own with --data-dir", dir))
+	lock, err := awaitLock(ctx, dir, "mend its permissions or choose another with --data-dir", func() error {
 		conn, err := dialControl(ctx, dir)
 		if err == nil {
 			err = conn.Close()
 		}
-		if !errors.Is(err, errNoControl) || time.Now().After(deadline) {
-			return nil, withCode(exitUnavailable, fmt.Errorf("another relay runs on the data folder %s; stop it, or give this one its own with --data-dir", dir))
+		if errors.Is(err, errNoControl) {
+			return err
+		}
+		return taken
+	})
+	if errors.Is(err, errNoControl) {
+		err = taken
+	}
+	return lock, err
+}
+
+const (
+	// lockPatience is how long a relay or a command waits for a relay that is starting or stopping, or for another command.
+	lockPatience = 5 * time.Second
+	lockPoll     = 50 * time.Millisecond
+)
+
+// awaitLock takes the lock of a data folder. As long as another process has it, it calls ask, and waits a moment if that returns an [errNoControl]: nobody
+// answers there. It returns that error when the moment is over. Any other result of ask ends the wait: the error, or nil and no lock. advice is for a
+// lock that cannot be taken at all.
+func awaitLock(ctx context.Context, dir, advice string, ask func() error) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	for deadline := time.Now().Add(lockPatience); ; {
+		ok, err := lock.TryLock()
+		if err != nil {
+			return nil, withCode(exitUnavailable, fmt.Errorf("lock the data folder %s: %w; %s", dir, err, advice))
+		}
+		if ok {
+			return lock, nil
+		}
+		if err := ask(); !errors.Is(err, errNoControl) || time.Now().After(deadline) {
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(lockPoll):
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 	"github.com/treatrelay/relay/pipeline/journal/jetstream"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 // storage is what the journal is kept in: an engine's log and state, and the log of attempts, which is in files with either engine.
@@ -54,7 +55,7 @@ func openFiles(ctx context.Context, dir string, log zerolog.Logger, undo *teardo
 	if err := checkFormat(at); err != nil {
 		return s, err
 	}
-	state, err := filelog.OpenState(ctx, filelog.StateOptions{Dir: at, Log: log})
+	state, err := statefile.Open(ctx, statefile.Options{Dir: at, Log: log})
 	if err != nil {
 		return s, err
 	}

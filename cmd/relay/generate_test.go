@@ -17,11 +17,7 @@ func TestManPages(t *testing.T) {
 	var dirs [2]string
 	for i := range dirs {
 		dirs[i] = t.TempDir()
-		cmd := exec.Command(relayBinary(t), "generate", dirs[i])
-		cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000", "RELAY_LOG_LEVEL=debug")
-		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-			t.Fatalf("relay generate: %v\n%s", err, out)
-		}
+		generatePackaging(t, dirs[i])
 	}
 	written := map[string]bool{}
 	entries, err := os.ReadDir(filepath.Join(dirs[0], "man"))
@@ -63,6 +59,16 @@ func TestManPages(t *testing.T) {
 		if text := readFile(t, filepath.Join(dirs[0], "completions", name)); !strings.Contains(text, part) {
 			t.Errorf("%s has no %q", name, part)
 		}
+	}
+}
+
+// generatePackaging runs the command of packagers, as a release does.
+func generatePackaging(t *testing.T, dir string) {
+	t.Helper()
+	cmd := exec.Command("go", "run", "-tags", "packaging", ".", "generate", dir)
+	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000", "RELAY_LOG_LEVEL=debug")
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Fatalf("relay generate: %v\n%s", err, out)
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build packaging
+
 package main
 
 import (
@@ -10,9 +12,9 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// generateCommand is for those who make packages, and so is hidden. Pages carry the day of SOURCE_DATE_EPOCH, if that is set.
-func (p *program) generateCommand() *cobra.Command {
-	return &cobra.Command{
+// packagingCommands are for those who make packages: generate, which is hidden. Its pages carry the day of SOURCE_DATE_EPOCH, if that is set.
+func packagingCommands() []*cobra.Command {
+	return []*cobra.Command{{
 		Use: "generate DIR", Short: "Write the man pages into DIR/man and the completions into DIR/completions", Hidden: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -22,7 +24,7 @@ func (p *program) generateCommand() *cobra.Command {
 		},
 		Example: "  relay generate packaging/generated",
 		RunE:    func(cmd *cobra.Command, args []string) error { return generate(cmd.Root(), args[0]) },
-	}
+	}}
 }
 
 // generate writes a man page of each command, and completions for each shell, into folders in dir, which it makes.

@@ -118,9 +118,15 @@ type process struct {
 // startRelay runs the built binary with these arguments.
 func startRelay(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
+	p := prepareRelay(t, args...)
+	p.start(env)
+	return p
+}
+
+func prepareRelay(t *testing.T, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(relayBinary(t), args...), out: new(lines), err: new(lines), done: make(chan struct{})}
 	p.cmd.Stdout = p.out
-	p.start(env)
 	return p
 }
 

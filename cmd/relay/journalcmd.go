@@ -7,9 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/nats-io/nats.go"
 
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -117,10 +115,7 @@ func dialServer(cfg JournalConfig) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// lockPatience is how long a command waits for a relay that is starting or stopping, or for another command.
-const lockPatience = 5 * time.Second
-
-// openStorageAlone takes the data folder, and opens the journal in it for this process only.
+// openStorageAlone takes the data folder, and opens the journal in it for this process only; if a relay answers meanwhile, it is that one's journal.
 func (p *program) openStorageAlone(ctx context.Context, dir string, undo *teardown) (s storage, err error) {
 	at := filepath.Join(dir, journalDir)
 	switch _, err := os.Stat(at); {
@@ -129,30 +124,18 @@ func (p *program) openStorageAlone(ctx context.Context, dir string, undo *teardo
 	case err != nil:
 		return s, withCode(exitUnavailable, fmt.Errorf("open the journal: %w; run this as the user that relay runs as", err))
 	}
-	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
-	for deadline := time.Now().Add(lockPatience); ; {
-		ok, err := lock.TryLock()
-		if err != nil {
-			return s, withCode(exitUnavailable, fmt.Errorf("lock the data folder %s: %w; run this as the user that relay runs as", dir, err))
-		}
-		if ok {
-			break
-		}
-		s, err := p.remoteStorage(ctx, dir, undo) // it may have been starting
-		switch {
-		case err == nil:
-			return s, nil
-		case !errors.Is(err, errNoControl):
-			return s, withCode(exitUnavailable, err)
-		case time.Now().After(deadline):
-			return s, withCode(exitUnavailable, fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s; "+
-				"wait until it has started or stopped, or restart it", dir, controlSocket))
-		}
-		select {
-		case <-ctx.Done():
-			return s, context.Cause(ctx)
-		case <-time.After(50 * time.Millisecond):
-		}
+	lock, err := awaitLock(ctx, dir, "run this as the user that relay runs as", func() (err error) {
+		s, err = p.remoteStorage(ctx, dir, undo) // it may have been starting
+		return withCode(exitUnavailable, err)
+	})
+	switch {
+	case errors.Is(err, errNoControl):
+		return storage{}, withCode(exitUnavailable, fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s; "+
+			"wait until it has started or stopped, or restart it", dir, controlSocket))
+	case err != nil:
+		return storage{}, err
+	case lock == nil:
+		return s, nil
 	}
 	undo.add("data folder", lock.Close)
 	if s, err = openFiles(ctx, dir, p.logger(), undo); err != nil {

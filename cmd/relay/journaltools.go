@@ -20,6 +20,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 func (p *program) journalCommand() *cobra.Command {
@@ -85,7 +86,7 @@ func (p *program) journalVerify(ctx context.Context, at string, asJSON bool) err
 		faults = append(faults, fmt.Errorf("the journal in %s has %d faults; when relay runs, what TreatStream's history still holds is journaled again", at, summary.Findings))
 	}
 	if !p.relayRuns(ctx) { // a relay that runs has it open, and verified it at its start
-		faults = append(faults, filelog.VerifyState(ctx, at))
+		faults = append(faults, statefile.Verify(ctx, at))
 	}
 	return errors.Join(append(faults, err)...)
 }
@@ -275,7 +276,7 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 
 // writeState writes a state with these items.
 func writeState(ctx context.Context, items []stateItem, dir string, log zerolog.Logger) (err error) {
-	to, err := filelog.OpenState(ctx, filelog.StateOptions{Dir: dir, Log: log})
+	to, err := statefile.Open(ctx, statefile.Options{Dir: dir, Log: log})
 	if err != nil {
 		return err
 	}

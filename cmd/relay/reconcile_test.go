@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -31,7 +32,7 @@ func (w *world) sends(from, to int) {
 // ran reach none.
 func TestMissedTreatsArrive(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	w.sends(90, 99)
+	w.sendsTo("", 90, 99, time.Hour)
 	w.login()
 	p := w.start()
 	w.connected()

@@ -18,7 +18,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
 )
 
 // A reloader says when the configuration is to be loaded again, and loads it. A nil one never does.
@@ -119,7 +119,7 @@ func sameAccount(p *accountPart, c AccountConfig) bool {
 // sameSink compares filters by their text: compiled ones are never the same.
 func sameSink(p *sinkPart, c SinkConfig) bool {
 	a, b := p.cfg, c
-	text := func(f *delivery.Filter) string {
+	text := func(f *rules.Filter) string {
 		if f == nil {
 			return ""
 		}

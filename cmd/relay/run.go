@@ -40,7 +40,7 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 		}
 	}()
 	log := p.logger()
-	limitMemory(log)
+	limitMemory(ctx, log)
 	if f.simulate {
 		return p.runSimulated(ctx, f, log)
 	}

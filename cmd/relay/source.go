@@ -83,12 +83,19 @@ func (s *source) query(ctx context.Context) (url.Values, error) {
 	return url.Values{"token": {token.Reveal()}}, nil
 }
 
+// beginLimit is how long a source waits for the state of the journal before it connects.
+const beginLimit = 10 * time.Second
+
+var errBeginLimit = errors.New("the state of the journal did not answer within 10 seconds")
+
 // begin makes durable from when on treats count, before anything else can happen to the account.
 func (s *source) begin(ctx context.Context) {
 	if s.history == nil {
 		return
 	}
-	if err := s.history.Begin(ctx); err != nil && ctx.Err() == nil {
+	bounded, cancel := context.WithTimeoutCause(ctx, beginLimit, errBeginLimit)
+	defer cancel()
+	if err := s.history.Begin(bounded); err != nil && ctx.Err() == nil {
 		s.log.Error().Err(err).Msg("moment from which on treats of the account count is not on disk yet")
 	}
 }

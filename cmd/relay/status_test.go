@@ -42,14 +42,14 @@ func TestJudgement(t *testing.T) {
 		"idle lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, &journal.Backlog{}), stateReady, ""},
 		"new event":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, waiting(time.Second)), stateReady, ""},
 		"long backlog":      {lane(delivery.LaneStatus{Moved: before(time.Second)}, waiting(time.Hour)), stateReady, ""},
-		"full lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour), Full: true}, waiting(time.Hour)), stateReady, ""},
+		"full lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour), Load: delivery.Load{Full: true}}, waiting(time.Hour)), stateReady, ""},
 		"stuck lane":        {lane(delivery.LaneStatus{Moved: before(time.Hour)}, waiting(time.Hour)), stateNotReady, "its lane is stuck: 3 events"},
 		"unread journal":    {lane(delivery.LaneStatus{UnreadSince: before(time.Second), Unread: "timeout"}, &journal.Backlog{}), stateNotReady, "cannot read the journal"},
 		"journal away":      {lane(delivery.LaneStatus{UnreadSince: before(time.Second), Unread: "timeout"}, nil), stateReady, ""}, // told of the journal
 		"down":              {lane(delivery.LaneStatus{State: journal.SinkState{DownSince: before(time.Hour), Reason: "503\nx"}}, waiting(time.Hour)), stateDegraded, "503 x"},
 		"disabled and down": {lane(delivery.LaneStatus{State: journal.SinkState{DownSince: now, DisabledSince: before(time.Hour)}}, waiting(time.Hour)), stateDegraded, "disabled"},
-		"accepts nothing":   {lane(delivery.LaneStatus{InFlight: 2, Taken: before(time.Hour), LastDelivery: before(time.Hour)}, &journal.Backlog{}), stateDegraded, "accepts nothing"},
-		"accepts slowly":    {lane(delivery.LaneStatus{InFlight: 2, Taken: before(time.Hour), LastDelivery: before(time.Second)}, &journal.Backlog{}), stateReady, ""},
+		"accepts nothing":   {lane(delivery.LaneStatus{Load: delivery.Load{InFlight: 2, Taken: before(time.Hour)}, LastDelivery: before(time.Hour)}, &journal.Backlog{}), stateDegraded, "accepts nothing"},
+		"accepts slowly":    {lane(delivery.LaneStatus{Load: delivery.Load{InFlight: 2, Taken: before(time.Hour)}, LastDelivery: before(time.Second)}, &journal.Backlog{}), stateReady, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var v judgement

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -52,7 +52,7 @@ The filter is an expression as in a sink's filter. An event of which it cannot t
 type tail struct {
 	*program
 	tailFlags
-	match *delivery.Filter // nil: all
+	match *rules.Filter // nil: all
 	from  journal.FollowConfig
 	begun bool // from says where to go on
 }
@@ -71,7 +71,7 @@ func (p *program) tail(ctx context.Context, f *tailFlags) error {
 		return usagef("--since %w", err)
 	}
 	if f.filter != "" {
-		if t.match, err = delivery.NewFilter(f.filter); err != nil {
+		if t.match, err = rules.NewFilter(f.filter); err != nil {
 			return usagef("--filter: %w", err)
 		}
 	}

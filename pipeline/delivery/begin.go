@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/breaker"
+	"github.com/treatrelay/relay/pipeline/delivery/cursor"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -26,18 +28,18 @@ func (l *Lane) begin(ctx context.Context, c journal.Cursor) error {
 			return err
 		}
 	}
-	l.ledger = newLedger(c, ok, func() { l.home.store.dirty.add(l.cfg.Sink) })
+	l.ledger = newLedger(c, ok, func() { l.home.store.MarkDirty(l.cfg.Sink) })
 	l.feed.setPlace(l.ledger.place())
-	if err := l.schedule.recall(ctx, c.Open, c.Next); err != nil {
+	if err := l.schedule.Recall(ctx, c.Open, c.Next); err != nil {
 		return err
 	}
 	for _, span := range c.Open {
 		for number := span.First; number <= span.Last; number++ {
-			if l.schedule.steppedAside(number) {
-				l.schedule.claim(number) // it waits for its time
+			if l.schedule.SteppedAside(number) {
+				l.schedule.Claim(number) // it waits for its time
 				continue
 			}
-			l.left.addOne(number)
+			l.left.AddOne(number)
 		}
 	}
 	return l.beginSink(ctx)
@@ -53,18 +55,12 @@ func (l *Lane) beginSink(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ahead := wakeSink(&state, time.Now())
-	l.keeper = &keeper{
-		sink: l.cfg.Sink, journal: l.journal(), metrics: l.metrics, alert: l.cfg.Alert, stop: l.stop, logger: l.log, dirty: make(chan struct{}, 1),
-		works: l.schedule.makeDue,
-	}
-	l.breaker = newBreaker(l.cfg.Concurrency, l.cfg.PerSecond, l.cfg.Probe, state, l.keeper.observe)
-	l.keeper.breaker = l.breaker
+	ahead := breaker.Wake(&state, time.Now())
+	l.breaker, l.keeper = breaker.New(l.cfg.Concurrency, l.cfg.PerSecond, l.cfg.Probe, state), breaker.NewKeeper(l.journal(), l.cfg.Sink, l.metrics.health, l.log)
+	l.keeper.Watch(l.breaker, l.schedule.MakeDue, l.cfg.Alert)
 	if ahead {
-		l.keeper.markDirty()
+		l.keeper.MarkDirty()
 	}
-	l.metrics.show(state)
-	l.keeper.alerted = state.Alerted && !l.breaker.open() // else the operator has enabled it meanwhile
 	if !state.DisabledSince.IsZero() {
 		l.log.Warn().Time("since", state.DisabledSince).Str("reason", state.Reason).
 			Msgf("sink is disabled: its events wait; relay sinks enable %s sends them", l.cfg.Sink)
@@ -87,7 +83,7 @@ func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Curs
 		return c, nil
 	}
 	first, next := l.journal().Bounds()
-	at := place{next: number + 1}
+	at := cursor.Place{Next: number + 1}
 	switch record, err := l.journal().Get(ctx, number); {
 	case number < first: // so long ago that nothing of it can be unsynced
 		return c, nil
@@ -105,17 +101,17 @@ func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Curs
 		l.log.Warn().Uint64("number", number).Str("id", id).Msg("destination was not filled from this journal: the lane goes by its own cursor")
 		return c, nil
 	default:
-		at = behindRecord(&record)
+		at = cursor.Behind(&record)
 	}
-	if at.next < c.Next {
-		l.log.Warn().Uint64("cursor", c.Next).Uint64("goes_on_at", at.next).
+	if at.Next < c.Next {
+		l.log.Warn().Uint64("cursor", c.Next).Uint64("goes_on_at", at.Next).
 			Msg("destination has lost what it had accepted last: that is delivered again")
 		if l.resumed.dead, err = l.deadBeyond(ctx, number, c.Next); err != nil {
 			return c, err
 		}
 	}
 	return journal.Cursor{
-		Next: at.next, LastID: at.id, LastTime: at.time, Open: numbers(c.Open).below(at.next), Missing: numbers(c.Missing).below(at.next),
+		Next: at.Next, LastID: at.ID, LastTime: at.Time, Open: cursor.Numbers(c.Open).Below(at.Next), Missing: cursor.Numbers(c.Missing).Below(at.Next),
 	}, nil
 }
 
@@ -123,7 +119,7 @@ func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Curs
 func (l *Lane) deadBeyond(ctx context.Context, number, came uint64) (map[uint64]bool, error) {
 	dead := make(map[uint64]bool)
 	for at := number + 1; at < came+nearEnd; {
-		records, err := l.journal().Read(ctx, at, readAtOnce)
+		records, err := l.journal().Read(ctx, at, cursor.ReadAtOnce)
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +140,7 @@ func (l *Lane) deadBeyond(ctx context.Context, number, came uint64) (map[uint64]
 func (l *Lane) recordOf(r *journal.Record) pipeline.Record {
 	record := r.Delivery()
 	if r.Kind == journal.Heal {
-		record.ID = l.digester.id(r)
+		record.ID = l.digester.ID(r)
 	}
 	return record
 }

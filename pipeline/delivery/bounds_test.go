@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
 )
 
 // A lane holds no more than some megabytes of large events, and those that it does not hold it reads when it has room.
@@ -92,7 +88,7 @@ func TestManyLanes(t *testing.T) {
 	var running []*Lane
 	done := make(chan error, lanes)
 	for i := range sinks {
-		l, err := r.home.Open(t.Context(), &sinks[i], LaneConfig{Sink: fmt.Sprint("box", i), Accounts: []string{fmt.Sprint("acc", i)}, Log: zerolog.Nop()})
+		l, err := r.home.Open(t.Context(), &sinks[i], LaneConfig{Sink: fmt.Sprint("box", i), Selection: rules.Selection{Accounts: []string{fmt.Sprint("acc", i)}}, Log: zerolog.Nop()})
 		check(t, err)
 		running = append(running, l)
 		go func() { done <- l.Run(context.WithoutCancel(t.Context())) }()
@@ -139,92 +135,4 @@ func TestLaneIsReopened(t *testing.T) {
 		r.holds(&sink, "acc", wantTitles(0, 2*n+2))
 	}
 	check(t, stop(true))
-}
-
-// Whatever byte of the file is flipped, cut or removed: one of the two slots is still read, or none, but never something else.
-func TestSlotFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "cursors")
-	f := slotFile{path: path}
-	values := []string{"one", strings.Repeat("two", 100), strings.Repeat("three", 3000), "four", "five"}
-	for i, value := range values {
-		check(t, f.write([]byte(value), uint64(i+1)))
-		got, generation, err := readSlots(path)
-		if err != nil || string(got) != value || generation != uint64(i+1) {
-			t.Fatalf("%d bytes of generation %d, %v", len(got), generation, err)
-		}
-	}
-	f.close()
-	whole, err := os.ReadFile(path)
-	check(t, err)
-	end := f.size + int64(slotHeader) + 10
-	for at := range end {
-		for name, data := range map[string][]byte{
-			"flipped": slices.Concat(whole[:at], []byte{whole[at] ^ 1}, whole[at+1:]), "removed": slices.Delete(slices.Clone(whole), int(at), int(at)+1), "cut": whole[:at],
-		} {
-			if at > 600 && at < f.size-10 && at%97 != 0 {
-				continue
-			}
-			check(t, os.WriteFile(path, data, 0o600))
-			got, generation, err := readSlots(path)
-			if err == nil && (generation < 4 || generation > 5 || string(got) != values[generation-1]) || err != nil && name != "cut" {
-				t.Fatalf("byte %d %s: %q of generation %d, %v", at, name, got, generation, err)
-			}
-		}
-	}
-}
-
-// FuzzCursors reads anything as cursors.
-func FuzzCursors(f *testing.F) {
-	end := place{next: 77, id: "trt_1", time: time.Unix(1, 2)}
-	c := journal.Cursor{Next: 12, LastID: "trt_2", LastTime: time.Unix(3, 4), Open: []journal.Span{{First: 2, Last: 3}, {First: 9, Last: 9}}, Missing: []journal.Span{{First: 5, Last: 6}}}
-	b := appendLane(header(nil, end), "box", &c, false, true)
-	f.Add(appendLane(b, "idle", &c, true, false))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		end, cursors, err := parseCursors(data, 5)
-		if err != nil {
-			return
-		}
-		again := header(nil, end)
-		for sink, c := range cursors {
-			again = appendLane(again, sink, &c, false, true)
-		}
-		_, same, err := parseCursors(again, 5)
-		if err != nil || fmt.Sprint(same) != fmt.Sprint(cursors) {
-			t.Errorf("%v, then %v, %v", cursors, same, err)
-		}
-	})
-}
-
-// The set of numbers does as one that is made of single numbers.
-func TestNumbers(t *testing.T) {
-	var set numbers
-	single := make(map[uint64]bool)
-	for i := range uint64(5000) {
-		n := i*7919%97 + 1
-		switch i % 3 {
-		case 0, 1:
-			last := n + i%4
-			set.add(journal.Span{First: n, Last: last})
-			for k := n; k <= last; k++ {
-				single[k] = true
-			}
-		default:
-			if set.remove(n) != single[n] {
-				t.Fatalf("%d was in: %v", n, single[n])
-			}
-			delete(single, n)
-		}
-		if !set.valid() || set.count() != uint64(len(single)) {
-			t.Fatalf("%v, want %d numbers", set, len(single))
-		}
-		for k := range uint64(105) {
-			if set.holds(k) != single[k] {
-				t.Fatalf("%v holds %d: %v", set, k, set.holds(k))
-			}
-		}
-		below := set.below(n)
-		if below.holds(n) || n > 1 && below.holds(n-1) != single[n-1] {
-			t.Fatalf("%v below %d: %v", set, n, below)
-		}
-	}
 }

@@ -20,6 +20,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/cursor"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -38,7 +40,7 @@ type Config struct {
 type Dispatcher struct {
 	cfg    Config
 	reader *reader
-	store  *cursorStore
+	store  *cursor.Store
 	// slots bound how many lanes that lag read the journal at a time, and so the memory that takes.
 	slots chan struct{}
 
@@ -54,28 +56,28 @@ const (
 
 // New reads the cursors. If the journal has lost its end, so that a cursor is past it, New reserves the numbers up to there. A journal has one dispatcher.
 func New(ctx context.Context, cfg Config) (*Dispatcher, error) {
-	store, saved, err := openCursors(ctx, cfg.Journal.State(), cfg.CursorFile, cfg.Logger)
+	store, saved, err := cursor.Open(ctx, cfg.Journal.State(), cfg.CursorFile, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
 	d := &Dispatcher{cfg: cfg, store: store, slots: make(chan struct{}, lagReaders)}
-	if sink, next := store.furthest(); next > 0 {
+	if sink, next := store.Furthest(); next > 0 {
 		if err := d.reserve(ctx, "sink "+sink, next-1); err != nil {
 			return nil, err
 		}
 	}
-	start, err := endOf(ctx, cfg.Journal)
+	start, err := cursor.End(ctx, cfg.Journal)
 	if err != nil {
 		return nil, fmt.Errorf("read the end of the journal: %w", err)
 	}
 	// Where the lanes were when relay ended, so that they find the reader there and need not read by themselves.
-	if saved.next > 0 && saved.next < start.next && start.next-saved.next <= nearEnd {
+	if saved.Next > 0 && saved.Next < start.Next && start.Next-saved.Next <= nearEnd {
 		start = saved
 	}
 	d.reader = newReader(cfg.Journal, start, cfg.Logger)
-	d.reader.dirty = store.dirty.add
-	d.reader.shorter = func(ctx context.Context, at place) error { return d.reserve(ctx, "a lane", at.next-1) }
-	store.end = d.reader.place
+	d.reader.dirty = store.MarkDirty
+	d.reader.shorter = func(ctx context.Context, at cursor.Place) error { return d.reserve(ctx, "a lane", at.Next-1) }
+	store.Follow(d.reader.place)
 	cfg.Journal.SetCursors(d.Cursors)
 	return d, nil
 }
@@ -98,13 +100,13 @@ func (d *Dispatcher) reserve(ctx context.Context, who string, last uint64) error
 
 // Cursors returns the places of the lanes that are open, by sink, as they are now. Those in the journal's state are up to a second older, and of lanes that only
 // pass what they do not want up to a minute. [New] makes them known to the journal, for its status.
-func (d *Dispatcher) Cursors() map[string]journal.Cursor { return d.store.current() }
+func (d *Dispatcher) Cursors() map[string]journal.Cursor { return d.store.Current() }
 
 // Run follows the journal's end for all lanes and saves their cursors until ctx ends. It is to be called once, and to end after the lanes: what
 // a lane that runs longer has done since is saved only when that ends.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	var saver sync.WaitGroup
-	saver.Go(func() { d.store.run(ctx) })
+	saver.Go(func() { d.store.Run(ctx) })
 	d.reader.run(ctx)
 	saver.Wait()
 	return nil
@@ -128,53 +130,39 @@ func (d *Dispatcher) open(ctx context.Context, sink pipeline.Sink, cfg LaneConfi
 		return nil, err
 	}
 	l := newLane(d, sink, cfg)
-	if l.rules.digests, err = digestSpans(ctx, j, cfg.Sink, cfg.Backfill == DigestBackfill, cursor.Next, !known); err != nil {
+	if err := l.rules.Begin(ctx, j, cfg.Sink, cursor.Next, !known); err != nil {
 		return nil, err
 	}
-	if l.anonymizer, err = newAnonymizer(ctx, j.State(), cfg.Sender); err != nil {
+	if l.anonymizer, err = rules.NewAnonymizer(ctx, j.State(), cfg.Sender); err != nil {
 		return nil, err
 	}
 	if err := l.begin(ctx, cursor); err != nil {
 		return nil, err
 	}
-	if err := d.store.open(cfg.Sink, l.snapshot); err != nil {
-		return nil, err
-	}
 	if known {
-		return l, nil
+		return l, d.store.Open(cfg.Sink, l.snapshot)
 	}
-	// A lane that is new must not begin further on if relay is killed now, and commands beside relay look for it in the state.
-	if d.store.file != nil {
-		err = d.store.save(true)
-	}
-	if copyErr := d.store.copy(ctx, cfg.Sink); err != nil || d.store.file == nil {
-		err = copyErr // one copy is enough to begin
-	}
-	if err != nil {
-		d.store.abandon(cfg.Sink)
-		return nil, err
-	}
-	return l, nil
+	return l, d.store.Begin(ctx, cfg.Sink, l.snapshot)
 }
 
 // cursor returns where a lane goes on, and whether it had begun before.
 func (d *Dispatcher) cursor(ctx context.Context, sink string) (c journal.Cursor, known bool, err error) {
 	j := d.cfg.Journal
-	c, known = d.store.find(sink)
+	c, known = d.store.Find(sink)
 	if !known {
-		end, err := endOf(ctx, j)
-		return journal.Cursor{Next: end.next, LastID: end.id, LastTime: end.time}, false, err
+		end, err := cursor.End(ctx, j)
+		return journal.Cursor{Next: end.Next, LastID: end.ID, LastTime: end.Time}, false, err
 	}
-	at, replaced, err := verify(ctx, j, place{c.Next, c.LastID, c.LastTime})
+	at, replaced, err := cursor.Verify(ctx, j, cursor.Of(c))
 	if err != nil || !replaced {
 		return c, true, err
 	}
 	d.reportReplaced(sink, at)
-	c, _, err = refit(ctx, j, c, at.next)
+	c, _, err = cursor.Refit(ctx, j, c, at.Next)
 	return c, true, err
 }
 
-func (d *Dispatcher) reportReplaced(sink string, at place) {
-	d.cfg.Logger.Error().Str("sink", sink).Uint64("goes_on_at", at.next).Time("by_time", at.time).
+func (d *Dispatcher) reportReplaced(sink string, at cursor.Place) {
+	d.cfg.Logger.Error().Str("sink", sink).Uint64("goes_on_at", at.Next).Time("by_time", at.Time).
 		Msg("journal holds other entries than it did: the sink goes on by time; was an older copy of the journal put back?")
 }

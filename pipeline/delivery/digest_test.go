@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +17,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -147,16 +151,16 @@ func (b *box) order(t *testing.T, account string) (order []string) {
 // Sinks are sent what was healed as their rules say, one by one, not at all, or as one digest in the order of the journal.
 func TestDigest(t *testing.T) {
 	r, begin := newRig(t, t.TempDir()), evening()
-	filter, err := NewFilter(`data.title != "Rice"`)
+	filter, err := rules.NewFilter(`data.title != "Rice"`)
 	check(t, err)
 	var each, none, all, picky, hidden, hashed, other box
 	r.lane(&each, LaneConfig{Sink: "each"})
-	r.lane(&none, LaneConfig{Sink: "none", Backfill: SkipBackfill})
-	r.lane(&all, LaneConfig{Sink: "all", Backfill: DigestBackfill})
-	r.lane(&picky, LaneConfig{Sink: "picky", Backfill: DigestBackfill, Filter: filter, Accounts: []string{"acc"}})
-	r.lane(&hidden, LaneConfig{Sink: "hidden", Backfill: DigestBackfill, Sender: HideSender})
-	r.lane(&hashed, LaneConfig{Sink: "hashed", Backfill: DigestBackfill, Sender: HashSender})
-	r.lane(&other, LaneConfig{Sink: "other", Backfill: DigestBackfill, Accounts: []string{"someone-else"}})
+	r.lane(&none, LaneConfig{Sink: "none", Selection: rules.Selection{Backfill: rules.SkipBackfill}})
+	r.lane(&all, LaneConfig{Sink: "all", Selection: rules.Selection{Backfill: rules.DigestBackfill}})
+	r.lane(&picky, LaneConfig{Sink: "picky", Selection: rules.Selection{Backfill: rules.DigestBackfill, Filter: filter, Accounts: []string{"acc"}}})
+	r.lane(&hidden, LaneConfig{Sink: "hidden", Selection: rules.Selection{Backfill: rules.DigestBackfill, Sender: rules.HideSender}})
+	r.lane(&hashed, LaneConfig{Sink: "hashed", Selection: rules.Selection{Backfill: rules.DigestBackfill, Sender: rules.HashSender}})
+	r.lane(&other, LaneConfig{Sink: "other", Selection: rules.Selection{Backfill: rules.DigestBackfill, Accounts: []string{"someone-else"}}})
 	const live, back = pipeline.OriginLive, pipeline.OriginBackfill
 	r.journaled(gift("acc", live, "Dan", "Live", begin, 6))
 	numbers := r.journaled(gift("acc", back, "Ann", "Pie", begin, 1), gift("acc", back, "Bob", "Tea", begin, 2), gift("acc", back, "", "Rice", begin, 3),
@@ -231,39 +235,6 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// However many treats there are: a digest is small, and making it takes little memory.
-func TestDigestIsBounded(t *testing.T) {
-	s := newSummary(journal.HealMark{Account: "acc", Provider: "treatstream"})
-	const n = 120_000
-	at := evening()
-	long := strings.Repeat("\u0001𝄞", 4000)
-	for i := range n {
-		sender, title := fmt.Sprint("sender ", i, long[:400]), fmt.Sprint("title ", i, long)
-		if i%3 == 0 {
-			title = "Pizza"
-		}
-		s.add(&pipeline.Event{Time: at.Add(-time.Duration(i) * time.Second), Data: pipeline.Data{Sender: &sender, Title: &title}})
-	}
-	d := pipeline.Digest{Data: s.sum()}
-	line, err := d.Line()
-	check(t, err)
-	if got := d.Data; got.Count != n || got.Senders != digestSenders || got.Top[0] != (pipeline.TitleCount{Title: "Pizza", Count: n / 3}) || len(got.Top) != 10 || len(got.From) != 10 ||
-		!got.Last.Equal(at) || !got.First.Equal(at.Add(-(n-1)*time.Second)) {
-		t.Errorf("%+v", got)
-	}
-	if len(line) > 32<<10 || len(s.senders) > digestSenders || len(s.titles) > digestTitles {
-		t.Errorf("%d bytes, %d senders, %d titles", len(line), len(s.senders), len(s.titles))
-	}
-	for _, top := range d.Data.Top[1:] {
-		if count := len([]rune(top.Title)); count != digestText || !strings.HasSuffix(top.Title, "…") {
-			t.Errorf("a title of %d characters: %q", count, top.Title)
-		}
-	}
-	if got := shorten(strings.Repeat("é", digestText), digestText); got != strings.Repeat("é", digestText) {
-		t.Errorf("a text that fits is cut: %q", got)
-	}
-}
-
 // A digest that a sink refuses becomes a dead letter with its line, and is redriven with its id. What the sink gets to know of senders
 // is decided when it is sent.
 func TestDigestAsDeadLetter(t *testing.T) {
@@ -274,7 +245,7 @@ func TestDigestAsDeadLetter(t *testing.T) {
 		}
 		return nil
 	}}
-	cfg := LaneConfig{Backfill: DigestBackfill}
+	cfg := LaneConfig{Selection: rules.Selection{Backfill: rules.DigestBackfill}}
 	_, stop := r.lane(refusing, cfg)
 	r.healed("acc", 3)
 	letter := r.letter()
@@ -283,7 +254,7 @@ func TestDigestAsDeadLetter(t *testing.T) {
 	}
 	check(t, stop(true))
 	var sink box
-	cfg.Sender = HideSender
+	cfg.Sender = rules.HideSender
 	r.lane(&sink, cfg)
 	check(t, r.journal.Redrive(t.Context(), letter))
 	d := r.digests(&sink, "acc", 1)[0]
@@ -314,9 +285,70 @@ func TestRedriveOfABackfillToADigestSink(t *testing.T) {
 	letter := r.letter()
 	check(t, stop(true))
 	var sink box
-	r.lane(&sink, LaneConfig{Backfill: DigestBackfill})
+	r.lane(&sink, LaneConfig{Selection: rules.Selection{Backfill: rules.DigestBackfill}})
 	check(t, r.journal.Redrive(t.Context(), letter))
 	r.holds(&sink, "acc", []string{"Pie 0"})
+}
+
+// Treats from the history are lost with their mark, and healed again: whoever had not got the digest of that mark gets another, and nobody else does.
+func TestDigestOfALostMark(t *testing.T) {
+	for name, sent := range map[string]bool{"before its digest is sent": false, "after its digest is sent": true} {
+		t.Run(name, func(t *testing.T) {
+			dir, older := t.TempDir(), filepath.Join(t.TempDir(), "older")
+			cfg := LaneConfig{Selection: rules.Selection{Backfill: rules.DigestBackfill}}
+			r := newRig(t, dir)
+			r.send("acc", 0, 1)
+			r.stop()
+			copyDir(t, filepath.Join(dir, "journal"), older)
+
+			r = newRig(t, dir)
+			var up atomic.Bool
+			up.Store(sent)
+			sink := &box{rule: func(_ context.Context, record pipeline.Record) error {
+				if record.Type == pipeline.DigestType && !up.Load() {
+					return pipeline.Unavailable(errors.New("connection refused"))
+				}
+				return nil
+			}}
+			_, stop := r.lane(sink, cfg)
+			events := []pipeline.Event{
+				gift("acc", pipeline.OriginBackfill, "Ann", "Pie", evening(), 1), gift("acc", pipeline.OriginBackfill, "Ben", "Tea", evening(), 2),
+			}
+			numbers := r.journaled(events...)
+			r.mark("acc", numbers[0], numbers[1])
+			mark := numbers[1] + 1
+			if sent {
+				r.digests(sink, "acc", 1)
+			} else {
+				r.count("relay_sink_in_flight", 1)
+			}
+			check(t, stop(true))
+			r.stop()
+
+			check(t, os.RemoveAll(filepath.Join(dir, "journal")))
+			check(t, os.Rename(older, filepath.Join(dir, "journal")))
+			r = newRig(t, dir)
+			up.Store(true)
+			r.lane(sink, cfg)
+			var again []uint64
+			for i := range events {
+				entry := entryOf(t, &events[i])
+				entry.Ref, entry.Was, entry.Mark = numbers[i], pipeline.OriginBackfill, mark
+				again = append(again, r.put(entry)...)
+			}
+			r.mark("acc", again[0], again[1])
+			r.send("acc", 1, 2)
+			r.eventually(func() error {
+				if got := sink.order(t, "acc"); len(got) == 0 || got[len(got)-1] != wantTitles(1, 2)[0] {
+					return fmt.Errorf("got %q", got)
+				}
+				return nil
+			})
+			if d := r.digests(sink, "acc", 1)[0]; d.Data.Count != 2 {
+				t.Errorf("a digest of %d treats, want 2", d.Data.Count)
+			}
+		})
+	}
 }
 
 // A digest that steps aside, here over a restart, is made again when it is its turn.
@@ -326,11 +358,11 @@ func TestDigestStepsAside(t *testing.T) {
 	refuse.Store(true)
 	sink := &box{rule: func(_ context.Context, record pipeline.Record) error {
 		if record.Type == pipeline.DigestType && refuse.Load() {
-			return pipeline.RetryAfter(2*longWait, errors.New("500 Internal Server Error"))
+			return pipeline.RetryAfter(2*schedule.LongWait, errors.New("500 Internal Server Error"))
 		}
 		return nil
 	}}
-	cfg := LaneConfig{Backfill: DigestBackfill}
+	cfg := LaneConfig{Selection: rules.Selection{Backfill: rules.DigestBackfill}}
 	_, stop := r.lane(sink, cfg)
 	r.healed("acc", 4)
 	r.count("relay_sink_retries_waiting", 1)
@@ -349,7 +381,7 @@ func TestDigestStepsAside(t *testing.T) {
 		t.Fatalf("retries %+v", retries)
 	}
 	retries[0].Next = time.Now()
-	check(t, retryStore{r.state, "box"}.put(t.Context(), retries[0]))
+	check(t, schedule.NewStore(r.state, "box").Put(t.Context(), retries[0]))
 	refuse.Store(false)
 	r.lane(sink, LaneConfig{}) // the sink's rule is another one meanwhile
 	if d := r.digests(sink, "acc", 1)[0]; d.ID != retries[0].ID || d.Data.Count != 4 {

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -62,15 +63,15 @@ func (g *guest) told(schema *jsonschema.Schema, account string) (single, summed 
 func TestDigestModel(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	schema := digestSchema(t)
-	soup, err := NewFilter(`data.title != "Soup"`)
+	soup, err := rules.NewFilter(`data.title != "Soup"`)
 	check(t, err)
 	cases := 0
 	rapid.Check(t, func(t *rapid.T) {
 		cases++
 		account := fmt.Sprint("acc", cases)
 		guests := map[string]*guest{
-			"digest": {cfg: LaneConfig{Backfill: DigestBackfill}},
-			"picky":  {cfg: LaneConfig{Backfill: DigestBackfill, Filter: soup}},
+			"digest": {cfg: LaneConfig{Selection: rules.Selection{Backfill: rules.DigestBackfill}}},
+			"picky":  {cfg: LaneConfig{Selection: rules.Selection{Backfill: rules.DigestBackfill, Filter: soup}}},
 			"fickle": {},
 		}
 		open := func(name string) {
@@ -124,7 +125,7 @@ func TestDigestModel(t *testing.T) {
 			"reopen picky": func(t *rapid.T) { reopen(t, "picky", func(*LaneConfig) {}) },
 			"change the rule": func(t *rapid.T) {
 				reopen(t, "fickle", func(cfg *LaneConfig) {
-					cfg.Backfill = rapid.SampledFrom([]BackfillRule{DeliverBackfill, DigestBackfill}).Draw(t, "rule")
+					cfg.Backfill = rapid.SampledFrom([]rules.BackfillRule{rules.DeliverBackfill, rules.DigestBackfill}).Draw(t, "rule")
 				})
 			},
 			"": func(*rapid.T) {},
@@ -157,7 +158,7 @@ func TestDigestModel(t *testing.T) {
 func TestUnreadableMark(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	var sink box
-	r.lane(&sink, LaneConfig{Backfill: DigestBackfill})
+	r.lane(&sink, LaneConfig{Selection: rules.Selection{Backfill: rules.DigestBackfill}})
 	r.put(journal.Entry{Kind: journal.Heal, Account: "acc", Provider: "treatstream", Data: json.RawMessage(`{"account":`)})
 	r.send("acc", 0, 1)
 	r.holds(&sink, "acc", wantTitles(0, 1))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -251,7 +252,7 @@ func TestDamagedRecord(t *testing.T) {
 	var sink box
 	aside := &box{single: true, rule: func(_ context.Context, rec pipeline.Record) error {
 		if strings.Contains(string(rec.Line), "t000004") || strings.Contains(string(rec.Line), "t000006") {
-			return pipeline.RetryAfter(2*longWait, errors.New("status 500"))
+			return pipeline.RetryAfter(2*schedule.LongWait, errors.New("status 500"))
 		}
 		return nil
 	}}
@@ -306,7 +307,7 @@ func TestDamagedRecord(t *testing.T) {
 	check(t, stopAside(true))
 	for _, one := range retries {
 		one.Next, one.Floor = time.Now(), time.Time{}
-		check(t, retryStore{r.state, "aside"}.put(t.Context(), one))
+		check(t, schedule.NewStore(r.state, "aside").Put(t.Context(), one))
 	}
 	_, stopAside = r.lane(&late, LaneConfig{Sink: "aside"})
 	r.eventually(func() error {
@@ -331,7 +332,7 @@ func TestLostRetries(t *testing.T) {
 	r := newRig(t, dir)
 	refuse := &box{single: true, rule: func(_ context.Context, rec pipeline.Record) error {
 		if strings.Contains(string(rec.Line), "t00000") {
-			return pipeline.RetryAfter(2*longWait, errors.New("status 500"))
+			return pipeline.RetryAfter(2*schedule.LongWait, errors.New("status 500"))
 		}
 		return nil
 	}}

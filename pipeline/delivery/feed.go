@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/treatrelay/relay/pipeline/delivery/cursor"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -36,7 +37,7 @@ type feed struct {
 
 	mu       sync.Mutex
 	attached bool
-	from     place // what is before it the lane has read by itself
+	from     cursor.Place // what is before it the lane has read by itself
 	portion
 	inHand portion // which the lane has taken, and not yet recorded
 }
@@ -46,7 +47,7 @@ type portion struct {
 	records []*journal.Record
 	bytes   int
 	missing []journal.Span
-	at      place // behind them
+	at      cursor.Place // behind them
 }
 
 func (p *portion) empty() bool { return len(p.records)+len(p.missing) == 0 }
@@ -63,7 +64,7 @@ func (f *feed) wake() {
 }
 
 // put hands to the lane what concerns it from one place to another. It reports false if there is no room: then the lane has fallen behind there.
-func (f *feed) put(records []*journal.Record, missing []journal.Span, from, to place) bool {
+func (f *feed) put(records []*journal.Record, missing []journal.Span, from, to cursor.Place) bool {
 	events, bytes := f.room()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -75,7 +76,7 @@ func (f *feed) put(records []*journal.Record, missing []journal.Span, from, to p
 	has := len(f.records) + len(f.inHand.records)
 	alone := has == 0 && events >= maxHeld && len(records) <= 1 // it is taken however large it is
 	if has+len(records) > events || f.bytes+f.inHand.bytes+size > bytes && !alone {
-		if f.at = from; from.next < f.from.next {
+		if f.at = from; from.Next < f.from.Next {
 			f.at = f.from
 		}
 		f.attached = false
@@ -112,14 +113,14 @@ func (f *feed) idle() bool {
 }
 
 // place is where a lane that has fallen behind has to read on.
-func (f *feed) place() place {
+func (f *feed) place() cursor.Place {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.at
 }
 
 // setPlace says how far a lane that has fallen behind has read by itself.
-func (f *feed) setPlace(at place) {
+func (f *feed) setPlace(at cursor.Place) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.at = at

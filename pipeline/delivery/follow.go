@@ -6,6 +6,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
+	"github.com/treatrelay/relay/pipeline/delivery/cursor"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -60,12 +63,12 @@ func (l *Lane) wait(ctx context.Context, other <-chan struct{}) {
 // to be down. It reports false when something has changed meanwhile. Events that were refused are no reason to wait, likewise. While it waits it
 // holds no more of the journal than what it has in hand.
 func (l *Lane) hungry(ctx context.Context) bool {
-	state, changed := l.breaker.now()
+	state, changed := l.breaker.Now()
 	if state.DisabledSince.IsZero() && (state.DownSince.IsZero() || l.ledger.inHand() < maxHandover || !l.queues.fresh()) {
 		return true
 	}
 	l.leaveEnd()
-	await(ctx, l.stop.drain, changed, -1)
+	clock.Await(ctx, l.stop.drain, changed, -1)
 	return false
 }
 
@@ -99,7 +102,7 @@ func (l *Lane) lag(ctx context.Context, verified bool) bool {
 	}
 	l.unreadable(err)
 	switch {
-	case errors.Is(err, errReplaced), errors.Is(err, errShorter):
+	case errors.Is(err, cursor.ErrReplaced), errors.Is(err, cursor.ErrShorter):
 		verified = false
 		l.stop.pause(ctx)
 	case err != nil:
@@ -107,37 +110,37 @@ func (l *Lane) lag(ctx context.Context, verified bool) bool {
 	case !more:
 		ok, err := l.home.reader.attach(ctx, l.feed, l.feed.place())
 		if !ok && err == nil {
-			await(ctx, l.stop.drain, changed, time.Second) // the reader comes, or something new does
+			clock.Await(ctx, l.stop.drain, changed, time.Second) // the reader comes, or something new does
 		}
 	}
 	return verified
 }
 
 // verified is the place at which the lane goes on, which is another one if the journal is not the one that it was in.
-func (l *Lane) verified(ctx context.Context, from place) (place, error) {
-	at, replaced, err := verify(ctx, l.journal(), from)
+func (l *Lane) verified(ctx context.Context, from cursor.Place) (cursor.Place, error) {
+	at, replaced, err := cursor.Verify(ctx, l.journal(), from)
 	if err != nil {
 		return from, err
 	}
 	if replaced {
 		l.home.reportReplaced(l.cfg.Sink, at)
 		c := l.ledger.apart()
-		c.Next, c.LastID, c.LastTime = from.next, from.id, from.time
-		c, fresh, err := refit(ctx, l.journal(), c, at.next)
+		c.Next, c.LastID, c.LastTime = from.Next, from.ID, from.Time
+		c, fresh, err := cursor.Refit(ctx, l.journal(), c, at.Next)
 		if err != nil {
 			return from, err
 		}
 		l.ledger.restore(c)
 		for _, span := range fresh {
-			l.left.add(span)
+			l.left.Add(span)
 			for number := span.First; number <= span.Last; number++ {
-				l.schedule.forget(ctx, number) // that was another event
+				l.schedule.Forget(ctx, number) // that was another event
 			}
 		}
-		from = place{c.Next, c.LastID, c.LastTime}
+		from = cursor.Of(c)
 		l.feed.setPlace(from)
 	}
-	return from, l.home.reserve(ctx, "sink "+l.cfg.Sink, from.next-1)
+	return from, l.home.reserve(ctx, "sink "+l.cfg.Sink, from.Next-1)
 }
 
 // unreadable records whether the lane can read the journal by itself, and says when that changes.
@@ -169,7 +172,7 @@ func (l *Lane) waitRoom(ctx context.Context, hurry <-chan struct{}) bool {
 }
 
 // readSome reads as much as there is room for, from a place on. It reports false if there is nothing more.
-func (l *Lane) readSome(ctx context.Context, from place) (bool, error) {
+func (l *Lane) readSome(ctx context.Context, from cursor.Place) (bool, error) {
 	select {
 	case l.home.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -177,50 +180,50 @@ func (l *Lane) readSome(ctx context.Context, from place) (bool, error) {
 	}
 	defer func() { <-l.home.slots }()
 	room, size := l.ledger.room()
-	s, err := readOn(ctx, l.journal(), from, readAtOnce)
-	if err != nil || s.at.next == from.next {
+	s, err := cursor.Read(ctx, l.journal(), from, cursor.ReadAtOnce)
+	if err != nil || s.At.Next == from.Next {
 		return false, err
 	}
-	for _, span := range s.aged {
+	for _, span := range s.Aged {
 		l.log.Error().Uint64("from", span.First).Uint64("to", span.Last).
 			Msg("events may be lost to this sink: the journal dropped these numbers by age before it was sent them; raise journal.retention")
 	}
 	var records []*journal.Record
-	at := s.at
-	for i := range s.records {
-		r := &s.records[i]
+	at := s.At
+	for i := range s.Records {
+		r := &s.Records[i]
 		if !l.feed.interest.holds(r) {
 			continue
 		}
 		if len(records) > 0 && (len(records) >= room || size < len(r.Data)) {
-			at = behindRecord(&s.records[i-1])
+			at = cursor.Behind(&s.Records[i-1])
 			break
 		}
 		size -= len(r.Data)
 		records = append(records, r)
 	}
-	l.take(records, s.missing, at, true)
+	l.take(records, s.Missing, at, true)
 	l.feed.setPlace(at)
 	return true, nil
 }
 
 // take takes records that concern the lane, and numbers that are lost, up to a place. lagging says that they were read from disk many at a time, so
 // that what is kept of them is copied.
-func (l *Lane) take(records []*journal.Record, missing []journal.Span, at place, lagging bool) {
+func (l *Lane) take(records []*journal.Record, missing []journal.Span, at cursor.Place, lagging bool) {
 	if len(missing) > 0 {
 		l.ledger.lost(missing)
 	}
 	now := time.Now()
 	of := make([]*delivery, 0, len(records))
 	var block []delivery
-	fresh := l.schedule.none()
+	fresh := l.schedule.None()
 	for _, r := range records {
 		if !l.wants(r) {
 			continue
 		}
-		var known *retry
+		var known *schedule.Retry
 		if !fresh {
-			if known = l.schedule.claim(r.Number); known != nil && known.Aside {
+			if known = l.schedule.Claim(r.Number); known != nil && known.Aside {
 				l.ledger.open(r.Number)
 				continue
 			}
@@ -246,7 +249,7 @@ func (l *Lane) take(records []*journal.Record, missing []journal.Span, at place,
 
 // wants reports whether the lane has to deliver a record that concerns it.
 func (l *Lane) wants(r *journal.Record) bool {
-	if !l.rules.wants(r) || l.resumed.dead[r.Number] {
+	if !l.rules.Wants(r) || l.resumed.dead[r.Number] {
 		return false
 	}
 	return !takesPlace(r) || l.ledger.replaces(r.Ref, r.Number)
@@ -257,13 +260,13 @@ func takesPlace(r *journal.Record) bool {
 	return r.Ref != 0 && (r.Kind == journal.Treat || r.Kind == journal.Heal)
 }
 
-func (l *Lane) fill(d *delivery, r *journal.Record, now time.Time, known *retry) {
+func (l *Lane) fill(d *delivery, r *journal.Record, now time.Time, known *schedule.Retry) {
 	d.number, d.record, d.at, d.taken, d.heal, d.trouble = r.Number, l.recordOf(r), r.Time, now, r.Kind == journal.Heal, known
 }
 
 // finish takes what was journaled by now and is not taken yet, while draining, and returns when nobody works on anything any more.
 func (l *Lane) finish(ctx context.Context) error {
-	if !l.breaker.open() {
+	if !l.breaker.Open() {
 		return nil
 	}
 	for len(l.left) > 0 && ctx.Err() == nil && !l.stop.halted() {
@@ -279,7 +282,7 @@ func (l *Lane) finish(ctx context.Context) error {
 	}
 	l.leaveEnd()
 	_, end := l.journal().Bounds()
-	for at := l.feed.place(); at.next < end && ctx.Err() == nil && !l.stop.halted(); at = l.feed.place() {
+	for at := l.feed.place(); at.Next < end && ctx.Err() == nil && !l.stop.halted(); at = l.feed.place() {
 		if !l.roomLeft(ctx) {
 			return nil
 		}
@@ -298,7 +301,7 @@ func (l *Lane) roomLeft(ctx context.Context) bool {
 		if events, size := l.ledger.room(); events > 0 && size > 0 {
 			return true
 		}
-		if quiet == nil || !await(ctx, l.stop.halt, quiet, roomTime) {
+		if quiet == nil || !clock.Await(ctx, l.stop.halt, quiet, roomTime) {
 			return false
 		}
 	}

@@ -13,13 +13,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/breaker"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 func TestMain(m *testing.M) {
@@ -32,11 +34,10 @@ func TestMain(m *testing.M) {
 type rig struct {
 	t       testing.TB
 	dir     string
-	log     *filelog.Log
-	state   *filelog.State
+	stack   *stacktest.Stack
+	state   *statefile.State
 	journal *journal.Journal
 	home    *Dispatcher
-	reg     *prometheus.Registry
 	lines   *logLines // what was logged
 	trace   func(pipeline.Stage)
 	cursors string // the file of the cursors, if it is another
@@ -45,47 +46,23 @@ type rig struct {
 
 func newRig(t testing.TB, dir string, change ...func(*rig)) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: dir, reg: prometheus.NewRegistry(), lines: new(logLines)}
+	r := &rig{t: t, dir: dir, lines: new(logLines)}
 	for _, c := range change {
 		c(r)
 	}
-	var err error
-	if r.log, err = filelog.Open(t.Context(), filelog.Options{Dir: filepath.Join(dir, "journal"), SegmentSize: 1 << 20, Log: r.logger()}); err == nil {
-		r.state, err = filelog.OpenState(t.Context(), filelog.StateOptions{Dir: filepath.Join(dir, "state"), Log: r.logger()})
-	}
-	metrics := pipeline.NewMetrics(r.reg)
-	if err == nil {
-		r.journal, err = journal.Open(t.Context(), journal.Config{Log: r.log, State: r.state, Retention: time.Hour, Trace: r.trace, Logger: r.logger(), Metrics: metrics})
-	}
-	if err == nil {
-		r.home, err = New(t.Context(), Config{Journal: r.journal, CursorFile: r.cursorFile(), Logger: r.logger(), Metrics: metrics, Trace: r.trace})
-	}
+	stack, err := stacktest.Open(t.Context(), stacktest.Options{
+		Dir: dir, SegmentSize: 1 << 20, Logger: r.logger(), Change: func(c *journal.Config) { c.Trace = r.trace },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 2)
-	go func() { done <- r.journal.Run(ctx) }()
-	go func() { done <- r.home.Run(ctx) }()
-	r.stop = sync.OnceFunc(func() {
-		r.journal.Close()
-		for range 2 {
-			select {
-			case err := <-done:
-				if err != nil {
-					t.Errorf("journal: %v", err)
-				}
-				cancel()
-			case <-time.After(30 * time.Second):
-				t.Error("the journal did not end")
-			}
-		}
-		cancel()
-		if err := errors.Join(r.log.Close(), r.state.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(r.stop)
+	r.stack, r.state, r.journal = stack, stack.State, stack.Journal
+	r.home, err = New(t.Context(), Config{Journal: r.journal, CursorFile: r.cursorFile(), Logger: r.logger(), Metrics: stack.Metrics, Trace: r.trace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stack.Run(t, r.home.Run)
+	r.stop = stack.Stop
 	return r
 }
 
@@ -118,25 +95,13 @@ func (r *rig) intake(account string) string { return account }
 
 // newEvent makes an event whose title is its number.
 func newEvent(account string, origin pipeline.Origin, n int) pipeline.Event {
-	title, sender := fmt.Sprintf("t%06d", n), "s"
-	at := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
-	e := pipeline.Event{
-		SpecVersion: pipeline.SpecVersion, Source: "/treatstream/" + account, Type: pipeline.EventType, Origin: origin,
-		Time: at, RecordedTime: time.Now().UTC().Truncate(time.Millisecond), DataContentType: pipeline.DataContentType,
-		Data: pipeline.Data{Account: account, Provider: "treatstream", Title: &title, Sender: &sender},
-	}
-	e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), uint64(n))
-	return e
+	return stacktest.Event(account, origin, time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC), n)
 }
 
 // entryOf is the entry of an event.
 func entryOf(t testing.TB, e *pipeline.Event) journal.Entry {
 	t.Helper()
-	line, err := e.Line()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return journal.Entry{Kind: journal.Treat, ID: e.ID, Account: e.Data.Account, Provider: e.Data.Provider, Origin: e.Origin, Repeat: 1, Data: line}
+	return stacktest.Entry(t, e)
 }
 
 // send hands over treats from..to-1 to be journaled.
@@ -163,12 +128,7 @@ func (r *rig) put(entries ...journal.Entry) []uint64 {
 // count waits until the counter of that name reaches want, summed over its labels.
 func (r *rig) count(name string, want float64) {
 	r.t.Helper()
-	r.eventually(func() error {
-		if got := r.metric(name); got != want {
-			return fmt.Errorf("%s = %v, want %v", name, got, want)
-		}
-		return nil
-	})
+	r.stack.Count(r.t, name, want)
 }
 
 // kept is how many entries the journal has.
@@ -179,44 +139,26 @@ func (r *rig) kept() int {
 
 func (r *rig) metric(name string) float64 {
 	r.t.Helper()
-	families, err := r.reg.Gather()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	var sum float64
-	for _, f := range families {
-		if f.GetName() == name {
-			for _, m := range f.GetMetric() {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-			}
-		}
-	}
-	return sum
+	return r.stack.Metric(r.t, name)
 }
 
 func (r *rig) eventually(check func() error) {
 	r.t.Helper()
-	var err error
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if err = check(); err == nil {
-			return
-		}
-	}
-	r.t.Fatal(err)
+	stacktest.Eventually(r.t, check)
 }
 
 // retries are what is kept of a sink's events that failed.
-func (r *rig) retries(sink string) []retry {
+func (r *rig) retries(sink string) []schedule.Retry {
 	r.t.Helper()
-	all, damaged, err := retryStore{r.state, sink}.all(r.t.Context())
+	all, damaged, err := schedule.NewStore(r.state, sink).All(r.t.Context())
 	if err != nil || damaged > 0 {
 		r.t.Fatalf("%d retries are damaged, %v", damaged, err)
 	}
-	var list []retry
+	var list []schedule.Retry
 	for _, one := range all {
 		list = append(list, *one)
 	}
-	slices.SortFunc(list, func(a, b retry) int { return int(a.Seq) - int(b.Seq) })
+	slices.SortFunc(list, func(a, b schedule.Retry) int { return int(a.Seq) - int(b.Seq) })
 	return list
 }
 
@@ -234,13 +176,7 @@ func (r *rig) cursor(sink string) (c journal.Cursor) {
 }
 
 // place is the cursor of a lane that is open.
-func (r *rig) place(sink string) journal.Cursor {
-	end := r.home.reader.place()
-	r.home.store.mu.Lock()
-	defer r.home.store.mu.Unlock()
-	c, _ := r.home.store.lanes[sink].snapshot(end, false)
-	return c
-}
+func (r *rig) place(sink string) journal.Cursor { return r.home.Cursors()[sink] }
 
 // letters are the dead letters.
 func (r *rig) letters() (all []journal.DeadLetter, err error) {
@@ -315,12 +251,7 @@ func (b *box) titles(t testing.TB, account string) (titles []string) {
 	return titles
 }
 
-func wantTitles(from, to int) (titles []string) {
-	for n := from; n < to; n++ {
-		titles = append(titles, fmt.Sprintf("t%06d", n))
-	}
-	return titles
-}
+func wantTitles(from, to int) []string { return stacktest.Titles(from, to) }
 
 // holds waits until the box has exactly these titles of the account.
 func (r *rig) holds(b *box, account string, want []string) {
@@ -340,11 +271,11 @@ func (r *rig) lane(sink pipeline.Sink, cfg LaneConfig) (l *Lane, stop func(drain
 	if cfg.Sink == "" {
 		cfg.Sink = "box"
 	}
-	if cfg.Retry == (RetryPolicy{}) {
-		cfg.Retry = RetryPolicy{Initial: time.Millisecond, Max: 20 * time.Millisecond}
+	if cfg.Retry == (schedule.Policy{}) {
+		cfg.Retry = schedule.Policy{Initial: time.Millisecond, Max: 20 * time.Millisecond}
 	}
-	if cfg.Probe == (ProbePolicy{}) {
-		cfg.Probe = ProbePolicy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}
+	if cfg.Probe == (breaker.Policy{}) {
+		cfg.Probe = breaker.Policy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}
 	}
 	l, err := r.home.Open(r.t.Context(), sink, cfg)
 	if err != nil {
@@ -387,14 +318,9 @@ func firstDifference(a, b []string) int {
 // lanes says how far the lanes are.
 func (r *rig) lanes() string {
 	_, next := r.journal.Bounds()
-	text := fmt.Sprintf("journal at %d, reader at %d", next, r.home.reader.place().next)
-	r.home.store.mu.Lock()
-	defer r.home.store.mu.Unlock()
-	for sink, lane := range r.home.store.lanes {
-		if lane.snapshot != nil {
-			c, idle := lane.snapshot(r.home.reader.place(), false)
-			text += fmt.Sprintf("; %s at %d, open %v, missing %v, idle %v", sink, c.Next, c.Open, c.Missing, idle)
-		}
+	text := fmt.Sprintf("journal at %d, reader at %d", next, r.home.reader.place().Next)
+	for sink, c := range r.home.Cursors() {
+		text += fmt.Sprintf("; %s at %d, open %v, missing %v", sink, c.Next, c.Open, c.Missing)
 	}
 	return text
 }

@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/delivery/breaker"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
 
 const childEnv = "RELAY_DELIVERY_CHILD"
@@ -37,27 +37,18 @@ func runChild() bool {
 
 func deliverUntilKilled(dir string) error {
 	ctx, log := context.Background(), zerolog.Nop()
-	files, err := filelog.Open(ctx, filelog.Options{Dir: filepath.Join(dir, "journal"), Log: log})
+	stack, err := stacktest.Open(ctx, stacktest.Options{Dir: dir, Logger: log})
 	if err != nil {
 		return err
 	}
-	state, err := filelog.OpenState(ctx, filelog.StateOptions{Dir: filepath.Join(dir, "state"), Log: log})
-	if err != nil {
-		return err
-	}
-	metrics := pipeline.NewMetrics(prometheus.NewRegistry())
-	j, err := journal.Open(ctx, journal.Config{Log: files, State: state, Logger: log, Metrics: metrics})
-	if err != nil {
-		return err
-	}
-	home, err := New(ctx, Config{Journal: j, CursorFile: filepath.Join(dir, "cursors"), Logger: log, Metrics: metrics})
+	home, err := New(ctx, Config{Journal: stack.Journal, CursorFile: filepath.Join(dir, "cursors"), Logger: log, Metrics: stack.Metrics})
 	if err != nil {
 		return err
 	}
 	go func() { _ = home.Run(ctx) }()
 	lane, err := home.Open(ctx, printer{}, LaneConfig{
-		Sink: "box", Strict: true, Log: log, Retry: RetryPolicy{Initial: time.Millisecond, Max: 20 * time.Millisecond},
-		Probe: ProbePolicy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond},
+		Sink: "box", Strict: true, Log: log, Retry: schedule.Policy{Initial: time.Millisecond, Max: 20 * time.Millisecond},
+		Probe: breaker.Policy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond},
 	})
 	if err != nil {
 		return err

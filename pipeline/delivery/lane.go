@@ -10,6 +10,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/breaker"
+	"github.com/treatrelay/relay/pipeline/delivery/cursor"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -28,20 +32,20 @@ type Lane struct {
 	feed     *feed
 	ledger   *ledger
 	queues   *queues
-	schedule *schedule
-	breaker  *breaker
-	keeper   *keeper
+	schedule *schedule.Schedule
+	breaker  *breaker.Breaker
+	keeper   *breaker.Keeper
 	contents
 	counts
 }
 
 // contents decide what a sink is sent of the journal, and how.
 type contents struct {
-	rules      *rules
-	digester   *digester
-	anonymizer anonymizer
+	rules      *rules.Rules
+	digester   *rules.Digester
+	anonymizer rules.Anonymizer
 	resumed    resumed
-	left       numbers // open numbers of an earlier run that are to be read before anything newer
+	left       cursor.Numbers // open numbers of an earlier run that are to be read before anything newer
 }
 
 // counts are what a lane reports of itself.
@@ -61,16 +65,12 @@ func newLane(d *Dispatcher, sink pipeline.Sink, cfg LaneConfig) *Lane {
 		queues: newQueues(shape{
 			strict: cfg.Strict, unordered: cfg.Unordered, concurrency: cfg.Concurrency, together: ok && together.Together(),
 		}),
-		schedule: newSchedule(retryStore{d.cfg.Journal.State(), cfg.Sink}, metrics.retries, log),
+		schedule: schedule.New(schedule.NewStore(d.cfg.Journal.State(), cfg.Sink), metrics.retries, log),
 		counts:   counts{log: log, metrics: metrics, stats: new(stats), trace: d.cfg.Trace},
 	}
-	l.rules = &rules{
-		accounts: cfg.Accounts, filter: cfg.Filter, skipTests: cfg.SkipTests, backfill: cfg.Backfill, filtered: metrics.filtered, logger: log,
-	}
+	l.rules = rules.New(cfg.Selection, metrics.filtered, log)
 	l.feed = newFeed(interest{cfg.Sink, cfg.Accounts}, func() (int, int) { return l.ledger.room() })
-	l.digester = &digester{
-		journal: d.cfg.Journal, sink: cfg.Sink, rules: l.rules, logger: log, missing: func(number uint64) bool { return l.ledger.lacks(number) },
-	}
+	l.digester = rules.NewDigester(d.cfg.Journal, cfg.Sink, l.rules, func(number uint64) bool { return l.ledger.lacks(number) }, log)
 	return l
 }
 
@@ -98,15 +98,15 @@ func (l *Lane) Run(ctx context.Context) (err error) {
 	var owned sync.WaitGroup
 	ended := make(chan struct{})
 	l.stats.moved(time.Now())
-	owned.Go(func() { l.keeper.keep(ctx, ended) })
-	owned.Go(func() { l.keeper.follow(ctx) })
+	owned.Go(func() { l.keeper.Keep(ctx, ended) })
+	owned.Go(func() { l.keeper.Follow(ctx, l.stop.pause) })
 	err = l.deliver(ctx, stop)
 	closed := errors.Is(context.Cause(ctx), pipeline.ErrSinkClosed)
 	stop(errLaneOver)
 	close(ended)
 	owned.Wait()
 	l.leaveEnd()
-	if saveErr := l.home.store.close(outer, l.cfg.Sink); saveErr != nil {
+	if saveErr := l.home.store.Close(outer, l.cfg.Sink); saveErr != nil {
 		err = errors.Join(err, saveErr)
 	}
 	if closed {
@@ -122,7 +122,7 @@ func (l *Lane) deliver(ctx context.Context, stop context.CancelCauseFunc) error 
 		w.run()
 	}
 	var scheduler sync.WaitGroup
-	scheduler.Go(func() { l.schedule.run(ctx, l.stop.drain, func(r *retry) bool { return l.bringBack(ctx, r) }) })
+	scheduler.Go(func() { l.schedule.Run(ctx, l.stop.drain, func(r *schedule.Retry) bool { return l.bringBack(ctx, r) }) })
 	l.follow(ctx)
 	scheduler.Wait()
 	var err error
@@ -146,13 +146,13 @@ func (l *Lane) deliver(ctx context.Context, stop context.CancelCauseFunc) error 
 }
 
 // snapshot is the lane's cursor, see [snapshot].
-func (l *Lane) snapshot(end place, last bool) (journal.Cursor, bool) {
+func (l *Lane) snapshot(end cursor.Place, last bool) (journal.Cursor, bool) {
 	idle := l.feed.idle()
 	if !idle {
-		end = place{}
+		end = cursor.Place{}
 	}
 	c := l.ledger.cursor(end, last && !l.resumed.asked)
-	c.Accounts, c.Digests = l.cfg.Accounts, len(l.rules.digests) > 0
+	c.Accounts, c.Digests = l.cfg.Accounts, l.rules.SumsUp()
 	return c, idle
 }
 
@@ -160,9 +160,9 @@ func (l *Lane) snapshot(end place, last bool) (journal.Cursor, bool) {
 func (l *Lane) Status() LaneStatus {
 	s := l.stats.status()
 	s.Sink = l.cfg.Sink
-	s.State, _ = l.breaker.now()
-	s.InFlight, s.Full, s.Oldest, s.Taken = l.ledger.load()
-	s.Retries = l.schedule.count()
+	s.State, _ = l.breaker.Now()
+	s.Load = l.ledger.load()
+	s.Retries = l.schedule.Count()
 	if failing := l.home.reader.failing(); s.UnreadSince.IsZero() && !failing.since.IsZero() {
 		s.UnreadSince, s.Unread = failing.since, pipeline.OneLine(failing.err)
 	}

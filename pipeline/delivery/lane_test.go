@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
 
 func TestLaneDeliversInOrder(t *testing.T) {
@@ -114,7 +116,7 @@ func TestFastSinkNeverStalls(t *testing.T) {
 func TestLaneOfSomeAccounts(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	var some, all box
-	r.lane(&some, LaneConfig{Sink: "some", Accounts: []string{"b", "c"}})
+	r.lane(&some, LaneConfig{Sink: "some", Selection: rules.Selection{Accounts: []string{"b", "c"}}})
 	r.lane(&all, LaneConfig{Sink: "all"})
 	for _, account := range []string{"a", "b", "c"} {
 		r.send(r.intake(account), 0, 3)
@@ -197,11 +199,11 @@ func TestGivingUp(t *testing.T) {
 		}
 		return nil
 	}}
-	r.lane(sink, LaneConfig{Retry: RetryPolicy{Initial: time.Millisecond, Max: time.Millisecond, GiveUp: time.Nanosecond}})
+	r.lane(sink, LaneConfig{Retry: schedule.Policy{Initial: time.Millisecond, Max: time.Millisecond, GiveUp: time.Nanosecond}})
 	r.send(r.intake("acc"), 0, 2)
 	r.holds(sink, "acc", []string{"t000001"})
-	if tries.Load() != minAttempts {
-		t.Errorf("tried %d times, want %d", tries.Load(), minAttempts)
+	if tries.Load() != 5 {
+		t.Errorf("tried %d times, want %d", tries.Load(), 5)
 	}
 }
 
@@ -244,7 +246,7 @@ func TestDrainDeliversWhatIsJournaled(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		return nil
 	}}
-	_, stop := r.lane(sink, LaneConfig{Strict: true, Retry: RetryPolicy{Initial: 2 * time.Second}})
+	_, stop := r.lane(sink, LaneConfig{Strict: true, Retry: schedule.Policy{Initial: 2 * time.Second}})
 	r.send(r.intake("failing"), 0, 400)
 	r.send(r.intake("fine"), 0, 700)
 	r.count("relay_events_journaled_total", 1100)

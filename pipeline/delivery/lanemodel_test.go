@@ -109,8 +109,8 @@ func (m *laneModel) send() {
 
 // remember makes an image of the cursors.
 func (m *laneModel) remember() {
-	m.must(m.r.home.store.save(true))
-	m.must(m.r.home.store.copy(m.t.Context(), "box"))
+	m.must(m.r.home.store.Save(true))
+	m.must(m.r.home.store.Copy(m.t.Context(), "box"))
 	var err error
 	m.image, err = os.ReadFile(m.r.cursorFile())
 	m.must(err)

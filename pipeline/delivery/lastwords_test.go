@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -17,27 +18,27 @@ import (
 func TestLastWords(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer error
-		kept   func(journal.SinkState, []retry) bool
+		kept   func(journal.SinkState, []schedule.Retry) bool
 	}{
-		"gone": {pipeline.Gone(errors.New("status 410")), func(s journal.SinkState, _ []retry) bool { return !s.DisabledSince.IsZero() }},
+		"gone": {pipeline.Gone(errors.New("status 410")), func(s journal.SinkState, _ []schedule.Retry) bool { return !s.DisabledSince.IsZero() }},
 		"down": {
 			pipeline.RetryAfter(time.Hour, pipeline.Unavailable(errors.New("status 429"))),
-			func(s journal.SinkState, _ []retry) bool { return time.Until(s.NotBefore) > 50*time.Minute },
+			func(s journal.SinkState, _ []schedule.Retry) bool { return time.Until(s.NotBefore) > 50*time.Minute },
 		},
 		"refused": {
 			pipeline.RetryAfter(time.Hour, errors.New("status 500")),
-			func(_ journal.SinkState, all []retry) bool {
+			func(_ journal.SinkState, all []schedule.Retry) bool {
 				return len(all) == 1 && time.Until(all[0].Next) > 50*time.Minute
 			},
 		},
-		"accepted after a refusal": {nil, func(_ journal.SinkState, all []retry) bool { return len(all) == 0 }},
+		"accepted after a refusal": {nil, func(_ journal.SinkState, all []schedule.Retry) bool { return len(all) == 0 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, t.TempDir())
 			var tries atomic.Int32
 			asked := make(chan struct{})
 			sink := &box{single: true, rule: func(ctx context.Context, _ pipeline.Record) error {
-				if c.answer == nil && tries.Add(1) <= stepAside {
+				if c.answer == nil && tries.Add(1) <= schedule.StepAside {
 					return errors.New("status 500")
 				}
 				close(asked)
@@ -84,7 +85,7 @@ func TestAlertsOverRestarts(t *testing.T) {
 		}
 		before := probes.Load()
 		r.eventually(func() error {
-			if n := probes.Load() - before; n < 3*alertProbes {
+			if n := probes.Load() - before; n < 9 {
 				return fmt.Errorf("%d probes", n)
 			}
 			return nil

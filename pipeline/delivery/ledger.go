@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/cursor"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -26,9 +28,9 @@ type delivery struct {
 	aside  bool   // it stepped aside, and its time has come
 	also   uint64 // another number that it settles: the record takes the place of that one, which is lost
 
-	trouble *retry // nil while the sink has not refused it; guarded by queues.mu
-	probes  int    // attempts that were not answered; guarded by queues.mu
-	before  uint64 // how many deliveries the destination had accepted at the first of them
+	trouble *schedule.Retry // nil while the sink has not refused it; guarded by queues.mu
+	probes  int             // attempts that were not answered; guarded by queues.mu
+	before  uint64          // how many deliveries the destination had accepted at the first of them
 
 	size    int  // of its line; guarded, as what follows, by ledger.mu
 	settled bool // or no more in hand
@@ -43,18 +45,18 @@ type ledger struct {
 	freed   chan struct{} // holds a token when there is more room
 
 	mu       sync.Mutex
-	at       place             // what is before it was taken
+	at       cursor.Place      // what is before it was taken
 	held     []*delivery       // what was taken, in its order; some are settled
 	live     int               // of these, that are not settled
 	bytes    int               // of these
-	aside    numbers           // open numbers that are not in hand: they stepped aside, or are still to be read again
-	missing  numbers           // numbers that the journal had lost when the lane came there
+	aside    cursor.Numbers    // open numbers that are not in hand: they stepped aside, or are still to be read again
+	missing  cursor.Numbers    // numbers that the journal had lost when the lane came there
 	replaced map[uint64]uint64 // open numbers that are lost, and which open one takes their place
 }
 
 func newLedger(c journal.Cursor, inOrder bool, changed func()) *ledger {
 	return &ledger{
-		inOrder: inOrder, changed: changed, freed: make(chan struct{}, 1), at: place{c.Next, c.LastID, c.LastTime},
+		inOrder: inOrder, changed: changed, freed: make(chan struct{}, 1), at: cursor.Of(c),
 		aside: slices.Clone(c.Open), missing: slices.Clone(c.Missing), replaced: make(map[uint64]uint64),
 	}
 }
@@ -64,17 +66,17 @@ func (l *ledger) lost(missing []journal.Span) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, span := range missing {
-		l.missing.add(span)
+		l.missing.Add(span)
 	}
 }
 
 // take records what was read: the deliveries of events that the lane wants, and how far that was.
-func (l *ledger) take(of []*delivery, at place) {
+func (l *ledger) take(of []*delivery, at cursor.Place) {
 	l.mu.Lock()
 	for _, d := range of {
 		l.hold(d)
 	}
-	if at.next > l.at.next {
+	if at.Next > l.at.Next {
 		l.at = at
 	}
 	l.mu.Unlock()
@@ -93,9 +95,9 @@ func (l *ledger) hold(d *delivery) {
 func (l *ledger) takeBack(d *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.aside.remove(d.number)
+	l.aside.Remove(d.number)
 	if d.also != 0 {
-		l.aside.remove(d.also)
+		l.aside.Remove(d.also)
 	}
 	l.hold(d)
 }
@@ -103,7 +105,7 @@ func (l *ledger) takeBack(d *delivery) {
 // open makes a number open that is not in hand: it waits for its retry.
 func (l *ledger) open(number uint64) {
 	l.mu.Lock()
-	l.aside.addOne(number)
+	l.aside.AddOne(number)
 	l.mu.Unlock()
 	l.changed()
 }
@@ -111,8 +113,8 @@ func (l *ledger) open(number uint64) {
 // lose says that an open number is lost: what takes its place will be delivered.
 func (l *ledger) lose(number uint64) {
 	l.mu.Lock()
-	l.aside.remove(number)
-	l.missing.addOne(number)
+	l.aside.Remove(number)
+	l.missing.AddOne(number)
 	l.mu.Unlock()
 	l.changed()
 }
@@ -122,7 +124,7 @@ func (l *ledger) lose(number uint64) {
 func (l *ledger) replaces(ref, number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.missing.remove(ref) || ref >= l.at.next {
+	if l.missing.Remove(ref) || ref >= l.at.Next {
 		return true
 	}
 	l.pair(ref, number)
@@ -134,16 +136,16 @@ func (l *ledger) replaces(ref, number uint64) bool {
 func (l *ledger) waitsFor(ref, number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.missing.remove(ref)
+	l.missing.Remove(ref)
 	return l.pair(ref, number)
 }
 
 // pair makes number open until ref is settled, if that is open. l.mu is held.
 func (l *ledger) pair(ref, number uint64) bool {
-	open := l.aside.holds(ref) || slices.ContainsFunc(l.held, func(d *delivery) bool { return !d.settled && (d.number == ref || d.also == ref) })
+	open := l.aside.Holds(ref) || slices.ContainsFunc(l.held, func(d *delivery) bool { return !d.settled && (d.number == ref || d.also == ref) })
 	if open {
 		l.replaced[ref] = number
-		l.aside.addOne(number)
+		l.aside.AddOne(number)
 	}
 	return open
 }
@@ -152,7 +154,7 @@ func (l *ledger) pair(ref, number uint64) bool {
 func (l *ledger) lacks(number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.missing.holds(number)
+	return l.missing.Holds(number)
 }
 
 // replacement is the number of the event that takes the place of an open one.
@@ -166,9 +168,9 @@ func (l *ledger) replacement(number uint64) (uint64, bool) {
 // setAside takes an event out of hand, which stays open.
 func (l *ledger) setAside(d *delivery) {
 	l.mu.Lock()
-	l.aside.addOne(d.number)
+	l.aside.AddOne(d.number)
 	if d.also != 0 {
-		l.aside.addOne(d.also)
+		l.aside.AddOne(d.also)
 	}
 	if !d.aside {
 		l.release(d)
@@ -206,11 +208,11 @@ func (l *ledger) settleNumber(number uint64) {
 // done settles a number, and what takes its place. l.mu is held.
 func (l *ledger) done(number uint64, aside bool) {
 	if aside {
-		l.aside.remove(number)
+		l.aside.Remove(number)
 	}
 	if by, ok := l.replaced[number]; ok {
 		delete(l.replaced, number)
-		l.aside.remove(by)
+		l.aside.Remove(by)
 	}
 }
 
@@ -252,7 +254,7 @@ func (l *ledger) room() (events, bytes int) {
 }
 
 // place is where the lane stands.
-func (l *ledger) place() place {
+func (l *ledger) place() cursor.Place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.at
@@ -262,13 +264,13 @@ func (l *ledger) place() place {
 func (l *ledger) apart() journal.Cursor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return journal.Cursor{Next: l.at.next, LastID: l.at.id, LastTime: l.at.time, Open: slices.Clone(l.aside), Missing: slices.Clone(l.missing)}
+	return journal.Cursor{Next: l.at.Next, LastID: l.at.ID, LastTime: l.at.Time, Open: slices.Clone(l.aside), Missing: slices.Clone(l.missing)}
 }
 
 // restore sets what [ledger.apart] returned. What is in hand stays so.
 func (l *ledger) restore(c journal.Cursor) {
 	l.mu.Lock()
-	l.at = place{c.Next, c.LastID, c.LastTime}
+	l.at = cursor.Of(c)
 	l.aside, l.missing = c.Open, c.Missing
 	clear(l.replaced)
 	l.mu.Unlock()
@@ -277,10 +279,10 @@ func (l *ledger) restore(c journal.Cursor) {
 
 // cursor is the lane's place as it is kept on disk, where the lane has taken what it wants of all that is before at, if that is further than it knows.
 // exact says that what is in hand is to be among the open numbers in any case.
-func (l *ledger) cursor(at place, exact bool) journal.Cursor {
+func (l *ledger) cursor(at cursor.Place, exact bool) journal.Cursor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if at.next < l.at.next {
+	if at.Next < l.at.Next {
 		at = l.at
 	}
 	open, own := l.aside, false
@@ -289,21 +291,21 @@ func (l *ledger) cursor(at place, exact bool) journal.Cursor {
 			continue
 		}
 		if l.inOrder && !exact {
-			if d.number < at.next {
-				at = place{next: d.number, time: d.at}
+			if d.number < at.Next {
+				at = cursor.Place{Next: d.number, Time: d.at}
 			}
 			continue
 		}
 		if !own {
 			open, own = slices.Clone(open), true
 		}
-		open.addOne(d.number)
+		open.AddOne(d.number)
 		if d.also != 0 {
-			open.addOne(d.also)
+			open.AddOne(d.also)
 		}
 	}
 	return journal.Cursor{
-		Next: at.next, LastID: at.id, LastTime: at.time, Open: open.below(at.next), Missing: l.missing.below(at.next),
+		Next: at.Next, LastID: at.ID, LastTime: at.Time, Open: open.Below(at.Next), Missing: l.missing.Below(at.Next),
 	}
 }
 
@@ -315,19 +317,20 @@ func (l *ledger) inHand() int {
 }
 
 // load is what the lane has in hand.
-func (l *ledger) load() (inFlight int, full bool, oldest, taken time.Time) {
+func (l *ledger) load() Load {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	load := Load{InFlight: l.live, Full: l.live >= maxHeld || l.bytes >= maxHeldBytes}
 	for _, d := range l.held {
 		if d.settled {
 			continue
 		}
-		if oldest.IsZero() || d.at.Before(oldest) {
-			oldest = d.at
+		if load.Oldest.IsZero() || d.at.Before(load.Oldest) {
+			load.Oldest = d.at
 		}
-		if taken.IsZero() || d.taken.Before(taken) {
-			taken = d.taken
+		if load.Taken.IsZero() || d.taken.Before(load.Taken) {
+			load.Taken = d.taken
 		}
 	}
-	return l.live, l.live >= maxHeld || l.bytes >= maxHeldBytes, oldest, taken
+	return load
 }

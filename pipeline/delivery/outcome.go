@@ -5,41 +5,44 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/breaker"
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
 
 // refused decides what becomes of a batch's first event, which was not accepted. It reports false when the queue's events
 // are to stay for the next start.
-func (w *worker) refused(b batch, p pass, began time.Time, err error) bool {
+func (w *worker) refused(b batch, p breaker.Pass, began time.Time, err error) bool {
 	l, head := w.lane, b.of[0]
 	switch {
 	case pipeline.IsGone(err): // nothing goes out now, and the event stays
 		if b.due {
 			l.queues.remove(w.queue, b, 1)
-			l.schedule.setAside(head.trouble)
+			l.schedule.SetAside(head.trouble)
 		}
 		return true
 	case pipeline.IsPermanent(err):
 		return w.giveUp(b, err, attempts(head)+1)
 	case pipeline.IsUnavailable(err) && !b.due: // the breaker makes it wait
 		if pipeline.IsUnanswered(err) || b.second {
-			l.queues.unanswered(w.queue, head, l.breaker.deliveries())
+			l.queues.unanswered(w.queue, head, l.breaker.Deliveries())
 		}
-		if !l.queues.strict && !b.second && head.probes >= stepAside && p.accepted > head.before {
+		if !l.queues.strict && !b.second && head.probes >= schedule.StepAside && p.Accepted > head.before {
 			return w.avoid(began)
 		}
 		return true
 	}
 	next, now := w.retryOf(head), time.Now()
 	before := next
-	if next.failed(began, now, l.cfg.Retry, err); began.Before(before.Next) { // it was a probe, beside the event's own schedule
-		next.Attempts, next.Next = before.Attempts, later(before.Next, next.Floor)
+	if next.Failed(began, now, l.cfg.Retry, err); began.Before(before.Next) { // it was a probe, beside the event's own schedule
+		next.Attempts, next.Next = before.Attempts, clock.Later(before.Next, next.Floor)
 	}
 	// An outage is no reason to give an event up, as far as the event is not what the destination breaks on.
-	if next.over(l.cfg.Retry, now) && (!pipeline.IsUnavailable(err) || pipeline.IsUnanswered(err) && !p.probe) {
+	if next.Over(l.cfg.Retry, now) && (!pipeline.IsUnavailable(err) || pipeline.IsUnanswered(err) && !p.Probe) {
 		return w.giveUp(b, err, next.Attempts)
 	}
 	wait := time.Until(next.Next)
-	next.Aside = before.Aside || !l.queues.strict && (next.Attempts >= stepAside || wait > longWait)
+	next.Aside = before.Aside || !l.queues.strict && (next.Attempts >= schedule.StepAside || wait > schedule.LongWait)
 	w.logger().Warn().Err(err).Str("id", head.record.ID).Int("attempts", next.Attempts).Stringer("retry_in", wait.Round(time.Millisecond)).
 		Bool("others_pass", next.Aside).Msg("sink did not accept an event; it is tried again")
 	w.postpone(b, &next)
@@ -47,11 +50,11 @@ func (w *worker) refused(b batch, p pass, began time.Time, err error) bool {
 }
 
 // retryOf is what is known of an event that was refused.
-func (w *worker) retryOf(d *delivery) retry {
+func (w *worker) retryOf(d *delivery) schedule.Retry {
 	if d.trouble != nil {
 		return *d.trouble
 	}
-	return retry{Seq: d.number, ID: d.record.ID, Account: d.record.Account}
+	return schedule.Retry{Seq: d.number, ID: d.record.ID, Account: d.record.Account}
 }
 
 func attempts(d *delivery) int {
@@ -63,9 +66,9 @@ func attempts(d *delivery) int {
 
 // postpone keeps on disk when a batch's first event is to be tried again, and lets others pass it if it steps aside. It is open in the cursor
 // either way.
-func (w *worker) postpone(b batch, t *retry) {
+func (w *worker) postpone(b batch, t *schedule.Retry) {
 	l, head := w.lane, b.of[0]
-	if err := atOnce(w.ctx, func(ctx context.Context) error { return l.schedule.store.put(ctx, *t) }); err != nil {
+	if err := clock.AtOnce(w.ctx, func(ctx context.Context) error { return l.schedule.Keep(ctx, *t) }); err != nil {
 		w.logger().Warn().Err(err).Msg("a restart would try the event again too early")
 	}
 	l.queues.setTrouble(head, t)
@@ -73,7 +76,7 @@ func (w *worker) postpone(b batch, t *retry) {
 		l.queues.remove(w.queue, b, 1)
 		l.ledger.setAside(head)
 		l.metrics.inFlight.Set(float64(l.ledger.inHand()))
-		l.schedule.setAside(t)
+		l.schedule.SetAside(t)
 	}
 }
 
@@ -84,8 +87,8 @@ func (w *worker) avoid(began time.Time) bool {
 	t := w.retryOf(head)
 	floor := t.Floor
 	t.Attempts, t.Aside = t.Attempts+head.probes-1, true
-	t.failed(began, time.Now(), w.lane.cfg.Retry, nil)
-	t.Floor, t.Next = floor, later(t.Next, floor)
+	t.Failed(began, time.Now(), w.lane.cfg.Retry, nil)
+	t.Floor, t.Next = floor, clock.Later(t.Next, floor)
 	w.logger().Warn().Str("id", t.ID).Int("attempts", t.Attempts).Stringer("retry_in", time.Until(t.Next).Round(time.Second)).
 		Msg("sink answers to other events, and not to this one; it is tried again later")
 	w.postpone(b, &t)
@@ -96,7 +99,7 @@ func (w *worker) avoid(began time.Time) bool {
 func (w *worker) giveUp(b batch, why error, attempts int) bool {
 	l, head := w.lane, b.of[0]
 	for said := false; ; said = true {
-		err := atOnce(w.ctx, func(ctx context.Context) error {
+		err := clock.AtOnce(w.ctx, func(ctx context.Context) error {
 			return l.journal().KeepDeadLetter(ctx, l.cfg.Sink, why.Error(), attempts, head.record)
 		})
 		if err == nil {
@@ -111,7 +114,7 @@ func (w *worker) giveUp(b batch, why error, attempts int) bool {
 	}
 	l.metrics.deadLetters.Inc()
 	w.logger().Error().Err(why).Str("id", head.record.ID).Int("attempts", attempts).Msg("event given up: it is kept as a dead letter")
-	l.keeper.gaveUp(why)
+	l.keeper.GaveUp(why)
 	w.settle(b, 1)
 	return true
 }

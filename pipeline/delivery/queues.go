@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
 
 // A queueID names a queue of events that are delivered one after the other: all those of an account or, where their order does not
@@ -209,7 +211,7 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 	}
 	head, n := events[0], 1
 	if down || head.trouble != nil {
-		if !q.strict && head.probes >= stepAside && head.probes%2 == 1 && len(events) > 1 && events[1].trouble == nil {
+		if !q.strict && head.probes >= schedule.StepAside && head.probes%2 == 1 && len(events) > 1 && events[1].trouble == nil {
 			return batch{of: events[1:2:2], second: true}, true
 		}
 		return batch{of: events[:1:1]}, true
@@ -263,7 +265,7 @@ func (q *queues) unanswered(queue *queue, d *delivery, before uint64) {
 }
 
 // setTrouble says that an event was refused.
-func (q *queues) setTrouble(d *delivery, t *retry) {
+func (q *queues) setTrouble(d *delivery, t *schedule.Retry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	d.trouble = t

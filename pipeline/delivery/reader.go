@@ -9,21 +9,20 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
+	"github.com/treatrelay/relay/pipeline/delivery/cursor"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
-
-// readAtOnce is how many records are read at a time.
-const readAtOnce = 1024
 
 // reader follows the journal's end for the lanes that are there, and hands each record to those that it concerns.
 type reader struct {
 	journal *journal.Journal
 	logger  zerolog.Logger
-	dirty   func(sink string)                         // the cursor of that lane is to be saved
-	shorter func(ctx context.Context, at place) error // the journal has lost its end
+	dirty   func(sink string)                                // the cursor of that lane is to be saved
+	shorter func(ctx context.Context, at cursor.Place) error // the journal has lost its end
 
 	mu        sync.Mutex
-	at        place
+	at        cursor.Place
 	every     []*feed            // the lanes of all accounts
 	byAccount map[string][]*feed // those of some
 	bySink    map[string]*feed
@@ -37,12 +36,12 @@ type trouble struct {
 	err   error
 }
 
-func newReader(j *journal.Journal, at place, logger zerolog.Logger) *reader {
+func newReader(j *journal.Journal, at cursor.Place, logger zerolog.Logger) *reader {
 	return &reader{journal: j, logger: logger, at: at, byAccount: make(map[string][]*feed), bySink: make(map[string]*feed)}
 }
 
 // place is where the reader stands: each lane that is attached was handed all before it.
-func (r *reader) place() place {
+func (r *reader) place() cursor.Place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.at
@@ -52,7 +51,7 @@ func (r *reader) place() place {
 func (r *reader) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed := r.journal.Changed()
-		s, err := readOn(ctx, r.journal, r.place(), readAtOnce)
+		s, err := cursor.Read(ctx, r.journal, r.place(), cursor.ReadAtOnce)
 		if ctx.Err() != nil {
 			return
 		}
@@ -63,12 +62,12 @@ func (r *reader) run(ctx context.Context) {
 		r.readable(err)
 		switch {
 		case err != nil:
-			await(ctx, nil, nil, time.Second)
+			clock.Await(ctx, nil, nil, time.Second)
 		case failed: // and dealt with
-		case s.at.next > r.at.next: // nobody else moves it
+		case s.At.Next > r.at.Next: // nobody else moves it
 			r.hand(&s)
 		default:
-			await(ctx, nil, changed, -1)
+			clock.Await(ctx, nil, changed, -1)
 		}
 	}
 }
@@ -76,15 +75,15 @@ func (r *reader) run(ctx context.Context) {
 // fail does what is to be done when the journal could not be read. If its end is lost or it was replaced, each lane finds out by itself where
 // to go on, and the reader goes on at the end. The error is nil then.
 func (r *reader) fail(ctx context.Context, err error) error {
-	if errors.Is(err, errShorter) {
+	if errors.Is(err, cursor.ErrShorter) {
 		err = r.shorter(ctx, r.place())
-	} else if !errors.Is(err, errReplaced) {
+	} else if !errors.Is(err, cursor.ErrReplaced) {
 		return err
 	}
-	if err != nil && !errors.Is(err, errReplaced) {
+	if err != nil && !errors.Is(err, cursor.ErrReplaced) {
 		return err
 	}
-	end, err := endOf(ctx, r.journal)
+	end, err := cursor.End(ctx, r.journal)
 	if err != nil {
 		return err
 	}
@@ -120,11 +119,11 @@ func (r *reader) failing() trouble {
 }
 
 // hand hands what was read to the lanes that it concerns, and moves on.
-func (r *reader) hand(s *step) {
+func (r *reader) hand(s *cursor.Step) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := range s.records {
-		switch record := &s.records[i]; record.Kind {
+	for i := range s.Records {
+		switch record := &s.Records[i]; record.Kind {
 		case journal.Treat, journal.Heal:
 			r.give(r.every, record)
 			r.give(r.byAccount[record.Account], record)
@@ -135,14 +134,14 @@ func (r *reader) hand(s *step) {
 		default:
 		}
 	}
-	if len(s.missing) > 0 {
+	if len(s.Missing) > 0 {
 		r.touched = r.touched[:0]
 		for _, f := range r.bySink {
 			r.touched = append(r.touched, f)
 		}
 	}
 	for _, f := range r.touched {
-		if !f.put(f.pending, s.missing, r.at, s.at) {
+		if !f.put(f.pending, s.Missing, r.at, s.At) {
 			r.remove(f)
 		}
 		clear(f.pending)
@@ -151,7 +150,7 @@ func (r *reader) hand(s *step) {
 	}
 	clear(r.touched)
 	r.touched = r.touched[:0]
-	r.at = s.at
+	r.at = s.At
 }
 
 func (r *reader) give(feeds []*feed, record *journal.Record) {
@@ -161,7 +160,7 @@ func (r *reader) give(feeds []*feed, record *journal.Record) {
 }
 
 func (r *reader) giveOne(f *feed, record *journal.Record) {
-	if record.Number < f.from.next {
+	if record.Number < f.from.Next {
 		return // the lane has read it by itself
 	}
 	if len(f.pending) == 0 {
@@ -172,27 +171,27 @@ func (r *reader) giveOne(f *feed, record *journal.Record) {
 
 // attach has the reader hand records to a lane from now on, if the lane is near enough. What is between its place and the reader's is handed over
 // at once. It reports false if the lane has to read on by itself first.
-func (r *reader) attach(ctx context.Context, f *feed, at place) (bool, error) {
+func (r *reader) attach(ctx context.Context, f *feed, at cursor.Place) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var records []*journal.Record
 	var missing []journal.Span
 	from := at
-	for from.next < r.at.next {
-		if r.at.next-from.next > readAtOnce {
+	for from.Next < r.at.Next {
+		if r.at.Next-from.Next > cursor.ReadAtOnce {
 			return false, nil
 		}
-		s, err := readOn(ctx, r.journal, from, int(r.at.next-from.next)) //nolint:gosec // at most readAtOnce
-		if err != nil || len(s.aged) > 0 || s.at.next == from.next {
+		s, err := cursor.Read(ctx, r.journal, from, int(r.at.Next-from.Next)) //nolint:gosec // at most readAtOnce
+		if err != nil || len(s.Aged) > 0 || s.At.Next == from.Next {
 			return false, err
 		}
-		for i := range s.records {
-			if record := &s.records[i]; f.interest.holds(record) {
+		for i := range s.Records {
+			if record := &s.Records[i]; f.interest.holds(record) {
 				records = append(records, record)
 			}
 		}
-		missing = append(missing, s.missing...)
-		from = s.at
+		missing = append(missing, s.Missing...)
+		from = s.At
 	}
 	f.mu.Lock()
 	f.from, f.at, f.attached = from, at, true
@@ -206,7 +205,7 @@ func (r *reader) attach(ctx context.Context, f *feed, at place) (bool, error) {
 }
 
 // detach ends that. What the lane has not taken yet it is to read again. It returns where the lane has to read on, at being where it stands by itself.
-func (r *reader) detach(f *feed, at func() place) place {
+func (r *reader) detach(f *feed, at func() cursor.Place) cursor.Place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f.mu.Lock()
@@ -218,7 +217,7 @@ func (r *reader) detach(f *feed, at func() place) place {
 		r.remove(f)
 	}
 	now := at()
-	if whole && now.next < r.at.next {
+	if whole && now.Next < r.at.Next {
 		now = r.at
 	}
 	return now
@@ -250,7 +249,7 @@ func (r *reader) detachAll() {
 	for _, f := range r.bySink {
 		f.mu.Lock()
 		f.attached = false
-		if r.at.next > f.at.next {
+		if r.at.Next > f.at.Next {
 			f.at = r.at // what it was handed was all before it
 		}
 		f.mu.Unlock()

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
+	"github.com/treatrelay/relay/pipeline/delivery/cursor"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -19,7 +22,7 @@ func (l *Lane) takeOpen(ctx context.Context, hurry <-chan struct{}) {
 	next, err := l.takeBack(ctx, first)
 	l.unreadable(err)
 	if err != nil {
-		await(ctx, hurry, nil, time.Second)
+		clock.Await(ctx, hurry, nil, time.Second)
 		return
 	}
 	if l.left[0].First = next; next > first.Last {
@@ -30,7 +33,7 @@ func (l *Lane) takeOpen(ctx context.Context, hurry <-chan struct{}) {
 // takeBack takes some of a span of open numbers, and returns the first one that it did not come to.
 func (l *Lane) takeBack(ctx context.Context, span journal.Span) (uint64, error) {
 	room, size := l.ledger.room()
-	limit := min(uint64(max(room, 1)), span.Last-span.First+1, readAtOnce)
+	limit := min(uint64(max(room, 1)), span.Last-span.First+1, cursor.ReadAtOnce)
 	records, err := l.journal().Read(ctx, span.First, int(limit))
 	if err != nil {
 		return span.First, err
@@ -59,16 +62,16 @@ func (l *Lane) takeBack(ctx context.Context, span journal.Span) (uint64, error) 
 
 // takeOne takes an event that was open.
 func (l *Lane) takeOne(ctx context.Context, r *journal.Record) {
-	known := l.schedule.claim(r.Number)
+	known := l.schedule.Claim(r.Number)
 	if known != nil && known.ID != l.recordOf(r).ID {
 		l.log.Warn().Str("was", known.ID).Str("is", l.recordOf(r).ID).Uint64("number", r.Number).Msg("journal holds another event than the one that was to be tried again")
-		l.schedule.settled(ctx, known)
+		l.schedule.Settled(ctx, known)
 		known = nil
 	}
-	if !l.feed.interest.holds(r) || !l.rules.wants(r) {
+	if !l.feed.interest.holds(r) || !l.rules.Wants(r) {
 		l.ledger.settleNumber(r.Number)
 		if known != nil {
-			l.schedule.settled(ctx, known)
+			l.schedule.Settled(ctx, known)
 		}
 		return
 	}
@@ -91,14 +94,14 @@ func (l *Lane) lost(ctx context.Context, span journal.Span) error {
 		return err
 	}
 	for number := span.First; number <= span.Last; number++ {
-		known := l.schedule.claim(number)
-		l.loseOne(ctx, number, known, numbers(gaps).holds(number))
+		known := l.schedule.Claim(number)
+		l.loseOne(ctx, number, known, cursor.Numbers(gaps).Holds(number))
 	}
 	return nil
 }
 
 // loseOne does so for one number, of which a retry may be known.
-func (l *Lane) loseOne(ctx context.Context, number uint64, known *retry, damaged bool) {
+func (l *Lane) loseOne(ctx context.Context, number uint64, known *schedule.Retry, damaged bool) {
 	event := l.log.Error().Uint64("number", number)
 	if known != nil {
 		event = event.Str("id", known.ID).Int("attempts", known.Attempts)
@@ -111,12 +114,12 @@ func (l *Lane) loseOne(ctx context.Context, number uint64, known *retry, damaged
 		l.ledger.settleNumber(number)
 	}
 	if known != nil {
-		l.schedule.settled(ctx, known)
+		l.schedule.Settled(ctx, known)
 	}
 }
 
 // bringBack reads an event that stepped aside from the journal and queues it. It reports false if it is to be called again.
-func (l *Lane) bringBack(ctx context.Context, r *retry) bool {
+func (l *Lane) bringBack(ctx context.Context, r *schedule.Retry) bool {
 	number, also := r.Seq, uint64(0)
 	record, err := l.journal().Get(ctx, number)
 	if errors.Is(err, journal.ErrNotHeld) {
@@ -128,7 +131,7 @@ func (l *Lane) bringBack(ctx context.Context, r *retry) bool {
 	if errors.Is(err, journal.ErrNotHeld) {
 		var gaps []journal.Span
 		if gaps, err = l.journal().Gaps(ctx); err == nil {
-			l.loseOne(ctx, number, r, numbers(gaps).holds(number))
+			l.loseOne(ctx, number, r, cursor.Numbers(gaps).Holds(number))
 			return true
 		}
 	}
@@ -143,8 +146,8 @@ func (l *Lane) bringBack(ctx context.Context, r *retry) bool {
 	if d.record.ID != r.ID {
 		l.log.Error().Str("was", r.ID).Str("is", d.record.ID).Uint64("number", number).
 			Msg("event that was to be tried again is lost: the journal holds another one under its number, which is delivered")
-		d.trouble = &retry{Seq: number, ID: d.record.ID, Account: d.record.Account, Aside: true}
-		l.schedule.replace(ctx, r, d.trouble)
+		d.trouble = &schedule.Retry{Seq: number, ID: d.record.ID, Account: d.record.Account, Aside: true}
+		l.schedule.Replace(ctx, r, d.trouble)
 	}
 	l.queues.putDue(d)
 	return true

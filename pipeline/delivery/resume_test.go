@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -103,7 +105,7 @@ func TestResumesWhereTheDestinationStands(t *testing.T) {
 		}
 		return nil
 	}}
-	cfg := LaneConfig{Accounts: []string{"a", "b"}}
+	cfg := LaneConfig{Selection: rules.Selection{Accounts: []string{"a", "b"}}}
 	_, stop := r.lane(s, cfg)
 	for n := range 20 {
 		r.send([]string{"a", "b", "other"}[n%3], n, n+1)
@@ -144,7 +146,7 @@ func TestResumesWithDeadLettersAndRetries(t *testing.T) {
 			refused++
 			return pipeline.Permanent(errors.New("too large"))
 		case strings.Contains(string(rec.Line), "t000002"), strings.Contains(string(rec.Line), "t000006"):
-			return pipeline.RetryAfter(2*longWait, errors.New("not now"))
+			return pipeline.RetryAfter(2*schedule.LongWait, errors.New("not now"))
 		}
 		return nil
 	}}
@@ -173,7 +175,7 @@ func TestResumesWithDeadLettersAndRetries(t *testing.T) {
 	check(t, stop(true))
 	for _, one := range retries {
 		one.Next, one.Floor = time.Now(), time.Time{}
-		check(t, retryStore{r.state, "box"}.put(t.Context(), one))
+		check(t, schedule.NewStore(r.state, "box").Put(t.Context(), one))
 	}
 	s.rule = nil
 	_, stop = r.lane(s, LaneConfig{})
@@ -199,10 +201,13 @@ func TestResumesBeyondTheCursor(t *testing.T) {
 	s.holds(r, t, wantTitles(0, 10))
 	check(t, stop(true))
 	goBack := func() {
+		older.Generation = r.cursor("box").Generation + 1000 // as if relay was killed right after the first five
+		value, err := pipeline.EncodeJSON(older)
+		check(t, err)
+		_, err = r.state.Put(t.Context(), journal.CursorKey("box"), value, journal.AnyRevision)
+		check(t, err)
 		r.stop()
 		r = newRig(t, dir)
-		c := r.home.store.lanes["box"] // as if relay was killed right after the first five
-		c.cursor.Next, c.cursor.LastID, c.cursor.LastTime = older.Next, older.LastID, older.LastTime
 	}
 	goBack()
 	_, stop = r.lane(s, LaneConfig{})

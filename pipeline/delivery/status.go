@@ -13,12 +13,9 @@ import (
 type LaneStatus struct {
 	Sink string
 	// State says whether the sink is down or disabled.
-	State    journal.SinkState
-	InFlight int       // events that were taken from the journal and are not done
-	Full     bool      // there are as many of them as a lane takes, or as many bytes
-	Oldest   time.Time // when the oldest of them was journaled; zero: there are none
-	Taken    time.Time // when the first of them that is still there was taken
-	Retries  int       // events that stepped aside until their next attempt
+	State   journal.SinkState
+	Load        // what it has in hand
+	Retries int // events that stepped aside until their next attempt
 
 	Delivered    uint64        // events that the sink has accepted
 	Failures     uint64        // attempts that failed
@@ -31,6 +28,14 @@ type LaneStatus struct {
 	// UnreadSince is when the lane found that it cannot read the journal, and Unread why. It is zero while it can.
 	UnreadSince time.Time
 	Unread      string
+}
+
+// Load is what a lane has in hand.
+type Load struct {
+	InFlight int       // events that were taken from the journal and are not done
+	Full     bool      // there are as many of them as a lane takes, or as many bytes
+	Oldest   time.Time // when the oldest of them was journaled; zero: there are none
+	Taken    time.Time // when the first of them that is still there was taken
 }
 
 // latencies is how many deliveries the percentiles of a lane go by.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
 )
 
 // stopper is how a lane is told to end.
@@ -23,7 +25,7 @@ func (s *stopper) draining() bool { return isClosed(s.drain) }
 func (s *stopper) halted() bool { return isClosed(s.halt) }
 
 // pause waits for a second before something is tried again, and reports false if ctx ended or draining started before.
-func (s *stopper) pause(ctx context.Context) bool { return await(ctx, s.drain, nil, time.Second) }
+func (s *stopper) pause(ctx context.Context) bool { return clock.Await(ctx, s.drain, nil, time.Second) }
 
 func isClosed(c <-chan struct{}) bool {
 	select {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -32,7 +33,7 @@ func TestSteppingAside(t *testing.T) {
 	dir := t.TempDir()
 	r := newRig(t, dir)
 	sink := &box{single: true, rule: refuses(errors.New("status 500"), "t000001")}
-	retry := RetryPolicy{Initial: time.Millisecond, Max: 30 * time.Second}
+	retry := schedule.Policy{Initial: time.Millisecond, Max: 30 * time.Second}
 	_, stop := r.lane(sink, LaneConfig{Retry: retry})
 	in := r.intake("acc")
 	r.send(in, 0, 4)
@@ -54,7 +55,7 @@ func TestSteppingAside(t *testing.T) {
 	r = newRig(t, dir)
 	var again box
 	all := r.retries("box")
-	if len(all) != 1 || all[0].Attempts < stepAside || !all[0].Aside {
+	if len(all) != 1 || all[0].Attempts < schedule.StepAside || !all[0].Aside {
 		t.Fatalf("retries %+v", all)
 	}
 	r.lane(&again, LaneConfig{Retry: retry})
@@ -154,7 +155,7 @@ func TestPoisonStepsAside(t *testing.T) {
 				}
 				return nil
 			}}
-			r.lane(sink, LaneConfig{Retry: RetryPolicy{Initial: 10 * time.Second}})
+			r.lane(sink, LaneConfig{Retry: schedule.Policy{Initial: 10 * time.Second}})
 			var sends sync.WaitGroup
 			for _, account := range accounts {
 				sends.Go(func() {
@@ -174,7 +175,7 @@ func TestPoisonStepsAside(t *testing.T) {
 				r.holds(sink, account, want)
 			}
 			r.eventually(func() error {
-				if all := r.retries("box"); len(all) != 1 || !all[0].Aside || all[0].Attempts < stepAside {
+				if all := r.retries("box"); len(all) != 1 || !all[0].Aside || all[0].Attempts < schedule.StepAside {
 					return fmt.Errorf("retries %+v", all)
 				}
 				return nil
@@ -194,7 +195,7 @@ func TestRefusalOfEverythingIsAnOutage(t *testing.T) {
 		}
 		return nil
 	}}
-	r.lane(sink, LaneConfig{Retry: RetryPolicy{Initial: 2 * time.Hour}}) // so long that each steps aside at once
+	r.lane(sink, LaneConfig{Retry: schedule.Policy{Initial: 2 * time.Hour}}) // so long that each steps aside at once
 	r.send(r.intake("acc"), 0, 10)
 	r.eventually(func() error {
 		if r.metric("relay_sink_down") != 1 {
@@ -229,15 +230,15 @@ func TestProbesGoOnWhenTheHeldEventsAreGone(t *testing.T) {
 		return pipeline.Permanent(errors.New("status 400"))
 	}}
 	r.lane(sink, LaneConfig{})
-	const before = maxHandover - 2*tripAt
+	const before = maxHandover - 2*3
 	r.send(r.intake("good"), 100, 100+before)
 	r.count("relay_sink_delivered_total", before)
-	for n := range tripAt {
+	for n := range 3 {
 		r.send(r.intake(fmt.Sprint("bad", n)), 0, 1)
 	}
 	r.count("relay_sink_outages_total", 1)
-	r.send(r.intake("bad0"), 1, 1+tripAt) // now the lane has taken as many as it asked for
-	r.count("relay_sink_dead_letters_total", 2*tripAt)
+	r.send(r.intake("bad0"), 1, 1+3) // now the lane has taken as many as it asked for
+	r.count("relay_sink_dead_letters_total", 2*3)
 	r.send(r.intake("good"), 100+before, 200+before)
 	r.holds(sink, "good", wantTitles(100, 200+before))
 }
@@ -253,12 +254,12 @@ func TestStrictAccountsDoNotHoldUpOthers(t *testing.T) {
 		}
 		return nil
 	}}
-	r.lane(sink, LaneConfig{Strict: true, Retry: RetryPolicy{Initial: time.Hour}})
-	for n := range tripAt {
+	r.lane(sink, LaneConfig{Strict: true, Retry: schedule.Policy{Initial: time.Hour}})
+	for n := range 3 {
 		r.send(r.intake(fmt.Sprint("bad", n)), 0, 1)
 	}
 	r.count("relay_sink_outages_total", 1)
-	r.send(r.intake("bad0"), 1, 1+maxHandover-tripAt) // now the lane has taken as many as it asked for
+	r.send(r.intake("bad0"), 1, 1+maxHandover-3) // now the lane has taken as many as it asked for
 	r.count("relay_sink_in_flight", maxHandover)
 	r.send(r.intake("good"), 0, 3)
 	r.holds(sink, "good", wantTitles(0, 3))
@@ -275,23 +276,23 @@ func TestStrictRecovers(t *testing.T) {
 		}
 		return nil
 	}}
-	r.lane(sink, LaneConfig{Strict: true, Retry: RetryPolicy{Initial: time.Hour}})
-	for n := range tripAt {
+	r.lane(sink, LaneConfig{Strict: true, Retry: schedule.Policy{Initial: time.Hour}})
+	for n := range 3 {
 		r.send(r.intake(fmt.Sprint("a", n)), 0, 3)
 	}
 	r.count("relay_sink_outages_total", 1)
 	r.eventually(func() error { // probed with one, which is not counted as an attempt of the schedule
-		if n := r.metric("relay_sink_failures_total"); n < tripAt+minAttempts {
+		if n := r.metric("relay_sink_failures_total"); n < 3+5 {
 			return fmt.Errorf("%v attempts", n)
 		}
 		return nil
 	})
 	all := r.retries("box")
-	if len(all) != tripAt || slices.ContainsFunc(all, func(r retry) bool { return r.Attempts != 1 }) {
+	if len(all) != 3 || slices.ContainsFunc(all, func(r schedule.Retry) bool { return r.Attempts != 1 }) {
 		t.Errorf("retries %+v", all)
 	}
 	broken.Store(false)
-	for n := range tripAt {
+	for n := range 3 {
 		r.holds(sink, fmt.Sprint("a", n), wantTitles(0, 3))
 	}
 }
@@ -300,7 +301,7 @@ func TestStrictRecovers(t *testing.T) {
 func TestOutageGivesNothingUp(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	first := box{rule: func(context.Context, pipeline.Record) error {
-		return pipeline.RetryAfter(2*longWait, errors.New("status 500"))
+		return pipeline.RetryAfter(2*schedule.LongWait, errors.New("status 500"))
 	}}
 	_, stop := r.lane(&first, LaneConfig{})
 	r.send(r.intake("acc"), 0, 1)
@@ -310,7 +311,7 @@ func TestOutageGivesNothingUp(t *testing.T) {
 	}
 	late, long := r.retries("box")[0], time.Now().Add(-100*time.Hour)
 	late.First, late.Last, late.Next, late.Floor, late.Attempts = long, long, long, time.Time{}, 20
-	if err := (retryStore{r.state, "box"}).put(t.Context(), late); err != nil {
+	if err := schedule.NewStore(r.state, "box").Put(t.Context(), late); err != nil {
 		t.Fatal(err)
 	}
 	var tries atomic.Int32
@@ -323,7 +324,7 @@ func TestOutageGivesNothingUp(t *testing.T) {
 		}
 		return nil
 	}}
-	r.lane(sink, LaneConfig{Retry: RetryPolicy{Initial: time.Millisecond, Max: time.Millisecond}})
+	r.lane(sink, LaneConfig{Retry: schedule.Policy{Initial: time.Millisecond, Max: time.Millisecond}})
 	r.holds(sink, "acc", wantTitles(0, 1))
 	if got := r.metric("relay_sink_dead_letters_total"); got != 0 {
 		t.Errorf("%v dead letters of an outage", got)

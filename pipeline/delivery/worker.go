@@ -8,6 +8,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
 
 // maxHandover is how many records a sink is given at a time.
@@ -27,7 +29,7 @@ type worker struct {
 func (w *worker) run() {
 	l := w.lane
 	for size := maxHandover; ; {
-		b, ok := l.queues.next(w.queue, size, l.breaker.failing())
+		b, ok := l.queues.next(w.queue, size, l.breaker.Failing())
 		if !ok {
 			return
 		}
@@ -57,7 +59,7 @@ func (w *worker) deliver(b batch) (int, bool) {
 			return 0, ok
 		}
 	}
-	p, ok := l.breaker.enter(w.ctx, l.stop.drain)
+	p, ok := l.breaker.Enter(w.ctx, l.stop.drain)
 	if !ok {
 		return 0, false
 	}
@@ -66,19 +68,19 @@ func (w *worker) deliver(b batch) (int, bool) {
 	_, told := pipeline.RetryDelay(err)
 	told = told || pipeline.IsGone(err) // by the destination, which is not to be forgotten though ctx has ended
 	if n == 0 && (w.ctx.Err() != nil && !told || errors.Is(err, pipeline.ErrSinkClosed)) {
-		l.breaker.abort(p)
+		l.breaker.Abort(p)
 		if w.ctx.Err() == nil {
 			w.fail(pipeline.ErrSinkClosed)
 		}
 		return 0, false
 	}
-	l.breaker.leave(p, head.number, b.due, err)
+	l.breaker.Leave(p, head.number, b.due, err)
 	if n > 0 {
 		w.accepted(b, n, began)
 	} else {
 		l.failed(head, began, err)
 		ok = w.refused(b, p, began, err)
-		l.breaker.nudge()
+		l.breaker.Nudge()
 	}
 	if ok && b.second && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) { // the destination works, but for the first event
 		ok = w.avoid(began)
@@ -100,7 +102,7 @@ func (w *worker) hand(b batch) (int, error) {
 	l := w.lane
 	w.records = w.records[:0]
 	for i, d := range b.of {
-		record, err := l.anonymizer.record(d.record)
+		record, err := l.anonymizer.Record(d.record)
 		if err != nil {
 			if i == 0 {
 				return 0, pipeline.Permanent(err)
@@ -145,7 +147,7 @@ func (w *worker) settle(b batch, n int) {
 	l.metrics.inFlight.Set(float64(l.ledger.inHand()))
 	for _, d := range b.of[:n] {
 		if d.trouble != nil {
-			l.schedule.settled(w.ctx, d.trouble)
+			l.schedule.Settled(w.ctx, d.trouble)
 		}
 	}
 }
@@ -153,13 +155,13 @@ func (w *worker) settle(b batch, n int) {
 // await waits until an event may be tried again that was refused: at its own time or, where everything behind it waits for it,
 // when the destination fails as a whole or has recovered, but not before the time that the destination asked for. It reports false
 // if ctx ended or draining started before.
-func (w *worker) await(t *retry) bool {
+func (w *worker) await(t *schedule.Retry) bool {
 	l := w.lane
 	for {
 		at, changed := t.Next, (<-chan struct{})(nil)
 		if l.queues.strict {
 			var premature bool
-			if premature, changed = l.breaker.premature(t.Last); premature {
+			if premature, changed = l.breaker.Premature(t.Last); premature {
 				at = t.Floor
 			}
 		}
@@ -167,7 +169,7 @@ func (w *worker) await(t *retry) bool {
 		if wait <= 0 {
 			return true
 		}
-		if !await(w.ctx, l.stop.drain, changed, wait) {
+		if !clock.Await(w.ctx, l.stop.drain, changed, wait) {
 			return false
 		}
 	}
@@ -178,7 +180,7 @@ func (w *worker) await(t *retry) bool {
 func (w *worker) sumUp(d *delivery) (some, ok bool) {
 	l := w.lane
 	for said := false; ; said = true {
-		record, err := l.digester.make(w.ctx, d.record, d.at)
+		record, err := l.digester.Make(w.ctx, d.record, d.at)
 		if err == nil {
 			if len(record.Line) == 0 {
 				return false, true

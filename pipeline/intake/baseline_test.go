@@ -59,10 +59,10 @@ func TestBaselineIsWholeOrNone(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, f := in.norm.normalize(&treats[0], begin)
-		return index.KnownTreat{Content: f.Content, When: f.When, Count: 1}
+		return index.KnownTreat{Fingerprint: f, Count: 1}
 	}
 	half := []index.KnownTreat{known("a", 0), known("b", 1)}
-	if _, err := r.journal.Put(t.Context(), index.KnownEntry("acc", "treatstream", "abc", 0, half)); err != nil { // without what is written last
+	if _, err := r.Journal.Put(t.Context(), index.KnownEntry("acc", "treatstream", "abc", 0, half)); err != nil { // without what is written last
 		t.Fatal(err)
 	}
 	p.add(dish("c", begin, 2))
@@ -90,7 +90,7 @@ func TestBaselineIsWholeOrNone(t *testing.T) {
 			}
 		}
 		r = newRig(t, r.dir)
-		if _, err := r.journal.Get(t.Context(), part.Number); !errors.Is(err, journal.ErrNotHeld) {
+		if _, err := r.Journal.Get(t.Context(), part.Number); !errors.Is(err, journal.ErrNotHeld) {
 			t.Fatalf("the entry is there: %v", err)
 		}
 		rec = r.reconciler(r.intake("acc"), p, ReconcileConfig{})
@@ -120,9 +120,9 @@ func TestBaselineIsRestored(t *testing.T) {
 	r.live(in, dish("b", begin, 1)) // in the baseline, and live all the same
 	p.add(dish("c", begin, 2))
 	for i, lose := range []func() error{
-		func() error { return r.journal.State().Delete(t.Context(), journal.HistoryKey("acc")) },
+		func() error { return r.Journal.State().Delete(t.Context(), journal.HistoryKey("acc")) },
 		func() error {
-			_, err := r.journal.State().Put(t.Context(), journal.HistoryKey("acc"), []byte("{"), journal.AnyRevision)
+			_, err := r.Journal.State().Put(t.Context(), journal.HistoryKey("acc"), []byte("{"), journal.AnyRevision)
 			return err
 		},
 	} {
@@ -168,7 +168,7 @@ func TestOnlyReceivedTreatsCount(t *testing.T) {
 	}
 	e, _ := in.norm.normalize(&treats[0], time.Now())
 	e.Origin, e.ID = pipeline.OriginTest, "tst_1"
-	if err := r.journal.PutTest(t.Context(), &e, ""); err != nil {
+	if err := r.Journal.PutTest(t.Context(), &e, ""); err != nil {
 		t.Fatal(err)
 	}
 	r.want("acc", "a")

@@ -50,7 +50,7 @@ func BenchmarkHandle(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64((cpu(b)-start).Microseconds())/float64(b.N), "cpu-µs/op")
-	if got := r.metric("relay_events_journaled_total"); got != float64(b.N) {
+	if got := r.Metric(r.t, "relay_events_journaled_total"); got != float64(b.N) {
 		b.Errorf("%v of %d treats journaled", got, b.N)
 	}
 }

@@ -30,8 +30,8 @@ type own struct {
 	core    index.Core
 	number  uint64 // in the log; 0: it came just now
 	kind    ownKind
-	fresh   bool  // it came live a moment ago: the history may not have it yet
-	partner int32 // its place among the treats of the reply; alone: it has none
+	partner int32         // its place among the treats of the reply; alone: it has none
+	age     time.Duration // since it was journaled
 }
 
 type ownKind uint8
@@ -53,7 +53,7 @@ type lostTreat struct {
 	ordinal uint64
 }
 
-// freshness is how long a provider may take to put into its history what it has just sent.
+// freshness is how long a provider takes at most to put into its history what it has just sent.
 const freshness = 2 * time.Minute
 
 func newComparison(treats []past, zone *time.Location) *comparison {
@@ -89,13 +89,13 @@ func (c *comparison) count(h *index.Hit) {
 	if h.Backfill {
 		o.kind = ownHealed
 	}
-	o.fresh = c.now.Sub(h.Journaled) < freshness
+	o.age = c.now.Sub(h.Journaled)
 	c.add(&o)
 }
 
 // came notes that a treat came live just now.
 func (c *comparison) came(f *index.Fingerprint) {
-	c.add(&own{same: identityOf(f, c.zone), core: f.Core, fresh: true})
+	c.add(&own{same: identityOf(f, c.zone), core: f.Core})
 }
 
 // known notes that treats are part of a baseline.
@@ -161,8 +161,9 @@ func (c *comparison) add(o *own) {
 // A missing treat is to be journaled.
 type missing struct {
 	past
-	lost  uint64 // the number at which the log has lost it in another form; 0: it has not
-	again bool   // the log has lost it, in whatever form
+	lost   uint64  // the number at which the log has lost it in another form; 0: it has not
+	again  bool    // the log has lost it, in whatever form
+	credit *credit // of what may come live before its turn
 }
 
 // missing returns what the reply holds and relay has not, oldest first. It is to be called after match.
@@ -171,14 +172,31 @@ func (c *comparison) missing() (all []missing) {
 		at := c.partners[i]
 		switch {
 		case at == alone:
-			all = append(all, missing{p, 0, false})
-		case c.owns[at].kind == ownMissing:
-			all = append(all, missing{p, 0, true})
-		case c.owns[at].kind == ownLost:
-			all = append(all, missing{p, c.owns[at].number, true})
+			if !c.withheld[i] {
+				all = append(all, missing{past: p})
+			}
+		case c.owns[at].kind == ownMissing && c.owns[at].same == p.same:
+			all = append(all, missing{past: p, again: true})
+		case c.owns[at].kind >= ownLost:
+			all = append(all, missing{past: p, lost: c.owns[at].number, again: true})
 		}
 	}
 	return all
+}
+
+// split returns what the reply holds of before a time and relay has not, oldest first, and whether anything else is missing: what is dated later, or
+// the log has lost.
+func (c *comparison) split(limit int64) (all []past, more bool) {
+	for i, p := range c.treats {
+		switch at := c.partners[i]; {
+		case at != alone && c.owns[at].kind < ownLost:
+		case at != alone, p.same.second >= limit:
+			more = true
+		default:
+			all = append(all, p)
+		}
+	}
+	return all, more
 }
 
 // rewritten is how many treats of the reply relay has in another form.

@@ -11,30 +11,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/filelog"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is a journal in files with its index, and with everything it needs.
 type rig struct {
-	t       testing.TB
-	dir     string
-	log     *filelog.Log
-	state   *filelog.State
-	index   *index.Index
-	journal *journal.Journal
-	reg     *prometheus.Registry
-	metrics *pipeline.Metrics
-	disk    sync.Mutex // held while nothing is to be committed
-	stop    func()
+	*stacktest.Stack
+	t    testing.TB
+	dir  string
+	disk sync.Mutex // held while nothing is to be committed
+	stop func()
 }
 
 func newRig(t testing.TB, dir string) *rig { return newRigKept(t, dir, time.Hour) }
@@ -42,81 +35,46 @@ func newRig(t testing.TB, dir string) *rig { return newRigKept(t, dir, time.Hour
 // newRigKept opens a journal that is kept for so long, as the daemon does, and runs it until the test ends.
 func newRigKept(t testing.TB, dir string, retention time.Duration) *rig {
 	t.Helper()
-	reg := prometheus.NewRegistry()
-	r := &rig{t: t, dir: dir, reg: reg, metrics: pipeline.NewMetrics(reg)}
+	r := &rig{t: t, dir: dir}
 	if err := r.open(t.Context(), retention); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- r.journal.Run(ctx) }()
-	r.stop = sync.OnceFunc(func() {
-		r.journal.Close()
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Errorf("journal: %v", err)
-			}
-		case <-time.After(time.Minute):
-			t.Error("the journal did not end")
-		}
-		cancel()
-		r.close()
-	})
-	t.Cleanup(func() { r.stop() })
+	r.Run(t)
+	r.stop = r.Stop
 	return r
 }
 
 func (r *rig) open(ctx context.Context, retention time.Duration) (err error) {
-	if r.log, err = filelog.Open(ctx, filelog.Options{Dir: filepath.Join(r.dir, "log"), Log: zerolog.Nop()}); err != nil {
-		return err
-	}
-	if r.state, err = filelog.OpenState(ctx, filelog.StateOptions{Dir: filepath.Join(r.dir, "state"), Log: zerolog.Nop()}); err != nil {
-		return err
-	}
-	r.index, err = index.Open(ctx, index.Config{Dir: filepath.Join(r.dir, "index"), Log: r.log, Retention: retention, Logger: testLog(r.t)})
-	if err != nil {
-		return err
-	}
-	if _, next := r.log.Bounds(); r.index.Through() >= next {
-		if err := r.log.Reserve(ctx, r.index.Through()); err != nil {
-			return err
-		}
-	}
-	r.journal, err = journal.Open(ctx, journal.Config{
-		Log: r.log, State: r.state, Retention: retention, Logger: testLog(r.t), Metrics: r.metrics,
-		Committed: func(records []journal.Record) {
-			r.disk.Lock()
-			defer r.disk.Unlock()
-			r.index.Committed(records)
+	r.Stack, err = stacktest.Open(ctx, stacktest.Options{
+		Dir: r.dir, Retention: retention, Index: true, Logger: stacktest.Logger(r.t), Change: func(c *journal.Config) {
+			note := c.Committed
+			c.Committed = func(records []journal.Record) {
+				r.disk.Lock()
+				defer r.disk.Unlock()
+				note(records)
+			}
 		},
 	})
 	return err
 }
 
 func (r *rig) close() {
-	for _, c := range []interface{ Close() error }{r.index, r.state, r.log} {
-		if err := c.Close(); err != nil {
-			r.t.Error(err)
-		}
+	if err := r.Close(); err != nil {
+		r.t.Error(err)
 	}
-}
-
-func testLog(t testing.TB) zerolog.Logger {
-	return zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.InfoLevel)
 }
 
 // intakeOf makes an intake that is not caught up yet.
 func (r *rig) intakeOf(account string, log zerolog.Logger) *Intake {
 	return New(Config{
 		Normalizer: Normalizer{Account: account, Provider: "treatstream", Location: time.UTC},
-		Journal:    r.journal, Index: r.index, Logger: log, Metrics: r.metrics,
+		Journal:    r.Journal, Index: r.Index, Logger: log, Metrics: r.Metrics,
 	})
 }
 
 func (r *rig) intake(account string) *Intake {
 	r.t.Helper()
-	in := r.intakeOf(account, testLog(r.t))
+	in := r.intakeOf(account, stacktest.Logger(r.t))
 	if err := in.CatchUp(r.t.Context()); err != nil {
 		r.t.Fatal(err)
 	}
@@ -146,56 +104,18 @@ func (r *rig) live(in *Intake, payload json.RawMessage) {
 // count waits until the counter of that name reaches want, summed over its labels.
 func (r *rig) count(name string, want float64) {
 	r.t.Helper()
-	r.eventually(func() error {
-		if got := r.metric(name); got != want {
-			return fmt.Errorf("%s = %v, want %v", name, got, want)
-		}
-		return nil
-	})
-}
-
-func (r *rig) metric(name string) float64 {
-	r.t.Helper()
-	families, err := r.reg.Gather()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	var sum float64
-	for _, f := range families {
-		if f.GetName() == name {
-			for _, m := range f.GetMetric() {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-			}
-		}
-	}
-	return sum
+	r.Count(r.t, name, want)
 }
 
 func (r *rig) eventually(check func() error) {
 	r.t.Helper()
-	var err error
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if err = check(); err == nil {
-			return
-		}
-	}
-	r.t.Fatal(err)
+	stacktest.Eventually(r.t, check)
 }
 
 // records reads all of the journal.
-func (r *rig) records() (all []journal.Record) {
+func (r *rig) records() []journal.Record {
 	r.t.Helper()
-	for at := uint64(1); ; {
-		records, err := r.journal.Read(r.t.Context(), at, 1000)
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		if len(records) == 0 {
-			return all
-		}
-		all = append(all, records...)
-		at = records[len(records)-1].Number + 1
-	}
+	return r.Records(r.t)
 }
 
 // journaled reads the events of an account in the journal.
@@ -224,17 +144,10 @@ func titles(events []pipeline.Event) (titles []string) {
 	return titles
 }
 
-func wantTitles(from, to int) (titles []string) {
-	for n := from; n < to; n++ {
-		titles = append(titles, fmt.Sprintf("t%06d", n))
-	}
-	return titles
-}
-
 // flipIn changes a byte in the middle of a text that stands in one file of a stopped rig's log.
 func flipIn(t *testing.T, dir string, text []byte) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "log", "*"))
+	files, err := filepath.Glob(filepath.Join(dir, "journal", "*"))
 	if err != nil {
 		t.Fatal(err)
 	}

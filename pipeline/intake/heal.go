@@ -8,6 +8,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // know takes what the reply holds of the time before the baseline, and the journal has not, for known, and reports whether anything else is missing.
@@ -15,7 +16,7 @@ import (
 // that of its channel, unless the account has had that.
 func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first bool, result *Reconciliation) (more bool, err error) {
 	in := r.intake
-	c := newComparison(g.treats, g.zone)
+	c := newComparison(slices.Clone(g.treats), g.zone) // which puts them in order, once
 	same := false
 	var all []past
 	err = r.measure(ctx, c, base, func() {
@@ -28,17 +29,11 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 			cutoff = at
 			base.follow()
 		}
-		limit := c.inZone(cutoff, now.Add(g.ahead)).Unix()
-		all = slices.DeleteFunc(c.surplus(), func(p past) bool {
-			_, lost := c.nextLost(p.same)
-			missed := lost || p.same.second >= limit
-			more = more || missed
-			return missed
-		})
-		in.healing.expected, in.healing.baseline = nil, base.ID
+		newest := in.index.Account(in.norm.Account).Newest
+		all, more = c.split(c.inZone(cutoff, now.Add(g.ahead), &newest, g.ahead).Unix())
+		in.healing.credits, in.healing.baseline = nil, base.ID
 		for i := range all {
-			before := in.healing.expected[all[i].same]
-			in.healing.expect(all[i].same, credit{known: before.known + 1, last: now})
+			in.healing.expect(traitOf(all[i].Core, all[i].same), knownBefore, now)
 		}
 	})
 	if err != nil {
@@ -57,12 +52,20 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 // heal journals what is missing, oldest first. What comes live before its turn is journaled as live instead.
 func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, reply Reply, result *Reconciliation) error {
 	in := r.intake
+	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
+	if err != nil {
+		return err
+	}
+	if r.marks.lost = lost; lost == nil {
+		r.marks.lost = make(map[journal.Span]uint64) // it is known that there are none
+	}
 	var gone []missing
-	err := r.measure(ctx, c, base, func() {
-		gone, result.Rewritten = c.missing()
-		in.healing.missing = make(map[identity]int, len(gone))
+	err = r.measure(ctx, c, base, func() {
+		gone, result.Rewritten = c.missing(), c.rewritten()
+		result.Withheld, result.WithheldFrom = c.unrecognized()
+		now := time.Now()
 		for i := range gone {
-			in.healing.missing[gone[i].same]++
+			gone[i].credit = in.healing.expect(traitOf(gone[i].Core, gone[i].same), missingBefore, now)
 		}
 	})
 	if err != nil {
@@ -70,7 +73,7 @@ func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, re
 	}
 	defer func() {
 		in.turn <- struct{}{} // who holds it does so for as long as its own context lets it
-		in.healing.missing = nil
+		in.healing.drop()
 		<-in.turn
 	}()
 	for window := range slices.Chunk(gone, healWindow) {
@@ -109,10 +112,10 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 		return false, err
 	}
 	defer leave()
-	if !in.healing.take(p.same) {
+	if p.credit.live != nil {
 		return false, nil
 	}
-	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost}
+	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost, marks: r.marks.lost}
 	q.ordinal = max(c.ordinal(p.same), in.repeats.counts[keyOf(&f)].next)
 	for {
 		lost, ok := c.nextLost(p.same)
@@ -128,7 +131,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 	if err != nil || duplicate {
 		return false, err
 	}
-	in.healing.backfilled(p.same, now)
+	p.credit.role, p.credit.last = journaledBefore, now
 	r.marks.due = true
 	return true, nil
 }
@@ -168,8 +171,9 @@ func (r *Reconciler) measure(ctx context.Context, c *comparison, base *baseline,
 		return err
 	}
 	for i := range watched {
-		c.count(&watched[i], 1, 0)
+		c.came(&watched[i])
 	}
+	c.match()
 	settle()
 	return nil
 }
@@ -187,15 +191,15 @@ func (r *Reconciler) countIndex(ctx context.Context, c *comparison, base *baseli
 		case h.Number > limit:
 		case h.Known:
 			if tags[h.Baseline] {
-				c.known(identityOf(&h.Fingerprint, c.zone), int(h.Count), 0) //nolint:gosec // bounded by a reply
+				c.known(h)
 			}
 		case h.Repeat == 0: // not a treat that was received
 		case h.Lost && !tags[h.Baseline]:
-			c.miss(&h.Fingerprint, lostTreat{h.Number, h.Repeat - 1})
+			c.miss(h)
 		case tags[h.Baseline]:
-			c.count(&h.Fingerprint, 0, h.Repeat)
+			c.passed(identityOf(&h.Fingerprint, c.zone), h.Repeat)
 		default:
-			c.count(&h.Fingerprint, 1, h.Repeat)
+			c.count(h)
 		}
 		return true
 	})

@@ -20,6 +20,10 @@ type marking struct {
 	// due is true unless every event from the history that this process, or one before it, has journaled is within a mark.
 	due     bool
 	trouble string // the last one that was logged; empty if there is none
+	// compared is true once a comparison of this process has healed what the log has lost.
+	compared bool
+	// lost are the marks that the log had lost when the healing at work began.
+	lost map[journal.Span]uint64
 }
 
 // markLimit bounds the writing of heal marks, the disk being slow.
@@ -65,9 +69,20 @@ func (r *Reconciler) writeMarks(ctx context.Context) error {
 	if err := in.index.CatchUp(ctx); err != nil {
 		return err
 	}
-	if err := r.rewriteMarks(ctx); err != nil {
+	if err := r.newMark(ctx); err != nil {
 		return err
 	}
+	// A sink that has not got a lost mark yet counts the treats that were healed in its place when it comes to their new mark. So that one is to come
+	// first, and the lost treats before any of them.
+	if !r.marks.compared && r.cfg.Every > 0 {
+		return nil
+	}
+	return r.rewriteMarks(ctx)
+}
+
+// newMark journals the mark of what no mark holds.
+func (r *Reconciler) newMark(ctx context.Context) error {
+	in := r.intake
 	s := in.index.Account(in.norm.Account)
 	if s.Backfilled <= s.Healed {
 		return nil

@@ -51,7 +51,7 @@ func TestMarkWithoutComparisons(t *testing.T) {
 	rec := r.reconciler(in, &provider{}, ReconcileConfig{})
 	rec.Wake()
 	r.eventually(func() error {
-		if s := r.index.Account("acc"); s.Healed != s.Backfilled || s.Healed == 0 {
+		if s := r.Index.Account("acc"); s.Healed != s.Backfilled || s.Healed == 0 {
 			return errors.New("there is no mark")
 		}
 		return nil

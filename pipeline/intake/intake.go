@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,7 @@ type scratch struct {
 	event pipeline.Event
 	print index.Fingerprint
 	hits  []index.Hit
+	seen  uint64 // how many commits the index had before the hits were read
 }
 
 // rejects counts payloads that are no treats.
@@ -104,7 +106,7 @@ func (in *Intake) CatchUp(ctx context.Context) error {
 	for {
 		err := in.index.Backfilled(ctx, in.norm.Account, 0, in.repeats.since, func(h *index.Hit) bool {
 			if !h.When.IsZero() && h.Repeat > 0 {
-				in.healing.backfilled(identityOf(&h.Fingerprint, in.norm.Location), h.Journaled)
+				in.healing.expect(traitOf(h.Core, identityOf(&h.Fingerprint, in.norm.Location)), journaledBefore, h.Journaled)
 			}
 			return true
 		})
@@ -184,14 +186,8 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 		// Without a date an old treat and its repeat cannot be told apart, so each receipt is one of its own.
 		q.ordinal = max(q.ordinal, uint64(received.UnixNano()))
 	}
-	var same identity
-	var before role
-	if dated && in.healing.concerned() {
-		same = identityOf(f, in.norm.Location)
-		before = in.healing.role(same)
-	}
+	before := in.roleOf(f)
 	if before == journaledBefore {
-		in.healing.came(same, before)
 		in.metrics.duplicates.Inc()
 		in.log.Debug().Time("sent", e.Time).Msg("treat is in the journal already, from the history")
 		return nil
@@ -206,18 +202,27 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 	if err != nil || duplicate {
 		return err
 	}
-	if before != unknownBefore {
-		in.healing.came(same, before)
-	}
 	if in.healing.watching && dated && before != knownBefore {
 		in.healing.watched = append(in.healing.watched, *f)
 	}
 	return nil
 }
 
+// roleOf says what a treat that comes live is to the history that was read before.
+func (in *Intake) roleOf(f *index.Fingerprint) role {
+	if f.When.IsZero() || len(in.healing.credits) == 0 {
+		return unknownBefore
+	}
+	if c := in.healing.claim(traitOf(f.Core, identityOf(f, in.norm.Location))); c != nil {
+		return c.role
+	}
+	return unknownBefore
+}
+
 // find returns what the index has of a content and date. The result is good until the next call.
 func (in *Intake) find(ctx context.Context, f *index.Fingerprint) []index.Hit {
 	var err error
+	in.scratch.seen = in.index.Commits()
 	in.scratch.hits, err = in.index.Find(ctx, in.scratch.hits[:0], in.norm.Account, f)
 	switch {
 	case err != nil && err.Error() != in.trouble:
@@ -238,6 +243,8 @@ type queued struct {
 	ordinal  uint64
 	ref      uint64 // the number of the lost entry whose place it takes; 0: none
 	baseline string // the id of the one that holds the treat already, if one does
+	// marks are the heal marks that the log has lost, with their numbers; nil: not known yet.
+	marks map[journal.Span]uint64
 }
 
 // queue gives an event its id and hands it to the journal, unless that has it, or is about to. The caller holds the turn.
@@ -245,7 +252,7 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	e := q.event
 	key := pipeline.NewKey(&e.Data)
 	e.ID = pipeline.NewID(e.Time, key, q.ordinal)
-	if in.held(ctx, q) || !in.index.Expect(e.ID, q.print) {
+	if in.held(ctx, q) || !in.expect(ctx, q) {
 		in.metrics.duplicates.Inc()
 		in.log.Debug().Str("id", e.ID).Msg("journaled before: refused")
 		in.repeats.count(keyOf(q.print), q.ordinal, e.RecordedTime, neverDone)
@@ -261,7 +268,7 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 		Baseline: q.baseline, Ref: q.ref, Data: line,
 	}
 	if q.ref != 0 {
-		entry.Was = in.lostOrigin(q)
+		in.lostOrigin(ctx, &entry, q)
 	}
 	if !journal.Fits(&entry) {
 		in.index.Forget(e.ID)
@@ -277,15 +284,41 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	return false, nil
 }
 
-// lostOrigin is the origin of the entry whose place a treat takes, live unless it was from the history and in no heal mark yet: then no digest has
-// counted it.
-func (in *Intake) lostOrigin(q *queued) pipeline.Origin {
-	for i := range q.hits {
-		if h := &q.hits[i]; h.Number == q.ref && h.Backfill && q.ref > in.index.Account(q.event.Data.Account).Healed {
-			return pipeline.OriginBackfill
+// expect has the index expect the event, and reports false if it is on its way into the journal, or has arrived there since q.hits were read.
+func (in *Intake) expect(ctx context.Context, q *queued) bool {
+	if !in.index.Expect(q.event.ID, q.print) {
+		return false
+	}
+	if q.print.When.IsZero() || in.index.Commits() == in.scratch.seen {
+		return true
+	}
+	q.hits = in.find(ctx, q.print)
+	if in.held(ctx, q) {
+		in.index.Forget(q.event.ID)
+		return false
+	}
+	return true
+}
+
+// lostOrigin sets of an entry what the one was whose place it takes, see [journal.Entry]. It is live if the index cannot be read.
+func (in *Intake) lostOrigin(ctx context.Context, entry *journal.Entry, q *queued) {
+	entry.Was = pipeline.OriginLive
+	ofHistory := slices.ContainsFunc(q.hits, func(h index.Hit) bool { return h.Number == q.ref && h.Backfill })
+	if !ofHistory {
+		return
+	}
+	if q.ref > in.index.Account(entry.Account).Healed {
+		entry.Was = pipeline.OriginBackfill
+		return
+	}
+	if q.marks == nil {
+		q.marks, _ = in.index.LostHealMarks(ctx, entry.Account) // an error is reported where marks are journaled again
+	}
+	for span, number := range q.marks {
+		if span.Holds(q.ref) && number > entry.Mark {
+			entry.Was, entry.Mark = pipeline.OriginBackfill, number
 		}
 	}
-	return pipeline.OriginLive
 }
 
 // held reports whether the journal holds the event. If it has lost it, that is noted.

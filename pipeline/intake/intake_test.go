@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -20,7 +21,7 @@ func TestJournalKeepsOrderAndEverything(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	r.send(r.intake("acc"), 0, n)
 	r.count("relay_events_journaled_total", n)
-	if diff := cmp.Diff(wantTitles(0, n), titles(r.journaled("acc"))); diff != "" {
+	if diff := cmp.Diff(stacktest.Titles(0, n), titles(r.journaled("acc"))); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
 }
@@ -68,7 +69,7 @@ func TestExactRepeatsAfterMany(t *testing.T) {
 	if err := in.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.metric("relay_events_journaled_total"); got != 22+repeatLimit {
+	if got := r.Metric(r.t, "relay_events_journaled_total"); got != 22+repeatLimit {
 		t.Errorf("%v events journaled, want %d", got, 22+repeatLimit)
 	}
 	ids := map[string]bool{}
@@ -98,14 +99,14 @@ func TestTreatsComeAgainAfterLong(t *testing.T) {
 	r.stop()
 
 	r = newRig(t, dir)
-	in = r.intakeOf("acc", testLog(t)) // which looks at nothing, as after more than 10 minutes
+	in = r.intakeOf("acc", stacktest.Logger(t)) // which looks at nothing, as after more than 10 minutes
 	r.send(in, 0, 3)
 	r.send(in, 1, 2)
 	r.send(in, 1, 2)
 	r.count("relay_events_duplicate_total", 5)
 	r.send(in, 3, 4)
 	r.count("relay_events_journaled_total", 1)
-	if got := r.metric("relay_events_duplicate_total"); got != 5 {
+	if got := r.Metric(r.t, "relay_events_duplicate_total"); got != 5 {
 		t.Errorf("%v duplicates, want 5", got)
 	}
 }
@@ -116,7 +117,7 @@ func TestSameSecondOfAnotherSpelling(t *testing.T) {
 	r := newRig(t, dir)
 	r.live(r.intake("acc"), json.RawMessage(`{"title":"Tea","date_created":"2026-07-16T21:00:00"}`))
 	r.count("relay_events_journaled_total", 1)
-	r.live(r.intakeOf("acc", testLog(t)), json.RawMessage(`{"title":"Tea","date_created":"2026-07-16 21:00:00"}`))
+	r.live(r.intakeOf("acc", stacktest.Logger(t)), json.RawMessage(`{"title":"Tea","date_created":"2026-07-16 21:00:00"}`))
 	r.count("relay_events_journaled_total", 2)
 	if events := r.journaled("acc"); len(events) != 2 || events[0].ID == events[1].ID {
 		t.Errorf("%d events", len(events))
@@ -153,7 +154,7 @@ func TestUndatedTreatsAreNeverTakenForRepeats(t *testing.T) {
 		r.live(in, json.RawMessage(`[{"title":"Tea"},{"title":"Tea","date_created":"soon"}]`))
 	}
 	r.count("relay_events_journaled_total", 6)
-	if got := r.metric("relay_events_duplicate_total"); got != 0 {
+	if got := r.Metric(r.t, "relay_events_duplicate_total"); got != 0 {
 		t.Errorf("%v duplicates", got)
 	}
 }
@@ -216,10 +217,10 @@ func TestJournalSurvivesAKill(t *testing.T) {
 	}
 	r.stop()
 	r = newRig(t, copied)
-	if diff := cmp.Diff(wantTitles(0, 200), titles(r.journaled("acc"))); diff != "" {
+	if diff := cmp.Diff(stacktest.Titles(0, 200), titles(r.journaled("acc"))); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
-	if n := r.index.Count(); n != 200 {
+	if n := r.Index.Count(); n != 200 {
 		t.Errorf("%d treats in the index, want 200", n)
 	}
 }
@@ -286,7 +287,7 @@ func TestImport(t *testing.T) {
 	r.live(in, dish("b", begin, 1))
 	r.live(in, json.RawMessage(`{"title":"undated"}`))
 	test := in.norm.TestEvent(time.Now(), "s", "test", "")
-	if err := r.journal.PutTest(t.Context(), &test, ""); err != nil {
+	if err := r.Journal.PutTest(t.Context(), &test, ""); err != nil {
 		t.Fatal(err)
 	}
 	r.count("relay_events_journaled_total", 4) // tests are not counted
@@ -304,7 +305,7 @@ func TestImport(t *testing.T) {
 		if round == 2 { // a fresh process
 			other.stop()
 			other = newRigKept(t, other.dir, 840*time.Hour)
-			oin = other.intakeOf("acc", testLog(t))
+			oin = other.intakeOf("acc", stacktest.Logger(t))
 			rec = other.reconciler(oin, p, ReconcileConfig{})
 		}
 		var entries []journal.Entry
@@ -313,18 +314,18 @@ func TestImport(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			has, err := other.index.Has(t.Context(), &e)
+			has, err := other.Index.Has(t.Context(), &e)
 			if err != nil || has != (round > 0) {
 				t.Fatalf("round %d: the journal has %s: %v, %v", round, e.ID, has, err)
 			}
-			if again, err := other.index.Has(t.Context(), &e); err != nil || !again {
+			if again, err := other.Index.Has(t.Context(), &e); err != nil || !again {
 				t.Fatalf("asked again: %v, %v", again, err)
 			}
 			if !has {
 				entries = append(entries, e)
 			}
 		}
-		if _, err := other.journal.Put(t.Context(), entries...); err != nil {
+		if _, err := other.Journal.Put(t.Context(), entries...); err != nil {
 			t.Fatal(err)
 		}
 	}

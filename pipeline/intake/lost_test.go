@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -69,8 +70,7 @@ func (r *rig) image(parts ...string) string {
 	return dir
 }
 
-// checkMarks wants the heal marks of an account to have no event in common, and to hold each that is from the history.
-// lost compares what is in the journal now with what was before some of it was lost: the same ids, with the number that each had.
+// wantHealed compares what is in the journal now with what was before some of it was lost: the same ids, with the number that each had.
 func (r *rig) wantHealed(account string, before map[string]journal.Record, kept, healed int) {
 	r.t.Helper()
 	after := r.treats(account)
@@ -111,7 +111,7 @@ func TestLostEndIsHealed(t *testing.T) {
 	take(dish("b", begin, 2)) // of which there are two more that are lost
 	p.add(dish("missed", begin, 3))
 	r.reconcile(rec)
-	old := r.image("log", "state")
+	old := r.image("journal", "state")
 	for range 2 {
 		take(dish("b", begin, 2))
 		take(dish("c", begin, 4))
@@ -125,7 +125,7 @@ func TestLostEndIsHealed(t *testing.T) {
 	before := r.treats("acc")
 	for round := range 2 {
 		if round == 0 {
-			r = r.putBack(old, "log", "state")
+			r = r.putBack(old, "journal", "state")
 		} else {
 			r.stop()
 			r = newRig(t, r.dir)
@@ -139,6 +139,15 @@ func TestLostEndIsHealed(t *testing.T) {
 		}
 		r.wantHealed("acc", before, 3, 6)
 		r.checkMarks("acc")
+		for _, is := range r.treats("acc") {
+			was, mark := pipeline.OriginLive, uint64(0)
+			if before[is.ID].Origin == pipeline.OriginBackfill { // whose mark was lost too
+				was, mark = pipeline.OriginBackfill, before[is.ID].Number+1
+			}
+			if is.Ref != 0 && (is.Was != was || is.Mark != mark) {
+				t.Errorf("event %s was %s, mark %d; want %s, %d", is.ID, is.Was, is.Mark, was, mark)
+			}
+		}
 	}
 }
 
@@ -197,12 +206,12 @@ func TestLostTreatInAnotherForm(t *testing.T) {
 	in := r.intake("acc")
 	rec := r.reconciler(in, p, ReconcileConfig{})
 	r.reconcile(rec)
-	old := r.image("log", "state")
+	old := r.image("journal", "state")
 	r.live(in, json.RawMessage(`{"sender":"s","title":"Tea","receiver":"me","date_created":"`+begin.UTC().Format(time.DateTime)+`"}`))
 	r.count("relay_events_journaled_total", 1)
-	number := r.index.Account("acc").Newest.Number
+	number := r.Index.Account("acc").Newest.Number
 	p.add(dish("Tea", begin, 0))
-	r = r.putBack(old, "log", "state")
+	r = r.putBack(old, "journal", "state")
 	rec = r.reconciler(r.intake("acc"), p, ReconcileConfig{})
 	for round := range 2 {
 		if got := r.reconcile(rec); got.Healed != 1-round {
@@ -220,12 +229,12 @@ func TestLostTreatInAnotherForm(t *testing.T) {
 func TestLostTreatComesLive(t *testing.T) {
 	r, begin := newRig(t, t.TempDir()), evening()
 	in := r.intake("acc")
-	old := r.image("log", "state")
+	old := r.image("journal", "state")
 	r.live(in, dish("a", begin, 0))
 	r.count("relay_events_journaled_total", 1)
 	before := r.treats("acc")
-	r = r.putBack(old, "log", "state")
-	in = r.intakeOf("acc", testLog(t)) // as after more than 10 minutes
+	r = r.putBack(old, "journal", "state")
+	in = r.intakeOf("acc", stacktest.Logger(t)) // as after more than 10 minutes
 	r.live(in, dish("a", begin, 0))
 	r.count("relay_events_journaled_total", 1)
 	for id, one := range r.treats("acc") {
@@ -254,8 +263,8 @@ func TestEmptyJournalIsNoFirstRun(t *testing.T) {
 	}
 	before := r.treats("acc")
 	p.add(dish("missed", begin, 20))
-	r = r.putBack("", "log", "state")
-	lost, err := r.index.Lost(t.Context(), 1)
+	r = r.putBack("", "journal", "state")
+	lost, err := r.Index.Lost(t.Context(), 1)
 	if err != nil || len(lost) != 1 || lost[0].Events != 10 || lost[0].Account != "acc" {
 		t.Errorf("lost: %+v, %v", lost, err)
 	}
@@ -284,7 +293,7 @@ func TestFirstRunHealsWhatIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := r.treats("acc")
-	r = r.putBack("", "log", "state")
+	r = r.putBack("", "journal", "state")
 	p := &provider{}
 	p.add(dish("older", begin, 0), dish("live", begin, 1), dish("live", begin, 1), dish("live", begin, 1))
 	rec := r.reconciler(r.intake("acc"), p, ReconcileConfig{})
@@ -318,7 +327,7 @@ func TestCompareWithADamagedIndex(t *testing.T) {
 		}
 		entries = append(entries, journal.Entry{Kind: journal.Treat, ID: e.ID, Account: "acc", Provider: "treatstream", Origin: "live", Repeat: 1, Data: line})
 		if len(entries) == 1000 {
-			if _, err := r.journal.Put(t.Context(), entries...); err != nil {
+			if _, err := r.Journal.Put(t.Context(), entries...); err != nil {
 				t.Fatal(err)
 			}
 			entries = entries[:0]
@@ -345,11 +354,11 @@ func TestCompareWithADamagedIndex(t *testing.T) {
 	if got := r.reconcile(rec); got.Healed != 1 {
 		t.Errorf("%+v", got)
 	}
-	if got := r.index.Count(); got != n+1 {
+	if got := r.Index.Count(); got != n+1 {
 		t.Errorf("%d treats in the index, want %d", got, n+1)
 	}
 	f := index.Of(&d)
-	if hits, err := r.index.Find(t.Context(), nil, "acc", &f); err != nil || len(hits) != 1 {
+	if hits, err := r.Index.Find(t.Context(), nil, "acc", &f); err != nil || len(hits) != 1 {
 		t.Errorf("%+v, %v", hits, err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/treatrelay/relay/pipeline/intake/index"
 )
 
 // A Login is the login at the provider that a token comes from. Another login may be that of another channel.
@@ -180,35 +182,34 @@ func (b *baseline) otherChannel(c *comparison, channels map[string]bool, ahead t
 	if len(b.Channels) > 0 && len(channels) > 0 {
 		return true, b.Changed
 	}
-	login := b.Changed.Unix()
-	for same, slot := range c.slots {
-		if c.tallies[slot].have > 0 && same.second < login {
-			return false, time.Time{}
-		}
-	}
-	if b.Known > 0 || len(b.Earlier) > 0 {
+	shared, has := c.shares(b.Changed.Unix())
+	switch {
+	case shared:
+		return false, time.Time{}
+	case has, b.Known > 0, len(b.Earlier) > 0:
 		return true, b.Changed
-	}
-	for _, all := range c.strangers {
-		if slices.ContainsFunc(all, func(s stranger) bool { return s.second < login }) {
-			return true, b.Changed
-		}
 	}
 	return true, b.cutoff(ahead)
 }
 
-// inZone moves a cutoff to where it is among the dates of a reply that was given at that time: dates that name no zone and are of the future are of
-// a zone farther east than the configured one.
-func (c *comparison) inZone(cutoff, now time.Time) time.Time {
+// inZone moves a cutoff to where it is among the dates of a reply that was given at that time, if these name no zone and are of another than the
+// configured one: as the newest live treat was when it came, or as far east as dates of the future show.
+func (c *comparison) inZone(cutoff, now time.Time, newest *index.Hit, ahead time.Duration) time.Time {
 	const tolerance = 2 * time.Minute
 	if len(c.treats) == 0 || !c.treats[len(c.treats)-1].When.Floating {
 		return cutoff
 	}
-	ahead := time.Unix(c.until, 0).Sub(now)
-	if ahead <= tolerance {
-		return cutoff
+	if newest.When.Floating && !newest.Backfill {
+		late := newest.When.In(c.zone).Sub(newest.Journaled.Add(ahead))
+		zones := late.Round(quarter * time.Second)
+		if off := zones.Abs(); off >= 2*quarter*time.Second && off <= wrongZone && (late-zones).Abs() <= tolerance {
+			return cutoff.Add(zones)
+		}
 	}
-	return cutoff.Add((ahead + quarter*time.Second - 1).Truncate(quarter * time.Second))
+	if future := time.Unix(c.until, 0).Sub(now); future > tolerance && future <= wrongZone {
+		return cutoff.Add((future + quarter*time.Second - 1).Truncate(quarter * time.Second))
+	}
+	return cutoff
 }
 
 // channelOf is how a channel is remembered: as the receiver of its treats is called, whatever the case. Empty: the treat does not say.

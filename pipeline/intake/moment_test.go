@@ -140,7 +140,7 @@ func TestFirstStartIsDurable(t *testing.T) {
 	l := newcomer(time.Time{})
 	l.none = true
 	r.begins(l, ReconcileConfig{}) // nobody has logged in
-	if _, _, err := r.journal.State().Get(t.Context(), journal.HistoryKey("acc")); !errors.Is(err, journal.ErrNoKey) {
+	if _, _, err := r.Journal.State().Get(t.Context(), journal.HistoryKey("acc")); !errors.Is(err, journal.ErrNoKey) {
 		t.Errorf("there is a baseline: %v", err)
 	}
 	l.none = false
@@ -188,6 +188,27 @@ func TestBaselineInAnotherZone(t *testing.T) {
 	r.want("acc", "after the login+", "now+")
 }
 
+// A live treat shows the zone of the dates, if there is one before the history can be read.
+func TestBaselineInTheZoneOfALiveTreat(t *testing.T) {
+	for _, zone := range []time.Duration{-5 * time.Hour, 330 * time.Minute} {
+		r := newRigKept(t, t.TempDir(), 840*time.Hour)
+		now := time.Now().Truncate(time.Second)
+		l := newcomer(now.Add(-40 * time.Minute))
+		rec := r.begins(l, ReconcileConfig{})
+		there := now.Add(zone)
+		live := dish("live", there, 0)
+		r.live(rec.intake, live)
+		if err := rec.intake.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		l.add(dish("an hour ago", there, -3600), dish("missed", there, -1200), live)
+		if got := r.reconcile(rec); got.Known != 1 || got.Healed != 1 {
+			t.Errorf("%v east: %+v", zone, got)
+		}
+		r.want("acc", "live", "missed+")
+	}
+}
+
 func TestBackfillFirstRunOfANewAccount(t *testing.T) {
 	r, begin := newRigKept(t, t.TempDir(), 840*time.Hour), evening()
 	l := newcomer(begin)
@@ -225,7 +246,7 @@ func TestBaselineOfAnOlderRelay(t *testing.T) {
 	l.add(to("me", "known", begin, -30))
 	rec := r.reconciler(in, l, ReconcileConfig{Logins: l})
 	r.reconcile(rec)
-	value, _, err := r.journal.State().Get(t.Context(), journal.HistoryKey("acc"))
+	value, _, err := r.Journal.State().Get(t.Context(), journal.HistoryKey("acc"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +260,7 @@ func TestBaselineOfAnOlderRelay(t *testing.T) {
 	if value, err = json.Marshal(fields); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.journal.State().Put(t.Context(), journal.HistoryKey("acc"), value, journal.AnyRevision); err != nil {
+	if _, err := r.Journal.State().Put(t.Context(), journal.HistoryKey("acc"), value, journal.AnyRevision); err != nil {
 		t.Fatal(err)
 	}
 	l.add(to("me", "missed", begin, -20*24*3600)) // as old as you like, as it was
@@ -256,111 +277,17 @@ func TestBaselineOfAnOlderRelay(t *testing.T) {
 	r.want("acc", "missed+")
 }
 
-// A step is a login and what its channel's history holds by then.
-type step struct {
-	login  string // another one than before; empty: the same
-	at     int    // of the login, in minutes after the first
-	treats []json.RawMessage
-	known  int
-	healed int
-}
-
-// month is the old treats of a channel, n of them, from before begin.
-func month(receiver string, begin time.Time, n int) (all []json.RawMessage) {
-	for i := range n {
-		all = append(all, to(receiver, fmt.Sprint(receiver, i), begin, -3600*(n-i)))
-	}
-	return all
-}
-
-func TestLoginAsAnotherChannel(t *testing.T) {
-	begin := time.Now().Add(-3 * time.Hour).Truncate(time.Second)
-	at := func(receiver, title string, minute int) json.RawMessage { return to(receiver, title, begin, minute*60) }
-	with := func(all []json.RawMessage, more ...json.RawMessage) []json.RawMessage {
-		return append(all[:len(all):len(all)], more...)
-	}
-	wrong, right, silent := month("Wrong", begin, 5), month("right", begin, 29), month("", begin, 29)
-	for name, steps := range map[string][]step{
-		"the wrong one first": {
-			{"", 0, wrong, 5, 0},
-			{"2", 60, with(right, at("right", "before", 59), at("right", "after", 61)), 30, 1},
-			{"", 0, with(right, at("right", "before", 59), at("right", "after", 61), at("right", "later", 90)), 0, 1},
-		},
-		"the wrong one first, without treats": {
-			{"", 0, []json.RawMessage{}, 0, 0},
-			{"2", 60, with(right, at("right", "after", 61)), 29, 1},
-		},
-		"the wrong one first, and the right one without treats for a while": {
-			{"", 0, wrong, 5, 0},
-			{"2", 60, []json.RawMessage{}, 0, 0},
-			{"", 0, []json.RawMessage{at("right", "its first", 70)}, 0, 1},
-		},
-		"and back": {
-			{"", 0, wrong, 5, 0},
-			{"2", 60, right, 29, 0},
-			{"3", 120, with(wrong, at("WRONG", "while the other was logged in", 90)), 0, 1},
-			{"4", 130, with(right, at("right", "likewise", 125)), 0, 1},
-		},
-		"the same one": {
-			{"", 0, with(right, at("right", "a", 5)), 29, 1},
-			{"2", 60, with(right, at("right", "a", 5), at(" RIGHT ", "b", 50)), 0, 1},
-			{"3", 70, with(right, at("right", "a", 5), at("Right", "b", 50), at("right", "c", 69)), 0, 1},
-		},
-		"the same one, without treats so far": {
-			{"", 0, []json.RawMessage{}, 0, 0},
-			{"2", 60, []json.RawMessage{at("right", "while nobody was logged in", 50)}, 0, 1},
-		},
-		"receivers are not told": {
-			{"", 0, month("", begin.Add(-time.Minute), 5), 5, 0},
-			{"2", 60, with(silent, at("", "before", 59), at("", "after", 61)), 30, 1},
-			{"3", 90, with(silent, at("", "before", 59), at("", "after", 61), at("", "missed", 80)), 0, 1},
-		},
-		"receivers are told by one only": {
-			{"", 0, wrong, 5, 0},
-			{"2", 60, with(silent, at("", "after", 61)), 29, 1},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRigKept(t, t.TempDir(), 840*time.Hour)
-			l := newcomer(begin)
-			for i, s := range steps {
-				rec := r.begins(l, ReconcileConfig{})
-				if s.login != "" {
-					l.again(s.login, begin.Add(time.Duration(s.at)*time.Minute))
-				}
-				l.treats = s.treats
-				for again := range 2 {
-					got := r.reconcile(rec)
-					if again == 1 {
-						s.known, s.healed = 0, 0
-					}
-					if got.Known != s.known || got.Healed != s.healed {
-						t.Errorf("step %d: %+v, want %d known and %d healed", i, got, s.known, s.healed)
-					}
-				}
-				r.stop()
-				r = newRigKept(t, r.dir, 840*time.Hour)
-			}
-			r.told("acc")
-		})
-	}
-}
-
-// What comes live of another channel before its history is compared is no sign that it is the one from before.
-func TestAnotherChannelIsLiveFirst(t *testing.T) {
+// Treats of one second are journaled in the order of the list, also when a baseline is made first.
+func TestNewAccountsOrder(t *testing.T) {
 	r, begin := newRigKept(t, t.TempDir(), 840*time.Hour), evening()
 	l := newcomer(begin)
-	rec := r.begins(l, ReconcileConfig{})
-	r.reconcile(rec)
-	l.again("2", begin.Add(10*time.Minute))
-	l.add(month("", begin, 29)...)
-	live := dish("live", begin, 660)
-	l.add(live)
-	r.live(rec.intake, live)
-	if got := r.reconcile(rec); !got.FirstRun || got.Known != 29 || got.Healed != 0 {
+	for _, title := range []string{"a", "b", "c"} {
+		l.add(dish(title, begin, 1))
+	}
+	if got := r.reconcile(r.begins(l, ReconcileConfig{})); !got.FirstRun || got.Healed != 3 {
 		t.Errorf("%+v", got)
 	}
-	r.want("acc", "live")
+	r.want("acc", "a+", "b+", "c+")
 }
 
 // A moment that cannot be made durable is kept in memory.
@@ -376,7 +303,7 @@ func TestBeginWithoutADisk(t *testing.T) {
 	if err := rec.Begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	value, _, err := r.journal.State().Get(t.Context(), journal.HistoryKey("acc"))
+	value, _, err := r.Journal.State().Get(t.Context(), journal.HistoryKey("acc"))
 	if err != nil {
 		t.Fatal(err)
 	}

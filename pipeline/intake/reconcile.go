@@ -50,6 +50,10 @@ type Reconciliation struct {
 	Known     int    `json:"known"`         // of those, taken for known by this first run: they are dated before the baseline
 	Healed    int    `json:"healed"`        // of those, journaled now
 	Rewritten int    `json:"rewritten"`     // of those, in the journal with another zone or fewer fields
+	// Withheld are those that may be live ones in a form that cannot be recognized: they are not journaled. The first is dated so.
+	Withheld     int       `json:"withheld"`
+	WithheldFrom time.Time `json:"withheld_from,omitzero"`
+
 	Older     int    `json:"older"`         // treats from before the journal's time, not compared
 	Undated   int    `json:"undated"`       // treats whose date cannot be read, not compared
 	Unusable  int    `json:"unusable"`      // other things in the history
@@ -182,6 +186,7 @@ func (r *Reconciler) interval() time.Duration {
 // reconcile makes one comparison, reports it, and sums up what was healed, by this one or before.
 func (r *Reconciler) reconcile(ctx context.Context) (Reconciliation, error) {
 	result, err := r.compare(ctx)
+	r.marks.compared = r.marks.compared || err == nil
 	r.marks.due = r.marks.due || err == nil // also what another process has healed and did not live to sum up
 	if markErr := r.markHealed(ctx); err == nil {
 		err = markErr
@@ -238,6 +243,12 @@ func (r *Reconciler) report(result Reconciliation) {
 	if text := "history has pages that are left out: what was missed in their time is not journaled"; result.Cut != "" && !r.noted[text] {
 		r.noted[text] = true
 		r.log.Warn().Str("reason", result.Cut).Msg(text)
+	}
+	if text := "history has treats that may be live ones in a form that cannot be recognized: not journaled from it"; result.Withheld > 0 && !r.noted[text] {
+		r.noted[text] = true
+		r.log.Warn().Int("treats", result.Withheld).Time("first", result.WithheldFrom).Msg(text)
+	} else if result.Withheld == 0 && result.Held > 0 {
+		delete(r.noted, text)
 	}
 	once := func(n int, text string) {
 		if n > 0 && !r.noted[text] {

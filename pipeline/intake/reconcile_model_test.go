@@ -13,11 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
-
-	"github.com/treatrelay/relay/pipeline"
 )
 
 // A plate is all there is to a treat of the model: what and in which second. Many are alike.
@@ -60,8 +57,7 @@ var errKilled = errors.New("killed")
 
 // start starts relay on the newest image of its data. It is not connected yet.
 func (s *stage) start() {
-	reg := prometheus.NewRegistry()
-	r := &rig{t: s.outer, dir: s.image(), reg: reg, metrics: pipeline.NewMetrics(reg)}
+	r := &rig{t: s.outer, dir: s.image()}
 	if err := r.open(s.outer.Context(), time.Hour); err != nil {
 		s.t.Fatal(err)
 	}
@@ -70,12 +66,12 @@ func (s *stage) start() {
 	s.rec = NewReconciler(s.intake, s, ReconcileConfig{Logins: s.logins})
 	ctx, cancel := context.WithCancelCause(s.outer.Context())
 	var writer, comparer sync.WaitGroup
-	writer.Go(func() { _ = r.journal.Run(ctx) }) // which gives up what is not written yet
+	writer.Go(func() { _ = r.Journal.Run(ctx) }) // which gives up what is not written yet
 	comparer.Go(func() { s.rec.Run(ctx) })
 	s.kill = func() {
 		cancel(errKilled)
 		comparer.Wait()
-		r.journal.Close()
+		r.Journal.Close()
 		writer.Wait()
 		s.images++
 		s.copy(r.dir, s.image()) // as it is, before anything is closed
@@ -111,7 +107,7 @@ func (s *stage) backUp() {
 	if err := os.RemoveAll(s.backup); err != nil {
 		s.t.Fatal(err)
 	}
-	for _, part := range []string{"log", "state"} {
+	for _, part := range []string{"journal", "state"} {
 		s.copy(filepath.Join(s.r.dir, part), filepath.Join(s.backup, part))
 	}
 }
@@ -240,7 +236,13 @@ func (s *stage) check() {
 	s.r.checkMarks(s.account)
 	have, sent := count(got), count(s.sent)
 	for _, p := range append(slices.Clone(got), s.sent...) {
-		if least, most := sent[p]-s.baseline[p], sent[p]+s.repeats[p]; have[p] < least || have[p] > most {
+		least, most := sent[p]-s.baseline[p], sent[p]+s.repeats[p]
+		for other, n := range s.repeats {
+			if other.title == p.title && other != p { // the second of those is taken for a treat with a date that is off
+				least -= n
+			}
+		}
+		if have[p] < least || have[p] > most {
 			s.t.Fatalf("%d of %v in the journal, want %d to %d", have[p], p, least, most)
 		}
 	}
@@ -323,7 +325,7 @@ func (s *stage) actions() map[string]func(*rapid.T) {
 				t.Skip("there is no backup")
 			}
 			s.kill()
-			if s.restore("log"); rapid.Bool().Draw(t, "and the state") {
+			if s.restore("journal"); rapid.Bool().Draw(t, "and the state") {
 				s.restore("state")
 			}
 			s.start()

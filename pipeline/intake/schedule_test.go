@@ -47,10 +47,10 @@ func TestUnusableHistory(t *testing.T) {
 			t.Errorf("%q is said %d times in\n%s", text, n, said.String())
 		}
 	}
-	if got := r.metric("relay_reconcile_total"); got != 7 {
+	if got := r.Metric(r.t, "relay_reconcile_total"); got != 7 {
 		t.Errorf("relay_reconcile_total = %v, want 7", got)
 	}
-	if got := r.metric("relay_reconcile_unusable_items"); got != 2 {
+	if got := r.Metric(r.t, "relay_reconcile_unusable_items"); got != 2 {
 		t.Errorf("relay_reconcile_unusable_items = %v, want 2", got)
 	}
 }

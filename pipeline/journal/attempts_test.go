@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
@@ -25,7 +26,7 @@ import (
 // attemptLog runs a log of attempts until the test ends or stop is called.
 func (r *rig) attemptLog() (l *journal.AttemptLog, stop func()) {
 	r.t.Helper()
-	l, err := journal.OpenAttemptLog(r.t.Context(), journal.AttemptConfig{Log: r.attempts, Logger: testLog(r.t), Metrics: r.metrics})
+	l, err := journal.OpenAttemptLog(r.t.Context(), journal.AttemptConfig{Log: r.Attempts, Logger: stacktest.Logger(r.t), Metrics: r.Metrics})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func (r *rig) attemptLog() (l *journal.AttemptLog, stop func()) {
 
 func (r *rig) attemptsOf(id string) (all []pipeline.Attempt) {
 	r.t.Helper()
-	for a, err := range r.journal.Attempts(r.t.Context(), id, time.Time{}) {
+	for a, err := range r.Journal.Attempts(r.t.Context(), id, time.Time{}) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -85,14 +86,14 @@ func TestAttemptsAreKept(t *testing.T) {
 	if got := len(r.attemptsOf("trt_432")); got != 1 {
 		t.Errorf("%d attempts of trt_432, want 1", got)
 	}
-	if entries := readAll(t, r.attempts); len(entries) > n/20 {
+	if entries := stacktest.ReadAll(t, r.Attempts); len(entries) > n/20 {
 		t.Errorf("%d attempts make %d entries: they are to be written together", n, len(entries))
 	}
-	if got := r.metric("relay_attempts_dropped_total"); got != 0 {
+	if got := r.Metric(r.t, "relay_attempts_dropped_total"); got != 0 {
 		t.Errorf("%v attempts were dropped", got)
 	}
 	// Another process reads them.
-	beside, err := filelog.OpenReader(t.Context(), filelog.Options{Dir: filepath.Join(r.dir, "attempts"), Log: testLog(t)})
+	beside, err := filelog.OpenReader(t.Context(), filelog.Options{Dir: filepath.Join(r.dir, "attempts"), Log: stacktest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func TestAttemptsAreKept(t *testing.T) {
 		}
 	}()
 	r.eventually(func() error { // it sees what is synced, which is done behind
-		if a, b := len(readAll(t, beside)), len(readAll(t, r.attempts)); a != b {
+		if a, b := len(stacktest.ReadAll(t, beside)), len(stacktest.ReadAll(t, r.Attempts)); a != b {
 			return fmt.Errorf("another process reads %d entries of %d", a, b)
 		}
 		return nil
@@ -113,8 +114,8 @@ func TestAttemptsAreKept(t *testing.T) {
 func TestAttemptsBeyondTheBuffer(t *testing.T) {
 	r := openRig(t, t.TempDir())
 	var said bytes.Buffer
-	r.reg = prometheus.NewRegistry()
-	l, err := journal.OpenAttemptLog(t.Context(), journal.AttemptConfig{Log: r.attempts, Logger: zerolog.New(&said), Metrics: pipeline.NewMetrics(r.reg)})
+	r.Registry = prometheus.NewRegistry()
+	l, err := journal.OpenAttemptLog(t.Context(), journal.AttemptConfig{Log: r.Attempts, Logger: zerolog.New(&said), Metrics: pipeline.NewMetrics(r.Registry)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func TestAttemptsBeyondTheBuffer(t *testing.T) {
 	}
 	l.Close()
 	l.Run(t.Context())
-	dropped := int(r.metric("relay_attempts_dropped_total"))
+	dropped := int(r.Metric(r.t, "relay_attempts_dropped_total"))
 	if dropped < n/2 || dropped >= n {
 		t.Errorf("%d of %d attempts were dropped, want what exceeds %d bytes", dropped, n, journal.AttemptBuffer)
 	}
@@ -137,7 +138,7 @@ func TestAttemptsBeyondTheBuffer(t *testing.T) {
 		}
 	}
 	lines := 0
-	for _, rec := range readAll(t, r.attempts) {
+	for _, rec := range stacktest.ReadAll(t, r.Attempts) {
 		text, err := journal.DecodeAttempts(rec.Data)
 		if err != nil {
 			t.Fatal(err)
@@ -162,7 +163,7 @@ func TestNoAttemptsYet(t *testing.T) {
 	if got := r.attemptsOf("trt_1"); len(got) > 0 {
 		t.Errorf("attempts %v", got)
 	}
-	if _, err := r.journal.Sinks(t.Context(), []string{"bot"}); err != nil {
+	if _, err := r.Journal.Sinks(t.Context(), []string{"bot"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -234,7 +235,7 @@ func BenchmarkAttempt(b *testing.B) {
 	running.Go(func() { l.Run(context.WithoutCancel(b.Context())) })
 	ids := make([]string, 1000)
 	for i := range ids {
-		e := newEvent("acc", pipeline.OriginLive, time.Now(), i)
+		e := stacktest.Event("acc", pipeline.OriginLive, time.Now(), i)
 		ids[i] = e.ID
 	}
 	b.ReportAllocs()

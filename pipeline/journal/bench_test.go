@@ -3,62 +3,32 @@ package journal_test
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
-
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/filelog"
 )
 
 // benchJournal runs a journal on files for a benchmark.
 func benchJournal(b *testing.B) (j *journal.Journal, stop func()) {
 	b.Helper()
-	dir := b.TempDir()
-	log, err := filelog.Open(b.Context(), filelog.Options{Dir: filepath.Join(dir, "journal"), Log: zerolog.Nop()})
+	stack, err := stacktest.Open(b.Context(), stacktest.Options{Dir: b.TempDir(), Change: func(c *journal.Config) { c.Committed = func([]journal.Record) {} }})
 	if err != nil {
 		b.Fatal(err)
 	}
-	state, err := filelog.OpenState(b.Context(), filelog.StateOptions{Dir: filepath.Join(dir, "state"), Log: zerolog.Nop()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	j, err = journal.Open(b.Context(), journal.Config{
-		Log: log, State: state, Retention: time.Hour, Logger: zerolog.Nop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
-		Committed: func([]journal.Record) {},
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := j.Run(context.WithoutCancel(b.Context())); err != nil {
-			b.Error(err)
-		}
-	})
-	return j, func() {
-		j.Close()
-		running.Wait()
-		if err := log.Close(); err != nil {
-			b.Error(err)
-		}
-		if err := state.Close(); err != nil {
-			b.Error(err)
-		}
-	}
+	stack.Run(b)
+	return stack.Journal, stack.Stop
 }
 
 // BenchmarkJournal hands events over as fast as they are taken, while one reader follows. ns/op is the wall-clock time of an event.
 func BenchmarkJournal(b *testing.B) {
 	j, stop := benchJournal(b)
 	defer stop()
-	e := newEvent("acc", pipeline.OriginLive, time.Now(), 1)
+	e := stacktest.Event("acc", pipeline.OriginLive, time.Now(), 1)
 	item := treatItem(b, &e)
 	ctx, cancel := context.WithCancel(b.Context())
 	var reader sync.WaitGroup
@@ -104,7 +74,7 @@ func BenchmarkJournalLatency(b *testing.B) {
 		b.Run(fmt.Sprint(rate), func(b *testing.B) {
 			j, stop := benchJournal(b)
 			defer stop()
-			e := newEvent("acc", pipeline.OriginLive, time.Now(), 1)
+			e := stacktest.Event("acc", pipeline.OriginLive, time.Now(), 1)
 			item := treatItem(b, &e)
 			took := make([]time.Duration, 0, b.N)
 			var pending sync.WaitGroup
@@ -138,7 +108,7 @@ func BenchmarkReplay(b *testing.B) {
 	j, stop := benchJournal(b)
 	defer stop()
 	for i := range n {
-		e := newEvent("acc", pipeline.OriginLive, time.Now(), i)
+		e := stacktest.Event("acc", pipeline.OriginLive, time.Now(), i)
 		if err := j.Enqueue(b.Context(), treatItem(b, &e)); err != nil {
 			b.Fatal(err)
 		}

@@ -11,7 +11,7 @@ import (
 
 // The binary form of an entry: a version, the kind, the time in Unix nanoseconds, and then the fields, each text with its length before it.
 // Numbers are unsigned varints (encoding/binary). The data comes last and has no length: it takes the rest.
-const codecVersion = 1
+const codecVersion = 2
 
 var errCodec = errors.New("not an entry of the journal")
 
@@ -21,6 +21,7 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(e.Time.UnixNano()))
 	b = binary.AppendUvarint(b, e.Repeat)
 	b = binary.AppendUvarint(b, e.Ref)
+	b = binary.AppendUvarint(b, e.Mark)
 	for _, text := range [...]string{e.Account, e.ID, e.Provider, string(e.Origin), e.Type, e.Sink, e.EventID, e.Baseline, string(e.Was)} {
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)
@@ -45,7 +46,7 @@ func ParseEntry(b []byte) (e Entry, err error) {
 		b = b[size:]
 		return n
 	}
-	e.Repeat, e.Ref = number(), number()
+	e.Repeat, e.Ref, e.Mark = number(), number(), number()
 	head := b
 	var from, to [9]int // of each text in head
 	for i := range from {
@@ -80,5 +81,5 @@ const maxEntry = 8 << 20
 // EntrySize is an upper bound of the size of an entry's binary form.
 func EntrySize(e *Entry) int {
 	n := len(e.Account) + len(e.ID) + len(e.Provider) + len(e.Origin) + len(e.Type) + len(e.Sink) + len(e.EventID) + len(e.Baseline) + len(e.Was) + len(e.Data)
-	return min(n, math.MaxInt32) + 10 + 11*binary.MaxVarintLen64
+	return min(n, math.MaxInt32) + 10 + 12*binary.MaxVarintLen64
 }

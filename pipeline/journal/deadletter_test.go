@@ -19,7 +19,7 @@ import (
 // letters waits until there are n dead letters that match.
 func (r *rig) letters(n int, f journal.DeadLetterFilter) (letters []journal.DeadLetter) {
 	r.t.Helper()
-	for d, err := range r.journal.DeadLetters(r.t.Context(), f) {
+	for d, err := range r.Journal.DeadLetters(r.t.Context(), f) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -37,11 +37,11 @@ func TestRedrive(t *testing.T) {
 	for n := range 3 {
 		r.put("acc", pipeline.OriginLive, time.Now(), n)
 	}
-	if err := r.journal.KeepDeadLetter(t.Context(), "box", "400 Bad Request", 1, r.record(2)); err != nil {
+	if err := r.Journal.KeepDeadLetter(t.Context(), "box", "400 Bad Request", 1, r.record(2)); err != nil {
 		t.Fatal(err)
 	}
 	first := r.letters(1, journal.DeadLetterFilter{})[0]
-	if err := r.journal.Redrive(t.Context(), first); err != nil {
+	if err := r.Journal.Redrive(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
 	r.letters(0, journal.DeadLetterFilter{})
@@ -49,7 +49,7 @@ func TestRedrive(t *testing.T) {
 	if len(again) != 1 {
 		t.Fatalf("%d events for the sink, want 1", len(again))
 	}
-	if err := r.journal.KeepDeadLetter(t.Context(), "box", "400 Bad Request", 1, again[0]); err != nil {
+	if err := r.Journal.KeepDeadLetter(t.Context(), "box", "400 Bad Request", 1, again[0]); err != nil {
 		t.Fatal(err)
 	}
 	second := r.letters(1, journal.DeadLetterFilter{})[0]
@@ -57,7 +57,7 @@ func TestRedrive(t *testing.T) {
 		second.Origin != pipeline.OriginLive || second.Type != pipeline.EventType {
 		t.Errorf("dead letter %+v", second)
 	}
-	if err := r.journal.Redrive(t.Context(), second); err != nil {
+	if err := r.Journal.Redrive(t.Context(), second); err != nil {
 		t.Fatal(err)
 	}
 	last := r.resent("box")[1]
@@ -78,7 +78,7 @@ func TestDeadLetterOnce(t *testing.T) {
 	r.put("acc", pipeline.OriginLive, time.Now(), 1)
 	for range 2 {
 		for number := range uint64(2) {
-			if err := r.journal.KeepDeadLetter(t.Context(), "bot", "no", 1, r.record(number+1)); err != nil {
+			if err := r.Journal.KeepDeadLetter(t.Context(), "bot", "no", 1, r.record(number+1)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -86,7 +86,7 @@ func TestDeadLetterOnce(t *testing.T) {
 	letters := r.letters(2, journal.DeadLetterFilter{})
 	for range 3 {
 		for range 2 { // also if somebody else was faster
-			if err := errors.Join(r.journal.Redrive(t.Context(), letters[0]), r.journal.DeleteDeadLetter(t.Context(), letters[1])); err != nil {
+			if err := errors.Join(r.Journal.Redrive(t.Context(), letters[0]), r.Journal.DeleteDeadLetter(t.Context(), letters[1])); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -94,7 +94,7 @@ func TestDeadLetterOnce(t *testing.T) {
 		r.stop()
 		r = newRig(t, dir)
 	}
-	if err := errors.Join(r.journal.DeleteDeadLetter(t.Context(), letters[0]), r.journal.Redrive(t.Context(), letters[1])); err != nil {
+	if err := errors.Join(r.Journal.DeleteDeadLetter(t.Context(), letters[0]), r.Journal.Redrive(t.Context(), letters[1])); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(r.resent("bot")); n != 1 {
@@ -109,15 +109,15 @@ func TestDeadLetterOnce(t *testing.T) {
 func TestRedriveByTwo(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	r.put("acc", pipeline.OriginLive, time.Now(), 0)
-	if err := r.journal.KeepDeadLetter(t.Context(), "bot", "no", 1, r.record(1)); err != nil {
+	if err := r.Journal.KeepDeadLetter(t.Context(), "bot", "no", 1, r.record(1)); err != nil {
 		t.Fatal(err)
 	}
 	d := r.letters(1, journal.DeadLetterFilter{})[0]
 	// Another process wrote it between the look and the write of this one.
-	if err := r.journal.Resend(t.Context(), d.Sink, r.record(1), journal.RedriveID+strconv.FormatUint(d.Number, 10)); err != nil {
+	if err := r.Journal.Resend(t.Context(), d.Sink, r.record(1), journal.RedriveID+strconv.FormatUint(d.Number, 10)); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.journal.Redrive(t.Context(), d); err != nil {
+	if err := r.Journal.Redrive(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(r.resent("bot")); n != 1 {
@@ -133,24 +133,24 @@ func TestRedriveLargeEvent(t *testing.T) {
 	rec := r.record(1)
 	large := rec
 	large.Line = []byte(`"` + strings.Repeat("x", 9<<20) + `"`)
-	if err := r.journal.KeepDeadLetter(t.Context(), "bot", "no", 1, large); err != nil {
+	if err := r.Journal.KeepDeadLetter(t.Context(), "bot", "no", 1, large); err != nil {
 		t.Fatal(err)
 	}
 	large.Seq = 1000
-	if err := r.journal.KeepDeadLetter(t.Context(), "later", "no", 1, large); err != nil {
+	if err := r.Journal.KeepDeadLetter(t.Context(), "later", "no", 1, large); err != nil {
 		t.Fatal(err)
 	}
 	letters := r.letters(2, journal.DeadLetterFilter{Accounts: []string{"acc"}})
 	if len(letters[0].Event) > 0 {
 		t.Fatal("the event fits")
 	}
-	if err := r.journal.Redrive(t.Context(), letters[0]); err != nil {
+	if err := r.Journal.Redrive(t.Context(), letters[0]); err != nil {
 		t.Fatal(err)
 	}
 	if again := r.resent("bot"); len(again) != 1 || string(again[0].Line) != string(rec.Line) || again[0].ID != e.ID {
 		t.Errorf("sent again: %v", again)
 	}
-	if err := r.journal.Redrive(t.Context(), letters[1]); !errors.Is(err, journal.ErrEventGone) {
+	if err := r.Journal.Redrive(t.Context(), letters[1]); !errors.Is(err, journal.ErrEventGone) {
 		t.Errorf("error %v, want %v", err, journal.ErrEventGone)
 	}
 	r.letters(1, journal.DeadLetterFilter{Sinks: []string{"later"}})
@@ -165,7 +165,7 @@ func TestDeadLetterFilter(t *testing.T) {
 		{"chat2", "c", "trt_3", "too large"},
 	} {
 		rec := pipeline.Record{Seq: uint64(i + 1), ID: d.id, Account: d.account, Line: []byte("{}")}
-		if err := r.journal.KeepDeadLetter(t.Context(), d.sink, d.reason, 1, rec); err != nil {
+		if err := r.Journal.KeepDeadLetter(t.Context(), d.sink, d.reason, 1, rec); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -191,7 +191,7 @@ func TestDeadLetterFilter(t *testing.T) {
 		{"nothing", journal.DeadLetterFilter{Sinks: []string{"ghost"}}, nil},
 	} {
 		var got []int
-		for d, err := range r.journal.DeadLetters(t.Context(), tt.filter) {
+		for d, err := range r.Journal.DeadLetters(t.Context(), tt.filter) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -215,7 +215,7 @@ func TestManyDeadLetters(t *testing.T) {
 			data := fmt.Sprintf(`{"sink":"bot","reason":"no","id":"%s","account":"acc","event":%s}`, id, event)
 			batch = append(batch, journal.Entry{Kind: journal.Dead, ID: "dead_" + id, Sink: "bot", EventID: id, Account: "acc", Time: time.Now(), Data: []byte(data)})
 		}
-		if _, err := r.log.Append(t.Context(), batch); err != nil {
+		if _, err := r.Log.Append(t.Context(), batch); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -226,12 +226,12 @@ func TestManyDeadLetters(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before, peak, seen := heap(), uint64(0), 0
-	for d, err := range r.journal.DeadLetters(t.Context(), journal.DeadLetterFilter{}) {
+	for d, err := range r.Journal.DeadLetters(t.Context(), journal.DeadLetterFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		if seen%5_000 == 1 {
-			if err := r.journal.DeleteDeadLetter(t.Context(), d); err != nil {
+			if err := r.Journal.DeleteDeadLetter(t.Context(), d); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -248,7 +248,7 @@ func TestManyDeadLetters(t *testing.T) {
 	}
 	r.letters(1, journal.DeadLetterFilter{Numbers: []uint64{n}})
 	r.letters(0, journal.DeadLetterFilter{Numbers: []uint64{2}}) // deleted
-	statuses, err := r.journal.Sinks(t.Context(), []string{"bot"})
+	statuses, err := r.Journal.Sinks(t.Context(), []string{"bot"})
 	if err != nil || statuses[0].DeadLetters != n-6 {
 		t.Errorf("status %+v, %v", statuses, err)
 	}
@@ -260,12 +260,12 @@ func TestDeadLettersOutliveTheState(t *testing.T) {
 	r := newRig(t, dir)
 	for n := range 6 {
 		_, number := r.put("acc", pipeline.OriginLive, time.Now(), n)
-		if err := r.journal.KeepDeadLetter(t.Context(), "bot", fmt.Sprint("reason ", n), n, r.record(number)); err != nil {
+		if err := r.Journal.KeepDeadLetter(t.Context(), "bot", fmt.Sprint("reason ", n), n, r.record(number)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	letters := r.letters(6, journal.DeadLetterFilter{})
-	if err := errors.Join(r.journal.Redrive(t.Context(), letters[1]), r.journal.DeleteDeadLetter(t.Context(), letters[3])); err != nil {
+	if err := errors.Join(r.Journal.Redrive(t.Context(), letters[1]), r.Journal.DeleteDeadLetter(t.Context(), letters[3])); err != nil {
 		t.Fatal(err)
 	}
 	want := fmt.Sprint(r.letters(4, journal.DeadLetterFilter{}))
@@ -297,7 +297,7 @@ func TestDamagedDeadLetter(t *testing.T) {
 	dir := t.TempDir()
 	r := newRig(t, dir)
 	e, number := r.put("acc", pipeline.OriginLive, time.Now(), 0)
-	if err := r.journal.KeepDeadLetter(t.Context(), "bot", "a reason of its own", 3, r.record(number)); err != nil {
+	if err := r.Journal.KeepDeadLetter(t.Context(), "bot", "a reason of its own", 3, r.record(number)); err != nil {
 		t.Fatal(err)
 	}
 	r.put("acc", pipeline.OriginLive, time.Now(), 1)
@@ -305,7 +305,7 @@ func TestDamagedDeadLetter(t *testing.T) {
 	flip(t, filepath.Join(dir, "journal"), "a reason of its own")
 	for range 2 {
 		r = newRig(t, dir)
-		if _, err := r.journal.Get(t.Context(), number+1); !errors.Is(err, journal.ErrNotHeld) {
+		if _, err := r.Journal.Get(t.Context(), number+1); !errors.Is(err, journal.ErrNotHeld) {
 			t.Fatalf("the entry is not damaged: %v", err)
 		}
 		d := r.letters(1, journal.DeadLetterFilter{Sinks: []string{"bot"}, IDs: []string{e.ID}})[0]
@@ -315,13 +315,13 @@ func TestDamagedDeadLetter(t *testing.T) {
 		r.stop()
 		// Also if the table is made again: what it knew and the journal has lost stays.
 		r = openRig(t, dir)
-		if err := r.state.Delete(t.Context(), journal.DerivedKey); err != nil {
+		if err := r.State.Delete(t.Context(), journal.DerivedKey); err != nil {
 			t.Fatal(err)
 		}
 		r.stop()
 	}
 	r = newRig(t, dir)
-	if err := r.journal.Redrive(t.Context(), r.letters(1, journal.DeadLetterFilter{})[0]); err != nil {
+	if err := r.Journal.Redrive(t.Context(), r.letters(1, journal.DeadLetterFilter{})[0]); err != nil {
 		t.Fatal(err)
 	}
 	if again := r.resent("bot"); len(again) != 1 || again[0].ID != e.ID {

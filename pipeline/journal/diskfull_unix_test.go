@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/internal/disktest"
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -34,7 +35,7 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	room := disktest.Fill(t, 1)
 	r.send("acc", 10, 20)
 	r.eventually(func() error {
-		h := r.journal.Health()
+		h := r.Journal.Health()
 		if h.FailingSince.IsZero() || h.Reason == "" || h.Waiting < 10 || h.LastMinute != 10 {
 			return fmt.Errorf("health %+v", h)
 		}
@@ -42,7 +43,7 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	})
 	// One is in the failing batch, or behind it; its caller gives up and comes back.
 	dead := func(ctx context.Context) error {
-		return r.journal.KeepDeadLetter(ctx, "bot", "no", 1, r.record(1))
+		return r.Journal.KeepDeadLetter(ctx, "bot", "no", 1, r.record(1))
 	}
 	for range 3 {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Millisecond, errImpatient)
@@ -61,22 +62,22 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	}
 	r.count("relay_events_journaled_total", 30)
 	r.eventually(func() error {
-		if h := r.journal.Health(); !h.FailingSince.IsZero() || h.Waiting != 0 || h.Reason != "" {
+		if h := r.Journal.Health(); !h.FailingSince.IsZero() || h.Waiting != 0 || h.Reason != "" {
 			return fmt.Errorf("health %+v", h)
 		}
 		return nil
 	})
-	if diff := cmp.Diff(wantTitles(0, 30), titlesOf(t, r.handed(""))); diff != "" {
+	if diff := cmp.Diff(stacktest.Titles(0, 30), titlesOf(t, r.handed(""))); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
 	if n := len(r.records()); n != 31 {
 		t.Errorf("%d entries, want 30 events and a dead letter", n)
 	}
 	r.letters(1, journal.DeadLetterFilter{})
-	if got := r.metric("relay_journal_write_failures_total"); got == 0 {
+	if got := r.Metric(r.t, "relay_journal_write_failures_total"); got == 0 {
 		t.Error("no failure was counted")
 	}
-	if stuck := r.journal.Stuck(); stuck > time.Minute {
+	if stuck := r.Journal.Stuck(); stuck > time.Minute {
 		t.Errorf("stuck for %v", stuck)
 	}
 }
@@ -92,10 +93,10 @@ func TestJournalEndsOnAFullDisk(t *testing.T) {
 	room := disktest.Fill(t, 1)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- r.journal.Run(ctx) }()
+	go func() { done <- r.Journal.Run(ctx) }()
 	r.send("acc", 1, 4)
 	r.eventually(func() error {
-		if r.journal.Health().FailingSince.IsZero() {
+		if r.Journal.Health().FailingSince.IsZero() {
 			return errors.New("the limit has no effect")
 		}
 		return nil
@@ -103,7 +104,7 @@ func TestJournalEndsOnAFullDisk(t *testing.T) {
 	var putters sync.WaitGroup
 	for n := range 3 {
 		putters.Go(func() {
-			_, err := r.journal.Put(t.Context(), journal.Entry{Kind: journal.Resend, ID: fmt.Sprint("r", n), Sink: "bot", EventID: "trt"})
+			_, err := r.Journal.Put(t.Context(), journal.Entry{Kind: journal.Resend, ID: fmt.Sprint("r", n), Sink: "bot", EventID: "trt"})
 			if err == nil {
 				t.Error("an entry is written to a full disk")
 			}
@@ -128,7 +129,7 @@ func TestAttemptsOnAFullDisk(t *testing.T) {
 	var mu sync.Mutex
 	var said bytes.Buffer
 	l, err := journal.OpenAttemptLog(t.Context(), journal.AttemptConfig{
-		Log: r.attempts, Metrics: r.metrics,
+		Log: r.Attempts, Metrics: r.Metrics,
 		Logger: zerolog.New(writerFunc(func(p []byte) (int, error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -161,7 +162,7 @@ func TestAttemptsOnAFullDisk(t *testing.T) {
 		}
 		return nil
 	})
-	if got := r.metric("relay_attempts_dropped_total"); got != 0 {
+	if got := r.Metric(r.t, "relay_attempts_dropped_total"); got != 0 {
 		t.Errorf("%v attempts were dropped", got)
 	}
 }

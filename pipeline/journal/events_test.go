@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -18,7 +19,7 @@ import (
 // events are the ids of those that match.
 func (r *rig) events(f journal.EventFilter) (ids []string) {
 	r.t.Helper()
-	for e, err := range r.journal.Events(r.t.Context(), f) {
+	for e, err := range r.Journal.Events(r.t.Context(), f) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -30,9 +31,9 @@ func (r *rig) events(f journal.EventFilter) (ids []string) {
 // putTest journals a test event.
 func (r *rig) putTest(account string, at time.Time, n int, sink string) pipeline.Event {
 	r.t.Helper()
-	e := newEvent(account, pipeline.OriginTest, at, n)
+	e := stacktest.Event(account, pipeline.OriginTest, at, n)
 	e.ID = "tst_" + strings.TrimPrefix(e.ID, pipeline.TreatIDPrefix)
-	if err := r.journal.PutTest(r.t.Context(), &e, sink); err != nil {
+	if err := r.Journal.PutTest(r.t.Context(), &e, sink); err != nil {
 		r.t.Fatal(err)
 	}
 	return e
@@ -67,7 +68,7 @@ func TestReplayProperty(t *testing.T) {
 		f := randomFilter(rt, now, accounts, origins, model)
 		want := matching(model, &f)
 		var got []journal.JournaledEvent
-		for e, err := range r.journal.Events(t.Context(), f) {
+		for e, err := range r.Journal.Events(t.Context(), f) {
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -86,7 +87,7 @@ func TestReplayProperty(t *testing.T) {
 		run++
 		for _, e := range got {
 			for range 1 + rapid.IntRange(0, 1).Draw(rt, "again") {
-				if _, err := r.journal.Replay(t.Context(), "bot", fmt.Sprint(run), e.Record); err != nil {
+				if _, err := r.Journal.Replay(t.Context(), "bot", fmt.Sprint(run), e.Record); err != nil {
 					rt.Fatal(err)
 				}
 			}
@@ -197,7 +198,7 @@ func TestAsReplay(t *testing.T) {
 func TestTestEvent(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	test := r.putTest("acc", time.Now(), 0, "")
-	if err := r.journal.PutTest(t.Context(), &test, ""); err != nil { // again
+	if err := r.Journal.PutTest(t.Context(), &test, ""); err != nil { // again
 		t.Fatal(err)
 	}
 	treat, _ := r.put("acc", pipeline.OriginLive, test.Time, 0)
@@ -213,7 +214,7 @@ func TestTestEvent(t *testing.T) {
 			t.Errorf("a test counts as a repeat: %+v", rec)
 		}
 	}
-	trace, err := r.journal.Trace(t.Context(), alone.ID)
+	trace, err := r.Journal.Trace(t.Context(), alone.ID)
 	if err != nil || trace.Event.Seq == 0 || trace.Event.Origin != pipeline.OriginTest || len(trace.Steps) != 0 {
 		t.Errorf("trace %+v (%v)", trace, err)
 	}
@@ -223,19 +224,19 @@ func TestTestEvent(t *testing.T) {
 func TestReplayRedriven(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	e, _ := r.put("acc", pipeline.OriginLive, time.Now(), 0)
-	if _, err := r.journal.Replay(t.Context(), "bot", "run", r.record(1)); err != nil {
+	if _, err := r.Journal.Replay(t.Context(), "bot", "run", r.record(1)); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.journal.KeepDeadLetter(t.Context(), "bot", "no", 1, r.record(2)); err != nil {
+	if err := r.Journal.KeepDeadLetter(t.Context(), "bot", "no", 1, r.record(2)); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.journal.Redrive(t.Context(), r.letters(1, journal.DeadLetterFilter{})[0]); err != nil {
+	if err := r.Journal.Redrive(t.Context(), r.letters(1, journal.DeadLetterFilter{})[0]); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.events(journal.EventFilter{Origins: []pipeline.Origin{pipeline.OriginReplay}}); !slices.Equal(got, []string{e.ID}) {
 		t.Errorf("replays %v", got)
 	}
-	trace, err := r.journal.Trace(t.Context(), e.ID)
+	trace, err := r.Journal.Trace(t.Context(), e.ID)
 	if err != nil || len(trace.Steps) != 2 || !trace.Steps[0].Resent.Replay || trace.Steps[1].Resent.Replay || trace.Steps[1].Resent.DeadLetter == 0 {
 		t.Errorf("trace %+v (%v)", trace, err)
 	}
@@ -248,7 +249,7 @@ func TestReplayOfMany(t *testing.T) {
 	r.send("acc", 0, n)
 	r.count("relay_events_journaled_total", n)
 	var records []pipeline.Record
-	for e, err := range r.journal.Events(t.Context(), journal.EventFilter{}) {
+	for e, err := range r.Journal.Events(t.Context(), journal.EventFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,13 +259,13 @@ func TestReplayOfMany(t *testing.T) {
 		t.Fatalf("the journal has %d events, want %d", len(records), n)
 	}
 	for _, part := range [][2]int{{0, 40}, {0, 40}, {20, 80}, {79, 82}, {0, n}} {
-		done, err := r.journal.Replay(t.Context(), "box", "run", records[part[0]:part[1]]...)
+		done, err := r.Journal.Replay(t.Context(), "box", "run", records[part[0]:part[1]]...)
 		if err != nil || done != part[1]-part[0] {
 			t.Errorf("events %v: %d were replayed, %v", part, done, err)
 		}
 	}
 	got := r.resent("box")
-	if titles := titlesOf(t, got); !slices.Equal(titles, wantTitles(0, n)) {
+	if titles := titlesOf(t, got); !slices.Equal(titles, stacktest.Titles(0, n)) {
 		t.Errorf("replayed %d events: %v", len(titles), titles)
 	}
 	for i, one := range got {
@@ -277,20 +278,20 @@ func TestReplayOfMany(t *testing.T) {
 // An imported event is shown, and found, and handed to nobody.
 func TestImportedEvent(t *testing.T) {
 	r := newRig(t, t.TempDir())
-	e := newEvent("acc", pipeline.OriginLive, time.Now().Add(-time.Hour), 0)
+	e := stacktest.Event("acc", pipeline.OriginLive, time.Now().Add(-time.Hour), 0)
 	entry := treatItem(t, &e).Entry
 	entry.Kind = journal.Import
-	if _, err := r.journal.Put(t.Context(), entry); err != nil {
+	if _, err := r.Journal.Put(t.Context(), entry); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.events(journal.EventFilter{}); !slices.Equal(got, []string{e.ID}) {
 		t.Errorf("events %v", got)
 	}
-	trace, err := r.journal.Trace(t.Context(), e.ID)
+	trace, err := r.Journal.Trace(t.Context(), e.ID)
 	if err != nil || trace.Event.Seq != 1 {
 		t.Errorf("trace %+v, %v", trace, err)
 	}
-	if _, err := r.journal.Trace(t.Context(), "trt_nothing"); !errors.Is(err, journal.ErrUnknownEvent) {
+	if _, err := r.Journal.Trace(t.Context(), "trt_nothing"); !errors.Is(err, journal.ErrUnknownEvent) {
 		t.Errorf("error %v", err)
 	}
 }

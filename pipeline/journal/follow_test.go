@@ -8,9 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
 // Whoever follows the journal gets each event once and in order, beside its writer or in a process of his own.
@@ -25,7 +27,7 @@ func TestFollow(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	reader, err := journal.Attach(t.Context(), journal.Config{Log: beside, State: r.state})
+	reader, err := journal.Attach(t.Context(), journal.Config{Log: beside, State: r.State})
 	if !errors.Is(err, journal.ErrNoJournal) && err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +37,7 @@ func TestFollow(t *testing.T) {
 	r.send("acc", 0, 100)
 	r.send("other", 0, 3)
 	r.count("relay_events_journaled_total", 103)
-	for name, follower := range map[string]*journal.Journal{"beside its writer": r.journal, "a reader": reader} {
+	for name, follower := range map[string]*journal.Journal{"beside its writer": r.Journal, "a reader": reader} {
 		ctx, cancel := context.WithCancel(t.Context())
 		var last uint64
 		var got []string
@@ -54,28 +56,28 @@ func TestFollow(t *testing.T) {
 		if err := follower.Follow(ctx, journal.FollowConfig{Accounts: account}, visit(100)); !errors.Is(err, enough) {
 			t.Fatalf("%s: %v", name, err)
 		}
-		before := r.metric("relay_events_journaled_total")
+		before := r.Metric(r.t, "relay_events_journaled_total")
 		done := make(chan error, 1)
 		go func() { done <- follower.Follow(ctx, journal.FollowConfig{Accounts: account, After: last}, visit(200)) }()
 		if before == 103 { // the second one finds them there
 			r.send("acc", 100, 200)
 			r.count("relay_events_journaled_total", 203)
-			if err := r.journal.Resend(t.Context(), "bot", r.record(1), "again"); err != nil {
+			if err := r.Journal.Resend(t.Context(), "bot", r.record(1), "again"); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if err := <-done; !errors.Is(err, enough) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if !slices.Equal(got, wantTitles(0, 200)) {
+		if !slices.Equal(got, stacktest.Titles(0, 200)) {
 			t.Errorf("%s: got %d events: %v", name, len(got), got)
 		}
 		since := time.Now()
-		now := int(r.metric("relay_events_journaled_total"))
+		now := int(r.Metric(r.t, "relay_events_journaled_total"))
 		r.send("late", now, now+2)
 		got = nil
 		err := follower.Follow(ctx, journal.FollowConfig{Accounts: []string{"late"}, Since: since}, visit(2))
-		if !errors.Is(err, enough) || !slices.Equal(got, wantTitles(now, now+2)) {
+		if !errors.Is(err, enough) || !slices.Equal(got, stacktest.Titles(now, now+2)) {
 			t.Errorf("%s: since: %q, %v", name, got, err)
 		}
 		cancel()
@@ -93,7 +95,7 @@ func TestFollowOverTheEndOfRun(t *testing.T) {
 	got := make(chan uint64, 10)
 	done := make(chan error, 1)
 	go func() {
-		done <- r.journal.Follow(ctx, journal.FollowConfig{}, func(e journal.JournaledEvent) error {
+		done <- r.Journal.Follow(ctx, journal.FollowConfig{}, func(e journal.JournaledEvent) error {
 			got <- e.Seq
 			return nil
 		})
@@ -112,17 +114,17 @@ func TestFollowOverTheEndOfRun(t *testing.T) {
 	r.put("acc", pipeline.OriginLive, time.Now(), 0)
 	next(1)
 	ran := make(chan error, 1)
-	go func() { ran <- r.journal.Run(t.Context()) }()
+	go func() { ran <- r.Journal.Run(t.Context()) }()
 	r.put("acc", pipeline.OriginLive, time.Now(), 1)
 	next(2)
-	r.journal.Close()
+	r.Journal.Close()
 	if err := <-ran; err != nil {
 		t.Fatal(err)
 	}
-	e := newEvent("acc", pipeline.OriginLive, time.Now(), 2)
+	e := stacktest.Event("acc", pipeline.OriginLive, time.Now(), 2)
 	entry := treatItem(t, &e).Entry
 	entry.Time = time.Now()
-	if _, err := r.log.Append(t.Context(), []journal.Entry{entry}); err != nil { // somebody else
+	if _, err := r.Log.Append(t.Context(), []journal.Entry{entry}); err != nil { // somebody else
 		t.Fatal(err)
 	}
 	next(3)
@@ -139,7 +141,7 @@ func TestInspect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := filelog.OpenState(t.Context(), filelog.StateOptions{Dir: filepath.Join(dir, "state"), Log: testLog(t)})
+	state, err := statefile.Open(t.Context(), statefile.Options{Dir: filepath.Join(dir, "state"), Log: stacktest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,14 +156,14 @@ func TestInspect(t *testing.T) {
 	}
 
 	r := newRig(t, dir)
-	if o, err := r.journal.Inspect(t.Context()); err != nil || o.Messages != 0 || o.Newest.ID != "" {
+	if o, err := r.Journal.Inspect(t.Context()); err != nil || o.Messages != 0 || o.Newest.ID != "" {
 		t.Errorf("%+v, %v", o, err)
 	}
 	var last pipeline.Event
 	for n, account := range []string{"one", "one", "one", "two"} {
 		last, _ = r.put(account, pipeline.OriginLive, time.Now(), n)
 	}
-	attached, err := journal.Attach(t.Context(), journal.Config{Log: r.log, State: r.state})
+	attached, err := journal.Attach(t.Context(), journal.Config{Log: r.Log, State: r.State})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -30,11 +31,11 @@ func TestJournalKeepsOrderAndEverything(t *testing.T) {
 	})
 	r.send("acc", 0, n)
 	r.count("relay_events_journaled_total", n)
-	if diff := cmp.Diff(wantTitles(0, n), titlesOf(t, r.handed(""))); diff != "" {
+	if diff := cmp.Diff(stacktest.Titles(0, n), titlesOf(t, r.handed(""))); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
 	// What is read from memory is what is on disk.
-	if diff := cmp.Diff(readAll(t, r.log), r.records()); diff != "" {
+	if diff := cmp.Diff(stacktest.ReadAll(t, r.Log), r.records()); diff != "" {
 		t.Errorf("records (-disk +journal):\n%s", diff)
 	}
 	r.stop()
@@ -48,7 +49,7 @@ func TestRejectsAreKept(t *testing.T) {
 	bad := []string{`null`, `"token-like text"`, `{"a":` + strings.Repeat("9", 300<<10) + `}`, ""}
 	for _, b := range bad {
 		e := journal.RejectEntry("acc", "treatstream", "not a treat", time.Now(), []byte(b))
-		if err := r.journal.Enqueue(t.Context(), journal.Item{Entry: e, Received: time.Now()}); err != nil {
+		if err := r.Journal.Enqueue(t.Context(), journal.Item{Entry: e, Received: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +89,7 @@ func TestJournalSurvivesAKill(t *testing.T) {
 	}
 	r.stop()
 	r = newRig(t, copied)
-	if diff := cmp.Diff(wantTitles(0, 200), titlesOf(t, r.handed(""))); diff != "" {
+	if diff := cmp.Diff(stacktest.Titles(0, 200), titlesOf(t, r.handed(""))); diff != "" {
 		t.Errorf("journal (-want +got):\n%s", diff)
 	}
 }
@@ -100,11 +101,11 @@ func TestPutOnce(t *testing.T) {
 	e := journal.Entry{Kind: journal.Resend, ID: "resend_1", EventID: "trt_1", Account: "acc", Sink: "bot", Data: []byte("{}")}
 	other := e
 	other.ID = "resend_2"
-	first, err := r.journal.Put(t.Context(), e, other, e)
+	first, err := r.Journal.Put(t.Context(), e, other, e)
 	if err != nil || !slices.Equal(first, []uint64{1, 2, 1}) {
 		t.Fatalf("numbers %v, %v", first, err)
 	}
-	if again, err := r.journal.Put(t.Context(), other, e); err != nil || !slices.Equal(again, []uint64{2, 1}) {
+	if again, err := r.Journal.Put(t.Context(), other, e); err != nil || !slices.Equal(again, []uint64{2, 1}) {
 		t.Errorf("numbers %v, %v", again, err)
 	}
 	r.stop()
@@ -114,7 +115,7 @@ func TestPutOnce(t *testing.T) {
 		putters.Go(func() {
 			third := e
 			third.ID = "resend_3"
-			numbers, err := r.journal.Put(t.Context(), e, third)
+			numbers, err := r.Journal.Put(t.Context(), e, third)
 			if err != nil || !slices.Equal(numbers, []uint64{1, 3}) {
 				t.Errorf("numbers %v, %v", numbers, err)
 			}
@@ -122,16 +123,16 @@ func TestPutOnce(t *testing.T) {
 	}
 	putters.Wait()
 	// A test event is put by whoever does not know what is journaled.
-	test := newEvent("acc", pipeline.OriginTest, time.Now(), 1)
+	test := stacktest.Event("acc", pipeline.OriginTest, time.Now(), 1)
 	for range 2 {
-		if err := r.journal.PutTest(t.Context(), &test, ""); err != nil {
+		if err := r.Journal.PutTest(t.Context(), &test, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if got := len(r.records()); got != 4 {
 		t.Errorf("%d entries, want 4", got)
 	}
-	if got := r.metric("relay_events_journaled_total"); got != 0 {
+	if got := r.Metric(r.t, "relay_events_journaled_total"); got != 0 {
 		t.Errorf("%v events counted as journaled, of tests and of what is sent again", got)
 	}
 }
@@ -141,7 +142,7 @@ func TestForeignWriter(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	foreign := func(id string) {
 		t.Helper()
-		_, err := r.log.Append(t.Context(), []journal.Entry{{
+		_, err := r.Log.Append(t.Context(), []journal.Entry{{
 			Kind: journal.Resend, ID: id, EventID: "trt_" + id, Account: "acc", Sink: "bot", Time: time.Now(), Data: []byte("{}"),
 		}})
 		if err != nil {
@@ -150,11 +151,11 @@ func TestForeignWriter(t *testing.T) {
 	}
 	var want []string
 	for i, id := range []string{"a", "b", "c", "d", "e", "f"} {
-		_, next := r.journal.Bounds()
-		changed := r.journal.Changed()
+		_, next := r.Journal.Bounds()
+		changed := r.Journal.Changed()
 		want = append(want, id)
 		if i%3 == 0 {
-			numbers, err := r.journal.Put(t.Context(), journal.Entry{Kind: journal.Resend, ID: id, EventID: "trt_" + id, Account: "acc", Sink: "bot", Data: []byte("{}")})
+			numbers, err := r.Journal.Put(t.Context(), journal.Entry{Kind: journal.Resend, ID: id, EventID: "trt_" + id, Account: "acc", Sink: "bot", Data: []byte("{}")})
 			if err != nil || numbers[0] != next {
 				t.Fatalf("numbers %v, %v", numbers, err)
 			}
@@ -167,14 +168,14 @@ func TestForeignWriter(t *testing.T) {
 			t.Fatalf("nobody has heard of %s", id)
 		}
 		for at := range next + 1 {
-			if records, err := r.journal.Read(t.Context(), at, 10); err != nil || len(records) == 0 || records[0].Number != max(at, 1) {
+			if records, err := r.Journal.Read(t.Context(), at, 10); err != nil || len(records) == 0 || records[0].Number != max(at, 1) {
 				t.Fatalf("from %d: %v, %v", at, records, err)
 			}
 		}
 	}
 	// What others wrote is not written again.
 	for i, id := range want {
-		numbers, err := r.journal.Put(t.Context(), journal.Entry{Kind: journal.Resend, ID: id, EventID: "trt_" + id, Account: "acc", Sink: "bot", Data: []byte("{}")})
+		numbers, err := r.Journal.Put(t.Context(), journal.Entry{Kind: journal.Resend, ID: id, EventID: "trt_" + id, Account: "acc", Sink: "bot", Data: []byte("{}")})
 		if err != nil || numbers[0] != uint64(i+1) {
 			t.Errorf("%s: numbers %v, %v", id, numbers, err)
 		}
@@ -188,14 +189,14 @@ func TestForeignWriter(t *testing.T) {
 	}
 	// A dead letter that somebody else keeps and deletes is known.
 	dead := journal.Entry{Kind: journal.Dead, ID: "dead_bot_1", Ref: 1, EventID: "trt_a", Account: "acc", Sink: "bot", Time: time.Now(), Data: []byte(`{"sink":"bot","id":"trt_a","seq":1}`)}
-	numbers, err := r.log.Append(t.Context(), []journal.Entry{dead})
+	numbers, err := r.Log.Append(t.Context(), []journal.Entry{dead})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if letters := r.letters(1, journal.DeadLetterFilter{}); letters[0].Number != numbers[0] {
 		t.Errorf("dead letter %+v", letters[0])
 	}
-	if _, err := r.log.Append(t.Context(), []journal.Entry{{Kind: journal.Purge, ID: "purge", Ref: numbers[0], Time: time.Now()}}); err != nil {
+	if _, err := r.Log.Append(t.Context(), []journal.Entry{{Kind: journal.Purge, ID: "purge", Ref: numbers[0], Time: time.Now()}}); err != nil {
 		t.Fatal(err)
 	}
 	r.letters(0, journal.DeadLetterFilter{})
@@ -209,7 +210,7 @@ func TestEnqueueWaitsWhileTheQueueIsFull(t *testing.T) {
 	n := 0
 	for ; ; n++ {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, gaveUp)
-		err := r.journal.Enqueue(ctx, item)
+		err := r.Journal.Enqueue(ctx, item)
 		cancel()
 		if err != nil {
 			if !errors.Is(err, gaveUp) || !strings.Contains(err.Error(), "acc") {
@@ -218,27 +219,27 @@ func TestEnqueueWaitsWhileTheQueueIsFull(t *testing.T) {
 			break
 		}
 	}
-	if n < 8 || n > journal.QueueBytes>>20 {
+	if n < journal.QueueBytes>>21 || n > journal.QueueBytes>>20 {
 		t.Errorf("%d MiB in the queue", n)
 	}
 	waiting := make(chan error, 1)
-	go func() { waiting <- r.journal.Enqueue(t.Context(), item) }()
+	go func() { waiting <- r.Journal.Enqueue(t.Context(), item) }()
 	done := make(chan error, 1)
-	go func() { done <- r.journal.Run(t.Context()) }()
+	go func() { done <- r.Journal.Run(t.Context()) }()
 	if err := <-waiting; err != nil {
 		t.Error(err)
 	}
-	r.journal.Close()
+	r.Journal.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 	if got := len(r.records()); got != n+1 {
 		t.Errorf("%d entries, want %d", got, n+1)
 	}
-	if err := r.journal.Enqueue(t.Context(), item); err == nil {
+	if err := r.Journal.Enqueue(t.Context(), item); err == nil {
 		t.Error("a journal that has ended takes an entry")
 	}
-	if _, err := r.journal.Put(t.Context(), item.Entry); err == nil {
+	if _, err := r.Journal.Put(t.Context(), item.Entry); err == nil {
 		t.Error("a journal that has ended takes an entry")
 	}
 }
@@ -246,16 +247,16 @@ func TestEnqueueWaitsWhileTheQueueIsFull(t *testing.T) {
 // One entry that is too large for the log does not hold up those beside it, and a part of it is kept.
 func TestTooLarge(t *testing.T) {
 	r := openRig(t, t.TempDir())
-	event := newEvent("acc", pipeline.OriginLive, time.Now(), 0)
+	event := stacktest.Event("acc", pipeline.OriginLive, time.Now(), 0)
 	good := treatItem(t, &event).Entry
 	huge := good
 	huge.ID, huge.Data = "trt_huge", make([]byte, 64<<20)
 	resend := journal.Entry{Kind: journal.Resend, ID: "r", EventID: "trt_huge", Sink: "bot", Data: huge.Data}
-	numbers, err := r.journal.Put(t.Context(), good, huge, resend, good)
+	numbers, err := r.Journal.Put(t.Context(), good, huge, resend, good)
 	if !errors.Is(err, journal.ErrTooLarge) || !slices.Equal(numbers, []uint64{1, 2, 0, 3}) {
 		t.Fatalf("numbers %v, %v", numbers, err)
 	}
-	rec, err := r.journal.Get(t.Context(), 2)
+	rec, err := r.Journal.Get(t.Context(), 2)
 	var kept journal.RejectedPayload
 	if err == nil {
 		err = json.Unmarshal(rec.Data, &kept)
@@ -263,7 +264,7 @@ func TestTooLarge(t *testing.T) {
 	if err != nil || rec.Kind != journal.Reject || kept.Size != 64<<20 || kept.Account != "acc" || kept.Payload == "" {
 		t.Errorf("record of kind %d, %d bytes, %v", rec.Kind, kept.Size, err)
 	}
-	if got := r.metric("relay_payloads_rejected_total"); got != 1 {
+	if got := r.Metric(r.t, "relay_payloads_rejected_total"); got != 1 {
 		t.Errorf("%v rejects", got)
 	}
 }
@@ -284,7 +285,7 @@ func TestLostEnd(t *testing.T) {
 	r.count("relay_events_journaled_total", 5)
 	cursor, err := json.Marshal(journal.Cursor{Next: 15})
 	if err == nil {
-		_, err = r.state.Put(t.Context(), journal.CursorKey("bot"), cursor, journal.AnyRevision)
+		_, err = r.State.Put(t.Context(), journal.CursorKey("bot"), cursor, journal.AnyRevision)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -301,17 +302,17 @@ func TestLostEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = newRig(t, copied)
-	if _, next := r.journal.Bounds(); next != 15 {
+	if _, next := r.Journal.Bounds(); next != 15 {
 		t.Errorf("the next number is %d, want 15", next)
 	}
-	gaps, err := r.journal.Gaps(t.Context())
+	gaps, err := r.Journal.Gaps(t.Context())
 	if err != nil || !slices.Equal(gaps, []journal.Span{{First: 11, Last: 14}}) {
 		t.Errorf("gaps %v, %v", gaps, err)
 	}
 	if _, number := r.put("acc", pipeline.OriginLive, time.Now(), 20); number != 15 {
 		t.Errorf("number %d, want 15", number)
 	}
-	if got := r.journal; len(r.records()) != 11 {
+	if got := r.Journal; len(r.records()) != 11 {
 		t.Errorf("%d records in %v", len(r.records()), got)
 	}
 }
@@ -321,15 +322,15 @@ func TestSeekTime(t *testing.T) {
 	r := openRig(t, t.TempDir())
 	start := time.Now().Add(-time.Hour).UTC()
 	for i := range 300 {
-		e := newEvent("acc", pipeline.OriginLive, start, i)
+		e := stacktest.Event("acc", pipeline.OriginLive, start, i)
 		entry := treatItem(t, &e).Entry
 		entry.Time = start.Add(time.Duration(i/3) * time.Second)
-		if _, err := r.journal.Put(t.Context(), entry); err != nil {
+		if _, err := r.Journal.Put(t.Context(), entry); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for second, want := range map[int]uint64{-1: 1, 0: 1, 1: 4, 50: 151, 99: 298, 100: 301} {
-		got, err := r.journal.SeekTime(t.Context(), start.Add(time.Duration(second)*time.Second))
+		got, err := r.Journal.SeekTime(t.Context(), start.Add(time.Duration(second)*time.Second))
 		if err != nil || got != want {
 			t.Errorf("second %d: number %d, want %d (%v)", second, got, want, err)
 		}
@@ -339,22 +340,22 @@ func TestSeekTime(t *testing.T) {
 // The committer is stuck while one step does not end, and only then.
 func TestJournalIsStuckWhileAStepDoesNotEnd(t *testing.T) {
 	r := newRig(t, t.TempDir())
-	if stuck := r.journal.Stuck(); stuck != 0 {
+	if stuck := r.Journal.Stuck(); stuck != 0 {
 		t.Errorf("stuck for %v with nothing to do", stuck)
 	}
 	in, out := make(chan struct{}), make(chan struct{})
 	item := journal.Item{Entry: journal.Entry{Kind: journal.Known, Account: "acc"}, Done: func(uint64, error) { close(in); <-out }}
-	if err := r.journal.Enqueue(t.Context(), item); err != nil {
+	if err := r.Journal.Enqueue(t.Context(), item); err != nil {
 		t.Fatal(err)
 	}
 	<-in
-	earlier := r.journal.Stuck()
+	earlier := r.Journal.Stuck()
 	time.Sleep(time.Millisecond)
-	if later := r.journal.Stuck(); later <= earlier || earlier <= 0 {
+	if later := r.Journal.Stuck(); later <= earlier || earlier <= 0 {
 		t.Errorf("stuck for %v, then for %v", earlier, later)
 	}
 	close(out)
-	for deadline := time.Now().Add(time.Minute); r.journal.Stuck() != 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); r.Journal.Stuck() != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("stuck for ever")
 		}
@@ -375,11 +376,11 @@ func TestStages(t *testing.T) {
 			told = append(told, s.ID)
 		}
 	})
-	if err := r.journal.Resend(t.Context(), "box", pipeline.Record{ID: "alt_1", Account: "acc", Type: pipeline.AlertType, Line: []byte("{}")}, "alt_1"); err != nil {
+	if err := r.Journal.Resend(t.Context(), "box", pipeline.Record{ID: "alt_1", Account: "acc", Type: pipeline.AlertType, Line: []byte("{}")}, "alt_1"); err != nil {
 		t.Fatal(err)
 	}
 	reject := journal.RejectEntry("acc", "treatstream", "no", time.Now(), nil)
-	if err := r.journal.Enqueue(t.Context(), journal.Item{Entry: reject}); err != nil {
+	if err := r.Journal.Enqueue(t.Context(), journal.Item{Entry: reject}); err != nil {
 		t.Fatal(err)
 	}
 	var want []string
@@ -404,7 +405,7 @@ func TestRetention(t *testing.T) {
 		entry := journal.Entry{
 			Kind: journal.Dead, ID: "dead_bot_" + string(rune('a'+i)), Ref: number, Sink: "bot", EventID: "trt", Time: old, Data: []byte(`{"sink":"bot","event":` + string(line) + `}`),
 		}
-		if _, err := r.journal.Put(t.Context(), entry); err != nil {
+		if _, err := r.Journal.Put(t.Context(), entry); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -412,10 +413,10 @@ func TestRetention(t *testing.T) {
 	for n := range 3 {
 		r.put("acc", pipeline.OriginLive, time.Now(), n)
 	}
-	if err := r.journal.Retain(t.Context()); err != nil {
+	if err := r.Journal.Retain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	first, _ := r.journal.Bounds()
+	first, _ := r.Journal.Bounds()
 	if first <= 1 {
 		t.Fatal("nothing was dropped")
 	}
@@ -423,10 +424,10 @@ func TestRetention(t *testing.T) {
 	if left[0].Number != first || len(r.letters(int(41-first), journal.DeadLetterFilter{})) != int(41-first) {
 		t.Errorf("the journal begins with %d, want %d", left[0].Number, first)
 	}
-	if _, _, err := r.state.Get(t.Context(), journal.DeadKey(1)); !errors.Is(err, journal.ErrNoKey) {
+	if _, _, err := r.State.Get(t.Context(), journal.DeadKey(1)); !errors.Is(err, journal.ErrNoKey) {
 		t.Errorf("the state still knows dead letter 1: %v", err)
 	}
-	if titles := titlesOf(t, r.handed("")); !slices.Equal(titles, wantTitles(0, 3)) {
+	if titles := titlesOf(t, r.handed("")); !slices.Equal(titles, stacktest.Titles(0, 3)) {
 		t.Errorf("events %v", titles)
 	}
 }
@@ -444,7 +445,7 @@ func TestLargeTreatsInBoundedMemory(t *testing.T) {
 	before, peak := heap(), uint64(0)
 	for i := range n {
 		entry := journal.Entry{Kind: journal.Reject, Account: "acc", Data: make([]byte, 1<<20)}
-		if err := r.journal.Enqueue(t.Context(), journal.Item{Entry: entry, Received: time.Now()}); err != nil {
+		if err := r.Journal.Enqueue(t.Context(), journal.Item{Entry: entry, Received: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		if i%20 == 19 {

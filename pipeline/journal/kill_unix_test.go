@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -36,12 +37,12 @@ func TestKilledChild(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, next := r.journal.Bounds()
+	_, next := r.Journal.Bounds()
 	for n := int(next); ; n++ {
-		e := newEvent("acc", pipeline.OriginLive, time.Now(), n)
+		e := stacktest.Event("acc", pipeline.OriginLive, time.Now(), n)
 		item := treatItem(t, &e)
 		item.Done = func(_ uint64, err error) { say("event", e.ID, err) }
-		if err := r.journal.Enqueue(t.Context(), item); err != nil {
+		if err := r.Journal.Enqueue(t.Context(), item); err != nil {
 			t.Fatal(err)
 		}
 		if n%5 > 0 {
@@ -49,15 +50,15 @@ func TestKilledChild(t *testing.T) {
 		}
 		_, number := r.put("acc", pipeline.OriginLive, time.Now(), -n)
 		refused := r.record(number)
-		say("dead", refused.ID, r.journal.KeepDeadLetter(t.Context(), "bot", "no", 1, refused))
+		say("dead", refused.ID, r.Journal.KeepDeadLetter(t.Context(), "bot", "no", 1, refused))
 		if n%10 > 0 {
 			continue
 		}
 		d := r.letters(1, journal.DeadLetterFilter{IDs: []string{refused.ID}})[0]
 		if n%20 > 0 {
-			say("redriven", refused.ID, r.journal.Redrive(t.Context(), d))
+			say("redriven", refused.ID, r.Journal.Redrive(t.Context(), d))
 		} else {
-			say("purged", refused.ID, r.journal.DeleteDeadLetter(t.Context(), d))
+			say("purged", refused.ID, r.Journal.DeleteDeadLetter(t.Context(), d))
 		}
 	}
 }
@@ -99,7 +100,7 @@ func TestJournalOutlivesKills(t *testing.T) {
 		redriven[rec.ID] = true
 	}
 	left := make(map[string]bool)
-	for d, err := range r.journal.DeadLetters(t.Context(), journal.DeadLetterFilter{}) {
+	for d, err := range r.Journal.DeadLetters(t.Context(), journal.DeadLetterFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

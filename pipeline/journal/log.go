@@ -1,5 +1,5 @@
 // Package journal keeps what relay must not lose: a durable log of entries with numbers, and a small state beside it. It knows
-// the contract of both, what the entries mean, and nothing of how an engine stores them: see filelog and jetstream.
+// the contract of both, what the entries mean, and nothing of how an engine stores them: see filelog, statefile and jetstream.
 package journal
 
 import (
@@ -54,8 +54,10 @@ type Entry struct {
 	// Ref is the number of another entry. Of a Treat or a Heal it is the one that it takes the place of, which was lost by damage: a sink that
 	// had accepted that one is not sent this.
 	Ref uint64
-	// Was is the origin of the lost entry, of a Treat that has a Ref: backfill only if no heal mark held it yet, so that no digest has counted it.
+	// Was is the origin of the lost entry, of a Treat that has a Ref. It is backfill only if a digest may not have counted it: no heal mark held it
+	// yet, or that was lost too, and then Mark is its number. A sink that had settled that mark has had its digest.
 	Was  pipeline.Origin
+	Mark uint64
 	Data []byte // the event's JSON line, or what the kind says
 }
 

@@ -9,7 +9,7 @@ import (
 // The bounds of what waits for the disk. When they are reached the sources wait.
 const (
 	queueItems = 4096
-	queueBytes = 16 << 20
+	queueBytes = 4 << 20
 	// batchBytes bounds one append, beside [MaxBatch].
 	batchBytes = 4 << 20
 )

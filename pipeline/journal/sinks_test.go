@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -21,7 +22,7 @@ func (r *rig) keepCursor(sink string, c journal.Cursor) {
 	r.t.Helper()
 	value, err := json.Marshal(c)
 	if err == nil {
-		_, err = r.state.Put(r.t.Context(), journal.CursorKey(sink), value, journal.AnyRevision)
+		_, err = r.State.Put(r.t.Context(), journal.CursorKey(sink), value, journal.AnyRevision)
 	}
 	if err != nil {
 		r.t.Fatal(err)
@@ -31,33 +32,33 @@ func (r *rig) keepCursor(sink string, c journal.Cursor) {
 // What the status says of the sinks, and a survey of the journal, goes by the cursors, the state and what the lanes would be sent.
 func TestSinks(t *testing.T) {
 	r := newRig(t, t.TempDir())
-	if s, err := r.journal.Survey(t.Context()); err != nil || len(s.Backlogs) != 0 || !s.Oldest.IsZero() {
+	if s, err := r.Journal.Survey(t.Context()); err != nil || len(s.Backlogs) != 0 || !s.Oldest.IsZero() {
 		t.Errorf("survey of nothing: %+v, %v", s, err)
 	}
 	r.put("ann", pipeline.OriginLive, time.Now(), 0)                                     // 1
 	r.put("bob", pipeline.OriginLive, time.Now(), 1)                                     // 2
-	if err := r.journal.Resend(t.Context(), "other", r.record(1), "again"); err != nil { // 3
+	if err := r.Journal.Resend(t.Context(), "other", r.record(1), "again"); err != nil { // 3
 		t.Fatal(err)
 	}
-	if err := r.journal.Resend(t.Context(), "bot", r.record(2), "again2"); err != nil { // 4
+	if err := r.Journal.Resend(t.Context(), "bot", r.record(2), "again2"); err != nil { // 4
 		t.Fatal(err)
 	}
 	r.put("ann", pipeline.OriginLive, time.Now(), 2)                                           // 5
-	if err := r.journal.KeepDeadLetter(t.Context(), "bot", "no", 1, r.record(1)); err != nil { // 6
+	if err := r.Journal.KeepDeadLetter(t.Context(), "bot", "no", 1, r.record(1)); err != nil { // 6
 		t.Fatal(err)
 	}
 	r.keepCursor("all", journal.Cursor{Next: 1})
 	r.keepCursor("bot", journal.Cursor{Next: 2, Open: []journal.Span{{First: 1, Last: 1}}, Accounts: []string{"ann"}})
 	r.keepCursor("done", journal.Cursor{Next: 7, Open: []journal.Span{{First: 1, Last: 2}, {First: 5, Last: 5}}})
 	for number, value := range map[uint64]string{1: `{"aside":true}`, 2: `{}`} {
-		if _, err := r.state.Put(t.Context(), journal.RetryKey("done", number), []byte(value), journal.AnyRevision); err != nil {
+		if _, err := r.State.Put(t.Context(), journal.RetryKey("done", number), []byte(value), journal.AnyRevision); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.journal.UpdateSink(t.Context(), "bot", func(s *journal.SinkState) { s.Reason = "by hand" }); err != nil {
+	if _, err := r.Journal.UpdateSink(t.Context(), "bot", func(s *journal.SinkState) { s.Reason = "by hand" }); err != nil {
 		t.Fatal(err)
 	}
-	statuses, err := r.journal.Sinks(t.Context(), []string{"new", "bot"})
+	statuses, err := r.Journal.Sinks(t.Context(), []string{"new", "bot"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,11 +71,11 @@ func TestSinks(t *testing.T) {
 	if diff := cmp.Diff(want, statuses); diff != "" {
 		t.Errorf("statuses (-want +got):\n%s", diff)
 	}
-	s, err := r.journal.Survey(t.Context())
+	s, err := r.Journal.Survey(t.Context())
 	if err != nil || s.Bytes == 0 || s.Oldest.IsZero() || len(s.Backlogs) != 3 {
 		t.Fatalf("survey %+v, %v", s, err)
 	}
-	fourth, err := r.journal.Get(t.Context(), 4)
+	fourth, err := r.Journal.Get(t.Context(), 4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +86,8 @@ func TestSinks(t *testing.T) {
 		t.Errorf("backlog %+v", b)
 	}
 	// What the lanes of this process know is newer.
-	r.journal.SetCursors(func() map[string]journal.Cursor { return map[string]journal.Cursor{"bot": {Next: 7}} })
-	if s, err = r.journal.Survey(t.Context()); err != nil || s.Backlogs["bot"].Pending != 0 || s.Backlogs["all"].Pending != 3 {
+	r.Journal.SetCursors(func() map[string]journal.Cursor { return map[string]journal.Cursor{"bot": {Next: 7}} })
+	if s, err = r.Journal.Survey(t.Context()); err != nil || s.Backlogs["bot"].Pending != 0 || s.Backlogs["all"].Pending != 3 {
 		t.Errorf("survey %+v, %v", s, err)
 	}
 }
@@ -104,7 +105,7 @@ func TestLastAttempt(t *testing.T) {
 		l.Add(pipeline.Attempt{Time: at.Add(time.Duration(round) * time.Hour), Sink: "bot", Events: []string{"trt_2"}})
 		stop()
 	}
-	statuses, err := r.journal.Sinks(t.Context(), []string{"old", "bot", "none"})
+	statuses, err := r.Journal.Sinks(t.Context(), []string{"old", "bot", "none"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,12 +124,12 @@ func TestLastAttempt(t *testing.T) {
 // What the journal says of its writing.
 func TestHealth(t *testing.T) {
 	r := newRig(t, t.TempDir())
-	if h := r.journal.Health(); h != (journal.Health{}) {
+	if h := r.Journal.Health(); h != (journal.Health{}) {
 		t.Errorf("before the first write: %+v", h)
 	}
 	r.send("acc", 0, 7)
 	r.eventually(func() error {
-		h := r.journal.Health()
+		h := r.Journal.Health()
 		if h.LastMinute != 7 || h.Waiting != 0 || h.LastWrite.IsZero() || !h.FailingSince.IsZero() {
 			return fmt.Errorf("health %+v", h)
 		}
@@ -172,7 +173,7 @@ func (r *rig) alerts(sink string) (all []pipeline.Alert) {
 // Alerts go through the journal to their sink, in order, and to no other; no event is among them.
 func TestAlertsAreJournaled(t *testing.T) {
 	r := newRig(t, t.TempDir())
-	alerts := journal.NewAlerts(r.journal, "ops", testLog(t))
+	alerts := journal.NewAlerts(r.Journal, "ops", stacktest.Logger(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -208,7 +209,7 @@ func TestAlertsAreJournaled(t *testing.T) {
 // What the journal did not take before relay was told to end is sent all the same.
 func TestLastAlertsAreSent(t *testing.T) {
 	r := newRig(t, t.TempDir())
-	alerts := journal.NewAlerts(r.journal, "ops", testLog(t))
+	alerts := journal.NewAlerts(r.Journal, "ops", stacktest.Logger(t))
 	for range 5 {
 		alerts.Raise(pipeline.AlertData{Sink: "box", Kind: pipeline.AlertDown, Reason: "no answer", Hint: "fix it"})
 	}

@@ -8,7 +8,7 @@ import (
 // The bounds of what the tail holds.
 const (
 	tailRecords = 16 << 10
-	tailBytes   = 16 << 20
+	tailBytes   = 8 << 20
 )
 
 // tail holds the newest records in memory, for the lanes, which mostly want just those. They have consecutive numbers. The zero value is empty.
@@ -23,6 +23,10 @@ type tail struct {
 func (t *tail) add(records []Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if left := cap(t.records) - len(t.records); left < len(records) {
+		// Twice as much each time: the steps of append make three times as much rubbish until the tail is as large as it gets.
+		t.records = slices.Grow(t.records, min(max(len(t.records), len(records)), max(2*tailRecords-len(t.records), len(records))))
+	}
 	for i := range records {
 		r := &records[i]
 		if n := len(t.records); n > t.from && t.records[n-1].Number+1 != r.Number {

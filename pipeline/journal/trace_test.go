@@ -30,12 +30,12 @@ func TestTrace(t *testing.T) {
 		}
 		tried(r.record(number+1), "")
 	}
-	if err := r.journal.KeepDeadLetter(t.Context(), "box", "400 Bad Request", 2, r.record(2)); err != nil {
+	if err := r.Journal.KeepDeadLetter(t.Context(), "box", "400 Bad Request", 2, r.record(2)); err != nil {
 		t.Fatal(err)
 	}
 	letter := r.letters(1, journal.DeadLetterFilter{})[0]
 	stop()
-	trace, err := r.journal.Trace(t.Context(), letter.ID)
+	trace, err := r.Journal.Trace(t.Context(), letter.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,12 +46,12 @@ func TestTrace(t *testing.T) {
 		t.Errorf("steps %q, want %q", got, want)
 	}
 	log, stop = r.attemptLog()
-	if err := r.journal.Redrive(t.Context(), letter); err != nil {
+	if err := r.Journal.Redrive(t.Context(), letter); err != nil {
 		t.Fatal(err)
 	}
 	tried(r.resent("box")[0], "")
 	stop()
-	if trace, err = r.journal.Trace(t.Context(), letter.ID); err != nil {
+	if trace, err = r.Journal.Trace(t.Context(), letter.ID); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"500 Internal Server Error", "400 Bad Request", fmt.Sprint("redrive of ", letter.Number), "ok"}
@@ -82,13 +82,13 @@ func TestTraceFindsEveryEvent(t *testing.T) {
 	now := time.Now().UTC()
 	for n, date := range []time.Time{now, now.AddDate(0, -1, 0), now.Add(14 * time.Hour), now.AddDate(1, 0, 0)} {
 		e, number := r.put("acc", pipeline.OriginLive, date, n)
-		trace, err := r.journal.Trace(t.Context(), e.ID)
+		trace, err := r.Journal.Trace(t.Context(), e.ID)
 		if err != nil || trace.Event.Seq != number {
 			t.Errorf("%v: %+v (%v)", date, trace, err)
 		}
 	}
 	for _, id := range []string{"trt_06H003C601TTVEEHS54BW8N74C", "nonsense", ""} {
-		if _, err := r.journal.Trace(t.Context(), id); !errors.Is(err, journal.ErrUnknownEvent) {
+		if _, err := r.Journal.Trace(t.Context(), id); !errors.Is(err, journal.ErrUnknownEvent) {
 			t.Errorf("%q: error %v, want %v", id, err, journal.ErrUnknownEvent)
 		}
 	}
@@ -103,24 +103,24 @@ func TestTraceOfADigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	numbers, err := r.journal.Put(t.Context(), journal.Entry{Kind: journal.Heal, ID: "heal_1", Account: "acc", Data: data})
+	numbers, err := r.Journal.Put(t.Context(), journal.Entry{Kind: journal.Heal, ID: "heal_1", Account: "acc", Data: data})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, sink := range []string{"box", "bot"} {
-		if _, err := r.state.Put(t.Context(), journal.CursorKey(sink), []byte(`{"next":1}`), journal.AnyRevision); err != nil {
+		if _, err := r.State.Put(t.Context(), journal.CursorKey(sink), []byte(`{"next":1}`), journal.AnyRevision); err != nil {
 			t.Fatal(err)
 		}
 	}
-	entry, err := r.journal.Get(t.Context(), numbers[0])
+	entry, err := r.Journal.Get(t.Context(), numbers[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	trace, err := r.journal.Trace(t.Context(), journal.DigestID(entry.Time, "bot", m))
+	trace, err := r.Journal.Trace(t.Context(), journal.DigestID(entry.Time, "bot", m))
 	if err != nil || trace.Event.Seq != numbers[0] || trace.Event.Type != pipeline.DigestType || trace.Event.Account != "acc" || !trace.Journaled.Equal(entry.Time) {
 		t.Errorf("trace %+v, %v", trace, err)
 	}
-	if _, err := r.journal.Trace(t.Context(), journal.DigestID(entry.Time, "ghost", m)); !errors.Is(err, journal.ErrUnknownEvent) {
+	if _, err := r.Journal.Trace(t.Context(), journal.DigestID(entry.Time, "ghost", m)); !errors.Is(err, journal.ErrUnknownEvent) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -1,7 +1,6 @@
 package index
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"time"
 
@@ -32,13 +31,7 @@ func Of(d *pipeline.Data) Fingerprint {
 
 // hash is the beginning of [pipeline.HashFields].
 func hash(parts ...string) uint64 {
-	var room [512]byte
-	b := room[:0]
-	for _, part := range parts {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
-		b = append(b, part...)
-	}
-	sum := sha256.Sum256(b)
+	sum := pipeline.HashTexts(parts...)
 	return binary.BigEndian.Uint64(sum[:])
 }
 

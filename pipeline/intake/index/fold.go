@@ -39,8 +39,8 @@ func coreOf(sender, title, message *string) Core {
 	return part(who, senderBits)<<(messageBits+titleBits) | part(foldHash(text(title)), titleBits)<<messageBits | part(foldHash(text(message)), messageBits)
 }
 
-// Parts are the masks of the parts of a core.
-func (Core) Parts() [3]Core { return [3]Core{messagePart, senderPart, titlePart} }
+// CoreParts are the masks of the parts of a core.
+func CoreParts() []Core { return []Core{messagePart, senderPart, titlePart} }
 
 // Near reports whether two cores are the same, or would be if one of the treats had not left out one of its parts.
 func (c Core) Near(o Core) bool {
@@ -48,7 +48,7 @@ func (c Core) Near(o Core) bool {
 	if different == 0 {
 		return true
 	}
-	for _, part := range c.Parts() {
+	for _, part := range [...]Core{messagePart, senderPart, titlePart} {
 		if different&^part == 0 {
 			return (c&part == 0 || o&part == 0) && c&^part != 0
 		}

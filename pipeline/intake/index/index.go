@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -47,6 +48,7 @@ const runRecords = 64 << 10
 type Index struct {
 	cfg     Config
 	pending pending
+	commits atomic.Uint64 // see [Index.Commits]
 
 	catching sync.Mutex // one [Index.CatchUp] at a time
 	writing  sync.Mutex // one append at a time; taken before mu
@@ -191,16 +193,23 @@ func (ix *Index) Forget(id string) {
 	delete(p.treats, id)
 }
 
-// take returns what was said of an event that is journaled now, or nil. The caller holds mu.
-func (p *pending) take(r *journal.Record) *Fingerprint {
-	if r.Kind == journal.Reject { // a treat that was too large becomes one
-		delete(p.treats, strings.TrimPrefix(r.ID, "cut_"))
-		return nil
+// of returns what was said of an event that is journaled now, or nil. The caller holds mu.
+func (p *pending) of(r *journal.Record) *Fingerprint {
+	if f, ok := p.treats[r.ID]; ok && r.Kind != journal.Reject {
+		return &f
 	}
-	f, ok := p.treats[r.ID]
-	if !ok {
-		return nil
-	}
-	delete(p.treats, r.ID)
-	return &f
+	return nil
 }
+
+// done ends the wait for an event that is journaled. The caller holds mu.
+func (p *pending) done(r *journal.Record) {
+	id := r.ID
+	if r.Kind == journal.Reject { // a treat that was too large becomes one
+		id = strings.TrimPrefix(id, "cut_")
+	}
+	delete(p.treats, id)
+}
+
+// Commits counts the calls of [Index.Committed]. Whoever looks for an event, and then finds that it is not expected, has to look again if the
+// count has changed meanwhile: the event may have been journaled in between.
+func (ix *Index) Commits() uint64 { return ix.commits.Load() }

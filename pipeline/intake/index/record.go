@@ -196,9 +196,11 @@ type KnownTreat struct {
 // The data of an entry of the kind Known begins with one of these. A baseline counts once the second one is journaled.
 const (
 	knownTreats   = 'K'
+	knownNoCores  = 'T' // as older relays wrote them
 	knownBaseline = 'B'
 
-	knownSize = 8 + 8 + 8 + 1 + 4
+	knownSize   = 8 + 8 + 8 + 1 + 4
+	noCoresSize = knownSize - 8
 )
 
 // KnownEntry is an entry with a part of the treats of a baseline, the n-th.
@@ -235,19 +237,27 @@ func knownRecords(into []record, r record, e *journal.Record) []record {
 		r.core = baselineNumber(e.Baseline)
 		r.repeat, r.second, r.flags = binary.LittleEndian.Uint64(data[1:]), r.journaled, kindBaseline
 		return append(into, r)
-	case len(data) == 0 || data[0] != knownTreats:
+	case len(data) == 0 || data[0] != knownTreats && data[0] != knownNoCores:
 		return into
 	}
-	r.baseline = BaselineTag(e.Baseline)
-	for data = data[1:]; len(data) >= knownSize; data = data[knownSize:] {
-		r.content, r.core = binary.LittleEndian.Uint64(data), binary.LittleEndian.Uint64(data[8:])
-		r.second = unix32(int64(binary.LittleEndian.Uint64(data[16:]))) //nolint:gosec // as it was written
-		r.flags = kindKnown
-		if data[24] == 1 {
-			r.flags |= flagFloating
+	r.baseline, r.flags = BaselineTag(e.Baseline), kindKnown
+	cores := data[0] == knownTreats
+	size := noCoresSize
+	if cores {
+		size = knownSize
+	}
+	for data = data[1:]; len(data) >= size; data = data[size:] {
+		one, rest := r, data[:size]
+		one.content, rest = binary.LittleEndian.Uint64(rest), rest[8:]
+		if cores {
+			one.core, rest = binary.LittleEndian.Uint64(rest), rest[8:]
 		}
-		r.repeat = uint64(binary.LittleEndian.Uint32(data[25:]))
-		into = append(into, r)
+		one.second = unix32(int64(binary.LittleEndian.Uint64(rest))) //nolint:gosec // as it was written
+		if rest[8] == 1 {
+			one.flags |= flagFloating
+		}
+		one.repeat = uint64(binary.LittleEndian.Uint32(rest[9:]))
+		into = append(into, one)
 	}
 	return into
 }

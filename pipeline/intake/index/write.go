@@ -34,10 +34,17 @@ func (ix *Index) Committed(records []journal.Record) {
 	for i := range records {
 		r := &records[i]
 		b.note(r)
-		b.records = recordsOf(b.records, r, p.take(r))
+		b.records = recordsOf(b.records, r, p.of(r))
 	}
 	p.mu.Unlock()
 	ix.append(b)
+	// Only what can be found is no longer pending: in between, an event that comes a second time would be in neither.
+	ix.commits.Add(1)
+	p.mu.Lock()
+	for i := range records {
+		p.done(&records[i])
+	}
+	p.mu.Unlock()
 }
 
 // note adds an entry's number and account to the batch.

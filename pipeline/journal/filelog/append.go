@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
@@ -60,7 +62,7 @@ func (w *writer) append(entries []journal.Entry) ([]uint64, error) {
 	numbers := make([]uint64, len(entries))
 	b, flags := w.buf[:0], uint32(0)
 	if w.clean {
-		flags = flagSynced
+		flags = frame.FlagSynced
 	}
 	c := contents{first: next, last: next - 1}
 	for i := range entries {
@@ -70,8 +72,8 @@ func (w *writer) append(entries []journal.Entry) ([]uint64, error) {
 			continue
 		}
 		at := len(b)
-		b = appendFrame(b, next, flags, e)
-		if size := len(b) - at - frameHeader; size > maxBody {
+		b = frame.Append(b, next, flags, e)
+		if size := len(b) - at - frame.HeaderSize; size > frame.MaxBody {
 			return nil, fmt.Errorf("entry %s has %d bytes: %w", e.ID, size, journal.ErrTooLarge)
 		}
 		numbers[i] = next
@@ -193,11 +195,11 @@ func (w *writer) begin(first uint64) error {
 	}
 	err := os.Rename(temporary, name)
 	if err == nil {
-		err = syncDir(dir)
+		err = disk.SyncDir(dir)
 	}
 	var f *os.File
 	if err == nil {
-		f, err = openFile(name, os.O_RDWR)
+		f, err = disk.OpenFile(name, os.O_RDWR)
 	}
 	if err != nil {
 		w.broken = true
@@ -220,7 +222,7 @@ func (w *writer) begin(first uint64) error {
 
 // prepareSegment writes the header of a segment.
 func prepareSegment(path string, first uint64) error {
-	f, err := openFile(path, os.O_RDWR|os.O_CREATE)
+	f, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return err
 	}

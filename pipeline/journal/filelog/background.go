@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
@@ -19,6 +22,8 @@ const (
 	prepareStep  = 1 << 20
 	preparePause = 5 * time.Millisecond
 	minPrepared  = 1 << 20
+	// prepares says that a file of zeroes is made ahead of each segment: then a sync need not write the inode, which halves its time (measured on ext4).
+	prepares = runtime.GOOS == "linux"
 )
 
 // builder does what an append need not wait for: it prepares the next segment and writes the indexes of sealed ones.
@@ -86,7 +91,7 @@ func (l *Log) build(ctx context.Context) {
 
 // prepareSpare writes a file of zeroes, in steps, so that others can use the disk meanwhile.
 func prepareSpare(ctx context.Context, path string, size int64) (err error) {
-	f, err := openFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	f, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}

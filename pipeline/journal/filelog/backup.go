@@ -8,6 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 var errNotEmpty = errors.New("it is not empty")
@@ -69,7 +72,7 @@ func (l *Log) backup(ctx context.Context, dest string) error {
 // copySegment copies a segment, and its index if there is one. Of the one that is written to it copies what is durable.
 func (l *Log) copySegment(ctx context.Context, seg *segment, sealed bool, next uint64, dest string) error {
 	name := segmentName(seg.first)
-	src, err := openFile(filepath.Join(l.opts.Dir, name), os.O_RDONLY)
+	src, err := disk.OpenFile(filepath.Join(l.opts.Dir, name), os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -82,11 +85,11 @@ func (l *Log) copySegment(ctx context.Context, seg *segment, sealed bool, next u
 	if sealed {
 		size = info.Size()
 	} else if size < 0 {
-		s := &scanner{r: src, size: info.Size(), prev: seg.first - 1, limit: next - 1, chunk: 1 << 20}
-		if err := walk(s, seg.first, next-1, func(*item) (bool, error) { return true, nil }, func(loss) {}); err != nil {
+		s := &frame.Scanner{R: src, Size: info.Size(), Prev: seg.first - 1, Limit: next - 1, Chunk: 1 << 20}
+		if err := walk(s, seg.first, next-1, func(*frame.Item) (bool, error) { return true, nil }, func(loss) {}); err != nil {
 			return err
 		}
-		size = max(s.off, min(headerSize, info.Size()))
+		size = max(s.Off, min(headerSize, info.Size()))
 	}
 	if err := copyFile(ctx, src, size, filepath.Join(dest, name)); err != nil {
 		return err
@@ -99,7 +102,7 @@ func (l *Log) copySegment(ctx context.Context, seg *segment, sealed bool, next u
 
 // copyFile copies size bytes, in steps between which its context may end.
 func copyFile(ctx context.Context, src *os.File, size int64, path string) (err error) {
-	dst, err := openFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	dst, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return err
 	}
@@ -134,5 +137,5 @@ func writePosition(dir string, at position) error {
 	if err := p.f.Sync(); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return disk.SyncDir(dir)
 }

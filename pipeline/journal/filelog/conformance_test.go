@@ -11,6 +11,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 	"github.com/treatrelay/relay/pipeline/journal/journaltest"
 )
 
@@ -26,18 +28,8 @@ func TestLogConformance(t *testing.T) {
 		Reader: func(ctx context.Context, place string) (journal.Log, error) {
 			return OpenReader(ctx, Options{Dir: place, Log: zerolog.Nop()})
 		},
-		Largest: maxBody - 1<<10, InFolder: true,
+		Largest: frame.MaxBody - 1<<10, InFolder: true,
 		Snapshot: snapshotFolder, Damage: damageRecord, CutFrom: cutFrom, Tear: tearEnd, RemovePart: removePart,
-	})
-}
-
-func TestStateConformance(t *testing.T) {
-	journaltest.State(t, journaltest.StateEngine{
-		Place: func(t *testing.T) string { return t.TempDir() },
-		Open: func(ctx context.Context, place string) (journal.State, error) {
-			return OpenState(ctx, StateOptions{Dir: place, Log: zerolog.New(t.Output())})
-		},
-		InFolder: true, OneProcess: true,
 	})
 }
 
@@ -71,7 +63,7 @@ func findRecord(t *testing.T, place string, record journal.Record) (path string,
 			t.Fatal(err)
 		}
 		if i := bytes.Index(content, body); i >= 0 {
-			return path, i - frameHeader, i + len(body)
+			return path, i - frame.HeaderSize, i + len(body)
 		}
 	}
 	t.Fatalf("no segment holds number %d", record.Number)
@@ -116,7 +108,7 @@ func tearEnd(t *testing.T, place string) {
 		t.Fatal(err)
 	}
 	last := segments[len(segments)-1]
-	f, err := openFile(filepath.Join(place, segmentName(last.first)), os.O_RDWR)
+	f, err := disk.OpenFile(filepath.Join(place, segmentName(last.first)), os.O_RDWR)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,9 +119,9 @@ func tearEnd(t *testing.T, place string) {
 	}
 	var b []byte
 	for i := range 3 {
-		b = appendFrame(b, tail.last+1+uint64(i), flagSynced, &journal.Entry{Kind: journal.Treat, ID: "torn", Data: bytes.Repeat([]byte("x"), 400)})
+		b = frame.Append(b, tail.last+1+uint64(i), frame.FlagSynced, &journal.Entry{Kind: journal.Treat, ID: "torn", Data: bytes.Repeat([]byte("x"), 400)})
 	}
-	if _, err := f.WriteAt(b[:1+rand.IntN(frameHeader+400)], tail.end); err != nil {
+	if _, err := f.WriteAt(b[:1+rand.IntN(frame.HeaderSize+400)], tail.end); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
@@ -131,7 +133,7 @@ func (l *losses) report(lost loss, r io.ReaderAt) {
 	}
 	if r != nil && lost.size > 0 {
 		raw := make([]byte, min(lost.size, maxAside))
-		n, _ := readAt(r, raw, lost.off)
+		n, _ := disk.ReadAt(r, raw, lost.off)
 		identify(&d, raw[:n], &lost)
 		d.Aside = l.keepAside(key, raw[:n])
 	}
@@ -170,10 +172,10 @@ func (l *losses) say(d *Damage) {
 
 // identify reads what can be read of a damaged record.
 func identify(d *Damage, raw []byte, lost *loss) {
-	if lost.span.First != lost.span.Last || len(raw) < frameHeader {
+	if lost.span.First != lost.span.Last || len(raw) < frame.HeaderSize {
 		return
 	}
-	e, err := journal.ParseEntry(raw[frameHeader:])
+	e, err := journal.ParseEntry(raw[frame.HeaderSize:])
 	if err != nil {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 var errFault = errors.New("the disk has failed")
@@ -29,7 +30,7 @@ func TestFailedSync(t *testing.T) {
 			}
 		}
 		check(t, all(t, l, 10), n-1)
-		l.writer.sync = syncData
+		l.writer.sync = disk.SyncData
 		add(t, l, n, entries(int(n), 2))
 		check(t, all(t, l, 10), n+1)
 		closeLog(t, l)
@@ -57,7 +58,7 @@ func TestVoidFrames(t *testing.T) {
 	if _, err := l.Append(t.Context(), entries(900, 3)); !errors.Is(err, errFault) {
 		t.Fatal(err)
 	}
-	l.writer.sync = syncData
+	l.writer.sync = disk.SyncData
 	add(t, l, 5, entries(5, 2))
 	check(t, all(t, l, 10), 6)
 	closeLog(t, l)
@@ -111,7 +112,7 @@ func TestNoSync(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		syncs++
-		return syncData(f)
+		return disk.SyncData(f)
 	}
 	for i := range 300 {
 		add(t, l, uint64(i+1), entries(i+1, 1))

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 // mostOpen bounds how many segments are open for reading.
@@ -40,7 +42,7 @@ func (s *files) acquire(first uint64) (*handle, error) {
 		h.uses++
 		return h, nil
 	}
-	f, err := openFile(filepath.Join(s.dir, segmentName(first)), os.O_RDONLY)
+	f, err := disk.OpenFile(filepath.Join(s.dir, segmentName(first)), os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const gapsName = "gaps.json"
@@ -92,12 +92,12 @@ func writeKnowledge(dir string, k knowledge) error {
 }
 
 func checksum(text string) string {
-	return fmt.Sprintf("%08x", crc32.Checksum([]byte(text), castagnoli))
+	return fmt.Sprintf("%08x", disk.Checksum([]byte(text)))
 }
 
 // readFile reads a small file of the log.
 func readFile(path string) ([]byte, error) {
-	f, err := openFile(path, os.O_RDONLY)
+	f, err := disk.OpenFile(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	b := make([]byte, info.Size())
-	n, err := readAt(f, b, 0)
+	n, err := disk.ReadAt(f, b, 0)
 	return b[:n], err
 }
 
@@ -123,13 +123,13 @@ func replaceFile(dir, name string, content []byte, durable bool) error {
 		return fmt.Errorf("replace %s: %w", filepath.Join(dir, name), err)
 	}
 	if durable {
-		return syncDir(dir)
+		return disk.SyncDir(dir)
 	}
 	return nil
 }
 
 func writeFile(path string, content []byte, durable bool) error {
-	f, err := openFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	f, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}

@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
@@ -70,8 +72,8 @@ func (c *contents) marshal() []byte {
 		b = binary.LittleEndian.AppendUint64(b, p.number)
 		b = binary.LittleEndian.AppendUint64(b, uint64(p.off)) //nolint:gosec // not negative
 	}
-	binary.LittleEndian.PutUint32(b[72:], crc32.Checksum(b[indexHeader:], castagnoli))
-	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:indexHeader], castagnoli))
+	binary.LittleEndian.PutUint32(b[72:], disk.Checksum(b[indexHeader:]))
+	binary.LittleEndian.PutUint32(b, disk.Checksum(b[4:indexHeader]))
 	return b
 }
 
@@ -79,7 +81,7 @@ var errIndex = errors.New("not the index of this segment")
 
 // readIndex reads the index of a segment of this size. Without places it reads only the header.
 func readIndex(dir string, first uint64, size int64, places bool) (c contents, err error) {
-	f, err := openFile(filepath.Join(dir, indexName(first)), os.O_RDONLY)
+	f, err := disk.OpenFile(filepath.Join(dir, indexName(first)), os.O_RDONLY)
 	if err != nil {
 		return c, err
 	}
@@ -90,7 +92,7 @@ func readIndex(dir string, first uint64, size int64, places bool) (c contents, e
 func parseIndex(r io.ReaderAt, first uint64, size int64, places bool) (c contents, err error) {
 	var b [indexHeader]byte
 	if n, _ := r.ReadAt(b[:], 0); n < len(b) || string(b[4:4+len(indexMagic)]) != indexMagic ||
-		binary.LittleEndian.Uint32(b[:]) != crc32.Checksum(b[4:], castagnoli) {
+		binary.LittleEndian.Uint32(b[:]) != disk.Checksum(b[4:]) {
 		return c, errIndex
 	}
 	c.first, c.last, c.count = binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:]), binary.LittleEndian.Uint64(b[32:])
@@ -99,14 +101,14 @@ func parseIndex(r io.ReaderAt, first uint64, size int64, places bool) (c content
 	c.newest = time.Unix(0, int64(binary.LittleEndian.Uint64(b[56:]))).UTC() //nolint:gosec // as it was written
 	c.sum = binary.LittleEndian.Uint32(b[64:])
 	n := int(binary.LittleEndian.Uint32(b[68:]))
-	if c.first != first || c.size != size || int64(n) > c.size/frameHeader {
+	if c.first != first || c.size != size || int64(n) > c.size/frame.HeaderSize {
 		return c, errIndex
 	}
 	if !places {
 		return c, nil
 	}
 	raw := make([]byte, n*placeSize)
-	if got, _ := r.ReadAt(raw, indexHeader); got < len(raw) || binary.LittleEndian.Uint32(b[72:]) != crc32.Checksum(raw, castagnoli) {
+	if got, _ := r.ReadAt(raw, indexHeader); got < len(raw) || binary.LittleEndian.Uint32(b[72:]) != disk.Checksum(raw) {
 		return c, errIndex
 	}
 	c.places = make([]place, n)

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
@@ -79,7 +80,7 @@ func open(ctx context.Context, opts Options) (_ *Log, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l.writer = &writer{log: l, sync: syncData}
+	l.writer = &writer{log: l, sync: disk.SyncData}
 	defer func() {
 		if err != nil {
 			l.closeFiles()

@@ -3,9 +3,10 @@ package filelog
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
+
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
@@ -30,7 +31,7 @@ type positionFile struct {
 }
 
 func openPosition(dir string, flag int) (*positionFile, error) {
-	f, err := openFile(filepath.Join(dir, positionName), flag)
+	f, err := disk.OpenFile(filepath.Join(dir, positionName), flag)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ func (p *positionFile) read() (at position, ok bool) {
 	count := uint64(0)
 	for off := 0; off+slotSize <= n; off += slotStride {
 		s := b[off : off+slotSize]
-		if binary.LittleEndian.Uint32(s[4:]) != positionMagic || binary.LittleEndian.Uint32(s) != crc32.Checksum(s[4:], castagnoli) {
+		if binary.LittleEndian.Uint32(s[4:]) != positionMagic || binary.LittleEndian.Uint32(s) != disk.Checksum(s[4:]) {
 			continue
 		}
 		c := binary.LittleEndian.Uint64(s[8:])
@@ -72,7 +73,7 @@ func (p *positionFile) write(at position) error {
 	binary.LittleEndian.PutUint64(s[16:], at.last)
 	binary.LittleEndian.PutUint64(s[24:], at.active)
 	binary.LittleEndian.PutUint64(s[32:], at.oldest)
-	binary.LittleEndian.PutUint32(s[:], crc32.Checksum(s[4:], castagnoli))
+	binary.LittleEndian.PutUint32(s[:], disk.Checksum(s[4:]))
 	if _, err := p.f.WriteAt(s[:], int64(p.count%2)*slotStride); err != nil {
 		return fmt.Errorf("write the position: %w", err)
 	}

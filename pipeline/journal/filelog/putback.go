@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 // putBack writes the segment that is written to again, if somebody has removed its file meanwhile: while it is open, nothing of it is lost.
@@ -27,7 +29,7 @@ func (w *writer) putBack() {
 func (w *writer) rewrite() error {
 	seg := w.active()
 	b := make([]byte, seg.size)
-	n, err := readAt(w.f, b, 0)
+	n, err := disk.ReadAt(w.f, b, 0)
 	if err != nil {
 		return err
 	}
@@ -37,7 +39,7 @@ func (w *writer) rewrite() error {
 	if err := replaceFile(w.log.opts.Dir, segmentName(seg.first), b, true); err != nil {
 		return err
 	}
-	f, err := openFile(w.f.Name(), os.O_RDWR)
+	f, err := disk.OpenFile(w.f.Name(), os.O_RDWR)
 	if err != nil {
 		return err
 	}

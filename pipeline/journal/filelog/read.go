@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
 )
 
 const (
@@ -149,54 +150,48 @@ func (r *reading) segment(v *view) error {
 			start = h.seek(r.log.opts.Dir, r.from, v.indexed)
 		}
 	}
-	s := &scanner{r: h.f, size: v.size, prev: v.first - 1, limit: v.last, chunk: r.log.hints.chunk(r.limit), keep: true}
+	s := &frame.Scanner{R: h.f, Size: v.size, Prev: v.first - 1, Limit: v.last, Chunk: r.log.hints.chunk(r.limit), Keep: true}
 	if !exact {
-		s.chunk += indexStep
+		s.Chunk += indexStep
 	}
-	if start.number > 0 && s.trust(start) {
-		s.off, s.prev = start.off, start.number-1
+	if start.number > 0 && s.Begins(start.number, start.off) {
+		s.Off, s.Prev = start.off, start.number-1
 	} else if start.number > 0 {
 		h.distrust()
 	}
 	return r.walk(s, v, h)
 }
 
-// trust reports whether the record of a place is there.
-func (s *scanner) trust(p place) bool {
-	head, err := s.view(p.off, frameHeader)
-	return err == nil && len(head) == frameHeader && frameNumber(head) == p.number && frameSize(head) > 0
-}
-
-func (r *reading) walk(s *scanner, v *view, h *handle) error {
+func (r *reading) walk(s *frame.Scanner, v *view, h *handle) error {
 	before, bytes, stopped := len(r.records), 0, false
 	if r.records == nil {
-		fit := s.chunk / r.log.hints.size()
+		fit := s.Chunk / r.log.hints.size()
 		fit = min(r.limit, fit+fit/8+16)
 		r.records = make([]journal.Record, 0, min(v.last-max(r.from, v.first)+1, uint64(fit))) //nolint:gosec // positive
 	}
 	var found []loss
-	err := walk(s, v.first, v.last, func(it *item) (bool, error) {
+	err := walk(s, v.first, v.last, func(it *frame.Item) (bool, error) {
 		if !v.indexed {
-			h.learn(it.number, it.off)
+			h.learn(it.Number, it.Off)
 		}
-		if it.number < r.from {
+		if it.Number < r.from {
 			return true, nil
 		}
-		if len(r.records) > 0 && r.left < len(it.body) {
+		if len(r.records) > 0 && r.left < len(it.Body) {
 			r.left, stopped = 0, true
 			return false, nil
 		}
-		e, err := journal.ParseEntry(it.body)
+		e, err := journal.ParseEntry(it.Body)
 		if err != nil {
-			return false, fmt.Errorf("record %d: %w", it.number, err)
+			return false, fmt.Errorf("record %d: %w", it.Number, err)
 		}
-		r.records = append(r.records, journal.Record{Number: it.number, Entry: e})
-		r.from = it.number + 1
+		r.records = append(r.records, journal.Record{Number: it.Number, Entry: e})
+		r.from = it.Number + 1
 		r.limit--
-		r.left -= len(it.body)
-		bytes += frameHeader + len(it.body)
+		r.left -= len(it.Body)
+		bytes += frame.HeaderSize + len(it.Body)
 		if r.limit == 0 || r.left <= 0 {
-			r.log.hints.add(v.first, r.from, it.off+it.size)
+			r.log.hints.add(v.first, r.from, it.Off+it.Size)
 			stopped = true
 			return false, nil
 		}
@@ -216,8 +211,8 @@ func (r *reading) walk(s *scanner, v *view, h *handle) error {
 		r.log.hints.learn(bytes/n + 1)
 	}
 	if !stopped {
-		if s.prev == v.last {
-			r.log.hints.add(v.first, v.last+1, s.off)
+		if s.Prev == v.last {
+			r.log.hints.add(v.first, v.last+1, s.Off)
 		}
 		r.from = v.last + 1
 	}

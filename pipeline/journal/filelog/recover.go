@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 // recover finds out what the folder holds, at the start of the one who writes. It reads the last segment, and of the others only the indexes.
@@ -113,7 +114,7 @@ func (l *Log) recoverSealed(f segmentFile, last uint64) error {
 
 // recoverLast reads the segment that was written to last, cuts what was interrupted, and goes on behind it.
 func (l *Log) recoverLast(found segmentFile, synced uint64) error {
-	f, err := openFile(filepath.Join(l.opts.Dir, segmentName(found.first)), os.O_RDWR)
+	f, err := disk.OpenFile(filepath.Join(l.opts.Dir, segmentName(found.first)), os.O_RDWR)
 	if err != nil {
 		return err
 	}

@@ -9,18 +9,19 @@ import (
 	"testing"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
 )
 
 // found reads the records of a segment's bytes as sealed ones and as those of the last segment.
 func found(t testing.TB, b []byte, first, last uint64) (records []journal.Record, lost gapSet) {
 	t.Helper()
-	s := &scanner{r: bytes.NewReader(b), size: int64(len(b)), prev: first - 1, limit: last, chunk: 256, keep: true}
-	err := walk(s, first, last, func(it *item) (bool, error) {
-		e, err := journal.ParseEntry(it.body)
+	s := &frame.Scanner{R: bytes.NewReader(b), Size: int64(len(b)), Prev: first - 1, Limit: last, Chunk: 256, Keep: true}
+	err := walk(s, first, last, func(it *frame.Item) (bool, error) {
+		e, err := journal.ParseEntry(it.Body)
 		if err != nil {
 			return false, err
 		}
-		records = append(records, journal.Record{Number: it.number, Entry: e})
+		records = append(records, journal.Record{Number: it.Number, Entry: e})
 		return true, nil
 	}, func(l loss) { lost.add(l.span) })
 	if err != nil {
@@ -38,9 +39,9 @@ func TestEveryByteInMemory(t *testing.T) {
 		e := entry(i)
 		flags := uint32(0)
 		if i%3 == 1 {
-			flags = flagSynced
+			flags = frame.FlagSynced
 		}
-		whole = appendFrame(whole, uint64(i), flags, &e)
+		whole = frame.Append(whole, uint64(i), flags, &e)
 	}
 	whole = append(whole, make([]byte, 64)...)
 	for _, in := range injuries() {
@@ -85,9 +86,9 @@ func TestFramesInData(t *testing.T) {
 	t.Parallel()
 	inner := entry(99)
 	e := entry(2)
-	e.Data = appendFrame(nil, 2, 0, &inner)
+	e.Data = frame.Append(nil, 2, 0, &inner)
 	one, three := entry(1), entry(3)
-	b := appendFrame(appendFrame(appendFrame(segmentHeader(1), 1, 0, &one), 2, 0, &e), 3, 0, &three)
+	b := frame.Append(frame.Append(frame.Append(segmentHeader(1), 1, 0, &one), 2, 0, &e), 3, 0, &three)
 	records, lost := found(t, b, 1, 3)
 	if len(records) != 3 || len(lost) != 0 || records[1].ID != "trt_2" {
 		t.Fatal(records, lost)
@@ -98,7 +99,7 @@ func FuzzSegment(f *testing.F) {
 	b := segmentHeader(1)
 	for i := 1; i <= 5; i++ {
 		e := entry(i)
-		b = appendFrame(b, uint64(i), flagSynced, &e)
+		b = frame.Append(b, uint64(i), frame.FlagSynced, &e)
 	}
 	f.Add(b, uint16(100), uint16(3), byte(1))
 	f.Add(b[:len(b)/2], uint16(0), uint16(0), byte(0))
@@ -142,26 +143,6 @@ func FuzzSegment(f *testing.F) {
 	})
 }
 
-func FuzzFrame(f *testing.F) {
-	e := entry(1)
-	f.Add(appendFrame(nil, 1, flagSynced, &e))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) < frameHeader || frameSize(b) == 0 || frameSize(b) > len(b) {
-			return
-		}
-		b = b[:frameSize(b)]
-		got, ok := parseFrame(b)
-		if !ok {
-			return
-		}
-		again := append(make([]byte, frameHeader), got.body...)
-		finishFrame(again, got.number, got.flags)
-		if !bytes.Equal(again, b) {
-			t.Fatalf("%x\n%x", again, b)
-		}
-	})
-}
-
 // badDisk cannot read some blocks.
 type badDisk struct {
 	r   io.ReaderAt
@@ -186,7 +167,7 @@ func TestUnreadableBlock(t *testing.T) {
 	const last = 300
 	for i := 1; i <= last; i++ {
 		e := entry(i)
-		b = appendFrame(b, uint64(i), flagSynced, &e)
+		b = frame.Append(b, uint64(i), frame.FlagSynced, &e)
 	}
 	c, err := survey(&badDisk{bytes.NewReader(b), map[int64]bool{8192: true}}, 1, last, int64(len(b)), func(l loss) {
 		if l.off > 8192 || l.off+l.size < 8192+4096 || l.size > 8192 {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
@@ -27,20 +29,20 @@ func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, seg
 
 // segmentHeader is the frame that a segment begins with.
 func segmentHeader(first uint64) []byte {
-	b := append(make([]byte, frameHeader), segmentMagic...)
-	finishFrame(b, first, flagControl|flagSynced)
+	b := append(make([]byte, frame.HeaderSize), segmentMagic...)
+	frame.Finish(b, first, frame.FlagControl|frame.FlagSynced)
 	return b
 }
 
-const headerSize = int64(frameHeader + len(segmentMagic))
+const headerSize = int64(frame.HeaderSize + len(segmentMagic))
 
 // checkHeader returns an error if a segment is whole but in another form. Damage is not its business.
 func checkHeader(r io.ReaderAt) error {
 	var b [headerSize]byte
-	if n, _ := r.ReadAt(b[:], 0); int64(n) < headerSize || frameSize(b[:]) != len(b) {
+	if n, _ := r.ReadAt(b[:], 0); int64(n) < headerSize || frame.Size(b[:]) != len(b) {
 		return nil
 	}
-	if f, ok := parseFrame(b[:]); ok && f.flags&flagControl != 0 && string(f.body) != segmentMagic {
+	if f, ok := frame.Parse(b[:]); ok && f.Flags&frame.FlagControl != 0 && string(f.Body) != segmentMagic {
 		return errVersion
 	}
 	return nil
@@ -85,9 +87,9 @@ func listSegments(dir string) ([]segmentFile, error) {
 func survey(r io.ReaderAt, first, last uint64, size int64, lost func(loss)) (contents, error) {
 	c := contents{first: first, last: first - 1, size: size, newest: time.Unix(0, 0).UTC(), oldest: time.Unix(0, 0).UTC()}
 	sum := &summing{r: r}
-	s := &scanner{r: sum, size: size, prev: first - 1, limit: last, chunk: 1 << 20}
-	err := walk(s, first, last, func(it *item) (bool, error) {
-		c.note(it.number, it.off, recordTime(it))
+	s := &frame.Scanner{R: sum, Size: size, Prev: first - 1, Limit: last, Chunk: 1 << 20}
+	err := walk(s, first, last, func(it *frame.Item) (bool, error) {
+		c.note(it.Number, it.Off, recordTime(it))
 		return true, nil
 	}, lost)
 	if err == nil {
@@ -107,7 +109,7 @@ type summing struct {
 func (s *summing) ReadAt(b []byte, off int64) (int, error) {
 	n, err := s.r.ReadAt(b, off)
 	if skip := s.off - off; skip >= 0 && skip < int64(n) {
-		s.sum = crc32.Update(s.sum, castagnoli, b[skip:n])
+		s.sum = disk.UpdateChecksum(s.sum, b[skip:n])
 		s.off = off + int64(n)
 	}
 	return n, err
@@ -118,7 +120,7 @@ func (s *summing) rest(size int64) error {
 	b := make([]byte, 64<<10)
 	for s.off < size {
 		at := s.off
-		n, err := readAt(s, b[:min(int64(len(b)), size-at)], at)
+		n, err := disk.ReadAt(s, b[:min(int64(len(b)), size-at)], at)
 		if err != nil || n == 0 {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
 )
 
 // tail is what the segment that was written to last holds.
@@ -27,45 +28,45 @@ type breach struct {
 // is behind that number and not whole was interrupted.
 func readTail(r io.ReaderAt, first uint64, size int64, synced uint64) (tail, error) {
 	t := tail{contents: contents{first: first, last: first - 1, size: size}}
-	s := &scanner{r: r, size: size, prev: first - 1, limit: max(synced, first) + 1<<32, chunk: 1 << 20}
+	s := &frame.Scanner{R: r, Size: size, Prev: first - 1, Limit: max(synced, first) + 1<<32, Chunk: 1 << 20}
 	var breaches []breach
 	group := first // the first record of the newest append
 	prev := first - 1
 	var open *breach
 	for {
-		it, err := s.next()
+		it, err := s.Next()
 		if err != nil {
 			return t, err
 		}
-		if it.kind == itemControl {
+		if it.Kind == frame.KindControl {
 			continue
 		}
-		if it.kind == itemBad || it.kind == itemRecord && open == nil && it.number > prev+1 {
+		if it.Kind == frame.KindBad || it.Kind == frame.KindRecord && open == nil && it.Number > prev+1 {
 			if open == nil {
-				open = &breach{loss: loss{segment: first, off: it.off, before: t.newest}, before: t.contents}
+				open = &breach{loss: loss{segment: first, off: it.Off, before: t.newest}, before: t.contents}
 			}
-			if it.kind == itemBad {
-				open.size = it.off + it.size - open.off
+			if it.Kind == frame.KindBad {
+				open.size = it.Off + it.Size - open.off
 				continue
 			}
 		}
 		if open != nil {
 			open.span = journal.Span{First: prev + 1, Last: prev}
-			if it.kind == itemRecord {
-				open.next, open.after = it.number, recordTime(&it)
+			if it.Kind == frame.KindRecord {
+				open.next, open.after = it.Number, recordTime(&it)
 			}
 			breaches = append(breaches, *open)
 			open = nil
 		}
-		if it.kind == itemEnd {
-			t.end = it.off
+		if it.Kind == frame.KindEnd {
+			t.end = it.Off
 			break
 		}
-		if it.flags&flagSynced != 0 {
-			group = it.number
+		if it.Flags&frame.FlagSynced != 0 {
+			group = it.Number
 		}
-		prev = it.number
-		t.note(it.number, it.off, recordTime(&it))
+		prev = it.Number
+		t.note(it.Number, it.Off, recordTime(&it))
 	}
 	t.group, t.synced = group, max(synced, group-1)
 	t.judge(breaches, t.synced)
@@ -114,15 +115,15 @@ func readIDs(r io.ReaderAt, t *tail, from uint64) (map[string]uint64, error) {
 		return nil, nil
 	}
 	start := findPlace(t.places, from)
-	s := &scanner{r: r, size: t.end, off: start.off, prev: max(start.number, t.first) - 1, limit: t.last, chunk: 1 << 20}
+	s := &frame.Scanner{R: r, Size: t.end, Off: start.off, Prev: max(start.number, t.first) - 1, Limit: t.last, Chunk: 1 << 20}
 	ids := make(map[string]uint64)
-	err := walk(s, t.first, t.last, func(it *item) (bool, error) {
-		if it.number < from {
+	err := walk(s, t.first, t.last, func(it *frame.Item) (bool, error) {
+		if it.Number < from {
 			return true, nil
 		}
-		e, err := journal.ParseEntry(it.body)
+		e, err := journal.ParseEntry(it.Body)
 		if err == nil && e.ID != "" {
-			ids[e.ID] = it.number
+			ids[e.ID] = it.Number
 		}
 		return true, nil
 	}, func(loss) {})

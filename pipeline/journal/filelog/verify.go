@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 // Finding is something that [Verify] finds. Where Numbers.First is 0, no record is lost.
@@ -116,7 +117,7 @@ func (v *verification) position() (position, bool) {
 
 // segment reads one up to a number and returns the number it ends with.
 func (v *verification) segment(f segmentFile, last uint64, sealed, positioned bool) (uint64, error) {
-	file, err := openFile(filepath.Join(v.dir, segmentName(f.first)), os.O_RDONLY)
+	file, err := disk.OpenFile(filepath.Join(v.dir, segmentName(f.first)), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		v.vanished(f.first, last)
 		return last, nil
@@ -186,7 +187,7 @@ func (v *verification) lost(lost loss, r io.ReaderAt) {
 	d := Damage{Segment: segmentName(lost.segment), Offset: lost.off, Size: lost.size, Time: lost.before}
 	if r != nil && lost.size > 0 {
 		raw := make([]byte, min(lost.size, maxAside))
-		n, _ := readAt(r, raw, lost.off)
+		n, _ := disk.ReadAt(r, raw, lost.off)
 		identify(&d, raw[:n], &lost)
 	}
 	if lost.none() {

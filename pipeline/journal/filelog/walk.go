@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
 )
 
 // loss is a place where something is missing or damaged.
@@ -19,37 +20,37 @@ type loss struct {
 func (l *loss) none() bool { return l.span.First > l.span.Last }
 
 // walk reads the records of a segment up to the number last. It calls record for each, which reports whether to go on, and lost for each place where numbers
-// are missing or bytes are no frame. The scanner's prev is the number before the first one expected.
-func walk(s *scanner, segment, last uint64, record func(*item) (bool, error), lost func(loss)) error {
-	prev := s.prev
+// are missing or bytes are no frame. The scanner's Prev is the number before the first one expected.
+func walk(s *frame.Scanner, segment, last uint64, record func(*frame.Item) (bool, error), lost func(loss)) error {
+	prev := s.Prev
 	var before time.Time
 	bad := loss{segment: segment}
-	var it item
+	var it frame.Item
 	for prev < last {
 		var err error
-		if it, err = s.next(); err != nil {
+		if it, err = s.Next(); err != nil {
 			return err
 		}
-		switch it.kind {
-		case itemBad:
+		switch it.Kind {
+		case frame.KindBad:
 			if bad.size == 0 {
-				bad.off = it.off
+				bad.off = it.Off
 			}
-			bad.size = it.off + it.size - bad.off
+			bad.size = it.Off + it.Size - bad.off
 			continue
-		case itemControl:
+		case frame.KindControl:
 			continue
-		case itemRecord, itemEnd:
+		case frame.KindRecord, frame.KindEnd:
 		}
-		end := it.kind == itemEnd || it.number > last
+		end := it.Kind == frame.KindEnd || it.Number > last
 		if end {
-			it.number = last + 1
+			it.Number = last + 1
 		}
-		if bad.size > 0 || it.number > prev+1 {
+		if bad.size > 0 || it.Number > prev+1 {
 			if bad.size == 0 {
-				bad.off = it.off
+				bad.off = it.Off
 			}
-			bad.span, bad.before = journal.Span{First: prev + 1, Last: it.number - 1}, before
+			bad.span, bad.before = journal.Span{First: prev + 1, Last: it.Number - 1}, before
 			if !end {
 				bad.after = recordTime(&it)
 			}
@@ -59,7 +60,7 @@ func walk(s *scanner, segment, last uint64, record func(*item) (bool, error), lo
 		if end {
 			return nil
 		}
-		prev, before = it.number, recordTime(&it)
+		prev, before = it.Number, recordTime(&it)
 		if more, err := record(&it); err != nil || !more {
 			return err
 		}
@@ -67,4 +68,4 @@ func walk(s *scanner, segment, last uint64, record func(*item) (bool, error), lo
 	return nil
 }
 
-func recordTime(it *item) time.Time { return journal.EntryTime(it.body) }
+func recordTime(it *frame.Item) time.Time { return journal.EntryTime(it.Body) }

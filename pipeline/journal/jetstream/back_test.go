@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -250,4 +253,62 @@ func TestServerKilledWhileAppending(t *testing.T) {
 	wantEqual(t, "numbers", numbers(records), said)
 	wantEqual(t, "numbers", said, upTo(1, uint64(n)))
 	t.Logf("%d entries over %d kills", n, kills)
+}
+
+// onLine does something once when a line with these words is logged.
+type onLine struct {
+	words string
+	mu    sync.Mutex
+	do    func()
+}
+
+func (o *onLine) set(do func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.do = do
+}
+
+func (o *onLine) Write(p []byte) (int, error) {
+	if !strings.Contains(string(p), o.words) {
+		return len(p), nil
+	}
+	o.mu.Lock()
+	do := o.do
+	o.do = nil
+	o.mu.Unlock()
+	if do != nil {
+		do()
+	}
+	return len(p), nil
+}
+
+// The server is replaced by another copy while the log finds out what the one before has lost.
+func TestGoesBackTwice(t *testing.T) {
+	p := natstest.StartProgram(t, natsServer)
+	hook := &onLine{words: "lost its newest records"}
+	l := openOn(t, dial(t, p.URL()), func(o *Options) { o.Log = zerolog.New(hook) })
+	m := &model{given: make(map[uint64]string)}
+	add := func(from, to int) {
+		all := entries(from, to)
+		m.take(t, appendAll(t, l, all), all)
+	}
+	put := func(copied string) {
+		p.Kill()
+		restoreStore(t, p, copied)
+		p.Restart()
+	}
+	var copies []string
+	for n := range 3 {
+		add(n*30, n*30+30)
+		p.Stop()
+		copies = append(copies, copyStore(t, p))
+		p.Restart()
+	}
+	put("")
+	add(100, 150)
+	hook.set(func() { put(copies[1]) })
+	put(copies[0])
+	add(150, 300)
+	m.check(t, l)
+	m.check(t, openOn(t, dial(t, p.URL())))
 }

@@ -29,6 +29,11 @@ type table struct {
 
 func firstTable() *table { return &table{Epochs: []epoch{{From: 1}}} }
 
+// plain reports whether it says nothing: each number is the sequence, and none is lost.
+func (t *table) plain() bool {
+	return len(t.Epochs) == 1 && t.Epochs[0].Offset == 0 && len(t.Gaps) == 0
+}
+
 // valid reports whether a table that was stored makes sense.
 func (t *table) valid() bool {
 	if len(t.Epochs) == 0 || t.Epochs[0].From != 1 {

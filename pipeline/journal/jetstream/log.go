@@ -56,14 +56,14 @@ func (v *view) oldest() uint64 { return v.table.number(min(v.first, v.last+1)) }
 
 var errReadOnly = errors.New("only the relay that owns the journal does this")
 
-// start finds out where the log begins and ends, and follows the stream until [Log.Close].
-func (l *Log) start(ctx context.Context, info *streamInfo) error {
+// start finds out where the log begins and ends, and follows the stream until [Log.Close]. info is what the server said on that generation of the connection.
+func (l *Log) start(ctx context.Context, info *streamInfo, generation uint64) error {
 	t, err := l.findTable(ctx, info)
 	if err != nil {
 		return err
 	}
 	l.pace.never = !info.Config.AllowAtomicPublish // so does a server before 2.12
-	l.take(info, l.link.generation(), t)
+	l.take(info, generation, t)
 	if from := t.Epochs[len(t.Epochs)-1].From; from > info.State.LastSeq+1 && !l.attached {
 		// The stream went back while nobody looked.
 		t = t.begin(info.State.LastSeq, max(t.top(), l.at.top()), l.at.oldest(), time.Now())
@@ -353,10 +353,9 @@ func (l *Log) dropBefore(ctx context.Context, t time.Time) error {
 	if err := l.link.api(ctx, "STREAM.PURGE."+StreamName, natsjs.StreamPurgeRequest{Sequence: low}, nil); err != nil {
 		return err
 	}
-	info, err := l.link.info(ctx, StreamName, nil)
-	if err != nil {
-		return err
-	}
-	l.take(info, v.generation, l.snapshot().table)
-	return nil
+	l.mu.Lock()
+	l.at.first = low
+	l.at.notify()
+	l.mu.Unlock()
+	return l.verify(ctx)
 }

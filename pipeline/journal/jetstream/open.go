@@ -75,6 +75,7 @@ func open(ctx context.Context, o Options, attach bool) (_ *Log, _ *State, err er
 		return nil, nil, l.fail("open the journal", err)
 	}
 	var info *streamInfo
+	generation := l.generation()
 	if attach {
 		info, err = l.info(ctx, StreamName, nil)
 		if noStream(err) {
@@ -97,7 +98,7 @@ func open(ctx context.Context, o Options, attach bool) (_ *Log, _ *State, err er
 	}
 	log := &Log{link: l, state: s, retention: o.Retention, replicas: o.Replicas, attached: attach}
 	log.at.changed = make(chan struct{})
-	if err := log.start(ctx, info); err != nil {
+	if err := log.start(ctx, info, generation); err != nil {
 		return nil, nil, l.fail("open the journal", err)
 	}
 	return log, s, nil
@@ -126,35 +127,33 @@ func (s *State) loadTable(ctx context.Context) (*table, error) {
 	return &t, nil
 }
 
-// keepTable writes the table again if the bucket does not hold it any more: it may be an older one, too.
-func (s *State) keepTable(ctx context.Context) error {
-	s.mu.Lock()
-	epochs := s.epochs
-	s.mu.Unlock()
-	if epochs == nil {
-		return nil
-	}
-	stored, _, err := s.get(ctx, epochsKey)
-	if err == nil && !bytes.Equal(stored, epochs) || errors.Is(err, journal.ErrNoKey) {
-		_, err = s.put(ctx, epochsKey, epochs, journal.AnyRevision)
-	}
+// keepTable writes the log's table again if the bucket holds another: an older one, or one whose write failed, or seemed to.
+func (s *State) keepTable(ctx context.Context, t *table) error {
+	want, err := json.Marshal(t)
 	if err != nil {
 		return fmt.Errorf("keep the numbers' epochs: %w", err)
 	}
-	return nil
+	stored, _, err := s.get(ctx, epochsKey)
+	switch {
+	case err == nil && bytes.Equal(stored, want), errors.Is(err, journal.ErrNoKey) && t.plain():
+		return nil
+	case err == nil, errors.Is(err, journal.ErrNoKey):
+		return s.saveTable(ctx, t)
+	}
+	return fmt.Errorf("keep the numbers' epochs: %w", err)
 }
 
 // saveTable keeps the table in the state.
 func (s *State) saveTable(ctx context.Context, t *table) error {
 	data, err := json.Marshal(t)
 	if err == nil {
-		s.mu.Lock()
-		s.epochs = data
-		s.mu.Unlock()
 		_, err = s.put(ctx, epochsKey, data, journal.AnyRevision)
 	}
-	if err != nil {
+	if err != nil { // if it is stored all the same, keepTable writes the former one again
 		return fmt.Errorf("keep the numbers' epochs: %w", err)
 	}
+	s.mu.Lock()
+	s.epochs = data
+	s.mu.Unlock()
 	return nil
 }

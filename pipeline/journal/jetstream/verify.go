@@ -42,26 +42,29 @@ func (l *Log) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := v.table
 	switch {
 	case !same:
-		if t, err = l.goneBack(ctx, &v, info, cut); err != nil {
+		if err := l.goneBack(ctx, &v, info, cut); err != nil {
 			return err
 		}
 	case v.purged(info):
-		if t, err = l.wasPurged(ctx, &v, info); err != nil {
+		if err := l.wasPurged(ctx, &v, info); err != nil {
 			return err
 		}
 	}
-	if err := l.state.keepTable(ctx); err != nil {
+	if err := l.state.keepTable(ctx, l.snapshot().table); err != nil {
 		return err
 	}
+	l.recent.forgetFrom(cut + 1) // what an attempt before may have read there, of a stream that was another
 	if info.State.LastSeq > cut {
 		if err := l.readIDs(ctx, max(cut+1, info.State.FirstSeq), info.State.LastSeq); err != nil {
 			return err
 		}
 	}
-	l.take(info, generation, t)
+	if generation != l.link.generation() {
+		return errLost // the answers may be of two streams
+	}
+	l.take(info, generation, l.snapshot().table)
 	return nil
 }
 
@@ -104,20 +107,24 @@ func (l *Log) agreement(ctx context.Context, v *view, info *streamInfo) (cut uin
 	return end, end == v.last, err
 }
 
-// goneBack returns a table with a new epoch behind cut, once it is kept in the state, and says so.
-func (l *Log) goneBack(ctx context.Context, v *view, info *streamInfo, cut uint64) (*table, error) {
+// goneBack begins a new epoch behind cut, keeps that in the state, and says so. The view ends at cut from then on, whatever fails afterwards: it and the
+// table go together.
+func (l *Log) goneBack(ctx context.Context, v *view, info *streamInfo, cut uint64) error {
 	if !info.quorum() {
-		return nil, errNoQuorum
+		return errNoQuorum
 	}
 	t := v.table.begin(cut, v.top(), v.oldest(), time.Now())
 	if err := l.state.saveTable(ctx, t); err != nil {
-		return nil, err
+		return err
 	}
-	l.recent.forgetFrom(cut + 1)
+	l.mu.Lock()
+	l.at.table, l.at.last, l.at.first, l.at.known = t, cut, min(v.first, cut+1), false
+	l.at.notify()
+	l.mu.Unlock()
 	lost := v.table.number(v.last) - min(v.table.number(cut), v.table.number(v.last))
 	l.link.log.Error().Str("server", l.link.name()).Uint64("lost", lost).Uint64("from", v.top()-lost+1).Uint64("to", v.top()).Uint64("next", t.number(cut+1)).
 		Msg("the journal's server has lost its newest records: it went back in time, or was replaced by an older copy. Writing goes on; what is missing is asked of the history")
-	return t, nil
+	return nil
 }
 
 // purgeSlack is how far the clocks of relay and server may differ.
@@ -131,20 +138,19 @@ func (v *view) purged(info *streamInfo) bool {
 	return info.Config.MaxAge == 0 || time.Since(v.firstTime)+purgeSlack < info.Config.MaxAge
 }
 
-// wasPurged returns a table in which they are lost, once it is kept in the state, and says so.
-func (l *Log) wasPurged(ctx context.Context, v *view, info *streamInfo) (*table, error) {
+// wasPurged notes in the table, and in the state, that they are lost, and says so.
+func (l *Log) wasPurged(ctx context.Context, v *view, info *streamInfo) error {
 	last := min(max(info.State.FirstSeq, 1)-1, v.last)
 	if info.State.Msgs == 0 {
 		last = v.last
 	}
 	lost := journal.Span{First: v.table.number(v.first), Last: v.table.number(last)}
-	t := v.table.lose(lost, time.Now())
-	if err := l.state.saveTable(ctx, t); err != nil {
-		return nil, err
+	if err := l.adopt(ctx, v.table.lose(lost, time.Now())); err != nil {
+		return err
 	}
 	l.link.log.Error().Str("server", l.link.name()).Uint64("from", lost.First).Uint64("to", lost.Last).
 		Msg("records were removed from the journal's stream before their time. What is missing is asked of the history")
-	return t, nil
+	return nil
 }
 
 // readIDs remembers the ids of records that the stream holds and the log does not know: writes whose answer was lost.

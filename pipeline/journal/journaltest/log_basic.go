@@ -177,7 +177,8 @@ func (s logSuite) readersAndWriter(t *testing.T) {
 	defer cancel()
 	for reader := range 4 {
 		start := reader * 30
-		readers.Go(func() { follow(ctx, t, l, w.numbers[start], start, last) })
+		from := w.numbers[start]
+		readers.Go(func() { follow(ctx, t, l, from, start, last) })
 	}
 	for range batches {
 		w.add(t, l, 1+random.IntN(30), random.IntN(5000))

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/treatrelay/relay/internal/simulator"
+)
+
+// A frontDesk stands before the provider's history. It answers what it is told to, or with the treats of one channel.
+type frontDesk struct {
+	world   *world
+	mu      sync.Mutex
+	channel string
+	answer  http.HandlerFunc // nil: the treats of the channel
+	asked   int
+}
+
+// frontDesk has relay read the history there.
+func (w *world) frontDesk(channel string, answer http.HandlerFunc) *frontDesk {
+	w.t.Helper()
+	d := &frontDesk{world: w, channel: channel, answer: answer}
+	server := httptest.NewServer(d)
+	w.t.Cleanup(server.Close)
+	text, err := os.ReadFile(w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	changed := strings.Replace(string(text), "history: "+w.sim.Endpoints().History, `history: "`+server.URL+`/v2/{access_token}/treats?key={access_token}"`, 1)
+	if err := os.WriteFile(w.config, []byte(changed), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return d
+}
+
+// ServeHTTP implements [http.Handler].
+func (d *frontDesk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked++
+	if token := r.URL.Query().Get("key"); token == "" || r.URL.Path != "/v2/"+token+"/treats" {
+		d.world.t.Errorf("asked for another place than the configured one")
+	}
+	if d.answer != nil {
+		d.answer(w, r)
+		return
+	}
+	treats := slices.DeleteFunc(d.world.sim.Emitted(), func(t simulator.Treat) bool { return t.Receiver != d.channel })
+	slices.Reverse(treats)
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(treats)
+}
+
+func (d *frontDesk) set(channel string, answer http.HandlerFunc) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.channel, d.answer, d.asked = channel, answer, 0
+}
+
+// wasAsked waits until the desk was asked.
+func (d *frontDesk) wasAsked() {
+	d.world.t.Helper()
+	eventually(d.world.t, func() error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.asked == 0 {
+			return fmt.Errorf("the history was not asked for")
+		}
+		return nil
+	})
+}
+
+// sendsTo has the simulator send treats from..to-1 to a channel; ago is how old they are, 0 for now.
+func (w *world) sendsTo(channel string, from, to int, ago time.Duration) {
+	w.t.Helper()
+	for n := from; n < to; n++ {
+		t := simulator.Treat{Sender: "Viewer", SenderType: "twitch", Receiver: channel, Title: title(n)}
+		if ago > 0 {
+			t.DateCreated = time.Now().Add(-ago + time.Duration(n)*time.Second).UTC().Format(time.DateTime)
+		}
+		if _, err := w.sim.Emit(t); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// Treats that are sent after the login and before the first readable history arrive, however the history begins, and those from before do not.
+func TestTreatsOfANewAccountArrive(t *testing.T) {
+	for name, first := range map[string]http.HandlerFunc{
+		"HTTP 500":    refuses(http.StatusInternalServerError),
+		"HTTP 404":    refuses(http.StatusNotFound),
+		"HTTP 204":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+		"null":        says(`null`),
+		"data null":   says(`{"data":null}`),
+		"data object": says(`{"data":{}}`),
+		"a message":   says(`{"message":"No treats found"}`),
+		"no success":  says(`{"success":false}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, simulatedRealtime)
+			d := w.frontDesk("me", first)
+			w.sendsTo("me", 90, 99, 48*time.Hour)
+			w.login()
+			w.sendsTo("me", 0, 3, 0) // nobody is connected
+			p := w.start("--sink", "console")
+			w.connected()
+			d.wasAsked()
+			p.stop()
+			w.sendsTo("me", 3, 6, 0)
+			d.set("me", nil)
+			p2 := w.start("--sink", "console")
+			w.connected()
+			holds(t, "stdout", p2.out, 0, 6)
+			p2.stop()
+			if out := p.out.get(); len(out) > 0 {
+				t.Errorf("before the history could be read: %q", out)
+			}
+			w.noSecrets(p)
+			w.noSecrets(p2)
+		})
+	}
+}
+
+// A realtime server that is down at the first start costs no treat.
+func TestFirstStartWithoutASocket(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.frontDesk("me", nil)
+	w.sendsTo("me", 90, 99, 48*time.Hour)
+	w.login()
+	text, err := os.ReadFile(w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	down := strings.Replace(string(text), "socket: "+w.live.url(), fmt.Sprintf("socket: http://127.0.0.1:%d/", freePort(t)), 1)
+	if err := os.WriteFile(w.config, []byte(down), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := w.start("--sink", "console")
+	p.err.find(t, "account is new here")
+	p.stop()
+	w.sendsTo("me", 0, 5, 0)
+	if err := os.WriteFile(w.config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = w.start("--sink", "console")
+	w.connected()
+	holds(t, "stdout", p.out, 0, 5)
+	p.stop()
+}
+
+// The wrong browser session, then the right one, while relay runs, after a logout, or while it does not: the other channel's month is not sent out, and
+// what is sent from the login on is.
+func TestLoginAsAnotherChannelWhileRelayRuns(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	d := w.frontDesk("wrong", nil)
+	w.sendsTo("wrong", 80, 85, 48*time.Hour)
+	w.sendsTo("right", 50, 79, 50*time.Hour)
+	w.login()
+	p := w.start("--sink", "console")
+	w.connected()
+	p.err.find(t, "first look at the history")
+
+	d.set("right", nil)
+	w.login()
+	p.err.find(t, "connects again with the new login")
+	eventually(t, func() error {
+		if n := strings.Count(p.err.text(), "first look at the history"); n != 2 {
+			return fmt.Errorf("%d baselines, want 2", n)
+		}
+		return nil
+	})
+	w.connected()
+	w.sendsTo("right", 0, 5, 0)
+	holds(t, "stdout", p.out, 0, 5)
+	p.stop()
+
+	w.sendsTo("right", 5, 8, 0)
+	w.relay(exitOK, "auth", "logout", "mystream")
+	d.set("wrong", nil)
+	w.login()
+	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exitOK || !strings.Contains(stderr, "0 were missing") {
+		t.Errorf("back to the first channel: exit code %d\n%s", code, stderr)
+	}
+	w.relay(exitOK, "auth", "logout", "mystream")
+	d.set("right", nil)
+	w.login()
+	p = w.start("--sink", "console")
+	w.connected()
+	holds(t, "stdout", p.out, 5, 8)
+	p.stop()
+	w.noSecrets(p)
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// counting counts lines, and keeps none.
+type counting struct{ n atomic.Int64 }
+
+func (c *counting) Write(p []byte) (int, error) {
+	c.n.Add(int64(bytes.Count(p, []byte("\n"))))
+	return len(p), nil
+}
+
+// Treats of nearly 1 MiB come as fast as the server sends them. What relay holds is bounded by bytes, so that it lives in a small container, and the
+// server has to wait meanwhile.
+func TestLargeTreatsFitASmallContainer(t *testing.T) {
+	const count, mostMiB = 400, 200
+	w := newWorld(t, npmRealtime("2"))
+	config, err := os.ReadFile(w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, _ := strings.Cut(string(config), "  bot:\n")
+	if err := os.WriteFile(w.config, []byte(before+fmt.Sprintf("nats: {listen: %q}\n", w.natsAddr)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.login()
+	out := new(counting)
+	p := prepareRelay(t, "--config", w.config, "--data-dir", w.dir+"/data")
+	p.cmd.Stdout = out
+	p.start(w.env())
+	w.connected()
+	treat, err := json.Marshal(map[string]any{
+		"cmd": "emit", "event": "realTimeTreat", "times": count,
+		"args": []any{map[string]any{"sender": "Viewer", "title": "Pizza", "message": strings.Repeat("large ", 1_000_000/6), "date_created": "2026-07-16 21:00:00"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.live.(*npmServer).in.Write(append(treat, '\n')); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		if n := out.n.Load(); n != count {
+			return fmt.Errorf("%d treats on stdout, want %d", n, count)
+		}
+		return nil
+	})
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, peak, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int
+	if _, err := fmt.Sscan(peak, &kib); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d MiB of resident memory at most", kib>>10)
+	if kib > mostMiB<<10 {
+		t.Errorf("%d MiB of resident memory, want at most %d", kib>>10, mostMiB)
+	}
+	p.stop()
+}

@@ -1,0 +1,161 @@
+package cursor
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// The form of the cursors in their file: a version, the place at the journal's end where all lanes are that are nowhere else, and then each lane: its
+// name, its generation if it is another than that of the whole, its place if it is another, its open and its missing numbers. All is unsigned varints, and texts with
+// their length before them. Numbers of spans are differences, each to the one before.
+const cursorVersion = 1
+
+var errCursorForm = errors.New("it is not of the form of cursors")
+
+// header begins the form.
+func header(b []byte, end Place) []byte {
+	return appendPlace(append(b, cursorVersion), end)
+}
+
+func appendPlace(b []byte, p Place) []byte {
+	b = binary.AppendUvarint(b, p.Next)
+	b = appendText(b, p.ID)
+	nanos := int64(0)
+	if !p.Time.IsZero() {
+		nanos = p.Time.UnixNano()
+	}
+	return binary.AppendVarint(b, nanos)
+}
+
+func appendText(b []byte, text string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(text)))
+	return append(b, text...)
+}
+
+func appendSpans(b []byte, spans []journal.Span) []byte {
+	b = binary.AppendUvarint(b, uint64(len(spans)))
+	last := uint64(0)
+	for _, s := range spans {
+		b = binary.AppendUvarint(b, s.First-last)
+		b = binary.AppendUvarint(b, s.Last-s.First)
+		last = s.Last
+	}
+	return b
+}
+
+// appendLane appends the form of a lane. atEnd says that its place is that of the whole, closed that its generation is its own.
+func appendLane(b []byte, sink string, c *journal.Cursor, atEnd, closed bool) []byte {
+	b = appendText(b, sink)
+	flags := byte(0)
+	if atEnd {
+		flags |= 1
+	}
+	if closed {
+		flags |= 2
+	}
+	b = append(b, flags)
+	if closed {
+		b = binary.AppendUvarint(b, c.Generation)
+	}
+	if !atEnd {
+		b = appendPlace(b, Place{c.Next, c.LastID, c.LastTime})
+	}
+	return appendSpans(appendSpans(b, c.Open), c.Missing)
+}
+
+// parseCursors reads the form of the whole of that generation.
+func parseCursors(b []byte, generation uint64) (end Place, cursors map[string]journal.Cursor, err error) {
+	p := parser{b: b}
+	if p.byte() != cursorVersion {
+		return end, nil, errCursorForm
+	}
+	end = p.place()
+	cursors = make(map[string]journal.Cursor)
+	for len(p.b) > 0 && p.err == nil {
+		sink, flags := p.text(), p.byte()
+		c, at := journal.Cursor{Generation: generation}, end
+		if flags&2 != 0 {
+			c.Generation = p.number()
+		}
+		if flags&1 == 0 {
+			at = p.place()
+		}
+		c.Next, c.LastID, c.LastTime = at.Next, at.ID, at.Time
+		c.Open, c.Missing = p.spans(), p.spans()
+		cursors[sink] = c
+	}
+	return end, cursors, p.err
+}
+
+// parser takes values off the front. After the first error it yields zero values.
+type parser struct {
+	b   []byte
+	err error
+}
+
+func (p *parser) fail() { p.b, p.err = nil, errCursorForm }
+
+func (p *parser) byte() byte {
+	if len(p.b) == 0 {
+		p.fail()
+		return 0
+	}
+	b := p.b[0]
+	p.b = p.b[1:]
+	return b
+}
+
+func (p *parser) number() uint64 {
+	n, size := binary.Uvarint(p.b)
+	if size <= 0 {
+		p.fail()
+		return 0
+	}
+	p.b = p.b[size:]
+	return n
+}
+
+func (p *parser) text() string {
+	n := p.number()
+	if n > uint64(len(p.b)) {
+		p.fail()
+		return ""
+	}
+	s := string(p.b[:n])
+	p.b = p.b[n:]
+	return s
+}
+
+func (p *parser) place() Place {
+	at := Place{Next: p.number(), ID: p.text()}
+	nanos, size := binary.Varint(p.b)
+	if size <= 0 {
+		p.fail()
+		return at
+	}
+	p.b = p.b[size:]
+	if nanos != 0 {
+		at.Time = time.Unix(0, nanos).UTC()
+	}
+	return at
+}
+
+func (p *parser) spans() (spans []journal.Span) {
+	n, last := p.number(), uint64(0)
+	if n > uint64(len(p.b)) { // each takes two bytes at least
+		p.fail()
+		return nil
+	}
+	for range n {
+		first := last + p.number()
+		last = first + p.number()
+		spans = append(spans, journal.Span{First: first, Last: last})
+	}
+	if !Numbers(spans).valid() {
+		p.fail()
+	}
+	return spans
+}

@@ -1,0 +1,212 @@
+package cursor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// ReadAtOnce is how many records are read at a time.
+const ReadAtOnce = 1024
+
+// A Place is where somebody stands in the journal: before the number next. id and time are those of the record before it, if they are known:
+// a journal that holds another one there was replaced.
+type Place struct {
+	Next uint64
+	ID   string
+	Time time.Time
+}
+
+// Behind is the place behind a record.
+func Behind(r *journal.Record) Place {
+	return Place{Next: r.Number + 1, ID: r.ID, Time: r.Time}
+}
+
+// Of is the place of a cursor.
+func Of(c journal.Cursor) Place { return Place{c.Next, c.LastID, c.LastTime} }
+
+var (
+	// ErrReplaced says that the journal holds another record than the one that was read there before.
+	ErrReplaced = errors.New("the journal holds other entries than it did")
+	// ErrShorter says that the journal ends before numbers that it has given.
+	ErrShorter = errors.New("the journal has lost its end")
+)
+
+// A Step is what was read of the journal at once.
+type Step struct {
+	Records []journal.Record
+	// missing are numbers that the journal has lost, among those that were passed.
+	Missing []journal.Span
+	// aged are numbers that it has dropped by age before they were read.
+	Aged []journal.Span
+	At   Place // behind them
+}
+
+// Read reads at most limit records from a place on. A step that is not beyond from says that there is nothing more. The error is an ErrReplaced
+// or an ErrShorter if the place does not fit the journal.
+func Read(ctx context.Context, j *journal.Journal, from Place, limit int) (Step, error) {
+	s := Step{At: from}
+	first, next := j.Bounds()
+	switch {
+	case next < from.Next:
+		return s, fmt.Errorf("%w: it goes on with number %d, and %d was given", ErrShorter, next, from.Next-1)
+	case from.Next < first:
+		if err := s.skip(ctx, j, first); err != nil {
+			return s, err
+		}
+	}
+	start := s.At.Next
+	if s.At.ID != "" && start > first { // read the one before again, to compare it
+		start--
+		limit++
+	}
+	records, err := j.Read(ctx, start, limit)
+	if err != nil {
+		return s, err
+	}
+	if len(records) > 0 && records[0].Number < s.At.Next {
+		if records[0].ID != s.At.ID {
+			return s, fmt.Errorf("%w: number %d is %s, and was %s", ErrReplaced, start, records[0].ID, s.At.ID)
+		}
+		// What others have written since is in the log only, where the one before may be the last in memory.
+		if records = records[1:]; len(records) == 0 && s.At.Next < next {
+			if records, err = j.Read(ctx, s.At.Next, limit-1); err != nil {
+				return s, err
+			}
+		}
+	}
+	s.Records = records
+	return s, s.pass(ctx, j, next)
+}
+
+// skip moves the step's place to the first number that the journal may hold.
+func (s *Step) skip(ctx context.Context, j *journal.Journal, first uint64) error {
+	gaps, err := j.Gaps(ctx)
+	if err != nil {
+		return fmt.Errorf("read which numbers the journal has lost: %w", err)
+	}
+	before := journal.Span{First: s.At.Next, Last: first - 1}
+	s.Missing = Numbers(gaps).common(before)
+	aged := Numbers{before}
+	for _, gap := range s.Missing {
+		aged = aged.without(gap)
+	}
+	s.Aged, s.At = aged, Place{Next: first, Time: s.At.Time}
+	return nil
+}
+
+// pass moves the step's place behind its records and over lost numbers. next is the number that the journal was about to give before they were read.
+func (s *Step) pass(ctx context.Context, j *journal.Journal, next uint64) error {
+	var holes []journal.Span
+	expected := s.At.Next
+	for i := range s.Records {
+		if n := s.Records[i].Number; n != expected {
+			holes = append(holes, journal.Span{First: expected, Last: n - 1})
+		}
+		expected = s.Records[i].Number + 1
+	}
+	open := len(s.Records) == 0 && next > expected // nothing can be read, though there was something
+	if open {
+		holes = append(holes, journal.Span{First: expected, Last: next - 1})
+	}
+	if len(holes) > 0 {
+		gaps, err := j.Gaps(ctx)
+		if err != nil {
+			return fmt.Errorf("read which numbers the journal has lost: %w", err)
+		}
+		for _, hole := range holes {
+			s.Missing = append(s.Missing, Numbers(gaps).common(hole)...)
+		}
+	}
+	if n := len(s.Records); n > 0 {
+		s.At = Behind(&s.Records[n-1])
+	}
+	if n := len(s.Missing); open && n > 0 { // what lies behind the last gap may only be on its way
+		s.At = Place{Next: s.Missing[n-1].Last + 1, Time: s.At.Time}
+	}
+	return nil
+}
+
+// End is the place at the journal's end.
+func End(ctx context.Context, j *journal.Journal) (Place, error) {
+	first, next := j.Bounds()
+	end := Place{Next: next}
+	if next <= first {
+		return end, nil
+	}
+	records, err := j.Read(ctx, next-1, 1)
+	if err == nil && len(records) > 0 && records[0].Number == next-1 {
+		return Behind(&records[0]), nil
+	}
+	return end, err
+}
+
+// Verify finds out whether the journal is the one in which a place was, and where to go on if it is not: with what is newer than the record before the
+// place, if that is known.
+func Verify(ctx context.Context, j *journal.Journal, at Place) (to Place, replaced bool, err error) {
+	first, next := j.Bounds()
+	if at.Next <= first || at.Time.IsZero() {
+		return at, false, nil // nothing is left to compare it with
+	}
+	since := at.Time.Add(1)
+	if at.ID != "" && at.Next <= next {
+		records, err := j.Read(ctx, at.Next-1, 1)
+		switch {
+		case err != nil:
+			return at, false, err
+		case len(records) > 0 && records[0].Number == at.Next-1 && records[0].ID == at.ID:
+			return at, false, nil
+		case len(records) > 0 && records[0].Number == at.Next-1:
+			since = at.Time
+		}
+	}
+	// The record before it is another one, or lost. Times never fall, so that nothing newer is before the place, if it is the same journal.
+	found, err := j.SeekTime(ctx, since)
+	if err != nil || found >= min(at.Next, next) {
+		return at, false, err
+	}
+	records, err := j.Read(ctx, found, 1)
+	if err != nil || len(records) == 0 || records[0].Number >= at.Next {
+		return at, false, err // there are only numbers that are lost
+	}
+	return Place{Next: records[0].Number, Time: at.Time}, true, nil
+}
+
+// Refit makes a cursor fit a journal that holds other entries than it did from the number from on. Those that are there below the cursor are open, for they are new.
+// Of numbers that are there no more, those that were settled stay so.
+func Refit(ctx context.Context, j *journal.Journal, c journal.Cursor, from uint64) (fit journal.Cursor, fresh Numbers, err error) {
+	last := Place{Time: c.LastTime}
+	for at := from; at < c.Next; at = last.Next {
+		records, err := j.Read(ctx, at, ReadAtOnce)
+		if err != nil {
+			return c, nil, err
+		}
+		for i := range records {
+			if records[i].Number < c.Next {
+				fresh.AddOne(records[i].Number)
+				last = Behind(&records[i])
+			}
+		}
+		if len(records) == 0 || records[len(records)-1].Number >= c.Next {
+			break
+		}
+	}
+	open, missing := Numbers(c.Open).Below(from), Numbers(c.Missing).Below(from)
+	for _, lost := range [...]Numbers{c.Open, c.Missing} {
+		for _, span := range lost.common(journal.Span{First: from, Last: c.Next}) {
+			missing.Add(span)
+		}
+	}
+	for _, span := range fresh {
+		open.Add(span)
+		missing = missing.without(span)
+	}
+	fit = journal.Cursor{Next: c.Next, Open: open, Missing: missing, LastTime: last.Time}
+	if last.Next == c.Next {
+		fit.LastID = last.ID
+	}
+	return fit, fresh, nil
+}

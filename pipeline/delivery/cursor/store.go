@@ -1,0 +1,340 @@
+// Package cursor keeps the places of the lanes in the journal: a cursor is the next number to read, the numbers below it that are not settled, and
+// those that the journal had lost when the lane came there.
+//
+// A place is compared with the journal by the id of the record before it, so that a journal that was replaced or that has lost its end is noticed.
+package cursor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+const (
+	// saveEvery is how often the cursors are saved while they change, and so what a killed process delivers again.
+	saveEvery = 100 * time.Millisecond
+	// copyEvery is how often those that have changed are copied to the state.
+	copyEvery = time.Second
+	// idleEvery is how often the cursors of lanes are saved that only pass what they do not want.
+	idleEvery = time.Minute
+	// copyTime bounds one copy to the state, and copiesAtOnce how many are under way.
+	copyTime     = 5 * time.Second
+	copiesAtOnce = 32
+)
+
+// Store keeps the cursors of all lanes: in a file of its own, where one write and one fsync save them all, and each in the journal's state.
+// Of the two the one with the greater generation counts, whatever became of the other.
+type Store struct {
+	state  journal.State
+	end    func() Place // where all lanes are that are idle
+	logger zerolog.Logger
+	dirty  dirtySet // sinks whose form is to be made again
+
+	mu         sync.Mutex
+	file       *slotFile // nil: there is none
+	generation uint64
+	lanes      map[string]*storedCursor
+	saved      Place     // the end when they were last saved
+	savedAt    time.Time // when
+	unsaved    bool      // the latest write has failed
+	failure    string    // that was reported
+}
+
+// A storedCursor is the cursor of one sink, whose lane may be open or not.
+type storedCursor struct {
+	cursor   journal.Cursor // as it was read, or as its lane left it
+	form     []byte
+	snapshot snapshot // nil if the lane is not open
+
+	copying sync.Mutex // held while it is copied to the state, so that copies are written in their order
+	stale   bool       // the copy in the state is older; guarded by cursorStore.mu
+}
+
+// A snapshot returns the cursor of a lane as it is now, when the journal's end is there, and whether the lane is idle. last says that the lane has ended.
+type snapshot func(end Place, last bool) (c journal.Cursor, idle bool)
+
+// dirtySet is a set of sinks that is cheap to add to.
+type dirtySet struct {
+	mu    sync.Mutex
+	sinks map[string]struct{}
+}
+
+func (s *dirtySet) add(sink string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sinks == nil {
+		s.sinks = make(map[string]struct{})
+	}
+	s.sinks[sink] = struct{}{}
+}
+
+func (s *dirtySet) remove(sink string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sinks, sink)
+}
+
+func (s *dirtySet) takeAll() map[string]struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.sinks
+	s.sinks = nil
+	return all
+}
+
+// Follow says where the journal's end is, at which all lanes are that are idle. It is called before a lane is opened.
+func (s *Store) Follow(end func() Place) { s.end = end }
+
+// MarkDirty says that the cursor of a sink has changed.
+func (s *Store) MarkDirty(sink string) { s.dirty.add(sink) }
+
+// Begin opens a lane that is new. It must not begin further on if relay is killed now, and commands beside relay look for it in the state.
+func (s *Store) Begin(ctx context.Context, sink string, now snapshot) error {
+	err := s.Open(sink, now)
+	if err != nil {
+		return err
+	}
+	if s.file != nil {
+		err = s.Save(true)
+	}
+	if copyErr := s.Copy(ctx, sink); err != nil || s.file == nil {
+		err = copyErr // one copy is enough to begin
+	}
+	if err != nil {
+		s.abandon(sink)
+	}
+	return err
+}
+
+// Open reads both copies. It returns the place at the journal's end when the cursors were last saved in the file; it is zero if that is not known.
+func Open(ctx context.Context, state journal.State, path string, logger zerolog.Logger) (*Store, Place, error) {
+	s := &Store{state: state, logger: logger, lanes: make(map[string]*storedCursor)}
+	var end Place
+	found := make(map[string]journal.Cursor)
+	if path != "" {
+		s.file = &slotFile{path: path}
+		value, generation, err := readSlots(path)
+		if err == nil {
+			end, found, err = parseCursors(value, generation)
+			s.generation = generation
+		}
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+		case err != nil:
+			end, found = Place{}, make(map[string]journal.Cursor)
+			logger.Warn().Err(err).Str("file", path).Msg("file of the cursors is damaged: their copies in the state are used")
+		}
+	}
+	copies, err := s.copies(ctx, found)
+	if err != nil {
+		return nil, end, err
+	}
+	for sink, c := range copies {
+		if other, ok := found[sink]; !ok || c.Generation > other.Generation {
+			found[sink] = c
+		}
+	}
+	for sink, c := range found {
+		s.lanes[sink] = &storedCursor{cursor: c, form: appendLane(nil, sink, &c, false, true)}
+		s.generation = max(s.generation, c.Generation)
+	}
+	return s, end, nil
+}
+
+// copies reads the cursors in the state. Those that cannot be read are as if they were not there, which is reported.
+func (s *Store) copies(ctx context.Context, known map[string]journal.Cursor) (map[string]journal.Cursor, error) {
+	all := make(map[string]journal.Cursor)
+	prefix := journal.CursorKey("")
+	var damaged []string
+	read := func(key string, value []byte) error {
+		var c journal.Cursor
+		if err := json.Unmarshal(value, &c); err != nil || c.Next == 0 || !Numbers(c.Open).valid() || !Numbers(c.Missing).valid() {
+			damaged = append(damaged, strings.TrimPrefix(key, prefix))
+			return nil //nolint:nilerr // reported below
+		}
+		all[strings.TrimPrefix(key, prefix)] = c
+		return nil
+	}
+	err := s.state.List(ctx, prefix, read)
+	if errors.Is(err, journal.ErrDamagedValue) { // the others, one by one
+		err = nil
+		for _, sink := range slices.Sorted(maps.Keys(known)) {
+			value, _, getErr := s.state.Get(ctx, journal.CursorKey(sink))
+			switch {
+			case getErr == nil:
+				_ = read(journal.CursorKey(sink), value) // has no error
+			case errors.Is(getErr, journal.ErrDamagedValue):
+				damaged = append(damaged, sink)
+			case !errors.Is(getErr, journal.ErrNoKey):
+				err = getErr
+			}
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the cursors of the sinks: %w", err)
+	}
+	if len(damaged) > 0 {
+		s.logger.Warn().Strs("sinks", damaged).Msg("cursors in the state are damaged: those in their file are used")
+	}
+	return all, nil
+}
+
+// Furthest is the greatest number that a cursor is beyond.
+func (s *Store) Furthest() (sink string, next uint64) {
+	for name, lane := range s.lanes {
+		if lane.cursor.Next > next {
+			sink, next = name, lane.cursor.Next
+		}
+	}
+	return sink, next
+}
+
+// Find returns the cursor of a sink whose lane is not open.
+func (s *Store) Find(sink string) (journal.Cursor, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lane := s.lanes[sink]
+	if lane == nil {
+		return journal.Cursor{}, false
+	}
+	return lane.cursor, true
+}
+
+// Current returns the cursors as they are now.
+func (s *Store) Current() map[string]journal.Cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end := s.end()
+	all := make(map[string]journal.Cursor, len(s.lanes))
+	for sink, lane := range s.lanes {
+		all[sink] = lane.cursor
+		if lane.snapshot != nil {
+			all[sink], _ = lane.snapshot(end, false)
+		}
+	}
+	return all
+}
+
+var errLaneOpen = errors.New("its lane is open already")
+
+// Open has a lane's cursor saved from now on.
+func (s *Store) Open(sink string, now snapshot) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lane := s.lanes[sink]
+	if lane == nil {
+		lane = &storedCursor{}
+		s.lanes[sink] = lane
+	}
+	if lane.snapshot != nil {
+		return fmt.Errorf("open the lane of sink %s: %w", sink, errLaneOpen)
+	}
+	lane.snapshot = now
+	s.dirty.add(sink)
+	return nil
+}
+
+// Close saves a lane's cursor a last time. The error says that neither copy has it.
+func (s *Store) Close(ctx context.Context, sink string) error {
+	s.mu.Lock()
+	lane := s.lanes[sink]
+	s.generation++
+	lane.cursor, _ = lane.snapshot(s.end(), true)
+	lane.cursor.Generation = s.generation
+	lane.snapshot = nil
+	lane.form = appendLane(lane.form[:0], sink, &lane.cursor, false, true)
+	s.mu.Unlock()
+	s.dirty.add(sink)
+	fileErr := s.Save(true)
+	stateErr := clock.AtOnce(ctx, func(ctx context.Context) error { return s.Copy(ctx, sink) })
+	if stateErr != nil && fileErr != nil {
+		return errors.Join(fileErr, stateErr)
+	}
+	return nil
+}
+
+// Save writes the file if there is something to save. now says that what idle lanes have passed counts.
+func (s *Store) Save(now bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end := s.end() // before the sinks are taken that are dirty: a lane that was handed something before it is among them
+	dirty := s.dirty.takeAll()
+	moved := end.Next != s.saved.Next && (now || time.Since(s.savedAt) >= idleEvery)
+	if len(dirty) == 0 && !moved && !s.unsaved {
+		return nil
+	}
+	s.generation++
+	if moved {
+		dirty = s.allOpen(dirty)
+	}
+	for sink := range dirty {
+		lane := s.lanes[sink]
+		lane.stale = true
+		if lane.snapshot != nil {
+			c, idle := lane.snapshot(end, false)
+			lane.form = appendLane(lane.form[:0], sink, &c, idle && c.Next == end.Next, false)
+		}
+	}
+	if s.file == nil {
+		s.saved, s.savedAt = end, time.Now()
+		return nil
+	}
+	return s.write(end)
+}
+
+// allOpen adds to a set the sinks whose lanes are open. s.mu is held.
+func (s *Store) allOpen(to map[string]struct{}) map[string]struct{} {
+	if to == nil {
+		to = make(map[string]struct{})
+	}
+	for sink, lane := range s.lanes {
+		if lane.snapshot != nil {
+			to[sink] = struct{}{}
+		}
+	}
+	return to
+}
+
+// abandon says that a lane was not opened after all.
+func (s *Store) abandon(sink string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.lanes, sink)
+	s.dirty.remove(sink)
+}
+
+// write writes the file. s.mu is held.
+func (s *Store) write(end Place) error {
+	value := header(nil, end)
+	for _, lane := range s.lanes {
+		value = append(value, lane.form...)
+	}
+	err := s.file.write(value, s.generation)
+	s.unsaved = err != nil
+	if err == nil {
+		if s.failure != "" {
+			s.failure = ""
+			s.logger.Info().Msg("cursors are saved again")
+		}
+		s.saved, s.savedAt = end, time.Now()
+		return nil
+	}
+	err = fmt.Errorf("save the cursors in %s: %w", s.file.path, err)
+	if text := err.Error(); text != s.failure {
+		s.failure = text
+		s.logger.Warn().Err(err).Msg("cursors cannot be saved in their file: if relay is killed now, some events are delivered again")
+	}
+	return err
+}

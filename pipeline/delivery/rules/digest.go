@@ -1,0 +1,177 @@
+package rules
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// digestRead is how many records are read at a time to make a digest.
+const digestRead = 1024
+
+// A digestSpan is a part of the journal whose events of the origin backfill a sink gets as digests. It is kept in the journal's state.
+type digestSpan struct {
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last,omitempty"` // 0: it has no end yet
+}
+
+func (s digestSpan) holds(number uint64) bool {
+	return number >= s.First && (s.Last == 0 || number <= s.Last)
+}
+
+func within(spans []digestSpan, number uint64) bool {
+	return slices.ContainsFunc(spans, func(s digestSpan) bool { return s.holds(number) })
+}
+
+// digestSpans returns the parts of the journal that a sink gets as digests, and keeps on disk that the rule has changed at the number next,
+// from which on its lane has taken nothing. So every event goes by the rule of the time when the lane took it, although the mark that
+// sums it up comes later: none is sent twice, or not at all. fresh is true for a lane that begins.
+func digestSpans(ctx context.Context, j *journal.Journal, sink string, digests bool, next uint64, fresh bool) ([]digestSpan, error) {
+	key := journal.DigestKey(sink)
+	var spans []digestSpan
+	value, _, err := j.State().Get(ctx, key)
+	known := err == nil
+	if known && !fresh {
+		err = json.Unmarshal(value, &spans)
+	}
+	if err != nil && !errors.Is(err, journal.ErrNoKey) && !errors.Is(err, journal.ErrDamagedValue) {
+		return nil, fmt.Errorf("read what is summed up for sink %s: %w", sink, err)
+	}
+	first, _ := j.Bounds()
+	spans = slices.DeleteFunc(spans, func(s digestSpan) bool { return s.Last > 0 && s.Last < first })
+	open := len(spans) > 0 && spans[len(spans)-1].Last == 0
+	switch {
+	case open == digests && (!fresh || !known):
+		return spans, nil
+	case digests:
+		spans = append(spans, digestSpan{First: next})
+	case open:
+		last := &spans[len(spans)-1]
+		if last.Last = next - 1; last.Last < last.First {
+			spans = spans[:len(spans)-1]
+		}
+	}
+	value, err = pipeline.EncodeJSON(spans)
+	if err == nil {
+		_, err = j.State().Put(ctx, key, value, journal.AnyRevision)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keep what is summed up for sink %s: %w", sink, err)
+	}
+	return spans, nil
+}
+
+// Digester makes the digests of one sink.
+type Digester struct {
+	journal *journal.Journal
+	sink    string
+	rules   *Rules
+	// missing reports whether the lane has not got a number because it was lost.
+	missing func(number uint64) bool
+	logger  zerolog.Logger
+}
+
+// NewDigester makes the digester of a sink.
+func NewDigester(j *journal.Journal, sink string, r *Rules, missing func(number uint64) bool, logger zerolog.Logger) *Digester {
+	return &Digester{journal: j, sink: sink, rules: r, missing: missing, logger: logger}
+}
+
+var errShortRead = errors.New("the journal ends before it")
+
+// ID is the id of the digest that the sink is to be sent of a mark, or that of its entry if it is not readable, which make reports.
+func (m *Digester) ID(r *journal.Record) string {
+	var mark journal.HealMark
+	if json.Unmarshal(r.Data, &mark) != nil {
+		return r.ID
+	}
+	return journal.DigestID(r.Time, m.sink, mark)
+}
+
+// Make makes the digest of a mark that was journaled at that time. Its line is empty if there is nothing that the sink is to be sent.
+func (m *Digester) Make(ctx context.Context, r pipeline.Record, at time.Time) (pipeline.Record, error) {
+	var mark journal.HealMark
+	if err := json.Unmarshal(r.Line, &mark); err != nil {
+		m.logger.Error().Err(err).Uint64("seq", r.Seq).Msg("a mark in the journal cannot be read: no digest is made of it")
+		return pipeline.Record{}, nil
+	}
+	data, err := m.sum(ctx, mark)
+	if err != nil {
+		return pipeline.Record{}, fmt.Errorf("read what was healed of %s up to number %d: %w", mark.Account, mark.Last, err)
+	}
+	if data.Count == 0 {
+		return pipeline.Record{}, nil
+	}
+	d := pipeline.Digest{
+		SpecVersion: pipeline.SpecVersion, ID: r.ID, Source: "/" + mark.Provider + "/" + mark.Account, Type: pipeline.DigestType,
+		Time: at.UTC().Truncate(time.Millisecond), DataContentType: pipeline.DataContentType, Origin: pipeline.OriginBackfill, Data: data,
+	}
+	line, err := d.Line()
+	if err != nil {
+		return pipeline.Record{}, err
+	}
+	return pipeline.Record{
+		Seq: r.Seq, ID: d.ID, Account: mark.Account, Provider: mark.Provider, Origin: pipeline.OriginBackfill, Type: pipeline.DigestType, Line: line,
+	}, nil
+}
+
+// sum counts the events that a mark sums up, as far as the sink is to get them as a digest.
+func (m *Digester) sum(ctx context.Context, mark journal.HealMark) (pipeline.DigestData, error) {
+	s := newSummary(mark)
+	first, next := m.journal.Bounds()
+	if next <= mark.Last {
+		return pipeline.DigestData{}, errShortRead
+	}
+	for at := max(mark.First, first); at <= mark.Last; {
+		records, err := m.journal.Read(ctx, at, digestRead)
+		if err != nil {
+			return pipeline.DigestData{}, err
+		}
+		if len(records) == 0 {
+			break
+		}
+		for i := range records {
+			r := &records[i]
+			if r.Number > mark.Last {
+				break
+			}
+			if r.Kind == journal.Treat && r.Account == mark.Account && r.Origin == pipeline.OriginBackfill {
+				m.count(s, r)
+			}
+		}
+		at = records[len(records)-1].Number + 1
+	}
+	return s.sum(), nil
+}
+
+// counted reports whether an event takes the place of one that the sink has had. A treat that came live was delivered by itself, and one from the
+// history in the digest of its mark: where there was no mark yet, or it was lost before the sink had its digest, the treat was passed for a digest
+// that never came.
+func (m *Digester) counted(r *journal.Record) bool {
+	switch {
+	case r.Ref == 0:
+		return false
+	case r.Was == pipeline.OriginBackfill:
+		return r.Mark != 0 && !m.missing(r.Mark)
+	}
+	return !m.missing(r.Ref)
+}
+
+func (m *Digester) count(s *summary, r *journal.Record) {
+	if m.counted(r) || !within(m.rules.digests, r.Number) || !m.rules.matches(r) {
+		return
+	}
+	e, err := r.Delivery().Event()
+	if err != nil {
+		m.logger.Error().Err(err).Uint64("seq", r.Number).Msg("a healed event in the journal cannot be read: no digest counts it")
+		return
+	}
+	s.add(&e)
+}

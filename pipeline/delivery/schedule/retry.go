@@ -1,0 +1,178 @@
+package schedule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/clock"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+const (
+	// minAttempts are made before an event is given up, however long they take.
+	minAttempts = 5
+	// StepAside is after how many attempts later events may pass one that fails.
+	StepAside = 5
+	// LongWait is more than the events behind one that fails are made to wait.
+	LongWait = time.Minute
+)
+
+// Policy says how a lane tries an event again that the sink did not accept, though the destination answered: after
+// growing delays, each varied by a fifth either way. The attempts and their times are kept on disk.
+type Policy struct {
+	Initial time.Duration // the first delay; each further one is twice as long
+	Max     time.Duration // the longest
+	// GiveUp is how long after the first attempt an event that keeps failing becomes a dead letter, unless it was tried
+	// less than five times.
+	GiveUp time.Duration
+}
+
+// WithDefaults fills in what is zero: 5 s, 10 h and 72 h, which makes 20 attempts.
+func (p Policy) WithDefaults() Policy {
+	if p.Initial == 0 {
+		p.Initial = 5 * time.Second
+	}
+	if p.Max == 0 {
+		p.Max = 10 * time.Hour
+	}
+	if p.GiveUp == 0 {
+		p.GiveUp = 72 * time.Hour
+	}
+	p.Max = max(p.Max, p.Initial)
+	return p
+}
+
+// A Retry is an event that a sink did not accept, and when it is its turn again. It is kept in the journal's state. That the event is not
+// settled is kept in the lane's cursor: if a retry is lost, the event's schedule starts over.
+type Retry struct {
+	Seq      uint64    `json:"-"`
+	ID       string    `json:"id"`
+	Account  string    `json:"account"`
+	First    time.Time `json:"first"` // the first attempt
+	Last     time.Time `json:"last"`  // the latest
+	Next     time.Time `json:"next"`  // when it is its turn
+	Floor    time.Time `json:"floor"` // the destination asked not to be sent it before
+	Attempts int       `json:"attempts"`
+	// Aside is true once later events of its account may pass it.
+	Aside bool `json:"aside,omitempty"`
+}
+
+// delay is how long to wait after that many failed attempts.
+func (p Policy) delay(attempts int) time.Duration {
+	p = p.WithDefaults()
+	b := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(p.Initial), backoff.WithMaxInterval(p.Max), backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0.2), backoff.WithMaxElapsedTime(0))
+	delay := b.NextBackOff()
+	for range min(attempts, 100) - 1 {
+		delay = b.NextBackOff()
+	}
+	return delay
+}
+
+// Failed records one more attempt that began at that time, and when the next one is.
+func (r *Retry) Failed(began, now time.Time, p Policy, err error) {
+	if r.First.IsZero() {
+		r.First = began
+	}
+	r.Attempts++
+	after, _ := pipeline.RetryDelay(err)
+	r.Last, r.Next, r.Floor = now, now.Add(max(p.delay(r.Attempts), after)), now.Add(after)
+}
+
+// Over reports whether the event is to be given up.
+func (r *Retry) Over(p Policy, now time.Time) bool {
+	return r.Attempts >= minAttempts && now.Sub(r.First) > p.WithDefaults().GiveUp
+}
+
+// byTime is a heap of retries, the next one first.
+type byTime []*Retry
+
+func (h byTime) Len() int { return len(h) }
+func (h byTime) Less(i, j int) bool {
+	return h[i].Next.Before(h[j].Next) || h[i].Next.Equal(h[j].Next) && h[i].Seq < h[j].Seq
+}
+func (h byTime) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *byTime) Push(x any)   { *h = append(*h, x.(*Retry)) } //nolint:forcetypeassert // only these go in
+func (h *byTime) Pop() any {
+	last := (*h)[len(*h)-1]
+	(*h)[len(*h)-1] = nil
+	*h = (*h)[:len(*h)-1]
+	return last
+}
+
+// Store keeps the retries of one sink in the journal's state.
+type Store struct {
+	state journal.State
+	sink  string
+}
+
+// NewStore makes the store of a sink.
+func NewStore(state journal.State, sink string) Store { return Store{state, sink} }
+
+// Put returns when the retry is on disk.
+func (s Store) Put(ctx context.Context, r Retry) error {
+	r.First, r.Last, r.Next, r.Floor = clock.OnDisk(r.First), clock.OnDisk(r.Last), clock.OnDisk(r.Next), clock.OnDisk(r.Floor)
+	value, err := pipeline.EncodeJSON(r)
+	if err == nil {
+		_, err = s.state.Put(ctx, journal.RetryKey(s.sink, r.Seq), value, journal.AnyRevision)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the retry of event %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// drop deletes a retry whose event is settled.
+func (s Store) drop(ctx context.Context, number uint64) error {
+	if err := s.state.Delete(ctx, journal.RetryKey(s.sink, number)); err != nil {
+		return fmt.Errorf("delete a retry of sink %s: %w", s.sink, err)
+	}
+	return nil
+}
+
+// All returns the retries that can be read, by number, and how many there are that cannot.
+func (s Store) All(ctx context.Context) (all map[uint64]*Retry, damaged int, err error) {
+	all = make(map[uint64]*Retry)
+	prefix := journal.RetryPrefix(s.sink)
+	err = s.state.List(ctx, prefix, func(key string, value []byte) error {
+		number, err := strconv.ParseUint(strings.TrimPrefix(key, prefix), 10, 64)
+		r := Retry{Seq: number}
+		if err == nil {
+			err = json.Unmarshal(value, &r)
+		}
+		if err != nil || r.ID == "" {
+			damaged++
+			return nil //nolint:nilerr // counted
+		}
+		all[number] = &r
+		return nil
+	})
+	if errors.Is(err, journal.ErrDamagedValue) {
+		return all, damaged + 1, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the retries of sink %s: %w", s.sink, err)
+	}
+	return all, damaged, nil
+}
+
+// wake makes a retry of what was read from disk, and reports whether the clock was ahead when it was written.
+func (r *Retry) wake(now time.Time) (ahead bool) {
+	r.Next, r.Floor = clock.Waking(r.Next, r.Last, now), clock.Waking(r.Floor, r.Last, now)
+	if ahead = r.Last.After(now); ahead {
+		r.Last = now
+	}
+	if r.First.After(now) {
+		r.First = now
+	}
+	return ahead
+}

@@ -1,0 +1,183 @@
+package intake
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+
+	"github.com/treatrelay/relay/pipeline/intake/index"
+)
+
+// A crowd is treats of a reply and of relay of which some may be the same. Both are ordered by date and content. What pairs there can be is for
+// [apart] to say.
+type crowd struct {
+	theirs, ours []contender
+	orders       [4]order
+}
+
+// An order is a crowd's ours by their core without a part, and by date.
+type order struct {
+	part index.Core
+	at   []int32
+}
+
+// match makes as many pairs as there can be, first of those that are written in the same way.
+func (cr *crowd) match() {
+	if cr.pairExact(); cr.settled() {
+		return
+	}
+	for k, part := range append([]index.Core{0}, index.CoreParts()...) {
+		at := make([]int32, len(cr.ours))
+		for i := range at {
+			at[i] = int32(i) //nolint:gosec // a reply is bounded
+		}
+		slices.SortStableFunc(at, func(a, b int32) int {
+			if order := cmp.Compare(cr.ours[a].core&^part, cr.ours[b].core&^part); order != 0 {
+				return order
+			}
+			return cmp.Compare(a, b)
+		})
+		cr.orders[k] = order{part, at}
+	}
+	cr.pairNearest()
+	cr.reroute()
+}
+
+// settled reports whether one side has nobody left.
+func (cr *crowd) settled() bool {
+	free := func(o contender) bool { return o.partner == alone }
+	return !slices.ContainsFunc(cr.theirs, free) || !slices.ContainsFunc(cr.ours, free)
+}
+
+func (cr *crowd) pair(their, our int32) {
+	cr.theirs[their].partner, cr.ours[our].partner = our, their
+}
+
+func (cr *crowd) pairExact() {
+	for i, j := 0, 0; i < len(cr.theirs) && j < len(cr.ours); {
+		switch order := compareContenders(cr.theirs[i], cr.ours[j]); {
+		case order < 0:
+			i++
+		case order > 0:
+			j++
+		case !cr.theirs[i].core.Near(cr.ours[j].core): // which is hard to get
+			i++
+		default:
+			cr.pair(int32(i), int32(j)) //nolint:gosec // a reply is bounded
+			i++
+			j++
+		}
+	}
+}
+
+// near calls visit with each of ours that may be the same as one of theirs, until it returns false.
+func (cr *crowd) near(t *trait, visit func(our int32, distance int64) bool) {
+	for _, o := range cr.orders {
+		core := t.core &^ o.part
+		from := sort.Search(len(o.at), func(i int) bool {
+			our := &cr.ours[o.at[i]]
+			return our.core&^o.part > core || our.core&^o.part == core && our.second >= t.second-farthest
+		})
+		for _, at := range o.at[from:] {
+			our := &cr.ours[at]
+			if our.core&^o.part != core || our.second > t.second+farthest {
+				break
+			}
+			if o.part != 0 && our.core == t.core {
+				continue // it was visited
+			}
+			if distance, ok := apart(t, &our.trait); ok && !visit(at, distance) {
+				return
+			}
+		}
+	}
+}
+
+// A bond is a pair that can be.
+type bond struct {
+	their, our int32
+	distance   int64
+}
+
+// maxBonds is how many bonds of each treat are remembered; [crowd.reroute] looks at all.
+const maxBonds = 8
+
+// pairNearest makes pairs of those that are left, the nearest first.
+func (cr *crowd) pairNearest() {
+	var all []bond
+	for i := range cr.theirs {
+		t := &cr.theirs[i]
+		if t.partner != alone {
+			continue
+		}
+		var few []bond
+		cr.near(&t.trait, func(our int32, distance int64) bool {
+			if cr.ours[our].partner != alone {
+				return true
+			}
+			b := bond{int32(i), our, distance} //nolint:gosec // a reply is bounded
+			at, _ := slices.BinarySearchFunc(few, b, func(a, b bond) int { return cmp.Compare(a.distance, b.distance) })
+			for at < len(few) && few[at].distance == distance {
+				at++
+			}
+			if few = slices.Insert(few, at, b); len(few) > maxBonds {
+				few = few[:maxBonds]
+			}
+			return true
+		})
+		all = append(all, few...)
+	}
+	slices.SortStableFunc(all, func(a, b bond) int { return cmp.Compare(a.distance, b.distance) })
+	for _, b := range all {
+		if cr.theirs[b.their].partner == alone && cr.ours[b.our].partner == alone {
+			cr.pair(b.their, b.our)
+		}
+	}
+}
+
+// reroute gives partners to those that are left by finding other ones for others: by augmenting paths, so that there are as many pairs in the end as
+// there can be.
+func (cr *crowd) reroute() {
+	free := 0
+	for i := range cr.ours {
+		if cr.ours[i].partner == alone {
+			free++
+		}
+	}
+	seen := make([]bool, len(cr.ours)) // by one that has found no partner: whom that can reach has none to spare, now or later
+	via := make([]int32, len(cr.ours)) // the one of theirs from which it was reached
+	for i := range cr.theirs {
+		if cr.theirs[i].partner != alone || free == 0 {
+			continue
+		}
+		found, reached := int32(alone), []int32(nil)
+		for queue := []int32{int32(i)}; len(queue) > 0 && found == alone; queue = queue[1:] { //nolint:gosec // a reply is bounded
+			their := queue[0]
+			cr.near(&cr.theirs[their].trait, func(our int32, _ int64) bool {
+				if seen[our] {
+					return true
+				}
+				seen[our], via[our], reached = true, their, append(reached, our)
+				if cr.ours[our].partner == alone {
+					found = our
+					return false
+				}
+				queue = append(queue, cr.ours[our].partner)
+				return true
+			})
+		}
+		if found == alone {
+			continue
+		}
+		free--
+		for _, our := range reached {
+			seen[our] = false
+		}
+		for our := found; our != alone; {
+			their := via[our]
+			next := cr.theirs[their].partner
+			cr.pair(their, our)
+			our = next
+		}
+	}
+}

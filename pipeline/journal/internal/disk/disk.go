@@ -1,0 +1,49 @@
+// Package disk holds what the log and the state in files have in common: how a file is opened and read,
+// how a file and a folder are made durable, and the checksum.
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+)
+
+// Checksum returns the CRC32C of b.
+func Checksum(b []byte) uint32 { return UpdateChecksum(0, b) }
+
+// UpdateChecksum returns the CRC32C of what sum is that of, followed by b.
+func UpdateChecksum(sum uint32, b []byte) uint32 {
+	return crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), b)
+}
+
+// ReadAt reads what there is at off. Where the disk cannot read, it reads around it in small blocks, and zeroes take the place of what is not readable.
+func ReadAt(r io.ReaderAt, b []byte, off int64) (int, error) {
+	n, err := r.ReadAt(b, off)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, nil
+	}
+	if errors.Is(err, fs.ErrClosed) {
+		return 0, err
+	}
+	const block = 4 << 10
+	good := 0
+	for at := 0; at < len(b); {
+		end := min(at+block-int((off+int64(at))%block), len(b))
+		n, blockErr := r.ReadAt(b[at:end], off+int64(at))
+		switch {
+		case blockErr == nil:
+			good++
+		case errors.Is(blockErr, io.EOF):
+			return at + n, nil
+		default:
+			clear(b[at:end])
+		}
+		at = end
+	}
+	if good == 0 {
+		return 0, fmt.Errorf("read at %d: %w", off, err)
+	}
+	return len(b), nil
+}

@@ -1,0 +1,17 @@
+package disk
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// SyncData makes what was written to a file durable.
+func SyncData(f *os.File) error {
+	for {
+		err := syscall.Fdatasync(int(f.Fd()))
+		if !errors.Is(err, syscall.EINTR) {
+			return os.NewSyscallError("fdatasync", err)
+		}
+	}
+}

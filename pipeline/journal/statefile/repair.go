@@ -1,0 +1,206 @@
+package statefile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
+)
+
+const (
+	fileName         = "state.db"
+	bucketName       = "state"
+	damagedDir       = "damaged"
+	revisionsSkipped = 1 << 20 // after damage, so that a revision that was given and forgotten is not given again
+	lockTimeout      = 900 * time.Millisecond
+)
+
+// errDamaged says that state.db is not what was written.
+var errDamaged = errors.New("the state is damaged")
+
+// stateCheck is what a check of state.db has found.
+type stateCheck struct {
+	total   stateTotal
+	keep    bool                   // what is intact is kept in records
+	records map[string]stateRecord // by key
+	lost    map[string]struct{}    // keys whose value is damaged, now or before
+	unknown bool                   // it is not known which keys are damaged as well
+	cause   error                  // the first damage
+}
+
+func (c *stateCheck) damaged(err error) {
+	if c.cause == nil && err != nil {
+		c.cause = err
+	}
+}
+
+// checkFile verifies every byte of state.db that means something. The caller holds the lock. The error is about opening the
+// file; damage is in the result.
+func checkFile(dir string, keep bool) (*stateCheck, error) {
+	c := &stateCheck{keep: keep, records: map[string]stateRecord{}, lost: map[string]struct{}{}}
+	file, err := openFile(filepath.Join(dir, fileName), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // only read
+	var seen stateTotal
+	sumSeen := false
+	scan := pageScan{file: file, bad: func(err error) {
+		c.unknown = true
+		c.damaged(err)
+	}, found: func(key, record []byte) {
+		if string(key) == totalKey {
+			total, err := parseTotal(record)
+			if err != nil {
+				c.damaged(fmt.Errorf("its total: %w", err))
+				return
+			}
+			c.total, sumSeen = total, true
+			return
+		}
+		c.found(string(key), record, &seen)
+	}}
+	scan.run()
+	if sumSeen && (c.total.count != seen.count || c.total.sum != seen.sum) && c.cause == nil {
+		c.unknown = true
+		c.damaged(fmt.Errorf("%d keys instead of %d, or others", seen.count, c.total.count))
+	}
+	return c, nil
+}
+
+// found takes a record in.
+func (c *stateCheck) found(key string, record []byte, seen *stateTotal) {
+	r, err := parseRecord(record)
+	if err != nil {
+		c.damaged(fmt.Errorf("the value of %q: %w", key, err))
+		if validKey(key) && recordNames(record, key) {
+			c.lost[key] = struct{}{}
+		} else {
+			c.unknown = true // the key itself may be what is damaged
+		}
+		return
+	}
+	if r.key != key {
+		c.damaged(fmt.Errorf("the key %q, which is %q", key, r.key)) // the record's own is known to be right
+	}
+	seen.replace(nil, record)
+	c.total.revision = max(c.total.revision, r.revision)
+	if r.kind == kindLost {
+		c.lost[r.key] = struct{}{}
+		return
+	}
+	if c.keep {
+		r.value = slices.Clone(r.value)
+		c.records[r.key] = r
+	}
+}
+
+// rescue says what became of each key in a repair.
+type rescue struct {
+	records  map[string]stateRecord
+	revision uint64
+	restored []string // from the second copy
+	lost     []string
+}
+
+// merge takes what is intact of state.db and of its second copy.
+func merge(c *stateCheck, second stateCopy) rescue {
+	r := rescue{records: c.records, revision: max(c.total.revision, second.revision) + revisionsSkipped}
+	for key, copied := range second.records {
+		own, ok := c.records[key]
+		switch {
+		case copied.kind == kindValue && (!ok || own.revision < copied.revision):
+			r.records[key] = copied
+			r.restored = append(r.restored, key)
+			delete(c.lost, key)
+		case copied.kind != kindValue && !ok:
+			c.lost[key] = struct{}{} // it stood there, and the copy does not know its value
+		}
+	}
+	if c.unknown {
+		c.lost[derivedKey] = struct{}{}
+	}
+	for key := range c.lost {
+		r.records[key] = stateRecord{kind: kindLost, revision: r.revision, key: key}
+		r.lost = append(r.lost, key)
+	}
+	slices.Sort(r.restored)
+	slices.Sort(r.lost)
+	return r
+}
+
+// buildFile makes a state.db with the records, and puts it in the place of the one there is.
+func buildFile(dir string, records map[string]stateRecord, revision uint64) error {
+	path := filepath.Join(dir, fileName)
+	temp := path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := openBolt(temp)
+	if err != nil {
+		return err
+	}
+	total := stateTotal{revision: revision}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		bucket, err := tx.CreateBucketIfNotExists([]byte(bucketName))
+		if err != nil {
+			return err
+		}
+		for key, r := range records {
+			record := r.encode()
+			total.replace(nil, record)
+			if err := bucket.Put([]byte(key), record); err != nil {
+				return err
+			}
+		}
+		return bucket.Put([]byte(totalKey), total.encode())
+	})
+	if closeErr := db.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		_ = os.Remove(temp) // makes room; the error is told
+		return err
+	}
+	return disk.SyncDir(dir)
+}
+
+// openBolt opens a file that is known to be intact, or makes it. The list of free pages is not kept in the file: it would be one more thing that
+// can be damaged, and with it bbolt would overwrite pages that are in use.
+func openBolt(path string) (*bbolt.DB, error) {
+	return bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, PageSize: pageSize, NoStatistics: true, OpenFile: openFile,
+	})
+}
+
+// keepAside puts a copy of a damaged file into the folder for such, and returns its path there.
+func keepAside(dir, name string) (string, error) {
+	aside := filepath.Join(dir, damagedDir)
+	if err := os.Mkdir(aside, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	if info, err := os.Lstat(aside); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("%s is not a folder; move it away", aside)
+	}
+	path := filepath.Join(aside, strings.Replace(name, "state", "state-"+time.Now().UTC().Format("20060102T150405.000000000"), 1))
+	from := filepath.Join(dir, name)
+	if err := os.Link(from, path); err == nil {
+		return path, disk.SyncDir(aside)
+	}
+	content, err := readFile(from, maxCopy)
+	if err != nil {
+		return "", err
+	}
+	return path, replaceFile(aside, filepath.Base(path), content)
+}
