@@ -29,7 +29,7 @@ func (cr *crowd) match() {
 	for k, part := range append([]index.Core{0}, index.CoreParts()...) {
 		at := make([]int32, len(cr.ours))
 		for i := range at {
-			at[i] = int32(i) //nolint:gosec // a reply is bounded
+			at[i] = int32(i)
 		}
 		slices.SortStableFunc(at, func(a, b int32) int {
 			if order := cmp.Compare(cr.ours[a].core&^part, cr.ours[b].core&^part); order != 0 {
@@ -63,7 +63,7 @@ func (cr *crowd) pairExact() {
 		case !cr.theirs[i].core.Near(cr.ours[j].core): // which is hard to get
 			i++
 		default:
-			cr.pair(int32(i), int32(j)) //nolint:gosec // a reply is bounded
+			cr.pair(int32(i), int32(j))
 			i++
 			j++
 		}
@@ -151,7 +151,7 @@ func (cr *crowd) reroute() {
 			continue
 		}
 		found, reached := int32(alone), []int32(nil)
-		for queue := []int32{int32(i)}; len(queue) > 0 && found == alone; queue = queue[1:] { //nolint:gosec // a reply is bounded
+		for queue := []int32{int32(i)}; len(queue) > 0 && found == alone; queue = queue[1:] {
 			their := queue[0]
 			cr.near(&cr.theirs[their].trait, func(our int32, _ int64) bool {
 				if seen[our] {

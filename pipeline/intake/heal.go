@@ -63,10 +63,7 @@ func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, re
 	err = r.measure(ctx, c, base, func() {
 		gone, result.Rewritten = c.missing(), c.rewritten()
 		result.Withheld, result.WithheldFrom = c.unrecognized()
-		now := time.Now()
-		for i := range gone {
-			gone[i].credit = in.healing.expect(traitOf(gone[i].Core, gone[i].same), missingBefore, now)
-		}
+		in.healing.await(c, gone)
 	})
 	if err != nil {
 		return err

@@ -45,10 +45,8 @@ type credit struct {
 	role role
 	last time.Time
 	live *trait // that has come; nil: none has yet
+	pair bool   // it came before the reply was compared, and was paired with what that held
 }
-
-// concerned reports whether it matters what comes live.
-func (h *healing) concerned() bool { return h.watching || len(h.credits) > 0 }
 
 // claim finds the credit of a treat that comes live, and nil if there is none. There are as many treats with a credit as there can be, whatever the
 // order in which they come: others may get another one for that.
@@ -136,6 +134,27 @@ func (h *healing) expect(t trait, as role, at time.Time) *credit {
 	place := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].second > t.second })
 	h.credits = slices.Insert(h.credits, place, c)
 	return c
+}
+
+// await expects what is about to be journaled from the history. Pairs of about its time are noted too: they may be the wrong ones.
+func (h *healing) await(c *comparison, gone []missing) {
+	now := time.Now()
+	about := func(second int64) bool {
+		next := sort.Search(len(gone), func(i int) bool { return gone[i].same.second >= second-2*farthest })
+		return next < len(gone) && gone[next].same.second <= second+2*farthest
+	}
+	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.second) })
+	for i := range c.treats {
+		p := &c.treats[i]
+		if at := c.partners[i]; at != alone && c.owns[at].kind == ownLive && about(p.same.second) {
+			paired := h.expect(traitOf(p.Core, p.same), journaledBefore, now)
+			live := traitOf(c.owns[at].core, c.owns[at].same)
+			paired.live, paired.pair = &live, true
+		}
+	}
+	for i := range gone {
+		gone[i].credit = h.expect(traitOf(gone[i].Core, gone[i].same), missingBefore, now)
+	}
 }
 
 // forget drops the credits that are old: what was sent by then has come, or never will.

@@ -130,7 +130,7 @@ func compareContenders(a, b contender) int {
 func (c *comparison) theirs(shift int64) (theirs []contender) {
 	for i := range c.treats {
 		if p := &c.treats[i]; c.partners[i] == alone {
-			one := contender{traitOf(p.Core, p.same), int32(i), alone} //nolint:gosec // a reply is bounded
+			one := contender{traitOf(p.Core, p.same), int32(i), alone}
 			one.second -= shift
 			theirs = append(theirs, one)
 		}
@@ -143,7 +143,7 @@ func (c *comparison) theirs(shift int64) (theirs []contender) {
 func (c *comparison) ours(lost bool) (ours []contender) {
 	for i := range c.owns {
 		if o := &c.owns[i]; o.partner == alone && (o.kind >= ownLost) == lost {
-			ours = append(ours, contender{traitOf(o.core, o.same), int32(i), alone}) //nolint:gosec // likewise
+			ours = append(ours, contender{traitOf(o.core, o.same), int32(i), alone})
 		}
 	}
 	slices.SortStableFunc(ours, compareContenders)

@@ -45,21 +45,21 @@ type Reconciler struct {
 // Reconciliation is what came of one comparison.
 type Reconciliation struct {
 	Account   string `json:"account"`
-	FirstRun  bool   `json:"first_run"`     // it was the first one of the account, or of another channel
-	Held      int    `json:"held"`          // treats of the history that were compared
-	Known     int    `json:"known"`         // of those, taken for known by this first run: they are dated before the baseline
-	Healed    int    `json:"healed"`        // of those, journaled now
-	Rewritten int    `json:"rewritten"`     // of those, in the journal with another zone or fewer fields
+	FirstRun  bool   `json:"first_run"` // it was the first one of the account, or of another channel
+	Held      int    `json:"held"`      // treats of the history that were compared
+	Known     int    `json:"known"`     // of those, taken for known by this first run: they are dated before the baseline
+	Healed    int    `json:"healed"`    // of those, journaled now
+	Rewritten int    `json:"rewritten"` // of those, in the journal with another zone or fewer fields
 	// Withheld are those that may be live ones in a form that cannot be recognized: they are not journaled. The first is dated so.
 	Withheld     int       `json:"withheld"`
 	WithheldFrom time.Time `json:"withheld_from,omitzero"`
 
-	Older     int    `json:"older"`         // treats from before the journal's time, not compared
-	Undated   int    `json:"undated"`       // treats whose date cannot be read, not compared
-	Unusable  int    `json:"unusable"`      // other things in the history
-	Cut       string `json:"cut,omitempty"` // why pages of the history were left out
-	NoList    bool   `json:"no_list"`       // the reply had no list, which is taken for none: nothing was compared
-	Refused   bool   `json:"refused"`       // and it said that it is no success
+	Older    int    `json:"older"`         // treats from before the journal's time, not compared
+	Undated  int    `json:"undated"`       // treats whose date cannot be read, not compared
+	Unusable int    `json:"unusable"`      // other things in the history
+	Cut      string `json:"cut,omitempty"` // why pages of the history were left out
+	NoList   bool   `json:"no_list"`       // the reply had no list, which is taken for none: nothing was compared
+	Refused  bool   `json:"refused"`       // and it said that it is no success
 }
 
 type outcome struct {
@@ -219,6 +219,7 @@ func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 	}
 	m.Reconciled.WithLabelValues(account, "ok").Inc()
 	m.HealedAt.WithLabelValues(account).SetToCurrentTime()
+	m.Withheld.WithLabelValues(account).Set(float64(result.Withheld))
 	m.Unusable.WithLabelValues(account).Set(float64(result.Undated + result.Unusable))
 	r.report(result)
 	return result, nil

@@ -238,8 +238,8 @@ func (s *stage) check() {
 	for _, p := range append(slices.Clone(got), s.sent...) {
 		least, most := sent[p]-s.baseline[p], sent[p]+s.repeats[p]
 		for other, n := range s.repeats {
-			if other.title == p.title && other != p { // the second of those is taken for a treat with a date that is off
-				least -= n
+			if other.title == p.title && other != p { // the second of those is taken for a treat with a date that is off, or that for it
+				least, most = least-n, most+n
 			}
 		}
 		if have[p] < least || have[p] > most {

@@ -3,6 +3,7 @@ package intake
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/treatrelay/relay/internal/jsonscan"
@@ -74,7 +75,7 @@ func decodeItem(item json.RawMessage) ([]treat, error) {
 	outer := treats
 	jsonscan.Members(item, func(_, value []byte) {
 		if inner, _ := decodeTreats(value); value[0] == '{' && len(inner) > 0 {
-			treats = append(treats[:len(treats):len(treats)], inner...)
+			treats = append(slices.Clip(treats), inner...)
 		}
 	})
 	switch {

@@ -44,8 +44,11 @@ func TestDecodeTreats(t *testing.T) {
 		{"two treats in an array", `[{"title":"Tea"},{"title":"Pie"}]`, []string{`- - - - "Tea" - -`, `- - - - "Pie" - -`}, ""},
 		{"encoded twice", `"{\"title\":\"Tea\"}"`, []string{`- - - - "Tea" - -`}, ""},
 		{"a field that is an object", `{"title":"Tea","message":{"text":"hi"}}`, []string{`- - - - "Tea" - -`}, ""},
-		{"a date of PHP", `{"title":"Tea","date_created":{"date":"2026-07-16 21:00:00.000000","timezone_type":3,"timezone":"UTC"}}`,
-			[]string{`- - - - "Tea" - "2026-07-16 21:00:00.000000 UTC"`}, ""},
+		{
+			"a date of PHP", `{"title":"Tea","date_created":{"date":"2026-07-16 21:00:00.000000","timezone_type":3,"timezone":"UTC"}}`,
+			[]string{`- - - - "Tea" - "2026-07-16 21:00:00.000000 UTC"`},
+			"",
+		},
 		{"a date of PHP without a zone", `{"title":"Tea","date_created":{"date":"2026-07-16 21:00:00"}}`, []string{`- - - - "Tea" - "2026-07-16 21:00:00"`}, ""},
 		{"another object for a date", `{"title":"Tea","date_created":{"$date":{"x":1}}}`, []string{`- - - - "Tea" - -`}, ""},
 		{"a date that is a number", `{"title":"Tea","date_created":1784235600}`, []string{`- - - - "Tea" - "1784235600"`}, ""},

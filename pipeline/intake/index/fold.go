@@ -39,6 +39,9 @@ func coreOf(sender, title, message *string) Core {
 	return part(who, senderBits)<<(messageBits+titleBits) | part(foldHash(text(title)), titleBits)<<messageBits | part(foldHash(text(message)), messageBits)
 }
 
+// SentBy reports whether a treat may be of a sender.
+func (c Core) SentBy(name string) bool { return c&senderPart == coreOf(&name, nil, nil) }
+
 // CoreParts are the masks of the parts of a core.
 func CoreParts() []Core { return []Core{messagePart, senderPart, titlePart} }
 
@@ -141,7 +144,11 @@ func keep(r rune) rune {
 // unescape undoes one level of escaping: entities and line breaks of HTML, and backslashes.
 func unescape(text string) string {
 	if strings.IndexByte(text, '&') >= 0 {
-		text = html.UnescapeString(text)
+		plain := html.UnescapeString(text)
+		if plain == text { // there may be &NBSP; in it; the case does not matter
+			plain = html.UnescapeString(strings.ToLower(text))
+		}
+		text = plain
 	}
 	if strings.IndexByte(text, '<') >= 0 {
 		text = strings.NewReplacer("<br>", "", "<br/>", "", "<br />", "", "<BR>", "", "<BR/>", "", "<BR />", "").Replace(text)
@@ -183,7 +190,7 @@ func hexRune(text string) (r rune, ok bool) {
 		if digit < 0 {
 			return 0, false
 		}
-		r = r<<4 | rune(digit)
+		r = r<<4 | rune(digit) //nolint:gosec // a digit
 	}
 	return r, true
 }
