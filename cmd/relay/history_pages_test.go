@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -94,5 +95,35 @@ func TestHistoryPages(t *testing.T) {
 	}
 	if err := paged.Next(t.Context(), intake.NextPage{URL: "https://example.org/api?page=4", Number: 4}); !errors.Is(err, intake.ErrPageElsewhere) {
 		t.Errorf("a page at another host: error %v", err)
+	}
+}
+
+// A page that leads to another host by a redirect is not followed, and nor are its pages beyond the limit: neither gets the token, nor do they
+// cost what was read before.
+func TestHistoryPagesWithinBounds(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("another host is asked for %s", r.URL.Path) }))
+	defer elsewhere.Close()
+	l := newLibrary(t, says(`{"data":[]}`), refuses(302, "Location", elsewhere.URL+"/api/"), says(strings.Repeat(" ", 100)))
+	l.source.limit = 100
+	reply, err := l.source.Fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Close() //nolint:errcheck // it was only read
+	paged := reply.(intake.Paged)
+	if err := paged.Next(t.Context(), intake.NextPage{Number: 2}); err == nil || !strings.Contains(err.Error(), "HTTP 302") {
+		t.Errorf("a redirect: error %v", err)
+	}
+	if err := paged.Next(t.Context(), intake.NextPage{Number: 3}); !errors.Is(err, intake.ErrPagesTooLarge) {
+		t.Errorf("a page that is too large: error %v", err)
+	}
+	for _, next := range []string{elsewhere.URL + "/api/x?page=4", strings.Replace(elsewhere.URL, "http:", "", 1) + "/?page=4"} {
+		if err := paged.Next(t.Context(), intake.NextPage{URL: next, Number: 4}); !errors.Is(err, intake.ErrPageElsewhere) {
+			t.Errorf("a page at %s: error %v", next, err)
+		}
+	}
+	first := make([]byte, len(`{"data":[]}`))
+	if _, err := reply.ReadAt(first, 0); err != nil || string(first) != `{"data":[]}` {
+		t.Errorf("the first page is %q then, error %v", first, err)
 	}
 }

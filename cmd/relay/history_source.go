@@ -22,7 +22,7 @@ import (
 
 const (
 	historyWithin  = 2 * time.Minute // one request, to the last byte of its answer
-	historyLimit   = 256 << 20       // bytes of an answer
+	historyLimit   = 256 << 20       // bytes of an answer with all its pages
 	historyTries   = 4
 	historyMaxWait = 2 * time.Minute // between two tries; who asks for more is left alone until then
 )
@@ -35,6 +35,7 @@ type historySource struct {
 	client  *http.Client
 	dir     string // where an answer is kept while it is read
 	name    string // of the account
+	limit   int64  // bytes
 	wait    *backoff.ExponentialBackOff
 
 	notBefore time.Time // the provider asked to wait
@@ -52,7 +53,7 @@ func newHistorySource(c AccountConfig, account *auth.Account, dir string, throug
 		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.history: %w", c.Account, err))
 	}
 	return &historySource{
-		account: account, url: u, dir: dir, name: c.Account,
+		account: account, url: u, dir: dir, name: c.Account, limit: historyLimit,
 		wait: backoff.NewExponentialBackOff(
 			backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(3), backoff.WithMaxElapsedTime(0)),
 		client: &http.Client{
@@ -132,8 +133,8 @@ func (h *historySource) fetch(ctx context.Context, into *historyReply, page inta
 	}
 }
 
-// ask makes one request and writes the whole answer to a file, at that place. Its error is a [historyError], that of the file, or an
-// [intake.ErrPageElsewhere].
+// ask makes one request and writes the whole answer to a file, at that place. Its error is a [historyError], that of the file, an
+// [intake.ErrPageElsewhere], or an [intake.ErrPagesTooLarge].
 func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool, page intake.NextPage, from int64) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, historyWithin, fmt.Errorf("no whole answer within %s", historyWithin))
 	defer cancel()
@@ -169,18 +170,18 @@ func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool, pag
 		return refusal(resp)
 	}
 	into.answered(resp.Header, by)
-	return keep(into, resp, from, broken)
+	return h.keep(into, resp, from, broken)
 }
 
 // keep writes an answer to a file, at that place, from which the file is read next.
-func keep(into *spool, resp *http.Response, from int64, broken func(doing string, err error) error) error {
+func (h *historySource) keep(into *spool, resp *http.Response, from int64, broken func(doing string, err error) error) error {
 	if err := into.Truncate(from); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
 	if _, err := into.Seek(from, io.SeekStart); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
-	text := io.LimitReader(resp.Body, historyLimit+1-from)
+	text := io.LimitReader(resp.Body, h.limit+1-from)
 	if resp.StatusCode == http.StatusNoContent {
 		text = strings.NewReader("null")
 	}
@@ -191,8 +192,10 @@ func keep(into *spool, resp *http.Response, from int64, broken func(doing string
 		return broken("the answer is cut off", body.err)
 	case err != nil:
 		return fmt.Errorf("keep the history while it is read: %w; free some space", err)
-	case from+n > historyLimit:
-		return &historyError{why: fmt.Sprintf("the answer is larger than %d MiB", historyLimit>>20)}
+	case from+n > h.limit && from > 0:
+		return intake.ErrPagesTooLarge
+	case from+n > h.limit:
+		return &historyError{why: fmt.Sprintf("the answer is larger than %d MiB", h.limit>>20)}
 	}
 	if _, err := into.Seek(from, io.SeekStart); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)

@@ -27,7 +27,7 @@ type Reply interface {
 // Paged is a reply that may be one page of a list of several.
 type Paged interface {
 	// Next asks for the page that a reply names, when all before it is read, and appends that to the reply: reading goes on with it. It returns an
-	// [ErrPageElsewhere] if it must not ask there.
+	// [ErrPageElsewhere] if it must not ask there, and an [ErrPagesTooLarge] if that would be too much.
 	Next(ctx context.Context, p NextPage) error
 }
 
@@ -39,6 +39,9 @@ type NextPage struct {
 
 // ErrPageElsewhere says that a page is not of the same origin as the history.
 var ErrPageElsewhere = errors.New("its next page is at another host")
+
+// ErrPagesTooLarge says that a history is larger with its next page than what is read of one.
+var ErrPagesTooLarge = errors.New("its pages are too large")
 
 // ErrHistoryUnreadable says that a reply is not a list of treats. Nothing of it is used.
 var ErrHistoryUnreadable = errors.New("the history cannot be read")

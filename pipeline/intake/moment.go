@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -32,10 +33,12 @@ type answered interface {
 	Answered() (login Login, ahead time.Duration)
 }
 
-// basis is what a reconciler knows of its account's baseline beside what is in the state of the journal.
+// basis is what a reconciler knows of its account's baseline beside what is in the state of the journal, and of what was compared with it.
 type basis struct {
 	whole string    // the id of the one whose treats were found to be there
 	began time.Time // when it was first asked for
+	// withheld is that of the last comparison. It is for any goroutine.
+	withheld atomic.Int64
 }
 
 // Begin makes the account's baseline durable, if it has none: what is dated before is known, and what comes after is journaled from the

@@ -9,12 +9,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
 	// maxPages bounds how many pages of a history are read at a time, and maxHistory how many treats.
 	maxPages   = 500
 	maxHistory = 500_000
+	// pagesWithin is for how long further pages are asked for.
+	pagesWithin = 10 * time.Minute
 	// maxOverlap is how far a page is looked through for what the page before held.
 	maxOverlap = 4096
 )
@@ -123,6 +126,7 @@ func (p *pages) repeated() int {
 // readPages reads a reply and the pages that follow it. Pages that cannot be had by their rules are left out; an error of one is that of all.
 func (rr *replyReader) readPages(ctx context.Context, reply Reply) error {
 	asked := make(map[NextPage]bool) // by URL, or by number
+	began := time.Now()
 	for {
 		from, before := len(rr.treats), rr.before
 		if err := rr.read(reply); err != nil {
@@ -147,12 +151,19 @@ func (rr *replyReader) readPages(ctx context.Context, reply Reply) error {
 		case p.n >= maxPages || len(rr.treats) >= maxHistory:
 			p.cut = "it has too many pages"
 			return nil
+		case time.Since(began) > pagesWithin:
+			p.cut = "its pages take too long"
+			return nil
 		}
 		asked[name] = true
-		if err := paged.Next(ctx, next); errors.Is(err, ErrPageElsewhere) {
-			p.cut = ErrPageElsewhere.Error()
-			return nil
-		} else if err != nil {
+		err := paged.Next(ctx, next)
+		for _, cut := range []error{ErrPageElsewhere, ErrPagesTooLarge} {
+			if errors.Is(err, cut) {
+				p.cut = cut.Error()
+				return nil
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}

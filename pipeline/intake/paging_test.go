@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -141,4 +142,29 @@ func TestHistoryPages(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A slow book takes a minute for a page.
+type slowBook struct{ book }
+
+func (b *slowBook) Next(ctx context.Context, p NextPage) error {
+	time.Sleep(time.Minute)
+	return b.book.Next(ctx, p)
+}
+
+// Pages are read for ten minutes. What they held by then counts, and the cut is said.
+func TestHistoryPagesTakeLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &slowBook{book{page: func(n int) string {
+			return fmt.Sprintf(`{"data":%s,"next_page_url":"?page=%d"}`, leaves(n, n+1), n+1)
+		}}}
+		b.open(1)
+		rr := readerOf(time.Time{})
+		if err := rr.readPages(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if len(rr.treats) != 12 || rr.pages.cut != "its pages take too long" {
+			t.Errorf("%d treats, cut as %q", len(rr.treats), rr.pages.cut)
+		}
+	})
 }

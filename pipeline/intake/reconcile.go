@@ -123,6 +123,9 @@ func (r *Reconciler) Reconcile(ctx context.Context) (Reconciliation, error) {
 	}
 }
 
+// Withheld is how many treats the history last held that may be live ones in a form that cannot be recognized. They are not journaled from it.
+func (r *Reconciler) Withheld() int { return int(r.base.withheld.Load()) }
+
 // Run compares when it is time, one comparison after the other, until ctx ends. It must have returned before the journal is
 // closed. It is to be called once.
 func (r *Reconciler) Run(ctx context.Context) {
@@ -219,6 +222,7 @@ func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 	}
 	m.Reconciled.WithLabelValues(account, "ok").Inc()
 	m.HealedAt.WithLabelValues(account).SetToCurrentTime()
+	r.base.withheld.Store(int64(result.Withheld))
 	m.Withheld.WithLabelValues(account).Set(float64(result.Withheld))
 	m.Unusable.WithLabelValues(account).Set(float64(result.Undated + result.Unusable))
 	r.report(result)

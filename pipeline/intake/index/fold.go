@@ -59,8 +59,15 @@ func (c Core) Near(o Core) bool {
 	return false
 }
 
+const (
+	// maxFolded is how many bytes of a folded text count, and maxText those of the text itself, so that long ones cost little.
+	maxFolded = 4 << 10
+	maxText   = 64 << 10
+)
+
 // foldHash is a hash of a text's folded form, 0 if nothing is left of it.
 func foldHash(text string) uint64 {
+	text = text[:min(len(text), maxText)]
 	h := folding{}
 	for i := range len(text) {
 		c := text[i]
@@ -78,19 +85,22 @@ func foldHash(text string) uint64 {
 
 // folding is FNV-1a, with its bits mixed at the end.
 type folding struct {
-	hash uint64
-	some bool
+	hash  uint64
+	count int
 }
 
 func (h *folding) add(c byte) {
-	if !h.some {
-		h.hash, h.some = 14695981039346656037, true
+	switch h.count++; {
+	case h.count == 1:
+		h.hash = 14695981039346656037
+	case h.count > maxFolded:
+		return
 	}
 	h.hash = (h.hash ^ uint64(c)) * 1099511628211
 }
 
 func (h *folding) sum() uint64 {
-	if !h.some {
+	if h.count == 0 {
 		return 0
 	}
 	x := h.hash
