@@ -110,9 +110,10 @@ func TestDistortedHistoryDoublesNothing(t *testing.T) {
 					"title": fmt.Sprintf("🍵 Tom's crème %d of %d.%d", n, i, first), "message": fmt.Sprintf("that's great, <no.> %d", n),
 					"date_created": begin.Add(time.Duration(60*i+6*n) * time.Second).UTC().Format(time.DateTime),
 				}
-				if name == "Anonymous" {
+				switch name {
+				case "Anonymous":
 					one["sender"] = nil
-				} else if name == "anonymous and empty" {
+				case "anonymous and empty":
 					one["sender"] = "Anonymous"
 				}
 				all = append(all, one)

@@ -109,7 +109,7 @@ func TestHistoryPagesWithinBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reply.Close() //nolint:errcheck // it was only read
+	defer func() { _ = reply.Close() }() // it was only read
 	paged := reply.(intake.Paged)
 	if err := paged.Next(t.Context(), intake.NextPage{Number: 2}); err == nil || !strings.Contains(err.Error(), "HTTP 302") {
 		t.Errorf("a redirect: error %v", err)

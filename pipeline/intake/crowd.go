@@ -15,10 +15,20 @@ type crowd struct {
 	orders       [4]order
 }
 
-// An order is a crowd's ours by their core without a part, and by date.
+// An order is a crowd's ours by their core without a part, and by date: apart from each other those that have the part and those that have not.
 type order struct {
-	part index.Core
+	part index.Core // 0: by the whole core
 	at   []int32
+}
+
+func (o *order) compare(core index.Core, has bool, other index.Core) int {
+	if otherHas := other&o.part != 0; has != otherHas {
+		if has {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Compare(core&^o.part, other&^o.part)
 }
 
 // match makes as many pairs as there can be, first of those that are written in the same way.
@@ -26,18 +36,21 @@ func (cr *crowd) match() {
 	if cr.pairExact(); cr.settled() {
 		return
 	}
-	for k, part := range append([]index.Core{0}, index.CoreParts()...) {
-		at := make([]int32, len(cr.ours))
-		for i := range at {
-			at[i] = int32(i)
+	if len(cr.theirs) > largeCrowd {
+		if cr.pairInOrder(); cr.settled() {
+			return
 		}
-		slices.SortStableFunc(at, func(a, b int32) int {
-			if order := cmp.Compare(cr.ours[a].core&^part, cr.ours[b].core&^part); order != 0 {
-				return order
-			}
-			return cmp.Compare(a, b)
+	}
+	for k, part := range append([]index.Core{0}, index.CoreParts()...) {
+		o := order{part, make([]int32, len(cr.ours))}
+		for i := range o.at {
+			o.at[i] = int32(i)
+		}
+		slices.SortStableFunc(o.at, func(a, b int32) int { // which are in the order of their dates
+			core := cr.ours[a].core
+			return o.compare(core, core&part != 0, cr.ours[b].core)
 		})
-		cr.orders[k] = order{part, at}
+		cr.orders[k] = o
 	}
 	cr.pairNearest()
 	cr.reroute()
@@ -70,27 +83,73 @@ func (cr *crowd) pairExact() {
 	}
 }
 
+// largeCrowd is from how many treats on it is too much to look for the nearest among those that are alike.
+const largeCrowd = 2000
+
+// pairInOrder pairs those of one core whose dates are near in the order of their dates. Of them no more pairs could be made.
+func (cr *crowd) pairInOrder() {
+	theirs, ours := byCoreAndDate(cr.theirs), byCoreAndDate(cr.ours)
+	for len(theirs) > 0 && len(ours) > 0 {
+		t, o := &cr.theirs[theirs[0]], &cr.ours[ours[0]]
+		switch order := cmp.Compare(t.core, o.core); {
+		case order < 0, order == 0 && t.second < o.second-nearby:
+			theirs = theirs[1:]
+		case order > 0, t.second > o.second+nearby:
+			ours = ours[1:]
+		default:
+			cr.pair(theirs[0], ours[0])
+			theirs, ours = theirs[1:], ours[1:]
+		}
+	}
+}
+
+// byCoreAndDate are the places of those without a partner.
+func byCoreAndDate(all []contender) (at []int32) {
+	for i := range all {
+		if all[i].partner == alone {
+			at = append(at, int32(i))
+		}
+	}
+	slices.SortStableFunc(at, func(a, b int32) int { return cmp.Compare(all[a].core, all[b].core) })
+	return at
+}
+
 // near calls visit with each of ours that may be the same as one of theirs, until it returns false.
 func (cr *crowd) near(t *trait, visit func(our int32, distance int64) bool) {
-	for _, o := range cr.orders {
-		core := t.core &^ o.part
-		from := sort.Search(len(o.at), func(i int) bool {
+	from, to := t.second-nearby, t.second+nearby
+	if t.second%minute == 0 {
+		to = t.second + farthest
+	}
+	more := cr.between(t, from, to, visit)
+	for cut := (t.second - farthest + minute - 1) / minute * minute; more && cut < from; cut += minute {
+		more = cr.between(t, cut, cut, visit)
+	}
+}
+
+// between is near for those of some seconds. It reports whether visit wants more.
+func (cr *crowd) between(t *trait, from, to int64, visit func(our int32, distance int64) bool) bool {
+	for k := range cr.orders {
+		o := &cr.orders[k]
+		has := o.part != 0 && t.core&o.part == 0 // then it is for those that have it, and else for those that have not
+		first := sort.Search(len(o.at), func(i int) bool {
 			our := &cr.ours[o.at[i]]
-			return our.core&^o.part > core || our.core&^o.part == core && our.second >= t.second-farthest
+			order := o.compare(t.core, has, our.core)
+			return order < 0 || order == 0 && our.second >= from
 		})
-		for _, at := range o.at[from:] {
+		for _, at := range o.at[first:] {
 			our := &cr.ours[at]
-			if our.core&^o.part != core || our.second > t.second+farthest {
+			if o.compare(t.core, has, our.core) != 0 || our.second > to {
 				break
 			}
 			if o.part != 0 && our.core == t.core {
 				continue // it was visited
 			}
 			if distance, ok := apart(t, &our.trait); ok && !visit(at, distance) {
-				return
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // A bond is a pair that can be.
@@ -136,9 +195,10 @@ func (cr *crowd) pairNearest() {
 }
 
 // reroute gives partners to those that are left by finding other ones for others: by augmenting paths, so that there are as many pairs in the end as
-// there can be.
+// there can be, or as are found within bounds.
 func (cr *crowd) reroute() {
-	free := 0
+	const most = 50_000_000 // bonds, some seconds of work
+	free, looked := 0, 0
 	for i := range cr.ours {
 		if cr.ours[i].partner == alone {
 			free++
@@ -147,14 +207,14 @@ func (cr *crowd) reroute() {
 	seen := make([]bool, len(cr.ours)) // by one that has found no partner: whom that can reach has none to spare, now or later
 	via := make([]int32, len(cr.ours)) // the one of theirs from which it was reached
 	for i := range cr.theirs {
-		if cr.theirs[i].partner != alone || free == 0 {
+		if cr.theirs[i].partner != alone || free == 0 || looked > most {
 			continue
 		}
 		found, reached := int32(alone), []int32(nil)
 		for queue := []int32{int32(i)}; len(queue) > 0 && found == alone; queue = queue[1:] {
 			their := queue[0]
 			cr.near(&cr.theirs[their].trait, func(our int32, _ int64) bool {
-				if seen[our] {
+				if looked++; seen[our] {
 					return true
 				}
 				seen[our], via[our], reached = true, their, append(reached, our)

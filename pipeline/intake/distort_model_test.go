@@ -108,6 +108,9 @@ func TestCrowdHasMostPairs(t *testing.T) {
 			return all
 		}
 		cr := crowd{theirs: draw("theirs"), ours: draw("ours")}
+		if rapid.Bool().Draw(t, "as if it were large") {
+			cr.pairInOrder()
+		}
 		cr.match()
 		got := 0
 		for i, their := range cr.theirs {

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"time"
@@ -24,20 +25,27 @@ type witness struct {
 }
 
 // witnesses are in the order of their dates.
-type witnesses []witness
+type witnesses struct {
+	all   []witness
+	known []int // how many are, of those before
+}
 
-func (w witnesses) between(from, to int64) (known, unknown int) {
-	for _, one := range w[sort.Search(len(w), func(i int) bool { return w[i].second >= from }):] {
-		switch {
-		case one.second > to:
-			return known, unknown
-		case one.known:
-			known++
-		default:
-			unknown++
+func witnessesOf(all []witness) witnesses {
+	slices.SortStableFunc(all, func(a, b witness) int { return cmp.Compare(a.second, b.second) })
+	known := make([]int, len(all)+1)
+	for i, w := range all {
+		if known[i+1] = known[i]; w.known {
+			known[i+1]++
 		}
 	}
-	return known, unknown
+	return witnesses{all, known}
+}
+
+func (w *witnesses) between(from, to int64) (known, unknown int) {
+	first := sort.Search(len(w.all), func(i int) bool { return w.all[i].second >= from })
+	after := sort.Search(len(w.all), func(i int) bool { return w.all[i].second > to })
+	known = w.known[after] - w.known[first]
+	return known, after - first - known
 }
 
 // tester sends what another program for this provider takes for tests: they may be in no history.
@@ -60,7 +68,7 @@ func (c *comparison) due(o *own) bool {
 // withhold finds the treats of the reply that have no partner where most live treats have none either.
 func (c *comparison) withhold() {
 	twins := make(map[index.Core][]int64) // the dates of those without a partner
-	theirs := make(witnesses, len(c.treats))
+	theirs := make([]witness, len(c.treats))
 	for i := range c.treats {
 		p := &c.treats[i]
 		theirs[i] = witness{p.same.second, c.partners[i] != alone}
@@ -71,7 +79,7 @@ func (c *comparison) withhold() {
 	if len(twins) == 0 {
 		return
 	}
-	var live witnesses
+	var live []witness
 	for i := range c.owns {
 		o := &c.owns[i]
 		switch dates := twins[o.core]; {
@@ -82,14 +90,14 @@ func (c *comparison) withhold() {
 			live, twins[o.core] = append(live, witness{dates[0], false}), dates[1:]
 		}
 	}
-	slices.SortFunc(live, func(a, b witness) int { return int(a.second - b.second) })
+	all, came := witnessesOf(theirs), witnessesOf(live)
 	for i := range c.treats {
-		c.withheld[i] = c.partners[i] == alone && unlike(theirs, live, c.treats[i].same.second)
+		c.withheld[i] = c.partners[i] == alone && unlike(&all, &came, c.treats[i].same.second)
 	}
 }
 
 // unlike reports whether most treats around a time have no partner on either side, or all of a longer time.
-func unlike(theirs, live witnesses, at int64) bool {
+func unlike(theirs, live *witnesses, at int64) bool {
 	known, unknown := live.between(at-around, at+around)
 	if unknown > known {
 		if k, u := theirs.between(at-around, at+around); u > k {

@@ -142,8 +142,14 @@ func TestNear(t *testing.T) {
 		other Core
 		near  bool
 	}{
-		{whole, true}, {core("Zoë", "Tea", ""), true}, {core("Zoë", "", "hello"), true}, {core("Anonymous", "Tea", "hello"), true},
-		{core("Zoë", "Tea", "bye"), false}, {core("Zoë", "", ""), false}, {core("Max", "Tea", "hello"), false}, {0, false},
+		{whole, true},
+		{core("Zoë", "Tea", ""), true},
+		{core("Zoë", "", "hello"), true},
+		{core("Anonymous", "Tea", "hello"), true},
+		{core("Zoë", "Tea", "bye"), false},
+		{core("Zoë", "", ""), false},
+		{core("Max", "Tea", "hello"), false},
+		{0, false},
 	} {
 		if whole.Near(tt.other) != tt.near || tt.other.Near(whole) != tt.near {
 			t.Errorf("%x and %x: want %v", whole, tt.other, tt.near)
