@@ -11,7 +11,7 @@ import (
 // Deliver hands over records of one account, oldest first, and returns how many of them, from the front, the
 // destination has accepted for good. It takes as many as suit the destination, at least one unless it fails: a sink that
 // sends one request an event delivers the first and returns 1. When accepted is 0 the error says why the first record
-// was not accepted, and steers what happens next: [Permanent] makes that record a dead letter, [Unavailable] and
+// was not accepted, and steers what happens next: [Permanent] and [Denied] make that record a dead letter if others are accepted, [Unavailable] and
 // [Unanswered] stop the lane until a probe succeeds, [Gone] until the operator enables the sink again, [RetryAfter] waits as
 // long as the destination asked, and any other error is the record's own, which is retried with growing delays. With
 // accepted greater than 0 an error is ignored: what is left is handed over again.
@@ -71,25 +71,6 @@ type Attempt struct {
 	Latency  time.Duration `json:"latency"`            // until the end of the answer, in nanoseconds
 	Answer   string        `json:"answer,omitempty"`   // the first KiB of it, printable and without secrets
 	Error    string        `json:"error,omitempty"`    // empty: the events were accepted
-}
-
-type permanentError struct{ err error }
-
-func (e *permanentError) Error() string { return e.err.Error() }
-func (e *permanentError) Unwrap() error { return e.err }
-
-// Permanent marks an error that no retry can fix: the record becomes a dead letter at once.
-func Permanent(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &permanentError{err}
-}
-
-// IsPermanent reports whether err was marked by [Permanent].
-func IsPermanent(err error) bool {
-	var p *permanentError
-	return errors.As(err, &p)
 }
 
 type unavailableError struct {

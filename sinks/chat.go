@@ -302,8 +302,21 @@ func chatURL(target secret.String, file string) (secret.String, string, error) {
 	if file == "" {
 		return target, "url", nil
 	}
-	text, err := readSecret("url_file", file)
+	text, err := readSecretLine("url_file", file)
 	return text, "url_file", err
+}
+
+// checkChatFile reads the file of a URL, if there is one.
+func checkChatFile(file string, parse func(secret.String) (*url.URL, error)) error {
+	if file == "" {
+		return nil
+	}
+	text, key, err := chatURL(secret.String{}, file)
+	if err != nil {
+		return err
+	}
+	_, err = parse(text)
+	return field(key, err)
 }
 
 // checkChat checks the keys that chat sinks share.

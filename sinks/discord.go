@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -102,6 +103,17 @@ func checkThreadURL(u *url.URL) error {
 	return nil
 }
 
+// CheckFiles implements [Config].
+func (c *DiscordConfig) CheckFiles() error {
+	return checkChatFile(c.URLFile, func(text secret.String) (*url.URL, error) {
+		u, err := parseDiscordURL(text)
+		if err == nil && c.ThreadName != "" {
+			err = checkThreadURL(u)
+		}
+		return u, err
+	})
+}
+
 // Concurrency implements [Config].
 func (*DiscordConfig) Concurrency() int { return 1 }
 
@@ -184,7 +196,7 @@ func checkDiscordName(name string) error {
 // checkPicture wants a URL that Discord can load.
 func checkPicture(text string) error {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || len(text) > 2048 {
+	if err != nil || strings.ContainsFunc(text, unicode.IsSpace) || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || len(text) > 2048 {
 		return errors.New("is not the URL of a picture, such as https://HOST/pizza.png")
 	}
 	return nil

@@ -156,12 +156,12 @@ func (d *discord) judge(got chatAnswer) error {
 	case !own && (got.status == http.StatusUnauthorized || got.status == http.StatusNotFound):
 		return sinkRefusal(got, code, fmt.Errorf("%w; it is not an answer of Discord's webhooks: if it stays, %s", err, discordGoneHint))
 	}
-	return pipeline.Refused(code, judgeStatus(got, discordGoneHint))
+	return pipeline.WithRefusalCode(code, judgeStatus(got, discordGoneHint))
 }
 
 // sinkRefusal is one that does not depend on the event.
 func sinkRefusal(got chatAnswer, code string, err error) error {
-	err = pipeline.Refused(code, pipeline.Unavailable(err))
+	err = pipeline.WithRefusalCode(code, pipeline.Unavailable(err))
 	if got.status == http.StatusForbidden {
 		return pipeline.RetryAfter(forbiddenPause, err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/delivery/breaker"
@@ -23,16 +24,28 @@ import (
 // laneTo journals n treats of each account for a lane to a sink, runs the lane, and returns its alerts and what drains it.
 func laneTo(t *testing.T, config sinks.Config, n int, accounts ...string) (alerts chan pipeline.AlertData, drain func()) {
 	t.Helper()
+	run := runLane(t, config, delivery.LaneConfig{Probe: breaker.Policy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}}, n, accounts...)
+	return run.alerts, run.drain
+}
+
+// laneRun is a lane that runs.
+type laneRun struct {
+	*stack
+	lane   *delivery.Lane
+	alerts chan pipeline.AlertData
+	drain  func()
+}
+
+func runLane(t *testing.T, config sinks.Config, how delivery.LaneConfig, n int, accounts ...string) *laneRun {
+	t.Helper()
 	stack := newStack(t)
 	sink, err := config.Open(t.Context(), sinks.Env{Name: "far"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	alerts = make(chan pipeline.AlertData, 256)
-	lane, err := stack.lanes.Open(t.Context(), sink, delivery.LaneConfig{
-		Sink: "far", Concurrency: config.Concurrency(), Alert: func(a pipeline.AlertData) { alerts <- a },
-		Probe: breaker.Policy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}, Log: zerolog.Nop(),
-	})
+	alerts := make(chan pipeline.AlertData, 256)
+	how.Sink, how.Concurrency, how.Alert, how.Log = "far", config.Concurrency(), func(a pipeline.AlertData) { alerts <- a }, zerolog.Nop()
+	lane, err := stack.lanes.Open(t.Context(), sink, how)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +63,12 @@ func laneTo(t *testing.T, config sinks.Config, n int, accounts ...string) (alert
 			t.Fatal(err)
 		}
 	}
-	stack.Written() // All of it waits before the lane begins.
+	stacktest.Eventually(t, func() error { // All of it waits before the lane begins.
+		if _, next := stack.Journal.Bounds(); int(next) != n*len(accounts)+1 {
+			return fmt.Errorf("the journal goes on with %d", next)
+		}
+		return nil
+	})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -62,10 +80,10 @@ func laneTo(t *testing.T, config sinks.Config, n int, accounts ...string) (alert
 		cancel(errTestOver)
 		running.Wait()
 	})
-	return alerts, func() {
+	return &laneRun{stack, lane, alerts, func() {
 		lane.Drain()
 		running.Wait()
-	}
+	}}
 }
 
 // TestDiscordBurstThroughTheLane wants what was journaled at once in few messages, in order.

@@ -118,6 +118,19 @@ func (c *NATSConfig) validateLogin() error {
 	return errors.Join(errs...)
 }
 
+// CheckFiles implements [Config].
+func (c *NATSConfig) CheckFiles() error {
+	if c.URL.Empty() {
+		return nil
+	}
+	servers, err := parseServers(c.URL)
+	if err != nil {
+		return field("url", err)
+	}
+	_, _, err = c.login(servers)
+	return err
+}
+
 // Concurrency implements [Config].
 func (*NATSConfig) Concurrency() int { return 0 }
 
@@ -190,19 +203,19 @@ func (c *NATSConfig) login(servers []*url.URL) ([]nats.Option, []secret.String, 
 	password, token := c.Password, c.Token
 	var err error
 	if c.PasswordFile != "" {
-		if password, err = readSecret("password_file", c.PasswordFile); err != nil {
+		if password, err = readSecretLine("password_file", c.PasswordFile); err != nil {
 			return nil, nil, err
 		}
 	}
 	if c.TokenFile != "" {
-		if token, err = readSecret("token_file", c.TokenFile); err != nil {
+		if token, err = readSecretLine("token_file", c.TokenFile); err != nil {
 			return nil, nil, err
 		}
 	}
 	switch {
 	case c.CredsFile != "":
-		if _, err := readSecret("creds_file", c.CredsFile); err != nil {
-			return nil, nil, err
+		if err := CheckCredentials(c.CredsFile); err != nil {
+			return nil, nil, field("creds_file", err)
 		}
 		options = append(options, nats.UserCredentials(c.CredsFile))
 	case c.User != "":
@@ -227,6 +240,24 @@ func (c *NATSConfig) login(servers []*url.URL) ([]nats.Option, []secret.String, 
 		options = append(options, nats.Secure(config))
 	}
 	return options, append(secrets, password, token), nil
+}
+
+// CheckCredentials refuses a file without the credentials of a NATS user: a JWT and a seed.
+func CheckCredentials(path string) error {
+	text, err := secret.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	jwt, seed := false, false
+	for line := range strings.Lines(text.Reveal()) {
+		line = strings.TrimSpace(line)
+		jwt = jwt || strings.HasPrefix(line, "eyJ") && strings.Count(line, ".") == 2
+		seed = seed || strings.HasPrefix(line, "SU")
+	}
+	if !jwt || !seed {
+		return fmt.Errorf("%s holds no credentials of a NATS user: it is the file that nsc makes, with a JWT and a seed", path)
+	}
+	return nil
 }
 
 func readCertificates(key, path string) (*x509.CertPool, error) {

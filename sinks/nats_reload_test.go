@@ -63,9 +63,21 @@ func TestNATSInboxDenied(t *testing.T) {
 	}
 	lane(t, sink, records[30:])
 	sameRecords(t, stored(t, p.connect(t, "watcher", natsLimited), "TREATS"), records)
-	refusals, ends := strings.Count(log.String(), "NATS does not take events"), strings.Count(log.String(), "NATS takes events again")
-	if refusals != 2 || ends != 2 {
-		t.Errorf("2 refusals were logged %d times, their ends %d times:\n%s", refusals, ends, log.String())
+	// A server that is slow to reload may refuse the login for a moment: then the connection that follows is the end of the refusal.
+	refusals, refused := 0, false
+	for line := range strings.Lines(log.String()) {
+		switch {
+		case strings.Contains(line, "NATS does not take events"):
+			if refused {
+				t.Error("a refusal was logged twice")
+			}
+			refusals, refused = refusals+1, true
+		case strings.Contains(line, "NATS takes events again"), strings.Contains(line, `"connected to NATS"`):
+			refused = false
+		}
+	}
+	if refusals != 2 || refused {
+		t.Errorf("2 refusals were logged %d times; the last has an end: %t\n%s", refusals, !refused, log.String())
 	}
 }
 

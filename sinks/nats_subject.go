@@ -133,3 +133,17 @@ func covers(outer, inner string) bool {
 	}
 	return len(o) == len(in)
 }
+
+// Overlaps reports whether a subject may be one of both sinks. No two streams of a server can take the same subject.
+func (c *NATSConfig) Overlaps(other *NATSConfig) bool {
+	a, b := strings.Split(streamSubject(c.Subject), "."), strings.Split(streamSubject(other.Subject), ".")
+	for i := range min(len(a), len(b)) {
+		switch {
+		case a[i] == ">" || b[i] == ">":
+			return true
+		case a[i] != "*" && b[i] != "*" && a[i] != b[i]:
+			return false
+		}
+	}
+	return len(a) == len(b)
+}

@@ -3,6 +3,7 @@ package sinks
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -31,7 +32,7 @@ func redact(err error, secrets []secret.String) error {
 
 // whole marks an error as one of the destination as a whole, unless it is the record's own.
 func whole(err error) error {
-	if pipeline.IsPermanent(err) {
+	if pipeline.IsRefusal(err) {
 		return err
 	}
 	return pipeline.Unavailable(err)
@@ -58,6 +59,15 @@ func oneOf(set map[string]bool, keys ...string) error {
 		}
 	}
 	return nil
+}
+
+// readSecretLine is readSecret for a file with one line.
+func readSecretLine(key, path string) (secret.String, error) {
+	text, err := readSecret(key, path)
+	if err == nil && strings.ContainsFunc(text.Reveal(), unicode.IsControl) {
+		return secret.String{}, field(key, fmt.Errorf("%s holds more than one line of text", path))
+	}
+	return text, err
 }
 
 // readSecret reads the file a *_file key names, as [secret.ReadFile] does and without the white space around its text.

@@ -20,6 +20,9 @@ import (
 type Config interface {
 	// Validate checks the values and returns every fault, joined. An error that concerns one key is a [FieldError].
 	Validate() error
+	// CheckFiles reads the files that a valid configuration names, which are there, and returns what is wrong with them. An error that concerns
+	// one key is a [FieldError]. Nothing is connected to.
+	CheckFiles() error
 	// Concurrency is how many deliveries at a time suit such a destination, unless the operator says otherwise; 0 is any
 	// number.
 	Concurrency() int

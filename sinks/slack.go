@@ -47,6 +47,9 @@ func (c *SlackConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// CheckFiles implements [Config].
+func (c *SlackConfig) CheckFiles() error { return checkChatFile(c.URLFile, parseSlackURL) }
+
 // Concurrency implements [Config].
 func (*SlackConfig) Concurrency() int { return 1 }
 
@@ -251,11 +254,11 @@ func (s *slack) judge(got chatAnswer) error {
 	case got.status == http.StatusGone, about == slackGone:
 		return pipeline.Gone(fmt.Errorf("%w; %s", err, hint))
 	case about == slackContent:
-		return pipeline.Refused(code, pipeline.Permanent(err))
+		return pipeline.WithRefusalCode(code, pipeline.Permanent(err))
 	case got.status == http.StatusUnauthorized, got.status == http.StatusNotFound:
 		return sinkRefusal(got, code, fmt.Errorf("%w; it is not an answer of Slack's webhooks: if it stays, %s", err, hint))
 	}
-	return pipeline.Refused(code, judgeStatus(got, hint))
+	return pipeline.WithRefusalCode(code, judgeStatus(got, hint))
 }
 
 // slackWord is the word of an answer, or "" if it is none: another than Slack has answered.

@@ -22,6 +22,9 @@ func (*StdoutConfig) Validate() error { return nil }
 // Concurrency implements [Config].
 func (*StdoutConfig) Concurrency() int { return 0 }
 
+// CheckFiles implements [Config]. There are none.
+func (*StdoutConfig) CheckFiles() error { return nil }
+
 // Open implements [Config]. The sink writes to env.Stdout, which must not hold data back, and never closes it.
 func (*StdoutConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
 	if env.Stdout == nil {

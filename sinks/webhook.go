@@ -13,8 +13,10 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -248,9 +250,18 @@ func parseURL(text secret.String) (*url.URL, error) {
 		return nil, errors.New("is not an http or https URL with a host: write https://HOST/PATH")
 	case u.User != nil:
 		return nil, errors.New("holds a user or password: take it out and set headers, as in {Authorization: Basic ...}")
+	case strings.ContainsFunc(text.Reveal(), unicode.IsSpace):
+		return nil, errors.New("holds a blank: take it out, or write %20 if it belongs there")
+	case badPort(u):
+		return nil, errors.New("the port must be a number from 1 to 65535")
 	}
 	u.Fragment = ""
 	return u, plainHost(u)
+}
+
+func badPort(u *url.URL) bool {
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() != "" && (err != nil || port == 0)
 }
 
 // plainHost puts the host of u into the one form it is written in.

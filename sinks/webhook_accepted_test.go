@@ -89,7 +89,7 @@ func TestWebhookStatusDecides(t *testing.T) {
 	}{
 		"100 KiB of header":       {"HTTP/1.1 200 OK\r\n" + strings.Repeat(wide, 13) + "Content-Length: 0\r\n\r\n", true, "accepted"},
 		"2 MiB of header":         {"HTTP/1.1 200 OK\r\n" + strings.Repeat(wide, 260) + "\r\n", false, "accepted"},
-		"2 MiB after a refusal":   {"HTTP/1.1 404 Not Found\r\n" + strings.Repeat(wide, 260) + "\r\n", false, "permanent"},
+		"2 MiB after a refusal":   {"HTTP/1.1 404 Not Found\r\n" + strings.Repeat(wide, 260) + "\r\n", false, "denied"},
 		"cut behind the status":   {"HTTP/1.1 200 OK\r\n", false, "accepted"},
 		"cut in the header":       {"HTTP/1.1 202\r\nContent-Le", false, "accepted"},
 		"cut behind a 500":        {"HTTP/1.1 500 Sorry\r\nX", false, "retry"},

@@ -87,6 +87,8 @@ func steer(err error) string {
 		return "accepted"
 	case pipeline.IsPermanent(err):
 		return "permanent"
+	case pipeline.IsDenied(err):
+		return "denied"
 	case pipeline.IsGone(err):
 		return "gone"
 	}
@@ -111,21 +113,24 @@ func TestWebhookStatus(t *testing.T) {
 		{202, "60", "accepted"},
 		{204, "", "accepted"},
 		{299, "", "accepted"},
-		{300, "", "permanent"},
-		{301, "", "permanent"},
-		{302, "", "permanent"},
-		{304, "", "permanent"},
-		{307, "", "permanent"},
-		{308, "", "permanent"},
+		{300, "", "denied"},
+		{301, "", "denied"},
+		{302, "", "denied"},
+		{304, "", "denied"},
+		{307, "", "denied"},
+		{308, "", "denied"},
 		{400, "", "permanent"},
-		{401, "", "permanent"},
-		{403, "", "permanent"},
-		{404, "5", "permanent"},
-		{405, "", "permanent"},
+		{401, "", "denied"},
+		{403, "", "denied"},
+		{404, "5", "denied"},
+		{405, "", "denied"},
 		{408, "", "retry"},
 		{409, "", "permanent"},
 		{410, "", "gone"},
 		{407, "", "unavailable"},
+		{415, "", "denied"},
+		{421, "", "denied"},
+		{423, "", "denied"},
 		{413, "", "permanent"},
 		{422, "", "permanent"},
 		{425, "", "retry"},
@@ -175,7 +180,7 @@ func TestWebhookFollowsNoRedirect(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		url := receiver(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, there+"/planted-elsewhere", status) })
 		err := deliverOne(t, hook(t, url, nil))
-		if steer(err) != "permanent" || strings.Contains(err.Error(), "planted") {
+		if steer(err) != "denied" || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%d: %v", status, err)
 		}
 	}
@@ -222,7 +227,7 @@ func TestWebhookEndsOnTime(t *testing.T) {
 	for name, c := range map[string]struct{ url, want, text string }{
 		"drips 200":       {receiver(t, drip(200)), "accepted", ""},
 		"drips 500":       {receiver(t, drip(500)), "retry", "status 500"},
-		"drips 404":       {receiver(t, drip(404)), "permanent", "status 404"},
+		"drips 404":       {receiver(t, drip(404)), "denied", "status 404"},
 		"drips a header":  {header, "accepted", ""},
 		"says nothing":    {receiver(t, silent), "unavailable", "no complete answer within 300ms"},
 		"accepts nothing": {"http://" + deaf.Addr().String(), "unavailable", "no complete answer within 300ms"},

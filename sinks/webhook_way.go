@@ -3,7 +3,10 @@ package sinks
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/url"
+
+	"github.com/rs/zerolog"
 )
 
 // way is how requests get to a receiver.
@@ -19,7 +22,7 @@ func (c *WebhookConfig) way() (w way, err error) {
 	target, key := c.URL, "url"
 	if c.URLFile != "" {
 		key = "url_file"
-		if target, err = readSecret(key, c.URLFile); err != nil {
+		if target, err = readSecretLine(key, c.URLFile); err != nil {
 			return way{}, err
 		}
 	}
@@ -51,6 +54,13 @@ func (c *WebhookConfig) way() (w way, err error) {
 		w.guard.host, w.guard.chosen = w.proxy.Hostname(), true
 	}
 	return w, nil
+}
+
+// CheckFiles implements [Config].
+func (c *WebhookConfig) CheckFiles() error {
+	_, wayErr := c.way()
+	_, keysErr := c.keyring(Env{Log: zerolog.Nop()})
+	return errors.Join(wayErr, keysErr)
 }
 
 // Reach connects to the receiver, or to the proxy that leads there, without sending a request.

@@ -140,6 +140,7 @@ then, give --accept-missing-state and paste the address: relay takes your word f
 	}
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "do not open a browser")
 	cmd.Flags().BoolVar(&missingState, "accept-missing-state", false, "take a pasted address without a state, from a provider that returns none")
+	onlyOnCommandLine(cmd.Flags(), "accept-missing-state")
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait for the login")
 	return cmd
 }
@@ -180,6 +181,7 @@ func (p *program) logoutCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "only forget the tokens, without a word to the provider")
+	onlyOnCommandLine(cmd.Flags(), "force")
 	return cmd
 }
 

@@ -35,6 +35,7 @@ a passphrase needs --passphrase-file, since standard input is taken.`,
 	}
 	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase of the export; without it the export must be sealed for this machine's identity")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a login that works")
+	onlyOnCommandLine(cmd.Flags(), "force")
 	return cmd
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ type streams struct {
 
 // terminal reports whether w is one.
 func terminal(w any) bool {
+	if s, ok := w.(*screen); ok {
+		w = s.terminal
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -43,6 +47,9 @@ type program struct {
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, s streams) int {
+	if f, ok := s.out.(*os.File); ok && terminal(f) {
+		s.out = &screen{terminal: f}
+	}
 	p := &program{streams: s}
 	root := p.rootCommand() //nolint:contextcheck // the commands take theirs from cobra
 	root.SetArgs(args)
@@ -163,18 +170,53 @@ func needCommand(cmd *cobra.Command, args []string) error {
 	return usagef("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
 }
 
+// What flags are annotated with.
+const (
+	commandLineOnly = "relay_command_line_only" // it has no environment variable
+	fromVariable    = "relay_from_variable"     // it was set by its variable
+)
+
+// onlyOnCommandLine takes their environment variables from flags that destroy something or do without a check: a variable that was set
+// for another command must not do that.
+func onlyOnCommandLine(flags *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		annotate(flags.Lookup(name), commandLineOnly)
+	}
+}
+
+func annotate(f *pflag.Flag, with string) {
+	if f.Annotations == nil {
+		f.Annotations = make(map[string][]string)
+	}
+	f.Annotations[with] = []string{}
+}
+
+func annotated(f *pflag.Flag, with string) bool {
+	_, ok := f.Annotations[with]
+	return ok
+}
+
+// onCommandLine reports whether one of these flags was given, and not only its variable.
+func onCommandLine(flags *pflag.FlagSet, names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		f := flags.Lookup(name)
+		return f.Changed && !annotated(f, fromVariable)
+	})
+}
+
 // fromEnvironment sets every flag that was not given from its variable, such as RELAY_LOG_LEVEL for --log-level.
 func (p *program) fromEnvironment(flags *pflag.FlagSet) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "RELAY_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, ok := p.getenv(name)
-		if !ok || value == "" || f.Changed || f.Name == "help" || f.Name == "config" { // FindConfig reads RELAY_CONFIG
+		if !ok || value == "" || f.Changed || f.Name == "help" || f.Name == "config" || annotated(f, commandLineOnly) { // FindConfig reads RELAY_CONFIG
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
 			errs = append(errs, usagef("%s=%q: %w", name, value, err))
 		}
+		annotate(f, fromVariable)
 	})
 	return errors.Join(errs...)
 }
@@ -223,11 +265,16 @@ func (p *program) findConfig() (string, error) {
 
 // loadConfig finds, reads and checks the configuration, and logs its warnings.
 func (p *program) loadConfig(log zerolog.Logger) (*Config, error) {
+	return p.loadConfigBy(LoadConfig, log)
+}
+
+// loadConfigBy does so with [LoadConfig] or [CheckConfig].
+func (p *program) loadConfigBy(load func(string, func(string) (string, bool)) (*Config, error), log zerolog.Logger) (*Config, error) {
 	path, err := p.findConfig()
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := LoadConfig(path, p.getenv)
+	cfg, err := load(path, p.getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -237,8 +284,17 @@ func (p *program) loadConfig(log zerolog.Logger) (*Config, error) {
 	return cfg, nil
 }
 
-// dataPath is the data folder: the flag's, else the user's own.
+// dataPath is the data folder: the flag's, else the user's own. It is refused if others could put files into it.
 func (p *program) dataPath() (string, error) {
+	dir, err := p.chosenDataPath()
+	if err == nil {
+		err = withCode(exitUnavailable, checkDataDir(dir))
+	}
+	return dir, err
+}
+
+// chosenDataPath is the data folder, whether or not it is fit for use.
+func (p *program) chosenDataPath() (string, error) {
 	if p.dataDir != "" {
 		return p.dataDir, nil
 	}

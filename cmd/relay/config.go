@@ -84,31 +84,44 @@ type HTTPConfig struct {
 // LoadConfig reads and checks a configuration file. getenv looks up what ${VAR} stands for. The error is a [ConfigErrors]
 // with every fault of the file.
 func LoadConfig(path string, getenv func(string) (string, bool)) (*Config, error) {
+	return loadConfigFile(path, getenv, false)
+}
+
+// CheckConfig is [LoadConfig] for a start: it finds fault with what the files hold that the configuration names, too, as opening the sinks would.
+func CheckConfig(path string, getenv func(string) (string, bool)) (*Config, error) {
+	return loadConfigFile(path, getenv, true)
+}
+
+func loadConfigFile(path string, getenv func(string) (string, bool), files bool) (*Config, error) {
 	text, mode, err := readConfig(path)
 	if err != nil {
 		return nil, ConfigErrors{{File: path, Message: err.Error()}}
 	}
-	c, _, err := decodeConfig(path, text, mode, getenv)
-	return c, err
+	d := newDecoder(path, getenv)
+	d.files = files
+	return d.decode(text, mode)
 }
 
-// decodeConfig checks what a file at that path, with that mode, says or is to say. The decoder knows how it is written.
-func decodeConfig(path string, text []byte, mode fs.FileMode, getenv func(string) (string, bool)) (*Config, *decoder, error) {
-	d := &decoder{
+// newDecoder makes the decoder of what a file at that path says or is to say.
+func newDecoder(path string, getenv func(string) (string, bool)) *decoder {
+	return &decoder{
 		file: path, getenv: getenv,
-		bad: make(map[string]bool), at: make(map[string]place), alias: make(map[string]string),
+		faults: faultList{at: make(map[string]bool), under: make(map[string]bool)}, at: make(map[string]place), alias: make(map[string]string),
 		expanded: make(map[string]string),
 		written:  writtenKeys{accounts: make(map[string]accountKeys), sinks: make(map[string]sinkKeys)},
 	}
-	keys := defaultConfig()
+}
+
+// decode checks what a file with that mode says. The decoder knows then how it is written.
+func (d *decoder) decode(text []byte, mode fs.FileMode) (*Config, error) {
+	path, keys := d.file, defaultConfig()
 	if root := d.parseYAML(text); root != nil {
 		d.value(root, "", reflect.ValueOf(&keys).Elem())
 		d.written.journal = keys.Journal
 		keys.check(d)
 	}
-	if len(d.errs) > 0 {
-		d.errs.sort()
-		return nil, nil, d.errs
+	if d.faults.count > 0 {
+		return nil, d.faults.all(path)
 	}
 	c := &Config{Path: path, Alerts: keys.Alerts, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP}
 	for _, name := range slices.Sorted(maps.Keys(keys.Accounts)) {
@@ -126,10 +139,9 @@ func decodeConfig(path string, text []byte, mode fs.FileMode, getenv func(string
 			d.reject(at, fmt.Sprintf("a secret in a file that others may read (mode %04o): "+
 				"make that 0600, or write ${VAR}, or keep it in a file of its own", mode.Perm()))
 		}
-		d.errs.sort()
-		c.Warnings = d.errs
+		c.Warnings = d.faults.all(path)
 	}
-	return c, d, nil
+	return c, nil
 }
 
 // filesSum is a hash of what the files hold that a sink's configuration names. One that cannot be read counts as empty: opening the sink

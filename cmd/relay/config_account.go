@@ -130,7 +130,11 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 		d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty() && !provider.SecretOptional && !provider.PKCE)
 	}
 	d.check(join(path, "redirect_url"), checkURL(keys.RedirectURL))
-	for key, field := range fieldsOf(reflect.ValueOf(&keys.Endpoints).Elem()) {
+	endpoints := map[string]reflect.Value(nil)
+	if d.given(join(path, "endpoints")) {
+		endpoints = fieldsOf(reflect.ValueOf(&keys.Endpoints).Elem())
+	}
+	for key, field := range endpoints {
 		if at := join(join(path, "endpoints"), key); d.given(at) {
 			d.check(at, checkEndpoint(key, field.String()))
 		}
@@ -168,10 +172,8 @@ func (d *decoder) checkUse(path string, provider auth.Provider) {
 
 // checkAccount reports what auth has against an account in which nothing else is wrong.
 func (d *decoder) checkAccount(path string, a AccountConfig) {
-	for bad := range d.bad {
-		if bad == path || strings.HasPrefix(bad, path+".") {
-			return
-		}
+	if d.faults.under[path] {
+		return
 	}
 	_, err := auth.New(a.Config, nil, auth.Options{})
 	if err == nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // checkURL accepts https, and plain http to this machine. Its errors do not quote the URL, which may hold a token.
@@ -42,9 +43,63 @@ func checkNATS(servers string) error {
 }
 
 func checkListen(address string) error {
-	_, port, err := net.SplitHostPort(address)
+	host, port, err := net.SplitHostPort(address)
 	if _, notNumber := strconv.ParseUint(port, 10, 16); err != nil || notNumber != nil {
 		return errors.New("want an address and a port, such as 127.0.0.1:4222")
 	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && (strings.Trim(host, "0123456789.") == "" || strings.ContainsFunc(host, unicode.IsSpace)) {
+		return errors.New("want an address and a port, such as 127.0.0.1:4222: the address is none")
+	}
 	return nil
+}
+
+// sameListen reports whether two servers cannot listen there at the same time.
+func sameListen(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	every := func(host string) bool {
+		addr, err := netip.ParseAddr(host)
+		return host == "" || err == nil && addr.IsUnspecified()
+	}
+	return hostA == hostB || every(hostA) || every(hostB)
+}
+
+// isURLKey reports whether a key is a URL.
+func isURLKey(path string) bool {
+	rest, key := "", path
+	if i := strings.LastIndexByte(path, '.'); i >= 0 {
+		rest, key = path[:i], path[i+1:]
+	}
+	switch key {
+	case "url", "proxy":
+		return true
+	}
+	return strings.HasSuffix(key, "_url") || strings.HasSuffix(rest, ".endpoints") || strings.HasSuffix(rest, ".thumbnails")
+}
+
+// trimURL takes blanks off the ends of a URL, and of each of several NATS servers. It refuses blanks within, and a port that cannot be.
+// Control characters are for others to refuse. Its errors do not quote it.
+func trimURL(text string) (string, error) {
+	text = strings.TrimSpace(text)
+	parts := []string{text}
+	if scheme, _, ok := strings.Cut(text, "://"); ok && slices.Contains([]string{"nats", "tls", "ws", "wss"}, scheme) {
+		parts = strings.Split(text, ",")
+	}
+	for i, part := range parts {
+		part = strings.TrimSpace(part)
+		if parts[i] = part; strings.ContainsRune(part, ' ') {
+			return text, errors.New("there is a blank in the URL: take it out, or write %20 if it belongs there")
+		}
+		u, err := url.Parse(part)
+		if err != nil || u.Port() == "" {
+			continue
+		}
+		if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
+			return text, errors.New("the port must be a number from 1 to 65535")
+		}
+	}
+	return strings.Join(parts, ","), nil
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,9 +22,9 @@ import (
 type decoder struct {
 	file   string
 	getenv func(string) (string, bool)
+	files  bool // what the files hold that sinks and the journal name is checked too
 	lines  []string
-	errs   ConfigErrors
-	bad    map[string]bool   // paths that have an error
+	faults faultList
 	at     map[string]place  // paths that are in the file
 	alias  map[string]string // paths of secrets that came from a file, and the path that names the file
 
@@ -58,9 +57,10 @@ type section interface {
 
 func (d *decoder) report(at position, path, message string) {
 	at = d.inside(at)
-	message = secret.Scrub(strings.Join(strings.Fields(message), " "), d.secrets...)
-	d.errs = append(d.errs, ConfigError{File: d.file, Line: at.line, Column: at.column, Path: path, Message: message})
-	d.bad[path] = true
+	if d.faults.shows(at) {
+		message = secret.Scrub(strings.Join(strings.Fields(message), " "), d.secrets...)
+	}
+	d.faults.add(ConfigError{File: d.file, Line: at.line, Column: at.column, Path: path, Message: message})
 }
 
 // reject reports a fault of the value at a path, unless one is known already. A path that is not in the file has the
@@ -69,22 +69,24 @@ func (d *decoder) reject(path, message string) {
 	if named, ok := d.alias[path]; ok {
 		path = named
 	}
-	if d.bad[path] {
+	if d.faults.at[path] {
 		return
 	}
+	d.report(d.placeOf(path), path, message)
+}
+
+// placeOf is where the value of a path is, or the nearest key above it.
+func (d *decoder) placeOf(path string) position {
 	if p, ok := d.at[path]; ok {
-		d.report(p.value, path, message)
-		return
+		return p.value
 	}
-	at := position{1, 1}
 	for above := path; above != ""; {
 		above = above[:max(strings.LastIndexAny(above, ".["), 0)]
 		if p, ok := d.at[above]; ok {
-			at = p.key
-			break
+			return p.key
 		}
 	}
-	d.report(at, path, message)
+	return position{1, 1}
 }
 
 // check rejects the value at a path if there is an error.
@@ -120,12 +122,20 @@ func (d *decoder) inside(at position) position {
 	return position{line, min(max(at.column, 1), utf8.RuneCountInString(d.lines[line-1])+1)}
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{0,63}`)
+// plainKey is the beginning of a key that is a plain name of at most 63 letters, digits, _ and -.
+func plainKey(key string) string {
+	for i := range min(len(key), 64) {
+		if c := key[i]; i == 63 || (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return key[:i]
+		}
+	}
+	return key
+}
 
 // join appends a key to a path. Of a key that is no plain name only the beginning is shown: it may be a secret that
 // slipped out of its place.
 func join(path, key string) string {
-	if plain := plainKey.FindString(key); plain != key {
+	if plain := plainKey(key); plain != key {
 		key = strconv.Quote(plain + "...")
 	}
 	if path == "" {
@@ -225,17 +235,20 @@ func (d *decoder) entries(n ast.Node, path string) ([]entry, bool) {
 // fields decodes entries into fields. The value of a key that ends in _file is the path of a file that must be there; if
 // it is not absolute it begins at the folder of the configuration file.
 func (d *decoder) fields(path string, entries []entry, fields map[string]reflect.Value) {
-	known := slices.Sorted(maps.Keys(fields))
 	for _, e := range entries {
 		at := join(path, e.key)
 		field, ok := fields[e.key]
 		if !ok {
-			d.report(d.at[at].key, at, "unknown key; "+suggest(e.key, known))
+			message := "unknown key"
+			if d.faults.shows(d.at[at].key) {
+				message += "; " + suggest(e.key, slices.Sorted(maps.Keys(fields)))
+			}
+			d.report(d.at[at].key, at, message)
 			continue
 		}
 		d.value(e.node, at, field)
 		switch {
-		case !strings.HasSuffix(e.key, "_file") || field.Kind() != reflect.String || d.bad[at]:
+		case !strings.HasSuffix(e.key, "_file") || field.Kind() != reflect.String || d.faults.at[at]:
 			continue
 		case field.String() == "":
 			d.reject(at, "is empty")
@@ -258,7 +271,7 @@ func (d *decoder) secretFile(path, key string, into *secret.String, file *string
 		d.reject(at, "this and "+key+" are both set: keep one of them")
 	}
 	d.alias[of] = at
-	if !d.bad[at] {
+	if !d.faults.at[at] {
 		text, err := secret.ReadLine(*file) // after checkReadable, for opening a pipe would wait for its writer
 		d.check(at, err)
 		d.hide(text.Reveal())

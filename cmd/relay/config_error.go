@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -41,14 +39,12 @@ func (e ConfigErrors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (e ConfigErrors) sort() {
-	slices.SortStableFunc(e, func(a, b ConfigError) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
-}
-
 // suggest points from a word that is not valid to the nearest one that is, or else lists those.
 func suggest(word string, valid []string) string {
+	const compared, listed = 5000, 50 // at most
+	if len(valid) > compared {
+		return fmt.Sprintf("known: %s and %d more", strings.Join(valid[:listed], ", "), len(valid)-listed)
+	}
 	nearest, least := "", 2+len(word)/4
 	for _, v := range valid {
 		if d := distance(word, v); d < least {
@@ -60,6 +56,9 @@ func suggest(word string, valid []string) string {
 		return "did you mean " + strconv.Quote(nearest) + "?"
 	case len(valid) == 0:
 		return "there is none to choose from"
+	}
+	if more := len(valid) - listed; more > 0 {
+		return fmt.Sprintf("known: %s and %d more", strings.Join(valid[:listed], ", "), more)
 	}
 	return "known: " + strings.Join(valid, ", ")
 }

@@ -40,31 +40,58 @@ func (k *configKeys) check(d *decoder) {
 	if k.HTTP.Listen != "" {
 		d.check("http.listen", checkListen(k.HTTP.Listen))
 	}
+	k.checkPorts(d)
+}
+
+// checkPorts refuses two servers of relay's on one address.
+func (k *configKeys) checkPorts(d *decoder) {
+	overlays := ""
+	for _, s := range k.Sinks {
+		if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() {
+			overlays = k.NATS.Listen
+		}
+	}
+	pages := k.NATS.Websocket
+	if overlays == "" {
+		pages = ""
+	}
+	if sameListen(overlays, pages) {
+		d.reject("nats.websocket", "is the address of nats.listen too: give it another port")
+	}
+	for key, other := range map[string]string{"nats.listen": overlays, "nats.websocket": pages} {
+		if sameListen(k.HTTP.Listen, other) {
+			d.reject("http.listen", "is the address of "+key+" too: give it another port")
+		}
+	}
 }
 
 // checkSinks checks what the sinks, and the alerts that go to one, say of others.
 func (k *configKeys) checkSinks(d *decoder) {
+	accounts := slices.Sorted(maps.Keys(k.Accounts))
 	for name, sink := range k.Sinks {
 		d.checkName("sinks", name)
 		at := join(join("sinks", name), "accounts")
 		if len(sink.Lane.Accounts) == 0 && d.given(at) {
 			d.reject(at, "is empty: leave the key out for all accounts")
 		}
+		listed := make(map[string]bool, len(sink.Lane.Accounts))
 		for i, account := range sink.Lane.Accounts {
 			item := fmt.Sprintf("%s[%d]", at, i)
 			switch _, known := k.Accounts[account]; {
 			case !known:
-				d.unknown(item, "account", account, slices.Sorted(maps.Keys(k.Accounts)))
-			case slices.Contains(sink.Lane.Accounts[:i], account):
+				d.unknown(item, "account", account, accounts)
+			case listed[account]:
 				d.reject(item, "is in the list twice")
 			}
+			listed[account] = true
 		}
 	}
 	streams := make(map[[2]string]string) // the first sink of each
+	own := make(map[string]*sinks.NATSConfig)
 	for _, name := range slices.Sorted(maps.Keys(k.Sinks)) {
 		if w, ok := k.Sinks[name].Config.(*sinks.WebhookConfig); ok && w.Account != "" {
 			if _, known := k.Accounts[w.Account]; !known {
-				d.unknown(join(join("sinks", name), "account"), "account", w.Account, slices.Sorted(maps.Keys(k.Accounts)))
+				d.unknown(join(join("sinks", name), "account"), "account", w.Account, accounts)
 			}
 		}
 		if n, ok := k.Sinks[name].Config.(*sinks.NATSConfig); ok {
@@ -73,12 +100,31 @@ func (k *configKeys) checkSinks(d *decoder) {
 				d.reject(join("sinks", name), "publishes to the stream of "+other+", which takes each event once only: give it a stream and a subject of its own")
 			}
 			streams[stream] = name
+			if n.URL.Empty() {
+				d.checkOverlap(name, n, own)
+				if len(own) < maxCompared {
+					own[name] = n
+				}
+			}
 		}
 	}
 	if d.given("alerts") {
 		d.require("alerts.sink", ": name the sink that alerts go to", k.Alerts.Sink == "")
 		if _, known := k.Sinks[k.Alerts.Sink]; !known && k.Alerts.Sink != "" {
 			d.unknown("alerts.sink", "sink", k.Alerts.Sink, slices.Sorted(maps.Keys(k.Sinks)))
+		}
+	}
+}
+
+// maxCompared bounds how many sinks each one is compared with, for files with very many.
+const maxCompared = 64
+
+// checkOverlap refuses a sink whose stream takes subjects that one of another sink takes on relay's own server.
+func (d *decoder) checkOverlap(name string, n *sinks.NATSConfig, others map[string]*sinks.NATSConfig) {
+	for _, other := range slices.Sorted(maps.Keys(others)) {
+		if o := others[other]; o.Stream != n.Stream && n.Overlaps(o) {
+			d.reject(join("sinks", name), "takes subjects that the stream of "+other+" takes already: give it a subject of its own, such as shop.{provider}.{account}")
+			return
 		}
 	}
 }
@@ -96,6 +142,9 @@ func (j *JournalConfig) check(d *decoder) {
 			d.reject(key, "is of use only with nats_url: without it the journal is in files")
 		}
 	}
+	if d.files && d.given("journal.creds_file") && !d.faults.at["journal.creds_file"] {
+		d.check("journal.creds_file", sinks.CheckCredentials(j.CredsFile))
+	}
 	if j.Replicas < 0 || j.Replicas > 5 {
 		d.reject("journal.replicas", "want a number from 1 to 5, and no more than the cluster has servers")
 	}
@@ -106,7 +155,11 @@ func (j *JournalConfig) check(d *decoder) {
 
 // unknown rejects the name of a thing that does not exist.
 func (d *decoder) unknown(path, thing, name string, valid []string) {
-	d.reject(path, "unknown "+thing+d.quote(" ", path, name)+"; "+suggest(name, valid))
+	message := "unknown " + thing + d.quote(" ", path, name)
+	if d.faults.shows(d.placeOf(path)) {
+		message += "; " + suggest(name, valid)
+	}
+	d.reject(path, message)
 }
 
 // validName matches what an account or a sink may be called, and nameRule says so.

@@ -26,6 +26,9 @@ func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
 		return
 	}
 	text, expanded, err := d.expand(raw)
+	if err == nil && isURLKey(path) {
+		text, err = trimURL(text)
+	}
 	_, isSecret := reflect.TypeAssert[secret.String](v)
 	_, isTemplate := reflect.TypeAssert[sinks.Template](v)
 	switch {

@@ -154,6 +154,9 @@ func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
 		d.reject(at, "is less than 1: leave the key out for the default")
 	}
 	d.checkEach(path, config.Validate())
+	if d.files && !d.faults.under[path] {
+		d.checkEach(path, config.CheckFiles())
+	}
 	*s = SinkConfig{
 		Type: keys.Type, Config: config,
 		Lane: delivery.LaneConfig{

@@ -10,12 +10,11 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
 // The limits of a configuration file. They leave room for 10,000 accounts, which take about a second. The parser recurses for each key
-// and level, and takes a time that grows with the square of the keys of one mapping; within these limits that is less than a minute.
+// and level.
 const (
 	maxConfigSize   = 8 << 20
 	maxConfigLines  = 120_000
@@ -38,16 +37,16 @@ func (d *decoder) parseYAML(text []byte) ast.Node {
 	if !d.checkTokens(tokens) {
 		return nil
 	}
-	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+	body, err := parseTokens(tokens)
 	if err != nil {
 		d.syntaxError(err)
 		return nil
 	}
-	if len(file.Docs) == 0 || file.Docs[0].Body == nil || file.Docs[0].Body.Type() == ast.NullType {
+	if body == nil || body.Type() == ast.NullType {
 		d.report(position{1, 1}, "", "the file is empty: it wants accounts and sinks, see docs/config.md")
 		return nil
 	}
-	return file.Docs[0].Body
+	return body
 }
 
 // checkText refuses what is no text that YAML allows, and returns the rest with plain line ends.
@@ -96,7 +95,7 @@ func findTab(line string) (column int, found bool) {
 
 // checkTokens refuses, before anything recurses or expands, the parts of YAML that a configuration has no use for.
 func (d *decoder) checkTokens(tokens token.Tokens) bool {
-	before := len(d.errs)
+	before := d.faults.count
 	var started, ended bool
 	var flow int
 	var columns []int // of the block collections that are open
@@ -145,7 +144,7 @@ func (d *decoder) checkTokens(tokens token.Tokens) bool {
 			return false
 		}
 	}
-	return len(d.errs) == before
+	return d.faults.count == before
 }
 
 // syntaxError reports the parser's error, without the excerpt of the file that it carries.

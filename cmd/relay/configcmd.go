@@ -20,7 +20,13 @@ func (p *program) configCommand() *cobra.Command {
 		Use: "check", Short: "Say everything that is wrong with the configuration, with its place", Args: noArgs,
 		Example: "  relay config check\n  relay config check --config /etc/relay/relay.yaml",
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := p.loadConfig(p.logger())
+			cfg, err := p.loadConfigBy(CheckConfig, p.logger())
+			if err == nil {
+				err = checkAccounts(cfg)
+			}
+			if err == nil && needsSinks(cfg) {
+				_, err = selectSinks(cfg, nil)
+			}
 			if err != nil {
 				return err
 			}

@@ -27,7 +27,8 @@ func effectiveConfig(path string, getenv func(string) (string, bool)) (yaml.MapS
 	if err != nil {
 		return nil, nil, ConfigErrors{{File: path, Message: err.Error()}}
 	}
-	c, d, err := decodeConfig(path, text, mode, getenv)
+	d := newDecoder(path, getenv)
+	c, err := d.decode(text, mode)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -190,10 +190,10 @@ func TestStateIsRemoved(t *testing.T) {
 			holds(t, "stdout", p.out, 0, 5)
 			holds(t, "the webhook", w.bot.lines, 0, 5)
 			w.bot.refuses(title(5))
-			w.sends(5, 6)
-			holds(t, "stdout", p.out, 0, 6)
+			w.sends(5, 7) // one that is refused, and one that is not
+			holds(t, "stdout", p.out, 0, 7)
 			p.err.find(t, "kept as a dead letter")
-			w.bot.refuses("")
+			w.bot.refuses()
 			p.stop()
 			letters := len(w.letters())
 			if letters != 1 {
@@ -206,15 +206,15 @@ func TestStateIsRemoved(t *testing.T) {
 			}
 			p = w.start()
 			w.connected()
-			w.sends(6, 8)
-			holds(t, "stdout", p.out, 6, 8)
+			w.sends(7, 9)
+			holds(t, "stdout", p.out, 7, 9)
 			eventually(t, func() error {
-				if got := titlesOf(t, w.bot.get()); !slices.Equal(got[max(len(got)-2, 0):], []string{title(6), title(7)}) {
+				if got := titlesOf(t, w.bot.get()); !slices.Equal(got[max(len(got)-2, 0):], []string{title(7), title(8)}) {
 					return fmt.Errorf("the webhook got %q", got)
 				}
 				return nil
 			})
-			if got := titlesOf(t, w.bot.get()); len(got) != 7 {
+			if got := titlesOf(t, w.bot.get()); len(got) != 8 {
 				t.Errorf("the webhook got %q", got)
 			}
 			p.stop()

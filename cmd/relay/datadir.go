@@ -37,7 +37,7 @@ func lockDataDir(ctx context.Context, dir string) (*flock.Flock, error) {
 		return nil, withCode(exitUnavailable, fmt.Errorf("make the data folder: %w; choose another with --data-dir", err))
 	}
 	taken := withCode(exitUnavailable, fmt.Errorf("another relay runs on the data folder %s; stop it, or give this one its own with --data-dir", dir))
-	lock, err := awaitLock(ctx, dir, "mend its permissions or choose another with --data-dir", func() error {
+	lock, err := awaitLock(ctx, dir, "correct its permissions or choose another with --data-dir", func() error {
 		conn, err := dialControl(ctx, dir)
 		if err == nil {
 			err = conn.Close()
@@ -63,7 +63,7 @@ const (
 // answers there. It returns that error when the moment is over. Any other result of ask ends the wait: the error, or nil and no lock. advice is for a
 // lock that cannot be taken at all.
 func awaitLock(ctx context.Context, dir, advice string, ask func() error) (*flock.Flock, error) {
-	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	lock := newDataLock(dir)
 	for deadline := time.Now().Add(lockPatience); ; {
 		ok, err := lock.TryLock()
 		if err != nil {
@@ -99,7 +99,7 @@ func (l overlayLogin) digest() string {
 // loadOverlayLogin reads the overlay backends' credentials from the data folder, or makes them.
 func loadOverlayLogin(dir string) (login overlayLogin, created bool, err error) {
 	path := filepath.Join(dir, overlayFile)
-	data, err := os.ReadFile(path) //nolint:gosec // the operator's own folder
+	data, err := readOwn(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		login = overlayLogin{User: "overlay", Password: rand.Text()}
 		login.Check = login.digest()
@@ -116,7 +116,7 @@ func loadOverlayLogin(dir string) (login overlayLogin, created bool, err error) 
 // readOverlayLogin reads the credentials and makes none.
 func readOverlayLogin(dir string) (overlayLogin, error) {
 	path := filepath.Join(dir, overlayFile)
-	data, err := os.ReadFile(path) //nolint:gosec // the operator's own folder
+	data, err := readOwn(path)
 	return parseOverlayLogin(path, data, err)
 }
 

@@ -12,7 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
 	"github.com/treatrelay/relay/internal/natstest"
+	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -97,7 +101,7 @@ func TestDeadLetters(t *testing.T) {
 			if text := w.relay(exitOK, "deadletters", "redrive", "--id", number).err.text(); !strings.Contains(text, "Redrove 1 dead letter.") {
 				t.Errorf("redrive: %s", text)
 			}
-			w.bot.refuses("")
+			w.bot.refuses()
 			p = w.start()
 			w.connected()
 			w.arrives(id)
@@ -105,15 +109,15 @@ func TestDeadLetters(t *testing.T) {
 				t.Errorf("list of nothing says %q", text)
 			}
 
-			w.bot.refuses("Pizza")
-			w.live.emit(5, 7)
+			w.bot.refuses(title(5), title(6))
+			w.live.emit(5, 9)
 			eventually(t, func() error {
 				if n := len(w.letters()); n != 2 {
 					return fmt.Errorf("%d dead letters, want 2", n)
 				}
 				return nil
 			})
-			w.bot.refuses("")
+			w.bot.refuses()
 			id = events(t, p.out.get())[0].ID
 			w.relay(exitOK, "deadletters", "redrive", "--id", id)
 			w.arrives(id)
@@ -169,22 +173,48 @@ func (w *world) traced(id string) {
 	}
 }
 
+// makeDeadLetters makes dead letters of all that the bot has got, while no relay runs, and empties the bot.
+func (w *world) makeDeadLetters() {
+	w.t.Helper()
+	lock, err := lockDataDir(w.t.Context(), filepath.Join(w.dir, "data"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	j := &job{log: zerolog.Nop(), dir: filepath.Join(w.dir, "data")}
+	j.undo.add("data folder", lock.Close)
+	err = j.openJournal(w.t.Context(), JournalConfig{Retention: time.Hour}, pipeline.NewMetrics(prometheus.NewRegistry()), nil)
+	first, next := uint64(1), uint64(0)
+	if err == nil {
+		first, next = j.journal.Bounds()
+	}
+	for number := first; number < next && err == nil; number++ {
+		var r journal.Record
+		if r, err = j.journal.Get(w.t.Context(), number); err == nil && r.Kind == journal.Treat {
+			err = j.journal.KeepDeadLetter(w.t.Context(), "bot", "status 400: no such dish", 5, r.Delivery())
+		}
+	}
+	if err := errors.Join(err, j.undo.run()); err != nil {
+		w.t.Fatal(err)
+	}
+	w.bot.forget()
+}
+
 // A redrive that is killed again and again loses no event and doubles none.
 func TestRedriveKilled(t *testing.T) {
 	const n = 500
 	w := newWorld(t, simulatedRealtime)
 	w.login()
-	w.bot.refuses("Pizza")
 	p := w.start("--sink", "bot")
 	w.connected()
 	w.live.emit(0, n)
 	eventually(t, func() error {
-		if got := strings.Count(p.err.text(), "given up"); got < n {
-			return fmt.Errorf("%d of %d events are dead letters", got, n)
+		if got := len(w.bot.get()); got < n {
+			return fmt.Errorf("%d of %d events arrived", got, n)
 		}
 		return nil
 	})
 	p.stop()
+	w.makeDeadLetters()
 	want := make(map[string]bool)
 	for _, d := range w.letters() {
 		want[d.ID] = true
@@ -218,7 +248,7 @@ func TestRedriveKilled(t *testing.T) {
 	if got := w.letters(); len(got) != 0 {
 		t.Errorf("%d dead letters are left", len(got))
 	}
-	w.bot.refuses("")
+	w.bot.refuses()
 	p = w.start("--sink", "bot")
 	eventually(t, func() error {
 		if got := len(w.bot.get()); got < n {

@@ -46,6 +46,9 @@ func (f *letterFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.json, "json", false, "print one JSON object a line on stdout")
 }
 
+// choosingFlags are those that say which dead letters; a limit alone does not.
+func choosingFlags() []string { return []string{"sink", "account", "id", "since", "until", "reason"} }
+
 // filter is what the flags say, and whether they choose at all.
 func (f *letterFlags) filter(now time.Time) (filter journal.DeadLetterFilter, chosen bool, err error) {
 	filter = journal.DeadLetterFilter{Sinks: f.sinks, Accounts: f.accounts, Reason: f.reason}
@@ -265,6 +268,9 @@ func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*journal
 		if chosen == all {
 			return usagef("%s wants either --all or flags that choose, such as --sink or --id; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 		}
+		if chosen && !onCommandLine(cmd.Flags(), choosingFlags()...) {
+			return usagef("%s: only environment variables such as RELAY_SINK choose, which may be meant for another command: give it the flags themselves", cmd.CommandPath())
+		}
 		list, done := &letterList{program: p, json: f.json}, did
 		if dryRun {
 			done = "Dry run, nothing was done: "
@@ -286,6 +292,7 @@ func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*journal
 	}
 	f.register(cmd.Flags())
 	cmd.Flags().BoolVar(&all, "all", false, "all of them, instead of flags that choose")
+	onlyOnCommandLine(cmd.Flags(), "all")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only list what would be done away with")
 	return cmd
 }

@@ -65,7 +65,8 @@ func (d *doctor) folder(context.Context) finding {
 		return faulty("choose a folder with --data-dir", "is not a folder")
 	}
 	if d.dirErr != nil {
-		return faulty(otherUser, "%v", d.dirErr)
+		detail, mend := mendable(d.dirErr, otherUser)
+		return faulty(mend, "%s", detail)
 	}
 	f, err := os.CreateTemp(d.dir, ".doctor-*")
 	if err == nil {

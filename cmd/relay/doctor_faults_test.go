@@ -355,7 +355,7 @@ func TestDoctorPing(t *testing.T) {
 	if f := w.doctor(exitFailure, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "status 400: the receiver says: no such dish") {
 		t.Errorf("%+v", f)
 	}
-	w.bot.refuses("")
+	w.bot.refuses()
 	w.replace("    type: webhook\n", "    type: webhook\n    tests: skip\n")
 	if f := w.doctor(exitOK, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "it takes no tests") {
 		t.Errorf("%+v", f)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
@@ -54,13 +53,13 @@ type presence struct {
 
 // newDoctor reads what tells the checks what to look at. What is wrong with that is for the checks to say.
 func (p *program) newDoctor(ctx context.Context, ping bool) (*doctor, error) {
-	dir, err := p.dataPath()
+	dir, err := p.chosenDataPath()
 	if err != nil {
 		return nil, err
 	}
 	d := &doctor{p: p, ping: ping, dir: dir, presence: findRelay(ctx, dir)}
 	if _, err := os.ReadDir(dir); !errors.Is(err, fs.ErrNotExist) {
-		d.dirErr = err
+		d.dirErr = cmp.Or(err, checkDataDir(dir))
 	}
 	d.cfg, d.cfgErr = p.loadConfig(zerolog.Nop())
 	d.identity, d.identityErr = auth.FindIdentity(ctx, p.identityOptions())
@@ -95,7 +94,7 @@ func findRelay(ctx context.Context, dir string) presence {
 	if _, err := os.Stat(path); err != nil {
 		return presence{}
 	}
-	lock := flock.New(path, flock.SetPermissions(0o600))
+	lock := newDataLock(dir)
 	defer lock.Close() //nolint:errcheck // it was only to see whether it is free
 	if free, lockErr := lock.TryLock(); lockErr == nil && !free {
 		return presence{silent: err}

@@ -46,7 +46,31 @@ func (d *doctor) sinkTrack(s SinkConfig) track {
 	default:
 		return nil
 	}
+	look := c.look
+	c.look = func(ctx context.Context) finding { return d.laneOf(ctx, s.Name, look(ctx)) }
 	return track{c}
+}
+
+// laneOf adds to what was found of a sink what the relay that runs knows: that its destination refuses what it is sent shows only there.
+func (d *doctor) laneOf(ctx context.Context, name string, f finding) finding {
+	if f.State == foundFault || !d.runs {
+		return f
+	}
+	status, err := askStatus(ctx, d.dir)
+	if err != nil {
+		return f // another check says it
+	}
+	for _, lane := range status.Sinks {
+		switch {
+		case lane.Sink != name:
+		case lane.State == "down":
+			return faulty("correct what it names, at the receiver or in sinks."+name+"; its events wait, and go out by themselves",
+				"%s; but it is down since %s: %s", f.Detail, stamp(lane.Since), lane.Reason)
+		case lane.State == "disabled":
+			return warned("relay sinks enable "+name+", when the destination is right again", "%s; but it is disabled since %s: %s", f.Detail, stamp(lane.Since), lane.Reason)
+		}
+	}
+	return f
 }
 
 // A reacher is a destination that can be connected to without a request.

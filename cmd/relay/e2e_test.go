@@ -305,7 +305,8 @@ func TestSignals(t *testing.T) {
 		w.live.emit(0, 1)
 		time.Sleep(300 * time.Millisecond) // until it is being delivered
 		p.signal(syscall.SIGTERM)
-		time.Sleep(300 * time.Millisecond)
+		p.signal(syscall.SIGTERM) // the same signal, as timeout(1) sends it
+		time.Sleep(sameSignal + 300*time.Millisecond)
 		p.signal(syscall.SIGTERM)
 		start := time.Now()
 		if code := p.exit(); code != exitFailure {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -129,10 +131,27 @@ func csvText(text *string) string {
 	if text == nil {
 		return ""
 	}
-	if *text != "" && strings.ContainsRune("=+-@\t\r", rune((*text)[0])) {
+	if formula(*text) {
 		return "'" + *text
 	}
 	return *text
+}
+
+// formula reports whether a spreadsheet may take a text for a formula: its first sign begins one, in any of its widths, or would after what
+// spreadsheets drop from the front. What begins with a control character is taken for one, whatever follows.
+func formula(text string) bool {
+	for _, r := range text {
+		switch {
+		case strings.ContainsRune("=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212", r):
+			return true
+		case r == utf8.RuneError, r == ' ', unicode.Is(unicode.Zs, r): // spaces of every width
+		case r == '\ufeff', unicode.IsControl(r):
+			return true
+		case !unicode.Is(unicode.Cf, r): // what is not shown, such as a zero-width space
+			return false
+		}
+	}
+	return false
 }
 
 // writeCSV writes one row and ends it as RFC 4180 says. The line breaks within it stay as they are, which [csv.Writer] does not do

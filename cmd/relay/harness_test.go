@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -380,14 +381,24 @@ type receiver struct {
 	mu     sync.Mutex
 	ids    []string // webhook-id of each request, as they come
 	delay  time.Duration
-	refuse string // what is in the events that it refuses for good; empty: none
+	refuse []string // what is in the events that it refuses for good
 }
 
 // refuses sets what is in the events that the receiver refuses from now on.
-func (r *receiver) refuses(part string) {
+func (r *receiver) refuses(parts ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.refuse = part
+	r.refuse = parts
+}
+
+// forget empties what the receiver has got.
+func (r *receiver) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids = nil
+	r.lines.mu.Lock()
+	defer r.lines.mu.Unlock()
+	r.all, r.rest = nil, nil
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -413,7 +424,7 @@ func newReceiver(t *testing.T) *receiver {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.refuse != "" && bytes.Contains(body, []byte(r.refuse)) {
+		if slices.ContainsFunc(r.refuse, func(part string) bool { return bytes.Contains(body, []byte(part)) }) {
 			http.Error(rw, "no such dish", http.StatusBadRequest)
 			return
 		}

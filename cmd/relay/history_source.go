@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -79,7 +78,7 @@ func (h *historySource) Fetch(ctx context.Context) (intake.Reply, error) {
 	if time.Now().Before(h.notBefore) {
 		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.base.Host)
 	}
-	file, err := newSpool(filepath.Join(h.dir, ".history-"+h.name))
+	file, err := newSpool(h.dir)
 	if err != nil {
 		return nil, err
 	}

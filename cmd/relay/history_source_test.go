@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -247,25 +246,42 @@ func TestHistoryGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
-// What an earlier process left is overwritten, and what is kept is for the user only.
+// What is kept lies under no name that somebody could guess or link elsewhere, is for the user only, and is gone afterwards.
 func TestHistoryFile(t *testing.T) {
 	l := newLibrary(t, says("[]"))
-	path := filepath.Join(l.dir, ".history-acc")
-	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), 100), 0o600); err != nil {
+	aim := filepath.Join(t.TempDir(), "aim")
+	if err := os.Symlink(aim, filepath.Join(l.dir, ".history-acc")); err != nil {
 		t.Fatal(err)
 	}
 	reply, err := l.source.Fetch(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Stat(path); err != nil || info.Size() != 2 || info.Mode().Perm() != 0o600 {
+	if info, err := reply.(*spool).Stat(); err != nil || info.Size() != 2 || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
 	if err := reply.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.fetch(); err != nil {
-		t.Error(err)
+	if _, err := os.Lstat(aim); err == nil {
+		t.Error("a link was followed")
+	}
+	left := func() []string {
+		all, err := filepath.Glob(filepath.Join(l.dir, spoolName+"*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if all := left(); len(all) != 1 {
+		t.Errorf("left in the folder: %v", all)
+	}
+	if err := os.WriteFile(filepath.Join(l.dir, ".history-123"), nil, 0o600); err != nil { // by a process that was killed
+		t.Fatal(err)
+	}
+	sweepSpools(l.dir)
+	if all := left(); len(all) != 0 {
+		t.Errorf("left after sweeping: %v", all)
 	}
 }
 

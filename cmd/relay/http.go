@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -27,7 +26,7 @@ func serveHTTP(ctx context.Context, listen string, metrics *prometheus.Registry,
 	})
 	mux.HandleFunc("GET /readyz", m.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	server := usualHTTPLimits().server(mux, log)
 	var served sync.WaitGroup
 	served.Go(func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

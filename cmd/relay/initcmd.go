@@ -59,6 +59,7 @@ func (f *initFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.slackURLFile, "slack-url-file", "", "file that holds the URL of the Slack webhook; without it a variable does")
 	flags.StringVar(&f.output, "output", "relay.yaml", "file to write")
 	flags.BoolVar(&f.force, "force", false, "replace a file that is there")
+	onlyOnCommandLine(flags, "force")
 }
 
 func providerNames() []string {
@@ -128,12 +129,13 @@ func (f *initFlags) settle(given func(flag string) bool) (missing []string, err 
 
 // check reads the text as relay will, once the variables in it are set, and returns their names.
 func (f *initFlags) check(text string) (variables []string, err error) {
-	_, _, err = decodeConfig(f.output, []byte(text), 0o600, func(name string) (string, bool) {
+	d := newDecoder(f.output, func(name string) (string, bool) {
 		if !slices.Contains(variables, name) {
 			variables = append(variables, name)
 		}
 		return standIn(name), true
 	})
+	_, err = d.decode([]byte(text), 0o600)
 	var errs []error
 	if wrong, ok := errors.AsType[ConfigErrors](err); ok {
 		for _, e := range wrong {

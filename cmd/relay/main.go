@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -20,8 +21,8 @@ var (
 	errSecondSignal = errors.New("second signal received")
 )
 
-// withSignals runs the program with a context that ends at the first SIGINT or SIGTERM. The second one ends the process
-// at once.
+// withSignals runs the program with a context that ends at the first SIGINT or SIGTERM. A second one, if it comes
+// after [sameSignal], ends the process at once.
 func withSignals(program func(context.Context) int) int {
 	// The Socket.IO package under socket takes these signals for itself when it is imported, and so would swallow the
 	// first one.
@@ -35,17 +36,31 @@ func withSignals(program func(context.Context) int) int {
 	defer cancel(nil)
 	code := make(chan int, 1)
 	go func() { code <- program(ctx) }()
+	return endedOrTold(code, got, cancel)
+}
+
+// sameSignal is for how long after the first signal another one is the same. timeout(1) and shells signal relay and then its process
+// group, and some service managers signal every process of a service.
+const sameSignal = time.Second
+
+// endedOrTold returns the program's exit code. It calls cancel at the first signal, and does not wait for the program after the second.
+func endedOrTold(code <-chan int, got <-chan os.Signal, cancel context.CancelCauseFunc) int {
 	select {
 	case c := <-code:
 		return c
 	case <-got:
 		cancel(errSignal)
 	}
-	select {
-	case c := <-code:
-		return c
-	case <-got:
-		_, _ = os.Stderr.WriteString("relay: " + errSecondSignal.Error() + ": stopped at once; what was under way is delivered at the next start\n")
-		return exitFailure
+	for first := time.Now(); ; {
+		select {
+		case c := <-code:
+			return c
+		case <-got:
+			if time.Since(first) < sameSignal {
+				continue
+			}
+			_, _ = os.Stderr.WriteString("relay: " + errSecondSignal.Error() + ": stopped at once; what was under way is delivered at the next start\n")
+			return exitFailure
+		}
 	}
 }

@@ -8,6 +8,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/internal/natsserver"
+	"github.com/treatrelay/relay/internal/secret"
 )
 
 // overlayHarness runs relay.js as the page does, but for the page: it prints the treats, and says how it is on stderr.
@@ -77,5 +83,56 @@ func TestOverlayPage(t *testing.T) {
 	w.noSecrets(p)
 	if strings.Contains(p.err.text(), login.Password) && strings.Count(p.err.text(), login.Password) > 0 {
 		t.Error("the overlay login is in the log")
+	}
+}
+
+// What is no treat, should it ever come into the stream, is passed over by the examples, and what comes after it is shown.
+func TestExamplesPassOverWhatIsNoTreat(t *testing.T) {
+	page := nodeProgram(t, "examples", "overlay", "relay.js")
+	harness := filepath.Join(filepath.Dir(page[1]), "harness.cjs")
+	if err := os.WriteFile(harness, []byte(overlayHarness), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const password = "overlay-password-of-the-test"
+	s, err := natsserver.Start(t.Context(), natsserver.Config{
+		Dir: t.TempDir(), Listen: "127.0.0.1:0", Websocket: "127.0.0.1:0", OverlayUser: "overlay", OverlayPassword: secret.New(password), Log: zerolog.Nop(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	nc, err := s.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: natsserver.Stream, Subjects: []string{natsserver.Subjects}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := func(url string) string { return strings.Replace(url, "://", "://overlay:"+password+"@", 1) }
+	programs := map[string]*process{
+		"page": startProgram(t, []string{page[0], harness, page[1], login(s.WebsocketURL())}, nil),
+		"Go":   startProgram(t, goExample(t, "subscriber"), []string{"NATS_URL=" + login(s.URL())}),
+		"Node": startProgram(t, nodeProgram(t, "examples", "subscriber", "alerts.mjs"), []string{"NATS_URL=" + login(s.URL())}),
+	}
+	eventually(t, func() error {
+		info, err := stream.Info(t.Context())
+		if err == nil && info.State.Consumers < len(programs) {
+			err = fmt.Errorf("%d consumers", info.State.Consumers)
+		}
+		return err
+	})
+	for _, text := range []string{"", "null", "[]", "1", `"x"`, "{}", `{"id":1}`, `{"id":"x"}`, `{"id":"x","data":null}`, "\xff", `{"id":"trt_1","data":{"sender":"Viewer","title":"Pizza"}}`} {
+		if _, err := js.Publish(t.Context(), "treats.treatstream.mystream", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, p := range programs {
+		t.Run(name, func(t *testing.T) { p.out.find(t, "Pizza") })
 	}
 }

@@ -71,15 +71,14 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 
 // loadJob reads the configuration of the main job: its accounts, and the sinks that are to run.
 func (p *program) loadJob(f *runFlags, log zerolog.Logger) (*Config, error) {
-	cfg, err := p.loadConfig(log)
+	cfg, err := p.loadConfigBy(CheckConfig, log)
 	if err != nil {
 		return nil, err
 	}
-	if len(cfg.Accounts) == 0 {
-		return nil, withCode(exitConfig, fmt.Errorf("%s: no accounts: add one under accounts (docs/config.md), or try relay --simulate --sink stdout", cfg.Path))
+	if err := checkAccounts(cfg); err != nil {
+		return nil, err
 	}
-	// Without an account that receives treats relay keeps the tokens of the others fresh, and needs no sink.
-	if len(f.sinks) > 0 || len(cfg.Sinks) > 0 || slices.ContainsFunc(cfg.Accounts, receives) {
+	if len(f.sinks) > 0 || needsSinks(cfg) {
 		if cfg.Sinks, err = selectSinks(cfg, f.sinks); err != nil {
 			return nil, err
 		}
@@ -88,6 +87,18 @@ func (p *program) loadJob(f *runFlags, log zerolog.Logger) (*Config, error) {
 		cfg.Accounts[i].BackfillFirstRun = f.backfillFirstRun
 	}
 	return cfg, nil
+}
+
+func checkAccounts(cfg *Config) error {
+	if len(cfg.Accounts) > 0 {
+		return nil
+	}
+	return withCode(exitConfig, fmt.Errorf("%s: no accounts: add one under accounts (docs/config.md), or try relay --simulate --sink stdout", cfg.Path))
+}
+
+// needsSinks reports whether sinks are to run. Without an account that receives treats relay keeps the tokens of the others fresh, and needs none.
+func needsSinks(cfg *Config) bool {
+	return len(cfg.Sinks) > 0 || slices.ContainsFunc(cfg.Accounts, receives)
 }
 
 // selectSinks returns the sinks to run: all that are configured, or those that wanted names by name or type. A type that
@@ -146,6 +157,10 @@ func (p *program) runJob(ctx context.Context, cfg *Config, dir string, again *re
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := checkDataTree(dir); err != nil {
+		return err
+	}
+	sweepSpools(dir)
 	j, err := p.newJob(ctx, cfg, dir, log)
 	if err != nil {
 		return err

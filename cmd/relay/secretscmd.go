@@ -57,6 +57,7 @@ its owner only.`,
 		RunE: func(_ *cobra.Command, args []string) error { return p.rotateSecret(args[0], dropOld) },
 	}
 	cmd.Flags().BoolVar(&dropOld, "drop-old", false, "keep only the newest secret")
+	onlyOnCommandLine(cmd.Flags(), "drop-old")
 	return cmd
 }
 

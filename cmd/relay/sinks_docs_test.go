@@ -309,8 +309,8 @@ func TestDocumentedDeadLetter(t *testing.T) {
 	w.sim.EmitRaw([]byte(strings.NewReplacer("Captain Crumb", "Ada", "Fish 'n' chips", "Espresso").Replace(sampleTreat)))
 	atLeast(t, "stdout", p.out, 1)
 	w.sim.EmitRaw([]byte(sampleTreat))
-	p.err.find(t, "event given up")
 	w.sim.EmitRaw([]byte(strings.NewReplacer("Captain Crumb", "Ben", "Fish 'n' chips", "Pizza").Replace(sampleTreat)))
+	p.err.find(t, "event given up")
 	id := events(t, atLeast(t, "stdout", p.out, 3))[1].ID
 	_, alert := chat.wait(t, "ops")
 	if !strings.Contains(alert, "Sink bot refused an event for good") || !strings.Contains(alert, "no such dish") {
@@ -326,7 +326,7 @@ func TestDocumentedDeadLetter(t *testing.T) {
 				args = append(args, m[1]+m[2])
 			}
 			if strings.HasPrefix(line, "relay deadletters redrive") && !strings.Contains(line, "--dry-run") {
-				w.bot.refuses("")
+				w.bot.refuses()
 			}
 			run := func() string {
 				p := w.relay(exitOK, args[1:]...)

@@ -142,9 +142,14 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 			}
 			text := block.String()
 			if redraw { // from the top, over what is there, so that nothing flickers
-				text = "\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"
+				shown, _ := visible([]byte(text))
+				text = "\x1b[H" + strings.ReplaceAll(string(shown), "\n", "\x1b[K\n") + "\x1b[J"
 			}
-			if _, err := io.WriteString(p.out, text); err != nil {
+			to := p.out
+			if redraw {
+				to = raw(p.out)
+			}
+			if _, err := io.WriteString(to, text); err != nil {
 				return err
 			}
 		}

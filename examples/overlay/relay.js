@@ -95,6 +95,16 @@ function relayTreats(address, name, show, status = () => {}) {
     return true;
   }
 
+  // treat is the event of a payload, or nothing if that is no treat.
+  function treat(payload) {
+    try {
+      const event = JSON.parse(payload);
+      return typeof event?.id === "string" && event.data instanceof Object ? event : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
   async function message(subject, reply, headers, payload) {
     const mine = socket;
     if (subject.endsWith(".made")) {
@@ -107,7 +117,12 @@ function relayTreats(address, name, show, status = () => {}) {
       status("connected");
     } else if (reply.startsWith("$JS.ACK.")) {
       asked = undefined;
-      const event = JSON.parse(payload);
+      const event = treat(payload);
+      if (!event) { // it would not be one the next time
+        send(`PUB ${reply}`, "+TERM");
+        next();
+        return;
+      }
       if (!shown.has(event.id) || event.origin === "replay") {
         shown.add(event.id);
         if (shown.size > 1000) shown.delete(shown.values().next().value);

@@ -20,7 +20,21 @@ await manager.consumers.add("TREATS", {
 });
 const consumer = await jetstream(nc).consumers.get("TREATS", "alerts-node");
 for await (const msg of await consumer.consume()) {
-  const event = msg.json();
+  const event = treat(msg);
+  if (!event) {
+    msg.term(); // it would not be one the next time
+    continue;
+  }
   console.log(event.id, event.data.sender ?? "Somebody", "sent", event.data.title);
   msg.ack(); // only now is it done
+}
+
+// treat is the event of a message, or nothing if that is no treat.
+function treat(msg) {
+  try {
+    const event = msg.json();
+    return typeof event?.id === "string" && event.data instanceof Object ? event : undefined;
+  } catch {
+    return undefined;
+  }
 }

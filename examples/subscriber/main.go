@@ -48,8 +48,8 @@ func run() error {
 			ID   string
 			Data struct{ Sender, Title, Message string }
 		}
-		if err := json.Unmarshal(msg.Data(), &event); err != nil {
-			log.Print(err)
+		if err := json.Unmarshal(msg.Data(), &event); err != nil || event.ID == "" {
+			log.Printf("no treat is on %s: %v", msg.Subject(), err)
 			_ = msg.Term() // it would not be better the next time
 			return
 		}

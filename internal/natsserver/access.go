@@ -1,79 +1,205 @@
 package natsserver
 
 import (
+	"crypto/rand"
+	"crypto/subtle"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// The NATS accounts of the server, and relay's own user. The stream lies in relay's account. Overlays are in one of their own: what
-// they, or the server on their behalf, publish stays there, and no stream listens there. What consuming the stream takes is
-// exported to them.
+// The NATS accounts of the server, and relay's own user. The stream lies in relay's account. Each connection of an overlay is in an
+// account of its own: what it, or the server on its behalf, publishes stays there, where no stream and no other overlay listens. What
+// consuming the stream takes is imported there.
 const (
-	relayAccount   = "RELAY"
-	overlayAccount = "OVERLAY"
-	relayUser      = "relay"
-	relayInbox     = "_RELAY"
+	relayAccount  = "RELAY"
+	overlayPrefix = "OVERLAY-"
+	relayUser     = "relay"
+	relayInbox    = "_RELAY"
 )
 
 // services is what an overlay may ask of JetStream about the stream, with the usual clients.
 func services() []string {
 	const s = Stream
 	return []string{
-		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO." + s,
-		"$JS.API.CONSUMER.CREATE." + s, "$JS.API.CONSUMER.CREATE." + s + ".>", "$JS.API.CONSUMER.DURABLE.CREATE." + s + ".>",
-		"$JS.API.CONSUMER.INFO." + s + ".>", "$JS.API.CONSUMER.LIST." + s, "$JS.API.CONSUMER.NAMES." + s,
-		"$JS.API.CONSUMER.DELETE." + s + ".>", "$JS.API.CONSUMER.MSG.NEXT." + s + ".>",
+		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO." + s, "$JS.API.CONSUMER.MSG.NEXT." + s + ".>",
 		"$JS.API.STREAM.MSG.GET." + s, "$JS.API.DIRECT.GET." + s, "$JS.API.DIRECT.GET." + s + ".>",
 		"$JS.ACK." + s + ".>", "$JS.FC." + s + ".>",
 	}
 }
 
-// deliveries is where a consumer may push to.
-const deliveries = "_INBOX.>"
+// consumerAPI begins the subjects of what an overlay asks about a consumer, and consumerServices are the rest of them. relay answers them: see
+// [consumers]. No list of consumers is among them, for who knows the name of one can take treats away from it.
+const consumerAPI = "$JS.API.CONSUMER."
 
-// access makes the accounts and their users.
-func access(password, overlayUser string, overlayPassword secret.String) ([]*server.Account, []*server.User, error) {
-	relay, overlay := server.NewAccount(relayAccount), server.NewAccount(overlayAccount)
-	to := []*server.Account{overlay}
-	for _, subject := range services() {
-		if err := relay.AddServiceExportWithResponse(subject, server.Streamed, to); err != nil {
-			return nil, nil, fmt.Errorf("export %s to overlays: %w", subject, err)
-		}
-		if err := overlay.AddServiceImport(relay, subject, subject); err != nil {
-			return nil, nil, fmt.Errorf("import %s for overlays: %w", subject, err)
-		}
-	}
-	for _, subject := range []string{Subjects, deliveries} {
-		if err := relay.AddStreamExport(subject, to); err != nil {
-			return nil, nil, fmt.Errorf("export %s to overlays: %w", subject, err)
-		}
-		if err := overlay.AddStreamImport(relay, subject, ""); err != nil {
-			return nil, nil, fmt.Errorf("import %s for overlays: %w", subject, err)
-		}
-	}
-	users := []*server.User{{Username: relayUser, Password: password, Account: relay}}
-	if overlayUser != "" {
-		users = append(users, &server.User{
-			Username: overlayUser, Password: overlayPassword.Reveal(), Account: overlay,
-			Permissions: &server.Permissions{
-				Publish:   &server.SubjectPermission{Allow: services()},
-				Subscribe: &server.SubjectPermission{Allow: []string{Subjects, deliveries}},
-			},
-		})
-	}
-	return []*server.Account{relay, overlay}, users, nil
+func consumerServices() []string {
+	return []string{"CREATE." + Stream, "CREATE." + Stream + ".>", "DURABLE.CREATE." + Stream + ".*", "INFO." + Stream + ".*", "DELETE." + Stream + ".*"}
 }
 
-// maxConsumers of a stream. Each overlay has one, and any of them can make more.
-const maxConsumers = 256
+// inboxes are where a consumer may push to. In relay's account the deliveries to an overlay are under its account's name.
+const (
+	inboxPrefix = "_INBOX."
+	inboxes     = inboxPrefix + ">"
+	pushPrefix  = "_RELAY-PUSH."
+	askPrefix   = "_RELAY-ASK."
+)
 
-// limits bounds what overlays can take up in relay's account; the empty tier is every stream.
+// newRelayAccount makes the account of the stream, with what overlays may have of it.
+func newRelayAccount() (*server.Account, error) {
+	relay := server.NewAccount(relayAccount)
+	for _, subject := range append(services(), askPrefix+"*.>") {
+		if err := relay.AddServiceExportWithResponse(subject, server.Streamed, nil); err != nil {
+			return nil, fmt.Errorf("export %s to overlays: %w", subject, err)
+		}
+	}
+	for _, subject := range []string{Subjects, pushPrefix + ">"} {
+		if err := relay.AddStreamExport(subject, nil); err != nil {
+			return nil, fmt.Errorf("export %s to overlays: %w", subject, err)
+		}
+	}
+	return relay, nil
+}
+
+// gate lets clients in. It implements [server.Authentication].
+type gate struct {
+	relay         *server.Account
+	relayPassword string
+	user          string // of overlays; empty: none is let in
+	password      secret.String
+	log           zerolog.Logger
+
+	mu       sync.Mutex
+	server   *server.Server
+	accounts []*server.Account    // of overlays; one whose connection has ended is used again
+	aimed    map[string]time.Time // when a consumer was last known to push to an account
+	token    string               // of their names: what a former process has left pushes to none of them
+}
+
+// aimedFor is how long an account to which a consumer pushes is not used for another connection, unless that is noticed again.
+const aimedFor = time.Minute
+
+func newGate(relayPassword string, cfg Config) *gate {
+	return &gate{
+		relayPassword: relayPassword, user: cfg.OverlayUser, password: cfg.OverlayPassword, log: cfg.Log,
+		aimed: make(map[string]time.Time), token: rand.Text(),
+	}
+}
+
+// aim notes that a consumer pushes to an account.
+func (g *gate) aim(account string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.aimed[account] = time.Now()
+}
+
+// Check implements [server.Authentication].
+func (g *gate) Check(c server.ClientAuthentication) bool {
+	opts := c.GetOpts()
+	if same(opts.Username, relayUser) && same(opts.Password, g.relayPassword) {
+		c.RegisterUser(&server.User{Username: relayUser, Account: g.relay})
+		return true
+	}
+	if g.user == "" || !same(opts.Username, g.user) || !same(opts.Password, g.password.Reveal()) {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	account, err := g.free()
+	if err != nil {
+		g.log.Error().Err(err).Msg("an overlay cannot be let in")
+		return false
+	}
+	c.RegisterUser(&server.User{Username: g.user, Account: account, Permissions: overlayPermissions()})
+	return true
+}
+
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// free returns an account that no connection is in, and no consumer pushes to. There are at most as many as there may be connections and
+// consumers.
+func (g *gate) free() (*server.Account, error) {
+	maps.DeleteFunc(g.aimed, func(_ string, at time.Time) bool { return time.Since(at) > aimedFor })
+	for _, a := range g.accounts {
+		if _, aimed := g.aimed[a.Name]; !aimed && a.NumLocalConnections() == 0 {
+			return a, nil
+		}
+	}
+	account, err := g.server.RegisterAccount(fmt.Sprintf("%s%s-%d", overlayPrefix, g.token, len(g.accounts)+1))
+	if err != nil {
+		return nil, fmt.Errorf("make an account for an overlay: %w", err)
+	}
+	g.accounts = append(g.accounts, account) // what is half made is not made a second time
+	return account, furnish(account, g.relay)
+}
+
+// furnish imports into an overlay's account what it may use.
+func furnish(overlay, relay *server.Account) error {
+	imports := make(map[string]string)
+	for _, subject := range services() {
+		imports[subject] = subject
+	}
+	for _, rest := range consumerServices() {
+		imports[consumerAPI+rest] = askPrefix + overlay.Name + "." + rest
+	}
+	for from, to := range imports {
+		if err := overlay.AddServiceImport(relay, from, to); err != nil {
+			return fmt.Errorf("import %s for an overlay: %w", from, err)
+		}
+	}
+	if err := overlay.AddStreamImport(relay, Subjects, ""); err != nil {
+		return fmt.Errorf("import %s for an overlay: %w", Subjects, err)
+	}
+	if err := overlay.AddMappedStreamImport(relay, pushPrefix+overlay.Name+"."+inboxes, inboxes); err != nil {
+		return fmt.Errorf("import deliveries for an overlay: %w", err)
+	}
+	return nil
+}
+
+func overlayPermissions() *server.Permissions {
+	publish := services()
+	for _, rest := range consumerServices() {
+		publish = append(publish, consumerAPI+rest)
+	}
+	return &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: publish},
+		Subscribe: &server.SubjectPermission{Allow: []string{Subjects, inboxes}},
+	}
+}
+
+// subscriber returns the overlay's account in which somebody listens on just that subject, or an empty string.
+func (g *gate) subscriber(subject string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, account := range g.accounts {
+		if account.NumLocalConnections() == 0 || account.Interest(subject) == 0 {
+			continue
+		}
+		all, err := g.server.Subsz(&server.SubszOptions{Subscriptions: true, Account: account.Name, Test: subject})
+		if err == nil && slices.ContainsFunc(all.Subs, func(s server.SubDetail) bool { return s.Subject == subject }) {
+			return account.Name
+		}
+	}
+	return ""
+}
+
+// What overlays can take up in relay's account, all together: consumers, of which each has one and any of them can make more, and for
+// each of those the messages that wait for an acknowledgement, which are in memory.
+const (
+	maxConsumers  = 256
+	maxAckPending = 10_000
+)
+
+// limits bounds that; the empty tier is every stream. Each stream has a limit of its size, and only relay makes streams.
 func limits() map[string]server.JetStreamAccountLimits {
 	return map[string]server.JetStreamAccountLimits{"": {
-		MaxMemory: -1, MaxStore: -1, MaxStreams: -1, MaxConsumers: maxConsumers, MaxAckPending: -1,
+		MaxMemory: -1, MaxStore: -1, MaxStreams: -1, MaxConsumers: maxConsumers, MaxAckPending: maxAckPending,
 		MemoryMaxStreamBytes: -1, StoreMaxStreamBytes: -1,
 	}}
 }

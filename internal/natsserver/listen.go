@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 )
 
@@ -53,10 +52,10 @@ func probe(ctx context.Context, key, listen string) (a address, err error) {
 
 // checkWritable writes a file of a MiB in the folder, since the server does not report clearly that it cannot.
 func checkWritable(dir string) error {
-	path := filepath.Join(dir, ".write-test")
-	err := os.WriteFile(path, make([]byte, 1<<20), 0o600)
-	if removeErr := os.Remove(path); err == nil {
-		err = removeErr
+	f, err := os.CreateTemp(dir, ".write-test-*")
+	if err == nil {
+		_, err = f.Write(make([]byte, 1<<20))
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	if err != nil {
 		return fmt.Errorf("write to the folder of the embedded NATS server: %w; free some space, fix its permissions or choose another with --data-dir", err)

@@ -29,6 +29,15 @@ const (
 // maxPayload of the server. A socket frame of 1 MiB grows when its text is escaped as JSON, and must still fit.
 const maxPayload = 8 << 20
 
+// What overlays can take up of the server, all together and each of them.
+const (
+	maxConns = 1024
+	maxSubs  = 1000
+)
+
+// maxStreamBytes is how much a stream holds; then its oldest messages go, which the journal still has.
+const maxStreamBytes = 8 << 30
+
 // Config configures a [Server].
 type Config struct {
 	// Dir is where the streams are kept. It is created if absent, and is the server's alone.
@@ -58,9 +67,13 @@ type Server struct {
 	end    context.CancelFunc
 	upkeep sync.WaitGroup
 	store  *store
+	// complaints of the server, which go to the log.
+	complaints *serverLog
+	consumers  *consumers
 
-	mu sync.Mutex
-	ns *server.Server // nil while it is being started, and once it is closed
+	mu   sync.Mutex
+	gate *gate
+	ns   *server.Server // nil while it is being started, and once it is closed
 }
 
 // Start starts the server and waits until it is ready. An error says what to change.
@@ -68,7 +81,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the embedded NATS server: %w; choose another with --data-dir", err)
 	}
-	s := &Server{cfg: cfg, password: rand.Text()}
+	s := &Server{cfg: cfg, password: rand.Text(), complaints: newServerLog(cfg.Log)}
 	var err error
 	if s.listen.overlays, err = probe(ctx, "nats.listen", cfg.Listen); err != nil {
 		return nil, err
@@ -87,37 +100,61 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		s.shutdown()
 		return nil, err
 	}
+	if err := s.answerOverlays(); err != nil {
+		s.own.Close()
+		s.shutdown()
+		return nil, err
+	}
 	ctx, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.upkeep.Go(func() { s.keepSynced(ctx) })
 	return s, nil
 }
 
-// options are made again for each start, because the server changes them.
-func (s *Server) options() (*server.Options, error) {
-	accounts, users, err := access(s.password, s.cfg.OverlayUser, s.cfg.OverlayPassword)
-	if err != nil {
-		return nil, err
+// answerOverlays begins to answer what they ask about consumers.
+func (s *Server) answerOverlays() error {
+	s.consumers = &consumers{own: s.own, log: s.cfg.Log, gate: func() *gate {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.gate
+	}}
+	s.consumers.pushing.Store(true) // as far as is known
+	_, err := s.own.Subscribe(askPrefix+">", s.consumers.answer)
+	if err == nil {
+		err = s.own.Flush()
 	}
+	if err != nil {
+		return fmt.Errorf("listen to overlays: %w", err)
+	}
+	return nil
+}
+
+// options are made again for each start, because the server changes them.
+func (s *Server) options() (*server.Options, *gate, error) {
+	relay, err := newRelayAccount()
+	if err != nil {
+		return nil, nil, err
+	}
+	gate := newGate(s.password, s.cfg)
 	opts := &server.Options{
 		ServerName: "relay", JetStream: true, StoreDir: s.cfg.Dir,
 		// As much as the disk holds: the server's own bound is three quarters of what is free at its start, without what
 		// the streams hold already.
 		JetStreamMaxStore: 1 << 60,
 		NoSigs:            true, DontListen: s.cfg.Listen == "", Host: s.listen.overlays.host, Port: s.listen.overlays.port,
-		MaxPayload: maxPayload,
-		Accounts:   accounts, Users: users,
+		MaxPayload: maxPayload, MaxConn: maxConns, MaxSubs: maxSubs,
+		Accounts: []*server.Account{relay}, CustomClientAuthentication: gate,
 	}
 	if s.cfg.Websocket != "" {
 		// Pages of any origin, for one that is a file on disk has none. The login is what keeps others out.
 		opts.Websocket = server.WebsocketOpts{Host: s.listen.pages.host, Port: s.listen.pages.port, NoTLS: true, HandshakeTimeout: 5 * time.Second}
 	}
-	return opts, nil
+	return opts, gate, nil
 }
 
 // start starts the server and opens its streams.
 func (s *Server) start() error {
 	s.started = time.Now()
-	opts, err := s.options()
+	opts, gate, err := s.options()
 	if err != nil {
 		return fmt.Errorf("make the embedded NATS server: %w", err)
 	}
@@ -125,24 +162,26 @@ func (s *Server) start() error {
 	if err != nil {
 		return fmt.Errorf("make the embedded NATS server: %w", err)
 	}
-	ns.SetLoggerV2(serverLog{s.cfg.Log}, false, false, false)
+	gate.server = ns
+	account, err := ns.LookupAccount(relayAccount) // the server has made one of its own of it
+	if err != nil {
+		return fmt.Errorf("make the embedded NATS server: %w", err)
+	}
+	gate.relay = account
+	ns.SetLoggerV2(s.complaints, false, false, false)
 	ns.Start()
 	if !ns.ReadyForConnections(30 * time.Second) {
 		ns.Shutdown()
 		return fmt.Errorf("start the embedded NATS server on %q: not ready within 30 s; see the log lines above", s.cfg.Dir)
 	}
-	account, err := ns.LookupAccount(relayAccount)
-	if err == nil {
-		err = account.EnableJetStream(limits(), nil)
-	}
-	if err != nil {
+	if err := account.EnableJetStream(limits(), nil); err != nil {
 		ns.Shutdown()
 		ns.WaitForShutdown()
 		return fmt.Errorf("open the streams in %s: %w", s.cfg.Dir, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ns = ns
+	s.ns, s.gate = ns, gate
 	return nil
 }
 
@@ -234,21 +273,6 @@ func (s *Server) Close() {
 		s.cfg.Log.Warn().Err(err).Msg("treats for overlays were not synced to disk")
 	}
 }
-
-// serverLog hands the embedded server's complaints to relay's log.
-type serverLog struct{ log zerolog.Logger }
-
-func (l serverLog) Noticef(format string, v ...any) { l.log.Debug().Msgf("nats-server: "+format, v...) }
-
-func (l serverLog) Warnf(format string, v ...any) { l.log.Debug().Msgf("nats-server: "+format, v...) }
-
-func (l serverLog) Fatalf(format string, v ...any) { l.log.Error().Msgf("nats-server: "+format, v...) }
-
-func (l serverLog) Errorf(format string, v ...any) { l.log.Error().Msgf("nats-server: "+format, v...) }
-
-func (l serverLog) Debugf(format string, v ...any) { l.log.Trace().Msgf("nats-server: "+format, v...) }
-
-func (l serverLog) Tracef(format string, v ...any) { l.log.Trace().Msgf("nats-server: "+format, v...) }
 
 // reachable is how this machine reaches what listens there.
 func reachable(host string, port int) string {

@@ -23,6 +23,10 @@ type store struct {
 }
 
 func newStore(dir string) *store {
+	left, _ := fs.Glob(os.DirFS(dir), temporaryNotes) // of a process that was killed; the pattern is good
+	for _, name := range left {
+		_ = os.Remove(filepath.Join(dir, name))
+	}
 	return &store{dir: dir, seen: map[string]version{}, dirty: map[string]struct{}{}, synced: notes(dir)}
 }
 
@@ -34,8 +38,11 @@ type version struct {
 	fresh bool
 }
 
-// notesFile says, for each stream, up to where it was durable at the last sync.
-const notesFile = "synced.json"
+// notesFile says, for each stream, up to where it was durable at the last sync. It is written under a temporary name first.
+const (
+	notesFile      = "synced.json"
+	temporaryNotes = ".synced-*.tmp"
+)
 
 // look finds out what has changed since the last look, at first everything.
 func (s *store) look() error {
@@ -106,14 +113,16 @@ func (s *store) note(held map[string]Held) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(s.dir, notesFile)
-	temporary := path + ".tmp"
-	err = os.WriteFile(temporary, data, 0o600)
+	f, err := os.CreateTemp(s.dir, temporaryNotes)
 	if err == nil {
-		err = syncPath(temporary)
-	}
-	if err == nil {
-		err = os.Rename(temporary, path)
+		_, err = f.Write(data)
+		err = errors.Join(err, f.Sync(), f.Close())
+		if err == nil {
+			err = os.Rename(f.Name(), filepath.Join(s.dir, notesFile))
+		}
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
 	}
 	if err == nil {
 		err = syncPath(s.dir)

@@ -39,6 +39,10 @@ func (s *Server) keepSynced(ctx context.Context) {
 			return
 		case <-time.After(syncEvery):
 		}
+		s.complaints.flush(time.Now())
+		if err := s.consumers.follow(ctx); err != nil && ctx.Err() == nil && s.running() {
+			s.cfg.Log.Debug().Err(err).Msg("consumers of overlays could not be listed")
+		}
 		switch err := s.Sync(ctx); {
 		case err == nil:
 			said = ""
@@ -104,6 +108,9 @@ func (s *Server) inspect(ctx context.Context) (map[string]Held, error) {
 	all := maps.Clone(s.store.synced)
 	names := js.StreamNames(ctx)
 	for name := range names.Name() {
+		if err := bound(ctx, js, name); err != nil {
+			return nil, fmt.Errorf("bound stream %s: %w", name, err)
+		}
 		held, err := LastHeld(ctx, js, name)
 		if err != nil {
 			return nil, fmt.Errorf("read the end of stream %s: %w", name, err)
@@ -116,6 +123,21 @@ func (s *Server) inspect(ctx context.Context) (map[string]Held, error) {
 		return nil, fmt.Errorf("list the streams: %w", err)
 	}
 	return all, nil
+}
+
+// bound gives a stream a limit of its size, if it has none.
+func bound(ctx context.Context, js jetstream.JetStream, name string) error {
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	config := stream.CachedInfo().Config
+	if config.MaxBytes > 0 {
+		return nil
+	}
+	config.MaxBytes = maxStreamBytes
+	_, err = js.UpdateStream(ctx, config)
+	return err
 }
 
 var errNoAnswer = errors.New("the embedded NATS server does not answer")

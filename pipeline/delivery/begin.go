@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery/breaker"
 	"github.com/treatrelay/relay/pipeline/delivery/cursor"
+	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -24,11 +26,20 @@ func (l *Lane) begin(ctx context.Context, c journal.Cursor) error {
 	ok = ok && l.queues.together
 	if ok {
 		var err error
-		if c, err = l.resume(ctx, resumer, c); err != nil {
+		before := c.Next
+		if c, err = l.resume(ctx, resumer, c); err == nil && c.Next > before {
+			c.Open, err = l.reopen(ctx, c.Open, before, c.Next)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	l.ledger = newLedger(c, ok, func() { l.home.store.MarkDirty(l.cfg.Sink) })
+	l.ledger = newLedger(c, ok, func(settled int) {
+		l.home.store.MarkDirty(l.cfg.Sink)
+		if !ok {
+			l.home.store.Settled(settled)
+		}
+	})
 	l.feed.setPlace(l.ledger.place())
 	if err := l.schedule.Recall(ctx, c.Open, c.Next); err != nil {
 		return err
@@ -113,6 +124,28 @@ func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Curs
 	return journal.Cursor{
 		Next: at.Next, LastID: at.ID, LastTime: at.Time, Open: cursor.Numbers(c.Open).Below(at.Next), Missing: cursor.Numbers(c.Missing).Below(at.Next),
 	}, nil
+}
+
+// reopen adds to open numbers those from the cursor on that had stepped aside when it was not saved any more: the destination has what is behind them.
+func (l *Lane) reopen(ctx context.Context, open cursor.Numbers, from, next uint64) (cursor.Numbers, error) {
+	all, _, err := schedule.NewStore(l.journal().State(), l.cfg.Sink).All(ctx)
+	if err != nil {
+		return open, err
+	}
+	open = slices.Clone(open)
+	for number, r := range all {
+		if !r.Aside || number < from || number >= next {
+			continue
+		}
+		record, err := l.journal().Get(ctx, number)
+		if err != nil && !errors.Is(err, journal.ErrNotHeld) {
+			return open, err
+		}
+		if err == nil && l.recordOf(&record).ID == r.ID {
+			open.AddOne(number)
+		}
+	}
+	return open, nil
 }
 
 // deadBeyond returns the numbers beyond one that are dead letters of the sink, of those that the lane had come to.

@@ -180,7 +180,11 @@ func (l *Lane) readSome(ctx context.Context, from cursor.Place) (bool, error) {
 	}
 	defer func() { <-l.home.slots }()
 	room, size := l.ledger.room()
-	s, err := cursor.Read(ctx, l.journal(), from, cursor.ReadAtOnce)
+	limit := cursor.ReadAtOnce
+	if len(l.feed.interest.accounts) == 0 { // what it has no room for would be read twice
+		limit = max(min(limit, room), 1)
+	}
+	s, err := cursor.Read(ctx, l.journal(), from, limit)
 	if err != nil || s.At.Next == from.Next {
 		return false, err
 	}
@@ -189,7 +193,7 @@ func (l *Lane) readSome(ctx context.Context, from cursor.Place) (bool, error) {
 			Msg("events may be lost to this sink: the journal dropped these numbers by age before it was sent them; raise journal.retention")
 	}
 	var records []*journal.Record
-	at := s.At
+	at, kept := s.At, 0
 	for i := range s.Records {
 		r := &s.Records[i]
 		if !l.feed.interest.holds(r) {
@@ -200,16 +204,21 @@ func (l *Lane) readSome(ctx context.Context, from cursor.Place) (bool, error) {
 			break
 		}
 		size -= len(r.Data)
+		kept += len(r.Data)
 		records = append(records, r)
 	}
-	l.take(records, s.Missing, at, true)
+	read := 0
+	for i := range s.Records {
+		read += len(s.Records[i].Data)
+	}
+	// They share their memory: where most of it is of others, what is kept is copied.
+	l.take(records, s.Missing, at, 2*kept < read)
 	l.feed.setPlace(at)
 	return true, nil
 }
 
-// take takes records that concern the lane, and numbers that are lost, up to a place. lagging says that they were read from disk many at a time, so
-// that what is kept of them is copied.
-func (l *Lane) take(records []*journal.Record, missing []journal.Span, at cursor.Place, lagging bool) {
+// take takes records that concern the lane, and numbers that are lost, up to a place. With copied, what it keeps of them is a copy.
+func (l *Lane) take(records []*journal.Record, missing []journal.Span, at cursor.Place, copied bool) {
 	if len(missing) > 0 {
 		l.ledger.lost(missing)
 	}
@@ -234,7 +243,7 @@ func (l *Lane) take(records []*journal.Record, missing []journal.Span, at cursor
 		d := &block[0]
 		block = block[1:]
 		l.fill(d, r, now, known)
-		if lagging {
+		if copied {
 			d.record.Line = bytes.Clone(d.record.Line)
 		}
 		of = append(of, d)

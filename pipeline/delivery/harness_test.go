@@ -275,7 +275,7 @@ func (r *rig) lane(sink pipeline.Sink, cfg LaneConfig) (l *Lane, stop func(drain
 		cfg.Retry = schedule.Policy{Initial: time.Millisecond, Max: 20 * time.Millisecond}
 	}
 	if cfg.Probe == (breaker.Policy{}) {
-		cfg.Probe = breaker.Policy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond}
+		cfg.Probe = breaker.Policy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond, Alone: 100 * time.Millisecond}
 	}
 	l, err := r.home.Open(r.t.Context(), sink, cfg)
 	if err != nil {

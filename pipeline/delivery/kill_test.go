@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,9 +19,13 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery/breaker"
 	"github.com/treatrelay/relay/pipeline/delivery/schedule"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-const childEnv = "RELAY_DELIVERY_CHILD"
+const (
+	childEnv = "RELAY_DELIVERY_CHILD"
+	fastEnv  = "RELAY_DELIVERY_CHILD_FAST" // set: its sink accepts everything, as fast as it can
+)
 
 // runChild does the work of a child process of a test, and reports whether this is one: it delivers what is in a folder, and writes the number and title of each
 // event to stdout, until it is killed.
@@ -46,7 +51,7 @@ func deliverUntilKilled(dir string) error {
 		return err
 	}
 	go func() { _ = home.Run(ctx) }()
-	lane, err := home.Open(ctx, printer{}, LaneConfig{
+	lane, err := home.Open(ctx, printer{fast: os.Getenv(fastEnv) != ""}, LaneConfig{
 		Sink: "box", Strict: true, Log: log, Retry: schedule.Policy{Initial: time.Millisecond, Max: 20 * time.Millisecond},
 		Probe: breaker.Policy{Initial: 5 * time.Millisecond, Max: 20 * time.Millisecond},
 	})
@@ -56,11 +61,15 @@ func deliverUntilKilled(dir string) error {
 	return lane.Run(ctx)
 }
 
-// A printer writes what it is given to stdout, and refuses every seventh event some times.
-type printer struct{}
+// A printer writes what it is given to stdout. If it is not fast, it takes some time and refuses every seventh event some times.
+type printer struct{ fast bool }
 
-func (printer) Deliver(_ context.Context, records []pipeline.Record) (int, error) {
+func (p printer) Deliver(_ context.Context, records []pipeline.Record) (int, error) {
 	r := records[0]
+	if p.fast {
+		_, err := fmt.Printf("%d %s %s\n", r.Seq, r.Account, r.ID)
+		return 1, err
+	}
 	if r.Seq%7 == 0 && time.Now().UnixNano()%4 != 0 {
 		return 0, fmt.Errorf("status 500")
 	}
@@ -127,5 +136,57 @@ func TestKilledWhileDelivering(t *testing.T) {
 		if seen[number+1] == 0 {
 			t.Errorf("number %d never came", number+1)
 		}
+	}
+}
+
+// A process that is killed while it delivers some 50,000 events a second repeats those of a few milliseconds, a few hundred, not the 4,000 of a tenth of
+// a second. A busy disk may keep it from saving at some of the kills, but not at most of them.
+func TestKilledWhileCatchingUp(t *testing.T) {
+	const n, rounds = 60000, 9
+	dir := t.TempDir()
+	r := newRig(t, dir)
+	var first box
+	_, stop := r.lane(&first, LaneConfig{})
+	check(t, stop(true))
+	for at := 0; at < n; {
+		var entries []journal.Entry
+		for range 1000 {
+			e := newEvent("acc", pipeline.OriginLive, at)
+			entries = append(entries, entryOf(t, &e))
+			at++
+		}
+		r.put(entries...)
+	}
+	r.stop()
+	newest, repeats := uint64(0), []int(nil)
+	for range rounds {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+		cmd.Env = append(os.Environ(), childEnv+"="+dir, fastEnv+"=1")
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		check(t, err)
+		check(t, cmd.Start())
+		lines, repeated := bufio.NewScanner(out), 0
+		for count := 0; lines.Scan(); count++ {
+			number, err := strconv.ParseUint(strings.Fields(lines.Text())[0], 10, 64)
+			check(t, err)
+			switch {
+			case count == 0 && number > newest+1:
+				t.Fatalf("goes on with %d after %d: events are lost", number, newest)
+			case number <= newest:
+				repeated++
+			}
+			newest = max(newest, number)
+			if count == 4000 {
+				check(t, cmd.Process.Kill())
+			}
+		}
+		_ = cmd.Wait()
+		repeats = append(repeats, repeated)
+	}
+	t.Logf("repeated %v", repeats)
+	sorted := slices.Sorted(slices.Values(repeats[1:]))
+	if got := sorted[len(sorted)/2]; got > 2000 {
+		t.Errorf("%d events are repeated, want a few hundred: %v", got, repeats)
 	}
 }

@@ -183,7 +183,7 @@ func TestErrorsSteer(t *testing.T) {
 	}
 	dead := letters[0]
 	e, err := pipeline.Record{Line: dead.Event}.Event()
-	if err != nil || *e.Data.Title != "t000001" || dead.Sink != "box" || dead.Attempts != 1 || dead.Reason != "answered: 400 Bad Request" {
+	if err != nil || *e.Data.Title != "t000001" || dead.Sink != "box" || dead.Attempts != 5 || dead.Reason != "answered: 400 Bad Request" {
 		t.Errorf("dead letter %+v (%v)", dead, err)
 	}
 }

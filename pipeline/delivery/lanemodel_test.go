@@ -178,9 +178,14 @@ func (m *laneModel) heal() {
 	}
 }
 
-// check is the promise.
+// check is the promise. What is refused for good shows when another is accepted.
 func (m *laneModel) check() {
 	m.heal()
+	for _, account := range []string{"a", "b", "c"} {
+		e := modelEvent{Event: newEvent(account, pipeline.OriginLive, len(m.events))}
+		e.number = m.r.put(entryOf(m.tb, &e.Event))[0]
+		m.events = append(m.events, e)
+	}
 	m.r.eventually(func() error {
 		letters, err := m.r.letters()
 		if err != nil {

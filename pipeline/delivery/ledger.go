@@ -29,11 +29,20 @@ type delivery struct {
 	also   uint64 // another number that it settles: the record takes the place of that one, which is lost
 
 	trouble *schedule.Retry // nil while the sink has not refused it; guarded by queues.mu
-	probes  int             // attempts that were not answered; guarded by queues.mu
-	before  uint64          // how many deliveries the destination had accepted at the first of them
+	tries                   // guarded by queues.mu
 
 	size    int  // of its line; guarded, as what follows, by ledger.mu
 	settled bool // or no more in hand
+}
+
+// tries are what became of an event since it is in hand.
+type tries struct {
+	probes     int    // attempts that were not answered
+	before     uint64 // how many deliveries the destination had accepted at the first of them
+	refusals   int    // see [pipeline.IsRefusal]
+	accepted   uint64 // how many deliveries the destination had accepted after the latest of them
+	compares   int    // how often others were tried in its place as it was refused
+	comparedAt int    // how many refusals there were then
 }
 
 // ledger knows what a lane has not settled, and so its cursor.
@@ -41,8 +50,8 @@ type ledger struct {
 	// inOrder is true for a lane with one queue whose destination is asked where to go on: what it has in hand is no part of the open
 	// numbers, for the cursor does not pass it. So these are the events that stepped aside, and no others.
 	inOrder bool
-	changed func()        // called after each change that the cursor shows
-	freed   chan struct{} // holds a token when there is more room
+	changed func(settled int) // called after each change that the cursor shows, with how many deliveries are settled by it
+	freed   chan struct{}     // holds a token when there is more room
 
 	mu       sync.Mutex
 	at       cursor.Place      // what is before it was taken
@@ -52,9 +61,10 @@ type ledger struct {
 	aside    cursor.Numbers    // open numbers that are not in hand: they stepped aside, or are still to be read again
 	missing  cursor.Numbers    // numbers that the journal had lost when the lane came there
 	replaced map[uint64]uint64 // open numbers that are lost, and which open one takes their place
+	instead  map[uint64]uint64 // numbers that are not settled and take the place of one that was missing, and which; nil: there are none
 }
 
-func newLedger(c journal.Cursor, inOrder bool, changed func()) *ledger {
+func newLedger(c journal.Cursor, inOrder bool, changed func(settled int)) *ledger {
 	return &ledger{
 		inOrder: inOrder, changed: changed, freed: make(chan struct{}, 1), at: cursor.Of(c),
 		aside: slices.Clone(c.Open), missing: slices.Clone(c.Missing), replaced: make(map[uint64]uint64),
@@ -80,7 +90,7 @@ func (l *ledger) take(of []*delivery, at cursor.Place) {
 		l.at = at
 	}
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // hold puts a delivery in hand. l.mu is held.
@@ -107,7 +117,7 @@ func (l *ledger) open(number uint64) {
 	l.mu.Lock()
 	l.aside.AddOne(number)
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // lose says that an open number is lost: what takes its place will be delivered.
@@ -116,7 +126,7 @@ func (l *ledger) lose(number uint64) {
 	l.aside.Remove(number)
 	l.missing.AddOne(number)
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // replaces says what becomes of an event that takes the place of number ref, which is lost. It reports true if the event is to be delivered: the lane
@@ -124,7 +134,14 @@ func (l *ledger) lose(number uint64) {
 func (l *ledger) replaces(ref, number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.missing.Remove(ref) || ref >= l.at.Next {
+	if l.missing.Remove(ref) {
+		if l.instead == nil {
+			l.instead = make(map[uint64]uint64)
+		}
+		l.instead[number] = ref
+		return true
+	}
+	if ref >= l.at.Next {
 		return true
 	}
 	l.pair(ref, number)
@@ -176,7 +193,7 @@ func (l *ledger) setAside(d *delivery) {
 		l.release(d)
 	}
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // settle records that events are done. Their records are not to be used any more.
@@ -194,7 +211,7 @@ func (l *ledger) settle(of []*delivery) {
 	}
 	l.compact()
 	l.mu.Unlock()
-	l.changed()
+	l.changed(len(of))
 }
 
 // settleNumber records that a number which is not in hand is done.
@@ -202,7 +219,7 @@ func (l *ledger) settleNumber(number uint64) {
 	l.mu.Lock()
 	l.done(number, true)
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // done settles a number, and what takes its place. l.mu is held.
@@ -210,6 +227,7 @@ func (l *ledger) done(number uint64, aside bool) {
 	if aside {
 		l.aside.Remove(number)
 	}
+	delete(l.instead, number)
 	if by, ok := l.replaced[number]; ok {
 		delete(l.replaced, number)
 		l.aside.Remove(by)
@@ -274,7 +292,7 @@ func (l *ledger) restore(c journal.Cursor) {
 	l.aside, l.missing = c.Open, c.Missing
 	clear(l.replaced)
 	l.mu.Unlock()
-	l.changed()
+	l.changed(0)
 }
 
 // cursor is the lane's place as it is kept on disk, where the lane has taken what it wants of all that is before at, if that is further than it knows.
@@ -304,8 +322,14 @@ func (l *ledger) cursor(at cursor.Place, exact bool) journal.Cursor {
 			open.AddOne(d.also)
 		}
 	}
+	missing := l.missing.Below(at.Next)
+	for number, ref := range l.instead {
+		if number >= at.Next && ref < at.Next { // whoever begins there reads it again, and is to know that it has not got that one
+			missing.AddOne(ref)
+		}
+	}
 	return journal.Cursor{
-		Next: at.Next, LastID: at.ID, LastTime: at.Time, Open: open.Below(at.Next), Missing: l.missing.Below(at.Next),
+		Next: at.Next, LastID: at.ID, LastTime: at.Time, Open: open.Below(at.Next), Missing: missing,
 	}
 }
 

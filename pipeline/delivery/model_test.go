@@ -116,6 +116,12 @@ func everyEventOnce(t *testing.T, seed uint64) {
 			}
 		}
 	}
+	for _, account := range names { // by which it shows which events were wrong in themselves
+		title := fmt.Sprintf("t%06d", n)
+		r.send(account, n, n+1)
+		sent[account] = append(sent[account], title)
+		n++
+	}
 	done := func() (all int) {
 		sink.mu.Lock()
 		defer sink.mu.Unlock()

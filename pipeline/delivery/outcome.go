@@ -21,13 +21,13 @@ func (w *worker) refused(b batch, p breaker.Pass, began time.Time, err error) bo
 			l.schedule.SetAside(head.trouble)
 		}
 		return true
-	case pipeline.IsPermanent(err):
-		return w.giveUp(b, err, attempts(head)+1)
+	case pipeline.IsRefusal(err):
+		return w.denied(b, p, began, err)
 	case pipeline.IsUnavailable(err) && !b.due: // the breaker makes it wait
-		if pipeline.IsUnanswered(err) || b.second {
+		if pipeline.IsUnanswered(err) || b.place > 0 {
 			l.queues.unanswered(w.queue, head, l.breaker.Deliveries())
 		}
-		if !l.queues.strict && !b.second && head.probes >= schedule.StepAside && p.Accepted > head.before {
+		if !l.queues.strict && b.place == 0 && head.probes >= schedule.StepAside && p.Accepted > head.before {
 			return w.avoid(began)
 		}
 		return true
@@ -43,9 +43,60 @@ func (w *worker) refused(b batch, p breaker.Pass, began time.Time, err error) bo
 	}
 	wait := time.Until(next.Next)
 	next.Aside = before.Aside || !l.queues.strict && (next.Attempts >= schedule.StepAside || wait > schedule.LongWait)
-	w.logger().Warn().Err(err).Str("id", head.record.ID).Int("attempts", next.Attempts).Stringer("retry_in", wait.Round(time.Millisecond)).
-		Bool("others_pass", next.Aside).Msg("sink did not accept an event; it is tried again")
+	if !next.Aside {
+		next.Hold(now)
+	}
+	w.report(head, &next, err)
 	w.postpone(b, &next)
+	return true
+}
+
+func (w *worker) report(d *delivery, t *schedule.Retry, err error) {
+	w.logger().Warn().Err(err).Str("id", d.record.ID).Int("attempts", t.Attempts).Stringer("retry_in", time.Until(t.Next).Round(time.Millisecond)).
+		Bool("others_pass", t.Aside).Msg("sink did not accept an event; it is tried again")
+}
+
+// denied decides what becomes of an event that the sink refuses, see [pipeline.IsRefusal]. Whether it is the event or the sink shows in what
+// becomes of others: when they are accepted, it steps aside, and after a few attempts it is given up. While none is, the breaker makes it wait.
+func (w *worker) denied(b batch, p breaker.Pass, began time.Time, err error) bool {
+	l, head, now := w.lane, b.of[0], time.Now()
+	if b.place > 0 {
+		return true
+	}
+	t, failing := w.retryOf(head), l.breaker.Failing()
+	before, seen := l.queues.refused(head, l.breaker.Deliveries())
+	// What was accepted right after the first attempt may have been on its way already.
+	t.Alone = t.Alone || max(t.Attempts, before) >= aloneAt && p.Accepted > seen
+	// Nothing can be lost by it, or the order does not matter: then it need not wait for what becomes of others.
+	free := (l.ledger.inOrder || l.queues.unordered) && before+1 >= schedule.StepAside
+	switch {
+	case t.Alone && !failing && t.Attempts+1 >= schedule.MinAttempts, l.breaker.Hopeless(head.number, l.queues.strict):
+		return w.giveUp(b, err, t.Attempts+1)
+	case failing && !b.due && !t.First.IsZero() && !free:
+		return true
+	}
+	made := t.Attempts
+	t.Refused(began, now, l.cfg.Retry, err)
+	if failing && made > 0 { // it says little of the event
+		t.Attempts = made
+	}
+	t.Aside = t.Aside || free || !l.queues.strict && t.Alone
+	w.report(head, &t, err)
+	w.postpone(b, &t)
+	return true
+}
+
+// aloneAt is after how many attempts it counts that others are accepted while an event is refused.
+const aloneAt = 2
+
+// alone makes the first event of the queue step aside, which was refused again and again, when another was accepted at once.
+func (w *worker) alone(began time.Time, err error) bool {
+	b := w.lane.queues.head(w.queue)
+	t := w.retryOf(b.of[0])
+	t.Refused(began, time.Now(), w.lane.cfg.Retry, err)
+	t.Alone, t.Aside = true, true
+	w.report(b.of[0], &t, err)
+	w.postpone(b, &t)
 	return true
 }
 

@@ -184,9 +184,8 @@ func (q *queues) idleNow() <-chan struct{} {
 type batch struct {
 	of  []*delivery
 	due bool // of[0] stepped aside before, and its time has come
-	// second is true when of[0] is the queue's second event, which is tried in place of the first: that one may be why the
-	// destination does not answer.
-	second bool
+	// place is that of of[0] in the queue, if it is tried in place of the first one: that may be why the destination does not answer, or refuses.
+	place int
 }
 
 // next returns what the queue's worker is to hand over, that many at most, or ends it if there is nothing. down says that the destination
@@ -212,7 +211,7 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 	head, n := events[0], 1
 	if down || head.trouble != nil {
 		if !q.strict && head.probes >= schedule.StepAside && head.probes%2 == 1 && len(events) > 1 && events[1].trouble == nil {
-			return batch{of: events[1:2:2], second: true}, true
+			return batch{of: events[1:2:2], place: 1}, true
 		}
 		return batch{of: events[:1:1]}, true
 	}
@@ -222,6 +221,34 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 	return batch{of: events[:n:n]}, true
 }
 
+const (
+	// compareEvery is after how many more refusals of a queue's first event others are tried in its place again. It is seldom, and first when later events
+	// may pass it, for the order is lost if one is accepted.
+	compareEvery = 8
+	// compareWith is with how many others the first event is compared at a time.
+	compareWith = 3
+)
+
+// compared returns others of the queue that are to be tried now, as its first event was refused once more: that shows whose fault it is.
+func (q *queues) compared(queue *queue) (others []batch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	events := queue.events
+	head, behind := events[0], len(events)-1
+	if q.strict || behind == 0 || head.refusals+1 < schedule.StepAside || head.compares > 0 && head.refusals < head.comparedAt+compareEvery {
+		return nil
+	}
+	turn := head.compares
+	head.compares, head.comparedAt = turn+1, head.refusals
+	for i := range min(compareWith, behind) {
+		at := 1 + (turn*compareWith+i)%behind
+		if events[at].trouble == nil && !events[at].heal {
+			others = append(others, batch{of: events[at : at+1 : at+1], place: at})
+		}
+	}
+	return others
+}
+
 // remove takes the first n events of a batch off their queue.
 func (q *queues) remove(queue *queue, b batch, n int) {
 	q.mu.Lock()
@@ -229,8 +256,8 @@ func (q *queues) remove(queue *queue, b batch, n int) {
 	switch {
 	case b.due:
 		queue.due = queue.due[1:]
-	case b.second:
-		queue.events = slices.Delete(slices.Clone(queue.events), 1, 2)
+	case b.place > 0:
+		queue.events = slices.Delete(slices.Clone(queue.events), b.place, b.place+1)
 	default:
 		queue.events = queue.events[n:]
 	}
@@ -262,6 +289,16 @@ func (q *queues) unanswered(queue *queue, d *delivery, before uint64) {
 	if len(queue.events) > 0 && queue.events[0] != d {
 		queue.events[0].probes++
 	}
+}
+
+// refused counts a refusal of an event. It returns how many there were before, and how many deliveries the destination had accepted after the latest of
+// these. accepted is how many it is now.
+func (q *queues) refused(d *delivery, accepted uint64) (before int, seen uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	before, seen = d.refusals, d.accepted
+	d.refusals, d.accepted = before+1, accepted
+	return before, seen
 }
 
 // setTrouble says that an event was refused.

@@ -194,11 +194,14 @@ func (r *reader) attach(ctx context.Context, f *feed, at cursor.Place) (bool, er
 		from = s.At
 	}
 	f.mu.Lock()
-	f.from, f.at, f.attached = from, at, true
+	f.from, f.at = from, at
 	f.mu.Unlock()
 	if len(records)+len(missing) > 0 && !f.put(records, missing, at, from) {
 		return false, nil
 	}
+	f.mu.Lock()
+	f.attached = true // not before: it would be idle, and its cursor, which may be saved at any moment, beyond what it has not got yet
+	f.mu.Unlock()
 	r.add(f)
 	r.dirty(f.interest.sink)
 	return true, nil
@@ -215,6 +218,7 @@ func (r *reader) detach(f *feed, at func() cursor.Place) cursor.Place {
 	f.mu.Unlock()
 	if attached {
 		r.remove(f)
+		r.dirty(f.interest.sink) // before the reader moves on: the cursor that is saved moves with it while the lane is idle
 	}
 	now := at()
 	if whole && now.Next < r.at.Next {
@@ -254,6 +258,7 @@ func (r *reader) detachAll() {
 		}
 		f.mu.Unlock()
 		r.remove(f)
+		r.dirty(f.interest.sink) // likewise
 		f.wake()
 	}
 }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/breaker"
 	"github.com/treatrelay/relay/pipeline/delivery/clock"
 	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
@@ -74,7 +76,18 @@ func (w *worker) deliver(b batch) (int, bool) {
 		}
 		return 0, false
 	}
-	l.breaker.Leave(p, head.number, b.due, err)
+	verdict := err
+	if n == 0 && !b.due && b.place == 0 && pipeline.IsRefusal(err) {
+		accepted, other := w.compare(p)
+		if accepted {
+			l.failed(head, began, err)
+			return 0, w.alone(began, err)
+		}
+		verdict = cmp.Or(other, err)
+	}
+	// That of an event which stepped aside since others were accepted says nothing of the destination.
+	aside := b.due && (head.trouble.Alone || !pipeline.IsRefusal(err))
+	l.breaker.Leave(p, head.number, aside, verdict)
 	if n > 0 {
 		w.accepted(b, n, began)
 	} else {
@@ -82,10 +95,41 @@ func (w *worker) deliver(b batch) (int, bool) {
 		ok = w.refused(b, p, began, err)
 		l.breaker.Nudge()
 	}
-	if ok && b.second && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) { // the destination works, but for the first event
+	// Where another was tried in place of the first one and answered, the destination works, but for the first one.
+	if ok && b.place > 0 && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) && !pipeline.IsDenied(err) {
 		ok = w.avoid(began)
 	}
 	return n, ok
+}
+
+// compare tries others in place of the queue's first event, which was refused again and again, with the pass of that one. When one is accepted, it
+// gives the pass back. other is what the destination says of itself by its answers.
+func (w *worker) compare(p breaker.Pass) (accepted bool, other error) {
+	l := w.lane
+	others := l.queues.compared(w.queue)
+	if l.ledger.inOrder {
+		return false, nil // the destination must not hold anything beyond what it lacks
+	}
+	for _, b := range others {
+		if l.stop.halted() || !l.breaker.Another(w.ctx) {
+			return false, nil
+		}
+		d, began := b.of[0], time.Now()
+		n, err := w.hand(b)
+		switch {
+		case n > 0:
+			l.breaker.Leave(p, d.number, false, nil)
+			w.accepted(b, n, began)
+			return true, nil
+		case pipeline.IsUnavailable(err), pipeline.IsGone(err):
+			return false, err
+		case w.ctx.Err() != nil, errors.Is(err, pipeline.ErrSinkClosed):
+			return false, nil //nolint:nilerr // the queue's next attempt meets it too
+		}
+		l.failed(d, began, err)
+		l.breaker.Note(d.number, err)
+	}
+	return false, nil
 }
 
 // logger is that of the queue. It is made when it is needed, for most queues have nothing to say.

@@ -146,11 +146,24 @@ func (r *Reconciler) writeMark(ctx context.Context, span journal.Span, ref uint6
 	entry := journal.Entry{
 		Kind: journal.Heal, ID: id, Account: in.norm.Account, Provider: in.norm.Provider, Origin: pipeline.OriginBackfill, Ref: ref, Data: data,
 	}
+	if err := in.queueMark(ctx, entry); err != nil {
+		return err
+	}
+	_, err = in.backlog.wait(ctx)
+	return err
+}
+
+// queueMark queues the entry in its turn: the backlog counts in the order of the journal.
+func (in *Intake) queueMark(ctx context.Context, entry journal.Entry) error {
+	leave, err := in.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	in.backlog.add()
 	if err := in.journal.Enqueue(ctx, journal.Item{Entry: entry, Received: time.Now(), Done: in.backlog.wrote}); err != nil {
 		in.backlog.undo()
 		return err
 	}
-	_, err = in.backlog.wait(ctx)
-	return err
+	return nil
 }

@@ -1,12 +1,16 @@
 package intake
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -109,4 +113,51 @@ func TestMarks(t *testing.T) {
 		}
 		r.stop()
 	}
+}
+
+// The backlog counts in the order of the journal: what waits for room in that when a mark is written is before the mark.
+func TestMarkKeepsOrder(t *testing.T) {
+	for range 10 {
+		r := &rig{t: t, dir: t.TempDir()}
+		if err := r.open(t.Context(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		in := r.intakeOf("acc", stacktest.Logger(t))
+		full := journal.Entry{Kind: journal.Reject, Account: "other", Data: bytes.Repeat([]byte{'x'}, 7<<20)}
+		if err := r.Journal.Enqueue(t.Context(), journal.Item{Entry: full}); err != nil { // nobody takes it yet
+			t.Fatal(err)
+		}
+		var waiting sync.WaitGroup
+		waiting.Go(func() { r.live(in, payload(1)) })
+		r.eventually(func() error { return in.queuedIs(1) })
+		rec := NewReconciler(in, &provider{}, ReconcileConfig{})
+		waiting.Go(func() {
+			if err := rec.writeMark(t.Context(), journal.Span{First: 1, Last: 1}, 0); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(20 * time.Millisecond) // it waits too, with or without the turn
+		r.Run(t)
+		waiting.Wait()
+		if err := in.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		var kinds []journal.Kind
+		for _, one := range r.records() {
+			kinds = append(kinds, one.Kind)
+		}
+		if want := []journal.Kind{journal.Reject, journal.Treat, journal.Heal}; !slices.Equal(kinds, want) {
+			t.Fatalf("the journal holds %v, want %v", kinds, want)
+		}
+		r.Stop()
+	}
+}
+
+func (in *Intake) queuedIs(n int64) error {
+	in.backlog.mu.Lock()
+	defer in.backlog.mu.Unlock()
+	if in.backlog.queued != n {
+		return fmt.Errorf("%d are queued", in.backlog.queued)
+	}
+	return nil
 }

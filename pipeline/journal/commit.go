@@ -119,8 +119,8 @@ type writer struct {
 	meters   meters
 	places   []place // used again for each batch, as are these
 	entries  []Entry
-	records  []Record
 	results  []result
+	records  []Record // those of the batch that are written
 }
 
 // place is where an item of a batch stands: at that entry of the append, or, if at is -1, it was written before, with that number.
@@ -147,7 +147,7 @@ func (j *Journal) write(ctx context.Context, items []Item) (int, error) {
 	}
 	w.appending.Store(true)
 	err := j.append(ctx)
-	w.records = w.records[:0]
+	w.records = make([]Record, 0, len(w.results)) // the tail keeps it
 	for i := range w.results {
 		if w.results[i].err == nil {
 			w.records = append(w.records, Record{w.results[i].number, w.entries[i]})
@@ -171,9 +171,8 @@ func (j *Journal) write(ctx context.Context, items []Item) (int, error) {
 // release lets go of what the batch held.
 func (w *writer) release() {
 	clear(w.entries)
-	clear(w.records)
 	clear(w.results)
-	w.places, w.entries, w.records, w.results = w.places[:0], w.entries[:0], w.records[:0], w.results[:0]
+	w.places, w.entries, w.records, w.results = w.places[:0], w.entries[:0], nil, w.results[:0]
 }
 
 // prepare finds out which entries are to be appended, and stamps them.

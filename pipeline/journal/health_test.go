@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -41,8 +43,8 @@ func TestTail(t *testing.T) {
 	for n := range uint64(40) {
 		all.add([]Record{{n + 1, large}})
 	}
-	if all.bytes > tailBytes || len(all.records)-all.from < tailBytes>>21 {
-		t.Errorf("%d records of %d bytes", len(all.records)-all.from, all.bytes)
+	if all.bytes > tailBytes || all.records < tailBytes>>21 {
+		t.Errorf("%d records of %d bytes", all.records, all.bytes)
 	}
 	if got := all.read(1, 10); got != nil {
 		t.Errorf("what was let go of is read: %d", len(got))
@@ -57,8 +59,8 @@ func TestTail(t *testing.T) {
 	for n := range uint64(5 * tailRecords) {
 		all.add([]Record{{n + 44, Entry{}}})
 	}
-	if got := len(all.records) - all.from; got != tailRecords || cap(all.records) > 4*tailRecords {
-		t.Errorf("%d records in memory for %d", got, cap(all.records))
+	if got := all.records; got != tailRecords || cap(all.appends) > 4*tailRecords {
+		t.Errorf("%d records in memory for %d", got, cap(all.appends))
 	}
 	last := uint64(43 + 5*tailRecords)
 	if got := all.read(last-9, 100); len(got) != 10 || got[9].Number != last {
@@ -71,5 +73,39 @@ func TestTail(t *testing.T) {
 	all.dropBefore(last + 1)
 	if got := all.read(last, 100); got != nil {
 		t.Errorf("%d records", len(got))
+	}
+}
+
+// Whatever the appends are, a read returns what follows a number, and as many as it may.
+func TestTailReads(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var all tail
+	first, next := uint64(1), uint64(1)
+	for range 3000 {
+		switch random.IntN(10) {
+		case 0:
+			first = min(first+uint64(random.IntN(200)), next)
+			all.dropBefore(first)
+		default:
+			records := make([]Record, 1+random.IntN(1+random.IntN(200)))
+			for i := range records {
+				records[i] = Record{Number: next, Entry: Entry{ID: strconv.FormatUint(next, 10)}}
+				next++
+			}
+			all.add(records)
+		}
+		if len(all.appends) > 0 {
+			first = max(first, all.appends[0][0].Number)
+		}
+		from, limit := first+uint64(random.IntN(int(next-first)+1)), 1+random.IntN(300)
+		got := all.read(from, limit)
+		if want := min(uint64(limit), next-from); uint64(len(got)) != want && (want < tailWhole || len(got) < tailWhole) {
+			t.Fatalf("%d records from %d on, of %d to %d, at most %d", len(got), from, first, next-1, limit)
+		}
+		for i := range got {
+			if got[i].Number != from+uint64(i) || got[i].ID != strconv.FormatUint(got[i].Number, 10) {
+				t.Fatalf("%d is %d", from+uint64(i), got[i].Number)
+			}
+		}
 	}
 }

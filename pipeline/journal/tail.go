@@ -1,7 +1,7 @@
 package journal
 
 import (
-	"slices"
+	"sort"
 	"sync"
 )
 
@@ -9,63 +9,100 @@ import (
 const (
 	tailRecords = 16 << 10
 	tailBytes   = 8 << 20
+	// tailWhole is how many records of one append are handed out as they are, without a copy.
+	tailWhole = 16
 )
 
 // tail holds the newest records in memory, for the lanes, which mostly want just those. They have consecutive numbers. The zero value is empty.
 type tail struct {
 	mu      sync.Mutex
-	records []Record // some at the beginning may be dropped already
-	from    int      // where the first one is that is not
+	appends [][]Record // in order, none of them empty; the records are shared with readers, and never changed
+	records int
 	bytes   int
 }
 
-// add appends what was written. Numbers that others have written in between are not there to be read: then only what follows is held.
+// add appends what was written, and keeps the slice. Numbers that others have written in between are not there to be read: then only what follows is held.
 func (t *tail) add(records []Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if left := cap(t.records) - len(t.records); left < len(records) {
-		// Twice as much each time: the steps of append make three times as much rubbish until the tail is as large as it gets.
-		t.records = slices.Grow(t.records, min(max(len(t.records), len(records)), max(2*tailRecords-len(t.records), len(records))))
-	}
-	for i := range records {
-		r := &records[i]
-		if n := len(t.records); n > t.from && t.records[n-1].Number+1 != r.Number {
-			t.records, t.from, t.bytes = nil, 0, 0
+	for rest := records; len(rest) > 0; {
+		n, next := 0, rest[0].Number
+		for n < len(rest) && rest[n].Number == next {
+			n, next = n+1, next+1
 		}
-		t.records = append(t.records, *r)
-		t.bytes += EntrySize(&r.Entry)
+		t.put(rest[:n])
+		rest = rest[n:]
 	}
-	for t.from < len(t.records)-1 && (len(t.records)-t.from > tailRecords || t.bytes > tailBytes) {
-		t.bytes -= EntrySize(&t.records[t.from].Entry)
-		t.records[t.from] = Record{}
-		t.from++
-	}
-	if t.from > tailRecords {
-		left := copy(t.records, t.records[t.from:])
-		clear(t.records[left:])
-		t.records, t.from = t.records[:left], 0
+	for len(t.appends) > 1 && (t.records > tailRecords || t.bytes > tailBytes) {
+		t.drop(len(t.appends[0]))
 	}
 }
 
-// read returns records from that number on, none if it does not hold that one.
+// put adds records with consecutive numbers. t.mu is held.
+func (t *tail) put(records []Record) {
+	if n := len(t.appends); n > 0 {
+		if last := t.appends[n-1]; last[len(last)-1].Number+1 != records[0].Number {
+			t.appends, t.records, t.bytes = nil, 0, 0
+		}
+	}
+	t.appends = append(t.appends, records)
+	t.records += len(records)
+	t.bytes += sizeOf(records)
+}
+
+// drop lets go of the first n records, which are of the first append. t.mu is held.
+func (t *tail) drop(n int) {
+	first := t.appends[0]
+	t.records -= n
+	t.bytes -= sizeOf(first[:n])
+	t.appends[0] = first[n:]
+	if n == len(first) {
+		t.appends[0] = nil
+		t.appends = t.appends[1:]
+	}
+}
+
+func sizeOf(records []Record) (bytes int) {
+	for i := range records {
+		bytes += EntrySize(&records[i].Entry)
+	}
+	return bytes
+}
+
+// read returns records from that number on, none if it does not hold that one. They are not to be changed.
 func (t *tail) read(from uint64, limit int) []Record {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	held := t.records[t.from:]
-	if len(held) == 0 || from < held[0].Number || from > held[len(held)-1].Number {
+	i := sort.Search(len(t.appends), func(i int) bool { return t.appends[i][len(t.appends[i])-1].Number >= from })
+	if i == len(t.appends) || from < t.appends[i][0].Number {
 		return nil
 	}
-	at := int(from - held[0].Number) //nolint:gosec // within the slice
-	return slices.Clone(held[at:min(at+limit, len(held))])
+	part := t.appends[i][from-t.appends[i][0].Number:]
+	if len(part) >= min(limit, tailWhole) {
+		return part[:min(limit, len(part)):min(limit, len(part))]
+	}
+	room := len(part)
+	for _, more := range t.appends[i+1:] {
+		if room += len(more); room >= limit {
+			break
+		}
+	}
+	records := append(make([]Record, 0, min(room, limit)), part...)
+	for _, more := range t.appends[i+1:] {
+		if len(records) == limit {
+			break
+		}
+		records = append(records, more[:min(len(more), limit-len(records))]...)
+	}
+	return records
 }
 
 // dropBefore lets go of the records before a number.
 func (t *tail) dropBefore(first uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for t.from < len(t.records) && t.records[t.from].Number < first {
-		t.bytes -= EntrySize(&t.records[t.from].Entry)
-		t.records[t.from] = Record{}
-		t.from++
+	for len(t.appends) > 0 && t.appends[0][0].Number < first {
+		oldest := t.appends[0]
+		t.drop(min(len(oldest), int(first-oldest[0].Number))) //nolint:gosec // no append has 2^63 records
 	}
 }

@@ -13,8 +13,16 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// tripAt is how many events in a row a destination refuses, none accepted meanwhile, until it counts as failing as a whole.
-const tripAt = 3
+const (
+	// tripAt is how many events in a row a destination does not accept, or how many refusals it says in a row, see [pipeline.IsRefusal], until it counts
+	// as failing as a whole.
+	tripAt = 3
+	// tripAlike is how many events in a row it refuses with one code, see [pipeline.RefusalCode].
+	tripAlike = 2
+	// patience is for how long a destination that fails is probed every probeLimit at least, since events wait; then more seldom.
+	patience   = 10 * time.Minute
+	probeLimit = 12 * time.Second
+)
 
 // Breaker is the circuit breaker before a destination, and its limits. It lets as many deliveries at a time and in a second through as the
 // operator allows, none while the sink is disabled, and one now and then, a probe, while the destination fails as a whole.
@@ -41,24 +49,41 @@ func New(concurrency int, perSecond float64, probe Policy, state journal.SinkSta
 	}
 }
 
-// refusals are the events that were refused since one was accepted.
+// refusals are a row: the events that were refused since one was accepted.
 type refusals struct {
 	of    map[uint64]struct{}
+	total int       // attempts
 	since time.Time // the first of them
+	code  string    // that all of them have; empty: they have none, or not the same
+	own   time.Time // since when all were said to be the events' own fault
 }
 
-// note adds one, and returns how many there are.
-func (r *refusals) note(number uint64, now time.Time) int {
-	if len(r.of) == 0 {
-		r.since = now
+func (r *refusals) note(number uint64, now time.Time, err error) {
+	code := pipeline.RefusalCode(err)
+	switch {
+	case r.total == 0:
+		r.since, r.code = now, code
+	case code != r.code:
+		r.code = ""
+	}
+	switch {
+	case !pipeline.IsPermanent(err):
+		r.own = time.Time{}
+	case r.own.IsZero():
+		r.own = now
 	}
 	r.of[number] = struct{}{}
-	return len(r.of)
+	r.total++
+}
+
+// everything reports whether they show that the destination fails as a whole. err is the latest.
+func (r *refusals) everything(err error) bool {
+	return len(r.of) >= tripAt || r.total >= tripAt && pipeline.IsRefusal(err) || len(r.of) >= tripAlike && r.code != ""
 }
 
 func (r *refusals) clear() {
 	clear(r.of)
-	r.since = time.Time{}
+	r.total, r.since, r.code, r.own = 0, time.Time{}, "", time.Time{}
 }
 
 // A Pass is the right to deliver once. It is given back with [Breaker.Leave] or [Breaker.Abort].
@@ -171,8 +196,9 @@ func (b *Breaker) judge(a attempt) (events []event) {
 	case pipeline.IsGone(a.err):
 		return b.disable(a)
 	case pipeline.IsUnavailable(a.err):
+		b.refusals.own = time.Time{}
 		return b.down(a, a.err)
-	case !b.state.Refusing && !left:
+	case !b.state.Refusing && !left && (!a.Probe || !pipeline.IsDenied(a.err)):
 		events = b.up() // it answers, though it refuses this event
 	}
 	if down := b.refused(a); down != nil {
@@ -192,17 +218,47 @@ func (b *Breaker) disable(a attempt) []event {
 
 // refused records that the destination answered, but refused this event. When it refuses one after the other, it fails as a whole.
 func (b *Breaker) refused(a attempt) []event {
-	if a.Probe && b.state.Refusing {
-		return b.down(a, a.err)
-	}
-	if a.aside || pipeline.IsPermanent(a.err) {
+	if a.aside && !a.Probe {
 		return nil
 	}
-	if n := b.refusals.note(a.number, a.now); n >= tripAt && b.state.DownSince.IsZero() {
+	b.refusals.note(a.number, a.now, a.err)
+	down := !b.state.DownSince.IsZero()
+	switch {
+	case a.Probe && b.state.Refusing:
+		return b.down(a, a.err)
+	case a.Probe && down && pipeline.IsDenied(a.err):
 		b.state.Refusing = true
-		return b.down(a, fmt.Errorf("%d events in a row were refused, the last one so: %w", n, a.err))
+		return b.down(a, a.err)
+	case !down && b.refusals.everything(a.err):
+		b.state.Refusing = true
+		return b.down(a, fmt.Errorf("%w (%d times in a row nothing was accepted)", a.err, b.refusals.total))
 	}
 	return nil
+}
+
+// Note records that the destination refused an event that was tried with the pass of another one.
+func (b *Breaker) Note(number uint64, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refusals.note(number, time.Now(), err)
+}
+
+// Another waits until one more event may be delivered with a pass. It reports false when ctx ends before.
+func (b *Breaker) Another(ctx context.Context) bool {
+	return b.limits.rate == nil || b.limits.rate.Wait(ctx) == nil
+}
+
+// Hopeless reports whether an event is to be given up though nothing shows that the destination accepts others: for a long time, see [Policy], all
+// refusals said that it is the event's fault, and it is the only one that was refused, or no other can be tried in its place.
+func (b *Breaker) Hopeless(number uint64, only bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now, r := time.Now(), &b.refusals
+	if _, in := r.of[number]; !in || len(r.of) > 1 && !only || r.own.IsZero() || now.Sub(r.own) < b.prober.policy.Alone {
+		return false
+	}
+	r.own = now // the next one has its own time
+	return true
 }
 
 // Abort gives a pass back when the delivery was broken off from this side.
@@ -235,7 +291,11 @@ func (b *Breaker) down(a attempt, err error) []event {
 	}
 	next := a.now.Add(a.after)
 	if wait := b.prober.backoff(); a.Probe || began {
-		next = a.now.Add(max(wait.NextBackOff(), a.after))
+		pause := wait.NextBackOff()
+		if a.now.Sub(b.state.DownSince) < patience {
+			pause = min(pause, probeLimit)
+		}
+		next = a.now.Add(max(pause, a.after))
 	}
 	if next.After(b.state.NotBefore) {
 		b.state.NotBefore, b.state.NotedAt = next, a.now

@@ -48,7 +48,7 @@ func TestBreakerProbesWithOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log eventLog
 		g := newTestBreaker(0, 0, Policy{}, journal.SinkState{}, log.add)
-		up := time.Now().Add(10 * time.Minute)
+		up := time.Now().Add(20 * time.Minute)
 		var mu sync.Mutex
 		var tries []time.Time
 		var under, most int
@@ -84,9 +84,9 @@ func TestBreakerProbesWithOne(t *testing.T) {
 		if most != 1 {
 			t.Errorf("%d deliveries at a time while the destination was down, want 1", most)
 		}
-		// 50 were on their way when the first failed; then 1, 2, 4 ... 60 s: about 15 in ten minutes.
-		if n := len(tries); n < 50+50+9 || n > 50+50+20 {
-			t.Errorf("%d attempts, want 50 at once, about 15 probes and 50 at the end", n)
+		// 50 were on their way when the first failed; then 1, 2, 4, 8, 12 s and so on until ten minutes, and then at most 72 s: some 65 in 20 minutes.
+		if n := len(tries); n < 50+50+50 || n > 50+50+80 {
+			t.Errorf("%d attempts, want 50 at once, about 65 probes and 50 at the end", n)
 		}
 		if late := tries[len(tries)-51].Sub(up); late > 73*time.Second {
 			t.Errorf("the probe that found it up came %v after", late)
@@ -144,8 +144,7 @@ func TestBreakerTrips(t *testing.T) {
 			try(3, false, nil)
 		}
 		for seq := range uint64(10) {
-			try(100+seq, true, refused)                      // those that stepped aside say little
-			try(200+seq, false, pipeline.Permanent(refused)) // nor do those that are wrong themselves
+			try(100+seq, true, refused) // those that stepped aside say little
 		}
 		if !g.Open() {
 			t.Fatal("closed by a few bad events")
@@ -269,6 +268,82 @@ func TestLateAnswerDoesNotEndRetryAfter(t *testing.T) {
 					t.Errorf("next delivery after %v (probe %v), want a probe after 1h", time.Since(start), p.Probe)
 				}
 			})
+		})
+	}
+}
+
+// A receiver that fails four times and then works is tried again within 15 s, but not before the time that it asked for.
+func TestProbesKeepComing(t *testing.T) {
+	for fails := range 40 {
+		synctest.Test(t, func(t *testing.T) {
+			g := newTestBreaker(0, 0, Policy{}, journal.SinkState{}, func(event) {})
+			last := time.Now()
+			for n := range fails {
+				p, _ := g.Enter(t.Context(), nil)
+				after := time.Duration(0)
+				if last = time.Now(); n == fails-1 && n%2 == 1 {
+					after = 5 * time.Minute
+				}
+				g.Leave(p, 1, false, pipeline.RetryAfter(after, errDown))
+			}
+			_, _ = g.Enter(t.Context(), nil)
+			least, most := time.Duration(0), 15*time.Second
+			if fails > 0 && fails%2 == 0 {
+				least, most = 5*time.Minute, 5*time.Minute
+			}
+			if wait := time.Since(last); wait < least || wait > most {
+				t.Errorf("after %d failures the next try comes after %v", fails, wait)
+			}
+		})
+	}
+}
+
+// Any kind of refusal in a row is an outage of the sink: also of one event that nothing can be compared with. An answer by which the destination refuses
+// whatever it is sent does not end an outage.
+func TestRefusalsInARowAreAnOutage(t *testing.T) {
+	for name, err := range map[string]error{"wrong event": pipeline.Permanent(errors.New("status 400")), "all": pipeline.Denied(errors.New("status 404"))} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newTestBreaker(0, 0, Policy{}, journal.SinkState{}, func(event) {})
+			try := func(number uint64, err error) {
+				p, _ := g.Enter(t.Context(), nil)
+				g.Leave(p, number, false, err)
+			}
+			for range 2 {
+				try(1, err)
+				try(2, err)
+				try(3, nil)
+			}
+			if g.Failing() {
+				t.Errorf("%s: down though others are accepted", name)
+			}
+			for range 3 {
+				try(1, err)
+			}
+			if !g.Failing() || g.Hopeless(1, false) {
+				t.Errorf("%s: down is %v though nothing is accepted", name, g.Failing())
+			}
+			for began := time.Now(); time.Since(began) < 15*time.Minute; {
+				try(1, err)
+			}
+			if got := g.Hopeless(1, false); got != (name == "wrong event") {
+				t.Errorf("%s: hopeless is %v after 15 minutes", name, got)
+			}
+			for began := time.Now(); time.Since(began) < 15*time.Minute; {
+				try(1, err)
+				try(2, err)
+			}
+			if g.Hopeless(1, false) || g.Hopeless(2, false) {
+				t.Errorf("%s: two are refused", name)
+			}
+			if got := g.Hopeless(2, true); got != (name == "wrong event") || g.Hopeless(1, true) {
+				t.Errorf("%s: hopeless is %v after 15 minutes, and no other can be tried", name, got)
+			}
+			try(1, nil)
+			try(1, errDown)
+			try(1, err)
+			if g.Failing() != (name == "all") {
+				t.Errorf("%s in an outage: down is %v", name, g.Failing())
+			}
 		})
 	}
 }

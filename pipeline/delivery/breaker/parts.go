@@ -184,15 +184,22 @@ func Wake(s *journal.SinkState, now time.Time) (ahead bool) {
 
 // Policy says how long a lane waits between two probes of a destination that fails as a whole: growing times, each
 // varied by a fifth either way.
-type Policy struct{ Initial, Max time.Duration }
+type Policy struct {
+	Initial, Max time.Duration
+	// Alone is how long an event that is refused as its own fault is tried if there is no other to compare it with. Then it is given up.
+	Alone time.Duration
+}
 
-// WithDefaults fills in what is zero: 1 s and 1 min.
+// WithDefaults fills in what is zero: 1 s, 1 min and 15 min.
 func (p Policy) WithDefaults() Policy {
 	if p.Initial == 0 {
 		p.Initial = time.Second
 	}
 	if p.Max == 0 {
 		p.Max = time.Minute
+	}
+	if p.Alone == 0 {
+		p.Alone = 15 * time.Minute
 	}
 	p.Max = max(p.Max, p.Initial)
 	return p

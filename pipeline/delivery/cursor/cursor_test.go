@@ -18,7 +18,7 @@ func TestSlotFile(t *testing.T) {
 	f := slotFile{path: path}
 	values := []string{"one", strings.Repeat("two", 100), strings.Repeat("three", 3000), "four", "five"}
 	for i, value := range values {
-		must(t, f.write([]byte(value), uint64(i+1)))
+		must(t, f.write([]byte(value), uint64(i+1), true))
 		got, generation, err := readSlots(path)
 		if err != nil || string(got) != value || generation != uint64(i+1) {
 			t.Fatalf("%d bytes of generation %d, %v", len(got), generation, err)
@@ -42,6 +42,28 @@ func TestSlotFile(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What is not synced is written over, and not over what was synced last.
+func TestSlotFileNotSynced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cursors")
+	f := slotFile{path: path}
+	generation := uint64(0)
+	for i, sync := range []bool{true, true, false, false, true, false, false, false} {
+		generation++
+		must(t, f.write(fmt.Append(nil, i), generation, sync))
+		if got, _, err := readSlots(path); err != nil || string(got) != fmt.Sprint(i) {
+			t.Fatalf("%q, %v, want %d", got, err, i)
+		}
+	}
+	data, err := os.ReadFile(path)
+	must(t, err)
+	copy(data[f.turn*f.size:], "torn by a power cut")
+	must(t, os.WriteFile(path, data, 0o600))
+	if got, _, err := readSlots(path); err != nil || string(got) != "4" {
+		t.Errorf("%q, %v, want what was synced last", got, err)
+	}
+	f.close()
 }
 
 // FuzzCursors reads anything as cursors.

@@ -17,6 +17,9 @@ func (s *Store) Copy(ctx context.Context, sink string) error {
 	s.mu.Lock()
 	lane := s.lanes[sink]
 	s.mu.Unlock()
+	if lane == nil {
+		return nil // it was not opened after all
+	}
 	lane.copying.Lock()
 	defer lane.copying.Unlock()
 	s.mu.Lock()
@@ -94,10 +97,16 @@ func (s *Store) Run(ctx context.Context) {
 	defer copier.Wait()
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
+	early, rest := s.early, (<-chan time.Time)(nil)
 	for {
 		select {
 		case <-tick.C:
 			_ = s.Save(false) // reports a failure, and is tried again
+		case <-early:
+			_ = s.save(false, false)
+			early, rest = nil, time.After(writePause)
+		case <-rest:
+			early = s.early
 		case <-ctx.Done():
 			_ = s.Save(true)
 			return

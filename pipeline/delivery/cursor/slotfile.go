@@ -78,8 +78,8 @@ func slotSum(head, value []byte) uint32 {
 	return crc32.Update(crc32.Checksum(head, table), table, value)
 }
 
-// write stores a value durably.
-func (s *slotFile) write(value []byte, generation uint64) error {
+// write stores a value. If it is not synced, it survives the end of the process, and the value that was synced last survives a power cut.
+func (s *slotFile) write(value []byte, generation uint64, sync bool) error {
 	if len(value) > slotLimit-slotHeader {
 		return fmt.Errorf("it is %d bytes, and at most %d can be kept", len(value), slotLimit)
 	}
@@ -93,6 +93,9 @@ func (s *slotFile) write(value []byte, generation uint64) error {
 	}
 	if _, err := s.file.WriteAt(s.buf, s.turn*s.size); err != nil {
 		return err
+	}
+	if !sync {
+		return nil // the next one goes into the same slot
 	}
 	if err := s.file.Sync(); err != nil {
 		return err

@@ -23,8 +23,12 @@ import (
 )
 
 const (
-	// saveEvery is how often the cursors are saved while they change, and so what a killed process delivers again.
+	// saveEvery is how often the cursors are saved while they change, and so what is delivered again after a power cut.
 	saveEvery = 100 * time.Millisecond
+	// writeAfter is after how many settled deliveries the file is written, not synced, before its time, and so what a killed process delivers again;
+	// writePause is how long it is left alone between two such writes.
+	writeAfter = 200
+	writePause = 5 * time.Millisecond
 	// copyEvery is how often those that have changed are copied to the state.
 	copyEvery = time.Second
 	// idleEvery is how often the cursors of lanes are saved that only pass what they do not want.
@@ -40,7 +44,8 @@ type Store struct {
 	state  journal.State
 	end    func() Place // where all lanes are that are idle
 	logger zerolog.Logger
-	dirty  dirtySet // sinks whose form is to be made again
+	dirty  dirtySet      // sinks whose form is to be made again
+	early  chan struct{} // holds a token when writeAfter deliveries are settled
 
 	mu         sync.Mutex
 	file       *slotFile // nil: there is none
@@ -48,7 +53,7 @@ type Store struct {
 	lanes      map[string]*storedCursor
 	saved      Place     // the end when they were last saved
 	savedAt    time.Time // when
-	unsaved    bool      // the latest write has failed
+	unsaved    bool      // the latest write has failed, or is not synced
 	failure    string    // that was reported
 }
 
@@ -67,8 +72,17 @@ type snapshot func(end Place, last bool) (c journal.Cursor, idle bool)
 
 // dirtySet is a set of sinks that is cheap to add to.
 type dirtySet struct {
-	mu    sync.Mutex
-	sinks map[string]struct{}
+	mu      sync.Mutex
+	sinks   map[string]struct{}
+	settled int // deliveries, since all was taken
+}
+
+// settle counts settled deliveries, and reports whether they are many.
+func (s *dirtySet) settle(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settled += n
+	return s.settled >= writeAfter
 }
 
 func (s *dirtySet) add(sink string) {
@@ -90,7 +104,7 @@ func (s *dirtySet) takeAll() map[string]struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := s.sinks
-	s.sinks = nil
+	s.sinks, s.settled = nil, 0
 	return all
 }
 
@@ -99,6 +113,16 @@ func (s *Store) Follow(end func() Place) { s.end = end }
 
 // MarkDirty says that the cursor of a sink has changed.
 func (s *Store) MarkDirty(sink string) { s.dirty.add(sink) }
+
+// Settled says that so many deliveries are settled, besides [Store.MarkDirty], of a sink whose destination cannot be asked what it holds.
+func (s *Store) Settled(n int) {
+	if s.file != nil && s.dirty.settle(n) {
+		select {
+		case s.early <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // Begin opens a lane that is new. It must not begin further on if relay is killed now, and commands beside relay look for it in the state.
 func (s *Store) Begin(ctx context.Context, sink string, now snapshot) error {
@@ -120,7 +144,7 @@ func (s *Store) Begin(ctx context.Context, sink string, now snapshot) error {
 
 // Open reads both copies. It returns the place at the journal's end when the cursors were last saved in the file; it is zero if that is not known.
 func Open(ctx context.Context, state journal.State, path string, logger zerolog.Logger) (*Store, Place, error) {
-	s := &Store{state: state, logger: logger, lanes: make(map[string]*storedCursor)}
+	s := &Store{state: state, logger: logger, lanes: make(map[string]*storedCursor), early: make(chan struct{}, 1)}
 	var end Place
 	found := make(map[string]journal.Cursor)
 	if path != "" {
@@ -265,8 +289,11 @@ func (s *Store) Close(ctx context.Context, sink string) error {
 	return nil
 }
 
-// Save writes the file if there is something to save. now says that what idle lanes have passed counts.
-func (s *Store) Save(now bool) error {
+// Save writes the file and syncs it if there is something to save. now says that what idle lanes have passed counts.
+func (s *Store) Save(now bool) error { return s.save(now, true) }
+
+// save writes the file if there is something to save, which survives the end of the process, and a power cut too if it is synced.
+func (s *Store) save(now, sync bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	end := s.end() // before the sinks are taken that are dirty: a lane that was handed something before it is among them
@@ -291,7 +318,7 @@ func (s *Store) Save(now bool) error {
 		s.saved, s.savedAt = end, time.Now()
 		return nil
 	}
-	return s.write(end)
+	return s.write(end, sync)
 }
 
 // allOpen adds to a set the sinks whose lanes are open. s.mu is held.
@@ -316,13 +343,13 @@ func (s *Store) abandon(sink string) {
 }
 
 // write writes the file. s.mu is held.
-func (s *Store) write(end Place) error {
+func (s *Store) write(end Place, sync bool) error {
 	value := header(nil, end)
 	for _, lane := range s.lanes {
 		value = append(value, lane.form...)
 	}
-	err := s.file.write(value, s.generation)
-	s.unsaved = err != nil
+	err := s.file.write(value, s.generation, sync)
+	s.unsaved = err != nil || !sync
 	if err == nil {
 		if s.failure != "" {
 			s.failure = ""

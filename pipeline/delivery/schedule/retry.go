@@ -17,10 +17,13 @@ import (
 )
 
 const (
-	// minAttempts are made before an event is given up, however long they take.
-	minAttempts = 5
+	// MinAttempts are made before an event is given up, however long they take.
+	MinAttempts = 5
 	// StepAside is after how many attempts later events may pass one that fails.
 	StepAside = 5
+	// heldPause is the longest pause before an event that others wait for is tried again, in its first heldTime; then they grow.
+	heldPause = 12 * time.Second
+	heldTime  = 10 * time.Minute
 	// LongWait is more than the events behind one that fails are made to wait.
 	LongWait = time.Minute
 )
@@ -63,6 +66,8 @@ type Retry struct {
 	Attempts int       `json:"attempts"`
 	// Aside is true once later events of its account may pass it.
 	Aside bool `json:"aside,omitempty"`
+	// Alone is true once the sink has accepted others after it had refused this one.
+	Alone bool `json:"alone,omitempty"`
 }
 
 // delay is how long to wait after that many failed attempts.
@@ -88,9 +93,32 @@ func (r *Retry) Failed(began, now time.Time, p Policy, err error) {
 	r.Last, r.Next, r.Floor = now, now.Add(max(p.delay(r.Attempts), after)), now.Add(after)
 }
 
+// Refused records one more attempt as [Retry.Failed] does, of an event that the sink refuses as such. The first retries come sooner: after 1, 2, 10 and
+// 20 s by default.
+func (r *Retry) Refused(began, now time.Time, p Policy, err error) {
+	attempts := r.Attempts
+	r.Failed(began, now, p, err)
+	wait := p.delay(max(attempts, 1))
+	if attempts < 2 {
+		wait = wait * time.Duration(attempts+1) / 5
+	}
+	r.Next = clock.Later(now.Add(wait), r.Floor)
+}
+
+// Hold brings the next attempt forward, since others wait for it: after 10 minutes the pauses grow with the time since the first attempt.
+func (r *Retry) Hold(now time.Time) {
+	pause := now.Sub(r.First)
+	if pause < heldTime {
+		pause = heldPause
+	}
+	if soon := clock.Later(now.Add(pause), r.Floor); r.Next.After(soon) {
+		r.Next = soon
+	}
+}
+
 // Over reports whether the event is to be given up.
 func (r *Retry) Over(p Policy, now time.Time) bool {
-	return r.Attempts >= minAttempts && now.Sub(r.First) > p.WithDefaults().GiveUp
+	return r.Attempts >= MinAttempts && now.Sub(r.First) > p.WithDefaults().GiveUp
 }
 
 // byTime is a heap of retries, the next one first.

@@ -57,6 +57,30 @@ func TestRetrySchedule(t *testing.T) {
 	}
 }
 
+// While others wait for it, an event that fails is tried again within 15 s in the first ten minutes, and then seldom, whatever that makes of its attempts.
+func TestHeldRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var state Retry
+		start := time.Now()
+		for time.Since(start) < 72*time.Hour {
+			state.Failed(time.Now(), time.Now(), Policy{}, errors.New("500"))
+			state.Hold(time.Now())
+			age, wait := time.Since(start), time.Until(state.Next)
+			if wait <= 0 || age < 10*time.Minute && wait > 15*time.Second || age >= 10*time.Minute && wait > age {
+				t.Errorf("%v after the first attempt the next comes in %v", age, wait)
+			}
+			time.Sleep(wait)
+		}
+		if state.Attempts < 50 || state.Attempts > 80 {
+			t.Errorf("%d attempts", state.Attempts)
+		}
+		state.Failed(time.Now(), time.Now(), Policy{}, pipeline.RetryAfter(time.Hour, errors.New("500")))
+		if state.Hold(time.Now()); time.Until(state.Next) < time.Hour {
+			t.Errorf("comes %v before the time that was asked for", time.Hour-time.Until(state.Next))
+		}
+	})
+}
+
 // What a destination asks for is never violated, nor stretched when it asks for less than is due.
 func TestRetryAfterIsAFloor(t *testing.T) {
 	for _, asked := range []time.Duration{0, time.Second, time.Minute, 24 * time.Hour} {

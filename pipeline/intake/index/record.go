@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -203,7 +204,8 @@ const (
 	noCoresSize = knownSize - 8
 )
 
-// KnownEntry is an entry with a part of the treats of a baseline, the n-th.
+// KnownEntry is an entry with a part of the treats of a baseline, the n-th. Its id is also a function of what it holds: a first run that was cut off is made
+// again, and its n-th part is another one then.
 func KnownEntry(account, provider, baseline string, n int, treats []KnownTreat) journal.Entry {
 	data := append(make([]byte, 0, 1+len(treats)*knownSize), knownTreats)
 	for _, t := range treats {
@@ -217,7 +219,7 @@ func KnownEntry(account, provider, baseline string, n int, treats []KnownTreat) 
 		data = binary.LittleEndian.AppendUint32(append(data, floating), t.Count)
 	}
 	return journal.Entry{
-		Kind: journal.Known, ID: "known_" + account + "_" + baseline + "_" + strconv.Itoa(n), Account: account, Provider: provider,
+		Kind: journal.Known, ID: fmt.Sprintf("known_%s_%s_%d_%08x", account, baseline, n, checksum(data)), Account: account, Provider: provider,
 		Baseline: baseline, Data: data,
 	}
 }

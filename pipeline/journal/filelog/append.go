@@ -32,6 +32,7 @@ type writer struct {
 	f         *os.File // the segment that is written to
 	broken    bool     // what it holds behind the last record is not known: the next append begins another one
 	clean     bool     // all that was written is synced
+	closed    bool     // by Close: another process may write by then
 	failed    error    // of the last sync in the background
 	buf       []byte
 	recovered map[string]uint64 // what an append that was interrupted by a crash has stored, by id, until the first append
@@ -48,13 +49,25 @@ func (l *Log) Append(ctx context.Context, entries []journal.Entry) ([]uint64, er
 	if len(entries) == 0 {
 		return nil, nil
 	}
-	l.writer.mu.Lock()
+	if err := l.writer.lock(); err != nil {
+		return nil, fmt.Errorf("append to the journal: %w", err)
+	}
 	defer l.writer.mu.Unlock()
 	numbers, err := l.writer.append(entries)
 	if err != nil {
 		return nil, fmt.Errorf("append to the journal: %w", err)
 	}
 	return numbers, nil
+}
+
+// lock takes the writer's lock, unless the log is closed.
+func (w *writer) lock() error {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return errClosed
+	}
+	return nil
 }
 
 func (w *writer) append(entries []journal.Entry) ([]uint64, error) {
@@ -238,6 +251,9 @@ func (w *writer) finish() error {
 	if w.f == nil {
 		return nil
 	}
+	if err := w.putBack(); err != nil {
+		return err
+	}
 	seg := w.active()
 	if !w.broken && !w.clean {
 		if err := w.sync(w.f); err != nil {
@@ -267,7 +283,9 @@ func (l *Log) Reserve(ctx context.Context, last uint64) error {
 		return err
 	}
 	w := l.writer
-	w.mu.Lock()
+	if err := w.lock(); err != nil {
+		return fmt.Errorf("reserve numbers of the journal: %w", err)
+	}
 	defer w.mu.Unlock()
 	_, next := l.catalog.bounds()
 	if last < next {

@@ -49,18 +49,20 @@ func (b *builder) wrote(l *Log, n int64, seg *segment) {
 	}
 }
 
-// take returns the file that is to become the next segment, and how long it is already.
+// take returns the file that is to become the next segment, and how long it is already. The spare one gets its name before the builder may make
+// another: what that writes must never reach a segment.
 func (b *builder) take(dir string) (path string, allocated int64) {
 	b.useless.Store(false)
-	if b.spare.CompareAndSwap(true, false) {
-		path = filepath.Join(dir, "next"+temporarySuffix)
-		if err := os.Rename(filepath.Join(dir, spareName), path); err == nil {
+	path = filepath.Join(dir, "next"+temporarySuffix)
+	if b.spare.Load() {
+		err := os.Rename(filepath.Join(dir, spareName), path)
+		b.spare.Store(false)
+		if err == nil {
 			if info, err := os.Stat(path); err == nil {
 				return path, info.Size()
 			}
 		}
 	}
-	path = filepath.Join(dir, "next"+temporarySuffix)
 	_ = os.Remove(path)
 	return path, 0
 }
@@ -89,9 +91,12 @@ func (l *Log) build(ctx context.Context) {
 	}
 }
 
-// prepareSpare writes a file of zeroes, in steps, so that others can use the disk meanwhile.
+// prepareSpare writes a file of zeroes, in steps, so that others can use the disk meanwhile. It is always a new file.
 func prepareSpare(ctx context.Context, path string, size int64) (err error) {
-	f, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return err
 	}
@@ -209,7 +214,7 @@ func (w *writer) flushNow() {
 	if !unsynced {
 		if len(w.wake) == 0 { // idle
 			w.mu.Lock()
-			w.putBack()
+			_ = w.putBack() // reports a failure, and is tried again
 			w.mu.Unlock()
 			if err := position.f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
 				w.log.opts.Log.Debug().Err(err).Msg("The position of the journal cannot be synced.")
@@ -237,14 +242,15 @@ func (w *writer) flushNow() {
 func (w *writer) close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.closed = true
 	if w.f == nil {
 		return nil
 	}
-	w.putBack()
-	var err error
+	err := w.putBack()
 	if !w.clean && !w.broken {
-		err = w.sync(w.f)
-		w.clean = err == nil
+		syncErr := w.sync(w.f)
+		w.clean = syncErr == nil
+		err = errors.Join(err, syncErr)
 	}
 	if w.clean {
 		w.note()

@@ -1,8 +1,11 @@
 package filelog
 
-import "os"
+import (
+	"context"
+	"os"
+)
 
 // lockFile does nothing: the data folder has a lock of its own.
-func lockFile(*os.File) error { return nil }
+func lockFile(context.Context, *os.File) error { return nil }
 
 func unlockFile(*os.File) {}

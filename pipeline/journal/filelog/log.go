@@ -26,6 +26,7 @@ const (
 
 var (
 	errReadOnly = errors.New("the journal is open for reading only")
+	errClosed   = errors.New("the journal is closed")
 	errNoLog    = errors.New("there is no journal in this folder")
 )
 
@@ -86,7 +87,7 @@ func open(ctx context.Context, opts Options) (_ *Log, err error) {
 			l.closeFiles()
 		}
 	}()
-	if err = lockFile(l.position.f); err != nil {
+	if err = lockFile(ctx, l.position.f); err != nil {
 		return nil, err
 	}
 	if err = l.recover(ctx); err != nil {

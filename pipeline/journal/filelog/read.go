@@ -103,7 +103,11 @@ func (l *Log) Read(ctx context.Context, from uint64, limit int) ([]journal.Recor
 
 // vanished handles a segment whose file is not there. Its numbers are a gap, unless retention was faster.
 func (l *Log) vanished(v *view) error {
-	if l.writer == nil {
+	if l.writer != nil {
+		if active, err := l.writer.putBackActive(v.first); active || err != nil {
+			return err
+		}
+	} else {
 		l.polling.Lock()
 		err := l.list()
 		l.polling.Unlock()

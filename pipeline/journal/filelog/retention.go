@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -21,7 +22,9 @@ func (l *Log) DropBefore(ctx context.Context, t time.Time) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	l.writer.mu.Lock()
+	if err := l.writer.lock(); err != nil {
+		return fmt.Errorf("drop old segments of the journal: %w", err)
+	}
 	defer l.writer.mu.Unlock()
 	if err := l.writer.drop(t); err != nil {
 		return fmt.Errorf("drop old segments of the journal: %w", err)
@@ -60,7 +63,9 @@ func (w *writer) drop(t time.Time) error {
 	if err := l.losses.dropped(oldest, dropped+1); err != nil {
 		return err
 	}
-	l.catalog.update(func() { l.catalog.segs = l.catalog.segs[len(old):] })
+	l.catalog.update(func() { // by number: a reader may have found meanwhile that one is not there
+		l.catalog.segs = slices.DeleteFunc(slices.Clone(l.catalog.segs), func(s *segment) bool { return slices.Contains(old, s.first) })
+	})
 	w.note()
 	var err error
 	for _, first := range old {

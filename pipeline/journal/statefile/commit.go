@@ -122,13 +122,14 @@ func (s *State) commit(writes []*stateWrite) {
 		s.copies.note()
 	}
 	for i, w := range writes {
-		result := p.results[i]
 		if err != nil {
-			result = stateWritten{err: err}
-		} else if result.err == nil {
+			w.done <- stateWritten{err: err}
+			continue
+		}
+		if p.results[i].err == nil {
 			s.keys.written(w.key)
 		}
-		w.done <- result
+		w.done <- p.results[i]
 	}
 }
 

@@ -26,7 +26,7 @@ var errLocked = errors.New("another process has the state open; stop the relay t
 // fails within a second.
 func Open(ctx context.Context, options Options) (*State, error) {
 	s := &State{
-		dir: options.Dir, log: options.Log, writes: make(chan *stateWrite, maxWrites), closing: make(chan struct{}),
+		dir: options.Dir, log: options.Log, writes: make(chan *stateWrite), closing: make(chan struct{}),
 		copies: stateCopies{wake: make(chan struct{}, 1)},
 		keys:   stateKeys{lost: map[string]struct{}{}, watchers: map[string]map[chan struct{}]struct{}{}},
 	}
@@ -180,7 +180,23 @@ func (s *State) repairRunning(db *bbolt.DB, cause error) error {
 			return fmt.Errorf("close the damaged state.db: %w", err)
 		}
 	}
+	s.damage = cause
 	return s.open(cause)
+}
+
+// reopen tries again what a repair that has failed left undone.
+func (s *State) reopen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.closing:
+		return errClosed
+	default:
+	}
+	if s.db != nil {
+		return nil
+	}
+	return s.open(s.damage)
 }
 
 // setLost sets which keys have lost their value.

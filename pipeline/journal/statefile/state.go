@@ -37,7 +37,8 @@ type State struct {
 	log     zerolog.Logger
 	lock    *flock.Flock
 	mu      sync.RWMutex // held for writing while the file is replaced
-	db      *bbolt.DB
+	db      *bbolt.DB    // nil: the state is closed, or a repair has failed
+	damage  error        // the latest for which the file was to be replaced; guarded by mu
 	writes  chan *stateWrite
 	copies  stateCopies
 	keys    stateKeys
@@ -228,6 +229,12 @@ func (s *State) do(use func(*bbolt.DB) error) error {
 		return use(db)
 	}
 	err := s.within(noting)
+	if errors.Is(err, errClosed) {
+		if err := s.reopen(); err != nil {
+			return err
+		}
+		err = s.within(noting)
+	}
 	if !errors.Is(err, errDamaged) {
 		return err
 	}

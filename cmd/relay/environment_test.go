@@ -1,0 +1,65 @@
+package main
+
+import (
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// everyCommand calls use for each command there is.
+func everyCommand(root *cobra.Command, use func(*cobra.Command)) {
+	use(root)
+	for _, c := range root.Commands() {
+		everyCommand(c, use)
+	}
+}
+
+// Flags that destroy something or do without a check have no environment variable, in whatever command they are.
+func TestDestroyingFlagsHaveNoVariable(t *testing.T) {
+	dangerous := regexp.MustCompile(`(?:^|-)(?:all|force|yes|drop|accept|delete|overwrite|purge|insecure|skip|no-check|no-verify)(?:-|$)`)
+	p := &program{streams: streams{out: io.Discard, err: io.Discard, getenv: func(string) (string, bool) { return "true", true }}}
+	var seen []string
+	everyCommand(p.rootCommand(), func(cmd *cobra.Command) {
+		_ = p.fromEnvironment(cmd.Flags()) // most flags do not take "true"
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !dangerous.MatchString(f.Name) {
+				return
+			}
+			seen = append(seen, cmd.CommandPath()+" --"+f.Name)
+			if f.Changed {
+				t.Errorf("%s: --%s is set by a variable", cmd.CommandPath(), f.Name)
+			}
+		})
+	})
+	for _, want := range []string{
+		"relay deadletters purge --all", "relay deadletters redrive --all", "relay auth logout --force", "relay auth import --force", "relay init --force",
+		"relay auth login --accept-missing-state", "relay secrets rotate --drop-old",
+	} {
+		if !slices.Contains(seen, want) {
+			t.Errorf("%s was not looked at: %s", want, strings.Join(seen, ", "))
+		}
+	}
+}
+
+// Each switch that a variable can turn on is known to destroy and weaken nothing. A new one is added here, or made one of the command line
+// only.
+func TestSwitchesWithAVariableAreHarmless(t *testing.T) {
+	harmless := []string{
+		"json", "dry-run", "watch", "quiet", "no-browser", "ping", "simulate", "consent", "ed25519",
+		"backfill-first-run", // delivers more, once
+	}
+	p := &program{streams: streams{out: io.Discard, err: io.Discard, getenv: func(string) (string, bool) { return "true", true }}}
+	everyCommand(p.rootCommand(), func(cmd *cobra.Command) {
+		_ = p.fromEnvironment(cmd.Flags()) // most flags do not take "true"
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Changed && f.Value.Type() == "bool" && !slices.Contains(harmless, f.Name) {
+				t.Errorf("%s: --%s can be set by a variable: is it harmless?", cmd.CommandPath(), f.Name)
+			}
+		})
+	})
+}

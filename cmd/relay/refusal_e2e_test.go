@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// A receiver that refuses the signature is said to be down with that cause wherever somebody looks, and an alert says it. It costs no treat.
+func TestReceiverWithAnotherSecret(t *testing.T) {
+	var right atomic.Bool
+	var accepted atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		if !right.Load() {
+			rw.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		accepted.Add(1)
+	}))
+	t.Cleanup(server.Close)
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	w.addSink(fmt.Sprintf("other: {type: webhook, url: %q, secret: %q}", server.URL, webhookSecret))
+	w.rewrite(func(config string) string { return config + "alerts: {sink: bot}\n" })
+	url := w.onHTTP()
+	p := w.start()
+	w.connected()
+	const n, cause = 5, "status 401: the receiver refuses the signature: check secret"
+	w.live.emit(0, n)
+	holds(t, "stdout", p.out, 0, n)
+	w.ready(url, http.StatusOK, func(v judgement) error {
+		if text := fmt.Sprint(v); !strings.Contains(text, cause) || v.State != stateDegraded {
+			return fmt.Errorf("%s", text)
+		}
+		return nil
+	})
+	for _, s := range w.snapshot().Sinks {
+		if s.Sink == "other" && (s.State != "down" || !strings.Contains(s.Reason, cause)) {
+			t.Errorf("status: %+v", s)
+		}
+	}
+	if text := w.relay(exitOK, "status").out.text(); !strings.Contains(text, cause) {
+		t.Errorf("relay status:\n%s", text)
+	}
+	if f := w.doctor(exitFailure).of(t, "webhook", "other"); f.State != foundFault || !strings.Contains(f.Detail, cause) || !strings.Contains(f.Mend, "sinks.other") {
+		t.Errorf("relay doctor: %+v", f)
+	}
+	eventually(t, func() error {
+		for _, line := range w.bot.get() {
+			if strings.Contains(line, `"kind":"down"`) && strings.Contains(line, cause) {
+				return nil
+			}
+		}
+		return fmt.Errorf("the alert is not among %q", w.bot.get())
+	})
+	right.Store(true)
+	eventually(t, func() error {
+		if got := accepted.Load(); got != n {
+			return fmt.Errorf("%d accepted", got)
+		}
+		return nil
+	})
+	if got := w.letters(); len(got) > 0 {
+		t.Errorf("dead letters %+v", got)
+	}
+	p.stop()
+}

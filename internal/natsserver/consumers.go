@@ -1,0 +1,235 @@
+package natsserver
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+)
+
+// consumers answers what overlays ask about consumers. It sees to it that a consumer pushes to nobody but the overlay that asked for it, and that
+// none deletes the durable one of another. It asks JetStream on their behalf.
+type consumers struct {
+	own  *nats.Conn
+	gate func() *gate // of the present server
+	log  zerolog.Logger
+
+	pushing atomic.Bool // whether a consumer may be there that pushes
+}
+
+const (
+	askWithin = 10 * time.Second
+	maxAsk    = 64 << 10 // bytes of a question
+	// maxWaiting is how many pulls may wait at a consumer.
+	maxWaiting = 10_000
+	// unusedFor is after how long without use a consumer goes, durable or not.
+	unusedFor = 90 * 24 * time.Hour
+)
+
+// A refusal is what an overlay is told.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// answer answers one question. Its subject has the overlay's account, which no overlay can choose.
+func (c *consumers) answer(m *nats.Msg) {
+	account, what, _ := strings.Cut(strings.TrimPrefix(m.Subject, askPrefix), ".")
+	reply, err := c.ask(account, what, m.Data)
+	if err != nil {
+		code, kind := 503, "consumer"
+		if refused, ok := errors.AsType[refusal](err); ok {
+			code, err = 403, refused
+		} else {
+			c.log.Debug().Err(err).Msg("what an overlay asked about a consumer was not answered")
+			err = errNoAnswer
+		}
+		switch {
+		case strings.Contains(what, "CREATE."):
+			kind = "consumer_create"
+		case strings.HasPrefix(what, "INFO."):
+			kind = "consumer_info"
+		case strings.HasPrefix(what, "DELETE."):
+			kind = "consumer_delete"
+		}
+		reply, _ = json.Marshal(server.ApiResponse{
+			Type: "io.nats.jetstream.api.v1." + kind + "_response", Error: &server.ApiError{Code: code, Description: err.Error()},
+		})
+	}
+	if m.Reply != "" {
+		_ = m.Respond(reply) // there is nobody to tell
+	}
+}
+
+// ask puts a question of an overlay to JetStream.
+func (c *consumers) ask(account, what string, body []byte) ([]byte, error) {
+	if len(body) > maxAsk {
+		return nil, refusal(fmt.Sprintf("the request is longer than %d bytes", maxAsk))
+	}
+	switch {
+	case strings.HasPrefix(what, "INFO."):
+	case strings.HasPrefix(what, "DELETE."):
+		if err := c.checkDelete(strings.TrimPrefix(what, "DELETE."+Stream+".")); err != nil {
+			return nil, err
+		}
+		return c.request(what, body)
+	default:
+		var err error
+		if body, err = c.aim(account, what, body); err != nil {
+			return nil, err
+		}
+	}
+	reply, err := c.request(what, body)
+	if err != nil {
+		return nil, err
+	}
+	var info server.JSApiConsumerCreateResponse // as that of INFO
+	if err := json.Unmarshal(reply, &info); err != nil || info.ConsumerInfo == nil || info.Config == nil || info.Config.DeliverSubject == "" {
+		return reply, nil //nolint:nilerr // there is nothing in it to change
+	}
+	info.Config.DeliverSubject = inboxOf(info.Config.DeliverSubject)
+	return json.Marshal(info)
+}
+
+func (c *consumers) request(what string, body []byte) ([]byte, error) {
+	m, err := c.own.Request(consumerAPI+what, body, askWithin)
+	if err != nil {
+		return nil, fmt.Errorf("ask for %s: %w", what, err)
+	}
+	return m.Data, nil
+}
+
+// aim has a consumer push to the overlay that makes it, and bounds it. The question is read as the server reads it.
+func (c *consumers) aim(account, what string, body []byte) ([]byte, error) {
+	var q server.CreateConsumerRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, refusal("the request is no JSON of a consumer: " + err.Error())
+	}
+	config := &q.Config
+	switch {
+	case config.DeliverSubject == "":
+	case !strings.HasPrefix(config.DeliverSubject, inboxPrefix):
+		return nil, refusal("a consumer can deliver to an inbox only, whose subject begins with " + inboxPrefix)
+	case config.DeliverGroup != "":
+		return nil, refusal("a consumer that pushes cannot have a deliver_group here: use a pull consumer, which any number of overlays can share")
+	}
+	name := cmp.Or(config.Durable, config.Name)
+	var old *server.ConsumerConfig
+	if name != "" && strings.Contains(what+".", "."+name+".") {
+		var err error
+		if old, err = c.existing(name); err != nil {
+			return nil, err
+		}
+	}
+	if config.DeliverSubject != "" {
+		if old != nil && inboxOf(old.DeliverSubject) == config.DeliverSubject {
+			q.Action = server.ActionCreateOrUpdate // it is the same one, if the overlay has connected again meanwhile
+		}
+		c.gate().aim(account)
+		config.DeliverSubject = pushPrefix + account + "." + config.DeliverSubject
+		c.pushing.Store(true)
+	}
+	switch {
+	case old != nil && old.Durable != "": // it may be another's, who would lose it by a short one
+		config.InactiveThreshold = old.InactiveThreshold
+	case config.InactiveThreshold != 0:
+	case config.Durable != "":
+		config.InactiveThreshold = unusedFor
+	}
+	if config.AckPolicy != server.AckNone && config.MaxAckPending > maxAckPending {
+		config.MaxAckPending = maxAckPending
+	}
+	config.MaxWaiting = min(config.MaxWaiting, maxWaiting)
+	return json.Marshal(q)
+}
+
+// existing returns the configuration of a consumer, nil if there is none.
+func (c *consumers) existing(name string) (*server.ConsumerConfig, error) {
+	reply, err := c.request("INFO."+Stream+"."+name, nil)
+	if err != nil {
+		return nil, err
+	}
+	var info server.JSApiConsumerInfoResponse
+	if err := json.Unmarshal(reply, &info); err != nil {
+		return nil, fmt.Errorf("read about the consumer: %w", err)
+	}
+	if info.ConsumerInfo == nil {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	return info.Config, nil
+}
+
+// checkDelete refuses to delete a consumer that is durable: it may be of another overlay.
+func (c *consumers) checkDelete(name string) error {
+	old, err := c.existing(name)
+	if err == nil && old != nil && old.Durable != "" {
+		err = refusal(fmt.Sprintf("an overlay cannot delete a durable consumer, which may be another's; it goes by itself when nobody has used it for %d days", int(unusedFor.Hours()/24)))
+	}
+	return err
+}
+
+// inboxOf is what an overlay calls the subject that a consumer delivers to.
+func inboxOf(deliver string) string {
+	if rest, ok := strings.CutPrefix(deliver, pushPrefix); ok {
+		_, deliver, _ = strings.Cut(rest, ".")
+	}
+	return deliver
+}
+
+// accountOf is the overlay's account in such a subject.
+func accountOf(deliver string) string {
+	account, _, _ := strings.Cut(strings.TrimPrefix(deliver, pushPrefix), ".")
+	return account
+}
+
+// follow has consumers that push to nobody push to who listens on their inbox now: an overlay that has connected again.
+func (c *consumers) follow(ctx context.Context) error {
+	if !c.pushing.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, askWithin, errNoAnswer)
+	defer cancel()
+	js, err := jetstream.New(c.own)
+	if err != nil {
+		return err
+	}
+	stream, err := js.Stream(ctx, Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.pushing.Store(false) // set again meanwhile by one that is made
+	list := stream.ListConsumers(ctx)
+	for info := range list.Info() {
+		if info.Config.DeliverSubject == "" {
+			continue
+		}
+		c.pushing.Store(true)
+		inbox := inboxOf(info.Config.DeliverSubject)
+		c.gate().aim(accountOf(info.Config.DeliverSubject))
+		account := ""
+		if !info.PushBound {
+			account = c.gate().subscriber(inbox)
+		}
+		if account == "" {
+			continue
+		}
+		c.gate().aim(account)
+		config := info.Config
+		config.DeliverSubject = pushPrefix + account + "." + inbox
+		if _, err := stream.UpdatePushConsumer(ctx, config); err != nil {
+			c.log.Debug().Err(err).Str("consumer", cmp.Or(config.Durable, info.Name)).Msg("a consumer does not follow its overlay")
+		}
+	}
+	return list.Err()
+}

@@ -1,0 +1,20 @@
+package natsserver
+
+import (
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// NewServerLog is for tests.
+func NewServerLog(log zerolog.Logger) *serverLog { return newServerLog(log) }
+
+// Flush is for tests.
+func (l *serverLog) Flush(now time.Time) { l.flush(now) }
+
+// OverlayAccounts is how many accounts the server has made for overlays.
+func (s *Server) OverlayAccounts() int {
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	return len(s.gate.accounts)
+}
