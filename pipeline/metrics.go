@@ -15,6 +15,7 @@ type Metrics struct {
 	Reconciled *prometheus.CounterVec // by account, result: comparisons with the history
 	Healed     *prometheus.CounterVec // by account: events journaled from the history
 	HealedAt   *prometheus.GaugeVec   // by account: the last comparison that was made to its end
+	Withheld   *prometheus.GaugeVec   // by account: treats of the last reply that may be live ones in a form that cannot be recognized
 	Unusable   *prometheus.GaugeVec   // by account: items of the last reply that are no treat or have no date
 
 	Delivered   *prometheus.CounterVec   // by sink
@@ -52,6 +53,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Reconciled:  counter("relay_reconcile_total", "Comparisons of the journal with the provider's history.", "account", "result"),
 		Healed:      counter("relay_reconcile_healed_total", "Events that were missed and journaled from the provider's history.", "account"),
 		HealedAt:    gauge("relay_reconcile_last_success_timestamp_seconds", "When a comparison with the history was last made to its end.", "account"),
+		Withheld:    gauge("relay_reconcile_withheld_items", "Treats of the history last read that may be live ones in a form that cannot be recognized.", "account"),
 		Unusable:    gauge("relay_reconcile_unusable_items", "Items of the history last read that are no treat or have no date.", "account"),
 		Delivered:   counter("relay_sink_delivered_total", "Events a sink has accepted.", "sink"),
 		Failures:    counter("relay_sink_failures_total", "Attempts to deliver that failed.", "sink"),

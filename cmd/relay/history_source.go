@@ -21,7 +21,7 @@ import (
 
 const (
 	historyWithin  = 2 * time.Minute // one request, to the last byte of its answer
-	historyLimit   = 256 << 20       // bytes of an answer
+	historyLimit   = 256 << 20       // bytes of an answer with all its pages
 	historyTries   = 4
 	historyMaxWait = 2 * time.Minute // between two tries; who asks for more is left alone until then
 )
@@ -34,6 +34,7 @@ type historySource struct {
 	client  *http.Client
 	dir     string // where an answer is kept while it is read
 	name    string // of the account
+	limit   int64  // bytes
 	wait    *backoff.ExponentialBackOff
 
 	notBefore time.Time // the provider asked to wait
@@ -51,7 +52,7 @@ func newHistorySource(c AccountConfig, account *auth.Account, dir string, throug
 		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.history: %w", c.Account, err))
 	}
 	return &historySource{
-		account: account, url: u, dir: dir, name: c.Account,
+		account: account, url: u, dir: dir, name: c.Account, limit: historyLimit,
 		wait: backoff.NewExponentialBackOff(
 			backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(3), backoff.WithMaxElapsedTime(0)),
 		client: &http.Client{
@@ -81,21 +82,27 @@ func (h *historySource) Fetch(ctx context.Context) (intake.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.fetch(ctx, file); err != nil {
+	reply := &historyReply{file, h}
+	if err := h.fetch(ctx, reply, intake.NextPage{}); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return file, nil
+	return reply, nil
 }
 
-func (h *historySource) fetch(ctx context.Context, into *spool) error {
+// fetch asks for a page, the zero one being the first, and appends it to what came before.
+func (h *historySource) fetch(ctx context.Context, into *historyReply, page intake.NextPage) error {
 	token, err := h.account.Token(ctx)
 	if err != nil {
 		return err
 	}
+	from, err := into.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("keep the history while it is read: %w", err)
+	}
 	renewed := false
 	h.wait.Reset()
 	for try := 1; ; try++ {
-		err := h.ask(ctx, token, into)
+		err := h.ask(ctx, token, into.spool, page, from)
 		failed, known := errors.AsType[*historyError](err)
 		switch {
 		case err == nil:
@@ -125,8 +132,9 @@ func (h *historySource) fetch(ctx context.Context, into *spool) error {
 	}
 }
 
-// ask makes one request and writes the whole answer to a file. Its error is a [historyError], or that of the file.
-func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool) error {
+// ask makes one request and writes the whole answer to a file, at that place. Its error is a [historyError], that of the file, an
+// [intake.ErrPageElsewhere], or an [intake.ErrPagesTooLarge].
+func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool, page intake.NextPage, from int64) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, historyWithin, fmt.Errorf("no whole answer within %s", historyWithin))
 	defer cancel()
 	token := by.AccessToken
@@ -140,7 +148,11 @@ func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool) err
 		text := secret.Scrub(err.Error(), token, secret.New(url.PathEscape(token.Reveal())), secret.New(url.QueryEscape(token.Reveal())))
 		return &historyError{why: doing + ": " + strings.Join(strings.Fields(text), " "), again: true}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url.with(token).String(), http.NoBody)
+	at, err := h.url.page(token, page)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), http.NoBody)
 	if err != nil {
 		return &historyError{why: "endpoints.history is not a usable URL"}
 	}
@@ -157,13 +169,18 @@ func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool) err
 		return refusal(resp)
 	}
 	into.answered(resp.Header, by)
-	if err := into.Truncate(0); err != nil {
+	return h.keep(into, resp, from, broken)
+}
+
+// keep writes an answer to a file, at that place, from which the file is read next.
+func (h *historySource) keep(into *spool, resp *http.Response, from int64, broken func(doing string, err error) error) error {
+	if err := into.Truncate(from); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
-	if _, err := into.Seek(0, io.SeekStart); err != nil {
+	if _, err := into.Seek(from, io.SeekStart); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
-	text := io.LimitReader(resp.Body, historyLimit+1)
+	text := io.LimitReader(resp.Body, h.limit+1-from)
 	if resp.StatusCode == http.StatusNoContent {
 		text = strings.NewReader("null")
 	}
@@ -174,10 +191,12 @@ func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool) err
 		return broken("the answer is cut off", body.err)
 	case err != nil:
 		return fmt.Errorf("keep the history while it is read: %w; free some space", err)
-	case n > historyLimit:
-		return &historyError{why: fmt.Sprintf("the answer is larger than %d MiB", historyLimit>>20)}
+	case from+n > h.limit && from > 0:
+		return intake.ErrPagesTooLarge
+	case from+n > h.limit:
+		return &historyError{why: fmt.Sprintf("the answer is larger than %d MiB", h.limit>>20)}
 	}
-	if _, err := into.Seek(0, io.SeekStart); err != nil {
+	if _, err := into.Seek(from, io.SeekStart); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
 	return nil

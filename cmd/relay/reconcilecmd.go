@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -113,6 +114,17 @@ func (p *program) tellReconciled(r intake.Reconciliation) error {
 	}
 	if r.Undated+r.Unusable > 0 {
 		if err := p.say("%d items of the history are no treats or have no date that can be read; they are left out.", r.Undated+r.Unusable); err != nil {
+			return err
+		}
+	}
+	if r.Cut != "" {
+		if err := p.say("Pages of the history are left out: %s.", r.Cut); err != nil {
+			return err
+		}
+	}
+	if r.Withheld > 0 {
+		if err := p.say("%d treats of the history may be live ones in a form that cannot be recognized, the first of %s: they are not journaled. docs/troubleshooting.md says more.",
+			r.Withheld, r.WithheldFrom.Format(time.RFC3339)); err != nil {
 			return err
 		}
 	}

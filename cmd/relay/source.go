@@ -31,6 +31,14 @@ type source struct {
 	log     zerolog.Logger
 }
 
+// withheld is how many treats of the history are withheld, see [intake.Reconciler.Withheld].
+func (s *source) withheld() int {
+	if s.history == nil {
+		return 0
+	}
+	return s.history.Withheld()
+}
+
 // newIntake makes the intake of an account.
 func (j *job) newIntake(c AccountConfig) *intake.Intake {
 	return intake.New(intake.Config{

@@ -67,6 +67,7 @@ type accountStatus struct {
 	Token      auth.State      `json:"token"`
 	TokenEnds  time.Time       `json:"token_expiry,omitzero"`
 	Fix        string          `json:"fix,omitempty"` // what somebody has to do about the token
+	Withheld   int             `json:"history_withheld,omitempty"`
 }
 
 // journalStatus is how the journal is. What its server says is nil while that does not answer.
@@ -266,6 +267,7 @@ func accountOf(parts live, c AccountConfig) accountStatus {
 			conn := src.link.now()
 			a.Connection, a.Since, a.Reason, a.Reconnects = conn.state, conn.since.UTC(), inLine(conn.reason), conn.reconnects
 			a.Transport = string(conn.transport)
+			a.Withheld = src.withheld()
 		}
 	}
 	part, ok := parts.accounts[c.Account]
@@ -374,6 +376,8 @@ func (v *judgement) ofAccount(a *accountStatus, now time.Time) {
 		v.degraded(part, fmt.Sprintf("its token is %s: %s", a.Token, a.Fix))
 	case !a.TokenEnds.IsZero() && now.After(a.TokenEnds):
 		v.degraded(part, fmt.Sprintf("its token has ended at %s and could not be renewed so far", stamp(a.TokenEnds)))
+	case a.Withheld > 0:
+		v.degraded(part, fmt.Sprintf("%d treats of its history may be live ones in another form, and are not delivered from there; compare both", a.Withheld))
 	}
 }
 

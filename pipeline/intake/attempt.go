@@ -23,12 +23,13 @@ func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err er
 		return result, err
 	}
 	read := replyReader{zone: r.intake.norm.Location, oldest: since, newest: now.Add(wrongZone)}
-	if err := read.read(reply); err != nil {
+	if err := read.readPages(ctx, reply); err != nil {
 		return result, err
 	}
 	result.Held, result.Older, result.Undated, result.Unusable = len(read.treats), read.before, read.undated, read.unusable
+	result.Cut = read.pages.cut
 	if read.none() {
-		result.NoList, result.Refused = true, read.refused
+		result.NoList, result.Refused = true, read.shape.refused
 		return result, nil
 	}
 	at := given{&read, reply, login, ahead, since}

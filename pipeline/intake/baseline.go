@@ -107,7 +107,7 @@ func (in *Intake) writeKnown(ctx context.Context, b *baseline, treats []past) er
 			continue
 		}
 		delete(counts, key)
-		if batch = append(batch, index.KnownTreat{Content: f.Content, When: f.When, Count: n}); len(batch) == knownBatch {
+		if batch = append(batch, index.KnownTreat{Fingerprint: *f, Count: n}); len(batch) == knownBatch {
 			flush()
 		}
 	}

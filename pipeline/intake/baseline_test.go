@@ -59,7 +59,7 @@ func TestBaselineIsWholeOrNone(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, f := in.norm.normalize(&treats[0], begin)
-		return index.KnownTreat{Content: f.Content, When: f.When, Count: 1}
+		return index.KnownTreat{Fingerprint: f, Count: 1}
 	}
 	half := []index.KnownTreat{known("a", 0), known("b", 1)}
 	if _, err := r.Journal.Put(t.Context(), index.KnownEntry("acc", "treatstream", "abc", 0, half)); err != nil { // without what is written last

@@ -9,25 +9,43 @@ import (
 )
 
 // A comparison sets what a reply of the history holds against what relay has. Only what the reply holds counts: what it lacks may
-// be late, or older than it reaches.
+// be late, or older than it reaches. When all that relay has is counted, [comparison.match] finds out which treats are the same.
 type comparison struct {
-	zone    *time.Location
-	treats  []past // oldest first
-	slots   map[identity]int32
-	tallies []tally
-	since   int64 // of the oldest treat
-	until   int64 // of the newest
-	// strangers are what relay has and the reply has not, by what they have in common with the same treat in another form.
-	strangers map[form][]stranger
+	zone   *time.Location
+	now    time.Time
+	treats []past // oldest first
+	slots  map[identity]int32
+	next   []uint64 // by slot, an ordinal that is free, and all after it
+	since  int64    // of the oldest treat
+	until  int64    // of the newest
+	owns   []own
 	// lost are what relay had and the log has lost, by slot, in the order of their ordinals.
 	lost map[int32][]lostTreat
+	matching
 }
 
-// A tally counts the treats of one identity.
-type tally struct {
-	have int
-	next uint64 // an ordinal that is free, and all after it
+// An own is a treat that relay has, or had.
+type own struct {
+	same    identity
+	core    index.Core
+	number  uint64 // in the log; 0: it came just now
+	kind    ownKind
+	partner int32         // its place among the treats of the reply; alone: it has none
+	age     time.Duration // since it was journaled
 }
+
+type ownKind uint8
+
+const (
+	ownLive    ownKind = iota
+	ownHealed          // it was journaled from the history
+	ownKnown           // it is part of a baseline
+	ownLost            // the log has lost it
+	ownMissing         // likewise, and it has the form of a treat of the reply
+)
+
+// alone is the partner of what has none.
+const alone = -1
 
 // A lostTreat is a treat that the log has lost.
 type lostTreat struct {
@@ -35,29 +53,11 @@ type lostTreat struct {
 	ordinal uint64
 }
 
-// A stranger is a treat that the reply has not, at least not in this form.
-type stranger struct {
-	second int64  // in which it was sent
-	lost   uint64 // the number at which the log has lost it; 0: it has it
-}
-
-// A form is what stays of a treat when its date is written in another zone and its lesser fields are left out: who sent what, and
-// where in a quarter of an hour, by which all zones differ.
-type form struct {
-	core   uint64
-	second int16
-}
-
-const (
-	quarter = 15 * 60
-	// wrongZone is how far a zone that is set wrong can move a treat in time.
-	wrongZone = 15 * time.Hour
-)
+// freshness is how long a provider takes at most to put into its history what it has just sent.
+const freshness = 2 * time.Minute
 
 func newComparison(treats []past, zone *time.Location) *comparison {
-	c := &comparison{
-		zone: zone, treats: treats, slots: make(map[identity]int32), strangers: make(map[form][]stranger), lost: make(map[int32][]lostTreat),
-	}
+	c := &comparison{zone: zone, now: time.Now(), treats: treats, slots: make(map[identity]int32), lost: make(map[int32][]lostTreat)}
 	if len(treats) == 0 {
 		return c
 	}
@@ -68,8 +68,8 @@ func newComparison(treats []past, zone *time.Location) *comparison {
 	c.since, c.until = treats[0].same.second, treats[len(treats)-1].same.second
 	for i := range treats {
 		if _, ok := c.slots[treats[i].same]; !ok {
-			c.slots[treats[i].same] = int32(len(c.tallies)) //nolint:gosec // a reply is bounded
-			c.tallies = append(c.tallies, tally{})
+			c.slots[treats[i].same] = int32(len(c.next)) //nolint:gosec // a reply is bounded
+			c.next = append(c.next, 0)
 		}
 	}
 	return c
@@ -81,39 +81,53 @@ func (c *comparison) bounds() (from, to time.Time) {
 	return time.Unix(c.since, 0).Add(-wrongZone - zones), time.Unix(c.until, 0).Add(wrongZone + zones)
 }
 
-// count notes that relay has n treats of a fingerprint. Ordinals below next may be taken.
-func (c *comparison) count(f *index.Fingerprint, n int, next uint64) {
-	same := identityOf(f, c.zone)
-	if !c.known(same, n, next) && n > 0 {
-		c.strange(f, same, 0)
+// count notes that relay has a treat.
+func (c *comparison) count(h *index.Hit) {
+	same := identityOf(&h.Fingerprint, c.zone)
+	c.passed(same, h.Repeat)
+	o := own{same: same, core: h.Core, number: h.Number}
+	if h.Backfill {
+		o.kind = ownHealed
+	}
+	o.age = c.now.Sub(h.Journaled)
+	c.add(&o)
+}
+
+// came notes that a treat came live just now.
+func (c *comparison) came(f *index.Fingerprint) {
+	c.add(&own{same: identityOf(f, c.zone), core: f.Core})
+}
+
+// known notes that treats are part of a baseline.
+func (c *comparison) known(h *index.Hit) {
+	for range h.Count {
+		c.add(&own{same: identityOf(&h.Fingerprint, c.zone), core: h.Core, number: h.Number, kind: ownKnown})
 	}
 }
 
-// known counts treats of an identity, and reports whether the reply has it.
-func (c *comparison) known(same identity, n int, next uint64) bool {
+// passed notes that ordinals of an identity below next may be taken, and reports whether the reply has it.
+func (c *comparison) passed(same identity, next uint64) bool {
 	slot, ok := c.slots[same]
 	if ok {
-		c.tallies[slot].have += n
-		c.tallies[slot].next = max(c.tallies[slot].next, next)
+		c.next[slot] = max(c.next[slot], next)
 	}
 	return ok
 }
 
 // miss notes that relay had a treat, and that the log has lost it.
-func (c *comparison) miss(f *index.Fingerprint, l lostTreat) {
-	same := identityOf(f, c.zone)
-	slot, ok := c.slots[same]
-	if !ok {
-		c.strange(f, same, l.number)
+func (c *comparison) miss(h *index.Hit) {
+	same, ordinal := identityOf(&h.Fingerprint, c.zone), h.Repeat-1
+	if !c.passed(same, h.Repeat) {
+		c.add(&own{same: same, core: h.Core, number: h.Number, kind: ownLost})
 		return
 	}
-	c.tallies[slot].next = max(c.tallies[slot].next, l.ordinal+1)
-	at, again := slices.BinarySearchFunc(c.lost[slot], l.ordinal, func(have lostTreat, ordinal uint64) int { return cmp.Compare(have.ordinal, ordinal) })
+	slot := c.slots[same]
+	at, again := slices.BinarySearchFunc(c.lost[slot], ordinal, func(have lostTreat, ordinal uint64) int { return cmp.Compare(have.ordinal, ordinal) })
 	if again { // it was journaled again, and lost again
-		c.lost[slot][at].number = max(c.lost[slot][at].number, l.number)
+		c.lost[slot][at].number = max(c.lost[slot][at].number, h.Number)
 		return
 	}
-	c.lost[slot] = slices.Insert(c.lost[slot], at, l)
+	c.lost[slot] = slices.Insert(c.lost[slot], at, lostTreat{h.Number, ordinal})
 }
 
 // found notes that the log has a treat of that ordinal, in place of one that it has lost.
@@ -134,73 +148,79 @@ func (c *comparison) nextLost(same identity) (l lostTreat, ok bool) {
 	return lost[0], true
 }
 
-func (c *comparison) strange(f *index.Fingerprint, same identity, lost uint64) {
-	if same.second < c.since-int64(wrongZone/time.Second) {
+// add notes what relay has, unless it is too far from the reply's treats to be one of them.
+func (c *comparison) add(o *own) {
+	const reach = int64(wrongZone / time.Second)
+	if o.same.second < c.since-reach || o.same.second > c.until+reach {
 		return
 	}
-	as := formOf(f, same)
-	c.strangers[as] = append(c.strangers[as], stranger{same.second, lost})
-}
-
-func formOf(f *index.Fingerprint, same identity) form {
-	return form{f.Core, int16(same.second % quarter)}
-}
-
-// surplus returns what the reply holds beyond what relay has, oldest first. It is to be called once.
-func (c *comparison) surplus() (all []past) {
-	for _, p := range c.treats {
-		if t := &c.tallies[c.slots[p.same]]; t.have > 0 {
-			t.have--
-			continue
-		}
-		all = append(all, p)
-	}
-	return all
+	o.partner = alone
+	c.owns = append(c.owns, *o)
 }
 
 // A missing treat is to be journaled.
 type missing struct {
 	past
-	lost uint64 // the number at which the log has lost it in another form; 0: it has not
+	lost   uint64  // the number at which the log has lost it in another form; 0: it has not
+	again  bool    // the log has lost it, in whatever form
+	credit *credit // of what may come live before its turn
 }
 
-// missing is surplus without the treats that relay has in another form, and how many those are.
-//
-// A treat is taken for one that relay has if that one has the same sender and title, was sent in the same second or whole quarters
-// of an hour from it, and is itself unknown to the reply: the provider then writes one treat in two ways. If they are two after
-// all, a later reply holds both, and the second is missing then.
-func (c *comparison) missing() (all []missing, rewritten int) {
-	for _, p := range c.surplus() {
-		s, ok := c.recognize(&p)
-		if ok && s.lost == 0 {
-			rewritten++
+// missing returns what the reply holds and relay has not, oldest first. It is to be called after match.
+func (c *comparison) missing() (all []missing) {
+	for i, p := range c.treats {
+		at := c.partners[i]
+		switch {
+		case at == alone:
+			if !c.withheld[i] {
+				all = append(all, missing{past: p})
+			}
+		case c.owns[at].kind == ownMissing && c.owns[at].same == p.same:
+			all = append(all, missing{past: p, again: true})
+		case c.owns[at].kind >= ownLost:
+			all = append(all, missing{past: p, lost: c.owns[at].number, again: true})
+		}
+	}
+	return all
+}
+
+// split returns what the reply holds of before a time and relay has not, oldest first, and whether anything else is missing: what is dated later, or
+// the log has lost.
+func (c *comparison) split(limit int64) (all []past, more bool) {
+	for i, p := range c.treats {
+		switch at := c.partners[i]; {
+		case at != alone && c.owns[at].kind < ownLost:
+		case at != alone, p.same.second >= limit:
+			more = true
+		default:
+			all = append(all, p)
+		}
+	}
+	return all, more
+}
+
+// rewritten is how many treats of the reply relay has in another form.
+func (c *comparison) rewritten() (n int) {
+	for i := range c.treats {
+		if at := c.partners[i]; at != alone && c.owns[at].kind < ownLost && c.owns[at].same != c.treats[i].same {
+			n++
+		}
+	}
+	return n
+}
+
+// shares reports whether relay has a treat of the reply that is from before a time, and has whether it has any other.
+func (c *comparison) shares(before int64) (shared, has bool) {
+	for i := range c.owns {
+		o := &c.owns[i]
+		if o.same.second >= before {
 			continue
 		}
-		all = append(all, missing{p, s.lost})
+		shared = shared || o.partner != alone && o.kind < ownLost
+		has = has || o.partner == alone
 	}
-	return all, rewritten
-}
-
-// recognize finds a treat among the strangers, the nearest in time, and takes that out.
-func (c *comparison) recognize(p *past) (stranger, bool) {
-	as := formOf(&p.Fingerprint, p.same)
-	candidates := c.strangers[as]
-	best := -1
-	distance := func(i int) int64 {
-		return max(candidates[i].second-p.same.second, p.same.second-candidates[i].second)
-	}
-	for i := range candidates {
-		if distance(i) <= int64(wrongZone/time.Second) && (best < 0 || distance(i) < distance(best)) {
-			best = i
-		}
-	}
-	if best < 0 {
-		return stranger{}, false
-	}
-	found := candidates[best]
-	c.strangers[as] = slices.Delete(candidates, best, best+1)
-	return found, true
+	return shared, has
 }
 
 // ordinal is the first that is free for a treat of an identity.
-func (c *comparison) ordinal(same identity) uint64 { return c.tallies[c.slots[same]].next }
+func (c *comparison) ordinal(same identity) uint64 { return c.next[c.slots[same]] }

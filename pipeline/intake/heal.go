@@ -30,17 +30,10 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 			base.follow()
 		}
 		newest := in.index.Account(in.norm.Account).Newest
-		limit := c.inZone(cutoff, now.Add(g.ahead), &newest, g.ahead).Unix()
-		all = slices.DeleteFunc(c.surplus(), func(p past) bool {
-			_, lost := c.nextLost(p.same)
-			missed := lost || p.same.second >= limit
-			more = more || missed
-			return missed
-		})
-		in.healing.expected, in.healing.baseline = nil, base.ID
+		all, more = c.split(c.inZone(cutoff, now.Add(g.ahead), &newest, g.ahead).Unix())
+		in.healing.credits, in.healing.baseline = nil, base.ID
 		for i := range all {
-			before := in.healing.expected[all[i].same]
-			in.healing.expect(all[i].same, credit{known: before.known + 1, last: now})
+			in.healing.expect(traitOf(all[i].Core, all[i].same), knownBefore, now)
 		}
 	})
 	if err != nil {
@@ -68,18 +61,16 @@ func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, re
 	}
 	var gone []missing
 	err = r.measure(ctx, c, base, func() {
-		gone, result.Rewritten = c.missing()
-		in.healing.missing = make(map[identity]int, len(gone))
-		for i := range gone {
-			in.healing.missing[gone[i].same]++
-		}
+		gone, result.Rewritten = c.missing(), c.rewritten()
+		result.Withheld, result.WithheldFrom = c.unrecognized()
+		in.healing.await(c, gone)
 	})
 	if err != nil {
 		return err
 	}
 	defer func() {
 		in.turn <- struct{}{} // who holds it does so for as long as its own context lets it
-		in.healing.missing = nil
+		in.healing.drop()
 		<-in.turn
 	}()
 	for window := range slices.Chunk(gone, healWindow) {
@@ -118,7 +109,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 		return false, err
 	}
 	defer leave()
-	if !in.healing.take(p.same) {
+	if p.credit.live != nil {
 		return false, nil
 	}
 	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost, marks: r.marks.lost}
@@ -137,7 +128,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 	if err != nil || duplicate {
 		return false, err
 	}
-	in.healing.backfilled(p.same, now)
+	p.credit.role, p.credit.last = journaledBefore, now
 	r.marks.due = true
 	return true, nil
 }
@@ -177,8 +168,9 @@ func (r *Reconciler) measure(ctx context.Context, c *comparison, base *baseline,
 		return err
 	}
 	for i := range watched {
-		c.count(&watched[i], 1, 0)
+		c.came(&watched[i])
 	}
+	c.match()
 	settle()
 	return nil
 }
@@ -196,15 +188,15 @@ func (r *Reconciler) countIndex(ctx context.Context, c *comparison, base *baseli
 		case h.Number > limit:
 		case h.Known:
 			if tags[h.Baseline] {
-				c.known(identityOf(&h.Fingerprint, c.zone), int(h.Count), 0) //nolint:gosec // bounded by a reply
+				c.known(h)
 			}
 		case h.Repeat == 0: // not a treat that was received
 		case h.Lost && !tags[h.Baseline]:
-			c.miss(&h.Fingerprint, lostTreat{h.Number, h.Repeat - 1})
+			c.miss(h)
 		case tags[h.Baseline]:
-			c.count(&h.Fingerprint, 0, h.Repeat)
+			c.passed(identityOf(&h.Fingerprint, c.zone), h.Repeat)
 		default:
-			c.count(&h.Fingerprint, 1, h.Repeat)
+			c.count(h)
 		}
 		return true
 	})

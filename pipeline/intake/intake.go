@@ -106,7 +106,7 @@ func (in *Intake) CatchUp(ctx context.Context) error {
 	for {
 		err := in.index.Backfilled(ctx, in.norm.Account, 0, in.repeats.since, func(h *index.Hit) bool {
 			if !h.When.IsZero() && h.Repeat > 0 {
-				in.healing.backfilled(identityOf(&h.Fingerprint, in.norm.Location), h.Journaled)
+				in.healing.expect(traitOf(h.Core, identityOf(&h.Fingerprint, in.norm.Location)), journaledBefore, h.Journaled)
 			}
 			return true
 		})
@@ -182,14 +182,8 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 		// Without a date an old treat and its repeat cannot be told apart, so each receipt is one of its own.
 		q.ordinal = max(q.ordinal, uint64(received.UnixNano()))
 	}
-	var same identity
-	var before role
-	if dated && in.healing.concerned() {
-		same = identityOf(f, in.norm.Location)
-		before = in.healing.role(same)
-	}
+	before := in.roleOf(f)
 	if before == journaledBefore {
-		in.healing.came(same, before)
 		in.metrics.duplicates.Inc()
 		in.log.Debug().Time("sent", e.Time).Msg("treat is in the journal already, from the history")
 		return nil
@@ -204,13 +198,21 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 	if err != nil || duplicate {
 		return err
 	}
-	if before != unknownBefore {
-		in.healing.came(same, before)
-	}
 	if in.healing.watching && dated && before != knownBefore {
 		in.healing.watched = append(in.healing.watched, *f)
 	}
 	return nil
+}
+
+// roleOf says what a treat that comes live is to the history that was read before.
+func (in *Intake) roleOf(f *index.Fingerprint) role {
+	if f.When.IsZero() || len(in.healing.credits) == 0 {
+		return unknownBefore
+	}
+	if c := in.healing.claim(traitOf(f.Core, identityOf(f, in.norm.Location))); c != nil {
+		return c.role
+	}
+	return unknownBefore
 }
 
 // find returns what the index has of a content and date. The result is good until the next call.

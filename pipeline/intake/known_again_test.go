@@ -33,7 +33,7 @@ func TestKnownAfterHalfAFirstRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, f := in.norm.normalize(&treats[0], begin)
-		known = append(known, index.KnownTreat{Content: f.Content, When: f.When, Count: 1})
+		known = append(known, index.KnownTreat{Fingerprint: f, Count: 1})
 	}
 	part := index.KnownEntry("acc", "treatstream", base.ID, 0, known)
 	if _, err := r.Journal.Put(t.Context(), part); err != nil { // and then the process is killed

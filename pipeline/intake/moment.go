@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -32,10 +33,12 @@ type answered interface {
 	Answered() (login Login, ahead time.Duration)
 }
 
-// basis is what a reconciler knows of its account's baseline beside what is in the state of the journal.
+// basis is what a reconciler knows of its account's baseline beside what is in the state of the journal, and of what was compared with it.
 type basis struct {
 	whole string    // the id of the one whose treats were found to be there
 	began time.Time // when it was first asked for
+	// withheld is that of the last comparison. It is for any goroutine.
+	withheld atomic.Int64
 }
 
 // Begin makes the account's baseline durable, if it has none: what is dated before is known, and what comes after is journaled from the
@@ -182,19 +185,12 @@ func (b *baseline) otherChannel(c *comparison, channels map[string]bool, ahead t
 	if len(b.Channels) > 0 && len(channels) > 0 {
 		return true, b.Changed
 	}
-	login := b.Changed.Unix()
-	for same, slot := range c.slots {
-		if c.tallies[slot].have > 0 && same.second < login {
-			return false, time.Time{}
-		}
-	}
-	if b.Known > 0 || len(b.Earlier) > 0 {
+	shared, has := c.shares(b.Changed.Unix())
+	switch {
+	case shared:
+		return false, time.Time{}
+	case has, b.Known > 0, len(b.Earlier) > 0:
 		return true, b.Changed
-	}
-	for _, all := range c.strangers {
-		if slices.ContainsFunc(all, func(s stranger) bool { return s.second < login }) {
-			return true, b.Changed
-		}
 	}
 	return true, b.cutoff(ahead)
 }

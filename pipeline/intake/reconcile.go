@@ -50,11 +50,16 @@ type Reconciliation struct {
 	Known     int    `json:"known"`     // of those, taken for known by this first run: they are dated before the baseline
 	Healed    int    `json:"healed"`    // of those, journaled now
 	Rewritten int    `json:"rewritten"` // of those, in the journal with another zone or fewer fields
-	Older     int    `json:"older"`     // treats from before the journal's time, not compared
-	Undated   int    `json:"undated"`   // treats whose date cannot be read, not compared
-	Unusable  int    `json:"unusable"`  // other things in the history
-	NoList    bool   `json:"no_list"`   // the reply had no list, which is taken for none: nothing was compared
-	Refused   bool   `json:"refused"`   // and it said that it is no success
+	// Withheld are those that may be live ones in a form that cannot be recognized: they are not journaled. The first is dated so.
+	Withheld     int       `json:"withheld"`
+	WithheldFrom time.Time `json:"withheld_from,omitzero"`
+
+	Older    int    `json:"older"`         // treats from before the journal's time, not compared
+	Undated  int    `json:"undated"`       // treats whose date cannot be read, not compared
+	Unusable int    `json:"unusable"`      // other things in the history
+	Cut      string `json:"cut,omitempty"` // why pages of the history were left out
+	NoList   bool   `json:"no_list"`       // the reply had no list, which is taken for none: nothing was compared
+	Refused  bool   `json:"refused"`       // and it said that it is no success
 }
 
 type outcome struct {
@@ -117,6 +122,9 @@ func (r *Reconciler) Reconcile(ctx context.Context) (Reconciliation, error) {
 		return Reconciliation{}, context.Cause(ctx)
 	}
 }
+
+// Withheld is how many treats the history last held that may be live ones in a form that cannot be recognized. They are not journaled from it.
+func (r *Reconciler) Withheld() int { return int(r.base.withheld.Load()) }
 
 // Run compares when it is time, one comparison after the other, until ctx ends. It must have returned before the journal is
 // closed. It is to be called once.
@@ -214,6 +222,8 @@ func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 	}
 	m.Reconciled.WithLabelValues(account, "ok").Inc()
 	m.HealedAt.WithLabelValues(account).SetToCurrentTime()
+	r.base.withheld.Store(int64(result.Withheld))
+	m.Withheld.WithLabelValues(account).Set(float64(result.Withheld))
 	m.Unusable.WithLabelValues(account).Set(float64(result.Undated + result.Unusable))
 	r.report(result)
 	return result, nil
@@ -234,6 +244,16 @@ func (r *Reconciler) report(result Reconciliation) {
 	if text := "history has no list of treats in it: taken for one without treats"; result.NoList && !r.noted[text] {
 		r.noted[text] = true
 		r.log.Warn().Bool("no_success", result.Refused).Msg(text)
+	}
+	if text := "history has pages that are left out: what was missed in their time is not journaled"; result.Cut != "" && !r.noted[text] {
+		r.noted[text] = true
+		r.log.Warn().Str("reason", result.Cut).Msg(text)
+	}
+	if text := "history has treats that may be live ones in a form that cannot be recognized: not journaled from it"; result.Withheld > 0 && !r.noted[text] {
+		r.noted[text] = true
+		r.log.Warn().Int("treats", result.Withheld).Time("first", result.WithheldFrom).Msg(text)
+	} else if result.Withheld == 0 && result.Held > 0 {
+		delete(r.noted, text)
 	}
 	once := func(n int, text string) {
 		if n > 0 && !r.noted[text] {

@@ -236,7 +236,13 @@ func (s *stage) check() {
 	s.r.checkMarks(s.account)
 	have, sent := count(got), count(s.sent)
 	for _, p := range append(slices.Clone(got), s.sent...) {
-		if least, most := sent[p]-s.baseline[p], sent[p]+s.repeats[p]; have[p] < least || have[p] > most {
+		least, most := sent[p]-s.baseline[p], sent[p]+s.repeats[p]
+		for other, n := range s.repeats {
+			if other.title == p.title && other != p { // the second of those is taken for a treat with a date that is off, or that for it
+				least, most = least-n, most+n
+			}
+		}
+		if have[p] < least || have[p] > most {
 			s.t.Fatalf("%d of %v in the journal, want %d to %d", have[p], p, least, most)
 		}
 	}

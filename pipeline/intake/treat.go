@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/treatrelay/relay/internal/jsonscan"
+	"github.com/treatrelay/relay/pipeline"
 )
 
 // fieldNames are the seven canonical fields of a treat, in the order in which they enter its identity.
@@ -81,6 +82,20 @@ func decodeArray(payload json.RawMessage, depth int) ([]treat, error) {
 }
 
 func decodeObject(payload json.RawMessage, t *treat) error {
+	if err := decodeFields(payload, t); err != nil {
+		return err
+	}
+	for _, i := range []int{0, 4, 5} { // sender, title, message: without any of them there is nothing to announce
+		if f := t.fields[i]; f != nil && strings.TrimSpace(*f) != "" {
+			return nil
+		}
+	}
+	*t = treat{}
+	return fmt.Errorf("%w: no usable sender, title or message in it", errNotTreat)
+}
+
+// decodeFields reads what fields an object has.
+func decodeFields(payload json.RawMessage, t *treat) error {
 	names := fieldNames()
 	var values [len(names)][]byte // the last one of each name, if there are several
 	if !jsonscan.Members(payload, func(key, value []byte) {
@@ -94,18 +109,35 @@ func decodeObject(payload json.RawMessage, t *treat) error {
 	}
 	t.raw = payload
 	for i, value := range values {
-		if len(value) > 0 && (value[0] == '{' || value[0] == '[') {
+		if i == dateField && len(value) > 0 && value[0] == '{' {
+			if value = dateText(value); value != nil {
+				values[i] = value
+				continue
+			}
+		}
+		if value := values[i]; len(value) > 0 && (value[0] == '{' || value[0] == '[') {
 			t.ignored = append(t.ignored, names[i])
 		}
 	}
 	t.setFields(&values)
-	for _, i := range []int{0, 4, 5} { // sender, title, message: without any of them there is nothing to announce
-		if f := t.fields[i]; f != nil && strings.TrimSpace(*f) != "" {
-			return nil
-		}
+	return nil
+}
+
+// dateField is the place of date_created among the fields.
+const dateField = 6
+
+// dateText returns, as a JSON string, what PHP writes as an object of a date, a type of time zone and a time zone: the date and the zone. It returns
+// nil if the object is no such.
+func dateText(object []byte) []byte {
+	var php struct {
+		Date string `json:"date"`
+		Zone string `json:"timezone"`
 	}
-	*t = treat{}
-	return fmt.Errorf("%w: no usable sender, title or message in it", errNotTreat)
+	if json.Unmarshal(object, &php) != nil || php.Date == "" {
+		return nil
+	}
+	text, _ := pipeline.EncodeJSON(strings.TrimSpace(php.Date + " " + php.Zone)) // a text cannot fail to encode
+	return text
 }
 
 // setFields makes texts of scanned JSON values: they share one piece of memory. A number keeps the digits it was sent with; null, an

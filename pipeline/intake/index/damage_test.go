@@ -97,6 +97,41 @@ func TestDamagedFiles(t *testing.T) {
 	check("flipped before a walk", true)
 }
 
+// What an older relay wrote is made again, not misread.
+func TestFilesOfAnOlderRelay(t *testing.T) {
+	r := newRig(t, 100)
+	prints := r.many("a", 0, 250)
+	r.settle()
+	prints = append(prints, r.many("a", 250, 20)...)
+	r.closeIndex()
+	changed := 0
+	for _, name := range r.files() {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		older := bytes.Replace(bytes.Replace(data, []byte(runMagic), []byte("relayix2"), 1), []byte(tailMagic), []byte("relayix1"), 1)
+		if !bytes.Equal(older, data) {
+			changed++
+		}
+		if err := os.WriteFile(name, older, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if changed < 2 {
+		t.Fatalf("%d files of %v have a version", changed, r.files())
+	}
+	r.openIndex()
+	for i := range prints {
+		if hits := r.find("a", &prints[i]); len(hits) != 1 || hits[0].Fingerprint != prints[i] {
+			t.Fatalf("treat %d: %+v, want %+v", i, hits, prints[i])
+		}
+	}
+	if len(r.all("a")) != len(prints) {
+		t.Errorf("%d treats", len(r.all("a")))
+	}
+}
+
 func TestLostEntries(t *testing.T) {
 	r := newRig(t, 100)
 	r.many("a", 0, 130)

@@ -2,8 +2,6 @@ package index
 
 import (
 	"encoding/binary"
-	"html"
-	"strings"
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
@@ -13,8 +11,8 @@ import (
 type Fingerprint struct {
 	// Content is a hash of the six fields beside date_created.
 	Content uint64
-	// Core is a hash of who sent what.
-	Core uint64
+	// Core is what stays of it in another form.
+	Core Core
 	// When is what the date says. It is the zero value if there is none, or none that can be read: such a treat cannot be told from its repeat.
 	When Moment
 }
@@ -23,7 +21,7 @@ type Fingerprint struct {
 func Of(d *pipeline.Data) Fingerprint {
 	f := Fingerprint{
 		Content: hash(text(d.Sender), text(d.SenderType), text(d.Receiver), text(d.ReceiverType), text(d.Title), text(d.Message)),
-		Core:    hash(plainText(d.Sender), plainText(d.Title)),
+		Core:    coreOf(d.Sender, d.Title, d.Message),
 	}
 	if d.DateCreated != nil {
 		f.When, _ = ParseDate(*d.DateCreated)
@@ -35,11 +33,6 @@ func Of(d *pipeline.Data) Fingerprint {
 func hash(parts ...string) uint64 {
 	sum := pipeline.HashTexts(parts...)
 	return binary.BigEndian.Uint64(sum[:])
-}
-
-// plainText takes out what a text may differ in between the socket and the history.
-func plainText(field *string) string {
-	return strings.TrimSpace(html.UnescapeString(text(field)))
 }
 
 func text(field *string) string {
@@ -70,28 +63,4 @@ func (m Moment) In(zone *time.Location) time.Time {
 	}
 	year, month, day := at.Date()
 	return time.Date(year, month, day, at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), zone)
-}
-
-// ParseDate reads the forms of date_created: the known one, and what a server of this kind may come to send. Dates
-// before 2000 or after 2100 are taken for errors.
-func ParseDate(text string) (Moment, bool) {
-	text = strings.TrimSpace(text)
-	for _, form := range [...]struct {
-		layout   string
-		floating bool
-	}{
-		{time.DateTime, true},
-		{time.RFC3339Nano, false},
-		{"2006-01-02 15:04:05Z07:00", false},
-		{"2006-01-02 15:04:05 -0700", false},
-		{"2006-01-02T15:04:05", true},
-	} {
-		if t, err := time.Parse(form.layout, text); err == nil {
-			if t.Year() < 2000 || t.Year() > 2100 {
-				return Moment{}, false
-			}
-			return Moment{t.Unix(), form.floating, int32(t.Nanosecond())}, true //nolint:gosec // below a billion
-		}
-	}
-	return Moment{}, false
 }

@@ -78,7 +78,7 @@ type Hit struct {
 	Backfill  bool      // it is of the origin backfill
 	Baseline  uint16    // the [BaselineTag] of the baseline that holds it; 0: none does
 	Lost      bool      // the log has lost it
-	// Known is true for what is no event of the journal: Count treats that the account's history held at its baseline. They have no Core.
+	// Known is true for what is no event of the journal: Count treats that the account's history held at its baseline.
 	Known bool
 	Count uint64
 }

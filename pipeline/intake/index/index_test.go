@@ -175,7 +175,10 @@ func TestSummary(t *testing.T) {
 		t.Errorf("of an empty index: %+v", s)
 	}
 	id := NewBaselineID(0xabc)
-	treats := []KnownTreat{{Content: 7, When: Moment{Digits: epoch.Unix(), Floating: true}, Count: 3}, {Content: 8, When: Moment{Digits: epoch.Unix()}, Count: 1}}
+	treats := []KnownTreat{
+		{Fingerprint{Content: 7, Core: 70, When: Moment{Digits: epoch.Unix(), Floating: true}}, 3},
+		{Fingerprint{Content: 8, Core: 80, When: Moment{Digits: epoch.Unix()}}, 1},
+	}
 	stamp := func(e journal.Entry) journal.Entry {
 		e.Time = epoch
 		return e

@@ -167,11 +167,11 @@ func (ix *Index) LostHealMarks(ctx context.Context, account string) (marks map[j
 
 // CountKnown counts the different treats of a baseline.
 func (ix *Index) CountKnown(ctx context.Context, account, baseline string) (n int, err error) {
-	first, number := record{account: accountHash(account)}, baselineNumber(baseline)
+	first, tag := record{account: accountHash(account)}, BaselineTag(baseline)
 	for {
 		n = 0
 		err := ix.walk(ctx, &first, ^uint32(0), func(r *run) bool { return r.info.others > 0 }, func(r *record, _ *view) bool {
-			if r.kind() == kindKnown && r.core == number {
+			if r.kind() == kindKnown && r.baseline == tag {
 				n++
 			}
 			return true

@@ -18,12 +18,12 @@ import (
 type record struct {
 	account   uint64 // a hash of the name
 	content   uint64 // of a treat; the first number of a heal mark
-	core      uint64 // of a treat; the baseline's number of what is known; the last number of a heal mark
+	core      uint64 // of a treat; the number of a baseline; the last number of a heal mark
 	number    uint64
 	repeat    uint64 // of an event, see [journal.Entry]; how many there are of what is known; how many of those records a baseline has
 	second    uint32 // [Moment.Digits]; when a baseline or a heal mark was journaled
 	journaled uint32 // Unix time
-	baseline  uint16 // the tag of the one that holds the treat
+	baseline  uint16 // the tag of the one that holds the treat, or what is known
 	flags     uint8
 }
 
@@ -121,7 +121,7 @@ func recordsOf(into []record, e *journal.Record, known *Fingerprint) []record {
 			}
 			f = &read
 		}
-		r.content, r.core, r.second, r.repeat = f.Content, f.Core, unix32(f.When.Digits), e.Repeat
+		r.content, r.core, r.second, r.repeat = f.Content, uint64(f.Core), unix32(f.When.Digits), e.Repeat
 		if f.When.Floating {
 			r.flags |= flagFloating
 		}
@@ -190,17 +190,18 @@ func BaselineTag(id string) uint16 {
 
 // KnownTreat says how many treats of a fingerprint an account's history held at its baseline.
 type KnownTreat struct {
-	Content uint64
-	When    Moment
-	Count   uint32
+	Fingerprint
+	Count uint32
 }
 
 // The data of an entry of the kind Known begins with one of these. A baseline counts once the second one is journaled.
 const (
-	knownTreats   = 'T'
+	knownTreats   = 'K'
+	knownNoCores  = 'T' // as older relays wrote them
 	knownBaseline = 'B'
 
-	knownSize = 8 + 8 + 1 + 4
+	knownSize   = 8 + 8 + 8 + 1 + 4
+	noCoresSize = knownSize - 8
 )
 
 // KnownEntry is an entry with a part of the treats of a baseline, the n-th. Its id is also a function of what it holds: a first run that was cut off is made
@@ -209,6 +210,7 @@ func KnownEntry(account, provider, baseline string, n int, treats []KnownTreat) 
 	data := append(make([]byte, 0, 1+len(treats)*knownSize), knownTreats)
 	for _, t := range treats {
 		data = binary.LittleEndian.AppendUint64(data, t.Content)
+		data = binary.LittleEndian.AppendUint64(data, uint64(t.Core))
 		data = binary.LittleEndian.AppendUint64(data, uint64(t.When.Digits)) //nolint:gosec // dates are from 2000 on
 		floating := byte(0)
 		if t.When.Floating {
@@ -232,23 +234,32 @@ func BaselineEntry(account, provider, baseline string, treats int) journal.Entry
 
 func knownRecords(into []record, r record, e *journal.Record) []record {
 	data := e.Data
-	r.core = baselineNumber(e.Baseline)
 	switch {
 	case len(data) == 9 && data[0] == knownBaseline:
+		r.core = baselineNumber(e.Baseline)
 		r.repeat, r.second, r.flags = binary.LittleEndian.Uint64(data[1:]), r.journaled, kindBaseline
 		return append(into, r)
-	case len(data) == 0 || data[0] != knownTreats:
+	case len(data) == 0 || data[0] != knownTreats && data[0] != knownNoCores:
 		return into
 	}
-	for data = data[1:]; len(data) >= knownSize; data = data[knownSize:] {
-		r.content = binary.LittleEndian.Uint64(data)
-		r.second = unix32(int64(binary.LittleEndian.Uint64(data[8:]))) //nolint:gosec // as it was written
-		r.flags = kindKnown
-		if data[16] == 1 {
-			r.flags |= flagFloating
+	r.baseline, r.flags = BaselineTag(e.Baseline), kindKnown
+	cores := data[0] == knownTreats
+	size := noCoresSize
+	if cores {
+		size = knownSize
+	}
+	for data = data[1:]; len(data) >= size; data = data[size:] {
+		one, rest := r, data[:size]
+		one.content, rest = binary.LittleEndian.Uint64(rest), rest[8:]
+		if cores {
+			one.core, rest = binary.LittleEndian.Uint64(rest), rest[8:]
 		}
-		r.repeat = uint64(binary.LittleEndian.Uint32(data[17:]))
-		into = append(into, r)
+		one.second = unix32(int64(binary.LittleEndian.Uint64(rest))) //nolint:gosec // as it was written
+		if rest[8] == 1 {
+			one.flags |= flagFloating
+		}
+		one.repeat = uint64(binary.LittleEndian.Uint32(rest[9:]))
+		into = append(into, one)
 	}
 	return into
 }
@@ -256,12 +267,12 @@ func knownRecords(into []record, r record, e *journal.Record) []record {
 // hit is the form in which others see a record.
 func (r *record) hit(lost bool) Hit {
 	h := Hit{
-		Fingerprint: Fingerprint{r.content, r.core, Moment{Digits: int64(r.second), Floating: r.flags&flagFloating != 0}},
+		Fingerprint: Fingerprint{r.content, Core(r.core), Moment{Digits: int64(r.second), Floating: r.flags&flagFloating != 0}},
 		Number:      r.number, Repeat: r.repeat, Journaled: time.Unix(int64(r.journaled), 0).UTC(),
 		Backfill: r.flags&flagBackfill != 0, Baseline: r.baseline, Lost: lost,
 	}
 	if r.kind() == kindKnown {
-		h.Known, h.Repeat, h.Count, h.Core, h.Baseline = true, 0, r.repeat, 0, max(uint16(r.core), 1) //nolint:gosec // see BaselineTag
+		h.Known, h.Repeat, h.Count = true, 0, r.repeat
 	}
 	return h
 }

@@ -1,8 +1,8 @@
 package index
 
 import (
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -51,35 +51,6 @@ func TestFingerprintOfALine(t *testing.T) {
 	}
 }
 
-func TestParseDate(t *testing.T) {
-	for text, want := range map[string]Moment{
-		"2026-07-16 21:00:00":        {epoch.Unix(), true, 0},
-		" 2026-07-16 21:00:00 ":      {epoch.Unix(), true, 0},
-		"2026-07-16T21:00:00":        {epoch.Unix(), true, 0},
-		"2026-07-16T23:00:00+02:00":  {epoch.Unix(), false, 0},
-		"2026-07-16 21:00:00Z":       {epoch.Unix(), false, 0},
-		"2026-07-16 23:00:00 +0200":  {epoch.Unix(), false, 0},
-		"2026-07-16T21:00:00.25Z":    {epoch.Unix(), false, 250_000_000},
-		"1999-12-31 23:59:59":        {},
-		"2101-01-01 00:00:00":        {},
-		"0000-00-00 00:00:00":        {},
-		"":                           {},
-		"yesterday":                  {},
-		"2026-07-16 21:00:00 +02:00": {},
-	} {
-		if got, ok := ParseDate(text); got != want || ok == want.IsZero() {
-			t.Errorf("%q is %+v, %v, want %+v", text, got, ok, want)
-		}
-	}
-	berlin, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if at := (Moment{epoch.Unix(), true, 5}).In(berlin); !at.Equal(epoch.Add(-2*time.Hour+5)) || !(Moment{epoch.Unix(), false, 0}).In(berlin).Equal(epoch) {
-		t.Errorf("in Berlin: %v", at)
-	}
-}
-
 func TestSpans(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		have := make(map[uint64]bool)
@@ -117,4 +88,77 @@ func TestSpans(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What older relays wrote of a baseline has no cores.
+func TestBaselineWithoutCores(t *testing.T) {
+	e := KnownEntry("a", "p", "7", 0, []KnownTreat{{Fingerprint{Content: 7, Core: 70, When: Moment{Digits: epoch.Unix(), Floating: true}}, 3}})
+	data := append([]byte{knownNoCores}, e.Data[1:9]...)
+	e.Data = append(data, e.Data[17:]...)
+	for _, size := range []int{0, 5} { // what is cut off is none
+		records := knownRecords(nil, record{number: 1}, &journal.Record{Entry: journal.Entry{Baseline: "7", Data: e.Data[:len(e.Data)-size]}})
+		if size > 0 {
+			if len(records) > 0 {
+				t.Errorf("%+v", records)
+			}
+			continue
+		}
+		want := record{number: 1, content: 7, repeat: 3, second: unix32(epoch.Unix()), baseline: 7, flags: kindKnown | flagFloating}
+		if len(records) != 1 || records[0] != want {
+			t.Errorf("%+v, want %+v", records, want)
+		}
+	}
+}
+
+// What a text may lose on its way does not count, and nothing else is the same.
+func TestFold(t *testing.T) {
+	for _, same := range [][]string{
+		{"Tom's Café", "TOM&#039;S CAFÉ", `Tom\'s Cafe`, "tom&amp;#039;s\u00a0cafe\u0301", "Tom&apos;s  Caf&eacute;", "Tom&AMP;#39;s&NBSP;CAFE"},
+		{"Tea 🍵", "tea", "Tea ????", "Tea \ufffd\ufffd", "tea\u200b", "Tea ☕\ufe0f", `Tea \ud83c\udf75`, "tea<br />"},
+		{"Straße", "STRASSE", "strasse", "Stra&szlig;e"},
+		{"", "🎉", "??", " \n", "\u00a0"},
+		{"<b>", "&lt;b&gt;", "&amp;lt;B&amp;gt;"},
+		{strings.Repeat("é&", maxText), strings.Repeat("É&amp;", maxText)},
+	} {
+		for _, text := range same {
+			if got, want := foldHash(text), foldHash(same[0]); got != want {
+				t.Errorf("%.80q is not as %.80q", text, same[0])
+			}
+		}
+	}
+	seen := make(map[uint64]string)
+	for _, text := range []string{"Tea", "Teas", "Te a 1", "Чай", "чая", "茶", "お茶", "&", "&amp;x", "Tea & Soup", "Tea Soup", "0", "null", "1!", "1"} {
+		if other, taken := seen[foldHash(text)]; taken {
+			t.Errorf("%q is as %q", text, other)
+		}
+		seen[foldHash(text)] = text
+	}
+}
+
+func TestNear(t *testing.T) {
+	core := func(sender, title, message string) Core { return coreOf(&sender, &title, &message) }
+	whole := core("Zoë", "Tea", "hello")
+	for _, tt := range []struct {
+		other Core
+		near  bool
+	}{
+		{whole, true},
+		{core("Zoë", "Tea", ""), true},
+		{core("Zoë", "", "hello"), true},
+		{core("Anonymous", "Tea", "hello"), true},
+		{core("Zoë", "Tea", "bye"), false},
+		{core("Zoë", "", ""), false},
+		{core("Max", "Tea", "hello"), false},
+		{0, false},
+	} {
+		if whole.Near(tt.other) != tt.near || tt.other.Near(whole) != tt.near {
+			t.Errorf("%x and %x: want %v", whole, tt.other, tt.near)
+		}
+	}
+	if nobody := coreOf(nil, nil, nil); nobody != core("ANONYMOUS", "🎉", "?") || nobody != 0 || !nobody.Near(0) {
+		t.Errorf("nothing is %x", nobody)
+	}
+	if !core("system", "x", "y").SentBy("SYSTEM") || whole.SentBy("SYSTEM") {
+		t.Error("SYSTEM is not known")
+	}
 }

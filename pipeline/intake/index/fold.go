@@ -1,0 +1,206 @@
+package index
+
+import (
+	"html"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// A Core is what stays of a treat when the history writes it in another way than the socket: a hash of its sender, its title and its message each,
+// of which 0 is none. Left out of each before are letter case, accents, blanks, emoji and the question marks that may stand for them, entities of
+// HTML and backslashes, however often they were escaped.
+type Core uint64
+
+// The bits of each part of a Core.
+const (
+	messageBits = 22
+	titleBits   = 22
+	senderBits  = 64 - messageBits - titleBits
+
+	messagePart = Core(1<<messageBits - 1)
+	titlePart   = Core((1<<titleBits - 1) << messageBits)
+	senderPart  = ^(messagePart | titlePart)
+)
+
+func coreOf(sender, title, message *string) Core {
+	who := foldHash(text(sender))
+	if who == foldHash("anonymous") {
+		who = 0
+	}
+	part := func(hash uint64, bits int) Core {
+		if hash == 0 {
+			return 0
+		}
+		return Core(max(hash>>(64-bits), 1))
+	}
+	return part(who, senderBits)<<(messageBits+titleBits) | part(foldHash(text(title)), titleBits)<<messageBits | part(foldHash(text(message)), messageBits)
+}
+
+// SentBy reports whether a treat may be of a sender.
+func (c Core) SentBy(name string) bool { return c&senderPart == coreOf(&name, nil, nil) }
+
+// CoreParts are the masks of the parts of a core.
+func CoreParts() []Core { return []Core{messagePart, senderPart, titlePart} }
+
+// Near reports whether two cores are the same, or would be if one of the treats had not left out one of its parts.
+func (c Core) Near(o Core) bool {
+	different := c ^ o
+	if different == 0 {
+		return true
+	}
+	for _, part := range [...]Core{messagePart, senderPart, titlePart} {
+		if different&^part == 0 {
+			return (c&part == 0 || o&part == 0) && c&^part != 0
+		}
+	}
+	return false
+}
+
+const (
+	// maxFolded is how many bytes of a folded text count, and maxText those of the text itself, so that long ones cost little.
+	maxFolded = 4 << 10
+	maxText   = 64 << 10
+)
+
+// foldHash is a hash of a text's folded form, 0 if nothing is left of it.
+func foldHash(text string) uint64 {
+	text = text[:min(len(text), maxText)]
+	h := folding{}
+	for i := range len(text) {
+		c := text[i]
+		switch {
+		case c >= utf8.RuneSelf || c == '&' || c == '\\' || c == '<':
+			return foldSlowly(text)
+		case 'A' <= c && c <= 'Z':
+			h.add(c | 0x20)
+		case c > ' ' && c != '?' && c != 0x7f:
+			h.add(c)
+		}
+	}
+	return h.sum()
+}
+
+// folding is FNV-1a, with its bits mixed at the end.
+type folding struct {
+	hash  uint64
+	count int
+}
+
+func (h *folding) add(c byte) {
+	switch h.count++; {
+	case h.count == 1:
+		h.hash = 14695981039346656037
+	case h.count > maxFolded:
+		return
+	}
+	h.hash = (h.hash ^ uint64(c)) * 1099511628211
+}
+
+func (h *folding) sum() uint64 {
+	if h.count == 0 {
+		return 0
+	}
+	x := h.hash
+	x = (x ^ x>>32) * 0xd6e8feb86659fd93
+	return max(x^x>>32, 1)
+}
+
+// maxEscapes is how often a text may have been escaped.
+const maxEscapes = 8
+
+// foldSlowly folds a text that is not plain ASCII. Emoji go before the normalization, which makes letters of some.
+func foldSlowly(text string) uint64 {
+	for range maxEscapes {
+		plain := unescape(text)
+		if plain == text {
+			break
+		}
+		text = plain
+	}
+	var h folding
+	text = norm.NFKD.String(strings.Map(keep, text))
+	var room [utf8.UTFMax]byte
+	for _, r := range text {
+		if r = keep(r); r < 0 || unicode.Is(unicode.Mn, r) {
+			continue
+		}
+		if r = unicode.ToLower(unicode.ToUpper(r)); r == 'ß' { // which is SS in upper case
+			h.add('s')
+			h.add('s')
+			continue
+		}
+		for _, c := range room[:utf8.EncodeRune(room[:], r)] {
+			h.add(c)
+		}
+	}
+	return h.sum()
+}
+
+// keep drops what a text may lose on its way: emoji and all else beyond the basic plane, which some databases do not hold; what may stand for them;
+// and what is not seen.
+func keep(r rune) rune {
+	switch {
+	case r > 0xffff, r == '?', r == unicode.ReplacementChar, unicode.IsSpace(r), unicode.In(r, unicode.C, unicode.So, unicode.Me):
+		return -1
+	case 0xfe00 <= r && r <= 0xfe0f: // variation selectors
+		return -1
+	}
+	return r
+}
+
+// unescape undoes one level of escaping: entities and line breaks of HTML, and backslashes.
+func unescape(text string) string {
+	if strings.IndexByte(text, '&') >= 0 {
+		plain := html.UnescapeString(text)
+		if plain == text { // there may be &NBSP; in it; the case does not matter
+			plain = html.UnescapeString(strings.ToLower(text))
+		}
+		text = plain
+	}
+	if strings.IndexByte(text, '<') >= 0 {
+		text = strings.NewReplacer("<br>", "", "<br/>", "", "<br />", "", "<BR>", "", "<BR/>", "", "<BR />", "").Replace(text)
+	}
+	if strings.IndexByte(text, '\\') < 0 {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' || i+1 == len(text) {
+			if text[i] != '\\' {
+				b.WriteByte(text[i])
+			}
+			continue
+		}
+		i++
+		switch c := text[i]; c {
+		case 'n', 'r', 't':
+		case 'u':
+			if r, ok := hexRune(text[i+1:]); ok {
+				b.WriteRune(r) // half a surrogate pair becomes what is dropped, as all of it is
+				i += 4
+				continue
+			}
+			b.WriteByte(c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func hexRune(text string) (r rune, ok bool) {
+	if len(text) < 4 {
+		return 0, false
+	}
+	for i := range 4 {
+		digit := strings.IndexByte("0123456789abcdef", text[i]|0x20)
+		if digit < 0 {
+			return 0, false
+		}
+		r = r<<4 | rune(digit) //nolint:gosec // a digit
+	}
+	return r, true
+}

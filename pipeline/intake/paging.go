@@ -1,0 +1,170 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"hash/maphash"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// maxPages bounds how many pages of a history are read at a time, and maxHistory how many treats.
+	maxPages   = 500
+	maxHistory = 500_000
+	// pagesWithin is for how long further pages are asked for.
+	pagesWithin = 10 * time.Minute
+	// maxOverlap is how far a page is looked through for what the page before held.
+	maxOverlap = 4096
+)
+
+// pages is what is known of the pages of a reply, as the paginators of PHP frameworks number them.
+type pages struct {
+	next                 string
+	current, last, total int
+	n                    int // that were read or are being read
+	// cut says why pages were left out; empty: none were.
+	cut string
+
+	seed   maphash.Seed
+	texts  []uint64 // of the present page's treats
+	before struct { // of the page before that
+		texts []uint64
+		total int
+	}
+	named bool            // an item has an id of its own: no other one has the same text
+	seen  map[uint64]bool // the pages so far
+}
+
+// turn begins another page.
+func (p *pages) turn() {
+	if p.n++; p.n == 1 {
+		p.seed, p.seen = maphash.MakeSeed(), make(map[uint64]bool)
+	}
+	p.before.texts, p.before.total = p.texts, p.total
+	p.next, p.current, p.last, p.total, p.texts = "", 0, 0, -1, nil
+}
+
+// note takes what a reply says of its pages.
+func (p *pages) note(key string, value json.RawMessage) {
+	var text string
+	switch key {
+	case "links":
+		var links struct {
+			Next string `json:"next"`
+		}
+		if json.Unmarshal(value, &links) == nil && links.Next != "" {
+			p.next = links.Next
+		}
+		return
+	case "next", "next_page_url":
+		if json.Unmarshal(value, &text) == nil && text != "" {
+			p.next = text
+		}
+		return
+	}
+	n, err := strconv.Atoi(strings.Trim(string(value), `"`))
+	if err != nil {
+		return
+	}
+	switch key {
+	case "current_page":
+		p.current = n
+	case "last_page":
+		p.last = n
+	case "total":
+		p.total = n
+	}
+}
+
+// saw notes the text of a treat.
+func (p *pages) saw(item json.RawMessage) {
+	p.texts = append(p.texts, maphash.Bytes(p.seed, item))
+	p.named = p.named || bytes.Contains(item, []byte(`"id"`))
+}
+
+// following returns how the page that was read names the next one, and false if there is none.
+func (p *pages) following() (next NextPage, ok bool) {
+	switch {
+	case p.next != "":
+		return NextPage{p.next, max(p.current, p.n) + 1}, true
+	case p.current > 0 && p.current < p.last:
+		return NextPage{"", p.current + 1}, true
+	}
+	return NextPage{}, false
+}
+
+// repeated is how many treats at the beginning of the page are those at the end of the one before: more came in meanwhile, and have moved them.
+// All of them are if it is a page that was read before.
+func (p *pages) repeated() int {
+	if len(p.texts) == 0 {
+		return 0
+	}
+	same := maphash.Comparable(p.seed, len(p.texts))
+	for _, text := range p.texts {
+		same = maphash.Comparable(p.seed, [2]uint64{same, text})
+	}
+	if p.seen[same] {
+		return len(p.texts)
+	}
+	p.seen[same] = true
+	if !p.named && p.total >= 0 && p.total == p.before.total { // two may be alike
+		return 0
+	}
+	for n := min(len(p.texts), len(p.before.texts), maxOverlap); n > 0; n-- {
+		if slices.Equal(p.before.texts[len(p.before.texts)-n:], p.texts[:n]) {
+			return n
+		}
+	}
+	return 0
+}
+
+// readPages reads a reply and the pages that follow it. Pages that cannot be had by their rules are left out; an error of one is that of all.
+func (rr *replyReader) readPages(ctx context.Context, reply Reply) error {
+	asked := make(map[NextPage]bool) // by URL, or by number
+	began := time.Now()
+	for {
+		from, before := len(rr.treats), rr.before
+		if err := rr.read(reply); err != nil {
+			return err
+		}
+		p := &rr.pages
+		repeated := p.repeated()
+		rr.treats = slices.Delete(rr.treats, from, from+repeated)
+		next, more := p.following()
+		paged, can := reply.(Paged)
+		name := next
+		if name.URL != "" {
+			name.Number = 0
+		}
+		switch brought := len(rr.treats) > from; {
+		case !more || !can:
+			return nil
+		case asked[name], !brought && rr.before == before: // it leads nowhere
+			return nil
+		case !brought && len(rr.treats) > 0: // they come newest first, and the rest is older
+			return nil
+		case p.n >= maxPages || len(rr.treats) >= maxHistory:
+			p.cut = "it has too many pages"
+			return nil
+		case time.Since(began) > pagesWithin:
+			p.cut = "its pages take too long"
+			return nil
+		}
+		asked[name] = true
+		err := paged.Next(ctx, next)
+		for _, cut := range []error{ErrPageElsewhere, ErrPagesTooLarge} {
+			if errors.Is(err, cut) {
+				p.cut = cut.Error()
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
