@@ -126,7 +126,34 @@ func (ix *Index) load() (damaged int, err error) {
 		ix.active.log = ix.newTail()
 	}
 	ix.removeTails(obsolete)
+	ix.dropReplaced()
 	return damaged, nil
+}
+
+// dropReplaced removes the runs of which the other parts say everything: damaged ones that were replaced, when relay was killed before their files were
+// removed.
+func (ix *Index) dropReplaced() {
+	for _, r := range slices.Clone(ix.runs) { // oldest first
+		others := slices.Clone(ix.active.cover)
+		twice := len(r.info.cover) == 0 || holds(others, r.info.cover[0].First)
+		for _, o := range ix.runs {
+			twice = twice || o != r && holds(o.info.cover, r.info.cover[0].First)
+		}
+		if !twice { // as it mostly is
+			continue
+		}
+		for _, o := range ix.runs {
+			for _, s := range o.info.cover {
+				if o != r {
+					others = addSpan(others, s)
+				}
+			}
+		}
+		if !slices.ContainsFunc(r.info.cover, func(s journal.Span) bool { return len(holes(others, s.First, s.Last)) > 0 }) {
+			ix.runs = slices.DeleteFunc(ix.runs, func(o *run) bool { return o == r })
+			r.drop()
+		}
+	}
 }
 
 // adopt makes a run a part of the index, which has none of its tables yet.

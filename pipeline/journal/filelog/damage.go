@@ -57,14 +57,23 @@ func (l *losses) spans() []journal.Span {
 	return append([]journal.Span(nil), l.known.Gaps...)
 }
 
-// expect adds a gap that is no damage to report.
-func (l *losses) expect(s journal.Span) error {
+// expect adds a gap that is no damage to report, if its numbers are passed over: else they are given, and are none.
+func (l *losses) expect(s journal.Span, pass func() error) error {
+	l.mu.Lock()
+	before := append(gapSet(nil), l.known.Gaps...)
+	l.known.Gaps.add(s)
+	l.mu.Unlock()
+	err := pass()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.known.Gaps.add(s)) == 0 {
-		return nil
+	if err != nil {
+		l.known.Gaps = before
+		return err
 	}
-	return l.save()
+	if err := l.save(); err != nil {
+		l.log.Warn().Err(err).Msg("The gaps of the journal cannot be stored now. The next start reports them again.")
+	}
+	return nil
 }
 
 // dropped says that retention has dropped all numbers before oldest, of which it has dropped the gaps before that number. Those behind it are as young

@@ -1,6 +1,8 @@
 package filelog
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -46,4 +48,42 @@ func gapsOf(t *testing.T, l *Log) []journal.Span {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// Numbers that could not be reserved, as on a full disk, are no gap: they are given to what is appended next.
+func TestReserveFails(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 0)
+	l := r.open()
+	add(t, l, 1, entries(1, 5))
+	for _, name := range []string{segmentName(10), gapsName + temporarySuffix} { // one is in the way of each step
+		blocked := filepath.Join(r.opts.Dir, name)
+		if err := os.MkdirAll(filepath.Join(blocked, "folder"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		err := l.Reserve(t.Context(), 9)
+		if err := os.RemoveAll(blocked); err != nil {
+			t.Fatal(err)
+		}
+		if err == nil {
+			break // the numbers are reserved, whatever became of the note of that
+		}
+		if gaps, err := l.Gaps(t.Context()); err != nil || len(gaps) > 0 {
+			t.Fatal(gaps, err)
+		}
+	}
+	next, lost := uint64(6), []journal.Span(nil)
+	if _, n := l.Bounds(); n == 10 {
+		next, lost = 10, []journal.Span{{First: 6, Last: 9}}
+	}
+	add(t, l, next, entries(int(next), 2))
+	for range 2 {
+		if gaps, err := l.Gaps(t.Context()); err != nil || !slices.Equal(gaps, lost) {
+			t.Fatal(gaps, err)
+		}
+		check(t, all(t, l, 100), next+1, lost...)
+		closeLog(t, l)
+		l = r.open()
+	}
+	closeLog(t, l)
 }

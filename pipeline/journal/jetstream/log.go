@@ -221,14 +221,17 @@ func (l *Log) refresh(ctx context.Context) error {
 
 // reread is the refresh of a log that only reads. The table is read after the bounds: it is written before the first record
 // that it is needed for.
-func (l *Log) reread(ctx context.Context) error {
+func (l *Log) reread(ctx context.Context) error { return l.rereadAll(ctx, false) }
+
+// rereadAll reads the table also, if asked to, where the stream is as it was: before a write, for numbers may have been reserved since.
+func (l *Log) rereadAll(ctx context.Context, always bool) error {
 	generation := l.link.generation()
 	info, err := l.link.info(ctx, StreamName, nil)
 	if err != nil {
 		return err
 	}
 	v := l.snapshot()
-	if info.State.LastSeq == v.last && info.State.FirstSeq == v.first && generation == v.generation {
+	if !always && info.State.LastSeq == v.last && info.State.FirstSeq == v.first && generation == v.generation {
 		return nil
 	}
 	t, err := l.state.loadTable(ctx)

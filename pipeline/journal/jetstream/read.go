@@ -183,7 +183,9 @@ func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Span) erro
 	if l.attached {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.at.table = t
+		if l.at.table == v.table { // else the next read finds them again
+			l.at.table = t
+		}
 		return nil
 	}
 	l.writing.Lock()

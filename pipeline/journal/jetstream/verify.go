@@ -18,7 +18,7 @@ var errNoQuorum = errors.New("most nodes of the stream's cluster do not follow i
 // current makes sure that the view is what the stream holds. l.writing is held.
 func (l *Log) current(ctx context.Context) error {
 	if l.attached { // the relay that owns the log sees to it that the numbers go on
-		return l.reread(ctx)
+		return l.rereadAll(ctx, true)
 	}
 	if v := l.snapshot(); v.known && v.generation == l.link.generation() {
 		return nil
