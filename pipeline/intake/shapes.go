@@ -3,7 +3,6 @@ package intake
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/treatrelay/relay/internal/jsonscan"
@@ -66,29 +65,40 @@ func (rr *replyReader) keyedValue(value json.RawMessage, list *int, at int64, de
 }
 
 // decodeItem reads the treats of an item of a list, as [decodeTreats] does. A treat may also stand under a key of an object, whose own fields are then
-// those that it lacks.
+// those that it lacks. Of several it cannot be told whose they are: then the object counts for itself.
 func decodeItem(item json.RawMessage) ([]treat, error) {
-	treats, err := decodeTreats(item)
-	if len(item) == 0 || item[0] != '{' || len(treats) > 0 && (treats[0].fields[4] != nil || treats[0].fields[5] != nil) {
-		return treats, err
+	if len(item) == 0 || item[0] != '{' {
+		return decodeTreats(item)
 	}
-	outer := treats
+	outer := make([]treat, 1)
+	err := decodeObject(item, &outer[0])
+	if err != nil {
+		outer = nil
+	} else if said := outer[0].fields[4] != nil || outer[0].fields[5] != nil; said && outer[0].identified() {
+		return outer, nil
+	} else if said {
+		return decodeTreats(item)
+	}
+	var inner []treat
 	jsonscan.Members(item, func(_, value []byte) {
-		if inner, _ := decodeTreats(value); value[0] == '{' && len(inner) > 0 {
-			treats = append(slices.Clip(treats), inner...)
+		if value[0] == '{' {
+			found, _ := decodeTreats(value)
+			inner = append(inner, found...)
 		}
 	})
 	switch {
-	case len(treats) != len(outer)+1: // there is none, or it cannot be told which
+	case len(inner) == 0:
+		return decodeTreats(item)
+	case len(inner) > 1:
 		return outer, err
 	case len(outer) > 0:
-		fill(&treats[1], &outer[0])
+		fill(&inner[0], &outer[0])
 	default:
 		var around treat
 		_ = decodeFields(item, &around) // it is an object, by what was found in it
-		fill(&treats[0], &around)
+		fill(&inner[0], &around)
 	}
-	return treats[len(outer):], nil
+	return inner, nil
 }
 
 // fill gives a treat the fields that it lacks.
