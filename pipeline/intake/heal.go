@@ -8,6 +8,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -78,7 +79,7 @@ func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, re
 		for i := range window {
 			done, err := r.backfill(ctx, c, reply, &window[i])
 			switch {
-			case errors.Is(err, errNotTreat): // too large for the journal
+			case errors.Is(err, treat.ErrNotTreat): // too large for the journal
 				result.Unusable++
 			case err != nil:
 				return err

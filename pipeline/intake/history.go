@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
 // History is a provider's list of the past treats of one account.
@@ -58,14 +59,14 @@ type past struct {
 }
 
 // body reads a treat of the reply once more.
-func (p *past) body(from io.ReaderAt) (treat, error) {
+func (p *past) body(from io.ReaderAt) (treat.Treat, error) {
 	text := make([]byte, p.length)
 	if _, err := from.ReadAt(text, p.offset); err != nil && !errors.Is(err, io.EOF) {
-		return treat{}, fmt.Errorf("read a treat of the history again: %w", err)
+		return treat.Treat{}, fmt.Errorf("read a treat of the history again: %w", err)
 	}
-	treats, _ := decodeItem(bytes.TrimLeft(text, ", \t\r\n")) // what is no treat beside it was counted
+	treats, _ := treat.DecodeItem(bytes.TrimLeft(text, ", \t\r\n")) // what is no treat beside it was counted
 	if int(p.part) >= len(treats) {
-		return treat{}, errors.New("read a treat of the history again: it is not there any more")
+		return treat.Treat{}, errors.New("read a treat of the history again: it is not there any more")
 	}
 	return treats[p.part], nil
 }

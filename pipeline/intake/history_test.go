@@ -110,7 +110,7 @@ func TestHistoryShapes(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				d := body.data()
+				d := body.Data()
 				if again := index.Of(&d); again.When.IsZero() || again != p.Fingerprint {
 					t.Errorf("what stands at %d is another treat", p.offset)
 				}
@@ -142,7 +142,7 @@ func FuzzHistory(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d := body.data()
+			d := body.Data()
 			if again := index.Of(&d); again.When.IsZero() || again != p.Fingerprint {
 				t.Error("another treat stands there")
 			}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -144,7 +145,7 @@ func (in *Intake) forget(now time.Time) {
 // if ctx ended before that.
 func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received time.Time) error {
 	in.metrics.received.Inc()
-	treats, left := decodeArgs(args)
+	treats, left := treat.Decode(args)
 	in.turn <- struct{}{} // CatchUp holds it for as long as its own context lets it
 	defer func() { <-in.turn }()
 	if in.repeats.due(received) {
@@ -154,7 +155,7 @@ func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received t
 		in.repeats.settle(in.backlog.done(), in.index.Through())
 	}
 	for _, l := range left {
-		if err := in.reject(ctx, l.why, l.payload, received); err != nil {
+		if err := in.reject(ctx, l.Why, l.Payload, received); err != nil {
 			return err
 		}
 	}
@@ -166,12 +167,12 @@ func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received t
 	return nil
 }
 
-func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error {
+func (in *Intake) take(ctx context.Context, t *treat.Treat, received time.Time) error {
 	e, f := &in.scratch.event, &in.scratch.print
 	*e, *f = in.norm.normalize(t, received)
 	dated := !f.When.IsZero()
-	if len(t.ignored) > 0 {
-		in.log.Warn().Strs("fields", t.ignored).Msg("treat has fields that are no text: taken as null")
+	if len(t.Ignored) > 0 {
+		in.log.Warn().Strs("fields", t.Ignored).Msg("treat has fields that are no text: taken as null")
 	}
 	q := queued{event: e, print: f}
 	if dated {
@@ -192,8 +193,8 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 		q.baseline = in.healing.baseline
 	}
 	duplicate, err := in.queue(ctx, &q)
-	if errors.Is(err, errNotTreat) {
-		return in.reject(ctx, err, t.raw, received)
+	if errors.Is(err, treat.ErrNotTreat) {
+		return in.reject(ctx, err, t.Raw, received)
 	}
 	if err != nil || duplicate {
 		return err
@@ -257,7 +258,7 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	line, err := e.Line()
 	if err != nil {
 		in.index.Forget(e.ID)
-		return false, fmt.Errorf("%w: %w", errNotTreat, err)
+		return false, fmt.Errorf("%w: %w", treat.ErrNotTreat, err)
 	}
 	entry := journal.Entry{
 		Kind: journal.Treat, ID: e.ID, Account: e.Data.Account, Provider: e.Data.Provider, Origin: e.Origin, Repeat: q.ordinal + 1,
@@ -268,7 +269,7 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	}
 	if !journal.Fits(&entry) {
 		in.index.Forget(e.ID)
-		return false, fmt.Errorf("%w: its event of %d bytes is larger than what the journal takes", errNotTreat, len(line))
+		return false, fmt.Errorf("%w: its event of %d bytes is larger than what the journal takes", treat.ErrNotTreat, len(line))
 	}
 	position := in.backlog.add()
 	if err := in.journal.Enqueue(ctx, journal.Item{Entry: entry, Received: e.RecordedTime, Done: in.backlog.wrote}); err != nil {

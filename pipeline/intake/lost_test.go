@@ -12,6 +12,7 @@ import (
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -319,7 +320,8 @@ func TestCompareWithADamagedIndex(t *testing.T) {
 		title, date := "t", begin.Add(time.Duration(i%1000)*time.Second-time.Hour).UTC().Format(time.DateTime)
 		sender := string(rune('a' + i/1000))
 		d = pipeline.Data{Account: "acc", Provider: "treatstream", Sender: &sender, Title: &title, DateCreated: &date}
-		e, _ := in.norm.normalize(&treat{fields: [7]*string{0: &sender, 4: &title, 6: &date}}, begin)
+		sent := treat.New(sender, title, "", date)
+		e, _ := in.norm.normalize(&sent, begin)
 		e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&d), 0)
 		line, err := e.Line()
 		if err != nil {

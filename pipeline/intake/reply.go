@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
 // A replyReader collects the treats of a reply. The list is an array, or the members of an object whose keys are ids or days, or stands under any
@@ -260,12 +261,12 @@ func (rr *replyReader) array() error {
 // item takes what stands in a list, which has that number, at a place of the page.
 func (rr *replyReader) item(item json.RawMessage, list int, offset int64, length int32) error {
 	rr.shape.items++
-	treats, err := decodeItem(item)
+	treats, err := treat.DecodeItem(item)
 	if err != nil {
 		rr.unusable++
 	}
 	for part := range treats {
-		d := treats[part].data()
+		d := treats[part].Data()
 		f := index.Of(&d)
 		at := f.When.In(rr.zone)
 		switch {

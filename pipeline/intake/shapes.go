@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/treatrelay/relay/internal/jsonscan"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
 // maxKeyed is how deep lists are nested that are keyed by parts of a date, such as year, month and day.
@@ -43,7 +44,7 @@ func (rr *replyReader) keyedValue(value json.RawMessage, list *int, at int64, de
 			}
 		})
 	case '{':
-		if treats, _ := decodeItem(value); len(treats) > 0 {
+		if treats, _ := treat.DecodeItem(value); len(treats) > 0 {
 			begin()
 			return rr.item(value, *list, at, int32(len(value))) //nolint:gosec // at most maxItem
 		}
@@ -62,50 +63,4 @@ func (rr *replyReader) keyedValue(value json.RawMessage, list *int, at int64, de
 		})
 	}
 	return err
-}
-
-// decodeItem reads the treats of an item of a list, as [decodeTreats] does. A treat may also stand under a key of an object, whose own fields are then
-// those that it lacks. Of several it cannot be told whose they are: then the object counts for itself.
-func decodeItem(item json.RawMessage) ([]treat, error) {
-	if len(item) == 0 || item[0] != '{' {
-		return decodeTreats(item)
-	}
-	outer := make([]treat, 1)
-	err := decodeObject(item, &outer[0])
-	if err != nil {
-		outer = nil
-	} else if said := outer[0].fields[4] != nil || outer[0].fields[5] != nil; said && outer[0].identified() {
-		return outer, nil
-	} else if said {
-		return decodeTreats(item)
-	}
-	var inner []treat
-	jsonscan.Members(item, func(_, value []byte) {
-		if value[0] == '{' {
-			found, _ := decodeTreats(value)
-			inner = append(inner, found...)
-		}
-	})
-	switch {
-	case len(inner) == 0:
-		return decodeTreats(item)
-	case len(inner) > 1:
-		return outer, err
-	case len(outer) > 0:
-		fill(&inner[0], &outer[0])
-	default:
-		var around treat
-		_ = decodeFields(item, &around) // it is an object, by what was found in it
-		fill(&inner[0], &around)
-	}
-	return inner, nil
-}
-
-// fill gives a treat the fields that it lacks.
-func fill(t, from *treat) {
-	for i := range t.fields {
-		if t.fields[i] == nil {
-			t.fields[i] = from.fields[i]
-		}
-	}
 }
