@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -43,7 +44,7 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 	base.settle(g.login, g.channels)
 	if same {
 		floor := base.floor().Unix()
-		g.treats = slices.DeleteFunc(g.treats, func(p past) bool { return p.same.second < floor })
+		g.treats = slices.DeleteFunc(g.treats, func(p past) bool { return p.same.Second < floor })
 		return len(g.treats) > 0, in.putBaseline(ctx, base)
 	}
 	result.FirstRun, result.Known, base.Made = true, len(all), time.Now().UTC()
@@ -135,7 +136,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 }
 
 // free reports whether no treat of that ordinal was journaled again, or is about to be.
-func (r *Reconciler) free(hits []index.Hit, f *index.Fingerprint, ordinal uint64) bool {
+func (r *Reconciler) free(hits []index.Hit, f *fingerprint.Fingerprint, ordinal uint64) bool {
 	if r.intake.repeats.counts[keyOf(f)].next > ordinal {
 		return false
 	}
@@ -195,7 +196,7 @@ func (r *Reconciler) countIndex(ctx context.Context, c *comparison, base *baseli
 		case h.Lost && !tags[h.Baseline]:
 			c.miss(h)
 		case tags[h.Baseline]:
-			c.passed(identityOf(&h.Fingerprint, c.zone), h.Repeat)
+			c.passed(h.Identity(c.zone), h.Repeat)
 		default:
 			c.count(h)
 		}

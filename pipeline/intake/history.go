@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
@@ -51,8 +51,8 @@ func unreadable(why string) error { return fmt.Errorf("%w: %s", ErrHistoryUnread
 
 // A past is a dated treat of a reply: what tells it from others, and where it stands.
 type past struct {
-	index.Fingerprint
-	same   identity
+	fingerprint.Fingerprint
+	same   fingerprint.Identity
 	offset int64
 	length int32
 	part   int32 // which of the treats that stand there

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 )
 
 func readerOf(oldest time.Time) *replyReader {
@@ -111,7 +111,7 @@ func TestHistoryShapes(t *testing.T) {
 					t.Fatal(err)
 				}
 				d := body.Data()
-				if again := index.Of(&d); again.When.IsZero() || again != p.Fingerprint {
+				if again := fingerprint.Of(&d); again.When.IsZero() || again != p.Fingerprint {
 					t.Errorf("what stands at %d is another treat", p.offset)
 				}
 			}
@@ -143,7 +143,7 @@ func FuzzHistory(f *testing.F) {
 				t.Fatal(err)
 			}
 			d := body.Data()
-			if again := index.Of(&d); again.When.IsZero() || again != p.Fingerprint {
+			if again := fingerprint.Of(&d); again.When.IsZero() || again != p.Fingerprint {
 				t.Error("another treat stands there")
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -60,7 +61,7 @@ type metrics struct {
 // scratch is memory that is used again for each treat.
 type scratch struct {
 	event pipeline.Event
-	print index.Fingerprint
+	print fingerprint.Fingerprint
 	hits  []index.Hit
 	seen  uint64 // how many commits the index had before the hits were read
 }
@@ -107,7 +108,7 @@ func (in *Intake) CatchUp(ctx context.Context) error {
 	for {
 		err := in.index.Backfilled(ctx, in.norm.Account, 0, in.repeats.since, func(h *index.Hit) bool {
 			if !h.When.IsZero() && h.Repeat > 0 {
-				in.healing.expect(traitOf(h.Core, identityOf(&h.Fingerprint, in.norm.Location)), journaledBefore, h.Journaled)
+				in.healing.expect(traitOf(h.Core, h.Identity(in.norm.Location)), journaledBefore, h.Journaled)
 			}
 			return true
 		})
@@ -206,18 +207,18 @@ func (in *Intake) take(ctx context.Context, t *treat.Treat, received time.Time) 
 }
 
 // roleOf says what a treat that comes live is to the history that was read before.
-func (in *Intake) roleOf(f *index.Fingerprint) role {
+func (in *Intake) roleOf(f *fingerprint.Fingerprint) role {
 	if f.When.IsZero() || len(in.healing.credits) == 0 {
 		return unknownBefore
 	}
-	if c := in.healing.claim(traitOf(f.Core, identityOf(f, in.norm.Location))); c != nil {
+	if c := in.healing.claim(traitOf(f.Core, f.Identity(in.norm.Location))); c != nil {
 		return c.role
 	}
 	return unknownBefore
 }
 
 // find returns what the index has of a content and date. The result is good until the next call.
-func (in *Intake) find(ctx context.Context, f *index.Fingerprint) []index.Hit {
+func (in *Intake) find(ctx context.Context, f *fingerprint.Fingerprint) []index.Hit {
 	var err error
 	in.scratch.seen = in.index.Commits()
 	in.scratch.hits, err = in.index.Find(ctx, in.scratch.hits[:0], in.norm.Account, f)
@@ -235,7 +236,7 @@ func (in *Intake) find(ctx context.Context, f *index.Fingerprint) []index.Hit {
 // queued is an event on its way into the journal.
 type queued struct {
 	event    *pipeline.Event
-	print    *index.Fingerprint
+	print    *fingerprint.Fingerprint
 	hits     []index.Hit // what the index has like it
 	ordinal  uint64
 	ref      uint64 // the number of the lost entry whose place it takes; 0: none

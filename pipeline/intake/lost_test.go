@@ -11,7 +11,7 @@ import (
 
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -359,7 +359,7 @@ func TestCompareWithADamagedIndex(t *testing.T) {
 	if got := r.Index.Count(); got != n+1 {
 		t.Errorf("%d treats in the index, want %d", got, n+1)
 	}
-	f := index.Of(&d)
+	f := fingerprint.Of(&d)
 	if hits, err := r.Index.Find(t.Context(), nil, "acc", &f); err != nil || len(hits) != 1 {
 		t.Errorf("%+v, %v", hits, err)
 	}

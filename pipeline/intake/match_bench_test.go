@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 )
 
 // BenchmarkMatch compares a month of treats with as many that relay has.
@@ -32,11 +32,11 @@ func BenchmarkMatch(b *testing.B) {
 					if tt.alike {
 						sender = "viewer"
 					}
-					f := index.Of(&pipeline.Data{Sender: &sender, Title: &title})
+					f := fingerprint.Of(&pipeline.Data{Sender: &sender, Title: &title})
 					at := begin + int64(float64(i)*tt.pause)
-					treats = append(treats, past{Fingerprint: f, same: identity{f.Content + uint64(tt.late), at + tt.late}})
+					treats = append(treats, past{Fingerprint: f, same: fingerprint.Identity{Content: f.Content + uint64(tt.late), Second: at + tt.late}})
 					if i%10 >= tt.missed {
-						owns = append(owns, own{same: identity{f.Content, at}, core: f.Core, age: time.Hour})
+						owns = append(owns, own{same: fingerprint.Identity{Content: f.Content, Second: at}, core: f.Core, age: time.Hour})
 					}
 				}
 				c := newComparison(treats, time.UTC)

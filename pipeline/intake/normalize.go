@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -26,13 +26,13 @@ type Normalizer struct {
 
 // normalize returns the event of a live treat but for its id, and what its date says, which is zero if date_created is absent
 // or cannot be read. The event's time is then the time of receipt, and the original text stays in the data.
-func (n *Normalizer) normalize(t *treat.Treat, received time.Time) (e pipeline.Event, f index.Fingerprint) {
+func (n *Normalizer) normalize(t *treat.Treat, received time.Time) (e pipeline.Event, f fingerprint.Fingerprint) {
 	d := t.Data()
 	d.Account, d.Provider = n.Account, n.Provider
 	if n.KeepRaw && len(t.Raw) > 0 {
 		d.Raw = treat.Portable(t.Raw)
 	}
-	f = index.Of(&d)
+	f = fingerprint.Of(&d)
 	at := received
 	if !f.When.IsZero() {
 		at = f.When.In(n.Location)

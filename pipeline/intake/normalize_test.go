@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
@@ -52,7 +52,7 @@ func FuzzNormalize(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if pipeline.NewKey(&back.Data) != pipeline.NewKey(&e.Data) || index.Of(&back.Data) != f {
+			if pipeline.NewKey(&back.Data) != pipeline.NewKey(&e.Data) || fingerprint.Of(&back.Data) != f {
 				t.Fatalf("the key of %q changes by a round trip through the journal", payload)
 			}
 		}

@@ -136,7 +136,7 @@ func TestHistoryPages(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if d := body.Data(); d.DateCreated == nil || *d.DateCreated != time.Unix(p.same.second, 0).UTC().Format(time.DateTime) {
+				if d := body.Data(); d.DateCreated == nil || *d.DateCreated != time.Unix(p.same.Second, 0).UTC().Format(time.DateTime) {
 					t.Errorf("what stands at %d is another treat", p.offset)
 				}
 			}

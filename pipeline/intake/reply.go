@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
@@ -267,7 +267,7 @@ func (rr *replyReader) item(item json.RawMessage, list int, offset int64, length
 	}
 	for part := range treats {
 		d := treats[part].Data()
-		f := index.Of(&d)
+		f := fingerprint.Of(&d)
 		at := f.When.In(rr.zone)
 		switch {
 		case f.When.IsZero() || at.After(rr.newest):
@@ -285,7 +285,7 @@ func (rr *replyReader) item(item json.RawMessage, list int, offset int64, length
 			rr.before++
 			continue
 		}
-		rr.treats = append(rr.treats, past{f, identity{f.Content, at.Unix()}, rr.start + offset, length, int32(part)})
+		rr.treats = append(rr.treats, past{f, fingerprint.Identity{Content: f.Content, Second: at.Unix()}, rr.start + offset, length, int32(part)})
 		rr.pages.saw(item)
 	}
 	return nil
