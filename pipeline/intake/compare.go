@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/history"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 )
 
@@ -14,7 +15,7 @@ import (
 type comparison struct {
 	zone   *time.Location
 	now    time.Time
-	treats []past // oldest first
+	treats []history.Treat // oldest first
 	slots  map[fingerprint.Identity]int32
 	next   []uint64 // by slot, an ordinal that is free, and all after it
 	since  int64    // of the oldest treat
@@ -57,19 +58,19 @@ type lostTreat struct {
 // freshness is how long a provider takes at most to put into its history what it has just sent.
 const freshness = 2 * time.Minute
 
-func newComparison(treats []past, zone *time.Location) *comparison {
+func newComparison(treats []history.Treat, zone *time.Location) *comparison {
 	c := &comparison{zone: zone, now: time.Now(), treats: treats, slots: make(map[fingerprint.Identity]int32), lost: make(map[int32][]lostTreat)}
 	if len(treats) == 0 {
 		return c
 	}
-	if treats[0].same.Second >= treats[len(treats)-1].same.Second { // newest first, as lists mostly are; this is for those of one second
+	if treats[0].Same.Second >= treats[len(treats)-1].Same.Second { // newest first, as lists mostly are; this is for those of one second
 		slices.Reverse(treats)
 	}
-	slices.SortStableFunc(treats, func(a, b past) int { return cmp.Compare(a.same.Second, b.same.Second) })
-	c.since, c.until = treats[0].same.Second, treats[len(treats)-1].same.Second
+	slices.SortStableFunc(treats, func(a, b history.Treat) int { return cmp.Compare(a.Same.Second, b.Same.Second) })
+	c.since, c.until = treats[0].Same.Second, treats[len(treats)-1].Same.Second
 	for i := range treats {
-		if _, ok := c.slots[treats[i].same]; !ok {
-			c.slots[treats[i].same] = int32(len(c.next)) //nolint:gosec // a reply is bounded
+		if _, ok := c.slots[treats[i].Same]; !ok {
+			c.slots[treats[i].Same] = int32(len(c.next)) //nolint:gosec // a reply is bounded
 			c.next = append(c.next, 0)
 		}
 	}
@@ -161,7 +162,7 @@ func (c *comparison) add(o *own) {
 
 // A missing treat is to be journaled.
 type missing struct {
-	past
+	history.Treat
 	lost   uint64  // the number at which the log has lost it in another form; 0: it has not
 	again  bool    // the log has lost it, in whatever form
 	credit *credit // of what may come live before its turn
@@ -174,12 +175,12 @@ func (c *comparison) missing() (all []missing) {
 		switch {
 		case at == alone:
 			if !c.withheld[i] {
-				all = append(all, missing{past: p})
+				all = append(all, missing{Treat: p})
 			}
-		case c.owns[at].kind == ownMissing && c.owns[at].same == p.same:
-			all = append(all, missing{past: p, again: true})
+		case c.owns[at].kind == ownMissing && c.owns[at].same == p.Same:
+			all = append(all, missing{Treat: p, again: true})
 		case c.owns[at].kind >= ownLost:
-			all = append(all, missing{past: p, lost: c.owns[at].number, again: true})
+			all = append(all, missing{Treat: p, lost: c.owns[at].number, again: true})
 		}
 	}
 	return all
@@ -187,11 +188,11 @@ func (c *comparison) missing() (all []missing) {
 
 // split returns what the reply holds of before a time and relay has not, oldest first, and whether anything else is missing: what is dated later, or
 // the log has lost.
-func (c *comparison) split(limit int64) (all []past, more bool) {
+func (c *comparison) split(limit int64) (all []history.Treat, more bool) {
 	for i, p := range c.treats {
 		switch at := c.partners[i]; {
 		case at != alone && c.owns[at].kind < ownLost:
-		case at != alone, p.same.Second >= limit:
+		case at != alone, p.Same.Second >= limit:
 			more = true
 		default:
 			all = append(all, p)
@@ -203,7 +204,7 @@ func (c *comparison) split(limit int64) (all []past, more bool) {
 // rewritten is how many treats of the reply relay has in another form.
 func (c *comparison) rewritten() (n int) {
 	for i := range c.treats {
-		if at := c.partners[i]; at != alone && c.owns[at].kind < ownLost && c.owns[at].same != c.treats[i].same {
+		if at := c.partners[i]; at != alone && c.owns[at].kind < ownLost && c.owns[at].same != c.treats[i].Same {
 			n++
 		}
 	}

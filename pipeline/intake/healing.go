@@ -128,20 +128,20 @@ func (h *healing) expect(t trait, as role, at time.Time) *credit {
 func (h *healing) await(c *comparison, gone []missing) {
 	now := time.Now()
 	about := func(second int64) bool {
-		next := sort.Search(len(gone), func(i int) bool { return gone[i].same.Second >= second-2*farthest })
-		return next < len(gone) && gone[next].same.Second <= second+2*farthest
+		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*farthest })
+		return next < len(gone) && gone[next].Same.Second <= second+2*farthest
 	}
 	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.second) })
 	for i := range c.treats {
 		p := &c.treats[i]
-		if at := c.partners[i]; at != alone && c.owns[at].kind == ownLive && about(p.same.Second) {
-			paired := h.expect(traitOf(p.Core, p.same), journaledBefore, now)
+		if at := c.partners[i]; at != alone && c.owns[at].kind == ownLive && about(p.Same.Second) {
+			paired := h.expect(traitOf(p.Core, p.Same), journaledBefore, now)
 			live := traitOf(c.owns[at].core, c.owns[at].same)
 			paired.live, paired.pair = &live, true
 		}
 	}
 	for i := range gone {
-		gone[i].credit = h.expect(traitOf(gone[i].Core, gone[i].same), missingBefore, now)
+		gone[i].credit = h.expect(traitOf(gone[i].Core, gone[i].Same), missingBefore, now)
 	}
 }
 

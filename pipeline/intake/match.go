@@ -64,8 +64,8 @@ func (c *comparison) fillCores() {
 	}
 	for i := range c.treats {
 		if t := &c.treats[i]; t.Core != 0 {
-			if _, asked := cores[t.same]; asked {
-				cores[t.same] = t.Core
+			if _, asked := cores[t.Same]; asked {
+				cores[t.Same] = t.Core
 			}
 		}
 	}
@@ -132,7 +132,7 @@ func compareContenders(a, b contender) int {
 func (c *comparison) theirs(shift int64) (theirs []contender) {
 	for i := range c.treats {
 		if p := &c.treats[i]; c.partners[i] == alone {
-			one := contender{traitOf(p.Core, p.same), int32(i), alone}
+			one := contender{traitOf(p.Core, p.Same), int32(i), alone}
 			one.second -= shift
 			theirs = append(theirs, one)
 		}

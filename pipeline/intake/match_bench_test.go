@@ -7,6 +7,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
 // BenchmarkMatch compares a month of treats with as many that relay has.
@@ -25,7 +26,7 @@ func BenchmarkMatch(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
-				var treats []past
+				var treats []history.Treat
 				var owns []own
 				for i := range n {
 					sender, title := fmt.Sprint("viewer", i), "Tea"
@@ -34,7 +35,7 @@ func BenchmarkMatch(b *testing.B) {
 					}
 					f := fingerprint.Of(&pipeline.Data{Sender: &sender, Title: &title})
 					at := begin + int64(float64(i)*tt.pause)
-					treats = append(treats, past{Fingerprint: f, same: fingerprint.Identity{Content: f.Content + uint64(tt.late), Second: at + tt.late}})
+					treats = append(treats, history.Treat{Fingerprint: f, Same: fingerprint.Identity{Content: f.Content + uint64(tt.late), Second: at + tt.late}})
 					if i%10 >= tt.missed {
 						owns = append(owns, own{same: fingerprint.Identity{Content: f.Content, Second: at}, core: f.Core, age: time.Hour})
 					}

@@ -71,9 +71,9 @@ func (c *comparison) withhold() {
 	theirs := make([]witness, len(c.treats))
 	for i := range c.treats {
 		p := &c.treats[i]
-		theirs[i] = witness{p.same.Second, c.partners[i] != alone}
+		theirs[i] = witness{p.Same.Second, c.partners[i] != alone}
 		if c.partners[i] == alone {
-			twins[p.Core] = append(twins[p.Core], p.same.Second)
+			twins[p.Core] = append(twins[p.Core], p.Same.Second)
 		}
 	}
 	if len(twins) == 0 {
@@ -92,7 +92,7 @@ func (c *comparison) withhold() {
 	}
 	all, came := witnessesOf(theirs), witnessesOf(live)
 	for i := range c.treats {
-		c.withheld[i] = c.partners[i] == alone && unlike(&all, &came, c.treats[i].same.Second)
+		c.withheld[i] = c.partners[i] == alone && unlike(&all, &came, c.treats[i].Same.Second)
 	}
 }
 
@@ -131,9 +131,9 @@ func (c *comparison) pairUnlike() {
 			continue
 		}
 		p := &c.treats[i]
-		from := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.same.Second-around })
-		for j := from; j < len(left) && left[j].same.Second <= p.same.Second+around; j++ {
-			off := left[j].same.Second - p.same.Second
+		from := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-around })
+		for j := from; j < len(left) && left[j].same.Second <= p.Same.Second+around; j++ {
+			off := left[j].same.Second - p.Same.Second
 			if !taken[j] && (max(off, -off) <= aside || left[j].core == p.Core) {
 				taken[j], c.withheld[i] = true, true
 				break
@@ -147,7 +147,7 @@ func (c *comparison) unrecognized() (n int, first time.Time) {
 	for i, withheld := range c.withheld {
 		if withheld {
 			if n++; n == 1 {
-				first = time.Unix(c.treats[i].same.Second, 0).UTC()
+				first = time.Unix(c.treats[i].Same.Second, 0).UTC()
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package intake
+package history
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ const maxKeyed = 4
 
 // keyed reads the next value, whose key is an id or a day: it is a treat, or a list of treats. list is the number of the list that its object is,
 // 0 as long as it is none.
-func (rr *replyReader) keyed(list *int) error {
+func (rr *reader) keyed(list *int) error {
 	rr.meter.left = maxItem
 	var value json.RawMessage
 	if err := rr.dec.Decode(&value); err != nil {
@@ -25,7 +25,7 @@ func (rr *replyReader) keyed(list *int) error {
 }
 
 // keyedValue takes a value that begins at a place of the page.
-func (rr *replyReader) keyedValue(value json.RawMessage, list *int, at int64, depth int) (err error) {
+func (rr *reader) keyedValue(value json.RawMessage, list *int, at int64, depth int) (err error) {
 	begin := func() {
 		if *list == 0 {
 			rr.shape.lists++
