@@ -7,6 +7,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline/intake/history"
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/match"
 )
 
 // attempt does the work of one comparison.
@@ -23,7 +24,7 @@ func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err er
 	if err != nil {
 		return result, err
 	}
-	within := history.Bounds{Zone: r.intake.norm.Location, Oldest: since, Newest: now.Add(wrongZone)}
+	within := history.Bounds{Zone: r.intake.norm.Location, Oldest: since, Newest: now.Add(match.WrongZone)}
 	list, err := history.Read(ctx, reply, within)
 	if err != nil {
 		return result, err
@@ -83,7 +84,7 @@ func (r *Reconciler) apply(ctx context.Context, g *given, base *baseline, result
 	if !missing {
 		return nil
 	}
-	return r.heal(ctx, newComparison(g.Treats, r.intake.norm.Location), base, g.reply, result)
+	return r.heal(ctx, match.New(g.Treats, r.intake.norm.Location), base, g.reply, result)
 }
 
 // horizon returns the account's baseline, and makes one if there is none, and from when on the journal can be compared. login is the present one.

@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/match"
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -108,7 +109,7 @@ func (in *Intake) CatchUp(ctx context.Context) error {
 	for {
 		err := in.index.Backfilled(ctx, in.norm.Account, 0, in.repeats.since, func(h *index.Hit) bool {
 			if !h.When.IsZero() && h.Repeat > 0 {
-				in.healing.expect(traitOf(h.Core, h.Identity(in.norm.Location)), journaledBefore, h.Journaled)
+				in.healing.expect(match.TraitOf(h.Core, h.Identity(in.norm.Location)), journaledBefore, h.Journaled)
 			}
 			return true
 		})
@@ -211,7 +212,7 @@ func (in *Intake) roleOf(f *fingerprint.Fingerprint) role {
 	if f.When.IsZero() || len(in.healing.credits) == 0 {
 		return unknownBefore
 	}
-	if c := in.healing.claim(traitOf(f.Core, f.Identity(in.norm.Location))); c != nil {
+	if c := in.healing.claim(match.TraitOf(f.Core, f.Identity(in.norm.Location))); c != nil {
 		return c.role
 	}
 	return unknownBefore

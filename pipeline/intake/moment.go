@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline/intake/history"
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/match"
 )
 
 // A Login is the login at the provider that a token comes from. Another login may be that of another channel.
@@ -173,7 +173,7 @@ func (b *baseline) floor() time.Time {
 //
 // The receivers tell. Where the reply or those before had none, it is another channel if nothing of what relay has from before the login is in
 // it. If there is nothing from before the login either, it cannot be told: then what is dated before the first baseline is known.
-func (b *baseline) otherChannel(c *comparison, channels map[string]bool, ahead time.Duration) (other bool, cutoff time.Time) {
+func (b *baseline) otherChannel(c *match.Comparison, channels map[string]bool, ahead time.Duration) (other bool, cutoff time.Time) {
 	for _, name := range b.Channels {
 		if channels[name] {
 			return false, time.Time{}
@@ -182,7 +182,7 @@ func (b *baseline) otherChannel(c *comparison, channels map[string]bool, ahead t
 	if len(b.Channels) > 0 && len(channels) > 0 {
 		return true, b.Changed
 	}
-	shared, has := c.shares(b.Changed.Unix())
+	shared, has := c.Shares(b.Changed.Unix())
 	switch {
 	case shared:
 		return false, time.Time{}
@@ -190,26 +190,6 @@ func (b *baseline) otherChannel(c *comparison, channels map[string]bool, ahead t
 		return true, b.Changed
 	}
 	return true, b.cutoff(ahead)
-}
-
-// inZone moves a cutoff to where it is among the dates of a reply that was given at that time, if these name no zone and are of another than the
-// configured one: as the newest live treat was when it came, or as far east as dates of the future show.
-func (c *comparison) inZone(cutoff, now time.Time, newest *index.Hit, ahead time.Duration) time.Time {
-	const tolerance = 2 * time.Minute
-	if len(c.treats) == 0 || !c.treats[len(c.treats)-1].When.Floating {
-		return cutoff
-	}
-	if newest.When.Floating && !newest.Backfill {
-		late := newest.When.In(c.zone).Sub(newest.Journaled.Add(ahead))
-		zones := late.Round(quarter * time.Second)
-		if off := zones.Abs(); off >= 2*quarter*time.Second && off <= wrongZone && (late-zones).Abs() <= tolerance {
-			return cutoff.Add(zones)
-		}
-	}
-	if future := time.Unix(c.until, 0).Sub(now); future > tolerance && future <= wrongZone {
-		return cutoff.Add((future + quarter*time.Second - 1).Truncate(quarter * time.Second))
-	}
-	return cutoff
 }
 
 // adopt has the login note that the journal has the baseline that was made with it.

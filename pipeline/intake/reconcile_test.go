@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 
 	"github.com/treatrelay/relay/pipeline/intake/history"
+	"github.com/treatrelay/relay/pipeline/intake/match"
 )
 
 // provider is the history of an account at its provider.
@@ -252,7 +253,7 @@ func TestLiveTreatWhileTheJournalIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newComparison(list.Treats, time.UTC)
+	c := match.New(list.Treats, time.UTC)
 	r.disk.Lock()
 	r.live(in, dish("a", begin, 0)) // for which the reading waits
 	var counting sync.WaitGroup
@@ -272,7 +273,7 @@ func TestLiveTreatWhileTheJournalIsRead(t *testing.T) {
 	r.live(in, dish("a", begin, 0))
 	r.disk.Unlock()
 	counting.Wait()
-	if missing := c.missing(); len(missing) != 1 {
+	if missing := c.Missing(); len(missing) != 1 {
 		t.Errorf("%d of 3 treats are missing, want 1", len(missing))
 	}
 }

@@ -60,7 +60,7 @@ func TestParseDate(t *testing.T) {
 		"2026-07-16 21:00:00 ../../etc/passwd":     {},
 		"2026-07-16 21:61:00":                      {},
 	} {
-		if got, ok := ParseDate(text); got != want || ok == want.IsZero() {
+		if got, ok := parseDate(text); got != want || ok == want.IsZero() {
 			t.Errorf("%q is %+v, %v, want %+v", text, got, ok, want)
 		}
 	}
@@ -80,7 +80,7 @@ func FuzzParseDate(f *testing.F) {
 	f.Add("1784235600.5")
 	f.Add("2026-07-16T21:00:00.5 Europe/Berlin")
 	f.Fuzz(func(t *testing.T, text string) {
-		m, ok := ParseDate(text)
+		m, ok := parseDate(text)
 		if ok == m.IsZero() {
 			t.Errorf("%q is %+v, %v", text, m, ok)
 		}

@@ -26,7 +26,7 @@ func Of(d *pipeline.Data) Fingerprint {
 		Core:    coreOf(d.Sender, d.Title, d.Message),
 	}
 	if d.DateCreated != nil {
-		f.When, _ = ParseDate(*d.DateCreated)
+		f.When, _ = parseDate(*d.DateCreated)
 	}
 	return f
 }

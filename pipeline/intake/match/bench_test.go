@@ -1,4 +1,4 @@
-package intake
+package match
 
 import (
 	"fmt"
@@ -40,13 +40,13 @@ func BenchmarkMatch(b *testing.B) {
 						owns = append(owns, own{same: fingerprint.Identity{Content: f.Content, Second: at}, core: f.Core, age: time.Hour})
 					}
 				}
-				c := newComparison(treats, time.UTC)
+				c := New(treats, time.UTC)
 				for i := range owns {
 					c.add(&owns[i])
 				}
 				b.StartTimer()
-				c.match()
-				if got := len(c.missing()); got != n*tt.missed/10 {
+				c.Match()
+				if got := len(c.Missing()); got != n*tt.missed/10 {
 					b.Fatalf("%d are missing, want %d", got, n*tt.missed/10)
 				}
 			}

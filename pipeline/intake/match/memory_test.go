@@ -1,4 +1,4 @@
-package intake
+package match
 
 import (
 	"bytes"
@@ -57,7 +57,7 @@ func TestHistoryInBoundedMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newComparison(list.Treats, time.UTC)
+	c := New(list.Treats, time.UTC)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if len(c.treats) != n {

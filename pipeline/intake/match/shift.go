@@ -1,4 +1,4 @@
-package intake
+package match
 
 import (
 	"cmp"
@@ -6,18 +6,19 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/index"
 )
 
 const (
 	quarter = 15 * minute
-	// wrongZone is how far a zone that is set wrong can move a treat in time.
-	wrongZone = 15 * time.Hour
+	// WrongZone is how far a zone that is set wrong can move a treat in time.
+	WrongZone = 15 * time.Hour
 	// maxVotes bounds with how many of relay's treats one of the reply is compared to find out by how much zones differ.
 	maxVotes = 256
 )
 
 // findShifts finds by how many quarters of an hour dates differ: more treats have to be so far apart than came live and have their date.
-func (c *comparison) findShifts() (shifts []int64) {
+func (c *Comparison) findShifts() (shifts []int64) {
 	agreed := 0
 	for i := range c.owns {
 		if o := &c.owns[i]; o.kind == ownLive && o.partner != alone {
@@ -27,10 +28,10 @@ func (c *comparison) findShifts() (shifts []int64) {
 	votes := make(map[int64]int)
 	theirs, ours := byCore(c.theirs(0)), byCore(slices.Concat(c.ours(false), c.ours(true)))
 	for len(theirs) > 0 && len(ours) > 0 {
-		switch core := theirs[0].core; {
-		case core < ours[0].core:
+		switch core := theirs[0].Core; {
+		case core < ours[0].Core:
 			theirs = theirs[1:]
-		case core > ours[0].core:
+		case core > ours[0].Core:
 			ours = ours[1:]
 		default:
 			n, m := ofCore(theirs, core), ofCore(ours, core)
@@ -60,15 +61,15 @@ func vote(votes map[int64]int, theirs, ours []contender) {
 	for i := range theirs {
 		seen := make(map[int64]bool)
 		for j := range ours {
-			their, our := theirs[i].trait, &ours[j].trait
-			off := their.second - our.second
+			their, our := theirs[i].Trait, &ours[j].Trait
+			off := their.Second - our.Second
 			round := int64(quarter / 2)
 			if off < 0 {
 				round = -round
 			}
 			shift := (off + round) / quarter * quarter
-			their.second -= shift
-			if _, ok := apart(&their, our); ok && shift != 0 && max(off, -off) <= int64(wrongZone/time.Second) && !seen[shift] {
+			their.Second -= shift
+			if _, ok := Apart(&their, our); ok && shift != 0 && max(off, -off) <= int64(WrongZone/time.Second) && !seen[shift] {
 				seen[shift] = true
 				votes[shift]++
 			}
@@ -77,14 +78,34 @@ func vote(votes map[int64]int, theirs, ours []contender) {
 }
 
 func byCore(all []contender) []contender {
-	slices.SortStableFunc(all, func(a, b contender) int { return cmp.Compare(a.core, b.core) })
+	slices.SortStableFunc(all, func(a, b contender) int { return cmp.Compare(a.Core, b.Core) })
 	return all
 }
 
 func ofCore(all []contender, core fingerprint.Core) int {
 	n := 0
-	for n < len(all) && all[n].core == core {
+	for n < len(all) && all[n].Core == core {
 		n++
 	}
 	return n
+}
+
+// InZone moves a cutoff to where it is among the dates of a reply that was given at that time, if these name no zone and are of another than the
+// configured one: as the newest live treat was when it came, or as far east as dates of the future show.
+func (c *Comparison) InZone(cutoff, now time.Time, newest *index.Hit, ahead time.Duration) time.Time {
+	const tolerance = 2 * time.Minute
+	if len(c.treats) == 0 || !c.treats[len(c.treats)-1].When.Floating {
+		return cutoff
+	}
+	if newest.When.Floating && !newest.Backfill {
+		late := newest.When.In(c.zone).Sub(newest.Journaled.Add(ahead))
+		zones := late.Round(quarter * time.Second)
+		if off := zones.Abs(); off >= 2*quarter*time.Second && off <= WrongZone && (late-zones).Abs() <= tolerance {
+			return cutoff.Add(zones)
+		}
+	}
+	if future := time.Unix(c.until, 0).Sub(now); future > tolerance && future <= WrongZone {
+		return cutoff.Add((future + quarter*time.Second - 1).Truncate(quarter * time.Second))
+	}
+	return cutoff
 }

@@ -1,4 +1,4 @@
-package intake
+package match
 
 import (
 	"cmp"
@@ -52,7 +52,7 @@ func (w *witnesses) between(from, to int64) (known, unknown int) {
 const tester = "SYSTEM"
 
 // due reports whether a live treat should be in the reply. A provider may take a while to put into its history what it has just sent.
-func (c *comparison) due(o *own) bool {
+func (c *Comparison) due(o *own) bool {
 	if _, there := c.slots[o.same]; there || o.core.SentBy(tester) || o.kind != ownLive || o.same.Second < c.since {
 		return false // the provider has sent one twice that is there once
 	}
@@ -66,7 +66,7 @@ func (c *comparison) due(o *own) bool {
 }
 
 // withhold finds the treats of the reply that have no partner where most live treats have none either.
-func (c *comparison) withhold() {
+func (c *Comparison) withhold() {
 	twins := make(map[fingerprint.Core][]int64) // the dates of those without a partner
 	theirs := make([]witness, len(c.treats))
 	for i := range c.treats {
@@ -104,7 +104,7 @@ func unlike(theirs, live *witnesses, at int64) bool {
 			return true
 		}
 	}
-	const long = int64(wrongZone / time.Second)
+	const long = int64(WrongZone / time.Second)
 	known, unknown = live.between(at-long, at+long)
 	if known > 0 || unknown == 0 {
 		return false
@@ -114,7 +114,7 @@ func unlike(theirs, live *witnesses, at int64) bool {
 }
 
 // pairUnlike withholds the treats of the reply that may be single ones that came live: of the same time, or the same but for the date.
-func (c *comparison) pairUnlike() {
+func (c *Comparison) pairUnlike() {
 	var left []*own
 	for i := range c.owns {
 		if o := &c.owns[i]; o.partner == alone && c.due(o) {
@@ -142,8 +142,9 @@ func (c *comparison) pairUnlike() {
 	}
 }
 
-// unrecognized is how many treats of the reply are withheld, and the date of the first.
-func (c *comparison) unrecognized() (n int, first time.Time) {
+// Withheld is how many treats of the reply are not journaled because they may be live ones in a form that cannot be recognized, and the date of the
+// first. It is to be called after [Comparison.Match].
+func (c *Comparison) Withheld() (n int, first time.Time) {
 	for i, withheld := range c.withheld {
 		if withheld {
 			if n++; n == 1 {
