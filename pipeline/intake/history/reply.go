@@ -15,7 +15,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
-// Bounds are what treats of a reply count.
+// Bounds say which treats of a reply count.
 type Bounds struct {
 	// Zone is that of dates that name none.
 	Zone *time.Location
@@ -27,15 +27,15 @@ type Bounds struct {
 type List struct {
 	// Treats are those within the bounds, in the order of the reply.
 	Treats []Treat
-	// Channels are the names of those that the treats of the reply are of, older ones included: at most [MaxChannels].
+	// Channels are the receivers of the treats of the reply, older treats included, in lower case: at most [MaxChannels].
 	Channels map[string]bool
 	Older    int    // treats before [Bounds].Oldest
 	Undated  int    // treats whose date cannot be read
 	Unusable int    // other things in the list
 	Cut      string // why pages were left out; empty: none were
-	// None says that the reply tells nothing of treats, not even that there are none.
+	// None says that the reply has no list at all, not even an empty one.
 	None bool
-	// Refused says that the reply tells that it is no success.
+	// Refused says that the reply reports a failure, beside having no list.
 	Refused bool
 }
 

@@ -36,7 +36,7 @@ func (p *Treat) Body(from io.ReaderAt) (treat.Treat, error) {
 }
 
 const (
-	// MaxChannels bounds how many channels of a reply are told.
+	// MaxChannels bounds how many channels of a reply are listed.
 	MaxChannels = 64
 	// maxChannel bounds the name of one, in bytes.
 	maxChannel = 128
