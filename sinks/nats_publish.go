@@ -46,6 +46,7 @@ type natsSink struct {
 	route route
 
 	unproven atomic.Bool // what the stream holds, if anything, would not be known after a power cut
+	careful  atomic.Bool // a record was not accepted since one was: they go one at a time, for the stream may be there again in the middle of many
 }
 
 // ownServer is what only relay's own server has.
@@ -146,7 +147,11 @@ func (s *natsSink) publish(ctx context.Context, records []pipeline.Record) (int,
 	}
 	ctx, ended := s.link.follow(ctx, r.epoch)
 	defer ended()
-	c := newNATSCall(s.window(r, records))
+	window := 1
+	if !s.careful.Load() {
+		window = s.window(r, records)
+	}
+	c := newNATSCall(window)
 	ctx, over := r.pub.watch(ctx, c, s.timeout)
 	defer over()
 	err = s.publishAll(ctx, r.pub, c, records)
@@ -164,6 +169,7 @@ func (s *natsSink) publish(ctx context.Context, records []pipeline.Record) (int,
 	} else {
 		err = nil
 	}
+	s.careful.Store(err != nil)
 	if n > 0 {
 		s.link.answered()
 		s.prove(ctx)

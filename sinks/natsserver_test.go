@@ -99,7 +99,7 @@ func embeddedDestination(t *testing.T) *destination {
 	e.start(t)
 	connect := func(context.Context) (*nats.Conn, error) {
 		return nats.Connect("", nats.InProcessServer(e), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
-			nats.FlusherTimeout(2*time.Second))
+			nats.ReconnectBufSize(-1), nats.FlusherTimeout(2*time.Second)) // as relay connects to its own server
 	}
 	return &destination{
 		config: sinks.NewConfig("nats"), nats: connect, once: true,
