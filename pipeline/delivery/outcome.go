@@ -166,6 +166,7 @@ func (w *worker) giveUp(b batch, why error, attempts int) bool {
 	l.metrics.deadLetters.Inc()
 	w.logger().Error().Err(why).Str("id", head.record.ID).Int("attempts", attempts).Msg("event given up: it is kept as a dead letter")
 	l.keeper.GaveUp(why)
+	l.breaker.Forget(head.number)
 	w.settle(b, 1)
 	return true
 }

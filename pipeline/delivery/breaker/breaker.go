@@ -261,6 +261,13 @@ func (b *Breaker) Hopeless(number uint64, only bool) bool {
 	return true
 }
 
+// Forget says that an event was given up: it keeps no other one waiting any more.
+func (b *Breaker) Forget(number uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.refusals.of, number)
+}
+
 // Abort gives a pass back when the delivery was broken off from this side.
 func (b *Breaker) Abort(p Pass) {
 	b.limits.leave()

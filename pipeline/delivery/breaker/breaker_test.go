@@ -374,3 +374,22 @@ func TestFreshEventsAreProbedFor(t *testing.T) {
 		})
 	}
 }
+
+// An event that was given up is no reason to keep the next one that is wrong in itself for ever, though nothing is accepted.
+func TestGivenUpEventsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTestBreaker(0, 0, Policy{}, journal.SinkState{}, func(event) {})
+		wrong := pipeline.Permanent(errors.New("status 400"))
+		for number := range uint64(3) {
+			tries := 0
+			for ; !g.Hopeless(number, false); tries++ {
+				p, _ := g.Enter(t.Context(), nil)
+				g.Leave(p, number, false, wrong)
+				if tries > 1000 {
+					t.Fatalf("event %d is never given up", number)
+				}
+			}
+			g.Forget(number)
+		}
+	})
+}
