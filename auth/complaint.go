@@ -82,8 +82,9 @@ func (c complaint) passing() bool {
 		if slices.Contains([]string{
 			"unavailable", "maintenance", "database", "timeout", "temporary", "temporarily", "later", "overloaded", "busy",
 			"internal", "upstream", "backend", "host", "connection", "retry", "quota", "throttled", "json", "csrf", "xsrf",
-			"captcha", "firewall",
-		}, w) || slices.Contains([]string{"timed out", "try again", "server error", "rate limit", "rate limited", "too many"}, pair) {
+			"captcha", "firewall", "yet", "gateway", "redis", "memcached", "sql", "mysql", "mariadb", "postgres", "postgresql", "mongodb", "sqlstate",
+			"deadlock", "lock", "table", "column", "cache", "disk", "econnrefused", "econnreset", "etimedout", "enotfound",
+		}, w) || slices.Contains([]string{"timed out", "try again", "server error", "rate limit", "rate limited", "too many", "gone away"}, pair) {
 			return true
 		}
 	}
@@ -99,7 +100,8 @@ func isToken(words []string, i int) bool {
 		return false
 	}
 	return i+1 == len(words) || !slices.Contains([]string{
-		"type", "types", "service", "server", "store", "endpoint", "request", "bucket", "parameter", "cache", "url", "format", "length",
+		"type", "types", "service", "server", "store", "endpoint", "request", "bucket", "parameter", "url", "format", "length",
+		"error", "errors", "response", "signature", "issuer",
 	}, words[i+1])
 }
 
@@ -166,7 +168,7 @@ func badAfter(words []string) bool {
 func isBad(word string) bool {
 	return slices.Contains([]string{
 		"bad", "invalid", "expired", "revoked", "unknown", "wrong", "incorrect", "inactive", "malformed", "unrecognized", "unauthorized",
-		"rejected", "refused", "deleted", "disabled",
+		"rejected", "refused", "deleted", "disabled", "blacklisted", "blocked", "cancelled", "canceled", "removed", "withdrawn", "consumed",
 	}, word)
 }
 
