@@ -8,9 +8,6 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
-
-	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake/index"
 )
 
 func sorted(names []string) []string {
@@ -93,51 +90,4 @@ func TestDistortedHistoryModel(t *testing.T) {
 			rt.Fatalf("%v in the journal, %v were sent", have, sent)
 		}
 	})
-}
-
-// The pairs of a crowd are as many as there can be.
-func TestCrowdHasMostPairs(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		draw := func(label string) (all []contender) {
-			for i := range rapid.IntRange(0, 7).Draw(t, label) {
-				sender, message := rapid.SampledFrom([]string{"", "a"}).Draw(t, "sender"), rapid.SampledFrom([]string{"", "b", "c"}).Draw(t, "message")
-				core := index.Of(&pipeline.Data{Sender: &sender, Title: &sender, Message: &message}).Core
-				all = append(all, contender{trait{core, uint64(rapid.IntRange(0, 1).Draw(t, "content")), int64(rapid.IntRange(50, 75).Draw(t, "second"))}, int32(i), alone})
-			}
-			slices.SortStableFunc(all, compareContenders)
-			return all
-		}
-		cr := crowd{theirs: draw("theirs"), ours: draw("ours")}
-		if rapid.Bool().Draw(t, "as if it were large") {
-			cr.pairInOrder()
-		}
-		cr.match()
-		got := 0
-		for i, their := range cr.theirs {
-			if their.partner == alone {
-				continue
-			}
-			got++
-			if _, ok := apart(&their.trait, &cr.ours[their.partner].trait); !ok || cr.ours[their.partner].partner != int32(i) {
-				t.Fatalf("%+v is no pair with %+v", their, cr.ours[their.partner])
-			}
-		}
-		if want := most(cr.theirs, cr.ours, 0); got != want {
-			t.Fatalf("%d pairs, want %d", got, want)
-		}
-	})
-}
-
-// most tries all ways to make pairs.
-func most(theirs, ours []contender, taken uint) int {
-	if len(theirs) == 0 {
-		return 0
-	}
-	best := most(theirs[1:], ours, taken)
-	for i := range ours {
-		if _, ok := apart(&theirs[0].trait, &ours[i].trait); ok && taken&(1<<i) == 0 {
-			best = max(best, 1+most(theirs[1:], ours, taken|1<<i))
-		}
-	}
-	return best
 }

@@ -7,7 +7,11 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/history"
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/match"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -16,13 +20,13 @@ import (
 // that of its channel, unless the account has had that.
 func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first bool, result *Reconciliation) (more bool, err error) {
 	in := r.intake
-	c := newComparison(slices.Clone(g.treats), g.zone) // which puts them in order, once
+	c := match.New(slices.Clone(g.Treats), in.norm.Location) // which puts them in order, once
 	same := false
-	var all []past
+	var all []history.Treat
 	err = r.measure(ctx, c, base, func() {
 		now, cutoff := time.Now(), base.cutoff(g.ahead)
 		if !first {
-			other, at := base.otherChannel(c, g.channels, g.ahead)
+			other, at := base.otherChannel(c, g.Channels, g.ahead)
 			if same = !other; same {
 				return
 			}
@@ -30,27 +34,27 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 			base.follow()
 		}
 		newest := in.index.Account(in.norm.Account).Newest
-		all, more = c.split(c.inZone(cutoff, now.Add(g.ahead), &newest, g.ahead).Unix())
+		all, more = c.Split(c.InZone(cutoff, now.Add(g.ahead), &newest, g.ahead).Unix())
 		in.healing.credits, in.healing.baseline = nil, base.ID
 		for i := range all {
-			in.healing.expect(traitOf(all[i].Core, all[i].same), knownBefore, now)
+			in.healing.expect(match.TraitOf(all[i].Core, all[i].Same), knownBefore, now)
 		}
 	})
 	if err != nil {
 		return false, err
 	}
-	base.settle(g.login, g.channels)
+	base.settle(g.login, g.Channels)
 	if same {
 		floor := base.floor().Unix()
-		g.treats = slices.DeleteFunc(g.treats, func(p past) bool { return p.same.second < floor })
-		return len(g.treats) > 0, in.putBaseline(ctx, base)
+		g.Treats = slices.DeleteFunc(g.Treats, func(p history.Treat) bool { return p.Same.Second < floor })
+		return len(g.Treats) > 0, in.putBaseline(ctx, base)
 	}
 	result.FirstRun, result.Known, base.Made = true, len(all), time.Now().UTC()
 	return more, in.writeKnown(ctx, base, all)
 }
 
 // heal journals what is missing, oldest first. What comes live before its turn is journaled as live instead.
-func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, reply Reply, result *Reconciliation) error {
+func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseline, reply history.Reply, result *Reconciliation) error {
 	in := r.intake
 	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
 	if err != nil {
@@ -59,10 +63,10 @@ func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, re
 	if r.marks.lost = lost; lost == nil {
 		r.marks.lost = make(map[journal.Span]uint64) // it is known that there are none
 	}
-	var gone []missing
+	var gone []gap
 	err = r.measure(ctx, c, base, func() {
-		gone, result.Rewritten = c.missing(), c.rewritten()
-		result.Withheld, result.WithheldFrom = c.unrecognized()
+		gone, result.Rewritten = gapsOf(c.Missing()), c.Rewritten()
+		result.Withheld, result.WithheldFrom = c.Withheld()
 		in.healing.await(c, gone)
 	})
 	if err != nil {
@@ -78,7 +82,7 @@ func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, re
 		for i := range window {
 			done, err := r.backfill(ctx, c, reply, &window[i])
 			switch {
-			case errors.Is(err, errNotTreat): // too large for the journal
+			case errors.Is(err, treat.ErrNotTreat): // too large for the journal
 				result.Unusable++
 			case err != nil:
 				return err
@@ -95,9 +99,9 @@ func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, re
 }
 
 // backfill queues one treat of the reply, and reports false if it has come live meanwhile.
-func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p *missing) (bool, error) {
+func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, reply history.Reply, p *gap) (bool, error) {
 	in := r.intake
-	t, err := p.body(reply)
+	t, err := p.Body(reply)
 	if err != nil {
 		return false, err
 	}
@@ -112,15 +116,15 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 	if p.credit.live != nil {
 		return false, nil
 	}
-	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost, marks: r.marks.lost}
-	q.ordinal = max(c.ordinal(p.same), in.repeats.counts[keyOf(&f)].next)
+	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.Lost, marks: r.marks.lost}
+	q.ordinal = max(c.Ordinal(p.Same), in.repeats.counts[keyOf(&f)].next)
 	for {
-		lost, ok := c.nextLost(p.same)
+		lost, ok := c.NextLost(p.Same)
 		if !ok {
 			break
 		}
-		if r.free(q.hits, &f, lost.ordinal) { // it has not come live meanwhile
-			q.ordinal, q.ref = lost.ordinal, lost.number
+		if r.free(q.hits, &f, lost.Ordinal) { // it has not come live meanwhile
+			q.ordinal, q.ref = lost.Ordinal, lost.Number
 			break
 		}
 	}
@@ -134,7 +138,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 }
 
 // free reports whether no treat of that ordinal was journaled again, or is about to be.
-func (r *Reconciler) free(hits []index.Hit, f *index.Fingerprint, ordinal uint64) bool {
+func (r *Reconciler) free(hits []index.Hit, f *fingerprint.Fingerprint, ordinal uint64) bool {
 	if r.intake.repeats.counts[keyOf(f)].next > ordinal {
 		return false
 	}
@@ -143,7 +147,7 @@ func (r *Reconciler) free(hits []index.Hit, f *index.Fingerprint, ordinal uint64
 
 // measure counts the account's events and what comes live meanwhile, those that wait for the disk included. Then it calls settle,
 // before anything more comes live.
-func (r *Reconciler) measure(ctx context.Context, c *comparison, base *baseline, settle func()) error {
+func (r *Reconciler) measure(ctx context.Context, c *match.Comparison, base *baseline, settle func()) error {
 	in := r.intake
 	if err := in.index.CatchUp(ctx); err != nil {
 		return err
@@ -168,45 +172,45 @@ func (r *Reconciler) measure(ctx context.Context, c *comparison, base *baseline,
 		return err
 	}
 	for i := range watched {
-		c.came(&watched[i])
+		c.Came(&watched[i])
 	}
-	c.match()
+	c.Match()
 	settle()
 	return nil
 }
 
 // countIndex counts what the index has of the account up to a number.
-func (r *Reconciler) countIndex(ctx context.Context, c *comparison, base *baseline, limit uint64) error {
+func (r *Reconciler) countIndex(ctx context.Context, c *match.Comparison, base *baseline, limit uint64) error {
 	in := r.intake
-	if len(c.treats) == 0 {
+	if c.Empty() {
 		return nil
 	}
 	tags := base.tags()
-	from, to := c.bounds()
+	from, to := c.Bounds()
 	err := in.index.Range(ctx, in.norm.Account, from, to, func(h *index.Hit) bool {
 		switch {
 		case h.Number > limit:
 		case h.Known:
 			if tags[h.Baseline] {
-				c.known(h)
+				c.Known(h)
 			}
 		case h.Repeat == 0: // not a treat that was received
 		case h.Lost && !tags[h.Baseline]:
-			c.miss(h)
+			c.Miss(h)
 		case tags[h.Baseline]:
-			c.passed(identityOf(&h.Fingerprint, c.zone), h.Repeat)
+			c.Passed(h)
 		default:
-			c.count(h)
+			c.Count(h)
 		}
 		return true
 	})
-	if err != nil || len(c.lost) == 0 {
+	if err != nil || !c.Lost() {
 		return err
 	}
 	// What was lost may have been journaled again.
 	return in.index.Range(ctx, in.norm.Account, from, to, func(h *index.Hit) bool {
 		if !h.Known && !h.Lost && h.Repeat > 0 && h.Number <= limit {
-			c.found(&h.Fingerprint, h.Repeat-1)
+			c.Found(&h.Fingerprint, h.Repeat-1)
 		}
 		return true
 	})

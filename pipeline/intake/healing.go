@@ -5,20 +5,10 @@ import (
 	"sort"
 	"time"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/history"
+	"github.com/treatrelay/relay/pipeline/intake/match"
 )
-
-// An identity tells treats apart as the socket and the history write them: by content and by the second in which they were sent. It
-// does not depend on how a date is spelled. Treats that share an identity are counted.
-type identity struct {
-	content uint64
-	second  int64 // Unix time
-}
-
-// identityOf is that of a dated treat, given the zone of dates that name none.
-func identityOf(f *index.Fingerprint, zone *time.Location) identity {
-	return identity{f.Content, f.When.In(zone).Unix()}
-}
 
 // A role is what a treat that comes live is to a history that was read before.
 type role int
@@ -34,30 +24,30 @@ const (
 // live: the reply overtakes it. It belongs to the holder of the intake's turn.
 type healing struct {
 	watching bool
-	watched  []index.Fingerprint // the dated treats queued since a comparison began
-	credits  []*credit           // in the order of their dates
-	baseline string              // that the known credits are of
+	watched  []fingerprint.Fingerprint // the dated treats queued since a comparison began
+	credits  []*credit                 // in the order of their dates
+	baseline string                    // that the known credits are of
 }
 
 // A credit is for one treat that was in a reply and may still come live. Unless it is known it may be written in another way then.
 type credit struct {
-	trait
+	match.Trait
 	role role
 	last time.Time
-	live *trait // that has come; nil: none has yet
-	pair bool   // it came before the reply was compared, and was paired with what that held
+	live *match.Trait // that has come; nil: none has yet
+	pair bool         // it came before the reply was compared, and was paired with what that held
 }
 
 // claim finds the credit of a treat that comes live, and nil if there is none. There are as many treats with a credit as there can be, whatever the
 // order in which they come: others may get another one for that.
-func (h *healing) claim(live trait) *credit {
-	from := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].second >= live.second })
+func (h *healing) claim(live match.Trait) *credit {
+	from := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second >= live.Second })
 	var same *credit
 	for _, c := range h.credits[from:] {
-		if c.second != live.second {
+		if c.Second != live.Second {
 			break
 		}
-		if c.content == live.content && c.live == nil && (same == nil || c.role < same.role) {
+		if c.Content == live.Content && c.live == nil && (same == nil || c.role < same.role) {
 			same = c
 		}
 	}
@@ -70,13 +60,13 @@ func (h *healing) claim(live trait) *credit {
 
 // A hop leads from a live treat to a credit that another one has.
 type hop struct {
-	from   *trait
+	from   *match.Trait
 	credit *credit
 	before int // the hop to from; -1: from came just now
 }
 
 // reroute finds a credit for a live treat, the nearest, or one for it and others in the place of theirs, by an augmenting path.
-func (h *healing) reroute(live *trait) *credit {
+func (h *healing) reroute(live *match.Trait) *credit {
 	var hops []hop
 	seen := make(map[*credit]bool)
 	for at, from := -1, live; ; from = hops[at].credit.live {
@@ -103,20 +93,20 @@ func (h *healing) reroute(live *trait) *credit {
 }
 
 // near returns the credits that may be a live treat's, those that nobody has first, and of these the nearest.
-func (h *healing) near(live *trait) (all []*credit) {
+func (h *healing) near(live *match.Trait) (all []*credit) {
 	type candidate struct {
 		*credit
 		distance int64
 	}
 	var some []candidate
-	from := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].second >= live.second-farthest })
+	from := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second >= live.Second-match.Farthest })
 	for _, c := range h.credits[from:] {
-		if c.second > live.second+farthest {
+		if c.Second > live.Second+match.Farthest {
 			break
 		}
-		if distance, ok := apart(&c.trait, live); ok && c.role != knownBefore {
+		if distance, ok := match.Apart(&c.Trait, live); ok && c.role != knownBefore {
 			if c.live != nil {
-				distance += farthest
+				distance += match.Farthest
 			}
 			some = append(some, candidate{c, distance})
 		}
@@ -129,31 +119,43 @@ func (h *healing) near(live *trait) (all []*credit) {
 }
 
 // expect notes that a treat was in a reply, and may still come live.
-func (h *healing) expect(t trait, as role, at time.Time) *credit {
-	c := &credit{trait: t, role: as, last: at}
-	place := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].second > t.second })
+func (h *healing) expect(t match.Trait, as role, at time.Time) *credit {
+	c := &credit{Trait: t, role: as, last: at}
+	place := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second > t.Second })
 	h.credits = slices.Insert(h.credits, place, c)
 	return c
 }
 
+// A gap is a treat of the history that is to be journaled.
+type gap struct {
+	match.Missing
+	credit *credit // of what may come live before its turn
+}
+
+func gapsOf(all []match.Missing) []gap {
+	gone := make([]gap, len(all))
+	for i := range all {
+		gone[i].Missing = all[i]
+	}
+	return gone
+}
+
 // await expects what is about to be journaled from the history. Pairs of about its time are noted too: they may be the wrong ones.
-func (h *healing) await(c *comparison, gone []missing) {
+func (h *healing) await(c *match.Comparison, gone []gap) {
 	now := time.Now()
 	about := func(second int64) bool {
-		next := sort.Search(len(gone), func(i int) bool { return gone[i].same.second >= second-2*farthest })
-		return next < len(gone) && gone[next].same.second <= second+2*farthest
+		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*match.Farthest })
+		return next < len(gone) && gone[next].Same.Second <= second+2*match.Farthest
 	}
-	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.second) })
-	for i := range c.treats {
-		p := &c.treats[i]
-		if at := c.partners[i]; at != alone && c.owns[at].kind == ownLive && about(p.same.second) {
-			paired := h.expect(traitOf(p.Core, p.same), journaledBefore, now)
-			live := traitOf(c.owns[at].core, c.owns[at].same)
+	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.Second) })
+	c.LivePairs(func(p *history.Treat, live match.Trait) {
+		if about(p.Same.Second) {
+			paired := h.expect(match.TraitOf(p.Core, p.Same), journaledBefore, now)
 			paired.live, paired.pair = &live, true
 		}
-	}
+	})
 	for i := range gone {
-		gone[i].credit = h.expect(traitOf(gone[i].Core, gone[i].same), missingBefore, now)
+		gone[i].credit = h.expect(match.TraitOf(gone[i].Core, gone[i].Same), missingBefore, now)
 	}
 }
 

@@ -4,12 +4,11 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/history"
+	"github.com/treatrelay/relay/pipeline/intake/match"
 )
 
 // A Login is the login at the provider that a token comes from. Another login may be that of another channel.
@@ -61,7 +60,7 @@ func (r *Reconciler) Begin(ctx context.Context) error {
 }
 
 // login is the one that a reply was given to.
-func (r *Reconciler) login(reply Reply) (login Login, ahead time.Duration) {
+func (r *Reconciler) login(reply history.Reply) (login Login, ahead time.Duration) {
 	if a, ok := reply.(answered); ok {
 		return a.Answered()
 	}
@@ -72,10 +71,8 @@ func (r *Reconciler) login(reply Reply) (login Login, ahead time.Duration) {
 }
 
 const (
-	// maxChannels bounds how many channels are remembered of an account, and maxEarlier how many baselines.
-	maxChannels, maxEarlier = 64, 32
-	// maxChannel bounds the name of one, in bytes.
-	maxChannel = 128
+	// maxEarlier bounds how many baselines are remembered of an account, beside as many channels as of a reply.
+	maxEarlier = 32
 	// before is how much older than the baseline a treat can be that is new: its date may be of another zone, or of a clock that is slow.
 	before = 24 * time.Hour
 )
@@ -144,8 +141,8 @@ func (b *baseline) settle(login Login, channels map[string]bool) (changed bool) 
 			b.Channels, changed = append(b.Channels, name), true
 		}
 	}
-	if n := len(b.Channels); n > maxChannels {
-		b.Channels = b.Channels[n-maxChannels:]
+	if n := len(b.Channels); n > history.MaxChannels {
+		b.Channels = b.Channels[n-history.MaxChannels:]
 	}
 	changed = changed || b.Login != login.ID || !b.Changed.IsZero()
 	b.Login, b.Changed = login.ID, time.Time{}
@@ -176,7 +173,7 @@ func (b *baseline) floor() time.Time {
 //
 // The receivers tell. Where the reply or those before had none, it is another channel if nothing of what relay has from before the login is in
 // it. If there is nothing from before the login either, it cannot be told: then what is dated before the first baseline is known.
-func (b *baseline) otherChannel(c *comparison, channels map[string]bool, ahead time.Duration) (other bool, cutoff time.Time) {
+func (b *baseline) otherChannel(c *match.Comparison, channels map[string]bool, ahead time.Duration) (other bool, cutoff time.Time) {
 	for _, name := range b.Channels {
 		if channels[name] {
 			return false, time.Time{}
@@ -185,7 +182,7 @@ func (b *baseline) otherChannel(c *comparison, channels map[string]bool, ahead t
 	if len(b.Channels) > 0 && len(channels) > 0 {
 		return true, b.Changed
 	}
-	shared, has := c.shares(b.Changed.Unix())
+	shared, has := c.Shares(b.Changed.Unix())
 	switch {
 	case shared:
 		return false, time.Time{}
@@ -193,39 +190,6 @@ func (b *baseline) otherChannel(c *comparison, channels map[string]bool, ahead t
 		return true, b.Changed
 	}
 	return true, b.cutoff(ahead)
-}
-
-// inZone moves a cutoff to where it is among the dates of a reply that was given at that time, if these name no zone and are of another than the
-// configured one: as the newest live treat was when it came, or as far east as dates of the future show.
-func (c *comparison) inZone(cutoff, now time.Time, newest *index.Hit, ahead time.Duration) time.Time {
-	const tolerance = 2 * time.Minute
-	if len(c.treats) == 0 || !c.treats[len(c.treats)-1].When.Floating {
-		return cutoff
-	}
-	if newest.When.Floating && !newest.Backfill {
-		late := newest.When.In(c.zone).Sub(newest.Journaled.Add(ahead))
-		zones := late.Round(quarter * time.Second)
-		if off := zones.Abs(); off >= 2*quarter*time.Second && off <= wrongZone && (late-zones).Abs() <= tolerance {
-			return cutoff.Add(zones)
-		}
-	}
-	if future := time.Unix(c.until, 0).Sub(now); future > tolerance && future <= wrongZone {
-		return cutoff.Add((future + quarter*time.Second - 1).Truncate(quarter * time.Second))
-	}
-	return cutoff
-}
-
-// channelOf is how a channel is remembered: as the receiver of its treats is called, whatever the case. Empty: the treat does not say.
-func channelOf(receiver *string) string {
-	if receiver == nil {
-		return ""
-	}
-	name := strings.ToLower(strings.Join(strings.Fields(*receiver), " "))
-	for len(name) > maxChannel {
-		_, size := utf8.DecodeLastRuneInString(name)
-		name = name[:len(name)-size]
-	}
-	return name
 }
 
 // adopt has the login note that the journal has the baseline that was made with it.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/treatrelay/relay/pipeline"
+
+	"github.com/treatrelay/relay/pipeline/intake/history"
+	"github.com/treatrelay/relay/pipeline/intake/match"
 )
 
 // provider is the history of an account at its provider.
@@ -30,7 +32,7 @@ type reply struct{ *bytes.Reader }
 func (reply) Close() error { return nil }
 
 // Fetch implements [History]: newest first, as the simulator does, or what reply says.
-func (p *provider) Fetch(context.Context) (Reply, error) {
+func (p *provider) Fetch(context.Context) (history.Reply, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reply != nil {
@@ -247,11 +249,11 @@ func TestLiveTreatWhileTheJournalIsRead(t *testing.T) {
 	in := r.intake("acc")
 	rec := NewReconciler(in, &provider{}, ReconcileConfig{})
 	text := `[` + string(dish("a", begin, 0)) + `,` + string(dish("a", begin, 0)) + `,` + string(dish("a", begin, 0)) + `]`
-	read := readerOf(time.Time{})
-	if err := read.read(strings.NewReader(text)); err != nil {
+	list, err := history.Read(t.Context(), reply{bytes.NewReader([]byte(text))}, history.Bounds{Zone: time.UTC, Newest: time.Now()})
+	if err != nil {
 		t.Fatal(err)
 	}
-	c := newComparison(read.treats, time.UTC)
+	c := match.New(list.Treats, time.UTC)
 	r.disk.Lock()
 	r.live(in, dish("a", begin, 0)) // for which the reading waits
 	var counting sync.WaitGroup
@@ -271,7 +273,7 @@ func TestLiveTreatWhileTheJournalIsRead(t *testing.T) {
 	r.live(in, dish("a", begin, 0))
 	r.disk.Unlock()
 	counting.Wait()
-	if missing := c.missing(); len(missing) != 1 {
+	if missing := c.Missing(); len(missing) != 1 {
 		t.Errorf("%d of 3 treats are missing, want 1", len(missing))
 	}
 }

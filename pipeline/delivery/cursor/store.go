@@ -51,10 +51,15 @@ type Store struct {
 	file       *slotFile // nil: there is none
 	generation uint64
 	lanes      map[string]*storedCursor
-	saved      Place     // the end when they were last saved
-	savedAt    time.Time // when
-	unsaved    bool      // the latest write has failed, or is not synced
-	failure    string    // that was reported
+	latest     lastWrite
+}
+
+// lastWrite is the latest one to the file.
+type lastWrite struct {
+	end     Place     // of the journal's reader then
+	at      time.Time // when it was
+	open    bool      // it has failed, or is not synced
+	failure string    // that was reported
 }
 
 // A storedCursor is the cursor of one sink, whose lane may be open or not.
@@ -298,8 +303,8 @@ func (s *Store) save(now, sync bool) error {
 	defer s.mu.Unlock()
 	end := s.end() // before the sinks are taken that are dirty: a lane that was handed something before it is among them
 	dirty := s.dirty.takeAll()
-	moved := end.Next != s.saved.Next && (now || time.Since(s.savedAt) >= idleEvery)
-	if len(dirty) == 0 && !moved && !s.unsaved {
+	moved := end.Next != s.latest.end.Next && (now || time.Since(s.latest.at) >= idleEvery)
+	if len(dirty) == 0 && !moved && !s.latest.open {
 		return nil
 	}
 	s.generation++
@@ -315,7 +320,7 @@ func (s *Store) save(now, sync bool) error {
 		}
 	}
 	if s.file == nil {
-		s.saved, s.savedAt = end, time.Now()
+		s.latest.end, s.latest.at = end, time.Now()
 		return nil
 	}
 	return s.write(end, sync)
@@ -349,18 +354,18 @@ func (s *Store) write(end Place, sync bool) error {
 		value = append(value, lane.form...)
 	}
 	err := s.file.write(value, s.generation, sync)
-	s.unsaved = err != nil || !sync
+	s.latest.open = err != nil || !sync
 	if err == nil {
-		if s.failure != "" {
-			s.failure = ""
+		if s.latest.failure != "" {
+			s.latest.failure = ""
 			s.logger.Info().Msg("cursors are saved again")
 		}
-		s.saved, s.savedAt = end, time.Now()
+		s.latest.end, s.latest.at = end, time.Now()
 		return nil
 	}
 	err = fmt.Errorf("save the cursors in %s: %w", s.file.path, err)
-	if text := err.Error(); text != s.failure {
-		s.failure = text
+	if text := err.Error(); text != s.latest.failure {
+		s.latest.failure = text
 		s.logger.Warn().Err(err).Msg("cursors cannot be saved in their file: if relay is killed now, some events are delivered again")
 	}
 	return err

@@ -1,15 +1,15 @@
-package intake
+package match
 
 import (
 	"cmp"
 	"slices"
 	"sort"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 )
 
 // A crowd is treats of a reply and of relay of which some may be the same. Both are ordered by date and content. What pairs there can be is for
-// [apart] to say.
+// [Apart] to say.
 type crowd struct {
 	theirs, ours []contender
 	orders       [4]order
@@ -17,11 +17,11 @@ type crowd struct {
 
 // An order is a crowd's ours by their core without a part, and by date: apart from each other those that have the part and those that have not.
 type order struct {
-	part index.Core // 0: by the whole core
+	part fingerprint.Core // 0: by the whole core
 	at   []int32
 }
 
-func (o *order) compare(core index.Core, has bool, other index.Core) int {
+func (o *order) compare(core fingerprint.Core, has bool, other fingerprint.Core) int {
 	if otherHas := other&o.part != 0; has != otherHas {
 		if has {
 			return 1
@@ -41,14 +41,14 @@ func (cr *crowd) match() {
 			return
 		}
 	}
-	for k, part := range append([]index.Core{0}, index.CoreParts()...) {
+	for k, part := range append([]fingerprint.Core{0}, fingerprint.CoreParts()...) {
 		o := order{part, make([]int32, len(cr.ours))}
 		for i := range o.at {
 			o.at[i] = int32(i)
 		}
 		slices.SortStableFunc(o.at, func(a, b int32) int { // which are in the order of their dates
-			core := cr.ours[a].core
-			return o.compare(core, core&part != 0, cr.ours[b].core)
+			core := cr.ours[a].Core
+			return o.compare(core, core&part != 0, cr.ours[b].Core)
 		})
 		cr.orders[k] = o
 	}
@@ -73,7 +73,7 @@ func (cr *crowd) pairExact() {
 			i++
 		case order > 0:
 			j++
-		case !cr.theirs[i].core.Near(cr.ours[j].core): // which is hard to get
+		case !cr.theirs[i].Core.Near(cr.ours[j].Core): // which is hard to get
 			i++
 		default:
 			cr.pair(int32(i), int32(j))
@@ -91,10 +91,10 @@ func (cr *crowd) pairInOrder() {
 	theirs, ours := byCoreAndDate(cr.theirs), byCoreAndDate(cr.ours)
 	for len(theirs) > 0 && len(ours) > 0 {
 		t, o := &cr.theirs[theirs[0]], &cr.ours[ours[0]]
-		switch order := cmp.Compare(t.core, o.core); {
-		case order < 0, order == 0 && t.second < o.second-nearby:
+		switch order := cmp.Compare(t.Core, o.Core); {
+		case order < 0, order == 0 && t.Second < o.Second-nearby:
 			theirs = theirs[1:]
-		case order > 0, t.second > o.second+nearby:
+		case order > 0, t.Second > o.Second+nearby:
 			ours = ours[1:]
 		default:
 			cr.pair(theirs[0], ours[0])
@@ -110,41 +110,41 @@ func byCoreAndDate(all []contender) (at []int32) {
 			at = append(at, int32(i))
 		}
 	}
-	slices.SortStableFunc(at, func(a, b int32) int { return cmp.Compare(all[a].core, all[b].core) })
+	slices.SortStableFunc(at, func(a, b int32) int { return cmp.Compare(all[a].Core, all[b].Core) })
 	return at
 }
 
 // near calls visit with each of ours that may be the same as one of theirs, until it returns false.
-func (cr *crowd) near(t *trait, visit func(our int32, distance int64) bool) {
-	from, to := t.second-nearby, t.second+nearby
-	if t.second%minute == 0 {
-		to = t.second + farthest
+func (cr *crowd) near(t *Trait, visit func(our int32, distance int64) bool) {
+	from, to := t.Second-nearby, t.Second+nearby
+	if t.Second%minute == 0 {
+		to = t.Second + Farthest
 	}
 	more := cr.between(t, from, to, visit)
-	for cut := (t.second - farthest + minute - 1) / minute * minute; more && cut < from; cut += minute {
+	for cut := (t.Second - Farthest + minute - 1) / minute * minute; more && cut < from; cut += minute {
 		more = cr.between(t, cut, cut, visit)
 	}
 }
 
 // between is near for those of some seconds. It reports whether visit wants more.
-func (cr *crowd) between(t *trait, from, to int64, visit func(our int32, distance int64) bool) bool {
+func (cr *crowd) between(t *Trait, from, to int64, visit func(our int32, distance int64) bool) bool {
 	for k := range cr.orders {
 		o := &cr.orders[k]
-		has := o.part != 0 && t.core&o.part == 0 // then it is for those that have it, and else for those that have not
+		has := o.part != 0 && t.Core&o.part == 0 // then it is for those that have it, and else for those that have not
 		first := sort.Search(len(o.at), func(i int) bool {
 			our := &cr.ours[o.at[i]]
-			order := o.compare(t.core, has, our.core)
-			return order < 0 || order == 0 && our.second >= from
+			order := o.compare(t.Core, has, our.Core)
+			return order < 0 || order == 0 && our.Second >= from
 		})
 		for _, at := range o.at[first:] {
 			our := &cr.ours[at]
-			if o.compare(t.core, has, our.core) != 0 || our.second > to {
+			if o.compare(t.Core, has, our.Core) != 0 || our.Second > to {
 				break
 			}
-			if o.part != 0 && our.core == t.core {
+			if o.part != 0 && our.Core == t.Core {
 				continue // it was visited
 			}
-			if distance, ok := apart(t, &our.trait); ok && !visit(at, distance) {
+			if distance, ok := Apart(t, &our.Trait); ok && !visit(at, distance) {
 				return false
 			}
 		}
@@ -170,7 +170,7 @@ func (cr *crowd) pairNearest() {
 			continue
 		}
 		var few []bond
-		cr.near(&t.trait, func(our int32, distance int64) bool {
+		cr.near(&t.Trait, func(our int32, distance int64) bool {
 			if cr.ours[our].partner != alone {
 				return true
 			}
@@ -213,7 +213,7 @@ func (cr *crowd) reroute() {
 		found, reached := int32(alone), []int32(nil)
 		for queue := []int32{int32(i)}; len(queue) > 0 && found == alone; queue = queue[1:] {
 			their := queue[0]
-			cr.near(&cr.theirs[their].trait, func(our int32, _ int64) bool {
+			cr.near(&cr.theirs[their].Trait, func(our int32, _ int64) bool {
 				if looked++; seen[our] {
 					return true
 				}

@@ -1,4 +1,4 @@
-package index
+package fingerprint
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 )
 
 func TestParseDate(t *testing.T) {
+	epoch := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
 	at := epoch.Unix()
 	floating, named := Moment{at, true, 0}, Moment{at, false, 0}
 	for text, want := range map[string]Moment{
@@ -59,7 +60,7 @@ func TestParseDate(t *testing.T) {
 		"2026-07-16 21:00:00 ../../etc/passwd":     {},
 		"2026-07-16 21:61:00":                      {},
 	} {
-		if got, ok := ParseDate(text); got != want || ok == want.IsZero() {
+		if got, ok := parseDate(text); got != want || ok == want.IsZero() {
 			t.Errorf("%q is %+v, %v, want %+v", text, got, ok, want)
 		}
 	}
@@ -79,7 +80,7 @@ func FuzzParseDate(f *testing.F) {
 	f.Add("1784235600.5")
 	f.Add("2026-07-16T21:00:00.5 Europe/Berlin")
 	f.Fuzz(func(t *testing.T, text string) {
-		m, ok := ParseDate(text)
+		m, ok := parseDate(text)
 		if ok == m.IsZero() {
 			t.Errorf("%q is %+v, %v", text, m, ok)
 		}

@@ -1,4 +1,4 @@
-package index
+package fingerprint
 
 import (
 	"math"
@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// ParseDate reads the forms of date_created: the known one, and what a server of this kind may come to send. These are ISO 8601 with a T or a
+// parseDate reads the forms of date_created: the known one, and what a server of this kind may come to send. These are ISO 8601 with a T or a
 // space, with or without seconds; the date of a mail (RFC 5322); each without a zone, or with an offset, an abbreviation or a name of one; and the
 // seconds or milliseconds since 1970. Dates before 2000 or after 2100 are taken for errors.
-func ParseDate(text string) (Moment, bool) {
+func parseDate(text string) (Moment, bool) {
 	text = strings.TrimSpace(text)
 	if len(text) == len(time.DateTime) { // as it mostly is
 		if t, err := time.Parse(time.DateTime, text); err == nil {

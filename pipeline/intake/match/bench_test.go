@@ -1,4 +1,4 @@
-package intake
+package match
 
 import (
 	"fmt"
@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
 // BenchmarkMatch compares a month of treats with as many that relay has.
@@ -25,27 +26,27 @@ func BenchmarkMatch(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
-				var treats []past
+				var treats []history.Treat
 				var owns []own
 				for i := range n {
 					sender, title := fmt.Sprint("viewer", i), "Tea"
 					if tt.alike {
 						sender = "viewer"
 					}
-					f := index.Of(&pipeline.Data{Sender: &sender, Title: &title})
+					f := fingerprint.Of(&pipeline.Data{Sender: &sender, Title: &title})
 					at := begin + int64(float64(i)*tt.pause)
-					treats = append(treats, past{Fingerprint: f, same: identity{f.Content + uint64(tt.late), at + tt.late}})
+					treats = append(treats, history.Treat{Fingerprint: f, Same: fingerprint.Identity{Content: f.Content + uint64(tt.late), Second: at + tt.late}})
 					if i%10 >= tt.missed {
-						owns = append(owns, own{same: identity{f.Content, at}, core: f.Core, age: time.Hour})
+						owns = append(owns, own{same: fingerprint.Identity{Content: f.Content, Second: at}, core: f.Core, age: time.Hour})
 					}
 				}
-				c := newComparison(treats, time.UTC)
+				c := New(treats, time.UTC)
 				for i := range owns {
 					c.add(&owns[i])
 				}
 				b.StartTimer()
-				c.match()
-				if got := len(c.missing()); got != n*tt.missed/10 {
+				c.Match()
+				if got := len(c.Missing()); got != n*tt.missed/10 {
 					b.Fatalf("%d are missing, want %d", got, n*tt.missed/10)
 				}
 			}
