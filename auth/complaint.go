@@ -62,8 +62,9 @@ func (c complaint) clientIsBad() bool {
 	return c.has("invalid_client", "unauthorized_client", "unsupported_grant_type") || !c.passing() && faults(c.text, isClient)
 }
 
-// requestIsBad reports whether the complaint is a code of RFC 6749 section 5.2 about how the client asks.
-func (c complaint) requestIsBad() bool { return c.has("invalid_scope", "invalid_request") }
+// requestIsBad reports whether the complaint is the code of RFC 6749 section 5.2 about what the client asks for. The other one,
+// invalid_request, is what gateways say too.
+func (c complaint) requestIsBad() bool { return c.has("invalid_scope") }
 
 // busy reports whether the provider says by a code that it cannot answer now.
 func (c complaint) busy() bool {

@@ -88,6 +88,7 @@ func gatewayAnswers() map[string]http.HandlerFunc {
 		"a clock that is behind":            says(401, `{"error":"The token is not valid yet"}`, js...),
 		"a table of the API":                says(200, `{"error":"Invalid token table"}`, js...),
 		"an error of unknown kind":          says(400, `{"error":"Unknown token error"}`, js...),
+		"a request that a gateway refuses":  says(400, `{"error":"invalid_request"}`, js...),
 		"a text":                            says(401, `"invalid_grant"`, js...),
 		"null":                              says(401, `null`, js...),
 		"empty":                             says(401, `{}`, js...),

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+
+	"github.com/treatrelay/relay/internal/proxy"
 )
 
 // opened are the connections that one attempt has opened. The transport goes on dialling for an attempt that was given up,
@@ -74,7 +76,9 @@ func (c *Client) newHTTPClient(ctx context.Context, all *opened) *http.Client {
 	protocols.SetHTTP1(true)
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy: c.cfg.Dial.Proxy,
+			Proxy:                  c.cfg.Dial.Proxy,
+			ProxyConnectHeader:     c.header(),
+			OnProxyConnectResponse: proxy.Connected,
 			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
 				conn, err := c.dialer(ctx, network, addr) // not for the transport's context, which outlives the attempt
 				if err != nil {
@@ -98,11 +102,11 @@ func (c *Client) through(ctx context.Context) string {
 	if err != nil {
 		return ""
 	}
-	proxy, err := c.cfg.Dial.Proxy(req)
-	if err != nil || proxy == nil {
+	by, err := c.cfg.Dial.Proxy(req)
+	if err != nil || by == nil {
 		return ""
 	}
-	return " through the proxy " + proxy.Host
+	return " through the proxy " + by.Host
 }
 
 // header is what every request carries.
