@@ -168,7 +168,8 @@ func (a answer) hint() string {
 func (a answer) noUpgrade() *upgradeError {
 	const stripped = " instead of 101 Switching Protocols: a proxy between here and the server does not pass WebSocket upgrades on"
 	switch a.status {
-	case http.StatusOK, http.StatusNoContent, http.StatusMethodNotAllowed, http.StatusUpgradeRequired, http.StatusNotImplemented,
+	case http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNonAuthoritativeInfo, http.StatusNoContent,
+		http.StatusPartialContent, http.StatusMethodNotAllowed, http.StatusUpgradeRequired, http.StatusNotImplemented,
 		http.StatusHTTPVersionNotSupported:
 		return &upgradeError{why: a.text + stripped, sure: true}
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
