@@ -130,7 +130,11 @@ func (c *Client) upgrade(ctx context.Context, to *target) (*webSocket, error) {
 		f := networkFault(dialCtx, c.url.Host+c.through(dialCtx), err, to.scrub)
 		stripped := resp != nil // something on the way has taken headers out of the answer
 		if all.any() && (stripped || dialCtx.Err() != nil || brokenOff(err)) {
-			f.err = &upgradeError{why: f.err.Error()}
+			none := &upgradeError{why: f.err.Error()}
+			if stripped {
+				none.why += ": " + notPassed
+			}
+			f.err = none
 		}
 		return nil, f
 	}

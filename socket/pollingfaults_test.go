@@ -1,7 +1,7 @@
 package socket_test
 
 import (
-	"crypto/sha1" //nolint:gosec // RFC 6455 wants it
+	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -178,7 +178,7 @@ func TestPollingBrokenUpgrade(t *testing.T) {
 		"no reply":          func(conn net.Conn, _ *http.Request) { _, _ = io.Copy(io.Discard, conn) },
 		"headers taken out": func(conn net.Conn, _ *http.Request) { _, _ = io.WriteString(conn, switching+"\r\n") },
 		"closed after 101": func(conn net.Conn, r *http.Request) {
-			sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 wants it
+			sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 			_, _ = io.WriteString(conn, switching+"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
 				base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
 		},
@@ -203,6 +203,9 @@ func TestPollingBrokenUpgrade(t *testing.T) {
 			r := start(t, socket.Config{URL: front, Dial: socket.Dialing{HandshakeTimeout: time.Second, PollAtOnce: name == "no reply"}}, nil)
 			if s := r.phase(socket.Connected, 1); s.Transport != socket.Polling || s.Err == nil {
 				t.Errorf("connected by %s, %v", s.Transport, s.Err)
+			}
+			if said := strings.Contains(r.phase(socket.Connected, 1).Err.Error(), "does not pass WebSocket upgrades on"); said != (name == "headers taken out") {
+				t.Errorf("error %v", r.phase(socket.Connected, 1).Err)
 			}
 			if waited := strings.Contains(r.history(), "waiting"); waited != (name != "no reply") {
 				t.Errorf("states %s", r.history())

@@ -164,9 +164,11 @@ func (a answer) hint() string {
 	return ""
 }
 
+const notPassed = "a proxy between here and the server does not pass WebSocket upgrades on"
+
 // noUpgrade says why an answer means that a WebSocket is not available here, but perhaps long-polling. Nil: it does not.
 func (a answer) noUpgrade() *upgradeError {
-	const stripped = " instead of 101 Switching Protocols: a proxy between here and the server does not pass WebSocket upgrades on"
+	const stripped = " instead of 101 Switching Protocols: " + notPassed
 	switch a.status {
 	case http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNonAuthoritativeInfo, http.StatusNoContent,
 		http.StatusPartialContent, http.StatusMethodNotAllowed, http.StatusUpgradeRequired, http.StatusNotImplemented,
