@@ -62,8 +62,9 @@ func (c complaint) clientIsBad() bool {
 	return c.has("invalid_client", "unauthorized_client", "unsupported_grant_type") || !c.passing() && faults(c.text, isClient)
 }
 
-// requestIsBad reports whether the complaint is a code of RFC 6749 section 5.2 about how the client asks.
-func (c complaint) requestIsBad() bool { return c.has("invalid_scope", "invalid_request") }
+// requestIsBad reports whether the complaint is the code of RFC 6749 section 5.2 about what the client asks for. The other one,
+// invalid_request, is what gateways say too.
+func (c complaint) requestIsBad() bool { return c.has("invalid_scope") }
 
 // busy reports whether the provider says by a code that it cannot answer now.
 func (c complaint) busy() bool {
@@ -82,8 +83,9 @@ func (c complaint) passing() bool {
 		if slices.Contains([]string{
 			"unavailable", "maintenance", "database", "timeout", "temporary", "temporarily", "later", "overloaded", "busy",
 			"internal", "upstream", "backend", "host", "connection", "retry", "quota", "throttled", "json", "csrf", "xsrf",
-			"captcha", "firewall",
-		}, w) || slices.Contains([]string{"timed out", "try again", "server error", "rate limit", "rate limited", "too many"}, pair) {
+			"captcha", "firewall", "yet", "gateway", "redis", "memcached", "sql", "mysql", "mariadb", "postgres", "postgresql", "mongodb", "sqlstate",
+			"deadlock", "lock", "table", "column", "cache", "disk", "econnrefused", "econnreset", "etimedout", "enotfound",
+		}, w) || slices.Contains([]string{"timed out", "try again", "server error", "rate limit", "rate limited", "too many", "gone away"}, pair) {
 			return true
 		}
 	}
@@ -99,7 +101,8 @@ func isToken(words []string, i int) bool {
 		return false
 	}
 	return i+1 == len(words) || !slices.Contains([]string{
-		"type", "types", "service", "server", "store", "endpoint", "request", "bucket", "parameter", "cache", "url", "format", "length",
+		"type", "types", "service", "server", "store", "endpoint", "request", "bucket", "parameter", "url", "format", "length",
+		"error", "errors", "response", "signature", "issuer",
 	}, words[i+1])
 }
 
@@ -166,7 +169,7 @@ func badAfter(words []string) bool {
 func isBad(word string) bool {
 	return slices.Contains([]string{
 		"bad", "invalid", "expired", "revoked", "unknown", "wrong", "incorrect", "inactive", "malformed", "unrecognized", "unauthorized",
-		"rejected", "refused", "deleted", "disabled",
+		"rejected", "refused", "deleted", "disabled", "blacklisted", "blocked", "cancelled", "canceled", "removed", "withdrawn", "consumed",
 	}, word)
 }
 

@@ -2,16 +2,20 @@ package auth
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// retryAfter reads the header, seconds or a date (RFC 9110 section 10.2.3), at most a day.
+// retryAfter reads the header, seconds or a date (RFC 9110 section 10.2.3), at most a day. Seconds may have a fraction, as some send.
 func retryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.Atoi(header); err == nil {
-		return min(max(0, time.Duration(min(seconds, int(retryAfterMax/time.Second)))*time.Second), retryAfterMax)
+	if seconds, err := strconv.ParseFloat(header, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		if !(seconds > 0) { // or no number
+			return 0
+		}
+		return time.Duration(min(seconds, retryAfterMax.Seconds()) * float64(time.Second))
 	}
 	if date, err := http.ParseTime(header); err == nil {
 		return min(max(0, date.Sub(now)), retryAfterMax)

@@ -28,6 +28,7 @@ func TestNoiseAroundAToken(t *testing.T) {
 		"HTML comment":      "<!-- served by node 7 -->" + token,
 		"comment behind":    token + "\n\n   <!-- 12 ms -->\n",
 		"object in comment": `<!-- {"node":7} -->` + token,
+		"tag in a comment":  "<!-- <html> of {theme} -->" + token + "<!-- </body> -->",
 		"blanks":            " \r\n\t" + token + " \r\n\r\n",
 		"guard":             ")]}',\n" + token,
 		"notice behind":     token + "<br />\n<b>Notice</b>: headers already sent {x}<br />",
@@ -63,6 +64,7 @@ func TestOddTokens(t *testing.T) {
 		"a line end":      {`{"access_token":"canary-odd\r\nX-Header: 1"}`, "its access_token holds control characters"},
 		"an escape":       {`{"access_token":"canary-odd\u001b[2J"}`, "its access_token holds control characters"},
 		"a C1 character":  {`{"access_token":"canary-odd\u0085x"}`, "its access_token holds control characters"},
+		"half a pair":     {`{"access_token":"canary-odd\ud800x"}`, "its access_token is no valid text"},
 		"900 KB":          {`{"access_token":"` + strings.Repeat("canary-odd", 90_000) + `"}`, "its access_token is larger than 32 KiB"},
 		"a bit too large": {`{"access_token":"` + strings.Repeat("x", 32<<10+1) + `"}`, "its access_token is larger than 32 KiB"},
 	} {

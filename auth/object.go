@@ -74,16 +74,34 @@ func objectAt(text []byte) (fields map[string]json.RawMessage, size int64, err e
 // isDocument reports whether body is made for a browser as a whole, which a notice of PHP is not, though it is written in HTML;
 // or whether it is JSON of another kind.
 func isDocument(body []byte) bool {
-	for _, start := range []string{`"`, "[{", "[[", `["`} {
-		if bytes.HasPrefix(body, []byte(start)) {
+	if bytes.HasPrefix(body, []byte(`"`)) {
+		return true
+	}
+	if rest, ok := bytes.CutPrefix(body, []byte("[")); ok { // A line of a log may begin with one as well.
+		if rest = bytes.TrimSpace(rest); len(rest) == 0 || bytes.IndexByte([]byte(`{["]`), rest[0]) >= 0 || bytes.HasPrefix(rest, []byte("null")) {
 			return true
 		}
 	}
-	head := bytes.ToLower(body)
+	head := bytes.ToLower(withoutComments(body))
 	for _, tag := range []string{"<!doctype", "<html", "<head", "<body", "<script", "<title", "<meta", "<form"} {
 		if bytes.Contains(head, []byte(tag)) {
 			return true
 		}
 	}
 	return false
+}
+
+// withoutComments leaves out the comments of HTML, which may hold any tag.
+func withoutComments(body []byte) []byte {
+	var rest []byte
+	for {
+		before, after, found := bytes.Cut(body, []byte("<!--"))
+		rest = append(rest, before...)
+		if !found {
+			return rest
+		}
+		if _, body, found = bytes.Cut(after, []byte("-->")); !found {
+			return append(rest, after...)
+		}
+	}
 }

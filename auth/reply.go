@@ -74,6 +74,8 @@ func oddToken(token secret.String) string {
 		return fmt.Sprintf("is larger than %d KiB", tokenLimit>>10)
 	case strings.ContainsFunc(text, unicode.IsControl):
 		return "holds control characters"
+	case strings.ContainsRune(text, utf8.RuneError): // what encoding/json makes of half a surrogate pair, or of no UTF-8
+		return "is no valid text"
 	}
 	return ""
 }

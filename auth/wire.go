@@ -43,6 +43,7 @@ type wire struct {
 func NewTransport() *Transport {
 	return &Transport{Transport: &http.Transport{
 		Proxy:                  proxy.FromEnvironment,
+		OnProxyConnectResponse: proxy.Connected,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},

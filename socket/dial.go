@@ -106,7 +106,7 @@ func (c *Client) noHandshake(ctx context.Context, to *target, err error) error {
 	}
 	_, silent := errors.AsType[*silenceError](err)
 	return &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
-		&handshakeError{tried: to.rev, why: to.scrub.root(err), blocked: silent})}
+		&handshakeError{tried: to.rev, why: to.scrub.root(err), blocked: silent || brokenOff(err)})}
 }
 
 // upgrade opens the WebSocket. An attempt that fails leaves no connection behind.
@@ -128,8 +128,13 @@ func (c *Client) upgrade(ctx context.Context, to *target) (*webSocket, error) {
 		return nil, context.Cause(ctx)
 	case resp == nil || resp.StatusCode == http.StatusSwitchingProtocols:
 		f := networkFault(dialCtx, c.url.Host+c.through(dialCtx), err, to.scrub)
-		if all.any() && (dialCtx.Err() != nil || brokenOff(err)) {
-			f.err = &upgradeError{why: f.err.Error()}
+		stripped := resp != nil // something on the way has taken headers out of the answer
+		if all.any() && (stripped || dialCtx.Err() != nil || brokenOff(err)) {
+			none := &upgradeError{why: f.err.Error()}
+			if stripped {
+				none.why += ": " + notPassed
+			}
+			f.err = none
 		}
 		return nil, f
 	}

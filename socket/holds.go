@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -81,7 +82,7 @@ func (c *Client) answered(resp *http.Response, now time.Time) string {
 // retryAfter reads a Retry-After header, seconds or a date, as at most holdMax. Zero: there is none that makes sense.
 func retryAfter(text string, now time.Time) time.Duration {
 	text = strings.TrimSpace(text)
-	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		if !(seconds > 0) { // or no number
 			return 0
 		}

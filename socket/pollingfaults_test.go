@@ -1,6 +1,8 @@
 package socket_test
 
 import (
+	"crypto/sha1"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -170,9 +172,16 @@ func TestPollingIsNotTried(t *testing.T) {
 
 // TestPollingBrokenUpgrade has ways that break WebSockets without an answer in HTTP.
 func TestPollingBrokenUpgrade(t *testing.T) {
-	for name, breakIt := range map[string]func(net.Conn){
-		"closed":   func(net.Conn) {},
-		"no reply": func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) },
+	const switching = "HTTP/1.1 101 Switching Protocols\r\n"
+	for name, breakIt := range map[string]func(net.Conn, *http.Request){
+		"closed":            func(net.Conn, *http.Request) {},
+		"no reply":          func(conn net.Conn, _ *http.Request) { _, _ = io.Copy(io.Discard, conn) },
+		"headers taken out": func(conn net.Conn, _ *http.Request) { _, _ = io.WriteString(conn, switching+"\r\n") },
+		"closed after 101": func(conn net.Conn, r *http.Request) {
+			sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+			_, _ = io.WriteString(conn, switching+"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
+				base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -189,13 +198,16 @@ func TestPollingBrokenUpgrade(t *testing.T) {
 					return
 				}
 				defer conn.Close()
-				breakIt(conn)
+				breakIt(conn, r)
 			})
 			r := start(t, socket.Config{URL: front, Dial: socket.Dialing{HandshakeTimeout: time.Second, PollAtOnce: name == "no reply"}}, nil)
 			if s := r.phase(socket.Connected, 1); s.Transport != socket.Polling || s.Err == nil {
 				t.Errorf("connected by %s, %v", s.Transport, s.Err)
 			}
-			if waited := strings.Contains(r.history(), "waiting"); waited != (name == "closed") {
+			if said := strings.Contains(r.phase(socket.Connected, 1).Err.Error(), "does not pass WebSocket upgrades on"); said != (name == "headers taken out") {
+				t.Errorf("error %v", r.phase(socket.Connected, 1).Err)
+			}
+			if waited := strings.Contains(r.history(), "waiting"); waited != (name != "no reply") {
 				t.Errorf("states %s", r.history())
 			}
 			p.do(command{"cmd": "emit", "event": "hello"})

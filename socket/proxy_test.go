@@ -120,7 +120,7 @@ func TestProxies(t *testing.T) {
 		{name: "SOCKS with a login", variable: "all_proxy", proxy: "socks5://me:hush-hush@" + socks},
 		{name: "refused by SOCKS", variable: "all_proxy", proxy: "socks5://me:hush-wrong@" + socks, err: "through the proxy " + socks + ": username/password authentication failed"},
 		{name: "NO_PROXY", variable: "ALL_PROXY", proxy: "socks5://" + socks, noProxy: ".invalid", err: "socket.invalid:8443: "},
-		{name: "refused by the proxy", variable: "HTTPS_PROXY", proxy: "http://me:hush-wrong@" + connect, err: "through the proxy " + connect + ": Proxy Authentication Required"},
+		{name: "refused by the proxy", variable: "HTTPS_PROXY", proxy: "http://me:hush-wrong@" + connect, err: "through the proxy " + connect + ": the proxy answers HTTP 407 to CONNECT: it wants another user and password"},
 		{name: "no proxy there", variable: "HTTPS_PROXY", proxy: "http://me:hush-hush@127.0.0.1:1", err: "through the proxy 127.0.0.1:1: connection refused"},
 		{name: "no address", variable: "HTTPS_PROXY", proxy: "ftp://me:hush-hush@x", err: "HTTPS_PROXY is not the address of a proxy"},
 	} {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+
+	"github.com/treatrelay/relay/internal/proxy"
 )
 
 // opened are the connections that one attempt has opened. The transport goes on dialling for an attempt that was given up,
@@ -74,7 +76,9 @@ func (c *Client) newHTTPClient(ctx context.Context, all *opened) *http.Client {
 	protocols.SetHTTP1(true)
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy: c.cfg.Dial.Proxy,
+			Proxy:                  c.cfg.Dial.Proxy,
+			ProxyConnectHeader:     c.header(),
+			OnProxyConnectResponse: proxy.Connected,
 			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
 				conn, err := c.dialer(ctx, network, addr) // not for the transport's context, which outlives the attempt
 				if err != nil {
@@ -98,11 +102,11 @@ func (c *Client) through(ctx context.Context) string {
 	if err != nil {
 		return ""
 	}
-	proxy, err := c.cfg.Dial.Proxy(req)
-	if err != nil || proxy == nil {
+	by, err := c.cfg.Dial.Proxy(req)
+	if err != nil || by == nil {
 		return ""
 	}
-	return " through the proxy " + proxy.Host
+	return " through the proxy " + by.Host
 }
 
 // header is what every request carries.
@@ -160,11 +164,14 @@ func (a answer) hint() string {
 	return ""
 }
 
+const notPassed = "a proxy between here and the server does not pass WebSocket upgrades on"
+
 // noUpgrade says why an answer means that a WebSocket is not available here, but perhaps long-polling. Nil: it does not.
 func (a answer) noUpgrade() *upgradeError {
-	const stripped = " instead of 101 Switching Protocols: a proxy between here and the server does not pass WebSocket upgrades on"
+	const stripped = " instead of 101 Switching Protocols: " + notPassed
 	switch a.status {
-	case http.StatusOK, http.StatusNoContent, http.StatusMethodNotAllowed, http.StatusUpgradeRequired, http.StatusNotImplemented,
+	case http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNonAuthoritativeInfo, http.StatusNoContent,
+		http.StatusPartialContent, http.StatusMethodNotAllowed, http.StatusUpgradeRequired, http.StatusNotImplemented,
 		http.StatusHTTPVersionNotSupported:
 		return &upgradeError{why: a.text + stripped, sure: true}
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:

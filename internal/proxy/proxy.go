@@ -2,6 +2,8 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -60,4 +62,17 @@ func lookup(name string) (spelling, value string) {
 		return strings.ToLower(name), strings.TrimSpace(value)
 	}
 	return name, strings.TrimSpace(os.Getenv(name))
+}
+
+// Connected judges a proxy's answer to CONNECT, as the OnProxyConnectResponse of an [http.Transport], whose own error has the words of the
+// answer's first line and not its status.
+func Connected(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	why := fmt.Sprintf("the proxy answers HTTP %d to CONNECT", resp.StatusCode)
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		why += ": it wants another user and password"
+	}
+	return errors.New(why)
 }

@@ -89,14 +89,16 @@ func (r *reasons) add(err error) {
 func (r *reasons) join() error { return errors.Join(*r...) }
 
 // decodeMember reads an object: it is a treat, or it wraps some. What has neither a sender nor a date is taken for the
-// wrapper of a member that has: "title" and "message" are words that wrappers have too.
+// wrapper of a member that has: "title" and "message" are words that wrappers have too. Without a title either, the member may be a
+// text, as in {"type":"treat","message":"{...}"}.
 func decodeMember(payload json.RawMessage, depth int) ([]Treat, error) {
 	all := make([]Treat, 1)
 	err := decodeObject(payload, &all[0])
 	if err == nil && all[0].identified() {
 		return all, nil
 	}
-	inner, innerErr := unwrap(payload, depth, err != nil)
+	const title = 4 // of fieldNames
+	inner, innerErr := unwrap(payload, depth, err != nil || all[0].fields[title] == nil)
 	switch {
 	case err == nil && !slices.ContainsFunc(inner, func(t Treat) bool { return t.identified() }):
 		return all, nil

@@ -24,6 +24,8 @@ func TestDecode(t *testing.T) {
 		"flags and empty things":   {[]string{`true`, tea, `{}`, `[ ]`, `""`}, []string{"Tea"}, nil},
 		"wrapped":                  {[]string{`{"data":` + tea + `}`, `[` + pie + `]`}, []string{"Tea", "Pie"}, nil},
 		"as text and Buffer":       {[]string{`"{\"title\":\"Tea\"}"`, `"eyJ0aXRsZSI6IlRlYSJ9"`}, []string{"Tea", "Tea"}, nil},
+		"text of a wrapper":        {[]string{`{"type":"treat","message":"{\"sender\":\"Ann\",\"title\":\"Tea\"}"}`}, []string{"Tea"}, nil},
+		"a viewer's JSON":          {[]string{`{"title":"Pie","message":"{\"sender\":\"Ann\",\"title\":\"Tea\"}"}`}, []string{"Pie"}, nil},
 		"an object beside a treat": {[]string{tea, `{"name":"Car"}`}, []string{"Tea"}, []string{`{"name":"Car"} no usable`}},
 		"a broken text beside":     {[]string{`"{\"title"`, tea}, []string{"Tea"}, []string{`"{\"title" invalid JSON object`}},
 		"an id alone":              {[]string{`17`}, nil, []string{`17 a number`}},
