@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/pipeline/intake"
+	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
 // historyReply is an answer with the pages that were asked for after it.
@@ -16,16 +16,16 @@ type historyReply struct {
 	source *historySource
 }
 
-// Next implements [intake.Paged].
-func (r *historyReply) Next(ctx context.Context, p intake.NextPage) error {
+// Next implements [history.Paged].
+func (r *historyReply) Next(ctx context.Context, p history.NextPage) error {
 	return r.source.fetch(ctx, r, p)
 }
 
 // page is the URL of a page, with a token in it; the zero one is the first. It is of the scheme and host of the endpoint, whatever a page says: the
 // token goes nowhere else. Of a URL with the path of the endpoint, or without the token, only the query is used.
-func (h *historyURL) page(token secret.String, p intake.NextPage) (*url.URL, error) {
+func (h *historyURL) page(token secret.String, p history.NextPage) (*url.URL, error) {
 	u := h.with(token)
-	if p == (intake.NextPage{}) {
+	if p == (history.NextPage{}) {
 		return u, nil
 	}
 	own, _ := url.ParseQuery(h.query) // with tokenPlace
@@ -37,7 +37,7 @@ func (h *historyURL) page(token secret.String, p intake.NextPage) (*url.URL, err
 	}
 	to, err := u.Parse(strings.TrimSpace(p.URL))
 	if err != nil || !sameHost(to, u) {
-		return nil, intake.ErrPageElsewhere
+		return nil, history.ErrPageElsewhere
 	}
 	for key, values := range to.Query() {
 		if !strings.Contains(strings.Join(own[key], ""), tokenPlace) {
@@ -49,7 +49,7 @@ func (h *historyURL) page(token secret.String, p intake.NextPage) (*url.URL, err
 	case !strings.Contains(h.path, tokenPlace), strings.Contains(to.Path, token.Reveal()):
 		u.Path, u.RawPath = to.Path, to.RawPath
 	case to.RawQuery == "":
-		return nil, intake.ErrPageElsewhere // its path is another one, of which is not known where the token goes
+		return nil, history.ErrPageElsewhere // its path is another one, of which is not known where the token goes
 	}
 	return u, nil
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/pipeline/intake"
+	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
 func TestHistoryPageURL(t *testing.T) {
@@ -45,9 +45,9 @@ func TestHistoryPageURL(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			u, err := h.page(token, intake.NextPage{URL: tt.next, Number: 3})
+			u, err := h.page(token, history.NextPage{URL: tt.next, Number: 3})
 			switch {
-			case tt.want == "" && !errors.Is(err, intake.ErrPageElsewhere):
+			case tt.want == "" && !errors.Is(err, history.ErrPageElsewhere):
 				t.Errorf("%v, error %v", u, err)
 			case tt.want != "" && (err != nil || u.String() != tt.want):
 				t.Errorf("%v, error %v, want %s", u, err, tt.want)
@@ -71,9 +71,9 @@ func TestHistoryPages(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	paged := reply.(intake.Paged)
+	paged := reply.(history.Paged)
 	var got []string
-	for _, next := range []intake.NextPage{{}, {Number: 2}, {URL: l.server.URL + "/api/" + url.PathEscape(tokenOf(1)) + "?page=3", Number: 3}} {
+	for _, next := range []history.NextPage{{}, {Number: 2}, {URL: l.server.URL + "/api/" + url.PathEscape(tokenOf(1)) + "?page=3", Number: 3}} {
 		if next.Number > 0 {
 			if err := paged.Next(t.Context(), next); err != nil {
 				t.Fatal(err)
@@ -93,7 +93,7 @@ func TestHistoryPages(t *testing.T) {
 	if tokens, refreshes := l.seen(); len(tokens) != 5 || refreshes != 1 || tokens[4] != tokenOf(2) {
 		t.Errorf("%d refreshes, tokens %q", refreshes, tokens)
 	}
-	if err := paged.Next(t.Context(), intake.NextPage{URL: "https://example.org/api?page=4", Number: 4}); !errors.Is(err, intake.ErrPageElsewhere) {
+	if err := paged.Next(t.Context(), history.NextPage{URL: "https://example.org/api?page=4", Number: 4}); !errors.Is(err, history.ErrPageElsewhere) {
 		t.Errorf("a page at another host: error %v", err)
 	}
 }
@@ -110,15 +110,15 @@ func TestHistoryPagesWithinBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = reply.Close() }() // it was only read
-	paged := reply.(intake.Paged)
-	if err := paged.Next(t.Context(), intake.NextPage{Number: 2}); err == nil || !strings.Contains(err.Error(), "HTTP 302") {
+	paged := reply.(history.Paged)
+	if err := paged.Next(t.Context(), history.NextPage{Number: 2}); err == nil || !strings.Contains(err.Error(), "HTTP 302") {
 		t.Errorf("a redirect: error %v", err)
 	}
-	if err := paged.Next(t.Context(), intake.NextPage{Number: 3}); !errors.Is(err, intake.ErrPagesTooLarge) {
+	if err := paged.Next(t.Context(), history.NextPage{Number: 3}); !errors.Is(err, history.ErrPagesTooLarge) {
 		t.Errorf("a page that is too large: error %v", err)
 	}
 	for _, next := range []string{elsewhere.URL + "/api/x?page=4", strings.Replace(elsewhere.URL, "http:", "", 1) + "/?page=4"} {
-		if err := paged.Next(t.Context(), intake.NextPage{URL: next, Number: 4}); !errors.Is(err, intake.ErrPageElsewhere) {
+		if err := paged.Next(t.Context(), history.NextPage{URL: next, Number: 4}); !errors.Is(err, history.ErrPageElsewhere) {
 			t.Errorf("a page at %s: error %v", next, err)
 		}
 	}

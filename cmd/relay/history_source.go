@@ -16,7 +16,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/pipeline/intake"
+	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
 const (
@@ -74,7 +74,7 @@ type historyError struct {
 func (e *historyError) Error() string { return e.why }
 
 // Fetch implements [intake.History]. A token that is refused is renewed once. An outage is waited out for a few tries.
-func (h *historySource) Fetch(ctx context.Context) (intake.Reply, error) {
+func (h *historySource) Fetch(ctx context.Context) (history.Reply, error) {
 	if time.Now().Before(h.notBefore) {
 		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.base.Host)
 	}
@@ -83,14 +83,14 @@ func (h *historySource) Fetch(ctx context.Context) (intake.Reply, error) {
 		return nil, err
 	}
 	reply := &historyReply{file, h}
-	if err := h.fetch(ctx, reply, intake.NextPage{}); err != nil {
+	if err := h.fetch(ctx, reply, history.NextPage{}); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return reply, nil
 }
 
 // fetch asks for a page, the zero one being the first, and appends it to what came before.
-func (h *historySource) fetch(ctx context.Context, into *historyReply, page intake.NextPage) error {
+func (h *historySource) fetch(ctx context.Context, into *historyReply, page history.NextPage) error {
 	token, err := h.account.Token(ctx)
 	if err != nil {
 		return err
@@ -133,8 +133,8 @@ func (h *historySource) fetch(ctx context.Context, into *historyReply, page inta
 }
 
 // ask makes one request and writes the whole answer to a file, at that place. Its error is a [historyError], that of the file, an
-// [intake.ErrPageElsewhere], or an [intake.ErrPagesTooLarge].
-func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool, page intake.NextPage, from int64) error {
+// [history.ErrPageElsewhere], or an [history.ErrPagesTooLarge].
+func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool, page history.NextPage, from int64) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, historyWithin, fmt.Errorf("no whole answer within %s", historyWithin))
 	defer cancel()
 	token := by.AccessToken
@@ -192,7 +192,7 @@ func (h *historySource) keep(into *spool, resp *http.Response, from int64, broke
 	case err != nil:
 		return fmt.Errorf("keep the history while it is read: %w; free some space", err)
 	case from+n > h.limit && from > 0:
-		return intake.ErrPagesTooLarge
+		return history.ErrPagesTooLarge
 	case from+n > h.limit:
 		return &historyError{why: fmt.Sprintf("the answer is larger than %d MiB", h.limit>>20)}
 	}

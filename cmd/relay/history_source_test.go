@@ -257,7 +257,7 @@ func TestHistoryFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info, err := reply.(*spool).Stat(); err != nil || info.Size() != 2 || info.Mode().Perm() != 0o600 {
+	if info, err := reply.(*historyReply).Stat(); err != nil || info.Size() != 2 || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
 	if err := reply.Close(); err != nil {

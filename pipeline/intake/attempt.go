@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/intake/history"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 )
 
@@ -22,17 +23,18 @@ func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err er
 	if err != nil {
 		return result, err
 	}
-	read := replyReader{zone: r.intake.norm.Location, oldest: since, newest: now.Add(wrongZone)}
-	if err := read.readPages(ctx, reply); err != nil {
+	within := history.Bounds{Zone: r.intake.norm.Location, Oldest: since, Newest: now.Add(wrongZone)}
+	list, err := history.Read(ctx, reply, within)
+	if err != nil {
 		return result, err
 	}
-	result.Held, result.Older, result.Undated, result.Unusable = len(read.treats), read.before, read.undated, read.unusable
-	result.Cut = read.pages.cut
-	if read.none() {
-		result.NoList, result.Refused = true, read.shape.refused
+	result.Held, result.Older, result.Undated, result.Unusable = len(list.Treats), list.Older, list.Undated, list.Unusable
+	result.Cut = list.Cut
+	if list.None {
+		result.NoList, result.Refused = true, list.Refused
 		return result, nil
 	}
-	at := given{&read, reply, login, ahead, since}
+	at := given{list, reply, login, ahead, since}
 	for {
 		err := r.apply(ctx, &at, base, &result)
 		if !errors.Is(err, index.ErrDamaged) { // it is repaired, and nothing is journaled yet
@@ -43,8 +45,8 @@ func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err er
 
 // given is a reply that was read, and what is known of it.
 type given struct {
-	*replyReader
-	reply Reply
+	*history.List
+	reply history.Reply
 	login Login
 	ahead time.Duration // how far the provider's clock is ahead of that of this machine
 	since time.Time     // from when on it was read
@@ -56,7 +58,7 @@ func (r *Reconciler) apply(ctx context.Context, g *given, base *baseline, result
 	first := base.pending()
 	if first && r.cfg.BackfillFirstRun {
 		first, base.Moment = false, time.Time{}
-		base.settle(g.login, g.channels)
+		base.settle(g.login, g.Channels)
 		if err := in.writeKnown(ctx, base, nil); err != nil {
 			return err
 		}
@@ -66,13 +68,13 @@ func (r *Reconciler) apply(ctx context.Context, g *given, base *baseline, result
 			return err
 		}
 	}
-	missing := len(g.treats) > 0
+	missing := len(g.Treats) > 0
 	switch undecided := !base.Changed.IsZero(); {
 	case first || undecided && missing:
 		if missing, err = r.know(ctx, g, base, first, result); err != nil {
 			return err
 		}
-	case !undecided && base.settle(g.login, g.channels):
+	case !undecided && base.settle(g.login, g.Channels):
 		if err := in.putBaseline(ctx, base); err != nil {
 			return err
 		}
@@ -81,7 +83,7 @@ func (r *Reconciler) apply(ctx context.Context, g *given, base *baseline, result
 	if !missing {
 		return nil
 	}
-	return r.heal(ctx, newComparison(g.treats, g.zone), base, g.reply, result)
+	return r.heal(ctx, newComparison(g.Treats, r.intake.norm.Location), base, g.reply, result)
 }
 
 // horizon returns the account's baseline, and makes one if there is none, and from when on the journal can be compared. login is the present one.

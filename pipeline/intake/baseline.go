@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/history"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -87,7 +88,7 @@ func (in *Intake) putBaseline(ctx context.Context, b *baseline) error {
 const knownBatch = 4096
 
 // writeKnown makes the treats of a baseline durable, and then the baseline itself, with which they count.
-func (in *Intake) writeKnown(ctx context.Context, b *baseline, treats []past) error {
+func (in *Intake) writeKnown(ctx context.Context, b *baseline, treats []history.Treat) error {
 	counts := make(map[repeatKey]uint32, len(treats))
 	for i := range treats {
 		counts[keyOf(&treats[i].Fingerprint)]++

@@ -54,11 +54,8 @@ func TestBaselineIsWholeOrNone(t *testing.T) {
 	p.add(dish("a", begin, 0), dish("b", begin, 1))
 	in := r.intake("acc")
 	known := func(title string, second int) index.KnownTreat {
-		treats, err := decodeTreats(dish(title, begin, second))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, f := in.norm.normalize(&treats[0], begin)
+		sent := decode(t, dish(title, begin, second))
+		_, f := in.norm.normalize(&sent, begin)
 		return index.KnownTreat{Fingerprint: f, Count: 1}
 	}
 	half := []index.KnownTreat{known("a", 0), known("b", 1)}
@@ -162,11 +159,8 @@ func TestOnlyReceivedTreatsCount(t *testing.T) {
 	in := r.intake("acc")
 	rec := r.reconciler(in, p, ReconcileConfig{})
 	r.reconcile(rec)
-	treats, err := decodeTreats(dish("a", begin, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, _ := in.norm.normalize(&treats[0], time.Now())
+	sent := decode(t, dish("a", begin, 0))
+	e, _ := in.norm.normalize(&sent, time.Now())
 	e.Origin, e.ID = pipeline.OriginTest, "tst_1"
 	if err := r.Journal.PutTest(t.Context(), &e, ""); err != nil {
 		t.Fatal(err)

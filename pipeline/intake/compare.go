@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/history"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 )
 
@@ -13,8 +15,8 @@ import (
 type comparison struct {
 	zone   *time.Location
 	now    time.Time
-	treats []past // oldest first
-	slots  map[identity]int32
+	treats []history.Treat // oldest first
+	slots  map[fingerprint.Identity]int32
 	next   []uint64 // by slot, an ordinal that is free, and all after it
 	since  int64    // of the oldest treat
 	until  int64    // of the newest
@@ -26,8 +28,8 @@ type comparison struct {
 
 // An own is a treat that relay has, or had.
 type own struct {
-	same    identity
-	core    index.Core
+	same    fingerprint.Identity
+	core    fingerprint.Core
 	number  uint64 // in the log; 0: it came just now
 	kind    ownKind
 	partner int32         // its place among the treats of the reply; alone: it has none
@@ -56,19 +58,19 @@ type lostTreat struct {
 // freshness is how long a provider takes at most to put into its history what it has just sent.
 const freshness = 2 * time.Minute
 
-func newComparison(treats []past, zone *time.Location) *comparison {
-	c := &comparison{zone: zone, now: time.Now(), treats: treats, slots: make(map[identity]int32), lost: make(map[int32][]lostTreat)}
+func newComparison(treats []history.Treat, zone *time.Location) *comparison {
+	c := &comparison{zone: zone, now: time.Now(), treats: treats, slots: make(map[fingerprint.Identity]int32), lost: make(map[int32][]lostTreat)}
 	if len(treats) == 0 {
 		return c
 	}
-	if treats[0].same.second >= treats[len(treats)-1].same.second { // newest first, as lists mostly are; this is for those of one second
+	if treats[0].Same.Second >= treats[len(treats)-1].Same.Second { // newest first, as lists mostly are; this is for those of one second
 		slices.Reverse(treats)
 	}
-	slices.SortStableFunc(treats, func(a, b past) int { return cmp.Compare(a.same.second, b.same.second) })
-	c.since, c.until = treats[0].same.second, treats[len(treats)-1].same.second
+	slices.SortStableFunc(treats, func(a, b history.Treat) int { return cmp.Compare(a.Same.Second, b.Same.Second) })
+	c.since, c.until = treats[0].Same.Second, treats[len(treats)-1].Same.Second
 	for i := range treats {
-		if _, ok := c.slots[treats[i].same]; !ok {
-			c.slots[treats[i].same] = int32(len(c.next)) //nolint:gosec // a reply is bounded
+		if _, ok := c.slots[treats[i].Same]; !ok {
+			c.slots[treats[i].Same] = int32(len(c.next)) //nolint:gosec // a reply is bounded
 			c.next = append(c.next, 0)
 		}
 	}
@@ -83,7 +85,7 @@ func (c *comparison) bounds() (from, to time.Time) {
 
 // count notes that relay has a treat.
 func (c *comparison) count(h *index.Hit) {
-	same := identityOf(&h.Fingerprint, c.zone)
+	same := h.Identity(c.zone)
 	c.passed(same, h.Repeat)
 	o := own{same: same, core: h.Core, number: h.Number}
 	if h.Backfill {
@@ -94,19 +96,19 @@ func (c *comparison) count(h *index.Hit) {
 }
 
 // came notes that a treat came live just now.
-func (c *comparison) came(f *index.Fingerprint) {
-	c.add(&own{same: identityOf(f, c.zone), core: f.Core})
+func (c *comparison) came(f *fingerprint.Fingerprint) {
+	c.add(&own{same: f.Identity(c.zone), core: f.Core})
 }
 
 // known notes that treats are part of a baseline.
 func (c *comparison) known(h *index.Hit) {
 	for range h.Count {
-		c.add(&own{same: identityOf(&h.Fingerprint, c.zone), core: h.Core, number: h.Number, kind: ownKnown})
+		c.add(&own{same: h.Identity(c.zone), core: h.Core, number: h.Number, kind: ownKnown})
 	}
 }
 
 // passed notes that ordinals of an identity below next may be taken, and reports whether the reply has it.
-func (c *comparison) passed(same identity, next uint64) bool {
+func (c *comparison) passed(same fingerprint.Identity, next uint64) bool {
 	slot, ok := c.slots[same]
 	if ok {
 		c.next[slot] = max(c.next[slot], next)
@@ -116,7 +118,7 @@ func (c *comparison) passed(same identity, next uint64) bool {
 
 // miss notes that relay had a treat, and that the log has lost it.
 func (c *comparison) miss(h *index.Hit) {
-	same, ordinal := identityOf(&h.Fingerprint, c.zone), h.Repeat-1
+	same, ordinal := h.Identity(c.zone), h.Repeat-1
 	if !c.passed(same, h.Repeat) {
 		c.add(&own{same: same, core: h.Core, number: h.Number, kind: ownLost})
 		return
@@ -131,14 +133,14 @@ func (c *comparison) miss(h *index.Hit) {
 }
 
 // found notes that the log has a treat of that ordinal, in place of one that it has lost.
-func (c *comparison) found(f *index.Fingerprint, ordinal uint64) {
-	if slot, ok := c.slots[identityOf(f, c.zone)]; ok {
+func (c *comparison) found(f *fingerprint.Fingerprint, ordinal uint64) {
+	if slot, ok := c.slots[f.Identity(c.zone)]; ok {
 		c.lost[slot] = slices.DeleteFunc(c.lost[slot], func(l lostTreat) bool { return l.ordinal == ordinal })
 	}
 }
 
 // nextLost takes the first of the treats of an identity that the log has lost.
-func (c *comparison) nextLost(same identity) (l lostTreat, ok bool) {
+func (c *comparison) nextLost(same fingerprint.Identity) (l lostTreat, ok bool) {
 	slot := c.slots[same]
 	lost := c.lost[slot]
 	if len(lost) == 0 {
@@ -151,7 +153,7 @@ func (c *comparison) nextLost(same identity) (l lostTreat, ok bool) {
 // add notes what relay has, unless it is too far from the reply's treats to be one of them.
 func (c *comparison) add(o *own) {
 	const reach = int64(wrongZone / time.Second)
-	if o.same.second < c.since-reach || o.same.second > c.until+reach {
+	if o.same.Second < c.since-reach || o.same.Second > c.until+reach {
 		return
 	}
 	o.partner = alone
@@ -160,7 +162,7 @@ func (c *comparison) add(o *own) {
 
 // A missing treat is to be journaled.
 type missing struct {
-	past
+	history.Treat
 	lost   uint64  // the number at which the log has lost it in another form; 0: it has not
 	again  bool    // the log has lost it, in whatever form
 	credit *credit // of what may come live before its turn
@@ -173,12 +175,12 @@ func (c *comparison) missing() (all []missing) {
 		switch {
 		case at == alone:
 			if !c.withheld[i] {
-				all = append(all, missing{past: p})
+				all = append(all, missing{Treat: p})
 			}
-		case c.owns[at].kind == ownMissing && c.owns[at].same == p.same:
-			all = append(all, missing{past: p, again: true})
+		case c.owns[at].kind == ownMissing && c.owns[at].same == p.Same:
+			all = append(all, missing{Treat: p, again: true})
 		case c.owns[at].kind >= ownLost:
-			all = append(all, missing{past: p, lost: c.owns[at].number, again: true})
+			all = append(all, missing{Treat: p, lost: c.owns[at].number, again: true})
 		}
 	}
 	return all
@@ -186,11 +188,11 @@ func (c *comparison) missing() (all []missing) {
 
 // split returns what the reply holds of before a time and relay has not, oldest first, and whether anything else is missing: what is dated later, or
 // the log has lost.
-func (c *comparison) split(limit int64) (all []past, more bool) {
+func (c *comparison) split(limit int64) (all []history.Treat, more bool) {
 	for i, p := range c.treats {
 		switch at := c.partners[i]; {
 		case at != alone && c.owns[at].kind < ownLost:
-		case at != alone, p.same.second >= limit:
+		case at != alone, p.Same.Second >= limit:
 			more = true
 		default:
 			all = append(all, p)
@@ -202,7 +204,7 @@ func (c *comparison) split(limit int64) (all []past, more bool) {
 // rewritten is how many treats of the reply relay has in another form.
 func (c *comparison) rewritten() (n int) {
 	for i := range c.treats {
-		if at := c.partners[i]; at != alone && c.owns[at].kind < ownLost && c.owns[at].same != c.treats[i].same {
+		if at := c.partners[i]; at != alone && c.owns[at].kind < ownLost && c.owns[at].same != c.treats[i].Same {
 			n++
 		}
 	}
@@ -213,7 +215,7 @@ func (c *comparison) rewritten() (n int) {
 func (c *comparison) shares(before int64) (shared, has bool) {
 	for i := range c.owns {
 		o := &c.owns[i]
-		if o.same.second >= before {
+		if o.same.Second >= before {
 			continue
 		}
 		shared = shared || o.partner != alone && o.kind < ownLost
@@ -223,4 +225,4 @@ func (c *comparison) shares(before int64) (shared, has bool) {
 }
 
 // ordinal is the first that is free for a treat of an identity.
-func (c *comparison) ordinal(same identity) uint64 { return c.next[c.slots[same]] }
+func (c *comparison) ordinal(same fingerprint.Identity) uint64 { return c.next[c.slots[same]] }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 )
 
 // A crowd is treats of a reply and of relay of which some may be the same. Both are ordered by date and content. What pairs there can be is for
@@ -17,11 +17,11 @@ type crowd struct {
 
 // An order is a crowd's ours by their core without a part, and by date: apart from each other those that have the part and those that have not.
 type order struct {
-	part index.Core // 0: by the whole core
+	part fingerprint.Core // 0: by the whole core
 	at   []int32
 }
 
-func (o *order) compare(core index.Core, has bool, other index.Core) int {
+func (o *order) compare(core fingerprint.Core, has bool, other fingerprint.Core) int {
 	if otherHas := other&o.part != 0; has != otherHas {
 		if has {
 			return 1
@@ -41,7 +41,7 @@ func (cr *crowd) match() {
 			return
 		}
 	}
-	for k, part := range append([]index.Core{0}, index.CoreParts()...) {
+	for k, part := range append([]fingerprint.Core{0}, fingerprint.CoreParts()...) {
 		o := order{part, make([]int32, len(cr.ours))}
 		for i := range o.at {
 			o.at[i] = int32(i)

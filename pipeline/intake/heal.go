@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/history"
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -16,13 +19,13 @@ import (
 // that of its channel, unless the account has had that.
 func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first bool, result *Reconciliation) (more bool, err error) {
 	in := r.intake
-	c := newComparison(slices.Clone(g.treats), g.zone) // which puts them in order, once
+	c := newComparison(slices.Clone(g.Treats), in.norm.Location) // which puts them in order, once
 	same := false
-	var all []past
+	var all []history.Treat
 	err = r.measure(ctx, c, base, func() {
 		now, cutoff := time.Now(), base.cutoff(g.ahead)
 		if !first {
-			other, at := base.otherChannel(c, g.channels, g.ahead)
+			other, at := base.otherChannel(c, g.Channels, g.ahead)
 			if same = !other; same {
 				return
 			}
@@ -33,24 +36,24 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 		all, more = c.split(c.inZone(cutoff, now.Add(g.ahead), &newest, g.ahead).Unix())
 		in.healing.credits, in.healing.baseline = nil, base.ID
 		for i := range all {
-			in.healing.expect(traitOf(all[i].Core, all[i].same), knownBefore, now)
+			in.healing.expect(traitOf(all[i].Core, all[i].Same), knownBefore, now)
 		}
 	})
 	if err != nil {
 		return false, err
 	}
-	base.settle(g.login, g.channels)
+	base.settle(g.login, g.Channels)
 	if same {
 		floor := base.floor().Unix()
-		g.treats = slices.DeleteFunc(g.treats, func(p past) bool { return p.same.second < floor })
-		return len(g.treats) > 0, in.putBaseline(ctx, base)
+		g.Treats = slices.DeleteFunc(g.Treats, func(p history.Treat) bool { return p.Same.Second < floor })
+		return len(g.Treats) > 0, in.putBaseline(ctx, base)
 	}
 	result.FirstRun, result.Known, base.Made = true, len(all), time.Now().UTC()
 	return more, in.writeKnown(ctx, base, all)
 }
 
 // heal journals what is missing, oldest first. What comes live before its turn is journaled as live instead.
-func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, reply Reply, result *Reconciliation) error {
+func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, reply history.Reply, result *Reconciliation) error {
 	in := r.intake
 	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
 	if err != nil {
@@ -78,7 +81,7 @@ func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, re
 		for i := range window {
 			done, err := r.backfill(ctx, c, reply, &window[i])
 			switch {
-			case errors.Is(err, errNotTreat): // too large for the journal
+			case errors.Is(err, treat.ErrNotTreat): // too large for the journal
 				result.Unusable++
 			case err != nil:
 				return err
@@ -95,9 +98,9 @@ func (r *Reconciler) heal(ctx context.Context, c *comparison, base *baseline, re
 }
 
 // backfill queues one treat of the reply, and reports false if it has come live meanwhile.
-func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p *missing) (bool, error) {
+func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply history.Reply, p *missing) (bool, error) {
 	in := r.intake
-	t, err := p.body(reply)
+	t, err := p.Body(reply)
 	if err != nil {
 		return false, err
 	}
@@ -113,9 +116,9 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 		return false, nil
 	}
 	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.lost, marks: r.marks.lost}
-	q.ordinal = max(c.ordinal(p.same), in.repeats.counts[keyOf(&f)].next)
+	q.ordinal = max(c.ordinal(p.Same), in.repeats.counts[keyOf(&f)].next)
 	for {
-		lost, ok := c.nextLost(p.same)
+		lost, ok := c.nextLost(p.Same)
 		if !ok {
 			break
 		}
@@ -134,7 +137,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *comparison, reply Reply, p
 }
 
 // free reports whether no treat of that ordinal was journaled again, or is about to be.
-func (r *Reconciler) free(hits []index.Hit, f *index.Fingerprint, ordinal uint64) bool {
+func (r *Reconciler) free(hits []index.Hit, f *fingerprint.Fingerprint, ordinal uint64) bool {
 	if r.intake.repeats.counts[keyOf(f)].next > ordinal {
 		return false
 	}
@@ -194,7 +197,7 @@ func (r *Reconciler) countIndex(ctx context.Context, c *comparison, base *baseli
 		case h.Lost && !tags[h.Baseline]:
 			c.miss(h)
 		case tags[h.Baseline]:
-			c.passed(identityOf(&h.Fingerprint, c.zone), h.Repeat)
+			c.passed(h.Identity(c.zone), h.Repeat)
 		default:
 			c.count(h)
 		}

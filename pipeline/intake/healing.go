@@ -5,20 +5,8 @@ import (
 	"sort"
 	"time"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 )
-
-// An identity tells treats apart as the socket and the history write them: by content and by the second in which they were sent. It
-// does not depend on how a date is spelled. Treats that share an identity are counted.
-type identity struct {
-	content uint64
-	second  int64 // Unix time
-}
-
-// identityOf is that of a dated treat, given the zone of dates that name none.
-func identityOf(f *index.Fingerprint, zone *time.Location) identity {
-	return identity{f.Content, f.When.In(zone).Unix()}
-}
 
 // A role is what a treat that comes live is to a history that was read before.
 type role int
@@ -34,9 +22,9 @@ const (
 // live: the reply overtakes it. It belongs to the holder of the intake's turn.
 type healing struct {
 	watching bool
-	watched  []index.Fingerprint // the dated treats queued since a comparison began
-	credits  []*credit           // in the order of their dates
-	baseline string              // that the known credits are of
+	watched  []fingerprint.Fingerprint // the dated treats queued since a comparison began
+	credits  []*credit                 // in the order of their dates
+	baseline string                    // that the known credits are of
 }
 
 // A credit is for one treat that was in a reply and may still come live. Unless it is known it may be written in another way then.
@@ -140,20 +128,20 @@ func (h *healing) expect(t trait, as role, at time.Time) *credit {
 func (h *healing) await(c *comparison, gone []missing) {
 	now := time.Now()
 	about := func(second int64) bool {
-		next := sort.Search(len(gone), func(i int) bool { return gone[i].same.second >= second-2*farthest })
-		return next < len(gone) && gone[next].same.second <= second+2*farthest
+		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*farthest })
+		return next < len(gone) && gone[next].Same.Second <= second+2*farthest
 	}
 	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.second) })
 	for i := range c.treats {
 		p := &c.treats[i]
-		if at := c.partners[i]; at != alone && c.owns[at].kind == ownLive && about(p.same.second) {
-			paired := h.expect(traitOf(p.Core, p.same), journaledBefore, now)
+		if at := c.partners[i]; at != alone && c.owns[at].kind == ownLive && about(p.Same.Second) {
+			paired := h.expect(traitOf(p.Core, p.Same), journaledBefore, now)
 			live := traitOf(c.owns[at].core, c.owns[at].same)
 			paired.live, paired.pair = &live, true
 		}
 	}
 	for i := range gone {
-		gone[i].credit = h.expect(traitOf(gone[i].Core, gone[i].same), missingBefore, now)
+		gone[i].credit = h.expect(traitOf(gone[i].Core, gone[i].Same), missingBefore, now)
 	}
 }
 

@@ -43,11 +43,8 @@ func (r *rig) checkMarks(account string) (marks int) {
 func TestMarkWithoutComparisons(t *testing.T) {
 	r, begin := newRig(t, t.TempDir()), evening()
 	in := r.intake("acc")
-	treats, err := decodeTreats(dish("a", begin, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, f := in.norm.normalize(&treats[0], time.Now())
+	sent := decode(t, dish("a", begin, 0))
+	e, f := in.norm.normalize(&sent, time.Now())
 	e.Origin = pipeline.OriginBackfill
 	if _, err := in.queue(t.Context(), &queued{event: &e, print: &f}); err != nil {
 		t.Fatal(err)

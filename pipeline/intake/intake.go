@@ -15,7 +15,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -59,7 +61,7 @@ type metrics struct {
 // scratch is memory that is used again for each treat.
 type scratch struct {
 	event pipeline.Event
-	print index.Fingerprint
+	print fingerprint.Fingerprint
 	hits  []index.Hit
 	seen  uint64 // how many commits the index had before the hits were read
 }
@@ -106,7 +108,7 @@ func (in *Intake) CatchUp(ctx context.Context) error {
 	for {
 		err := in.index.Backfilled(ctx, in.norm.Account, 0, in.repeats.since, func(h *index.Hit) bool {
 			if !h.When.IsZero() && h.Repeat > 0 {
-				in.healing.expect(traitOf(h.Core, identityOf(&h.Fingerprint, in.norm.Location)), journaledBefore, h.Journaled)
+				in.healing.expect(traitOf(h.Core, h.Identity(in.norm.Location)), journaledBefore, h.Journaled)
 			}
 			return true
 		})
@@ -144,7 +146,7 @@ func (in *Intake) forget(now time.Time) {
 // if ctx ended before that.
 func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received time.Time) error {
 	in.metrics.received.Inc()
-	treats, left := decodeArgs(args)
+	treats, left := treat.Decode(args)
 	in.turn <- struct{}{} // CatchUp holds it for as long as its own context lets it
 	defer func() { <-in.turn }()
 	if in.repeats.due(received) {
@@ -154,7 +156,7 @@ func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received t
 		in.repeats.settle(in.backlog.done(), in.index.Through())
 	}
 	for _, l := range left {
-		if err := in.reject(ctx, l.why, l.payload, received); err != nil {
+		if err := in.reject(ctx, l.Why, l.Payload, received); err != nil {
 			return err
 		}
 	}
@@ -166,12 +168,12 @@ func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received t
 	return nil
 }
 
-func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error {
+func (in *Intake) take(ctx context.Context, t *treat.Treat, received time.Time) error {
 	e, f := &in.scratch.event, &in.scratch.print
 	*e, *f = in.norm.normalize(t, received)
 	dated := !f.When.IsZero()
-	if len(t.ignored) > 0 {
-		in.log.Warn().Strs("fields", t.ignored).Msg("treat has fields that are no text: taken as null")
+	if len(t.Ignored) > 0 {
+		in.log.Warn().Strs("fields", t.Ignored).Msg("treat has fields that are no text: taken as null")
 	}
 	q := queued{event: e, print: f}
 	if dated {
@@ -192,8 +194,8 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 		q.baseline = in.healing.baseline
 	}
 	duplicate, err := in.queue(ctx, &q)
-	if errors.Is(err, errNotTreat) {
-		return in.reject(ctx, err, t.raw, received)
+	if errors.Is(err, treat.ErrNotTreat) {
+		return in.reject(ctx, err, t.Raw, received)
 	}
 	if err != nil || duplicate {
 		return err
@@ -205,18 +207,18 @@ func (in *Intake) take(ctx context.Context, t *treat, received time.Time) error 
 }
 
 // roleOf says what a treat that comes live is to the history that was read before.
-func (in *Intake) roleOf(f *index.Fingerprint) role {
+func (in *Intake) roleOf(f *fingerprint.Fingerprint) role {
 	if f.When.IsZero() || len(in.healing.credits) == 0 {
 		return unknownBefore
 	}
-	if c := in.healing.claim(traitOf(f.Core, identityOf(f, in.norm.Location))); c != nil {
+	if c := in.healing.claim(traitOf(f.Core, f.Identity(in.norm.Location))); c != nil {
 		return c.role
 	}
 	return unknownBefore
 }
 
 // find returns what the index has of a content and date. The result is good until the next call.
-func (in *Intake) find(ctx context.Context, f *index.Fingerprint) []index.Hit {
+func (in *Intake) find(ctx context.Context, f *fingerprint.Fingerprint) []index.Hit {
 	var err error
 	in.scratch.seen = in.index.Commits()
 	in.scratch.hits, err = in.index.Find(ctx, in.scratch.hits[:0], in.norm.Account, f)
@@ -234,7 +236,7 @@ func (in *Intake) find(ctx context.Context, f *index.Fingerprint) []index.Hit {
 // queued is an event on its way into the journal.
 type queued struct {
 	event    *pipeline.Event
-	print    *index.Fingerprint
+	print    *fingerprint.Fingerprint
 	hits     []index.Hit // what the index has like it
 	ordinal  uint64
 	ref      uint64 // the number of the lost entry whose place it takes; 0: none
@@ -257,7 +259,7 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	line, err := e.Line()
 	if err != nil {
 		in.index.Forget(e.ID)
-		return false, fmt.Errorf("%w: %w", errNotTreat, err)
+		return false, fmt.Errorf("%w: %w", treat.ErrNotTreat, err)
 	}
 	entry := journal.Entry{
 		Kind: journal.Treat, ID: e.ID, Account: e.Data.Account, Provider: e.Data.Provider, Origin: e.Origin, Repeat: q.ordinal + 1,
@@ -268,7 +270,7 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	}
 	if !journal.Fits(&entry) {
 		in.index.Forget(e.ID)
-		return false, fmt.Errorf("%w: its event of %d bytes is larger than what the journal takes", errNotTreat, len(line))
+		return false, fmt.Errorf("%w: its event of %d bytes is larger than what the journal takes", treat.ErrNotTreat, len(line))
 	}
 	position := in.backlog.add()
 	if err := in.journal.Enqueue(ctx, journal.Item{Entry: entry, Received: e.RecordedTime, Done: in.backlog.wrote}); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -347,5 +348,31 @@ func TestImport(t *testing.T) {
 		if e, err := ImportEntry([]byte(bad)); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s is imported as %+v, %v", bad, e, err)
 		}
+	}
+}
+
+// TestArgumentsAreJournaled hands an event with several arguments to an intake.
+func TestArgumentsAreJournaled(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	in := r.intake("acc")
+	args := []json.RawMessage{json.RawMessage(`"id-1"`), payload(0), json.RawMessage(`{"name":"Car"}`), json.RawMessage(`{"data":` + string(payload(1)) + `}`)}
+	if err := in.Handle(t.Context(), args, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.count("relay_events_journaled_total", 2)
+	if got, want := titles(r.journaled("acc")), stacktest.Titles(0, 2); !slices.Equal(got, want) {
+		t.Errorf("treats %q, want %q", got, want)
+	}
+	rejects := 0
+	for _, rec := range r.records() {
+		if rec.Kind == journal.Reject {
+			rejects++
+			if !strings.Contains(string(rec.Data), "Car") || strings.Contains(string(rec.Data), "id-1") {
+				t.Errorf("reject %s", rec.Data)
+			}
+		}
+	}
+	if rejects != 1 {
+		t.Errorf("%d rejects, want 1", rejects)
 	}
 }

@@ -28,11 +28,8 @@ func TestKnownAfterHalfAFirstRun(t *testing.T) {
 	}
 	var known []index.KnownTreat
 	for _, one := range []json.RawMessage{dish("a", begin, 0), dish("b", begin, 1)} {
-		treats, err := decodeTreats(one)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, f := in.norm.normalize(&treats[0], begin)
+		sent := decode(t, one)
+		_, f := in.norm.normalize(&sent, begin)
 		known = append(known, index.KnownTreat{Fingerprint: f, Count: 1})
 	}
 	part := index.KnownEntry("acc", "treatstream", base.ID, 0, known)

@@ -11,7 +11,8 @@ import (
 
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -319,7 +320,8 @@ func TestCompareWithADamagedIndex(t *testing.T) {
 		title, date := "t", begin.Add(time.Duration(i%1000)*time.Second-time.Hour).UTC().Format(time.DateTime)
 		sender := string(rune('a' + i/1000))
 		d = pipeline.Data{Account: "acc", Provider: "treatstream", Sender: &sender, Title: &title, DateCreated: &date}
-		e, _ := in.norm.normalize(&treat{fields: [7]*string{0: &sender, 4: &title, 6: &date}}, begin)
+		sent := treat.New(sender, title, "", date)
+		e, _ := in.norm.normalize(&sent, begin)
 		e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&d), 0)
 		line, err := e.Line()
 		if err != nil {
@@ -357,7 +359,7 @@ func TestCompareWithADamagedIndex(t *testing.T) {
 	if got := r.Index.Count(); got != n+1 {
 		t.Errorf("%d treats in the index, want %d", got, n+1)
 	}
-	f := index.Of(&d)
+	f := fingerprint.Of(&d)
 	if hits, err := r.Index.Find(t.Context(), nil, "acc", &f); err != nil || len(hits) != 1 {
 		t.Errorf("%+v, %v", hits, err)
 	}

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 )
 
 const (
@@ -53,7 +53,7 @@ func (c *comparison) match() {
 // fillCores gives a treat of which no core is known that of the reply's treat with the same content and date: one that is lost and has the form of
 // that, and one of an older relay's baseline.
 func (c *comparison) fillCores() {
-	cores := make(map[identity]index.Core)
+	cores := make(map[fingerprint.Identity]fingerprint.Core)
 	for i := range c.owns {
 		if o := &c.owns[i]; o.core == 0 {
 			cores[o.same] = 0
@@ -64,8 +64,8 @@ func (c *comparison) fillCores() {
 	}
 	for i := range c.treats {
 		if t := &c.treats[i]; t.Core != 0 {
-			if _, asked := cores[t.same]; asked {
-				cores[t.same] = t.Core
+			if _, asked := cores[t.Same]; asked {
+				cores[t.Same] = t.Core
 			}
 		}
 	}
@@ -78,12 +78,14 @@ func (c *comparison) fillCores() {
 
 // A trait is what a treat is compared by.
 type trait struct {
-	core    index.Core
+	core    fingerprint.Core
 	content uint64
 	second  int64
 }
 
-func traitOf(core index.Core, same identity) trait { return trait{core, same.content, same.second} }
+func traitOf(core fingerprint.Core, same fingerprint.Identity) trait {
+	return trait{core, same.Content, same.Second}
+}
 
 // apart says how different two treats are that may be the same one, and false if they cannot be.
 func apart(a, b *trait) (distance int64, ok bool) {
@@ -130,7 +132,7 @@ func compareContenders(a, b contender) int {
 func (c *comparison) theirs(shift int64) (theirs []contender) {
 	for i := range c.treats {
 		if p := &c.treats[i]; c.partners[i] == alone {
-			one := contender{traitOf(p.Core, p.same), int32(i), alone}
+			one := contender{traitOf(p.Core, p.Same), int32(i), alone}
 			one.second -= shift
 			theirs = append(theirs, one)
 		}

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
 // BenchmarkMatch compares a month of treats with as many that relay has.
@@ -25,18 +26,18 @@ func BenchmarkMatch(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
-				var treats []past
+				var treats []history.Treat
 				var owns []own
 				for i := range n {
 					sender, title := fmt.Sprint("viewer", i), "Tea"
 					if tt.alike {
 						sender = "viewer"
 					}
-					f := index.Of(&pipeline.Data{Sender: &sender, Title: &title})
+					f := fingerprint.Of(&pipeline.Data{Sender: &sender, Title: &title})
 					at := begin + int64(float64(i)*tt.pause)
-					treats = append(treats, past{Fingerprint: f, same: identity{f.Content + uint64(tt.late), at + tt.late}})
+					treats = append(treats, history.Treat{Fingerprint: f, Same: fingerprint.Identity{Content: f.Content + uint64(tt.late), Second: at + tt.late}})
 					if i%10 >= tt.missed {
-						owns = append(owns, own{same: identity{f.Content, at}, core: f.Core, age: time.Hour})
+						owns = append(owns, own{same: fingerprint.Identity{Content: f.Content, Second: at}, core: f.Core, age: time.Hour})
 					}
 				}
 				c := newComparison(treats, time.UTC)

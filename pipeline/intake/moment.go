@@ -4,11 +4,10 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
+	"github.com/treatrelay/relay/pipeline/intake/history"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 )
 
@@ -61,7 +60,7 @@ func (r *Reconciler) Begin(ctx context.Context) error {
 }
 
 // login is the one that a reply was given to.
-func (r *Reconciler) login(reply Reply) (login Login, ahead time.Duration) {
+func (r *Reconciler) login(reply history.Reply) (login Login, ahead time.Duration) {
 	if a, ok := reply.(answered); ok {
 		return a.Answered()
 	}
@@ -72,10 +71,8 @@ func (r *Reconciler) login(reply Reply) (login Login, ahead time.Duration) {
 }
 
 const (
-	// maxChannels bounds how many channels are remembered of an account, and maxEarlier how many baselines.
-	maxChannels, maxEarlier = 64, 32
-	// maxChannel bounds the name of one, in bytes.
-	maxChannel = 128
+	// maxEarlier bounds how many baselines are remembered of an account, beside as many channels as of a reply.
+	maxEarlier = 32
 	// before is how much older than the baseline a treat can be that is new: its date may be of another zone, or of a clock that is slow.
 	before = 24 * time.Hour
 )
@@ -144,8 +141,8 @@ func (b *baseline) settle(login Login, channels map[string]bool) (changed bool) 
 			b.Channels, changed = append(b.Channels, name), true
 		}
 	}
-	if n := len(b.Channels); n > maxChannels {
-		b.Channels = b.Channels[n-maxChannels:]
+	if n := len(b.Channels); n > history.MaxChannels {
+		b.Channels = b.Channels[n-history.MaxChannels:]
 	}
 	changed = changed || b.Login != login.ID || !b.Changed.IsZero()
 	b.Login, b.Changed = login.ID, time.Time{}
@@ -213,19 +210,6 @@ func (c *comparison) inZone(cutoff, now time.Time, newest *index.Hit, ahead time
 		return cutoff.Add((future + quarter*time.Second - 1).Truncate(quarter * time.Second))
 	}
 	return cutoff
-}
-
-// channelOf is how a channel is remembered: as the receiver of its treats is called, whatever the case. Empty: the treat does not say.
-func channelOf(receiver *string) string {
-	if receiver == nil {
-		return ""
-	}
-	name := strings.ToLower(strings.Join(strings.Fields(*receiver), " "))
-	for len(name) > maxChannel {
-		_, size := utf8.DecodeLastRuneInString(name)
-		name = name[:len(name)-size]
-	}
-	return name
 }
 
 // adopt has the login note that the journal has the baseline that was made with it.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/intake/history"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -41,7 +42,7 @@ type loggedIn struct {
 }
 
 type answer struct {
-	Reply
+	history.Reply
 	*logins
 }
 
@@ -49,7 +50,7 @@ type answer struct {
 func (a answer) Answered() (Login, time.Duration) { return a.login, a.ahead }
 
 // Fetch implements [History].
-func (l loggedIn) Fetch(ctx context.Context) (Reply, error) {
+func (l loggedIn) Fetch(ctx context.Context) (history.Reply, error) {
 	r, err := l.provider.Fetch(ctx)
 	return answer{r, l.logins}, err
 }

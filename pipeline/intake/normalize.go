@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -25,13 +26,13 @@ type Normalizer struct {
 
 // normalize returns the event of a live treat but for its id, and what its date says, which is zero if date_created is absent
 // or cannot be read. The event's time is then the time of receipt, and the original text stays in the data.
-func (n *Normalizer) normalize(t *treat, received time.Time) (e pipeline.Event, f index.Fingerprint) {
-	d := t.data()
+func (n *Normalizer) normalize(t *treat.Treat, received time.Time) (e pipeline.Event, f fingerprint.Fingerprint) {
+	d := t.Data()
 	d.Account, d.Provider = n.Account, n.Provider
-	if n.KeepRaw {
-		d.Raw = portable(t.raw)
+	if n.KeepRaw && len(t.Raw) > 0 {
+		d.Raw = treat.Portable(t.Raw)
 	}
-	f = index.Of(&d)
+	f = fingerprint.Of(&d)
 	at := received
 	if !f.When.IsZero() {
 		at = f.When.In(n.Location)
@@ -43,18 +44,6 @@ func (n *Normalizer) normalize(t *treat, received time.Time) (e pipeline.Event, 
 	}, f
 }
 
-// data is the treat's normalized content.
-func (t *treat) data() pipeline.Data {
-	d := pipeline.Data{
-		Sender: t.fields[0], SenderType: t.fields[1], Receiver: t.fields[2], ReceiverType: t.fields[3],
-		Title: t.fields[4], Message: t.fields[5], DateCreated: t.fields[6],
-	}
-	if d.Sender == nil || strings.TrimSpace(*d.Sender) == "" {
-		d.Sender, d.Anonymous = nil, true
-	}
-	return d
-}
-
 // testIDPrefix begins the ids of test events, in place of that of treats.
 const testIDPrefix = "tst_"
 
@@ -62,8 +51,8 @@ const testIDPrefix = "tst_"
 // it is never taken for a treat or the repeat of one. An empty sender makes it anonymous. [journal.Journal.PutTest] journals it.
 func (n *Normalizer) TestEvent(at time.Time, sender, title, message string) pipeline.Event {
 	date := at.In(n.Location).Format(time.DateTime)
-	t := &treat{fields: [7]*string{0: &sender, 4: &title, 5: &message, 6: &date}}
-	e, _ := n.normalize(t, at)
+	t := treat.New(sender, title, message, date)
+	e, _ := n.normalize(&t, at)
 	e.Origin = pipeline.OriginTest
 	var key pipeline.Key
 	_, _ = rand.Read(key[:]) // never fails
@@ -96,7 +85,7 @@ func ImportEntry(line []byte) (journal.Entry, error) {
 		return journal.Entry{}, fmt.Errorf("%w: time or recordedtime is missing", errNotEvent)
 	}
 	if len(e.Data.Raw) > 0 {
-		e.Data.Raw = portable(e.Data.Raw)
+		e.Data.Raw = treat.Portable(e.Data.Raw)
 	}
 	clean, err := e.Line() // in the form of this version, on one line
 	if err != nil {

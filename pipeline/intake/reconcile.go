@@ -9,6 +9,8 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
 // ReconcileConfig configures a [Reconciler].
@@ -19,6 +21,13 @@ type ReconcileConfig struct {
 	BackfillFirstRun bool
 	// Logins tells one login from another; nil: all are the same.
 	Logins Logins
+}
+
+// History is a provider's list of the past treats of one account.
+type History interface {
+	// Fetch asks for the list and returns one reply, which has come whole. The caller closes it. The text of an error holds no
+	// secret. Fetch is not called by two goroutines at once.
+	Fetch(ctx context.Context) (history.Reply, error)
 }
 
 // Reconciler fills gaps: it compares the provider's history of one account with the journal and journals what is missing, oldest
@@ -209,7 +218,7 @@ func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 		return result, err // stopped
 	case err != nil:
 		kind := "failed"
-		if errors.Is(err, ErrHistoryUnreadable) {
+		if errors.Is(err, history.ErrUnreadable) {
 			kind = "unreadable"
 		}
 		m.Reconciled.WithLabelValues(account, kind).Inc()

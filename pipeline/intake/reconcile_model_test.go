@@ -15,6 +15,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
+
+	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
 // A plate is all there is to a treat of the model: what and in which second. Many are alike.
@@ -180,7 +182,7 @@ func (s *stage) handle(p plate) {
 }
 
 // Fetch implements [History].
-func (s *stage) Fetch(ctx context.Context) (Reply, error) {
+func (s *stage) Fetch(ctx context.Context) (history.Reply, error) {
 	held := s.sent
 	if n := len(s.stale); n > 0 {
 		held, s.stale = s.stale[0], s.stale[1:]

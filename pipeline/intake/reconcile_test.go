@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/treatrelay/relay/pipeline"
+
+	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
 // provider is the history of an account at its provider.
@@ -30,7 +31,7 @@ type reply struct{ *bytes.Reader }
 func (reply) Close() error { return nil }
 
 // Fetch implements [History]: newest first, as the simulator does, or what reply says.
-func (p *provider) Fetch(context.Context) (Reply, error) {
+func (p *provider) Fetch(context.Context) (history.Reply, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reply != nil {
@@ -247,11 +248,11 @@ func TestLiveTreatWhileTheJournalIsRead(t *testing.T) {
 	in := r.intake("acc")
 	rec := NewReconciler(in, &provider{}, ReconcileConfig{})
 	text := `[` + string(dish("a", begin, 0)) + `,` + string(dish("a", begin, 0)) + `,` + string(dish("a", begin, 0)) + `]`
-	read := readerOf(time.Time{})
-	if err := read.read(strings.NewReader(text)); err != nil {
+	list, err := history.Read(t.Context(), reply{bytes.NewReader([]byte(text))}, history.Bounds{Zone: time.UTC, Newest: time.Now()})
+	if err != nil {
 		t.Fatal(err)
 	}
-	c := newComparison(read.treats, time.UTC)
+	c := newComparison(list.Treats, time.UTC)
 	r.disk.Lock()
 	r.live(in, dish("a", begin, 0)) // for which the reading waits
 	var counting sync.WaitGroup

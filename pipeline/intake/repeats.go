@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 )
 
@@ -34,7 +35,7 @@ type repeatKey struct {
 	floating bool
 }
 
-func keyOf(f *index.Fingerprint) repeatKey {
+func keyOf(f *fingerprint.Fingerprint) repeatKey {
 	return repeatKey{f.Content, f.When.Digits, f.When.Floating}
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
 func TestUnusableHistory(t *testing.T) {
@@ -24,7 +26,7 @@ func TestUnusableHistory(t *testing.T) {
 	rec := r.reconciler(in, p, ReconcileConfig{})
 	p.reply = func() ([]byte, error) { return []byte(`{"error":"go away"}`), nil }
 	for range 3 {
-		if _, err := rec.Reconcile(t.Context()); !errors.Is(err, ErrHistoryUnreadable) || !strings.Contains(err.Error(), "acc") {
+		if _, err := rec.Reconcile(t.Context()); !errors.Is(err, history.ErrUnreadable) || !strings.Contains(err.Error(), "acc") {
 			t.Errorf("error %v", err)
 		}
 	}
@@ -60,7 +62,7 @@ type clocked struct {
 	at []time.Time
 }
 
-func (c *clocked) Fetch(context.Context) (Reply, error) {
+func (c *clocked) Fetch(context.Context) (history.Reply, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = append(c.at, time.Now())

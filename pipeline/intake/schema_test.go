@@ -31,11 +31,8 @@ func TestEventsAreOfTheSchema(t *testing.T) {
 			whole, `{"title":"a"}`, `{"title":"a","sender":""}`, `{"sender":7,"date_created":"never"}`, `{"message":"\u0000\u2028\ud800<b>&"}`,
 			`{"title":"a","extra":[1]}`,
 		} {
-			treats, err := decodeTreats(json.RawMessage(payload))
-			if err != nil {
-				t.Fatal(err)
-			}
-			e, _ := norm.normalize(&treats[0], time.Now())
+			one := decode(t, json.RawMessage(payload))
+			e, _ := norm.normalize(&one, time.Now())
 			e.ID = pipeline.NewID(e.Time, pipeline.NewKey(&e.Data), 3)
 			line, err := e.Line()
 			if err != nil {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 )
 
 const (
@@ -81,7 +81,7 @@ func byCore(all []contender) []contender {
 	return all
 }
 
-func ofCore(all []contender, core index.Core) int {
+func ofCore(all []contender, core fingerprint.Core) int {
 	n := 0
 	for n < len(all) && all[n].core == core {
 		n++

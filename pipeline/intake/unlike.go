@@ -6,7 +6,7 @@ import (
 	"sort"
 	"time"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 )
 
 // What came live and is not in the history, though that reaches beyond it, is in it in a form that cannot be recognized: the history is complete.
@@ -53,27 +53,27 @@ const tester = "SYSTEM"
 
 // due reports whether a live treat should be in the reply. A provider may take a while to put into its history what it has just sent.
 func (c *comparison) due(o *own) bool {
-	if _, there := c.slots[o.same]; there || o.core.SentBy(tester) || o.kind != ownLive || o.same.second < c.since {
+	if _, there := c.slots[o.same]; there || o.core.SentBy(tester) || o.kind != ownLive || o.same.Second < c.since {
 		return false // the provider has sent one twice that is there once
 	}
 	switch {
 	case o.age >= freshness:
 		return true
 	case o.age >= freshness/10:
-		return o.same.second <= c.until+nearby
+		return o.same.Second <= c.until+nearby
 	}
-	return o.same.second < c.until // later ones are there
+	return o.same.Second < c.until // later ones are there
 }
 
 // withhold finds the treats of the reply that have no partner where most live treats have none either.
 func (c *comparison) withhold() {
-	twins := make(map[index.Core][]int64) // the dates of those without a partner
+	twins := make(map[fingerprint.Core][]int64) // the dates of those without a partner
 	theirs := make([]witness, len(c.treats))
 	for i := range c.treats {
 		p := &c.treats[i]
-		theirs[i] = witness{p.same.second, c.partners[i] != alone}
+		theirs[i] = witness{p.Same.Second, c.partners[i] != alone}
 		if c.partners[i] == alone {
-			twins[p.Core] = append(twins[p.Core], p.same.second)
+			twins[p.Core] = append(twins[p.Core], p.Same.Second)
 		}
 	}
 	if len(twins) == 0 {
@@ -85,14 +85,14 @@ func (c *comparison) withhold() {
 		switch dates := twins[o.core]; {
 		case o.kind != ownLive:
 		case o.partner != alone, c.due(o):
-			live = append(live, witness{o.same.second, o.partner != alone})
+			live = append(live, witness{o.same.Second, o.partner != alone})
 		case len(dates) > 0: // it is there with another date
 			live, twins[o.core] = append(live, witness{dates[0], false}), dates[1:]
 		}
 	}
 	all, came := witnessesOf(theirs), witnessesOf(live)
 	for i := range c.treats {
-		c.withheld[i] = c.partners[i] == alone && unlike(&all, &came, c.treats[i].same.second)
+		c.withheld[i] = c.partners[i] == alone && unlike(&all, &came, c.treats[i].Same.Second)
 	}
 }
 
@@ -124,16 +124,16 @@ func (c *comparison) pairUnlike() {
 	if len(left) == 0 {
 		return
 	}
-	slices.SortStableFunc(left, func(a, b *own) int { return int(a.same.second - b.same.second) })
+	slices.SortStableFunc(left, func(a, b *own) int { return int(a.same.Second - b.same.Second) })
 	taken := make([]bool, len(left))
 	for i := range c.treats {
 		if c.partners[i] != alone || c.withheld[i] {
 			continue
 		}
 		p := &c.treats[i]
-		from := sort.Search(len(left), func(j int) bool { return left[j].same.second >= p.same.second-around })
-		for j := from; j < len(left) && left[j].same.second <= p.same.second+around; j++ {
-			off := left[j].same.second - p.same.second
+		from := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-around })
+		for j := from; j < len(left) && left[j].same.Second <= p.Same.Second+around; j++ {
+			off := left[j].same.Second - p.Same.Second
 			if !taken[j] && (max(off, -off) <= aside || left[j].core == p.Core) {
 				taken[j], c.withheld[i] = true, true
 				break
@@ -147,7 +147,7 @@ func (c *comparison) unrecognized() (n int, first time.Time) {
 	for i, withheld := range c.withheld {
 		if withheld {
 			if n++; n == 1 {
-				first = time.Unix(c.treats[i].same.second, 0).UTC()
+				first = time.Unix(c.treats[i].Same.Second, 0).UTC()
 			}
 		}
 	}

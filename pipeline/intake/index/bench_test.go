@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -59,7 +61,7 @@ func BenchmarkOpen(b *testing.B) {
 				r.fill(n, accounts)
 				r.closeIndex()
 				d := dish("account0", "nothing", 0)
-				f := Of(&d)
+				f := fingerprint.Of(&d)
 				before := heapBytes()
 				b.ReportAllocs()
 				for b.Loop() {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
@@ -181,7 +183,7 @@ func TestLostEntries(t *testing.T) {
 		if hits := r.find("b", &other[0]); len(hits) != 1 || !hits[0].Lost {
 			t.Errorf("of b: %+v", hits)
 		}
-		f := Of(&d)
+		f := fingerprint.Of(&d)
 		if hits := r.find("a", &f); len(hits) != 1 || hits[0].Lost {
 			t.Errorf("what came after: %+v", hits)
 		}

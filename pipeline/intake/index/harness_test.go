@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 )
@@ -135,7 +136,7 @@ func dish(account, title string, second int) pipeline.Data {
 
 // entryOf is the entry of a treat of that ordinal.
 func entryOf(d *pipeline.Data, ordinal uint64, at time.Time) journal.Entry {
-	f := Of(d)
+	f := fingerprint.Of(d)
 	e := pipeline.Event{
 		SpecVersion: pipeline.SpecVersion, ID: pipeline.NewID(f.When.In(time.UTC), pipeline.NewKey(d), ordinal), Source: "/treatstream/" + d.Account,
 		Type: pipeline.EventType, Time: f.When.In(time.UTC), RecordedTime: at, DataContentType: pipeline.DataContentType, Origin: pipeline.OriginLive, Data: *d,
@@ -150,12 +151,12 @@ func entryOf(d *pipeline.Data, ordinal uint64, at time.Time) journal.Entry {
 }
 
 // many appends n treats of one account, one a second.
-func (r *rig) many(account string, from, n int) (prints []Fingerprint) {
+func (r *rig) many(account string, from, n int) (prints []fingerprint.Fingerprint) {
 	r.t.Helper()
 	var entries []journal.Entry
 	for i := from; i < from+n; i++ {
 		d := dish(account, fmt.Sprint("t", i), i)
-		prints = append(prints, Of(&d))
+		prints = append(prints, fingerprint.Of(&d))
 		entries = append(entries, entryOf(&d, 0, epoch.Add(time.Duration(i)*time.Second)))
 		if len(entries) == 500 || i == from+n-1 {
 			r.append(true, entries...)
@@ -165,7 +166,7 @@ func (r *rig) many(account string, from, n int) (prints []Fingerprint) {
 	return prints
 }
 
-func (r *rig) find(account string, f *Fingerprint) []Hit {
+func (r *rig) find(account string, f *fingerprint.Fingerprint) []Hit {
 	r.t.Helper()
 	hits, err := r.ix.Find(r.t.Context(), nil, account, f)
 	if err != nil {

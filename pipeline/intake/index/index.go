@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -71,7 +73,7 @@ type files struct {
 
 // Hit is one treat in the index.
 type Hit struct {
-	Fingerprint
+	fingerprint.Fingerprint
 	Number    uint64    // in the log, also if that has lost it
 	Repeat    uint64    // its ordinal among exact repeats plus one; 0: it counts for none
 	Journaled time.Time // to the second
@@ -169,12 +171,12 @@ func (ix *Index) Account(name string) (s Summary) {
 // pending are the treats that are on their way into the journal.
 type pending struct {
 	mu     sync.Mutex
-	treats map[string]Fingerprint // by the id of the event
+	treats map[string]fingerprint.Fingerprint // by the id of the event
 }
 
 // Expect says that an event is about to be journaled, and what it is. It reports false if that event is on its way already. [Index.Committed] or
 // [Index.Forget] ends it.
-func (ix *Index) Expect(id string, f *Fingerprint) bool {
+func (ix *Index) Expect(id string, f *fingerprint.Fingerprint) bool {
 	p := &ix.pending
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -194,7 +196,7 @@ func (ix *Index) Forget(id string) {
 }
 
 // of returns what was said of an event that is journaled now, or nil. The caller holds mu.
-func (p *pending) of(r *journal.Record) *Fingerprint {
+func (p *pending) of(r *journal.Record) *fingerprint.Fingerprint {
 	if f, ok := p.treats[r.ID]; ok && r.Kind != journal.Reject {
 		return &f
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -68,7 +69,7 @@ func TestFindInRunsAndTail(t *testing.T) {
 func TestManyEqualTreats(t *testing.T) {
 	r := newRig(t, 100)
 	d := dish("a", "t", 0)
-	f := Of(&d)
+	f := fingerprint.Of(&d)
 	for i := range 450 {
 		r.append(true, entryOf(&d, uint64(i), epoch))
 		if i%50 == 0 {
@@ -118,7 +119,7 @@ func TestIndexLags(t *testing.T) {
 	r := newRig(t, 100)
 	r.many("a", 0, 10)
 	foreign := dish("b", "foreign", 0)
-	f := Of(&foreign)
+	f := fingerprint.Of(&foreign)
 	r.append(false, entryOf(&foreign, 0, epoch))
 	r.many("a", 10, 10)
 	if hits := r.find("b", &f); len(hits) != 0 {
@@ -176,8 +177,8 @@ func TestSummary(t *testing.T) {
 	}
 	id := NewBaselineID(0xabc)
 	treats := []KnownTreat{
-		{Fingerprint{Content: 7, Core: 70, When: Moment{Digits: epoch.Unix(), Floating: true}}, 3},
-		{Fingerprint{Content: 8, Core: 80, When: Moment{Digits: epoch.Unix()}}, 1},
+		{fingerprint.Fingerprint{Content: 7, Core: 70, When: fingerprint.Moment{Digits: epoch.Unix(), Floating: true}}, 3},
+		{fingerprint.Fingerprint{Content: 8, Core: 80, When: fingerprint.Moment{Digits: epoch.Unix()}}, 1},
 	}
 	stamp := func(e journal.Entry) journal.Entry {
 		e.Time = epoch
@@ -252,7 +253,7 @@ func TestSummary(t *testing.T) {
 func TestExpected(t *testing.T) {
 	r := newRig(t, 100)
 	d := dish("a", "t", 0)
-	f, e := Of(&d), entryOf(&d, 0, epoch)
+	f, e := fingerprint.Of(&d), entryOf(&d, 0, epoch)
 	if !r.ix.Expect(e.ID, &f) || r.ix.Expect(e.ID, &f) {
 		t.Error("an event is expected once")
 	}

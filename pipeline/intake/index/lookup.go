@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -69,7 +71,7 @@ func (ix *Index) lookup(account uint64, second uint32, content uint64, visit fun
 }
 
 // Find appends the events of an account with that content and date to hits, of those that the log holds or has lost, in no order.
-func (ix *Index) Find(ctx context.Context, hits []Hit, account string, f *Fingerprint) ([]Hit, error) {
+func (ix *Index) Find(ctx context.Context, hits []Hit, account string, f *fingerprint.Fingerprint) ([]Hit, error) {
 	from := len(hits)
 	hash, second := accountHash(account), unix32(f.When.Digits)
 	for {

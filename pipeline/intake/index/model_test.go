@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -209,7 +210,7 @@ func (w *world) check() {
 		var last time.Time
 		for _, h := range w.r.all(account) {
 			got = append(got, seen{h.Number, h.Lost})
-			if d := w.noted[h.Number]; h.Fingerprint != Of(&d) {
+			if d := w.noted[h.Number]; h.Fingerprint != fingerprint.Of(&d) {
 				w.t.Errorf("number %d is another treat", h.Number)
 			}
 			if at := h.When.In(time.UTC); at.Before(last) {
@@ -227,7 +228,7 @@ func (w *world) check() {
 		for _, title := range []string{"x", "y"} {
 			for second := range 4 {
 				d := dish(account, title, second)
-				f := Of(&d)
+				f := fingerprint.Of(&d)
 				var want, got []seen
 				for n, one := range w.noted {
 					if contentOf(&one) == contentOf(&d) {

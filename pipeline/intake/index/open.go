@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -23,7 +25,7 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 	if cfg.limit == 0 {
 		cfg.limit = runRecords
 	}
-	ix := &Index{cfg: cfg, pending: pending{treats: make(map[string]Fingerprint)}, accounts: make(map[uint64]*account)}
+	ix := &Index{cfg: cfg, pending: pending{treats: make(map[string]fingerprint.Fingerprint)}, accounts: make(map[uint64]*account)}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the journal's index: %w", err)
 	}

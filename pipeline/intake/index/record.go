@@ -11,6 +11,7 @@ import (
 
 	"github.com/treatrelay/relay/internal/jsonscan"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -21,7 +22,7 @@ type record struct {
 	core      uint64 // of a treat; the number of a baseline; the last number of a heal mark
 	number    uint64
 	repeat    uint64 // of an event, see [journal.Entry]; how many there are of what is known; how many of those records a baseline has
-	second    uint32 // [Moment.Digits]; when a baseline or a heal mark was journaled
+	second    uint32 // [fingerprint.Moment.Digits]; when a baseline or a heal mark was journaled
 	journaled uint32 // Unix time
 	baseline  uint16 // the tag of the one that holds the treat, or what is known
 	flags     uint8
@@ -109,7 +110,7 @@ func keyHash(account uint64, second uint32, content uint64) uint64 {
 func unix32(seconds int64) uint32 { return uint32(min(max(seconds, 0), math.MaxUint32)) }
 
 // recordsOf appends what the index holds of an entry. known is the fingerprint of its treat; nil: it is read from its data.
-func recordsOf(into []record, e *journal.Record, known *Fingerprint) []record {
+func recordsOf(into []record, e *journal.Record, known *fingerprint.Fingerprint) []record {
 	r := record{account: accountHash(e.Account), number: e.Number, journaled: unix32(e.Time.Unix())}
 	switch e.Kind {
 	case journal.Treat, journal.Import:
@@ -147,11 +148,11 @@ func recordsOf(into []record, e *journal.Record, known *Fingerprint) []record {
 }
 
 // ofLine reads the fingerprint of an event's line, as [pipeline.Event] writes it: the data comes last, and its keys are not escaped.
-func ofLine(line []byte) (Fingerprint, bool) {
+func ofLine(line []byte) (fingerprint.Fingerprint, bool) {
 	const before = `,"data":` // which is in no text, where a quote is escaped
 	at := bytes.Index(line, []byte(before))
 	if at < 0 || line[len(line)-1] != '}' {
-		return Fingerprint{}, false
+		return fingerprint.Fingerprint{}, false
 	}
 	names := [...]string{"sender", "sender_type", "receiver", "receiver_type", "title", "message", "date_created"}
 	var texts [len(names)]string
@@ -164,9 +165,9 @@ func ofLine(line []byte) (Fingerprint, bool) {
 			}
 		}
 	}) {
-		return Fingerprint{}, false
+		return fingerprint.Fingerprint{}, false
 	}
-	return Of(&pipeline.Data{
+	return fingerprint.Of(&pipeline.Data{
 		Sender: fields[0], SenderType: fields[1], Receiver: fields[2], ReceiverType: fields[3], Title: fields[4], Message: fields[5], DateCreated: fields[6],
 	}), true
 }
@@ -190,7 +191,7 @@ func BaselineTag(id string) uint16 {
 
 // KnownTreat says how many treats of a fingerprint an account's history held at its baseline.
 type KnownTreat struct {
-	Fingerprint
+	fingerprint.Fingerprint
 	Count uint32
 }
 
@@ -267,7 +268,7 @@ func knownRecords(into []record, r record, e *journal.Record) []record {
 // hit is the form in which others see a record.
 func (r *record) hit(lost bool) Hit {
 	h := Hit{
-		Fingerprint: Fingerprint{r.content, Core(r.core), Moment{Digits: int64(r.second), Floating: r.flags&flagFloating != 0}},
+		Fingerprint: fingerprint.Fingerprint{Content: r.content, Core: fingerprint.Core(r.core), When: fingerprint.Moment{Digits: int64(r.second), Floating: r.flags&flagFloating != 0}},
 		Number:      r.number, Repeat: r.repeat, Journaled: time.Unix(int64(r.journaled), 0).UTC(),
 		Backfill: r.flags&flagBackfill != 0, Baseline: r.baseline, Lost: lost,
 	}

@@ -1,13 +1,13 @@
 package index
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -40,8 +40,8 @@ func TestFingerprintOfALine(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, ok := ofLine(line)
-		if !ok || got != Of(&back.Data) {
-			t.Fatalf("%+v, %v, want %+v of %s", got, ok, Of(&back.Data), line)
+		if !ok || got != fingerprint.Of(&back.Data) {
+			t.Fatalf("%+v, %v, want %+v of %s", got, ok, fingerprint.Of(&back.Data), line)
 		}
 	})
 	for _, bad := range []string{"", "{}", `{"a":1,"data":{}`, `{"a":1,"data":[]}`, `{"a":1,"data":{]}`, `,"data":}`} {
@@ -92,7 +92,7 @@ func TestSpans(t *testing.T) {
 
 // What older relays wrote of a baseline has no cores.
 func TestBaselineWithoutCores(t *testing.T) {
-	e := KnownEntry("a", "p", "7", 0, []KnownTreat{{Fingerprint{Content: 7, Core: 70, When: Moment{Digits: epoch.Unix(), Floating: true}}, 3}})
+	e := KnownEntry("a", "p", "7", 0, []KnownTreat{{fingerprint.Fingerprint{Content: 7, Core: 70, When: fingerprint.Moment{Digits: epoch.Unix(), Floating: true}}, 3}})
 	data := append([]byte{knownNoCores}, e.Data[1:9]...)
 	e.Data = append(data, e.Data[17:]...)
 	for _, size := range []int{0, 5} { // what is cut off is none
@@ -107,58 +107,5 @@ func TestBaselineWithoutCores(t *testing.T) {
 		if len(records) != 1 || records[0] != want {
 			t.Errorf("%+v, want %+v", records, want)
 		}
-	}
-}
-
-// What a text may lose on its way does not count, and nothing else is the same.
-func TestFold(t *testing.T) {
-	for _, same := range [][]string{
-		{"Tom's Café", "TOM&#039;S CAFÉ", `Tom\'s Cafe`, "tom&amp;#039;s\u00a0cafe\u0301", "Tom&apos;s  Caf&eacute;", "Tom&AMP;#39;s&NBSP;CAFE"},
-		{"Tea 🍵", "tea", "Tea ????", "Tea \ufffd\ufffd", "tea\u200b", "Tea ☕\ufe0f", `Tea \ud83c\udf75`, "tea<br />"},
-		{"Straße", "STRASSE", "strasse", "Stra&szlig;e"},
-		{"", "🎉", "??", " \n", "\u00a0"},
-		{"<b>", "&lt;b&gt;", "&amp;lt;B&amp;gt;"},
-		{strings.Repeat("é&", maxText), strings.Repeat("É&amp;", maxText)},
-	} {
-		for _, text := range same {
-			if got, want := foldHash(text), foldHash(same[0]); got != want {
-				t.Errorf("%.80q is not as %.80q", text, same[0])
-			}
-		}
-	}
-	seen := make(map[uint64]string)
-	for _, text := range []string{"Tea", "Teas", "Te a 1", "Чай", "чая", "茶", "お茶", "&", "&amp;x", "Tea & Soup", "Tea Soup", "0", "null", "1!", "1"} {
-		if other, taken := seen[foldHash(text)]; taken {
-			t.Errorf("%q is as %q", text, other)
-		}
-		seen[foldHash(text)] = text
-	}
-}
-
-func TestNear(t *testing.T) {
-	core := func(sender, title, message string) Core { return coreOf(&sender, &title, &message) }
-	whole := core("Zoë", "Tea", "hello")
-	for _, tt := range []struct {
-		other Core
-		near  bool
-	}{
-		{whole, true},
-		{core("Zoë", "Tea", ""), true},
-		{core("Zoë", "", "hello"), true},
-		{core("Anonymous", "Tea", "hello"), true},
-		{core("Zoë", "Tea", "bye"), false},
-		{core("Zoë", "", ""), false},
-		{core("Max", "Tea", "hello"), false},
-		{0, false},
-	} {
-		if whole.Near(tt.other) != tt.near || tt.other.Near(whole) != tt.near {
-			t.Errorf("%x and %x: want %v", whole, tt.other, tt.near)
-		}
-	}
-	if nobody := coreOf(nil, nil, nil); nobody != core("ANONYMOUS", "🎉", "?") || nobody != 0 || !nobody.Near(0) {
-		t.Errorf("nothing is %x", nobody)
-	}
-	if !core("system", "x", "y").SentBy("SYSTEM") || whole.SentBy("SYSTEM") {
-		t.Error("SYSTEM is not known")
 	}
 }

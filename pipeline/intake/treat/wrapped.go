@@ -1,4 +1,4 @@
-package intake
+package treat
 
 import (
 	"bytes"
@@ -12,19 +12,23 @@ import (
 	"github.com/treatrelay/relay/internal/jsonscan"
 )
 
-// leftover is a part of a payload that could not be read.
-type leftover struct {
-	payload json.RawMessage
-	why     error
+// A Leftover is a part of a payload that may have been meant as a treat, and could not be read.
+type Leftover struct {
+	Payload json.RawMessage
+	Why     error // an [ErrNotTreat], or several, joined
 }
 
-// decodeArgs reads the treats of all arguments of an event. What is left are the arguments that hold something else; beside a
-// treat, what can hold none, such as an id or a null, is not left over. If there is no treat at all, everything is, as one.
-func decodeArgs(args []json.RawMessage) (treats []treat, left []leftover) {
+// Decode reads the treats of all arguments of an event, in their order. A known field may be missing, null, a number or a boolean where a text is
+// expected, unknown keys may stand beside it, and the object may be wrapped in arrays and in other objects, or be encoded once more as a JSON string
+// or a Buffer.
+//
+// What is left are the arguments that hold something else; beside a treat, what can hold none, such as an id or a null, is not left over. If there is
+// no treat at all, everything is, as one: either treats or left has an element.
+func Decode(args []json.RawMessage) (treats []Treat, left []Leftover) {
 	if len(args) == 1 { // as it nearly always is
 		treats, err := decodeTreats(args[0])
 		if err != nil {
-			left = append(left, leftover{args[0], err})
+			left = append(left, Leftover{args[0], err})
 		}
 		return treats, left
 	}
@@ -32,21 +36,21 @@ func decodeArgs(args []json.RawMessage) (treats []treat, left []leftover) {
 		found, err := decodeTreats(arg)
 		treats = append(treats, found...)
 		if err != nil {
-			left = append(left, leftover{arg, err})
+			left = append(left, Leftover{arg, err})
 		}
 	}
 	if len(treats) > 0 {
-		return treats, slices.DeleteFunc(left, func(l leftover) bool { return companion(l.payload) })
+		return treats, slices.DeleteFunc(left, func(l Leftover) bool { return companion(l.Payload) })
 	}
 	if len(args) == 0 {
-		return nil, []leftover{{nil, fmt.Errorf("%w: no payload", errNotTreat)}}
+		return nil, []Leftover{{nil, fmt.Errorf("%w: no payload", ErrNotTreat)}}
 	}
 	var why reasons
 	for _, l := range left {
-		why.add(l.why)
+		why.add(l.Why)
 	}
 	whole := append(append([]byte{'['}, bytes.Join(rawBytes(args), []byte{','})...), ']')
-	return nil, []leftover{{whole, why.join()}}
+	return nil, []Leftover{{whole, why.join()}}
 }
 
 func rawBytes(args []json.RawMessage) [][]byte {
@@ -86,15 +90,15 @@ func (r *reasons) join() error { return errors.Join(*r...) }
 
 // decodeMember reads an object: it is a treat, or it wraps some. What has neither a sender nor a date is taken for the
 // wrapper of a member that has: "title" and "message" are words that wrappers have too.
-func decodeMember(payload json.RawMessage, depth int) ([]treat, error) {
-	all := make([]treat, 1)
+func decodeMember(payload json.RawMessage, depth int) ([]Treat, error) {
+	all := make([]Treat, 1)
 	err := decodeObject(payload, &all[0])
 	if err == nil && all[0].identified() {
 		return all, nil
 	}
 	inner, innerErr := unwrap(payload, depth, err != nil)
 	switch {
-	case err == nil && !slices.ContainsFunc(inner, func(t treat) bool { return t.identified() }):
+	case err == nil && !slices.ContainsFunc(inner, func(t Treat) bool { return t.identified() }):
 		return all, nil
 	case len(inner) == 0:
 		return nil, err
@@ -103,11 +107,11 @@ func decodeMember(payload json.RawMessage, depth int) ([]treat, error) {
 }
 
 // identified reports whether a treat says who sent it or when.
-func (t *treat) identified() bool { return t.fields[0] != nil || t.fields[6] != nil }
+func (t *Treat) identified() bool { return t.fields[0] != nil || t.fields[6] != nil }
 
 // unwrap reads the treats in the members of an object, which may also be a Buffer of Node as JSON. The error is about the
 // members that hold a treat beside something else. Texts are read only if asked for: those of a treat are its viewers'.
-func unwrap(payload json.RawMessage, depth int, texts bool) (all []treat, err error) {
+func unwrap(payload json.RawMessage, depth int, texts bool) (all []Treat, err error) {
 	var buffer struct {
 		Type string  `json:"type"`
 		Data []int16 `json:"data"`
@@ -133,7 +137,7 @@ func unwrap(payload json.RawMessage, depth int, texts bool) (all []treat, err er
 }
 
 // decodeText reads what a text holds: JSON, or JSON in base64, as which the socket hands a Buffer over.
-func decodeText(text string, depth int) ([]treat, error) {
+func decodeText(text string, depth int) ([]Treat, error) {
 	if looksJSON(text) {
 		return decodeNested(json.RawMessage(trimText(text)), depth+1)
 	}
@@ -142,7 +146,7 @@ func decodeText(text string, depth int) ([]treat, error) {
 			return decodeNested(json.RawMessage(trimText(string(inner))), depth+1)
 		}
 	}
-	return nil, fmt.Errorf("%w: a plain string", errNotTreat)
+	return nil, fmt.Errorf("%w: a plain string", ErrNotTreat)
 }
 
 // looksJSON reports whether a text begins as a JSON object, array, or text of such.

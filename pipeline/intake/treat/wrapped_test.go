@@ -1,18 +1,14 @@
-package intake
+package treat
 
 import (
 	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/treatrelay/relay/internal/stacktest"
-	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// TestDecodeArgs reads the arguments of one event.
-func TestDecodeArgs(t *testing.T) {
+// TestDecode reads the arguments of one event.
+func TestDecode(t *testing.T) {
 	const tea, pie = `{"title":"Tea"}`, `{"title":"Pie"}`
 	for name, test := range map[string]struct {
 		args   []string
@@ -39,7 +35,7 @@ func TestDecodeArgs(t *testing.T) {
 		for _, arg := range test.args {
 			args = append(args, json.RawMessage(arg))
 		}
-		treats, left := decodeArgs(args)
+		treats, left := Decode(args)
 		var titles []string
 		for _, tr := range treats {
 			titles = append(titles, *tr.fields[4])
@@ -47,37 +43,11 @@ func TestDecodeArgs(t *testing.T) {
 		if !slices.Equal(titles, test.titles) {
 			t.Errorf("%s: treats %q, want %q", name, titles, test.titles)
 		}
-		if !slices.EqualFunc(left, test.left, func(got leftover, want string) bool {
-			reason, ok := strings.CutPrefix(want, string(got.payload)+" ")
-			return ok && strings.Contains(got.why.Error(), reason)
+		if !slices.EqualFunc(left, test.left, func(got Leftover, want string) bool {
+			reason, ok := strings.CutPrefix(want, string(got.Payload)+" ")
+			return ok && strings.Contains(got.Why.Error(), reason)
 		}) {
 			t.Errorf("%s: left %v, want %q", name, left, test.left)
 		}
-	}
-}
-
-// TestArgumentsAreJournaled hands an event with several arguments to an intake.
-func TestArgumentsAreJournaled(t *testing.T) {
-	r := newRig(t, t.TempDir())
-	in := r.intake("acc")
-	args := []json.RawMessage{json.RawMessage(`"id-1"`), payload(0), json.RawMessage(`{"name":"Car"}`), json.RawMessage(`{"data":` + string(payload(1)) + `}`)}
-	if err := in.Handle(t.Context(), args, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	r.count("relay_events_journaled_total", 2)
-	if got, want := titles(r.journaled("acc")), stacktest.Titles(0, 2); !slices.Equal(got, want) {
-		t.Errorf("treats %q, want %q", got, want)
-	}
-	rejects := 0
-	for _, rec := range r.records() {
-		if rec.Kind == journal.Reject {
-			rejects++
-			if !strings.Contains(string(rec.Data), "Car") || strings.Contains(string(rec.Data), "id-1") {
-				t.Errorf("reject %s", rec.Data)
-			}
-		}
-	}
-	if rejects != 1 {
-		t.Errorf("%d rejects, want 1", rejects)
 	}
 }

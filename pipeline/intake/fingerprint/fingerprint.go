@@ -1,4 +1,6 @@
-package index
+// Package fingerprint says which treats are alike, however they are written: what they say, what stays of that in another form, and what their dates
+// mean.
+package fingerprint
 
 import (
 	"encoding/binary"
@@ -27,6 +29,18 @@ func Of(d *pipeline.Data) Fingerprint {
 		f.When, _ = ParseDate(*d.DateCreated)
 	}
 	return f
+}
+
+// An Identity tells treats apart as the socket and the history write them: by content and by the second in which they were sent. It
+// does not depend on how a date is spelled. Treats that share an identity are counted.
+type Identity struct {
+	Content uint64
+	Second  int64 // Unix time
+}
+
+// Identity is that of a dated treat, given the zone of dates that name none.
+func (f *Fingerprint) Identity(zone *time.Location) Identity {
+	return Identity{f.Content, f.When.In(zone).Unix()}
 }
 
 // hash is the beginning of [pipeline.HashFields].

@@ -1,20 +1,17 @@
-package intake
+package history
 
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 )
 
-func readerOf(oldest time.Time) *replyReader {
-	return &replyReader{zone: time.UTC, oldest: oldest, newest: time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)}
+func readerOf(oldest time.Time) *reader {
+	return &reader{Bounds: Bounds{Zone: time.UTC, Oldest: oldest, Newest: time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)}}
 }
 
 func TestHistoryShapes(t *testing.T) {
@@ -97,21 +94,21 @@ func TestHistoryShapes(t *testing.T) {
 			switch {
 			case tt.fault == "" && err != nil:
 				t.Fatal(err)
-			case tt.fault != "" && (!errors.Is(err, ErrHistoryUnreadable) || !strings.Contains(err.Error(), tt.fault)):
+			case tt.fault != "" && (!errors.Is(err, ErrUnreadable) || !strings.Contains(err.Error(), tt.fault)):
 				t.Errorf("error %v, want one about %q", err, tt.fault)
 			case err != nil && strings.Contains(err.Error(), "secret-in-the-page"):
 				t.Errorf("the error quotes the reply: %v", err)
 			}
-			if len(rr.treats) != tt.treats || rr.undated != tt.undated || rr.unusable != tt.unusable {
-				t.Errorf("%d treats, %d undated, %d unusable, want %d, %d, %d", len(rr.treats), rr.undated, rr.unusable, tt.treats, tt.undated, tt.unusable)
+			if len(rr.Treats) != tt.treats || rr.Undated != tt.undated || rr.Unusable != tt.unusable {
+				t.Errorf("%d treats, %d undated, %d unusable, want %d, %d, %d", len(rr.Treats), rr.Undated, rr.Unusable, tt.treats, tt.undated, tt.unusable)
 			}
-			for _, p := range rr.treats {
-				body, err := p.body(strings.NewReader(tt.text))
+			for _, p := range rr.Treats {
+				body, err := p.Body(strings.NewReader(tt.text))
 				if err != nil {
 					t.Fatal(err)
 				}
-				d := body.data()
-				if again := index.Of(&d); again.When.IsZero() || again != p.Fingerprint {
+				d := body.Data()
+				if again := fingerprint.Of(&d); again.When.IsZero() || again != p.Fingerprint {
 					t.Errorf("what stands at %d is another treat", p.offset)
 				}
 			}
@@ -122,8 +119,8 @@ func TestHistoryShapes(t *testing.T) {
 func TestHistoryBeforeTheJournal(t *testing.T) {
 	rr := readerOf(time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC))
 	err := rr.read(strings.NewReader(`[{"title":"a","date_created":"2026-07-16 20:59:59"},{"title":"b","date_created":"2026-07-16 21:00:00"}]`))
-	if err != nil || len(rr.treats) != 1 || rr.before != 1 {
-		t.Errorf("%d treats, %d before, error %v", len(rr.treats), rr.before, err)
+	if err != nil || len(rr.Treats) != 1 || rr.Older != 1 {
+		t.Errorf("%d treats, %d before, error %v", len(rr.Treats), rr.Older, err)
 	}
 }
 
@@ -134,68 +131,18 @@ func FuzzHistory(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		rr := readerOf(time.Time{})
 		err := rr.read(bytes.NewReader(text))
-		if err != nil && !errors.Is(err, ErrHistoryUnreadable) {
+		if err != nil && !errors.Is(err, ErrUnreadable) {
 			t.Errorf("error %v", err)
 		}
-		for _, p := range rr.treats {
-			body, err := p.body(bytes.NewReader(text))
+		for _, p := range rr.Treats {
+			body, err := p.Body(bytes.NewReader(text))
 			if err != nil {
 				t.Fatal(err)
 			}
-			d := body.data()
-			if again := index.Of(&d); again.When.IsZero() || again != p.Fingerprint {
+			d := body.Data()
+			if again := fingerprint.Of(&d); again.When.IsZero() || again != p.Fingerprint {
 				t.Error("another treat stands there")
 			}
 		}
 	})
-}
-
-// manyTreats is a reply of n treats of about size bytes each, made while it is read.
-func manyTreats(n, size int) io.Reader {
-	message := strings.Repeat("x", size)
-	i := -1
-	var text bytes.Buffer
-	return readerFunc(func(p []byte) (int, error) {
-		for ; text.Len() < len(p) && i <= n; i++ {
-			switch {
-			case i < 0:
-				text.WriteString(`{"treats":[`)
-			case i == n:
-				text.WriteString(`]}`)
-			default:
-				if i > 0 {
-					text.WriteByte(',')
-				}
-				at := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC).Add(-time.Duration(i) * time.Second)
-				fmt.Fprintf(&text, `{"sender":"s%d","title":"t","message":%q,"date_created":%q}`, i, message, at.Format(time.DateTime))
-			}
-		}
-		return text.Read(p)
-	})
-}
-
-type readerFunc func(p []byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
-// A reply of 100,000 treats is never in memory: what is kept of a treat is small.
-func TestHistoryInBoundedMemory(t *testing.T) {
-	const n = 100_000
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	rr := readerOf(time.Time{})
-	if err := rr.read(manyTreats(n, 250)); err != nil { // about 34 MB
-		t.Fatal(err)
-	}
-	c := newComparison(rr.treats, time.UTC)
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	if len(c.treats) != n {
-		t.Fatalf("%d treats, want %d", len(c.treats), n)
-	}
-	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 24<<20 {
-		t.Errorf("%d treats take %d bytes of memory", n, grown)
-	}
-	runtime.KeepAlive(c)
 }

@@ -1,4 +1,4 @@
-package intake
+package treat
 
 import (
 	"bytes"
@@ -20,10 +20,11 @@ const (
 	maxRawExponent = 308
 )
 
-// portable returns JSON that every parser reads, and in the same way, in place of JSON that is valid only to the letter. Of a text, half a
+// Portable returns JSON that every parser reads, and in the same way, in place of JSON that is valid only to the letter. Of a text, half a
 // surrogate pair and what is no UTF-8 are U+FFFD; a number that a 64-bit float does not hold, or that is very long, is a string of the same
-// digits; of members with the same name the last is left; and what is nested deeper than maxRawDepth is null. The JSON has to be valid.
-func portable(raw json.RawMessage) json.RawMessage {
+// digits; of members with the same name the last is left; and what is nested deeper than maxRawDepth is null. The JSON has to be valid, and not
+// empty.
+func Portable(raw json.RawMessage) json.RawMessage {
 	return appendPortable(make([]byte, 0, len(raw)), bytes.TrimSpace(raw), 1)
 }
 

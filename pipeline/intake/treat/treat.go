@@ -1,4 +1,6 @@
-package intake
+// Package treat reads the treats of a payload of the provider, in whatever form it sends them. It imports no other part of the pipeline than the
+// contract.
+package treat
 
 import (
 	"bytes"
@@ -17,33 +19,53 @@ func fieldNames() [7]string {
 	return [7]string{"sender", "sender_type", "receiver", "receiver_type", "title", "message", "date_created"}
 }
 
-// A treat is what one object of the provider says: its seven fields, each nil when absent or null.
-type treat struct {
-	fields  [7]*string
-	raw     json.RawMessage
-	ignored []string // fields whose value could not be a text
+// A Treat is what one object of the provider says: its seven fields, each nil when absent or null.
+type Treat struct {
+	// Raw is the object as the provider wrote it, a part of the payload. Nil: the treat is of [New].
+	Raw json.RawMessage
+	// Ignored are the names of the fields whose value could not be a text: they are nil.
+	Ignored []string
+
+	fields [7]*string
+}
+
+// New returns a treat as the provider would send it, with these texts and no others.
+func New(sender, title, message, date string) Treat {
+	return Treat{fields: [7]*string{0: &sender, 4: &title, 5: &message, dateField: &date}}
+}
+
+// Data is the treat's normalized content, without an account and a provider. A sender of blanks only is none: then the treat is anonymous.
+func (t *Treat) Data() pipeline.Data {
+	d := pipeline.Data{
+		Sender: t.fields[0], SenderType: t.fields[1], Receiver: t.fields[2], ReceiverType: t.fields[3],
+		Title: t.fields[4], Message: t.fields[5], DateCreated: t.fields[6],
+	}
+	if d.Sender == nil || strings.TrimSpace(*d.Sender) == "" {
+		d.Sender, d.Anonymous = nil, true
+	}
+	return d
 }
 
 // maxNesting bounds how deep a treat may be wrapped in arrays and strings.
 const maxNesting = 4
 
-// errNotTreat is why a payload cannot be a treat; the text after it never quotes the payload.
-var errNotTreat = errors.New("not a treat")
+// ErrNotTreat says that a payload cannot be a treat. The text after it never quotes the payload.
+var ErrNotTreat = errors.New("not a treat")
 
 // decodeTreats reads the treats of one payload tolerantly: a known field may be missing, null, a number or a boolean where
 // a text is expected, unknown keys may stand beside it, and the object may be wrapped in arrays and in other objects, or be encoded
 // once more as a JSON string or a Buffer. Everything that can be read is returned, and the joined errors of what cannot be.
-func decodeTreats(payload json.RawMessage) ([]treat, error) {
+func decodeTreats(payload json.RawMessage) ([]Treat, error) {
 	return decodeNested(payload, 0)
 }
 
-func decodeNested(payload json.RawMessage, depth int) ([]treat, error) {
+func decodeNested(payload json.RawMessage, depth int) ([]Treat, error) {
 	payload = bytes.TrimSpace(payload)
 	if depth > maxNesting {
-		return nil, fmt.Errorf("%w: wrapped more than %d times", errNotTreat, maxNesting)
+		return nil, fmt.Errorf("%w: wrapped more than %d times", ErrNotTreat, maxNesting)
 	}
 	if len(payload) == 0 {
-		return nil, fmt.Errorf("%w: no payload", errNotTreat)
+		return nil, fmt.Errorf("%w: no payload", ErrNotTreat)
 	}
 	switch payload[0] {
 	case '{':
@@ -53,23 +75,23 @@ func decodeNested(payload json.RawMessage, depth int) ([]treat, error) {
 	case '"':
 		var text string
 		if err := json.Unmarshal(payload, &text); err != nil {
-			return nil, fmt.Errorf("%w: an invalid JSON string", errNotTreat)
+			return nil, fmt.Errorf("%w: an invalid JSON string", ErrNotTreat)
 		}
 		return decodeText(text, depth)
 	default:
-		return nil, fmt.Errorf("%w: %s instead of an object", errNotTreat, jsonKind(payload))
+		return nil, fmt.Errorf("%w: %s instead of an object", ErrNotTreat, jsonKind(payload))
 	}
 }
 
-func decodeArray(payload json.RawMessage, depth int) ([]treat, error) {
+func decodeArray(payload json.RawMessage, depth int) ([]Treat, error) {
 	var items []json.RawMessage
 	if err := json.Unmarshal(payload, &items); err != nil {
-		return nil, fmt.Errorf("%w: invalid JSON array", errNotTreat)
+		return nil, fmt.Errorf("%w: invalid JSON array", ErrNotTreat)
 	}
 	if len(items) == 0 {
-		return nil, fmt.Errorf("%w: an empty array", errNotTreat)
+		return nil, fmt.Errorf("%w: an empty array", ErrNotTreat)
 	}
-	var all []treat
+	var all []Treat
 	var why reasons
 	for _, item := range items {
 		ts, err := decodeNested(item, depth+1)
@@ -81,7 +103,7 @@ func decodeArray(payload json.RawMessage, depth int) ([]treat, error) {
 	return all, why.join()
 }
 
-func decodeObject(payload json.RawMessage, t *treat) error {
+func decodeObject(payload json.RawMessage, t *Treat) error {
 	if err := decodeFields(payload, t); err != nil {
 		return err
 	}
@@ -90,12 +112,12 @@ func decodeObject(payload json.RawMessage, t *treat) error {
 			return nil
 		}
 	}
-	*t = treat{}
-	return fmt.Errorf("%w: no usable sender, title or message in it", errNotTreat)
+	*t = Treat{}
+	return fmt.Errorf("%w: no usable sender, title or message in it", ErrNotTreat)
 }
 
 // decodeFields reads what fields an object has.
-func decodeFields(payload json.RawMessage, t *treat) error {
+func decodeFields(payload json.RawMessage, t *Treat) error {
 	names := fieldNames()
 	var values [len(names)][]byte // the last one of each name, if there are several
 	if !jsonscan.Members(payload, func(key, value []byte) {
@@ -105,9 +127,9 @@ func decodeFields(payload json.RawMessage, t *treat) error {
 			}
 		}
 	}) {
-		return fmt.Errorf("%w: invalid JSON object", errNotTreat)
+		return fmt.Errorf("%w: invalid JSON object", ErrNotTreat)
 	}
-	t.raw = payload
+	t.Raw = payload
 	for i, value := range values {
 		if i == dateField && len(value) > 0 && value[0] == '{' {
 			if value = dateText(value); value != nil {
@@ -116,7 +138,7 @@ func decodeFields(payload json.RawMessage, t *treat) error {
 			}
 		}
 		if value := values[i]; len(value) > 0 && (value[0] == '{' || value[0] == '[') {
-			t.ignored = append(t.ignored, names[i])
+			t.Ignored = append(t.Ignored, names[i])
 		}
 	}
 	t.setFields(&values)
@@ -142,7 +164,7 @@ func dateText(object []byte) []byte {
 
 // setFields makes texts of scanned JSON values: they share one piece of memory. A number keeps the digits it was sent with; null, an
 // object and an array are nil.
-func (t *treat) setFields(values *[7][]byte) {
+func (t *Treat) setFields(values *[7][]byte) {
 	var room [512]byte
 	all := room[:0]
 	var ends [len(values)]int

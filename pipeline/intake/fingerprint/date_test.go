@@ -1,4 +1,4 @@
-package index
+package fingerprint
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 )
 
 func TestParseDate(t *testing.T) {
+	epoch := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
 	at := epoch.Unix()
 	floating, named := Moment{at, true, 0}, Moment{at, false, 0}
 	for text, want := range map[string]Moment{

@@ -1,4 +1,4 @@
-package intake
+package history
 
 import (
 	"bytes"
@@ -27,8 +27,6 @@ type pages struct {
 	next                 string
 	current, last, total int
 	n                    int // that were read or are being read
-	// cut says why pages were left out; empty: none were.
-	cut string
 
 	seed   maphash.Seed
 	texts  []uint64 // of the present page's treats
@@ -124,42 +122,42 @@ func (p *pages) repeated() int {
 }
 
 // readPages reads a reply and the pages that follow it. Pages that cannot be had by their rules are left out; an error of one is that of all.
-func (rr *replyReader) readPages(ctx context.Context, reply Reply) error {
+func (rr *reader) readPages(ctx context.Context, reply Reply) error {
 	asked := make(map[NextPage]bool) // by URL, or by number
 	began := time.Now()
 	for {
-		from, before := len(rr.treats), rr.before
+		from, before := len(rr.Treats), rr.Older
 		if err := rr.read(reply); err != nil {
 			return err
 		}
 		p := &rr.pages
 		repeated := p.repeated()
-		rr.treats = slices.Delete(rr.treats, from, from+repeated)
+		rr.Treats = slices.Delete(rr.Treats, from, from+repeated)
 		next, more := p.following()
 		paged, can := reply.(Paged)
 		name := next
 		if name.URL != "" {
 			name.Number = 0
 		}
-		switch brought := len(rr.treats) > from; {
+		switch brought := len(rr.Treats) > from; {
 		case !more || !can:
 			return nil
-		case asked[name], !brought && rr.before == before: // it leads nowhere
+		case asked[name], !brought && rr.Older == before: // it leads nowhere
 			return nil
-		case !brought && len(rr.treats) > 0: // they come newest first, and the rest is older
+		case !brought && len(rr.Treats) > 0: // they come newest first, and the rest is older
 			return nil
-		case p.n >= maxPages || len(rr.treats) >= maxHistory:
-			p.cut = "it has too many pages"
+		case p.n >= maxPages || len(rr.Treats) >= maxHistory:
+			rr.Cut = "it has too many pages"
 			return nil
 		case time.Since(began) > pagesWithin:
-			p.cut = "its pages take too long"
+			rr.Cut = "its pages take too long"
 			return nil
 		}
 		asked[name] = true
 		err := paged.Next(ctx, next)
 		for _, cut := range []error{ErrPageElsewhere, ErrPagesTooLarge} {
 			if errors.Is(err, cut) {
-				p.cut = cut.Error()
+				rr.Cut = cut.Error()
 				return nil
 			}
 		}

@@ -1,12 +1,12 @@
-package intake
+package history
 
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/treatrelay/relay/internal/jsonscan"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
 // maxKeyed is how deep lists are nested that are keyed by parts of a date, such as year, month and day.
@@ -14,7 +14,7 @@ const maxKeyed = 4
 
 // keyed reads the next value, whose key is an id or a day: it is a treat, or a list of treats. list is the number of the list that its object is,
 // 0 as long as it is none.
-func (rr *replyReader) keyed(list *int) error {
+func (rr *reader) keyed(list *int) error {
 	rr.meter.left = maxItem
 	var value json.RawMessage
 	if err := rr.dec.Decode(&value); err != nil {
@@ -25,7 +25,7 @@ func (rr *replyReader) keyed(list *int) error {
 }
 
 // keyedValue takes a value that begins at a place of the page.
-func (rr *replyReader) keyedValue(value json.RawMessage, list *int, at int64, depth int) (err error) {
+func (rr *reader) keyedValue(value json.RawMessage, list *int, at int64, depth int) (err error) {
 	begin := func() {
 		if *list == 0 {
 			rr.shape.lists++
@@ -44,7 +44,7 @@ func (rr *replyReader) keyedValue(value json.RawMessage, list *int, at int64, de
 			}
 		})
 	case '{':
-		if treats, _ := decodeItem(value); len(treats) > 0 {
+		if treats, _ := treat.DecodeItem(value); len(treats) > 0 {
 			begin()
 			return rr.item(value, *list, at, int32(len(value))) //nolint:gosec // at most maxItem
 		}
@@ -63,39 +63,4 @@ func (rr *replyReader) keyedValue(value json.RawMessage, list *int, at int64, de
 		})
 	}
 	return err
-}
-
-// decodeItem reads the treats of an item of a list, as [decodeTreats] does. A treat may also stand under a key of an object, whose own fields are then
-// those that it lacks.
-func decodeItem(item json.RawMessage) ([]treat, error) {
-	treats, err := decodeTreats(item)
-	if len(item) == 0 || item[0] != '{' || len(treats) > 0 && (treats[0].fields[4] != nil || treats[0].fields[5] != nil) {
-		return treats, err
-	}
-	outer := treats
-	jsonscan.Members(item, func(_, value []byte) {
-		if inner, _ := decodeTreats(value); value[0] == '{' && len(inner) > 0 {
-			treats = append(slices.Clip(treats), inner...)
-		}
-	})
-	switch {
-	case len(treats) != len(outer)+1: // there is none, or it cannot be told which
-		return outer, err
-	case len(outer) > 0:
-		fill(&treats[1], &outer[0])
-	default:
-		var around treat
-		_ = decodeFields(item, &around) // it is an object, by what was found in it
-		fill(&treats[0], &around)
-	}
-	return treats[len(outer):], nil
-}
-
-// fill gives a treat the fields that it lacks.
-func fill(t, from *treat) {
-	for i := range t.fields {
-		if t.fields[i] == nil {
-			t.fields[i] = from.fields[i]
-		}
-	}
 }

@@ -1,8 +1,9 @@
-package intake
+package history
 
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,34 +11,63 @@ import (
 	"strings"
 	"time"
 
-	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
-// A replyReader collects the treats of a reply. The list is an array, or the members of an object whose keys are ids or days, or stands under any
+// Bounds are what treats of a reply count.
+type Bounds struct {
+	// Zone is that of dates that name none.
+	Zone *time.Location
+	// Oldest is the time before which treats are of no concern, and Newest that after which what is dated is no treat.
+	Oldest, Newest time.Time
+}
+
+// A List is what a reply was found to hold.
+type List struct {
+	// Treats are those within the bounds, in the order of the reply.
+	Treats []Treat
+	// Channels are the names of those that the treats of the reply are of, older ones included: at most [MaxChannels].
+	Channels map[string]bool
+	Older    int    // treats before [Bounds].Oldest
+	Undated  int    // treats whose date cannot be read
+	Unusable int    // other things in the list
+	Cut      string // why pages were left out; empty: none were
+	// None says that the reply tells nothing of treats, not even that there are none.
+	None bool
+	// Refused says that the reply tells that it is no success.
+	Refused bool
+}
+
+// Read reads a reply and the pages that follow it. Pages that cannot be had by their rules are left out; an error of one is that of all. It is an
+// [ErrUnreadable] if the reply is not a list of treats, or that of the reply.
+func Read(ctx context.Context, reply Reply, within Bounds) (*List, error) {
+	rr := reader{Bounds: within}
+	if err := rr.readPages(ctx, reply); err != nil {
+		return nil, err
+	}
+	list := rr.List // without what was needed to read it
+	list.None = rr.shape.lists == 0
+	return &list, nil
+}
+
+// A reader collects the treats of a reply. The list is an array, or the members of an object whose keys are ids or days, or stands under any
 // key of an object, or of an object in that. A reply that holds neither a list nor anything that could be treats is none: null, or an object of texts,
 // numbers and empty objects. It holds no treat, only where it stands.
-type replyReader struct {
-	zone   *time.Location
-	oldest time.Time // treats before this are of no concern
-	newest time.Time // what is dated later is no treat
-	dec    *json.Decoder
-	meter  *meter
-	start  int64 // of the JSON of the present page in the reply
-	shape  shape
-	pages  pages
-
-	treats   []past
-	channels map[string]bool // that its treats are of
-	before   int             // treats before oldest
-	undated  int             // treats whose date cannot be read
-	unusable int             // other things in the list
+type reader struct {
+	Bounds
+	List
+	dec   *json.Decoder
+	meter *meter
+	start int64 // of the JSON of the present page in the reply
+	shape shape
+	pages pages
 }
 
 // A shape is what a reply was found to consist of so far.
 type shape struct {
 	lists, items int
 	list         int  // the number of the one with the treats of the present page, from 1 on; 0 as long as there is none
-	refused      bool // the reply says that it is no success
 	opaque       bool // there is something beside lists that could be treats
 }
 
@@ -63,10 +93,10 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// read reads a whole page of a reply. The error is an [ErrHistoryUnreadable] if it is not a list of treats, or that of r.
-func (rr *replyReader) read(r io.Reader) error {
+// read reads a whole page of a reply. The error is an [ErrUnreadable] if it is not a list of treats, or that of r.
+func (rr *reader) read(r io.Reader) error {
 	if rr.meter == nil {
-		rr.meter, rr.channels = &meter{}, make(map[string]bool)
+		rr.meter, rr.Channels = &meter{}, make(map[string]bool)
 	}
 	rr.meter.r, rr.meter.left = r, maxItem
 	rr.start, rr.shape.list = rr.meter.total, 0
@@ -91,18 +121,18 @@ func (rr *replyReader) read(r io.Reader) error {
 		return rr.explain(err)
 	}
 	switch s := &rr.shape; {
-	case s.refused && (s.lists > 0 || s.opaque):
+	case rr.Refused && (s.lists > 0 || s.opaque):
 		return errReported
 	case s.lists == 0 && s.opaque:
 		return unreadable("there is no list in it")
-	case s.items > 0 && len(rr.treats)+rr.before == 0:
+	case s.items > 0 && len(rr.Treats)+rr.Older == 0:
 		return unreadable(fmt.Sprintf("none of its %d items is a treat with a date", s.items))
 	}
 	return nil
 }
 
 // explain leaves out what the reply says.
-func (rr *replyReader) explain(err error) error {
+func (rr *reader) explain(err error) error {
 	_, syntax := errors.AsType[*json.SyntaxError](err)
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -117,7 +147,7 @@ func (rr *replyReader) explain(err error) error {
 const maxWrap = 2
 
 // value reads the next value, which stands in so many objects.
-func (rr *replyReader) value(depth int) error {
+func (rr *reader) value(depth int) error {
 	token, err := rr.dec.Token()
 	if err != nil {
 		return err
@@ -132,12 +162,9 @@ func (rr *replyReader) value(depth int) error {
 	return nil
 }
 
-// none reports whether the reply that was read says nothing of treats, not even that there are none.
-func (rr *replyReader) none() bool { return rr.shape.lists == 0 }
-
 var errReported = unreadable("it reports an error")
 
-func (rr *replyReader) object(depth int) error {
+func (rr *reader) object(depth int) error {
 	list := 0 // the number of that of its members
 	for rr.dec.More() {
 		key, err := rr.dec.Token()
@@ -163,7 +190,7 @@ func (rr *replyReader) object(depth int) error {
 }
 
 // member reads the value of a key.
-func (rr *replyReader) member(key string, depth int) error {
+func (rr *reader) member(key string, depth int) error {
 	switch key {
 	case "error", "success":
 		return rr.verdict(key == "error")
@@ -181,7 +208,7 @@ func (rr *replyReader) member(key string, depth int) error {
 }
 
 // verdict reads the value of a key that says whether something went wrong.
-func (rr *replyReader) verdict(bad bool) error {
+func (rr *reader) verdict(bad bool) error {
 	token, err := rr.dec.Token()
 	if err != nil {
 		return err
@@ -205,12 +232,12 @@ func (rr *replyReader) verdict(bad bool) error {
 	case bad:
 		return errReported
 	}
-	rr.shape.refused = true
+	rr.Refused = true
 	return nil
 }
 
 // leaveOut reads the next value, of which nothing is used.
-func (rr *replyReader) leaveOut() error {
+func (rr *reader) leaveOut() error {
 	switch token, err := rr.dec.Token(); {
 	case err != nil:
 		return err
@@ -221,7 +248,7 @@ func (rr *replyReader) leaveOut() error {
 }
 
 // skip reads to the end of the array or object that has begun.
-func (rr *replyReader) skip() error {
+func (rr *reader) skip() error {
 	for depth := 1; depth > 0; {
 		token, err := rr.dec.Token()
 		if err != nil {
@@ -237,7 +264,7 @@ func (rr *replyReader) skip() error {
 	return nil
 }
 
-func (rr *replyReader) array() error {
+func (rr *reader) array() error {
 	rr.shape.lists++
 	list := rr.shape.lists
 	var item json.RawMessage
@@ -258,33 +285,33 @@ func (rr *replyReader) array() error {
 }
 
 // item takes what stands in a list, which has that number, at a place of the page.
-func (rr *replyReader) item(item json.RawMessage, list int, offset int64, length int32) error {
+func (rr *reader) item(item json.RawMessage, list int, offset int64, length int32) error {
 	rr.shape.items++
-	treats, err := decodeItem(item)
+	treats, err := treat.DecodeItem(item)
 	if err != nil {
-		rr.unusable++
+		rr.Unusable++
 	}
 	for part := range treats {
-		d := treats[part].data()
-		f := index.Of(&d)
-		at := f.When.In(rr.zone)
+		d := treats[part].Data()
+		f := fingerprint.Of(&d)
+		at := f.When.In(rr.Zone)
 		switch {
-		case f.When.IsZero() || at.After(rr.newest):
-			rr.undated++
+		case f.When.IsZero() || at.After(rr.Newest):
+			rr.Undated++
 			continue
 		case rr.shape.list == 0:
 			rr.shape.list = list
 		case rr.shape.list != list:
 			return unreadable("there are several lists of treats in it")
 		}
-		if name := channelOf(d.Receiver); name != "" && len(rr.channels) < maxChannels {
-			rr.channels[name] = true
+		if name := channelOf(d.Receiver); name != "" && len(rr.Channels) < MaxChannels {
+			rr.Channels[name] = true
 		}
-		if at.Before(rr.oldest) {
-			rr.before++
+		if at.Before(rr.Oldest) {
+			rr.Older++
 			continue
 		}
-		rr.treats = append(rr.treats, past{f, identity{f.Content, at.Unix()}, rr.start + offset, length, int32(part)})
+		rr.Treats = append(rr.Treats, Treat{f, fingerprint.Identity{Content: f.Content, Second: at.Unix()}, rr.start + offset, length, int32(part)})
 		rr.pages.saw(item)
 	}
 	return nil

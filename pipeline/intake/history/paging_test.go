@@ -1,4 +1,4 @@
-package intake
+package history
 
 import (
 	"context"
@@ -125,18 +125,18 @@ func TestHistoryPages(t *testing.T) {
 			case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), tt.fault)):
 				t.Errorf("error %v, want one about %q", err, tt.fault)
 			}
-			if len(rr.treats) != tt.treats || len(b.asked) != tt.asked || rr.unusable != 0 {
-				t.Errorf("%d treats of %d more pages, %d unusable, want %d of %d", len(rr.treats), len(b.asked), rr.unusable, tt.treats, tt.asked)
+			if len(rr.Treats) != tt.treats || len(b.asked) != tt.asked || rr.Unusable != 0 {
+				t.Errorf("%d treats of %d more pages, %d unusable, want %d of %d", len(rr.Treats), len(b.asked), rr.Unusable, tt.treats, tt.asked)
 			}
-			if tt.cut == "" && rr.pages.cut != "" || !strings.Contains(rr.pages.cut, tt.cut) {
-				t.Errorf("pages are left out as %q, want %q", rr.pages.cut, tt.cut)
+			if tt.cut == "" && rr.Cut != "" || !strings.Contains(rr.Cut, tt.cut) {
+				t.Errorf("pages are left out as %q, want %q", rr.Cut, tt.cut)
 			}
-			for _, p := range rr.treats {
-				body, err := p.body(b)
+			for _, p := range rr.Treats {
+				body, err := p.Body(b)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if d := body.data(); d.DateCreated == nil || *d.DateCreated != time.Unix(p.same.second, 0).UTC().Format(time.DateTime) {
+				if d := body.Data(); d.DateCreated == nil || *d.DateCreated != time.Unix(p.Same.Second, 0).UTC().Format(time.DateTime) {
 					t.Errorf("what stands at %d is another treat", p.offset)
 				}
 			}
@@ -163,8 +163,8 @@ func TestHistoryPagesTakeLong(t *testing.T) {
 		if err := rr.readPages(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
-		if len(rr.treats) != 12 || rr.pages.cut != "its pages take too long" {
-			t.Errorf("%d treats, cut as %q", len(rr.treats), rr.pages.cut)
+		if len(rr.Treats) != 12 || rr.Cut != "its pages take too long" {
+			t.Errorf("%d treats, cut as %q", len(rr.Treats), rr.Cut)
 		}
 	})
 }

@@ -1,0 +1,56 @@
+package history
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
+	"github.com/treatrelay/relay/pipeline/intake/treat"
+)
+
+// A Treat is a dated treat of a reply: what tells it from others, and where it stands.
+type Treat struct {
+	fingerprint.Fingerprint
+	Same fingerprint.Identity // in the zone of [Bounds]
+
+	offset int64
+	length int32
+	part   int32 // which of the treats that stand there
+}
+
+// Body reads the treat once more, from the reply that it is of.
+func (p *Treat) Body(from io.ReaderAt) (treat.Treat, error) {
+	text := make([]byte, p.length)
+	if _, err := from.ReadAt(text, p.offset); err != nil && !errors.Is(err, io.EOF) {
+		return treat.Treat{}, fmt.Errorf("read a treat of the history again: %w", err)
+	}
+	treats, _ := treat.DecodeItem(bytes.TrimLeft(text, ", \t\r\n")) // what is no treat beside it was counted
+	if int(p.part) >= len(treats) {
+		return treat.Treat{}, errors.New("read a treat of the history again: it is not there any more")
+	}
+	return treats[p.part], nil
+}
+
+const (
+	// MaxChannels bounds how many channels of a reply are told.
+	MaxChannels = 64
+	// maxChannel bounds the name of one, in bytes.
+	maxChannel = 128
+)
+
+// channelOf is how a channel is remembered: as the receiver of its treats is called, whatever the case. Empty: the treat does not say.
+func channelOf(receiver *string) string {
+	if receiver == nil {
+		return ""
+	}
+	name := strings.ToLower(strings.Join(strings.Fields(*receiver), " "))
+	for len(name) > maxChannel {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	return name
+}
