@@ -144,7 +144,7 @@ func formula(text string) bool {
 		switch {
 		case strings.ContainsRune("=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212", r):
 			return true
-		case r == utf8.RuneError, r == ' ', unicode.Is(unicode.Zs, r): // spaces of every width
+		case r == utf8.RuneError, unicode.Is(unicode.Z, r): // spaces of every width, and what separates lines
 		case r == '\ufeff', unicode.IsControl(r):
 			return true
 		case !unicode.Is(unicode.Cf, r): // what is not shown, such as a zero-width space

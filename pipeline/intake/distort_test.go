@@ -63,6 +63,8 @@ func textForms() map[string]form {
 		"named entities":        each(strings.NewReplacer("&", "&amp;", "ë", "&euml;", "è", "&egrave;", "û", "&ucirc;", "é", "&eacute;").Replace),
 		"backslashes":           each(strings.NewReplacer(`'`, `\'`, `"`, `\"`).Replace),
 		"backslashes, twice":    each(strings.NewReplacer(`'`, `\\\'`, `"`, `\\\"`).Replace),
+		"typographic":           each(strings.NewReplacer(`'`, "\u2019", `"`, "\u201c", "-", "\u2013").Replace),
+		"typographic entities":  each(strings.NewReplacer(`'`, "&rsquo;", `"`, "&ldquo;", "-", "&ndash;").Replace),
 		"upper case":            each(strings.ToUpper),
 		"lower case":            each(strings.ToLower),
 		"NFD":                   each(norm.NFD.String),

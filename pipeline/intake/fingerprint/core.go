@@ -10,7 +10,8 @@ import (
 )
 
 // A Core is what stays of a treat when the history writes it in another way than the socket: a hash of its sender, its title and its message each,
-// of which 0 is none. Left out of each before are letter case, accents, blanks, emoji and the question marks that may stand for them, entities of
+// of which 0 is none. Left out of each before are letter case, accents, blanks, the shapes of quotation marks
+// and dashes, emoji and the question marks that may stand for them, entities of
 // HTML and backslashes, however often they were escaped.
 type Core uint64
 
@@ -121,7 +122,7 @@ func foldSlowly(text string) uint64 {
 		text = plain
 	}
 	var h folding
-	text = norm.NFKD.String(strings.Map(keep, text))
+	text = norm.NFKD.String(strings.Map(keep, typed(text)))
 	var room [utf8.UTFMax]byte
 	for _, r := range text {
 		if r = keep(r); r < 0 || unicode.Is(unicode.Mn, r) {
@@ -137,6 +138,21 @@ func foldSlowly(text string) uint64 {
 		}
 	}
 	return h.sum()
+}
+
+// typed writes the quotation marks and dashes of typographers as a keyboard does, which many programs turn into the others.
+func typed(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= '\u2018' && r <= '\u201b', r == '\u2032', r == '\u02bc':
+			return '\''
+		case r >= '\u201c' && r <= '\u201f', r == '\u2033':
+			return '"'
+		case r >= '\u2010' && r <= '\u2015', r == '\u2212':
+			return '-'
+		}
+		return r
+	}, text)
 }
 
 // keep drops what a text may lose on its way: emoji and all else beyond the basic plane, which some databases do not hold; what may stand for them;

@@ -10,6 +10,7 @@ func TestFold(t *testing.T) {
 	for _, same := range [][]string{
 		{"Tom's Café", "TOM&#039;S CAFÉ", `Tom\'s Cafe`, "tom&amp;#039;s\u00a0cafe\u0301", "Tom&apos;s  Caf&eacute;", "Tom&AMP;#39;s&NBSP;CAFE"},
 		{"Tea 🍵", "tea", "Tea ????", "Tea \ufffd\ufffd", "tea\u200b", "Tea ☕\ufe0f", `Tea \ud83c\udf75`, "tea<br />"},
+		{`Tom's "best" - x`, "Tom\u2019s \u201cbest\u201d \u2013 x", "tom&#8217;s &ldquo;best&quot; &mdash; x"},
 		{"Straße", "STRASSE", "strasse", "Stra&szlig;e"},
 		{"", "🎉", "??", " \n", "\u00a0"},
 		{"<b>", "&lt;b&gt;", "&amp;lt;B&amp;gt;"},

@@ -2,14 +2,16 @@ package fingerprint
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
 // parseDate reads the forms of date_created: the known one, and what a server of this kind may come to send. These are ISO 8601 with a T or a
-// space, with or without seconds; the date of a mail (RFC 5322); each without a zone, or with an offset, an abbreviation or a name of one; and the
-// seconds or milliseconds since 1970. Dates before 2000 or after 2100 are taken for errors.
+// space, with or without seconds; the date of a mail (RFC 5322), also as other programs write it: with the month first, the year last, or AM and PM; each
+// without a zone, or with an offset, an abbreviation or a name of one; and the seconds or milliseconds since 1970. Dates before 2000 or after 2100 are
+// taken for errors.
 func parseDate(text string) (Moment, bool) {
 	text = strings.TrimSpace(text)
 	if len(text) == len(time.DateTime) { // as it mostly is
@@ -20,20 +22,22 @@ func parseDate(text string) (Moment, bool) {
 	if len(text) > 0 && strings.Trim(text, "0123456789.eE+") == "" {
 		return parseEpoch(text)
 	}
-	date, zone := splitZone(text)
-	for _, layout := range [...]string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2 Jan 2006 15:04:05", "2 Jan 2006 15:04"} {
-		t, err := time.Parse(layout, date)
-		if err != nil {
-			continue
+	day, clock, zone := splitDate(text)
+	for _, days := range [...]string{time.DateOnly, "2 Jan 2006", "Jan 2 2006", "2 Jan 06"} {
+		for _, clocks := range [...]string{" 15:04:05", " 15:04", " 3:04:05 PM", " 3:04 PM"} {
+			t, err := time.Parse(days+clocks, day+" "+clock)
+			if err != nil {
+				continue
+			}
+			if zone == "" {
+				return momentOf(t, true)
+			}
+			t, known := inZone(t, zone)
+			if !known {
+				return Moment{}, false
+			}
+			return momentOf(t, false)
 		}
-		if zone == "" {
-			return momentOf(t, true)
-		}
-		t, known := inZone(t, zone)
-		if !known {
-			return Moment{}, false
-		}
-		return momentOf(t, false)
 	}
 	return Moment{}, false
 }
@@ -68,33 +72,68 @@ func parseEpoch(text string) (Moment, bool) {
 	return Moment{}, false
 }
 
-// splitZone splits a date from its zone. The date is in the form of [time.DateTime] if it begins with its year, else it has no day of the week.
-func splitZone(text string) (date, zone string) {
-	if len(text) > 15 && text[4] == '-' && text[7] == '-' && (text[10] == 'T' || text[10] == 't' || text[10] == ' ') {
-		text = text[:10] + " " + text[11:]
-	} else if day, rest, found := strings.Cut(text, ","); found && strings.Trim(day, "0123456789") == day {
-		text = strings.TrimSpace(rest)
+// splitDate splits a date into its day, its time of day and its zone. The day is in the form of [time.DateOnly] if it begins with its year, else it is
+// words without a day of the week, and the month has three letters.
+func splitDate(text string) (day, clock, zone string) {
+	if len(text) > 15 && text[4] == text[7] && (text[4] == '-' || text[4] == '/') && (text[10] == 'T' || text[10] == 't' || text[10] == ' ') {
+		clock, zone = splitClock(strings.TrimSpace(text[11:]))
+		clock, zone = halfDay(clock, zone)
+		return strings.ReplaceAll(text[:10], "/", "-"), clock, zone
 	}
-	end := strings.LastIndexByte(text, ':')
-	if end < 0 {
-		return text, ""
+	words := strings.Fields(strings.ReplaceAll(text, ",", " "))
+	at := slices.IndexFunc(words, func(word string) bool { return strings.IndexByte(word, ':') > 0 })
+	if at < 1 {
+		return text, "", ""
 	}
-	if first := strings.IndexByte(text, ':'); first > 0 {
-		end = first
+	days, rest := words[:at], words[at+1:]
+	if clock, zone = splitClock(words[at]); zone != "" {
+		rest = append([]string{zone}, rest...)
 	}
+	if len(days) > 1 && letters(days[0]) && len(days[0]) >= 3 && strings.Contains("SunMonTueWedThuFriSat", days[0][:3]) {
+		days = days[1:]
+	}
+	if n := len(rest) - 1; n >= 0 && len(days) == 2 && len(rest[n]) == 4 && strings.Trim(rest[n], "0123456789") == "" {
+		days, rest = append(slices.Clone(days), rest[n]), rest[:n] // the year is last
+	}
+	days = strings.Fields(strings.ReplaceAll(strings.Join(days, " "), "-", " "))
+	for i, word := range days {
+		if letters(word) {
+			days[i] = word[:min(len(word), 3)]
+		}
+	}
+	clock, zone = halfDay(clock, strings.Join(rest, " "))
+	return strings.Join(days, " "), clock, zone
+}
+
+func letters(word string) bool {
+	return strings.Trim(strings.ToLower(word), "abcdefghijklmnopqrstuvwxyz") == ""
+}
+
+// splitClock splits a time of day from what is behind it.
+func splitClock(text string) (clock, rest string) {
+	end := 0
 	for end < len(text) && strings.IndexByte(":.,0123456789", text[end]) >= 0 {
 		end++
 	}
 	return text[:end], strings.TrimSpace(text[end:])
 }
 
+// halfDay moves AM or PM from the zone to the time of day.
+func halfDay(clock, zone string) (string, string) {
+	word, rest, _ := strings.Cut(zone, " ")
+	if word = strings.ToUpper(word); word == "AM" || word == "PM" {
+		return clock + " " + word, rest
+	}
+	return clock, zone
+}
+
 // inZone reads a time of day in a zone, which is an offset, an abbreviation or a name like Europe/Berlin.
 func inZone(t time.Time, zone string) (time.Time, bool) {
-	for _, layout := range [...]string{"Z07:00", "Z0700", "Z07"} {
-		if at, err := time.Parse(layout, zone); err == nil {
-			_, offset := at.Zone()
-			return t.Add(-time.Duration(offset) * time.Second), true
-		}
+	if end := strings.IndexAny(zone, "[("); end > 0 { // the same zone once more
+		zone = strings.TrimSpace(zone[:end])
+	}
+	if offset, isOffset := offsetOf(zone); isOffset {
+		return t.Add(-offset), true
 	}
 	if hours, known := hoursOf(zone); known {
 		return t.Add(-time.Duration(hours) * time.Hour), true
@@ -108,6 +147,28 @@ func inZone(t time.Time, zone string) (time.Time, bool) {
 	}
 	year, month, day := t.Date()
 	return time.Date(year, month, day, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), where), true
+}
+
+// offsetOf reads an offset such as Z, +01, +0100, GMT+1, or +0100 CET.
+func offsetOf(zone string) (time.Duration, bool) {
+	for _, prefix := range [...]string{"GMT", "UTC"} {
+		if rest, cut := strings.CutPrefix(zone, prefix); cut && strings.ContainsAny(rest[:min(len(rest), 1)], "+-") {
+			zone = rest
+		}
+	}
+	if strings.ContainsAny(zone[:min(len(zone), 1)], "+-") {
+		zone, _, _ = strings.Cut(zone, " ")
+		if len(zone) == 2 {
+			zone = zone[:1] + "0" + zone[1:]
+		}
+	}
+	for _, layout := range [...]string{"Z07:00", "Z0700", "Z07"} {
+		if at, err := time.Parse(layout, zone); err == nil {
+			_, offset := at.Zone()
+			return time.Duration(offset) * time.Second, true
+		}
+	}
+	return 0, false
 }
 
 // hoursOf is how far a zone is ahead of UTC: those of RFC 5322 section 4.3, and of Europe.

@@ -22,9 +22,10 @@ const (
 	maxOverlap = 4096
 )
 
-// pages is what is known of the pages of a reply, as the paginators of PHP frameworks number them.
+// pages is what is known of the pages of a reply, as the paginators of frameworks number or link them.
 type pages struct {
 	next                 string
+	after                int // the number of the next one, if that is said
 	current, last, total int
 	n                    int // that were read or are being read
 
@@ -44,38 +45,55 @@ func (p *pages) turn() {
 		p.seed, p.seen = maphash.MakeSeed(), make(map[uint64]bool)
 	}
 	p.before.texts, p.before.total = p.texts, p.total
-	p.next, p.current, p.last, p.total, p.texts = "", 0, 0, -1, nil
+	p.next, p.after, p.current, p.last, p.total, p.texts = "", 0, 0, 0, -1, nil
 }
 
-// note takes what a reply says of its pages.
-func (p *pages) note(key string, value json.RawMessage) {
-	var text string
-	switch key {
-	case "links":
-		var links struct {
-			Next string `json:"next"`
-		}
-		if json.Unmarshal(value, &links) == nil && links.Next != "" {
-			p.next = links.Next
-		}
+// noteLinks takes the links of a reply: each is a URL, or an object with one.
+func (p *pages) noteLinks(value json.RawMessage) {
+	var links struct {
+		Next json.RawMessage `json:"next"`
+	}
+	if json.Unmarshal(value, &links) != nil || len(links.Next) == 0 {
 		return
-	case "next", "next_page_url":
-		if json.Unmarshal(value, &text) == nil && text != "" {
+	}
+	var object struct {
+		Href string `json:"href"`
+	}
+	text := ""
+	if json.Unmarshal(links.Next, &text) != nil && json.Unmarshal(links.Next, &object) == nil {
+		text = object.Href
+	}
+	if text != "" {
+		p.next = text
+	}
+}
+
+// note takes a text or a number that a reply may say of its pages.
+func (p *pages) note(key string, value json.Token) {
+	text := ""
+	switch value := value.(type) {
+	case string:
+		text = value
+	case float64:
+		text = strconv.FormatFloat(value, 'f', -1, 64)
+	}
+	n, err := strconv.Atoi(text)
+	switch strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key)) {
+	case "next", "nextpage", "nextpageurl", "nexturl", "nextlink":
+		switch {
+		case err == nil:
+			p.after = n
+		case text != "":
 			p.next = text
 		}
-		return
-	}
-	n, err := strconv.Atoi(strings.Trim(string(value), `"`))
-	if err != nil {
-		return
-	}
-	switch key {
-	case "current_page":
+	case "currentpage", "page":
 		p.current = n
-	case "last_page":
+	case "lastpage", "totalpages", "pages", "pagecount":
 		p.last = n
 	case "total":
-		p.total = n
+		if err == nil {
+			p.total = n
+		}
 	}
 }
 
@@ -90,6 +108,8 @@ func (p *pages) following() (next NextPage, ok bool) {
 	switch {
 	case p.next != "":
 		return NextPage{p.next, max(p.current, p.n) + 1}, true
+	case p.after > max(p.current, 1):
+		return NextPage{"", p.after}, true
 	case p.current > 0 && p.current < p.last:
 		return NextPage{"", p.current + 1}, true
 	}

@@ -84,6 +84,30 @@ func TestHistoryPages(t *testing.T) {
 		"under a key": {page: func(n int) string {
 			return fmt.Sprintf(`{"success":true,"data":{"current_page":%d,"last_page":2,"data":%s}}`, n, leaves(n, n+1))
 		}, treats: 2, asked: 1},
+		"counted in all": {page: func(n int) string {
+			return fmt.Sprintf(`{"data":%s,"meta":{"pagination":{"total":6,"count":2,"per_page":2,"current_page":%d,"total_pages":3}}}`, leaves(n*2, n*2+2), n)
+		}, treats: 6, asked: 2},
+		"pages of pages": {page: func(n int) string {
+			return fmt.Sprintf(`{"page":"%d","pages":"3","total":6,"items":%s}`, n, leaves(n*2, n*2+2))
+		}, treats: 6, asked: 2},
+		"the number of the next": {page: func(n int) string {
+			return fmt.Sprintf(`{"data":%s,%s}`, leaves(n*2, n*2+2), next(n, 3, `"next_page"`, `:%d`))
+		}, treats: 6, asked: 2},
+		"other letters": {page: func(n int) string {
+			return fmt.Sprintf(`{"data":%s,"currentPage":%d,"lastPage":3,%s}`, leaves(n*2, n*2+2), n, next(n, 3, `"nextPageUrl"`, `:"?page=%d"`))
+		}, treats: 6, asked: 2},
+		"of HAL": {page: func(n int) string {
+			return fmt.Sprintf(`{"_embedded":{"treats":%s},"_links":{"self":{"href":"/"},%s}}`, leaves(n*2, n*2+2), next(n, 3, `"next"`, `:{"href":"?page=%d"}`))
+		}, treats: 6, asked: 2},
+		"of JSON:API": {page: func(n int) string {
+			return fmt.Sprintf(`{"links":{%s},"data":%s}`, next(n, 3, `"next"`, `:{"href":"?page=%d","meta":{}}`), leaves(n*2, n*2+2))
+		}, treats: 6, asked: 2},
+		"backwards": {page: func(n int) string {
+			return fmt.Sprintf(`{"page":%d,"next_page":%d,"data":%s}`, n, n-1, leaves(n*2, n*2+2))
+		}, treats: 2},
+		"not of pages": {page: func(n int) string {
+			return fmt.Sprintf(`{"page":null,"pages":true,"next":false,"next_page":{"a":1},"total":"many","data":%s}`, leaves(n*2, n*2+2))
+		}, treats: 2},
 		"elsewhere": {page: func(n int) string {
 			return fmt.Sprintf(`{"data":%s,"next_page_url":"https://elsewhere.example/?page=%d"}`, leaves(n, n+1), n+1)
 		}, treats: 1, asked: 1, cut: "another host"},

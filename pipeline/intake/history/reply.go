@@ -110,7 +110,7 @@ func (rr *reader) read(r io.Reader) error {
 		}
 	}
 	rr.dec = json.NewDecoder(text)
-	if err := rr.value(0); err != nil {
+	if err := rr.value("", 0); err != nil {
 		return rr.explain(err)
 	}
 	switch _, err := rr.dec.Token(); {
@@ -146,8 +146,8 @@ func (rr *reader) explain(err error) error {
 // maxWrap is in how many objects the list may stand.
 const maxWrap = 2
 
-// value reads the next value, which stands in so many objects.
-func (rr *reader) value(depth int) error {
+// value reads the next value, which stands under a key in so many objects.
+func (rr *reader) value(key string, depth int) error {
 	token, err := rr.dec.Token()
 	if err != nil {
 		return err
@@ -158,6 +158,7 @@ func (rr *reader) value(depth int) error {
 	case json.Delim('{'):
 		return rr.object(depth + 1)
 	}
+	rr.pages.note(key, token)
 	rr.shape.opaque = rr.shape.opaque || depth == 0 && token != nil
 	return nil
 }
@@ -177,7 +178,7 @@ func (rr *reader) object(depth int) error {
 			err = rr.keyed(&list)
 		case depth > maxWrap:
 			rr.shape.opaque = true
-			err = rr.leaveOut()
+			err = rr.leaveOut(text)
 		default:
 			err = rr.member(text, depth)
 		}
@@ -194,17 +195,17 @@ func (rr *reader) member(key string, depth int) error {
 	switch key {
 	case "error", "success":
 		return rr.verdict(key == "error")
-	case "next_page_url", "next", "links", "current_page", "last_page", "total":
+	case "links", "_links":
 		var value json.RawMessage
 		err := rr.dec.Decode(&value)
 		if err == nil {
-			rr.pages.note(key, value)
+			rr.pages.noteLinks(value)
 		}
 		return err
 	case "sender", "title", "date_created": // a single treat
 		rr.shape.opaque = true
 	}
-	return rr.value(depth)
+	return rr.value(key, depth)
 }
 
 // verdict reads the value of a key that says whether something went wrong.
@@ -236,14 +237,16 @@ func (rr *reader) verdict(bad bool) error {
 	return nil
 }
 
-// leaveOut reads the next value, of which nothing is used.
-func (rr *reader) leaveOut() error {
-	switch token, err := rr.dec.Token(); {
+// leaveOut reads the value of a key, of which nothing is used but what it says of pages.
+func (rr *reader) leaveOut(key string) error {
+	token, err := rr.dec.Token()
+	switch {
 	case err != nil:
 		return err
 	case token == json.Delim('['), token == json.Delim('{'):
 		return rr.skip()
 	}
+	rr.pages.note(key, token)
 	return nil
 }
 
