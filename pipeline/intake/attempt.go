@@ -84,7 +84,7 @@ func (r *Reconciler) apply(ctx context.Context, g *given, base *baseline, result
 	if !missing {
 		return nil
 	}
-	return r.heal(ctx, match.New(g.Treats, r.intake.norm.Location), base, g.reply, result)
+	return r.heal(ctx, match.New(g.Treats, r.intake.norm.Location), base, g, result)
 }
 
 // horizon returns the account's baseline, and makes one if there is none, and from when on the journal can be compared. login is the present one.

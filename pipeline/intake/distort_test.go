@@ -247,6 +247,41 @@ func TestHistoryBeyondTolerance(t *testing.T) {
 	})
 }
 
+// The history is of another zone and has treats before they come live: they are the same, as soon as the zone shows, by dates of the future or by what came live
+// before.
+func TestHistoryOfAnotherZoneComesFirst(t *testing.T) {
+	for _, shown := range []bool{false, true} {
+		for _, shift := range []time.Duration{time.Hour, 5*time.Hour + 30*time.Minute, -4 * time.Hour} {
+			if shift < 0 && !shown {
+				continue // nothing shows it
+			}
+			begin := time.Now().Add(-3 * time.Minute).Truncate(time.Second)
+			r := newRigKept(t, t.TempDir(), 840*time.Hour)
+			p, in, rec := r.distorted(begin)
+			for n := range 5 {
+				p.add(text(gift(n, begin, 20*n), later(shift)))
+				if shown {
+					r.live(in, text(gift(n, begin, 20*n)))
+				}
+			}
+			r.reconcile(rec)
+			for n := 5; n < 9; n++ {
+				p.add(text(gift(n, begin, 20*n), later(shift)))
+			}
+			r.reconcile(rec)
+			for n := range 9 {
+				if n >= 5 || !shown {
+					r.live(in, text(gift(n, begin, 20*n)))
+				}
+			}
+			r.reconcile(rec)
+			if got := len(r.journaled("acc")); got != 9 {
+				t.Errorf("a history of %v, shown before: %t: %d events of 9 treats", shift, shown, got)
+			}
+		}
+	}
+}
+
 // The newest treat came just now, and its text in the history is another: it is not taken for a second one. One that was missed right before it is.
 func TestHistoryOfTheNewestBeyondTolerance(t *testing.T) {
 	begin := evening().Truncate(time.Minute).Add(3 * time.Second)

@@ -54,7 +54,7 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 }
 
 // heal journals what is missing, oldest first. What comes live before its turn is journaled as live instead.
-func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseline, reply history.Reply, result *Reconciliation) error {
+func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseline, g *given, result *Reconciliation) error {
 	in := r.intake
 	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
 	if err != nil {
@@ -67,7 +67,7 @@ func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseli
 	err = r.measure(ctx, c, base, func() {
 		gone, result.Rewritten = gapsOf(c.Missing()), c.Rewritten()
 		result.Withheld, result.WithheldFrom = c.Withheld()
-		in.healing.await(c, gone)
+		in.healing.await(c, gone, c.Shift(time.Now().Add(g.ahead)))
 	})
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseli
 	for window := range slices.Chunk(gone, healWindow) {
 		queued := 0
 		for i := range window {
-			done, err := r.backfill(ctx, c, reply, &window[i])
+			done, err := r.backfill(ctx, c, g.reply, &window[i])
 			switch {
 			case errors.Is(err, treat.ErrNotTreat): // too large for the journal
 				result.Unusable++

@@ -140,8 +140,9 @@ func gapsOf(all []match.Missing) []gap {
 	return gone
 }
 
-// await expects what is about to be journaled from the history. Pairs of about its time are noted too: they may be the wrong ones.
-func (h *healing) await(c *match.Comparison, gone []gap) {
+// await expects what is about to be journaled from the history, whose dates are ahead of those that come live by a shift. Pairs of about its time are noted too:
+// they may be the wrong ones.
+func (h *healing) await(c *match.Comparison, gone []gap, shift int64) {
 	now := time.Now()
 	about := func(second int64) bool {
 		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*match.Farthest })
@@ -155,7 +156,9 @@ func (h *healing) await(c *match.Comparison, gone []gap) {
 		}
 	})
 	for i := range gone {
-		gone[i].credit = h.expect(match.TraitOf(gone[i].Core, gone[i].Same), missingBefore, now)
+		trait := match.TraitOf(gone[i].Core, gone[i].Same)
+		trait.Second -= shift
+		gone[i].credit = h.expect(trait, missingBefore, now)
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 type matching struct {
 	partners []int32 // by treat of the reply, its place among those of relay; alone: it has none
 	withheld []bool  // by treat of the reply; see [Comparison.withhold]
+	shifts   []int64 // by how much dates differ, the most likely first
 }
 
 // Match finds the partners of all treats, and what is withheld. It is to be called once, when all that relay has is counted. What is said of pairs is
@@ -43,7 +44,8 @@ func (c *Comparison) Match() {
 	for _, lost := range []bool{false, true} {
 		c.pairAt(0, lost)
 	}
-	for _, shift := range c.findShifts() {
+	c.shifts = c.findShifts()
+	for _, shift := range c.shifts {
 		for _, lost := range []bool{false, true} {
 			c.pairAt(shift, lost)
 		}

@@ -93,7 +93,6 @@ func ofCore(all []contender, core fingerprint.Core) int {
 // InZone moves a cutoff to where it is among the dates of a reply that was given at that time, if these name no zone and are of another than the
 // configured one: as the newest live treat was when it came, or as far east as dates of the future show.
 func (c *Comparison) InZone(cutoff, now time.Time, newest *index.Hit, ahead time.Duration) time.Time {
-	const tolerance = 2 * time.Minute
 	if len(c.treats) == 0 || !c.treats[len(c.treats)-1].When.Floating {
 		return cutoff
 	}
@@ -104,8 +103,33 @@ func (c *Comparison) InZone(cutoff, now time.Time, newest *index.Hit, ahead time
 			return cutoff.Add(zones)
 		}
 	}
-	if future := time.Unix(c.until, 0).Sub(now); future > tolerance && future <= WrongZone {
-		return cutoff.Add((future + quarter*time.Second - 1).Truncate(quarter * time.Second))
+	return cutoff.Add(c.future(now))
+}
+
+const (
+	// tolerance is how far clocks differ at most.
+	tolerance = 2 * time.Minute
+	// skew is how far they mostly do.
+	skew = 10 * time.Second
+)
+
+// future is how far east the zone of dates is that are of the future, in whole quarters of an hour; 0: none is.
+func (c *Comparison) future(now time.Time) time.Duration {
+	future := time.Unix(c.until, 0).Sub(now)
+	if future <= tolerance || future > WrongZone {
+		return 0
 	}
-	return cutoff
+	return (future - skew + quarter*time.Second - 1).Truncate(quarter * time.Second)
+}
+
+// Shift is by how much the dates of a reply that was given at that time are probably ahead of those that come live, in seconds: as pairs have shown, or
+// else as dates of the future do. It is to be called after [Comparison.Match].
+func (c *Comparison) Shift(now time.Time) int64 {
+	switch {
+	case len(c.shifts) > 0:
+		return c.shifts[0]
+	case len(c.treats) == 0 || !c.treats[len(c.treats)-1].When.Floating:
+		return 0
+	}
+	return int64(c.future(now) / time.Second)
 }
