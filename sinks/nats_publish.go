@@ -143,6 +143,7 @@ func (s *natsSink) recover(ctx context.Context, err error) error {
 func (s *natsSink) publish(ctx context.Context, records []pipeline.Record) (int, error) {
 	r, err := s.connect(ctx)
 	if err != nil {
+		s.careful.Store(true)
 		return 0, fmt.Errorf("publish event %s: %w", records[0].ID, err)
 	}
 	ctx, ended := s.link.follow(ctx, r.epoch)
