@@ -117,13 +117,13 @@ func (l *Log) goneBack(ctx context.Context, v *view, info *streamInfo, cut uint6
 	if err := l.state.saveTable(ctx, t); err != nil {
 		return err
 	}
+	lost := v.table.number(v.last) - min(v.table.number(cut), v.table.number(v.last))
+	l.link.log.Error().Str("server", l.link.name()).Uint64("lost", lost).Uint64("from", v.top()-lost+1).Uint64("to", v.top()).Uint64("next", t.number(cut+1)).
+		Msg("the journal's server has lost its newest records: it went back in time, or was replaced by an older copy. Writing goes on; what is missing is asked of the history")
 	l.mu.Lock()
 	l.at.table, l.at.last, l.at.first, l.at.known = t, cut, min(v.first, cut+1), false
 	l.at.notify()
 	l.mu.Unlock()
-	lost := v.table.number(v.last) - min(v.table.number(cut), v.table.number(v.last))
-	l.link.log.Error().Str("server", l.link.name()).Uint64("lost", lost).Uint64("from", v.top()-lost+1).Uint64("to", v.top()).Uint64("next", t.number(cut+1)).
-		Msg("the journal's server has lost its newest records: it went back in time, or was replaced by an older copy. Writing goes on; what is missing is asked of the history")
 	return nil
 }
 
