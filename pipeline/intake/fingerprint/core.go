@@ -40,12 +40,6 @@ func coreOf(sender, title, message *string) Core {
 	return part(who, senderBits)<<(messageBits+titleBits) | part(foldHash(text(title)), titleBits)<<messageBits | part(foldHash(text(message)), messageBits)
 }
 
-// Shares reports whether both have the same sender or the same message, and have one.
-func (c Core) Shares(o Core) bool {
-	same := c ^ o
-	return same&senderPart == 0 && c&senderPart != 0 || same&messagePart == 0 && c&messagePart != 0
-}
-
 // SentBy reports whether a treat may be of a sender.
 func (c Core) SentBy(name string) bool { return c&senderPart == coreOf(&name, nil, nil) }
 

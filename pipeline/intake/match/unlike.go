@@ -51,17 +51,12 @@ func (w *witnesses) between(from, to int64) (known, unknown int) {
 // tester sends what another program for this provider takes for tests: they may be in no history.
 const tester = "SYSTEM"
 
-// expected reports whether a live treat is to be in the reply sooner or later.
-func (c *Comparison) expected(o *own) bool {
-	_, there := c.slots[o.same] // the provider has sent one twice that is there once
-	return !there && !o.core.SentBy(tester) && o.kind == ownLive && o.same.Second >= c.since
-}
-
 // due reports whether a live treat should be in the reply. A provider may take a while to put into its history what it has just sent.
 func (c *Comparison) due(o *own) bool {
+	if _, there := c.slots[o.same]; there || o.core.SentBy(tester) || o.kind != ownLive || o.same.Second < c.since {
+		return false // the provider has sent one twice that is there once
+	}
 	switch {
-	case !c.expected(o):
-		return false
 	case o.age >= freshness:
 		return true
 	case o.age >= freshness/10:
@@ -118,12 +113,11 @@ func unlike(theirs, live *witnesses, at int64) bool {
 	return known == 0
 }
 
-// pairUnlike withholds the treats of the reply that may be single ones that came live: of the same time, or the same but for the date. One that came just
-// now, which the reply may not have yet, is such only if it is of the same time and has the sender or the message.
+// pairUnlike withholds the treats of the reply that may be single ones that came live: of the same time, or the same but for the date.
 func (c *Comparison) pairUnlike() {
 	var left []*own
 	for i := range c.owns {
-		if o := &c.owns[i]; o.partner == alone && c.expected(o) {
+		if o := &c.owns[i]; o.partner == alone && c.due(o) {
 			left = append(left, o)
 		}
 	}
@@ -140,8 +134,7 @@ func (c *Comparison) pairUnlike() {
 		from := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-around })
 		for j := from; j < len(left) && left[j].same.Second <= p.Same.Second+around; j++ {
 			off := left[j].same.Second - p.Same.Second
-			near := max(off, -off) <= aside
-			if may := near || left[j].core == p.Core; !taken[j] && may && (c.due(left[j]) || near && left[j].core.Shares(p.Core)) {
+			if !taken[j] && (max(off, -off) <= aside || left[j].core == p.Core) {
 				taken[j], c.withheld[i] = true, true
 				break
 			}
