@@ -247,7 +247,6 @@ func TestHistoryBeyondTolerance(t *testing.T) {
 	})
 }
 
-<<<<<<< HEAD
 // The history is of another zone and has treats before they come live: they are the same, as soon as the zone shows, by dates of the future or by what came live
 // before.
 func TestHistoryOfAnotherZoneComesFirst(t *testing.T) {
@@ -283,29 +282,6 @@ func TestHistoryOfAnotherZoneComesFirst(t *testing.T) {
 	}
 }
 
-// The newest treat came just now, and its text in the history is another: it is not taken for a second one. One that was missed right before it is.
-func TestHistoryOfTheNewestBeyondTolerance(t *testing.T) {
-	begin := evening().Truncate(time.Minute).Add(3 * time.Second)
-	for _, name := range []string{"title", "message", "sender"} {
-		r := newRigKept(t, t.TempDir(), 840*time.Hour)
-		p, in, rec := r.distorted(begin)
-		for n := range 7 {
-			r.live(in, text(gift(n, begin, 20*n)))
-			forms := []form{}
-			if n == 6 {
-				forms = append(forms, func(t map[string]any) { t[name] = "something else" })
-			}
-			p.add(text(gift(n, begin, 20*n), forms...))
-		}
-		p.add(text(gift(8, begin, 112)))
-		if got := r.reconcile(rec); got.Healed != 1 || got.Withheld != 1 {
-			t.Errorf("another %s: %+v", name, got)
-		}
-	}
-}
-
-=======
->>>>>>> parent of 5392cef (A treat of the history that may be the newest live one in another form is withheld too)
 // What the provider sends twice, or for a test, hides nothing that was missed.
 func TestLiveOnlyTreatsHideNothing(t *testing.T) {
 	r, begin := newRigKept(t, t.TempDir(), 840*time.Hour), evening()
