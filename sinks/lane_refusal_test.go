@@ -89,6 +89,14 @@ func (r *laneRun) letters() (all []journal.DeadLetter) {
 	return all
 }
 
+// noLetters checks that there is no dead letter.
+func (r *laneRun) noLetters() {
+	r.t.Helper()
+	if got := r.letters(); len(got) > 0 {
+		r.t.Errorf("%d dead letters", len(got))
+	}
+}
+
 // down waits until the lane says that the sink is down, with why.
 func (r *laneRun) down(why string) {
 	r.t.Helper()
@@ -121,9 +129,7 @@ func TestWebhookRefusesForAMoment(t *testing.T) {
 			run.down(why)
 			refusing.Store(false)
 			fake.has(t, messages(50))
-			if got := run.letters(); len(got) > 0 {
-				t.Errorf("%d dead letters", len(got))
-			}
+			run.noLetters()
 		})
 	}
 }
@@ -145,9 +151,7 @@ func TestProxyRefusesForAMoment(t *testing.T) {
 	run.down("a proxy or firewall before it")
 	refusing.Store(false)
 	fake.has(t, messages(50))
-	if got := run.letters(); len(got) > 0 {
-		t.Errorf("%d dead letters", len(got))
-	}
+	run.noLetters()
 }
 
 // A receiver with another secret is down with that cause, which the operator is alerted of, and gets every treat when it has the right one.
@@ -170,9 +174,7 @@ func TestWebhookWrongSecret(t *testing.T) {
 	}
 	right.Store(true)
 	fake.has(t, messages(1))
-	if got := run.letters(); len(got) > 0 {
-		t.Errorf("%d dead letters", len(got))
-	}
+	run.noLetters()
 }
 
 // An event that is refused alone is a dead letter after five attempts, and those behind it pass: also when several are, one after the other.
@@ -269,9 +271,7 @@ func TestChatRefusesAllThroughTheLane(t *testing.T) {
 				}
 				return nil
 			})
-			if got := run.letters(); len(got) > 0 {
-				t.Errorf("%d dead letters", len(got))
-			}
+			run.noLetters()
 		})
 	}
 }
@@ -298,7 +298,5 @@ func TestNATSRefusesAllThroughTheLane(t *testing.T) {
 		}
 		return nil
 	})
-	if got := run.letters(); len(got) > 0 {
-		t.Errorf("%d dead letters", len(got))
-	}
+	run.noLetters()
 }

@@ -129,8 +129,7 @@ func (d *doctor) configTrack() track {
 			all = append(all, faulty("correct the configuration; docs/config.md has every key", "%v", e))
 		}
 	case d.cfgErr != nil:
-		detail, mend := mendable(d.cfgErr, "name another file with --config")
-		all = append(all, faulty(mend, "%s", detail))
+		all = append(all, faultOf(d.cfgErr, "name another file with --config"))
 	default:
 		for _, w := range d.cfg.Warnings {
 			all = append(all, warned("run: chmod 600 "+shellQuote(d.cfg.Path), "%v", w))
@@ -160,6 +159,12 @@ func (d *doctor) journalPlace() string {
 		return d.dir
 	}
 	return natsHosts(d.cfg.Journal.NATSURL.Reveal())
+}
+
+// faultOf is the finding of an error, with its advice, or else this one.
+func faultOf(err error, otherwise string) finding {
+	detail, fix := mendable(err, otherwise)
+	return faulty(fix, "%s", detail)
 }
 
 // mendable takes the advice out of an error whose last part it is.

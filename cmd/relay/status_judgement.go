@@ -44,7 +44,7 @@ const (
 	acceptPatience = 2 * time.Minute
 )
 
-// ofAccount judges an account. One that waits for somebody to log in cannot be mended by a restart, so it is no reason to be not
+// ofAccount judges an account. No restart helps one that waits for somebody to log in, so it is no reason to be not
 // ready.
 func (v *judgement) ofAccount(a *accountStatus, now time.Time) {
 	part := "account " + a.Account

@@ -93,7 +93,7 @@ func ofCore(all []contender, core fingerprint.Core) int {
 // InZone moves a cutoff to where it is among the dates of a reply that was given at that time, if these name no zone and are of another than the
 // configured one: as the newest live treat was when it came, or as far east as dates of the future show.
 func (c *Comparison) InZone(cutoff, now time.Time, newest *index.Hit, ahead time.Duration) time.Time {
-	if len(c.treats) == 0 || !c.treats[len(c.treats)-1].When.Floating {
+	if !c.floating() {
 		return cutoff
 	}
 	if newest.When.Floating && !newest.Backfill {
@@ -128,8 +128,13 @@ func (c *Comparison) Shift(now time.Time) int64 {
 	switch {
 	case len(c.shifts) > 0:
 		return c.shifts[0]
-	case len(c.treats) == 0 || !c.treats[len(c.treats)-1].When.Floating:
-		return 0
+	case c.floating():
+		return int64(c.future(now) / time.Second)
 	}
-	return int64(c.future(now) / time.Second)
+	return 0
+}
+
+// floating reports whether the dates of the reply, by its newest, name no zone.
+func (c *Comparison) floating() bool {
+	return len(c.treats) > 0 && c.treats[len(c.treats)-1].When.Floating
 }

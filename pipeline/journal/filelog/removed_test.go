@@ -10,6 +10,17 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
+// holdsAll opens the log again, and checks that it holds all entries up to one but for the lost ones, and that no damage was ever reported.
+func (r *rig) holdsAll(last uint64, lost ...journal.Span) {
+	r.t.Helper()
+	l := r.open()
+	check(r.t, all(r.t, l, 100), last, lost...)
+	closeLog(r.t, l)
+	if d := r.reported(); len(d) > 0 {
+		r.t.Fatal(d)
+	}
+}
+
 // The segment that is written to was removed, and another one begins before anybody has noticed: what it holds is put back.
 func TestRemovedNewestBeforeTheNext(t *testing.T) {
 	t.Parallel()
@@ -26,12 +37,7 @@ func TestRemovedNewestBeforeTheNext(t *testing.T) {
 	gap := journal.Span{First: 51, Last: 60}
 	check(t, all(t, l, 100), 65, gap)
 	closeLog(t, l)
-	l = r.open()
-	check(t, all(t, l, 100), 65, gap)
-	closeLog(t, l)
-	if d := r.reported(); len(d) > 0 {
-		t.Fatal(d)
-	}
+	r.holdsAll(65, gap)
 }
 
 // The segment that is written to was removed, and is read before it is put back: nothing of it is lost.
@@ -78,12 +84,7 @@ func TestReplacedNewest(t *testing.T) {
 	}
 	add(t, l, 6, entries(6, 5))
 	closeLog(t, l)
-	l = r.open()
-	check(t, all(t, l, 100), 10)
-	closeLog(t, l)
-	if d := r.reported(); len(d) > 0 {
-		t.Fatal(d)
-	}
+	r.holdsAll(10)
 }
 
 // After Close nothing is written: the folder may be another process's by then.
@@ -101,10 +102,5 @@ func TestAppendAfterClose(t *testing.T) {
 	}
 	add(t, l, 6, entries(6, 5))
 	closeLog(t, l)
-	l = r.open()
-	check(t, all(t, l, 100), 10)
-	closeLog(t, l)
-	if d := r.reported(); len(d) > 0 {
-		t.Fatal(d)
-	}
+	r.holdsAll(10)
 }

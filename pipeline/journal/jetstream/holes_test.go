@@ -7,20 +7,27 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
+// attachTo opens the log as a command beside relay does.
+func attachTo(t *testing.T, p *natstest.Server) *Log {
+	t.Helper()
+	log, _, err := Attach(t.Context(), Options{Conn: dial(t, p.URL())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return log
+}
+
 // One who only reads finds a record missing by a view that is older than what he knows by then: that stays.
 func TestHolesOfAnOlderView(t *testing.T) {
 	p := natstest.StartProgram(t, natsServer)
 	owner := openOn(t, dial(t, p.URL()))
 	appendAll(t, owner, entries(0, 10))
-	log, _, err := Attach(t.Context(), Options{Conn: dial(t, p.URL())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := log.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	log := attachTo(t, p)
 	older := log.snapshot()
 	if err := owner.link.api(t.Context(), "STREAM.MSG.DELETE."+StreamName, map[string]any{"seq": 3}, nil); err != nil {
 		t.Fatal(err)
@@ -46,15 +53,7 @@ func TestAttachedAppendsBehindReserved(t *testing.T) {
 	p := natstest.StartProgram(t, natsServer)
 	owner := openOn(t, dial(t, p.URL()))
 	appendAll(t, owner, entries(0, 10))
-	log, _, err := Attach(t.Context(), Options{Conn: dial(t, p.URL())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := log.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	log := attachTo(t, p)
 	if err := owner.Reserve(t.Context(), 20); err != nil {
 		t.Fatal(err)
 	}

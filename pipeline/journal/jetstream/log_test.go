@@ -283,11 +283,7 @@ func TestAttachedAppends(t *testing.T) {
 	p := natstest.StartProgram(t, natsServer)
 	l := openOn(t, dial(t, p.URL()))
 	appendAll(t, l, entries(0, 5))
-	log, _, err := Attach(t.Context(), Options{Conn: dial(t, p.URL())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
+	log := attachTo(t, p)
 	appendAll(t, log, entries(5, 7))
 	reaches := func(want uint64) {
 		for next := uint64(0); next != want; {

@@ -2,6 +2,7 @@ package statefile
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -250,9 +251,12 @@ func replaceFile(dir, name string, content []byte) error {
 	if err == nil {
 		err = file.Sync()
 	}
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
+	return takePlace(temp, path, file.Close(), err)
+}
+
+// takePlace puts the file temp in the place of path. written and closed are the errors of writing and closing it: if there is one, it is removed instead.
+func takePlace(temp, path string, closed, written error) error {
+	err := cmp.Or(written, closed)
 	if err == nil {
 		err = os.Rename(temp, path)
 	}
@@ -260,5 +264,5 @@ func replaceFile(dir, name string, content []byte) error {
 		_ = os.Remove(temp) // makes room; the error is told
 		return err
 	}
-	return disk.SyncDir(dir)
+	return disk.SyncDir(filepath.Dir(path))
 }

@@ -163,17 +163,7 @@ func buildFile(dir string, records map[string]stateRecord, revision uint64) erro
 		}
 		return bucket.Put([]byte(totalKey), total.encode())
 	})
-	if closeErr := db.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		_ = os.Remove(temp) // makes room; the error is told
-		return err
-	}
-	return disk.SyncDir(dir)
+	return takePlace(temp, path, db.Close(), err)
 }
 
 // openBolt opens a file that is known to be intact, or makes it. The list of free pages is not kept in the file: it would be one more thing that
