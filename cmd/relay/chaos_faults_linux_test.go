@@ -172,6 +172,7 @@ func (c *chaos) regrant() {
 // fillDisk leaves relay no room, and waits until the journal has noticed, unless that has room in a segment that was prepared.
 func (c *chaos) fillDisk() {
 	c.t.Helper()
+	c.awaitUp() // a relay that finds no room when it starts ends with an error
 	if c.cluster != nil {
 		c.fill()
 		return

@@ -301,6 +301,21 @@ func (v *verdict) good() bool {
 	return !v.failed && !slices.ContainsFunc(v.sinks, func(s tally) bool { return !s.good() })
 }
 
+// against is what speaks against the run, in one line.
+func (v *verdict) against() string {
+	why := slices.Clone(v.remarks)
+	for _, s := range v.sinks {
+		if !s.good() {
+			why = append(why, fmt.Sprintf("%s: %d lost, %d duplicates of at most %d, %d foreign, %d out of order",
+				s.name, s.lost, s.again, s.copies, s.foreign, s.disordered))
+		}
+	}
+	if len(why) == 0 {
+		why = append(why, "see the errors above")
+	}
+	return strings.Join(why, "; ")
+}
+
 func (v *verdict) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d treats emitted\n\n", v.emitted)

@@ -63,7 +63,7 @@ func TestChaos(t *testing.T) {
 		c.save(".txt", table)
 	}
 	if !v.good() {
-		t.Errorf("the verdict is bad; repeat it with -chaos.seed %d", seed)
+		t.Errorf("the verdict is bad: %s; repeat it with -chaos.seed %d", v.against(), seed)
 	}
 }
 

@@ -315,8 +315,8 @@ func (c *chaos) follow(a *account, at string, login nats.Option) {
 	}()
 	c.t.Cleanup(func() {
 		stop()
+		nc.Close() // which ends a read whose server is gone
 		<-done
-		nc.Close()
 	})
 }
 

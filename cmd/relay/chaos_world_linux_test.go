@@ -145,6 +145,9 @@ func (c *chaos) startRelay() {
 	c.relay = p
 }
 
+// awaitUp waits until a relay that was just started has all that it needs to start.
+func (c *chaos) awaitUp() { c.relay.err.find(c.t, "relay runs") }
+
 // killRelay ends relay as a power cut does.
 func (c *chaos) killRelay() {
 	c.t.Helper()

@@ -93,24 +93,58 @@ func (l *Lane) lost(ctx context.Context, span journal.Span) error {
 	if err != nil {
 		return err
 	}
+	damage := cursor.Numbers(gaps)
+	var damaged, dropped losses
 	for number := span.First; number <= span.Last; number++ {
-		known := l.schedule.Claim(number)
-		l.loseOne(ctx, number, known, cursor.Numbers(gaps).Holds(number))
+		known, by := l.schedule.Claim(number), &dropped
+		if damage.Holds(number) {
+			by = &damaged
+		}
+		by.add(number, known)
+		l.lose(ctx, number, known, by == &damaged)
 	}
+	l.reportLost(&damaged, true)
+	l.reportLost(&dropped, false)
 	return nil
 }
 
-// loseOne does so for one number, of which a retry may be known.
-func (l *Lane) loseOne(ctx context.Context, number uint64, known *schedule.Retry, damaged bool) {
-	event := l.log.Error().Uint64("number", number)
-	if known != nil {
-		event = event.Str("id", known.ID).Int("attempts", known.Attempts)
+// losses are events that are lost to a sink, whatever their number said in one line.
+type losses struct {
+	events      int
+	first, last uint64
+	retry       *schedule.Retry // of the first, if one is known
+}
+
+func (s *losses) add(number uint64, known *schedule.Retry) {
+	if s.events++; s.events == 1 {
+		s.first, s.retry = number, known
+	}
+	s.last = number
+}
+
+func (l *Lane) reportLost(s *losses, damaged bool) {
+	if s.events == 0 {
+		return
+	}
+	event := l.log.Error().Int("events", s.events).Uint64("number", s.first)
+	if s.events > 1 {
+		event = event.Uint64("last", s.last)
+	}
+	if s.retry != nil {
+		event = event.Str("id", s.retry.ID).Int("attempts", s.retry.Attempts)
 	}
 	if damaged {
-		event.Msg("event that the sink had not accepted is lost to damage of the journal: it is delivered when it was found in the history")
+		event.Msg("events that the sink had not accepted are lost to damage of the journal: they are delivered when they were found in the history")
+	} else {
+		event.Msg("events are lost to this sink: the journal dropped them by age before they were accepted; raise journal.retention")
+	}
+}
+
+// lose settles one number that is lost, of which a retry may be known.
+func (l *Lane) lose(ctx context.Context, number uint64, known *schedule.Retry, damaged bool) {
+	if damaged {
 		l.ledger.lose(number)
 	} else {
-		event.Msg("event is lost to this sink: the journal dropped it by age before it was accepted; raise journal.retention")
 		l.ledger.settleNumber(number)
 	}
 	if known != nil {
@@ -131,7 +165,11 @@ func (l *Lane) bringBack(ctx context.Context, r *schedule.Retry) bool {
 	if errors.Is(err, journal.ErrNotHeld) {
 		var gaps []journal.Span
 		if gaps, err = l.journal().Gaps(ctx); err == nil {
-			l.loseOne(ctx, number, r, cursor.Numbers(gaps).Holds(number))
+			damaged := cursor.Numbers(gaps).Holds(number)
+			var one losses
+			one.add(number, r)
+			l.lose(ctx, number, r, damaged)
+			l.reportLost(&one, damaged)
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package fingerprint
 
 import (
+	"cmp"
 	"html"
 	"strings"
 	"unicode"
@@ -13,48 +14,76 @@ import (
 // of which 0 is none. Left out of each before are letter case, accents, blanks, the shapes of quotation marks
 // and dashes, emoji and the question marks that may stand for them, entities of
 // HTML and backslashes, however often they were escaped.
-type Core uint64
-
-// The bits of each part of a Core.
-const (
-	messageBits = 22
-	titleBits   = 22
-	senderBits  = 64 - messageBits - titleBits
-
-	messagePart = Core(1<<messageBits - 1)
-	titlePart   = Core((1<<titleBits - 1) << messageBits)
-	senderPart  = ^(messagePart | titlePart)
-)
+//
+// In a burst hundreds of treats of a second may differ in one part only, so each part is long enough that none of them is taken for another.
+type Core struct {
+	Sender, Title, Message uint32
+}
 
 func coreOf(sender, title, message *string) Core {
 	who := foldHash(text(sender))
 	if who == foldHash("anonymous") {
 		who = 0
 	}
-	part := func(hash uint64, bits int) Core {
+	part := func(hash uint64) uint32 {
 		if hash == 0 {
 			return 0
 		}
-		return Core(max(hash>>(64-bits), 1))
+		return uint32(max(hash>>32, 1)) //nolint:gosec // the upper half
 	}
-	return part(who, senderBits)<<(messageBits+titleBits) | part(foldHash(text(title)), titleBits)<<messageBits | part(foldHash(text(message)), messageBits)
+	return Core{part(who), part(foldHash(text(title))), part(foldHash(text(message)))}
 }
 
 // SentBy reports whether a treat may be of a sender.
-func (c Core) SentBy(name string) bool { return c&senderPart == coreOf(&name, nil, nil) }
+func (c Core) SentBy(name string) bool { return c.Sender == coreOf(&name, nil, nil).Sender }
 
-// CoreParts are the masks of the parts of a core.
-func CoreParts() []Core { return []Core{messagePart, senderPart, titlePart} }
+// IsZero reports whether nothing is known of a treat.
+func (c Core) IsZero() bool { return c == Core{} }
+
+// Compare orders cores: it is negative if c comes before o, and 0 if they are the same.
+func (c Core) Compare(o Core) int {
+	return cmp.Or(cmp.Compare(c.Sender, o.Sender), cmp.Compare(c.Title, o.Title), cmp.Compare(c.Message, o.Message))
+}
+
+// A Part is one of the three of a [Core].
+type Part int
+
+// The parts; NoPart is none of them.
+const (
+	NoPart Part = iota
+	MessagePart
+	SenderPart
+	TitlePart
+)
+
+// Parts are the parts of a core.
+func Parts() []Part { return []Part{MessagePart, SenderPart, TitlePart} }
+
+// Without returns a core with a part left out.
+func (c Core) Without(p Part) Core {
+	switch p {
+	case MessagePart:
+		c.Message = 0
+	case SenderPart:
+		c.Sender = 0
+	case TitlePart:
+		c.Title = 0
+	case NoPart:
+	}
+	return c
+}
+
+// Has reports whether a treat has a part.
+func (c Core) Has(p Part) bool { return c.Without(p) != c }
 
 // Near reports whether two cores are the same, or would be if one of the treats had not left out one of its parts.
 func (c Core) Near(o Core) bool {
-	different := c ^ o
-	if different == 0 {
+	if c == o {
 		return true
 	}
-	for _, part := range [...]Core{messagePart, senderPart, titlePart} {
-		if different&^part == 0 {
-			return (c&part == 0 || o&part == 0) && c&^part != 0
+	for _, p := range [...]Part{MessagePart, SenderPart, TitlePart} {
+		if rest := c.Without(p); rest == o.Without(p) {
+			return !(c.Has(p) && o.Has(p)) && !rest.IsZero()
 		}
 	}
 	return false

@@ -1,6 +1,7 @@
 package fingerprint
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -31,6 +32,25 @@ func TestFold(t *testing.T) {
 	}
 }
 
+// Treats of a burst that differ in one part only are not taken for each other.
+func TestCoresOfABurst(t *testing.T) {
+	const n = 20_000
+	for part, core := range map[string]func(text string) Core{
+		"sender":  func(text string) Core { return coreOf(&text, nil, nil) },
+		"title":   func(text string) Core { return coreOf(nil, &text, nil) },
+		"message": func(text string) Core { return coreOf(nil, nil, &text) },
+	} {
+		seen := make(map[Core]int, n)
+		for i := range n {
+			c := core(fmt.Sprintf("Pizza %07d", i))
+			if other, taken := seen[c]; taken {
+				t.Errorf("%s: number %d is as number %d", part, i, other)
+			}
+			seen[c] = i
+		}
+	}
+}
+
 func TestNear(t *testing.T) {
 	core := func(sender, title, message string) Core { return coreOf(&sender, &title, &message) }
 	whole := core("Zoë", "Tea", "hello")
@@ -45,14 +65,14 @@ func TestNear(t *testing.T) {
 		{core("Zoë", "Tea", "bye"), false},
 		{core("Zoë", "", ""), false},
 		{core("Max", "Tea", "hello"), false},
-		{0, false},
+		{Core{}, false},
 	} {
 		if whole.Near(tt.other) != tt.near || tt.other.Near(whole) != tt.near {
-			t.Errorf("%x and %x: want %v", whole, tt.other, tt.near)
+			t.Errorf("%v and %v: want %v", whole, tt.other, tt.near)
 		}
 	}
-	if nobody := coreOf(nil, nil, nil); nobody != core("ANONYMOUS", "🎉", "?") || nobody != 0 || !nobody.Near(0) {
-		t.Errorf("nothing is %x", nobody)
+	if nobody := coreOf(nil, nil, nil); nobody != core("ANONYMOUS", "🎉", "?") || !nobody.IsZero() || !nobody.Near(Core{}) {
+		t.Errorf("nothing is %v", nobody)
 	}
 	if !core("system", "x", "y").SentBy("SYSTEM") || whole.SentBy("SYSTEM") {
 		t.Error("SYSTEM is not known")

@@ -177,8 +177,8 @@ func TestSummary(t *testing.T) {
 	}
 	id := NewBaselineID(0xabc)
 	treats := []KnownTreat{
-		{fingerprint.Fingerprint{Content: 7, Core: 70, When: fingerprint.Moment{Digits: epoch.Unix(), Floating: true}}, 3},
-		{fingerprint.Fingerprint{Content: 8, Core: 80, When: fingerprint.Moment{Digits: epoch.Unix()}}, 1},
+		{fingerprint.Fingerprint{Content: 7, Core: fingerprint.Core{Sender: 70, Title: 3, Message: 7}, When: fingerprint.Moment{Digits: epoch.Unix(), Floating: true}}, 3},
+		{fingerprint.Fingerprint{Content: 8, Core: fingerprint.Core{Sender: 80, Title: 3, Message: 8}, When: fingerprint.Moment{Digits: epoch.Unix()}}, 1},
 	}
 	stamp := func(e journal.Entry) journal.Entry {
 		e.Time = epoch

@@ -19,7 +19,8 @@ import (
 type record struct {
 	account   uint64 // a hash of the name
 	content   uint64 // of a treat; the first number of a heal mark
-	core      uint64 // of a treat; the number of a baseline; the last number of a heal mark
+	core      uint64 // of a treat, without its message; the number of a baseline; the last number of a heal mark
+	message   uint32 // the part of a treat's core
 	number    uint64
 	repeat    uint64 // of an event, see [journal.Entry]; how many there are of what is known; how many of those records a baseline has
 	second    uint32 // [fingerprint.Moment.Digits]; when a baseline or a heal mark was journaled
@@ -69,7 +70,7 @@ func order(a, b uint64) int {
 }
 
 // recordSize is what a record takes on disk.
-const recordSize = 5*8 + 2*4 + 2 + 1
+const recordSize = 5*8 + 3*4 + 2 + 1
 
 func appendRecord(b []byte, r *record) []byte {
 	for _, n := range [...]uint64{r.account, r.content, r.core, r.number, r.repeat} {
@@ -77,6 +78,7 @@ func appendRecord(b []byte, r *record) []byte {
 	}
 	b = binary.LittleEndian.AppendUint32(b, r.second)
 	b = binary.LittleEndian.AppendUint32(b, r.journaled)
+	b = binary.LittleEndian.AppendUint32(b, r.message)
 	b = binary.LittleEndian.AppendUint16(b, r.baseline)
 	return append(b, r.flags)
 }
@@ -87,7 +89,7 @@ func parseRecord(b []byte) record {
 		account: binary.LittleEndian.Uint64(b), content: binary.LittleEndian.Uint64(b[8:]), core: binary.LittleEndian.Uint64(b[16:]),
 		number: binary.LittleEndian.Uint64(b[24:]), repeat: binary.LittleEndian.Uint64(b[32:]),
 		second: binary.LittleEndian.Uint32(b[40:]), journaled: binary.LittleEndian.Uint32(b[44:]),
-		baseline: binary.LittleEndian.Uint16(b[48:]), flags: b[50],
+		message: binary.LittleEndian.Uint32(b[48:]), baseline: binary.LittleEndian.Uint16(b[52:]), flags: b[54],
 	}
 }
 
@@ -122,7 +124,8 @@ func recordsOf(into []record, e *journal.Record, known *fingerprint.Fingerprint)
 			}
 			f = &read
 		}
-		r.content, r.core, r.second, r.repeat = f.Content, uint64(f.Core), unix32(f.When.Digits), e.Repeat
+		r.content, r.second, r.repeat = f.Content, unix32(f.When.Digits), e.Repeat
+		r.setCore(f.Core)
 		if f.When.Floating {
 			r.flags |= flagFloating
 		}
@@ -201,8 +204,9 @@ const (
 	knownNoCores  = 'T' // as older relays wrote them
 	knownBaseline = 'B'
 
-	knownSize   = 8 + 8 + 8 + 1 + 4
-	noCoresSize = knownSize - 8
+	coreSize    = 3 * 4
+	knownSize   = 8 + coreSize + 8 + 1 + 4
+	noCoresSize = knownSize - coreSize
 )
 
 // KnownEntry is an entry with a part of the treats of a baseline, the n-th. Its id is also a function of what it holds: a first run that was cut off is made
@@ -211,7 +215,9 @@ func KnownEntry(account, provider, baseline string, n int, treats []KnownTreat) 
 	data := append(make([]byte, 0, 1+len(treats)*knownSize), knownTreats)
 	for _, t := range treats {
 		data = binary.LittleEndian.AppendUint64(data, t.Content)
-		data = binary.LittleEndian.AppendUint64(data, uint64(t.Core))
+		for _, part := range [...]uint32{t.Core.Sender, t.Core.Title, t.Core.Message} {
+			data = binary.LittleEndian.AppendUint32(data, part)
+		}
 		data = binary.LittleEndian.AppendUint64(data, uint64(t.When.Digits)) //nolint:gosec // dates are from 2000 on
 		floating := byte(0)
 		if t.When.Floating {
@@ -253,7 +259,10 @@ func knownRecords(into []record, r record, e *journal.Record) []record {
 		one, rest := r, data[:size]
 		one.content, rest = binary.LittleEndian.Uint64(rest), rest[8:]
 		if cores {
-			one.core, rest = binary.LittleEndian.Uint64(rest), rest[8:]
+			one.setCore(fingerprint.Core{
+				Sender: binary.LittleEndian.Uint32(rest), Title: binary.LittleEndian.Uint32(rest[4:]), Message: binary.LittleEndian.Uint32(rest[8:]),
+			})
+			rest = rest[coreSize:]
 		}
 		one.second = unix32(int64(binary.LittleEndian.Uint64(rest))) //nolint:gosec // as it was written
 		if rest[8] == 1 {
@@ -265,10 +274,18 @@ func knownRecords(into []record, r record, e *journal.Record) []record {
 	return into
 }
 
+func (r *record) setCore(c fingerprint.Core) {
+	r.core, r.message = uint64(c.Sender)<<32|uint64(c.Title), c.Message
+}
+
+func (r *record) treatCore() fingerprint.Core {
+	return fingerprint.Core{Sender: uint32(r.core >> 32), Title: uint32(r.core), Message: r.message} //nolint:gosec // each its half
+}
+
 // hit is the form in which others see a record.
 func (r *record) hit(lost bool) Hit {
 	h := Hit{
-		Fingerprint: fingerprint.Fingerprint{Content: r.content, Core: fingerprint.Core(r.core), When: fingerprint.Moment{Digits: int64(r.second), Floating: r.flags&flagFloating != 0}},
+		Fingerprint: fingerprint.Fingerprint{Content: r.content, Core: r.treatCore(), When: fingerprint.Moment{Digits: int64(r.second), Floating: r.flags&flagFloating != 0}},
 		Number:      r.number, Repeat: r.repeat, Journaled: time.Unix(int64(r.journaled), 0).UTC(),
 		Backfill: r.flags&flagBackfill != 0, Baseline: r.baseline, Lost: lost,
 	}

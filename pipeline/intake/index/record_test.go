@@ -92,9 +92,9 @@ func TestSpans(t *testing.T) {
 
 // What older relays wrote of a baseline has no cores.
 func TestBaselineWithoutCores(t *testing.T) {
-	e := KnownEntry("a", "p", "7", 0, []KnownTreat{{fingerprint.Fingerprint{Content: 7, Core: 70, When: fingerprint.Moment{Digits: epoch.Unix(), Floating: true}}, 3}})
+	e := KnownEntry("a", "p", "7", 0, []KnownTreat{{fingerprint.Fingerprint{Content: 7, Core: fingerprint.Core{Sender: 70, Title: 3, Message: 7}, When: fingerprint.Moment{Digits: epoch.Unix(), Floating: true}}, 3}})
 	data := append([]byte{knownNoCores}, e.Data[1:9]...)
-	e.Data = append(data, e.Data[17:]...)
+	e.Data = append(data, e.Data[1+8+coreSize:]...)
 	for _, size := range []int{0, 5} { // what is cut off is none
 		records := knownRecords(nil, record{number: 1}, &journal.Record{Entry: journal.Entry{Baseline: "7", Data: e.Data[:len(e.Data)-size]}})
 		if size > 0 {

@@ -21,7 +21,7 @@ import (
 const (
 	blockSize    = 4096
 	blockRecords = (blockSize - 4) / recordSize
-	runMagic     = "relayix6"
+	runMagic     = "relayix7"
 	trailerSize  = 8 + 4 + 4 + 8
 	maxFooter    = 256 << 20
 )

@@ -13,7 +13,7 @@ import (
 )
 
 // tailMagic begins the file of a table: frames of a length and a checksum (CRC-32C), and in them a [batch].
-const tailMagic = "relayix5"
+const tailMagic = "relayix8"
 
 // maxFrame bounds what a damaged length can ask for.
 const maxFrame = 64 << 20

@@ -17,18 +17,18 @@ type crowd struct {
 
 // An order is a crowd's ours by their core without a part, and by date: apart from each other those that have the part and those that have not.
 type order struct {
-	part fingerprint.Core // 0: by the whole core
+	part fingerprint.Part // NoPart: by the whole core
 	at   []int32
 }
 
 func (o *order) compare(core fingerprint.Core, has bool, other fingerprint.Core) int {
-	if otherHas := other&o.part != 0; has != otherHas {
+	if otherHas := other.Has(o.part); has != otherHas {
 		if has {
 			return 1
 		}
 		return -1
 	}
-	return cmp.Compare(core&^o.part, other&^o.part)
+	return core.Without(o.part).Compare(other.Without(o.part))
 }
 
 // match makes as many pairs as there can be, first of those that are written in the same way.
@@ -41,14 +41,14 @@ func (cr *crowd) match() {
 			return
 		}
 	}
-	for k, part := range append([]fingerprint.Core{0}, fingerprint.CoreParts()...) {
+	for k, part := range append([]fingerprint.Part{fingerprint.NoPart}, fingerprint.Parts()...) {
 		o := order{part, make([]int32, len(cr.ours))}
 		for i := range o.at {
 			o.at[i] = int32(i)
 		}
 		slices.SortStableFunc(o.at, func(a, b int32) int { // which are in the order of their dates
 			core := cr.ours[a].Core
-			return o.compare(core, core&part != 0, cr.ours[b].Core)
+			return o.compare(core, core.Has(part), cr.ours[b].Core)
 		})
 		cr.orders[k] = o
 	}
@@ -91,7 +91,7 @@ func (cr *crowd) pairInOrder() {
 	theirs, ours := byCoreAndDate(cr.theirs), byCoreAndDate(cr.ours)
 	for len(theirs) > 0 && len(ours) > 0 {
 		t, o := &cr.theirs[theirs[0]], &cr.ours[ours[0]]
-		switch order := cmp.Compare(t.Core, o.Core); {
+		switch order := t.Core.Compare(o.Core); {
 		case order < 0, order == 0 && t.Second < o.Second-nearby:
 			theirs = theirs[1:]
 		case order > 0, t.Second > o.Second+nearby:
@@ -110,7 +110,7 @@ func byCoreAndDate(all []contender) (at []int32) {
 			at = append(at, int32(i))
 		}
 	}
-	slices.SortStableFunc(at, func(a, b int32) int { return cmp.Compare(all[a].Core, all[b].Core) })
+	slices.SortStableFunc(at, func(a, b int32) int { return all[a].Core.Compare(all[b].Core) })
 	return at
 }
 
@@ -130,7 +130,7 @@ func (cr *crowd) near(t *Trait, visit func(our int32, distance int64) bool) {
 func (cr *crowd) between(t *Trait, from, to int64, visit func(our int32, distance int64) bool) bool {
 	for k := range cr.orders {
 		o := &cr.orders[k]
-		has := o.part != 0 && t.Core&o.part == 0 // then it is for those that have it, and else for those that have not
+		has := o.part != fingerprint.NoPart && !t.Core.Has(o.part) // then it is for those that have it, and else for those that have not
 		first := sort.Search(len(o.at), func(i int) bool {
 			our := &cr.ours[o.at[i]]
 			order := o.compare(t.Core, has, our.Core)
@@ -141,7 +141,7 @@ func (cr *crowd) between(t *Trait, from, to int64, visit func(our int32, distanc
 			if o.compare(t.Core, has, our.Core) != 0 || our.Second > to {
 				break
 			}
-			if o.part != 0 && our.Core == t.Core {
+			if o.part != fingerprint.NoPart && our.Core == t.Core {
 				continue // it was visited
 			}
 			if distance, ok := Apart(t, &our.Trait); ok && !visit(at, distance) {

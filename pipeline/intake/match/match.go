@@ -59,22 +59,22 @@ func (c *Comparison) Match() {
 func (c *Comparison) fillCores() {
 	cores := make(map[fingerprint.Identity]fingerprint.Core)
 	for i := range c.owns {
-		if o := &c.owns[i]; o.core == 0 {
-			cores[o.same] = 0
+		if o := &c.owns[i]; o.core.IsZero() {
+			cores[o.same] = fingerprint.Core{}
 		}
 	}
 	if len(cores) == 0 {
 		return
 	}
 	for i := range c.treats {
-		if t := &c.treats[i]; t.Core != 0 {
+		if t := &c.treats[i]; !t.Core.IsZero() {
 			if _, asked := cores[t.Same]; asked {
 				cores[t.Same] = t.Core
 			}
 		}
 	}
 	for i := range c.owns {
-		if o := &c.owns[i]; o.core == 0 {
+		if o := &c.owns[i]; o.core.IsZero() {
 			o.core = cores[o.same]
 		}
 	}

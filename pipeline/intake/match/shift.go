@@ -28,10 +28,11 @@ func (c *Comparison) findShifts() (shifts []int64) {
 	votes := make(map[int64]int)
 	theirs, ours := byCore(c.theirs(0)), byCore(slices.Concat(c.ours(false), c.ours(true)))
 	for len(theirs) > 0 && len(ours) > 0 {
-		switch core := theirs[0].Core; {
-		case core < ours[0].Core:
+		core := theirs[0].Core
+		switch order := core.Compare(ours[0].Core); {
+		case order < 0:
 			theirs = theirs[1:]
-		case core > ours[0].Core:
+		case order > 0:
 			ours = ours[1:]
 		default:
 			n, m := ofCore(theirs, core), ofCore(ours, core)
@@ -78,7 +79,7 @@ func vote(votes map[int64]int, theirs, ours []contender) {
 }
 
 func byCore(all []contender) []contender {
-	slices.SortStableFunc(all, func(a, b contender) int { return cmp.Compare(a.Core, b.Core) })
+	slices.SortStableFunc(all, func(a, b contender) int { return a.Core.Compare(b.Core) })
 	return all
 }
 
