@@ -226,6 +226,9 @@ func TestJournalCutBack(t *testing.T) {
 			if !r.lines.has("lost its end") && !r.lines.has("other entries") {
 				t.Error("nothing is said of it")
 			}
+			if n := r.lines.count("the sink had not accepted"); n > 1 {
+				t.Errorf("%d lines say what is lost", n)
+			}
 			if grow > 0 {
 				check(t, stop(true))
 				check(t, stopDown(true))

@@ -84,10 +84,12 @@ func (l *logLines) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-func (l *logLines) has(part string) bool {
+func (l *logLines) has(part string) bool { return l.count(part) > 0 }
+
+func (l *logLines) count(part string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Contains(l.text.String(), part)
+	return strings.Count(l.text.String(), part)
 }
 
 // intake is the name of an account.

@@ -282,6 +282,46 @@ func TestHistoryOfAnotherZoneComesFirst(t *testing.T) {
 	}
 }
 
+// The newest treat came just now, and its text in the history is another: it is not taken for a second one. One that was missed right before it is.
+func TestHistoryOfTheNewestBeyondTolerance(t *testing.T) {
+	begin := evening().Truncate(time.Minute).Add(3 * time.Second)
+	for _, name := range []string{"title", "message", "sender"} {
+		r := newRigKept(t, t.TempDir(), 840*time.Hour)
+		p, in, rec := r.distorted(begin)
+		for n := range 7 {
+			r.live(in, text(gift(n, begin, 20*n)))
+			forms := []form{}
+			if n == 6 {
+				forms = append(forms, func(t map[string]any) { t[name] = "something else" })
+			}
+			p.add(text(gift(n, begin, 20*n), forms...))
+		}
+		p.add(text(gift(8, begin, 112)))
+		if got := r.reconcile(rec); got.Healed != 1 || got.Withheld != 1 {
+			t.Errorf("another %s: %+v", name, got)
+		}
+	}
+}
+
+// In a burst the history was given before the newest of those that came live, and what was missed is of the same seconds: nothing waits.
+func TestHistoryOfABurst(t *testing.T) {
+	begin := evening().Truncate(time.Minute).Add(3 * time.Second)
+	r := newRigKept(t, t.TempDir(), 840*time.Hour)
+	p, in, rec := r.distorted(begin)
+	for n := range 40 {
+		same := func(t map[string]any) { t["sender"] = "Zoe" }
+		if missed := n >= 20 && n < 30; !missed {
+			r.live(in, text(gift(n, begin, n/10), same))
+		}
+		if n < 30 {
+			p.add(text(gift(n, begin, n/10), same))
+		}
+	}
+	if got := r.reconcile(rec); got.Healed != 10 || got.Withheld != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // What the provider sends twice, or for a test, hides nothing that was missed.
 func TestLiveOnlyTreatsHideNothing(t *testing.T) {
 	r, begin := newRigKept(t, t.TempDir(), 840*time.Hour), evening()

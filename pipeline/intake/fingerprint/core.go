@@ -29,7 +29,7 @@ func coreOf(sender, title, message *string) Core {
 		if hash == 0 {
 			return 0
 		}
-		return uint32(max(hash>>32, 1)) //nolint:gosec // the upper half
+		return uint32(max(hash>>32, 1))
 	}
 	return Core{part(who), part(foldHash(text(title))), part(foldHash(text(message)))}
 }
@@ -83,10 +83,15 @@ func (c Core) Near(o Core) bool {
 	}
 	for _, p := range [...]Part{MessagePart, SenderPart, TitlePart} {
 		if rest := c.Without(p); rest == o.Without(p) {
-			return !(c.Has(p) && o.Has(p)) && !rest.IsZero()
+			return (!c.Has(p) || !o.Has(p)) && !rest.IsZero()
 		}
 	}
 	return false
+}
+
+// Shares reports whether two treats have the same sender or the same message. A title says less: there is a menu.
+func (c Core) Shares(o Core) bool {
+	return c.Sender != 0 && c.Sender == o.Sender || c.Message != 0 && c.Message == o.Message
 }
 
 const (

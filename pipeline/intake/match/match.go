@@ -52,6 +52,7 @@ func (c *Comparison) Match() {
 	}
 	c.withhold()
 	c.pairUnlike()
+	c.pairNewest()
 }
 
 // fillCores gives a treat of which no core is known that of the reply's treat with the same content and date: one that is lost and has the form of

@@ -51,12 +51,19 @@ func (w *witnesses) between(from, to int64) (known, unknown int) {
 // tester sends what another program for this provider takes for tests: they may be in no history.
 const tester = "SYSTEM"
 
-// due reports whether a live treat should be in the reply. A provider may take a while to put into its history what it has just sent.
-func (c *Comparison) due(o *own) bool {
+// expected reports whether a live treat belongs in the reply, now or later.
+func (c *Comparison) expected(o *own) bool {
 	if _, there := c.slots[o.same]; there || o.core.SentBy(tester) || o.kind != ownLive || o.same.Second < c.since {
 		return false // the provider has sent one twice that is there once
 	}
+	return true
+}
+
+// due reports whether a live treat should be in the reply. A provider may take a while to put into its history what it has just sent.
+func (c *Comparison) due(o *own) bool {
 	switch {
+	case !c.expected(o):
+		return false
 	case o.age >= freshness:
 		return true
 	case o.age >= freshness/10:
@@ -121,10 +128,7 @@ func (c *Comparison) pairUnlike() {
 			left = append(left, o)
 		}
 	}
-	if len(left) == 0 {
-		return
-	}
-	slices.SortStableFunc(left, func(a, b *own) int { return int(a.same.Second - b.same.Second) })
+	slices.SortStableFunc(left, func(a, b *own) int { return cmp.Compare(a.same.Second, b.same.Second) })
 	taken := make([]bool, len(left))
 	for i := range c.treats {
 		if c.partners[i] != alone || c.withheld[i] {
@@ -138,6 +142,35 @@ func (c *Comparison) pairUnlike() {
 				taken[j], c.withheld[i] = true, true
 				break
 			}
+		}
+	}
+}
+
+// pairNewest withholds a treat of the reply that may be one that came just now, in another form: nobody else is alone at about that time, on either
+// side, and they have the same sender or message. In a burst many are alone at that time, because the reply was given meanwhile: what was missed does not wait then.
+func (c *Comparison) pairNewest() {
+	var left []*own
+	for i := range c.owns {
+		if o := &c.owns[i]; o.partner == alone && c.expected(o) {
+			left = append(left, o)
+		}
+	}
+	slices.SortStableFunc(left, func(a, b *own) int { return cmp.Compare(a.same.Second, b.same.Second) })
+	var missing []int
+	for i := range c.treats {
+		if c.partners[i] == alone && !c.withheld[i] {
+			missing = append(missing, i)
+		}
+	}
+	for k, i := range missing {
+		p := &c.treats[i]
+		near := func(second int64) bool { return max(second-p.Same.Second, p.Same.Second-second) <= aside }
+		j := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-aside })
+		switch {
+		case j == len(left) || !near(left[j].same.Second), j+1 < len(left) && near(left[j+1].same.Second),
+			k > 0 && near(c.treats[missing[k-1]].Same.Second), k+1 < len(missing) && near(c.treats[missing[k+1]].Same.Second):
+		default:
+			c.withheld[i] = left[j].core.Shares(p.Core)
 		}
 	}
 }
