@@ -181,7 +181,7 @@ func TestHostsInDisguise(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.plain) || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%s: fault %v, want %q and %q", c.host, err, c.want, c.plain)
 		}
-		if sink, err := config.Open(t.Context(), sinks.Env{}); err == nil {
+		if sink, err := sinks.Open(t.Context(), config, sinks.Env{}); err == nil {
 			t.Errorf("%s: opened", c.host)
 			_, _ = sink.Deliver(t.Context(), plain("mystream", 1))
 			_ = sink.Close()

@@ -55,7 +55,7 @@ func TestStdoutAttempts(t *testing.T) {
 	}
 	defer w.Close()
 	var taken attempts
-	sink, err := sinks.NewConfig("stdout").Open(t.Context(), sinks.Env{Name: "console", Stdout: w, Attempt: taken.add})
+	sink, err := sinks.Open(t.Context(), sinks.NewConfig("stdout"), sinks.Env{Name: "console", Stdout: w, Attempt: taken.add})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestStdoutAttempts(t *testing.T) {
 func TestNATSAttempts(t *testing.T) {
 	p := running(t, "")
 	var taken attempts
-	sink, err := natsConfig(t, p.url()).Open(t.Context(), sinks.Env{Name: "overlay", Log: zerolog.Nop(), Attempt: taken.add})
+	sink, err := sinks.Open(t.Context(), natsConfig(t, p.url()), sinks.Env{Name: "overlay", Log: zerolog.Nop(), Attempt: taken.add})
 	if err != nil {
 		t.Fatal(err)
 	}

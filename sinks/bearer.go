@@ -8,6 +8,14 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
+// Bearer gives the access tokens of one account (RFC 6750). Its methods may be called by several goroutines.
+type Bearer interface {
+	// Token gives a valid token and its generation, which counts the tokens of the account.
+	Token(ctx context.Context) (token secret.String, generation int64, err error)
+	// Refresh gives a newer token than the one of that generation, which the receiver refused.
+	Refresh(ctx context.Context, generation int64) (token secret.String, newer int64, err error)
+}
+
 // bearer is the use a webhook makes of an account's tokens. A token that the receiver refuses is renewed once. When the new
 // one is refused too, the trouble is another, and no renewal is asked for until the account has another token.
 type bearer struct {

@@ -60,7 +60,7 @@ func bearerHook(t *testing.T, i *issuer, valid func(token string) bool) (sink pi
 		t.Fatal("no webhook configuration")
 	}
 	config.URL, config.Secret, config.Account = secret.New(url), secret.New(webhookSecret), "partner"
-	sink, err := config.Open(t.Context(), sinks.Env{Name: "bot", Bearer: func(account string) (sinks.Bearer, error) {
+	sink, err := sinks.Open(t.Context(), config, sinks.Env{Name: "bot", Bearer: func(account string) (sinks.Bearer, error) {
 		if account != "partner" {
 			return nil, fmt.Errorf("asked for account %q", account)
 		}

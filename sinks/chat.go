@@ -3,7 +3,6 @@ package sinks
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
+
+	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -23,7 +23,6 @@ import (
 const DefaultChatTimeout = 15 * time.Second
 
 const (
-	maxAnswerKept = 1 << 10 // bytes of an answer that go into the log of attempts
 	// forbiddenPause is the least pause after a 403. Discord bans an address that collects 10,000 of them in ten minutes.
 	forbiddenPause = 10 * time.Minute
 	// maxPause is the longest that a delivery waits by itself; it leaves longer pauses to the lane.
@@ -53,6 +52,14 @@ type chatAnswer struct {
 	said   string // the body for people: its beginning on one line, without secrets
 }
 
+// ChatEnv is what the sink of a chat uses of the process it runs in.
+type ChatEnv struct {
+	Attempt   AttemptLog
+	UserAgent string // sent with every request
+	Log       zerolog.Logger
+	Dial      DialFunc // for tests; nil: the guarded one
+}
+
 // chat sends messages to an incoming webhook of a chat service. It has one request under way at a time, for the limits of
 // such services are told with each answer and hold for the whole webhook.
 type chat struct {
@@ -61,7 +68,7 @@ type chat struct {
 	shown   string // the url without path and query, which hold the token
 	timeout time.Duration
 	client  *http.Client
-	env     Env
+	env     ChatEnv
 	hidden  []secret.String
 
 	turn  chan struct{}   // held by the delivery that may send; guards all but ends
@@ -73,7 +80,7 @@ type chat struct {
 	ends  atomic.Int64    // counts those verdicts
 }
 
-func newChat(u *url.URL, timeout time.Duration, env Env, service messenger) *chat {
+func newChat(u *url.URL, timeout time.Duration, env ChatEnv, service messenger) *chat {
 	hidden := []string{u.String(), u.RequestURI(), u.EscapedPath()}
 	for _, parts := range []string{u.EscapedPath(), u.Path} {
 		for part := range strings.SplitSeq(parts, "/") {
@@ -84,13 +91,12 @@ func newChat(u *url.URL, timeout time.Duration, env Env, service messenger) *cha
 	}
 	// The longest first, lest a part leaves the rest of a whole behind.
 	slices.SortFunc(hidden, func(a, b string) int { return len(b) - len(a) })
+	route := DirectRoute(u)
+	route.Dial = env.Dial
 	c := &chat{
 		service: service, url: u.String(), shown: u.Scheme + "://" + u.Host, timeout: timeout, env: env,
 		turn: make(chan struct{}, 1), alone: make(map[string]bool),
-		client: &http.Client{
-			Transport:     newTransport(&tls.Config{MinVersion: tls.VersionTLS12}, &guard{host: u.Hostname(), chosen: true}, nil, nil, env.Log),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		client: route.Client(env.Log),
 	}
 	for _, text := range slices.Compact(hidden) {
 		c.hidden = append(c.hidden, secret.New(text))
@@ -181,7 +187,7 @@ func (c *chat) send(ctx context.Context, records []pipeline.Record, body []byte)
 		attempt.Events = append(attempt.Events, r.ID)
 	}
 	if err == nil {
-		attempt.Answer = c.printable(got.body, maxAnswerKept)
+		attempt.Answer = printable(got.body, c.hidden)
 		got.said = shorten(attempt.Answer)
 		err = c.service.judge(got)
 	}
@@ -194,7 +200,7 @@ func (c *chat) send(ctx context.Context, records []pipeline.Record, body []byte)
 		attempt.Error = err.Error()
 	}
 	c.next, c.why = time.Now().Add(pause), err
-	c.env.attempt(attempt)
+	c.env.Attempt.Add(attempt)
 	return err
 }
 
@@ -239,29 +245,6 @@ func (c *chat) explain(records []pipeline.Record, err error) error {
 func (c *chat) Close() error {
 	c.client.CloseIdleConnections()
 	return nil
-}
-
-// printable returns the beginning of an answer on one line, without secrets and in at most limit bytes.
-func (c *chat) printable(body []byte, limit int) string {
-	text := strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
-			return r
-		}
-		return ' '
-	}, string(body))
-	text = secret.Scrub(strings.Join(strings.Fields(text), " "), c.hidden...)
-	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "")
-	}
-	return text
-}
-
-// shorten cuts an answer down to what fits into an error.
-func shorten(text string) string {
-	if runes := []rune(text); len(runes) > maxAnswerShown {
-		return string(runes[:maxAnswerShown]) + "..."
-	}
-	return text
 }
 
 // refusal is an error that says what was answered.

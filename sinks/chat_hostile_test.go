@@ -96,7 +96,7 @@ func openChat(t *testing.T, config sinks.Config, attempt func(pipeline.Attempt))
 	if err := config.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	sink, err := config.Open(t.Context(), sinks.Env{Name: "chat", UserAgent: "relay/test", Attempt: attempt})
+	sink, err := sinks.Open(t.Context(), config, sinks.Env{Name: "chat", UserAgent: "relay/test", Attempt: attempt})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package sinks
+package sinks_test
 
 import (
 	"context"
@@ -7,14 +7,15 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks"
 )
 
 // pipes is a listener and a dialer without a network, so that time can stand still between them.
@@ -47,7 +48,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // inChat runs a test in a bubble, with a chat sink that talks to a real HTTP server.
-func inChat(t *testing.T, service messenger, handler http.HandlerFunc, test func(*testing.T, *chat)) {
+func inChat(t *testing.T, typ string, handler http.HandlerFunc, test func(*testing.T, pipeline.Sink)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
@@ -57,22 +58,30 @@ func inChat(t *testing.T, service messenger, handler http.HandlerFunc, test func
 		})}
 		var serving sync.WaitGroup
 		serving.Go(func() { _ = server.Serve(p) })
-		u, err := url.Parse("http://127.0.0.1:8350/api/v10/webhooks/1/planted-token")
+		c, err := openIn(t, typ, p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := newChat(u, DefaultChatTimeout, Env{UserAgent: "relay/test"}, service)
-		way, ok := c.client.Transport.(*transport)
-		if !ok {
-			t.Fatal("the client has another transport")
-		}
-		way.both.DialContext = p.dial
 		test(t, c)
 		_ = c.Close()
 		_ = server.Close()
 		serving.Wait()
 	})
 }
+
+func openIn(t *testing.T, typ string, p *pipes) (pipeline.Sink, error) {
+	t.Helper()
+	env := sinks.ChatEnv{UserAgent: "relay/test", Dial: p.dial}
+	if typ == "slack" {
+		return (&sinks.SlackConfig{URL: secret.New("http://127.0.0.1:8350/services/planted-token"), Timeout: sinks.DefaultChatTimeout}).Open(t.Context(), env)
+	}
+	return (&sinks.DiscordConfig{
+		URL: secret.New("http://127.0.0.1:8350/api/v10/webhooks/1/planted-token"), Color: sinks.DefaultDiscordColor, Timeout: sinks.DefaultChatTimeout,
+	}).Open(t.Context(), env)
+}
+
+// resetMargin is how long a discord sink waits beyond the reset of a bucket.
+const resetMargin = 10 * time.Millisecond
 
 func treat(i int) []pipeline.Record {
 	line := fmt.Sprintf(`{"id":"trt_%d","origin":"live","time":"2026-07-16T21:00:00Z","data":{"title":"Pizza"}}`, i)
@@ -109,7 +118,7 @@ func TestDiscordKeepsOutOfAnEmptyBucket(t *testing.T) {
 		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(2-(len(at)-1)%3))
 		w.Header().Set("X-RateLimit-Reset-After", "1.5")
 	}
-	inChat(t, &discord{}, handler, func(t *testing.T, c *chat) {
+	inChat(t, "discord", handler, func(t *testing.T, c pipeline.Sink) {
 		begin := time.Now()
 		var all sync.WaitGroup
 		for i := range 9 { // as nine accounts would
@@ -141,7 +150,7 @@ func TestDiscordCountsWhatGotNoAnswer(t *testing.T) {
 		w.Header().Set("X-RateLimit-Remaining", "1")
 		w.Header().Set("X-RateLimit-Reset-After", "40")
 	}
-	inChat(t, &discord{}, handler, func(t *testing.T, c *chat) {
+	inChat(t, "discord", handler, func(t *testing.T, c pipeline.Sink) {
 		begin := time.Now()
 		for i, want := range []string{"accepted", "unavailable", "accepted"} {
 			_, err := c.Deliver(t.Context(), treat(i))
@@ -161,25 +170,25 @@ func TestChatPauses(t *testing.T) {
 	const limited = `{"message":"You are being rate limited.","retry_after":%s,"global":%v}`
 	for _, c := range []struct {
 		name    string
-		service messenger
+		service string
 		status  int
 		header  string
 		body    string
 		want    string
 		text    string
 	}{
-		{"fraction", &discord{}, 429, "", fmt.Sprintf(limited, "0.75", false), "unavailable for 750ms", "of this webhook"},
-		{"header is longer", &discord{}, 429, "Retry-After: 2", fmt.Sprintf(limited, "1.2", false), "unavailable for 2s", ""},
-		{"body is longer", &discord{}, 429, "Retry-After: 1", fmt.Sprintf(limited, "1.25", false), "unavailable for 1.25s", ""},
-		{"global", &discord{}, 429, "Retry-After: 65", fmt.Sprintf(limited, "64.57", true), "unavailable for 1m5s", "from this address"},
-		{"shared", &discord{}, 429, "X-RateLimit-Scope: shared", fmt.Sprintf(limited, "1336.57", false), "unavailable for 22m16.57s", "of the channel"},
-		{"page", &discord{}, 429, "Retry-After: 3600", "<html>banned", "unavailable for 1h0m0s", ""},
-		{"absurd", &discord{}, 429, "", fmt.Sprintf(limited, "1e300", false), "unavailable for 24h0m0s", ""},
-		{"negative", &discord{}, 429, "", fmt.Sprintf(limited, "-5", false), "unavailable", ""},
-		{"forbidden", &discord{}, 403, "", `{"message":"Missing Permissions"}`, "unavailable for 10m0s", "Missing Permissions"},
-		{"slack", &slack{}, 429, "Retry-After: 30", "rate_limited", "unavailable for 30s", "rate_limited"},
-		{"slack forbids", &slack{}, 403, "", "action_prohibited", "unavailable for 10m0s", "action_prohibited"},
-		{"outage", &slack{}, 503, "Retry-After: 7", "", "unavailable for 7s", "503"},
+		{"fraction", "discord", 429, "", fmt.Sprintf(limited, "0.75", false), "unavailable for 750ms", "of this webhook"},
+		{"header is longer", "discord", 429, "Retry-After: 2", fmt.Sprintf(limited, "1.2", false), "unavailable for 2s", ""},
+		{"body is longer", "discord", 429, "Retry-After: 1", fmt.Sprintf(limited, "1.25", false), "unavailable for 1.25s", ""},
+		{"global", "discord", 429, "Retry-After: 65", fmt.Sprintf(limited, "64.57", true), "unavailable for 1m5s", "from this address"},
+		{"shared", "discord", 429, "X-RateLimit-Scope: shared", fmt.Sprintf(limited, "1336.57", false), "unavailable for 22m16.57s", "of the channel"},
+		{"page", "discord", 429, "Retry-After: 3600", "<html>banned", "unavailable for 1h0m0s", ""},
+		{"absurd", "discord", 429, "", fmt.Sprintf(limited, "1e300", false), "unavailable for 24h0m0s", ""},
+		{"negative", "discord", 429, "", fmt.Sprintf(limited, "-5", false), "unavailable", ""},
+		{"forbidden", "discord", 403, "", `{"message":"Missing Permissions"}`, "unavailable for 10m0s", "Missing Permissions"},
+		{"slack", "slack", 429, "Retry-After: 30", "rate_limited", "unavailable for 30s", "rate_limited"},
+		{"slack forbids", "slack", 403, "", "action_prohibited", "unavailable for 10m0s", "action_prohibited"},
+		{"outage", "slack", 503, "Retry-After: 7", "", "unavailable for 7s", "503"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var at []time.Time
@@ -193,13 +202,13 @@ func TestChatPauses(t *testing.T) {
 				w.WriteHeader(c.status)
 				_, _ = io.WriteString(w, c.body)
 			}
-			inChat(t, c.service, handler, func(t *testing.T, sink *chat) {
+			inChat(t, c.service, handler, func(t *testing.T, sink pipeline.Sink) {
 				_, err := sink.Deliver(t.Context(), treat(0))
 				if got := verdict(err); got != c.want || !strings.Contains(err.Error(), c.text) {
 					t.Errorf("%s, want %s: %v", got, c.want, err)
 				}
 				wait, _ := pipeline.RetryDelay(err)
-				if wait > maxPause {
+				if wait > 30*time.Second {
 					time.Sleep(10 * time.Second)
 					_, err := sink.Deliver(t.Context(), treat(1))
 					if left, _ := pipeline.RetryDelay(err); left != wait-10*time.Second || !pipeline.IsUnavailable(err) || len(at) != 1 {
@@ -229,7 +238,7 @@ func TestChatGone(t *testing.T) {
 			_, _ = io.WriteString(w, `{"message":"Unknown Webhook","code":10015}`)
 		}
 	}
-	inChat(t, &discord{}, handler, func(t *testing.T, c *chat) {
+	inChat(t, "discord", handler, func(t *testing.T, c pipeline.Sink) {
 		for round := 1; round <= 2; round++ {
 			var all sync.WaitGroup
 			for i := range 8 {
@@ -257,7 +266,7 @@ func TestChatLeaves(t *testing.T) {
 		w.Header().Set("X-RateLimit-Remaining", "0")
 		w.Header().Set("X-RateLimit-Reset-After", "20")
 	}
-	inChat(t, &discord{}, handler, func(t *testing.T, c *chat) {
+	inChat(t, "discord", handler, func(t *testing.T, c pipeline.Sink) {
 		if _, err := c.Deliver(t.Context(), treat(0)); err != nil {
 			t.Fatal(err)
 		}

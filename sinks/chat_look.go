@@ -2,7 +2,6 @@ package sinks
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +27,7 @@ func reachChat(ctx context.Context, target secret.String, file string, parse fun
 	if err != nil {
 		return Reached{}, err
 	}
-	return reach(ctx, u, &tls.Config{MinVersion: tls.VersionTLS12}, &guard{host: u.Hostname(), chosen: true}, nil)
+	return DirectRoute(u).Reach(ctx)
 }
 
 func readChatURL(target secret.String, file string, parse func(secret.String) (*url.URL, error)) (*url.URL, error) {
@@ -47,35 +46,50 @@ func (c *DiscordConfig) Ask(ctx context.Context, userAgent string) (name string,
 	if err != nil {
 		return "", err
 	}
-	asking := newChat(u, c.Timeout, Env{UserAgent: userAgent}, &discord{})
-	defer asking.client.CloseIdleConnections()
+	asking := newChat(u, c.Timeout, ChatEnv{UserAgent: userAgent}, &discord{})
+	defer asking.Close() //nolint:errcheck // it was only to ask
+	err = asking.ask(ctx, func(got chatAnswer) error {
+		var webhook struct {
+			ID   string `json:"id"`
+			Name string `json:"name"`
+		}
+		if json.Unmarshal(got.body, &webhook) != nil || webhook.ID == "" {
+			return errors.New("the answer is not a webhook's: check the URL")
+		}
+		name = asking.brief(webhook.Name)
+		return nil
+	})
+	return name, err
+}
+
+// ask gets what the service answers to a request of the webhook itself, which posts nothing. It calls read with an answer that is no refusal.
+func (c *chat) ask(ctx context.Context, read func(chatAnswer) error) error {
 	explain := func(err error) error {
-		return fmt.Errorf("ask %s for the webhook: %w", asking.shown, redact(err, asking.hidden))
+		return fmt.Errorf("ask %s for the webhook: %w", c.shown, redact(err, c.hidden))
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, asking.url, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, http.NoBody)
 	if err != nil {
-		return "", explain(unwrapURL(err))
+		return explain(unwrapURL(err))
 	}
-	req.Header.Set("User-Agent", userAgent)
-	resp, err := asking.client.Do(req)
+	req.Header.Set("User-Agent", c.env.UserAgent)
+	resp, err := c.client.Do(req)
 	if err != nil {
-		return "", explain(root(cause(ctx, unwrapURL(err))))
+		return explain(root(cause(ctx, unwrapURL(err))))
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBody))
 	if err != nil {
-		return "", explain(root(cause(ctx, err)))
+		return explain(root(cause(ctx, err)))
 	}
-	got := chatAnswer{status: resp.StatusCode, header: resp.Header, body: body, said: shorten(asking.printable(body, maxAnswerKept))}
-	if err := asking.service.judge(got); err != nil {
-		return "", explain(err)
+	got := chatAnswer{status: resp.StatusCode, header: resp.Header, body: body, said: c.brief(string(body))}
+	if err := c.service.judge(got); err != nil {
+		return explain(err)
 	}
-	var webhook struct {
-		ID   string `json:"id"`
-		Name string `json:"name"`
+	if err := read(got); err != nil {
+		return explain(err)
 	}
-	if json.Unmarshal(body, &webhook) != nil || webhook.ID == "" {
-		return "", explain(errors.New("the answer is not a webhook's: check the URL"))
-	}
-	return shorten(asking.printable([]byte(webhook.Name), maxAnswerKept)), nil
+	return nil
 }
+
+// brief is the beginning of a text of the service on one line, without secrets.
+func (c *chat) brief(text string) string { return shorten(printable([]byte(text), c.hidden)) }

@@ -170,7 +170,7 @@ func TestOpenReadsFiles(t *testing.T) {
 		{"nats", "{}", "url: is missing"},
 	} {
 		t.Run(c.typ+" "+c.text, func(t *testing.T) {
-			sink, err := decode(t, c.typ, c.text).Open(t.Context(), sinks.Env{Name: "x"})
+			sink, err := sinks.Open(t.Context(), decode(t, c.typ, c.text), sinks.Env{Name: "x"})
 			if err == nil {
 				_ = sink.Close()
 			}

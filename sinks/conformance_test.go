@@ -267,7 +267,7 @@ func (tr *trial) open(t *testing.T) pipeline.Sink {
 	if err := tr.dest.config.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	sink, err := tr.dest.config.Open(t.Context(), sinks.Env{
+	sink, err := sinks.Open(t.Context(), tr.dest.config, sinks.Env{
 		Name: "trial", Stdout: tr.dest.stdout, NATS: tr.dest.nats, UserAgent: "relay/test", Log: zerolog.New(&tr.log),
 		Attempt: func(a pipeline.Attempt) { tr.note(fmt.Errorf("%+v", a)) },
 	})

@@ -117,8 +117,8 @@ func (c *DiscordConfig) CheckFiles() error {
 // Concurrency implements [Config].
 func (*DiscordConfig) Concurrency() int { return 1 }
 
-// Open implements [Config]. It reads the file the configuration names and connects to nothing.
-func (c *DiscordConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
+// Open reads the file the configuration names and connects to nothing.
+func (c *DiscordConfig) Open(_ context.Context, env ChatEnv) (pipeline.Sink, error) {
 	target, key, err := chatURL(c.URL, c.URLFile)
 	if err != nil {
 		return nil, err

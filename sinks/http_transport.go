@@ -30,24 +30,24 @@ type transport struct {
 
 // newTransport makes a transport of the sink's own, without the environment's proxies and without decompression: what is
 // not unpacked cannot swell. The guard looks at every address it connects to, which with a proxy is the proxy's.
-func newTransport(config *tls.Config, g *guard, resolver *net.Resolver, proxy *url.URL, log zerolog.Logger) *transport {
+func newTransport(r Route, log zerolog.Logger) *transport {
 	return &transport{
-		both: dialTransport(config, g, resolver, proxy, "h2", "http/1.1"),
-		old:  dialTransport(config, g, resolver, proxy, "http/1.1"),
+		both: dialTransport(r, "h2", "http/1.1"),
+		old:  dialTransport(r, "http/1.1"),
 		log:  log,
 	}
 }
 
-func dialTransport(config *tls.Config, g *guard, resolver *net.Resolver, proxy *url.URL, protocols ...string) *http.Transport {
+func dialTransport(r Route, protocols ...string) *http.Transport {
 	d := &statusDialer{
-		Dialer: &net.Dialer{KeepAlive: 30 * time.Second, ControlContext: g.control, Resolver: resolver},
-		config: config.Clone(),
+		Dialer: &net.Dialer{KeepAlive: 30 * time.Second, ControlContext: r.Guard.control, Resolver: r.Resolver},
+		config: r.TLS.Clone(),
 	}
 	d.config.NextProtos = protocols
 	t := &http.Transport{
 		OnProxyConnectResponse: checkProxy,
 		DialContext:            d.dial,
-		TLSClientConfig:        config.Clone(),
+		TLSClientConfig:        r.TLS.Clone(),
 		TLSHandshakeTimeout:    tlsTimeout,
 		DisableCompression:     true,
 		MaxIdleConns:           64,
@@ -60,9 +60,12 @@ func dialTransport(config *tls.Config, g *guard, resolver *net.Resolver, proxy *
 	}
 	t.Protocols.SetHTTP1(true)
 	t.Protocols.SetHTTP2(protocols[0] == "h2")
-	if proxy != nil {
-		t.Proxy = http.ProxyURL(proxy)
-	} else {
+	switch {
+	case r.Dial != nil:
+		t.DialContext = r.Dial
+	case r.Proxy != nil:
+		t.Proxy = http.ProxyURL(r.Proxy)
+	default:
 		t.DialTLSContext = d.dialTLS
 	}
 	return t

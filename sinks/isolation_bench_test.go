@@ -46,7 +46,7 @@ func BenchmarkHangingNeighbour(b *testing.B) {
 			b.Fatal("no webhook configuration")
 		}
 		config.URL, config.Secret, config.Timeout = secret.New(url), secret.New(webhookSecret), time.Minute
-		sink, err := config.Open(b.Context(), sinks.Env{Name: name})
+		sink, err := sinks.Open(b.Context(), config, sinks.Env{Name: name})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -39,7 +39,7 @@ type laneRun struct {
 func runLane(t *testing.T, config sinks.Config, how delivery.LaneConfig, n int, accounts ...string) *laneRun {
 	t.Helper()
 	stack := newStack(t)
-	sink, err := config.Open(t.Context(), sinks.Env{Name: "far"})
+	sink, err := sinks.Open(t.Context(), config, sinks.Env{Name: "far"})
 	if err != nil {
 		t.Fatal(err)
 	}

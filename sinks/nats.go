@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -134,27 +136,49 @@ func (c *NATSConfig) CheckFiles() error {
 // Concurrency implements [Config].
 func (*NATSConfig) Concurrency() int { return 0 }
 
-// Open implements [Config]. It reads the files the configuration names, and does not wait for a server that is down:
+// NATSEnv is what the sink uses of the process it runs in.
+type NATSEnv struct {
+	Name string // the sink's name in the configuration
+	// Connect connects to the server that relay itself runs for overlay backends. It is called only without a url; the connection belongs to
+	// the sink from then on.
+	Connect func(ctx context.Context) (*nats.Conn, error)
+	// Store says what that server holds durably, see [pipeline.Resumer]. If it is nil, the sink's lane cannot know.
+	Store NATSStore
+	// Revive makes that server able to write again, if it cannot since a disk was full. It may be called often.
+	Revive  func() error
+	Attempt AttemptLog
+	Log     zerolog.Logger
+}
+
+// NATSStore is what is known of the disk of the server that relay itself runs, as [natsserver.Server] implements it.
+type NATSStore interface {
+	// Sync makes durable what the server's streams hold now.
+	Sync(ctx context.Context) error
+	// Synced returns up to where a stream was durable at the last Sync, and false if that is not known.
+	Synced(stream string) (natsserver.Held, bool)
+}
+
+// Open reads the files the configuration names, and does not wait for a server that is down:
 // the sink connects when it comes up, and Deliver fails until then.
-func (c *NATSConfig) Open(ctx context.Context, env Env) (pipeline.Sink, error) {
+func (c *NATSConfig) Open(ctx context.Context, env NATSEnv) (pipeline.Sink, error) {
 	s := &natsSink{
 		subjects: subjects{subject: c.Subject},
 		stream:   streamConfig(c.Stream, c.Subject, c.Retention),
 		gate:     make(chan struct{}, 1),
 		life:     life{closing: make(chan struct{})},
 		stop:     func() {},
-		attempt:  env.attempt,
+		attempt:  env.Attempt,
 		timeout:  cmp.Or(c.answerTimeout, natsAckTimeout),
 		link:     &link{log: env.Log, waits: map[*context.CancelCauseFunc]struct{}{}},
 	}
 	if c.URL.Empty() {
-		if env.NATS == nil {
+		if env.Connect == nil {
 			return nil, field("url", errors.New("is missing, and relay runs no NATS server of its own here"))
 		}
 		s.link.server = "relay's own NATS server"
-		s.own = &ownServer{revive: env.Revive, store: env.NATSStore}
+		s.own = &ownServer{revive: env.Revive, store: env.Store}
 		s.dial = func(ctx context.Context) (*nats.Conn, error) {
-			nc, err := env.NATS(ctx)
+			nc, err := env.Connect(ctx)
 			if err == nil {
 				s.link.adopt(nc)
 			}

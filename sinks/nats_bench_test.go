@@ -43,7 +43,7 @@ func BenchmarkPublish(b *testing.B) {
 }
 
 func publishAll(b *testing.B, config sinks.Config, env sinks.Env) {
-	sink, err := config.Open(b.Context(), env)
+	sink, err := sinks.Open(b.Context(), config, env)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 func TestNATSGoesOneByOneAfterAFailure(t *testing.T) {
 	d := embeddedDestination(t)
 	defer d.end()
-	sink, err := d.config.Open(t.Context(), sinks.Env{Name: "overlay", NATS: d.nats})
+	sink, err := sinks.Open(t.Context(), d.config, sinks.Env{Name: "overlay", NATS: d.nats})
 	if err != nil {
 		t.Fatal(err)
 	}

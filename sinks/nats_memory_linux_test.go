@@ -28,7 +28,7 @@ func TestNATSMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	sink, err := sinks.NewConfig("nats").Open(t.Context(), sinks.Env{Name: "overlay", NATS: server.Connect, NATSStore: server})
+	sink, err := sinks.Open(t.Context(), sinks.NewConfig("nats"), sinks.Env{Name: "overlay", NATS: server.Connect, NATSStore: server})
 	if err != nil {
 		t.Fatal(err)
 	}

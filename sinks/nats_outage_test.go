@@ -222,7 +222,7 @@ func TestNATSConnectsAnew(t *testing.T) {
 	dest := embeddedDestination(t)
 	t.Cleanup(dest.end)
 	var connections []*nats.Conn
-	sink, err := dest.config.Open(t.Context(), sinks.Env{Name: "overlay", NATS: func(ctx context.Context) (*nats.Conn, error) {
+	sink, err := sinks.Open(t.Context(), dest.config, sinks.Env{Name: "overlay", NATS: func(ctx context.Context) (*nats.Conn, error) {
 		nc, err := dest.nats(ctx)
 		connections = append(connections, nc)
 		return nc, err

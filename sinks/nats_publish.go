@@ -36,7 +36,7 @@ type natsSink struct {
 	stream   jetstream.StreamConfig
 	dial     func(context.Context) (*nats.Conn, error)
 	link     *link
-	attempt  func(pipeline.Attempt)
+	attempt  AttemptLog
 	timeout  time.Duration // how long to wait for an answer of the server
 	own      *ownServer    // nil: the server is not relay's own
 	life     life
@@ -96,7 +96,7 @@ func (s *natsSink) Deliver(ctx context.Context, records []pipeline.Record) (acce
 	}
 	records = records[:min(len(records), natsRecords)]
 	start := time.Now()
-	defer func() { takeDown(s.attempt, s.link.server, start, records, accepted, err) }()
+	defer func() { s.attempt.AddBatch(s.link.server, start, records, accepted, err) }()
 	if _, err := s.subjects.of(&records[0]); err != nil {
 		return 0, pipeline.Permanent(fmt.Errorf("publish event %s: %w", records[0].ID, err))
 	}
@@ -238,14 +238,6 @@ func (s *natsSink) patience(ctx context.Context, epoch uint64) (context.Context,
 		cancel()
 		ended()
 	}
-}
-
-// cause returns why ctx ended, or err when it has not.
-func cause(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
 }
 
 // explain says in one line what went wrong and, where it is known, what to do, and marks what no retry can change.

@@ -93,7 +93,7 @@ func TestNATSInboxGone(t *testing.T) {
 		t.Fatal("no nats configuration")
 	}
 	sinks.SetAnswerTimeout(config, time.Second)
-	sink, err := config.Open(t.Context(), sinks.Env{Name: "overlay", NATS: func(context.Context) (*nats.Conn, error) {
+	sink, err := sinks.Open(t.Context(), config, sinks.Env{Name: "overlay", NATS: func(context.Context) (*nats.Conn, error) {
 		var err error
 		nc, err = nats.Connect(p.url(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 		return nc, err

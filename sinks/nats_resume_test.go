@@ -40,7 +40,7 @@ func startOwn(t *testing.T, dir string) *ownServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sink, err := sinks.NewConfig("nats").Open(t.Context(), sinks.Env{Name: "overlay", NATS: server.Connect, NATSStore: server})
+	sink, err := sinks.Open(t.Context(), sinks.NewConfig("nats"), sinks.Env{Name: "overlay", NATS: server.Connect, NATSStore: server})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func openNATS(t *testing.T, config *sinks.NATSConfig, log *lockedBuffer) pipelin
 	if err := config.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	sink, err := config.Open(t.Context(), sinks.Env{Name: "overlay", Log: zerolog.New(log)})
+	sink, err := sinks.Open(t.Context(), config, sinks.Env{Name: "overlay", Log: zerolog.New(log)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,8 @@
 package sinks
 
 import (
-	"fmt"
-	"strings"
-	"unicode"
+	"context"
+	"errors"
 
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -30,6 +29,9 @@ func redact(err error, secrets []secret.String) error {
 	return &redacted{text, err}
 }
 
+// errClosed is what Deliver returns after Close.
+var errClosed = errors.New("the sink is closed")
+
 // whole marks an error as one of the destination as a whole, unless it is the record's own.
 func whole(err error) error {
 	if pipeline.IsRefusal(err) {
@@ -38,47 +40,10 @@ func whole(err error) error {
 	return pipeline.Unavailable(err)
 }
 
-// field returns err as a fault of a configuration key, or nil.
-func field(key string, err error) error {
-	if err == nil {
-		return nil
+// cause returns why ctx ended, or err when it has not.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return &FieldError{Field: key, Err: err}
-}
-
-// oneOf returns a fault when more than one of the keys, each with whether it is set, is set.
-func oneOf(set map[string]bool, keys ...string) error {
-	var first string
-	for _, k := range keys {
-		switch {
-		case !set[k]:
-		case first == "":
-			first = k
-		default:
-			return field(k, fmt.Errorf("is set besides %s: keep one of the two", first))
-		}
-	}
-	return nil
-}
-
-// readSecretLine is readSecret for a file with one line.
-func readSecretLine(key, path string) (secret.String, error) {
-	text, err := readSecret(key, path)
-	if err == nil && strings.ContainsFunc(text.Reveal(), unicode.IsControl) {
-		return secret.String{}, field(key, fmt.Errorf("%s holds more than one line of text", path))
-	}
-	return text, err
-}
-
-// readSecret reads the file a *_file key names, as [secret.ReadFile] does and without the white space around its text.
-func readSecret(key, path string) (secret.String, error) {
-	text, err := secret.ReadFile(path)
-	if err != nil {
-		return secret.String{}, field(key, err)
-	}
-	trimmed := secret.New(strings.TrimSpace(text.Reveal()))
-	if trimmed.Empty() {
-		return secret.String{}, field(key, fmt.Errorf("%s is empty", path))
-	}
-	return trimmed, nil
+	return err
 }

@@ -30,7 +30,7 @@ func TestNATSAfterAFullDisk(t *testing.T) {
 		t.Fatal("no nats configuration")
 	}
 	sinks.SetAnswerTimeout(config, 2*time.Second)
-	sink, err := config.Open(t.Context(), sinks.Env{Name: "overlay", NATS: server.Connect, NATSStore: server, Revive: server.Revive})
+	sink, err := sinks.Open(t.Context(), config, sinks.Env{Name: "overlay", NATS: server.Connect, NATSStore: server, Revive: server.Revive})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,14 +5,12 @@ package sinks
 
 import (
 	"context"
+	"fmt"
 	"io"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
-	"github.com/treatrelay/relay/internal/natsserver"
-	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 )
 
@@ -26,8 +24,6 @@ type Config interface {
 	// Concurrency is how many deliveries at a time suit such a destination, unless the operator says otherwise; 0 is any
 	// number.
 	Concurrency() int
-	// Open makes the sink ready to deliver. An error says what to change.
-	Open(ctx context.Context, env Env) (pipeline.Sink, error)
 }
 
 // Env is what a sink may use of the process it runs in.
@@ -51,55 +47,6 @@ type Env struct {
 	Log       zerolog.Logger
 }
 
-// NATSStore is what is known of the disk of the server that relay itself runs, as [natsserver.Server] implements it.
-type NATSStore interface {
-	// Sync makes durable what the server's streams hold now.
-	Sync(ctx context.Context) error
-	// Synced returns up to where a stream was durable at the last Sync, and false if that is not known.
-	Synced(stream string) (natsserver.Held, bool)
-}
-
-// attempt takes a down, if somebody wants it.
-func (e Env) attempt(a pipeline.Attempt) {
-	if e.Attempt != nil {
-		e.Attempt(a)
-	}
-}
-
-// takeDown makes an attempt of the records that were accepted at once, and one of the record after them that was not, if err
-// says why.
-func takeDown(attempt func(pipeline.Attempt), endpoint string, start time.Time, records []pipeline.Record, accepted int, err error) {
-	a := pipeline.Attempt{Time: start, Endpoint: endpoint, Latency: time.Since(start)}
-	if accepted > 0 {
-		a.Events = make([]string, 0, accepted)
-		for _, r := range records[:accepted] {
-			a.Events = append(a.Events, r.ID)
-		}
-		attempt(a)
-	}
-	if err != nil && accepted < len(records) {
-		a.Events, a.Error = []string{records[accepted].ID}, err.Error()
-		attempt(a)
-	}
-}
-
-// Bearer gives the access tokens of one account (RFC 6750). Its methods may be called by several goroutines.
-type Bearer interface {
-	// Token gives a valid token and its generation, which counts the tokens of the account.
-	Token(ctx context.Context) (token secret.String, generation int64, err error)
-	// Refresh gives a newer token than the one of that generation, which the receiver refused.
-	Refresh(ctx context.Context, generation int64) (token secret.String, newer int64, err error)
-}
-
-// FieldError is a fault in the value of one configuration key.
-type FieldError struct {
-	Field string // the yaml key
-	Err   error
-}
-
-func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
-func (e *FieldError) Unwrap() error { return e.Err }
-
 // Types lists the sink types by the name they have in the configuration.
 func Types() []string { return []string{"stdout", "nats", "webhook", "discord", "slack"} }
 
@@ -119,4 +66,23 @@ func NewConfig(typ string) Config {
 		return &SlackConfig{Timeout: DefaultChatTimeout}
 	}
 	return nil
+}
+
+// Open makes the sink of a valid configuration ready to deliver, with what it needs of env. An error says what to change.
+func Open(ctx context.Context, config Config, env Env) (pipeline.Sink, error) {
+	switch c := config.(type) {
+	case *StdoutConfig:
+		return c.Open(ctx, StdoutEnv{Out: env.Stdout, Attempt: env.Attempt})
+	case *NATSConfig:
+		return c.Open(ctx, NATSEnv{
+			Name: env.Name, Connect: env.NATS, Store: env.NATSStore, Revive: env.Revive, Attempt: env.Attempt, Log: env.Log,
+		})
+	case *WebhookConfig:
+		return c.Open(ctx, WebhookEnv{Bearer: env.Bearer, Attempt: env.Attempt, UserAgent: env.UserAgent, Log: env.Log})
+	case *DiscordConfig:
+		return c.Open(ctx, ChatEnv{Attempt: env.Attempt, UserAgent: env.UserAgent, Log: env.Log})
+	case *SlackConfig:
+		return c.Open(ctx, ChatEnv{Attempt: env.Attempt, UserAgent: env.UserAgent, Log: env.Log})
+	}
+	return nil, fmt.Errorf("open sink %s: %T is not the configuration of a known type", env.Name, config)
 }

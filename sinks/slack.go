@@ -53,8 +53,8 @@ func (c *SlackConfig) CheckFiles() error { return checkChatFile(c.URLFile, parse
 // Concurrency implements [Config].
 func (*SlackConfig) Concurrency() int { return 1 }
 
-// Open implements [Config]. It reads the file the configuration names and connects to nothing.
-func (c *SlackConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
+// Open reads the file the configuration names and connects to nothing.
+func (c *SlackConfig) Open(_ context.Context, env ChatEnv) (pipeline.Sink, error) {
 	target, key, err := chatURL(c.URL, c.URLFile)
 	if err != nil {
 		return nil, err

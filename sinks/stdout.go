@@ -25,12 +25,18 @@ func (*StdoutConfig) Concurrency() int { return 0 }
 // CheckFiles implements [Config]. There are none.
 func (*StdoutConfig) CheckFiles() error { return nil }
 
-// Open implements [Config]. The sink writes to env.Stdout, which must not hold data back, and never closes it.
-func (*StdoutConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
-	if env.Stdout == nil {
+// StdoutEnv is what the sink uses of the process it runs in.
+type StdoutEnv struct {
+	Out     io.Writer // must not hold data back
+	Attempt AttemptLog
+}
+
+// Open makes the sink, which writes to env.Out and never closes it.
+func (*StdoutConfig) Open(_ context.Context, env StdoutEnv) (pipeline.Sink, error) {
+	if env.Out == nil {
 		return nil, errors.New("open stdout sink: no writer was handed in")
 	}
-	return newStdout(env.Stdout, env.attempt), nil
+	return newStdout(env.Out, env.Attempt), nil
 }
 
 // stdoutCloseWait is how long Close waits for a write that the reader does not take.
@@ -38,8 +44,6 @@ const stdoutCloseWait = time.Second
 
 // keptBuffer is how large a buffer for a line is kept for the next one.
 const keptBuffer = 64 << 10
-
-var errClosed = errors.New("the sink is closed")
 
 // stdout hands lines to one goroutine that alone touches the writer. A write to a pipe that nobody reads cannot be
 // interrupted, so Deliver waits for the goroutine and leaves it behind when its context ends: at most one line is then
@@ -49,7 +53,7 @@ type stdout struct {
 	closing chan struct{} // closed by Close
 	ended   chan struct{} // closed by the writing goroutine
 	close   sync.Once
-	attempt func(pipeline.Attempt)
+	attempt AttemptLog
 }
 
 type line struct {
@@ -57,7 +61,7 @@ type line struct {
 	written chan<- error // buffered
 }
 
-func newStdout(w io.Writer, attempt func(pipeline.Attempt)) *stdout {
+func newStdout(w io.Writer, attempt AttemptLog) *stdout {
 	s := &stdout{lines: make(chan line), closing: make(chan struct{}), ended: make(chan struct{}), attempt: attempt}
 	go s.write(w)
 	return s
@@ -66,7 +70,7 @@ func newStdout(w io.Writer, attempt func(pipeline.Attempt)) *stdout {
 // Deliver implements [pipeline.Sink].
 func (s *stdout) Deliver(ctx context.Context, records []pipeline.Record) (accepted int, err error) {
 	start := time.Now()
-	defer func() { takeDown(s.attempt, "stdout", start, records, accepted, err) }()
+	defer func() { s.attempt.AddBatch("stdout", start, records, accepted, err) }()
 	for i, r := range records {
 		if ctx.Err() != nil {
 			return i, fmt.Errorf("write event %s to stdout: %w", r.ID, context.Cause(ctx))

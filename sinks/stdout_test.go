@@ -16,7 +16,7 @@ import (
 
 func openStdout(t *testing.T, w io.Writer) pipeline.Sink {
 	t.Helper()
-	sink, err := sinks.NewConfig("stdout").Open(t.Context(), sinks.Env{Name: "console", Stdout: w})
+	sink, err := sinks.Open(t.Context(), sinks.NewConfig("stdout"), sinks.Env{Name: "console", Stdout: w})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestStdoutNeverJoinsLines(t *testing.T) {
 
 func TestStdoutCloseSaysThatItGaveUp(t *testing.T) {
 	r, w := io.Pipe()
-	sink, err := sinks.NewConfig("stdout").Open(t.Context(), sinks.Env{Stdout: w})
+	sink, err := sinks.Open(t.Context(), sinks.NewConfig("stdout"), sinks.Env{Stdout: w})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestStdoutCloseSaysThatItGaveUp(t *testing.T) {
 }
 
 func TestStdoutNeedsAWriter(t *testing.T) {
-	if _, err := sinks.NewConfig("stdout").Open(t.Context(), sinks.Env{}); err == nil {
+	if _, err := sinks.Open(t.Context(), sinks.NewConfig("stdout"), sinks.Env{}); err == nil {
 		t.Error("Open without a writer succeeded")
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/rs/zerolog"
+
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -141,9 +143,18 @@ func (c *WebhookConfig) Validate() error {
 // Concurrency implements [Config].
 func (*WebhookConfig) Concurrency() int { return 16 }
 
-// Open implements [Config]. It reads the files the configuration names and connects to nothing.
-func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) {
-	way, err := c.way()
+// WebhookEnv is what the sink uses of the process it runs in.
+type WebhookEnv struct {
+	// Bearer finds the account whose access tokens the sink sends. It is called only by one that names an account.
+	Bearer    func(account string) (Bearer, error)
+	Attempt   AttemptLog
+	UserAgent string // sent with every request
+	Log       zerolog.Logger
+}
+
+// Open reads the files the configuration names and connects to nothing.
+func (c *WebhookConfig) Open(_ context.Context, env WebhookEnv) (pipeline.Sink, error) {
+	route, err := c.route()
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +166,7 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 		}
 		account = &bearer{tokens: tokens}
 	}
-	keys, err := c.keyring(env)
+	keys, err := c.keyring(env.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -169,20 +180,17 @@ func (c *WebhookConfig) Open(_ context.Context, env Env) (pipeline.Sink, error) 
 	}
 	return &webhook{
 		method:  c.Method,
-		url:     way.url.String(),
-		shown:   way.url.Scheme + "://" + way.url.Host,
+		url:     route.URL.String(),
+		shown:   route.URL.Scheme + "://" + route.URL.Host,
 		header:  header,
 		body:    body,
 		content: c.ContentType,
 		bearer:  account,
 		keys:    keys,
 		timeout: c.Timeout,
-		client: &http.Client{
-			Transport:     newTransport(way.tls, way.guard, c.resolver, way.proxy, env.Log),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		hidden:  hidden(way.url, way.proxy, c.Headers),
-		attempt: env.attempt,
+		client:  route.Client(env.Log),
+		hidden:  hidden(route.URL, route.Proxy, c.Headers),
+		attempt: env.Attempt,
 	}, nil
 }
 
@@ -195,8 +203,8 @@ func (c *WebhookConfig) template() (*bodyTemplate, error) {
 }
 
 // keyring makes the keys that sign.
-func (c *WebhookConfig) keyring(env Env) (*keyring, error) {
-	keys := &keyring{log: env.Log, checked: time.Now()}
+func (c *WebhookConfig) keyring(log zerolog.Logger) (*keyring, error) {
+	keys := &keyring{log: log, checked: time.Now()}
 	var errs []error
 	switch {
 	case !c.Secret.Empty():

@@ -21,6 +21,7 @@ import (
 const (
 	maxAnswerHeader = 256 << 10 // more is not read, and the status decides
 	maxAnswerBody   = 64 << 10  // on the way, and again after decompression
+	maxAnswerKept   = 1 << 10   // bytes of it that go into the log of attempts
 	maxAnswerShown  = 200       // characters of a refusal that go into its error
 	maxRetryAfter   = 24 * time.Hour
 )
@@ -71,16 +72,20 @@ func printable(body []byte, hidden []secret.String) string {
 	return text[:end]
 }
 
+// shorten cuts an answer down to what fits into an error.
+func shorten(text string) string {
+	if runes := []rune(text); len(runes) > maxAnswerShown {
+		return string(runes[:maxAnswerShown]) + "..."
+	}
+	return text
+}
+
 // shown is the beginning of the answer for an error.
 func (a answer) shown() string {
 	if a.text == "" {
 		return ""
 	}
-	text := a.text
-	if runes := []rune(text); len(runes) > maxAnswerShown {
-		text = string(runes[:maxAnswerShown]) + "..."
-	}
-	return ": the receiver says: " + text
+	return ": the receiver says: " + shorten(a.text)
 }
 
 var errProxyLogin = errors.New("status 407: the proxy refuses relay: check the user and password in proxy")

@@ -36,7 +36,7 @@ type webhook struct {
 	timeout time.Duration
 	client  *http.Client
 	hidden  []secret.String
-	attempt func(pipeline.Attempt)
+	attempt AttemptLog
 }
 
 // Deliver implements [pipeline.Sink]. It sends the first record.
@@ -103,7 +103,7 @@ func (w *webhook) try(ctx context.Context, r pipeline.Record, token secret.Strin
 	if err != nil {
 		a.Error = redact(err, w.secrets()).Error()
 	}
-	w.attempt(a)
+	w.attempt.Add(a)
 	return got.status, err
 }
 

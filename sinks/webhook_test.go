@@ -27,7 +27,7 @@ func hook(t *testing.T, url string, change func(*sinks.WebhookConfig)) pipeline.
 
 func hookIn(t *testing.T, env sinks.Env, url string, change func(*sinks.WebhookConfig)) pipeline.Sink {
 	t.Helper()
-	sink, err := hookConfig(t, url, change).Open(t.Context(), env)
+	sink, err := sinks.Open(t.Context(), hookConfig(t, url, change), env)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,7 +146,7 @@ func (d *doctor) webhook(ctx context.Context, s SinkConfig, c *sinks.WebhookConf
 
 // pingWebhook delivers one test treat as the sink delivers any, but past the journal.
 func (d *doctor) pingWebhook(ctx context.Context, s SinkConfig) (last pipeline.Attempt, err error) {
-	sink, err := s.Config.Open(ctx, sinks.Env{
+	sink, err := sinks.Open(ctx, s.Config, sinks.Env{
 		Name: s.Name, UserAgent: userAgent(), Log: zerolog.Nop(), Bearer: d.bearer,
 		Attempt: func(a pipeline.Attempt) { last = a },
 	})

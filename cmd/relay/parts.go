@@ -104,7 +104,7 @@ func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 		return nil, withCode(exitUnavailable, fmt.Errorf("open sink %s: it publishes to relay's own NATS server, which listens only if a sink wants it when relay starts: restart relay", s.Name))
 	}
 	files := filesSum(s.Config)
-	sink, err := s.Config.Open(ctx, sinks.Env{
+	sink, err := sinks.Open(ctx, s.Config, sinks.Env{
 		Name: s.Name, Stdout: j.out, UserAgent: userAgent(), Log: j.log.With().Str("sink", s.Name).Logger(),
 		NATS:      func(ctx context.Context) (*nats.Conn, error) { return j.server.Connect(ctx) },
 		NATSStore: j.natsStore(), Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
