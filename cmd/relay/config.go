@@ -149,10 +149,9 @@ func (d *decoder) decode(text []byte, mode fs.FileMode) (*Config, error) {
 // tells of it.
 func filesSum(c sinks.Config) string {
 	hash := sha256.New()
-	v := reflect.ValueOf(c).Elem()
-	for i := range v.NumField() {
-		if name := v.Type().Field(i).Tag.Get("yaml"); strings.HasSuffix(name, "_file") && v.Field(i).Kind() == reflect.String && v.Field(i).String() != "" {
-			content, _, err := readConfig(v.Field(i).String())
+	for key, field := range keysOf(reflect.ValueOf(c).Elem()) {
+		if strings.HasSuffix(key, "_file") && field.Kind() == reflect.String && field.String() != "" {
+			content, _, err := readConfig(field.String())
 			if err != nil {
 				content = nil
 			}

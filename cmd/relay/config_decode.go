@@ -3,6 +3,7 @@ package main
 import (
 	"encoding"
 	"fmt"
+	"iter"
 	"maps"
 	"path/filepath"
 	"reflect"
@@ -196,13 +197,29 @@ func isSection(t reflect.Type) bool {
 func fieldsOf(structs ...reflect.Value) map[string]reflect.Value {
 	fields := make(map[string]reflect.Value)
 	for _, v := range structs {
-		for f, value := range v.Fields() {
-			if key := f.Tag.Get("yaml"); key != "" {
-				fields[key] = value
-			}
+		for key, field := range keysOf(v) {
+			fields[key] = field
 		}
 	}
 	return fields
+}
+
+// keysOf yields the fields of a struct by their yaml tags, in order. Those of an embedded struct stand among them.
+func keysOf(v reflect.Value) iter.Seq2[string, reflect.Value] {
+	return func(yield func(string, reflect.Value) bool) {
+		for f, field := range v.Fields() {
+			key := f.Tag.Get("yaml")
+			if f.Anonymous && key == "" {
+				for key, field := range keysOf(field) {
+					if !yield(key, field) {
+						return
+					}
+				}
+			} else if key != "" && !yield(key, field) {
+				return
+			}
+		}
+	}
 }
 
 // entries returns the keys of a mapping, each once, and notes their places.

@@ -56,9 +56,8 @@ func effectiveConfig(path string, getenv func(string) (string, bool)) (yaml.MapS
 func (d *decoder) shownKeys(path string, means func(key string) bool, structs ...reflect.Value) yaml.MapSlice {
 	shown := yaml.MapSlice{}
 	for _, s := range structs {
-		for f, field := range s.Fields() {
-			key := f.Tag.Get("yaml")
-			if key == "" || means != nil && !means(key) {
+		for key, field := range keysOf(s) {
+			if means != nil && !means(key) {
 				continue
 			}
 			if value := d.shownValue(join(path, key), field); value != nil {

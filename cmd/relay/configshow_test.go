@@ -116,12 +116,11 @@ func TestConfigShowHasNoSecret(t *testing.T) {
 		structs = append(structs, reflect.ValueOf(sinks.NewConfig(name)).Elem())
 	}
 	for _, s := range structs {
-		for f := range s.Fields() {
-			item := f.Type
+		for key, field := range keysOf(s) {
+			item := field.Type()
 			if item.Kind() == reflect.Slice || item.Kind() == reflect.Map {
 				item = item.Elem()
 			}
-			key := f.Tag.Get("yaml")
 			if item == reflect.TypeFor[secret.String]() && !regexp.MustCompile(`\b`+key+`:`).MatchString(config) {
 				t.Errorf("%s of %s is a secret, and is not planted", key, s.Type())
 			}
