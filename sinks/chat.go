@@ -71,13 +71,23 @@ type chat struct {
 	env     ChatEnv
 	hidden  []secret.String
 
-	turn  chan struct{}   // held by the delivery that may send; guards all but ends
-	next  time.Time       // nothing is sent before; by the monotonic clock
-	why   error           // the answer that asked for this pause; nil: to keep within the limits
+	turn  chan struct{} // held by the delivery that may send; guards all but the count of gone
+	pause pause
 	alone map[string]bool // accounts whose last message failed: one record at a time shows which is to blame
 	doubt bool            // a record was refused by itself, and none accepted since: the next may be refused as well
-	gone  error           // the last verdict that the webhook is there no more
-	ends  atomic.Int64    // counts those verdicts
+	gone  verdict
+}
+
+// pause is a time in which nothing is sent.
+type pause struct {
+	until time.Time // by the monotonic clock
+	why   error     // the answer that asked for it; nil: to keep within the limits
+}
+
+// verdict is that the webhook is there no more.
+type verdict struct {
+	last  error        // guarded by the turn
+	count atomic.Int64 // of all of them
 }
 
 func newChat(u *url.URL, timeout time.Duration, env ChatEnv, service messenger) *chat {
@@ -109,15 +119,15 @@ func (c *chat) Deliver(ctx context.Context, records []pipeline.Record) (int, err
 	if len(records) == 0 {
 		return 0, nil
 	}
-	ends := c.ends.Load()
+	ends := c.gone.count.Load()
 	select {
 	case c.turn <- struct{}{}:
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
 	defer func() { <-c.turn }()
-	if c.ends.Load() != ends { // said while this delivery waited
-		return 0, c.gone
+	if c.gone.count.Load() != ends { // said while this delivery waited
+		return 0, c.gone.last
 	}
 	account := records[0].Account
 	if c.alone[account] || c.doubt {
@@ -141,8 +151,8 @@ func (c *chat) Deliver(ctx context.Context, records []pipeline.Record) (int, err
 		case errors.Is(err, errThreadEnded):
 			continue
 		case pipeline.IsGone(err):
-			c.gone = err
-			c.ends.Add(1)
+			c.gone.last = err
+			c.gone.count.Add(1)
 		case pipeline.IsPermanent(err) && n > 1: // Nothing was posted, so that a part can be tried at once.
 			records = records[:n/2]
 			continue
@@ -157,12 +167,12 @@ func (c *chat) Deliver(ctx context.Context, records []pipeline.Record) (int, err
 
 // wait keeps the pause that the service wants.
 func (c *chat) wait(ctx context.Context) error {
-	pause := time.Until(c.next)
+	pause := time.Until(c.pause.until)
 	switch {
 	case pause <= 0:
 		return nil
 	case pause > maxPause:
-		err := c.why
+		err := c.pause.why
 		if err == nil {
 			err = fmt.Errorf("post to %s: the rate limit is used up for %v", c.shown, pause.Round(time.Second))
 		}
@@ -199,7 +209,7 @@ func (c *chat) send(ctx context.Context, records []pipeline.Record, body []byte)
 		err = c.explain(records, err)
 		attempt.Error = err.Error()
 	}
-	c.next, c.why = time.Now().Add(pause), err
+	c.pause.until, c.pause.why = time.Now().Add(pause), err
 	c.env.Attempt.Add(attempt)
 	return err
 }
@@ -278,43 +288,4 @@ func judgeStatus(got chatAnswer, hint string) error {
 		return pipeline.RetryAfter(after, err)
 	}
 	return err
-}
-
-// chatURL takes the URL of a chat sink from its two keys.
-func chatURL(target secret.String, file string) (secret.String, string, error) {
-	if file == "" {
-		return target, "url", nil
-	}
-	text, err := readSecretLine("url_file", file)
-	return text, "url_file", err
-}
-
-// checkChatFile reads the file of a URL, if there is one.
-func checkChatFile(file string, parse func(secret.String) (*url.URL, error)) error {
-	if file == "" {
-		return nil
-	}
-	text, key, err := chatURL(secret.String{}, file)
-	if err != nil {
-		return err
-	}
-	_, err = parse(text)
-	return field(key, err)
-}
-
-// checkChat checks the keys that chat sinks share.
-func checkChat(target secret.String, file string, timeout time.Duration, parse func(secret.String) (*url.URL, error)) []error {
-	set := map[string]bool{"url": !target.Empty(), "url_file": file != ""}
-	errs := []error{oneOf(set, "url", "url_file")}
-	switch {
-	case set["url"]:
-		_, err := parse(target)
-		errs = append(errs, field("url", err))
-	case !set["url_file"]:
-		errs = append(errs, field("url", errors.New("is missing: write the URL of the webhook, or url_file")))
-	}
-	if timeout < 100*time.Millisecond {
-		errs = append(errs, field("timeout", fmt.Errorf("%v is less than 100ms: give it a unit, as in 15s", timeout)))
-	}
-	return errs
 }

@@ -72,12 +72,17 @@ func inChat(t *testing.T, typ string, handler http.HandlerFunc, test func(*testi
 func openIn(t *testing.T, typ string, p *pipes) (pipeline.Sink, error) {
 	t.Helper()
 	env := sinks.ChatEnv{UserAgent: "relay/test", Dial: p.dial}
-	if typ == "slack" {
-		return (&sinks.SlackConfig{URL: secret.New("http://127.0.0.1:8350/services/planted-token"), Timeout: sinks.DefaultChatTimeout}).Open(t.Context(), env)
+	path := map[string]string{"discord": "/api/v10/webhooks/1/planted-token", "slack": "/services/planted-token"}[typ]
+	u := secret.New("http://127.0.0.1:8350" + path)
+	switch c := sinks.NewConfig(typ).(type) {
+	case *sinks.SlackConfig:
+		c.URL = u
+		return c.Open(t.Context(), env)
+	case *sinks.DiscordConfig:
+		c.URL = u
+		return c.Open(t.Context(), env)
 	}
-	return (&sinks.DiscordConfig{
-		URL: secret.New("http://127.0.0.1:8350/api/v10/webhooks/1/planted-token"), Color: sinks.DefaultDiscordColor, Timeout: sinks.DefaultChatTimeout,
-	}).Open(t.Context(), env)
+	return nil, errors.New("no chat")
 }
 
 // resetMargin is how long a discord sink waits beyond the reset of a bucket.

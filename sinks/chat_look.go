@@ -7,42 +7,22 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-
-	"github.com/treatrelay/relay/internal/secret"
 )
 
 // Reach connects to Discord without sending a request.
 func (c *DiscordConfig) Reach(ctx context.Context) (Reached, error) {
-	return reachChat(ctx, c.URL, c.URLFile, parseDiscordURL)
+	return c.reachWebhook(ctx, parseDiscordURL)
 }
 
 // Reach connects to Slack without sending a request.
 func (c *SlackConfig) Reach(ctx context.Context) (Reached, error) {
-	return reachChat(ctx, c.URL, c.URLFile, parseSlackURL)
-}
-
-func reachChat(ctx context.Context, target secret.String, file string, parse func(secret.String) (*url.URL, error)) (Reached, error) {
-	u, err := readChatURL(target, file, parse)
-	if err != nil {
-		return Reached{}, err
-	}
-	return DirectRoute(u).Reach(ctx)
-}
-
-func readChatURL(target secret.String, file string, parse func(secret.String) (*url.URL, error)) (*url.URL, error) {
-	target, key, err := chatURL(target, file)
-	if err != nil {
-		return nil, err
-	}
-	u, err := parse(target)
-	return u, field(key, err)
+	return c.reachWebhook(ctx, parseSlackURL)
 }
 
 // Ask asks Discord for the webhook (Discord's documentation, "Get Webhook with Token"), which posts nothing and changes nothing.
 // It returns the webhook's name. The error holds nothing of the URL but the host.
 func (c *DiscordConfig) Ask(ctx context.Context, userAgent string) (name string, err error) {
-	u, err := readChatURL(c.URL, c.URLFile, parseDiscordURL)
+	u, _, err := c.readWebhook(parseDiscordURL)
 	if err != nil {
 		return "", err
 	}

@@ -23,10 +23,7 @@ const DefaultDiscordColor = "#f7a440"
 // DiscordConfig configures a discord sink, which posts every treat as an embed to a webhook of a Discord channel, up to ten
 // in one message.
 type DiscordConfig struct {
-	// URL (yaml: url), or URLFile (yaml: url_file), the path of a file that holds it, is the URL of the webhook as Discord
-	// shows it. Whoever knows it can post, so it is a secret. One of the two is needed.
-	URL     secret.String `yaml:"url"`
-	URLFile string        `yaml:"url_file"`
+	ChatWebhook `yaml:",inline"`
 	// Username (yaml: username) and AvatarURL (yaml: avatar_url) stand in for those of the webhook.
 	Username  string `yaml:"username"`
 	AvatarURL string `yaml:"avatar_url"`
@@ -47,9 +44,14 @@ type DiscordConfig struct {
 	Timeout time.Duration `yaml:"timeout"`
 }
 
+// NewDiscordConfig returns a configuration with its defaults filled in.
+func NewDiscordConfig() *DiscordConfig {
+	return &DiscordConfig{Color: DefaultDiscordColor, Timeout: DefaultChatTimeout}
+}
+
 // Validate implements [Config].
 func (c *DiscordConfig) Validate() error {
-	errs := checkChat(c.URL, c.URLFile, c.Timeout, parseDiscordURL)
+	errs := c.checkWebhook(c.Timeout, parseDiscordURL)
 	errs = append(errs, field("username", checkDiscordName(c.Username)))
 	if c.AvatarURL != "" {
 		errs = append(errs, field("avatar_url", checkPicture(c.AvatarURL)))
@@ -105,7 +107,7 @@ func checkThreadURL(u *url.URL) error {
 
 // CheckFiles implements [Config].
 func (c *DiscordConfig) CheckFiles() error {
-	return checkChatFile(c.URLFile, func(text secret.String) (*url.URL, error) {
+	return c.checkWebhookFile(func(text secret.String) (*url.URL, error) {
 		u, err := parseDiscordURL(text)
 		if err == nil && c.ThreadName != "" {
 			err = checkThreadURL(u)
@@ -119,13 +121,9 @@ func (*DiscordConfig) Concurrency() int { return 1 }
 
 // Open reads the file the configuration names and connects to nothing.
 func (c *DiscordConfig) Open(_ context.Context, env ChatEnv) (pipeline.Sink, error) {
-	target, key, err := chatURL(c.URL, c.URLFile)
+	u, _, err := c.readWebhook(parseDiscordURL)
 	if err != nil {
 		return nil, err
-	}
-	u, err := parseDiscordURL(target)
-	if err != nil {
-		return nil, field(key, err)
 	}
 	query := u.Query()
 	query.Set("wait", "true") // Discord answers when the message is posted, and with what is wrong with it.

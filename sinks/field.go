@@ -3,6 +3,7 @@ package sinks
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/treatrelay/relay/internal/secret"
@@ -60,4 +61,12 @@ func readSecret(key, path string) (secret.String, error) {
 		return secret.String{}, field(key, fmt.Errorf("%s is empty", path))
 	}
 	return trimmed, nil
+}
+
+// checkTimeout checks the value of the key timeout, which bounds one request.
+func checkTimeout(d time.Duration) error {
+	if d < 100*time.Millisecond {
+		return field("timeout", fmt.Errorf("%v is less than 100ms: give it a unit, as in 15s", d))
+	}
+	return nil
 }

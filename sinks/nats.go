@@ -3,12 +3,9 @@ package sinks
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +42,15 @@ type NATSConfig struct {
 
 	// URL (yaml: url) is the NATS server, or several of one cluster with commas between, such as
 	// nats://nats.example:4222 or tls://nats.example:4222. Default: the server relay runs itself.
-	URL secret.String `yaml:"url"`
+	URL      secret.String `yaml:"url"`
+	Login    `yaml:",inline"`
+	TLSFiles `yaml:",inline"` // with a certificate to trust or to show, the connection is encrypted or not made
+
+	answerTimeout time.Duration // for tests
+}
+
+// Login says how to log in. It is of use only with a url.
+type Login struct {
 	// CredsFile (yaml: creds_file) is the path of a credentials file, as nsc writes it. It is read at each connect.
 	CredsFile string `yaml:"creds_file"`
 	// User (yaml: user) and Password (yaml: password), or PasswordFile (yaml: password_file), the path of a file that
@@ -56,15 +61,11 @@ type NATSConfig struct {
 	// Token (yaml: token), or TokenFile (yaml: token_file), the path of a file that holds it, log in by token.
 	Token     secret.String `yaml:"token"`
 	TokenFile string        `yaml:"token_file"`
-	// TLSCAFile (yaml: tls_ca_file) is the path of the PEM certificates to trust instead of the system's. With it the
-	// connection is encrypted or not made.
-	TLSCAFile string `yaml:"tls_ca_file"`
-	// TLSCertFile (yaml: tls_cert_file) and TLSKeyFile (yaml: tls_key_file) are the paths of the PEM certificate and key
-	// relay shows to the server.
-	TLSCertFile string `yaml:"tls_cert_file"`
-	TLSKeyFile  string `yaml:"tls_key_file"`
+}
 
-	answerTimeout time.Duration // for tests
+// NewNATSConfig returns a configuration with its defaults filled in.
+func NewNATSConfig() *NATSConfig {
+	return &NATSConfig{Subject: DefaultNATSSubject, Stream: DefaultNATSStream, Retention: DefaultNATSRetention}
 }
 
 // Validate implements [Config].
@@ -81,10 +82,7 @@ func (c *NATSConfig) Validate() error {
 		_, err := parseServers(c.URL)
 		errs = append(errs, field("url", err))
 	}
-	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
-		errs = append(errs, field("tls_cert_file", errors.New("and tls_key_file go together: set both or none")))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.CheckTLS())...)
 }
 
 func (c *NATSConfig) validateLogin() error {
@@ -165,8 +163,7 @@ func (c *NATSConfig) Open(ctx context.Context, env NATSEnv) (pipeline.Sink, erro
 		subjects: subjects{subject: c.Subject},
 		stream:   streamConfig(c.Stream, c.Subject, c.Retention),
 		gate:     make(chan struct{}, 1),
-		life:     life{closing: make(chan struct{})},
-		stop:     func() {},
+		life:     life{closing: make(chan struct{}), stop: func() {}},
 		attempt:  env.Attempt,
 		timeout:  cmp.Or(c.answerTimeout, natsAckTimeout),
 		link:     &link{log: env.Log, waits: map[*context.CancelCauseFunc]struct{}{}},
@@ -202,7 +199,7 @@ func (c *NATSConfig) Open(ctx context.Context, env NATSEnv) (pipeline.Sink, erro
 	s.link.server = hosts(servers)
 	options := append(s.link.options(env.Name), login...)
 	s.dial = func(context.Context) (*nats.Conn, error) { return nats.Connect(c.URL.Reveal(), options...) }
-	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, s.life.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.life.start(func() {
 		// What is wrong is logged, and said again by Deliver.
 		_, _ = s.connect(ctx)
@@ -248,18 +245,9 @@ func (c *NATSConfig) login(servers []*url.URL) ([]nats.Option, []secret.String, 
 		options = append(options, nats.Token(token.Reveal()))
 	}
 	if c.TLSCAFile != "" || c.TLSCertFile != "" {
-		config := &tls.Config{MinVersion: tls.VersionTLS12}
-		if c.TLSCAFile != "" {
-			if config.RootCAs, err = readCertificates("tls_ca_file", c.TLSCAFile); err != nil {
-				return nil, nil, err
-			}
-		}
-		if c.TLSCertFile != "" {
-			pair, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
-			if err != nil {
-				return nil, nil, field("tls_cert_file", err)
-			}
-			config.Certificates = []tls.Certificate{pair}
+		config, err := c.TLSConfig()
+		if err != nil {
+			return nil, nil, err
 		}
 		options = append(options, nats.Secure(config))
 	}
@@ -282,18 +270,6 @@ func CheckCredentials(path string) error {
 		return fmt.Errorf("%s holds no credentials of a NATS user: it is the file that nsc makes, with a JWT and a seed", path)
 	}
 	return nil
-}
-
-func readCertificates(key, path string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // The path is the operator's own.
-	if err != nil {
-		return nil, field(key, err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, field(key, fmt.Errorf("%s holds no PEM certificate", path))
-	}
-	return pool, nil
 }
 
 // parseServers splits a NATS URL. Its errors do not quote the URL, which may hold a password.

@@ -40,7 +40,6 @@ type natsSink struct {
 	timeout  time.Duration // how long to wait for an answer of the server
 	own      *ownServer    // nil: the server is not relay's own
 	life     life
-	stop     context.CancelFunc // ends what Open began
 
 	gate  chan struct{} // holds one token while route is in use
 	route route
@@ -61,6 +60,7 @@ type life struct {
 	mu      sync.Mutex    // guards closed, and work against an end under way
 	closed  bool
 	work    sync.WaitGroup
+	stop    context.CancelFunc // ends what Open began
 }
 
 // start runs f in a goroutine that end waits for. It reports false when the end has come.
@@ -270,7 +270,7 @@ func (s *natsSink) explain(op string, err error) error {
 // acknowledged before Deliver counts it. It waits for a dial or a write under way, at most some seconds.
 func (s *natsSink) Close() error {
 	s.life.end()
-	s.stop()
+	s.life.stop()
 	s.life.work.Wait()
 	s.gate <- struct{}{}
 	defer func() { <-s.gate }()

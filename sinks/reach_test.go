@@ -43,7 +43,8 @@ func TestReach(t *testing.T) {
 	if r, err := hookConfig(t, "https://bot.example/x", func(w *sinks.WebhookConfig) { w.Proxy = secret.New(plain.URL) }).Reach(t.Context()); err != nil || !r.Proxy || r.Host != host {
 		t.Errorf("%+v, %v", r, err)
 	}
-	slack := &sinks.SlackConfig{URL: secret.New(plain.URL + "/services/planted")}
+	slack := &sinks.SlackConfig{}
+	slack.URL = secret.New(plain.URL + "/services/planted")
 	if r, err := slack.Reach(t.Context()); err != nil || r.Host != host {
 		t.Errorf("%+v, %v", r, err)
 	}

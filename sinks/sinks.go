@@ -55,15 +55,15 @@ func Types() []string { return []string{"stdout", "nats", "webhook", "discord", 
 func NewConfig(typ string) Config {
 	switch typ {
 	case "stdout":
-		return new(StdoutConfig)
+		return NewStdoutConfig()
 	case "nats":
-		return &NATSConfig{Subject: DefaultNATSSubject, Stream: DefaultNATSStream, Retention: DefaultNATSRetention}
+		return NewNATSConfig()
 	case "webhook":
-		return &WebhookConfig{Method: DefaultWebhookMethod, Timeout: DefaultWebhookTimeout}
+		return NewWebhookConfig()
 	case "discord":
-		return &DiscordConfig{Color: DefaultDiscordColor, Timeout: DefaultChatTimeout}
+		return NewDiscordConfig()
 	case "slack":
-		return &SlackConfig{Timeout: DefaultChatTimeout}
+		return NewSlackConfig()
 	}
 	return nil
 }

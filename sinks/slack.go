@@ -18,10 +18,7 @@ import (
 // SlackConfig configures a slack sink, which posts every treat to an incoming webhook of a Slack channel, up to ten in one
 // message.
 type SlackConfig struct {
-	// URL (yaml: url), or URLFile (yaml: url_file), the path of a file that holds it, is the URL of the incoming webhook as
-	// Slack shows it. Whoever knows it can post, so it is a secret. One of the two is needed.
-	URL     secret.String `yaml:"url"`
-	URLFile string        `yaml:"url_file"`
+	ChatWebhook `yaml:",inline"`
 	// Template (yaml: template) is a Go template of the text of a treat, in Slack's mrkdwn. Its values are escaped.
 	Template string `yaml:"template"`
 	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer, at least 100ms.
@@ -37,9 +34,14 @@ const (
 	maxSlackFallback = 3000 // text in a notification; Slack cuts off after 4,000
 )
 
+// NewSlackConfig returns a configuration with its defaults filled in.
+func NewSlackConfig() *SlackConfig {
+	return &SlackConfig{Timeout: DefaultChatTimeout}
+}
+
 // Validate implements [Config].
 func (c *SlackConfig) Validate() error {
-	errs := checkChat(c.URL, c.URLFile, c.Timeout, parseSlackURL)
+	errs := c.checkWebhook(c.Timeout, parseSlackURL)
 	if c.Template != "" {
 		_, err := newTextTemplate(c.Template, maxSlackSection, escapeMrkdwn)
 		errs = append(errs, field("template", err))
@@ -48,20 +50,16 @@ func (c *SlackConfig) Validate() error {
 }
 
 // CheckFiles implements [Config].
-func (c *SlackConfig) CheckFiles() error { return checkChatFile(c.URLFile, parseSlackURL) }
+func (c *SlackConfig) CheckFiles() error { return c.checkWebhookFile(parseSlackURL) }
 
 // Concurrency implements [Config].
 func (*SlackConfig) Concurrency() int { return 1 }
 
 // Open reads the file the configuration names and connects to nothing.
 func (c *SlackConfig) Open(_ context.Context, env ChatEnv) (pipeline.Sink, error) {
-	target, key, err := chatURL(c.URL, c.URLFile)
+	u, _, err := c.readWebhook(parseSlackURL)
 	if err != nil {
 		return nil, err
-	}
-	u, err := parseSlackURL(target)
-	if err != nil {
-		return nil, field(key, err)
 	}
 	s := &slack{}
 	if c.Template != "" {

@@ -16,6 +16,11 @@ import (
 // StdoutConfig configures a stdout sink, which writes every event as one line of JSON. It has no keys.
 type StdoutConfig struct{}
 
+// NewStdoutConfig returns a configuration with its defaults filled in.
+func NewStdoutConfig() *StdoutConfig {
+	return new(StdoutConfig)
+}
+
 // Validate implements [Config].
 func (*StdoutConfig) Validate() error { return nil }
 

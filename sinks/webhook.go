@@ -33,10 +33,20 @@ const (
 // WebhookConfig configures a webhook sink, which sends every event in a POST request of its own, signed as Standard
 // Webhooks demands.
 type WebhookConfig struct {
-	// URL (yaml: url), or URLFile (yaml: url_file), the path of a file that holds it, is where events are sent: http or
-	// https, without user and password. It is treated as a secret, for it may hold a token. One of the two is needed.
-	URL     secret.String `yaml:"url"`
-	URLFile string        `yaml:"url_file"`
+	Target  `yaml:",inline"` // http or https, without user and password
+	Signing `yaml:",inline"`
+	Request `yaml:",inline"`
+	// Account (yaml: account) names the account whose access token goes with each request, as Authorization: Bearer. The
+	// url must then be https, or http to this machine.
+	Account  string `yaml:"account"`
+	TLSFiles `yaml:",inline"`
+	Network  `yaml:",inline"`
+
+	resolver *net.Resolver // for tests
+}
+
+// Signing has the keys that sign each request.
+type Signing struct {
 	// Secret (yaml: secret), SecretFile (yaml: secret_file), the path of a file that holds one a line, or Secrets (yaml:
 	// secrets), a list, sign each request: whsec_ and at least 24 bytes in base64. With several, the newest first, each
 	// signs, so that a receiver can change over in its own time. PrivateKey (yaml: private_key), or PrivateKeyFile (yaml:
@@ -48,6 +58,10 @@ type WebhookConfig struct {
 
 	PrivateKey     secret.String `yaml:"private_key"`
 	PrivateKeyFile string        `yaml:"private_key_file"`
+}
+
+// Request is what requests look like.
+type Request struct {
 	// Method (yaml: method) is POST, PUT or PATCH. Default: POST.
 	Method string `yaml:"method"`
 	// Body (yaml: body) is a template of the body, over the event as decoded JSON, for receivers that want a shape of their
@@ -62,35 +76,35 @@ type WebhookConfig struct {
 	Timeout time.Duration `yaml:"timeout"`
 	// Headers (yaml: headers) are sent with each request. Their values are treated as secrets.
 	Headers map[string]secret.String `yaml:"headers"`
-	// Account (yaml: account) names the account whose access token goes with each request, as Authorization: Bearer. The
-	// url must then be https, or http to this machine.
-	Account string `yaml:"account"`
-	// TLSCAFile (yaml: tls_ca_file) is the path of the PEM certificates to trust instead of the system's.
-	TLSCAFile string `yaml:"tls_ca_file"`
-	// TLSCertFile (yaml: tls_cert_file) and TLSKeyFile (yaml: tls_key_file) are the paths of the PEM certificate and key
-	// relay shows to the receiver.
-	TLSCertFile string `yaml:"tls_cert_file"`
-	TLSKeyFile  string `yaml:"tls_key_file"`
+}
+
+// Network says what the way to the receiver may be.
+type Network struct {
 	// Proxy (yaml: proxy) is the http or https URL of a proxy to send requests through. It is treated as a secret, for it
 	// may hold a user and password. The environment's proxies are ignored.
 	Proxy secret.String `yaml:"proxy"`
 	// AllowNetworks (yaml: allow_networks) lists networks, as in 192.168.1.0/24, that the name in the url may lead to though
 	// they are not public. An address in the url is the operator's choice and needs no leave.
 	AllowNetworks []string `yaml:"allow_networks"`
+}
 
-	resolver *net.Resolver // for tests
+// NewWebhookConfig returns a configuration with its defaults filled in.
+func NewWebhookConfig() *WebhookConfig {
+	return &WebhookConfig{Request: Request{Method: DefaultWebhookMethod, Timeout: DefaultWebhookTimeout}}
 }
 
 // Validate implements [Config].
 func (c *WebhookConfig) Validate() error {
-	set := map[string]bool{
-		"url": !c.URL.Empty(), "url_file": c.URLFile != "",
-		"secret": !c.Secret.Empty(), "secret_file": c.SecretFile != "", "secrets": len(c.Secrets) > 0,
-		"private_key": !c.PrivateKey.Empty(), "private_key_file": c.PrivateKeyFile != "",
-	}
-	errs := []error{
-		oneOf(set, "url", "url_file"), oneOf(set, "secret", "secret_file", "secrets"), oneOf(set, "private_key", "private_key_file"),
-	}
+	errs := append(c.checkTarget(), c.checkSigning()...)
+	_, proxyErr := parseProxy(c.Proxy)
+	_, networksErr := parseNetworks(c.AllowNetworks)
+	errs = append(errs, c.CheckTLS(), field("proxy", proxyErr), field("allow_networks", networksErr))
+	return errors.Join(append(errs, c.checkRequest()...)...)
+}
+
+func (c *WebhookConfig) checkTarget() []error {
+	set := map[string]bool{"url": !c.URL.Empty(), "url_file": c.URLFile != ""}
+	errs := []error{oneOf(set, "url", "url_file")}
 	switch {
 	case set["url"]:
 		_, err := c.target(c.URL)
@@ -98,30 +112,34 @@ func (c *WebhookConfig) Validate() error {
 	case !set["url_file"]:
 		errs = append(errs, field("url", errors.New("is missing: write where events are sent, or url_file")))
 	}
+	return errs
+}
+
+func (s *Signing) checkSigning() []error {
+	set := map[string]bool{
+		"secret": !s.Secret.Empty(), "secret_file": s.SecretFile != "", "secrets": len(s.Secrets) > 0,
+		"private_key": !s.PrivateKey.Empty(), "private_key_file": s.PrivateKeyFile != "",
+	}
+	errs := []error{oneOf(set, "secret", "secret_file", "secrets"), oneOf(set, "private_key", "private_key_file")}
 	if set["private_key"] {
-		_, err := ed25519Signers([]secret.String{c.PrivateKey})
+		_, err := ed25519Signers([]secret.String{s.PrivateKey})
 		errs = append(errs, field("private_key", err))
 	}
 	switch {
 	case set["secret"]:
-		_, err := hmacSigners([]secret.String{c.Secret})
+		_, err := hmacSigners([]secret.String{s.Secret})
 		errs = append(errs, field("secret", err))
 	case set["secrets"]:
-		_, err := hmacSigners(c.Secrets)
+		_, err := hmacSigners(s.Secrets)
 		errs = append(errs, field("secrets", err))
 	case !set["secret_file"] && !set["private_key"] && !set["private_key_file"]:
 		errs = append(errs, field("secret", errors.New("is missing, and anybody could forge an unsigned event: "+makeSecret)))
 	}
-	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
-		errs = append(errs, field("tls_cert_file", errors.New("and tls_key_file go together: set both or none")))
-	}
-	_, err := parseProxy(c.Proxy)
-	errs = append(errs, field("proxy", err))
-	_, err = parseNetworks(c.AllowNetworks)
-	errs = append(errs, field("allow_networks", err))
-	if c.Timeout < 100*time.Millisecond {
-		errs = append(errs, field("timeout", fmt.Errorf("%v is less than 100ms: give it a unit, as in 15s", c.Timeout)))
-	}
+	return errs
+}
+
+func (c *WebhookConfig) checkRequest() []error {
+	errs := []error{checkTimeout(c.Timeout)}
 	if !slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, c.Method) {
 		errs = append(errs, field("method", fmt.Errorf("want POST, PUT or PATCH, got %q", c.Method)))
 	}
@@ -137,7 +155,7 @@ func (c *WebhookConfig) Validate() error {
 			errs = append(errs, field("headers", fmt.Errorf("%s and account are both set: keep one of them", name)))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // Concurrency implements [Config].
@@ -195,30 +213,30 @@ func (c *WebhookConfig) Open(_ context.Context, env WebhookEnv) (pipeline.Sink, 
 }
 
 // template reads the body, which is nil for the event itself.
-func (c *WebhookConfig) template() (*bodyTemplate, error) {
-	if c.Body == "" {
+func (r *Request) template() (*bodyTemplate, error) {
+	if r.Body == "" {
 		return nil, nil //nolint:nilnil // no template is no fault
 	}
-	return parseBody(c.Body, cmp.Or(c.ContentType, defaultBodyType))
+	return parseBody(r.Body, cmp.Or(r.ContentType, defaultBodyType))
 }
 
 // keyring makes the keys that sign.
-func (c *WebhookConfig) keyring(log zerolog.Logger) (*keyring, error) {
+func (s *Signing) keyring(log zerolog.Logger) (*keyring, error) {
 	keys := &keyring{log: log, checked: time.Now()}
 	var errs []error
 	switch {
-	case !c.Secret.Empty():
-		errs = append(errs, keys.add("secret", "", []secret.String{c.Secret}, hmacSigners))
-	case len(c.Secrets) > 0:
-		errs = append(errs, keys.add("secrets", "", c.Secrets, hmacSigners))
-	case c.SecretFile != "":
-		errs = append(errs, keys.add("secret_file", c.SecretFile, nil, hmacSigners))
+	case !s.Secret.Empty():
+		errs = append(errs, keys.add("secret", "", []secret.String{s.Secret}, hmacSigners))
+	case len(s.Secrets) > 0:
+		errs = append(errs, keys.add("secrets", "", s.Secrets, hmacSigners))
+	case s.SecretFile != "":
+		errs = append(errs, keys.add("secret_file", s.SecretFile, nil, hmacSigners))
 	}
 	switch {
-	case !c.PrivateKey.Empty():
-		errs = append(errs, keys.add("private_key", "", []secret.String{c.PrivateKey}, ed25519Signers))
-	case c.PrivateKeyFile != "":
-		errs = append(errs, keys.add("private_key_file", c.PrivateKeyFile, nil, ed25519Signers))
+	case !s.PrivateKey.Empty():
+		errs = append(errs, keys.add("private_key", "", []secret.String{s.PrivateKey}, ed25519Signers))
+	case s.PrivateKeyFile != "":
+		errs = append(errs, keys.add("private_key_file", s.PrivateKeyFile, nil, ed25519Signers))
 	}
 	return keys, errors.Join(errs...)
 }

@@ -11,7 +11,11 @@ import (
 
 // BenchmarkSign is what it takes to make a webhook's request, signature and all, without sending it.
 func BenchmarkSign(b *testing.B) {
-	c := WebhookConfig{URL: secret.New("http://127.0.0.1:1/treats"), Secret: secret.New("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), Method: "POST", Timeout: time.Second}
+	c := WebhookConfig{
+		Target:  Target{URL: secret.New("http://127.0.0.1:1/treats")},
+		Signing: Signing{Secret: secret.New("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")},
+		Request: Request{Method: "POST", Timeout: time.Second},
+	}
 	sink, err := c.Open(b.Context(), WebhookEnv{})
 	if err != nil {
 		b.Fatal(err)

@@ -60,20 +60,20 @@ func ReadSigningSecrets(path string) ([]secret.String, error) {
 
 // PublicKeys returns the public keys that belong to the private keys of the configuration, as receivers need them
 // (whpk_). It reads the file of private_key_file.
-func (c *WebhookConfig) PublicKeys() ([]string, error) {
-	private := []secret.String{c.PrivateKey}
-	if c.PrivateKeyFile != "" {
+func (s *Signing) PublicKeys() ([]string, error) {
+	private := []secret.String{s.PrivateKey}
+	if s.PrivateKeyFile != "" {
 		var err error
-		if private, err = readSecrets("private_key_file", c.PrivateKeyFile); err != nil {
+		if private, err = readSecrets("private_key_file", s.PrivateKeyFile); err != nil {
 			return nil, err
 		}
 	}
 	var public []string
-	for i, s := range private {
-		if s.Empty() {
+	for i, one := range private {
+		if one.Empty() {
 			continue
 		}
-		key, err := parsePrivateKey(i, s)
+		key, err := parsePrivateKey(i, one)
 		if err != nil {
 			return nil, err
 		}

@@ -33,7 +33,7 @@ func TestPrivateKeys(t *testing.T) {
 		return secret.New("whsk_" + base64.StdEncoding.EncodeToString(bytes.Join(parts, nil)))
 	}
 	for _, s := range []secret.String{private, encode(seed), encode(seed, point)} {
-		keys, err := (&WebhookConfig{PrivateKey: s}).PublicKeys()
+		keys, err := (&Signing{PrivateKey: s}).PublicKeys()
 		if err != nil || len(keys) != 1 || keys[0] != public {
 			t.Errorf("public keys %v, %v, want %s", keys, err, public)
 		}

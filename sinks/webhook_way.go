@@ -2,7 +2,6 @@ package sinks
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 
 	"github.com/rs/zerolog"
@@ -10,28 +9,15 @@ import (
 
 // route is how requests get to the receiver. It reads the files that the configuration names for it.
 func (c *WebhookConfig) route() (r Route, err error) {
-	target, key := c.URL, "url"
-	if c.URLFile != "" {
-		key = "url_file"
-		if target, err = readSecretLine(key, c.URLFile); err != nil {
-			return Route{}, err
-		}
+	target, key, err := c.ReadURL()
+	if err != nil {
+		return Route{}, err
 	}
 	if r.URL, err = c.target(target); err != nil {
 		return Route{}, field(key, err)
 	}
-	r.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.TLSCAFile != "" {
-		if r.TLS.RootCAs, err = readCertificates("tls_ca_file", c.TLSCAFile); err != nil {
-			return Route{}, err
-		}
-	}
-	if c.TLSCertFile != "" {
-		certificate, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
-		if err != nil {
-			return Route{}, field("tls_cert_file", err)
-		}
-		r.TLS.Certificates = []tls.Certificate{certificate}
+	if r.TLS, err = c.TLSConfig(); err != nil {
+		return Route{}, err
 	}
 	networks, err := parseNetworks(c.AllowNetworks)
 	if err != nil {

@@ -204,12 +204,12 @@ func fieldsOf(structs ...reflect.Value) map[string]reflect.Value {
 	return fields
 }
 
-// keysOf yields the fields of a struct by their yaml tags, in order. Those of an embedded struct stand among them.
+// keysOf yields the fields of a struct by their yaml tags, in order. Those of an inlined struct stand among them.
 func keysOf(v reflect.Value) iter.Seq2[string, reflect.Value] {
 	return func(yield func(string, reflect.Value) bool) {
 		for f, field := range v.Fields() {
 			key := f.Tag.Get("yaml")
-			if f.Anonymous && key == "" {
+			if f.Anonymous && key == ",inline" {
 				for key, field := range keysOf(field) {
 					if !yield(key, field) {
 						return

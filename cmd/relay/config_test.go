@@ -369,6 +369,11 @@ http: {listen: '127.0.0.1:8350'}
 	}
 	provider, _ := auth.Lookup("treatstream")
 	retry := schedule.Policy{Initial: 5 * time.Second, Max: 10 * time.Hour, GiveUp: 72 * time.Hour}
+	hook := sinks.NewWebhookConfig()
+	hook.URL, hook.Secrets = secret.New("https://bot.example/treats"), []secret.String{secret.New(signingSecret)}
+	hook.Headers = map[string]secret.String{
+		"Authorization": secret.New("Bearer hunter2-env"), "X-Nested": secret.New("${SECRET}"),
+	}
 	bus, ok := sinks.NewConfig("nats").(*sinks.NATSConfig)
 	if !ok {
 		t.Fatal("the nats sink has another configuration")
@@ -396,13 +401,7 @@ http: {listen: '127.0.0.1:8350'}
 			},
 		},
 		Sinks: []SinkConfig{
-			{Name: "bot", Type: "webhook", Lane: delivery.LaneConfig{Concurrency: 16, Retry: retry}, Config: &sinks.WebhookConfig{
-				URL: secret.New("https://bot.example/treats"), Secrets: []secret.String{secret.New(signingSecret)},
-				Method: sinks.DefaultWebhookMethod, Timeout: sinks.DefaultWebhookTimeout,
-				Headers: map[string]secret.String{
-					"Authorization": secret.New("Bearer hunter2-env"), "X-Nested": secret.New("${SECRET}"),
-				},
-			}},
+			{Name: "bot", Type: "webhook", Lane: delivery.LaneConfig{Concurrency: 16, Retry: retry}, Config: hook},
 			{Name: "bus", Type: "nats", Config: bus, Lane: delivery.LaneConfig{Retry: schedule.Policy{Initial: 7 * time.Second, Max: retry.Max, GiveUp: retry.GiveUp}}},
 			{Name: "console", Type: "stdout", Lane: delivery.LaneConfig{Selection: rules.Selection{Accounts: []string{"other"}}, Retry: retry}, Config: &sinks.StdoutConfig{}},
 		},

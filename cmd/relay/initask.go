@@ -135,7 +135,8 @@ func checkWebhookURL(text string) error {
 	if strings.Contains(text, "${") {
 		return nil
 	}
-	c := sinks.WebhookConfig{URL: secret.New(text), Secret: sinks.NewSigningSecret(), Method: sinks.DefaultWebhookMethod, Timeout: sinks.DefaultWebhookTimeout}
+	c := sinks.NewWebhookConfig()
+	c.URL, c.Secret = secret.New(text), sinks.NewSigningSecret()
 	err := c.Validate()
 	if fault, ok := errors.AsType[*sinks.FieldError](err); ok {
 		return fault.Err
