@@ -7,22 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/internal/field"
+	"github.com/treatrelay/relay/sinks/internal/sinktest"
 )
-
-// decode reads a sink's configuration as a user writes it.
-func decode(t *testing.T, typ, text string) sinks.Config {
-	t.Helper()
-	config := sinks.NewConfig(typ)
-	if err := yaml.UnmarshalWithOptions([]byte(text), config, yaml.Strict()); err != nil {
-		t.Fatal(err)
-	}
-	return config
-}
-
-const goodHook = "url: https://bot.example/treats\nsecret: " + webhookSecret + "\n"
 
 func TestValidate(t *testing.T) {
 	short := "whsec_c2hvcnQtcGxhbnRlZC1zZWNyZXQ=" // 20 bytes
@@ -76,48 +64,48 @@ func TestValidate(t *testing.T) {
 		{"nats", "token: planted-word", "token: is of use only with a url"},
 		{"nats", "tls_ca_file: /x", "tls_ca_file: is of use only with a url"},
 
-		{"webhook", goodHook, ""},
+		{"webhook", sinktest.GoodHook, ""},
 		{"webhook", "url_file: /x\nsecret_file: /y", ""},
-		{"webhook", "url_file: /x\nsecrets: [" + webhookSecret + ", " + webhookSecret + "]", ""},
-		{"webhook", goodHook + "headers: {Authorization: Bearer planted-word, X-Team: pizza}", ""},
-		{"webhook", goodHook + "timeout: 2s", ""},
-		{"webhook", goodHook + "method: PUT", ""},
-		{"webhook", goodHook + "method: GET", "method: want POST, PUT or PATCH, got \"GET\""},
-		{"webhook", goodHook + "method: post", "method: want POST"},
-		{"webhook", goodHook + "tls_cert_file: /x", "tls_cert_file: and tls_key_file go together"},
-		{"webhook", goodHook + "private_key_file: /x", ""},
+		{"webhook", "url_file: /x\nsecrets: [" + sinktest.WebhookSecret + ", " + sinktest.WebhookSecret + "]", ""},
+		{"webhook", sinktest.GoodHook + "headers: {Authorization: Bearer planted-word, X-Team: pizza}", ""},
+		{"webhook", sinktest.GoodHook + "timeout: 2s", ""},
+		{"webhook", sinktest.GoodHook + "method: PUT", ""},
+		{"webhook", sinktest.GoodHook + "method: GET", "method: want POST, PUT or PATCH, got \"GET\""},
+		{"webhook", sinktest.GoodHook + "method: post", "method: want POST"},
+		{"webhook", sinktest.GoodHook + "tls_cert_file: /x", "tls_cert_file: and tls_key_file go together"},
+		{"webhook", sinktest.GoodHook + "private_key_file: /x", ""},
 		{"webhook", "url: https://x\nprivate_key: whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", ""},
 		{"webhook", "url: https://x\nprivate_key: whsk_cGxhbnRlZA==", "private_key: number 1 holds 7 bytes, want 32 or 64"},
 		{"webhook", "url: https://x\nprivate_key: whsk_planted\nprivate_key_file: /x", "private_key_file: is set besides private_key"},
-		{"webhook", goodHook + "timeout: 15ns", "timeout: 15ns is less than 100ms: give it a unit"},
-		{"webhook", goodHook + "timeout: -1s", "timeout: "},
-		{"webhook", "secret: " + webhookSecret, "url: is missing"},
+		{"webhook", sinktest.GoodHook + "timeout: 15ns", "timeout: 15ns is less than 100ms: give it a unit"},
+		{"webhook", sinktest.GoodHook + "timeout: -1s", "timeout: "},
+		{"webhook", "secret: " + sinktest.WebhookSecret, "url: is missing"},
 		{"webhook", "url: https://bot.example", "secret: is missing, and anybody could forge"},
 		{"webhook", "url: https://bot.example", "relay secrets new"},
-		{"webhook", goodHook + "url_file: /x", "url_file: is set besides url"},
-		{"webhook", goodHook + "secret_file: /x", "secret_file: is set besides secret"},
-		{"webhook", goodHook + "secrets: [" + webhookSecret + "]", "secrets: is set besides secret"},
+		{"webhook", sinktest.GoodHook + "url_file: /x", "url_file: is set besides url"},
+		{"webhook", sinktest.GoodHook + "secret_file: /x", "secret_file: is set besides secret"},
+		{"webhook", sinktest.GoodHook + "secrets: [" + sinktest.WebhookSecret + "]", "secrets: is set besides secret"},
 		{"webhook", "url: https://x\nsecret: planted-secret-of-thirty-two-bytes", "secret: number 1 does not begin with whsec_"},
 		{"webhook", "url: https://x\nsecret: whsec_planted***", "secret: number 1 is not base64"},
 		{"webhook", "url: https://x\nsecret: whsec_", "secret: number 1 holds 0 bytes, less than the 24"},
 		{"webhook", "url: https://x\nsecret: " + short, "secret: number 1 holds 20 bytes, less than the 24"},
-		{"webhook", "url: https://x\nsecrets: [" + webhookSecret + ", " + short + "]", "secrets: number 2 holds 20 bytes"},
-		{"webhook", "url: ftp://bot.example\nsecret: " + webhookSecret, "url: is not an http or https URL"},
-		{"webhook", "url: bot.example/treats\nsecret: " + webhookSecret, "url: is not an http or https URL"},
-		{"webhook", "url: https:///planted\nsecret: " + webhookSecret, "url: is not an http or https URL"},
-		{"webhook", "url: https://x/planted%zz\nsecret: " + webhookSecret, "url: is not a valid URL"},
-		{"webhook", "url: https://me:planted-word@x\nsecret: " + webhookSecret, "url: holds a user or password: take it out and set headers"},
-		{"webhook", goodHook + "headers: {webhook-id: x}", "headers: webhook-id cannot be set"},
-		{"webhook", goodHook + "headers: {Webhook-Signature: x}", "headers: Webhook-Signature cannot be set"},
-		{"webhook", goodHook + "headers: {content-type: x}", "headers: content-type cannot be set"},
-		{"webhook", goodHook + "headers: {Host: x}", "headers: Host cannot be set"},
-		{"webhook", goodHook + "headers: {Content-Length: '3'}", "headers: Content-Length cannot be set"},
-		{"webhook", goodHook + "headers: {'X Team': x}", "headers: \"X Team\" is not the name"},
-		{"webhook", goodHook + "headers: {'': x}", "headers: \"\" is not the name"},
-		{"webhook", goodHook + "headers: {X-Team: \"planted\\r\\nX-Evil: 1\"}", "headers: the value of X-Team holds a line break"},
+		{"webhook", "url: https://x\nsecrets: [" + sinktest.WebhookSecret + ", " + short + "]", "secrets: number 2 holds 20 bytes"},
+		{"webhook", "url: ftp://bot.example\nsecret: " + sinktest.WebhookSecret, "url: is not an http or https URL"},
+		{"webhook", "url: bot.example/treats\nsecret: " + sinktest.WebhookSecret, "url: is not an http or https URL"},
+		{"webhook", "url: https:///planted\nsecret: " + sinktest.WebhookSecret, "url: is not an http or https URL"},
+		{"webhook", "url: https://x/planted%zz\nsecret: " + sinktest.WebhookSecret, "url: is not a valid URL"},
+		{"webhook", "url: https://me:planted-word@x\nsecret: " + sinktest.WebhookSecret, "url: holds a user or password: take it out and set headers"},
+		{"webhook", sinktest.GoodHook + "headers: {webhook-id: x}", "headers: webhook-id cannot be set"},
+		{"webhook", sinktest.GoodHook + "headers: {Webhook-Signature: x}", "headers: Webhook-Signature cannot be set"},
+		{"webhook", sinktest.GoodHook + "headers: {content-type: x}", "headers: content-type cannot be set"},
+		{"webhook", sinktest.GoodHook + "headers: {Host: x}", "headers: Host cannot be set"},
+		{"webhook", sinktest.GoodHook + "headers: {Content-Length: '3'}", "headers: Content-Length cannot be set"},
+		{"webhook", sinktest.GoodHook + "headers: {'X Team': x}", "headers: \"X Team\" is not the name"},
+		{"webhook", sinktest.GoodHook + "headers: {'': x}", "headers: \"\" is not the name"},
+		{"webhook", sinktest.GoodHook + "headers: {X-Team: \"planted\\r\\nX-Evil: 1\"}", "headers: the value of X-Team holds a line break"},
 	} {
 		t.Run(c.typ+" "+c.text, func(t *testing.T) {
-			err := decode(t, c.typ, c.text).Validate()
+			err := sinktest.Decode(t, c.typ, c.text).Validate()
 			if c.want == "" {
 				if err != nil {
 					t.Errorf("fault: %v", err)
@@ -127,10 +115,10 @@ func TestValidate(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("fault %v, want %q", err, c.want)
 			}
-			if strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), webhookSecret) {
+			if strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), sinktest.WebhookSecret) {
 				t.Errorf("a secret shows in %q", err)
 			}
-			if _, ok := errors.AsType[*sinks.FieldError](err); !ok {
+			if _, ok := errors.AsType[*field.Error](err); !ok {
 				t.Errorf("no key goes with %q", err)
 			}
 		})
@@ -138,7 +126,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestValidateReportsEveryFault(t *testing.T) {
-	err := decode(t, "webhook", "url: x\nsecret: y\ntimeout: 1ns\nheaders: {Host: a, Webhook-Id: b}").Validate()
+	err := sinktest.Decode(t, "webhook", "url: x\nsecret: y\ntimeout: 1ns\nheaders: {Host: a, Webhook-Id: b}").Validate()
 	if err == nil || strings.Count(err.Error(), "\n") != 4 {
 		t.Errorf("faults:\n%v\nwant 5", err)
 	}
@@ -157,11 +145,11 @@ func TestOpenReadsFiles(t *testing.T) {
 	empty, junk := write("empty", " \n"), write("junk", "planted junk\n")
 	missing := filepath.Join(dir, "missing")
 	for _, c := range []struct{ typ, text, want string }{
-		{"webhook", "url_file: " + missing + "\nsecret: " + webhookSecret, "url_file: open "},
-		{"webhook", "url_file: " + empty + "\nsecret: " + webhookSecret, "url_file: " + empty + " is empty"},
-		{"webhook", "url_file: " + junk + "\nsecret: " + webhookSecret, "url_file: is not an http or https URL"},
+		{"webhook", "url_file: " + missing + "\nsecret: " + sinktest.WebhookSecret, "url_file: open "},
+		{"webhook", "url_file: " + empty + "\nsecret: " + sinktest.WebhookSecret, "url_file: " + empty + " is empty"},
+		{"webhook", "url_file: " + junk + "\nsecret: " + sinktest.WebhookSecret, "url_file: is not an http or https URL"},
 		{"webhook", "url: https://x\nsecret_file: " + junk, "secret_file: number 1 does not begin with whsec_"},
-		{"webhook", goodHook + "tls_ca_file: " + junk, "tls_ca_file: " + junk + " holds no PEM certificate"},
+		{"webhook", sinktest.GoodHook + "tls_ca_file: " + junk, "tls_ca_file: " + junk + " holds no PEM certificate"},
 		{"nats", "url: nats://127.0.0.1:1\ntoken_file: " + missing, "token_file: open "},
 		{"nats", "url: nats://127.0.0.1:1\nuser: a\npassword_file: " + empty, "password_file: " + empty + " is empty"},
 		{"nats", "url: nats://127.0.0.1:1\ncreds_file: " + missing, "creds_file: open "},
@@ -170,7 +158,7 @@ func TestOpenReadsFiles(t *testing.T) {
 		{"nats", "{}", "url: is missing"},
 	} {
 		t.Run(c.typ+" "+c.text, func(t *testing.T) {
-			sink, err := sinks.Open(t.Context(), decode(t, c.typ, c.text), sinks.Env{Name: "x"})
+			sink, err := sinks.Open(t.Context(), sinktest.Decode(t, c.typ, c.text), sinks.Env{Name: "x"})
 			if err == nil {
 				_ = sink.Close()
 			}

@@ -1,11 +1,9 @@
 package sinks_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"strings"
@@ -13,63 +11,26 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/internal/sinktest"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := removeBuilt(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	if code == 0 {
-		if err := goleak.Find(natstest.Leaks()...); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(sinktest.Main(m)) }
 
-// destination is the far end of a sink, a real one, and what the suite can do to it.
-type destination struct {
-	config  sinks.Config
-	stdout  io.Writer
-	nats    func(context.Context) (*nats.Conn, error)
-	arrived func(t *testing.T) []arrival // what has come so far, in order
-	hang    func(t *testing.T) func()    // stops it from answering, until the returned function is called
-	outage  func(t *testing.T) func()    // takes it down, until the returned function is called; may be nil
-	shows   func(pipeline.Record) string // what it makes of a record; nil: its line
-	once    bool                         // it refuses an id it knows
-	secrets []string                     // what must never show
-	end     func()                       // stops it for good
-}
-
-// line is what arrives of a record.
-func (d *destination) line(r pipeline.Record) string {
-	if d.shows == nil {
-		return string(r.Line)
+func destinations() map[string]func(*testing.T) *sinktest.Destination {
+	all := map[string]func(*testing.T) *sinktest.Destination{
+		"stdout":        sinktest.StdoutDestination,
+		"nats embedded": sinktest.EmbeddedDestination,
+		"webhook":       sinktest.WebhookDestination,
+		"discord":       sinktest.DiscordDestination,
+		"slack":         sinktest.SlackDestination,
 	}
-	return d.shows(r)
-}
-
-// arrival is an event as the destination got it.
-type arrival struct{ id, line string }
-
-func destinations() map[string]func(*testing.T) *destination {
-	all := map[string]func(*testing.T) *destination{
-		"stdout":        stdoutDestination,
-		"nats embedded": embeddedDestination,
-		"webhook":       webhookDestination,
-		"discord":       discordDestination,
-		"slack":         slackDestination,
-	}
-	maps.Copy(all, processDestinations())
+	maps.Copy(all, sinktest.ProcessDestinations())
 	return all
 }
 
@@ -113,12 +74,12 @@ func TestConformance(t *testing.T) {
 }
 
 func deliversInOrder(t *testing.T, tr *trial) {
-	records := awkward("mystream")
+	records := sinktest.Awkward("mystream")
 	tr.deliverAll(t, records)
 	got := tr.arrivals(t, len(records))
 	for i, r := range records {
-		if got[i].id != r.ID || got[i].line != tr.dest.line(r) {
-			t.Fatalf("arrival %d is %s %.200q, want %s %.200q", i, got[i].id, got[i].line, r.ID, tr.dest.line(r))
+		if got[i].ID != r.ID || got[i].Line != tr.dest.Line(r) {
+			t.Fatalf("arrival %d is %s %.200q, want %s %.200q", i, got[i].ID, got[i].Line, r.ID, tr.dest.Line(r))
 		}
 	}
 	if len(got) != len(records) {
@@ -128,14 +89,14 @@ func deliversInOrder(t *testing.T, tr *trial) {
 
 // A digest arrives among treats, as itself or in words.
 func deliversADigest(t *testing.T, tr *trial) {
-	treats := plain("mystream", 4)
-	records := []pipeline.Record{treats[0], treats[1], digestRecord("mystream"), treats[2], treats[3]}
+	treats := sinktest.Plain("mystream", 4)
+	records := []pipeline.Record{treats[0], treats[1], sinktest.DigestRecord("mystream"), treats[2], treats[3]}
 	tr.deliverAll(t, records)
 	tr.complete(t, records)
 }
 
 func acceptsWhatItSays(t *testing.T, tr *trial) {
-	records := plain("mystream", 40)
+	records := sinktest.Plain("mystream", 40)
 	total := 0
 	for total < len(records) {
 		n, err := tr.sink.Deliver(t.Context(), records[total:])
@@ -153,10 +114,10 @@ func acceptsWhatItSays(t *testing.T, tr *trial) {
 }
 
 func leavesAHangingDestination(t *testing.T, tr *trial) {
-	tr.deliverAll(t, plain("mystream", 1))
-	resume := sync.OnceFunc(tr.dest.hang(t))
+	tr.deliverAll(t, sinktest.Plain("mystream", 1))
+	resume := sync.OnceFunc(tr.dest.Hang(t))
 	defer resume()
-	records := long("mystream", 3)
+	records := sinktest.Long("mystream", 3)
 	gone := errors.New("the operator wants to go home")
 	for range 2 {
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -164,19 +125,19 @@ func leavesAHangingDestination(t *testing.T, tr *trial) {
 	}
 	resume()
 	tr.deliverAll(t, records)
-	tr.complete(t, append(plain("mystream", 1), records...))
+	tr.complete(t, append(sinktest.Plain("mystream", 1), records...))
 }
 
 func resumesAfterAnOutage(t *testing.T, tr *trial) {
-	records := plain("mystream", 60)
+	records := sinktest.Plain("mystream", 60)
 	tr.deliverAll(t, records[:20])
-	outage := tr.dest.outage
+	outage := tr.dest.Outage
 	if outage == nil {
-		outage = tr.dest.hang
+		outage = tr.dest.Hang
 	}
 	restore := sync.OnceFunc(outage(t))
 	defer restore()
-	if tr.dest.outage != nil {
+	if tr.dest.Outage != nil {
 		for range 3 {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			n, err := tr.sink.Deliver(ctx, records[20:40])
@@ -195,20 +156,20 @@ func resumesAfterAnOutage(t *testing.T, tr *trial) {
 func servesAccountsAtOnce(t *testing.T, tr *trial) {
 	var all sync.WaitGroup
 	for i := range 8 {
-		all.Go(func() { tr.deliverAll(t, plain(fmt.Sprintf("account%d", i), 30)) })
+		all.Go(func() { tr.deliverAll(t, sinktest.Plain(fmt.Sprintf("account%d", i), 30)) })
 	}
 	all.Wait()
 	got := tr.arrivals(t, 8*30)
 	for i := range 8 {
 		account := fmt.Sprintf("account%d", i)
 		next := 0
-		want := plain(account, 30)
+		want := sinktest.Plain(account, 30)
 		for _, a := range got {
-			if !strings.Contains(a.id, account) {
+			if !strings.Contains(a.ID, account) {
 				continue
 			}
-			if next >= len(want) || a.id != want[next].ID || a.line != tr.dest.line(want[next]) {
-				t.Fatalf("%s: arrival %d is %s", account, next, a.id)
+			if next >= len(want) || a.ID != want[next].ID || a.Line != tr.dest.Line(want[next]) {
+				t.Fatalf("%s: arrival %d is %s", account, next, a.ID)
 			}
 			next++
 		}
@@ -219,7 +180,7 @@ func servesAccountsAtOnce(t *testing.T, tr *trial) {
 }
 
 func closesTwice(t *testing.T, tr *trial) {
-	tr.deliverAll(t, plain("mystream", 3))
+	tr.deliverAll(t, sinktest.Plain("mystream", 3))
 	for range 2 {
 		if err := tr.sink.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -228,11 +189,11 @@ func closesTwice(t *testing.T, tr *trial) {
 }
 
 func closesWhileItHangs(t *testing.T, tr *trial) {
-	resume := sync.OnceFunc(tr.dest.hang(t))
+	resume := sync.OnceFunc(tr.dest.Hang(t))
 	defer resume()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("time is up")
-	tr.leave(t, func() (int, error) { return tr.sink.Deliver(ctx, long("mystream", 1)) }, func() { cancel(gone) }, gone)
+	tr.leave(t, func() (int, error) { return tr.sink.Deliver(ctx, sinktest.Long("mystream", 1)) }, func() { cancel(gone) }, gone)
 	closed := make(chan error, 1)
 	go func() { closed <- tr.sink.Close() }()
 	select {
@@ -247,15 +208,15 @@ func closesWhileItHangs(t *testing.T, tr *trial) {
 
 // trial is a sink with its destination, and all that the sink has said.
 type trial struct {
-	dest *destination
+	dest *sinktest.Destination
 	sink pipeline.Sink
-	log  lockedBuffer
+	log  sinktest.LockedBuffer
 
 	mu   sync.Mutex
 	said []string
 }
 
-func newTrial(t *testing.T, d *destination) *trial {
+func newTrial(t *testing.T, d *sinktest.Destination) *trial {
 	t.Helper()
 	tr := &trial{dest: d}
 	tr.sink = tr.open(t)
@@ -264,11 +225,11 @@ func newTrial(t *testing.T, d *destination) *trial {
 
 func (tr *trial) open(t *testing.T) pipeline.Sink {
 	t.Helper()
-	if err := tr.dest.config.Validate(); err != nil {
+	if err := tr.dest.Config.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	sink, err := sinks.Open(t.Context(), tr.dest.config, sinks.Env{
-		Name: "trial", Stdout: tr.dest.stdout, NATS: tr.dest.nats, UserAgent: "relay/test", Log: zerolog.New(&tr.log),
+	sink, err := sinks.Open(t.Context(), tr.dest.Config, sinks.Env{
+		Name: "trial", Stdout: tr.dest.Stdout, NATS: tr.dest.Nats, UserAgent: "relay/test", Log: zerolog.New(&tr.log),
 		Attempt: func(a pipeline.Attempt) { tr.note(fmt.Errorf("%+v", a)) },
 	})
 	if err != nil {
@@ -283,11 +244,11 @@ func (tr *trial) end(t *testing.T) {
 	if err := tr.sink.Close(); err != nil {
 		tr.note(err)
 	}
-	tr.dest.end()
+	tr.dest.End()
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	for _, text := range append(tr.said, tr.log.String()) {
-		for _, s := range tr.dest.secrets {
+		for _, s := range tr.dest.Secrets {
 			if strings.Contains(text, s) {
 				t.Errorf("a secret shows in %q", text)
 			}
@@ -362,13 +323,13 @@ func (tr *trial) deliverAll(t *testing.T, records []pipeline.Record) {
 }
 
 // arrivals waits until n different events have arrived and returns all arrivals.
-func (tr *trial) arrivals(t *testing.T, n int) []arrival {
+func (tr *trial) arrivals(t *testing.T, n int) []sinktest.Arrival {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		got := tr.dest.arrived(t)
+		got := tr.dest.Arrived(t)
 		different := map[string]bool{}
 		for _, a := range got {
-			different[a.id] = true
+			different[a.ID] = true
 		}
 		if len(different) >= n {
 			return got
@@ -386,39 +347,22 @@ func (tr *trial) complete(t *testing.T, records []pipeline.Record) {
 	lines := map[string]string{}
 	var order []string
 	for _, a := range got {
-		switch line, again := lines[a.id]; {
+		switch line, again := lines[a.ID]; {
 		case !again:
-			lines[a.id] = a.line
-			order = append(order, a.id)
-		case tr.dest.once:
-			t.Errorf("event %s arrived twice", a.id)
-		case line != a.line:
-			t.Errorf("event %s arrived with another content", a.id)
+			lines[a.ID] = a.Line
+			order = append(order, a.ID)
+		case tr.dest.Once:
+			t.Errorf("event %s arrived twice", a.ID)
+		case line != a.Line:
+			t.Errorf("event %s arrived with another content", a.ID)
 		}
 	}
 	if len(order) != len(records) {
 		t.Fatalf("%d different events arrived, want %d", len(order), len(records))
 	}
 	for i, r := range records {
-		if order[i] != r.ID || lines[r.ID] != tr.dest.line(r) {
+		if order[i] != r.ID || lines[r.ID] != tr.dest.Line(r) {
 			t.Fatalf("event %d is %s, want %s", i, order[i], r.ID)
 		}
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

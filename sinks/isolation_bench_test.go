@@ -17,6 +17,8 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/internal/sinktest"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // BenchmarkHangingNeighbour measures how long a webhook's events take from the socket to the receiver, alone and beside a
@@ -41,11 +43,11 @@ func BenchmarkHangingNeighbour(b *testing.B) {
 	defer hanging.CloseClientConnections()
 
 	lane := func(name, url string) (stop func()) {
-		config, ok := sinks.NewConfig("webhook").(*sinks.WebhookConfig)
+		config, ok := sinks.NewConfig("webhook").(*webhook.Config)
 		if !ok {
 			b.Fatal("no webhook configuration")
 		}
-		config.URL, config.Secret, config.Timeout = secret.New(url), secret.New(webhookSecret), time.Minute
+		config.URL, config.Secret, config.Timeout = secret.New(url), secret.New(sinktest.WebhookSecret), time.Minute
 		sink, err := sinks.Open(b.Context(), config, sinks.Env{Name: name})
 		if err != nil {
 			b.Fatal(err)

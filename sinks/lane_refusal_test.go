@@ -23,6 +23,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/internal/sinktest"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // quick is a lane that waits for moments where others wait for seconds.
@@ -125,7 +127,7 @@ func TestWebhookRefusesForAMoment(t *testing.T) {
 				}
 				return 0
 			}}
-			run := runLane(t, hookConfig(t, receiver(t, fake.ServeHTTP), nil), quick, 50, "mystream")
+			run := runLane(t, sinktest.HookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), nil), quick, 50, "mystream")
 			run.down(why)
 			refusing.Store(false)
 			fake.has(t, messages(50))
@@ -139,14 +141,14 @@ func TestProxyRefusesForAMoment(t *testing.T) {
 	var refusing atomic.Bool
 	refusing.Store(true)
 	fake := &picky{refuse: func(string) int { return 0 }}
-	proxy := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+	proxy := sinktest.Receiver(t, func(w http.ResponseWriter, r *http.Request) {
 		if refusing.Load() {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
 		(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Host = r.In.Host }}).ServeHTTP(w, r)
 	})
-	config := hookConfig(t, receiver(t, fake.ServeHTTP), func(c *sinks.WebhookConfig) { c.Proxy = secret.New(proxy) })
+	config := sinktest.HookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), func(c *webhook.Config) { c.Proxy = secret.New(proxy) })
 	run := runLane(t, config, quick, 50, "mystream")
 	run.down("a proxy or firewall before it")
 	refusing.Store(false)
@@ -163,7 +165,7 @@ func TestWebhookWrongSecret(t *testing.T) {
 		}
 		return http.StatusUnauthorized
 	}}
-	run := runLane(t, hookConfig(t, receiver(t, fake.ServeHTTP), nil), quick, 1, "mystream") // one is enough to see it
+	run := runLane(t, sinktest.HookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), nil), quick, 1, "mystream") // one is enough to see it
 	select {
 	case a := <-run.alerts:
 		if a.Kind != pipeline.AlertDown || !strings.Contains(a.Reason, "status 401: the receiver refuses the signature: check secret") {
@@ -187,7 +189,7 @@ func TestWebhookRefusesSome(t *testing.T) {
 				}
 				return 0
 			}}
-			run := runLane(t, hookConfig(t, receiver(t, fake.ServeHTTP), nil), quick, 30, "mystream")
+			run := runLane(t, sinktest.HookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), nil), quick, 30, "mystream")
 			stacktest.Eventually(t, func() error {
 				fake.mu.Lock()
 				defer fake.mu.Unlock()
@@ -233,11 +235,11 @@ func TestChatRefusesAllThroughTheLane(t *testing.T) {
 		t.Run(c.typ+" "+c.body, func(t *testing.T) {
 			var requests atomic.Int32
 			var right atomic.Bool
-			var fine http.Handler = &fakeDiscord{limit: 500, window: time.Second}
+			var fine http.Handler = &sinktest.FakeDiscord{Limit: 500, Window: time.Second}
 			if c.typ == "slack" {
-				fine = new(fakeSlack)
+				fine = new(sinktest.FakeSlack)
 			}
-			url := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+			url := sinktest.Receiver(t, func(w http.ResponseWriter, r *http.Request) {
 				if right.Load() {
 					fine.ServeHTTP(w, r)
 					return
@@ -246,9 +248,9 @@ func TestChatRefusesAllThroughTheLane(t *testing.T) {
 				w.WriteHeader(c.status)
 				_, _ = io.WriteString(w, c.body)
 			})
-			var config sinks.Config = discordConfig(t, url)
+			var config sinks.Config = sinktest.DiscordConfig(t, url)
 			if c.typ == "slack" {
-				config = slackConfig(t, url)
+				config = sinktest.SlackConfig(t, url)
 			}
 			how := quick
 			how.Probe = breaker.Policy{Initial: 100 * time.Millisecond, Max: time.Second}
@@ -278,13 +280,13 @@ func TestChatRefusesAllThroughTheLane(t *testing.T) {
 
 // A stream that takes no treat for its max_msg_size is down with that cause, and has them all when it takes more.
 func TestNATSRefusesAllThroughTheLane(t *testing.T) {
-	p := running(t, "")
-	_, js := client(t, p)
+	p := sinktest.Running(t, "")
+	_, js := sinktest.Client(t, p)
 	limited := jetstream.StreamConfig{Name: "LIMITED", Subjects: []string{"limited.>"}, MaxMsgSize: 100}
 	if _, err := js.CreateStream(t.Context(), limited); err != nil {
 		t.Fatal(err)
 	}
-	config := natsConfig(t, p.url())
+	config := sinktest.NATSConfig(t, p.URL())
 	config.Stream, config.Subject = "LIMITED", "limited.{account}"
 	run := runLane(t, config, quick, 50, "mystream")
 	run.down("raise its max_msg_size")

@@ -19,6 +19,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/delivery/breaker"
 	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/internal/sinktest"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // laneTo journals n treats of each account for a lane to a sink, runs the lane, and returns its alerts and what drains it.
@@ -88,11 +90,11 @@ func runLane(t *testing.T, config sinks.Config, how delivery.LaneConfig, n int, 
 
 // TestDiscordBurstThroughTheLane wants what was journaled at once in few messages, in order.
 func TestDiscordBurstThroughTheLane(t *testing.T) {
-	fake := &fakeDiscord{limit: 5, window: 50 * time.Millisecond}
-	_, drain := laneTo(t, discordConfig(t, receiver(t, fake.ServeHTTP)), 200, "mystream")
+	fake := &sinktest.FakeDiscord{Limit: 5, Window: 50 * time.Millisecond}
+	_, drain := laneTo(t, sinktest.DiscordConfig(t, sinktest.Receiver(t, fake.ServeHTTP)), 200, "mystream")
 	drain()
-	fake.report(t)
-	embeds, messages := fake.seen()
+	fake.Report(t)
+	embeds, messages := fake.Seen()
 	if len(embeds) != 200 || messages > 30 {
 		t.Fatalf("%d treats arrived in %d messages", len(embeds), messages)
 	}
@@ -107,7 +109,7 @@ func TestDiscordBurstThroughTheLane(t *testing.T) {
 // deliver.
 func TestDiscordGoneDisables(t *testing.T) {
 	var requests atomic.Int32
-	alerts, drain := laneTo(t, discordConfig(t, receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+	alerts, drain := laneTo(t, sinktest.DiscordConfig(t, sinktest.Receiver(t, func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, `{"message":"Unknown Webhook","code":10015}`)
@@ -130,7 +132,7 @@ func TestDiscordGoneDisables(t *testing.T) {
 func TestWebhookBreaksOnOneEvent(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
-	url := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
+	url := sinktest.Receiver(t, func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
@@ -148,7 +150,7 @@ func TestWebhookBreaksOnOneEvent(t *testing.T) {
 		defer mu.Unlock()
 		got = append(got, *e.Data.Message)
 	})
-	config := hookConfig(t, url, func(c *sinks.WebhookConfig) { c.Timeout = 100 * time.Millisecond })
+	config := sinktest.HookConfig(t, url, func(c *webhook.Config) { c.Timeout = 100 * time.Millisecond })
 	_, drain := laneTo(t, config, 12, "mystream")
 	var want []string
 	for i := range 12 {
@@ -173,7 +175,7 @@ func TestWebhookBreaksOnOneEvent(t *testing.T) {
 // TestWebhookGoneDisables wants one request to a receiver that answers 410, whoever else had something to deliver.
 func TestWebhookGoneDisables(t *testing.T) {
 	var requests atomic.Int32
-	config := hookConfig(t, receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+	config := sinktest.HookConfig(t, sinktest.Receiver(t, func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
 		w.WriteHeader(http.StatusGone)
 	}), nil)

@@ -9,7 +9,8 @@ import (
 	"unicode/utf16"
 
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/internal/sinktest"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // Files of secrets are read as people mean them, however an editor or a shell of Windows saved them.
@@ -35,17 +36,17 @@ func TestSecretFilesOfWindows(t *testing.T) {
 			if err := os.WriteFile(path, []byte(save(key)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := sinks.ReadSigningSecrets(path); err != nil || len(got) != 1 || got[0] != secret.New(key) {
+			if got, err := webhook.ReadSigningSecrets(path); err != nil || len(got) != 1 || got[0] != secret.New(key) {
 				t.Errorf("secret_file: %d secrets, %v", len(got), err)
 			}
 			var asked string
-			base := receiver(t, func(_ http.ResponseWriter, r *http.Request) { asked = r.URL.Path })
-			if err := os.WriteFile(path, []byte(save(base+"/api/v10"+discordPath)), 0o600); err != nil {
+			base := sinktest.Receiver(t, func(_ http.ResponseWriter, r *http.Request) { asked = r.URL.Path })
+			if err := os.WriteFile(path, []byte(save(base+"/api/v10"+sinktest.DiscordPath)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			config := discordConfig(t, base)
+			config := sinktest.DiscordConfig(t, base)
 			config.URL, config.URLFile = secret.String{}, path
-			if n, err := openChat(t, config, nil).Deliver(t.Context(), plain("a0", 1)); n != 1 || err != nil || asked != "/api/v10"+discordPath {
+			if n, err := sinktest.OpenChat(t, config, nil).Deliver(t.Context(), sinktest.Plain("a0", 1)); n != 1 || err != nil || asked != "/api/v10"+sinktest.DiscordPath {
 				t.Errorf("url_file: %d, %v, to %s", n, err, asked)
 			}
 		})

@@ -1,6 +1,9 @@
-// Package sinks holds the destinations relay knows: one file each, with its configuration and its [pipeline.Sink].
+// Package sinks is the list of the destinations relay knows: which types there are, how one is made from its configuration, and what the rest
+// of relay needs of all of them.
 //
-// To add one, write its file and add a line to [NewConfig] and [Types]; the conformance suite does the rest.
+// A destination is a package of its own, which holds its configuration and its [pipeline.Sink]. It imports the contract, package pipeline, and what
+// the sinks share, in sinks/internal; it does not know this list nor another destination. To add one, write its package, and name it in [Types],
+// [NewConfig] and [Open]; the conformance suite does the rest.
 package sinks
 
 import (
@@ -12,6 +15,14 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks/discord"
+	"github.com/treatrelay/relay/sinks/internal/chat"
+	"github.com/treatrelay/relay/sinks/internal/field"
+	"github.com/treatrelay/relay/sinks/internal/outbound"
+	natssink "github.com/treatrelay/relay/sinks/nats"
+	"github.com/treatrelay/relay/sinks/slack"
+	"github.com/treatrelay/relay/sinks/stdout"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // Config is the part of a sink's configuration that depends on its type. Its exported fields carry yaml tags.
@@ -34,18 +45,24 @@ type Env struct {
 	// without a url; the connection belongs to the sink from then on.
 	NATS func(ctx context.Context) (*nats.Conn, error)
 	// NATSStore says what that server holds durably, see [pipeline.Resumer]. If it is nil, the sink's lane cannot know.
-	NATSStore NATSStore
+	NATSStore natssink.Store
 	// Revive makes that server able to write again, if it cannot since a disk was full. It may be called often.
 	Revive func() error
 	// Bearer finds the account whose access tokens a webhook sink sends. It is called only by one that names an account.
-	Bearer func(account string) (Bearer, error)
-	// Attempt takes every try to deliver down in the log of attempts. A sink calls it once a request or write, whatever came
+	Bearer func(account string) (webhook.Bearer, error)
+	// Attempt records every attempt to deliver in the log of attempts. A sink calls it once a request or write, whatever came
 	// of it, and leaves Sink empty. It does not wait and may be called by several goroutines. It may be nil.
 	Attempt func(pipeline.Attempt)
 	// UserAgent is sent with every HTTP request.
 	UserAgent string
 	Log       zerolog.Logger
 }
+
+// FieldError is a fault in the value of one configuration key.
+type FieldError = field.Error
+
+// Reached is what a connection to a destination has shown, of which nothing was asked.
+type Reached = outbound.Reached
 
 // Types lists the sink types by the name they have in the configuration.
 func Types() []string { return []string{"stdout", "nats", "webhook", "discord", "slack"} }
@@ -55,15 +72,15 @@ func Types() []string { return []string{"stdout", "nats", "webhook", "discord", 
 func NewConfig(typ string) Config {
 	switch typ {
 	case "stdout":
-		return NewStdoutConfig()
+		return stdout.NewConfig()
 	case "nats":
-		return NewNATSConfig()
+		return natssink.NewConfig()
 	case "webhook":
-		return NewWebhookConfig()
+		return webhook.NewConfig()
 	case "discord":
-		return NewDiscordConfig()
+		return discord.NewConfig()
 	case "slack":
-		return NewSlackConfig()
+		return slack.NewConfig()
 	}
 	return nil
 }
@@ -71,18 +88,18 @@ func NewConfig(typ string) Config {
 // Open makes the sink of a valid configuration ready to deliver, with what it needs of env. An error says what to change.
 func Open(ctx context.Context, config Config, env Env) (pipeline.Sink, error) {
 	switch c := config.(type) {
-	case *StdoutConfig:
-		return c.Open(ctx, StdoutEnv{Out: env.Stdout, Attempt: env.Attempt})
-	case *NATSConfig:
-		return c.Open(ctx, NATSEnv{
+	case *stdout.Config:
+		return c.Open(ctx, stdout.Env{Out: env.Stdout, Attempt: env.Attempt})
+	case *natssink.Config:
+		return c.Open(ctx, natssink.Env{
 			Name: env.Name, Connect: env.NATS, Store: env.NATSStore, Revive: env.Revive, Attempt: env.Attempt, Log: env.Log,
 		})
-	case *WebhookConfig:
-		return c.Open(ctx, WebhookEnv{Bearer: env.Bearer, Attempt: env.Attempt, UserAgent: env.UserAgent, Log: env.Log})
-	case *DiscordConfig:
-		return c.Open(ctx, ChatEnv{Attempt: env.Attempt, UserAgent: env.UserAgent, Log: env.Log})
-	case *SlackConfig:
-		return c.Open(ctx, ChatEnv{Attempt: env.Attempt, UserAgent: env.UserAgent, Log: env.Log})
+	case *webhook.Config:
+		return c.Open(ctx, webhook.Env{Bearer: env.Bearer, Attempt: env.Attempt, UserAgent: env.UserAgent, Log: env.Log})
+	case *discord.Config:
+		return c.Open(ctx, chat.Env{Attempt: env.Attempt, UserAgent: env.UserAgent, Log: env.Log})
+	case *slack.Config:
+		return c.Open(ctx, chat.Env{Attempt: env.Attempt, UserAgent: env.UserAgent, Log: env.Log})
 	}
 	return nil, fmt.Errorf("open sink %s: %T is not the configuration of a known type", env.Name, config)
 }

@@ -197,9 +197,7 @@ func isSection(t reflect.Type) bool {
 func fieldsOf(structs ...reflect.Value) map[string]reflect.Value {
 	fields := make(map[string]reflect.Value)
 	for _, v := range structs {
-		for key, field := range keysOf(v) {
-			fields[key] = field
-		}
+		maps.Insert(fields, keysOf(v))
 	}
 	return fields
 }

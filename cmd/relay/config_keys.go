@@ -7,7 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/treatrelay/relay/sinks"
+	natssink "github.com/treatrelay/relay/sinks/nats"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // configKeys are the keys of a configuration file.
@@ -49,7 +50,7 @@ func (k *configKeys) check(d *decoder) {
 func (k *configKeys) checkPorts(d *decoder) {
 	overlays := ""
 	for _, s := range k.Sinks {
-		if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() {
+		if n, ok := s.Config.(*natssink.Config); ok && n.URL.Empty() {
 			overlays = k.NATS.Listen
 		}
 	}
@@ -89,14 +90,14 @@ func (k *configKeys) checkSinks(d *decoder) {
 		}
 	}
 	streams := make(map[[2]string]string) // the first sink of each
-	own := make(map[string]*sinks.NATSConfig)
+	own := make(map[string]*natssink.Config)
 	for _, name := range slices.Sorted(maps.Keys(k.Sinks)) {
-		if w, ok := k.Sinks[name].Config.(*sinks.WebhookConfig); ok && w.Account != "" {
+		if w, ok := k.Sinks[name].Config.(*webhook.Config); ok && w.Account != "" {
 			if _, known := k.Accounts[w.Account]; !known {
 				d.unknown(join(join("sinks", name), "account"), "account", w.Account, accounts)
 			}
 		}
-		if n, ok := k.Sinks[name].Config.(*sinks.NATSConfig); ok {
+		if n, ok := k.Sinks[name].Config.(*natssink.Config); ok {
 			stream := [2]string{n.URL.Reveal(), n.Stream}
 			if other, taken := streams[stream]; taken {
 				d.reject(join("sinks", name), "publishes to the stream of "+other+", which takes each event once only: give it a stream and a subject of its own")
@@ -122,7 +123,7 @@ func (k *configKeys) checkSinks(d *decoder) {
 const maxCompared = 64
 
 // checkOverlap refuses a sink whose stream takes subjects that one of another sink takes on relay's own server.
-func (d *decoder) checkOverlap(name string, n *sinks.NATSConfig, others map[string]*sinks.NATSConfig) {
+func (d *decoder) checkOverlap(name string, n *natssink.Config, others map[string]*natssink.Config) {
 	for _, other := range slices.Sorted(maps.Keys(others)) {
 		if o := others[other]; o.Stream != n.Stream && n.Overlaps(o) {
 			d.reject(join("sinks", name), "takes subjects that the stream of "+other+" takes already: give it a subject of its own, such as shop.{provider}.{account}")
@@ -145,7 +146,7 @@ func (j *JournalConfig) check(d *decoder) {
 		}
 	}
 	if d.files && d.given("journal.creds_file") && !d.faults.at["journal.creds_file"] {
-		d.check("journal.creds_file", sinks.CheckCredentials(j.CredsFile))
+		d.check("journal.creds_file", natssink.CheckCredentials(j.CredsFile))
 	}
 	if j.Replicas < 0 || j.Replicas > 5 {
 		d.reject("journal.replicas", "want a number from 1 to 5, and no more than the cluster has servers")

@@ -15,7 +15,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // scalar decodes one text.
@@ -30,7 +30,7 @@ func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
 		text, err = trimURL(text)
 	}
 	_, isSecret := reflect.TypeAssert[secret.String](v)
-	_, isTemplate := reflect.TypeAssert[sinks.Template](v)
+	_, isTemplate := reflect.TypeAssert[webhook.Template](v)
 	switch {
 	case err != nil:
 		d.report(beginning(n), path, err.Error())
@@ -79,8 +79,8 @@ func setScalar(v reflect.Value, text string) (err error) {
 		err = p.UnmarshalText([]byte(text))
 	case *string:
 		*p = text
-	case *sinks.Template:
-		*p = sinks.Template(text)
+	case *webhook.Template:
+		*p = webhook.Template(text)
 	case *int:
 		*p, err = strconv.Atoi(text)
 	case *bool:

@@ -16,6 +16,9 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/sinks"
+	natssink "github.com/treatrelay/relay/sinks/nats"
+	"github.com/treatrelay/relay/sinks/stdout"
+	"github.com/treatrelay/relay/sinks/webhook"
 	"github.com/treatrelay/relay/socket"
 )
 
@@ -369,12 +372,12 @@ http: {listen: '127.0.0.1:8350'}
 	}
 	provider, _ := auth.Lookup("treatstream")
 	retry := schedule.Policy{Initial: 5 * time.Second, Max: 10 * time.Hour, GiveUp: 72 * time.Hour}
-	hook := sinks.NewWebhookConfig()
+	hook := webhook.NewConfig()
 	hook.URL, hook.Secrets = secret.New("https://bot.example/treats"), []secret.String{secret.New(signingSecret)}
 	hook.Headers = map[string]secret.String{
 		"Authorization": secret.New("Bearer hunter2-env"), "X-Nested": secret.New("${SECRET}"),
 	}
-	bus, ok := sinks.NewConfig("nats").(*sinks.NATSConfig)
+	bus, ok := sinks.NewConfig("nats").(*natssink.Config)
 	if !ok {
 		t.Fatal("the nats sink has another configuration")
 	}
@@ -403,7 +406,7 @@ http: {listen: '127.0.0.1:8350'}
 		Sinks: []SinkConfig{
 			{Name: "bot", Type: "webhook", Lane: delivery.LaneConfig{Concurrency: 16, Retry: retry}, Config: hook},
 			{Name: "bus", Type: "nats", Config: bus, Lane: delivery.LaneConfig{Retry: schedule.Policy{Initial: 7 * time.Second, Max: retry.Max, GiveUp: retry.GiveUp}}},
-			{Name: "console", Type: "stdout", Lane: delivery.LaneConfig{Selection: rules.Selection{Accounts: []string{"other"}}, Retry: retry}, Config: &sinks.StdoutConfig{}},
+			{Name: "console", Type: "stdout", Lane: delivery.LaneConfig{Selection: rules.Selection{Accounts: []string{"other"}}, Retry: retry}, Config: &stdout.Config{}},
 		},
 		Journal: JournalConfig{NATSURL: secret.New("nats://u:n4ts-p4ss@h:4222,nats://i"), CredsFile: "creds", Retention: 48 * time.Hour},
 		NATS:    NATSConfig{Listen: ":0"},

@@ -14,7 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
-	"github.com/treatrelay/relay/sinks"
+	natssink "github.com/treatrelay/relay/sinks/nats"
 )
 
 // How long checks may take.
@@ -148,7 +148,7 @@ func (d *doctor) configTrack() track {
 // overlays reports whether relay's own server serves overlay backends.
 func (d *doctor) overlays() bool {
 	return slices.ContainsFunc(d.cfg.Sinks, func(s SinkConfig) bool {
-		n, ok := s.Config.(*sinks.NATSConfig)
+		n, ok := s.Config.(*natssink.Config)
 		return ok && n.URL.Empty()
 	})
 }

@@ -17,6 +17,10 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/discord"
+	natssink "github.com/treatrelay/relay/sinks/nats"
+	"github.com/treatrelay/relay/sinks/slack"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // pingLimit is more than a webhook takes to answer twice, as it does where a token has to be renewed.
@@ -26,16 +30,16 @@ const pingLimit = 90 * time.Second
 func (d *doctor) sinkTrack(s SinkConfig) track {
 	c := check{name: s.Type, subject: s.Name, limit: networkLimit}
 	switch config := s.Config.(type) {
-	case *sinks.NATSConfig:
+	case *natssink.Config:
 		c.look = func(ctx context.Context) finding { return d.natsSink(ctx, s.Name, config) }
-	case *sinks.WebhookConfig:
+	case *webhook.Config:
 		if d.ping {
 			c.limit = pingLimit
 		}
 		c.look = func(ctx context.Context) finding { return d.webhook(ctx, s, config) }
-	case *sinks.DiscordConfig:
+	case *discord.Config:
 		c.look = func(ctx context.Context) finding { return askDiscord(ctx, s.Name, config) }
-	case *sinks.SlackConfig:
+	case *slack.Config:
 		c.look = func(ctx context.Context) finding {
 			f := reachSink(ctx, s.Name, config)
 			if f.State != foundFault {
@@ -109,7 +113,7 @@ func unreached(name string, err error) finding {
 	return faulty("start the receiver or change "+at+".url", "%v", err)
 }
 
-func askDiscord(ctx context.Context, name string, c *sinks.DiscordConfig) finding {
+func askDiscord(ctx context.Context, name string, c *discord.Config) finding {
 	if f := reachSink(ctx, name, c); f.State == foundFault {
 		return f
 	}
@@ -121,7 +125,7 @@ func askDiscord(ctx context.Context, name string, c *sinks.DiscordConfig) findin
 }
 
 // webhook connects to the receiver, and sends it a test treat if the user has agreed to that.
-func (d *doctor) webhook(ctx context.Context, s SinkConfig, c *sinks.WebhookConfig) finding {
+func (d *doctor) webhook(ctx context.Context, s SinkConfig, c *webhook.Config) finding {
 	f := reachSink(ctx, s.Name, c)
 	switch {
 	case f.State == foundFault:
@@ -173,7 +177,7 @@ func (d *doctor) pingWebhook(ctx context.Context, s SinkConfig) (last pipeline.A
 }
 
 // bearer finds the account whose tokens a webhook sends.
-func (d *doctor) bearer(name string) (sinks.Bearer, error) {
+func (d *doctor) bearer(name string) (webhook.Bearer, error) {
 	for _, c := range d.cfg.Accounts {
 		if c.Account == name && d.store != nil {
 			account, err := newAccount(c, d.store, nil, nil, zerolog.Nop())
@@ -184,11 +188,11 @@ func (d *doctor) bearer(name string) (sinks.Bearer, error) {
 }
 
 // natsSink looks at the stream a sink publishes to.
-func (d *doctor) natsSink(ctx context.Context, name string, c *sinks.NATSConfig) finding {
+func (d *doctor) natsSink(ctx context.Context, name string, c *natssink.Config) finding {
 	if c.URL.Empty() {
 		return d.ownNATS(ctx, c.Stream)
 	}
-	server, info, err := c.Look(ctx, name)
+	server, info, err := c.Inspect(ctx, name)
 	at := "sinks." + name
 	if wrong, ok := errors.AsType[*sinks.FieldError](err); ok {
 		return faulty("correct "+at+"."+wrong.Field+" in the configuration", "%v", err).coded(exitConfig)
@@ -237,7 +241,7 @@ func (d *doctor) ownNATS(ctx context.Context, stream string) finding {
 	if stream != natsserver.Stream {
 		return fine("connected to %s; the overlay login may not look at stream %s", at, stream)
 	}
-	info, err := sinks.LookAtStream(ctx, nc, stream)
+	info, err := natssink.InspectStream(ctx, nc, stream)
 	if err != nil {
 		return faulty("restart relay, which makes the stream when it starts", "stream %s on %s: %v", stream, at, err)
 	}

@@ -13,14 +13,14 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/internal/proxy"
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // receives reports whether the account is one that receives treats.
 func receives(a AccountConfig) bool { return a.Provider.Endpoints.Socket != "" }
 
 // bearer finds the account whose tokens a webhook sends: the one that has the name at the time.
-func (j *job) bearer(name string) (sinks.Bearer, error) {
+func (j *job) bearer(name string) (webhook.Bearer, error) {
 	return bearer{func() (*auth.Account, error) {
 		part, ok := j.parts().accounts[name]
 		if !ok {

@@ -14,6 +14,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // A question is one thing that relay init wants to know.
@@ -135,8 +136,8 @@ func checkWebhookURL(text string) error {
 	if strings.Contains(text, "${") {
 		return nil
 	}
-	c := sinks.NewWebhookConfig()
-	c.URL, c.Secret = secret.New(text), sinks.NewSigningSecret()
+	c := webhook.NewConfig()
+	c.URL, c.Secret = secret.New(text), webhook.NewSigningSecret()
 	err := c.Validate()
 	if fault, ok := errors.AsType[*sinks.FieldError](err); ok {
 		return fault.Err

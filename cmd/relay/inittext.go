@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"github.com/treatrelay/relay/auth"
-	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // The variables that a first configuration refers to, beside that of the client secret.
@@ -38,7 +38,7 @@ func (f *initFlags) variableIs(name string) string {
 func standIn(name string) string {
 	switch name {
 	case webhookSecretVariable:
-		return sinks.NewSigningSecret().Reveal()
+		return webhook.NewSigningSecret().Reveal()
 	case discordVariable:
 		return "https://discord.com/api/webhooks/1/x"
 	case slackVariable:

@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/sinks"
+	natssink "github.com/treatrelay/relay/sinks/nats"
 )
 
 // An accountPart is an account of a job. It can be started and ended while the others run on.
@@ -100,7 +101,7 @@ func (j *job) openAccount(c AccountConfig) (*accountPart, error) {
 
 // openSink makes a sink ready to deliver.
 func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
-	if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() && j.server == nil {
+	if n, ok := s.Config.(*natssink.Config); ok && n.URL.Empty() && j.server == nil {
 		return nil, withCode(exitUnavailable, fmt.Errorf("open sink %s: it publishes to relay's own NATS server, which listens only if a sink wants it when relay starts: restart relay", s.Name))
 	}
 	files := filesSum(s.Config)
@@ -124,7 +125,7 @@ func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 }
 
 // natsStore is what the embedded server knows of its disk, nil if there is none.
-func (j *job) natsStore() sinks.NATSStore {
+func (j *job) natsStore() natssink.Store {
 	if j.server == nil {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // keptSecrets is how many signing secrets a rotation keeps without a word. Each makes every request longer.
@@ -34,9 +34,9 @@ private_key of the sink, and the public key for the receivers.`,
   relay secrets new --ed25519`,
 		RunE: func(*cobra.Command, []string) error {
 			if !pair {
-				return p.print(sinks.NewSigningSecret().Reveal())
+				return p.print(webhook.NewSigningSecret().Reveal())
 			}
-			private, public := sinks.NewKeyPair()
+			private, public := webhook.NewKeyPair()
 			return p.print(private.Reveal(), public)
 		},
 	}
@@ -83,14 +83,14 @@ func (p *program) publicKeyCommand() *cobra.Command {
 }
 
 // webhookSink returns the configuration of the webhook sink of that name, and of which file it is a part.
-func (p *program) webhookSink(name string) (path string, c *sinks.WebhookConfig, err error) {
+func (p *program) webhookSink(name string) (path string, c *webhook.Config, err error) {
 	cfg, err := p.loadConfig(p.logger())
 	if err != nil {
 		return "", nil, err
 	}
 	var webhooks []string
 	for _, s := range cfg.Sinks {
-		c, ok := s.Config.(*sinks.WebhookConfig)
+		c, ok := s.Config.(*webhook.Config)
 		switch {
 		case s.Name == name && ok:
 			return cfg.Path, c, nil
@@ -111,7 +111,7 @@ func (p *program) rotateSecret(name string, dropOld bool) error {
 	if c.SecretFile == "" {
 		return p.rotateByHand(name, path, c, dropOld)
 	}
-	old, err := sinks.ReadSigningSecrets(c.SecretFile)
+	old, err := webhook.ReadSigningSecrets(c.SecretFile)
 	if err != nil {
 		return withCode(exitConfig, fmt.Errorf("sinks.%s.%w", name, err))
 	}
@@ -121,7 +121,7 @@ func (p *program) rotateSecret(name string, dropOld bool) error {
 		}
 		return p.say("%s holds only the newest secret now; %d dropped. A relay that runs signs with it alone within seconds.", c.SecretFile, len(old)-1)
 	}
-	fresh := sinks.NewSigningSecret()
+	fresh := webhook.NewSigningSecret()
 	all := append([]secret.String{fresh}, old...)
 	if err := writeSecrets(c.SecretFile, all); err != nil {
 		return err
@@ -141,7 +141,7 @@ Events that wait for a retry need no time of grace: each request is signed when 
 }
 
 // rotateByHand is for secrets that stand in the configuration, which relay does not edit.
-func (p *program) rotateByHand(name, path string, c *sinks.WebhookConfig, dropOld bool) error {
+func (p *program) rotateByHand(name, path string, c *webhook.Config, dropOld bool) error {
 	key := "secret"
 	switch {
 	case len(c.Secrets) > 0:
@@ -153,7 +153,7 @@ func (p *program) rotateByHand(name, path string, c *sinks.WebhookConfig, dropOl
 	if dropOld {
 		return p.say("relay does not edit %s: leave only the first secret in sinks.%s.%s, and restart relay.", path, name, key)
 	}
-	if err := p.print(sinks.NewSigningSecret().Reveal()); err != nil {
+	if err := p.print(webhook.NewSigningSecret().Reveal()); err != nil {
 		return err
 	}
 	change := "replace the key secret by secrets: [\"NEW\", \"OLD\"]"

@@ -17,14 +17,14 @@ import (
 
 	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/sinks"
+	natssink "github.com/treatrelay/relay/sinks/nats"
 )
 
 // openServer starts the embedded NATS server, for overlay backends, if a sink publishes to it.
 func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir string) error {
 	overlay := false
 	for _, s := range cfg.Sinks {
-		if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() {
+		if n, ok := s.Config.(*natssink.Config); ok && n.URL.Empty() {
 			overlay = true
 		}
 	}

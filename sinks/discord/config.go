@@ -1,0 +1,215 @@
+package discord
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks/internal/chat"
+	"github.com/treatrelay/relay/sinks/internal/chattext"
+	"github.com/treatrelay/relay/sinks/internal/field"
+	"github.com/treatrelay/relay/sinks/internal/outbound"
+)
+
+// DefaultColor is the colour of the bar beside a treat.
+const DefaultColor = "#f7a440"
+
+// Config configures a discord sink, which posts every treat as an embed to a webhook of a Discord channel, up to ten
+// in one message.
+type Config struct {
+	chat.Webhook `yaml:",inline"`
+	// Username (yaml: username) and AvatarURL (yaml: avatar_url) stand in for those of the webhook.
+	Username  string `yaml:"username"`
+	AvatarURL string `yaml:"avatar_url"`
+	// ThreadID (yaml: thread_id) is the id of a thread in the webhook's channel to post to.
+	ThreadID string `yaml:"thread_id"`
+	// ThreadName (yaml: thread_name) is what a forum or media channel wants instead: relay begins a post of that name with its first message,
+	// and puts those that follow into it. At most 100 characters.
+	ThreadName string `yaml:"thread_name"`
+	// Color (yaml: color) is the colour of the bar beside a treat, as in #f7a440.
+	Color string `yaml:"color"`
+	// Template (yaml: template) is a Go template of the text beneath the title. Its values are escaped.
+	Template string `yaml:"template"`
+	// Thumbnails (yaml: thumbnails) are the URLs of pictures by a word in the title of a treat, in lower or upper case. The
+	// longest word that occurs wins.
+	Thumbnails map[string]string `yaml:"thumbnails"`
+	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer, at least 100ms.
+	// Default: 15s.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// NewConfig returns a configuration with its defaults filled in.
+func NewConfig() *Config {
+	return &Config{Color: DefaultColor, Timeout: chat.DefaultTimeout}
+}
+
+// Validate checks the values and returns every fault, joined. An error that concerns one key is a [field.Error].
+func (c *Config) Validate() error {
+	errs := c.CheckWebhook(c.Timeout, parseURL)
+	errs = append(errs, field.Wrap("username", checkName(c.Username)))
+	if c.AvatarURL != "" {
+		errs = append(errs, field.Wrap("avatar_url", checkPicture(c.AvatarURL)))
+	}
+	if c.ThreadID != "" && !isSnowflake(c.ThreadID) {
+		errs = append(errs, field.Wrap("thread_id", errors.New("is not an id: copy it from the thread's menu, with the developer mode of Discord on")))
+	}
+	errs = append(errs, c.checkThreadName())
+	_, err := parseColor(c.Color)
+	errs = append(errs, field.Wrap("color", err))
+	if c.Template != "" {
+		_, err := chattext.NewTemplate(c.Template, MaxDescription, chattext.EscapeMarkdown)
+		errs = append(errs, field.Wrap("template", err))
+	}
+	for _, word := range slices.Sorted(maps.Keys(c.Thumbnails)) {
+		err := checkPicture(c.Thumbnails[word])
+		if strings.TrimSpace(word) == "" {
+			err = errors.New("the word is empty")
+		}
+		if err != nil {
+			errs = append(errs, field.Wrap("thumbnails", fmt.Errorf("%q: %w", word, err)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkThreadName holds the name of a post to Discord's rules.
+func (c *Config) checkThreadName() error {
+	switch name := c.ThreadName; {
+	case name == "":
+		return nil
+	case c.ThreadID != "":
+		return field.Wrap("thread_name", errors.New("is set besides thread_id: keep one of the two"))
+	case chattext.Clean(name, 1) == "":
+		return field.Wrap("thread_name", errors.New("is empty: write a name, or leave the key out"))
+	case chattext.Units(name) > 100:
+		return field.Wrap("thread_name", errors.New("has more than the 100 characters that Discord takes"))
+	}
+	u, err := parseURL(c.URL)
+	if err != nil { // it is another key's fault, or in a file
+		return nil //nolint:nilerr // see above
+	}
+	return checkThreadURL(u)
+}
+
+// checkThreadURL refuses a thread in the URL besides a name for one.
+func checkThreadURL(u *url.URL) error {
+	if u.Query().Get("thread_id") != "" {
+		return field.Wrap("thread_name", errors.New("is set besides a thread_id in the URL: keep one of the two"))
+	}
+	return nil
+}
+
+// CheckFiles reads the files that the configuration names and returns what is wrong with them. Nothing is connected to.
+func (c *Config) CheckFiles() error {
+	return c.CheckWebhookFile(func(text secret.String) (*url.URL, error) {
+		u, err := parseURL(text)
+		if err == nil && c.ThreadName != "" {
+			err = checkThreadURL(u)
+		}
+		return u, err
+	})
+}
+
+// Concurrency is how many deliveries at a time suit such a destination; 0 is any number.
+func (*Config) Concurrency() int { return 1 }
+
+// Open reads the file the configuration names and connects to nothing.
+func (c *Config) Open(_ context.Context, env chat.Env) (pipeline.Sink, error) {
+	u, _, err := c.ReadWebhook(parseURL)
+	if err != nil {
+		return nil, err
+	}
+	query := u.Query()
+	query.Set("wait", "true") // Discord answers when the message is posted, and with what is wrong with it.
+	if c.ThreadID != "" {
+		query.Set("thread_id", c.ThreadID)
+	}
+	if c.ThreadName != "" {
+		if err := checkThreadURL(u); err != nil {
+			return nil, err
+		}
+	}
+	u.RawQuery = query.Encode()
+	d := &service{username: c.Username, avatar: c.AvatarURL, threadName: chattext.Clean(c.ThreadName, 1), thumbnails: c.Thumbnails}
+	if d.color, err = parseColor(c.Color); err != nil {
+		return nil, field.Wrap("color", err)
+	}
+	if c.Template != "" {
+		if d.template, err = chattext.NewTemplate(c.Template, MaxDescription, chattext.EscapeMarkdown); err != nil {
+			return nil, field.Wrap("template", err)
+		}
+	}
+	d.words = slices.SortedFunc(maps.Keys(c.Thumbnails), func(a, b string) int {
+		if len(a) != len(b) {
+			return len(b) - len(a)
+		}
+		return strings.Compare(a, b)
+	})
+	return chat.New(u, c.Timeout, env, d), nil
+}
+
+// parseURL checks the URL of a webhook of Discord, or of a stand-in on this machine. It names version 10 of the API: the
+// one without a name is an old one, which tells its delays in other units. Its errors do not quote the URL.
+func parseURL(text secret.String) (*url.URL, error) {
+	u, err := outbound.ParseURL(text)
+	if err != nil {
+		return nil, err
+	}
+	path := regexp.MustCompile(`^/api(?:/v[0-9]+)?(/webhooks/[0-9]+/[A-Za-z0-9_-]+)/?$`).FindStringSubmatch(u.Path)
+	switch host := strings.ToLower(u.Hostname()); {
+	case outbound.IsLoopback(host):
+	case !slices.Contains([]string{"discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com", "ptb.discordapp.com", "canary.discordapp.com"}, host):
+		return nil, errors.New("is not at discord.com: copy it from the channel's settings, Integrations, Webhooks")
+	case u.Scheme != "https" || u.Port() != "":
+		return nil, errors.New("does not begin with https://discord.com/: copy it from the channel's settings, Integrations, Webhooks")
+	case path == nil:
+		return nil, errors.New("is not the URL of a webhook, https://discord.com/api/webhooks/ID/TOKEN without anything behind it")
+	}
+	if path != nil {
+		u.Path, u.RawPath = "/api/v10"+path[1], ""
+	}
+	return u, nil
+}
+
+// checkName holds the name of a webhook to Discord's rules ("Create Webhook").
+func checkName(name string) error {
+	lower := strings.ToLower(name)
+	switch {
+	case chattext.Units(name) > 80:
+		return errors.New("has more than the 80 characters that Discord takes")
+	case strings.Contains(lower, "discord") || strings.Contains(lower, "clyde"):
+		return errors.New(`is refused by Discord: no name may have "discord" or "clyde" in it`)
+	case lower == "everyone" || lower == "here" || strings.ContainsAny(name, "@#:") || strings.Contains(name, "```"):
+		return errors.New(`is refused by Discord: no name may be "everyone" or "here" or have @, #, : or three backticks in it`)
+	}
+	return nil
+}
+
+// checkPicture wants a URL that Discord can load.
+func checkPicture(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || strings.ContainsFunc(text, unicode.IsSpace) || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || len(text) > 2048 {
+		return errors.New("is not the URL of a picture, such as https://HOST/pizza.png")
+	}
+	return nil
+}
+
+// parseColor reads a colour of the web, six hexadecimal digits.
+func parseColor(text string) (int, error) {
+	digits := strings.TrimPrefix(text, "#")
+	n, err := strconv.ParseUint(digits, 16, 24)
+	if err != nil || len(digits) != 6 {
+		return 0, errors.New(`is not a colour: write it as "#f7a440"`)
+	}
+	return int(n), nil
+}

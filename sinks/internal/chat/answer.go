@@ -1,0 +1,64 @@
+package chat
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks/internal/outbound"
+)
+
+// Answer is what a service said.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+	said   string // the body for people: its beginning on one line, without secrets
+}
+
+// Refusal is an error that says what was answered.
+func (got Answer) Refusal() error {
+	if got.said == "" {
+		return fmt.Errorf("status %d", got.Status)
+	}
+	return fmt.Errorf("status %d: the answer says: %s", got.Status, got.said)
+}
+
+// JudgeStatus gives the verdicts that the services share; hint says what to do about a webhook that is gone.
+func JudgeStatus(got Answer, hint string) error {
+	err := got.Refusal()
+	switch status := got.Status; {
+	case status/100 == 2:
+		return nil
+	case status == http.StatusGone:
+		return pipeline.Gone(fmt.Errorf("%w; %s", err, hint))
+	case status == http.StatusForbidden:
+		return pipeline.RetryAfter(forbiddenPause, pipeline.Unavailable(err))
+	case status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge || status == http.StatusUnprocessableEntity:
+		return pipeline.Permanent(err)
+	case status/100 == 3:
+		return pipeline.Unavailable(fmt.Errorf("status %d: redirects are not followed, set url to the webhook itself", status))
+	case status == http.StatusRequestTimeout || status == http.StatusTooEarly || status/100 == 5 && status != http.StatusServiceUnavailable:
+		// It may be this message that the service cannot do.
+	default:
+		err = pipeline.Unavailable(err)
+	}
+	if after := outbound.RetryAfter(got.Header, time.Now()); after > 0 {
+		return pipeline.RetryAfter(after, err)
+	}
+	return err
+}
+
+// ErrThreadEnded says that the thread which relay has opened takes no more: the next message opens another.
+var ErrThreadEnded = errors.New("the thread has ended, relay opens another")
+
+// SinkRefusal is one that does not depend on the event.
+func SinkRefusal(got Answer, code string, err error) error {
+	err = pipeline.WithRefusalCode(code, pipeline.Unavailable(err))
+	if got.Status == http.StatusForbidden {
+		return pipeline.RetryAfter(forbiddenPause, err)
+	}
+	return err
+}

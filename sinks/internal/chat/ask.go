@@ -1,0 +1,45 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/treatrelay/relay/sinks/internal/outbound"
+	"github.com/treatrelay/relay/sinks/internal/outcome"
+)
+
+// Ask gets what the service answers to a request of the webhook itself, which posts nothing. It calls read with an answer that is no refusal.
+func (c *Sink) Ask(ctx context.Context, read func(Answer) error) error {
+	explain := func(err error) error {
+		return fmt.Errorf("ask %s for the webhook: %w", c.shown, outcome.Redact(err, c.hidden))
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, http.NoBody)
+	if err != nil {
+		return explain(outbound.UnwrapURL(err))
+	}
+	req.Header.Set("User-Agent", c.env.UserAgent)
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return explain(outbound.RootCause(outcome.Cause(ctx, outbound.UnwrapURL(err))))
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	body, err := io.ReadAll(io.LimitReader(resp.Body, outbound.MaxAnswerBody))
+	if err != nil {
+		return explain(outbound.RootCause(outcome.Cause(ctx, err)))
+	}
+	got := Answer{Status: resp.StatusCode, Header: resp.Header, Body: body, said: c.Brief(string(body))}
+	if err := c.service.Judge(got); err != nil {
+		return explain(err)
+	}
+	if err := read(got); err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+// Brief is the beginning of a text of the service on one line, without secrets.
+func (c *Sink) Brief(text string) string {
+	return outbound.Shorten(outbound.Printable([]byte(text), c.hidden))
+}

@@ -1,0 +1,253 @@
+package chat
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks/internal/outbound"
+	"github.com/treatrelay/relay/sinks/internal/outcome"
+)
+
+// DefaultTimeout is how long one request of a discord or slack sink may take.
+const DefaultTimeout = 15 * time.Second
+
+const (
+	// forbiddenPause is the least pause after a 403. Discord bans an address that collects 10,000 of them in ten minutes.
+	forbiddenPause = 10 * time.Minute
+	// maxPause is the longest that a delivery waits by itself; it leaves longer pauses to the lane.
+	maxPause = 30 * time.Second
+)
+
+// A Service is what one chat service has of its own. Its methods are called by one goroutine at a time.
+type Service interface {
+	// Compose makes one message of as many records as fit, from the front, and returns how many those are. An error is
+	// about the first record.
+	Compose(records []pipeline.Record) (body []byte, n int, err error)
+	// Address returns where the next message goes, made of the URL of the webhook.
+	Address(webhook string) string
+	// Judge returns nil if the message was accepted, else an error marked as [pipeline.Sink] has it. With ErrThreadEnded in it, the message is
+	// to be composed and sent again at once.
+	Judge(got Answer) error
+	// Pace returns how long to wait before the next request. It is called once a request, with a status of 0 if there was no
+	// answer.
+	Pace(got Answer) time.Duration
+}
+
+// Env is what the sink of a chat uses of the process it runs in.
+type Env struct {
+	Attempt   outcome.AttemptLog
+	UserAgent string // sent with every request
+	Log       zerolog.Logger
+	Dial      outbound.DialFunc // for tests; nil: the guarded one
+}
+
+// Sink sends messages to an incoming webhook of a chat service. It has one request under way at a time, for the limits of
+// such services are told with each answer and hold for the whole webhook.
+type Sink struct {
+	service Service
+	url     string
+	shown   string // the url without path and query, which hold the token
+	timeout time.Duration
+	client  *http.Client
+	env     Env
+	hidden  []secret.String
+
+	turn  chan struct{} // held by the delivery that may send; guards all but the count of gone
+	pause pause
+	alone map[string]bool // accounts whose last message failed: one record at a time shows which is to blame
+	doubt bool            // a record was refused by itself, and none accepted since: the next may be refused as well
+	gone  verdict
+}
+
+// pause is a time in which nothing is sent.
+type pause struct {
+	until time.Time // by the monotonic clock
+	why   error     // the answer that asked for it; nil: to keep within the limits
+}
+
+// verdict is that the webhook is there no more.
+type verdict struct {
+	last  error        // guarded by the turn
+	count atomic.Int64 // of all of them
+}
+
+// New makes a sink that posts to the webhook at u. Every part of the URL that could be a token is kept out of what it says.
+func New(u *url.URL, timeout time.Duration, env Env, service Service) *Sink {
+	hidden := []string{u.String(), u.RequestURI(), u.EscapedPath()}
+	for _, parts := range []string{u.EscapedPath(), u.Path} {
+		for part := range strings.SplitSeq(parts, "/") {
+			if len(part) >= 9 && part != "webhooks" { // The shortest id at Slack has 9 characters.
+				hidden = append(hidden, part)
+			}
+		}
+	}
+	// The longest first, lest a part leaves the rest of a whole behind.
+	slices.SortFunc(hidden, func(a, b string) int { return len(b) - len(a) })
+	route := outbound.DirectRoute(u)
+	route.Dial = env.Dial
+	c := &Sink{
+		service: service, url: u.String(), shown: u.Scheme + "://" + u.Host, timeout: timeout, env: env,
+		turn: make(chan struct{}, 1), alone: make(map[string]bool),
+		client: route.Client(env.Log),
+	}
+	for _, text := range slices.Compact(hidden) {
+		c.hidden = append(c.hidden, secret.New(text))
+	}
+	return c
+}
+
+// Deliver implements [pipeline.Sink]. It puts as many records into one message as the service takes.
+func (c *Sink) Deliver(ctx context.Context, records []pipeline.Record) (int, error) {
+	if len(records) == 0 {
+		return 0, nil
+	}
+	ends := c.gone.count.Load()
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	defer func() { <-c.turn }()
+	if c.gone.count.Load() != ends { // said while this delivery waited
+		return 0, c.gone.last
+	}
+	account := records[0].Account
+	if c.alone[account] || c.doubt {
+		records = records[:1]
+	}
+	for {
+		body, n, err := c.service.Compose(records)
+		if err != nil {
+			return 0, pipeline.Permanent(c.explain(records[:1], err))
+		}
+		if err := c.wait(ctx); err != nil {
+			return 0, err
+		}
+		err = c.send(ctx, records[:n], body)
+		_, asked := pipeline.RetryDelay(err)
+		switch {
+		case err == nil:
+			delete(c.alone, account)
+			c.doubt = false
+			return n, nil
+		case errors.Is(err, ErrThreadEnded):
+			continue
+		case pipeline.IsGone(err):
+			c.gone.last = err
+			c.gone.count.Add(1)
+		case pipeline.IsPermanent(err) && n > 1: // Nothing was posted, so that a part can be tried at once.
+			records = records[:n/2]
+			continue
+		case pipeline.IsPermanent(err):
+			c.doubt = true
+		case !asked:
+			c.alone[account] = true
+		}
+		return 0, err
+	}
+}
+
+// wait keeps the pause that the service wants.
+func (c *Sink) wait(ctx context.Context) error {
+	pause := time.Until(c.pause.until)
+	switch {
+	case pause <= 0:
+		return nil
+	case pause > maxPause:
+		err := c.pause.why
+		if err == nil {
+			err = fmt.Errorf("post to %s: the rate limit is used up for %v", c.shown, pause.Round(time.Second))
+		}
+		return pipeline.RetryAfter(pause, pipeline.Unavailable(err))
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// send makes one request, takes it down, and returns what it means for the records.
+func (c *Sink) send(ctx context.Context, records []pipeline.Record, body []byte) error {
+	begin := time.Now()
+	got, err := c.post(ctx, body)
+	attempt := pipeline.Attempt{Time: begin, Endpoint: c.shown, Status: got.Status, Latency: time.Since(begin)}
+	for _, r := range records {
+		attempt.Events = append(attempt.Events, r.ID)
+	}
+	if err == nil {
+		attempt.Answer = outbound.Printable(got.Body, c.hidden)
+		got.said = outbound.Shorten(attempt.Answer)
+		err = c.service.Judge(got)
+	}
+	pause := c.service.Pace(got)
+	if after, ok := pipeline.RetryDelay(err); ok {
+		pause = max(pause, after)
+	}
+	if err != nil {
+		err = c.explain(records, err)
+		attempt.Error = err.Error()
+	}
+	c.pause.until, c.pause.why = time.Now().Add(pause), err
+	c.env.Attempt.Add(attempt)
+	return err
+}
+
+// post sends one message. The status decides, even when the rest of the answer does not come in time.
+func (c *Sink) post(ctx context.Context, body []byte) (Answer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no complete answer within %v", c.timeout))
+	defer cancel()
+	var t outbound.Trace
+	req, err := http.NewRequestWithContext(t.Follow(ctx), http.MethodPost, c.service.Address(c.url), bytes.NewReader(body))
+	if err != nil {
+		return Answer{}, pipeline.Unavailable(outbound.UnwrapURL(err))
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", c.env.UserAgent)
+	resp, err := c.client.Do(req)
+	if err != nil {
+		if status := t.Status(); status != 0 {
+			return Answer{Status: status}, nil // What comes behind it cannot be read.
+		}
+		return Answer{}, t.Mark(outcome.Cause(ctx, outbound.UnwrapURL(err)))
+	}
+	t.Answered(resp)
+	// Reading to the end keeps the connection for the next message. What goes wrong with it does not matter.
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, outbound.MaxAnswerBody))
+	_ = resp.Body.Close()
+	if resp.Header.Get("Content-Encoding") != "" {
+		answer = nil // Nobody asked for it to be packed.
+	}
+	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: answer}, nil
+}
+
+// explain says what err is about, without secrets. The marks of err stay.
+func (c *Sink) explain(records []pipeline.Record, err error) error {
+	what := "event " + records[0].ID
+	if len(records) > 1 {
+		what = fmt.Sprintf("%d events from %s on", len(records), records[0].ID)
+	}
+	return fmt.Errorf("post %s to %s: %w", what, c.shown, outcome.Redact(err, c.hidden))
+}
+
+// Close implements [pipeline.Sink]. It closes the kept connection.
+func (c *Sink) Close() error {
+	c.client.CloseIdleConnections()
+	return nil
+}

@@ -1,0 +1,58 @@
+package field
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// TLSFiles are the PEM files for TLS.
+type TLSFiles struct {
+	// TLSCAFile (yaml: tls_ca_file) is the path of the certificates to trust instead of the system's.
+	TLSCAFile string `yaml:"tls_ca_file"`
+	// TLSCertFile (yaml: tls_cert_file) and TLSKeyFile (yaml: tls_key_file) are the paths of the certificate and key relay shows to the other
+	// side.
+	TLSCertFile string `yaml:"tls_cert_file"`
+	TLSKeyFile  string `yaml:"tls_key_file"`
+}
+
+// CheckTLS checks the keys and reads nothing.
+func (f *TLSFiles) CheckTLS() error {
+	if (f.TLSCertFile == "") != (f.TLSKeyFile == "") {
+		return Wrap("tls_cert_file", errors.New("and tls_key_file go together: set both or none"))
+	}
+	return nil
+}
+
+// TLSConfig reads the files.
+func (f *TLSFiles) TLSConfig() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	var err error
+	if f.TLSCAFile != "" {
+		if config.RootCAs, err = readCertificates("tls_ca_file", f.TLSCAFile); err != nil {
+			return nil, err
+		}
+	}
+	if f.TLSCertFile != "" {
+		pair, err := tls.LoadX509KeyPair(f.TLSCertFile, f.TLSKeyFile)
+		if err != nil {
+			return nil, Wrap("tls_cert_file", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+func readCertificates(key, path string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // The path is the operator's own.
+	if err != nil {
+		return nil, Wrap(key, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, Wrap(key, fmt.Errorf("%s holds no PEM certificate", path))
+	}
+	return pool, nil
+}

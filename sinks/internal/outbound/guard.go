@@ -1,0 +1,125 @@
+package outbound
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+
+	"code.dny.dev/ssrf"
+)
+
+// guard decides which addresses a sink may connect to. An address that the operator wrote as such, and localhost, are his
+// choice; a name must lead to public addresses or to allowed networks, for whoever runs the name's DNS chooses them. Where
+// a cloud hands out credentials nobody connects. Safe for use by several goroutines.
+type guard struct {
+	host   string // as it was written, and as errors show it
+	chosen bool   // by the operator, who wrote an address
+	local  bool   // localhost: only loopback
+	allow  []netip.Prefix
+	public *ssrf.Guardian
+}
+
+// NewGuard makes the guard of a host that [parseHost] has passed.
+func NewGuard(host string, allow []netip.Prefix) *guard {
+	_, err := netip.ParseAddr(host)
+	return &guard{
+		host: host, chosen: err == nil, local: host == "localhost", allow: allow,
+		public: ssrf.New(ssrf.WithAnyPort()),
+	}
+}
+
+// ChosenGuard lets connections to every address of host but where a cloud hands out credentials: where it is, is the operator's choice, or
+// that of a service he trusts.
+func ChosenGuard(host string) *guard { return &guard{host: host, chosen: true} }
+
+// control is a [net.Dialer.ControlContext]. It sees each address just before a connection to it is made, so a name that
+// resolves to something else the second time (DNS rebinding) gains nothing.
+func (g *guard) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("%s: not an address: %w", g.host, err)
+	}
+	return g.Check(to.Addr())
+}
+
+func (g *guard) Check(addr netip.Addr) error {
+	addr = addr.WithZone("").Unmap()
+	inner, embeds := embedded(addr)
+	switch {
+	case isMetadata(addr), embeds && isMetadata(inner):
+		return fmt.Errorf("%s is at %v, where a cloud hands out credentials: relay never connects there, set another url", g.host, addr)
+	case g.chosen:
+		return nil
+	case g.local:
+		if addr.IsLoopback() {
+			return nil
+		}
+		return fmt.Errorf("localhost is at %v, which is not this machine: mend the hosts file", addr)
+	}
+	allowed := func(a netip.Addr) bool {
+		return slices.ContainsFunc(g.allow, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+	// A gateway address is as good as the one inside it.
+	if allowed(addr) && (!embeds || allowed(inner) || g.public.SafeAddr(inner) == nil) {
+		return nil
+	}
+	if g.public.SafeAddr(addr) != nil {
+		return fmt.Errorf("%s is at %v, which is not a public address: if that is where you want events sent, "+
+			"set allow_networks: [%v], else mend the name", g.host, addr, netip.PrefixFrom(addr, addr.BitLen()))
+	}
+	return nil
+}
+
+// isMetadata reports whether clouds serve credentials of the machine at addr, as their documentation has it.
+func isMetadata(addr netip.Addr) bool {
+	switch addr.String() {
+	case "169.254.169.254", // AWS, Google, Azure, Oracle, DigitalOcean, Hetzner, OpenStack and others
+		"169.254.170.2", "169.254.170.23", // AWS: ECS tasks, EKS pods
+		"fd00:ec2::254", "fd00:ec2::23", // AWS over IPv6
+		"fd20:ce::254",                 // Google over IPv6
+		"168.63.129.16",                // Azure: WireServer
+		"100.100.100.200",              // Alibaba
+		"169.254.0.23",                 // Tencent
+		"169.254.42.42", "fd00:42::42", // Scaleway
+		"192.0.0.192": // Oracle, classic
+		return true
+	}
+	return false
+}
+
+// IsMetadataName is for requests through a proxy, which resolves the name.
+func IsMetadataName(host string) bool {
+	switch strings.TrimSuffix(host, ".") {
+	case "metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal", "metadata.tencentyun.com":
+		return true
+	}
+	return false
+}
+
+// embedded returns the IPv4 address that an IPv6 address stands for.
+func embedded(addr netip.Addr) (netip.Addr, bool) {
+	if !addr.Is6() {
+		return netip.Addr{}, false
+	}
+	b := addr.As16()
+	at := func(i int) (netip.Addr, bool) { return netip.AddrFrom4([4]byte(b[i : i+4])), true }
+	within := func(prefix string) bool { return netip.MustParsePrefix(prefix).Contains(addr) }
+	switch {
+	case within("2002::/16"): // 6to4 (RFC 3056)
+		return at(2)
+	case within("2001::/32"): // Teredo (RFC 4380): the client's address, its bits turned over
+		for i := 12; i < 16; i++ {
+			b[i] = ^b[i]
+		}
+		return at(12)
+	case within("64:ff9b::/96"), within("64:ff9b:1::/48"), // NAT64 (RFC 6052, RFC 8215)
+		within("::ffff:0:0:0/96"), // SIIT (RFC 2765)
+		within("::/96"),           // IPv4-compatible (RFC 4291, section 2.5.5.1)
+		b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe: // ISATAP (RFC 5214)
+		return at(12)
+	}
+	return netip.Addr{}, false
+}

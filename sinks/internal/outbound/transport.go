@@ -1,0 +1,177 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/sinks/internal/outcome"
+)
+
+// tlsTimeout bounds a TLS handshake.
+const tlsTimeout = 10 * time.Second
+
+// transport carries requests to one receiver: by HTTP/2 where that is to be had, until the receiver wants HTTP/1.1 (RFC 9113, section 7,
+// HTTP_1_1_REQUIRED). What it has refused so was not processed, and is sent again at once.
+type transport struct {
+	both *http.Transport
+	old  *http.Transport // HTTP/1.1 only
+	log  zerolog.Logger
+
+	onlyOld atomic.Bool
+}
+
+// newTransport makes a transport of the sink's own, without the environment's proxies and without decompression: what is
+// not unpacked cannot swell. The guard looks at every address it connects to, which with a proxy is the proxy's.
+func newTransport(r Route, log zerolog.Logger) *transport {
+	return &transport{
+		both: dialTransport(r, "h2", "http/1.1"),
+		old:  dialTransport(r, "http/1.1"),
+		log:  log,
+	}
+}
+
+func dialTransport(r Route, protocols ...string) *http.Transport {
+	d := &statusDialer{
+		Dialer: &net.Dialer{KeepAlive: 30 * time.Second, ControlContext: r.Guard.control, Resolver: r.Resolver},
+		config: r.TLS.Clone(),
+	}
+	d.config.NextProtos = protocols
+	t := &http.Transport{
+		OnProxyConnectResponse: checkProxy,
+		DialContext:            d.dial,
+		TLSClientConfig:        r.TLS.Clone(),
+		TLSHandshakeTimeout:    tlsTimeout,
+		DisableCompression:     true,
+		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    64, // One for each account that delivers at the same time.
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: maxAnswerHeader,
+		// Finds out that a kept HTTP/2 connection is dead.
+		HTTP2:     &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+		Protocols: new(http.Protocols),
+	}
+	t.Protocols.SetHTTP1(true)
+	t.Protocols.SetHTTP2(protocols[0] == "h2")
+	switch {
+	case r.Dial != nil:
+		t.DialContext = r.Dial
+	case r.Proxy != nil:
+		t.Proxy = http.ProxyURL(r.Proxy)
+	default:
+		t.DialTLSContext = d.dialTLS
+	}
+	return t
+}
+
+// statusDialer makes connections that know the status of an answer, see [statusConn].
+type statusDialer struct {
+	*net.Dialer
+	config *tls.Config
+}
+
+func (d *statusDialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &statusConn{Conn: conn}, nil
+}
+
+// dialTLS encrypts a connection too. One of HTTP/2 is returned as it is, as the client wants it.
+func (d *statusDialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	config := d.config.Clone()
+	if config.ServerName == "" {
+		config.ServerName = host
+	}
+	conn := tls.Client(raw, config)
+	ctx, cancel := context.WithTimeoutCause(ctx, tlsTimeout, errTLSTimeout)
+	defer cancel()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, outcome.Cause(ctx, err)
+	}
+	if conn.ConnectionState().NegotiatedProtocol == "h2" {
+		return conn, nil
+	}
+	return &statusConn{Conn: conn}, nil
+}
+
+var errTLSTimeout = fmt.Errorf("no TLS handshake within %v", tlsTimeout)
+
+// RoundTrip implements [http.RoundTripper].
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if t.onlyOld.Load() {
+		return t.old.RoundTrip(req)
+	}
+	resp, err := t.both.RoundTrip(req)
+	if err == nil {
+		return resp, nil
+	}
+	required, unreadable := http2Fault(err)
+	if !required && !unreadable {
+		return nil, err
+	}
+	if !t.onlyOld.Swap(true) {
+		t.log.Info().Err(err).Str("receiver", req.URL.Host).Msg("receiver gets HTTP/1.1 from now on")
+		t.both.CloseIdleConnections()
+	}
+	if !required || req.GetBody == nil {
+		return nil, err // It has answered; with HTTP/1.1 the next answer's status can be read.
+	}
+	again := req.Clone(req.Context())
+	if again.Body, err = req.GetBody(); err != nil {
+		return nil, err
+	}
+	return t.old.RoundTrip(again)
+}
+
+// http2Fault reports whether the receiver requires HTTP/1.1, and whether it has answered by HTTP/2 what the client cannot read, such as a
+// header that is far too large. Neither error has an exported type in net/http.
+func http2Fault(err error) (required, unreadable bool) {
+	text := err.Error()
+	return strings.Contains(text, "HTTP_1_1_REQUIRED"),
+		strings.Contains(text, "response header list larger than advertised limit") || strings.Contains(text, "connection error: PROTOCOL_ERROR")
+}
+
+// CloseIdleConnections closes the kept connections.
+func (t *transport) CloseIdleConnections() {
+	t.both.CloseIdleConnections()
+	t.old.CloseIdleConnections()
+}
+
+// checkProxy says why a proxy does not connect to a receiver.
+func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return nil
+	case http.StatusProxyAuthRequired:
+		return ErrProxyLogin
+	}
+	return fmt.Errorf("status %d: the proxy does not connect to the receiver", resp.StatusCode)
+}
+
+// Advise adds what to do about an error, where there is a word to say.
+func Advise(err error) error {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("%w: if its certificate is your own, set tls_ca_file", err)
+	}
+	return err
+}

@@ -1,0 +1,83 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/treatrelay/relay/sinks/internal/field"
+	"github.com/treatrelay/relay/sinks/internal/outcome"
+)
+
+// Inspect connects to the server of the url once, as the sink does, and inspects the stream as [InspectStream] does. A stream that
+// the sink could not use is an error. It is for a sink with a url.
+func (c *Config) Inspect(ctx context.Context, name string) (server string, info *jetstream.StreamInfo, err error) {
+	servers, err := parseServers(c.URL)
+	if err != nil {
+		return "", nil, field.Wrap("url", err)
+	}
+	login, secrets, err := c.login(servers)
+	if err != nil {
+		return "", nil, err
+	}
+	server = hosts(servers)
+	options := append([]nats.Option{nats.Name("relay doctor " + name), nats.NoReconnect(), nats.Timeout(dialTimeout)}, login...)
+	nc, err := nats.Connect(c.URL.Reveal(), options...)
+	if err != nil {
+		return server, nil, fmt.Errorf("connect to %s: %w", server, outcome.Redact(err, secrets))
+	}
+	defer nc.Close()
+	info, err = InspectStream(ctx, nc, c.Stream)
+	if err == nil && info != nil && info.Config.Metadata[madeByRelay] == "" {
+		err = checkForeign(info.Config, streamConfig(c.Stream, c.Subject, c.Retention))
+	}
+	if err != nil {
+		err = fmt.Errorf("stream %s on %s: %w", c.Stream, server, outcome.Redact(err, secrets))
+	}
+	return server, info, err
+}
+
+// InspectStream finds out, without making or changing anything, whether a stream is there, or else whether the login of the
+// connection may make it: then info is nil. It takes over the connection's handler of errors, by which a server tells what it
+// does not permit.
+func InspectStream(ctx context.Context, nc *nats.Conn, name string) (info *jetstream.StreamInfo, err error) {
+	ctx, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refuse(err) })
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := js.Stream(ctx, name)
+	switch {
+	case err == nil:
+		return stream.CachedInfo(), nil
+	case !errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil, jetStreamError(outcome.Cause(ctx, err))
+	}
+	// The server refuses a request that does not repeat the name, but only after it has looked at the rights.
+	answer, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.CREATE."+name, []byte("{}"))
+	if err != nil {
+		return nil, jetStreamError(outcome.Cause(ctx, err))
+	}
+	var refusal struct{ Error *jetstream.APIError }
+	if err := json.Unmarshal(answer.Data, &refusal); err == nil && refusal.Error != nil && refusal.Error.ErrorCode != codeStreamMismatch {
+		return nil, fmt.Errorf("it is not there and cannot be made: %w", refusal.Error)
+	}
+	return nil, nil //nolint:nilnil // it is not there, and may be made
+}
+
+// codeStreamMismatch is what the server says of a request for a stream of another name (nats-server, server/errors.json).
+const codeStreamMismatch = 10056
+
+// jetStreamError says what the lack of an answer means.
+func jetStreamError(err error) error {
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
+		return fmt.Errorf("%w: the server has no JetStream, start it with -js", err)
+	}
+	return err
+}

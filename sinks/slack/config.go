@@ -1,0 +1,86 @@
+package slack
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/sinks/internal/chat"
+	"github.com/treatrelay/relay/sinks/internal/chattext"
+	"github.com/treatrelay/relay/sinks/internal/field"
+	"github.com/treatrelay/relay/sinks/internal/outbound"
+)
+
+// Reach connects to Slack without sending a request.
+func (c *Config) Reach(ctx context.Context) (outbound.Reached, error) {
+	return c.ReachWebhook(ctx, parseURL)
+}
+
+// Config configures a slack sink, which posts every treat to an incoming webhook of a Slack channel, up to ten in one
+// message.
+type Config struct {
+	chat.Webhook `yaml:",inline"`
+	// Template (yaml: template) is a Go template of the text of a treat, in Slack's mrkdwn. Its values are escaped.
+	Template string `yaml:"template"`
+	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer, at least 100ms.
+	// Default: 15s.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// NewConfig returns a configuration with its defaults filled in.
+func NewConfig() *Config {
+	return &Config{Timeout: chat.DefaultTimeout}
+}
+
+// Validate checks the values and returns every fault, joined. An error that concerns one key is a [field.Error].
+func (c *Config) Validate() error {
+	errs := c.CheckWebhook(c.Timeout, parseURL)
+	if c.Template != "" {
+		_, err := chattext.NewTemplate(c.Template, maxSection, chattext.EscapeMrkdwn)
+		errs = append(errs, field.Wrap("template", err))
+	}
+	return errors.Join(errs...)
+}
+
+// CheckFiles reads the files that the configuration names and returns what is wrong with them. Nothing is connected to.
+func (c *Config) CheckFiles() error { return c.CheckWebhookFile(parseURL) }
+
+// Concurrency is how many deliveries at a time suit such a destination; 0 is any number.
+func (*Config) Concurrency() int { return 1 }
+
+// Open reads the file the configuration names and connects to nothing.
+func (c *Config) Open(_ context.Context, env chat.Env) (pipeline.Sink, error) {
+	u, _, err := c.ReadWebhook(parseURL)
+	if err != nil {
+		return nil, err
+	}
+	s := &service{}
+	if c.Template != "" {
+		if s.template, err = chattext.NewTemplate(c.Template, maxSection, chattext.EscapeMrkdwn); err != nil {
+			return nil, field.Wrap("template", err)
+		}
+	}
+	return chat.New(u, c.Timeout, env, s), nil
+}
+
+// parseURL checks the URL of an incoming webhook of Slack, or of a stand-in on this machine. Its errors do not quote it.
+func parseURL(text secret.String) (*url.URL, error) {
+	u, err := outbound.ParseURL(text)
+	if err != nil {
+		return nil, err
+	}
+	path := regexp.MustCompile(`^/services/[A-Za-z0-9_]+/[A-Za-z0-9_]+/[A-Za-z0-9_]+$`)
+	switch host := strings.ToLower(u.Hostname()); {
+	case outbound.IsLoopback(host):
+	case host != "hooks.slack.com" && host != "hooks.slack-gov.com":
+		return nil, errors.New("is not at hooks.slack.com: copy it from the app's settings, Incoming Webhooks")
+	case u.Scheme != "https" || u.Port() != "" || !path.MatchString(u.Path):
+		return nil, errors.New("is not the URL of an incoming webhook, https://hooks.slack.com/services/T.../B.../TOKEN")
+	}
+	return u, nil
+}

@@ -1,0 +1,96 @@
+package body
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/template"
+	"unicode/utf8"
+)
+
+// The limits of what a template makes.
+const (
+	maxBody       = 1 << 20
+	maxBodyWrites = 100_000 // texts, values and turns of loops
+)
+
+// Template makes the body of a request from an event. Safe for use by several goroutines.
+type Template struct {
+	template *template.Template
+	json     bool
+}
+
+// Parse reads a template whose output is of the media type, and tries it on samples of events. What it writes is
+// encoded as the type wants it: see [encoding]. Its errors begin with line and column.
+func Parse(text string, mediaType string) (*Template, error) {
+	kind := encodingOf(mediaType)
+	t, err := template.New("body").Option("missingkey=error").Funcs(templateFuncs()).Parse(text)
+	if err != nil {
+		return nil, syntaxError(text, err)
+	}
+	if len(t.Templates()) > 1 || t.Tree == nil {
+		return nil, errors.New("1:1: define and block are not supported")
+	}
+	w := &rewriter{tree: t.Tree, kind: kind}
+	end, err := w.list(t.Root, outside, nil)
+	if err == nil && end != outside {
+		lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+		last := utf8.RuneCountInString(lines[len(lines)-1])
+		err = fmt.Errorf("%d:%d: the JSON ends within a string: a quote is missing", len(lines), last+1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := &Template{template: t, json: kind == encodeJSON}
+	for _, s := range samples() {
+		line, err := s.event.Line()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := b.Make(line); err != nil {
+			return nil, fmt.Errorf("%w (tried with %s)", err, s.what)
+		}
+	}
+	return b, nil
+}
+
+// Make makes the body for an event, given as its line.
+func (b *Template) Make(line []byte) ([]byte, error) {
+	var event map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder.UseNumber() // A number goes out as it came in.
+	if err := decoder.Decode(&event); err != nil {
+		return nil, fmt.Errorf("decode the event: %w", err)
+	}
+	var out boundedBuffer
+	if err := b.template.Execute(&out, event); err != nil {
+		return nil, execError(err)
+	}
+	if b.json {
+		var value json.RawMessage // The error tells of one character, not of what viewers wrote.
+		if err := json.Unmarshal(out.Bytes(), &value); err != nil {
+			return nil, fmt.Errorf("what it makes is not JSON: %w", err)
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// boundedBuffer refuses what is too much. Each turn of a loop writes, if only nothing, so it also ends loops.
+type boundedBuffer struct {
+	bytes.Buffer
+	writes int
+}
+
+// Write implements [io.Writer].
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	b.writes++
+	switch {
+	case b.writes > maxBodyWrites:
+		return 0, fmt.Errorf("makes more than %d pieces: a loop in it is too long", maxBodyWrites)
+	case b.Len()+len(p) > maxBody:
+		return 0, fmt.Errorf("makes more than %d MiB", maxBody>>20)
+	}
+	return b.Buffer.Write(p)
+}

@@ -1,0 +1,149 @@
+package body
+
+import (
+	"fmt"
+	"mime"
+	"slices"
+	"strings"
+	"text/template/parse"
+)
+
+// encoding is how values are written so that they stay values.
+type encoding int
+
+const (
+	encodeText  encoding = iota // as they are
+	encodeQuery                 // percent-encoded, as in a form
+	encodeJSON                  // outside a string as a JSON value, inside a string as text of it
+)
+
+func encodingOf(mediaType string) encoding {
+	base, _, _ := mime.ParseMediaType(mediaType)
+	switch {
+	case base == "application/x-www-form-urlencoded":
+		return encodeQuery
+	case base == "application/json", strings.HasSuffix(base, "+json"):
+		return encodeJSON
+	}
+	return encodeText
+}
+
+// place is where in JSON a text ends.
+type place int
+
+const (
+	outside  place = iota // of strings
+	inside                // a string
+	escaping              // after a backslash in a string
+)
+
+// after follows JSON text from a place.
+func (p place) after(text []byte) place {
+	for _, c := range text {
+		switch {
+		case p == escaping:
+			p = inside
+		case c == '"' && p == inside:
+			p = outside
+		case c == '"':
+			p = inside
+		case c == '\\' && p == inside:
+			p = escaping
+		}
+	}
+	return p
+}
+
+// rewriter adds to each action of a template the function that encodes its value, as html/template does: which one
+// depends on where the action stands, so all ways to one point must end in the same place.
+type rewriter struct {
+	tree *parse.Tree
+	kind encoding
+}
+
+func (w *rewriter) errorf(n parse.Node, format string, args ...any) error {
+	location, _ := w.tree.ErrorContext(n)
+	return execError(fmt.Errorf("template: %s: %w", location, fmt.Errorf(format, args...)))
+}
+
+// list rewrites nodes that begin at a place and returns the place they end at. loop is where the turns of the loop around
+// them begin and end, nil outside a loop.
+func (w *rewriter) list(l *parse.ListNode, at place, loop *place) (place, error) {
+	if l == nil {
+		return at, nil
+	}
+	for _, n := range l.Nodes {
+		var err error
+		switch n := n.(type) {
+		case *parse.TextNode:
+			if w.kind == encodeJSON {
+				at = at.after(n.Text)
+			}
+		case *parse.ActionNode:
+			err = w.action(n, at)
+		case *parse.IfNode:
+			at, err = w.branches(&n.BranchNode, at, loop)
+		case *parse.WithNode:
+			at, err = w.branches(&n.BranchNode, at, loop)
+		case *parse.RangeNode:
+			err = w.loop(n, at, loop)
+		case *parse.BreakNode, *parse.ContinueNode:
+			if loop != nil && at != *loop {
+				err = w.errorf(n, "%s leaves the loop on the other side of a quote than where it begins", n)
+			}
+		case *parse.CommentNode:
+		default:
+			err = w.errorf(n, "%s is not supported", n)
+		}
+		if err != nil {
+			return at, err
+		}
+	}
+	return at, nil
+}
+
+func (w *rewriter) action(n *parse.ActionNode, at place) error {
+	if len(n.Pipe.Decl) > 0 { // It writes nothing.
+		return nil
+	}
+	encode := "_text"
+	switch {
+	case w.kind == encodeQuery:
+		encode = "_query"
+	case w.kind == encodeJSON && at == escaping:
+		return w.errorf(n, "%s stands after a backslash", n)
+	case w.kind == encodeJSON && at == inside:
+		encode = "_inside"
+	case w.kind == encodeJSON:
+		encode = "_value"
+	}
+	n.Pipe.Cmds = append(n.Pipe.Cmds, &parse.CommandNode{
+		NodeType: parse.NodeCommand, Pos: n.Pos, Args: []parse.Node{parse.NewIdentifier(encode).SetTree(w.tree).SetPos(n.Pos)},
+	})
+	return nil
+}
+
+func (w *rewriter) branches(n *parse.BranchNode, at place, loop *place) (place, error) {
+	then, err := w.list(n.List, at, loop)
+	if err != nil {
+		return at, err
+	}
+	other, err := w.list(n.ElseList, at, loop)
+	if err == nil && then != other {
+		err = w.errorf(n, "its branches end on different sides of a quote: give each the same quotes")
+	}
+	return then, err
+}
+
+func (w *rewriter) loop(n *parse.RangeNode, at place, around *place) error {
+	n.List.Nodes = slices.Insert(n.List.Nodes, 0, parse.Node(&parse.TextNode{NodeType: parse.NodeText, Pos: n.Pos})) // See boundedBuffer.
+	end, err := w.list(n.List, at, &at)
+	if err != nil {
+		return err
+	}
+	other, err := w.list(n.ElseList, at, around)
+	if err == nil && (end != at || other != at) {
+		err = w.errorf(n, "its turns end on the other side of a quote than where they begin")
+	}
+	return err
+}
