@@ -80,16 +80,18 @@ func (l *link) adopt(nc *nats.Conn) {
 	}
 }
 
+// connected takes note that the connection is up. The client reports that some time later than it holds, so whoever sees it first calls this.
 func (l *link) connected() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.up {
+		return
+	}
 	if l.health.quiet {
 		l.up, l.health.quiet = true, false
 		return
 	}
-	if !l.up {
-		l.log.Info().Str("server", l.server).Msg("connected to NATS")
-	}
+	l.log.Info().Str("server", l.server).Msg("connected to NATS")
 	l.up, l.reason, l.said = true, nil, ""
 }
 
@@ -98,6 +100,7 @@ func (l *link) ready(nc *nats.Conn) (uint64, error) {
 	if !nc.IsConnected() {
 		return 0, l.notConnected()
 	}
+	l.connected()
 	epoch, renew, why := l.judge()
 	if renew {
 		if err := nc.ForceReconnect(); err != nil {
