@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/discord"
 	"github.com/treatrelay/relay/sinks/internal/chat"
+	"github.com/treatrelay/relay/sinks/internal/check"
 	"github.com/treatrelay/relay/sinks/internal/field"
 	"github.com/treatrelay/relay/sinks/internal/outbound"
 	natssink "github.com/treatrelay/relay/sinks/nats"
@@ -63,6 +64,12 @@ type FieldError = field.Error
 
 // Reached is what a connection to a destination has shown, of which nothing was asked.
 type Reached = outbound.Reached
+
+// Checkup is what a sink's own check is given, and CheckResult what it finds.
+type (
+	Checkup     = check.Checkup
+	CheckResult = check.Result
+)
 
 // Types lists the sink types by the name they have in the configuration.
 func Types() []string { return []string{"stdout", "nats", "webhook", "discord", "slack"} }

@@ -113,8 +113,8 @@ func (d *doctor) tracks() []track {
 	all = append(all, accounts...)
 	all = append(all, track{{"journal", d.journalPlace(), journalLimit, d.journal}})
 	for _, s := range d.cfg.Sinks {
-		if s.Type != "stdout" {
-			all = append(all, d.sinkTrack(s))
+		if t := d.sinkTrack(s); t != nil {
+			all = append(all, t)
 		}
 	}
 	return all

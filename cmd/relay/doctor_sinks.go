@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
@@ -17,42 +16,64 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/sinks"
-	"github.com/treatrelay/relay/sinks/discord"
 	natssink "github.com/treatrelay/relay/sinks/nats"
-	"github.com/treatrelay/relay/sinks/slack"
 	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // pingLimit is more than a webhook takes to answer twice, as it does where a token has to be renewed.
 const pingLimit = 90 * time.Second
 
-// sinkTrack looks at a sink that sends something somewhere.
+// A sinkChecker is a sink's configuration that brings the check of its destination, which delivers nothing. An error that has a method Fix says
+// what to do.
+type sinkChecker interface {
+	Check(ctx context.Context, of sinks.Checkup) (sinks.CheckResult, error)
+}
+
+// An uncheckedSink is a sink's configuration that has no check, and says why.
+type uncheckedSink interface{ Unchecked() string }
+
+// An ownServerSink is a sink's configuration that may publish to the server that relay itself runs: to that stream, if it is not empty.
+type ownServerSink interface{ OwnStream() string }
+
+// A pingableSink is a sink's configuration whose destination may be sent a test treat, if the user agrees.
+type pingableSink interface{ TakesPing() bool }
+
+// sinkTrack checks a sink, unless there is a reason that it has no check.
 func (d *doctor) sinkTrack(s SinkConfig) track {
-	c := check{name: s.Type, subject: s.Name, limit: networkLimit}
-	switch config := s.Config.(type) {
-	case *natssink.Config:
-		c.look = func(ctx context.Context) finding { return d.natsSink(ctx, s.Name, config) }
-	case *webhook.Config:
-		if d.ping {
-			c.limit = pingLimit
-		}
-		c.look = func(ctx context.Context) finding { return d.webhook(ctx, s, config) }
-	case *discord.Config:
-		c.look = func(ctx context.Context) finding { return askDiscord(ctx, s.Name, config) }
-	case *slack.Config:
-		c.look = func(ctx context.Context) finding {
-			f := reachSink(ctx, s.Name, config)
-			if f.State != foundFault {
-				f.Detail += "; whether Slack knows the webhook shows only with a message"
-			}
-			return f
-		}
-	default:
+	if _, none := s.Config.(uncheckedSink); none {
 		return nil
 	}
-	look := c.look
-	c.look = func(ctx context.Context) finding { return d.laneOf(ctx, s.Name, look(ctx)) }
+	c := check{name: s.Type, subject: s.Name, limit: networkLimit}
+	if d.ping && takesPing(s) {
+		c.limit = pingLimit
+	}
+	c.look = func(ctx context.Context) finding { return d.laneOf(ctx, s.Name, d.checkSink(ctx, s)) }
 	return track{c}
+}
+
+func takesPing(s SinkConfig) bool {
+	p, ok := s.Config.(pingableSink)
+	return ok && p.TakesPing()
+}
+
+// checkSink has the sink check its destination, and sends it a test treat if the user has agreed to that.
+func (d *doctor) checkSink(ctx context.Context, s SinkConfig) finding {
+	if own, ok := s.Config.(ownServerSink); ok && own.OwnStream() != "" {
+		return d.ownNATS(ctx, own.OwnStream())
+	}
+	checker, ok := s.Config.(sinkChecker)
+	if !ok {
+		return skipped("a sink of type %s has no check", s.Type)
+	}
+	result, err := checker.Check(ctx, sinks.Checkup{Name: s.Name, UserAgent: userAgent()})
+	if err != nil {
+		return sinkFault(s.Name, err)
+	}
+	f := sinkFinding(result)
+	if takesPing(s) {
+		f = d.pingSink(ctx, s, f)
+	}
+	return f
 }
 
 // laneOf adds to what was found of a sink what the relay that runs knows: that its destination refuses what it is sent shows only there.
@@ -77,32 +98,36 @@ func (d *doctor) laneOf(ctx context.Context, name string, f finding) finding {
 	return f
 }
 
-// A reacher is a destination that can be connected to without a request.
-type reacher interface {
-	Reach(ctx context.Context) (sinks.Reached, error)
-}
-
-// reachSink connects to where a sink sends, and looks at the certificate.
-func reachSink(ctx context.Context, name string, to reacher) finding {
-	r, err := to.Reach(ctx)
-	switch {
-	case err != nil:
-		return unreached(name, err)
+// sinkFinding reports what a sink's check has found.
+func sinkFinding(found sinks.CheckResult) finding {
+	f := finding{State: foundOK, Detail: found.Detail}
+	switch r := found.Reached; {
+	case f.Detail != "":
 	case r.Proxy:
-		return fine("the proxy %s takes connections; what is behind it shows only with --ping", r.Host)
+		f.Detail = "the proxy " + r.Host + " takes connections; what is behind it shows only with --ping"
 	case r.TLS == "":
-		return fine("%s takes connections, without TLS", r.Host)
+		f.Detail = r.Host + " takes connections, without TLS"
+	default:
+		f = certificate(r.TLS, r.Expires, time.Now())
+		f.Detail = r.Host + " takes connections, " + f.Detail
 	}
-	f := certificate(r.TLS, r.Expires, time.Now())
-	f.Detail = r.Host + " takes connections, " + f.Detail
+	if found.Note != "" {
+		f.Detail += "; " + found.Note
+	}
 	return f
 }
 
-// unreached is about a destination that cannot be connected to.
-func unreached(name string, err error) finding {
+// sinkFault is about a destination that cannot be delivered to.
+func sinkFault(name string, err error) finding {
 	at := "sinks." + name
 	if wrong, ok := errors.AsType[*sinks.FieldError](err); ok {
 		return faulty("correct "+at+"."+wrong.Field+" in the configuration", "%v", err).coded(exitConfig)
+	}
+	if advised, ok := errors.AsType[interface {
+		error
+		Fix() string
+	}](err); ok {
+		return faulty(advised.Fix(), "%v", err)
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return faulty("correct the name in "+at+".url, or the DNS of this machine", "%v", err)
@@ -113,23 +138,9 @@ func unreached(name string, err error) finding {
 	return faulty("start the receiver or change "+at+".url", "%v", err)
 }
 
-func askDiscord(ctx context.Context, name string, c *discord.Config) finding {
-	if f := reachSink(ctx, name, c); f.State == foundFault {
-		return f
-	}
-	title, err := c.Ask(ctx, userAgent())
-	if err != nil {
-		return faulty("make a new webhook in the settings of the channel and set sinks."+name+".url", "%v", err)
-	}
-	return fine("Discord knows the webhook as %q", title)
-}
-
-// webhook connects to the receiver, and sends it a test treat if the user has agreed to that.
-func (d *doctor) webhook(ctx context.Context, s SinkConfig, c *webhook.Config) finding {
-	f := reachSink(ctx, s.Name, c)
+// pingSink adds to a finding how the destination answers a test treat, if the user has agreed to one.
+func (d *doctor) pingSink(ctx context.Context, s SinkConfig, f finding) finding {
 	switch {
-	case f.State == foundFault:
-		return f
 	case !d.ping:
 		f.Detail += "; nothing was sent"
 		return f
@@ -137,9 +148,9 @@ func (d *doctor) webhook(ctx context.Context, s SinkConfig, c *webhook.Config) f
 		f.Detail += "; nothing was sent, since it takes no tests"
 		return f
 	}
-	attempt, err := d.pingWebhook(ctx, s)
+	attempt, err := d.deliverTest(ctx, s)
 	if _, wrong := errors.AsType[*sinks.FieldError](err); wrong {
-		return unreached(s.Name, err)
+		return sinkFault(s.Name, err)
 	}
 	if err != nil {
 		return faulty("mend the receiver; README.md has what its answers mean", "%v", err)
@@ -148,8 +159,8 @@ func (d *doctor) webhook(ctx context.Context, s SinkConfig, c *webhook.Config) f
 	return f
 }
 
-// pingWebhook delivers one test treat as the sink delivers any, but past the journal.
-func (d *doctor) pingWebhook(ctx context.Context, s SinkConfig) (last pipeline.Attempt, err error) {
+// deliverTest delivers one test treat as the sink delivers any, but past the journal.
+func (d *doctor) deliverTest(ctx context.Context, s SinkConfig) (last pipeline.Attempt, err error) {
 	sink, err := sinks.Open(ctx, s.Config, sinks.Env{
 		Name: s.Name, UserAgent: userAgent(), Log: zerolog.Nop(), Bearer: d.bearer,
 		Attempt: func(a pipeline.Attempt) { last = a },
@@ -187,39 +198,6 @@ func (d *doctor) bearer(name string) (webhook.Bearer, error) {
 	return nil, fmt.Errorf("account %q has no login yet", name)
 }
 
-// natsSink looks at the stream a sink publishes to.
-func (d *doctor) natsSink(ctx context.Context, name string, c *natssink.Config) finding {
-	if c.URL.Empty() {
-		return d.ownNATS(ctx, c.Stream)
-	}
-	server, info, err := c.Inspect(ctx, name)
-	at := "sinks." + name
-	if wrong, ok := errors.AsType[*sinks.FieldError](err); ok {
-		return faulty("correct "+at+"."+wrong.Field+" in the configuration", "%v", err).coded(exitConfig)
-	}
-	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	switch {
-	case distrusted:
-		return faulty("have the certificate renewed; if it is your own, set "+at+".tls_ca_file", "%v", err)
-	case errors.Is(err, nats.ErrAuthorization):
-		return faulty("correct the login of "+at+" in the configuration", "%v", err)
-	case errors.Is(err, nats.ErrPermissionViolation):
-		return faulty("let the login use $JS.API.STREAM.INFO, CREATE and UPDATE of the stream and subscribe to _INBOX.>", "%v", err)
-	case err != nil && away(err):
-		return faulty("start the server or change "+at+".url", "%v", err)
-	case err != nil:
-		return faulty("mend the stream or change "+at+".stream and subject", "%v", err)
-	}
-	return streamFinding(server, c.Stream, info)
-}
-
-func streamFinding(server, stream string, info *jetstream.StreamInfo) finding {
-	if info == nil {
-		return fine("connected to %s; stream %s is not there yet, and may be made", server, stream)
-	}
-	return fine("connected to %s; stream %s has %d messages", server, stream, info.State.Msgs)
-}
-
 // ownNATS connects to relay's own server as an overlay backend does.
 func (d *doctor) ownNATS(ctx context.Context, stream string) finding {
 	if !d.runs {
@@ -241,9 +219,9 @@ func (d *doctor) ownNATS(ctx context.Context, stream string) finding {
 	if stream != natsserver.Stream {
 		return fine("connected to %s; the overlay login may not look at stream %s", at, stream)
 	}
-	info, err := natssink.InspectStream(ctx, nc, stream)
+	detail, err := natssink.CheckStream(ctx, nc, at, stream)
 	if err != nil {
-		return faulty("restart relay, which makes the stream when it starts", "stream %s on %s: %v", stream, at, err)
+		return faulty("restart relay, which makes the stream when it starts", "%v", err)
 	}
-	return streamFinding(at, stream, info)
+	return finding{State: foundOK, Detail: detail}
 }

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -74,7 +71,7 @@ func journalConn(ctx context.Context, cfg JournalConfig, log zerolog.Logger) (*n
 		switch {
 		case err == nil:
 			return conn, nil
-		case errors.Is(err, nats.ErrAuthorization), !away(err):
+		case errors.Is(err, nats.ErrAuthorization), !natssink.Unreachable(err):
 			return nil, journalRefused(cfg, err)
 		case !said:
 			log.Warn().Str("server", at).Msg("journal's server does not answer; waiting for it")
@@ -100,14 +97,6 @@ func journalLogin(cfg JournalConfig) (opts []nats.Option) {
 func journalRefused(cfg JournalConfig, err error) error {
 	err = errors.New(secret.Scrub(err.Error(), cfg.NATSURL, cfg.Token))
 	return withCode(exitUnavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", natsHosts(cfg.NATSURL.Reveal()), err))
-}
-
-// away reports whether a server that did not let us in may do so later: it is down, or its name or network is.
-func away(err error) bool {
-	_, network := errors.AsType[*net.OpError](err)
-	_, dns := errors.AsType[*net.DNSError](err)
-	return network || dns || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) ||
-		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, nats.ErrConnectionClosed)
 }
 
 // natsHosts names the servers of a NATS URL without what may be secret in it.

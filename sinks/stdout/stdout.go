@@ -31,6 +31,11 @@ func (*Config) Concurrency() int { return 0 }
 // CheckFiles has nothing to check.
 func (*Config) CheckFiles() error { return nil }
 
+// Unchecked says why there is no check of the destination.
+func (*Config) Unchecked() string {
+	return "whoever reads standard output is there, or relay could not write to it"
+}
+
 // Env is what the sink uses of the process it runs in.
 type Env struct {
 	Out     io.Writer // must not hold data back
