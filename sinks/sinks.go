@@ -65,11 +65,11 @@ type FieldError = field.Error
 // Reached is what a connection to a destination has shown, of which nothing was asked.
 type Reached = outbound.Reached
 
-// Checkup is what a sink's own check is given, and CheckResult what it finds.
-type (
-	Checkup     = check.Checkup
-	CheckResult = check.Result
-)
+// Checkup is what a sink's own check is given.
+type Checkup = check.Checkup
+
+// CheckResult is what a sink's own check finds.
+type CheckResult = check.Result
 
 // Types lists the sink types by the name they have in the configuration.
 func Types() []string { return []string{"stdout", "nats", "webhook", "discord", "slack"} }

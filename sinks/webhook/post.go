@@ -68,7 +68,7 @@ func (w *sink) post(ctx context.Context, r pipeline.Record) error {
 }
 
 // exchange makes one request, and a second one if the receiver refuses the account's access token. What is wrong with the
-// login is not the event's fault: it waits until somebody has mended it.
+// login is not the event's fault: it waits until somebody has fixed that.
 func (w *sink) exchange(ctx context.Context, r pipeline.Record) error {
 	if w.bearer == nil {
 		_, err := w.try(ctx, r, secret.String{})
@@ -93,7 +93,7 @@ func (w *sink) exchange(ctx context.Context, r pipeline.Record) error {
 	return err
 }
 
-// try makes one request and takes it down. It returns the status, or 0 without an answer, and what it means.
+// try makes one request and records it. It returns the status, or 0 without an answer, and what it means.
 func (w *sink) try(ctx context.Context, r pipeline.Record, token secret.String) (int, error) {
 	begin := time.Now()
 	got, err := w.send(ctx, r, token)

@@ -183,7 +183,7 @@ func (c *Sink) wait(ctx context.Context) error {
 	}
 }
 
-// send makes one request, takes it down, and returns what it means for the records.
+// send makes one request, records it, and returns what it means for the records.
 func (c *Sink) send(ctx context.Context, records []pipeline.Record, body []byte) error {
 	begin := time.Now()
 	got, err := c.post(ctx, body)

@@ -11,10 +11,10 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// guard decides which addresses a sink may connect to. An address that the operator wrote as such, and localhost, are his
+// Guard decides which addresses a sink may connect to. An address that the operator wrote as such, and localhost, are his
 // choice; a name must lead to public addresses or to allowed networks, for whoever runs the name's DNS chooses them. Where
 // a cloud hands out credentials nobody connects. Safe for use by several goroutines.
-type guard struct {
+type Guard struct {
 	host   string // as it was written, and as errors show it
 	chosen bool   // by the operator, who wrote an address
 	local  bool   // localhost: only loopback
@@ -23,9 +23,9 @@ type guard struct {
 }
 
 // NewGuard makes the guard of a host that [parseHost] has passed.
-func NewGuard(host string, allow []netip.Prefix) *guard {
+func NewGuard(host string, allow []netip.Prefix) *Guard {
 	_, err := netip.ParseAddr(host)
-	return &guard{
+	return &Guard{
 		host: host, chosen: err == nil, local: host == "localhost", allow: allow,
 		public: ssrf.New(ssrf.WithAnyPort()),
 	}
@@ -33,11 +33,11 @@ func NewGuard(host string, allow []netip.Prefix) *guard {
 
 // ChosenGuard lets connections to every address of host but where a cloud hands out credentials: where it is, is the operator's choice, or
 // that of a service he trusts.
-func ChosenGuard(host string) *guard { return &guard{host: host, chosen: true} }
+func ChosenGuard(host string) *Guard { return &Guard{host: host, chosen: true} }
 
 // control is a [net.Dialer.ControlContext]. It sees each address just before a connection to it is made, so a name that
 // resolves to something else the second time (DNS rebinding) gains nothing.
-func (g *guard) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+func (g *Guard) control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("%s: not an address: %w", g.host, err)
@@ -45,7 +45,7 @@ func (g *guard) control(_ context.Context, _, address string, _ syscall.RawConn)
 	return g.Check(to.Addr())
 }
 
-func (g *guard) Check(addr netip.Addr) error {
+func (g *Guard) Check(addr netip.Addr) error {
 	addr = addr.WithZone("").Unmap()
 	inner, embeds := embedded(addr)
 	switch {

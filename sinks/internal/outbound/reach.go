@@ -25,7 +25,7 @@ type Reached struct {
 
 // reach looks the name up, connects, and negotiates TLS where the URL has it, under the rules that hold for deliveries. Its
 // error has the host and no other part of the URL.
-func reach(ctx context.Context, u *url.URL, config *tls.Config, g *guard, resolver *net.Resolver) (Reached, error) {
+func reach(ctx context.Context, u *url.URL, config *tls.Config, g *Guard, resolver *net.Resolver) (Reached, error) {
 	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	r := Reached{Host: net.JoinHostPort(u.Hostname(), port)}
 	dialer := &net.Dialer{ControlContext: g.control, Resolver: resolver}

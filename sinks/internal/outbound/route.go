@@ -15,7 +15,7 @@ type Route struct {
 	URL      *url.URL
 	Proxy    *url.URL // nil: none
 	TLS      *tls.Config
-	Guard    *guard        // of the addresses that are connected to
+	Guard    *Guard        // of the addresses that are connected to
 	Resolver *net.Resolver // nil: the system's
 	Dial     DialFunc      // for tests; nil: a dialer that asks Guard
 }

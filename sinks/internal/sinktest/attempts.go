@@ -8,7 +8,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// Attempts keeps what a sink takes down.
+// Attempts keeps what a sink records.
 type Attempts struct {
 	mu  sync.Mutex
 	all []pipeline.Attempt

@@ -18,7 +18,7 @@ type Destination struct {
 	Nats    func(context.Context) (*nats.Conn, error)
 	Arrived func(t *testing.T) []Arrival // what has come so far, in order
 	Hang    func(t *testing.T) func()    // stops it from answering, until the returned function is called
-	Outage  func(t *testing.T) func()    // takes it down, until the returned function is called; may be nil
+	Outage  func(t *testing.T) func()    // stops it, until the returned function is called; may be nil
 	shows   func(pipeline.Record) string // what it makes of a record; nil: its line
 	Once    bool                         // it refuses an id it knows
 	Secrets []string                     // what must never show

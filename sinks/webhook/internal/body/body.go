@@ -69,7 +69,7 @@ func (b *Template) Make(line []byte) ([]byte, error) {
 		return nil, execError(err)
 	}
 	if b.json {
-		var value json.RawMessage // The error tells of one character, not of what viewers wrote.
+		var value json.RawMessage // The error names one character, not what viewers wrote.
 		if err := json.Unmarshal(out.Bytes(), &value); err != nil {
 			return nil, fmt.Errorf("what it makes is not JSON: %w", err)
 		}
