@@ -45,6 +45,7 @@ func (g *Guard) control(_ context.Context, _, address string, _ syscall.RawConn)
 	return g.Check(to.Addr())
 }
 
+// Check says why nothing may be sent to an address, or nil.
 func (g *Guard) Check(addr netip.Addr) error {
 	addr = addr.WithZone("").Unmap()
 	inner, embeds := embedded(addr)

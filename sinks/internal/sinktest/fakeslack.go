@@ -68,6 +68,22 @@ func (f *FakeSlack) fault(format string, args ...any) error {
 	return err
 }
 
+// checkTexts wants each text within its limit, and without what could show as anything but text.
+func (f *FakeSlack) checkTexts(texts []slackPart, limits []int) error {
+	for i, p := range texts {
+		if n := len(utf16.Encode([]rune(p.Text))); n < 1 || n > limits[i] {
+			return f.fault("a text of %d, at most %d: %.100q", n, limits[i], p.Text)
+		}
+		if found := unsightly(p.Text); found != "" {
+			_ = f.fault("%q shows in %.300q", found, p.Text)
+		}
+		if found := slackMarkup(p.Text); found != "" && p.Type == "mrkdwn" || p.Type == "mrkdwn" && !p.Verbatim {
+			_ = f.fault("markup %q in %.300q", found, p.Text)
+		}
+	}
+	return nil
+}
+
 func (f *FakeSlack) check(body []byte) (sections []string, err error) {
 	var m struct {
 		Text   string `json:"text"`
@@ -113,16 +129,8 @@ func (f *FakeSlack) check(body []byte) (sections []string, err error) {
 			sections = append(sections, parts[0].Text)
 		}
 	}
-	for i, p := range texts {
-		if n := len(utf16.Encode([]rune(p.Text))); n < 1 || n > limits[i] {
-			return nil, f.fault("a text of %d, at most %d: %.100q", n, limits[i], p.Text)
-		}
-		if found := unsightly(p.Text); found != "" {
-			_ = f.fault("%q shows in %.300q", found, p.Text)
-		}
-		if found := slackMarkup(p.Text); found != "" && p.Type == "mrkdwn" || p.Type == "mrkdwn" && !p.Verbatim {
-			_ = f.fault("markup %q in %.300q", found, p.Text)
-		}
+	if err := f.checkTexts(texts, limits); err != nil {
+		return nil, err
 	}
 	for _, s := range sections {
 		if f.Refuse != nil && f.Refuse(s) {
