@@ -12,6 +12,7 @@ peers: ## the real Socket.IO servers and NATS clients of npm, for the tests
 
 lint:
 	go tool -modfile=.ci/lint.mod golangci-lint run ./...
+	.ci/words
 
 fmt:
 	go tool -modfile=.ci/lint.mod golangci-lint fmt
@@ -23,7 +24,7 @@ ci: ## all that must pass before a change lands
 NAMESPACE = unshare --mount --pid --fork --kill-child --mount-proc $(shell [ "$$(id -u)" = 0 ] || echo --user --map-root-user)
 PROOF = $(NAMESPACE) go test ./cmd/relay -count=1 -v -timeout 12h
 
-chaos: peers ## the proof by violence of docs/guarantees.md: some hours, and tables in out/
+chaos: peers ## fault injection, as docs/guarantees.md describes it: some hours, and tables in out/
 	$(PROOF) -run '^TestChaos$$' -args -chaos.kills 200 -chaos.rounds 5 -chaos.longest 60s -chaos.out $(CURDIR)/out
 	$(PROOF) -run '^TestChaos$$' -args -chaos.kills 50 -chaos.rounds 2 -chaos.longest 60s -chaos.journal external -chaos.out $(CURDIR)/out
 
