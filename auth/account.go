@@ -1,16 +1,10 @@
 // Package auth keeps the tokens of accounts alive: login, refresh ahead of expiry, one refresh at a time, saved before
 // used, and an end that is said once when the provider refuses the grant.
 //
-// A provider is a value of the package [provider]; an [Account] is one grant at a provider and the only place that talks to it
-// about tokens; a [Store] keeps grants, in files with the package [store]. The package [login] has the way through the browser,
-// [wire] the requests, [reply] the reading of what comes back, and [advice] what a person does about an error.
-//
-// [provider]: github.com/treatrelay/relay/auth/provider
-// [store]: github.com/treatrelay/relay/auth/store
-// [login]: github.com/treatrelay/relay/auth/login
-// [wire]: github.com/treatrelay/relay/auth/wire
-// [reply]: github.com/treatrelay/relay/auth/reply
-// [advice]: github.com/treatrelay/relay/auth/advice
+// A provider is a value of the package provider; an [Account] is one grant at a provider and the only place that talks to it
+// about tokens; a [Store] keeps grants, in files with the package store. Beside these, grant has what a login brings and the
+// reasons why there may be no token, login the way through the browser, wire the requests, reply the reading of what comes
+// back, and advice what a person does about an error.
 //
 // The rules that hold whatever happens:
 //

@@ -58,8 +58,8 @@ func TestUnusableGrantAdvice(t *testing.T) {
 	f.token(t)
 }
 
-// A damaged file is an error for every caller, and a login mends it.
-func TestLoginMendsADamagedStore(t *testing.T) {
+// A damaged file is an error for every caller, and a login replaces it.
+func TestLoginReplacesADamagedGrant(t *testing.T) {
 	w := newWorld(t)
 	if err := os.WriteFile(filepath.Join(w.dir, "mystream.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
