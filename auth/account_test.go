@@ -12,27 +12,29 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/internal/authtest"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
 // The three ways to send parameters, each with everything in its place and nowhere else.
 func TestBodyStyles(t *testing.T) {
-	for style, want := range map[auth.BodyStyle][3]string{
-		auth.Form: {
+	for style, want := range map[provider.BodyStyle][3]string{
+		provider.Form: {
 			"application/x-www-form-urlencoded", "x=1",
 			"client_id=client-one&client_secret=" + clientSecret + "&code=c%2B%261&grant_type=authorization_code&redirect_uri=http%3A%2F%2Flocalhost%3A8919%2Fback&scope=userinfo",
 		},
-		auth.JSON: {
+		provider.JSON: {
 			"application/json", "x=1",
 			`{"client_id":"client-one","client_secret":"` + clientSecret + `","code":"c+\u00261","grant_type":"authorization_code","redirect_uri":"http://localhost:8919/back","scope":"userinfo"}`,
 		},
-		auth.Query: {
+		provider.Query: {
 			"", "client_id=client-one&client_secret=" + clientSecret + "&code=c%2B%261&grant_type=authorization_code&redirect_uri=http%3A%2F%2Flocalhost%3A8919%2Fback&scope=userinfo&x=1",
 			"",
 		},
 	} {
 		t.Run(string(style), func(t *testing.T) {
-			store, _ := newStore(t)
+			store, _ := authtest.NewStore(t)
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
 				if got := [3]string{r.Header.Get("Content-Type"), r.URL.RawQuery, string(body)}; got != want || r.Method != http.MethodPost {
@@ -41,8 +43,8 @@ func TestBodyStyles(t *testing.T) {
 				says(200, `{"access_token":"canary"}`)(w, r)
 			}))
 			defer server.Close()
-			p, _ := auth.Lookup("treatstream")
-			p.Style = style
+			p, _ := provider.Lookup("treatstream")
+			p.Request.Style = style
 			cfg := auth.Config{Account: "mystream", Provider: p, ClientID: clientID, ClientSecret: secret.New(clientSecret), RedirectURL: redirectURL}
 			cfg.Endpoints.Token = server.URL + "/token?x=1"
 			a, err := auth.New(cfg, store, auth.Options{})
@@ -79,10 +81,10 @@ func TestNoSecretShows(t *testing.T) {
 		}
 	}
 	for name, transport := range transports {
-		for _, style := range []auth.BodyStyle{auth.Form, auth.JSON, auth.Query} {
+		for _, style := range []provider.BodyStyle{provider.Form, provider.JSON, provider.Query} {
 			cfg := w.fake.config()
-			cfg.Provider.Style = style
-			log := &journal{}
+			cfg.Provider.Request.Style = style
+			log := &authtest.Log{}
 			var said []string
 			note := func(err error) {
 				if err != nil {

@@ -6,15 +6,15 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// gate keeps refresh requests apart while they fail, however many callers there are.
-type gate struct {
+// retry keeps refresh requests apart while they fail, however many callers there are.
+type retry struct {
 	waits *backoff.ExponentialBackOff
-	until time.Time // closed before; zero when open
-	why   error     // what closed it
+	until time.Time // nothing is sent before; zero when nothing failed
+	why   error     // what failed
 }
 
-func newGate() gate {
-	return gate{waits: backoff.NewExponentialBackOff(
+func newRetry() retry {
+	return retry{waits: backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(2*time.Second),
 		backoff.WithMultiplier(2),
 		backoff.WithRandomizationFactor(0.5),
@@ -23,16 +23,16 @@ func newGate() gate {
 	)}
 }
 
-func (g *gate) closed(now time.Time) bool { return now.Before(g.until) }
+func (r *retry) waiting(now time.Time) bool { return now.Before(r.until) }
 
-// shut closes the gate for the next step of the backoff, or for as long as the provider asked when that is longer.
-func (g *gate) shut(now time.Time, after time.Duration, why error) {
-	g.until, g.why = now.Add(max(g.waits.NextBackOff(), after)), why
+// failed waits for the next step of the backoff, or for as long as the provider asked when that is longer.
+func (r *retry) failed(now time.Time, after time.Duration, why error) {
+	r.until, r.why = now.Add(max(r.waits.NextBackOff(), after)), why
 }
 
-func (g *gate) open() {
-	g.waits.Reset()
-	g.until, g.why = time.Time{}, nil
+func (r *retry) reset() {
+	r.waits.Reset()
+	r.until, r.why = time.Time{}, nil
 }
 
 // notices remembers what was logged last about a subject, so that a repeated failure is logged when it changes.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/login"
 )
 
 // Providers and proxies add or take away a slash, and not all of them escape a code. It reaches the token endpoint as it was meant.
@@ -27,7 +27,7 @@ func TestCallbackAsItComes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			at := startLogin(t, w, c.redirect, auth.LoginOptions{})
+			at := startLogin(t, w, c.redirect, login.Options{})
 			w.fake.mu.Lock()
 			w.fake.codes[c.code] = at.redirect
 			w.fake.mu.Unlock()
@@ -60,7 +60,7 @@ func TestMissingState(t *testing.T) {
 		}
 		defer func() { _ = in.Close() }()
 		defer func() { _ = out.Close() }()
-		at := startLogin(t, w, "http://127.0.0.1:0/callback", auth.LoginOptions{Paste: in, AcceptMissingState: lax})
+		at := startLogin(t, w, "http://127.0.0.1:0/callback", login.Options{Paste: in, AcceptMissingState: lax})
 		code := w.fake.code(at.redirect)
 		status, page, _ := at.get(url.Values{"code": {code}})
 		if status != http.StatusBadRequest || !strings.Contains(page, "It holds no state") ||

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/login"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -73,7 +76,7 @@ func (f *fakeCamStreamer) login(t *testing.T) {
 }
 
 func TestCamStreamerAuthorize(t *testing.T) {
-	p, _ := auth.Lookup("camstreamer")
+	p, _ := provider.Lookup("camstreamer")
 	for name, c := range map[string]struct {
 		change func(*auth.Config)
 		want   string
@@ -137,7 +140,7 @@ func TestCamStreamerOneTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fakeCamStreamer{oneTime: name == "granted so"}
-				p, _ := auth.Lookup("camstreamer")
+				p, _ := provider.Lookup("camstreamer")
 				f.standIn = newStandInOf(t, p, f.answer, true, change)
 				f.login(t)
 				if s, err := f.Status(); err != nil || s.Refreshable {
@@ -160,7 +163,7 @@ func TestCamStreamerOneTime(t *testing.T) {
 				time.Sleep(2 * time.Minute)
 				_, err := f.Token(t.Context())
 				f.wantError(t, err, true, "login needed", "the provider gave no refresh token", "relay auth login mystream")
-				if g := f.grant(t); g.State != auth.ReauthorizeNeeded || len(f.seen("")) != 1 {
+				if g := f.grant(t); g.State != grant.ReauthorizeNeeded || len(f.seen("")) != 1 {
 					t.Errorf("state %s after %d requests", g.State, len(f.seen("")))
 				}
 			})
@@ -178,7 +181,7 @@ func TestCamStreamerOneTimeIsNotRenewed(t *testing.T) {
 		_, err := f.Refresh(t.Context(), generation)
 		f.wantError(t, err, false, "refresh mystream: ", "cannot be renewed", "it ends at "+before.Expiry.Format(time.RFC3339), "relay auth login mystream")
 	}
-	if g := f.grant(t); g != before || g.State != auth.Active {
+	if g := f.grant(t); g != before || g.State != grant.Active {
 		t.Errorf("the grant is %s (%s), want it as it was", g.State, g.Reason)
 	}
 	if got := f.token(t); got.Generation != 1 || len(f.seen("")) != 1 {
@@ -201,7 +204,7 @@ func TestCamStreamerLostReply(t *testing.T) {
 	if n := len(f.seen("/token")); n != 2 {
 		t.Errorf("%d requests, want 2: nothing goes out twice while the token lasts", n)
 	}
-	if s, err := f.Status(); err != nil || s.Fix != "run: relay auth login mystream" {
+	if s, err := f.Status(); err != nil || s.Fix.String() != "run: relay auth login mystream" {
 		t.Errorf("%+v, %v: nobody can try the token", s, err)
 	}
 	f.age(t, 10*time.Minute)
@@ -286,7 +289,7 @@ func TestLogoutRevokes(t *testing.T) {
 		})
 	}
 	t.Run("by RFC 7009", func(t *testing.T) {
-		p, _ := auth.Lookup("treatstream")
+		p, _ := provider.Lookup("treatstream")
 		p.Endpoints.Revoke = "/revoke"
 		f := newStandInOf(t, p, says(200, `{"access_token":"canary-a","refresh_token":"canary-r"}`), false, func(c *auth.Config) { c.BaseURL = c.Endpoints.Token })
 		if err := f.Exchange(t.Context(), secret.New("canary-c"), redirectURL); err != nil {
@@ -315,7 +318,7 @@ func TestCamStreamerLogin(t *testing.T) {
 			login := func(back url.Values) error {
 				done := make(chan struct{})
 				defer func() { <-done }()
-				return s.Login(t.Context(), auth.LoginOptions{Browser: func(target string) error {
+				return s.Login(t.Context(), login.Options{Browser: func(target string) error {
 					u, err := url.Parse(target)
 					if err != nil {
 						return err

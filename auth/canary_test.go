@@ -11,7 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/internal/authtest"
+	"github.com/treatrelay/relay/auth/store"
 )
 
 // Nothing that a relay leaves on disk, hands out or prints while it dies shows a token or the identity.
@@ -44,11 +45,11 @@ func TestProperty09NothingShowsASecret(t *testing.T) {
 	if err != nil || files != 2 {
 		t.Errorf("%d files in the store, want the grant and the lock: %v", files, err)
 	}
-	id, err := auth.LoadIdentity(t.Context(), auth.IdentityOptions{File: s.identity})
+	id, err := store.LoadIdentity(t.Context(), store.IdentityOptions{File: s.identity})
 	if err != nil {
 		t.Fatal(err)
 	}
-	export, err := s.store.Export("mystream", auth.ExportKey{Recipient: id.Recipient()})
+	export, err := s.store.Export("mystream", store.ExportKey{Recipient: id.Recipient()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,14 +59,14 @@ func TestProperty09NothingShowsASecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealer := auth.NewAgeSealer(id)
+	sealer := store.NewAgeSealer(id)
 	long := time.Now().Add(-time.Hour)
 	if err := os.Chtimes(filepath.Join(s.dir, "mystream.json"), long, long); err != nil {
 		t.Fatal(err)
 	}
 	s.grant(t) // The store remembers it now.
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-		for _, v := range []any{id, &id, sealer, s.store, s.Account, s.grant(t), status, auth.ImportOptions{Identity: id}} {
+		for _, v := range []any{id, &id, sealer, s.store, s.Account, s.grant(t), status, store.ImportOptions{Identity: id}} {
 			s.fake.findSecrets(fmt.Sprintf("%s of %T", verb, v), fmt.Sprintf(verb, v))
 		}
 	}
@@ -75,10 +76,10 @@ func TestProperty09NothingShowsASecret(t *testing.T) {
 func TestProperty09PanicShowsNoSecret(t *testing.T) {
 	s := newShared(t)
 	for _, level := range []string{"single", "all", "system"} {
-		c := send(t, s.errand("panic"), "GOTRACEBACK="+level)
-		c.rest()
-		_ = c.cmd.Wait()
-		text := c.err.String()
+		c := authtest.Send(t, s.errand("panic"), "GOTRACEBACK="+level)
+		c.Rest()
+		c.Wait()
+		text := c.Err.String()
 		if !strings.Contains(text, "panic: ") || !strings.Contains(text, "panicWith") {
 			t.Errorf("the child did not panic:\n%s", text)
 		}

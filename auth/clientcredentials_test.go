@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/login"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -44,7 +47,7 @@ func TestClientCredentialsRequest(t *testing.T) {
 			`POST /oauth/token application/json {"client_id":"client-one","client_secret":"` + clientSecret + `","grant_type":"client_credentials"}`,
 		},
 		"form": {
-			func(c *auth.Config) { c.BodyStyle = auth.Form },
+			func(c *auth.Config) { c.BodyStyle = provider.Form },
 			`POST /oauth/token application/x-www-form-urlencoded client_id=client-one&client_secret=` + clientSecret + `&grant_type=client_credentials`,
 		},
 		"GET": {
@@ -74,7 +77,7 @@ func TestClientCredentialsRequest(t *testing.T) {
 // Nobody logs in: the first token is asked for when one is needed, by one request for all.
 func TestClientCredentialsFirstToken(t *testing.T) {
 	f := newPartner(t, nil)
-	if s, err := f.Status(); err != nil || s.State != auth.Ready || !s.Refreshable || s.Provider != "client-credentials" {
+	if s, err := f.Status(); err != nil || s.State != grant.Ready || !s.Refreshable || s.Provider != "client-credentials" {
 		t.Errorf("before the first token: %+v, %v", s, err)
 	} else if text, _ := json.Marshal(s); strings.Contains(string(text), "0001-01-01") {
 		t.Errorf("%s", text)
@@ -98,7 +101,7 @@ func TestClientCredentialsFirstToken(t *testing.T) {
 	if got, err := f.again().Token(t.Context()); err != nil || got != f.token(t) || len(f.seen("")) != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if s, err := f.Status(); err != nil || s.State != auth.Active || !s.Refreshable {
+	if s, err := f.Status(); err != nil || s.State != grant.Active || !s.Refreshable {
 		t.Errorf("afterwards: %+v, %v", s, err)
 	}
 	// Refused by somebody: 20 callers, one request.
@@ -113,7 +116,7 @@ func TestClientCredentialsFirstToken(t *testing.T) {
 	if n := len(f.seen("")); n != 2 {
 		t.Errorf("%d requests, want 2", n)
 	}
-	err := f.Login(t.Context(), auth.LoginOptions{})
+	err := f.Login(t.Context(), login.Options{})
 	f.wantError(t, err, false, "no login in a browser; none is needed")
 	for range 2 {
 		if err := f.Logout(t.Context()); err != nil {
@@ -146,7 +149,7 @@ func TestClientCredentialsOverDamage(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := f.Status(); err != nil || s.State != auth.Ready {
+	if s, err := f.Status(); err != nil || s.State != grant.Ready {
 		t.Errorf("%+v, %v", s, err)
 	}
 	f.then(says(503, ""))
@@ -157,7 +160,7 @@ func TestClientCredentialsOverDamage(t *testing.T) {
 	}
 	f.Account = f.again()
 	got := f.token(t)
-	if g := f.grant(t); g.AccessToken != got.AccessToken || g.State != auth.Active {
+	if g := f.grant(t); g.AccessToken != got.AccessToken || g.State != grant.Active {
 		t.Errorf("%s of generation %d", g.State, g.Generation)
 	}
 	for range 3 {
@@ -179,7 +182,7 @@ func TestClientCredentialsMargin(t *testing.T) {
 		"3600": 55 * time.Minute, "600": 450 * time.Second, `"3600"`: 55 * time.Minute, `""`: 675 * time.Second, "null": 675 * time.Second,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			p, _ := auth.Lookup("client-credentials")
+			p, _ := provider.Lookup("client-credentials")
 			var f *standIn
 			f = newStandInOf(t, p, tokens(&f, expires), true, nil)
 			f.token(t)
@@ -198,7 +201,7 @@ func TestClientCredentialsMargin(t *testing.T) {
 // The background has a token ready before anybody wants one, and keeps it fresh.
 func TestClientCredentialsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := auth.Lookup("client-credentials")
+		p, _ := provider.Lookup("client-credentials")
 		var f *standIn
 		f = newStandInOf(t, p, tokens(&f, "3600"), true, nil)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -226,7 +229,7 @@ func TestClientOverItsQuota(t *testing.T) {
 	f.then(says(403, `{"message":"quota exceeded"}`))
 	_, err := f.Token(t.Context())
 	f.wantError(t, err, false, "HTTP 403 (quota exceeded)", "next attempt in")
-	if s, err := f.Status(); err != nil || s.State != auth.Ready {
+	if s, err := f.Status(); err != nil || s.State != grant.Ready {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if got, err := f.again().Token(t.Context()); err != nil || got.Generation != 1 {
@@ -245,7 +248,7 @@ func TestClientIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, _ := auth.Lookup("client-credentials")
+				p, _ := provider.Lookup("client-credentials")
 				var f *standIn
 				f = newStandInOf(t, p, tokens(&f, "3600"), true, nil)
 				first := f.token(t)
@@ -263,7 +266,7 @@ func TestClientIsRefused(t *testing.T) {
 				for range 20 {
 					_, err := f.Token(t.Context())
 					f.wantError(t, err, true, "client refused: HTTP ", "correct client_id and client_secret in the config")
-					if !errors.Is(err, auth.ErrClientRefused) || errors.Is(err, auth.ErrNoGrant) || strings.Contains(err.Error(), "login") ||
+					if !errors.Is(err, grant.ErrClientRefused) || errors.Is(err, grant.ErrNone) || strings.Contains(err.Error(), "login") ||
 						strings.Count(err.Error(), "client_id") != 1 {
 						t.Fatal(err)
 					}
@@ -274,7 +277,7 @@ func TestClientIsRefused(t *testing.T) {
 				if n := strings.Count(f.log.String(), "the client is refused"); n != 1 {
 					t.Errorf("logged %d times", n)
 				}
-				if s, err := f.Status(); err != nil || s.State != auth.ClientRefused || s.Refreshable || !strings.Contains(s.Reason, "HTTP ") {
+				if s, err := f.Status(); err != nil || s.State != grant.ClientRefused || s.Refreshable || !strings.Contains(s.Reason, "HTTP ") {
 					t.Errorf("%+v, %v", s, err)
 				}
 				// The next process has the corrected config.

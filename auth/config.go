@@ -5,29 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
 // Config is one account as the user configured it. What is left empty is the provider's own.
 type Config struct {
 	Account      string // its name: [a-z0-9][a-z0-9_-]{0,62}
-	Provider     Provider
-	ClientID     string        // not used with a [PersonalToken]
-	ClientSecret secret.String // may be empty where [Provider.SecretOptional] or [Provider.PKCE] says so
+	Provider     provider.Provider
+	ClientID     string        // not used with a [provider.PersonalToken]
+	ClientSecret secret.String // may be empty where SecretOptional or PKCE of [provider.Login] says so
 	RedirectURL  string        // as registered at the provider; [Account.Login] needs a loopback one
-	Endpoints    Endpoints     // non-empty fields replace the provider's
+	Overrides
+}
 
-	BaseURL   string    // replaces the provider's, for the endpoints that are relative to it
-	Scopes    []string  // replace the provider's
-	BodyStyle BodyStyle // replaces the provider's
-	Method    string    // of token requests: POST, or GET, which is for [ClientCredentials] and implies Query
-	Audience  string    // added to every token request as the parameter audience
+// Overrides are what a config may say in place of the provider.
+type Overrides struct {
+	Endpoints provider.Endpoints // the non-empty ones replace the provider's
+	BaseURL   string             // replaces the provider's, for the endpoints that are relative to it
+	Scopes    []string           // replace the provider's
+	BodyStyle provider.BodyStyle // replaces the provider's
+	Method    string             // of token requests: POST, or GET, which is for [provider.ClientCredentials] and implies [provider.Query]
+	Audience  string             // added to every token request as the parameter audience
 	// Params are added to every token request. They may not be the parameters of RFC 6749 itself.
 	Params map[string]secret.String
 	// RedirectParameter is redirect_uri or redirect_url: what the redirect URL is called in the authorize URL.
@@ -35,27 +40,27 @@ type Config struct {
 }
 
 // provider is the provider with the config's own wishes in it.
-func (cfg Config) provider() Provider {
+func (cfg Config) provider() provider.Provider {
 	p := cfg.Provider
 	p.BaseURL = cmp.Or(cfg.BaseURL, p.BaseURL)
 	if p.BaseURL != "" {
-		p.Endpoints = p.Endpoints.under(p.BaseURL)
+		p.Endpoints = p.Endpoints.Under(p.BaseURL)
 	}
-	p.Endpoints = p.Endpoints.with(cfg.Endpoints)
-	p.Grant = cmp.Or(p.Grant, AuthorizationCode)
-	if p.Grant == AuthorizationCode {
+	p.Endpoints = p.Endpoints.With(cfg.Endpoints)
+	p.Grant = cmp.Or(p.Grant, provider.AuthorizationCode)
+	if p.Grant == provider.AuthorizationCode {
 		p.Endpoints.Refresh = cmp.Or(p.Endpoints.Refresh, p.Endpoints.Token)
 	}
 	if cfg.Scopes != nil {
-		p.Scopes = slices.Clone(cfg.Scopes)
+		p.Login.Scopes = slices.Clone(cfg.Scopes)
 	}
-	p.Method = cmp.Or(cfg.Method, p.Method, http.MethodPost)
-	p.Style = cmp.Or(cfg.BodyStyle, p.Style, Form)
-	if p.Method == http.MethodGet {
-		p.Style = Query
+	p.Request.Method = cmp.Or(cfg.Method, p.Request.Method, http.MethodPost)
+	p.Request.Style = cmp.Or(cfg.BodyStyle, p.Request.Style, provider.Form)
+	if p.Request.Method == http.MethodGet {
+		p.Request.Style = provider.Query
 	}
-	p.RedirectParameter = cmp.Or(cfg.RedirectParameter, p.RedirectParameter, "redirect_uri")
-	params := maps.Clone(p.Params)
+	p.Login.RedirectParameter = cmp.Or(cfg.RedirectParameter, p.Login.RedirectParameter, "redirect_uri")
+	params := maps.Clone(p.Request.Params)
 	if params == nil {
 		params = make(map[string]secret.String, len(cfg.Params)+1)
 	}
@@ -63,7 +68,7 @@ func (cfg Config) provider() Provider {
 	if cfg.Audience != "" {
 		params["audience"] = secret.New(cfg.Audience)
 	}
-	p.Params = params
+	p.Request.Params = params
 	return p
 }
 
@@ -71,14 +76,14 @@ func (cfg Config) provider() Provider {
 // Params stay as they are.
 func (cfg Config) Effective() Config {
 	p := cfg.provider()
-	cfg.Endpoints, cfg.BaseURL, cfg.Scopes = p.Endpoints, p.BaseURL, p.Scopes
-	cfg.BodyStyle, cfg.Method, cfg.RedirectParameter = p.Style, p.Method, p.RedirectParameter
+	cfg.Endpoints, cfg.BaseURL, cfg.Scopes = p.Endpoints, p.BaseURL, p.Login.Scopes
+	cfg.BodyStyle, cfg.Method, cfg.RedirectParameter = p.Request.Style, p.Request.Method, p.Login.RedirectParameter
 	return cfg
 }
 
 // check gives an error for every field that is wrong. The provider is the one of cfg.provider.
-func (cfg Config) check(p Provider) error {
-	if !validName(cfg.Account) {
+func (cfg Config) check(p provider.Provider) error {
+	if !grant.ValidAccount(cfg.Account) {
 		return fmt.Errorf("accounts.%q: not a name: use a-z, 0-9, _ and -, beginning with a letter or a digit, at most 63 of them", cfg.Account)
 	}
 	if p.Name == "" {
@@ -88,10 +93,10 @@ func (cfg Config) check(p Provider) error {
 	complain := func(field, why string) {
 		wrong = append(wrong, fmt.Errorf("accounts.%s.%s: %s", cfg.Account, field, why))
 	}
-	if p.Grant != PersonalToken && cfg.ClientID == "" {
+	if p.Grant != provider.PersonalToken && cfg.ClientID == "" {
 		complain("client_id", "missing; it stands in the API settings of "+p.Title)
 	}
-	if p.Grant != PersonalToken && cfg.ClientSecret.Empty() && !p.SecretOptional && !p.PKCE {
+	if p.Grant != provider.PersonalToken && cfg.ClientSecret.Empty() && !p.Login.SecretOptional && !p.Login.PKCE {
 		complain("client_secret", "missing; it stands in the API settings of "+p.Title)
 	}
 	if cfg.RedirectURL != "" {
@@ -104,21 +109,21 @@ func (cfg Config) check(p Provider) error {
 	return errors.Join(wrong...)
 }
 
-func (cfg Config) checkAddresses(p Provider, complain func(field, why string)) {
+func (cfg Config) checkAddresses(p provider.Provider, complain func(field, why string)) {
 	own, given := cfg.Provider.Endpoints, cfg.Endpoints
 	relative, missing := false, false
-	for i, f := range p.Endpoints.fields() {
-		ownURL, givenURL := *own.fields()[i].url, *given.fields()[i].url
+	for i, f := range p.Endpoints.Fields() {
+		ownURL, givenURL := *own.Fields()[i].URL, *given.Fields()[i].URL
 		isRelative := strings.HasPrefix(ownURL, "/")
 		relative = relative || isRelative
 		switch {
-		case *f.url == "":
+		case *f.URL == "":
 		case isRelative && givenURL == "" && p.BaseURL == "":
 			missing = true
 		case isRelative && givenURL == "": // The fault, if any, is the base's.
 		default:
-			if why := badURL(*f.url); why != "" {
-				complain("endpoints."+f.name, why)
+			if why := badURL(*f.URL); why != "" {
+				complain("endpoints."+f.Name, why)
 			}
 		}
 	}
@@ -140,12 +145,12 @@ func (cfg Config) checkAddresses(p Provider, complain func(field, why string)) {
 		}
 	}
 	switch p.Grant {
-	case AuthorizationCode:
+	case provider.AuthorizationCode:
 		need("authorize", p.Endpoints.Authorize)
 		need("token", p.Endpoints.Token)
-	case ClientCredentials:
+	case provider.ClientCredentials:
 		need("token", p.Endpoints.Token)
-	case PersonalToken:
+	case provider.PersonalToken:
 		need("refresh", p.Endpoints.Refresh)
 		if p.Endpoints.Probe != "" && hostOf(p.Endpoints.Probe) != hostOf(p.Endpoints.Refresh) {
 			complain("endpoints.probe", "is on another host than endpoints.refresh, which would get the token too; set base_url to move both")
@@ -153,22 +158,22 @@ func (cfg Config) checkAddresses(p Provider, complain func(field, why string)) {
 	}
 }
 
-func (cfg Config) checkRequest(p Provider, complain func(field, why string)) {
-	if !slices.Contains([]BodyStyle{Form, JSON, Query}, p.Style) {
+func (cfg Config) checkRequest(p provider.Provider, complain func(field, why string)) {
+	if !slices.Contains([]provider.BodyStyle{provider.Form, provider.JSON, provider.Query}, p.Request.Style) {
 		complain("body_style", "not one of form, json and query")
 	}
 	switch {
-	case p.Method != http.MethodPost && p.Method != http.MethodGet:
+	case p.Request.Method != http.MethodPost && p.Request.Method != http.MethodGet:
 		complain("method", "not one of POST and GET")
-	case p.Method == http.MethodGet && p.Grant != ClientCredentials:
+	case p.Request.Method == http.MethodGet && p.Grant != provider.ClientCredentials:
 		complain("method", p.Title+" takes POST only")
-	case p.Method == http.MethodGet && cfg.BodyStyle != "" && cfg.BodyStyle != Query:
+	case p.Request.Method == http.MethodGet && cfg.BodyStyle != "" && cfg.BodyStyle != provider.Query:
 		complain("body_style", "a GET has no body: leave it out, or set method to POST")
 	}
-	if !slices.Contains([]string{"redirect_uri", "redirect_url"}, p.RedirectParameter) {
+	if !slices.Contains([]string{"redirect_uri", "redirect_url"}, p.Login.RedirectParameter) {
 		complain("redirect_parameter", "not one of redirect_uri and redirect_url")
 	}
-	separator := cmp.Or(p.ScopeSeparator, " ")
+	separator := cmp.Or(p.Login.ScopeSeparator, " ")
 	for i, scope := range cfg.Scopes {
 		// RFC 6749 section 3.3 says which characters a scope is made of.
 		odd := func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
@@ -186,7 +191,7 @@ func (cfg Config) checkRequest(p Provider, complain func(field, why string)) {
 			complain("params."+name, "is not for you to set")
 		}
 	}
-	if p.Grant != PersonalToken {
+	if p.Grant != provider.PersonalToken {
 		return
 	}
 	for _, f := range []struct {
@@ -211,7 +216,7 @@ func badURL(address string) string {
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
 		return "not a URL such as https://example.com/path"
-	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !provider.Loopback(u.Hostname())):
 		return "must begin with https://; plain http is for this machine only"
 	}
 	return ""
@@ -223,18 +228,4 @@ func hostOf(address string) string {
 		return ""
 	}
 	return u.Scheme + "://" + u.Host
-}
-
-func validName(name string) bool {
-	for i, r := range []byte(name) {
-		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && (i == 0 || r != '_' && r != '-') {
-			return false
-		}
-	}
-	return name != "" && len(name) <= 63
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

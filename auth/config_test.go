@@ -5,17 +5,18 @@ import (
 	"testing"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
 func TestProviders(t *testing.T) {
 	seen := map[string]bool{}
-	for _, p := range auth.Providers() {
-		if p.Name == "" || p.Title == "" || seen[p.Name] || p.Margin <= 0 || p.Lifetime <= p.Margin {
+	for _, p := range provider.All() {
+		if p.Name == "" || p.Title == "" || seen[p.Name] || p.Life.Margin <= 0 || p.Life.Access <= p.Life.Margin {
 			t.Errorf("provider %+v", p)
 		}
 		seen[p.Name] = true
-		got, ok := auth.Lookup(p.Name)
+		got, ok := provider.Lookup(p.Name)
 		if !ok || got.Title != p.Title {
 			t.Errorf("Lookup(%q) = %v, %v", p.Name, got.Title, ok)
 		}
@@ -27,7 +28,7 @@ func TestProviders(t *testing.T) {
 			t.Errorf("%s by its own defaults: %v", p.Name, err)
 		}
 	}
-	if _, ok := auth.Lookup("nobody"); ok {
+	if _, ok := provider.Lookup("nobody"); ok {
 		t.Error("Lookup finds a provider that is not there")
 	}
 }
@@ -39,7 +40,7 @@ func TestConfigErrors(t *testing.T) {
 		want   string
 	}{
 		{"name", func(c *auth.Config) { c.Account = "My Stream" }, `accounts."My Stream": not a name`},
-		{"provider", func(c *auth.Config) { c.Provider = auth.Provider{} }, "accounts.mystream.provider: missing"},
+		{"provider", func(c *auth.Config) { c.Provider = provider.Provider{} }, "accounts.mystream.provider: missing"},
 		{"client", func(c *auth.Config) { c.ClientID = "" }, "accounts.mystream.client_id: missing"},
 		{"secret", func(c *auth.Config) { c.ClientSecret = secret.String{} }, "accounts.mystream.client_secret: missing"},
 		{"redirect", func(c *auth.Config) { c.RedirectURL = "localhost:8919" }, "accounts.mystream.redirect_url: not a URL"},
@@ -51,7 +52,7 @@ func TestConfigErrors(t *testing.T) {
 		{"nonsense", func(c *auth.Config) { c.Endpoints.Authorize = "::" }, "accounts.mystream.endpoints.authorize: not a URL"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, _ := auth.Lookup("treatstream")
+			p, _ := provider.Lookup("treatstream")
 			cfg := auth.Config{Account: "mystream", Provider: p, ClientID: "x", ClientSecret: secret.New("canary"), RedirectURL: redirectURL}
 			c.change(&cfg)
 			_, err := auth.New(cfg, nil, auth.Options{})
@@ -71,7 +72,7 @@ func TestConfigErrorsByProvider(t *testing.T) {
 		{"as it is", "treatstream", func(*auth.Config) {}, ""},
 		{"a base", "treatstream", func(c *auth.Config) { c.BaseURL = "https://x.example" }, "base_url: TreatStream takes none; set endpoints"},
 		{"style", "treatstream", func(c *auth.Config) { c.BodyStyle = "xml" }, "body_style: not one of form, json and query"},
-		{"another style", "treatstream", func(c *auth.Config) { c.BodyStyle = auth.JSON }, ""},
+		{"another style", "treatstream", func(c *auth.Config) { c.BodyStyle = provider.JSON }, ""},
 		{"method", "treatstream", func(c *auth.Config) { c.Method = "GET" }, "method: TreatStream takes POST only"},
 		{"redirect parameter", "treatstream", func(c *auth.Config) { c.RedirectParameter = "callback" }, "redirect_parameter: not one of"},
 		{"no authorize", "treatstream", func(c *auth.Config) { c.Provider.Endpoints.Authorize = "" }, "endpoints.authorize: missing"},
@@ -91,7 +92,7 @@ func TestConfigErrorsByProvider(t *testing.T) {
 		{"base with a query", "client-credentials", func(c *auth.Config) { c.BaseURL = "https://x.example/?a=b" }, "base_url: must have no parameters"},
 		{"GET", "client-credentials", func(c *auth.Config) { c.BaseURL, c.Method = "https://x.example", "GET" }, ""},
 		{"GET with a body", "client-credentials", func(c *auth.Config) {
-			c.BaseURL, c.Method, c.BodyStyle = "https://x.example", "GET", auth.JSON
+			c.BaseURL, c.Method, c.BodyStyle = "https://x.example", "GET", provider.JSON
 		}, "body_style: a GET has no body"},
 		{"PUT", "client-credentials", func(c *auth.Config) { c.BaseURL, c.Method = "https://x.example", "PUT" }, "method: not one of POST and GET"},
 		{"no secret", "client-credentials", func(c *auth.Config) { c.BaseURL, c.ClientSecret = "https://x.example", secret.String{} }, "client_secret: missing"},
@@ -107,7 +108,7 @@ func TestConfigErrorsByProvider(t *testing.T) {
 		{"a host of its own", "treesnap", func(c *auth.Config) { c.BaseURL = "https://trees.example.org/v1" }, ""},
 	} {
 		t.Run(c.provider+" "+c.name, func(t *testing.T) {
-			p, _ := auth.Lookup(c.provider)
+			p, _ := provider.Lookup(c.provider)
 			cfg := auth.Config{Account: "a", Provider: p, ClientID: "x", ClientSecret: secret.New("canary")}
 			c.change(&cfg)
 			_, err := auth.New(cfg, nil, auth.Options{})
@@ -122,17 +123,17 @@ func TestConfigErrorsByProvider(t *testing.T) {
 }
 
 func TestConfigEffective(t *testing.T) {
-	provider, _ := auth.Lookup("client-credentials")
+	p, _ := provider.Lookup("client-credentials")
 	got := auth.Config{
-		Account: "a", Provider: provider, ClientID: "x", ClientSecret: secret.New("y"), BaseURL: "https://api.example.com", Method: "GET",
-		Params: map[string]secret.String{"p": secret.New("z")},
+		Account: "a", Provider: p, ClientID: "x", ClientSecret: secret.New("y"),
+		Overrides: auth.Overrides{BaseURL: "https://api.example.com", Method: "GET", Params: map[string]secret.String{"p": secret.New("z")}},
 	}.Effective()
-	if got.Endpoints.Token != "https://api.example.com/oauth/token" || got.BodyStyle != auth.Query || got.Method != "GET" || got.ClientID != "x" || len(got.Params) != 1 {
+	if got.Endpoints.Token != "https://api.example.com/oauth/token" || got.BodyStyle != provider.Query || got.Method != "GET" || got.ClientID != "x" || len(got.Params) != 1 {
 		t.Errorf("Effective = %+v", got)
 	}
-	provider, _ = auth.Lookup("treatstream")
-	got = auth.Config{Account: "a", Provider: provider, Endpoints: auth.Endpoints{Socket: "https://h/"}}.Effective()
-	if got.Endpoints.Socket != "https://h/" || got.Endpoints.Token != provider.Endpoints.Token || len(got.Scopes) == 0 || got.Method != "POST" {
+	p, _ = provider.Lookup("treatstream")
+	got = auth.Config{Account: "a", Provider: p, Overrides: auth.Overrides{Endpoints: provider.Endpoints{Socket: "https://h/"}}}.Effective()
+	if got.Endpoints.Socket != "https://h/" || got.Endpoints.Token != p.Endpoints.Token || len(got.Scopes) == 0 || got.Method != "POST" {
 		t.Errorf("Effective = %+v", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
 )
 
 // due is an account of one of the providers, whose token is due for renewal and still valid.
@@ -136,7 +137,7 @@ func TestGatewayAnswers(t *testing.T) {
 					t.Errorf("%s: said %d times, want once", name, n)
 				}
 				g := d.grant(t)
-				if s, err := d.Status(); err != nil || s.State != g.State || g.State != auth.Active && g.State != auth.RefreshOutcomeUnknown {
+				if s, err := d.Status(); err != nil || s.State != g.State || g.State != grant.Active && g.State != grant.RefreshOutcomeUnknown {
 					t.Errorf("%s: %+v, %v", name, s, err)
 				}
 				if err := d.store.Save("mystream", before); err != nil {
@@ -170,10 +171,10 @@ func TestNamedRefusals(t *testing.T) {
 				d.fault(answer)
 				_, err := d.Token(t.Context())
 				d.wantError(t, err, true, "login needed", "refused the refresh token")
-				if g := d.grant(t); g.State != auth.ReauthorizeNeeded {
+				if g := d.grant(t); g.State != grant.ReauthorizeNeeded {
 					t.Errorf("state %s", g.State)
 				}
-				if s, err := d.Status(); err != nil || !s.Expiry.IsZero() || !s.RefreshExpiry.IsZero() || s.Fix == "" {
+				if s, err := d.Status(); err != nil || !s.Expiry.IsZero() || !s.RefreshExpiry.IsZero() || s.Fix.Empty() {
 					t.Errorf("an ended login has no time left: %+v, %v", s, err)
 				}
 			})

@@ -14,6 +14,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -67,7 +69,7 @@ func TestProperty04RevokedGrant(t *testing.T) {
 			_, err := w.Token(t.Context())
 			w.wantError(t, err, true, "login needed", "relay auth login mystream")
 		}
-		if s := w.grant(t).State; s != auth.ReauthorizeNeeded {
+		if s := w.grant(t).State; s != grant.ReauthorizeNeeded {
 			t.Errorf("the store says %s", s)
 		}
 		if n := strings.Count(w.log.String(), "login needed"); n != 1 {
@@ -210,13 +212,13 @@ func TestFirstTokensAreSpread(t *testing.T) {
 			mu.Unlock()
 			says(200, `{"access_token":"canary","expires_in":86400}`)(rw, r)
 		}
-		provider, _ := auth.Lookup("client-credentials")
+		partner, _ := provider.Lookup("client-credentials")
 		ctx, cancel := context.WithCancel(t.Context())
 		var run sync.WaitGroup
 		for i := range accounts {
 			a := w.account(t, w.store, func(cfg *auth.Config) {
-				cfg.Account, cfg.Provider, cfg.BaseURL = fmt.Sprintf("account-%d", i), provider, w.fake.server.URL
-				cfg.Endpoints, cfg.RedirectURL = auth.Endpoints{}, ""
+				cfg.Account, cfg.Provider, cfg.BaseURL = fmt.Sprintf("account-%d", i), partner, w.fake.server.URL
+				cfg.Endpoints, cfg.RedirectURL = provider.Endpoints{}, ""
 			})
 			run.Go(func() { a.Run(ctx) })
 		}

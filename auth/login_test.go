@@ -15,6 +15,9 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/internal/authtest"
+	"github.com/treatrelay/relay/auth/login"
 )
 
 // attempt is a login under way, seen from the browser.
@@ -22,16 +25,16 @@ type attempt struct {
 	t        *testing.T
 	w        *world
 	shown    chan string // the authorize URL
-	prompt   *journal
+	prompt   *authtest.Log
 	done     chan error
 	state    string
 	redirect string
 }
 
-func startLogin(t *testing.T, w *world, redirect string, opts auth.LoginOptions) *attempt {
+func startLogin(t *testing.T, w *world, redirect string, opts login.Options) *attempt {
 	t.Helper()
 	w.Account = w.account(t, w.store, func(cfg *auth.Config) { cfg.RedirectURL = redirect })
-	at := &attempt{t: t, w: w, shown: make(chan string, 1), prompt: &journal{}, done: make(chan error, 1)}
+	at := &attempt{t: t, w: w, shown: make(chan string, 1), prompt: &authtest.Log{}, done: make(chan error, 1)}
 	opts.Prompt = at.prompt
 	browser := opts.Browser
 	opts.Browser = func(target string) error {
@@ -111,7 +114,7 @@ func TestLogin(t *testing.T) {
 	for _, redirect := range []string{"http://127.0.0.1:0/back", "http://localhost:0", "http://localhost:0/"} {
 		t.Run(redirect, func(t *testing.T) {
 			w := newWorld(t)
-			at := startLogin(t, w, redirect, auth.LoginOptions{})
+			at := startLogin(t, w, redirect, login.Options{})
 			if len(at.state) < 22 || strings.Contains(at.redirect, ":0") {
 				t.Errorf("state %q, redirect %q", at.state, at.redirect)
 			}
@@ -145,7 +148,7 @@ func TestLogin(t *testing.T) {
 // Nothing that a hostile page can send ends the login or gets anywhere.
 func TestLoginRefusals(t *testing.T) {
 	w := newWorld(t)
-	at := startLogin(t, w, "http://127.0.0.1:0/back", auth.LoginOptions{})
+	at := startLogin(t, w, "http://127.0.0.1:0/back", login.Options{})
 	for name, query := range map[string]url.Values{
 		"empty state":    {"code": {"x"}, "state": {""}},
 		"wrong state":    {"code": {"x"}, "state": {"guess"}},
@@ -213,7 +216,7 @@ func TestLoginEndsBadly(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
-			at := startLogin(t, w, "http://127.0.0.1:0", auth.LoginOptions{})
+			at := startLogin(t, w, "http://127.0.0.1:0", login.Options{})
 			query := c.query(at)
 			query.Set("state", at.state)
 			status, page, _ := at.get(query)
@@ -223,7 +226,7 @@ func TestLoginEndsBadly(t *testing.T) {
 			w.fake.findSecrets("the page", page)
 			err := at.wait()
 			w.wantError(t, err, false, "log in mystream", c.err)
-			if _, err := w.Token(t.Context()); !errors.Is(err, auth.ErrNoGrant) {
+			if _, err := w.Token(t.Context()); !errors.Is(err, grant.ErrNone) {
 				t.Errorf("a grant after all: %v", err)
 			}
 		})
@@ -233,7 +236,7 @@ func TestLoginEndsBadly(t *testing.T) {
 // A browser that loads the page twice exchanges the code once.
 func TestLoginTwice(t *testing.T) {
 	w := newWorld(t)
-	at := startLogin(t, w, "http://127.0.0.1:0", auth.LoginOptions{})
+	at := startLogin(t, w, "http://127.0.0.1:0", login.Options{})
 	query := url.Values{"state": {at.state}, "code": {w.fake.code(at.redirect)}}
 	second := make(chan string, 1)
 	w.fake.fault("/token", func(rw http.ResponseWriter, r *http.Request) {
@@ -271,7 +274,7 @@ func TestLoginByPaste(t *testing.T) {
 	}
 	defer func() { _ = in.Close() }()
 	defer func() { _ = out.Close() }()
-	at := startLogin(t, w, "http://127.0.0.1:0/back", auth.LoginOptions{
+	at := startLogin(t, w, "http://127.0.0.1:0/back", login.Options{
 		Paste:   in,
 		Browser: func(string) error { return errors.New("there is no desktop") },
 	})
@@ -305,7 +308,7 @@ func TestLoginByPaste(t *testing.T) {
 
 func TestLoginPasteIsShut(t *testing.T) {
 	w := newWorld(t)
-	at := startLogin(t, w, "http://127.0.0.1:0", auth.LoginOptions{Paste: strings.NewReader("")})
+	at := startLogin(t, w, "http://127.0.0.1:0", login.Options{Paste: strings.NewReader("")})
 	at.get(url.Values{"state": {at.state}, "code": {w.fake.code(at.redirect)}})
 	if err := at.wait(); err != nil {
 		t.Error(err)
@@ -314,7 +317,7 @@ func TestLoginPasteIsShut(t *testing.T) {
 
 func TestLoginTimeout(t *testing.T) {
 	w := newWorld(t)
-	at := startLogin(t, w, "http://127.0.0.1:0", auth.LoginOptions{Timeout: 50 * time.Millisecond})
+	at := startLogin(t, w, "http://127.0.0.1:0", login.Options{Timeout: 50 * time.Millisecond})
 	w.wantError(t, at.wait(), false, "nobody answered within 50ms", "relay auth login mystream")
 }
 
@@ -322,7 +325,7 @@ func TestLoginIsCancelled(t *testing.T) {
 	w := newWorld(t)
 	w.Account = w.account(t, w.store, func(cfg *auth.Config) { cfg.RedirectURL = "http://127.0.0.1:0" })
 	ctx, cancel := context.WithCancelCause(t.Context())
-	err := w.Login(ctx, auth.LoginOptions{Browser: func(string) error {
+	err := w.Login(ctx, login.Options{Browser: func(string) error {
 		cancel(errors.New("interrupted"))
 		return nil
 	}})
@@ -346,7 +349,7 @@ func TestLoginPort(t *testing.T) {
 		"":                                "accounts.mystream.redirect_url must be an http URL of this machine",
 	} {
 		a := w.account(t, w.store, func(cfg *auth.Config) { cfg.RedirectURL = redirect })
-		w.wantError(t, a.Login(t.Context(), auth.LoginOptions{}), false, want)
+		w.wantError(t, a.Login(t.Context(), login.Options{}), false, want)
 	}
 }
 
@@ -359,7 +362,7 @@ func TestRedirectIsVerbatim(t *testing.T) {
 	_, port, _ := net.SplitHostPort(free.Addr().String())
 	_ = free.Close()
 	w := newWorld(t)
-	at := startLogin(t, w, "http://localhost:"+port, auth.LoginOptions{})
+	at := startLogin(t, w, "http://localhost:"+port, login.Options{})
 	if at.redirect != "http://localhost:"+port {
 		t.Errorf("redirect_uri %q", at.redirect)
 	}
@@ -379,7 +382,7 @@ func TestAuthorizeURL(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	a := w.account(t, w.store, func(cfg *auth.Config) {
-		cfg.Provider.Scopes, cfg.Provider.ScopeSeparator = []string{"read", "write"}, ","
+		cfg.Provider.Login.Scopes, cfg.Provider.Login.ScopeSeparator = []string{"read", "write"}, ","
 	})
 	if u, err := url.Parse(a.AuthorizeURL("s1", redirectURL)); err != nil || u.Query().Get("scope") != "read,write" {
 		t.Errorf("%v, %v", u, err)

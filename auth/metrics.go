@@ -1,6 +1,11 @@
 package auth
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/wire"
+)
 
 // Metrics counts what accounts do at their providers. The label account holds names from the configuration and result one of
 // ok, refused, lost (the answer did not arrive) and failed (of no consequence, tried again), so the sets are bounded.
@@ -34,13 +39,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 
 // result gives the label for what came of a request.
 func result(err error) string {
-	f := asFailure(err)
+	f := wire.AsFailure(err)
 	switch {
 	case err == nil:
 		return "ok"
-	case f != nil && f.kind == refused:
+	case f != nil && f.Kind == wire.Refused:
 		return "refused"
-	case f != nil && f.kind == lostReply:
+	case f != nil && f.Kind == wire.LostReply:
 		return "lost"
 	default:
 		return "failed"
@@ -59,12 +64,12 @@ func (m *Metrics) refreshed(account string, err error) {
 	}
 }
 
-func (m *Metrics) stored(account string, g Grant) {
+func (m *Metrics) stored(account string, g grant.Grant) {
 	if m == nil {
 		return
 	}
 	dead := 0.0
-	if g.State == ReauthorizeNeeded {
+	if g.State == grant.ReauthorizeNeeded {
 		dead = 1
 	}
 	m.reauthorize.WithLabelValues(account).Set(dead)

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
 )
 
 // What servers put around a valid answer does not cost it.
@@ -43,7 +43,7 @@ func TestNoiseAroundAToken(t *testing.T) {
 			if got := w.token(t); got.AccessToken.Reveal() != "canary-noise" {
 				t.Errorf("generation %d of another token", got.Generation)
 			}
-			if g := w.grant(t); g.RefreshToken.Reveal() != "canary-noise-too" || g.State != auth.Active {
+			if g := w.grant(t); g.RefreshToken.Reveal() != "canary-noise-too" || g.State != grant.Active {
 				t.Errorf("state %s, or the refresh token is another", g.State)
 			}
 			w.fake.fault("/socket", says(200, strings.ReplaceAll(body, "access_token", "socket_token")))
@@ -80,7 +80,7 @@ func TestOddTokens(t *testing.T) {
 			}
 			_, err := w.Refresh(t.Context(), 0)
 			w.wantError(t, err, false, c.why)
-			if g := w.grant(t); g.AccessToken != before.AccessToken || g.State != auth.RefreshOutcomeUnknown {
+			if g := w.grant(t); g.AccessToken != before.AccessToken || g.State != grant.RefreshOutcomeUnknown {
 				t.Errorf("state %s of another token", g.State)
 			}
 			w.fake.fault("/socket", says(200, strings.ReplaceAll(c.body, "access_token", "socket_token")))

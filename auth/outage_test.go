@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
 )
 
 // Trouble that may pass never costs the grant, and a valid token is served through it.
@@ -17,37 +18,37 @@ func TestOutage(t *testing.T) {
 		name   string
 		answer http.HandlerFunc
 		why    string
-		state  auth.State
+		state  grant.State
 	}{
-		{"500", says(500, "oops"), "HTTP 500", auth.Active},
-		{"500 that speaks of tokens", says(500, `{"error":"invalid_grant"}`), "HTTP 500", auth.Active},
-		{"502", says(502, "<html>bad gateway</html>"), "HTTP 502", auth.RefreshOutcomeUnknown},
-		{"503", says(503, ""), "HTTP 503", auth.Active},
-		{"429", says(429, `{"error":"slow down"}`), "HTTP 429 (slow down)", auth.Active},
-		{"redirect", says(302, "", "Location", "/login"), "HTTP 302", auth.Active},
-		{"307", says(307, "", "Location", "http://127.0.0.1:1/steal"), "HTTP 307", auth.Active},
-		{"404", says(404, "not here"), "endpoints.refresh", auth.Active},
-		{"blocked by a firewall", says(403, "<!DOCTYPE html><p>blocked", "Content-Type", "text/html"), "web page", auth.Active},
-		{"wrong client", says(401, `{"error":"invalid_client"}`), "client_secret", auth.Active},
-		{"busy in a 400", says(400, `{"error":"temporarily_unavailable"}`), "temporarily_unavailable", auth.Active},
-		{"error in a 200", says(200, `{"error":"System error"}`), "System error", auth.Active},
-		{"a page in a 200", says(200, "<html>maintenance</html>"), "not a JSON object", auth.RefreshOutcomeUnknown},
-		{"empty 200", says(200, ""), "not a JSON object", auth.RefreshOutcomeUnknown},
-		{"no token", says(200, `{"token_type":"Bearer","refresh_token":"canary-lost"}`), "no access_token", auth.RefreshOutcomeUnknown},
-		{"huge", says(200, `{"access_token":"`+strings.Repeat("x", 10<<20)+`"}`), "larger than 1 MiB", auth.RefreshOutcomeUnknown},
-		{"connection reset", reset, "no answer from", auth.RefreshOutcomeUnknown},
+		{"500", says(500, "oops"), "HTTP 500", grant.Active},
+		{"500 that speaks of tokens", says(500, `{"error":"invalid_grant"}`), "HTTP 500", grant.Active},
+		{"502", says(502, "<html>bad gateway</html>"), "HTTP 502", grant.RefreshOutcomeUnknown},
+		{"503", says(503, ""), "HTTP 503", grant.Active},
+		{"429", says(429, `{"error":"slow down"}`), "HTTP 429 (slow down)", grant.Active},
+		{"redirect", says(302, "", "Location", "/login"), "HTTP 302", grant.Active},
+		{"307", says(307, "", "Location", "http://127.0.0.1:1/steal"), "HTTP 307", grant.Active},
+		{"404", says(404, "not here"), "endpoints.refresh", grant.Active},
+		{"blocked by a firewall", says(403, "<!DOCTYPE html><p>blocked", "Content-Type", "text/html"), "web page", grant.Active},
+		{"wrong client", says(401, `{"error":"invalid_client"}`), "client_secret", grant.Active},
+		{"busy in a 400", says(400, `{"error":"temporarily_unavailable"}`), "temporarily_unavailable", grant.Active},
+		{"error in a 200", says(200, `{"error":"System error"}`), "System error", grant.Active},
+		{"a page in a 200", says(200, "<html>maintenance</html>"), "not a JSON object", grant.RefreshOutcomeUnknown},
+		{"empty 200", says(200, ""), "not a JSON object", grant.RefreshOutcomeUnknown},
+		{"no token", says(200, `{"token_type":"Bearer","refresh_token":"canary-lost"}`), "no access_token", grant.RefreshOutcomeUnknown},
+		{"huge", says(200, `{"access_token":"`+strings.Repeat("x", 10<<20)+`"}`), "larger than 1 MiB", grant.RefreshOutcomeUnknown},
+		{"connection reset", reset, "no answer from", grant.RefreshOutcomeUnknown},
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "500")
 			_, _ = w.Write([]byte(`{"access_token":"canary-half`))
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
-		}, "cut off", auth.RefreshOutcomeUnknown},
+		}, "cut off", grant.RefreshOutcomeUnknown},
 		{"echo of the secrets", func(w http.ResponseWriter, r *http.Request) {
 			_ = r.ParseForm()
 			w.WriteHeader(500)
 			pad := strings.Repeat("x", 170)
 			_, _ = fmt.Fprintf(w, `{"error":"%s %s","message":"%s"}`, pad, r.Form.Get("refresh_token"), r.Form.Encode())
-		}, "HTTP 500", auth.Active},
+		}, "HTTP 500", grant.Active},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -70,7 +71,7 @@ func TestOutage(t *testing.T) {
 			// The next process has no backoff to wait for, and finds the provider well.
 			w.fake.findSecrets("the state", w.grant(t).Reason)
 			got, err := w.account(t, w.store, nil).Refresh(t.Context(), before.Generation)
-			if err != nil || got.Generation != 2 || w.grant(t).State != auth.Active {
+			if err != nil || got.Generation != 2 || w.grant(t).State != grant.Active {
 				t.Errorf("after the outage: %+v, %v", got, err)
 			}
 		})
@@ -84,7 +85,7 @@ func TestNobodyListens(t *testing.T) {
 	w.fake.server.Close()
 	_, err := w.Token(t.Context())
 	w.wantError(t, err, false, "connect to 127.0.0.1", "refused")
-	if s := w.grant(t); s.State != auth.Active {
+	if s := w.grant(t); s.State != grant.Active {
 		t.Errorf("state %s: what never left cannot be in doubt", s.State)
 	}
 }
@@ -160,7 +161,7 @@ func TestLostReply(t *testing.T) {
 		}
 		_, err := a.Refresh(t.Context(), before.Generation)
 		w.wantError(t, err, true, "outcome of a refresh unknown", "relay auth login mystream")
-		if !errors.Is(err, auth.ErrOutcomeUnknown) {
+		if !errors.Is(err, grant.ErrOutcomeUnknown) {
 			t.Error("not ErrOutcomeUnknown")
 		}
 		w.age(t, 3*day) // Now nothing is left to lose by trying.
@@ -175,7 +176,7 @@ func TestMarkBeforeRefresh(t *testing.T) {
 	w := newWorld(t)
 	w.login(t)
 	w.age(t, 31*day)
-	var during auth.Grant
+	var during grant.Grant
 	w.fake.fault("/refresh", func(rw http.ResponseWriter, r *http.Request) {
 		during = w.grant(t)
 		w.fake.mu.Lock()
@@ -183,10 +184,10 @@ func TestMarkBeforeRefresh(t *testing.T) {
 		w.fake.answer(rw, r)
 	})
 	w.token(t)
-	if during.State != auth.RefreshOutcomeUnknown || during.Reason == "" {
+	if during.State != grant.RefreshOutcomeUnknown || during.Reason == "" {
 		t.Errorf("while the refresh is under way the store says %s (%s)", during.State, during.Reason)
 	}
-	if after := w.grant(t); after.State != auth.Active || after.Reason != "" {
+	if after := w.grant(t); after.State != grant.Active || after.Reason != "" {
 		t.Errorf("afterwards %s (%s)", after.State, after.Reason)
 	}
 }
@@ -237,7 +238,7 @@ func (s *stubbornStore) fail(from int) {
 	s.from = from
 }
 
-func (s *stubbornStore) Save(account string, g auth.Grant) error {
+func (s *stubbornStore) Save(account string, g grant.Grant) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.from == 1 {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/peertest"
 	"github.com/treatrelay/relay/internal/secret"
 )
@@ -54,10 +56,11 @@ func startPeer(t *testing.T, script string) string {
 // oidc is a fifth provider again: OpenID, with a way to try a token.
 func oidc(t *testing.T) *standIn {
 	base := startPeer(t, "oidc.js")
-	p := auth.Provider{
-		Name: "oidc", Title: "OIDC", BaseURL: base, Scopes: []string{"openid"}, PKCE: true,
-		Endpoints: auth.Endpoints{Authorize: "/auth", Token: "/token", Revoke: "/token/revocation", Probe: "/me"},
-		Lifetime:  time.Hour, Margin: time.Minute,
+	p := provider.Provider{
+		Name: "oidc", Title: "OIDC", BaseURL: base,
+		Endpoints: provider.Endpoints{Authorize: "/auth", Token: "/token", Revoke: "/token/revocation", Probe: "/me"},
+		Login:     provider.Login{Scopes: []string{"openid"}, PKCE: true},
+		Life:      provider.Life{Access: time.Hour, Margin: time.Minute},
 	}
 	return newStandInOf(t, p, http.NotFound, false, func(c *auth.Config) {
 		c.BaseURL, c.ClientID, c.RedirectURL = base, peerID, "http://127.0.0.1:0/back"
@@ -82,7 +85,7 @@ func TestPeerReuseDetection(t *testing.T) {
 		}
 		all.Wait()
 	}
-	if g := s.grant(t); g.State != auth.Active || g.Generation != 6 {
+	if g := s.grant(t); g.State != grant.Active || g.Generation != 6 {
 		t.Fatalf("state %s (%s), generation %d", g.State, g.Reason, g.Generation)
 	}
 
@@ -117,7 +120,7 @@ func TestPeerLostReply(t *testing.T) {
 	s.loginIn(t)
 	before := s.grant(t)
 	marked := before
-	marked.State, marked.Reason = auth.RefreshOutcomeUnknown, "the answer was lost"
+	marked.State, marked.Reason = grant.RefreshOutcomeUnknown, "the answer was lost"
 	if err := s.store.Save("mystream", marked); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +138,7 @@ func TestPeerLostReply(t *testing.T) {
 
 func TestPeerClientCredentials(t *testing.T) {
 	base := startPeer(t, "mock.js")
-	for _, style := range []auth.BodyStyle{"", auth.JSON, auth.Form} {
+	for _, style := range []provider.BodyStyle{"", provider.JSON, provider.Form} {
 		t.Run("style "+string(style), func(t *testing.T) {
 			s := newStandIn(t, "client-credentials", http.NotFound, func(c *auth.Config) {
 				c.BaseURL, c.ClientID, c.BodyStyle, c.Scopes = base, peerID, style, []string{"read", "write"}

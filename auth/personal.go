@@ -9,13 +9,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/reply"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
 // personalLimit is far above the thousand bytes of a personal token.
 const personalLimit = 16 << 10
 
-// ImportToken makes a [PersonalToken] the grant of the account, in place of whatever was stored. The token is tried at the
+// ImportToken makes a [provider.PersonalToken] the grant of the account, in place of whatever was stored. The token is tried at the
 // provider first, and not saved when it is refused; when the provider cannot be reached it is saved unproven, and the log
 // and [Status].Reason say so. It expires when its own exp says, where it is a JWT (RFC 7519 section 4.1.4), and after the provider's Lifetime at
 // the latest: nobody vouches for the exp here, and refreshing too early costs nothing.
@@ -26,8 +30,8 @@ func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 		return err
 	}
 	defer release()
-	if a.provider.Grant != PersonalToken {
-		return a.fail(op, errors.New(a.provider.Title+" gives no tokens to people; "+a.advice()))
+	if a.provider.Grant != provider.PersonalToken {
+		return a.fail(op, errors.New(a.provider.Title+" gives no tokens to people; "+a.advice().String()))
 	}
 	now := time.Now().Round(0).UTC()
 	token, err = readPersonal(token)
@@ -37,28 +41,28 @@ func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 	if err != nil {
 		return a.wantPersonal(op, err)
 	}
-	issued, expiry := lifeOf(token, now, a.provider.Lifetime)
+	issued, expiry := lifeOf(token, now, a.provider.Life.Access)
 	doubt, err := a.tryPersonal(ctx, token)
 	if err != nil {
 		return err
 	}
 	// What is stored may be damaged: an import is how that is repaired.
 	old, _ := a.store.Load(a.name)
-	g, err := a.put(old.Generation, Grant{
+	g, err := a.put(old.Generation, grant.Grant{
 		Provider:    a.provider.Name,
 		AccessToken: token,
 		TokenType:   "Bearer",
 		ObtainedAt:  issued,
 		Expiry:      expiry,
 		Generation:  old.Generation + 1,
-		State:       Active,
+		State:       grant.Active,
 		Reason:      doubt,
 	})
 	if err != nil {
 		return err
 	}
-	a.gate.open()
-	a.refusals = refusals{}
+	a.state.retry.reset()
+	a.state.refusals = refusals{}
 	a.log.Info().Int64("generation", g.Generation).Time("expiry", g.Expiry).Msg("token imported")
 	return nil
 }
@@ -70,16 +74,16 @@ func (a *Account) tryPersonal(ctx context.Context, token secret.String) (doubt s
 	if !a.canProbe() {
 		return "not checked: there is no way to try a token at " + a.provider.Title, nil
 	}
-	switch f := asFailure(a.tryToken(ctx, Token{AccessToken: token})); {
+	switch f := wire.AsFailure(a.tryToken(ctx, Token{AccessToken: token})); {
 	case f == nil:
 		return "", nil
-	case f.kind == refused, f.kind == rejected && f.status == http.StatusUnauthorized && !f.page:
+	case f.Kind == wire.Refused, f.Kind == wire.Rejected && f.Status == http.StatusUnauthorized && !f.Page:
 		return "", a.wantPersonal(op, fmt.Errorf("%s refused the token: %w", a.provider.Title, f))
 	case ctx.Err() != nil:
 		return "", a.fail(op, f)
 	default:
-		a.log.Warn().Str("reason", f.why).Msg("the token could not be tried at the provider, and is saved all the same")
-		return "not checked: " + f.why, nil
+		a.log.Warn().Str("reason", f.Error()).Msg("the token could not be tried at the provider, and is saved all the same")
+		return "not checked: " + f.Error(), nil
 	}
 }
 
@@ -120,11 +124,11 @@ func claims(token secret.String) (issued, expiry time.Time) {
 	if err != nil {
 		return time.Time{}, time.Time{}
 	}
-	fields, err := decodeObject(payload)
+	fields, err := reply.Object(payload)
 	if err != nil {
 		return time.Time{}, time.Time{}
 	}
-	return epochOf(fields["iat"]), epochOf(fields["exp"])
+	return reply.Epoch(fields["iat"]), reply.Epoch(fields["exp"])
 }
 
 // stillGood refuses a token that says itself that it is over.

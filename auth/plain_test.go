@@ -19,20 +19,20 @@ import (
 	"github.com/go-oauth2/oauth2/v4/server"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/login"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
 // plain is what a fifth provider is that follows RFC 6749: this one value, and nothing else anywhere.
-func plain() auth.Provider {
-	return auth.Provider{
+func plain() provider.Provider {
+	return provider.Provider{
 		Name:      "plain",
 		Title:     "Plain",
 		BaseURL:   "https://plain.example",
-		Endpoints: auth.Endpoints{Authorize: "/authorize", Token: "/token"},
-		Scopes:    []string{"read", "write"},
-		PKCE:      true,
-		Lifetime:  time.Hour,
-		Margin:    10 * time.Minute,
+		Endpoints: provider.Endpoints{Authorize: "/authorize", Token: "/token"},
+		Login:     provider.Login{Scopes: []string{"read", "write"}, PKCE: true},
+		Life:      provider.Life{Access: time.Hour, Margin: 10 * time.Minute},
 	}
 }
 
@@ -153,7 +153,7 @@ func (l *library) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // account is one at the library. The server of standIn stands by idle: it takes no browsers.
-func (l *library) account(t *testing.T, style auth.BodyStyle) *standIn {
+func (l *library) account(t *testing.T, style provider.BodyStyle) *standIn {
 	t.Helper()
 	server := httptest.NewServer(l)
 	t.Cleanup(server.Close)
@@ -181,7 +181,7 @@ func browse(t *testing.T, target string) (int, string) {
 func (s *standIn) loginIn(t *testing.T) {
 	t.Helper()
 	done := make(chan struct{})
-	err := s.Login(t.Context(), auth.LoginOptions{Browser: func(target string) error {
+	err := s.Login(t.Context(), login.Options{Browser: func(target string) error {
 		go func() {
 			defer close(done)
 			if status, path := browse(t, target); status != http.StatusOK || path != "/back" {
@@ -198,7 +198,7 @@ func (s *standIn) loginIn(t *testing.T) {
 
 // A fifth provider by one value: login with PKCE, rotation, refresh, the end of it, in each body style that the library takes.
 func TestFifthProvider(t *testing.T) {
-	for _, style := range []auth.BodyStyle{auth.Form, auth.Query} {
+	for _, style := range []provider.BodyStyle{provider.Form, provider.Query} {
 		t.Run(string(style), func(t *testing.T) {
 			l := newLibrary(t)
 			s := l.account(t, style)
@@ -207,7 +207,7 @@ func TestFifthProvider(t *testing.T) {
 			if first.RefreshToken.Empty() || !about(first.Expiry, time.Now().Add(time.Hour)) {
 				t.Errorf("until %s", first.Expiry)
 			}
-			if r := <-l.requests; len(r.Form.Get("code_verifier")) < 43 || r.Form.Get("scope") != "" || (style == auth.Query) != r.URL.Query().Has("code_verifier") {
+			if r := <-l.requests; len(r.Form.Get("code_verifier")) < 43 || r.Form.Get("scope") != "" || (style == provider.Query) != r.URL.Query().Has("code_verifier") {
 				t.Errorf("exchange by %v", r.Form)
 			}
 			s.age(t, 51*time.Minute)
@@ -238,7 +238,7 @@ func (s *standIn) authorizeQuery(t *testing.T) url.Values {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var query url.Values
-	err := s.Login(ctx, auth.LoginOptions{Browser: func(target string) error {
+	err := s.Login(ctx, login.Options{Browser: func(target string) error {
 		u, err := url.Parse(target)
 		query = u.Query()
 		cancel()
@@ -251,7 +251,7 @@ func (s *standIn) authorizeQuery(t *testing.T) url.Values {
 // The code is of no use without the verifier, which only Login has.
 func TestPKCE(t *testing.T) {
 	l := newLibrary(t)
-	s := l.account(t, auth.Form)
+	s := l.account(t, provider.Form)
 	query := s.authorizeQuery(t)
 	challenge := query.Get("code_challenge")
 	if query.Get("code_challenge_method") != "S256" || len(challenge) != 43 || query.Get("scope") != "read write" {
@@ -278,7 +278,7 @@ func TestPKCE(t *testing.T) {
 	}
 	err = s.Exchange(t.Context(), secret.New(back.Query().Get("code")), query.Get("redirect_uri"))
 	s.wantError(t, err, false, "Plain gave no token: HTTP 400")
-	if p := auth.Providers(); slices.ContainsFunc(p, func(p auth.Provider) bool { return p.PKCE }) {
+	if p := provider.All(); slices.ContainsFunc(p, func(p provider.Provider) bool { return p.Login.PKCE }) {
 		t.Error("none of the known providers is documented to take PKCE")
 	}
 	if strings.Contains(s.log.String(), challenge) {

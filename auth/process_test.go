@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/internal/authtest"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -26,11 +29,11 @@ func newShared(t *testing.T) *shared {
 	t.Helper()
 	w := newWorld(t)
 	s := &shared{world: w, identity: filepath.Join(t.TempDir(), "identity")}
-	id, err := auth.LoadIdentity(t.Context(), auth.IdentityOptions{Fallback: s.identity})
+	id, err := store.LoadIdentity(t.Context(), store.IdentityOptions{Fallback: s.identity})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.store, err = auth.NewFileStore(w.dir, auth.NewAgeSealer(id)); err != nil {
+	if s.store, err = store.Open(w.dir, store.NewAgeSealer(id)); err != nil {
 		t.Fatal(err)
 	}
 	s.Account = w.account(t, s.store, nil)
@@ -55,15 +58,15 @@ func TestProperty01OneRefreshAcrossProcesses(t *testing.T) {
 				defer s.fake.mu.Unlock()
 				s.fake.answer(rw, r)
 			})
-			children := make([]*child, processes)
+			children := make([]*authtest.Child, processes)
 			for i := range children {
 				e := s.errand(job)
 				e.Callers = callers
-				children[i] = send(t, e)
-				children[i].expect("ready")
+				children[i] = authtest.Send(t, e)
+				children[i].Expect("ready")
 			}
 			for _, c := range children {
-				c.goOn()
+				c.GoOn()
 			}
 			var here sync.WaitGroup
 			for range callers {
@@ -77,12 +80,12 @@ func TestProperty01OneRefreshAcrossProcesses(t *testing.T) {
 			want := s.grant(t)
 			for _, c := range children {
 				for range callers {
-					if got := c.expect("token"); got != want.AccessToken.Reveal() {
+					if got := c.Expect("token"); got != want.AccessToken.Reveal() {
 						t.Error("a caller got another token than the stored one")
 					}
 				}
-				c.expect("done")
-				s.fake.findSecrets("the log of a child", c.err.String())
+				c.Expect("done")
+				s.fake.findSecrets("the log of a child", c.Err.String())
 			}
 			if n := s.fake.count("/refresh"); n != 1 || want.Generation != 2 {
 				t.Errorf("%d refresh requests and generation %d, want 1 and 2", n, want.Generation)
@@ -121,13 +124,13 @@ func TestProperty02KilledAtEveryStep(t *testing.T) {
 			}
 			after := s.grant(t)
 			switch {
-			case c.saved && (after.Generation != 2 || after.State != auth.Active):
+			case c.saved && (after.Generation != 2 || after.State != grant.Active):
 				t.Errorf("generation %d %s, want the new token", after.Generation, after.State)
 			case !c.saved && after.AccessToken != before.AccessToken:
 				t.Error("another token is on disk")
 			case c.name == "before the mark" && after != before:
 				t.Errorf("%+v, want what was there", after)
-			case !c.saved && c.name != "before the mark" && (after.State != auth.RefreshOutcomeUnknown || after.Reason == ""):
+			case !c.saved && c.name != "before the mark" && (after.State != grant.RefreshOutcomeUnknown || after.Reason == ""):
 				t.Errorf("the state is %s (%s), want that the outcome is unknown", after.State, after.Reason)
 			}
 			s.checkNext(t, c.heals)
@@ -146,7 +149,7 @@ func TestProperty02KilledAtEveryStep(t *testing.T) {
 					t.Error("a caller got a token that is not on disk")
 				}
 			}
-			if saved := g.Generation == 2; saved && g.State != auth.Active || !saved && g.State != auth.RefreshOutcomeUnknown {
+			if saved := g.Generation == 2; saved && g.State != grant.Active || !saved && g.State != grant.RefreshOutcomeUnknown {
 				t.Errorf("generation %d %s", g.Generation, g.State)
 			}
 			s.checkNext(t, g.Generation == 2)
@@ -155,15 +158,15 @@ func TestProperty02KilledAtEveryStep(t *testing.T) {
 	t.Run("while the request is under way", func(t *testing.T) {
 		s := newShared(t)
 		s.age(t, 31*day)
-		c := send(t, s.errand("token"))
+		c := authtest.Send(t, s.errand("token"))
 		s.fake.fault("/refresh", func(rw http.ResponseWriter, r *http.Request) {
-			c.kill()
+			c.Kill()
 			s.fake.carriedOut(rw, r)
 		})
-		c.expect("ready")
-		c.goOn()
-		c.rest()
-		if g := s.grant(t); g.State != auth.RefreshOutcomeUnknown || g.Reason == "" {
+		c.Expect("ready")
+		c.GoOn()
+		c.Rest()
+		if g := s.grant(t); g.State != grant.RefreshOutcomeUnknown || g.Reason == "" {
 			t.Errorf("the state is %s (%s)", g.State, g.Reason)
 		}
 		s.checkNext(t, false)
@@ -175,10 +178,10 @@ func (s *shared) refreshAndDie(t *testing.T, at string, save int, after time.Dur
 	t.Helper()
 	e := s.errand("token")
 	e.DieAt, e.Save, e.After = at, save, after
-	c := send(t, e)
-	c.expect("ready")
-	c.goOn()
-	return slices.DeleteFunc(c.rest(), func(line string) bool { return !strings.HasPrefix(line, "token ") })
+	c := authtest.Send(t, e)
+	c.Expect("ready")
+	c.GoOn()
+	return slices.DeleteFunc(c.Rest(), func(line string) bool { return !strings.HasPrefix(line, "token ") })
 }
 
 // checkNext is the next process on the store a killed one left.
@@ -186,7 +189,7 @@ func (s *shared) checkNext(t *testing.T, heals bool) {
 	t.Helper()
 	got, err := s.account(t, s.store, nil).Token(t.Context())
 	if heals {
-		if g := s.grant(t); err != nil || got.AccessToken != g.AccessToken || g.State != auth.Active || got.Generation != 2 {
+		if g := s.grant(t); err != nil || got.AccessToken != g.AccessToken || g.State != grant.Active || got.Generation != 2 {
 			t.Errorf("the next process: %+v, %v", got, err)
 		}
 		return
@@ -207,7 +210,7 @@ func TestProperty03ProbeBeforeReplay(t *testing.T) {
 			s.age(t, 31*day)
 			e := s.errand("token")
 			e.OneShot = oneShot
-			c := send(t, e)
+			c := authtest.Send(t, e)
 			var mu sync.Mutex
 			var order []string
 			note := func(path string) {
@@ -220,7 +223,7 @@ func TestProperty03ProbeBeforeReplay(t *testing.T) {
 				note("refresh")
 				close(sent)
 				time.Sleep(300 * time.Millisecond) // The other one waits for the lock.
-				c.kill()
+				c.Kill()
 				s.fake.carriedOut(rw, r)
 			}, func(rw http.ResponseWriter, r *http.Request) {
 				note("replay")
@@ -234,8 +237,8 @@ func TestProperty03ProbeBeforeReplay(t *testing.T) {
 				defer s.fake.mu.Unlock()
 				s.fake.answer(rw, r)
 			})
-			c.expect("ready")
-			c.goOn()
+			c.Expect("ready")
+			c.GoOn()
 			<-sent
 			_, err := s.Token(t.Context())
 			s.wantError(t, err, true, "login needed", "relay auth login mystream")
@@ -265,7 +268,7 @@ func TestProperty04LoginInAnotherProcess(t *testing.T) {
 	go func() { healed <- s.WaitActive(ctx) }()
 	e := s.errand("login")
 	e.Code = s.fake.code(redirectURL)
-	send(t, e).expect("done")
+	authtest.Send(t, e).Expect("done")
 	if got := s.token(t); got.Generation != 2 {
 		t.Errorf("generation %d at once after the login", got.Generation)
 	}
@@ -281,14 +284,14 @@ func TestProperty04LoginInAnotherProcess(t *testing.T) {
 func TestLockOfAnotherProcess(t *testing.T) {
 	s := newShared(t)
 	s.age(t, 31*day)
-	c := send(t, s.errand("hold"))
-	c.expect("ready")
+	c := authtest.Send(t, s.errand("hold"))
+	c.Expect("ready")
 	briefly := func() (context.Context, context.CancelFunc) {
 		return context.WithTimeoutCause(t.Context(), 200*time.Millisecond, errors.New("no patience"))
 	}
 	ctx, cancel := briefly()
 	defer cancel()
-	pid := fmt.Sprintf("mystream.lock, held by process %d since 2", c.cmd.Process.Pid)
+	pid := fmt.Sprintf("mystream.lock, held by process %d since 2", c.PID())
 	_, err := s.Token(ctx)
 	s.wantError(t, err, false, "refresh mystream: lock ", pid, "no patience")
 	ctx, cancel = briefly()
@@ -304,7 +307,7 @@ func TestLockOfAnotherProcess(t *testing.T) {
 		t.Errorf("%d requests, want the login's only", n)
 	}
 	s.age(t, 3*day)
-	c.kill()
+	c.Kill()
 	if got := s.token(t); got.Generation != 2 {
 		t.Errorf("generation %d after the holder died", got.Generation)
 	}

@@ -12,14 +12,16 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
 // everyProvider are the four, and one that is plain RFC 6749.
-func everyProvider() []auth.Provider { return append(auth.Providers(), plain()) }
+func everyProvider() []provider.Provider { return append(provider.All(), plain()) }
 
 // begun is an account that has its first token, at a stand-in that gives every other what it asks for.
-func begun(t *testing.T, p auth.Provider, piped bool, change func(*auth.Config)) *standIn {
+func begun(t *testing.T, p provider.Provider, piped bool, change func(*auth.Config)) *standIn {
 	t.Helper()
 	var s *standIn
 	s = newStandInOf(t, p, func(w http.ResponseWriter, r *http.Request) {
@@ -37,9 +39,9 @@ func (s *standIn) begin(t *testing.T) {
 	t.Helper()
 	var err error
 	switch s.cfg.Provider.Grant {
-	case auth.ClientCredentials:
+	case provider.ClientCredentials:
 		_, err = s.Token(t.Context())
-	case auth.PersonalToken:
+	case provider.PersonalToken:
 		err = s.ImportToken(t.Context(), secret.New(s.secret("canary-p-"+rand.Text())))
 	default:
 		err = s.Exchange(t.Context(), secret.New(s.secret("canary-c-"+rand.Text())), redirectURL)
@@ -99,7 +101,7 @@ func TestReplyTable(t *testing.T) {
 				}
 				lifetime := c.lifetime
 				if lifetime == 0 {
-					lifetime = p.Lifetime
+					lifetime = p.Life.Access
 				}
 				g := s.grant(t)
 				if got.AccessToken != secret.New("canary-new") || g.AccessToken != got.AccessToken || !about(got.Expiry, time.Now().Add(lifetime)) {
@@ -109,7 +111,7 @@ func TestReplyTable(t *testing.T) {
 				if strings.Contains(c.body, "canary-fresh") && g.RefreshToken != refresh {
 					refresh = secret.New("canary-fresh")
 				}
-				if g.RefreshToken != refresh || g.State != auth.Active || g.Generation != 2 {
+				if g.RefreshToken != refresh || g.State != grant.Active || g.Generation != 2 {
 					t.Errorf("stored: state %s, generation %d, or another refresh token", g.State, g.Generation)
 				}
 			})
@@ -144,7 +146,7 @@ func TestOutageOfEveryProvider(t *testing.T) {
 					t.Fatalf("generation %d, %v: the token is valid", got.Generation, err)
 				}
 				g := s.grant(t)
-				if g.State == auth.ReauthorizeNeeded || g.AccessToken != before.AccessToken || g.RefreshToken != before.RefreshToken {
+				if g.State == grant.ReauthorizeNeeded || g.AccessToken != before.AccessToken || g.RefreshToken != before.RefreshToken {
 					t.Fatalf("state %s (%s)", g.State, g.Reason)
 				}
 				asked := len(s.seen(""))
@@ -155,10 +157,10 @@ func TestOutageOfEveryProvider(t *testing.T) {
 					t.Errorf("%d more requests within the backoff", n-asked)
 				}
 				// Whoever cannot try a token waits until there is nothing left to lose by trying.
-				if g.State == auth.RefreshOutcomeUnknown && p.Endpoints.Probe == "" && p.Endpoints.SocketToken == "" {
+				if g.State == grant.RefreshOutcomeUnknown && p.Endpoints.Probe == "" && p.Endpoints.SocketToken == "" {
 					s.age(t, 2*time.Minute)
 				}
-				if got, err := s.again().Token(t.Context()); err != nil || got.Generation != 2 || s.grant(t).State != auth.Active {
+				if got, err := s.again().Token(t.Context()); err != nil || got.Generation != 2 || s.grant(t).State != grant.Active {
 					t.Errorf("after the outage: generation %d, %v", got.Generation, err)
 				}
 			})
@@ -178,7 +180,7 @@ func TestMarginOfEveryProvider(t *testing.T) {
 				if !ok {
 					t.Fatal("a provider without a margin here")
 				}
-				time.Sleep(p.Lifetime - margin - time.Second)
+				time.Sleep(p.Life.Access - margin - time.Second)
 				if got := s.token(t); got.Generation != 1 {
 					t.Error("refreshed a second before the margin")
 				}
@@ -208,15 +210,15 @@ func TestNoSecretOfEveryProvider(t *testing.T) {
 		}
 	}
 	for _, p := range everyProvider() {
-		for _, style := range []auth.BodyStyle{auth.Form, auth.JSON, auth.Query} {
-			if p.Grant == auth.PersonalToken && style != auth.Form {
+		for _, style := range []provider.BodyStyle{provider.Form, provider.JSON, provider.Query} {
+			if p.Grant == provider.PersonalToken && style != provider.Form {
 				continue
 			}
 			t.Run(p.Name+" by "+string(style), func(t *testing.T) {
 				var said []string
 				for _, status := range []int{200, 201, 301, 307, 400, 401, 403, 404, 429, 500, 502} {
 					s := begun(t, p, false, func(c *auth.Config) {
-						c.Provider.Style = style
+						c.Provider.Request.Style = style
 						if c.Provider.Endpoints.Revoke == "" && p.Name != "treatstream" {
 							c.Provider.Endpoints.Revoke = "/revoke"
 						}

@@ -8,6 +8,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/login"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/reply"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -20,17 +26,17 @@ func (a *Account) Token(ctx context.Context) (Token, error) {
 		return Token{}, err
 	}
 	defer leave()
-	g, err := a.renewUnless(ctx, func(g Grant) bool { return a.fresh(g, time.Now()) })
-	served := a.unsaved == nil && g.valid(time.Now()) && (!permanent(err) || errors.Is(err, ErrOutcomeUnknown) || errors.Is(err, ErrClientRefused))
+	g, err := a.renewUnless(ctx, func(g grant.Grant) bool { return a.fresh(g, time.Now()) })
+	served := a.state.unsaved == nil && g.Valid(time.Now()) && (!permanent(err) || errors.Is(err, grant.ErrOutcomeUnknown) || errors.Is(err, grant.ErrClientRefused))
 	if err != nil && !served {
 		return Token{}, err
 	}
-	return g.token(), nil
+	return tokenOf(g), nil
 }
 
 // fresh reports whether a caller gets g as it is.
-func (a *Account) fresh(g Grant, now time.Time) bool {
-	return !g.due(a.provider, now) || !a.renewable(g) && g.valid(now)
+func (a *Account) fresh(g grant.Grant, now time.Time) bool {
+	return !a.due(g, now) || !a.renewable(g) && g.Valid(now)
 }
 
 // Refresh gives another access token than the one of the given generation, which the provider refused: the stored one when it
@@ -43,22 +49,22 @@ func (a *Account) Refresh(ctx context.Context, generation int64) (Token, error) 
 		return Token{}, err
 	}
 	defer leave()
-	g, err := a.renewUnless(ctx, func(g Grant) bool {
-		return generation != 0 && g.Generation != generation && g.valid(time.Now())
+	g, err := a.renewUnless(ctx, func(g grant.Grant) bool {
+		return generation != 0 && g.Generation != generation && g.Valid(time.Now())
 	})
 	if err != nil {
 		return Token{}, err
 	}
-	return g.token(), nil
+	return tokenOf(g), nil
 }
 
 // Exchange turns the code of a login into a grant and saves it, in place of whatever was stored. The redirect is the one that
 // [Account.AuthorizeURL] was given. A code works once.
 func (a *Account) Exchange(ctx context.Context, code secret.String, redirect string) error {
-	return a.exchange(ctx, code, attempt{redirect: redirect})
+	return a.exchange(ctx, code, login.Attempt{Redirect: redirect})
 }
 
-func (a *Account) exchange(ctx context.Context, code secret.String, at attempt) error {
+func (a *Account) exchange(ctx context.Context, code secret.String, at login.Attempt) error {
 	release, err := a.take(ctx, "log in")
 	if err != nil {
 		return err
@@ -67,50 +73,50 @@ func (a *Account) exchange(ctx context.Context, code secret.String, at attempt) 
 	r, err := a.askToken(ctx, a.codeCall(code, at))
 	if err != nil {
 		e := a.fail("log in", fmt.Errorf("%s gave no token: %w", a.provider.Title, err))
-		e.Fix = loginCommand(a.name) + " once more; a code works once and for a few minutes"
+		e.Fix = advice.Fix{Before: "run: ", Command: advice.Login(a.name), After: " once more; a code works once and for a few minutes"}
 		return e
 	}
-	g := granted(Grant{}, r, a.provider, time.Now())
+	g := granted(grant.Grant{}, r, a.provider, time.Now())
 	// The generation goes on counting, so that holders of the old token see that it is another. What is stored may be
 	// damaged: a login is how that is repaired.
 	old, _ := a.store.Load(a.name)
-	g.Generation, g.Login = old.Generation+1, old.Login.mark(rand.Text(), r.at)
+	g.Generation, g.Login = old.Generation+1, old.Login.Next(rand.Text(), r.At)
 	if g, err = a.put(old.Generation, g); err != nil {
 		return err
 	}
-	a.gate.open()
-	a.refusals = refusals{}
+	a.state.retry.reset()
+	a.state.refusals = refusals{}
 	a.log.Info().Int64("generation", g.Generation).Time("expiry", g.Expiry).Msg("logged in")
 	return nil
 }
 
 // dead gives the error for a grant that was written off.
-func (a *Account) dead(g Grant) error {
-	if g.State != ReauthorizeNeeded {
+func (a *Account) dead(g grant.Grant) error {
+	if g.State != grant.ReauthorizeNeeded {
 		return nil
 	}
-	return a.fail("token of", fmt.Errorf("%w: %s", ErrReauthorize, g.Reason))
+	return a.fail("token of", fmt.Errorf("%w: %s", grant.ErrReauthorize, g.Reason))
 }
 
 // renewUnless gives the stored grant when that is good as it is, and otherwise a new one. Whether it is good is asked once
 // more when the lock is had: another process may have refreshed it meanwhile. The caller holds the turn. When there is
 // an error, an *Error, the grant is still the stored one, and the zero Grant when that could not be had or is dead.
-func (a *Account) renewUnless(ctx context.Context, good func(Grant) bool) (Grant, error) {
+func (a *Account) renewUnless(ctx context.Context, good func(grant.Grant) bool) (grant.Grant, error) {
 	g, err := a.living(a.settled(ctx))
 	if err != nil || good(g) {
 		return g, err
 	}
-	if a.gate.closed(time.Now()) {
-		return g, a.gateError()
+	if a.state.retry.waiting(time.Now()) {
+		return g, a.retryError()
 	}
-	patience := lockWithin
-	if g.valid(time.Now()) {
+	patience := grant.LockPatience
+	if g.Valid(time.Now()) {
 		patience = lockBriefly
 	}
 	unlock, err := a.lock(ctx, "refresh", patience)
 	if err != nil {
 		if ctx.Err() == nil {
-			a.hold(0, errors.Unwrap(err))
+			a.backOff(0, errors.Unwrap(err))
 		}
 		return g, err
 	}
@@ -126,140 +132,141 @@ func (a *Account) renewUnless(ctx context.Context, good func(Grant) bool) (Grant
 }
 
 // living turns a grant that was written off into its error.
-func (a *Account) living(g Grant, err error) (Grant, error) {
+func (a *Account) living(g grant.Grant, err error) (grant.Grant, error) {
 	if err == nil {
 		err = a.dead(g)
 	}
 	if err != nil {
-		return Grant{}, err
+		return grant.Grant{}, err
 	}
 	return g, nil
 }
 
 // renew sends one refresh for g, which is what the store holds, and saves what comes of it. The caller holds the turn
 // and the lock. Its error is an *Error.
-func (a *Account) renew(ctx context.Context, g Grant) (Grant, error) {
+func (a *Account) renew(ctx context.Context, g grant.Grant) (grant.Grant, error) {
 	if err := a.clientError("token of"); err != nil {
-		return Grant{}, err
+		return grant.Grant{}, err
 	}
 	switch {
 	case a.renewable(g):
-	case g.valid(time.Now()):
-		return Grant{}, a.noRenewal(g)
+	case g.Valid(time.Now()):
+		return grant.Grant{}, a.noRenewal(g)
 	default:
-		return Grant{}, a.writeOff(g, a.ended(g))
+		return grant.Grant{}, a.writeOff(g, a.ended(g))
 	}
-	if a.gate.closed(time.Now()) {
-		return Grant{}, a.gateError()
+	if a.state.retry.waiting(time.Now()) {
+		return grant.Grant{}, a.retryError()
 	}
-	if a.provider.Grant == ClientCredentials {
+	if a.provider.Grant == provider.ClientCredentials {
 		return a.askAgain(ctx, g)
 	}
-	if g.State == RefreshOutcomeUnknown {
+	if g.State == grant.RefreshOutcomeUnknown {
 		if err := a.probe(ctx, g); err != nil {
-			return Grant{}, err
+			return grant.Grant{}, err
 		}
 	}
 
 	request := a.renewalCall(g)
-	if err := a.wire.traffic.wait(ctx, request.endpoint); err != nil {
-		return Grant{}, a.postponed(asFailure(err))
+	if err := a.wire.Wait(ctx, request.Endpoint); err != nil {
+		return grant.Grant{}, a.postponed(wire.AsFailure(err))
 	}
-	request.waited = true
+	request.Waited = true
 	marked := g
-	marked.State = RefreshOutcomeUnknown
+	marked.State = grant.RefreshOutcomeUnknown
 	marked.Reason = "a refresh was sent at " + time.Now().UTC().Format(time.RFC3339) + " and its answer is not saved yet"
 	if err := a.store.Save(a.name, marked); err != nil {
 		e := a.diskError(err)
-		a.hold(0, e.Err)
-		return Grant{}, e
+		a.backOff(0, e.Err)
+		return grant.Grant{}, e
 	}
 	r, err := a.askToken(ctx, request)
 	a.metrics.refreshed(a.name, err)
 	if err == nil {
 		return a.renewed(g, granted(g, r, a.provider, time.Now()))
 	}
-	return a.notRenewed(g, marked, asFailure(err))
+	return a.notRenewed(g, marked, wire.AsFailure(err))
 }
 
 // notRenewed is what follows a refresh for g that brought f. The store holds marked.
-func (a *Account) notRenewed(g, marked Grant, f *failure) (Grant, error) {
-	a.refusals.add(f, time.Now())
-	if g.State == Active {
+func (a *Account) notRenewed(g, marked grant.Grant, f *wire.Failure) (grant.Grant, error) {
+	a.state.refusals.add(f, time.Now())
+	if g.State == grant.Active {
 		g.Reason = ""
 	}
-	switch f.kind {
-	case refused:
-		reason := a.provider.Title + " refused the refresh token: " + f.why
-		if g.State == RefreshOutcomeUnknown {
+	switch f.Kind {
+	case wire.Refused:
+		reason := a.provider.Title + " refused the refresh token: " + f.Error()
+		if g.State == grant.RefreshOutcomeUnknown {
 			reason += earlierLost
 		}
-		return Grant{}, a.writeOff(g, reason)
-	case rejected:
+		return grant.Grant{}, a.writeOff(g, reason)
+	case wire.Rejected:
 		if reason := a.refusedForLong(g, f); reason != "" {
-			return Grant{}, a.writeOff(g, reason)
+			return grant.Grant{}, a.writeOff(g, reason)
 		}
-		if g.State == Active {
-			g.Reason = a.provider.Title + " does not renew the token since " + a.refusals.since.UTC().Format(time.RFC3339) + ": " + f.why
+		if g.State == grant.Active {
+			g.Reason = a.provider.Title + " does not renew the token since " + a.state.refusals.since.UTC().Format(time.RFC3339) + ": " + f.Error()
 		}
-	case lostReply:
-		marked.Reason = "the answer to a refresh at " + time.Now().UTC().Format(time.RFC3339) + " was lost: " + f.why
+	case wire.LostReply:
+		marked.Reason = "the answer to a refresh at " + time.Now().UTC().Format(time.RFC3339) + " was lost: " + f.Error()
 		g = marked
 	}
-	a.hold(f.after, f)
+	a.backOff(f.After, f)
 	switch stored, err := a.swap(g.Generation, g); {
-	case errors.Is(err, ErrNoGrant):
-		return Grant{}, err
+	case errors.Is(err, grant.ErrNone):
+		return grant.Grant{}, err
 	case err == nil && stored.Generation != g.Generation:
 		return stored, nil
 	}
 	// Where this could not be saved, the mark stays, which errs on the careful side.
-	return Grant{}, a.gateError()
+	return grant.Grant{}, a.retryError()
 }
 
 // errNoRenewal is about a grant that lasts until its access token expires, and no longer.
 var errNoRenewal = errors.New("the provider gave no refresh token, so the login cannot be renewed")
 
-func (a *Account) noRenewal(g Grant) *Error {
+func (a *Account) noRenewal(g grant.Grant) *Error {
 	e := a.fail("refresh", fmt.Errorf("%w; it ends at %s", errNoRenewal, g.Expiry.UTC().Format(time.RFC3339)))
-	e.Fix = "for a new one " + a.advice()
+	e.Fix = a.advice()
+	e.Fix.Before = "for a new one " + e.Fix.Before
 	return e
 }
 
-func (a *Account) renewed(old, next Grant) (Grant, error) {
-	a.gate.open()
-	a.refusals = refusals{}
+func (a *Account) renewed(old, next grant.Grant) (grant.Grant, error) {
+	a.state.retry.reset()
+	a.state.refusals = refusals{}
 	g, err := a.put(old.Generation, next)
 	if err != nil {
-		return Grant{}, err
+		return grant.Grant{}, err
 	}
 	a.log.Info().Int64("generation", g.Generation).Time("expiry", g.Expiry).
-		Bool("after_failures", a.announced.forget("refresh")).Msg("token refreshed")
+		Bool("after_failures", a.state.announced.forget("refresh")).Msg("token refreshed")
 	return g, nil
 }
 
 // postponed is the error for a refresh whose turn did not come.
-func (a *Account) postponed(f *failure) error {
-	if f.cause != nil {
+func (a *Account) postponed(f *wire.Failure) error {
+	if f.Cause != nil {
 		return a.fail("refresh", f)
 	}
-	a.hold(f.after, f)
-	return a.gateError()
+	a.backOff(f.After, f)
+	return a.retryError()
 }
 
-// hold closes the gate after a failure and logs it when it is another than the last.
-func (a *Account) hold(after time.Duration, why error) {
-	a.gate.shut(time.Now(), after, why)
-	if a.announced.change("refresh", why.Error()) {
-		a.log.Warn().Str("reason", why.Error()).Time("next_attempt", a.gate.until).
+// backOff puts the next attempt off after a failure and logs it when it is another than the last.
+func (a *Account) backOff(after time.Duration, why error) {
+	a.state.retry.failed(time.Now(), after, why)
+	if a.state.announced.change("refresh", why.Error()) {
+		a.log.Warn().Str("reason", why.Error()).Time("next_attempt", a.state.retry.until).
 			Msg("the token cannot be refreshed at the moment; trying again")
 	}
 }
 
 // writeOff ends g: it is said once, and nothing is sent for it again. The result is the error for the caller.
-func (a *Account) writeOff(g Grant, reason string) error {
+func (a *Account) writeOff(g grant.Grant, reason string) error {
 	base := g.Generation
-	g.State, g.Reason = ReauthorizeNeeded, reason
+	g.State, g.Reason = grant.ReauthorizeNeeded, reason
 	stored, err := a.put(base, g)
 	if err != nil {
 		return err
@@ -267,86 +274,80 @@ func (a *Account) writeOff(g Grant, reason string) error {
 	if stored.Generation != base {
 		return a.fail("refresh", errors.New("somebody logged in meanwhile; try again"))
 	}
-	a.gate.open()
-	a.announced.forget("refresh")
+	a.state.retry.reset()
+	a.state.announced.forget("refresh")
 	a.sayDead(g)
 	return a.dead(g)
 }
 
 // probe finds out, with the access token, whether the provider is there and what became of a refresh whose answer was
 // lost. It returns nil when the refresh token may go out once more.
-func (a *Account) probe(ctx context.Context, g Grant) error {
-	if !a.canProbe() && !g.valid(time.Now()) {
+func (a *Account) probe(ctx context.Context, g grant.Grant) error {
+	if !a.canProbe() && !g.Valid(time.Now()) {
 		return nil // The access token is over: the refresh token is all there is left, and trying it loses nothing.
 	}
 	if !a.canProbe() {
-		if a.announced.change("refresh", g.Reason) {
+		if a.state.announced.change("refresh", g.Reason) {
 			a.log.Warn().Str("reason", g.Reason).Time("expiry", g.Expiry).
 				Msg("whether the refresh token still works is unknown; log in again before the access token expires")
 		}
-		return a.fail("refresh", fmt.Errorf("%w: %s", ErrOutcomeUnknown, g.Reason))
+		return a.fail("refresh", fmt.Errorf("%w: %s", grant.ErrOutcomeUnknown, g.Reason))
 	}
-	f := asFailure(a.tryToken(ctx, g.token()))
+	f := wire.AsFailure(a.tryToken(ctx, tokenOf(g)))
 	switch {
 	case f == nil: // So the refresh was most likely not carried out.
 		a.log.Info().Str("reason", g.Reason).Msg("the access token still works after a lost answer; refreshing again")
 		return nil
-	case f.kind == refused && a.provider.OneShot:
+	case f.Kind == wire.Refused && a.provider.OneShot:
 		return a.writeOff(g, g.Reason+"; since then the access token is refused, so the refresh was carried out and its token is lost")
-	case f.kind == refused, f.kind == rejected && !g.valid(time.Now()):
+	case f.Kind == wire.Refused, f.Kind == wire.Rejected && !g.Valid(time.Now()):
 		return nil // Expired, or replaced: the refresh token is all there is left, and trying it loses nothing.
-	case f.kind == rejected:
+	case f.Kind == wire.Rejected:
 		return a.postponed(f)
 	default:
-		a.refusals = refusals{}
+		a.state.refusals = refusals{}
 		return a.postponed(f)
 	}
 }
 
-// askToken sends c to a token endpoint, and counts it. Its error is a *failure.
-func (a *Account) askToken(ctx context.Context, c call) (reply, error) {
+// askToken sends c to a token endpoint, and counts it. Its error is a *wire.Failure.
+func (a *Account) askToken(ctx context.Context, c wire.Call) (reply.Reply, error) {
 	r, err := a.sendToken(ctx, c)
-	if f := asFailure(err); f != nil && f.kind == lostReply && a.provider.OneShot {
-		f.after = max(f.after, settleFor)
+	if f := wire.AsFailure(err); f != nil && f.Kind == wire.LostReply && a.provider.OneShot {
+		f.After = max(f.After, settleFor)
 	}
 	a.metrics.requested(a.name, err)
 	return r, err
 }
 
-func (a *Account) sendToken(ctx context.Context, c call) (reply, error) {
-	ans, err := a.wire.send(ctx, a.provider.Style, c)
+func (a *Account) sendToken(ctx context.Context, c wire.Call) (reply.Reply, error) {
+	ans, err := a.wire.Send(ctx, a.provider.Request.Style, c)
 	if err != nil {
-		return reply{}, err
+		return reply.Reply{}, err
 	}
-	if ans.status/100 != http.StatusOK/100 {
-		f := ans.judge(a.provider)
-		if a.provider.OneShot && ans.status >= http.StatusInternalServerError {
-			f.kind = lostReply // The token may have been spent before the server fell over.
+	if ans.Status/100 != http.StatusOK/100 {
+		f := ans.Judge(a.provider)
+		if a.provider.OneShot && ans.Status >= http.StatusInternalServerError {
+			f.Kind = wire.LostReply // The token may have been spent before the server fell over.
 		}
-		return reply{}, f
+		return reply.Reply{}, f
 	}
 	now := time.Now()
-	r, err := decodeReply(ans.body, now)
+	r, err := reply.Decode(ans.Body, now)
 	if err == nil {
-		if r.lifetime == 0 && a.provider.Grant == PersonalToken {
-			_, expiry := lifeOf(r.access, now, a.provider.Lifetime)
-			r.lifetime = lifetimeUntil(expiry, now)
+		if r.Lifetime == 0 && a.provider.Grant == provider.PersonalToken {
+			_, expiry := lifeOf(r.Access, now, a.provider.Life.Access)
+			r.Lifetime = reply.Lifetime(expiry, now)
 		}
-		if r.dropped != "" {
-			a.log.Warn().Str("reason", r.dropped).Msg("the answer of the provider holds what cannot be kept")
+		if r.Dropped != "" {
+			a.log.Warn().Str("reason", r.Dropped).Msg("the answer of the provider holds what cannot be kept")
 		}
-		a.wire.traffic.gave(c.endpoint, now)
-		r.at = ans.at
+		a.wire.Gave(c.Endpoint, now)
+		r.At = ans.At
 		return r, nil
 	}
-	if f := ans.judge(a.provider); f != nil {
-		return reply{}, f
+	if f := ans.Judge(a.provider); f != nil {
+		return reply.Reply{}, f
 	}
-	return reply{}, &failure{kind: lostReply, why: fmt.Sprintf("HTTP %d, but %s", ans.status, err)}
-}
-
-// asFailure gives the failure in err, nil when there is none.
-func asFailure(err error) *failure {
-	f, _ := errors.AsType[*failure](err)
-	return f
+	return reply.Reply{}, &wire.Failure{Kind: wire.LostReply, Why: fmt.Sprintf("HTTP %d, but %s", ans.Status, err)}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -18,13 +19,13 @@ func TestExchangeThenToken(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.Token(t.Context())
 	w.wantError(t, err, true, "not logged in", "relay auth login mystream")
-	if !errors.Is(err, auth.ErrNoGrant) {
+	if !errors.Is(err, grant.ErrNone) {
 		t.Errorf("%v is not ErrNoGrant", err)
 	}
 	w.login(t)
 	got := w.token(t)
 	g := w.grant(t)
-	if got.AccessToken != g.AccessToken || got.Generation != 1 || g.State != auth.Active {
+	if got.AccessToken != g.AccessToken || got.Generation != 1 || g.State != grant.Active {
 		t.Errorf("token %+v, stored %+v", got, g)
 	}
 	if left := time.Until(got.Expiry); left < 29*day || left > 30*day {
@@ -146,14 +147,14 @@ func TestDeadGrant(t *testing.T) {
 			for range 5 {
 				_, err := w.Token(t.Context())
 				w.wantError(t, err, true, "login needed", "TreatStream refused the refresh token", "relay auth login mystream")
-				if !errors.Is(err, auth.ErrReauthorize) {
+				if !errors.Is(err, grant.ErrReauthorize) {
 					t.Errorf("%v is not ErrReauthorize", err)
 				}
 			}
-			if _, err := w.SocketToken(t.Context()); !errors.Is(err, auth.ErrReauthorize) {
+			if _, err := w.SocketToken(t.Context()); !errors.Is(err, grant.ErrReauthorize) {
 				t.Errorf("SocketToken: %v", err)
 			}
-			if _, err := w.Refresh(t.Context(), 0); !errors.Is(err, auth.ErrReauthorize) {
+			if _, err := w.Refresh(t.Context(), 0); !errors.Is(err, grant.ErrReauthorize) {
 				t.Errorf("Refresh: %v", err)
 			}
 			if n := w.fake.count("/refresh"); n != 1 {
@@ -162,12 +163,12 @@ func TestDeadGrant(t *testing.T) {
 			if n := strings.Count(w.log.String(), "login needed"); n != 1 {
 				t.Errorf("logged %d times, want once:\n%s", n, w.log)
 			}
-			if s, err := w.Status(); err != nil || s.State != auth.ReauthorizeNeeded || s.Reason == "" {
+			if s, err := w.Status(); err != nil || s.State != grant.ReauthorizeNeeded || s.Reason == "" {
 				t.Errorf("status %+v, %v", s, err)
 			}
 			// A restart still knows, and a login by another process heals both.
 			again := w.account(t, w.store, nil)
-			if _, err := again.Token(t.Context()); !errors.Is(err, auth.ErrReauthorize) {
+			if _, err := again.Token(t.Context()); !errors.Is(err, grant.ErrReauthorize) {
 				t.Errorf("after a restart: %v", err)
 			}
 			if err := again.Exchange(t.Context(), secret.New(w.fake.code(redirectURL)), redirectURL); err != nil {
@@ -206,7 +207,7 @@ func TestLoginElsewhereDuringRefresh(t *testing.T) {
 			})
 			_, _ = w.Token(t.Context())
 			g := w.grant(t)
-			if got := w.token(t); g.State != auth.Active || got.AccessToken != g.AccessToken || !w.fake.access[g.AccessToken.Reveal()] {
+			if got := w.token(t); g.State != grant.Active || got.AccessToken != g.AccessToken || !w.fake.access[g.AccessToken.Reveal()] {
 				t.Errorf("the login was overwritten: %s, generation %d", g.State, g.Generation)
 			}
 		})

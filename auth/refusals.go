@@ -1,6 +1,11 @@
 package auth
 
-import "time"
+import (
+	"time"
+
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/wire"
+)
 
 const (
 	// refusedFor is how long an endpoint may turn a grant away without naming it before that counts as its word.
@@ -17,16 +22,16 @@ type refusals struct {
 }
 
 // add takes a failure into account.
-func (r *refusals) add(f *failure, now time.Time) {
+func (r *refusals) add(f *wire.Failure, now time.Time) {
 	switch {
-	case f.kind != rejected:
+	case f.Kind != wire.Rejected:
 		*r = refusals{}
 		return
 	case r.times == 0:
 		*r = refusals{since: now, ours: true}
 	}
 	r.times++
-	r.ours = r.ours && f.ours
+	r.ours = r.ours && f.Ours
 }
 
 // lasting reports whether the row is longer than trouble at a provider usually takes.
@@ -37,26 +42,26 @@ func (r *refusals) lasting(now time.Time) bool {
 const earlierLost = "; the answer to an earlier refresh was lost"
 
 // refusedForLong says why g is over after f, the last of a row of rejections; empty while it may not be.
-func (a *Account) refusedForLong(g Grant, f *failure) string {
+func (a *Account) refusedForLong(g grant.Grant, f *wire.Failure) string {
 	now := time.Now()
-	if !a.refusals.lasting(now) {
+	if !a.state.refusals.lasting(now) {
 		return ""
 	}
-	since := a.refusals.since.UTC().Format(time.RFC3339)
+	since := a.state.refusals.since.UTC().Format(time.RFC3339)
 	reason := a.provider.Title + " refuses the login since " + since + ", "
 	switch {
-	case a.wire.traffic.gaveSince(a.renewalCall(g).endpoint, a.refusals.since):
-		reason += "and renews those of other accounts: " + f.why
-	case a.refusals.ours && !g.valid(now):
-		reason += "and the access token has expired: " + f.why
+	case a.wire.GaveSince(a.renewalCall(g).Endpoint, a.state.refusals.since):
+		reason += "and renews those of other accounts: " + f.Error()
+	case a.state.refusals.ours && !g.Valid(now):
+		reason += "and the access token has expired: " + f.Error()
 	default:
-		if a.refusals.ours && a.announced.change("refused", since) {
-			a.log.Error().Str("reason", f.why).Time("expiry", g.Expiry).Str("fix", a.advice()).
+		if a.state.refusals.ours && a.state.announced.change("refused", since) {
+			a.log.Error().Str("reason", f.Error()).Time("expiry", g.Expiry).Str("fix", a.advice().String()).
 				Msg("the token cannot be renewed for over an hour; if that goes on, a login is needed before it expires")
 		}
 		return ""
 	}
-	if g.State == RefreshOutcomeUnknown {
+	if g.State == grant.RefreshOutcomeUnknown {
 		reason += earlierLost
 	}
 	return reason

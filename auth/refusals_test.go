@@ -13,6 +13,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -29,10 +32,10 @@ type crowd struct {
 // newCrowd logs n accounts in at TreatStream. It works in a bubble of synctest.
 func newCrowd(t *testing.T, n int) *crowd {
 	t.Helper()
-	p, _ := auth.Lookup("treatstream")
+	p, _ := provider.Lookup("treatstream")
 	c := &crowd{blocked: map[string]http.HandlerFunc{}}
 	c.standIn = newStandInOf(t, p, c.answer, true, nil)
-	shared := auth.NewTransport()
+	shared := wire.NewTransport()
 	shared.Proxy, shared.DialContext = nil, c.fake.dial
 	for i := range n {
 		cfg := c.cfg
@@ -82,7 +85,7 @@ func (c *crowd) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (c *crowd) state(t *testing.T, i int) auth.State {
+func (c *crowd) state(t *testing.T, i int) grant.State {
 	t.Helper()
 	s, err := c.accounts[i].Status()
 	if err != nil {
@@ -113,7 +116,7 @@ func TestRefusedWhileOthersAreNot(t *testing.T) {
 				time.Sleep(28 * day)
 				c.block("account-00", answer)
 				c.block("account-01", answer)
-				if err := tryFor(t, c.accounts[0], 3*time.Hour); err != nil || c.state(t, 0) != auth.Active {
+				if err := tryFor(t, c.accounts[0], 3*time.Hour); err != nil || c.state(t, 0) != grant.Active {
 					t.Fatalf("%s after three hours in which nobody got a token: %v", c.state(t, 0), err)
 				}
 				c.block("account-01", nil)
@@ -122,7 +125,7 @@ func TestRefusedWhileOthersAreNot(t *testing.T) {
 				}
 				err := tryFor(t, c.accounts[0], 30*time.Minute) // The backoff is a quarter of an hour, and half as much more at most.
 				c.wantError(t, err, true, "login needed: TreatStream refuses the login since ", "renews those of other accounts: HTTP ", "relay auth login account-00")
-				if c.state(t, 0) != auth.ReauthorizeNeeded || c.state(t, 1) != auth.Active {
+				if c.state(t, 0) != grant.ReauthorizeNeeded || c.state(t, 1) != grant.Active {
 					t.Errorf("%s and %s", c.state(t, 0), c.state(t, 1))
 				}
 			})
@@ -139,11 +142,11 @@ func TestRefusedWhileOthersAreNot(t *testing.T) {
 			if _, err := c.accounts[1].Refresh(t.Context(), 0); err != nil {
 				t.Fatal(err)
 			}
-			if err := tryFor(t, c.accounts[0], 55*time.Minute); err != nil || c.state(t, 0) != auth.Active {
+			if err := tryFor(t, c.accounts[0], 55*time.Minute); err != nil || c.state(t, 0) != grant.Active {
 				t.Errorf("%s after 55 minutes: %v", c.state(t, 0), err)
 			}
 			c.block("account-00", nil)
-			if err := tryFor(t, c.accounts[0], 30*time.Minute); err != nil || c.state(t, 0) != auth.Active {
+			if err := tryFor(t, c.accounts[0], 30*time.Minute); err != nil || c.state(t, 0) != grant.Active {
 				t.Errorf("%s after it passed: %v", c.state(t, 0), err)
 			}
 		})
@@ -165,7 +168,7 @@ func TestRefusedWhileOthersAreNot(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if c.state(t, 0) != auth.Active {
+			if c.state(t, 0) != grant.Active {
 				t.Errorf("%s", c.state(t, 0))
 			}
 		})
@@ -197,7 +200,7 @@ func TestRefusedAlone(t *testing.T) {
 				a := w.accounts[0]
 				time.Sleep(28 * day)
 				w.block("account-00", c.answer)
-				if err := tryFor(t, a, 5*time.Hour); err != nil || w.state(t, 0) != auth.Active {
+				if err := tryFor(t, a, 5*time.Hour); err != nil || w.state(t, 0) != grant.Active {
 					t.Fatalf("%s while the token is valid: %v", w.state(t, 0), err)
 				}
 				if n := strings.Count(w.log.String(), "cannot be refreshed"); n != 1 {
@@ -208,9 +211,9 @@ func TestRefusedAlone(t *testing.T) {
 				}
 				time.Sleep(2 * day)
 				err := tryFor(t, a, 5*time.Hour)
-				want := auth.Active
+				want := grant.Active
 				if c.dead {
-					want = auth.ReauthorizeNeeded
+					want = grant.ReauthorizeNeeded
 					w.wantError(t, err, true, "login needed", "the access token has expired", "nope")
 				} else {
 					w.wantError(t, err, false, "next attempt in")

@@ -7,12 +7,16 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
 // Logout ends the grant at the provider, where that is possible, and then forgets it. While the provider cannot be told, or
 // the grant cannot be read, it is kept, so that nothing is left behind there that nobody can end any more; [Account.Forget]
-// forgets it all the same. It returns [ErrNoGrant] in an [*Error] when there is none, but nil with [ClientCredentials], whose
+// forgets it all the same. It returns [grant.ErrNone] in an [*Error] when there is none, but nil with [provider.ClientCredentials], whose
 // next token is asked for when one is needed.
 func (a *Account) Logout(ctx context.Context) error {
 	release, err := a.take(ctx, "log out")
@@ -21,19 +25,23 @@ func (a *Account) Logout(ctx context.Context) error {
 	}
 	defer release()
 	g, err := a.current()
-	if err != nil && a.unsaved != nil {
+	if err != nil && a.state.unsaved != nil {
 		return err
 	}
-	if err != nil && !errors.Is(err, ErrNoGrant) {
+	if err != nil && !errors.Is(err, grant.ErrNone) {
 		e := a.fail("log out", fmt.Errorf("the stored login cannot be read (%w), so nothing can be revoked", errors.Unwrap(err)))
-		e.Fix = "relay auth logout --force " + a.name + " forgets it"
+		e.Fix = advice.Fix{Command: "relay auth logout --force " + a.name, After: " forgets it"}
 		return e
 	}
 	// What is over cannot be ended at the provider.
-	if err == nil && a.endpoints.Revoke != "" && g.State != ReauthorizeNeeded && g.State != Ready {
+	if err == nil && a.provider.Endpoints.Revoke != "" && g.State != grant.ReauthorizeNeeded && g.State != grant.Ready {
 		if err := a.revoke(ctx, g); err != nil {
 			e := a.fail("log out", fmt.Errorf("%s did not end the access, so the grant is kept: %w", a.provider.Title, err))
-			e.Fix = "try again later; or run: relay auth logout --force " + a.name + ", and end the access at " + a.provider.Title + " yourself"
+			e.Fix = advice.Fix{
+				Before:  "try again later; or run: ",
+				Command: "relay auth logout --force " + a.name,
+				After:   ", and end the access at " + a.provider.Title + " yourself",
+			}
 			return e
 		}
 	}
@@ -52,9 +60,9 @@ func (a *Account) Forget(ctx context.Context) error {
 
 // forget is called with the turn held.
 func (a *Account) forget() error {
-	a.unsaved = nil
+	a.state.unsaved = nil
 	err := a.store.Delete(a.name)
-	if errors.Is(err, ErrNoGrant) && a.provider.Grant == ClientCredentials {
+	if errors.Is(err, grant.ErrNone) && a.provider.Grant == provider.ClientCredentials {
 		return nil
 	}
 	if err != nil {
@@ -64,37 +72,37 @@ func (a *Account) forget() error {
 }
 
 // revoke ends g at the provider. A token that is unknown there is as good as ended.
-func (a *Account) revoke(ctx context.Context, g Grant) error {
-	c := call{
-		endpoint: a.endpoints.Revoke,
-		field:    "revoke",
-		secrets:  map[string]secret.String{a.provider.RevokeParameter: g.AccessToken},
+func (a *Account) revoke(ctx context.Context, g grant.Grant) error {
+	c := wire.Call{
+		Endpoint: a.provider.Endpoints.Revoke,
+		Field:    "revoke",
+		Secrets:  map[string]secret.String{a.provider.Request.RevokeParameter: g.AccessToken},
 	}
 	switch {
-	case a.provider.RevokeParameter == "" && !g.RefreshToken.Empty(): // RFC 7009 section 2.1.
-		c = a.tokenCall("revoke", a.endpoints.Revoke, map[string]string{"token_type_hint": "refresh_token"},
+	case a.provider.Request.RevokeParameter == "" && !g.RefreshToken.Empty(): // RFC 7009 section 2.1.
+		c = a.tokenCall("revoke", a.provider.Endpoints.Revoke, map[string]string{"token_type_hint": "refresh_token"},
 			map[string]secret.String{"token": g.RefreshToken})
-	case a.provider.RevokeParameter == "":
-		c = a.tokenCall("revoke", a.endpoints.Revoke, nil, map[string]secret.String{"token": g.AccessToken})
-	case !g.valid(time.Now()) && a.renewable(g):
+	case a.provider.Request.RevokeParameter == "":
+		c = a.tokenCall("revoke", a.provider.Endpoints.Revoke, nil, map[string]secret.String{"token": g.AccessToken})
+	case !g.Valid(time.Now()) && a.renewable(g):
 		// An expired access token may be unknown already while its refresh token lives on.
 		next, err := a.renew(ctx, g)
-		if errors.Is(err, ErrReauthorize) {
+		if errors.Is(err, grant.ErrReauthorize) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		c.secrets[a.provider.RevokeParameter] = next.AccessToken
+		c.Secrets[a.provider.Request.RevokeParameter] = next.AccessToken
 	}
-	ans, err := a.wire.send(ctx, a.provider.Style, c)
+	ans, err := a.wire.Send(ctx, a.provider.Request.Style, c)
 	if err != nil {
 		return err
 	}
-	if ans.html && len(ans.body) > 0 && ans.status/100 == http.StatusOK/100 {
-		return &failure{why: "a web page, not the API's answer: check endpoints.revoke in the config"}
+	if ans.HTML && len(ans.Body) > 0 && ans.Status/100 == http.StatusOK/100 {
+		return &wire.Failure{Why: "a web page, not the API's answer: check endpoints.revoke in the config"}
 	}
-	if f := ans.judge(a.provider); f != nil && f.kind != refused {
+	if f := ans.Judge(a.provider); f != nil && f.Kind != wire.Refused {
 		return f
 	}
 	return nil

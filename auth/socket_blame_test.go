@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -44,7 +44,7 @@ func TestNewTokenIsRefused(t *testing.T) {
 			if w.fake.count("/refresh") != c.renewed || w.fake.count("/socket") != 4 {
 				t.Errorf("%d refreshes, %d requests, want %d and 4", w.fake.count("/refresh"), w.fake.count("/socket"), c.renewed)
 			}
-			if g := w.grant(t); g.State != auth.Active {
+			if g := w.grant(t); g.State != grant.Active {
 				t.Errorf("state %s (%s)", g.State, g.Reason)
 			}
 			if got, err := w.SocketToken(t.Context()); err != nil || got.Empty() {
@@ -77,7 +77,7 @@ func TestEndpointThatRefusesForHours(t *testing.T) {
 		w.fake.mu.Lock()
 		clear(w.fake.faults)
 		w.fake.mu.Unlock()
-		if got, err := w.SocketToken(t.Context()); err != nil || got.Empty() || w.grant(t).State != auth.Active {
+		if got, err := w.SocketToken(t.Context()); err != nil || got.Empty() || w.grant(t).State != grant.Active {
 			t.Errorf("when it passed: %v", err)
 		}
 	})
@@ -114,9 +114,9 @@ func TestSocketTokenWithoutARefreshToken(t *testing.T) {
 					w.wantError(t, err, false, "HTTP 40")
 				}
 			}
-			want, state := 3, auth.Active
+			want, state := 3, grant.Active
 			if c.dead {
-				want, state = 1, auth.ReauthorizeNeeded
+				want, state = 1, grant.ReauthorizeNeeded
 			}
 			if n := w.fake.count("/socket"); n != want || w.fake.count("/refresh") != 0 || w.grant(t).State != state {
 				t.Errorf("%d requests, %d refreshes, state %s", n, w.fake.count("/refresh"), w.grant(t).State)

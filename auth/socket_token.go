@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/reply"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -40,7 +43,7 @@ func (r *renewals) set(last time.Time) {
 // token, the endpoint is to blame and the grant stays: the error is not permanent, and says when to ask again if the provider
 // did ([Error].RetryAt). Only a token that cannot be renewed, is not new, and is named by the refusal is written off.
 func (a *Account) SocketToken(ctx context.Context) (secret.String, error) {
-	if a.endpoints.SocketToken == "" {
+	if a.provider.Endpoints.SocketToken == "" {
 		return secret.String{}, a.fail("socket token of", errors.New(a.provider.Title+" has none; endpoints.socket_token is not set"))
 	}
 	token, err := a.Token(ctx)
@@ -49,14 +52,14 @@ func (a *Account) SocketToken(ctx context.Context) (secret.String, error) {
 	}
 	got, err := a.askSocketToken(ctx, token)
 	blamed := ""
-	if f := asFailure(err); f.aboutToken() {
+	if f := wire.AsFailure(err); aboutToken(f) {
 		blamed = ": a new access token is refused too, so it is the endpoint that does not work"
 		if a.renewals.allowed(time.Now()) {
 			next, renewal := a.Refresh(ctx, token.Generation)
 			switch {
 			case errors.Is(renewal, errNoRenewal):
-				if f.kind == refused && time.Since(token.obtained) > justIssued {
-					return secret.String{}, a.disown(ctx, token.Generation, " refused the access token, and gave no refresh token: "+f.why)
+				if f.Kind == wire.Refused && time.Since(token.obtained) > justIssued {
+					return secret.String{}, a.disown(ctx, token.Generation, " refused the access token, and gave no refresh token: "+f.Error())
 				}
 				blamed = ": the login is kept, for the access token is new, or the answer does not name it"
 			case renewal != nil:
@@ -67,18 +70,18 @@ func (a *Account) SocketToken(ctx context.Context) (secret.String, error) {
 			}
 		}
 	}
-	f := asFailure(err)
+	f := wire.AsFailure(err)
 	if f == nil {
 		a.renewals.set(time.Time{})
 		return got, nil
 	}
 	e := a.fail("socket token of", f)
-	if f.aboutToken() {
+	if aboutToken(f) {
 		e = a.fail("socket token of", fmt.Errorf("%w%s", f, blamed))
 	}
-	if f.after > 0 {
-		e.RetryAt = time.Now().Add(f.after)
-		e.Fix = "not before " + max(time.Second, f.after.Round(time.Second)).String() + " from now"
+	if f.After > 0 {
+		e.RetryAt = time.Now().Add(f.After)
+		e.Fix = advice.Do("not before " + max(time.Second, f.After.Round(time.Second)).String() + " from now")
 	}
 	return secret.String{}, e
 }
@@ -88,36 +91,36 @@ const justIssued = 10 * time.Minute
 
 // aboutToken reports whether a refusal may be about the access token, so that another one may help: it says so, or it is the 401
 // of RFC 6750, or an API says 400 or 403.
-func (f *failure) aboutToken() bool {
-	return f != nil && (f.kind == refused || f.kind == rejected && !f.page && (f.status == http.StatusUnauthorized || f.object))
+func aboutToken(f *wire.Failure) bool {
+	return f != nil && (f.Kind == wire.Refused || f.Kind == wire.Rejected && !f.Page && (f.Status == http.StatusUnauthorized || f.Object))
 }
 
-// askSocketToken sends one request. Its error is a *failure.
+// askSocketToken sends one request. Its error is a *wire.Failure.
 func (a *Account) askSocketToken(ctx context.Context, token Token) (secret.String, error) {
-	ans, err := a.wire.send(ctx, a.provider.Style, call{
-		endpoint: a.endpoints.SocketToken,
-		field:    "socket_token",
-		params:   map[string]string{"client_id": a.clientID},
-		secrets:  map[string]secret.String{"access_token": token.AccessToken},
+	ans, err := a.wire.Send(ctx, a.provider.Request.Style, wire.Call{
+		Endpoint: a.provider.Endpoints.SocketToken,
+		Field:    "socket_token",
+		Params:   map[string]string{"client_id": a.client.id},
+		Secrets:  map[string]secret.String{"access_token": token.AccessToken},
 	})
 	if err != nil {
 		return secret.String{}, err
 	}
-	if ans.status/100 == 2 {
-		if fields, err := decodeObject(ans.body, "socket_token"); err == nil {
-			got := secret.New(textOf(fields["socket_token"]))
-			if why := oddToken(got); why != "" {
-				return secret.String{}, &failure{why: statusText(ans.status) + ", but its socket_token " + why}
+	if ans.Status/100 == 2 {
+		if fields, err := reply.Object(ans.Body, "socket_token"); err == nil {
+			got := secret.New(reply.Text(fields["socket_token"]))
+			if why := reply.OddToken(got); why != "" {
+				return secret.String{}, &wire.Failure{Why: wire.StatusText(ans.Status) + ", but its socket_token " + why}
 			}
 			if !got.Empty() {
 				return got, nil
 			}
 		}
 	}
-	if f := ans.judge(a.provider); f != nil {
+	if f := ans.Judge(a.provider); f != nil {
 		return secret.String{}, f
 	}
-	return secret.String{}, &failure{why: fmt.Sprintf("HTTP %d, but the answer has no socket_token", ans.status)}
+	return secret.String{}, &wire.Failure{Why: fmt.Sprintf("HTTP %d, but the answer has no socket_token", ans.Status)}
 }
 
 // disown writes off the grant of the given generation, whose access token was refused by name; why follows the provider's name.

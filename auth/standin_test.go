@@ -14,6 +14,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/internal/authtest"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -38,17 +40,17 @@ type seen struct {
 }
 
 // newStandIn gives an account of the named provider, all of whose URLs lead to usual.
-func newStandIn(t *testing.T, provider string, usual http.HandlerFunc, change func(*auth.Config)) *standIn {
+func newStandIn(t *testing.T, name string, usual http.HandlerFunc, change func(*auth.Config)) *standIn {
 	t.Helper()
-	p, ok := auth.Lookup(provider)
+	p, ok := provider.Lookup(name)
 	if !ok {
-		t.Fatalf("no provider %s", provider)
+		t.Fatalf("no provider %s", name)
 	}
 	return newStandInOf(t, p, usual, false, change)
 }
 
 // newStandInOf is newStandIn for any provider. When it is piped it works in a bubble of synctest.
-func newStandInOf(t *testing.T, p auth.Provider, usual http.HandlerFunc, piped bool, change func(*auth.Config)) *standIn {
+func newStandInOf(t *testing.T, p provider.Provider, usual http.HandlerFunc, piped bool, change func(*auth.Config)) *standIn {
 	t.Helper()
 	f := blankFake(t)
 	s := &standIn{t: t, usual: usual}
@@ -61,8 +63,8 @@ func newStandInOf(t *testing.T, p auth.Provider, usual http.HandlerFunc, piped b
 		f.server = httptest.NewServer(s)
 	}
 	t.Cleanup(f.server.Close)
-	store, dir := newStore(t)
-	s.world = &world{fake: f, store: store, dir: dir, log: &journal{}}
+	store, dir := authtest.NewStore(t)
+	s.world = &world{fake: f, store: store, dir: dir, log: &authtest.Log{}}
 	t.Cleanup(func() { f.findSecrets("the log", s.log.String()) })
 	s.cfg = auth.Config{
 		Account: "mystream", Provider: p, ClientID: clientID, ClientSecret: secret.New(clientSecret), RedirectURL: redirectURL,

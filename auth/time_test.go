@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -91,7 +92,7 @@ func TestRunKeepsFresh(t *testing.T) {
 		if n := w.fake.count("/refresh"); n < 6 || n > 7 {
 			t.Errorf("%d refreshes in 20 hours, want one every 2.75 to 3", n)
 		}
-		if s, err := w.Status(); err != nil || s.State != auth.Active || time.Until(s.RefreshExpiry) < 179*day {
+		if s, err := w.Status(); err != nil || s.State != grant.Active || time.Until(s.RefreshExpiry) < 179*day {
 			t.Errorf("status %+v, %v", s, err)
 		}
 	})
@@ -151,7 +152,7 @@ func TestRunThroughAnOutage(t *testing.T) {
 		}
 		w.fake.setDown(nil)
 		time.Sleep(25 * time.Minute)
-		if s, err := w.Status(); err != nil || s.Generation != 2 || s.State != auth.Active {
+		if s, err := w.Status(); err != nil || s.Generation != 2 || s.State != grant.Active {
 			t.Errorf("after the outage: %+v, %v", s, err)
 		}
 		if !strings.Contains(w.log.String(), `"after_failures":true`) {
@@ -262,7 +263,7 @@ func TestNoAnswer(t *testing.T) {
 		if took := time.Since(began); took != 30*time.Second {
 			t.Errorf("gave up after %s, want 30s", took)
 		}
-		if s := w.grant(t).State; s != auth.RefreshOutcomeUnknown {
+		if s := w.grant(t).State; s != grant.RefreshOutcomeUnknown {
 			t.Errorf("state %s", s)
 		}
 		time.Sleep(time.Minute)
@@ -305,7 +306,7 @@ func TestCallerGivesUp(t *testing.T) {
 			if took := time.Since(began); took != 6*time.Second {
 				t.Errorf("took %s, want the second and five more", took)
 			}
-			if s := w.grant(t).State; s != auth.RefreshOutcomeUnknown {
+			if s := w.grant(t).State; s != grant.RefreshOutcomeUnknown {
 				t.Errorf("state %s", s)
 			}
 			time.Sleep(time.Minute)

@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
 // newPipedTreeSnap is newTreeSnap for a bubble of synctest.
 func newPipedTreeSnap(t *testing.T) *fakeTreeSnap {
 	t.Helper()
-	p, _ := auth.Lookup("treesnap")
+	p, _ := provider.Lookup("treesnap")
 	f := &fakeTreeSnap{}
 	f.standIn = newStandInOf(t, p, f.answer, true, func(cfg *auth.Config) {
 		cfg.ClientID, cfg.ClientSecret, cfg.RedirectURL = "", secret.String{}, ""
@@ -51,7 +53,7 @@ func TestTreeSnapWarnsOfTheEnd(t *testing.T) {
 		}
 		f.always(usual)
 		time.Sleep(day)
-		if g := f.grant(t); g.Generation != 2 || g.State != auth.Active {
+		if g := f.grant(t); g.Generation != 2 || g.State != grant.Active {
 			t.Errorf("after the outage: generation %d, %s", g.Generation, g.State)
 		}
 	})

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/login"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -119,7 +121,7 @@ func TestImportToken(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newTreeSnap(t)
-			if _, err := f.Token(t.Context()); !errors.Is(err, auth.ErrNoGrant) {
+			if _, err := f.Token(t.Context()); !errors.Is(err, grant.ErrNone) {
 				t.Errorf("%v, want ErrNoGrant", err)
 			} else {
 				f.wantError(t, err, true, "not logged in", "relay auth import mystream")
@@ -136,7 +138,7 @@ func TestImportToken(t *testing.T) {
 			if got := f.token(t); got.AccessToken != secret.New(clean) || got.Generation != 1 {
 				t.Errorf("generation %d of another token", got.Generation)
 			}
-			if s, err := f.Status(); err != nil || !s.Refreshable || s.State != auth.Active {
+			if s, err := f.Status(); err != nil || !s.Refreshable || s.State != grant.Active {
 				t.Errorf("%+v, %v", s, err)
 			}
 		})
@@ -168,7 +170,7 @@ func TestImportTokenRefusals(t *testing.T) {
 	w := newWorld(t)
 	err := w.ImportToken(t.Context(), secret.New("canary-elsewhere"))
 	w.wantError(t, err, false, "TreatStream gives no tokens to people", "relay auth login")
-	err = newTreeSnap(t).Login(t.Context(), auth.LoginOptions{})
+	err = newTreeSnap(t).Login(t.Context(), login.Options{})
 	w.wantError(t, err, false, "TreeSnap has no login in a browser", "relay auth import mystream")
 }
 
@@ -182,7 +184,7 @@ func TestImportTokenInAnOutage(t *testing.T) {
 		f.then(answer)
 		f.imported(t)
 		s, err := f.Status()
-		if err != nil || s.State != auth.Active || !strings.HasPrefix(s.Reason, "not checked: ") || !strings.Contains(f.log.String(), "could not be tried") {
+		if err != nil || s.State != grant.Active || !strings.HasPrefix(s.Reason, "not checked: ") || !strings.Contains(f.log.String(), "could not be tried") {
 			t.Errorf("%s: %+v, %v\n%s", name, s, err, f.log)
 		}
 		if got, err := f.Refresh(t.Context(), 0); err != nil || got.Generation != 2 || f.grant(t).Reason != "" {
@@ -256,7 +258,7 @@ func TestTreeSnapRefresh(t *testing.T) {
 			if got.Generation != 2 || got.AccessToken == before.AccessToken || got.AccessToken != g.AccessToken || !about(got.Expiry, c.want) {
 				t.Errorf("generation %d until %s, want 2 until %s", got.Generation, got.Expiry, c.want)
 			}
-			if n := len(f.seen("/refresh-tokens")); n != 1 || g.State != auth.Active || !g.RefreshToken.Empty() {
+			if n := len(f.seen("/refresh-tokens")); n != 1 || g.State != grant.Active || !g.RefreshToken.Empty() {
 				t.Errorf("%d refreshes, state %s", n, g.State)
 			}
 		})
@@ -284,9 +286,9 @@ func TestTreeSnapErrors(t *testing.T) {
 			f.then(c.answer)
 			_, err := f.Refresh(t.Context(), 0)
 			f.wantError(t, err, c.dead, c.why)
-			want := auth.Active
+			want := grant.Active
 			if c.dead {
-				want = auth.ReauthorizeNeeded
+				want = grant.ReauthorizeNeeded
 			}
 			if g := f.grant(t); g.State != want {
 				t.Errorf("state %s (%s), want %s", g.State, g.Reason, want)
@@ -324,7 +326,7 @@ func TestTreeSnapLostReply(t *testing.T) {
 			if got := f.token(t); got.Generation != 1 {
 				t.Errorf("generation %d: the token it has is served meanwhile", got.Generation)
 			}
-			if s, err := f.Status(); err != nil || s.State != auth.RefreshOutcomeUnknown || s.Reason == "" || s.Fix != "" {
+			if s, err := f.Status(); err != nil || s.State != grant.RefreshOutcomeUnknown || s.Reason == "" || !s.Fix.Empty() {
 				t.Errorf("%+v, %v", s, err)
 			}
 			if _, err := f.Refresh(t.Context(), 0); err == nil {

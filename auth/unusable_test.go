@@ -57,3 +57,15 @@ func TestUnusableGrantAdvice(t *testing.T) {
 	f.imported(t)
 	f.token(t)
 }
+
+// A damaged file is an error for every caller, and a login replaces it.
+func TestLoginReplacesADamagedGrant(t *testing.T) {
+	w := newWorld(t)
+	if err := os.WriteFile(filepath.Join(w.dir, "mystream.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.Token(t.Context())
+	w.wantError(t, err, true, "stored grant not usable", "mystream.json", "relay auth login mystream")
+	w.login(t)
+	w.token(t)
+}

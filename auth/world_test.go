@@ -1,57 +1,30 @@
 package auth_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/internal/authtest"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/internal/secret"
 )
-
-// journal is a log that several goroutines write and a test reads.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
 
 // world is an account with everything around it.
 type world struct {
 	*auth.Account
 	fake  *fakeTreatStream
-	store *auth.FileStore
+	store *store.Files
 	dir   string
-	log   *journal
-}
-
-func newStore(t *testing.T) (*auth.FileStore, string) {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "tokens")
-	store, err := auth.NewFileStore(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return store, dir
+	log   *authtest.Log
 }
 
 func newWorld(t *testing.T) *world {
@@ -61,8 +34,8 @@ func newWorld(t *testing.T) *world {
 
 func newWorldAt(t *testing.T, f *fakeTreatStream) *world {
 	t.Helper()
-	store, dir := newStore(t)
-	w := &world{fake: f, store: store, dir: dir, log: &journal{}}
+	store, dir := authtest.NewStore(t)
+	w := &world{fake: f, store: store, dir: dir, log: &authtest.Log{}}
 	w.Account = w.account(t, store, nil)
 	t.Cleanup(func() { f.findSecrets("the log", w.log.String()) })
 	return w
@@ -86,13 +59,13 @@ func (w *world) account(t *testing.T, store auth.Store, change func(*auth.Config
 }
 
 func (f *fakeTreatStream) config() auth.Config {
-	p, _ := auth.Lookup("treatstream")
+	p, _ := provider.Lookup("treatstream")
 	return auth.Config{
 		Account: "mystream", Provider: p, ClientID: clientID, ClientSecret: secret.New(clientSecret), RedirectURL: redirectURL,
-		Endpoints: auth.Endpoints{
+		Overrides: auth.Overrides{Endpoints: provider.Endpoints{
 			Authorize: f.server.URL + "/authorize", Token: f.server.URL + "/token", Refresh: f.server.URL + "/refresh",
 			SocketToken: f.server.URL + "/socket",
-		},
+		}},
 	}
 }
 
@@ -125,7 +98,7 @@ func (w *world) token(t *testing.T) auth.Token {
 	return got
 }
 
-func (w *world) grant(t *testing.T) auth.Grant {
+func (w *world) grant(t *testing.T) grant.Grant {
 	t.Helper()
 	g, err := w.store.Load("mystream")
 	if err != nil {
@@ -169,4 +142,4 @@ func (w *world) wantError(t *testing.T, err error, permanent bool, parts ...stri
 	}
 }
 
-const day = 24 * time.Hour
+const day = authtest.Day

@@ -167,7 +167,7 @@ func TestAuthStatusAdvice(t *testing.T) {
 	check := func(account string, code int, advice string) {
 		t.Helper()
 		out, _, got := w.command("", "auth", "status", "--json", account)
-		var s auth.Status
+		var s tokenStatus
 		if err := json.Unmarshal([]byte(out), &s); err != nil || got != code || s.Fix != advice || s.Reason == "" {
 			t.Errorf("%s: exit code %d, %q because of %q (%v), want %d, %q", account, got, s.Fix, s.Reason, err, code, advice)
 		}

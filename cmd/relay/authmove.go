@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -73,7 +74,10 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 			return err
 		}
 	case c.Provider.Grant != auth.PersonalToken:
-		return usagef("import %s: %s has no personal tokens, and this is no export of another machine; run relay auth login %s", name, c.Provider.Title, name)
+		return withCode(exitUsage, &advice.Error{
+			Err: fmt.Errorf("import %s: %s has no personal tokens, and this is no export of another machine", name, c.Provider.Title),
+			Fix: advice.Fix{Before: "run ", Command: advice.Login(name)},
+		})
 	default:
 		if err := account.ImportToken(ctx, secret.New(string(text))); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 )
 
 // The states of an account beside those of its grant.
@@ -61,10 +62,11 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 		if err != nil {
 			return err
 		}
-		if s.Fix != "" {
+		fix := s.Status.Fix.Short(p.sameFlags())
+		if fix != "" {
 			needy = true
 		} else if s.State == auth.RefreshOutcomeUnknown {
-			s.Fix = findsOut
+			s.Fix, fix = findsOut, findsOut
 		}
 		if asJSON {
 			if err := json.NewEncoder(p.out).Encode(s); err != nil {
@@ -72,7 +74,7 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 			}
 			continue
 		}
-		put(name, c.Provider.Name, string(s.State), until(now, s.Expiry), date(s.RefreshExpiry), ago(now, s.ObtainedAt), p.advise(s.Fix))
+		put(name, c.Provider.Name, string(s.State), until(now, s.Expiry), date(s.RefreshExpiry), ago(now, s.ObtainedAt), fix)
 	}
 	if !asJSON {
 		_ = w.Flush() // into memory: it cannot fail
@@ -86,31 +88,30 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 	return nil
 }
 
+// tokenStatus is [auth.Status] with the states of an account that has no grant.
+type tokenStatus struct {
+	auth.Status
+	Fix string `json:"fix,omitempty"` // the command of Status.Fix alone, or its words where there is none
+}
+
 // statusOf tells how an account is. That it needs a login is no error: without a grant, only Account, Provider, State, Reason
 // and Fix are set.
-func statusOf(account *auth.Account, c AccountConfig) (auth.Status, error) {
-	s, err := account.Status()
+func statusOf(account *auth.Account, c AccountConfig) (tokenStatus, error) {
+	status, err := account.Status()
+	s := tokenStatus{Status: status}
 	s.Account, s.Provider = c.Account, c.Provider.Name
 	var trouble *auth.Error
 	switch {
 	case err == nil:
-		s.Fix = command(s.Fix)
 	case errors.Is(err, auth.ErrNoGrant):
-		s.State, s.Fix = stateNotLoggedIn, command(err.Error())
+		s.State, s.Status.Fix = stateNotLoggedIn, advice.Of(err)
 	case errors.As(err, &trouble) && trouble.Permanent():
-		s.State, s.Fix, s.Reason = stateUnusable, command(err.Error()), trouble.Err.Error()
+		s.State, s.Status.Fix, s.Reason = stateUnusable, advice.Of(err), trouble.Err.Error()
 	default:
 		return s, err
 	}
+	s.Fix = s.Status.Fix.Short("")
 	return s, nil
-}
-
-// command cuts advice to the command in it, which comes last.
-func command(advice string) string {
-	if i := strings.LastIndex(advice, "run: "); i >= 0 {
-		return advice[i+len("run: "):]
-	}
-	return advice
 }
 
 func date(t time.Time) string {

@@ -55,17 +55,9 @@ func execute(ctx context.Context, args []string, s streams) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errSilent) {
-		_, _ = io.WriteString(s.err, p.advise(errorText(err)))
+		_, _ = io.WriteString(s.err, errorText(err, p.sameFlags()))
 	}
 	return exitCode(err)
-}
-
-var advice = regexp.MustCompile(`\brelay (?:auth (?:login|import|refresh|logout --force)|secrets rotate) [a-z0-9][a-z0-9_-]*`)
-
-// advise completes the commands that a text tells the user to run, so that they mean the same configuration and data.
-func (p *program) advise(text string) string {
-	flags := p.sameFlags()
-	return advice.ReplaceAllStringFunc(text, func(command string) string { return command + flags })
 }
 
 // sameFlags are the flags with which a command means the same configuration and data.

@@ -127,7 +127,7 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 	}
 	if provider.Grant != auth.PersonalToken {
 		d.require(join(path, "client_id"), "", keys.ClientID == "")
-		d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty() && !provider.SecretOptional && !provider.PKCE)
+		d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty() && !provider.Login.SecretOptional && !provider.Login.PKCE)
 	}
 	d.check(join(path, "redirect_url"), checkURL(keys.RedirectURL))
 	endpoints := map[string]reflect.Value(nil)
@@ -145,9 +145,11 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 	*a = AccountConfig{
 		Config: auth.Config{
 			Provider: provider, ClientID: keys.ClientID, ClientSecret: keys.ClientSecret, RedirectURL: keys.RedirectURL,
-			Endpoints: auth.Endpoints(keys.Endpoints), BaseURL: keys.BaseURL, Scopes: keys.Scopes,
-			BodyStyle: auth.BodyStyle(keys.BodyStyle), Method: keys.Method, Audience: keys.Audience, Params: keys.Params,
-			RedirectParameter: keys.RedirectParameter,
+			Overrides: auth.Overrides{
+				Endpoints: auth.Endpoints(keys.Endpoints), BaseURL: keys.BaseURL, Scopes: keys.Scopes,
+				BodyStyle: auth.BodyStyle(keys.BodyStyle), Method: keys.Method, Audience: keys.Audience, Params: keys.Params,
+				RedirectParameter: keys.RedirectParameter,
+			},
 		},
 		Location: keys.Timezone.location, Protocol: keys.Protocol.protocol, KeepRaw: keys.KeepRaw, Reconcile: keys.Reconcile.every,
 	}

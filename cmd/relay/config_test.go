@@ -389,9 +389,9 @@ http: {listen: '127.0.0.1:8350'}
 				Config: auth.Config{
 					Account: "mystream", Provider: provider, ClientID: "007", ClientSecret: secret.New("hunter2-env"),
 					RedirectURL: "http://[::1]:8919/back",
-					Endpoints: auth.Endpoints{
+					Overrides: auth.Overrides{Endpoints: auth.Endpoints{
 						Authorize: "http://localhost:1/a", Token: "http://127.0.0.1:1/t", Socket: "https://example.com",
-					},
+					}},
 				},
 				Location: berlin, Protocol: socket.EIO3, KeepRaw: true, Reconcile: 90 * time.Minute,
 			},

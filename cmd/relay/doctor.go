@@ -173,7 +173,7 @@ func (p *program) doctor(ctx context.Context, asJSON, ping bool) error {
 	lines := json.NewEncoder(p.out)
 	lines.SetEscapeHTML(false)
 	err = examine(ctx, d.tracks(), func(f finding) error {
-		f.Detail, f.Mend = printable(f.Detail), p.advise(printable(f.Mend))
+		f.Detail, f.Mend = printable(f.Detail), printable(f.Mend)
 		o.add(f)
 		if asJSON {
 			return lines.Encode(f)

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/socket"
 )
@@ -61,7 +62,7 @@ func (a *patient) login(ctx context.Context) finding {
 		if a.config.Provider.Grant == auth.ClientCredentials {
 			return fine("none yet; relay asks for it when it first runs")
 		}
-		return faulty(a.howToLogIn(), "not logged in").coded(exitUnauthorized)
+		return faulty(a.told(a.howToLogIn()), "not logged in").coded(exitUnauthorized)
 	}
 	if a.err != nil {
 		return faulty("correct the account in the configuration", "%v", a.err).coded(exitConfig)
@@ -70,8 +71,8 @@ func (a *patient) login(ctx context.Context) finding {
 	if err != nil {
 		return a.refused(err)
 	}
-	if s.Fix != "" && s.State != auth.RefreshOutcomeUnknown {
-		return faulty(s.Fix, "%s: %s", s.State, s.Reason).coded(exitUnauthorized)
+	if !s.Fix.Empty() && s.State != auth.RefreshOutcomeUnknown {
+		return faulty(a.told(s.Fix), "%s: %s", s.State, s.Reason).coded(exitUnauthorized)
 	}
 	now := time.Now()
 	if !now.Before(s.Expiry) && s.Refreshable {
@@ -94,26 +95,26 @@ func (a *patient) judge(s auth.Status, now time.Time) finding {
 	until, ends := s.Expiry.Local().Format(time.DateTime), s.RefreshExpiry
 	switch {
 	case !a.alive:
-		return faulty(a.howToLogIn(), "expired %s and cannot be renewed", ago(now, s.Expiry)).coded(exitUnauthorized)
-	case s.State == auth.RefreshOutcomeUnknown && s.Fix != "":
-		return warned(s.Fix, "%s", s.Reason)
+		return faulty(a.told(a.howToLogIn()), "expired %s and cannot be renewed", ago(now, s.Expiry)).coded(exitUnauthorized)
+	case s.State == auth.RefreshOutcomeUnknown && !s.Fix.Empty():
+		return warned(a.told(s.Fix), "%s", s.Reason)
 	case s.State == auth.RefreshOutcomeUnknown:
 		return warned(findsOut, "%s", s.Reason)
 	case !s.Refreshable && a.config.Provider.Grant != auth.ClientCredentials:
-		return warned(a.howToLogIn()+" before that", "valid until %s, and cannot be renewed", until)
+		return warned(a.told(a.howToLogIn())+" before that", "valid until %s, and cannot be renewed", until)
 	case !ends.IsZero() && ends.Sub(now) < endSoon:
-		return warned(a.howToLogIn(), "valid until %s; the login ends on %s unless a renewal prolongs it", until, lastDay(ends))
+		return warned(a.told(a.howToLogIn()), "valid until %s; the login ends on %s unless a renewal prolongs it", until, lastDay(ends))
 	case !ends.IsZero():
 		return fine("valid until %s; the login lasts until %s", until, lastDay(ends))
 	}
 	return fine("valid until %s", until)
 }
 
-func (a *patient) howToLogIn() string {
+func (a *patient) howToLogIn() advice.Fix {
 	if a.config.Provider.Grant == auth.PersonalToken {
-		return "make a token at " + a.config.Provider.TokenPage + " and run: relay auth import " + a.config.Account
+		return advice.Fix{Before: "make a token at " + a.config.Provider.TokenPage + " and run: ", Command: "relay auth import " + a.config.Account}
 	}
-	return "run: relay auth login " + a.config.Account
+	return advice.Run(advice.Login(a.config.Account))
 }
 
 // refused makes a finding of an error of auth.
@@ -122,17 +123,20 @@ func (a *patient) refused(err error) finding {
 	if !ok {
 		return faulty("check the network and endpoints of the account", "%v", err)
 	}
-	text, mend := trouble.Err.Error(), trouble.Fix
+	text, fix := trouble.Err.Error(), trouble.Fix
 	switch {
 	case auth.RefusesClient(err):
 		return faulty("correct client_id and client_secret in the configuration", "%s", text).coded(exitConfig)
 	case errors.Is(err, auth.ErrRefused):
-		return faulty("run: relay auth refresh "+a.config.Account+", and if that is refused too: relay auth login "+a.config.Account, "%s", text).coded(exitUnauthorized)
-	case errors.Is(err, auth.ErrUnusable) && mend == "":
-		text, mend = mendable(trouble.Err, a.howToLogIn())
+		again := a.told(advice.Run("relay auth refresh " + a.config.Account))
+		return faulty(again+a.told(advice.Fix{Before: ", and if that is refused too: ", Command: advice.Login(a.config.Account)}), "%s", text).coded(exitUnauthorized)
+	case errors.Is(err, auth.ErrUnusable) && fix.Empty():
+		if text, fix = advice.Cut(trouble.Err); fix.Empty() {
+			fix = a.howToLogIn()
+		}
 	}
 	if trouble.Permanent() {
-		return faulty(mend, "%s", text).coded(exitUnauthorized)
+		return faulty(a.told(fix), "%s", text).coded(exitUnauthorized)
 	}
 	return faulty("check the network and endpoints of the account; relay itself tries again", "%s", text)
 }

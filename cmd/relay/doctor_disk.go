@@ -65,7 +65,7 @@ func (d *doctor) folder(context.Context) finding {
 		return faulty("choose a folder with --data-dir", "is not a folder")
 	}
 	if d.dirErr != nil {
-		return faultOf(d.dirErr, otherUser)
+		return d.faultOf(d.dirErr, otherUser)
 	}
 	f, err := os.CreateTemp(d.dir, ".doctor-*")
 	if err == nil {
@@ -93,7 +93,7 @@ func (d *doctor) identityFile(context.Context) finding {
 		return faulty("put it back from a backup, set RELAY_IDENTITY_FILE, or log in to each account again with relay auth login ACCOUNT",
 			"there is no identity to open the stored logins with")
 	}
-	return faultOf(d.identityErr, "put the identity back from a backup, or make a new one and log in to each account again")
+	return d.faultOf(d.identityErr, "put the identity back from a backup, or make a new one and log in to each account again")
 }
 
 func (d *doctor) accountFiles(context.Context) finding {
@@ -101,7 +101,7 @@ func (d *doctor) accountFiles(context.Context) finding {
 	case d.identityErr != nil && errors.Is(d.storeErr, d.identityErr):
 		return skipped("there is no identity to open them with")
 	case d.storeErr != nil:
-		return faultOf(d.storeErr, otherUser)
+		return d.faultOf(d.storeErr, otherUser)
 	case d.store == nil:
 		return fine("nobody has logged in yet")
 	}
@@ -214,7 +214,7 @@ func (d *doctor) journal(ctx context.Context) (f finding) {
 	case err != nil && external:
 		return faulty("start that server, or correct the login or the address in the section journal of the configuration", "%v", err)
 	case err != nil:
-		return faultOf(err, otherUser)
+		return d.faultOf(err, otherUser)
 	}
 	if look.Newest.ID == "" {
 		return fine("%d messages, %d MiB; no event yet", look.Messages, look.Bytes>>20)

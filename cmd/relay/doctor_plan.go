@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	natssink "github.com/treatrelay/relay/sinks/nats"
 )
 
@@ -129,7 +130,7 @@ func (d *doctor) configTrack() track {
 			all = append(all, faulty("correct the configuration; docs/config.md has every key", "%v", e))
 		}
 	case d.cfgErr != nil:
-		all = append(all, faultOf(d.cfgErr, "name another file with --config"))
+		all = append(all, d.faultOf(d.cfgErr, "name another file with --config"))
 	default:
 		for _, w := range d.cfg.Warnings {
 			all = append(all, warned("run: chmod 600 "+shellQuote(d.cfg.Path), "%v", w))
@@ -161,16 +162,22 @@ func (d *doctor) journalPlace() string {
 	return natsHosts(d.cfg.Journal.NATSURL.Reveal())
 }
 
+// told is advice whose command means the same configuration and data.
+func (d *doctor) told(fix advice.Fix) string { return fix.With(d.p.sameFlags()) }
+
 // faultOf is the finding of an error, with its advice, or else this one.
-func faultOf(err error, otherwise string) finding {
+func (d *doctor) faultOf(err error, otherwise string) finding {
+	if wrong, fix := advice.Cut(err); !fix.Empty() {
+		return faulty(d.told(fix), "%s", wrong)
+	}
 	detail, fix := mendable(err, otherwise)
 	return faulty(fix, "%s", detail)
 }
 
-// mendable takes the advice out of an error whose last part it is.
+// mendable takes the advice out of an error whose last part it is, and which does not have it as data.
 func mendable(err error, otherwise string) (detail, mend string) {
 	text := err.Error()
-	for _, word := range []string{"; run: ", "; correct ", "; make ", "; mend ", "; free ", "; stop ", "; put it back ", "; wait ", "; write ", "; run this as "} {
+	for _, word := range []string{"; run: ", "; correct ", "; make ", "; mend ", "; free ", "; stop ", "; wait ", "; write ", "; run this as "} {
 		if i := strings.Index(text, word); i >= 0 {
 			return text[:i], text[i+len("; "):]
 		}

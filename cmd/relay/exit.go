@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 )
 
 // Exit codes, after sysexits.h.
@@ -57,10 +58,10 @@ func exitCode(err error) int {
 	return exitFailure
 }
 
-// errorText is what the user reads: one line an error.
-func errorText(err error) string {
+// errorText is what the user reads: one line an error. The commands that err advises get these flags.
+func errorText(err error, flags string) string {
 	var b strings.Builder
-	for line := range strings.SplitSeq(err.Error(), "\n") {
+	for line := range strings.SplitSeq(advice.Text(err, flags), "\n") {
 		if line != "" {
 			b.WriteString("relay: " + line + "\n")
 		}

@@ -77,7 +77,7 @@ func newLibrary(t *testing.T, answers ...http.HandlerFunc) *library {
 	provider, _ := auth.Lookup("treatstream")
 	c := AccountConfig{Config: auth.Config{
 		Account: "acc", Provider: provider, ClientID: "id", ClientSecret: secret.New("client-canary"), RedirectURL: "http://127.0.0.1:0/",
-		Endpoints: auth.Endpoints{Refresh: l.server.URL + "/refresh", History: l.server.URL + "/api/"},
+		Overrides: auth.Overrides{Endpoints: auth.Endpoints{Refresh: l.server.URL + "/refresh", History: l.server.URL + "/api/"}},
 	}}
 	account, err := newAccount(c, store, nil, nil, zerolog.New(io.Discard))
 	if err != nil {

@@ -129,11 +129,11 @@ func (p *program) rotateSecret(name string, dropOld bool) error {
 	if err := p.print(fresh.Reveal()); err != nil {
 		return err
 	}
-	err = p.say("%s", p.advise(fmt.Sprintf(`%s holds %d secrets now. A relay that runs signs with each of them within seconds, no restart needed.
+	err = p.say(`%s holds %d secrets now. A relay that runs signs with each of them within seconds, no restart needed.
 1. With its next request it logs that the signing keys changed. One that does not run has them from its next start.
 2. Give every receiver the new secret, printed above.
-3. When the last one has it: relay secrets rotate %s --drop-old
-Events that wait for a retry need no time of grace: each request is signed when it is sent.`, c.SecretFile, len(all), name)))
+3. When the last one has it: relay secrets rotate %s%s --drop-old
+Events that wait for a retry need no time of grace: each request is signed when it is sent.`, c.SecretFile, len(all), name, p.sameFlags())
 	if len(all) > keptSecrets {
 		err = errors.Join(err, p.say("warning: %d secrets are many, and each is as good as the others: drop the old ones soon", len(all)))
 	}

@@ -69,9 +69,9 @@ func simulatedAccount(s *simulator.Server) (AccountConfig, error) {
 		Config: auth.Config{
 			Account: "simulated", Provider: provider,
 			ClientID: simulator.DefaultClientID, ClientSecret: secret.New(simulator.DefaultClientSecret), RedirectURL: "http://127.0.0.1:0/",
-			Endpoints: auth.Endpoints{
+			Overrides: auth.Overrides{Endpoints: auth.Endpoints{
 				Authorize: e.Authorize, Token: e.Token, Refresh: e.Refresh, SocketToken: e.SocketToken, History: e.History, Socket: e.Socket,
-			},
+			}},
 		},
 		Location: time.UTC, Reconcile: defaultReconcile,
 	}, nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/intake/index"
@@ -52,6 +53,16 @@ type trouble struct {
 }
 
 func (t trouble) String() string { return t.Part + ": " + t.Reason }
+
+// with is the text of t with these flags after what one of the accounts advises to run.
+func (t trouble) with(accounts []accountStatus, flags string) string {
+	for _, a := range accounts {
+		if t.Part == "account "+a.Account && a.Fix != "" {
+			t.Reason = strings.ReplaceAll(t.Reason, a.Fix, advice.Fix{Command: a.Fix}.With(flags))
+		}
+	}
+	return t.String()
+}
 
 // accountStatus is how an account is. An account that receives no treats has no connection, and only a token.
 type accountStatus struct {

@@ -227,7 +227,7 @@ func (p *program) writeSnapshot(out io.Writer, s *snapshot, asJSON bool) error {
 		if i >= len(s.NotReady) {
 			kind = "Degraded: "
 		}
-		put(kind + p.advise(printable(t.String())))
+		put(kind + printable(t.with(s.Accounts, p.sameFlags())))
 	}
 	return w.Flush()
 }

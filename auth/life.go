@@ -1,0 +1,65 @@
+package auth
+
+import (
+	"time"
+
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/reply"
+)
+
+// margin is how long before the expiry of g a refresh is due.
+func (a *Account) margin(g grant.Grant) time.Duration {
+	return min(a.provider.Life.Margin, max(0, g.Expiry.Sub(g.ObtainedAt))/4)
+}
+
+// due reports whether a caller should get another token than that of g.
+func (a *Account) due(g grant.Grant, now time.Time) bool {
+	return !now.Before(g.Expiry.Add(-a.margin(g))) || a.fromFuture(g, now)
+}
+
+// fromFuture reports that the clock was put back since g arrived, by so much that its expiry means nothing.
+func (a *Account) fromFuture(g grant.Grant, now time.Time) bool {
+	return g.ObtainedAt.Sub(now) > max(time.Minute, a.margin(g))
+}
+
+// early is how much ahead of the margin the background refreshes: up to a quarter of it, so that many accounts that logged
+// in together do not refresh together.
+func (a *Account) early(g grant.Grant) time.Duration {
+	return time.Duration(float64(a.margin(g)) / 4 * g.Share(a.name))
+}
+
+// granted is the grant that reply makes out of old, which is the zero grant at a login.
+func granted(old grant.Grant, r reply.Reply, p provider.Provider, now time.Time) grant.Grant {
+	now = now.Round(0).UTC() // The monotonic reading means nothing on disk.
+	g := grant.Grant{
+		Provider:      p.Name,
+		AccessToken:   r.Access,
+		RefreshToken:  r.Refresh,
+		TokenType:     r.TokenType,
+		Scope:         r.Scope,
+		ObtainedAt:    now,
+		Expiry:        now.Add(p.Life.Access),
+		RefreshExpiry: old.RefreshExpiry,
+		Generation:    old.Generation + 1,
+		State:         grant.Active,
+		Login:         old.Login,
+	}
+	if r.Lifetime > 0 {
+		g.Expiry = now.Add(r.Lifetime)
+	}
+	if g.RefreshToken.Empty() {
+		g.RefreshToken = old.RefreshToken
+	}
+	if g.Scope == "" {
+		g.Scope = old.Scope
+	}
+	// A reply that repeats the refresh token does not prolong it, as far as anybody has said.
+	if g.RefreshToken != old.RefreshToken && p.Life.Refresh > 0 {
+		g.RefreshExpiry = now.Add(p.Life.Refresh)
+	}
+	if r.RefreshLifetime > 0 {
+		g.RefreshExpiry = now.Add(r.RefreshLifetime)
+	}
+	return g
+}

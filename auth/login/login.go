@@ -1,0 +1,220 @@
+// Package login gets the code of a login from a provider: by a page of this machine that the browser is sent back to, or by its
+// address, which the user pastes.
+package login
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/reply"
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// Options are the surroundings of a login.
+type Options struct {
+	// Browser opens a URL, as [OpenBrowser] does; nil leaves that to the user.
+	Browser func(url string) error
+	// Prompt is told what the user has to do; nil for nowhere. It shows the authorize URL, and no other secret than the
+	// state in it.
+	Prompt io.Writer
+	// Paste is read for the address that the browser was sent to, for machines without a browser; nil for none. One
+	// read of it may outlive the login, when it blocks and knows no SetReadDeadline; a line that comes later is dropped.
+	Paste io.Reader
+	// AcceptMissingState takes a pasted reply without any state, for a provider that returns none. Whoever sets it vouches that the
+	// address is of the login just made: nothing else shows that. One with a wrong state is refused all the same, and so is
+	// whatever reaches the listener.
+	AcceptMissingState bool
+	// Timeout bounds the whole login; zero means five minutes.
+	Timeout time.Duration
+}
+
+// Request is a login that is to be made.
+type Request struct {
+	Account  string // its name
+	Title    string // of the provider, as people know it
+	Redirect string // the redirect_url of the config
+	PKCE     bool
+	// URL is where the browser is sent.
+	URL func(Attempt) string
+	// Exchange turns the code into a grant, and saves it. Its error ends the login as it is.
+	Exchange func(ctx context.Context, code secret.String, at Attempt) error
+}
+
+// Attempt is what the provider is told about one login.
+type Attempt struct {
+	State    string
+	Redirect string        // with the real port
+	Verifier secret.String // of PKCE; empty without
+}
+
+// Run gets a code from the provider by way of the user's browser, and exchanges it. It listens on the Redirect,
+// which must be a loopback one (RFC 8252 section 7.3: its port 0 stands for any free port), or takes the address
+// that the user pastes, whichever comes first. A reply with another state than the one sent is refused and does not end
+// the login, so that no hostile page can.
+func Run(ctx context.Context, r Request, opts Options) error {
+	timeout := cmp.Or(opts.Timeout, 5*time.Minute)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("nobody answered within %s", timeout))
+	defer cancel()
+	if opts.Prompt == nil {
+		opts.Prompt = io.Discard
+	}
+
+	redirect, path, listeners, err := listen(ctx, r.Account, r.Redirect)
+	if err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	arrivals := make(chan arrival)
+	server := serveCallback(listeners, path, r.Title, arrivals, done)
+	defer server.stop(ctx)
+	pasted := readPasted(opts.Paste, arrivals, done)
+	defer pasted.stop()
+	defer close(done) // First of the three: it lets go whoever still waits with an arrival.
+
+	at := attempt{
+		Attempt: Attempt{State: rand.Text(), Redirect: redirect}, // The state has 128 bits and more.
+		prompt:  opts.Prompt,
+		lax:     opts.AcceptMissingState,
+	}
+	if r.PKCE {
+		at.Verifier = secret.New(oauth2.GenerateVerifier())
+	}
+	r.invite(r.URL(at.Attempt), opts)
+	for {
+		select {
+		case in := <-arrivals:
+			over, err := r.receive(ctx, at, in)
+			if over {
+				return err
+			}
+		case <-ctx.Done():
+			return r.again(context.Cause(ctx), " once more")
+		}
+	}
+}
+
+// again is err with the advice to log in another time, in such words.
+func (r Request) again(err error, words string) error {
+	return &advice.Error{Err: err, Fix: advice.Fix{Before: "run: ", Command: advice.Login(r.Account), After: words}}
+}
+
+// attempt is one login under way.
+type attempt struct {
+	Attempt
+
+	prompt io.Writer
+	lax    bool // a pasted reply needs no state
+}
+
+// arrival is what came back from the browser or from the user's clipboard.
+type arrival struct {
+	query   url.Values
+	pasted  bool
+	problem string         // of a paste that cannot be read
+	verdict chan<- verdict // takes one
+}
+
+// verdict is what the user is told about an arrival.
+type verdict struct {
+	status int    // of HTTP
+	title  string // one line
+	text   string
+}
+
+// invite tells the user where to go.
+func (r Request) invite(target string, opts Options) {
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(opts.Prompt, format, args...) }
+	say("To connect %s to %s, open this address in a browser:\n\n  %s\n\n", r.Account, r.Title, target)
+	if opts.Browser != nil {
+		if err := opts.Browser(target); err != nil {
+			say("It was not opened for you: %v.\n", err)
+		} else {
+			say("A browser should be opening it now.\n")
+		}
+	}
+	if opts.Paste != nil {
+		say("Is the browser on another machine? Then its last page will not load: copy the address of that page, paste it here and press Enter.\n")
+	}
+}
+
+// receive judges one arrival, and reports whether the login is over and with which result.
+func (r Request) receive(ctx context.Context, at attempt, in arrival) (over bool, err error) {
+	tell := func(v verdict) {
+		in.verdict <- v
+		if in.pasted || v.status != statusOK {
+			_, _ = fmt.Fprintf(at.prompt, "%s. %s\n", v.title, v.text)
+		}
+	}
+	if in.problem != "" {
+		tell(verdict{statusBad, "That is not it", sentence(in.problem)})
+		return false, nil
+	}
+	if v, ok := r.stateFault(at, in); !ok {
+		tell(v)
+		return false, nil
+	}
+	if code := in.query.Get("error"); code != "" {
+		why := fmt.Sprintf("%s declined: %s", r.Title, describe(in.query))
+		tell(verdict{statusBad, "Not connected", sentence(why)})
+		return true, r.again(errors.New(why), " once more, and allow the access")
+	}
+	code := secret.New(in.query.Get("code"))
+	if code.Empty() {
+		tell(verdict{statusBad, "No code", "The address holds no code. It must be the one that " + r.Title + " sent the browser to."})
+		if in.pasted {
+			return false, nil // Most likely the address that was to be opened.
+		}
+		return true, errors.New("the reply of " + r.Title + " holds neither a code nor an error")
+	}
+	if err := r.Exchange(ctx, code, at.Attempt); err != nil {
+		tell(verdict{statusFailed, "Not connected", sentence(err.Error())})
+		return true, err
+	}
+	tell(verdict{statusOK, "Connected", sentence("account " + r.Account + " is connected to " + r.Title + "; you may close this window")})
+	return true, nil
+}
+
+// stateFault says what the user is told about an arrival that does not belong to the login under way. ok is whether it does.
+func (r Request) stateFault(at attempt, in arrival) (v verdict, ok bool) {
+	declined := ""
+	if in.query.Get("error") != "" {
+		declined = " It said that the login was declined: if you did that, stop relay and log in again."
+	}
+	switch {
+	case in.query.Has("state"):
+		ok = subtle.ConstantTimeCompare([]byte(in.query.Get("state")), []byte(at.State)) == 1
+		return verdict{statusBad, "Reply refused", "It does not belong to the login under way (wrong state), which goes on waiting. Use the newest address that relay printed." + declined}, ok
+	case in.pasted && at.lax:
+		return verdict{}, true
+	case in.pasted:
+		return verdict{statusBad, "Reply refused", "It holds no state, so nothing shows that it belongs to the login under way. Copy the whole address line of the browser. If " +
+			r.Title + " returns no state at all, log in again with --accept-missing-state and paste it then." + declined}, false
+	}
+	return verdict{statusBad, "Reply refused", "It holds no state, so nothing shows that it belongs to the login under way, which goes on waiting. If " + r.Title +
+		" returns no state at all, stop relay, run " + advice.Login(r.Account) + " --accept-missing-state, and paste the address of this page there." + declined}, false
+}
+
+// describe gives what an error reply says (RFC 6749 section 4.1.2.1), without the code it may carry all the same.
+func describe(query url.Values) string {
+	clean := reply.Cleaner(map[string]secret.String{"code": secret.New(query.Get("code")), "state": secret.New(query.Get("state"))})
+	text := reply.OneLine(clean(query.Get("error")))
+	if more := reply.OneLine(clean(query.Get("error_description"))); more != "" {
+		text += " (" + more + ")"
+	}
+	return text
+}
+
+func sentence(text string) string {
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}

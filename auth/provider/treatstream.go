@@ -1,0 +1,26 @@
+package provider
+
+import "time"
+
+// treatStream is the provider of treats. URLs and lifetimes are those of TreatStream's API documentation: an access
+// token lives 30 days and says so, a refresh token 180 days. A reply that does not say gets half the documented life.
+// The form style is what its clients in use send. Whether a refresh rotates the refresh token is not documented, so
+// both are expected.
+func treatStream() Provider {
+	const day = 24 * time.Hour
+	return Provider{
+		Name:  "treatstream",
+		Title: "TreatStream",
+		Endpoints: Endpoints{ //nolint:gosec // These are addresses of tokens, not tokens.
+			Authorize:   "https://treatstream.com/Oauth2/Authorize",
+			Token:       "https://treatstream.com/Oauth2/Authorize/token",
+			Refresh:     "https://treatstream.com/Oauth2/RefreshToken",
+			SocketToken: "https://treatstream.com/Oauth2/Authorize/socketToken",
+			History:     "https://treatstream.com/api/getMonthTreats/",
+			Socket:      "https://nodeapi.treatstream.com/",
+		},
+		Login:   Login{Scopes: []string{"userinfo"}, ScopeInExchange: true},
+		Request: Request{Style: Form},
+		Life:    Life{Access: 15 * day, Refresh: 180 * day, Margin: 3 * day},
+	}
+}

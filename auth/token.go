@@ -1,0 +1,37 @@
+package auth
+
+import (
+	"time"
+
+	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// Token is an access token that is on disk.
+type Token struct {
+	AccessToken secret.String
+	Expiry      time.Time
+	Generation  int64 // hand it to [Account.Refresh] when the token is refused
+	Login       grant.LoginMark
+
+	obtained time.Time
+}
+
+// Status is what may be shown about a grant. It holds no secret. Expiry and RefreshExpiry are zero once the grant has ended.
+type Status struct {
+	Account       string      `json:"account"`
+	Provider      string      `json:"provider"`
+	State         grant.State `json:"state"`
+	Reason        string      `json:"reason,omitempty"`
+	ObtainedAt    time.Time   `json:"obtained_at,omitzero"`
+	Expiry        time.Time   `json:"expiry,omitzero"`
+	RefreshExpiry time.Time   `json:"refresh_expiry,omitzero"`
+	Refreshable   bool        `json:"refreshable"`
+	Generation    int64       `json:"generation"`
+	Fix           advice.Fix  `json:"-"` // what a person has to do; empty when nothing
+}
+
+func tokenOf(g grant.Grant) Token {
+	return Token{AccessToken: g.AccessToken, Expiry: g.Expiry, Generation: g.Generation, Login: g.Login, obtained: g.ObtainedAt}
+}
