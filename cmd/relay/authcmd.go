@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
 func (p *program) authCommand() *cobra.Command {
@@ -26,7 +28,7 @@ func (p *program) authCommand() *cobra.Command {
 // oneAccount is for commands that take the name of one account.
 func oneAccount(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usagef("%s takes one argument, the account's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+		return exit.Usagef("%s takes one argument, the account's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 	}
 	return nil
 }
@@ -71,7 +73,7 @@ func (a *accounts) named(args []string) (*auth.Account, AccountConfig, error) {
 	if len(a.cfg.Accounts) == 1 {
 		return a.find(a.cfg.Accounts[0].Account)
 	}
-	return nil, AccountConfig{}, usagef("name the account: %s has [%s]", a.cfg.Path, strings.Join(a.names(), ", "))
+	return nil, AccountConfig{}, exit.Usagef("name the account: %s has [%s]", a.cfg.Path, strings.Join(a.names(), ", "))
 }
 
 func (a *accounts) names() []string {
@@ -90,7 +92,7 @@ func (a *accounts) find(name string) (*auth.Account, AccountConfig, error) {
 			return account, c, err
 		}
 	}
-	return nil, AccountConfig{}, usagef("%s has no account %q; it has [%s]", a.cfg.Path, name, strings.Join(a.names(), ", "))
+	return nil, AccountConfig{}, exit.Usagef("%s has no account %q; it has [%s]", a.cfg.Path, name, strings.Join(a.names(), ", "))
 }
 
 // account opens the account that the arguments of a command name, or else the only one.
@@ -151,14 +153,12 @@ func outlook(s auth.Status, grant auth.GrantType) string {
 	case !s.Refreshable:
 		return "It ends at " + s.Expiry.Local().Format("15:04 on 2 January 2006") + " and cannot be renewed."
 	case grant == auth.PersonalToken:
-		return "The token is valid until " + lastDay(s.Expiry) + " and is renewed ahead of that."
+		return "The token is valid until " + text.Day(s.Expiry) + " and is renewed ahead of that."
 	case s.RefreshExpiry.IsZero():
 		return "The token is renewed by itself; the login lasts until it is withdrawn."
 	}
-	return "The token is renewed by itself; the login lasts until " + lastDay(s.RefreshExpiry) + "."
+	return "The token is renewed by itself; the login lasts until " + text.Day(s.RefreshExpiry) + "."
 }
-
-func lastDay(end time.Time) string { return end.Local().Format("2 January 2006") }
 
 func (p *program) logoutCommand() *cobra.Command {
 	var force bool

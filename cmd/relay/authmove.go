@@ -13,6 +13,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -49,7 +51,7 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 		return err
 	}
 	name := c.Account
-	if terminal(p.in) && c.Provider.Grant == auth.PersonalToken {
+	if terminal.Is(p.in) && c.Provider.Grant == auth.PersonalToken {
 		if err := p.say("Paste the token of %s, then press Enter and Ctrl-D. It is made at %s.", c.Provider.Title, c.Provider.TokenPage); err != nil {
 			return err
 		}
@@ -60,20 +62,20 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 	}
 	plain, err := secret.Text(content)
 	if err != nil {
-		return usagef("import %s: standard input %w", name, err)
+		return exit.Usagef("import %s: standard input %w", name, err)
 	}
 	text := bytes.TrimSpace([]byte(plain.Reveal()))
 	switch {
 	case len(content) > maxImport:
-		return usagef("import %s: more than %d bytes on standard input", name, maxImport)
+		return exit.Usagef("import %s: more than %d bytes on standard input", name, maxImport)
 	case len(text) == 0:
-		return usagef("import %s: nothing on standard input; pipe the token or the export into it", name)
+		return exit.Usagef("import %s: nothing on standard input; pipe the token or the export into it", name)
 	case auth.Sealed(text):
 		if err := p.importExport(ctx, all.store, c, text, passphraseFile, force); err != nil {
 			return err
 		}
 	case c.Provider.Grant != auth.PersonalToken:
-		return usagef("import %s: %s has no personal tokens, and this is no export of another machine; run relay auth login %s", name, c.Provider.Title, name)
+		return exit.Usagef("import %s: %s has no personal tokens, and this is no export of another machine; run relay auth login %s", name, c.Provider.Title, name)
 	default:
 		if err := account.ImportToken(ctx, secret.New(string(text))); err != nil {
 			return err
@@ -130,7 +132,7 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 			key := auth.ExportKey{Recipient: recipient}
 			switch {
 			case recipient != "" && passphraseFile != "":
-				return usagef("--recipient and --passphrase-file: give one of them")
+				return exit.Usagef("--recipient and --passphrase-file: give one of them")
 			case passphraseFile != "":
 				key.Passphrase, err = readPassphrase(passphraseFile)
 			case recipient == "":
@@ -175,7 +177,7 @@ func readPassphrase(path string) (secret.String, error) {
 	line, _, _ := strings.Cut(text.Reveal(), "\n")
 	line = strings.TrimRight(line, "\r")
 	if line == "" {
-		return secret.String{}, usagef("read the passphrase: the first line of %s is empty", path)
+		return secret.String{}, exit.Usagef("read the passphrase: the first line of %s is empty", path)
 	}
 	return secret.New(line), nil
 }
@@ -183,8 +185,8 @@ func readPassphrase(path string) (secret.String, error) {
 // askPassphrase asks on the terminal, twice, since a slip would make the export worthless.
 func (p *program) askPassphrase() (secret.String, error) {
 	in, ok := p.in.(*os.File)
-	if !ok || !terminal(p.in) {
-		return secret.String{}, usagef("no terminal to ask for a passphrase; give --passphrase-file or --recipient")
+	if !ok || !terminal.Is(p.in) {
+		return secret.String{}, exit.Usagef("no terminal to ask for a passphrase; give --passphrase-file or --recipient")
 	}
 	var entered [2]string
 	for i, prompt := range []string{"Passphrase to seal the login with: ", "The same again: "} {

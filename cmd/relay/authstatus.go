@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
 // The states of an account beside those of its grant.
@@ -72,7 +74,7 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 			}
 			continue
 		}
-		put(name, c.Provider.Name, string(s.State), until(now, s.Expiry), date(s.RefreshExpiry), ago(now, s.ObtainedAt), p.advise(s.Fix))
+		put(name, c.Provider.Name, string(s.State), text.Until(now, s.Expiry), text.Date(s.RefreshExpiry), text.Ago(now, s.ObtainedAt), p.advise(s.Fix))
 	}
 	if !asJSON {
 		_ = w.Flush() // into memory: it cannot fail
@@ -81,7 +83,7 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 		}
 	}
 	if needy {
-		return &exitError{exitUnauthorized, errSilent}
+		return exit.With(exit.Unauthorized, exit.ErrSilent)
 	}
 	return nil
 }
@@ -111,41 +113,4 @@ func command(advice string) string {
 		return advice[i+len("run: "):]
 	}
 	return advice
-}
-
-func date(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.Local().Format(time.DateOnly)
-}
-
-func until(now, t time.Time) string {
-	switch {
-	case t.IsZero():
-		return "-"
-	case t.Before(now):
-		return "expired"
-	}
-	return span(t.Sub(now))
-}
-
-func ago(now, t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return span(now.Sub(t)) + " ago"
-}
-
-// span is a duration in the largest unit that tells it well enough.
-func span(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%d days", d/(24*time.Hour))
-	case d >= 2*time.Hour:
-		return fmt.Sprintf("%d hours", d/time.Hour)
-	case d >= 2*time.Minute:
-		return fmt.Sprintf("%d min", d/time.Minute)
-	}
-	return fmt.Sprintf("%d s", max(d, 0)/time.Second)
 }

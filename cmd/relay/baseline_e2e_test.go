@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/simulator"
 )
 
@@ -183,13 +184,13 @@ func TestLoginAsAnotherChannelWhileRelayRuns(t *testing.T) {
 	p.stop()
 
 	w.sendsTo("right", 5, 8, 0)
-	w.relay(exitOK, "auth", "logout", "mystream")
+	w.relay(exit.OK, "auth", "logout", "mystream")
 	d.set("wrong", nil)
 	w.login()
-	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exitOK || !strings.Contains(stderr, "0 were missing") {
+	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exit.OK || !strings.Contains(stderr, "0 were missing") {
 		t.Errorf("back to the first channel: exit code %d\n%s", code, stderr)
 	}
-	w.relay(exitOK, "auth", "logout", "mystream")
+	w.relay(exit.OK, "auth", "logout", "mystream")
 	d.set("right", nil)
 	w.login()
 	p = w.start("--sink", "console")

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 func (f *fault) matches(part string) bool { return strings.Contains(f.name, part) }
@@ -208,7 +210,7 @@ func (c *chaos) renewOnFullDisk() {
 	c.fillDisk()
 	_, stderr, code := c.command("", "auth", "refresh", "mystream")
 	c.note("relay auth refresh on a full disk: exit code %d: %s", code, strings.TrimSpace(stderr))
-	if code == exitOK {
+	if code == exit.OK {
 		c.t.Error("relay auth refresh says that it kept a token on a full disk")
 	}
 	c.wire.reset() // a connection needs the token

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 	"github.com/treatrelay/relay/pipeline/journal/jetstream"
@@ -53,7 +54,7 @@ func (c *chaos) stopRelay() {
 	c.t.Helper()
 	c.watch()
 	c.relay.signal(syscall.SIGTERM)
-	if code := c.relay.exit(); code != exitOK {
+	if code := c.relay.exit(); code != exit.OK {
 		c.t.Errorf("exit code %d after SIGTERM:\n%s", code, lastLine(c.relay))
 	}
 	c.past = append(c.past, c.relay)

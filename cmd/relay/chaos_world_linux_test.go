@@ -17,6 +17,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
 )
@@ -263,7 +264,7 @@ func (c *chaos) finish() {
 		}
 		c.mind()
 	}
-	if _, stderr, code := c.command("", "reconcile", "mystream"); code != exitOK {
+	if _, stderr, code := c.command("", "reconcile", "mystream"); code != exit.OK {
 		c.t.Errorf("relay reconcile: exit code %d:\n%s", code, stderr)
 	} else {
 		c.note("%s", strings.TrimSpace(stderr))
@@ -280,7 +281,7 @@ func (c *chaos) verdict() *verdict {
 	read.cmd.Stdout = journal
 	read.start(c.env())
 	<-read.done // however long that takes
-	if code := read.cmd.ProcessState.ExitCode(); code != exitOK {
+	if code := read.cmd.ProcessState.ExitCode(); code != exit.OK {
 		c.t.Errorf("relay history: exit code %d:\n%s", code, read.err.text())
 	}
 	c.journaled()

@@ -15,7 +15,10 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
 // streams are the process's own; everything below is handed them.
@@ -23,15 +26,6 @@ type streams struct {
 	in       io.Reader
 	out, err io.Writer
 	getenv   func(string) (string, bool)
-}
-
-// terminal reports whether w is one.
-func terminal(w any) bool {
-	if s, ok := w.(*screen); ok {
-		w = s.terminal
-	}
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // program is what the commands share.
@@ -47,17 +41,17 @@ type program struct {
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, s streams) int {
-	if f, ok := s.out.(*os.File); ok && terminal(f) {
-		s.out = &screen{terminal: f}
+	if f, ok := s.out.(*os.File); ok && terminal.Is(f) {
+		s.out = terminal.NewScreen(f)
 	}
 	p := &program{streams: s}
 	root := p.rootCommand() //nolint:contextcheck // the commands take theirs from cobra
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err != nil && !errors.Is(err, errSilent) {
-		_, _ = io.WriteString(s.err, p.advise(errorText(err)))
+	if err != nil && !errors.Is(err, exit.ErrSilent) {
+		_, _ = io.WriteString(s.err, p.advise(exit.Text(err)))
 	}
-	return exitCode(err)
+	return exit.Code(err)
 }
 
 var advice = regexp.MustCompile(`\brelay (?:auth (?:login|import|refresh|logout --force)|secrets rotate) [a-z0-9][a-z0-9_-]*`)
@@ -72,24 +66,13 @@ func (p *program) advise(text string) string {
 func (p *program) sameFlags() string {
 	flags := ""
 	if p.configPath != "" {
-		flags += " --config " + shellQuote(p.configPath)
+		flags += " --config " + text.ShellQuote(p.configPath)
 	}
 	if p.dataDir != "" {
-		flags += " --data-dir " + shellQuote(p.dataDir)
+		flags += " --data-dir " + text.ShellQuote(p.dataDir)
 	}
 	return flags
 }
-
-// shellQuote makes one word of text for a POSIX shell.
-func shellQuote(text string) string {
-	if regexp.MustCompile(`^[\w./:@%+=,-]+$`).MatchString(text) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}
-
-// errSilent is an error whose text the command has printed itself.
-var errSilent = errors.New("reported already")
 
 func (p *program) rootCommand() *cobra.Command {
 	var run runFlags
@@ -118,7 +101,7 @@ Without a command it does its main job, like "relay run".`,
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w; see %s --help", err, cmd.CommandPath())
+		return exit.Usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.configPath, "config", "", "configuration file (default ./relay.yaml, then the user's config folder)")
@@ -143,7 +126,7 @@ Without a command it does its main job, like "relay run".`,
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usagef("%s takes no argument, got %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+		return exit.Usagef("%s takes no argument, got %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
 	}
 	return nil
 }
@@ -157,7 +140,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = "did you mean " + cmd.CommandPath() + " " + strings.Join(near, " or ") + "?"
 	}
-	return usagef("no command %q; %s", args[0], hint)
+	return exit.Usagef("no command %q; %s", args[0], hint)
 }
 
 // needCommand is what a command that has only subcommands does.
@@ -169,7 +152,7 @@ func needCommand(cmd *cobra.Command, args []string) error {
 	for _, sub := range cmd.Commands() {
 		names = append(names, sub.Name())
 	}
-	return usagef("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
+	return exit.Usagef("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
 }
 
 // What flags are annotated with.
@@ -216,7 +199,7 @@ func (p *program) fromEnvironment(flags *pflag.FlagSet) error {
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, usagef("%s=%q: %w", name, value, err))
+			errs = append(errs, exit.Usagef("%s=%q: %w", name, value, err))
 		}
 		annotate(f, fromVariable)
 	})
@@ -225,17 +208,17 @@ func (p *program) fromEnvironment(flags *pflag.FlagSet) error {
 
 func (p *program) checkFlags() error {
 	if _, err := zerolog.ParseLevel(p.logLevel); err != nil || p.logLevel == "" {
-		return usagef("--log-level %q: want trace, debug, info, warn or error", p.logLevel)
+		return exit.Usagef("--log-level %q: want trace, debug, info, warn or error", p.logLevel)
 	}
 	switch p.logFormat {
 	case "auto", "console", "json":
 	default:
-		return usagef("--log-format %q: want auto, console or json", p.logFormat)
+		return exit.Usagef("--log-format %q: want auto, console or json", p.logFormat)
 	}
 	switch p.color {
 	case "auto", "always", "never":
 	default:
-		return usagef("--color %q: want auto, always or never", p.color)
+		return exit.Usagef("--color %q: want auto, always or never", p.color)
 	}
 	return nil
 }
@@ -247,9 +230,9 @@ func (p *program) logger() zerolog.Logger {
 		level = zerolog.InfoLevel // checkFlags refused it before
 	}
 	w := zerolog.SyncWriter(p.err)
-	if p.logFormat == "console" || p.logFormat == "auto" && terminal(p.err) {
+	if p.logFormat == "console" || p.logFormat == "auto" && terminal.Is(p.err) {
 		noColor, _ := p.getenv("NO_COLOR")
-		plain := p.color == "never" || p.color == "auto" && (noColor != "" || !terminal(p.err))
+		plain := p.color == "never" || p.color == "auto" && (noColor != "" || !terminal.Is(p.err))
 		w = zerolog.ConsoleWriter{Out: w, NoColor: plain, TimeFormat: time.TimeOnly}
 	}
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
@@ -262,7 +245,7 @@ func (p *program) findConfig() (string, error) {
 		err = errors.New("no configuration: there is no relay.yaml here or in the user's config folder; " +
 			"write one with relay init, name one with --config, or try relay --simulate --sink stdout")
 	}
-	return path, withCode(exitConfig, err)
+	return path, exit.With(exit.Config, err)
 }
 
 // loadConfig finds, reads and checks the configuration, and logs its warnings.
@@ -290,7 +273,7 @@ func (p *program) loadConfigBy(load func(string, func(string) (string, bool)) (*
 func (p *program) dataPath() (string, error) {
 	dir, err := p.chosenDataPath()
 	if err == nil {
-		err = withCode(exitUnavailable, checkDataDir(dir))
+		err = exit.With(exit.Unavailable, checkDataDir(dir))
 	}
 	return dir, err
 }
@@ -310,7 +293,7 @@ func (p *program) chosenDataPath() (string, error) {
 	} else if home, err := os.UserHomeDir(); err == nil {
 		return filepath.Join(home, ".local", "share", "relay"), nil
 	}
-	return "", usagef("no data folder: the user has no home folder; name one with --data-dir")
+	return "", exit.Usagef("no data folder: the user has no home folder; name one with --data-dir")
 }
 
 func shownDataDir() string {

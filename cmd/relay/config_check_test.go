@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 const checkedAccount = "accounts: {m: {provider: treatstream, client_id: x, client_secret: 12345678abc}}\n"
@@ -81,7 +83,7 @@ func TestConfigCheckCommand(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, args := range [][]string{{"config", "check"}, {}} {
-			if got := w.relay(exitConfig, args...).err.text(); !strings.Contains(got, want) || strings.Contains(got, "hunter2") {
+			if got := w.relay(exit.Config, args...).err.text(); !strings.Contains(got, want) || strings.Contains(got, "hunter2") {
 				t.Errorf("relay %s: %s, want %q for\n%s", strings.Join(args, " "), got, want, text)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -241,7 +242,7 @@ func (d *decoder) fields(path string, entries []entry, fields map[string]reflect
 		if !ok {
 			message := "unknown key"
 			if d.faults.shows(d.at[at].key) {
-				message += "; " + suggest(e.key, slices.Sorted(maps.Keys(fields)))
+				message += "; " + text.Suggest(e.key, slices.Sorted(maps.Keys(fields)))
 			}
 			d.report(d.at[at].key, at, message)
 			continue

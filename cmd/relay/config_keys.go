@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -159,7 +160,7 @@ func (j *JournalConfig) check(d *decoder) {
 func (d *decoder) unknown(path, thing, name string, valid []string) {
 	message := "unknown " + thing + d.quote(" ", path, name)
 	if d.faults.shows(d.placeOf(path)) {
-		message += "; " + suggest(name, valid)
+		message += "; " + text.Suggest(name, valid)
 	}
 	d.reject(path, message)
 }

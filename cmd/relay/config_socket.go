@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/socket"
 )
 
@@ -28,7 +29,7 @@ func (s SocketConfig) check(d *decoder) {
 // config is what a client of an account is made with.
 func (s SocketConfig) config(holds *socket.Holds) socket.Config {
 	c := socket.Config{
-		Dial:      socket.Dialing{HandshakeTimeout: s.HandshakeTimeout, UserAgent: userAgent(), Holds: holds},
+		Dial:      socket.Dialing{HandshakeTimeout: s.HandshakeTimeout, UserAgent: version.UserAgent(), Holds: holds},
 		Keepalive: s.Keepalive.every,
 	}
 	if c.Keepalive == 0 {

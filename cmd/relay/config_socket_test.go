@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/socket"
 )
 
@@ -36,10 +37,10 @@ func TestConfigSocket(t *testing.T) {
 	}
 	holds := new(socket.Holds)
 	off := SocketConfig{HandshakeTimeout: time.Minute}.config(holds)
-	if off.Keepalive >= 0 || off.Dial.HandshakeTimeout != time.Minute || off.Dial.Holds != holds || off.Dial.UserAgent != userAgent() {
+	if off.Keepalive >= 0 || off.Dial.HandshakeTimeout != time.Minute || off.Dial.Holds != holds || off.Dial.UserAgent != version.UserAgent() {
 		t.Errorf("config %+v", off)
 	}
-	if text := userAgent(); !strings.HasPrefix(text, "relay/") || !strings.HasSuffix(text, " (+https://github.com/treatrelay/relay)") {
+	if text := version.UserAgent(); !strings.HasPrefix(text, "relay/") || !strings.HasSuffix(text, " (+https://github.com/treatrelay/relay)") {
 		t.Errorf("user agent %q", text)
 	}
 }

@@ -567,17 +567,3 @@ func TestFindConfig(t *testing.T) {
 		}
 	}
 }
-
-func TestSuggest(t *testing.T) {
-	valid := []string{"accounts", "url", "url_file", "secret", "client_secret"}
-	for word, want := range map[string]string{
-		"ulr": `did you mean "url"?`, "Accounts": `did you mean "accounts"?`, "urlfile": `did you mean "url_file"?`,
-		"client-secret": `did you mean "client_secret"?`, "x": "known: accounts, url, url_file, secret, client_secret",
-		"": "known: accounts, url, url_file, secret, client_secret", "secretly": `did you mean "secret"?`,
-		strings.Repeat("url", 100_000): "known: accounts, url, url_file, secret, client_secret",
-	} {
-		if got := suggest(word, valid); got != want {
-			t.Errorf("suggest(%.20q) = %s, want %s", word, got, want)
-		}
-	}
-}

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/sinks"
@@ -94,7 +95,7 @@ func TestConfigShowHasNoSecret(t *testing.T) {
 		}
 		for _, args := range [][]string{{"config", "show"}, {"config", "show", "--json"}} {
 			code, stdout, stderr := runMain(t, env, "", args...)
-			if code != exitOK {
+			if code != exit.OK {
 				t.Fatalf("%v ends with %d: %s", args, code, stderr)
 			}
 			for name, text := range map[string]string{"stdout": stdout, "stderr": stderr} {
@@ -234,14 +235,14 @@ socket:
   keepalive: 20s
 `
 	code, stdout, stderr := runMain(t, env, "", "config", "show", "--config", "etc/relay.yaml")
-	if diff := gocmp.Diff(want, stdout); code != exitOK || diff != "" {
+	if diff := gocmp.Diff(want, stdout); code != exit.OK || diff != "" {
 		t.Errorf("config show ends with %d (-want +got):\n%s%s", code, diff, stderr)
 	}
 	if want := "# " + filepath.Join(dir, "etc", "relay.yaml") + "\n"; stderr != want {
 		t.Errorf("on stderr it says %q, want %q", stderr, want)
 	}
 	code, asJSON, stderr := runMain(t, env, "", "config", "show", "--json", "--config", "etc/relay.yaml")
-	if code != exitOK {
+	if code != exit.OK {
 		t.Fatalf("config show --json ends with %d: %s", code, stderr)
 	}
 	var fromYAML, fromJSON any
@@ -272,8 +273,8 @@ func TestConfigCheckTellsEverything(t *testing.T) {
 relay: relay.yaml:3:3: sinks.bot.url: is missing: write where events are sent, or url_file
 relay: relay.yaml:3:24: sinks.bot.ulr: unknown key; did you mean "url"?
 `
-	if code != exitConfig || stdout != "" || stderr != want {
-		t.Errorf("config check ends with %d and says\n%s%s\nwant %d and\n%s", code, stdout, stderr, exitConfig, want)
+	if code != exit.Config || stdout != "" || stderr != want {
+		t.Errorf("config check ends with %d and says\n%s%s\nwant %d and\n%s", code, stdout, stderr, exit.Config, want)
 	}
 }
 

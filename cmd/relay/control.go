@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // controlSocket lies in the data folder while relay runs. Commands speak HTTP on it. Whoever may open it, and that is its user
@@ -171,7 +173,7 @@ func dialControl(ctx context.Context, dir string) (conn net.Conn, err error) {
 	case err == nil:
 		return conn, nil
 	case errors.Is(err, fs.ErrPermission):
-		return nil, withCode(exitUnavailable, fmt.Errorf("open %s: %w; run this as the user that relay runs as", path, fs.ErrPermission))
+		return nil, exit.With(exit.Unavailable, fmt.Errorf("open %s: %w; run this as the user that relay runs as", path, fs.ErrPermission))
 	default: // most often a relay that was killed has left the socket
 		return nil, fmt.Errorf("%w: %w", errNoControl, err)
 	}
@@ -205,7 +207,7 @@ func askControl(ctx context.Context, dir, method, path string) (*http.Response, 
 		if context.Cause(ctx) != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it has stopped; try again", dir))
+		return nil, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: it has stopped; try again", dir))
 	}
 	return resp, nil
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -103,7 +104,7 @@ func (c *control) withJournal(serve func(http.ResponseWriter, *http.Request, *jo
 		case errors.Is(err, errBadEntries):
 			http.Error(w, err.Error(), http.StatusBadRequest)
 		default:
-			http.Error(w, inLine(err.Error()), http.StatusInternalServerError)
+			http.Error(w, text.Line(err.Error()), http.StatusInternalServerError)
 		}
 	}
 }

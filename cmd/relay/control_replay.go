@@ -101,7 +101,7 @@ func (r *replay) runBeside(ctx context.Context, beside *remote) error {
 		}
 		if part.Sent > 0 {
 			r.n, r.at.done, order.Filter.After = r.n+part.Sent, part.Done, part.Done
-			if err := r.progress.show(r.n, part.Latest); err != nil {
+			if err := r.progress.Show(r.n, part.Latest); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // spoil changes a file of the data folder while relay does not run.
@@ -39,7 +41,7 @@ func (w *world) segments() []string {
 func (w *world) journaledAs() (all []string) {
 	w.t.Helper()
 	out, stderr, code := w.command("", "history", "--json")
-	if code != exitOK {
+	if code != exit.OK {
 		w.t.Fatalf("relay history: exit code %d\n%s", code, stderr)
 	}
 	for _, e := range events(w.t, strings.Split(strings.TrimSpace(out), "\n")) {
@@ -104,7 +106,7 @@ func TestDamagedEventIsHealed(t *testing.T) {
 		t.Errorf("it came back with another id than %s", id)
 	}
 	w.noSecrets(p)
-	if out, stderr, code := w.command("", "journal", "verify"); code != exitOK || !strings.Contains(out, filepath.Base(segment)) {
+	if out, stderr, code := w.command("", "journal", "verify"); code != exit.OK || !strings.Contains(out, filepath.Base(segment)) {
 		t.Errorf("relay journal verify: exit code %d\n%s%s", code, out, stderr)
 	}
 }
@@ -243,12 +245,12 @@ func TestDamageThatIsNotRepaired(t *testing.T) {
 			}
 		}
 	}
-	refused(exitFailure, overlay+" is damaged; delete it to have new ones made")
+	refused(exit.Failure, overlay+" is damaged; delete it to have new ones made")
 	if err := os.Remove(overlay); err != nil {
 		t.Fatal(err)
 	}
 	account := w.spoil(garbage, accountsDir, "mystream.json")
-	refused(exitUnauthorized, account, "damaged", "relay auth login mystream")
+	refused(exit.Unauthorized, account, "damaged", "relay auth login mystream")
 	w.login()
 
 	// A journal of an early version.
@@ -256,8 +258,8 @@ func TestDamageThatIsNotRepaired(t *testing.T) {
 	if err := os.Mkdir(former, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	refused(exitUnavailable, filepath.Join(w.dir, "data", journalDir), "early version", "--data-dir")
-	if out, stderr, code := w.command("", "history"); code != exitUnavailable || out != "" || !strings.Contains(stderr, "early version") {
+	refused(exit.Unavailable, filepath.Join(w.dir, "data", journalDir), "early version", "--data-dir")
+	if out, stderr, code := w.command("", "history"); code != exit.Unavailable || out != "" || !strings.Contains(stderr, "early version") {
 		t.Errorf("relay history: exit code %d, %q\n%s", code, out, stderr)
 	}
 	if err := os.Remove(former); err != nil {
@@ -276,5 +278,5 @@ func TestDamageThatIsNotRepaired(t *testing.T) {
 	if err := os.WriteFile(w.identity, bytes.Replace(identity, []byte("AGE-SECRET-KEY-1"), []byte("AGE-SECRET-KEY-1Q"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refused(exitUnavailable, w.identity, "put it back from a backup", "relay auth login")
+	refused(exit.Unavailable, w.identity, "put it back from a backup", "relay auth login")
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -34,9 +35,9 @@ const (
 // whatever way. It waits a moment for a command that works in the folder, and not for a relay that runs there.
 func lockDataDir(ctx context.Context, dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, withCode(exitUnavailable, fmt.Errorf("make the data folder: %w; choose another with --data-dir", err))
+		return nil, exit.With(exit.Unavailable, fmt.Errorf("make the data folder: %w; choose another with --data-dir", err))
 	}
-	taken := withCode(exitUnavailable, fmt.Errorf("another relay runs on the data folder %s; stop it, or give this one its own with --data-dir", dir))
+	taken := exit.With(exit.Unavailable, fmt.Errorf("another relay runs on the data folder %s; stop it, or give this one its own with --data-dir", dir))
 	lock, err := awaitLock(ctx, dir, "correct its permissions or choose another with --data-dir", func() error {
 		conn, err := dialControl(ctx, dir)
 		if err == nil {
@@ -67,7 +68,7 @@ func awaitLock(ctx context.Context, dir, advice string, ask func() error) (*floc
 	for deadline := time.Now().Add(lockPatience); ; {
 		ok, err := lock.TryLock()
 		if err != nil {
-			return nil, withCode(exitUnavailable, fmt.Errorf("lock the data folder %s: %w; %s", dir, err, advice))
+			return nil, exit.With(exit.Unavailable, fmt.Errorf("lock the data folder %s: %w; %s", dir, err, advice))
 		}
 		if ok {
 			return lock, nil

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/gofrs/flock"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // checkDataDir refuses a data folder in which somebody else could put files, or has put links in the place of relay's. One that is
@@ -18,7 +20,7 @@ func checkDataDir(dir string) error { return checkOwn(dir, 1) }
 // checkDataTree does the same for everything in the folder.
 func checkDataTree(dir string) error {
 	const levels = 12 // more than there are
-	return withCode(exitUnavailable, checkOwn(dir, levels))
+	return exit.With(exit.Unavailable, checkOwn(dir, levels))
 }
 
 // checkOwn looks that many levels down.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // A data folder into which others can put files, or have put links, is refused by relay and by every command.
@@ -46,7 +48,7 @@ func TestDataFolderOfOthers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.do(t)
 			for _, args := range [][]string{{"--sink", "console"}, {"history"}, {"auth", "status"}, {"status"}, {"journal", "verify"}} {
-				if text := w.relay(exitUnavailable, args...).err.text(); !strings.Contains(text, test.want) {
+				if text := w.relay(exit.Unavailable, args...).err.text(); !strings.Contains(text, test.want) {
 					t.Errorf("relay %s: %s, want %q", strings.Join(args, " "), text, test.want)
 				}
 			}
@@ -74,7 +76,7 @@ func TestDataFolderWithLinks(t *testing.T) {
 			if err := os.Symlink(aim, path); err != nil {
 				t.Fatal(err)
 			}
-			if text := w.relay(exitUnavailable, "--sink", "console").err.text(); !strings.Contains(text, path+" is a symbolic link, which relay does not follow") {
+			if text := w.relay(exit.Unavailable, "--sink", "console").err.text(); !strings.Contains(text, path+" is a symbolic link, which relay does not follow") {
 				t.Errorf("%s", text)
 			}
 			if _, err := os.Lstat(aim); err == nil {
@@ -116,7 +118,7 @@ func TestDataFolderWithLinks(t *testing.T) {
 		if err := os.Chmod(aim, 0o777); err != nil {
 			t.Fatal(err)
 		}
-		if text := w.relay(exitUnavailable, "--sink", "console").err.text(); !strings.Contains(text, "others may write to "+at) {
+		if text := w.relay(exit.Unavailable, "--sink", "console").err.text(); !strings.Contains(text, "others may write to "+at) {
 			t.Errorf("%s", text)
 		}
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 )
 
@@ -162,7 +163,7 @@ func TestDocumentedExitCodes(t *testing.T) {
 	if want := []string{"0", "1", "64", "69", "77", "78"}; !slices.Equal(documented, want) {
 		t.Errorf("docs/commands.md documents the exit codes %v, want %v", documented, want)
 	}
-	for want, got := range map[int]int{0: exitOK, 1: exitFailure, 64: exitUsage, 69: exitUnavailable, 77: exitUnauthorized, 78: exitConfig} {
+	for want, got := range map[int]int{0: exit.OK, 1: exit.Failure, 64: exit.Usage, 69: exit.Unavailable, 77: exit.Unauthorized, 78: exit.Config} {
 		if got != want {
 			t.Errorf("exit code %d is %d now", want, got)
 		}

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
 // findingState is how serious a finding is.
@@ -47,7 +50,7 @@ func warned(mend, format string, args ...any) finding {
 }
 
 func faulty(mend, format string, args ...any) finding {
-	return finding{State: foundFault, Mend: mend, Detail: fmt.Sprintf(format, args...), code: exitFailure}
+	return finding{State: foundFault, Mend: mend, Detail: fmt.Sprintf(format, args...), code: exit.Failure}
 }
 
 // coded gives a fault an exit code of its own.
@@ -131,11 +134,11 @@ func (o *outcome) add(f finding) {
 	switch {
 	case f.State != foundFault || o.unusable:
 	case f.Name == checkConfig:
-		o.code, o.unusable = exitConfig, true
-	case o.code == exitOK || o.code == f.code:
+		o.code, o.unusable = exit.Config, true
+	case o.code == exit.OK || o.code == f.code:
 		o.code = f.code
 	default:
-		o.code = exitFailure
+		o.code = exit.Failure
 	}
 }
 
@@ -173,7 +176,7 @@ func (p *program) doctor(ctx context.Context, asJSON, ping bool) error {
 	lines := json.NewEncoder(p.out)
 	lines.SetEscapeHTML(false)
 	err = examine(ctx, d.tracks(), func(f finding) error {
-		f.Detail, f.Mend = printable(f.Detail), p.advise(printable(f.Mend))
+		f.Detail, f.Mend = text.Printable(f.Detail), p.advise(text.Printable(f.Mend))
 		o.add(f)
 		if asJSON {
 			return lines.Encode(f)
@@ -181,8 +184,8 @@ func (p *program) doctor(ctx context.Context, asJSON, ping bool) error {
 		_, err := io.WriteString(p.out, f.line())
 		return err
 	})
-	if err == nil && o.code != exitOK {
-		err = &exitError{o.code, errSilent}
+	if err == nil && o.code != exit.OK {
+		err = exit.With(o.code, exit.ErrSilent)
 	}
 	return err
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/socket"
 )
@@ -61,22 +63,22 @@ func (a *patient) login(ctx context.Context) finding {
 		if a.config.Provider.Grant == auth.ClientCredentials {
 			return fine("none yet; relay asks for it when it first runs")
 		}
-		return faulty(a.howToLogIn(), "not logged in").coded(exitUnauthorized)
+		return faulty(a.howToLogIn(), "not logged in").coded(exit.Unauthorized)
 	}
 	if a.err != nil {
-		return faulty("correct the account in the configuration", "%v", a.err).coded(exitConfig)
+		return faulty("correct the account in the configuration", "%v", a.err).coded(exit.Config)
 	}
 	s, err := a.account.Status()
 	if err != nil {
 		return a.refused(err)
 	}
 	if s.Fix != "" && s.State != auth.RefreshOutcomeUnknown {
-		return faulty(s.Fix, "%s: %s", s.State, s.Reason).coded(exitUnauthorized)
+		return faulty(s.Fix, "%s: %s", s.State, s.Reason).coded(exit.Unauthorized)
 	}
 	now := time.Now()
 	if !now.Before(s.Expiry) && s.Refreshable {
 		if a.runs || a.silent != nil {
-			return warned("see the log of the relay that runs", "expired %s; the relay that runs renews it", ago(now, s.Expiry))
+			return warned("see the log of the relay that runs", "expired %s; the relay that runs renews it", text.Ago(now, s.Expiry))
 		}
 		if _, err := a.account.Token(ctx); err != nil {
 			return a.refused(err)
@@ -94,7 +96,7 @@ func (a *patient) judge(s auth.Status, now time.Time) finding {
 	until, ends := s.Expiry.Local().Format(time.DateTime), s.RefreshExpiry
 	switch {
 	case !a.alive:
-		return faulty(a.howToLogIn(), "expired %s and cannot be renewed", ago(now, s.Expiry)).coded(exitUnauthorized)
+		return faulty(a.howToLogIn(), "expired %s and cannot be renewed", text.Ago(now, s.Expiry)).coded(exit.Unauthorized)
 	case s.State == auth.RefreshOutcomeUnknown && s.Fix != "":
 		return warned(s.Fix, "%s", s.Reason)
 	case s.State == auth.RefreshOutcomeUnknown:
@@ -102,9 +104,9 @@ func (a *patient) judge(s auth.Status, now time.Time) finding {
 	case !s.Refreshable && a.config.Provider.Grant != auth.ClientCredentials:
 		return warned(a.howToLogIn()+" before that", "valid until %s, and cannot be renewed", until)
 	case !ends.IsZero() && ends.Sub(now) < endSoon:
-		return warned(a.howToLogIn(), "valid until %s; the login ends on %s unless a renewal prolongs it", until, lastDay(ends))
+		return warned(a.howToLogIn(), "valid until %s; the login ends on %s unless a renewal prolongs it", until, text.Day(ends))
 	case !ends.IsZero():
-		return fine("valid until %s; the login lasts until %s", until, lastDay(ends))
+		return fine("valid until %s; the login lasts until %s", until, text.Day(ends))
 	}
 	return fine("valid until %s", until)
 }
@@ -125,14 +127,14 @@ func (a *patient) refused(err error) finding {
 	text, mend := trouble.Err.Error(), trouble.Fix
 	switch {
 	case auth.RefusesClient(err):
-		return faulty("correct client_id and client_secret in the configuration", "%s", text).coded(exitConfig)
+		return faulty("correct client_id and client_secret in the configuration", "%s", text).coded(exit.Config)
 	case errors.Is(err, auth.ErrRefused):
-		return faulty("run: relay auth refresh "+a.config.Account+", and if that is refused too: relay auth login "+a.config.Account, "%s", text).coded(exitUnauthorized)
+		return faulty("run: relay auth refresh "+a.config.Account+", and if that is refused too: relay auth login "+a.config.Account, "%s", text).coded(exit.Unauthorized)
 	case errors.Is(err, auth.ErrUnusable) && mend == "":
 		text, mend = mendable(trouble.Err, a.howToLogIn())
 	}
 	if trouble.Permanent() {
-		return faulty(mend, "%s", text).coded(exitUnauthorized)
+		return faulty(mend, "%s", text).coded(exit.Unauthorized)
 	}
 	return faulty("check the network and endpoints of the account; relay itself tries again", "%s", text)
 }
@@ -185,7 +187,7 @@ func (a *patient) socket(ctx context.Context) finding {
 	}
 	client, err := socket.New(config)
 	if err != nil {
-		return faulty("correct endpoints.socket of the account", "%v", err).coded(exitConfig)
+		return faulty("correct endpoints.socket of the account", "%v", err).coded(exit.Config)
 	}
 	if err := client.Run(running, func(context.Context, socket.Event) error { return nil }); err != nil {
 		return a.refused(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -75,7 +76,7 @@ func (d *doctor) folder(context.Context) finding {
 		return faulty(otherUser, "cannot be written to: %v", err)
 	}
 	if loose(info) {
-		return warned("run: chmod 700 "+shellQuote(d.dir), "others may look into it (mode %04o)", info.Mode().Perm())
+		return warned("run: chmod 700 "+text.ShellQuote(d.dir), "others may look into it (mode %04o)", info.Mode().Perm())
 	}
 	return fine("can be read and written")
 }
@@ -119,7 +120,7 @@ func (d *doctor) overlayLoginFile(context.Context) finding {
 	case err != nil:
 		return faulty(otherUser, "%v", err)
 	case loose(info):
-		return warned("run: chmod 600 "+shellQuote(path), "others may read it (mode %04o)", info.Mode().Perm())
+		return warned("run: chmod 600 "+text.ShellQuote(path), "others may read it (mode %04o)", info.Mode().Perm())
 	}
 	if _, err := readOverlayLogin(d.dir); err != nil {
 		return faulty("delete it and restart relay, and give the new login to the overlay backends", "%v", err)
@@ -219,7 +220,7 @@ func (d *doctor) journal(ctx context.Context) (f finding) {
 	if look.Newest.ID == "" {
 		return fine("%d messages, %d MiB; no event yet", look.Messages, look.Bytes>>20)
 	}
-	return fine("%d messages, %d MiB; the newest event is of %s, %s", look.Messages, look.Bytes>>20, look.Newest.Account, ago(time.Now(), look.Recorded))
+	return fine("%d messages, %d MiB; the newest event is of %s, %s", look.Messages, look.Bytes>>20, look.Newest.Account, text.Ago(time.Now(), look.Recorded))
 }
 
 // inspectJournal inspects the journal where it is, whatever is wrong with the configuration.

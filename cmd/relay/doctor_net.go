@@ -21,6 +21,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/proxy"
 )
 
@@ -142,9 +144,9 @@ func tlsOf(ctx context.Context, u *url.URL) finding {
 // certificate judges a certificate that is good by when it ends.
 func certificate(version string, ends, now time.Time) finding {
 	if ends.Sub(now) < certSoon {
-		return warned("have the server's certificate renewed", "%s, and the certificate ends in %s", version, span(ends.Sub(now)))
+		return warned("have the server's certificate renewed", "%s, and the certificate ends in %s", version, text.Span(ends.Sub(now)))
 	}
-	return fine("%s, certificate until %s", version, lastDay(ends))
+	return fine("%s, certificate until %s", version, text.Day(ends))
 }
 
 // head asks a host for the headers of its first page. Nothing secret goes there, and no redirect is followed.
@@ -153,7 +155,7 @@ func head(ctx context.Context, u *url.URL) (http.Header, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", userAgent())
+	req.Header.Set("User-Agent", version.UserAgent())
 	client := &http.Client{
 		Transport: &http.Transport{
 			Proxy: proxy.FromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, DisableKeepAlives: true,

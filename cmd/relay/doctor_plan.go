@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -132,7 +133,7 @@ func (d *doctor) configTrack() track {
 		all = append(all, faultOf(d.cfgErr, "name another file with --config"))
 	default:
 		for _, w := range d.cfg.Warnings {
-			all = append(all, warned("run: chmod 600 "+shellQuote(d.cfg.Path), "%v", w))
+			all = append(all, warned("run: chmod 600 "+text.ShellQuote(d.cfg.Path), "%v", w))
 		}
 		if len(all) == 0 {
 			all = append(all, fine("%s has %d accounts and %d sinks", d.cfg.Path, len(d.cfg.Accounts), len(d.cfg.Sinks)))

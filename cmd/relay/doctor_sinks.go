@@ -13,6 +13,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
@@ -65,9 +68,9 @@ func (d *doctor) laneOf(ctx context.Context, name string, f finding) finding {
 		case lane.Sink != name:
 		case lane.State == "down":
 			return faulty("correct what it names, at the receiver or in sinks."+name+"; its events wait, and go out by themselves",
-				"%s; but it is down since %s: %s", f.Detail, stamp(lane.Since), lane.Reason)
+				"%s; but it is down since %s: %s", f.Detail, text.Stamp(lane.Since), lane.Reason)
 		case lane.State == "disabled":
-			return warned("relay sinks enable "+name+", when the destination is right again", "%s; but it is disabled since %s: %s", f.Detail, stamp(lane.Since), lane.Reason)
+			return warned("relay sinks enable "+name+", when the destination is right again", "%s; but it is disabled since %s: %s", f.Detail, text.Stamp(lane.Since), lane.Reason)
 		}
 	}
 	return f
@@ -98,7 +101,7 @@ func reachSink(ctx context.Context, name string, to reacher) finding {
 func unreached(name string, err error) finding {
 	at := "sinks." + name
 	if wrong, ok := errors.AsType[*sinks.FieldError](err); ok {
-		return faulty("correct "+at+"."+wrong.Field+" in the configuration", "%v", err).coded(exitConfig)
+		return faulty("correct "+at+"."+wrong.Field+" in the configuration", "%v", err).coded(exit.Config)
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return faulty("correct the name in "+at+".url, or the DNS of this machine", "%v", err)
@@ -113,7 +116,7 @@ func askDiscord(ctx context.Context, name string, c *sinks.DiscordConfig) findin
 	if f := reachSink(ctx, name, c); f.State == foundFault {
 		return f
 	}
-	title, err := c.Ask(ctx, userAgent())
+	title, err := c.Ask(ctx, version.UserAgent())
 	if err != nil {
 		return faulty("make a new webhook in the settings of the channel and set sinks."+name+".url", "%v", err)
 	}
@@ -147,7 +150,7 @@ func (d *doctor) webhook(ctx context.Context, s SinkConfig, c *sinks.WebhookConf
 // pingWebhook delivers one test treat as the sink delivers any, but past the journal.
 func (d *doctor) pingWebhook(ctx context.Context, s SinkConfig) (last pipeline.Attempt, err error) {
 	sink, err := s.Config.Open(ctx, sinks.Env{
-		Name: s.Name, UserAgent: userAgent(), Log: zerolog.Nop(), Bearer: d.bearer,
+		Name: s.Name, UserAgent: version.UserAgent(), Log: zerolog.Nop(), Bearer: d.bearer,
 		Attempt: func(a pipeline.Attempt) { last = a },
 	})
 	if err != nil {
@@ -191,7 +194,7 @@ func (d *doctor) natsSink(ctx context.Context, name string, c *sinks.NATSConfig)
 	server, info, err := c.Look(ctx, name)
 	at := "sinks." + name
 	if wrong, ok := errors.AsType[*sinks.FieldError](err); ok {
-		return faulty("correct "+at+"."+wrong.Field+" in the configuration", "%v", err).coded(exitConfig)
+		return faulty("correct "+at+"."+wrong.Field+" in the configuration", "%v", err).coded(exit.Config)
 	}
 	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {

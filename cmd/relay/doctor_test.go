@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
@@ -128,7 +129,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 		}
 	}
 
-	all := w.doctor(exitOK)
+	all := w.doctor(exit.OK)
 	healthy("before", all)
 	if f := all.of(t, "nats", "far"); !strings.Contains(f.Detail, "may be made") {
 		t.Errorf("%+v", f)
@@ -153,7 +154,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	})
-	all = w.doctor(exitOK)
+	all = w.doctor(exit.OK)
 	sending.Wait()
 	healthy("while it runs", all)
 	for subject, want := range map[string]string{"nats.listen": "the relay that runs", "http.listen": "the relay that runs"} {
@@ -168,7 +169,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 	holds(t, "the webhook", w.bot.lines, 0, treats)
 	w.connected()
 
-	if f := w.doctor(exitOK, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "status 200") {
+	if f := w.doctor(exit.OK, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "status 200") {
 		t.Errorf("%+v", f)
 	}
 	if last := events(t, w.bot.get())[treats:]; len(last) != 1 || last[0].Origin != pipeline.OriginTest || last[0].Data.Account != "mystream" {
@@ -176,7 +177,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 	}
 	p.stop()
 
-	all = w.doctor(exitOK)
+	all = w.doctor(exit.OK)
 	healthy("after", all)
 	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "the newest event is of mystream, ") {
 		t.Errorf("%+v", f)
@@ -191,7 +192,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 		t.Errorf("the doctor asked Discord %q", asked)
 	}
 
-	text := w.relay(exitOK, "doctor")
+	text := w.relay(exit.OK, "doctor")
 	if line := text.out.find(t, "token mystream"); !strings.HasPrefix(line, "ok    token mystream: valid until ") {
 		t.Errorf("%q", line)
 	}
@@ -217,11 +218,11 @@ func TestDoctorJudges(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", name, tc.got, tc.want)
 		}
 	}
-	config, login, other := faulty("m", "d").coded(exitConfig), faulty("m", "d").coded(exitUnauthorized), faulty("m", "d")
+	config, login, other := faulty("m", "d").coded(exit.Config), faulty("m", "d").coded(exit.Unauthorized), faulty("m", "d")
 	config.Name = checkConfig
 	for want, all := range map[int][]finding{
-		exitOK: {fine("d"), warned("m", "d"), skipped("d")}, exitUnauthorized: {login, fine("d"), login},
-		exitFailure: {login, other, login}, exitConfig: {config, other, login},
+		exit.OK: {fine("d"), warned("m", "d"), skipped("d")}, exit.Unauthorized: {login, fine("d"), login},
+		exit.Failure: {login, other, login}, exit.Config: {config, other, login},
 	} {
 		var o outcome
 		for _, f := range all {

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -38,11 +39,11 @@ func openStorage(ctx context.Context, cfg JournalConfig, dir string, log zerolog
 		s, err = openServerStorage(ctx, cfg, log, undo)
 	}
 	if err != nil {
-		return s, withCode(exitUnavailable, err)
+		return s, exit.With(exit.Unavailable, err)
 	}
 	attempts, err := filelog.Open(ctx, filelog.Options{Dir: filepath.Join(dir, attemptsDir), NoSync: true, Log: log})
 	if err != nil {
-		return s, withCode(exitUnavailable, fmt.Errorf("open the log of attempts: %w", err))
+		return s, exit.With(exit.Unavailable, fmt.Errorf("open the log of attempts: %w", err))
 	}
 	undo.add("log of attempts", attempts.Close)
 	s.attempts = attempts
@@ -98,7 +99,7 @@ func (s *storage) connected() bool { return s.conn == nil || s.conn.IsConnected(
 func attachServer(ctx context.Context, conn *nats.Conn, log zerolog.Logger, undo *teardown) (s storage, err error) {
 	server, state, err := jetstream.Attach(ctx, jetstream.Options{Conn: conn, Log: log})
 	if err != nil {
-		return s, withCode(exitUnavailable, err)
+		return s, exit.With(exit.Unavailable, err)
 	}
 	undo.add("journal", func() error { return errors.Join(state.Close(), server.Close()) })
 	return storage{log: server, state: state}, nil
@@ -112,7 +113,7 @@ func readAttempts(ctx context.Context, dir string, log zerolog.Logger, undo *tea
 	}
 	attempts, err := filelog.OpenReader(ctx, filelog.Options{Dir: at, Log: log})
 	if err != nil {
-		return nil, withCode(exitUnavailable, fmt.Errorf("open the log of attempts: %w; run this as the user that relay runs as", err))
+		return nil, exit.With(exit.Unavailable, fmt.Errorf("open the log of attempts: %w; run this as the user that relay runs as", err))
 	}
 	undo.add("log of attempts", attempts.Close)
 	return attempts, nil
@@ -128,17 +129,17 @@ func (j *job) openJournal(ctx context.Context, cfg JournalConfig, metrics *pipel
 	j.storage = s
 	j.index, err = index.Open(ctx, index.Config{Dir: filepath.Join(j.dir, indexDir), Log: s.log, Retention: cfg.Retention, Logger: j.log})
 	if err != nil {
-		return withCode(exitUnavailable, err)
+		return exit.With(exit.Unavailable, err)
 	}
 	j.undo.add("index of the journal", j.index.Close)
 	if err := j.reserveLost(ctx); err != nil {
-		return withCode(exitUnavailable, err)
+		return exit.With(exit.Unavailable, err)
 	}
 	j.journal, err = journal.Open(ctx, journal.Config{
 		Log: s.log, State: s.state, Attempts: s.attempts, Retention: cfg.Retention, Committed: j.index.Committed, Trace: trace,
 		Logger: j.log, Metrics: metrics,
 	})
-	return withCode(exitUnavailable, err)
+	return exit.With(exit.Unavailable, err)
 }
 
 // reserveLost reports what the journal has lost of its end, as the index remembers it, and has those numbers not given again.

@@ -11,6 +11,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/proxy"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/sinks"
@@ -89,14 +91,14 @@ func checkGrants(cfg *Config, store auth.Store, log zerolog.Logger) error {
 func (p *program) openStore(ctx context.Context, dir string, log zerolog.Logger) (*auth.FileStore, error) {
 	id, err := p.identity(ctx)
 	if err != nil {
-		return nil, withCode(exitUnavailable, err)
+		return nil, exit.With(exit.Unavailable, err)
 	}
 	if id.Created {
 		log.Info().Str("identity", id.Source).Msg("made an identity to seal tokens with; keep it: without it the stored logins are worthless")
 	}
 	store, err := auth.NewFileStore(filepath.Join(dir, accountsDir), auth.NewAgeSealer(id))
 	if err != nil {
-		return nil, withCode(exitUnavailable, err)
+		return nil, exit.With(exit.Unavailable, err)
 	}
 	if plain := store.Plain(); len(plain) > 0 {
 		log.Warn().Strs("accounts", plain).Msg("tokens of an older relay are not sealed yet; they are at their next refresh")
@@ -124,11 +126,11 @@ func (p *program) identityOptions() auth.IdentityOptions {
 // newAccount makes an account whose requests go through the given transport, or through one of its own.
 func newAccount(c AccountConfig, store auth.Store, through http.RoundTripper, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
 	if err := proxy.Check(); err != nil { // before a request that needs it may have cost a login
-		return nil, withCode(exitConfig, err)
+		return nil, exit.With(exit.Config, err)
 	}
-	account, err := auth.New(c.Config, store, auth.Options{Transport: through, Log: log, UserAgent: userAgent(), Metrics: metrics})
+	account, err := auth.New(c.Config, store, auth.Options{Transport: through, Log: log, UserAgent: version.UserAgent(), Metrics: metrics})
 	if err != nil {
-		return nil, withCode(exitConfig, err)
+		return nil, exit.With(exit.Config, err)
 	}
 	return account, nil
 }

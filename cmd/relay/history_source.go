@@ -15,6 +15,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline/intake/history"
 )
@@ -49,7 +51,7 @@ func newHistorySource(c AccountConfig, account *auth.Account, dir string, throug
 	}
 	u, err := parseHistoryURL(at)
 	if err != nil {
-		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.history: %w", c.Account, err))
+		return nil, exit.With(exit.Config, fmt.Errorf("account %s: endpoints.history: %w", c.Account, err))
 	}
 	return &historySource{
 		account: account, url: u, dir: dir, name: c.Account, limit: historyLimit,
@@ -157,7 +159,7 @@ func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool, pag
 		return &historyError{why: "endpoints.history is not a usable URL"}
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", userAgent())
+	req.Header.Set("User-Agent", version.UserAgent())
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return broken("no answer", err)

@@ -11,13 +11,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // serveHTTP serves /healthz, /readyz and /metrics until stop is called.
 func serveHTTP(ctx context.Context, listen string, metrics *prometheus.Registry, m *monitor, log zerolog.Logger) (stop func() error, err error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
-		return nil, withCode(exitUnavailable, fmt.Errorf("listen on http.listen %s: %w; stop what uses it or choose another address", listen, errors.Unwrap(err)))
+		return nil, exit.With(exit.Unavailable, fmt.Errorf("listen on http.listen %s: %w; stop what uses it or choose another address", listen, errors.Unwrap(err)))
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

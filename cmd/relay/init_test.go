@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -53,7 +54,7 @@ func TestInitWritesAConfiguration(t *testing.T) {
 			t.Chdir(t.TempDir())
 			args := initFlagsFor(provider, types...)
 			code, stdout, stderr := runMain(t, nil, "", args...)
-			if code != exitOK || stdout != "" {
+			if code != exit.OK || stdout != "" {
 				t.Fatalf("%v ends with %d: %s%s", args, code, stdout, stderr)
 			}
 			text, err := os.ReadFile("relay.yaml")
@@ -91,7 +92,7 @@ func TestDocumentedInit(t *testing.T) {
 	if !found {
 		t.Fatalf("docs/quickstart.md does not have %s", command)
 	}
-	if code, _, stderr := runMain(t, nil, "", shellWords(command)[1:]...); code != exitOK {
+	if code, _, stderr := runMain(t, nil, "", shellWords(command)[1:]...); code != exit.OK {
 		t.Fatal(stderr)
 	}
 	written, err := os.ReadFile("relay.yaml")
@@ -115,7 +116,7 @@ func TestInitTakesTextsAsTheyAre(t *testing.T) {
 	for _, id := range []string{"007", "null", "a'b", `a"b`, "a: b", "a #b", "[a", "{a", "*a", "&a", "- a", "%a", "é 🍕", "|", ">", "a,b", "~"} {
 		t.Chdir(t.TempDir())
 		code, _, stderr := runMain(t, nil, "", "init", "--client-id", id, "--sink", "stdout")
-		if code != exitOK {
+		if code != exit.OK {
 			t.Errorf("--client-id %q: %d: %s", id, code, stderr)
 			continue
 		}
@@ -127,7 +128,7 @@ func TestInitTakesTextsAsTheyAre(t *testing.T) {
 	for _, id := range []string{"", "a\nb", "a\tb", "a\x1b", "${", "\xff"} {
 		t.Chdir(t.TempDir())
 		code, _, stderr := runMain(t, nil, "", "init", "--client-id", id, "--sink", "stdout")
-		if _, err := os.Stat("relay.yaml"); code != exitUsage || err == nil {
+		if _, err := os.Stat("relay.yaml"); code != exit.Usage || err == nil {
 			t.Errorf("--client-id %q: %d: %s", id, code, stderr)
 		}
 	}
@@ -153,7 +154,7 @@ func TestInitRefuses(t *testing.T) {
 		{"--client-id x --sink stdout --base-url https://h", `accounts.mystream.base_url: TreatStream takes none`},
 	} {
 		code, stdout, stderr := runMain(t, nil, "", append([]string{"init"}, strings.Fields(test.args)...)...)
-		if code != exitUsage || stdout != "" || !regexp.MustCompile(test.want).MatchString(strings.TrimSpace(stderr)) || strings.Contains(stderr, "hunter2") {
+		if code != exit.Usage || stdout != "" || !regexp.MustCompile(test.want).MatchString(strings.TrimSpace(stderr)) || strings.Contains(stderr, "hunter2") {
 			t.Errorf("init %s ends with %d and says\n%swant %s", test.args, code, stderr, test.want)
 		}
 		if _, err := os.Stat("relay.yaml"); err == nil {
@@ -169,13 +170,13 @@ func TestInitNeverReplaces(t *testing.T) {
 	}
 	args := []string{"init", "--client-id", "x", "--sink", "stdout"}
 	code, _, stderr := runMain(t, nil, "", args...)
-	if text, err := os.ReadFile("relay.yaml"); code != exitUsage || string(text) != "mine" || !strings.Contains(stderr, "relay.yaml is there already: replace it with --force") {
+	if text, err := os.ReadFile("relay.yaml"); code != exit.Usage || string(text) != "mine" || !strings.Contains(stderr, "relay.yaml is there already: replace it with --force") {
 		t.Errorf("it ends with %d, %s and leaves %q, %v", code, stderr, text, err)
 	}
 	if err := writeNew("relay.yaml", []byte("other")); !errors.Is(err, os.ErrExist) {
 		t.Errorf("writeNew over a file = %v", err)
 	}
-	if code, _, stderr = runMain(t, nil, "", append(args, "--force")...); code != exitOK {
+	if code, _, stderr = runMain(t, nil, "", append(args, "--force")...); code != exit.OK {
 		t.Fatal(stderr)
 	}
 	if info, err := os.Stat("relay.yaml"); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
@@ -202,13 +203,13 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 		"\n  relay config check --config 'my etc/r.yaml' --data-dir data\n", "\n  relay auth login a --config 'my etc/r.yaml' --data-dir data\n",
 		"\n  relay --config 'my etc/r.yaml' --data-dir data\n",
 	} {
-		if code != exitOK || !strings.Contains(stderr, want) || strings.Contains(stderr, "DISCORD_URL") {
+		if code != exit.OK || !strings.Contains(stderr, want) || strings.Contains(stderr, "DISCORD_URL") {
 			t.Errorf("init ends with %d and says\n%swant %q", code, stderr, want)
 		}
 	}
 	// Files that are named on the command line are found from where the configuration is.
 	code, _, stderr = runMain(t, nil, "", "init", "--client-id", "x", "--sink", "stdout", "--client-secret-file", "client", "--config", filepath.Join("my etc", "s.yaml"))
-	if code != exitOK || strings.Contains(stderr, "export") {
+	if code != exit.OK || strings.Contains(stderr, "export") {
 		t.Fatalf("init ends with %d: %s", code, stderr)
 	}
 	cfg, err := LoadConfig(filepath.Join("my etc", "s.yaml"), os.LookupEnv)
@@ -218,7 +219,7 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 	for name, command := range map[string]string{"treesnap": "relay auth import treesnap", "camstreamer": "relay auth login camstreamer", "client-credentials": "relay auth token client-credentials"} {
 		t.Chdir(t.TempDir())
 		provider, _ := auth.Lookup(name)
-		if code, _, stderr := runMain(t, nil, "", initFlagsFor(provider)...); code != exitOK || !strings.Contains(stderr, "\n  relay config check\n  "+command+"\n  relay\n") {
+		if code, _, stderr := runMain(t, nil, "", initFlagsFor(provider)...); code != exit.OK || !strings.Contains(stderr, "\n  relay config check\n  "+command+"\n  relay\n") {
 			t.Errorf("init for %s ends with %d and says\n%s", name, code, stderr)
 		}
 	}
@@ -282,7 +283,7 @@ func TestInitAsksForTheRest(t *testing.T) {
 func TestInitIsBrokenOff(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, err := dialogue(t.Context(), strings.NewReader("treatstream\nmine\n"))
-	if exitCode(err) != exitUsage || !strings.Contains(err.Error(), "the input ended") {
+	if exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), "the input ended") {
 		t.Errorf("at the end of the input: %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -292,8 +293,8 @@ func TestInitIsBrokenOff(t *testing.T) {
 	}
 	defer typed.Close()
 	defer keyboard.Close()
-	cancel(errSignal)
-	if _, err := dialogue(ctx, typed); !errors.Is(err, errSignal) {
+	cancel(exit.ErrSignal)
+	if _, err := dialogue(ctx, typed); !errors.Is(err, exit.ErrSignal) {
 		t.Errorf("after a signal: %v", err)
 	}
 	if _, err := os.Stat("relay.yaml"); err == nil {

@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -88,7 +90,7 @@ func (f *initFlags) takeSinks(answer string) error {
 	var types []string
 	for _, typ := range strings.FieldsFunc(answer, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
 		if !slices.Contains(sinks.Types(), typ) {
-			return fmt.Errorf("there is no type of sink %q; %s", typ, suggest(typ, sinks.Types()))
+			return fmt.Errorf("there is no type of sink %q; %s", typ, text.Suggest(typ, sinks.Types()))
 		}
 		if !slices.Contains(types, typ) {
 			types = append(types, typ)
@@ -103,7 +105,7 @@ func (f *initFlags) takeSinks(answer string) error {
 
 func checkProvider(name string) error {
 	if _, ok := auth.Lookup(name); !ok {
-		return fmt.Errorf("there is no provider %q; %s", name, suggest(name, providerNames()))
+		return fmt.Errorf("there is no provider %q; %s", name, text.Suggest(name, providerNames()))
 	}
 	return nil
 }
@@ -205,7 +207,7 @@ func (a *answers) next(ctx context.Context) (string, error) {
 	select {
 	case line, ok := <-a.lines:
 		if !ok {
-			return "", usagef("the input ended before relay init had its answers: nothing is written")
+			return "", exit.Usagef("the input ended before relay init had its answers: nothing is written")
 		}
 		return line, nil
 	case <-ctx.Done():

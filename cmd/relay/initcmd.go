@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -39,7 +41,7 @@ no secret: the file refers to environment variables, or to files that hold one.`
 			if p.configPath != "" && !cmd.Flags().Changed("output") {
 				f.output = p.configPath
 			}
-			return p.initConfig(cmd.Context(), &f, cmd.Flags().Changed, terminal(p.in) && terminal(p.err))
+			return p.initConfig(cmd.Context(), &f, cmd.Flags().Changed, terminal.Is(p.in) && terminal.Is(p.err))
 		},
 	}
 	f.register(cmd.Flags())
@@ -72,7 +74,7 @@ func providerNames() []string {
 
 // initConfig writes the configuration. given reports whether a flag was given. It asks for the rest if there is a terminal.
 func (p *program) initConfig(ctx context.Context, f *initFlags, given func(flag string) bool, terminal bool) error {
-	there := usagef("%s is there already: replace it with --force, or write another one with --output", f.output)
+	there := exit.Usagef("%s is there already: replace it with --force, or write another one with --output", f.output)
 	if _, err := os.Lstat(f.output); err == nil && !f.force {
 		return there
 	}
@@ -81,7 +83,7 @@ func (p *program) initConfig(ctx context.Context, f *initFlags, given func(flag 
 	case err != nil:
 		return err
 	case len(missing) > 0 && !terminal:
-		return usagef("relay init has no terminal to ask on: give it %s", strings.Join(missing, " and "))
+		return exit.Usagef("relay init has no terminal to ask on: give it %s", strings.Join(missing, " and "))
 	case len(missing) > 0:
 		if err := p.ask(ctx, f, given); err != nil {
 			return err
@@ -110,17 +112,17 @@ func (f *initFlags) settle(given func(flag string) bool) (missing []string, err 
 	for _, q := range f.questions() {
 		switch {
 		case given(q.flag) && !q.applies():
-			errs = append(errs, usagef("--%s: of no use with the other flags: leave it out", q.flag))
+			errs = append(errs, exit.Usagef("--%s: of no use with the other flags: leave it out", q.flag))
 		case given(q.flag):
 			if err := q.take(q.given()); err != nil {
-				errs = append(errs, usagef("--%s: %w", q.flag, err))
+				errs = append(errs, exit.Usagef("--%s: %w", q.flag, err))
 			}
 		case !q.applies() || q.optional:
 		case q.usual() == "":
 			missing = append(missing, fmt.Sprintf("--%s (%s)", q.flag, q.about))
 		default:
 			if err := q.take(q.usual()); err != nil {
-				errs = append(errs, usagef("--%s: %w", q.flag, err))
+				errs = append(errs, exit.Usagef("--%s: %w", q.flag, err))
 			}
 		}
 	}
@@ -139,7 +141,7 @@ func (f *initFlags) check(text string) (variables []string, err error) {
 	var errs []error
 	if wrong, ok := errors.AsType[ConfigErrors](err); ok {
 		for _, e := range wrong {
-			errs = append(errs, usagef("%s: %s", e.Path, e.Message))
+			errs = append(errs, exit.Usagef("%s: %s", e.Path, e.Message))
 		}
 	}
 	return variables, errors.Join(errs...)

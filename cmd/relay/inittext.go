@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -65,12 +66,12 @@ func (f *initFlags) text() string {
 	line("  ", f.account, ":")
 	line("    provider: ", f.provider)
 	if f.baseURL != "" {
-		line("    base_url: ", quoteYAML(f.baseURL))
+		line("    base_url: ", text.QuoteYAML(f.baseURL))
 	}
 	if provider.Grant != auth.PersonalToken {
-		line("    client_id: ", quoteYAML(f.clientID))
+		line("    client_id: ", text.QuoteYAML(f.clientID))
 		if f.clientSecretFile != "" {
-			line("    client_secret_file: ", quoteYAML(f.path(f.clientSecretFile)))
+			line("    client_secret_file: ", text.QuoteYAML(f.path(f.clientSecretFile)))
 		} else {
 			line("    client_secret: ${", f.secretVariable(), "}")
 		}
@@ -136,7 +137,7 @@ func (f *initFlags) sink(typ string) []string {
 	lines := []string{sinkName(typ) + ":", "  type: " + typ}
 	secretURL := func(about, file, variable string) []string {
 		if file != "" {
-			return append([]string{about}, append(lines, "  url_file: "+quoteYAML(f.path(file)))...)
+			return append([]string{about}, append(lines, "  url_file: "+text.QuoteYAML(f.path(file)))...)
 		}
 		return append([]string{about}, append(lines, "  url: ${"+variable+"}")...)
 	}
@@ -146,9 +147,9 @@ func (f *initFlags) sink(typ string) []string {
 	case "nats":
 		return append([]string{"# For overlays, which subscribe to treats.> with the login that relay prints when it first starts."}, lines...)
 	case "webhook":
-		url := "  url: " + quoteYAML(f.webhookURL)
+		url := "  url: " + text.QuoteYAML(f.webhookURL)
 		if f.webhookURLFile != "" {
-			url = "  url_file: " + quoteYAML(f.path(f.webhookURLFile))
+			url = "  url_file: " + text.QuoteYAML(f.path(f.webhookURLFile))
 		}
 		return append([]string{"# One signed request for each event."}, append(lines, url,
 			"  # The receiver verifies each request with the same secret. relay secrets new makes one.",
@@ -160,6 +161,3 @@ func (f *initFlags) sink(typ string) []string {
 	}
 	return lines
 }
-
-// quoteYAML is a text of one line as a YAML value.
-func quoteYAML(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

@@ -16,6 +16,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
@@ -102,12 +104,12 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 		return nil, err
 	}
 	if j.attempts, err = journal.OpenAttemptLog(ctx, journal.AttemptConfig{Log: j.storage.attempts, Logger: log, Metrics: metrics}); err != nil {
-		return nil, withCode(exitUnavailable, err)
+		return nil, exit.With(exit.Unavailable, err)
 	}
 	if j.lanes, err = delivery.New(ctx, delivery.Config{
 		Journal: j.journal, CursorFile: filepath.Join(dir, cursorsFile), Logger: log, Metrics: metrics, Trace: trace,
 	}); err != nil {
-		return nil, withCode(exitUnavailable, err)
+		return nil, exit.With(exit.Unavailable, err)
 	}
 	if cfg.Alerts.Sink != "" {
 		j.alerts = journal.NewAlerts(j.journal, cfg.Alerts.Sink, log)
@@ -194,7 +196,7 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 		part.start(taking, stop)
 	}
 	asked := again.triggers(taking, &triggers)
-	j.log.Info().Int("accounts", len(j.parts().sources())).Int("sinks", len(j.parts().sinks)).Str("version", version()).Msg("relay runs")
+	j.log.Info().Int("accounts", len(j.parts().sources())).Int("sinks", len(j.parts().sinks)).Str("version", version.Number()).Msg("relay runs")
 	defer j.supervise(context.WithoutCancel(ctx))()
 
 	var ending sync.WaitGroup

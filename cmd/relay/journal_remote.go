@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -74,7 +75,7 @@ func (r *remote) ask(ctx context.Context, method, path string, body []byte) ([]b
 	case context.Cause(ctx) != nil:
 		return nil, nil, context.Cause(ctx)
 	case err != nil:
-		return nil, nil, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it has stopped; try again", r.dir))
+		return nil, nil, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: it has stopped; try again", r.dir))
 	}
 	said := strings.TrimSpace(string(text))
 	switch resp.StatusCode {
@@ -92,7 +93,7 @@ func (r *remote) ask(ctx context.Context, method, path string, body []byte) ([]b
 	case http.StatusServiceUnavailable:
 		said += "; try again in a moment"
 	}
-	return nil, nil, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: %s", r.dir, said))
+	return nil, nil, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %s", r.dir, said))
 }
 
 // read asks for records, and notes the bounds of the log.
@@ -108,7 +109,7 @@ func (r *remote) read(ctx context.Context, from uint64, limit int, wait bool) ([
 	first, firstErr := strconv.ParseUint(header.Get(headerFirst), 10, 64)
 	next, nextErr := strconv.ParseUint(header.Get(headerNext), 10, 64)
 	if err := errors.Join(firstErr, nextErr); err != nil {
-		return nil, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: %w; restart it with this version", r.dir, err))
+		return nil, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w; restart it with this version", r.dir, err))
 	}
 	r.mu.Lock()
 	r.first, r.next = first, max(next, r.next)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -49,7 +50,7 @@ func (p *program) useJournal(ctx context.Context, use func(*journal.Journal) err
 	}
 	j, err := journal.Attach(ctx, journal.Config{Log: s.log, State: s.state, Attempts: s.attempts, Logger: p.logger()})
 	if err != nil {
-		return withCode(exitUnavailable, err)
+		return exit.With(exit.Unavailable, err)
 	}
 	return use(j)
 }
@@ -62,7 +63,7 @@ func (p *program) liveStorage(ctx context.Context, undo *teardown) (s storage, d
 	}
 	path, err := FindConfig(p.configPath, p.getenv)
 	if err != nil {
-		return s, dir, nil, withCode(exitConfig, err)
+		return s, dir, nil, exit.With(exit.Config, err)
 	}
 	if path != "" {
 		var cfg *Config
@@ -76,9 +77,9 @@ func (p *program) liveStorage(ctx context.Context, undo *teardown) (s storage, d
 	case errors.Is(err, errNoControl):
 		return s, dir, cfgErr, err
 	case errors.Is(err, errRemoteJournal):
-		return s, dir, nil, withCode(exitConfig, errors.Join(cfgErr, fmt.Errorf("%w, which this configuration does not name; give its own with --config", err)))
+		return s, dir, nil, exit.With(exit.Config, errors.Join(cfgErr, fmt.Errorf("%w, which this configuration does not name; give its own with --config", err)))
 	}
-	return s, dir, nil, withCode(exitUnavailable, err)
+	return s, dir, nil, exit.With(exit.Unavailable, err)
 }
 
 // remoteStorage is the journal of the relay that runs on the data folder. The error is an [errNoControl] if none does.
@@ -120,17 +121,17 @@ func (p *program) openStorageAlone(ctx context.Context, dir string, undo *teardo
 	at := filepath.Join(dir, journalDir)
 	switch _, err := os.Stat(at); {
 	case errors.Is(err, fs.ErrNotExist):
-		return s, withCode(exitUnavailable, fmt.Errorf("open the journal in %s: %w; or name another data folder with --data-dir", dir, journal.ErrNoJournal))
+		return s, exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: %w; or name another data folder with --data-dir", dir, journal.ErrNoJournal))
 	case err != nil:
-		return s, withCode(exitUnavailable, fmt.Errorf("open the journal: %w; run this as the user that relay runs as", err))
+		return s, exit.With(exit.Unavailable, fmt.Errorf("open the journal: %w; run this as the user that relay runs as", err))
 	}
 	lock, err := awaitLock(ctx, dir, "run this as the user that relay runs as", func() (err error) {
 		s, err = p.remoteStorage(ctx, dir, undo) // it may have been starting
-		return withCode(exitUnavailable, err)
+		return exit.With(exit.Unavailable, err)
 	})
 	switch {
 	case errors.Is(err, errNoControl):
-		return storage{}, withCode(exitUnavailable, fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s; "+
+		return storage{}, exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s; "+
 			"wait until it has started or stopped, or restart it", dir, controlSocket))
 	case err != nil:
 		return storage{}, err
@@ -139,7 +140,7 @@ func (p *program) openStorageAlone(ctx context.Context, dir string, undo *teardo
 	}
 	undo.add("data folder", lock.Close)
 	if s, err = openFiles(ctx, dir, p.logger(), undo); err != nil {
-		return s, withCode(exitUnavailable, err)
+		return s, exit.With(exit.Unavailable, err)
 	}
 	s.attempts, err = readAttempts(ctx, dir, p.logger(), undo)
 	return s, err

@@ -16,6 +16,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -40,10 +42,10 @@ func (p *program) journalFiles() (string, error) {
 	}
 	at := filepath.Join(dir, journalDir)
 	if err := checkFormat(at); err != nil {
-		return "", withCode(exitUnavailable, err)
+		return "", exit.With(exit.Unavailable, err)
 	}
 	if _, err := os.Stat(at); err != nil {
-		return "", withCode(exitUnavailable, fmt.Errorf("open the journal in %s: %w; name its data folder with --data-dir. A journal on a NATS server (journal.nats_url) is that server's to verify and back up", dir, journal.ErrNoJournal))
+		return "", exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: %w; name its data folder with --data-dir. A journal on a NATS server (journal.nats_url) is that server's to verify and back up", dir, journal.ErrNoJournal))
 	}
 	return at, nil
 }
@@ -74,7 +76,7 @@ func (p *program) journalVerify(ctx context.Context, at string, asJSON bool) err
 		}
 	})
 	if err != nil {
-		return withCode(exitUnavailable, err)
+		return exit.With(exit.Unavailable, err)
 	}
 	if asJSON {
 		err = json.NewEncoder(p.out).Encode(summary)
@@ -94,7 +96,7 @@ func (p *program) journalVerify(ctx context.Context, at string, asJSON bool) err
 // findingLine is what is wrong with a place of the journal, in one line.
 func findingLine(f *filelog.Finding) string {
 	if f.Err != nil {
-		return inLine(f.Err.Error())
+		return text.Line(f.Err.Error())
 	}
 	line := fmt.Sprintf("%s at %d: %d bytes are damaged", f.Segment, f.Offset, f.Size)
 	switch f.Numbers.First {
@@ -106,10 +108,10 @@ func findingLine(f *filelog.Finding) string {
 		line += fmt.Sprintf("; numbers %d to %d are lost", f.Numbers.First, f.Numbers.Last)
 	}
 	if f.Account != "" {
-		line += ", account " + inLine(f.Account)
+		line += ", account " + text.Line(f.Account)
 	}
 	if !f.Time.IsZero() {
-		line += ", journaled about " + stamp(f.Time)
+		line += ", journaled about " + text.Stamp(f.Time)
 	}
 	if f.Known {
 		line += "; relay knows that"
@@ -125,7 +127,7 @@ runs. To restore, stop relay and put the copy in the place of the data folder's 
 		Example: "  relay journal backup /backup/2026-07-16",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("%s takes one argument, the folder of the copy; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+				return exit.Usagef("%s takes one argument, the folder of the copy; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 			}
 			return nil
 		},
@@ -142,7 +144,7 @@ must not run meanwhile. - reads standard input.`,
 		Example: "  relay journal import events.jsonl\n  relay export --data-dir old | relay journal import -",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("%s takes one argument, the file, or - for standard input; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+				return exit.Usagef("%s takes one argument, the file, or - for standard input; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 			}
 			return nil
 		},
@@ -262,7 +264,7 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 	}
 	log, err := filelog.OpenReader(ctx, filelog.Options{Dir: at, Log: p.logger()})
 	if err != nil {
-		return withCode(exitUnavailable, err)
+		return exit.With(exit.Unavailable, err)
 	}
 	undo.add("journal", log.Close)
 	if err := filelog.Backup(ctx, log, to); err != nil {
@@ -271,7 +273,7 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 	if err := writeState(ctx, items, to, p.logger()); err != nil {
 		return fmt.Errorf("back up the journal: %w", err)
 	}
-	return p.say("Copied the journal to %s. relay journal verify --data-dir %s reads the copy.", to, shellQuote(filepath.Dir(to)))
+	return p.say("Copied the journal to %s. relay journal verify --data-dir %s reads the copy.", to, text.ShellQuote(filepath.Dir(to)))
 }
 
 // writeState writes a state with these items.

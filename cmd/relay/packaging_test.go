@@ -14,6 +14,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // fromRoot is the path of a file that is named as from the top of the repository.
@@ -136,7 +138,7 @@ func TestServiceUnit(t *testing.T) {
 		"Service.Type": "notify", "Service.NotifyAccess": "main", "Service.WatchdogSec": "2min",
 		"Service.EnvironmentFile": "/etc/relay/relay.env", "Service.StateDirectory": "relay", "Service.StateDirectoryMode": "0700",
 		"Service.User": "relay", "Install.WantedBy": "multi-user.target",
-		"Service.RestartPreventExitStatus": fmt.Sprint(exitUsage, exitUnauthorized, exitConfig),
+		"Service.RestartPreventExitStatus": fmt.Sprint(exit.Usage, exit.Unauthorized, exit.Config),
 	} {
 		if got := u[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s is %q, want %q", key, got, want)

@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/sinks"
@@ -101,11 +103,11 @@ func (j *job) openAccount(c AccountConfig) (*accountPart, error) {
 // openSink makes a sink ready to deliver.
 func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 	if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() && j.server == nil {
-		return nil, withCode(exitUnavailable, fmt.Errorf("open sink %s: it publishes to relay's own NATS server, which listens only if a sink wants it when relay starts: restart relay", s.Name))
+		return nil, exit.With(exit.Unavailable, fmt.Errorf("open sink %s: it publishes to relay's own NATS server, which listens only if a sink wants it when relay starts: restart relay", s.Name))
 	}
 	files := filesSum(s.Config)
 	sink, err := s.Config.Open(ctx, sinks.Env{
-		Name: s.Name, Stdout: j.out, UserAgent: userAgent(), Log: j.log.With().Str("sink", s.Name).Logger(),
+		Name: s.Name, Stdout: j.out, UserAgent: version.UserAgent(), Log: j.log.With().Str("sink", s.Name).Logger(),
 		NATS:      func(ctx context.Context) (*nats.Conn, error) { return j.server.Connect(ctx) },
 		NATSStore: j.natsStore(), Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
 		Attempt: func(a pipeline.Attempt) {
@@ -114,11 +116,11 @@ func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
 		},
 	})
 	if err != nil {
-		code := exitUnavailable
+		code := exit.Unavailable
 		if _, ok := errors.AsType[*sinks.FieldError](err); ok { // in a file that a key names
-			code = exitConfig
+			code = exit.Config
 		}
-		return nil, withCode(code, fmt.Errorf("open sink %s: %w", s.Name, err))
+		return nil, exit.With(code, fmt.Errorf("open sink %s: %w", s.Name, err))
 	}
 	return &sinkPart{cfg: s, sink: sink, files: files, ended: make(chan struct{})}, nil
 }
@@ -140,7 +142,7 @@ func (j *job) openLane(ctx context.Context, part *sinkPart) error {
 	}
 	lane, err := j.lanes.Open(ctx, part.sink, lc)
 	part.set(lane, err)
-	return withCode(exitUnavailable, err)
+	return exit.With(exit.Unavailable, err)
 }
 
 // start runs the account until ctx or its end; stop is called if its source cannot go on.

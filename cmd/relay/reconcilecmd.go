@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 )
@@ -59,9 +60,9 @@ func (c *control) reconcile(w http.ResponseWriter, r *http.Request) {
 	var err error
 	switch {
 	case !ready:
-		err = withCode(exitUnavailable, errors.New("relay is starting; try again in a moment"))
+		err = exit.With(exit.Unavailable, errors.New("relay is starting; try again in a moment"))
 	case !known:
-		err = usagef("the relay that runs has no account %q that receives treats; restart it if that is new", name)
+		err = exit.Usagef("the relay that runs has no account %q that receives treats; restart it if that is new", name)
 	case reconciler == nil:
 		err = noHistory(name)
 	default:
@@ -71,14 +72,14 @@ func (c *control) reconcile(w http.ResponseWriter, r *http.Request) {
 	enc := json.NewEncoder(w)
 	if err != nil {
 		w.WriteHeader(http.StatusBadGateway)
-		_ = enc.Encode(reconcileFault{strings.Join(strings.Fields(err.Error()), " "), exitCode(err)}) // whoever asked may have left
+		_ = enc.Encode(reconcileFault{strings.Join(strings.Fields(err.Error()), " "), exit.Code(err)}) // whoever asked may have left
 		return
 	}
 	_ = enc.Encode(result) // as above
 }
 
 func noHistory(account string) error {
-	return withCode(exitConfig, fmt.Errorf("account %s: its provider has no history, and endpoints.history is not set", account))
+	return exit.With(exit.Config, fmt.Errorf("account %s: its provider has no history, and endpoints.history is not set", account))
 }
 
 func (p *program) reconcileCommand() *cobra.Command {
@@ -148,7 +149,7 @@ func (p *program) reconcile(ctx context.Context, account string) (result intake.
 	}
 	i := slices.IndexFunc(cfg.Accounts, func(c AccountConfig) bool { return c.Account == account })
 	if i < 0 || !receives(cfg.Accounts[i]) {
-		return result, usagef("%s has no account %q that receives treats", cfg.Path, account)
+		return result, exit.Usagef("%s has no account %q that receives treats", cfg.Path, account)
 	}
 	lock, err := lockDataDir(ctx, dir)
 	if err != nil {
@@ -172,13 +173,13 @@ func askReconcile(ctx context.Context, dir, account string) (result intake.Recon
 	case http.StatusBadGateway:
 		var fault reconcileFault
 		if err = dec.Decode(&fault); err == nil {
-			return result, withCode(fault.Code, errors.New(fault.Error))
+			return result, exit.With(fault.Code, errors.New(fault.Error))
 		}
 	default: // an older relay
-		return result, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
+		return result, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
 	}
 	if err != nil {
-		return result, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: %w", dir, err))
+		return result, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w", dir, err))
 	}
 	return result, nil
 }
@@ -209,7 +210,7 @@ func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConf
 	}
 	in := j.newIntake(c)
 	if err := in.CatchUp(ctx); err != nil {
-		return result, withCode(exitUnavailable, err)
+		return result, exit.With(exit.Unavailable, err)
 	}
 	reconciler := intake.NewReconciler(in, past, intake.ReconcileConfig{Logins: past})
 	comparing, stop := context.WithCancelCause(ctx)

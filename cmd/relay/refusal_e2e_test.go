@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // A receiver that refuses the signature is said to be down with that cause wherever somebody looks, and an alert says it. It costs no treat.
@@ -42,10 +44,10 @@ func TestReceiverWithAnotherSecret(t *testing.T) {
 			t.Errorf("status: %+v", s)
 		}
 	}
-	if text := w.relay(exitOK, "status").out.text(); !strings.Contains(text, cause) {
+	if text := w.relay(exit.OK, "status").out.text(); !strings.Contains(text, cause) {
 		t.Errorf("relay status:\n%s", text)
 	}
-	if f := w.doctor(exitFailure).of(t, "webhook", "other"); f.State != foundFault || !strings.Contains(f.Detail, cause) || !strings.Contains(f.Mend, "sinks.other") {
+	if f := w.doctor(exit.Failure).of(t, "webhook", "other"); f.State != foundFault || !strings.Contains(f.Detail, cause) || !strings.Contains(f.Mend, "sinks.other") {
 		t.Errorf("relay doctor: %+v", f)
 	}
 	eventually(t, func() error {

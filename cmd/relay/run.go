@@ -10,6 +10,8 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -35,7 +37,7 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 // run does the main job until ctx ends.
 func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (err error) {
 	defer func() {
-		if errors.Is(err, errSignal) { // told to stop while it was starting
+		if errors.Is(err, exit.ErrSignal) { // told to stop while it was starting
 			err = nil
 		}
 	}()
@@ -46,16 +48,16 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 	}
 	for _, name := range simulatorFlagNames() {
 		if flags.Changed(name) {
-			return usagef("--%s goes with --simulate", name)
+			return exit.Usagef("--%s goes with --simulate", name)
 		}
 	}
 	path, err := FindConfig(p.configPath, p.getenv)
 	if err != nil {
-		return withCode(exitConfig, err)
+		return exit.With(exit.Config, err)
 	}
 	load := func() (*Config, error) { return p.loadJob(f, log) }
 	var again *reloader
-	if interactive := terminal(p.in); !interactive || f.watch {
+	if interactive := terminal.Is(p.in); !interactive || f.watch {
 		again = newReloader(path, f.watch, interactive, load)
 	}
 	cfg, err := load()
@@ -93,7 +95,7 @@ func checkAccounts(cfg *Config) error {
 	if len(cfg.Accounts) > 0 {
 		return nil
 	}
-	return withCode(exitConfig, fmt.Errorf("%s: no accounts: add one under accounts (docs/config.md), or try relay --simulate --sink stdout", cfg.Path))
+	return exit.With(exit.Config, fmt.Errorf("%s: no accounts: add one under accounts (docs/config.md), or try relay --simulate --sink stdout", cfg.Path))
 }
 
 // needsSinks reports whether sinks are to run. Without an account that receives treats relay keeps the tokens of the others fresh, and needs none.
@@ -106,7 +108,7 @@ func needsSinks(cfg *Config) bool {
 func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
 	if len(wanted) == 0 {
 		if len(cfg.Sinks) == 0 {
-			return nil, withCode(exitConfig, fmt.Errorf("%s: no sinks: add one under sinks (docs/config.md) or give --sink stdout", cfg.Path))
+			return nil, exit.With(exit.Config, fmt.Errorf("%s: no sinks: add one under sinks (docs/config.md) or give --sink stdout", cfg.Path))
 		}
 		return cfg.Sinks, nil
 	}
@@ -138,11 +140,11 @@ func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
 			for _, s := range cfg.Sinks {
 				names = append(names, s.Name)
 			}
-			return nil, usagef("--sink %s: no sink has this name; configured are [%s], types are [%s]",
+			return nil, exit.Usagef("--sink %s: no sink has this name; configured are [%s], types are [%s]",
 				name, strings.Join(names, ", "), strings.Join(sinks.Types(), ", "))
 		}
 		if err := c.Validate(); err != nil {
-			return nil, withCode(exitConfig, fmt.Errorf("--sink %s: no sink of this type is configured, and it needs to be: %s",
+			return nil, exit.With(exit.Config, fmt.Errorf("--sink %s: no sink of this type is configured, and it needs to be: %s",
 				name, strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
 		add(SinkConfig{Name: name, Type: name, Lane: delivery.LaneConfig{Concurrency: c.Concurrency()}, Config: c})

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/sinks"
@@ -40,7 +41,7 @@ func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir strin
 		OverlayUser: login.User, OverlayPassword: login.secret(), Log: j.log,
 	})
 	if err != nil {
-		return withCode(exitUnavailable, err)
+		return exit.With(exit.Unavailable, err)
 	}
 	j.server = server
 	j.undo.add("embedded NATS server", func() error { server.Close(); return nil }) //nolint:contextcheck // it ends by itself
@@ -99,7 +100,7 @@ func journalLogin(cfg JournalConfig) (opts []nats.Option) {
 
 func journalRefused(cfg JournalConfig, err error) error {
 	err = errors.New(secret.Scrub(err.Error(), cfg.NATSURL, cfg.Token))
-	return withCode(exitUnavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", natsHosts(cfg.NATSURL.Reveal()), err))
+	return exit.With(exit.Unavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", natsHosts(cfg.NATSURL.Reveal()), err))
 }
 
 // away reports whether a server that did not let us in may do so later: it is down, or its name or network is.

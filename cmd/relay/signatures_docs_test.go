@@ -16,6 +16,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/peertest"
 )
 
@@ -158,7 +159,7 @@ func TestDocumentedRotation(t *testing.T) {
 	if len(steps) != 2 {
 		t.Fatalf("%s has the steps %q", sinksDoc, steps)
 	}
-	step := func(i int) *process { return w.relay(exitOK, strings.Fields(steps[i][1])[1:]...) }
+	step := func(i int) *process { return w.relay(exit.OK, strings.Fields(steps[i][1])[1:]...) }
 	send()
 	atLeast(t, "the receiver", old.out, 1)
 	fresh := strings.TrimSpace(step(0).out.text())

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/sinks"
@@ -44,14 +45,14 @@ func (f *simulatorFlags) register(flags *pflag.FlagSet) {
 func (f *simulatorFlags) config(log zerolog.Logger) (simulator.Config, error) {
 	for name, p := range map[string]float64{"drop": f.drop, "dup": f.dup, "malformed": f.malformed} {
 		if !(p >= 0 && p <= 1) {
-			return simulator.Config{}, usagef("--%s %v: want a probability from 0 to 1", name, p)
+			return simulator.Config{}, exit.Usagef("--%s %v: want a probability from 0 to 1", name, p)
 		}
 	}
 	if !(f.rate >= 0 && f.rate <= 100_000) {
-		return simulator.Config{}, usagef("--rate %v: want 0 to 100000 treats a second", f.rate)
+		return simulator.Config{}, exit.Usagef("--rate %v: want 0 to 100000 treats a second", f.rate)
 	}
 	if f.expireToken != 0 && f.expireToken < time.Second {
-		return simulator.Config{}, usagef("--expire-token %v: want at least 1s", f.expireToken)
+		return simulator.Config{}, exit.Usagef("--expire-token %v: want at least 1s", f.expireToken)
 	}
 	return simulator.Config{
 		Rate: f.rate, Drop: f.drop, Dup: f.dup, Malformed: f.malformed, ExpireToken: f.expireToken, Seed: f.seed, Log: log,
@@ -91,14 +92,14 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 	}
 	dir, err := os.MkdirTemp("", "relay-simulate-")
 	if err != nil {
-		return withCode(exitUnavailable, fmt.Errorf("make a folder for the simulation: %w", err))
+		return exit.With(exit.Unavailable, fmt.Errorf("make a folder for the simulation: %w", err))
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	p.simulation = dir
 	// The simulator must outlive the job, which drains when ctx ends.
 	sim, err := simulator.Start(context.WithoutCancel(ctx), simConfig)
 	if err != nil {
-		return withCode(exitUnavailable, err)
+		return exit.With(exit.Unavailable, err)
 	}
 	defer func() { err = errors.Join(err, sim.Close()) }()
 	log.Info().Str("url", sim.URL()).Uint64("seed", sim.Seed()).Float64("rate", f.sim.rate).Msg("simulated TreatStream runs")
@@ -204,7 +205,7 @@ func (p *program) simulate(ctx context.Context, f *simulatorFlags, listen string
 	cfg.Addr, cfg.Consent = listen, consent
 	sim, err := simulator.Start(ctx, cfg)
 	if err != nil {
-		return withCode(exitUnavailable, fmt.Errorf("%w; choose another address with --listen", err))
+		return exit.With(exit.Unavailable, fmt.Errorf("%w; choose another address with --listen", err))
 	}
 	e := sim.Endpoints()
 	err = p.say(`A simulated TreatStream runs at %s (seed %d). Its account for relay.yaml:

@@ -22,6 +22,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -329,7 +330,7 @@ func TestDocumentedDeadLetter(t *testing.T) {
 				w.bot.refuses()
 			}
 			run := func() string {
-				p := w.relay(exitOK, args[1:]...)
+				p := w.relay(exit.OK, args[1:]...)
 				return p.out.text() + "\n" + p.err.text()
 			}
 			ordered := func(text string) []string { // Sinks do not wait for each other, so neither do lines.

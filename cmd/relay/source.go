@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/socket"
 )
@@ -76,7 +77,7 @@ func (j *job) newSource(c AccountConfig, account *auth.Account) (*source, error)
 	}
 	s.client, err = socket.New(config)
 	if err != nil {
-		return nil, withCode(exitConfig, fmt.Errorf("account %s: endpoints.socket: %w", c.Account, err))
+		return nil, exit.With(exit.Config, fmt.Errorf("account %s: endpoints.socket: %w", c.Account, err))
 	}
 	return s, nil
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
 // maxStandardLine is how many bytes are shown of what a package says by the standard logger.
@@ -22,14 +24,14 @@ type standardLog struct{ log zerolog.Logger }
 
 // Write implements [io.Writer]. It is given one message.
 func (l standardLog) Write(message []byte) (int, error) {
-	text := strings.Join(strings.Fields(string(message)), " ")
-	if len(text) > maxStandardLine {
-		text = strings.ToValidUTF8(text[:maxStandardLine], "") + "..."
+	line := strings.Join(strings.Fields(string(message)), " ")
+	if len(line) > maxStandardLine {
+		line = strings.ToValidUTF8(line[:maxStandardLine], "") + "..."
 	}
 	level := zerolog.WarnLevel
-	if unsolicited, _, found := strings.Cut(text, " starting with "); found && unsolicited == "Unsolicited response received on idle HTTP channel" {
-		level, text = zerolog.DebugLevel, unsolicited // what it starts with is the other side's; nothing is lost by it
+	if unsolicited, _, found := strings.Cut(line, " starting with "); found && unsolicited == "Unsolicited response received on idle HTTP channel" {
+		level, line = zerolog.DebugLevel, unsolicited // what it starts with is the other side's; nothing is lost by it
 	}
-	l.log.WithLevel(level).Str("by", "standard logger").Msg(inLine(text))
+	l.log.WithLevel(level).Str("by", "standard logger").Msg(text.Line(line))
 	return len(message), nil
 }

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/intake/index"
@@ -159,7 +160,7 @@ func (m *monitor) look(ctx context.Context) snapshot {
 	m.phase.Unlock()
 	now := time.Now()
 	s := snapshot{
-		Time: now, Version: version(), Started: m.started.UTC().Round(time.Second), Accounts: []accountStatus{}, Sinks: []laneStatus{},
+		Time: now, Version: version.Number(), Started: m.started.UTC().Round(time.Second), Accounts: []accountStatus{}, Sinks: []laneStatus{},
 		Journal: journalStatus{State: stateAway, Server: "files", Reason: "it is not open yet"},
 	}
 	if !m.cfg.Journal.NATSURL.Empty() {
@@ -210,7 +211,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 		if lane == nil {
 			reason := "it is starting"
 			if trouble != nil {
-				reason = "it does not run yet, and is tried again: " + inLine(trouble.Error())
+				reason = "it does not run yet, and is tried again: " + text.Line(trouble.Error())
 			}
 			s.Sinks = append(s.Sinks, laneStatus{Sink: name, Type: types[name], State: stateFailing, Reason: reason})
 			v.notReady("sink "+name, reason)
@@ -234,10 +235,10 @@ func (j *journalStatus) fill(h journal.Health, s journal.Survey, events uint64, 
 	if err == nil {
 		j.Events, j.Bytes, j.Oldest = &events, &s.Bytes, s.Oldest.UTC()
 	} else {
-		j.State, j.Reason = stateAway, inLine(err.Error())
+		j.State, j.Reason = stateAway, text.Line(err.Error())
 	}
 	if !h.FailingSince.IsZero() {
-		j.State, j.Since, j.Reason = stateFailing, h.FailingSince.UTC(), inLine(h.Reason)
+		j.State, j.Since, j.Reason = stateFailing, h.FailingSince.UTC(), text.Line(h.Reason)
 	}
 }
 
@@ -253,7 +254,7 @@ func originOf(hit *index.Hit) pipeline.Origin {
 
 func (j *journalStatus) fault() string {
 	if j.State == stateFailing {
-		return fmt.Sprintf("it cannot be written since %s, %d treats wait in memory: %s; check the disk or the journal's server", stamp(j.Since), j.Waiting, j.Reason)
+		return fmt.Sprintf("it cannot be written since %s, %d treats wait in memory: %s; check the disk or the journal's server", text.Stamp(j.Since), j.Waiting, j.Reason)
 	}
 	return j.Reason + "; check the journal's server"
 }
@@ -264,7 +265,7 @@ func accountOf(parts live, c AccountConfig) accountStatus {
 	for _, src := range parts.sources() {
 		if src.name == c.Account {
 			conn := src.link.now()
-			a.Connection, a.Since, a.Reason, a.Reconnects = conn.state, conn.since.UTC(), inLine(conn.reason), conn.reconnects
+			a.Connection, a.Since, a.Reason, a.Reconnects = conn.state, conn.since.UTC(), text.Line(conn.reason), conn.reconnects
 			a.Transport = string(conn.transport)
 			a.Withheld = src.withheld()
 		}
@@ -277,14 +278,14 @@ func accountOf(parts live, c AccountConfig) accountStatus {
 	if err != nil { // the disk
 		token.State, token.Fix = "unknown", err.Error()
 	}
-	a.Token, a.TokenEnds, a.Fix = token.State, token.Expiry.UTC(), inLine(token.Fix)
+	a.Token, a.TokenEnds, a.Fix = token.State, token.Expiry.UTC(), text.Line(token.Fix)
 	return a
 }
 
 func laneOf(l *delivery.LaneStatus, b *journal.Backlog, typ string, now time.Time) laneStatus {
 	s := laneStatus{
 		Sink: l.Sink, Type: typ, State: stateOK, InFlight: l.InFlight, Retries: l.Retries, Delivered: l.Delivered, Failures: l.Failures,
-		LastDelivery: l.LastDelivery.UTC(), Reason: inLine(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),
+		LastDelivery: l.LastDelivery.UTC(), Reason: text.Line(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),
 	}
 	switch {
 	case !l.State.DisabledSince.IsZero():
@@ -308,9 +309,3 @@ func laneOf(l *delivery.LaneStatus, b *journal.Backlog, typ string, now time.Tim
 	}
 	return s
 }
-
-// inLine makes one printable line of a text.
-func inLine(text string) string { return printable(strings.Join(strings.Fields(text), " ")) }
-
-// stamp is a time as the reasons say it, the same for whoever reads them.
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

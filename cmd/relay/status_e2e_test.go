@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
 )
@@ -93,7 +94,7 @@ func isFine(v judgement) error {
 // snapshot is what relay status --json says.
 func (w *world) snapshot() (s snapshot) {
 	w.t.Helper()
-	out := w.relay(exitOK, "status", "--json").out.get()
+	out := w.relay(exit.OK, "status", "--json").out.get()
 	if len(out) != 1 {
 		w.t.Fatalf("%d lines of JSON: %q", len(out), out)
 	}
@@ -108,7 +109,7 @@ func (w *world) snapshot() (s snapshot) {
 func TestStatus(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	url := w.onHTTP()
-	none := w.relay(exitUnavailable, "status")
+	none := w.relay(exit.Unavailable, "status")
 	if text := none.err.text(); !strings.Contains(text, "no relay runs on "+w.dir) || !strings.Contains(text, "start it with relay") {
 		t.Errorf("without a relay: %s", text)
 	}
@@ -119,10 +120,10 @@ func TestStatus(t *testing.T) {
 	holds(t, "the webhook", w.bot.lines, 0, 5)
 	holds(t, "stdout", p.out, 0, 5)
 	w.ready(url, http.StatusOK, isFine)
-	if q := w.relay(exitOK, "status", "--quiet"); q.out.text()+q.err.text() != "" {
+	if q := w.relay(exit.OK, "status", "--quiet"); q.out.text()+q.err.text() != "" {
 		t.Errorf("--quiet prints %q and %q", q.out.text(), q.err.text())
 	}
-	w.relay(exitUsage, "status", "--quiet", "--json")
+	w.relay(exit.Usage, "status", "--quiet", "--json")
 	s := w.snapshot()
 	a, bot := s.Accounts[0], s.Sinks[0]
 	if a.Account != "mystream" || a.Connection != connConnected || a.Token != "active" || a.LastTreat == nil || a.LastTreat.Origin != "live" || a.Reconnects != 0 {
@@ -134,7 +135,7 @@ func TestStatus(t *testing.T) {
 	if len(s.Sinks) != 3 || bot.Sink != "bot" || bot.Type != "webhook" || bot.State != stateOK || bot.Delivered != 5 || *bot.Pending != 0 || *bot.DeadLetters != 0 || bot.P50 == nil {
 		t.Errorf("sinks %+v", s.Sinks)
 	}
-	text := w.relay(exitOK, "status").out.text()
+	text := w.relay(exit.OK, "status").out.text()
 	for _, want := range []string{"is ready", "ACCOUNT", "mystream", "connected", "JOURNAL", "files", "SINK", "webhook", "P99"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
@@ -153,15 +154,15 @@ func TestStatus(t *testing.T) {
 	w.bot.server.Close()
 	w.live.emit(5, 8)
 	w.ready(url, http.StatusOK, func(v judgement) error { return only(v.Degraded, "sink bot", "it is down since", "refused") })
-	w.relay(exitOK, "status", "--quiet")
+	w.relay(exit.OK, "status", "--quiet")
 	if bot := w.snapshot().Sinks[0]; bot.State != "down" || bot.Failures == 0 || bot.Lag == 0 || *bot.Pending+uint64(bot.InFlight) != 3 {
 		t.Errorf("a sink that is down: %+v", bot)
 	}
-	w.relay(exitOK, "sinks", "disable", "bot", "--reason", "moving house")
+	w.relay(exit.OK, "sinks", "disable", "bot", "--reason", "moving house")
 	w.ready(url, http.StatusOK, func(v judgement) error {
 		return only(v.Degraded, "sink bot", "it is disabled since", "moving house", "relay sinks enable bot")
 	})
-	if text := w.relay(exitOK, "status").out.text(); !strings.Contains(text, "Degraded: sink bot: it is disabled") {
+	if text := w.relay(exit.OK, "status").out.text(); !strings.Contains(text, "Degraded: sink bot: it is disabled") {
 		t.Errorf("the table does not say why:\n%s", text)
 	}
 
@@ -176,7 +177,7 @@ func TestStatus(t *testing.T) {
 	w.login()
 	w.ready(url, http.StatusOK, func(v judgement) error { return only(v.Degraded, "sink bot") })
 	p.stop()
-	if q := w.relay(exitUnavailable, "status", "--quiet"); q.err.text() != "" {
+	if q := w.relay(exit.Unavailable, "status", "--quiet"); q.err.text() != "" {
 		t.Errorf("--quiet prints %q", q.err.text())
 	}
 }
@@ -191,7 +192,7 @@ func TestNotReadyWithoutTheJournal(t *testing.T) {
 	server.Kill()
 	p := w.start("--sink", "console")
 	p.err.find(t, "journal's server does not answer")
-	w.relay(exitFailure, "status", "--quiet")
+	w.relay(exit.Failure, "status", "--quiet")
 	if s := w.snapshot(); s.State != stateNotReady || only(s.NotReady, "relay", "it is starting") != nil || s.Journal.State != stateAway {
 		t.Errorf("while it waits at the start: %+v", s)
 	}
@@ -201,11 +202,11 @@ func TestNotReadyWithoutTheJournal(t *testing.T) {
 
 	server.Kill()
 	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error { return only(v.NotReady, "journal", "connection to the journal's server lost") })
-	w.relay(exitFailure, "status", "--quiet")
+	w.relay(exit.Failure, "status", "--quiet")
 	if s := w.snapshot(); s.Journal.Events != nil || len(s.Sinks) != 1 || s.Sinks[0].Pending != nil {
 		t.Errorf("without the journal's server: %+v", s)
 	}
-	w.relay(exitOK, "status") // a table without what only the server knows
+	w.relay(exit.OK, "status") // a table without what only the server knows
 	w.live.emit(0, 3)
 	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error {
 		return only(v.NotReady, "journal", "cannot be written since", "3 treats wait")
@@ -251,7 +252,7 @@ func TestNotReadyWhileStopping(t *testing.T) {
 		}
 		return nil
 	})
-	if code := p.exit(); code != exitOK {
+	if code := p.exit(); code != exit.OK {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -259,7 +260,7 @@ func TestNotReadyWhileStopping(t *testing.T) {
 // The status is shown anew as long as somebody watches, and over a restart of relay.
 func TestWatch(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	w.relay(exitUnavailable, "status", "--watch")
+	w.relay(exit.Unavailable, "status", "--watch")
 	w.login()
 	p := w.start("--sink", "console")
 	w.connected()
@@ -293,7 +294,7 @@ func TestWatch(t *testing.T) {
 	})
 	for _, one := range []*process{watch, table} {
 		one.signal(syscall.SIGINT)
-		if code := one.exit(); code != exitOK {
+		if code := one.exit(); code != exit.OK {
 			t.Errorf("exit code %d after Ctrl-C:\n%s", code, one.err.text())
 		}
 	}
@@ -314,7 +315,7 @@ func TestStatusKeys(t *testing.T) {
 		Journal  map[string]any   `json:"journal"`
 		Sinks    []map[string]any `json:"sinks"`
 	}
-	line := []byte(w.relay(exitOK, "status", "--json").out.text())
+	line := []byte(w.relay(exit.OK, "status", "--json").out.text())
 	if err := json.Unmarshal(line, &got); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -53,7 +54,7 @@ func (v *judgement) ofAccount(a *accountStatus, now time.Time) {
 		v.notReady(part, cmp.Or(a.Reason, "it is not connected yet"))
 		return
 	case connReconnecting:
-		reason := fmt.Sprintf("its connection is lost since %s, and it tries on: %s", stamp(a.Since), a.Reason)
+		reason := fmt.Sprintf("its connection is lost since %s, and it tries on: %s", text.Stamp(a.Since), a.Reason)
 		if now.Sub(a.Since) > reconnectPatience {
 			v.notReady(part, reason)
 		} else {
@@ -68,7 +69,7 @@ func (v *judgement) ofAccount(a *accountStatus, now time.Time) {
 	case a.Fix != "":
 		v.degraded(part, fmt.Sprintf("its token is %s: %s", a.Token, a.Fix))
 	case !a.TokenEnds.IsZero() && now.After(a.TokenEnds):
-		v.degraded(part, fmt.Sprintf("its token has ended at %s and could not be renewed so far", stamp(a.TokenEnds)))
+		v.degraded(part, fmt.Sprintf("its token has ended at %s and could not be renewed so far", text.Stamp(a.TokenEnds)))
 	case a.Withheld > 0:
 		v.degraded(part, fmt.Sprintf("%d treats of its history may be live ones in another form, and are not delivered from there; compare both", a.Withheld))
 	}
@@ -80,15 +81,15 @@ func (v *judgement) ofLane(l *delivery.LaneStatus, b *journal.Backlog, now time.
 	part := "sink " + l.Sink
 	switch {
 	case !l.State.DisabledSince.IsZero():
-		v.degraded(part, fmt.Sprintf("it is disabled since %s: %s; relay sinks enable %s sends its events", stamp(l.State.DisabledSince), inLine(l.State.Reason), l.Sink))
+		v.degraded(part, fmt.Sprintf("it is disabled since %s: %s; relay sinks enable %s sends its events", text.Stamp(l.State.DisabledSince), text.Line(l.State.Reason), l.Sink))
 	case !l.State.DownSince.IsZero():
-		v.degraded(part, fmt.Sprintf("it is down since %s, and is probed: %s", stamp(l.State.DownSince), inLine(l.State.Reason)))
+		v.degraded(part, fmt.Sprintf("it is down since %s, and is probed: %s", text.Stamp(l.State.DownSince), text.Line(l.State.Reason)))
 	case b == nil:
 	case !l.UnreadSince.IsZero():
-		v.notReady(part, fmt.Sprintf("its lane cannot read the journal since %s: %s", stamp(l.UnreadSince), inLine(l.Unread)))
+		v.notReady(part, fmt.Sprintf("its lane cannot read the journal since %s: %s", text.Stamp(l.UnreadSince), text.Line(l.Unread)))
 	case b.Pending > 0 && !l.Full && !b.Oldest.IsZero() && now.Sub(b.Oldest) > movePatience && now.Sub(l.Moved) > movePatience:
-		v.notReady(part, fmt.Sprintf("its lane is stuck: %d events wait in the journal, and it has taken none since %s; restart relay, and report it", b.Pending, stamp(l.Moved)))
+		v.notReady(part, fmt.Sprintf("its lane is stuck: %d events wait in the journal, and it has taken none since %s; restart relay, and report it", b.Pending, text.Stamp(l.Moved)))
 	case l.InFlight > 0 && now.Sub(l.Taken) > acceptPatience && now.Sub(l.LastDelivery) > acceptPatience:
-		v.degraded(part, fmt.Sprintf("it accepts nothing, and the oldest of %d events waits since %s", l.InFlight, stamp(l.Taken)))
+		v.degraded(part, fmt.Sprintf("it accepts nothing, and the oldest of %d events waits since %s", l.InFlight, text.Stamp(l.Taken)))
 	}
 }

@@ -16,6 +16,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/socket"
 )
 
@@ -44,21 +47,21 @@ func askStatus(ctx context.Context, dir string) (s snapshot, err error) {
 	if err == nil {
 		defer resp.Body.Close() //nolint:errcheck // it was only read
 		if resp.StatusCode != http.StatusOK {
-			return s, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
+			return s, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
 		}
 		if err = json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&s); err != nil {
-			err = withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: %w; try again", dir, err))
+			err = exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w; try again", dir, err))
 		}
 	}
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		err = withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: no answer within %v; restart it", dir, controlTimeout))
+		err = exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: no answer within %v; restart it", dir, controlTimeout))
 	}
 	return s, err
 }
 
 // noRelay is what commands say that want a running relay.
 func noRelay(dir string) error {
-	return withCode(exitUnavailable, fmt.Errorf("no relay runs on %s; start it with relay", dir))
+	return exit.With(exit.Unavailable, fmt.Errorf("no relay runs on %s; start it with relay", dir))
 }
 
 func (p *program) relayStatusCommand() *cobra.Command {
@@ -73,7 +76,7 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 		Example: "  relay status\n  relay status --watch\n  relay status --json | jq '.sinks[] | select(.state != \"ok\")'\n  relay status --quiet || echo not ready",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if quiet && (asJSON || watch) {
-				return usagef("relay status --quiet prints nothing; leave --json and --watch out")
+				return exit.Usagef("relay status --quiet prints nothing; leave --json and --watch out")
 			}
 			dir, err := p.dataPath()
 			if err != nil {
@@ -111,9 +114,9 @@ func silentStatus(ctx context.Context, dir string) error {
 	s, err := askStatus(ctx, dir)
 	switch {
 	case errors.Is(err, errNoControl), errors.Is(err, fs.ErrPermission):
-		return withCode(exitUnavailable, errSilent)
+		return exit.With(exit.Unavailable, exit.ErrSilent)
 	case err != nil, s.State == stateNotReady:
-		return errSilent
+		return exit.ErrSilent
 	}
 	return nil
 }
@@ -122,7 +125,7 @@ func silentStatus(ctx context.Context, dir string) error {
 func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	redraw := terminal(p.out) && !asJSON
+	redraw := terminal.Is(p.out) && !asJSON
 	for first, away := true, false; ; first = false {
 		s, err := askStatus(ctx, dir)
 		switch {
@@ -144,12 +147,12 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 			}
 			text := block.String()
 			if redraw { // from the top, over what is there, so that nothing flickers
-				shown, _ := visible([]byte(text))
+				shown, _ := terminal.Visible([]byte(text))
 				text = "\x1b[H" + strings.ReplaceAll(string(shown), "\n", "\x1b[K\n") + "\x1b[J"
 			}
 			to := p.out
 			if redraw {
-				to = raw(p.out)
+				to = terminal.Raw(p.out)
 			}
 			if _, err := io.WriteString(to, text); err != nil {
 				return err
@@ -187,26 +190,26 @@ func (p *program) writeSnapshot(out io.Writer, s *snapshot, asJSON bool) error {
 	for _, a := range s.Accounts {
 		last, token := "-", string(a.Token)
 		if t := a.LastTreat; t != nil {
-			last = ago(now, t.Time)
+			last = text.Ago(now, t.Time)
 			if t.Origin != "live" {
 				last += " (" + string(t.Origin) + ")"
 			}
 		}
 		if !a.TokenEnds.IsZero() {
-			token += ", " + until(now, a.TokenEnds)
+			token += ", " + text.Until(now, a.TokenEnds)
 		}
 		connection := a.Connection
 		if a.Transport == string(socket.Polling) {
 			connection += ", " + a.Transport
 		}
-		put(a.Account, a.Provider, connection, ago(now, a.Since), last, fmt.Sprint(a.Reconnects), token)
+		put(a.Account, a.Provider, connection, text.Ago(now, a.Since), last, fmt.Sprint(a.Reconnects), token)
 	}
 	if len(s.Accounts) > 0 {
 		put("")
 	}
 	put("JOURNAL", "SERVER", "EVENTS", "BYTES", "OLDEST", "LAST MINUTE", "LAST WRITE", "WAITING")
 	j := &s.Journal
-	put(j.State, j.Server, number(j.Events), number(j.Bytes), ago(now, j.Oldest), fmt.Sprint(j.LastMinute), ago(now, j.LastWrite), fmt.Sprint(j.Waiting))
+	put(j.State, j.Server, number(j.Events), number(j.Bytes), text.Ago(now, j.Oldest), fmt.Sprint(j.LastMinute), text.Ago(now, j.LastWrite), fmt.Sprint(j.Waiting))
 	if len(s.Sinks) > 0 {
 		put("")
 		put("SINK", "TYPE", "STATE", "PENDING", "IN FLIGHT", "RETRIES", "LAG", "DELIVERED", "LAST DELIVERY", "P50", "P99", "FAILED ATTEMPTS", "DEAD LETTERS")
@@ -217,7 +220,7 @@ func (p *program) writeSnapshot(out io.Writer, s *snapshot, asJSON bool) error {
 			lag = latency(&l.Lag)
 		}
 		put(l.Sink, l.Type, l.State, number(l.Pending), fmt.Sprint(l.InFlight), fmt.Sprint(l.Retries), lag, fmt.Sprint(l.Delivered),
-			ago(now, l.LastDelivery), latency(l.P50), latency(l.P99), fmt.Sprint(l.Failures), number(l.DeadLetters))
+			text.Ago(now, l.LastDelivery), latency(l.P50), latency(l.P99), fmt.Sprint(l.Failures), number(l.DeadLetters))
 	}
 	if len(s.NotReady)+len(s.Degraded) > 0 {
 		put("")
@@ -227,7 +230,7 @@ func (p *program) writeSnapshot(out io.Writer, s *snapshot, asJSON bool) error {
 		if i >= len(s.NotReady) {
 			kind = "Degraded: "
 		}
-		put(kind + p.advise(printable(t.String())))
+		put(kind + p.advise(text.Printable(t.String())))
 	}
 	return w.Flush()
 }
@@ -248,7 +251,7 @@ func latency(seconds *float64) string {
 	d := time.Duration(*seconds * float64(time.Second))
 	switch {
 	case d >= 2*time.Minute:
-		return span(d)
+		return text.Span(d)
 	case d >= time.Second:
 		return d.Round(100 * time.Millisecond).String()
 	}

@@ -24,6 +24,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/pipeline"
 )
 
@@ -56,16 +58,16 @@ func openTraces(ctx context.Context, getenv func(string) (string, bool), log zer
 	}))
 	out, err := otlptracehttp.New(ctx)
 	if err != nil {
-		return nil, withCode(exitConfig, fmt.Errorf("set up traces: %w; check the variables OTEL_EXPORTER_OTLP_*", err))
+		return nil, exit.With(exit.Config, fmt.Errorf("set up traces: %w; check the variables OTEL_EXPORTER_OTLP_*", err))
 	}
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
-		attribute.String("service.name", "relay"), attribute.String("service.version", version())), resource.WithFromEnv())
+		attribute.String("service.name", "relay"), attribute.String("service.version", version.Number())), resource.WithFromEnv())
 	if err != nil { // what could be read of it is there
 		log.Warn().Msg("OTEL_RESOURCE_ATTRIBUTES is not all of the form key=value,key=value: the rest is left out")
 	}
 	t := &traces{exporter: &exporter{SpanExporter: out, log: log, cut: make(chan struct{}), said: make(map[string]bool)}}
 	t.provider = sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithIDGenerator(idsOfEvents{}), sdktrace.WithBatcher(t.exporter))
-	t.tracer = t.provider.Tracer("github.com/treatrelay/relay", trace.WithInstrumentationVersion(version()))
+	t.tracer = t.provider.Tracer("github.com/treatrelay/relay", trace.WithInstrumentationVersion(version.Number()))
 	return t, nil
 }
 

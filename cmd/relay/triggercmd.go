@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -40,7 +42,7 @@ with tst_, and counts for nothing. It is printed on stdout. A sink with tests: s
 
 func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 	if strings.TrimSpace(f.sender+f.title+f.message) == "" {
-		return usagef("relay trigger wants at least one of --sender, --title and --message")
+		return exit.Usagef("relay trigger wants at least one of --sender, --title and --message")
 	}
 	cfg, err := p.loadConfig(p.logger())
 	if err != nil {
@@ -56,7 +58,7 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 			return err
 		}
 		if sink.Lane.SkipTests {
-			return usagef("--sink %s: this sink is sent no tests; take tests: skip out of its configuration", f.sink)
+			return exit.Usagef("--sink %s: this sink is sent no tests; take tests: skip out of its configuration", f.sink)
 		}
 		if _, err := accountsOf(sink, []string{account.Account}); err != nil {
 			return err
@@ -115,11 +117,11 @@ func testAccount(cfg *Config, name string) (AccountConfig, error) {
 	case i >= 0:
 		return all[i], nil
 	case name != "":
-		return AccountConfig{}, usagef("--account %q: no account of this name receives treats; %s", name, suggest(name, names))
+		return AccountConfig{}, exit.Usagef("--account %q: no account of this name receives treats; %s", name, text.Suggest(name, names))
 	case len(all) == 1:
 		return all[0], nil
 	case len(all) == 0:
-		return AccountConfig{}, withCode(exitConfig, errors.New(cfg.Path+": no account receives treats: add one under accounts (docs/config.md)"))
+		return AccountConfig{}, exit.With(exit.Config, errors.New(cfg.Path+": no account receives treats: add one under accounts (docs/config.md)"))
 	}
-	return AccountConfig{}, usagef("relay trigger wants --account: there are [%s]", strings.Join(names, ", "))
+	return AccountConfig{}, exit.Usagef("relay trigger wants --account: there are [%s]", strings.Join(names, ", "))
 }

@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"encoding/json"
@@ -21,7 +21,7 @@ func TestVisible(t *testing.T) {
 		"👨\u200d👩\u200d👧":       "👨\u200d👩\u200d👧",
 		"\xf0\x9f":              "",
 	} {
-		if got, _ := visible([]byte(text)); string(got) != want {
+		if got, _ := Visible([]byte(text)); string(got) != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}
@@ -30,14 +30,14 @@ func TestVisible(t *testing.T) {
 func FuzzVisible(f *testing.F) {
 	f.Add("a\u202e\x9b\x1b", 3)
 	f.Fuzz(func(t *testing.T, text string, at int) {
-		whole, _ := visible([]byte(text))
+		whole, _ := Visible([]byte(text))
 		for _, r := range string(whole) {
 			if unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' || unicode.Is(unicode.Bidi_Control, r) {
 				t.Fatalf("%U is left of %q", r, text)
 			}
 		}
 		if line, err := json.Marshal(text); err == nil { // what JSON says stays the same
-			shown, _ := visible(line)
+			shown, _ := Visible(line)
 			var was, is string
 			if err := json.Unmarshal(line, &was); err != nil {
 				t.Fatal(err)
@@ -49,8 +49,8 @@ func FuzzVisible(f *testing.F) {
 		if at < 0 || at > len(text) || strings.Contains(text, "\r") {
 			return
 		}
-		first, rest := visible([]byte(text[:at])) // written in two pieces
-		second, _ := visible(append(append([]byte(nil), rest...), text[at:]...))
+		first, rest := Visible([]byte(text[:at])) // written in two pieces
+		second, _ := Visible(append(append([]byte(nil), rest...), text[at:]...))
 		if string(first)+string(second) != string(whole) {
 			t.Fatalf("%q in two pieces becomes %q%q, want %q", text, first, second, whole)
 		}

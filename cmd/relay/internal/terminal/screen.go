@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"fmt"
@@ -8,21 +8,24 @@ import (
 	"unicode/utf8"
 )
 
-// screen is a terminal to which text of others goes: what would steer the terminal, or hide or turn around what stands there, is
+// Screen is a terminal to which text of others goes: what would steer the terminal, or hide or turn around what stands there, is
 // written as an escape of JSON, such as \u202e. JSON stays the same JSON.
-type screen struct {
+type Screen struct {
 	terminal *os.File
 
 	mu   sync.Mutex
 	rest []byte // the beginning of a character that is not whole
 }
 
+// NewScreen is the screen of a terminal.
+func NewScreen(terminal *os.File) *Screen { return &Screen{terminal: terminal} }
+
 // Write implements [io.Writer].
-func (s *screen) Write(p []byte) (int, error) {
+func (s *Screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	text := append(s.rest, p...) //nolint:gocritic // rest is replaced below
-	shown, rest := visible(text)
+	shown, rest := Visible(text)
 	s.rest = append([]byte(nil), rest...)
 	if _, err := s.terminal.Write(shown); err != nil {
 		return 0, err
@@ -30,16 +33,16 @@ func (s *screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// raw is where a command draws that steers the terminal itself. What others wrote must have been made visible before.
-func raw(w io.Writer) io.Writer {
-	if s, ok := w.(*screen); ok {
+// Raw is where a command draws that steers the terminal itself. What others wrote must have been made visible before.
+func Raw(w io.Writer) io.Writer {
+	if s, ok := w.(*Screen); ok {
 		return s.terminal
 	}
 	return w
 }
 
-// visible escapes what must not go to a terminal, and leaves a character that is cut off at the end.
-func visible(text []byte) (shown, rest []byte) {
+// Visible escapes what must not go to a terminal, and leaves a character that is cut off at the end.
+func Visible(text []byte) (shown, rest []byte) {
 	shown = make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRune(text[i:])
