@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 )
 
 // checkURL accepts https, and plain http to this machine. Its errors do not quote the URL, which may hold a token.
@@ -102,4 +104,13 @@ func trimURL(text string) (string, error) {
 		}
 	}
 	return strings.Join(parts, ","), nil
+}
+
+// checkEndpoint checks the URL of endpoints.KEY. Its errors do not quote the URL.
+func checkEndpoint(key, text string) error {
+	if err := checkURL(text); err != nil || key != "history" {
+		return err
+	}
+	_, err := historyhttp.ParseURL(text)
+	return err
 }

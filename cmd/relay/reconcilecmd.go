@@ -19,6 +19,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 )
@@ -198,7 +199,7 @@ func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConf
 	}
 	through := auth.NewTransport()
 	j.undo.add("connections to the provider", func() error { through.CloseIdleConnections(); return nil })
-	past, err := newHistorySource(c, account, dir, through)
+	past, err := historyhttp.New(c.Config, account, dir, through)
 	switch {
 	case err != nil:
 		return result, err

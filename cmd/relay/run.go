@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/sinks"
@@ -162,7 +163,7 @@ func (p *program) runJob(ctx context.Context, cfg *Config, dir string, again *re
 	if err := checkDataTree(dir); err != nil {
 		return err
 	}
-	sweepSpools(dir)
+	historyhttp.Sweep(dir)
 	j, err := p.newJob(ctx, cfg, dir, log)
 	if err != nil {
 		return err

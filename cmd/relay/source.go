@@ -13,6 +13,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/socket"
 )
@@ -58,7 +59,7 @@ func (j *job) newSource(c AccountConfig, account *auth.Account) (*source, error)
 	if c.Endpoints.Socket != "" {
 		at = c.Endpoints.Socket
 	}
-	past, err := newHistorySource(c, account, j.dir, j.providers)
+	past, err := historyhttp.New(c.Config, account, j.dir, j.providers)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package historyhttp
 
 import (
 	"errors"
@@ -41,7 +41,7 @@ func TestHistoryPageURL(t *testing.T) {
 		"no URL":                       {"https://example.com/api", "https://exa mple.com:x/", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, err := parseHistoryURL(tt.endpoint)
+			h, err := ParseURL(tt.endpoint)
 			if err != nil {
 				t.Fatal(err)
 			}

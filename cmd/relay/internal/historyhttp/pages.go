@@ -1,4 +1,4 @@
-package main
+package historyhttp
 
 import (
 	"context"
@@ -10,20 +10,20 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
-// historyReply is an answer with the pages that were asked for after it.
-type historyReply struct {
+// pagedReply is an answer with the pages that were asked for after it.
+type pagedReply struct {
 	*spool
-	source *historySource
+	source *Source
 }
 
 // Next implements [history.Paged].
-func (r *historyReply) Next(ctx context.Context, p history.NextPage) error {
+func (r *pagedReply) Next(ctx context.Context, p history.NextPage) error {
 	return r.source.fetch(ctx, r, p)
 }
 
 // page is the URL of a page, with a token in it; the zero one is the first. It is of the scheme and host of the endpoint, whatever a page says: the
 // token goes nowhere else. Of a URL with the path of the endpoint, or without the token, only the query is used.
-func (h *historyURL) page(token secret.String, p history.NextPage) (*url.URL, error) {
+func (h *URL) page(token secret.String, p history.NextPage) (*url.URL, error) {
 	u := h.with(token)
 	if p == (history.NextPage{}) {
 		return u, nil

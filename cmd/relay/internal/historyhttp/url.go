@@ -1,4 +1,4 @@
-package main
+package historyhttp
 
 import (
 	"errors"
@@ -12,30 +12,21 @@ import (
 // tokenPlace is where the access token goes in endpoints.history.
 const tokenPlace = "{access_token}"
 
-// A historyURL is where an account's history is. The token goes wherever tokenPlace stands in the path or the query, and if that is nowhere,
+// A URL is where an account's history is. The token goes wherever tokenPlace stands in the path or the query, and if that is nowhere,
 // behind the path as one more segment.
-type historyURL struct {
+type URL struct {
 	base  *url.URL
 	path  string // as it is sent, with tokenPlace in it
 	query string // likewise
 }
 
-// checkEndpoint checks the URL of endpoints.KEY. Its errors do not quote the URL.
-func checkEndpoint(key, text string) error {
-	if err := checkURL(text); err != nil || key != "history" {
-		return err
-	}
-	_, err := parseHistoryURL(text)
-	return err
-}
-
-func parseHistoryURL(text string) (*historyURL, error) {
+func ParseURL(text string) (*URL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, errors.New("want a URL such as https://HOST/PATH")
 	}
 	encoded := regexp.MustCompile(`%7[Bb]access_token%7[Dd]`) // as a browser writes it
-	h := &historyURL{base: u, path: encoded.ReplaceAllLiteralString(u.EscapedPath(), tokenPlace), query: encoded.ReplaceAllLiteralString(u.RawQuery, tokenPlace)}
+	h := &URL{base: u, path: encoded.ReplaceAllLiteralString(u.EscapedPath(), tokenPlace), query: encoded.ReplaceAllLiteralString(u.RawQuery, tokenPlace)}
 	rest := strings.ToUpper(strings.ReplaceAll(h.path+"?"+h.query, tokenPlace, ""))
 	for _, brace := range []string{"{", "}", "%7B", "%7D"} {
 		if strings.Contains(rest, brace) {
@@ -49,7 +40,7 @@ func parseHistoryURL(text string) (*historyURL, error) {
 }
 
 // with is the URL with a token in it.
-func (h *historyURL) with(token secret.String) *url.URL {
+func (h *URL) with(token secret.String) *url.URL {
 	u := *h.base
 	u.RawPath = strings.ReplaceAll(h.path, tokenPlace, url.PathEscape(token.Reveal()))
 	u.Path, _ = url.PathUnescape(u.RawPath) // it was parsed

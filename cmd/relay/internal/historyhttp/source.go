@@ -1,4 +1,5 @@
-package main
+// Package historyhttp reads the past treats of an account from its provider, over HTTP.
+package historyhttp
 
 import (
 	"cmp"
@@ -28,11 +29,11 @@ const (
 	historyMaxWait = 2 * time.Minute // between two tries; who asks for more is left alone until then
 )
 
-// historySource reads an account's past treats from its provider. It implements [intake.History]. The access token is in the path or the
+// Source reads an account's past treats from its provider. It implements [intake.History]. The access token is in the path or the
 // query of the request: no error and no log line has the URL.
-type historySource struct {
+type Source struct {
 	account *auth.Account
-	url     *historyURL
+	url     *URL
 	client  *http.Client
 	dir     string // where an answer is kept while it is read
 	name    string // of the account
@@ -43,17 +44,17 @@ type historySource struct {
 	hopeless  int64     // the generation of a token that was refused though it was fresh
 }
 
-// newHistorySource returns nil if the account's provider has no history.
-func newHistorySource(c AccountConfig, account *auth.Account, dir string, through http.RoundTripper) (*historySource, error) {
+// New returns nil if the account's provider has no history.
+func New(c auth.Config, account *auth.Account, dir string, through http.RoundTripper) (*Source, error) {
 	at := cmp.Or(c.Endpoints.History, c.Provider.Endpoints.History)
 	if at == "" {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	u, err := parseHistoryURL(at)
+	u, err := ParseURL(at)
 	if err != nil {
 		return nil, exit.With(exit.Config, fmt.Errorf("account %s: endpoints.history: %w", c.Account, err))
 	}
-	return &historySource{
+	return &Source{
 		account: account, url: u, dir: dir, name: c.Account, limit: historyLimit,
 		wait: backoff.NewExponentialBackOff(
 			backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(3), backoff.WithMaxElapsedTime(0)),
@@ -65,18 +66,18 @@ func newHistorySource(c AccountConfig, account *auth.Account, dir string, throug
 	}, nil
 }
 
-// A historyError is why one request brought nothing.
-type historyError struct {
+// A fault is why one request brought nothing.
+type fault struct {
 	why     string
 	refused bool          // the token was
 	again   bool          // trying again may help
 	after   time.Duration // the provider asked to wait
 }
 
-func (e *historyError) Error() string { return e.why }
+func (e *fault) Error() string { return e.why }
 
 // Fetch implements [intake.History]. A token that is refused is renewed once. An outage is waited out for a few tries.
-func (h *historySource) Fetch(ctx context.Context) (history.Reply, error) {
+func (h *Source) Fetch(ctx context.Context) (history.Reply, error) {
 	if time.Now().Before(h.notBefore) {
 		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.base.Host)
 	}
@@ -84,7 +85,7 @@ func (h *historySource) Fetch(ctx context.Context) (history.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	reply := &historyReply{file, h}
+	reply := &pagedReply{file, h}
 	if err := h.fetch(ctx, reply, history.NextPage{}); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -92,7 +93,7 @@ func (h *historySource) Fetch(ctx context.Context) (history.Reply, error) {
 }
 
 // fetch asks for a page, the zero one being the first, and appends it to what came before.
-func (h *historySource) fetch(ctx context.Context, into *historyReply, page history.NextPage) error {
+func (h *Source) fetch(ctx context.Context, into *pagedReply, page history.NextPage) error {
 	token, err := h.account.Token(ctx)
 	if err != nil {
 		return err
@@ -105,7 +106,7 @@ func (h *historySource) fetch(ctx context.Context, into *historyReply, page hist
 	h.wait.Reset()
 	for try := 1; ; try++ {
 		err := h.ask(ctx, token, into.spool, page, from)
-		failed, known := errors.AsType[*historyError](err)
+		failed, known := errors.AsType[*fault](err)
 		switch {
 		case err == nil:
 			h.hopeless = 0
@@ -134,21 +135,21 @@ func (h *historySource) fetch(ctx context.Context, into *historyReply, page hist
 	}
 }
 
-// ask makes one request and writes the whole answer to a file, at that place. Its error is a [historyError], that of the file, an
+// ask makes one request and writes the whole answer to a file, at that place. Its error is a [fault], that of the file, an
 // [history.ErrPageElsewhere], or an [history.ErrPagesTooLarge].
-func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool, page history.NextPage, from int64) error {
+func (h *Source) ask(ctx context.Context, by auth.Token, into *spool, page history.NextPage, from int64) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, historyWithin, fmt.Errorf("no whole answer within %s", historyWithin))
 	defer cancel()
 	token := by.AccessToken
 	broken := func(doing string, err error) error {
 		if cause := context.Cause(ctx); cause != nil {
-			return &historyError{why: doing + ": " + cause.Error(), again: true}
+			return &fault{why: doing + ": " + cause.Error(), again: true}
 		}
 		if outer, ok := errors.AsType[*url.Error](err); ok { // which has the URL
 			err = outer.Err
 		}
 		text := secret.Scrub(err.Error(), token, secret.New(url.PathEscape(token.Reveal())), secret.New(url.QueryEscape(token.Reveal())))
-		return &historyError{why: doing + ": " + strings.Join(strings.Fields(text), " "), again: true}
+		return &fault{why: doing + ": " + strings.Join(strings.Fields(text), " "), again: true}
 	}
 	at, err := h.url.page(token, page)
 	if err != nil {
@@ -156,7 +157,7 @@ func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool, pag
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), http.NoBody)
 	if err != nil {
-		return &historyError{why: "endpoints.history is not a usable URL"}
+		return &fault{why: "endpoints.history is not a usable URL"}
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", version.UserAgent())
@@ -175,7 +176,7 @@ func (h *historySource) ask(ctx context.Context, by auth.Token, into *spool, pag
 }
 
 // keep writes an answer to a file, at that place, from which the file is read next.
-func (h *historySource) keep(into *spool, resp *http.Response, from int64, broken func(doing string, err error) error) error {
+func (h *Source) keep(into *spool, resp *http.Response, from int64, broken func(doing string, err error) error) error {
 	if err := into.Truncate(from); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
@@ -196,7 +197,7 @@ func (h *historySource) keep(into *spool, resp *http.Response, from int64, broke
 	case from+n > h.limit && from > 0:
 		return history.ErrPagesTooLarge
 	case from+n > h.limit:
-		return &historyError{why: fmt.Sprintf("the answer is larger than %d MiB", h.limit>>20)}
+		return &fault{why: fmt.Sprintf("the answer is larger than %d MiB", h.limit>>20)}
 	}
 	if _, err := into.Seek(from, io.SeekStart); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
@@ -205,8 +206,8 @@ func (h *historySource) keep(into *spool, resp *http.Response, from int64, broke
 }
 
 // refusal says what an answer without a history means. Nothing of its body or headers is quoted: they may repeat the token.
-func refusal(resp *http.Response) *historyError {
-	e := &historyError{why: "HTTP " + strconv.Itoa(resp.StatusCode)}
+func refusal(resp *http.Response) *fault {
+	e := &fault{why: "HTTP " + strconv.Itoa(resp.StatusCode)}
 	switch status := resp.StatusCode; {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		e.refused = true

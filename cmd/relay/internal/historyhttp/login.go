@@ -1,4 +1,4 @@
-package main
+package historyhttp
 
 import (
 	"context"
@@ -10,13 +10,13 @@ import (
 )
 
 // Login implements [intake.Logins].
-func (h *historySource) Login() (intake.Login, bool) {
+func (h *Source) Login() (intake.Login, bool) {
 	mark, err := h.account.LoginMark()
 	return loginOf(mark), err == nil
 }
 
 // Adopt implements [intake.Logins].
-func (h *historySource) Adopt(ctx context.Context, id string) error {
+func (h *Source) Adopt(ctx context.Context, id string) error {
 	return h.account.AdoptLogin(ctx, id)
 }
 

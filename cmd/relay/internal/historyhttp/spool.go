@@ -1,4 +1,4 @@
-package main
+package historyhttp
 
 import (
 	"errors"
@@ -39,8 +39,8 @@ func (s *spool) Close() error {
 	return err
 }
 
-// sweepSpools removes what a killed process has left, where the system keeps the names. The data folder is locked.
-func sweepSpools(dir string) {
+// Sweep removes what a killed process has left, where the system keeps the names. The data folder is locked.
+func Sweep(dir string) {
 	left, _ := fs.Glob(os.DirFS(dir), spoolName+"*") // the pattern is good
 	for _, name := range left {
 		_ = os.Remove(filepath.Join(dir, name))
