@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
@@ -43,7 +44,7 @@ func atMostOneAccount(cmd *cobra.Command, args []string) error {
 
 // accounts is the configuration with the store of its grants.
 type accounts struct {
-	cfg   *Config
+	cfg   *config.Config
 	store *auth.FileStore
 	log   zerolog.Logger
 }
@@ -66,14 +67,14 @@ func (p *program) openAccounts(ctx context.Context) (*accounts, error) {
 }
 
 // named gives the account that the arguments of a command name, or else the only one.
-func (a *accounts) named(args []string) (*auth.Account, AccountConfig, error) {
+func (a *accounts) named(args []string) (*auth.Account, config.Account, error) {
 	if len(args) > 0 {
 		return a.find(args[0])
 	}
 	if len(a.cfg.Accounts) == 1 {
 		return a.find(a.cfg.Accounts[0].Account)
 	}
-	return nil, AccountConfig{}, exit.Usagef("name the account: %s has [%s]", a.cfg.Path, strings.Join(a.names(), ", "))
+	return nil, config.Account{}, exit.Usagef("name the account: %s has [%s]", a.cfg.Path, strings.Join(a.names(), ", "))
 }
 
 func (a *accounts) names() []string {
@@ -85,21 +86,21 @@ func (a *accounts) names() []string {
 }
 
 // find opens the account of that name.
-func (a *accounts) find(name string) (*auth.Account, AccountConfig, error) {
+func (a *accounts) find(name string) (*auth.Account, config.Account, error) {
 	for _, c := range a.cfg.Accounts {
 		if c.Account == name {
 			account, err := newAccount(c, a.store, nil, nil, a.log)
 			return account, c, err
 		}
 	}
-	return nil, AccountConfig{}, exit.Usagef("%s has no account %q; it has [%s]", a.cfg.Path, name, strings.Join(a.names(), ", "))
+	return nil, config.Account{}, exit.Usagef("%s has no account %q; it has [%s]", a.cfg.Path, name, strings.Join(a.names(), ", "))
 }
 
 // account opens the account that the arguments of a command name, or else the only one.
-func (p *program) account(ctx context.Context, args []string) (*auth.Account, AccountConfig, error) {
+func (p *program) account(ctx context.Context, args []string) (*auth.Account, config.Account, error) {
 	all, err := p.openAccounts(ctx)
 	if err != nil {
-		return nil, AccountConfig{}, err
+		return nil, config.Account{}, err
 	}
 	return all.named(args)
 }

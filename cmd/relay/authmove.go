@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/internal/secret"
@@ -97,7 +98,7 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 	return nil
 }
 
-func (p *program) importExport(ctx context.Context, store *auth.FileStore, c AccountConfig, text []byte, passphraseFile string, force bool) error {
+func (p *program) importExport(ctx context.Context, store *auth.FileStore, c config.Account, text []byte, passphraseFile string, force bool) error {
 	opts := auth.ImportOptions{Provider: c.Provider.Name, Force: force}
 	var err error
 	if passphraseFile != "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
@@ -90,7 +91,7 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 
 // statusOf tells how an account is. That it needs a login is no error: without a grant, only Account, Provider, State, Reason
 // and Fix are set.
-func statusOf(account *auth.Account, c AccountConfig) (auth.Status, error) {
+func statusOf(account *auth.Account, c config.Account) (auth.Status, error) {
 	s, err := account.Status()
 	s.Account, s.Provider = c.Account, c.Provider.Name
 	var trouble *auth.Error

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
@@ -240,7 +241,7 @@ func (p *program) logger() zerolog.Logger {
 
 // findConfig returns the path of the configuration, or says how to come by one.
 func (p *program) findConfig() (string, error) {
-	path, err := FindConfig(p.configPath, p.getenv)
+	path, err := config.Find(p.configPath, p.getenv)
 	if err == nil && path == "" {
 		err = errors.New("no configuration: there is no relay.yaml here or in the user's config folder; " +
 			"write one with relay init, name one with --config, or try relay --simulate --sink stdout")
@@ -249,12 +250,12 @@ func (p *program) findConfig() (string, error) {
 }
 
 // loadConfig finds, reads and checks the configuration, and logs its warnings.
-func (p *program) loadConfig(log zerolog.Logger) (*Config, error) {
-	return p.loadConfigBy(LoadConfig, log)
+func (p *program) loadConfig(log zerolog.Logger) (*config.Config, error) {
+	return p.loadConfigBy(config.Load, log)
 }
 
-// loadConfigBy does so with [LoadConfig] or [CheckConfig].
-func (p *program) loadConfigBy(load func(string, func(string) (string, bool)) (*Config, error), log zerolog.Logger) (*Config, error) {
+// loadConfigBy does so with [config.Load] or [config.Check].
+func (p *program) loadConfigBy(load func(string, func(string) (string, bool)) (*config.Config, error), log zerolog.Logger) (*config.Config, error) {
 	path, err := p.findConfig()
 	if err != nil {
 		return nil, err

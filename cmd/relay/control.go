@@ -15,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
@@ -35,7 +36,7 @@ type control struct {
 
 // serveControl serves the commands until stop is called. The data folder is locked, so a socket that lies there is a dead
 // one. Where there can be no socket relay runs all the same, and says what that means.
-func serveControl(ctx context.Context, dir string, j *job, at JournalConfig, past *pasts, log zerolog.Logger) (stop func() error) {
+func serveControl(ctx context.Context, dir string, j *job, at config.Journal, past *pasts, log zerolog.Logger) (stop func() error) {
 	l, err := listenControl(ctx, dir)
 	if err != nil {
 		log.Warn().Err(err).Msg("control socket cannot be made: commands that read the journal work only while relay is stopped")

@@ -58,6 +58,9 @@ func newDataLock(dir string) *flock.Flock {
 	return flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR|noFollow))
 }
 
+// maxOwnFile is how many bytes are read of a file of the data folder.
+const maxOwnFile = 8 << 20
+
 // readOwn reads a file of the data folder, which is no link.
 func readOwn(path string) (data []byte, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0) //nolint:gosec // in the data folder
@@ -68,5 +71,5 @@ func readOwn(path string) (data []byte, err error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", path))
 	}
-	return io.ReadAll(io.LimitReader(f, maxConfigSize))
+	return io.ReadAll(io.LimitReader(f, maxOwnFile))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
@@ -183,7 +184,7 @@ func (w *world) makeDeadLetters() {
 	}
 	j := &job{log: zerolog.Nop(), dir: filepath.Join(w.dir, "data")}
 	j.undo.add("data folder", lock.Close)
-	err = j.openJournal(w.t.Context(), JournalConfig{Retention: time.Hour}, pipeline.NewMetrics(prometheus.NewRegistry()), nil)
+	err = j.openJournal(w.t.Context(), config.Journal{Retention: time.Hour}, pipeline.NewMetrics(prometheus.NewRegistry()), nil)
 	first, next := uint64(1), uint64(0)
 	if err == nil {
 		first, next = j.journal.Bounds()

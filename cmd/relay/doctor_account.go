@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/secret"
@@ -24,7 +25,7 @@ const endSoon = 14 * 24 * time.Hour
 // patient is an account under examination. Its checks are made one after the other.
 type patient struct {
 	*doctor
-	config  AccountConfig
+	config  config.Account
 	account *auth.Account // nil without a store
 	err     error         // why there is no account though there is a store
 	holds   *socket.Holds // of all accounts
@@ -44,7 +45,7 @@ func (d *doctor) accountTracks() []track {
 		}
 		t := track{{"token", c.Account, renewalLimit, a.login}}
 		switch {
-		case receives(c):
+		case c.Receives():
 			t = append(t, check{"socket-token", c.Account, renewalLimit, a.socketToken}, check{"socket", c.Account, dials * d.cfg.Socket.HandshakeTimeout, a.socket})
 		case c.Provider.Endpoints.Probe != "":
 			t = append(t, check{"probe", c.Account, renewalLimit, a.probe})
@@ -174,7 +175,7 @@ func (a *patient) socket(ctx context.Context) finding {
 	var found socket.State
 	running, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
-	config := a.cfg.Socket.config(a.holds)
+	config := a.cfg.Socket.Client(a.holds)
 	config.URL, config.Protocol, config.Query, config.Log = a.account.Endpoints().Socket, a.config.Protocol, a.query, zerolog.Nop()
 	config.Dial.PollAtOnce = true // there is one attempt
 	config.OnState = func(s socket.State) {

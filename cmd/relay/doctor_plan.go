@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -36,7 +37,7 @@ type doctor struct {
 	dir    string // the data folder
 	dirErr error  // why it cannot be used though it is there
 	presence
-	cfg    *Config // nil if it cannot be used
+	cfg    *config.Config // nil if it cannot be used
 	cfgErr error
 
 	identity    auth.Identity
@@ -124,7 +125,7 @@ func (d *doctor) tracks() []track {
 // configTrack has the faults of the configuration, one finding each.
 func (d *doctor) configTrack() track {
 	var all []finding
-	switch faults, ok := errors.AsType[ConfigErrors](d.cfgErr); {
+	switch faults, ok := errors.AsType[config.Faults](d.cfgErr); {
 	case ok:
 		for _, e := range faults {
 			all = append(all, faulty("correct the configuration; docs/config.md has every key", "%v", e))
@@ -148,7 +149,7 @@ func (d *doctor) configTrack() track {
 
 // overlays reports whether relay's own server serves overlay backends.
 func (d *doctor) overlays() bool {
-	return slices.ContainsFunc(d.cfg.Sinks, func(s SinkConfig) bool {
+	return slices.ContainsFunc(d.cfg.Sinks, func(s config.Sink) bool {
 		n, ok := s.Config.(*sinks.NATSConfig)
 		return ok && n.URL.Empty()
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
@@ -26,7 +27,7 @@ import (
 const pingLimit = 90 * time.Second
 
 // sinkTrack looks at a sink that sends something somewhere.
-func (d *doctor) sinkTrack(s SinkConfig) track {
+func (d *doctor) sinkTrack(s config.Sink) track {
 	c := check{name: s.Type, subject: s.Name, limit: networkLimit}
 	switch config := s.Config.(type) {
 	case *sinks.NATSConfig:
@@ -124,7 +125,7 @@ func askDiscord(ctx context.Context, name string, c *sinks.DiscordConfig) findin
 }
 
 // webhook connects to the receiver, and sends it a test treat if the user has agreed to that.
-func (d *doctor) webhook(ctx context.Context, s SinkConfig, c *sinks.WebhookConfig) finding {
+func (d *doctor) webhook(ctx context.Context, s config.Sink, c *sinks.WebhookConfig) finding {
 	f := reachSink(ctx, s.Name, c)
 	switch {
 	case f.State == foundFault:
@@ -148,7 +149,7 @@ func (d *doctor) webhook(ctx context.Context, s SinkConfig, c *sinks.WebhookConf
 }
 
 // pingWebhook delivers one test treat as the sink delivers any, but past the journal.
-func (d *doctor) pingWebhook(ctx context.Context, s SinkConfig) (last pipeline.Attempt, err error) {
+func (d *doctor) pingWebhook(ctx context.Context, s config.Sink) (last pipeline.Attempt, err error) {
 	sink, err := s.Config.Open(ctx, sinks.Env{
 		Name: s.Name, UserAgent: version.UserAgent(), Log: zerolog.Nop(), Bearer: d.bearer,
 		Attempt: func(a pipeline.Attempt) { last = a },
@@ -158,7 +159,7 @@ func (d *doctor) pingWebhook(ctx context.Context, s SinkConfig) (last pipeline.A
 	}
 	from := intake.Normalizer{Account: "doctor", Provider: "treatstream", Location: time.UTC}
 	for _, c := range d.cfg.Accounts {
-		if receives(c) {
+		if c.Receives() {
 			from.Account, from.Provider, from.Location = c.Account, c.Provider.Name, c.Location
 			break
 		}

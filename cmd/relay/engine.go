@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
@@ -32,7 +33,7 @@ type storage struct {
 }
 
 // openStorage opens the engine that the configuration names, for the relay that runs on the data folder, which is locked.
-func openStorage(ctx context.Context, cfg JournalConfig, dir string, log zerolog.Logger, undo *teardown) (s storage, err error) {
+func openStorage(ctx context.Context, cfg config.Journal, dir string, log zerolog.Logger, undo *teardown) (s storage, err error) {
 	if cfg.NATSURL.Empty() {
 		s, err = openFiles(ctx, dir, log, undo)
 	} else {
@@ -78,7 +79,7 @@ func checkFormat(at string) error {
 }
 
 // openServerStorage opens engine jetstream, and waits for its server.
-func openServerStorage(ctx context.Context, cfg JournalConfig, log zerolog.Logger, undo *teardown) (s storage, err error) {
+func openServerStorage(ctx context.Context, cfg config.Journal, log zerolog.Logger, undo *teardown) (s storage, err error) {
 	conn, err := journalConn(ctx, cfg, log)
 	if err != nil {
 		return s, err
@@ -120,7 +121,7 @@ func readAttempts(ctx context.Context, dir string, log zerolog.Logger, undo *tea
 }
 
 // openJournal opens the journal of the data folder, which is locked, with what stands beside it: the index and the log of attempts.
-func (j *job) openJournal(ctx context.Context, cfg JournalConfig, metrics *pipeline.Metrics, trace func(pipeline.Stage)) error {
+func (j *job) openJournal(ctx context.Context, cfg config.Journal, metrics *pipeline.Metrics, trace func(pipeline.Stage)) error {
 	j.pipeline = metrics
 	s, err := openStorage(ctx, cfg, j.dir, j.log, &j.undo)
 	if err != nil {

@@ -11,15 +11,13 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/proxy"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/sinks"
 )
-
-// receives reports whether the account is one that receives treats.
-func receives(a AccountConfig) bool { return a.Provider.Endpoints.Socket != "" }
 
 // bearer finds the account whose tokens a webhook sends: the one that has the name at the time.
 func (j *job) bearer(name string) (sinks.Bearer, error) {
@@ -56,7 +54,7 @@ func (b bearer) Refresh(ctx context.Context, generation int64) (secret.String, i
 }
 
 // checkGrants is an error if none of the accounts that receive treats has a grant. Any other without one is logged, and waits.
-func checkGrants(cfg *Config, store auth.Store, log zerolog.Logger) error {
+func checkGrants(cfg *config.Config, store auth.Store, log zerolog.Logger) error {
 	var missing, idle []error
 	receiving := 0
 	for _, c := range cfg.Accounts {
@@ -65,12 +63,12 @@ func checkGrants(cfg *Config, store auth.Store, log zerolog.Logger) error {
 			return err
 		}
 		_, err = account.Status()
-		if receives(c) {
+		if c.Receives() {
 			receiving++
 		}
 		switch {
 		case err == nil:
-		case receives(c):
+		case c.Receives():
 			missing = append(missing, err)
 		default:
 			idle = append(idle, err)
@@ -124,7 +122,7 @@ func (p *program) identityOptions() auth.IdentityOptions {
 }
 
 // newAccount makes an account whose requests go through the given transport, or through one of its own.
-func newAccount(c AccountConfig, store auth.Store, through http.RoundTripper, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
+func newAccount(c config.Account, store auth.Store, through http.RoundTripper, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
 	if err := proxy.Check(); err != nil { // before a request that needs it may have cost a login
 		return nil, exit.With(exit.Config, err)
 	}

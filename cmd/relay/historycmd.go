@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
@@ -35,7 +36,7 @@ func (f *eventFlags) register(flags *pflag.FlagSet, origins string) {
 // checkAccountNames refuses values of --account that no account can have for a name.
 func checkAccountNames(names []string) error {
 	for _, name := range names {
-		if !validName.MatchString(name) {
+		if !config.ValidName.MatchString(name) {
 			return exit.Usagef("--account %q: this is no name of an account", name)
 		}
 	}

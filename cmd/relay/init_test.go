@@ -13,11 +13,15 @@ import (
 	"strings"
 	"testing"
 
+	relaydocs "github.com/treatrelay/relay/docs"
+
 	"github.com/goccy/go-yaml"
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -45,7 +49,7 @@ func initFlagsFor(p auth.Provider, types ...string) []string {
 
 // What relay init writes is a configuration, and so it is with the lines in it that are commented out.
 func TestInitWritesAConfiguration(t *testing.T) {
-	schema := configSchema(t)
+	schema := doctest.Schema(t)
 	for _, provider := range auth.Providers() {
 		for _, types := range append([][]string{nil, sinks.Types()}, slices.Collect(slices.Chunk(sinks.Types(), 1))...) {
 			if types == nil && provider.Endpoints.Socket != "" {
@@ -61,21 +65,24 @@ func TestInitWritesAConfiguration(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !strings.HasPrefix(string(text), "# yaml-language-server: $schema="+schemaURL+"\n") {
+			if !strings.HasPrefix(string(text), "# yaml-language-server: $schema="+relaydocs.ConfigSchemaURL+"\n") {
 				t.Errorf("%v: the schema is not in the first line:\n%s", args, text)
 			}
 			if info, err := os.Stat("relay.yaml"); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 				t.Errorf("%v: the file has mode %v (%v)", args, info.Mode(), err)
 			}
 			for _, form := range []string{string(text), regexp.MustCompile(`(?m)^( *)# ( *[a-z_]+:(?: [^ ]+)?)$`).ReplaceAllString(string(text), "$1$2")} {
-				cfg, err := load(t, form, setVariables)
+				if err := os.WriteFile("relay.yaml", []byte(form), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				cfg, err := config.Load("relay.yaml", setVariables)
 				if err != nil || len(cfg.Warnings) > 0 {
 					t.Fatalf("%v: %v in\n%s", args, err, form)
 				}
 				if len(cfg.Accounts) != 1 || cfg.Accounts[0].Provider.Name != provider.Name || len(cfg.Sinks) != len(types) {
 					t.Errorf("%v: the file has the accounts %v and the sinks %v:\n%s", args, cfg.Accounts, cfg.Sinks, form)
 				}
-				if err := fitsSchema(t, schema, form); err != nil {
+				if err := doctest.Fits(t, schema, form); err != nil {
 					t.Errorf("%v: %v in\n%s", args, err, form)
 				}
 			}
@@ -85,7 +92,7 @@ func TestInitWritesAConfiguration(t *testing.T) {
 
 // docs/quickstart.md shows what relay init writes.
 func TestDocumentedInit(t *testing.T) {
-	readme := readDoc(t, "docs/quickstart.md")
+	readme := doctest.Read(t, "docs/quickstart.md")
 	t.Chdir(t.TempDir())
 	const command = "relay init --client-id YOUR-CLIENT-ID --sink stdout --sink nats"
 	_, rest, found := strings.Cut(readme, command)
@@ -100,7 +107,7 @@ func TestDocumentedInit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var shown, actual any
-	if err := yaml.Unmarshal([]byte(fenced(rest, "yaml")[0]), &shown); err != nil {
+	if err := yaml.Unmarshal([]byte(doctest.Fenced(rest, "yaml")[0]), &shown); err != nil {
 		t.Fatal(err)
 	}
 	if err := yaml.Unmarshal(written, &actual); err != nil {
@@ -120,7 +127,7 @@ func TestInitTakesTextsAsTheyAre(t *testing.T) {
 			t.Errorf("--client-id %q: %d: %s", id, code, stderr)
 			continue
 		}
-		cfg, err := LoadConfig("relay.yaml", setVariables)
+		cfg, err := config.Load("relay.yaml", setVariables)
 		if err != nil || cfg.Accounts[0].ClientID != id {
 			t.Errorf("--client-id %q is read as %v, %v", id, cfg, err)
 		}
@@ -182,7 +189,7 @@ func TestInitNeverReplaces(t *testing.T) {
 	if info, err := os.Stat("relay.yaml"); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("the replaced file has mode %v (%v)", info.Mode(), err)
 	}
-	if _, err := LoadConfig("relay.yaml", setVariables); err != nil {
+	if _, err := config.Load("relay.yaml", setVariables); err != nil {
 		t.Error(err)
 	}
 }
@@ -212,7 +219,7 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 	if code != exit.OK || strings.Contains(stderr, "export") {
 		t.Fatalf("init ends with %d: %s", code, stderr)
 	}
-	cfg, err := LoadConfig(filepath.Join("my etc", "s.yaml"), os.LookupEnv)
+	cfg, err := config.Load(filepath.Join("my etc", "s.yaml"), os.LookupEnv)
 	if err != nil || cfg.Accounts[0].ClientSecret.Reveal() != "hunter2" {
 		t.Errorf("the configuration is %v, %v", cfg, err)
 	}
@@ -258,7 +265,7 @@ func TestInitAsks(t *testing.T) {
 		}
 		said = rest
 	}
-	cfg, err := LoadConfig("relay.yaml", setVariables)
+	cfg, err := config.Load("relay.yaml", setVariables)
 	if err != nil {
 		t.Fatal(err)
 	}

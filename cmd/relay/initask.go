@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/secret"
@@ -72,12 +73,12 @@ func (f *initFlags) questions() []question {
 	secretFile.optional, webhookFile.optional, discord.optional, slack.optional = true, true, true, true
 	secretFile.unasked, webhookFile.unasked = true, true
 	return []question{
-		text("provider", "whose API it is: "+strings.Join(providerNames(), ", "), &f.provider, "treatstream", always, checkProvider),
+		text("provider", "whose API it is: "+strings.Join(config.ProviderNames(), ", "), &f.provider, "treatstream", always, checkProvider),
 		account,
 		text("client-id", "the client id of your application there", &f.clientID, "", asksSecret, notEmpty),
 		secretFile,
 		text("base-url", "where the API is, such as https://api.example.com", &f.baseURL, "",
-			func() bool { return provider().Grant == auth.ClientCredentials || f.baseURL != "" }, checkURL),
+			func() bool { return provider().Grant == auth.ClientCredentials || f.baseURL != "" }, config.CheckURL),
 		destinations,
 		webhookFile,
 		text("webhook-url", "where the webhook goes, such as https://bot.example/treats", &f.webhookURL, "",
@@ -105,14 +106,14 @@ func (f *initFlags) takeSinks(answer string) error {
 
 func checkProvider(name string) error {
 	if _, ok := auth.Lookup(name); !ok {
-		return fmt.Errorf("there is no provider %q; %s", name, text.Suggest(name, providerNames()))
+		return fmt.Errorf("there is no provider %q; %s", name, text.Suggest(name, config.ProviderNames()))
 	}
 	return nil
 }
 
 func checkNewName(name string) error {
-	if !validName.MatchString(name) {
-		return errors.New(nameRule)
+	if !config.ValidName.MatchString(name) {
+		return errors.New(config.NameRule)
 	}
 	return nil
 }
@@ -129,7 +130,7 @@ func checkFile(path string) error {
 	if path == "" {
 		return nil
 	}
-	return checkReadable(path)
+	return config.CheckReadable(path)
 }
 
 // checkWebhookURL judges a URL as a webhook sink does. One with a variable in it is judged later.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/sinks"
@@ -49,7 +50,7 @@ no secret: the file refers to environment variables, or to files that hold one.`
 }
 
 func (f *initFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.provider, "provider", "", "whose API the account is at: "+strings.Join(providerNames(), ", ")+" (default treatstream)")
+	flags.StringVar(&f.provider, "provider", "", "whose API the account is at: "+strings.Join(config.ProviderNames(), ", ")+" (default treatstream)")
 	flags.StringVar(&f.account, "account", "", "a name for the account (default mystream)")
 	flags.StringVar(&f.clientID, "client-id", "", "the client id of your application at the provider")
 	flags.StringVar(&f.clientSecretFile, "client-secret-file", "", "file that holds the client secret; without it a variable does")
@@ -62,14 +63,6 @@ func (f *initFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.output, "output", "relay.yaml", "file to write")
 	flags.BoolVar(&f.force, "force", false, "replace a file that is there")
 	onlyOnCommandLine(flags, "force")
-}
-
-func providerNames() []string {
-	var names []string
-	for _, p := range auth.Providers() {
-		names = append(names, p.Name)
-	}
-	return names
 }
 
 // initConfig writes the configuration. given reports whether a flag was given. It asks for the rest if there is a terminal.
@@ -131,15 +124,14 @@ func (f *initFlags) settle(given func(flag string) bool) (missing []string, err 
 
 // check reads the text as relay will, once the variables in it are set, and returns their names.
 func (f *initFlags) check(text string) (variables []string, err error) {
-	d := newDecoder(f.output, func(name string) (string, bool) {
+	err = config.CheckText(f.output, []byte(text), func(name string) (string, bool) {
 		if !slices.Contains(variables, name) {
 			variables = append(variables, name)
 		}
 		return standIn(name), true
 	})
-	_, err = d.decode([]byte(text), 0o600)
 	var errs []error
-	if wrong, ok := errors.AsType[ConfigErrors](err); ok {
+	if wrong, ok := errors.AsType[config.Faults](err); ok {
 		for _, e := range wrong {
 			errs = append(errs, exit.Usagef("%s: %s", e.Path, e.Message))
 		}
@@ -151,7 +143,10 @@ func (f *initFlags) check(text string) (variables []string, err error) {
 func writeNew(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // The path is the operator's own.
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, bare(err))
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			err = fmt.Errorf("%s the file: %w", failed.Op, failed.Err)
+		}
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
@@ -162,7 +157,7 @@ func writeNew(path string, data []byte) error {
 
 // sayNext says what was written and the commands that follow.
 func (p *program) sayNext(f *initFlags, variables []string) error {
-	found, err := FindConfig("", p.getenv)
+	found, err := config.Find("", p.getenv)
 	p.configPath = f.output
 	if err == nil && found != "" && sameFile(found, f.output) {
 		p.configPath = "" // it is found without a word

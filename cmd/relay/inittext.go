@@ -4,7 +4,9 @@ import (
 	"strings"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
+	relaydocs "github.com/treatrelay/relay/docs"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -55,7 +57,7 @@ func (f *initFlags) text() string {
 	provider, _ := auth.Lookup(f.provider)
 	receives := provider.Endpoints.Socket != ""
 
-	line("# yaml-language-server: $schema=", schemaURL)
+	line("# yaml-language-server: $schema=", relaydocs.ConfigSchemaURL)
 	line("#")
 	line("# The configuration of relay. relay config check finds what is wrong in it, and every key is described at")
 	line("# https://github.com/treatrelay/relay/blob/main/docs/config.md. ${VAR} is the environment variable VAR. Secrets belong into one, or")
@@ -78,7 +80,7 @@ func (f *initFlags) text() string {
 	}
 	if provider.Grant != auth.PersonalToken && provider.Grant != auth.ClientCredentials {
 		line("    # The redirect URL as it is saved at ", provider.Title, ". relay auth login listens there.")
-		line("    # redirect_url: ", defaultAccount().RedirectURL)
+		line("    # redirect_url: ", config.DefaultRedirectURL)
 	}
 	if receives {
 		line("    # The time zone of the dates that ", provider.Title, " sends. Set it if times are off by whole hours.")
@@ -102,11 +104,11 @@ func (f *initFlags) text() string {
 		line()
 		line("# How long events are kept. What a sink has not taken by then is lost to it.")
 		line("# journal:")
-		line("#   retention: ", writtenDuration(defaultConfig().Journal.Retention))
+		line("#   retention: ", config.WrittenDuration(config.DefaultRetention))
 		line()
 		line("# Where overlays reach relay's own NATS server, if a nats sink uses it.")
 		line("# nats:")
-		line("#   listen: ", defaultConfig().NATS.Listen)
+		line("#   listen: ", config.DefaultNATSListen)
 	}
 	line()
 	line("# Where relay answers /healthz and /metrics.")

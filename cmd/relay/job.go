@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/natsserver"
@@ -56,14 +57,14 @@ type job struct {
 	sourceMetrics *sourceMetrics
 	socketHolds   socket.Holds // of all accounts
 
-	started *Config // what relay was started with: its sections hold until it is started again
+	started *config.Config // what relay was started with: its sections hold until it is started again
 
 	mu   sync.Mutex
 	live live
 }
 
 // newJob opens everything and starts nothing. On an error everything is closed again.
-func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerolog.Logger) (_ *job, err error) {
+func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, log zerolog.Logger) (_ *job, err error) {
 	j := &job{log: log, out: p.out, dir: dir, metrics: &vectors{Registry: prometheus.NewRegistry()}, monitor: newMonitor(cfg), started: cfg}
 	var opened teardown // sinks, which are their lanes' to close once those run
 	defer func() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -61,13 +62,13 @@ func (p *program) liveStorage(ctx context.Context, undo *teardown) (s storage, d
 	if dir, err = p.dataPath(); err != nil {
 		return s, dir, nil, err
 	}
-	path, err := FindConfig(p.configPath, p.getenv)
+	path, err := config.Find(p.configPath, p.getenv)
 	if err != nil {
 		return s, dir, nil, exit.With(exit.Config, err)
 	}
 	if path != "" {
-		var cfg *Config
-		if cfg, cfgErr = LoadConfig(path, p.getenv); cfgErr == nil && !cfg.Journal.NATSURL.Empty() {
+		var cfg *config.Config
+		if cfg, cfgErr = config.Load(path, p.getenv); cfgErr == nil && !cfg.Journal.NATSURL.Empty() {
 			s, err = p.serverStorage(ctx, cfg.Journal, dir, undo)
 			return s, dir, nil, err
 		}
@@ -94,7 +95,7 @@ func (p *program) remoteStorage(ctx context.Context, dir string, undo *teardown)
 }
 
 // serverStorage is the journal on the server of journal.nats_url.
-func (p *program) serverStorage(ctx context.Context, cfg JournalConfig, dir string, undo *teardown) (s storage, err error) {
+func (p *program) serverStorage(ctx context.Context, cfg config.Journal, dir string, undo *teardown) (s storage, err error) {
 	conn, err := dialServer(cfg)
 	if err != nil {
 		return s, err
@@ -108,7 +109,7 @@ func (p *program) serverStorage(ctx context.Context, cfg JournalConfig, dir stri
 }
 
 // dialServer connects to the server of journal.nats_url.
-func dialServer(cfg JournalConfig) (*nats.Conn, error) {
+func dialServer(cfg config.Journal) (*nats.Conn, error) {
 	nc, err := nats.Connect(cfg.NATSURL.Reveal(), append(journalLogin(cfg), nats.NoReconnect(), nats.Name("relay command"))...)
 	if err != nil {
 		return nil, journalRefused(cfg, err)

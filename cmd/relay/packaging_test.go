@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
@@ -24,7 +26,7 @@ func fromRoot(path string) string { return filepath.Join("..", "..", filepath.Fr
 // readYAML decodes a file into a value that has all of its keys.
 func readYAML(t *testing.T, path string, into any) {
 	t.Helper()
-	if err := yaml.NewDecoder(strings.NewReader(readDoc(t, path)), yaml.Strict()).Decode(into); err != nil {
+	if err := yaml.NewDecoder(strings.NewReader(doctest.Read(t, path)), yaml.Strict()).Decode(into); err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
 }
@@ -65,10 +67,10 @@ func checkRelayCommand(t *testing.T, from, line string) {
 }
 
 // loadExample loads a configuration with what it names below secrets in a folder of the test's own.
-func loadExample(t *testing.T, path, secrets string, getenv func(string) (string, bool)) *Config {
+func loadExample(t *testing.T, path, secrets string, getenv func(string) (string, bool)) *config.Config {
 	t.Helper()
 	dir := t.TempDir()
-	text := readDoc(t, path)
+	text := doctest.Read(t, path)
 	if secrets != "" {
 		for _, name := range regexp.MustCompile(regexp.QuoteMeta(secrets)+`(\w+)`).FindAllStringSubmatch(text, -1) {
 			if err := writePrivate(filepath.Join(dir, name[1]), []byte("12345678901234567890\n")); err != nil {
@@ -81,7 +83,7 @@ func loadExample(t *testing.T, path, secrets string, getenv func(string) (string
 	if err := writePrivate(file, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := LoadConfig(file, getenv)
+	cfg, err := config.Load(file, getenv)
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
@@ -97,7 +99,7 @@ type unit map[string][]string
 func readUnit(t *testing.T, path string) unit {
 	t.Helper()
 	u, section := unit{}, ""
-	for i, line := range strings.Split(readDoc(t, path), "\n") {
+	for i, line := range strings.Split(doctest.Read(t, path), "\n") {
 		key, value, ok := strings.Cut(line, "=")
 		switch {
 		case line == "" || line[0] == '#':
@@ -116,7 +118,7 @@ func readUnit(t *testing.T, path string) unit {
 func environment(t *testing.T, path string) map[string]string {
 	t.Helper()
 	env := map[string]string{}
-	for line := range strings.SplitSeq(readDoc(t, path), "\n") {
+	for line := range strings.SplitSeq(doctest.Read(t, path), "\n") {
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -163,13 +165,13 @@ func TestServiceUnit(t *testing.T) {
 		_, ok := env[name]
 		return "a secret", ok
 	})
-	modes := readDoc(t, dir+"relay.tmpfiles")
+	modes := doctest.Read(t, dir+"relay.tmpfiles")
 	for _, path := range []string{env["RELAY_CONFIG"], env["RELAY_IDENTITY_FILE"], env["RELAY_DATA_DIR"], u["Service.EnvironmentFile"][0]} {
 		if !regexp.MustCompile(`(?m)^[dz] ` + regexp.QuoteMeta(path) + ` +0[67][04]0 `).MatchString(modes) {
 			t.Errorf("relay.tmpfiles gives %s no mode", path)
 		}
 	}
-	if users := readDoc(t, dir+"relay.sysusers"); !strings.Contains(users, "\nu "+u["Service.User"][0]+" ") {
+	if users := doctest.Read(t, dir+"relay.sysusers"); !strings.Contains(users, "\nu "+u["Service.User"][0]+" ") {
 		t.Errorf("relay.sysusers makes no user %s", u["Service.User"][0])
 	}
 }
@@ -229,7 +231,7 @@ func TestRelease(t *testing.T) {
 			targets = append(targets, system+"/"+arch)
 		}
 	}
-	compiled := regexp.MustCompile(`for target in (.*); do\n\tCGO_ENABLED=0 `).FindStringSubmatch(readDoc(t, ".ci/run"))
+	compiled := regexp.MustCompile(`for target in (.*); do\n\tCGO_ENABLED=0 `).FindStringSubmatch(doctest.Read(t, ".ci/run"))
 	if compiled == nil {
 		t.Fatal(".ci/run has no loop over targets")
 	}
@@ -291,8 +293,8 @@ func TestRelease(t *testing.T) {
 // The commands for the service in the documentation are ones that relay understands.
 func TestDocumentedServiceCommands(t *testing.T) {
 	seen := 0
-	for name, text := range docs(t) {
-		for _, block := range fenced(text, "sh") {
+	for name, text := range doctest.All(t) {
+		for _, block := range doctest.Fenced(text, "sh") {
 			for _, m := range regexp.MustCompile(`(?m)(?:relay\.env |docker compose (?:run --rm|exec) |--name \S+ )(relay .*)$`).FindAllStringSubmatch(block, -1) {
 				seen++
 				checkRelayCommand(t, name, m[1])

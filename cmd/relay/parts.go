@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/pipeline"
@@ -23,7 +24,7 @@ import (
 
 // An accountPart is an account of a job. It can be started and ended while the others run on.
 type accountPart struct {
-	cfg     AccountConfig
+	cfg     config.Account
 	account *auth.Account
 	source  *source // nil if it receives no treats
 	end     context.CancelCauseFunc
@@ -32,7 +33,7 @@ type accountPart struct {
 
 // A sinkPart is a sink of a job, likewise. The sink is its lane's to close.
 type sinkPart struct {
-	cfg     SinkConfig
+	cfg     config.Sink
 	sink    pipeline.Sink
 	files   string // a hash of what the files held that it names
 	kill    context.CancelCauseFunc
@@ -59,7 +60,7 @@ func (p *sinkPart) set(lane *delivery.Lane, trouble error) {
 
 // live are the parts that run, by name. They change when the configuration is loaded again.
 type live struct {
-	cfg      *Config
+	cfg      *config.Config
 	accounts map[string]*accountPart
 	sinks    map[string]*sinkPart
 }
@@ -88,24 +89,24 @@ func (l live) sources() (all []*source) {
 }
 
 // openAccount makes an account and starts nothing. One that is not logged in waits.
-func (j *job) openAccount(c AccountConfig) (*accountPart, error) {
+func (j *job) openAccount(c config.Account) (*accountPart, error) {
 	account, err := newAccount(c, j.store, j.providers, j.authMetrics, j.log)
 	if err != nil {
 		return nil, err
 	}
 	part := &accountPart{cfg: c, account: account}
-	if receives(c) {
+	if c.Receives() {
 		part.source, err = j.newSource(c, account)
 	}
 	return part, err
 }
 
 // openSink makes a sink ready to deliver.
-func (j *job) openSink(ctx context.Context, s SinkConfig) (*sinkPart, error) {
+func (j *job) openSink(ctx context.Context, s config.Sink) (*sinkPart, error) {
 	if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() && j.server == nil {
 		return nil, exit.With(exit.Unavailable, fmt.Errorf("open sink %s: it publishes to relay's own NATS server, which listens only if a sink wants it when relay starts: restart relay", s.Name))
 	}
-	files := filesSum(s.Config)
+	files := config.FilesSum(s.Config)
 	sink, err := s.Config.Open(ctx, sinks.Env{
 		Name: s.Name, Stdout: j.out, UserAgent: version.UserAgent(), Log: j.log.With().Str("sink", s.Name).Logger(),
 		NATS:      func(ctx context.Context) (*nats.Conn, error) { return j.server.Connect(ctx) },

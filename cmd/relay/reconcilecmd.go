@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 	"github.com/treatrelay/relay/pipeline"
@@ -148,8 +149,8 @@ func (p *program) reconcile(ctx context.Context, account string) (result intake.
 	if err != nil {
 		return result, err
 	}
-	i := slices.IndexFunc(cfg.Accounts, func(c AccountConfig) bool { return c.Account == account })
-	if i < 0 || !receives(cfg.Accounts[i]) {
+	i := slices.IndexFunc(cfg.Accounts, func(c config.Account) bool { return c.Account == account })
+	if i < 0 || !cfg.Accounts[i].Receives() {
 		return result, exit.Usagef("%s has no account %q that receives treats", cfg.Path, account)
 	}
 	lock, err := lockDataDir(ctx, dir)
@@ -186,7 +187,7 @@ func askReconcile(ctx context.Context, dir, account string) (result intake.Recon
 }
 
 // reconcileAlone compares an account's history while no relay runs. The data folder is locked.
-func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConfig, dir string, log zerolog.Logger) (result intake.Reconciliation, err error) {
+func (p *program) reconcileAlone(ctx context.Context, cfg *config.Config, c config.Account, dir string, log zerolog.Logger) (result intake.Reconciliation, err error) {
 	j := &job{log: log, dir: dir, pipeline: pipeline.NewMetrics(prometheus.NewRegistry())}
 	defer func() { err = errors.Join(err, j.undo.run()) }()
 	store, err := p.openStore(ctx, dir, log)

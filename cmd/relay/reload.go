@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
 )
 
@@ -27,17 +27,17 @@ type reloader struct {
 	watch bool           // for changes of the file
 	hup   chan os.Signal // nil on a terminal, where SIGHUP means that the terminal is closed: it ends relay, as ever
 	last  string         // the sum of the file as it was loaded
-	load  func() (*Config, error)
+	load  func() (*config.Config, error)
 }
 
 // newReloader makes one for a configuration that is about to be loaded: what is sent or changed from now on counts.
-func newReloader(path string, watch, interactive bool, load func() (*Config, error)) *reloader {
+func newReloader(path string, watch, interactive bool, load func() (*config.Config, error)) *reloader {
 	r := &reloader{path: path, watch: watch, load: load}
 	if !interactive {
 		r.hup = make(chan os.Signal, 1)
 		signal.Notify(r.hup, syscall.SIGHUP) // until the process ends
 	}
-	r.last = r.sum()
+	r.last = config.Sum(r.path)
 	return r
 }
 
@@ -63,9 +63,9 @@ func (r *reloader) triggers(ctx context.Context, work *sync.WaitGroup) <-chan st
 			case <-ctx.Done():
 				return
 			case <-r.hup:
-				last = r.sum()
+				last = config.Sum(r.path)
 			case <-tick:
-				now := r.sum()
+				now := config.Sum(r.path)
 				if now == last || now == "" { // or it is being replaced
 					continue
 				}
@@ -78,16 +78,6 @@ func (r *reloader) triggers(ctx context.Context, work *sync.WaitGroup) <-chan st
 		}
 	})
 	return asked
-}
-
-// sum tells one content of the file from another. It is empty if there is none to be read.
-func (r *reloader) sum() string {
-	text, _, err := readConfig(r.path)
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(text)
-	return string(sum[:])
 }
 
 // changes are the names of what is to be ended and started for a new configuration. What has changed is in both.
@@ -112,12 +102,12 @@ func compareParts[P, C any](running map[string]P, wanted []C, name func(C) strin
 	return c
 }
 
-func sameAccount(p *accountPart, c AccountConfig) bool {
+func sameAccount(p *accountPart, c config.Account) bool {
 	return reflect.DeepEqual(p.cfg, c)
 }
 
 // sameSink compares filters by their text: compiled ones are never the same.
-func sameSink(p *sinkPart, c SinkConfig) bool {
+func sameSink(p *sinkPart, c config.Sink) bool {
 	a, b := p.cfg, c
 	text := func(f *rules.Filter) string {
 		if f == nil {
@@ -129,11 +119,11 @@ func sameSink(p *sinkPart, c SinkConfig) bool {
 		return false
 	}
 	a.Lane.Filter, b.Lane.Filter = nil, nil
-	return p.files == filesSum(c.Config) && reflect.DeepEqual(a, b)
+	return p.files == config.FilesSum(c.Config) && reflect.DeepEqual(a, b)
 }
 
 // fixed are the sections that hold until relay is restarted, of which cfg has others.
-func fixed(old, cfg *Config) (differ []string) {
+func fixed(old, cfg *config.Config) (differ []string) {
 	for section, same := range map[string]bool{
 		"alerts": old.Alerts == cfg.Alerts, "journal": old.Journal == cfg.Journal, "nats": old.NATS == cfg.NATS, "http": old.HTTP == cfg.HTTP,
 		"socket": old.Socket == cfg.Socket,
@@ -161,7 +151,7 @@ func (s *opening) abandon() (errs []error) {
 }
 
 // prepare opens what is to be started. After an error nothing of it is left.
-func (j *job) prepare(ctx context.Context, cfg *Config, accounts, sinks changes) (_ *opening, err error) {
+func (j *job) prepare(ctx context.Context, cfg *config.Config, accounts, sinks changes) (_ *opening, err error) {
 	s := &opening{accounts: make(map[string]*accountPart), sinks: make(map[string]*sinkPart)}
 	defer func() {
 		if err != nil {
@@ -177,7 +167,7 @@ func (j *job) prepare(ctx context.Context, cfg *Config, accounts, sinks changes)
 	}
 	// Those of NATS last: they bring their streams up to date, which cannot be undone when another sink cannot be opened.
 	all := slices.Clone(cfg.Sinks)
-	slices.SortStableFunc(all, func(a, b SinkConfig) int { return cmp.Compare(natsLast(a), natsLast(b)) })
+	slices.SortStableFunc(all, func(a, b config.Sink) int { return cmp.Compare(natsLast(a), natsLast(b)) })
 	for _, c := range all {
 		if slices.Contains(sinks.start, c.Name) {
 			part, err := j.openSink(ctx, c)
@@ -190,7 +180,7 @@ func (j *job) prepare(ctx context.Context, cfg *Config, accounts, sinks changes)
 	return s, nil
 }
 
-func natsLast(c SinkConfig) int {
+func natsLast(c config.Sink) int {
 	if c.Type == "nats" {
 		return 1
 	}
@@ -199,7 +189,7 @@ func natsLast(c SinkConfig) int {
 
 // reload loads the configuration again and has the job follow it: what is as before runs on untouched. If anything is wrong with it,
 // it says so and changes nothing.
-func (r *running) reload(ctx, hard context.Context, load func() (*Config, error)) {
+func (r *running) reload(ctx, hard context.Context, load func() (*config.Config, error)) {
 	j := r.job
 	cfg, err := load()
 	if err != nil {
@@ -207,8 +197,8 @@ func (r *running) reload(ctx, hard context.Context, load func() (*Config, error)
 		return
 	}
 	old := j.parts()
-	accounts := compareParts(old.accounts, cfg.Accounts, func(c AccountConfig) string { return c.Account }, sameAccount)
-	sinks := compareParts(old.sinks, cfg.Sinks, func(c SinkConfig) string { return c.Name }, sameSink)
+	accounts := compareParts(old.accounts, cfg.Accounts, func(c config.Account) string { return c.Account }, sameAccount)
+	sinks := compareParts(old.sinks, cfg.Sinks, func(c config.Sink) string { return c.Name }, sameSink)
 	if failing := j.journal.Health(); len(accounts.end) > 0 && !failing.FailingSince.IsZero() {
 		refuse(j.log, fmt.Errorf("the journal cannot be written, so no account can be ended without losing what it has received: %s; reload again when it can", failing.Reason))
 		return

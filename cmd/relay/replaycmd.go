@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
@@ -97,7 +98,7 @@ func (p *program) replay(ctx context.Context, f *replayFlags) error {
 }
 
 // namedSink is the sink of that name.
-func namedSink(cfg *Config, name string) (SinkConfig, error) {
+func namedSink(cfg *config.Config, name string) (config.Sink, error) {
 	var names []string
 	for _, s := range cfg.Sinks {
 		if s.Name == name {
@@ -105,11 +106,11 @@ func namedSink(cfg *Config, name string) (SinkConfig, error) {
 		}
 		names = append(names, s.Name)
 	}
-	return SinkConfig{}, exit.Usagef("--sink %q: no sink of %s has this name; %s", name, cfg.Path, text.Suggest(name, names))
+	return config.Sink{}, exit.Usagef("--sink %q: no sink of %s has this name; %s", name, cfg.Path, text.Suggest(name, names))
 }
 
 // accountsOf are the accounts that were wanted, or all that the sink is sent.
-func accountsOf(sink SinkConfig, wanted []string) ([]string, error) {
+func accountsOf(sink config.Sink, wanted []string) ([]string, error) {
 	taken := sink.Lane.Accounts
 	if len(wanted) == 0 || len(taken) == 0 {
 		return slices.Concat(wanted, taken), nil

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
@@ -52,11 +53,11 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 			return exit.Usagef("--%s goes with --simulate", name)
 		}
 	}
-	path, err := FindConfig(p.configPath, p.getenv)
+	path, err := config.Find(p.configPath, p.getenv)
 	if err != nil {
 		return exit.With(exit.Config, err)
 	}
-	load := func() (*Config, error) { return p.loadJob(f, log) }
+	load := func() (*config.Config, error) { return p.loadJob(f, log) }
 	var again *reloader
 	if interactive := terminal.Is(p.in); !interactive || f.watch {
 		again = newReloader(path, f.watch, interactive, load)
@@ -73,8 +74,8 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 }
 
 // loadJob reads the configuration of the main job: its accounts, and the sinks that are to run.
-func (p *program) loadJob(f *runFlags, log zerolog.Logger) (*Config, error) {
-	cfg, err := p.loadConfigBy(CheckConfig, log)
+func (p *program) loadJob(f *runFlags, log zerolog.Logger) (*config.Config, error) {
+	cfg, err := p.loadConfigBy(config.Check, log)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (p *program) loadJob(f *runFlags, log zerolog.Logger) (*Config, error) {
 	return cfg, nil
 }
 
-func checkAccounts(cfg *Config) error {
+func checkAccounts(cfg *config.Config) error {
 	if len(cfg.Accounts) > 0 {
 		return nil
 	}
@@ -100,22 +101,22 @@ func checkAccounts(cfg *Config) error {
 }
 
 // needsSinks reports whether sinks are to run. Without an account that receives treats relay keeps the tokens of the others fresh, and needs none.
-func needsSinks(cfg *Config) bool {
-	return len(cfg.Sinks) > 0 || slices.ContainsFunc(cfg.Accounts, receives)
+func needsSinks(cfg *config.Config) bool {
+	return len(cfg.Sinks) > 0 || slices.ContainsFunc(cfg.Accounts, config.Account.Receives)
 }
 
 // selectSinks returns the sinks to run: all that are configured, or those that wanted names by name or type. A type that
 // is not configured stands for a sink with its defaults, if it can do without a configuration.
-func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
+func selectSinks(cfg *config.Config, wanted []string) ([]config.Sink, error) {
 	if len(wanted) == 0 {
 		if len(cfg.Sinks) == 0 {
 			return nil, exit.With(exit.Config, fmt.Errorf("%s: no sinks: add one under sinks (docs/config.md) or give --sink stdout", cfg.Path))
 		}
 		return cfg.Sinks, nil
 	}
-	var selected []SinkConfig
-	add := func(s SinkConfig) {
-		if !slices.ContainsFunc(selected, func(other SinkConfig) bool { return other.Name == s.Name }) {
+	var selected []config.Sink
+	add := func(s config.Sink) {
+		if !slices.ContainsFunc(selected, func(other config.Sink) bool { return other.Name == s.Name }) {
 			selected = append(selected, s)
 		}
 	}
@@ -148,13 +149,13 @@ func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
 			return nil, exit.With(exit.Config, fmt.Errorf("--sink %s: no sink of this type is configured, and it needs to be: %s",
 				name, strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
-		add(SinkConfig{Name: name, Type: name, Lane: delivery.LaneConfig{Concurrency: c.Concurrency()}, Config: c})
+		add(config.Sink{Name: name, Type: name, Lane: delivery.LaneConfig{Concurrency: c.Concurrency()}, Config: c})
 	}
 	return selected, nil
 }
 
 // runJob locks the data folder and runs the job in it.
-func (p *program) runJob(ctx context.Context, cfg *Config, dir string, again *reloader, log zerolog.Logger) (err error) {
+func (p *program) runJob(ctx context.Context, cfg *config.Config, dir string, again *reloader, log zerolog.Logger) (err error) {
 	lock, err := lockDataDir(ctx, dir)
 	if err != nil {
 		return err

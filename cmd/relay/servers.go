@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/secret"
@@ -22,7 +23,7 @@ import (
 )
 
 // openServer starts the embedded NATS server, for overlay backends, if a sink publishes to it.
-func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir string) error {
+func (p *program) openServer(ctx context.Context, j *job, cfg *config.Config, dir string) error {
 	overlay := false
 	for _, s := range cfg.Sinks {
 		if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() {
@@ -61,7 +62,7 @@ func (p *program) openServer(ctx context.Context, j *job, cfg *Config, dir strin
 }
 
 // journalConn connects to the journal's server, for which it waits.
-func journalConn(ctx context.Context, cfg JournalConfig, log zerolog.Logger) (*nats.Conn, error) {
+func journalConn(ctx context.Context, cfg config.Journal, log zerolog.Logger) (*nats.Conn, error) {
 	opts := append(journalLogin(cfg),
 		nats.Name("relay journal"), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
 		nats.ReconnectBufSize(-1),   // the journal itself tries again
@@ -88,7 +89,7 @@ func journalConn(ctx context.Context, cfg JournalConfig, log zerolog.Logger) (*n
 	}
 }
 
-func journalLogin(cfg JournalConfig) (opts []nats.Option) {
+func journalLogin(cfg config.Journal) (opts []nats.Option) {
 	if cfg.CredsFile != "" {
 		opts = append(opts, nats.UserCredentials(cfg.CredsFile))
 	}
@@ -98,7 +99,7 @@ func journalLogin(cfg JournalConfig) (opts []nats.Option) {
 	return opts
 }
 
-func journalRefused(cfg JournalConfig, err error) error {
+func journalRefused(cfg config.Journal, err error) error {
 	err = errors.New(secret.Scrub(err.Error(), cfg.NATSURL, cfg.Token))
 	return exit.With(exit.Unavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", natsHosts(cfg.NATSURL.Reveal()), err))
 }

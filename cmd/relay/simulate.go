@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/internal/simulator"
@@ -60,13 +61,13 @@ func (f *simulatorFlags) config(log zerolog.Logger) (simulator.Config, error) {
 }
 
 // simulatedAccount is the configuration of an account at the simulator.
-func simulatedAccount(s *simulator.Server) (AccountConfig, error) {
+func simulatedAccount(s *simulator.Server) (config.Account, error) {
 	provider, ok := auth.Lookup("treatstream")
 	if !ok {
-		return AccountConfig{}, errors.New("simulate: there is no provider treatstream")
+		return config.Account{}, errors.New("simulate: there is no provider treatstream")
 	}
 	e := s.Endpoints()
-	return AccountConfig{
+	return config.Account{
 		Config: auth.Config{
 			Account: "simulated", Provider: provider,
 			ClientID: simulator.DefaultClientID, ClientSecret: secret.New(simulator.DefaultClientSecret), RedirectURL: "http://127.0.0.1:0/",
@@ -74,7 +75,7 @@ func simulatedAccount(s *simulator.Server) (AccountConfig, error) {
 				Authorize: e.Authorize, Token: e.Token, Refresh: e.Refresh, SocketToken: e.SocketToken, History: e.History, Socket: e.Socket,
 			},
 		},
-		Location: time.UTC, Reconcile: defaultReconcile,
+		Location: time.UTC, Reconcile: config.DefaultReconcile,
 	}, nil
 }
 
@@ -109,7 +110,7 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 		return err
 	}
 	account.BackfillFirstRun = f.backfillFirstRun
-	cfg.Accounts = []AccountConfig{account}
+	cfg.Accounts = []config.Account{account}
 	if err := p.simulatedLogin(ctx, account, dir, log); err != nil {
 		return err
 	}
@@ -118,12 +119,12 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 
 // simulatedSinks returns a configuration that has the sinks to run and nothing of the accounts. A configuration file is
 // read only if it is named, or if a sink of it is.
-func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*Config, error) {
+func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*config.Config, error) {
 	wanted := f.sinks
 	if len(wanted) == 0 {
 		wanted = []string{"stdout"} // not those of the configuration: simulated treats must not reach a real overlay unasked
 	}
-	cfg := &Config{Path: "the simulation's configuration", Journal: JournalConfig{Retention: time.Hour}}
+	cfg := &config.Config{Path: "the simulation's configuration", Journal: config.Journal{Retention: time.Hour}}
 	env, _ := p.getenv("RELAY_CONFIG")
 	named := p.configPath != "" || env != ""
 	if named || slices.ContainsFunc(wanted, func(name string) bool { return !slices.Contains(sinks.Types(), name) }) {
@@ -144,7 +145,7 @@ func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*Config, erro
 }
 
 // simulatedLogin logs in as a person would, with a browser that only follows redirects.
-func (p *program) simulatedLogin(ctx context.Context, c AccountConfig, dir string, log zerolog.Logger) error {
+func (p *program) simulatedLogin(ctx context.Context, c config.Account, dir string, log zerolog.Logger) error {
 	store, err := p.openStore(ctx, dir, log)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -38,11 +39,11 @@ commands work whether or not relay runs; without one they show how it was left. 
 // sinkNames are those of the configuration with their types, if there is one that can be read.
 func (p *program) sinkNames() (names []string, types map[string]string) {
 	types = make(map[string]string)
-	path, err := FindConfig(p.configPath, p.getenv)
+	path, err := config.Find(p.configPath, p.getenv)
 	if err != nil || path == "" {
 		return nil, types
 	}
-	cfg, err := LoadConfig(path, p.getenv)
+	cfg, err := config.Load(path, p.getenv)
 	if err != nil {
 		return nil, types // withJournal tells, if it matters
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 	"github.com/treatrelay/relay/pipeline/intake"
@@ -42,7 +43,7 @@ func (s *source) withheld() int {
 }
 
 // newIntake makes the intake of an account.
-func (j *job) newIntake(c AccountConfig) *intake.Intake {
+func (j *job) newIntake(c config.Account) *intake.Intake {
 	return intake.New(intake.Config{
 		Normalizer: intake.Normalizer{Account: c.Account, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw},
 		Journal:    j.journal, Index: j.index, Logger: j.log, Metrics: j.pipeline,
@@ -50,7 +51,7 @@ func (j *job) newIntake(c AccountConfig) *intake.Intake {
 }
 
 // newSource makes the source of an account.
-func (j *job) newSource(c AccountConfig, account *auth.Account) (*source, error) {
+func (j *job) newSource(c config.Account, account *auth.Account) (*source, error) {
 	log := j.log.With().Str("account", c.Account).Logger()
 	s := &source{
 		name: c.Account, account: account, log: log, intake: j.newIntake(c),
@@ -66,7 +67,7 @@ func (j *job) newSource(c AccountConfig, account *auth.Account) (*source, error)
 	if past != nil {
 		s.history = intake.NewReconciler(s.intake, past, intake.ReconcileConfig{Every: c.Reconcile, BackfillFirstRun: c.BackfillFirstRun, Logins: past})
 	}
-	config := j.started.Socket.config(&j.socketHolds)
+	config := j.started.Socket.Client(&j.socketHolds)
 	config.URL, config.Protocol, config.Query, config.Log = at, c.Protocol, s.query, log
 	config.OnSkip = j.sourceMetrics.skipped.WithLabelValues(c.Account).Inc
 	config.OnState = func(st socket.State) {

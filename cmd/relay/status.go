@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/pipeline"
@@ -107,7 +108,7 @@ type laneStatus struct {
 
 // A monitor looks at a relay that runs. Its methods are for any goroutine.
 type monitor struct {
-	cfg     *Config
+	cfg     *config.Config
 	started time.Time
 	opened  chan struct{} // closed by open
 
@@ -120,7 +121,7 @@ type monitor struct {
 	last snapshot
 }
 
-func newMonitor(cfg *Config) *monitor {
+func newMonitor(cfg *config.Config) *monitor {
 	return &monitor{cfg: cfg, started: time.Now(), opened: make(chan struct{})}
 }
 
@@ -260,7 +261,7 @@ func (j *journalStatus) fault() string {
 }
 
 // accountOf tells how an account's connection and token are.
-func accountOf(parts live, c AccountConfig) accountStatus {
+func accountOf(parts live, c config.Account) accountStatus {
 	a := accountStatus{Account: c.Account, Provider: c.Provider.Name, Connection: connNone}
 	for _, src := range parts.sources() {
 		if src.name == c.Account {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
@@ -105,11 +106,11 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 }
 
 // testAccount is the account of that name, or the only one, of those that receive treats.
-func testAccount(cfg *Config, name string) (AccountConfig, error) {
-	var all []AccountConfig
+func testAccount(cfg *config.Config, name string) (config.Account, error) {
+	var all []config.Account
 	var names []string
 	for _, a := range cfg.Accounts {
-		if receives(a) {
+		if a.Receives() {
 			all, names = append(all, a), append(names, a.Account)
 		}
 	}
@@ -117,11 +118,11 @@ func testAccount(cfg *Config, name string) (AccountConfig, error) {
 	case i >= 0:
 		return all[i], nil
 	case name != "":
-		return AccountConfig{}, exit.Usagef("--account %q: no account of this name receives treats; %s", name, text.Suggest(name, names))
+		return config.Account{}, exit.Usagef("--account %q: no account of this name receives treats; %s", name, text.Suggest(name, names))
 	case len(all) == 1:
 		return all[0], nil
 	case len(all) == 0:
-		return AccountConfig{}, exit.With(exit.Config, errors.New(cfg.Path+": no account receives treats: add one under accounts (docs/config.md)"))
+		return config.Account{}, exit.With(exit.Config, errors.New(cfg.Path+": no account receives treats: add one under accounts (docs/config.md)"))
 	}
-	return AccountConfig{}, exit.Usagef("relay trigger wants --account: there are [%s]", strings.Join(names, ", "))
+	return config.Account{}, exit.Usagef("relay trigger wants --account: there are [%s]", strings.Join(names, ", "))
 }

@@ -20,6 +20,7 @@ type URL struct {
 	query string // likewise
 }
 
+// ParseURL reads what endpoints.history says. Its errors do not quote it.
 func ParseURL(text string) (*URL, error) {
 	u, err := url.Parse(text)
 	if err != nil {

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"cmp"
@@ -12,7 +12,7 @@ const shownFaults = 50
 
 // faultList keeps the first faults of a file, and counts the others.
 type faultList struct {
-	first ConfigErrors // in the order of the file
+	first Faults // in the order of the file
 	count int
 	at    map[string]bool // the paths that have one
 	under map[string]bool // those, and what they are in
@@ -23,12 +23,12 @@ func (l *faultList) shows(at position) bool {
 	return len(l.first) < shownFaults || before(at, l.first[len(l.first)-1])
 }
 
-func before(at position, e ConfigError) bool {
+func before(at position, e Fault) bool {
 	return cmp.Or(cmp.Compare(at.line, e.Line), cmp.Compare(at.column, e.Column)) < 0
 }
 
 // add takes a fault to the list. Its message may be empty if the list does not show it.
-func (l *faultList) add(e ConfigError) {
+func (l *faultList) add(e Fault) {
 	l.count++
 	l.at[e.Path] = true
 	for path := e.Path; path != "" && !l.under[path]; path = path[:max(strings.LastIndexAny(path, ".["), 0)] {
@@ -47,9 +47,9 @@ func (l *faultList) add(e ConfigError) {
 }
 
 // all returns the first faults, and after them how many more there are.
-func (l *faultList) all(file string) ConfigErrors {
+func (l *faultList) all(file string) Faults {
 	if more := l.count - len(l.first); more > 0 {
-		return append(l.first, ConfigError{File: file, Message: fmt.Sprintf("and %d more faults: correct these first", more)})
+		return append(l.first, Fault{File: file, Message: fmt.Sprintf("and %d more faults: correct these first", more)})
 	}
 	return l.first
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"reflect"
@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
+
+	relaydocs "github.com/treatrelay/relay/docs"
 
 	"github.com/treatrelay/relay/sinks"
 )
@@ -45,7 +49,7 @@ type schemaMaker struct {
 }
 
 func newSchemaMaker(t *testing.T) *schemaMaker {
-	return &schemaMaker{t: t, text: readDoc(t, "docs/config.md"), documented: documentedKeys(t), defs: make(map[string]*schemaNode)}
+	return &schemaMaker{t: t, text: doctest.Read(t, "docs/config.md"), documented: documentedKeys(t), defs: make(map[string]*schemaNode)}
 }
 
 const (
@@ -55,9 +59,9 @@ const (
 )
 
 func (m *schemaMaker) schema() *schemaNode {
-	keys := defaultConfig()
+	keys := defaults()
 	root := m.section(reflect.ValueOf(&keys).Elem(), "", "")
-	root.Schema, root.ID, root.Type = "https://json-schema.org/draft/2020-12/schema", schemaURL, "object"
+	root.Schema, root.ID, root.Type = "https://json-schema.org/draft/2020-12/schema", relaydocs.ConfigSchemaURL, "object"
 	root.Title, root.Description = "relay.yaml", "The configuration of relay, described in "+blobURL+"config.md"
 	m.defs["text"] = &schemaNode{Type: []string{"string", "number", "boolean"}}
 	m.defs["variable"] = &schemaNode{Type: "string", Pattern: aVariable}
@@ -71,11 +75,11 @@ func (m *schemaMaker) section(v reflect.Value, prefix, suffix string) *schemaNod
 	for key, field := range fieldsOf(v) {
 		path := strings.TrimPrefix(prefix+"."+key, ".")
 		switch {
-		case field.Type() == reflect.TypeFor[map[string]AccountConfig]():
+		case field.Type() == reflect.TypeFor[map[string]Account]():
 			account := defaultAccount()
 			m.defs["account"] = m.section(reflect.ValueOf(&account).Elem(), path+".NAME", suffix)
 			n.Properties[key] = m.named("account", "## Accounts")
-		case field.Type() == reflect.TypeFor[map[string]SinkConfig]():
+		case field.Type() == reflect.TypeFor[map[string]Sink]():
 			m.sinks(path + ".NAME")
 			n.Properties[key] = m.named("sink", "## Sinks")
 		case isSection(field.Type()):
@@ -103,7 +107,7 @@ func (m *schemaMaker) section(v reflect.Value, prefix, suffix string) *schemaNod
 func (m *schemaMaker) named(definition, heading string) *schemaNode {
 	return &schemaNode{
 		Type: []string{"object", "null"}, Description: m.sentence(heading),
-		PropertyNames: &schemaNode{Pattern: validName.String()}, Additional: &schemaNode{Ref: "#/$defs/" + definition},
+		PropertyNames: &schemaNode{Pattern: ValidName.String()}, Additional: &schemaNode{Ref: "#/$defs/" + definition},
 	}
 }
 
@@ -130,7 +134,7 @@ func (m *schemaMaker) sinks(prefix string) {
 // value makes the schema of one value. Every one may be a variable.
 func (m *schemaMaker) value(t reflect.Type, doc documentedKey) *schemaNode {
 	n := &schemaNode{Description: m.description(doc)}
-	if words := code(doc.fallback); len(words) == 1 && doc.fallback == "`"+words[0]+"`" {
+	if words := doctest.Code(doc.fallback); len(words) == 1 && doc.fallback == "`"+words[0]+"`" {
 		n.Default = native(words[0])
 	}
 	text := &schemaNode{Ref: "#/$defs/text"}
@@ -230,5 +234,5 @@ func alternatives(d documentedKey) []string {
 	if !regexp.MustCompile("^`[^`]+`(?:, `[^`]+`)* or `[^`]+`$").MatchString(d.value) {
 		return nil
 	}
-	return code(d.value)
+	return doctest.Code(d.value)
 }

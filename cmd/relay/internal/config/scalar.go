@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"encoding"
@@ -145,8 +145,8 @@ func (d *decoder) expand(text string) (out string, expanded bool, err error) {
 	}
 }
 
-// checkReadable looks before a file is opened, for opening a pipe would wait for its writer.
-func checkReadable(path string) error {
+// CheckReadable looks before a file is opened, for opening a pipe would wait for its writer.
+func CheckReadable(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -16,10 +16,10 @@ import (
 // The limits of a configuration file. They leave room for 10,000 accounts, which take about a second. The parser recurses for each key
 // and level.
 const (
-	maxConfigSize   = 8 << 20
-	maxConfigLines  = 120_000
-	maxConfigTokens = 400_000
-	maxConfigDepth  = 16
+	maxSize   = 8 << 20
+	maxLines  = 120_000
+	maxTokens = 400_000
+	maxDepth  = 16
 )
 
 // A position in the file, both from 1.
@@ -55,8 +55,8 @@ func (d *decoder) checkText(text []byte) (string, bool) {
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 	text = bytes.ReplaceAll(text, []byte("\r"), []byte("\n"))
 	d.lines = strings.Split(string(text), "\n")
-	if len(d.lines) > maxConfigLines {
-		d.report(position{maxConfigLines + 1, 1}, "", fmt.Sprintf("the file has more than %d lines", maxConfigLines))
+	if len(d.lines) > maxLines {
+		d.report(position{maxLines + 1, 1}, "", fmt.Sprintf("the file has more than %d lines", maxLines))
 		return "", false
 	}
 	for i, line := range d.lines {
@@ -135,11 +135,11 @@ func (d *decoder) checkTokens(tokens token.Tokens) bool {
 			}
 			columns = append(columns, at.column)
 		}
-		if flow+len(columns) > maxConfigDepth {
-			d.report(at, "", fmt.Sprintf("the file is nested more than %d levels deep", maxConfigDepth))
+		if flow+len(columns) > maxDepth {
+			d.report(at, "", fmt.Sprintf("the file is nested more than %d levels deep", maxDepth))
 			return false
 		}
-		if i >= maxConfigTokens {
+		if i >= maxTokens {
 			d.report(at, "", "the file has too many keys and values")
 			return false
 		}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -9,25 +9,25 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
-// SocketConfig is the section socket, about the connections to realtime servers.
-type SocketConfig struct {
+// Socket is the section socket, about the connections to realtime servers.
+type Socket struct {
 	HandshakeTimeout time.Duration `yaml:"handshake_timeout"`
 	Keepalive        keepalive     `yaml:"keepalive"`
 }
 
-func defaultSocket() SocketConfig {
-	return SocketConfig{HandshakeTimeout: socket.DefaultHandshakeTimeout, Keepalive: keepalive{socket.DefaultKeepalive}}
+func defaultSocket() Socket {
+	return Socket{HandshakeTimeout: socket.DefaultHandshakeTimeout, Keepalive: keepalive{socket.DefaultKeepalive}}
 }
 
-func (s SocketConfig) check(d *decoder) {
+func (s Socket) check(d *decoder) {
 	const least, most = time.Second, 5 * time.Minute
 	if s.HandshakeTimeout < least || s.HandshakeTimeout > most {
-		d.reject("socket.handshake_timeout", fmt.Sprintf("want %s to %s, such as 10s", writtenDuration(least), writtenDuration(most)))
+		d.reject("socket.handshake_timeout", fmt.Sprintf("want %s to %s, such as 10s", WrittenDuration(least), WrittenDuration(most)))
 	}
 }
 
-// config is what a client of an account is made with.
-func (s SocketConfig) config(holds *socket.Holds) socket.Config {
+// Client is what a client of an account is made with.
+func (s Socket) Client(holds *socket.Holds) socket.Config {
 	c := socket.Config{
 		Dial:      socket.Dialing{HandshakeTimeout: s.HandshakeTimeout, UserAgent: version.UserAgent(), Holds: holds},
 		Keepalive: s.Keepalive.every,

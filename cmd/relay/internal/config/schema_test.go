@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
+
 	gocmp "github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/treatrelay/relay/auth"
 	relaydocs "github.com/treatrelay/relay/docs"
@@ -23,7 +23,7 @@ import (
 
 var updateSchema = flag.Bool("update", false, "write docs/relay.schema.json anew")
 
-const schemaFile = "../../docs/relay.schema.json"
+const schemaFile = "../../../../docs/relay.schema.json"
 
 // docs/relay.schema.json is made of the structs that decode a configuration and of the tables of docs/config.md.
 func TestConfigSchema(t *testing.T) {
@@ -42,50 +42,18 @@ func TestConfigSchema(t *testing.T) {
 	}
 	if diff := gocmp.Diff(strings.ReplaceAll(relaydocs.ConfigSchema, "\r\n", "\n"), b.String()); diff != "" {
 		t.Errorf("docs/relay.schema.json is not what keys and docs/config.md say (-file +they); "+
-			"run go test ./cmd/relay -run '^TestConfigSchema$' -update:\n%s", diff)
+			"run go test ./cmd/relay/internal/config -run '^TestConfigSchema$' -update:\n%s", diff)
 	}
-}
-
-// configSchema compiles the schema that relay prints.
-func configSchema(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(relaydocs.ConfigSchema))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource(schemaURL, doc); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := c.Compile(schemaURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return schema
-}
-
-// fitsSchema reads text as an editor would, and says what the schema has against it.
-func fitsSchema(t *testing.T, schema *jsonschema.Schema, text string) error {
-	t.Helper()
-	asJSON, err := yaml.YAMLToJSON([]byte(text))
-	if err != nil {
-		t.Fatalf("%v in\n%s", err, text)
-	}
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
-	if err != nil {
-		t.Fatalf("%v in\n%s", err, asJSON)
-	}
-	return schema.Validate(value)
 }
 
 // Every configuration in the documentation fits the schema.
 func TestConfigSchemaTakesTheDocumentation(t *testing.T) {
-	schema := configSchema(t)
+	schema := doctest.Schema(t)
 	seen := 0
-	for name, text := range docs(t) {
-		for _, block := range fenced(text, "yaml") {
+	for name, text := range doctest.All(t) {
+		for _, block := range doctest.Fenced(text, "yaml") {
 			seen++
-			if err := fitsSchema(t, schema, block); err != nil {
+			if err := doctest.Fits(t, schema, block); err != nil {
 				t.Errorf("%s: %v in\n%s", name, err, block)
 			}
 		}
@@ -97,12 +65,12 @@ func TestConfigSchemaTakesTheDocumentation(t *testing.T) {
 
 // What relay refuses because it does not know a key, the schema refuses too.
 func TestConfigSchemaKnowsTheKeys(t *testing.T) {
-	schema := configSchema(t)
+	schema := doctest.Schema(t)
 	seen := 0
-	for _, test := range configErrors() {
+	for _, test := range faultyFiles() {
 		if strings.Contains(strings.Join(test.want, "\n"), ": unknown key;") {
 			seen++
-			if fitsSchema(t, schema, test.text) == nil {
+			if doctest.Fits(t, schema, test.text) == nil {
 				t.Errorf("%s: the schema takes\n%s", test.name, test.text)
 			}
 		}
@@ -122,7 +90,7 @@ func TestConfigSchemaKnowsTheKeys(t *testing.T) {
 				text = step + ": {" + text + "}"
 			}
 		}
-		if len(steps) > 1 && fitsSchema(t, schema, text) == nil {
+		if len(steps) > 1 && doctest.Fits(t, schema, text) == nil {
 			t.Errorf("beside %s the schema takes %s", key, text)
 		}
 	}
@@ -131,7 +99,7 @@ func TestConfigSchemaKnowsTheKeys(t *testing.T) {
 // The schema judges values as relay does.
 func TestConfigSchemaOfValues(t *testing.T) {
 	getenv := inConfigDir(t)
-	schema := configSchema(t)
+	schema := doctest.Schema(t)
 	for _, test := range []struct {
 		text string
 		good bool
@@ -162,7 +130,7 @@ func TestConfigSchemaOfValues(t *testing.T) {
 		{"journal: {retention: '${RETENTION}'}", true},
 		{"journal: {retention: 5}", false},
 	} {
-		err := fitsSchema(t, schema, test.text)
+		err := doctest.Fits(t, schema, test.text)
 		if _, loaded := load(t, test.text, getenv); test.good != (loaded == nil) {
 			t.Errorf("LoadConfig says %v of %s", loaded, test.text)
 		}

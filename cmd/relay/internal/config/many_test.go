@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -47,15 +47,15 @@ func TestManyFaults(t *testing.T) {
 	for name, text := range manyFaults() {
 		t.Run(name, func(t *testing.T) {
 			path := writeConfig(t, text)
-			if _, err := LoadConfig(path, os.LookupEnv); err == nil || strings.Count(err.Error(), "\n") > shownFaults || len(err.Error()) > 64<<10 {
+			if _, err := Load(path, os.LookupEnv); err == nil || strings.Count(err.Error(), "\n") > shownFaults || len(err.Error()) > 64<<10 {
 				t.Errorf("%d bytes: %.1000v", len(fmt.Sprint(err)), err)
 			}
 		})
 	}
 	t.Run("which ones", func(t *testing.T) {
 		path := writeConfig(t, manyFaults()["unknown keys"])
-		_, err := LoadConfig(path, os.LookupEnv)
-		faults, ok := errors.AsType[ConfigErrors](err)
+		_, err := Load(path, os.LookupEnv)
+		faults, ok := errors.AsType[Faults](err)
 		if !ok || len(faults) != shownFaults+1 {
 			t.Fatalf("%d faults", len(faults))
 		}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -37,14 +37,14 @@ func FuzzConfig(f *testing.F) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := LoadConfig(path, getenv)
+		c, err := Load(path, getenv)
 		if err == nil {
 			if c == nil {
 				t.Fatal("neither a configuration nor an error")
 			}
 			return
 		}
-		errs, ok := errors.AsType[ConfigErrors](err)
+		errs, ok := errors.AsType[Faults](err)
 		if !ok || len(errs) == 0 {
 			t.Fatalf("the error is a %T: %v", err, err)
 		}

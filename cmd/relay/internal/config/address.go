@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -13,8 +13,8 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 )
 
-// checkURL accepts https, and plain http to this machine. Its errors do not quote the URL, which may hold a token.
-func checkURL(text string) error {
+// CheckURL accepts https, and plain http to this machine. Its errors do not quote the URL, which may hold a token.
+func CheckURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return errors.New("want a URL such as https://HOST/PATH")
@@ -53,20 +53,6 @@ func checkListen(address string) error {
 		return errors.New("want an address and a port, such as 127.0.0.1:4222: the address is none")
 	}
 	return nil
-}
-
-// sameListen reports whether two servers cannot listen there at the same time.
-func sameListen(a, b string) bool {
-	hostA, portA, errA := net.SplitHostPort(a)
-	hostB, portB, errB := net.SplitHostPort(b)
-	if errA != nil || errB != nil || portA != portB || portA == "0" {
-		return false
-	}
-	every := func(host string) bool {
-		addr, err := netip.ParseAddr(host)
-		return host == "" || err == nil && addr.IsUnspecified()
-	}
-	return hostA == hostB || every(hostA) || every(hostB)
 }
 
 // isURLKey reports whether a key is a URL.
@@ -108,7 +94,7 @@ func trimURL(text string) (string, error) {
 
 // checkEndpoint checks the URL of endpoints.KEY. Its errors do not quote the URL.
 func checkEndpoint(key, text string) error {
-	if err := checkURL(text); err != nil || key != "history" {
+	if err := CheckURL(text); err != nil || key != "history" {
 		return err
 	}
 	_, err := historyhttp.ParseURL(text)

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -7,27 +7,34 @@ import (
 	"slices"
 	"time"
 
+	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/sinks"
 )
 
-// configKeys are the keys of a configuration file.
-type configKeys struct {
-	Accounts map[string]AccountConfig `yaml:"accounts"`
-	Sinks    map[string]SinkConfig    `yaml:"sinks"`
-	Alerts   AlertsConfig             `yaml:"alerts"`
-	Journal  JournalConfig            `yaml:"journal"`
-	NATS     NATSConfig               `yaml:"nats"`
-	HTTP     HTTPConfig               `yaml:"http"`
-	Socket   SocketConfig             `yaml:"socket"`
+// Defaults that commands show.
+const (
+	DefaultRetention  = 840 * time.Hour
+	DefaultNATSListen = "127.0.0.1:4222"
+)
+
+// fileKeys are the keys of a configuration file.
+type fileKeys struct {
+	Accounts map[string]Account `yaml:"accounts"`
+	Sinks    map[string]Sink    `yaml:"sinks"`
+	Alerts   Alerts             `yaml:"alerts"`
+	Journal  Journal            `yaml:"journal"`
+	NATS     NATS               `yaml:"nats"`
+	HTTP     HTTP               `yaml:"http"`
+	Socket   Socket             `yaml:"socket"`
 }
 
-func defaultConfig() configKeys {
-	return configKeys{Journal: JournalConfig{Retention: 840 * time.Hour}, NATS: NATSConfig{Listen: "127.0.0.1:4222"}, Socket: defaultSocket()}
+func defaults() fileKeys {
+	return fileKeys{Journal: Journal{Retention: DefaultRetention}, NATS: NATS{Listen: DefaultNATSListen}, Socket: defaultSocket()}
 }
 
 // check looks at what one section cannot know.
-func (k *configKeys) check(d *decoder) {
+func (k *fileKeys) check(d *decoder) {
 	for name, account := range k.Accounts {
 		d.checkName("accounts", name)
 		account.Account = name
@@ -46,30 +53,8 @@ func (k *configKeys) check(d *decoder) {
 	k.checkPorts(d)
 }
 
-// checkPorts refuses two servers of relay's on one address.
-func (k *configKeys) checkPorts(d *decoder) {
-	overlays := ""
-	for _, s := range k.Sinks {
-		if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() {
-			overlays = k.NATS.Listen
-		}
-	}
-	pages := k.NATS.Websocket
-	if overlays == "" {
-		pages = ""
-	}
-	if sameListen(overlays, pages) {
-		d.reject("nats.websocket", "is the address of nats.listen too: give it another port")
-	}
-	for key, other := range map[string]string{"nats.listen": overlays, "nats.websocket": pages} {
-		if sameListen(k.HTTP.Listen, other) {
-			d.reject("http.listen", "is the address of "+key+" too: give it another port")
-		}
-	}
-}
-
 // checkSinks checks what the sinks, and the alerts that go to one, say of others.
-func (k *configKeys) checkSinks(d *decoder) {
+func (k *fileKeys) checkSinks(d *decoder) {
 	accounts := slices.Sorted(maps.Keys(k.Accounts))
 	for name, sink := range k.Sinks {
 		d.checkName("sinks", name)
@@ -132,30 +117,6 @@ func (d *decoder) checkOverlap(name string, n *sinks.NATSConfig, others map[stri
 	}
 }
 
-func (j *JournalConfig) check(d *decoder) {
-	d.secretFile("journal", "token", &j.Token, &j.TokenFile)
-	if j.Retention < time.Minute {
-		d.reject("journal.retention", "is less than a minute: give it a unit, as in 840h")
-	}
-	if d.given("journal.nats_url") {
-		d.check("journal.nats_url", checkNATS(j.NATSURL.Reveal()))
-	}
-	for _, key := range []string{"journal.creds_file", "journal.token", "journal.replicas"} {
-		if d.given(key) && !d.given("journal.nats_url") {
-			d.reject(key, "is of use only with nats_url: without it the journal is in files")
-		}
-	}
-	if d.files && d.given("journal.creds_file") && !d.faults.at["journal.creds_file"] {
-		d.check("journal.creds_file", sinks.CheckCredentials(j.CredsFile))
-	}
-	if j.Replicas < 0 || j.Replicas > 5 {
-		d.reject("journal.replicas", "want a number from 1 to 5, and no more than the cluster has servers")
-	}
-	if d.given("journal.creds_file") && d.given("journal.token") {
-		d.reject("journal.creds_file", "this and a token are both set: keep one of them")
-	}
-}
-
 // unknown rejects the name of a thing that does not exist.
 func (d *decoder) unknown(path, thing, name string, valid []string) {
 	message := "unknown " + thing + d.quote(" ", path, name)
@@ -165,13 +126,23 @@ func (d *decoder) unknown(path, thing, name string, valid []string) {
 	d.reject(path, message)
 }
 
-// validName matches what an account or a sink may be called, and nameRule says so.
-var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+// ValidName matches what an account or a sink may be called, and nameRule says so.
+var ValidName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
-const nameRule = "a name has 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit"
+// NameRule says what [ValidName] matches.
+const NameRule = "a name has 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit"
 
 func (d *decoder) checkName(section, name string) {
-	if at := join(section, name); !validName.MatchString(name) {
-		d.report(d.at[at].key, at, nameRule)
+	if at := join(section, name); !ValidName.MatchString(name) {
+		d.report(d.at[at].key, at, NameRule)
 	}
+}
+
+// ProviderNames are those of the known providers.
+func ProviderNames() []string {
+	var names []string
+	for _, p := range auth.Providers() {
+		names = append(names, p.Name)
+	}
+	return names
 }

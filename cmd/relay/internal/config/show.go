@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"cmp"
@@ -20,12 +20,12 @@ import (
 // masked is what is shown of a secret.
 const masked = "***"
 
-// effectiveConfig reads and checks a configuration file, and returns its keys with the defaults filled in, paths made absolute
+// Effective reads and checks a configuration file, and returns its keys with the defaults filled in, paths made absolute
 // and secrets masked, and what should be mended in it.
-func effectiveConfig(path string, getenv func(string) (string, bool)) (yaml.MapSlice, ConfigErrors, error) {
-	text, mode, err := readConfig(path)
+func Effective(path string, getenv func(string) (string, bool)) (yaml.MapSlice, Faults, error) {
+	text, mode, err := readFile(path)
 	if err != nil {
-		return nil, nil, ConfigErrors{{File: path, Message: err.Error()}}
+		return nil, nil, Faults{{File: path, Message: err.Error()}}
 	}
 	d := newDecoder(path, getenv)
 	c, err := d.decode(text, mode)
@@ -48,7 +48,7 @@ func effectiveConfig(path string, getenv func(string) (string, bool)) (yaml.MapS
 		destinations = append(destinations, yaml.MapItem{Key: s.Name, Value: d.shownKeys(at, nil, reflect.ValueOf(keys), reflect.ValueOf(s.Config).Elem())})
 	}
 	shown := yaml.MapSlice{{Key: "accounts", Value: accounts}, {Key: "sinks", Value: destinations}}
-	servers := configKeys{Alerts: c.Alerts, Journal: d.written.journal, NATS: c.NATS, HTTP: c.HTTP, Socket: c.Socket}
+	servers := fileKeys{Alerts: c.Alerts, Journal: d.written.journal, NATS: c.NATS, HTTP: c.HTTP, Socket: c.Socket}
 	return append(shown, d.shownKeys("", nil, reflect.ValueOf(servers))...), c.Warnings, nil
 }
 
@@ -123,7 +123,7 @@ func writtenValue(value any) any {
 		}
 		return v
 	case time.Duration:
-		return writtenDuration(v)
+		return WrittenDuration(v)
 	case interval:
 		return writtenInterval(v.every)
 	case keepalive:
@@ -163,11 +163,11 @@ func writtenInterval(every time.Duration) string {
 	if every == 0 {
 		return "off"
 	}
-	return writtenDuration(every)
+	return WrittenDuration(every)
 }
 
-// writtenDuration leaves out the minutes and seconds that are zero.
-func writtenDuration(d time.Duration) string {
+// WrittenDuration leaves out the minutes and seconds that are zero.
+func WrittenDuration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")
@@ -194,19 +194,19 @@ func writtenRate(perSecond float64) any {
 	return fmt.Sprintf("%.0f/h", perSecond*3600)
 }
 
-// unordered makes maps of keys in an order, for JSON.
-func unordered(value any) any {
+// Plain makes maps of keys in an order, for JSON.
+func Plain(value any) any {
 	switch v := value.(type) {
 	case yaml.MapSlice:
 		keys := make(map[string]any, len(v))
 		for _, item := range v {
-			keys[fmt.Sprint(item.Key)] = unordered(item.Value)
+			keys[fmt.Sprint(item.Key)] = Plain(item.Value)
 		}
 		return keys
 	case []any:
 		list := make([]any, len(v))
 		for i := range v {
-			list[i] = unordered(v[i])
+			list[i] = Plain(v[i])
 		}
 		return list
 	}

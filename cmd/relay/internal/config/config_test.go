@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -53,18 +53,18 @@ func load(t testing.TB, text string, getenv func(string) (string, bool)) (*Confi
 	if err := os.WriteFile("relay.yaml", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return LoadConfig("relay.yaml", getenv)
+	return Load("relay.yaml", getenv)
 }
 
-// A configError is a file with faults, and what is said of them.
-type configError struct {
+// A faultyFile is a file with faults, and what is said of them.
+type faultyFile struct {
 	name, text string
 	want       []string
 }
 
-func configErrors() []configError {
+func faultyFiles() []faultyFile {
 	const account = "accounts:\n  a: {provider: treatstream, client_id: x, client_secret: hunter2}\n"
-	return []configError{
+	return []faultyFile{
 		// The file as a whole.
 		{"empty", "", []string{"1:1: the file is empty: it wants accounts and sinks, see docs/config.md"}},
 		{"comment", "# hunter2\n", []string{"1:1: the file is empty: it wants accounts and sinks, see docs/config.md"}},
@@ -91,8 +91,8 @@ func configErrors() []configError {
 		{"deep list", "a: " + strings.Repeat("[", 1000), []string{"1:19: the file is nested more than 16 levels deep"}},
 		{"deep mapping", strings.Repeat("{a: ", 1000), []string{"1:65: the file is nested more than 16 levels deep"}},
 		{"deep dashes", strings.Repeat("- ", 1000) + "x", []string{"1:33: the file is nested more than 16 levels deep"}},
-		{"lines", strings.Repeat("\n", maxConfigLines), []string{"120001:1: the file has more than 120000 lines"}},
-		{"tokens", "a: [" + strings.Repeat("1,", maxConfigTokens) + "]", []string{"1:400002: the file has too many keys and values"}},
+		{"lines", strings.Repeat("\n", maxLines), []string{"120001:1: the file has more than 120000 lines"}},
+		{"tokens", "a: [" + strings.Repeat("1,", maxTokens) + "]", []string{"1:400002: the file has too many keys and values"}},
 
 		// Syntax.
 		{"open quote", "http: {listen: \"hunter2}\n", []string{"1:16: YAML: could not find end character of double-quoted text"}},
@@ -257,7 +257,7 @@ func configErrors() []configError {
 
 func TestConfigErrors(t *testing.T) {
 	getenv := inConfigDir(t)
-	for _, test := range configErrors() {
+	for _, test := range faultyFiles() {
 		t.Run(test.name, func(t *testing.T) {
 			for _, form := range []struct{ name, text string }{
 				{"", test.text},
@@ -300,7 +300,7 @@ func TestConfigErrorsOfSinksHaveThePlaceOfTheKey(t *testing.T) {
     tls_ca_file: nope
     token_file: ''
 `, getenv)
-	errs, ok := errors.AsType[ConfigErrors](err)
+	errs, ok := errors.AsType[Faults](err)
 	if !ok {
 		t.Fatalf("LoadConfig = %v, want ConfigErrors", err)
 	}
@@ -376,7 +376,7 @@ http: {listen: '127.0.0.1:8350'}
 	bus.Subject = "a.{account}"
 	want := &Config{
 		Path: "relay.yaml",
-		Accounts: []AccountConfig{
+		Accounts: []Account{
 			{
 				Config: auth.Config{
 					Account: "mystream", Provider: provider, ClientID: "007", ClientSecret: secret.New("hunter2-env"),
@@ -392,10 +392,10 @@ http: {listen: '127.0.0.1:8350'}
 					Account: "other", Provider: provider, ClientID: "a${b}$", ClientSecret: secret.New("hunter2-crlf"),
 					RedirectURL: "http://localhost:8919",
 				},
-				Location: time.UTC, Reconcile: defaultReconcile,
+				Location: time.UTC, Reconcile: DefaultReconcile,
 			},
 		},
-		Sinks: []SinkConfig{
+		Sinks: []Sink{
 			{Name: "bot", Type: "webhook", Lane: delivery.LaneConfig{Concurrency: 16, Retry: retry}, Config: &sinks.WebhookConfig{
 				URL: secret.New("https://bot.example/treats"), Secrets: []secret.String{secret.New(signingSecret)},
 				Method: sinks.DefaultWebhookMethod, Timeout: sinks.DefaultWebhookTimeout,
@@ -406,10 +406,10 @@ http: {listen: '127.0.0.1:8350'}
 			{Name: "bus", Type: "nats", Config: bus, Lane: delivery.LaneConfig{Retry: schedule.Policy{Initial: 7 * time.Second, Max: retry.Max, GiveUp: retry.GiveUp}}},
 			{Name: "console", Type: "stdout", Lane: delivery.LaneConfig{Selection: rules.Selection{Accounts: []string{"other"}}, Retry: retry}, Config: &sinks.StdoutConfig{}},
 		},
-		Journal: JournalConfig{NATSURL: secret.New("nats://u:n4ts-p4ss@h:4222,nats://i"), CredsFile: "creds", Retention: 48 * time.Hour},
-		NATS:    NATSConfig{Listen: ":0"},
-		HTTP:    HTTPConfig{Listen: "127.0.0.1:8350"},
-		Socket:  SocketConfig{HandshakeTimeout: 10 * time.Second, Keepalive: keepalive{20 * time.Second}},
+		Journal: Journal{NATSURL: secret.New("nats://u:n4ts-p4ss@h:4222,nats://i"), CredsFile: "creds", Retention: 48 * time.Hour},
+		NATS:    NATS{Listen: ":0"},
+		HTTP:    HTTP{Listen: "127.0.0.1:8350"},
+		Socket:  Socket{HandshakeTimeout: 10 * time.Second, Keepalive: keepalive{20 * time.Second}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("LoadConfig =\n%+v\nwant\n%+v", got, want)
@@ -451,7 +451,7 @@ func TestConfigPathsBeginAtTheFile(t *testing.T) {
 		"accounts: {a: {provider: treatstream, client_id: x, client_secret_file: ../ok}}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := LoadConfig("etc/relay.yaml", getenv)
+	c, err := Load("etc/relay.yaml", getenv)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -484,7 +484,7 @@ sinks:
 		if err := os.Chmod("relay.yaml", test.mode); err != nil {
 			t.Fatal(err)
 		}
-		c, err := LoadConfig("relay.yaml", getenv)
+		c, err := Load("relay.yaml", getenv)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -511,14 +511,14 @@ func TestLoadConfigUnreadable(t *testing.T) {
 		".":         ".: read the file: is a directory",
 		"huge":      "huge: the file is larger than 8 MiB",
 	} {
-		if err := os.WriteFile("huge", make([]byte, maxConfigSize+1), 0o600); err != nil {
+		if err := os.WriteFile("huge", make([]byte, maxSize+1), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := LoadConfig(path, getenv)
+		_, err := Load(path, getenv)
 		if err == nil || err.Error() != want {
 			t.Errorf("LoadConfig(%s) = %v, want %s", path, err, want)
 		}
-		if _, ok := errors.AsType[ConfigErrors](err); !ok {
+		if _, ok := errors.AsType[Faults](err); !ok {
 			t.Errorf("LoadConfig(%s) gives a %T, want ConfigErrors", path, err)
 		}
 	}
@@ -532,7 +532,7 @@ func TestFindConfig(t *testing.T) {
 	named := filepath.Join(home, "named.yaml")
 	find := func(flag, env, want string) {
 		t.Helper()
-		got, err := FindConfig(flag, func(name string) (string, bool) { return env, name == "RELAY_CONFIG" })
+		got, err := Find(flag, func(name string) (string, bool) { return env, name == "RELAY_CONFIG" })
 		if err != nil || got != want {
 			t.Errorf("FindConfig(%q) with RELAY_CONFIG=%q = %q, %v, want %q", flag, env, got, err, want)
 		}
@@ -559,10 +559,10 @@ func TestFindConfig(t *testing.T) {
 	find("", named, named)
 	find(user, named, user)
 	for _, nope := range []string{"nope.yaml", home} {
-		if got, err := FindConfig(nope, os.LookupEnv); err == nil {
+		if got, err := Find(nope, os.LookupEnv); err == nil {
 			t.Errorf("FindConfig(%s) = %q, want an error", nope, got)
 		}
-		if got, err := FindConfig("", func(string) (string, bool) { return nope, true }); err == nil {
+		if got, err := Find("", func(string) (string, bool) { return nope, true }); err == nil {
 			t.Errorf("FindConfig with RELAY_CONFIG=%s = %q, want an error", nope, got)
 		}
 	}

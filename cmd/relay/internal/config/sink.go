@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -129,7 +129,7 @@ func (r *rateLimit) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
+func (s *Sink) decodeEntries(d *decoder, path string, entries []entry) {
 	keys := defaultSink()
 	fields := fieldsOf(reflect.ValueOf(&keys).Elem())
 	entries = slices.DeleteFunc(entries, func(e entry) bool {
@@ -157,7 +157,7 @@ func (s *SinkConfig) decodeEntries(d *decoder, path string, entries []entry) {
 	if d.files && !d.faults.under[path] {
 		d.checkEach(path, config.CheckFiles())
 	}
-	*s = SinkConfig{
+	*s = Sink{
 		Type: keys.Type, Config: config,
 		Lane: delivery.LaneConfig{
 			Selection: rules.Selection{Accounts: keys.Accounts, SkipTests: keys.Tests.skip, Backfill: keys.Backfill.rule, Sender: keys.HideSender.rule},

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"strings"
@@ -11,7 +11,7 @@ import (
 
 func TestConfigSocket(t *testing.T) {
 	getenv := inConfigDir(t)
-	for text, want := range map[string]SocketConfig{
+	for text, want := range map[string]Socket{
 		"socket:\n":                                      {10 * time.Second, keepalive{20 * time.Second}},
 		"socket: {handshake_timeout: 30s}":               {30 * time.Second, keepalive{20 * time.Second}},
 		"socket: {keepalive: 5s}":                        {10 * time.Second, keepalive{5 * time.Second}},
@@ -36,7 +36,7 @@ func TestConfigSocket(t *testing.T) {
 		}
 	}
 	holds := new(socket.Holds)
-	off := SocketConfig{HandshakeTimeout: time.Minute}.config(holds)
+	off := Socket{HandshakeTimeout: time.Minute}.Client(holds)
 	if off.Keepalive >= 0 || off.Dial.HandshakeTimeout != time.Minute || off.Dial.Holds != holds || off.Dial.UserAgent != version.UserAgent() {
 		t.Errorf("config %+v", off)
 	}

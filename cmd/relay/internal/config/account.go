@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -34,11 +34,14 @@ type accountKeys struct {
 }
 
 func defaultAccount() accountKeys {
-	return accountKeys{RedirectURL: "http://localhost:8919", Timezone: zone{time.UTC}, Reconcile: interval{defaultReconcile}}
+	return accountKeys{RedirectURL: DefaultRedirectURL, Timezone: zone{time.UTC}, Reconcile: interval{DefaultReconcile}}
 }
 
-// defaultReconcile is how often an account's history is compared with the journal.
-const defaultReconcile = 15 * time.Minute
+// DefaultRedirectURL is where a login listens.
+const DefaultRedirectURL = "http://localhost:8919"
+
+// DefaultReconcile is how often an account's history is compared with the journal.
+const DefaultReconcile = 15 * time.Minute
 
 // useless reports whether a key of an account, or of its endpoints, means nothing to the provider.
 func useless(key string, p auth.Provider) bool {
@@ -112,7 +115,7 @@ func (r *revision) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) {
+func (a *Account) decodeEntries(d *decoder, path string, entries []entry) {
 	keys := defaultAccount()
 	d.fields(path, entries, fieldsOf(reflect.ValueOf(&keys).Elem()))
 	d.written.accounts[path] = keys
@@ -120,7 +123,7 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 	d.require(join(path, "provider"), "", keys.Provider == "")
 	provider, ok := auth.Lookup(keys.Provider)
 	if !ok && keys.Provider != "" {
-		d.unknown(join(path, "provider"), "provider", keys.Provider, providerNames())
+		d.unknown(join(path, "provider"), "provider", keys.Provider, ProviderNames())
 	}
 	if ok {
 		d.checkUse(path, provider)
@@ -129,7 +132,7 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 		d.require(join(path, "client_id"), "", keys.ClientID == "")
 		d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty() && !provider.SecretOptional && !provider.PKCE)
 	}
-	d.check(join(path, "redirect_url"), checkURL(keys.RedirectURL))
+	d.check(join(path, "redirect_url"), CheckURL(keys.RedirectURL))
 	endpoints := map[string]reflect.Value(nil)
 	if d.given(join(path, "endpoints")) {
 		endpoints = fieldsOf(reflect.ValueOf(&keys.Endpoints).Elem())
@@ -142,7 +145,7 @@ func (a *AccountConfig) decodeEntries(d *decoder, path string, entries []entry) 
 	if provider.Grant == auth.PersonalToken || provider.Grant == auth.ClientCredentials {
 		keys.RedirectURL = ""
 	}
-	*a = AccountConfig{
+	*a = Account{
 		Config: auth.Config{
 			Provider: provider, ClientID: keys.ClientID, ClientSecret: keys.ClientSecret, RedirectURL: keys.RedirectURL,
 			Endpoints: auth.Endpoints(keys.Endpoints), BaseURL: keys.BaseURL, Scopes: keys.Scopes,
@@ -171,7 +174,7 @@ func (d *decoder) checkUse(path string, provider auth.Provider) {
 }
 
 // checkAccount reports what auth has against an account in which nothing else is wrong.
-func (d *decoder) checkAccount(path string, a AccountConfig) {
+func (d *decoder) checkAccount(path string, a Account) {
 	if d.faults.under[path] {
 		return
 	}

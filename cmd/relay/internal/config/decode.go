@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"encoding"
@@ -39,7 +39,7 @@ type decoder struct {
 type writtenKeys struct {
 	accounts map[string]accountKeys
 	sinks    map[string]sinkKeys
-	journal  JournalConfig
+	journal  Journal
 }
 
 // A place is where a key and its value stand.
@@ -61,7 +61,7 @@ func (d *decoder) report(at position, path, message string) {
 	if d.faults.shows(at) {
 		message = secret.Scrub(strings.Join(strings.Fields(message), " "), d.secrets...)
 	}
-	d.faults.add(ConfigError{File: d.file, Line: at.line, Column: at.column, Path: path, Message: message})
+	d.faults.add(Fault{File: d.file, Line: at.line, Column: at.column, Path: path, Message: message})
 }
 
 // reject reports a fault of the value at a path, unless one is known already. A path that is not in the file has the
@@ -257,7 +257,7 @@ func (d *decoder) fields(path string, entries []entry, fields map[string]reflect
 		case !filepath.IsAbs(field.String()):
 			field.SetString(filepath.Join(filepath.Dir(d.file), field.String()))
 		}
-		d.check(at, checkReadable(field.String()))
+		d.check(at, CheckReadable(field.String()))
 	}
 }
 

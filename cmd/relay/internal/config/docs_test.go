@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
+
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -21,10 +23,10 @@ func acceptedKeys(v reflect.Value, prefix, suffix string, keys map[string]string
 	for key, field := range fieldsOf(v) {
 		path := strings.TrimPrefix(prefix+"."+key, ".")
 		switch {
-		case field.Type() == reflect.TypeFor[map[string]AccountConfig]():
+		case field.Type() == reflect.TypeFor[map[string]Account]():
 			account := defaultAccount()
 			acceptedKeys(reflect.ValueOf(&account).Elem(), path+".NAME", suffix, keys)
-		case field.Type() == reflect.TypeFor[map[string]SinkConfig]():
+		case field.Type() == reflect.TypeFor[map[string]Sink]():
 			sink := defaultSink()
 			acceptedKeys(reflect.ValueOf(&sink).Elem(), path+".NAME", suffix, keys)
 			for _, name := range sinks.Types() {
@@ -55,7 +57,7 @@ func documentedKeys(t *testing.T) map[string]documentedKey {
 	documented := make(map[string]documentedKey)
 	suffix := ""
 	row := regexp.MustCompile("^\\| `([a-zA-Z_.]+)` \\| (.+) \\| (.*) ?\\| (.+) \\|$")
-	for line := range strings.Lines(readDoc(t, "docs/config.md")) {
+	for line := range strings.Lines(doctest.Read(t, "docs/config.md")) {
 		line = strings.TrimSpace(line)
 		if title, ok := strings.CutPrefix(line, "#"); ok {
 			suffix = ""
@@ -75,7 +77,7 @@ func documentedKeys(t *testing.T) map[string]documentedKey {
 func TestConfigKeysAreDocumented(t *testing.T) {
 	documented := documentedKeys(t)
 	accepted := make(map[string]string)
-	keys := defaultConfig()
+	keys := defaults()
 	acceptedKeys(reflect.ValueOf(&keys).Elem(), "", "", accepted)
 	for key, value := range accepted {
 		of, ok := documented[key]
@@ -95,7 +97,7 @@ func TestConfigKeysAreDocumented(t *testing.T) {
 }
 
 func TestConfigExampleLoads(t *testing.T) {
-	text, err := os.ReadFile(filepath.FromSlash("../../docs/config.md"))
+	text, err := os.ReadFile(filepath.Join(doctest.Root(t), "docs", "config.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +122,7 @@ func TestConfigExampleLoads(t *testing.T) {
 		t.Errorf("the example has the sinks %q, want %q", names, want)
 	}
 	_, err = load(t, strings.Replace(example, " url:", " ulr:", 1), lookup)
-	if errs, ok := errors.AsType[ConfigErrors](err); !ok || !strings.Contains(string(text), "\n    "+errs[len(errs)-1].Error()+"\n") {
+	if errs, ok := errors.AsType[Faults](err); !ok || !strings.Contains(string(text), "\n    "+errs[len(errs)-1].Error()+"\n") {
 		t.Errorf("docs/config.md shows another error for the slip ulr than:\n%v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// ConfigError is one fault of a configuration file. It never quotes a secret.
-type ConfigError struct {
+// Fault is one fault of a configuration file. It never quotes a secret.
+type Fault struct {
 	File         string
 	Line, Column int    // from 1, the column in characters; both 0 when the fault has no place in the file
 	Path         string // the key, such as sinks.bot.url; empty when the fault is not about a key
@@ -16,7 +16,7 @@ type ConfigError struct {
 }
 
 // Error is one line: relay.yaml:12:7: sinks.bot.ulr: unknown key.
-func (e ConfigError) Error() string {
+func (e Fault) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)
 	if e.Line > 0 {
@@ -28,11 +28,11 @@ func (e ConfigError) Error() string {
 	return b.String() + ": " + e.Message
 }
 
-// ConfigErrors are all the faults of a file, in its order.
-type ConfigErrors []ConfigError
+// Faults are all the faults of a file, in its order.
+type Faults []Fault
 
 // Error has one line for each fault.
-func (e ConfigErrors) Error() string {
+func (e Faults) Error() string {
 	lines := make([]string, len(e))
 	for i := range e {
 		lines[i] = e[i].Error()
@@ -41,4 +41,4 @@ func (e ConfigErrors) Error() string {
 }
 
 // ExitCode is that of a command which the faults end.
-func (ConfigErrors) ExitCode() int { return exit.Config }
+func (Faults) ExitCode() int { return exit.Config }

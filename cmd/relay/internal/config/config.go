@@ -1,4 +1,5 @@
-package main
+// Package config reads relay.yaml: its sections and their keys, the defaults, and what is wrong with it, each fault with its place.
+package config
 
 import (
 	"crypto/sha256"
@@ -18,7 +19,6 @@ import (
 	_ "time/tzdata" // accounts name time zones, and small systems have no list of them
 
 	"github.com/treatrelay/relay/auth"
-	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/sinks"
 	"github.com/treatrelay/relay/socket"
@@ -27,18 +27,18 @@ import (
 // Config is a relay.yaml that was found to be right. docs/config.md describes every key.
 type Config struct {
 	Path     string
-	Accounts []AccountConfig // sorted by name
-	Sinks    []SinkConfig    // sorted by name
-	Alerts   AlertsConfig
-	Journal  JournalConfig
-	NATS     NATSConfig
-	HTTP     HTTPConfig
-	Socket   SocketConfig
-	Warnings ConfigErrors // what works but should be mended
+	Accounts []Account // sorted by name
+	Sinks    []Sink    // sorted by name
+	Alerts   Alerts
+	Journal  Journal
+	NATS     NATS
+	HTTP     HTTP
+	Socket   Socket
+	Warnings Faults // what works but should be mended
 }
 
-// AccountConfig is one entry of accounts.
-type AccountConfig struct {
+// Account is one entry of accounts.
+type Account struct {
 	auth.Config                 // its field Account is the name
 	Location    *time.Location  // of the provider's dates
 	Protocol    socket.Protocol // of the realtime server
@@ -48,55 +48,38 @@ type AccountConfig struct {
 	BackfillFirstRun bool
 }
 
-// SinkConfig is one entry of sinks.
-type SinkConfig struct {
+// Receives reports whether the account is one that receives treats.
+func (a Account) Receives() bool { return a.Provider.Endpoints.Socket != "" }
+
+// Sink is one entry of sinks.
+type Sink struct {
 	Name   string
 	Type   string
 	Lane   delivery.LaneConfig // what is configured of it
 	Config sinks.Config
 }
 
-// AlertsConfig is the section alerts: the sink that is told when another is in trouble. None if empty.
-type AlertsConfig struct {
-	Sink string `yaml:"sink"`
-}
-
-// JournalConfig is the section journal. An empty NATSURL keeps it in files of the data folder.
-type JournalConfig struct {
-	NATSURL   secret.String `yaml:"nats_url"`
-	CredsFile string        `yaml:"creds_file"`
-	Token     secret.String `yaml:"token"`
-	TokenFile string        `yaml:"token_file"` // always empty in a [Config]: Token holds what it said
-	Retention time.Duration `yaml:"retention"`
-	Replicas  int           `yaml:"replicas"` // of the journal on the server; 0: 3 in a cluster of three or more, else 1
-}
-
-// NATSConfig is the section nats, about the server that relay runs itself.
-type NATSConfig struct {
-	Listen    string `yaml:"listen"`
-	Websocket string `yaml:"websocket"` // for pages; empty: none
-}
-
-// HTTPConfig is the section http. An empty Listen means no HTTP server.
-type HTTPConfig struct {
-	Listen string `yaml:"listen"`
-}
-
-// LoadConfig reads and checks a configuration file. getenv looks up what ${VAR} stands for. The error is a [ConfigErrors]
+// Load reads and checks a configuration file. getenv looks up what ${VAR} stands for. The error is a [Faults]
 // with every fault of the file.
-func LoadConfig(path string, getenv func(string) (string, bool)) (*Config, error) {
-	return loadConfigFile(path, getenv, false)
+func Load(path string, getenv func(string) (string, bool)) (*Config, error) {
+	return loadFile(path, getenv, false)
 }
 
-// CheckConfig is [LoadConfig] for a start: it finds fault with what the files hold that the configuration names, too, as opening the sinks would.
-func CheckConfig(path string, getenv func(string) (string, bool)) (*Config, error) {
-	return loadConfigFile(path, getenv, true)
+// Check is [Load] for a start: it finds fault with what the files hold that the configuration names, too, as opening the sinks would.
+func Check(path string, getenv func(string) (string, bool)) (*Config, error) {
+	return loadFile(path, getenv, true)
 }
 
-func loadConfigFile(path string, getenv func(string) (string, bool), files bool) (*Config, error) {
-	text, mode, err := readConfig(path)
+// CheckText checks what a file at path is to say. It is for the user only.
+func CheckText(path string, text []byte, getenv func(string) (string, bool)) error {
+	_, err := newDecoder(path, getenv).decode(text, 0o600)
+	return err
+}
+
+func loadFile(path string, getenv func(string) (string, bool), files bool) (*Config, error) {
+	text, mode, err := readFile(path)
 	if err != nil {
-		return nil, ConfigErrors{{File: path, Message: err.Error()}}
+		return nil, Faults{{File: path, Message: err.Error()}}
 	}
 	d := newDecoder(path, getenv)
 	d.files = files
@@ -115,7 +98,7 @@ func newDecoder(path string, getenv func(string) (string, bool)) *decoder {
 
 // decode checks what a file with that mode says. The decoder knows then how it is written.
 func (d *decoder) decode(text []byte, mode fs.FileMode) (*Config, error) {
-	path, keys := d.file, defaultConfig()
+	path, keys := d.file, defaults()
 	if root := d.parseYAML(text); root != nil {
 		d.value(root, "", reflect.ValueOf(&keys).Elem())
 		d.written.journal = keys.Journal
@@ -145,14 +128,14 @@ func (d *decoder) decode(text []byte, mode fs.FileMode) (*Config, error) {
 	return c, nil
 }
 
-// filesSum is a hash of what the files hold that a sink's configuration names. One that cannot be read counts as empty: opening the sink
+// FilesSum is a hash of what the files hold that a sink's configuration names. One that cannot be read counts as empty: opening the sink
 // tells of it.
-func filesSum(c sinks.Config) string {
+func FilesSum(c sinks.Config) string {
 	hash := sha256.New()
 	v := reflect.ValueOf(c).Elem()
 	for i := range v.NumField() {
 		if name := v.Type().Field(i).Tag.Get("yaml"); strings.HasSuffix(name, "_file") && v.Field(i).Kind() == reflect.String && v.Field(i).String() != "" {
-			content, _, err := readConfig(v.Field(i).String())
+			content, _, err := readFile(v.Field(i).String())
 			if err != nil {
 				content = nil
 			}
@@ -163,8 +146,18 @@ func filesSum(c sinks.Config) string {
 	return string(hash.Sum(nil))
 }
 
-// readConfig returns what a file holds. Its errors leave out the path.
-func readConfig(path string) ([]byte, fs.FileMode, error) {
+// Sum tells one content of a configuration file from another. It is empty if there is none to be read.
+func Sum(path string) string {
+	text, _, err := readFile(path)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return string(sum[:])
+}
+
+// readFile returns what a file holds. Its errors leave out the path.
+func readFile(path string) ([]byte, fs.FileMode, error) {
 	f, err := os.Open(path) //nolint:gosec // The path is the operator's own.
 	if err != nil {
 		return nil, 0, bare(err)
@@ -174,12 +167,12 @@ func readConfig(path string) ([]byte, fs.FileMode, error) {
 	if err != nil {
 		return nil, 0, bare(err)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	switch {
 	case err != nil:
 		return nil, 0, bare(err)
-	case len(text) > maxConfigSize:
-		return nil, 0, fmt.Errorf("the file is larger than %d MiB", maxConfigSize>>20)
+	case len(text) > maxSize:
+		return nil, 0, fmt.Errorf("the file is larger than %d MiB", maxSize>>20)
 	}
 	return text, info.Mode(), nil
 }
@@ -191,17 +184,17 @@ func bare(err error) error {
 	return err
 }
 
-// FindConfig returns the path of the configuration file: flag, else $RELAY_CONFIG, else relay.yaml in the working folder,
+// Find returns the path of the configuration file: flag, else $RELAY_CONFIG, else relay.yaml in the working folder,
 // else relay/relay.yaml in the user's configuration folder. The path is empty if there is none. It is an error if a file
 // was named and is not there.
-func FindConfig(flag string, getenv func(string) (string, bool)) (string, error) {
+func Find(flag string, getenv func(string) (string, bool)) (string, error) {
 	named, from := flag, "--config"
 	if named == "" {
 		named, _ = getenv("RELAY_CONFIG")
 		from = "RELAY_CONFIG"
 	}
 	if named != "" {
-		if err := checkConfigFile(named); err != nil {
+		if err := checkFile(named); err != nil {
 			return "", fmt.Errorf("find the configuration file that %s names: %w", from, err)
 		}
 		return named, nil
@@ -211,7 +204,7 @@ func FindConfig(flag string, getenv func(string) (string, bool)) (string, error)
 		candidates = append(candidates, filepath.Join(dir, "relay", "relay.yaml"))
 	}
 	for _, path := range candidates {
-		err := checkConfigFile(path)
+		err := checkFile(path)
 		if err == nil {
 			return path, nil
 		}
@@ -222,7 +215,7 @@ func FindConfig(flag string, getenv func(string) (string, bool)) (string, error)
 	return "", nil
 }
 
-func checkConfigFile(path string) error {
+func checkFile(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
