@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
@@ -94,7 +94,7 @@ Without a command it does its main job, like "relay run".`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			err := errors.Join(p.fromEnvironment(cmd.Flags()), p.checkFlags())
-			redirectStandardLog(p.logger())
+			telemetry.RedirectStandardLog(p.logger())
 			return err
 		},
 	}
@@ -226,17 +226,8 @@ func (p *program) checkFlags() error {
 
 // logger writes to stderr, as the flags say.
 func (p *program) logger() zerolog.Logger {
-	level, err := zerolog.ParseLevel(p.logLevel)
-	if err != nil {
-		level = zerolog.InfoLevel // checkFlags refused it before
-	}
-	w := zerolog.SyncWriter(p.err)
-	if p.logFormat == "console" || p.logFormat == "auto" && terminal.Is(p.err) {
-		noColor, _ := p.getenv("NO_COLOR")
-		plain := p.color == "never" || p.color == "auto" && (noColor != "" || !terminal.Is(p.err))
-		w = zerolog.ConsoleWriter{Out: w, NoColor: plain, TimeFormat: time.TimeOnly}
-	}
-	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+	noColor, _ := p.getenv("NO_COLOR")
+	return telemetry.NewLogger(p.err, telemetry.LogOptions{Level: p.logLevel, Format: p.logFormat, Color: p.color, NoColor: noColor != ""})
 }
 
 // findConfig returns the path of the configuration, or says how to come by one.

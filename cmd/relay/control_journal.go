@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,68 +11,21 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// What commands read and write of the journal goes over the control socket as it is in the engine: a record is its length in 4 bytes, its
-// number in 8, little-endian, and its binary form (journal.AppendEntry). An entry to append has no number.
-const (
-	pathLog   = "/v1/log"
-	pathGaps  = "/v1/log/gaps"
-	pathState = "/v1/state"
-
-	headerFirst    = "Relay-First" // the bounds of the log
-	headerNext     = "Relay-Next"
-	headerRevision = "Relay-Revision" // of a value of the state
-
-	mediaEntries = "application/octet-stream"
-)
-
-// The bounds of one request.
-const (
-	maxRequest = 64 << 20
-	longPoll   = 20 * time.Second
-)
-
-var errBadEntries = errors.New("these are not entries of the journal")
-
-// appendFrame appends an entry, and its number if it has one, in the form in which they go over the control socket.
-func appendFrame(b []byte, number uint64, e *journal.Entry) []byte {
-	at := len(b)
-	b = append(b, 0, 0, 0, 0)
-	b = binary.LittleEndian.AppendUint64(b, number)
-	b = journal.AppendEntry(b, e)
-	binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-4)) //nolint:gosec // bounded by the size of an entry
-	return b
-}
-
-// parseFrames reads what [appendFrame] has written.
-func parseFrames(b []byte) (records []journal.Record, err error) {
-	for len(b) > 0 {
-		if len(b) < 12 {
-			return nil, errBadEntries
-		}
-		size := int(binary.LittleEndian.Uint32(b))
-		if size < 8 || size > len(b)-4 {
-			return nil, errBadEntries
-		}
-		r := journal.Record{Number: binary.LittleEndian.Uint64(b[4:])}
-		if r.Entry, err = journal.ParseEntry(b[12 : 4+size : 4+size]); err != nil {
-			return nil, errors.Join(errBadEntries, err)
-		}
-		records, b = append(records, r), b[4+size:]
-	}
-	return records, nil
-}
+// longPoll is how long a request waits for the journal to go on.
+const longPoll = 20 * time.Second
 
 // routeJournal adds the journal to what the control socket serves.
 func (c *control) routeJournal(mux *http.ServeMux) {
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request, *journal.Journal) error{
-		"GET " + pathLog: serveRead, "POST " + pathLog: serveAppend, "GET " + pathGaps: serveGaps,
-		"POST " + pathReplay: serveReplay,
-		"GET " + pathState:   serveList, "GET " + pathState + "/{key}": serveGet,
-		"PUT " + pathState + "/{key}": servePut, "DELETE " + pathState + "/{key}": serveDelete,
+		"GET " + api.PathLog: serveRead, "POST " + api.PathLog: serveAppend, "GET " + api.PathGaps: serveGaps,
+		"POST " + api.PathReplay: serveReplay,
+		"GET " + api.PathState:   serveList, "GET " + api.PathState + "/{key}": serveGet,
+		"PUT " + api.PathState + "/{key}": servePut, "DELETE " + api.PathState + "/{key}": serveDelete,
 	} {
 		mux.HandleFunc(pattern, c.withJournal(serve))
 	}
@@ -101,7 +53,7 @@ func (c *control) withJournal(serve func(http.ResponseWriter, *http.Request, *jo
 			http.Error(w, err.Error(), http.StatusNotFound)
 		case errors.Is(err, journal.ErrRevision):
 			http.Error(w, err.Error(), http.StatusPreconditionFailed)
-		case errors.Is(err, errBadEntries):
+		case errors.Is(err, api.ErrBadEntries):
 			http.Error(w, err.Error(), http.StatusBadRequest)
 		default:
 			http.Error(w, text.Line(err.Error()), http.StatusInternalServerError)
@@ -131,11 +83,11 @@ func serveRead(w http.ResponseWriter, r *http.Request, j *journal.Journal) error
 	}
 	var body []byte
 	for i := range records {
-		body = appendFrame(body, records[i].Number, &records[i].Entry)
+		body = api.AppendFrame(body, records[i].Number, &records[i].Entry)
 	}
-	w.Header().Set(headerFirst, strconv.FormatUint(first, 10))
-	w.Header().Set(headerNext, strconv.FormatUint(next, 10))
-	w.Header().Set("Content-Type", mediaEntries)
+	w.Header().Set(api.HeaderFirst, strconv.FormatUint(first, 10))
+	w.Header().Set(api.HeaderNext, strconv.FormatUint(next, 10))
+	w.Header().Set("Content-Type", api.MediaEntries)
 	_, _ = w.Write(body) // whoever asked may have left
 	return nil
 }
@@ -160,11 +112,11 @@ func waitFor(ctx context.Context, j *journal.Journal, from uint64) {
 }
 
 func serveAppend(w http.ResponseWriter, r *http.Request, j *journal.Journal) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, api.MaxRequest))
 	if err != nil {
-		return fmt.Errorf("%w: %w", errBadEntries, err)
+		return fmt.Errorf("%w: %w", api.ErrBadEntries, err)
 	}
-	records, err := parseFrames(body)
+	records, err := api.ParseFrames(body)
 	if err != nil {
 		return err
 	}
@@ -194,16 +146,10 @@ func answerJSON(w http.ResponseWriter, v any) error {
 	return nil
 }
 
-// stateItem is a key of the state with its value.
-type stateItem struct {
-	Key   string `json:"key"`
-	Value []byte `json:"value"`
-}
-
 func serveList(w http.ResponseWriter, r *http.Request, j *journal.Journal) error {
-	items := []stateItem{}
+	items := []api.StateItem{}
 	err := j.ListState(r.Context(), r.URL.Query().Get("prefix"), func(key string, value []byte) error {
-		items = append(items, stateItem{key, bytes.Clone(value)})
+		items = append(items, api.StateItem{Key: key, Value: bytes.Clone(value)})
 		return nil
 	})
 	if err != nil {
@@ -217,21 +163,21 @@ func serveGet(w http.ResponseWriter, r *http.Request, j *journal.Journal) error 
 	if err != nil {
 		return err
 	}
-	w.Header().Set(headerRevision, strconv.FormatUint(revision, 10))
+	w.Header().Set(api.HeaderRevision, strconv.FormatUint(revision, 10))
 	_, _ = w.Write(value) // whoever asked may have left
 	return nil
 }
 
 func servePut(w http.ResponseWriter, r *http.Request, j *journal.Journal) error {
-	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, api.MaxRequest))
 	if err != nil {
-		return fmt.Errorf("%w: %w", errBadEntries, err)
+		return fmt.Errorf("%w: %w", api.ErrBadEntries, err)
 	}
 	revision, err := j.State().Put(r.Context(), r.PathValue("key"), value, queryNumber(r, "expected"))
 	if err != nil {
 		return err
 	}
-	w.Header().Set(headerRevision, strconv.FormatUint(revision, 10))
+	w.Header().Set(api.HeaderRevision, strconv.FormatUint(revision, 10))
 	return nil
 }
 

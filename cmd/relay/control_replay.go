@@ -7,36 +7,19 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
-
-// pathReplay is where a relay that runs is asked to replay events to one of its sinks itself, instead of handing them to the command and back.
-const pathReplay = "/v1/replay"
-
-// replayOrder asks for a part of a replay.
-type replayOrder struct {
-	Sink   string              `json:"sink"`
-	Run    string              `json:"run"`
-	Filter journal.EventFilter `json:"filter"`
-}
-
-// replayPart is what came of it.
-type replayPart struct {
-	Sent   int       `json:"sent"`
-	Done   uint64    `json:"done"`   // the number of the last event that was sent, 0 if none was
-	Latest time.Time `json:"latest"` // the time of that event
-	More   bool      `json:"more"`   // there may be more behind it
-}
 
 // replayPartTime is how long a part takes at most, so that a command can show how far it has come.
 const replayPartTime = 500 * time.Millisecond
 
 // serveReplay sends events to a sink again until that has taken [replayPartTime], or there are no more.
 func serveReplay(w http.ResponseWriter, r *http.Request, j *journal.Journal) error {
-	var order replayOrder
+	var order api.ReplayOrder
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&order); err != nil {
-		return fmt.Errorf("%w: %w", errBadEntries, err)
+		return fmt.Errorf("%w: %w", api.ErrBadEntries, err)
 	}
 	part, err := replayFor(r.Context(), j, &order)
 	if err != nil {
@@ -45,7 +28,7 @@ func serveReplay(w http.ResponseWriter, r *http.Request, j *journal.Journal) err
 	return answerJSON(w, part)
 }
 
-func replayFor(ctx context.Context, j *journal.Journal, order *replayOrder) (part replayPart, err error) {
+func replayFor(ctx context.Context, j *journal.Journal, order *api.ReplayOrder) (part api.ReplayPart, err error) {
 	began := time.Now()
 	var waiting []pipeline.Record
 	var latest time.Time
@@ -78,24 +61,11 @@ func replayFor(ctx context.Context, j *journal.Journal, order *replayOrder) (par
 	return part, err
 }
 
-// replay asks the relay for a part of a replay.
-func (r *remote) replay(ctx context.Context, order *replayOrder) (part replayPart, err error) {
-	body, err := json.Marshal(order)
-	if err != nil {
-		return part, err
-	}
-	answer, _, err := r.ask(ctx, http.MethodPost, pathReplay, body)
-	if err == nil {
-		err = json.Unmarshal(answer, &part)
-	}
-	return part, err
-}
-
 // runBeside has the relay that runs send the events, part by part.
-func (r *replay) runBeside(ctx context.Context, beside *remote) error {
-	order := replayOrder{Sink: r.sink, Run: r.at.run, Filter: r.filter}
+func (r *replay) runBeside(ctx context.Context, beside *api.Journal) error {
+	order := api.ReplayOrder{Sink: r.sink, Run: r.at.run, Filter: r.filter}
 	for {
-		part, err := beside.replay(ctx, &order)
+		part, err := beside.Replay(ctx, &order)
 		if err != nil {
 			return err
 		}

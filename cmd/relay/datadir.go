@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/secret"
 )
@@ -39,16 +40,16 @@ func lockDataDir(ctx context.Context, dir string) (*flock.Flock, error) {
 	}
 	taken := exit.With(exit.Unavailable, fmt.Errorf("another relay runs on the data folder %s; stop it, or give this one its own with --data-dir", dir))
 	lock, err := awaitLock(ctx, dir, "correct its permissions or choose another with --data-dir", func() error {
-		conn, err := dialControl(ctx, dir)
+		conn, err := api.Dial(ctx, dir)
 		if err == nil {
 			err = conn.Close()
 		}
-		if errors.Is(err, errNoControl) {
+		if errors.Is(err, api.ErrNoRelay) {
 			return err
 		}
 		return taken
 	})
-	if errors.Is(err, errNoControl) {
+	if errors.Is(err, api.ErrNoRelay) {
 		err = taken
 	}
 	return lock, err
@@ -60,7 +61,7 @@ const (
 	lockPoll     = 50 * time.Millisecond
 )
 
-// awaitLock takes the lock of a data folder. As long as another process has it, it calls ask, and waits a moment if that returns an [errNoControl]: nobody
+// awaitLock takes the lock of a data folder. As long as another process has it, it calls ask, and waits a moment if that returns an [api.ErrNoRelay]: nobody
 // answers there. It returns that error when the moment is over. Any other result of ask ends the wait: the error, or nil and no lock. advice is for a
 // lock that cannot be taken at all.
 func awaitLock(ctx context.Context, dir, advice string, ask func() error) (*flock.Flock, error) {
@@ -73,7 +74,7 @@ func awaitLock(ctx context.Context, dir, advice string, ask func() error) (*floc
 		if ok {
 			return lock, nil
 		}
-		if err := ask(); !errors.Is(err, errNoControl) || time.Now().After(deadline) {
+		if err := ask(); !errors.Is(err, api.ErrNoRelay) || time.Now().After(deadline) {
 			return nil, err
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
@@ -66,7 +67,7 @@ func TestDataFolderWithLinks(t *testing.T) {
 	w.login()
 	data := filepath.Join(w.dir, "data")
 	aim := filepath.Join(w.dir, "aim")
-	for _, name := range []string{lockFile, overlayFile, cursorsFile, controlSocket, ".history-mystream", filepath.Join(indexDir, "tail"), filepath.Join(overlayDir, "jetstream", "x")} {
+	for _, name := range []string{lockFile, overlayFile, cursorsFile, api.Socket, ".history-mystream", filepath.Join(indexDir, "tail"), filepath.Join(overlayDir, "jetstream", "x")} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(data, name)
 			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
@@ -288,7 +289,7 @@ func TestControlSocket(t *testing.T) {
 	if err := os.Symlink(long, data); err != nil { // for the harness
 		t.Fatal(err)
 	}
-	socket := filepath.Join(long, controlSocket)
+	socket := filepath.Join(long, api.Socket)
 	p := w.start("--sink", "console", "--data-dir", long)
 	w.connected()
 	info, err := os.Stat(socket)

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -48,7 +49,7 @@ func (d *doctor) folderTrack() track {
 func (d *doctor) running(context.Context) finding {
 	switch {
 	case d.silent != nil:
-		return warned("wait until it has started or stopped, or restart it", "a relay holds the data folder and does not answer on %s: %v", controlSocket, d.silent)
+		return warned("wait until it has started or stopped, or restart it", "a relay holds the data folder and does not answer on %s: %v", api.Socket, d.silent)
 	case d.runs:
 		return fine("runs on the data folder")
 	}
@@ -210,7 +211,7 @@ func (d *doctor) journal(ctx context.Context) (f finding) {
 	switch {
 	case errors.Is(err, journal.ErrNoJournal):
 		return fine("there is none yet; it begins when relay first runs")
-	case errors.Is(err, errRemoteJournal):
+	case errors.Is(err, api.ErrRemoteJournal):
 		return skipped("%v", err)
 	case err != nil && external:
 		return faulty("start that server, or correct the login or the address in the section journal of the configuration", "%v", err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 )
@@ -344,7 +345,7 @@ func (w *world) pretendToRun() (stop func()) {
 	return func() {
 		_ = l.Close()
 		<-done
-		_ = os.Remove(filepath.Join(dir, controlSocket))
+		_ = os.Remove(filepath.Join(dir, api.Socket))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/sinks"
@@ -83,12 +84,12 @@ func (d *doctor) openLogins() (*auth.FileStore, error) {
 
 // findRelay finds out whether a relay runs on the data folder.
 func findRelay(ctx context.Context, dir string) presence {
-	conn, err := dialControl(ctx, dir)
+	conn, err := api.Dial(ctx, dir)
 	if err == nil {
 		_ = conn.Close() // it was only to see who answers
 		return presence{runs: true}
 	}
-	if !errors.Is(err, errNoControl) {
+	if !errors.Is(err, api.ErrNoRelay) {
 		return presence{silent: err}
 	}
 	path := filepath.Join(dir, lockFile)

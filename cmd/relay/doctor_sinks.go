@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
@@ -60,17 +61,17 @@ func (d *doctor) laneOf(ctx context.Context, name string, f finding) finding {
 	if f.State == foundFault || !d.runs {
 		return f
 	}
-	status, err := askStatus(ctx, d.dir)
+	status, err := api.GetStatus(ctx, d.dir)
 	if err != nil {
 		return f // another check says it
 	}
 	for _, lane := range status.Sinks {
 		switch {
 		case lane.Sink != name:
-		case lane.State == "down":
+		case lane.State == api.StateDown:
 			return faulty("correct what it names, at the receiver or in sinks."+name+"; its events wait, and go out by themselves",
 				"%s; but it is down since %s: %s", f.Detail, text.Stamp(lane.Since), lane.Reason)
-		case lane.State == "disabled":
+		case lane.State == api.StateDisabled:
 			return warned("relay sinks enable "+name+", when the destination is right again", "%s; but it is disabled since %s: %s", f.Detail, text.Stamp(lane.Since), lane.Reason)
 		}
 	}
@@ -233,7 +234,7 @@ func (d *doctor) ownNATS(ctx context.Context, stream string) finding {
 	if err != nil {
 		return faulty("delete the file and restart relay, and give the new login to the overlay backends", "%v", err)
 	}
-	nc, err := nats.Connect("nats://"+at, nats.UserInfo(login.User, login.Password), nats.NoReconnect(), nats.Timeout(controlTimeout), nats.Name("relay doctor"))
+	nc, err := nats.Connect("nats://"+at, nats.UserInfo(login.User, login.Password), nats.NoReconnect(), nats.Timeout(api.Timeout), nats.Name("relay doctor"))
 	if err != nil {
 		return faulty("restart relay, which reads nats.listen and the overlay login when it starts", "connect to %s as an overlay backend: %v", at, err)
 	}

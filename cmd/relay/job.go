@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/pipeline"
@@ -36,7 +36,7 @@ type job struct {
 	log      zerolog.Logger
 	out      io.Writer // where data goes
 	dir      string    // the data folder
-	metrics  *vectors
+	metrics  *telemetry.Registry
 	pipeline *pipeline.Metrics
 	storage  storage
 	server   *natsserver.Server // for overlays; nil if no sink needs it
@@ -65,7 +65,7 @@ type job struct {
 
 // newJob opens everything and starts nothing. On an error everything is closed again.
 func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, log zerolog.Logger) (_ *job, err error) {
-	j := &job{log: log, out: p.out, dir: dir, metrics: &vectors{Registry: prometheus.NewRegistry()}, monitor: newMonitor(cfg), started: cfg}
+	j := &job{log: log, out: p.out, dir: dir, metrics: telemetry.NewRegistry(), monitor: newMonitor(cfg), started: cfg}
 	var opened teardown // sinks, which are their lanes' to close once those run
 	defer func() {
 		if err != nil {
@@ -75,12 +75,12 @@ func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, lo
 	j.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := pipeline.NewMetrics(j.metrics)
 	j.authMetrics, j.sourceMetrics = auth.NewMetrics(j.metrics), newSourceMetrics(j.metrics)
-	spans, err := openTraces(ctx, p.getenv, log)
+	spans, err := telemetry.OpenTraces(ctx, p.getenv, log)
 	if err != nil {
 		return nil, err
 	}
 	if spans != nil {
-		j.undo.add("traces", func() error { return spans.close(ctx) })
+		j.undo.add("traces", func() error { return spans.Close(ctx) })
 	}
 	// From now on, so that a relay that waits for its journal can be asked; closed before what it leads to.
 	stopControl := sync.OnceValue(serveControl(ctx, dir, j, cfg.Journal, &j.past, log))
@@ -99,7 +99,7 @@ func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, lo
 	}
 	var trace func(pipeline.Stage)
 	if spans != nil {
-		trace = spans.add
+		trace = spans.Add
 	}
 	if err := j.openJournal(ctx, cfg.Journal, metrics, trace); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -20,7 +21,7 @@ import (
 func (p *program) withJournal(ctx context.Context, use func(*journal.Journal) error) error {
 	return p.useJournal(ctx, use, func(undo *teardown) (storage, error) {
 		s, dir, cfgErr, err := p.liveStorage(ctx, undo)
-		if !errors.Is(err, errNoControl) {
+		if !errors.Is(err, api.ErrNoRelay) {
 			return s, err
 		}
 		if cfgErr != nil {
@@ -35,8 +36,8 @@ func (p *program) withJournal(ctx context.Context, use func(*journal.Journal) er
 func (p *program) withLiveJournal(ctx context.Context, use func(*journal.Journal) error) error {
 	return p.useJournal(ctx, use, func(undo *teardown) (storage, error) {
 		s, dir, _, err := p.liveStorage(ctx, undo)
-		if errors.Is(err, errNoControl) {
-			err = noRelay(dir)
+		if errors.Is(err, api.ErrNoRelay) {
+			err = api.NotRunning(dir)
 		}
 		return s, err
 	})
@@ -57,7 +58,7 @@ func (p *program) useJournal(ctx context.Context, use func(*journal.Journal) err
 }
 
 // liveStorage reaches the journal where it is: on the server of journal.nats_url, or within the relay that runs on the data folder.
-// The error is an [errNoControl] if none runs; then cfgErr is what is wrong with the configuration, which is of no consequence else.
+// The error is an [api.ErrNoRelay] if none runs; then cfgErr is what is wrong with the configuration, which is of no consequence else.
 func (p *program) liveStorage(ctx context.Context, undo *teardown) (s storage, dir string, cfgErr, err error) {
 	if dir, err = p.dataPath(); err != nil {
 		return s, dir, nil, err
@@ -75,23 +76,23 @@ func (p *program) liveStorage(ctx context.Context, undo *teardown) (s storage, d
 	}
 	s, err = p.remoteStorage(ctx, dir, undo)
 	switch {
-	case errors.Is(err, errNoControl):
+	case errors.Is(err, api.ErrNoRelay):
 		return s, dir, cfgErr, err
-	case errors.Is(err, errRemoteJournal):
+	case errors.Is(err, api.ErrRemoteJournal):
 		return s, dir, nil, exit.With(exit.Config, errors.Join(cfgErr, fmt.Errorf("%w, which this configuration does not name; give its own with --config", err)))
 	}
 	return s, dir, nil, exit.With(exit.Unavailable, err)
 }
 
-// remoteStorage is the journal of the relay that runs on the data folder. The error is an [errNoControl] if none does.
+// remoteStorage is the journal of the relay that runs on the data folder. The error is an [api.ErrNoRelay] if none does.
 func (p *program) remoteStorage(ctx context.Context, dir string, undo *teardown) (s storage, err error) {
-	r, err := openRemote(ctx, dir)
+	r, err := api.OpenJournal(ctx, dir)
 	if err != nil {
 		return s, err
 	}
 	undo.add("connection to the relay that runs", r.Close)
 	attempts, err := readAttempts(ctx, dir, p.logger(), undo)
-	return storage{log: r, state: r.state(), attempts: attempts}, err
+	return storage{log: r, state: r.State(), attempts: attempts}, err
 }
 
 // serverStorage is the journal on the server of journal.nats_url.
@@ -131,9 +132,9 @@ func (p *program) openStorageAlone(ctx context.Context, dir string, undo *teardo
 		return exit.With(exit.Unavailable, err)
 	})
 	switch {
-	case errors.Is(err, errNoControl):
+	case errors.Is(err, api.ErrNoRelay):
 		return storage{}, exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s; "+
-			"wait until it has started or stopped, or restart it", dir, controlSocket))
+			"wait until it has started or stopped, or restart it", dir, api.Socket))
 	case err != nil:
 		return storage{}, err
 	case lock == nil:

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
@@ -248,15 +249,15 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 	var undo teardown
 	defer func() { err = errors.Join(err, undo.run()) }()
 	s, _, _, err := p.liveStorage(ctx, &undo)
-	if errors.Is(err, errNoControl) {
+	if errors.Is(err, api.ErrNoRelay) {
 		s, err = p.openStorageAlone(ctx, filepath.Dir(at), &undo)
 	}
 	if err != nil {
 		return err
 	}
-	var items []stateItem
+	var items []api.StateItem
 	err = s.state.List(ctx, "", func(key string, value []byte) error {
-		items = append(items, stateItem{key, bytes.Clone(value)})
+		items = append(items, api.StateItem{Key: key, Value: bytes.Clone(value)})
 		return nil
 	})
 	if err != nil {
@@ -277,7 +278,7 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 }
 
 // writeState writes a state with these items.
-func writeState(ctx context.Context, items []stateItem, dir string, log zerolog.Logger) (err error) {
+func writeState(ctx context.Context, items []api.StateItem, dir string, log zerolog.Logger) (err error) {
 	to, err := statefile.Open(ctx, statefile.Options{Dir: dir, Log: log})
 	if err != nil {
 		return err

@@ -4,16 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/socket"
-)
-
-// How an account's connection is.
-const (
-	connNone         = "none"       // it receives no treats
-	connConnecting   = "connecting" // for the first time
-	connConnected    = "connected"
-	connReconnecting = "reconnecting" // after it was connected
-	connLoginNeeded  = "login_needed" // it waits for somebody to log in
 )
 
 // connection is how an account's connection is, and since when. A connection that was lost is so since then, however often it was
@@ -39,7 +31,7 @@ func (l *link) now() connection {
 	defer l.mu.Unlock()
 	c := l.conn
 	if c.state == "" {
-		c.state = connConnecting
+		c.state = api.ConnConnecting
 	}
 	c.reconnects = max(l.count-1, 0)
 	return c
@@ -55,7 +47,7 @@ func (l *link) observe(st socket.State) {
 			return
 		}
 		l.count++
-		l.conn = connection{state: connConnected, since: st.Since, transport: st.Transport}
+		l.conn = connection{state: api.ConnConnected, since: st.Since, transport: st.Transport}
 		if st.Err != nil {
 			l.conn.reason = st.Err.Error()
 		}
@@ -64,9 +56,9 @@ func (l *link) observe(st socket.State) {
 		return // needLogin says why, or relay is stopping
 	case socket.Connecting, socket.Waiting:
 	}
-	trying := connConnecting
+	trying := api.ConnConnecting
 	if l.count > 0 {
-		trying = connReconnecting
+		trying = api.ConnReconnecting
 	}
 	if l.conn.state != trying {
 		l.conn = connection{state: trying, since: st.Since}
@@ -79,5 +71,5 @@ func (l *link) observe(st socket.State) {
 func (l *link) needLogin(why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conn = connection{state: connLoginNeeded, since: time.Now(), reason: why.Error()}
+	l.conn = connection{state: api.ConnLoginNeeded, since: time.Now(), reason: why.Error()}
 }

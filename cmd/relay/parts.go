@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
@@ -248,31 +247,4 @@ func (p *sinkPart) leave() {
 	})
 	defer limit.Stop()
 	<-p.ended
-}
-
-// vectors are the metrics that a registry holds, of which series can be taken out.
-type vectors struct {
-	*prometheus.Registry
-	all []interface {
-		DeletePartialMatch(prometheus.Labels) int
-	}
-}
-
-// MustRegister implements [prometheus.Registerer].
-func (v *vectors) MustRegister(all ...prometheus.Collector) {
-	v.Registry.MustRegister(all...)
-	for _, c := range all {
-		if vector, ok := c.(interface {
-			DeletePartialMatch(prometheus.Labels) int
-		}); ok {
-			v.all = append(v.all, vector)
-		}
-	}
-}
-
-// forget takes out the series of a part that runs no more: they would stand still.
-func (v *vectors) forget(label, name string) {
-	for _, vector := range v.all {
-		vector.DeletePartialMatch(prometheus.Labels{label: name})
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
@@ -47,12 +48,12 @@ func TestPolling(t *testing.T) {
 	holds(t, "webhook", w.bot.lines, 0, 3)
 	p.err.find(t, "WebSocket is not available: the connection uses HTTP long-polling")
 	var s struct {
-		Accounts []accountStatus `json:"accounts"`
+		Accounts []api.AccountStatus `json:"accounts"`
 	}
 	if err := json.Unmarshal([]byte(w.relay(exit.OK, "status", "--json").out.text()), &s); err != nil {
 		t.Fatal(err)
 	}
-	if a := s.Accounts[0]; a.Connection != connConnected || a.Transport != "polling" || !strings.Contains(a.Reason, "101 Switching Protocols") {
+	if a := s.Accounts[0]; a.Connection != api.ConnConnected || a.Transport != "polling" || !strings.Contains(a.Reason, "101 Switching Protocols") {
 		t.Errorf("status %+v", a)
 	}
 	if text := w.relay(exit.OK, "status").out.text(); !strings.Contains(text, "connected, polling") {

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
@@ -48,12 +47,6 @@ func (p *pasts) find(account string) (r *intake.Reconciler, ready, known bool) {
 	return r, p.by != nil, known
 }
 
-// reconcileFault is what the control socket answers when there is no result. Code is an exit code.
-type reconcileFault struct {
-	Error string `json:"error"`
-	Code  int    `json:"code"`
-}
-
 // reconcile compares an account's history and answers with what came of it.
 func (c *control) reconcile(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("account")
@@ -74,7 +67,7 @@ func (c *control) reconcile(w http.ResponseWriter, r *http.Request) {
 	enc := json.NewEncoder(w)
 	if err != nil {
 		w.WriteHeader(http.StatusBadGateway)
-		_ = enc.Encode(reconcileFault{strings.Join(strings.Fields(err.Error()), " "), exit.Code(err)}) // whoever asked may have left
+		_ = enc.Encode(api.ReconcileFault{Error: strings.Join(strings.Fields(err.Error()), " "), Code: exit.Code(err)}) // whoever asked may have left
 		return
 	}
 	_ = enc.Encode(result) // as above
@@ -140,8 +133,8 @@ func (p *program) reconcile(ctx context.Context, account string) (result intake.
 	if err != nil {
 		return result, err
 	}
-	result, err = askReconcile(ctx, dir, account)
-	if !errors.Is(err, errNoControl) {
+	result, err = api.Reconcile(ctx, dir, account)
+	if !errors.Is(err, api.ErrNoRelay) {
 		return result, err
 	}
 	log := p.logger().Level(zerolog.WarnLevel)
@@ -159,31 +152,6 @@ func (p *program) reconcile(ctx context.Context, account string) (result intake.
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	return p.reconcileAlone(ctx, cfg, cfg.Accounts[i], dir, log)
-}
-
-// askReconcile asks the relay that runs on the data folder. The error is an [errNoControl] if none runs.
-func askReconcile(ctx context.Context, dir, account string) (result intake.Reconciliation, err error) {
-	resp, err := askControl(ctx, dir, http.MethodPost, "/v1/reconcile?account="+url.QueryEscape(account))
-	if err != nil {
-		return result, err
-	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
-	dec := json.NewDecoder(io.LimitReader(resp.Body, 1<<20))
-	switch resp.StatusCode {
-	case http.StatusOK:
-		err = dec.Decode(&result)
-	case http.StatusBadGateway:
-		var fault reconcileFault
-		if err = dec.Decode(&fault); err == nil {
-			return result, exit.With(fault.Code, errors.New(fault.Error))
-		}
-	default: // an older relay
-		return result, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
-	}
-	if err != nil {
-		return result, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w", dir, err))
-	}
-	return result, nil
 }
 
 // reconcileAlone compares an account's history while no relay runs. The data folder is locked.

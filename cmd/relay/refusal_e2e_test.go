@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
@@ -33,8 +34,8 @@ func TestReceiverWithAnotherSecret(t *testing.T) {
 	const n, cause = 5, "status 401: the receiver refuses the signature: check secret"
 	w.live.emit(0, n)
 	holds(t, "stdout", p.out, 0, n)
-	w.ready(url, http.StatusOK, func(v judgement) error {
-		if text := fmt.Sprint(v); !strings.Contains(text, cause) || v.State != stateDegraded {
+	w.ready(url, http.StatusOK, func(v api.Readiness) error {
+		if text := fmt.Sprint(v); !strings.Contains(text, cause) || v.State != api.StateDegraded {
 			return fmt.Errorf("%s", text)
 		}
 		return nil

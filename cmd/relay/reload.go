@@ -257,10 +257,10 @@ func (r *running) leave(ctx context.Context, old live, accounts, sinks []string)
 	}
 	leaving.Wait()
 	for _, name := range accounts {
-		j.metrics.forget("account", name)
+		j.metrics.Forget("account", name)
 	}
 	for _, name := range sinks {
-		j.metrics.forget("sink", name)
+		j.metrics.Forget("sink", name)
 	}
 }
 

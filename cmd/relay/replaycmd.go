@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
@@ -129,7 +130,7 @@ func (p *program) relayRuns(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	conn, err := dialControl(ctx, dir)
+	conn, err := api.Dial(ctx, dir)
 	if err != nil {
 		return false
 	}
@@ -232,7 +233,7 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 			return r.progress.Show(r.n, e.Time)
 		})
 	}
-	if beside, ok := j.Log().(*remote); ok && r.pacer.speed == 0 {
+	if beside, ok := j.Log().(*api.Journal); ok && r.pacer.speed == 0 {
 		return r.runBeside(ctx, beside)
 	}
 	ctx, stop := context.WithCancelCause(ctx)

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
@@ -18,93 +18,6 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
-
-// The states of a relay as a whole, and of its journal.
-const (
-	stateReady    = "ready"
-	stateDegraded = "degraded"  // it does its work, but for what somebody else has to mend
-	stateNotReady = "not_ready" // it does not receive, journal or deliver as it should
-	stateOK       = "ok"
-	stateFailing  = "failing" // the journal cannot be written
-	stateAway     = "away"    // the journal's server does not answer
-)
-
-// snapshot is how a running relay is at one moment: what relay status --json prints. It holds no secret.
-type snapshot struct {
-	judgement
-	Time     time.Time       `json:"time"`
-	Version  string          `json:"version"`
-	Started  time.Time       `json:"started"`
-	Accounts []accountStatus `json:"accounts"`
-	Journal  journalStatus   `json:"journal"`
-	Sinks    []laneStatus    `json:"sinks"`
-}
-
-// judgement is what follows from a snapshot: what /readyz answers.
-type judgement struct {
-	State    string    `json:"state"` // ready, degraded or not_ready
-	NotReady []trouble `json:"not_ready"`
-	Degraded []trouble `json:"degraded"`
-}
-
-// trouble is a part of relay that is not as it should be, and why, each in one line.
-type trouble struct {
-	Part   string `json:"part"` // relay, journal, account NAME or sink NAME
-	Reason string `json:"reason"`
-}
-
-func (t trouble) String() string { return t.Part + ": " + t.Reason }
-
-// accountStatus is how an account is. An account that receives no treats has no connection, and only a token.
-type accountStatus struct {
-	Account    string          `json:"account"`
-	Provider   string          `json:"provider"`
-	Connection string          `json:"connection"` // connected, connecting, reconnecting, login_needed or none
-	Since      time.Time       `json:"since,omitzero"`
-	Transport  string          `json:"transport,omitempty"` // websocket or polling, of one that is connected
-	Reason     string          `json:"reason,omitempty"`    // why it is not connected, or not by websocket
-	Reconnects int             `json:"reconnects"`          // since relay runs
-	LastTreat  *journal.Newest `json:"last_treat,omitempty"`
-	Token      auth.State      `json:"token"`
-	TokenEnds  time.Time       `json:"token_expiry,omitzero"`
-	Fix        string          `json:"fix,omitempty"` // what somebody has to do about the token
-	Withheld   int             `json:"history_withheld,omitempty"`
-}
-
-// journalStatus is how the journal is. What its server says is nil while that does not answer.
-type journalStatus struct {
-	State      string    `json:"state"` // ok, failing or away
-	Since      time.Time `json:"since,omitzero"`
-	Reason     string    `json:"reason,omitempty"`
-	Server     string    `json:"server"` // files, or the hosts of journal.nats_url
-	Events     *uint64   `json:"events,omitempty"`
-	Bytes      *uint64   `json:"bytes,omitempty"`
-	Oldest     time.Time `json:"oldest,omitzero"`
-	LastMinute uint64    `json:"events_last_minute"`
-	LastWrite  time.Time `json:"last_write,omitzero"` // since relay runs
-	Waiting    int       `json:"waiting"`             // treats in memory that are not written yet
-}
-
-// laneStatus is how a sink and its lane are. Counts begin with relay's start. What the journal's server says is nil while that does
-// not answer.
-type laneStatus struct {
-	Sink         string    `json:"sink"`
-	Type         string    `json:"type"`
-	State        string    `json:"state"` // ok, down or disabled
-	Since        time.Time `json:"since,omitzero"`
-	Reason       string    `json:"reason,omitempty"`
-	NextProbe    time.Time `json:"next_probe,omitzero"`
-	Pending      *uint64   `json:"pending,omitempty"` // in the journal, and not taken from it yet
-	InFlight     int       `json:"in_flight"`         // taken, and not done
-	Retries      int       `json:"retries"`           // refused several times, and waiting while others pass
-	Lag          float64   `json:"lag_seconds"`       // how long the oldest of the pending and those in flight has been in the journal
-	Delivered    uint64    `json:"delivered"`
-	Failures     uint64    `json:"failed_attempts"`
-	LastDelivery time.Time `json:"last_delivery,omitzero"`
-	P50          *float64  `json:"latency_p50_seconds,omitempty"` // of the latest 1,024, from on disk to accepted
-	P99          *float64  `json:"latency_p99_seconds,omitempty"`
-	DeadLetters  *uint64   `json:"dead_letters,omitempty"`
-}
 
 // A monitor looks at a relay that runs. Its methods are for any goroutine.
 type monitor struct {
@@ -118,7 +31,7 @@ type monitor struct {
 		stopping bool
 	}
 	turn sync.Mutex // one look at a time
-	last snapshot
+	last api.Status
 }
 
 func newMonitor(cfg *config.Config) *monitor {
@@ -150,7 +63,7 @@ const (
 )
 
 // look makes a snapshot, or gives one that was made just before. It always has one: what cannot be found out is in it.
-func (m *monitor) look(ctx context.Context) snapshot {
+func (m *monitor) look(ctx context.Context) api.Status {
 	m.turn.Lock()
 	defer m.turn.Unlock()
 	if age := time.Since(m.last.Time); age < lookAgain && age >= 0 {
@@ -160,14 +73,14 @@ func (m *monitor) look(ctx context.Context) snapshot {
 	j, stopping := m.phase.job, m.phase.stopping
 	m.phase.Unlock()
 	now := time.Now()
-	s := snapshot{
-		Time: now, Version: version.Number(), Started: m.started.UTC().Round(time.Second), Accounts: []accountStatus{}, Sinks: []laneStatus{},
-		Journal: journalStatus{State: stateAway, Server: "files", Reason: "it is not open yet"},
+	s := api.Status{
+		Time: now, Version: version.Number(), Started: m.started.UTC().Round(time.Second), Accounts: []api.AccountStatus{}, Sinks: []api.SinkStatus{},
+		Journal: api.JournalStatus{State: api.StateAway, Server: "files", Reason: "it is not open yet"},
 	}
 	if !m.cfg.Journal.NATSURL.Empty() {
 		s.Journal.Server = natsHosts(m.cfg.Journal.NATSURL.Reveal())
 	}
-	var v judgement
+	var v assessment
 	if j == nil {
 		v.notReady("relay", "it is starting; until its journal is open nothing is received")
 	} else {
@@ -178,22 +91,22 @@ func (m *monitor) look(ctx context.Context) snapshot {
 	if stopping {
 		v.notReady("relay", "it is stopping")
 	}
-	s.judgement, s.Time = v.reached(), now.UTC()
+	s.Readiness, s.Time = v.reached(), now.UTC()
 	m.last = s
 	m.last.Time = now // by the monotonic clock
 	return s
 }
 
 // observe fills in a snapshot and judges each part.
-func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Time) (v judgement) {
+func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.Time) (v assessment) {
 	parts := j.parts()
 	survey, surveyErr := journal.Survey{}, errJournalAway
 	if j.storage.connected() {
 		survey, surveyErr = j.journal.Survey(ctx)
 	}
-	s.Journal.fill(j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count
-	if s.Journal.State != stateOK {
-		v.notReady("journal", s.Journal.fault())
+	fillJournal(&s.Journal, j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count
+	if s.Journal.State != api.StateOK {
+		v.notReady("journal", journalFault(&s.Journal))
 	}
 	for _, c := range parts.cfg.Accounts {
 		a := accountOf(parts, c)
@@ -214,7 +127,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 			if trouble != nil {
 				reason = "it does not run yet, and is tried again: " + text.Line(trouble.Error())
 			}
-			s.Sinks = append(s.Sinks, laneStatus{Sink: name, Type: types[name], State: stateFailing, Reason: reason})
+			s.Sinks = append(s.Sinks, api.SinkStatus{Sink: name, Type: types[name], State: api.StateFailing, Reason: reason})
 			v.notReady("sink "+name, reason)
 			continue
 		}
@@ -230,16 +143,16 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 	return v
 }
 
-func (j *journalStatus) fill(h journal.Health, s journal.Survey, events uint64, err error) {
-	j.State, j.Reason = stateOK, ""
+func fillJournal(j *api.JournalStatus, h journal.Health, s journal.Survey, events uint64, err error) {
+	j.State, j.Reason = api.StateOK, ""
 	j.LastMinute, j.LastWrite, j.Waiting = h.LastMinute, h.LastWrite.UTC(), h.Waiting
 	if err == nil {
 		j.Events, j.Bytes, j.Oldest = &events, &s.Bytes, s.Oldest.UTC()
 	} else {
-		j.State, j.Reason = stateAway, text.Line(err.Error())
+		j.State, j.Reason = api.StateAway, text.Line(err.Error())
 	}
 	if !h.FailingSince.IsZero() {
-		j.State, j.Since, j.Reason = stateFailing, h.FailingSince.UTC(), text.Line(h.Reason)
+		j.State, j.Since, j.Reason = api.StateFailing, h.FailingSince.UTC(), text.Line(h.Reason)
 	}
 }
 
@@ -253,16 +166,16 @@ func originOf(hit *index.Hit) pipeline.Origin {
 	return pipeline.OriginLive
 }
 
-func (j *journalStatus) fault() string {
-	if j.State == stateFailing {
+func journalFault(j *api.JournalStatus) string {
+	if j.State == api.StateFailing {
 		return fmt.Sprintf("it cannot be written since %s, %d treats wait in memory: %s; check the disk or the journal's server", text.Stamp(j.Since), j.Waiting, j.Reason)
 	}
 	return j.Reason + "; check the journal's server"
 }
 
 // accountOf tells how an account's connection and token are.
-func accountOf(parts live, c config.Account) accountStatus {
-	a := accountStatus{Account: c.Account, Provider: c.Provider.Name, Connection: connNone}
+func accountOf(parts live, c config.Account) api.AccountStatus {
+	a := api.AccountStatus{Account: c.Account, Provider: c.Provider.Name, Connection: api.ConnNone}
 	for _, src := range parts.sources() {
 		if src.name == c.Account {
 			conn := src.link.now()
@@ -283,16 +196,16 @@ func accountOf(parts live, c config.Account) accountStatus {
 	return a
 }
 
-func laneOf(l *delivery.LaneStatus, b *journal.Backlog, typ string, now time.Time) laneStatus {
-	s := laneStatus{
-		Sink: l.Sink, Type: typ, State: stateOK, InFlight: l.InFlight, Retries: l.Retries, Delivered: l.Delivered, Failures: l.Failures,
+func laneOf(l *delivery.LaneStatus, b *journal.Backlog, typ string, now time.Time) api.SinkStatus {
+	s := api.SinkStatus{
+		Sink: l.Sink, Type: typ, State: api.StateOK, InFlight: l.InFlight, Retries: l.Retries, Delivered: l.Delivered, Failures: l.Failures,
 		LastDelivery: l.LastDelivery.UTC(), Reason: text.Line(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),
 	}
 	switch {
 	case !l.State.DisabledSince.IsZero():
-		s.State, s.Since, s.NextProbe = "disabled", l.State.DisabledSince.UTC(), time.Time{}
+		s.State, s.Since, s.NextProbe = api.StateDisabled, l.State.DisabledSince.UTC(), time.Time{}
 	case !l.State.DownSince.IsZero():
-		s.State, s.Since = "down", l.State.DownSince.UTC()
+		s.State, s.Since = api.StateDown, l.State.DownSince.UTC()
 	}
 	oldest := l.Oldest
 	if b != nil {

@@ -5,35 +5,39 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (v *judgement) notReady(part, reason string) {
-	v.NotReady = append(v.NotReady, trouble{part, reason})
+// An assessment is a judgement that is being reached.
+type assessment struct{ api.Readiness }
+
+func (v *assessment) notReady(part, reason string) {
+	v.NotReady = append(v.NotReady, api.Trouble{Part: part, Reason: reason})
 }
 
-func (v *judgement) degraded(part, reason string) {
-	v.Degraded = append(v.Degraded, trouble{part, reason})
+func (v *assessment) degraded(part, reason string) {
+	v.Degraded = append(v.Degraded, api.Trouble{Part: part, Reason: reason})
 }
 
 // reached is the judgement with its state.
-func (v judgement) reached() judgement {
-	v.State = stateReady
+func (v *assessment) reached() api.Readiness {
+	v.State = api.StateReady
 	if len(v.Degraded) > 0 {
-		v.State = stateDegraded
+		v.State = api.StateDegraded
 	}
 	if len(v.NotReady) > 0 {
-		v.State = stateNotReady
+		v.State = api.StateNotReady
 	}
 	if v.NotReady == nil {
-		v.NotReady = []trouble{}
+		v.NotReady = []api.Trouble{}
 	}
 	if v.Degraded == nil {
-		v.Degraded = []trouble{}
+		v.Degraded = []api.Trouble{}
 	}
-	return v
+	return v.Readiness
 }
 
 const (
@@ -47,13 +51,13 @@ const (
 
 // ofAccount judges an account. No restart helps one that waits for somebody to log in, so it is no reason to be not
 // ready.
-func (v *judgement) ofAccount(a *accountStatus, now time.Time) {
+func (v *assessment) ofAccount(a *api.AccountStatus, now time.Time) {
 	part := "account " + a.Account
 	switch a.Connection {
-	case connConnecting:
+	case api.ConnConnecting:
 		v.notReady(part, cmp.Or(a.Reason, "it is not connected yet"))
 		return
-	case connReconnecting:
+	case api.ConnReconnecting:
 		reason := fmt.Sprintf("its connection is lost since %s, and it tries on: %s", text.Stamp(a.Since), a.Reason)
 		if now.Sub(a.Since) > reconnectPatience {
 			v.notReady(part, reason)
@@ -61,7 +65,7 @@ func (v *judgement) ofAccount(a *accountStatus, now time.Time) {
 			v.degraded(part, reason)
 		}
 		return
-	case connLoginNeeded:
+	case api.ConnLoginNeeded:
 		v.degraded(part, "it receives nothing until somebody logs in: "+cmp.Or(a.Fix, a.Reason))
 		return
 	}
@@ -77,7 +81,7 @@ func (v *judgement) ofAccount(a *accountStatus, now time.Time) {
 
 // ofLane judges a lane. What its destination does, or the operator has asked for, is no reason to be not ready. b is nil while the
 // journal's server does not answer, which is the journal's trouble.
-func (v *judgement) ofLane(l *delivery.LaneStatus, b *journal.Backlog, now time.Time) {
+func (v *assessment) ofLane(l *delivery.LaneStatus, b *journal.Backlog, now time.Time) {
 	part := "sink " + l.Sink
 	switch {
 	case !l.State.DisabledSince.IsZero():

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
@@ -24,10 +25,10 @@ import (
 
 // readyz answers whether relay is ready: 200 if it is, if need be degraded, else 503; with what is not as it should be.
 func (m *monitor) readyz(w http.ResponseWriter, r *http.Request) {
-	v := m.look(r.Context()).judgement
+	v := m.look(r.Context()).Readiness
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if v.State == stateNotReady {
+	if v.State == api.StateNotReady {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(w).Encode(v) // whoever asked may have left
@@ -37,31 +38,6 @@ func (m *monitor) readyz(w http.ResponseWriter, r *http.Request) {
 func (c *control) status(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(c.job.monitor.look(r.Context())) // as above
-}
-
-// askStatus asks the relay that runs on the data folder how it is. The error is an [errNoControl] if none runs.
-func askStatus(ctx context.Context, dir string) (s snapshot, err error) {
-	limited, cancel := context.WithTimeout(ctx, controlTimeout)
-	defer cancel()
-	resp, err := askControl(limited, dir, http.MethodGet, "/v1/status")
-	if err == nil {
-		defer resp.Body.Close() //nolint:errcheck // it was only read
-		if resp.StatusCode != http.StatusOK {
-			return s, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
-		}
-		if err = json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&s); err != nil {
-			err = exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w; try again", dir, err))
-		}
-	}
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		err = exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: no answer within %v; restart it", dir, controlTimeout))
-	}
-	return s, err
-}
-
-// noRelay is what commands say that want a running relay.
-func noRelay(dir string) error {
-	return exit.With(exit.Unavailable, fmt.Errorf("no relay runs on %s; start it with relay", dir))
 }
 
 func (p *program) relayStatusCommand() *cobra.Command {
@@ -88,16 +64,16 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 			case watch:
 				err = p.watchStatus(cmd.Context(), dir, asJSON)
 			default:
-				var s snapshot
-				if s, err = askStatus(cmd.Context(), dir); err == nil {
+				var s api.Status
+				if s, err = api.GetStatus(cmd.Context(), dir); err == nil {
 					err = p.writeSnapshot(p.out, &s, asJSON)
 				}
 			}
 			switch {
 			case errors.Is(err, syscall.EPIPE), watch && cmd.Context().Err() != nil:
 				return nil //nolint:nilerr // it was told to end
-			case errors.Is(err, errNoControl):
-				return noRelay(dir)
+			case errors.Is(err, api.ErrNoRelay):
+				return api.NotRunning(dir)
 			}
 			return err
 		},
@@ -111,11 +87,11 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 
 // silentStatus only decides the exit code.
 func silentStatus(ctx context.Context, dir string) error {
-	s, err := askStatus(ctx, dir)
+	s, err := api.GetStatus(ctx, dir)
 	switch {
-	case errors.Is(err, errNoControl), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, api.ErrNoRelay), errors.Is(err, fs.ErrPermission):
 		return exit.With(exit.Unavailable, exit.ErrSilent)
-	case err != nil, s.State == stateNotReady:
+	case err != nil, s.State == api.StateNotReady:
 		return exit.ErrSilent
 	}
 	return nil
@@ -127,7 +103,7 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 	defer tick.Stop()
 	redraw := terminal.Is(p.out) && !asJSON
 	for first, away := true, false; ; first = false {
-		s, err := askStatus(ctx, dir)
+		s, err := api.GetStatus(ctx, dir)
 		switch {
 		case ctx.Err() != nil, err != nil && first:
 			return err
@@ -168,14 +144,14 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 
 // awayText says in one line why a relay cannot be asked any more.
 func awayText(dir string, err error) string {
-	if errors.Is(err, errNoControl) {
+	if errors.Is(err, api.ErrNoRelay) {
 		return "No relay runs on " + dir + " any more"
 	}
 	return strings.TrimSuffix(err.Error(), "\n")
 }
 
 // writeSnapshot writes a snapshot as a table for people, or as one line.
-func (p *program) writeSnapshot(out io.Writer, s *snapshot, asJSON bool) error {
+func (p *program) writeSnapshot(out io.Writer, s *api.Status, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(s)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
@@ -71,12 +72,12 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	spans, err := openTraces(ctx, p.getenv, p.logger())
+	spans, err := telemetry.OpenTraces(ctx, p.getenv, p.logger())
 	if err != nil {
 		return err
 	}
 	if spans != nil {
-		defer func() { err = errors.Join(err, spans.close(ctx)) }()
+		defer func() { err = errors.Join(err, spans.Close(ctx)) }()
 	}
 	runs := p.relayRuns(ctx)
 	disabled := false
@@ -94,7 +95,7 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 		return err
 	}
 	if spans != nil { // the relay that runs sees it only when it delivers it
-		spans.add(pipeline.Stage{
+		spans.Add(pipeline.Stage{
 			ID: event.ID, Account: event.Data.Account, Provider: event.Data.Provider, Origin: event.Origin,
 			Began: event.RecordedTime, Ended: time.Now(),
 		})

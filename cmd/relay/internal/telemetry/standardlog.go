@@ -1,4 +1,4 @@
-package main
+package telemetry
 
 import (
 	"log"
@@ -12,8 +12,8 @@ import (
 // maxStandardLine is how many bytes are shown of what a package says by the standard logger.
 const maxStandardLine = 500
 
-// redirectStandardLog has what packages say by the standard logger, as net/http does, come as lines of relay's log.
-func redirectStandardLog(to zerolog.Logger) {
+// RedirectStandardLog has what packages say by the standard logger, as net/http does, come as lines of relay's log.
+func RedirectStandardLog(to zerolog.Logger) {
 	log.SetFlags(0)
 	log.SetPrefix("")
 	log.SetOutput(standardLog{to})

@@ -1,4 +1,4 @@
-package main
+package telemetry
 
 import (
 	"context"
@@ -41,9 +41,9 @@ type traces struct {
 	exporter *exporter
 }
 
-// openTraces starts sending traces, if the standard variables of OpenTelemetry say where to; else it returns nil. Of settings that
+// OpenTraces starts sending traces, if the standard variables of OpenTelemetry say where to; else it returns nil. Of settings that
 // do not do it warns, and goes without. It sets the log of the OpenTelemetry packages, which the whole process shares.
-func openTraces(ctx context.Context, getenv func(string) (string, bool), log zerolog.Logger) (*traces, error) {
+func OpenTraces(ctx context.Context, getenv func(string) (string, bool), log zerolog.Logger) (*traces, error) {
 	wanted, why := tracesWanted(getenv)
 	if why != "" {
 		log.Warn().Msg("no traces are sent: " + why)
@@ -119,8 +119,8 @@ func (idsOfEvents) NewSpanID(context.Context, trace.TraceID) (id trace.SpanID) {
 	return id
 }
 
-// add makes a span of a stage. It does not wait, and may be called by several goroutines.
-func (t *traces) add(s pipeline.Stage) {
+// Add makes a span of a stage. It does not wait, and may be called by several goroutines.
+func (t *traces) Add(s pipeline.Stage) {
 	attributes := []attribute.KeyValue{
 		attribute.String("relay.event.id", s.ID), attribute.String("relay.account", s.Account),
 		attribute.String("relay.provider", s.Provider), attribute.String("relay.origin", string(s.Origin)),
@@ -167,8 +167,8 @@ func kindOf(err error) string {
 	return "refused"
 }
 
-// close sends what there is for as long as flushTime allows, also if ctx has ended, and returns when nothing of it runs any more.
-func (t *traces) close(ctx context.Context) error {
+// Close sends what there is for as long as flushTime allows, also if ctx has ended, and returns when nothing of it runs any more.
+func (t *traces) Close(ctx context.Context) error {
 	limit := time.AfterFunc(flushTime, func() { close(t.exporter.cut) })
 	defer limit.Stop()
 	// It would leave goroutines behind if its context ended; cut ends what they wait for instead.

@@ -1,4 +1,4 @@
-package main
+package api
 
 import (
 	"bytes"
@@ -19,9 +19,9 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// remote is the journal of the relay that runs on the data folder, over its control socket. It implements [journal.Log] and, by its
+// Journal is the journal of the relay that runs on the data folder, over its control socket. It implements [journal.Log] and, by its
 // method state, [journal.State].
-type remote struct {
+type Journal struct {
 	dir    string
 	client *http.Client
 	ctx    context.Context //nolint:containedctx // of the requests of methods that have none; ended by Close
@@ -34,14 +34,14 @@ type remote struct {
 	changed chan struct{} // nil while nobody waits
 }
 
-// openRemote reaches the journal of a running relay. The error is an [errNoControl] if none runs, and an [errRemoteJournal] if the relay's journal
+// OpenJournal reaches the journal of a running relay. The error is an [ErrNoRelay] if none runs, and an [ErrRemoteJournal] if the relay's journal
 // is on another server.
-func openRemote(ctx context.Context, dir string) (*remote, error) {
-	conn, err := dialControl(ctx, dir)
+func OpenJournal(ctx context.Context, dir string) (*Journal, error) {
+	conn, err := Dial(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	r := &remote{dir: dir}
+	r := &Journal{dir: dir}
 	r.ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	r.client = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -49,7 +49,7 @@ func openRemote(ctx context.Context, dir string) (*remote, error) {
 				conn = nil
 				return first, nil
 			}
-			return dialControl(ctx, dir)
+			return Dial(ctx, dir)
 		},
 		MaxConnsPerHost: 4, MaxIdleConnsPerHost: 4,
 	}}
@@ -60,7 +60,7 @@ func openRemote(ctx context.Context, dir string) (*remote, error) {
 }
 
 // ask sends a request and returns the body of the answer.
-func (r *remote) ask(ctx context.Context, method, path string, body []byte) ([]byte, http.Header, error) {
+func (r *Journal) ask(ctx context.Context, method, path string, body []byte) ([]byte, http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://relay"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, nil, err
@@ -68,7 +68,7 @@ func (r *remote) ask(ctx context.Context, method, path string, body []byte) ([]b
 	resp, err := r.client.Do(req)
 	var text []byte
 	if err == nil {
-		text, err = io.ReadAll(io.LimitReader(resp.Body, maxRequest))
+		text, err = io.ReadAll(io.LimitReader(resp.Body, MaxRequest))
 		err = errors.Join(err, resp.Body.Close())
 	}
 	switch {
@@ -82,7 +82,7 @@ func (r *remote) ask(ctx context.Context, method, path string, body []byte) ([]b
 	case http.StatusOK:
 		return text, resp.Header, nil
 	case http.StatusConflict:
-		return nil, nil, errRemoteJournal
+		return nil, nil, ErrRemoteJournal
 	case http.StatusNotFound:
 		if said == journal.ErrNoKey.Error() || strings.HasSuffix(said, journal.ErrNoKey.Error()) {
 			return nil, nil, journal.ErrNoKey
@@ -97,8 +97,8 @@ func (r *remote) ask(ctx context.Context, method, path string, body []byte) ([]b
 }
 
 // read asks for records, and notes the bounds of the log.
-func (r *remote) read(ctx context.Context, from uint64, limit int, wait bool) ([]journal.Record, error) {
-	path := fmt.Sprintf("%s?from=%d&limit=%d", pathLog, from, limit)
+func (r *Journal) read(ctx context.Context, from uint64, limit int, wait bool) ([]journal.Record, error) {
+	path := fmt.Sprintf("%s?from=%d&limit=%d", PathLog, from, limit)
 	if wait {
 		path += "&wait"
 	}
@@ -106,29 +106,29 @@ func (r *remote) read(ctx context.Context, from uint64, limit int, wait bool) ([
 	if err != nil {
 		return nil, err
 	}
-	first, firstErr := strconv.ParseUint(header.Get(headerFirst), 10, 64)
-	next, nextErr := strconv.ParseUint(header.Get(headerNext), 10, 64)
+	first, firstErr := strconv.ParseUint(header.Get(HeaderFirst), 10, 64)
+	next, nextErr := strconv.ParseUint(header.Get(HeaderNext), 10, 64)
 	if err := errors.Join(firstErr, nextErr); err != nil {
 		return nil, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w; restart it with this version", r.dir, err))
 	}
 	r.mu.Lock()
 	r.first, r.next = first, max(next, r.next)
 	r.mu.Unlock()
-	return parseFrames(body)
+	return ParseFrames(body)
 }
 
-func (r *remote) bounds(ctx context.Context, from uint64, wait bool) error {
+func (r *Journal) bounds(ctx context.Context, from uint64, wait bool) error {
 	_, err := r.read(ctx, from, 0, wait)
 	return err
 }
 
 // Append implements [journal.Log].
-func (r *remote) Append(ctx context.Context, entries []journal.Entry) (numbers []uint64, err error) {
+func (r *Journal) Append(ctx context.Context, entries []journal.Entry) (numbers []uint64, err error) {
 	var body []byte
 	for i := range entries {
-		body = appendFrame(body, 0, &entries[i])
+		body = AppendFrame(body, 0, &entries[i])
 	}
-	answer, _, err := r.ask(ctx, http.MethodPost, pathLog, body)
+	answer, _, err := r.ask(ctx, http.MethodPost, PathLog, body)
 	if err == nil {
 		err = json.Unmarshal(answer, &numbers)
 	}
@@ -139,13 +139,13 @@ func (r *remote) Append(ctx context.Context, entries []journal.Entry) (numbers [
 }
 
 // Read implements [journal.Log].
-func (r *remote) Read(ctx context.Context, from uint64, limit int) ([]journal.Record, error) {
+func (r *Journal) Read(ctx context.Context, from uint64, limit int) ([]journal.Record, error) {
 	return r.read(ctx, from, limit, false)
 }
 
 // Bounds implements [journal.Log]. Where the relay does not answer any more they are those that it said last.
-func (r *remote) Bounds() (first, next uint64) {
-	ctx, cancel := context.WithTimeout(r.ctx, controlTimeout)
+func (r *Journal) Bounds() (first, next uint64) {
+	ctx, cancel := context.WithTimeout(r.ctx, Timeout)
 	defer cancel()
 	_ = r.bounds(ctx, 0, false) // the next read will say what is wrong
 	r.mu.Lock()
@@ -154,7 +154,7 @@ func (r *remote) Bounds() (first, next uint64) {
 }
 
 // Changed implements [journal.Log]. The channel is also closed when the relay does not answer any more, which the next read reports.
-func (r *remote) Changed() <-chan struct{} {
+func (r *Journal) Changed() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.changed != nil {
@@ -181,11 +181,11 @@ func (r *remote) Changed() <-chan struct{} {
 }
 
 // DropBefore implements [journal.Log]: the relay drops what is old by itself.
-func (r *remote) DropBefore(context.Context, time.Time) error { return nil }
+func (r *Journal) DropBefore(context.Context, time.Time) error { return nil }
 
 // Gaps implements [journal.Log].
-func (r *remote) Gaps(ctx context.Context) (gaps []journal.Span, err error) {
-	answer, _, err := r.ask(ctx, http.MethodGet, pathGaps, nil)
+func (r *Journal) Gaps(ctx context.Context) (gaps []journal.Span, err error) {
+	answer, _, err := r.ask(ctx, http.MethodGet, PathGaps, nil)
 	if err == nil {
 		err = json.Unmarshal(answer, &gaps)
 	}
@@ -193,31 +193,31 @@ func (r *remote) Gaps(ctx context.Context) (gaps []journal.Span, err error) {
 }
 
 // Reserve implements [journal.Log]: the relay that runs has done so.
-func (r *remote) Reserve(context.Context, uint64) error { return nil }
+func (r *Journal) Reserve(context.Context, uint64) error { return nil }
 
 // Size implements [journal.Log]. The relay's status has it.
-func (r *remote) Size() int64 { return 0 }
+func (r *Journal) Size() int64 { return 0 }
 
 // Close implements [journal.Log].
-func (r *remote) Close() error {
+func (r *Journal) Close() error {
 	r.stop()
 	r.watcher.Wait()
 	r.client.CloseIdleConnections()
 	return nil
 }
 
-// state is the state beside the log.
-func (r *remote) state() journal.State { return remoteState{r} }
+// State is the state beside the log.
+func (r *Journal) State() journal.State { return remoteState{r} }
 
-type remoteState struct{ *remote }
+type remoteState struct{ *Journal }
 
-func stateURL(key string) string { return pathState + "/" + url.PathEscape(key) }
+func stateURL(key string) string { return PathState + "/" + url.PathEscape(key) }
 
 // Get implements [journal.State].
 func (s remoteState) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
 	value, header, err := s.ask(ctx, http.MethodGet, stateURL(key), nil)
 	if err == nil {
-		revision, err = strconv.ParseUint(header.Get(headerRevision), 10, 64)
+		revision, err = strconv.ParseUint(header.Get(HeaderRevision), 10, 64)
 	}
 	return value, revision, err
 }
@@ -226,7 +226,7 @@ func (s remoteState) Get(ctx context.Context, key string) (value []byte, revisio
 func (s remoteState) Put(ctx context.Context, key string, value []byte, expected uint64) (revision uint64, err error) {
 	_, header, err := s.ask(ctx, http.MethodPut, stateURL(key)+"?expected="+strconv.FormatUint(expected, 10), value)
 	if err == nil {
-		revision, err = strconv.ParseUint(header.Get(headerRevision), 10, 64)
+		revision, err = strconv.ParseUint(header.Get(HeaderRevision), 10, 64)
 	}
 	return revision, err
 }
@@ -239,11 +239,11 @@ func (s remoteState) Delete(ctx context.Context, key string) error {
 
 // List implements [journal.State].
 func (s remoteState) List(ctx context.Context, prefix string, visit func(key string, value []byte) error) error {
-	answer, _, err := s.ask(ctx, http.MethodGet, pathState+"?prefix="+url.QueryEscape(prefix), nil)
+	answer, _, err := s.ask(ctx, http.MethodGet, PathState+"?prefix="+url.QueryEscape(prefix), nil)
 	if err != nil {
 		return err
 	}
-	var items []stateItem
+	var items []StateItem
 	if err := json.Unmarshal(answer, &items); err != nil {
 		return err
 	}
