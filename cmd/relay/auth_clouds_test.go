@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/secret"
 )
@@ -130,7 +131,7 @@ func TestCamStreamerCommands(t *testing.T) {
 	}
 
 	// What cannot be read cannot be revoked.
-	path := filepath.Join(w.dir, "data", accountsDir, "cam.json")
+	path := filepath.Join(w.dir, "data", datadir.AccountsDir, "cam.json")
 	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +151,7 @@ func TestAuthStatusAdvice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(w.dir, "data", accountsDir)
+	dir := filepath.Join(w.dir, "data", datadir.AccountsDir)
 	store, err := auth.NewFileStore(dir, auth.NewAgeSealer(id))
 	if err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ func (p *program) openAccounts(ctx context.Context) (*accounts, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := p.openStore(ctx, dir, log)
+	store, err := openStore(ctx, dir, p.identity(), log)
 	if err != nil {
 		return nil, err
 	}

@@ -104,7 +104,7 @@ func (p *program) importExport(ctx context.Context, store *auth.FileStore, c con
 	if passphraseFile != "" {
 		opts.Passphrase, err = readPassphrase(passphraseFile)
 	} else {
-		opts.Identity, err = p.identity(ctx)
+		opts.Identity, err = auth.LoadIdentity(ctx, p.identity())
 	}
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (p *program) identityCommand() *cobra.Command {
 		Use: "identity", Short: "Show what this machine's tokens are sealed for, to receive an export", Args: noArgs,
 		Example: "  relay auth identity",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			id, err := p.identity(cmd.Context())
+			id, err := auth.LoadIdentity(cmd.Context(), p.identity())
 			if err != nil {
 				return err
 			}

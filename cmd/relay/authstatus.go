@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -11,15 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
-	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
-)
-
-// The states of an account beside those of its grant.
-const (
-	stateNotLoggedIn auth.State = "not_logged_in"
-	stateUnusable    auth.State = "unusable"
 )
 
 func (p *program) statusCommand() *cobra.Command {
@@ -43,9 +35,6 @@ func (p *program) statusCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line on stdout")
 	return cmd
 }
-
-// findsOut is what to do about a lost answer that relay can look into.
-const findsOut = "relay finds out by itself when the token is due"
 
 // showStatus shows the accounts of these names. It fails with code 77 if one of them needs a hand.
 func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
@@ -87,31 +76,4 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 		return exit.With(exit.Unauthorized, exit.ErrSilent)
 	}
 	return nil
-}
-
-// statusOf tells how an account is. That it needs a login is no error: without a grant, only Account, Provider, State, Reason
-// and Fix are set.
-func statusOf(account *auth.Account, c config.Account) (auth.Status, error) {
-	s, err := account.Status()
-	s.Account, s.Provider = c.Account, c.Provider.Name
-	var trouble *auth.Error
-	switch {
-	case err == nil:
-		s.Fix = command(s.Fix)
-	case errors.Is(err, auth.ErrNoGrant):
-		s.State, s.Fix = stateNotLoggedIn, command(err.Error())
-	case errors.As(err, &trouble) && trouble.Permanent():
-		s.State, s.Fix, s.Reason = stateUnusable, command(err.Error()), trouble.Err.Error()
-	default:
-		return s, err
-	}
-	return s, nil
-}
-
-// command cuts advice to the command in it, which comes last.
-func command(advice string) string {
-	if i := strings.LastIndex(advice, "run: "); i >= 0 {
-		return advice[i+len("run: "):]
-	}
-	return advice
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
@@ -198,11 +199,11 @@ func (c *chaos) awaitConnected() {
 	c.t.Helper()
 	c.relay.err.find(c.t, "first look at the history")
 	// The consumers of the streams, which stay through all that follows.
-	data, err := os.ReadFile(filepath.Join(c.dir, "data", overlayFile))
+	data, err := os.ReadFile(filepath.Join(c.dir, "data", datadir.OverlayFile))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	var login overlayLogin
+	var login datadir.OverlayLogin
 	if err := json.Unmarshal(data, &login); err != nil {
 		c.t.Fatal(err)
 	}

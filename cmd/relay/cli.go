@@ -5,9 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -15,11 +13,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // streams are the process's own; everything below is handed them.
@@ -106,7 +107,7 @@ Without a command it does its main job, like "relay run".`,
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.configPath, "config", "", "configuration file (default ./relay.yaml, then the user's config folder)")
-	flags.StringVar(&p.dataDir, "data-dir", "", "folder of the journal and the tokens (default "+shownDataDir()+")")
+	flags.StringVar(&p.dataDir, "data-dir", "", "folder of the journal and the tokens (default "+datadir.UsualPath()+")")
 	flags.StringVar(&p.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	flags.StringVar(&p.logFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal")
 	flags.StringVar(&p.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
@@ -263,36 +264,27 @@ func (p *program) loadConfigBy(load func(string, func(string) (string, bool)) (*
 
 // dataPath is the data folder: the flag's, else the user's own. It is refused if others could put files into it.
 func (p *program) dataPath() (string, error) {
-	dir, err := p.chosenDataPath()
+	dir, err := datadir.Choose(p.dataDir, p.getenv)
 	if err == nil {
-		err = exit.With(exit.Unavailable, checkDataDir(dir))
+		err = exit.With(exit.Unavailable, datadir.Check(dir))
 	}
 	return dir, err
 }
 
-// chosenDataPath is the data folder, whether or not it is fit for use.
-func (p *program) chosenDataPath() (string, error) {
-	if p.dataDir != "" {
-		return p.dataDir, nil
-	}
-	if dir, ok := p.getenv("XDG_DATA_HOME"); ok && filepath.IsAbs(dir) {
-		return filepath.Join(dir, "relay"), nil
-	}
-	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
-		if dir, err := os.UserConfigDir(); err == nil {
-			return filepath.Join(dir, "relay", "data"), nil
-		}
-	} else if home, err := os.UserHomeDir(); err == nil {
-		return filepath.Join(home, ".local", "share", "relay"), nil
-	}
-	return "", exit.Usagef("no data folder: the user has no home folder; name one with --data-dir")
+// identity says what tokens are sealed with.
+func (p *program) identity() auth.IdentityOptions { return identityOptions(p.getenv, p.simulation) }
+
+// access is the way to the journal.
+func (p *program) access() (*datadir.Access, error) {
+	dir, err := p.dataPath()
+	return &datadir.Access{Dir: dir, ConfigPath: p.configPath, Getenv: p.getenv, Log: p.logger()}, err
 }
 
-func shownDataDir() string {
-	switch runtime.GOOS {
-	case "windows", "darwin":
-		return "relay/data in the user's config folder"
-	default:
-		return "~/.local/share/relay"
+// withJournal calls use with the journal, whether or not a relay runs on the data folder.
+func (p *program) withJournal(ctx context.Context, use func(*journal.Journal) error) error {
+	a, err := p.access()
+	if err != nil {
+		return err
 	}
+	return a.Use(ctx, use)
 }

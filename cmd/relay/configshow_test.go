@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml"
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
@@ -32,7 +33,7 @@ func secretWorld(t *testing.T) (config string, env map[string]string) {
 		"relay.yaml": config, "planted": "PLANT-file", "signing": aSigningSecret, "private": privateKey, "url": "https://h/PLANT-url-file",
 		"chat": "https://discord.com/api/webhooks/1/PLANT-chat", "team": "https://hooks.slack.com/services/T0/B0/PLANTteam",
 	} {
-		if err := writePrivate(name, []byte(text+"\n")); err != nil {
+		if err := datadir.WritePrivate(name, []byte(text+"\n")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -101,7 +102,7 @@ sinks:
 journal: {retention: '${RETENTION}'}
 `,
 	} {
-		if err := writePrivate(path, []byte(text)); err != nil {
+		if err := datadir.WritePrivate(path, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -213,7 +214,7 @@ socket:
 
 func TestConfigCheckTellsEverything(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := writePrivate("relay.yaml", []byte("http: {listn: x}\nsinks:\n  bot: {type: webhook, ulr: 'https://h/', secret: "+aSigningSecret+"}\n")); err != nil {
+	if err := datadir.WritePrivate("relay.yaml", []byte("http: {listn: x}\nsinks:\n  bot: {type: webhook, ulr: 'https://h/', secret: "+aSigningSecret+"}\n")); err != nil {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := runMain(t, nil, "", "config", "check")

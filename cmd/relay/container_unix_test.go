@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 )
 
@@ -295,7 +296,7 @@ func TestComposeNATS(t *testing.T) {
 	text := here.Replace(c.Configs["nats"].Content) + fmt.Sprintf("listen: 127.0.0.1:%d\n", port)
 	const token = "12345678901234567890"
 	for name, text := range map[string]string{"nats.conf": text, "nats_token": token + "\n"} {
-		if err := writePrivate(filepath.Join(dir, name), []byte(text)); err != nil {
+		if err := datadir.WritePrivate(filepath.Join(dir, name), []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
@@ -179,12 +180,12 @@ func (w *world) traced(id string) {
 // makeDeadLetters makes dead letters of all that the bot has got, while no relay runs, and empties the bot.
 func (w *world) makeDeadLetters() {
 	w.t.Helper()
-	lock, err := lockDataDir(w.t.Context(), filepath.Join(w.dir, "data"))
+	lock, err := datadir.Lock(w.t.Context(), filepath.Join(w.dir, "data"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	j := &job{log: zerolog.Nop(), dir: filepath.Join(w.dir, "data")}
-	j.undo.add("data folder", lock.Close)
+	j.undo.Add("data folder", lock.Close)
 	err = j.openJournal(w.t.Context(), config.Journal{Retention: time.Hour}, pipeline.NewMetrics(prometheus.NewRegistry()), nil)
 	first, next := uint64(1), uint64(0)
 	if err == nil {
@@ -196,7 +197,7 @@ func (w *world) makeDeadLetters() {
 			err = j.journal.KeepDeadLetter(w.t.Context(), "bot", "status 400: no such dish", 5, r.Delivery())
 		}
 	}
-	if err := errors.Join(err, j.undo.run()); err != nil {
+	if err := errors.Join(err, j.undo.Run()); err != nil {
 		w.t.Fatal(err)
 	}
 	w.bot.forget()
@@ -355,7 +356,7 @@ func TestCommandsAtOnce(t *testing.T) {
 			t.Errorf("exit code %d:\n%s", code, p.err.text())
 		}
 	}
-	lock, err := lockDataDir(t.Context(), filepath.Join(w.dir, "data"))
+	lock, err := datadir.Lock(t.Context(), filepath.Join(w.dir, "data"))
 	if err != nil {
 		t.Fatal(err)
 	}

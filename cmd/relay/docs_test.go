@@ -18,6 +18,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
@@ -133,7 +134,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 		for _, block := range doctest.Fenced(text, "yaml") {
 			seen++
 			path := filepath.Join(t.TempDir(), "relay.yaml")
-			if err := writePrivate(path, []byte(block)); err != nil {
+			if err := datadir.WritePrivate(path, []byte(block)); err != nil {
 				t.Fatal(err)
 			}
 			documentedFiles(t, filepath.Dir(path), block)

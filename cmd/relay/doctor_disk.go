@@ -15,6 +15,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -114,7 +115,7 @@ func (d *doctor) accountFiles(context.Context) finding {
 }
 
 func (d *doctor) overlayLoginFile(context.Context) finding {
-	path := filepath.Join(d.dir, overlayFile)
+	path := filepath.Join(d.dir, datadir.OverlayFile)
 	switch info, err := os.Stat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 		return fine("is not there yet; relay makes it when a nats sink first runs")
@@ -123,7 +124,7 @@ func (d *doctor) overlayLoginFile(context.Context) finding {
 	case loose(info):
 		return warned("run: chmod 600 "+text.ShellQuote(path), "others may read it (mode %04o)", info.Mode().Perm())
 	}
-	if _, err := readOverlayLogin(d.dir); err != nil {
+	if _, err := datadir.ReadOverlayLogin(d.dir); err != nil {
 		return faulty("delete it and restart relay, and give the new login to the overlay backends", "%v", err)
 	}
 	return fine("only the user may read it")
@@ -197,9 +198,9 @@ func medianSync(ctx context.Context, dir string) (median time.Duration, err erro
 
 // journal looks at the journal where it is.
 func (d *doctor) journal(ctx context.Context) (f finding) {
-	var undo teardown
+	var undo datadir.Teardown
 	defer func() {
-		if err := undo.run(); err != nil && f.State == foundOK {
+		if err := undo.Run(); err != nil && f.State == foundOK {
 			f = faulty(otherUser, "%v", err)
 		}
 	}()
@@ -225,22 +226,22 @@ func (d *doctor) journal(ctx context.Context) (f finding) {
 }
 
 // inspectJournal inspects the journal where it is, whatever is wrong with the configuration.
-func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *teardown) (look journal.Overview, err error) {
-	var s storage
+func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *datadir.Teardown) (look journal.Overview, err error) {
+	var s datadir.Storage
 	switch {
 	case external:
-		s, err = d.p.serverStorage(ctx, d.cfg.Journal, d.dir, undo)
+		s, err = datadir.ServerStorage(ctx, d.cfg.Journal, d.dir, d.log, undo)
 	case d.runs:
-		if s, err = d.p.remoteStorage(ctx, d.dir, undo); err != nil {
+		if s, err = datadir.RunningStorage(ctx, d.dir, d.log, undo); err != nil {
 			err = fmt.Errorf("ask the relay that runs: %w", err)
 		}
 	default:
-		s, err = d.p.openStorageAlone(ctx, d.dir, undo)
+		s, err = datadir.OpenAlone(ctx, d.dir, d.log, undo)
 	}
 	if err != nil {
 		return look, err
 	}
-	j, err := journal.Attach(ctx, journal.Config{Log: s.log, State: s.state, Logger: zerolog.Nop()})
+	j, err := journal.Attach(ctx, journal.Config{Log: s.Log, State: s.State, Logger: zerolog.Nop()})
 	if err != nil {
 		return look, err
 	}

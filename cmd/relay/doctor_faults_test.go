@@ -16,6 +16,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 )
@@ -29,7 +30,7 @@ func (w *world) expire() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	store, err := auth.NewFileStore(filepath.Join(w.dir, "data", accountsDir), auth.NewAgeSealer(id))
+	store, err := auth.NewFileStore(filepath.Join(w.dir, "data", datadir.AccountsDir), auth.NewAgeSealer(id))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -114,7 +115,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 		},
 		"no login": {
 			spoil: func(t *testing.T, w *world) {
-				if err := os.Remove(filepath.Join(w.dir, "data", accountsDir, "mystream.json")); err != nil {
+				if err := os.Remove(filepath.Join(w.dir, "data", datadir.AccountsDir, "mystream.json")); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -150,7 +151,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 		"a NATS login that may not make the stream": {
 			spoil: func(t *testing.T, w *world) {
 				file := filepath.Join(w.dir, "nats.conf")
-				if err := writePrivate(file, []byte(restrictedServer)); err != nil {
+				if err := datadir.WritePrivate(file, []byte(restrictedServer)); err != nil {
 					t.Fatal(err)
 				}
 				server := natstest.Start(t, "-c", file)
@@ -204,7 +205,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 		},
 		"logins that others may read": {
 			spoil: func(t *testing.T, w *world) {
-				if err := os.Chmod(filepath.Join(w.dir, "data", accountsDir), 0o755); err != nil {
+				if err := os.Chmod(filepath.Join(w.dir, "data", datadir.AccountsDir), 0o755); err != nil {
 					t.Fatal(err)
 				}
 			},

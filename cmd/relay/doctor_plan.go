@@ -16,6 +16,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -33,7 +34,7 @@ const checkConfig = "config"
 
 // A doctor knows what is to be examined.
 type doctor struct {
-	p      *program
+	log    zerolog.Logger // of what opens the journal
 	ping   bool
 	dir    string // the data folder
 	dirErr error  // why it cannot be used though it is there
@@ -55,23 +56,23 @@ type presence struct {
 
 // newDoctor reads what tells the checks what to look at. What is wrong with that is for the checks to say.
 func (p *program) newDoctor(ctx context.Context, ping bool) (*doctor, error) {
-	dir, err := p.chosenDataPath()
+	dir, err := datadir.Choose(p.dataDir, p.getenv)
 	if err != nil {
 		return nil, err
 	}
-	d := &doctor{p: p, ping: ping, dir: dir, presence: findRelay(ctx, dir)}
+	d := &doctor{log: p.logger(), ping: ping, dir: dir, presence: findRelay(ctx, dir)}
 	if _, err := os.ReadDir(dir); !errors.Is(err, fs.ErrNotExist) {
-		d.dirErr = cmp.Or(err, checkDataDir(dir))
+		d.dirErr = cmp.Or(err, datadir.Check(dir))
 	}
 	d.cfg, d.cfgErr = p.loadConfig(zerolog.Nop())
-	d.identity, d.identityErr = auth.FindIdentity(ctx, p.identityOptions())
+	d.identity, d.identityErr = auth.FindIdentity(ctx, p.identity())
 	d.store, d.storeErr = d.openLogins()
 	return d, nil
 }
 
 // openLogins opens the store of the logins and makes nothing; it is nil if nobody has logged in.
 func (d *doctor) openLogins() (*auth.FileStore, error) {
-	at := filepath.Join(d.dir, accountsDir)
+	at := filepath.Join(d.dir, datadir.AccountsDir)
 	_, err := os.Stat(at)
 	if d.dirErr != nil || errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil,nilerr // there is none, or the check of the folder tells
@@ -92,11 +93,11 @@ func findRelay(ctx context.Context, dir string) presence {
 	if !errors.Is(err, api.ErrNoRelay) {
 		return presence{silent: err}
 	}
-	path := filepath.Join(dir, lockFile)
+	path := filepath.Join(dir, datadir.LockFile)
 	if _, err := os.Stat(path); err != nil {
 		return presence{}
 	}
-	lock := newDataLock(dir)
+	lock := datadir.NewLock(dir)
 	defer lock.Close() //nolint:errcheck // it was only to see whether it is free
 	if free, lockErr := lock.TryLock(); lockErr == nil && !free {
 		return presence{silent: err}
@@ -161,7 +162,7 @@ func (d *doctor) journalPlace() string {
 	if d.cfg.Journal.NATSURL.Empty() {
 		return d.dir
 	}
-	return natsHosts(d.cfg.Journal.NATSURL.Reveal())
+	return datadir.Hosts(d.cfg.Journal.NATSURL.Reveal())
 }
 
 // faultOf is the finding of an error, with its advice, or else this one.

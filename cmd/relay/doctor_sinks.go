@@ -15,6 +15,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
@@ -182,7 +183,7 @@ func (d *doctor) bearer(name string) (sinks.Bearer, error) {
 	for _, c := range d.cfg.Accounts {
 		if c.Account == name && d.store != nil {
 			account, err := newAccount(c, d.store, nil, nil, zerolog.Nop())
-			return bearer{func() (*auth.Account, error) { return account, nil }}, err
+			return newBearer(func() (*auth.Account, error) { return account, nil }), err
 		}
 	}
 	return nil, fmt.Errorf("account %q has no login yet", name)
@@ -206,7 +207,7 @@ func (d *doctor) natsSink(ctx context.Context, name string, c *sinks.NATSConfig)
 		return faulty("correct the login of "+at+" in the configuration", "%v", err)
 	case errors.Is(err, nats.ErrPermissionViolation):
 		return faulty("let the login use $JS.API.STREAM.INFO, CREATE and UPDATE of the stream and subscribe to _INBOX.>", "%v", err)
-	case err != nil && away(err):
+	case err != nil && datadir.Away(err):
 		return faulty("start the server or change "+at+".url", "%v", err)
 	case err != nil:
 		return faulty("mend the stream or change "+at+".stream and subject", "%v", err)
@@ -230,7 +231,7 @@ func (d *doctor) ownNATS(ctx context.Context, stream string) finding {
 	if _, port, err := net.SplitHostPort(at); err != nil || port == "0" {
 		return skipped("nats.listen leaves the port to chance")
 	}
-	login, err := readOverlayLogin(d.dir)
+	login, err := datadir.ReadOverlayLogin(d.dir)
 	if err != nil {
 		return faulty("delete the file and restart relay, and give the new login to the overlay backends", "%v", err)
 	}

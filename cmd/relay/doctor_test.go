@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
@@ -140,7 +141,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "begins when relay first runs") {
 		t.Errorf("%+v", f)
 	}
-	if _, err := os.Stat(filepath.Join(w.dir, "data", journalDir)); err == nil {
+	if _, err := os.Stat(filepath.Join(w.dir, "data", datadir.JournalDir)); err == nil {
 		t.Error("the doctor has made a journal")
 	}
 

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
@@ -82,7 +83,7 @@ func (w *world) noSecrets(p *process) {
 		simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "?token=", "&token=",
 		grant.AccessToken.Reveal(), grant.RefreshToken.Reveal(),
 	}
-	stored, err := os.ReadFile(filepath.Join(w.dir, "data", accountsDir, "mystream.json"))
+	stored, err := os.ReadFile(filepath.Join(w.dir, "data", datadir.AccountsDir, "mystream.json"))
 	if err != nil || bytes.Contains(stored, []byte(grant.AccessToken.Reveal())) {
 		w.t.Errorf("the stored tokens are not sealed (%v)", err)
 	}
@@ -192,7 +193,7 @@ func (w *world) journaledTitles() (titles []string) {
 // journalRecords reads the events in the journal of a relay that has stopped.
 func (w *world) journalRecords() (all []journal.Record) {
 	w.t.Helper()
-	log, err := filelog.OpenReader(w.t.Context(), filelog.Options{Dir: filepath.Join(w.dir, "data", journalDir)})
+	log, err := filelog.OpenReader(w.t.Context(), filelog.Options{Dir: filepath.Join(w.dir, "data", datadir.JournalDir)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -401,7 +402,7 @@ func TestNATSHosts(t *testing.T) {
 		"tls://h":                                            "h",
 		"nats://u:%zz@h,nats://good":                         "good",
 	} {
-		if got := natsHosts(urls); got != want {
+		if got := datadir.Hosts(urls); got != want {
 			t.Errorf("natsHosts(%q) = %q, want %q", urls, got, want)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/sinks"
@@ -200,7 +201,7 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 	if err := os.Mkdir("my etc", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := writePrivate("client", []byte("hunter2\n")); err != nil {
+	if err := datadir.WritePrivate("client", []byte("hunter2\n")); err != nil {
 		t.Fatal(err)
 	}
 	code, _, stderr := runMain(t, map[string]string{"DISCORD_URL": "set"}, "", append(initFlagsFor(auth.Providers()[0], "webhook", "discord"),
@@ -248,7 +249,7 @@ func dialogue(ctx context.Context, in io.Reader, flags ...string) (said string, 
 
 func TestInitAsks(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := writePrivate("chat", []byte("https://discord.com/api/webhooks/1/x\n")); err != nil {
+	if err := datadir.WritePrivate("chat", []byte("https://discord.com/api/webhooks/1/x\n")); err != nil {
 		t.Fatal(err)
 	}
 	said, err := dialogue(t.Context(), strings.NewReader("treatstram\n\nMy Stream\nmine\n\n4711\n\nstdot\nstdout, webhook discord\nftp://h\nhttps://bot.example/treats\nnope\nchat\nmore\n"))

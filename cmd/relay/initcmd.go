@@ -15,6 +15,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/sinks"
@@ -88,7 +89,7 @@ func (p *program) initConfig(ctx context.Context, f *initFlags, given func(flag 
 		return err
 	}
 	if f.force {
-		err = writePrivate(f.output, []byte(text))
+		err = datadir.WritePrivate(f.output, []byte(text))
 	} else if err = writeNew(f.output, []byte(text)); errors.Is(err, fs.ErrExist) {
 		err = there
 	}

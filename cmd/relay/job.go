@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
@@ -38,7 +37,7 @@ type job struct {
 	dir      string    // the data folder
 	metrics  *telemetry.Registry
 	pipeline *pipeline.Metrics
-	storage  storage
+	storage  datadir.Storage
 	server   *natsserver.Server // for overlays; nil if no sink needs it
 	journal  *journal.Journal
 	index    *index.Index
@@ -48,7 +47,7 @@ type job struct {
 	alerts   *journal.Alerts // nil if nobody wants to be told
 	past     pasts
 	monitor  *monitor
-	undo     teardown
+	undo     datadir.Teardown
 
 	// What the parts are made with.
 	store         *auth.FileStore
@@ -66,10 +65,10 @@ type job struct {
 // newJob opens everything and starts nothing. On an error everything is closed again.
 func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, log zerolog.Logger) (_ *job, err error) {
 	j := &job{log: log, out: p.out, dir: dir, metrics: telemetry.NewRegistry(), monitor: newMonitor(cfg), started: cfg}
-	var opened teardown // sinks, which are their lanes' to close once those run
+	var opened datadir.Teardown // sinks, which are their lanes' to close once those run
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, opened.run(), j.undo.run())
+			err = errors.Join(err, opened.Run(), j.undo.Run())
 		}
 	}()
 	j.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -80,15 +79,15 @@ func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, lo
 		return nil, err
 	}
 	if spans != nil {
-		j.undo.add("traces", func() error { return spans.Close(ctx) })
+		j.undo.Add("traces", func() error { return spans.Close(ctx) })
 	}
 	// From now on, so that a relay that waits for its journal can be asked; closed before what it leads to.
 	stopControl := sync.OnceValue(serveControl(ctx, dir, j, cfg.Journal, &j.past, log))
-	j.undo.add("control socket", stopControl)
+	j.undo.Add("control socket", stopControl)
 
 	j.providers = auth.NewTransport()
-	j.undo.add("connections to the providers", func() error { j.providers.CloseIdleConnections(); return nil })
-	if j.store, err = p.openStore(ctx, dir, log); err != nil {
+	j.undo.Add("connections to the providers", func() error { j.providers.CloseIdleConnections(); return nil })
+	if j.store, err = openStore(ctx, dir, p.identity(), log); err != nil {
 		return nil, err
 	}
 	if err := checkGrants(cfg, j.store, log); err != nil {
@@ -104,18 +103,18 @@ func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, lo
 	if err := j.openJournal(ctx, cfg.Journal, metrics, trace); err != nil {
 		return nil, err
 	}
-	if j.attempts, err = journal.OpenAttemptLog(ctx, journal.AttemptConfig{Log: j.storage.attempts, Logger: log, Metrics: metrics}); err != nil {
+	if j.attempts, err = journal.OpenAttemptLog(ctx, journal.AttemptConfig{Log: j.storage.Attempts, Logger: log, Metrics: metrics}); err != nil {
 		return nil, exit.With(exit.Unavailable, err)
 	}
 	if j.lanes, err = delivery.New(ctx, delivery.Config{
-		Journal: j.journal, CursorFile: filepath.Join(dir, cursorsFile), Logger: log, Metrics: metrics, Trace: trace,
+		Journal: j.journal, CursorFile: filepath.Join(dir, datadir.CursorsFile), Logger: log, Metrics: metrics, Trace: trace,
 	}); err != nil {
 		return nil, exit.With(exit.Unavailable, err)
 	}
 	if cfg.Alerts.Sink != "" {
 		j.alerts = journal.NewAlerts(j.journal, cfg.Alerts.Sink, log)
 	}
-	j.undo.add("control socket", stopControl)
+	j.undo.Add("control socket", stopControl)
 	j.monitor.open()
 	parts := live{cfg: cfg, accounts: make(map[string]*accountPart), sinks: make(map[string]*sinkPart)}
 	for _, c := range cfg.Accounts {
@@ -129,7 +128,7 @@ func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, lo
 		if err != nil {
 			return nil, err
 		}
-		opened.add("sink "+c.Name, part.sink.Close)
+		opened.Add("sink "+c.Name, part.sink.Close)
 		if err := j.openLane(ctx, part); err != nil {
 			return nil, err
 		}
@@ -142,7 +141,7 @@ func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, lo
 		if err != nil {
 			return nil, err
 		}
-		j.undo.add("http", stop)
+		j.undo.Add("http", stop)
 	}
 	return j, nil
 }
@@ -163,7 +162,7 @@ type running struct {
 // and delivers what is journaled, for as long as drainTime allows.
 func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 	defer func() {
-		closing := j.undo.run()
+		closing := j.undo.Run()
 		if err == nil && ctx.Err() != nil && closing != nil { // stopped as asked, though not all of it could be tidied up
 			j.log.Warn().Err(closing).Msg("not everything closed in time")
 			return
@@ -250,25 +249,4 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 	default:
 		return cause
 	}
-}
-
-// teardown is what is to be closed, last opened first.
-type teardown []closer
-
-type closer struct {
-	name  string
-	close func() error
-}
-
-func (t *teardown) add(name string, closeIt func() error) { *t = append(*t, closer{name, closeIt}) }
-
-func (t *teardown) run() error {
-	var errs []error
-	for _, c := range slices.Backward(*t) {
-		if err := c.close(); err != nil {
-			errs = append(errs, fmt.Errorf("close %s: %w", c.name, err))
-		}
-	}
-	*t = nil
-	return errors.Join(errs...)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
@@ -41,8 +42,8 @@ func (p *program) journalFiles() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	at := filepath.Join(dir, journalDir)
-	if err := checkFormat(at); err != nil {
+	at := filepath.Join(dir, datadir.JournalDir)
+	if err := datadir.CheckFormat(at); err != nil {
 		return "", exit.With(exit.Unavailable, err)
 	}
 	if _, err := os.Stat(at); err != nil {
@@ -177,13 +178,13 @@ func (p *program) journalImport(ctx context.Context, in io.Reader) (err error) {
 	if err != nil {
 		return err
 	}
-	lock, err := lockDataDir(ctx, dir)
+	lock, err := datadir.Lock(ctx, dir)
 	if err != nil {
 		return err
 	}
 	j := &job{log: log, dir: dir}
-	j.undo.add("data folder", lock.Close)
-	defer func() { err = errors.Join(err, j.undo.run()) }()
+	j.undo.Add("data folder", lock.Close)
+	defer func() { err = errors.Join(err, j.undo.Run()) }()
 	if err := j.openJournal(ctx, cfg.Journal, pipeline.NewMetrics(prometheus.NewRegistry()), nil); err != nil {
 		return err
 	}
@@ -242,21 +243,22 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	to = filepath.Join(to, journalDir)
+	to = filepath.Join(to, datadir.JournalDir)
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return fmt.Errorf("back up the journal: %w; choose another folder", err)
 	}
-	var undo teardown
-	defer func() { err = errors.Join(err, undo.run()) }()
-	s, _, _, err := p.liveStorage(ctx, &undo)
-	if errors.Is(err, api.ErrNoRelay) {
-		s, err = p.openStorageAlone(ctx, filepath.Dir(at), &undo)
+	var undo datadir.Teardown
+	defer func() { err = errors.Join(err, undo.Run()) }()
+	files, err := p.access()
+	if err != nil {
+		return err
 	}
+	s, err := files.OpenFiles(ctx, &undo)
 	if err != nil {
 		return err
 	}
 	var items []api.StateItem
-	err = s.state.List(ctx, "", func(key string, value []byte) error {
+	err = s.State.List(ctx, "", func(key string, value []byte) error {
 		items = append(items, api.StateItem{Key: key, Value: bytes.Clone(value)})
 		return nil
 	})
@@ -267,7 +269,7 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 	if err != nil {
 		return exit.With(exit.Unavailable, err)
 	}
-	undo.add("journal", log.Close)
+	undo.Add("journal", log.Close)
 	if err := filelog.Backup(ctx, log, to); err != nil {
 		return err
 	}

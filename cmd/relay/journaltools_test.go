@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
@@ -48,13 +49,13 @@ func TestJournalVerifyAndBackup(t *testing.T) {
 	}
 
 	// Restored: the journal is that of the copy, and each sink goes on where it was.
-	at := filepath.Join(w.dir, "data", journalDir)
-	for _, gone := range []string{journalDir, indexDir, cursorsFile} {
+	at := filepath.Join(w.dir, "data", datadir.JournalDir)
+	for _, gone := range []string{datadir.JournalDir, datadir.IndexDir, datadir.CursorsFile} {
 		if err := os.RemoveAll(filepath.Join(w.dir, "data", gone)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Rename(filepath.Join(alone, journalDir), at); err != nil {
+	if err := os.Rename(filepath.Join(alone, datadir.JournalDir), at); err != nil {
 		t.Fatal(err)
 	}
 	p = w.start()
@@ -80,7 +81,7 @@ func TestJournalImport(t *testing.T) {
 	}
 	p.stop()
 	exported, _, _ := w.command("", "export")
-	for _, gone := range []string{journalDir, indexDir, cursorsFile} {
+	for _, gone := range []string{datadir.JournalDir, datadir.IndexDir, datadir.CursorsFile} {
 		if err := os.RemoveAll(filepath.Join(w.dir, "data", gone)); err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
@@ -73,14 +74,14 @@ func loadExample(t *testing.T, path, secrets string, getenv func(string) (string
 	text := doctest.Read(t, path)
 	if secrets != "" {
 		for _, name := range regexp.MustCompile(regexp.QuoteMeta(secrets)+`(\w+)`).FindAllStringSubmatch(text, -1) {
-			if err := writePrivate(filepath.Join(dir, name[1]), []byte("12345678901234567890\n")); err != nil {
+			if err := datadir.WritePrivate(filepath.Join(dir, name[1]), []byte("12345678901234567890\n")); err != nil {
 				t.Fatal(err)
 			}
 		}
 		text = strings.ReplaceAll(text, secrets, filepath.ToSlash(dir)+"/")
 	}
 	file := filepath.Join(dir, "relay.yaml")
-	if err := writePrivate(file, []byte(text)); err != nil {
+	if err := datadir.WritePrivate(file, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := config.Load(file, getenv)

@@ -18,6 +18,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 	"github.com/treatrelay/relay/pipeline"
@@ -146,7 +147,7 @@ func (p *program) reconcile(ctx context.Context, account string) (result intake.
 	if i < 0 || !cfg.Accounts[i].Receives() {
 		return result, exit.Usagef("%s has no account %q that receives treats", cfg.Path, account)
 	}
-	lock, err := lockDataDir(ctx, dir)
+	lock, err := datadir.Lock(ctx, dir)
 	if err != nil {
 		return result, err
 	}
@@ -157,8 +158,8 @@ func (p *program) reconcile(ctx context.Context, account string) (result intake.
 // reconcileAlone compares an account's history while no relay runs. The data folder is locked.
 func (p *program) reconcileAlone(ctx context.Context, cfg *config.Config, c config.Account, dir string, log zerolog.Logger) (result intake.Reconciliation, err error) {
 	j := &job{log: log, dir: dir, pipeline: pipeline.NewMetrics(prometheus.NewRegistry())}
-	defer func() { err = errors.Join(err, j.undo.run()) }()
-	store, err := p.openStore(ctx, dir, log)
+	defer func() { err = errors.Join(err, j.undo.Run()) }()
+	store, err := openStore(ctx, dir, p.identity(), log)
 	if err != nil {
 		return result, err
 	}
@@ -167,7 +168,7 @@ func (p *program) reconcileAlone(ctx context.Context, cfg *config.Config, c conf
 		return result, err
 	}
 	through := auth.NewTransport()
-	j.undo.add("connections to the provider", func() error { through.CloseIdleConnections(); return nil })
+	j.undo.Add("connections to the provider", func() error { through.CloseIdleConnections(); return nil })
 	past, err := historyhttp.New(c.Config, account, dir, through)
 	switch {
 	case err != nil:

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
@@ -156,12 +157,12 @@ func selectSinks(cfg *config.Config, wanted []string) ([]config.Sink, error) {
 
 // runJob locks the data folder and runs the job in it.
 func (p *program) runJob(ctx context.Context, cfg *config.Config, dir string, again *reloader, log zerolog.Logger) (err error) {
-	lock, err := lockDataDir(ctx, dir)
+	lock, err := datadir.Lock(ctx, dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := checkDataTree(dir); err != nil {
+	if err := datadir.CheckTree(dir); err != nil {
 		return err
 	}
 	historyhttp.Sweep(dir)

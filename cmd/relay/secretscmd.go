@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/secret"
@@ -180,7 +181,7 @@ func writeSecrets(path string, secrets []secret.String) error {
 	for _, s := range secrets {
 		text.WriteString(s.Reveal() + "\n")
 	}
-	if err := writePrivate(target, []byte(text.String())); err != nil {
+	if err := datadir.WritePrivate(target, []byte(text.String())); err != nil {
 		return fmt.Errorf("change the secrets: %w; if something else provides that file, change it there", err)
 	}
 	return nil

@@ -146,7 +146,7 @@ func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*config.Confi
 
 // simulatedLogin logs in as a person would, with a browser that only follows redirects.
 func (p *program) simulatedLogin(ctx context.Context, c config.Account, dir string, log zerolog.Logger) error {
-	store, err := p.openStore(ctx, dir, log)
+	store, err := openStore(ctx, dir, p.identity(), log)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
@@ -51,7 +52,7 @@ func documentedVariable(name string) (string, bool) {
 func documentedFiles(t *testing.T, dir, config string) {
 	t.Helper()
 	for _, m := range regexp.MustCompile(`(?m)_file: ([a-z.]+)$`).FindAllStringSubmatch(config, -1) {
-		if err := writePrivate(filepath.Join(dir, m[1]), []byte(webhookSecret+"\n")); err != nil {
+		if err := datadir.WritePrivate(filepath.Join(dir, m[1]), []byte(webhookSecret+"\n")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -241,8 +242,8 @@ func verifiesSample(t *testing.T, sample string) {
 // overlayMessages subscribes to what the overlay is published, as an overlay backend does.
 func (w *world) overlayMessages() <-chan *nats.Msg {
 	w.t.Helper()
-	var login overlayLogin
-	data, err := os.ReadFile(filepath.Join(w.dir, "data", overlayFile))
+	var login datadir.OverlayLogin
+	data, err := os.ReadFile(filepath.Join(w.dir, "data", datadir.OverlayFile))
 	if err == nil {
 		err = json.Unmarshal(data, &login)
 	}

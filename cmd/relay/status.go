@@ -11,6 +11,7 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/pipeline"
@@ -78,7 +79,7 @@ func (m *monitor) look(ctx context.Context) api.Status {
 		Journal: api.JournalStatus{State: api.StateAway, Server: "files", Reason: "it is not open yet"},
 	}
 	if !m.cfg.Journal.NATSURL.Empty() {
-		s.Journal.Server = natsHosts(m.cfg.Journal.NATSURL.Reveal())
+		s.Journal.Server = datadir.Hosts(m.cfg.Journal.NATSURL.Reveal())
 	}
 	var v assessment
 	if j == nil {
@@ -101,7 +102,7 @@ func (m *monitor) look(ctx context.Context) api.Status {
 func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.Time) (v assessment) {
 	parts := j.parts()
 	survey, surveyErr := journal.Survey{}, errJournalAway
-	if j.storage.connected() {
+	if j.storage.Connected() {
 		survey, surveyErr = j.journal.Survey(ctx)
 	}
 	fillJournal(&s.Journal, j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count

@@ -110,6 +110,15 @@ func (p *program) tail(ctx context.Context, f *tailFlags) error {
 	}
 }
 
+// withLiveJournal calls use with the journal of the relay that runs on the data folder, or that on the server of journal.nats_url.
+func (p *program) withLiveJournal(ctx context.Context, use func(*journal.Journal) error) error {
+	a, err := p.access()
+	if err != nil {
+		return err
+	}
+	return a.UseLive(ctx, use)
+}
+
 // A lostError says that the journal was followed and cannot be any more, a showError that an event could not be shown.
 type (
 	lostError struct{ err error }

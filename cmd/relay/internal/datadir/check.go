@@ -1,4 +1,4 @@
-package main
+package datadir
 
 import (
 	"errors"
@@ -8,17 +8,15 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/gofrs/flock"
-
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// checkDataDir refuses a data folder in which somebody else could put files, or has put links in the place of relay's. One that is
+// Check refuses a data folder in which somebody else could put files, or has put links in the place of relay's. One that is
 // not there yet is fine. Of what is in it, only the first level is looked at.
-func checkDataDir(dir string) error { return checkOwn(dir, 1) }
+func Check(dir string) error { return checkOwn(dir, 1) }
 
-// checkDataTree does the same for everything in the folder.
-func checkDataTree(dir string) error {
+// CheckTree does the same for everything in the folder.
+func CheckTree(dir string) error {
 	const levels = 12 // more than there are
 	return exit.With(exit.Unavailable, checkOwn(dir, levels))
 }
@@ -51,11 +49,6 @@ func checkOwn(dir string, levels int) error {
 		}
 	}
 	return nil
-}
-
-// newDataLock is the lock of a data folder.
-func newDataLock(dir string) *flock.Flock {
-	return flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR|noFollow))
 }
 
 // maxOwnFile is how many bytes are read of a file of the data folder.

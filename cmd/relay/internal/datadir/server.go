@@ -1,4 +1,4 @@
-package main
+package datadir
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,49 +16,8 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
-	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/secret"
-	"github.com/treatrelay/relay/sinks"
 )
-
-// openServer starts the embedded NATS server, for overlay backends, if a sink publishes to it.
-func (p *program) openServer(ctx context.Context, j *job, cfg *config.Config, dir string) error {
-	overlay := false
-	for _, s := range cfg.Sinks {
-		if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() {
-			overlay = true
-		}
-	}
-	if !overlay {
-		return nil
-	}
-	login, created, err := loadOverlayLogin(dir)
-	if err != nil {
-		return err
-	}
-	server, err := natsserver.Start(ctx, natsserver.Config{
-		Dir: filepath.Join(dir, overlayDir), Listen: cfg.NATS.Listen, Websocket: cfg.NATS.Websocket,
-		OverlayUser: login.User, OverlayPassword: login.secret(), Log: j.log,
-	})
-	if err != nil {
-		return exit.With(exit.Unavailable, err)
-	}
-	j.server = server
-	j.undo.add("embedded NATS server", func() error { server.Close(); return nil }) //nolint:contextcheck // it ends by itself
-	at, err := url.Parse(server.URL())
-	if err != nil {
-		return fmt.Errorf("address of the embedded NATS server: %w", err)
-	}
-	j.log.Info().Str("url", at.String()).Str("credentials", filepath.Join(dir, overlayFile)).Msg("overlay backends may connect")
-	if page := server.WebsocketURL(); page != "" {
-		j.log.Info().Str("url", page).Str("credentials", filepath.Join(dir, overlayFile)).Msg("overlay pages may connect")
-	}
-	if created {
-		at.User = url.UserPassword(login.User, login.Password)
-		_, err = fmt.Fprintf(p.err, "Overlay backends connect to %s\nThis is shown once; %s keeps it.\n", at, filepath.Join(dir, overlayFile))
-	}
-	return err
-}
 
 // journalConn connects to the journal's server, for which it waits.
 func journalConn(ctx context.Context, cfg config.Journal, log zerolog.Logger) (*nats.Conn, error) {
@@ -70,13 +28,13 @@ func journalConn(ctx context.Context, cfg config.Journal, log zerolog.Logger) (*
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Debug().Err(err).Msg("connection to the journal's server")
 		}))
-	at := natsHosts(cfg.NATSURL.Reveal())
+	at := Hosts(cfg.NATSURL.Reveal())
 	for said := false; ; said = true {
 		conn, err := nats.Connect(cfg.NATSURL.Reveal(), opts...)
 		switch {
 		case err == nil:
 			return conn, nil
-		case errors.Is(err, nats.ErrAuthorization), !away(err):
+		case errors.Is(err, nats.ErrAuthorization), !Away(err):
 			return nil, journalRefused(cfg, err)
 		case !said:
 			log.Warn().Str("server", at).Msg("journal's server does not answer; waiting for it")
@@ -101,19 +59,19 @@ func journalLogin(cfg config.Journal) (opts []nats.Option) {
 
 func journalRefused(cfg config.Journal, err error) error {
 	err = errors.New(secret.Scrub(err.Error(), cfg.NATSURL, cfg.Token))
-	return exit.With(exit.Unavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", natsHosts(cfg.NATSURL.Reveal()), err))
+	return exit.With(exit.Unavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", Hosts(cfg.NATSURL.Reveal()), err))
 }
 
-// away reports whether a server that did not let us in may do so later: it is down, or its name or network is.
-func away(err error) bool {
+// Away reports whether a server that did not let us in may do so later: it is down, or its name or network is.
+func Away(err error) bool {
 	_, network := errors.AsType[*net.OpError](err)
 	_, dns := errors.AsType[*net.DNSError](err)
 	return network || dns || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) ||
 		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, nats.ErrConnectionClosed)
 }
 
-// natsHosts names the servers of a NATS URL without what may be secret in it.
-func natsHosts(urls string) string {
+// Hosts names the servers of a NATS URL without what may be secret in it.
+func Hosts(urls string) string {
 	var hosts []string
 	for one := range strings.SplitSeq(urls, ",") {
 		if u, err := url.Parse(strings.TrimSpace(one)); err == nil && u.Host != "" {
