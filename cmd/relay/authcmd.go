@@ -14,6 +14,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
@@ -59,7 +60,7 @@ func (p *program) openAccounts(ctx context.Context) (*accounts, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := openStore(ctx, dir, p.identity(), log)
+	store, err := grants.OpenStore(ctx, dir, p.identity(), log)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (a *accounts) names() []string {
 func (a *accounts) find(name string) (*auth.Account, config.Account, error) {
 	for _, c := range a.cfg.Accounts {
 		if c.Account == name {
-			account, err := newAccount(c, a.store, nil, nil, a.log)
+			account, err := grants.NewAccount(c, a.store, nil, nil, a.log)
 			return account, c, err
 		}
 	}

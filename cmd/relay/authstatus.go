@@ -11,6 +11,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
@@ -49,14 +50,14 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 		if err != nil {
 			return err
 		}
-		s, err := statusOf(account, c)
+		s, err := grants.Status(account, c)
 		if err != nil {
 			return err
 		}
 		if s.Fix != "" {
 			needy = true
 		} else if s.State == auth.RefreshOutcomeUnknown {
-			s.Fix = findsOut
+			s.Fix = grants.FindsOut
 		}
 		if asJSON {
 			if err := json.NewEncoder(p.out).Encode(s); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
@@ -272,7 +273,9 @@ func (p *program) dataPath() (string, error) {
 }
 
 // identity says what tokens are sealed with.
-func (p *program) identity() auth.IdentityOptions { return identityOptions(p.getenv, p.simulation) }
+func (p *program) identity() auth.IdentityOptions {
+	return grants.IdentityOptions(p.getenv, p.simulation)
+}
 
 // access is the way to the journal.
 func (p *program) access() (*datadir.Access, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctor"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 )
@@ -92,7 +93,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 		code         int
 		what, about  string
 		detail, mend string
-		state        findingState // a fault if empty
+		state        doctor.State // a fault if empty
 		also         []string     // other faults that follow from it
 	}{
 		"a client secret that is wrong": {
@@ -181,7 +182,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					h.Set("Date", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
 				}))
 			},
-			code: exit.OK, state: foundWarning, what: "clock", detail: "behind the server's", mend: "NTP",
+			code: exit.OK, state: doctor.Warning, what: "clock", detail: "behind the server's", mend: "NTP",
 		},
 		"a data folder that is none": {
 			spoil: func(t *testing.T, w *world) {
@@ -201,7 +202,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exit.OK, state: foundWarning, what: "folder", detail: "mode 0755", mend: "chmod 700 ",
+			code: exit.OK, state: doctor.Warning, what: "folder", detail: "mode 0755", mend: "chmod 700 ",
 		},
 		"logins that others may read": {
 			spoil: func(t *testing.T, w *world) {
@@ -217,7 +218,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exit.OK, state: foundWarning, what: "config", detail: "mode 0644", mend: "chmod 600 ",
+			code: exit.OK, state: doctor.Warning, what: "config", detail: "mode 0644", mend: "chmod 600 ",
 		},
 		"a port that another program has": {
 			spoil: func(t *testing.T, w *world) { occupy(t, w.natsAddr) },
@@ -251,14 +252,14 @@ func TestDoctorFindsFaults(t *testing.T) {
 			w.login()
 			tc.spoil(t, w)
 			if tc.state == "" {
-				tc.state = foundFault
+				tc.state = doctor.Fault
 			}
 			all := w.doctor(tc.code)
 			f := all.of(t, tc.what, tc.about)
 			if f.State != tc.state || !strings.Contains(f.Detail, tc.detail) || !strings.Contains(f.Mend, tc.mend) {
 				t.Errorf("%+v, want %s with %q and the advice %q", f, tc.state, tc.detail, tc.mend)
 			}
-			others := slices.DeleteFunc(append(all.in(foundFault), all.in(foundWarning)...), func(name string) bool {
+			others := slices.DeleteFunc(append(all.in(doctor.Fault), all.in(doctor.Warning)...), func(name string) bool {
 				return name == tc.what || slices.Contains(tc.also, name)
 			})
 			if len(others) > 0 {
@@ -281,7 +282,7 @@ func TestDoctorWithoutAConfiguration(t *testing.T) {
 	all := w.doctor(exit.Config)
 	var told []string
 	for _, f := range all {
-		if f.Name == checkConfig {
+		if f.Name == doctor.CheckConfig {
 			told = append(told, f.Detail)
 		}
 	}
@@ -291,7 +292,7 @@ func TestDoctorWithoutAConfiguration(t *testing.T) {
 	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "newest event is of mystream") {
 		t.Errorf("%+v", f)
 	}
-	if f := all.of(t, "fsync", ""); f.State != foundOK {
+	if f := all.of(t, "fsync", ""); f.State != doctor.OK {
 		t.Errorf("%+v", f)
 	}
 	if out, _, code := w.command("", "doctor"); code != exit.Config || !strings.HasPrefix(out, "FAULT config: ") || !strings.Contains(out, "; mend: correct the configuration") {
@@ -311,7 +312,7 @@ func TestDoctorRenewsOnlyWithoutARelay(t *testing.T) {
 
 	w.expire()
 	stop := w.pretendToRun()
-	if f := w.doctor(exit.Failure).of(t, "token", ""); f.State != foundWarning || !strings.Contains(f.Detail, "the relay that runs renews it") {
+	if f := w.doctor(exit.Failure).of(t, "token", ""); f.State != doctor.Warning || !strings.Contains(f.Detail, "the relay that runs renews it") {
 		t.Errorf("%+v", f)
 	}
 	stop()

@@ -16,6 +16,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/natsserver"
@@ -87,7 +88,7 @@ func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, lo
 
 	j.providers = auth.NewTransport()
 	j.undo.Add("connections to the providers", func() error { j.providers.CloseIdleConnections(); return nil })
-	if j.store, err = openStore(ctx, dir, p.identity(), log); err != nil {
+	if j.store, err = grants.OpenStore(ctx, dir, p.identity(), log); err != nil {
 		return nil, err
 	}
 	if err := checkGrants(cfg, j.store, log); err != nil {

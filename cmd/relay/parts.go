@@ -15,6 +15,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
@@ -89,7 +90,7 @@ func (l live) sources() (all []*source) {
 
 // openAccount makes an account and starts nothing. One that is not logged in waits.
 func (j *job) openAccount(c config.Account) (*accountPart, error) {
-	account, err := newAccount(c, j.store, j.providers, j.authMetrics, j.log)
+	account, err := grants.NewAccount(c, j.store, j.providers, j.authMetrics, j.log)
 	if err != nil {
 		return nil, err
 	}

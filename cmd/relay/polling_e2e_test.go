@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctor"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
@@ -33,7 +34,7 @@ func TestPolling(t *testing.T) {
 	})
 	ready := w.onHTTP()
 	w.login()
-	if f := w.doctor(exit.OK).of(t, "socket", "mystream"); f.State != foundWarning || !strings.Contains(f.Detail, "connected by HTTP long-polling, Engine.IO 3") ||
+	if f := w.doctor(exit.OK).of(t, "socket", "mystream"); f.State != doctor.Warning || !strings.Contains(f.Detail, "connected by HTTP long-polling, Engine.IO 3") ||
 		!strings.Contains(f.Detail, "does not pass WebSocket upgrades on") {
 		t.Errorf("relay doctor: %+v", f)
 	}

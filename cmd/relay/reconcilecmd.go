@@ -20,6 +20,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
@@ -159,11 +160,11 @@ func (p *program) reconcile(ctx context.Context, account string) (result intake.
 func (p *program) reconcileAlone(ctx context.Context, cfg *config.Config, c config.Account, dir string, log zerolog.Logger) (result intake.Reconciliation, err error) {
 	j := &job{log: log, dir: dir, pipeline: pipeline.NewMetrics(prometheus.NewRegistry())}
 	defer func() { err = errors.Join(err, j.undo.Run()) }()
-	store, err := openStore(ctx, dir, p.identity(), log)
+	store, err := grants.OpenStore(ctx, dir, p.identity(), log)
 	if err != nil {
 		return result, err
 	}
-	account, err := newAccount(c, store, nil, nil, log)
+	account, err := grants.NewAccount(c, store, nil, nil, log)
 	if err != nil {
 		return result, err
 	}

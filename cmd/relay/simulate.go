@@ -18,6 +18,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/sinks"
@@ -146,11 +147,11 @@ func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*config.Confi
 
 // simulatedLogin logs in as a person would, with a browser that only follows redirects.
 func (p *program) simulatedLogin(ctx context.Context, c config.Account, dir string, log zerolog.Logger) error {
-	store, err := openStore(ctx, dir, p.identity(), log)
+	store, err := grants.OpenStore(ctx, dir, p.identity(), log)
 	if err != nil {
 		return err
 	}
-	account, err := newAccount(c, store, nil, nil, log)
+	account, err := grants.NewAccount(c, store, nil, nil, log)
 	if err != nil {
 		return err
 	}

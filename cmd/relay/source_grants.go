@@ -8,12 +8,13 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/sinks"
 )
 
 // bearer finds the account whose tokens a webhook sends: the one that has the name at the time.
 func (j *job) bearer(name string) (sinks.Bearer, error) {
-	return newBearer(func() (*auth.Account, error) {
+	return grants.NewBearer(func() (*auth.Account, error) {
 		part, ok := j.parts().accounts[name]
 		if !ok {
 			return nil, fmt.Errorf("there is no account %q", name)
@@ -27,7 +28,7 @@ func checkGrants(cfg *config.Config, store auth.Store, log zerolog.Logger) error
 	var missing, idle []error
 	receiving := 0
 	for _, c := range cfg.Accounts {
-		account, err := newAccount(c, store, nil, nil, log)
+		account, err := grants.NewAccount(c, store, nil, nil, log)
 		if err != nil {
 			return err
 		}

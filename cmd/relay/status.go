@@ -12,6 +12,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/pipeline"
@@ -189,7 +190,7 @@ func accountOf(parts live, c config.Account) api.AccountStatus {
 	if !ok { // it is being exchanged for another
 		return a
 	}
-	token, err := statusOf(part.account, c)
+	token, err := grants.Status(part.account, c)
 	if err != nil { // the disk
 		token.State, token.Fix = "unknown", err.Error()
 	}

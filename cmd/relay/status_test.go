@@ -7,6 +7,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/socket"
@@ -38,7 +39,7 @@ func TestJudgement(t *testing.T) {
 		"connected, refused":   {account(api.AccountStatus{Connection: api.ConnConnected, Token: auth.ReauthorizeNeeded, Fix: "relay auth login a"}), api.StateDegraded, "reauthorize_needed: relay auth login a"},
 		"only a token":         {account(api.AccountStatus{Connection: api.ConnNone, Token: auth.Active}), api.StateReady, ""},
 		"only an old token":    {account(api.AccountStatus{Connection: api.ConnNone, Token: auth.Active, TokenEnds: before(time.Minute)}), api.StateDegraded, "could not be renewed"},
-		"only a refused token": {account(api.AccountStatus{Connection: api.ConnNone, Token: stateNotLoggedIn, Fix: "relay auth login a"}), api.StateDegraded, "not_logged_in"},
+		"only a refused token": {account(api.AccountStatus{Connection: api.ConnNone, Token: grants.NotLoggedIn, Fix: "relay auth login a"}), api.StateDegraded, "not_logged_in"},
 
 		"idle lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, &journal.Backlog{}), api.StateReady, ""},
 		"new event":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, waiting(time.Second)), api.StateReady, ""},

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -31,8 +31,8 @@ const (
 const otherUser = "run this as the user that relay runs as, or give that user the folder, or choose another with --data-dir"
 
 func (d *doctor) folderTrack() track {
-	inside := func(name string, look func(context.Context) finding) check {
-		return check{name, "", diskLimit, func(ctx context.Context) finding {
+	inside := func(name string, look func(context.Context) Finding) check {
+		return check{name, "", diskLimit, func(ctx context.Context) Finding {
 			if d.dirErr != nil {
 				return skipped("the data folder cannot be used")
 			}
@@ -47,7 +47,7 @@ func (d *doctor) folderTrack() track {
 	}
 }
 
-func (d *doctor) running(context.Context) finding {
+func (d *doctor) running(context.Context) Finding {
 	switch {
 	case d.silent != nil:
 		return warned("wait until it has started or stopped, or restart it", "a relay holds the data folder and does not answer on %s: %v", api.Socket, d.silent)
@@ -57,7 +57,7 @@ func (d *doctor) running(context.Context) finding {
 	return fine("does not run on the data folder")
 }
 
-func (d *doctor) folder(context.Context) finding {
+func (d *doctor) folder(context.Context) Finding {
 	info, err := os.Stat(d.dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -86,7 +86,7 @@ func (d *doctor) folder(context.Context) finding {
 // loose reports whether others than the user may do anything with a file of secrets.
 func loose(info fs.FileInfo) bool { return runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 }
 
-func (d *doctor) identityFile(context.Context) finding {
+func (d *doctor) identityFile(context.Context) Finding {
 	switch {
 	case d.identityErr == nil:
 		return fine("%s", d.identity)
@@ -99,7 +99,7 @@ func (d *doctor) identityFile(context.Context) finding {
 	return faultOf(d.identityErr, "put the identity back from a backup, or make a new one and log in to each account again")
 }
 
-func (d *doctor) accountFiles(context.Context) finding {
+func (d *doctor) accountFiles(context.Context) Finding {
 	switch {
 	case d.identityErr != nil && errors.Is(d.storeErr, d.identityErr):
 		return skipped("there is no identity to open them with")
@@ -114,7 +114,7 @@ func (d *doctor) accountFiles(context.Context) finding {
 	return fine("only the user may read the logins")
 }
 
-func (d *doctor) overlayLoginFile(context.Context) finding {
+func (d *doctor) overlayLoginFile(context.Context) Finding {
 	path := filepath.Join(d.dir, datadir.OverlayFile)
 	switch info, err := os.Stat(path); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -130,7 +130,7 @@ func (d *doctor) overlayLoginFile(context.Context) finding {
 	return fine("only the user may read it")
 }
 
-func (d *doctor) space(context.Context) finding {
+func (d *doctor) space(context.Context) Finding {
 	free, err := freeSpace(d.dir)
 	const mend = "free some space, or move the data folder with --data-dir"
 	switch {
@@ -149,7 +149,7 @@ func (d *doctor) space(context.Context) finding {
 }
 
 // fsync measures what each write to the journal waits for.
-func (d *doctor) fsync(ctx context.Context) finding {
+func (d *doctor) fsync(ctx context.Context) Finding {
 	if _, err := os.Stat(d.dir); errors.Is(err, fs.ErrNotExist) {
 		return skipped("the data folder is not there yet")
 	}
@@ -160,7 +160,7 @@ func (d *doctor) fsync(ctx context.Context) finding {
 	return judgeSync(median)
 }
 
-func judgeSync(median time.Duration) finding {
+func judgeSync(median time.Duration) Finding {
 	rate := int(time.Second / max(median, time.Microsecond))
 	shown := median.Round(10 * time.Microsecond)
 	if median > slowSync {
@@ -197,10 +197,10 @@ func medianSync(ctx context.Context, dir string) (median time.Duration, err erro
 }
 
 // journal looks at the journal where it is.
-func (d *doctor) journal(ctx context.Context) (f finding) {
+func (d *doctor) journal(ctx context.Context) (f Finding) {
 	var undo datadir.Teardown
 	defer func() {
-		if err := undo.Run(); err != nil && f.State == foundOK {
+		if err := undo.Run(); err != nil && f.State == OK {
 			f = faulty(otherUser, "%v", err)
 		}
 	}()

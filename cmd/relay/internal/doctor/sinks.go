@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/natsserver"
@@ -33,18 +34,18 @@ func (d *doctor) sinkTrack(s config.Sink) track {
 	c := check{name: s.Type, subject: s.Name, limit: networkLimit}
 	switch config := s.Config.(type) {
 	case *sinks.NATSConfig:
-		c.look = func(ctx context.Context) finding { return d.natsSink(ctx, s.Name, config) }
+		c.look = func(ctx context.Context) Finding { return d.natsSink(ctx, s.Name, config) }
 	case *sinks.WebhookConfig:
 		if d.ping {
 			c.limit = pingLimit
 		}
-		c.look = func(ctx context.Context) finding { return d.webhook(ctx, s, config) }
+		c.look = func(ctx context.Context) Finding { return d.webhook(ctx, s, config) }
 	case *sinks.DiscordConfig:
-		c.look = func(ctx context.Context) finding { return askDiscord(ctx, s.Name, config) }
+		c.look = func(ctx context.Context) Finding { return askDiscord(ctx, s.Name, config) }
 	case *sinks.SlackConfig:
-		c.look = func(ctx context.Context) finding {
+		c.look = func(ctx context.Context) Finding {
 			f := reachSink(ctx, s.Name, config)
-			if f.State != foundFault {
+			if f.State != Fault {
 				f.Detail += "; whether Slack knows the webhook shows only with a message"
 			}
 			return f
@@ -53,13 +54,13 @@ func (d *doctor) sinkTrack(s config.Sink) track {
 		return nil
 	}
 	look := c.look
-	c.look = func(ctx context.Context) finding { return d.laneOf(ctx, s.Name, look(ctx)) }
+	c.look = func(ctx context.Context) Finding { return d.laneOf(ctx, s.Name, look(ctx)) }
 	return track{c}
 }
 
 // laneOf adds to what was found of a sink what the relay that runs knows: that its destination refuses what it is sent shows only there.
-func (d *doctor) laneOf(ctx context.Context, name string, f finding) finding {
-	if f.State == foundFault || !d.runs {
+func (d *doctor) laneOf(ctx context.Context, name string, f Finding) Finding {
+	if f.State == Fault || !d.runs {
 		return f
 	}
 	status, err := api.GetStatus(ctx, d.dir)
@@ -85,7 +86,7 @@ type reacher interface {
 }
 
 // reachSink connects to where a sink sends, and looks at the certificate.
-func reachSink(ctx context.Context, name string, to reacher) finding {
+func reachSink(ctx context.Context, name string, to reacher) Finding {
 	r, err := to.Reach(ctx)
 	switch {
 	case err != nil:
@@ -101,7 +102,7 @@ func reachSink(ctx context.Context, name string, to reacher) finding {
 }
 
 // unreached is about a destination that cannot be connected to.
-func unreached(name string, err error) finding {
+func unreached(name string, err error) Finding {
 	at := "sinks." + name
 	if wrong, ok := errors.AsType[*sinks.FieldError](err); ok {
 		return faulty("correct "+at+"."+wrong.Field+" in the configuration", "%v", err).coded(exit.Config)
@@ -115,8 +116,8 @@ func unreached(name string, err error) finding {
 	return faulty("start the receiver or change "+at+".url", "%v", err)
 }
 
-func askDiscord(ctx context.Context, name string, c *sinks.DiscordConfig) finding {
-	if f := reachSink(ctx, name, c); f.State == foundFault {
+func askDiscord(ctx context.Context, name string, c *sinks.DiscordConfig) Finding {
+	if f := reachSink(ctx, name, c); f.State == Fault {
 		return f
 	}
 	title, err := c.Ask(ctx, version.UserAgent())
@@ -127,10 +128,10 @@ func askDiscord(ctx context.Context, name string, c *sinks.DiscordConfig) findin
 }
 
 // webhook connects to the receiver, and sends it a test treat if the user has agreed to that.
-func (d *doctor) webhook(ctx context.Context, s config.Sink, c *sinks.WebhookConfig) finding {
+func (d *doctor) webhook(ctx context.Context, s config.Sink, c *sinks.WebhookConfig) Finding {
 	f := reachSink(ctx, s.Name, c)
 	switch {
-	case f.State == foundFault:
+	case f.State == Fault:
 		return f
 	case !d.ping:
 		f.Detail += "; nothing was sent"
@@ -182,15 +183,15 @@ func (d *doctor) pingWebhook(ctx context.Context, s config.Sink) (last pipeline.
 func (d *doctor) bearer(name string) (sinks.Bearer, error) {
 	for _, c := range d.cfg.Accounts {
 		if c.Account == name && d.store != nil {
-			account, err := newAccount(c, d.store, nil, nil, zerolog.Nop())
-			return newBearer(func() (*auth.Account, error) { return account, nil }), err
+			account, err := grants.NewAccount(c, d.store, nil, nil, zerolog.Nop())
+			return grants.NewBearer(func() (*auth.Account, error) { return account, nil }), err
 		}
 	}
 	return nil, fmt.Errorf("account %q has no login yet", name)
 }
 
 // natsSink looks at the stream a sink publishes to.
-func (d *doctor) natsSink(ctx context.Context, name string, c *sinks.NATSConfig) finding {
+func (d *doctor) natsSink(ctx context.Context, name string, c *sinks.NATSConfig) Finding {
 	if c.URL.Empty() {
 		return d.ownNATS(ctx, c.Stream)
 	}
@@ -215,7 +216,7 @@ func (d *doctor) natsSink(ctx context.Context, name string, c *sinks.NATSConfig)
 	return streamFinding(server, c.Stream, info)
 }
 
-func streamFinding(server, stream string, info *jetstream.StreamInfo) finding {
+func streamFinding(server, stream string, info *jetstream.StreamInfo) Finding {
 	if info == nil {
 		return fine("connected to %s; stream %s is not there yet, and may be made", server, stream)
 	}
@@ -223,7 +224,7 @@ func streamFinding(server, stream string, info *jetstream.StreamInfo) finding {
 }
 
 // ownNATS connects to relay's own server as an overlay backend does.
-func (d *doctor) ownNATS(ctx context.Context, stream string) finding {
+func (d *doctor) ownNATS(ctx context.Context, stream string) Finding {
 	if !d.runs {
 		return skipped("relay's own server runs only while relay does")
 	}

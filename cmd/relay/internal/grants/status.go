@@ -1,4 +1,4 @@
-package main
+package grants
 
 import (
 	"errors"
@@ -10,13 +10,13 @@ import (
 
 // The states of an account beside those of its grant.
 const (
-	stateNotLoggedIn auth.State = "not_logged_in"
-	stateUnusable    auth.State = "unusable"
+	NotLoggedIn auth.State = "not_logged_in"
+	unusable    auth.State = "unusable"
 )
 
-// statusOf tells how an account is. That it needs a login is no error: without a grant, only Account, Provider, State, Reason
+// Status tells how an account is. That it needs a login is no error: without a grant, only Account, Provider, State, Reason
 // and Fix are set.
-func statusOf(account *auth.Account, c config.Account) (auth.Status, error) {
+func Status(account *auth.Account, c config.Account) (auth.Status, error) {
 	s, err := account.Status()
 	s.Account, s.Provider = c.Account, c.Provider.Name
 	var trouble *auth.Error
@@ -24,9 +24,9 @@ func statusOf(account *auth.Account, c config.Account) (auth.Status, error) {
 	case err == nil:
 		s.Fix = command(s.Fix)
 	case errors.Is(err, auth.ErrNoGrant):
-		s.State, s.Fix = stateNotLoggedIn, command(err.Error())
+		s.State, s.Fix = NotLoggedIn, command(err.Error())
 	case errors.As(err, &trouble) && trouble.Permanent():
-		s.State, s.Fix, s.Reason = stateUnusable, command(err.Error()), trouble.Err.Error()
+		s.State, s.Fix, s.Reason = unusable, command(err.Error()), trouble.Err.Error()
 	default:
 		return s, err
 	}
@@ -41,5 +41,5 @@ func command(advice string) string {
 	return advice
 }
 
-// findsOut is what to do about a lost answer that relay can look into.
-const findsOut = "relay finds out by itself when the token is due"
+// FindsOut is what to do about a lost answer that relay can look into.
+const FindsOut = "relay finds out by itself when the token is due"

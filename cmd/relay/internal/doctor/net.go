@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bufio"
@@ -21,6 +21,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/proxy"
@@ -38,7 +39,7 @@ func (d *doctor) hostTracks() []track {
 	var all []track
 	var hosts, clocks []string
 	for _, c := range d.cfg.Accounts {
-		account, err := newAccount(c, nil, nil, nil, zerolog.Nop())
+		account, err := grants.NewAccount(c, nil, nil, nil, zerolog.Nop())
 		if err != nil {
 			continue // its own check tells
 		}
@@ -58,7 +59,7 @@ func (d *doctor) hostTracks() []track {
 			continue
 		}
 		clocks = append(clocks, u.Host)
-		all = append(all, track{{"clock", u.Host, networkLimit, func(ctx context.Context) finding { return clock(ctx, u) }}})
+		all = append(all, track{{"clock", u.Host, networkLimit, func(ctx context.Context) Finding { return clock(ctx, u) }}})
 	}
 	return all
 }
@@ -67,9 +68,9 @@ func (d *doctor) hostTracks() []track {
 func hostTrack(u *url.URL) (t track) {
 	host, known := u.Hostname(), true
 	if _, err := netip.ParseAddr(host); err != nil {
-		t = append(t, check{"dns", host, networkLimit, func(ctx context.Context) finding {
+		t = append(t, check{"dns", host, networkLimit, func(ctx context.Context) Finding {
 			f := dns(ctx, u)
-			known = f.State != foundFault
+			known = f.State != Fault
 			return f
 		}})
 	}
@@ -77,7 +78,7 @@ func hostTrack(u *url.URL) (t track) {
 	if u.Scheme == "https" {
 		name, connect = "tls", tlsOf
 	}
-	return append(t, check{name, u.Host, networkLimit, func(ctx context.Context) finding {
+	return append(t, check{name, u.Host, networkLimit, func(ctx context.Context) Finding {
 		if !known {
 			return skipped("the name is not known")
 		}
@@ -98,7 +99,7 @@ func proxyOf(ctx context.Context, u *url.URL) *url.URL {
 	return through
 }
 
-func dns(ctx context.Context, u *url.URL) finding {
+func dns(ctx context.Context, u *url.URL) Finding {
 	if through := proxyOf(ctx, u); through != nil {
 		return skipped("the proxy %s looks it up", through.Host)
 	}
@@ -109,7 +110,7 @@ func dns(ctx context.Context, u *url.URL) finding {
 	return fine("%s", strings.Join(addresses, ", "))
 }
 
-func tcp(ctx context.Context, u *url.URL) finding {
+func tcp(ctx context.Context, u *url.URL) Finding {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80")))
 	if err != nil {
 		return faulty("start the server there, or correct endpoints of the account", "%v", networkRoot(timedOut(ctx, err)))
@@ -119,7 +120,7 @@ func tcp(ctx context.Context, u *url.URL) finding {
 }
 
 // tlsOf asks for the server's headers, without a secret, and looks at its certificate.
-func tlsOf(ctx context.Context, u *url.URL) finding {
+func tlsOf(ctx context.Context, u *url.URL) Finding {
 	var seen atomic.Pointer[tls.ConnectionState]
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
@@ -142,7 +143,7 @@ func tlsOf(ctx context.Context, u *url.URL) finding {
 }
 
 // certificate judges a certificate that is good by when it ends.
-func certificate(version string, ends, now time.Time) finding {
+func certificate(version string, ends, now time.Time) Finding {
 	if ends.Sub(now) < certSoon {
 		return warned("have the server's certificate renewed", "%s, and the certificate ends in %s", version, text.Span(ends.Sub(now)))
 	}
@@ -170,7 +171,7 @@ func head(ctx context.Context, u *url.URL) (http.Header, error) {
 }
 
 // clock compares this machine's clock with the Date of a server's answer, which is exact to a second.
-func clock(ctx context.Context, u *url.URL) finding {
+func clock(ctx context.Context, u *url.URL) Finding {
 	begin := time.Now()
 	header, err := head(ctx, u)
 	if err != nil {
@@ -185,7 +186,7 @@ func clock(ctx context.Context, u *url.URL) finding {
 }
 
 // judgeClock is given how far this machine's clock is ahead.
-func judgeClock(ahead time.Duration) finding {
+func judgeClock(ahead time.Duration) Finding {
 	const mend = "set this machine's clock, best by NTP"
 	word, off := "ahead of", ahead.Abs().Round(time.Second)
 	if ahead < 0 {
@@ -226,16 +227,16 @@ func networkRoot(err error) error {
 func (d *doctor) portTrack() (t track) {
 	if d.overlays() {
 		at := d.cfg.NATS.Listen
-		t = append(t, check{"port", "nats.listen " + at, networkLimit, func(ctx context.Context) finding { return d.port(ctx, at, isRelayNATS) }})
+		t = append(t, check{"port", "nats.listen " + at, networkLimit, func(ctx context.Context) Finding { return d.port(ctx, at, isRelayNATS) }})
 	}
 	if at := d.cfg.HTTP.Listen; at != "" {
-		t = append(t, check{"port", "http.listen " + at, networkLimit, func(ctx context.Context) finding { return d.port(ctx, at, isRelayHTTP) }})
+		t = append(t, check{"port", "http.listen " + at, networkLimit, func(ctx context.Context) Finding { return d.port(ctx, at, isRelayHTTP) }})
 	}
 	return t
 }
 
 // port tries to listen. Where that is not possible since the relay that runs does, mine tells.
-func (d *doctor) port(ctx context.Context, listen string, mine func(ctx context.Context, address string) error) finding {
+func (d *doctor) port(ctx context.Context, listen string, mine func(ctx context.Context, address string) error) Finding {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
 		err = networkRoot(err)

@@ -1,5 +1,5 @@
 // Package grants opens the accounts of a configuration with what they are stored with, and says how they are.
-package main
+package grants
 
 import (
 	"context"
@@ -19,14 +19,14 @@ import (
 	"github.com/treatrelay/relay/sinks"
 )
 
-// bearer presents an account to a sink: the one that it finds at the time.
-type bearer struct{ account func() (*auth.Account, error) }
+// presenter presents an account to a sink: the one that it finds at the time.
+type presenter struct{ account func() (*auth.Account, error) }
 
-// newBearer presents the account that find finds.
-func newBearer(find func() (*auth.Account, error)) sinks.Bearer { return bearer{find} }
+// NewBearer presents the account that find finds.
+func NewBearer(find func() (*auth.Account, error)) sinks.Bearer { return presenter{find} }
 
 // Token implements [sinks.Bearer].
-func (b bearer) Token(ctx context.Context) (secret.String, int64, error) {
+func (b presenter) Token(ctx context.Context) (secret.String, int64, error) {
 	account, err := b.account()
 	if err != nil {
 		return secret.String{}, 0, err
@@ -36,7 +36,7 @@ func (b bearer) Token(ctx context.Context) (secret.String, int64, error) {
 }
 
 // Refresh implements [sinks.Bearer].
-func (b bearer) Refresh(ctx context.Context, generation int64) (secret.String, int64, error) {
+func (b presenter) Refresh(ctx context.Context, generation int64) (secret.String, int64, error) {
 	account, err := b.account()
 	if err != nil {
 		return secret.String{}, 0, err
@@ -45,8 +45,8 @@ func (b bearer) Refresh(ctx context.Context, generation int64) (secret.String, i
 	return token.AccessToken, token.Generation, err
 }
 
-// openStore opens the store of the grants in a data folder, sealed with this user's identity.
-func openStore(ctx context.Context, dir string, opts auth.IdentityOptions, log zerolog.Logger) (*auth.FileStore, error) {
+// OpenStore opens the store of the grants in a data folder, sealed with this user's identity.
+func OpenStore(ctx context.Context, dir string, opts auth.IdentityOptions, log zerolog.Logger) (*auth.FileStore, error) {
 	id, err := auth.LoadIdentity(ctx, opts)
 	if err != nil {
 		return nil, exit.With(exit.Unavailable, err)
@@ -64,9 +64,9 @@ func openStore(ctx context.Context, dir string, opts auth.IdentityOptions, log z
 	return store, nil
 }
 
-// identityOptions say what tokens are sealed with: $RELAY_IDENTITY_FILE, else the OS keyring, else a file in the user's configuration
+// IdentityOptions say what tokens are sealed with: $RELAY_IDENTITY_FILE, else the OS keyring, else a file in the user's configuration
 // folder. A simulation, which has a folder of its own, has an identity of its own in it.
-func identityOptions(getenv func(string) (string, bool), simulation string) auth.IdentityOptions {
+func IdentityOptions(getenv func(string) (string, bool), simulation string) auth.IdentityOptions {
 	file, _ := getenv("RELAY_IDENTITY_FILE")
 	opts := auth.IdentityOptions{File: file, Keyring: true}
 	if simulation != "" {
@@ -77,8 +77,8 @@ func identityOptions(getenv func(string) (string, bool), simulation string) auth
 	return opts
 }
 
-// newAccount makes an account whose requests go through the given transport, or through one of its own.
-func newAccount(c config.Account, store auth.Store, through http.RoundTripper, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
+// NewAccount makes an account whose requests go through the given transport, or through one of its own.
+func NewAccount(c config.Account, store auth.Store, through http.RoundTripper, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
 	if err := proxy.Check(); err != nil { // before a request that needs it may have cost a login
 		return nil, exit.With(exit.Config, err)
 	}

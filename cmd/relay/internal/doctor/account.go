@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/socket"
@@ -41,7 +42,7 @@ func (d *doctor) accountTracks() []track {
 	for _, c := range d.cfg.Accounts {
 		a := &patient{doctor: d, config: c, holds: holds}
 		if d.store != nil {
-			a.account, a.err = newAccount(c, d.store, through, nil, zerolog.Nop())
+			a.account, a.err = grants.NewAccount(c, d.store, through, nil, zerolog.Nop())
 		}
 		t := track{{"token", c.Account, renewalLimit, a.login}}
 		switch {
@@ -56,7 +57,7 @@ func (d *doctor) accountTracks() []track {
 }
 
 // login looks at the stored grant. One that has expired is renewed if no relay runs, which would do so itself.
-func (a *patient) login(ctx context.Context) finding {
+func (a *patient) login(ctx context.Context) Finding {
 	if a.err == nil && a.account == nil {
 		if a.storeErr != nil || a.dirErr != nil {
 			return skipped("the stored logins cannot be read")
@@ -93,7 +94,7 @@ func (a *patient) login(ctx context.Context) finding {
 }
 
 // judge says how a grant is that is not dead.
-func (a *patient) judge(s auth.Status, now time.Time) finding {
+func (a *patient) judge(s auth.Status, now time.Time) Finding {
 	until, ends := s.Expiry.Local().Format(time.DateTime), s.RefreshExpiry
 	switch {
 	case !a.alive:
@@ -101,7 +102,7 @@ func (a *patient) judge(s auth.Status, now time.Time) finding {
 	case s.State == auth.RefreshOutcomeUnknown && s.Fix != "":
 		return warned(s.Fix, "%s", s.Reason)
 	case s.State == auth.RefreshOutcomeUnknown:
-		return warned(findsOut, "%s", s.Reason)
+		return warned(grants.FindsOut, "%s", s.Reason)
 	case !s.Refreshable && a.config.Provider.Grant != auth.ClientCredentials:
 		return warned(a.howToLogIn()+" before that", "valid until %s, and cannot be renewed", until)
 	case !ends.IsZero() && ends.Sub(now) < endSoon:
@@ -120,7 +121,7 @@ func (a *patient) howToLogIn() string {
 }
 
 // refused makes a finding of an error of auth.
-func (a *patient) refused(err error) finding {
+func (a *patient) refused(err error) Finding {
 	trouble, ok := errors.AsType[*auth.Error](err)
 	if !ok {
 		return faulty("check the network and endpoints of the account", "%v", err)
@@ -141,7 +142,7 @@ func (a *patient) refused(err error) finding {
 }
 
 // probe tries the access token where there is a request for that.
-func (a *patient) probe(ctx context.Context) finding {
+func (a *patient) probe(ctx context.Context) Finding {
 	if !a.alive {
 		return skipped("there is no valid token")
 	}
@@ -152,7 +153,7 @@ func (a *patient) probe(ctx context.Context) finding {
 }
 
 // socketToken asks for a token of the realtime server, with the stored access token and without consequences.
-func (a *patient) socketToken(ctx context.Context) finding {
+func (a *patient) socketToken(ctx context.Context) Finding {
 	if !a.alive {
 		return skipped("there is no valid token")
 	}
@@ -168,7 +169,7 @@ var errSeen = errors.New("enough was seen of the realtime server")
 
 // socket connects to the realtime server and leaves as soon as it has let relay in. What it sends meanwhile is dropped: a relay
 // that runs receives it on its own connection, and one that does not finds it in the history.
-func (a *patient) socket(ctx context.Context) finding {
+func (a *patient) socket(ctx context.Context) Finding {
 	if a.token.Empty() {
 		return skipped("there is no socket token")
 	}

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"cmp"
@@ -29,8 +29,8 @@ const (
 	journalLimit = 2 * time.Minute // all of it is read if no relay runs
 )
 
-// checkConfig is the name of the findings about the configuration.
-const checkConfig = "config"
+// CheckConfig is the name of the findings about the configuration.
+const CheckConfig = "config"
 
 // A doctor knows what is to be examined.
 type doctor struct {
@@ -55,19 +55,15 @@ type presence struct {
 }
 
 // newDoctor reads what tells the checks what to look at. What is wrong with that is for the checks to say.
-func (p *program) newDoctor(ctx context.Context, ping bool) (*doctor, error) {
-	dir, err := datadir.Choose(p.dataDir, p.getenv)
-	if err != nil {
-		return nil, err
+func newDoctor(ctx context.Context, o Options) *doctor {
+	d := &doctor{log: o.Log, ping: o.Ping, dir: o.Dir, presence: findRelay(ctx, o.Dir)}
+	if _, err := os.ReadDir(d.dir); !errors.Is(err, fs.ErrNotExist) {
+		d.dirErr = cmp.Or(err, datadir.Check(d.dir))
 	}
-	d := &doctor{log: p.logger(), ping: ping, dir: dir, presence: findRelay(ctx, dir)}
-	if _, err := os.ReadDir(dir); !errors.Is(err, fs.ErrNotExist) {
-		d.dirErr = cmp.Or(err, datadir.Check(dir))
-	}
-	d.cfg, d.cfgErr = p.loadConfig(zerolog.Nop())
-	d.identity, d.identityErr = auth.FindIdentity(ctx, p.identity())
+	d.cfg, d.cfgErr = o.Config()
+	d.identity, d.identityErr = auth.FindIdentity(ctx, o.Identity)
 	d.store, d.storeErr = d.openLogins()
-	return d, nil
+	return d
 }
 
 // openLogins opens the store of the logins and makes nothing; it is nil if nobody has logged in.
@@ -126,7 +122,7 @@ func (d *doctor) tracks() []track {
 
 // configTrack has the faults of the configuration, one finding each.
 func (d *doctor) configTrack() track {
-	var all []finding
+	var all []Finding
 	switch faults, ok := errors.AsType[config.Faults](d.cfgErr); {
 	case ok:
 		for _, e := range faults {
@@ -144,7 +140,7 @@ func (d *doctor) configTrack() track {
 	}
 	var t track
 	for _, f := range all {
-		t = append(t, check{checkConfig, "", networkLimit, func(context.Context) finding { return f }})
+		t = append(t, check{CheckConfig, "", networkLimit, func(context.Context) Finding { return f }})
 	}
 	return t
 }
@@ -166,7 +162,7 @@ func (d *doctor) journalPlace() string {
 }
 
 // faultOf is the finding of an error, with its advice, or else this one.
-func faultOf(err error, otherwise string) finding {
+func faultOf(err error, otherwise string) Finding {
 	detail, fix := mendable(err, otherwise)
 	return faulty(fix, "%s", detail)
 }
