@@ -184,20 +184,27 @@ func (w *world) makeDeadLetters() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	j := &job{log: zerolog.Nop(), dir: filepath.Join(w.dir, "data")}
-	j.undo.Add("data folder", lock.Close)
-	err = j.openJournal(w.t.Context(), config.Journal{Retention: time.Hour}, pipeline.NewMetrics(prometheus.NewRegistry()), nil)
+	var undo datadir.Teardown
+	undo.Add("data folder", lock.Close)
+	at := config.Journal{Retention: time.Hour}
+	var j *journal.Journal
+	storage, err := datadir.OpenStorage(w.t.Context(), at, filepath.Join(w.dir, "data"), zerolog.Nop(), &undo)
+	if err == nil {
+		j, err = journal.Open(w.t.Context(), journal.Config{
+			Log: storage.Log, State: storage.State, Attempts: storage.Attempts, Retention: at.Retention, Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+		})
+	}
 	first, next := uint64(1), uint64(0)
 	if err == nil {
-		first, next = j.journal.Bounds()
+		first, next = j.Bounds()
 	}
 	for number := first; number < next && err == nil; number++ {
 		var r journal.Record
-		if r, err = j.journal.Get(w.t.Context(), number); err == nil && r.Kind == journal.Treat {
-			err = j.journal.KeepDeadLetter(w.t.Context(), "bot", "status 400: no such dish", 5, r.Delivery())
+		if r, err = j.Get(w.t.Context(), number); err == nil && r.Kind == journal.Treat {
+			err = j.KeepDeadLetter(w.t.Context(), "bot", "status 400: no such dish", 5, r.Delivery())
 		}
 	}
-	if err := errors.Join(err, j.undo.Run()); err != nil {
+	if err := errors.Join(err, undo.Run()); err != nil {
 		w.t.Fatal(err)
 	}
 	w.bot.forget()

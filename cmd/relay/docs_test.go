@@ -18,6 +18,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -187,7 +188,7 @@ func TestDocumentedMetrics(t *testing.T) {
 	reg := &recorder{Registry: prometheus.NewRegistry()}
 	pipeline.NewMetrics(reg)
 	auth.NewMetrics(reg)
-	newSourceMetrics(reg)
+	daemon.NewSourceMetrics(reg)
 	for _, c := range reg.all {
 		switch m := c.(type) { // a vector shows only with a child
 		case *prometheus.CounterVec:

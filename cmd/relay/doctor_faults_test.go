@@ -16,6 +16,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctor"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -329,7 +330,7 @@ func TestDoctorRenewsOnlyWithoutARelay(t *testing.T) {
 func (w *world) pretendToRun() (stop func()) {
 	w.t.Helper()
 	dir := filepath.Join(w.dir, "data")
-	l, err := listenControl(w.t.Context(), dir)
+	l, err := daemon.Listen(w.t.Context(), dir)
 	if err != nil {
 		w.t.Fatal(err)
 	}

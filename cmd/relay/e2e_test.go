@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
@@ -314,7 +315,7 @@ func TestSignals(t *testing.T) {
 		if code := p.exit(); code != exit.Failure {
 			t.Errorf("exit code %d, want %d", code, exit.Failure)
 		}
-		if time.Since(start) > drainTime/2 {
+		if time.Since(start) > daemon.DrainTime/2 {
 			t.Error("the second signal did not stop it at once")
 		}
 		if !strings.Contains(p.err.text(), "stopped at once") {

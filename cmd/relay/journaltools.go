@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,17 +10,15 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
-	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
@@ -165,10 +162,7 @@ must not run meanwhile. - reads standard input.`,
 	}
 }
 
-// importBatch is how many events go into one write.
-const importBatch = 256
-
-func (p *program) journalImport(ctx context.Context, in io.Reader) (err error) {
+func (p *program) journalImport(ctx context.Context, in io.Reader) error {
 	log := p.logger()
 	cfg, err := p.loadConfig(log)
 	if err != nil {
@@ -178,63 +172,9 @@ func (p *program) journalImport(ctx context.Context, in io.Reader) (err error) {
 	if err != nil {
 		return err
 	}
-	lock, err := datadir.Lock(ctx, dir)
-	if err != nil {
-		return err
-	}
-	j := &job{log: log, dir: dir}
-	j.undo.Add("data folder", lock.Close)
-	defer func() { err = errors.Join(err, j.undo.Run()) }()
-	if err := j.openJournal(ctx, cfg.Journal, pipeline.NewMetrics(prometheus.NewRegistry()), nil); err != nil {
-		return err
-	}
-	added, known, err := j.importLines(ctx, in)
-	if err != nil {
-		err = fmt.Errorf("import events, line %d: %w", added+known+1, err)
-	}
-	return errors.Join(err, p.say("Imported %d events; %d were in the journal already.", added, known))
-}
-
-// importLines appends the events that are not in the journal. The counts are of those that are on disk, or known, when it returns.
-func (j *job) importLines(ctx context.Context, in io.Reader) (added, known int, err error) {
-	r := bufio.NewReaderSize(in, 64<<10)
-	var waiting []journal.Entry
-	flush := func() error {
-		if _, err := j.journal.Put(ctx, waiting...); err != nil {
-			return err
-		}
-		added += len(waiting)
-		waiting = waiting[:0]
-		return nil
-	}
-	for err == nil {
-		var line []byte
-		line, err = r.ReadBytes('\n')
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			continue
-		}
-		e, importErr := intake.ImportEntry(bytes.Clone(line))
-		if importErr != nil {
-			return added, known, importErr
-		}
-		have, importErr := j.index.Has(ctx, &e)
-		if importErr != nil {
-			return added, known, importErr
-		}
-		if have {
-			known++
-			continue
-		}
-		if waiting = append(waiting, e); len(waiting) == importBatch {
-			if flushErr := flush(); flushErr != nil {
-				return added, known, flushErr
-			}
-		}
-	}
-	if !errors.Is(err, io.EOF) {
-		return added, known, err
-	}
-	return added, known, flush()
+	return daemon.Import(ctx, daemon.Options{Config: cfg, Dir: dir, Log: log}, in, func(added, known int) error {
+		return p.say("Imported %d events; %d were in the journal already.", added, known)
+	})
 }
 
 // journalBackup copies the journal of the data folder. The state is copied before the log, so that no place in the copy is past its end.

@@ -4,80 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
-	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
-	"github.com/treatrelay/relay/cmd/relay/internal/grants"
-	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
-	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 )
-
-// pasts are the reconcilers of a running relay, by account. They are there once it has opened everything.
-type pasts struct {
-	mu sync.Mutex
-	by map[string]*intake.Reconciler // nil ones for accounts without a history
-}
-
-func (p *pasts) set(sources []*source) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.by = make(map[string]*intake.Reconciler, len(sources))
-	for _, s := range sources {
-		p.by[s.name] = s.history
-	}
-}
-
-// find returns an account's reconciler, and whether relay is ready and has the account.
-func (p *pasts) find(account string) (r *intake.Reconciler, ready, known bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	r, known = p.by[account]
-	return r, p.by != nil, known
-}
-
-// reconcile compares an account's history and answers with what came of it.
-func (c *control) reconcile(w http.ResponseWriter, r *http.Request) {
-	name := r.URL.Query().Get("account")
-	reconciler, ready, known := c.pasts.find(name)
-	var result intake.Reconciliation
-	var err error
-	switch {
-	case !ready:
-		err = exit.With(exit.Unavailable, errors.New("relay is starting; try again in a moment"))
-	case !known:
-		err = exit.Usagef("the relay that runs has no account %q that receives treats; restart it if that is new", name)
-	case reconciler == nil:
-		err = noHistory(name)
-	default:
-		result, err = reconciler.Reconcile(r.Context())
-	}
-	w.Header().Set("Content-Type", "application/json")
-	enc := json.NewEncoder(w)
-	if err != nil {
-		w.WriteHeader(http.StatusBadGateway)
-		_ = enc.Encode(api.ReconcileFault{Error: strings.Join(strings.Fields(err.Error()), " "), Code: exit.Code(err)}) // whoever asked may have left
-		return
-	}
-	_ = enc.Encode(result) // as above
-}
-
-func noHistory(account string) error {
-	return exit.With(exit.Config, fmt.Errorf("account %s: its provider has no history, and endpoints.history is not set", account))
-}
 
 func (p *program) reconcileCommand() *cobra.Command {
 	var asJSON bool
@@ -148,52 +86,5 @@ func (p *program) reconcile(ctx context.Context, account string) (result intake.
 	if i < 0 || !cfg.Accounts[i].Receives() {
 		return result, exit.Usagef("%s has no account %q that receives treats", cfg.Path, account)
 	}
-	lock, err := datadir.Lock(ctx, dir)
-	if err != nil {
-		return result, err
-	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	return p.reconcileAlone(ctx, cfg, cfg.Accounts[i], dir, log)
-}
-
-// reconcileAlone compares an account's history while no relay runs. The data folder is locked.
-func (p *program) reconcileAlone(ctx context.Context, cfg *config.Config, c config.Account, dir string, log zerolog.Logger) (result intake.Reconciliation, err error) {
-	j := &job{log: log, dir: dir, pipeline: pipeline.NewMetrics(prometheus.NewRegistry())}
-	defer func() { err = errors.Join(err, j.undo.Run()) }()
-	store, err := grants.OpenStore(ctx, dir, p.identity(), log)
-	if err != nil {
-		return result, err
-	}
-	account, err := grants.NewAccount(c, store, nil, nil, log)
-	if err != nil {
-		return result, err
-	}
-	through := auth.NewTransport()
-	j.undo.Add("connections to the provider", func() error { through.CloseIdleConnections(); return nil })
-	past, err := historyhttp.New(c.Config, account, dir, through)
-	switch {
-	case err != nil:
-		return result, err
-	case past == nil:
-		return result, noHistory(c.Account)
-	}
-	if err := j.openJournal(ctx, cfg.Journal, j.pipeline, nil); err != nil {
-		return result, err
-	}
-	in := j.newIntake(c)
-	if err := in.CatchUp(ctx); err != nil {
-		return result, exit.With(exit.Unavailable, err)
-	}
-	reconciler := intake.NewReconciler(in, past, intake.ReconcileConfig{Logins: past})
-	comparing, stop := context.WithCancelCause(ctx)
-	var writer, comparer sync.WaitGroup
-	var writeErr error
-	writer.Go(func() { writeErr = j.journal.Run(ctx) })
-	comparer.Go(func() { reconciler.Run(comparing) })
-	result, err = reconciler.Reconcile(ctx)
-	stop(nil)
-	comparer.Wait()
-	j.journal.Close()
-	writer.Wait()
-	return result, errors.Join(err, writeErr)
+	return daemon.Reconcile(ctx, daemon.Options{Config: cfg, Dir: dir, Identity: p.identity(), Log: log}, cfg.Accounts[i])
 }

@@ -383,3 +383,23 @@ func (p *pacer) wait(ctx context.Context, at time.Time) error {
 		return nil
 	}
 }
+
+// runBeside has the relay that runs send the events, part by part.
+func (r *replay) runBeside(ctx context.Context, beside *api.Journal) error {
+	order := api.ReplayOrder{Sink: r.sink, Run: r.at.run, Filter: r.filter}
+	for {
+		part, err := beside.Replay(ctx, &order)
+		if err != nil {
+			return err
+		}
+		if part.Sent > 0 {
+			r.n, r.at.done, order.Filter.After = r.n+part.Sent, part.Done, part.Done
+			if err := r.progress.Show(r.n, part.Latest); err != nil {
+				return err
+			}
+		}
+		if !part.More {
+			return nil
+		}
+	}
+}

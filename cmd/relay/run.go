@@ -11,9 +11,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
-	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
-	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/sinks"
@@ -45,7 +44,7 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 		}
 	}()
 	log := p.logger()
-	limitMemory(ctx, log)
+	daemon.LimitMemory(ctx, log)
 	if f.simulate {
 		return p.runSimulated(ctx, f, log)
 	}
@@ -59,9 +58,9 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 		return exit.With(exit.Config, err)
 	}
 	load := func() (*config.Config, error) { return p.loadJob(f, log) }
-	var again *reloader
+	var again *daemon.Reloader
 	if interactive := terminal.Is(p.in); !interactive || f.watch {
-		again = newReloader(path, f.watch, interactive, load)
+		again = daemon.NewReloader(path, f.watch, interactive, load)
 	}
 	cfg, err := load()
 	if err != nil {
@@ -71,7 +70,14 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 	if err != nil {
 		return err
 	}
-	return p.runJob(ctx, cfg, dir, again, log)
+	return daemon.Run(ctx, p.options(cfg, dir, again, log))
+}
+
+// options are those of a relay that this command runs.
+func (p *program) options(cfg *config.Config, dir string, again *daemon.Reloader, log zerolog.Logger) daemon.Options {
+	return daemon.Options{
+		Config: cfg, Dir: dir, Out: p.out, Notice: p.err, Getenv: p.getenv, Identity: p.identity(), Reload: again, Log: log,
+	}
 }
 
 // loadJob reads the configuration of the main job: its accounts, and the sinks that are to run.
@@ -153,22 +159,4 @@ func selectSinks(cfg *config.Config, wanted []string) ([]config.Sink, error) {
 		add(config.Sink{Name: name, Type: name, Lane: delivery.LaneConfig{Concurrency: c.Concurrency()}, Config: c})
 	}
 	return selected, nil
-}
-
-// runJob locks the data folder and runs the job in it.
-func (p *program) runJob(ctx context.Context, cfg *config.Config, dir string, again *reloader, log zerolog.Logger) (err error) {
-	lock, err := datadir.Lock(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := datadir.CheckTree(dir); err != nil {
-		return err
-	}
-	historyhttp.Sweep(dir)
-	j, err := p.newJob(ctx, cfg, dir, log)
-	if err != nil {
-		return err
-	}
-	return j.serve(ctx, again)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/internal/secret"
@@ -115,7 +116,7 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 	if err := p.simulatedLogin(ctx, account, dir, log); err != nil {
 		return err
 	}
-	return p.runJob(ctx, cfg, dir, nil, log)
+	return daemon.Run(ctx, p.options(cfg, dir, nil, log))
 }
 
 // simulatedSinks returns a configuration that has the sinks to run and nothing of the accounts. A configuration file is

@@ -62,4 +62,5 @@ func parseOverlayLogin(path string, data []byte, err error) (login OverlayLogin,
 	return login, nil
 }
 
+// Secret is the password.
 func (l OverlayLogin) Secret() secret.String { return secret.New(l.Password) }

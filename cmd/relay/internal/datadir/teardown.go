@@ -14,8 +14,10 @@ type closer struct {
 	close func() error
 }
 
+// Add adds what is to be closed before all that was added so far.
 func (t *Teardown) Add(name string, closeIt func() error) { *t = append(*t, closer{name, closeIt}) }
 
+// Run closes everything, whatever fails.
 func (t *Teardown) Run() error {
 	var errs []error
 	for _, c := range slices.Backward(*t) {

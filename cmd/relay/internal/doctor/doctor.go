@@ -17,6 +17,7 @@ import (
 // State is how serious a finding is.
 type State string
 
+// How serious a finding is.
 const (
 	OK      State = "ok"
 	Warning State = "warn" // it works, and somebody should look at it

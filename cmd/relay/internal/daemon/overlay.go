@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -14,7 +14,8 @@ import (
 )
 
 // openServer starts the embedded NATS server, for overlay backends, if a sink publishes to it.
-func (p *program) openServer(ctx context.Context, j *job, cfg *config.Config, dir string) error {
+func (d *sinkMaker) openServer(ctx context.Context, cfg *config.Config, o Options, undo *datadir.Teardown) error {
+	dir := o.Dir
 	overlay := false
 	for _, s := range cfg.Sinks {
 		if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() {
@@ -30,24 +31,24 @@ func (p *program) openServer(ctx context.Context, j *job, cfg *config.Config, di
 	}
 	server, err := natsserver.Start(ctx, natsserver.Config{
 		Dir: filepath.Join(dir, datadir.OverlayDir), Listen: cfg.NATS.Listen, Websocket: cfg.NATS.Websocket,
-		OverlayUser: login.User, OverlayPassword: login.Secret(), Log: j.log,
+		OverlayUser: login.User, OverlayPassword: login.Secret(), Log: d.log,
 	})
 	if err != nil {
 		return exit.With(exit.Unavailable, err)
 	}
-	j.server = server
-	j.undo.Add("embedded NATS server", func() error { server.Close(); return nil }) //nolint:contextcheck // it ends by itself
+	d.server = server
+	undo.Add("embedded NATS server", func() error { server.Close(); return nil }) //nolint:contextcheck // it ends by itself
 	at, err := url.Parse(server.URL())
 	if err != nil {
 		return fmt.Errorf("address of the embedded NATS server: %w", err)
 	}
-	j.log.Info().Str("url", at.String()).Str("credentials", filepath.Join(dir, datadir.OverlayFile)).Msg("overlay backends may connect")
+	d.log.Info().Str("url", at.String()).Str("credentials", filepath.Join(dir, datadir.OverlayFile)).Msg("overlay backends may connect")
 	if page := server.WebsocketURL(); page != "" {
-		j.log.Info().Str("url", page).Str("credentials", filepath.Join(dir, datadir.OverlayFile)).Msg("overlay pages may connect")
+		d.log.Info().Str("url", page).Str("credentials", filepath.Join(dir, datadir.OverlayFile)).Msg("overlay pages may connect")
 	}
 	if created {
 		at.User = url.UserPassword(login.User, login.Password)
-		_, err = fmt.Fprintf(p.err, "Overlay backends connect to %s\nThis is shown once; %s keeps it.\n", at, filepath.Join(dir, datadir.OverlayFile))
+		_, err = fmt.Fprintf(o.Notice, "Overlay backends connect to %s\nThis is shown once; %s keeps it.\n", at, filepath.Join(dir, datadir.OverlayFile))
 	}
 	return err
 }

@@ -1,6 +1,7 @@
-package main
+package daemon
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -80,13 +81,13 @@ func TestLink(t *testing.T) {
 		want  connection
 	}{
 		{socket.State{Phase: socket.Connecting, Transport: socket.WebSocket}, connection{api.ConnConnecting, at(0), "", 0, ""}},
-		{socket.State{Phase: socket.Waiting, Err: errEnough}, connection{api.ConnConnecting, at(0), "enough", 0, ""}},
+		{socket.State{Phase: socket.Waiting, Err: errors.New("enough")}, connection{api.ConnConnecting, at(0), "enough", 0, ""}},
 		{socket.State{Phase: socket.Connected, Transport: socket.WebSocket}, connection{api.ConnConnected, at(2), "", 0, socket.WebSocket}},
-		{socket.State{Phase: socket.Waiting, Err: errEnough}, connection{api.ConnReconnecting, at(3), "enough", 0, ""}},
+		{socket.State{Phase: socket.Waiting, Err: errors.New("enough")}, connection{api.ConnReconnecting, at(3), "enough", 0, ""}},
 		{socket.State{Phase: socket.Connecting, Transport: socket.Polling}, connection{api.ConnReconnecting, at(3), "enough", 0, ""}},
-		{socket.State{Phase: socket.Connected, Transport: socket.Polling, Err: errEnough}, connection{api.ConnConnected, at(5), "enough", 1, socket.Polling}},
+		{socket.State{Phase: socket.Connected, Transport: socket.Polling, Err: errors.New("enough")}, connection{api.ConnConnected, at(5), "enough", 1, socket.Polling}},
 		{socket.State{Phase: socket.Connected, Transport: socket.WebSocket, Upgraded: true}, connection{api.ConnConnected, at(5), "", 1, socket.WebSocket}},
-		{socket.State{Phase: socket.Stopped, Err: errEnough}, connection{api.ConnConnected, at(5), "", 1, socket.WebSocket}},
+		{socket.State{Phase: socket.Stopped, Err: errors.New("enough")}, connection{api.ConnConnected, at(5), "", 1, socket.WebSocket}},
 	} {
 		tt.state.Since = at(i)
 		l.observe(tt.state)
@@ -94,7 +95,7 @@ func TestLink(t *testing.T) {
 			t.Errorf("step %d: %+v, want %+v", i, got, tt.want)
 		}
 	}
-	l.needLogin(errEnough)
+	l.needLogin(errors.New("enough"))
 	if c := l.now(); c.state != api.ConnLoginNeeded || c.reason != "enough" || c.reconnects != 1 {
 		t.Errorf("without a login %+v", c)
 	}

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"cmp"
@@ -21,8 +21,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
 )
 
-// A reloader says when the configuration is to be loaded again, and loads it. A nil one never does.
-type reloader struct {
+// A Reloader says when the configuration is to be loaded again, and loads it. A nil one never does.
+type Reloader struct {
 	path  string
 	watch bool           // for changes of the file
 	hup   chan os.Signal // nil on a terminal, where SIGHUP means that the terminal is closed: it ends relay, as ever
@@ -30,9 +30,9 @@ type reloader struct {
 	load  func() (*config.Config, error)
 }
 
-// newReloader makes one for a configuration that is about to be loaded: what is sent or changed from now on counts.
-func newReloader(path string, watch, interactive bool, load func() (*config.Config, error)) *reloader {
-	r := &reloader{path: path, watch: watch, load: load}
+// NewReloader makes one for a configuration that is about to be loaded: what is sent or changed from now on counts.
+func NewReloader(path string, watch, interactive bool, load func() (*config.Config, error)) *Reloader {
+	r := &Reloader{path: path, watch: watch, load: load}
 	if !interactive {
 		r.hup = make(chan os.Signal, 1)
 		signal.Notify(r.hup, syscall.SIGHUP) // until the process ends
@@ -45,7 +45,7 @@ func newReloader(path string, watch, interactive bool, load func() (*config.Conf
 const watchEvery = time.Second
 
 // triggers sends when somebody has sent SIGHUP or, if that is wanted, has changed the file, until ctx ends.
-func (r *reloader) triggers(ctx context.Context, work *sync.WaitGroup) <-chan struct{} {
+func (r *Reloader) triggers(ctx context.Context, work *sync.WaitGroup) <-chan struct{} {
 	if r == nil {
 		return nil
 	}
@@ -227,7 +227,7 @@ func (r *running) reload(ctx, hard context.Context, load func() (*config.Config,
 	j.setParts(next)
 	j.past.set(next.sources())
 	for _, name := range sinks.start {
-		staged.sinks[name].start(hard, &r.lanes, j, r.stop)
+		staged.sinks[name].start(hard, &r.lanes, j.sinkMaker, r.stop)
 	}
 	for _, name := range accounts.start {
 		part := staged.accounts[name]

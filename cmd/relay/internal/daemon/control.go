@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -33,7 +33,7 @@ type control struct {
 // serveControl serves the commands until stop is called. The data folder is locked, so a socket that lies there is a dead
 // one. Where there can be no socket relay runs all the same, and says what that means.
 func serveControl(ctx context.Context, dir string, j *job, at config.Journal, past *pasts, log zerolog.Logger) (stop func() error) {
-	l, err := listenControl(ctx, dir)
+	l, err := Listen(ctx, dir)
 	if err != nil {
 		log.Warn().Err(err).Msg("control socket cannot be made: commands that read the journal work only while relay is stopped")
 		return func() error { return nil }
@@ -85,8 +85,8 @@ func (c *control) owned(next http.Handler) http.Handler {
 	})
 }
 
-// listenControl makes the socket, for the user only from its first moment on.
-func listenControl(ctx context.Context, dir string) (*net.UnixListener, error) {
+// Listen makes the socket, for the user only from its first moment on.
+func Listen(ctx context.Context, dir string) (*net.UnixListener, error) {
 	private, err := os.MkdirTemp(dir, ".control-") // mode 0700
 	if err != nil {
 		return nil, fmt.Errorf("make the control socket: %w", err)

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -44,7 +44,7 @@ func replayFor(ctx context.Context, j *journal.Journal, order *api.ReplayOrder) 
 		if err != nil {
 			return part, err
 		}
-		if waiting, latest = append(waiting, e.Record), e.Time; len(waiting) < replayBatch {
+		if waiting, latest = append(waiting, e.Record), e.Time; len(waiting) < journal.MaxBatch {
 			continue
 		}
 		if err := flush(); err != nil {
@@ -59,24 +59,4 @@ func replayFor(ctx context.Context, j *journal.Journal, order *api.ReplayOrder) 
 		err = flush()
 	}
 	return part, err
-}
-
-// runBeside has the relay that runs send the events, part by part.
-func (r *replay) runBeside(ctx context.Context, beside *api.Journal) error {
-	order := api.ReplayOrder{Sink: r.sink, Run: r.at.run, Filter: r.filter}
-	for {
-		part, err := beside.Replay(ctx, &order)
-		if err != nil {
-			return err
-		}
-		if part.Sent > 0 {
-			r.n, r.at.done, order.Filter.After = r.n+part.Sent, part.Done, part.Done
-			if err := r.progress.Show(r.n, part.Latest); err != nil {
-				return err
-			}
-		}
-		if !part.More {
-			return nil
-		}
-	}
 }

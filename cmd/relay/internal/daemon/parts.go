@@ -1,9 +1,10 @@
-package main
+package daemon
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -11,15 +12,19 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
+	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/sinks"
+	"github.com/treatrelay/relay/socket"
 )
 
 // An accountPart is an account of a job. It can be started and ended while the others run on.
@@ -88,32 +93,58 @@ func (l live) sources() (all []*source) {
 	return all
 }
 
+// An accountMaker makes the accounts, and what they receive with.
+type accountMaker struct {
+	log    zerolog.Logger
+	keeper *journalKeeper
+	socket config.Socket
+
+	store         *auth.FileStore
+	providers     *auth.Transport // what all accounts send to the providers goes through it
+	authMetrics   *auth.Metrics
+	sourceMetrics *sourceMetrics
+	socketHolds   socket.Holds // of all accounts
+}
+
+// A sinkMaker makes the sinks and their lanes.
+type sinkMaker struct {
+	log       zerolog.Logger
+	out       io.Writer // of sinks that print
+	alertSink string    // empty: nobody wants to be told
+	bearer    func(account string) (sinks.Bearer, error)
+
+	server   *natsserver.Server // for overlays; nil if no sink needs it
+	lanes    *delivery.Dispatcher
+	attempts *journal.AttemptLog // what the sinks do
+	alerts   *journal.Alerts     // nil if nobody wants to be told
+}
+
 // openAccount makes an account and starts nothing. One that is not logged in waits.
-func (j *job) openAccount(c config.Account) (*accountPart, error) {
-	account, err := grants.NewAccount(c, j.store, j.providers, j.authMetrics, j.log)
+func (r *accountMaker) openAccount(c config.Account) (*accountPart, error) {
+	account, err := grants.NewAccount(c, r.store, r.providers, r.authMetrics, r.log)
 	if err != nil {
 		return nil, err
 	}
 	part := &accountPart{cfg: c, account: account}
 	if c.Receives() {
-		part.source, err = j.newSource(c, account)
+		part.source, err = r.newSource(c, account)
 	}
 	return part, err
 }
 
 // openSink makes a sink ready to deliver.
-func (j *job) openSink(ctx context.Context, s config.Sink) (*sinkPart, error) {
-	if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() && j.server == nil {
+func (d *sinkMaker) openSink(ctx context.Context, s config.Sink) (*sinkPart, error) {
+	if n, ok := s.Config.(*sinks.NATSConfig); ok && n.URL.Empty() && d.server == nil {
 		return nil, exit.With(exit.Unavailable, fmt.Errorf("open sink %s: it publishes to relay's own NATS server, which listens only if a sink wants it when relay starts: restart relay", s.Name))
 	}
 	files := config.FilesSum(s.Config)
 	sink, err := s.Config.Open(ctx, sinks.Env{
-		Name: s.Name, Stdout: j.out, UserAgent: version.UserAgent(), Log: j.log.With().Str("sink", s.Name).Logger(),
-		NATS:      func(ctx context.Context) (*nats.Conn, error) { return j.server.Connect(ctx) },
-		NATSStore: j.natsStore(), Bearer: j.bearer, Revive: func() error { return j.server.Revive() },
+		Name: s.Name, Stdout: d.out, UserAgent: version.UserAgent(), Log: d.log.With().Str("sink", s.Name).Logger(),
+		NATS:      func(ctx context.Context) (*nats.Conn, error) { return d.server.Connect(ctx) },
+		NATSStore: d.natsStore(), Bearer: d.bearer, Revive: func() error { return d.server.Revive() },
 		Attempt: func(a pipeline.Attempt) {
 			a.Sink = s.Name
-			j.attempts.Add(a)
+			d.attempts.Add(a)
 		},
 	})
 	if err != nil {
@@ -127,21 +158,21 @@ func (j *job) openSink(ctx context.Context, s config.Sink) (*sinkPart, error) {
 }
 
 // natsStore is what the embedded server knows of its disk, nil if there is none.
-func (j *job) natsStore() sinks.NATSStore {
-	if j.server == nil {
+func (d *sinkMaker) natsStore() sinks.NATSStore {
+	if d.server == nil {
 		return nil
 	}
-	return j.server
+	return d.server
 }
 
 // openLane opens the lane of a sink that is ready. An earlier lane of that name must have ended.
-func (j *job) openLane(ctx context.Context, part *sinkPart) error {
+func (d *sinkMaker) openLane(ctx context.Context, part *sinkPart) error {
 	lc := part.cfg.Lane
-	lc.Sink, lc.Log = part.cfg.Name, j.log
-	if j.alerts != nil && part.cfg.Name != j.started.Alerts.Sink {
-		lc.Alert = j.alerts.Raise
+	lc.Sink, lc.Log = part.cfg.Name, d.log
+	if d.alerts != nil && part.cfg.Name != d.alertSink {
+		lc.Alert = d.alerts.Raise
 	}
-	lane, err := j.lanes.Open(ctx, part.sink, lc)
+	lane, err := d.lanes.Open(ctx, part.sink, lc)
 	part.set(lane, err)
 	return exit.With(exit.Unavailable, err)
 }
@@ -178,14 +209,14 @@ func (p *accountPart) leave(ctx context.Context) error {
 
 // start runs the sink's lane until ctx or its end, and opens it before, as often as that takes, if it is not open; stop is called if it
 // ends by itself.
-func (p *sinkPart) start(ctx context.Context, work *sync.WaitGroup, j *job, stop context.CancelCauseFunc) {
+func (p *sinkPart) start(ctx context.Context, work *sync.WaitGroup, d *sinkMaker, stop context.CancelCauseFunc) {
 	ctx, p.kill = context.WithCancelCause(ctx)
 	work.Go(func() {
 		defer close(p.ended)
-		lane := p.await(ctx, j)
+		lane := p.await(ctx, d)
 		if lane == nil {
 			if err := p.sink.Close(); err != nil {
-				j.log.Warn().Err(err).Str("sink", p.cfg.Name).Msg("sink that did not run yet is not closed")
+				d.log.Warn().Err(err).Str("sink", p.cfg.Name).Msg("sink that did not run yet is not closed")
 			}
 			return
 		}
@@ -194,7 +225,7 @@ func (p *sinkPart) start(ctx context.Context, work *sync.WaitGroup, j *job, stop
 		case err == nil, p.leaving.Load() && errors.Is(err, pipeline.ErrSinkClosed):
 			return
 		case !errors.Is(err, pipeline.ErrSinkClosed):
-			j.log.Error().Err(err).Msg("lane ended")
+			d.log.Error().Err(err).Msg("lane ended")
 		}
 		if !p.leaving.Load() {
 			stop(err)
@@ -203,13 +234,13 @@ func (p *sinkPart) start(ctx context.Context, work *sync.WaitGroup, j *job, stop
 }
 
 // await returns the lane when it is open, or nil if ctx ends or the sink is to end before.
-func (p *sinkPart) await(ctx context.Context, j *job) *delivery.Lane {
+func (p *sinkPart) await(ctx context.Context, d *sinkMaker) *delivery.Lane {
 	for said := ""; ; {
 		lane, _ := p.state()
 		if lane == nil {
-			if err := j.openLane(ctx, p); err != nil && ctx.Err() == nil && err.Error() != said {
+			if err := d.openLane(ctx, p); err != nil && ctx.Err() == nil && err.Error() != said {
 				said = err.Error()
-				j.log.Error().Err(err).Str("sink", p.cfg.Name).Msg("sink does not run yet: its events wait in the journal, and it is tried again")
+				d.log.Error().Err(err).Str("sink", p.cfg.Name).Msg("sink does not run yet: its events wait in the journal, and it is tried again")
 			}
 			lane, _ = p.state()
 		}
@@ -241,7 +272,7 @@ func (p *sinkPart) drain() {
 // waits in the journal. Only the end of relay breaks those off: the destination would get them again.
 func (p *sinkPart) leave() {
 	p.drain()
-	limit := time.AfterFunc(drainTime, func() {
+	limit := time.AfterFunc(DrainTime, func() {
 		if lane, _ := p.state(); lane != nil {
 			lane.Halt()
 		}

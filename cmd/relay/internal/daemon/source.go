@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -19,8 +19,8 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
-// treatEvent is the name of the event in which TreatStream sends a treat.
-const treatEvent = "realTimeTreat"
+// TreatEvent is the name of the event in which TreatStream sends a treat.
+const TreatEvent = "realTimeTreat"
 
 // A source receives the treats of one account.
 type source struct {
@@ -43,35 +43,35 @@ func (s *source) withheld() int {
 }
 
 // newIntake makes the intake of an account.
-func (j *job) newIntake(c config.Account) *intake.Intake {
+func (k *journalKeeper) newIntake(c config.Account) *intake.Intake {
 	return intake.New(intake.Config{
 		Normalizer: intake.Normalizer{Account: c.Account, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw},
-		Journal:    j.journal, Index: j.index, Logger: j.log, Metrics: j.pipeline,
+		Journal:    k.journal, Index: k.index, Logger: k.log, Metrics: k.metrics,
 	})
 }
 
 // newSource makes the source of an account.
-func (j *job) newSource(c config.Account, account *auth.Account) (*source, error) {
-	log := j.log.With().Str("account", c.Account).Logger()
+func (r *accountMaker) newSource(c config.Account, account *auth.Account) (*source, error) {
+	log := r.log.With().Str("account", c.Account).Logger()
 	s := &source{
-		name: c.Account, account: account, log: log, intake: j.newIntake(c),
+		name: c.Account, account: account, log: log, intake: r.keeper.newIntake(c),
 	}
 	at := c.Provider.Endpoints.Socket
 	if c.Endpoints.Socket != "" {
 		at = c.Endpoints.Socket
 	}
-	past, err := historyhttp.New(c.Config, account, j.dir, j.providers)
+	past, err := historyhttp.New(c.Config, account, r.keeper.dir, r.providers)
 	if err != nil {
 		return nil, err
 	}
 	if past != nil {
 		s.history = intake.NewReconciler(s.intake, past, intake.ReconcileConfig{Every: c.Reconcile, BackfillFirstRun: c.BackfillFirstRun, Logins: past})
 	}
-	config := j.started.Socket.Client(&j.socketHolds)
+	config := r.socket.Client(&r.socketHolds)
 	config.URL, config.Protocol, config.Query, config.Log = at, c.Protocol, s.query, log
-	config.OnSkip = j.sourceMetrics.skipped.WithLabelValues(c.Account).Inc
+	config.OnSkip = r.sourceMetrics.skipped.WithLabelValues(c.Account).Inc
 	config.OnState = func(st socket.State) {
-		j.sourceMetrics.observe(c.Account, st)
+		r.sourceMetrics.observe(c.Account, st)
 		s.link.observe(st)
 		if st.Phase == socket.Connected && !st.Upgraded && s.history != nil {
 			s.history.Wake() // not before: what is sent from now on comes live
@@ -154,7 +154,7 @@ func (s *source) receive(ctx context.Context) (other bool, err error) {
 	defer stop(nil)
 	watch.Go(func() { s.watchLogin(ctx, stop) })
 	err = s.client.Run(ctx, func(ctx context.Context, ev socket.Event) error {
-		if ev.Name != treatEvent {
+		if ev.Name != TreatEvent {
 			s.log.Debug().Str("event", ev.Name).Msg("event of another name ignored")
 			return nil
 		}
@@ -192,7 +192,8 @@ type sourceMetrics struct {
 	skipped   *prometheus.CounterVec
 }
 
-func newSourceMetrics(reg prometheus.Registerer) *sourceMetrics {
+// NewSourceMetrics registers the metrics of the accounts' connections.
+func NewSourceMetrics(reg prometheus.Registerer) *sourceMetrics {
 	m := &sourceMetrics{
 		connected: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "relay_account_connected", Help: "1 while the account's socket is connected.",

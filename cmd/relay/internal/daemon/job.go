@@ -1,4 +1,5 @@
-package main
+// Package daemon is the relay that runs: it puts accounts, journal and sinks together, and serves those who ask how it is.
+package daemon
 
 import (
 	"context"
@@ -17,55 +18,69 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
+	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
 	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
-	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
-	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/socket"
 )
 
-// drainTime is how long a stopping relay goes on delivering what it has received. With what it takes to close everything
+// DrainTime is how long a stopping relay goes on delivering what it has received. With what it takes to close everything
 // after that, and [flushTime], relay is gone within 10 s, when service managers lose patience.
-const drainTime = 7 * time.Second
+const DrainTime = 7 * time.Second
+
+// Options are what a relay runs with.
+type Options struct {
+	Config   *config.Config
+	Dir      string    // the data folder
+	Out      io.Writer // where data goes
+	Notice   io.Writer // where people read what is shown once
+	Getenv   func(string) (string, bool)
+	Identity auth.IdentityOptions // what tokens are sealed with
+	Reload   *Reloader            // nil: the configuration is never loaded again
+	Log      zerolog.Logger
+}
+
+// Run locks the data folder and runs relay in it, until ctx ends or it cannot go on.
+func Run(ctx context.Context, o Options) (err error) {
+	lock, err := datadir.Lock(ctx, o.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := datadir.CheckTree(o.Dir); err != nil {
+		return err
+	}
+	historyhttp.Sweep(o.Dir)
+	j, err := newJob(ctx, o)
+	if err != nil {
+		return err
+	}
+	return j.serve(ctx, o.Reload)
+}
 
 // A job is the main job put together: accounts, journal and lanes.
 type job struct {
-	log      zerolog.Logger
-	out      io.Writer // where data goes
-	dir      string    // the data folder
-	metrics  *telemetry.Registry
-	pipeline *pipeline.Metrics
-	storage  datadir.Storage
-	server   *natsserver.Server // for overlays; nil if no sink needs it
-	journal  *journal.Journal
-	index    *index.Index
-	lanes    *delivery.Dispatcher
-	// attempts is the log of what the sinks do.
-	attempts *journal.AttemptLog
-	alerts   *journal.Alerts // nil if nobody wants to be told
-	past     pasts
-	monitor  *monitor
-	undo     datadir.Teardown
-
-	// What the parts are made with.
-	store         *auth.FileStore
-	providers     *auth.Transport // what all accounts send to the providers goes through it
-	authMetrics   *auth.Metrics
-	sourceMetrics *sourceMetrics
-	socketHolds   socket.Holds // of all accounts
-
+	log     zerolog.Logger
+	metrics *telemetry.Registry
 	started *config.Config // what relay was started with: its sections hold until it is started again
+	past    pasts
+	monitor *monitor
+	undo    datadir.Teardown
+
+	*journalKeeper
+	*accountMaker
+	*sinkMaker
 
 	mu   sync.Mutex
 	live live
 }
 
 // newJob opens everything and starts nothing. On an error everything is closed again.
-func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, log zerolog.Logger) (_ *job, err error) {
-	j := &job{log: log, out: p.out, dir: dir, metrics: telemetry.NewRegistry(), monitor: newMonitor(cfg), started: cfg}
+func newJob(ctx context.Context, o Options) (_ *job, err error) {
+	cfg, log := o.Config, o.Log
+	j := &job{log: log, metrics: telemetry.NewRegistry(), monitor: newMonitor(cfg), started: cfg}
 	var opened datadir.Teardown // sinks, which are their lanes' to close once those run
 	defer func() {
 		if err != nil {
@@ -73,50 +88,23 @@ func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, lo
 		}
 	}()
 	j.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	metrics := pipeline.NewMetrics(j.metrics)
-	j.authMetrics, j.sourceMetrics = auth.NewMetrics(j.metrics), newSourceMetrics(j.metrics)
-	spans, err := telemetry.OpenTraces(ctx, p.getenv, log)
+	j.journalKeeper = &journalKeeper{dir: o.Dir, metrics: pipeline.NewMetrics(j.metrics), undo: &j.undo, log: log}
+	j.accountMaker = &accountMaker{
+		log: log, keeper: j.journalKeeper, socket: cfg.Socket, authMetrics: auth.NewMetrics(j.metrics), sourceMetrics: NewSourceMetrics(j.metrics),
+	}
+	j.sinkMaker = &sinkMaker{log: log, out: o.Out, alertSink: cfg.Alerts.Sink, bearer: j.bearer}
+	spans, err := telemetry.OpenTraces(ctx, o.Getenv, log)
 	if err != nil {
-		return nil, err
-	}
-	if spans != nil {
-		j.undo.Add("traces", func() error { return spans.Close(ctx) })
-	}
-	// From now on, so that a relay that waits for its journal can be asked; closed before what it leads to.
-	stopControl := sync.OnceValue(serveControl(ctx, dir, j, cfg.Journal, &j.past, log))
-	j.undo.Add("control socket", stopControl)
-
-	j.providers = auth.NewTransport()
-	j.undo.Add("connections to the providers", func() error { j.providers.CloseIdleConnections(); return nil })
-	if j.store, err = grants.OpenStore(ctx, dir, p.identity(), log); err != nil {
-		return nil, err
-	}
-	if err := checkGrants(cfg, j.store, log); err != nil {
-		return nil, err
-	}
-	if err := p.openServer(ctx, j, cfg, dir); err != nil {
 		return nil, err
 	}
 	var trace func(pipeline.Stage)
 	if spans != nil {
+		j.undo.Add("traces", func() error { return spans.Close(ctx) })
 		trace = spans.Add
 	}
-	if err := j.openJournal(ctx, cfg.Journal, metrics, trace); err != nil {
+	if err := j.openJournalAndLanes(ctx, o, trace); err != nil {
 		return nil, err
 	}
-	if j.attempts, err = journal.OpenAttemptLog(ctx, journal.AttemptConfig{Log: j.storage.Attempts, Logger: log, Metrics: metrics}); err != nil {
-		return nil, exit.With(exit.Unavailable, err)
-	}
-	if j.lanes, err = delivery.New(ctx, delivery.Config{
-		Journal: j.journal, CursorFile: filepath.Join(dir, datadir.CursorsFile), Logger: log, Metrics: metrics, Trace: trace,
-	}); err != nil {
-		return nil, exit.With(exit.Unavailable, err)
-	}
-	if cfg.Alerts.Sink != "" {
-		j.alerts = journal.NewAlerts(j.journal, cfg.Alerts.Sink, log)
-	}
-	j.undo.Add("control socket", stopControl)
-	j.monitor.open()
 	parts := live{cfg: cfg, accounts: make(map[string]*accountPart), sinks: make(map[string]*sinkPart)}
 	for _, c := range cfg.Accounts {
 		if parts.accounts[c.Account], err = j.openAccount(c); err != nil {
@@ -147,6 +135,43 @@ func (p *program) newJob(ctx context.Context, cfg *config.Config, dir string, lo
 	return j, nil
 }
 
+// openJournalAndLanes opens what the accounts and sinks of a job are made with.
+func (j *job) openJournalAndLanes(ctx context.Context, o Options, trace func(pipeline.Stage)) (err error) {
+	cfg := o.Config
+	// From now on, so that a relay that waits for its journal can be asked; closed before what it leads to.
+	stopControl := sync.OnceValue(serveControl(ctx, o.Dir, j, cfg.Journal, &j.past, j.log))
+	j.undo.Add("control socket", stopControl)
+	j.providers = auth.NewTransport()
+	j.undo.Add("connections to the providers", func() error { j.providers.CloseIdleConnections(); return nil })
+	if j.store, err = grants.OpenStore(ctx, o.Dir, o.Identity, j.log); err != nil {
+		return err
+	}
+	if err := checkGrants(cfg, j.store, j.log); err != nil {
+		return err
+	}
+	if err := j.openServer(ctx, cfg, o, &j.undo); err != nil {
+		return err
+	}
+	if err := j.open(ctx, cfg.Journal, trace); err != nil {
+		return err
+	}
+	metrics := j.journalKeeper.metrics
+	if j.attempts, err = journal.OpenAttemptLog(ctx, journal.AttemptConfig{Log: j.storage.Attempts, Logger: j.log, Metrics: metrics}); err != nil {
+		return exit.With(exit.Unavailable, err)
+	}
+	if j.lanes, err = delivery.New(ctx, delivery.Config{
+		Journal: j.journal, CursorFile: filepath.Join(o.Dir, datadir.CursorsFile), Logger: j.log, Metrics: metrics, Trace: trace,
+	}); err != nil {
+		return exit.With(exit.Unavailable, err)
+	}
+	if cfg.Alerts.Sink != "" {
+		j.alerts = journal.NewAlerts(j.journal, cfg.Alerts.Sink, j.log)
+	}
+	j.undo.Add("control socket", stopControl)
+	j.monitor.open()
+	return nil
+}
+
 var (
 	errDrainTime  = errors.New("the time to deliver the rest is up")
 	errLanesEnded = errors.New("the lanes have ended")
@@ -161,7 +186,7 @@ type running struct {
 
 // serve runs the job until ctx ends or a part of it cannot go on. Then it stops taking in, journals what it has received,
 // and delivers what is journaled, for as long as drainTime allows.
-func (j *job) serve(ctx context.Context, again *reloader) (err error) {
+func (j *job) serve(ctx context.Context, again *Reloader) (err error) {
 	defer func() {
 		closing := j.undo.Run()
 		if err == nil && ctx.Err() != nil && closing != nil { // stopped as asked, though not all of it could be tidied up
@@ -188,10 +213,10 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 			stop(journalErr)
 		}
 	})
-	upkeep := j.keepUp(hard)
+	upkeep := j.keepUp(hard, j.lanes)
 	attempts.Go(func() { j.attempts.Run(hard) })
 	for _, part := range j.parts().sinks {
-		part.start(hard, &r.lanes, j, stop)
+		part.start(hard, &r.lanes, j.sinkMaker, stop)
 	}
 	for _, part := range j.parts().accounts {
 		part.start(taking, stop)
@@ -206,7 +231,7 @@ func (j *job) serve(ctx context.Context, again *reloader) (err error) {
 		<-taking.Done()
 		j.monitor.stop()
 		tellManager(j.log, daemon.SdNotifyStopping+"\nSTATUS=delivers what it has received")
-		limit := time.NewTimer(drainTime)
+		limit := time.NewTimer(DrainTime)
 		defer limit.Stop()
 		select {
 		case <-limit.C:

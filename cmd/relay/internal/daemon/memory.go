@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -31,9 +31,9 @@ type memoryTarget struct {
 	over atomic.Bool
 }
 
-// limitMemory makes the collector work harder as relay comes near the memory limit of its control group, instead of being killed there, and keeps it small
+// LimitMemory makes the collector work harder as relay comes near the memory limit of its control group, instead of being killed there, and keeps it small
 // until ctx ends. GOMEMLIMIT in the environment goes before: then nothing is done.
-func limitMemory(ctx context.Context, log zerolog.Logger) {
+func LimitMemory(ctx context.Context, log zerolog.Logger) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
