@@ -7,3 +7,6 @@ import _ "embed"
 //
 //go:embed relay.schema.json
 var ConfigSchema string
+
+// ConfigSchemaURL is where editors find [ConfigSchema].
+const ConfigSchemaURL = "https://raw.githubusercontent.com/treatrelay/relay/main/docs/relay.schema.json"

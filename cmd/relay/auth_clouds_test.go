@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -88,8 +91,8 @@ func (w *world) loginToCam(c *clouds, code string) string {
 	if _, err := io.WriteString(p.in, q.Get("redirect_uri")+"?"+back.Encode()+"\n"); err != nil {
 		w.t.Fatal(err)
 	}
-	if exit := p.exit(); exit != exitOK {
-		w.t.Fatalf("login: exit code %d:\n%s", exit, p.err.text())
+	if ended := p.exit(); ended != exit.OK {
+		w.t.Fatalf("login: exit code %d:\n%s", ended, p.err.text())
 	}
 	return p.err.text()
 }
@@ -103,16 +106,16 @@ func TestCamStreamerCommands(t *testing.T) {
 	if said := w.loginToCam(c, "many"); !strings.Contains(said, "The token is renewed by itself; the login lasts until it is withdrawn.") {
 		t.Errorf("login:\n%s", said)
 	}
-	if out, _, code := w.command("", "auth", "token", "cam"); code != exitOK || out != "cam-token-many" {
+	if out, _, code := w.command("", "auth", "token", "cam"); code != exit.OK || out != "cam-token-many" {
 		t.Errorf("token: exit code %d, %q", code, out)
 	}
-	if _, stderr, code := w.command("", "auth", "logout", "cam"); code != exitOK || !strings.Contains(stderr, "Forgot the tokens of cam.") {
+	if _, stderr, code := w.command("", "auth", "logout", "cam"); code != exit.OK || !strings.Contains(stderr, "Forgot the tokens of cam.") {
 		t.Errorf("logout: exit code %d:\n%s", code, stderr)
 	}
 	if want := []string{"code many", "revoke cam-token-many"}; !slices.Equal(c.get(), want) {
 		t.Errorf("asked %v, want %v", c.get(), want)
 	}
-	if _, stderr, code := w.command("", "auth", "token", "cam"); code != exitUnauthorized || !strings.Contains(stderr, "relay auth login cam") {
+	if _, stderr, code := w.command("", "auth", "token", "cam"); code != exit.Unauthorized || !strings.Contains(stderr, "relay auth login cam") {
 		t.Errorf("token after the logout: exit code %d:\n%s", code, stderr)
 	}
 
@@ -121,22 +124,22 @@ func TestCamStreamerCommands(t *testing.T) {
 	if !strings.Contains(said, ends) || strings.Contains(said, "renewed by itself") {
 		t.Errorf("login, want %q:\n%s", ends, said)
 	}
-	if _, stderr, code := w.command("", "auth", "refresh", "cam"); code != exitFailure || !strings.Contains(stderr, "cannot be renewed; it ends at") {
+	if _, stderr, code := w.command("", "auth", "refresh", "cam"); code != exit.Failure || !strings.Contains(stderr, "cannot be renewed; it ends at") {
 		t.Errorf("refresh: exit code %d:\n%s", code, stderr)
 	}
-	if out, stderr, code := w.command("", "auth", "token", "cam"); code != exitOK || out != "cam-token-once" {
+	if out, stderr, code := w.command("", "auth", "token", "cam"); code != exit.OK || out != "cam-token-once" {
 		t.Errorf("token after the refresh: exit code %d, %q\n%s", code, out, stderr)
 	}
 
 	// What cannot be read cannot be revoked.
-	path := filepath.Join(w.dir, "data", accountsDir, "cam.json")
+	path := filepath.Join(w.dir, "data", datadir.AccountsDir, "cam.json")
 	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, stderr, code := w.command("", "auth", "logout", "cam"); code != exitUnauthorized || !strings.Contains(stderr, "relay auth logout --force cam --config "+w.config) {
+	if _, stderr, code := w.command("", "auth", "logout", "cam"); code != exit.Unauthorized || !strings.Contains(stderr, "relay auth logout --force cam --config "+w.config) {
 		t.Errorf("logout: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code := w.command("", "auth", "logout", "--force", "cam"); code != exitOK {
+	if _, stderr, code := w.command("", "auth", "logout", "--force", "cam"); code != exit.OK {
 		t.Errorf("logout --force: exit code %d:\n%s", code, stderr)
 	}
 }
@@ -149,7 +152,7 @@ func TestAuthStatusAdvice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(w.dir, "data", accountsDir)
+	dir := filepath.Join(w.dir, "data", datadir.AccountsDir)
 	store, err := auth.NewFileStore(dir, auth.NewAgeSealer(id))
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +170,7 @@ func TestAuthStatusAdvice(t *testing.T) {
 	check := func(account string, code int, advice string) {
 		t.Helper()
 		out, _, got := w.command("", "auth", "status", "--json", account)
-		var s tokenStatus
+		var s grants.TokenStatus
 		if err := json.Unmarshal([]byte(out), &s); err != nil || got != code || s.Fix != advice || s.Reason == "" {
 			t.Errorf("%s: exit code %d, %q because of %q (%v), want %d, %q", account, got, s.Fix, s.Reason, err, code, advice)
 		}
@@ -181,21 +184,21 @@ func TestAuthStatusAdvice(t *testing.T) {
 		}
 	}
 	save("mystream", "treatstream", time.Hour)
-	check("mystream", exitOK, "relay finds out by itself when the token is due")
+	check("mystream", exit.OK, "relay finds out by itself when the token is due")
 	save("mystream", "treatstream", -time.Minute)
-	check("mystream", exitUnauthorized, "relay auth login mystream")
+	check("mystream", exit.Unauthorized, "relay auth login mystream")
 	save("cam", "camstreamer", time.Hour) // which nobody can try a token at
-	check("cam", exitUnauthorized, "relay auth login cam")
+	check("cam", exit.Unauthorized, "relay auth login cam")
 	save("trees", "treesnap", -time.Minute)
-	check("trees", exitUnauthorized, "relay auth import trees")
+	check("trees", exit.Unauthorized, "relay auth import trees")
 
 	path := filepath.Join(dir, "trees.json")
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	check("trees", exitUnauthorized, "chmod 600 "+path)
+	check("trees", exit.Unauthorized, "chmod 600 "+path)
 	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	check("trees", exitUnauthorized, "relay auth import trees")
+	check("trees", exit.Unauthorized, "relay auth import trees")
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
 // partner is an API with client credentials and a webhook endpoint that takes its tokens.
@@ -144,29 +146,29 @@ func TestAuthCommands(t *testing.T) {
 
 	// Before the login everything says what to do.
 	_, stderr, code := w.command("", "auth", "status")
-	if code != exitUnauthorized || !strings.Contains(stderr, "relay auth login mystream") || !strings.Contains(stderr, "relay auth import trees") {
+	if code != exit.Unauthorized || !strings.Contains(stderr, "relay auth login mystream") || !strings.Contains(stderr, "relay auth import trees") {
 		t.Errorf("status: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code = w.command("", "auth", "import", "trees"); code != exitUsage || !strings.Contains(stderr, "nothing on standard input") {
+	if _, stderr, code = w.command("", "auth", "import", "trees"); code != exit.Usage || !strings.Contains(stderr, "nothing on standard input") {
 		t.Errorf("import of nothing: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code = w.command("some-token", "auth", "import", "mystream"); code != exitUsage || !strings.Contains(stderr, "relay auth login mystream") {
+	if _, stderr, code = w.command("some-token", "auth", "import", "mystream"); code != exit.Usage || !strings.Contains(stderr, "relay auth login mystream") {
 		t.Errorf("import of a token where there are none: exit code %d:\n%s", code, stderr)
 	}
 
 	w.login()
 	w.loginToCam(cloud, "many")
-	if _, stderr, code = w.command("mistyped\n", "auth", "import", "trees"); code == exitOK || !strings.Contains(stderr, "TreeSnap refused the token") {
+	if _, stderr, code = w.command("mistyped\n", "auth", "import", "trees"); code == exit.OK || !strings.Contains(stderr, "TreeSnap refused the token") {
 		t.Errorf("import of a token that TreeSnap does not know: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code = w.command(personal+"\n", "auth", "import", "trees"); code != exitOK || strings.Contains(stderr, personal) ||
-		!strings.Contains(stderr, "The token is valid until "+lastDay(time.Now().AddDate(0, 0, 365))+" and is renewed ahead of that.") {
+	if _, stderr, code = w.command(personal+"\n", "auth", "import", "trees"); code != exit.OK || strings.Contains(stderr, personal) ||
+		!strings.Contains(stderr, "The token is valid until "+text.Day(time.Now().AddDate(0, 0, 365))+" and is renewed ahead of that.") {
 		t.Fatalf("import: exit code %d:\n%s", code, stderr)
 	}
 	if !slices.Contains(cloud.get(), "probe") {
 		t.Error("the token was not tried")
 	}
-	if out, _, code := w.command("", "auth", "token", "trees"); code != exitOK || out != personal {
+	if out, _, code := w.command("", "auth", "token", "trees"); code != exit.OK || out != personal {
 		t.Errorf("token: exit code %d, %q", code, out)
 	}
 	out, _, code := w.command("", "auth", "token", "mystream", "--json")
@@ -174,12 +176,12 @@ func TestAuthCommands(t *testing.T) {
 		AccessToken string    `json:"access_token"`
 		Expiry      time.Time `json:"expiry"`
 	}
-	if err := json.Unmarshal([]byte(out), &token); err != nil || code != exitOK || token.AccessToken == "" || time.Until(token.Expiry) < time.Hour {
+	if err := json.Unmarshal([]byte(out), &token); err != nil || code != exit.OK || token.AccessToken == "" || time.Until(token.Expiry) < time.Hour {
 		t.Errorf("token --json: exit code %d, %v", code, err)
 	}
 
 	_, stderr, code = w.command("", "auth", "status")
-	if code != exitOK || !strings.Contains(stderr, "ACCOUNT") || !strings.Contains(stderr, "29 days") && !strings.Contains(stderr, "30 days") {
+	if code != exit.OK || !strings.Contains(stderr, "ACCOUNT") || !strings.Contains(stderr, "29 days") && !strings.Contains(stderr, "30 days") {
 		t.Errorf("status: exit code %d:\n%s", code, stderr)
 	}
 	out, _, code = w.command("", "auth", "status", "--json")
@@ -191,11 +193,11 @@ func TestAuthCommands(t *testing.T) {
 		}
 		names = append(names, s.Account)
 	}
-	if code != exitOK || !slices.Equal(names, []string{"cam", "mystream", "trees"}) || strings.Contains(out, personal) {
+	if code != exit.OK || !slices.Equal(names, []string{"cam", "mystream", "trees"}) || strings.Contains(out, personal) {
 		t.Errorf("status --json: exit code %d, accounts %v", code, names)
 	}
 
-	if _, stderr, code = w.command("", "auth", "refresh", "mystream"); code != exitOK {
+	if _, stderr, code = w.command("", "auth", "refresh", "mystream"); code != exit.OK {
 		t.Errorf("refresh: exit code %d:\n%s", code, stderr)
 	}
 	if again, _, _ := w.command("", "auth", "token", "mystream"); again == "" || again == token.AccessToken {
@@ -208,29 +210,29 @@ func TestAuthCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	sealed, stderr, code := w.command("", "auth", "export", "mystream", "--passphrase-file", pass)
-	if code != exitOK || !strings.HasPrefix(sealed, "-----BEGIN AGE") {
+	if code != exit.OK || !strings.HasPrefix(sealed, "-----BEGIN AGE") {
 		t.Fatalf("export: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--force"); code == exitOK || !strings.Contains(stderr, "--passphrase-file") {
+	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--force"); code == exit.OK || !strings.Contains(stderr, "--passphrase-file") {
 		t.Errorf("import without the passphrase: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--passphrase-file", pass); code == exitOK || !strings.Contains(stderr, "force") {
+	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--passphrase-file", pass); code == exit.OK || !strings.Contains(stderr, "force") {
 		t.Errorf("import over a login that works: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code = w.command("", "auth", "logout", "mystream", "--force"); code != exitOK {
+	if _, stderr, code = w.command("", "auth", "logout", "mystream", "--force"); code != exit.OK {
 		t.Errorf("logout: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--passphrase-file", pass); code != exitOK {
+	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--passphrase-file", pass); code != exit.OK {
 		t.Errorf("import: exit code %d:\n%s", code, stderr)
 	}
 	recipient, _, _ := w.command("", "auth", "identity")
-	if sealed, stderr, code = w.command("", "auth", "export", "mystream", "--recipient", recipient); code != exitOK {
+	if sealed, stderr, code = w.command("", "auth", "export", "mystream", "--recipient", recipient); code != exit.OK {
 		t.Fatalf("export: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--force"); code != exitOK {
+	if _, stderr, code = w.command(sealed, "auth", "import", "mystream", "--force"); code != exit.OK {
 		t.Errorf("import: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code = w.command("", "auth", "export", "mystream"); code != exitUsage || !strings.Contains(stderr, "--passphrase-file") {
+	if _, stderr, code = w.command("", "auth", "export", "mystream"); code != exit.Usage || !strings.Contains(stderr, "--passphrase-file") {
 		t.Errorf("export without a terminal: exit code %d:\n%s", code, stderr)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // Where one account is configured, its name may be left out; where there are several, the error has their names.
@@ -23,10 +24,10 @@ func TestAccountNameMayBeLeftOut(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	token, stderr, code := w.command("", "auth", "token")
-	if code != exitOK || token == "" {
+	if code != exit.OK || token == "" {
 		t.Fatalf("token: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code := w.command("", "auth", "refresh"); code != exitOK || !strings.Contains(stderr, "Renewed the token of mystream;") {
+	if _, stderr, code := w.command("", "auth", "refresh"); code != exit.OK || !strings.Contains(stderr, "Renewed the token of mystream;") {
 		t.Errorf("refresh: exit code %d:\n%s", code, stderr)
 	}
 	pass := filepath.Join(w.dir, "passphrase")
@@ -34,10 +35,10 @@ func TestAccountNameMayBeLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	sealed, stderr, code := w.command("", "auth", "export", "--passphrase-file", pass)
-	if code != exitOK {
+	if code != exit.OK {
 		t.Fatalf("export: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code := w.command("", "auth", "logout"); code != exitOK || !strings.Contains(stderr, "Forgot the tokens of mystream.") {
+	if _, stderr, code := w.command("", "auth", "logout"); code != exit.OK || !strings.Contains(stderr, "Forgot the tokens of mystream.") {
 		t.Errorf("logout: exit code %d:\n%s", code, stderr)
 	}
 	// As a shell of Windows redirects it, and with a passphrase that was saved in another way.
@@ -48,20 +49,20 @@ func TestAccountNameMayBeLeftOut(t *testing.T) {
 	for _, unit := range utf16.Encode([]rune("\ufeff" + strings.ReplaceAll(sealed, "\n", "\r\n"))) {
 		wide = binary.LittleEndian.AppendUint16(wide, unit)
 	}
-	if _, stderr, code := w.command(string(wide), "auth", "import", "--passphrase-file", pass); code != exitOK ||
+	if _, stderr, code := w.command(string(wide), "auth", "import", "--passphrase-file", pass); code != exit.OK ||
 		!strings.Contains(stderr, "It was not checked: relay auth refresh mystream shows whether TreatStream takes it.") {
 		t.Errorf("import: exit code %d:\n%s", code, stderr)
 	}
-	if out, _, code := w.command("", "auth", "status", "--json"); code != exitOK || !strings.Contains(out, `"active"`) {
+	if out, _, code := w.command("", "auth", "status", "--json"); code != exit.OK || !strings.Contains(out, `"active"`) {
 		t.Errorf("status: exit code %d: %s", code, out)
 	}
 
 	w.configure(newClouds(t).accounts(freePort(t)))
 	for _, command := range []string{"login", "logout", "token", "refresh", "import", "export"} {
-		if _, stderr, code := w.command("", "auth", command); code != exitUsage || !strings.Contains(stderr, "name the account: ") || !strings.Contains(stderr, "has [cam, mystream, trees]") {
+		if _, stderr, code := w.command("", "auth", command); code != exit.Usage || !strings.Contains(stderr, "name the account: ") || !strings.Contains(stderr, "has [cam, mystream, trees]") {
 			t.Errorf("%s: exit code %d:\n%s", command, code, stderr)
 		}
-		if _, _, code := w.command("", "auth", command, "cam", "trees"); code != exitUsage {
+		if _, _, code := w.command("", "auth", command, "cam", "trees"); code != exit.Usage {
 			t.Errorf("%s of two: exit code %d", command, code)
 		}
 	}
@@ -72,13 +73,13 @@ func TestStatusOfAnEndedLogin(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	w.sim.RevokeAll()
-	if _, stderr, code := w.command("", "auth", "refresh"); code != exitUnauthorized || !strings.Contains(stderr, "login needed") {
+	if _, stderr, code := w.command("", "auth", "refresh"); code != exit.Unauthorized || !strings.Contains(stderr, "login needed") {
 		t.Fatalf("refresh: exit code %d:\n%s", code, stderr)
 	}
 	_, table, code := w.command("", "auth", "status")
 	lines := strings.Split(strings.TrimSpace(table), "\n")
 	row := strings.Fields(lines[len(lines)-1])
-	if code != exitUnauthorized || len(row) < 5 || row[2] != string(auth.ReauthorizeNeeded) || row[3] != "-" || row[4] != "-" {
+	if code != exit.Unauthorized || len(row) < 5 || row[2] != string(auth.ReauthorizeNeeded) || row[3] != "-" || row[4] != "-" {
 		t.Errorf("exit code %d, want no time left in\n%s", code, table)
 	}
 	out, _, _ := w.command("", "auth", "status", "--json")
@@ -98,7 +99,7 @@ func TestImportThatIsNotChecked(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.configure(fmt.Sprintf("  trees: {provider: treesnap, base_url: %q}\nsinks:\n  console: {type: stdout}\n", gateway.URL))
 	_, stderr, code := w.command("hello\r\n", "auth", "import", "trees")
-	if code != exitOK || !strings.Contains(stderr, "It was not checked: HTTP 403 (error code: 1020): not the API's answer. Until then nobody knows whether it is a token: relay auth refresh trees tries it.") {
+	if code != exit.OK || !strings.Contains(stderr, "It was not checked: HTTP 403 (error code: 1020): not the API's answer. Until then nobody knows whether it is a token: relay auth refresh trees tries it.") {
 		t.Errorf("exit code %d:\n%s", code, stderr)
 	}
 	out, _, _ := w.command("", "auth", "status", "trees", "--json")
@@ -106,10 +107,10 @@ func TestImportThatIsNotChecked(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	// The gateway does not end it either.
-	if _, stderr, code := w.command("", "auth", "refresh", "trees"); code != exitFailure || !strings.Contains(stderr, "HTTP 403 (error code: 1020)") {
+	if _, stderr, code := w.command("", "auth", "refresh", "trees"); code != exit.Failure || !strings.Contains(stderr, "HTTP 403 (error code: 1020)") {
 		t.Errorf("refresh: exit code %d:\n%s", code, stderr)
 	}
-	if out, _, code := w.command("", "auth", "token", "trees"); code != exitOK || out != "hello" {
+	if out, _, code := w.command("", "auth", "token", "trees"); code != exit.OK || out != "hello" {
 		t.Errorf("token: exit code %d, %q", code, out)
 	}
 }
@@ -144,7 +145,7 @@ func TestLoginWithoutState(t *testing.T) {
 			t.Fatal(err)
 		}
 		if accept {
-			if code := p.exit(); code != exitOK {
+			if code := p.exit(); code != exit.OK {
 				t.Fatalf("exit code %d:\n%s", code, p.err.text())
 			}
 			continue
@@ -153,7 +154,7 @@ func TestLoginWithoutState(t *testing.T) {
 		if _, err := io.WriteString(p.in, back+"&state="+address.Query().Get("state")+"\n"); err != nil {
 			t.Fatal(err)
 		}
-		if code := p.exit(); code != exitOK {
+		if code := p.exit(); code != exit.OK {
 			t.Fatalf("exit code %d:\n%s", code, p.err.text())
 		}
 	}

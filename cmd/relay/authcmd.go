@@ -12,6 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
 func (p *program) authCommand() *cobra.Command {
@@ -26,7 +30,7 @@ func (p *program) authCommand() *cobra.Command {
 // oneAccount is for commands that take the name of one account.
 func oneAccount(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usagef("%s takes one argument, the account's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+		return exit.Usagef("%s takes one argument, the account's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 	}
 	return nil
 }
@@ -41,7 +45,7 @@ func atMostOneAccount(cmd *cobra.Command, args []string) error {
 
 // accounts is the configuration with the store of its grants.
 type accounts struct {
-	cfg   *Config
+	cfg   *config.Config
 	store *auth.FileStore
 	log   zerolog.Logger
 }
@@ -56,7 +60,7 @@ func (p *program) openAccounts(ctx context.Context) (*accounts, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := p.openStore(ctx, dir, log)
+	store, err := grants.OpenStore(ctx, dir, p.identity(), log)
 	if err != nil {
 		return nil, err
 	}
@@ -64,14 +68,14 @@ func (p *program) openAccounts(ctx context.Context) (*accounts, error) {
 }
 
 // named gives the account that the arguments of a command name, or else the only one.
-func (a *accounts) named(args []string) (*auth.Account, AccountConfig, error) {
+func (a *accounts) named(args []string) (*auth.Account, config.Account, error) {
 	if len(args) > 0 {
 		return a.find(args[0])
 	}
 	if len(a.cfg.Accounts) == 1 {
 		return a.find(a.cfg.Accounts[0].Account)
 	}
-	return nil, AccountConfig{}, usagef("name the account: %s has [%s]", a.cfg.Path, strings.Join(a.names(), ", "))
+	return nil, config.Account{}, exit.Usagef("name the account: %s has [%s]", a.cfg.Path, strings.Join(a.names(), ", "))
 }
 
 func (a *accounts) names() []string {
@@ -83,21 +87,21 @@ func (a *accounts) names() []string {
 }
 
 // find opens the account of that name.
-func (a *accounts) find(name string) (*auth.Account, AccountConfig, error) {
+func (a *accounts) find(name string) (*auth.Account, config.Account, error) {
 	for _, c := range a.cfg.Accounts {
 		if c.Account == name {
-			account, err := newAccount(c, a.store, nil, nil, a.log)
+			account, err := grants.NewAccount(c, a.store, nil, nil, a.log)
 			return account, c, err
 		}
 	}
-	return nil, AccountConfig{}, usagef("%s has no account %q; it has [%s]", a.cfg.Path, name, strings.Join(a.names(), ", "))
+	return nil, config.Account{}, exit.Usagef("%s has no account %q; it has [%s]", a.cfg.Path, name, strings.Join(a.names(), ", "))
 }
 
 // account opens the account that the arguments of a command name, or else the only one.
-func (p *program) account(ctx context.Context, args []string) (*auth.Account, AccountConfig, error) {
+func (p *program) account(ctx context.Context, args []string) (*auth.Account, config.Account, error) {
 	all, err := p.openAccounts(ctx)
 	if err != nil {
-		return nil, AccountConfig{}, err
+		return nil, config.Account{}, err
 	}
 	return all.named(args)
 }
@@ -151,14 +155,12 @@ func outlook(s auth.Status, grant auth.GrantType) string {
 	case !s.Refreshable:
 		return "It ends at " + s.Expiry.Local().Format("15:04 on 2 January 2006") + " and cannot be renewed."
 	case grant == auth.PersonalToken:
-		return "The token is valid until " + lastDay(s.Expiry) + " and is renewed ahead of that."
+		return "The token is valid until " + text.Day(s.Expiry) + " and is renewed ahead of that."
 	case s.RefreshExpiry.IsZero():
 		return "The token is renewed by itself; the login lasts until it is withdrawn."
 	}
-	return "The token is renewed by itself; the login lasts until " + lastDay(s.RefreshExpiry) + "."
+	return "The token is renewed by itself; the login lasts until " + text.Day(s.RefreshExpiry) + "."
 }
-
-func lastDay(end time.Time) string { return end.Local().Format("2 January 2006") }
 
 func (p *program) logoutCommand() *cobra.Command {
 	var force bool

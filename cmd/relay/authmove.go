@@ -14,6 +14,9 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -50,7 +53,7 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 		return err
 	}
 	name := c.Account
-	if terminal(p.in) && c.Provider.Grant == auth.PersonalToken {
+	if terminal.Is(p.in) && c.Provider.Grant == auth.PersonalToken {
 		if err := p.say("Paste the token of %s, then press Enter and Ctrl-D. It is made at %s.", c.Provider.Title, c.Provider.TokenPage); err != nil {
 			return err
 		}
@@ -61,20 +64,20 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 	}
 	plain, err := secret.Text(content)
 	if err != nil {
-		return usagef("import %s: standard input %w", name, err)
+		return exit.Usagef("import %s: standard input %w", name, err)
 	}
 	text := bytes.TrimSpace([]byte(plain.Reveal()))
 	switch {
 	case len(content) > maxImport:
-		return usagef("import %s: more than %d bytes on standard input", name, maxImport)
+		return exit.Usagef("import %s: more than %d bytes on standard input", name, maxImport)
 	case len(text) == 0:
-		return usagef("import %s: nothing on standard input; pipe the token or the export into it", name)
+		return exit.Usagef("import %s: nothing on standard input; pipe the token or the export into it", name)
 	case auth.Sealed(text):
 		if err := p.importExport(ctx, all.store, c, text, passphraseFile, force); err != nil {
 			return err
 		}
 	case c.Provider.Grant != auth.PersonalToken:
-		return withCode(exitUsage, &advice.Error{
+		return exit.With(exit.Usage, &advice.Error{
 			Err: fmt.Errorf("import %s: %s has no personal tokens, and this is no export of another machine", name, c.Provider.Title),
 			Fix: advice.Fix{Before: "run ", Command: advice.Login(name)},
 		})
@@ -99,13 +102,13 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 	return nil
 }
 
-func (p *program) importExport(ctx context.Context, store *auth.FileStore, c AccountConfig, text []byte, passphraseFile string, force bool) error {
+func (p *program) importExport(ctx context.Context, store *auth.FileStore, c config.Account, text []byte, passphraseFile string, force bool) error {
 	opts := auth.ImportOptions{Provider: c.Provider.Name, Force: force}
 	var err error
 	if passphraseFile != "" {
 		opts.Passphrase, err = readPassphrase(passphraseFile)
 	} else {
-		opts.Identity, err = p.identity(ctx)
+		opts.Identity, err = auth.LoadIdentity(ctx, p.identity())
 	}
 	if err != nil {
 		return err
@@ -134,7 +137,7 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 			key := auth.ExportKey{Recipient: recipient}
 			switch {
 			case recipient != "" && passphraseFile != "":
-				return usagef("--recipient and --passphrase-file: give one of them")
+				return exit.Usagef("--recipient and --passphrase-file: give one of them")
 			case passphraseFile != "":
 				key.Passphrase, err = readPassphrase(passphraseFile)
 			case recipient == "":
@@ -161,7 +164,7 @@ func (p *program) identityCommand() *cobra.Command {
 		Use: "identity", Short: "Show what this machine's tokens are sealed for, to receive an export", Args: noArgs,
 		Example: "  relay auth identity",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			id, err := p.identity(cmd.Context())
+			id, err := auth.LoadIdentity(cmd.Context(), p.identity())
 			if err != nil {
 				return err
 			}
@@ -179,7 +182,7 @@ func readPassphrase(path string) (secret.String, error) {
 	line, _, _ := strings.Cut(text.Reveal(), "\n")
 	line = strings.TrimRight(line, "\r")
 	if line == "" {
-		return secret.String{}, usagef("read the passphrase: the first line of %s is empty", path)
+		return secret.String{}, exit.Usagef("read the passphrase: the first line of %s is empty", path)
 	}
 	return secret.New(line), nil
 }
@@ -187,8 +190,8 @@ func readPassphrase(path string) (secret.String, error) {
 // askPassphrase asks on the terminal, twice, since a slip would make the export worthless.
 func (p *program) askPassphrase() (secret.String, error) {
 	in, ok := p.in.(*os.File)
-	if !ok || !terminal(p.in) {
-		return secret.String{}, usagef("no terminal to ask for a passphrase; give --passphrase-file or --recipient")
+	if !ok || !terminal.Is(p.in) {
+		return secret.String{}, exit.Usagef("no terminal to ask for a passphrase; give --passphrase-file or --recipient")
 	}
 	var entered [2]string
 	for i, prompt := range []string{"Passphrase to seal the login with: ", "The same again: "} {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 func (f *fault) matches(part string) bool { return strings.Contains(f.name, part) }
@@ -212,7 +214,7 @@ func (c *chaos) renewOnFullDisk() {
 	for room := uint64(1); room > 0; {
 		_, stderr, code := c.command("", "auth", "refresh", "mystream")
 		c.note("relay auth refresh on a full disk: exit code %d: %s", code, strings.TrimSpace(stderr))
-		if code != exitOK {
+		if code != exit.OK {
 			break
 		}
 		if room = c.fill(); room == 0 { // else relay has removed a file meanwhile, and made room

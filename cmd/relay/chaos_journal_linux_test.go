@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 	"github.com/treatrelay/relay/pipeline/journal/jetstream"
@@ -26,7 +28,7 @@ func (c *chaos) journalFaults(longest time.Duration) []*fault {
 	const second = time.Second
 	all := []*fault{
 		c.cursorLost("sinks' places removed from their file", func() {
-			if err := os.Remove(filepath.Join(c.dir, "data", cursorsFile)); err != nil {
+			if err := os.Remove(filepath.Join(c.dir, "data", datadir.CursorsFile)); err != nil {
 				c.t.Error(err)
 			}
 		}),
@@ -53,7 +55,7 @@ func (c *chaos) stopRelay() {
 	c.t.Helper()
 	c.watch()
 	c.relay.signal(syscall.SIGTERM)
-	if code := c.relay.exit(); code != exitOK {
+	if code := c.relay.exit(); code != exit.OK {
 		c.t.Errorf("exit code %d after SIGTERM:\n%s", code, lastLine(c.relay))
 	}
 	c.past = append(c.past, c.relay)
@@ -88,7 +90,7 @@ func (c *chaos) journaled() (ids map[string]bool) {
 func (c *chaos) openLog() (log journal.Log, end func()) {
 	c.t.Helper()
 	if c.cluster == nil {
-		log, err := filelog.OpenReader(c.t.Context(), filelog.Options{Dir: filepath.Join(c.dir, "data", journalDir)})
+		log, err := filelog.OpenReader(c.t.Context(), filelog.Options{Dir: filepath.Join(c.dir, "data", datadir.JournalDir)})
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -213,7 +215,7 @@ func (c *chaos) cutSegment() {
 // prepared reports whether the journal's newest segment has room that was taken ahead, or the next one is ready.
 func (c *chaos) prepared() bool {
 	c.t.Helper()
-	if _, err := os.Stat(filepath.Join(c.dir, "data", journalDir, "spare.tmp")); err == nil {
+	if _, err := os.Stat(filepath.Join(c.dir, "data", datadir.JournalDir, "spare.tmp")); err == nil {
 		return true
 	}
 	segments := c.segments()
@@ -253,7 +255,7 @@ func (c *chaos) removeCursors() {
 	c.t.Helper()
 	var state journal.State
 	if c.cluster == nil {
-		files, err := statefile.Open(c.t.Context(), statefile.Options{Dir: filepath.Join(c.dir, "data", journalDir)})
+		files, err := statefile.Open(c.t.Context(), statefile.Options{Dir: filepath.Join(c.dir, "data", datadir.JournalDir)})
 		if err != nil {
 			c.t.Fatal(err)
 		}

@@ -26,6 +26,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/peertest"
 )
@@ -110,7 +111,7 @@ func (s *liveServer) emitAll(treats []any) {
 	if len(treats) == 0 {
 		return
 	}
-	line, err := json.Marshal(map[string]any{"cmd": "emit", "event": treatEvent, "payloads": treats})
+	line, err := json.Marshal(map[string]any{"cmd": "emit", "event": daemon.TreatEvent, "payloads": treats})
 	if err != nil {
 		s.t.Error(err)
 		return

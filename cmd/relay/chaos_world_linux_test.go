@@ -17,6 +17,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
 )
@@ -197,11 +199,11 @@ func (c *chaos) awaitConnected() {
 	c.t.Helper()
 	c.relay.err.find(c.t, "first look at the history")
 	// The consumers of the streams, which stay through all that follows.
-	data, err := os.ReadFile(filepath.Join(c.dir, "data", overlayFile))
+	data, err := os.ReadFile(filepath.Join(c.dir, "data", datadir.OverlayFile))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	var login overlayLogin
+	var login datadir.OverlayLogin
 	if err := json.Unmarshal(data, &login); err != nil {
 		c.t.Fatal(err)
 	}
@@ -263,7 +265,7 @@ func (c *chaos) finish() {
 		}
 		c.mind()
 	}
-	if _, stderr, code := c.command("", "reconcile", "mystream"); code != exitOK {
+	if _, stderr, code := c.command("", "reconcile", "mystream"); code != exit.OK {
 		c.t.Errorf("relay reconcile: exit code %d:\n%s", code, stderr)
 	} else {
 		c.note("%s", strings.TrimSpace(stderr))
@@ -280,7 +282,7 @@ func (c *chaos) verdict() *verdict {
 	read.cmd.Stdout = journal
 	read.start(c.env())
 	<-read.done // however long that takes
-	if code := read.cmd.ProcessState.ExitCode(); code != exitOK {
+	if code := read.cmd.ProcessState.ExitCode(); code != exit.OK {
 		c.t.Errorf("relay history: exit code %d:\n%s", code, read.err.text())
 	}
 	c.journaled()

@@ -5,17 +5,22 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
-	"regexp"
-	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
+	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
+	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // streams are the process's own; everything below is handed them.
@@ -23,15 +28,6 @@ type streams struct {
 	in       io.Reader
 	out, err io.Writer
 	getenv   func(string) (string, bool)
-}
-
-// terminal reports whether w is one.
-func terminal(w any) bool {
-	if s, ok := w.(*screen); ok {
-		w = s.terminal
-	}
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // program is what the commands share.
@@ -47,41 +43,30 @@ type program struct {
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, s streams) int {
-	if f, ok := s.out.(*os.File); ok && terminal(f) {
-		s.out = &screen{terminal: f}
+	if f, ok := s.out.(*os.File); ok && terminal.Is(f) {
+		s.out = terminal.NewScreen(f)
 	}
 	p := &program{streams: s}
 	root := p.rootCommand() //nolint:contextcheck // the commands take theirs from cobra
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err != nil && !errors.Is(err, errSilent) {
-		_, _ = io.WriteString(s.err, errorText(err, p.sameFlags()))
+	if err != nil && !errors.Is(err, exit.ErrSilent) {
+		_, _ = io.WriteString(s.err, exit.Text(err, p.sameFlags()))
 	}
-	return exitCode(err)
+	return exit.Code(err)
 }
 
 // sameFlags are the flags with which a command means the same configuration and data.
 func (p *program) sameFlags() string {
 	flags := ""
 	if p.configPath != "" {
-		flags += " --config " + shellQuote(p.configPath)
+		flags += " --config " + text.ShellQuote(p.configPath)
 	}
 	if p.dataDir != "" {
-		flags += " --data-dir " + shellQuote(p.dataDir)
+		flags += " --data-dir " + text.ShellQuote(p.dataDir)
 	}
 	return flags
 }
-
-// shellQuote makes one word of text for a POSIX shell.
-func shellQuote(text string) string {
-	if regexp.MustCompile(`^[\w./:@%+=,-]+$`).MatchString(text) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}
-
-// errSilent is an error whose text the command has printed itself.
-var errSilent = errors.New("reported already")
 
 func (p *program) rootCommand() *cobra.Command {
 	var run runFlags
@@ -102,7 +87,7 @@ Without a command it does its main job, like "relay run".`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &run, cmd.Flags()) },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			err := errors.Join(p.fromEnvironment(cmd.Flags()), p.checkFlags())
-			redirectStandardLog(p.logger())
+			telemetry.RedirectStandardLog(p.logger())
 			return err
 		},
 	}
@@ -110,11 +95,11 @@ Without a command it does its main job, like "relay run".`,
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w; see %s --help", err, cmd.CommandPath())
+		return exit.Usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.configPath, "config", "", "configuration file (default ./relay.yaml, then the user's config folder)")
-	flags.StringVar(&p.dataDir, "data-dir", "", "folder of the journal and the tokens (default "+shownDataDir()+")")
+	flags.StringVar(&p.dataDir, "data-dir", "", "folder of the journal and the tokens (default "+datadir.UsualPath()+")")
 	flags.StringVar(&p.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	flags.StringVar(&p.logFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal")
 	flags.StringVar(&p.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
@@ -135,7 +120,7 @@ Without a command it does its main job, like "relay run".`,
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usagef("%s takes no argument, got %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+		return exit.Usagef("%s takes no argument, got %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
 	}
 	return nil
 }
@@ -149,7 +134,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = "did you mean " + cmd.CommandPath() + " " + strings.Join(near, " or ") + "?"
 	}
-	return usagef("no command %q; %s", args[0], hint)
+	return exit.Usagef("no command %q; %s", args[0], hint)
 }
 
 // needCommand is what a command that has only subcommands does.
@@ -161,7 +146,7 @@ func needCommand(cmd *cobra.Command, args []string) error {
 	for _, sub := range cmd.Commands() {
 		names = append(names, sub.Name())
 	}
-	return usagef("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
+	return exit.Usagef("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
 }
 
 // What flags are annotated with.
@@ -208,7 +193,7 @@ func (p *program) fromEnvironment(flags *pflag.FlagSet) error {
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, usagef("%s=%q: %w", name, value, err))
+			errs = append(errs, exit.Usagef("%s=%q: %w", name, value, err))
 		}
 		annotate(f, fromVariable)
 	})
@@ -217,53 +202,44 @@ func (p *program) fromEnvironment(flags *pflag.FlagSet) error {
 
 func (p *program) checkFlags() error {
 	if _, err := zerolog.ParseLevel(p.logLevel); err != nil || p.logLevel == "" {
-		return usagef("--log-level %q: want trace, debug, info, warn or error", p.logLevel)
+		return exit.Usagef("--log-level %q: want trace, debug, info, warn or error", p.logLevel)
 	}
 	switch p.logFormat {
 	case "auto", "console", "json":
 	default:
-		return usagef("--log-format %q: want auto, console or json", p.logFormat)
+		return exit.Usagef("--log-format %q: want auto, console or json", p.logFormat)
 	}
 	switch p.color {
 	case "auto", "always", "never":
 	default:
-		return usagef("--color %q: want auto, always or never", p.color)
+		return exit.Usagef("--color %q: want auto, always or never", p.color)
 	}
 	return nil
 }
 
 // logger writes to stderr, as the flags say.
 func (p *program) logger() zerolog.Logger {
-	level, err := zerolog.ParseLevel(p.logLevel)
-	if err != nil {
-		level = zerolog.InfoLevel // checkFlags refused it before
-	}
-	w := zerolog.SyncWriter(p.err)
-	if p.logFormat == "console" || p.logFormat == "auto" && terminal(p.err) {
-		noColor, _ := p.getenv("NO_COLOR")
-		plain := p.color == "never" || p.color == "auto" && (noColor != "" || !terminal(p.err))
-		w = zerolog.ConsoleWriter{Out: w, NoColor: plain, TimeFormat: time.TimeOnly}
-	}
-	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+	noColor, _ := p.getenv("NO_COLOR")
+	return telemetry.NewLogger(p.err, telemetry.LogOptions{Level: p.logLevel, Format: p.logFormat, Color: p.color, NoColor: noColor != ""})
 }
 
 // findConfig returns the path of the configuration, or says how to come by one.
 func (p *program) findConfig() (string, error) {
-	path, err := FindConfig(p.configPath, p.getenv)
+	path, err := config.Find(p.configPath, p.getenv)
 	if err == nil && path == "" {
 		err = errors.New("no configuration: there is no relay.yaml here or in the user's config folder; " +
 			"write one with relay init, name one with --config, or try relay --simulate --sink stdout")
 	}
-	return path, withCode(exitConfig, err)
+	return path, exit.With(exit.Config, err)
 }
 
 // loadConfig finds, reads and checks the configuration, and logs its warnings.
-func (p *program) loadConfig(log zerolog.Logger) (*Config, error) {
-	return p.loadConfigBy(LoadConfig, log)
+func (p *program) loadConfig(log zerolog.Logger) (*config.Config, error) {
+	return p.loadConfigBy(config.Load, log)
 }
 
-// loadConfigBy does so with [LoadConfig] or [CheckConfig].
-func (p *program) loadConfigBy(load func(string, func(string) (string, bool)) (*Config, error), log zerolog.Logger) (*Config, error) {
+// loadConfigBy does so with [config.Load] or [config.Check].
+func (p *program) loadConfigBy(load func(string, func(string) (string, bool)) (*config.Config, error), log zerolog.Logger) (*config.Config, error) {
 	path, err := p.findConfig()
 	if err != nil {
 		return nil, err
@@ -280,36 +256,29 @@ func (p *program) loadConfigBy(load func(string, func(string) (string, bool)) (*
 
 // dataPath is the data folder: the flag's, else the user's own. It is refused if others could put files into it.
 func (p *program) dataPath() (string, error) {
-	dir, err := p.chosenDataPath()
+	dir, err := datadir.Choose(p.dataDir, p.getenv)
 	if err == nil {
-		err = withCode(exitUnavailable, checkDataDir(dir))
+		err = exit.With(exit.Unavailable, datadir.Check(dir))
 	}
 	return dir, err
 }
 
-// chosenDataPath is the data folder, whether or not it is fit for use.
-func (p *program) chosenDataPath() (string, error) {
-	if p.dataDir != "" {
-		return p.dataDir, nil
-	}
-	if dir, ok := p.getenv("XDG_DATA_HOME"); ok && filepath.IsAbs(dir) {
-		return filepath.Join(dir, "relay"), nil
-	}
-	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
-		if dir, err := os.UserConfigDir(); err == nil {
-			return filepath.Join(dir, "relay", "data"), nil
-		}
-	} else if home, err := os.UserHomeDir(); err == nil {
-		return filepath.Join(home, ".local", "share", "relay"), nil
-	}
-	return "", usagef("no data folder: the user has no home folder; name one with --data-dir")
+// identity says what tokens are sealed with.
+func (p *program) identity() auth.IdentityOptions {
+	return grants.IdentityOptions(p.getenv, p.simulation)
 }
 
-func shownDataDir() string {
-	switch runtime.GOOS {
-	case "windows", "darwin":
-		return "relay/data in the user's config folder"
-	default:
-		return "~/.local/share/relay"
+// access is the way to the journal.
+func (p *program) access() (*datadir.Access, error) {
+	dir, err := p.dataPath()
+	return &datadir.Access{Dir: dir, ConfigPath: p.configPath, Getenv: p.getenv, Log: p.logger()}, err
+}
+
+// withJournal calls use with the journal, whether or not a relay runs on the data folder.
+func (p *program) withJournal(ctx context.Context, use func(*journal.Journal) error) error {
+	a, err := p.access()
+	if err != nil {
+		return err
 	}
+	return a.Use(ctx, use)
 }

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 const checkedAccount = "accounts: {m: {provider: treatstream, client_id: x, client_secret: 12345678abc}}\n"
@@ -54,7 +57,7 @@ func checkRefused(t *testing.T, w *world, text, want string) {
 	if err := os.WriteFile(w.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := CheckConfig(w.config, os.LookupEnv)
+	_, err := config.Check(w.config, os.LookupEnv)
 	if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "relay.yaml:") || strings.Contains(err.Error(), "\x01") {
 		t.Errorf("%v, want %q for\n%s", err, want, text)
 	}
@@ -81,49 +84,9 @@ func TestConfigCheckCommand(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, args := range [][]string{{"config", "check"}, {}} {
-			if got := w.relay(exitConfig, args...).err.text(); !strings.Contains(got, want) || strings.Contains(got, "hunter2") {
+			if got := w.relay(exit.Config, args...).err.text(); !strings.Contains(got, want) || strings.Contains(got, "hunter2") {
 				t.Errorf("relay %s: %s, want %q for\n%s", strings.Join(args, " "), got, want, text)
 			}
 		}
-	}
-}
-
-// Blanks around a URL do not count, and within one they are refused; so are ports that cannot be.
-func TestConfigURLs(t *testing.T) {
-	inConfigDir(t)
-	at := map[string]string{
-		"accounts.m.redirect_url": "accounts: {m: {provider: treatstream, client_id: x, client_secret: 12345678abc, redirect_url: %}}\nsinks: {o: {type: stdout}}\n",
-		"sinks.o.url":             checkedAccount + "sinks: {o: {type: webhook, url: %, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}}\n",
-		"sinks.o.avatar_url":      checkedAccount + "sinks: {o: {type: discord, url: 'https://discord.com/api/webhooks/1234567890/abcdefghijklmnopqrstuvwxyz', avatar_url: %}}\n",
-		"sinks.o.thumbnails.x":    checkedAccount + "sinks: {o: {type: discord, url: 'https://discord.com/api/webhooks/1234567890/abcdefghijklmnopqrstuvwxyz', thumbnails: {x: %}}}\n",
-	}
-	for _, key := range []string{"authorize", "token", "refresh", "socket_token", "history", "socket"} {
-		at["accounts.m.endpoints."+key] = "accounts: {m: {provider: treatstream, client_id: x, client_secret: 12345678abc, endpoints: {" + key + ": %}}}\nsinks: {o: {type: stdout}}\n"
-	}
-	servers := map[string]string{
-		"sinks.o.url":      checkedAccount + "sinks: {o: {type: nats, url: %}}\n",
-		"journal.nats_url": checkedAccount + "journal: {nats_url: %}\nsinks: {o: {type: stdout}}\n",
-	}
-	try := func(keys map[string]string, good, bad []string) {
-		for key, text := range keys {
-			for _, value := range good {
-				if _, err := load(t, strings.ReplaceAll(text, "%", `"`+value+`"`), os.LookupEnv); err != nil {
-					t.Errorf("%q: %v", value, err)
-				}
-			}
-			for _, value := range bad {
-				if _, err := load(t, strings.ReplaceAll(text, "%", `"`+value+`"`), os.LookupEnv); err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(key, ".x")+": ") {
-					t.Errorf("%s %q: %v", key, value, err)
-				}
-			}
-		}
-	}
-	try(at, []string{"https://example.com/x", "  https://example.com/x ", `\thttps://example.com:8443/x\n`},
-		[]string{"https://example.com/a b", "https://exa mple.com/", "https://example.com:99999/", "https://example.com:0/", "https://example.com:x/", "https://example.com/?a=b c", `https://example.com/\t/b`})
-	try(servers, []string{" nats://127.0.0.1:4222 ", "nats://127.0.0.1:1, nats://127.0.0.1:2", `nats://127.0.0.1\n`},
-		[]string{"nats://127.0.0.1:99999", "nats://127.0.0.1:0", "nats://127.0.0 .1:1", "nats://127.0.0.1:1/a b", "nats://a:1, nats://b:99999"})
-	cfg, err := load(t, strings.ReplaceAll(servers["journal.nats_url"], "%", "' nats://a:1 , nats://b:2 '"), os.LookupEnv)
-	if err != nil || cfg.Journal.NATSURL.Reveal() != "nats://a:1,nats://b:2" {
-		t.Errorf("%v", err)
 	}
 }

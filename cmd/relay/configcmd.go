@@ -8,11 +8,9 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	relaydocs "github.com/treatrelay/relay/docs"
 )
-
-// schemaURL is where editors find the schema of a configuration file.
-const schemaURL = "https://raw.githubusercontent.com/treatrelay/relay/main/docs/relay.schema.json"
 
 func (p *program) configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check and show the configuration", Args: unknownCommand, RunE: needCommand}
@@ -20,7 +18,7 @@ func (p *program) configCommand() *cobra.Command {
 		Use: "check", Short: "Say everything that is wrong with the configuration, with its place", Args: noArgs,
 		Example: "  relay config check\n  relay config check --config /etc/relay/relay.yaml",
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := p.loadConfigBy(CheckConfig, p.logger())
+			cfg, err := p.loadConfigBy(config.Check, p.logger())
 			if err == nil {
 				err = checkAccounts(cfg)
 			}
@@ -36,7 +34,7 @@ func (p *program) configCommand() *cobra.Command {
 		Use: "schema", Short: "Print the JSON Schema of relay.yaml, for editors", Args: noArgs,
 		Long: `Print the JSON Schema (draft 2020-12) of relay.yaml on standard output. Editors with a YAML language server complete and
 check a file that begins with
-  # yaml-language-server: $schema=` + schemaURL + `
+  # yaml-language-server: $schema=` + relaydocs.ConfigSchemaURL + `
 as one that "relay init" wrote does. Instead of the address it may be the path of what this command prints.`,
 		Example: "  relay config schema > relay.schema.json",
 		RunE: func(*cobra.Command, []string) error {
@@ -66,7 +64,7 @@ func (p *program) showConfig(asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	shown, warnings, err := effectiveConfig(path, p.getenv)
+	shown, warnings, err := config.Effective(path, p.getenv)
 	if err != nil {
 		return err
 	}
@@ -81,7 +79,7 @@ func (p *program) showConfig(asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		return json.NewEncoder(p.out).Encode(unordered(shown))
+		return json.NewEncoder(p.out).Encode(config.Plain(shown))
 	}
 	text, err := yaml.MarshalWithOptions(shown, yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
 	if err != nil {

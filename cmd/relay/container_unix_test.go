@@ -19,6 +19,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 )
 
 // A stage is a part of a Dockerfile.
@@ -29,7 +32,7 @@ type stage struct {
 
 func readDockerfile(t *testing.T) (stages []stage) {
 	t.Helper()
-	for line := range strings.SplitSeq(readDoc(t, "Dockerfile"), "\n") {
+	for line := range strings.SplitSeq(doctest.Read(t, "Dockerfile"), "\n") {
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -74,7 +77,7 @@ func TestImageBuild(t *testing.T) {
 	if len(stages) != 2 || stages[0].name != "build" || stages[1].base != "scratch" {
 		t.Fatalf("stages: %+v", stages)
 	}
-	goVersion := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readDoc(t, "go.mod"))[1]
+	goVersion := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(doctest.Read(t, "go.mod"))[1]
 	if base := stages[0].base; base != "golang:"+goVersion {
 		t.Errorf("built on %s, and go.mod wants Go %s", base, goVersion)
 	}
@@ -168,7 +171,7 @@ func TestImage(t *testing.T) {
 		t.Fatalf("HEALTHCHECK %s: %v", asking, err)
 	}
 	checkRelayCommand(t, "Dockerfile, HEALTHCHECK", strings.TrimPrefix(strings.Join(command, " "), "/"))
-	for _, m := range regexp.MustCompile(`docker run --rm treatrelay (.*)`).FindAllStringSubmatch(readDoc(t, "Dockerfile"), -1) {
+	for _, m := range regexp.MustCompile(`docker run --rm treatrelay (.*)`).FindAllStringSubmatch(doctest.Read(t, "Dockerfile"), -1) {
 		checkRelayCommand(t, "Dockerfile", "relay "+m[1])
 	}
 }
@@ -211,7 +214,7 @@ func readCompose(t *testing.T) composed {
 // docker-compose.yml fits itself, relay's configuration for it, and relay.
 func TestCompose(t *testing.T) {
 	c := readCompose(t)
-	text := readDoc(t, "docker-compose.yml")
+	text := doctest.Read(t, "docker-compose.yml")
 	for name, s := range c.Services {
 		checkEnvironment(t, "docker-compose.yml", s.Environment)
 		for _, secret := range s.Secrets {
@@ -254,7 +257,7 @@ func TestCompose(t *testing.T) {
 		}
 	}
 	const example = "packaging/compose/relay.yaml"
-	for _, m := range regexp.MustCompile(`/run/secrets/(\w+)`).FindAllStringSubmatch(readDoc(t, example)+relay.Environment["RELAY_IDENTITY_FILE"], -1) {
+	for _, m := range regexp.MustCompile(`/run/secrets/(\w+)`).FindAllStringSubmatch(doctest.Read(t, example)+relay.Environment["RELAY_IDENTITY_FILE"], -1) {
 		if !slices.Contains(relay.Secrets, m[1]) {
 			t.Errorf("%s: relay does not get the secret %s", example, m[1])
 		}
@@ -293,7 +296,7 @@ func TestComposeNATS(t *testing.T) {
 	text := here.Replace(c.Configs["nats"].Content) + fmt.Sprintf("listen: 127.0.0.1:%d\n", port)
 	const token = "12345678901234567890"
 	for name, text := range map[string]string{"nats.conf": text, "nats_token": token + "\n"} {
-		if err := writePrivate(filepath.Join(dir, name), []byte(text)); err != nil {
+		if err := datadir.WritePrivate(filepath.Join(dir, name), []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}

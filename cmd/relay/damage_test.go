@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // spoil changes a file of the data folder while relay does not run.
@@ -27,7 +30,7 @@ func (w *world) spoil(change func([]byte) []byte, path ...string) string {
 // segments are the files of the journal's log, oldest first.
 func (w *world) segments() []string {
 	w.t.Helper()
-	all, err := filepath.Glob(filepath.Join(w.dir, "data", journalDir, "*.log"))
+	all, err := filepath.Glob(filepath.Join(w.dir, "data", datadir.JournalDir, "*.log"))
 	if err != nil || len(all) == 0 {
 		w.t.Fatalf("segments of the journal: %v, %v", all, err)
 	}
@@ -39,7 +42,7 @@ func (w *world) segments() []string {
 func (w *world) journaledAs() (all []string) {
 	w.t.Helper()
 	out, stderr, code := w.command("", "history", "--json")
-	if code != exitOK {
+	if code != exit.OK {
 		w.t.Fatalf("relay history: exit code %d\n%s", code, stderr)
 	}
 	for _, e := range events(w.t, strings.Split(strings.TrimSpace(out), "\n")) {
@@ -85,7 +88,7 @@ func TestDamagedEventIsHealed(t *testing.T) {
 	segment := w.segments()[0]
 	w.spoil(func(content []byte) []byte {
 		return bytes.Replace(content, []byte(`"title":"`+title(7)), []byte(`"title":"`+"Pizzb 00oo7"), 1)
-	}, journalDir, filepath.Base(segment))
+	}, datadir.JournalDir, filepath.Base(segment))
 	p := w.start()
 	w.connected()
 	line := p.err.find(t, filepath.Base(segment))
@@ -104,7 +107,7 @@ func TestDamagedEventIsHealed(t *testing.T) {
 		t.Errorf("it came back with another id than %s", id)
 	}
 	w.noSecrets(p)
-	if out, stderr, code := w.command("", "journal", "verify"); code != exitOK || !strings.Contains(out, filepath.Base(segment)) {
+	if out, stderr, code := w.command("", "journal", "verify"); code != exit.OK || !strings.Contains(out, filepath.Base(segment)) {
 		t.Errorf("relay journal verify: exit code %d\n%s%s", code, out, stderr)
 	}
 }
@@ -128,7 +131,7 @@ func TestCutOfDeliveredEventsSendsNothingAgain(t *testing.T) {
 			segments := w.segments()
 			w.spoil(func(content []byte) []byte {
 				return content[:bytes.Index(content, []byte(`"title":"`+title(15)))-200]
-			}, journalDir, filepath.Base(segments[len(segments)-1]))
+			}, datadir.JournalDir, filepath.Base(segments[len(segments)-1]))
 		},
 		"all": func(w *world) {
 			for _, segment := range w.segments() {
@@ -177,8 +180,8 @@ func (w *world) numbers() map[string]uint64 {
 // What relay knows beside the log survives the loss of either copy: no sink's place moves, no dead letter is gone.
 func TestStateIsRemoved(t *testing.T) {
 	for name, files := range map[string][]string{
-		"state": {filepath.Join(journalDir, "state.db")}, "cursors": {cursorsFile}, "index": {indexDir},
-		"state and index": {filepath.Join(journalDir, "state.db"), indexDir},
+		"state": {filepath.Join(datadir.JournalDir, "state.db")}, "cursors": {datadir.CursorsFile}, "index": {datadir.IndexDir},
+		"state and index": {filepath.Join(datadir.JournalDir, "state.db"), datadir.IndexDir},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulatedRealtime)
@@ -230,7 +233,7 @@ func TestDamageThatIsNotRepaired(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.began(3)
 	garbage := func([]byte) []byte { return []byte("destroyed") }
-	overlay := w.spoil(func(content []byte) []byte { return bytes.ToLower(content) }, overlayFile)
+	overlay := w.spoil(func(content []byte) []byte { return bytes.ToLower(content) }, datadir.OverlayFile)
 	refused := func(code int, parts ...string) {
 		t.Helper()
 		p := w.start()
@@ -243,21 +246,21 @@ func TestDamageThatIsNotRepaired(t *testing.T) {
 			}
 		}
 	}
-	refused(exitFailure, overlay+" is damaged; delete it to have new ones made")
+	refused(exit.Failure, overlay+" is damaged; delete it to have new ones made")
 	if err := os.Remove(overlay); err != nil {
 		t.Fatal(err)
 	}
-	account := w.spoil(garbage, accountsDir, "mystream.json")
-	refused(exitUnauthorized, account, "damaged", "relay auth login mystream")
+	account := w.spoil(garbage, datadir.AccountsDir, "mystream.json")
+	refused(exit.Unauthorized, account, "damaged", "relay auth login mystream")
 	w.login()
 
 	// A journal of an early version.
-	former := filepath.Join(w.dir, "data", journalDir, "jetstream")
+	former := filepath.Join(w.dir, "data", datadir.JournalDir, "jetstream")
 	if err := os.Mkdir(former, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	refused(exitUnavailable, filepath.Join(w.dir, "data", journalDir), "early version", "--data-dir")
-	if out, stderr, code := w.command("", "history"); code != exitUnavailable || out != "" || !strings.Contains(stderr, "early version") {
+	refused(exit.Unavailable, filepath.Join(w.dir, "data", datadir.JournalDir), "early version", "--data-dir")
+	if out, stderr, code := w.command("", "history"); code != exit.Unavailable || out != "" || !strings.Contains(stderr, "early version") {
 		t.Errorf("relay history: exit code %d, %q\n%s", code, out, stderr)
 	}
 	if err := os.Remove(former); err != nil {
@@ -276,5 +279,5 @@ func TestDamageThatIsNotRepaired(t *testing.T) {
 	if err := os.WriteFile(w.identity, bytes.Replace(identity, []byte("AGE-SECRET-KEY-1"), []byte("AGE-SECRET-KEY-1Q"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refused(exitUnavailable, w.identity, "put it back from a backup", "relay auth login")
+	refused(exit.Unavailable, w.identity, "put it back from a backup", "relay auth login")
 }

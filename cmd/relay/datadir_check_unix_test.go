@@ -7,6 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // A data folder into which others can put files, or have put links, is refused by relay and by every command.
@@ -32,7 +36,7 @@ func TestDataFolderOfOthers(t *testing.T) {
 	}{
 		{"writable by others", mode(data, 0o777), "others may write to " + data + " (mode 0777); run: chmod go-w " + data},
 		{"writable by the group", mode(data, 0o770), "(mode 0770); run: chmod go-w " + data},
-		{"journal writable by others", mode(filepath.Join(data, journalDir), 0o722), "others may write to " + filepath.Join(data, journalDir)},
+		{"journal writable by others", mode(filepath.Join(data, datadir.JournalDir), 0o722), "others may write to " + filepath.Join(data, datadir.JournalDir)},
 		{"of another user", func(t *testing.T) {
 			if os.Geteuid() != 0 {
 				t.Skip("only root can give a folder away")
@@ -46,7 +50,7 @@ func TestDataFolderOfOthers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.do(t)
 			for _, args := range [][]string{{"--sink", "console"}, {"history"}, {"auth", "status"}, {"status"}, {"journal", "verify"}} {
-				if text := w.relay(exitUnavailable, args...).err.text(); !strings.Contains(text, test.want) {
+				if text := w.relay(exit.Unavailable, args...).err.text(); !strings.Contains(text, test.want) {
 					t.Errorf("relay %s: %s, want %q", strings.Join(args, " "), text, test.want)
 				}
 			}
@@ -64,7 +68,7 @@ func TestDataFolderWithLinks(t *testing.T) {
 	w.login()
 	data := filepath.Join(w.dir, "data")
 	aim := filepath.Join(w.dir, "aim")
-	for _, name := range []string{lockFile, overlayFile, cursorsFile, controlSocket, ".history-mystream", filepath.Join(indexDir, "tail"), filepath.Join(overlayDir, "jetstream", "x")} {
+	for _, name := range []string{datadir.LockFile, datadir.OverlayFile, datadir.CursorsFile, api.Socket, ".history-mystream", filepath.Join(datadir.IndexDir, "tail"), filepath.Join(datadir.OverlayDir, "jetstream", "x")} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(data, name)
 			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -74,7 +78,7 @@ func TestDataFolderWithLinks(t *testing.T) {
 			if err := os.Symlink(aim, path); err != nil {
 				t.Fatal(err)
 			}
-			if text := w.relay(exitUnavailable, "--sink", "console").err.text(); !strings.Contains(text, path+" is a symbolic link, which relay does not follow") {
+			if text := w.relay(exit.Unavailable, "--sink", "console").err.text(); !strings.Contains(text, path+" is a symbolic link, which relay does not follow") {
 				t.Errorf("%s", text)
 			}
 			if _, err := os.Lstat(aim); err == nil {
@@ -85,25 +89,11 @@ func TestDataFolderWithLinks(t *testing.T) {
 			}
 		})
 	}
-	t.Run("in the way of the lock and the login", func(t *testing.T) { // should one have come there later
-		dir := t.TempDir()
-		for _, name := range []string{lockFile, overlayFile} {
-			if err := os.Symlink(aim, filepath.Join(dir, name)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if ok, err := newDataLock(dir).TryLock(); ok || err == nil {
-			t.Error("the lock follows a link")
-		}
-		if _, _, err := loadOverlayLogin(dir); err == nil || !strings.Contains(err.Error(), overlayFile) {
-			t.Errorf("the login follows a link: %v", err)
-		}
-	})
 	t.Run("a folder elsewhere", func(t *testing.T) { // which people have on another disk
 		if err := os.Mkdir(aim, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		at := filepath.Join(data, attemptsDir)
+		at := filepath.Join(data, datadir.AttemptsDir)
 		if err := os.RemoveAll(at); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +106,7 @@ func TestDataFolderWithLinks(t *testing.T) {
 		if err := os.Chmod(aim, 0o777); err != nil {
 			t.Fatal(err)
 		}
-		if text := w.relay(exitUnavailable, "--sink", "console").err.text(); !strings.Contains(text, "others may write to "+at) {
+		if text := w.relay(exit.Unavailable, "--sink", "console").err.text(); !strings.Contains(text, "others may write to "+at) {
 			t.Errorf("%s", text)
 		}
 	})

@@ -15,6 +15,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -27,7 +31,7 @@ func (w *world) relay(code int, args ...string) *process {
 	if got := p.exit(); got != code {
 		w.t.Fatalf("relay %q: exit code %d, want %d:\n%s", args, got, code, p.err.text())
 	}
-	if code != exitOK && len(p.out.get()) > 0 {
+	if code != exit.OK && len(p.out.get()) > 0 {
 		w.t.Errorf("relay %q fails and writes to stdout:\n%s", args, p.out.text())
 	}
 	return p
@@ -36,7 +40,7 @@ func (w *world) relay(code int, args ...string) *process {
 // letters lists the dead letters of the receiver.
 func (w *world) letters(flags ...string) (letters []journal.DeadLetter) {
 	w.t.Helper()
-	p := w.relay(exitOK, append([]string{"deadletters", "list", "--json"}, flags...)...)
+	p := w.relay(exit.OK, append([]string{"deadletters", "list", "--json"}, flags...)...)
 	for _, line := range p.out.get() {
 		var d journal.DeadLetter
 		if err := json.Unmarshal([]byte(line), &d); err != nil {
@@ -82,15 +86,15 @@ func TestDeadLetters(t *testing.T) {
 				t.Fatalf("dead letters %+v", letters)
 			}
 			number := fmt.Sprint(letters[0].Number)
-			if text := w.relay(exitOK, "deadletters", "list").out.text(); !strings.Contains(text, id) || !strings.Contains(text, "NUMBER") {
+			if text := w.relay(exit.OK, "deadletters", "list").out.text(); !strings.Contains(text, id) || !strings.Contains(text, "NUMBER") {
 				t.Errorf("list:\n%s", text)
 			}
 			for _, name := range []string{number, id} {
-				if text := w.relay(exitOK, "deadletters", "show", name).out.text(); !strings.Contains(text, title(2)) {
+				if text := w.relay(exit.OK, "deadletters", "show", name).out.text(); !strings.Contains(text, title(2)) {
 					t.Errorf("show %s:\n%s", name, text)
 				}
 			}
-			if text := w.relay(exitOK, "deadletters", "redrive", "--all", "--dry-run").out.text(); !strings.Contains(text, id) {
+			if text := w.relay(exit.OK, "deadletters", "redrive", "--all", "--dry-run").out.text(); !strings.Contains(text, id) {
 				t.Errorf("dry run:\n%s", text)
 			}
 			p.stop()
@@ -98,14 +102,14 @@ func TestDeadLetters(t *testing.T) {
 			if got := w.letters(); len(got) != 1 || got[0].ID != id {
 				t.Fatalf("dead letters while relay is stopped: %+v", got)
 			}
-			if text := w.relay(exitOK, "deadletters", "redrive", "--id", number).err.text(); !strings.Contains(text, "Redrove 1 dead letter.") {
+			if text := w.relay(exit.OK, "deadletters", "redrive", "--id", number).err.text(); !strings.Contains(text, "Redrove 1 dead letter.") {
 				t.Errorf("redrive: %s", text)
 			}
 			w.bot.refuses()
 			p = w.start()
 			w.connected()
 			w.arrives(id)
-			if text := w.relay(exitOK, "deadletters", "list").err.text(); !strings.Contains(text, "Nothing matched") {
+			if text := w.relay(exit.OK, "deadletters", "list").err.text(); !strings.Contains(text, "Nothing matched") {
 				t.Errorf("list of nothing says %q", text)
 			}
 
@@ -119,9 +123,9 @@ func TestDeadLetters(t *testing.T) {
 			})
 			w.bot.refuses()
 			id = events(t, p.out.get())[0].ID
-			w.relay(exitOK, "deadletters", "redrive", "--id", id)
+			w.relay(exit.OK, "deadletters", "redrive", "--id", id)
 			w.arrives(id)
-			w.relay(exitOK, "deadletters", "purge", "--limit", "5", "--all")
+			w.relay(exit.OK, "deadletters", "purge", "--limit", "5", "--all")
 			if got := w.letters(); len(got) != 0 {
 				t.Errorf("dead letters after the purge: %+v", got)
 			}
@@ -151,7 +155,7 @@ func (w *world) traced(id string) {
 	w.t.Helper()
 	eventually(w.t, func() error { // the log of attempts is written a moment later
 		steps := make(map[string]int)
-		for _, line := range w.relay(exitOK, "trace", id, "--json").out.get() {
+		for _, line := range w.relay(exit.OK, "trace", id, "--json").out.get() {
 			var s traceStep
 			if err := json.Unmarshal([]byte(line), &s); err != nil || s.ID != id {
 				w.t.Fatalf("%q: %v", line, err)
@@ -165,7 +169,7 @@ func (w *world) traced(id string) {
 		}
 		return nil
 	})
-	text := w.relay(exitOK, "trace", id).out.text()
+	text := w.relay(exit.OK, "trace", id).out.text()
 	for _, want := range []string{id, "account mystream", "stdout", "redrive of dead letter"} {
 		if !strings.Contains(text, want) {
 			w.t.Errorf("the trace lacks %q:\n%s", want, text)
@@ -176,24 +180,31 @@ func (w *world) traced(id string) {
 // makeDeadLetters makes dead letters of all that the bot has got, while no relay runs, and empties the bot.
 func (w *world) makeDeadLetters() {
 	w.t.Helper()
-	lock, err := lockDataDir(w.t.Context(), filepath.Join(w.dir, "data"))
+	lock, err := datadir.Lock(w.t.Context(), filepath.Join(w.dir, "data"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	j := &job{log: zerolog.Nop(), dir: filepath.Join(w.dir, "data")}
-	j.undo.add("data folder", lock.Close)
-	err = j.openJournal(w.t.Context(), JournalConfig{Retention: time.Hour}, pipeline.NewMetrics(prometheus.NewRegistry()), nil)
+	var undo datadir.Teardown
+	undo.Add("data folder", lock.Close)
+	at := config.Journal{Retention: time.Hour}
+	var j *journal.Journal
+	storage, err := datadir.OpenStorage(w.t.Context(), at, filepath.Join(w.dir, "data"), zerolog.Nop(), &undo)
+	if err == nil {
+		j, err = journal.Open(w.t.Context(), journal.Config{
+			Log: storage.Log, State: storage.State, Attempts: storage.Attempts, Retention: at.Retention, Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+		})
+	}
 	first, next := uint64(1), uint64(0)
 	if err == nil {
-		first, next = j.journal.Bounds()
+		first, next = j.Bounds()
 	}
 	for number := first; number < next && err == nil; number++ {
 		var r journal.Record
-		if r, err = j.journal.Get(w.t.Context(), number); err == nil && r.Kind == journal.Treat {
-			err = j.journal.KeepDeadLetter(w.t.Context(), "bot", "status 400: no such dish", 5, r.Delivery())
+		if r, err = j.Get(w.t.Context(), number); err == nil && r.Kind == journal.Treat {
+			err = j.KeepDeadLetter(w.t.Context(), "bot", "status 400: no such dish", 5, r.Delivery())
 		}
 	}
-	if err := errors.Join(err, j.undo.run()); err != nil {
+	if err := errors.Join(err, undo.Run()); err != nil {
 		w.t.Fatal(err)
 	}
 	w.bot.forget()
@@ -244,7 +255,7 @@ func TestRedriveKilled(t *testing.T) {
 	if killed == 0 {
 		t.Error("no redrive was killed")
 	}
-	w.relay(exitOK, "deadletters", "redrive", "--all")
+	w.relay(exit.OK, "deadletters", "redrive", "--all")
 	if got := w.letters(); len(got) != 0 {
 		t.Errorf("%d dead letters are left", len(got))
 	}
@@ -270,33 +281,6 @@ func TestRedriveKilled(t *testing.T) {
 	}
 }
 
-func TestInstant(t *testing.T) {
-	now := time.Date(2026, 7, 16, 21, 0, 0, 0, time.Local)
-	for text, want := range map[string]time.Time{
-		"":                     {},
-		"36h":                  now.Add(-36 * time.Hour),
-		"7d":                   now.AddDate(0, 0, -7),
-		"2026-07-16T21:00:00Z": time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC),
-		"2026-07-01":           time.Date(2026, 7, 1, 0, 0, 0, 0, time.Local),
-		"2026-07-01 12:30":     time.Date(2026, 7, 1, 12, 30, 0, 0, time.Local),
-	} {
-		if got, err := instant(text, now); err != nil || !got.Equal(want) {
-			t.Errorf("%q is %v (%v), want %v", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"yesterday", "-1h", "d", "12"} {
-		if got, err := instant(text, now); err == nil {
-			t.Errorf("%q is %v", text, got)
-		}
-	}
-}
-
-func TestPrintable(t *testing.T) {
-	if got, want := printable("a\x1b[31mb\n\tc\u202e ö"), "a\ufffd[31mb  c\ufffd ö"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
 // The control socket is for its user alone, is there while relay runs, however long the path of the data folder is, and is made
 // anew after a kill.
 func TestControlSocket(t *testing.T) {
@@ -313,14 +297,14 @@ func TestControlSocket(t *testing.T) {
 	if err := os.Symlink(long, data); err != nil { // for the harness
 		t.Fatal(err)
 	}
-	socket := filepath.Join(long, controlSocket)
+	socket := filepath.Join(long, api.Socket)
 	p := w.start("--sink", "console", "--data-dir", long)
 	w.connected()
 	info, err := os.Stat(socket)
 	if err != nil || info.Mode() != os.ModeSocket|0o600 {
 		t.Fatalf("%v (%v)", info.Mode(), err)
 	}
-	if text := w.relay(exitOK, "deadletters", "list", "--data-dir", long).err.text(); !strings.Contains(text, "Nothing matched") {
+	if text := w.relay(exit.OK, "deadletters", "list", "--data-dir", long).err.text(); !strings.Contains(text, "Nothing matched") {
 		t.Errorf("stderr %q", text)
 	}
 	p.signal(syscall.SIGKILL)
@@ -328,10 +312,10 @@ func TestControlSocket(t *testing.T) {
 	if _, err := os.Stat(socket); err != nil {
 		t.Fatal(err) // it is a stale one now
 	}
-	w.relay(exitOK, "deadletters", "list", "--data-dir", long)
+	w.relay(exit.OK, "deadletters", "list", "--data-dir", long)
 	p = w.start("--sink", "console", "--data-dir", long)
 	w.connected()
-	w.relay(exitOK, "deadletters", "list", "--data-dir", long)
+	w.relay(exit.OK, "deadletters", "list", "--data-dir", long)
 	p.stop()
 	if _, err := os.Stat(socket); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket stays: %v", err)
@@ -345,7 +329,7 @@ func TestControlSocket(t *testing.T) {
 // What keeps a command from the journal is said with what to do.
 func TestJournalOutOfReach(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	if text := w.relay(exitUnavailable, "deadletters", "list").err.text(); !strings.Contains(text, "there is no journal yet") {
+	if text := w.relay(exit.Unavailable, "deadletters", "list").err.text(); !strings.Contains(text, "there is no journal yet") {
 		t.Errorf("before the first run: %s", text)
 	}
 	if _, err := os.Stat(filepath.Join(w.dir, "data")); !errors.Is(err, os.ErrNotExist) {
@@ -353,11 +337,11 @@ func TestJournalOutOfReach(t *testing.T) {
 	}
 	server := natstest.Start(t)
 	w.onServer(strings.Replace(server.URL(), "nats://", "nats://u:hunter2@", 1))
-	if text := w.relay(exitUnavailable, "trace", "trt_1").err.text(); !strings.Contains(text, "there is no journal yet") {
+	if text := w.relay(exit.Unavailable, "trace", "trt_1").err.text(); !strings.Contains(text, "there is no journal yet") {
 		t.Errorf("on an empty server: %s", text)
 	}
 	server.Kill()
-	text := w.relay(exitUnavailable, "trace", "trt_1").err.text()
+	text := w.relay(exit.Unavailable, "trace", "trt_1").err.text()
 	if !strings.Contains(text, "journal.nats_url") || strings.Contains(text, "hunter2") {
 		t.Errorf("without its server: %s", text)
 	}
@@ -375,15 +359,15 @@ func TestCommandsAtOnce(t *testing.T) {
 		all = append(all, w.start("deadletters", "list"))
 	}
 	for _, p := range all {
-		if code := p.exit(); code != exitOK {
+		if code := p.exit(); code != exit.OK {
 			t.Errorf("exit code %d:\n%s", code, p.err.text())
 		}
 	}
-	lock, err := lockDataDir(t.Context(), filepath.Join(w.dir, "data"))
+	lock, err := datadir.Lock(t.Context(), filepath.Join(w.dir, "data"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := w.relay(exitUnavailable, "deadletters", "list").err.text()
+	text := w.relay(exit.Unavailable, "deadletters", "list").err.text()
 	if !strings.Contains(text, "relay holds the folder and does not answer") {
 		t.Errorf("stderr: %s", text)
 	}
@@ -393,6 +377,6 @@ func TestCommandsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.connected()
-	w.relay(exitOK, "deadletters", "list")
+	w.relay(exit.OK, "deadletters", "list")
 	p.stop()
 }

@@ -6,14 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -59,39 +59,17 @@ func (f *letterFlags) filter(now time.Time) (filter journal.DeadLetterFilter, ch
 			filter.IDs = append(filter.IDs, id)
 		}
 	}
-	if filter.Since, err = instant(f.since, now); err != nil {
-		return filter, false, usagef("--since %w", err)
+	if filter.Since, err = text.ParseTime(f.since, now); err != nil {
+		return filter, false, exit.Usagef("--since %w", err)
 	}
-	if filter.Until, err = instant(f.until, now); err != nil {
-		return filter, false, usagef("--until %w", err)
+	if filter.Until, err = text.ParseTime(f.until, now); err != nil {
+		return filter, false, exit.Usagef("--until %w", err)
 	}
 	if f.limit < 0 {
-		return filter, false, usagef("--limit %d: want a number above 0", f.limit)
+		return filter, false, exit.Usagef("--limit %d: want a number above 0", f.limit)
 	}
 	chosen = len(f.sinks)+len(f.accounts)+len(f.ids) > 0 || f.since+f.until+f.reason != ""
 	return filter, chosen, nil
-}
-
-// instant reads a point in time: RFC 3339, a date with or without a time of the day in the local zone, or how long ago it was.
-// It is zero for an empty text.
-func instant(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			return now.AddDate(0, 0, -int(n)), nil
-		}
-	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, time.DateTime, "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q: want a time such as 2026-07-16T21:00:00Z, a date such as 2026-07-16, or how long ago, such as 36h or 7d", text)
 }
 
 func (p *program) listDeadLettersCommand() *cobra.Command {
@@ -124,7 +102,7 @@ func (p *program) eachDeadLetter(ctx context.Context, f *letterFlags, use func(*
 			switch err := use(j, d); {
 			case err == nil:
 				n++
-			case !errors.Is(err, errSilent): // that one is left as it is, and was said so
+			case !errors.Is(err, exit.ErrSilent): // that one is left as it is, and was said so
 				return err
 			}
 			if seen++; seen == f.limit {
@@ -134,7 +112,7 @@ func (p *program) eachDeadLetter(ctx context.Context, f *letterFlags, use func(*
 		return nil
 	})
 	if err == nil && n < seen {
-		err = errSilent
+		err = exit.ErrSilent
 	}
 	return n, err
 }
@@ -174,21 +152,8 @@ func (l *letterList) add(d journal.DeadLetter) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(l.out, format, d.Number, d.Time.Local().Format(time.DateTime), d.ID, d.Sink, d.Attempts, printable(d.Reason))
+	_, err := fmt.Fprintf(l.out, format, d.Number, d.Time.Local().Format(time.DateTime), d.ID, d.Sink, d.Attempts, text.Printable(d.Reason))
 	return err
-}
-
-// printable makes text that others wrote fit for one line of a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
 }
 
 func (p *program) showDeadLetterCommand() *cobra.Command {
@@ -197,7 +162,7 @@ func (p *program) showDeadLetterCommand() *cobra.Command {
 		Use: "show NUMBER|ID", Short: "Show a dead letter with its event", Example: "  relay deadletters show 1042",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("%s takes one argument, the number of a dead letter or the id of its event; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+				return exit.Usagef("%s takes one argument, the number of a dead letter or the id of its event; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 			}
 			return nil
 		},
@@ -234,7 +199,7 @@ func (p *program) showDeadLetter(ctx context.Context, j *journal.Journal, d jour
 		return json.NewEncoder(p.out).Encode(d)
 	}
 	_, err = fmt.Fprintf(p.out, "number    %d\nsink      %s\nrefused   %s, attempts: %d\nreason    %s\nevent     %s, %d in the journal\naccount   %s (%s, %s)\n%s\n",
-		d.Number, d.Sink, d.Time.Local().Format(time.DateTime), d.Attempts, printable(d.Reason), d.ID, d.Seq, d.Account, d.Provider, d.Origin, event)
+		d.Number, d.Sink, d.Time.Local().Format(time.DateTime), d.Attempts, text.Printable(d.Reason), d.ID, d.Seq, d.Account, d.Provider, d.Origin, event)
 	return err
 }
 
@@ -266,10 +231,10 @@ func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*journal
 			return err
 		}
 		if chosen == all {
-			return usagef("%s wants either --all or flags that choose, such as --sink or --id; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+			return exit.Usagef("%s wants either --all or flags that choose, such as --sink or --id; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 		}
 		if chosen && !onCommandLine(cmd.Flags(), choosingFlags()...) {
-			return usagef("%s: only environment variables such as RELAY_SINK choose, which may be meant for another command: give it the flags themselves", cmd.CommandPath())
+			return exit.Usagef("%s: only environment variables such as RELAY_SINK choose, which may be meant for another command: give it the flags themselves", cmd.CommandPath())
 		}
 		list, done := &letterList{program: p, json: f.json}, did
 		if dryRun {
@@ -281,7 +246,7 @@ func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*journal
 			}
 			err := mend(j, cmd.Context(), d)
 			if errors.Is(err, journal.ErrEventGone) {
-				return errors.Join(errSilent, p.say("relay: %s; it is kept, relay deadletters purge --id %d deletes it", err, d.Number))
+				return errors.Join(exit.ErrSilent, p.say("relay: %s; it is kept, relay deadletters purge --id %d deletes it", err, d.Number))
 			}
 			if err == nil && f.json {
 				err = list.add(d)

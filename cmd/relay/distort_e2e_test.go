@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // distorted is a history that gives each treat another form.
@@ -97,7 +99,7 @@ func TestDistortedHistoryDoublesNothing(t *testing.T) {
 		})
 	}
 	compare := func(what string, missing int) {
-		if _, stderr, code := w.command("", "reconcile", "mystream"); code != exitOK || !strings.Contains(stderr, fmt.Sprintf(": %d were missing", missing)) {
+		if _, stderr, code := w.command("", "reconcile", "mystream"); code != exit.OK || !strings.Contains(stderr, fmt.Sprintf(": %d were missing", missing)) {
 			t.Errorf("%s: exit code %d\n%s", what, code, stderr)
 		}
 	}

@@ -17,65 +17,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 )
-
-// fenced returns the fenced blocks of a language, unindented.
-func fenced(text, language string) []string {
-	var blocks []string
-	for _, m := range regexp.MustCompile("(?sm)^( *)```"+language+"\n(.*?)^ *```$").FindAllStringSubmatch(text, -1) {
-		blocks = append(blocks, regexp.MustCompile("(?m)^"+m[1]).ReplaceAllString(m[2], ""))
-	}
-	return blocks
-}
-
-// rows returns the cells of the table under a heading or a text that begins a line.
-func rows(t *testing.T, text, after string) [][]string {
-	t.Helper()
-	_, rest, ok := strings.Cut(text, "\n"+after)
-	if !ok {
-		t.Fatalf("there is no %q", after)
-	}
-	var all [][]string
-	for line := range strings.SplitSeq(rest, "\n") {
-		if strings.HasPrefix(line, "| ") {
-			var cells []string
-			for cell := range strings.SplitSeq(strings.Trim(line, "|"), "|") {
-				cells = append(cells, strings.TrimSpace(cell))
-			}
-			all = append(all, cells)
-		} else if len(all) > 1 && !strings.HasPrefix(line, "|") {
-			return all[1:]
-		}
-	}
-	return all
-}
-
-// code returns what stands in backticks.
-func code(text string) []string {
-	var spans []string
-	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(text, -1) {
-		spans = append(spans, m[1])
-	}
-	return spans
-}
-
-func docs(t *testing.T) map[string]string {
-	t.Helper()
-	more, err := filepath.Glob("../../docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]string{}
-	for _, path := range append(more, "../../README.md", "../../CONTRIBUTING.md") {
-		name, err := filepath.Rel("../..", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all[name] = readDoc(t, name)
-	}
-	return all
-}
 
 func commandTree() *cobra.Command {
 	root := (&program{}).rootCommand()
@@ -99,15 +47,15 @@ func parseCommand(line string) (*cobra.Command, error) {
 // Every command line of relay that the documentation shows is one that relay understands.
 func TestDocumentedCommandLines(t *testing.T) {
 	seen := 0
-	for name, text := range docs(t) {
+	for name, text := range doctest.All(t) {
 		var found []string
-		for _, block := range fenced(text, "sh") {
+		for _, block := range doctest.Fenced(text, "sh") {
 			for line := range strings.SplitSeq(block, "\n") {
 				found = append(found, strings.Replace(strings.TrimSpace(line), "go run ./cmd/relay", "relay", 1))
 			}
 		}
 		inBlocks := len(found)
-		found = append(found, code(regexp.MustCompile("(?sm)^ *```.*?^ *```$").ReplaceAllString(text, ""))...)
+		found = append(found, doctest.Code(regexp.MustCompile("(?sm)^ *```.*?^ *```$").ReplaceAllString(text, ""))...)
 		for i, line := range found {
 			for _, command := range relayCommands(line) {
 				seen++
@@ -126,8 +74,8 @@ func TestDocumentedCommandLines(t *testing.T) {
 // The table of commands has each command, and no other.
 func TestDocumentedCommands(t *testing.T) {
 	documented := map[string]bool{}
-	for _, row := range rows(t, readDoc(t, "docs/commands.md"), "## Commands") {
-		for _, line := range code(row[0]) {
+	for _, row := range doctest.Rows(t, doctest.Read(t, "docs/commands.md"), "## Commands") {
+		for _, line := range doctest.Code(row[0]) {
 			cmd, err := parseCommand(line)
 			if err != nil {
 				t.Fatalf("%s: %v", line, err)
@@ -156,13 +104,13 @@ func TestDocumentedCommands(t *testing.T) {
 
 func TestDocumentedExitCodes(t *testing.T) {
 	var documented []string
-	for _, row := range rows(t, readDoc(t, "docs/commands.md"), "`--help` after a command") {
+	for _, row := range doctest.Rows(t, doctest.Read(t, "docs/commands.md"), "`--help` after a command") {
 		documented = append(documented, row[0])
 	}
 	if want := []string{"0", "1", "64", "69", "77", "78"}; !slices.Equal(documented, want) {
 		t.Errorf("docs/commands.md documents the exit codes %v, want %v", documented, want)
 	}
-	for want, got := range map[int]int{0: exitOK, 1: exitFailure, 64: exitUsage, 69: exitUnavailable, 77: exitUnauthorized, 78: exitConfig} {
+	for want, got := range map[int]int{0: exit.OK, 1: exit.Failure, 64: exit.Usage, 69: exit.Unavailable, 77: exit.Unauthorized, 78: exit.Config} {
 		if got != want {
 			t.Errorf("exit code %d is %d now", want, got)
 		}
@@ -171,7 +119,7 @@ func TestDocumentedExitCodes(t *testing.T) {
 
 // Every link within the documentation leads somewhere.
 func TestDocumentedLinks(t *testing.T) {
-	for name, text := range docs(t) {
+	for name, text := range doctest.All(t) {
 		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat(filepath.Join("..", "..", filepath.Dir(name), m[1])); err != nil {
 				t.Errorf("%s: the link to %s: %v", name, m[1], err)
@@ -183,15 +131,15 @@ func TestDocumentedLinks(t *testing.T) {
 // Every configuration in the documentation is one that relay takes.
 func TestDocumentedConfigurations(t *testing.T) {
 	seen := 0
-	for name, text := range docs(t) {
-		for _, block := range fenced(text, "yaml") {
+	for name, text := range doctest.All(t) {
+		for _, block := range doctest.Fenced(text, "yaml") {
 			seen++
 			path := filepath.Join(t.TempDir(), "relay.yaml")
-			if err := writePrivate(path, []byte(block)); err != nil {
+			if err := datadir.WritePrivate(path, []byte(block)); err != nil {
 				t.Fatal(err)
 			}
 			documentedFiles(t, filepath.Dir(path), block)
-			cfg, err := LoadConfig(path, documentedVariable)
+			cfg, err := config.Load(path, documentedVariable)
 			if err != nil {
 				t.Errorf("%s: %v in\n%s", name, err, block)
 			} else if len(cfg.Warnings) > 0 {
@@ -240,7 +188,7 @@ func TestDocumentedMetrics(t *testing.T) {
 	reg := &recorder{Registry: prometheus.NewRegistry()}
 	pipeline.NewMetrics(reg)
 	auth.NewMetrics(reg)
-	newSourceMetrics(reg)
+	daemon.NewSourceMetrics(reg)
 	for _, c := range reg.all {
 		switch m := c.(type) { // a vector shows only with a child
 		case *prometheus.CounterVec:
@@ -264,12 +212,12 @@ func TestDocumentedMetrics(t *testing.T) {
 		actual[f.GetName()] = strings.ToLower(f.GetType().String()) + " by " + strings.Join(names, ", ")
 	}
 	documented := map[string]string{}
-	text := readDoc(t, filepath.Join("docs", "metrics.md"))
+	text := doctest.Read(t, filepath.Join("docs", "metrics.md"))
 	for _, section := range []string{"## Accounts", "## Logins", "## The journal", "## Sinks"} {
-		for _, row := range rows(t, text, section) {
-			names := code(row[2])
+		for _, row := range doctest.Rows(t, text, section) {
+			names := doctest.Code(row[2])
 			slices.Sort(names)
-			documented[code(row[0])[0]] = row[1] + " by " + strings.Join(names, ", ")
+			documented[doctest.Code(row[0])[0]] = row[1] + " by " + strings.Join(names, ", ")
 		}
 	}
 	if diff := cmp.Diff(actual, documented); diff != "" {
@@ -316,10 +264,10 @@ func TestDocumentedDependencies(t *testing.T) {
 		actual[path] = true
 	}
 	documented := map[string]bool{}
-	text := readDoc(t, filepath.Join("docs", "dependencies.md"))
+	text := doctest.Read(t, filepath.Join("docs", "dependencies.md"))
 	for _, section := range []string{"## In the program", "## In the tests"} {
-		for _, row := range rows(t, text, section) {
-			documented[code(row[0])[0]] = true
+		for _, row := range doctest.Rows(t, text, section) {
+			documented[doctest.Code(row[0])[0]] = true
 		}
 	}
 	if diff := cmp.Diff(actual, documented); diff != "" {
@@ -353,7 +301,7 @@ func TestDocumentedGuarantees(t *testing.T) {
 		}
 	}
 	promised := 0
-	for _, name := range code(readDoc(t, "docs/guarantees.md")) {
+	for _, name := range doctest.Code(doctest.Read(t, "docs/guarantees.md")) {
 		if strings.HasPrefix(name, "Test") {
 			promised++
 			if !have[name] {

@@ -15,6 +15,11 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctor"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 )
 
@@ -27,7 +32,7 @@ func (w *world) expire() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	store, err := auth.NewFileStore(filepath.Join(w.dir, "data", accountsDir), auth.NewAgeSealer(id))
+	store, err := auth.NewFileStore(filepath.Join(w.dir, "data", datadir.AccountsDir), auth.NewAgeSealer(id))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -89,7 +94,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 		code         int
 		what, about  string
 		detail, mend string
-		state        findingState // a fault if empty
+		state        doctor.State // a fault if empty
 		also         []string     // other faults that follow from it
 	}{
 		"a client secret that is wrong": {
@@ -97,26 +102,26 @@ func TestDoctorFindsFaults(t *testing.T) {
 				w.expire()
 				w.replace("${TREATSTREAM_SECRET}", "canary-of-the-client")
 			},
-			code: exitConfig, what: "token", about: "mystream", detail: "invalid_client", mend: "client_secret",
+			code: exit.Config, what: "token", about: "mystream", detail: "invalid_client", mend: "client_secret",
 		},
 		"a grant that was revoked": {
 			spoil: func(_ *testing.T, w *world) { w.sim.RevokeAll() },
-			code:  exitUnauthorized, what: "socket-token", detail: "HTTP 401", mend: "relay auth refresh mystream --config ",
+			code:  exit.Unauthorized, what: "socket-token", detail: "HTTP 401", mend: "relay auth refresh mystream --config ",
 		},
 		"a grant that was revoked and has expired": {
 			spoil: func(_ *testing.T, w *world) {
 				w.expire()
 				w.sim.RevokeAll()
 			},
-			code: exitUnauthorized, what: "token", detail: "refused the refresh token", mend: "relay auth login mystream --config ",
+			code: exit.Unauthorized, what: "token", detail: "refused the refresh token", mend: "relay auth login mystream --config ",
 		},
 		"no login": {
 			spoil: func(t *testing.T, w *world) {
-				if err := os.Remove(filepath.Join(w.dir, "data", accountsDir, "mystream.json")); err != nil {
+				if err := os.Remove(filepath.Join(w.dir, "data", datadir.AccountsDir, "mystream.json")); err != nil {
 					t.Fatal(err)
 				}
 			},
-			code: exitUnauthorized, what: "token", detail: "not logged in", mend: "relay auth login mystream --config ",
+			code: exit.Unauthorized, what: "token", detail: "not logged in", mend: "relay auth login mystream --config ",
 		},
 		"an identity that is gone": {
 			spoil: func(t *testing.T, w *world) {
@@ -124,11 +129,11 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exitFailure, what: "identity", detail: "no such file", mend: "age-keygen",
+			code: exit.Failure, what: "identity", detail: "no such file", mend: "age-keygen",
 		},
 		"a receiver that is down": {
 			spoil: func(_ *testing.T, w *world) { w.bot.server.Close() },
-			code:  exitFailure, what: "webhook", about: "bot", detail: "connection refused", mend: "sinks.bot.url",
+			code:  exit.Failure, what: "webhook", about: "bot", detail: "connection refused", mend: "sinks.bot.url",
 		},
 		"a receiver with a certificate of its own": {
 			spoil: func(t *testing.T, w *world) {
@@ -136,31 +141,31 @@ func TestDoctorFindsFaults(t *testing.T) {
 				t.Cleanup(server.Close)
 				w.replace("url: "+w.bot.server.URL, "url: "+server.URL+"/canary-of-the-path")
 			},
-			code: exitFailure, what: "webhook", about: "bot", detail: "unknown authority", mend: "sinks.bot.tls_ca_file",
+			code: exit.Failure, what: "webhook", about: "bot", detail: "unknown authority", mend: "sinks.bot.tls_ca_file",
 		},
 		"a NATS server with another password": {
 			spoil: func(t *testing.T, w *world) {
 				server := natstest.Start(t, "--user", "relay", "--pass", "canary-right")
 				w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, subject: far.treats, url: %q, user: relay, password: canary-wrong}", server.URL()))
 			},
-			code: exitFailure, what: "nats", about: "far", detail: "Authorization Violation", mend: "correct the login of sinks.far",
+			code: exit.Failure, what: "nats", about: "far", detail: "Authorization Violation", mend: "correct the login of sinks.far",
 		},
 		"a NATS login that may not make the stream": {
 			spoil: func(t *testing.T, w *world) {
 				file := filepath.Join(w.dir, "nats.conf")
-				if err := writePrivate(file, []byte(restrictedServer)); err != nil {
+				if err := datadir.WritePrivate(file, []byte(restrictedServer)); err != nil {
 					t.Fatal(err)
 				}
 				server := natstest.Start(t, "-c", file)
 				w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, url: %q}", strings.Replace(server.URL(), "//", "//relay:canary-right@", 1)))
 			},
-			code: exitFailure, what: "nats", about: "far", detail: `Publish to "$JS.API.STREAM.CREATE.FAR"`, mend: "$JS.API.STREAM.INFO, CREATE and UPDATE",
+			code: exit.Failure, what: "nats", about: "far", detail: `Publish to "$JS.API.STREAM.CREATE.FAR"`, mend: "$JS.API.STREAM.INFO, CREATE and UPDATE",
 		},
 		"a journal's server that is down": {
 			spoil: func(t *testing.T, w *world) {
 				w.onServer(fmt.Sprintf("nats://relay:canary-right@127.0.0.1:%d", freePort(t)))
 			},
-			code: exitFailure, what: "journal", detail: "no servers available", mend: "start that server",
+			code: exit.Failure, what: "journal", detail: "no servers available", mend: "start that server",
 		},
 		"a clock that is ten minutes off": {
 			spoil: func(t *testing.T, w *world) {
@@ -169,7 +174,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					h.Set("Date", time.Now().Add(-10*time.Minute).UTC().Format(http.TimeFormat))
 				}))
 			},
-			code: exitFailure, what: "clock", detail: "ahead of the server's", mend: "NTP",
+			code: exit.Failure, what: "clock", detail: "ahead of the server's", mend: "NTP",
 		},
 		"a clock that is a minute off": {
 			spoil: func(t *testing.T, w *world) {
@@ -178,7 +183,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					h.Set("Date", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
 				}))
 			},
-			code: exitOK, state: foundWarning, what: "clock", detail: "behind the server's", mend: "NTP",
+			code: exit.OK, state: doctor.Warning, what: "clock", detail: "behind the server's", mend: "NTP",
 		},
 		"a data folder that is none": {
 			spoil: func(t *testing.T, w *world) {
@@ -190,7 +195,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exitFailure, what: "folder", detail: "not a folder", mend: "--data-dir",
+			code: exit.Failure, what: "folder", detail: "not a folder", mend: "--data-dir",
 		},
 		"a data folder that others may look into": {
 			spoil: func(t *testing.T, w *world) {
@@ -198,15 +203,15 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exitOK, state: foundWarning, what: "folder", detail: "mode 0755", mend: "chmod 700 ",
+			code: exit.OK, state: doctor.Warning, what: "folder", detail: "mode 0755", mend: "chmod 700 ",
 		},
 		"logins that others may read": {
 			spoil: func(t *testing.T, w *world) {
-				if err := os.Chmod(filepath.Join(w.dir, "data", accountsDir), 0o755); err != nil {
+				if err := os.Chmod(filepath.Join(w.dir, "data", datadir.AccountsDir), 0o755); err != nil {
 					t.Fatal(err)
 				}
 			},
-			code: exitFailure, what: "accounts", detail: "mode 0755", mend: "chmod 700 ",
+			code: exit.Failure, what: "accounts", detail: "mode 0755", mend: "chmod 700 ",
 		},
 		"a configuration with secrets that others may read": {
 			spoil: func(t *testing.T, w *world) {
@@ -214,11 +219,11 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exitOK, state: foundWarning, what: "config", detail: "mode 0644", mend: "chmod 600 ",
+			code: exit.OK, state: doctor.Warning, what: "config", detail: "mode 0644", mend: "chmod 600 ",
 		},
 		"a port that another program has": {
 			spoil: func(t *testing.T, w *world) { occupy(t, w.natsAddr) },
-			code:  exitFailure, what: "port", about: "nats.listen", detail: "address already in use", mend: "choose another address",
+			code:  exit.Failure, what: "port", about: "nats.listen", detail: "address already in use", mend: "choose another address",
 		},
 		"a realtime server that is no Socket.IO server": {
 			spoil: func(t *testing.T, w *world) {
@@ -226,13 +231,13 @@ func TestDoctorFindsFaults(t *testing.T) {
 				t.Cleanup(server.Close)
 				w.replace("socket: "+w.live.url(), "socket: "+server.URL)
 			},
-			code: exitFailure, what: "socket", about: "mystream", detail: "no Socket.IO server at this path", mend: "endpoints.socket",
+			code: exit.Failure, what: "socket", about: "mystream", detail: "no Socket.IO server at this path", mend: "endpoints.socket",
 		},
 		"a realtime server that is down": {
 			spoil: func(t *testing.T, w *world) {
 				w.replace("socket: "+w.live.url(), fmt.Sprintf("socket: http://127.0.0.1:%d/", freePort(t)))
 			},
-			code: exitFailure, what: "socket", about: "mystream", detail: "connection refused", mend: "endpoints.socket", also: []string{"tcp"},
+			code: exit.Failure, what: "socket", about: "mystream", detail: "connection refused", mend: "endpoints.socket", also: []string{"tcp"},
 		},
 		"a Discord webhook that is gone": {
 			spoil: func(t *testing.T, w *world) {
@@ -240,7 +245,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 				chat.gone = true
 				w.addSink(chat.sink())
 			},
-			code: exitFailure, what: "discord", about: "chat", detail: "status 404", mend: "make a new webhook",
+			code: exit.Failure, what: "discord", about: "chat", detail: "status 404", mend: "make a new webhook",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -248,14 +253,14 @@ func TestDoctorFindsFaults(t *testing.T) {
 			w.login()
 			tc.spoil(t, w)
 			if tc.state == "" {
-				tc.state = foundFault
+				tc.state = doctor.Fault
 			}
 			all := w.doctor(tc.code)
 			f := all.of(t, tc.what, tc.about)
 			if f.State != tc.state || !strings.Contains(f.Detail, tc.detail) || !strings.Contains(f.Mend, tc.mend) {
 				t.Errorf("%+v, want %s with %q and the advice %q", f, tc.state, tc.detail, tc.mend)
 			}
-			others := slices.DeleteFunc(append(all.in(foundFault), all.in(foundWarning)...), func(name string) bool {
+			others := slices.DeleteFunc(append(all.in(doctor.Fault), all.in(doctor.Warning)...), func(name string) bool {
 				return name == tc.what || slices.Contains(tc.also, name)
 			})
 			if len(others) > 0 {
@@ -275,10 +280,10 @@ func TestDoctorWithoutAConfiguration(t *testing.T) {
 	holds(t, "the webhook", w.bot.lines, 0, 1)
 	p.stop()
 	w.replace("    url: ", "    ulr: ")
-	all := w.doctor(exitConfig)
+	all := w.doctor(exit.Config)
 	var told []string
 	for _, f := range all {
-		if f.Name == checkConfig {
+		if f.Name == doctor.CheckConfig {
 			told = append(told, f.Detail)
 		}
 	}
@@ -288,10 +293,10 @@ func TestDoctorWithoutAConfiguration(t *testing.T) {
 	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "newest event is of mystream") {
 		t.Errorf("%+v", f)
 	}
-	if f := all.of(t, "fsync", ""); f.State != foundOK {
+	if f := all.of(t, "fsync", ""); f.State != doctor.OK {
 		t.Errorf("%+v", f)
 	}
-	if out, _, code := w.command("", "doctor"); code != exitConfig || !strings.HasPrefix(out, "FAULT config: ") || !strings.Contains(out, "; mend: correct the configuration") {
+	if out, _, code := w.command("", "doctor"); code != exit.Config || !strings.HasPrefix(out, "FAULT config: ") || !strings.Contains(out, "; mend: correct the configuration") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 }
@@ -301,21 +306,21 @@ func TestDoctorRenewsOnlyWithoutARelay(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	before := w.grant("mystream")
-	w.doctor(exitOK)
+	w.doctor(exit.OK)
 	if after := w.grant("mystream"); after.Generation != before.Generation {
 		t.Error("a token that is valid was renewed")
 	}
 
 	w.expire()
 	stop := w.pretendToRun()
-	if f := w.doctor(exitFailure).of(t, "token", ""); f.State != foundWarning || !strings.Contains(f.Detail, "the relay that runs renews it") {
+	if f := w.doctor(exit.Failure).of(t, "token", ""); f.State != doctor.Warning || !strings.Contains(f.Detail, "the relay that runs renews it") {
 		t.Errorf("%+v", f)
 	}
 	stop()
 	if after := w.grant("mystream"); after.Generation != before.Generation {
 		t.Error("a token was renewed beside a relay")
 	}
-	w.doctor(exitOK)
+	w.doctor(exit.OK)
 	if after := w.grant("mystream"); after.Generation != before.Generation+1 {
 		t.Errorf("generation %d, want one more than %d", after.Generation, before.Generation)
 	}
@@ -325,7 +330,7 @@ func TestDoctorRenewsOnlyWithoutARelay(t *testing.T) {
 func (w *world) pretendToRun() (stop func()) {
 	w.t.Helper()
 	dir := filepath.Join(w.dir, "data")
-	l, err := listenControl(w.t.Context(), dir)
+	l, err := daemon.Listen(w.t.Context(), dir)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -343,7 +348,7 @@ func (w *world) pretendToRun() (stop func()) {
 	return func() {
 		_ = l.Close()
 		<-done
-		_ = os.Remove(filepath.Join(dir, controlSocket))
+		_ = os.Remove(filepath.Join(dir, api.Socket))
 	}
 }
 
@@ -352,12 +357,12 @@ func TestDoctorPing(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	w.bot.refuses("Sent by relay doctor")
-	if f := w.doctor(exitFailure, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "status 400: the receiver says: no such dish") {
+	if f := w.doctor(exit.Failure, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "status 400: the receiver says: no such dish") {
 		t.Errorf("%+v", f)
 	}
 	w.bot.refuses()
 	w.replace("    type: webhook\n", "    type: webhook\n    tests: skip\n")
-	if f := w.doctor(exitOK, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "it takes no tests") {
+	if f := w.doctor(exit.OK, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "it takes no tests") {
 		t.Errorf("%+v", f)
 	}
 	if got := w.bot.get(); len(got) > 0 {

@@ -13,13 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctor"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
 )
 
 // findings are what relay doctor has found.
-type findings []finding
+type findings []doctor.Finding
 
 // doctor runs relay doctor and wants this exit code, and no secret in what it writes.
 func (w *world) doctor(code int, args ...string) findings {
@@ -30,11 +33,11 @@ func (w *world) doctor(code int, args ...string) findings {
 	}
 	var all findings
 	for _, line := range p.out.get() {
-		var f finding
+		var f doctor.Finding
 		if err := json.Unmarshal([]byte(line), &f); err != nil {
 			w.t.Fatalf("%q: %v", line, err)
 		}
-		if f.Name == "" || f.Detail == "" || (f.State == foundFault || f.State == foundWarning) == (f.Mend == "") {
+		if f.Name == "" || f.Detail == "" || (f.State == doctor.Fault || f.State == doctor.Warning) == (f.Mend == "") {
 			w.t.Errorf("not a finding: %s", line)
 		}
 		all = append(all, f)
@@ -48,7 +51,7 @@ func (w *world) doctor(code int, args ...string) findings {
 }
 
 // of returns the one finding of a name, about a subject that contains this.
-func (all findings) of(t *testing.T, name, subject string) finding {
+func (all findings) of(t *testing.T, name, subject string) doctor.Finding {
 	t.Helper()
 	var of findings
 	for _, f := range all {
@@ -63,7 +66,7 @@ func (all findings) of(t *testing.T, name, subject string) finding {
 }
 
 // in returns the names of those in a state.
-func (all findings) in(state findingState) (names []string) {
+func (all findings) in(state doctor.State) (names []string) {
 	for _, f := range all {
 		if f.State == state {
 			names = append(names, f.Name)
@@ -115,31 +118,31 @@ func TestDoctorFindsNothing(t *testing.T) {
 	w.login()
 	healthy := func(when string, all findings) {
 		t.Helper()
-		if wrong := append(all.in(foundFault), all.in(foundWarning)...); len(wrong) > 0 {
+		if wrong := append(all.in(doctor.Fault), all.in(doctor.Warning)...); len(wrong) > 0 {
 			t.Errorf("%s: %v in %v", when, wrong, all)
 		}
 		for name, want := range map[string]string{
 			"token": "valid until", "socket-token": "gives one", "socket": "Engine.IO 3", "discord": `"Treats"`, "clock": "as the server's",
 			"webhook": "takes connections", "config": "1 accounts and 5 sinks", "fsync": "treats a second", "space": "free",
 		} {
-			if f := all.of(t, name, ""); f.State != foundOK || !strings.Contains(f.Detail, want) {
+			if f := all.of(t, name, ""); f.State != doctor.OK || !strings.Contains(f.Detail, want) {
 				t.Errorf("%s: %+v, want %q", when, f, want)
 			}
 		}
 	}
 
-	all := w.doctor(exitOK)
+	all := w.doctor(exit.OK)
 	healthy("before", all)
 	if f := all.of(t, "nats", "far"); !strings.Contains(f.Detail, "may be made") {
 		t.Errorf("%+v", f)
 	}
-	if f := all.of(t, "nats", "overlay"); f.State != foundNothing {
+	if f := all.of(t, "nats", "overlay"); f.State != doctor.Skipped {
 		t.Errorf("%+v", f)
 	}
 	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "begins when relay first runs") {
 		t.Errorf("%+v", f)
 	}
-	if _, err := os.Stat(filepath.Join(w.dir, "data", journalDir)); err == nil {
+	if _, err := os.Stat(filepath.Join(w.dir, "data", datadir.JournalDir)); err == nil {
 		t.Error("the doctor has made a journal")
 	}
 
@@ -153,7 +156,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	})
-	all = w.doctor(exitOK)
+	all = w.doctor(exit.OK)
 	sending.Wait()
 	healthy("while it runs", all)
 	for subject, want := range map[string]string{"nats.listen": "the relay that runs", "http.listen": "the relay that runs"} {
@@ -168,7 +171,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 	holds(t, "the webhook", w.bot.lines, 0, treats)
 	w.connected()
 
-	if f := w.doctor(exitOK, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "status 200") {
+	if f := w.doctor(exit.OK, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "status 200") {
 		t.Errorf("%+v", f)
 	}
 	if last := events(t, w.bot.get())[treats:]; len(last) != 1 || last[0].Origin != pipeline.OriginTest || last[0].Data.Account != "mystream" {
@@ -176,7 +179,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 	}
 	p.stop()
 
-	all = w.doctor(exitOK)
+	all = w.doctor(exit.OK)
 	healthy("after", all)
 	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "the newest event is of mystream, ") {
 		t.Errorf("%+v", f)
@@ -191,44 +194,9 @@ func TestDoctorFindsNothing(t *testing.T) {
 		t.Errorf("the doctor asked Discord %q", asked)
 	}
 
-	text := w.relay(exitOK, "doctor")
+	text := w.relay(exit.OK, "doctor")
 	if line := text.out.find(t, "token mystream"); !strings.HasPrefix(line, "ok    token mystream: valid until ") {
 		t.Errorf("%q", line)
 	}
 	w.noSecrets(text)
-}
-
-func TestDoctorJudges(t *testing.T) {
-	now := time.Now()
-	for name, tc := range map[string]struct {
-		got  finding
-		want findingState
-	}{
-		"a certificate of a year":     {certificate("TLS 1.3", now.AddDate(1, 0, 0), now), foundOK},
-		"a certificate of a week":     {certificate("TLS 1.3", now.AddDate(0, 0, 7), now), foundWarning},
-		"a fast disk":                 {judgeSync(35 * time.Microsecond), foundOK},
-		"a slow disk":                 {judgeSync(21 * time.Millisecond), foundWarning},
-		"a clock 20 s ahead":          {judgeClock(20 * time.Second), foundOK},
-		"a clock 40 s behind":         {judgeClock(-40 * time.Second), foundWarning},
-		"a clock six minutes behind":  {judgeClock(-6 * time.Minute), foundFault},
-		"a clock that was never set ": {judgeClock(-50 * 365 * 24 * time.Hour), foundFault},
-	} {
-		if tc.got.State != tc.want {
-			t.Errorf("%s: %+v, want %s", name, tc.got, tc.want)
-		}
-	}
-	config, login, other := faulty("m", "d").coded(exitConfig), faulty("m", "d").coded(exitUnauthorized), faulty("m", "d")
-	config.Name = checkConfig
-	for want, all := range map[int][]finding{
-		exitOK: {fine("d"), warned("m", "d"), skipped("d")}, exitUnauthorized: {login, fine("d"), login},
-		exitFailure: {login, other, login}, exitConfig: {config, other, login},
-	} {
-		var o outcome
-		for _, f := range all {
-			o.add(f)
-		}
-		if o.code != want {
-			t.Errorf("%v: exit code %d, want %d", all, o.code, want)
-		}
-	}
 }

@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -81,7 +84,7 @@ func (w *world) noSecrets(p *process) {
 		simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "?token=", "&token=",
 		grant.AccessToken.Reveal(), grant.RefreshToken.Reveal(),
 	}
-	stored, err := os.ReadFile(filepath.Join(w.dir, "data", accountsDir, "mystream.json"))
+	stored, err := os.ReadFile(filepath.Join(w.dir, "data", datadir.AccountsDir, "mystream.json"))
 	if err != nil || bytes.Contains(stored, []byte(grant.AccessToken.Reveal())) {
 		w.t.Errorf("the stored tokens are not sealed (%v)", err)
 	}
@@ -191,7 +194,7 @@ func (w *world) journaledTitles() (titles []string) {
 // journalRecords reads the events in the journal of a relay that has stopped.
 func (w *world) journalRecords() (all []journal.Record) {
 	w.t.Helper()
-	log, err := filelog.OpenReader(w.t.Context(), filelog.Options{Dir: filepath.Join(w.dir, "data", journalDir)})
+	log, err := filelog.OpenReader(w.t.Context(), filelog.Options{Dir: filepath.Join(w.dir, "data", datadir.JournalDir)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -255,8 +258,8 @@ func TestSecondRelayOnTheSameData(t *testing.T) {
 	first := w.start("--sink", "stdout")
 	w.connected()
 	second := w.start("--sink", "stdout")
-	if code := second.exit(); code != exitUnavailable {
-		t.Errorf("exit code %d, want %d", code, exitUnavailable)
+	if code := second.exit(); code != exit.Unavailable {
+		t.Errorf("exit code %d, want %d", code, exit.Unavailable)
 	}
 	if line := second.err.text(); !strings.Contains(line, "another relay runs on the data folder") || !strings.Contains(line, "--data-dir") {
 		t.Errorf("stderr %q", line)
@@ -273,7 +276,7 @@ func TestPortTaken(t *testing.T) {
 	}
 	defer l.Close()
 	p := w.start("--sink", "overlay")
-	if code := p.exit(); code != exitUnavailable || !strings.Contains(p.err.text(), "nats.listen "+w.natsAddr) {
+	if code := p.exit(); code != exit.Unavailable || !strings.Contains(p.err.text(), "nats.listen "+w.natsAddr) {
 		t.Errorf("exit code %d, stderr:\n%s", code, p.err.text())
 	}
 	p = w.start("--sink", "console") // which needs no port
@@ -309,10 +312,10 @@ func TestSignals(t *testing.T) {
 		time.Sleep(sameSignal + 300*time.Millisecond)
 		p.signal(syscall.SIGTERM)
 		start := time.Now()
-		if code := p.exit(); code != exitFailure {
-			t.Errorf("exit code %d, want %d", code, exitFailure)
+		if code := p.exit(); code != exit.Failure {
+			t.Errorf("exit code %d, want %d", code, exit.Failure)
 		}
-		if time.Since(start) > drainTime/2 {
+		if time.Since(start) > daemon.DrainTime/2 {
 			t.Error("the second signal did not stop it at once")
 		}
 		if !strings.Contains(p.err.text(), "stopped at once") {
@@ -362,7 +365,7 @@ func TestClosedPipe(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.exit(); code != exitOK {
+	if code := p.exit(); code != exit.OK {
 		t.Errorf("exit code %d", code)
 	}
 	for _, loud := range []string{`"level":"error"`, `"level":"warn"`, "relay:"} {
@@ -400,7 +403,7 @@ func TestNATSHosts(t *testing.T) {
 		"tls://h":                                            "h",
 		"nats://u:%zz@h,nats://good":                         "good",
 	} {
-		if got := natsHosts(urls); got != want {
+		if got := datadir.Hosts(urls); got != want {
 			t.Errorf("natsHosts(%q) = %q, want %q", urls, got, want)
 		}
 	}
@@ -421,20 +424,20 @@ func TestExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"version"}, exitOK, ""},
-		{[]string{"bogus"}, exitUsage, `no command "bogus"`},
-		{[]string{"--config", broken}, exitConfig, `did you mean "accounts"?`},
-		{[]string{"--config", w.config, "--data-dir", filepath.Join(w.dir, "new")}, exitUnauthorized, "relay auth login mystream"},
-		{[]string{"auth", "token", "mystream", "--config", w.config, "--data-dir", filepath.Join(w.dir, "new")}, exitUnauthorized, "relay auth login mystream"},
-		{[]string{"--simulate", "--config", w.config, "--sink", "nobody"}, exitUsage, "no sink has this name; configured are [bot, console, overlay]"},
-		{[]string{"--config", w.config, "--data-dir", filepath.Join(file, "x")}, exitUnavailable, "--data-dir"},
+		{[]string{"version"}, exit.OK, ""},
+		{[]string{"bogus"}, exit.Usage, `no command "bogus"`},
+		{[]string{"--config", broken}, exit.Config, `did you mean "accounts"?`},
+		{[]string{"--config", w.config, "--data-dir", filepath.Join(w.dir, "new")}, exit.Unauthorized, "relay auth login mystream"},
+		{[]string{"auth", "token", "mystream", "--config", w.config, "--data-dir", filepath.Join(w.dir, "new")}, exit.Unauthorized, "relay auth login mystream"},
+		{[]string{"--simulate", "--config", w.config, "--sink", "nobody"}, exit.Usage, "no sink has this name; configured are [bot, console, overlay]"},
+		{[]string{"--config", w.config, "--data-dir", filepath.Join(file, "x")}, exit.Unavailable, "--data-dir"},
 	} {
 		t.Run(strings.Join(tt.args[:min(2, len(tt.args))], " "), func(t *testing.T) {
 			p := startRelay(t, w.env(), tt.args...)
 			if code := p.exit(); code != tt.code || !strings.Contains(p.err.text(), tt.says) {
 				t.Errorf("exit code %d, want %d; stderr:\n%s", code, tt.code, p.err.text())
 			}
-			if tt.code != exitOK && len(p.out.get()) > 0 {
+			if tt.code != exit.OK && len(p.out.get()) > 0 {
 				t.Errorf("stdout: %q", p.out.get())
 			}
 		})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -41,7 +42,7 @@ for a formula gets a ' before it in CSV.`,
 				filter.Origins = []pipeline.Origin{pipeline.OriginLive, pipeline.OriginBackfill}
 			}
 			if format != "jsonl" && format != "csv" {
-				return usagef("--format %q: want jsonl or csv", format)
+				return exit.Usagef("--format %q: want jsonl or csv", format)
 			}
 			if output == "" {
 				_, err := p.export(cmd.Context(), filter, format, p.out)
@@ -63,7 +64,7 @@ for a formula gets a ' before it in CSV.`,
 func (p *program) exportFile(ctx context.Context, filter journal.EventFilter, format, path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
-		return withCode(exitUnavailable, fmt.Errorf("write %s: %w", path, err))
+		return exit.With(exit.Unavailable, fmt.Errorf("write %s: %w", path, err))
 	}
 	n, err := p.export(ctx, filter, format, f)
 	err = errors.Join(err, f.Sync(), f.Close())

@@ -10,6 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 )
 
 // packagingCommands are for those who make packages: generate, which is hidden. Its pages carry the day of SOURCE_DATE_EPOCH, if that is set.
@@ -18,7 +21,7 @@ func packagingCommands() []*cobra.Command {
 		Use: "generate DIR", Short: "Write the man pages into DIR/man and the completions into DIR/completions", Hidden: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("%s takes one folder; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+				return exit.Usagef("%s takes one folder; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 			}
 			return nil
 		},
@@ -36,7 +39,7 @@ func generate(root *cobra.Command, dir string) error {
 		}
 	}
 	root.DisableAutoGenTag = true // the pages are relay's
-	header := &doc.GenManHeader{Section: "1", Source: "relay " + version(), Manual: "relay"}
+	header := &doc.GenManHeader{Section: "1", Source: "relay " + version.Number(), Manual: "relay"}
 	if err := doc.GenManTree(root, header, man); err != nil {
 		return fmt.Errorf("write the man pages: %w", err)
 	}

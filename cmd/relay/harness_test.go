@@ -26,6 +26,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/peertest"
 	"github.com/treatrelay/relay/internal/simulator"
@@ -280,7 +281,7 @@ func (w *world) grant(account string) auth.Grant {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	store, err := auth.NewFileStore(filepath.Join(w.dir, "data", accountsDir), auth.NewAgeSealer(id))
+	store, err := auth.NewFileStore(filepath.Join(w.dir, "data", datadir.AccountsDir), auth.NewAgeSealer(id))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -337,11 +338,11 @@ func (w *world) connected() {
 func (w *world) overlay() *lines {
 	w.t.Helper()
 	got := new(lines)
-	data, err := os.ReadFile(filepath.Join(w.dir, "data", overlayFile))
+	data, err := os.ReadFile(filepath.Join(w.dir, "data", datadir.OverlayFile))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var login overlayLogin
+	var login datadir.OverlayLogin
 	if err := json.Unmarshal(data, &login); err != nil {
 		w.t.Fatal(err)
 	}

@@ -12,6 +12,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -33,8 +36,8 @@ func (f *eventFlags) register(flags *pflag.FlagSet, origins string) {
 // checkAccountNames refuses values of --account that no account can have for a name.
 func checkAccountNames(names []string) error {
 	for _, name := range names {
-		if !validName.MatchString(name) {
-			return usagef("--account %q: this is no name of an account", name)
+		if !config.ValidName.MatchString(name) {
+			return exit.Usagef("--account %q: this is no name of an account", name)
 		}
 	}
 	return nil
@@ -52,18 +55,18 @@ func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter j
 			for _, o := range allowed {
 				names = append(names, string(o))
 			}
-			return filter, usagef("--origin %q: want %s", text, strings.Join(names, ", "))
+			return filter, exit.Usagef("--origin %q: want %s", text, strings.Join(names, ", "))
 		}
 		filter.Origins = append(filter.Origins, pipeline.Origin(text))
 	}
-	if filter.Since, err = instant(f.since, now); err != nil {
-		return filter, usagef("--since %w", err)
+	if filter.Since, err = text.ParseTime(f.since, now); err != nil {
+		return filter, exit.Usagef("--since %w", err)
 	}
-	if filter.Until, err = instant(f.until, now); err != nil {
-		return filter, usagef("--until %w", err)
+	if filter.Until, err = text.ParseTime(f.until, now); err != nil {
+		return filter, exit.Usagef("--until %w", err)
 	}
 	if !filter.Until.IsZero() && !filter.Since.Before(filter.Until) {
-		return filter, usagef("--since %s is not before --until %s", f.since, f.until)
+		return filter, exit.Usagef("--since %s is not before --until %s", f.since, f.until)
 	}
 	return filter, nil
 }
@@ -99,7 +102,7 @@ or not relay runs.`,
 				return err
 			}
 			if limit < 0 {
-				return usagef("--limit %d: want a number above 0", limit)
+				return exit.Usagef("--limit %d: want a number above 0", limit)
 			}
 			list := &eventList{program: p, json: asJSON}
 			err = p.withJournal(cmd.Context(), func(j *journal.Journal) error {
@@ -153,18 +156,6 @@ func (l *eventList) add(e journal.JournaledEvent) error {
 	}
 	d := &event.Data
 	_, err = fmt.Fprintf(l.out, format, e.Time.Local().Format(time.DateTime), e.Origin, e.Account,
-		cell(d.Sender, 18), cell(d.Title, 24), e.ID, cell(d.Message, 60))
+		text.Cell(d.Sender, 18), text.Cell(d.Title, 24), e.ID, text.Cell(d.Message, 60))
 	return err
-}
-
-// cell makes a viewer's text fit for a column of a table.
-func cell(text *string, width int) string {
-	if text == nil {
-		return "-"
-	}
-	runes := []rune(printable(*text))
-	if len(runes) > width {
-		runes = append(runes[:width-1], '…')
-	}
-	return string(runes)
 }

@@ -13,11 +13,17 @@ import (
 	"strings"
 	"testing"
 
+	relaydocs "github.com/treatrelay/relay/docs"
+
 	"github.com/goccy/go-yaml"
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -44,7 +50,7 @@ func initFlagsFor(p auth.Provider, types ...string) []string {
 
 // What relay init writes is a configuration, and so it is with the lines in it that are commented out.
 func TestInitWritesAConfiguration(t *testing.T) {
-	schema := configSchema(t)
+	schema := doctest.Schema(t)
 	for _, provider := range auth.Providers() {
 		for _, types := range append([][]string{nil, sinks.Types()}, slices.Collect(slices.Chunk(sinks.Types(), 1))...) {
 			if types == nil && provider.Endpoints.Socket != "" {
@@ -53,28 +59,31 @@ func TestInitWritesAConfiguration(t *testing.T) {
 			t.Chdir(t.TempDir())
 			args := initFlagsFor(provider, types...)
 			code, stdout, stderr := runMain(t, nil, "", args...)
-			if code != exitOK || stdout != "" {
+			if code != exit.OK || stdout != "" {
 				t.Fatalf("%v ends with %d: %s%s", args, code, stdout, stderr)
 			}
 			text, err := os.ReadFile("relay.yaml")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !strings.HasPrefix(string(text), "# yaml-language-server: $schema="+schemaURL+"\n") {
+			if !strings.HasPrefix(string(text), "# yaml-language-server: $schema="+relaydocs.ConfigSchemaURL+"\n") {
 				t.Errorf("%v: the schema is not in the first line:\n%s", args, text)
 			}
 			if info, err := os.Stat("relay.yaml"); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 				t.Errorf("%v: the file has mode %v (%v)", args, info.Mode(), err)
 			}
 			for _, form := range []string{string(text), regexp.MustCompile(`(?m)^( *)# ( *[a-z_]+:(?: [^ ]+)?)$`).ReplaceAllString(string(text), "$1$2")} {
-				cfg, err := load(t, form, setVariables)
+				if err := os.WriteFile("relay.yaml", []byte(form), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				cfg, err := config.Load("relay.yaml", setVariables)
 				if err != nil || len(cfg.Warnings) > 0 {
 					t.Fatalf("%v: %v in\n%s", args, err, form)
 				}
 				if len(cfg.Accounts) != 1 || cfg.Accounts[0].Provider.Name != provider.Name || len(cfg.Sinks) != len(types) {
 					t.Errorf("%v: the file has the accounts %v and the sinks %v:\n%s", args, cfg.Accounts, cfg.Sinks, form)
 				}
-				if err := fitsSchema(t, schema, form); err != nil {
+				if err := doctest.Fits(t, schema, form); err != nil {
 					t.Errorf("%v: %v in\n%s", args, err, form)
 				}
 			}
@@ -84,14 +93,14 @@ func TestInitWritesAConfiguration(t *testing.T) {
 
 // docs/quickstart.md shows what relay init writes.
 func TestDocumentedInit(t *testing.T) {
-	readme := readDoc(t, "docs/quickstart.md")
+	readme := doctest.Read(t, "docs/quickstart.md")
 	t.Chdir(t.TempDir())
 	const command = "relay init --client-id YOUR-CLIENT-ID --sink stdout --sink nats"
 	_, rest, found := strings.Cut(readme, command)
 	if !found {
 		t.Fatalf("docs/quickstart.md does not have %s", command)
 	}
-	if code, _, stderr := runMain(t, nil, "", shellWords(command)[1:]...); code != exitOK {
+	if code, _, stderr := runMain(t, nil, "", shellWords(command)[1:]...); code != exit.OK {
 		t.Fatal(stderr)
 	}
 	written, err := os.ReadFile("relay.yaml")
@@ -99,7 +108,7 @@ func TestDocumentedInit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var shown, actual any
-	if err := yaml.Unmarshal([]byte(fenced(rest, "yaml")[0]), &shown); err != nil {
+	if err := yaml.Unmarshal([]byte(doctest.Fenced(rest, "yaml")[0]), &shown); err != nil {
 		t.Fatal(err)
 	}
 	if err := yaml.Unmarshal(written, &actual); err != nil {
@@ -115,11 +124,11 @@ func TestInitTakesTextsAsTheyAre(t *testing.T) {
 	for _, id := range []string{"007", "null", "a'b", `a"b`, "a: b", "a #b", "[a", "{a", "*a", "&a", "- a", "%a", "é 🍕", "|", ">", "a,b", "~"} {
 		t.Chdir(t.TempDir())
 		code, _, stderr := runMain(t, nil, "", "init", "--client-id", id, "--sink", "stdout")
-		if code != exitOK {
+		if code != exit.OK {
 			t.Errorf("--client-id %q: %d: %s", id, code, stderr)
 			continue
 		}
-		cfg, err := LoadConfig("relay.yaml", setVariables)
+		cfg, err := config.Load("relay.yaml", setVariables)
 		if err != nil || cfg.Accounts[0].ClientID != id {
 			t.Errorf("--client-id %q is read as %v, %v", id, cfg, err)
 		}
@@ -127,7 +136,7 @@ func TestInitTakesTextsAsTheyAre(t *testing.T) {
 	for _, id := range []string{"", "a\nb", "a\tb", "a\x1b", "${", "\xff"} {
 		t.Chdir(t.TempDir())
 		code, _, stderr := runMain(t, nil, "", "init", "--client-id", id, "--sink", "stdout")
-		if _, err := os.Stat("relay.yaml"); code != exitUsage || err == nil {
+		if _, err := os.Stat("relay.yaml"); code != exit.Usage || err == nil {
 			t.Errorf("--client-id %q: %d: %s", id, code, stderr)
 		}
 	}
@@ -153,7 +162,7 @@ func TestInitRefuses(t *testing.T) {
 		{"--client-id x --sink stdout --base-url https://h", `accounts.mystream.base_url: TreatStream takes none`},
 	} {
 		code, stdout, stderr := runMain(t, nil, "", append([]string{"init"}, strings.Fields(test.args)...)...)
-		if code != exitUsage || stdout != "" || !regexp.MustCompile(test.want).MatchString(strings.TrimSpace(stderr)) || strings.Contains(stderr, "hunter2") {
+		if code != exit.Usage || stdout != "" || !regexp.MustCompile(test.want).MatchString(strings.TrimSpace(stderr)) || strings.Contains(stderr, "hunter2") {
 			t.Errorf("init %s ends with %d and says\n%swant %s", test.args, code, stderr, test.want)
 		}
 		if _, err := os.Stat("relay.yaml"); err == nil {
@@ -169,19 +178,19 @@ func TestInitNeverReplaces(t *testing.T) {
 	}
 	args := []string{"init", "--client-id", "x", "--sink", "stdout"}
 	code, _, stderr := runMain(t, nil, "", args...)
-	if text, err := os.ReadFile("relay.yaml"); code != exitUsage || string(text) != "mine" || !strings.Contains(stderr, "relay.yaml is there already: replace it with --force") {
+	if text, err := os.ReadFile("relay.yaml"); code != exit.Usage || string(text) != "mine" || !strings.Contains(stderr, "relay.yaml is there already: replace it with --force") {
 		t.Errorf("it ends with %d, %s and leaves %q, %v", code, stderr, text, err)
 	}
 	if err := writeNew("relay.yaml", []byte("other")); !errors.Is(err, os.ErrExist) {
 		t.Errorf("writeNew over a file = %v", err)
 	}
-	if code, _, stderr = runMain(t, nil, "", append(args, "--force")...); code != exitOK {
+	if code, _, stderr = runMain(t, nil, "", append(args, "--force")...); code != exit.OK {
 		t.Fatal(stderr)
 	}
 	if info, err := os.Stat("relay.yaml"); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("the replaced file has mode %v (%v)", info.Mode(), err)
 	}
-	if _, err := LoadConfig("relay.yaml", setVariables); err != nil {
+	if _, err := config.Load("relay.yaml", setVariables); err != nil {
 		t.Error(err)
 	}
 }
@@ -192,7 +201,7 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 	if err := os.Mkdir("my etc", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := writePrivate("client", []byte("hunter2\n")); err != nil {
+	if err := datadir.WritePrivate("client", []byte("hunter2\n")); err != nil {
 		t.Fatal(err)
 	}
 	code, _, stderr := runMain(t, map[string]string{"DISCORD_URL": "set"}, "", append(initFlagsFor(auth.Providers()[0], "webhook", "discord"),
@@ -202,23 +211,23 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 		"\n  relay config check --config 'my etc/r.yaml' --data-dir data\n", "\n  relay auth login a --config 'my etc/r.yaml' --data-dir data\n",
 		"\n  relay --config 'my etc/r.yaml' --data-dir data\n",
 	} {
-		if code != exitOK || !strings.Contains(stderr, want) || strings.Contains(stderr, "DISCORD_URL") {
+		if code != exit.OK || !strings.Contains(stderr, want) || strings.Contains(stderr, "DISCORD_URL") {
 			t.Errorf("init ends with %d and says\n%swant %q", code, stderr, want)
 		}
 	}
 	// Files that are named on the command line are found from where the configuration is.
 	code, _, stderr = runMain(t, nil, "", "init", "--client-id", "x", "--sink", "stdout", "--client-secret-file", "client", "--config", filepath.Join("my etc", "s.yaml"))
-	if code != exitOK || strings.Contains(stderr, "export") {
+	if code != exit.OK || strings.Contains(stderr, "export") {
 		t.Fatalf("init ends with %d: %s", code, stderr)
 	}
-	cfg, err := LoadConfig(filepath.Join("my etc", "s.yaml"), os.LookupEnv)
+	cfg, err := config.Load(filepath.Join("my etc", "s.yaml"), os.LookupEnv)
 	if err != nil || cfg.Accounts[0].ClientSecret.Reveal() != "hunter2" {
 		t.Errorf("the configuration is %v, %v", cfg, err)
 	}
 	for name, command := range map[string]string{"treesnap": "relay auth import treesnap", "camstreamer": "relay auth login camstreamer", "client-credentials": "relay auth token client-credentials"} {
 		t.Chdir(t.TempDir())
 		provider, _ := auth.Lookup(name)
-		if code, _, stderr := runMain(t, nil, "", initFlagsFor(provider)...); code != exitOK || !strings.Contains(stderr, "\n  relay config check\n  "+command+"\n  relay\n") {
+		if code, _, stderr := runMain(t, nil, "", initFlagsFor(provider)...); code != exit.OK || !strings.Contains(stderr, "\n  relay config check\n  "+command+"\n  relay\n") {
 			t.Errorf("init for %s ends with %d and says\n%s", name, code, stderr)
 		}
 	}
@@ -240,7 +249,7 @@ func dialogue(ctx context.Context, in io.Reader, flags ...string) (said string, 
 
 func TestInitAsks(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := writePrivate("chat", []byte("https://discord.com/api/webhooks/1/x\n")); err != nil {
+	if err := datadir.WritePrivate("chat", []byte("https://discord.com/api/webhooks/1/x\n")); err != nil {
 		t.Fatal(err)
 	}
 	said, err := dialogue(t.Context(), strings.NewReader("treatstram\n\nMy Stream\nmine\n\n4711\n\nstdot\nstdout, webhook discord\nftp://h\nhttps://bot.example/treats\nnope\nchat\nmore\n"))
@@ -257,7 +266,7 @@ func TestInitAsks(t *testing.T) {
 		}
 		said = rest
 	}
-	cfg, err := LoadConfig("relay.yaml", setVariables)
+	cfg, err := config.Load("relay.yaml", setVariables)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +291,7 @@ func TestInitAsksForTheRest(t *testing.T) {
 func TestInitIsBrokenOff(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, err := dialogue(t.Context(), strings.NewReader("treatstream\nmine\n"))
-	if exitCode(err) != exitUsage || !strings.Contains(err.Error(), "the input ended") {
+	if exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), "the input ended") {
 		t.Errorf("at the end of the input: %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -292,8 +301,8 @@ func TestInitIsBrokenOff(t *testing.T) {
 	}
 	defer typed.Close()
 	defer keyboard.Close()
-	cancel(errSignal)
-	if _, err := dialogue(ctx, typed); !errors.Is(err, errSignal) {
+	cancel(exit.ErrSignal)
+	if _, err := dialogue(ctx, typed); !errors.Is(err, exit.ErrSignal) {
 		t.Errorf("after a signal: %v", err)
 	}
 	if _, err := os.Stat("relay.yaml"); err == nil {

@@ -12,6 +12,9 @@ import (
 	"unicode"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/sinks"
 	"github.com/treatrelay/relay/sinks/webhook"
@@ -71,12 +74,12 @@ func (f *initFlags) questions() []question {
 	secretFile.optional, webhookFile.optional, discord.optional, slack.optional = true, true, true, true
 	secretFile.unasked, webhookFile.unasked = true, true
 	return []question{
-		text("provider", "whose API it is: "+strings.Join(providerNames(), ", "), &f.provider, "treatstream", always, checkProvider),
+		text("provider", "whose API it is: "+strings.Join(config.ProviderNames(), ", "), &f.provider, "treatstream", always, checkProvider),
 		account,
 		text("client-id", "the client id of your application there", &f.clientID, "", asksSecret, notEmpty),
 		secretFile,
 		text("base-url", "where the API is, such as https://api.example.com", &f.baseURL, "",
-			func() bool { return provider().Grant == auth.ClientCredentials || f.baseURL != "" }, checkURL),
+			func() bool { return provider().Grant == auth.ClientCredentials || f.baseURL != "" }, config.CheckURL),
 		destinations,
 		webhookFile,
 		text("webhook-url", "where the webhook goes, such as https://bot.example/treats", &f.webhookURL, "",
@@ -89,7 +92,7 @@ func (f *initFlags) takeSinks(answer string) error {
 	var types []string
 	for _, typ := range strings.FieldsFunc(answer, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
 		if !slices.Contains(sinks.Types(), typ) {
-			return fmt.Errorf("there is no type of sink %q; %s", typ, suggest(typ, sinks.Types()))
+			return fmt.Errorf("there is no type of sink %q; %s", typ, text.Suggest(typ, sinks.Types()))
 		}
 		if !slices.Contains(types, typ) {
 			types = append(types, typ)
@@ -104,14 +107,14 @@ func (f *initFlags) takeSinks(answer string) error {
 
 func checkProvider(name string) error {
 	if _, ok := auth.Lookup(name); !ok {
-		return fmt.Errorf("there is no provider %q; %s", name, suggest(name, providerNames()))
+		return fmt.Errorf("there is no provider %q; %s", name, text.Suggest(name, config.ProviderNames()))
 	}
 	return nil
 }
 
 func checkNewName(name string) error {
-	if !validName.MatchString(name) {
-		return errors.New(nameRule)
+	if !config.ValidName.MatchString(name) {
+		return errors.New(config.NameRule)
 	}
 	return nil
 }
@@ -128,7 +131,7 @@ func checkFile(path string) error {
 	if path == "" {
 		return nil
 	}
-	return checkReadable(path)
+	return config.CheckReadable(path)
 }
 
 // checkWebhookURL judges a URL as a webhook sink does. One with a variable in it is judged later.
@@ -207,7 +210,7 @@ func (a *answers) next(ctx context.Context) (string, error) {
 	select {
 	case line, ok := <-a.lines:
 		if !ok {
-			return "", usagef("the input ended before relay init had its answers: nothing is written")
+			return "", exit.Usagef("the input ended before relay init had its answers: nothing is written")
 		}
 		return line, nil
 	case <-ctx.Done():

@@ -14,6 +14,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -39,7 +43,7 @@ no secret: the file refers to environment variables, or to files that hold one.`
 			if p.configPath != "" && !cmd.Flags().Changed("output") {
 				f.output = p.configPath
 			}
-			return p.initConfig(cmd.Context(), &f, cmd.Flags().Changed, terminal(p.in) && terminal(p.err))
+			return p.initConfig(cmd.Context(), &f, cmd.Flags().Changed, terminal.Is(p.in) && terminal.Is(p.err))
 		},
 	}
 	f.register(cmd.Flags())
@@ -47,7 +51,7 @@ no secret: the file refers to environment variables, or to files that hold one.`
 }
 
 func (f *initFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.provider, "provider", "", "whose API the account is at: "+strings.Join(providerNames(), ", ")+" (default treatstream)")
+	flags.StringVar(&f.provider, "provider", "", "whose API the account is at: "+strings.Join(config.ProviderNames(), ", ")+" (default treatstream)")
 	flags.StringVar(&f.account, "account", "", "a name for the account (default mystream)")
 	flags.StringVar(&f.clientID, "client-id", "", "the client id of your application at the provider")
 	flags.StringVar(&f.clientSecretFile, "client-secret-file", "", "file that holds the client secret; without it a variable does")
@@ -62,17 +66,9 @@ func (f *initFlags) register(flags *pflag.FlagSet) {
 	onlyOnCommandLine(flags, "force")
 }
 
-func providerNames() []string {
-	var names []string
-	for _, p := range auth.Providers() {
-		names = append(names, p.Name)
-	}
-	return names
-}
-
 // initConfig writes the configuration. given reports whether a flag was given. It asks for the rest if there is a terminal.
 func (p *program) initConfig(ctx context.Context, f *initFlags, given func(flag string) bool, terminal bool) error {
-	there := usagef("%s is there already: replace it with --force, or write another one with --output", f.output)
+	there := exit.Usagef("%s is there already: replace it with --force, or write another one with --output", f.output)
 	if _, err := os.Lstat(f.output); err == nil && !f.force {
 		return there
 	}
@@ -81,7 +77,7 @@ func (p *program) initConfig(ctx context.Context, f *initFlags, given func(flag 
 	case err != nil:
 		return err
 	case len(missing) > 0 && !terminal:
-		return usagef("relay init has no terminal to ask on: give it %s", strings.Join(missing, " and "))
+		return exit.Usagef("relay init has no terminal to ask on: give it %s", strings.Join(missing, " and "))
 	case len(missing) > 0:
 		if err := p.ask(ctx, f, given); err != nil {
 			return err
@@ -93,7 +89,7 @@ func (p *program) initConfig(ctx context.Context, f *initFlags, given func(flag 
 		return err
 	}
 	if f.force {
-		err = writePrivate(f.output, []byte(text))
+		err = datadir.WritePrivate(f.output, []byte(text))
 	} else if err = writeNew(f.output, []byte(text)); errors.Is(err, fs.ErrExist) {
 		err = there
 	}
@@ -110,17 +106,17 @@ func (f *initFlags) settle(given func(flag string) bool) (missing []string, err 
 	for _, q := range f.questions() {
 		switch {
 		case given(q.flag) && !q.applies():
-			errs = append(errs, usagef("--%s: of no use with the other flags: leave it out", q.flag))
+			errs = append(errs, exit.Usagef("--%s: of no use with the other flags: leave it out", q.flag))
 		case given(q.flag):
 			if err := q.take(q.given()); err != nil {
-				errs = append(errs, usagef("--%s: %w", q.flag, err))
+				errs = append(errs, exit.Usagef("--%s: %w", q.flag, err))
 			}
 		case !q.applies() || q.optional:
 		case q.usual() == "":
 			missing = append(missing, fmt.Sprintf("--%s (%s)", q.flag, q.about))
 		default:
 			if err := q.take(q.usual()); err != nil {
-				errs = append(errs, usagef("--%s: %w", q.flag, err))
+				errs = append(errs, exit.Usagef("--%s: %w", q.flag, err))
 			}
 		}
 	}
@@ -129,17 +125,16 @@ func (f *initFlags) settle(given func(flag string) bool) (missing []string, err 
 
 // check reads the text as relay will, once the variables in it are set, and returns their names.
 func (f *initFlags) check(text string) (variables []string, err error) {
-	d := newDecoder(f.output, func(name string) (string, bool) {
+	err = config.CheckText(f.output, []byte(text), func(name string) (string, bool) {
 		if !slices.Contains(variables, name) {
 			variables = append(variables, name)
 		}
 		return standIn(name), true
 	})
-	_, err = d.decode([]byte(text), 0o600)
 	var errs []error
-	if wrong, ok := errors.AsType[ConfigErrors](err); ok {
+	if wrong, ok := errors.AsType[config.Faults](err); ok {
 		for _, e := range wrong {
-			errs = append(errs, usagef("%s: %s", e.Path, e.Message))
+			errs = append(errs, exit.Usagef("%s: %s", e.Path, e.Message))
 		}
 	}
 	return variables, errors.Join(errs...)
@@ -149,7 +144,10 @@ func (f *initFlags) check(text string) (variables []string, err error) {
 func writeNew(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // The path is the operator's own.
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, bare(err))
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			err = fmt.Errorf("%s the file: %w", failed.Op, failed.Err)
+		}
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
@@ -160,7 +158,7 @@ func writeNew(path string, data []byte) error {
 
 // sayNext says what was written and the commands that follow.
 func (p *program) sayNext(f *initFlags, variables []string) error {
-	found, err := FindConfig("", p.getenv)
+	found, err := config.Find("", p.getenv)
 	p.configPath = f.output
 	if err == nil && found != "" && sameFile(found, f.output) {
 		p.configPath = "" // it is found without a word

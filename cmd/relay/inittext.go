@@ -4,6 +4,9 @@ import (
 	"strings"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
+	relaydocs "github.com/treatrelay/relay/docs"
 	"github.com/treatrelay/relay/sinks/webhook"
 )
 
@@ -54,7 +57,7 @@ func (f *initFlags) text() string {
 	provider, _ := auth.Lookup(f.provider)
 	receives := provider.Endpoints.Socket != ""
 
-	line("# yaml-language-server: $schema=", schemaURL)
+	line("# yaml-language-server: $schema=", relaydocs.ConfigSchemaURL)
 	line("#")
 	line("# The configuration of relay. relay config check finds what is wrong in it, and every key is described at")
 	line("# https://github.com/treatrelay/relay/blob/main/docs/config.md. ${VAR} is the environment variable VAR. Secrets belong into one, or")
@@ -65,19 +68,19 @@ func (f *initFlags) text() string {
 	line("  ", f.account, ":")
 	line("    provider: ", f.provider)
 	if f.baseURL != "" {
-		line("    base_url: ", quoteYAML(f.baseURL))
+		line("    base_url: ", text.QuoteYAML(f.baseURL))
 	}
 	if provider.Grant != auth.PersonalToken {
-		line("    client_id: ", quoteYAML(f.clientID))
+		line("    client_id: ", text.QuoteYAML(f.clientID))
 		if f.clientSecretFile != "" {
-			line("    client_secret_file: ", quoteYAML(f.path(f.clientSecretFile)))
+			line("    client_secret_file: ", text.QuoteYAML(f.path(f.clientSecretFile)))
 		} else {
 			line("    client_secret: ${", f.secretVariable(), "}")
 		}
 	}
 	if provider.Grant != auth.PersonalToken && provider.Grant != auth.ClientCredentials {
 		line("    # The redirect URL as it is saved at ", provider.Title, ". relay auth login listens there.")
-		line("    # redirect_url: ", defaultAccount().RedirectURL)
+		line("    # redirect_url: ", config.DefaultRedirectURL)
 	}
 	if receives {
 		line("    # The time zone of the dates that ", provider.Title, " sends. Set it if times are off by whole hours.")
@@ -101,11 +104,11 @@ func (f *initFlags) text() string {
 		line()
 		line("# How long events are kept. What a sink has not taken by then is lost to it.")
 		line("# journal:")
-		line("#   retention: ", writtenDuration(defaultConfig().Journal.Retention))
+		line("#   retention: ", config.WrittenDuration(config.DefaultRetention))
 		line()
 		line("# Where overlays reach relay's own NATS server, if a nats sink uses it.")
 		line("# nats:")
-		line("#   listen: ", defaultConfig().NATS.Listen)
+		line("#   listen: ", config.DefaultNATSListen)
 	}
 	line()
 	line("# Where relay answers /healthz and /metrics.")
@@ -136,7 +139,7 @@ func (f *initFlags) sink(typ string) []string {
 	lines := []string{sinkName(typ) + ":", "  type: " + typ}
 	secretURL := func(about, file, variable string) []string {
 		if file != "" {
-			return append([]string{about}, append(lines, "  url_file: "+quoteYAML(f.path(file)))...)
+			return append([]string{about}, append(lines, "  url_file: "+text.QuoteYAML(f.path(file)))...)
 		}
 		return append([]string{about}, append(lines, "  url: ${"+variable+"}")...)
 	}
@@ -146,9 +149,9 @@ func (f *initFlags) sink(typ string) []string {
 	case "nats":
 		return append([]string{"# For overlays, which subscribe to treats.> with the login that relay prints when it first starts."}, lines...)
 	case "webhook":
-		url := "  url: " + quoteYAML(f.webhookURL)
+		url := "  url: " + text.QuoteYAML(f.webhookURL)
 		if f.webhookURLFile != "" {
-			url = "  url_file: " + quoteYAML(f.path(f.webhookURLFile))
+			url = "  url_file: " + text.QuoteYAML(f.path(f.webhookURLFile))
 		}
 		return append([]string{"# One signed request for each event."}, append(lines, url,
 			"  # The receiver verifies each request with the same secret. relay secrets new makes one.",
@@ -160,6 +163,3 @@ func (f *initFlags) sink(typ string) []string {
 	}
 	return lines
 }
-
-// quoteYAML is a text of one line as a YAML value.
-func quoteYAML(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,13 +10,15 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/rs/zerolog"
 
-	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/intake"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
@@ -38,12 +39,12 @@ func (p *program) journalFiles() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	at := filepath.Join(dir, journalDir)
-	if err := checkFormat(at); err != nil {
-		return "", withCode(exitUnavailable, err)
+	at := filepath.Join(dir, datadir.JournalDir)
+	if err := datadir.CheckFormat(at); err != nil {
+		return "", exit.With(exit.Unavailable, err)
 	}
 	if _, err := os.Stat(at); err != nil {
-		return "", withCode(exitUnavailable, fmt.Errorf("open the journal in %s: %w; name its data folder with --data-dir. A journal on a NATS server (journal.nats_url) is that server's to verify and back up", dir, journal.ErrNoJournal))
+		return "", exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: %w; name its data folder with --data-dir. A journal on a NATS server (journal.nats_url) is that server's to verify and back up", dir, journal.ErrNoJournal))
 	}
 	return at, nil
 }
@@ -74,7 +75,7 @@ func (p *program) journalVerify(ctx context.Context, at string, asJSON bool) err
 		}
 	})
 	if err != nil {
-		return withCode(exitUnavailable, err)
+		return exit.With(exit.Unavailable, err)
 	}
 	if asJSON {
 		err = json.NewEncoder(p.out).Encode(summary)
@@ -94,7 +95,7 @@ func (p *program) journalVerify(ctx context.Context, at string, asJSON bool) err
 // findingLine is what is wrong with a place of the journal, in one line.
 func findingLine(f *filelog.Finding) string {
 	if f.Err != nil {
-		return inLine(f.Err.Error())
+		return text.Line(f.Err.Error())
 	}
 	line := fmt.Sprintf("%s at %d: %d bytes are damaged", f.Segment, f.Offset, f.Size)
 	switch f.Numbers.First {
@@ -106,10 +107,10 @@ func findingLine(f *filelog.Finding) string {
 		line += fmt.Sprintf("; numbers %d to %d are lost", f.Numbers.First, f.Numbers.Last)
 	}
 	if f.Account != "" {
-		line += ", account " + inLine(f.Account)
+		line += ", account " + text.Line(f.Account)
 	}
 	if !f.Time.IsZero() {
-		line += ", journaled about " + stamp(f.Time)
+		line += ", journaled about " + text.Stamp(f.Time)
 	}
 	if f.Known {
 		line += "; relay knows that"
@@ -125,7 +126,7 @@ runs. To restore, stop relay and put the copy in the place of the data folder's 
 		Example: "  relay journal backup /backup/2026-07-16",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("%s takes one argument, the folder of the copy; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+				return exit.Usagef("%s takes one argument, the folder of the copy; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 			}
 			return nil
 		},
@@ -142,7 +143,7 @@ must not run meanwhile. - reads standard input.`,
 		Example: "  relay journal import events.jsonl\n  relay export --data-dir old | relay journal import -",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("%s takes one argument, the file, or - for standard input; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+				return exit.Usagef("%s takes one argument, the file, or - for standard input; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 			}
 			return nil
 		},
@@ -161,10 +162,7 @@ must not run meanwhile. - reads standard input.`,
 	}
 }
 
-// importBatch is how many events go into one write.
-const importBatch = 256
-
-func (p *program) journalImport(ctx context.Context, in io.Reader) (err error) {
+func (p *program) journalImport(ctx context.Context, in io.Reader) error {
 	log := p.logger()
 	cfg, err := p.loadConfig(log)
 	if err != nil {
@@ -174,63 +172,9 @@ func (p *program) journalImport(ctx context.Context, in io.Reader) (err error) {
 	if err != nil {
 		return err
 	}
-	lock, err := lockDataDir(ctx, dir)
-	if err != nil {
-		return err
-	}
-	j := &job{log: log, dir: dir}
-	j.undo.add("data folder", lock.Close)
-	defer func() { err = errors.Join(err, j.undo.run()) }()
-	if err := j.openJournal(ctx, cfg.Journal, pipeline.NewMetrics(prometheus.NewRegistry()), nil); err != nil {
-		return err
-	}
-	added, known, err := j.importLines(ctx, in)
-	if err != nil {
-		err = fmt.Errorf("import events, line %d: %w", added+known+1, err)
-	}
-	return errors.Join(err, p.say("Imported %d events; %d were in the journal already.", added, known))
-}
-
-// importLines appends the events that are not in the journal. The counts are of those that are on disk, or known, when it returns.
-func (j *job) importLines(ctx context.Context, in io.Reader) (added, known int, err error) {
-	r := bufio.NewReaderSize(in, 64<<10)
-	var waiting []journal.Entry
-	flush := func() error {
-		if _, err := j.journal.Put(ctx, waiting...); err != nil {
-			return err
-		}
-		added += len(waiting)
-		waiting = waiting[:0]
-		return nil
-	}
-	for err == nil {
-		var line []byte
-		line, err = r.ReadBytes('\n')
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			continue
-		}
-		e, importErr := intake.ImportEntry(bytes.Clone(line))
-		if importErr != nil {
-			return added, known, importErr
-		}
-		have, importErr := j.index.Has(ctx, &e)
-		if importErr != nil {
-			return added, known, importErr
-		}
-		if have {
-			known++
-			continue
-		}
-		if waiting = append(waiting, e); len(waiting) == importBatch {
-			if flushErr := flush(); flushErr != nil {
-				return added, known, flushErr
-			}
-		}
-	}
-	if !errors.Is(err, io.EOF) {
-		return added, known, err
-	}
-	return added, known, flush()
+	return daemon.Import(ctx, daemon.Options{Config: cfg, Dir: dir, Log: log}, in, func(added, known int) error {
+		return p.say("Imported %d events; %d were in the journal already.", added, known)
+	})
 }
 
 // journalBackup copies the journal of the data folder. The state is copied before the log, so that no place in the copy is past its end.
@@ -239,22 +183,23 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	to = filepath.Join(to, journalDir)
+	to = filepath.Join(to, datadir.JournalDir)
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return fmt.Errorf("back up the journal: %w; choose another folder", err)
 	}
-	var undo teardown
-	defer func() { err = errors.Join(err, undo.run()) }()
-	s, _, _, err := p.liveStorage(ctx, &undo)
-	if errors.Is(err, errNoControl) {
-		s, err = p.openStorageAlone(ctx, filepath.Dir(at), &undo)
-	}
+	var undo datadir.Teardown
+	defer func() { err = errors.Join(err, undo.Run()) }()
+	files, err := p.access()
 	if err != nil {
 		return err
 	}
-	var items []stateItem
-	err = s.state.List(ctx, "", func(key string, value []byte) error {
-		items = append(items, stateItem{key, bytes.Clone(value)})
+	s, err := files.OpenFiles(ctx, &undo)
+	if err != nil {
+		return err
+	}
+	var items []api.StateItem
+	err = s.State.List(ctx, "", func(key string, value []byte) error {
+		items = append(items, api.StateItem{Key: key, Value: bytes.Clone(value)})
 		return nil
 	})
 	if err != nil {
@@ -262,20 +207,20 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 	}
 	log, err := filelog.OpenReader(ctx, filelog.Options{Dir: at, Log: p.logger()})
 	if err != nil {
-		return withCode(exitUnavailable, err)
+		return exit.With(exit.Unavailable, err)
 	}
-	undo.add("journal", log.Close)
+	undo.Add("journal", log.Close)
 	if err := filelog.Backup(ctx, log, to); err != nil {
 		return err
 	}
 	if err := writeState(ctx, items, to, p.logger()); err != nil {
 		return fmt.Errorf("back up the journal: %w", err)
 	}
-	return p.say("Copied the journal to %s. relay journal verify --data-dir %s reads the copy.", to, shellQuote(filepath.Dir(to)))
+	return p.say("Copied the journal to %s. relay journal verify --data-dir %s reads the copy.", to, text.ShellQuote(filepath.Dir(to)))
 }
 
 // writeState writes a state with these items.
-func writeState(ctx context.Context, items []stateItem, dir string, log zerolog.Logger) (err error) {
+func writeState(ctx context.Context, items []api.StateItem, dir string, log zerolog.Logger) (err error) {
 	to, err := statefile.Open(ctx, statefile.Options{Dir: dir, Log: log})
 	if err != nil {
 		return err

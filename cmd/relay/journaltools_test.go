@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // The journal is verified and backed up beside a relay that runs and without one, and the copy is a journal: relay goes on from it.
@@ -20,39 +23,39 @@ func TestJournalVerifyAndBackup(t *testing.T) {
 	verified := func(flags ...string) {
 		t.Helper()
 		_, stderr, code := w.command("", append([]string{"journal", "verify"}, flags...)...)
-		if code != exitOK || !strings.Contains(stderr, "Verified ") || strings.Contains(stderr, "Verified 0 ") {
+		if code != exit.OK || !strings.Contains(stderr, "Verified ") || strings.Contains(stderr, "Verified 0 ") {
 			t.Errorf("relay journal verify %q: exit code %d\n%s", flags, code, stderr)
 		}
 	}
 	verified()
 	beside, alone := filepath.Join(w.dir, "beside"), filepath.Join(w.dir, "alone")
-	if _, stderr, code := w.command("", "journal", "backup", beside); code != exitOK || !strings.Contains(stderr, beside) {
+	if _, stderr, code := w.command("", "journal", "backup", beside); code != exit.OK || !strings.Contains(stderr, beside) {
 		t.Fatalf("relay journal backup: exit code %d\n%s", code, stderr)
 	}
 	p.stop()
 	verified()
-	if _, stderr, code := w.command("", "journal", "backup", alone); code != exitOK {
+	if _, stderr, code := w.command("", "journal", "backup", alone); code != exit.OK {
 		t.Fatalf("relay journal backup: exit code %d\n%s", code, stderr)
 	}
-	if _, stderr, code := w.command("", "journal", "backup", alone); code == exitOK || !strings.Contains(stderr, alone) {
+	if _, stderr, code := w.command("", "journal", "backup", alone); code == exit.OK || !strings.Contains(stderr, alone) {
 		t.Errorf("a second backup into one folder: exit code %d\n%s", code, stderr)
 	}
 	want, _, _ := w.command("", "history", "--json")
 	for _, copied := range []string{beside, alone} {
-		if out, stderr, code := w.command("", "history", "--json", "--data-dir", copied); code != exitOK || out != want {
+		if out, stderr, code := w.command("", "history", "--json", "--data-dir", copied); code != exit.OK || out != want {
 			t.Errorf("history of the copy %s: exit code %d\n%s%s", copied, code, out, stderr)
 		}
 		verified("--data-dir", copied)
 	}
 
 	// Restored: the journal is that of the copy, and each sink goes on where it was.
-	at := filepath.Join(w.dir, "data", journalDir)
-	for _, gone := range []string{journalDir, indexDir, cursorsFile} {
+	at := filepath.Join(w.dir, "data", datadir.JournalDir)
+	for _, gone := range []string{datadir.JournalDir, datadir.IndexDir, datadir.CursorsFile} {
 		if err := os.RemoveAll(filepath.Join(w.dir, "data", gone)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Rename(filepath.Join(alone, journalDir), at); err != nil {
+	if err := os.Rename(filepath.Join(alone, datadir.JournalDir), at); err != nil {
 		t.Fatal(err)
 	}
 	p = w.start()
@@ -73,19 +76,19 @@ func TestJournalImport(t *testing.T) {
 	w.sends(0, 10)
 	holds(t, "stdout", p.out, 0, 10)
 	holds(t, "the webhook", w.bot.lines, 0, 10)
-	if _, stderr, code := w.command("", "journal", "import", "-"); code != exitUnavailable || !strings.Contains(stderr, "another relay runs") {
+	if _, stderr, code := w.command("", "journal", "import", "-"); code != exit.Unavailable || !strings.Contains(stderr, "another relay runs") {
 		t.Errorf("beside a relay: exit code %d\n%s", code, stderr)
 	}
 	p.stop()
 	exported, _, _ := w.command("", "export")
-	for _, gone := range []string{journalDir, indexDir, cursorsFile} {
+	for _, gone := range []string{datadir.JournalDir, datadir.IndexDir, datadir.CursorsFile} {
 		if err := os.RemoveAll(filepath.Join(w.dir, "data", gone)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	imported := func(lines, want string) {
 		t.Helper()
-		if _, stderr, code := w.command(lines, "journal", "import", "-"); code != exitOK || !strings.Contains(stderr, want) {
+		if _, stderr, code := w.command(lines, "journal", "import", "-"); code != exit.OK || !strings.Contains(stderr, want) {
 			t.Errorf("relay journal import: exit code %d, no word of %q\n%s", code, want, stderr)
 		}
 	}
@@ -95,7 +98,7 @@ func TestJournalImport(t *testing.T) {
 	if out, _, _ := w.command("", "export"); out != exported {
 		t.Errorf("exported again:\n%swant:\n%s", out, exported)
 	}
-	if _, stderr, code := w.command("no event\n", "journal", "import", "-"); code != exitFailure || !strings.Contains(stderr, "line 1") {
+	if _, stderr, code := w.command("no event\n", "journal", "import", "-"); code != exit.Failure || !strings.Contains(stderr, "line 1") {
 		t.Errorf("import of garbage: exit code %d\n%s", code, stderr)
 	}
 	p = w.start("--backfill-first-run")

@@ -3,11 +3,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 func main() {
@@ -15,11 +16,6 @@ func main() {
 		return execute(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.LookupEnv})
 	}))
 }
-
-var (
-	errSignal       = errors.New("signal received")
-	errSecondSignal = errors.New("second signal received")
-)
 
 // withSignals runs the program with a context that ends at the first SIGINT or SIGTERM. A second one, if it comes
 // after [sameSignal], ends the process at once.
@@ -49,7 +45,7 @@ func endedOrTold(code <-chan int, got <-chan os.Signal, cancel context.CancelCau
 	case c := <-code:
 		return c
 	case <-got:
-		cancel(errSignal)
+		cancel(exit.ErrSignal)
 	}
 	for first := time.Now(); ; {
 		select {
@@ -59,8 +55,8 @@ func endedOrTold(code <-chan int, got <-chan os.Signal, cancel context.CancelCau
 			if time.Since(first) < sameSignal {
 				continue
 			}
-			_, _ = os.Stderr.WriteString("relay: " + errSecondSignal.Error() + ": stopped at once; what was under way is delivered at the next start\n")
-			return exitFailure
+			_, _ = os.Stderr.WriteString("relay: second signal received: stopped at once; what was under way is delivered at the next start\n")
+			return exit.Failure
 		}
 	}
 }

@@ -9,14 +9,16 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 )
 
 // Every metric and label in the alert rules and on the dashboard is one that relay has.
 func TestMonitoring(t *testing.T) {
 	known := map[string]string{}
 	for _, section := range []string{"## Accounts", "## Logins", "## The journal", "## Sinks"} { // TestDocumentedMetrics holds these to the code
-		for _, row := range rows(t, readDoc(t, filepath.Join("docs", "metrics.md")), section) {
-			known[code(row[0])[0]] = row[1] + " " + row[2]
+		for _, row := range doctest.Rows(t, doctest.Read(t, filepath.Join("docs", "metrics.md")), section) {
+			known[doctest.Code(row[0])[0]] = row[1] + " " + row[2]
 		}
 	}
 	var rules struct {
@@ -28,7 +30,7 @@ func TestMonitoring(t *testing.T) {
 			}
 		}
 	}
-	text := readDoc(t, filepath.Join("docs", "monitoring", "alerts.yml"))
+	text := doctest.Read(t, filepath.Join("docs", "monitoring", "alerts.yml"))
 	if err := yaml.UnmarshalWithOptions([]byte(text), &rules, yaml.Strict()); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +46,7 @@ func TestMonitoring(t *testing.T) {
 			Targets []struct{ Expr, LegendFormat string }
 		}
 	}
-	if err := json.Unmarshal([]byte(readDoc(t, filepath.Join("docs", "monitoring", "dashboard.json"))), &dashboard); err != nil {
+	if err := json.Unmarshal([]byte(doctest.Read(t, filepath.Join("docs", "monitoring", "dashboard.json"))), &dashboard); err != nil {
 		t.Fatal(err)
 	}
 	exprs := map[string]string{}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/secret"
 )
@@ -44,8 +45,8 @@ func TestOverlayPage(t *testing.T) {
 	p := w.start("--sink", "overlay")
 	p.err.find(t, "overlay pages may connect")
 	w.connected()
-	var login overlayLogin
-	data, err := os.ReadFile(filepath.Join(w.dir, "data", overlayFile))
+	var login datadir.OverlayLogin
+	data, err := os.ReadFile(filepath.Join(w.dir, "data", datadir.OverlayFile))
 	if err == nil {
 		err = json.Unmarshal(data, &login)
 	}

@@ -14,6 +14,11 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // fromRoot is the path of a file that is named as from the top of the repository.
@@ -22,7 +27,7 @@ func fromRoot(path string) string { return filepath.Join("..", "..", filepath.Fr
 // readYAML decodes a file into a value that has all of its keys.
 func readYAML(t *testing.T, path string, into any) {
 	t.Helper()
-	if err := yaml.NewDecoder(strings.NewReader(readDoc(t, path)), yaml.Strict()).Decode(into); err != nil {
+	if err := yaml.NewDecoder(strings.NewReader(doctest.Read(t, path)), yaml.Strict()).Decode(into); err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
 }
@@ -63,23 +68,23 @@ func checkRelayCommand(t *testing.T, from, line string) {
 }
 
 // loadExample loads a configuration with what it names below secrets in a folder of the test's own.
-func loadExample(t *testing.T, path, secrets string, getenv func(string) (string, bool)) *Config {
+func loadExample(t *testing.T, path, secrets string, getenv func(string) (string, bool)) *config.Config {
 	t.Helper()
 	dir := t.TempDir()
-	text := readDoc(t, path)
+	text := doctest.Read(t, path)
 	if secrets != "" {
 		for _, name := range regexp.MustCompile(regexp.QuoteMeta(secrets)+`(\w+)`).FindAllStringSubmatch(text, -1) {
-			if err := writePrivate(filepath.Join(dir, name[1]), []byte("12345678901234567890\n")); err != nil {
+			if err := datadir.WritePrivate(filepath.Join(dir, name[1]), []byte("12345678901234567890\n")); err != nil {
 				t.Fatal(err)
 			}
 		}
 		text = strings.ReplaceAll(text, secrets, filepath.ToSlash(dir)+"/")
 	}
 	file := filepath.Join(dir, "relay.yaml")
-	if err := writePrivate(file, []byte(text)); err != nil {
+	if err := datadir.WritePrivate(file, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := LoadConfig(file, getenv)
+	cfg, err := config.Load(file, getenv)
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
@@ -95,7 +100,7 @@ type unit map[string][]string
 func readUnit(t *testing.T, path string) unit {
 	t.Helper()
 	u, section := unit{}, ""
-	for i, line := range strings.Split(readDoc(t, path), "\n") {
+	for i, line := range strings.Split(doctest.Read(t, path), "\n") {
 		key, value, ok := strings.Cut(line, "=")
 		switch {
 		case line == "" || line[0] == '#':
@@ -114,7 +119,7 @@ func readUnit(t *testing.T, path string) unit {
 func environment(t *testing.T, path string) map[string]string {
 	t.Helper()
 	env := map[string]string{}
-	for line := range strings.SplitSeq(readDoc(t, path), "\n") {
+	for line := range strings.SplitSeq(doctest.Read(t, path), "\n") {
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -136,7 +141,7 @@ func TestServiceUnit(t *testing.T) {
 		"Service.Type": "notify", "Service.NotifyAccess": "main", "Service.WatchdogSec": "2min",
 		"Service.EnvironmentFile": "/etc/relay/relay.env", "Service.StateDirectory": "relay", "Service.StateDirectoryMode": "0700",
 		"Service.User": "relay", "Install.WantedBy": "multi-user.target",
-		"Service.RestartPreventExitStatus": fmt.Sprint(exitUsage, exitUnauthorized, exitConfig),
+		"Service.RestartPreventExitStatus": fmt.Sprint(exit.Usage, exit.Unauthorized, exit.Config),
 	} {
 		if got := u[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
@@ -161,13 +166,13 @@ func TestServiceUnit(t *testing.T) {
 		_, ok := env[name]
 		return "a secret", ok
 	})
-	modes := readDoc(t, dir+"relay.tmpfiles")
+	modes := doctest.Read(t, dir+"relay.tmpfiles")
 	for _, path := range []string{env["RELAY_CONFIG"], env["RELAY_IDENTITY_FILE"], env["RELAY_DATA_DIR"], u["Service.EnvironmentFile"][0]} {
 		if !regexp.MustCompile(`(?m)^[dz] ` + regexp.QuoteMeta(path) + ` +0[67][04]0 `).MatchString(modes) {
 			t.Errorf("relay.tmpfiles gives %s no mode", path)
 		}
 	}
-	if users := readDoc(t, dir+"relay.sysusers"); !strings.Contains(users, "\nu "+u["Service.User"][0]+" ") {
+	if users := doctest.Read(t, dir+"relay.sysusers"); !strings.Contains(users, "\nu "+u["Service.User"][0]+" ") {
 		t.Errorf("relay.sysusers makes no user %s", u["Service.User"][0])
 	}
 }
@@ -227,7 +232,7 @@ func TestRelease(t *testing.T) {
 			targets = append(targets, system+"/"+arch)
 		}
 	}
-	compiled := regexp.MustCompile(`for target in (.*); do\n\tCGO_ENABLED=0 `).FindStringSubmatch(readDoc(t, ".ci/run"))
+	compiled := regexp.MustCompile(`for target in (.*); do\n\tCGO_ENABLED=0 `).FindStringSubmatch(doctest.Read(t, ".ci/run"))
 	if compiled == nil {
 		t.Fatal(".ci/run has no loop over targets")
 	}
@@ -289,8 +294,8 @@ func TestRelease(t *testing.T) {
 // The commands for the service in the documentation are ones that relay understands.
 func TestDocumentedServiceCommands(t *testing.T) {
 	seen := 0
-	for name, text := range docs(t) {
-		for _, block := range fenced(text, "sh") {
+	for name, text := range doctest.All(t) {
+		for _, block := range doctest.Fenced(text, "sh") {
 			for _, m := range regexp.MustCompile(`(?m)(?:relay\.env |docker compose (?:run --rm|exec) |--name \S+ )(relay .*)$`).FindAllStringSubmatch(block, -1) {
 				seen++
 				checkRelayCommand(t, name, m[1])

@@ -9,6 +9,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctor"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // TestPolling has a reverse proxy before the realtime server that does not pass upgrades on.
@@ -30,7 +34,7 @@ func TestPolling(t *testing.T) {
 	})
 	ready := w.onHTTP()
 	w.login()
-	if f := w.doctor(exitOK).of(t, "socket", "mystream"); f.State != foundWarning || !strings.Contains(f.Detail, "connected by HTTP long-polling, Engine.IO 3") ||
+	if f := w.doctor(exit.OK).of(t, "socket", "mystream"); f.State != doctor.Warning || !strings.Contains(f.Detail, "connected by HTTP long-polling, Engine.IO 3") ||
 		!strings.Contains(f.Detail, "does not pass WebSocket upgrades on") {
 		t.Errorf("relay doctor: %+v", f)
 	}
@@ -45,15 +49,15 @@ func TestPolling(t *testing.T) {
 	holds(t, "webhook", w.bot.lines, 0, 3)
 	p.err.find(t, "WebSocket is not available: the connection uses HTTP long-polling")
 	var s struct {
-		Accounts []accountStatus `json:"accounts"`
+		Accounts []api.AccountStatus `json:"accounts"`
 	}
-	if err := json.Unmarshal([]byte(w.relay(exitOK, "status", "--json").out.text()), &s); err != nil {
+	if err := json.Unmarshal([]byte(w.relay(exit.OK, "status", "--json").out.text()), &s); err != nil {
 		t.Fatal(err)
 	}
-	if a := s.Accounts[0]; a.Connection != connConnected || a.Transport != "polling" || !strings.Contains(a.Reason, "101 Switching Protocols") {
+	if a := s.Accounts[0]; a.Connection != api.ConnConnected || a.Transport != "polling" || !strings.Contains(a.Reason, "101 Switching Protocols") {
 		t.Errorf("status %+v", a)
 	}
-	if text := w.relay(exitOK, "status").out.text(); !strings.Contains(text, "connected, polling") {
+	if text := w.relay(exit.OK, "status").out.text(); !strings.Contains(text, "connected, polling") {
 		t.Errorf("status:\n%s", text)
 	}
 	metrics := scrape(t, strings.TrimSuffix(strings.TrimPrefix(ready, "http://"), "/readyz"))

@@ -24,6 +24,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // hostOnlyOfProxy is a name that leads nowhere: only the proxy knows the way.
@@ -133,7 +135,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	if p := run("http://"+x.address, "doctor"); p.exit() != 0 {
 		t.Errorf("doctor:\n%s\n%s", p.out.text(), p.err.text())
 	}
-	if p := run("ftp://user:hush-hush@proxy", "auth", "refresh", "mystream"); p.exit() != exitConfig ||
+	if p := run("ftp://user:hush-hush@proxy", "auth", "refresh", "mystream"); p.exit() != exit.Config ||
 		!strings.Contains(p.err.text(), "HTTPS_PROXY is not the address of a proxy") || strings.Contains(p.err.text(), "hush") {
 		t.Errorf("auth refresh with a proxy that is none:\n%s", p.err.text())
 	}

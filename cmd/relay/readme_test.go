@@ -18,24 +18,16 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/pipeline"
 )
 
 // The programs in examples are run against the built relay.
 
-func readDoc(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.ReplaceAll(string(text), "\r\n", "\n")
-}
-
 // markedBlock returns the fenced block of a document under <!-- mark -->.
 func markedBlock(t *testing.T, path, mark string) string {
 	t.Helper()
-	block := regexp.MustCompile("(?s)<!-- " + regexp.QuoteMeta(mark) + " -->\n```[a-z]+\n(.*?\n)```\n").FindStringSubmatch(readDoc(t, path))
+	block := regexp.MustCompile("(?s)<!-- " + regexp.QuoteMeta(mark) + " -->\n```[a-z]+\n(.*?\n)```\n").FindStringSubmatch(doctest.Read(t, path))
 	if block == nil {
 		t.Fatalf("%s has no fenced block under <!-- %s -->", path, mark)
 	}
@@ -132,7 +124,7 @@ func TestExampleSubscribers(t *testing.T) {
 // The receivers take what relay signed, once, and refuse the rest.
 func TestExampleReceivers(t *testing.T) {
 	var config string
-	for _, block := range fenced(readDoc(t, "docs/quickstart.md"), "yaml") {
+	for _, block := range doctest.Fenced(doctest.Read(t, "docs/quickstart.md"), "yaml") {
 		if strings.Contains(block, "type: webhook") {
 			config = block
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
@@ -60,7 +61,7 @@ func TestMissedTreatsArrive(t *testing.T) {
 	}
 	out, stderr, code := w.command("", "reconcile", "mystream", "--json")
 	var result intake.Reconciliation
-	if err := json.Unmarshal([]byte(out), &result); err != nil || code != exitOK || result.Healed != 0 || result.Held != 49 || result.FirstRun {
+	if err := json.Unmarshal([]byte(out), &result); err != nil || code != exit.OK || result.Healed != 0 || result.Held != 49 || result.FirstRun {
 		t.Errorf("relay reconcile: exit code %d, %q (%v)\n%s", code, out, err, stderr)
 	}
 	w.noSecrets(p)
@@ -68,7 +69,7 @@ func TestMissedTreatsArrive(t *testing.T) {
 
 	w.sends(40, 45)
 	out, stderr, code = w.command("", "reconcile", "mystream")
-	if code != exitOK || out != "" || !strings.Contains(stderr, "Compared 54 treats of mystream: 5 were missing and are journaled now.") {
+	if code != exit.OK || out != "" || !strings.Contains(stderr, "Compared 54 treats of mystream: 5 were missing and are journaled now.") {
 		t.Errorf("relay reconcile alone: exit code %d, %q\n%s", code, out, stderr)
 	}
 	p = w.start()
@@ -121,25 +122,25 @@ func TestReconcileCommand(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"reconcile"}, exitUsage, "takes one argument"},
-		{[]string{"reconcile", "nobody"}, exitUsage, `no account "nobody" that receives treats`},
-		{[]string{"reconcile", "mystream"}, exitUnauthorized, "relay auth login mystream"},
+		{[]string{"reconcile"}, exit.Usage, "takes one argument"},
+		{[]string{"reconcile", "nobody"}, exit.Usage, `no account "nobody" that receives treats`},
+		{[]string{"reconcile", "mystream"}, exit.Unauthorized, "relay auth login mystream"},
 	} {
 		if out, stderr, code := w.command("", tt.args...); code != tt.code || out != "" || !strings.Contains(stderr, tt.says) {
 			t.Errorf("%v: exit code %d, %q\n%s", tt.args, code, out, stderr)
 		}
 	}
 	w.login()
-	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exitOK || !strings.Contains(stderr, "First look at the history of mystream") {
+	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exit.OK || !strings.Contains(stderr, "First look at the history of mystream") {
 		t.Errorf("a first run: exit code %d\n%s", code, stderr)
 	}
 	p := w.start("--sink", "console")
 	w.connected()
-	if _, stderr, code := w.command("", "reconcile", "nobody"); code != exitUsage || !strings.Contains(stderr, `no account "nobody"`) {
+	if _, stderr, code := w.command("", "reconcile", "nobody"); code != exit.Usage || !strings.Contains(stderr, `no account "nobody"`) {
 		t.Errorf("while relay runs: exit code %d\n%s", code, stderr)
 	}
 	w.sim.RevokeAll()
-	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exitUnauthorized || !strings.Contains(stderr, "relay auth login mystream") {
+	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exit.Unauthorized || !strings.Contains(stderr, "relay auth login mystream") {
 		t.Errorf("with a withdrawn grant: exit code %d\n%s", code, stderr)
 	}
 	p.stop()
@@ -169,11 +170,11 @@ func TestMissedTreatsComeAsADigest(t *testing.T) {
 	if d := digests[0]; len(digests) != 1 || d.Data.Count != 20 || d.Data.Senders != 1 || d.Data.From[0] != "Viewer" || d.Data.Top[0].Title != title(5) {
 		t.Errorf("digests %+v", digests)
 	}
-	if lines := w.relay(exitOK, "history", "--json").out.get(); len(lines) != 25 {
+	if lines := w.relay(exit.OK, "history", "--json").out.get(); len(lines) != 25 {
 		t.Errorf("the history has %d events, want 25", len(lines))
 	}
 	p.stop()
-	if text := w.relay(exitOK, "trace", digests[0].ID).out.text(); !strings.Contains(text, "digest of missed treats of account mystream") || !strings.Contains(text, "summary  ok") {
+	if text := w.relay(exit.OK, "trace", digests[0].ID).out.text(); !strings.Contains(text, "digest of missed treats of account mystream") || !strings.Contains(text, "summary  ok") {
 		t.Errorf("trace:\n%s", text)
 	}
 
@@ -199,7 +200,7 @@ func TestMissedTreatsComeAsADigest(t *testing.T) {
 	p.stop()
 
 	w.sends(1525, 1530)
-	w.relay(exitOK, "reconcile", "mystream")
+	w.relay(exit.OK, "reconcile", "mystream")
 	p = w.start()
 	w.connected()
 	if again := w.digests(summary, 1525); len(again) != len(digests)+1 || again[len(again)-1].Data.Count != 5 {

@@ -4,82 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/treatrelay/relay/auth"
-	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/intake"
 )
-
-// pasts are the reconcilers of a running relay, by account. They are there once it has opened everything.
-type pasts struct {
-	mu sync.Mutex
-	by map[string]*intake.Reconciler // nil ones for accounts without a history
-}
-
-func (p *pasts) set(sources []*source) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.by = make(map[string]*intake.Reconciler, len(sources))
-	for _, s := range sources {
-		p.by[s.name] = s.history
-	}
-}
-
-// find returns an account's reconciler, and whether relay is ready and has the account.
-func (p *pasts) find(account string) (r *intake.Reconciler, ready, known bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	r, known = p.by[account]
-	return r, p.by != nil, known
-}
-
-// reconcileFault is what the control socket answers when there is no result. Code is an exit code.
-type reconcileFault struct {
-	Error string `json:"error"`
-	Code  int    `json:"code"`
-}
-
-// reconcile compares an account's history and answers with what came of it.
-func (c *control) reconcile(w http.ResponseWriter, r *http.Request) {
-	name := r.URL.Query().Get("account")
-	reconciler, ready, known := c.pasts.find(name)
-	var result intake.Reconciliation
-	var err error
-	switch {
-	case !ready:
-		err = withCode(exitUnavailable, errors.New("relay is starting; try again in a moment"))
-	case !known:
-		err = usagef("the relay that runs has no account %q that receives treats; restart it if that is new", name)
-	case reconciler == nil:
-		err = noHistory(name)
-	default:
-		result, err = reconciler.Reconcile(r.Context())
-	}
-	w.Header().Set("Content-Type", "application/json")
-	enc := json.NewEncoder(w)
-	if err != nil {
-		w.WriteHeader(http.StatusBadGateway)
-		_ = enc.Encode(reconcileFault{strings.Join(strings.Fields(err.Error()), " "), exitCode(err)}) // whoever asked may have left
-		return
-	}
-	_ = enc.Encode(result) // as above
-}
-
-func noHistory(account string) error {
-	return withCode(exitConfig, fmt.Errorf("account %s: its provider has no history, and endpoints.history is not set", account))
-}
 
 func (p *program) reconcileCommand() *cobra.Command {
 	var asJSON bool
@@ -137,8 +73,8 @@ func (p *program) reconcile(ctx context.Context, account string) (result intake.
 	if err != nil {
 		return result, err
 	}
-	result, err = askReconcile(ctx, dir, account)
-	if !errors.Is(err, errNoControl) {
+	result, err = api.Reconcile(ctx, dir, account)
+	if !errors.Is(err, api.ErrNoRelay) {
 		return result, err
 	}
 	log := p.logger().Level(zerolog.WarnLevel)
@@ -146,81 +82,9 @@ func (p *program) reconcile(ctx context.Context, account string) (result intake.
 	if err != nil {
 		return result, err
 	}
-	i := slices.IndexFunc(cfg.Accounts, func(c AccountConfig) bool { return c.Account == account })
-	if i < 0 || !receives(cfg.Accounts[i]) {
-		return result, usagef("%s has no account %q that receives treats", cfg.Path, account)
+	i := slices.IndexFunc(cfg.Accounts, func(c config.Account) bool { return c.Account == account })
+	if i < 0 || !cfg.Accounts[i].Receives() {
+		return result, exit.Usagef("%s has no account %q that receives treats", cfg.Path, account)
 	}
-	lock, err := lockDataDir(ctx, dir)
-	if err != nil {
-		return result, err
-	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	return p.reconcileAlone(ctx, cfg, cfg.Accounts[i], dir, log)
-}
-
-// askReconcile asks the relay that runs on the data folder. The error is an [errNoControl] if none runs.
-func askReconcile(ctx context.Context, dir, account string) (result intake.Reconciliation, err error) {
-	resp, err := askControl(ctx, dir, http.MethodPost, "/v1/reconcile?account="+url.QueryEscape(account))
-	if err != nil {
-		return result, err
-	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
-	dec := json.NewDecoder(io.LimitReader(resp.Body, 1<<20))
-	switch resp.StatusCode {
-	case http.StatusOK:
-		err = dec.Decode(&result)
-	case http.StatusBadGateway:
-		var fault reconcileFault
-		if err = dec.Decode(&fault); err == nil {
-			return result, withCode(fault.Code, errors.New(fault.Error))
-		}
-	default: // an older relay
-		return result, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
-	}
-	if err != nil {
-		return result, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: %w", dir, err))
-	}
-	return result, nil
-}
-
-// reconcileAlone compares an account's history while no relay runs. The data folder is locked.
-func (p *program) reconcileAlone(ctx context.Context, cfg *Config, c AccountConfig, dir string, log zerolog.Logger) (result intake.Reconciliation, err error) {
-	j := &job{log: log, dir: dir, pipeline: pipeline.NewMetrics(prometheus.NewRegistry())}
-	defer func() { err = errors.Join(err, j.undo.run()) }()
-	store, err := p.openStore(ctx, dir, log)
-	if err != nil {
-		return result, err
-	}
-	account, err := newAccount(c, store, nil, nil, log)
-	if err != nil {
-		return result, err
-	}
-	through := auth.NewTransport()
-	j.undo.add("connections to the provider", func() error { through.CloseIdleConnections(); return nil })
-	past, err := newHistorySource(c, account, dir, through)
-	switch {
-	case err != nil:
-		return result, err
-	case past == nil:
-		return result, noHistory(c.Account)
-	}
-	if err := j.openJournal(ctx, cfg.Journal, j.pipeline, nil); err != nil {
-		return result, err
-	}
-	in := j.newIntake(c)
-	if err := in.CatchUp(ctx); err != nil {
-		return result, withCode(exitUnavailable, err)
-	}
-	reconciler := intake.NewReconciler(in, past, intake.ReconcileConfig{Logins: past})
-	comparing, stop := context.WithCancelCause(ctx)
-	var writer, comparer sync.WaitGroup
-	var writeErr error
-	writer.Go(func() { writeErr = j.journal.Run(ctx) })
-	comparer.Go(func() { reconciler.Run(comparing) })
-	result, err = reconciler.Reconcile(ctx)
-	stop(nil)
-	comparer.Wait()
-	j.journal.Close()
-	writer.Wait()
-	return result, errors.Join(err, writeErr)
+	return daemon.Reconcile(ctx, daemon.Options{Config: cfg, Dir: dir, Identity: p.identity(), Log: log}, cfg.Accounts[i])
 }

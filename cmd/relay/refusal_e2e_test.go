@@ -7,6 +7,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctor"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // A receiver that refuses the signature is said to be down with that cause wherever somebody looks, and an alert says it. It costs no treat.
@@ -31,8 +35,8 @@ func TestReceiverWithAnotherSecret(t *testing.T) {
 	const n, cause = 5, "status 401: the receiver refuses the signature: check secret"
 	w.live.emit(0, n)
 	holds(t, "stdout", p.out, 0, n)
-	w.ready(url, http.StatusOK, func(v judgement) error {
-		if text := fmt.Sprint(v); !strings.Contains(text, cause) || v.State != stateDegraded {
+	w.ready(url, http.StatusOK, func(v api.Readiness) error {
+		if text := fmt.Sprint(v); !strings.Contains(text, cause) || v.State != api.StateDegraded {
 			return fmt.Errorf("%s", text)
 		}
 		return nil
@@ -42,10 +46,10 @@ func TestReceiverWithAnotherSecret(t *testing.T) {
 			t.Errorf("status: %+v", s)
 		}
 	}
-	if text := w.relay(exitOK, "status").out.text(); !strings.Contains(text, cause) {
+	if text := w.relay(exit.OK, "status").out.text(); !strings.Contains(text, cause) {
 		t.Errorf("relay status:\n%s", text)
 	}
-	if f := w.doctor(exitFailure).of(t, "webhook", "other"); f.State != foundFault || !strings.Contains(f.Detail, cause) || !strings.Contains(f.Mend, "sinks.other") {
+	if f := w.doctor(exit.Failure).of(t, "webhook", "other"); f.State != doctor.Fault || !strings.Contains(f.Detail, cause) || !strings.Contains(f.Mend, "sinks.other") {
 		t.Errorf("relay doctor: %+v", f)
 	}
 	eventually(t, func() error {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -314,7 +315,7 @@ func TestReloadWaitsForARequest(t *testing.T) {
 		}
 		once.Do(func() { close(begun) })
 		select {
-		case <-time.After(drainTime + 2*time.Second):
+		case <-time.After(daemon.DrainTime + 2*time.Second):
 		case <-req.Context().Done():
 		}
 	})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -67,30 +68,30 @@ func TestReplay(t *testing.T) {
 			before := w.delivered(5)
 			lines := p.out.get()
 
-			if got := w.relay(exitOK, "history", "--json").out.get(); !slices.Equal(got, lines) {
+			if got := w.relay(exit.OK, "history", "--json").out.get(); !slices.Equal(got, lines) {
 				t.Errorf("history:\n%s", strings.Join(got, "\n"))
 			}
-			if got := w.relay(exitOK, "history", "--since", ever, "--limit", "2").out.get(); len(got) != 3 || !strings.Contains(got[2], title(1)) || !strings.Contains(got[2], before[1].ID) {
+			if got := w.relay(exit.OK, "history", "--since", ever, "--limit", "2").out.get(); len(got) != 3 || !strings.Contains(got[2], title(1)) || !strings.Contains(got[2], before[1].ID) {
 				t.Errorf("history:\n%s", strings.Join(got, "\n"))
 			}
-			if text := w.relay(exitOK, "history", "--origin", "test").err.text(); !strings.Contains(text, "Nothing matched") {
+			if text := w.relay(exit.OK, "history", "--origin", "test").err.text(); !strings.Contains(text, "Nothing matched") {
 				t.Errorf("history of nothing: %s", text)
 			}
 			w.exported(lines, before)
 
-			if text := w.relay(exitOK, "replay", "--sink", "bot", "--since", ever, "--dry-run").err.text(); !strings.Contains(text, "nothing was sent: 5 events for bot.") {
+			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--since", ever, "--dry-run").err.text(); !strings.Contains(text, "nothing was sent: 5 events for bot.") {
 				t.Errorf("dry run: %s", text)
 			}
-			if text := w.relay(exitOK, "replay", "--sink", "bot", "--since", ever, "--until", "2001-01-01").err.text(); !strings.Contains(text, "Nothing matched") {
+			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--since", ever, "--until", "2001-01-01").err.text(); !strings.Contains(text, "Nothing matched") {
 				t.Errorf("replay of nothing: %s", text)
 			}
-			if text := w.relay(exitOK, "replay", "--sink", "bot", "--id", before[2].ID).err.text(); !strings.HasSuffix(text, "Sent 1 event to bot again.") {
+			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--id", before[2].ID).err.text(); !strings.HasSuffix(text, "Sent 1 event to bot again.") {
 				t.Errorf("replay: %s", text)
 			}
 			again(t, w.delivered(6)[5:], before[2:3])
 			overlay := w.overlay()
 			for run := 1; run <= 2; run++ {
-				w.relay(exitOK, "replay", "--sink", "overlay", "--since", ever, "--account", "mystream")
+				w.relay(exit.OK, "replay", "--sink", "overlay", "--since", ever, "--account", "mystream")
 				eventually(t, func() error {
 					if got := len(overlay.get()); got < 5+5*run {
 						return fmt.Errorf("the overlay has %d events, want %d", got, 5+5*run)
@@ -99,24 +100,24 @@ func TestReplay(t *testing.T) {
 				})
 				again(t, events(t, overlay.get())[5*run:], before)
 			}
-			if got := w.relay(exitOK, "history", "--origin", "replay", "--json").out.get(); len(got) != 11 {
+			if got := w.relay(exit.OK, "history", "--origin", "replay", "--json").out.get(); len(got) != 11 {
 				t.Errorf("%d replays in the journal, want 11", len(got))
 			}
-			if text := w.relay(exitOK, "trace", before[2].ID).out.text(); strings.Count(text, "; replay") != 3 {
+			if text := w.relay(exit.OK, "trace", before[2].ID).out.text(); strings.Count(text, "; replay") != 3 {
 				t.Errorf("the trace does not show three replays:\n%s", text)
 			}
 			p.stop()
 
-			if text := w.relay(exitOK, "replay", "--sink", "bot", "--since", ever, "--origin", "live").err.text(); !strings.Contains(text, "Sent 5 events to bot again. No relay runs on this data folder; delivered at its next start.") {
+			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--since", ever, "--origin", "live").err.text(); !strings.Contains(text, "Sent 5 events to bot again. No relay runs on this data folder; delivered at its next start.") {
 				t.Errorf("replay without a relay: %s", text)
 			}
 			p = w.start()
 			again(t, w.delivered(11)[6:], before)
-			w.relay(exitOK, "sinks", "disable", "bot")
-			if text := w.relay(exitOK, "replay", "--sink", "bot", "--since", ever).err.text(); !strings.Contains(text, "relay sinks enable bot lets it have them") {
+			w.relay(exit.OK, "sinks", "disable", "bot")
+			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--since", ever).err.text(); !strings.Contains(text, "relay sinks enable bot lets it have them") {
 				t.Errorf("replay to a disabled sink: %s", text)
 			}
-			w.relay(exitOK, "sinks", "enable", "bot")
+			w.relay(exit.OK, "sinks", "enable", "bot")
 			again(t, w.delivered(16)[11:], before)
 			p.stop()
 			if len(p.out.get()) > 0 {
@@ -131,14 +132,14 @@ func TestReplay(t *testing.T) {
 func (w *world) exported(lines []string, all []pipeline.Event) {
 	t := w.t
 	t.Helper()
-	if got := w.relay(exitOK, "export").out.get(); !slices.Equal(got, lines) {
+	if got := w.relay(exit.OK, "export").out.get(); !slices.Equal(got, lines) {
 		t.Errorf("export:\n%s", strings.Join(got, "\n"))
 	}
 	path := filepath.Join(w.dir, "treats.csv")
 	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if text := w.relay(exitOK, "export", "--format", "csv", "--output", path).err.text(); !strings.Contains(text, fmt.Sprintf("Wrote %d to %s.", len(all), path)) {
+	if text := w.relay(exit.OK, "export", "--format", "csv", "--output", path).err.text(); !strings.Contains(text, fmt.Sprintf("Wrote %d to %s.", len(all), path)) {
 		t.Errorf("export: %s", text)
 	}
 	data, err := os.ReadFile(path)
@@ -181,7 +182,7 @@ func TestReplayStopped(t *testing.T) {
 	w.live.emit(4, 5)
 	holds(t, "stdout", p.out, 0, 5)
 	replay.signal(syscall.SIGINT)
-	if code := replay.exit(); code != exitFailure {
+	if code := replay.exit(); code != exit.Failure {
 		t.Errorf("exit code %d", code)
 	}
 	text := replay.err.find(t, "Sent 2 events to bot again, not all.")
@@ -191,7 +192,7 @@ func TestReplayStopped(t *testing.T) {
 	}
 	args := strings.Fields(strings.Replace(command, "--speed 10x", "--speed max", 1))
 	for range 2 { // also if it had not been noticed that it was done
-		if text := w.relay(exitOK, args...).err.text(); !strings.Contains(text, "Sent 2 events to bot again.") {
+		if text := w.relay(exit.OK, args...).err.text(); !strings.Contains(text, "Sent 2 events to bot again.") {
 			t.Errorf("the rest: %s", text)
 		}
 	}
@@ -211,7 +212,7 @@ func TestReplayToNewSink(t *testing.T) {
 	w.live.emit(0, 1)
 	holds(t, "stdout", p.out, 0, 1)
 	for _, args := range [][]string{{"replay", "--sink", "bot", "--since", "2000-01-01"}, {"trigger", "--sink", "bot"}} {
-		if text := w.relay(exitUnavailable, args...).err.text(); !strings.Contains(text, "sink bot has never run") {
+		if text := w.relay(exit.Unavailable, args...).err.text(); !strings.Contains(text, "sink bot has never run") {
 			t.Errorf("%v: %s", args, text)
 		}
 	}
@@ -227,7 +228,7 @@ func TestTrigger(t *testing.T) {
 	var seen []string
 	trigger := func(args ...string) (pipeline.Event, string) {
 		t.Helper()
-		run := w.relay(exitOK, append([]string{"trigger"}, args...)...)
+		run := w.relay(exit.OK, append([]string{"trigger"}, args...)...)
 		all := events(t, run.out.get())
 		if len(all) != 1 || all[0].Origin != pipeline.OriginTest || !strings.HasPrefix(all[0].ID, "tst_") || slices.Contains(seen, all[0].ID) {
 			t.Fatalf("trigger %q prints %s", args, run.out.text())
@@ -250,7 +251,7 @@ func TestTrigger(t *testing.T) {
 	w.arrives(alone.ID)
 	for _, id := range []string{first.ID, alone.ID} {
 		eventually(t, func() error {
-			if text := w.relay(exitOK, "trace", id).out.text(); !strings.Contains(text, "test treat of account mystream") || !strings.Contains(text, "ok; status") {
+			if text := w.relay(exit.OK, "trace", id).out.text(); !strings.Contains(text, "test treat of account mystream") || !strings.Contains(text, "ok; status") {
 				return fmt.Errorf("trace:\n%s", text)
 			}
 			return nil
@@ -302,38 +303,14 @@ func TestPacer(t *testing.T) {
 				}
 			}
 			ctx, cancel := context.WithCancelCause(t.Context())
-			time.AfterFunc(time.Second, func() { cancel(errSignal) })
-			if err := p.wait(ctx, start.Add(100*time.Hour)); speed > 0 && !errors.Is(err, errSignal) {
+			time.AfterFunc(time.Second, func() { cancel(exit.ErrSignal) })
+			if err := p.wait(ctx, start.Add(100*time.Hour)); speed > 0 && !errors.Is(err, exit.ErrSignal) {
 				t.Errorf("speed %v: error %v", speed, err)
 			}
 			synctest.Wait()
 			<-ctx.Done()
 		})
 	}
-}
-
-func TestProgress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out strings.Builder
-		p := progress{w: &out, shown: true}
-		for n := range 1000 {
-			if err := p.show(n, time.Unix(0, 0)); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Millisecond)
-		}
-		if err := p.clear(); err != nil {
-			t.Fatal(err)
-		}
-		if got := out.String(); strings.Count(got, "\r") != 6 || !strings.HasSuffix(got, "\r\x1b[K") || strings.Contains(got, "\n") || !strings.Contains(got, "\r\x1b[K800, up to 19") {
-			t.Errorf("%q", got)
-		}
-		out.Reset()
-		p = progress{w: &out}
-		if err := errors.Join(p.show(1, time.Now()), p.clear()); err != nil || out.Len() > 0 {
-			t.Errorf("%q without a terminal (%v)", out.String(), err)
-		}
-	})
 }
 
 func TestSpeed(t *testing.T) {
@@ -377,15 +354,5 @@ func TestCSV(t *testing.T) {
 	}
 	if got := csvText(nil); got != "" {
 		t.Errorf("null becomes %q", got)
-	}
-}
-
-func TestCell(t *testing.T) {
-	text := "🍕 \x1b[31m\n1234567890"
-	if got, want := cell(&text, 10), "🍕 \ufffd[31m 1…"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-	if got := cell(nil, 10); got != "-" {
-		t.Errorf("%q", got)
 	}
 }

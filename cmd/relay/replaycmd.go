@@ -15,6 +15,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -57,9 +62,9 @@ func (p *program) replay(ctx context.Context, f *replayFlags) error {
 	}
 	switch {
 	case f.sink == "":
-		return usagef("relay replay wants --sink, the sink to send to; see relay replay --help")
+		return exit.Usagef("relay replay wants --sink, the sink to send to; see relay replay --help")
 	case f.since == "" && len(f.ids) == 0:
-		return usagef("relay replay wants --since or --id; see relay replay --help")
+		return exit.Usagef("relay replay wants --since or --id; see relay replay --help")
 	}
 	speed, err := parseSpeed(f.speed)
 	if err != nil {
@@ -81,7 +86,7 @@ func (p *program) replay(ctx context.Context, f *replayFlags) error {
 		return err
 	}
 	runs := p.relayRuns(ctx)
-	r := &replay{program: p, sink: sink.Name, filtered: sink.Lane.Filter != nil, flags: f, filter: filter, at: at, pacer: pacer{speed: speed}, progress: progress{w: p.err, shown: terminal(p.err)}}
+	r := &replay{program: p, sink: sink.Name, filtered: sink.Lane.Filter != nil, flags: f, filter: filter, at: at, pacer: pacer{speed: speed}, progress: terminal.NewProgress(p.err, terminal.Is(p.err))}
 	err = p.withJournal(ctx, func(j *journal.Journal) error {
 		state, err := sinkReady(ctx, j, sink.Name)
 		if err != nil {
@@ -94,7 +99,7 @@ func (p *program) replay(ctx context.Context, f *replayFlags) error {
 }
 
 // namedSink is the sink of that name.
-func namedSink(cfg *Config, name string) (SinkConfig, error) {
+func namedSink(cfg *config.Config, name string) (config.Sink, error) {
 	var names []string
 	for _, s := range cfg.Sinks {
 		if s.Name == name {
@@ -102,18 +107,18 @@ func namedSink(cfg *Config, name string) (SinkConfig, error) {
 		}
 		names = append(names, s.Name)
 	}
-	return SinkConfig{}, usagef("--sink %q: no sink of %s has this name; %s", name, cfg.Path, suggest(name, names))
+	return config.Sink{}, exit.Usagef("--sink %q: no sink of %s has this name; %s", name, cfg.Path, text.Suggest(name, names))
 }
 
 // accountsOf are the accounts that were wanted, or all that the sink is sent.
-func accountsOf(sink SinkConfig, wanted []string) ([]string, error) {
+func accountsOf(sink config.Sink, wanted []string) ([]string, error) {
 	taken := sink.Lane.Accounts
 	if len(wanted) == 0 || len(taken) == 0 {
 		return slices.Concat(wanted, taken), nil
 	}
 	for _, a := range wanted {
 		if !slices.Contains(taken, a) {
-			return nil, usagef("--account %s: sink %s is not sent this account; sinks.%s.accounts has [%s]", a, sink.Name, sink.Name, strings.Join(taken, ", "))
+			return nil, exit.Usagef("--account %s: sink %s is not sent this account; sinks.%s.accounts has [%s]", a, sink.Name, sink.Name, strings.Join(taken, ", "))
 		}
 	}
 	return wanted, nil
@@ -125,7 +130,7 @@ func (p *program) relayRuns(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	conn, err := dialControl(ctx, dir)
+	conn, err := api.Dial(ctx, dir)
 	if err != nil {
 		return false
 	}
@@ -144,7 +149,7 @@ func sinkReady(ctx context.Context, j *journal.Journal, name string) (journal.Si
 			return s, nil
 		}
 	}
-	return journal.SinkStatus{}, withCode(exitUnavailable, fmt.Errorf("sink %s has never run, so it has no place in the journal yet: start relay with it once", name))
+	return journal.SinkStatus{}, exit.With(exit.Unavailable, fmt.Errorf("sink %s has never run, so it has no place in the journal yet: start relay with it once", name))
 }
 
 // afterwards says when the sink gets what was put before it.
@@ -166,7 +171,7 @@ func parseSpeed(text string) (float64, error) {
 	number, ok := strings.CutSuffix(text, "x")
 	speed, err := strconv.ParseFloat(number, 64)
 	if !ok || err != nil || !(speed >= 0.001 && speed <= 1e6) { // not a number fails both
-		return 0, usagef("--speed %q: want max, or a factor such as 1x or 10x", text)
+		return 0, exit.Usagef("--speed %q: want max, or a factor such as 1x or 10x", text)
 	}
 	return speed, nil
 }
@@ -191,7 +196,7 @@ func parseCheckpoint(text string) (at checkpoint, err error) {
 	}
 	m := validCheckpoint.FindStringSubmatch(text)
 	if m == nil {
-		return at, usagef("--resume %q: want what the replay that was cut off has printed", text)
+		return at, exit.Usagef("--resume %q: want what the replay that was cut off has printed", text)
 	}
 	at.run = m[1]
 	at.last, _ = strconv.ParseUint(m[2], 10, 64) // so many digits always fit
@@ -207,7 +212,7 @@ type replay struct {
 	filter   journal.EventFilter
 	at       checkpoint
 	pacer    pacer
-	progress progress
+	progress terminal.Progress
 	disabled bool
 	filtered bool // the sink has a filter
 	begun    bool
@@ -225,10 +230,10 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 	if r.flags.dryRun {
 		return eachEvent(ctx, j, r.filter, func(e journal.JournaledEvent) error {
 			r.n++
-			return r.progress.show(r.n, e.Time)
+			return r.progress.Show(r.n, e.Time)
 		})
 	}
-	if beside, ok := j.Log().(*remote); ok && r.pacer.speed == 0 {
+	if beside, ok := j.Log().(*api.Journal); ok && r.pacer.speed == 0 {
 		return r.runBeside(ctx, beside)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
@@ -254,7 +259,7 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 	})
 	close(events)
 	sender.Wait()
-	if sendErr != nil && !errors.Is(err, errSignal) {
+	if sendErr != nil && !errors.Is(err, exit.ErrSignal) {
 		return sendErr
 	}
 	return err
@@ -283,7 +288,7 @@ func (r *replay) send(ctx context.Context, j *journal.Journal, events <-chan jou
 			r.n += n
 		}
 		if err == nil {
-			err = r.progress.show(r.n, latest)
+			err = r.progress.Show(r.n, latest)
 		}
 		if err != nil {
 			return err
@@ -294,7 +299,7 @@ func (r *replay) send(ctx context.Context, j *journal.Journal, events <-chan jou
 
 // close says what became of the replay.
 func (r *replay) close(err error, runs bool) error {
-	if clearErr := r.progress.clear(); err == nil {
+	if clearErr := r.progress.Clear(); err == nil {
 		err = clearErr
 	}
 	events, then := "events", afterwards(r.sink, runs, r.disabled)
@@ -315,8 +320,8 @@ func (r *replay) close(err error, runs bool) error {
 		return err
 	}
 	said := r.say("Sent %d %s to %s again, not all.%s To go on, within two hours: %s", r.n, events, r.sink, then, r.onward())
-	if errors.Is(err, errSignal) {
-		return errors.Join(errSilent, said)
+	if errors.Is(err, exit.ErrSignal) {
+		return errors.Join(exit.ErrSilent, said)
 	}
 	return errors.Join(err, said)
 }
@@ -335,14 +340,14 @@ func (r *replay) onward() string {
 		values []string
 	}{{"--account", r.flags.accounts}, {"--id", r.flags.ids}, {"--origin", r.flags.origins}} {
 		for _, v := range list.values {
-			words = append(words, list.flag, shellQuote(v))
+			words = append(words, list.flag, text.ShellQuote(v))
 		}
 	}
 	if r.configPath != "" {
-		words = append(words, "--config", shellQuote(r.configPath))
+		words = append(words, "--config", text.ShellQuote(r.configPath))
 	}
 	if r.dataDir != "" {
-		words = append(words, "--data-dir", shellQuote(r.dataDir))
+		words = append(words, "--data-dir", text.ShellQuote(r.dataDir))
 	}
 	return strings.Join(words, " ")
 }
@@ -376,5 +381,25 @@ func (p *pacer) wait(ctx context.Context, at time.Time) error {
 		return context.Cause(ctx)
 	case <-t.C:
 		return nil
+	}
+}
+
+// runBeside has the relay that runs send the events, part by part.
+func (r *replay) runBeside(ctx context.Context, beside *api.Journal) error {
+	order := api.ReplayOrder{Sink: r.sink, Run: r.at.run, Filter: r.filter}
+	for {
+		part, err := beside.Replay(ctx, &order)
+		if err != nil {
+			return err
+		}
+		if part.Sent > 0 {
+			r.n, r.at.done, order.Filter.After = r.n+part.Sent, part.Done, part.Done
+			if err := r.progress.Show(r.n, part.Latest); err != nil {
+				return err
+			}
+		}
+		if !part.More {
+			return nil
+		}
 	}
 }

@@ -10,6 +10,10 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -35,28 +39,28 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 // run does the main job until ctx ends.
 func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (err error) {
 	defer func() {
-		if errors.Is(err, errSignal) { // told to stop while it was starting
+		if errors.Is(err, exit.ErrSignal) { // told to stop while it was starting
 			err = nil
 		}
 	}()
 	log := p.logger()
-	limitMemory(ctx, log)
+	daemon.LimitMemory(ctx, log)
 	if f.simulate {
 		return p.runSimulated(ctx, f, log)
 	}
 	for _, name := range simulatorFlagNames() {
 		if flags.Changed(name) {
-			return usagef("--%s goes with --simulate", name)
+			return exit.Usagef("--%s goes with --simulate", name)
 		}
 	}
-	path, err := FindConfig(p.configPath, p.getenv)
+	path, err := config.Find(p.configPath, p.getenv)
 	if err != nil {
-		return withCode(exitConfig, err)
+		return exit.With(exit.Config, err)
 	}
-	load := func() (*Config, error) { return p.loadJob(f, log) }
-	var again *reloader
-	if interactive := terminal(p.in); !interactive || f.watch {
-		again = newReloader(path, f.watch, interactive, load)
+	load := func() (*config.Config, error) { return p.loadJob(f, log) }
+	var again *daemon.Reloader
+	if interactive := terminal.Is(p.in); !interactive || f.watch {
+		again = daemon.NewReloader(path, f.watch, interactive, load)
 	}
 	cfg, err := load()
 	if err != nil {
@@ -66,12 +70,19 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 	if err != nil {
 		return err
 	}
-	return p.runJob(ctx, cfg, dir, again, log)
+	return daemon.Run(ctx, p.options(cfg, dir, again, log))
+}
+
+// options are those of a relay that this command runs.
+func (p *program) options(cfg *config.Config, dir string, again *daemon.Reloader, log zerolog.Logger) daemon.Options {
+	return daemon.Options{
+		Config: cfg, Dir: dir, Out: p.out, Notice: p.err, Getenv: p.getenv, Identity: p.identity(), Reload: again, Log: log,
+	}
 }
 
 // loadJob reads the configuration of the main job: its accounts, and the sinks that are to run.
-func (p *program) loadJob(f *runFlags, log zerolog.Logger) (*Config, error) {
-	cfg, err := p.loadConfigBy(CheckConfig, log)
+func (p *program) loadJob(f *runFlags, log zerolog.Logger) (*config.Config, error) {
+	cfg, err := p.loadConfigBy(config.Check, log)
 	if err != nil {
 		return nil, err
 	}
@@ -89,30 +100,30 @@ func (p *program) loadJob(f *runFlags, log zerolog.Logger) (*Config, error) {
 	return cfg, nil
 }
 
-func checkAccounts(cfg *Config) error {
+func checkAccounts(cfg *config.Config) error {
 	if len(cfg.Accounts) > 0 {
 		return nil
 	}
-	return withCode(exitConfig, fmt.Errorf("%s: no accounts: add one under accounts (docs/config.md), or try relay --simulate --sink stdout", cfg.Path))
+	return exit.With(exit.Config, fmt.Errorf("%s: no accounts: add one under accounts (docs/config.md), or try relay --simulate --sink stdout", cfg.Path))
 }
 
 // needsSinks reports whether sinks are to run. Without an account that receives treats relay keeps the tokens of the others fresh, and needs none.
-func needsSinks(cfg *Config) bool {
-	return len(cfg.Sinks) > 0 || slices.ContainsFunc(cfg.Accounts, receives)
+func needsSinks(cfg *config.Config) bool {
+	return len(cfg.Sinks) > 0 || slices.ContainsFunc(cfg.Accounts, config.Account.Receives)
 }
 
 // selectSinks returns the sinks to run: all that are configured, or those that wanted names by name or type. A type that
 // is not configured stands for a sink with its defaults, if it can do without a configuration.
-func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
+func selectSinks(cfg *config.Config, wanted []string) ([]config.Sink, error) {
 	if len(wanted) == 0 {
 		if len(cfg.Sinks) == 0 {
-			return nil, withCode(exitConfig, fmt.Errorf("%s: no sinks: add one under sinks (docs/config.md) or give --sink stdout", cfg.Path))
+			return nil, exit.With(exit.Config, fmt.Errorf("%s: no sinks: add one under sinks (docs/config.md) or give --sink stdout", cfg.Path))
 		}
 		return cfg.Sinks, nil
 	}
-	var selected []SinkConfig
-	add := func(s SinkConfig) {
-		if !slices.ContainsFunc(selected, func(other SinkConfig) bool { return other.Name == s.Name }) {
+	var selected []config.Sink
+	add := func(s config.Sink) {
+		if !slices.ContainsFunc(selected, func(other config.Sink) bool { return other.Name == s.Name }) {
 			selected = append(selected, s)
 		}
 	}
@@ -138,32 +149,14 @@ func selectSinks(cfg *Config, wanted []string) ([]SinkConfig, error) {
 			for _, s := range cfg.Sinks {
 				names = append(names, s.Name)
 			}
-			return nil, usagef("--sink %s: no sink has this name; configured are [%s], types are [%s]",
+			return nil, exit.Usagef("--sink %s: no sink has this name; configured are [%s], types are [%s]",
 				name, strings.Join(names, ", "), strings.Join(sinks.Types(), ", "))
 		}
 		if err := c.Validate(); err != nil {
-			return nil, withCode(exitConfig, fmt.Errorf("--sink %s: no sink of this type is configured, and it needs to be: %s",
+			return nil, exit.With(exit.Config, fmt.Errorf("--sink %s: no sink of this type is configured, and it needs to be: %s",
 				name, strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
-		add(SinkConfig{Name: name, Type: name, Lane: delivery.LaneConfig{Concurrency: c.Concurrency()}, Config: c})
+		add(config.Sink{Name: name, Type: name, Lane: delivery.LaneConfig{Concurrency: c.Concurrency()}, Config: c})
 	}
 	return selected, nil
-}
-
-// runJob locks the data folder and runs the job in it.
-func (p *program) runJob(ctx context.Context, cfg *Config, dir string, again *reloader, log zerolog.Logger) (err error) {
-	lock, err := lockDataDir(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := checkDataTree(dir); err != nil {
-		return err
-	}
-	sweepSpools(dir)
-	j, err := p.newJob(ctx, cfg, dir, log)
-	if err != nil {
-		return err
-	}
-	return j.serve(ctx, again)
 }

@@ -8,13 +8,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 )
 
 // The blocks of the documentation that are marked as runnable run, with the built relay in an empty folder, and end well.
 func TestRunnableBlocks(t *testing.T) {
 	bin := filepath.Dir(relayBinary(t))
 	found := 0
-	for name, text := range docs(t) {
+	for name, text := range doctest.All(t) {
 		for _, m := range regexp.MustCompile("(?sm)^( *)<!-- runnable -->\n *```sh\n(.*?)^ *```$").FindAllStringSubmatch(text, -1) {
 			found++
 			block := regexp.MustCompile("(?m)^"+m[1]).ReplaceAllString(m[2], "")

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"unsafe"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // openTerminal makes a pseudo terminal; what is written to slave is read from master.
@@ -44,7 +46,7 @@ func TestTerminalIsNotSteered(t *testing.T) {
 	p := w.start("--sink", "console")
 	w.connected()
 	const hostile = "\u009b2J\u202eevil\u2066\u200f"
-	id := w.relay(exitOK, "trigger", "--message", hostile, "--sender", "=1\u202e")
+	id := w.relay(exit.OK, "trigger", "--message", hostile, "--sender", "=1\u202e")
 	p.out.find(t, "evil")
 	var event struct{ ID string }
 	if err := json.Unmarshal([]byte(id.out.text()), &event); err != nil {
@@ -76,7 +78,7 @@ func TestTerminalIsNotSteered(t *testing.T) {
 			t.Errorf("relay %q does not show what is there: %q", args, text)
 		}
 	}
-	if text := w.relay(exitOK, "export", "--origin", "test").out.text(); !strings.Contains(text, hostile) {
+	if text := w.relay(exit.OK, "export", "--origin", "test").out.text(); !strings.Contains(text, hostile) {
 		t.Errorf("in a pipe: %q", text)
 	}
 }

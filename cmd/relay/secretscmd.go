@@ -8,6 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/sinks/webhook"
 )
@@ -72,10 +75,10 @@ func (p *program) publicKeyCommand() *cobra.Command {
 			}
 			keys, err := c.PublicKeys()
 			if err != nil {
-				return withCode(exitConfig, fmt.Errorf("sinks.%s.%w", args[0], err))
+				return exit.With(exit.Config, fmt.Errorf("sinks.%s.%w", args[0], err))
 			}
 			if len(keys) == 0 {
-				return usagef("sink %s has no private_key, so there is no public key: make a pair with relay secrets new --ed25519", args[0])
+				return exit.Usagef("sink %s has no private_key, so there is no public key: make a pair with relay secrets new --ed25519", args[0])
 			}
 			return p.print(keys...)
 		},
@@ -95,12 +98,12 @@ func (p *program) webhookSink(name string) (path string, c *webhook.Config, err 
 		case s.Name == name && ok:
 			return cfg.Path, c, nil
 		case s.Name == name:
-			return "", nil, usagef("sink %s in %s is of type %s: only webhook sinks sign", name, cfg.Path, s.Type)
+			return "", nil, exit.Usagef("sink %s in %s is of type %s: only webhook sinks sign", name, cfg.Path, s.Type)
 		case ok:
 			webhooks = append(webhooks, s.Name)
 		}
 	}
-	return "", nil, usagef("%s has no webhook sink %q; %s", cfg.Path, name, suggest(name, webhooks))
+	return "", nil, exit.Usagef("%s has no webhook sink %q; %s", cfg.Path, name, text.Suggest(name, webhooks))
 }
 
 func (p *program) rotateSecret(name string, dropOld bool) error {
@@ -113,7 +116,7 @@ func (p *program) rotateSecret(name string, dropOld bool) error {
 	}
 	old, err := webhook.ReadSigningSecrets(c.SecretFile)
 	if err != nil {
-		return withCode(exitConfig, fmt.Errorf("sinks.%s.%w", name, err))
+		return exit.With(exit.Config, fmt.Errorf("sinks.%s.%w", name, err))
 	}
 	if dropOld {
 		if err := writeSecrets(c.SecretFile, old[:1]); err != nil {
@@ -147,7 +150,7 @@ func (p *program) rotateByHand(name, path string, c *webhook.Config, dropOld boo
 	case len(c.Secrets) > 0:
 		key = "secrets"
 	case c.Secret.Empty():
-		return usagef("sink %s signs with a private key only: make a new pair with relay secrets new --ed25519, keep the old one "+
+		return exit.Usagef("sink %s signs with a private key only: make a new pair with relay secrets new --ed25519, keep the old one "+
 			"beside it in a private_key_file, one a line, until every receiver has the new public key", name)
 	}
 	if dropOld {
@@ -178,7 +181,7 @@ func writeSecrets(path string, secrets []secret.String) error {
 	for _, s := range secrets {
 		text.WriteString(s.Reveal() + "\n")
 	}
-	if err := writePrivate(target, []byte(text.String())); err != nil {
+	if err := datadir.WritePrivate(target, []byte(text.String())); err != nil {
 		return fmt.Errorf("change the secrets: %w; if something else provides that file, change it there", err)
 	}
 	return nil

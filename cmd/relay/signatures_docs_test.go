@@ -16,13 +16,15 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/peertest"
 )
 
 // The programs that verify signatures are in docs/sinks.md as they are in testdata/verify. They take what a relay sends them, and
 // neither another body nor an old one.
 func TestDocumentedVerifiers(t *testing.T) {
-	text := readDoc(t, sinksDoc)
+	text := doctest.Read(t, sinksDoc)
 	python := peertest.RequirePython(t)
 	public := "whpk_" + base64.StdEncoding.EncodeToString(ed25519Key(t).Public().(ed25519.PublicKey))
 	w := newWorld(t, simulatedRealtime)
@@ -31,7 +33,7 @@ func TestDocumentedVerifiers(t *testing.T) {
 	addresses := map[string]string{}
 	for _, name := range []string{"verify.go", "verify.mjs", "verify.py", "verify-ed25519.mjs"} {
 		file := filepath.Join("testdata", "verify", name)
-		if readDoc(t, file) != marked(t, text, "file: "+name) {
+		if doctest.Read(t, file) != marked(t, text, "file: "+name) {
 			t.Errorf("%s has another program than %s", sinksDoc, file)
 		}
 		var command []string
@@ -154,11 +156,11 @@ func TestDocumentedRotation(t *testing.T) {
 		w.live.emit(sent, sent+1)
 		sent++
 	}
-	steps := regexp.MustCompile("`(relay secrets [^`]*rotated[^`]*)`").FindAllStringSubmatch(readDoc(t, sinksDoc), -1)
+	steps := regexp.MustCompile("`(relay secrets [^`]*rotated[^`]*)`").FindAllStringSubmatch(doctest.Read(t, sinksDoc), -1)
 	if len(steps) != 2 {
 		t.Fatalf("%s has the steps %q", sinksDoc, steps)
 	}
-	step := func(i int) *process { return w.relay(exitOK, strings.Fields(steps[i][1])[1:]...) }
+	step := func(i int) *process { return w.relay(exit.OK, strings.Fields(steps[i][1])[1:]...) }
 	send()
 	atLeast(t, "the receiver", old.out, 1)
 	fresh := strings.TrimSpace(step(0).out.text())

@@ -16,6 +16,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/sinks"
@@ -44,14 +48,14 @@ func (f *simulatorFlags) register(flags *pflag.FlagSet) {
 func (f *simulatorFlags) config(log zerolog.Logger) (simulator.Config, error) {
 	for name, p := range map[string]float64{"drop": f.drop, "dup": f.dup, "malformed": f.malformed} {
 		if !(p >= 0 && p <= 1) {
-			return simulator.Config{}, usagef("--%s %v: want a probability from 0 to 1", name, p)
+			return simulator.Config{}, exit.Usagef("--%s %v: want a probability from 0 to 1", name, p)
 		}
 	}
 	if !(f.rate >= 0 && f.rate <= 100_000) {
-		return simulator.Config{}, usagef("--rate %v: want 0 to 100000 treats a second", f.rate)
+		return simulator.Config{}, exit.Usagef("--rate %v: want 0 to 100000 treats a second", f.rate)
 	}
 	if f.expireToken != 0 && f.expireToken < time.Second {
-		return simulator.Config{}, usagef("--expire-token %v: want at least 1s", f.expireToken)
+		return simulator.Config{}, exit.Usagef("--expire-token %v: want at least 1s", f.expireToken)
 	}
 	return simulator.Config{
 		Rate: f.rate, Drop: f.drop, Dup: f.dup, Malformed: f.malformed, ExpireToken: f.expireToken, Seed: f.seed, Log: log,
@@ -59,13 +63,13 @@ func (f *simulatorFlags) config(log zerolog.Logger) (simulator.Config, error) {
 }
 
 // simulatedAccount is the configuration of an account at the simulator.
-func simulatedAccount(s *simulator.Server) (AccountConfig, error) {
+func simulatedAccount(s *simulator.Server) (config.Account, error) {
 	provider, ok := auth.Lookup("treatstream")
 	if !ok {
-		return AccountConfig{}, errors.New("simulate: there is no provider treatstream")
+		return config.Account{}, errors.New("simulate: there is no provider treatstream")
 	}
 	e := s.Endpoints()
-	return AccountConfig{
+	return config.Account{
 		Config: auth.Config{
 			Account: "simulated", Provider: provider,
 			ClientID: simulator.DefaultClientID, ClientSecret: secret.New(simulator.DefaultClientSecret), RedirectURL: "http://127.0.0.1:0/",
@@ -73,7 +77,7 @@ func simulatedAccount(s *simulator.Server) (AccountConfig, error) {
 				Authorize: e.Authorize, Token: e.Token, Refresh: e.Refresh, SocketToken: e.SocketToken, History: e.History, Socket: e.Socket,
 			}},
 		},
-		Location: time.UTC, Reconcile: defaultReconcile,
+		Location: time.UTC, Reconcile: config.DefaultReconcile,
 	}, nil
 }
 
@@ -91,14 +95,14 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 	}
 	dir, err := os.MkdirTemp("", "relay-simulate-")
 	if err != nil {
-		return withCode(exitUnavailable, fmt.Errorf("make a folder for the simulation: %w", err))
+		return exit.With(exit.Unavailable, fmt.Errorf("make a folder for the simulation: %w", err))
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	p.simulation = dir
 	// The simulator must outlive the job, which drains when ctx ends.
 	sim, err := simulator.Start(context.WithoutCancel(ctx), simConfig)
 	if err != nil {
-		return withCode(exitUnavailable, err)
+		return exit.With(exit.Unavailable, err)
 	}
 	defer func() { err = errors.Join(err, sim.Close()) }()
 	log.Info().Str("url", sim.URL()).Uint64("seed", sim.Seed()).Float64("rate", f.sim.rate).Msg("simulated TreatStream runs")
@@ -108,21 +112,21 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 		return err
 	}
 	account.BackfillFirstRun = f.backfillFirstRun
-	cfg.Accounts = []AccountConfig{account}
+	cfg.Accounts = []config.Account{account}
 	if err := p.simulatedLogin(ctx, account, dir, log); err != nil {
 		return err
 	}
-	return p.runJob(ctx, cfg, dir, nil, log)
+	return daemon.Run(ctx, p.options(cfg, dir, nil, log))
 }
 
 // simulatedSinks returns a configuration that has the sinks to run and nothing of the accounts. A configuration file is
 // read only if it is named, or if a sink of it is.
-func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*Config, error) {
+func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*config.Config, error) {
 	wanted := f.sinks
 	if len(wanted) == 0 {
 		wanted = []string{"stdout"} // not those of the configuration: simulated treats must not reach a real overlay unasked
 	}
-	cfg := &Config{Path: "the simulation's configuration", Journal: JournalConfig{Retention: time.Hour}}
+	cfg := &config.Config{Path: "the simulation's configuration", Journal: config.Journal{Retention: time.Hour}}
 	env, _ := p.getenv("RELAY_CONFIG")
 	named := p.configPath != "" || env != ""
 	if named || slices.ContainsFunc(wanted, func(name string) bool { return !slices.Contains(sinks.Types(), name) }) {
@@ -143,12 +147,12 @@ func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*Config, erro
 }
 
 // simulatedLogin logs in as a person would, with a browser that only follows redirects.
-func (p *program) simulatedLogin(ctx context.Context, c AccountConfig, dir string, log zerolog.Logger) error {
-	store, err := p.openStore(ctx, dir, log)
+func (p *program) simulatedLogin(ctx context.Context, c config.Account, dir string, log zerolog.Logger) error {
+	store, err := grants.OpenStore(ctx, dir, p.identity(), log)
 	if err != nil {
 		return err
 	}
-	account, err := newAccount(c, store, nil, nil, log)
+	account, err := grants.NewAccount(c, store, nil, nil, log)
 	if err != nil {
 		return err
 	}
@@ -204,7 +208,7 @@ func (p *program) simulate(ctx context.Context, f *simulatorFlags, listen string
 	cfg.Addr, cfg.Consent = listen, consent
 	sim, err := simulator.Start(ctx, cfg)
 	if err != nil {
-		return withCode(exitUnavailable, fmt.Errorf("%w; choose another address with --listen", err))
+		return exit.With(exit.Unavailable, fmt.Errorf("%w; choose another address with --listen", err))
 	}
 	e := sim.Endpoints()
 	err = p.say(`A simulated TreatStream runs at %s (seed %d). Its account for relay.yaml:

@@ -22,6 +22,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -49,7 +52,7 @@ func documentedVariable(name string) (string, bool) {
 func documentedFiles(t *testing.T, dir, config string) {
 	t.Helper()
 	for _, m := range regexp.MustCompile(`(?m)_file: ([a-z.]+)$`).FindAllStringSubmatch(config, -1) {
-		if err := writePrivate(filepath.Join(dir, m[1]), []byte(webhookSecret+"\n")); err != nil {
+		if err := datadir.WritePrivate(filepath.Join(dir, m[1]), []byte(webhookSecret+"\n")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -68,7 +71,7 @@ func marked(t *testing.T, text, mark string) string {
 // documentedSink returns the example of the sink of that name, as it stands under sinks, with another URL.
 func documentedSink(t *testing.T, name, url string) string {
 	t.Helper()
-	for _, block := range fenced(readDoc(t, sinksDoc), "yaml") {
+	for _, block := range doctest.Fenced(doctest.Read(t, sinksDoc), "yaml") {
 		m := regexp.MustCompile(`(?m)^  ` + name + `:.*\n(?:    .*\n)*`).FindString(block)
 		if m != "" {
 			return strings.TrimSpace(regexp.MustCompile(`url: https?://[^/]+`).ReplaceAllString(m, "url: "+url))
@@ -164,7 +167,7 @@ func (r *requests) wait(t *testing.T, name string) (*http.Request, string) {
 
 // What the examples of docs/sinks.md send is what it shows.
 func TestDocumentedDeliveries(t *testing.T) {
-	text := readDoc(t, sinksDoc)
+	text := doctest.Read(t, sinksDoc)
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	web := newRequests(t)
@@ -239,8 +242,8 @@ func verifiesSample(t *testing.T, sample string) {
 // overlayMessages subscribes to what the overlay is published, as an overlay backend does.
 func (w *world) overlayMessages() <-chan *nats.Msg {
 	w.t.Helper()
-	var login overlayLogin
-	data, err := os.ReadFile(filepath.Join(w.dir, "data", overlayFile))
+	var login datadir.OverlayLogin
+	data, err := os.ReadFile(filepath.Join(w.dir, "data", datadir.OverlayFile))
 	if err == nil {
 		err = json.Unmarshal(data, &login)
 	}
@@ -268,7 +271,7 @@ func TestDocumentedSchemas(t *testing.T) {
 		"alert":  func(r pipeline.Record) (any, error) { return r.Alert() },
 		"digest": func(r pipeline.Record) (any, error) { return r.Digest() },
 	} {
-		block := marked(t, readDoc(t, sinksDoc), mark)
+		block := marked(t, doctest.Read(t, sinksDoc), mark)
 		compiler := jsonschema.NewCompiler()
 		compiler.AssertFormat()
 		schema, err := compiler.Compile("../../docs/" + mark + ".schema.json")
@@ -296,7 +299,7 @@ func TestDocumentedSchemas(t *testing.T) {
 
 // The story of a refused event in docs/sinks.md is what happens: its commands print what it shows, in this order.
 func TestDocumentedDeadLetter(t *testing.T) {
-	text := readDoc(t, sinksDoc)
+	text := doctest.Read(t, sinksDoc)
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	chat := newRequests(t)
@@ -329,7 +332,7 @@ func TestDocumentedDeadLetter(t *testing.T) {
 				w.bot.refuses()
 			}
 			run := func() string {
-				p := w.relay(exitOK, args[1:]...)
+				p := w.relay(exit.OK, args[1:]...)
 				return p.out.text() + "\n" + p.err.text()
 			}
 			ordered := func(text string) []string { // Sinks do not wait for each other, so neither do lines.
@@ -357,7 +360,7 @@ func TestDocumentedDeadLetter(t *testing.T) {
 // Each type of sink has a section in docs/sinks.md.
 func TestDocumentedTypes(t *testing.T) {
 	for _, name := range sinks.Types() {
-		if text := readDoc(t, sinksDoc); !strings.Contains(text, "\n## "+name+"\n") {
+		if text := doctest.Read(t, sinksDoc); !strings.Contains(text, "\n## "+name+"\n") {
 			t.Errorf("%s has no section %s", sinksDoc, name)
 		}
 	}

@@ -13,6 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -36,11 +39,11 @@ commands work whether or not relay runs; without one they show how it was left. 
 // sinkNames are those of the configuration with their types, if there is one that can be read.
 func (p *program) sinkNames() (names []string, types map[string]string) {
 	types = make(map[string]string)
-	path, err := FindConfig(p.configPath, p.getenv)
+	path, err := config.Find(p.configPath, p.getenv)
 	if err != nil || path == "" {
 		return nil, types
 	}
-	cfg, err := LoadConfig(path, p.getenv)
+	cfg, err := config.Load(path, p.getenv)
 	if err != nil {
 		return nil, types // withJournal tells, if it matters
 	}
@@ -122,12 +125,12 @@ func (p *program) showSinks(all []journal.SinkStatus, types map[string]string, a
 		}
 		last := "-"
 		if a := s.LastAttempt; a != nil {
-			last = "ok " + ago(now, a.Time)
+			last = "ok " + text.Ago(now, a.Time)
 			if a.Error != "" {
-				last = "failed " + ago(now, a.Time)
+				last = "failed " + text.Ago(now, a.Time)
 			}
 		}
-		err := put(s.Sink, typ, state, fmt.Sprint(s.Pending), fmt.Sprint(s.InFlight), fmt.Sprint(s.Retries), fmt.Sprint(s.DeadLetters), last, printable(s.Reason))
+		err := put(s.Sink, typ, state, fmt.Sprint(s.Pending), fmt.Sprint(s.InFlight), fmt.Sprint(s.Retries), fmt.Sprint(s.DeadLetters), last, text.Printable(s.Reason))
 		if err != nil {
 			return err
 		}
@@ -138,7 +141,7 @@ func (p *program) showSinks(all []journal.SinkStatus, types map[string]string, a
 // oneSink is for commands that take the name of one sink.
 func oneSink(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usagef("%s takes one argument, the sink's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+		return exit.Usagef("%s takes one argument, the sink's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 	}
 	return nil
 }
@@ -156,7 +159,7 @@ func (p *program) changeSink(ctx context.Context, name string, change func(*jour
 			for _, s := range all {
 				known = append(known, s.Sink)
 			}
-			return usagef("no sink %q; there are [%s]", name, strings.Join(known, ", "))
+			return exit.Usagef("no sink %q; there are [%s]", name, strings.Join(known, ", "))
 		}
 		_, err = j.UpdateSink(ctx, name, change)
 		return err

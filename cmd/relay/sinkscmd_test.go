@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 )
 
@@ -14,7 +15,7 @@ import (
 func (w *world) status(name string) (s sinkLine) {
 	w.t.Helper()
 	var names []string
-	for _, line := range w.relay(exitOK, "sinks", "--json").out.get() {
+	for _, line := range w.relay(exit.OK, "sinks", "--json").out.get() {
 		var one sinkLine
 		if err := json.Unmarshal([]byte(line), &one); err != nil {
 			w.t.Fatalf("%q: %v", line, err)
@@ -47,7 +48,7 @@ func TestSinksCommands(t *testing.T) {
 			w.live.emit(0, 2)
 			holds(t, "the webhook", w.bot.lines, 0, 2)
 
-			w.relay(exitOK, "sinks", "disable", "bot", "--reason", "moving house")
+			w.relay(exit.OK, "sinks", "disable", "bot", "--reason", "moving house")
 			p.err.find(t, "sink is disabled")
 			w.live.emit(2, 5)
 			holds(t, "stdout", p.out, 0, 5)
@@ -64,27 +65,27 @@ func TestSinksCommands(t *testing.T) {
 			holds(t, "the webhook", w.bot.lines, 0, 2)
 			p.stop()
 
-			text := w.relay(exitOK, "sinks").out.text()
+			text := w.relay(exit.OK, "sinks").out.text()
 			for _, want := range []string{"bot", "webhook", "disabled since", "moving house", "console", "ok"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("the list lacks %q:\n%s", want, text)
 				}
 			}
-			if text := w.relay(exitUsage, "sinks", "enable", "ghost").err.text(); !strings.Contains(text, "[bot, console, overlay]") {
+			if text := w.relay(exit.Usage, "sinks", "enable", "ghost").err.text(); !strings.Contains(text, "[bot, console, overlay]") {
 				t.Errorf("an unknown sink: %s", text)
 			}
-			w.relay(exitOK, "sinks", "enable", "bot")
-			if text := w.relay(exitOK, "sinks", "enable", "bot").err.text(); !strings.Contains(text, "is not disabled") {
+			w.relay(exit.OK, "sinks", "enable", "bot")
+			if text := w.relay(exit.OK, "sinks", "enable", "bot").err.text(); !strings.Contains(text, "is not disabled") {
 				t.Errorf("enabled twice: %s", text)
 			}
 			p = w.start()
 			w.connected()
 			holds(t, "the webhook", w.bot.lines, 0, 5)
 
-			w.relay(exitOK, "sinks", "disable", "bot")
+			w.relay(exit.OK, "sinks", "disable", "bot")
 			p.err.find(t, "sink is disabled")
 			w.live.emit(5, 7)
-			w.relay(exitOK, "sinks", "enable", "bot")
+			w.relay(exit.OK, "sinks", "enable", "bot")
 			holds(t, "the webhook", w.bot.lines, 0, 7)
 			p.stop()
 		})

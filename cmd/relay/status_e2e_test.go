@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
 )
@@ -33,7 +35,7 @@ func (w *world) onHTTP() string {
 }
 
 // ready asks /readyz until it answers with this code, and check has nothing against what it says.
-func (w *world) ready(url string, code int, check func(judgement) error) {
+func (w *world) ready(url string, code int, check func(api.Readiness) error) {
 	w.t.Helper()
 	eventually(w.t, func() error {
 		resp, err := http.Get(url)
@@ -46,7 +48,7 @@ func (w *world) ready(url string, code int, check func(judgement) error) {
 			return err
 		}
 		w.secretless("/readyz", string(body))
-		var v judgement
+		var v api.Readiness
 		if err := json.Unmarshal(body, &v); err != nil || resp.StatusCode != code {
 			return fmt.Errorf("%s (%w): %s", resp.Status, err, body)
 		}
@@ -71,7 +73,7 @@ func (w *world) secretless(what, text string) {
 }
 
 // only wants a part in trouble, for a reason that has these words, and no other part.
-func only(of []trouble, part string, words ...string) error {
+func only(of []api.Trouble, part string, words ...string) error {
 	if len(of) != 1 || of[0].Part != part {
 		return fmt.Errorf("want only %s in trouble, not %v", part, of)
 	}
@@ -83,17 +85,17 @@ func only(of []trouble, part string, words ...string) error {
 	return nil
 }
 
-func isFine(v judgement) error {
-	if v.State != stateReady {
+func isFine(v api.Readiness) error {
+	if v.State != api.StateReady {
 		return fmt.Errorf("%s", v.State)
 	}
 	return nil
 }
 
 // snapshot is what relay status --json says.
-func (w *world) snapshot() (s snapshot) {
+func (w *world) snapshot() (s api.Status) {
 	w.t.Helper()
-	out := w.relay(exitOK, "status", "--json").out.get()
+	out := w.relay(exit.OK, "status", "--json").out.get()
 	if len(out) != 1 {
 		w.t.Fatalf("%d lines of JSON: %q", len(out), out)
 	}
@@ -108,7 +110,7 @@ func (w *world) snapshot() (s snapshot) {
 func TestStatus(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	url := w.onHTTP()
-	none := w.relay(exitUnavailable, "status")
+	none := w.relay(exit.Unavailable, "status")
 	if text := none.err.text(); !strings.Contains(text, "no relay runs on "+w.dir) || !strings.Contains(text, "start it with relay") {
 		t.Errorf("without a relay: %s", text)
 	}
@@ -119,22 +121,22 @@ func TestStatus(t *testing.T) {
 	holds(t, "the webhook", w.bot.lines, 0, 5)
 	holds(t, "stdout", p.out, 0, 5)
 	w.ready(url, http.StatusOK, isFine)
-	if q := w.relay(exitOK, "status", "--quiet"); q.out.text()+q.err.text() != "" {
+	if q := w.relay(exit.OK, "status", "--quiet"); q.out.text()+q.err.text() != "" {
 		t.Errorf("--quiet prints %q and %q", q.out.text(), q.err.text())
 	}
-	w.relay(exitUsage, "status", "--quiet", "--json")
+	w.relay(exit.Usage, "status", "--quiet", "--json")
 	s := w.snapshot()
 	a, bot := s.Accounts[0], s.Sinks[0]
-	if a.Account != "mystream" || a.Connection != connConnected || a.Token != "active" || a.LastTreat == nil || a.LastTreat.Origin != "live" || a.Reconnects != 0 {
+	if a.Account != "mystream" || a.Connection != api.ConnConnected || a.Token != "active" || a.LastTreat == nil || a.LastTreat.Origin != "live" || a.Reconnects != 0 {
 		t.Errorf("account %+v", a)
 	}
-	if s.Journal.State != stateOK || *s.Journal.Events != 5 || *s.Journal.Bytes == 0 || s.Journal.Server != "files" {
+	if s.Journal.State != api.StateOK || *s.Journal.Events != 5 || *s.Journal.Bytes == 0 || s.Journal.Server != "files" {
 		t.Errorf("journal %+v", s.Journal)
 	}
-	if len(s.Sinks) != 3 || bot.Sink != "bot" || bot.Type != "webhook" || bot.State != stateOK || bot.Delivered != 5 || *bot.Pending != 0 || *bot.DeadLetters != 0 || bot.P50 == nil {
+	if len(s.Sinks) != 3 || bot.Sink != "bot" || bot.Type != "webhook" || bot.State != api.StateOK || bot.Delivered != 5 || *bot.Pending != 0 || *bot.DeadLetters != 0 || bot.P50 == nil {
 		t.Errorf("sinks %+v", s.Sinks)
 	}
-	text := w.relay(exitOK, "status").out.text()
+	text := w.relay(exit.OK, "status").out.text()
 	for _, want := range []string{"is ready", "ACCOUNT", "mystream", "connected", "JOURNAL", "files", "SINK", "webhook", "P99"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
@@ -143,7 +145,7 @@ func TestStatus(t *testing.T) {
 
 	w.live.drop() // a lost connection that comes back
 	eventually(t, func() error {
-		if a := w.snapshot().Accounts[0]; a.Connection != connConnected || a.Reconnects != 1 {
+		if a := w.snapshot().Accounts[0]; a.Connection != api.ConnConnected || a.Reconnects != 1 {
 			return fmt.Errorf("after a lost connection: %+v", a)
 		}
 		return nil
@@ -152,31 +154,31 @@ func TestStatus(t *testing.T) {
 	w.bot.server.CloseClientConnections()
 	w.bot.server.Close()
 	w.live.emit(5, 8)
-	w.ready(url, http.StatusOK, func(v judgement) error { return only(v.Degraded, "sink bot", "it is down since", "refused") })
-	w.relay(exitOK, "status", "--quiet")
+	w.ready(url, http.StatusOK, func(v api.Readiness) error { return only(v.Degraded, "sink bot", "it is down since", "refused") })
+	w.relay(exit.OK, "status", "--quiet")
 	if bot := w.snapshot().Sinks[0]; bot.State != "down" || bot.Failures == 0 || bot.Lag == 0 || *bot.Pending+uint64(bot.InFlight) != 3 {
 		t.Errorf("a sink that is down: %+v", bot)
 	}
-	w.relay(exitOK, "sinks", "disable", "bot", "--reason", "moving house")
-	w.ready(url, http.StatusOK, func(v judgement) error {
+	w.relay(exit.OK, "sinks", "disable", "bot", "--reason", "moving house")
+	w.ready(url, http.StatusOK, func(v api.Readiness) error {
 		return only(v.Degraded, "sink bot", "it is disabled since", "moving house", "relay sinks enable bot")
 	})
-	if text := w.relay(exitOK, "status").out.text(); !strings.Contains(text, "Degraded: sink bot: it is disabled") {
+	if text := w.relay(exit.OK, "status").out.text(); !strings.Contains(text, "Degraded: sink bot: it is disabled") {
 		t.Errorf("the table does not say why:\n%s", text)
 	}
 
 	w.sim.RevokeAll()
 	w.live.drop()
-	w.ready(url, http.StatusOK, func(v judgement) error {
+	w.ready(url, http.StatusOK, func(v api.Readiness) error {
 		return only(v.Degraded[:len(v.Degraded)-1], "account mystream", "somebody logs in", "relay auth login mystream")
 	})
-	if a := w.snapshot().Accounts[0]; a.Connection != connLoginNeeded || a.Fix != "relay auth login mystream" || a.Token != "reauthorize_needed" {
+	if a := w.snapshot().Accounts[0]; a.Connection != api.ConnLoginNeeded || a.Fix != "relay auth login mystream" || a.Token != "reauthorize_needed" {
 		t.Errorf("an account without a login: %+v", a)
 	}
 	w.login()
-	w.ready(url, http.StatusOK, func(v judgement) error { return only(v.Degraded, "sink bot") })
+	w.ready(url, http.StatusOK, func(v api.Readiness) error { return only(v.Degraded, "sink bot") })
 	p.stop()
-	if q := w.relay(exitUnavailable, "status", "--quiet"); q.err.text() != "" {
+	if q := w.relay(exit.Unavailable, "status", "--quiet"); q.err.text() != "" {
 		t.Errorf("--quiet prints %q", q.err.text())
 	}
 }
@@ -191,8 +193,8 @@ func TestNotReadyWithoutTheJournal(t *testing.T) {
 	server.Kill()
 	p := w.start("--sink", "console")
 	p.err.find(t, "journal's server does not answer")
-	w.relay(exitFailure, "status", "--quiet")
-	if s := w.snapshot(); s.State != stateNotReady || only(s.NotReady, "relay", "it is starting") != nil || s.Journal.State != stateAway {
+	w.relay(exit.Failure, "status", "--quiet")
+	if s := w.snapshot(); s.State != api.StateNotReady || only(s.NotReady, "relay", "it is starting") != nil || s.Journal.State != api.StateAway {
 		t.Errorf("while it waits at the start: %+v", s)
 	}
 	server.Restart()
@@ -200,14 +202,16 @@ func TestNotReadyWithoutTheJournal(t *testing.T) {
 	w.ready(url, http.StatusOK, isFine)
 
 	server.Kill()
-	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error { return only(v.NotReady, "journal", "connection to the journal's server lost") })
-	w.relay(exitFailure, "status", "--quiet")
+	w.ready(url, http.StatusServiceUnavailable, func(v api.Readiness) error {
+		return only(v.NotReady, "journal", "connection to the journal's server lost")
+	})
+	w.relay(exit.Failure, "status", "--quiet")
 	if s := w.snapshot(); s.Journal.Events != nil || len(s.Sinks) != 1 || s.Sinks[0].Pending != nil {
 		t.Errorf("without the journal's server: %+v", s)
 	}
-	w.relay(exitOK, "status") // a table without what only the server knows
+	w.relay(exit.OK, "status") // a table without what only the server knows
 	w.live.emit(0, 3)
-	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error {
+	w.ready(url, http.StatusServiceUnavailable, func(v api.Readiness) error {
 		return only(v.NotReady, "journal", "cannot be written since", "3 treats wait")
 	})
 	server.Restart()
@@ -225,7 +229,7 @@ func TestNotReadyWithoutTheProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := w.start("--sink", "console")
-	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error { return only(v.NotReady, "account mystream", "refused") })
+	w.ready(url, http.StatusServiceUnavailable, func(v api.Readiness) error { return only(v.NotReady, "account mystream", "refused") })
 	p.stop()
 }
 
@@ -245,13 +249,13 @@ func TestNotReadyWhileStopping(t *testing.T) {
 		return nil
 	})
 	p.signal(syscall.SIGTERM)
-	w.ready(url, http.StatusServiceUnavailable, func(v judgement) error {
+	w.ready(url, http.StatusServiceUnavailable, func(v api.Readiness) error {
 		if last := v.NotReady[len(v.NotReady)-1]; last.Part != "relay" || last.Reason != "it is stopping" {
 			return fmt.Errorf("%v", last)
 		}
 		return nil
 	})
-	if code := p.exit(); code != exitOK {
+	if code := p.exit(); code != exit.OK {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -259,7 +263,7 @@ func TestNotReadyWhileStopping(t *testing.T) {
 // The status is shown anew as long as somebody watches, and over a restart of relay.
 func TestWatch(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	w.relay(exitUnavailable, "status", "--watch")
+	w.relay(exit.Unavailable, "status", "--watch")
 	w.login()
 	p := w.start("--sink", "console")
 	w.connected()
@@ -293,7 +297,7 @@ func TestWatch(t *testing.T) {
 	})
 	for _, one := range []*process{watch, table} {
 		one.signal(syscall.SIGINT)
-		if code := one.exit(); code != exitOK {
+		if code := one.exit(); code != exit.OK {
 			t.Errorf("exit code %d after Ctrl-C:\n%s", code, one.err.text())
 		}
 	}
@@ -314,7 +318,7 @@ func TestStatusKeys(t *testing.T) {
 		Journal  map[string]any   `json:"journal"`
 		Sinks    []map[string]any `json:"sinks"`
 	}
-	line := []byte(w.relay(exitOK, "status", "--json").out.text())
+	line := []byte(w.relay(exit.OK, "status", "--json").out.text())
 	if err := json.Unmarshal(line, &got); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // A relay that does not answer is told from one that does not run, and so is a socket that a killed one has left.
@@ -15,14 +17,14 @@ func TestStatusWithoutAnAnswer(t *testing.T) {
 	p := w.start("--sink", "console")
 	w.connected()
 	p.signal(syscall.SIGSTOP)
-	if text := w.relay(exitUnavailable, "status").err.text(); strings.Count(text, "ask the relay that runs on") != 1 || !strings.Contains(text, "no answer within") {
+	if text := w.relay(exit.Unavailable, "status").err.text(); strings.Count(text, "ask the relay that runs on") != 1 || !strings.Contains(text, "no answer within") {
 		t.Errorf("while it hangs: %s", text)
 	}
-	w.relay(exitFailure, "status", "--quiet")
+	w.relay(exit.Failure, "status", "--quiet")
 	p.signal(syscall.SIGKILL)
 	p.exit()
-	if text := w.relay(exitUnavailable, "status").err.text(); !strings.Contains(text, "no relay runs on") {
+	if text := w.relay(exit.Unavailable, "status").err.text(); !strings.Contains(text, "no relay runs on") {
 		t.Errorf("after it was killed: %s", text)
 	}
-	w.relay(exitUnavailable, "status", "--quiet")
+	w.relay(exit.Unavailable, "status", "--quiet")
 }

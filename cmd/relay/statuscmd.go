@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,50 +15,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/socket"
 )
-
-// readyz answers whether relay is ready: 200 if it is, if need be degraded, else 503; with what is not as it should be.
-func (m *monitor) readyz(w http.ResponseWriter, r *http.Request) {
-	v := m.look(r.Context()).judgement
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	if v.State == stateNotReady {
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	_ = json.NewEncoder(w).Encode(v) // whoever asked may have left
-}
-
-// status answers with a snapshot.
-func (c *control) status(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(c.job.monitor.look(r.Context())) // as above
-}
-
-// askStatus asks the relay that runs on the data folder how it is. The error is an [errNoControl] if none runs.
-func askStatus(ctx context.Context, dir string) (s snapshot, err error) {
-	limited, cancel := context.WithTimeout(ctx, controlTimeout)
-	defer cancel()
-	resp, err := askControl(limited, dir, http.MethodGet, "/v1/status")
-	if err == nil {
-		defer resp.Body.Close() //nolint:errcheck // it was only read
-		if resp.StatusCode != http.StatusOK {
-			return s, withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
-		}
-		if err = json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&s); err != nil {
-			err = withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: %w; try again", dir, err))
-		}
-	}
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		err = withCode(exitUnavailable, fmt.Errorf("ask the relay that runs on %s: no answer within %v; restart it", dir, controlTimeout))
-	}
-	return s, err
-}
-
-// noRelay is what commands say that want a running relay.
-func noRelay(dir string) error {
-	return withCode(exitUnavailable, fmt.Errorf("no relay runs on %s; start it with relay", dir))
-}
 
 func (p *program) relayStatusCommand() *cobra.Command {
 	var asJSON, quiet, watch bool
@@ -73,7 +34,7 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 		Example: "  relay status\n  relay status --watch\n  relay status --json | jq '.sinks[] | select(.state != \"ok\")'\n  relay status --quiet || echo not ready",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if quiet && (asJSON || watch) {
-				return usagef("relay status --quiet prints nothing; leave --json and --watch out")
+				return exit.Usagef("relay status --quiet prints nothing; leave --json and --watch out")
 			}
 			dir, err := p.dataPath()
 			if err != nil {
@@ -85,16 +46,16 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 			case watch:
 				err = p.watchStatus(cmd.Context(), dir, asJSON)
 			default:
-				var s snapshot
-				if s, err = askStatus(cmd.Context(), dir); err == nil {
+				var s api.Status
+				if s, err = api.GetStatus(cmd.Context(), dir); err == nil {
 					err = p.writeSnapshot(p.out, &s, asJSON)
 				}
 			}
 			switch {
 			case errors.Is(err, syscall.EPIPE), watch && cmd.Context().Err() != nil:
 				return nil //nolint:nilerr // it was told to end
-			case errors.Is(err, errNoControl):
-				return noRelay(dir)
+			case errors.Is(err, api.ErrNoRelay):
+				return api.NotRunning(dir)
 			}
 			return err
 		},
@@ -108,12 +69,12 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 
 // silentStatus only decides the exit code.
 func silentStatus(ctx context.Context, dir string) error {
-	s, err := askStatus(ctx, dir)
+	s, err := api.GetStatus(ctx, dir)
 	switch {
-	case errors.Is(err, errNoControl), errors.Is(err, fs.ErrPermission):
-		return withCode(exitUnavailable, errSilent)
-	case err != nil, s.State == stateNotReady:
-		return errSilent
+	case errors.Is(err, api.ErrNoRelay), errors.Is(err, fs.ErrPermission):
+		return exit.With(exit.Unavailable, exit.ErrSilent)
+	case err != nil, s.State == api.StateNotReady:
+		return exit.ErrSilent
 	}
 	return nil
 }
@@ -122,9 +83,9 @@ func silentStatus(ctx context.Context, dir string) error {
 func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	redraw := terminal(p.out) && !asJSON
+	redraw := terminal.Is(p.out) && !asJSON
 	for first, away := true, false; ; first = false {
-		s, err := askStatus(ctx, dir)
+		s, err := api.GetStatus(ctx, dir)
 		switch {
 		case ctx.Err() != nil, err != nil && first:
 			return err
@@ -144,12 +105,12 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 			}
 			text := block.String()
 			if redraw { // from the top, over what is there, so that nothing flickers
-				shown, _ := visible([]byte(text))
+				shown, _ := terminal.Visible([]byte(text))
 				text = "\x1b[H" + strings.ReplaceAll(string(shown), "\n", "\x1b[K\n") + "\x1b[J"
 			}
 			to := p.out
 			if redraw {
-				to = raw(p.out)
+				to = terminal.Raw(p.out)
 			}
 			if _, err := io.WriteString(to, text); err != nil {
 				return err
@@ -165,14 +126,14 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 
 // awayText says in one line why a relay cannot be asked any more.
 func awayText(dir string, err error) string {
-	if errors.Is(err, errNoControl) {
+	if errors.Is(err, api.ErrNoRelay) {
 		return "No relay runs on " + dir + " any more"
 	}
 	return strings.TrimSuffix(err.Error(), "\n")
 }
 
 // writeSnapshot writes a snapshot as a table for people, or as one line.
-func (p *program) writeSnapshot(out io.Writer, s *snapshot, asJSON bool) error {
+func (p *program) writeSnapshot(out io.Writer, s *api.Status, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(s)
 	}
@@ -187,26 +148,26 @@ func (p *program) writeSnapshot(out io.Writer, s *snapshot, asJSON bool) error {
 	for _, a := range s.Accounts {
 		last, token := "-", string(a.Token)
 		if t := a.LastTreat; t != nil {
-			last = ago(now, t.Time)
+			last = text.Ago(now, t.Time)
 			if t.Origin != "live" {
 				last += " (" + string(t.Origin) + ")"
 			}
 		}
 		if !a.TokenEnds.IsZero() {
-			token += ", " + until(now, a.TokenEnds)
+			token += ", " + text.Until(now, a.TokenEnds)
 		}
 		connection := a.Connection
 		if a.Transport == string(socket.Polling) {
 			connection += ", " + a.Transport
 		}
-		put(a.Account, a.Provider, connection, ago(now, a.Since), last, fmt.Sprint(a.Reconnects), token)
+		put(a.Account, a.Provider, connection, text.Ago(now, a.Since), last, fmt.Sprint(a.Reconnects), token)
 	}
 	if len(s.Accounts) > 0 {
 		put("")
 	}
 	put("JOURNAL", "SERVER", "EVENTS", "BYTES", "OLDEST", "LAST MINUTE", "LAST WRITE", "WAITING")
 	j := &s.Journal
-	put(j.State, j.Server, number(j.Events), number(j.Bytes), ago(now, j.Oldest), fmt.Sprint(j.LastMinute), ago(now, j.LastWrite), fmt.Sprint(j.Waiting))
+	put(j.State, j.Server, number(j.Events), number(j.Bytes), text.Ago(now, j.Oldest), fmt.Sprint(j.LastMinute), text.Ago(now, j.LastWrite), fmt.Sprint(j.Waiting))
 	if len(s.Sinks) > 0 {
 		put("")
 		put("SINK", "TYPE", "STATE", "PENDING", "IN FLIGHT", "RETRIES", "LAG", "DELIVERED", "LAST DELIVERY", "P50", "P99", "FAILED ATTEMPTS", "DEAD LETTERS")
@@ -217,7 +178,7 @@ func (p *program) writeSnapshot(out io.Writer, s *snapshot, asJSON bool) error {
 			lag = latency(&l.Lag)
 		}
 		put(l.Sink, l.Type, l.State, number(l.Pending), fmt.Sprint(l.InFlight), fmt.Sprint(l.Retries), lag, fmt.Sprint(l.Delivered),
-			ago(now, l.LastDelivery), latency(l.P50), latency(l.P99), fmt.Sprint(l.Failures), number(l.DeadLetters))
+			text.Ago(now, l.LastDelivery), latency(l.P50), latency(l.P99), fmt.Sprint(l.Failures), number(l.DeadLetters))
 	}
 	if len(s.NotReady)+len(s.Degraded) > 0 {
 		put("")
@@ -227,7 +188,7 @@ func (p *program) writeSnapshot(out io.Writer, s *snapshot, asJSON bool) error {
 		if i >= len(s.NotReady) {
 			kind = "Degraded: "
 		}
-		put(kind + printable(t.with(s.Accounts, p.sameFlags())))
+		put(kind + text.Printable(t.With(s.Accounts, p.sameFlags())))
 	}
 	return w.Flush()
 }
@@ -248,7 +209,7 @@ func latency(seconds *float64) string {
 	d := time.Duration(*seconds * float64(time.Second))
 	switch {
 	case d >= 2*time.Minute:
-		return span(d)
+		return text.Span(d)
 	case d >= time.Second:
 		return d.Round(100 * time.Millisecond).String()
 	}

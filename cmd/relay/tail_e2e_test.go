@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 )
 
@@ -29,7 +30,7 @@ func (w *world) tails(args ...string) *process {
 func (p *process) ends() {
 	p.t.Helper()
 	p.signal(syscall.SIGINT)
-	if code := p.exit(); code != exitOK {
+	if code := p.exit(); code != exit.OK {
 		p.t.Errorf("exit code %d after Ctrl-C:\n%s", code, p.err.text())
 	}
 }
@@ -116,11 +117,11 @@ func consumersOf(t *testing.T, url string) (names []string) {
 // Without a relay there is nothing to follow, and the data folder stays free for one. Wrong flags are said at once.
 func TestTailWithoutRelay(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	if text := w.relay(exitUnavailable, "tail").err.text(); !strings.Contains(text, "no relay runs on") {
+	if text := w.relay(exit.Unavailable, "tail").err.text(); !strings.Contains(text, "no relay runs on") {
 		t.Errorf("stderr %q", text)
 	}
 	for flag, value := range map[string]string{"--since": "yesterday", "--filter": "data.titel == 1", "--account": "No Name"} {
-		if text := w.relay(exitUsage, "tail", flag, value).err.text(); !strings.Contains(text, flag) {
+		if text := w.relay(exit.Usage, "tail", flag, value).err.text(); !strings.Contains(text, flag) {
 			t.Errorf("%s %s: %s", flag, value, text)
 		}
 	}
@@ -155,7 +156,7 @@ func TestTailIntoAClosedPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.live.emit(1, 3)
-	if code := tail.exit(); code != exitOK || strings.Contains(tail.err.text(), "relay:") {
+	if code := tail.exit(); code != exit.OK || strings.Contains(tail.err.text(), "relay:") {
 		t.Errorf("exit code %d:\n%s", code, tail.err.text())
 	}
 	p.stop()

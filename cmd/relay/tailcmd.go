@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -67,12 +69,12 @@ func (p *program) tail(ctx context.Context, f *tailFlags) error {
 	if err != nil {
 		return err
 	}
-	if t.from.Since, err = instant(f.since, time.Now()); err != nil {
-		return usagef("--since %w", err)
+	if t.from.Since, err = text.ParseTime(f.since, time.Now()); err != nil {
+		return exit.Usagef("--since %w", err)
 	}
 	if f.filter != "" {
 		if t.match, err = rules.NewFilter(f.filter); err != nil {
-			return usagef("--filter: %w", err)
+			return exit.Usagef("--filter: %w", err)
 		}
 	}
 	away := ""
@@ -96,7 +98,7 @@ func (p *program) tail(ctx context.Context, f *tailFlags) error {
 		// A connection that is lost after a while may be back at once.
 		if _, lost := errors.AsType[*lostError](err); err.Error() != away && (!lost || time.Since(start) <= 2*tailPause) {
 			away = err.Error()
-			if err := p.say("%s; waiting for it.", strings.TrimRight(errorLine(err), ".")); err != nil {
+			if err := p.say("%s; waiting for it.", strings.TrimRight(text.OneLine(err), ".")); err != nil {
 				return err
 			}
 		}
@@ -106,6 +108,15 @@ func (p *program) tail(ctx context.Context, f *tailFlags) error {
 		case <-time.After(tailPause):
 		}
 	}
+}
+
+// withLiveJournal calls use with the journal of the relay that runs on the data folder, or that on the server of journal.nats_url.
+func (p *program) withLiveJournal(ctx context.Context, use func(*journal.Journal) error) error {
+	a, err := p.access()
+	if err != nil {
+		return err
+	}
+	return a.UseLive(ctx, use)
 }
 
 // A lostError says that the journal was followed and cannot be any more, a showError that an event could not be shown.
@@ -119,14 +130,11 @@ func (e *lostError) Unwrap() error { return e.err }
 func (e *showError) Error() string { return e.err.Error() }
 func (e *showError) Unwrap() error { return e.err }
 
-// errorLine is an error as one line.
-func errorLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
-
 // follow shows what the journal gets, from where the tail is.
 func (t *tail) follow(ctx context.Context, j *journal.Journal) error {
 	last, err := j.LastNumber(ctx)
 	if err != nil {
-		return &lostError{withCode(exitUnavailable, err)}
+		return &lostError{exit.With(exit.Unavailable, err)}
 	}
 	switch {
 	case !t.begun && t.from.Since.IsZero():
@@ -147,7 +155,7 @@ func (t *tail) follow(ctx context.Context, j *journal.Journal) error {
 	if _, failed := errors.AsType[*showError](err); failed || err == nil {
 		return err
 	}
-	return &lostError{withCode(exitUnavailable, err)}
+	return &lostError{exit.With(exit.Unavailable, err)}
 }
 
 func (t *tail) show(e journal.JournaledEvent) error {
@@ -166,6 +174,6 @@ func (t *tail) show(e journal.JournaledEvent) error {
 	}
 	d := &event.Data
 	_, err = fmt.Fprintf(t.out, "%-19s  %-12s  %-8s  %-18s  %-24s  %s\n", e.Time.Local().Format(time.DateTime), e.Account, e.Origin,
-		cell(d.Sender, 18), cell(d.Title, 24), cell(d.Message, 60))
+		text.Cell(d.Sender, 18), text.Cell(d.Title, 24), text.Cell(d.Message, 60))
 	return err
 }

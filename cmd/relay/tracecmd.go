@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -25,7 +27,7 @@ and redrives. Attempts are kept for 30 days. It works whether or not relay runs.
 		Example: "  relay trace trt_06H003C601TTVEEHS54BW8N74C",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 || strings.TrimSpace(args[0]) == "" {
-				return usagef("%s takes one argument, the id of an event; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+				return exit.Usagef("%s takes one argument, the id of an event; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 			}
 			return nil
 		},
@@ -172,7 +174,7 @@ func (s *traceStep) what() string {
 		}
 	case "dead_letter":
 		add("dead letter %d, attempts: %d", s.DeadLetter, s.Attempts)
-		add("%s", printable(s.Reason))
+		add("%s", text.Printable(s.Reason))
 	case "attempt":
 		if s.Error == "" {
 			add("ok")
@@ -188,10 +190,10 @@ func (s *traceStep) what() string {
 			add("%d events at once", s.Batch)
 		}
 		if s.Error != "" {
-			add("%s", printable(s.Error))
+			add("%s", text.Printable(s.Error))
 		}
 		if s.Answer != "" {
-			add("answer: %s", printable(s.Answer))
+			add("answer: %s", text.Printable(s.Answer))
 		}
 	}
 	return strings.Join(parts, "; ")

@@ -25,6 +25,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
 )
@@ -384,7 +385,7 @@ func TestTracesOff(t *testing.T) {
 		{map[string]string{endpoint: c.server.URL, traces: plantedToken + ":4318"}, traces + " is not a URL"},
 	} {
 		var log bytes.Buffer
-		got, err := openTraces(t.Context(), func(name string) (string, bool) { v, ok := tt.env[name]; return v, ok }, zerolog.New(&log))
+		got, err := telemetry.OpenTraces(t.Context(), func(name string) (string, bool) { v, ok := tt.env[name]; return v, ok }, zerolog.New(&log))
 		if got != nil || err != nil || (tt.want == "") != (log.Len() == 0) || !strings.Contains(log.String(), tt.want) ||
 			strings.Contains(log.String(), plantedToken) {
 			t.Errorf("%v: %v, %v, %s", tt.env, got, err, log.String())

@@ -10,6 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -40,7 +44,7 @@ with tst_, and counts for nothing. It is printed on stdout. A sink with tests: s
 
 func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 	if strings.TrimSpace(f.sender+f.title+f.message) == "" {
-		return usagef("relay trigger wants at least one of --sender, --title and --message")
+		return exit.Usagef("relay trigger wants at least one of --sender, --title and --message")
 	}
 	cfg, err := p.loadConfig(p.logger())
 	if err != nil {
@@ -56,7 +60,7 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 			return err
 		}
 		if sink.Lane.SkipTests {
-			return usagef("--sink %s: this sink is sent no tests; take tests: skip out of its configuration", f.sink)
+			return exit.Usagef("--sink %s: this sink is sent no tests; take tests: skip out of its configuration", f.sink)
 		}
 		if _, err := accountsOf(sink, []string{account.Account}); err != nil {
 			return err
@@ -68,12 +72,12 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	spans, err := openTraces(ctx, p.getenv, p.logger())
+	spans, err := telemetry.OpenTraces(ctx, p.getenv, p.logger())
 	if err != nil {
 		return err
 	}
 	if spans != nil {
-		defer func() { err = errors.Join(err, spans.close(ctx)) }()
+		defer func() { err = errors.Join(err, spans.Close(ctx)) }()
 	}
 	runs := p.relayRuns(ctx)
 	disabled := false
@@ -91,7 +95,7 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 		return err
 	}
 	if spans != nil { // the relay that runs sees it only when it delivers it
-		spans.add(pipeline.Stage{
+		spans.Add(pipeline.Stage{
 			ID: event.ID, Account: event.Data.Account, Provider: event.Data.Provider, Origin: event.Origin,
 			Began: event.RecordedTime, Ended: time.Now(),
 		})
@@ -103,11 +107,11 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 }
 
 // testAccount is the account of that name, or the only one, of those that receive treats.
-func testAccount(cfg *Config, name string) (AccountConfig, error) {
-	var all []AccountConfig
+func testAccount(cfg *config.Config, name string) (config.Account, error) {
+	var all []config.Account
 	var names []string
 	for _, a := range cfg.Accounts {
-		if receives(a) {
+		if a.Receives() {
 			all, names = append(all, a), append(names, a.Account)
 		}
 	}
@@ -115,11 +119,11 @@ func testAccount(cfg *Config, name string) (AccountConfig, error) {
 	case i >= 0:
 		return all[i], nil
 	case name != "":
-		return AccountConfig{}, usagef("--account %q: no account of this name receives treats; %s", name, suggest(name, names))
+		return config.Account{}, exit.Usagef("--account %q: no account of this name receives treats; %s", name, text.Suggest(name, names))
 	case len(all) == 1:
 		return all[0], nil
 	case len(all) == 0:
-		return AccountConfig{}, withCode(exitConfig, errors.New(cfg.Path+": no account receives treats: add one under accounts (docs/config.md)"))
+		return config.Account{}, exit.With(exit.Config, errors.New(cfg.Path+": no account receives treats: add one under accounts (docs/config.md)"))
 	}
-	return AccountConfig{}, usagef("relay trigger wants --account: there are [%s]", strings.Join(names, ", "))
+	return config.Account{}, exit.Usagef("relay trigger wants --account: there are [%s]", strings.Join(names, ", "))
 }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"syscall"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctor"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
+)
+
+func (p *program) doctorCommand() *cobra.Command {
+	var asJSON, ping bool
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Look for whatever keeps treats from arriving, and say how to mend it", Args: noArgs,
+		Long: `Look at everything that relay needs: the configuration, the data folder and its disk, the clock, the network, the logins,
+the realtime server and each sink. One line each, with what to do about a fault. It works whether or not relay runs on the
+data folder. If none runs, a login that has expired is renewed, and the journal is opened, with what that mends at a start.
+
+To see whether the realtime server lets relay in, it connects with a socket token of its own, and leaves at once. Nothing is sent
+to a sink unless --ping says so.`,
+		Example: "  relay doctor\n  relay doctor --ping\n  relay doctor --json | jq -r 'select(.state == \"fault\") | .mend'",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := p.doctor(cmd.Context(), asJSON, ping)
+			if errors.Is(err, syscall.EPIPE) {
+				return nil
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
+	cmd.Flags().BoolVar(&ping, "ping", false, "send a signed test treat to each webhook sink")
+	return cmd
+}
+
+// doctor examines everything. It fails, without a word, if there is a fault.
+func (p *program) doctor(ctx context.Context, asJSON, ping bool) error {
+	dir, err := datadir.Choose(p.dataDir, p.getenv)
+	if err != nil {
+		return err
+	}
+	lines := json.NewEncoder(p.out)
+	lines.SetEscapeHTML(false)
+	code, err := doctor.Examine(ctx, doctor.Options{
+		Dir: dir, Identity: p.identity(), Flags: p.sameFlags(), Ping: ping, Log: p.logger(),
+		Config: func() (*config.Config, error) { return p.loadConfig(zerolog.Nop()) },
+	}, func(f doctor.Finding) error {
+		f.Detail, f.Mend = text.Printable(f.Detail), text.Printable(f.Mend)
+		if asJSON {
+			return lines.Encode(f)
+		}
+		_, err := io.WriteString(p.out, doctorLine(f))
+		return err
+	})
+	if err == nil && code != exit.OK {
+		err = exit.With(code, exit.ErrSilent)
+	}
+	return err
+}
+
+// doctorLine is a finding for people.
+func doctorLine(f doctor.Finding) string {
+	word := map[doctor.State]string{doctor.OK: "ok   ", doctor.Warning: "warn ", doctor.Fault: "FAULT", doctor.Skipped: "skip "}[f.State]
+	line := word + " " + f.Name
+	if f.Subject != "" {
+		line += " " + f.Subject
+	}
+	line += ": " + f.Detail
+	if f.Mend != "" {
+		line += "; mend: " + f.Mend
+	}
+	return line + "\n"
+}

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// The states of a relay as a whole, of its journal, and of a sink.
+const (
+	StateReady    = "ready"
+	StateDegraded = "degraded"  // it does its work, but for what somebody else has to fix
+	StateNotReady = "not_ready" // it does not receive, journal or deliver as it should
+	StateOK       = "ok"
+	StateFailing  = "failing" // the journal cannot be written
+	StateAway     = "away"    // the journal's server does not answer
+	StateDown     = "down"
+	StateDisabled = "disabled"
+)
+
+// How an account's connection is.
+const (
+	ConnNone         = "none"       // it receives no treats
+	ConnConnecting   = "connecting" // for the first time
+	ConnConnected    = "connected"
+	ConnReconnecting = "reconnecting" // after it was connected
+	ConnLoginNeeded  = "login_needed" // it waits for somebody to log in
+)
+
+// Status is how a running relay is at one moment: what relay status --json prints. It holds no secret.
+type Status struct {
+	Readiness
+	Time     time.Time       `json:"time"`
+	Version  string          `json:"version"`
+	Started  time.Time       `json:"started"`
+	Accounts []AccountStatus `json:"accounts"`
+	Journal  JournalStatus   `json:"journal"`
+	Sinks    []SinkStatus    `json:"sinks"`
+}
+
+// Readiness is what follows from a snapshot: what /readyz answers.
+type Readiness struct {
+	State    string    `json:"state"` // ready, degraded or not_ready
+	NotReady []Trouble `json:"not_ready"`
+	Degraded []Trouble `json:"degraded"`
+}
+
+// Trouble is a part of relay that is not as it should be, and why, each in one line.
+type Trouble struct {
+	Part   string `json:"part"` // relay, journal, account NAME or sink NAME
+	Reason string `json:"reason"`
+}
+
+func (t Trouble) String() string { return t.Part + ": " + t.Reason }
+
+// With is the text of t with these flags after what one of the accounts advises to run.
+func (t Trouble) With(accounts []AccountStatus, flags string) string {
+	for _, a := range accounts {
+		if t.Part == "account "+a.Account && a.Fix != "" {
+			t.Reason = strings.ReplaceAll(t.Reason, a.Fix, advice.Fix{Command: a.Fix}.With(flags))
+		}
+	}
+	return t.String()
+}
+
+// AccountStatus is how an account is. An account that receives no treats has no connection, and only a token.
+type AccountStatus struct {
+	Account    string          `json:"account"`
+	Provider   string          `json:"provider"`
+	Connection string          `json:"connection"` // connected, connecting, reconnecting, login_needed or none
+	Since      time.Time       `json:"since,omitzero"`
+	Transport  string          `json:"transport,omitempty"` // websocket or polling, of one that is connected
+	Reason     string          `json:"reason,omitempty"`    // why it is not connected, or not by websocket
+	Reconnects int             `json:"reconnects"`          // since relay runs
+	LastTreat  *journal.Newest `json:"last_treat,omitempty"`
+	Token      auth.State      `json:"token"`
+	TokenEnds  time.Time       `json:"token_expiry,omitzero"`
+	Fix        string          `json:"fix,omitempty"` // what somebody has to do about the token
+	Withheld   int             `json:"history_withheld,omitempty"`
+}
+
+// JournalStatus is how the journal is. What its server says is nil while that does not answer.
+type JournalStatus struct {
+	State      string    `json:"state"` // ok, failing or away
+	Since      time.Time `json:"since,omitzero"`
+	Reason     string    `json:"reason,omitempty"`
+	Server     string    `json:"server"` // files, or the hosts of journal.nats_url
+	Events     *uint64   `json:"events,omitempty"`
+	Bytes      *uint64   `json:"bytes,omitempty"`
+	Oldest     time.Time `json:"oldest,omitzero"`
+	LastMinute uint64    `json:"events_last_minute"`
+	LastWrite  time.Time `json:"last_write,omitzero"` // since relay runs
+	Waiting    int       `json:"waiting"`             // treats in memory that are not written yet
+}
+
+// SinkStatus is how a sink and its lane are. Counts begin with relay's start. What the journal's server says is nil while that does
+// not answer.
+type SinkStatus struct {
+	Sink         string    `json:"sink"`
+	Type         string    `json:"type"`
+	State        string    `json:"state"` // ok, down or disabled
+	Since        time.Time `json:"since,omitzero"`
+	Reason       string    `json:"reason,omitempty"`
+	NextProbe    time.Time `json:"next_probe,omitzero"`
+	Pending      *uint64   `json:"pending,omitempty"` // in the journal, and not taken from it yet
+	InFlight     int       `json:"in_flight"`         // taken, and not done
+	Retries      int       `json:"retries"`           // refused several times, and waiting while others pass
+	Lag          float64   `json:"lag_seconds"`       // how long the oldest of the pending and those in flight has been in the journal
+	Delivered    uint64    `json:"delivered"`
+	Failures     uint64    `json:"failed_attempts"`
+	LastDelivery time.Time `json:"last_delivery,omitzero"`
+	P50          *float64  `json:"latency_p50_seconds,omitempty"` // of the latest 1,024, from on disk to accepted
+	P99          *float64  `json:"latency_p99_seconds,omitempty"`
+	DeadLetters  *uint64   `json:"dead_letters,omitempty"`
+}
+
+// GetStatus asks the relay that runs on the data folder how it is. The error is an [ErrNoRelay] if none runs.
+func GetStatus(ctx context.Context, dir string) (s Status, err error) {
+	limited, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	resp, err := ask(limited, dir, http.MethodGet, PathStatus)
+	if err == nil {
+		defer resp.Body.Close() //nolint:errcheck // it was only read
+		if resp.StatusCode != http.StatusOK {
+			return s, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
+		}
+		if err = json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&s); err != nil {
+			err = exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w; try again", dir, err))
+		}
+	}
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: no answer within %v; restart it", dir, Timeout))
+	}
+	return s, err
+}
+
+// NotRunning is what commands say that want a running relay.
+func NotRunning(dir string) error {
+	return exit.With(exit.Unavailable, fmt.Errorf("no relay runs on %s; start it with relay", dir))
+}

@@ -1,0 +1,297 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"iter"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// A decoder fills structs from a YAML tree by their yaml tags, and collects every fault on the way. An error quotes a
+// value only if it is no secret and stands in the file itself.
+type decoder struct {
+	file   string
+	getenv func(string) (string, bool)
+	files  bool // what the files hold that sinks and the journal name is checked too
+	lines  []string
+	faults faultList
+	at     map[string]place  // paths that are in the file
+	alias  map[string]string // paths of secrets that came from a file, and the path that names the file
+
+	secrets  []secret.String   // to be kept out of every error
+	expanded map[string]string // paths whose value is from the environment, in part at least, and how it is written
+	inline   []string          // paths of the secrets that stand in the file itself
+	written  writtenKeys
+}
+
+// writtenKeys are the keys as the file has them, before secrets were read from their files. The maps go by path.
+type writtenKeys struct {
+	accounts map[string]accountKeys
+	sinks    map[string]sinkKeys
+	journal  Journal
+}
+
+// A place is where a key and its value stand.
+type place struct{ key, value position }
+
+// An entry is one key of a mapping with its value.
+type entry struct {
+	key  string
+	node ast.Node
+}
+
+// A section decodes itself from the entries of a mapping.
+type section interface {
+	decodeEntries(d *decoder, path string, entries []entry)
+}
+
+func (d *decoder) report(at position, path, message string) {
+	at = d.inside(at)
+	if d.faults.shows(at) {
+		message = secret.Scrub(strings.Join(strings.Fields(message), " "), d.secrets...)
+	}
+	d.faults.add(Fault{File: d.file, Line: at.line, Column: at.column, Path: path, Message: message})
+}
+
+// reject reports a fault of the value at a path, unless one is known already. A path that is not in the file has the
+// place of the nearest key above it.
+func (d *decoder) reject(path, message string) {
+	if named, ok := d.alias[path]; ok {
+		path = named
+	}
+	if d.faults.at[path] {
+		return
+	}
+	d.report(d.placeOf(path), path, message)
+}
+
+// placeOf is where the value of a path is, or the nearest key above it.
+func (d *decoder) placeOf(path string) position {
+	if p, ok := d.at[path]; ok {
+		return p.value
+	}
+	for above := path; above != ""; {
+		above = above[:max(strings.LastIndexAny(above, ".["), 0)]
+		if p, ok := d.at[above]; ok {
+			return p.key
+		}
+	}
+	return position{1, 1}
+}
+
+// check rejects the value at a path if there is an error.
+func (d *decoder) check(path string, err error) {
+	if err != nil {
+		d.reject(path, err.Error())
+	}
+}
+
+// require rejects a value that is empty.
+func (d *decoder) require(path, hint string, empty bool) {
+	switch {
+	case empty && d.given(path):
+		d.reject(path, "is empty")
+	case empty:
+		d.reject(path, "is missing"+hint)
+	}
+}
+
+// given reports whether a key is in the file.
+func (d *decoder) given(path string) bool {
+	_, named := d.alias[path]
+	_, ok := d.at[path]
+	return ok || named
+}
+
+// inside moves a position into the file, for the parser's are wrong at times.
+func (d *decoder) inside(at position) position {
+	if len(d.lines) == 0 {
+		return position{1, 1}
+	}
+	line := min(max(at.line, 1), len(d.lines))
+	return position{line, min(max(at.column, 1), utf8.RuneCountInString(d.lines[line-1])+1)}
+}
+
+// plainKey is the beginning of a key that is a plain name of at most 63 letters, digits, _ and -.
+func plainKey(key string) string {
+	for i := range min(len(key), 64) {
+		if c := key[i]; i == 63 || (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return key[:i]
+		}
+	}
+	return key
+}
+
+// join appends a key to a path. Of a key that is no plain name only the beginning is shown: it may be a secret that
+// slipped out of its place.
+func join(path, key string) string {
+	if plain := plainKey(key); plain != key {
+		key = strconv.Quote(plain + "...")
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// value decodes a node into v, which keeps what it holds if the node is empty.
+func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
+	if _, null := n.(*ast.NullNode); null {
+		if v.Kind() != reflect.Map && !isSection(v.Type()) {
+			d.report(d.at[path].key, path, "has no value; "+wanted(v.Type()))
+			return
+		}
+		n = &ast.MappingNode{} // A section whose keys are all commented out.
+	}
+	switch {
+	case isSection(v.Type()):
+		if entries, ok := d.entries(n, path); ok {
+			if s, ok := reflect.TypeAssert[section](v.Addr()); ok {
+				s.decodeEntries(d, path, entries)
+			} else {
+				d.fields(path, entries, fieldsOf(v))
+			}
+		}
+	case v.Kind() == reflect.Map:
+		entries, _ := d.entries(n, path)
+		v.Set(reflect.MakeMap(v.Type()))
+		for _, e := range entries {
+			item := reflect.New(v.Type().Elem()).Elem()
+			d.value(e.node, join(path, e.key), item)
+			v.SetMapIndex(reflect.ValueOf(e.key), item)
+		}
+	case v.Kind() == reflect.Slice:
+		list, ok := n.(*ast.SequenceNode)
+		if !ok {
+			d.wrongKind(n, path, v.Type())
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), len(list.Values), len(list.Values)))
+		for i, item := range list.Values {
+			itemPath := fmt.Sprintf("%s[%d]", path, i)
+			d.at[itemPath] = place{beginning(item), beginning(item)}
+			d.value(item, itemPath, v.Index(i))
+		}
+	default:
+		d.scalar(n, path, v)
+	}
+}
+
+// isSection reports whether a type is decoded from a mapping by its fields.
+func isSection(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// fieldsOf maps the yaml tags of structs to their fields.
+func fieldsOf(structs ...reflect.Value) map[string]reflect.Value {
+	fields := make(map[string]reflect.Value)
+	for _, v := range structs {
+		maps.Insert(fields, keysOf(v))
+	}
+	return fields
+}
+
+// keysOf yields the fields of a struct by their yaml tags, in order. Those of an inlined struct stand among them.
+func keysOf(v reflect.Value) iter.Seq2[string, reflect.Value] {
+	return func(yield func(string, reflect.Value) bool) {
+		for f, field := range v.Fields() {
+			key := f.Tag.Get("yaml")
+			if f.Anonymous && key == ",inline" {
+				for key, field := range keysOf(field) {
+					if !yield(key, field) {
+						return
+					}
+				}
+			} else if key != "" && !yield(key, field) {
+				return
+			}
+		}
+	}
+}
+
+// entries returns the keys of a mapping, each once, and notes their places.
+func (d *decoder) entries(n ast.Node, path string) ([]entry, bool) {
+	m, ok := n.(*ast.MappingNode)
+	if !ok {
+		d.report(beginning(n), path, "want keys with values, got "+kind(n))
+		return nil, false
+	}
+	var entries []entry
+	first := make(map[string]position)
+	for _, v := range m.Values {
+		key := v.Key.GetToken()
+		if v.Start.Type != token.MappingValueType {
+			d.report(positionOf(key), path, "a key without a value; put a text that has a comma in quotes")
+			continue
+		}
+		at := join(path, key.Value)
+		if before, ok := first[key.Value]; ok {
+			d.report(positionOf(key), at, fmt.Sprintf("duplicate key, the first is in line %d", before.line))
+			continue
+		}
+		first[key.Value] = positionOf(key)
+		d.at[at] = place{positionOf(key), beginning(v.Value)}
+		entries = append(entries, entry{key.Value, v.Value})
+	}
+	return entries, true
+}
+
+// fields decodes entries into fields. The value of a key that ends in _file is the path of a file that must be there; if
+// it is not absolute it begins at the folder of the configuration file.
+func (d *decoder) fields(path string, entries []entry, fields map[string]reflect.Value) {
+	for _, e := range entries {
+		at := join(path, e.key)
+		field, ok := fields[e.key]
+		if !ok {
+			message := "unknown key"
+			if d.faults.shows(d.at[at].key) {
+				message += "; " + text.Suggest(e.key, slices.Sorted(maps.Keys(fields)))
+			}
+			d.report(d.at[at].key, at, message)
+			continue
+		}
+		d.value(e.node, at, field)
+		switch {
+		case !strings.HasSuffix(e.key, "_file") || field.Kind() != reflect.String || d.faults.at[at]:
+			continue
+		case field.String() == "":
+			d.reject(at, "is empty")
+			continue
+		case !filepath.IsAbs(field.String()):
+			field.SetString(filepath.Join(filepath.Dir(d.file), field.String()))
+		}
+		d.check(at, CheckReadable(field.String()))
+	}
+}
+
+// secretFile moves what the file of KEY_file holds into KEY, and clears KEY_file. Faults of KEY found later are told with
+// the place of KEY_file.
+func (d *decoder) secretFile(path, key string, into *secret.String, file *string) {
+	of, at := join(path, key), join(path, key+"_file")
+	if !d.given(at) {
+		return
+	}
+	if d.given(of) {
+		d.reject(at, "this and "+key+" are both set: keep one of them")
+	}
+	d.alias[of] = at
+	if !d.faults.at[at] {
+		text, err := secret.ReadLine(*file) // after checkReadable, for opening a pipe would wait for its writer
+		d.check(at, err)
+		d.hide(text.Reveal())
+		*into = text
+	}
+	*file = ""
+}

@@ -1,0 +1,56 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
+	"github.com/treatrelay/relay/sinks/webhook"
+)
+
+// bearer finds the account whose tokens a webhook sends: the one that has the name at the time.
+func (j *job) bearer(name string) (webhook.Bearer, error) {
+	return grants.NewBearer(func() (*auth.Account, error) {
+		part, ok := j.parts().accounts[name]
+		if !ok {
+			return nil, fmt.Errorf("there is no account %q", name)
+		}
+		return part.account, nil
+	}), nil
+}
+
+// checkGrants is an error if none of the accounts that receive treats has a grant. Any other without one is logged, and waits.
+func checkGrants(cfg *config.Config, store auth.Store, log zerolog.Logger) error {
+	var missing, idle []error
+	receiving := 0
+	for _, c := range cfg.Accounts {
+		account, err := grants.NewAccount(c, store, nil, nil, log)
+		if err != nil {
+			return err
+		}
+		_, err = account.Status()
+		if c.Receives() {
+			receiving++
+		}
+		switch {
+		case err == nil:
+		case c.Receives():
+			missing = append(missing, err)
+		default:
+			idle = append(idle, err)
+		}
+	}
+	if receiving == 0 {
+		log.Warn().Msg("no account receives treats, for none is of provider treatstream: relay only keeps tokens fresh")
+	} else if len(missing) == receiving {
+		return errors.Join(missing...)
+	}
+	for _, err := range append(missing, idle...) {
+		log.Error().Err(err).Msg("account waits for a login; the others run")
+	}
+	return nil
+}

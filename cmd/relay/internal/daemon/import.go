@@ -1,0 +1,80 @@
+package daemon
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/pipeline/intake"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// importBatch is how many events go into one write.
+const importBatch = 256
+
+// Import adds the events that relay export has written to the journal, while no relay runs. Once the journal is open it calls done with
+// how many it has added and how many were known, also before it fails.
+func Import(ctx context.Context, o Options, in io.Reader, done func(added, known int) error) (err error) {
+	lock, err := datadir.Lock(ctx, o.Dir)
+	if err != nil {
+		return err
+	}
+	var undo datadir.Teardown
+	undo.Add("data folder", lock.Close)
+	defer func() { err = errors.Join(err, undo.Run()) }()
+	k := newKeeper(o.Dir, &undo, o.Log)
+	if err := k.open(ctx, o.Config.Journal, nil); err != nil {
+		return err
+	}
+	added, known, err := k.importLines(ctx, in)
+	if err != nil {
+		err = fmt.Errorf("import events, line %d: %w", added+known+1, err)
+	}
+	return errors.Join(err, done(added, known))
+}
+
+// importLines appends the events that are not in the journal. The counts are of those that are on disk, or known, when it returns.
+func (k *journalKeeper) importLines(ctx context.Context, in io.Reader) (added, known int, err error) {
+	r := bufio.NewReaderSize(in, 64<<10)
+	var waiting []journal.Entry
+	flush := func() error {
+		if _, err := k.journal.Put(ctx, waiting...); err != nil {
+			return err
+		}
+		added += len(waiting)
+		waiting = waiting[:0]
+		return nil
+	}
+	for err == nil {
+		var line []byte
+		line, err = r.ReadBytes('\n')
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		e, importErr := intake.ImportEntry(bytes.Clone(line))
+		if importErr != nil {
+			return added, known, importErr
+		}
+		have, importErr := k.index.Has(ctx, &e)
+		if importErr != nil {
+			return added, known, importErr
+		}
+		if have {
+			known++
+			continue
+		}
+		if waiting = append(waiting, e); len(waiting) == importBatch {
+			if flushErr := flush(); flushErr != nil {
+				return added, known, flushErr
+			}
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		return added, known, err
+	}
+	return added, known, flush()
+}

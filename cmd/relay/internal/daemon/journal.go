@@ -1,0 +1,106 @@
+package daemon
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// A journalKeeper has the journal of a data folder, with what stands beside it.
+type journalKeeper struct {
+	log     zerolog.Logger
+	dir     string // the data folder, which is locked
+	metrics *pipeline.Metrics
+	undo    *datadir.Teardown
+
+	storage datadir.Storage
+	journal *journal.Journal
+	index   *index.Index
+}
+
+// newKeeper is a keeper of a process that serves no metrics.
+func newKeeper(dir string, undo *datadir.Teardown, log zerolog.Logger) *journalKeeper {
+	return &journalKeeper{log: log, dir: dir, metrics: pipeline.NewMetrics(prometheus.NewRegistry()), undo: undo}
+}
+
+// open opens the journal of the data folder, which is locked, with what stands beside it: the index and the log of attempts.
+func (k *journalKeeper) open(ctx context.Context, cfg config.Journal, trace func(pipeline.Stage)) error {
+	s, err := datadir.OpenStorage(ctx, cfg, k.dir, k.log, k.undo)
+	if err != nil {
+		return err
+	}
+	k.storage = s
+	k.index, err = index.Open(ctx, index.Config{Dir: filepath.Join(k.dir, datadir.IndexDir), Log: s.Log, Retention: cfg.Retention, Logger: k.log})
+	if err != nil {
+		return exit.With(exit.Unavailable, err)
+	}
+	k.undo.Add("index of the journal", k.index.Close)
+	if err := k.reserveLost(ctx); err != nil {
+		return exit.With(exit.Unavailable, err)
+	}
+	k.journal, err = journal.Open(ctx, journal.Config{
+		Log: s.Log, State: s.State, Attempts: s.Attempts, Retention: cfg.Retention, Committed: k.index.Committed, Trace: trace,
+		Logger: k.log, Metrics: k.metrics,
+	})
+	return exit.With(exit.Unavailable, err)
+}
+
+// reserveLost reports what the journal has lost of its end, as the index remembers it, and has those numbers not given again.
+func (k *journalKeeper) reserveLost(ctx context.Context) error {
+	_, next := k.storage.Log.Bounds()
+	through := k.index.Through()
+	if through < next {
+		return nil
+	}
+	lost, err := k.index.Lost(ctx, next)
+	if err != nil {
+		return err
+	}
+	for _, l := range lost {
+		k.log.Error().Str("account", l.Account).Int("events", l.Events).Time("first", l.First).Time("last", l.Last).
+			Msg("journal has lost its newest events, as by a restored backup: what the provider's history still holds is journaled again, and goes to the sinks that had not accepted it")
+	}
+	return k.storage.Log.Reserve(ctx, through)
+}
+
+// scrubEvery is how often the sealed segments of the journal are read and verified.
+const scrubEvery = 24 * time.Hour
+
+// keepUp runs what the journal needs beside its writer: the reader of the lanes, which also keeps their places, and the verification of what lies
+// on disk for long. end stops it when the lanes have ended.
+func (k *journalKeeper) keepUp(ctx context.Context, lanes *delivery.Dispatcher) (end func() error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	var work sync.WaitGroup
+	var lanesErr error
+	work.Go(func() { lanesErr = lanes.Run(ctx) })
+	if file := k.storage.File; file != nil {
+		work.Go(func() {
+			for ctx.Err() == nil {
+				if err := file.Scrub(ctx); err != nil && ctx.Err() == nil {
+					k.log.Warn().Err(err).Msg("journal cannot be verified in the background; trying again tomorrow")
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(scrubEvery):
+				}
+			}
+		})
+	}
+	return func() error {
+		stop(errLanesEnded)
+		work.Wait()
+		return lanesErr
+	}
+}

@@ -1,0 +1,75 @@
+package daemon
+
+import (
+	"sync"
+	"time"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/socket"
+)
+
+// connection is how an account's connection is, and since when. A connection that was lost is so since then, however often it was
+// tried again.
+type connection struct {
+	state      string
+	since      time.Time
+	reason     string // why it is not connected, or not by WebSocket, as far as is known
+	reconnects int
+	transport  socket.Transport // of one that is connected
+}
+
+// link notes how an account's connection is. It is for several goroutines.
+type link struct {
+	mu    sync.Mutex
+	conn  connection
+	count int // connections that were established
+}
+
+// now is how it is. Before the first attempt it is connecting.
+func (l *link) now() connection {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.conn
+	if c.state == "" {
+		c.state = api.ConnConnecting
+	}
+	c.reconnects = max(l.count-1, 0)
+	return c
+}
+
+func (l *link) observe(st socket.State) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch st.Phase {
+	case socket.Connected:
+		if st.Upgraded {
+			l.conn.transport, l.conn.reason = st.Transport, ""
+			return
+		}
+		l.count++
+		l.conn = connection{state: api.ConnConnected, since: st.Since, transport: st.Transport}
+		if st.Err != nil {
+			l.conn.reason = st.Err.Error()
+		}
+		return
+	case socket.Stopped:
+		return // needLogin says why, or relay is stopping
+	case socket.Connecting, socket.Waiting:
+	}
+	trying := api.ConnConnecting
+	if l.count > 0 {
+		trying = api.ConnReconnecting
+	}
+	if l.conn.state != trying {
+		l.conn = connection{state: trying, since: st.Since}
+	}
+	if st.Err != nil {
+		l.conn.reason = st.Err.Error()
+	}
+}
+
+func (l *link) needLogin(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conn = connection{state: api.ConnLoginNeeded, since: time.Now(), reason: why.Error()}
+}

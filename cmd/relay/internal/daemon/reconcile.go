@@ -1,0 +1,121 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
+	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
+	"github.com/treatrelay/relay/pipeline/intake"
+)
+
+// pasts are the reconcilers of a running relay, by account. They are there once it has opened everything.
+type pasts struct {
+	mu sync.Mutex
+	by map[string]*intake.Reconciler // nil ones for accounts without a history
+}
+
+func (p *pasts) set(sources []*source) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.by = make(map[string]*intake.Reconciler, len(sources))
+	for _, s := range sources {
+		p.by[s.name] = s.history
+	}
+}
+
+// find returns an account's reconciler, and whether relay is ready and has the account.
+func (p *pasts) find(account string) (r *intake.Reconciler, ready, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, known = p.by[account]
+	return r, p.by != nil, known
+}
+
+// reconcile compares an account's history and answers with what came of it.
+func (c *control) reconcile(w http.ResponseWriter, r *http.Request) {
+	name := r.URL.Query().Get("account")
+	reconciler, ready, known := c.pasts.find(name)
+	var result intake.Reconciliation
+	var err error
+	switch {
+	case !ready:
+		err = exit.With(exit.Unavailable, errors.New("relay is starting; try again in a moment"))
+	case !known:
+		err = exit.Usagef("the relay that runs has no account %q that receives treats; restart it if that is new", name)
+	case reconciler == nil:
+		err = noHistory(name)
+	default:
+		result, err = reconciler.Reconcile(r.Context())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		_ = enc.Encode(api.ReconcileFault{Error: strings.Join(strings.Fields(err.Error()), " "), Code: exit.Code(err)}) // whoever asked may have left
+		return
+	}
+	_ = enc.Encode(result) // as above
+}
+
+func noHistory(account string) error {
+	return exit.With(exit.Config, fmt.Errorf("account %s: its provider has no history, and endpoints.history is not set", account))
+}
+
+// Reconcile compares an account's history while no relay runs, and none can be started meanwhile.
+func Reconcile(ctx context.Context, o Options, c config.Account) (result intake.Reconciliation, err error) {
+	lock, err := datadir.Lock(ctx, o.Dir)
+	if err != nil {
+		return result, err
+	}
+	var undo datadir.Teardown
+	undo.Add("data folder", lock.Close)
+	defer func() { err = errors.Join(err, undo.Run()) }()
+	store, err := grants.OpenStore(ctx, o.Dir, o.Identity, o.Log)
+	if err != nil {
+		return result, err
+	}
+	account, err := grants.NewAccount(c, store, nil, nil, o.Log)
+	if err != nil {
+		return result, err
+	}
+	through := auth.NewTransport()
+	undo.Add("connections to the provider", func() error { through.CloseIdleConnections(); return nil })
+	past, err := historyhttp.New(c.Config, account, o.Dir, through)
+	switch {
+	case err != nil:
+		return result, err
+	case past == nil:
+		return result, noHistory(c.Account)
+	}
+	k := newKeeper(o.Dir, &undo, o.Log)
+	if err := k.open(ctx, o.Config.Journal, nil); err != nil {
+		return result, err
+	}
+	in := k.newIntake(c)
+	if err := in.CatchUp(ctx); err != nil {
+		return result, exit.With(exit.Unavailable, err)
+	}
+	reconciler := intake.NewReconciler(in, past, intake.ReconcileConfig{Logins: past})
+	comparing, stop := context.WithCancelCause(ctx)
+	var writer, comparer sync.WaitGroup
+	var writeErr error
+	writer.Go(func() { writeErr = k.journal.Run(ctx) })
+	comparer.Go(func() { reconciler.Run(comparing) })
+	result, err = reconciler.Reconcile(ctx)
+	stop(nil)
+	comparer.Wait()
+	k.journal.Close()
+	writer.Wait()
+	return result, errors.Join(err, writeErr)
+}

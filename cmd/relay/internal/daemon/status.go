@@ -1,0 +1,227 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery"
+	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// A monitor looks at a relay that runs. Its methods are for any goroutine.
+type monitor struct {
+	cfg     *config.Config
+	started time.Time
+	opened  chan struct{} // closed by open
+
+	phase struct {
+		sync.Mutex
+		job      *job // nil until everything is open
+		stopping bool
+	}
+	turn sync.Mutex // one look at a time
+	last api.Status
+}
+
+func newMonitor(cfg *config.Config) *monitor {
+	return &monitor{cfg: cfg, started: time.Now(), opened: make(chan struct{})}
+}
+
+// open says that the journal is open.
+func (m *monitor) open() { close(m.opened) }
+
+// watch says that everything of the job is open.
+func (m *monitor) watch(j *job) {
+	m.phase.Lock()
+	defer m.phase.Unlock()
+	m.phase.job = j
+}
+
+// stop says that relay is stopping.
+func (m *monitor) stop() {
+	m.phase.Lock()
+	defer m.phase.Unlock()
+	m.phase.stopping = true
+}
+
+const (
+	// lookTime is how long the journal's server may take to answer. Whoever asks over the control socket waits longer.
+	lookTime = 2 * time.Second
+	// lookAgain is how old a snapshot may be that is given to the next who asks, so that they cannot keep relay busy.
+	lookAgain = 250 * time.Millisecond
+)
+
+// look makes a snapshot, or gives one that was made just before. It always has one: what cannot be found out is in it.
+func (m *monitor) look(ctx context.Context) api.Status {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if age := time.Since(m.last.Time); age < lookAgain && age >= 0 {
+		return m.last
+	}
+	m.phase.Lock()
+	j, stopping := m.phase.job, m.phase.stopping
+	m.phase.Unlock()
+	now := time.Now()
+	s := api.Status{
+		Time: now, Version: version.Number(), Started: m.started.UTC().Round(time.Second), Accounts: []api.AccountStatus{}, Sinks: []api.SinkStatus{},
+		Journal: api.JournalStatus{State: api.StateAway, Server: "files", Reason: "it is not open yet"},
+	}
+	if !m.cfg.Journal.NATSURL.Empty() {
+		s.Journal.Server = datadir.Hosts(m.cfg.Journal.NATSURL.Reveal())
+	}
+	var v assessment
+	if j == nil {
+		v.notReady("relay", "it is starting; until its journal is open nothing is received")
+	} else {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+		v = m.observe(ctx, j, &s, now)
+		cancel()
+	}
+	if stopping {
+		v.notReady("relay", "it is stopping")
+	}
+	s.Readiness, s.Time = v.reached(), now.UTC()
+	m.last = s
+	m.last.Time = now // by the monotonic clock
+	return s
+}
+
+// observe fills in a snapshot and judges each part.
+func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.Time) (v assessment) {
+	parts := j.parts()
+	survey, surveyErr := journal.Survey{}, errJournalAway
+	if j.storage.Connected() {
+		survey, surveyErr = j.journal.Survey(ctx)
+	}
+	fillJournal(&s.Journal, j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count
+	if s.Journal.State != api.StateOK {
+		v.notReady("journal", journalFault(&s.Journal))
+	}
+	for _, c := range parts.cfg.Accounts {
+		a := accountOf(parts, c)
+		if known := j.index.Account(c.Account); known.Seen {
+			a.LastTreat = &journal.Newest{Time: known.Newest.Journaled.UTC(), Origin: originOf(&known.Newest)}
+		}
+		v.ofAccount(&a, now)
+		s.Accounts = append(s.Accounts, a)
+	}
+	types := make(map[string]string, len(parts.cfg.Sinks))
+	for _, c := range parts.cfg.Sinks {
+		types[c.Name] = c.Type
+	}
+	for _, name := range slices.Sorted(maps.Keys(parts.sinks)) {
+		lane, trouble := parts.sinks[name].state()
+		if lane == nil {
+			reason := "it is starting"
+			if trouble != nil {
+				reason = "it does not run yet, and is tried again: " + text.Line(trouble.Error())
+			}
+			s.Sinks = append(s.Sinks, api.SinkStatus{Sink: name, Type: types[name], State: api.StateFailing, Reason: reason})
+			v.notReady("sink "+name, reason)
+			continue
+		}
+		l := lane.Status()
+		var backlog *journal.Backlog
+		if surveyErr == nil {
+			b := survey.Backlogs[l.Sink]
+			backlog = &b
+		}
+		s.Sinks = append(s.Sinks, laneOf(&l, backlog, types[l.Sink], now))
+		v.ofLane(&l, backlog, now)
+	}
+	return v
+}
+
+func fillJournal(j *api.JournalStatus, h journal.Health, s journal.Survey, events uint64, err error) {
+	j.State, j.Reason = api.StateOK, ""
+	j.LastMinute, j.LastWrite, j.Waiting = h.LastMinute, h.LastWrite.UTC(), h.Waiting
+	if err == nil {
+		j.Events, j.Bytes, j.Oldest = &events, &s.Bytes, s.Oldest.UTC()
+	} else {
+		j.State, j.Reason = api.StateAway, text.Line(err.Error())
+	}
+	if !h.FailingSince.IsZero() {
+		j.State, j.Since, j.Reason = api.StateFailing, h.FailingSince.UTC(), text.Line(h.Reason)
+	}
+}
+
+var errJournalAway = errors.New("connection to the journal's server lost")
+
+// originOf is the origin of a treat that was received, as far as the index knows it.
+func originOf(hit *index.Hit) pipeline.Origin {
+	if hit.Backfill {
+		return pipeline.OriginBackfill
+	}
+	return pipeline.OriginLive
+}
+
+func journalFault(j *api.JournalStatus) string {
+	if j.State == api.StateFailing {
+		return fmt.Sprintf("it cannot be written since %s, %d treats wait in memory: %s; check the disk or the journal's server", text.Stamp(j.Since), j.Waiting, j.Reason)
+	}
+	return j.Reason + "; check the journal's server"
+}
+
+// accountOf tells how an account's connection and token are.
+func accountOf(parts live, c config.Account) api.AccountStatus {
+	a := api.AccountStatus{Account: c.Account, Provider: c.Provider.Name, Connection: api.ConnNone}
+	for _, src := range parts.sources() {
+		if src.name == c.Account {
+			conn := src.link.now()
+			a.Connection, a.Since, a.Reason, a.Reconnects = conn.state, conn.since.UTC(), text.Line(conn.reason), conn.reconnects
+			a.Transport = string(conn.transport)
+			a.Withheld = src.withheld()
+		}
+	}
+	part, ok := parts.accounts[c.Account]
+	if !ok { // it is being exchanged for another
+		return a
+	}
+	token, err := grants.Status(part.account, c)
+	if err != nil { // the disk
+		token.State, token.Fix = "unknown", err.Error()
+	}
+	a.Token, a.TokenEnds, a.Fix = token.State, token.Expiry.UTC(), text.Line(token.Fix)
+	return a
+}
+
+func laneOf(l *delivery.LaneStatus, b *journal.Backlog, typ string, now time.Time) api.SinkStatus {
+	s := api.SinkStatus{
+		Sink: l.Sink, Type: typ, State: api.StateOK, InFlight: l.InFlight, Retries: l.Retries, Delivered: l.Delivered, Failures: l.Failures,
+		LastDelivery: l.LastDelivery.UTC(), Reason: text.Line(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),
+	}
+	switch {
+	case !l.State.DisabledSince.IsZero():
+		s.State, s.Since, s.NextProbe = api.StateDisabled, l.State.DisabledSince.UTC(), time.Time{}
+	case !l.State.DownSince.IsZero():
+		s.State, s.Since = api.StateDown, l.State.DownSince.UTC()
+	}
+	oldest := l.Oldest
+	if b != nil {
+		s.Pending, s.DeadLetters = &b.Pending, &b.DeadLetters
+		if oldest.IsZero() || !b.Oldest.IsZero() && b.Oldest.Before(oldest) {
+			oldest = b.Oldest
+		}
+	}
+	if !oldest.IsZero() {
+		s.Lag = max(now.Sub(oldest), 0).Seconds()
+	}
+	if l.P50 > 0 {
+		p50, p99 := l.P50.Seconds(), l.P99.Seconds()
+		s.P50, s.P99 = &p50, &p99
+	}
+	return s
+}

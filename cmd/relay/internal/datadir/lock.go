@@ -1,0 +1,73 @@
+package datadir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+)
+
+// Lock makes the folder and takes it for this process, until the lock is released or the process ends in
+// whatever way. It waits a moment for a command that works in the folder, and not for a relay that runs there.
+func Lock(ctx context.Context, dir string) (*flock.Flock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, exit.With(exit.Unavailable, fmt.Errorf("make the data folder: %w; choose another with --data-dir", err))
+	}
+	taken := exit.With(exit.Unavailable, fmt.Errorf("another relay runs on the data folder %s; stop it, or give this one its own with --data-dir", dir))
+	lock, err := awaitLock(ctx, dir, "correct its permissions or choose another with --data-dir", func() error {
+		conn, err := api.Dial(ctx, dir)
+		if err == nil {
+			err = conn.Close()
+		}
+		if errors.Is(err, api.ErrNoRelay) {
+			return err
+		}
+		return taken
+	})
+	if errors.Is(err, api.ErrNoRelay) {
+		err = taken
+	}
+	return lock, err
+}
+
+const (
+	// lockPatience is how long a relay or a command waits for a relay that is starting or stopping, or for another command.
+	lockPatience = 5 * time.Second
+	lockPoll     = 50 * time.Millisecond
+)
+
+// awaitLock takes the lock of a data folder. As long as another process has it, it calls ask, and waits a moment if that returns an [api.ErrNoRelay]: nobody
+// answers there. It returns that error when the moment is over. Any other result of ask ends the wait: the error, or nil and no lock. advice is for a
+// lock that cannot be taken at all.
+func awaitLock(ctx context.Context, dir, advice string, ask func() error) (*flock.Flock, error) {
+	lock := NewLock(dir)
+	for deadline := time.Now().Add(lockPatience); ; {
+		ok, err := lock.TryLock()
+		if err != nil {
+			return nil, exit.With(exit.Unavailable, fmt.Errorf("lock the data folder %s: %w; %s", dir, err, advice))
+		}
+		if ok {
+			return lock, nil
+		}
+		if err := ask(); !errors.Is(err, api.ErrNoRelay) || time.Now().After(deadline) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(lockPoll):
+		}
+	}
+}
+
+// NewLock is the lock of a data folder.
+func NewLock(dir string) *flock.Flock {
+	return flock.New(filepath.Join(dir, LockFile), flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR|noFollow))
+}

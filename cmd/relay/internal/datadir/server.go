@@ -1,0 +1,82 @@
+package datadir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/internal/secret"
+)
+
+// journalConn connects to the journal's server, for which it waits.
+func journalConn(ctx context.Context, cfg config.Journal, log zerolog.Logger) (*nats.Conn, error) {
+	opts := append(journalLogin(cfg),
+		nats.Name("relay journal"), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
+		nats.ReconnectBufSize(-1),   // the journal itself tries again
+		nats.IgnoreAuthErrorAbort(), // a server that refuses the login for a while, as at its restart, is no reason to give up
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.Debug().Err(err).Msg("connection to the journal's server")
+		}))
+	at := Hosts(cfg.NATSURL.Reveal())
+	for said := false; ; said = true {
+		conn, err := nats.Connect(cfg.NATSURL.Reveal(), opts...)
+		switch {
+		case err == nil:
+			return conn, nil
+		case errors.Is(err, nats.ErrAuthorization), !Away(err):
+			return nil, journalRefused(cfg, err)
+		case !said:
+			log.Warn().Str("server", at).Msg("journal's server does not answer; waiting for it")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func journalLogin(cfg config.Journal) (opts []nats.Option) {
+	if cfg.CredsFile != "" {
+		opts = append(opts, nats.UserCredentials(cfg.CredsFile))
+	}
+	if !cfg.Token.Empty() {
+		opts = append(opts, nats.Token(cfg.Token.Reveal()))
+	}
+	return opts
+}
+
+func journalRefused(cfg config.Journal, err error) error {
+	err = errors.New(secret.Scrub(err.Error(), cfg.NATSURL, cfg.Token))
+	return exit.With(exit.Unavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", Hosts(cfg.NATSURL.Reveal()), err))
+}
+
+// Away reports whether a server that did not let us in may do so later: it is down, or its name or network is.
+func Away(err error) bool {
+	_, network := errors.AsType[*net.OpError](err)
+	_, dns := errors.AsType[*net.DNSError](err)
+	return network || dns || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, nats.ErrConnectionClosed)
+}
+
+// Hosts names the servers of a NATS URL without what may be secret in it.
+func Hosts(urls string) string {
+	var hosts []string
+	for one := range strings.SplitSeq(urls, ",") {
+		if u, err := url.Parse(strings.TrimSpace(one)); err == nil && u.Host != "" {
+			hosts = append(hosts, u.Host)
+		}
+	}
+	return strings.Join(hosts, ",")
+}

@@ -1,0 +1,43 @@
+package doctor
+
+import (
+	"testing"
+	"time"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+)
+
+func TestDoctorJudges(t *testing.T) {
+	now := time.Now()
+	for name, tc := range map[string]struct {
+		got  Finding
+		want State
+	}{
+		"a certificate of a year":     {certificate("TLS 1.3", now.AddDate(1, 0, 0), now), OK},
+		"a certificate of a week":     {certificate("TLS 1.3", now.AddDate(0, 0, 7), now), Warning},
+		"a fast disk":                 {judgeSync(35 * time.Microsecond), OK},
+		"a slow disk":                 {judgeSync(21 * time.Millisecond), Warning},
+		"a clock 20 s ahead":          {judgeClock(20 * time.Second), OK},
+		"a clock 40 s behind":         {judgeClock(-40 * time.Second), Warning},
+		"a clock six minutes behind":  {judgeClock(-6 * time.Minute), Fault},
+		"a clock that was never set ": {judgeClock(-50 * 365 * 24 * time.Hour), Fault},
+	} {
+		if tc.got.State != tc.want {
+			t.Errorf("%s: %+v, want %s", name, tc.got, tc.want)
+		}
+	}
+	config, login, other := faulty("m", "d").coded(exit.Config), faulty("m", "d").coded(exit.Unauthorized), faulty("m", "d")
+	config.Name = CheckConfig
+	for want, all := range map[int][]Finding{
+		exit.OK: {fine("d"), warned("m", "d"), skipped("d")}, exit.Unauthorized: {login, fine("d"), login},
+		exit.Failure: {login, other, login}, exit.Config: {config, other, login},
+	} {
+		var o outcome
+		for _, f := range all {
+			o.add(f)
+		}
+		if o.code != want {
+			t.Errorf("%v: exit code %d, want %d", all, o.code, want)
+		}
+	}
+}

@@ -1,0 +1,90 @@
+// Package grants opens the accounts of a configuration with what they are stored with, and says how they are.
+package grants
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
+	"github.com/treatrelay/relay/internal/proxy"
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/sinks/webhook"
+)
+
+// presenter presents an account to a sink: the one that it finds at the time.
+type presenter struct{ account func() (*auth.Account, error) }
+
+// NewBearer presents the account that find finds.
+func NewBearer(find func() (*auth.Account, error)) webhook.Bearer { return presenter{find} }
+
+// Token implements [webhook.Bearer].
+func (b presenter) Token(ctx context.Context) (secret.String, int64, error) {
+	account, err := b.account()
+	if err != nil {
+		return secret.String{}, 0, err
+	}
+	token, err := account.Token(ctx)
+	return token.AccessToken, token.Generation, err
+}
+
+// Refresh implements [webhook.Bearer].
+func (b presenter) Refresh(ctx context.Context, generation int64) (secret.String, int64, error) {
+	account, err := b.account()
+	if err != nil {
+		return secret.String{}, 0, err
+	}
+	token, err := account.Refresh(ctx, generation)
+	return token.AccessToken, token.Generation, err
+}
+
+// OpenStore opens the store of the grants in a data folder, sealed with this user's identity.
+func OpenStore(ctx context.Context, dir string, opts auth.IdentityOptions, log zerolog.Logger) (*auth.FileStore, error) {
+	id, err := auth.LoadIdentity(ctx, opts)
+	if err != nil {
+		return nil, exit.With(exit.Unavailable, err)
+	}
+	if id.Created {
+		log.Info().Str("identity", id.Source).Msg("made an identity to seal tokens with; keep it: without it the stored logins are worthless")
+	}
+	store, err := auth.NewFileStore(filepath.Join(dir, datadir.AccountsDir), auth.NewAgeSealer(id))
+	if err != nil {
+		return nil, exit.With(exit.Unavailable, err)
+	}
+	if plain := store.Plain(); len(plain) > 0 {
+		log.Warn().Strs("accounts", plain).Msg("tokens of an older relay are not sealed yet; they are at their next refresh")
+	}
+	return store, nil
+}
+
+// IdentityOptions say what tokens are sealed with: $RELAY_IDENTITY_FILE, else the OS keyring, else a file in the user's configuration
+// folder. A simulation, which has a folder of its own, has an identity of its own in it.
+func IdentityOptions(getenv func(string) (string, bool), simulation string) auth.IdentityOptions {
+	file, _ := getenv("RELAY_IDENTITY_FILE")
+	opts := auth.IdentityOptions{File: file, Keyring: true}
+	if simulation != "" {
+		opts = auth.IdentityOptions{Fallback: filepath.Join(simulation, "identity.txt")}
+	} else if dir, err := os.UserConfigDir(); err == nil {
+		opts.Fallback = filepath.Join(dir, "relay", "identity.txt")
+	}
+	return opts
+}
+
+// NewAccount makes an account whose requests go through the given transport, or through one of its own.
+func NewAccount(c config.Account, store auth.Store, through http.RoundTripper, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
+	if err := proxy.Check(); err != nil { // before a request that needs it may have cost a login
+		return nil, exit.With(exit.Config, err)
+	}
+	account, err := auth.New(c.Config, store, auth.Options{Transport: through, Log: log, UserAgent: version.UserAgent(), Metrics: metrics})
+	if err != nil {
+		return nil, exit.With(exit.Config, err)
+	}
+	return account, nil
+}

@@ -1,0 +1,39 @@
+package historyhttp
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/pipeline/intake"
+)
+
+// Login implements [intake.Logins].
+func (h *Source) Login() (intake.Login, bool) {
+	mark, err := h.account.LoginMark()
+	return loginOf(mark), err == nil
+}
+
+// Adopt implements [intake.Logins].
+func (h *Source) Adopt(ctx context.Context, id string) error {
+	return h.account.AdoptLogin(ctx, id)
+}
+
+func loginOf(m auth.LoginMark) intake.Login {
+	return intake.Login{ID: m.ID, At: m.At, Fresh: !m.Adopted && !m.At.IsZero()}
+}
+
+// answered notes what is known of an answer that begins to come now. A second is what a date may be off by.
+func (s *spool) answered(header http.Header, by auth.Token) {
+	s.login, s.ahead = by.Login, 0
+	now := time.Now()
+	if at, ok := auth.ServerTime(header, now); ok {
+		if ahead := at.Sub(now); ahead > time.Second || ahead < -2*time.Second {
+			s.ahead = ahead
+		}
+	}
+}
+
+// Answered tells the comparison which login the answer was given to, and how far the provider's clock is ahead.
+func (s *spool) Answered() (intake.Login, time.Duration) { return loginOf(s.login), s.ahead }

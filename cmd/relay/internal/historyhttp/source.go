@@ -1,0 +1,246 @@
+// Package historyhttp reads the past treats of an account from its provider, over HTTP.
+package historyhttp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
+	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline/intake/history"
+)
+
+const (
+	historyWithin  = 2 * time.Minute // one request, to the last byte of its answer
+	historyLimit   = 256 << 20       // bytes of an answer with all its pages
+	historyTries   = 4
+	historyMaxWait = 2 * time.Minute // between two tries; who asks for more is left alone until then
+)
+
+// Source reads an account's past treats from its provider. It implements [intake.History]. The access token is in the path or the
+// query of the request: no error and no log line has the URL.
+type Source struct {
+	account *auth.Account
+	url     *URL
+	client  *http.Client
+	dir     string // where an answer is kept while it is read
+	name    string // of the account
+	limit   int64  // bytes
+	wait    *backoff.ExponentialBackOff
+
+	notBefore time.Time // the provider asked to wait
+	hopeless  int64     // the generation of a token that was refused though it was fresh
+}
+
+// New returns nil if the account's provider has no history.
+func New(c auth.Config, account *auth.Account, dir string, through http.RoundTripper) (*Source, error) {
+	at := cmp.Or(c.Endpoints.History, c.Provider.Endpoints.History)
+	if at == "" {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	u, err := ParseURL(at)
+	if err != nil {
+		return nil, exit.With(exit.Config, fmt.Errorf("account %s: endpoints.history: %w", c.Account, err))
+	}
+	return &Source{
+		account: account, url: u, dir: dir, name: c.Account, limit: historyLimit,
+		wait: backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(3), backoff.WithMaxElapsedTime(0)),
+		client: &http.Client{
+			Transport: through,
+			// A redirect would hand the token on.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// A fault is why one request brought nothing.
+type fault struct {
+	why     string
+	refused bool          // the token was
+	again   bool          // trying again may help
+	after   time.Duration // the provider asked to wait
+}
+
+func (e *fault) Error() string { return e.why }
+
+// Fetch implements [intake.History]. A token that is refused is renewed once. An outage is waited out for a few tries.
+func (h *Source) Fetch(ctx context.Context) (history.Reply, error) {
+	if time.Now().Before(h.notBefore) {
+		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.base.Host)
+	}
+	file, err := newSpool(h.dir)
+	if err != nil {
+		return nil, err
+	}
+	reply := &pagedReply{file, h}
+	if err := h.fetch(ctx, reply, history.NextPage{}); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return reply, nil
+}
+
+// fetch asks for a page, the zero one being the first, and appends it to what came before.
+func (h *Source) fetch(ctx context.Context, into *pagedReply, page history.NextPage) error {
+	token, err := h.account.Token(ctx)
+	if err != nil {
+		return err
+	}
+	from, err := into.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("keep the history while it is read: %w", err)
+	}
+	renewed := false
+	h.wait.Reset()
+	for try := 1; ; try++ {
+		err := h.ask(ctx, token, into.spool, page, from)
+		failed, known := errors.AsType[*fault](err)
+		switch {
+		case err == nil:
+			h.hopeless = 0
+			return nil
+		case !known || ctx.Err() != nil:
+			return err
+		case failed.refused && !renewed && token.Generation != h.hopeless:
+			renewed = true
+			if token, err = h.account.Refresh(ctx, token.Generation); err != nil {
+				return err
+			}
+			continue
+		case failed.refused:
+			h.hopeless = token.Generation
+		case failed.after > historyMaxWait:
+			h.notBefore = time.Now().Add(failed.after)
+		case failed.again && try < historyTries:
+			select {
+			case <-time.After(max(h.wait.NextBackOff(), failed.after)):
+				continue
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return fmt.Errorf("read the history at %s: %w", h.url.base.Host, err)
+	}
+}
+
+// ask makes one request and writes the whole answer to a file, at that place. Its error is a [fault], that of the file, an
+// [history.ErrPageElsewhere], or an [history.ErrPagesTooLarge].
+func (h *Source) ask(ctx context.Context, by auth.Token, into *spool, page history.NextPage, from int64) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, historyWithin, fmt.Errorf("no whole answer within %s", historyWithin))
+	defer cancel()
+	token := by.AccessToken
+	broken := func(doing string, err error) error {
+		if cause := context.Cause(ctx); cause != nil {
+			return &fault{why: doing + ": " + cause.Error(), again: true}
+		}
+		if outer, ok := errors.AsType[*url.Error](err); ok { // which has the URL
+			err = outer.Err
+		}
+		text := secret.Scrub(err.Error(), token, secret.New(url.PathEscape(token.Reveal())), secret.New(url.QueryEscape(token.Reveal())))
+		return &fault{why: doing + ": " + strings.Join(strings.Fields(text), " "), again: true}
+	}
+	at, err := h.url.page(token, page)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), http.NoBody)
+	if err != nil {
+		return &fault{why: "endpoints.history is not a usable URL"}
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", version.UserAgent())
+	resp, err := h.client.Do(req)
+	if err != nil {
+		return broken("no answer", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusNoContent:
+	default:
+		return refusal(resp)
+	}
+	into.answered(resp.Header, by)
+	return h.keep(into, resp, from, broken)
+}
+
+// keep writes an answer to a file, at that place, from which the file is read next.
+func (h *Source) keep(into *spool, resp *http.Response, from int64, broken func(doing string, err error) error) error {
+	if err := into.Truncate(from); err != nil {
+		return fmt.Errorf("keep the history while it is read: %w", err)
+	}
+	if _, err := into.Seek(from, io.SeekStart); err != nil {
+		return fmt.Errorf("keep the history while it is read: %w", err)
+	}
+	text := io.LimitReader(resp.Body, h.limit+1-from)
+	if resp.StatusCode == http.StatusNoContent {
+		text = strings.NewReader("null")
+	}
+	body := &tracked{r: text}
+	n, err := io.Copy(into, body)
+	switch {
+	case body.err != nil:
+		return broken("the answer is cut off", body.err)
+	case err != nil:
+		return fmt.Errorf("keep the history while it is read: %w; free some space", err)
+	case from+n > h.limit && from > 0:
+		return history.ErrPagesTooLarge
+	case from+n > h.limit:
+		return &fault{why: fmt.Sprintf("the answer is larger than %d MiB", h.limit>>20)}
+	}
+	if _, err := into.Seek(from, io.SeekStart); err != nil {
+		return fmt.Errorf("keep the history while it is read: %w", err)
+	}
+	return nil
+}
+
+// refusal says what an answer without a history means. Nothing of its body or headers is quoted: they may repeat the token.
+func refusal(resp *http.Response) *fault {
+	e := &fault{why: "HTTP " + strconv.Itoa(resp.StatusCode)}
+	switch status := resp.StatusCode; {
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		e.refused = true
+	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError, status == http.StatusRequestTimeout:
+		e.again, e.after = true, retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	default:
+		e.why += ": check endpoints.history in the config"
+	}
+	return e
+}
+
+// retryAfter reads the header, seconds or a date (RFC 9110 section 10.2.3), at most a day.
+func retryAfter(header string, now time.Time) time.Duration {
+	const most = 24 * time.Hour
+	if seconds, err := strconv.Atoi(header); err == nil {
+		return time.Duration(min(max(seconds, 0), int(most/time.Second))) * time.Second
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return min(max(date.Sub(now), 0), most)
+	}
+	return 0
+}
+
+// tracked remembers the error of a reader, which a copy does not tell from that of the writer.
+type tracked struct {
+	r   io.Reader
+	err error
+}
+
+func (t *tracked) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		t.err = err
+	}
+	return n, err
+}
