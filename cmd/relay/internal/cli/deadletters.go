@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (p *program) deadLettersCommand() *cobra.Command {
+func (p *State) deadLettersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "deadletters", Short: "See after the events that a sink refused for good", Args: unknownCommand, RunE: needCommand,
 		Long: `See after the dead letters: the events that a sink refused for good, or did not take in time. The journal keeps them as long
@@ -72,13 +72,13 @@ func (f *letterFlags) filter(now time.Time) (filter journal.DeadLetterFilter, ch
 	return filter, chosen, nil
 }
 
-func (p *program) listDeadLettersCommand() *cobra.Command {
+func (p *State) listDeadLettersCommand() *cobra.Command {
 	var f letterFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the dead letters, oldest first", Args: noArgs,
 		Example: "  relay deadletters list --sink bot --since 24h\n  relay deadletters list --json | jq -r .reason | sort | uniq -c",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list := &letterList{program: p, json: f.json}
+			list := &letterList{State: p, json: f.json}
 			n, err := p.eachDeadLetter(cmd.Context(), &f, func(_ *journal.Journal, d journal.DeadLetter) error { return list.add(d) })
 			return p.closeList(err, n, "")
 		},
@@ -88,7 +88,7 @@ func (p *program) listDeadLettersCommand() *cobra.Command {
 }
 
 // eachDeadLetter calls use for each that the flags choose, and counts those for which it returned nil.
-func (p *program) eachDeadLetter(ctx context.Context, f *letterFlags, use func(*journal.Journal, journal.DeadLetter) error) (n int, err error) {
+func (p *State) eachDeadLetter(ctx context.Context, f *letterFlags, use func(*journal.Journal, journal.DeadLetter) error) (n int, err error) {
 	filter, _, err := f.filter(time.Now())
 	if err != nil {
 		return 0, err
@@ -118,7 +118,7 @@ func (p *program) eachDeadLetter(ctx context.Context, f *letterFlags, use func(*
 }
 
 // closeList says how many there were, and takes a reader who has left for one who has seen enough.
-func (p *program) closeList(err error, n int, did string) error {
+func (p *State) closeList(err error, n int, did string) error {
 	switch {
 	case errors.Is(err, syscall.EPIPE) && did == "":
 		return nil
@@ -136,27 +136,27 @@ func (p *program) closeList(err error, n int, did string) error {
 
 // letterList prints dead letters as they come, so that any number of them takes little memory.
 type letterList struct {
-	*program
+	*State
 	json  bool
 	begun bool
 }
 
 func (l *letterList) add(d journal.DeadLetter) error {
 	if l.json {
-		return json.NewEncoder(l.out).Encode(d)
+		return json.NewEncoder(l.Out).Encode(d)
 	}
 	const format = "%-8v  %-19s  %-30s  %-14s  %8v  %s\n"
 	if !l.begun {
 		l.begun = true
-		if _, err := fmt.Fprintf(l.out, format, "NUMBER", "REFUSED", "EVENT", "SINK", "ATTEMPTS", "REASON"); err != nil {
+		if _, err := fmt.Fprintf(l.Out, format, "NUMBER", "REFUSED", "EVENT", "SINK", "ATTEMPTS", "REASON"); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(l.out, format, d.Number, d.Time.Local().Format(time.DateTime), d.ID, d.Sink, d.Attempts, text.Printable(d.Reason))
+	_, err := fmt.Fprintf(l.Out, format, d.Number, d.Time.Local().Format(time.DateTime), d.ID, d.Sink, d.Attempts, text.Printable(d.Reason))
 	return err
 }
 
-func (p *program) showDeadLetterCommand() *cobra.Command {
+func (p *State) showDeadLetterCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "show NUMBER|ID", Short: "Show a dead letter with its event", Example: "  relay deadletters show 1042",
@@ -184,7 +184,7 @@ func (p *program) showDeadLetterCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) showDeadLetter(ctx context.Context, j *journal.Journal, d journal.DeadLetter, asJSON bool) error {
+func (p *State) showDeadLetter(ctx context.Context, j *journal.Journal, d journal.DeadLetter, asJSON bool) error {
 	r, err := j.DeadEvent(ctx, d)
 	event := string(r.Line)
 	switch {
@@ -196,14 +196,14 @@ func (p *program) showDeadLetter(ctx context.Context, j *journal.Journal, d jour
 		d.Event, d.Account, d.Provider, d.Origin, d.Type = r.Line, r.Account, r.Provider, r.Origin, r.Type
 	}
 	if asJSON {
-		return json.NewEncoder(p.out).Encode(d)
+		return json.NewEncoder(p.Out).Encode(d)
 	}
-	_, err = fmt.Fprintf(p.out, "number    %d\nsink      %s\nrefused   %s, attempts: %d\nreason    %s\nevent     %s, %d in the journal\naccount   %s (%s, %s)\n%s\n",
+	_, err = fmt.Fprintf(p.Out, "number    %d\nsink      %s\nrefused   %s, attempts: %d\nreason    %s\nevent     %s, %d in the journal\naccount   %s (%s, %s)\n%s\n",
 		d.Number, d.Sink, d.Time.Local().Format(time.DateTime), d.Attempts, text.Printable(d.Reason), d.ID, d.Seq, d.Account, d.Provider, d.Origin, event)
 	return err
 }
 
-func (p *program) redriveCommand() *cobra.Command {
+func (p *State) redriveCommand() *cobra.Command {
 	return p.mendCommand(&cobra.Command{
 		Use: "redrive", Short: "Give the events of dead letters to their sinks again",
 		Long: `Give the events of dead letters to their sinks again, with the ids they have, and delete the dead letters. The events go to
@@ -213,7 +213,7 @@ a dead letter again.`,
 	}, "Redrove ", (*journal.Journal).Redrive)
 }
 
-func (p *program) purgeCommand() *cobra.Command {
+func (p *State) purgeCommand() *cobra.Command {
 	return p.mendCommand(&cobra.Command{
 		Use: "purge", Short: "Delete dead letters",
 		Example: "  relay deadletters purge --id 1042\n  relay deadletters purge --sink bot --until 2026-07-01",
@@ -221,7 +221,7 @@ func (p *program) purgeCommand() *cobra.Command {
 }
 
 // mendCommand completes a command that does away with dead letters.
-func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*journal.Journal, context.Context, journal.DeadLetter) error) *cobra.Command {
+func (p *State) mendCommand(cmd *cobra.Command, did string, mend func(*journal.Journal, context.Context, journal.DeadLetter) error) *cobra.Command {
 	var f letterFlags
 	var all, dryRun bool
 	cmd.Args = noArgs
@@ -236,7 +236,7 @@ func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*journal
 		if chosen && !onCommandLine(cmd.Flags(), choosingFlags()...) {
 			return exit.Usagef("%s: only environment variables such as RELAY_SINK choose, which may be meant for another command: give it the flags themselves", cmd.CommandPath())
 		}
-		list, done := &letterList{program: p, json: f.json}, did
+		list, done := &letterList{State: p, json: f.json}, did
 		if dryRun {
 			done = "Dry run, nothing was done: "
 		}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -87,7 +87,7 @@ func eachEvent(ctx context.Context, j *journal.Journal, filter journal.EventFilt
 // errEnough ends a walk through the events.
 var errEnough = errors.New("enough")
 
-func (p *program) historyCommand() *cobra.Command {
+func (p *State) historyCommand() *cobra.Command {
 	var f eventFlags
 	var limit int
 	var asJSON bool
@@ -104,7 +104,7 @@ or not relay runs.`,
 			if limit < 0 {
 				return exit.Usagef("--limit %d: want a number above 0", limit)
 			}
-			list := &eventList{program: p, json: asJSON}
+			list := &eventList{State: p, json: asJSON}
 			err = p.withJournal(cmd.Context(), func(j *journal.Journal) error {
 				return eachEvent(cmd.Context(), j, filter, func(e journal.JournaledEvent) error {
 					if err := list.add(e); err != nil {
@@ -133,7 +133,7 @@ or not relay runs.`,
 
 // eventList prints events as they come, so that any number of them takes little memory.
 type eventList struct {
-	*program
+	*State
 	json bool
 	n    int
 }
@@ -141,12 +141,12 @@ type eventList struct {
 func (l *eventList) add(e journal.JournaledEvent) error {
 	l.n++
 	if l.json {
-		_, err := fmt.Fprintf(l.out, "%s\n", e.Line)
+		_, err := fmt.Fprintf(l.Out, "%s\n", e.Line)
 		return err
 	}
 	const format = "%-19s  %-8s  %-12s  %-18s  %-24s  %-30s  %s\n"
 	if l.n == 1 {
-		if _, err := fmt.Fprintf(l.out, format, "TIME", "ORIGIN", "ACCOUNT", "SENDER", "TITLE", "EVENT", "MESSAGE"); err != nil {
+		if _, err := fmt.Fprintf(l.Out, format, "TIME", "ORIGIN", "ACCOUNT", "SENDER", "TITLE", "EVENT", "MESSAGE"); err != nil {
 			return err
 		}
 	}
@@ -155,7 +155,7 @@ func (l *eventList) add(e journal.JournaledEvent) error {
 		return err
 	}
 	d := &event.Data
-	_, err = fmt.Fprintf(l.out, format, e.Time.Local().Format(time.DateTime), e.Origin, e.Account,
+	_, err = fmt.Fprintf(l.Out, format, e.Time.Local().Format(time.DateTime), e.Origin, e.Account,
 		text.Cell(d.Sender, 18), text.Cell(d.Title, 24), e.ID, text.Cell(d.Message, 60))
 	return err
 }

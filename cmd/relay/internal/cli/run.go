@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -37,7 +37,7 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 }
 
 // run does the main job until ctx ends.
-func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (err error) {
+func (p *State) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (err error) {
 	defer func() {
 		if errors.Is(err, exit.ErrSignal) { // told to stop while it was starting
 			err = nil
@@ -53,13 +53,13 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 			return exit.Usagef("--%s goes with --simulate", name)
 		}
 	}
-	path, err := config.Find(p.configPath, p.getenv)
+	path, err := config.Find(p.configPath, p.Getenv)
 	if err != nil {
 		return exit.With(exit.Config, err)
 	}
 	load := func() (*config.Config, error) { return p.loadJob(f, log) }
 	var again *daemon.Reloader
-	if interactive := terminal.Is(p.in); !interactive || f.watch {
+	if interactive := terminal.Is(p.In); !interactive || f.watch {
 		again = daemon.NewReloader(path, f.watch, interactive, load)
 	}
 	cfg, err := load()
@@ -74,14 +74,14 @@ func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (e
 }
 
 // options are those of a relay that this command runs.
-func (p *program) options(cfg *config.Config, dir string, again *daemon.Reloader, log zerolog.Logger) daemon.Options {
+func (p *State) options(cfg *config.Config, dir string, again *daemon.Reloader, log zerolog.Logger) daemon.Options {
 	return daemon.Options{
-		Config: cfg, Dir: dir, Out: p.out, Notice: p.err, Getenv: p.getenv, Identity: p.identity(), Reload: again, Log: log,
+		Config: cfg, Dir: dir, Out: p.Out, Notice: p.Err, Getenv: p.Getenv, Identity: p.identity(), Reload: again, Log: log,
 	}
 }
 
 // loadJob reads the configuration of the main job: its accounts, and the sinks that are to run.
-func (p *program) loadJob(f *runFlags, log zerolog.Logger) (*config.Config, error) {
+func (p *State) loadJob(f *runFlags, log zerolog.Logger) (*config.Config, error) {
 	cfg, err := p.loadConfigBy(config.Check, log)
 	if err != nil {
 		return nil, err

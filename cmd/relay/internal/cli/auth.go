@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func (p *program) authCommand() *cobra.Command {
+func (p *State) authCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "auth", Short: "Log in to accounts and see after their tokens",
 		Args: unknownCommand, RunE: needCommand,
@@ -50,7 +50,7 @@ type accounts struct {
 	log   zerolog.Logger
 }
 
-func (p *program) openAccounts(ctx context.Context) (*accounts, error) {
+func (p *State) openAccounts(ctx context.Context) (*accounts, error) {
 	log := p.logger()
 	cfg, err := p.loadConfig(log)
 	if err != nil {
@@ -98,7 +98,7 @@ func (a *accounts) find(name string) (*auth.Account, config.Account, error) {
 }
 
 // account opens the account that the arguments of a command name, or else the only one.
-func (p *program) account(ctx context.Context, args []string) (*auth.Account, config.Account, error) {
+func (p *State) account(ctx context.Context, args []string) (*auth.Account, config.Account, error) {
 	all, err := p.openAccounts(ctx)
 	if err != nil {
 		return nil, config.Account{}, err
@@ -106,12 +106,12 @@ func (p *program) account(ctx context.Context, args []string) (*auth.Account, co
 	return all.named(args)
 }
 
-func (p *program) say(format string, args ...any) error {
-	_, err := fmt.Fprintf(p.err, format+"\n", args...)
+func (p *State) say(format string, args ...any) error {
+	_, err := fmt.Fprintf(p.Err, format+"\n", args...)
 	return err
 }
 
-func (p *program) loginCommand() *cobra.Command {
+func (p *State) loginCommand() *cobra.Command {
 	var noBrowser, missingState bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
@@ -128,7 +128,7 @@ then, give --accept-missing-state and paste the address: relay takes your word f
 			if err != nil {
 				return err
 			}
-			opts := auth.LoginOptions{Prompt: p.err, Paste: p.in, Timeout: timeout, AcceptMissingState: missingState}
+			opts := auth.LoginOptions{Prompt: p.Err, Paste: p.In, Timeout: timeout, AcceptMissingState: missingState}
 			if !noBrowser {
 				opts.Browser = auth.OpenBrowser
 			}
@@ -162,7 +162,7 @@ func outlook(s auth.Status, grant auth.GrantType) string {
 	return "The token is renewed by itself; the login lasts until " + text.Day(s.RefreshExpiry) + "."
 }
 
-func (p *program) logoutCommand() *cobra.Command {
+func (p *State) logoutCommand() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use: "logout [ACCOUNT]", Short: "End the login at the provider, where that is possible, and forget the tokens", Args: atMostOneAccount,
@@ -187,7 +187,7 @@ func (p *program) logoutCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) tokenCommand() *cobra.Command {
+func (p *State) tokenCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "token [ACCOUNT]", Short: "Print a valid access token, renewed if need be", Args: atMostOneAccount,
@@ -208,17 +208,17 @@ func (p *program) tokenCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) printToken(token auth.Token, asJSON bool) error {
+func (p *State) printToken(token auth.Token, asJSON bool) error {
 	if !asJSON {
-		_, err := io.WriteString(p.out, token.AccessToken.Reveal()+"\n")
+		_, err := io.WriteString(p.Out, token.AccessToken.Reveal()+"\n")
 		return err
 	}
-	return json.NewEncoder(p.out).Encode(map[string]any{
+	return json.NewEncoder(p.Out).Encode(map[string]any{
 		"access_token": token.AccessToken.Reveal(), "expiry": token.Expiry,
 	})
 }
 
-func (p *program) refreshCommand() *cobra.Command {
+func (p *State) refreshCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "refresh [ACCOUNT]", Short: "Renew an account's token now", Args: atMostOneAccount, Example: "  relay auth refresh mystream",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -227,7 +227,7 @@ func (p *program) refreshCommand() *cobra.Command {
 	}
 }
 
-func (p *program) refresh(ctx context.Context, args []string) error {
+func (p *State) refresh(ctx context.Context, args []string) error {
 	account, c, err := p.account(ctx, args)
 	if err != nil {
 		return err

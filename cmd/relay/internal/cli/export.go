@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bufio"
@@ -24,7 +24,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (p *program) exportEventsCommand() *cobra.Command {
+func (p *State) exportEventsCommand() *cobra.Command {
 	var f eventFlags
 	var format, output string
 	cmd := &cobra.Command{
@@ -45,7 +45,7 @@ for a formula gets a ' before it in CSV.`,
 				return exit.Usagef("--format %q: want jsonl or csv", format)
 			}
 			if output == "" {
-				_, err := p.export(cmd.Context(), filter, format, p.out)
+				_, err := p.export(cmd.Context(), filter, format, p.Out)
 				if errors.Is(err, syscall.EPIPE) {
 					return nil
 				}
@@ -61,7 +61,7 @@ for a formula gets a ' before it in CSV.`,
 }
 
 // exportFile writes a file that is there whole or not at all.
-func (p *program) exportFile(ctx context.Context, filter journal.EventFilter, format, path string) error {
+func (p *State) exportFile(ctx context.Context, filter journal.EventFilter, format, path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
 		return exit.With(exit.Unavailable, fmt.Errorf("write %s: %w", path, err))
@@ -78,7 +78,7 @@ func (p *program) exportFile(ctx context.Context, filter journal.EventFilter, fo
 }
 
 // export writes the events that match, and counts them.
-func (p *program) export(ctx context.Context, filter journal.EventFilter, format string, w io.Writer) (n int, err error) {
+func (p *State) export(ctx context.Context, filter journal.EventFilter, format string, w io.Writer) (n int, err error) {
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	write := func(e journal.JournaledEvent) error {
 		_, err := fmt.Fprintf(buffered, "%s\n", e.Line)
@@ -90,9 +90,9 @@ func (p *program) export(ctx context.Context, filter journal.EventFilter, format
 			if err != nil {
 				return err
 			}
-			return writeCSV(buffered, csvRow(&event))
+			return writeCSV(buffered, CSVRow(&event))
 		}
-		if err := writeCSV(buffered, csvHeader()); err != nil {
+		if err := writeCSV(buffered, CSVHeader()); err != nil {
 			return 0, err
 		}
 	}
@@ -108,15 +108,16 @@ func (p *program) export(ctx context.Context, filter journal.EventFilter, format
 	return n, buffered.Flush()
 }
 
-func csvHeader() []string {
+// CSVHeader names the columns of [CSVRow].
+func CSVHeader() []string {
 	return []string{
 		"id", "time", "recorded_time", "origin", "account", "provider", "sender", "sender_type", "receiver", "receiver_type",
 		"title", "message", "anonymous", "date_created",
 	}
 }
 
-// csvRow is an event as a row. What is null is empty.
-func csvRow(e *pipeline.Event) []string {
+// CSVRow is an event as a row. What is null is empty.
+func CSVRow(e *pipeline.Event) []string {
 	d := &e.Data
 	row := []string{
 		e.ID, e.Time.Format(time.RFC3339Nano), e.RecordedTime.Format(time.RFC3339Nano), string(e.Origin), d.Account, d.Provider,

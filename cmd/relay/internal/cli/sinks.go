@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (p *program) sinksCommand() *cobra.Command {
+func (p *State) sinksCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "sinks", Short: "See how the sinks are, and switch them off and on", Args: unknownCommand,
 		Long: `See how the sinks are, and switch them off and on. What comes for a sink that is disabled waits in the journal. These
@@ -37,13 +37,13 @@ commands work whether or not relay runs; without one they show how it was left. 
 }
 
 // sinkNames are those of the configuration with their types, if there is one that can be read.
-func (p *program) sinkNames() (names []string, types map[string]string) {
+func (p *State) sinkNames() (names []string, types map[string]string) {
 	types = make(map[string]string)
-	path, err := config.Find(p.configPath, p.getenv)
+	path, err := config.Find(p.configPath, p.Getenv)
 	if err != nil || path == "" {
 		return nil, types
 	}
-	cfg, err := config.Load(path, p.getenv)
+	cfg, err := config.Load(path, p.Getenv)
 	if err != nil {
 		return nil, types // withJournal tells, if it matters
 	}
@@ -53,8 +53,8 @@ func (p *program) sinkNames() (names []string, types map[string]string) {
 	return names, types
 }
 
-// sinkLine is a sink as --json shows it.
-type sinkLine struct {
+// SinkLine is a sink as --json shows it.
+type SinkLine struct {
 	Type  string `json:"type,omitempty"` // empty if the configuration does not have it
 	State string `json:"state"`          // new, ok, down or disabled
 	journal.SinkStatus
@@ -73,7 +73,7 @@ func sinkState(s journal.SinkStatus) string {
 }
 
 // listsSinks makes cmd list the sinks.
-func (p *program) listsSinks(cmd *cobra.Command) {
+func (p *State) listsSinks(cmd *cobra.Command) {
 	var asJSON bool
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		names, types := p.sinkNames()
@@ -93,17 +93,17 @@ func (p *program) listsSinks(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 }
 
-func (p *program) showSinks(all []journal.SinkStatus, types map[string]string, asJSON bool) error {
+func (p *State) showSinks(all []journal.SinkStatus, types map[string]string, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(p.out)
+		enc := json.NewEncoder(p.Out)
 		for _, s := range all {
-			if err := enc.Encode(sinkLine{types[s.Sink], sinkState(s), s}); err != nil {
+			if err := enc.Encode(SinkLine{types[s.Sink], sinkState(s), s}); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
 	put := func(cells ...string) error {
 		_, err := fmt.Fprintln(table, strings.Join(cells, "\t"))
 		return err
@@ -147,7 +147,7 @@ func oneSink(cmd *cobra.Command, args []string) error {
 }
 
 // changeSink changes what is known of a sink that is configured or has a place in the journal.
-func (p *program) changeSink(ctx context.Context, name string, change func(*journal.SinkState)) error {
+func (p *State) changeSink(ctx context.Context, name string, change func(*journal.SinkState)) error {
 	names, _ := p.sinkNames()
 	return p.withJournal(ctx, func(j *journal.Journal) error {
 		all, err := j.Sinks(ctx, names)
@@ -166,7 +166,7 @@ func (p *program) changeSink(ctx context.Context, name string, change func(*jour
 	})
 }
 
-func (p *program) enableSinkCommand() *cobra.Command {
+func (p *State) enableSinkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "enable NAME", Short: "Let a disabled sink have its events again, from where it stopped", Args: oneSink, Example: "  relay sinks enable bot",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -191,7 +191,7 @@ func (p *program) enableSinkCommand() *cobra.Command {
 	}
 }
 
-func (p *program) disableSinkCommand() *cobra.Command {
+func (p *State) disableSinkCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "disable NAME", Short: "Send nothing more to a sink; what comes for it waits in the journal", Args: oneSink,

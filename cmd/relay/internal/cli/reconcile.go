@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake"
 )
 
-func (p *program) reconcileCommand() *cobra.Command {
+func (p *State) reconcileCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "reconcile ACCOUNT", Short: "Look for missed treats in the provider's history now", Args: oneAccount,
@@ -31,7 +31,7 @@ it, and what it finds is delivered when relay starts.`,
 				return err
 			}
 			if asJSON {
-				return json.NewEncoder(p.out).Encode(result)
+				return json.NewEncoder(p.Out).Encode(result)
 			}
 			return p.tellReconciled(result)
 		},
@@ -40,7 +40,7 @@ it, and what it finds is delivered when relay starts.`,
 	return cmd
 }
 
-func (p *program) tellReconciled(r intake.Reconciliation) error {
+func (p *State) tellReconciled(r intake.Reconciliation) error {
 	if r.FirstRun {
 		return p.say("First look at the history of %s: %d treats from before its baseline are known from now on, and not delivered. %d are from after it and journaled now.",
 			r.Account, r.Known, r.Healed)
@@ -68,7 +68,7 @@ func (p *program) tellReconciled(r intake.Reconciliation) error {
 }
 
 // reconcile has a running relay compare an account's history, or does it.
-func (p *program) reconcile(ctx context.Context, account string) (result intake.Reconciliation, err error) {
+func (p *State) reconcile(ctx context.Context, account string) (result intake.Reconciliation, err error) {
 	dir, err := p.dataPath()
 	if err != nil {
 		return result, err

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ import (
 // keptSecrets is how many signing secrets a rotation keeps without a word. Each makes every request longer.
 const keptSecrets = 3
 
-func (p *program) secretsCommand() *cobra.Command {
+func (p *State) secretsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "secrets", Short: "Make and change the keys that sign webhooks",
 		Args: unknownCommand, RunE: needCommand,
@@ -27,7 +27,7 @@ func (p *program) secretsCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) newSecretCommand() *cobra.Command {
+func (p *State) newSecretCommand() *cobra.Command {
 	var pair bool
 	cmd := &cobra.Command{
 		Use: "new", Short: "Print a fresh signing secret", Args: noArgs,
@@ -47,7 +47,7 @@ private_key of the sink, and the public key for the receivers.`,
 	return cmd
 }
 
-func (p *program) rotateSecretCommand() *cobra.Command {
+func (p *State) rotateSecretCommand() *cobra.Command {
 	var dropOld bool
 	cmd := &cobra.Command{
 		Use: "rotate SINK", Short: "Give a webhook sink a new signing secret beside the old ones", Args: oneSink,
@@ -64,7 +64,7 @@ its owner only.`,
 	return cmd
 }
 
-func (p *program) publicKeyCommand() *cobra.Command {
+func (p *State) publicKeyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "public SINK", Short: "Print the public key that a webhook sink's receivers verify with", Args: oneSink,
 		Example: "  relay secrets public bot",
@@ -86,7 +86,7 @@ func (p *program) publicKeyCommand() *cobra.Command {
 }
 
 // webhookSink returns the configuration of the webhook sink of that name, and of which file it is a part.
-func (p *program) webhookSink(name string) (path string, c *sinks.WebhookConfig, err error) {
+func (p *State) webhookSink(name string) (path string, c *sinks.WebhookConfig, err error) {
 	cfg, err := p.loadConfig(p.logger())
 	if err != nil {
 		return "", nil, err
@@ -106,7 +106,7 @@ func (p *program) webhookSink(name string) (path string, c *sinks.WebhookConfig,
 	return "", nil, exit.Usagef("%s has no webhook sink %q; %s", cfg.Path, name, text.Suggest(name, webhooks))
 }
 
-func (p *program) rotateSecret(name string, dropOld bool) error {
+func (p *State) rotateSecret(name string, dropOld bool) error {
 	path, c, err := p.webhookSink(name)
 	if err != nil {
 		return err
@@ -144,7 +144,7 @@ Events that wait for a retry need no time of grace: each request is signed when 
 }
 
 // rotateByHand is for secrets that stand in the configuration, which relay does not edit.
-func (p *program) rotateByHand(name, path string, c *sinks.WebhookConfig, dropOld bool) error {
+func (p *State) rotateByHand(name, path string, c *sinks.WebhookConfig, dropOld bool) error {
 	key := "secret"
 	switch {
 	case len(c.Secrets) > 0:
@@ -188,7 +188,7 @@ func writeSecrets(path string, secrets []secret.String) error {
 }
 
 // print writes lines of data to stdout.
-func (p *program) print(lines ...string) error {
-	_, err := fmt.Fprintln(p.out, strings.Join(lines, "\n"))
+func (p *State) print(lines ...string) error {
+	_, err := fmt.Fprintln(p.Out, strings.Join(lines, "\n"))
 	return err
 }

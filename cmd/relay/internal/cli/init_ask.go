@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bufio"
@@ -147,8 +147,8 @@ func checkWebhookURL(text string) error {
 }
 
 // ask puts the questions that no flag has answered, each until the answer is good.
-func (p *program) ask(ctx context.Context, f *initFlags, given func(flag string) bool) error {
-	answers := readAnswers(p.in)
+func (p *State) ask(ctx context.Context, f *initFlags, given func(flag string) bool) error {
+	answers := readAnswers(p.In)
 	defer answers.stop()
 	for _, q := range f.questions() {
 		if !q.applies() || q.unasked || given(q.flag) {
@@ -159,7 +159,7 @@ func (p *program) ask(ctx context.Context, f *initFlags, given func(flag string)
 			if q.usual() != "" {
 				usual = " [" + q.usual() + "]"
 			}
-			if _, err := fmt.Fprintf(p.err, "%s%s: ", q.about, usual); err != nil {
+			if _, err := fmt.Fprintf(p.Err, "%s%s: ", q.about, usual); err != nil {
 				return err
 			}
 			answer, err := answers.next(ctx)

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -24,7 +24,7 @@ type tailFlags struct {
 	json     bool
 }
 
-func (p *program) tailCommand() *cobra.Command {
+func (p *State) tailCommand() *cobra.Command {
 	var f tailFlags
 	cmd := &cobra.Command{
 		Use: "tail", Short: "Show events as they are journaled", Args: noArgs,
@@ -52,7 +52,7 @@ The filter is an expression as in a sink's filter. An event of which it cannot t
 
 // A tail is where a walk along the journal is.
 type tail struct {
-	*program
+	*State
 	tailFlags
 	match *rules.Filter // nil: all
 	from  journal.FollowConfig
@@ -63,8 +63,8 @@ type tail struct {
 const tailPause = 500 * time.Millisecond
 
 // tail shows events until ctx ends or the reader leaves. The journal has to be there at first, and is waited for afterwards.
-func (p *program) tail(ctx context.Context, f *tailFlags) error {
-	t := &tail{program: p, tailFlags: *f, from: journal.FollowConfig{Accounts: f.accounts}}
+func (p *State) tail(ctx context.Context, f *tailFlags) error {
+	t := &tail{State: p, tailFlags: *f, from: journal.FollowConfig{Accounts: f.accounts}}
 	err := checkAccountNames(f.accounts)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (p *program) tail(ctx context.Context, f *tailFlags) error {
 }
 
 // withLiveJournal calls use with the journal of the relay that runs on the data folder, or that on the server of journal.nats_url.
-func (p *program) withLiveJournal(ctx context.Context, use func(*journal.Journal) error) error {
+func (p *State) withLiveJournal(ctx context.Context, use func(*journal.Journal) error) error {
 	a, err := p.access()
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (t *tail) show(e journal.JournaledEvent) error {
 		}
 	}
 	if t.json {
-		_, err := fmt.Fprintf(t.out, "%s\n", e.Line)
+		_, err := fmt.Fprintf(t.Out, "%s\n", e.Line)
 		return err
 	}
 	event, err := e.Event()
@@ -173,7 +173,7 @@ func (t *tail) show(e journal.JournaledEvent) error {
 		return err
 	}
 	d := &event.Data
-	_, err = fmt.Fprintf(t.out, "%-19s  %-12s  %-8s  %-18s  %-24s  %s\n", e.Time.Local().Format(time.DateTime), e.Account, e.Origin,
+	_, err = fmt.Fprintf(t.Out, "%-19s  %-12s  %-8s  %-18s  %-24s  %s\n", e.Time.Local().Format(time.DateTime), e.Account, e.Origin,
 		text.Cell(d.Sender, 18), text.Cell(d.Title, 24), text.Cell(d.Message, 60))
 	return err
 }

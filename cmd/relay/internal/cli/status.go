@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
-func (p *program) relayStatusCommand() *cobra.Command {
+func (p *State) relayStatusCommand() *cobra.Command {
 	var asJSON, quiet, watch bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how the relay that runs is", Args: noArgs,
@@ -48,7 +48,7 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 			default:
 				var s api.Status
 				if s, err = api.GetStatus(cmd.Context(), dir); err == nil {
-					err = p.writeSnapshot(p.out, &s, asJSON)
+					err = p.writeSnapshot(p.Out, &s, asJSON)
 				}
 			}
 			switch {
@@ -80,10 +80,10 @@ func silentStatus(ctx context.Context, dir string) error {
 }
 
 // watchStatus shows the status every second until ctx ends: in place of the one before on a terminal, else after it.
-func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) error {
+func (p *State) watchStatus(ctx context.Context, dir string, asJSON bool) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	redraw := terminal.Is(p.out) && !asJSON
+	redraw := terminal.Is(p.Out) && !asJSON
 	for first, away := true, false; ; first = false {
 		s, err := api.GetStatus(ctx, dir)
 		switch {
@@ -108,9 +108,9 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 				shown, _ := terminal.Visible([]byte(text))
 				text = "\x1b[H" + strings.ReplaceAll(string(shown), "\n", "\x1b[K\n") + "\x1b[J"
 			}
-			to := p.out
+			to := p.Out
 			if redraw {
-				to = terminal.Raw(p.out)
+				to = terminal.Raw(p.Out)
 			}
 			if _, err := io.WriteString(to, text); err != nil {
 				return err
@@ -133,7 +133,7 @@ func awayText(dir string, err error) string {
 }
 
 // writeSnapshot writes a snapshot as a table for people, or as one line.
-func (p *program) writeSnapshot(out io.Writer, s *api.Status, asJSON bool) error {
+func (p *State) writeSnapshot(out io.Writer, s *api.Status, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(s)
 	}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -9,11 +9,11 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 )
 
-func (p *program) versionCommand() *cobra.Command {
+func (p *State) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: noArgs, Example: "  relay version",
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(p.out, "relay %s %s %s/%s\n", version.Number(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(p.Out, "relay %s %s %s/%s\n", version.Number(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}

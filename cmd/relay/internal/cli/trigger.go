@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -24,7 +24,7 @@ type triggerFlags struct {
 	account, sink, sender, title, message string
 }
 
-func (p *program) triggerCommand() *cobra.Command {
+func (p *State) triggerCommand() *cobra.Command {
 	var f triggerFlags
 	cmd := &cobra.Command{
 		Use: "trigger", Short: "Send a test treat to every sink", Args: noArgs,
@@ -42,7 +42,7 @@ with tst_, and counts for nothing. It is printed on stdout. A sink with tests: s
 	return cmd
 }
 
-func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
+func (p *State) trigger(ctx context.Context, f *triggerFlags) (err error) {
 	if strings.TrimSpace(f.sender+f.title+f.message) == "" {
 		return exit.Usagef("relay trigger wants at least one of --sender, --title and --message")
 	}
@@ -72,7 +72,7 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	spans, err := telemetry.OpenTraces(ctx, p.getenv, p.logger())
+	spans, err := telemetry.OpenTraces(ctx, p.Getenv, p.logger())
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 			Began: event.RecordedTime, Ended: time.Now(),
 		})
 	}
-	if _, err := fmt.Fprintf(p.out, "%s\n", line); err != nil {
+	if _, err := fmt.Fprintf(p.Out, "%s\n", line); err != nil {
 		return err
 	}
 	return p.say("Journaled.%s relay trace %s shows its way.", afterwards(f.sink, runs, disabled), event.ID)

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -83,7 +83,7 @@ func simulatedAccount(s *simulator.Server) (config.Account, error) {
 
 // runSimulated does the main job against a simulator in this process, through the same login, refresh and socket as ever, in
 // a data folder that is removed afterwards.
-func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Logger) (err error) {
+func (p *State) runSimulated(ctx context.Context, f *runFlags, log zerolog.Logger) (err error) {
 	simConfig, err := f.sim.config(log)
 	if err != nil {
 		return err
@@ -121,13 +121,13 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 
 // simulatedSinks returns a configuration that has the sinks to run and nothing of the accounts. A configuration file is
 // read only if it is named, or if a sink of it is.
-func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*config.Config, error) {
+func (p *State) simulatedSinks(f *runFlags, log zerolog.Logger) (*config.Config, error) {
 	wanted := f.sinks
 	if len(wanted) == 0 {
 		wanted = []string{"stdout"} // not those of the configuration: simulated treats must not reach a real overlay unasked
 	}
 	cfg := &config.Config{Path: "the simulation's configuration", Journal: config.Journal{Retention: time.Hour}}
-	env, _ := p.getenv("RELAY_CONFIG")
+	env, _ := p.Getenv("RELAY_CONFIG")
 	named := p.configPath != "" || env != ""
 	if named || slices.ContainsFunc(wanted, func(name string) bool { return !slices.Contains(sinks.Types(), name) }) {
 		loaded, err := p.loadConfig(log)
@@ -147,7 +147,7 @@ func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*config.Confi
 }
 
 // simulatedLogin logs in as a person would, with a browser that only follows redirects.
-func (p *program) simulatedLogin(ctx context.Context, c config.Account, dir string, log zerolog.Logger) error {
+func (p *State) simulatedLogin(ctx context.Context, c config.Account, dir string, log zerolog.Logger) error {
 	store, err := grants.OpenStore(ctx, dir, p.identity(), log)
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ func (p *program) simulatedLogin(ctx context.Context, c config.Account, dir stri
 	})
 }
 
-func (p *program) simulateCommand() *cobra.Command {
+func (p *State) simulateCommand() *cobra.Command {
 	var f simulatorFlags
 	var listen string
 	var consent bool
@@ -199,7 +199,7 @@ invented treats. It prints the account to put into relay.yaml.`,
 	return cmd
 }
 
-func (p *program) simulate(ctx context.Context, f *simulatorFlags, listen string, consent bool) error {
+func (p *State) simulate(ctx context.Context, f *simulatorFlags, listen string, consent bool) error {
 	log := p.logger()
 	cfg, err := f.config(log)
 	if err != nil {

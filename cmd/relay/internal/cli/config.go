@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -12,7 +12,7 @@ import (
 	relaydocs "github.com/treatrelay/relay/docs"
 )
 
-func (p *program) configCommand() *cobra.Command {
+func (p *State) configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check and show the configuration", Args: unknownCommand, RunE: needCommand}
 	cmd.AddCommand(&cobra.Command{
 		Use: "check", Short: "Say everything that is wrong with the configuration, with its place", Args: noArgs,
@@ -38,14 +38,14 @@ check a file that begins with
 as one that "relay init" wrote does. Instead of the address it may be the path of what this command prints.`,
 		Example: "  relay config schema > relay.schema.json",
 		RunE: func(*cobra.Command, []string) error {
-			_, err := io.WriteString(p.out, relaydocs.ConfigSchema)
+			_, err := io.WriteString(p.Out, relaydocs.ConfigSchema)
 			return err
 		},
 	})
 	return cmd
 }
 
-func (p *program) showConfigCommand() *cobra.Command {
+func (p *State) showConfigCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "show", Short: "Print the configuration as relay understands it, with defaults and without secrets", Args: noArgs,
@@ -59,12 +59,12 @@ named on standard error.`,
 	return cmd
 }
 
-func (p *program) showConfig(asJSON bool) error {
+func (p *State) showConfig(asJSON bool) error {
 	path, err := p.findConfig()
 	if err != nil {
 		return err
 	}
-	shown, warnings, err := config.Effective(path, p.getenv)
+	shown, warnings, err := config.Effective(path, p.Getenv)
 	if err != nil {
 		return err
 	}
@@ -79,12 +79,12 @@ func (p *program) showConfig(asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		return json.NewEncoder(p.out).Encode(config.Plain(shown))
+		return json.NewEncoder(p.Out).Encode(config.Plain(shown))
 	}
 	text, err := yaml.MarshalWithOptions(shown, yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
 	if err != nil {
 		return err
 	}
-	_, err = p.out.Write(text)
+	_, err = p.Out.Write(text)
 	return err
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -15,7 +15,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func (p *program) statusCommand() *cobra.Command {
+func (p *State) statusCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "status [ACCOUNT]", Short: "Show how the accounts' tokens are, without the tokens",
@@ -38,7 +38,7 @@ func (p *program) statusCommand() *cobra.Command {
 }
 
 // showStatus shows the accounts of these names. It fails with code 77 if one of them needs a hand.
-func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
+func (p *State) showStatus(all *accounts, names []string, asJSON bool) error {
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	put := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) } // into memory: it cannot fail
@@ -60,7 +60,7 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 			s.Fix = grants.FindsOut
 		}
 		if asJSON {
-			if err := json.NewEncoder(p.out).Encode(s); err != nil {
+			if err := json.NewEncoder(p.Out).Encode(s); err != nil {
 				return err
 			}
 			continue

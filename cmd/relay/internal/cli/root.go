@@ -1,4 +1,5 @@
-package main
+// Package cli has the commands of relay, a file each.
+package cli
 
 import (
 	"context"
@@ -24,16 +25,16 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// streams are the process's own; everything below is handed them.
-type streams struct {
-	in       io.Reader
-	out, err io.Writer
-	getenv   func(string) (string, bool)
+// Streams are the process's own; everything below is handed them.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+	Getenv   func(string) (string, bool)
 }
 
-// program is what the commands share.
-type program struct {
-	streams
+// State is what the commands share.
+type State struct {
+	Streams
 	configPath string // as given by flag or environment
 	dataDir    string
 	logLevel   string
@@ -42,17 +43,20 @@ type program struct {
 	color      string
 }
 
-// execute runs the command line and returns the exit code.
-func execute(ctx context.Context, args []string, s streams) int {
-	if f, ok := s.out.(*os.File); ok && terminal.Is(f) {
-		s.out = terminal.NewScreen(f)
+// Command is the command relay, with all that are below it.
+func Command(s Streams) *cobra.Command { return (&State{Streams: s}).rootCommand() }
+
+// Execute runs the command line and returns the exit code.
+func Execute(ctx context.Context, args []string, s Streams) int {
+	if f, ok := s.Out.(*os.File); ok && terminal.Is(f) {
+		s.Out = terminal.NewScreen(f)
 	}
-	p := &program{streams: s}
+	p := &State{Streams: s}
 	root := p.rootCommand() //nolint:contextcheck // the commands take theirs from cobra
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, exit.ErrSilent) {
-		_, _ = io.WriteString(s.err, p.advise(exit.Text(err)))
+		_, _ = io.WriteString(s.Err, p.advise(exit.Text(err)))
 	}
 	return exit.Code(err)
 }
@@ -60,13 +64,13 @@ func execute(ctx context.Context, args []string, s streams) int {
 var advice = regexp.MustCompile(`\brelay (?:auth (?:login|import|refresh|logout --force)|secrets rotate) [a-z0-9][a-z0-9_-]*`)
 
 // advise completes the commands that a text tells the user to run, so that they mean the same configuration and data.
-func (p *program) advise(text string) string {
+func (p *State) advise(text string) string {
 	flags := p.sameFlags()
 	return advice.ReplaceAllStringFunc(text, func(command string) string { return command + flags })
 }
 
 // sameFlags are the flags with which a command means the same configuration and data.
-func (p *program) sameFlags() string {
+func (p *State) sameFlags() string {
 	flags := ""
 	if p.configPath != "" {
 		flags += " --config " + text.ShellQuote(p.configPath)
@@ -77,7 +81,7 @@ func (p *program) sameFlags() string {
 	return flags
 }
 
-func (p *program) rootCommand() *cobra.Command {
+func (p *State) rootCommand() *cobra.Command {
 	var run runFlags
 	root := &cobra.Command{
 		Use:   "relay",
@@ -100,9 +104,9 @@ Without a command it does its main job, like "relay run".`,
 			return err
 		},
 	}
-	root.SetIn(p.in)
-	root.SetOut(p.out)
-	root.SetErr(p.err)
+	root.SetIn(p.In)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit.Usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
@@ -193,11 +197,11 @@ func onCommandLine(flags *pflag.FlagSet, names ...string) bool {
 }
 
 // fromEnvironment sets every flag that was not given from its variable, such as RELAY_LOG_LEVEL for --log-level.
-func (p *program) fromEnvironment(flags *pflag.FlagSet) error {
+func (p *State) fromEnvironment(flags *pflag.FlagSet) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "RELAY_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, ok := p.getenv(name)
+		value, ok := p.Getenv(name)
 		if !ok || value == "" || f.Changed || f.Name == "help" || f.Name == "config" || annotated(f, commandLineOnly) { // FindConfig reads RELAY_CONFIG
 			return
 		}
@@ -209,7 +213,7 @@ func (p *program) fromEnvironment(flags *pflag.FlagSet) error {
 	return errors.Join(errs...)
 }
 
-func (p *program) checkFlags() error {
+func (p *State) checkFlags() error {
 	if _, err := zerolog.ParseLevel(p.logLevel); err != nil || p.logLevel == "" {
 		return exit.Usagef("--log-level %q: want trace, debug, info, warn or error", p.logLevel)
 	}
@@ -227,14 +231,14 @@ func (p *program) checkFlags() error {
 }
 
 // logger writes to stderr, as the flags say.
-func (p *program) logger() zerolog.Logger {
-	noColor, _ := p.getenv("NO_COLOR")
-	return telemetry.NewLogger(p.err, telemetry.LogOptions{Level: p.logLevel, Format: p.logFormat, Color: p.color, NoColor: noColor != ""})
+func (p *State) logger() zerolog.Logger {
+	noColor, _ := p.Getenv("NO_COLOR")
+	return telemetry.NewLogger(p.Err, telemetry.LogOptions{Level: p.logLevel, Format: p.logFormat, Color: p.color, NoColor: noColor != ""})
 }
 
 // findConfig returns the path of the configuration, or says how to come by one.
-func (p *program) findConfig() (string, error) {
-	path, err := config.Find(p.configPath, p.getenv)
+func (p *State) findConfig() (string, error) {
+	path, err := config.Find(p.configPath, p.Getenv)
 	if err == nil && path == "" {
 		err = errors.New("no configuration: there is no relay.yaml here or in the user's config folder; " +
 			"write one with relay init, name one with --config, or try relay --simulate --sink stdout")
@@ -243,17 +247,17 @@ func (p *program) findConfig() (string, error) {
 }
 
 // loadConfig finds, reads and checks the configuration, and logs its warnings.
-func (p *program) loadConfig(log zerolog.Logger) (*config.Config, error) {
+func (p *State) loadConfig(log zerolog.Logger) (*config.Config, error) {
 	return p.loadConfigBy(config.Load, log)
 }
 
 // loadConfigBy does so with [config.Load] or [config.Check].
-func (p *program) loadConfigBy(load func(string, func(string) (string, bool)) (*config.Config, error), log zerolog.Logger) (*config.Config, error) {
+func (p *State) loadConfigBy(load func(string, func(string) (string, bool)) (*config.Config, error), log zerolog.Logger) (*config.Config, error) {
 	path, err := p.findConfig()
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := load(path, p.getenv)
+	cfg, err := load(path, p.Getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -264,8 +268,8 @@ func (p *program) loadConfigBy(load func(string, func(string) (string, bool)) (*
 }
 
 // dataPath is the data folder: the flag's, else the user's own. It is refused if others could put files into it.
-func (p *program) dataPath() (string, error) {
-	dir, err := datadir.Choose(p.dataDir, p.getenv)
+func (p *State) dataPath() (string, error) {
+	dir, err := datadir.Choose(p.dataDir, p.Getenv)
 	if err == nil {
 		err = exit.With(exit.Unavailable, datadir.Check(dir))
 	}
@@ -273,18 +277,18 @@ func (p *program) dataPath() (string, error) {
 }
 
 // identity says what tokens are sealed with.
-func (p *program) identity() auth.IdentityOptions {
-	return grants.IdentityOptions(p.getenv, p.simulation)
+func (p *State) identity() auth.IdentityOptions {
+	return grants.IdentityOptions(p.Getenv, p.simulation)
 }
 
 // access is the way to the journal.
-func (p *program) access() (*datadir.Access, error) {
+func (p *State) access() (*datadir.Access, error) {
 	dir, err := p.dataPath()
-	return &datadir.Access{Dir: dir, ConfigPath: p.configPath, Getenv: p.getenv, Log: p.logger()}, err
+	return &datadir.Access{Dir: dir, ConfigPath: p.configPath, Getenv: p.Getenv, Log: p.logger()}, err
 }
 
 // withJournal calls use with the journal, whether or not a relay runs on the data folder.
-func (p *program) withJournal(ctx context.Context, use func(*journal.Journal) error) error {
+func (p *State) withJournal(ctx context.Context, use func(*journal.Journal) error) error {
 	a, err := p.access()
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -30,7 +30,7 @@ type initFlags struct {
 	force                                                    bool
 }
 
-func (p *program) initCommand() *cobra.Command {
+func (p *State) initCommand() *cobra.Command {
 	var f initFlags
 	cmd := &cobra.Command{
 		Use: "init", Short: "Write a first relay.yaml", Args: noArgs,
@@ -43,7 +43,7 @@ no secret: the file refers to environment variables, or to files that hold one.`
 			if p.configPath != "" && !cmd.Flags().Changed("output") {
 				f.output = p.configPath
 			}
-			return p.initConfig(cmd.Context(), &f, cmd.Flags().Changed, terminal.Is(p.in) && terminal.Is(p.err))
+			return p.initConfig(cmd.Context(), &f, cmd.Flags().Changed, terminal.Is(p.In) && terminal.Is(p.Err))
 		},
 	}
 	f.register(cmd.Flags())
@@ -67,7 +67,7 @@ func (f *initFlags) register(flags *pflag.FlagSet) {
 }
 
 // initConfig writes the configuration. given reports whether a flag was given. It asks for the rest if there is a terminal.
-func (p *program) initConfig(ctx context.Context, f *initFlags, given func(flag string) bool, terminal bool) error {
+func (p *State) initConfig(ctx context.Context, f *initFlags, given func(flag string) bool, terminal bool) error {
 	there := exit.Usagef("%s is there already: replace it with --force, or write another one with --output", f.output)
 	if _, err := os.Lstat(f.output); err == nil && !f.force {
 		return there
@@ -157,15 +157,15 @@ func writeNew(path string, data []byte) error {
 }
 
 // sayNext says what was written and the commands that follow.
-func (p *program) sayNext(f *initFlags, variables []string) error {
-	found, err := config.Find("", p.getenv)
+func (p *State) sayNext(f *initFlags, variables []string) error {
+	found, err := config.Find("", p.Getenv)
 	p.configPath = f.output
 	if err == nil && found != "" && sameFile(found, f.output) {
 		p.configPath = "" // it is found without a word
 	}
 	var next strings.Builder
 	for _, name := range variables {
-		if _, set := p.getenv(name); !set {
+		if _, set := p.Getenv(name); !set {
 			fmt.Fprintf(&next, "  %-36s # %s\n", "export "+name+"=...", f.variableIs(name))
 		}
 	}

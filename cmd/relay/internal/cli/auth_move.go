@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 // maxImport bounds what auth import reads.
 const maxImport = 1 << 20
 
-func (p *program) importCommand() *cobra.Command {
+func (p *State) importCommand() *cobra.Command {
 	var passphraseFile string
 	var force bool
 	cmd := &cobra.Command{
@@ -42,7 +42,7 @@ a passphrase needs --passphrase-file, since standard input is taken.`,
 	return cmd
 }
 
-func (p *program) importGrant(ctx context.Context, args []string, passphraseFile string, force bool) error {
+func (p *State) importGrant(ctx context.Context, args []string, passphraseFile string, force bool) error {
 	all, err := p.openAccounts(ctx)
 	if err != nil {
 		return err
@@ -52,12 +52,12 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 		return err
 	}
 	name := c.Account
-	if terminal.Is(p.in) && c.Provider.Grant == auth.PersonalToken {
+	if terminal.Is(p.In) && c.Provider.Grant == auth.PersonalToken {
 		if err := p.say("Paste the token of %s, then press Enter and Ctrl-D. It is made at %s.", c.Provider.Title, c.Provider.TokenPage); err != nil {
 			return err
 		}
 	}
-	content, err := io.ReadAll(io.LimitReader(p.in, maxImport+1))
+	content, err := io.ReadAll(io.LimitReader(p.In, maxImport+1))
 	if err != nil {
 		return fmt.Errorf("read standard input: %w", err)
 	}
@@ -98,7 +98,7 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 	return nil
 }
 
-func (p *program) importExport(ctx context.Context, store *auth.FileStore, c config.Account, text []byte, passphraseFile string, force bool) error {
+func (p *State) importExport(ctx context.Context, store *auth.FileStore, c config.Account, text []byte, passphraseFile string, force bool) error {
 	opts := auth.ImportOptions{Provider: c.Provider.Name, Force: force}
 	var err error
 	if passphraseFile != "" {
@@ -112,7 +112,7 @@ func (p *program) importExport(ctx context.Context, store *auth.FileStore, c con
 	return store.Import(ctx, c.Account, text, opts)
 }
 
-func (p *program) exportCommand() *cobra.Command {
+func (p *State) exportCommand() *cobra.Command {
 	var passphraseFile, recipient string
 	cmd := &cobra.Command{
 		Use: "export [ACCOUNT]", Short: "Write an account's login, sealed, to take it to another machine", Args: atMostOneAccount,
@@ -146,7 +146,7 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 			if err != nil {
 				return err
 			}
-			_, err = p.out.Write(sealed)
+			_, err = p.Out.Write(sealed)
 			return err
 		},
 	}
@@ -155,7 +155,7 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 	return cmd
 }
 
-func (p *program) identityCommand() *cobra.Command {
+func (p *State) identityCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "identity", Short: "Show what this machine's tokens are sealed for, to receive an export", Args: noArgs,
 		Example: "  relay auth identity",
@@ -164,7 +164,7 @@ func (p *program) identityCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = io.WriteString(p.out, id.Recipient()+"\n")
+			_, err = io.WriteString(p.Out, id.Recipient()+"\n")
 			return err
 		},
 	}
@@ -184,14 +184,14 @@ func readPassphrase(path string) (secret.String, error) {
 }
 
 // askPassphrase asks on the terminal, twice, since a slip would make the export worthless.
-func (p *program) askPassphrase() (secret.String, error) {
-	in, ok := p.in.(*os.File)
-	if !ok || !terminal.Is(p.in) {
+func (p *State) askPassphrase() (secret.String, error) {
+	in, ok := p.In.(*os.File)
+	if !ok || !terminal.Is(p.In) {
 		return secret.String{}, exit.Usagef("no terminal to ask for a passphrase; give --passphrase-file or --recipient")
 	}
 	var entered [2]string
 	for i, prompt := range []string{"Passphrase to seal the login with: ", "The same again: "} {
-		if _, err := io.WriteString(p.err, prompt); err != nil {
+		if _, err := io.WriteString(p.Err, prompt); err != nil {
 			return secret.String{}, err
 		}
 		text, err := term.ReadPassword(int(in.Fd()))

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -31,7 +31,7 @@ type replayFlags struct {
 	dryRun              bool
 }
 
-func (p *program) replayCommand() *cobra.Command {
+func (p *State) replayCommand() *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
 		Use: "replay", Short: "Send events of the journal to a sink again", Args: noArgs,
@@ -52,7 +52,7 @@ configuration leaves out is left out of a replay too. Test treats are not replay
 	return cmd
 }
 
-func (p *program) replay(ctx context.Context, f *replayFlags) error {
+func (p *State) replay(ctx context.Context, f *replayFlags) error {
 	filter, err := f.filter(time.Now(), pipeline.OriginLive, pipeline.OriginBackfill)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (p *program) replay(ctx context.Context, f *replayFlags) error {
 		return err
 	}
 	runs := p.relayRuns(ctx)
-	r := &replay{program: p, sink: sink.Name, filtered: sink.Lane.Filter != nil, flags: f, filter: filter, at: at, pacer: pacer{speed: speed}, progress: terminal.NewProgress(p.err, terminal.Is(p.err))}
+	r := &replay{State: p, sink: sink.Name, filtered: sink.Lane.Filter != nil, flags: f, filter: filter, at: at, pacer: pacer{speed: speed}, progress: terminal.NewProgress(p.Err, terminal.Is(p.Err))}
 	err = p.withJournal(ctx, func(j *journal.Journal) error {
 		state, err := sinkReady(ctx, j, sink.Name)
 		if err != nil {
@@ -125,7 +125,7 @@ func accountsOf(sink config.Sink, wanted []string) ([]string, error) {
 }
 
 // relayRuns reports whether a relay runs on the data folder.
-func (p *program) relayRuns(ctx context.Context) bool {
+func (p *State) relayRuns(ctx context.Context) bool {
 	dir, err := p.dataPath()
 	if err != nil {
 		return false
@@ -206,7 +206,7 @@ func parseCheckpoint(text string) (at checkpoint, err error) {
 
 // A replay is one under way.
 type replay struct {
-	*program
+	*State
 	sink     string
 	flags    *replayFlags
 	filter   journal.EventFilter

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"io"
@@ -22,7 +22,7 @@ func everyCommand(root *cobra.Command, use func(*cobra.Command)) {
 // Flags that destroy something or do without a check have no environment variable, in whatever command they are.
 func TestDestroyingFlagsHaveNoVariable(t *testing.T) {
 	dangerous := regexp.MustCompile(`(?:^|-)(?:all|force|yes|drop|accept|delete|overwrite|purge|insecure|skip|no-check|no-verify)(?:-|$)`)
-	p := &program{streams: streams{out: io.Discard, err: io.Discard, getenv: func(string) (string, bool) { return "true", true }}}
+	p := &State{Streams: Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
 	var seen []string
 	everyCommand(p.rootCommand(), func(cmd *cobra.Command) {
 		_ = p.fromEnvironment(cmd.Flags()) // most flags do not take "true"
@@ -53,7 +53,7 @@ func TestSwitchesWithAVariableAreHarmless(t *testing.T) {
 		"json", "dry-run", "watch", "quiet", "no-browser", "ping", "simulate", "consent", "ed25519",
 		"backfill-first-run", // delivers more, once
 	}
-	p := &program{streams: streams{out: io.Discard, err: io.Discard, getenv: func(string) (string, bool) { return "true", true }}}
+	p := &State{Streams: Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
 	everyCommand(p.rootCommand(), func(cmd *cobra.Command) {
 		_ = p.fromEnvironment(cmd.Flags()) // most flags do not take "true"
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {

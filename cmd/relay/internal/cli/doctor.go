@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func (p *program) doctorCommand() *cobra.Command {
+func (p *State) doctorCommand() *cobra.Command {
 	var asJSON, ping bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look for whatever keeps treats from arriving, and say how to mend it", Args: noArgs,
@@ -42,12 +42,12 @@ to a sink unless --ping says so.`,
 }
 
 // doctor examines everything. It fails, without a word, if there is a fault.
-func (p *program) doctor(ctx context.Context, asJSON, ping bool) error {
-	dir, err := datadir.Choose(p.dataDir, p.getenv)
+func (p *State) doctor(ctx context.Context, asJSON, ping bool) error {
+	dir, err := datadir.Choose(p.dataDir, p.Getenv)
 	if err != nil {
 		return err
 	}
-	lines := json.NewEncoder(p.out)
+	lines := json.NewEncoder(p.Out)
 	lines.SetEscapeHTML(false)
 	code, err := doctor.Examine(ctx, doctor.Options{
 		Dir: dir, Identity: p.identity(), Ping: ping, Log: p.logger(),
@@ -57,7 +57,7 @@ func (p *program) doctor(ctx context.Context, asJSON, ping bool) error {
 		if asJSON {
 			return lines.Encode(f)
 		}
-		_, err := io.WriteString(p.out, doctorLine(f))
+		_, err := io.WriteString(p.Out, doctorLine(f))
 		return err
 	})
 	if err == nil && code != exit.OK {

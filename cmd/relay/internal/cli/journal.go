@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
-func (p *program) journalCommand() *cobra.Command {
+func (p *State) journalCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "journal", Short: "Verify, back up or fill the journal", Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -34,7 +34,7 @@ func (p *program) journalCommand() *cobra.Command {
 }
 
 // journalFiles is the folder of the journal's files, which must be there.
-func (p *program) journalFiles() (string, error) {
+func (p *State) journalFiles() (string, error) {
 	dir, err := p.dataPath()
 	if err != nil {
 		return "", err
@@ -49,7 +49,7 @@ func (p *program) journalFiles() (string, error) {
 	return at, nil
 }
 
-func (p *program) journalVerifyCommand() *cobra.Command {
+func (p *State) journalVerifyCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Read the whole journal and check every record", Args: noArgs,
@@ -68,17 +68,17 @@ is printed, a line each; the exit code is 1 then.`,
 	return cmd
 }
 
-func (p *program) journalVerify(ctx context.Context, at string, asJSON bool) error {
+func (p *State) journalVerify(ctx context.Context, at string, asJSON bool) error {
 	summary, err := filelog.Verify(ctx, at, func(f filelog.Finding) {
 		if !asJSON {
-			_, _ = fmt.Fprintln(p.out, findingLine(&f)) // the summary fails likewise
+			_, _ = fmt.Fprintln(p.Out, findingLine(&f)) // the summary fails likewise
 		}
 	})
 	if err != nil {
 		return exit.With(exit.Unavailable, err)
 	}
 	if asJSON {
-		err = json.NewEncoder(p.out).Encode(summary)
+		err = json.NewEncoder(p.Out).Encode(summary)
 	} else {
 		err = p.say("Verified %d records in %d segments, %d MiB.", summary.Records, summary.Segments, summary.Bytes>>20)
 	}
@@ -118,7 +118,7 @@ func findingLine(f *filelog.Finding) string {
 	return line
 }
 
-func (p *program) journalBackupCommand() *cobra.Command {
+func (p *State) journalBackupCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "backup DIR", Short: "Copy the journal, also while relay runs",
 		Long: `Make a consistent copy of the journal, its state and the sinks' places in DIR, which must be new or empty. It works whether or not relay
@@ -134,7 +134,7 @@ runs. To restore, stop relay and put the copy in the place of the data folder's 
 	}
 }
 
-func (p *program) journalImportCommand() *cobra.Command {
+func (p *State) journalImportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "import FILE", Short: "Add the events of a relay export to the journal",
 		Long: `Add events to the journal that relay export has written as JSON lines, from this journal or another. They are known, so that the history
@@ -148,7 +148,7 @@ must not run meanwhile. - reads standard input.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := p.in
+			in := p.In
 			if args[0] != "-" {
 				f, err := os.Open(args[0])
 				if err != nil {
@@ -162,7 +162,7 @@ must not run meanwhile. - reads standard input.`,
 	}
 }
 
-func (p *program) journalImport(ctx context.Context, in io.Reader) error {
+func (p *State) journalImport(ctx context.Context, in io.Reader) error {
 	log := p.logger()
 	cfg, err := p.loadConfig(log)
 	if err != nil {
@@ -178,7 +178,7 @@ func (p *program) journalImport(ctx context.Context, in io.Reader) error {
 }
 
 // journalBackup copies the journal of the data folder. The state is copied before the log, so that no place in the copy is past its end.
-func (p *program) journalBackup(ctx context.Context, to string) (err error) {
+func (p *State) journalBackup(ctx context.Context, to string) (err error) {
 	at, err := p.journalFiles()
 	if err != nil {
 		return err
