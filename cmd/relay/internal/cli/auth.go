@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -18,29 +17,13 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func (p *State) authCommand() *cobra.Command {
+func authCommand(p *State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "auth", Short: "Log in to accounts and see after their tokens",
 		Args: unknownCommand, RunE: needCommand,
 	}
-	cmd.AddCommand(p.loginCommand(), p.logoutCommand(), p.statusCommand(), p.tokenCommand(), p.refreshCommand(), p.importCommand(), p.exportCommand(), p.identityCommand())
+	cmd.AddCommand(loginCommand(p), logoutCommand(p), statusCommand(p), tokenCommand(p), refreshCommand(p), importCommand(p), exportCommand(p), identityCommand(p))
 	return cmd
-}
-
-// oneAccount is for commands that take the name of one account.
-func oneAccount(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return exit.Usagef("%s takes one argument, the account's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
-	}
-	return nil
-}
-
-// atMostOneAccount is for commands that take the name of one account, which may be left out where only one is configured.
-func atMostOneAccount(cmd *cobra.Command, args []string) error {
-	if len(args) > 1 {
-		return oneAccount(cmd, args)
-	}
-	return nil
 }
 
 // accounts is the configuration with the store of its grants.
@@ -50,7 +33,7 @@ type accounts struct {
 	log   zerolog.Logger
 }
 
-func (p *State) openAccounts(ctx context.Context) (*accounts, error) {
+func openAccounts(ctx context.Context, p *State) (*accounts, error) {
 	log := p.logger()
 	cfg, err := p.loadConfig(log)
 	if err != nil {
@@ -97,21 +80,16 @@ func (a *accounts) find(name string) (*auth.Account, config.Account, error) {
 	return nil, config.Account{}, exit.Usagef("%s has no account %q; it has [%s]", a.cfg.Path, name, strings.Join(a.names(), ", "))
 }
 
-// account opens the account that the arguments of a command name, or else the only one.
-func (p *State) account(ctx context.Context, args []string) (*auth.Account, config.Account, error) {
-	all, err := p.openAccounts(ctx)
+// namedAccount opens the account that the arguments of a command name, or else the only one.
+func namedAccount(ctx context.Context, p *State, args []string) (*auth.Account, config.Account, error) {
+	all, err := openAccounts(ctx, p)
 	if err != nil {
 		return nil, config.Account{}, err
 	}
 	return all.named(args)
 }
 
-func (p *State) say(format string, args ...any) error {
-	_, err := fmt.Fprintf(p.Err, format+"\n", args...)
-	return err
-}
-
-func (p *State) loginCommand() *cobra.Command {
+func loginCommand(p *State) *cobra.Command {
 	var noBrowser, missingState bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
@@ -124,7 +102,7 @@ A provider sends back the state that relay gave it, which shows that the reply b
 then, give --accept-missing-state and paste the address: relay takes your word for it.`,
 		Example: "  relay auth login mystream\n  relay auth login mystream --no-browser",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, c, err := p.account(cmd.Context(), args)
+			account, c, err := namedAccount(cmd.Context(), p, args)
 			if err != nil {
 				return err
 			}
@@ -162,13 +140,13 @@ func outlook(s auth.Status, grant auth.GrantType) string {
 	return "The token is renewed by itself; the login lasts until " + text.Day(s.RefreshExpiry) + "."
 }
 
-func (p *State) logoutCommand() *cobra.Command {
+func logoutCommand(p *State) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use: "logout [ACCOUNT]", Short: "End the login at the provider, where that is possible, and forget the tokens", Args: atMostOneAccount,
 		Example: "  relay auth logout mystream",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, c, err := p.account(cmd.Context(), args)
+			account, c, err := namedAccount(cmd.Context(), p, args)
 			if err != nil {
 				return err
 			}
@@ -187,13 +165,13 @@ func (p *State) logoutCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *State) tokenCommand() *cobra.Command {
+func tokenCommand(p *State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "token [ACCOUNT]", Short: "Print a valid access token, renewed if need be", Args: atMostOneAccount,
 		Example: "  curl -H \"Authorization: Bearer $(relay auth token mystream)\" https://api.example/",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, _, err := p.account(cmd.Context(), args)
+			account, _, err := namedAccount(cmd.Context(), p, args)
 			if err != nil {
 				return err
 			}
@@ -201,14 +179,14 @@ func (p *State) tokenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.printToken(token, asJSON)
+			return printToken(p, token, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object with the expiry")
 	return cmd
 }
 
-func (p *State) printToken(token auth.Token, asJSON bool) error {
+func printToken(p *State, token auth.Token, asJSON bool) error {
 	if !asJSON {
 		_, err := io.WriteString(p.Out, token.AccessToken.Reveal()+"\n")
 		return err
@@ -218,17 +196,17 @@ func (p *State) printToken(token auth.Token, asJSON bool) error {
 	})
 }
 
-func (p *State) refreshCommand() *cobra.Command {
+func refreshCommand(p *State) *cobra.Command {
 	return &cobra.Command{
 		Use: "refresh [ACCOUNT]", Short: "Renew an account's token now", Args: atMostOneAccount, Example: "  relay auth refresh mystream",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.refresh(cmd.Context(), args)
+			return runRefresh(cmd.Context(), p, args)
 		},
 	}
 }
 
-func (p *State) refresh(ctx context.Context, args []string) error {
-	account, c, err := p.account(ctx, args)
+func runRefresh(ctx context.Context, p *State, args []string) error {
+	account, c, err := namedAccount(ctx, p, args)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 // maxImport bounds what auth import reads.
 const maxImport = 1 << 20
 
-func (p *State) importCommand() *cobra.Command {
+func importCommand(p *State) *cobra.Command {
 	var passphraseFile string
 	var force bool
 	cmd := &cobra.Command{
@@ -33,7 +33,7 @@ a passphrase needs --passphrase-file, since standard input is taken.`,
 		Example: `  relay auth import trees < token.txt
   relay auth import mystream < mystream.age`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.importGrant(cmd.Context(), args, passphraseFile, force)
+			return runGrantImport(cmd.Context(), p, args, passphraseFile, force)
 		},
 	}
 	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase of the export; without it the export must be sealed for this machine's identity")
@@ -42,8 +42,8 @@ a passphrase needs --passphrase-file, since standard input is taken.`,
 	return cmd
 }
 
-func (p *State) importGrant(ctx context.Context, args []string, passphraseFile string, force bool) error {
-	all, err := p.openAccounts(ctx)
+func runGrantImport(ctx context.Context, p *State, args []string, passphraseFile string, force bool) error {
+	all, err := openAccounts(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (p *State) importGrant(ctx context.Context, args []string, passphraseFile s
 	case len(text) == 0:
 		return exit.Usagef("import %s: nothing on standard input; pipe the token or the export into it", name)
 	case auth.Sealed(text):
-		if err := p.importExport(ctx, all.store, c, text, passphraseFile, force); err != nil {
+		if err := importExport(ctx, p, all.store, c, text, passphraseFile, force); err != nil {
 			return err
 		}
 	case c.Provider.Grant != auth.PersonalToken:
@@ -98,7 +98,7 @@ func (p *State) importGrant(ctx context.Context, args []string, passphraseFile s
 	return nil
 }
 
-func (p *State) importExport(ctx context.Context, store *auth.FileStore, c config.Account, text []byte, passphraseFile string, force bool) error {
+func importExport(ctx context.Context, p *State, store *auth.FileStore, c config.Account, text []byte, passphraseFile string, force bool) error {
 	opts := auth.ImportOptions{Provider: c.Provider.Name, Force: force}
 	var err error
 	if passphraseFile != "" {
@@ -112,7 +112,7 @@ func (p *State) importExport(ctx context.Context, store *auth.FileStore, c confi
 	return store.Import(ctx, c.Account, text, opts)
 }
 
-func (p *State) exportCommand() *cobra.Command {
+func exportCommand(p *State) *cobra.Command {
 	var passphraseFile, recipient string
 	cmd := &cobra.Command{
 		Use: "export [ACCOUNT]", Short: "Write an account's login, sealed, to take it to another machine", Args: atMostOneAccount,
@@ -122,7 +122,7 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 		Example: `  relay auth export mystream > mystream.age
   relay auth export mystream --recipient age1... | ssh other relay auth import mystream`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			all, err := p.openAccounts(cmd.Context())
+			all, err := openAccounts(cmd.Context(), p)
 			if err != nil {
 				return err
 			}
@@ -137,7 +137,7 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 			case passphraseFile != "":
 				key.Passphrase, err = readPassphrase(passphraseFile)
 			case recipient == "":
-				key.Passphrase, err = p.askPassphrase()
+				key.Passphrase, err = askPassphrase(p)
 			}
 			if err != nil {
 				return err
@@ -155,7 +155,7 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 	return cmd
 }
 
-func (p *State) identityCommand() *cobra.Command {
+func identityCommand(p *State) *cobra.Command {
 	return &cobra.Command{
 		Use: "identity", Short: "Show what this machine's tokens are sealed for, to receive an export", Args: noArgs,
 		Example: "  relay auth identity",
@@ -184,7 +184,7 @@ func readPassphrase(path string) (secret.String, error) {
 }
 
 // askPassphrase asks on the terminal, twice, since a slip would make the export worthless.
-func (p *State) askPassphrase() (secret.String, error) {
+func askPassphrase(p *State) (secret.String, error) {
 	in, ok := p.In.(*os.File)
 	if !ok || !terminal.Is(p.In) {
 		return secret.String{}, exit.Usagef("no terminal to ask for a passphrase; give --passphrase-file or --recipient")

@@ -15,14 +15,14 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func (p *State) statusCommand() *cobra.Command {
+func statusCommand(p *State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "status [ACCOUNT]", Short: "Show how the accounts' tokens are, without the tokens",
 		Example: "  relay auth status\n  relay auth status mystream --json | jq .expiry",
 		Args:    atMostOneAccount,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			all, err := p.openAccounts(cmd.Context())
+			all, err := openAccounts(cmd.Context(), p)
 			if err != nil {
 				return err
 			}
@@ -30,7 +30,7 @@ func (p *State) statusCommand() *cobra.Command {
 			if len(names) == 0 {
 				names = all.names()
 			}
-			return p.showStatus(all, names, asJSON)
+			return showStatus(p, all, names, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line on stdout")
@@ -38,7 +38,7 @@ func (p *State) statusCommand() *cobra.Command {
 }
 
 // showStatus shows the accounts of these names. It fails with code 77 if one of them needs a hand.
-func (p *State) showStatus(all *accounts, names []string, asJSON bool) error {
+func showStatus(p *State, all *accounts, names []string, asJSON bool) error {
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	put := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) } // into memory: it cannot fail

@@ -12,7 +12,7 @@ import (
 	relaydocs "github.com/treatrelay/relay/docs"
 )
 
-func (p *State) configCommand() *cobra.Command {
+func configCommand(p *State) *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check and show the configuration", Args: unknownCommand, RunE: needCommand}
 	cmd.AddCommand(&cobra.Command{
 		Use: "check", Short: "Say everything that is wrong with the configuration, with its place", Args: noArgs,
@@ -30,7 +30,7 @@ func (p *State) configCommand() *cobra.Command {
 			}
 			return p.say("%s: ok, %d accounts, %d sinks", cfg.Path, len(cfg.Accounts), len(cfg.Sinks))
 		},
-	}, p.showConfigCommand(), &cobra.Command{
+	}, showConfigCommand(p), &cobra.Command{
 		Use: "schema", Short: "Print the JSON Schema of relay.yaml, for editors", Args: noArgs,
 		Long: `Print the JSON Schema (draft 2020-12) of relay.yaml on standard output. Editors with a YAML language server complete and
 check a file that begins with
@@ -45,7 +45,7 @@ as one that "relay init" wrote does. Instead of the address it may be the path o
 	return cmd
 }
 
-func (p *State) showConfigCommand() *cobra.Command {
+func showConfigCommand(p *State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "show", Short: "Print the configuration as relay understands it, with defaults and without secrets", Args: noArgs,
@@ -53,13 +53,13 @@ func (p *State) showConfigCommand() *cobra.Command {
 text that has a variable in it as it is written. A key that has neither a value nor a default is left out. The file that was read is
 named on standard error.`,
 		Example: "  relay config show\n  relay config show --json | jq .sinks",
-		RunE:    func(*cobra.Command, []string) error { return p.showConfig(asJSON) },
+		RunE:    func(*cobra.Command, []string) error { return showConfig(p, asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return cmd
 }
 
-func (p *State) showConfig(asJSON bool) error {
+func showConfig(p *State, asJSON bool) error {
 	path, err := p.findConfig()
 	if err != nil {
 		return err

@@ -17,13 +17,13 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (p *State) deadLettersCommand() *cobra.Command {
+func deadLettersCommand(p *State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "deadletters", Short: "See after the events that a sink refused for good", Args: unknownCommand, RunE: needCommand,
 		Long: `See after the dead letters: the events that a sink refused for good, or did not take in time. The journal keeps them as long
 as any event. These commands work whether or not relay runs.`,
 	}
-	cmd.AddCommand(p.listDeadLettersCommand(), p.showDeadLetterCommand(), p.redriveCommand(), p.purgeCommand())
+	cmd.AddCommand(listDeadLettersCommand(p), showDeadLetterCommand(p), redriveCommand(p), purgeCommand(p))
 	return cmd
 }
 
@@ -72,15 +72,15 @@ func (f *letterFlags) filter(now time.Time) (filter journal.DeadLetterFilter, ch
 	return filter, chosen, nil
 }
 
-func (p *State) listDeadLettersCommand() *cobra.Command {
+func listDeadLettersCommand(p *State) *cobra.Command {
 	var f letterFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the dead letters, oldest first", Args: noArgs,
 		Example: "  relay deadletters list --sink bot --since 24h\n  relay deadletters list --json | jq -r .reason | sort | uniq -c",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := &letterList{State: p, json: f.json}
-			n, err := p.eachDeadLetter(cmd.Context(), &f, func(_ *journal.Journal, d journal.DeadLetter) error { return list.add(d) })
-			return p.closeList(err, n, "")
+			n, err := eachDeadLetter(cmd.Context(), p, &f, func(_ *journal.Journal, d journal.DeadLetter) error { return list.add(d) })
+			return closeList(p, err, n, "")
 		},
 	}
 	f.register(cmd.Flags())
@@ -88,7 +88,7 @@ func (p *State) listDeadLettersCommand() *cobra.Command {
 }
 
 // eachDeadLetter calls use for each that the flags choose, and counts those for which it returned nil.
-func (p *State) eachDeadLetter(ctx context.Context, f *letterFlags, use func(*journal.Journal, journal.DeadLetter) error) (n int, err error) {
+func eachDeadLetter(ctx context.Context, p *State, f *letterFlags, use func(*journal.Journal, journal.DeadLetter) error) (n int, err error) {
 	filter, _, err := f.filter(time.Now())
 	if err != nil {
 		return 0, err
@@ -118,7 +118,7 @@ func (p *State) eachDeadLetter(ctx context.Context, f *letterFlags, use func(*jo
 }
 
 // closeList says how many there were, and takes a reader who has left for one who has seen enough.
-func (p *State) closeList(err error, n int, did string) error {
+func closeList(p *State, err error, n int, did string) error {
 	switch {
 	case errors.Is(err, syscall.EPIPE) && did == "":
 		return nil
@@ -156,7 +156,7 @@ func (l *letterList) add(d journal.DeadLetter) error {
 	return err
 }
 
-func (p *State) showDeadLetterCommand() *cobra.Command {
+func showDeadLetterCommand(p *State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "show NUMBER|ID", Short: "Show a dead letter with its event", Example: "  relay deadletters show 1042",
@@ -168,8 +168,8 @@ func (p *State) showDeadLetterCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f := &letterFlags{ids: args}
-			n, err := p.eachDeadLetter(cmd.Context(), f, func(j *journal.Journal, d journal.DeadLetter) error {
-				return p.showDeadLetter(cmd.Context(), j, d, asJSON)
+			n, err := eachDeadLetter(cmd.Context(), p, f, func(j *journal.Journal, d journal.DeadLetter) error {
+				return showDeadLetter(cmd.Context(), p, j, d, asJSON)
 			})
 			if err == nil && n == 0 {
 				err = fmt.Errorf("no dead letter %s; relay deadletters list shows those there are", args[0])
@@ -184,7 +184,7 @@ func (p *State) showDeadLetterCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *State) showDeadLetter(ctx context.Context, j *journal.Journal, d journal.DeadLetter, asJSON bool) error {
+func showDeadLetter(ctx context.Context, p *State, j *journal.Journal, d journal.DeadLetter, asJSON bool) error {
 	r, err := j.DeadEvent(ctx, d)
 	event := string(r.Line)
 	switch {
@@ -203,8 +203,8 @@ func (p *State) showDeadLetter(ctx context.Context, j *journal.Journal, d journa
 	return err
 }
 
-func (p *State) redriveCommand() *cobra.Command {
-	return p.mendCommand(&cobra.Command{
+func redriveCommand(p *State) *cobra.Command {
+	return mendCommand(p, &cobra.Command{
 		Use: "redrive", Short: "Give the events of dead letters to their sinks again",
 		Long: `Give the events of dead letters to their sinks again, with the ids they have, and delete the dead letters. The events go to
 the end of the journal; a sink takes them when their turn comes, also if relay does not run now. What it refuses again becomes
@@ -213,15 +213,15 @@ a dead letter again.`,
 	}, "Redrove ", (*journal.Journal).Redrive)
 }
 
-func (p *State) purgeCommand() *cobra.Command {
-	return p.mendCommand(&cobra.Command{
+func purgeCommand(p *State) *cobra.Command {
+	return mendCommand(p, &cobra.Command{
 		Use: "purge", Short: "Delete dead letters",
 		Example: "  relay deadletters purge --id 1042\n  relay deadletters purge --sink bot --until 2026-07-01",
 	}, "Deleted ", (*journal.Journal).DeleteDeadLetter)
 }
 
 // mendCommand completes a command that does away with dead letters.
-func (p *State) mendCommand(cmd *cobra.Command, did string, mend func(*journal.Journal, context.Context, journal.DeadLetter) error) *cobra.Command {
+func mendCommand(p *State, cmd *cobra.Command, did string, mend func(*journal.Journal, context.Context, journal.DeadLetter) error) *cobra.Command {
 	var f letterFlags
 	var all, dryRun bool
 	cmd.Args = noArgs
@@ -240,7 +240,7 @@ func (p *State) mendCommand(cmd *cobra.Command, did string, mend func(*journal.J
 		if dryRun {
 			done = "Dry run, nothing was done: "
 		}
-		n, err := p.eachDeadLetter(cmd.Context(), &f, func(j *journal.Journal, d journal.DeadLetter) error {
+		n, err := eachDeadLetter(cmd.Context(), p, &f, func(j *journal.Journal, d journal.DeadLetter) error {
 			if dryRun {
 				return list.add(d)
 			}
@@ -253,7 +253,7 @@ func (p *State) mendCommand(cmd *cobra.Command, did string, mend func(*journal.J
 			}
 			return err
 		})
-		return p.closeList(err, n, done)
+		return closeList(p, err, n, done)
 	}
 	f.register(cmd.Flags())
 	cmd.Flags().BoolVar(&all, "all", false, "all of them, instead of flags that choose")

@@ -17,7 +17,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func (p *State) doctorCommand() *cobra.Command {
+func doctorCommand(p *State) *cobra.Command {
 	var asJSON, ping bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look for whatever keeps treats from arriving, and say how to mend it", Args: noArgs,
@@ -29,7 +29,7 @@ To see whether the realtime server lets relay in, it connects with a socket toke
 to a sink unless --ping says so.`,
 		Example: "  relay doctor\n  relay doctor --ping\n  relay doctor --json | jq -r 'select(.state == \"fault\") | .mend'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := p.doctor(cmd.Context(), asJSON, ping)
+			err := runDoctor(cmd.Context(), p, asJSON, ping)
 			if errors.Is(err, syscall.EPIPE) {
 				return nil
 			}
@@ -41,8 +41,8 @@ to a sink unless --ping says so.`,
 	return cmd
 }
 
-// doctor examines everything. It fails, without a word, if there is a fault.
-func (p *State) doctor(ctx context.Context, asJSON, ping bool) error {
+// runDoctor examines everything. It fails, without a word, if there is a fault.
+func runDoctor(ctx context.Context, p *State, asJSON, ping bool) error {
 	dir, err := datadir.Choose(p.dataDir, p.Getenv)
 	if err != nil {
 		return err

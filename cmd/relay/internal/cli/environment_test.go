@@ -24,7 +24,7 @@ func TestDestroyingFlagsHaveNoVariable(t *testing.T) {
 	dangerous := regexp.MustCompile(`(?:^|-)(?:all|force|yes|drop|accept|delete|overwrite|purge|insecure|skip|no-check|no-verify)(?:-|$)`)
 	p := &State{Streams: Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
 	var seen []string
-	everyCommand(p.rootCommand(), func(cmd *cobra.Command) {
+	everyCommand(rootCommand(p), func(cmd *cobra.Command) {
 		_ = p.fromEnvironment(cmd.Flags()) // most flags do not take "true"
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if !dangerous.MatchString(f.Name) {
@@ -54,7 +54,7 @@ func TestSwitchesWithAVariableAreHarmless(t *testing.T) {
 		"backfill-first-run", // delivers more, once
 	}
 	p := &State{Streams: Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
-	everyCommand(p.rootCommand(), func(cmd *cobra.Command) {
+	everyCommand(rootCommand(p), func(cmd *cobra.Command) {
 		_ = p.fromEnvironment(cmd.Flags()) // most flags do not take "true"
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if f.Changed && f.Value.Type() == "bool" && !slices.Contains(harmless, f.Name) {

@@ -24,7 +24,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (p *State) exportEventsCommand() *cobra.Command {
+func exportEventsCommand(p *State) *cobra.Command {
 	var f eventFlags
 	var format, output string
 	cmd := &cobra.Command{
@@ -45,13 +45,13 @@ for a formula gets a ' before it in CSV.`,
 				return exit.Usagef("--format %q: want jsonl or csv", format)
 			}
 			if output == "" {
-				_, err := p.export(cmd.Context(), filter, format, p.Out)
+				_, err := exportEvents(cmd.Context(), p, filter, format, p.Out)
 				if errors.Is(err, syscall.EPIPE) {
 					return nil
 				}
 				return err
 			}
-			return p.exportFile(cmd.Context(), filter, format, output)
+			return exportFile(cmd.Context(), p, filter, format, output)
 		},
 	}
 	f.register(cmd.Flags(), "live, backfill, test or replay; live and backfill without it")
@@ -61,12 +61,12 @@ for a formula gets a ' before it in CSV.`,
 }
 
 // exportFile writes a file that is there whole or not at all.
-func (p *State) exportFile(ctx context.Context, filter journal.EventFilter, format, path string) error {
+func exportFile(ctx context.Context, p *State, filter journal.EventFilter, format, path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
 		return exit.With(exit.Unavailable, fmt.Errorf("write %s: %w", path, err))
 	}
-	n, err := p.export(ctx, filter, format, f)
+	n, err := exportEvents(ctx, p, filter, format, f)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
@@ -77,8 +77,8 @@ func (p *State) exportFile(ctx context.Context, filter journal.EventFilter, form
 	return p.say("Wrote %d to %s.", n, path)
 }
 
-// export writes the events that match, and counts them.
-func (p *State) export(ctx context.Context, filter journal.EventFilter, format string, w io.Writer) (n int, err error) {
+// exportEvents writes the events that match, and counts them.
+func exportEvents(ctx context.Context, p *State, filter journal.EventFilter, format string, w io.Writer) (n int, err error) {
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	write := func(e journal.JournaledEvent) error {
 		_, err := fmt.Fprintf(buffered, "%s\n", e.Line)

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
@@ -31,16 +30,6 @@ func (f *eventFlags) register(flags *pflag.FlagSet, origins string) {
 	flags.StringSliceVar(&f.accounts, "account", nil, "only those of this account; may be repeated")
 	flags.StringSliceVar(&f.ids, "id", nil, "only the event of this id; may be repeated")
 	flags.StringSliceVar(&f.origins, "origin", nil, "only events of this origin: "+origins+"; may be repeated")
-}
-
-// checkAccountNames refuses values of --account that no account can have for a name.
-func checkAccountNames(names []string) error {
-	for _, name := range names {
-		if !config.ValidName.MatchString(name) {
-			return exit.Usagef("--account %q: this is no name of an account", name)
-		}
-	}
-	return nil
 }
 
 // filter is what the flags say. Of origins it takes those that are allowed.
@@ -87,7 +76,7 @@ func eachEvent(ctx context.Context, j *journal.Journal, filter journal.EventFilt
 // errEnough ends a walk through the events.
 var errEnough = errors.New("enough")
 
-func (p *State) historyCommand() *cobra.Command {
+func historyCommand(p *State) *cobra.Command {
 	var f eventFlags
 	var limit int
 	var asJSON bool

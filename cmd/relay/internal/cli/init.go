@@ -30,7 +30,7 @@ type initFlags struct {
 	force                                                    bool
 }
 
-func (p *State) initCommand() *cobra.Command {
+func initCommand(p *State) *cobra.Command {
 	var f initFlags
 	cmd := &cobra.Command{
 		Use: "init", Short: "Write a first relay.yaml", Args: noArgs,
@@ -43,7 +43,7 @@ no secret: the file refers to environment variables, or to files that hold one.`
 			if p.configPath != "" && !cmd.Flags().Changed("output") {
 				f.output = p.configPath
 			}
-			return p.initConfig(cmd.Context(), &f, cmd.Flags().Changed, terminal.Is(p.In) && terminal.Is(p.Err))
+			return runInit(cmd.Context(), p, &f, cmd.Flags().Changed, terminal.Is(p.In) && terminal.Is(p.Err))
 		},
 	}
 	f.register(cmd.Flags())
@@ -66,8 +66,8 @@ func (f *initFlags) register(flags *pflag.FlagSet) {
 	onlyOnCommandLine(flags, "force")
 }
 
-// initConfig writes the configuration. given reports whether a flag was given. It asks for the rest if there is a terminal.
-func (p *State) initConfig(ctx context.Context, f *initFlags, given func(flag string) bool, terminal bool) error {
+// runInit writes the configuration. given reports whether a flag was given. It asks for the rest if there is a terminal.
+func runInit(ctx context.Context, p *State, f *initFlags, given func(flag string) bool, terminal bool) error {
 	there := exit.Usagef("%s is there already: replace it with --force, or write another one with --output", f.output)
 	if _, err := os.Lstat(f.output); err == nil && !f.force {
 		return there
@@ -79,7 +79,7 @@ func (p *State) initConfig(ctx context.Context, f *initFlags, given func(flag st
 	case len(missing) > 0 && !terminal:
 		return exit.Usagef("relay init has no terminal to ask on: give it %s", strings.Join(missing, " and "))
 	case len(missing) > 0:
-		if err := p.ask(ctx, f, given); err != nil {
+		if err := askQuestions(ctx, p, f, given); err != nil {
 			return err
 		}
 	}
@@ -96,7 +96,7 @@ func (p *State) initConfig(ctx context.Context, f *initFlags, given func(flag st
 	if err != nil {
 		return err
 	}
-	return p.sayNext(f, variables)
+	return sayNext(p, f, variables)
 }
 
 // settle checks the answers that flags gave and takes the usual ones for the others. It returns the flags without which there
@@ -157,7 +157,7 @@ func writeNew(path string, data []byte) error {
 }
 
 // sayNext says what was written and the commands that follow.
-func (p *State) sayNext(f *initFlags, variables []string) error {
+func sayNext(p *State, f *initFlags, variables []string) error {
 	found, err := config.Find("", p.Getenv)
 	p.configPath = f.output
 	if err == nil && found != "" && sameFile(found, f.output) {

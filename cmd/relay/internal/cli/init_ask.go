@@ -146,8 +146,8 @@ func checkWebhookURL(text string) error {
 	return err
 }
 
-// ask puts the questions that no flag has answered, each until the answer is good.
-func (p *State) ask(ctx context.Context, f *initFlags, given func(flag string) bool) error {
+// askQuestions puts the questions that no flag has answered, each until the answer is good.
+func askQuestions(ctx context.Context, p *State, f *initFlags, given func(flag string) bool) error {
 	answers := readAnswers(p.In)
 	defer answers.stop()
 	for _, q := range f.questions() {

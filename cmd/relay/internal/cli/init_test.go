@@ -243,7 +243,7 @@ func dialogue(ctx context.Context, in io.Reader, flags ...string) (said string, 
 	if err := set.Parse(flags); err != nil {
 		return "", err
 	}
-	err = p.initConfig(ctx, &f, set.Changed, true)
+	err = runInit(ctx, p, &f, set.Changed, true)
 	return out.String(), err
 }
 

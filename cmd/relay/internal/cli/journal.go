@@ -24,17 +24,17 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
-func (p *State) journalCommand() *cobra.Command {
+func journalCommand(p *State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "journal", Short: "Verify, back up or fill the journal", Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.journalVerifyCommand(), p.journalBackupCommand(), p.journalImportCommand())
+	cmd.AddCommand(journalVerifyCommand(p), journalBackupCommand(p), journalImportCommand(p))
 	return cmd
 }
 
 // journalFiles is the folder of the journal's files, which must be there.
-func (p *State) journalFiles() (string, error) {
+func journalFiles(p *State) (string, error) {
 	dir, err := p.dataPath()
 	if err != nil {
 		return "", err
@@ -49,7 +49,7 @@ func (p *State) journalFiles() (string, error) {
 	return at, nil
 }
 
-func (p *State) journalVerifyCommand() *cobra.Command {
+func journalVerifyCommand(p *State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Read the whole journal and check every record", Args: noArgs,
@@ -57,18 +57,18 @@ func (p *State) journalVerifyCommand() *cobra.Command {
 is printed, a line each; the exit code is 1 then.`,
 		Example: "  relay journal verify\n  relay journal verify --data-dir /backup/2026-07-16",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := p.journalFiles()
+			at, err := journalFiles(p)
 			if err != nil {
 				return err
 			}
-			return p.journalVerify(cmd.Context(), at, asJSON)
+			return runVerify(cmd.Context(), p, at, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the summary as a JSON object")
 	return cmd
 }
 
-func (p *State) journalVerify(ctx context.Context, at string, asJSON bool) error {
+func runVerify(ctx context.Context, p *State, at string, asJSON bool) error {
 	summary, err := filelog.Verify(ctx, at, func(f filelog.Finding) {
 		if !asJSON {
 			_, _ = fmt.Fprintln(p.Out, findingLine(&f)) // the summary fails likewise
@@ -118,7 +118,7 @@ func findingLine(f *filelog.Finding) string {
 	return line
 }
 
-func (p *State) journalBackupCommand() *cobra.Command {
+func journalBackupCommand(p *State) *cobra.Command {
 	return &cobra.Command{
 		Use: "backup DIR", Short: "Copy the journal, also while relay runs",
 		Long: `Make a consistent copy of the journal, its state and the sinks' places in DIR, which must be new or empty. It works whether or not relay
@@ -130,11 +130,11 @@ runs. To restore, stop relay and put the copy in the place of the data folder's 
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return p.journalBackup(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runBackup(cmd.Context(), p, args[0]) },
 	}
 }
 
-func (p *State) journalImportCommand() *cobra.Command {
+func journalImportCommand(p *State) *cobra.Command {
 	return &cobra.Command{
 		Use: "import FILE", Short: "Add the events of a relay export to the journal",
 		Long: `Add events to the journal that relay export has written as JSON lines, from this journal or another. They are known, so that the history
@@ -157,12 +157,12 @@ must not run meanwhile. - reads standard input.`,
 				defer f.Close() //nolint:errcheck // it was only read
 				in = f
 			}
-			return p.journalImport(cmd.Context(), in)
+			return runImport(cmd.Context(), p, in)
 		},
 	}
 }
 
-func (p *State) journalImport(ctx context.Context, in io.Reader) error {
+func runImport(ctx context.Context, p *State, in io.Reader) error {
 	log := p.logger()
 	cfg, err := p.loadConfig(log)
 	if err != nil {
@@ -177,9 +177,9 @@ func (p *State) journalImport(ctx context.Context, in io.Reader) error {
 	})
 }
 
-// journalBackup copies the journal of the data folder. The state is copied before the log, so that no place in the copy is past its end.
-func (p *State) journalBackup(ctx context.Context, to string) (err error) {
-	at, err := p.journalFiles()
+// runBackup copies the journal of the data folder. The state is copied before the log, so that no place in the copy is past its end.
+func runBackup(ctx context.Context, p *State, to string) (err error) {
+	at, err := journalFiles(p)
 	if err != nil {
 		return err
 	}

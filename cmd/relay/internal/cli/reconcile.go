@@ -17,7 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake"
 )
 
-func (p *State) reconcileCommand() *cobra.Command {
+func reconcileCommand(p *State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "reconcile ACCOUNT", Short: "Look for missed treats in the provider's history now", Args: oneAccount,
@@ -26,21 +26,21 @@ relay that runs does so by itself, at each connection and every 15 minutes. If o
 it, and what it finds is delivered when relay starts.`,
 		Example: "  relay reconcile mystream\n  relay reconcile mystream --json | jq .healed",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			result, err := p.reconcile(cmd.Context(), args[0])
+			result, err := runReconcile(cmd.Context(), p, args[0])
 			if err != nil {
 				return err
 			}
 			if asJSON {
 				return json.NewEncoder(p.Out).Encode(result)
 			}
-			return p.tellReconciled(result)
+			return tellReconciled(p, result)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return cmd
 }
 
-func (p *State) tellReconciled(r intake.Reconciliation) error {
+func tellReconciled(p *State, r intake.Reconciliation) error {
 	if r.FirstRun {
 		return p.say("First look at the history of %s: %d treats from before its baseline are known from now on, and not delivered. %d are from after it and journaled now.",
 			r.Account, r.Known, r.Healed)
@@ -67,8 +67,8 @@ func (p *State) tellReconciled(r intake.Reconciliation) error {
 	return p.say("Compared %d treats of %s: %d were missing and are journaled now.", r.Held, r.Account, r.Healed)
 }
 
-// reconcile has a running relay compare an account's history, or does it.
-func (p *State) reconcile(ctx context.Context, account string) (result intake.Reconciliation, err error) {
+// runReconcile has a running relay compare an account's history, or does it.
+func runReconcile(ctx context.Context, p *State, account string) (result intake.Reconciliation, err error) {
 	dir, err := p.dataPath()
 	if err != nil {
 		return result, err

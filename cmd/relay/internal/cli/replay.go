@@ -31,7 +31,7 @@ type replayFlags struct {
 	dryRun              bool
 }
 
-func (p *State) replayCommand() *cobra.Command {
+func replayCommand(p *State) *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
 		Use: "replay", Short: "Send events of the journal to a sink again", Args: noArgs,
@@ -41,7 +41,7 @@ configuration leaves out is left out of a replay too. Test treats are not replay
 		Example: `  relay replay --since 2026-07-16T20:00:00Z --until 2026-07-16T23:00:00Z --sink overlay --speed 10x
   relay replay --since 24h --sink bot --dry-run
   relay replay --id trt_06H003C601TTVEEHS54BW8N74C --sink bot`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return p.replay(cmd.Context(), &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runReplay(cmd.Context(), p, &f) },
 	}
 	flags := cmd.Flags()
 	f.register(flags, "live or backfill")
@@ -52,7 +52,7 @@ configuration leaves out is left out of a replay too. Test treats are not replay
 	return cmd
 }
 
-func (p *State) replay(ctx context.Context, f *replayFlags) error {
+func runReplay(ctx context.Context, p *State, f *replayFlags) error {
 	filter, err := f.filter(time.Now(), pipeline.OriginLive, pipeline.OriginBackfill)
 	if err != nil {
 		return err
@@ -122,20 +122,6 @@ func accountsOf(sink config.Sink, wanted []string) ([]string, error) {
 		}
 	}
 	return wanted, nil
-}
-
-// relayRuns reports whether a relay runs on the data folder.
-func (p *State) relayRuns(ctx context.Context) bool {
-	dir, err := p.dataPath()
-	if err != nil {
-		return false
-	}
-	conn, err := api.Dial(ctx, dir)
-	if err != nil {
-		return false
-	}
-	_ = conn.Close() // it was only to see who answers
-	return true
 }
 
 // sinkReady is the status of a sink that has its place in the journal. Before it has, what is put before it would not reach it.

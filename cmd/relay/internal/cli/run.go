@@ -36,8 +36,8 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	f.sim.register(flags)
 }
 
-// run does the main job until ctx ends.
-func (p *State) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (err error) {
+// runRelay does the main job until ctx ends.
+func runRelay(ctx context.Context, p *State, f *runFlags, flags *pflag.FlagSet) (err error) {
 	defer func() {
 		if errors.Is(err, exit.ErrSignal) { // told to stop while it was starting
 			err = nil
@@ -46,7 +46,7 @@ func (p *State) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (err
 	log := p.logger()
 	daemon.LimitMemory(ctx, log)
 	if f.simulate {
-		return p.runSimulated(ctx, f, log)
+		return runSimulated(ctx, p, f, log)
 	}
 	for _, name := range simulatorFlagNames() {
 		if flags.Changed(name) {
@@ -57,7 +57,7 @@ func (p *State) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (err
 	if err != nil {
 		return exit.With(exit.Config, err)
 	}
-	load := func() (*config.Config, error) { return p.loadJob(f, log) }
+	load := func() (*config.Config, error) { return loadJob(p, f, log) }
 	var again *daemon.Reloader
 	if interactive := terminal.Is(p.In); !interactive || f.watch {
 		again = daemon.NewReloader(path, f.watch, interactive, load)
@@ -70,18 +70,18 @@ func (p *State) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (err
 	if err != nil {
 		return err
 	}
-	return daemon.Run(ctx, p.options(cfg, dir, again, log))
+	return daemon.Run(ctx, options(p, cfg, dir, again, log))
 }
 
 // options are those of a relay that this command runs.
-func (p *State) options(cfg *config.Config, dir string, again *daemon.Reloader, log zerolog.Logger) daemon.Options {
+func options(p *State, cfg *config.Config, dir string, again *daemon.Reloader, log zerolog.Logger) daemon.Options {
 	return daemon.Options{
 		Config: cfg, Dir: dir, Out: p.Out, Notice: p.Err, Getenv: p.Getenv, Identity: p.identity(), Reload: again, Log: log,
 	}
 }
 
 // loadJob reads the configuration of the main job: its accounts, and the sinks that are to run.
-func (p *State) loadJob(f *runFlags, log zerolog.Logger) (*config.Config, error) {
+func loadJob(p *State, f *runFlags, log zerolog.Logger) (*config.Config, error) {
 	cfg, err := p.loadConfigBy(config.Check, log)
 	if err != nil {
 		return nil, err

@@ -18,16 +18,16 @@ import (
 // keptSecrets is how many signing secrets a rotation keeps without a word. Each makes every request longer.
 const keptSecrets = 3
 
-func (p *State) secretsCommand() *cobra.Command {
+func secretsCommand(p *State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "secrets", Short: "Make and change the keys that sign webhooks",
 		Args: unknownCommand, RunE: needCommand,
 	}
-	cmd.AddCommand(p.newSecretCommand(), p.rotateSecretCommand(), p.publicKeyCommand())
+	cmd.AddCommand(newSecretCommand(p), rotateSecretCommand(p), publicKeyCommand(p))
 	return cmd
 }
 
-func (p *State) newSecretCommand() *cobra.Command {
+func newSecretCommand(p *State) *cobra.Command {
 	var pair bool
 	cmd := &cobra.Command{
 		Use: "new", Short: "Print a fresh signing secret", Args: noArgs,
@@ -47,7 +47,7 @@ private_key of the sink, and the public key for the receivers.`,
 	return cmd
 }
 
-func (p *State) rotateSecretCommand() *cobra.Command {
+func rotateSecretCommand(p *State) *cobra.Command {
 	var dropOld bool
 	cmd := &cobra.Command{
 		Use: "rotate SINK", Short: "Give a webhook sink a new signing secret beside the old ones", Args: oneSink,
@@ -57,19 +57,19 @@ every receiver has the new secret, --drop-old takes the others out. Run it as th
 its owner only.`,
 		Example: `  relay secrets rotate bot
   relay secrets rotate bot --drop-old`,
-		RunE: func(_ *cobra.Command, args []string) error { return p.rotateSecret(args[0], dropOld) },
+		RunE: func(_ *cobra.Command, args []string) error { return runRotate(p, args[0], dropOld) },
 	}
 	cmd.Flags().BoolVar(&dropOld, "drop-old", false, "keep only the newest secret")
 	onlyOnCommandLine(cmd.Flags(), "drop-old")
 	return cmd
 }
 
-func (p *State) publicKeyCommand() *cobra.Command {
+func publicKeyCommand(p *State) *cobra.Command {
 	return &cobra.Command{
 		Use: "public SINK", Short: "Print the public key that a webhook sink's receivers verify with", Args: oneSink,
 		Example: "  relay secrets public bot",
 		RunE: func(_ *cobra.Command, args []string) error {
-			_, c, err := p.webhookSink(args[0])
+			_, c, err := webhookSink(p, args[0])
 			if err != nil {
 				return err
 			}
@@ -86,7 +86,7 @@ func (p *State) publicKeyCommand() *cobra.Command {
 }
 
 // webhookSink returns the configuration of the webhook sink of that name, and of which file it is a part.
-func (p *State) webhookSink(name string) (path string, c *sinks.WebhookConfig, err error) {
+func webhookSink(p *State, name string) (path string, c *sinks.WebhookConfig, err error) {
 	cfg, err := p.loadConfig(p.logger())
 	if err != nil {
 		return "", nil, err
@@ -106,13 +106,13 @@ func (p *State) webhookSink(name string) (path string, c *sinks.WebhookConfig, e
 	return "", nil, exit.Usagef("%s has no webhook sink %q; %s", cfg.Path, name, text.Suggest(name, webhooks))
 }
 
-func (p *State) rotateSecret(name string, dropOld bool) error {
-	path, c, err := p.webhookSink(name)
+func runRotate(p *State, name string, dropOld bool) error {
+	path, c, err := webhookSink(p, name)
 	if err != nil {
 		return err
 	}
 	if c.SecretFile == "" {
-		return p.rotateByHand(name, path, c, dropOld)
+		return rotateByHand(p, name, path, c, dropOld)
 	}
 	old, err := sinks.ReadSigningSecrets(c.SecretFile)
 	if err != nil {
@@ -144,7 +144,7 @@ Events that wait for a retry need no time of grace: each request is signed when 
 }
 
 // rotateByHand is for secrets that stand in the configuration, which relay does not edit.
-func (p *State) rotateByHand(name, path string, c *sinks.WebhookConfig, dropOld bool) error {
+func rotateByHand(p *State, name, path string, c *sinks.WebhookConfig, dropOld bool) error {
 	key := "secret"
 	switch {
 	case len(c.Secrets) > 0:
@@ -185,10 +185,4 @@ func writeSecrets(path string, secrets []secret.String) error {
 		return fmt.Errorf("change the secrets: %w; if something else provides that file, change it there", err)
 	}
 	return nil
-}
-
-// print writes lines of data to stdout.
-func (p *State) print(lines ...string) error {
-	_, err := fmt.Fprintln(p.Out, strings.Join(lines, "\n"))
-	return err
 }

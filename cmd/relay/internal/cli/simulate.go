@@ -83,13 +83,13 @@ func simulatedAccount(s *simulator.Server) (config.Account, error) {
 
 // runSimulated does the main job against a simulator in this process, through the same login, refresh and socket as ever, in
 // a data folder that is removed afterwards.
-func (p *State) runSimulated(ctx context.Context, f *runFlags, log zerolog.Logger) (err error) {
+func runSimulated(ctx context.Context, p *State, f *runFlags, log zerolog.Logger) (err error) {
 	simConfig, err := f.sim.config(log)
 	if err != nil {
 		return err
 	}
 	simConfig.HoldWhileAway = true
-	cfg, err := p.simulatedSinks(f, log)
+	cfg, err := simulatedSinks(p, f, log)
 	if err != nil {
 		return err
 	}
@@ -113,15 +113,15 @@ func (p *State) runSimulated(ctx context.Context, f *runFlags, log zerolog.Logge
 	}
 	account.BackfillFirstRun = f.backfillFirstRun
 	cfg.Accounts = []config.Account{account}
-	if err := p.simulatedLogin(ctx, account, dir, log); err != nil {
+	if err := simulatedLogin(ctx, p, account, dir, log); err != nil {
 		return err
 	}
-	return daemon.Run(ctx, p.options(cfg, dir, nil, log))
+	return daemon.Run(ctx, options(p, cfg, dir, nil, log))
 }
 
 // simulatedSinks returns a configuration that has the sinks to run and nothing of the accounts. A configuration file is
 // read only if it is named, or if a sink of it is.
-func (p *State) simulatedSinks(f *runFlags, log zerolog.Logger) (*config.Config, error) {
+func simulatedSinks(p *State, f *runFlags, log zerolog.Logger) (*config.Config, error) {
 	wanted := f.sinks
 	if len(wanted) == 0 {
 		wanted = []string{"stdout"} // not those of the configuration: simulated treats must not reach a real overlay unasked
@@ -147,7 +147,7 @@ func (p *State) simulatedSinks(f *runFlags, log zerolog.Logger) (*config.Config,
 }
 
 // simulatedLogin logs in as a person would, with a browser that only follows redirects.
-func (p *State) simulatedLogin(ctx context.Context, c config.Account, dir string, log zerolog.Logger) error {
+func simulatedLogin(ctx context.Context, p *State, c config.Account, dir string, log zerolog.Logger) error {
 	store, err := grants.OpenStore(ctx, dir, p.identity(), log)
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ func (p *State) simulatedLogin(ctx context.Context, c config.Account, dir string
 	})
 }
 
-func (p *State) simulateCommand() *cobra.Command {
+func simulateCommand(p *State) *cobra.Command {
 	var f simulatorFlags
 	var listen string
 	var consent bool
@@ -190,7 +190,7 @@ func (p *State) simulateCommand() *cobra.Command {
 invented treats. It prints the account to put into relay.yaml.`,
 		Example: "  relay simulate\n  relay simulate --rate 20 --drop 0.01 --malformed 0.05 --expire-token 1m",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.simulate(cmd.Context(), &f, listen, consent)
+			return runSimulate(cmd.Context(), p, &f, listen, consent)
 		},
 	}
 	f.register(cmd.Flags())
@@ -199,7 +199,7 @@ invented treats. It prints the account to put into relay.yaml.`,
 	return cmd
 }
 
-func (p *State) simulate(ctx context.Context, f *simulatorFlags, listen string, consent bool) error {
+func runSimulate(ctx context.Context, p *State, f *simulatorFlags, listen string, consent bool) error {
 	log := p.logger()
 	cfg, err := f.config(log)
 	if err != nil {

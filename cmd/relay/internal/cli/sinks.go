@@ -19,25 +19,25 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (p *State) sinksCommand() *cobra.Command {
+func sinksCommand(p *State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "sinks", Short: "See how the sinks are, and switch them off and on", Args: unknownCommand,
 		Long: `See how the sinks are, and switch them off and on. What comes for a sink that is disabled waits in the journal. These
 commands work whether or not relay runs; without one they show how it was left. Without a command it lists them.`,
 		Example: "  relay sinks\n  relay sinks disable bot",
 	}
-	p.listsSinks(cmd)
+	listsSinks(p, cmd)
 	list := &cobra.Command{
 		Use: "list", Short: "Show how the sinks are", Args: noArgs,
 		Example: "  relay sinks list\n  relay sinks list --json | jq -r 'select(.state != \"ok\") | .sink'",
 	}
-	p.listsSinks(list)
-	cmd.AddCommand(list, p.enableSinkCommand(), p.disableSinkCommand())
+	listsSinks(p, list)
+	cmd.AddCommand(list, enableSinkCommand(p), disableSinkCommand(p))
 	return cmd
 }
 
 // sinkNames are those of the configuration with their types, if there is one that can be read.
-func (p *State) sinkNames() (names []string, types map[string]string) {
+func sinkNames(p *State) (names []string, types map[string]string) {
 	types = make(map[string]string)
 	path, err := config.Find(p.configPath, p.Getenv)
 	if err != nil || path == "" {
@@ -73,17 +73,17 @@ func sinkState(s journal.SinkStatus) string {
 }
 
 // listsSinks makes cmd list the sinks.
-func (p *State) listsSinks(cmd *cobra.Command) {
+func listsSinks(p *State, cmd *cobra.Command) {
 	var asJSON bool
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		names, types := p.sinkNames()
+		names, types := sinkNames(p)
 		var all []journal.SinkStatus
 		err := p.withJournal(cmd.Context(), func(j *journal.Journal) (err error) {
 			all, err = j.Sinks(cmd.Context(), names)
 			return err
 		})
 		if err == nil {
-			err = p.showSinks(all, types, asJSON)
+			err = showSinks(p, all, types, asJSON)
 		}
 		if errors.Is(err, syscall.EPIPE) {
 			return nil
@@ -93,7 +93,7 @@ func (p *State) listsSinks(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 }
 
-func (p *State) showSinks(all []journal.SinkStatus, types map[string]string, asJSON bool) error {
+func showSinks(p *State, all []journal.SinkStatus, types map[string]string, asJSON bool) error {
 	if asJSON {
 		enc := json.NewEncoder(p.Out)
 		for _, s := range all {
@@ -138,17 +138,9 @@ func (p *State) showSinks(all []journal.SinkStatus, types map[string]string, asJ
 	return table.Flush()
 }
 
-// oneSink is for commands that take the name of one sink.
-func oneSink(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return exit.Usagef("%s takes one argument, the sink's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
-	}
-	return nil
-}
-
 // changeSink changes what is known of a sink that is configured or has a place in the journal.
-func (p *State) changeSink(ctx context.Context, name string, change func(*journal.SinkState)) error {
-	names, _ := p.sinkNames()
+func changeSink(ctx context.Context, p *State, name string, change func(*journal.SinkState)) error {
+	names, _ := sinkNames(p)
 	return p.withJournal(ctx, func(j *journal.Journal) error {
 		all, err := j.Sinks(ctx, names)
 		if err != nil {
@@ -166,12 +158,12 @@ func (p *State) changeSink(ctx context.Context, name string, change func(*journa
 	})
 }
 
-func (p *State) enableSinkCommand() *cobra.Command {
+func enableSinkCommand(p *State) *cobra.Command {
 	return &cobra.Command{
 		Use: "enable NAME", Short: "Let a disabled sink have its events again, from where it stopped", Args: oneSink, Example: "  relay sinks enable bot",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var since time.Time
-			err := p.changeSink(cmd.Context(), args[0], func(s *journal.SinkState) {
+			err := changeSink(cmd.Context(), p, args[0], func(s *journal.SinkState) {
 				if since = s.DisabledSince; since.IsZero() {
 					return
 				}
@@ -191,14 +183,14 @@ func (p *State) enableSinkCommand() *cobra.Command {
 	}
 }
 
-func (p *State) disableSinkCommand() *cobra.Command {
+func disableSinkCommand(p *State) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "disable NAME", Short: "Send nothing more to a sink; what comes for it waits in the journal", Args: oneSink,
 		Example: "  relay sinks disable bot --reason \"moving house\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			was := false
-			err := p.changeSink(cmd.Context(), args[0], func(s *journal.SinkState) {
+			err := changeSink(cmd.Context(), p, args[0], func(s *journal.SinkState) {
 				if was = !s.DisabledSince.IsZero(); !was {
 					s.DisabledSince, s.Reason = time.Now().UTC(), reason
 				}

@@ -22,7 +22,7 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
-func (p *State) relayStatusCommand() *cobra.Command {
+func relayStatusCommand(p *State) *cobra.Command {
 	var asJSON, quiet, watch bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how the relay that runs is", Args: noArgs,
@@ -44,11 +44,11 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 			case quiet:
 				return silentStatus(cmd.Context(), dir)
 			case watch:
-				err = p.watchStatus(cmd.Context(), dir, asJSON)
+				err = runWatch(cmd.Context(), p, dir, asJSON)
 			default:
 				var s api.Status
 				if s, err = api.GetStatus(cmd.Context(), dir); err == nil {
-					err = p.writeSnapshot(p.Out, &s, asJSON)
+					err = writeSnapshot(p, p.Out, &s, asJSON)
 				}
 			}
 			switch {
@@ -79,8 +79,8 @@ func silentStatus(ctx context.Context, dir string) error {
 	return nil
 }
 
-// watchStatus shows the status every second until ctx ends: in place of the one before on a terminal, else after it.
-func (p *State) watchStatus(ctx context.Context, dir string, asJSON bool) error {
+// runWatch shows the status every second until ctx ends: in place of the one before on a terminal, else after it.
+func runWatch(ctx context.Context, p *State, dir string, asJSON bool) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	redraw := terminal.Is(p.Out) && !asJSON
@@ -100,7 +100,7 @@ func (p *State) watchStatus(ctx context.Context, dir string, asJSON bool) error 
 			if !first && !asJSON && !redraw {
 				block.WriteString("\n")
 			}
-			if err := p.writeSnapshot(&block, &s, asJSON); err != nil {
+			if err := writeSnapshot(p, &block, &s, asJSON); err != nil {
 				return err
 			}
 			text := block.String()
@@ -133,7 +133,7 @@ func awayText(dir string, err error) string {
 }
 
 // writeSnapshot writes a snapshot as a table for people, or as one line.
-func (p *State) writeSnapshot(out io.Writer, s *api.Status, asJSON bool) error {
+func writeSnapshot(p *State, out io.Writer, s *api.Status, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(s)
 	}

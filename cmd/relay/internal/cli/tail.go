@@ -24,7 +24,7 @@ type tailFlags struct {
 	json     bool
 }
 
-func (p *State) tailCommand() *cobra.Command {
+func tailCommand(p *State) *cobra.Command {
 	var f tailFlags
 	cmd := &cobra.Command{
 		Use: "tail", Short: "Show events as they are journaled", Args: noArgs,
@@ -35,7 +35,7 @@ meanwhile is missing. What was put before one sink only, such as replays, is not
 The filter is an expression as in a sink's filter. An event of which it cannot tell is shown.`,
 		Example: "  relay tail\n  relay tail --since 1h --account mystream\n  relay tail --json --filter 'data.title contains \"pizza\"' | jq .data.sender",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := p.tail(cmd.Context(), &f)
+			err := runTail(cmd.Context(), p, &f)
 			if errors.Is(err, syscall.EPIPE) || cmd.Context().Err() != nil {
 				return nil //nolint:nilerr // it was told to end
 			}
@@ -62,8 +62,8 @@ type tail struct {
 // tailPause is how long a tail waits before it asks again for a journal that is away.
 const tailPause = 500 * time.Millisecond
 
-// tail shows events until ctx ends or the reader leaves. The journal has to be there at first, and is waited for afterwards.
-func (p *State) tail(ctx context.Context, f *tailFlags) error {
+// runTail shows events until ctx ends or the reader leaves. The journal has to be there at first, and is waited for afterwards.
+func runTail(ctx context.Context, p *State, f *tailFlags) error {
 	t := &tail{State: p, tailFlags: *f, from: journal.FollowConfig{Accounts: f.accounts}}
 	err := checkAccountNames(f.accounts)
 	if err != nil {
@@ -108,15 +108,6 @@ func (p *State) tail(ctx context.Context, f *tailFlags) error {
 		case <-time.After(tailPause):
 		}
 	}
-}
-
-// withLiveJournal calls use with the journal of the relay that runs on the data folder, or that on the server of journal.nats_url.
-func (p *State) withLiveJournal(ctx context.Context, use func(*journal.Journal) error) error {
-	a, err := p.access()
-	if err != nil {
-		return err
-	}
-	return a.UseLive(ctx, use)
 }
 
 // A lostError says that the journal was followed and cannot be any more, a showError that an event could not be shown.

@@ -18,7 +18,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (p *State) traceCommand() *cobra.Command {
+func traceCommand(p *State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "trace EVENT_ID", Short: "Show the way of one event, with every attempt to deliver it",

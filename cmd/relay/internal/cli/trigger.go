@@ -24,14 +24,14 @@ type triggerFlags struct {
 	account, sink, sender, title, message string
 }
 
-func (p *State) triggerCommand() *cobra.Command {
+func triggerCommand(p *State) *cobra.Command {
 	var f triggerFlags
 	cmd := &cobra.Command{
 		Use: "trigger", Short: "Send a test treat to every sink", Args: noArgs,
 		Long: `Send a test treat to every sink, or to one. It goes through the journal like any treat, has the origin test and an id that begins
 with tst_, and counts for nothing. It is printed on stdout. A sink with tests: skip does not get it.`,
 		Example: "  relay trigger\n  relay trigger --sink overlay --sender Somebody --title Pizza --message 'enjoy!'",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return p.trigger(cmd.Context(), &f) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runTrigger(cmd.Context(), p, &f) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.account, "account", "", "the account it is said to come from; may be left out if there is only one")
@@ -42,7 +42,7 @@ with tst_, and counts for nothing. It is printed on stdout. A sink with tests: s
 	return cmd
 }
 
-func (p *State) trigger(ctx context.Context, f *triggerFlags) (err error) {
+func runTrigger(ctx context.Context, p *State, f *triggerFlags) (err error) {
 	if strings.TrimSpace(f.sender+f.title+f.message) == "" {
 		return exit.Usagef("relay trigger wants at least one of --sender, --title and --message")
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 )
 
-func (p *State) versionCommand() *cobra.Command {
+func versionCommand(p *State) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: noArgs, Example: "  relay version",
 		RunE: func(*cobra.Command, []string) error {
