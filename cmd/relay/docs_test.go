@@ -18,6 +18,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -27,7 +28,7 @@ import (
 )
 
 func commandTree() *cobra.Command {
-	root := cli.Command(cli.Streams{})
+	root := cli.Command(state.Streams{})
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/cli"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 func main() {
 	os.Exit(withSignals(func(ctx context.Context) int {
-		return cli.Execute(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.LookupEnv})
+		return cli.Execute(ctx, os.Args[1:], state.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.LookupEnv})
 	}))
 }
 

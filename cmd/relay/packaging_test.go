@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/cli"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
@@ -50,7 +51,7 @@ func checkEnvironment(t *testing.T, from string, env map[string]string) {
 			t.Errorf("%s: relay knows no %s", from, name)
 		}
 	}
-	root := cli.Command(cli.Streams{Err: io.Discard, Getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+	root := cli.Command(state.Streams{Err: io.Discard, Getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
 	if err := root.PersistentPreRunE(root, nil); err != nil {
 		t.Errorf("%s: %v", from, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
@@ -22,11 +23,11 @@ import (
 // maxImport bounds what auth import reads.
 const maxImport = 1 << 20
 
-func importCommand(p *State) *cobra.Command {
+func importCommand(p *state.State) *cobra.Command {
 	var passphraseFile string
 	var force bool
 	cmd := &cobra.Command{
-		Use: "import [ACCOUNT]", Short: "Read a personal token, or a login of another machine, from standard input", Args: atMostOneAccount,
+		Use: "import [ACCOUNT]", Short: "Read a personal token, or a login of another machine, from standard input", Args: state.AtMostOneAccount,
 		Long: `Read from standard input what gives an account its login: the personal token of a provider that has such tokens
 (treesnap), or what "relay auth export" wrote on another machine. Which of the two it is shows by itself. An export that is sealed with
 a passphrase needs --passphrase-file, since standard input is taken.`,
@@ -38,11 +39,11 @@ a passphrase needs --passphrase-file, since standard input is taken.`,
 	}
 	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase of the export; without it the export must be sealed for this machine's identity")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a login that works")
-	onlyOnCommandLine(cmd.Flags(), "force")
+	state.OnlyOnCommandLine(cmd.Flags(), "force")
 	return cmd
 }
 
-func runGrantImport(ctx context.Context, p *State, args []string, passphraseFile string, force bool) error {
+func runGrantImport(ctx context.Context, p *state.State, args []string, passphraseFile string, force bool) error {
 	all, err := openAccounts(ctx, p)
 	if err != nil {
 		return err
@@ -53,7 +54,7 @@ func runGrantImport(ctx context.Context, p *State, args []string, passphraseFile
 	}
 	name := c.Account
 	if terminal.Is(p.In) && c.Provider.Grant == auth.PersonalToken {
-		if err := p.say("Paste the token of %s, then press Enter and Ctrl-D. It is made at %s.", c.Provider.Title, c.Provider.TokenPage); err != nil {
+		if err := p.Say("Paste the token of %s, then press Enter and Ctrl-D. It is made at %s.", c.Provider.Title, c.Provider.TokenPage); err != nil {
 			return err
 		}
 	}
@@ -86,25 +87,25 @@ func runGrantImport(ctx context.Context, p *State, args []string, passphraseFile
 	if err != nil {
 		return err
 	}
-	if err := p.say("Imported the login of %s at %s. %s", name, c.Provider.Title, outlook(status, c.Provider.Grant)); err != nil {
+	if err := p.Say("Imported the login of %s at %s. %s", name, c.Provider.Title, outlook(status, c.Provider.Grant)); err != nil {
 		return err
 	}
 	switch doubt := status.Reason; {
 	case c.Provider.Grant != auth.PersonalToken:
-		return p.say("It was not checked: relay auth refresh %s shows whether %s takes it.", name, c.Provider.Title)
+		return p.Say("It was not checked: relay auth refresh %s shows whether %s takes it.", name, c.Provider.Title)
 	case status.State == auth.Active && doubt != "":
-		return p.say("It was %s. Until then nobody knows whether it is a token: relay auth refresh %s tries it.", doubt, name)
+		return p.Say("It was %s. Until then nobody knows whether it is a token: relay auth refresh %s tries it.", doubt, name)
 	}
 	return nil
 }
 
-func importExport(ctx context.Context, p *State, store *auth.FileStore, c config.Account, text []byte, passphraseFile string, force bool) error {
+func importExport(ctx context.Context, p *state.State, store *auth.FileStore, c config.Account, text []byte, passphraseFile string, force bool) error {
 	opts := auth.ImportOptions{Provider: c.Provider.Name, Force: force}
 	var err error
 	if passphraseFile != "" {
 		opts.Passphrase, err = readPassphrase(passphraseFile)
 	} else {
-		opts.Identity, err = auth.LoadIdentity(ctx, p.identity())
+		opts.Identity, err = auth.LoadIdentity(ctx, p.Identity())
 	}
 	if err != nil {
 		return err
@@ -112,10 +113,10 @@ func importExport(ctx context.Context, p *State, store *auth.FileStore, c config
 	return store.Import(ctx, c.Account, text, opts)
 }
 
-func exportCommand(p *State) *cobra.Command {
+func exportCommand(p *state.State) *cobra.Command {
 	var passphraseFile, recipient string
 	cmd := &cobra.Command{
-		Use: "export [ACCOUNT]", Short: "Write an account's login, sealed, to take it to another machine", Args: atMostOneAccount,
+		Use: "export [ACCOUNT]", Short: "Write an account's login, sealed, to take it to another machine", Args: state.AtMostOneAccount,
 		Long: `Write an account's login to standard output, sealed with age: for a passphrase, or for the identity of the other
 machine, which "relay auth identity" shows there. A login belongs to one machine: once it works there, run
 "relay auth logout ACCOUNT --force" here.`,
@@ -155,12 +156,12 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 	return cmd
 }
 
-func identityCommand(p *State) *cobra.Command {
+func identityCommand(p *state.State) *cobra.Command {
 	return &cobra.Command{
-		Use: "identity", Short: "Show what this machine's tokens are sealed for, to receive an export", Args: noArgs,
+		Use: "identity", Short: "Show what this machine's tokens are sealed for, to receive an export", Args: state.NoArgs,
 		Example: "  relay auth identity",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			id, err := auth.LoadIdentity(cmd.Context(), p.identity())
+			id, err := auth.LoadIdentity(cmd.Context(), p.Identity())
 			if err != nil {
 				return err
 			}
@@ -184,7 +185,7 @@ func readPassphrase(path string) (secret.String, error) {
 }
 
 // askPassphrase asks on the terminal, twice, since a slip would make the export worthless.
-func askPassphrase(p *State) (secret.String, error) {
+func askPassphrase(p *state.State) (secret.String, error) {
 	in, ok := p.In.(*os.File)
 	if !ok || !terminal.Is(p.In) {
 		return secret.String{}, exit.Usagef("no terminal to ask for a passphrase; give --passphrase-file or --recipient")
@@ -198,7 +199,7 @@ func askPassphrase(p *State) (secret.String, error) {
 		if err != nil {
 			return secret.String{}, fmt.Errorf("read the passphrase: %w", err)
 		}
-		if err := p.say(""); err != nil {
+		if err := p.Say(""); err != nil {
 			return secret.String{}, err
 		}
 		entered[i] = string(text)

@@ -10,17 +10,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func statusCommand(p *State) *cobra.Command {
+func statusCommand(p *state.State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "status [ACCOUNT]", Short: "Show how the accounts' tokens are, without the tokens",
 		Example: "  relay auth status\n  relay auth status mystream --json | jq .expiry",
-		Args:    atMostOneAccount,
+		Args:    state.AtMostOneAccount,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, err := openAccounts(cmd.Context(), p)
 			if err != nil {
@@ -38,7 +39,7 @@ func statusCommand(p *State) *cobra.Command {
 }
 
 // showStatus shows the accounts of these names. It fails with code 77 if one of them needs a hand.
-func showStatus(p *State, all *accounts, names []string, asJSON bool) error {
+func showStatus(p *state.State, all *accounts, names []string, asJSON bool) error {
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	put := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) } // into memory: it cannot fail
@@ -65,11 +66,11 @@ func showStatus(p *State, all *accounts, names []string, asJSON bool) error {
 			}
 			continue
 		}
-		put(name, c.Provider.Name, string(s.State), text.Until(now, s.Expiry), text.Date(s.RefreshExpiry), text.Ago(now, s.ObtainedAt), p.advise(s.Fix))
+		put(name, c.Provider.Name, string(s.State), text.Until(now, s.Expiry), text.Date(s.RefreshExpiry), text.Ago(now, s.ObtainedAt), p.Advise(s.Fix))
 	}
 	if !asJSON {
 		_ = w.Flush() // into memory: it cannot fail
-		if err := p.say("%s", strings.TrimRight(table.String(), "\n")); err != nil {
+		if err := p.Say("%s", strings.TrimRight(table.String(), "\n")); err != nil {
 			return err
 		}
 	}

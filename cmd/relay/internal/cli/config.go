@@ -8,17 +8,18 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	relaydocs "github.com/treatrelay/relay/docs"
 )
 
-func configCommand(p *State) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check and show the configuration", Args: unknownCommand, RunE: needCommand}
+func configCommand(p *state.State) *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Check and show the configuration", Args: state.UnknownCommand, RunE: state.NeedCommand}
 	cmd.AddCommand(&cobra.Command{
-		Use: "check", Short: "Say everything that is wrong with the configuration, with its place", Args: noArgs,
+		Use: "check", Short: "Say everything that is wrong with the configuration, with its place", Args: state.NoArgs,
 		Example: "  relay config check\n  relay config check --config /etc/relay/relay.yaml",
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := p.loadConfigBy(config.Check, p.logger())
+			cfg, err := p.LoadConfigBy(config.Check, p.Logger())
 			if err == nil {
 				err = checkAccounts(cfg)
 			}
@@ -28,10 +29,10 @@ func configCommand(p *State) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.say("%s: ok, %d accounts, %d sinks", cfg.Path, len(cfg.Accounts), len(cfg.Sinks))
+			return p.Say("%s: ok, %d accounts, %d sinks", cfg.Path, len(cfg.Accounts), len(cfg.Sinks))
 		},
 	}, showConfigCommand(p), &cobra.Command{
-		Use: "schema", Short: "Print the JSON Schema of relay.yaml, for editors", Args: noArgs,
+		Use: "schema", Short: "Print the JSON Schema of relay.yaml, for editors", Args: state.NoArgs,
 		Long: `Print the JSON Schema (draft 2020-12) of relay.yaml on standard output. Editors with a YAML language server complete and
 check a file that begins with
   # yaml-language-server: $schema=` + relaydocs.ConfigSchemaURL + `
@@ -45,10 +46,10 @@ as one that "relay init" wrote does. Instead of the address it may be the path o
 	return cmd
 }
 
-func showConfigCommand(p *State) *cobra.Command {
+func showConfigCommand(p *state.State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "show", Short: "Print the configuration as relay understands it, with defaults and without secrets", Args: noArgs,
+		Use: "show", Short: "Print the configuration as relay understands it, with defaults and without secrets", Args: state.NoArgs,
 		Long: `Print the configuration as YAML, with the defaults filled in and the paths made absolute. A secret is shown as ***, and any other
 text that has a variable in it as it is written. A key that has neither a value nor a default is left out. The file that was read is
 named on standard error.`,
@@ -59,8 +60,8 @@ named on standard error.`,
 	return cmd
 }
 
-func showConfig(p *State, asJSON bool) error {
-	path, err := p.findConfig()
+func showConfig(p *state.State, asJSON bool) error {
+	path, err := p.FindConfig()
 	if err != nil {
 		return err
 	}
@@ -68,14 +69,14 @@ func showConfig(p *State, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	log := p.logger()
+	log := p.Logger()
 	for _, w := range warnings {
 		log.Warn().Msg(w.Error())
 	}
 	if path, err = filepath.Abs(path); err != nil {
 		return err
 	}
-	if err := p.say("# %s", path); err != nil {
+	if err := p.Say("# %s", path); err != nil {
 		return err
 	}
 	if asJSON {

@@ -12,14 +12,15 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func deadLettersCommand(p *State) *cobra.Command {
+func deadLettersCommand(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "deadletters", Short: "See after the events that a sink refused for good", Args: unknownCommand, RunE: needCommand,
+		Use: "deadletters", Short: "See after the events that a sink refused for good", Args: state.UnknownCommand, RunE: state.NeedCommand,
 		Long: `See after the dead letters: the events that a sink refused for good, or did not take in time. The journal keeps them as long
 as any event. These commands work whether or not relay runs.`,
 	}
@@ -72,10 +73,10 @@ func (f *letterFlags) filter(now time.Time) (filter journal.DeadLetterFilter, ch
 	return filter, chosen, nil
 }
 
-func listDeadLettersCommand(p *State) *cobra.Command {
+func listDeadLettersCommand(p *state.State) *cobra.Command {
 	var f letterFlags
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the dead letters, oldest first", Args: noArgs,
+		Use: "list", Short: "List the dead letters, oldest first", Args: state.NoArgs,
 		Example: "  relay deadletters list --sink bot --since 24h\n  relay deadletters list --json | jq -r .reason | sort | uniq -c",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := &letterList{State: p, json: f.json}
@@ -88,13 +89,13 @@ func listDeadLettersCommand(p *State) *cobra.Command {
 }
 
 // eachDeadLetter calls use for each that the flags choose, and counts those for which it returned nil.
-func eachDeadLetter(ctx context.Context, p *State, f *letterFlags, use func(*journal.Journal, journal.DeadLetter) error) (n int, err error) {
+func eachDeadLetter(ctx context.Context, p *state.State, f *letterFlags, use func(*journal.Journal, journal.DeadLetter) error) (n int, err error) {
 	filter, _, err := f.filter(time.Now())
 	if err != nil {
 		return 0, err
 	}
 	seen := 0
-	err = p.withJournal(ctx, func(j *journal.Journal) error {
+	err = p.WithJournal(ctx, func(j *journal.Journal) error {
 		for d, err := range j.DeadLetters(ctx, filter) {
 			if err != nil {
 				return err
@@ -118,7 +119,7 @@ func eachDeadLetter(ctx context.Context, p *State, f *letterFlags, use func(*jou
 }
 
 // closeList says how many there were, and takes a reader who has left for one who has seen enough.
-func closeList(p *State, err error, n int, did string) error {
+func closeList(p *state.State, err error, n int, did string) error {
 	switch {
 	case errors.Is(err, syscall.EPIPE) && did == "":
 		return nil
@@ -127,16 +128,16 @@ func closeList(p *State, err error, n int, did string) error {
 		if n == 1 {
 			noun = "dead letter"
 		}
-		return errors.Join(p.say("%s%d %s.", did, n, noun), err)
+		return errors.Join(p.Say("%s%d %s.", did, n, noun), err)
 	case err == nil:
-		return p.say("Nothing matched: there is no such dead letter.")
+		return p.Say("Nothing matched: there is no such dead letter.")
 	}
 	return err
 }
 
 // letterList prints dead letters as they come, so that any number of them takes little memory.
 type letterList struct {
-	*State
+	*state.State
 	json  bool
 	begun bool
 }
@@ -156,7 +157,7 @@ func (l *letterList) add(d journal.DeadLetter) error {
 	return err
 }
 
-func showDeadLetterCommand(p *State) *cobra.Command {
+func showDeadLetterCommand(p *state.State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "show NUMBER|ID", Short: "Show a dead letter with its event", Example: "  relay deadletters show 1042",
@@ -184,7 +185,7 @@ func showDeadLetterCommand(p *State) *cobra.Command {
 	return cmd
 }
 
-func showDeadLetter(ctx context.Context, p *State, j *journal.Journal, d journal.DeadLetter, asJSON bool) error {
+func showDeadLetter(ctx context.Context, p *state.State, j *journal.Journal, d journal.DeadLetter, asJSON bool) error {
 	r, err := j.DeadEvent(ctx, d)
 	event := string(r.Line)
 	switch {
@@ -203,7 +204,7 @@ func showDeadLetter(ctx context.Context, p *State, j *journal.Journal, d journal
 	return err
 }
 
-func redriveCommand(p *State) *cobra.Command {
+func redriveCommand(p *state.State) *cobra.Command {
 	return mendCommand(p, &cobra.Command{
 		Use: "redrive", Short: "Give the events of dead letters to their sinks again",
 		Long: `Give the events of dead letters to their sinks again, with the ids they have, and delete the dead letters. The events go to
@@ -213,7 +214,7 @@ a dead letter again.`,
 	}, "Redrove ", (*journal.Journal).Redrive)
 }
 
-func purgeCommand(p *State) *cobra.Command {
+func purgeCommand(p *state.State) *cobra.Command {
 	return mendCommand(p, &cobra.Command{
 		Use: "purge", Short: "Delete dead letters",
 		Example: "  relay deadletters purge --id 1042\n  relay deadletters purge --sink bot --until 2026-07-01",
@@ -221,10 +222,10 @@ func purgeCommand(p *State) *cobra.Command {
 }
 
 // mendCommand completes a command that does away with dead letters.
-func mendCommand(p *State, cmd *cobra.Command, did string, mend func(*journal.Journal, context.Context, journal.DeadLetter) error) *cobra.Command {
+func mendCommand(p *state.State, cmd *cobra.Command, did string, mend func(*journal.Journal, context.Context, journal.DeadLetter) error) *cobra.Command {
 	var f letterFlags
 	var all, dryRun bool
-	cmd.Args = noArgs
+	cmd.Args = state.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		_, chosen, err := f.filter(time.Now())
 		if err != nil {
@@ -233,7 +234,7 @@ func mendCommand(p *State, cmd *cobra.Command, did string, mend func(*journal.Jo
 		if chosen == all {
 			return exit.Usagef("%s wants either --all or flags that choose, such as --sink or --id; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 		}
-		if chosen && !onCommandLine(cmd.Flags(), choosingFlags()...) {
+		if chosen && !state.OnCommandLine(cmd.Flags(), choosingFlags()...) {
 			return exit.Usagef("%s: only environment variables such as RELAY_SINK choose, which may be meant for another command: give it the flags themselves", cmd.CommandPath())
 		}
 		list, done := &letterList{State: p, json: f.json}, did
@@ -246,7 +247,7 @@ func mendCommand(p *State, cmd *cobra.Command, did string, mend func(*journal.Jo
 			}
 			err := mend(j, cmd.Context(), d)
 			if errors.Is(err, journal.ErrEventGone) {
-				return errors.Join(exit.ErrSilent, p.say("relay: %s; it is kept, relay deadletters purge --id %d deletes it", err, d.Number))
+				return errors.Join(exit.ErrSilent, p.Say("relay: %s; it is kept, relay deadletters purge --id %d deletes it", err, d.Number))
 			}
 			if err == nil && f.json {
 				err = list.add(d)
@@ -257,7 +258,7 @@ func mendCommand(p *State, cmd *cobra.Command, did string, mend func(*journal.Jo
 	}
 	f.register(cmd.Flags())
 	cmd.Flags().BoolVar(&all, "all", false, "all of them, instead of flags that choose")
-	onlyOnCommandLine(cmd.Flags(), "all")
+	state.OnlyOnCommandLine(cmd.Flags(), "all")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only list what would be done away with")
 	return cmd
 }

@@ -19,16 +19,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func exportEventsCommand(p *State) *cobra.Command {
+func exportEventsCommand(p *state.State) *cobra.Command {
 	var f eventFlags
 	var format, output string
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write the treats of the journal to a file, as JSON lines or CSV", Args: noArgs,
+		Use: "export", Short: "Write the treats of the journal to a file, as JSON lines or CSV", Args: state.NoArgs,
 		Long: `Write the treats that the journal has for your own records: the events as they are, one a line (jsonl), or a table (csv, RFC 4180,
 UTF-8). Each treat is written once; tests and replays are left out, unless --origin names them. A text that a spreadsheet would take
 for a formula gets a ' before it in CSV.`,
@@ -61,7 +62,7 @@ for a formula gets a ' before it in CSV.`,
 }
 
 // exportFile writes a file that is there whole or not at all.
-func exportFile(ctx context.Context, p *State, filter journal.EventFilter, format, path string) error {
+func exportFile(ctx context.Context, p *state.State, filter journal.EventFilter, format, path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
 		return exit.With(exit.Unavailable, fmt.Errorf("write %s: %w", path, err))
@@ -74,11 +75,11 @@ func exportFile(ctx context.Context, p *State, filter journal.EventFilter, forma
 	if err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
 	}
-	return p.say("Wrote %d to %s.", n, path)
+	return p.Say("Wrote %d to %s.", n, path)
 }
 
 // exportEvents writes the events that match, and counts them.
-func exportEvents(ctx context.Context, p *State, filter journal.EventFilter, format string, w io.Writer) (n int, err error) {
+func exportEvents(ctx context.Context, p *state.State, filter journal.EventFilter, format string, w io.Writer) (n int, err error) {
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	write := func(e journal.JournaledEvent) error {
 		_, err := fmt.Fprintf(buffered, "%s\n", e.Line)
@@ -96,7 +97,7 @@ func exportEvents(ctx context.Context, p *State, filter journal.EventFilter, for
 			return 0, err
 		}
 	}
-	err = p.withJournal(ctx, func(j *journal.Journal) error {
+	err = p.WithJournal(ctx, func(j *journal.Journal) error {
 		return eachEvent(ctx, j, filter, func(e journal.JournaledEvent) error {
 			n++
 			return write(e)

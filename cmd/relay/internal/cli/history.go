@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
@@ -35,7 +36,7 @@ func (f *eventFlags) register(flags *pflag.FlagSet, origins string) {
 // filter is what the flags say. Of origins it takes those that are allowed.
 func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter journal.EventFilter, err error) {
 	filter = journal.EventFilter{Accounts: f.accounts, IDs: f.ids}
-	if err := checkAccountNames(f.accounts); err != nil {
+	if err := state.CheckAccountNames(f.accounts); err != nil {
 		return filter, err
 	}
 	for _, text := range f.origins {
@@ -76,12 +77,12 @@ func eachEvent(ctx context.Context, j *journal.Journal, filter journal.EventFilt
 // errEnough ends a walk through the events.
 var errEnough = errors.New("enough")
 
-func historyCommand(p *State) *cobra.Command {
+func historyCommand(p *state.State) *cobra.Command {
 	var f eventFlags
 	var limit int
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "history", Short: "Show the events of the journal", Args: noArgs,
+		Use: "history", Short: "Show the events of the journal", Args: state.NoArgs,
 		Long: `Show the events that the journal has, in the order in which they came into it. The flags go by when a treat was sent. It works whether
 or not relay runs.`,
 		Example: "  relay history --since 2h\n  relay history --since 2026-07-16 --json | jq -r .data.title | sort | uniq -c",
@@ -94,7 +95,7 @@ or not relay runs.`,
 				return exit.Usagef("--limit %d: want a number above 0", limit)
 			}
 			list := &eventList{State: p, json: asJSON}
-			err = p.withJournal(cmd.Context(), func(j *journal.Journal) error {
+			err = p.WithJournal(cmd.Context(), func(j *journal.Journal) error {
 				return eachEvent(cmd.Context(), j, filter, func(e journal.JournaledEvent) error {
 					if err := list.add(e); err != nil {
 						return err
@@ -109,7 +110,7 @@ or not relay runs.`,
 			case errors.Is(err, errEnough), errors.Is(err, syscall.EPIPE):
 				return nil
 			case err == nil && list.n == 0:
-				return p.say("Nothing matched: there is no such event.")
+				return p.Say("Nothing matched: there is no such event.")
 			}
 			return err
 		},
@@ -122,7 +123,7 @@ or not relay runs.`,
 
 // eventList prints events as they come, so that any number of them takes little memory.
 type eventList struct {
-	*State
+	*state.State
 	json bool
 	n    int
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -30,18 +31,18 @@ type initFlags struct {
 	force                                                    bool
 }
 
-func initCommand(p *State) *cobra.Command {
+func initCommand(p *state.State) *cobra.Command {
 	var f initFlags
 	cmd := &cobra.Command{
-		Use: "init", Short: "Write a first relay.yaml", Args: noArgs,
+		Use: "init", Short: "Write a first relay.yaml", Args: state.NoArgs,
 		Long: `Write a commented relay.yaml, for you only, and say what to do next. On a terminal it asks for what the flags do not say. It asks for
 no secret: the file refers to environment variables, or to files that hold one.`,
 		Example: `  relay init
   relay init --client-id 4711 --sink stdout --sink nats
   relay init --client-id 4711 --sink webhook --webhook-url https://bot.example/treats --output /etc/relay/relay.yaml`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if p.configPath != "" && !cmd.Flags().Changed("output") {
-				f.output = p.configPath
+			if p.ConfigPath != "" && !cmd.Flags().Changed("output") {
+				f.output = p.ConfigPath
 			}
 			return runInit(cmd.Context(), p, &f, cmd.Flags().Changed, terminal.Is(p.In) && terminal.Is(p.Err))
 		},
@@ -63,11 +64,11 @@ func (f *initFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.slackURLFile, "slack-url-file", "", "file that holds the URL of the Slack webhook; without it a variable does")
 	flags.StringVar(&f.output, "output", "relay.yaml", "file to write")
 	flags.BoolVar(&f.force, "force", false, "replace a file that is there")
-	onlyOnCommandLine(flags, "force")
+	state.OnlyOnCommandLine(flags, "force")
 }
 
 // runInit writes the configuration. given reports whether a flag was given. It asks for the rest if there is a terminal.
-func runInit(ctx context.Context, p *State, f *initFlags, given func(flag string) bool, terminal bool) error {
+func runInit(ctx context.Context, p *state.State, f *initFlags, given func(flag string) bool, terminal bool) error {
 	there := exit.Usagef("%s is there already: replace it with --force, or write another one with --output", f.output)
 	if _, err := os.Lstat(f.output); err == nil && !f.force {
 		return there
@@ -157,11 +158,11 @@ func writeNew(path string, data []byte) error {
 }
 
 // sayNext says what was written and the commands that follow.
-func sayNext(p *State, f *initFlags, variables []string) error {
+func sayNext(p *state.State, f *initFlags, variables []string) error {
 	found, err := config.Find("", p.Getenv)
-	p.configPath = f.output
+	p.ConfigPath = f.output
 	if err == nil && found != "" && sameFile(found, f.output) {
-		p.configPath = "" // it is found without a word
+		p.ConfigPath = "" // it is found without a word
 	}
 	var next strings.Builder
 	for _, name := range variables {
@@ -179,9 +180,9 @@ func sayNext(p *State, f *initFlags, variables []string) error {
 		commands = append(commands, "relay auth login "+f.account)
 	}
 	for _, command := range append(commands, "relay") {
-		next.WriteString("  " + command + p.sameFlags() + "\n")
+		next.WriteString("  " + command + p.SameFlags() + "\n")
 	}
-	return p.say("Wrote %s. Next:\n\n%s", f.output, strings.TrimSuffix(next.String(), "\n"))
+	return p.Say("Wrote %s. Next:\n\n%s", f.output, strings.TrimSuffix(next.String(), "\n"))
 }
 
 func sameFile(a, b string) bool {

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
@@ -147,7 +148,7 @@ func checkWebhookURL(text string) error {
 }
 
 // askQuestions puts the questions that no flag has answered, each until the answer is good.
-func askQuestions(ctx context.Context, p *State, f *initFlags, given func(flag string) bool) error {
+func askQuestions(ctx context.Context, p *state.State, f *initFlags, given func(flag string) bool) error {
 	answers := readAnswers(p.In)
 	defer answers.stop()
 	for _, q := range f.questions() {
@@ -164,13 +165,13 @@ func askQuestions(ctx context.Context, p *State, f *initFlags, given func(flag s
 			}
 			answer, err := answers.next(ctx)
 			if err != nil {
-				return errors.Join(err, p.say("")) // the cursor stands behind the question
+				return errors.Join(err, p.Say("")) // the cursor stands behind the question
 			}
 			if answer == "" {
 				answer = q.usual()
 			}
 			if err := q.take(answer); err != nil {
-				if err := p.say("%s: %v", q.flag, err); err != nil {
+				if err := p.Say("%s: %v", q.flag, err); err != nil {
 					return err
 				}
 				continue

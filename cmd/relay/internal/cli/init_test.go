@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
@@ -236,7 +237,7 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 // dialogue runs relay init as on a terminal.
 func dialogue(ctx context.Context, in io.Reader, flags ...string) (said string, err error) {
 	var out bytes.Buffer
-	p := &State{Streams: Streams{In: in, Out: io.Discard, Err: &out, Getenv: func(string) (string, bool) { return "", false }}}
+	p := &state.State{Streams: state.Streams{In: in, Out: io.Discard, Err: &out, Getenv: func(string) (string, bool) { return "", false }}}
 	var f initFlags
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
 	f.register(set)
@@ -314,7 +315,7 @@ func TestInitIsBrokenOff(t *testing.T) {
 func runCommand(t *testing.T, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = Execute(t.Context(), args, Streams{In: strings.NewReader(stdin), Out: &out, Err: &errs, Getenv: func(name string) (string, bool) {
+	code = Execute(t.Context(), args, state.Streams{In: strings.NewReader(stdin), Out: &out, Err: &errs, Getenv: func(name string) (string, bool) {
 		v, ok := env[name]
 		return v, ok
 	}})

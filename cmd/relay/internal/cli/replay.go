@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
@@ -31,10 +32,10 @@ type replayFlags struct {
 	dryRun              bool
 }
 
-func replayCommand(p *State) *cobra.Command {
+func replayCommand(p *state.State) *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
-		Use: "replay", Short: "Send events of the journal to a sink again", Args: noArgs,
+		Use: "replay", Short: "Send events of the journal to a sink again", Args: state.NoArgs,
 		Long: `Send events of the journal to one sink again: with the ids and times they have, and as events of the origin replay. They go to
 the end of the journal, and the sink takes them when their turn comes, also if relay does not run now. What the sink's
 configuration leaves out is left out of a replay too. Test treats are not replayed.`,
@@ -52,7 +53,7 @@ configuration leaves out is left out of a replay too. Test treats are not replay
 	return cmd
 }
 
-func runReplay(ctx context.Context, p *State, f *replayFlags) error {
+func runReplay(ctx context.Context, p *state.State, f *replayFlags) error {
 	filter, err := f.filter(time.Now(), pipeline.OriginLive, pipeline.OriginBackfill)
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ func runReplay(ctx context.Context, p *State, f *replayFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := p.loadConfig(p.logger())
+	cfg, err := p.LoadConfig(p.Logger())
 	if err != nil {
 		return err
 	}
@@ -85,9 +86,9 @@ func runReplay(ctx context.Context, p *State, f *replayFlags) error {
 	if filter.Accounts, err = accountsOf(sink, filter.Accounts); err != nil {
 		return err
 	}
-	runs := p.relayRuns(ctx)
+	runs := p.RelayRuns(ctx)
 	r := &replay{State: p, sink: sink.Name, filtered: sink.Lane.Filter != nil, flags: f, filter: filter, at: at, pacer: pacer{speed: speed}, progress: terminal.NewProgress(p.Err, terminal.Is(p.Err))}
-	err = p.withJournal(ctx, func(j *journal.Journal) error {
+	err = p.WithJournal(ctx, func(j *journal.Journal) error {
 		state, err := sinkReady(ctx, j, sink.Name)
 		if err != nil {
 			return err
@@ -192,7 +193,7 @@ func parseCheckpoint(text string) (at checkpoint, err error) {
 
 // A replay is one under way.
 type replay struct {
-	*State
+	*state.State
 	sink     string
 	flags    *replayFlags
 	filter   journal.EventFilter
@@ -297,15 +298,15 @@ func (r *replay) close(err error, runs bool) error {
 	}
 	switch {
 	case err == nil && r.n == 0:
-		return r.say("Nothing matched: there is no such event.")
+		return r.Say("Nothing matched: there is no such event.")
 	case err == nil && r.flags.dryRun:
-		return r.say("Dry run, nothing was sent: %d %s for %s.", r.n, events, r.sink)
+		return r.Say("Dry run, nothing was sent: %d %s for %s.", r.n, events, r.sink)
 	case err == nil:
-		return r.say("Sent %d %s to %s again.%s", r.n, events, r.sink, then)
+		return r.Say("Sent %d %s to %s again.%s", r.n, events, r.sink, then)
 	case !r.begun || r.flags.dryRun:
 		return err
 	}
-	said := r.say("Sent %d %s to %s again, not all.%s To go on, within two hours: %s", r.n, events, r.sink, then, r.onward())
+	said := r.Say("Sent %d %s to %s again, not all.%s To go on, within two hours: %s", r.n, events, r.sink, then, r.onward())
 	if errors.Is(err, exit.ErrSignal) {
 		return errors.Join(exit.ErrSilent, said)
 	}
@@ -329,11 +330,11 @@ func (r *replay) onward() string {
 			words = append(words, list.flag, text.ShellQuote(v))
 		}
 	}
-	if r.configPath != "" {
-		words = append(words, "--config", text.ShellQuote(r.configPath))
+	if r.ConfigPath != "" {
+		words = append(words, "--config", text.ShellQuote(r.ConfigPath))
 	}
-	if r.dataDir != "" {
-		words = append(words, "--data-dir", text.ShellQuote(r.dataDir))
+	if r.DataDir != "" {
+		words = append(words, "--data-dir", text.ShellQuote(r.DataDir))
 	}
 	return strings.Join(words, " ")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
@@ -16,24 +17,24 @@ import (
 )
 
 // Command is the command relay, with all that are below it.
-func Command(s Streams) *cobra.Command { return rootCommand((&State{Streams: s})) }
+func Command(s state.Streams) *cobra.Command { return rootCommand(&state.State{Streams: s}) }
 
 // Execute runs the command line and returns the exit code.
-func Execute(ctx context.Context, args []string, s Streams) int {
+func Execute(ctx context.Context, args []string, s state.Streams) int {
 	if f, ok := s.Out.(*os.File); ok && terminal.Is(f) {
 		s.Out = terminal.NewScreen(f)
 	}
-	p := &State{Streams: s}
+	p := &state.State{Streams: s}
 	root := rootCommand(p) //nolint:contextcheck // the commands take theirs from cobra
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, exit.ErrSilent) {
-		_, _ = io.WriteString(s.Err, p.advise(exit.Text(err)))
+		_, _ = io.WriteString(s.Err, p.Advise(exit.Text(err)))
 	}
 	return exit.Code(err)
 }
 
-func rootCommand(p *State) *cobra.Command {
+func rootCommand(p *state.State) *cobra.Command {
 	var run runFlags
 	root := &cobra.Command{
 		Use:   "relay",
@@ -48,11 +49,11 @@ Without a command it does its main job, like "relay run".`,
   relay                                   # run every sink of relay.yaml
   relay --sink stdout | jq .data.title    # only print`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: unknownCommand,
+		Args: state.UnknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRelay(cmd.Context(), p, &run, cmd.Flags()) },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			err := errors.Join(p.fromEnvironment(cmd.Flags()), p.checkFlags())
-			telemetry.RedirectStandardLog(p.logger())
+			err := errors.Join(p.FromEnvironment(cmd.Flags()), p.CheckFlags())
+			telemetry.RedirectStandardLog(p.Logger())
 			return err
 		},
 	}
@@ -63,15 +64,15 @@ Without a command it does its main job, like "relay run".`,
 		return exit.Usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
-	flags.StringVar(&p.configPath, "config", "", "configuration file (default ./relay.yaml, then the user's config folder)")
-	flags.StringVar(&p.dataDir, "data-dir", "", "folder of the journal and the tokens (default "+datadir.UsualPath()+")")
-	flags.StringVar(&p.logLevel, "log-level", "info", "trace, debug, info, warn or error")
-	flags.StringVar(&p.logFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal")
-	flags.StringVar(&p.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
+	flags.StringVar(&p.ConfigPath, "config", "", "configuration file (default ./relay.yaml, then the user's config folder)")
+	flags.StringVar(&p.DataDir, "data-dir", "", "folder of the journal and the tokens (default "+datadir.UsualPath()+")")
+	flags.StringVar(&p.LogLevel, "log-level", "info", "trace, debug, info, warn or error")
+	flags.StringVar(&p.LogFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal")
+	flags.StringVar(&p.Color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
 	run.register(root.Flags())
 
 	runCmd := &cobra.Command{
-		Use: "run", Short: "Receive treats and deliver them (the main job)", Args: noArgs,
+		Use: "run", Short: "Receive treats and deliver them (the main job)", Args: state.NoArgs,
 		Example: "  relay run\n  relay run --sink overlay --log-format json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runRelay(cmd.Context(), p, &run, cmd.Flags()) },
 	}

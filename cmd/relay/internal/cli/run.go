@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -37,13 +38,13 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 }
 
 // runRelay does the main job until ctx ends.
-func runRelay(ctx context.Context, p *State, f *runFlags, flags *pflag.FlagSet) (err error) {
+func runRelay(ctx context.Context, p *state.State, f *runFlags, flags *pflag.FlagSet) (err error) {
 	defer func() {
 		if errors.Is(err, exit.ErrSignal) { // told to stop while it was starting
 			err = nil
 		}
 	}()
-	log := p.logger()
+	log := p.Logger()
 	daemon.LimitMemory(ctx, log)
 	if f.simulate {
 		return runSimulated(ctx, p, f, log)
@@ -53,7 +54,7 @@ func runRelay(ctx context.Context, p *State, f *runFlags, flags *pflag.FlagSet) 
 			return exit.Usagef("--%s goes with --simulate", name)
 		}
 	}
-	path, err := config.Find(p.configPath, p.Getenv)
+	path, err := config.Find(p.ConfigPath, p.Getenv)
 	if err != nil {
 		return exit.With(exit.Config, err)
 	}
@@ -66,7 +67,7 @@ func runRelay(ctx context.Context, p *State, f *runFlags, flags *pflag.FlagSet) 
 	if err != nil {
 		return err
 	}
-	dir, err := p.dataPath()
+	dir, err := p.DataPath()
 	if err != nil {
 		return err
 	}
@@ -74,15 +75,15 @@ func runRelay(ctx context.Context, p *State, f *runFlags, flags *pflag.FlagSet) 
 }
 
 // options are those of a relay that this command runs.
-func options(p *State, cfg *config.Config, dir string, again *daemon.Reloader, log zerolog.Logger) daemon.Options {
+func options(p *state.State, cfg *config.Config, dir string, again *daemon.Reloader, log zerolog.Logger) daemon.Options {
 	return daemon.Options{
-		Config: cfg, Dir: dir, Out: p.Out, Notice: p.Err, Getenv: p.Getenv, Identity: p.identity(), Reload: again, Log: log,
+		Config: cfg, Dir: dir, Out: p.Out, Notice: p.Err, Getenv: p.Getenv, Identity: p.Identity(), Reload: again, Log: log,
 	}
 }
 
 // loadJob reads the configuration of the main job: its accounts, and the sinks that are to run.
-func loadJob(p *State, f *runFlags, log zerolog.Logger) (*config.Config, error) {
-	cfg, err := p.loadConfigBy(config.Check, log)
+func loadJob(p *state.State, f *runFlags, log zerolog.Logger) (*config.Config, error) {
+	cfg, err := p.LoadConfigBy(config.Check, log)
 	if err != nil {
 		return nil, err
 	}

@@ -13,22 +13,23 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func sinksCommand(p *State) *cobra.Command {
+func sinksCommand(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "sinks", Short: "See how the sinks are, and switch them off and on", Args: unknownCommand,
+		Use: "sinks", Short: "See how the sinks are, and switch them off and on", Args: state.UnknownCommand,
 		Long: `See how the sinks are, and switch them off and on. What comes for a sink that is disabled waits in the journal. These
 commands work whether or not relay runs; without one they show how it was left. Without a command it lists them.`,
 		Example: "  relay sinks\n  relay sinks disable bot",
 	}
 	listsSinks(p, cmd)
 	list := &cobra.Command{
-		Use: "list", Short: "Show how the sinks are", Args: noArgs,
+		Use: "list", Short: "Show how the sinks are", Args: state.NoArgs,
 		Example: "  relay sinks list\n  relay sinks list --json | jq -r 'select(.state != \"ok\") | .sink'",
 	}
 	listsSinks(p, list)
@@ -37,9 +38,9 @@ commands work whether or not relay runs; without one they show how it was left. 
 }
 
 // sinkNames are those of the configuration with their types, if there is one that can be read.
-func sinkNames(p *State) (names []string, types map[string]string) {
+func sinkNames(p *state.State) (names []string, types map[string]string) {
 	types = make(map[string]string)
-	path, err := config.Find(p.configPath, p.Getenv)
+	path, err := config.Find(p.ConfigPath, p.Getenv)
 	if err != nil || path == "" {
 		return nil, types
 	}
@@ -73,12 +74,12 @@ func sinkState(s journal.SinkStatus) string {
 }
 
 // listsSinks makes cmd list the sinks.
-func listsSinks(p *State, cmd *cobra.Command) {
+func listsSinks(p *state.State, cmd *cobra.Command) {
 	var asJSON bool
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		names, types := sinkNames(p)
 		var all []journal.SinkStatus
-		err := p.withJournal(cmd.Context(), func(j *journal.Journal) (err error) {
+		err := p.WithJournal(cmd.Context(), func(j *journal.Journal) (err error) {
 			all, err = j.Sinks(cmd.Context(), names)
 			return err
 		})
@@ -93,7 +94,7 @@ func listsSinks(p *State, cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 }
 
-func showSinks(p *State, all []journal.SinkStatus, types map[string]string, asJSON bool) error {
+func showSinks(p *state.State, all []journal.SinkStatus, types map[string]string, asJSON bool) error {
 	if asJSON {
 		enc := json.NewEncoder(p.Out)
 		for _, s := range all {
@@ -139,9 +140,9 @@ func showSinks(p *State, all []journal.SinkStatus, types map[string]string, asJS
 }
 
 // changeSink changes what is known of a sink that is configured or has a place in the journal.
-func changeSink(ctx context.Context, p *State, name string, change func(*journal.SinkState)) error {
+func changeSink(ctx context.Context, p *state.State, name string, change func(*journal.SinkState)) error {
 	names, _ := sinkNames(p)
-	return p.withJournal(ctx, func(j *journal.Journal) error {
+	return p.WithJournal(ctx, func(j *journal.Journal) error {
 		all, err := j.Sinks(ctx, names)
 		if err != nil {
 			return err
@@ -158,9 +159,9 @@ func changeSink(ctx context.Context, p *State, name string, change func(*journal
 	})
 }
 
-func enableSinkCommand(p *State) *cobra.Command {
+func enableSinkCommand(p *state.State) *cobra.Command {
 	return &cobra.Command{
-		Use: "enable NAME", Short: "Let a disabled sink have its events again, from where it stopped", Args: oneSink, Example: "  relay sinks enable bot",
+		Use: "enable NAME", Short: "Let a disabled sink have its events again, from where it stopped", Args: state.OneSink, Example: "  relay sinks enable bot",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var since time.Time
 			err := changeSink(cmd.Context(), p, args[0], func(s *journal.SinkState) {
@@ -176,17 +177,17 @@ func enableSinkCommand(p *State) *cobra.Command {
 			case err != nil:
 				return err
 			case since.IsZero():
-				return p.say("Sink %s is not disabled.", args[0])
+				return p.Say("Sink %s is not disabled.", args[0])
 			}
-			return p.say("Enabled %s, which was disabled since %s.", args[0], since.Local().Format(time.DateTime))
+			return p.Say("Enabled %s, which was disabled since %s.", args[0], since.Local().Format(time.DateTime))
 		},
 	}
 }
 
-func disableSinkCommand(p *State) *cobra.Command {
+func disableSinkCommand(p *state.State) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "disable NAME", Short: "Send nothing more to a sink; what comes for it waits in the journal", Args: oneSink,
+		Use: "disable NAME", Short: "Send nothing more to a sink; what comes for it waits in the journal", Args: state.OneSink,
 		Example: "  relay sinks disable bot --reason \"moving house\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			was := false
@@ -199,9 +200,9 @@ func disableSinkCommand(p *State) *cobra.Command {
 			case err != nil:
 				return err
 			case was:
-				return p.say("Sink %s is disabled already.", args[0])
+				return p.Say("Sink %s is disabled already.", args[0])
 			}
-			return p.say("Disabled %s; relay sinks enable %s undoes it.", args[0], args[0])
+			return p.Say("Disabled %s; relay sinks enable %s undoes it.", args[0], args[0])
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "disabled by the operator", "why, for those who look at it later")

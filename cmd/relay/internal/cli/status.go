@@ -16,16 +16,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/socket"
 )
 
-func relayStatusCommand(p *State) *cobra.Command {
+func relayStatusCommand(p *state.State) *cobra.Command {
 	var asJSON, quiet, watch bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show how the relay that runs is", Args: noArgs,
+		Use: "status", Short: "Show how the relay that runs is", Args: state.NoArgs,
 		Long: `Show how the relay is that runs on the data folder: its accounts, its journal and its sinks, and what is not as it should be. The
 exit code is 0 if it answers, whatever it says, and 69 if no relay runs. Counts begin with its start. docs/operating.md says more.
 
@@ -36,7 +37,7 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 			if quiet && (asJSON || watch) {
 				return exit.Usagef("relay status --quiet prints nothing; leave --json and --watch out")
 			}
-			dir, err := p.dataPath()
+			dir, err := p.DataPath()
 			if err != nil {
 				return err
 			}
@@ -80,7 +81,7 @@ func silentStatus(ctx context.Context, dir string) error {
 }
 
 // runWatch shows the status every second until ctx ends: in place of the one before on a terminal, else after it.
-func runWatch(ctx context.Context, p *State, dir string, asJSON bool) error {
+func runWatch(ctx context.Context, p *state.State, dir string, asJSON bool) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	redraw := terminal.Is(p.Out) && !asJSON
@@ -91,7 +92,7 @@ func runWatch(ctx context.Context, p *State, dir string, asJSON bool) error {
 			return err
 		case err != nil && !away:
 			away = true
-			if sayErr := p.say("%s; waiting for it.", awayText(dir, err)); sayErr != nil {
+			if sayErr := p.Say("%s; waiting for it.", awayText(dir, err)); sayErr != nil {
 				return sayErr
 			}
 		case err == nil:
@@ -133,7 +134,7 @@ func awayText(dir string, err error) string {
 }
 
 // writeSnapshot writes a snapshot as a table for people, or as one line.
-func writeSnapshot(p *State, out io.Writer, s *api.Status, asJSON bool) error {
+func writeSnapshot(p *state.State, out io.Writer, s *api.Status, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(s)
 	}
@@ -188,7 +189,7 @@ func writeSnapshot(p *State, out io.Writer, s *api.Status, asJSON bool) error {
 		if i >= len(s.NotReady) {
 			kind = "Degraded: "
 		}
-		put(kind + p.advise(text.Printable(t.String())))
+		put(kind + p.Advise(text.Printable(t.String())))
 	}
 	return w.Flush()
 }

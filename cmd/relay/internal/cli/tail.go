@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
@@ -24,10 +25,10 @@ type tailFlags struct {
 	json     bool
 }
 
-func tailCommand(p *State) *cobra.Command {
+func tailCommand(p *state.State) *cobra.Command {
 	var f tailFlags
 	cmd := &cobra.Command{
-		Use: "tail", Short: "Show events as they are journaled", Args: noArgs,
+		Use: "tail", Short: "Show events as they are journaled", Args: state.NoArgs,
 		Long: `Show each event as it is journaled, from now on, until Ctrl-C. It asks the relay that runs on the data folder, or the server of
 journal.nats_url, and leaves nothing there. If that goes away it is waited for, like a file by tail -F, and nothing that is journaled
 meanwhile is missing. What was put before one sink only, such as replays, is not shown.
@@ -52,7 +53,7 @@ The filter is an expression as in a sink's filter. An event of which it cannot t
 
 // A tail is where a walk along the journal is.
 type tail struct {
-	*State
+	*state.State
 	tailFlags
 	match *rules.Filter // nil: all
 	from  journal.FollowConfig
@@ -63,9 +64,9 @@ type tail struct {
 const tailPause = 500 * time.Millisecond
 
 // runTail shows events until ctx ends or the reader leaves. The journal has to be there at first, and is waited for afterwards.
-func runTail(ctx context.Context, p *State, f *tailFlags) error {
+func runTail(ctx context.Context, p *state.State, f *tailFlags) error {
 	t := &tail{State: p, tailFlags: *f, from: journal.FollowConfig{Accounts: f.accounts}}
-	err := checkAccountNames(f.accounts)
+	err := state.CheckAccountNames(f.accounts)
 	if err != nil {
 		return err
 	}
@@ -80,10 +81,10 @@ func runTail(ctx context.Context, p *State, f *tailFlags) error {
 	away := ""
 	for {
 		start := time.Now()
-		err := p.withLiveJournal(ctx, func(j *journal.Journal) error {
+		err := p.WithLiveJournal(ctx, func(j *journal.Journal) error {
 			if away != "" {
 				away = ""
-				if err := p.say("It is back; going on."); err != nil {
+				if err := p.Say("It is back; going on."); err != nil {
 					return err
 				}
 			}
@@ -98,7 +99,7 @@ func runTail(ctx context.Context, p *State, f *tailFlags) error {
 		// A connection that is lost after a while may be back at once.
 		if _, lost := errors.AsType[*lostError](err); err.Error() != away && (!lost || time.Since(start) <= 2*tailPause) {
 			away = err.Error()
-			if err := p.say("%s; waiting for it.", strings.TrimRight(text.OneLine(err), ".")); err != nil {
+			if err := p.Say("%s; waiting for it.", strings.TrimRight(text.OneLine(err), ".")); err != nil {
 				return err
 			}
 		}
@@ -134,7 +135,7 @@ func (t *tail) follow(ctx context.Context, j *journal.Journal) error {
 		t.from.After = 0
 	}
 	t.begun = true
-	log := t.logger()
+	log := t.Logger()
 	log.Debug().Uint64("number", t.from.After).Msg("following the journal")
 	err = j.Follow(ctx, t.from, func(e journal.JournaledEvent) error {
 		t.from.After = e.Seq

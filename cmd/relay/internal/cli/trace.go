@@ -12,13 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func traceCommand(p *State) *cobra.Command {
+func traceCommand(p *state.State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "trace EVENT_ID", Short: "Show the way of one event, with every attempt to deliver it",
@@ -33,7 +34,7 @@ and redrives. Attempts are kept for 30 days. It works whether or not relay runs.
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var t *journal.Trace
-			err := p.withJournal(cmd.Context(), func(j *journal.Journal) (err error) {
+			err := p.WithJournal(cmd.Context(), func(j *journal.Journal) (err error) {
 				t, err = j.Trace(cmd.Context(), args[0])
 				return err
 			})

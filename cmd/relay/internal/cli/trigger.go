@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
@@ -24,10 +25,10 @@ type triggerFlags struct {
 	account, sink, sender, title, message string
 }
 
-func triggerCommand(p *State) *cobra.Command {
+func triggerCommand(p *state.State) *cobra.Command {
 	var f triggerFlags
 	cmd := &cobra.Command{
-		Use: "trigger", Short: "Send a test treat to every sink", Args: noArgs,
+		Use: "trigger", Short: "Send a test treat to every sink", Args: state.NoArgs,
 		Long: `Send a test treat to every sink, or to one. It goes through the journal like any treat, has the origin test and an id that begins
 with tst_, and counts for nothing. It is printed on stdout. A sink with tests: skip does not get it.`,
 		Example: "  relay trigger\n  relay trigger --sink overlay --sender Somebody --title Pizza --message 'enjoy!'",
@@ -42,11 +43,11 @@ with tst_, and counts for nothing. It is printed on stdout. A sink with tests: s
 	return cmd
 }
 
-func runTrigger(ctx context.Context, p *State, f *triggerFlags) (err error) {
+func runTrigger(ctx context.Context, p *state.State, f *triggerFlags) (err error) {
 	if strings.TrimSpace(f.sender+f.title+f.message) == "" {
 		return exit.Usagef("relay trigger wants at least one of --sender, --title and --message")
 	}
-	cfg, err := p.loadConfig(p.logger())
+	cfg, err := p.LoadConfig(p.Logger())
 	if err != nil {
 		return err
 	}
@@ -72,16 +73,16 @@ func runTrigger(ctx context.Context, p *State, f *triggerFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	spans, err := telemetry.OpenTraces(ctx, p.Getenv, p.logger())
+	spans, err := telemetry.OpenTraces(ctx, p.Getenv, p.Logger())
 	if err != nil {
 		return err
 	}
 	if spans != nil {
 		defer func() { err = errors.Join(err, spans.Close(ctx)) }()
 	}
-	runs := p.relayRuns(ctx)
+	runs := p.RelayRuns(ctx)
 	disabled := false
-	err = p.withJournal(ctx, func(j *journal.Journal) error {
+	err = p.WithJournal(ctx, func(j *journal.Journal) error {
 		if f.sink != "" {
 			state, err := sinkReady(ctx, j, f.sink)
 			if err != nil {
@@ -103,7 +104,7 @@ func runTrigger(ctx context.Context, p *State, f *triggerFlags) (err error) {
 	if _, err := fmt.Fprintf(p.Out, "%s\n", line); err != nil {
 		return err
 	}
-	return p.say("Journaled.%s relay trace %s shows its way.", afterwards(f.sink, runs, disabled), event.ID)
+	return p.Say("Journaled.%s relay trace %s shows its way.", afterwards(f.sink, runs, disabled), event.ID)
 }
 
 // testAccount is the account of that name, or the only one, of those that receive treats.

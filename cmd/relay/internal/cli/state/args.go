@@ -1,4 +1,4 @@
-package cli
+package state
 
 import (
 	"slices"
@@ -11,15 +11,15 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-func noArgs(cmd *cobra.Command, args []string) error {
+func NoArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return exit.Usagef("%s takes no argument, got %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
 	}
 	return nil
 }
 
-// unknownCommand refuses arguments of a command that has only subcommands, and names the nearest of these.
-func unknownCommand(cmd *cobra.Command, args []string) error {
+// UnknownCommand refuses arguments of a command that has only subcommands, and names the nearest of these.
+func UnknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -30,9 +30,9 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return exit.Usagef("no command %q; %s", args[0], hint)
 }
 
-// needCommand is what a command that has only subcommands does.
-func needCommand(cmd *cobra.Command, args []string) error {
-	if err := unknownCommand(cmd, args); err != nil {
+// NeedCommand is what a command that has only subcommands does.
+func NeedCommand(cmd *cobra.Command, args []string) error {
+	if err := UnknownCommand(cmd, args); err != nil {
 		return err
 	}
 	var names []string
@@ -48,9 +48,9 @@ const (
 	fromVariable    = "relay_from_variable"     // it was set by its variable
 )
 
-// onlyOnCommandLine takes their environment variables from flags that destroy something or do without a check: a variable that was set
+// OnlyOnCommandLine takes their environment variables from flags that destroy something or do without a check: a variable that was set
 // for another command must not do that.
-func onlyOnCommandLine(flags *pflag.FlagSet, names ...string) {
+func OnlyOnCommandLine(flags *pflag.FlagSet, names ...string) {
 	for _, name := range names {
 		annotate(flags.Lookup(name), commandLineOnly)
 	}
@@ -68,40 +68,40 @@ func annotated(f *pflag.Flag, with string) bool {
 	return ok
 }
 
-// onCommandLine reports whether one of these flags was given, and not only its variable.
-func onCommandLine(flags *pflag.FlagSet, names ...string) bool {
+// OnCommandLine reports whether one of these flags was given, and not only its variable.
+func OnCommandLine(flags *pflag.FlagSet, names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool {
 		f := flags.Lookup(name)
 		return f.Changed && !annotated(f, fromVariable)
 	})
 }
 
-// oneAccount is for commands that take the name of one account.
-func oneAccount(cmd *cobra.Command, args []string) error {
+// OneAccount is for commands that take the name of one account.
+func OneAccount(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return exit.Usagef("%s takes one argument, the account's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 	}
 	return nil
 }
 
-// atMostOneAccount is for commands that take the name of one account, which may be left out where only one is configured.
-func atMostOneAccount(cmd *cobra.Command, args []string) error {
+// AtMostOneAccount is for commands that take the name of one account, which may be left out where only one is configured.
+func AtMostOneAccount(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return oneAccount(cmd, args)
+		return OneAccount(cmd, args)
 	}
 	return nil
 }
 
-// oneSink is for commands that take the name of one sink.
-func oneSink(cmd *cobra.Command, args []string) error {
+// OneSink is for commands that take the name of one sink.
+func OneSink(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return exit.Usagef("%s takes one argument, the sink's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 	}
 	return nil
 }
 
-// checkAccountNames refuses values of --account that no account can have for a name.
-func checkAccountNames(names []string) error {
+// CheckAccountNames refuses values of --account that no account can have for a name.
+func CheckAccountNames(names []string) error {
 	for _, name := range names {
 		if !config.ValidName.MatchString(name) {
 			return exit.Usagef("--account %q: this is no name of an account", name)
