@@ -12,6 +12,8 @@ import (
 	"github.com/goccy/go-yaml"
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -46,7 +48,7 @@ func secretWorld(t *testing.T) (config string, env map[string]string) {
 func runMain(t *testing.T, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = execute(t.Context(), args, streams{in: strings.NewReader(stdin), out: &out, err: &errs, getenv: func(name string) (string, bool) {
+	code = cli.Execute(t.Context(), args, state.Streams{In: strings.NewReader(stdin), Out: &out, Err: &errs, Getenv: func(name string) (string, bool) {
 		v, ok := env[name]
 		return v, ok
 	}})

@@ -17,6 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -26,7 +28,7 @@ import (
 )
 
 func commandTree() *cobra.Command {
-	root := (&program{}).rootCommand()
+	root := cli.Command(state.Streams{})
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root
@@ -34,7 +36,7 @@ func commandTree() *cobra.Command {
 
 // parseCommand reads a command line as relay would, without running it, and returns the command.
 func parseCommand(line string) (*cobra.Command, error) {
-	cmd, rest, err := commandTree().Find(shellWords(line)[1:])
+	cmd, rest, err := commandTree().Find(doctest.Words(line)[1:])
 	if err != nil {
 		return nil, err
 	}

@@ -9,15 +9,6 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// shellWords splits a command line as a shell does, as far as quotes and spaces go.
-func shellWords(line string) []string {
-	var words []string
-	for _, m := range regexp.MustCompile(`(?:[^\s'"]|'[^']*'|"[^"]*")+`).FindAllString(line, -1) {
-		words = append(words, strings.NewReplacer("'", "", `"`, "").Replace(m))
-	}
-	return words
-}
-
 // relayCommands returns the command lines of relay in a line of shell.
 func relayCommands(line string) []string {
 	var found []string

@@ -8,12 +8,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 func main() {
 	os.Exit(withSignals(func(ctx context.Context) int {
-		return execute(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.LookupEnv})
+		return cli.Execute(ctx, os.Args[1:], state.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.LookupEnv})
 	}))
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
@@ -48,14 +51,9 @@ func checkEnvironment(t *testing.T, from string, env map[string]string) {
 			t.Errorf("%s: relay knows no %s", from, name)
 		}
 	}
-	p := &program{streams: streams{getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}}
-	if err := p.fromEnvironment(p.rootCommand().PersistentFlags()); err != nil {
+	root := cli.Command(state.Streams{Err: io.Discard, Getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+	if err := root.PersistentPreRunE(root, nil); err != nil {
 		t.Errorf("%s: %v", from, err)
-	}
-	if p.logLevel != "" {
-		if err := p.checkFlags(); err != nil {
-			t.Errorf("%s: %v", from, err)
-		}
 	}
 }
 

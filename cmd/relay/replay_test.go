@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,11 +10,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
@@ -147,11 +144,11 @@ func (w *world) exported(lines []string, all []pipeline.Event) {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(strings.NewReader(string(data))).ReadAll()
-	if err != nil || len(rows) != len(all)+1 || !slices.Equal(rows[0], csvHeader()) || strings.Count(string(data), "\r\n") != len(rows) {
+	if err != nil || len(rows) != len(all)+1 || !slices.Equal(rows[0], cli.CSVHeader()) || strings.Count(string(data), "\r\n") != len(rows) {
 		t.Fatalf("%q: %v", data, err)
 	}
 	for i, e := range all {
-		if !slices.Equal(rows[i+1], csvRow(&e)) {
+		if !slices.Equal(rows[i+1], cli.CSVRow(&e)) {
 			t.Errorf("row %d is %q", i+1, rows[i+1])
 		}
 	}
@@ -281,78 +278,4 @@ func TestTrigger(t *testing.T) {
 	w.live.emit(1, 2)
 	holds(t, "stdout", p.out, 1, 2) // and no test before it
 	p.stop()
-}
-
-// A pacer keeps the gaps, divided by its speed, and neither waits for an event that is late nor hurries after one.
-func TestPacer(t *testing.T) {
-	start := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
-	for speed, want := range map[float64][]time.Duration{
-		0:   {0, 0, 0, 0, 0},
-		1:   {0, 10 * time.Second, 10 * time.Second, 10 * time.Second, time.Hour},
-		10:  {0, time.Second, time.Second, time.Second, 6 * time.Minute},
-		0.5: {0, 20 * time.Second, 20 * time.Second, 20 * time.Second, 2 * time.Hour},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			began, p := time.Now(), pacer{speed: speed}
-			for i, after := range []time.Duration{0, 10 * time.Second, 5 * time.Second, 10 * time.Second, time.Hour} {
-				if err := p.wait(t.Context(), start.Add(after)); err != nil {
-					t.Fatal(err)
-				}
-				if got := time.Since(began); got != want[i] {
-					t.Errorf("speed %v: event %d comes after %v, want %v", speed, i, got, want[i])
-				}
-			}
-			ctx, cancel := context.WithCancelCause(t.Context())
-			time.AfterFunc(time.Second, func() { cancel(exit.ErrSignal) })
-			if err := p.wait(ctx, start.Add(100*time.Hour)); speed > 0 && !errors.Is(err, exit.ErrSignal) {
-				t.Errorf("speed %v: error %v", speed, err)
-			}
-			synctest.Wait()
-			<-ctx.Done()
-		})
-	}
-}
-
-func TestSpeed(t *testing.T) {
-	for text, want := range map[string]float64{"max": 0, "1x": 1, "10x": 10, "0.5x": 0.5} {
-		if got, err := parseSpeed(text); err != nil || got != want {
-			t.Errorf("%q is %v (%v), want %v", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "x", "10", "-1x", "0x", "Infx", "NaNx", "1e300x", "maxx"} {
-		if got, err := parseSpeed(text); err == nil {
-			t.Errorf("%q is %v", text, got)
-		}
-	}
-}
-
-// A row of a table is what went in, whatever viewers write, and no cell of it begins a formula.
-func TestCSV(t *testing.T) {
-	for text, want := range map[string]string{
-		"": "", "Pizza": "Pizza", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "'\r=1",
-		"a=1": "a=1", "'=1": "'=1", "a,b": "a,b", "say \"hi\"": "say \"hi\"", "two\nlines": "two\nlines", "🍕,\u2028": "🍕,\u2028", " x ": " x ", `\.`: `\.`,
-		" =1": "' =1", "\n=1": "'\n=1", "\x00=1": "'\x00=1", "\ufeff=1": "'\ufeff=1", "\uff1d1": "'\uff1d1", "\uff0b1": "'\uff0b1", "\uff0d1": "'\uff0d1",
-		"\uff20A": "'\uff20A", "\u22121": "'\u22121", "\u00a0 =1": "'\u00a0 =1", "\u3000=1": "'\u3000=1", "\u2028=1": "'\u2028=1", "\u2029 +1": "'\u2029 +1", "\u200b=1": "'\u200b=1", "\x85=1": "'\x85=1",
-		"\nPizza": "'\nPizza", " \t=1": "' \t=1", "1 = 1": "1 = 1", "  Pizza -1": "  Pizza -1", "\U0001f44b\u200d=": "\U0001f44b\u200d=",
-	} {
-		if got := csvText(&text); got != want {
-			t.Errorf("%q becomes %q, want %q", text, got, want)
-		}
-		var b strings.Builder
-		if err := writeCSV(&b, []string{want, "x", want}); err != nil {
-			t.Fatal(err)
-		}
-		line, ended := strings.CutSuffix(b.String(), "\r\n")
-		rows, err := csv.NewReader(strings.NewReader(line)).ReadAll()
-		if err != nil || !ended || len(rows) != 1 || !slices.Equal(rows[0], []string{want, "x", want}) {
-			t.Errorf("%q is written as %q (%v)", want, b.String(), err)
-		}
-	}
-	var b strings.Builder
-	if err := writeCSV(&b, []string{"a\r\nb", "c\rd"}); err != nil || b.String() != "\"a\r\nb\",\"c\rd\"\r\n" {
-		t.Errorf("%q (%v)", b.String(), err)
-	}
-	if got := csvText(nil); got != "" {
-		t.Errorf("null becomes %q", got)
-	}
 }

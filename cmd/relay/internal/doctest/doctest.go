@@ -131,3 +131,12 @@ func Fits(t *testing.T, schema *jsonschema.Schema, text string) error {
 	}
 	return schema.Validate(value)
 }
+
+// Words splits a command line as a shell does, as far as quotes and spaces go.
+func Words(line string) []string {
+	var words []string
+	for _, m := range regexp.MustCompile(`(?:[^\s'"]|'[^']*'|"[^"]*")+`).FindAllString(line, -1) {
+		words = append(words, strings.NewReplacer("'", "", `"`, "").Replace(m))
+	}
+	return words
+}

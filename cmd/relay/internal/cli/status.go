@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -16,16 +16,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/socket"
 )
 
-func (p *program) relayStatusCommand() *cobra.Command {
+func relayStatusCommand(p *state.State) *cobra.Command {
 	var asJSON, quiet, watch bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show how the relay that runs is", Args: noArgs,
+		Use: "status", Short: "Show how the relay that runs is", Args: state.NoArgs,
 		Long: `Show how the relay is that runs on the data folder: its accounts, its journal and its sinks, and what is not as it should be. The
 exit code is 0 if it answers, whatever it says, and 69 if no relay runs. Counts begin with its start. docs/operating.md says more.
 
@@ -36,7 +37,7 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 			if quiet && (asJSON || watch) {
 				return exit.Usagef("relay status --quiet prints nothing; leave --json and --watch out")
 			}
-			dir, err := p.dataPath()
+			dir, err := p.DataPath()
 			if err != nil {
 				return err
 			}
@@ -44,11 +45,11 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 			case quiet:
 				return silentStatus(cmd.Context(), dir)
 			case watch:
-				err = p.watchStatus(cmd.Context(), dir, asJSON)
+				err = runWatch(cmd.Context(), p, dir, asJSON)
 			default:
 				var s api.Status
 				if s, err = api.GetStatus(cmd.Context(), dir); err == nil {
-					err = p.writeSnapshot(p.out, &s, asJSON)
+					err = writeSnapshot(p, p.Out, &s, asJSON)
 				}
 			}
 			switch {
@@ -79,11 +80,11 @@ func silentStatus(ctx context.Context, dir string) error {
 	return nil
 }
 
-// watchStatus shows the status every second until ctx ends: in place of the one before on a terminal, else after it.
-func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) error {
+// runWatch shows the status every second until ctx ends: in place of the one before on a terminal, else after it.
+func runWatch(ctx context.Context, p *state.State, dir string, asJSON bool) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	redraw := terminal.Is(p.out) && !asJSON
+	redraw := terminal.Is(p.Out) && !asJSON
 	for first, away := true, false; ; first = false {
 		s, err := api.GetStatus(ctx, dir)
 		switch {
@@ -91,7 +92,7 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 			return err
 		case err != nil && !away:
 			away = true
-			if sayErr := p.say("%s; waiting for it.", awayText(dir, err)); sayErr != nil {
+			if sayErr := p.Say("%s; waiting for it.", awayText(dir, err)); sayErr != nil {
 				return sayErr
 			}
 		case err == nil:
@@ -100,7 +101,7 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 			if !first && !asJSON && !redraw {
 				block.WriteString("\n")
 			}
-			if err := p.writeSnapshot(&block, &s, asJSON); err != nil {
+			if err := writeSnapshot(p, &block, &s, asJSON); err != nil {
 				return err
 			}
 			text := block.String()
@@ -108,9 +109,9 @@ func (p *program) watchStatus(ctx context.Context, dir string, asJSON bool) erro
 				shown, _ := terminal.Visible([]byte(text))
 				text = "\x1b[H" + strings.ReplaceAll(string(shown), "\n", "\x1b[K\n") + "\x1b[J"
 			}
-			to := p.out
+			to := p.Out
 			if redraw {
-				to = terminal.Raw(p.out)
+				to = terminal.Raw(p.Out)
 			}
 			if _, err := io.WriteString(to, text); err != nil {
 				return err
@@ -133,7 +134,7 @@ func awayText(dir string, err error) string {
 }
 
 // writeSnapshot writes a snapshot as a table for people, or as one line.
-func (p *program) writeSnapshot(out io.Writer, s *api.Status, asJSON bool) error {
+func writeSnapshot(p *state.State, out io.Writer, s *api.Status, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(s)
 	}
@@ -188,7 +189,7 @@ func (p *program) writeSnapshot(out io.Writer, s *api.Status, asJSON bool) error
 		if i >= len(s.NotReady) {
 			kind = "Degraded: "
 		}
-		put(kind + text.Printable(t.With(s.Accounts, p.sameFlags())))
+		put(kind + text.Printable(t.With(s.Accounts, p.SameFlags())))
 	}
 	return w.Flush()
 }

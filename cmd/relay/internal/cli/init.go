@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -30,20 +31,20 @@ type initFlags struct {
 	force                                                    bool
 }
 
-func (p *program) initCommand() *cobra.Command {
+func initCommand(p *state.State) *cobra.Command {
 	var f initFlags
 	cmd := &cobra.Command{
-		Use: "init", Short: "Write a first relay.yaml", Args: noArgs,
+		Use: "init", Short: "Write a first relay.yaml", Args: state.NoArgs,
 		Long: `Write a commented relay.yaml, for you only, and say what to do next. On a terminal it asks for what the flags do not say. It asks for
 no secret: the file refers to environment variables, or to files that hold one.`,
 		Example: `  relay init
   relay init --client-id 4711 --sink stdout --sink nats
   relay init --client-id 4711 --sink webhook --webhook-url https://bot.example/treats --output /etc/relay/relay.yaml`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if p.configPath != "" && !cmd.Flags().Changed("output") {
-				f.output = p.configPath
+			if p.ConfigPath != "" && !cmd.Flags().Changed("output") {
+				f.output = p.ConfigPath
 			}
-			return p.initConfig(cmd.Context(), &f, cmd.Flags().Changed, terminal.Is(p.in) && terminal.Is(p.err))
+			return runInit(cmd.Context(), p, &f, cmd.Flags().Changed, terminal.Is(p.In) && terminal.Is(p.Err))
 		},
 	}
 	f.register(cmd.Flags())
@@ -63,11 +64,11 @@ func (f *initFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.slackURLFile, "slack-url-file", "", "file that holds the URL of the Slack webhook; without it a variable does")
 	flags.StringVar(&f.output, "output", "relay.yaml", "file to write")
 	flags.BoolVar(&f.force, "force", false, "replace a file that is there")
-	onlyOnCommandLine(flags, "force")
+	state.OnlyOnCommandLine(flags, "force")
 }
 
-// initConfig writes the configuration. given reports whether a flag was given. It asks for the rest if there is a terminal.
-func (p *program) initConfig(ctx context.Context, f *initFlags, given func(flag string) bool, terminal bool) error {
+// runInit writes the configuration. given reports whether a flag was given. It asks for the rest if there is a terminal.
+func runInit(ctx context.Context, p *state.State, f *initFlags, given func(flag string) bool, terminal bool) error {
 	there := exit.Usagef("%s is there already: replace it with --force, or write another one with --output", f.output)
 	if _, err := os.Lstat(f.output); err == nil && !f.force {
 		return there
@@ -79,7 +80,7 @@ func (p *program) initConfig(ctx context.Context, f *initFlags, given func(flag 
 	case len(missing) > 0 && !terminal:
 		return exit.Usagef("relay init has no terminal to ask on: give it %s", strings.Join(missing, " and "))
 	case len(missing) > 0:
-		if err := p.ask(ctx, f, given); err != nil {
+		if err := askQuestions(ctx, p, f, given); err != nil {
 			return err
 		}
 	}
@@ -96,7 +97,7 @@ func (p *program) initConfig(ctx context.Context, f *initFlags, given func(flag 
 	if err != nil {
 		return err
 	}
-	return p.sayNext(f, variables)
+	return sayNext(p, f, variables)
 }
 
 // settle checks the answers that flags gave and takes the usual ones for the others. It returns the flags without which there
@@ -157,15 +158,15 @@ func writeNew(path string, data []byte) error {
 }
 
 // sayNext says what was written and the commands that follow.
-func (p *program) sayNext(f *initFlags, variables []string) error {
-	found, err := config.Find("", p.getenv)
-	p.configPath = f.output
+func sayNext(p *state.State, f *initFlags, variables []string) error {
+	found, err := config.Find("", p.Getenv)
+	p.ConfigPath = f.output
 	if err == nil && found != "" && sameFile(found, f.output) {
-		p.configPath = "" // it is found without a word
+		p.ConfigPath = "" // it is found without a word
 	}
 	var next strings.Builder
 	for _, name := range variables {
-		if _, set := p.getenv(name); !set {
+		if _, set := p.Getenv(name); !set {
 			fmt.Fprintf(&next, "  %-36s # %s\n", "export "+name+"=...", f.variableIs(name))
 		}
 	}
@@ -179,9 +180,9 @@ func (p *program) sayNext(f *initFlags, variables []string) error {
 		commands = append(commands, "relay auth login "+f.account)
 	}
 	for _, command := range append(commands, "relay") {
-		next.WriteString("  " + command + p.sameFlags() + "\n")
+		next.WriteString("  " + command + p.SameFlags() + "\n")
 	}
-	return p.say("Wrote %s. Next:\n\n%s", f.output, strings.TrimSuffix(next.String(), "\n"))
+	return p.Say("Wrote %s. Next:\n\n%s", f.output, strings.TrimSuffix(next.String(), "\n"))
 }
 
 func sameFile(a, b string) bool {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"io"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 )
 
 // everyCommand calls use for each command there is.
@@ -22,10 +24,10 @@ func everyCommand(root *cobra.Command, use func(*cobra.Command)) {
 // Flags that destroy something or do without a check have no environment variable, in whatever command they are.
 func TestDestroyingFlagsHaveNoVariable(t *testing.T) {
 	dangerous := regexp.MustCompile(`(?:^|-)(?:all|force|yes|drop|accept|delete|overwrite|purge|insecure|skip|no-check|no-verify)(?:-|$)`)
-	p := &program{streams: streams{out: io.Discard, err: io.Discard, getenv: func(string) (string, bool) { return "true", true }}}
+	p := &state.State{Streams: state.Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
 	var seen []string
-	everyCommand(p.rootCommand(), func(cmd *cobra.Command) {
-		_ = p.fromEnvironment(cmd.Flags()) // most flags do not take "true"
+	everyCommand(rootCommand(p), func(cmd *cobra.Command) {
+		_ = p.FromEnvironment(cmd.Flags()) // most flags do not take "true"
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if !dangerous.MatchString(f.Name) {
 				return
@@ -53,9 +55,9 @@ func TestSwitchesWithAVariableAreHarmless(t *testing.T) {
 		"json", "dry-run", "watch", "quiet", "no-browser", "ping", "simulate", "consent", "ed25519",
 		"backfill-first-run", // delivers more, once
 	}
-	p := &program{streams: streams{out: io.Discard, err: io.Discard, getenv: func(string) (string, bool) { return "true", true }}}
-	everyCommand(p.rootCommand(), func(cmd *cobra.Command) {
-		_ = p.fromEnvironment(cmd.Flags()) // most flags do not take "true"
+	p := &state.State{Streams: state.Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
+	everyCommand(rootCommand(p), func(cmd *cobra.Command) {
+		_ = p.FromEnvironment(cmd.Flags()) // most flags do not take "true"
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if f.Changed && f.Value.Type() == "bool" && !slices.Contains(harmless, f.Name) {
 				t.Errorf("%s: --%s can be set by a variable: is it harmless?", cmd.CommandPath(), f.Name)

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -12,13 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (p *program) traceCommand() *cobra.Command {
+func traceCommand(p *state.State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "trace EVENT_ID", Short: "Show the way of one event, with every attempt to deliver it",
@@ -33,7 +34,7 @@ and redrives. Attempts are kept for 30 days. It works whether or not relay runs.
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var t *journal.Trace
-			err := p.withJournal(cmd.Context(), func(j *journal.Journal) (err error) {
+			err := p.WithJournal(cmd.Context(), func(j *journal.Journal) (err error) {
 				t, err = j.Trace(cmd.Context(), args[0])
 				return err
 			})
@@ -45,9 +46,9 @@ and redrives. Attempts are kept for 30 days. It works whether or not relay runs.
 				return err
 			}
 			if asJSON {
-				err = printSteps(p.out, steps)
+				err = printSteps(p.Out, steps)
 			} else {
-				err = tabulateSteps(p.out, t, steps)
+				err = tabulateSteps(p.Out, t, steps)
 			}
 			if errors.Is(err, syscall.EPIPE) {
 				return nil
@@ -59,8 +60,8 @@ and redrives. Attempts are kept for 30 days. It works whether or not relay runs.
 	return cmd
 }
 
-// traceStep is a line of the trace as --json shows it. What does not belong to its step is left out.
-type traceStep struct {
+// TraceStep is a line of the trace as --json shows it. What does not belong to its step is left out.
+type TraceStep struct {
 	Time time.Time `json:"time"`
 	Step string    `json:"step"` // received, journaled, attempt, dead_letter, resent
 	ID   string    `json:"id"`
@@ -87,10 +88,10 @@ type traceStep struct {
 	Reason     string `json:"reason,omitempty"`
 }
 
-func traceSteps(t *journal.Trace) (steps []traceStep, err error) {
+func traceSteps(t *journal.Trace) (steps []TraceStep, err error) {
 	r := t.Event
 	if r.Seq > 0 {
-		journaled := traceStep{
+		journaled := TraceStep{
 			Time: t.Journaled, Step: "journaled", ID: r.ID, Seq: r.Seq, Account: r.Account, Provider: r.Provider, Origin: r.Origin, Event: r.Line,
 		}
 		if r.Type == pipeline.EventType {
@@ -98,12 +99,12 @@ func traceSteps(t *journal.Trace) (steps []traceStep, err error) {
 			if err != nil {
 				return nil, err
 			}
-			steps = append(steps, traceStep{Time: e.RecordedTime, Step: "received", ID: r.ID})
+			steps = append(steps, TraceStep{Time: e.RecordedTime, Step: "received", ID: r.ID})
 		}
 		steps = append(steps, journaled)
 	}
 	for _, s := range t.Steps {
-		step := traceStep{Time: s.Time, ID: r.ID, Sink: s.Sink}
+		step := TraceStep{Time: s.Time, ID: r.ID, Sink: s.Sink}
 		switch {
 		case s.Attempt != nil:
 			a := s.Attempt
@@ -120,7 +121,7 @@ func traceSteps(t *journal.Trace) (steps []traceStep, err error) {
 	return steps, nil
 }
 
-func printSteps(w io.Writer, steps []traceStep) error {
+func printSteps(w io.Writer, steps []TraceStep) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	for _, s := range steps {
@@ -131,7 +132,7 @@ func printSteps(w io.Writer, steps []traceStep) error {
 	return nil
 }
 
-func tabulateSteps(w io.Writer, t *journal.Trace, steps []traceStep) error {
+func tabulateSteps(w io.Writer, t *journal.Trace, steps []TraceStep) error {
 	r := t.Event
 	head := r.ID + "  no longer in the journal"
 	if r.Seq > 0 {
@@ -157,7 +158,7 @@ func tabulateSteps(w io.Writer, t *journal.Trace, steps []traceStep) error {
 }
 
 // what tells of a step in a few words.
-func (s *traceStep) what() string {
+func (s *TraceStep) what() string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	switch s.Step {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
@@ -23,28 +24,28 @@ import (
 // maxImport bounds what auth import reads.
 const maxImport = 1 << 20
 
-func (p *program) importCommand() *cobra.Command {
+func importCommand(p *state.State) *cobra.Command {
 	var passphraseFile string
 	var force bool
 	cmd := &cobra.Command{
-		Use: "import [ACCOUNT]", Short: "Read a personal token, or a login of another machine, from standard input", Args: atMostOneAccount,
+		Use: "import [ACCOUNT]", Short: "Read a personal token, or a login of another machine, from standard input", Args: state.AtMostOneAccount,
 		Long: `Read from standard input what gives an account its login: the personal token of a provider that has such tokens
 (treesnap), or what "relay auth export" wrote on another machine. Which of the two it is shows by itself. An export that is sealed with
 a passphrase needs --passphrase-file, since standard input is taken.`,
 		Example: `  relay auth import trees < token.txt
   relay auth import mystream < mystream.age`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.importGrant(cmd.Context(), args, passphraseFile, force)
+			return runGrantImport(cmd.Context(), p, args, passphraseFile, force)
 		},
 	}
 	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase of the export; without it the export must be sealed for this machine's identity")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a login that works")
-	onlyOnCommandLine(cmd.Flags(), "force")
+	state.OnlyOnCommandLine(cmd.Flags(), "force")
 	return cmd
 }
 
-func (p *program) importGrant(ctx context.Context, args []string, passphraseFile string, force bool) error {
-	all, err := p.openAccounts(ctx)
+func runGrantImport(ctx context.Context, p *state.State, args []string, passphraseFile string, force bool) error {
+	all, err := openAccounts(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -53,12 +54,12 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 		return err
 	}
 	name := c.Account
-	if terminal.Is(p.in) && c.Provider.Grant == auth.PersonalToken {
-		if err := p.say("Paste the token of %s, then press Enter and Ctrl-D. It is made at %s.", c.Provider.Title, c.Provider.TokenPage); err != nil {
+	if terminal.Is(p.In) && c.Provider.Grant == auth.PersonalToken {
+		if err := p.Say("Paste the token of %s, then press Enter and Ctrl-D. It is made at %s.", c.Provider.Title, c.Provider.TokenPage); err != nil {
 			return err
 		}
 	}
-	content, err := io.ReadAll(io.LimitReader(p.in, maxImport+1))
+	content, err := io.ReadAll(io.LimitReader(p.In, maxImport+1))
 	if err != nil {
 		return fmt.Errorf("read standard input: %w", err)
 	}
@@ -73,7 +74,7 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 	case len(text) == 0:
 		return exit.Usagef("import %s: nothing on standard input; pipe the token or the export into it", name)
 	case auth.Sealed(text):
-		if err := p.importExport(ctx, all.store, c, text, passphraseFile, force); err != nil {
+		if err := importExport(ctx, p, all.store, c, text, passphraseFile, force); err != nil {
 			return err
 		}
 	case c.Provider.Grant != auth.PersonalToken:
@@ -90,25 +91,25 @@ func (p *program) importGrant(ctx context.Context, args []string, passphraseFile
 	if err != nil {
 		return err
 	}
-	if err := p.say("Imported the login of %s at %s. %s", name, c.Provider.Title, outlook(status, c.Provider.Grant)); err != nil {
+	if err := p.Say("Imported the login of %s at %s. %s", name, c.Provider.Title, outlook(status, c.Provider.Grant)); err != nil {
 		return err
 	}
 	switch doubt := status.Reason; {
 	case c.Provider.Grant != auth.PersonalToken:
-		return p.say("It was not checked: relay auth refresh %s shows whether %s takes it.", name, c.Provider.Title)
+		return p.Say("It was not checked: relay auth refresh %s shows whether %s takes it.", name, c.Provider.Title)
 	case status.State == auth.Active && doubt != "":
-		return p.say("It was %s. Until then nobody knows whether it is a token: relay auth refresh %s tries it.", doubt, name)
+		return p.Say("It was %s. Until then nobody knows whether it is a token: relay auth refresh %s tries it.", doubt, name)
 	}
 	return nil
 }
 
-func (p *program) importExport(ctx context.Context, store *auth.FileStore, c config.Account, text []byte, passphraseFile string, force bool) error {
+func importExport(ctx context.Context, p *state.State, store *auth.FileStore, c config.Account, text []byte, passphraseFile string, force bool) error {
 	opts := auth.ImportOptions{Provider: c.Provider.Name, Force: force}
 	var err error
 	if passphraseFile != "" {
 		opts.Passphrase, err = readPassphrase(passphraseFile)
 	} else {
-		opts.Identity, err = auth.LoadIdentity(ctx, p.identity())
+		opts.Identity, err = auth.LoadIdentity(ctx, p.Identity())
 	}
 	if err != nil {
 		return err
@@ -116,17 +117,17 @@ func (p *program) importExport(ctx context.Context, store *auth.FileStore, c con
 	return store.Import(ctx, c.Account, text, opts)
 }
 
-func (p *program) exportCommand() *cobra.Command {
+func exportCommand(p *state.State) *cobra.Command {
 	var passphraseFile, recipient string
 	cmd := &cobra.Command{
-		Use: "export [ACCOUNT]", Short: "Write an account's login, sealed, to take it to another machine", Args: atMostOneAccount,
+		Use: "export [ACCOUNT]", Short: "Write an account's login, sealed, to take it to another machine", Args: state.AtMostOneAccount,
 		Long: `Write an account's login to standard output, sealed with age: for a passphrase, or for the identity of the other
 machine, which "relay auth identity" shows there. A login belongs to one machine: once it works there, run
 "relay auth logout ACCOUNT --force" here.`,
 		Example: `  relay auth export mystream > mystream.age
   relay auth export mystream --recipient age1... | ssh other relay auth import mystream`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			all, err := p.openAccounts(cmd.Context())
+			all, err := openAccounts(cmd.Context(), p)
 			if err != nil {
 				return err
 			}
@@ -141,7 +142,7 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 			case passphraseFile != "":
 				key.Passphrase, err = readPassphrase(passphraseFile)
 			case recipient == "":
-				key.Passphrase, err = p.askPassphrase()
+				key.Passphrase, err = askPassphrase(p)
 			}
 			if err != nil {
 				return err
@@ -150,7 +151,7 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 			if err != nil {
 				return err
 			}
-			_, err = p.out.Write(sealed)
+			_, err = p.Out.Write(sealed)
 			return err
 		},
 	}
@@ -159,16 +160,16 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 	return cmd
 }
 
-func (p *program) identityCommand() *cobra.Command {
+func identityCommand(p *state.State) *cobra.Command {
 	return &cobra.Command{
-		Use: "identity", Short: "Show what this machine's tokens are sealed for, to receive an export", Args: noArgs,
+		Use: "identity", Short: "Show what this machine's tokens are sealed for, to receive an export", Args: state.NoArgs,
 		Example: "  relay auth identity",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			id, err := auth.LoadIdentity(cmd.Context(), p.identity())
+			id, err := auth.LoadIdentity(cmd.Context(), p.Identity())
 			if err != nil {
 				return err
 			}
-			_, err = io.WriteString(p.out, id.Recipient()+"\n")
+			_, err = io.WriteString(p.Out, id.Recipient()+"\n")
 			return err
 		},
 	}
@@ -188,21 +189,21 @@ func readPassphrase(path string) (secret.String, error) {
 }
 
 // askPassphrase asks on the terminal, twice, since a slip would make the export worthless.
-func (p *program) askPassphrase() (secret.String, error) {
-	in, ok := p.in.(*os.File)
-	if !ok || !terminal.Is(p.in) {
+func askPassphrase(p *state.State) (secret.String, error) {
+	in, ok := p.In.(*os.File)
+	if !ok || !terminal.Is(p.In) {
 		return secret.String{}, exit.Usagef("no terminal to ask for a passphrase; give --passphrase-file or --recipient")
 	}
 	var entered [2]string
 	for i, prompt := range []string{"Passphrase to seal the login with: ", "The same again: "} {
-		if _, err := io.WriteString(p.err, prompt); err != nil {
+		if _, err := io.WriteString(p.Err, prompt); err != nil {
 			return secret.String{}, err
 		}
 		text, err := term.ReadPassword(int(in.Fd()))
 		if err != nil {
 			return secret.String{}, fmt.Errorf("read the passphrase: %w", err)
 		}
-		if err := p.say(""); err != nil {
+		if err := p.Say(""); err != nil {
 			return secret.String{}, err
 		}
 		entered[i] = string(text)

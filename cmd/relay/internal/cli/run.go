@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -36,53 +37,53 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	f.sim.register(flags)
 }
 
-// run does the main job until ctx ends.
-func (p *program) run(ctx context.Context, f *runFlags, flags *pflag.FlagSet) (err error) {
+// runRelay does the main job until ctx ends.
+func runRelay(ctx context.Context, p *state.State, f *runFlags, flags *pflag.FlagSet) (err error) {
 	defer func() {
 		if errors.Is(err, exit.ErrSignal) { // told to stop while it was starting
 			err = nil
 		}
 	}()
-	log := p.logger()
+	log := p.Logger()
 	daemon.LimitMemory(ctx, log)
 	if f.simulate {
-		return p.runSimulated(ctx, f, log)
+		return runSimulated(ctx, p, f, log)
 	}
 	for _, name := range simulatorFlagNames() {
 		if flags.Changed(name) {
 			return exit.Usagef("--%s goes with --simulate", name)
 		}
 	}
-	path, err := config.Find(p.configPath, p.getenv)
+	path, err := config.Find(p.ConfigPath, p.Getenv)
 	if err != nil {
 		return exit.With(exit.Config, err)
 	}
-	load := func() (*config.Config, error) { return p.loadJob(f, log) }
+	load := func() (*config.Config, error) { return loadJob(p, f, log) }
 	var again *daemon.Reloader
-	if interactive := terminal.Is(p.in); !interactive || f.watch {
+	if interactive := terminal.Is(p.In); !interactive || f.watch {
 		again = daemon.NewReloader(path, f.watch, interactive, load)
 	}
 	cfg, err := load()
 	if err != nil {
 		return err
 	}
-	dir, err := p.dataPath()
+	dir, err := p.DataPath()
 	if err != nil {
 		return err
 	}
-	return daemon.Run(ctx, p.options(cfg, dir, again, log))
+	return daemon.Run(ctx, options(p, cfg, dir, again, log))
 }
 
 // options are those of a relay that this command runs.
-func (p *program) options(cfg *config.Config, dir string, again *daemon.Reloader, log zerolog.Logger) daemon.Options {
+func options(p *state.State, cfg *config.Config, dir string, again *daemon.Reloader, log zerolog.Logger) daemon.Options {
 	return daemon.Options{
-		Config: cfg, Dir: dir, Out: p.out, Notice: p.err, Getenv: p.getenv, Identity: p.identity(), Reload: again, Log: log,
+		Config: cfg, Dir: dir, Out: p.Out, Notice: p.Err, Getenv: p.Getenv, Identity: p.Identity(), Reload: again, Log: log,
 	}
 }
 
 // loadJob reads the configuration of the main job: its accounts, and the sinks that are to run.
-func (p *program) loadJob(f *runFlags, log zerolog.Logger) (*config.Config, error) {
-	cfg, err := p.loadConfigBy(config.Check, log)
+func loadJob(p *state.State, f *runFlags, log zerolog.Logger) (*config.Config, error) {
+	cfg, err := p.LoadConfigBy(config.Check, log)
 	if err != nil {
 		return nil, err
 	}

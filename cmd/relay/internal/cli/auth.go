@@ -1,9 +1,8 @@
-package main
+package cli
 
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -12,35 +11,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func (p *program) authCommand() *cobra.Command {
+func authCommand(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "auth", Short: "Log in to accounts and see after their tokens",
-		Args: unknownCommand, RunE: needCommand,
+		Args: state.UnknownCommand, RunE: state.NeedCommand,
 	}
-	cmd.AddCommand(p.loginCommand(), p.logoutCommand(), p.statusCommand(), p.tokenCommand(), p.refreshCommand(), p.importCommand(), p.exportCommand(), p.identityCommand())
+	cmd.AddCommand(loginCommand(p), logoutCommand(p), statusCommand(p), tokenCommand(p), refreshCommand(p), importCommand(p), exportCommand(p), identityCommand(p))
 	return cmd
-}
-
-// oneAccount is for commands that take the name of one account.
-func oneAccount(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return exit.Usagef("%s takes one argument, the account's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
-	}
-	return nil
-}
-
-// atMostOneAccount is for commands that take the name of one account, which may be left out where only one is configured.
-func atMostOneAccount(cmd *cobra.Command, args []string) error {
-	if len(args) > 1 {
-		return oneAccount(cmd, args)
-	}
-	return nil
 }
 
 // accounts is the configuration with the store of its grants.
@@ -50,17 +34,17 @@ type accounts struct {
 	log   zerolog.Logger
 }
 
-func (p *program) openAccounts(ctx context.Context) (*accounts, error) {
-	log := p.logger()
-	cfg, err := p.loadConfig(log)
+func openAccounts(ctx context.Context, p *state.State) (*accounts, error) {
+	log := p.Logger()
+	cfg, err := p.LoadConfig(log)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := p.dataPath()
+	dir, err := p.DataPath()
 	if err != nil {
 		return nil, err
 	}
-	store, err := grants.OpenStore(ctx, dir, p.identity(), log)
+	store, err := grants.OpenStore(ctx, dir, p.Identity(), log)
 	if err != nil {
 		return nil, err
 	}
@@ -97,25 +81,20 @@ func (a *accounts) find(name string) (*auth.Account, config.Account, error) {
 	return nil, config.Account{}, exit.Usagef("%s has no account %q; it has [%s]", a.cfg.Path, name, strings.Join(a.names(), ", "))
 }
 
-// account opens the account that the arguments of a command name, or else the only one.
-func (p *program) account(ctx context.Context, args []string) (*auth.Account, config.Account, error) {
-	all, err := p.openAccounts(ctx)
+// namedAccount opens the account that the arguments of a command name, or else the only one.
+func namedAccount(ctx context.Context, p *state.State, args []string) (*auth.Account, config.Account, error) {
+	all, err := openAccounts(ctx, p)
 	if err != nil {
 		return nil, config.Account{}, err
 	}
 	return all.named(args)
 }
 
-func (p *program) say(format string, args ...any) error {
-	_, err := fmt.Fprintf(p.err, format+"\n", args...)
-	return err
-}
-
-func (p *program) loginCommand() *cobra.Command {
+func loginCommand(p *state.State) *cobra.Command {
 	var noBrowser, missingState bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use: "login [ACCOUNT]", Short: "Log in to an account in the browser", Args: atMostOneAccount,
+		Use: "login [ACCOUNT]", Short: "Log in to an account in the browser", Args: state.AtMostOneAccount,
 		Long: `Log in to an account of the configuration. relay shows the address to open, opens the browser where there is one, and
 waits at the account's redirect_url. On a machine without a browser open the address elsewhere; the browser then ends
 on a page it cannot show: paste the address of that page here. The name may be left out where only one account is configured.
@@ -124,11 +103,11 @@ A provider sends back the state that relay gave it, which shows that the reply b
 then, give --accept-missing-state and paste the address: relay takes your word for it.`,
 		Example: "  relay auth login mystream\n  relay auth login mystream --no-browser",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, c, err := p.account(cmd.Context(), args)
+			account, c, err := namedAccount(cmd.Context(), p, args)
 			if err != nil {
 				return err
 			}
-			opts := auth.LoginOptions{Prompt: p.err, Paste: p.in, Timeout: timeout, AcceptMissingState: missingState}
+			opts := auth.LoginOptions{Prompt: p.Err, Paste: p.In, Timeout: timeout, AcceptMissingState: missingState}
 			if !noBrowser {
 				opts.Browser = auth.OpenBrowser
 			}
@@ -139,12 +118,12 @@ then, give --accept-missing-state and paste the address: relay takes your word f
 			if err != nil {
 				return err
 			}
-			return p.say("Logged in to %s at %s. %s", c.Account, c.Provider.Title, outlook(status, c.Provider.Grant))
+			return p.Say("Logged in to %s at %s. %s", c.Account, c.Provider.Title, outlook(status, c.Provider.Grant))
 		},
 	}
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "do not open a browser")
 	cmd.Flags().BoolVar(&missingState, "accept-missing-state", false, "take a pasted address without a state, from a provider that returns none")
-	onlyOnCommandLine(cmd.Flags(), "accept-missing-state")
+	state.OnlyOnCommandLine(cmd.Flags(), "accept-missing-state")
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait for the login")
 	return cmd
 }
@@ -162,13 +141,13 @@ func outlook(s auth.Status, grant auth.GrantType) string {
 	return "The token is renewed by itself; the login lasts until " + text.Day(s.RefreshExpiry) + "."
 }
 
-func (p *program) logoutCommand() *cobra.Command {
+func logoutCommand(p *state.State) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "logout [ACCOUNT]", Short: "End the login at the provider, where that is possible, and forget the tokens", Args: atMostOneAccount,
+		Use: "logout [ACCOUNT]", Short: "End the login at the provider, where that is possible, and forget the tokens", Args: state.AtMostOneAccount,
 		Example: "  relay auth logout mystream",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, c, err := p.account(cmd.Context(), args)
+			account, c, err := namedAccount(cmd.Context(), p, args)
 			if err != nil {
 				return err
 			}
@@ -179,21 +158,21 @@ func (p *program) logoutCommand() *cobra.Command {
 			if err := logout(cmd.Context()); err != nil {
 				return err
 			}
-			return p.say("Forgot the tokens of %s.", c.Account)
+			return p.Say("Forgot the tokens of %s.", c.Account)
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "only forget the tokens, without a word to the provider")
-	onlyOnCommandLine(cmd.Flags(), "force")
+	state.OnlyOnCommandLine(cmd.Flags(), "force")
 	return cmd
 }
 
-func (p *program) tokenCommand() *cobra.Command {
+func tokenCommand(p *state.State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "token [ACCOUNT]", Short: "Print a valid access token, renewed if need be", Args: atMostOneAccount,
+		Use: "token [ACCOUNT]", Short: "Print a valid access token, renewed if need be", Args: state.AtMostOneAccount,
 		Example: "  curl -H \"Authorization: Bearer $(relay auth token mystream)\" https://api.example/",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			account, _, err := p.account(cmd.Context(), args)
+			account, _, err := namedAccount(cmd.Context(), p, args)
 			if err != nil {
 				return err
 			}
@@ -201,34 +180,34 @@ func (p *program) tokenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.printToken(token, asJSON)
+			return printToken(p, token, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object with the expiry")
 	return cmd
 }
 
-func (p *program) printToken(token auth.Token, asJSON bool) error {
+func printToken(p *state.State, token auth.Token, asJSON bool) error {
 	if !asJSON {
-		_, err := io.WriteString(p.out, token.AccessToken.Reveal()+"\n")
+		_, err := io.WriteString(p.Out, token.AccessToken.Reveal()+"\n")
 		return err
 	}
-	return json.NewEncoder(p.out).Encode(map[string]any{
+	return json.NewEncoder(p.Out).Encode(map[string]any{
 		"access_token": token.AccessToken.Reveal(), "expiry": token.Expiry,
 	})
 }
 
-func (p *program) refreshCommand() *cobra.Command {
+func refreshCommand(p *state.State) *cobra.Command {
 	return &cobra.Command{
-		Use: "refresh [ACCOUNT]", Short: "Renew an account's token now", Args: atMostOneAccount, Example: "  relay auth refresh mystream",
+		Use: "refresh [ACCOUNT]", Short: "Renew an account's token now", Args: state.AtMostOneAccount, Example: "  relay auth refresh mystream",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.refresh(cmd.Context(), args)
+			return runRefresh(cmd.Context(), p, args)
 		},
 	}
 }
 
-func (p *program) refresh(ctx context.Context, args []string) error {
-	account, c, err := p.account(ctx, args)
+func runRefresh(ctx context.Context, p *state.State, args []string) error {
+	account, c, err := namedAccount(ctx, p, args)
 	if err != nil {
 		return err
 	}
@@ -236,5 +215,5 @@ func (p *program) refresh(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return p.say("Renewed the token of %s; it is valid until %s.", c.Account, token.Expiry.Local().Format(time.DateTime))
+	return p.Say("Renewed the token of %s; it is valid until %s.", c.Account, token.Expiry.Local().Format(time.DateTime))
 }

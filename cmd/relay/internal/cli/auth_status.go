@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -10,19 +10,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func (p *program) statusCommand() *cobra.Command {
+func statusCommand(p *state.State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "status [ACCOUNT]", Short: "Show how the accounts' tokens are, without the tokens",
 		Example: "  relay auth status\n  relay auth status mystream --json | jq .expiry",
-		Args:    atMostOneAccount,
+		Args:    state.AtMostOneAccount,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			all, err := p.openAccounts(cmd.Context())
+			all, err := openAccounts(cmd.Context(), p)
 			if err != nil {
 				return err
 			}
@@ -30,7 +31,7 @@ func (p *program) statusCommand() *cobra.Command {
 			if len(names) == 0 {
 				names = all.names()
 			}
-			return p.showStatus(all, names, asJSON)
+			return showStatus(p, all, names, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line on stdout")
@@ -38,7 +39,7 @@ func (p *program) statusCommand() *cobra.Command {
 }
 
 // showStatus shows the accounts of these names. It fails with code 77 if one of them needs a hand.
-func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
+func showStatus(p *state.State, all *accounts, names []string, asJSON bool) error {
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	put := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) } // into memory: it cannot fail
@@ -54,14 +55,14 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 		if err != nil {
 			return err
 		}
-		fix := s.Status.Fix.Short(p.sameFlags())
+		fix := s.Status.Fix.Short(p.SameFlags())
 		if fix != "" {
 			needy = true
 		} else if s.State == auth.RefreshOutcomeUnknown {
 			s.Fix, fix = grants.FindsOut, grants.FindsOut
 		}
 		if asJSON {
-			if err := json.NewEncoder(p.out).Encode(s); err != nil {
+			if err := json.NewEncoder(p.Out).Encode(s); err != nil {
 				return err
 			}
 			continue
@@ -70,7 +71,7 @@ func (p *program) showStatus(all *accounts, names []string, asJSON bool) error {
 	}
 	if !asJSON {
 		_ = w.Flush() // into memory: it cannot fail
-		if err := p.say("%s", strings.TrimRight(table.String(), "\n")); err != nil {
+		if err := p.Say("%s", strings.TrimRight(table.String(), "\n")); err != nil {
 			return err
 		}
 	}

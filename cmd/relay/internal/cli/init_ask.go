@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bufio"
@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
@@ -148,9 +149,9 @@ func checkWebhookURL(text string) error {
 	return err
 }
 
-// ask puts the questions that no flag has answered, each until the answer is good.
-func (p *program) ask(ctx context.Context, f *initFlags, given func(flag string) bool) error {
-	answers := readAnswers(p.in)
+// askQuestions puts the questions that no flag has answered, each until the answer is good.
+func askQuestions(ctx context.Context, p *state.State, f *initFlags, given func(flag string) bool) error {
+	answers := readAnswers(p.In)
 	defer answers.stop()
 	for _, q := range f.questions() {
 		if !q.applies() || q.unasked || given(q.flag) {
@@ -161,18 +162,18 @@ func (p *program) ask(ctx context.Context, f *initFlags, given func(flag string)
 			if q.usual() != "" {
 				usual = " [" + q.usual() + "]"
 			}
-			if _, err := fmt.Fprintf(p.err, "%s%s: ", q.about, usual); err != nil {
+			if _, err := fmt.Fprintf(p.Err, "%s%s: ", q.about, usual); err != nil {
 				return err
 			}
 			answer, err := answers.next(ctx)
 			if err != nil {
-				return errors.Join(err, p.say("")) // the cursor stands behind the question
+				return errors.Join(err, p.Say("")) // the cursor stands behind the question
 			}
 			if answer == "" {
 				answer = q.usual()
 			}
 			if err := q.take(answer); err != nil {
-				if err := p.say("%s: %v", q.flag, err); err != nil {
+				if err := p.Say("%s: %v", q.flag, err); err != nil {
 					return err
 				}
 				continue

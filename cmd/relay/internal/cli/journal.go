@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -24,18 +25,18 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
-func (p *program) journalCommand() *cobra.Command {
+func journalCommand(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "journal", Short: "Verify, back up or fill the journal", Args: unknownCommand,
+		Use: "journal", Short: "Verify, back up or fill the journal", Args: state.UnknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.journalVerifyCommand(), p.journalBackupCommand(), p.journalImportCommand())
+	cmd.AddCommand(journalVerifyCommand(p), journalBackupCommand(p), journalImportCommand(p))
 	return cmd
 }
 
 // journalFiles is the folder of the journal's files, which must be there.
-func (p *program) journalFiles() (string, error) {
-	dir, err := p.dataPath()
+func journalFiles(p *state.State) (string, error) {
+	dir, err := p.DataPath()
 	if err != nil {
 		return "", err
 	}
@@ -49,44 +50,44 @@ func (p *program) journalFiles() (string, error) {
 	return at, nil
 }
 
-func (p *program) journalVerifyCommand() *cobra.Command {
+func journalVerifyCommand(p *state.State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Read the whole journal and check every record", Args: noArgs,
+		Use: "verify", Short: "Read the whole journal and check every record", Args: state.NoArgs,
 		Long: `Read every record of the journal on this machine and check its checksum. It changes nothing, and works while relay runs. What is wrong
 is printed, a line each; the exit code is 1 then.`,
 		Example: "  relay journal verify\n  relay journal verify --data-dir /backup/2026-07-16",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := p.journalFiles()
+			at, err := journalFiles(p)
 			if err != nil {
 				return err
 			}
-			return p.journalVerify(cmd.Context(), at, asJSON)
+			return runVerify(cmd.Context(), p, at, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the summary as a JSON object")
 	return cmd
 }
 
-func (p *program) journalVerify(ctx context.Context, at string, asJSON bool) error {
+func runVerify(ctx context.Context, p *state.State, at string, asJSON bool) error {
 	summary, err := filelog.Verify(ctx, at, func(f filelog.Finding) {
 		if !asJSON {
-			_, _ = fmt.Fprintln(p.out, findingLine(&f)) // the summary fails likewise
+			_, _ = fmt.Fprintln(p.Out, findingLine(&f)) // the summary fails likewise
 		}
 	})
 	if err != nil {
 		return exit.With(exit.Unavailable, err)
 	}
 	if asJSON {
-		err = json.NewEncoder(p.out).Encode(summary)
+		err = json.NewEncoder(p.Out).Encode(summary)
 	} else {
-		err = p.say("Verified %d records in %d segments, %d MiB.", summary.Records, summary.Segments, summary.Bytes>>20)
+		err = p.Say("Verified %d records in %d segments, %d MiB.", summary.Records, summary.Segments, summary.Bytes>>20)
 	}
 	var faults []error
 	if summary.Findings > 0 {
 		faults = append(faults, fmt.Errorf("the journal in %s has %d faults; when relay runs, what TreatStream's history still holds is journaled again", at, summary.Findings))
 	}
-	if !p.relayRuns(ctx) { // a relay that runs has it open, and verified it at its start
+	if !p.RelayRuns(ctx) { // a relay that runs has it open, and verified it at its start
 		faults = append(faults, statefile.Verify(ctx, at))
 	}
 	return errors.Join(append(faults, err)...)
@@ -118,7 +119,7 @@ func findingLine(f *filelog.Finding) string {
 	return line
 }
 
-func (p *program) journalBackupCommand() *cobra.Command {
+func journalBackupCommand(p *state.State) *cobra.Command {
 	return &cobra.Command{
 		Use: "backup DIR", Short: "Copy the journal, also while relay runs",
 		Long: `Make a consistent copy of the journal, its state and the sinks' places in DIR, which must be new or empty. It works whether or not relay
@@ -130,11 +131,11 @@ runs. To restore, stop relay and put the copy in the place of the data folder's 
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return p.journalBackup(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runBackup(cmd.Context(), p, args[0]) },
 	}
 }
 
-func (p *program) journalImportCommand() *cobra.Command {
+func journalImportCommand(p *state.State) *cobra.Command {
 	return &cobra.Command{
 		Use: "import FILE", Short: "Add the events of a relay export to the journal",
 		Long: `Add events to the journal that relay export has written as JSON lines, from this journal or another. They are known, so that the history
@@ -148,7 +149,7 @@ must not run meanwhile. - reads standard input.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := p.in
+			in := p.In
 			if args[0] != "-" {
 				f, err := os.Open(args[0])
 				if err != nil {
@@ -157,29 +158,29 @@ must not run meanwhile. - reads standard input.`,
 				defer f.Close() //nolint:errcheck // it was only read
 				in = f
 			}
-			return p.journalImport(cmd.Context(), in)
+			return runImport(cmd.Context(), p, in)
 		},
 	}
 }
 
-func (p *program) journalImport(ctx context.Context, in io.Reader) error {
-	log := p.logger()
-	cfg, err := p.loadConfig(log)
+func runImport(ctx context.Context, p *state.State, in io.Reader) error {
+	log := p.Logger()
+	cfg, err := p.LoadConfig(log)
 	if err != nil {
 		return err
 	}
-	dir, err := p.dataPath()
+	dir, err := p.DataPath()
 	if err != nil {
 		return err
 	}
 	return daemon.Import(ctx, daemon.Options{Config: cfg, Dir: dir, Log: log}, in, func(added, known int) error {
-		return p.say("Imported %d events; %d were in the journal already.", added, known)
+		return p.Say("Imported %d events; %d were in the journal already.", added, known)
 	})
 }
 
-// journalBackup copies the journal of the data folder. The state is copied before the log, so that no place in the copy is past its end.
-func (p *program) journalBackup(ctx context.Context, to string) (err error) {
-	at, err := p.journalFiles()
+// runBackup copies the journal of the data folder. The state is copied before the log, so that no place in the copy is past its end.
+func runBackup(ctx context.Context, p *state.State, to string) (err error) {
+	at, err := journalFiles(p)
 	if err != nil {
 		return err
 	}
@@ -189,7 +190,7 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 	}
 	var undo datadir.Teardown
 	defer func() { err = errors.Join(err, undo.Run()) }()
-	files, err := p.access()
+	files, err := p.Access()
 	if err != nil {
 		return err
 	}
@@ -205,7 +206,7 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 	if err != nil {
 		return fmt.Errorf("back up the journal: %w", err)
 	}
-	log, err := filelog.OpenReader(ctx, filelog.Options{Dir: at, Log: p.logger()})
+	log, err := filelog.OpenReader(ctx, filelog.Options{Dir: at, Log: p.Logger()})
 	if err != nil {
 		return exit.With(exit.Unavailable, err)
 	}
@@ -213,10 +214,10 @@ func (p *program) journalBackup(ctx context.Context, to string) (err error) {
 	if err := filelog.Backup(ctx, log, to); err != nil {
 		return err
 	}
-	if err := writeState(ctx, items, to, p.logger()); err != nil {
+	if err := writeState(ctx, items, to, p.Logger()); err != nil {
 		return fmt.Errorf("back up the journal: %w", err)
 	}
-	return p.say("Copied the journal to %s. relay journal verify --data-dir %s reads the copy.", to, text.ShellQuote(filepath.Dir(to)))
+	return p.Say("Copied the journal to %s. relay journal verify --data-dir %s reads the copy.", to, text.ShellQuote(filepath.Dir(to)))
 }
 
 // writeState writes a state with these items.

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -13,37 +13,38 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (p *program) sinksCommand() *cobra.Command {
+func sinksCommand(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "sinks", Short: "See how the sinks are, and switch them off and on", Args: unknownCommand,
+		Use: "sinks", Short: "See how the sinks are, and switch them off and on", Args: state.UnknownCommand,
 		Long: `See how the sinks are, and switch them off and on. What comes for a sink that is disabled waits in the journal. These
 commands work whether or not relay runs; without one they show how it was left. Without a command it lists them.`,
 		Example: "  relay sinks\n  relay sinks disable bot",
 	}
-	p.listsSinks(cmd)
+	listsSinks(p, cmd)
 	list := &cobra.Command{
-		Use: "list", Short: "Show how the sinks are", Args: noArgs,
+		Use: "list", Short: "Show how the sinks are", Args: state.NoArgs,
 		Example: "  relay sinks list\n  relay sinks list --json | jq -r 'select(.state != \"ok\") | .sink'",
 	}
-	p.listsSinks(list)
-	cmd.AddCommand(list, p.enableSinkCommand(), p.disableSinkCommand())
+	listsSinks(p, list)
+	cmd.AddCommand(list, enableSinkCommand(p), disableSinkCommand(p))
 	return cmd
 }
 
 // sinkNames are those of the configuration with their types, if there is one that can be read.
-func (p *program) sinkNames() (names []string, types map[string]string) {
+func sinkNames(p *state.State) (names []string, types map[string]string) {
 	types = make(map[string]string)
-	path, err := config.Find(p.configPath, p.getenv)
+	path, err := config.Find(p.ConfigPath, p.Getenv)
 	if err != nil || path == "" {
 		return nil, types
 	}
-	cfg, err := config.Load(path, p.getenv)
+	cfg, err := config.Load(path, p.Getenv)
 	if err != nil {
 		return nil, types // withJournal tells, if it matters
 	}
@@ -53,8 +54,8 @@ func (p *program) sinkNames() (names []string, types map[string]string) {
 	return names, types
 }
 
-// sinkLine is a sink as --json shows it.
-type sinkLine struct {
+// SinkLine is a sink as --json shows it.
+type SinkLine struct {
 	Type  string `json:"type,omitempty"` // empty if the configuration does not have it
 	State string `json:"state"`          // new, ok, down or disabled
 	journal.SinkStatus
@@ -73,17 +74,17 @@ func sinkState(s journal.SinkStatus) string {
 }
 
 // listsSinks makes cmd list the sinks.
-func (p *program) listsSinks(cmd *cobra.Command) {
+func listsSinks(p *state.State, cmd *cobra.Command) {
 	var asJSON bool
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		names, types := p.sinkNames()
+		names, types := sinkNames(p)
 		var all []journal.SinkStatus
-		err := p.withJournal(cmd.Context(), func(j *journal.Journal) (err error) {
+		err := p.WithJournal(cmd.Context(), func(j *journal.Journal) (err error) {
 			all, err = j.Sinks(cmd.Context(), names)
 			return err
 		})
 		if err == nil {
-			err = p.showSinks(all, types, asJSON)
+			err = showSinks(p, all, types, asJSON)
 		}
 		if errors.Is(err, syscall.EPIPE) {
 			return nil
@@ -93,17 +94,17 @@ func (p *program) listsSinks(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 }
 
-func (p *program) showSinks(all []journal.SinkStatus, types map[string]string, asJSON bool) error {
+func showSinks(p *state.State, all []journal.SinkStatus, types map[string]string, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(p.out)
+		enc := json.NewEncoder(p.Out)
 		for _, s := range all {
-			if err := enc.Encode(sinkLine{types[s.Sink], sinkState(s), s}); err != nil {
+			if err := enc.Encode(SinkLine{types[s.Sink], sinkState(s), s}); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
 	put := func(cells ...string) error {
 		_, err := fmt.Fprintln(table, strings.Join(cells, "\t"))
 		return err
@@ -138,18 +139,10 @@ func (p *program) showSinks(all []journal.SinkStatus, types map[string]string, a
 	return table.Flush()
 }
 
-// oneSink is for commands that take the name of one sink.
-func oneSink(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return exit.Usagef("%s takes one argument, the sink's name in the configuration; see %s --help", cmd.CommandPath(), cmd.CommandPath())
-	}
-	return nil
-}
-
 // changeSink changes what is known of a sink that is configured or has a place in the journal.
-func (p *program) changeSink(ctx context.Context, name string, change func(*journal.SinkState)) error {
-	names, _ := p.sinkNames()
-	return p.withJournal(ctx, func(j *journal.Journal) error {
+func changeSink(ctx context.Context, p *state.State, name string, change func(*journal.SinkState)) error {
+	names, _ := sinkNames(p)
+	return p.WithJournal(ctx, func(j *journal.Journal) error {
 		all, err := j.Sinks(ctx, names)
 		if err != nil {
 			return err
@@ -166,12 +159,12 @@ func (p *program) changeSink(ctx context.Context, name string, change func(*jour
 	})
 }
 
-func (p *program) enableSinkCommand() *cobra.Command {
+func enableSinkCommand(p *state.State) *cobra.Command {
 	return &cobra.Command{
-		Use: "enable NAME", Short: "Let a disabled sink have its events again, from where it stopped", Args: oneSink, Example: "  relay sinks enable bot",
+		Use: "enable NAME", Short: "Let a disabled sink have its events again, from where it stopped", Args: state.OneSink, Example: "  relay sinks enable bot",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var since time.Time
-			err := p.changeSink(cmd.Context(), args[0], func(s *journal.SinkState) {
+			err := changeSink(cmd.Context(), p, args[0], func(s *journal.SinkState) {
 				if since = s.DisabledSince; since.IsZero() {
 					return
 				}
@@ -184,21 +177,21 @@ func (p *program) enableSinkCommand() *cobra.Command {
 			case err != nil:
 				return err
 			case since.IsZero():
-				return p.say("Sink %s is not disabled.", args[0])
+				return p.Say("Sink %s is not disabled.", args[0])
 			}
-			return p.say("Enabled %s, which was disabled since %s.", args[0], since.Local().Format(time.DateTime))
+			return p.Say("Enabled %s, which was disabled since %s.", args[0], since.Local().Format(time.DateTime))
 		},
 	}
 }
 
-func (p *program) disableSinkCommand() *cobra.Command {
+func disableSinkCommand(p *state.State) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "disable NAME", Short: "Send nothing more to a sink; what comes for it waits in the journal", Args: oneSink,
+		Use: "disable NAME", Short: "Send nothing more to a sink; what comes for it waits in the journal", Args: state.OneSink,
 		Example: "  relay sinks disable bot --reason \"moving house\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			was := false
-			err := p.changeSink(cmd.Context(), args[0], func(s *journal.SinkState) {
+			err := changeSink(cmd.Context(), p, args[0], func(s *journal.SinkState) {
 				if was = !s.DisabledSince.IsZero(); !was {
 					s.DisabledSince, s.Reason = time.Now().UTC(), reason
 				}
@@ -207,9 +200,9 @@ func (p *program) disableSinkCommand() *cobra.Command {
 			case err != nil:
 				return err
 			case was:
-				return p.say("Sink %s is disabled already.", args[0])
+				return p.Say("Sink %s is disabled already.", args[0])
 			}
-			return p.say("Disabled %s; relay sinks enable %s undoes it.", args[0], args[0])
+			return p.Say("Disabled %s; relay sinks enable %s undoes it.", args[0], args[0])
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "disabled by the operator", "why, for those who look at it later")

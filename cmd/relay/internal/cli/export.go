@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bufio"
@@ -19,16 +19,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (p *program) exportEventsCommand() *cobra.Command {
+func exportEventsCommand(p *state.State) *cobra.Command {
 	var f eventFlags
 	var format, output string
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write the treats of the journal to a file, as JSON lines or CSV", Args: noArgs,
+		Use: "export", Short: "Write the treats of the journal to a file, as JSON lines or CSV", Args: state.NoArgs,
 		Long: `Write the treats that the journal has for your own records: the events as they are, one a line (jsonl), or a table (csv, RFC 4180,
 UTF-8). Each treat is written once; tests and replays are left out, unless --origin names them. A text that a spreadsheet would take
 for a formula gets a ' before it in CSV.`,
@@ -45,13 +46,13 @@ for a formula gets a ' before it in CSV.`,
 				return exit.Usagef("--format %q: want jsonl or csv", format)
 			}
 			if output == "" {
-				_, err := p.export(cmd.Context(), filter, format, p.out)
+				_, err := exportEvents(cmd.Context(), p, filter, format, p.Out)
 				if errors.Is(err, syscall.EPIPE) {
 					return nil
 				}
 				return err
 			}
-			return p.exportFile(cmd.Context(), filter, format, output)
+			return exportFile(cmd.Context(), p, filter, format, output)
 		},
 	}
 	f.register(cmd.Flags(), "live, backfill, test or replay; live and backfill without it")
@@ -61,12 +62,12 @@ for a formula gets a ' before it in CSV.`,
 }
 
 // exportFile writes a file that is there whole or not at all.
-func (p *program) exportFile(ctx context.Context, filter journal.EventFilter, format, path string) error {
+func exportFile(ctx context.Context, p *state.State, filter journal.EventFilter, format, path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
 		return exit.With(exit.Unavailable, fmt.Errorf("write %s: %w", path, err))
 	}
-	n, err := p.export(ctx, filter, format, f)
+	n, err := exportEvents(ctx, p, filter, format, f)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
@@ -74,11 +75,11 @@ func (p *program) exportFile(ctx context.Context, filter journal.EventFilter, fo
 	if err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
 	}
-	return p.say("Wrote %d to %s.", n, path)
+	return p.Say("Wrote %d to %s.", n, path)
 }
 
-// export writes the events that match, and counts them.
-func (p *program) export(ctx context.Context, filter journal.EventFilter, format string, w io.Writer) (n int, err error) {
+// exportEvents writes the events that match, and counts them.
+func exportEvents(ctx context.Context, p *state.State, filter journal.EventFilter, format string, w io.Writer) (n int, err error) {
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	write := func(e journal.JournaledEvent) error {
 		_, err := fmt.Fprintf(buffered, "%s\n", e.Line)
@@ -90,13 +91,13 @@ func (p *program) export(ctx context.Context, filter journal.EventFilter, format
 			if err != nil {
 				return err
 			}
-			return writeCSV(buffered, csvRow(&event))
+			return writeCSV(buffered, CSVRow(&event))
 		}
-		if err := writeCSV(buffered, csvHeader()); err != nil {
+		if err := writeCSV(buffered, CSVHeader()); err != nil {
 			return 0, err
 		}
 	}
-	err = p.withJournal(ctx, func(j *journal.Journal) error {
+	err = p.WithJournal(ctx, func(j *journal.Journal) error {
 		return eachEvent(ctx, j, filter, func(e journal.JournaledEvent) error {
 			n++
 			return write(e)
@@ -108,15 +109,16 @@ func (p *program) export(ctx context.Context, filter journal.EventFilter, format
 	return n, buffered.Flush()
 }
 
-func csvHeader() []string {
+// CSVHeader names the columns of [CSVRow].
+func CSVHeader() []string {
 	return []string{
 		"id", "time", "recorded_time", "origin", "account", "provider", "sender", "sender_type", "receiver", "receiver_type",
 		"title", "message", "anonymous", "date_created",
 	}
 }
 
-// csvRow is an event as a row. What is null is empty.
-func csvRow(e *pipeline.Event) []string {
+// CSVRow is an event as a row. What is null is empty.
+func CSVRow(e *pipeline.Event) []string {
 	d := &e.Data
 	row := []string{
 		e.ID, e.Time.Format(time.RFC3339Nano), e.RecordedTime.Format(time.RFC3339Nano), string(e.Origin), d.Account, d.Provider,

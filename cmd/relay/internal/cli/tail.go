@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
@@ -24,10 +25,10 @@ type tailFlags struct {
 	json     bool
 }
 
-func (p *program) tailCommand() *cobra.Command {
+func tailCommand(p *state.State) *cobra.Command {
 	var f tailFlags
 	cmd := &cobra.Command{
-		Use: "tail", Short: "Show events as they are journaled", Args: noArgs,
+		Use: "tail", Short: "Show events as they are journaled", Args: state.NoArgs,
 		Long: `Show each event as it is journaled, from now on, until Ctrl-C. It asks the relay that runs on the data folder, or the server of
 journal.nats_url, and leaves nothing there. If that goes away it is waited for, like a file by tail -F, and nothing that is journaled
 meanwhile is missing. What was put before one sink only, such as replays, is not shown.
@@ -35,7 +36,7 @@ meanwhile is missing. What was put before one sink only, such as replays, is not
 The filter is an expression as in a sink's filter. An event of which it cannot tell is shown.`,
 		Example: "  relay tail\n  relay tail --since 1h --account mystream\n  relay tail --json --filter 'data.title contains \"pizza\"' | jq .data.sender",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := p.tail(cmd.Context(), &f)
+			err := runTail(cmd.Context(), p, &f)
 			if errors.Is(err, syscall.EPIPE) || cmd.Context().Err() != nil {
 				return nil //nolint:nilerr // it was told to end
 			}
@@ -52,7 +53,7 @@ The filter is an expression as in a sink's filter. An event of which it cannot t
 
 // A tail is where a walk along the journal is.
 type tail struct {
-	*program
+	*state.State
 	tailFlags
 	match *rules.Filter // nil: all
 	from  journal.FollowConfig
@@ -62,10 +63,10 @@ type tail struct {
 // tailPause is how long a tail waits before it asks again for a journal that is away.
 const tailPause = 500 * time.Millisecond
 
-// tail shows events until ctx ends or the reader leaves. The journal has to be there at first, and is waited for afterwards.
-func (p *program) tail(ctx context.Context, f *tailFlags) error {
-	t := &tail{program: p, tailFlags: *f, from: journal.FollowConfig{Accounts: f.accounts}}
-	err := checkAccountNames(f.accounts)
+// runTail shows events until ctx ends or the reader leaves. The journal has to be there at first, and is waited for afterwards.
+func runTail(ctx context.Context, p *state.State, f *tailFlags) error {
+	t := &tail{State: p, tailFlags: *f, from: journal.FollowConfig{Accounts: f.accounts}}
+	err := state.CheckAccountNames(f.accounts)
 	if err != nil {
 		return err
 	}
@@ -80,10 +81,10 @@ func (p *program) tail(ctx context.Context, f *tailFlags) error {
 	away := ""
 	for {
 		start := time.Now()
-		err := p.withLiveJournal(ctx, func(j *journal.Journal) error {
+		err := p.WithLiveJournal(ctx, func(j *journal.Journal) error {
 			if away != "" {
 				away = ""
-				if err := p.say("It is back; going on."); err != nil {
+				if err := p.Say("It is back; going on."); err != nil {
 					return err
 				}
 			}
@@ -98,7 +99,7 @@ func (p *program) tail(ctx context.Context, f *tailFlags) error {
 		// A connection that is lost after a while may be back at once.
 		if _, lost := errors.AsType[*lostError](err); err.Error() != away && (!lost || time.Since(start) <= 2*tailPause) {
 			away = err.Error()
-			if err := p.say("%s; waiting for it.", strings.TrimRight(text.OneLine(err), ".")); err != nil {
+			if err := p.Say("%s; waiting for it.", strings.TrimRight(text.OneLine(err), ".")); err != nil {
 				return err
 			}
 		}
@@ -108,15 +109,6 @@ func (p *program) tail(ctx context.Context, f *tailFlags) error {
 		case <-time.After(tailPause):
 		}
 	}
-}
-
-// withLiveJournal calls use with the journal of the relay that runs on the data folder, or that on the server of journal.nats_url.
-func (p *program) withLiveJournal(ctx context.Context, use func(*journal.Journal) error) error {
-	a, err := p.access()
-	if err != nil {
-		return err
-	}
-	return a.UseLive(ctx, use)
 }
 
 // A lostError says that the journal was followed and cannot be any more, a showError that an event could not be shown.
@@ -143,7 +135,7 @@ func (t *tail) follow(ctx context.Context, j *journal.Journal) error {
 		t.from.After = 0
 	}
 	t.begun = true
-	log := t.logger()
+	log := t.Logger()
 	log.Debug().Uint64("number", t.from.After).Msg("following the journal")
 	err = j.Follow(ctx, t.from, func(e journal.JournaledEvent) error {
 		t.from.After = e.Seq
@@ -165,7 +157,7 @@ func (t *tail) show(e journal.JournaledEvent) error {
 		}
 	}
 	if t.json {
-		_, err := fmt.Fprintf(t.out, "%s\n", e.Line)
+		_, err := fmt.Fprintf(t.Out, "%s\n", e.Line)
 		return err
 	}
 	event, err := e.Event()
@@ -173,7 +165,7 @@ func (t *tail) show(e journal.JournaledEvent) error {
 		return err
 	}
 	d := &event.Data
-	_, err = fmt.Fprintf(t.out, "%-19s  %-12s  %-8s  %-18s  %-24s  %s\n", e.Time.Local().Format(time.DateTime), e.Account, e.Origin,
+	_, err = fmt.Fprintf(t.Out, "%-19s  %-12s  %-8s  %-18s  %-24s  %s\n", e.Time.Local().Format(time.DateTime), e.Account, e.Origin,
 		text.Cell(d.Sender, 18), text.Cell(d.Title, 24), text.Cell(d.Message, 60))
 	return err
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -12,18 +12,19 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func (p *program) deadLettersCommand() *cobra.Command {
+func deadLettersCommand(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "deadletters", Short: "See after the events that a sink refused for good", Args: unknownCommand, RunE: needCommand,
+		Use: "deadletters", Short: "See after the events that a sink refused for good", Args: state.UnknownCommand, RunE: state.NeedCommand,
 		Long: `See after the dead letters: the events that a sink refused for good, or did not take in time. The journal keeps them as long
 as any event. These commands work whether or not relay runs.`,
 	}
-	cmd.AddCommand(p.listDeadLettersCommand(), p.showDeadLetterCommand(), p.redriveCommand(), p.purgeCommand())
+	cmd.AddCommand(listDeadLettersCommand(p), showDeadLetterCommand(p), redriveCommand(p), purgeCommand(p))
 	return cmd
 }
 
@@ -72,15 +73,15 @@ func (f *letterFlags) filter(now time.Time) (filter journal.DeadLetterFilter, ch
 	return filter, chosen, nil
 }
 
-func (p *program) listDeadLettersCommand() *cobra.Command {
+func listDeadLettersCommand(p *state.State) *cobra.Command {
 	var f letterFlags
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the dead letters, oldest first", Args: noArgs,
+		Use: "list", Short: "List the dead letters, oldest first", Args: state.NoArgs,
 		Example: "  relay deadletters list --sink bot --since 24h\n  relay deadletters list --json | jq -r .reason | sort | uniq -c",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list := &letterList{program: p, json: f.json}
-			n, err := p.eachDeadLetter(cmd.Context(), &f, func(_ *journal.Journal, d journal.DeadLetter) error { return list.add(d) })
-			return p.closeList(err, n, "")
+			list := &letterList{State: p, json: f.json}
+			n, err := eachDeadLetter(cmd.Context(), p, &f, func(_ *journal.Journal, d journal.DeadLetter) error { return list.add(d) })
+			return closeList(p, err, n, "")
 		},
 	}
 	f.register(cmd.Flags())
@@ -88,13 +89,13 @@ func (p *program) listDeadLettersCommand() *cobra.Command {
 }
 
 // eachDeadLetter calls use for each that the flags choose, and counts those for which it returned nil.
-func (p *program) eachDeadLetter(ctx context.Context, f *letterFlags, use func(*journal.Journal, journal.DeadLetter) error) (n int, err error) {
+func eachDeadLetter(ctx context.Context, p *state.State, f *letterFlags, use func(*journal.Journal, journal.DeadLetter) error) (n int, err error) {
 	filter, _, err := f.filter(time.Now())
 	if err != nil {
 		return 0, err
 	}
 	seen := 0
-	err = p.withJournal(ctx, func(j *journal.Journal) error {
+	err = p.WithJournal(ctx, func(j *journal.Journal) error {
 		for d, err := range j.DeadLetters(ctx, filter) {
 			if err != nil {
 				return err
@@ -118,7 +119,7 @@ func (p *program) eachDeadLetter(ctx context.Context, f *letterFlags, use func(*
 }
 
 // closeList says how many there were, and takes a reader who has left for one who has seen enough.
-func (p *program) closeList(err error, n int, did string) error {
+func closeList(p *state.State, err error, n int, did string) error {
 	switch {
 	case errors.Is(err, syscall.EPIPE) && did == "":
 		return nil
@@ -127,36 +128,36 @@ func (p *program) closeList(err error, n int, did string) error {
 		if n == 1 {
 			noun = "dead letter"
 		}
-		return errors.Join(p.say("%s%d %s.", did, n, noun), err)
+		return errors.Join(p.Say("%s%d %s.", did, n, noun), err)
 	case err == nil:
-		return p.say("Nothing matched: there is no such dead letter.")
+		return p.Say("Nothing matched: there is no such dead letter.")
 	}
 	return err
 }
 
 // letterList prints dead letters as they come, so that any number of them takes little memory.
 type letterList struct {
-	*program
+	*state.State
 	json  bool
 	begun bool
 }
 
 func (l *letterList) add(d journal.DeadLetter) error {
 	if l.json {
-		return json.NewEncoder(l.out).Encode(d)
+		return json.NewEncoder(l.Out).Encode(d)
 	}
 	const format = "%-8v  %-19s  %-30s  %-14s  %8v  %s\n"
 	if !l.begun {
 		l.begun = true
-		if _, err := fmt.Fprintf(l.out, format, "NUMBER", "REFUSED", "EVENT", "SINK", "ATTEMPTS", "REASON"); err != nil {
+		if _, err := fmt.Fprintf(l.Out, format, "NUMBER", "REFUSED", "EVENT", "SINK", "ATTEMPTS", "REASON"); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(l.out, format, d.Number, d.Time.Local().Format(time.DateTime), d.ID, d.Sink, d.Attempts, text.Printable(d.Reason))
+	_, err := fmt.Fprintf(l.Out, format, d.Number, d.Time.Local().Format(time.DateTime), d.ID, d.Sink, d.Attempts, text.Printable(d.Reason))
 	return err
 }
 
-func (p *program) showDeadLetterCommand() *cobra.Command {
+func showDeadLetterCommand(p *state.State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "show NUMBER|ID", Short: "Show a dead letter with its event", Example: "  relay deadletters show 1042",
@@ -168,8 +169,8 @@ func (p *program) showDeadLetterCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f := &letterFlags{ids: args}
-			n, err := p.eachDeadLetter(cmd.Context(), f, func(j *journal.Journal, d journal.DeadLetter) error {
-				return p.showDeadLetter(cmd.Context(), j, d, asJSON)
+			n, err := eachDeadLetter(cmd.Context(), p, f, func(j *journal.Journal, d journal.DeadLetter) error {
+				return showDeadLetter(cmd.Context(), p, j, d, asJSON)
 			})
 			if err == nil && n == 0 {
 				err = fmt.Errorf("no dead letter %s; relay deadletters list shows those there are", args[0])
@@ -184,7 +185,7 @@ func (p *program) showDeadLetterCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) showDeadLetter(ctx context.Context, j *journal.Journal, d journal.DeadLetter, asJSON bool) error {
+func showDeadLetter(ctx context.Context, p *state.State, j *journal.Journal, d journal.DeadLetter, asJSON bool) error {
 	r, err := j.DeadEvent(ctx, d)
 	event := string(r.Line)
 	switch {
@@ -196,15 +197,15 @@ func (p *program) showDeadLetter(ctx context.Context, j *journal.Journal, d jour
 		d.Event, d.Account, d.Provider, d.Origin, d.Type = r.Line, r.Account, r.Provider, r.Origin, r.Type
 	}
 	if asJSON {
-		return json.NewEncoder(p.out).Encode(d)
+		return json.NewEncoder(p.Out).Encode(d)
 	}
-	_, err = fmt.Fprintf(p.out, "number    %d\nsink      %s\nrefused   %s, attempts: %d\nreason    %s\nevent     %s, %d in the journal\naccount   %s (%s, %s)\n%s\n",
+	_, err = fmt.Fprintf(p.Out, "number    %d\nsink      %s\nrefused   %s, attempts: %d\nreason    %s\nevent     %s, %d in the journal\naccount   %s (%s, %s)\n%s\n",
 		d.Number, d.Sink, d.Time.Local().Format(time.DateTime), d.Attempts, text.Printable(d.Reason), d.ID, d.Seq, d.Account, d.Provider, d.Origin, event)
 	return err
 }
 
-func (p *program) redriveCommand() *cobra.Command {
-	return p.mendCommand(&cobra.Command{
+func redriveCommand(p *state.State) *cobra.Command {
+	return mendCommand(p, &cobra.Command{
 		Use: "redrive", Short: "Give the events of dead letters to their sinks again",
 		Long: `Give the events of dead letters to their sinks again, with the ids they have, and delete the dead letters. The events go to
 the end of the journal; a sink takes them when their turn comes, also if relay does not run now. What it refuses again becomes
@@ -213,18 +214,18 @@ a dead letter again.`,
 	}, "Redrove ", (*journal.Journal).Redrive)
 }
 
-func (p *program) purgeCommand() *cobra.Command {
-	return p.mendCommand(&cobra.Command{
+func purgeCommand(p *state.State) *cobra.Command {
+	return mendCommand(p, &cobra.Command{
 		Use: "purge", Short: "Delete dead letters",
 		Example: "  relay deadletters purge --id 1042\n  relay deadletters purge --sink bot --until 2026-07-01",
 	}, "Deleted ", (*journal.Journal).DeleteDeadLetter)
 }
 
 // mendCommand completes a command that does away with dead letters.
-func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*journal.Journal, context.Context, journal.DeadLetter) error) *cobra.Command {
+func mendCommand(p *state.State, cmd *cobra.Command, did string, mend func(*journal.Journal, context.Context, journal.DeadLetter) error) *cobra.Command {
 	var f letterFlags
 	var all, dryRun bool
-	cmd.Args = noArgs
+	cmd.Args = state.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		_, chosen, err := f.filter(time.Now())
 		if err != nil {
@@ -233,31 +234,31 @@ func (p *program) mendCommand(cmd *cobra.Command, did string, mend func(*journal
 		if chosen == all {
 			return exit.Usagef("%s wants either --all or flags that choose, such as --sink or --id; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 		}
-		if chosen && !onCommandLine(cmd.Flags(), choosingFlags()...) {
+		if chosen && !state.OnCommandLine(cmd.Flags(), choosingFlags()...) {
 			return exit.Usagef("%s: only environment variables such as RELAY_SINK choose, which may be meant for another command: give it the flags themselves", cmd.CommandPath())
 		}
-		list, done := &letterList{program: p, json: f.json}, did
+		list, done := &letterList{State: p, json: f.json}, did
 		if dryRun {
 			done = "Dry run, nothing was done: "
 		}
-		n, err := p.eachDeadLetter(cmd.Context(), &f, func(j *journal.Journal, d journal.DeadLetter) error {
+		n, err := eachDeadLetter(cmd.Context(), p, &f, func(j *journal.Journal, d journal.DeadLetter) error {
 			if dryRun {
 				return list.add(d)
 			}
 			err := mend(j, cmd.Context(), d)
 			if errors.Is(err, journal.ErrEventGone) {
-				return errors.Join(exit.ErrSilent, p.say("relay: %s; it is kept, relay deadletters purge --id %d deletes it", err, d.Number))
+				return errors.Join(exit.ErrSilent, p.Say("relay: %s; it is kept, relay deadletters purge --id %d deletes it", err, d.Number))
 			}
 			if err == nil && f.json {
 				err = list.add(d)
 			}
 			return err
 		})
-		return p.closeList(err, n, done)
+		return closeList(p, err, n, done)
 	}
 	f.register(cmd.Flags())
 	cmd.Flags().BoolVar(&all, "all", false, "all of them, instead of flags that choose")
-	onlyOnCommandLine(cmd.Flags(), "all")
+	state.OnlyOnCommandLine(cmd.Flags(), "all")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only list what would be done away with")
 	return cmd
 }

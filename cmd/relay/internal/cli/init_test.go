@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
@@ -58,7 +59,7 @@ func TestInitWritesAConfiguration(t *testing.T) {
 			}
 			t.Chdir(t.TempDir())
 			args := initFlagsFor(provider, types...)
-			code, stdout, stderr := runMain(t, nil, "", args...)
+			code, stdout, stderr := runCommand(t, nil, "", args...)
 			if code != exit.OK || stdout != "" {
 				t.Fatalf("%v ends with %d: %s%s", args, code, stdout, stderr)
 			}
@@ -100,7 +101,7 @@ func TestDocumentedInit(t *testing.T) {
 	if !found {
 		t.Fatalf("docs/quickstart.md does not have %s", command)
 	}
-	if code, _, stderr := runMain(t, nil, "", shellWords(command)[1:]...); code != exit.OK {
+	if code, _, stderr := runCommand(t, nil, "", doctest.Words(command)[1:]...); code != exit.OK {
 		t.Fatal(stderr)
 	}
 	written, err := os.ReadFile("relay.yaml")
@@ -123,7 +124,7 @@ func TestDocumentedInit(t *testing.T) {
 func TestInitTakesTextsAsTheyAre(t *testing.T) {
 	for _, id := range []string{"007", "null", "a'b", `a"b`, "a: b", "a #b", "[a", "{a", "*a", "&a", "- a", "%a", "é 🍕", "|", ">", "a,b", "~"} {
 		t.Chdir(t.TempDir())
-		code, _, stderr := runMain(t, nil, "", "init", "--client-id", id, "--sink", "stdout")
+		code, _, stderr := runCommand(t, nil, "", "init", "--client-id", id, "--sink", "stdout")
 		if code != exit.OK {
 			t.Errorf("--client-id %q: %d: %s", id, code, stderr)
 			continue
@@ -135,7 +136,7 @@ func TestInitTakesTextsAsTheyAre(t *testing.T) {
 	}
 	for _, id := range []string{"", "a\nb", "a\tb", "a\x1b", "${", "\xff"} {
 		t.Chdir(t.TempDir())
-		code, _, stderr := runMain(t, nil, "", "init", "--client-id", id, "--sink", "stdout")
+		code, _, stderr := runCommand(t, nil, "", "init", "--client-id", id, "--sink", "stdout")
 		if _, err := os.Stat("relay.yaml"); code != exit.Usage || err == nil {
 			t.Errorf("--client-id %q: %d: %s", id, code, stderr)
 		}
@@ -161,7 +162,7 @@ func TestInitRefuses(t *testing.T) {
 		{"--provider treesnap --client-id x", `--client-id: of no use`},
 		{"--client-id x --sink stdout --base-url https://h", `accounts.mystream.base_url: TreatStream takes none`},
 	} {
-		code, stdout, stderr := runMain(t, nil, "", append([]string{"init"}, strings.Fields(test.args)...)...)
+		code, stdout, stderr := runCommand(t, nil, "", append([]string{"init"}, strings.Fields(test.args)...)...)
 		if code != exit.Usage || stdout != "" || !regexp.MustCompile(test.want).MatchString(strings.TrimSpace(stderr)) || strings.Contains(stderr, "hunter2") {
 			t.Errorf("init %s ends with %d and says\n%swant %s", test.args, code, stderr, test.want)
 		}
@@ -177,14 +178,14 @@ func TestInitNeverReplaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{"init", "--client-id", "x", "--sink", "stdout"}
-	code, _, stderr := runMain(t, nil, "", args...)
+	code, _, stderr := runCommand(t, nil, "", args...)
 	if text, err := os.ReadFile("relay.yaml"); code != exit.Usage || string(text) != "mine" || !strings.Contains(stderr, "relay.yaml is there already: replace it with --force") {
 		t.Errorf("it ends with %d, %s and leaves %q, %v", code, stderr, text, err)
 	}
 	if err := writeNew("relay.yaml", []byte("other")); !errors.Is(err, os.ErrExist) {
 		t.Errorf("writeNew over a file = %v", err)
 	}
-	if code, _, stderr = runMain(t, nil, "", append(args, "--force")...); code != exit.OK {
+	if code, _, stderr = runCommand(t, nil, "", append(args, "--force")...); code != exit.OK {
 		t.Fatal(stderr)
 	}
 	if info, err := os.Stat("relay.yaml"); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
@@ -204,7 +205,7 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 	if err := datadir.WritePrivate("client", []byte("hunter2\n")); err != nil {
 		t.Fatal(err)
 	}
-	code, _, stderr := runMain(t, map[string]string{"DISCORD_URL": "set"}, "", append(initFlagsFor(auth.Providers()[0], "webhook", "discord"),
+	code, _, stderr := runCommand(t, map[string]string{"DISCORD_URL": "set"}, "", append(initFlagsFor(auth.Providers()[0], "webhook", "discord"),
 		"--account", "a", "--output", filepath.Join("my etc", "r.yaml"), "--data-dir", "data")...)
 	for _, want := range []string{
 		"\n  export TREATSTREAM_SECRET=... ", "\n  export WEBHOOK_SECRET=... ",
@@ -216,7 +217,7 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 		}
 	}
 	// Files that are named on the command line are found from where the configuration is.
-	code, _, stderr = runMain(t, nil, "", "init", "--client-id", "x", "--sink", "stdout", "--client-secret-file", "client", "--config", filepath.Join("my etc", "s.yaml"))
+	code, _, stderr = runCommand(t, nil, "", "init", "--client-id", "x", "--sink", "stdout", "--client-secret-file", "client", "--config", filepath.Join("my etc", "s.yaml"))
 	if code != exit.OK || strings.Contains(stderr, "export") {
 		t.Fatalf("init ends with %d: %s", code, stderr)
 	}
@@ -227,7 +228,7 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 	for name, command := range map[string]string{"treesnap": "relay auth import treesnap", "camstreamer": "relay auth login camstreamer", "client-credentials": "relay auth token client-credentials"} {
 		t.Chdir(t.TempDir())
 		provider, _ := auth.Lookup(name)
-		if code, _, stderr := runMain(t, nil, "", initFlagsFor(provider)...); code != exit.OK || !strings.Contains(stderr, "\n  relay config check\n  "+command+"\n  relay\n") {
+		if code, _, stderr := runCommand(t, nil, "", initFlagsFor(provider)...); code != exit.OK || !strings.Contains(stderr, "\n  relay config check\n  "+command+"\n  relay\n") {
 			t.Errorf("init for %s ends with %d and says\n%s", name, code, stderr)
 		}
 	}
@@ -236,14 +237,14 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 // dialogue runs relay init as on a terminal.
 func dialogue(ctx context.Context, in io.Reader, flags ...string) (said string, err error) {
 	var out bytes.Buffer
-	p := &program{streams: streams{in: in, out: io.Discard, err: &out, getenv: func(string) (string, bool) { return "", false }}}
+	p := &state.State{Streams: state.Streams{In: in, Out: io.Discard, Err: &out, Getenv: func(string) (string, bool) { return "", false }}}
 	var f initFlags
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
 	f.register(set)
 	if err := set.Parse(flags); err != nil {
 		return "", err
 	}
-	err = p.initConfig(ctx, &f, set.Changed, true)
+	err = runInit(ctx, p, &f, set.Changed, true)
 	return out.String(), err
 }
 
@@ -308,4 +309,15 @@ func TestInitIsBrokenOff(t *testing.T) {
 	if _, err := os.Stat("relay.yaml"); err == nil {
 		t.Error("a file was written")
 	}
+}
+
+// runCommand runs a command line and returns its exit code and what it wrote.
+func runCommand(t *testing.T, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = Execute(t.Context(), args, state.Streams{In: strings.NewReader(stdin), Out: &out, Err: &errs, Getenv: func(name string) (string, bool) {
+		v, ok := env[name]
+		return v, ok
+	}})
+	return code, out.String(), errs.String()
 }

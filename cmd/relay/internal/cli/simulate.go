@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -83,13 +84,13 @@ func simulatedAccount(s *simulator.Server) (config.Account, error) {
 
 // runSimulated does the main job against a simulator in this process, through the same login, refresh and socket as ever, in
 // a data folder that is removed afterwards.
-func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Logger) (err error) {
+func runSimulated(ctx context.Context, p *state.State, f *runFlags, log zerolog.Logger) (err error) {
 	simConfig, err := f.sim.config(log)
 	if err != nil {
 		return err
 	}
 	simConfig.HoldWhileAway = true
-	cfg, err := p.simulatedSinks(f, log)
+	cfg, err := simulatedSinks(p, f, log)
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 		return exit.With(exit.Unavailable, fmt.Errorf("make a folder for the simulation: %w", err))
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	p.simulation = dir
+	p.Simulation = dir
 	// The simulator must outlive the job, which drains when ctx ends.
 	sim, err := simulator.Start(context.WithoutCancel(ctx), simConfig)
 	if err != nil {
@@ -113,24 +114,24 @@ func (p *program) runSimulated(ctx context.Context, f *runFlags, log zerolog.Log
 	}
 	account.BackfillFirstRun = f.backfillFirstRun
 	cfg.Accounts = []config.Account{account}
-	if err := p.simulatedLogin(ctx, account, dir, log); err != nil {
+	if err := simulatedLogin(ctx, p, account, dir, log); err != nil {
 		return err
 	}
-	return daemon.Run(ctx, p.options(cfg, dir, nil, log))
+	return daemon.Run(ctx, options(p, cfg, dir, nil, log))
 }
 
 // simulatedSinks returns a configuration that has the sinks to run and nothing of the accounts. A configuration file is
 // read only if it is named, or if a sink of it is.
-func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*config.Config, error) {
+func simulatedSinks(p *state.State, f *runFlags, log zerolog.Logger) (*config.Config, error) {
 	wanted := f.sinks
 	if len(wanted) == 0 {
 		wanted = []string{"stdout"} // not those of the configuration: simulated treats must not reach a real overlay unasked
 	}
 	cfg := &config.Config{Path: "the simulation's configuration", Journal: config.Journal{Retention: time.Hour}}
-	env, _ := p.getenv("RELAY_CONFIG")
-	named := p.configPath != "" || env != ""
+	env, _ := p.Getenv("RELAY_CONFIG")
+	named := p.ConfigPath != "" || env != ""
 	if named || slices.ContainsFunc(wanted, func(name string) bool { return !slices.Contains(sinks.Types(), name) }) {
-		loaded, err := p.loadConfig(log)
+		loaded, err := p.LoadConfig(log)
 		if err != nil {
 			return nil, err
 		}
@@ -147,8 +148,8 @@ func (p *program) simulatedSinks(f *runFlags, log zerolog.Logger) (*config.Confi
 }
 
 // simulatedLogin logs in as a person would, with a browser that only follows redirects.
-func (p *program) simulatedLogin(ctx context.Context, c config.Account, dir string, log zerolog.Logger) error {
-	store, err := grants.OpenStore(ctx, dir, p.identity(), log)
+func simulatedLogin(ctx context.Context, p *state.State, c config.Account, dir string, log zerolog.Logger) error {
+	store, err := grants.OpenStore(ctx, dir, p.Identity(), log)
 	if err != nil {
 		return err
 	}
@@ -180,17 +181,17 @@ func (p *program) simulatedLogin(ctx context.Context, c config.Account, dir stri
 	})
 }
 
-func (p *program) simulateCommand() *cobra.Command {
+func simulateCommand(p *state.State) *cobra.Command {
 	var f simulatorFlags
 	var listen string
 	var consent bool
 	cmd := &cobra.Command{
-		Use: "simulate", Short: "Run only a simulated TreatStream, for developers of overlays and bots", Args: noArgs,
+		Use: "simulate", Short: "Run only a simulated TreatStream, for developers of overlays and bots", Args: state.NoArgs,
 		Long: `Run a TreatStream to develop against: login, token refresh, socket token, history and the realtime socket, which sends
 invented treats. It prints the account to put into relay.yaml.`,
 		Example: "  relay simulate\n  relay simulate --rate 20 --drop 0.01 --malformed 0.05 --expire-token 1m",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.simulate(cmd.Context(), &f, listen, consent)
+			return runSimulate(cmd.Context(), p, &f, listen, consent)
 		},
 	}
 	f.register(cmd.Flags())
@@ -199,8 +200,8 @@ invented treats. It prints the account to put into relay.yaml.`,
 	return cmd
 }
 
-func (p *program) simulate(ctx context.Context, f *simulatorFlags, listen string, consent bool) error {
-	log := p.logger()
+func runSimulate(ctx context.Context, p *state.State, f *simulatorFlags, listen string, consent bool) error {
+	log := p.Logger()
 	cfg, err := f.config(log)
 	if err != nil {
 		return err
@@ -211,7 +212,7 @@ func (p *program) simulate(ctx context.Context, f *simulatorFlags, listen string
 		return exit.With(exit.Unavailable, fmt.Errorf("%w; choose another address with --listen", err))
 	}
 	e := sim.Endpoints()
-	err = p.say(`A simulated TreatStream runs at %s (seed %d). Its account for relay.yaml:
+	err = p.Say(`A simulated TreatStream runs at %s (seed %d). Its account for relay.yaml:
 
 accounts:
   simulated:

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
@@ -31,17 +32,17 @@ type replayFlags struct {
 	dryRun              bool
 }
 
-func (p *program) replayCommand() *cobra.Command {
+func replayCommand(p *state.State) *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
-		Use: "replay", Short: "Send events of the journal to a sink again", Args: noArgs,
+		Use: "replay", Short: "Send events of the journal to a sink again", Args: state.NoArgs,
 		Long: `Send events of the journal to one sink again: with the ids and times they have, and as events of the origin replay. They go to
 the end of the journal, and the sink takes them when their turn comes, also if relay does not run now. What the sink's
 configuration leaves out is left out of a replay too. Test treats are not replayed.`,
 		Example: `  relay replay --since 2026-07-16T20:00:00Z --until 2026-07-16T23:00:00Z --sink overlay --speed 10x
   relay replay --since 24h --sink bot --dry-run
   relay replay --id trt_06H003C601TTVEEHS54BW8N74C --sink bot`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return p.replay(cmd.Context(), &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runReplay(cmd.Context(), p, &f) },
 	}
 	flags := cmd.Flags()
 	f.register(flags, "live or backfill")
@@ -52,7 +53,7 @@ configuration leaves out is left out of a replay too. Test treats are not replay
 	return cmd
 }
 
-func (p *program) replay(ctx context.Context, f *replayFlags) error {
+func runReplay(ctx context.Context, p *state.State, f *replayFlags) error {
 	filter, err := f.filter(time.Now(), pipeline.OriginLive, pipeline.OriginBackfill)
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ func (p *program) replay(ctx context.Context, f *replayFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := p.loadConfig(p.logger())
+	cfg, err := p.LoadConfig(p.Logger())
 	if err != nil {
 		return err
 	}
@@ -85,9 +86,9 @@ func (p *program) replay(ctx context.Context, f *replayFlags) error {
 	if filter.Accounts, err = accountsOf(sink, filter.Accounts); err != nil {
 		return err
 	}
-	runs := p.relayRuns(ctx)
-	r := &replay{program: p, sink: sink.Name, filtered: sink.Lane.Filter != nil, flags: f, filter: filter, at: at, pacer: pacer{speed: speed}, progress: terminal.NewProgress(p.err, terminal.Is(p.err))}
-	err = p.withJournal(ctx, func(j *journal.Journal) error {
+	runs := p.RelayRuns(ctx)
+	r := &replay{State: p, sink: sink.Name, filtered: sink.Lane.Filter != nil, flags: f, filter: filter, at: at, pacer: pacer{speed: speed}, progress: terminal.NewProgress(p.Err, terminal.Is(p.Err))}
+	err = p.WithJournal(ctx, func(j *journal.Journal) error {
 		state, err := sinkReady(ctx, j, sink.Name)
 		if err != nil {
 			return err
@@ -122,20 +123,6 @@ func accountsOf(sink config.Sink, wanted []string) ([]string, error) {
 		}
 	}
 	return wanted, nil
-}
-
-// relayRuns reports whether a relay runs on the data folder.
-func (p *program) relayRuns(ctx context.Context) bool {
-	dir, err := p.dataPath()
-	if err != nil {
-		return false
-	}
-	conn, err := api.Dial(ctx, dir)
-	if err != nil {
-		return false
-	}
-	_ = conn.Close() // it was only to see who answers
-	return true
 }
 
 // sinkReady is the status of a sink that has its place in the journal. Before it has, what is put before it would not reach it.
@@ -206,7 +193,7 @@ func parseCheckpoint(text string) (at checkpoint, err error) {
 
 // A replay is one under way.
 type replay struct {
-	*program
+	*state.State
 	sink     string
 	flags    *replayFlags
 	filter   journal.EventFilter
@@ -311,15 +298,15 @@ func (r *replay) close(err error, runs bool) error {
 	}
 	switch {
 	case err == nil && r.n == 0:
-		return r.say("Nothing matched: there is no such event.")
+		return r.Say("Nothing matched: there is no such event.")
 	case err == nil && r.flags.dryRun:
-		return r.say("Dry run, nothing was sent: %d %s for %s.", r.n, events, r.sink)
+		return r.Say("Dry run, nothing was sent: %d %s for %s.", r.n, events, r.sink)
 	case err == nil:
-		return r.say("Sent %d %s to %s again.%s", r.n, events, r.sink, then)
+		return r.Say("Sent %d %s to %s again.%s", r.n, events, r.sink, then)
 	case !r.begun || r.flags.dryRun:
 		return err
 	}
-	said := r.say("Sent %d %s to %s again, not all.%s To go on, within two hours: %s", r.n, events, r.sink, then, r.onward())
+	said := r.Say("Sent %d %s to %s again, not all.%s To go on, within two hours: %s", r.n, events, r.sink, then, r.onward())
 	if errors.Is(err, exit.ErrSignal) {
 		return errors.Join(exit.ErrSilent, said)
 	}
@@ -343,11 +330,11 @@ func (r *replay) onward() string {
 			words = append(words, list.flag, text.ShellQuote(v))
 		}
 	}
-	if r.configPath != "" {
-		words = append(words, "--config", text.ShellQuote(r.configPath))
+	if r.ConfigPath != "" {
+		words = append(words, "--config", text.ShellQuote(r.ConfigPath))
 	}
-	if r.dataDir != "" {
-		words = append(words, "--data-dir", text.ShellQuote(r.dataDir))
+	if r.DataDir != "" {
+		words = append(words, "--data-dir", text.ShellQuote(r.DataDir))
 	}
 	return strings.Join(words, " ")
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
@@ -24,14 +25,14 @@ type triggerFlags struct {
 	account, sink, sender, title, message string
 }
 
-func (p *program) triggerCommand() *cobra.Command {
+func triggerCommand(p *state.State) *cobra.Command {
 	var f triggerFlags
 	cmd := &cobra.Command{
-		Use: "trigger", Short: "Send a test treat to every sink", Args: noArgs,
+		Use: "trigger", Short: "Send a test treat to every sink", Args: state.NoArgs,
 		Long: `Send a test treat to every sink, or to one. It goes through the journal like any treat, has the origin test and an id that begins
 with tst_, and counts for nothing. It is printed on stdout. A sink with tests: skip does not get it.`,
 		Example: "  relay trigger\n  relay trigger --sink overlay --sender Somebody --title Pizza --message 'enjoy!'",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return p.trigger(cmd.Context(), &f) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runTrigger(cmd.Context(), p, &f) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.account, "account", "", "the account it is said to come from; may be left out if there is only one")
@@ -42,11 +43,11 @@ with tst_, and counts for nothing. It is printed on stdout. A sink with tests: s
 	return cmd
 }
 
-func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
+func runTrigger(ctx context.Context, p *state.State, f *triggerFlags) (err error) {
 	if strings.TrimSpace(f.sender+f.title+f.message) == "" {
 		return exit.Usagef("relay trigger wants at least one of --sender, --title and --message")
 	}
-	cfg, err := p.loadConfig(p.logger())
+	cfg, err := p.LoadConfig(p.Logger())
 	if err != nil {
 		return err
 	}
@@ -72,16 +73,16 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	spans, err := telemetry.OpenTraces(ctx, p.getenv, p.logger())
+	spans, err := telemetry.OpenTraces(ctx, p.Getenv, p.Logger())
 	if err != nil {
 		return err
 	}
 	if spans != nil {
 		defer func() { err = errors.Join(err, spans.Close(ctx)) }()
 	}
-	runs := p.relayRuns(ctx)
+	runs := p.RelayRuns(ctx)
 	disabled := false
-	err = p.withJournal(ctx, func(j *journal.Journal) error {
+	err = p.WithJournal(ctx, func(j *journal.Journal) error {
 		if f.sink != "" {
 			state, err := sinkReady(ctx, j, f.sink)
 			if err != nil {
@@ -100,10 +101,10 @@ func (p *program) trigger(ctx context.Context, f *triggerFlags) (err error) {
 			Began: event.RecordedTime, Ended: time.Now(),
 		})
 	}
-	if _, err := fmt.Fprintf(p.out, "%s\n", line); err != nil {
+	if _, err := fmt.Fprintf(p.Out, "%s\n", line); err != nil {
 		return err
 	}
-	return p.say("Journaled.%s relay trace %s shows its way.", afterwards(f.sink, runs, disabled), event.ID)
+	return p.Say("Journaled.%s relay trace %s shows its way.", afterwards(f.sink, runs, disabled), event.ID)
 }
 
 // testAccount is the account of that name, or the only one, of those that receive treats.

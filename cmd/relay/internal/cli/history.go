@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
@@ -33,20 +33,10 @@ func (f *eventFlags) register(flags *pflag.FlagSet, origins string) {
 	flags.StringSliceVar(&f.origins, "origin", nil, "only events of this origin: "+origins+"; may be repeated")
 }
 
-// checkAccountNames refuses values of --account that no account can have for a name.
-func checkAccountNames(names []string) error {
-	for _, name := range names {
-		if !config.ValidName.MatchString(name) {
-			return exit.Usagef("--account %q: this is no name of an account", name)
-		}
-	}
-	return nil
-}
-
 // filter is what the flags say. Of origins it takes those that are allowed.
 func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter journal.EventFilter, err error) {
 	filter = journal.EventFilter{Accounts: f.accounts, IDs: f.ids}
-	if err := checkAccountNames(f.accounts); err != nil {
+	if err := state.CheckAccountNames(f.accounts); err != nil {
 		return filter, err
 	}
 	for _, text := range f.origins {
@@ -87,12 +77,12 @@ func eachEvent(ctx context.Context, j *journal.Journal, filter journal.EventFilt
 // errEnough ends a walk through the events.
 var errEnough = errors.New("enough")
 
-func (p *program) historyCommand() *cobra.Command {
+func historyCommand(p *state.State) *cobra.Command {
 	var f eventFlags
 	var limit int
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "history", Short: "Show the events of the journal", Args: noArgs,
+		Use: "history", Short: "Show the events of the journal", Args: state.NoArgs,
 		Long: `Show the events that the journal has, in the order in which they came into it. The flags go by when a treat was sent. It works whether
 or not relay runs.`,
 		Example: "  relay history --since 2h\n  relay history --since 2026-07-16 --json | jq -r .data.title | sort | uniq -c",
@@ -104,8 +94,8 @@ or not relay runs.`,
 			if limit < 0 {
 				return exit.Usagef("--limit %d: want a number above 0", limit)
 			}
-			list := &eventList{program: p, json: asJSON}
-			err = p.withJournal(cmd.Context(), func(j *journal.Journal) error {
+			list := &eventList{State: p, json: asJSON}
+			err = p.WithJournal(cmd.Context(), func(j *journal.Journal) error {
 				return eachEvent(cmd.Context(), j, filter, func(e journal.JournaledEvent) error {
 					if err := list.add(e); err != nil {
 						return err
@@ -120,7 +110,7 @@ or not relay runs.`,
 			case errors.Is(err, errEnough), errors.Is(err, syscall.EPIPE):
 				return nil
 			case err == nil && list.n == 0:
-				return p.say("Nothing matched: there is no such event.")
+				return p.Say("Nothing matched: there is no such event.")
 			}
 			return err
 		},
@@ -133,7 +123,7 @@ or not relay runs.`,
 
 // eventList prints events as they come, so that any number of them takes little memory.
 type eventList struct {
-	*program
+	*state.State
 	json bool
 	n    int
 }
@@ -141,12 +131,12 @@ type eventList struct {
 func (l *eventList) add(e journal.JournaledEvent) error {
 	l.n++
 	if l.json {
-		_, err := fmt.Fprintf(l.out, "%s\n", e.Line)
+		_, err := fmt.Fprintf(l.Out, "%s\n", e.Line)
 		return err
 	}
 	const format = "%-19s  %-8s  %-12s  %-18s  %-24s  %-30s  %s\n"
 	if l.n == 1 {
-		if _, err := fmt.Fprintf(l.out, format, "TIME", "ORIGIN", "ACCOUNT", "SENDER", "TITLE", "EVENT", "MESSAGE"); err != nil {
+		if _, err := fmt.Fprintf(l.Out, format, "TIME", "ORIGIN", "ACCOUNT", "SENDER", "TITLE", "EVENT", "MESSAGE"); err != nil {
 			return err
 		}
 	}
@@ -155,7 +145,7 @@ func (l *eventList) add(e journal.JournaledEvent) error {
 		return err
 	}
 	d := &event.Data
-	_, err = fmt.Fprintf(l.out, format, e.Time.Local().Format(time.DateTime), e.Origin, e.Account,
+	_, err = fmt.Fprintf(l.Out, format, e.Time.Local().Format(time.DateTime), e.Origin, e.Account,
 		text.Cell(d.Sender, 18), text.Cell(d.Title, 24), e.ID, text.Cell(d.Message, 60))
 	return err
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctor"
@@ -17,10 +18,10 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func (p *program) doctorCommand() *cobra.Command {
+func doctorCommand(p *state.State) *cobra.Command {
 	var asJSON, ping bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Look for whatever keeps treats from arriving, and say how to mend it", Args: noArgs,
+		Use: "doctor", Short: "Look for whatever keeps treats from arriving, and say how to mend it", Args: state.NoArgs,
 		Long: `Look at everything that relay needs: the configuration, the data folder and its disk, the clock, the network, the logins,
 the realtime server and each sink. One line each, with what to do about a fault. It works whether or not relay runs on the
 data folder. If none runs, a login that has expired is renewed, and the journal is opened, with what that mends at a start.
@@ -29,7 +30,7 @@ To see whether the realtime server lets relay in, it connects with a socket toke
 to a sink unless --ping says so.`,
 		Example: "  relay doctor\n  relay doctor --ping\n  relay doctor --json | jq -r 'select(.state == \"fault\") | .mend'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := p.doctor(cmd.Context(), asJSON, ping)
+			err := runDoctor(cmd.Context(), p, asJSON, ping)
 			if errors.Is(err, syscall.EPIPE) {
 				return nil
 			}
@@ -41,23 +42,23 @@ to a sink unless --ping says so.`,
 	return cmd
 }
 
-// doctor examines everything. It fails, without a word, if there is a fault.
-func (p *program) doctor(ctx context.Context, asJSON, ping bool) error {
-	dir, err := datadir.Choose(p.dataDir, p.getenv)
+// runDoctor examines everything. It fails, without a word, if there is a fault.
+func runDoctor(ctx context.Context, p *state.State, asJSON, ping bool) error {
+	dir, err := datadir.Choose(p.DataDir, p.Getenv)
 	if err != nil {
 		return err
 	}
-	lines := json.NewEncoder(p.out)
+	lines := json.NewEncoder(p.Out)
 	lines.SetEscapeHTML(false)
 	code, err := doctor.Examine(ctx, doctor.Options{
-		Dir: dir, Identity: p.identity(), Flags: p.sameFlags(), Ping: ping, Log: p.logger(),
-		Config: func() (*config.Config, error) { return p.loadConfig(zerolog.Nop()) },
+		Dir: dir, Identity: p.Identity(), Flags: p.SameFlags(), Ping: ping, Log: p.Logger(),
+		Config: func() (*config.Config, error) { return p.LoadConfig(zerolog.Nop()) },
 	}, func(f doctor.Finding) error {
 		f.Detail, f.Mend = text.Printable(f.Detail), text.Printable(f.Mend)
 		if asJSON {
 			return lines.Encode(f)
 		}
-		_, err := io.WriteString(p.out, doctorLine(f))
+		_, err := io.WriteString(p.Out, doctorLine(f))
 		return err
 	})
 	if err == nil && code != exit.OK {

@@ -1,6 +1,6 @@
 //go:build packaging
 
-package main
+package cli
 
 import (
 	"errors"
