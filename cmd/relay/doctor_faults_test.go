@@ -90,30 +90,30 @@ authorization {
 // Each fault is found, and only that; the finding says what to do, and the exit code of what kind it is.
 func TestDoctorFindsFaults(t *testing.T) {
 	for name, tc := range map[string]struct {
-		spoil        func(t *testing.T, w *world)
-		code         int
-		what, about  string
-		detail, mend string
-		state        doctor.State // a fault if empty
-		also         []string     // other faults that follow from it
+		spoil       func(t *testing.T, w *world)
+		code        int
+		what, about string
+		detail, fix string
+		state       doctor.State // a fault if empty
+		also        []string     // other faults that follow from it
 	}{
 		"a client secret that is wrong": {
 			spoil: func(_ *testing.T, w *world) {
 				w.expire()
 				w.replace("${TREATSTREAM_SECRET}", "canary-of-the-client")
 			},
-			code: exit.Config, what: "token", about: "mystream", detail: "invalid_client", mend: "client_secret",
+			code: exit.Config, what: "token", about: "mystream", detail: "invalid_client", fix: "client_secret",
 		},
 		"a grant that was revoked": {
 			spoil: func(_ *testing.T, w *world) { w.sim.RevokeAll() },
-			code:  exit.Unauthorized, what: "socket-token", detail: "HTTP 401", mend: "relay auth refresh mystream --config ",
+			code:  exit.Unauthorized, what: "socket-token", detail: "HTTP 401", fix: "relay auth refresh mystream --config ",
 		},
 		"a grant that was revoked and has expired": {
 			spoil: func(_ *testing.T, w *world) {
 				w.expire()
 				w.sim.RevokeAll()
 			},
-			code: exit.Unauthorized, what: "token", detail: "refused the refresh token", mend: "relay auth login mystream --config ",
+			code: exit.Unauthorized, what: "token", detail: "refused the refresh token", fix: "relay auth login mystream --config ",
 		},
 		"no login": {
 			spoil: func(t *testing.T, w *world) {
@@ -121,7 +121,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exit.Unauthorized, what: "token", detail: "not logged in", mend: "relay auth login mystream --config ",
+			code: exit.Unauthorized, what: "token", detail: "not logged in", fix: "relay auth login mystream --config ",
 		},
 		"an identity that is gone": {
 			spoil: func(t *testing.T, w *world) {
@@ -129,11 +129,11 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exit.Failure, what: "identity", detail: "no such file", mend: "age-keygen",
+			code: exit.Failure, what: "identity", detail: "no such file", fix: "age-keygen",
 		},
 		"a receiver that is down": {
 			spoil: func(_ *testing.T, w *world) { w.bot.server.Close() },
-			code:  exit.Failure, what: "webhook", about: "bot", detail: "connection refused", mend: "sinks.bot.url",
+			code:  exit.Failure, what: "webhook", about: "bot", detail: "connection refused", fix: "sinks.bot.url",
 		},
 		"a receiver with a certificate of its own": {
 			spoil: func(t *testing.T, w *world) {
@@ -141,14 +141,14 @@ func TestDoctorFindsFaults(t *testing.T) {
 				t.Cleanup(server.Close)
 				w.replace("url: "+w.bot.server.URL, "url: "+server.URL+"/canary-of-the-path")
 			},
-			code: exit.Failure, what: "webhook", about: "bot", detail: "unknown authority", mend: "sinks.bot.tls_ca_file",
+			code: exit.Failure, what: "webhook", about: "bot", detail: "unknown authority", fix: "sinks.bot.tls_ca_file",
 		},
 		"a NATS server with another password": {
 			spoil: func(t *testing.T, w *world) {
 				server := natstest.Start(t, "--user", "relay", "--pass", "canary-right")
 				w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, subject: far.treats, url: %q, user: relay, password: canary-wrong}", server.URL()))
 			},
-			code: exit.Failure, what: "nats", about: "far", detail: "Authorization Violation", mend: "correct the login of sinks.far",
+			code: exit.Failure, what: "nats", about: "far", detail: "Authorization Violation", fix: "correct the login of sinks.far",
 		},
 		"a NATS login that may not make the stream": {
 			spoil: func(t *testing.T, w *world) {
@@ -159,13 +159,13 @@ func TestDoctorFindsFaults(t *testing.T) {
 				server := natstest.Start(t, "-c", file)
 				w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, url: %q}", strings.Replace(server.URL(), "//", "//relay:canary-right@", 1)))
 			},
-			code: exit.Failure, what: "nats", about: "far", detail: `Publish to "$JS.API.STREAM.CREATE.FAR"`, mend: "$JS.API.STREAM.INFO, CREATE and UPDATE",
+			code: exit.Failure, what: "nats", about: "far", detail: `Publish to "$JS.API.STREAM.CREATE.FAR"`, fix: "$JS.API.STREAM.INFO, CREATE and UPDATE",
 		},
 		"a journal's server that is down": {
 			spoil: func(t *testing.T, w *world) {
 				w.onServer(fmt.Sprintf("nats://relay:canary-right@127.0.0.1:%d", freePort(t)))
 			},
-			code: exit.Failure, what: "journal", detail: "no servers available", mend: "start that server",
+			code: exit.Failure, what: "journal", detail: "no servers available", fix: "start that server",
 		},
 		"a clock that is ten minutes off": {
 			spoil: func(t *testing.T, w *world) {
@@ -174,7 +174,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					h.Set("Date", time.Now().Add(-10*time.Minute).UTC().Format(http.TimeFormat))
 				}))
 			},
-			code: exit.Failure, what: "clock", detail: "ahead of the server's", mend: "NTP",
+			code: exit.Failure, what: "clock", detail: "ahead of the server's", fix: "NTP",
 		},
 		"a clock that is a minute off": {
 			spoil: func(t *testing.T, w *world) {
@@ -183,7 +183,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					h.Set("Date", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
 				}))
 			},
-			code: exit.OK, state: doctor.Warning, what: "clock", detail: "behind the server's", mend: "NTP",
+			code: exit.OK, state: doctor.Warning, what: "clock", detail: "behind the server's", fix: "NTP",
 		},
 		"a data folder that is none": {
 			spoil: func(t *testing.T, w *world) {
@@ -195,7 +195,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exit.Failure, what: "folder", detail: "not a folder", mend: "--data-dir",
+			code: exit.Failure, what: "folder", detail: "not a folder", fix: "--data-dir",
 		},
 		"a data folder that others may look into": {
 			spoil: func(t *testing.T, w *world) {
@@ -203,7 +203,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exit.OK, state: doctor.Warning, what: "folder", detail: "mode 0755", mend: "chmod 700 ",
+			code: exit.OK, state: doctor.Warning, what: "folder", detail: "mode 0755", fix: "chmod 700 ",
 		},
 		"logins that others may read": {
 			spoil: func(t *testing.T, w *world) {
@@ -211,7 +211,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exit.Failure, what: "accounts", detail: "mode 0755", mend: "chmod 700 ",
+			code: exit.Failure, what: "accounts", detail: "mode 0755", fix: "chmod 700 ",
 		},
 		"a configuration with secrets that others may read": {
 			spoil: func(t *testing.T, w *world) {
@@ -219,11 +219,11 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			code: exit.OK, state: doctor.Warning, what: "config", detail: "mode 0644", mend: "chmod 600 ",
+			code: exit.OK, state: doctor.Warning, what: "config", detail: "mode 0644", fix: "chmod 600 ",
 		},
 		"a port that another program has": {
 			spoil: func(t *testing.T, w *world) { occupy(t, w.natsAddr) },
-			code:  exit.Failure, what: "port", about: "nats.listen", detail: "address already in use", mend: "choose another address",
+			code:  exit.Failure, what: "port", about: "nats.listen", detail: "address already in use", fix: "choose another address",
 		},
 		"a realtime server that is no Socket.IO server": {
 			spoil: func(t *testing.T, w *world) {
@@ -231,13 +231,13 @@ func TestDoctorFindsFaults(t *testing.T) {
 				t.Cleanup(server.Close)
 				w.replace("socket: "+w.live.url(), "socket: "+server.URL)
 			},
-			code: exit.Failure, what: "socket", about: "mystream", detail: "no Socket.IO server at this path", mend: "endpoints.socket",
+			code: exit.Failure, what: "socket", about: "mystream", detail: "no Socket.IO server at this path", fix: "endpoints.socket",
 		},
 		"a realtime server that is down": {
 			spoil: func(t *testing.T, w *world) {
 				w.replace("socket: "+w.live.url(), fmt.Sprintf("socket: http://127.0.0.1:%d/", freePort(t)))
 			},
-			code: exit.Failure, what: "socket", about: "mystream", detail: "connection refused", mend: "endpoints.socket", also: []string{"tcp"},
+			code: exit.Failure, what: "socket", about: "mystream", detail: "connection refused", fix: "endpoints.socket", also: []string{"tcp"},
 		},
 		"a Discord webhook that is gone": {
 			spoil: func(t *testing.T, w *world) {
@@ -245,7 +245,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 				chat.gone = true
 				w.addSink(chat.sink())
 			},
-			code: exit.Failure, what: "discord", about: "chat", detail: "status 404", mend: "make a new webhook",
+			code: exit.Failure, what: "discord", about: "chat", detail: "status 404", fix: "make a new webhook",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -257,8 +257,8 @@ func TestDoctorFindsFaults(t *testing.T) {
 			}
 			all := w.doctor(tc.code)
 			f := all.of(t, tc.what, tc.about)
-			if f.State != tc.state || !strings.Contains(f.Detail, tc.detail) || !strings.Contains(f.Mend, tc.mend) {
-				t.Errorf("%+v, want %s with %q and the advice %q", f, tc.state, tc.detail, tc.mend)
+			if f.State != tc.state || !strings.Contains(f.Detail, tc.detail) || !strings.Contains(f.Fix, tc.fix) {
+				t.Errorf("%+v, want %s with %q and the advice %q", f, tc.state, tc.detail, tc.fix)
 			}
 			others := slices.DeleteFunc(append(all.in(doctor.Fault), all.in(doctor.Warning)...), func(name string) bool {
 				return name == tc.what || slices.Contains(tc.also, name)
@@ -296,7 +296,7 @@ func TestDoctorWithoutAConfiguration(t *testing.T) {
 	if f := all.of(t, "fsync", ""); f.State != doctor.OK {
 		t.Errorf("%+v", f)
 	}
-	if out, _, code := w.command("", "doctor"); code != exit.Config || !strings.HasPrefix(out, "FAULT config: ") || !strings.Contains(out, "; mend: correct the configuration") {
+	if out, _, code := w.command("", "doctor"); code != exit.Config || !strings.HasPrefix(out, "FAULT config: ") || !strings.Contains(out, "; fix: correct the configuration") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 }

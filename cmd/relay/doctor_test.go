@@ -37,7 +37,7 @@ func (w *world) doctor(code int, args ...string) findings {
 		if err := json.Unmarshal([]byte(line), &f); err != nil {
 			w.t.Fatalf("%q: %v", line, err)
 		}
-		if f.Name == "" || f.Detail == "" || (f.State == doctor.Fault || f.State == doctor.Warning) == (f.Mend == "") {
+		if f.Name == "" || f.Detail == "" || (f.State == doctor.Fault || f.State == doctor.Warning) == (f.Fix == "") {
 			w.t.Errorf("not a finding: %s", line)
 		}
 		all = append(all, f)

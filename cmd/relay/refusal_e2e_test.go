@@ -49,7 +49,7 @@ func TestReceiverWithAnotherSecret(t *testing.T) {
 	if text := w.relay(exit.OK, "status").out.text(); !strings.Contains(text, cause) {
 		t.Errorf("relay status:\n%s", text)
 	}
-	if f := w.doctor(exit.Failure).of(t, "webhook", "other"); f.State != doctor.Fault || !strings.Contains(f.Detail, cause) || !strings.Contains(f.Mend, "sinks.other") {
+	if f := w.doctor(exit.Failure).of(t, "webhook", "other"); f.State != doctor.Fault || !strings.Contains(f.Detail, cause) || !strings.Contains(f.Fix, "sinks.other") {
 		t.Errorf("relay doctor: %+v", f)
 	}
 	eventually(t, func() error {

@@ -42,7 +42,7 @@ func (c *Config) Check(ctx context.Context, of check.Checkup) (check.Result, err
 	case Unreachable(err):
 		err = check.Fault(err, "start the server or change "+at+".url")
 	default:
-		err = check.Fault(err, "mend the stream or change "+at+".stream and subject")
+		err = check.Fault(err, "correct the stream or change "+at+".stream and subject")
 	}
 	return check.Result{}, err
 }

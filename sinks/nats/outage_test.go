@@ -52,7 +52,7 @@ func TestNATSStartsWithoutAServer(t *testing.T) {
 	}
 }
 
-// TestNATSLogin wants a refused login told clearly, retried, and mended without a restart.
+// TestNATSLogin wants a refused login told clearly, retried, and recovered from without a restart.
 func TestNATSLogin(t *testing.T) {
 	p := sinktest.NewProcess(t, `authorization: {user: relay, password: "not-the-planted-one"}`)
 	p.Start(t)

@@ -34,7 +34,7 @@ func chatAlert(i int, kind pipeline.AlertKind) pipeline.Record {
 		Time: chatTime("a0", i), DataContentType: pipeline.DataContentType,
 		Data: pipeline.AlertData{
 			Sink: "overlay", Kind: kind, Reason: "post event trt_1 to https://bot.example: status 410 <@1> *gone*",
-			Hint: "mend it, then run `relay sinks enable overlay`",
+			Hint: "fix it, then run `relay sinks enable overlay`",
 		},
 	}
 	line, err := json.Marshal(a)

@@ -58,7 +58,7 @@ func (g *Guard) Check(addr netip.Addr) error {
 		if addr.IsLoopback() {
 			return nil
 		}
-		return fmt.Errorf("localhost is at %v, which is not this machine: mend the hosts file", addr)
+		return fmt.Errorf("localhost is at %v, which is not this machine: correct the hosts file", addr)
 	}
 	allowed := func(a netip.Addr) bool {
 		return slices.ContainsFunc(g.allow, func(p netip.Prefix) bool { return p.Contains(a) })
@@ -69,7 +69,7 @@ func (g *Guard) Check(addr netip.Addr) error {
 	}
 	if g.public.SafeAddr(addr) != nil {
 		return fmt.Errorf("%s is at %v, which is not a public address: if that is where you want events sent, "+
-			"set allow_networks: [%v], else mend the name", g.host, addr, netip.PrefixFrom(addr, addr.BitLen()))
+			"set allow_networks: [%v], else correct the name", g.host, addr, netip.PrefixFrom(addr, addr.BitLen()))
 	}
 	return nil
 }

@@ -21,14 +21,14 @@ import (
 func doctorCommand(p *state.State) *cobra.Command {
 	var asJSON, ping bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Look for whatever keeps treats from arriving, and say how to mend it", Args: state.NoArgs,
+		Use: "doctor", Short: "Check everything that treats need to arrive, and say how to fix what is wrong", Args: state.NoArgs,
 		Long: `Look at everything that relay needs: the configuration, the data folder and its disk, the clock, the network, the logins,
 the realtime server and each sink. One line each, with what to do about a fault. It works whether or not relay runs on the
-data folder. If none runs, a login that has expired is renewed, and the journal is opened, with what that mends at a start.
+data folder. If none runs, a login that has expired is renewed, and the journal is opened, which repairs what a start repairs.
 
 To see whether the realtime server lets relay in, it connects with a socket token of its own, and leaves at once. Nothing is sent
 to a sink unless --ping says so.`,
-		Example: "  relay doctor\n  relay doctor --ping\n  relay doctor --json | jq -r 'select(.state == \"fault\") | .mend'",
+		Example: "  relay doctor\n  relay doctor --ping\n  relay doctor --json | jq -r 'select(.state == \"fault\") | .fix'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := runDoctor(cmd.Context(), p, asJSON, ping)
 			if errors.Is(err, syscall.EPIPE) {
@@ -54,7 +54,7 @@ func runDoctor(ctx context.Context, p *state.State, asJSON, ping bool) error {
 		Dir: dir, Identity: p.Identity(), Flags: p.SameFlags(), Ping: ping, Log: p.Logger(),
 		Config: func() (*config.Config, error) { return p.LoadConfig(zerolog.Nop()) },
 	}, func(f doctor.Finding) error {
-		f.Detail, f.Mend = text.Printable(f.Detail), text.Printable(f.Mend)
+		f.Detail, f.Fix = text.Printable(f.Detail), text.Printable(f.Fix)
 		if asJSON {
 			return lines.Encode(f)
 		}
@@ -75,8 +75,8 @@ func doctorLine(f doctor.Finding) string {
 		line += " " + f.Subject
 	}
 	line += ": " + f.Detail
-	if f.Mend != "" {
-		line += "; mend: " + f.Mend
+	if f.Fix != "" {
+		line += "; fix: " + f.Fix
 	}
 	return line + "\n"
 }

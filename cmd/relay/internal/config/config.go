@@ -34,7 +34,7 @@ type Config struct {
 	NATS     NATS
 	HTTP     HTTP
 	Socket   Socket
-	Warnings Faults // what works but should be mended
+	Warnings Faults // what works but should be corrected
 }
 
 // Account is one entry of accounts.

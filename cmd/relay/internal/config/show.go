@@ -21,7 +21,7 @@ import (
 const masked = "***"
 
 // Effective reads and checks a configuration file, and returns its keys with the defaults filled in, paths made absolute
-// and secrets masked, and what should be mended in it.
+// and secrets masked, and what should be corrected in it.
 func Effective(path string, getenv func(string) (string, bool)) (yaml.MapSlice, Faults, error) {
 	text, mode, err := readFile(path)
 	if err != nil {

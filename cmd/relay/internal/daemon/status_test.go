@@ -14,7 +14,7 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
-// What makes relay not ready is what it does not do itself. What others have to mend makes it degraded.
+// What makes relay not ready is what it does not do itself. What others have to fix makes it degraded.
 func TestJudgement(t *testing.T) {
 	now := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
 	before := func(d time.Duration) time.Time { return now.Add(-d) }

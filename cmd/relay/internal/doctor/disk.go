@@ -132,7 +132,7 @@ func (d *doctor) overlayLoginFile(context.Context) Finding {
 
 func (d *doctor) space(context.Context) Finding {
 	free, err := freeSpace(d.dir)
-	const mend = "free some space, or move the data folder with --data-dir"
+	const fix = "free some space, or move the data folder with --data-dir"
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return skipped("relay does not know how to ask %s for the free space", runtime.GOOS)
@@ -141,9 +141,9 @@ func (d *doctor) space(context.Context) Finding {
 	case err != nil:
 		return faulty(otherUser, "ask for the free space: %v", err)
 	case free < leastSpace:
-		return faulty(mend, "%d MiB are free", free>>20)
+		return faulty(fix, "%d MiB are free", free>>20)
 	case free < goodSpace:
-		return warned(mend, "only %d MiB are free", free>>20)
+		return warned(fix, "only %d MiB are free", free>>20)
 	}
 	return fine("%d GiB are free", free>>30)
 }

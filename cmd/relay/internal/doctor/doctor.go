@@ -31,7 +31,7 @@ type Finding struct {
 	Subject string `json:"subject,omitempty"` // the account, sink, host, file or folder that was looked at
 	State   State  `json:"state"`
 	Detail  string `json:"detail"`
-	Mend    string `json:"mend,omitempty"` // what to do about it
+	Fix     string `json:"fix,omitempty"` // what to do about it
 
 	code int // what relay doctor exits with if this is the only kind of fault
 }
@@ -44,12 +44,12 @@ func skipped(format string, args ...any) Finding {
 	return Finding{State: Skipped, Detail: fmt.Sprintf(format, args...)}
 }
 
-func warned(mend, format string, args ...any) Finding {
-	return Finding{State: Warning, Mend: mend, Detail: fmt.Sprintf(format, args...)}
+func warned(fix, format string, args ...any) Finding {
+	return Finding{State: Warning, Fix: fix, Detail: fmt.Sprintf(format, args...)}
 }
 
-func faulty(mend, format string, args ...any) Finding {
-	return Finding{State: Fault, Mend: mend, Detail: fmt.Sprintf(format, args...), code: exit.Failure}
+func faulty(fix, format string, args ...any) Finding {
+	return Finding{State: Fault, Fix: fix, Detail: fmt.Sprintf(format, args...), code: exit.Failure}
 }
 
 // coded gives a fault an exit code of its own.

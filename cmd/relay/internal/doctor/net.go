@@ -187,16 +187,16 @@ func clock(ctx context.Context, u *url.URL) Finding {
 
 // judgeClock is given how far this machine's clock is ahead.
 func judgeClock(ahead time.Duration) Finding {
-	const mend = "set this machine's clock, best by NTP"
+	const fix = "set this machine's clock, best by NTP"
 	word, off := "ahead of", ahead.Abs().Round(time.Second)
 	if ahead < 0 {
 		word = "behind"
 	}
 	switch {
 	case ahead.Abs() > clockFault:
-		return faulty(mend, "this machine's clock is %v %s the server's; receivers refuse signatures that are more than 5 minutes off", off, word)
+		return faulty(fix, "this machine's clock is %v %s the server's; receivers refuse signatures that are more than 5 minutes off", off, word)
 	case ahead.Abs() > clockWarn:
-		return warned(mend, "this machine's clock is %v %s the server's", off, word)
+		return warned(fix, "this machine's clock is %v %s the server's", off, word)
 	}
 	return fine("as the server's, within %v", max(off, time.Second))
 }
@@ -240,12 +240,12 @@ func (d *doctor) port(ctx context.Context, listen string, mine func(ctx context.
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
 		err = networkRoot(err)
-		const mend = "stop what uses it, or choose another address"
+		const fix = "stop what uses it, or choose another address"
 		if !d.runs {
-			return faulty(mend, "%v", err)
+			return faulty(fix, "%v", err)
 		}
 		if notMine := mine(ctx, reachable(listen)); notMine != nil {
-			return faulty(mend+"; if the configuration was changed, restart relay", "%v, and not by the relay that runs: %v", err, timedOut(ctx, notMine))
+			return faulty(fix+"; if the configuration was changed, restart relay", "%v, and not by the relay that runs: %v", err, timedOut(ctx, notMine))
 		}
 		return fine("the relay that runs listens there")
 	}

@@ -171,14 +171,14 @@ func (d *doctor) faultOf(err error, otherwise string) Finding {
 	if wrong, fix := advice.Cut(err); !fix.Empty() {
 		return faulty(d.told(fix), "%s", wrong)
 	}
-	detail, fix := mendable(err, otherwise)
+	detail, fix := cutFix(err, otherwise)
 	return faulty(fix, "%s", detail)
 }
 
-// mendable takes the advice out of an error whose last part it is, and which does not have it as data.
-func mendable(err error, otherwise string) (detail, mend string) {
+// cutFix takes the advice out of an error whose last part it is, and which does not have it as data.
+func cutFix(err error, otherwise string) (detail, fix string) {
 	text := err.Error()
-	for _, word := range []string{"; run: ", "; correct ", "; make ", "; mend ", "; free ", "; stop ", "; wait ", "; write ", "; run this as "} {
+	for _, word := range []string{"; run: ", "; correct ", "; make ", "; free ", "; stop ", "; wait ", "; write ", "; run this as "} {
 		if i := strings.Index(text, word); i >= 0 {
 			return text[:i], text[i+len("; "):]
 		}

@@ -160,7 +160,7 @@ func (d *doctor) pingSink(ctx context.Context, s config.Sink, f Finding) Finding
 		return sinkFault(s.Name, err)
 	}
 	if err != nil {
-		return faulty("mend the receiver; README.md has what its answers mean", "%v", err)
+		return faulty("repair the receiver; docs/sinks.md has what its answers mean", "%v", err)
 	}
 	f.Detail += fmt.Sprintf("; it answers a test treat with status %d in %v", attempt.Status, attempt.Latency.Round(time.Millisecond))
 	return f
