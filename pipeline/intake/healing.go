@@ -148,10 +148,12 @@ func (h *healing) await(c *match.Comparison, gone []gap, shift int64) {
 		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*match.Farthest })
 		return next < len(gone) && gone[next].Same.Second <= second+2*match.Farthest
 	}
-	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.Second) })
+	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.Second+shift) })
 	c.LivePairs(func(p *history.Treat, live match.Trait) {
 		if about(p.Same.Second) {
-			paired := h.expect(match.TraitOf(p.Core, p.Same), journaledBefore, now)
+			trait := match.TraitOf(p.Core, p.Same)
+			trait.Second -= shift
+			paired := h.expect(trait, journaledBefore, now)
 			paired.live, paired.pair = &live, true
 		}
 	})
