@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/treatrelay/relay/cmd/relay/internal/cli"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/journalcmd"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
@@ -144,11 +144,11 @@ func (w *world) exported(lines []string, all []pipeline.Event) {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(strings.NewReader(string(data))).ReadAll()
-	if err != nil || len(rows) != len(all)+1 || !slices.Equal(rows[0], cli.CSVHeader()) || strings.Count(string(data), "\r\n") != len(rows) {
+	if err != nil || len(rows) != len(all)+1 || !slices.Equal(rows[0], journalcmd.CSVHeader()) || strings.Count(string(data), "\r\n") != len(rows) {
 		t.Fatalf("%q: %v", data, err)
 	}
 	for i, e := range all {
-		if !slices.Equal(rows[i+1], cli.CSVRow(&e)) {
+		if !slices.Equal(rows[i+1], journalcmd.CSVRow(&e)) {
 			t.Errorf("row %d is %q", i+1, rows[i+1])
 		}
 	}

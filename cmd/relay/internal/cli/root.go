@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/authcmd"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/journalcmd"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -78,8 +80,8 @@ Without a command it does its main job, like "relay run".`,
 	}
 	run.register(runCmd.Flags())
 	root.AddCommand(packagingCommands()...)
-	root.AddCommand(runCmd, initCommand(p), authCommand(p), simulateCommand(p), configCommand(p), doctorCommand(p), relayStatusCommand(p),
-		tailCommand(p), sinksCommand(p), deadLettersCommand(p), traceCommand(p), historyCommand(p), replayCommand(p), exportEventsCommand(p),
-		triggerCommand(p), reconcileCommand(p), journalCommand(p), secretsCommand(p), versionCommand(p))
+	root.AddCommand(runCmd, initCommand(p), authcmd.Auth(p), simulateCommand(p), configCommand(p), doctorCommand(p), relayStatusCommand(p),
+		journalcmd.Tail(p), sinksCommand(p), journalcmd.DeadLetters(p), journalcmd.Trace(p), journalcmd.History(p), journalcmd.Replay(p), journalcmd.Export(p),
+		journalcmd.Trigger(p), reconcileCommand(p), journalcmd.Journal(p), authcmd.Secrets(p), versionCommand(p))
 	return root
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
+// NoArgs is for commands that take no argument.
 func NoArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return exit.Usagef("%s takes no argument, got %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())

@@ -52,6 +52,7 @@ func (p *State) SameFlags() string {
 	return flags
 }
 
+// CheckFlags refuses global flags that mean nothing.
 func (p *State) CheckFlags() error {
 	if _, err := zerolog.ParseLevel(p.LogLevel); err != nil || p.LogLevel == "" {
 		return exit.Usagef("--log-level %q: want trace, debug, info, warn or error", p.LogLevel)
@@ -161,6 +162,7 @@ func (p *State) WithLiveJournal(ctx context.Context, use func(*journal.Journal) 
 	return a.UseLive(ctx, use)
 }
 
+// Say writes a line for people, on standard error.
 func (p *State) Say(format string, args ...any) error {
 	_, err := fmt.Fprintf(p.Err, format+"\n", args...)
 	return err

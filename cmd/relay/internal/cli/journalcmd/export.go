@@ -1,4 +1,4 @@
-package cli
+package journalcmd
 
 import (
 	"bufio"
@@ -25,7 +25,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func exportEventsCommand(p *state.State) *cobra.Command {
+// Export is relay export: treats as a file.
+func Export(p *state.State) *cobra.Command {
 	var f eventFlags
 	var format, output string
 	cmd := &cobra.Command{

@@ -1,4 +1,5 @@
-package cli
+// Package journalcmd has the commands that read the journal, or write to it.
+package journalcmd
 
 import (
 	"bytes"
@@ -25,7 +26,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
-func journalCommand(p *state.State) *cobra.Command {
+// Journal is relay journal: verify, back up and fill it.
+func Journal(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "journal", Short: "Verify, back up or fill the journal", Args: state.UnknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

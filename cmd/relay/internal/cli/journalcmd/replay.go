@@ -1,14 +1,10 @@
-package cli
+package journalcmd
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +28,8 @@ type replayFlags struct {
 	dryRun              bool
 }
 
-func replayCommand(p *state.State) *cobra.Command {
+// Replay is relay replay: events to a sink again.
+func Replay(p *state.State) *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
 		Use: "replay", Short: "Send events of the journal to a sink again", Args: state.NoArgs,
@@ -148,47 +145,6 @@ func afterwards(sink string, runs, disabled bool) string {
 		return " No relay runs on this data folder; delivered at its next start."
 	}
 	return ""
-}
-
-// parseSpeed reads a factor such as 10x. It is 0 for max.
-func parseSpeed(text string) (float64, error) {
-	if text == "max" {
-		return 0, nil
-	}
-	number, ok := strings.CutSuffix(text, "x")
-	speed, err := strconv.ParseFloat(number, 64)
-	if !ok || err != nil || !(speed >= 0.001 && speed <= 1e6) { // not a number fails both
-		return 0, exit.Usagef("--speed %q: want max, or a factor such as 1x or 10x", text)
-	}
-	return speed, nil
-}
-
-// A checkpoint is where a replay stands: which run it is, the number in the journal up to which it has come, and that of its end. The
-// run names what it sends, so that nothing is sent twice in one run.
-type checkpoint struct {
-	run        string
-	last, done uint64
-}
-
-func (a checkpoint) String() string { return fmt.Sprintf("%s-%d-%d", a.run, a.last, a.done) }
-
-var validCheckpoint = regexp.MustCompile(`^([0-9a-f]{16})-([1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})$`)
-
-// parseCheckpoint reads what --resume says. Without that it is the start of a new run.
-func parseCheckpoint(text string) (at checkpoint, err error) {
-	if text == "" {
-		var run [8]byte
-		_, _ = rand.Read(run[:]) // never fails
-		return checkpoint{run: hex.EncodeToString(run[:])}, nil
-	}
-	m := validCheckpoint.FindStringSubmatch(text)
-	if m == nil {
-		return at, exit.Usagef("--resume %q: want what the replay that was cut off has printed", text)
-	}
-	at.run = m[1]
-	at.last, _ = strconv.ParseUint(m[2], 10, 64) // so many digits always fit
-	at.done, _ = strconv.ParseUint(m[3], 10, 64)
-	return at, nil
 }
 
 // A replay is one under way.
@@ -337,38 +293,6 @@ func (r *replay) onward() string {
 		words = append(words, "--data-dir", text.ShellQuote(r.DataDir))
 	}
 	return strings.Join(words, " ")
-}
-
-// A pacer keeps the gaps between events, divided by its speed; with speed 0 it does not wait.
-type pacer struct {
-	speed         float64
-	began         time.Time // when the first event was let through
-	first, latest time.Time // times of events
-}
-
-// wait returns when the turn of an event of that time has come. One that is older than those before it does not wait.
-func (p *pacer) wait(ctx context.Context, at time.Time) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if p.speed == 0 {
-		return nil
-	}
-	if p.began.IsZero() {
-		p.began, p.first, p.latest = time.Now(), at, at
-	}
-	if at.After(p.latest) {
-		p.latest = at
-	}
-	due := p.began.Add(time.Duration(float64(p.latest.Sub(p.first)) / p.speed))
-	t := time.NewTimer(time.Until(due))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
 }
 
 // runBeside has the relay that runs send the events, part by part.

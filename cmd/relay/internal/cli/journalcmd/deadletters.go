@@ -1,4 +1,4 @@
-package cli
+package journalcmd
 
 import (
 	"context"
@@ -18,7 +18,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func deadLettersCommand(p *state.State) *cobra.Command {
+// DeadLetters is relay deadletters: what a sink refused for good.
+func DeadLetters(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "deadletters", Short: "See after the events that a sink refused for good", Args: state.UnknownCommand, RunE: state.NeedCommand,
 		Long: `See after the dead letters: the events that a sink refused for good, or did not take in time. The journal keeps them as long

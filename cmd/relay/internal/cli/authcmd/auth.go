@@ -1,4 +1,5 @@
-package cli
+// Package authcmd has the commands about logins and keys: relay auth and relay secrets.
+package authcmd
 
 import (
 	"context"
@@ -18,7 +19,8 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func authCommand(p *state.State) *cobra.Command {
+// Auth is relay auth: logins and their tokens.
+func Auth(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "auth", Short: "Log in to accounts and see after their tokens",
 		Args: state.UnknownCommand, RunE: state.NeedCommand,

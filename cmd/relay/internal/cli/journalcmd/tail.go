@@ -1,4 +1,4 @@
-package cli
+package journalcmd
 
 import (
 	"context"
@@ -25,7 +25,8 @@ type tailFlags struct {
 	json     bool
 }
 
-func tailCommand(p *state.State) *cobra.Command {
+// Tail is relay tail: events as they are journaled.
+func Tail(p *state.State) *cobra.Command {
 	var f tailFlags
 	cmd := &cobra.Command{
 		Use: "tail", Short: "Show events as they are journaled", Args: state.NoArgs,

@@ -1,4 +1,4 @@
-package cli
+package journalcmd
 
 import (
 	"encoding/json"
@@ -19,7 +19,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-func traceCommand(p *state.State) *cobra.Command {
+// Trace is relay trace: the way of one event.
+func Trace(p *state.State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "trace EVENT_ID", Short: "Show the way of one event, with every attempt to deliver it",

@@ -1,4 +1,4 @@
-package cli
+package journalcmd
 
 import (
 	"context"
@@ -77,7 +77,8 @@ func eachEvent(ctx context.Context, j *journal.Journal, filter journal.EventFilt
 // errEnough ends a walk through the events.
 var errEnough = errors.New("enough")
 
-func historyCommand(p *state.State) *cobra.Command {
+// History is relay history: the events of the journal.
+func History(p *state.State) *cobra.Command {
 	var f eventFlags
 	var limit int
 	var asJSON bool

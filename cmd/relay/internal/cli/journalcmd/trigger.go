@@ -1,4 +1,4 @@
-package cli
+package journalcmd
 
 import (
 	"context"
@@ -25,7 +25,8 @@ type triggerFlags struct {
 	account, sink, sender, title, message string
 }
 
-func triggerCommand(p *state.State) *cobra.Command {
+// Trigger is relay trigger: a test treat.
+func Trigger(p *state.State) *cobra.Command {
 	var f triggerFlags
 	cmd := &cobra.Command{
 		Use: "trigger", Short: "Send a test treat to every sink", Args: state.NoArgs,

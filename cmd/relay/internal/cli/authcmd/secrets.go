@@ -1,4 +1,4 @@
-package cli
+package authcmd
 
 import (
 	"errors"
@@ -19,7 +19,8 @@ import (
 // keptSecrets is how many signing secrets a rotation keeps without a word. Each makes every request longer.
 const keptSecrets = 3
 
-func secretsCommand(p *state.State) *cobra.Command {
+// Secrets is relay secrets: the keys that sign webhooks.
+func Secrets(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "secrets", Short: "Make and change the keys that sign webhooks",
 		Args: state.UnknownCommand, RunE: state.NeedCommand,

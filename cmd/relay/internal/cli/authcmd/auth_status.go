@@ -1,4 +1,4 @@
-package cli
+package authcmd
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package cli
+package journalcmd
 
 import (
 	"encoding/csv"
