@@ -9,6 +9,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // pathReplay is where a relay that runs is asked to replay events to one of its sinks itself, instead of handing them to the command and back.
@@ -16,9 +17,9 @@ const pathReplay = "/v1/replay"
 
 // replayOrder asks for a part of a replay.
 type replayOrder struct {
-	Sink   string              `json:"sink"`
-	Run    string              `json:"run"`
-	Filter journal.EventFilter `json:"filter"`
+	Sink   string            `json:"sink"`
+	Run    string            `json:"run"`
+	Filter query.EventFilter `json:"filter"`
 }
 
 // replayPart is what came of it.
@@ -57,7 +58,7 @@ func replayFor(ctx context.Context, j *journal.Journal, order *replayOrder) (par
 		waiting = waiting[:0]
 		return err
 	}
-	for e, err := range j.Events(ctx, order.Filter) {
+	for e, err := range query.Events(ctx, j, order.Filter) {
 		if err != nil {
 			return part, err
 		}

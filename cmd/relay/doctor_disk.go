@@ -15,6 +15,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // What a disk should have and do.
@@ -223,7 +224,7 @@ func (d *doctor) journal(ctx context.Context) (f finding) {
 }
 
 // inspectJournal inspects the journal where it is, whatever is wrong with the configuration.
-func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *teardown) (look journal.Overview, err error) {
+func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *teardown) (look query.Overview, err error) {
 	var s storage
 	switch {
 	case external:
@@ -242,5 +243,5 @@ func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *teardo
 	if err != nil {
 		return look, err
 	}
-	return j.Inspect(ctx)
+	return query.Inspect(ctx, j)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 	"github.com/treatrelay/relay/pipeline/journal/jetstream"
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
@@ -135,7 +136,7 @@ func (j *job) openJournal(ctx context.Context, cfg JournalConfig, metrics *pipel
 		return withCode(exitUnavailable, err)
 	}
 	j.journal, err = journal.Open(ctx, journal.Config{
-		Log: s.log, State: s.state, Attempts: s.attempts, Retention: cfg.Retention, Committed: j.index.Committed, Trace: trace,
+		Log: s.log, State: s.state, Attempts: attempts.NewReader(s.attempts), Retention: cfg.Retention, Committed: j.index.Committed, Trace: trace,
 		Logger: j.log, Metrics: metrics,
 	})
 	return withCode(exitUnavailable, err)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 func (p *program) exportEventsCommand() *cobra.Command {
@@ -60,7 +61,7 @@ for a formula gets a ' before it in CSV.`,
 }
 
 // exportFile writes a file that is there whole or not at all.
-func (p *program) exportFile(ctx context.Context, filter journal.EventFilter, format, path string) error {
+func (p *program) exportFile(ctx context.Context, filter query.EventFilter, format, path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
 		return withCode(exitUnavailable, fmt.Errorf("write %s: %w", path, err))
@@ -77,14 +78,14 @@ func (p *program) exportFile(ctx context.Context, filter journal.EventFilter, fo
 }
 
 // export writes the events that match, and counts them.
-func (p *program) export(ctx context.Context, filter journal.EventFilter, format string, w io.Writer) (n int, err error) {
+func (p *program) export(ctx context.Context, filter query.EventFilter, format string, w io.Writer) (n int, err error) {
 	buffered := bufio.NewWriterSize(w, 64<<10)
-	write := func(e journal.JournaledEvent) error {
+	write := func(e query.Event) error {
 		_, err := fmt.Fprintf(buffered, "%s\n", e.Line)
 		return err
 	}
 	if format == "csv" {
-		write = func(e journal.JournaledEvent) error {
+		write = func(e query.Event) error {
 			event, err := e.Event()
 			if err != nil {
 				return err
@@ -96,7 +97,7 @@ func (p *program) export(ctx context.Context, filter journal.EventFilter, format
 		}
 	}
 	err = p.withJournal(ctx, func(j *journal.Journal) error {
-		return eachEvent(ctx, j, filter, func(e journal.JournaledEvent) error {
+		return eachEvent(ctx, j, filter, func(e query.Event) error {
 			n++
 			return write(e)
 		})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // eventFlags choose events of the journal.
@@ -41,8 +42,8 @@ func checkAccountNames(names []string) error {
 }
 
 // filter is what the flags say. Of origins it takes those that are allowed.
-func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter journal.EventFilter, err error) {
-	filter = journal.EventFilter{Accounts: f.accounts, IDs: f.ids}
+func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter query.EventFilter, err error) {
+	filter = query.EventFilter{Accounts: f.accounts, IDs: f.ids}
 	if err := checkAccountNames(f.accounts); err != nil {
 		return filter, err
 	}
@@ -69,8 +70,8 @@ func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter j
 }
 
 // eachEvent calls use for each event that matches.
-func eachEvent(ctx context.Context, j *journal.Journal, filter journal.EventFilter, use func(journal.JournaledEvent) error) error {
-	for e, err := range j.Events(ctx, filter) {
+func eachEvent(ctx context.Context, j *journal.Journal, filter query.EventFilter, use func(query.Event) error) error {
+	for e, err := range query.Events(ctx, j, filter) {
 		if err != nil {
 			return err
 		}
@@ -103,7 +104,7 @@ or not relay runs.`,
 			}
 			list := &eventList{program: p, json: asJSON}
 			err = p.withJournal(cmd.Context(), func(j *journal.Journal) error {
-				return eachEvent(cmd.Context(), j, filter, func(e journal.JournaledEvent) error {
+				return eachEvent(cmd.Context(), j, filter, func(e query.Event) error {
 					if err := list.add(e); err != nil {
 						return err
 					}
@@ -135,7 +136,7 @@ type eventList struct {
 	n    int
 }
 
-func (l *eventList) add(e journal.JournaledEvent) error {
+func (l *eventList) add(e query.Event) error {
 	l.n++
 	if l.json {
 		_, err := fmt.Fprintf(l.out, "%s\n", e.Line)

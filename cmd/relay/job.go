@@ -21,6 +21,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 	"github.com/treatrelay/relay/socket"
 )
 
@@ -41,7 +42,7 @@ type job struct {
 	index    *index.Index
 	lanes    *delivery.Dispatcher
 	// attempts is the log of what the sinks do.
-	attempts *journal.AttemptLog
+	attempts *attempts.Log
 	alerts   *journal.Alerts // nil if nobody wants to be told
 	past     pasts
 	monitor  *monitor
@@ -101,7 +102,7 @@ func (p *program) newJob(ctx context.Context, cfg *Config, dir string, log zerol
 	if err := j.openJournal(ctx, cfg.Journal, metrics, trace); err != nil {
 		return nil, err
 	}
-	if j.attempts, err = journal.OpenAttemptLog(ctx, journal.AttemptConfig{Log: j.storage.attempts, Logger: log, Metrics: metrics}); err != nil {
+	if j.attempts, err = attempts.Open(ctx, attempts.Config{Log: j.storage.attempts, Logger: log, Metrics: metrics}); err != nil {
 		return nil, withCode(exitUnavailable, err)
 	}
 	if j.lanes, err = delivery.New(ctx, delivery.Config{

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
 // withJournal calls use with the journal, whether or not a relay runs on the data folder. What relay is doing goes on
@@ -47,7 +48,7 @@ func (p *program) useJournal(ctx context.Context, use func(*journal.Journal) err
 	if err != nil {
 		return err
 	}
-	j, err := journal.Attach(ctx, journal.Config{Log: s.log, State: s.state, Attempts: s.attempts, Logger: p.logger()})
+	j, err := journal.Attach(ctx, journal.Config{Log: s.log, State: s.state, Attempts: attempts.NewReader(s.attempts), Logger: p.logger()})
 	if err != nil {
 		return withCode(exitUnavailable, err)
 	}

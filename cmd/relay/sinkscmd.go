@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 func (p *program) sinksCommand() *cobra.Command {
@@ -54,10 +55,10 @@ func (p *program) sinkNames() (names []string, types map[string]string) {
 type sinkLine struct {
 	Type  string `json:"type,omitempty"` // empty if the configuration does not have it
 	State string `json:"state"`          // new, ok, down or disabled
-	journal.SinkStatus
+	query.SinkStatus
 }
 
-func sinkState(s journal.SinkStatus) string {
+func sinkState(s query.SinkStatus) string {
 	switch {
 	case !s.DisabledSince.IsZero():
 		return "disabled"
@@ -74,9 +75,9 @@ func (p *program) listsSinks(cmd *cobra.Command) {
 	var asJSON bool
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		names, types := p.sinkNames()
-		var all []journal.SinkStatus
+		var all []query.SinkStatus
 		err := p.withJournal(cmd.Context(), func(j *journal.Journal) (err error) {
-			all, err = j.Sinks(cmd.Context(), names)
+			all, err = query.Sinks(cmd.Context(), j, names)
 			return err
 		})
 		if err == nil {
@@ -90,7 +91,7 @@ func (p *program) listsSinks(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 }
 
-func (p *program) showSinks(all []journal.SinkStatus, types map[string]string, asJSON bool) error {
+func (p *program) showSinks(all []query.SinkStatus, types map[string]string, asJSON bool) error {
 	if asJSON {
 		enc := json.NewEncoder(p.out)
 		for _, s := range all {
@@ -147,11 +148,11 @@ func oneSink(cmd *cobra.Command, args []string) error {
 func (p *program) changeSink(ctx context.Context, name string, change func(*journal.SinkState)) error {
 	names, _ := p.sinkNames()
 	return p.withJournal(ctx, func(j *journal.Journal) error {
-		all, err := j.Sinks(ctx, names)
+		all, err := query.Sinks(ctx, j, names)
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(all, func(s journal.SinkStatus) bool { return s.Sink == name }) {
+		if !slices.ContainsFunc(all, func(s query.SinkStatus) bool { return s.Sink == name }) {
 			var known []string
 			for _, s := range all {
 				known = append(known, s.Sink)

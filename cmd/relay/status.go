@@ -15,6 +15,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // The states of a relay as a whole, and of its journal.
@@ -55,18 +56,18 @@ func (t trouble) String() string { return t.Part + ": " + t.Reason }
 
 // accountStatus is how an account is. An account that receives no treats has no connection, and only a token.
 type accountStatus struct {
-	Account    string          `json:"account"`
-	Provider   string          `json:"provider"`
-	Connection string          `json:"connection"` // connected, connecting, reconnecting, login_needed or none
-	Since      time.Time       `json:"since,omitzero"`
-	Transport  string          `json:"transport,omitempty"` // websocket or polling, of one that is connected
-	Reason     string          `json:"reason,omitempty"`    // why it is not connected, or not by websocket
-	Reconnects int             `json:"reconnects"`          // since relay runs
-	LastTreat  *journal.Newest `json:"last_treat,omitempty"`
-	Token      auth.State      `json:"token"`
-	TokenEnds  time.Time       `json:"token_expiry,omitzero"`
-	Fix        string          `json:"fix,omitempty"` // what somebody has to do about the token
-	Withheld   int             `json:"history_withheld,omitempty"`
+	Account    string        `json:"account"`
+	Provider   string        `json:"provider"`
+	Connection string        `json:"connection"` // connected, connecting, reconnecting, login_needed or none
+	Since      time.Time     `json:"since,omitzero"`
+	Transport  string        `json:"transport,omitempty"` // websocket or polling, of one that is connected
+	Reason     string        `json:"reason,omitempty"`    // why it is not connected, or not by websocket
+	Reconnects int           `json:"reconnects"`          // since relay runs
+	LastTreat  *query.Newest `json:"last_treat,omitempty"`
+	Token      auth.State    `json:"token"`
+	TokenEnds  time.Time     `json:"token_expiry,omitzero"`
+	Fix        string        `json:"fix,omitempty"` // what somebody has to do about the token
+	Withheld   int           `json:"history_withheld,omitempty"`
 }
 
 // journalStatus is how the journal is. What its server says is nil while that does not answer.
@@ -185,9 +186,9 @@ func (m *monitor) look(ctx context.Context) snapshot {
 // observe fills in a snapshot and judges each part.
 func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Time) (v judgement) {
 	parts := j.parts()
-	survey, surveyErr := journal.Survey{}, errJournalAway
+	survey, surveyErr := query.Survey{}, errJournalAway
 	if j.storage.connected() {
-		survey, surveyErr = j.journal.Survey(ctx)
+		survey, surveyErr = query.TakeSurvey(ctx, j.journal)
 	}
 	s.Journal.fill(j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count
 	if s.Journal.State != stateOK {
@@ -196,7 +197,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 	for _, c := range parts.cfg.Accounts {
 		a := accountOf(parts, c)
 		if known := j.index.Account(c.Account); known.Seen {
-			a.LastTreat = &journal.Newest{Time: known.Newest.Journaled.UTC(), Origin: originOf(&known.Newest)}
+			a.LastTreat = &query.Newest{Time: known.Newest.Journaled.UTC(), Origin: originOf(&known.Newest)}
 		}
 		v.ofAccount(&a, now)
 		s.Accounts = append(s.Accounts, a)
@@ -217,7 +218,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 			continue
 		}
 		l := lane.Status()
-		var backlog *journal.Backlog
+		var backlog *query.Backlog
 		if surveyErr == nil {
 			b := survey.Backlogs[l.Sink]
 			backlog = &b
@@ -228,7 +229,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *snapshot, now time.Tim
 	return v
 }
 
-func (j *journalStatus) fill(h journal.Health, s journal.Survey, events uint64, err error) {
+func (j *journalStatus) fill(h journal.Health, s query.Survey, events uint64, err error) {
 	j.State, j.Reason = stateOK, ""
 	j.LastMinute, j.LastWrite, j.Waiting = h.LastMinute, h.LastWrite.UTC(), h.Waiting
 	if err == nil {
@@ -281,7 +282,7 @@ func accountOf(parts live, c AccountConfig) accountStatus {
 	return a
 }
 
-func laneOf(l *delivery.LaneStatus, b *journal.Backlog, typ string, now time.Time) laneStatus {
+func laneOf(l *delivery.LaneStatus, b *query.Backlog, typ string, now time.Time) laneStatus {
 	s := laneStatus{
 		Sink: l.Sink, Type: typ, State: stateOK, InFlight: l.InFlight, Retries: l.Retries, Delivered: l.Delivered, Failures: l.Failures,
 		LastDelivery: l.LastDelivery.UTC(), Reason: inLine(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline/delivery"
-	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 func (v *judgement) notReady(part, reason string) {
@@ -76,7 +76,7 @@ func (v *judgement) ofAccount(a *accountStatus, now time.Time) {
 
 // ofLane judges a lane. What its destination does, or the operator has asked for, is no reason to be not ready. b is nil while the
 // journal's server does not answer, which is the journal's trouble.
-func (v *judgement) ofLane(l *delivery.LaneStatus, b *journal.Backlog, now time.Time) {
+func (v *judgement) ofLane(l *delivery.LaneStatus, b *query.Backlog, now time.Time) {
 	part := "sink " + l.Sink
 	switch {
 	case !l.State.DisabledSince.IsZero():

@@ -8,6 +8,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 	"github.com/treatrelay/relay/socket"
 )
 
@@ -19,11 +20,11 @@ func TestJudgement(t *testing.T) {
 		a.Account = "a"
 		return func(v *judgement) { v.ofAccount(&a, now) }
 	}
-	lane := func(l delivery.LaneStatus, b *journal.Backlog) func(*judgement) {
+	lane := func(l delivery.LaneStatus, b *query.Backlog) func(*judgement) {
 		l.Sink = "s"
 		return func(v *judgement) { v.ofLane(&l, b, now) }
 	}
-	waiting := func(d time.Duration) *journal.Backlog { return &journal.Backlog{Pending: 3, Oldest: before(d)} }
+	waiting := func(d time.Duration) *query.Backlog { return &query.Backlog{Pending: 3, Oldest: before(d)} }
 	for name, tt := range map[string]struct {
 		judge func(*judgement)
 		state string
@@ -39,17 +40,17 @@ func TestJudgement(t *testing.T) {
 		"only an old token":    {account(accountStatus{Connection: connNone, Token: auth.Active, TokenEnds: before(time.Minute)}), stateDegraded, "could not be renewed"},
 		"only a refused token": {account(accountStatus{Connection: connNone, Token: stateNotLoggedIn, Fix: "relay auth login a"}), stateDegraded, "not_logged_in"},
 
-		"idle lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, &journal.Backlog{}), stateReady, ""},
+		"idle lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, &query.Backlog{}), stateReady, ""},
 		"new event":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, waiting(time.Second)), stateReady, ""},
 		"long backlog":      {lane(delivery.LaneStatus{Moved: before(time.Second)}, waiting(time.Hour)), stateReady, ""},
 		"full lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour), Load: delivery.Load{Full: true}}, waiting(time.Hour)), stateReady, ""},
 		"stuck lane":        {lane(delivery.LaneStatus{Moved: before(time.Hour)}, waiting(time.Hour)), stateNotReady, "its lane is stuck: 3 events"},
-		"unread journal":    {lane(delivery.LaneStatus{UnreadSince: before(time.Second), Unread: "timeout"}, &journal.Backlog{}), stateNotReady, "cannot read the journal"},
+		"unread journal":    {lane(delivery.LaneStatus{UnreadSince: before(time.Second), Unread: "timeout"}, &query.Backlog{}), stateNotReady, "cannot read the journal"},
 		"journal away":      {lane(delivery.LaneStatus{UnreadSince: before(time.Second), Unread: "timeout"}, nil), stateReady, ""}, // told of the journal
 		"down":              {lane(delivery.LaneStatus{State: journal.SinkState{DownSince: before(time.Hour), Reason: "503\nx"}}, waiting(time.Hour)), stateDegraded, "503 x"},
 		"disabled and down": {lane(delivery.LaneStatus{State: journal.SinkState{DownSince: now, DisabledSince: before(time.Hour)}}, waiting(time.Hour)), stateDegraded, "disabled"},
-		"accepts nothing":   {lane(delivery.LaneStatus{Load: delivery.Load{InFlight: 2, Taken: before(time.Hour)}, LastDelivery: before(time.Hour)}, &journal.Backlog{}), stateDegraded, "accepts nothing"},
-		"accepts slowly":    {lane(delivery.LaneStatus{Load: delivery.Load{InFlight: 2, Taken: before(time.Hour)}, LastDelivery: before(time.Second)}, &journal.Backlog{}), stateReady, ""},
+		"accepts nothing":   {lane(delivery.LaneStatus{Load: delivery.Load{InFlight: 2, Taken: before(time.Hour)}, LastDelivery: before(time.Hour)}, &query.Backlog{}), stateDegraded, "accepts nothing"},
+		"accepts slowly":    {lane(delivery.LaneStatus{Load: delivery.Load{InFlight: 2, Taken: before(time.Hour)}, LastDelivery: before(time.Second)}, &query.Backlog{}), stateReady, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var v judgement

@@ -14,6 +14,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 func (p *program) traceCommand() *cobra.Command {
@@ -30,9 +31,9 @@ and redrives. Attempts are kept for 30 days. It works whether or not relay runs.
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var t *journal.Trace
+			var t *query.Trace
 			err := p.withJournal(cmd.Context(), func(j *journal.Journal) (err error) {
-				t, err = j.Trace(cmd.Context(), args[0])
+				t, err = query.Find(cmd.Context(), j, args[0])
 				return err
 			})
 			if err != nil {
@@ -85,7 +86,7 @@ type traceStep struct {
 	Reason     string `json:"reason,omitempty"`
 }
 
-func traceSteps(t *journal.Trace) (steps []traceStep, err error) {
+func traceSteps(t *query.Trace) (steps []traceStep, err error) {
 	r := t.Event
 	if r.Seq > 0 {
 		journaled := traceStep{
@@ -129,7 +130,7 @@ func printSteps(w io.Writer, steps []traceStep) error {
 	return nil
 }
 
-func tabulateSteps(w io.Writer, t *journal.Trace, steps []traceStep) error {
+func tabulateSteps(w io.Writer, t *query.Trace, steps []traceStep) error {
 	r := t.Event
 	head := r.ID + "  no longer in the journal"
 	if r.Seq > 0 {

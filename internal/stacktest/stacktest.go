@@ -18,6 +18,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
@@ -73,7 +74,7 @@ func Open(ctx context.Context, o Options) (_ *Stack, err error) {
 		if s.Attempts, err = filelog.Open(ctx, filelog.Options{Dir: filepath.Join(o.Dir, "attempts"), NoSync: true, Log: o.Logger}); err != nil {
 			return nil, err
 		}
-		cfg.Attempts = s.Attempts
+		cfg.Attempts = attempts.NewReader(s.Attempts)
 	}
 	if o.Index {
 		if err := s.openIndex(ctx, o); err != nil {

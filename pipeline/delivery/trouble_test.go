@@ -14,6 +14,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // refuses makes a rule that fails the events of these titles.
@@ -39,7 +40,7 @@ func TestSteppingAside(t *testing.T) {
 	r.send(in, 0, 4)
 	r.holds(sink, "acc", []string{"t000000", "t000002", "t000003"})
 	r.eventually(func() error {
-		if n, err := r.journal.Retries(t.Context(), "box"); n != 1 || err != nil {
+		if n, err := query.Retries(t.Context(), r.journal, "box"); n != 1 || err != nil {
 			return fmt.Errorf("%d retries on disk (%w), want 1", n, err)
 		}
 		return nil
@@ -61,7 +62,7 @@ func TestSteppingAside(t *testing.T) {
 	r.lane(&again, LaneConfig{Retry: retry})
 	r.holds(&again, "acc", []string{"t000001"})
 	r.eventually(func() error {
-		if n, err := r.journal.Retries(t.Context(), "box"); n != 0 || err != nil {
+		if n, err := query.Retries(t.Context(), r.journal, "box"); n != 0 || err != nil {
 			return fmt.Errorf("%d retries on disk (%w), want none", n, err)
 		}
 		return nil

@@ -160,8 +160,8 @@ func (j *Journal) deadLetter(ctx context.Context, number uint64) (letter DeadLet
 	}, true, nil
 }
 
-// deadCounts returns how many dead letters each sink has.
-func (j *Journal) deadCounts(ctx context.Context) (map[string]uint64, error) {
+// DeadLetterCounts returns how many dead letters each sink has.
+func (j *Journal) DeadLetterCounts(ctx context.Context) (map[string]uint64, error) {
 	counts := make(map[string]uint64)
 	err := j.listDead(ctx, func(_ uint64, value []byte) { counts[deadSink(value)]++ })
 	if err != nil {

@@ -111,7 +111,7 @@ func (j *Journal) deriveLocked(ctx context.Context) error {
 	changes := make(map[uint64][]byte)
 	for !d.upToDate(j.cfg.Log) {
 		first, next := j.cfg.Log.Bounds()
-		for r, err := range scan(ctx, j, max(d.through+1, first), next) {
+		for r, err := range Scan(ctx, j, max(d.through+1, first), next) {
 			if err == nil {
 				err = d.change(changes, r)
 			}

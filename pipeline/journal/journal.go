@@ -20,8 +20,8 @@ type Config struct {
 	// Log and State are the engine's. They stay the caller's to close, after the journal has ended.
 	Log   Log
 	State State
-	// Attempts is the log of the attempts to deliver, which [AttemptLog] writes. Nil: there are none to be read.
-	Attempts Log
+	// Attempts reads the attempts to deliver. Nil: there are none.
+	Attempts Attempts
 	// Retention is how long entries are kept. What no sink has accepted by then is lost to that sink. 0: for ever.
 	Retention time.Duration
 	// Committed is called with what was just written, in order, before those who wait for it go on. It does not wait for the journal. The
@@ -65,7 +65,7 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	if err := j.reserveKnown(ctx); err != nil {
 		return nil, err
 	}
-	if newest, ok, err := newest(ctx, j); err != nil {
+	if newest, ok, err := NewestRecord(ctx, j); err != nil {
 		return nil, err
 	} else if ok {
 		j.writer.lastTime = newest.Time
@@ -91,11 +91,17 @@ func Attach(ctx context.Context, cfg Config) (*Journal, error) {
 }
 
 func newJournal(cfg Config) *Journal {
+	if cfg.Attempts == nil {
+		cfg.Attempts = noAttempts{}
+	}
 	return &Journal{cfg: cfg, queue: newQueue(), dead: deadTable{wake: make(chan struct{}, 1)}}
 }
 
 // Log returns the engine's log.
 func (j *Journal) Log() Log { return j.cfg.Log }
+
+// Attempts returns the reader of the attempts to deliver. It is never nil.
+func (j *Journal) Attempts() Attempts { return j.cfg.Attempts }
 
 // State returns the state beside the log.
 func (j *Journal) State() State { return j.cfg.State }
@@ -161,7 +167,7 @@ func (j *Journal) Get(ctx context.Context, number uint64) (Record, error) {
 
 // SeekTime returns the number of the oldest record that was journaled at or after t, or the next number if there is none.
 func (j *Journal) SeekTime(ctx context.Context, t time.Time) (uint64, error) {
-	return seekTime(ctx, j, t)
+	return SeekTime(ctx, j, t)
 }
 
 // Fits reports whether an entry is of a size that every engine takes by default.

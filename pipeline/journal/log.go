@@ -32,7 +32,7 @@ const (
 	Purge Kind = 7
 	// Import is an event of another journal, read from a relay export: it is known, shown and replayed like a Treat, and delivered to nobody.
 	Import Kind = 8
-	// AttemptLines are attempts to deliver, many in an entry. They are in a log of their own, see [AttemptLog].
+	// AttemptLines are attempts to deliver, many in an entry. They are in a log of their own, see package attempts.
 	AttemptLines Kind = 9
 )
 

@@ -133,7 +133,7 @@ func (j *Journal) reserveKnown(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the journal: %w", err)
 	}
-	cursors, err := j.cursors(ctx)
+	cursors, err := j.Cursors(ctx)
 	if err != nil {
 		return err
 	}

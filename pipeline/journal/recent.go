@@ -33,7 +33,7 @@ func (r *recent) find(ctx context.Context, j *Journal, id string) (number uint64
 	if next > recentTail && from < next-recentTail {
 		from = next - recentTail
 	}
-	for record, err := range scan(ctx, j, from, next) {
+	for record, err := range Scan(ctx, j, from, next) {
 		if err != nil {
 			return 0, false, err
 		}

@@ -65,5 +65,5 @@ func (j *Journal) PutTest(ctx context.Context, e *pipeline.Event, sink string) e
 	return nil
 }
 
-// isEvent reports whether an entry that is a Treat or a Resend holds the event of a treat.
-func isEvent(e *Entry) bool { return e.Type == "" || e.Type == pipeline.EventType }
+// IsEvent reports whether an entry of the kind Treat, Import or Resend holds a treat's event, and not an alert or a digest.
+func (e *Entry) IsEvent() bool { return e.Type == "" || e.Type == pipeline.EventType }
