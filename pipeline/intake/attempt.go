@@ -10,14 +10,14 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/match"
 )
 
-// attempt does the work of one comparison.
+// attempt runs one comparison with the provider's history.
 func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err error) {
 	result.Account = r.intake.norm.Account
 	reply, err := r.history.Fetch(ctx)
 	if err != nil {
 		return result, err
 	}
-	defer reply.Close() //nolint:errcheck // it was only read
+	defer reply.Close() //nolint:errcheck // it was opened for reading only
 	now := time.Now()
 	login, ahead := r.login(reply)
 	base, since, err := r.horizon(ctx, now, login)
@@ -38,22 +38,22 @@ func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err er
 	at := given{list, reply, login, ahead, since}
 	for {
 		err := r.apply(ctx, &at, base, &result)
-		if !errors.Is(err, index.ErrDamaged) { // it is repaired, and nothing is journaled yet
+		if !errors.Is(err, index.ErrDamaged) { // the index is repaired by now, and nothing is journaled yet
 			return result, err
 		}
 	}
 }
 
-// given is a reply that was read, and what is known of it.
+// given is a reply that was read, and its context.
 type given struct {
 	*history.List
 	reply history.Reply
 	login Login
-	ahead time.Duration // how far the provider's clock is ahead of that of this machine
-	since time.Time     // from when on it was read
+	ahead time.Duration // how far the provider's clock is ahead of this machine's
+	since time.Time     // only treats sent since then were read
 }
 
-// apply compares a reply with what relay has, and journals what is missing.
+// apply compares a reply with the journal, and journals what is missing.
 func (r *Reconciler) apply(ctx context.Context, g *given, base *baseline, result *Reconciliation) (err error) {
 	in := r.intake
 	first := base.pending()
@@ -87,7 +87,8 @@ func (r *Reconciler) apply(ctx context.Context, g *given, base *baseline, result
 	return r.heal(ctx, match.New(g.Treats, r.intake.norm.Location), base, g, result)
 }
 
-// horizon returns the account's baseline, and makes one if there is none, and from when on the journal can be compared. login is the present one.
+// horizon returns the account's baseline, which it creates if there is none, and the time since when reply and journal
+// can be compared.
 func (r *Reconciler) horizon(ctx context.Context, now time.Time, login Login) (base *baseline, since time.Time, err error) {
 	in := r.intake
 	since, retention, err := in.span(ctx, now)
@@ -103,7 +104,7 @@ func (r *Reconciler) horizon(ctx context.Context, now time.Time, login Login) (b
 	}
 	changed := base.notice(login, now)
 	if base.Retention != retention {
-		if before := reach(now, base.Retention); before.After(since) && before.After(base.Floor) { // it was kept for less
+		if before := reach(now, base.Retention); before.After(since) && before.After(base.Floor) { // the journal was kept for a shorter time
 			base.Floor = before
 		}
 		base.Retention, changed = retention, true
@@ -114,19 +115,20 @@ func (r *Reconciler) horizon(ctx context.Context, now time.Time, login Login) (b
 		}
 	}
 	floors := []time.Time{base.Floor}
-	if base.Changed.IsZero() { // else it may be another channel, whose treats have to be known
+	if base.Changed.IsZero() { // otherwise it may be another channel, whose treats must be recorded as known
 		floors = append(floors, base.floor())
 	}
 	for _, floor := range floors {
-		if floor.After(since) && floor.Before(now) { // else the clock was wrong
+		if floor.After(since) && floor.Before(now) { // otherwise the clock was wrong
 			since = floor
 		}
 	}
 	return base, since, nil
 }
 
-// lostBaseline counts the treats of the baseline, once a process. If some are lost, from the index too, it makes base a new baseline, to be filled as
-// in a first run: better a gap than a month of old treats. Its moment stays.
+// lostBaseline checks, once per process, that all treats of the baseline are still there. If some are lost, from the
+// index too, it turns base into an empty baseline, to be filled as in a first run: a gap is better than a month of old
+// treats. The cutoff stays.
 func (r *Reconciler) lostBaseline(ctx context.Context, base *baseline, since time.Time) (first bool, err error) {
 	if base.Records == 0 || r.base.whole == base.ID {
 		return false, nil

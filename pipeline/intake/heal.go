@@ -15,12 +15,13 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// know takes what the reply holds of the time before the baseline, and the journal has not, for known, and reports whether anything else is missing.
-// Not among them are so many that the log has lost. If it is not the first reply of the account, it is of another login: then the baseline becomes
-// that of its channel, unless the account has had that.
+// know adds to the baseline what the reply holds of the time before it and the journal does not, except for treats that
+// the log has lost. It reports whether anything else is missing. If this is not the first reply of the account, it
+// belongs to a new login: then the baseline is replaced by one of the new channel, unless the account has had that
+// channel before.
 func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first bool, result *Reconciliation) (more bool, err error) {
 	in := r.intake
-	c := match.New(slices.Clone(g.Treats), in.norm.Location) // which puts them in order, once
+	c := match.New(slices.Clone(g.Treats), in.norm.Location) // which also sorts them
 	same := false
 	var all []history.Treat
 	err = r.measure(ctx, c, base, func() {
@@ -53,7 +54,7 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 	return more, in.writeKnown(ctx, base, all)
 }
 
-// heal journals what is missing, oldest first. What comes live before its turn is journaled as live instead.
+// heal journals the missing treats, oldest first. If one arrives live before its turn, it is journaled as live instead.
 func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseline, g *given, result *Reconciliation) error {
 	in := r.intake
 	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
@@ -61,7 +62,7 @@ func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseli
 		return err
 	}
 	if r.marks.lost = lost; lost == nil {
-		r.marks.lost = make(map[journal.Span]uint64) // it is known that there are none
+		r.marks.lost = make(map[journal.Span]uint64) // read, and there are none
 	}
 	var gone []gap
 	err = r.measure(ctx, c, base, func() {
@@ -72,11 +73,7 @@ func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseli
 	if err != nil {
 		return err
 	}
-	defer func() {
-		in.turn <- struct{}{} // who holds it does so for as long as its own context lets it
-		in.healing.drop()
-		<-in.turn
-	}()
+	defer in.cleanUp(ctx, in.healing.drop)
 	for window := range slices.Chunk(gone, healWindow) {
 		queued := 0
 		for i := range window {
@@ -98,7 +95,7 @@ func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseli
 	return nil
 }
 
-// backfill queues one treat of the reply, and reports false if it has come live meanwhile.
+// backfill queues one treat of the reply. It reports false if the treat has arrived live meanwhile.
 func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, reply history.Reply, p *gap) (bool, error) {
 	in := r.intake
 	t, err := p.Body(reply)
@@ -123,7 +120,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, reply hi
 		if !ok {
 			break
 		}
-		if r.free(q.hits, &f, lost.Ordinal) { // it has not come live meanwhile
+		if r.free(q.hits, &f, lost.Ordinal) { // it has not arrived live meanwhile
 			q.ordinal, q.ref = lost.Ordinal, lost.Number
 			break
 		}
@@ -137,7 +134,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, reply hi
 	return true, nil
 }
 
-// free reports whether no treat of that ordinal was journaled again, or is about to be.
+// free reports whether the treat of that ordinal was not journaled again, and is not about to be.
 func (r *Reconciler) free(hits []index.Hit, f *fingerprint.Fingerprint, ordinal uint64) bool {
 	if r.intake.repeats.counts[keyOf(f)].next > ordinal {
 		return false
@@ -145,8 +142,8 @@ func (r *Reconciler) free(hits []index.Hit, f *fingerprint.Fingerprint, ordinal 
 	return !slices.ContainsFunc(hits, func(h index.Hit) bool { return h.Repeat == ordinal+1 && !h.Lost })
 }
 
-// measure counts the account's events and what comes live meanwhile, those that wait for the disk included. Then it calls settle,
-// before anything more comes live.
+// measure counts the account's events, including those that still wait for the disk and those that arrive live
+// meanwhile. Then it calls settle, before anything else arrives live.
 func (r *Reconciler) measure(ctx context.Context, c *match.Comparison, base *baseline, settle func()) error {
 	in := r.intake
 	if err := in.index.CatchUp(ctx); err != nil {
@@ -156,7 +153,7 @@ func (r *Reconciler) measure(ctx context.Context, c *match.Comparison, base *bas
 	if err != nil {
 		return err
 	}
-	// What is queued from now on has a higher number than all before it.
+	// What is queued from now on gets a higher number than everything before it.
 	in.healing.watching, in.healing.watched = true, nil
 	limit, before := in.index.Through(), in.backlog.begin()
 	leave()
@@ -164,13 +161,17 @@ func (r *Reconciler) measure(ctx context.Context, c *match.Comparison, base *bas
 	if err == nil {
 		err = r.countIndex(ctx, c, base, max(limit, number))
 	}
-	in.turn <- struct{}{} // who holds it does so for as long as its own context lets it
-	defer func() { <-in.turn }()
-	watched := in.healing.watched
-	in.healing.watching, in.healing.watched = false, nil
 	if err != nil {
+		in.cleanUp(ctx, in.healing.unwatch)
 		return err
 	}
+	if leave, err = in.enter(ctx); err != nil {
+		in.turn.later(in.healing.unwatch)
+		return err
+	}
+	defer leave()
+	watched := in.healing.watched
+	in.healing.unwatch()
 	for i := range watched {
 		c.Came(&watched[i])
 	}
@@ -179,7 +180,7 @@ func (r *Reconciler) measure(ctx context.Context, c *match.Comparison, base *bas
 	return nil
 }
 
-// countIndex counts what the index has of the account up to a number.
+// countIndex counts the events of the account in the index up to a number.
 func (r *Reconciler) countIndex(ctx context.Context, c *match.Comparison, base *baseline, limit uint64) error {
 	in := r.intake
 	if c.Empty() {
@@ -194,7 +195,7 @@ func (r *Reconciler) countIndex(ctx context.Context, c *match.Comparison, base *
 			if tags[h.Baseline] {
 				c.Known(h)
 			}
-		case h.Repeat == 0: // not a treat that was received
+		case h.Repeat == 0: // not a received treat
 		case h.Lost && !tags[h.Baseline]:
 			c.Miss(h)
 		case tags[h.Baseline]:
@@ -207,7 +208,7 @@ func (r *Reconciler) countIndex(ctx context.Context, c *match.Comparison, base *
 	if err != nil || !c.Lost() {
 		return err
 	}
-	// What was lost may have been journaled again.
+	// A lost treat may have been journaled again.
 	return in.index.Range(ctx, in.norm.Account, from, to, func(h *index.Hit) bool {
 		if !h.Known && !h.Lost && h.Repeat > 0 && h.Number <= limit {
 			c.Found(&h.Fingerprint, h.Repeat-1)

@@ -10,36 +10,40 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/match"
 )
 
-// A role is what a treat that comes live is to a history that was read before.
+// A role is the relation of a live treat to the history that was read before it arrived.
 type role int
 
 const (
 	unknownBefore   role = iota // no reply held it
-	missingBefore               // a reply held it, and it is about to be journaled from there
-	journaledBefore             // a reply held it, and it was journaled from there
-	knownBefore                 // a reply held it, and it is part of the baseline
+	missingBefore               // a reply held it, and it is about to be backfilled
+	journaledBefore             // a reply held it, and it was backfilled
+	knownBefore                 // a reply held it, and it belongs to the baseline
 )
 
-// healing is what an intake knows of the replies that were compared with the journal. A treat can be in a reply before it comes
-// live: the reply overtakes it. It belongs to the holder of the intake's turn.
+// healing holds what an intake knows of the compared replies. A treat can be in a reply before it arrives live. The
+// holder of the intake's turn owns it.
 type healing struct {
 	watching bool
-	watched  []fingerprint.Fingerprint // the dated treats queued since a comparison began
-	credits  []*credit                 // in the order of their dates
-	baseline string                    // that the known credits are of
+	watched  []fingerprint.Fingerprint // dated treats queued since the comparison began
+	credits  []*credit                 // sorted by date
+	baseline string                    // the id of the baseline of the credits with knownBefore
 }
 
-// A credit is for one treat that was in a reply and may still come live. Unless it is known it may be written in another way then.
+// A credit stands for a treat of a reply that may still arrive live, possibly in another form unless its role is
+// knownBefore.
 type credit struct {
 	match.Trait
 	role role
 	last time.Time
-	live *match.Trait // that has come; nil: none has yet
-	pair bool         // it came before the reply was compared, and was paired with what that held
+	live *match.Trait // the live treat that has used the credit; nil: none yet
+	pair bool         // the live treat came before the comparison, which paired it with the reply
 }
 
-// claim finds the credit of a treat that comes live, and nil if there is none. There are as many treats with a credit as there can be, whatever the
-// order in which they come: others may get another one for that.
+// unwatch ends the watch of a comparison.
+func (h *healing) unwatch() { h.watching, h.watched = false, nil }
+
+// claim returns the credit of a live treat, or nil if there is none. It assigns as many credits as possible, in
+// whatever order the treats arrive. To do so it may move earlier treats to other credits.
 func (h *healing) claim(live match.Trait) *credit {
 	from := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second >= live.Second })
 	var same *credit
@@ -58,14 +62,15 @@ func (h *healing) claim(live match.Trait) *credit {
 	return h.reroute(&live)
 }
 
-// A hop leads from a live treat to a credit that another one has.
+// A hop is a step of an augmenting path: from a live treat to a credit that is taken.
 type hop struct {
 	from   *match.Trait
 	credit *credit
-	before int // the hop to from; -1: from came just now
+	before int // index of the previous hop; -1: the path starts here
 }
 
-// reroute finds a credit for a live treat, the nearest, or one for it and others in the place of theirs, by an augmenting path.
+// reroute finds the nearest free credit for a live treat. If all are taken, it finds an augmenting path that moves
+// other treats.
 func (h *healing) reroute(live *match.Trait) *credit {
 	var hops []hop
 	seen := make(map[*credit]bool)
@@ -92,7 +97,7 @@ func (h *healing) reroute(live *match.Trait) *credit {
 	}
 }
 
-// near returns the credits that may be a live treat's, those that nobody has first, and of these the nearest.
+// near returns the credits that a live treat may claim: free ones first, each group by distance.
 func (h *healing) near(live *match.Trait) (all []*credit) {
 	type candidate struct {
 		*credit
@@ -118,7 +123,7 @@ func (h *healing) near(live *match.Trait) (all []*credit) {
 	return all
 }
 
-// expect notes that a treat was in a reply, and may still come live.
+// expect adds a credit for a treat of a reply that may still arrive live.
 func (h *healing) expect(t match.Trait, as role, at time.Time) *credit {
 	c := &credit{Trait: t, role: as, last: at}
 	place := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second > t.Second })
@@ -126,10 +131,10 @@ func (h *healing) expect(t match.Trait, as role, at time.Time) *credit {
 	return c
 }
 
-// A gap is a treat of the history that is to be journaled.
+// A gap is a treat of the history to backfill.
 type gap struct {
 	match.Missing
-	credit *credit // of what may come live before its turn
+	credit *credit // for the case that it arrives live before its turn
 }
 
 func gapsOf(all []match.Missing) []gap {
@@ -140,8 +145,8 @@ func gapsOf(all []match.Missing) []gap {
 	return gone
 }
 
-// await expects what is about to be journaled from the history, whose dates are ahead of those that come live by a shift. Pairs of about its time are noted too:
-// they may be the wrong ones.
+// await adds credits for the treats that are about to be backfilled. Their dates are ahead of live ones by shift. It
+// also adds pairs of about the same time, since these may be wrong.
 func (h *healing) await(c *match.Comparison, gone []gap, shift int64) {
 	now := time.Now()
 	about := func(second int64) bool {
@@ -162,12 +167,12 @@ func (h *healing) await(c *match.Comparison, gone []gap, shift int64) {
 	}
 }
 
-// forget drops the credits that are old: what was sent by then has come, or never will.
+// forget drops old credits: by now their treats have arrived or never will.
 func (h *healing) forget(now time.Time) {
 	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.role != missingBefore && now.Sub(c.last) > repeatMemory })
 }
 
-// drop drops those that are still to be journaled from the history: they are not, or have come live.
+// drop ends the credits of a backfill that is over.
 func (h *healing) drop() {
 	for _, c := range h.credits {
 		if c.live != nil && c.role == missingBefore {

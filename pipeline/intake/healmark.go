@@ -15,23 +15,24 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// marking is what a reconciler knows of the heal marks of its account.
+// marking tracks the heal marks of an account.
 type marking struct {
-	// due is true unless every event from the history that this process, or one before it, has journaled is within a mark.
+	// due is true unless a mark covers every event that this process or an earlier one has backfilled.
 	due     bool
 	trouble string // the last one that was logged; empty if there is none
 	// compared is true once a comparison of this process has healed what the log has lost.
 	compared bool
-	// lost are the marks that the log had lost when the healing at work began.
+	// lost holds the marks that the log had lost when the current backfill began.
 	lost map[journal.Span]uint64
 }
 
-// markLimit bounds the writing of heal marks, the disk being slow.
+// markLimit bounds the writing of heal marks on a slow disk.
 const markLimit = 5 * time.Minute
 
 var errMarkLimit = errors.New("it takes more than 5 minutes")
 
-// markHealed journals a mark of what was healed and is in none yet. When this process is cut off before, the next one does it.
+// markHealed journals a mark of what was backfilled since the last one. If this process is killed before that, the next
+// one does it.
 func (r *Reconciler) markHealed(ctx context.Context) error {
 	if !r.marks.due || ctx.Err() != nil {
 		return nil
@@ -51,7 +52,7 @@ func (r *Reconciler) markHealed(ctx context.Context) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return err // stopped
+		return err // shutting down
 	}
 	level := zerolog.DebugLevel
 	if text := err.Error(); text != r.marks.trouble {
@@ -63,7 +64,7 @@ func (r *Reconciler) markHealed(ctx context.Context) error {
 
 func (r *Reconciler) writeMarks(ctx context.Context) error {
 	in := r.intake
-	if _, err := in.backlog.wait(ctx); err != nil { // what is still to come onto disk belongs to it, and a mark before
+	if _, err := in.backlog.wait(ctx); err != nil { // items still on their way to the disk must be in the mark
 		return err
 	}
 	if err := in.index.CatchUp(ctx); err != nil {
@@ -72,15 +73,15 @@ func (r *Reconciler) writeMarks(ctx context.Context) error {
 	if err := r.newMark(ctx); err != nil {
 		return err
 	}
-	// A sink that has not got a lost mark yet counts the treats that were healed in its place when it comes to their new mark. So that one is to come
-	// first, and the lost treats before any of them.
+	// Until a sink has processed a lost mark, it counts the treats that replace lost ones when it reads the replacement
+	// mark. So that mark must come first, and the lost treats before any mark.
 	if !r.marks.compared && r.cfg.Every > 0 {
 		return nil
 	}
 	return r.rewriteMarks(ctx)
 }
 
-// newMark journals the mark of what no mark holds.
+// newMark journals a mark of what no mark covers.
 func (r *Reconciler) newMark(ctx context.Context) error {
 	in := r.intake
 	s := in.index.Account(in.norm.Account)
@@ -101,7 +102,7 @@ func (r *Reconciler) newMark(ctx context.Context) error {
 	return r.writeMark(ctx, span, 0)
 }
 
-// rewriteMarks journals the marks again that the log has lost, if it has some of their events.
+// rewriteMarks journals lost marks again if the log has some of their events.
 func (r *Reconciler) rewriteMarks(ctx context.Context) error {
 	in := r.intake
 	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
@@ -131,8 +132,8 @@ func (r *Reconciler) rewriteMarks(ctx context.Context) error {
 	return nil
 }
 
-// writeMark journals a mark, which takes the place of the entry ref if that is not 0, and returns when it is on disk. If ctx ends before, the next
-// call of writeMarks waits for it.
+// writeMark journals a mark and waits until it is on disk. If ref is not 0, the mark replaces that entry. If ctx ends
+// first, the next call of writeMarks waits for it.
 func (r *Reconciler) writeMark(ctx context.Context, span journal.Span, ref uint64) error {
 	in := r.intake
 	data, err := pipeline.EncodeJSON(journal.HealMark{Account: in.norm.Account, Provider: in.norm.Provider, Span: span})
@@ -153,7 +154,7 @@ func (r *Reconciler) writeMark(ctx context.Context, span journal.Span, ref uint6
 	return err
 }
 
-// queueMark queues the entry in its turn: the backlog counts in the order of the journal.
+// queueMark queues the entry in its turn, since the backlog counts in the order of the journal.
 func (in *Intake) queueMark(ctx context.Context, entry journal.Entry) error {
 	leave, err := in.enter(ctx)
 	if err != nil {

@@ -11,38 +11,40 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/match"
 )
 
-// A Login is the login at the provider that a token comes from. Another login may be that of another channel.
+// A Login is the login at the provider that a token comes from. Another login may belong to another channel.
 type Login struct {
-	ID string    // empty if it is not known
-	At time.Time // when it was made, by the provider's clock; zero if that is not known
-	// Fresh says that no journal has taken over the moment of the login; see [Logins].
+	ID string    // empty: unknown
+	At time.Time // when it was made, by the provider's clock; zero: unknown
+	// Fresh is true if no journal has a baseline made with this login yet; see [Logins].
 	Fresh bool
 }
 
-// Logins says which login an account has.
+// Logins provides the login of an account.
 type Logins interface {
-	// Login returns that of the account's tokens, and false if there is none.
+	// Login returns the login of the account's tokens. It reports false if there is none.
 	Login() (Login, bool)
-	// Adopt notes that the journal has a baseline that was made with the login of that ID: a journal that is empty later was emptied.
+	// Adopt records that the journal has a baseline made with the login of that ID. If the journal is empty later, it
+	// was emptied.
 	Adopt(ctx context.Context, id string) error
 }
 
-// An answered reply knows which login it was given to, and how far the provider's clock is ahead of that of this machine.
+// An answered reply knows the login it was requested with, and how far the provider's clock is ahead of this machine's.
 type answered interface {
 	Answered() (login Login, ahead time.Duration)
 }
 
-// basis is what a reconciler knows of its account's baseline beside what is in the state of the journal, and of what was compared with it.
+// basis is what a reconciler knows about the account's baseline in addition to the state.
 type basis struct {
-	whole string    // the id of the one whose treats were found to be there
-	began time.Time // when it was first asked for
-	// withheld is that of the last comparison. It is for any goroutine.
+	whole string    // the id of a baseline that was found to be complete
+	began time.Time // when the baseline was first requested
+	// withheld is the count of the last comparison.
 	withheld atomic.Int64
 }
 
-// Begin makes the account's baseline durable, if it has none: what is dated before is known, and what comes after is journaled from the
-// history however late that can be read. That moment is the login, or else now. Call it before [Reconciler.Run], and before the source
-// connects. If there is no login, it does nothing. After an error the moment is kept in memory, and made durable when the history is compared.
+// Begin makes the account's baseline durable if it has none. Treats dated before it are known; later ones are
+// backfilled, however late the history can be read. The cutoff is the time of the login, or else now. Call Begin before
+// [Reconciler.Run] and before the source connects. Without a login it does nothing. After an error the cutoff is kept
+// in memory, and made durable with the next comparison.
 func (r *Reconciler) Begin(ctx context.Context) error {
 	if r.cfg.Logins == nil {
 		return nil
@@ -59,7 +61,7 @@ func (r *Reconciler) Begin(ctx context.Context) error {
 	return err
 }
 
-// login is the one that a reply was given to.
+// login returns the login that a reply was requested with.
 func (r *Reconciler) login(reply history.Reply) (login Login, ahead time.Duration) {
 	if a, ok := reply.(answered); ok {
 		return a.Answered()
@@ -71,13 +73,14 @@ func (r *Reconciler) login(reply history.Reply) (login Login, ahead time.Duratio
 }
 
 const (
-	// maxEarlier bounds how many baselines are remembered of an account, beside as many channels as of a reply.
+	// maxEarlier bounds the number of earlier baselines of an account.
 	maxEarlier = 32
-	// before is how much older than the baseline a treat can be that is new: its date may be of another zone, or of a clock that is slow.
+	// before is how far before the baseline a new treat may be dated, because its date has another zone or the clock is
+	// slow.
 	before = 24 * time.Hour
 )
 
-// foundBaseline makes a baseline for an account that has none: nothing was compared with it yet.
+// foundBaseline creates the baseline of an account that has none.
 func (r *Reconciler) foundBaseline(ctx context.Context, retention time.Duration, login Login) (*baseline, error) {
 	b := newBaseline(retention)
 	b.Records, b.Login, b.Moment, b.Local = pendingRecords, login.ID, b.Made, true
@@ -90,17 +93,17 @@ func (r *Reconciler) foundBaseline(ctx context.Context, retention time.Duration,
 	if err := r.intake.putBaseline(ctx, b); err != nil {
 		return nil, err
 	}
-	r.log.Info().Time("baseline", b.Moment).Msg("account is new here: treats dated before are known, and those after it are delivered")
+	r.log.Info().Time("baseline", b.Moment).Msg("account is new: treats dated before the baseline are known, later ones are delivered")
 	return b, nil
 }
 
-// pendingRecords is the number of records of a baseline with which nothing was compared yet.
+// pendingRecords is the number of records of a baseline before its first comparison.
 const pendingRecords = -1
 
-// pending reports whether no reply was compared with the baseline yet.
+// pending reports whether the baseline had no comparison yet.
 func (b *baseline) pending() bool { return b.Records < 0 }
 
-// notice remembers the moment of a login that is another one than the baseline's, and reports whether the baseline was changed by that.
+// notice records the time of a new login. It reports whether that changed the baseline.
 func (b *baseline) notice(login Login, now time.Time) bool {
 	switch {
 	case b.pending():
@@ -121,20 +124,20 @@ func (b *baseline) notice(login Login, now time.Time) bool {
 	return true
 }
 
-// renew makes a new one of it, without treats.
+// renew replaces it with a new baseline without treats.
 func (b *baseline) renew() {
 	next := newBaseline(b.Retention)
 	b.ID, b.Made, b.Known, b.Records = next.ID, next.Made, 0, 0
 }
 
-// follow makes it the baseline of another channel, beside those before.
+// follow makes it the baseline of another channel, and keeps the id of the earlier one.
 func (b *baseline) follow() {
 	b.Earlier = append(b.Earlier, b.ID)
 	b.Earlier = b.Earlier[max(0, len(b.Earlier)-maxEarlier):]
 	b.renew()
 }
 
-// settle takes over what a reply showed: the channels that it is of, and the login.
+// settle records the channels and the login of a reply. It reports whether that changed the baseline.
 func (b *baseline) settle(login Login, channels map[string]bool) (changed bool) {
 	for _, name := range slices.Sorted(maps.Keys(channels)) {
 		if !slices.Contains(b.Channels, name) {
@@ -149,18 +152,18 @@ func (b *baseline) settle(login Login, channels map[string]bool) (changed bool) 
 	return changed
 }
 
-// cutoff is the moment of the baseline: treats that are dated before are known. ahead is how far the provider's clock is ahead.
+// cutoff returns the time before which treats are known. ahead is how far the provider's clock is ahead.
 func (b *baseline) cutoff(ahead time.Duration) time.Time {
 	switch {
 	case b.Moment.IsZero():
-		return b.Made // an older relay made it
+		return b.Made // made by an older version
 	case b.Local:
 		return b.Moment.Add(ahead)
 	}
 	return b.Moment
 }
 
-// floor is the time before which treats are known in any case; zero: there is none.
+// floor returns a time before which all treats are known; zero: there is none.
 func (b *baseline) floor() time.Time {
 	if b.pending() || b.Moment.IsZero() {
 		return time.Time{}
@@ -168,11 +171,12 @@ func (b *baseline) floor() time.Time {
 	return b.Moment.Add(-before)
 }
 
-// otherChannel reports whether a reply that was given to another login than those before is of another channel, and not of one that the account
-// has had. It is to be called when relay's treats are counted.
+// otherChannel reports whether a reply for a new login is of a channel that the account has not had, and returns the
+// cutoff for it. Relay's treats must be counted.
 //
-// The receivers tell. Where the reply or those before had none, it is another channel if nothing of what relay has from before the login is in
-// it. If there is nothing from before the login either, it cannot be told: then what is dated before the first baseline is known.
+// The receivers decide. If the reply or the earlier ones had none, it is another channel if it holds none of relay's
+// treats from before the login. If relay has none from that time either, it is undecidable: then treats dated before
+// the first baseline are known.
 func (b *baseline) otherChannel(c *match.Comparison, channels map[string]bool, ahead time.Duration) (other bool, cutoff time.Time) {
 	for _, name := range b.Channels {
 		if channels[name] {
@@ -192,7 +196,7 @@ func (b *baseline) otherChannel(c *match.Comparison, channels map[string]bool, a
 	return true, b.cutoff(ahead)
 }
 
-// adopt has the login note that the journal has the baseline that was made with it.
+// adopt records that the journal has a baseline made with the login.
 func (r *Reconciler) adopt(ctx context.Context, login Login) {
 	if !login.Fresh || r.cfg.Logins == nil {
 		return
@@ -202,7 +206,7 @@ func (r *Reconciler) adopt(ctx context.Context, login Login) {
 	}
 }
 
-// restored is a baseline that the state has lost and the index knows, nil if that knows none.
+// restored rebuilds a baseline that the state has lost from the index. It returns nil if the index knows none.
 func (in *Intake) restored(ctx context.Context, login Login) (*baseline, error) {
 	s := in.index.Account(in.norm.Account)
 	if s.BaselineID == "" {
@@ -211,6 +215,6 @@ func (in *Intake) restored(ctx context.Context, login Login) (*baseline, error) 
 	b := &baseline{
 		ID: s.BaselineID, Made: s.BaselineMade, Known: s.BaselineSize, Records: s.BaselineSize, Retention: in.journal.Retention(), Login: login.ID,
 	}
-	in.log.Warn().Time("made", b.Made).Msg("what was known of the history is missing from the journal's state: restored from the journal")
+	in.log.Warn().Time("made", b.Made).Msg("baseline of the history is missing from the journal's state: restored from the journal")
 	return b, in.putBaseline(ctx, b)
 }

@@ -220,9 +220,9 @@ func TestReconcileWhileTreatsComeLive(t *testing.T) {
 	var live sync.WaitGroup
 	live.Go(func() {
 		for healing := false; !healing && t.Context().Err() == nil; runtime.Gosched() {
-			in.turn <- struct{}{}
+			in.turn.token <- struct{}{}
 			healing = slices.ContainsFunc(in.healing.credits, func(c *credit) bool { return c.role == missingBefore })
-			<-in.turn
+			<-in.turn.token
 		}
 		for i := n - 1; i >= 0; i -= 2 {
 			if err := in.Handle(t.Context(), []json.RawMessage{dish(fmt.Sprint(i), begin, i)}, time.Now()); err != nil {
@@ -263,8 +263,8 @@ func TestLiveTreatWhileTheJournalIsRead(t *testing.T) {
 		}
 	})
 	r.eventually(func() error {
-		in.turn <- struct{}{}
-		defer func() { <-in.turn }()
+		in.turn.token <- struct{}{}
+		defer func() { <-in.turn.token }()
 		if !in.healing.watching {
 			return errors.New("nobody watches what comes live")
 		}

@@ -1,12 +1,12 @@
 package index
 
-// An account is what is newest of one.
+// An account tracks the newest records of an account.
 type account struct {
 	name       string
-	newest     record // the newest treat that was received
-	backfilled uint64 // the newest treat of the origin backfill
-	baseline   record // the newest that is whole
-	healed     uint64 // up to where treats of the origin backfill are in a heal mark
+	newest     record // the newest received treat
+	backfilled uint64 // the number of the newest backfilled treat
+	baseline   record // the newest complete baseline
+	healed     uint64 // heal marks cover the backfilled treats up to this number
 }
 
 func (a *account) add(r *record) {
@@ -27,7 +27,7 @@ func (a *account) add(r *record) {
 	}
 }
 
-// merge adds what is known elsewhere of the account.
+// merge adds what another part of the index knows of the account.
 func (a *account) merge(o *account) {
 	if o.name != "" {
 		a.name = o.name

@@ -8,16 +8,17 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 )
 
-// A crowd is treats of a reply and of relay of which some may be the same. Both are ordered by date and content. What pairs there can be is for
-// [Apart] to say.
+// A crowd is a group of treats of the reply and of relay among which pairs are sought. Both sides are sorted by date
+// and content. [Apart] decides which pairs are possible.
 type crowd struct {
 	theirs, ours []contender
 	orders       [4]order
 }
 
-// An order is a crowd's ours by their core without a part, and by date: apart from each other those that have the part and those that have not.
+// An order sorts a crowd's own treats by core without one part, then by date. Treats that lack the part are kept apart
+// from those that have it.
 type order struct {
-	part fingerprint.Part // NoPart: by the whole core
+	part fingerprint.Part // NoPart: the whole core
 	at   []int32
 }
 
@@ -31,7 +32,7 @@ func (o *order) compare(core fingerprint.Core, has bool, other fingerprint.Core)
 	return core.Without(o.part).Compare(other.Without(o.part))
 }
 
-// match makes as many pairs as there can be, first of those that are written in the same way.
+// match makes as many pairs as possible, equal forms first.
 func (cr *crowd) match() {
 	if cr.pairExact(); cr.settled() {
 		return
@@ -46,7 +47,7 @@ func (cr *crowd) match() {
 		for i := range o.at {
 			o.at[i] = int32(i)
 		}
-		slices.SortStableFunc(o.at, func(a, b int32) int { // which are in the order of their dates
+		slices.SortStableFunc(o.at, func(a, b int32) int { // o.at is sorted by date
 			core := cr.ours[a].Core
 			return o.compare(core, core.Has(part), cr.ours[b].Core)
 		})
@@ -56,7 +57,7 @@ func (cr *crowd) match() {
 	cr.reroute()
 }
 
-// settled reports whether one side has nobody left.
+// settled reports whether one side has no treat left.
 func (cr *crowd) settled() bool {
 	free := func(o contender) bool { return o.partner == alone }
 	return !slices.ContainsFunc(cr.theirs, free) || !slices.ContainsFunc(cr.ours, free)
@@ -73,7 +74,7 @@ func (cr *crowd) pairExact() {
 			i++
 		case order > 0:
 			j++
-		case !cr.theirs[i].Core.Near(cr.ours[j].Core): // which is hard to get
+		case !cr.theirs[i].Core.Near(cr.ours[j].Core): // which is unlikely to pair
 			i++
 		default:
 			cr.pair(int32(i), int32(j))
@@ -83,10 +84,11 @@ func (cr *crowd) pairExact() {
 	}
 }
 
-// largeCrowd is from how many treats on it is too much to look for the nearest among those that are alike.
+// largeCrowd is the size at which searching for the nearest of equal treats becomes too expensive.
 const largeCrowd = 2000
 
-// pairInOrder pairs those of one core whose dates are near in the order of their dates. Of them no more pairs could be made.
+// pairInOrder pairs treats with equal cores and near dates in the order of their dates. This yields the greatest number
+// of pairs among them.
 func (cr *crowd) pairInOrder() {
 	theirs, ours := byCoreAndDate(cr.theirs), byCoreAndDate(cr.ours)
 	for len(theirs) > 0 && len(ours) > 0 {
@@ -103,7 +105,7 @@ func (cr *crowd) pairInOrder() {
 	}
 }
 
-// byCoreAndDate are the places of those without a partner.
+// byCoreAndDate returns the indexes of the treats without a partner.
 func byCoreAndDate(all []contender) (at []int32) {
 	for i := range all {
 		if all[i].partner == alone {
@@ -114,7 +116,7 @@ func byCoreAndDate(all []contender) (at []int32) {
 	return at
 }
 
-// near calls visit with each of ours that may be the same as one of theirs, until it returns false.
+// near calls visit with each own treat that may pair with one of the reply, until visit returns false.
 func (cr *crowd) near(t *Trait, visit func(our int32, distance int64) bool) {
 	from, to := t.Second-nearby, t.Second+nearby
 	if t.Second%minute == 0 {
@@ -126,11 +128,11 @@ func (cr *crowd) near(t *Trait, visit func(our int32, distance int64) bool) {
 	}
 }
 
-// between is near for those of some seconds. It reports whether visit wants more.
+// between is near for a range of dates. It reports whether to continue.
 func (cr *crowd) between(t *Trait, from, to int64, visit func(our int32, distance int64) bool) bool {
 	for k := range cr.orders {
 		o := &cr.orders[k]
-		has := o.part != fingerprint.NoPart && !t.Core.Has(o.part) // then it is for those that have it, and else for those that have not
+		has := o.part != fingerprint.NoPart && !t.Core.Has(o.part) // then only treats with the part, otherwise only those without it
 		first := sort.Search(len(o.at), func(i int) bool {
 			our := &cr.ours[o.at[i]]
 			order := o.compare(t.Core, has, our.Core)
@@ -142,7 +144,7 @@ func (cr *crowd) between(t *Trait, from, to int64, visit func(our int32, distanc
 				break
 			}
 			if o.part != fingerprint.NoPart && our.Core == t.Core {
-				continue // it was visited
+				continue // visited before
 			}
 			if distance, ok := Apart(t, &our.Trait); ok && !visit(at, distance) {
 				return false
@@ -152,16 +154,16 @@ func (cr *crowd) between(t *Trait, from, to int64, visit func(our int32, distanc
 	return true
 }
 
-// A bond is a pair that can be.
+// A bond is a possible pair.
 type bond struct {
 	their, our int32
 	distance   int64
 }
 
-// maxBonds is how many bonds of each treat are remembered; [crowd.reroute] looks at all.
+// maxBonds bounds the bonds kept per treat. [crowd.reroute] considers all.
 const maxBonds = 8
 
-// pairNearest makes pairs of those that are left, the nearest first.
+// pairNearest pairs the remaining treats, nearest first.
 func (cr *crowd) pairNearest() {
 	var all []bond
 	for i := range cr.theirs {
@@ -194,18 +196,18 @@ func (cr *crowd) pairNearest() {
 	}
 }
 
-// reroute gives partners to those that are left by finding other ones for others: by augmenting paths, so that there are as many pairs in the end as
-// there can be, or as are found within bounds.
+// reroute pairs the remaining treats by moving other pairs along augmenting paths. The result is the greatest number of
+// pairs, or as many as are found within bounds.
 func (cr *crowd) reroute() {
-	const most = 50_000_000 // bonds, some seconds of work
+	const most = 50_000_000 // bonds to visit, some seconds of work
 	free, looked := 0, 0
 	for i := range cr.ours {
 		if cr.ours[i].partner == alone {
 			free++
 		}
 	}
-	seen := make([]bool, len(cr.ours)) // by one that has found no partner: whom that can reach has none to spare, now or later
-	via := make([]int32, len(cr.ours)) // the one of theirs from which it was reached
+	seen := make([]bool, len(cr.ours)) // reached in vain: no path through it leads to a free treat
+	via := make([]int32, len(cr.ours)) // the treat of the reply from which it was reached
 	for i := range cr.theirs {
 		if cr.theirs[i].partner != alone || free == 0 || looked > most {
 			continue

@@ -9,25 +9,26 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/fingerprint"
 )
 
-// What came live and is not in the history, though that reaches beyond it, is in it in a form that cannot be recognized: the history is complete.
-// Treats of the reply that may be such are not journaled from it. If they are different ones after all, they are when the history has both.
+// The history is complete. So a live treat that it lacks, though it reaches beyond it, must be in it in a form that is
+// not recognized. Treats of the reply that may be such are withheld, not backfilled. If they were different treats
+// after all, they are backfilled once the history has both.
 const (
-	// around is how far apart treats are that say of each other whether the history is comparable.
+	// around is the distance up to which treats show for each other whether the history is comparable.
 	around = 15 * minute
-	// aside is how many seconds apart the dates of two treats are at most that have nothing else in common.
+	// aside bounds the distance in seconds between the dates of two treats that have nothing else in common.
 	aside = 2
 )
 
-// A witness is a treat that shows whether those around it are recognized.
+// A witness is a treat that shows whether treats near it are recognized.
 type witness struct {
 	second int64
 	known  bool
 }
 
-// witnesses are in the order of their dates.
+// witnesses are sorted by date.
 type witnesses struct {
 	all   []witness
-	known []int // how many are, of those before
+	known []int // how many of the earlier ones are recognized
 }
 
 func witnessesOf(all []witness) witnesses {
@@ -48,18 +49,18 @@ func (w *witnesses) between(from, to int64) (known, unknown int) {
 	return known, after - first - known
 }
 
-// tester sends what another program for this provider takes for tests: they may be in no history.
+// tester is the sender of what another program for this provider treats as tests. The history may lack them.
 const tester = "SYSTEM"
 
-// expected reports whether a live treat belongs in the reply, now or later.
+// expected reports whether the reply holds a live treat, or a later one will.
 func (c *Comparison) expected(o *own) bool {
 	if _, there := c.slots[o.same]; there || o.core.SentBy(tester) || o.kind != ownLive || o.same.Second < c.since {
-		return false // the provider has sent one twice that is there once
+		return false // the provider has sent one treat twice
 	}
 	return true
 }
 
-// due reports whether a live treat should be in the reply. A provider may take a while to put into its history what it has just sent.
+// due reports whether the reply should hold a live treat. A provider may take a while to add a treat to its history.
 func (c *Comparison) due(o *own) bool {
 	switch {
 	case !c.expected(o):
@@ -69,12 +70,12 @@ func (c *Comparison) due(o *own) bool {
 	case o.age >= freshness/10:
 		return o.same.Second <= c.until+nearby
 	}
-	return o.same.Second < c.until // later ones are there
+	return o.same.Second < c.until // later treats are in the reply
 }
 
-// withhold finds the treats of the reply that have no partner where most live treats have none either.
+// withhold finds the treats of the reply to withhold: those without a partner where most live treats have none either.
 func (c *Comparison) withhold() {
-	twins := make(map[fingerprint.Core][]int64) // the dates of those without a partner
+	twins := make(map[fingerprint.Core][]int64) // dates of treats without a partner
 	theirs := make([]witness, len(c.treats))
 	for i := range c.treats {
 		p := &c.treats[i]
@@ -93,7 +94,7 @@ func (c *Comparison) withhold() {
 		case o.kind != ownLive:
 		case o.partner != alone, c.due(o):
 			live = append(live, witness{o.same.Second, o.partner != alone})
-		case len(dates) > 0: // it is there with another date
+		case len(dates) > 0: // it is in the reply with another date
 			live, twins[o.core] = append(live, witness{dates[0], false}), dates[1:]
 		}
 	}
@@ -103,7 +104,7 @@ func (c *Comparison) withhold() {
 	}
 }
 
-// unlike reports whether most treats around a time have no partner on either side, or all of a longer time.
+// unlike reports whether most treats near a time have no partner on either side, or all treats of a longer time.
 func unlike(theirs, live *witnesses, at int64) bool {
 	known, unknown := live.between(at-around, at+around)
 	if unknown > known {
@@ -120,7 +121,8 @@ func unlike(theirs, live *witnesses, at int64) bool {
 	return known == 0
 }
 
-// pairUnlike withholds the treats of the reply that may be single ones that came live: of the same time, or the same but for the date.
+// pairUnlike withholds treats of the reply that may be live treats without a partner: of the same time, or equal but
+// for the date.
 func (c *Comparison) pairUnlike() {
 	var left []*own
 	for i := range c.owns {
@@ -146,8 +148,9 @@ func (c *Comparison) pairUnlike() {
 	}
 }
 
-// pairNewest withholds a treat of the reply that may be one that came just now, in another form: nobody else is alone at about that time, on either
-// side, and they have the same sender or message. In a burst many are alone at that time, because the reply was given meanwhile: what was missed does not wait then.
+// pairNewest withholds a treat of the reply that may be one that just arrived in another form. They must have the same
+// sender or message, and no other treat near that time may lack a partner. In a burst many lack one, because the reply
+// was made meanwhile; then missed treats are not delayed.
 func (c *Comparison) pairNewest() {
 	var left []*own
 	for i := range c.owns {
@@ -175,8 +178,8 @@ func (c *Comparison) pairNewest() {
 	}
 }
 
-// Withheld is how many treats of the reply are not journaled because they may be live ones in a form that cannot be recognized, and the date of the
-// first. It is to be called after [Comparison.Match].
+// Withheld returns how many treats of the reply are withheld, because they may be live treats in a form that is not
+// recognized, and the date of the first. Call [Comparison.Match] first.
 func (c *Comparison) Withheld() (n int, first time.Time) {
 	for i, withheld := range c.withheld {
 		if withheld {

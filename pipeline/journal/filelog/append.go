@@ -163,7 +163,7 @@ func (w *writer) publish(seg *segmentInfo, n int64, c *segment.Contents) {
 		}
 		for _, p := range c.Places {
 			if k := len(seg.places); k == 0 || seg.size+p.Offset-seg.places[k-1].Offset >= segment.IndexStep {
-				seg.places = append(seg.places, segment.Place{p.Number, seg.size + p.Offset})
+				seg.places = append(seg.places, segment.Place{Number: p.Number, Offset: seg.size + p.Offset})
 			}
 		}
 		if c.Newest.After(seg.newest) {
