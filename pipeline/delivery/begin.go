@@ -172,7 +172,7 @@ func (l *Lane) deadBeyond(ctx context.Context, number, came uint64) (map[uint64]
 // recordOf is a record as the sink gets it. A mark has the id of the digest that the sink is to be sent of it.
 func (l *Lane) recordOf(r *journal.Record) pipeline.Record {
 	record := r.Delivery()
-	if r.Kind == journal.Heal {
+	if r.Kind == journal.Backfill {
 		record.ID = l.digester.ID(r)
 	}
 	return record

@@ -17,7 +17,7 @@ type interest struct {
 // holds reports whether a record concerns the lane.
 func (i *interest) holds(r *journal.Record) bool {
 	switch r.Kind {
-	case journal.Treat, journal.Heal:
+	case journal.Treat, journal.Backfill:
 		return len(i.accounts) == 0 || slices.Contains(i.accounts, r.Account)
 	case journal.Resend:
 		return r.Sink == i.sink

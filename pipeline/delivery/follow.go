@@ -265,13 +265,13 @@ func (l *Lane) wants(r *journal.Record) bool {
 	return !takesPlace(r) || l.ledger.replaces(r.Ref, r.Number)
 }
 
-// takesPlace reports whether a record takes the place of a lost one, whose number is its Ref: a treat, or the heal mark that a digest is made of.
+// takesPlace reports whether a record takes the place of a lost one, whose number is its Ref: a treat, or the backfill batch that a digest is made of.
 func takesPlace(r *journal.Record) bool {
-	return r.Ref != 0 && (r.Kind == journal.Treat || r.Kind == journal.Heal)
+	return r.Ref != 0 && (r.Kind == journal.Treat || r.Kind == journal.Backfill)
 }
 
 func (l *Lane) fill(d *delivery, r *journal.Record, now time.Time, known *schedule.Retry) {
-	d.number, d.record, d.at, d.taken, d.heal, d.trouble = r.Number, l.recordOf(r), r.Time, now, r.Kind == journal.Heal, known
+	d.number, d.record, d.at, d.taken, d.heal, d.trouble = r.Number, l.recordOf(r), r.Time, now, r.Kind == journal.Backfill, known
 }
 
 // finish takes what was journaled by now and is not taken yet, while draining, and returns when nobody works on anything any more.

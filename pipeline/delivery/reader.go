@@ -124,7 +124,7 @@ func (r *reader) hand(s *cursor.Step) {
 	defer r.mu.Unlock()
 	for i := range s.Records {
 		switch record := &s.Records[i]; record.Kind {
-		case journal.Treat, journal.Heal:
+		case journal.Treat, journal.Backfill:
 			r.give(r.every, record)
 			r.give(r.byAccount[record.Account], record)
 		case journal.Resend:

@@ -21,10 +21,10 @@ type backlog struct {
 
 type waiter struct {
 	target int64 // a count of written items
-	done   chan<- reached
+	done   chan<- backlogResult
 }
 
-type reached struct {
+type backlogResult struct {
 	number uint64
 	err    error
 }
@@ -64,7 +64,7 @@ func (b *backlog) wake() {
 			left = append(left, w)
 			continue
 		}
-		w.done <- reached{b.highest, b.failed}
+		w.done <- backlogResult{b.highest, b.failed}
 	}
 	b.waiters = left
 }
@@ -78,10 +78,10 @@ func (b *backlog) done() int64 {
 
 // begin returns a channel that receives a value once all items queued so far are on disk. Its number is the highest
 // number of any item, or 0 if nothing was ever queued.
-func (b *backlog) begin() <-chan reached {
+func (b *backlog) begin() <-chan backlogResult {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	done := make(chan reached, 1)
+	done := make(chan backlogResult, 1)
 	b.waiters = append(b.waiters, waiter{b.queued, done})
 	b.wake()
 	return done
@@ -89,10 +89,10 @@ func (b *backlog) begin() <-chan reached {
 
 // wait blocks until all items that are queued now are on disk. If ctx ends first, it returns the cause.
 func (b *backlog) wait(ctx context.Context) (number uint64, err error) {
-	return await(ctx, b.begin())
+	return awaitBacklog(ctx, b.begin())
 }
 
-func await(ctx context.Context, done <-chan reached) (number uint64, err error) {
+func awaitBacklog(ctx context.Context, done <-chan backlogResult) (number uint64, err error) {
 	select {
 	case r := <-done:
 		return r.number, r.err

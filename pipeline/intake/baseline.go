@@ -32,8 +32,8 @@ type baseline struct {
 	Floor     time.Time     `json:"floor,omitzero"`
 	// Moment is the time of the account's first login or start. Zero: made by an older version, or all history is to be
 	// delivered.
-	Moment   time.Time `json:"moment,omitzero"`
-	Local    bool      `json:"local,omitempty"`    // Moment was taken from this machine's clock
+	Cutoff   time.Time `json:"moment,omitzero"`
+	Local    bool      `json:"local,omitempty"`    // Cutoff was taken from this machine's clock
 	Login    string    `json:"login,omitempty"`    // ID of the login whose reply was compared last
 	Changed  time.Time `json:"changed,omitzero"`   // when the login changed to one not yet compared
 	Channels []string  `json:"channels,omitempty"` // all channels the account has had
@@ -68,9 +68,9 @@ func (in *Intake) readBaseline(ctx context.Context, login Login) (*baseline, err
 	if !damaged && !errors.Is(err, journal.ErrNoKey) {
 		return nil, fmt.Errorf("read the baseline of %s: %w", in.norm.Account, err)
 	}
-	found, restoring := in.restored(ctx, login)
+	found, restoring := in.restoreBaseline(ctx, login)
 	if found == nil && damaged {
-		in.log.Error().Err(err).Msg("what was known of the history is lost from the journal's state: what it holds now is known from now on and not delivered")
+		in.log.Error().Err(err).Msg("baseline of the history is lost from the journal's state: what the history holds now counts as known and is not delivered")
 	}
 	return found, restoring
 }
@@ -124,11 +124,11 @@ func (in *Intake) writeKnown(ctx context.Context, b *baseline, treats []history.
 	return in.putBaseline(ctx, b)
 }
 
-// span returns the time since when the journal holds every event it accepted, except for times of a shorter retention.
-func (in *Intake) span(ctx context.Context, now time.Time) (since time.Time, retention time.Duration, err error) {
+// journalSince returns the time since when the journal holds every event it accepted, except for times of a shorter retention.
+func (in *Intake) journalSince(ctx context.Context, now time.Time) (since time.Time, retention time.Duration, err error) {
 	j := in.journal
 	retention = j.Retention()
-	since = reach(now, retention)
+	since = comparableSince(now, retention)
 	first, next := j.Bounds()
 	if first <= 1 || first >= next {
 		return since, retention, nil
@@ -152,9 +152,9 @@ func (in *Intake) span(ctx context.Context, now time.Time) (since time.Time, ret
 	return records[0].Time, retention, nil // the journal is limited by size as well
 }
 
-// reach is how far back a journal with the given retention is compared. It leaves out a seventh of the retention, 5 of
+// comparableSince is how far back a journal with the given retention is compared. It leaves out a seventh of the retention, 5 of
 // 35 days, since a treat's date differs from the time of its receipt.
-func reach(now time.Time, retention time.Duration) time.Time {
+func comparableSince(now time.Time, retention time.Duration) time.Time {
 	if retention <= 0 {
 		return time.Time{}
 	}

@@ -44,13 +44,13 @@ type Intake struct {
 	log     zerolog.Logger
 	metrics metrics
 
-	turn    turn
-	repeats repeats
-	healing healing
-	backlog backlog
-	rejects rejects
-	trouble string // the last problem with the index that was logged
-	scratch scratch
+	turn         turn
+	repeats      repeats
+	overlap      overlap
+	backlog      backlog
+	rejects      rejects
+	indexProblem string // the last problem with the index that was logged
+	scratch      scratch
 }
 
 // metrics are the metrics of all accounts, and the account's most used counters.
@@ -110,14 +110,14 @@ func (in *Intake) CatchUp(ctx context.Context) error {
 	for {
 		err := in.index.Backfilled(ctx, in.norm.Account, 0, in.repeats.since, func(h *index.Hit) bool {
 			if !h.When.IsZero() && h.Repeat > 0 {
-				in.healing.expect(match.TraitOf(h.Core, h.Identity(in.norm.Location)), journaledBefore, h.Journaled)
+				in.overlap.expect(match.TraitOf(h.Core, h.Identity(in.norm.Location)), journaledBefore, h.Journaled)
 			}
 			return true
 		})
 		if !errors.Is(err, index.ErrDamaged) {
 			return err
 		}
-		in.healing = healing{}
+		in.overlap = overlap{}
 	}
 }
 
@@ -130,7 +130,7 @@ func (in *Intake) Flush(ctx context.Context) error {
 // forget drops repeats and credits that are old.
 func (in *Intake) forget(now time.Time) {
 	in.repeats.forget(now)
-	in.healing.forget(now)
+	in.overlap.forget(now)
 }
 
 // Handle decodes the arguments of one realTimeTreat. It returns once every treat is queued for the journal, in the order of
@@ -180,14 +180,14 @@ func (in *Intake) take(ctx context.Context, t *treat.Treat, received time.Time) 
 		// Without a date, an old treat and its repeat look the same. So each receipt counts as a new treat.
 		q.ordinal = max(q.ordinal, uint64(received.UnixNano()))
 	}
-	before := in.roleOf(f)
+	before := in.claimCredit(f)
 	if before == journaledBefore {
 		in.metrics.duplicates.Inc()
 		in.log.Debug().Time("sent", e.Time).Msg("treat is already in the journal, backfilled from the history")
 		return nil
 	}
 	if before == knownBefore {
-		q.baseline = in.healing.baseline
+		q.baseline = in.overlap.baseline
 	}
 	duplicate, err := in.queue(ctx, &q)
 	if errors.Is(err, treat.ErrNotTreat) {
@@ -196,18 +196,18 @@ func (in *Intake) take(ctx context.Context, t *treat.Treat, received time.Time) 
 	if err != nil || duplicate {
 		return err
 	}
-	if in.healing.watching && dated && before != knownBefore {
-		in.healing.watched = append(in.healing.watched, *f)
+	if in.overlap.watching && dated && before != knownBefore {
+		in.overlap.watched = append(in.overlap.watched, *f)
 	}
 	return nil
 }
 
-// roleOf returns the relation of a live treat to the history that was read before.
-func (in *Intake) roleOf(f *fingerprint.Fingerprint) role {
-	if f.When.IsZero() || len(in.healing.credits) == 0 {
+// claimCredit returns the relation of a live treat to the history that was read before.
+func (in *Intake) claimCredit(f *fingerprint.Fingerprint) role {
+	if f.When.IsZero() || len(in.overlap.credits) == 0 {
 		return unknownBefore
 	}
-	if c := in.healing.claim(match.TraitOf(f.Core, f.Identity(in.norm.Location))); c != nil {
+	if c := in.overlap.claim(match.TraitOf(f.Core, f.Identity(in.norm.Location))); c != nil {
 		return c.role
 	}
 	return unknownBefore
@@ -219,11 +219,11 @@ func (in *Intake) find(ctx context.Context, f *fingerprint.Fingerprint) []index.
 	in.scratch.seen = in.index.Commits()
 	in.scratch.hits, err = in.index.Find(ctx, in.scratch.hits[:0], in.norm.Account, f)
 	switch {
-	case err != nil && err.Error() != in.trouble:
-		in.trouble = err.Error()
+	case err != nil && err.Error() != in.indexProblem:
+		in.indexProblem = err.Error()
 		in.log.Warn().Err(err).Msg("index of the journal cannot be read: a treat that arrives twice may be journaled twice")
-	case err == nil && in.trouble != "":
-		in.trouble = ""
+	case err == nil && in.indexProblem != "":
+		in.indexProblem = ""
 		in.log.Info().Msg("index of the journal can be read again")
 	}
 	return in.scratch.hits
@@ -237,8 +237,8 @@ type queued struct {
 	ordinal  uint64
 	ref      uint64 // the number of the lost entry that it replaces; 0: none
 	baseline string // the id of the baseline that already holds the treat; empty: none
-	// marks holds the numbers of the heal marks that the log has lost; nil: not read yet.
-	marks map[journal.Span]uint64
+	// lostBatches holds the numbers of the backfill batches that the log has lost; nil: not read yet.
+	lostBatches map[journal.Span]uint64
 }
 
 // queue gives an event its id and queues it for the journal, unless it is a duplicate. The caller holds the turn.
@@ -295,7 +295,7 @@ func (in *Intake) expect(ctx context.Context, q *queued) bool {
 	return true
 }
 
-// lostOrigin sets the fields Was and Mark of an entry that replaces a lost one, see [journal.Entry]. If the index
+// lostOrigin sets the fields Was and Batch of an entry that replaces a lost one, see [journal.Entry]. If the index
 // cannot be read, the lost one counts as live.
 func (in *Intake) lostOrigin(ctx context.Context, entry *journal.Entry, q *queued) {
 	entry.Was = pipeline.OriginLive
@@ -303,16 +303,16 @@ func (in *Intake) lostOrigin(ctx context.Context, entry *journal.Entry, q *queue
 	if !ofHistory {
 		return
 	}
-	if q.ref > in.index.Account(entry.Account).Healed {
+	if q.ref > in.index.Account(entry.Account).Batched {
 		entry.Was = pipeline.OriginBackfill
 		return
 	}
-	if q.marks == nil {
-		q.marks, _ = in.index.LostHealMarks(ctx, entry.Account) // an error is reported where marks are journaled again
+	if q.lostBatches == nil {
+		q.lostBatches, _ = in.index.LostBatches(ctx, entry.Account) // an error is reported where marks are journaled again
 	}
-	for span, number := range q.marks {
-		if span.Holds(q.ref) && number > entry.Mark {
-			entry.Was, entry.Mark = pipeline.OriginBackfill, number
+	for span, number := range q.lostBatches {
+		if span.Holds(q.ref) && number > entry.Batch {
+			entry.Was, entry.Batch = pipeline.OriginBackfill, number
 		}
 	}
 }

@@ -46,10 +46,10 @@ type Reconciler struct {
 
 	// The fields below are owned by Run.
 	retry   *backoff.ExponentialBackOff
-	trouble string // the last problem that was logged; empty: none
-	marks   marking
+	problem string // the last problem that was logged; empty: none
+	batches batches
 	noted   map[string]bool // oddities of the history that were logged
-	base    basis
+	base    baselineCache
 }
 
 // Reconciliation is the result of one comparison.
@@ -79,15 +79,15 @@ type outcome struct {
 }
 
 const (
-	// reconcilePause is the least time between automatic comparisons, since a connection may flap.
-	reconcilePause = 5 * time.Second
+	// minPause is the least time between automatic comparisons, since a connection may flap.
+	minPause = 5 * time.Second
 	// reconcileLimit bounds one comparison on a slow disk or with a slow provider.
 	reconcileLimit = 30 * time.Minute
-	// secondLook is the delay of another comparison after the one at a connection, since a provider may take a while to
+	// recheckDelay is the delay of another comparison after the one at a connection, since a provider may take a while to
 	// add a treat to its history.
-	secondLook = time.Minute
-	// reconcileRetry is the delay after a failed comparison. It doubles each time, up to the interval.
-	reconcileRetry = 10 * time.Second
+	recheckDelay = time.Minute
+	// retryDelay is the delay after a failed comparison. It doubles each time, up to the interval.
+	retryDelay = 10 * time.Second
 	// healWindow bounds the backfilled events that wait for the disk at a time, so that a live event waits only for a
 	// few.
 	healWindow = 64
@@ -102,14 +102,14 @@ var (
 func NewReconciler(in *Intake, h History, cfg ReconcileConfig) *Reconciler {
 	return &Reconciler{
 		intake: in, history: h, cfg: cfg, log: in.log, wake: make(chan struct{}, 1),
-		asked: make(chan chan<- outcome), ended: make(chan struct{}), noted: make(map[string]bool), marks: marking{due: true},
-		retry: backoff.NewExponentialBackOff(backoff.WithInitialInterval(reconcileRetry), backoff.WithMultiplier(2),
-			backoff.WithRandomizationFactor(0.1), backoff.WithMaxInterval(max(cfg.Every, reconcileRetry)), backoff.WithMaxElapsedTime(0)),
+		asked: make(chan chan<- outcome), ended: make(chan struct{}), noted: make(map[string]bool), batches: batches{due: true},
+		retry: backoff.NewExponentialBackOff(backoff.WithInitialInterval(retryDelay), backoff.WithMultiplier(2),
+			backoff.WithRandomizationFactor(0.1), backoff.WithMaxInterval(max(cfg.Every, retryDelay)), backoff.WithMaxElapsedTime(0)),
 	}
 }
 
 // Wake requests a comparison soon. Call it whenever the source is connected, since treats may have been missed before.
-// It does not block. Without an interval nothing is compared, and only an interrupted backfill gets its heal mark.
+// It does not block. Without an interval nothing is compared, and only an interrupted backfill gets its backfill batch.
 func (r *Reconciler) Wake() {
 	select {
 	case r.wake <- struct{}{}:
@@ -161,12 +161,12 @@ func (r *Reconciler) Run(ctx context.Context) {
 			return
 		case <-r.wake:
 			if r.cfg.Every == 0 {
-				_ = r.markHealed(ctx) // the error is logged
+				_ = r.writeBatches(ctx) // the error is logged
 				continue
 			}
 			connected = true
 			at := time.Now()
-			if pause := last.Add(reconcilePause); at.Before(pause) {
+			if pause := last.Add(minPause); at.Before(pause) {
 				at = pause
 			}
 			schedule(at)
@@ -176,20 +176,20 @@ func (r *Reconciler) Run(ctx context.Context) {
 		case <-timer.C:
 			_, err := r.reconcile(ctx) // the error is logged
 			last, due = time.Now(), time.Time{}
-			schedule(last.Add(r.rest(err, connected)))
+			schedule(last.Add(r.nextDelay(err, connected)))
 			connected = connected && err != nil
 		}
 	}
 }
 
-// rest returns how long to wait after a comparison. connected is true if the source had connected before it.
-func (r *Reconciler) rest(err error, connected bool) time.Duration {
+// nextDelay returns how long to wait after a comparison. connected is true if the source had connected before it.
+func (r *Reconciler) nextDelay(err error, connected bool) time.Duration {
 	switch {
 	case err != nil:
 		return min(r.retry.NextBackOff(), r.interval())
 	case connected:
 		r.retry.Reset()
-		return min(secondLook, r.interval())
+		return min(recheckDelay, r.interval())
 	}
 	r.retry.Reset()
 	return r.interval()
@@ -199,12 +199,12 @@ func (r *Reconciler) interval() time.Duration {
 	return r.cfg.Every*9/10 + rand.N(r.cfg.Every/5+1) //nolint:gosec // jitter
 }
 
-// reconcile makes one comparison, logs it, and writes heal marks for what it or an earlier one has backfilled.
+// reconcile makes one comparison, logs it, and writes backfill batches for what it or an earlier one has backfilled.
 func (r *Reconciler) reconcile(ctx context.Context) (Reconciliation, error) {
 	result, err := r.compare(ctx)
-	r.marks.compared = r.marks.compared || err == nil
-	r.marks.due = r.marks.due || err == nil // another process may have backfilled and been killed before it wrote the mark
-	if markErr := r.markHealed(ctx); err == nil {
+	r.batches.compared = r.batches.compared || err == nil
+	r.batches.due = r.batches.due || err == nil // another process may have backfilled and been killed before it wrote the mark
+	if markErr := r.writeBatches(ctx); err == nil {
 		err = markErr
 	}
 	return result, err
@@ -214,7 +214,7 @@ func (r *Reconciler) reconcile(ctx context.Context) (Reconciliation, error) {
 func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, reconcileLimit, errReconcileLimit)
 	defer cancel()
-	result, err := r.attempt(bounded)
+	result, err := r.compareOnce(bounded)
 	account, m := r.intake.norm.Account, r.intake.metrics
 	m.Healed.WithLabelValues(account).Add(float64(result.Healed))
 	switch {
@@ -227,10 +227,10 @@ func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 		}
 		m.Reconciled.WithLabelValues(account, kind).Inc()
 		level := zerolog.DebugLevel
-		if text := err.Error(); text != r.trouble {
-			level, r.trouble = zerolog.WarnLevel, text
+		if text := err.Error(); text != r.problem {
+			level, r.problem = zerolog.WarnLevel, text
 		}
-		r.log.WithLevel(level).Err(err).Msg("history is not compared: treats that were missed stay missing until it can be")
+		r.log.WithLevel(level).Err(err).Msg("history cannot be compared: missed treats stay missing until it can")
 		return result, fmt.Errorf("compare the history of %s: %w", account, err)
 	}
 	m.Reconciled.WithLabelValues(account, "ok").Inc()
@@ -244,15 +244,15 @@ func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 
 // report logs what is new.
 func (r *Reconciler) report(result Reconciliation) {
-	if r.trouble != "" {
-		r.trouble = ""
+	if r.problem != "" {
+		r.problem = ""
 		r.log.Info().Msg("history can be compared again")
 	}
 	if result.FirstRun {
-		r.log.Info().Int("treats", result.Known).Msg("first look at the history: what is dated before the login or start is known from now on and not delivered")
+		r.log.Info().Int("treats", result.Known).Msg("first comparison with the history: treats dated before the login or start count as known and are not delivered")
 	}
 	if result.Healed > 0 {
-		r.log.Info().Int("treats", result.Healed).Msg("treats that were missed are journaled from the history")
+		r.log.Info().Int("treats", result.Healed).Msg("missed treats are journaled from the history")
 	}
 	if text := "history has no list of treats in it: taken for one without treats"; result.NoList && !r.noted[text] {
 		r.noted[text] = true

@@ -221,7 +221,7 @@ func TestReconcileWhileTreatsComeLive(t *testing.T) {
 	live.Go(func() {
 		for healing := false; !healing && t.Context().Err() == nil; runtime.Gosched() {
 			in.turn.token <- struct{}{}
-			healing = slices.ContainsFunc(in.healing.credits, func(c *credit) bool { return c.role == missingBefore })
+			healing = slices.ContainsFunc(in.overlap.credits, func(c *credit) bool { return c.role == missingBefore })
 			<-in.turn.token
 		}
 		for i := n - 1; i >= 0; i -= 2 {
@@ -258,14 +258,14 @@ func TestLiveTreatWhileTheJournalIsRead(t *testing.T) {
 	r.live(in, dish("a", begin, 0)) // for which the reading waits
 	var counting sync.WaitGroup
 	counting.Go(func() {
-		if err := rec.measure(t.Context(), c, newBaseline(0), func() {}); err != nil {
+		if err := rec.countTreats(t.Context(), c, newBaseline(0), func() {}); err != nil {
 			t.Error(err)
 		}
 	})
 	r.eventually(func() error {
 		in.turn.token <- struct{}{}
 		defer func() { <-in.turn.token }()
-		if !in.healing.watching {
+		if !in.overlap.watching {
 			return errors.New("nobody watches what comes live")
 		}
 		return nil

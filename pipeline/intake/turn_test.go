@@ -50,11 +50,11 @@ func TestMeasureEndsWithItsContext(t *testing.T) {
 	done := make(chan error)
 	go func() {
 		c := match.New([]history.Treat{{Same: fingerprint.Identity{Content: 1, Second: 1_700_000_000}}}, time.UTC)
-		done <- rec.measure(ctx, c, newBaseline(0), func() { t.Error("an interrupted comparison is settled") })
+		done <- rec.countTreats(ctx, c, newBaseline(0), func() { t.Error("an interrupted comparison is settled") })
 	}()
 	r.eventually(func() error {
 		in.turn.token <- struct{}{}
-		if in.healing.watching {
+		if in.overlap.watching {
 			return nil // with the turn taken
 		}
 		<-in.turn.token
@@ -69,7 +69,7 @@ func TestMeasureEndsWithItsContext(t *testing.T) {
 	r.send(in, 1, 2)
 	in.turn.token <- struct{}{}
 	defer func() { <-in.turn.token }()
-	if in.healing.watching || len(in.healing.watched) > 0 {
-		t.Errorf("watched %v after the comparison was interrupted", in.healing.watched)
+	if in.overlap.watching || len(in.overlap.watched) > 0 {
+		t.Errorf("watched %v after the comparison was interrupted", in.overlap.watched)
 	}
 }

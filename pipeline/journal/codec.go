@@ -21,7 +21,7 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(e.Time.UnixNano()))
 	b = binary.AppendUvarint(b, e.Repeat)
 	b = binary.AppendUvarint(b, e.Ref)
-	b = binary.AppendUvarint(b, e.Mark)
+	b = binary.AppendUvarint(b, e.Batch)
 	for _, text := range [...]string{e.Account, e.ID, e.Provider, string(e.Origin), e.Type, e.Sink, e.EventID, e.Baseline, string(e.Was)} {
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)
@@ -46,7 +46,7 @@ func ParseEntry(b []byte) (e Entry, err error) {
 		b = b[size:]
 		return n
 	}
-	e.Repeat, e.Ref, e.Mark = number(), number(), number()
+	e.Repeat, e.Ref, e.Batch = number(), number(), number()
 	head := b
 	var from, to [9]int // of each text in head
 	for i := range from {

@@ -19,8 +19,8 @@ const (
 	Treat Kind = 1
 	// Reject is a payload that cannot be a treat, see [RejectedPayload].
 	Reject Kind = 2
-	// Heal is a [HealMark]: which events of an account one comparison with the history has journaled.
-	Heal Kind = 3
+	// Backfill is a [BackfillBatch]: which events of an account one comparison with the history has journaled.
+	Backfill Kind = 3
 	// Known holds what an account's history held at its baseline.
 	Known Kind = 4
 	// Resend is an event or an alert for one sink only: a replay, a redriven dead letter, a test. Ref is the number of the dead
@@ -54,11 +54,11 @@ type Entry struct {
 	// Ref is the number of another entry. Of a Treat or a Heal it is the one that it takes the place of, which was lost by damage: a sink that
 	// had accepted that one is not sent this.
 	Ref uint64
-	// Was is the origin of the lost entry, of a Treat that has a Ref. It is backfill only if a digest may not have counted it: no heal mark held it
-	// yet, or that was lost too, and then Mark is its number. A sink that had settled that mark has had its digest.
-	Was  pipeline.Origin
-	Mark uint64
-	Data []byte // the event's JSON line, or what the kind says
+	// Was is the origin of the lost entry, of a Treat that has a Ref. It is backfill only if a digest may not have counted it: no backfill batch held it
+	// yet, or that was lost too, and then Batch is its number. A sink that had settled that mark has had its digest.
+	Was   pipeline.Origin
+	Batch uint64
+	Data  []byte // the event's JSON line, or what the kind says
 }
 
 // Record is an entry as the log holds it.

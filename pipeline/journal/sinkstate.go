@@ -48,9 +48,9 @@ type Cursor struct {
 	Generation uint64 `json:"generation"`
 }
 
-// HealMark says which events of one account a comparison with the history has journaled: those of the origin backfill in its span. It is the
+// BackfillBatch says which events of one account a comparison with the history has journaled: those of the origin backfill in its span. It is the
 // data of an entry of the kind Heal, behind them in the journal, and the marks of an account have no event in common.
-type HealMark struct {
+type BackfillBatch struct {
 	Account  string `json:"account"`
 	Provider string `json:"provider"`
 	Span
@@ -60,7 +60,7 @@ type HealMark struct {
 const DigestIDPrefix = "dig_"
 
 // DigestID is the id of the digest that a sink is sent of a mark, which was journaled at that time.
-func DigestID(at time.Time, sink string, m HealMark) string {
+func DigestID(at time.Time, sink string, m BackfillBatch) string {
 	first, last := strconv.FormatUint(m.First, 10), strconv.FormatUint(m.Last, 10)
 	return DigestIDPrefix + strings.TrimPrefix(pipeline.NewID(at, pipeline.HashFields(&sink, &m.Account, &first, &last), 0), pipeline.TreatIDPrefix)
 }

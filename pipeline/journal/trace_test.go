@@ -99,12 +99,12 @@ func TestTraceFindsEveryEvent(t *testing.T) {
 func TestTraceOfADigest(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	r.put("acc", pipeline.OriginBackfill, time.Now(), 0)
-	m := journal.HealMark{Account: "acc", Provider: "treatstream", Span: journal.Span{First: 1, Last: 1}}
+	m := journal.BackfillBatch{Account: "acc", Provider: "treatstream", Span: journal.Span{First: 1, Last: 1}}
 	data, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	numbers, err := r.Journal.Put(t.Context(), journal.Entry{Kind: journal.Heal, ID: "heal_1", Account: "acc", Data: data})
+	numbers, err := r.Journal.Put(t.Context(), journal.Entry{Kind: journal.Backfill, ID: "heal_1", Account: "acc", Data: data})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ var errShortRead = errors.New("the journal ends before it")
 
 // ID is the id of the digest that the sink is to be sent of a mark, or that of its entry if it is not readable, which make reports.
 func (m *Digester) ID(r *journal.Record) string {
-	var mark journal.HealMark
+	var mark journal.BackfillBatch
 	if json.Unmarshal(r.Data, &mark) != nil {
 		return r.ID
 	}
@@ -97,7 +97,7 @@ func (m *Digester) ID(r *journal.Record) string {
 
 // Make makes the digest of a mark that was journaled at that time. Its line is empty if there is nothing that the sink is to be sent.
 func (m *Digester) Make(ctx context.Context, r pipeline.Record, at time.Time) (pipeline.Record, error) {
-	var mark journal.HealMark
+	var mark journal.BackfillBatch
 	if err := json.Unmarshal(r.Line, &mark); err != nil {
 		m.logger.Error().Err(err).Uint64("seq", r.Seq).Msg("a mark in the journal cannot be read: no digest is made of it")
 		return pipeline.Record{}, nil
@@ -123,7 +123,7 @@ func (m *Digester) Make(ctx context.Context, r pipeline.Record, at time.Time) (p
 }
 
 // sum counts the events that a mark sums up, as far as the sink is to get them as a digest.
-func (m *Digester) sum(ctx context.Context, mark journal.HealMark) (pipeline.DigestData, error) {
+func (m *Digester) sum(ctx context.Context, mark journal.BackfillBatch) (pipeline.DigestData, error) {
 	s := newSummary(mark)
 	first, next := m.journal.Bounds()
 	if next <= mark.Last {
@@ -159,7 +159,7 @@ func (m *Digester) counted(r *journal.Record) bool {
 	case r.Ref == 0:
 		return false
 	case r.Was == pipeline.OriginBackfill:
-		return r.Mark != 0 && !m.missing(r.Mark)
+		return r.Batch != 0 && !m.missing(r.Batch)
 	}
 	return !m.missing(r.Ref)
 }

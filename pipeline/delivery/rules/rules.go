@@ -54,7 +54,7 @@ func (r *Rules) SumsUp() bool { return len(r.digests) > 0 }
 func (r *Rules) Wants(record *journal.Record) bool {
 	ofAccount := len(r.selection.Accounts) == 0 || slices.Contains(r.selection.Accounts, record.Account)
 	switch record.Kind {
-	case journal.Heal:
+	case journal.Backfill:
 		return ofAccount && len(r.digests) > 0
 	case journal.Treat:
 		if record.Origin == pipeline.OriginBackfill && within(r.digests, record.Number) {

@@ -25,7 +25,7 @@ type summary struct {
 	titles  map[string]int
 }
 
-func newSummary(m journal.HealMark) *summary {
+func newSummary(m journal.BackfillBatch) *summary {
 	return &summary{
 		data:    pipeline.DigestData{Account: m.Account, Provider: m.Provider, Top: []pipeline.TitleCount{}, From: []string{}},
 		senders: make(map[uint64]struct{}), titles: make(map[string]int),

@@ -158,10 +158,10 @@ func foldSlowly(text string) uint64 {
 		text = plain
 	}
 	var h folding
-	text = norm.NFKD.String(strings.Map(keep, typed(text)))
+	text = norm.NFKD.String(strings.Map(keepRune, asciiPunctuation(text)))
 	var room [utf8.UTFMax]byte
 	for _, r := range text {
-		if r = keep(r); r < 0 || unicode.Is(unicode.Mn, r) {
+		if r = keepRune(r); r < 0 || unicode.Is(unicode.Mn, r) {
 			continue
 		}
 		if r = unicode.ToLower(unicode.ToUpper(r)); r == 'ß' { // which is SS in upper case
@@ -176,8 +176,8 @@ func foldSlowly(text string) uint64 {
 	return h.sum()
 }
 
-// typed replaces typographic quotation marks and dashes with their ASCII forms.
-func typed(text string) string {
+// asciiPunctuation replaces typographic quotation marks and dashes with their ASCII forms.
+func asciiPunctuation(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r >= '\u2018' && r <= '\u201b', r == '\u2032', r == '\u02bc':
@@ -191,9 +191,9 @@ func typed(text string) string {
 	}, text)
 }
 
-// keep drops characters that may get lost in transit: emoji and everything else outside the basic plane, which some
+// keepRune drops characters that may get lost in transit: emoji and everything else outside the basic plane, which some
 // databases cannot store; their replacement characters; and invisible characters.
-func keep(r rune) rune {
+func keepRune(r rune) rune {
 	switch {
 	case r > 0xffff, r == '?', r == unicode.ReplacementChar, unicode.IsSpace(r), unicode.In(r, unicode.C, unicode.So, unicode.Me):
 		return -1

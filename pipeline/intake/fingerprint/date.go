@@ -12,11 +12,11 @@ import (
 // T or a space, with or without seconds; RFC 5322 and its variants with the month first, the year last, or AM and PM;
 // each without a zone or with an offset, an abbreviation or a zone name; and seconds, milliseconds or microseconds
 // since 1970. It rejects dates before 2000 and after 2100.
-func parseDate(text string) (Moment, bool) {
+func parseDate(text string) (Date, bool) {
 	text = strings.TrimSpace(text)
 	if len(text) == len(time.DateTime) { // as it mostly is
 		if t, err := time.Parse(time.DateTime, text); err == nil {
-			return momentOf(t, true)
+			return dateOf(t, true)
 		}
 	}
 	if len(text) > 0 && strings.Trim(text, "0123456789.eE+") == "" {
@@ -30,46 +30,46 @@ func parseDate(text string) (Moment, bool) {
 				continue
 			}
 			if zone == "" {
-				return momentOf(t, true)
+				return dateOf(t, true)
 			}
 			t, known := inZone(t, zone)
 			if !known {
-				return Moment{}, false
+				return Date{}, false
 			}
-			return momentOf(t, false)
+			return dateOf(t, false)
 		}
 	}
-	return Moment{}, false
+	return Date{}, false
 }
 
-func momentOf(t time.Time, floating bool) (Moment, bool) {
+func dateOf(t time.Time, floating bool) (Date, bool) {
 	if t.Year() < 2000 || t.Year() > 2100 {
-		return Moment{}, false
+		return Date{}, false
 	}
-	return Moment{t.Unix(), floating, int32(t.Nanosecond())}, true //nolint:gosec // below a billion
+	return Date{t.Unix(), floating, int32(t.Nanosecond())}, true //nolint:gosec // below a billion
 }
 
 // parseEpoch reads seconds, milliseconds or microseconds since 1970. The range of valid years tells which.
-func parseEpoch(text string) (Moment, bool) {
+func parseEpoch(text string) (Date, bool) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		for _, unit := range [...]int64{1, 1e3, 1e6} {
-			if m, ok := momentOf(time.Unix(n/unit, n%unit*(1e9/unit)).UTC(), false); ok {
+			if m, ok := dateOf(time.Unix(n/unit, n%unit*(1e9/unit)).UTC(), false); ok {
 				return m, true
 			}
 		}
-		return Moment{}, false
+		return Date{}, false
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || n > 1e17 {
-		return Moment{}, false
+		return Date{}, false
 	}
 	for _, unit := range [...]float64{1, 1e3, 1e6} {
 		if whole, part := math.Modf(n / unit); whole < math.MaxUint32 {
 			const micros = 1e6 // about the precision of such a number
-			return momentOf(time.Unix(int64(whole), int64(math.Round(part*micros))*1e3).UTC(), false)
+			return dateOf(time.Unix(int64(whole), int64(math.Round(part*micros))*1e3).UTC(), false)
 		}
 	}
-	return Moment{}, false
+	return Date{}, false
 }
 
 // splitDate splits a date into its day, time of day and zone. The day has the form of [time.DateOnly] if it starts with
@@ -77,7 +77,7 @@ func parseEpoch(text string) (Moment, bool) {
 func splitDate(text string) (day, clock, zone string) {
 	if len(text) > 15 && text[4] == text[7] && (text[4] == '-' || text[4] == '/') && (text[10] == 'T' || text[10] == 't' || text[10] == ' ') {
 		clock, zone = splitClock(strings.TrimSpace(text[11:]))
-		clock, zone = halfDay(clock, zone)
+		clock, zone = moveAMPM(clock, zone)
 		return strings.ReplaceAll(text[:10], "/", "-"), clock, zone
 	}
 	words := strings.Fields(strings.ReplaceAll(text, ",", " "))
@@ -101,7 +101,7 @@ func splitDate(text string) (day, clock, zone string) {
 			days[i] = word[:min(len(word), 3)]
 		}
 	}
-	clock, zone = halfDay(clock, strings.Join(rest, " "))
+	clock, zone = moveAMPM(clock, strings.Join(rest, " "))
 	return strings.Join(days, " "), clock, zone
 }
 
@@ -118,8 +118,8 @@ func splitClock(text string) (clock, rest string) {
 	return text[:end], strings.TrimSpace(text[end:])
 }
 
-// halfDay moves AM or PM from the zone to the time of day.
-func halfDay(clock, zone string) (string, string) {
+// moveAMPM moves AM or PM from the zone to the time of day.
+func moveAMPM(clock, zone string) (string, string) {
 	word, rest, _ := strings.Cut(zone, " ")
 	if word = strings.ToUpper(word); word == "AM" || word == "PM" {
 		return clock + " " + word, rest

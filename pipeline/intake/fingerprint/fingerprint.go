@@ -16,7 +16,7 @@ type Fingerprint struct {
 	// Core is the part of the content that survives a change of form.
 	Core Core
 	// When is the date. It is zero if there is no readable date: such a treat cannot be told from its repeat.
-	When Moment
+	When Date
 }
 
 // Of returns the fingerprint of a treat's normalized content.
@@ -56,8 +56,8 @@ func text(field *string) string {
 	return *field
 }
 
-// Moment is a date with second precision.
-type Moment struct {
+// Date is a date with second precision.
+type Date struct {
 	// Digits is the Unix time of the date, read in UTC if it names no zone. 0: there is no date.
 	Digits int64
 	// Floating is true if the date has no zone.
@@ -67,10 +67,10 @@ type Moment struct {
 }
 
 // IsZero reports whether there is no date.
-func (m Moment) IsZero() bool { return m.Digits == 0 }
+func (m Date) IsZero() bool { return m.Digits == 0 }
 
-// In returns the time of the moment. zone applies to a date without a zone.
-func (m Moment) In(zone *time.Location) time.Time {
+// In returns the time of the date. zone applies to a date without a zone.
+func (m Date) In(zone *time.Location) time.Time {
 	at := time.Unix(m.Digits, int64(m.Nanos)).UTC()
 	if !m.Floating || zone == time.UTC {
 		return at

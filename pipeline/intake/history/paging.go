@@ -39,8 +39,8 @@ type pages struct {
 	seen  map[uint64]bool // hashes of the pages so far
 }
 
-// turn starts another page.
-func (p *pages) turn() {
+// begin starts another page.
+func (p *pages) begin() {
 	if p.n++; p.n == 1 {
 		p.seed, p.seen = maphash.MakeSeed(), make(map[uint64]bool)
 	}
@@ -68,8 +68,8 @@ func (p *pages) noteLinks(value json.RawMessage) {
 	}
 }
 
-// note processes a string or number of a reply that may describe its pages.
-func (p *pages) note(key string, value json.Token) {
+// noteField processes a string or number of a reply that may describe its pages.
+func (p *pages) noteField(key string, value json.Token) {
 	text := ""
 	switch value := value.(type) {
 	case string:
@@ -97,8 +97,8 @@ func (p *pages) note(key string, value json.Token) {
 	}
 }
 
-// saw records the text of a treat.
-func (p *pages) saw(item json.RawMessage) {
+// addItem records the text of a treat.
+func (p *pages) addItem(item json.RawMessage) {
 	p.texts = append(p.texts, maphash.Bytes(p.seed, item))
 	p.named = p.named || bytes.Contains(item, []byte(`"id"`))
 }

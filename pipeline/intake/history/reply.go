@@ -58,7 +58,7 @@ type reader struct {
 	Bounds
 	List
 	dec   *json.Decoder
-	meter *meter
+	meter *limitedReader
 	start int64 // where the JSON of the current page starts in the reply
 	shape shape
 	pages pages
@@ -75,7 +75,7 @@ type shape struct {
 const maxItem = 4 << 20
 
 // A meter stops reading after a number of bytes.
-type meter struct {
+type limitedReader struct {
 	r     io.Reader
 	left  int
 	total int64 // bytes read
@@ -83,7 +83,7 @@ type meter struct {
 
 var errTooLarge = unreadable("one item of it has more than 4 MiB")
 
-func (m *meter) Read(p []byte) (int, error) {
+func (m *limitedReader) Read(p []byte) (int, error) {
 	if m.left <= 0 {
 		return 0, errTooLarge
 	}
@@ -96,11 +96,11 @@ func (m *meter) Read(p []byte) (int, error) {
 // read reads one page of a reply. It returns [ErrUnreadable] if the page is not a list of treats, or the error of r.
 func (rr *reader) read(r io.Reader) error {
 	if rr.meter == nil {
-		rr.meter, rr.Channels = &meter{}, make(map[string]bool)
+		rr.meter, rr.Channels = &limitedReader{}, make(map[string]bool)
 	}
 	rr.meter.r, rr.meter.left = r, maxItem
 	rr.start, rr.shape.list = rr.meter.total, 0
-	rr.pages.turn()
+	rr.pages.begin()
 	text := bufio.NewReader(rr.meter)
 	bom := []byte("\xef\xbb\xbf") // a byte order mark
 	if head, err := text.Peek(len(bom)); err == nil && bytes.Equal(head, bom) {
@@ -143,8 +143,8 @@ func (rr *reader) explain(err error) error {
 	return err
 }
 
-// maxWrap bounds the number of objects around the list.
-const maxWrap = 2
+// maxDepth bounds the number of objects around the list.
+const maxDepth = 2
 
 // value reads the value of a key at that depth.
 func (rr *reader) value(key string, depth int) error {
@@ -158,7 +158,7 @@ func (rr *reader) value(key string, depth int) error {
 	case json.Delim('{'):
 		return rr.object(depth + 1)
 	}
-	rr.pages.note(key, token)
+	rr.pages.noteField(key, token)
 	rr.shape.opaque = rr.shape.opaque || depth == 0 && token != nil
 	return nil
 }
@@ -176,9 +176,9 @@ func (rr *reader) object(depth int) error {
 		switch {
 		case strings.ContainsAny(text, "0123456789"):
 			err = rr.keyed(&list)
-		case depth > maxWrap:
+		case depth > maxDepth:
 			rr.shape.opaque = true
-			err = rr.leaveOut(text)
+			err = rr.skipValue(text)
 		default:
 			err = rr.member(text, depth)
 		}
@@ -237,8 +237,8 @@ func (rr *reader) verdict(bad bool) error {
 	return nil
 }
 
-// leaveOut skips the value of a key, except for information on pages.
-func (rr *reader) leaveOut(key string) error {
+// skipValue skips the value of a key, except for information on pages.
+func (rr *reader) skipValue(key string) error {
 	token, err := rr.dec.Token()
 	switch {
 	case err != nil:
@@ -246,7 +246,7 @@ func (rr *reader) leaveOut(key string) error {
 	case token == json.Delim('['), token == json.Delim('{'):
 		return rr.skip()
 	}
-	rr.pages.note(key, token)
+	rr.pages.noteField(key, token)
 	return nil
 }
 
@@ -315,7 +315,7 @@ func (rr *reader) item(item json.RawMessage, list int, offset int64, length int3
 			continue
 		}
 		rr.Treats = append(rr.Treats, Treat{f, fingerprint.Identity{Content: f.Content, Second: at.Unix()}, rr.start + offset, length, int32(part)})
-		rr.pages.saw(item)
+		rr.pages.addItem(item)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func (p *Treat) Body(from io.ReaderAt) (treat.Treat, error) {
 	}
 	treats, _ := treat.DecodeItem(bytes.TrimLeft(text, ", \t\r\n")) // other items were counted before
 	if int(p.part) >= len(treats) {
-		return treat.Treat{}, errors.New("read a treat of the history again: it is not there any more")
+		return treat.Treat{}, errors.New("read a treat of the history again: it is gone")
 	}
 	return treats[p.part], nil
 }

@@ -6,7 +6,7 @@ type account struct {
 	newest     record // the newest received treat
 	backfilled uint64 // the number of the newest backfilled treat
 	baseline   record // the newest complete baseline
-	healed     uint64 // heal marks cover the backfilled treats up to this number
+	batched    uint64 // backfill batches cover the backfilled treats up to this number
 }
 
 func (a *account) add(r *record) {
@@ -22,8 +22,8 @@ func (a *account) add(r *record) {
 		if r.number >= a.baseline.number {
 			a.baseline = *r
 		}
-	case kindHeal:
-		a.healed = max(a.healed, r.core)
+	case kindBatch:
+		a.batched = max(a.batched, r.core)
 	}
 }
 
@@ -38,5 +38,5 @@ func (a *account) merge(o *account) {
 	if o.baseline.number > a.baseline.number {
 		a.baseline = o.baseline
 	}
-	a.backfilled, a.healed = max(a.backfilled, o.backfilled), max(a.healed, o.healed)
+	a.backfilled, a.batched = max(a.backfilled, o.backfilled), max(a.batched, o.batched)
 }

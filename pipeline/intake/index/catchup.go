@@ -30,7 +30,7 @@ func (ix *Index) catchUp(ctx context.Context) (read int, err error) {
 		return 0, nil
 	}
 	ix.mu.RLock()
-	missing := holes(ix.cover, first, next-1)
+	missing := missingSpans(ix.cover, first, next-1)
 	ix.mu.RUnlock()
 	for _, hole := range missing {
 		n, err := ix.fill(ctx, hole)
@@ -59,7 +59,7 @@ func (ix *Index) fill(ctx context.Context, hole journal.Span) (read int, err err
 			if i == len(records)-1 {
 				last = r.Number
 			}
-			b.note(r)
+			b.addEntry(r)
 			b.records = recordsOf(b.records, r, nil)
 			read++
 		}

@@ -103,8 +103,8 @@ func (ix *Index) reread(ctx context.Context, s journal.Span, visit func(*journal
 	return nil
 }
 
-// sumCover recomputes ix.cover. ix.mu is held.
-func (ix *Index) sumCover() {
+// recomputeCover recomputes ix.cover. ix.mu is held.
+func (ix *Index) recomputeCover() {
 	ix.cover = nil
 	for _, t := range []*table{ix.full, ix.active} {
 		if t != nil {

@@ -69,7 +69,7 @@ type Index struct {
 // files is the state of the index files.
 type files struct {
 	seq     uint64 // of the newest file
-	trouble string // the last problem that was logged
+	problem string // the last problem that was logged
 }
 
 // Hit is a treat in the index.
@@ -91,8 +91,8 @@ type Summary struct {
 	// Newest is the newest treat. Seen is false if there is none.
 	Newest Hit
 	Seen   bool
-	// Backfilled is the number of the newest backfilled treat. Heal marks cover those up to Healed.
-	Backfilled, Healed uint64
+	// Backfilled is the number of the newest backfilled treat. Batches cover those up to Healed.
+	Backfilled, Batched uint64
 	// BaselineID is the id of the newest complete baseline, empty if there is none. It has BaselineSize distinct treats
 	// and was journaled at BaselineMade.
 	BaselineID   string
@@ -161,7 +161,7 @@ func (ix *Index) Account(name string) (s Summary) {
 	if a == nil {
 		return s
 	}
-	s.Backfilled, s.Healed = a.backfilled, a.healed
+	s.Backfilled, s.Batched = a.backfilled, a.batched
 	if a.newest.number > 0 {
 		s.Newest, s.Seen = a.newest.hit(false), true
 	}

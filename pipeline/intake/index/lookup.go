@@ -144,9 +144,9 @@ func (ix *Index) Backfilled(ctx context.Context, account string, after uint64, s
 	})
 }
 
-// LostHealMarks returns the numbers of the heal marks that the log has lost and that were not journaled again.
+// LostBatches returns the numbers of the backfill batches that the log has lost and that were not journaled again.
 // [ErrDamaged] means: start over.
-func (ix *Index) LostHealMarks(ctx context.Context, account string) (marks map[journal.Span]uint64, err error) {
+func (ix *Index) LostBatches(ctx context.Context, account string) (marks map[journal.Span]uint64, err error) {
 	v, err := ix.view(ctx)
 	if err != nil || len(v.gaps) == 0 {
 		return nil, err
@@ -155,7 +155,7 @@ func (ix *Index) LostHealMarks(ctx context.Context, account string) (marks map[j
 	held := make(map[journal.Span]bool)
 	first := record{account: accountHash(account)}
 	err = ix.walk(ctx, &first, ^uint32(0), func(r *run) bool { return r.info.others > 0 }, func(r *record, v *view) bool {
-		if r.kind() != kindHeal {
+		if r.kind() != kindBatch {
 			return true
 		}
 		if s := (journal.Span{First: r.content, Last: r.core}); v.lost(r.number) {

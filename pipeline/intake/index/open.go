@@ -55,7 +55,7 @@ func (ix *Index) update(ctx context.Context, damaged int) error {
 	began := time.Now()
 	if first, next := ix.cfg.Log.Bounds(); first < next {
 		missing := uint64(0)
-		for _, s := range holes(ix.cover, first, next-1) {
+		for _, s := range missingSpans(ix.cover, first, next-1) {
 			missing += s.Last - s.First + 1
 		}
 		if missing > manyMissing {
@@ -74,7 +74,7 @@ func (ix *Index) update(ctx context.Context, damaged int) error {
 		level = zerolog.InfoLevel
 	}
 	if read > 0 || damaged > 0 {
-		ix.cfg.Logger.WithLevel(level).Int("read", read).Int("damaged", damaged).Dur("took", time.Since(began)).Msg("index of the journal lacked entries: read from the journal")
+		ix.cfg.Logger.WithLevel(level).Int("read", read).Int("damaged", damaged).Dur("took", time.Since(began)).Msg("index of the journal lacked entries; they were read from the journal")
 	}
 	return nil
 }
@@ -152,7 +152,7 @@ func (ix *Index) dropReplaced() {
 				}
 			}
 		}
-		if !slices.ContainsFunc(r.info.cover, func(s journal.Span) bool { return len(holes(others, s.First, s.Last)) > 0 }) {
+		if !slices.ContainsFunc(r.info.cover, func(s journal.Span) bool { return len(missingSpans(others, s.First, s.Last)) > 0 }) {
 			ix.runs = slices.DeleteFunc(ix.runs, func(o *run) bool { return o == r })
 			r.drop()
 		}

@@ -18,12 +18,12 @@ import (
 // A record is the index of an entry, or of a single treat of a Known entry.
 type record struct {
 	account   uint64 // hash of the name
-	content   uint64 // of a treat; of a heal mark: the first number
-	core      uint64 // of a treat: sender and title; of a baseline: its number; of a heal mark: the last number
+	content   uint64 // of a treat; of a backfill batch: the first number
+	core      uint64 // of a treat: sender and title; of a baseline: its number; of a backfill batch: the last number
 	message   uint32 // of a treat: the message part of its core
 	number    uint64
 	repeat    uint64 // of an event: see [journal.Entry]; of known treats: their count; of a baseline: its number of records
-	second    uint32 // of a treat: [fingerprint.Moment.Digits]; otherwise when it was journaled
+	second    uint32 // of a treat: [fingerprint.Date.Digits]; otherwise when it was journaled
 	journaled uint32 // Unix time
 	baseline  uint16 // tag of the baseline of the treat
 	flags     uint8
@@ -34,7 +34,7 @@ const (
 	kindTreat    = 0
 	kindKnown    = 1 // treats that the history held at the baseline
 	kindBaseline = 2 // marks a baseline as complete
-	kindHeal     = 3
+	kindBatch    = 3
 	kindMask     = 3
 
 	flagFloating = 1 << 2
@@ -137,12 +137,12 @@ func recordsOf(into []record, e *journal.Record, known *fingerprint.Fingerprint)
 			r.baseline = BaselineTag(e.Baseline)
 		}
 		return append(into, r)
-	case journal.Heal:
-		var m journal.HealMark
+	case journal.Backfill:
+		var m journal.BackfillBatch
 		if json.Unmarshal(e.Data, &m) != nil {
 			return into
 		}
-		r.content, r.core, r.second, r.flags = m.First, m.Last, r.journaled, kindHeal
+		r.content, r.core, r.second, r.flags = m.First, m.Last, r.journaled, kindBatch
 		return append(into, r)
 	case journal.Known:
 		return knownRecords(into, r, e)
@@ -287,7 +287,7 @@ func (r *record) treatCore() fingerprint.Core {
 // hit converts a record to its exported form.
 func (r *record) hit(lost bool) Hit {
 	h := Hit{
-		Fingerprint: fingerprint.Fingerprint{Content: r.content, Core: r.treatCore(), When: fingerprint.Moment{Digits: int64(r.second), Floating: r.flags&flagFloating != 0}},
+		Fingerprint: fingerprint.Fingerprint{Content: r.content, Core: r.treatCore(), When: fingerprint.Date{Digits: int64(r.second), Floating: r.flags&flagFloating != 0}},
 		Number:      r.number, Repeat: r.repeat, Journaled: time.Unix(int64(r.journaled), 0).UTC(),
 		Backfill: r.flags&flagBackfill != 0, Baseline: r.baseline, Lost: lost,
 	}

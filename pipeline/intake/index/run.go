@@ -138,7 +138,7 @@ func appendFooter(b []byte, count int, info *runInfo, fences []fence, filter blo
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(a.name))) //nolint:gosec // bounded
 		b = appendRecord(append(b, a.name...), &a.newest)
 		b = appendRecord(binary.LittleEndian.AppendUint64(b, a.backfilled), &a.baseline)
-		b = binary.LittleEndian.AppendUint64(b, a.healed)
+		b = binary.LittleEndian.AppendUint64(b, a.batched)
 	}
 	for _, f := range fences {
 		b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, f.account), f.content)
@@ -191,7 +191,7 @@ func (r *run) parseFooter(footer []byte) bool {
 	i.cover = d.spans()
 	for n := d.u32(); n > 0 && !d.fail; n-- {
 		i.accounts = append(i.accounts, account{
-			name: string(d.take(d.u32())), newest: d.record(), backfilled: d.u64(), baseline: d.record(), healed: d.u64(),
+			name: string(d.take(d.u32())), newest: d.record(), backfilled: d.u64(), baseline: d.record(), batched: d.u64(),
 		})
 	}
 	blocks := (r.count + blockRecords - 1) / blockRecords

@@ -84,8 +84,8 @@ func holds(spans []journal.Span, n uint64) bool {
 	return i < len(spans) && spans[i].Holds(n)
 }
 
-// holes returns the numbers from first to last that no span contains.
-func holes(spans []journal.Span, first, last uint64) (missing []journal.Span) {
+// missingSpans returns the numbers from first to last that no span contains.
+func missingSpans(spans []journal.Span, first, last uint64) (missing []journal.Span) {
 	for _, s := range spans {
 		if s.Last < first {
 			continue

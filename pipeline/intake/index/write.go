@@ -34,7 +34,7 @@ func (ix *Index) Committed(records []journal.Record) {
 	p.mu.Lock()
 	for i := range records {
 		r := &records[i]
-		b.note(r)
+		b.addEntry(r)
 		b.records = recordsOf(b.records, r, p.of(r))
 	}
 	p.mu.Unlock()
@@ -48,8 +48,8 @@ func (ix *Index) Committed(records []journal.Record) {
 	p.mu.Unlock()
 }
 
-// note adds an entry's number and account to the batch.
-func (b *batch) note(r *journal.Record) {
+// addEntry adds an entry's number and account to the batch.
+func (b *batch) addEntry(r *journal.Record) {
 	b.cover = addSpan(b.cover, journal.Span{First: r.Number, Last: r.Number})
 	if r.Account != "" && (len(b.names) == 0 || b.names[len(b.names)-1] != r.Account) && !slices.Contains(b.names, r.Account) {
 		b.names = append(b.names, r.Account)
@@ -64,7 +64,7 @@ func (ix *Index) append(b *batch) {
 	t := ix.active
 	if b.instead != nil {
 		ix.runs = slices.DeleteFunc(ix.runs, func(r *run) bool { return r == b.instead })
-		ix.sumCover()
+		ix.recomputeCover()
 	}
 	b.records = slices.DeleteFunc(b.records, func(r record) bool {
 		return holds(ix.cover, r.number) && (!b.written || ix.inTables(&r))
@@ -115,11 +115,11 @@ func (ix *Index) named(name string) *account {
 // report logs a problem with the files when it changes. ix.writing is held.
 func (ix *Index) report(err error) {
 	switch {
-	case err == nil && ix.files.trouble != "":
-		ix.files.trouble = ""
+	case err == nil && ix.files.problem != "":
+		ix.files.problem = ""
 		ix.cfg.Logger.Info().Msg("index of the journal is written again")
-	case err != nil && err.Error() != ix.files.trouble:
-		ix.files.trouble = err.Error()
+	case err != nil && err.Error() != ix.files.problem:
+		ix.files.problem = err.Error()
 		ix.cfg.Logger.Warn().Err(err).Msg("index of the journal is in memory only: the next start reads what is missing on disk from the journal")
 	}
 }

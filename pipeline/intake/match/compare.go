@@ -23,14 +23,14 @@ type Comparison struct {
 	next   []uint64 // by slot, the first ordinal such that it and all later ones are free
 	since  int64    // date of the oldest treat
 	until  int64    // date of the newest treat
-	owns   []own
+	owns   []ownTreat
 	// lost holds the treats that the log has lost, by slot, sorted by ordinal.
 	lost map[int32][]Place
 	matching
 }
 
 // An own is a treat that relay has or had.
-type own struct {
+type ownTreat struct {
 	same    fingerprint.Identity
 	core    fingerprint.Core
 	number  uint64 // in the log; 0: it just arrived
@@ -49,8 +49,8 @@ const (
 	ownMissing         // the log has lost it, and the reply has it in the same form
 )
 
-// alone is the partner of a treat without one.
-const alone = -1
+// unmatched is the partner of a treat without one.
+const unmatched = -1
 
 // A Place identifies a treat that the log has lost.
 type Place struct {
@@ -92,11 +92,11 @@ func (c *Comparison) Bounds() (from, to time.Time) {
 	return time.Unix(c.since, 0).Add(-WrongZone - zones), time.Unix(c.until, 0).Add(WrongZone + zones)
 }
 
-// Count adds a received treat that is in the log.
-func (c *Comparison) Count(h *index.Hit) {
+// AddJournaled adds a received treat that is in the log.
+func (c *Comparison) AddJournaled(h *index.Hit) {
 	same := h.Identity(c.zone)
-	c.passed(same, h.Repeat)
-	o := own{same: same, core: h.Core, number: h.Number}
+	c.markTaken(same, h.Repeat)
+	o := ownTreat{same: same, core: h.Core, number: h.Number}
 	if h.Backfill {
 		o.kind = ownHealed
 	}
@@ -104,23 +104,23 @@ func (c *Comparison) Count(h *index.Hit) {
 	c.add(&o)
 }
 
-// Came adds a treat that just arrived live.
-func (c *Comparison) Came(f *fingerprint.Fingerprint) {
-	c.add(&own{same: f.Identity(c.zone), core: f.Core})
+// AddLive adds a treat that just arrived live.
+func (c *Comparison) AddLive(f *fingerprint.Fingerprint) {
+	c.add(&ownTreat{same: f.Identity(c.zone), core: f.Core})
 }
 
-// Known adds treats of a baseline, as many as the hit counts.
-func (c *Comparison) Known(h *index.Hit) {
+// AddKnown adds treats of a baseline, as many as the hit counts.
+func (c *Comparison) AddKnown(h *index.Hit) {
 	for range h.Count {
-		c.add(&own{same: h.Identity(c.zone), core: h.Core, number: h.Number, kind: ownKnown})
+		c.add(&ownTreat{same: h.Identity(c.zone), core: h.Core, number: h.Number, kind: ownKnown})
 	}
 }
 
-// Passed marks the ordinals up to that of a treat as taken. It adds no treat, since the baseline counts this one.
-func (c *Comparison) Passed(h *index.Hit) { c.passed(h.Identity(c.zone), h.Repeat) }
+// MarkTaken marks the ordinals up to that of a treat as taken. It adds no treat, since the baseline counts this one.
+func (c *Comparison) MarkTaken(h *index.Hit) { c.markTaken(h.Identity(c.zone), h.Repeat) }
 
-// passed marks the ordinals of an identity below next as taken. It reports whether the reply has the identity.
-func (c *Comparison) passed(same fingerprint.Identity, next uint64) bool {
+// markTaken marks the ordinals of an identity below next as taken. It reports whether the reply has the identity.
+func (c *Comparison) markTaken(same fingerprint.Identity, next uint64) bool {
 	slot, ok := c.slots[same]
 	if ok {
 		c.next[slot] = max(c.next[slot], next)
@@ -128,11 +128,11 @@ func (c *Comparison) passed(same fingerprint.Identity, next uint64) bool {
 	return ok
 }
 
-// Miss adds a treat that the log has lost.
-func (c *Comparison) Miss(h *index.Hit) {
+// AddLost adds a treat that the log has lost.
+func (c *Comparison) AddLost(h *index.Hit) {
 	same, ordinal := h.Identity(c.zone), h.Repeat-1
-	if !c.passed(same, h.Repeat) {
-		c.add(&own{same: same, core: h.Core, number: h.Number, kind: ownLost})
+	if !c.markTaken(same, h.Repeat) {
+		c.add(&ownTreat{same: same, core: h.Core, number: h.Number, kind: ownLost})
 		return
 	}
 	slot := c.slots[same]
@@ -144,12 +144,12 @@ func (c *Comparison) Miss(h *index.Hit) {
 	c.lost[slot] = slices.Insert(c.lost[slot], at, Place{h.Number, ordinal})
 }
 
-// Lost reports whether the log has lost treats of the reply. Then [Comparison.Found] must be called for each treat that
+// Lost reports whether the log has lost treats of the reply. Then [Comparison.MarkRestored] must be called for each treat that
 // the log holds.
 func (c *Comparison) Lost() bool { return len(c.lost) > 0 }
 
-// Found records that the log holds a treat of that ordinal, in place of a lost one.
-func (c *Comparison) Found(f *fingerprint.Fingerprint, ordinal uint64) {
+// MarkRestored records that the log holds a treat of that ordinal, in place of a lost one.
+func (c *Comparison) MarkRestored(f *fingerprint.Fingerprint, ordinal uint64) {
 	if slot, ok := c.slots[f.Identity(c.zone)]; ok {
 		c.lost[slot] = slices.DeleteFunc(c.lost[slot], func(p Place) bool { return p.Ordinal == ordinal })
 	}
@@ -168,12 +168,12 @@ func (c *Comparison) NextLost(same fingerprint.Identity) (p Place, ok bool) {
 }
 
 // add adds a treat of relay's, unless its date is too far from those of the reply.
-func (c *Comparison) add(o *own) {
+func (c *Comparison) add(o *ownTreat) {
 	const reach = int64(WrongZone / time.Second)
 	if o.same.Second < c.since-reach || o.same.Second > c.until+reach {
 		return
 	}
-	o.partner = alone
+	o.partner = unmatched
 	c.owns = append(c.owns, *o)
 }
 
@@ -189,7 +189,7 @@ func (c *Comparison) Missing() (all []Missing) {
 	for i, p := range c.treats {
 		at := c.partners[i]
 		switch {
-		case at == alone:
+		case at == unmatched:
 			if !c.withheld[i] {
 				all = append(all, Missing{Treat: p})
 			}
@@ -207,8 +207,8 @@ func (c *Comparison) Missing() (all []Missing) {
 func (c *Comparison) Split(limit int64) (all []history.Treat, more bool) {
 	for i, p := range c.treats {
 		switch at := c.partners[i]; {
-		case at != alone && c.owns[at].kind < ownLost:
-		case at != alone, p.Same.Second >= limit:
+		case at != unmatched && c.owns[at].kind < ownLost:
+		case at != unmatched, p.Same.Second >= limit:
 			more = true
 		default:
 			all = append(all, p)
@@ -220,7 +220,7 @@ func (c *Comparison) Split(limit int64) (all []history.Treat, more bool) {
 // Rewritten returns how many treats of the reply relay has in another form. Call [Comparison.Match] first.
 func (c *Comparison) Rewritten() (n int) {
 	for i := range c.treats {
-		if at := c.partners[i]; at != alone && c.owns[at].kind < ownLost && c.owns[at].same != c.treats[i].Same {
+		if at := c.partners[i]; at != unmatched && c.owns[at].kind < ownLost && c.owns[at].same != c.treats[i].Same {
 			n++
 		}
 	}
@@ -235,8 +235,8 @@ func (c *Comparison) Shares(before int64) (shared, has bool) {
 		if o.same.Second >= before {
 			continue
 		}
-		shared = shared || o.partner != alone && o.kind < ownLost
-		has = has || o.partner == alone
+		shared = shared || o.partner != unmatched && o.kind < ownLost
+		has = has || o.partner == unmatched
 	}
 	return shared, has
 }

@@ -12,8 +12,8 @@ const (
 	// nearby is how many seconds the date of a treat may be off.
 	nearby = 5
 	minute = 60
-	// Farthest bounds the distance of a pair in seconds, which is large if one date has no seconds.
-	Farthest = minute - 1 + nearby
+	// MaxDistance bounds the distance of a pair in seconds, which is large if one date has no seconds.
+	MaxDistance = minute - 1 + nearby
 )
 
 // matching assigns treats of the reply to treats of relay, one to one.
@@ -33,11 +33,11 @@ type matching struct {
 func (c *Comparison) Match() {
 	c.partners, c.withheld = make([]int32, len(c.treats)), make([]bool, len(c.treats))
 	for i := range c.partners {
-		c.partners[i] = alone
+		c.partners[i] = unmatched
 	}
 	for same, slot := range c.slots {
 		for _, l := range c.lost[slot] {
-			c.add(&own{same: same, number: l.Number, kind: ownMissing})
+			c.add(&ownTreat{same: same, number: l.Number, kind: ownMissing})
 		}
 	}
 	c.fillCores()
@@ -51,8 +51,8 @@ func (c *Comparison) Match() {
 		}
 	}
 	c.withhold()
-	c.pairUnlike()
-	c.pairNewest()
+	c.withholdUnrecognized()
+	c.withholdNewest()
 }
 
 // fillCores completes own treats without a core from treats of the reply with the same content and date. These are lost
@@ -93,16 +93,16 @@ func TraitOf(core fingerprint.Core, same fingerprint.Identity) Trait {
 	return Trait{core, same.Content, same.Second}
 }
 
-// Apart returns the distance of two treats that may be the same, and false if they cannot be. It ignores shifts of the
+// Distance returns the distance of two treats that may be the same, and false if they cannot be. It ignores shifts of the
 // zone, which [Comparison.Match] handles.
-func Apart(a, b *Trait) (distance int64, ok bool) {
+func Distance(a, b *Trait) (distance int64, ok bool) {
 	if !a.Core.Near(b.Core) {
 		return 0, false
 	}
 	distance = 2 * max(a.Second-b.Second, b.Second-a.Second)
 	switch {
 	case distance <= 2*nearby:
-	case cutToMinute(a.Second, b.Second), cutToMinute(b.Second, a.Second):
+	case equalToTheMinute(a.Second, b.Second), equalToTheMinute(b.Second, a.Second):
 		distance = 2*nearby + 1
 	default:
 		return 0, false
@@ -116,19 +116,19 @@ func Apart(a, b *Trait) (distance int64, ok bool) {
 	return distance, true
 }
 
-// cutToMinute reports whether one date may be the other without its seconds.
-func cutToMinute(cut, whole int64) bool {
-	return cut%minute == 0 && cut-nearby <= whole && whole <= cut+Farthest
+// equalToTheMinute reports whether one date may be the other without its seconds.
+func equalToTheMinute(cut, whole int64) bool {
+	return cut%minute == 0 && cut-nearby <= whole && whole <= cut+MaxDistance
 }
 
 // A contender is a treat that needs a partner.
-type contender struct {
+type candidate struct {
 	Trait
 	at      int32 // index in the comparison
 	partner int32 // index among the contenders of the other side
 }
 
-func compareContenders(a, b contender) int {
+func compareContenders(a, b candidate) int {
 	if order := cmp.Compare(a.Second, b.Second); order != 0 {
 		return order
 	}
@@ -136,10 +136,10 @@ func compareContenders(a, b contender) int {
 }
 
 // theirs returns the sorted treats of the reply without a partner, with the shift removed from their dates.
-func (c *Comparison) theirs(shift int64) (theirs []contender) {
+func (c *Comparison) theirs(shift int64) (theirs []candidate) {
 	for i := range c.treats {
-		if p := &c.treats[i]; c.partners[i] == alone {
-			one := contender{TraitOf(p.Core, p.Same), int32(i), alone}
+		if p := &c.treats[i]; c.partners[i] == unmatched {
+			one := candidate{TraitOf(p.Core, p.Same), int32(i), unmatched}
 			one.Second -= shift
 			theirs = append(theirs, one)
 		}
@@ -149,10 +149,10 @@ func (c *Comparison) theirs(shift int64) (theirs []contender) {
 }
 
 // ours returns the sorted treats of relay without a partner.
-func (c *Comparison) ours(lost bool) (ours []contender) {
+func (c *Comparison) ours(lost bool) (ours []candidate) {
 	for i := range c.owns {
-		if o := &c.owns[i]; o.partner == alone && (o.kind >= ownLost) == lost {
-			ours = append(ours, contender{TraitOf(o.core, o.same), int32(i), alone})
+		if o := &c.owns[i]; o.partner == unmatched && (o.kind >= ownLost) == lost {
+			ours = append(ours, candidate{TraitOf(o.core, o.same), int32(i), unmatched})
 		}
 	}
 	slices.SortStableFunc(ours, compareContenders)
@@ -163,12 +163,12 @@ func (c *Comparison) ours(lost bool) (ours []contender) {
 func (c *Comparison) pairAt(shift int64, lost bool) {
 	theirs, ours := c.theirs(shift), c.ours(lost)
 	for len(theirs) > 0 && len(ours) > 0 {
-		n, m := crowdOf(theirs, ours)
+		n, m := groupOf(theirs, ours)
 		if n > 0 && m > 0 {
-			cr := crowd{theirs: theirs[:n], ours: ours[:m]}
+			cr := group{theirs: theirs[:n], ours: ours[:m]}
 			cr.match()
 			for i := range cr.theirs {
-				if t := &cr.theirs[i]; t.partner != alone {
+				if t := &cr.theirs[i]; t.partner != unmatched {
 					c.pair(t.at, cr.ours[t.partner].at)
 				}
 			}
@@ -181,7 +181,7 @@ func (c *Comparison) pairAt(shift int64, lost bool) {
 // partner's trait, by the date in the reply. Call [Comparison.Match] first.
 func (c *Comparison) LivePairs(visit func(p *history.Treat, live Trait)) {
 	for i := range c.treats {
-		if at := c.partners[i]; at != alone && c.owns[at].kind == ownLive {
+		if at := c.partners[i]; at != unmatched && c.owns[at].kind == ownLive {
 			visit(&c.treats[i], TraitOf(c.owns[at].core, c.owns[at].same))
 		}
 	}
@@ -189,15 +189,15 @@ func (c *Comparison) LivePairs(visit func(p *history.Treat, live Trait)) {
 
 func (c *Comparison) pair(their, our int32) { c.partners[their], c.owns[our].partner = our, their }
 
-// crowdOf returns how many treats of each side come before the first gap that no pair can span.
-func crowdOf(theirs, ours []contender) (n, m int) {
+// groupOf returns how many treats of each side come before the first gap that no pair can span.
+func groupOf(theirs, ours []candidate) (n, m int) {
 	end := min(theirs[0].Second, ours[0].Second)
 	for {
 		switch {
-		case n < len(theirs) && theirs[n].Second <= end+Farthest && (m == len(ours) || theirs[n].Second <= ours[m].Second):
+		case n < len(theirs) && theirs[n].Second <= end+MaxDistance && (m == len(ours) || theirs[n].Second <= ours[m].Second):
 			end = theirs[n].Second
 			n++
-		case m < len(ours) && ours[m].Second <= end+Farthest:
+		case m < len(ours) && ours[m].Second <= end+MaxDistance:
 			end = ours[m].Second
 			m++
 		default:

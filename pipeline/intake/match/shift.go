@@ -22,7 +22,7 @@ const (
 func (c *Comparison) findShifts() (shifts []int64) {
 	agreed := 0
 	for i := range c.owns {
-		if o := &c.owns[i]; o.kind == ownLive && o.partner != alone {
+		if o := &c.owns[i]; o.kind == ownLive && o.partner != unmatched {
 			agreed++
 		}
 	}
@@ -59,7 +59,7 @@ func (c *Comparison) findShifts() (shifts []int64) {
 }
 
 // vote counts the differences of dates among treats with equal cores.
-func vote(votes map[int64]int, theirs, ours []contender) {
+func vote(votes map[int64]int, theirs, ours []candidate) {
 	for i := range theirs {
 		seen := make(map[int64]bool)
 		for j := range ours {
@@ -71,7 +71,7 @@ func vote(votes map[int64]int, theirs, ours []contender) {
 			}
 			shift := (off + round) / quarter * quarter
 			their.Second -= shift
-			if _, ok := Apart(&their, our); ok && shift != 0 && max(off, -off) <= int64(WrongZone/time.Second) && !seen[shift] {
+			if _, ok := Distance(&their, our); ok && shift != 0 && max(off, -off) <= int64(WrongZone/time.Second) && !seen[shift] {
 				seen[shift] = true
 				votes[shift]++
 			}
@@ -79,12 +79,12 @@ func vote(votes map[int64]int, theirs, ours []contender) {
 	}
 }
 
-func byCore(all []contender) []contender {
-	slices.SortStableFunc(all, func(a, b contender) int { return a.Core.Compare(b.Core) })
+func byCore(all []candidate) []candidate {
+	slices.SortStableFunc(all, func(a, b candidate) int { return a.Core.Compare(b.Core) })
 	return all
 }
 
-func ofCore(all []contender, core fingerprint.Core) int {
+func ofCore(all []candidate, core fingerprint.Core) int {
 	n := 0
 	for n < len(all) && all[n].Core == core {
 		n++

@@ -141,7 +141,7 @@ func takes(c *journal.Cursor, sink string, e *journal.Entry) bool {
 		return len(c.Accounts) == 0 || slices.Contains(c.Accounts, e.Account)
 	case journal.Resend:
 		return e.Sink == sink
-	case journal.Heal:
+	case journal.Backfill:
 		return c.Digests && (len(c.Accounts) == 0 || slices.Contains(c.Accounts, e.Account))
 	default:
 		return false

@@ -161,8 +161,8 @@ func findDigest(ctx context.Context, j *journal.Journal, id string) (r pipeline.
 		if one.Time.After(made.Add(time.Millisecond)) {
 			break
 		}
-		var m journal.HealMark
-		if one.Kind != journal.Heal || json.Unmarshal(one.Data, &m) != nil {
+		var m journal.BackfillBatch
+		if one.Kind != journal.Backfill || json.Unmarshal(one.Data, &m) != nil {
 			continue
 		}
 		for sink := range cursors {

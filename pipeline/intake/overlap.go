@@ -20,9 +20,9 @@ const (
 	knownBefore                 // a reply held it, and it belongs to the baseline
 )
 
-// healing holds what an intake knows of the compared replies. A treat can be in a reply before it arrives live. The
+// overlap holds what an intake knows of the compared replies. A treat can be in a reply before it arrives live. The
 // holder of the intake's turn owns it.
-type healing struct {
+type overlap struct {
 	watching bool
 	watched  []fingerprint.Fingerprint // dated treats queued since the comparison began
 	credits  []*credit                 // sorted by date
@@ -40,11 +40,11 @@ type credit struct {
 }
 
 // unwatch ends the watch of a comparison.
-func (h *healing) unwatch() { h.watching, h.watched = false, nil }
+func (h *overlap) unwatch() { h.watching, h.watched = false, nil }
 
 // claim returns the credit of a live treat, or nil if there is none. It assigns as many credits as possible, in
 // whatever order the treats arrive. To do so it may move earlier treats to other credits.
-func (h *healing) claim(live match.Trait) *credit {
+func (h *overlap) claim(live match.Trait) *credit {
 	from := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second >= live.Second })
 	var same *credit
 	for _, c := range h.credits[from:] {
@@ -59,59 +59,59 @@ func (h *healing) claim(live match.Trait) *credit {
 		same.live = &live
 		return same
 	}
-	return h.reroute(&live)
+	return h.augment(&live)
 }
 
-// A hop is a step of an augmenting path: from a live treat to a credit that is taken.
-type hop struct {
-	from   *match.Trait
-	credit *credit
-	before int // index of the previous hop; -1: the path starts here
+// A pathStep is a step of an augmenting path: from a live treat to a credit that is taken.
+type pathStep struct {
+	from     *match.Trait
+	credit   *credit
+	previous int // index of the previous step; -1: the path starts here
 }
 
-// reroute finds the nearest free credit for a live treat. If all are taken, it finds an augmenting path that moves
+// augment finds the nearest free credit for a live treat. If all are taken, it finds an augmenting path that moves
 // other treats.
-func (h *healing) reroute(live *match.Trait) *credit {
-	var hops []hop
+func (h *overlap) augment(live *match.Trait) *credit {
+	var path []pathStep
 	seen := make(map[*credit]bool)
-	for at, from := -1, live; ; from = hops[at].credit.live {
-		for _, c := range h.near(from) {
+	for at, from := -1, live; ; from = path[at].credit.live {
+		for _, c := range h.candidates(from) {
 			switch {
 			case seen[c]:
 			case c.live != nil:
 				seen[c] = true
-				hops = append(hops, hop{from, c, at})
+				path = append(path, pathStep{from, c, at})
 			default:
 				for given := c; ; {
 					given.live = from
 					if at < 0 {
 						return c
 					}
-					given, from, at = hops[at].credit, hops[at].from, hops[at].before
+					given, from, at = path[at].credit, path[at].from, path[at].previous
 				}
 			}
 		}
-		if at++; at == len(hops) {
+		if at++; at == len(path) {
 			return nil
 		}
 	}
 }
 
-// near returns the credits that a live treat may claim: free ones first, each group by distance.
-func (h *healing) near(live *match.Trait) (all []*credit) {
+// candidates returns the credits that a live treat may claim: free ones first, each group by distance.
+func (h *overlap) candidates(live *match.Trait) (all []*credit) {
 	type candidate struct {
 		*credit
 		distance int64
 	}
 	var some []candidate
-	from := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second >= live.Second-match.Farthest })
+	from := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second >= live.Second-match.MaxDistance })
 	for _, c := range h.credits[from:] {
-		if c.Second > live.Second+match.Farthest {
+		if c.Second > live.Second+match.MaxDistance {
 			break
 		}
-		if distance, ok := match.Apart(&c.Trait, live); ok && c.role != knownBefore {
+		if distance, ok := match.Distance(&c.Trait, live); ok && c.role != knownBefore {
 			if c.live != nil {
-				distance += match.Farthest
+				distance += match.MaxDistance
 			}
 			some = append(some, candidate{c, distance})
 		}
@@ -124,7 +124,7 @@ func (h *healing) near(live *match.Trait) (all []*credit) {
 }
 
 // expect adds a credit for a treat of a reply that may still arrive live.
-func (h *healing) expect(t match.Trait, as role, at time.Time) *credit {
+func (h *overlap) expect(t match.Trait, as role, at time.Time) *credit {
 	c := &credit{Trait: t, role: as, last: at}
 	place := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second > t.Second })
 	h.credits = slices.Insert(h.credits, place, c)
@@ -132,26 +132,26 @@ func (h *healing) expect(t match.Trait, as role, at time.Time) *credit {
 }
 
 // A gap is a treat of the history to backfill.
-type gap struct {
+type missing struct {
 	match.Missing
 	credit *credit // for the case that it arrives live before its turn
 }
 
-func gapsOf(all []match.Missing) []gap {
-	gone := make([]gap, len(all))
+func missingOf(all []match.Missing) []missing {
+	gone := make([]missing, len(all))
 	for i := range all {
 		gone[i].Missing = all[i]
 	}
 	return gone
 }
 
-// await adds credits for the treats that are about to be backfilled. Their dates are ahead of live ones by shift. It
+// expectMissing adds credits for the treats that are about to be backfilled. Their dates are ahead of live ones by shift. It
 // also adds pairs of about the same time, since these may be wrong.
-func (h *healing) await(c *match.Comparison, gone []gap, shift int64) {
+func (h *overlap) expectMissing(c *match.Comparison, gone []missing, shift int64) {
 	now := time.Now()
 	about := func(second int64) bool {
-		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*match.Farthest })
-		return next < len(gone) && gone[next].Same.Second <= second+2*match.Farthest
+		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*match.MaxDistance })
+		return next < len(gone) && gone[next].Same.Second <= second+2*match.MaxDistance
 	}
 	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.Second) })
 	c.LivePairs(func(p *history.Treat, live match.Trait) {
@@ -168,12 +168,12 @@ func (h *healing) await(c *match.Comparison, gone []gap, shift int64) {
 }
 
 // forget drops old credits: by now their treats have arrived or never will.
-func (h *healing) forget(now time.Time) {
+func (h *overlap) forget(now time.Time) {
 	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.role != missingBefore && now.Sub(c.last) > repeatMemory })
 }
 
-// drop ends the credits of a backfill that is over.
-func (h *healing) drop() {
+// endBackfill ends the credits of a backfill that is over.
+func (h *overlap) endBackfill() {
 	for _, c := range h.credits {
 		if c.live != nil && c.role == missingBefore {
 			c.role = journaledBefore

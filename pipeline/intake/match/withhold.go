@@ -13,10 +13,10 @@ import (
 // not recognized. Treats of the reply that may be such are withheld, not backfilled. If they were different treats
 // after all, they are backfilled once the history has both.
 const (
-	// around is the distance up to which treats show for each other whether the history is comparable.
-	around = 15 * minute
-	// aside bounds the distance in seconds between the dates of two treats that have nothing else in common.
-	aside = 2
+	// witnessRange is the distance up to which treats show for each other whether the history is comparable.
+	witnessRange = 15 * minute
+	// maxAside bounds the distance in seconds between the dates of two treats that have nothing else in common.
+	maxAside = 2
 )
 
 // A witness is a treat that shows whether treats near it are recognized.
@@ -49,19 +49,19 @@ func (w *witnesses) between(from, to int64) (known, unknown int) {
 	return known, after - first - known
 }
 
-// tester is the sender of what another program for this provider treats as tests. The history may lack them.
-const tester = "SYSTEM"
+// testSender is the sender of what another program for this provider treats as tests. The history may lack them.
+const testSender = "SYSTEM"
 
 // expected reports whether the reply holds a live treat, or a later one will.
-func (c *Comparison) expected(o *own) bool {
-	if _, there := c.slots[o.same]; there || o.core.SentBy(tester) || o.kind != ownLive || o.same.Second < c.since {
+func (c *Comparison) expected(o *ownTreat) bool {
+	if _, there := c.slots[o.same]; there || o.core.SentBy(testSender) || o.kind != ownLive || o.same.Second < c.since {
 		return false // the provider has sent one treat twice
 	}
 	return true
 }
 
 // due reports whether the reply should hold a live treat. A provider may take a while to add a treat to its history.
-func (c *Comparison) due(o *own) bool {
+func (c *Comparison) due(o *ownTreat) bool {
 	switch {
 	case !c.expected(o):
 		return false
@@ -79,8 +79,8 @@ func (c *Comparison) withhold() {
 	theirs := make([]witness, len(c.treats))
 	for i := range c.treats {
 		p := &c.treats[i]
-		theirs[i] = witness{p.Same.Second, c.partners[i] != alone}
-		if c.partners[i] == alone {
+		theirs[i] = witness{p.Same.Second, c.partners[i] != unmatched}
+		if c.partners[i] == unmatched {
 			twins[p.Core] = append(twins[p.Core], p.Same.Second)
 		}
 	}
@@ -92,23 +92,23 @@ func (c *Comparison) withhold() {
 		o := &c.owns[i]
 		switch dates := twins[o.core]; {
 		case o.kind != ownLive:
-		case o.partner != alone, c.due(o):
-			live = append(live, witness{o.same.Second, o.partner != alone})
+		case o.partner != unmatched, c.due(o):
+			live = append(live, witness{o.same.Second, o.partner != unmatched})
 		case len(dates) > 0: // it is in the reply with another date
 			live, twins[o.core] = append(live, witness{dates[0], false}), dates[1:]
 		}
 	}
 	all, came := witnessesOf(theirs), witnessesOf(live)
 	for i := range c.treats {
-		c.withheld[i] = c.partners[i] == alone && unlike(&all, &came, c.treats[i].Same.Second)
+		c.withheld[i] = c.partners[i] == unmatched && unlike(&all, &came, c.treats[i].Same.Second)
 	}
 }
 
 // unlike reports whether most treats near a time have no partner on either side, or all treats of a longer time.
 func unlike(theirs, live *witnesses, at int64) bool {
-	known, unknown := live.between(at-around, at+around)
+	known, unknown := live.between(at-witnessRange, at+witnessRange)
 	if unknown > known {
-		if k, u := theirs.between(at-around, at+around); u > k {
+		if k, u := theirs.between(at-witnessRange, at+witnessRange); u > k {
 			return true
 		}
 	}
@@ -121,26 +121,26 @@ func unlike(theirs, live *witnesses, at int64) bool {
 	return known == 0
 }
 
-// pairUnlike withholds treats of the reply that may be live treats without a partner: of the same time, or equal but
+// withholdUnrecognized withholds treats of the reply that may be live treats without a partner: of the same time, or equal but
 // for the date.
-func (c *Comparison) pairUnlike() {
-	var left []*own
+func (c *Comparison) withholdUnrecognized() {
+	var left []*ownTreat
 	for i := range c.owns {
-		if o := &c.owns[i]; o.partner == alone && c.due(o) {
+		if o := &c.owns[i]; o.partner == unmatched && c.due(o) {
 			left = append(left, o)
 		}
 	}
-	slices.SortStableFunc(left, func(a, b *own) int { return cmp.Compare(a.same.Second, b.same.Second) })
+	slices.SortStableFunc(left, func(a, b *ownTreat) int { return cmp.Compare(a.same.Second, b.same.Second) })
 	taken := make([]bool, len(left))
 	for i := range c.treats {
-		if c.partners[i] != alone || c.withheld[i] {
+		if c.partners[i] != unmatched || c.withheld[i] {
 			continue
 		}
 		p := &c.treats[i]
-		from := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-around })
-		for j := from; j < len(left) && left[j].same.Second <= p.Same.Second+around; j++ {
+		from := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-witnessRange })
+		for j := from; j < len(left) && left[j].same.Second <= p.Same.Second+witnessRange; j++ {
 			off := left[j].same.Second - p.Same.Second
-			if !taken[j] && (max(off, -off) <= aside || left[j].core == p.Core) {
+			if !taken[j] && (max(off, -off) <= maxAside || left[j].core == p.Core) {
 				taken[j], c.withheld[i] = true, true
 				break
 			}
@@ -148,27 +148,27 @@ func (c *Comparison) pairUnlike() {
 	}
 }
 
-// pairNewest withholds a treat of the reply that may be one that just arrived in another form. They must have the same
+// withholdNewest withholds a treat of the reply that may be one that just arrived in another form. They must have the same
 // sender or message, and no other treat near that time may lack a partner. In a burst many lack one, because the reply
 // was made meanwhile; then missed treats are not delayed.
-func (c *Comparison) pairNewest() {
-	var left []*own
+func (c *Comparison) withholdNewest() {
+	var left []*ownTreat
 	for i := range c.owns {
-		if o := &c.owns[i]; o.partner == alone && c.expected(o) {
+		if o := &c.owns[i]; o.partner == unmatched && c.expected(o) {
 			left = append(left, o)
 		}
 	}
-	slices.SortStableFunc(left, func(a, b *own) int { return cmp.Compare(a.same.Second, b.same.Second) })
+	slices.SortStableFunc(left, func(a, b *ownTreat) int { return cmp.Compare(a.same.Second, b.same.Second) })
 	var missing []int
 	for i := range c.treats {
-		if c.partners[i] == alone && !c.withheld[i] {
+		if c.partners[i] == unmatched && !c.withheld[i] {
 			missing = append(missing, i)
 		}
 	}
 	for k, i := range missing {
 		p := &c.treats[i]
-		near := func(second int64) bool { return max(second-p.Same.Second, p.Same.Second-second) <= aside }
-		j := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-aside })
+		near := func(second int64) bool { return max(second-p.Same.Second, p.Same.Second-second) <= maxAside }
+		j := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-maxAside })
 		switch {
 		case j == len(left) || !near(left[j].same.Second), j+1 < len(left) && near(left[j+1].same.Second),
 			k > 0 && near(c.treats[missing[k-1]].Same.Second), k+1 < len(missing) && near(c.treats[missing[k+1]].Same.Second):

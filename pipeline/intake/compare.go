@@ -10,8 +10,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/match"
 )
 
-// attempt runs one comparison with the provider's history.
-func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err error) {
+// compareOnce runs one comparison with the provider's history.
+func (r *Reconciler) compareOnce(ctx context.Context) (result Reconciliation, err error) {
 	result.Account = r.intake.norm.Account
 	reply, err := r.history.Fetch(ctx)
 	if err != nil {
@@ -20,7 +20,7 @@ func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err er
 	defer reply.Close() //nolint:errcheck // it was opened for reading only
 	now := time.Now()
 	login, ahead := r.login(reply)
-	base, since, err := r.horizon(ctx, now, login)
+	base, since, err := r.loadBaseline(ctx, now, login)
 	if err != nil {
 		return result, err
 	}
@@ -35,7 +35,7 @@ func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err er
 		result.NoList, result.Refused = true, list.Refused
 		return result, nil
 	}
-	at := given{list, reply, login, ahead, since}
+	at := input{list, reply, login, ahead, since}
 	for {
 		err := r.apply(ctx, &at, base, &result)
 		if !errors.Is(err, index.ErrDamaged) { // the index is repaired by now, and nothing is journaled yet
@@ -44,38 +44,38 @@ func (r *Reconciler) attempt(ctx context.Context) (result Reconciliation, err er
 	}
 }
 
-// given is a reply that was read, and its context.
-type given struct {
+// input is a reply that was read, and its context.
+type input struct {
 	*history.List
-	reply history.Reply
-	login Login
-	ahead time.Duration // how far the provider's clock is ahead of this machine's
-	since time.Time     // only treats sent since then were read
+	reply      history.Reply
+	login      Login
+	clockAhead time.Duration // how far the provider's clock is ahead of this machine's
+	since      time.Time     // only treats sent since then were read
 }
 
 // apply compares a reply with the journal, and journals what is missing.
-func (r *Reconciler) apply(ctx context.Context, g *given, base *baseline, result *Reconciliation) (err error) {
+func (r *Reconciler) apply(ctx context.Context, g *input, base *baseline, result *Reconciliation) (err error) {
 	in := r.intake
 	first := base.pending()
 	if first && r.cfg.BackfillFirstRun {
-		first, base.Moment = false, time.Time{}
-		base.settle(g.login, g.Channels)
+		first, base.Cutoff = false, time.Time{}
+		base.noteReply(g.login, g.Channels)
 		if err := in.writeKnown(ctx, base, nil); err != nil {
 			return err
 		}
 	}
 	if !first {
-		if first, err = r.lostBaseline(ctx, base, g.since); err != nil {
+		if first, err = r.checkBaseline(ctx, base, g.since); err != nil {
 			return err
 		}
 	}
 	missing := len(g.Treats) > 0
 	switch undecided := !base.Changed.IsZero(); {
 	case first || undecided && missing:
-		if missing, err = r.know(ctx, g, base, first, result); err != nil {
+		if missing, err = r.recordBaseline(ctx, g, base, first, result); err != nil {
 			return err
 		}
-	case !undecided && base.settle(g.login, g.Channels):
+	case !undecided && base.noteReply(g.login, g.Channels):
 		if err := in.putBaseline(ctx, base); err != nil {
 			return err
 		}
@@ -84,14 +84,14 @@ func (r *Reconciler) apply(ctx context.Context, g *given, base *baseline, result
 	if !missing {
 		return nil
 	}
-	return r.heal(ctx, match.New(g.Treats, r.intake.norm.Location), base, g, result)
+	return r.backfill(ctx, match.New(g.Treats, r.intake.norm.Location), base, g, result)
 }
 
-// horizon returns the account's baseline, which it creates if there is none, and the time since when reply and journal
+// loadBaseline returns the account's baseline, which it creates if there is none, and the time since when reply and journal
 // can be compared.
-func (r *Reconciler) horizon(ctx context.Context, now time.Time, login Login) (base *baseline, since time.Time, err error) {
+func (r *Reconciler) loadBaseline(ctx context.Context, now time.Time, login Login) (base *baseline, since time.Time, err error) {
 	in := r.intake
-	since, retention, err := in.span(ctx, now)
+	since, retention, err := in.journalSince(ctx, now)
 	if err != nil {
 		return nil, since, err
 	}
@@ -99,12 +99,12 @@ func (r *Reconciler) horizon(ctx context.Context, now time.Time, login Login) (b
 		return nil, since, err
 	}
 	if base == nil {
-		base, err = r.foundBaseline(ctx, retention, login)
+		base, err = r.createBaseline(ctx, retention, login)
 		return base, since, err
 	}
-	changed := base.notice(login, now)
+	changed := base.noteLogin(login, now)
 	if base.Retention != retention {
-		if before := reach(now, base.Retention); before.After(since) && before.After(base.Floor) { // the journal was kept for a shorter time
+		if before := comparableSince(now, base.Retention); before.After(since) && before.After(base.Floor) { // the journal was kept for a shorter time
 			base.Floor = before
 		}
 		base.Retention, changed = retention, true
@@ -126,10 +126,10 @@ func (r *Reconciler) horizon(ctx context.Context, now time.Time, login Login) (b
 	return base, since, nil
 }
 
-// lostBaseline checks, once per process, that all treats of the baseline are still there. If some are lost, from the
+// checkBaseline checks, once per process, that all treats of the baseline are still there. If some are lost, from the
 // index too, it turns base into an empty baseline, to be filled as in a first run: a gap is better than a month of old
 // treats. The cutoff stays.
-func (r *Reconciler) lostBaseline(ctx context.Context, base *baseline, since time.Time) (first bool, err error) {
+func (r *Reconciler) checkBaseline(ctx context.Context, base *baseline, since time.Time) (first bool, err error) {
 	if base.Records == 0 || r.base.whole == base.ID {
 		return false, nil
 	}
@@ -146,8 +146,8 @@ func (r *Reconciler) lostBaseline(ctx context.Context, base *baseline, since tim
 		return false, nil
 	}
 	r.log.Warn().Int("records", base.Records).Int("found", records).
-		Msg("part of what was known of the history is lost: what it holds now is known from now on and not delivered")
-	base.Moment = base.cutoff(0)
+		Msg("part of the baseline of the history is lost: what the history holds now counts as known and is not delivered")
+	base.Cutoff = base.cutoff(0)
 	base.renew()
 	return true, nil
 }

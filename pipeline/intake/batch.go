@@ -15,39 +15,39 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// marking tracks the heal marks of an account.
-type marking struct {
+// batches tracks the backfill batches of an account.
+type batches struct {
 	// due is true unless a mark covers every event that this process or an earlier one has backfilled.
 	due     bool
-	trouble string // the last one that was logged; empty if there is none
+	problem string // the last one that was logged; empty if there is none
 	// compared is true once a comparison of this process has healed what the log has lost.
 	compared bool
 	// lost holds the marks that the log had lost when the current backfill began.
 	lost map[journal.Span]uint64
 }
 
-// markLimit bounds the writing of heal marks on a slow disk.
-const markLimit = 5 * time.Minute
+// batchLimit bounds the writing of backfill batches on a slow disk.
+const batchLimit = 5 * time.Minute
 
-var errMarkLimit = errors.New("it takes more than 5 minutes")
+var errBatchLimit = errors.New("it takes more than 5 minutes")
 
-// markHealed journals a mark of what was backfilled since the last one. If this process is killed before that, the next
+// writeBatches journals a mark of what was backfilled since the last one. If this process is killed before that, the next
 // one does it.
-func (r *Reconciler) markHealed(ctx context.Context) error {
-	if !r.marks.due || ctx.Err() != nil {
+func (r *Reconciler) writeBatches(ctx context.Context) error {
+	if !r.batches.due || ctx.Err() != nil {
 		return nil
 	}
-	bounded, cancel := context.WithTimeoutCause(ctx, markLimit, errMarkLimit)
+	bounded, cancel := context.WithTimeoutCause(ctx, batchLimit, errBatchLimit)
 	defer cancel()
-	err := r.writeMarks(bounded)
+	err := r.tryWriteBatches(bounded)
 	for errors.Is(err, index.ErrDamaged) {
-		err = r.writeMarks(bounded)
+		err = r.tryWriteBatches(bounded)
 	}
 	if err == nil {
-		r.marks.due = false
-		if r.marks.trouble != "" {
-			r.marks.trouble = ""
-			r.log.Info().Msg("healed treats are summed up again")
+		r.batches.due = false
+		if r.batches.problem != "" {
+			r.batches.problem = ""
+			r.log.Info().Msg("backfilled treats get digests again")
 		}
 		return nil
 	}
@@ -55,14 +55,14 @@ func (r *Reconciler) markHealed(ctx context.Context) error {
 		return err // shutting down
 	}
 	level := zerolog.DebugLevel
-	if text := err.Error(); text != r.marks.trouble {
-		level, r.marks.trouble = zerolog.WarnLevel, text
+	if text := err.Error(); text != r.batches.problem {
+		level, r.batches.problem = zerolog.WarnLevel, text
 	}
-	r.log.WithLevel(level).Err(err).Msg("healed treats are not summed up yet: sinks with backfill: digest get their digest after the next comparison")
-	return fmt.Errorf("sum up what was healed of %s: %w", r.intake.norm.Account, err)
+	r.log.WithLevel(level).Err(err).Msg("backfilled treats have no digest yet: sinks with backfill: digest get it after the next comparison")
+	return fmt.Errorf("record what was backfilled of %s: %w", r.intake.norm.Account, err)
 }
 
-func (r *Reconciler) writeMarks(ctx context.Context) error {
+func (r *Reconciler) tryWriteBatches(ctx context.Context) error {
 	in := r.intake
 	if _, err := in.backlog.wait(ctx); err != nil { // items still on their way to the disk must be in the mark
 		return err
@@ -70,26 +70,26 @@ func (r *Reconciler) writeMarks(ctx context.Context) error {
 	if err := in.index.CatchUp(ctx); err != nil {
 		return err
 	}
-	if err := r.newMark(ctx); err != nil {
+	if err := r.newBatch(ctx); err != nil {
 		return err
 	}
 	// Until a sink has processed a lost mark, it counts the treats that replace lost ones when it reads the replacement
 	// mark. So that mark must come first, and the lost treats before any mark.
-	if !r.marks.compared && r.cfg.Every > 0 {
+	if !r.batches.compared && r.cfg.Every > 0 {
 		return nil
 	}
-	return r.rewriteMarks(ctx)
+	return r.rewriteLostBatches(ctx)
 }
 
-// newMark journals a mark of what no mark covers.
-func (r *Reconciler) newMark(ctx context.Context) error {
+// newBatch journals a mark of what no mark covers.
+func (r *Reconciler) newBatch(ctx context.Context) error {
 	in := r.intake
 	s := in.index.Account(in.norm.Account)
-	if s.Backfilled <= s.Healed {
+	if s.Backfilled <= s.Batched {
 		return nil
 	}
 	span := journal.Span{}
-	err := in.index.Backfilled(ctx, in.norm.Account, s.Healed, time.Time{}, func(h *index.Hit) bool {
+	err := in.index.Backfilled(ctx, in.norm.Account, s.Batched, time.Time{}, func(h *index.Hit) bool {
 		if span.First == 0 || h.Number < span.First {
 			span.First = h.Number
 		}
@@ -99,13 +99,13 @@ func (r *Reconciler) newMark(ctx context.Context) error {
 	if err != nil || span.Last == 0 {
 		return err
 	}
-	return r.writeMark(ctx, span, 0)
+	return r.writeBatch(ctx, span, 0)
 }
 
-// rewriteMarks journals lost marks again if the log has some of their events.
-func (r *Reconciler) rewriteMarks(ctx context.Context) error {
+// rewriteLostBatches journals lost marks again if the log has some of their events.
+func (r *Reconciler) rewriteLostBatches(ctx context.Context) error {
 	in := r.intake
-	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
+	lost, err := in.index.LostBatches(ctx, in.norm.Account)
 	if err != nil || len(lost) == 0 {
 		return err
 	}
@@ -124,7 +124,7 @@ func (r *Reconciler) rewriteMarks(ctx context.Context) error {
 			return err
 		}
 		if some {
-			if err := r.writeMark(ctx, span, lost[span]); err != nil {
+			if err := r.writeBatch(ctx, span, lost[span]); err != nil {
 				return err
 			}
 		}
@@ -132,30 +132,30 @@ func (r *Reconciler) rewriteMarks(ctx context.Context) error {
 	return nil
 }
 
-// writeMark journals a mark and waits until it is on disk. If ref is not 0, the mark replaces that entry. If ctx ends
+// writeBatch journals a mark and waits until it is on disk. If ref is not 0, the mark replaces that entry. If ctx ends
 // first, the next call of writeMarks waits for it.
-func (r *Reconciler) writeMark(ctx context.Context, span journal.Span, ref uint64) error {
+func (r *Reconciler) writeBatch(ctx context.Context, span journal.Span, ref uint64) error {
 	in := r.intake
-	data, err := pipeline.EncodeJSON(journal.HealMark{Account: in.norm.Account, Provider: in.norm.Provider, Span: span})
+	data, err := pipeline.EncodeJSON(journal.BackfillBatch{Account: in.norm.Account, Provider: in.norm.Provider, Span: span})
 	if err != nil {
-		return fmt.Errorf("encode a heal mark: %w", err)
+		return fmt.Errorf("encode a backfill batch: %w", err)
 	}
 	id := "heal_" + in.norm.Account + "_" + strconv.FormatUint(span.First, 10) + "_" + strconv.FormatUint(span.Last, 10)
 	if ref > 0 {
 		id += "_" + strconv.FormatUint(ref, 10)
 	}
 	entry := journal.Entry{
-		Kind: journal.Heal, ID: id, Account: in.norm.Account, Provider: in.norm.Provider, Origin: pipeline.OriginBackfill, Ref: ref, Data: data,
+		Kind: journal.Backfill, ID: id, Account: in.norm.Account, Provider: in.norm.Provider, Origin: pipeline.OriginBackfill, Ref: ref, Data: data,
 	}
-	if err := in.queueMark(ctx, entry); err != nil {
+	if err := in.queueBatch(ctx, entry); err != nil {
 		return err
 	}
 	_, err = in.backlog.wait(ctx)
 	return err
 }
 
-// queueMark queues the entry in its turn, since the backlog counts in the order of the journal.
-func (in *Intake) queueMark(ctx context.Context, entry journal.Entry) error {
+// queueBatch queues the entry in its turn, since the backlog counts in the order of the journal.
+func (in *Intake) queueBatch(ctx context.Context, entry journal.Entry) error {
 	leave, err := in.enter(ctx)
 	if err != nil {
 		return err

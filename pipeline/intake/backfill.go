@@ -15,36 +15,36 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// know adds to the baseline what the reply holds of the time before it and the journal does not, except for treats that
+// recordBaseline adds to the baseline what the reply holds of the time before it and the journal does not, except for treats that
 // the log has lost. It reports whether anything else is missing. If this is not the first reply of the account, it
 // belongs to a new login: then the baseline is replaced by one of the new channel, unless the account has had that
 // channel before.
-func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first bool, result *Reconciliation) (more bool, err error) {
+func (r *Reconciler) recordBaseline(ctx context.Context, g *input, base *baseline, first bool, result *Reconciliation) (more bool, err error) {
 	in := r.intake
 	c := match.New(slices.Clone(g.Treats), in.norm.Location) // which also sorts them
 	same := false
 	var all []history.Treat
-	err = r.measure(ctx, c, base, func() {
-		now, cutoff := time.Now(), base.cutoff(g.ahead)
+	err = r.countTreats(ctx, c, base, func() {
+		now, cutoff := time.Now(), base.cutoff(g.clockAhead)
 		if !first {
-			other, at := base.otherChannel(c, g.Channels, g.ahead)
+			other, at := base.otherChannel(c, g.Channels, g.clockAhead)
 			if same = !other; same {
 				return
 			}
 			cutoff = at
-			base.follow()
+			base.replaceChannel()
 		}
 		newest := in.index.Account(in.norm.Account).Newest
-		all, more = c.Split(c.InZone(cutoff, now.Add(g.ahead), &newest, g.ahead).Unix())
-		in.healing.credits, in.healing.baseline = nil, base.ID
+		all, more = c.Split(c.InZone(cutoff, now.Add(g.clockAhead), &newest, g.clockAhead).Unix())
+		in.overlap.credits, in.overlap.baseline = nil, base.ID
 		for i := range all {
-			in.healing.expect(match.TraitOf(all[i].Core, all[i].Same), knownBefore, now)
+			in.overlap.expect(match.TraitOf(all[i].Core, all[i].Same), knownBefore, now)
 		}
 	})
 	if err != nil {
 		return false, err
 	}
-	base.settle(g.login, g.Channels)
+	base.noteReply(g.login, g.Channels)
 	if same {
 		floor := base.floor().Unix()
 		g.Treats = slices.DeleteFunc(g.Treats, func(p history.Treat) bool { return p.Same.Second < floor })
@@ -54,30 +54,30 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 	return more, in.writeKnown(ctx, base, all)
 }
 
-// heal journals the missing treats, oldest first. If one arrives live before its turn, it is journaled as live instead.
-func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseline, g *given, result *Reconciliation) error {
+// backfill journals the missing treats, oldest first. If one arrives live before its turn, it is journaled as live instead.
+func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, base *baseline, g *input, result *Reconciliation) error {
 	in := r.intake
-	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
+	lost, err := in.index.LostBatches(ctx, in.norm.Account)
 	if err != nil {
 		return err
 	}
-	if r.marks.lost = lost; lost == nil {
-		r.marks.lost = make(map[journal.Span]uint64) // read, and there are none
+	if r.batches.lost = lost; lost == nil {
+		r.batches.lost = make(map[journal.Span]uint64) // read, and there are none
 	}
-	var gone []gap
-	err = r.measure(ctx, c, base, func() {
-		gone, result.Rewritten = gapsOf(c.Missing()), c.Rewritten()
+	var gone []missing
+	err = r.countTreats(ctx, c, base, func() {
+		gone, result.Rewritten = missingOf(c.Missing()), c.Rewritten()
 		result.Withheld, result.WithheldFrom = c.Withheld()
-		in.healing.await(c, gone, c.Shift(time.Now().Add(g.ahead)))
+		in.overlap.expectMissing(c, gone, c.Shift(time.Now().Add(g.clockAhead)))
 	})
 	if err != nil {
 		return err
 	}
-	defer in.cleanUp(ctx, in.healing.drop)
+	defer in.cleanUp(ctx, in.overlap.endBackfill)
 	for window := range slices.Chunk(gone, healWindow) {
 		queued := 0
 		for i := range window {
-			done, err := r.backfill(ctx, c, g.reply, &window[i])
+			done, err := r.backfillOne(ctx, c, g.reply, &window[i])
 			switch {
 			case errors.Is(err, treat.ErrNotTreat): // too large for the journal
 				result.Unusable++
@@ -95,8 +95,8 @@ func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseli
 	return nil
 }
 
-// backfill queues one treat of the reply. It reports false if the treat has arrived live meanwhile.
-func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, reply history.Reply, p *gap) (bool, error) {
+// backfillOne queues one treat of the reply. It reports false if the treat has arrived live meanwhile.
+func (r *Reconciler) backfillOne(ctx context.Context, c *match.Comparison, reply history.Reply, p *missing) (bool, error) {
 	in := r.intake
 	t, err := p.Body(reply)
 	if err != nil {
@@ -113,7 +113,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, reply hi
 	if p.credit.live != nil {
 		return false, nil
 	}
-	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.Lost, marks: r.marks.lost}
+	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.Lost, lostBatches: r.batches.lost}
 	q.ordinal = max(c.Ordinal(p.Same), in.repeats.counts[keyOf(&f)].next)
 	for {
 		lost, ok := c.NextLost(p.Same)
@@ -130,7 +130,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, reply hi
 		return false, err
 	}
 	p.credit.role, p.credit.last = journaledBefore, now
-	r.marks.due = true
+	r.batches.due = true
 	return true, nil
 }
 
@@ -142,9 +142,9 @@ func (r *Reconciler) free(hits []index.Hit, f *fingerprint.Fingerprint, ordinal 
 	return !slices.ContainsFunc(hits, func(h index.Hit) bool { return h.Repeat == ordinal+1 && !h.Lost })
 }
 
-// measure counts the account's events, including those that still wait for the disk and those that arrive live
+// countTreats counts the account's events, including those that still wait for the disk and those that arrive live
 // meanwhile. Then it calls settle, before anything else arrives live.
-func (r *Reconciler) measure(ctx context.Context, c *match.Comparison, base *baseline, settle func()) error {
+func (r *Reconciler) countTreats(ctx context.Context, c *match.Comparison, base *baseline, settle func()) error {
 	in := r.intake
 	if err := in.index.CatchUp(ctx); err != nil {
 		return err
@@ -154,26 +154,26 @@ func (r *Reconciler) measure(ctx context.Context, c *match.Comparison, base *bas
 		return err
 	}
 	// What is queued from now on gets a higher number than everything before it.
-	in.healing.watching, in.healing.watched = true, nil
+	in.overlap.watching, in.overlap.watched = true, nil
 	limit, before := in.index.Through(), in.backlog.begin()
 	leave()
-	number, err := await(ctx, before)
+	number, err := awaitBacklog(ctx, before)
 	if err == nil {
 		err = r.countIndex(ctx, c, base, max(limit, number))
 	}
 	if err != nil {
-		in.cleanUp(ctx, in.healing.unwatch)
+		in.cleanUp(ctx, in.overlap.unwatch)
 		return err
 	}
 	if leave, err = in.enter(ctx); err != nil {
-		in.turn.later(in.healing.unwatch)
+		in.turn.later(in.overlap.unwatch)
 		return err
 	}
 	defer leave()
-	watched := in.healing.watched
-	in.healing.unwatch()
+	watched := in.overlap.watched
+	in.overlap.unwatch()
 	for i := range watched {
-		c.Came(&watched[i])
+		c.AddLive(&watched[i])
 	}
 	c.Match()
 	settle()
@@ -193,15 +193,15 @@ func (r *Reconciler) countIndex(ctx context.Context, c *match.Comparison, base *
 		case h.Number > limit:
 		case h.Known:
 			if tags[h.Baseline] {
-				c.Known(h)
+				c.AddKnown(h)
 			}
 		case h.Repeat == 0: // not a received treat
 		case h.Lost && !tags[h.Baseline]:
-			c.Miss(h)
+			c.AddLost(h)
 		case tags[h.Baseline]:
-			c.Passed(h)
+			c.MarkTaken(h)
 		default:
-			c.Count(h)
+			c.AddJournaled(h)
 		}
 		return true
 	})
@@ -211,7 +211,7 @@ func (r *Reconciler) countIndex(ctx context.Context, c *match.Comparison, base *
 	// A lost treat may have been journaled again.
 	return in.index.Range(ctx, in.norm.Account, from, to, func(h *index.Hit) bool {
 		if !h.Known && !h.Lost && h.Repeat > 0 && h.Number <= limit {
-			c.Found(&h.Fingerprint, h.Repeat-1)
+			c.MarkRestored(&h.Fingerprint, h.Repeat-1)
 		}
 		return true
 	})

@@ -33,8 +33,8 @@ type answered interface {
 	Answered() (login Login, ahead time.Duration)
 }
 
-// basis is what a reconciler knows about the account's baseline in addition to the state.
-type basis struct {
+// baselineCache is what a reconciler knows about the account's baseline in addition to the state.
+type baselineCache struct {
 	whole string    // the id of a baseline that was found to be complete
 	began time.Time // when the baseline was first requested
 	// withheld is the count of the last comparison.
@@ -57,7 +57,7 @@ func (r *Reconciler) Begin(ctx context.Context) error {
 	if r.base.began.IsZero() {
 		r.base.began = now
 	}
-	_, _, err := r.horizon(ctx, now, login)
+	_, _, err := r.loadBaseline(ctx, now, login)
 	return err
 }
 
@@ -80,20 +80,20 @@ const (
 	before = 24 * time.Hour
 )
 
-// foundBaseline creates the baseline of an account that has none.
-func (r *Reconciler) foundBaseline(ctx context.Context, retention time.Duration, login Login) (*baseline, error) {
+// createBaseline creates the baseline of an account that has none.
+func (r *Reconciler) createBaseline(ctx context.Context, retention time.Duration, login Login) (*baseline, error) {
 	b := newBaseline(retention)
-	b.Records, b.Login, b.Moment, b.Local = pendingRecords, login.ID, b.Made, true
+	b.Records, b.Login, b.Cutoff, b.Local = pendingRecords, login.ID, b.Made, true
 	if !r.base.began.IsZero() {
-		b.Moment = r.base.began
+		b.Cutoff = r.base.began
 	}
 	if login.Fresh && !login.At.IsZero() {
-		b.Moment, b.Local = login.At, false
+		b.Cutoff, b.Local = login.At, false
 	}
 	if err := r.intake.putBaseline(ctx, b); err != nil {
 		return nil, err
 	}
-	r.log.Info().Time("baseline", b.Moment).Msg("account is new: treats dated before the baseline are known, later ones are delivered")
+	r.log.Info().Time("baseline", b.Cutoff).Msg("account is new: treats dated before the baseline are known, later ones are delivered")
 	return b, nil
 }
 
@@ -103,8 +103,8 @@ const pendingRecords = -1
 // pending reports whether the baseline had no comparison yet.
 func (b *baseline) pending() bool { return b.Records < 0 }
 
-// notice records the time of a new login. It reports whether that changed the baseline.
-func (b *baseline) notice(login Login, now time.Time) bool {
+// noteLogin records the time of a new login. It reports whether that changed the baseline.
+func (b *baseline) noteLogin(login Login, now time.Time) bool {
 	switch {
 	case b.pending():
 		changed := b.Login != login.ID
@@ -130,15 +130,15 @@ func (b *baseline) renew() {
 	b.ID, b.Made, b.Known, b.Records = next.ID, next.Made, 0, 0
 }
 
-// follow makes it the baseline of another channel, and keeps the id of the earlier one.
-func (b *baseline) follow() {
+// replaceChannel makes it the baseline of another channel, and keeps the id of the earlier one.
+func (b *baseline) replaceChannel() {
 	b.Earlier = append(b.Earlier, b.ID)
 	b.Earlier = b.Earlier[max(0, len(b.Earlier)-maxEarlier):]
 	b.renew()
 }
 
-// settle records the channels and the login of a reply. It reports whether that changed the baseline.
-func (b *baseline) settle(login Login, channels map[string]bool) (changed bool) {
+// noteReply records the channels and the login of a reply. It reports whether that changed the baseline.
+func (b *baseline) noteReply(login Login, channels map[string]bool) (changed bool) {
 	for _, name := range slices.Sorted(maps.Keys(channels)) {
 		if !slices.Contains(b.Channels, name) {
 			b.Channels, changed = append(b.Channels, name), true
@@ -155,20 +155,20 @@ func (b *baseline) settle(login Login, channels map[string]bool) (changed bool) 
 // cutoff returns the time before which treats are known. ahead is how far the provider's clock is ahead.
 func (b *baseline) cutoff(ahead time.Duration) time.Time {
 	switch {
-	case b.Moment.IsZero():
+	case b.Cutoff.IsZero():
 		return b.Made // made by an older version
 	case b.Local:
-		return b.Moment.Add(ahead)
+		return b.Cutoff.Add(ahead)
 	}
-	return b.Moment
+	return b.Cutoff
 }
 
 // floor returns a time before which all treats are known; zero: there is none.
 func (b *baseline) floor() time.Time {
-	if b.pending() || b.Moment.IsZero() {
+	if b.pending() || b.Cutoff.IsZero() {
 		return time.Time{}
 	}
-	return b.Moment.Add(-before)
+	return b.Cutoff.Add(-before)
 }
 
 // otherChannel reports whether a reply for a new login is of a channel that the account has not had, and returns the
@@ -206,8 +206,8 @@ func (r *Reconciler) adopt(ctx context.Context, login Login) {
 	}
 }
 
-// restored rebuilds a baseline that the state has lost from the index. It returns nil if the index knows none.
-func (in *Intake) restored(ctx context.Context, login Login) (*baseline, error) {
+// restoreBaseline rebuilds a baseline that the state has lost from the index. It returns nil if the index knows none.
+func (in *Intake) restoreBaseline(ctx context.Context, login Login) (*baseline, error) {
 	s := in.index.Account(in.norm.Account)
 	if s.BaselineID == "" {
 		return nil, nil //nolint:nilnil // there is none
