@@ -56,7 +56,7 @@ func TestSteppingAside(t *testing.T) {
 	r = newRig(t, dir)
 	var again box
 	all := r.retries("box")
-	if len(all) != 1 || all[0].Attempts < schedule.StepAside || !all[0].Aside {
+	if len(all) != 1 || all[0].Attempts < schedule.DeferAfter || !all[0].Aside {
 		t.Fatalf("retries %+v", all)
 	}
 	r.lane(&again, LaneConfig{Retry: retry})
@@ -181,7 +181,7 @@ func TestPoisonStepsAside(t *testing.T) {
 				r.holds(sink, account, want)
 			}
 			r.eventually(func() error {
-				if all := r.retries("box"); len(all) != 1 || !all[0].Aside || all[0].Attempts < schedule.StepAside {
+				if all := r.retries("box"); len(all) != 1 || !all[0].Aside || all[0].Attempts < schedule.DeferAfter {
 					return fmt.Errorf("retries %+v", all)
 				}
 				return nil
