@@ -4,10 +4,10 @@ package natstest
 
 import "syscall"
 
-// Freeze stops the server in its tracks, as SIGSTOP does, until [Server.Thaw] or Kill.
+// Freeze suspends the server like SIGSTOP until [Server.Thaw] or Kill.
 func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
 
-// Thaw lets a frozen server go on.
+// Thaw resumes a frozen server.
 func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
 
 func (s *Server) signal(sig syscall.Signal) {
