@@ -4,8 +4,15 @@ package natstest
 
 import "syscall"
 
-// Freeze suspends the server like SIGSTOP until [Server.Thaw] or Kill.
-func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+// Freeze suspends the server like SIGSTOP until [Server.Thaw] or Kill. It returns once the server has stopped.
+func (s *Server) Freeze() {
+	s.signal(syscall.SIGSTOP)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd != nil {
+		awaitStop(s.cmd.Process.Pid)
+	}
+}
 
 // Thaw resumes a frozen server.
 func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }

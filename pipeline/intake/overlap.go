@@ -153,10 +153,12 @@ func (h *overlap) expectMissing(c *match.Comparison, gone []missing, shift int64
 		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*match.MaxDistance })
 		return next < len(gone) && gone[next].Same.Second <= second+2*match.MaxDistance
 	}
-	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.Second) })
+	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.Second+shift) })
 	c.LivePairs(func(p *history.Treat, live match.Trait) {
 		if about(p.Same.Second) {
-			paired := h.expect(match.TraitOf(p.Core, p.Same), journaledBefore, now)
+			trait := match.TraitOf(p.Core, p.Same)
+			trait.Second -= shift
+			paired := h.expect(trait, journaledBefore, now)
 			paired.live, paired.pair = &live, true
 		}
 	})
