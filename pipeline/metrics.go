@@ -18,7 +18,7 @@ type IntakeMetrics struct {
 	Duplicates      *prometheus.CounterVec // by account: already in the journal
 	Rejected        *prometheus.CounterVec // by account: payloads that cannot be a treat
 	JournalFailures prometheus.Counter     // failed writes, retries included
-	JournalLatency  prometheus.Observer    // from receipt to on disk
+	JournalLatency  prometheus.Histogram   // from receipt to on disk
 }
 
 // HistoryMetrics cover the comparisons with the provider's history.
@@ -54,7 +54,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Duplicates:      r.counter("relay_events_duplicate_total", "Events the journal refused because it had them.", "account"),
 			Rejected:        r.counter("relay_payloads_rejected_total", "Payloads that cannot be a treat, kept in the journal as rejects.", "account"),
 			JournalFailures: r.total("relay_journal_write_failures_total", "Writes to the journal that failed, retries included."),
-			JournalLatency:  r.latency("relay_journal_latency_seconds", "From receipt at the socket to being on disk.").WithLabelValues(),
+			JournalLatency:  r.latency("relay_journal_latency_seconds", "From receipt at the socket to being on disk."),
 		},
 		HistoryMetrics: HistoryMetrics{
 			Reconciled: r.counter("relay_reconcile_total", "Comparisons of the journal with the provider's history.", "account", "result"),
@@ -67,7 +67,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Delivered:   r.counter("relay_sink_delivered_total", "Events a sink has accepted.", "sink"),
 			Failures:    r.counter("relay_sink_failures_total", "Attempts to deliver that failed.", "sink"),
 			DeadLetters: r.counter("relay_sink_dead_letters_total", "Events a sink refused for good.", "sink"),
-			Latency:     r.latency("relay_sink_latency_seconds", "From being on disk to being accepted by the sink.", "sink"),
+			Latency:     r.latencies("relay_sink_latency_seconds", "From being on disk to being accepted by the sink.", "sink"),
 			InFlight:    r.gauge("relay_sink_in_flight", "Events taken from the journal and not accepted by the sink yet.", "sink"),
 			Retries:     r.gauge("relay_sink_retries_waiting", "Events that failed several times and wait for their next attempt while others pass.", "sink"),
 			Filtered:    r.counter("relay_sink_filtered_total", "Events left out by a sink's accounts, filter, tests or backfill.", "sink"),
@@ -100,11 +100,19 @@ func (r registry) total(name, help string) prometheus.Counter {
 	return c
 }
 
-// latency creates a histogram with buckets from 0.1 ms to 93 s.
-func (r registry) latency(name, help string, labels ...string) *prometheus.HistogramVec {
-	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 16),
-	}, labels)
+func (r registry) latency(name, help string) prometheus.Histogram {
+	h := prometheus.NewHistogram(latencyOpts(name, help))
 	r.MustRegister(h)
 	return h
+}
+
+func (r registry) latencies(name, help string, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(latencyOpts(name, help), labels)
+	r.MustRegister(h)
+	return h
+}
+
+// latencyOpts describes a histogram with buckets from 0.1 ms to 93 s.
+func latencyOpts(name, help string) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 16)}
 }
