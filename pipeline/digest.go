@@ -6,37 +6,37 @@ import (
 	"time"
 )
 
-// Digest sums up the treats that one healing of an account has found in the history, for a sink with backfill: digest: a CloudEvent
-// like a treat, with a type of its own. docs/digest.schema.json is its schema.
+// Digest summarizes the treats that one comparison with the history has backfilled for an account, for a sink with
+// backfill: digest. It is a CloudEvent like a treat, with a type of its own. Its schema is docs/digest.schema.json.
 type Digest struct {
 	SpecVersion     string     `json:"specversion"`
-	ID              string     `json:"id"`     // the same at every delivery; another one for each sink
+	ID              string     `json:"id"`     // the same at every delivery; different for each sink
 	Source          string     `json:"source"` // "/{provider}/{account}"
 	Type            string     `json:"type"`   // DigestType
-	Time            time.Time  `json:"time"`   // when the healing was done
+	Time            time.Time  `json:"time"`   // when the comparison was done
 	DataContentType string     `json:"datacontenttype"`
 	Origin          Origin     `json:"origin"` // OriginBackfill
 	Data            DigestData `json:"data"`
 }
 
-// DigestData is what a digest says.
+// DigestData is the content of a digest.
 type DigestData struct {
 	Account  string    `json:"account"`
 	Provider string    `json:"provider"`
 	Count    int       `json:"count"` // treats that the sink's rules let through; at least 1
-	First    time.Time `json:"first"` // when the earliest of them was sent
-	Last     time.Time `json:"last"`  // when the latest of them was sent
-	// Senders is how many different names sent them, of which 100,000 are told apart. Anonymous is how many treats have no name.
+	First    time.Time `json:"first"` // when the earliest one was sent
+	Last     time.Time `json:"last"`  // when the latest one was sent
+	// Senders counts distinct names, up to 100,000. Anonymous counts treats without a name.
 	Senders   int `json:"senders"`
 	Anonymous int `json:"anonymous"`
-	// Top are up to ten titles, the most frequent first, those of one count in the order of their letters. A treat without a title
-	// is in none of them. Of more than 10,000 titles those that came first are counted.
+	// Top holds up to ten titles, most frequent first, then alphabetically. Treats without a title do not count. Of
+	// more than 10,000 titles, only the first ones count.
 	Top []TitleCount `json:"top"`
-	// From are up to ten names, in the order in which they first appear.
+	// From holds up to ten names, in the order of their first appearance.
 	From []string `json:"from"`
 }
 
-// TitleCount is how many treats have a title.
+// TitleCount is a title and how many treats have it.
 type TitleCount struct {
 	Title string `json:"title"` // its first 200 characters
 	Count int    `json:"count"`

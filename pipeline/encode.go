@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// EncodeJSON makes JSON of v on one line, without escaping what only HTML needs escaped.
+// EncodeJSON encodes v as JSON on one line, without escaping for HTML.
 func EncodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -21,8 +21,8 @@ func EncodeJSON(v any) ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
-// Line returns the event's JSON form without a line break. <, > and & are not escaped. It is the same, byte for byte, as encoding/json
-// makes it, at less than half of the cost.
+// Line returns the event's JSON form without a line break. It does not escape <, > and &. Otherwise it equals the
+// output of encoding/json, at less than half the cost.
 func (e *Event) Line() ([]byte, error) {
 	var err error
 	b := make([]byte, 0, 512+2*(len(deref(e.Data.Message))+len(deref(e.Data.Title))))
@@ -58,7 +58,7 @@ func (e *Event) Line() ([]byte, error) {
 	return append(b, "}}"...), nil
 }
 
-// OneLine is the text of an error without line breaks.
+// OneLine returns the text of an error without line breaks.
 func OneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 func deref(text *string) string {
@@ -82,8 +82,8 @@ func appendText(b []byte, text *string) []byte {
 	return appendString(b, *text)
 }
 
-// appendString appends a text as a JSON string. Bytes that are no UTF-8 become U+FFFD; U+2028 and U+2029, which end a line in old
-// JavaScript, are escaped.
+// appendString appends a text as a JSON string. Invalid UTF-8 becomes U+FFFD. It escapes U+2028 and U+2029, which end a
+// line in old JavaScript.
 func appendString(b []byte, text string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')

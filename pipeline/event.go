@@ -1,8 +1,9 @@
-// Package pipeline is the way of a treat from a source to the sinks: it decodes and normalizes what the source
-// received, writes it to the journal, and delivers the journal to each sink through a lane of its own.
+// Package pipeline is the contract between the parts of the pipeline and the sinks: events, records, the interface of a
+// sink, and errors that steer delivery. The packages below it decode and normalize what a source received, write it to
+// the journal, and deliver the journal to each sink.
 //
-// Nothing is delivered that is not journaled first. Delivery is at least once, in order per account, and a dead or slow
-// sink never delays another.
+// Nothing is delivered before it is journaled. Delivery is at least once, in order per account, and a dead or slow sink
+// never delays another.
 package pipeline
 
 import (
@@ -11,7 +12,7 @@ import (
 	"time"
 )
 
-// The fixed attributes of every event (CloudEvents 1.0, "Context Attributes").
+// The fixed attributes of all events (CloudEvents 1.0, "Context Attributes").
 const (
 	SpecVersion     = "1.0"
 	EventType       = "treatrelay.treat.v1"
@@ -20,10 +21,11 @@ const (
 	DataContentType = "application/json"
 )
 
-// Origin says how an event came to be.
+// Origin is how an event came into being.
 type Origin string
 
-// The origins. Live events were received from the provider's socket; test events were made by the operator.
+// The origins. Live events come from the provider's socket, backfilled ones from its history, and test events from the
+// operator. A replay repeats an event for one sink.
 const (
 	OriginLive     Origin = "live"
 	OriginBackfill Origin = "backfill"
@@ -31,8 +33,8 @@ const (
 	OriginReplay   Origin = "replay"
 )
 
-// Event is one treat as relay hands it on: a CloudEvents 1.0 object in JSON format. Its JSON form, one line, is the same
-// on stdout, in NATS and in a webhook body; docs/event.schema.json is its schema.
+// Event is a treat in the form that sinks get: a CloudEvents 1.0 object. Its JSON form is one line, the same on stdout,
+// in NATS and in a webhook body. Its schema is docs/event.schema.json.
 type Event struct {
 	SpecVersion     string    `json:"specversion"`
 	ID              string    `json:"id"`     // see [NewID]
@@ -45,7 +47,7 @@ type Event struct {
 	Data            Data      `json:"data"`
 }
 
-// Data is the treat itself. A field the provider did not send, or sent as null, is null.
+// Data is the treat itself. A field that the provider did not send, or sent as null, is null.
 type Data struct {
 	Account      string          `json:"account"`
 	Provider     string          `json:"provider"`
@@ -60,8 +62,8 @@ type Data struct {
 	Raw          json.RawMessage `json:"raw,omitempty"` // the provider's object, only with keep_raw
 }
 
-// Alert is relay's word to the operator that something is wrong with a sink, as the sink named under alerts receives it: a
-// CloudEvent like a treat, with a type of its own.
+// Alert tells the operator about a problem with a sink. It goes to the sink named under alerts. It is a CloudEvent like
+// a treat, with a type of its own.
 type Alert struct {
 	SpecVersion     string    `json:"specversion"`
 	ID              string    `json:"id"` // unique
@@ -72,9 +74,9 @@ type Alert struct {
 	Data            AlertData `json:"data"`
 }
 
-// AlertData is what an alert says.
+// AlertData is the content of an alert.
 type AlertData struct {
-	Sink   string    `json:"sink"` // the one in trouble
+	Sink   string    `json:"sink"` // the sink with the problem
 	Kind   AlertKind `json:"kind"`
 	Reason string    `json:"reason"` // one line
 	Hint   string    `json:"hint"`   // what to do
@@ -83,7 +85,7 @@ type AlertData struct {
 // AlertKind is what happened to a sink.
 type AlertKind string
 
-// The kinds of alerts. Recovered ends Down and Disabled.
+// The kinds of alerts. AlertRecovered ends AlertDown and AlertDisabled.
 const (
 	AlertDeadLetter AlertKind = "dead_letter"
 	AlertDown       AlertKind = "down"
@@ -91,16 +93,15 @@ const (
 	AlertRecovered  AlertKind = "recovered"
 )
 
-// Record is an event as it lies in the journal: the line to hand on, and what a sink needs to know of it without
-// decoding the line.
+// Record is an event in the journal: its line, and the fields that a sink needs without decoding the line.
 type Record struct {
-	Seq      uint64 // the journal's sequence number; grows, with gaps
+	Seq      uint64 // the journal's sequence number; rises, with gaps
 	ID       string // the event's id
 	Account  string
 	Provider string
 	Origin   Origin
 	Type     string // EventType, AlertType or DigestType
-	Line     []byte // the event's JSON form, without a line break; not to be changed
+	Line     []byte // the event's JSON form without a line break; read-only
 }
 
 // Event decodes the line of a treat.

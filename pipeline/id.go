@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// Key identifies the content of a treat: the account and the seven canonical fields. Exact repeats share a key; their
-// ordinals tell them apart.
+// Key identifies the content of a treat: the account and the seven canonical fields. Exact repeats share a key and
+// differ in their ordinal.
 type Key [sha256.Size]byte
 
 // NewKey returns the key of a treat's normalized content.
 //
-// Absent, null and empty fields count as the same, since the provider's socket and its history may differ in that.
+// Absent, null and empty fields are equal, since the provider's socket and history may differ in that.
 func NewKey(d *Data) Key {
 	return HashFields(&d.Account, d.Sender, d.SenderType, d.Receiver, d.ReceiverType, d.Title, d.Message, d.DateCreated)
 }
 
-// HashFields is a hash over a list of texts, of which nil is the empty one.
+// HashFields returns a hash of a list of texts. nil counts as the empty text.
 func HashFields(parts ...*string) [sha256.Size]byte {
 	var room [8]string
 	texts := room[:0]
@@ -33,25 +33,25 @@ func HashFields(parts ...*string) [sha256.Size]byte {
 	return HashTexts(texts...)
 }
 
-// HashTexts is a hash over a list of texts.
+// HashTexts returns a hash of a list of texts.
 func HashTexts(texts ...string) [sha256.Size]byte {
 	size := 0
 	for _, text := range texts {
 		size += 8 + len(text)
 	}
-	var room [512]byte // most lists fit: no memory is taken for them
+	var room [512]byte // avoids an allocation for most lists
 	if size > len(room) {
 		return hashLong(texts)
 	}
 	b := room[:0]
 	for _, text := range texts {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(text))) // so that no two lists of texts run together alike
+		b = binary.BigEndian.AppendUint64(b, uint64(len(text))) // makes the encoding of a list unique
 		b = append(b, text...)
 	}
 	return sha256.Sum256(b)
 }
 
-// hashLong is HashTexts without a copy of all the texts, which may be of a MiB.
+// hashLong is HashTexts without a copy of all texts, which may have a MiB.
 func hashLong(texts []string) (sum [sha256.Size]byte) {
 	h, room := sha256.New(), make([]byte, 0, 4096)
 	for _, text := range texts {
@@ -59,7 +59,7 @@ func hashLong(texts []string) (sum [sha256.Size]byte) {
 		for {
 			n := min(len(text), cap(room)-len(room))
 			room, text = append(room, text[:n]...), text[n:]
-			_, _ = h.Write(room) // has no error
+			_, _ = h.Write(room) // it never fails
 			if room = room[:0]; text == "" {
 				break
 			}
@@ -69,11 +69,11 @@ func hashLong(texts []string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// TreatIDPrefix begins the ids of treats.
+// TreatIDPrefix is the prefix of the ids of treats.
 const TreatIDPrefix = "trt_"
 
-// NewID returns the id of an event: "trt_" and 26 characters that sort by at, to the millisecond. It is a function of
-// the key, the ordinal and at alone, so every instance gives the same treat the same id.
+// NewID returns the id of an event: "trt_" and 26 characters that sort by at, to the millisecond. It depends only on
+// key, ordinal and at, so every instance gives a treat the same id.
 func NewID(at time.Time, key Key, ordinal uint64) string {
 	var seed [len(key) + 8]byte
 	copy(seed[:], key[:])
@@ -87,15 +87,15 @@ func NewID(at time.Time, key Key, ordinal uint64) string {
 	return encodeID(id)
 }
 
-// idAlphabet is Crockford's, which sorts as the bytes do.
+// idAlphabet is Crockford's alphabet, which sorts like its bytes.
 const idAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// encodeID is TreatIDPrefix and base32 (RFC 4648, section 6) in that alphabet and without padding.
+// encodeID returns TreatIDPrefix and the id in base32 (RFC 4648, section 6) with that alphabet and without padding.
 func encodeID(id [16]byte) string {
 	var text [len(TreatIDPrefix) + 26]byte
 	code := text[copy(text[:], TreatIDPrefix):]
 	for i := range code {
-		at := i * 5 // the bits of this character begin there
+		at := i * 5 // where the bits of this character start
 		bits := uint16(id[at/8]) << 8
 		if at/8+1 < len(id) {
 			bits |= uint16(id[at/8+1])
@@ -105,7 +105,8 @@ func encodeID(id [16]byte) string {
 	return string(text[:])
 }
 
-// TimeOfID is the time in an id of the form that [NewID] makes, whatever stands before its underscore.
+// TimeOfID returns the time in an id made by [NewID] or in the same form with another prefix. It reports false for
+// other texts.
 func TimeOfID(id string) (at time.Time, ok bool) {
 	_, code, _ := strings.Cut(id, "_")
 	bits, err := base32.NewEncoding(idAlphabet).WithPadding(base32.NoPadding).DecodeString(code)

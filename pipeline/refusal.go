@@ -2,19 +2,21 @@ package pipeline
 
 import "errors"
 
-// A refusal is an answer by which a destination does not take a record, and will not take it if nothing changes. Whose fault that is, the record's or the
-// destination's, shows in what becomes of others: a lane takes refusals in a row, with nothing accepted meanwhile, for an outage of the destination.
+// A refusal means that the destination does not take a record, and will not unless something changes. The fate of other
+// records shows whose fault that is: a lane treats refusals in a row, without an accepted record in between, as an
+// outage.
 type refusal struct {
 	err error
-	all bool // most often of whatever is sent
+	all bool // it would most likely refuse any record
 }
 
 func (e *refusal) Error() string { return e.err.Error() }
 func (e *refusal) Unwrap() error { return e.err }
 
-// Permanent marks the refusal of a record that is wrong in itself, as far as the destination can tell: a lane tries it again on a short schedule, and
-// makes it a dead letter when it is still refused and others are accepted. While nothing is accepted the destination is down, and everything waits;
-// a record that nothing can be compared with waits for a while.
+// Permanent marks the refusal of a record as the record's fault, as far as the destination can tell. A lane retries it
+// on a short schedule. If it is still refused while others are accepted, it becomes a dead letter. While nothing is
+// accepted, the destination counts as down and everything waits. A record without others to compare with waits for a
+// while.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -28,8 +30,9 @@ func IsPermanent(err error) bool {
 	return errors.As(err, &r) && !r.all
 }
 
-// Denied marks the refusal of what is sent, most often whatever it is: the signature is wrong, or the route is not there. A lane handles it as
-// [Permanent], but that no record becomes a dead letter before others are accepted, however long that takes.
+// Denied marks the refusal of a record that most likely concerns all records: the signature is wrong, or the route does
+// not exist. A lane handles it like [Permanent], except that no record becomes a dead letter before others are
+// accepted, however long that takes.
 func Denied(err error) error {
 	if err == nil {
 		return nil
@@ -57,9 +60,9 @@ type codedError struct {
 func (e *codedError) Error() string { return e.err.Error() }
 func (e *codedError) Unwrap() error { return e.err }
 
-// WithRefusalCode gives a refusal a code that is the same for every event refused for the same reason, such as "400 invalid_blocks": the status and the
-// error code of the answer, and nothing of the event. A lane takes one code for several events in a row for the destination's or the configuration's
-// fault sooner than other refusals. The marks of err stay.
+// WithRefusalCode attaches a code to a refusal that is the same for every event refused for the same reason, such as
+// "400 invalid_blocks": the status and error code of the answer, and nothing of the event. If several events in a row
+// have the same code, a lane blames the destination or the configuration sooner. Other marks of err stay.
 func WithRefusalCode(code string, err error) error {
 	if err == nil {
 		return nil
@@ -67,7 +70,7 @@ func WithRefusalCode(code string, err error) error {
 	return &codedError{err, code}
 }
 
-// RefusalCode returns the code given to [WithRefusalCode], or "" if err has none.
+// RefusalCode returns the code set with [WithRefusalCode], or "".
 func RefusalCode(err error) string {
 	var c *codedError
 	if !errors.As(err, &c) {

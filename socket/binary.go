@@ -13,11 +13,11 @@ import (
 type partial struct {
 	packet packet
 	blobs  [][]byte
-	size   int // of all that came; of what is larger than readLimit only the number of blobs is kept
+	size   int // of everything received; if larger than readLimit, blobs is only counted
 }
 
-// attachment adds a buffer to the binary event that waits for it. Size is that of the whole buffer, of which data may be the
-// beginning only.
+// attachment adds a buffer to the waiting binary event. size is that of the whole buffer, of which data may be a
+// prefix.
 func (s *session) attachment(data []byte, size int) {
 	if s.partial == nil {
 		s.drop(errors.New("an attachment without its event"))
@@ -25,12 +25,12 @@ func (s *session) attachment(data []byte, size int) {
 	}
 	s.partial.blobs = append(s.partial.blobs, data)
 	if s.partial.size += size; s.partial.size > readLimit {
-		clear(s.partial.blobs) // still to be counted, no longer to be kept
+		clear(s.partial.blobs) // count them without keeping them
 	}
 	s.complete()
 }
 
-// complete hands a binary event over if all its attachments are there.
+// complete delivers a binary event if all its attachments are there.
 func (s *session) complete() {
 	whole := s.partial
 	if len(whole.blobs) < whole.packet.attachments {
@@ -53,7 +53,7 @@ func (s *session) complete() {
 	s.event(&whole.packet, cap(payload))
 }
 
-// skip takes note of a message of which only the beginning was read.
+// skip handles a message of which only a prefix was read.
 func (s *session) skip(in *incoming) {
 	f := parseFrame(s.link.rev, in.binary, in.data)
 	if f.kind == frameMessage && f.binary && s.partial != nil {
@@ -65,7 +65,7 @@ func (s *session) skip(in *incoming) {
 	switch {
 	case f.kind != frameMessage || f.binary || err != nil:
 		s.skipped("", in.size)
-	case p.kind == packetBinaryEvent || p.kind == packetBinaryAck: // its attachments are to be skipped too
+	case p.kind == packetBinaryEvent || p.kind == packetBinaryAck: // its attachments are skipped too
 		s.partial = &partial{packet: p, size: in.size}
 		s.complete()
 	default:
@@ -73,7 +73,7 @@ func (s *session) skip(in *incoming) {
 	}
 }
 
-// skipped counts a message that is too large, and says so once in a session for each name in a row.
+// skipped counts a message that is too large. It logs once in a session for each run of messages with the same name.
 func (s *session) skipped(event string, size int) {
 	s.said.skips++
 	level := zerolog.DebugLevel
@@ -88,7 +88,7 @@ func (s *session) skipped(event string, size int) {
 	}
 }
 
-// eventName returns the name of an event of whose payload only the beginning may be there, as far as it can be read.
+// eventName returns the name of an event from a prefix of its payload, if it is readable.
 func eventName(payload []byte) string {
 	words := json.NewDecoder(strings.NewReader(string(payload[:min(len(payload), headOf)])))
 	if bracket, err := words.Token(); err != nil || fmt.Sprint(bracket) != "[" {

@@ -1,6 +1,6 @@
-// Package socket is relay's Socket.IO client: it keeps one connection to a server of any version, and hands over its
-// events in order. It speaks Engine.IO 3 (Socket.IO 1.x and 2.x) and 4 (3.x and later), and finds out by itself
-// which of the two a server wants. It goes by WebSocket, and by HTTP long-polling where something on the way does not let that through.
+// Package socket is relay's Socket.IO client. It keeps one connection to a server of any version and delivers its
+// events in order. It speaks Engine.IO 3 (Socket.IO 1.x and 2.x) and 4 (3.x and later), and detects which one a server
+// speaks. It uses WebSocket, or HTTP long-polling where the network blocks WebSocket.
 //
 // Beneath it is github.com/zishang520/socket.io-client-go. Importing that package starts two goroutines that never end,
 // and makes the process ignore its first SIGINT, SIGTERM and SIGQUIT: it catches them for itself. A program that
@@ -28,7 +28,7 @@ import (
 	"github.com/treatrelay/relay/internal/proxy"
 )
 
-// What a [Config] has that names none.
+// The defaults of [Config].
 const (
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultKeepalive        = 20 * time.Second
@@ -39,63 +39,63 @@ const (
 	longestUpgradeWait = 30 * time.Minute
 )
 
-// Config is what a [Client] needs. Only URL is required.
+// Config configures a [Client]. Only URL is required.
 type Config struct {
-	// URL is the server's, http or https. Its path is that of the Socket.IO endpoint: /socket.io/ if it has none. It
-	// is not a namespace. A query in it is sent with every connection, and kept as secret as what Query returns.
+	// URL is the server's http or https URL. Its path is that of the Socket.IO endpoint, by default /socket.io/; it is
+	// not a namespace. A query is sent with every connection, and kept as secret as the result of Query.
 	URL string
-	// Protocol is the Engine.IO revision to speak. With Auto the revision is detected, which can take a second dial,
-	// and remembered for as long as it works.
+	// Protocol is the Engine.IO revision. Auto detects it, which can take a second dial, and remembers it while it
+	// works.
 	Protocol Protocol
-	// Namespaces are joined besides "/".
+	// Namespaces are joined in addition to "/".
 	Namespaces []string
-	// Query returns what to add to the query string. It is asked before every dial, the second one of a detection
-	// included, so that it can return a token that serves once. Its error is retried like that of a dial, unless it
-	// has a method Permanent() bool that returns true: then Run returns it. Its values are kept out of logs and
-	// errors; keeping them out of its own error is Query's duty.
+	// Query returns what to add to the query string. It is called before every dial, including the second one of a
+	// detection, so it can return a single-use token. Its error is retried like that of a dial, unless it has a method
+	// Permanent() bool that returns true: then Run returns it. Its values never appear in logs and errors; Query itself
+	// must keep them out of its own error.
 	Query func(ctx context.Context) (url.Values, error)
-	// Dial is how connections are made.
+	// Dial configures the connections.
 	Dial Dialing
-	// Keepalive is how often, at least, something goes over the connection: a ping of Engine.IO 3, or one of WebSocket
-	// where the server sends the others. Proxies cut what is idle for long. Zero: 20 seconds. Negative: only the pings of
-	// the protocol.
+	// Keepalive is the longest time without traffic: after it the client sends a ping of Engine.IO 3, or a WebSocket
+	// ping with revision 4. Proxies cut idle connections. Zero: 20 seconds. Negative: only the pings of the protocol.
 	Keepalive time.Duration
-	// UpgradeAfter is after how long a WebSocket is tried again, about, in a session that goes by polling; then at times
-	// that double, up to half an hour. Zero: a minute.
+	// UpgradeAfter is about how long after the start of a polling session WebSocket is tried again. The delay then
+	// doubles, up to half an hour. Zero: a minute.
 	UpgradeAfter time.Duration
-	// BufferBytes bounds the events that were received and not yet handled. Zero: 4 MiB.
+	// BufferBytes bounds the events that are received and not handled yet. Zero: 4 MiB.
 	BufferBytes int
-	// DrainTimeout bounds how long after the end of its context Run goes on handing over what was received, and when
-	// the handler's context ends. Zero: 5 seconds.
+	// DrainTimeout bounds how long Run continues to deliver received events after its context has ended. Then the
+	// handler's context ends. Zero: 5 seconds.
 	DrainTimeout time.Duration
-	// OnSkip is called for each message that is skipped, because it is larger than 1 MiB. One of more than 16 MiB ends the
-	// connection. It must not block.
+	// OnSkip is called for each message that is skipped because it is larger than 1 MiB. A message larger than 16 MiB
+	// ends the connection. OnSkip must not block.
 	OnSkip func()
-	// Log is told of changes: connected, lost, a new reason why it cannot connect. Single attempts are debug messages.
+	// Log gets changes: connected, lost, a new reason for a failure. Single attempts are debug messages.
 	Log zerolog.Logger
-	// OnState is called with each change of state, one call at a time, by the goroutine of Run. It must not block.
+	// OnState is called with each change of state, sequentially, from the goroutine of Run. It must not block.
 	OnState func(State)
 }
 
-// Dialing is how a [Client] makes its connections.
+// Dialing configures how a [Client] connects.
 type Dialing struct {
 	// TLS is for https. Nil: the system's roots.
 	TLS *tls.Config
-	// Proxy names the proxy for a request, as that of [http.Transport] does. Nil: what HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
+	// Proxy returns the proxy for a request, as in [http.Transport]. Nil: as HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
 	Proxy func(*http.Request) (*url.URL, error)
-	// HandshakeTimeout bounds how long the server may take to answer the dial, from DNS to the upgrade, and how long it
-	// may be silent between that and its handshake. Zero: 10 seconds.
+	// HandshakeTimeout bounds the dial, from DNS to the upgrade, and then the wait for the server's handshake. Zero: 10
+	// seconds.
 	HandshakeTimeout time.Duration
-	// PollAtOnce has long-polling tried after the first failure already that may be due to the way or to the server, such as no
-	// answer at all. Else it takes two in a row, since each attempt costs what Query returns.
+	// PollAtOnce tries long-polling after the first failure that may be caused by the network or the server, such as a
+	// timeout. Otherwise it takes two in a row, since each attempt costs what Query returns.
 	PollAtOnce bool
-	// UserAgent is sent with every request. Empty: that of Go.
+	// UserAgent is sent with every request. Empty: Go's default.
 	UserAgent string
-	// Holds are what servers asked for by Retry-After. Clients of one process are to share them. Nil: this Client's own.
+	// Holds stores the delays that servers asked for with Retry-After. The clients of a process should share it. Nil: a
+	// store of its own.
 	Holds *Holds
 }
 
-// Event is one event of the server.
+// Event is an event of the server.
 type Event struct {
 	Namespace string
 	Name      string
@@ -103,21 +103,21 @@ type Event struct {
 	Received  time.Time
 }
 
-// Handler takes one event. Its context outlives that of Run by at most [Config.DrainTimeout]; when it ends, the handler
-// must return, for Run waits for it.
+// Handler handles one event. Its context outlives that of Run by at most [Config.DrainTimeout]. When it ends, the
+// handler must return, since Run waits for it.
 type Handler func(ctx context.Context, ev Event) error
 
-// Client keeps a connection to one server.
+// Client keeps a connection to one server. It may run once at a time.
 type Client struct {
 	cfg     Config
 	url     *url.URL
 	dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
 	running atomic.Bool
 	known   Protocol // the detected revision
-	detour  detour
+	detour  pollingFallback
 }
 
-// New checks cfg and makes a Client, which does nothing before [Client.Run].
+// New checks cfg and returns a Client. It does nothing before [Client.Run].
 func New(cfg Config) (*Client, error) {
 	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, 4<<20)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
@@ -134,7 +134,7 @@ func New(cfg Config) (*Client, error) {
 	u, err := url.Parse(cfg.URL)
 	switch {
 	case err != nil:
-		return nil, errors.New("socket url: not a URL") // the error of net/url would show it
+		return nil, errors.New("socket url: not a URL") // the error of net/url would show the URL
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, errors.New("socket url: want http://host or https://host")
 	case u.Host == "":
@@ -149,7 +149,7 @@ func New(cfg Config) (*Client, error) {
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/socket.io"
 	}
-	u = u.JoinPath("/") // without its last slash no server knows the path
+	u = u.JoinPath("/") // no server accepts the path without its final slash
 	for i, namespace := range cfg.Namespaces {
 		if len(namespace) < 2 || namespace[0] != '/' || strings.ContainsAny(namespace, ",?") ||
 			slices.Contains(cfg.Namespaces[:i], namespace) {
@@ -160,14 +160,14 @@ func New(cfg Config) (*Client, error) {
 	return &Client{cfg: cfg, url: u, dialer: new(net.Dialer).DialContext}, nil
 }
 
-// Run connects, and reconnects for ever, handing each event of every namespace to h: one at a time, in the order of
-// the wire, beginning with what may come before the server has accepted the connection. It returns nil after ctx ends;
-// the error of h, after which h is called no more; or a permanent error of [Config.Query]. When it returns, the
-// connection is closed, no goroutine is left, and h has been given everything that was received, unless it took longer
-// than [Config.DrainTimeout] or failed.
+// Run connects, and reconnects forever. It calls h for each event of every namespace, one at a time, in the order of
+// the wire, including events before the server has accepted the connection. It returns nil after ctx ends; the error of
+// h, which is not called again; or a permanent error of [Config.Query]. When it returns, the connection is closed, no
+// goroutine is left, and h has handled everything received, unless that took longer than [Config.DrainTimeout] or
+// failed.
 //
-// While h is slow, reading goes on until [Config.BufferBytes] are waiting; then the server has to wait.
-// A Client runs once at a time.
+// While h is slow, reading continues until [Config.BufferBytes] are buffered; then the server has to wait. A Client may
+// run once at a time.
 func (c *Client) Run(ctx context.Context, h Handler) error {
 	if !c.running.CompareAndSwap(false, true) {
 		return errors.New("run socket: it is running")
@@ -206,7 +206,7 @@ func (c *Client) Run(ctx context.Context, h Handler) error {
 
 var errDrain = errors.New("time to handle the last events is up")
 
-// deliver hands events to h until there are no more, h fails, or ctx ends.
+// deliver calls h for each event until there are no more, h fails, or ctx ends.
 func deliver(ctx context.Context, events *queue, h Handler) error {
 	var batch []item
 	for {
@@ -220,7 +220,7 @@ func deliver(ctx context.Context, events *queue, h Handler) error {
 				events.done(it)
 			}
 			select {
-			case <-ctx.Done(): // h was told to give up
+			case <-ctx.Done(): // the handler was told to stop
 				return nil
 			default:
 			}
@@ -230,7 +230,7 @@ func deliver(ctx context.Context, events *queue, h Handler) error {
 			batch[i] = item{}
 		}
 		if cap(batch) > 1024 {
-			batch = nil // room that only a burst needed
+			batch = nil // free the buffer of a burst
 		}
 	}
 }

@@ -328,22 +328,22 @@ func TestReconnectsLeakNothing(t *testing.T) {
 
 // TestSuspendedMachine makes the wall clock leap while the monotonic one stood still.
 func TestSuspendedMachine(t *testing.T) {
-	var p pulse
+	var p liveness
 	now := time.Now()
-	p.beat(now.Round(0).Add(-time.Hour)) // no monotonic reading: what the wall clock said before
+	p.noteFrame(now.Round(0).Add(-time.Hour)) // no monotonic reading: what the wall clock said before
 	if got := p.silence(now); got < time.Hour {
 		t.Errorf("silence %v after an hour's sleep", got)
 	}
-	p.beat(now.Round(0).Add(time.Hour)) // the wall clock was set back
+	p.noteFrame(now.Round(0).Add(time.Hour)) // the wall clock was set back
 	if got := p.silence(now); got > 0 {
 		t.Errorf("silence %v", got)
 	}
-	p.beat(now)
-	p.deaf(true)
+	p.noteFrame(now)
+	p.setPaused(true)
 	if got := p.silence(now.Add(time.Hour)); got != 0 {
 		t.Errorf("silence %v while nobody listens", got)
 	}
-	p.deaf(false)
+	p.setPaused(false)
 	if got := p.silence(time.Now()); got > time.Minute {
 		t.Errorf("silence %v after listening again", got)
 	}

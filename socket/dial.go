@@ -14,34 +14,34 @@ import (
 	"github.com/coder/websocket"
 )
 
-// conn carries the frames of a session. One goroutine reads; any may write.
+// conn transports the frames of a session. One goroutine reads; any may write.
 type conn interface {
-	// read waits for a message and reads it, or skips most of it. While one is under way it calls heard, which may be nil.
-	// errUpgraded says that from now on it goes another way.
+	// read reads a message, or skips most of it. While one arrives, it calls heard, which may be nil. errUpgraded means
+	// that the session continues on another transport.
 	read(ctx context.Context, heard func()) (incoming, error)
-	// write sends one frame of text.
+	// write sends one text frame.
 	write(ctx context.Context, text string) error
-	// ping has something go over the connection, where the protocol has no ping of ours.
+	// ping sends something where the protocol has no ping of the client.
 	ping(ctx context.Context)
 	close()
 }
 
-// link is an open connection on which the server has begun an Engine.IO session.
+// link is an open connection on which the server has started an Engine.IO session.
 type link struct {
 	conn      conn
-	rev       Protocol // the revision that was dialled
+	rev       Protocol // the revision of the dial
 	handshake handshake
 	scrub     scrubber
 }
 
-// target is what an attempt connects to.
+// target is the destination of an attempt.
 type target struct {
 	url   url.URL // with a fresh query
 	rev   Protocol
 	scrub scrubber
 }
 
-// transport returns the URL for one of Engine.IO's transports, with more in the query.
+// transport returns the URL for an Engine.IO transport, with additions to the query.
 func (t *target) transport(name Transport, more url.Values) *url.URL {
 	at := t.url
 	query := at.Query()
@@ -52,10 +52,10 @@ func (t *target) transport(name Transport, more url.Values) *url.URL {
 	return &at
 }
 
-// dial asks for a fresh query, connects by the given transport and revision, and waits for the handshake. An error is a
-// [fault], or what Query returned if that is permanent.
+// dial gets a fresh query, connects with the given transport and revision, and waits for the handshake. The error is a
+// [fault], or a permanent error of Query.
 func (c *Client) dial(ctx context.Context, rev Protocol, via Transport) (*link, error) {
-	to, err := c.aim(ctx, rev)
+	to, err := c.newTarget(ctx, rev)
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +74,8 @@ func (c *Client) dial(ctx context.Context, rev Protocol, via Transport) (*link, 
 	return &link{ws, rev, hs, to.scrub}, nil
 }
 
-// aim asks for a fresh query.
-func (c *Client) aim(ctx context.Context, rev Protocol) (*target, error) {
+// newTarget gets a fresh query.
+func (c *Client) newTarget(ctx context.Context, rev Protocol) (*target, error) {
 	if err := c.heldBack(); err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (c *Client) aim(ctx context.Context, rev Protocol) (*target, error) {
 			return nil, &fault{kindQuery, fmt.Errorf("query for %s: %w", c.url.Host, err)}
 		}
 		maps.Copy(query, fresh)
-		if err := c.heldBack(); err != nil { // another client was told so, while a token was waited for
+		if err := c.heldBack(); err != nil { // another client got a Retry-After while this one waited for a token
 			return nil, err
 		}
 	}
@@ -99,7 +99,7 @@ func (c *Client) aim(ctx context.Context, rev Protocol) (*target, error) {
 	return to, nil
 }
 
-// noHandshake is the failure of an attempt on which the server did not begin a session.
+// noHandshake is the failure of an attempt without a handshake.
 func (c *Client) noHandshake(ctx context.Context, to *target, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -109,7 +109,7 @@ func (c *Client) noHandshake(ctx context.Context, to *target, err error) error {
 		&handshakeError{tried: to.rev, why: to.scrub.root(err), blocked: silent || brokenOff(err)})}
 }
 
-// upgrade opens the WebSocket. An attempt that fails leaves no connection behind.
+// upgrade opens the WebSocket. A failed attempt leaves no connection behind.
 func (c *Client) upgrade(ctx context.Context, to *target) (*webSocket, error) {
 	limit := c.cfg.Dial.HandshakeTimeout
 	dialCtx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
@@ -128,7 +128,7 @@ func (c *Client) upgrade(ctx context.Context, to *target) (*webSocket, error) {
 		return nil, context.Cause(ctx)
 	case resp == nil || resp.StatusCode == http.StatusSwitchingProtocols:
 		f := networkFault(dialCtx, c.url.Host+c.through(dialCtx), err, to.scrub)
-		stripped := resp != nil // something on the way has taken headers out of the answer
+		stripped := resp != nil // an intermediary has removed headers from the answer
 		if all.any() && (stripped || dialCtx.Err() != nil || brokenOff(err)) {
 			none := &upgradeError{why: f.err.Error()}
 			if stripped {
@@ -141,7 +141,7 @@ func (c *Client) upgrade(ctx context.Context, to *target) (*webSocket, error) {
 	return nil, c.refusedUpgrade(resp, to)
 }
 
-// openWebSocket asks for the upgrade.
+// openWebSocket requests the upgrade.
 func (c *Client) openWebSocket(ctx context.Context, through *http.Client, at *url.URL) (*webSocket, *http.Response, error) {
 	conn, resp, err := websocket.Dial(ctx, at.String(), &websocket.DialOptions{HTTPClient: through, HTTPHeader: c.header()})
 	if err != nil {
@@ -150,12 +150,12 @@ func (c *Client) openWebSocket(ctx context.Context, through *http.Client, at *ur
 	return newWebSocket(conn), resp, nil
 }
 
-// brokenOff reports whether a connection was ended by the other side without a word.
+// brokenOff reports whether the other side ended a connection without an answer.
 func brokenOff(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// refusedUpgrade is the failure of an attempt that got another answer than 101.
+// refusedUpgrade is the failure of an attempt with an answer other than 101.
 func (c *Client) refusedUpgrade(resp *http.Response, to *target) error {
 	said := readAnswer(resp, to.scrub)
 	held := c.answered(resp, time.Now())

@@ -16,13 +16,13 @@ import (
 )
 
 // engine is the state machine of one connection, by github.com/zishang520/socket.io-client-go: which packets open it,
-// which namespaces are joined, when it is over. That package speaks Engine.IO 4 only, decodes into maps, starts a
-// goroutine for each packet, dials without a deadline, and can panic. So it is used through its two extension points:
-// the transport is an open [link], and the parser hands events over itself. Heartbeats and time limits stay outside,
-// and it never learns the URL, hence no token.
+// which namespaces are joined, when it is over. That package speaks only Engine.IO 4, decodes into maps, starts a
+// goroutine per packet, dials without a deadline, and can panic. So it is used through its two extension points: the
+// transport is an open [link], and the parser delivers events by itself. Heartbeats and timeouts stay outside, and it
+// never learns the URL, hence no token.
 //
-// Every call into it comes from the one goroutine that reads the link, so that it runs in the order of the wire and
-// leaves no goroutine behind but the timer it keeps while open.
+// Only the goroutine that reads the link calls into it. So it runs in the order of the wire and leaves no goroutine
+// behind but its timer while it is open.
 type engine struct {
 	transport *transport
 	decoder   *decoder
@@ -33,18 +33,18 @@ type engine struct {
 	onRefuse  func(namespace, text string)
 }
 
-// news is what the engine must be told of a Socket.IO packet.
+// news is what the engine must learn from a Socket.IO packet.
 type news struct {
 	kind      byte // packetConnect, packetDisconnect or packetError; zero: nothing
 	namespace string
 	text      string // the session id of a connect, the reason of an error
 }
 
-// forEver is the time limit handed to timers of the package that must never fire.
+// forEver is the duration for timers of the package that must never fire.
 const forEver = 100 * 365 * 24 * time.Hour
 
-// newEngine makes the engine of one connection. It writes with write, shows each message to read, and calls the
-// fields onJoin and onRefuse, all within open and receive.
+// newEngine makes the engine of one connection. It sends with write, passes each message to read, and calls onJoin and
+// onRefuse, all within open and receive.
 func newEngine(rev Protocol, namespaces []string, write func(text string), read func(frame) news) *engine {
 	e := &engine{
 		transport: &transport{Transport: eio.MakeTransport(), rev: rev, write: write},
@@ -88,14 +88,14 @@ func (e *engine) join(namespace string) *sio.Socket {
 	return socket
 }
 
-// open begins the session that the server announced, and asks to join the namespaces.
+// open starts the session that the server announced, and joins the namespaces.
 func (e *engine) open(sid string) error {
 	return guard("open", func() {
 		for _, socket := range e.sockets {
-			socket.Connect() // the first creates the transport; its listeners are in place when this returns
+			socket.Connect() // the first creates the transport, whose listeners are set when this returns
 		}
 		e.transport.OnOpen()
-		// The heartbeat is not the engine's: its timer would call a server dead that we have only stopped reading.
+		// The engine must not handle heartbeats: its timer would declare a server dead while we pause reading.
 		name, _ := json.Marshal(sid) //nolint:errchkjson // A string cannot fail to encode.
 		handshake := fmt.Sprintf(`{"sid":%s,"upgrades":[],"pingInterval":%d,"pingTimeout":%[2]d}`,
 			name, (forEver / 2).Milliseconds())
@@ -103,19 +103,19 @@ func (e *engine) open(sid string) error {
 	})
 }
 
-// receive takes one message.
+// receive handles one message.
 func (e *engine) receive(f frame) error {
 	e.incoming.frame = f
 	return guard("receive", func() { e.transport.OnPacket(&e.packet) })
 }
 
-// close ends the session and stops the engine's timers. The link is not the engine's to close.
+// close ends the session and stops the engine's timers. It does not close the link.
 func (e *engine) close() error {
 	// Disconnect of the package is not used: it passes a nil error to a listener that asserts one, and panics.
 	return guard("close", func() { e.transport.OnClose(errors.New("closed")) })
 }
 
-// guard turns a panic of the package into an error: the connection is given up, the process goes on.
+// guard turns a panic of the package into an error, which ends the connection only.
 func guard(op string, call func()) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -143,14 +143,14 @@ func (t *transport) New(socket eio.Socket, opts eio.SocketOptionsInterface) eio.
 // Name implements eio.TransportCtor and eio.Transport.
 func (t *transport) Name() string { return "websocket" }
 
-// DoOpen does nothing: the link is open.
+// DoOpen does nothing, since the link is open.
 func (t *transport) DoOpen() {}
 
-// DoClose does nothing: the owner of the link closes it.
+// DoClose does nothing: the owner closes the link.
 func (t *transport) DoClose() {}
 
-// Write sends packets, at once and in order. The package calls it under its flush lock, so that "drain" must not be
-// emitted here; and since the transport stays writable, nobody waits for it.
+// Write sends packets at once and in order. The package calls it under its flush lock, so it must not emit "drain"; the
+// transport stays writable, so nobody waits for that.
 func (t *transport) Write(packets []*eiopacket.Packet) {
 	for _, p := range packets {
 		body, ok := p.Data.(interface{ Bytes() []byte })
@@ -171,7 +171,7 @@ func (t *transport) Write(packets []*eiopacket.Packet) {
 	}
 }
 
-// message carries a frame through the package to the decoder.
+// message passes a frame through the package to the decoder.
 type message struct{ frame }
 
 // Read implements io.Reader, as the package requires. It does not read.

@@ -20,11 +20,11 @@ import (
 	"github.com/treatrelay/relay/socket/internal/payload"
 )
 
-// RejectedError says that the server took the connection and then refused it, as a middleware (io.use) does with a
-// token it does not know. Client tries again with a fresh query.
+// RejectedError means that the server accepted the connection and then rejected it, as a middleware (io.use) does with
+// an unknown token. The client retries with a fresh query.
 type RejectedError struct {
 	Namespace string
-	Message   string // the server's words: at most 200 bytes, no control characters, no value of the query
+	Message   string // the server's text: at most 200 bytes, no control characters, no value of the query
 }
 
 // Error implements error.
@@ -35,7 +35,7 @@ func (e *RejectedError) Error() string {
 	return fmt.Sprintf("connect to namespace %q: the server refused: %q", e.Namespace, e.Message)
 }
 
-// kind tells failures apart as far as a reader of the log cares: a failure of the same kind is not news.
+// kind classifies failures for the log: a failure of the same kind as the last one is not logged again.
 type kind string
 
 const (
@@ -72,33 +72,33 @@ func kindOf(err error) kind {
 	return kindLost
 }
 
-// handshakeError says that a server answered a dial with one revision, but not with an Engine.IO handshake. It is the
-// only failure of a dial that says anything about the revision the server speaks.
+// handshakeError means that a server answered a dial, but not with an Engine.IO handshake. No other failure of a dial
+// says anything about the server's revision.
 type handshakeError struct {
 	tried   Protocol
 	why     string
-	blocked bool // it may be that something on the way does not let the WebSocket through
+	blocked bool // the network may block WebSocket
 }
 
 func (e *handshakeError) Error() string {
 	return fmt.Sprintf("no handshake of Engine.IO %v: %s", e.tried, e.why)
 }
 
-// upgradeError says that the server, or something before it, was reached but a WebSocket was not available.
+// upgradeError means that the server, or an intermediary, was reached but WebSocket was not available.
 type upgradeError struct {
 	why  string
-	sure bool // it is the way that does not let WebSocket through; else it may also be that the server is out of order
+	sure bool // the network blocks WebSocket; otherwise the server may be at fault
 }
 
 func (e *upgradeError) Error() string { return e.why }
 
-// silenceError says that the server said nothing for so long.
+// silenceError means that the server was silent for that long.
 type silenceError struct{ limit time.Duration }
 
 func (e *silenceError) Error() string { return fmt.Sprintf("silence for %v", e.limit) }
 
-// mayPoll reports whether long-polling may be possible where an attempt by WebSocket has failed. Where that is a guess it has to
-// fail twice in a row, for each attempt costs a token.
+// mayPoll reports whether long-polling may work where WebSocket has failed. If that is a guess, it takes two failures
+// in a row, since each attempt costs a token.
 func mayPoll(err error, again bool) bool {
 	if none, ok := errors.AsType[*upgradeError](err); ok {
 		return none.sure || again
@@ -107,20 +107,20 @@ func mayPoll(err error, again bool) bool {
 	return ok && silent.blocked && again
 }
 
-// revisionError says that the server turned out to speak another revision than was tried.
+// revisionError means that the server speaks another revision than was tried.
 type revisionError struct{ spoken Protocol }
 
 func (e *revisionError) Error() string {
 	return fmt.Sprintf("the server speaks Engine.IO %v: set the protocol to %v or auto", e.spoken, e.spoken)
 }
 
-// permanent reports whether an error of [Config.Query] says that asking again is of no use.
+// permanent reports whether an error of [Config.Query] means that retrying is useless.
 func permanent(err error) bool {
 	var p interface{ Permanent() bool }
 	return errors.As(err, &p) && p.Permanent()
 }
 
-// networkFault names the kind of a failed dial, and keeps its root only.
+// networkFault returns the kind of a failed dial and its root cause.
 func networkFault(ctx context.Context, host string, err error, scrub scrubber) *fault {
 	f := &fault{kind: kindNetwork}
 	_, unknownHost := errors.AsType[*net.DNSError](err)
@@ -144,16 +144,16 @@ func networkFault(ctx context.Context, host string, err error, scrub scrubber) *
 	return f
 }
 
-// lost says why a connection ended.
+// lost returns why a connection ended.
 func lost(err error, scrub scrubber) *fault {
 	return &fault{kindLost, errors.New(scrub.root(err))}
 }
 
-// scrubber knows the query and its values, none of which may be seen in a log or an error.
+// scrubber knows the query and its values, which must not appear in logs and errors.
 type scrubber []secret.String
 
-// newScrubber makes a scrubber of the query string, and of the values that make it secret. The whole goes first, and
-// longer values before shorter ones that they may contain.
+// newScrubber makes a scrubber of the query string and its secret values. It replaces the whole first, then longer
+// values before shorter ones that they may contain.
 func newScrubber(raw string, query url.Values) scrubber {
 	texts := []string{raw}
 	for _, values := range query {
@@ -169,8 +169,8 @@ func newScrubber(raw string, query url.Values) scrubber {
 	return s
 }
 
-// root returns what a network error is at its root. Its wrappers say "failed to" many times over, and carry the URL with
-// its query, and the local address, which is always another.
+// root returns the root cause of a network error. Its wrappers repeat "failed to", and contain the URL with its query
+// and the local address, which always differs.
 func (s scrubber) root(err error) string {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
@@ -189,7 +189,7 @@ func (s scrubber) root(err error) string {
 	return s.clean(err.Error())
 }
 
-// clean makes foreign text fit for a log line: no secrets, no control or format characters, at most 200 bytes.
+// clean makes foreign text safe for a log line: no secrets, no control or format characters, at most 200 bytes.
 func (s scrubber) clean(text string) string {
 	const most = 200
 	text = secret.Scrub(text[:min(len(text), 1<<14)], s...)

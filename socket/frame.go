@@ -10,11 +10,11 @@ const (
 	frameUpgrade = '5'
 )
 
-// frame is one Engine.IO packet as it came in one WebSocket message.
+// frame is an Engine.IO packet from one WebSocket message.
 type frame struct {
-	kind   byte   // a digit, or zero for what is no packet at all
-	binary bool   // a message of bytes
-	data   []byte // what follows the kind; it aliases the WebSocket message
+	kind   byte   // a digit; zero: not a packet
+	binary bool   // a binary message
+	data   []byte // what follows the kind; aliases the WebSocket message
 }
 
 // parseFrame takes a WebSocket message apart. Text starts with the kind as a digit in both revisions. A binary message

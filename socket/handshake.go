@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// handshake is what the server says of the session. (Engine.IO protocol, "Handshake".)
+// handshake is the server's description of the session. (Engine.IO protocol, "Handshake".)
 type handshake struct {
 	sid          string
 	pingInterval time.Duration
 	pingTimeout  time.Duration
-	upgrades     bool // to WebSocket, if the session is by polling
+	upgrades     bool // to WebSocket, if the session polls
 }
 
-// The intervals of a handshake that names none are those that the protocol names in its example. None may be shorter than
-// minInterval or longer than maxInterval, so that no server makes us flood it, or wait for ever.
+// Default intervals, from the protocol's example. No interval may be shorter than minInterval or longer than
+// maxInterval, so that a server can neither make the client flood it nor wait forever.
 const (
 	defaultPingInterval = 25 * time.Second
 	defaultPingTimeout  = 20 * time.Second
@@ -31,7 +31,7 @@ const (
 	maxSID              = 512 // bytes
 )
 
-// readHandshake waits for the first frame, which must be the handshake.
+// readHandshake reads the first frame, which must be the handshake.
 func (c *Client) readHandshake(ctx context.Context, ws *webSocket) (handshake, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.Dial.HandshakeTimeout, &silenceError{c.cfg.Dial.HandshakeTimeout})
 	defer cancel()
@@ -57,8 +57,8 @@ func openingOf(in incoming) (handshake, error) {
 	return parseHandshake(f.data)
 }
 
-// parseHandshake decodes the payload of an open packet as it is meant: a number may be a text, or have a fraction or an
-// exponent, a session id may be a number, and an interval that is missing, null or not positive is the default one.
+// parseHandshake decodes the payload of an open packet tolerantly: a number may be a string, or have a fraction or an
+// exponent; a session id may be a number; an interval that is missing, null or not positive has its default.
 func parseHandshake(data []byte) (handshake, error) {
 	var raw struct {
 		SID          json.RawMessage `json:"sid"`
@@ -87,11 +87,12 @@ func parseHandshake(data []byte) (handshake, error) {
 		return handshake{}, err
 	}
 	var upgrades []string
-	_ = json.Unmarshal(raw.Upgrades, &upgrades) // what cannot be read names none
+	_ = json.Unmarshal(raw.Upgrades, &upgrades) // unreadable: no upgrades
 	return handshake{sid, interval, timeout, slices.Contains(upgrades, string(WebSocket))}, nil
 }
 
-// scalar returns a JSON text or number as a text, and whether it is one. What is missing or null is an empty text.
+// scalar returns a JSON string or number as text. It reports false for other values. A missing or null value is an
+// empty text.
 func scalar(value json.RawMessage) (text string, ok bool) {
 	switch first := string(value[:min(len(value), 1)]); {
 	case first == "" || first == "n":
@@ -104,12 +105,12 @@ func scalar(value json.RawMessage) (text string, ok bool) {
 	return "", false
 }
 
-// milliseconds reads the interval that a field of the handshake holds.
+// milliseconds reads an interval of the handshake.
 func milliseconds(field string, value json.RawMessage, fallback time.Duration) (time.Duration, error) {
 	text, ok := scalar(value)
 	number, err := strconv.ParseFloat(cmp.Or(strings.TrimSpace(text), "0"), 64)
 	if errors.Is(err, strconv.ErrRange) {
-		err = nil // an infinity, or next to nothing
+		err = nil // an infinity, or next to zero
 	}
 	switch {
 	case !ok || err != nil || math.IsNaN(number):

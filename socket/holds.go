@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// holdMax bounds how long a server is left alone because it asked for that: one attempt an hour hurts no server, and a
-// number with three zeros too many must not keep treats away for days.
+// holdMax bounds a Retry-After: one attempt per hour hurts no server, and a mistaken number must not block treats for
+// days.
 const holdMax = time.Hour
 
-// Holds are what servers asked for by Retry-After: to be left alone for a while. Clients that share one all keep to what any
-// of them was told. It is ready to use, from many goroutines.
+// Holds stores the delays that servers asked for with Retry-After. Clients that share it all respect them. The zero
+// value is ready for use, also concurrently.
 type Holds struct {
 	mu     sync.Mutex
 	places map[string]hold
 }
 
-// hold is what one server asked for.
+// hold is the delay that one server asked for.
 type hold struct {
 	until time.Time
 	why   string
 }
 
-// placeOf names what is left alone: a server and a path, without what may be secret in the query.
+// placeOf returns the scheme, host and path of a URL, without the query, which may be secret.
 func placeOf(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path }
 
-// ask notes that a server wants no request before the given moment.
+// ask records that a server wants no request before a time.
 func (h *Holds) ask(u *url.URL, until time.Time, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -43,7 +43,7 @@ func (h *Holds) ask(u *url.URL, until time.Time, why string) {
 	}
 }
 
-// left returns for how long a server is to be left alone yet, and why.
+// left returns how long a server wants no request, and why.
 func (h *Holds) left(u *url.URL, now time.Time) (d time.Duration, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -58,7 +58,7 @@ func (h *Holds) left(u *url.URL, now time.Time) (d time.Duration, why string) {
 	return d, asked.why
 }
 
-// heldBack returns the failure of an attempt that is not made, because the server wants none; nil if it may be.
+// heldBack returns the failure of an attempt that must wait, or nil.
 func (c *Client) heldBack() error {
 	left, why := c.cfg.Dial.Holds.left(c.url, time.Now())
 	if left == 0 {
@@ -67,7 +67,7 @@ func (c *Client) heldBack() error {
 	return &fault{kindHeld, fmt.Errorf("connect to %s: %s", c.url.Host, why)}
 }
 
-// answered notes what a server's refusal asks for, and says it in words.
+// answered records the Retry-After of a server's refusal, and returns it in words.
 func (c *Client) answered(resp *http.Response, now time.Time) string {
 	after := retryAfter(resp.Header.Get("Retry-After"), now)
 	if after == 0 || resp.StatusCode < http.StatusBadRequest {
@@ -79,11 +79,11 @@ func (c *Client) answered(resp *http.Response, now time.Time) string {
 	return asked
 }
 
-// retryAfter reads a Retry-After header, seconds or a date, as at most holdMax. Zero: there is none that makes sense.
+// retryAfter parses a Retry-After header, seconds or a date, up to holdMax. 0: none, or invalid.
 func retryAfter(text string, now time.Time) time.Duration {
 	text = strings.TrimSpace(text)
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		if !(seconds > 0) { // or no number
+		if !(seconds > 0) { // or not a number
 			return 0
 		}
 		return time.Duration(min(seconds, holdMax.Seconds()) * float64(time.Second))

@@ -23,22 +23,22 @@ const (
 	packetBinaryAck   = '6'
 )
 
-// maxAttachments bounds the buffers of one binary event, and the number of frames that can be swallowed by one.
+// maxAttachments bounds the buffers of a binary event, and so the frames that one event can consume.
 const maxAttachments = 256
 
-// maxAckID is how many digits the id of an acknowledgement may have to be answered.
+// maxAckID bounds the digits of an acknowledgement id that is answered.
 const maxAckID = 20
 
-// packet is one Socket.IO packet, its payload not yet decoded.
+// packet is a Socket.IO packet with its payload not decoded.
 type packet struct {
 	kind        byte
 	attachments int
 	namespace   string
-	ack         string // the id of the acknowledgement that an event asks for, digits; empty: none
-	payload     []byte // JSON, or nothing; it aliases the frame
+	ack         string // the digits of the id of a requested acknowledgement; empty: none
+	payload     []byte // JSON, or empty; aliases the frame
 }
 
-// acknowledgement is the message that answers an event, with nothing to say.
+// acknowledgement returns the message that acknowledges an event, without arguments.
 func (p *packet) acknowledgement() string {
 	text := string(frameMessage) + string(packetAck)
 	if p.namespace != "/" {
@@ -47,7 +47,7 @@ func (p *packet) acknowledgement() string {
 	return text + p.ack + "[]"
 }
 
-// parsePacket takes the text of a message apart: kind, [attachments "-"], [namespace ","], [id], payload.
+// parsePacket parses the text of a message: kind, [attachments "-"], [namespace ","], [id], payload.
 func parsePacket(text []byte) (packet, error) {
 	if len(text) == 0 || text[0] < packetConnect || text[0] > packetBinaryAck {
 		return packet{}, errors.New("parse packet: unknown kind")
@@ -69,7 +69,7 @@ func parsePacket(text []byte) (packet, error) {
 		}
 		p.namespace, rest = string(name), after
 	}
-	if p.kind != packetError { // the text of version 1 and 2 may start with a digit
+	if p.kind != packetError { // the text of versions 1 and 2 may start with a digit
 		after := bytes.TrimLeft(rest, "0123456789")
 		if id := rest[:len(rest)-len(after)]; len(id) <= maxAckID && (p.kind == packetEvent || p.kind == packetBinaryEvent) {
 			p.ack = string(id)
@@ -93,7 +93,7 @@ func decodeEvent(payload []byte) (name string, args []json.RawMessage, err error
 	return jsonscan.Unquote(items[0]), items[1:], nil
 }
 
-// reserved reports whether a name belongs to the protocol, so that no server may use it for an event of its own.
+// reserved reports whether a name is reserved by the protocol, so that no server may use it for its own events.
 // (Socket.IO documentation, "Emit cheatsheet: reserved events".)
 func reserved(name string) bool {
 	switch name {
@@ -107,8 +107,8 @@ func reserved(name string) bool {
 // object: within a string its quotes would be escaped, and after the end of a string no name can follow.
 var placeholder = regexp.MustCompile(`\{\s*"_placeholder"\s*:\s*true\s*,\s*"num"\s*:\s*(\d{1,3})\s*\}`)
 
-// attach puts the attachments of a binary event into its payload, as base64 strings. Each may stand in one place only,
-// so that a short payload cannot be blown up.
+// attach inserts the attachments of a binary event into its payload as base64 strings. Each may be used only once, so
+// that a short payload cannot be inflated.
 func attach(payload []byte, blobs [][]byte) ([]byte, error) {
 	used := make([]bool, len(blobs))
 	var bad error
@@ -124,8 +124,8 @@ func attach(payload []byte, blobs [][]byte) ([]byte, error) {
 	return whole, bad
 }
 
-// errorText returns what an error packet says: the text of versions 1 and 2 (any JSON, often a string), or the member
-// "message" of version 3 and later.
+// errorText returns the text of an error packet: the payload in versions 1 and 2 (any JSON, often a string), or the
+// member "message" in version 3 and later.
 func errorText(payload []byte) string {
 	var text string
 	if json.Unmarshal(payload, &text) == nil {

@@ -22,27 +22,27 @@ var (
 	errNothing  = errors.New("a poll was answered with nothing")
 )
 
-// polling is a [conn] over HTTP long-polling, which may become a WebSocket. A request waits at the server until there is something
-// to read; what is written is posted. (Engine.IO protocol, "HTTP long-polling".) The server gives each packet away once, so
-// every answer is read to its end, and the session ends with the first one that breaks: what was in it is found in the history.
+// polling is a [conn] over HTTP long-polling, which may become a WebSocket. A request waits at the server until there
+// is something to read; writes are posted. (Engine.IO protocol, "HTTP long-polling".) The server delivers each packet
+// only once. So each answer is read to its end, and a broken one ends the session; the history has what it held.
 type polling struct {
 	client   *Client
 	to       *target
 	sid      string
 	http     *http.Client // with the cookies by which a load balancer finds the session's server
 	all      *opened
-	life     context.Context //nolint:containedctx // of the session: it ends requests of several goroutines, which have contexts of their own
+	life     context.Context //nolint:containedctx // the session's: it ends requests of several goroutines with contexts of their own
 	end      context.CancelCauseFunc
-	get      turn      // who polls, or takes the reader's place to go over to a WebSocket
-	post     turn      // who writes: the server takes one request at a time
-	pulled   *pulled   // the answer that is being read
-	upgraded *upgraded // to where the session has gone
+	get      turn      // held by the poller, or by the upgrade to WebSocket
+	post     turn      // held by the writer: the server accepts one request at a time
+	pulled   *pulled   // the answer being read
+	upgraded *upgraded // the WebSocket after an upgrade
 }
 
-// upgraded is where a session goes that has left polling.
+// upgraded is the connection of a session that has left polling.
 type upgraded struct {
 	ws   atomic.Pointer[webSocket]
-	told bool // to the reader
+	told bool // the reader knows
 }
 
 // pulled is an answer to a poll.
@@ -52,7 +52,7 @@ type pulled struct {
 	packets int
 }
 
-// turn is a lock that can be waited for until a context ends. Those who wait get it in order.
+// turn is a fair lock that a context can interrupt.
 type turn chan struct{}
 
 func (t turn) take(ctx context.Context) error {
@@ -66,7 +66,7 @@ func (t turn) take(ctx context.Context) error {
 
 func (t turn) give() { <-t }
 
-// dialPolling begins a session by polling. An attempt that fails leaves no connection behind.
+// dialPolling starts a session by polling. A failed attempt leaves no connection behind.
 func (c *Client) dialPolling(ctx context.Context, to *target) (_ *link, err error) {
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	jar, err := cookiejar.New(nil)
@@ -104,7 +104,7 @@ func (c *Client) dialPolling(ctx context.Context, to *target) (_ *link, err erro
 	return nil, c.noHandshake(ctx, to, err)
 }
 
-// open asks for a session and reads its handshake.
+// open requests a session and reads its handshake.
 func (p *polling) open() (handshake, error) {
 	c := p.client
 	if err := p.get.take(p.life); err != nil {
@@ -139,7 +139,7 @@ func (p *polling) open() (handshake, error) {
 
 // request sends a request of the session. Its error may show the URL.
 func (p *polling) request(ctx context.Context, method, body string) (*http.Response, error) {
-	more := url.Values{"t": {strconv.FormatInt(time.Now().UnixNano(), 36)}} // no cache knows the answer
+	more := url.Values{"t": {strconv.FormatInt(time.Now().UnixNano(), 36)}} // defeats caches
 	if p.sid != "" {
 		more.Set("sid", p.sid)
 	}
@@ -155,7 +155,7 @@ func (p *polling) request(ctx context.Context, method, body string) (*http.Respo
 	return p.http.Do(req)
 }
 
-// pull makes an answer the one that is read.
+// pull makes an answer the current one.
 func (p *polling) pull(resp *http.Response) {
 	p.pulled = &pulled{body: resp.Body, decoder: payload.NewDecoder(resp.Body, int(p.to.rev), payload.Limits{
 		Read: readLimit, Head: headOf, Skip: skipLimit,
@@ -181,7 +181,7 @@ func (p *polling) read(ctx context.Context, heard func()) (incoming, error) {
 		case errors.Is(err, io.EOF) && p.pulled.packets > 0:
 			p.pulled = nil
 			p.get.give()
-		case errors.Is(err, io.EOF): // to be asked again at once it would take all the time there is
+		case errors.Is(err, io.EOF): // polling again at once would use all the CPU
 			return incoming{}, errNothing
 		case err != nil:
 			return incoming{}, p.cause(err)
@@ -191,7 +191,7 @@ func (p *polling) read(ctx context.Context, heard func()) (incoming, error) {
 	}
 }
 
-// next returns the next packet of the answer that is being read.
+// next returns the next packet of the current answer.
 func (p *polling) next(heard func()) (incoming, error) {
 	packet, err := p.pulled.decoder.Next(heard)
 	if err != nil {
@@ -222,7 +222,7 @@ func (p *polling) poll() error {
 	return nil
 }
 
-// ended reads the answer to a request that failed, and says that the session is over.
+// ended reads the answer to a failed request. It returns that the session is over.
 func (p *polling) ended(resp *http.Response, what string) error {
 	defer func() { _ = resp.Body.Close() }()
 	said := readAnswer(resp, p.to.scrub)
@@ -233,7 +233,7 @@ func (p *polling) ended(resp *http.Response, what string) error {
 	return fmt.Errorf("a %s was answered with %s%s", what, said.text, held)
 }
 
-// cause says why a request failed, which is why the session ended, if it did.
+// cause returns why a request failed: why the session ended, if it did.
 func (p *polling) cause(err error) error {
 	if p.life.Err() != nil {
 		return context.Cause(p.life)
@@ -270,14 +270,14 @@ func (p *polling) write(ctx context.Context, text string) error {
 		_, _ = io.CopyN(io.Discard, resp.Body, 1024) // "ok"
 		_ = resp.Body.Close()
 	}
-	if err != nil && caller.Err() == nil { // else the goodbye is yet to be sent
-		// Whether the server has it, nobody knows; and it has no other way to say that the session is over.
+	if err != nil && caller.Err() == nil { // otherwise the close packet is still to be sent
+		// The server may or may not have it, and has no other way to report the end of the session.
 		p.end(errors.New(p.to.scrub.root(err)))
 	}
 	return err
 }
 
-// ping implements conn: by polling, the server's pings and ours of revision 3 are all there are.
+// ping implements conn: polling has only the protocol's pings.
 func (p *polling) ping(ctx context.Context) {
 	if ws := p.upgraded.ws.Load(); ws != nil {
 		ws.ping(ctx)

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// queue holds the events that were received and not yet handled, bounded by their bytes. One goroutine puts, one takes.
+// queue holds events that are received and not handled yet, bounded by bytes. It has one producer and one consumer.
 type queue struct {
 	limit int
-	ready chan struct{} // holds a token when there is something to take, or the end
-	room  chan struct{} // holds a token when something was handled
+	ready chan struct{} // signals an event, or the end
+	room  chan struct{} // signals a handled event
 
-	mu      sync.Mutex
-	items   []item
-	bytes   int // of items and of what was taken and is not yet done
-	pending int // how many those are
-	jam     jam
-	closed  bool
+	mu         sync.Mutex
+	items      []item
+	bytes      int // of items and of taken events that are not done
+	pending    int // number of those events
+	congestion congestion
+	closed     bool
 }
 
 type item struct {
@@ -25,18 +25,18 @@ type item struct {
 	size  int
 }
 
-// jam is a time in which puts had to wait, once for long or again and again.
-type jam struct {
+// congestion is a period in which puts had to wait, once for long or repeatedly.
+type congestion struct {
 	on      bool
 	waiting bool
-	waited  time.Time // when the last wait ended
+	waited  time.Time // end of the last wait
 }
 
 func newQueue(limit int) *queue {
 	return &queue{limit: limit, ready: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
-// offer adds an event if there is room for it. An event larger than the whole queue has room in an empty one.
+// offer adds an event if it fits. An empty queue accepts an event of any size.
 func (q *queue) offer(it item) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -47,8 +47,8 @@ func (q *queue) offer(it item) bool {
 	return true
 }
 
-// put adds an event, waiting for room; when over is closed first, it adds it all the same, since nothing received is
-// dropped.
+// put adds an event and waits for room. If over is closed first, it adds the event anyway, since no received event may
+// be dropped.
 func (q *queue) put(over <-chan struct{}, it item) {
 	for !q.offer(it) {
 		select {
@@ -69,36 +69,35 @@ func (q *queue) add(it item) {
 	wake(q.ready)
 }
 
-// wait notes that a put begins to wait, and reports whether that is a new jam.
+// wait records that a put starts to wait. It reports whether that starts a new jam.
 func (q *queue) wait() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	news := !q.jam.on
-	q.jam.on, q.jam.waiting = true, true
+	news := !q.congestion.on
+	q.congestion.on, q.congestion.waiting = true, true
 	return news
 }
 
-// waited notes that the put waits no longer.
+// waited records that the put waits no longer.
 func (q *queue) waited() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.jam.waiting, q.jam.waited = false, time.Now()
+	q.congestion.waiting, q.congestion.waited = false, time.Now()
 }
 
-// calm reports, once, that a jam is over: for a while, nothing has had to wait.
+// calm reports the end of a jam once: nothing had to wait for a while.
 func (q *queue) calm(now time.Time) bool {
 	const while = 5 * time.Second
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	over := q.jam.on && !q.jam.waiting && now.Sub(q.jam.waited) >= while
+	over := q.congestion.on && !q.congestion.waiting && now.Sub(q.congestion.waited) >= while
 	if over {
-		q.jam.on = false
+		q.congestion.on = false
 	}
 	return over
 }
 
-// take waits for events and returns all there are, into the emptied buffer. It returns none at the end of the queue,
-// or when ctx ends.
+// take waits for events and returns all of them, in buffer. It returns none at the end of the queue or when ctx ends.
 func (q *queue) take(ctx context.Context, buffer []item) []item {
 	for {
 		q.mu.Lock()
@@ -121,7 +120,7 @@ func (q *queue) take(ctx context.Context, buffer []item) []item {
 	}
 }
 
-// done gives back the room of an event that was handled.
+// done frees the room of a handled event.
 func (q *queue) done(it item) {
 	q.mu.Lock()
 	q.bytes -= it.size
@@ -130,7 +129,7 @@ func (q *queue) done(it item) {
 	wake(q.room)
 }
 
-// end marks that nothing will be added.
+// end closes the queue for new events.
 func (q *queue) end() {
 	q.mu.Lock()
 	q.closed = true

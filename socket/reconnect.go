@@ -13,15 +13,16 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// stable is how long a connection has to last to forget the failures before it. Less than a network that comes and goes takes, so that a
-// stream does not go without treats for a minute each time; more than a server takes that lets in and throws out.
+// stable is how long a connection must last to reset the backoff. It is shorter than the period of a flapping network,
+// so that treats are not delayed by a minute each time, and longer than a server takes that accepts and then drops
+// clients.
 const stable = 15 * time.Second
 
-// heldSpread is the time over which clients come back that a server asked to stay away until the same moment.
+// heldSpread is the period over which clients return that a server had asked to wait until the same time.
 const heldSpread = 2 * time.Second
 
-// newBackoff returns the waits between attempts: full jitter, that is anything from nothing to a ceiling that doubles
-// from one second to sixty. The package spreads a wait over twice its middle, hence half of each.
+// newBackoff returns the delays between attempts with full jitter: anything from zero to a ceiling that doubles from
+// one second to sixty. The package spreads a delay over twice its middle, hence half of each.
 func newBackoff() *backoff.ExponentialBackOff {
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(500*time.Millisecond),
@@ -32,16 +33,16 @@ func newBackoff() *backoff.ExponentialBackOff {
 	)
 }
 
-// reconnect is the work of one Run: connect, and again.
+// reconnect is the state of one Run.
 type reconnect struct {
 	client   *Client
 	events   *queue
 	log      zerolog.Logger
 	attempts int  // since the last connection
-	failed   kind // of the last failure that the log has told
+	failed   kind // kind of the last failure that was logged
 }
 
-// loop returns when ctx ends, with nil, or with a permanent error.
+// loop connects repeatedly. It returns nil when ctx ends, or a permanent error.
 func (r *reconnect) loop(ctx context.Context) error {
 	waits := newBackoff()
 	for ctx.Err() == nil {
@@ -58,7 +59,7 @@ func (r *reconnect) loop(ctx context.Context) error {
 		}
 		wait := waits.NextBackOff()
 		if held, _ := r.client.cfg.Dial.Holds.left(r.client.url, time.Now()); held > 0 {
-			wait = max(wait, held+rand.N(heldSpread)) //nolint:gosec // not a secret: so that not all come at once
+			wait = max(wait, held+rand.N(heldSpread)) //nolint:gosec // jitter
 		}
 		r.tell(err, up, wait)
 		r.enter(State{Phase: Waiting, RetryIn: wait, Err: err})
@@ -67,49 +68,49 @@ func (r *reconnect) loop(ctx context.Context) error {
 	return nil
 }
 
-// detour is what is remembered of the way around a WebSocket that is not available.
-type detour struct {
-	since time.Time // zero: none
+// pollingFallback records that WebSocket is not available.
+type pollingFallback struct {
+	since time.Time // zero: it is available
 	why   error
-	told  bool // the log says so
+	told  bool // it was logged
 }
 
-// detourTime is how long connections begin by polling because of one that could not be had by WebSocket.
-const detourTime = 10 * time.Minute
+// fallbackTime is how long connections start by polling after WebSocket was not available.
+const fallbackTime = 10 * time.Minute
 
-// attempt connects by WebSocket, or by polling if that is not available and was not lately, and stays connected as long as it goes.
-// It returns how long that was, zero if it was never, and why it ended.
+// attempt connects by WebSocket, or by polling if that was not available recently, and stays connected. It returns how
+// long the connection lasted, zero if there was none, and why it ended.
 func (r *reconnect) attempt(ctx context.Context) (up time.Duration, err error) {
 	c := r.client
-	if d := c.detour; !d.since.IsZero() && time.Since(d.since) < detourTime {
+	if d := c.detour; !d.since.IsZero() && time.Since(d.since) < fallbackTime {
 		if up, err = r.detect(ctx, Polling); up == 0 && kindOf(err) != kindRejected {
-			c.detour = detour{}
+			c.detour = pollingFallback{}
 		}
 		return up, err
 	}
-	c.detour = detour{}
+	c.detour = pollingFallback{}
 	up, err = r.detect(ctx, WebSocket)
 	if up > 0 || ctx.Err() != nil || !mayPoll(err, r.attempts > 1 || c.cfg.Dial.PollAtOnce) {
 		return up, err
 	}
 	blocked := err
-	c.detour = detour{since: time.Now(), why: blocked}
+	c.detour = pollingFallback{since: time.Now(), why: blocked}
 	up, err = r.detect(ctx, Polling)
 	if up > 0 || ctx.Err() != nil || permanent(err) || kindOf(err) == kindRejected {
 		return up, err
 	}
-	c.detour = detour{}
+	c.detour = pollingFallback{}
 	return 0, &fault{kindOf(blocked), fmt.Errorf("%w; nor by HTTP long-polling: %w", blocked, err)}
 }
 
-// detect dials as often as it takes to find the revision, and stays connected as long as it goes. It returns how long
-// that was, zero if it was never, and why it ended.
+// detect dials until it finds the revision, and stays connected. It returns how long the connection lasted, zero if
+// there was none, and why it ended.
 func (r *reconnect) detect(ctx context.Context, via Transport) (up time.Duration, err error) {
 	c := r.client
 	rev := cmp.Or(c.cfg.Protocol, c.known, EIO3)
 	detecting := cmp.Or(c.cfg.Protocol, c.known) == Auto
 	var refused *handshakeError // by the first dial of a detection
-	const most = 3              // enough for 3, 4, and 3 again; then a server that contradicts itself has to wait
+	const most = 3              // enough for 3, 4, and 3 again; a server that contradicts itself must wait
 	for range most {
 		r.enter(State{Phase: Connecting, Transport: via, Protocol: rev})
 		up, err = r.connect(ctx, rev, via)
@@ -130,7 +131,7 @@ func (r *reconnect) detect(ctx context.Context, via Transport) (up time.Duration
 			return up, &fault{kindHandshake, fmt.Errorf("connect to %s: %w; %w; is it a Socket.IO server?",
 				c.url.Host, refused, silent)}
 		default:
-			c.known = Auto // the server is another than it was: both revisions are tried before polling
+			c.known = Auto // the server has changed: try both revisions before polling
 			silent.blocked = false
 			return up, err
 		}
@@ -142,7 +143,7 @@ func (r *reconnect) detect(ctx context.Context, via Transport) (up time.Duration
 func (r *reconnect) connect(ctx context.Context, rev Protocol, via Transport) (up time.Duration, err error) {
 	c := r.client
 	r.log.Debug().Stringer("protocol", rev).Str("transport", string(via)).Int("attempt", r.attempts).Msg("dialling")
-	// In a goroutine of its own, for what it takes of the stack is four times what a connection needs from then on.
+	// Dialing needs four times the stack of a connection. A goroutine of its own frees it afterwards.
 	var link *link
 	var dialling sync.WaitGroup
 	dialling.Go(func() { link, err = c.dial(ctx, rev, via) })
@@ -160,7 +161,7 @@ func (r *reconnect) connect(ctx context.Context, rev Protocol, via Transport) (u
 			r.connected(rev, via)
 		},
 		upgrade: func() {
-			c.detour = detour{}
+			c.detour = pollingFallback{}
 			r.log.Info().Str("transport", string(WebSocket)).Msg("WebSocket is available again: the connection uses it from now on")
 			r.enter(State{Phase: Connected, Transport: WebSocket, Protocol: rev, Upgraded: true})
 		},
@@ -172,7 +173,7 @@ func (r *reconnect) connect(ctx context.Context, rev Protocol, via Transport) (u
 	return up, err
 }
 
-// connected notes that the server has accepted the connection.
+// connected records that the server has accepted the connection.
 func (r *reconnect) connected(rev Protocol, via Transport) {
 	r.attempts, r.failed = 0, ""
 	state := State{Phase: Connected, Transport: via, Protocol: rev}
@@ -187,7 +188,7 @@ func (r *reconnect) connected(rev Protocol, via Transport) {
 	r.enter(state)
 }
 
-// tell logs a failure if it is news.
+// tell logs a failure if it is new.
 func (r *reconnect) tell(err error, up, wait time.Duration) {
 	if up > 0 {
 		r.log.Warn().Err(err).Dur("up", up).Msg("connection lost, connecting again")
@@ -200,7 +201,7 @@ func (r *reconnect) tell(err error, up, wait time.Duration) {
 	r.log.WithLevel(level).Err(err).Int("attempt", r.attempts).Dur("retry_in", wait).Msg("cannot connect, trying on")
 }
 
-// enter tells the owner of the Client of a new state.
+// enter reports a new state to OnState.
 func (r *reconnect) enter(s State) {
 	c := r.client
 	if c.cfg.OnState == nil {

@@ -13,16 +13,16 @@ import (
 	"github.com/treatrelay/relay/internal/proxy"
 )
 
-// opened are the connections that one attempt has opened. The transport goes on dialling for an attempt that was given up,
-// and holds a connection whose TLS handshake never ends; nothing of either may be left at the server.
+// opened tracks the connections that one attempt has opened. The transport continues to dial for an abandoned attempt,
+// and keeps a connection whose TLS handshake never ends; none of them may stay open.
 type opened struct {
 	mu    sync.Mutex
 	conns map[*openedConn]struct{}
-	some  bool // there was one at least
+	some  bool // there was at least one
 	over  bool
 }
 
-// openedConn is out of view when it is closed.
+// openedConn is no longer tracked once it is closed.
 type openedConn struct {
 	net.Conn
 	all *opened
@@ -35,7 +35,7 @@ func (c *openedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// add keeps a new connection in view, or closes it if the attempt is over.
+// add tracks a new connection, or closes it if the attempt is over.
 func (o *opened) add(conn net.Conn) net.Conn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -58,7 +58,7 @@ func (o *opened) any() bool {
 	return o.some
 }
 
-// close ends the attempt and all that it opened.
+// close ends the attempt and closes its connections.
 func (o *opened) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -68,9 +68,9 @@ func (o *opened) close() {
 	}
 }
 
-// newHTTPClient makes the client of one attempt, which ends with ctx, and of what comes of it. It speaks HTTP/1 only, and follows
-// no redirect, which would hand the token to another host. It keeps no idle connection: net/http would repeat a poll by itself
-// on another one if that broke, and what the server has answered to the first would be lost unseen.
+// newHTTPClient makes the HTTP client of one attempt and its session, which ends with ctx. It speaks HTTP/1 only. It
+// follows no redirect, which would reveal the token to another host. It keeps no idle connection, since net/http would
+// silently repeat a broken poll on another one, and lose the first answer.
 func (c *Client) newHTTPClient(ctx context.Context, all *opened) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -80,7 +80,7 @@ func (c *Client) newHTTPClient(ctx context.Context, all *opened) *http.Client {
 			ProxyConnectHeader:     c.header(),
 			OnProxyConnectResponse: proxy.Connected,
 			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
-				conn, err := c.dialer(ctx, network, addr) // not for the transport's context, which outlives the attempt
+				conn, err := c.dialer(ctx, network, addr) // not the transport's context, which outlives the attempt
 				if err != nil {
 					return nil, err
 				}
@@ -95,7 +95,7 @@ func (c *Client) newHTTPClient(ctx context.Context, all *opened) *http.Client {
 	}
 }
 
-// through names the proxy on the way to the server, if there is one.
+// through returns the proxy to the server in words, if there is one.
 func (c *Client) through(ctx context.Context) string {
 	bare := url.URL{Scheme: c.url.Scheme, Host: c.url.Host}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, bare.String(), http.NoBody)
@@ -109,7 +109,7 @@ func (c *Client) through(ctx context.Context) string {
 	return " through the proxy " + by.Host
 }
 
-// header is what every request carries.
+// header returns the header of all requests.
 func (c *Client) header() http.Header {
 	header := make(http.Header)
 	if c.cfg.Dial.UserAgent != "" {
@@ -118,17 +118,17 @@ func (c *Client) header() http.Header {
 	return header
 }
 
-// answer is what a server, or a proxy before it, says in an answer that nobody wanted.
+// answer describes an unexpected answer of a server or proxy.
 type answer struct {
 	status int
-	code   *int   // of Engine.IO, if it is the answer of such a server
-	text   string // the status, and the reason in words
+	code   *int   // Engine.IO error code; nil: not an Engine.IO server
+	text   string // the status and the reason in words
 }
 
-// readAnswer reads an answer that nobody wanted.
+// readAnswer reads an unexpected answer.
 func readAnswer(resp *http.Response, scrub scrubber) answer {
 	a := answer{status: resp.StatusCode, text: fmt.Sprintf("HTTP %d", resp.StatusCode)}
-	if resp.Body == nil || a.status == http.StatusSwitchingProtocols { // which goes on for ever
+	if resp.Body == nil || a.status == http.StatusSwitchingProtocols { // its body does not end
 		return a
 	}
 	var reason struct {
@@ -145,13 +145,13 @@ func readAnswer(resp *http.Response, scrub scrubber) answer {
 	return a
 }
 
-// The codes of Engine.IO's own refusals. (engine.io, Server.errors.)
+// The error codes of Engine.IO. (engine.io, Server.errors.)
 const (
 	codeTransport = 0 // the server does not have the transport
-	codeBad       = 3 // of a WebSocket: the request for the upgrade has arrived without its headers
+	codeBad       = 3 // for a WebSocket: the upgrade request has lost its headers
 )
 
-// hint says what to do about an answer.
+// hint returns what to do about an answer.
 func (a answer) hint() string {
 	switch {
 	case a.status >= 300 && a.status < 400:
@@ -166,7 +166,8 @@ func (a answer) hint() string {
 
 const notPassed = "a proxy between here and the server does not pass WebSocket upgrades on"
 
-// noUpgrade says why an answer means that a WebSocket is not available here, but perhaps long-polling. Nil: it does not.
+// noUpgrade returns why an answer means that WebSocket is not available but long-polling may be. Nil: it does not mean
+// that.
 func (a answer) noUpgrade() *upgradeError {
 	const stripped = " instead of 101 Switching Protocols: " + notPassed
 	switch a.status {
@@ -177,7 +178,7 @@ func (a answer) noUpgrade() *upgradeError {
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return &upgradeError{why: a.text}
 	case http.StatusForbidden:
-		if a.code == nil { // not the server's
+		if a.code == nil { // not from the server
 			return &upgradeError{why: a.text + a.hint()}
 		}
 	case http.StatusBadRequest:

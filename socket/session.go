@@ -19,7 +19,7 @@ var (
 	errGarbled = errors.New("a text from the server is not UTF-8: it was damaged on its way")
 )
 
-// session is the life of one connection, from the handshake to its end.
+// session is one connection from the handshake to its end.
 type session struct {
 	link      *link
 	queue     *queue
@@ -27,36 +27,40 @@ type session struct {
 	keepalive time.Duration // see [Config.Keepalive]; zero: none
 	on        hooks
 
-	pulse  pulse
-	joined atomic.Bool
+	liveness liveness
+	joined   atomic.Bool
 
-	// The rest belongs to the goroutine that reads.
+	reading
+}
+
+// reading is the part of a session that the reading goroutine owns.
+type reading struct {
 	engine   *engine
 	over     <-chan struct{}
-	end      error           // why the session cannot go on
+	end      error           // why the session cannot continue
 	missing  map[string]bool // namespaces not joined yet
-	received time.Time       // when the present frame came
+	received time.Time       // arrival of the current frame
 	partial  *partial
-	spoken   bool // the server has shown that it speaks the revision of the link
+	spoken   bool // the server has shown that it speaks the link's revision
 	said     remarks
 }
 
-// hooks are called by the goroutine that reads.
+// hooks are called by the reading goroutine.
 type hooks struct {
 	joined  func()         // once, when every namespace is joined
-	spoken  func(Protocol) // when the server has shown that it speaks the revision of the link
-	skip    func()         // for each message that is skipped, because it is too large; may be nil
+	spoken  func(Protocol) // when the server has shown that it speaks the link's revision
+	skip    func()         // for each skipped message; may be nil
 	upgrade func()         // when polling has become a WebSocket
 }
 
-// remarks are what the log says of a session already.
+// remarks records what was logged in a session.
 type remarks struct {
-	dropped     bool   // that a packet was dropped
-	skips       int    // how many messages were too large
-	skippedLast string // the event of the last one
+	dropped     bool   // a dropped packet was logged
+	skips       int    // number of skipped messages
+	skippedLast string // event of the last one
 }
 
-// run reads the connection until it ends, and says why it did. When it returns the connection is closed.
+// run reads the connection until it ends, and returns why. The connection is closed afterwards.
 func (s *session) run(ctx context.Context, namespaces []string) error {
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -75,8 +79,8 @@ func (s *session) run(ctx context.Context, namespaces []string) error {
 		s.fail(&RejectedError{namespace, s.link.scrub.clean(text)})
 	}
 
-	s.pulse.beat(time.Now())
-	s.pulse.ping(time.Now())
+	s.liveness.noteFrame(time.Now())
+	s.liveness.notePing(time.Now())
 	var keeper sync.WaitGroup
 	keeper.Go(func() {
 		cancel(s.keep(ctx))
@@ -86,7 +90,7 @@ func (s *session) run(ctx context.Context, namespaces []string) error {
 		s.link.conn.close()
 	})
 	if p, ok := s.link.conn.(*polling); ok && s.link.handshake.upgrades {
-		keeper.Go(func() { s.goOver(ctx, p) })
+		keeper.Go(func() { s.upgradeLoop(ctx, p) })
 	}
 	cancel(s.read(ctx))
 	keeper.Wait()
@@ -96,8 +100,8 @@ func (s *session) run(ctx context.Context, namespaces []string) error {
 	return context.Cause(ctx)
 }
 
-// read takes frames until the connection or the session ends. It is ended by closing the connection and not by ctx,
-// whose watching would cost more than the reading.
+// read reads frames until the connection or the session ends. Closing the connection ends it, not ctx, which would cost
+// more to watch than the reading itself.
 func (s *session) read(ctx context.Context) error {
 	if err := s.engine.open(s.link.handshake.sid); err != nil {
 		return err
@@ -121,7 +125,7 @@ func (s *session) read(ctx context.Context) error {
 			s.skip(&in)
 			continue
 		}
-		if !in.binary && !utf8.Valid(in.data) { // RFC 6455, section 8.1; else a treat with damaged words would pass
+		if !in.binary && !utf8.Valid(in.data) { // RFC 6455, section 8.1; otherwise damaged text would pass
 			return &fault{kindLost, errGarbled}
 		}
 		if err := s.take(ctx, parseFrame(s.link.rev, in.binary, in.data)); err != nil {
@@ -131,10 +135,10 @@ func (s *session) read(ctx context.Context) error {
 	return s.end
 }
 
-// heard notes that something came.
+// heard records that something arrived.
 func (s *session) heard() {
 	s.received = time.Now()
-	s.pulse.beat(s.received)
+	s.liveness.noteFrame(s.received)
 }
 
 // take handles one frame.
@@ -149,7 +153,7 @@ func (s *session) take(ctx context.Context, f frame) error {
 		case s.link.rev == EIO3: // only servers of revision 4 ping
 			return &revisionError{EIO4}
 		}
-		s.pulse.ping(s.received)
+		s.liveness.notePing(s.received)
 		if err := s.link.conn.write(ctx, string(framePong)+string(f.data)); err != nil {
 			return lost(err, s.link.scrub)
 		}
@@ -163,7 +167,7 @@ func (s *session) take(ctx context.Context, f frame) error {
 	return nil
 }
 
-// message handles one Socket.IO message, and returns what the engine must know of it.
+// message handles one Socket.IO message. It returns what the engine must know of it.
 func (s *session) message(f frame) news {
 	if f.binary {
 		s.attachment(f.data, len(f.data))
@@ -192,10 +196,10 @@ func (s *session) message(f frame) news {
 		s.partial = &partial{packet: p, size: len(f.data)}
 		s.complete()
 	}
-	return news{} // an acknowledgement: none was asked for
+	return news{} // acknowledgements are never requested
 }
 
-// connected handles a connect packet, which shows the revision: only revision 4 gives a session id to a namespace.
+// connected handles a connect packet. It shows the revision: only revision 4 gives namespaces session ids.
 func (s *session) connected(p packet) news {
 	n := news{kind: p.kind, namespace: p.namespace, text: s.link.handshake.sid}
 	if s.link.rev == EIO3 {
@@ -218,8 +222,8 @@ func (s *session) connected(p packet) news {
 	return n
 }
 
-// refused handles an error packet. After the connection is joined, servers of version 1 and 2 use it for errors that
-// end nothing.
+// refused handles an error packet. After joining, servers of versions 1 and 2 also use it for errors that do not end
+// the session.
 func (s *session) refused(p packet) news {
 	text := errorText(p.payload)
 	if s.link.rev == EIO3 || bytes.HasPrefix(p.payload, []byte("{")) { // revision 4 always sends an object
@@ -232,8 +236,8 @@ func (s *session) refused(p packet) news {
 	return news{kind: p.kind, namespace: p.namespace, text: text}
 }
 
-// event puts an event into the queue. If there is no room, it waits, and so does the server in the end.
-// One that asks for an acknowledgement gets it then, before it is handled: a server that waits for long may send it again.
+// event queues an event. If the queue is full, it waits, and so does the server eventually. It sends a requested
+// acknowledgement before the event is handled, since a server that waits long may send the event again.
 func (s *session) event(p *packet, size int) {
 	name, args, err := decodeEvent(p.payload)
 	if err != nil {
@@ -243,7 +247,7 @@ func (s *session) event(p *packet, size int) {
 	if reserved(name) {
 		return
 	}
-	const overhead = 128 // of the structures around the bytes
+	const overhead = 128 // of the data structures around the bytes
 	it := item{Event{p.namespace, name, args, s.received}, size + overhead + 24*len(args)}
 	s.enqueue(it)
 	if p.ack != "" {
@@ -258,13 +262,13 @@ func (s *session) enqueue(it item) {
 	if s.queue.wait() {
 		s.log.Warn().Int("bytes", s.queue.limit).Msg("handler is slow: the buffer is full, the server has to wait")
 	}
-	s.pulse.deaf(true)
+	s.liveness.setPaused(true)
 	s.queue.put(s.over, it)
-	s.pulse.deaf(false)
+	s.liveness.setPaused(false)
 	s.queue.waited()
 }
 
-// proven notes that the server speaks the revision of the link.
+// proven records that the server speaks the link's revision.
 func (s *session) proven() {
 	if !s.spoken {
 		s.spoken = true
@@ -272,7 +276,7 @@ func (s *session) proven() {
 	}
 }
 
-// drop notes a packet that cannot be used, once in a session where anybody sees it.
+// drop handles an unusable packet. It is logged visibly once per session.
 func (s *session) drop(why error) {
 	level := zerolog.WarnLevel
 	if s.said.dropped {
@@ -282,7 +286,7 @@ func (s *session) drop(why error) {
 	s.log.WithLevel(level).Err(why).Msg("packet dropped")
 }
 
-// fail ends the session after the present frame. The first reason stays.
+// fail ends the session after the current frame. The first reason is kept.
 func (s *session) fail(err error) {
 	if s.end == nil {
 		s.end = err

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Protocol is the Engine.IO revision of a connection: 3 beneath Socket.IO 1.x and 2.x, 4 beneath 3.x and later.
+// Protocol is the Engine.IO revision of a connection: 3 for Socket.IO 1.x and 2.x, 4 for 3.x and later.
 type Protocol int
 
-// The revisions that Client speaks.
+// The supported revisions.
 const (
-	Auto Protocol = 0 // find out, and remember it
+	Auto Protocol = 0 // detect and remember
 	EIO3 Protocol = 3
 	EIO4 Protocol = 4
 )
 
-// ParseProtocol reads "auto", "3" or "4". The empty string is auto.
+// ParseProtocol parses "auto", "3" or "4". The empty string is auto.
 func ParseProtocol(text string) (Protocol, error) {
 	switch text {
 	case "", "auto":
@@ -36,24 +36,24 @@ func (p Protocol) String() string {
 	return fmt.Sprint(int(p))
 }
 
-// Transport is how the frames of a connection travel, by its name in Engine.IO.
+// Transport is the name of an Engine.IO transport.
 type Transport string
 
-// The transports that Client uses.
+// The supported transports.
 const (
 	WebSocket Transport = "websocket"
-	Polling   Transport = "polling" // HTTP long-polling, where a WebSocket is not available
+	Polling   Transport = "polling" // HTTP long-polling, where WebSocket is not available
 )
 
-// Phase says what a Client is doing.
+// Phase is the phase of a Client.
 type Phase int
 
-// The phases of a Client. It goes from Stopped to Connecting, from there to Connected or Waiting, from Connected to
-// Waiting, from Waiting to Connecting, and from any of them to Stopped.
+// The phases of a Client. Transitions: Stopped to Connecting; Connecting to Connected or Waiting; Connected to Waiting;
+// Waiting to Connecting; any of them to Stopped.
 const (
-	Stopped Phase = iota // Run has not begun, or is about to return
+	Stopped Phase = iota // Run has not started, or is about to return
 	Connecting
-	Connected // the server has accepted the connection in every namespace; entered again when polling becomes a WebSocket
+	Connected // accepted in every namespace; entered again when polling becomes a WebSocket
 	Waiting   // for the next attempt
 )
 
@@ -72,14 +72,14 @@ func (p Phase) String() string {
 	return fmt.Sprintf("phase %d", int(p))
 }
 
-// State is what a Client is doing, and since when.
+// State is what a Client is doing.
 type State struct {
 	Phase     Phase
 	Since     time.Time
-	Transport Transport     // Connected, Connecting: which; else empty
-	Protocol  Protocol      // spoken (Connected), tried (Connecting) or remembered (the others); Auto: not known
-	Attempt   int           // how many attempts have begun since the last Connected, or since Run began
-	RetryIn   time.Duration // Waiting: how long
-	Upgraded  bool          // Connected: it was already, by polling
-	Err       error         // Waiting: why; Connected by polling: why not by WebSocket; Stopped: what Run returns. It carries no secrets
+	Transport Transport     // Connected, Connecting: which; otherwise empty
+	Protocol  Protocol      // spoken (Connected), tried (Connecting) or remembered; Auto: unknown
+	Attempt   int           // attempts since the last Connected, or since Run started
+	RetryIn   time.Duration // Waiting: the delay
+	Upgraded  bool          // Connected: it was already connected by polling
+	Err       error         // Waiting: why; Connected by polling: why not by WebSocket; Stopped: what Run returns. It contains no secrets
 }

@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// probe is what the two sides say to see whether a WebSocket carries frames, before the session goes over to it.
+// probe is the exchange by which both sides test a WebSocket before the session moves to it.
 const probe = "probe"
 
 var errNoHandover = errors.New("no poll ended in time to go over to the WebSocket")
 
-// goOver tries again and again to take a session from polling to a WebSocket, until it has gone over or ctx ends.
-func (s *session) goOver(ctx context.Context, p *polling) {
+// upgradeLoop tries repeatedly to upgrade a session from polling to WebSocket, until it succeeds or ctx ends.
+func (s *session) upgradeLoop(ctx context.Context, p *polling) {
 	wait := p.client.cfg.UpgradeAfter
 	for {
-		sleep(ctx, wait/2+rand.N(wait/2+1)) //nolint:gosec // not a secret: so that not all try at once
+		sleep(ctx, wait/2+rand.N(wait/2+1)) //nolint:gosec // jitter
 		if ctx.Err() != nil {
 			return
 		}
@@ -31,8 +31,8 @@ func (s *session) goOver(ctx context.Context, p *polling) {
 	}
 }
 
-// tryUpgrade opens a WebSocket of the same session, and if it carries frames has the session go over to it: no packet can be lost or
-// come twice, since the server is told on the WebSocket when no poll waits and no post is under way. (Engine.IO protocol, "Upgrade".)
+// tryUpgrade opens a WebSocket of the same session and, if it carries frames, upgrades the session. No packet is lost
+// or duplicated, since the server is told when no poll waits and no post is running. (Engine.IO protocol, "Upgrade".)
 func (p *polling) tryUpgrade(ctx context.Context) (err error) {
 	if err := p.client.heldBack(); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (p *polling) tryUpgrade(ctx context.Context) (err error) {
 	return p.handOver(ctx, ws)
 }
 
-// handOver waits until no request is under way, which the server sees to by answering the poll, and has the session go over.
+// handOver waits until no request is running, for which the server answers the poll, and upgrades the session.
 func (p *polling) handOver(ctx context.Context, ws *webSocket) error {
 	for _, t := range []turn{p.get, p.post} {
 		if t.take(ctx) != nil {
@@ -77,11 +77,11 @@ func (p *polling) handOver(ctx context.Context, ws *webSocket) error {
 		defer t.give()
 	}
 	if err := ws.write(ctx, string(frameUpgrade)); err != nil {
-		p.end(errors.New(p.to.scrub.root(err))) // the server may have gone over
+		p.end(errors.New(p.to.scrub.root(err))) // the server may have switched
 		return err
 	}
 	p.upgraded.ws.Store(ws)
-	if p.life.Err() != nil { // it was closed meanwhile, and perhaps not this one
+	if p.life.Err() != nil { // it was closed meanwhile, but possibly not this connection
 		ws.close()
 	}
 	return nil

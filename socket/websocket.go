@@ -13,8 +13,8 @@ const (
 	writeTimeout = 10 * time.Second
 	readLimit    = 1 << 20  // bytes of a message that is read
 	skipLimit    = 16 << 20 // bytes of a message that is skipped; a larger one ends the connection
-	lengthy      = 64 << 10 // bytes of a message that is under way for a while
-	headOf       = 1 << 10  // bytes of a skipped message that are kept, to say what it was
+	lengthy      = 64 << 10 // bytes of a message that takes a while to arrive
+	headOf       = 1 << 10  // bytes that are kept of a skipped message, to identify it
 )
 
 var errWriteTimeout = fmt.Errorf("write took longer than %v", writeTimeout)
@@ -30,13 +30,13 @@ func newWebSocket(conn *websocket.Conn) *webSocket {
 // incoming is one message.
 type incoming struct {
 	binary bool
-	data   []byte // all of it, or its first headOf bytes if it is larger than readLimit
+	data   []byte // complete, or the first headOf bytes if it is larger than readLimit
 	size   int    // in bytes
 }
 
 func (in *incoming) skipped() bool { return in.size > len(in.data) }
 
-// read waits for a message and reads it, or skips most of it. While one is under way it calls heard, which may be nil.
+// read reads a message, or skips most of it. While one arrives, it calls heard, which may be nil.
 func (w *webSocket) read(ctx context.Context, heard func()) (incoming, error) {
 	typ, r, err := w.conn.Reader(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func (w *webSocket) read(ctx context.Context, heard func()) (incoming, error) {
 	}
 }
 
-// write sends one frame of text.
+// write sends one text frame.
 func (w *webSocket) write(ctx context.Context, text string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout, errWriteTimeout)
 	defer cancel()
@@ -93,8 +93,8 @@ func (w *webSocket) write(ctx context.Context, text string) error {
 	return nil
 }
 
-// ping sends a ping of WebSocket, and waits for its answer or writeTimeout, whatever comes first: it is to have something
-// go over the connection, not to see whether the server lives, since a proxy may answer.
+// ping sends a WebSocket ping and waits for the answer, up to writeTimeout. It produces traffic; it does not test the
+// server, since a proxy may answer.
 func (w *webSocket) ping(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout, errWriteTimeout)
 	defer cancel()

@@ -154,7 +154,7 @@ func TestFirstStartWithoutASocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := w.start("--sink", "console")
-	p.err.find(t, "account is new here")
+	p.err.find(t, "account is new")
 	p.stop()
 	w.sendsTo("me", 0, 5, 0)
 	if err := os.WriteFile(w.config, text, 0o600); err != nil {
@@ -176,13 +176,13 @@ func TestLoginAsAnotherChannelWhileRelayRuns(t *testing.T) {
 	w.login()
 	p := w.start("--sink", "console")
 	w.connected()
-	p.err.find(t, "first look at the history")
+	p.err.find(t, "first comparison with the history")
 
 	d.set("right", nil)
 	w.login()
 	p.err.find(t, "connects again with the new login")
 	eventually(t, func() error {
-		if n := strings.Count(p.err.text(), "first look at the history"); n != 2 {
+		if n := strings.Count(p.err.text(), "first comparison with the history"); n != 2 {
 			return fmt.Errorf("%d baselines, want 2", n)
 		}
 		return nil

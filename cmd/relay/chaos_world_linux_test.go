@@ -197,7 +197,7 @@ func lastLine(p *process) string {
 
 func (c *chaos) awaitConnected() {
 	c.t.Helper()
-	c.relay.err.find(c.t, "first look at the history")
+	c.relay.err.find(c.t, "first comparison with the history")
 	// The consumers of the streams, which stay through all that follows.
 	data, err := os.ReadFile(filepath.Join(c.dir, "data", datadir.OverlayFile))
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
 // relay runs a command to its end and wants this exit code. On an error stdout must be empty.
@@ -192,7 +193,7 @@ func (w *world) makeDeadLetters() {
 	storage, err := datadir.OpenStorage(w.t.Context(), at, filepath.Join(w.dir, "data"), zerolog.Nop(), &undo)
 	if err == nil {
 		j, err = journal.Open(w.t.Context(), journal.Config{
-			Log: storage.Log, State: storage.State, Attempts: storage.Attempts, Retention: at.Retention, Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+			Log: storage.Log, State: storage.State, Attempts: attempts.NewReader(storage.Attempts), Retention: at.Retention, Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
 		})
 	}
 	first, next := uint64(1), uint64(0)

@@ -87,7 +87,7 @@ func TestDistortedHistoryDoublesNothing(t *testing.T) {
 	w.login()
 	p := w.start("--sink", "console")
 	w.connected()
-	p.err.find(t, "first look at the history")
+	p.err.find(t, "first comparison with the history")
 	begin, total := time.Now().Add(-time.Hour).Truncate(time.Minute), 0
 	arrived := func(what string, n int) {
 		total += n

@@ -38,7 +38,7 @@ func TestMissedTreatsArrive(t *testing.T) {
 	p := w.start()
 	w.connected()
 	overlay := w.overlay()
-	p.err.find(t, "first look at the history")
+	p.err.find(t, "first comparison with the history")
 	w.sends(0, 20)
 	holds(t, "stdout", p.out, 0, 20)
 	p.stop()
@@ -88,7 +88,7 @@ func TestLostConnectionIsHealed(t *testing.T) {
 	w.login()
 	p := w.start("--sink", "console")
 	w.connected()
-	p.err.find(t, "first look at the history")
+	p.err.find(t, "first comparison with the history")
 	w.sim.DropConnections()
 	w.sends(0, 10) // some of them before relay is back
 	eventually(t, func() error {
@@ -156,7 +156,7 @@ func TestMissedTreatsComeAsADigest(t *testing.T) {
 	w.login()
 	p := w.start()
 	w.connected()
-	p.err.find(t, "first look at the history")
+	p.err.find(t, "first comparison with the history")
 	w.sends(0, 5)
 	holds(t, "stdout", p.out, 0, 5)
 	holds(t, "the summary", summary.lines, 0, 5)

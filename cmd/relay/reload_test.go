@@ -204,7 +204,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	p := w.start()
 	w.connected()
 	overlay := w.overlay()
-	p.err.find(t, "first look at the history")
+	p.err.find(t, "first comparison with the history")
 	stop := make(chan struct{})
 	var emission sync.WaitGroup
 	sent := 0

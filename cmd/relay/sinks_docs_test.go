@@ -308,7 +308,7 @@ func TestDocumentedDeadLetter(t *testing.T) {
 	w.bot.refuses("Fish")
 	p := w.start()
 	w.connected()
-	p.err.find(t, "first look at the history") // whose end has a number too
+	p.err.find(t, "first comparison with the history") // whose end has a number too
 	w.sim.EmitRaw([]byte(strings.NewReplacer("Captain Crumb", "Ada", "Fish 'n' chips", "Espresso").Replace(sampleTreat)))
 	atLeast(t, "stdout", p.out, 1)
 	w.sim.EmitRaw([]byte(sampleTreat))

@@ -1,3 +1,3 @@
-// Package disktest plays a full disk to tests, by a limit on the size of the files a process writes (RLIMIT_FSIZE). Only Unix
-// has such a limit.
+// Package disktest simulates a full disk for tests, by a limit on the size of the files that a process writes
+// (RLIMIT_FSIZE). Only Unix has such a limit.
 package disktest

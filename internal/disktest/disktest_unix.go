@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// InChild runs the calling test in a process of its own and reports false, or true in that process. The limit would
-// otherwise hit what the test's own tools write.
+// InChild runs the calling test in a child process. It reports true in that process and false in the parent. Otherwise
+// the limit would also hit what the test's own tools write.
 func InChild(t *testing.T) bool {
 	t.Helper()
 	const mark = "RELAY_TEST_CHILD"
@@ -32,11 +32,11 @@ func InChild(t *testing.T) bool {
 	return false
 }
 
-// Fill lets this process write no file beyond size bytes, until the returned function is called or the test ends.
+// Fill limits the files of this process to size bytes, until the returned function is called or the test ends.
 func Fill(t *testing.T, size uint64) (free func()) {
 	t.Helper()
 	hit := make(chan os.Signal, 1)
-	signal.Notify(hit, syscall.SIGXFSZ) // else it would end the process
+	signal.Notify(hit, syscall.SIGXFSZ) // otherwise it would end the process
 	t.Cleanup(func() { signal.Stop(hit) })
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {

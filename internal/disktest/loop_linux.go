@@ -12,7 +12,7 @@ import (
 	"unsafe"
 )
 
-// Disk is a small disk with a file system (ext4) of its own, in a file behind a loop device.
+// Disk is a small ext4 file system in a file behind a loop device.
 type Disk struct {
 	Dir     string // where it is mounted
 	t       testing.TB
@@ -20,7 +20,8 @@ type Disk struct {
 	mounted bool
 }
 
-// NewDisk makes a disk of so many bytes, at least some 8 MiB, for the duration of a test. The test is skipped, with the reason, where this process may not do so.
+// NewDisk makes a disk of that many bytes, at least about 8 MiB, for the duration of a test. It skips the test where
+// the process lacks the permission.
 func NewDisk(t testing.TB, size int64) *Disk {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -56,7 +57,7 @@ func NewDisk(t testing.TB, size int64) *Disk {
 	return d
 }
 
-// command runs a program of the system. It is called from cleanups too, and must not end with the test's context.
+// command runs a program of the system. It is called from cleanups too, so it does not use the test's context.
 func command(name string, args ...string) error {
 	out, err := exec.Command(name, args...).CombinedOutput() //nolint:noctx,gosec // tools of the system, with paths of the test
 	if err != nil {
@@ -80,27 +81,27 @@ func (d *Disk) unmount() error {
 	return err
 }
 
-// EXT4_IOC_SHUTDOWN, and its flag that leaves unwritten what the file system's own journal has not written yet.
+// EXT4_IOC_SHUTDOWN, and its flag to discard what the file system's own journal has not written yet.
 const (
 	extShutdown        = 0x8004587d
 	shutdownNoLogFlush = 2
 )
 
-// Cut does to the file system what a power cut does: from now on nothing that was not synced reaches the disk, and everything fails.
+// Cut simulates a power failure: nothing unsynced reaches the disk any more, and all operations fail.
 func (d *Disk) Cut() {
 	d.t.Helper()
 	folder, err := os.Open(d.Dir)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	defer func() { _ = folder.Close() }() // only read
+	defer func() { _ = folder.Close() }() // opened for reading only
 	flag := uint32(shutdownNoLogFlush)
 	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, folder.Fd(), extShutdown, uintptr(unsafe.Pointer(&flag))); errno != 0 { //nolint:gosec // an ioctl takes a pointer
 		d.t.Skip("cut the power of a file system: ", errno)
 	}
 }
 
-// Return mounts the disk again after [Disk.Cut]. Nothing may have a file of it open.
+// Return mounts the disk again after [Disk.Cut]. No file of it may be open.
 func (d *Disk) Return() {
 	d.t.Helper()
 	if err := d.unmount(); err != nil {
@@ -111,7 +112,7 @@ func (d *Disk) Return() {
 	}
 }
 
-// Fill takes all the room that is left on the disk, and returns a function that gives it back.
+// Fill uses up the free space of the disk, and returns a function that frees it.
 func (d *Disk) Fill() (free func()) {
 	d.t.Helper()
 	path := filepath.Join(d.Dir, "ballast")

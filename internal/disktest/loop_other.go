@@ -4,7 +4,7 @@ package disktest
 
 import "testing"
 
-// Disk is a small disk with a file system of its own, which only Linux can make here.
+// Disk is a small disk with a file system of its own. It is available on Linux only.
 type Disk struct {
 	Dir string
 }

@@ -1,5 +1,6 @@
-// Package jsonscan reads JSON (RFC 8259) in place: it checks the grammar and copies nothing. It takes and refuses the same texts as
-// encoding/json, at a fraction of the cost, which is most of what a treat costs on its way from the socket into the journal.
+// Package jsonscan reads JSON (RFC 8259) in place: it checks the grammar and copies nothing. It accepts and rejects the
+// same texts as encoding/json, at a fraction of the cost. Most of the cost of a treat from the socket to the journal is
+// JSON.
 package jsonscan
 
 import (
@@ -15,19 +16,18 @@ type scanner struct {
 	at   int
 }
 
-// maxDepth bounds how deep values are nested, as encoding/json does.
+// maxDepth bounds the nesting of values, as encoding/json does.
 const maxDepth = 10_000
 
-// Members calls visit for each member of the object that the text is, and reports whether it is one, whole and with nothing behind it;
-// if not, visit may have been called for what comes before the fault. Key and value alias the text as they stand, the key with its
-// quotes.
+// Members calls visit for each member of an object. It reports whether the text is a single, complete object; if not,
+// visit may have been called for members before the fault. Key and value alias the text; the key includes its quotes.
 func Members(text []byte, visit func(key, value []byte)) bool {
 	s := scanner{text: text}
 	s.space()
 	return s.object(1, visit) && s.end()
 }
 
-// Elements does the same for an array.
+// Elements is like Members for an array.
 func Elements(text []byte, visit func(value []byte)) bool {
 	s := scanner{text: text}
 	s.space()
@@ -50,7 +50,7 @@ func (s *scanner) space() {
 	}
 }
 
-// next takes a byte if it comes next.
+// next consumes a byte if it comes next.
 func (s *scanner) next(c byte) bool {
 	if s.at < len(s.text) && s.text[s.at] == c {
 		s.at++
@@ -170,7 +170,7 @@ func (s *scanner) quoted() bool {
 	return false
 }
 
-// escape takes what follows a backslash.
+// escape consumes what follows a backslash.
 func (s *scanner) escape() bool {
 	if s.at == len(s.text) {
 		return false
@@ -208,7 +208,7 @@ func (s *scanner) number() bool {
 	return true
 }
 
-// digits takes one digit or more.
+// digits consumes one or more digits.
 func (s *scanner) digits() bool {
 	from := s.at
 	for s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9' {
@@ -217,20 +217,20 @@ func (s *scanner) digits() bool {
 	return s.at > from
 }
 
-// IsText reports whether a JSON string that was scanned has this text.
+// IsText reports whether a scanned JSON string has this text.
 func IsText(quoted []byte, text string) bool {
 	inner := quoted[1 : len(quoted)-1]
 	return string(inner) == text || (bytes.IndexByte(inner, '\\') >= 0 || !utf8.Valid(inner)) && Unquote(quoted) == text
 }
 
-// Unquote returns the text of a JSON string that was scanned. What is no valid UTF-8 in it, or no whole surrogate pair, is U+FFFD.
+// Unquote returns the text of a scanned JSON string. Invalid UTF-8 and lone surrogates become U+FFFD.
 func Unquote(quoted []byte) string {
 	if inner := quoted[1 : len(quoted)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
 		return string(inner)
 	}
 	var text string
 	if json.Unmarshal(quoted, &text) != nil {
-		return "" // it was scanned, so it has no error
+		return "" // it was scanned, so it is valid
 	}
 	return text
 }

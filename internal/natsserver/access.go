@@ -15,9 +15,9 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// The NATS accounts of the server, and relay's own user. The stream lies in relay's account. Each connection of an overlay is in an
-// account of its own: what it, or the server on its behalf, publishes stays there, where no stream and no other overlay listens. What
-// consuming the stream takes is imported there.
+// The NATS accounts of the server, and relay's own user. The stream is in relay's account. Each connection of an
+// overlay has an account of its own: what it publishes, or the server on its behalf, stays there, where no stream and
+// no other overlay listens. It imports what consuming the stream needs.
 const (
 	relayAccount  = "RELAY"
 	overlayPrefix = "OVERLAY-"
@@ -25,7 +25,7 @@ const (
 	relayInbox    = "_RELAY"
 )
 
-// services is what an overlay may ask of JetStream about the stream, with the usual clients.
+// services are the JetStream requests about the stream that an overlay may send, as the usual clients do.
 func services() []string {
 	const s = Stream
 	return []string{
@@ -35,15 +35,17 @@ func services() []string {
 	}
 }
 
-// consumerAPI begins the subjects of what an overlay asks about a consumer, and consumerServices are the rest of them. relay answers them: see
-// [consumers]. No list of consumers is among them, for who knows the name of one can take treats away from it.
+// consumerAPI is the prefix of requests about a consumer, and consumerServices are the rest of their subjects. relay
+// answers them: see [consumers]. Listing consumers is not among them, since whoever knows the name of a consumer can
+// take its treats.
 const consumerAPI = "$JS.API.CONSUMER."
 
 func consumerServices() []string {
 	return []string{"CREATE." + Stream, "CREATE." + Stream + ".>", "DURABLE.CREATE." + Stream + ".*", "INFO." + Stream + ".*", "DELETE." + Stream + ".*"}
 }
 
-// inboxes are where a consumer may push to. In relay's account the deliveries to an overlay are under its account's name.
+// inboxes are the subjects that a consumer may push to. In relay's account, deliveries to an overlay have its account's
+// name in their subject.
 const (
 	inboxPrefix = "_INBOX."
 	inboxes     = inboxPrefix + ">"
@@ -51,7 +53,7 @@ const (
 	askPrefix   = "_RELAY-ASK."
 )
 
-// newRelayAccount makes the account of the stream, with what overlays may have of it.
+// newRelayAccount makes the account of the stream, with its exports to overlays.
 func newRelayAccount() (*server.Account, error) {
 	relay := server.NewAccount(relayAccount)
 	for _, subject := range append(services(), askPrefix+"*.>") {
@@ -67,40 +69,40 @@ func newRelayAccount() (*server.Account, error) {
 	return relay, nil
 }
 
-// gate lets clients in. It implements [server.Authentication].
-type gate struct {
+// authenticator authenticates clients. It implements [server.Authentication].
+type authenticator struct {
 	relay         *server.Account
 	relayPassword string
-	user          string // of overlays; empty: none is let in
+	user          string // of overlays; empty: no overlay may connect
 	password      secret.String
 	log           zerolog.Logger
 
 	mu       sync.Mutex
 	server   *server.Server
-	accounts []*server.Account    // of overlays; one whose connection has ended is used again
-	aimed    map[string]time.Time // when a consumer was last known to push to an account
-	token    string               // of their names: what a former process has left pushes to none of them
+	accounts []*server.Account    // of overlays; reused after the connection has ended
+	aimed    map[string]time.Time // by account, when a consumer was last known to push to it
+	token    string               // part of their names, so that consumers of an earlier process push to none of them
 }
 
-// aimedFor is how long an account to which a consumer pushes is not used for another connection, unless that is noticed again.
+// aimedFor is how long an account that a consumer pushes to is not reused, unless that is observed again.
 const aimedFor = time.Minute
 
-func newGate(relayPassword string, cfg Config) *gate {
-	return &gate{
+func newGate(relayPassword string, cfg Config) *authenticator {
+	return &authenticator{
 		relayPassword: relayPassword, user: cfg.OverlayUser, password: cfg.OverlayPassword, log: cfg.Log,
 		aimed: make(map[string]time.Time), token: rand.Text(),
 	}
 }
 
-// aim notes that a consumer pushes to an account.
-func (g *gate) aim(account string) {
+// aim records that a consumer pushes to an account.
+func (g *authenticator) aim(account string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.aimed[account] = time.Now()
 }
 
 // Check implements [server.Authentication].
-func (g *gate) Check(c server.ClientAuthentication) bool {
+func (g *authenticator) Check(c server.ClientAuthentication) bool {
 	opts := c.GetOpts()
 	if same(opts.Username, relayUser) && same(opts.Password, g.relayPassword) {
 		c.RegisterUser(&server.User{Username: relayUser, Account: g.relay})
@@ -122,9 +124,9 @@ func (g *gate) Check(c server.ClientAuthentication) bool {
 
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// free returns an account that no connection is in, and no consumer pushes to. There are at most as many as there may be connections and
-// consumers.
-func (g *gate) free() (*server.Account, error) {
+// free returns an account without a connection and without a consumer that pushes to it. There are at most as many as
+// the limits of connections and consumers together.
+func (g *authenticator) free() (*server.Account, error) {
 	maps.DeleteFunc(g.aimed, func(_ string, at time.Time) bool { return time.Since(at) > aimedFor })
 	for _, a := range g.accounts {
 		if _, aimed := g.aimed[a.Name]; !aimed && a.NumLocalConnections() == 0 {
@@ -135,7 +137,7 @@ func (g *gate) free() (*server.Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make an account for an overlay: %w", err)
 	}
-	g.accounts = append(g.accounts, account) // what is half made is not made a second time
+	g.accounts = append(g.accounts, account) // kept even if incomplete, so that it is not made twice
 	return account, furnish(account, g.relay)
 }
 
@@ -173,8 +175,8 @@ func overlayPermissions() *server.Permissions {
 	}
 }
 
-// subscriber returns the overlay's account in which somebody listens on just that subject, or an empty string.
-func (g *gate) subscriber(subject string) string {
+// subscriber returns the overlay account with a subscription to exactly that subject, or "".
+func (g *authenticator) subscriber(subject string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, account := range g.accounts {
@@ -189,14 +191,15 @@ func (g *gate) subscriber(subject string) string {
 	return ""
 }
 
-// What overlays can take up in relay's account, all together: consumers, of which each has one and any of them can make more, and for
-// each of those the messages that wait for an acknowledgement, which are in memory.
+// The limits of all overlays together in relay's account: consumers, of which any overlay can make several, and the
+// messages that wait for an acknowledgement, which are in memory.
 const (
 	maxConsumers  = 256
 	maxAckPending = 10_000
 )
 
-// limits bounds that; the empty tier is every stream. Each stream has a limit of its size, and only relay makes streams.
+// limits enforces these bounds; the empty tier means every stream. Each stream has its own size limit, and only relay
+// makes streams.
 func limits() map[string]server.JetStreamAccountLimits {
 	return map[string]server.JetStreamAccountLimits{"": {
 		MaxMemory: -1, MaxStore: -1, MaxStreams: -1, MaxConsumers: maxConsumers, MaxAckPending: maxAckPending,

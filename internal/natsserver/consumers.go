@@ -16,31 +16,31 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// consumers answers what overlays ask about consumers. It sees to it that a consumer pushes to nobody but the overlay that asked for it, and that
-// none deletes the durable one of another. It asks JetStream on their behalf.
+// consumers answers the overlays' requests about consumers, by asking JetStream on their behalf. It makes sure that a
+// consumer pushes only to the overlay that asked for it, and that no overlay deletes another's durable consumer.
 type consumers struct {
 	own  *nats.Conn
-	gate func() *gate // of the present server
+	gate func() *authenticator // of the running server
 	log  zerolog.Logger
 
-	pushing atomic.Bool // whether a consumer may be there that pushes
+	pushing atomic.Bool // a consumer that pushes may exist
 }
 
 const (
 	askWithin = 10 * time.Second
-	maxAsk    = 64 << 10 // bytes of a question
-	// maxWaiting is how many pulls may wait at a consumer.
+	maxAsk    = 64 << 10 // bytes of a request
+	// maxWaiting bounds the pending pull requests of a consumer.
 	maxWaiting = 10_000
-	// unusedFor is after how long without use a consumer goes, durable or not.
+	// unusedFor is how long an unused consumer is kept, durable or not.
 	unusedFor = 90 * 24 * time.Hour
 )
 
-// A refusal is what an overlay is told.
+// A refusal is the error sent to an overlay.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// answer answers one question. Its subject has the overlay's account, which no overlay can choose.
+// answer answers one request. Its subject has the overlay's account, which the overlay cannot choose.
 func (c *consumers) answer(m *nats.Msg) {
 	account, what, _ := strings.Cut(strings.TrimPrefix(m.Subject, askPrefix), ".")
 	reply, err := c.ask(account, what, m.Data)
@@ -65,11 +65,11 @@ func (c *consumers) answer(m *nats.Msg) {
 		})
 	}
 	if m.Reply != "" {
-		_ = m.Respond(reply) // there is nobody to tell
+		_ = m.Respond(reply) // if this fails, nobody is waiting
 	}
 }
 
-// ask puts a question of an overlay to JetStream.
+// ask forwards an overlay's request to JetStream.
 func (c *consumers) ask(account, what string, body []byte) ([]byte, error) {
 	if len(body) > maxAsk {
 		return nil, refusal(fmt.Sprintf("the request is longer than %d bytes", maxAsk))
@@ -83,7 +83,7 @@ func (c *consumers) ask(account, what string, body []byte) ([]byte, error) {
 		return c.request(what, body)
 	default:
 		var err error
-		if body, err = c.aim(account, what, body); err != nil {
+		if body, err = c.redirect(account, what, body); err != nil {
 			return nil, err
 		}
 	}
@@ -91,7 +91,7 @@ func (c *consumers) ask(account, what string, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var info server.JSApiConsumerCreateResponse // as that of INFO
+	var info server.JSApiConsumerCreateResponse // same as that of INFO
 	if err := json.Unmarshal(reply, &info); err != nil || info.ConsumerInfo == nil || info.Config == nil || info.Config.DeliverSubject == "" {
 		return reply, nil //nolint:nilerr // there is nothing in it to change
 	}
@@ -107,8 +107,8 @@ func (c *consumers) request(what string, body []byte) ([]byte, error) {
 	return m.Data, nil
 }
 
-// aim has a consumer push to the overlay that makes it, and bounds it. The question is read as the server reads it.
-func (c *consumers) aim(account, what string, body []byte) ([]byte, error) {
+// redirect makes a consumer push to the overlay that creates it, and limits it. The request is decoded as the server does.
+func (c *consumers) redirect(account, what string, body []byte) ([]byte, error) {
 	var q server.CreateConsumerRequest
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, refusal("the request is no JSON of a consumer: " + err.Error())
@@ -131,14 +131,14 @@ func (c *consumers) aim(account, what string, body []byte) ([]byte, error) {
 	}
 	if config.DeliverSubject != "" {
 		if old != nil && inboxOf(old.DeliverSubject) == config.DeliverSubject {
-			q.Action = server.ActionCreateOrUpdate // it is the same one, if the overlay has connected again meanwhile
+			q.Action = server.ActionCreateOrUpdate // the same consumer, if the overlay has reconnected
 		}
 		c.gate().aim(account)
 		config.DeliverSubject = pushPrefix + account + "." + config.DeliverSubject
 		c.pushing.Store(true)
 	}
 	switch {
-	case old != nil && old.Durable != "": // it may be another's, who would lose it by a short one
+	case old != nil && old.Durable != "": // it may belong to another overlay, which a short lifetime would deprive of it
 		config.InactiveThreshold = old.InactiveThreshold
 	case config.InactiveThreshold != 0:
 	case config.Durable != "":
@@ -151,7 +151,7 @@ func (c *consumers) aim(account, what string, body []byte) ([]byte, error) {
 	return json.Marshal(q)
 }
 
-// existing returns the configuration of a consumer, nil if there is none.
+// existing returns the configuration of a consumer, or nil if there is none.
 func (c *consumers) existing(name string) (*server.ConsumerConfig, error) {
 	reply, err := c.request("INFO."+Stream+"."+name, nil)
 	if err != nil {
@@ -167,7 +167,7 @@ func (c *consumers) existing(name string) (*server.ConsumerConfig, error) {
 	return info.Config, nil
 }
 
-// checkDelete refuses to delete a consumer that is durable: it may be of another overlay.
+// checkDelete refuses to delete a durable consumer, which may belong to another overlay.
 func (c *consumers) checkDelete(name string) error {
 	old, err := c.existing(name)
 	if err == nil && old != nil && old.Durable != "" {
@@ -176,7 +176,7 @@ func (c *consumers) checkDelete(name string) error {
 	return err
 }
 
-// inboxOf is what an overlay calls the subject that a consumer delivers to.
+// inboxOf returns the subject that a consumer delivers to as the overlay knows it.
 func inboxOf(deliver string) string {
 	if rest, ok := strings.CutPrefix(deliver, pushPrefix); ok {
 		_, deliver, _ = strings.Cut(rest, ".")
@@ -184,13 +184,13 @@ func inboxOf(deliver string) string {
 	return deliver
 }
 
-// accountOf is the overlay's account in such a subject.
+// accountOf returns the overlay's account in such a subject.
 func accountOf(deliver string) string {
 	account, _, _ := strings.Cut(strings.TrimPrefix(deliver, pushPrefix), ".")
 	return account
 }
 
-// follow has consumers that push to nobody push to who listens on their inbox now: an overlay that has connected again.
+// follow redirects consumers whose overlay is gone to the overlay that listens on their inbox now, after a reconnect.
 func (c *consumers) follow(ctx context.Context) error {
 	if !c.pushing.Load() {
 		return nil
@@ -208,7 +208,7 @@ func (c *consumers) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.pushing.Store(false) // set again meanwhile by one that is made
+	c.pushing.Store(false) // a new consumer may set it again
 	list := stream.ListConsumers(ctx)
 	for info := range list.Info() {
 		if info.Config.DeliverSubject == "" {

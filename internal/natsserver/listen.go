@@ -9,16 +9,16 @@ import (
 	"strconv"
 )
 
-// listen is where the server listens, for backends and for pages.
+// listen holds the addresses for backends and pages.
 type listen struct{ overlays, pages address }
 
-// address is where the server listens for some clients.
+// address is a listening address.
 type address struct {
 	host string
 	port int
 }
 
-// url is how this machine reaches it, empty if nothing listens.
+// url returns the URL for this machine, or "" if nothing listens.
 func (a address) url(scheme string) string {
 	if a == (address{}) {
 		return ""
@@ -26,8 +26,8 @@ func (a address) url(scheme string) string {
 	return scheme + "://" + reachable(a.host, a.port)
 }
 
-// probe checks that the address can be listened on, which the server reports in its log only, and chooses the port if it is 0.
-// Of an empty address it returns none.
+// probe checks that the address is free, since the server reports that only in its log. It chooses a port if that is 0.
+// It returns nothing for an empty address.
 func probe(ctx context.Context, key, listen string) (a address, err error) {
 	if listen == "" {
 		return a, nil
@@ -50,7 +50,7 @@ func probe(ctx context.Context, key, listen string) (a address, err error) {
 	return address{host, addr.Port}, nil
 }
 
-// checkWritable writes a file of a MiB in the folder, since the server does not report clearly that it cannot.
+// checkWritable writes a file of 1 MiB to the folder, since the server's own error is unclear.
 func checkWritable(dir string) error {
 	f, err := os.CreateTemp(dir, ".write-test-*")
 	if err == nil {

@@ -10,30 +10,30 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// sayEvery is how often a complaint of the embedded server is logged, for one client can cause a thousand a second.
+// sayEvery is the interval between logs of the same complaint, since one client can cause thousands per second.
 const sayEvery = time.Minute
 
-// maxKinds bounds what is remembered of complaints.
+// maxKinds bounds the complaints that are remembered.
 const maxKinds = 64
 
-// serverLog hands the embedded server's complaints to relay's log: each kind when it comes first, and then once a minute with how
-// often it came.
+// serverLog forwards the embedded server's complaints to relay's log: each kind at once when it is new, then once a
+// minute with a count.
 type serverLog struct {
 	log zerolog.Logger
 
 	mu    sync.Mutex
-	kinds map[string]*complaint
+	kinds map[string]*logEntry
 }
 
-// complaint is a kind of it.
-type complaint struct {
+// logEntry is a kind of complaint.
+type logEntry struct {
 	said  time.Time
 	count int    // since then
-	last  string // what it said last
+	last  string // its latest text
 }
 
 func newServerLog(log zerolog.Logger) *serverLog {
-	return &serverLog{log: log, kinds: make(map[string]*complaint)}
+	return &serverLog{log: log, kinds: make(map[string]*logEntry)}
 }
 
 // Noticef implements [server.Logger], as do the others.
@@ -41,16 +41,16 @@ func (l *serverLog) Noticef(format string, v ...any) {
 	l.log.Debug().Msgf("nats-server: "+format, v...)
 }
 
-// Warnf is for the developers of the server.
+// Warnf ignores messages for the developers of the server.
 func (l *serverLog) Warnf(format string, v ...any) { l.log.Debug().Msgf("nats-server: "+format, v...) }
 
-// Fatalf is what the server does not go on after.
+// Fatalf logs an error that the server does not survive.
 func (l *serverLog) Fatalf(format string, v ...any) { l.log.Error().Msgf("nats-server: "+format, v...) }
 
-// Errorf is about the server, or about one client.
+// Errorf logs an error of the server or of one client.
 func (l *serverLog) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
-	kind := format[strings.LastIndex(format, " - ")+1:] // without the client, which the server puts before it
+	kind := format[strings.LastIndex(format, " - ")+1:] // without the client, which the server puts first
 	if wrongLogin(text) {
 		kind = server.ErrAuthentication.Error()
 	}
@@ -61,23 +61,23 @@ func (l *serverLog) Errorf(format string, v ...any) {
 	case c == nil && len(l.kinds) >= maxKinds:
 		return
 	case c == nil:
-		c = new(complaint)
+		c = new(logEntry)
 		l.kinds[kind] = c
 	}
 	c.count++
 	c.last = text
-	l.say(c, time.Now())
+	l.write(c, time.Now())
 }
 
 func wrongLogin(text string) bool { return strings.Contains(text, server.ErrAuthentication.Error()) }
 
-// say logs a kind of complaint if it is time.
-func (l *serverLog) say(c *complaint, now time.Time) {
+// write logs a kind of complaint if it is due.
+func (l *serverLog) write(c *logEntry, now time.Time) {
 	if c.count == 0 || now.Sub(c.said) < sayEvery {
 		return
 	}
 	if wrongLogin(c.last) {
-		from, _, _ := strings.Cut(c.last, " - ") // the rest has what the client says its name is
+		from, _, _ := strings.Cut(c.last, " - ") // the rest has the name that the client chose
 		l.log.Warn().Int("count", c.count).Str("last_from", from).
 			Msg("overlay logins are refused: their user or password is wrong; they want those of nats-overlay.json")
 	} else {
@@ -86,7 +86,7 @@ func (l *serverLog) say(c *complaint, now time.Time) {
 	c.said, c.count = now, 0
 }
 
-// flush logs what has waited for a minute, and forgets what did not come again.
+// flush logs what has waited for a minute, and forgets what did not recur.
 func (l *serverLog) flush(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,12 +95,12 @@ func (l *serverLog) flush(now time.Time) {
 			delete(l.kinds, kind)
 			continue
 		}
-		l.say(c, now)
+		l.write(c, now)
 	}
 }
 
-// Debugf is for those who trace.
+// Debugf does nothing.
 func (l *serverLog) Debugf(format string, v ...any) { l.log.Trace().Msgf("nats-server: "+format, v...) }
 
-// Tracef likewise.
+// Tracef does nothing.
 func (l *serverLog) Tracef(format string, v ...any) { l.log.Trace().Msgf("nats-server: "+format, v...) }

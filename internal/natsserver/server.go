@@ -1,5 +1,5 @@
-// Package natsserver runs a NATS server with JetStream inside this process, for overlays: they read treats from it. What it
-// holds can be published again from the journal, which is the truth; see [Server.Sync] for what that takes.
+// Package natsserver runs a NATS server with JetStream inside this process. Overlays read treats from it. Its content
+// can be published again from the journal, which is the source of truth; see [Server.Sync].
 package natsserver
 
 import (
@@ -29,54 +29,59 @@ const (
 // maxPayload of the server. A socket frame of 1 MiB grows when its text is escaped as JSON, and must still fit.
 const maxPayload = 8 << 20
 
-// What overlays can take up of the server, all together and each of them.
+// The limits of overlays, together and each.
 const (
 	maxConns = 1024
 	maxSubs  = 1000
 )
 
-// maxStreamBytes is how much a stream holds; then its oldest messages go, which the journal still has.
+// maxStreamBytes bounds a stream. Beyond it the oldest messages are dropped, which the journal still has.
 const maxStreamBytes = 8 << 30
 
 // Config configures a [Server].
 type Config struct {
-	// Dir is where the streams are kept. It is created if absent, and is the server's alone.
+	// Dir is the folder of the streams. It is created if needed, and nothing else may use it.
 	Dir string
-	// Listen is the TCP address for overlay backends. Empty: the server is reached inside this process only.
+	// Listen is the TCP address for overlay backends. Empty: the server is available inside this process only.
 	Listen string
-	// Websocket is the TCP address for overlay pages, which speak NATS over a WebSocket. Empty: there is none.
+	// Websocket is the TCP address for overlay pages, which speak NATS over WebSocket. Empty: none.
 	Websocket string
-	// OverlayUser and OverlayPassword are the credentials of overlays. They may consume the stream [Stream], and nothing
+	// OverlayUser and OverlayPassword are the credentials of overlays. They can consume the stream [Stream] and nothing
 	// else.
 	OverlayUser     string
 	OverlayPassword secret.String
 	Log             zerolog.Logger
 }
 
-// Server is a NATS server with JetStream inside this process. Its methods may be called by several goroutines.
+// Server is a NATS server with JetStream inside this process. Its methods are safe for concurrent use.
 type Server struct {
 	cfg      Config
 	listen   listen
 	password string // of relay's own user; another one at each start
 
-	reviving sync.Mutex // one start at a time
-	started  time.Time
-	closed   bool
-
-	own    *nats.Conn // to inspect the streams
-	end    context.CancelFunc
-	upkeep sync.WaitGroup
-	store  *store
-	// complaints of the server, which go to the log.
+	lifecycle
+	own   *nats.Conn // for inspecting the streams
+	store *store
+	// complaints of the server go to the log.
 	complaints *serverLog
 	consumers  *consumers
 
 	mu   sync.Mutex
-	gate *gate
-	ns   *server.Server // nil while it is being started, and once it is closed
+	gate *authenticator
+	ns   *server.Server // nil: being started, or closed
 }
 
-// Start starts the server and waits until it is ready. An error says what to change.
+// lifecycle tracks the starts and the background work of a server.
+type lifecycle struct {
+	reviving sync.Mutex // serializes starts; guards started and closed
+	started  time.Time
+	closed   bool
+
+	end    context.CancelFunc // ends the background work
+	upkeep sync.WaitGroup
+}
+
+// Start starts the server and waits until it is ready. An error says what to change. The caller must close the server.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the embedded NATS server: %w; choose another with --data-dir", err)
@@ -110,14 +115,14 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// answerOverlays begins to answer what they ask about consumers.
+// answerOverlays starts to answer requests about consumers.
 func (s *Server) answerOverlays() error {
-	s.consumers = &consumers{own: s.own, log: s.cfg.Log, gate: func() *gate {
+	s.consumers = &consumers{own: s.own, log: s.cfg.Log, gate: func() *authenticator {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.gate
 	}}
-	s.consumers.pushing.Store(true) // as far as is known
+	s.consumers.pushing.Store(true) // unknown, so assume it
 	_, err := s.own.Subscribe(askPrefix+">", s.consumers.answer)
 	if err == nil {
 		err = s.own.Flush()
@@ -128,8 +133,8 @@ func (s *Server) answerOverlays() error {
 	return nil
 }
 
-// options are made again for each start, because the server changes them.
-func (s *Server) options() (*server.Options, *gate, error) {
+// options are made for each start, since the server changes them.
+func (s *Server) options() (*server.Options, *authenticator, error) {
 	relay, err := newRelayAccount()
 	if err != nil {
 		return nil, nil, err
@@ -137,15 +142,15 @@ func (s *Server) options() (*server.Options, *gate, error) {
 	gate := newGate(s.password, s.cfg)
 	opts := &server.Options{
 		ServerName: "relay", JetStream: true, StoreDir: s.cfg.Dir,
-		// As much as the disk holds: the server's own bound is three quarters of what is free at its start, without what
-		// the streams hold already.
+		// As much as the disk holds: by default the server takes three quarters of the free space at its start, not
+		// counting the streams.
 		JetStreamMaxStore: 1 << 60,
 		NoSigs:            true, DontListen: s.cfg.Listen == "", Host: s.listen.overlays.host, Port: s.listen.overlays.port,
 		MaxPayload: maxPayload, MaxConn: maxConns, MaxSubs: maxSubs,
 		Accounts: []*server.Account{relay}, CustomClientAuthentication: gate,
 	}
 	if s.cfg.Websocket != "" {
-		// Pages of any origin, for one that is a file on disk has none. The login is what keeps others out.
+		// Any origin is allowed, since a page in a local file has none. The login keeps others out.
 		opts.Websocket = server.WebsocketOpts{Host: s.listen.pages.host, Port: s.listen.pages.port, NoTLS: true, HandshakeTimeout: 5 * time.Second}
 	}
 	return opts, gate, nil
@@ -163,7 +168,7 @@ func (s *Server) start() error {
 		return fmt.Errorf("make the embedded NATS server: %w", err)
 	}
 	gate.server = ns
-	account, err := ns.LookupAccount(relayAccount) // the server has made one of its own of it
+	account, err := ns.LookupAccount(relayAccount) // the server has made its own copy of it
 	if err != nil {
 		return fmt.Errorf("make the embedded NATS server: %w", err)
 	}
@@ -185,7 +190,7 @@ func (s *Server) start() error {
 	return nil
 }
 
-// shutdown ends the running server, if there is one.
+// shutdown stops the running server, if there is one.
 func (s *Server) shutdown() {
 	s.mu.Lock()
 	ns := s.ns
@@ -197,9 +202,9 @@ func (s *Server) shutdown() {
 	}
 }
 
-// Revive starts the server again if its folder can be written to: after a write has failed, as on a full disk, a stream writes
-// nothing more until it is opened again. Connections inside this process come back by themselves.
-// For a few seconds after a start it only checks the folder. An error says what to change.
+// Revive restarts the server if its folder is writable. A stream stops writing after a failed write, as on a full disk,
+// until it is opened again. Connections inside this process reconnect by themselves. For a few seconds after a start,
+// Revive only checks the folder. An error says what to change.
 func (s *Server) Revive() error {
 	s.reviving.Lock()
 	defer s.reviving.Unlock()
@@ -220,7 +225,7 @@ const reviveEvery = 5 * time.Second
 
 var errAway = errors.New("the embedded NATS server is being started")
 
-// InProcessConn implements [nats.InProcessConnProvider] by the present server.
+// InProcessConn implements [nats.InProcessConnProvider] with the running server.
 func (s *Server) InProcessConn() (net.Conn, error) {
 	s.mu.Lock()
 	ns := s.ns
@@ -231,8 +236,8 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 	return ns.InProcessConn()
 }
 
-// Connect connects to the account that holds the stream, inside this process, with every right in it. The connection comes
-// back by itself after [Server.Revive], and keeps nothing for later meanwhile.
+// Connect connects to the stream's account inside this process, with all rights. The connection reconnects after
+// [Server.Revive]. It does not buffer messages meanwhile.
 func (s *Server) Connect(ctx context.Context) (*nats.Conn, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
@@ -246,13 +251,13 @@ func (s *Server) Connect(ctx context.Context) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// URL is where overlay backends on this machine connect, empty if the server does not listen.
+// URL returns the URL for overlay backends on this machine, or "" if the server does not listen.
 func (s *Server) URL() string { return s.listen.overlays.url("nats") }
 
-// WebsocketURL is where overlay pages on this machine connect, empty if there is no place for them.
+// WebsocketURL returns the URL for overlay pages on this machine, or "" if there is none.
 func (s *Server) WebsocketURL() string { return s.listen.pages.url("ws") }
 
-// Close stops the server and makes what it holds durable.
+// Close stops the server and makes its content durable.
 func (s *Server) Close() {
 	s.end()
 	s.upkeep.Wait()
@@ -269,14 +274,14 @@ func (s *Server) Close() {
 	s.shutdown()
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
-	if err := errors.Join(s.store.look(), s.store.sync()); err != nil { // what it wrote at its end
+	if err := errors.Join(s.store.scan(), s.store.sync()); err != nil { // the server's last writes
 		s.cfg.Log.Warn().Err(err).Msg("treats for overlays were not synced to disk")
 	}
 }
 
-// reachable is how this machine reaches what listens there.
+// reachable returns the host and port by which this machine reaches a listener.
 func reachable(host string, port int) string {
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // every address of the machine, this one among them
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // all addresses of the machine, including this one
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port))

@@ -12,40 +12,41 @@ import (
 	"time"
 )
 
-// store is the folder of the streams, as a power cut would leave it. Its methods are called with its lock held.
+// store tracks the folder of the streams and what of it is durable. Callers hold its lock.
 type store struct {
 	dir string
 
 	mu     sync.Mutex
-	seen   map[string]version  // files and folders as they were at the last look
-	dirty  map[string]struct{} // those that have changed since the last sync
-	synced map[string]Held     // by stream; what is noted
+	seen   map[string]version  // files and folders at the last scan
+	dirty  map[string]struct{} // changed since the last sync
+	synced map[string]Held     // by stream, what was recorded as durable
 }
 
 func newStore(dir string) *store {
-	left, _ := fs.Glob(os.DirFS(dir), temporaryNotes) // of a process that was killed; the pattern is good
+	left, _ := fs.Glob(os.DirFS(dir), temporaryNotes) // of a killed process; the pattern is valid
 	for _, name := range left {
 		_ = os.Remove(filepath.Join(dir, name))
 	}
 	return &store{dir: dir, seen: map[string]version{}, dirty: map[string]struct{}{}, synced: notes(dir)}
 }
 
-// version tells whether a file has changed. Clocks of file systems tick every few milliseconds, so one that was changed just now may be
-// changed again and look the same.
+// version identifies a version of a file. File system clocks tick every few milliseconds, so a file that changed just
+// now may change again and look the same.
 type version struct {
 	at    time.Time
 	size  int64
 	fresh bool
 }
 
-// notesFile says, for each stream, up to where it was durable at the last sync. It is written under a temporary name first.
+// notesFile records, for each stream, up to where it was durable at the last sync. It is written under a temporary name
+// first.
 const (
 	notesFile      = "synced.json"
 	temporaryNotes = ".synced-*.tmp"
 )
 
-// look finds out what has changed since the last look, at first everything.
-func (s *store) look() error {
+// scan finds what has changed since the last scan, at first everything.
+func (s *store) scan() error {
 	now, seen := time.Now(), make(map[string]version, len(s.seen))
 	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && path == filepath.Join(s.dir, notesFile) {
@@ -55,7 +56,7 @@ func (s *store) look() error {
 		if err == nil {
 			info, err = entry.Info()
 		}
-		if errors.Is(err, fs.ErrNotExist) { // removed meanwhile
+		if errors.Is(err, fs.ErrNotExist) { // just removed
 			return nil
 		}
 		if err != nil {
@@ -78,8 +79,8 @@ func (s *store) look() error {
 	return nil
 }
 
-// sync makes durable what has changed. The server writes each message to its file at once, so another descriptor of the same file
-// can flush it.
+// sync makes changes durable. The server writes each message to its file at once, so a sync through another descriptor
+// covers it.
 func (s *store) sync() error {
 	for path := range s.dirty {
 		if err := syncPath(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -95,7 +96,7 @@ func syncPath(path string) error {
 	if info, err := os.Stat(path); err != nil {
 		return err
 	} else if info.IsDir() {
-		if runtime.GOOS == "windows" { // where a folder has nothing of its own to flush
+		if runtime.GOOS == "windows" { // where a folder needs no sync
 			return nil
 		}
 		flags = os.O_RDONLY
@@ -107,7 +108,7 @@ func syncPath(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// note writes down up to where the streams are durable, durably.
+// note durably records up to where the streams are durable.
 func (s *store) note(held map[string]Held) error {
 	data, err := json.Marshal(held)
 	if err != nil {
@@ -134,7 +135,7 @@ func (s *store) note(held map[string]Held) error {
 	return nil
 }
 
-// notes reads what was noted last. A file that is damaged is as good as none.
+// notes reads the last record. A damaged file counts as missing.
 func notes(dir string) map[string]Held {
 	held := map[string]Held{}
 	data, err := os.ReadFile(filepath.Join(dir, notesFile)) //nolint:gosec // in the server's own folder

@@ -16,21 +16,22 @@ import (
 const (
 	// NumberHeader is the number of the event in relay's journal.
 	NumberHeader = "Relay-Number"
-	// ReplaySeparator ends the event's id in the Nats-Msg-Id of a replay.
+	// ReplaySeparator follows the event's id in the Nats-Msg-Id of a replay.
 	ReplaySeparator = "/replay/"
 )
 
-// Held says what a stream durably holds: everything up to Sequence, which is of the event ID with the number Number in the journal.
+// Held describes what a stream durably holds: everything up to Sequence. That message is the event ID, with the number
+// Number in the journal.
 type Held struct {
-	Sequence uint64 `json:"sequence"` // the stream's own
-	Number   uint64 `json:"number"`   // 0: not known
+	Sequence uint64 `json:"sequence"` // in the stream
+	Number   uint64 `json:"number"`   // 0: unknown
 	ID       string `json:"id"`
 }
 
-// syncEvery is how much of the newest a stream may lose when the machine goes down.
+// syncEvery bounds how much of a stream a crash of the machine can lose.
 const syncEvery = time.Second
 
-// keepSynced syncs what changes, until ctx ends.
+// keepSynced syncs changes until ctx ends.
 func (s *Server) keepSynced(ctx context.Context) {
 	said := ""
 	for {
@@ -59,24 +60,24 @@ func (s *Server) running() bool {
 	return s.ns != nil
 }
 
-// Sync makes what the streams hold durable, with their consumers, and notes up to where that is for [Server.Synced]. It
-// happens by itself every second in which something changed, and when the server is closed.
+// Sync makes the streams and their consumers durable, and records up to where for [Server.Synced]. It runs by itself
+// every second with changes, and when the server is closed.
 //
-// A power cut may take what came since, and only that. The stream then goes on with the sequence numbers it had given to what is lost,
-// so whoever publishes must publish the same again, in the same order; nats-server sets a consumer that had acknowledged more back to
-// the stream's end.
+// A power failure loses only what came later. The stream then gives the lost sequence numbers again, so the publisher
+// must publish the same messages in the same order. nats-server sets a consumer that had acknowledged more back to the
+// stream's end.
 func (s *Server) Sync(ctx context.Context) error {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
-	if err := s.store.look(); err != nil || len(s.store.dirty) == 0 {
+	if err := s.store.scan(); err != nil || len(s.store.dirty) == 0 {
 		return err
 	}
 	held, err := s.inspect(ctx)
 	if err != nil {
 		return err
 	}
-	// A second look, for a file that was begun since the first may hold the last message.
-	if err := s.store.look(); err != nil {
+	// Scan again, since a file created after the first scan may hold the last message.
+	if err := s.store.scan(); err != nil {
 		return err
 	}
 	if err := s.store.sync(); err != nil {
@@ -88,8 +89,8 @@ func (s *Server) Sync(ctx context.Context) error {
 	return s.store.note(held)
 }
 
-// Synced returns up to where a stream was durable at the last [Server.Sync], which may have been in a former process.
-// It reports false if nothing is known of it.
+// Synced returns up to where a stream was durable at the last [Server.Sync], also of an earlier process. It reports
+// false if that is unknown.
 func (s *Server) Synced(stream string) (Held, bool) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -97,7 +98,7 @@ func (s *Server) Synced(stream string) (Held, bool) {
 	return h, ok
 }
 
-// inspect finds out what each stream holds. What is known of a stream that holds nothing, or is not there, stays.
+// inspect finds out what each stream holds. It keeps the record of a stream that is empty or missing.
 func (s *Server) inspect(ctx context.Context) (map[string]Held, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errNoAnswer)
 	defer cancel()
@@ -125,7 +126,7 @@ func (s *Server) inspect(ctx context.Context) (map[string]Held, error) {
 	return all, nil
 }
 
-// bound gives a stream a limit of its size, if it has none.
+// bound sets a size limit on a stream that has none.
 func bound(ctx context.Context, js jetstream.JetStream, name string) error {
 	stream, err := js.Stream(ctx, name)
 	if err != nil {
@@ -142,8 +143,8 @@ func bound(ctx context.Context, js jetstream.JetStream, name string) error {
 
 var errNoAnswer = errors.New("the embedded NATS server does not answer")
 
-// LastHeld returns the last message that a stream holds. Its Number is 0 if it carries none, and its Sequence if the
-// stream holds no message.
+// LastHeld returns the last message of a stream. Number is 0 if the message carries none, and Sequence is 0 if the
+// stream is empty.
 func LastHeld(ctx context.Context, js jetstream.JetStream, stream string) (Held, error) {
 	s, err := js.Stream(ctx, stream)
 	if err != nil {
@@ -159,7 +160,7 @@ func LastHeld(ctx context.Context, js jetstream.JetStream, stream string) (Held,
 	id, _, _ := strings.Cut(m.Header.Get(jetstream.MsgIDHeader), ReplaySeparator)
 	number, err := strconv.ParseUint(m.Header.Get(NumberHeader), 10, 64)
 	if err != nil {
-		return Held{Sequence: m.Sequence}, nil //nolint:nilerr // published by someone else
+		return Held{Sequence: m.Sequence}, nil //nolint:nilerr // someone else published it
 	}
 	return Held{Sequence: m.Sequence, Number: number, ID: id}, nil
 }

@@ -4,7 +4,7 @@ package natstest
 
 import "syscall"
 
-// Freeze stops the server in its tracks, as SIGSTOP does, until [Server.Thaw] or Kill. It returns when the server does nothing more.
+// Freeze suspends the server like SIGSTOP until [Server.Thaw] or Kill. It returns once the server has stopped.
 func (s *Server) Freeze() {
 	s.signal(syscall.SIGSTOP)
 	s.mu.Lock()
@@ -14,7 +14,7 @@ func (s *Server) Freeze() {
 	}
 }
 
-// Thaw lets a frozen server go on.
+// Thaw resumes a frozen server.
 func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
 
 func (s *Server) signal(sig syscall.Signal) {

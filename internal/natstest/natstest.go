@@ -1,4 +1,4 @@
-// Package natstest runs real nats-server processes for tests, which can be killed and started again.
+// Package natstest runs real nats-server processes for tests, which can be killed and restarted.
 package natstest
 
 import (
@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Server is a nats-server with JetStream on a loopback port and in a folder of its own, both kept over restarts.
+// Server is a nats-server with JetStream on a loopback port and in its own folder. Both stay the same across restarts.
 type Server struct {
 	t    *testing.T
 	bin  string
@@ -27,10 +27,10 @@ type Server struct {
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
-	logs chan struct{} // closed when the process has closed its log
+	logs chan struct{} // closed at the end of the process's log
 }
 
-// Start builds nats-server from the module this one depends on, and runs it with these further arguments until the test
+// Start builds nats-server from the module that this one depends on, and runs it with extra arguments until the test
 // ends.
 func Start(t *testing.T, args ...string) *Server {
 	t.Helper()
@@ -41,7 +41,7 @@ func Start(t *testing.T, args ...string) *Server {
 	return StartProgram(t, bin, args...)
 }
 
-// Build builds nats-server in a folder, for several servers to run it.
+// Build builds nats-server in a folder, to be run by several servers.
 func Build(ctx context.Context, dir string) (bin string, err error) {
 	bin = filepath.Join(dir, "nats-server")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil { //nolint:gosec // a test's own folder
@@ -50,7 +50,7 @@ func Build(ctx context.Context, dir string) (bin string, err error) {
 	return bin, nil
 }
 
-// StartProgram is [Start] with a program that [Build] has made.
+// StartProgram is like [Start] with a binary from [Build].
 func StartProgram(t *testing.T, bin string, args ...string) *Server {
 	t.Helper()
 	s := newServer(t, bin, args...)
@@ -82,7 +82,7 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// StartCluster runs a cluster of so many servers.
+// StartCluster runs a cluster of that many servers.
 func StartCluster(t *testing.T, bin string, nodes int, args ...string) []*Server {
 	t.Helper()
 	routes := make([]string, nodes)
@@ -106,16 +106,16 @@ func StartCluster(t *testing.T, bin string, nodes int, args ...string) []*Server
 	return servers
 }
 
-// URL is where clients connect.
+// URL returns the URL for clients.
 func (s *Server) URL() string { return "nats://" + s.addr }
 
-// Addr is the host and port of [Server.URL].
+// Addr returns the host and port of [Server.URL].
 func (s *Server) Addr() string { return s.addr }
 
-// Dir is the folder in which the server keeps its streams.
+// Dir returns the folder of the server's streams.
 func (s *Server) Dir() string { return s.dir }
 
-// Restart starts the server again after [Server.Kill], and waits until it is ready.
+// Restart starts the server again after [Server.Kill] and waits until it is ready.
 func (s *Server) Restart() {
 	s.t.Helper()
 	if err := s.start(); err != nil {
@@ -155,7 +155,7 @@ func (s *Server) start() error {
 	}
 }
 
-// Reload lets the server read its configuration again.
+// Reload makes the server read its configuration again.
 func (s *Server) Reload() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,10 +164,10 @@ func (s *Server) Reload() {
 	}
 }
 
-// Kill ends the server at once, as kill -9 does. It may be called on a server that has ended.
+// Kill kills the server like kill -9. It may have ended already.
 func (s *Server) Kill() { s.end((*os.Process).Kill) }
 
-// Stop lets the server write what it has and end.
+// Stop shuts the server down cleanly.
 func (s *Server) Stop() { s.end(func(p *os.Process) error { return p.Signal(syscall.SIGINT) }) }
 
 func (s *Server) end(how func(*os.Process) error) {

@@ -1,4 +1,4 @@
-// Package peertest finds the npm servers and clients in testdata/peers, and Python, for the tests that talk to them.
+// Package peertest finds the npm servers and clients in testdata/peers, and Python, for tests that talk to them.
 package peertest
 
 import (
@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Require returns the path of node and the absolute one of testdata/peers. Where Node or the installed packages are
-// missing it skips the test, or fails it if RELAY_REQUIRE_PEERS=1, so that nothing is skipped where it must not be.
+// Require returns the paths of node and testdata/peers. If Node or the packages are missing, it skips the test, or
+// fails it if RELAY_REQUIRE_PEERS=1.
 func Require(t *testing.T) (node, dir string) {
 	t.Helper()
 	dir, err := peersDir()
@@ -27,7 +27,7 @@ func Require(t *testing.T) (node, dir string) {
 	return node, dir
 }
 
-// installed reports which package that package.json names is not there, as after a change of it.
+// installed returns an error if a package of package.json is missing, as after a change of it.
 func installed(dir string) error {
 	text, err := os.ReadFile(filepath.Join(dir, "package.json")) //nolint:gosec // a file of this repository
 	if err != nil {
@@ -45,7 +45,7 @@ func installed(dir string) error {
 	return nil
 }
 
-// RequirePython returns the path of python3, under the same rule.
+// RequirePython returns the path of python3, or ends the test like Require.
 func RequirePython(t *testing.T) string {
 	t.Helper()
 	python, err := exec.LookPath("python3")
@@ -55,7 +55,7 @@ func RequirePython(t *testing.T) string {
 	return python
 }
 
-// missing ends a test that cannot run without what.
+// missing ends a test that cannot run without something.
 func missing(t *testing.T, err error, what string) {
 	t.Helper()
 	if os.Getenv("RELAY_REQUIRE_PEERS") == "1" {
@@ -64,7 +64,7 @@ func missing(t *testing.T, err error, what string) {
 	t.Skipf("needs %s: %v", what, err)
 }
 
-// peersDir looks upwards from the folder of the package under test, in which go test runs it.
+// peersDir searches upwards from the folder of the tested package, which is the working directory of a test.
 func peersDir() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package proxy reads from the environment which proxy requests to providers and realtime servers go through.
+// Package proxy determines the proxy for requests to providers and realtime servers from the environment.
 package proxy
 
 import (
@@ -14,10 +14,9 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// FromEnvironment names the proxy for a request, nil if it goes without. HTTPS_PROXY and HTTP_PROXY are for URLs of those
-// schemes, ALL_PROXY for those that have none of their own, and NO_PROXY lists the hosts that need none; each may be written in
-// small letters, which go first. Localhost and loopback addresses never go through a proxy. The error shows no value: it may hold a
-// password.
+// FromEnvironment returns the proxy for a request, or nil for none. HTTPS_PROXY and HTTP_PROXY apply to URLs of their
+// scheme, ALL_PROXY to the others. NO_PROXY lists hosts that need no proxy. Lower-case names take precedence. Localhost
+// and loopback addresses never use a proxy. The error shows no value, which may hold a password.
 func FromEnvironment(req *http.Request) (*url.URL, error) {
 	if err := Check(); err != nil {
 		return nil, err
@@ -36,7 +35,7 @@ func FromEnvironment(req *http.Request) (*url.URL, error) {
 	return cfg.ProxyFunc()(req.URL)
 }
 
-// Check says which variable of the environment is not the address of a proxy.
+// Check returns an error that names the first variable without a valid proxy address.
 func Check() error {
 	for _, variable := range []string{"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"} {
 		name, value := lookup(variable)
@@ -47,7 +46,7 @@ func Check() error {
 	return nil
 }
 
-// usable reports whether net/http knows what to do with the address of a proxy. One without a scheme is of an HTTP proxy.
+// usable reports whether net/http supports the address. Without a scheme it is an HTTP proxy.
 func usable(address string) bool {
 	if !strings.Contains(address, "://") {
 		address = "http://" + address
@@ -56,7 +55,7 @@ func usable(address string) bool {
 	return err == nil && u.Hostname() != "" && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)
 }
 
-// lookup returns a variable of the environment, and under which spelling it is set.
+// lookup returns the value of a variable, and the spelling under which it is set.
 func lookup(name string) (spelling, value string) {
 	if value := os.Getenv(strings.ToLower(name)); value != "" {
 		return strings.ToLower(name), strings.TrimSpace(value)
@@ -64,8 +63,8 @@ func lookup(name string) (spelling, value string) {
 	return name, strings.TrimSpace(os.Getenv(name))
 }
 
-// Connected judges a proxy's answer to CONNECT, as the OnProxyConnectResponse of an [http.Transport], whose own error has the words of the
-// answer's first line and not its status.
+// Connected checks a proxy's answer to CONNECT. It is the OnProxyConnectResponse of an [http.Transport], whose own
+// error has the reason phrase without the status.
 func Connected(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	if resp.StatusCode == http.StatusOK {
 		return nil

@@ -12,14 +12,14 @@ import (
 	"unicode/utf16"
 )
 
-// FileLimit is how many bytes a file of secrets may have.
+// FileLimit bounds the size of a file of secrets in bytes.
 const FileLimit = 64 << 10
 
 var errNotText = errors.New("is not text, or cut off: save it as UTF-8")
 
-// Text gives what people mean by the bytes of a file or of standard input that hold secrets: without a byte order mark,
-// from UTF-16 where an editor or a shell of Windows saved it so, and without the line ends behind it. Blanks stay, for they
-// may belong to a password. The error quotes nothing of the content.
+// Text normalizes the bytes of a file or standard input that holds secrets. It removes a byte order mark and trailing
+// line ends, and converts UTF-16, which editors and shells on Windows produce. It keeps spaces, which may belong to a
+// password. The error quotes nothing of the content.
 func Text(content []byte) (String, error) {
 	text := string(content)
 	switch order, rest := utf16Order(content); {
@@ -37,8 +37,8 @@ func Text(content []byte) (String, error) {
 	return New(strings.TrimRight(text, "\r\n")), nil
 }
 
-// utf16Order gives the byte order of UTF-16 and the content behind the mark, nil for any other text. Without a mark, text is
-// UTF-16 if one half of its bytes is zero, as with ASCII, and no other byte is.
+// utf16Order returns the byte order of UTF-16 text and the content after the mark, or nil for other text. Without a
+// mark, text is UTF-16 if exactly every other byte is zero, as with ASCII.
 func utf16Order(content []byte) (binary.ByteOrder, []byte) {
 	switch {
 	case bytes.HasPrefix(content, []byte{0xff, 0xfe}):
@@ -63,8 +63,8 @@ func utf16Order(content []byte) (binary.ByteOrder, []byte) {
 	return nil, nil
 }
 
-// ReadFile reads a file of secrets as [Text] has it. It refuses an empty file and one that is larger than [FileLimit]. The
-// error names the file and quotes nothing of its content.
+// ReadFile reads and normalizes a file of secrets like [Text]. It rejects an empty file and one larger than
+// [FileLimit]. The error names the file and quotes nothing of its content.
 func ReadFile(path string) (String, error) {
 	f, err := os.Open(path) //nolint:gosec // The path is the operator's own.
 	if err != nil {
@@ -88,7 +88,7 @@ func ReadFile(path string) (String, error) {
 	return text, nil
 }
 
-// ReadLine is [ReadFile] for a file that holds one secret on one line: it refuses a second line and control characters.
+// ReadLine is like [ReadFile] for a single secret: it also rejects a second line and control characters.
 func ReadLine(path string) (String, error) {
 	text, err := ReadFile(path)
 	if err != nil {

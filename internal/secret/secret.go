@@ -1,4 +1,4 @@
-// Package secret holds the one type in which relay carries tokens, client secrets and signing keys.
+// Package secret has the type for tokens, client secrets and signing keys.
 package secret
 
 import (
@@ -8,19 +8,19 @@ import (
 	"unique"
 )
 
-// Redacted is what stands in place of a secret wherever one would be printed.
+// Redacted replaces a secret in output.
 const Redacted = "[redacted]"
 
-// String is a secret text. Every way of printing or encoding it by accident gives [Redacted];
-// only [String.Reveal] gives the text. The zero value is the empty secret. It is safe to copy and to compare
-// with ==, but compare texts an attacker may choose with crypto/subtle.
+// String is a secret text. All ways of printing or encoding it give [Redacted]; only [String.Reveal] returns the text.
+// The zero value is the empty secret. It can be copied and compared with ==; compare texts that an attacker may choose
+// with crypto/subtle.
 type String struct {
-	// A handle is compared by its text and printed as an address. fmt calls no method of a value in an unexported
-	// field: it would print a plain string there.
+	// A handle compares by its text and prints as an address. fmt calls no method of a value in an unexported field, so
+	// it would print a plain string.
 	text unique.Handle[string]
 }
 
-// New makes a secret of text.
+// New makes a secret from a text.
 func New(text string) String {
 	if text == "" {
 		return String{}
@@ -28,7 +28,7 @@ func New(text string) String {
 	return String{unique.Make(text)}
 }
 
-// Reveal returns the text. Call it only where the secret goes on the wire or into the store.
+// Reveal returns the text. Call it only to send or store the secret.
 func (s String) Reveal() string {
 	if s.Empty() {
 		return ""
@@ -59,8 +59,8 @@ func (s *String) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Scrub returns text with every occurrence of the given secrets replaced by [Redacted]. Secrets shorter than four
-// bytes are left alone: they would blot out ordinary words, and no service issues such a token.
+// Scrub replaces every occurrence of the given secrets in a text with [Redacted]. It ignores secrets shorter than four
+// bytes, which would match ordinary words; no service issues such tokens.
 func Scrub(text string, secrets ...String) string {
 	for _, s := range secrets {
 		if plain := s.Reveal(); len(plain) >= 4 {

@@ -9,7 +9,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Event makes an event whose title is its number.
+// Event returns an event whose title is its number.
 func Event(account string, origin pipeline.Origin, at time.Time, n int) pipeline.Event {
 	title, sender := title(n), "s"
 	e := pipeline.Event{
@@ -21,7 +21,7 @@ func Event(account string, origin pipeline.Origin, at time.Time, n int) pipeline
 	return e
 }
 
-// Entry is the entry of an event.
+// Entry returns the entry of an event.
 func Entry(t testing.TB, e *pipeline.Event) journal.Entry {
 	t.Helper()
 	line, err := e.Line()
@@ -31,7 +31,7 @@ func Entry(t testing.TB, e *pipeline.Event) journal.Entry {
 	return journal.Entry{Kind: journal.Treat, ID: e.ID, Account: e.Data.Account, Provider: e.Data.Provider, Origin: e.Origin, Repeat: 1, Data: line}
 }
 
-// Titles are those of the events from..to-1.
+// Titles returns the titles of the events from..to-1.
 func Titles(from, to int) (titles []string) {
 	for n := from; n < to; n++ {
 		titles = append(titles, title(n))

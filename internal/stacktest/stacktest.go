@@ -1,5 +1,5 @@
-// Package stacktest opens what lies between the socket and the lanes, for the tests of what uses it: a journal in files, with its state and, if
-// wanted, its log of attempts and its index. Everything is the real thing.
+// Package stacktest opens a real journal in files with its state and, on request, its log of attempts and its index,
+// for the tests of packages that use it.
 package stacktest
 
 import (
@@ -18,27 +18,28 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
-// patience is how long something that is expected may take on a busy machine.
+// patience bounds the wait for an expected condition on a busy machine.
 const patience = time.Minute
 
-// Options say what a stack has.
+// Options configure a stack.
 type Options struct {
-	// Dir holds the folders "journal" and "state" and, if wanted, "attempts" and "index".
+	// Dir has the folders "journal" and "state" and, on request, "attempts" and "index".
 	Dir         string
-	SegmentSize int64         // of the log; the engine's default if it is 0
-	Retention   time.Duration // an hour if it is 0
-	Attempts    bool          // there is a log of attempts
-	Index       bool          // there is an index, which notes what is committed
+	SegmentSize int64         // of the log; 0: the engine's default
+	Retention   time.Duration // 0: an hour
+	Attempts    bool          // open a log of attempts
+	Index       bool          // open an index
 	Logger      zerolog.Logger
-	// Change changes the configuration of the journal before it is opened, if it is not nil.
+	// Change, if not nil, changes the configuration before the journal is opened.
 	Change func(*journal.Config)
 }
 
-// Stack is an open journal with all that it stands on. Attempts and Index are nil if they were not wanted.
+// Stack is an open journal with everything it needs. Attempts and Index are nil unless requested.
 type Stack struct {
 	Log      *filelog.Log
 	State    *statefile.State
@@ -52,7 +53,7 @@ type Stack struct {
 	stop    func()
 }
 
-// Open opens a stack, as the daemon does. Nobody runs its journal yet.
+// Open opens a stack, as the daemon does. It does not run the journal.
 func Open(ctx context.Context, o Options) (_ *Stack, err error) {
 	s := &Stack{Registry: prometheus.NewRegistry()}
 	s.Metrics = pipeline.NewMetrics(s.Registry)
@@ -73,7 +74,7 @@ func Open(ctx context.Context, o Options) (_ *Stack, err error) {
 		if s.Attempts, err = filelog.Open(ctx, filelog.Options{Dir: filepath.Join(o.Dir, "attempts"), NoSync: true, Log: o.Logger}); err != nil {
 			return nil, err
 		}
-		cfg.Attempts = s.Attempts
+		cfg.Attempts = attempts.NewReader(s.Attempts)
 	}
 	if o.Index {
 		if err := s.openIndex(ctx, o); err != nil {
@@ -99,7 +100,7 @@ func (s *Stack) openIndex(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-// Close closes the files of a stack that nobody runs.
+// Close closes the files of a stack that is not running.
 func (s *Stack) Close() error {
 	var errs []error
 	if s.Index != nil {
@@ -117,7 +118,8 @@ func (s *Stack) Close() error {
 	return errors.Join(errs...)
 }
 
-// Run runs the journal, and what is to run beside it, until the test ends or Stop is called. What runs beside it ends after it, when its context does.
+// Run runs the journal and the functions beside until the test ends or Stop is called. The functions end after the
+// journal, with their context.
 func (s *Stack) Run(t testing.TB, beside ...func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -158,10 +160,10 @@ func (s *Stack) Run(t testing.TB, beside ...func(context.Context) error) {
 	t.Cleanup(s.stop)
 }
 
-// Written returns when everything that was enqueued is on disk. Nothing may be enqueued afterwards.
+// Written waits until everything enqueued is on disk. Nothing may be enqueued afterwards.
 func (s *Stack) Written() { s.written() }
 
-// Stop ends what Run has begun, and closes everything.
+// Stop stops what Run has started, and closes everything.
 func (s *Stack) Stop() { s.stop() }
 
 // Metric returns the value of a metric, summed over its labels.
@@ -192,13 +194,13 @@ func (s *Stack) Count(t testing.TB, name string, want float64) {
 	})
 }
 
-// Records reads all of the journal.
+// Records reads the whole journal.
 func (s *Stack) Records(t testing.TB) []journal.Record {
 	t.Helper()
 	return ReadAll(t, s.Journal)
 }
 
-// ReadAll reads all of a log or journal, in parts.
+// ReadAll reads a whole log or journal in batches.
 func ReadAll(t testing.TB, log interface {
 	Read(ctx context.Context, from uint64, limit int) ([]journal.Record, error)
 },
@@ -217,7 +219,7 @@ func ReadAll(t testing.TB, log interface {
 	}
 }
 
-// Eventually waits until check returns no error.
+// Eventually retries check until it returns no error.
 func Eventually(t testing.TB, check func() error) {
 	t.Helper()
 	var err error

@@ -11,23 +11,23 @@ import (
 
 // LaneConfig configures a [Lane].
 type LaneConfig struct {
-	// Sink is the sink's name. The lane's cursor is kept under it.
+	// Sink is the sink's name. The lane's cursor is stored under it.
 	Sink string
-	// What the sink is sent of the journal.
+	// Selection decides which records the sink is sent.
 	rules.Selection
-	// Strict keeps the order of an account's events whatever happens: nothing passes an event that fails. Otherwise an
-	// event that has failed five times, or is to wait for more than a minute, steps aside until its next attempt.
+	// Strict keeps the order of an account's events in all cases: nothing passes a failing event. Otherwise an event
+	// that has failed five times, or has to wait more than a minute, is deferred until its next attempt.
 	Strict bool
-	// Unordered delivers the events of an account several at a time, and so in no certain order. It cannot be combined with Strict.
+	// Unordered delivers events of an account concurrently, in no particular order. It cannot be combined with Strict.
 	Unordered bool
-	// Concurrency is how many deliveries may be under way at a time, 0 for any number; there is one an account at most, unless
-	// the lane is unordered.
+	// Concurrency bounds the concurrent deliveries; 0: unlimited. There is at most one per account, unless the lane is
+	// unordered.
 	Concurrency int
-	// PerSecond is how many deliveries may begin in a second, 0 for any number.
+	// PerSecond bounds the deliveries started per second; 0: unlimited.
 	PerSecond float64
 	Retry     schedule.Policy
 	Probe     breaker.Policy
-	// Alert is called with what is wrong with the sink, once. It does not wait. Nil: nobody is.
+	// Alert is called once for each problem of the sink. It must not block. Nil: no alerts.
 	Alert func(pipeline.AlertData)
 	Log   zerolog.Logger
 }

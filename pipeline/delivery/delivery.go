@@ -1,15 +1,17 @@
-// Package delivery hands the journal on to the sinks. Each sink has a [Lane] with a durable place in the journal, its cursor; one reader
-// follows the journal's end for all of them.
+// Package delivery delivers the journal to the sinks. Each sink has a [Lane] with a durable position in the journal,
+// its cursor. One reader follows the journal's end for all lanes.
 //
-// Delivery is at least once, in order per account, and isolated per sink: one that is slow or down neither delays another nor uses up its
-// room.
+// Delivery is at least once, in order per account, and isolated per sink: a sink that is slow or down neither delays
+// another nor uses its buffer.
 //
-// A cursor is the next number to read, the numbers below it that are not settled, and those that the journal had lost when the lane came
-// there. An event is settled when the sink has accepted it, when it is a dead letter on disk, or when the sink's rules leave it out. A process that
-// is killed delivers again what it has settled since the cursor was last saved, some 100 ms, under the same ids.
+// A cursor is the next number to read, the numbers below it that are not settled, and those that the journal had lost
+// when the lane read there. An event is settled when the sink has accepted it, when it is a dead letter on disk, or
+// when the sink's rules exclude it. A killed process repeats what it has settled since the cursor was last saved, at
+// most about 100 ms, with the same ids.
 //
-// A number is never taken for an event without more: the cursor holds the id of the record before it, and retries hold the
-// ids of theirs. When the journal ends before a cursor, the numbers up to there are reserved, so that none of them comes to mean another event.
+// A number alone never identifies an event: the cursor holds the id of the record before it, and retries hold the ids
+// of their events. If the journal ends before a cursor, the numbers up to there are reserved, so that none of them is
+// given to another event.
 package delivery
 
 import (
@@ -28,33 +30,35 @@ import (
 // Config configures a [Dispatcher].
 type Config struct {
 	Journal *journal.Journal
-	// CursorFile is the path of the second copy of the cursors, beside the one in the journal's state. Its folder exists. Empty: there is none.
+	// CursorFile is the path of a second copy of the cursors, in addition to the one in the journal's state. Its folder
+	// must exist. Empty: no second copy.
 	CursorFile string
 	Logger     zerolog.Logger
 	Metrics    *pipeline.Metrics
-	// Trace is called with each attempt to deliver a treat, once it has ended. It does not wait, and is called by several goroutines. Nil: nobody is.
+	// Trace is called after each attempt to deliver a treat, also concurrently. It must not block. Nil: not called.
 	Trace func(pipeline.Stage)
 }
 
-// Dispatcher reads the journal for the lanes and keeps their cursors. Its methods are safe for use by several goroutines.
+// Dispatcher reads the journal for the lanes and keeps their cursors. Its methods are safe for concurrent use.
 type Dispatcher struct {
 	cfg    Config
 	reader *reader
 	store  *cursor.Store
-	// slots bound how many lanes that lag read the journal at a time, and so the memory that takes.
+	// slots bounds how many lagging lanes read the journal at the same time, and so their memory.
 	slots chan struct{}
 
-	repairing sync.Mutex // one at a time reserves lost numbers
+	repairing sync.Mutex // serializes the reservation of lost numbers
 }
 
 const (
-	// lagReaders is how many lanes that lag read at a time.
+	// lagReaders is how many lagging lanes read at the same time.
 	lagReaders = 4
-	// nearEnd is how far before the journal's end the reader begins at most.
+	// nearEnd bounds how far before the journal's end the reader starts.
 	nearEnd = 64 << 10
 )
 
-// New reads the cursors. If the journal has lost its end, so that a cursor is past it, New reserves the numbers up to there. A journal has one dispatcher.
+// New reads the cursors. If a cursor is past the journal's end, the journal has lost its end, and New reserves the
+// numbers up to there. A journal must have only one dispatcher.
 func New(ctx context.Context, cfg Config) (*Dispatcher, error) {
 	store, saved, err := cursor.Open(ctx, cfg.Journal.State(), cfg.CursorFile, cfg.Logger)
 	if err != nil {
@@ -70,7 +74,7 @@ func New(ctx context.Context, cfg Config) (*Dispatcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the end of the journal: %w", err)
 	}
-	// Where the lanes were when relay ended, so that they find the reader there and need not read by themselves.
+	// The reader starts where the lanes were when relay ended, so that they need not read themselves.
 	if saved.Next > 0 && saved.Next < start.Next && start.Next-saved.Next <= nearEnd {
 		start = saved
 	}
@@ -82,7 +86,7 @@ func New(ctx context.Context, cfg Config) (*Dispatcher, error) {
 	return d, nil
 }
 
-// reserve makes sure that numbers up to last, which somebody was given, are not given again, if the journal ends before.
+// reserve reserves the numbers up to last if the journal ends before it.
 func (d *Dispatcher) reserve(ctx context.Context, who string, last uint64) error {
 	d.repairing.Lock()
 	defer d.repairing.Unlock()
@@ -98,12 +102,12 @@ func (d *Dispatcher) reserve(ctx context.Context, who string, last uint64) error
 	return nil
 }
 
-// Cursors returns the places of the lanes that are open, by sink, as they are now. Those in the journal's state are up to a second older, and of lanes that only
-// pass what they do not want up to a minute. [New] makes them known to the journal, for its status.
+// Cursors returns the current positions of the open lanes, by sink. The copies in the journal's state are up to a
+// second older, or a minute for lanes that only skip records. [New] hands them to the journal for its status.
 func (d *Dispatcher) Cursors() map[string]journal.Cursor { return d.store.Current() }
 
-// Run follows the journal's end for all lanes and saves their cursors until ctx ends. It is to be called once, and to end after the lanes: what
-// a lane that runs longer has done since is saved only when that ends.
+// Run follows the journal's end for all lanes and saves their cursors until ctx ends. Call it once, and end it after
+// the lanes: the later progress of a lane is saved only when the lane ends.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	var saver sync.WaitGroup
 	saver.Go(func() { d.store.Run(ctx) })
@@ -112,9 +116,9 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return nil
 }
 
-// Open makes the lane of a sink. One whose name has no cursor yet begins at the journal's end: a sink that is new to the
-// configuration is not sent what came before it. An earlier lane of that name must have ended. A sink that is a [pipeline.Resumer] is asked where to go on
-// before Open returns. The sink is the lane's to close if there is no error.
+// Open makes the lane of a sink. A sink without a cursor starts at the journal's end, so a sink that is new in the
+// configuration does not get older events. An earlier lane of that name must have ended. If the sink is a
+// [pipeline.Resumer], Open asks it where to go on. If there is no error, the lane closes the sink.
 func (d *Dispatcher) Open(ctx context.Context, sink pipeline.Sink, cfg LaneConfig) (*Lane, error) {
 	l, err := d.open(ctx, sink, cfg)
 	if err != nil {
@@ -145,7 +149,7 @@ func (d *Dispatcher) open(ctx context.Context, sink pipeline.Sink, cfg LaneConfi
 	return l, d.store.Begin(ctx, cfg.Sink, l.snapshot)
 }
 
-// cursor returns where a lane goes on, and whether it had begun before.
+// cursor returns where a lane goes on, and whether it existed before.
 func (d *Dispatcher) cursor(ctx context.Context, sink string) (c journal.Cursor, known bool, err error) {
 	j := d.cfg.Journal
 	c, known = d.store.Find(sink)

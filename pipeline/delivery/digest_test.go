@@ -107,11 +107,11 @@ func (r *rig) journaled(events ...pipeline.Event) (numbers []uint64) {
 // mark journals the mark of a healing.
 func (r *rig) mark(account string, first, last uint64) {
 	r.t.Helper()
-	data, err := pipeline.EncodeJSON(journal.HealMark{Account: account, Provider: "treatstream", Span: journal.Span{First: first, Last: last}})
+	data, err := pipeline.EncodeJSON(journal.BackfillBatch{Account: account, Provider: "treatstream", Span: journal.Span{First: first, Last: last}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.put(journal.Entry{Kind: journal.Heal, Account: account, Provider: "treatstream", Origin: pipeline.OriginBackfill, Data: data})
+	r.put(journal.Entry{Kind: journal.Backfill, Account: account, Provider: "treatstream", Origin: pipeline.OriginBackfill, Data: data})
 }
 
 // healed journals treats from the history, and their mark.
@@ -333,7 +333,7 @@ func TestDigestOfALostMark(t *testing.T) {
 			var again []uint64
 			for i := range events {
 				entry := entryOf(t, &events[i])
-				entry.Ref, entry.Was, entry.Mark = numbers[i], pipeline.OriginBackfill, mark
+				entry.Ref, entry.Was, entry.Batch = numbers[i], pipeline.OriginBackfill, mark
 				again = append(again, r.put(entry)...)
 			}
 			r.mark("acc", again[0], again[1])

@@ -159,7 +159,7 @@ func TestUnreadableMark(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	var sink box
 	r.lane(&sink, LaneConfig{Selection: rules.Selection{Backfill: rules.DigestBackfill}})
-	r.put(journal.Entry{Kind: journal.Heal, Account: "acc", Provider: "treatstream", Data: json.RawMessage(`{"account":`)})
+	r.put(journal.Entry{Kind: journal.Backfill, Account: "acc", Provider: "treatstream", Data: json.RawMessage(`{"account":`)})
 	r.send("acc", 0, 1)
 	r.holds(&sink, "acc", wantTitles(0, 1))
 	if !r.lines.has("cannot be read: no digest") {

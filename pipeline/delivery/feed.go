@@ -8,16 +8,16 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// interest is what of the journal concerns a lane at all. Its rules decide further.
+// interest describes the records that a lane may need. Its rules decide further.
 type interest struct {
 	sink     string
 	accounts []string // empty: all
 }
 
-// holds reports whether a record concerns the lane.
+// holds reports whether a lane may need a record.
 func (i *interest) holds(r *journal.Record) bool {
 	switch r.Kind {
-	case journal.Treat, journal.Heal:
+	case journal.Treat, journal.Backfill:
 		return len(i.accounts) == 0 || slices.Contains(i.accounts, r.Account)
 	case journal.Resend:
 		return r.Sink == i.sink
@@ -26,28 +26,28 @@ func (i *interest) holds(r *journal.Record) bool {
 	}
 }
 
-// feed is where the reader hands records to a lane that is at the journal's end. When the lane has no room for them it falls behind: the reader
-// leaves it alone, and it reads by itself until it has caught up.
+// feed passes records from the reader to a lane that is at the journal's end. If the lane has no room, it falls behind:
+// then it reads by itself until it has caught up.
 type feed struct {
 	interest interest
-	room     func() (events, bytes int) // of the lane, beside what is in the feed
-	ready    chan struct{}              // holds a token when there is something to take, or the lane has fallen behind
+	room     func() (events, bytes int) // free room of the lane, not counting the feed
+	ready    chan struct{}              // signals that there is something to take, or that the lane has fallen behind
 
-	pending []*journal.Record // what the reader is about to hand over; belongs to it
+	pending []*journal.Record // what the reader is about to pass on; owned by the reader
 
 	mu       sync.Mutex
 	attached bool
-	from     cursor.Place // what is before it the lane has read by itself
+	from     cursor.Place // the lane has read everything before it by itself
 	portion
-	inHand portion // which the lane has taken, and not yet recorded
+	inHand portion // taken by the lane and not recorded yet
 }
 
-// A portion is what a lane is handed at once.
+// A portion is a batch of records for a lane.
 type portion struct {
 	records []*journal.Record
 	bytes   int
 	missing []journal.Span
-	at      cursor.Place // behind them
+	at      cursor.Place // the place after them
 }
 
 func (p *portion) empty() bool { return len(p.records)+len(p.missing) == 0 }
@@ -63,7 +63,8 @@ func (f *feed) wake() {
 	}
 }
 
-// put hands to the lane what concerns it from one place to another. It reports false if there is no room: then the lane has fallen behind there.
+// put passes to the lane the records from one place to another that it may need. It reports false if there is no room:
+// then the lane has fallen behind.
 func (f *feed) put(records []*journal.Record, missing []journal.Span, from, to cursor.Place) bool {
 	events, bytes := f.room()
 	f.mu.Lock()
@@ -74,7 +75,7 @@ func (f *feed) put(records []*journal.Record, missing []journal.Span, from, to c
 		size += len(r.Data)
 	}
 	has := len(f.records) + len(f.inHand.records)
-	alone := has == 0 && events >= maxHeld && len(records) <= 1 // it is taken however large it is
+	alone := has == 0 && events >= maxHeld && len(records) <= 1 // taken regardless of its size
 	if has+len(records) > events || f.bytes+f.inHand.bytes+size > bytes && !alone {
 		if f.at = from; from.Next < f.from.Next {
 			f.at = f.from
@@ -89,8 +90,8 @@ func (f *feed) put(records []*journal.Record, missing []journal.Span, from, to c
 	return true
 }
 
-// take takes what was handed over. The lane says with [feed.done] when that is recorded. attached is false when it has fallen behind: at is where it has
-// to read on then.
+// take takes what was passed on. The lane calls [feed.done] once that is recorded. attached is false if the lane has
+// fallen behind; then at is where it must read on.
 func (f *feed) take() (p portion, attached bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -105,21 +106,21 @@ func (f *feed) done() {
 	f.inHand = portion{}
 }
 
-// idle reports whether the lane has recorded all that was handed over, and is at the journal's end.
+// idle reports whether the lane has recorded everything and is at the journal's end.
 func (f *feed) idle() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.attached && f.empty() && f.inHand.empty()
 }
 
-// place is where a lane that has fallen behind has to read on.
+// place returns where a lane that has fallen behind must read on.
 func (f *feed) place() cursor.Place {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.at
 }
 
-// setPlace says how far a lane that has fallen behind has read by itself.
+// setPlace sets how far a lane that has fallen behind has read.
 func (f *feed) setPlace(at cursor.Place) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// fewRoom is how much more a lane that lags waits for before it reads on, but not longer than roomTime.
+	// fewRoom is how much room a lagging lane waits for before it reads on, for at most roomTime.
 	fewRoom  = maxHeld / 8
 	fewBytes = maxHeldBytes / 8
 	roomTime = 50 * time.Millisecond
@@ -25,7 +25,7 @@ const (
 func (l *Lane) follow(ctx context.Context) {
 	verified := false
 	for ctx.Err() == nil && !l.stop.draining() {
-		if !l.hungry(ctx) {
+		if !l.waitForProbe(ctx) {
 			l.stats.moved(time.Now())
 			verified = false
 			continue
@@ -44,12 +44,12 @@ func (l *Lane) follow(ctx context.Context) {
 			l.wait(ctx, nil)
 			verified = false
 		default:
-			verified = l.lag(ctx, verified)
+			verified = l.catchUp(ctx, verified)
 		}
 	}
 }
 
-// wait waits until the feed has something, another channel is closed, draining starts or ctx ends.
+// wait waits for the feed, another channel, draining, or the end of ctx.
 func (l *Lane) wait(ctx context.Context, other <-chan struct{}) {
 	select {
 	case <-l.feed.ready:
@@ -59,29 +59,29 @@ func (l *Lane) wait(ctx context.Context, other <-chan struct{}) {
 	}
 }
 
-// hungry waits while the sink is disabled, or the destination is down and the lane has a fresh event to probe with, and others in case that is why it seems
-// to be down. It reports false when something has changed meanwhile. Events that were refused are no reason to wait, likewise. While it waits it
-// holds no more of the journal than what it has in hand.
-func (l *Lane) hungry(ctx context.Context) bool {
+// waitForProbe waits while the sink is disabled, or while the destination is down and the lane has enough events to probe
+// with: a fresh one, and others in case that one is the cause. Refused events do not make it wait. It reports false if
+// something has changed meanwhile. While it waits, the lane holds no more of the journal than what it has in hand.
+func (l *Lane) waitForProbe(ctx context.Context) bool {
 	state, changed := l.breaker.Now()
 	if state.DisabledSince.IsZero() && (state.DownSince.IsZero() || l.ledger.inHand() < maxHandover || !l.queues.fresh()) {
 		return true
 	}
-	l.leaveEnd()
+	l.detach()
 	clock.Await(ctx, l.stop.drain, changed, -1)
 	return false
 }
 
-// leaveEnd makes the lane read by itself from now on.
-func (l *Lane) leaveEnd() {
+// detach makes the lane read by itself from now on.
+func (l *Lane) detach() {
 	at := l.home.reader.detach(l.feed, l.ledger.place)
-	l.ledger.take(nil, at) // all that concerns it before that was taken
+	l.ledger.take(nil, at) // everything it may need before that was taken
 	l.feed.setPlace(at)
 }
 
-// lag reads on by itself, once, and goes to the journal's end when it is there. verified says that the lane's place was compared with the
-// journal since it fell behind; lag returns that.
-func (l *Lane) lag(ctx context.Context, verified bool) bool {
+// catchUp reads on by itself, once, and attaches to the reader when it has caught up. verified means that the lane's place
+// was compared with the journal since it fell behind; lag returns its new value.
+func (l *Lane) catchUp(ctx context.Context, verified bool) bool {
 	from := l.feed.place()
 	var err error
 	if !verified {
@@ -92,7 +92,7 @@ func (l *Lane) lag(ctx context.Context, verified bool) bool {
 	changed := l.journal().Changed()
 	var more bool
 	if len(l.left) > 0 {
-		return verified // first what is open
+		return verified // open numbers come first
 	}
 	if err == nil && l.waitRoom(ctx, l.stop.drain) {
 		more, err = l.readSome(ctx, from)
@@ -100,7 +100,7 @@ func (l *Lane) lag(ctx context.Context, verified bool) bool {
 	if ctx.Err() != nil {
 		return verified
 	}
-	l.unreadable(err)
+	l.noteReadable(err)
 	switch {
 	case errors.Is(err, cursor.ErrReplaced), errors.Is(err, cursor.ErrShorter):
 		verified = false
@@ -110,13 +110,13 @@ func (l *Lane) lag(ctx context.Context, verified bool) bool {
 	case !more:
 		ok, err := l.home.reader.attach(ctx, l.feed, l.feed.place())
 		if !ok && err == nil {
-			clock.Await(ctx, l.stop.drain, changed, time.Second) // the reader comes, or something new does
+			clock.Await(ctx, l.stop.drain, changed, time.Second) // wait for the reader, or for something new
 		}
 	}
 	return verified
 }
 
-// verified is the place at which the lane goes on, which is another one if the journal is not the one that it was in.
+// verified returns the place to go on. It differs from the lane's place if the journal was replaced.
 func (l *Lane) verified(ctx context.Context, from cursor.Place) (cursor.Place, error) {
 	at, replaced, err := cursor.Verify(ctx, l.journal(), from)
 	if err != nil {
@@ -124,7 +124,7 @@ func (l *Lane) verified(ctx context.Context, from cursor.Place) (cursor.Place, e
 	}
 	if replaced {
 		l.home.reportReplaced(l.cfg.Sink, at)
-		c := l.ledger.apart()
+		c := l.ledger.cursorWithoutHeld()
 		c.Next, c.LastID, c.LastTime = from.Next, from.ID, from.Time
 		c, fresh, err := cursor.Refit(ctx, l.journal(), c, at.Next)
 		if err != nil {
@@ -134,7 +134,7 @@ func (l *Lane) verified(ctx context.Context, from cursor.Place) (cursor.Place, e
 		for _, span := range fresh {
 			l.left.Add(span)
 			for number := span.First; number <= span.Last; number++ {
-				l.schedule.Forget(ctx, number) // that was another event
+				l.schedule.Forget(ctx, number) // it was another event
 			}
 		}
 		from = cursor.Of(c)
@@ -143,14 +143,14 @@ func (l *Lane) verified(ctx context.Context, from cursor.Place) (cursor.Place, e
 	return from, l.home.reserve(ctx, "sink "+l.cfg.Sink, from.Next-1)
 }
 
-// unreadable records whether the lane can read the journal by itself, and says when that changes.
-func (l *Lane) unreadable(err error) {
+// noteReadable records whether the lane can read the journal, and logs when that changes.
+func (l *Lane) noteReadable(err error) {
 	if l.stats.read(err) {
 		l.log.Warn().Err(err).Msg("journal cannot be read; waiting")
 	}
 }
 
-// waitRoom waits until the lane has room for some more events. It reports false if hurry was closed or ctx ended before.
+// waitRoom waits until the lane has room for more events. It reports false if hurry is closed or ctx ends first.
 func (l *Lane) waitRoom(ctx context.Context, hurry <-chan struct{}) bool {
 	limit := time.NewTimer(roomTime)
 	defer limit.Stop()
@@ -171,7 +171,7 @@ func (l *Lane) waitRoom(ctx context.Context, hurry <-chan struct{}) bool {
 	}
 }
 
-// readSome reads as much as there is room for, from a place on. It reports false if there is nothing more.
+// readSome reads as much as there is room for. It reports false if there is nothing more.
 func (l *Lane) readSome(ctx context.Context, from cursor.Place) (bool, error) {
 	select {
 	case l.home.slots <- struct{}{}:
@@ -181,7 +181,7 @@ func (l *Lane) readSome(ctx context.Context, from cursor.Place) (bool, error) {
 	defer func() { <-l.home.slots }()
 	room, size := l.ledger.room()
 	limit := cursor.ReadAtOnce
-	if len(l.feed.interest.accounts) == 0 { // what it has no room for would be read twice
+	if len(l.feed.interest.accounts) == 0 { // otherwise records without room would be read twice
 		limit = max(min(limit, room), 1)
 	}
 	s, err := cursor.Read(ctx, l.journal(), from, limit)
@@ -211,13 +211,14 @@ func (l *Lane) readSome(ctx context.Context, from cursor.Place) (bool, error) {
 	for i := range s.Records {
 		read += len(s.Records[i].Data)
 	}
-	// They share their memory: where most of it is of others, what is kept is copied.
+	// Records of one read share memory. If most of it belongs to others, copy what is kept.
 	l.take(records, s.Missing, at, 2*kept < read)
 	l.feed.setPlace(at)
 	return true, nil
 }
 
-// take takes records that concern the lane, and numbers that are lost, up to a place. With copied, what it keeps of them is a copy.
+// take takes records that the lane may need, and lost numbers, up to a place. If copied is set, it copies what it
+// keeps.
 func (l *Lane) take(records []*journal.Record, missing []journal.Span, at cursor.Place, copied bool) {
 	if len(missing) > 0 {
 		l.ledger.lost(missing)
@@ -252,29 +253,29 @@ func (l *Lane) take(records []*journal.Record, missing []journal.Span, at cursor
 	if len(of) > 0 {
 		l.metrics.inFlight.Set(float64(l.ledger.inHand()))
 		l.queues.put(of)
-		l.breaker.Fresh()
+		l.breaker.NotifyNewEvents()
 	}
 	l.stats.moved(now)
 }
 
-// wants reports whether the lane has to deliver a record that concerns it.
+// wants reports whether the lane must deliver a record.
 func (l *Lane) wants(r *journal.Record) bool {
 	if !l.rules.Wants(r) || l.resumed.dead[r.Number] {
 		return false
 	}
-	return !takesPlace(r) || l.ledger.replaces(r.Ref, r.Number)
+	return !replacesLost(r) || l.ledger.replaces(r.Ref, r.Number)
 }
 
-// takesPlace reports whether a record takes the place of a lost one, whose number is its Ref: a treat, or the heal mark that a digest is made of.
-func takesPlace(r *journal.Record) bool {
-	return r.Ref != 0 && (r.Kind == journal.Treat || r.Kind == journal.Heal)
+// replacesLost reports whether a record takes the place of a lost one, whose number is its Ref: a treat, or the backfill batch that a digest is made of.
+func replacesLost(r *journal.Record) bool {
+	return r.Ref != 0 && (r.Kind == journal.Treat || r.Kind == journal.Backfill)
 }
 
 func (l *Lane) fill(d *delivery, r *journal.Record, now time.Time, known *schedule.Retry) {
-	d.number, d.record, d.at, d.taken, d.heal, d.trouble = r.Number, l.recordOf(r), r.Time, now, r.Kind == journal.Heal, known
+	d.number, d.record, d.at, d.taken, d.batch, d.retry = r.Number, l.recordOf(r), r.Time, now, r.Kind == journal.Backfill, known
 }
 
-// finish takes what was journaled by now and is not taken yet, while draining, and returns when nobody works on anything any more.
+// finish takes what was journaled before draining started, and returns when all workers are idle.
 func (l *Lane) finish(ctx context.Context) error {
 	if !l.breaker.Open() {
 		return nil
@@ -290,7 +291,7 @@ func (l *Lane) finish(ctx context.Context) error {
 		l.take(p.records, p.missing, p.at, false)
 		l.feed.done()
 	}
-	l.leaveEnd()
+	l.detach()
 	_, end := l.journal().Bounds()
 	for at := l.feed.place(); at.Next < end && ctx.Err() == nil && !l.stop.halted(); at = l.feed.place() {
 		if !l.roomLeft(ctx) {
@@ -304,10 +305,11 @@ func (l *Lane) finish(ctx context.Context) error {
 	return nil
 }
 
-// roomLeft waits until the lane has room, while draining. It reports false if it will have none, since what it holds stays for the next start.
+// roomLeft waits for room while draining. It reports false if there will be none, because what the lane holds stays for
+// the next start.
 func (l *Lane) roomLeft(ctx context.Context) bool {
 	for {
-		quiet := l.queues.idleNow()
+		quiet := l.queues.busy()
 		if events, size := l.ledger.room(); events > 0 && size > 0 {
 			return true
 		}

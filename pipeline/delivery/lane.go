@@ -17,12 +17,12 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Lane delivers the journal to one sink: a durable cursor, a queue per account that keeps order, and retries inside that
-// queue, so that an event that fails delays only its own account, and for a while only.
+// Lane delivers the journal to one sink. It has a durable cursor, and a queue per account that keeps order. Retries
+// happen inside the queue, so that a failing event delays only its own account, and only for a while.
 //
-// Its parts: the feed brings what the reader of the journal hands over, the ledger knows what is not settled, the queues are worked off one event after
-// the other, each by a worker, the schedule brings back what stepped aside, the breaker says when something may be sent, the keeper keeps
-// the state of the sink on disk, and the rules say what the sink is to get.
+// Its parts: the feed passes on what the journal's reader has read; the ledger knows what is not settled; workers
+// deliver the queues, one event at a time; the schedule brings back deferred events; the breaker decides when something
+// may be sent; the keeper keeps the state of the sink on disk; and the rules decide what the sink gets.
 type Lane struct {
 	cfg  LaneConfig
 	home *Dispatcher
@@ -39,16 +39,16 @@ type Lane struct {
 	counts
 }
 
-// contents decide what a sink is sent of the journal, and how.
+// contents decide which records a sink gets, and in which form.
 type contents struct {
 	rules      *rules.Rules
 	digester   *rules.Digester
 	anonymizer rules.Anonymizer
 	resumed    resumed
-	left       cursor.Numbers // open numbers of an earlier run that are to be read before anything newer
+	left       cursor.Numbers // open numbers of an earlier run, to be read before anything newer
 }
 
-// counts are what a lane reports of itself.
+// counts are the lane's metrics and traces.
 type counts struct {
 	log     zerolog.Logger
 	metrics *laneMetrics
@@ -70,17 +70,17 @@ func newLane(d *Dispatcher, sink pipeline.Sink, cfg LaneConfig) *Lane {
 	}
 	l.rules = rules.New(cfg.Selection, metrics.filtered, log)
 	l.feed = newFeed(interest{cfg.Sink, cfg.Accounts}, func() (int, int) { return l.ledger.room() })
-	l.digester = rules.NewDigester(d.cfg.Journal, cfg.Sink, l.rules, func(number uint64) bool { return l.ledger.lacks(number) }, log)
+	l.digester = rules.NewDigester(d.cfg.Journal, cfg.Sink, l.rules, func(number uint64) bool { return l.ledger.isMissing(number) }, log)
 	return l
 }
 
 func (l *Lane) journal() *journal.Journal { return l.home.cfg.Journal }
 
-// Drain makes [Lane.Run] return as soon as everything journaled by then is delivered; what is being retried stays for the next
-// start.
+// Drain makes [Lane.Run] return once everything journaled so far is delivered. Events that are being retried stay for
+// the next start.
 func (l *Lane) Drain() { l.stop.drainOnce.Do(func() { close(l.stop.drain) }) }
 
-// Halt makes [Lane.Run] return as soon as the deliveries that are under way have ended by themselves. What is left stays for the next start.
+// Halt makes [Lane.Run] return once the running deliveries have ended by themselves. The rest stays for the next start.
 func (l *Lane) Halt() {
 	l.Drain()
 	l.stop.haltOnce.Do(func() { close(l.stop.halt) })
@@ -88,9 +88,9 @@ func (l *Lane) Halt() {
 
 var errLaneOver = errors.New("the lane has ended")
 
-// Run delivers until [Lane.Drain] or the end of ctx, which also ends deliveries under way. It closes the sink and saves the cursor. It returns nil
-// then, [pipeline.ErrSinkClosed] if the sink is gone, or an error if the journal cannot be read while draining or the cursor cannot be saved. It is to be called
-// once for each lane that was opened.
+// Run delivers until [Lane.Drain] or the end of ctx, which also cancels running deliveries. Then it closes the sink,
+// saves the cursor and returns nil. It returns [pipeline.ErrSinkClosed] if the sink is gone, and an error if the
+// journal cannot be read while draining or the cursor cannot be saved. Call it exactly once for each open lane.
 func (l *Lane) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, l.sink.Close()) }()
 	outer := ctx
@@ -105,7 +105,7 @@ func (l *Lane) Run(ctx context.Context) (err error) {
 	stop(errLaneOver)
 	close(ended)
 	owned.Wait()
-	l.leaveEnd()
+	l.detach()
 	if saveErr := l.home.store.Close(outer, l.cfg.Sink); saveErr != nil {
 		err = errors.Join(err, saveErr)
 	}
@@ -115,14 +115,14 @@ func (l *Lane) Run(ctx context.Context) (err error) {
 	return err
 }
 
-// deliver takes events and has them delivered, until the lane is to end and nobody works on anything any more.
+// deliver takes events and delivers them until the lane ends and all workers are idle.
 func (l *Lane) deliver(ctx context.Context, stop context.CancelCauseFunc) error {
 	l.queues.work = func(q *queue) {
 		w := worker{lane: l, ctx: ctx, queue: q, fail: stop}
 		w.run()
 	}
 	var scheduler sync.WaitGroup
-	scheduler.Go(func() { l.schedule.Run(ctx, l.stop.drain, func(r *schedule.Retry) bool { return l.bringBack(ctx, r) }) })
+	scheduler.Go(func() { l.schedule.Run(ctx, l.stop.drain, func(r *schedule.Retry) bool { return l.requeue(ctx, r) }) })
 	l.follow(ctx)
 	scheduler.Wait()
 	var err error
@@ -132,12 +132,12 @@ func (l *Lane) deliver(ctx context.Context, stop context.CancelCauseFunc) error 
 	if err != nil {
 		stop(err)
 	}
-	for idle := l.queues.idleNow(); idle != nil; idle = l.queues.idleNow() {
-		<-idle // workers end by themselves when ctx has, or draining started
+	for idle := l.queues.busy(); idle != nil; idle = l.queues.busy() {
+		<-idle // workers stop when ctx ends or draining starts
 	}
 	l.queues.close()
 	if ctx.Err() != nil && context.Cause(ctx) != err { //nolint:errorlint // the very same
-		return nil // the end was asked for
+		return nil // the lane was stopped
 	}
 	if err != nil {
 		return fmt.Errorf("read the rest of the journal for sink %s: %w", l.cfg.Sink, err)
@@ -145,18 +145,18 @@ func (l *Lane) deliver(ctx context.Context, stop context.CancelCauseFunc) error 
 	return nil
 }
 
-// snapshot is the lane's cursor, see [snapshot].
+// snapshot returns the lane's cursor, see [snapshot].
 func (l *Lane) snapshot(end cursor.Place, last bool) (journal.Cursor, bool) {
 	idle := l.feed.idle()
 	if !idle {
 		end = cursor.Place{}
 	}
 	c := l.ledger.cursor(end, last && !l.resumed.asked)
-	c.Accounts, c.Digests = l.cfg.Accounts, l.rules.SumsUp()
+	c.Accounts, c.Digests = l.cfg.Accounts, l.rules.MakesDigests()
 	return c, idle
 }
 
-// Status reports how the lane is. It asks nobody and waits for nothing.
+// Status returns the status of the lane. It does not block.
 func (l *Lane) Status() LaneStatus {
 	s := l.stats.status()
 	s.Sink = l.cfg.Sink
@@ -169,15 +169,15 @@ func (l *Lane) Status() LaneStatus {
 	return s
 }
 
-// failed counts an attempt that failed.
+// failed counts a failed attempt.
 func (l *Lane) failed(d *delivery, began time.Time, err error) {
 	l.metrics.failures.Inc()
 	l.stats.failed()
 	l.traced([]*delivery{d}, began, time.Now(), err)
 }
 
-// traced reports an attempt that ended: of the events that were accepted, or of the first one, if none was. What is no
-// treat, such as an alert, is no stage of one.
+// traced reports a finished attempt: each accepted event, or the first one if none was accepted. Records that are not
+// treats, such as alerts, are not reported.
 func (l *Lane) traced(of []*delivery, began, ended time.Time, err error) {
 	if l.trace == nil {
 		return

@@ -11,67 +11,67 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// The bounds of what a lane holds. They are large, so that the backlog of one account whose head is being retried does not use up the room of
-// the others.
+// The bounds of what a lane holds. They are large, so that the backlog of one account with a failing event does not use
+// up the room of others.
 const (
 	maxHeld      = 4096
 	maxHeldBytes = 8 << 20
 )
 
-// A delivery is one event on its way.
+// A delivery is an event that is being delivered.
 type delivery struct {
-	number uint64
-	record pipeline.Record // belongs to its worker
-	at     time.Time       // when it was journaled
-	taken  time.Time
-	heal   bool   // it is a mark of which the digest is still to be made
-	aside  bool   // it stepped aside, and its time has come
-	also   uint64 // another number that it settles: the record takes the place of that one, which is lost
+	number   uint64
+	record   pipeline.Record // owned by its worker
+	at       time.Time       // when it was journaled
+	taken    time.Time
+	batch    bool   // a backfill batch whose digest is not made yet
+	deferred bool   // it was deferred and is due
+	replaced uint64 // another number that it settles: a lost one that it replaces
 
-	trouble *schedule.Retry // nil while the sink has not refused it; guarded by queues.mu
-	tries                   // guarded by queues.mu
+	retry *schedule.Retry // nil: never refused; guarded by queues.mu
+	tries                 // guarded by queues.mu
 
-	size    int  // of its line; guarded, as what follows, by ledger.mu
-	settled bool // or no more in hand
+	size    int  // of its line; guarded by ledger.mu like the next field
+	settled bool // or no longer in hand
 }
 
-// tries are what became of an event since it is in hand.
+// tries counts the attempts with an event since it is in hand.
 type tries struct {
-	probes     int    // attempts that were not answered
-	before     uint64 // how many deliveries the destination had accepted at the first of them
+	probes     int    // attempts without an answer
+	before     uint64 // deliveries that the destination had accepted at the first of them
 	refusals   int    // see [pipeline.IsRefusal]
-	accepted   uint64 // how many deliveries the destination had accepted after the latest of them
-	compares   int    // how often others were tried in its place as it was refused
-	comparedAt int    // how many refusals there were then
+	accepted   uint64 // deliveries that the destination had accepted after the latest refusal
+	compares   int    // how often others were tried in its place
+	comparedAt int    // refusals by then
 }
 
-// ledger knows what a lane has not settled, and so its cursor.
+// ledger tracks what a lane has not settled, and so its cursor.
 type ledger struct {
-	// inOrder is true for a lane with one queue whose destination is asked where to go on: what it has in hand is no part of the open
-	// numbers, for the cursor does not pass it. So these are the events that stepped aside, and no others.
+	// inOrder is true for a lane with one queue whose destination reports where to go on. Its cursor does not pass what
+	// is in hand, so the open numbers are the deferred events only.
 	inOrder bool
-	changed func(settled int) // called after each change that the cursor shows, with how many deliveries are settled by it
-	freed   chan struct{}     // holds a token when there is more room
+	changed func(settled int) // called after each change of the cursor, with the number of deliveries that it settled
+	freed   chan struct{}     // signals that there is more room
 
-	mu       sync.Mutex
-	at       cursor.Place      // what is before it was taken
-	held     []*delivery       // what was taken, in its order; some are settled
-	live     int               // of these, that are not settled
-	bytes    int               // of these
-	aside    cursor.Numbers    // open numbers that are not in hand: they stepped aside, or are still to be read again
-	missing  cursor.Numbers    // numbers that the journal had lost when the lane came there
-	replaced map[uint64]uint64 // open numbers that are lost, and which open one takes their place
-	instead  map[uint64]uint64 // numbers that are not settled and take the place of one that was missing, and which; nil: there are none
+	mu        sync.Mutex
+	at        cursor.Place      // everything before it was taken
+	held      []*delivery       // what was taken, in order; may include settled ones
+	live      int               // the number of unsettled ones in held
+	bytes     int               // their size
+	deferred  cursor.Numbers    // open numbers that are not in hand: deferred, or still to be read again
+	missing   cursor.Numbers    // numbers that the journal had lost when the lane read there
+	replaced  map[uint64]uint64 // by open number that is lost, the open number that replaces it
+	replacing map[uint64]uint64 // by unsettled number that replaces a missing one, the missing one; nil: none
 }
 
 func newLedger(c journal.Cursor, inOrder bool, changed func(settled int)) *ledger {
 	return &ledger{
 		inOrder: inOrder, changed: changed, freed: make(chan struct{}, 1), at: cursor.Of(c),
-		aside: slices.Clone(c.Open), missing: slices.Clone(c.Missing), replaced: make(map[uint64]uint64),
+		deferred: slices.Clone(c.Open), missing: slices.Clone(c.Missing), replaced: make(map[uint64]uint64),
 	}
 }
 
-// lost records numbers that the journal has lost, before what was read with them is taken.
+// lost records numbers that the journal has lost. Call it before take.
 func (l *ledger) lost(missing []journal.Span) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,7 +80,7 @@ func (l *ledger) lost(missing []journal.Span) {
 	}
 }
 
-// take records what was read: the deliveries of events that the lane wants, and how far that was.
+// take records the result of a read: the deliveries, and how far it went.
 func (l *ledger) take(of []*delivery, at cursor.Place) {
 	l.mu.Lock()
 	for _, d := range of {
@@ -101,80 +101,81 @@ func (l *ledger) hold(d *delivery) {
 	l.bytes += d.size
 }
 
-// takeBack puts an event in hand that was open before.
+// takeBack puts an event in hand that was open.
 func (l *ledger) takeBack(d *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.aside.Remove(d.number)
-	if d.also != 0 {
-		l.aside.Remove(d.also)
+	l.deferred.Remove(d.number)
+	if d.replaced != 0 {
+		l.deferred.Remove(d.replaced)
 	}
 	l.hold(d)
 }
 
-// open makes a number open that is not in hand: it waits for its retry.
+// open makes a number open that is not in hand, as it waits for a retry.
 func (l *ledger) open(number uint64) {
 	l.mu.Lock()
-	l.aside.AddOne(number)
+	l.deferred.AddOne(number)
 	l.mu.Unlock()
 	l.changed(0)
 }
 
-// lose says that an open number is lost: what takes its place will be delivered.
+// lose records that an open number is lost. Its replacement will be delivered.
 func (l *ledger) lose(number uint64) {
 	l.mu.Lock()
-	l.aside.Remove(number)
+	l.deferred.Remove(number)
 	l.missing.AddOne(number)
 	l.mu.Unlock()
 	l.changed(0)
 }
 
-// replaces says what becomes of an event that takes the place of number ref, which is lost. It reports true if the event is to be delivered: the lane
-// has not got the lost one. If it still has that one in hand, or waits to try it again, the new one stays open until then.
+// replaces decides about an event that replaces the lost number ref. It reports true if the event must be delivered,
+// because the lane never got the lost one. If that one is still in hand or waits for a retry, the new one stays open
+// until it is settled.
 func (l *ledger) replaces(ref, number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.missing.Remove(ref) {
-		if l.instead == nil {
-			l.instead = make(map[uint64]uint64)
+		if l.replacing == nil {
+			l.replacing = make(map[uint64]uint64)
 		}
-		l.instead[number] = ref
+		l.replacing[number] = ref
 		return true
 	}
 	if ref >= l.at.Next {
 		return true
 	}
-	l.pair(ref, number)
+	l.waitUntilSettled(ref, number)
 	return false
 }
 
-// waitsFor reports whether an open event that takes the place of number ref is to wait until that is settled. Otherwise it is to be delivered: had
-// the lane settled the lost one, this would not be open.
+// waitsFor reports whether an open event that replaces the number ref must wait until ref is settled. Otherwise it must
+// be delivered: if the lane had settled ref, the event would not be open.
 func (l *ledger) waitsFor(ref, number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.missing.Remove(ref)
-	return l.pair(ref, number)
+	return l.waitUntilSettled(ref, number)
 }
 
-// pair makes number open until ref is settled, if that is open. l.mu is held.
-func (l *ledger) pair(ref, number uint64) bool {
-	open := l.aside.Holds(ref) || slices.ContainsFunc(l.held, func(d *delivery) bool { return !d.settled && (d.number == ref || d.also == ref) })
+// waitUntilSettled keeps number open until ref is settled, if that is open. l.mu is held.
+func (l *ledger) waitUntilSettled(ref, number uint64) bool {
+	open := l.deferred.Holds(ref) || slices.ContainsFunc(l.held, func(d *delivery) bool { return !d.settled && (d.number == ref || d.replaced == ref) })
 	if open {
 		l.replaced[ref] = number
-		l.aside.AddOne(number)
+		l.deferred.AddOne(number)
 	}
 	return open
 }
 
-// lacks reports whether the lane has not got a number because it was lost.
-func (l *ledger) lacks(number uint64) bool {
+// isMissing reports whether the lane never got a number, because it was lost.
+func (l *ledger) isMissing(number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.missing.Holds(number)
 }
 
-// replacement is the number of the event that takes the place of an open one.
+// replacement returns the number of the event that replaces an open one.
 func (l *ledger) replacement(number uint64) (uint64, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,29 +183,29 @@ func (l *ledger) replacement(number uint64) (uint64, bool) {
 	return by, ok
 }
 
-// setAside takes an event out of hand, which stays open.
+// setAside takes a deferred event out of hand. It stays open.
 func (l *ledger) setAside(d *delivery) {
 	l.mu.Lock()
-	l.aside.AddOne(d.number)
-	if d.also != 0 {
-		l.aside.AddOne(d.also)
+	l.deferred.AddOne(d.number)
+	if d.replaced != 0 {
+		l.deferred.AddOne(d.replaced)
 	}
-	if !d.aside {
+	if !d.deferred {
 		l.release(d)
 	}
 	l.mu.Unlock()
 	l.changed(0)
 }
 
-// settle records that events are done. Their records are not to be used any more.
+// settle records that events are done. Their records must not be used afterwards.
 func (l *ledger) settle(of []*delivery) {
 	l.mu.Lock()
 	for _, d := range of {
-		l.done(d.number, d.aside)
-		if d.also != 0 {
-			l.done(d.also, d.aside)
+		l.done(d.number, d.deferred)
+		if d.replaced != 0 {
+			l.done(d.replaced, d.deferred)
 		}
-		if !d.aside {
+		if !d.deferred {
 			l.release(d)
 		}
 		d.record = pipeline.Record{}
@@ -222,15 +223,15 @@ func (l *ledger) settleNumber(number uint64) {
 	l.changed(0)
 }
 
-// done settles a number, and what takes its place. l.mu is held.
+// done settles a number and its replacement. l.mu is held.
 func (l *ledger) done(number uint64, aside bool) {
 	if aside {
-		l.aside.Remove(number)
+		l.deferred.Remove(number)
 	}
-	delete(l.instead, number)
+	delete(l.replacing, number)
 	if by, ok := l.replaced[number]; ok {
 		delete(l.replaced, number)
-		l.aside.Remove(by)
+		l.deferred.Remove(by)
 	}
 }
 
@@ -248,7 +249,7 @@ func (l *ledger) release(d *delivery) {
 	}
 }
 
-// compact forgets what is settled. l.mu is held.
+// compact removes settled deliveries. l.mu is held.
 func (l *ledger) compact() {
 	n := 0
 	for n < len(l.held) && l.held[n].settled {
@@ -261,7 +262,7 @@ func (l *ledger) compact() {
 	}
 }
 
-// room is how many events, and how many bytes of them, the lane can take.
+// room returns how many events and bytes the lane can take.
 func (l *ledger) room() (events, bytes int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -271,39 +272,39 @@ func (l *ledger) room() (events, bytes int) {
 	return maxHeld - l.live, maxHeldBytes - l.bytes
 }
 
-// place is where the lane stands.
+// place returns the lane's place.
 func (l *ledger) place() cursor.Place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.at
 }
 
-// apart is the cursor without what is in hand.
-func (l *ledger) apart() journal.Cursor {
+// cursorWithoutHeld returns the cursor without what is in hand.
+func (l *ledger) cursorWithoutHeld() journal.Cursor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return journal.Cursor{Next: l.at.Next, LastID: l.at.ID, LastTime: l.at.Time, Open: slices.Clone(l.aside), Missing: slices.Clone(l.missing)}
+	return journal.Cursor{Next: l.at.Next, LastID: l.at.ID, LastTime: l.at.Time, Open: slices.Clone(l.deferred), Missing: slices.Clone(l.missing)}
 }
 
-// restore sets what [ledger.apart] returned. What is in hand stays so.
+// restore sets a cursor from [ledger.cursorWithoutHeld]. It does not change what is in hand.
 func (l *ledger) restore(c journal.Cursor) {
 	l.mu.Lock()
 	l.at = cursor.Of(c)
-	l.aside, l.missing = c.Open, c.Missing
+	l.deferred, l.missing = c.Open, c.Missing
 	clear(l.replaced)
 	l.mu.Unlock()
 	l.changed(0)
 }
 
-// cursor is the lane's place as it is kept on disk, where the lane has taken what it wants of all that is before at, if that is further than it knows.
-// exact says that what is in hand is to be among the open numbers in any case.
+// cursor returns the cursor for the disk. at is the place before which the lane has taken everything it needs, if that
+// is further than the ledger knows. exact includes what is in hand in the open numbers in any case.
 func (l *ledger) cursor(at cursor.Place, exact bool) journal.Cursor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if at.Next < l.at.Next {
 		at = l.at
 	}
-	open, own := l.aside, false
+	open, own := l.deferred, false
 	for _, d := range l.held {
 		if d.settled {
 			continue
@@ -318,13 +319,13 @@ func (l *ledger) cursor(at cursor.Place, exact bool) journal.Cursor {
 			open, own = slices.Clone(open), true
 		}
 		open.AddOne(d.number)
-		if d.also != 0 {
-			open.AddOne(d.also)
+		if d.replaced != 0 {
+			open.AddOne(d.replaced)
 		}
 	}
 	missing := l.missing.Below(at.Next)
-	for number, ref := range l.instead {
-		if number >= at.Next && ref < at.Next { // whoever begins there reads it again, and is to know that it has not got that one
+	for number, ref := range l.replacing {
+		if number >= at.Next && ref < at.Next { // a run that starts there reads number again, and must know that it lacks ref
 			missing.AddOne(ref)
 		}
 	}
@@ -333,14 +334,14 @@ func (l *ledger) cursor(at cursor.Place, exact bool) journal.Cursor {
 	}
 }
 
-// inHand is how many events are in hand.
+// inHand returns how many events are in hand.
 func (l *ledger) inHand() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.live
 }
 
-// load is what the lane has in hand.
+// load describes what the lane has in hand.
 func (l *ledger) load() Load {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,39 +10,39 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
 
-// refused decides what becomes of a batch's first event, which was not accepted. It reports false when the queue's events
-// are to stay for the next start.
-func (w *worker) refused(b batch, p breaker.Pass, began time.Time, err error) bool {
+// handleFailure handles the first event of a batch, which was not accepted. It reports false if the queue's events must stay
+// for the next start.
+func (w *worker) handleFailure(b batch, p breaker.Pass, began time.Time, err error) bool {
 	l, head := w.lane, b.of[0]
 	switch {
-	case pipeline.IsGone(err): // nothing goes out now, and the event stays
+	case pipeline.IsGone(err): // nothing is sent now, and the event stays
 		if b.due {
 			l.queues.remove(w.queue, b, 1)
-			l.schedule.SetAside(head.trouble)
+			l.schedule.SetAside(head.retry)
 		}
 		return true
 	case pipeline.IsRefusal(err):
-		return w.denied(b, p, began, err)
-	case pipeline.IsUnavailable(err) && !b.due: // the breaker makes it wait
+		return w.handleRefusal(b, p, began, err)
+	case pipeline.IsUnavailable(err) && !b.due: // the breaker delays the next attempt
 		if pipeline.IsUnanswered(err) || b.place > 0 {
 			l.queues.unanswered(w.queue, head, l.breaker.Deliveries())
 		}
-		if !l.queues.strict && b.place == 0 && head.probes >= schedule.StepAside && p.Accepted > head.before {
-			return w.avoid(began)
+		if !l.queues.strict && b.place == 0 && head.probes >= schedule.DeferAfter && p.Accepted > head.before {
+			return w.deferHead(began)
 		}
 		return true
 	}
 	next, now := w.retryOf(head), time.Now()
 	before := next
-	if next.Failed(began, now, l.cfg.Retry, err); began.Before(before.Next) { // it was a probe, beside the event's own schedule
+	if next.Failed(began, now, l.cfg.Retry, err); began.Before(before.Next) { // it was a probe, outside the event's own schedule
 		next.Attempts, next.Next = before.Attempts, clock.Later(before.Next, next.Floor)
 	}
-	// An outage is no reason to give an event up, as far as the event is not what the destination breaks on.
+	// An outage does not count against an event, unless the event may cause it.
 	if next.Over(l.cfg.Retry, now) && (!pipeline.IsUnavailable(err) || pipeline.IsUnanswered(err) && !p.Probe) {
 		return w.giveUp(b, err, next.Attempts)
 	}
 	wait := time.Until(next.Next)
-	next.Aside = before.Aside || !l.queues.strict && (next.Attempts >= schedule.StepAside || wait > schedule.LongWait)
+	next.Aside = before.Aside || !l.queues.strict && (next.Attempts >= schedule.DeferAfter || wait > schedule.LongWait)
 	if !next.Aside {
 		next.Hold(now)
 	}
@@ -56,19 +56,20 @@ func (w *worker) report(d *delivery, t *schedule.Retry, err error) {
 		Bool("others_pass", t.Aside).Msg("sink did not accept an event; it is tried again")
 }
 
-// denied decides what becomes of an event that the sink refuses, see [pipeline.IsRefusal]. Whether it is the event or the sink shows in what
-// becomes of others: when they are accepted, it steps aside, and after a few attempts it is given up. While none is, the breaker makes it wait.
-func (w *worker) denied(b batch, p breaker.Pass, began time.Time, err error) bool {
+// handleRefusal handles an event that the sink refuses, see [pipeline.IsRefusal]. Other events show whether the event or the
+// sink is at fault. If others are accepted, the event is deferred, and given up after a few attempts. While none is
+// accepted, the breaker delays the next attempt.
+func (w *worker) handleRefusal(b batch, p breaker.Pass, began time.Time, err error) bool {
 	l, head, now := w.lane, b.of[0], time.Now()
 	if b.place > 0 {
 		return true
 	}
 	t, failing := w.retryOf(head), l.breaker.Failing()
 	before, seen := l.queues.refused(head, l.breaker.Deliveries())
-	// What was accepted right after the first attempt may have been on its way already.
+	// What was accepted right after the first attempt may already have been on its way.
 	t.Alone = t.Alone || max(t.Attempts, before) >= aloneAt && p.Accepted > seen
-	// Nothing can be lost by it, or the order does not matter: then it need not wait for what becomes of others.
-	free := (l.ledger.inOrder || l.queues.unordered) && before+1 >= schedule.StepAside
+	// Deferring cannot lose the event, or order does not matter: so do not wait for the fate of others.
+	free := (l.ledger.inOrder || l.queues.unordered) && before+1 >= schedule.DeferAfter
 	switch {
 	case t.Alone && !failing && t.Attempts+1 >= schedule.MinAttempts, l.breaker.Hopeless(head.number, l.queues.strict):
 		return w.giveUp(b, err, t.Attempts+1)
@@ -77,7 +78,7 @@ func (w *worker) denied(b batch, p breaker.Pass, began time.Time, err error) boo
 	}
 	made := t.Attempts
 	t.Refused(began, now, l.cfg.Retry, err)
-	if failing && made > 0 { // it says little of the event
+	if failing && made > 0 { // it says little about the event
 		t.Attempts = made
 	}
 	t.Aside = t.Aside || free || !l.queues.strict && t.Alone
@@ -86,11 +87,11 @@ func (w *worker) denied(b batch, p breaker.Pass, began time.Time, err error) boo
 	return true
 }
 
-// aloneAt is after how many attempts it counts that others are accepted while an event is refused.
+// aloneAt is the number of attempts after which accepted events count against a refused one.
 const aloneAt = 2
 
-// alone makes the first event of the queue step aside, which was refused again and again, when another was accepted at once.
-func (w *worker) alone(began time.Time, err error) bool {
+// deferAlone defers the first event of the queue, which was refused repeatedly while another was accepted at once.
+func (w *worker) deferAlone(began time.Time, err error) bool {
 	b := w.lane.queues.head(w.queue)
 	t := w.retryOf(b.of[0])
 	t.Refused(began, time.Now(), w.lane.cfg.Retry, err)
@@ -100,29 +101,29 @@ func (w *worker) alone(began time.Time, err error) bool {
 	return true
 }
 
-// retryOf is what is known of an event that was refused.
+// retryOf returns the retry of a refused event.
 func (w *worker) retryOf(d *delivery) schedule.Retry {
-	if d.trouble != nil {
-		return *d.trouble
+	if d.retry != nil {
+		return *d.retry
 	}
 	return schedule.Retry{Seq: d.number, ID: d.record.ID, Account: d.record.Account}
 }
 
 func attempts(d *delivery) int {
-	if d.trouble == nil {
+	if d.retry == nil {
 		return 0
 	}
-	return d.trouble.Attempts
+	return d.retry.Attempts
 }
 
-// postpone keeps on disk when a batch's first event is to be tried again, and lets others pass it if it steps aside. It is open in the cursor
-// either way.
+// postpone stores when a batch's first event is tried again, and lets others pass if it is deferred. It is open in the
+// cursor in either case.
 func (w *worker) postpone(b batch, t *schedule.Retry) {
 	l, head := w.lane, b.of[0]
 	if err := clock.AtOnce(w.ctx, func(ctx context.Context) error { return l.schedule.Keep(ctx, *t) }); err != nil {
 		w.logger().Warn().Err(err).Msg("a restart would try the event again too early")
 	}
-	l.queues.setTrouble(head, t)
+	l.queues.setRetry(head, t)
 	if t.Aside {
 		l.queues.remove(w.queue, b, 1)
 		l.ledger.setAside(head)
@@ -131,8 +132,8 @@ func (w *worker) postpone(b batch, t *schedule.Retry) {
 	}
 }
 
-// avoid makes the first event of the queue step aside: the destination answers to others, and not to it.
-func (w *worker) avoid(began time.Time) bool {
+// deferHead defers the first event of the queue, since the destination answers to others and not to it.
+func (w *worker) deferHead(began time.Time) bool {
 	b := w.lane.queues.head(w.queue)
 	head := b.of[0]
 	t := w.retryOf(head)
@@ -146,7 +147,7 @@ func (w *worker) avoid(began time.Time) bool {
 	return true
 }
 
-// giveUp makes a dead letter of a batch's first event. The event is settled when that is on disk.
+// giveUp makes a dead letter of a batch's first event. The event is settled once that is on disk.
 func (w *worker) giveUp(b batch, why error, attempts int) bool {
 	l, head := w.lane, b.of[0]
 	for said := false; ; said = true {

@@ -8,49 +8,49 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
 
-// A queueID names a queue of events that are delivered one after the other: all those of an account or, where their order does not
-// matter, one of several queues of it, which take one event after the other from those that wait. A lane that delivers the events of all accounts
-// together has one queue, of no account.
+// A queueID names a queue, whose events are delivered one after the other. It holds all events of an account. If order
+// does not matter, an account has several queues, which share its waiting events. A lane that delivers all accounts
+// together has one queue without an account.
 type queueID struct {
 	account string
 	n       int
 }
 
-// anyConcurrency is how many events of an account are delivered at a time by an unordered lane without a limit.
+// anyConcurrency bounds the concurrent events of an account in an unordered lane without a limit.
 const anyConcurrency = 16
 
-// spareWorkers is how many workers of a lane wait for the next event.
+// spareWorkers is how many idle workers of a lane are kept.
 const spareWorkers = 64
 
-// A queue is a worker's. It is there while it has one.
+// A queue is owned by a worker. It exists while it has one.
 type queue struct {
 	id     queueID
 	events []*delivery // oldest first
-	due    []*delivery // which stepped aside, and whose time has come
+	due    []*delivery // deferred events that are due
 }
 
-// shape is how a lane splits its events into queues.
+// shape describes how a lane splits its events into queues.
 type shape struct {
-	strict      bool // nothing passes an event that fails
+	strict      bool // nothing passes a failing event
 	unordered   bool
 	together    bool
 	concurrency int
 }
 
-// queues hold what a lane has in hand, and know who works on it.
+// queues hold the events that a lane has in hand, and manage its workers.
 type queues struct {
 	shape
-	work func(*queue) // delivers what a queue has
+	work func(*queue) // delivers a queue
 
 	mu      sync.Mutex
 	running map[queueID]*queue
-	waiting map[string][]*delivery // by account: events in no queue yet, of an unordered lane
+	waiting map[string][]*delivery // by account, events of an unordered lane that are in no queue yet
 	left    map[string]bool        // accounts whose events stay for the next start
-	spare   chan *queue            // for workers that wait
+	spare   chan *queue            // for idle workers
 	spares  int
 	closed  bool
 	workers sync.WaitGroup
-	quiet   chan struct{} // closed when no queue is running; nil if nobody waits
+	quiet   chan struct{} // closed when no queue is running; nil: nobody waits
 }
 
 func newQueues(s shape) *queues {
@@ -60,7 +60,7 @@ func newQueues(s shape) *queues {
 	}
 }
 
-// account is the one under which the events of an account are queued.
+// account returns the account under which events are queued.
 func (q *queues) account(name string) string {
 	if q.together {
 		return ""
@@ -68,7 +68,8 @@ func (q *queues) account(name string) string {
 	return name
 }
 
-// put queues events, in their order. Those of an account that was left stay for the next start: they would overtake others.
+// put queues events in order. Events of an account that was left stay for the next start, or they would overtake
+// others.
 func (q *queues) put(of []*delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -80,16 +81,16 @@ func (q *queues) put(of []*delivery) {
 			continue
 		case q.unordered:
 			q.waiting[account] = append(q.waiting[account], d)
-			q.employ(q.idle(account))
+			q.ensureWorker(q.idle(account))
 			continue
 		case last == nil || last.id.account != account:
-			last = q.employ(queueID{account: account})
+			last = q.ensureWorker(queueID{account: account})
 		}
 		last.events = append(last.events, d)
 	}
 }
 
-// putDue queues an event that stepped aside and whose time has come. It reports false if it stays for the next start.
+// putDue queues a deferred event that is due. It reports false if the event stays for the next start.
 func (q *queues) putDue(d *delivery) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -97,12 +98,12 @@ func (q *queues) putDue(d *delivery) bool {
 	if q.left[account] {
 		return false
 	}
-	queue := q.employ(q.idle(account))
+	queue := q.ensureWorker(q.idle(account))
 	queue.due = append(queue.due, d)
 	return true
 }
 
-// idle is a queue of the account that has no worker, or one of the others if there are enough: in order there is only one. q.mu is held.
+// idle returns an idle queue of the account, or a busy one if there are enough; an ordered lane has one. q.mu is held.
 func (q *queues) idle(account string) queueID {
 	if q.unordered {
 		for n := range cmp.Or(q.concurrency, anyConcurrency) {
@@ -114,8 +115,8 @@ func (q *queues) idle(account string) queueID {
 	return queueID{account: account}
 }
 
-// employ sees to it that the queue has a worker. q.mu is held.
-func (q *queues) employ(id queueID) *queue {
+// ensureWorker makes sure that the queue has a worker. q.mu is held.
+func (q *queues) ensureWorker(id queueID) *queue {
 	if running := q.running[id]; running != nil {
 		return running
 	}
@@ -123,20 +124,20 @@ func (q *queues) employ(id queueID) *queue {
 	q.running[id] = fresh
 	if q.spares > 0 {
 		q.spares--
-		q.spare <- fresh // has room for as many as there are spare workers
+		q.spare <- fresh // has capacity for all idle workers
 		return fresh
 	}
 	q.workers.Go(func() {
 		for next := fresh; next != nil; {
 			q.work(next)
-			next = q.another()
+			next = q.nextQueue()
 		}
 	})
 	return fresh
 }
 
-// another waits for the next queue that wants a worker. It returns nil if the worker is to end.
-func (q *queues) another() *queue {
+// nextQueue waits for a queue that needs a worker. It returns nil if the worker must stop.
+func (q *queues) nextQueue() *queue {
 	q.mu.Lock()
 	if q.closed || q.spares >= spareWorkers {
 		q.mu.Unlock()
@@ -147,7 +148,7 @@ func (q *queues) another() *queue {
 	return <-q.spare
 }
 
-// close ends the workers, and returns when they have ended. Nothing is put after it.
+// close stops the workers and waits for them. Nothing may be put afterwards.
 func (q *queues) close() {
 	q.mu.Lock()
 	if !q.closed {
@@ -158,7 +159,7 @@ func (q *queues) close() {
 	q.workers.Wait()
 }
 
-// end takes out a queue whose worker stops working on it. q.mu is held.
+// end removes a queue that its worker leaves. q.mu is held.
 func (q *queues) end(queue *queue) {
 	delete(q.running, queue.id)
 	if len(q.running) == 0 && q.quiet != nil {
@@ -167,8 +168,8 @@ func (q *queues) end(queue *queue) {
 	}
 }
 
-// idleNow returns nil if no queue has a worker, else a channel that is closed when it is so.
-func (q *queues) idleNow() <-chan struct{} {
+// busy returns nil if no queue has a worker, otherwise a channel that is closed when that is so.
+func (q *queues) busy() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.running) == 0 {
@@ -180,16 +181,17 @@ func (q *queues) idleNow() <-chan struct{} {
 	return q.quiet
 }
 
-// A batch is what a worker hands over at a time.
+// A batch is what a worker delivers at once.
 type batch struct {
 	of  []*delivery
-	due bool // of[0] stepped aside before, and its time has come
-	// place is that of of[0] in the queue, if it is tried in place of the first one: that may be why the destination does not answer, or refuses.
+	due bool // of[0] was deferred and is due
+	// place is the index of of[0] in the queue. It is not 0 if of[0] is tried in place of the first event, which may be
+	// why the destination does not answer or refuses.
 	place int
 }
 
-// next returns what the queue's worker is to hand over, that many at most, or ends it if there is nothing. down says that the destination
-// fails as a whole.
+// next returns what the queue's worker delivers next, at most limit events. If there is nothing, the worker stops. down
+// means that the destination is down.
 func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -209,40 +211,40 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 		return batch{}, false
 	}
 	head, n := events[0], 1
-	if down || head.trouble != nil {
-		if !q.strict && head.probes >= schedule.StepAside && head.probes%2 == 1 && len(events) > 1 && events[1].trouble == nil {
+	if down || head.retry != nil {
+		if !q.strict && head.probes >= schedule.DeferAfter && head.probes%2 == 1 && len(events) > 1 && events[1].retry == nil {
 			return batch{of: events[1:2:2], place: 1}, true
 		}
 		return batch{of: events[:1:1]}, true
 	}
-	for n < min(len(events), most) && events[n].trouble == nil && !events[n].heal {
-		n++ // of a mark the digest is made when its turn has come
+	for n < min(len(events), most) && events[n].retry == nil && !events[n].batch {
+		n++ // the digest of a batch is made when it is its turn
 	}
 	return batch{of: events[:n:n]}, true
 }
 
 const (
-	// compareEvery is after how many more refusals of a queue's first event others are tried in its place again. It is seldom, and first when later events
-	// may pass it, for the order is lost if one is accepted.
+	// compareEvery is the number of further refusals of a queue's first event after which others are tried in its
+	// place. It is high, and starts when later events may pass it, since an accepted one breaks the order.
 	compareEvery = 8
-	// compareWith is with how many others the first event is compared at a time.
+	// compareWith bounds the events that are tried in its place at a time.
 	compareWith = 3
 )
 
-// compared returns others of the queue that are to be tried now, as its first event was refused once more: that shows whose fault it is.
-func (q *queues) compared(queue *queue) (others []batch) {
+// alternatives returns the events to try now, after another refusal of the first event, to find out whose fault it is.
+func (q *queues) alternatives(queue *queue) (others []batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	events := queue.events
 	head, behind := events[0], len(events)-1
-	if q.strict || behind == 0 || head.refusals+1 < schedule.StepAside || head.compares > 0 && head.refusals < head.comparedAt+compareEvery {
+	if q.strict || behind == 0 || head.refusals+1 < schedule.DeferAfter || head.compares > 0 && head.refusals < head.comparedAt+compareEvery {
 		return nil
 	}
 	turn := head.compares
 	head.compares, head.comparedAt = turn+1, head.refusals
 	for i := range min(compareWith, behind) {
 		at := 1 + (turn*compareWith+i)%behind
-		if events[at].trouble == nil && !events[at].heal {
+		if events[at].retry == nil && !events[at].batch {
 			others = append(others, batch{of: events[at : at+1 : at+1], place: at})
 		}
 	}
@@ -263,23 +265,23 @@ func (q *queues) remove(queue *queue, b batch, n int) {
 	}
 }
 
-// abandon leaves the queue to the next start.
-func (q *queues) abandon(queue *queue) {
+// leave leaves the queue to the next start.
+func (q *queues) leave(queue *queue) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.left[queue.id.account] = true
 	q.end(queue)
 }
 
-// head is the first event of the queue as a batch.
+// head returns the first event of the queue as a batch.
 func (q *queues) head(queue *queue) batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return batch{of: queue.events[:1:1]}
 }
 
-// unanswered counts an attempt that was not answered, also for the event in whose place another was tried. before is how many deliveries the
-// destination had accepted by then.
+// unanswered counts an attempt without an answer, also for the event in whose place another was tried. before is how
+// many deliveries the destination had accepted by then.
 func (q *queues) unanswered(queue *queue, d *delivery, before uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -291,8 +293,8 @@ func (q *queues) unanswered(queue *queue, d *delivery, before uint64) {
 	}
 }
 
-// refused counts a refusal of an event. It returns how many there were before, and how many deliveries the destination had accepted after the latest of
-// these. accepted is how many it is now.
+// refused counts a refusal of an event. It returns the number of earlier ones, and how many deliveries the destination
+// had accepted after the latest of them. accepted is the current number.
 func (q *queues) refused(d *delivery, accepted uint64) (before int, seen uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -301,19 +303,19 @@ func (q *queues) refused(d *delivery, accepted uint64) (before int, seen uint64)
 	return before, seen
 }
 
-// setTrouble says that an event was refused.
-func (q *queues) setTrouble(d *delivery, t *schedule.Retry) {
+// setRetry sets the retry of a refused event.
+func (q *queues) setRetry(d *delivery, t *schedule.Retry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	d.trouble = t
+	d.retry = t
 }
 
-// fresh reports whether an account has an event to deliver next that was not refused yet.
+// fresh reports whether the next event of an account was never refused.
 func (q *queues) fresh() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, queue := range q.running {
-		if len(queue.events) > 0 && queue.events[0].trouble == nil {
+		if len(queue.events) > 0 && queue.events[0].retry == nil {
 			return true
 		}
 	}

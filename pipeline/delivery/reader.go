@@ -14,25 +14,25 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// reader follows the journal's end for the lanes that are there, and hands each record to those that it concerns.
+// reader follows the journal's end for the lanes and passes each record to those that may need it.
 type reader struct {
 	journal *journal.Journal
 	logger  zerolog.Logger
-	dirty   func(sink string)                                // the cursor of that lane is to be saved
+	dirty   func(sink string)                                // the cursor of that lane must be saved
 	shorter func(ctx context.Context, at cursor.Place) error // the journal has lost its end
 
 	mu        sync.Mutex
 	at        cursor.Place
-	every     []*feed            // the lanes of all accounts
-	byAccount map[string][]*feed // those of some
+	every     []*feed            // lanes of all accounts
+	byAccount map[string][]*feed // lanes of some accounts
 	bySink    map[string]*feed
-	touched   []*feed // by the records that are being handed over
+	touched   []*feed // lanes that the current records concern
 	trouble   trouble
 }
 
-// trouble is why the journal cannot be read.
+// trouble describes why the journal cannot be read.
 type trouble struct {
-	since time.Time // zero: it can
+	since time.Time // zero: it can be read
 	err   error
 }
 
@@ -40,7 +40,7 @@ func newReader(j *journal.Journal, at cursor.Place, logger zerolog.Logger) *read
 	return &reader{journal: j, logger: logger, at: at, byAccount: make(map[string][]*feed), bySink: make(map[string]*feed)}
 }
 
-// place is where the reader stands: each lane that is attached was handed all before it.
+// place returns the reader's place. Each attached lane got everything before it.
 func (r *reader) place() cursor.Place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,17 +63,17 @@ func (r *reader) run(ctx context.Context) {
 		switch {
 		case err != nil:
 			clock.Await(ctx, nil, nil, time.Second)
-		case failed: // and dealt with
-		case s.At.Next > r.at.Next: // nobody else moves it
-			r.hand(&s)
+		case failed: // and handled
+		case s.At.Next > r.at.Next: // only run moves it
+			r.distribute(&s)
 		default:
 			clock.Await(ctx, nil, changed, -1)
 		}
 	}
 }
 
-// fail does what is to be done when the journal could not be read. If its end is lost or it was replaced, each lane finds out by itself where
-// to go on, and the reader goes on at the end. The error is nil then.
+// fail handles an error of reading. If the journal has lost its end or was replaced, each lane finds out where to go
+// on, the reader continues at the end, and the error is nil.
 func (r *reader) fail(ctx context.Context, err error) error {
 	if errors.Is(err, cursor.ErrShorter) {
 		err = r.shorter(ctx, r.place())
@@ -94,7 +94,7 @@ func (r *reader) fail(ctx context.Context, err error) error {
 	return nil
 }
 
-// readable records whether the journal can be read, and says when that changes.
+// readable records whether the journal can be read, and logs when that changes.
 func (r *reader) readable(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,20 +111,20 @@ func (r *reader) readable(err error) {
 	}
 }
 
-// failing is why the reader cannot read the journal.
+// failing returns why the reader cannot read the journal.
 func (r *reader) failing() trouble {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.trouble
 }
 
-// hand hands what was read to the lanes that it concerns, and moves on.
-func (r *reader) hand(s *cursor.Step) {
+// distribute passes the result of a read to the lanes that may need it, and moves on.
+func (r *reader) distribute(s *cursor.Step) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range s.Records {
 		switch record := &s.Records[i]; record.Kind {
-		case journal.Treat, journal.Heal:
+		case journal.Treat, journal.Backfill:
 			r.give(r.every, record)
 			r.give(r.byAccount[record.Account], record)
 		case journal.Resend:
@@ -169,8 +169,8 @@ func (r *reader) giveOne(f *feed, record *journal.Record) {
 	f.pending = append(f.pending, record)
 }
 
-// attach has the reader hand records to a lane from now on, if the lane is near enough. What is between its place and the reader's is handed over
-// at once. It reports false if the lane has to read on by itself first.
+// attach starts passing records to a lane if it is near the reader's place. It passes the records in between at once.
+// It reports false if the lane must first read on by itself.
 func (r *reader) attach(ctx context.Context, f *feed, at cursor.Place) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -200,14 +200,15 @@ func (r *reader) attach(ctx context.Context, f *feed, at cursor.Place) (bool, er
 		return false, nil
 	}
 	f.mu.Lock()
-	f.attached = true // not before: it would be idle, and its cursor, which may be saved at any moment, beyond what it has not got yet
+	f.attached = true // only now: before, an idle lane would save a cursor beyond what it got
 	f.mu.Unlock()
 	r.add(f)
 	r.dirty(f.interest.sink)
 	return true, nil
 }
 
-// detach ends that. What the lane has not taken yet it is to read again. It returns where the lane has to read on, at being where it stands by itself.
+// detach is the opposite of attach. What the lane has not taken is read again. at is the lane's own place. It returns
+// where the lane must read on.
 func (r *reader) detach(f *feed, at func() cursor.Place) cursor.Place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -218,7 +219,7 @@ func (r *reader) detach(f *feed, at func() cursor.Place) cursor.Place {
 	f.mu.Unlock()
 	if attached {
 		r.remove(f)
-		r.dirty(f.interest.sink) // before the reader moves on: the cursor that is saved moves with it while the lane is idle
+		r.dirty(f.interest.sink) // before the reader moves on, since the saved cursor of an idle lane moves with it
 	}
 	now := at()
 	if whole && now.Next < r.at.Next {
@@ -254,11 +255,11 @@ func (r *reader) detachAll() {
 		f.mu.Lock()
 		f.attached = false
 		if r.at.Next > f.at.Next {
-			f.at = r.at // what it was handed was all before it
+			f.at = r.at // everything it got was before it
 		}
 		f.mu.Unlock()
 		r.remove(f)
-		r.dirty(f.interest.sink) // likewise
+		r.dirty(f.interest.sink) // as in detach
 		f.wake()
 	}
 }

@@ -89,7 +89,7 @@ func TestCursorOfALaneThatLeavesTheEnd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			reader.hand(&s)
+			reader.distribute(&s)
 			store.MarkDirty("stays")
 			if err := store.Save(false); err != nil { // and then it is killed
 				t.Fatal(err)

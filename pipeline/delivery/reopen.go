@@ -13,14 +13,15 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// takeOpen takes some of the events that were open when an earlier run ended, in their order, before anything newer. It waits for room until hurry is closed.
+// takeOpen takes events that were open when an earlier run ended, in order, before anything newer. It waits for room
+// until hurry is closed.
 func (l *Lane) takeOpen(ctx context.Context, hurry <-chan struct{}) {
 	if !l.waitRoom(ctx, hurry) {
 		return
 	}
 	first := l.left[0]
 	next, err := l.takeBack(ctx, first)
-	l.unreadable(err)
+	l.noteReadable(err)
 	if err != nil {
 		clock.Await(ctx, hurry, nil, time.Second)
 		return
@@ -30,7 +31,7 @@ func (l *Lane) takeOpen(ctx context.Context, hurry <-chan struct{}) {
 	}
 }
 
-// takeBack takes some of a span of open numbers, and returns the first one that it did not come to.
+// takeBack takes events of a span of open numbers. It returns the first number that it did not reach.
 func (l *Lane) takeBack(ctx context.Context, span journal.Span) (uint64, error) {
 	room, size := l.ledger.room()
 	limit := min(uint64(max(room, 1)), span.Last-span.First+1, cursor.ReadAtOnce)
@@ -75,7 +76,7 @@ func (l *Lane) takeOne(ctx context.Context, r *journal.Record) {
 		}
 		return
 	}
-	if takesPlace(r) && l.ledger.waitsFor(r.Ref, r.Number) {
+	if replacesLost(r) && l.ledger.waitsFor(r.Ref, r.Number) {
 		return
 	}
 	d := new(delivery)
@@ -86,8 +87,8 @@ func (l *Lane) takeOne(ctx context.Context, r *journal.Record) {
 	l.queues.put([]*delivery{d})
 }
 
-// lost says what becomes of open numbers that the journal does not hold. What damage has cost comes again when the history heals it. What was dropped by
-// age is lost to the sink.
+// lost handles open numbers that the journal does not hold. Events lost to damage return when they are backfilled.
+// Events dropped by age are lost to the sink.
 func (l *Lane) lost(ctx context.Context, span journal.Span) error {
 	gaps, err := l.journal().Gaps(ctx)
 	if err != nil {
@@ -108,11 +109,11 @@ func (l *Lane) lost(ctx context.Context, span journal.Span) error {
 	return nil
 }
 
-// losses are events that are lost to a sink, whatever their number said in one line.
+// losses are events that are lost to a sink, logged in one line.
 type losses struct {
 	events      int
 	first, last uint64
-	retry       *schedule.Retry // of the first, if one is known
+	retry       *schedule.Retry // of the first one, if known
 }
 
 func (s *losses) add(number uint64, known *schedule.Retry) {
@@ -140,7 +141,7 @@ func (l *Lane) reportLost(s *losses, damaged bool) {
 	}
 }
 
-// lose settles one number that is lost, of which a retry may be known.
+// lose settles a lost number, whose retry may be known.
 func (l *Lane) lose(ctx context.Context, number uint64, known *schedule.Retry, damaged bool) {
 	if damaged {
 		l.ledger.lose(number)
@@ -152,8 +153,8 @@ func (l *Lane) lose(ctx context.Context, number uint64, known *schedule.Retry, d
 	}
 }
 
-// bringBack reads an event that stepped aside from the journal and queues it. It reports false if it is to be called again.
-func (l *Lane) bringBack(ctx context.Context, r *schedule.Retry) bool {
+// requeue reads a deferred event from the journal and queues it. It reports false if the caller should retry.
+func (l *Lane) requeue(ctx context.Context, r *schedule.Retry) bool {
 	number, also := r.Seq, uint64(0)
 	record, err := l.journal().Get(ctx, number)
 	if errors.Is(err, journal.ErrNotHeld) {
@@ -177,15 +178,15 @@ func (l *Lane) bringBack(ctx context.Context, r *schedule.Retry) bool {
 		l.log.Debug().Err(err).Str("id", r.ID).Msg("event cannot be read for its retry yet")
 		return false
 	}
-	d := &delivery{also: also, aside: true}
+	d := &delivery{replaced: also, deferred: true}
 	l.fill(d, &record, time.Now(), r)
 	d.number = number
 	d.record.Line = bytes.Clone(d.record.Line)
 	if d.record.ID != r.ID {
 		l.log.Error().Str("was", r.ID).Str("is", d.record.ID).Uint64("number", number).
 			Msg("event that was to be tried again is lost: the journal holds another one under its number, which is delivered")
-		d.trouble = &schedule.Retry{Seq: number, ID: d.record.ID, Account: d.record.Account, Aside: true}
-		l.schedule.Replace(ctx, r, d.trouble)
+		d.retry = &schedule.Retry{Seq: number, ID: d.record.ID, Account: d.record.Account, Aside: true}
+		l.schedule.Replace(ctx, r, d.retry)
 	}
 	l.queues.putDue(d)
 	return true

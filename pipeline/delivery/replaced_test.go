@@ -30,7 +30,7 @@ func testReplacement(t *testing.T, inOrder bool) {
 	l.ledger.restore(journal.Cursor{Next: 10, Missing: []journal.Span{{First: 5, Last: 5}}})
 	killed := func() (delivered bool) { // now, with the cursor saved just before
 		again := newLedger(l.ledger.cursor(cursor.Place{}, false), inOrder, nil)
-		if again.aside.Holds(record.Number) {
+		if again.deferred.Holds(record.Number) {
 			return !again.waitsFor(record.Ref, record.Number)
 		}
 		return record.Number >= again.at.Next && again.replaces(record.Ref, record.Number)

@@ -9,36 +9,36 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// LaneStatus is how a lane is, as the process that runs it knows it. Counts begin with [Dispatcher.Open].
+// LaneStatus is the status of a lane in the process that runs it. Counts start with [Dispatcher.Open].
 type LaneStatus struct {
 	Sink string
-	// State says whether the sink is down or disabled.
+	// State shows whether the sink is down or disabled.
 	State   journal.SinkState
 	Load        // what it has in hand
-	Retries int // events that stepped aside until their next attempt
+	Retries int // deferred events
 
 	Delivered    uint64        // events that the sink has accepted
-	Failures     uint64        // attempts that failed
+	Failures     uint64        // failed attempts
 	LastDelivery time.Time     // zero: none yet
 	P50, P99     time.Duration // from on disk to accepted, of the latest 1,024 events; 0: none yet
 
-	// Moved is when the lane last took something from the journal, or began to: at the start of Run, and when the sink works again
-	// or is enabled. Zero before Run.
+	// Moved is when the lane last took something from the journal, or became able to: at the start of Run, and when the
+	// sink works again or is enabled. Zero before Run.
 	Moved time.Time
-	// UnreadSince is when the lane found that it cannot read the journal, and Unread why. It is zero while it can.
+	// UnreadSince is since when the lane cannot read the journal, and Unread why. Zero while it can.
 	UnreadSince time.Time
 	Unread      string
 }
 
-// Load is what a lane has in hand.
+// Load describes what a lane has in hand.
 type Load struct {
-	InFlight int       // events that were taken from the journal and are not done
-	Full     bool      // there are as many of them as a lane takes, or as many bytes
-	Oldest   time.Time // when the oldest of them was journaled; zero: there are none
-	Taken    time.Time // when the first of them that is still there was taken
+	InFlight int       // events taken from the journal that are not settled
+	Full     bool      // the lane can take no more
+	Oldest   time.Time // when the oldest of them was journaled; zero: none
+	Taken    time.Time // when the first of those left was taken
 }
 
-// latencies is how many deliveries the percentiles of a lane go by.
+// latencies is the number of deliveries for the percentiles.
 const latencies = 1024
 
 // stats is what a lane counts for [Lane.Status].
@@ -46,7 +46,7 @@ type stats struct {
 	mu    sync.Mutex
 	state LaneStatus
 	took  []time.Duration // a ring
-	next  int             // where it is overwritten
+	next  int             // next index to overwrite
 }
 
 func (s *stats) status() LaneStatus {
@@ -67,7 +67,7 @@ func (s *stats) moved(now time.Time) {
 	s.state.Moved = now
 }
 
-// read records whether the journal could be read, and reports whether that it could not is news.
+// read records whether the journal could be read. It reports whether a failure is new.
 func (s *stats) read(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery/clock"
 )
 
-// stopper is how a lane is told to end.
+// stopper tells a lane to stop.
 type stopper struct {
 	drain     chan struct{} // closed by Drain
 	drainOnce sync.Once
@@ -24,7 +24,7 @@ func (s *stopper) draining() bool { return isClosed(s.drain) }
 
 func (s *stopper) halted() bool { return isClosed(s.halt) }
 
-// pause waits for a second before something is tried again, and reports false if ctx ended or draining started before.
+// pause waits a second before a retry. It reports false if ctx ends or draining starts first.
 func (s *stopper) pause(ctx context.Context) bool { return clock.Await(ctx, s.drain, nil, time.Second) }
 
 func isClosed(c <-chan struct{}) bool {

@@ -14,6 +14,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // refuses makes a rule that fails the events of these titles.
@@ -39,7 +40,7 @@ func TestSteppingAside(t *testing.T) {
 	r.send(in, 0, 4)
 	r.holds(sink, "acc", []string{"t000000", "t000002", "t000003"})
 	r.eventually(func() error {
-		if n, err := r.journal.Retries(t.Context(), "box"); n != 1 || err != nil {
+		if n, err := query.Retries(t.Context(), r.journal, "box"); n != 1 || err != nil {
 			return fmt.Errorf("%d retries on disk (%w), want 1", n, err)
 		}
 		return nil
@@ -55,13 +56,13 @@ func TestSteppingAside(t *testing.T) {
 	r = newRig(t, dir)
 	var again box
 	all := r.retries("box")
-	if len(all) != 1 || all[0].Attempts < schedule.StepAside || !all[0].Aside {
+	if len(all) != 1 || all[0].Attempts < schedule.DeferAfter || !all[0].Aside {
 		t.Fatalf("retries %+v", all)
 	}
 	r.lane(&again, LaneConfig{Retry: retry})
 	r.holds(&again, "acc", []string{"t000001"})
 	r.eventually(func() error {
-		if n, err := r.journal.Retries(t.Context(), "box"); n != 0 || err != nil {
+		if n, err := query.Retries(t.Context(), r.journal, "box"); n != 0 || err != nil {
 			return fmt.Errorf("%d retries on disk (%w), want none", n, err)
 		}
 		return nil
@@ -180,7 +181,7 @@ func TestPoisonStepsAside(t *testing.T) {
 				r.holds(sink, account, want)
 			}
 			r.eventually(func() error {
-				if all := r.retries("box"); len(all) != 1 || !all[0].Aside || all[0].Attempts < schedule.StepAside {
+				if all := r.retries("box"); len(all) != 1 || !all[0].Aside || all[0].Attempts < schedule.DeferAfter {
 					return fmt.Errorf("retries %+v", all)
 				}
 				return nil

@@ -14,20 +14,20 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery/schedule"
 )
 
-// maxHandover is how many records a sink is given at a time.
+// maxHandover bounds the records per call of Deliver.
 const maxHandover = 1000
 
-// worker delivers the events of one queue at a time and in order.
+// worker delivers the events of one queue in order.
 type worker struct {
 	lane  *Lane
-	ctx   context.Context //nolint:containedctx // the lane's; a worker lives no longer
+	ctx   context.Context //nolint:containedctx // the lane's context; a worker does not outlive it
 	queue *queue
 	fail  context.CancelCauseFunc // ends the lane
 
-	records []pipeline.Record // what is handed over; used again
+	records []pipeline.Record // reused buffer for Deliver
 }
 
-// run delivers what the queue has until there is nothing, until ctx ends, or until an event has to wait while draining.
+// run delivers the queue until it is empty, ctx ends, or an event has to wait while draining.
 func (w *worker) run() {
 	l := w.lane
 	for size := maxHandover; ; {
@@ -37,24 +37,24 @@ func (w *worker) run() {
 		}
 		n, ok := w.deliver(b)
 		if !ok {
-			l.queues.abandon(w.queue)
+			l.queues.leave(w.queue)
 			return
 		}
-		if n > 0 { // a sink that takes one at a time is not handed hundreds each time
+		if n > 0 { // do not offer hundreds to a sink that takes one at a time
 			size = min(2*n, maxHandover)
 		}
 	}
 }
 
-// deliver makes one attempt with a batch, and returns how many of it the sink accepted. It reports false when the queue's events are to stay for the next
-// start.
+// deliver makes one attempt with a batch and returns how many events the sink accepted. It reports false if the queue's
+// events must stay for the next start.
 func (w *worker) deliver(b batch) (int, bool) {
 	l, head := w.lane, b.of[0]
-	if l.stop.halted() || head.trouble != nil && !b.due && !w.await(head.trouble) {
+	if l.stop.halted() || head.retry != nil && !b.due && !w.await(head.retry) {
 		return 0, false
 	}
-	if head.heal {
-		if some, ok := w.sumUp(head); !ok || !some {
+	if head.batch {
+		if some, ok := w.makeDigest(head); !ok || !some {
 			if ok {
 				w.settle(b, 1)
 			}
@@ -66,9 +66,9 @@ func (w *worker) deliver(b batch) (int, bool) {
 		return 0, false
 	}
 	began := time.Now()
-	n, err := w.hand(b)
+	n, err := w.handOver(b)
 	_, told := pipeline.RetryDelay(err)
-	told = told || pipeline.IsGone(err) // by the destination, which is not to be forgotten though ctx has ended
+	told = told || pipeline.IsGone(err) // this must be recorded even if ctx has ended
 	if n == 0 && (w.ctx.Err() != nil && !told || errors.Is(err, pipeline.ErrSinkClosed)) {
 		l.breaker.Abort(p)
 		if w.ctx.Err() == nil {
@@ -78,44 +78,45 @@ func (w *worker) deliver(b batch) (int, bool) {
 	}
 	verdict := err
 	if n == 0 && !b.due && b.place == 0 && pipeline.IsRefusal(err) {
-		accepted, other := w.compare(p)
+		accepted, other := w.tryOthers(p)
 		if accepted {
 			l.failed(head, began, err)
-			return 0, w.alone(began, err)
+			return 0, w.deferAlone(began, err)
 		}
 		verdict = cmp.Or(other, err)
 	}
-	// That of an event which stepped aside since others were accepted says nothing of the destination.
-	aside := b.due && (head.trouble.Alone || !pipeline.IsRefusal(err))
+	// A failure of a deferred event says nothing about the destination, if others were accepted since.
+	aside := b.due && (head.retry.Alone || !pipeline.IsRefusal(err))
 	l.breaker.Leave(p, head.number, aside, verdict)
 	if n > 0 {
 		w.accepted(b, n, began)
 	} else {
 		l.failed(head, began, err)
-		ok = w.refused(b, p, began, err)
-		l.breaker.Nudge()
+		ok = w.handleFailure(b, p, began, err)
+		l.breaker.WakeWaiters()
 	}
-	// Where another was tried in place of the first one and answered, the destination works, but for the first one.
+	// If another event was tried in place of the first one and got an answer, the destination works, apart from the
+	// first one.
 	if ok && b.place > 0 && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) && !pipeline.IsDenied(err) {
-		ok = w.avoid(began)
+		ok = w.deferHead(began)
 	}
 	return n, ok
 }
 
-// compare tries others in place of the queue's first event, which was refused again and again, with the pass of that one. When one is accepted, it
-// gives the pass back. other is what the destination says of itself by its answers.
-func (w *worker) compare(p breaker.Pass) (accepted bool, other error) {
+// tryOthers tries others in place of the queue's first event, which was refused repeatedly, with its pass. If one is
+// accepted, compare ends the pass. other is what the answers say about the destination.
+func (w *worker) tryOthers(p breaker.Pass) (accepted bool, other error) {
 	l := w.lane
-	others := l.queues.compared(w.queue)
+	others := l.queues.alternatives(w.queue)
 	if l.ledger.inOrder {
-		return false, nil // the destination must not hold anything beyond what it lacks
+		return false, nil // the destination must not hold anything after what it lacks
 	}
 	for _, b := range others {
-		if l.stop.halted() || !l.breaker.Another(w.ctx) {
+		if l.stop.halted() || !l.breaker.EnterMore(w.ctx) {
 			return false, nil
 		}
 		d, began := b.of[0], time.Now()
-		n, err := w.hand(b)
+		n, err := w.handOver(b)
 		switch {
 		case n > 0:
 			l.breaker.Leave(p, d.number, false, nil)
@@ -124,15 +125,15 @@ func (w *worker) compare(p breaker.Pass) (accepted bool, other error) {
 		case pipeline.IsUnavailable(err), pipeline.IsGone(err):
 			return false, err
 		case w.ctx.Err() != nil, errors.Is(err, pipeline.ErrSinkClosed):
-			return false, nil //nolint:nilerr // the queue's next attempt meets it too
+			return false, nil //nolint:nilerr // the queue's next attempt fails in the same way
 		}
 		l.failed(d, began, err)
-		l.breaker.Note(d.number, err)
+		l.breaker.NoteRefusal(d.number, err)
 	}
 	return false, nil
 }
 
-// logger is that of the queue. It is made when it is needed, for most queues have nothing to say.
+// logger returns the logger of the queue. It is created on demand, since most queues log nothing.
 func (w *worker) logger() *zerolog.Logger {
 	log := w.lane.log
 	if account := w.queue.id.account; account != "" {
@@ -141,8 +142,8 @@ func (w *worker) logger() *zerolog.Logger {
 	return &log
 }
 
-// hand gives a batch to the sink and returns how many of it, from the front, were accepted, or why none was.
-func (w *worker) hand(b batch) (int, error) {
+// handOver passes a batch to the sink. It returns how many events, from the front, were accepted, or why none was.
+func (w *worker) handOver(b batch) (int, error) {
 	l := w.lane
 	w.records = w.records[:0]
 	for i, d := range b.of {
@@ -177,28 +178,28 @@ func (w *worker) accepted(b batch, n int, began time.Time) {
 	l.metrics.delivered.Add(float64(n))
 	l.stats.delivered(now, b.of[:n])
 	l.traced(b.of[:n], began, now, nil)
-	if head := b.of[0]; head.trouble != nil {
-		w.logger().Info().Str("id", head.record.ID).Int("attempts", head.trouble.Attempts+1).Msg("sink accepted an event it had refused")
+	if head := b.of[0]; head.retry != nil {
+		w.logger().Info().Str("id", head.record.ID).Int("attempts", head.retry.Attempts+1).Msg("sink accepted an event it had refused")
 	}
 	w.settle(b, n)
 }
 
-// settle takes the first n events of a batch off their queue: they are done.
+// settle takes the first n events of a batch off their queue as done.
 func (w *worker) settle(b batch, n int) {
 	l := w.lane
 	l.queues.remove(w.queue, b, n)
 	l.ledger.settle(b.of[:n])
 	l.metrics.inFlight.Set(float64(l.ledger.inHand()))
 	for _, d := range b.of[:n] {
-		if d.trouble != nil {
-			l.schedule.Settled(w.ctx, d.trouble)
+		if d.retry != nil {
+			l.schedule.Settled(w.ctx, d.retry)
 		}
 	}
 }
 
-// await waits until an event may be tried again that was refused: at its own time or, where everything behind it waits for it,
-// when the destination fails as a whole or has recovered, but not before the time that the destination asked for. It reports false
-// if ctx ended or draining started before.
+// await waits until a refused event may be tried again: at its own time or, if it blocks everything behind it, when the
+// destination is down or has recovered, but not before a time that the destination asked for. It reports false if ctx
+// ends or draining starts first.
 func (w *worker) await(t *schedule.Retry) bool {
 	l := w.lane
 	for {
@@ -219,9 +220,9 @@ func (w *worker) await(t *schedule.Retry) bool {
 	}
 }
 
-// sumUp puts the digest in the place of a mark. It waits while the journal cannot be read, which is no fault of the sink. some is false
-// if there is nothing to send, ok if the mark is to stay for the next start.
-func (w *worker) sumUp(d *delivery) (some, ok bool) {
+// makeDigest replaces a batch by its digest. It waits while the journal cannot be read, which is not the sink's fault. some
+// is false if there is nothing to send, ok is true unless the batch must stay for the next start.
+func (w *worker) makeDigest(d *delivery) (some, ok bool) {
 	l := w.lane
 	for said := false; ; said = true {
 		record, err := l.digester.Make(w.ctx, d.record, d.at)
@@ -229,7 +230,7 @@ func (w *worker) sumUp(d *delivery) (some, ok bool) {
 			if len(record.Line) == 0 {
 				return false, true
 			}
-			d.record, d.heal = record, false
+			d.record, d.batch = record, false
 			return true, true
 		}
 		if w.ctx.Err() != nil {

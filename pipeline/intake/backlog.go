@@ -8,27 +8,28 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A backlog counts what an intake has queued, and what of it is on disk, which is so in the same order. It is safe for use by several goroutines.
+// A backlog counts what an intake has queued and how much of it is on disk. Both happen in the same order. It is safe
+// for concurrent use.
 type backlog struct {
 	mu      sync.Mutex
 	queued  int64
 	written int64
-	highest uint64 // number that was given to any of it
+	highest uint64 // the highest number in the journal of what is written
 	failed  error  // why the rest will not be written
 	waiters []waiter
 }
 
 type waiter struct {
-	target int64 // of what is written
-	done   chan<- reached
+	target int64 // a count of written items
+	done   chan<- backlogResult
 }
 
-type reached struct {
+type backlogResult struct {
 	number uint64
 	err    error
 }
 
-// add counts one that is about to be queued, and returns its position.
+// add counts an item that is about to be queued, and returns its position.
 func (b *backlog) add() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -36,7 +37,7 @@ func (b *backlog) add() int64 {
 	return b.queued
 }
 
-// undo says that the one that was added last could not be queued.
+// undo takes back the last add, whose item could not be queued.
 func (b *backlog) undo() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -44,13 +45,13 @@ func (b *backlog) undo() {
 	b.wake()
 }
 
-// wrote counts one that is on disk, or never will be.
+// wrote counts an item that is on disk, or that failed for good.
 func (b *backlog) wrote(number uint64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.written++
 	b.highest = max(b.highest, number)
-	if err != nil && !errors.Is(err, journal.ErrTooLarge) { // which is that of one
+	if err != nil && !errors.Is(err, journal.ErrTooLarge) { // this concerns one item only
 		b.failed = err
 	}
 	b.wake()
@@ -63,34 +64,35 @@ func (b *backlog) wake() {
 			left = append(left, w)
 			continue
 		}
-		w.done <- reached{b.highest, b.failed}
+		w.done <- backlogResult{b.highest, b.failed}
 	}
 	b.waiters = left
 }
 
-// done returns how many are on disk.
+// done returns how many items are on disk.
 func (b *backlog) done() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.written
 }
 
-// begin returns what tells when all that is queued now is on disk. Number is then the highest that any of it has, 0 if nothing was ever queued.
-func (b *backlog) begin() <-chan reached {
+// begin returns a channel that receives a value once all items queued so far are on disk. Its number is the highest
+// number of any item, or 0 if nothing was ever queued.
+func (b *backlog) begin() <-chan backlogResult {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	done := make(chan reached, 1)
+	done := make(chan backlogResult, 1)
 	b.waiters = append(b.waiters, waiter{b.queued, done})
 	b.wake()
 	return done
 }
 
-// wait returns when all that is queued at the time of the call is on disk, or with the cause of the end of ctx.
+// wait blocks until all items that are queued now are on disk. If ctx ends first, it returns the cause.
 func (b *backlog) wait(ctx context.Context) (number uint64, err error) {
-	return await(ctx, b.begin())
+	return awaitBacklog(ctx, b.begin())
 }
 
-func await(ctx context.Context, done <-chan reached) (number uint64, err error) {
+func awaitBacklog(ctx context.Context, done <-chan backlogResult) (number uint64, err error) {
 	select {
 	case r := <-done:
 		return r.number, r.err

@@ -14,31 +14,33 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A baseline is what an account's history held of the time before a moment, when relay first read it: treats that are never delivered from
-// there. The moment is in the state of the journal before the account's source connects, with no treats yet. These are in the journal before they
-// count, and are dropped together with the events of their time; an entry behind them says that they are whole, from which the baseline is
-// restored when the state has lost it.
+// A baseline is what an account's history held before a cutoff, the moment when relay first read it. Those treats are
+// never backfilled. The cutoff is stored in the state before the account's source connects. The treats are journaled
+// before they take effect, and expire together with events of the same time. A final entry marks them as complete; from
+// it the baseline is restored if the state is lost.
 //
-// It is one channel's. Another login may be of another channel, which then has a baseline of its own, beside the earlier ones.
+// A baseline belongs to one channel. If the account logs in to another channel, that one gets its own baseline, in
+// addition to the earlier ones.
 type baseline struct {
 	ID      string    `json:"id"`
 	Made    time.Time `json:"made"`
-	Known   int       `json:"known"`   // how many treats it has
-	Records int       `json:"records"` // how many different ones; pendingRecords: nothing was compared yet
-	// Retention is the journal's, as it was when last looked at, and Floor the time before which a journal that was kept for a
-	// shorter time has dropped events that the history may still hold.
+	Known   int       `json:"known"`   // number of treats
+	Records int       `json:"records"` // number of distinct treats; pendingRecords: no comparison yet
+	// Retention is the retention of the journal when last checked. A journal that was kept for a shorter time before
+	// has dropped events before Floor that the history may still hold.
 	Retention time.Duration `json:"retention"`
 	Floor     time.Time     `json:"floor,omitzero"`
-	// Moment is the account's first login or start. Zero: an older relay made it, or all of the history was to be delivered.
-	Moment   time.Time `json:"moment,omitzero"`
-	Local    bool      `json:"local,omitempty"`    // Moment is of the clock of this machine
-	Login    string    `json:"login,omitempty"`    // the ID of the one with which a reply was compared last
-	Changed  time.Time `json:"changed,omitzero"`   // when there was another login, of which nothing is known yet
-	Channels []string  `json:"channels,omitempty"` // that the account has had
-	Earlier  []string  `json:"earlier,omitempty"`  // the ids of the baselines before, which are of other channels
+	// Moment is the time of the account's first login or start. Zero: made by an older version, or all history is to be
+	// delivered.
+	Cutoff   time.Time `json:"moment,omitzero"`
+	Local    bool      `json:"local,omitempty"`    // Cutoff was taken from this machine's clock
+	Login    string    `json:"login,omitempty"`    // ID of the login whose reply was compared last
+	Changed  time.Time `json:"changed,omitzero"`   // when the login changed to one not yet compared
+	Channels []string  `json:"channels,omitempty"` // all channels the account has had
+	Earlier  []string  `json:"earlier,omitempty"`  // ids of the previous baselines, of other channels
 }
 
-// tags are how the index says that a treat is of one of the baselines.
+// tags returns the index tags of this baseline and the earlier ones.
 func (b *baseline) tags() map[uint16]bool {
 	tags := map[uint16]bool{index.BaselineTag(b.ID): true}
 	for _, id := range b.Earlier {
@@ -47,12 +49,12 @@ func (b *baseline) tags() map[uint16]bool {
 	return tags
 }
 
-// newBaseline makes one without treats.
+// newBaseline returns a baseline without treats.
 func newBaseline(retention time.Duration) *baseline {
-	return &baseline{ID: index.NewBaselineID(rand.Uint64()), Made: time.Now().UTC(), Retention: retention} //nolint:gosec // it guards nothing
+	return &baseline{ID: index.NewBaselineID(rand.Uint64()), Made: time.Now().UTC(), Retention: retention} //nolint:gosec // not a secret
 }
 
-// readBaseline returns that of the account, or nil if there is none yet. login is the present one.
+// readBaseline returns the account's baseline, or nil if there is none yet. login is the current login.
 func (in *Intake) readBaseline(ctx context.Context, login Login) (*baseline, error) {
 	value, _, err := in.journal.State().Get(ctx, journal.HistoryKey(in.norm.Account))
 	var b baseline
@@ -66,9 +68,9 @@ func (in *Intake) readBaseline(ctx context.Context, login Login) (*baseline, err
 	if !damaged && !errors.Is(err, journal.ErrNoKey) {
 		return nil, fmt.Errorf("read the baseline of %s: %w", in.norm.Account, err)
 	}
-	found, restoring := in.restored(ctx, login)
+	found, restoring := in.restoreBaseline(ctx, login)
 	if found == nil && damaged {
-		in.log.Error().Err(err).Msg("what was known of the history is lost from the journal's state: what it holds now is known from now on and not delivered")
+		in.log.Error().Err(err).Msg("baseline of the history is lost from the journal's state: what the history holds now counts as known and is not delivered")
 	}
 	return found, restoring
 }
@@ -84,10 +86,10 @@ func (in *Intake) putBaseline(ctx context.Context, b *baseline) error {
 	return nil
 }
 
-// knownBatch is how many different treats of a baseline are in one entry.
+// knownBatch is the number of distinct treats in one entry of a baseline.
 const knownBatch = 4096
 
-// writeKnown makes the treats of a baseline durable, and then the baseline itself, with which they count.
+// writeKnown makes the treats of a baseline durable and then the baseline itself, which puts them into effect.
 func (in *Intake) writeKnown(ctx context.Context, b *baseline, treats []history.Treat) error {
 	counts := make(map[repeatKey]uint32, len(treats))
 	for i := range treats {
@@ -122,11 +124,11 @@ func (in *Intake) writeKnown(ctx context.Context, b *baseline, treats []history.
 	return in.putBaseline(ctx, b)
 }
 
-// span returns from when on the journal holds every event that it took, apart from those of a time when it was kept for less.
-func (in *Intake) span(ctx context.Context, now time.Time) (since time.Time, retention time.Duration, err error) {
+// journalSince returns the time since when the journal holds every event it accepted, except for times of a shorter retention.
+func (in *Intake) journalSince(ctx context.Context, now time.Time) (since time.Time, retention time.Duration, err error) {
 	j := in.journal
 	retention = j.Retention()
-	since = reach(now, retention)
+	since = comparableSince(now, retention)
 	first, next := j.Bounds()
 	if first <= 1 || first >= next {
 		return since, retention, nil
@@ -144,15 +146,15 @@ func (in *Intake) span(ctx context.Context, now time.Time) (since time.Time, ret
 	}
 	for _, g := range gaps {
 		if g.First <= records[0].Number && g.Last+1 >= first {
-			return since, retention, nil // what came before is lost, not dropped: that is to be made good
+			return since, retention, nil // earlier events are lost, not dropped: they are to be backfilled
 		}
 	}
-	return records[0].Time, retention, nil // it is bounded by size as well
+	return records[0].Time, retention, nil // the journal is limited by size as well
 }
 
-// reach is how far back a journal that is kept for the given time is compared: a seventh of it is left out, 5 of 35 days, for the
-// date of a treat is not the time of its receipt.
-func reach(now time.Time, retention time.Duration) time.Time {
+// comparableSince is how far back a journal with the given retention is compared. It leaves out a seventh of the retention, 5 of
+// 35 days, since a treat's date differs from the time of its receipt.
+func comparableSince(now time.Time, retention time.Duration) time.Time {
 	if retention <= 0 {
 		return time.Time{}
 	}

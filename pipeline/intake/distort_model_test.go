@@ -25,7 +25,7 @@ func TestDistortedHistoryModel(t *testing.T) {
 		rec := NewReconciler(in, p, ReconcileConfig{Logins: &logins{login: Login{"1", begin.Add(-time.Hour), true}}})
 		look := func() {
 			rt.Log("look")
-			if _, err := rec.attempt(t.Context()); err != nil {
+			if _, err := rec.compareOnce(t.Context()); err != nil {
 				rt.Fatal(err)
 			}
 		}

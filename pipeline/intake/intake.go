@@ -1,5 +1,5 @@
-// Package intake takes what the sources receive into the journal: it decodes treats, normalizes them, counts exact repeats, and fills gaps from
-// the provider's history.
+// Package intake writes what the sources receive to the journal. It decodes and normalizes treats, counts exact
+// repeats, and fills gaps from the provider's history.
 package intake
 
 import (
@@ -26,17 +26,17 @@ import (
 type Config struct {
 	Normalizer
 	Journal *journal.Journal
-	// Index is that of the journal, which calls its Committed.
+	// Index is the index of Journal, which must call its Committed.
 	Index   *index.Index
 	Logger  zerolog.Logger
-	Metrics *pipeline.Metrics // nil: nothing is counted
+	Metrics *pipeline.Metrics // nil: no metrics
 }
 
-// Intake takes what the source of one account receives into the journal: it decodes, normalizes and counts exact repeats.
+// Intake writes the treats that one account's source receives to the journal. Its methods are safe for concurrent use.
 //
-// A treat carries no id, so its identity is its content and an ordinal: the first of a content has ordinal 0, each exact
-// repeat the next. Two identical treats of one second are two treats, for both were paid for. What the journal has from longer ago than
-// [repeatMemory] is not repeated: it is refused.
+// A treat has no id. Its identity is its content and an ordinal: the first treat of a content has ordinal 0, each exact
+// repeat the next one. Two identical treats of the same second are two treats, since both were paid for. An identical
+// treat that arrives more than [repeatMemory] later is a duplicate and is dropped.
 type Intake struct {
 	norm    Normalizer
 	journal *journal.Journal
@@ -44,49 +44,50 @@ type Intake struct {
 	log     zerolog.Logger
 	metrics metrics
 
-	turn    chan struct{} // holds a token while one payload, CatchUp or a step of a reconciliation is at work
-	repeats repeats
-	healing healing
-	backlog backlog
-	rejects rejects
-	trouble string // the last one with the index that was logged
-	scratch scratch
+	turn         turn
+	repeats      repeats
+	overlap      overlap
+	backlog      backlog
+	rejects      rejects
+	indexProblem string // the last problem with the index that was logged
+	scratch      scratch
 }
 
-// metrics are those of all accounts, and what the account has of those that count most.
+// metrics are the metrics of all accounts, and the account's most used counters.
 type metrics struct {
 	*pipeline.Metrics
 	received, duplicates prometheus.Counter
 }
 
-// scratch is memory that is used again for each treat.
+// scratch is memory that is reused for each treat.
 type scratch struct {
 	event pipeline.Event
 	print fingerprint.Fingerprint
 	hits  []index.Hit
-	seen  uint64 // how many commits the index had before the hits were read
+	seen  uint64 // count of the index's commits before the hits were read
 }
 
-// rejects counts payloads that are no treats.
+// rejects counts rejected payloads.
 type rejects struct {
-	n    int    // so far
-	last string // the reason of the last one
+	n    int
+	last string // the last reason
 }
 
-// New makes the intake of one account. Two intakes of one account that are at work at the same time may journal the same treat twice.
+// New makes the intake of one account. An account must not have two intakes at the same time: both could journal the
+// same treat.
 func New(cfg Config) *Intake {
 	if cfg.Metrics == nil {
 		cfg.Metrics = pipeline.NewMetrics(prometheus.NewRegistry())
 	}
 	return &Intake{
-		norm: cfg.Normalizer, journal: cfg.Journal, index: cfg.Index, turn: make(chan struct{}, 1),
+		norm: cfg.Normalizer, journal: cfg.Journal, index: cfg.Index, turn: turn{token: make(chan struct{}, 1)},
 		metrics: metrics{cfg.Metrics, cfg.Metrics.Received.WithLabelValues(cfg.Account), cfg.Metrics.Duplicates.WithLabelValues(cfg.Account)},
 		log:     cfg.Logger.With().Str("account", cfg.Account).Logger(), repeats: repeats{counts: make(map[repeatKey]repeat)},
 	}
 }
 
-// CatchUp counts the repeats that others have journaled, or this process before a restart. Call it before each connection
-// of the source: then what arrives on the connection continues the count.
+// CatchUp counts repeats that were journaled by other processes, or by this one before a restart. Call it before each
+// connection of the source, so that the treats of the connection continue the count.
 func (in *Intake) CatchUp(ctx context.Context) error {
 	leave, err := in.enter(ctx)
 	if err != nil {
@@ -109,47 +110,41 @@ func (in *Intake) CatchUp(ctx context.Context) error {
 	for {
 		err := in.index.Backfilled(ctx, in.norm.Account, 0, in.repeats.since, func(h *index.Hit) bool {
 			if !h.When.IsZero() && h.Repeat > 0 {
-				in.healing.expect(match.TraitOf(h.Core, h.Identity(in.norm.Location)), journaledBefore, h.Journaled)
+				in.overlap.expect(match.TraitOf(h.Core, h.Identity(in.norm.Location)), journaledBefore, h.Journaled)
 			}
 			return true
 		})
 		if !errors.Is(err, index.ErrDamaged) {
 			return err
 		}
-		in.healing = healing{}
+		in.overlap = overlap{}
 	}
 }
 
-// Flush returns when everything that was handled before the call is on disk, or with the cause of the end of ctx.
+// Flush waits until everything handled before the call is on disk. If ctx ends first, it returns the cause.
 func (in *Intake) Flush(ctx context.Context) error {
 	_, err := in.backlog.wait(ctx)
 	return err
 }
 
-// enter takes the turn. A payload may hold it while it waits for the journal.
-func (in *Intake) enter(ctx context.Context) (leave func(), err error) {
-	select {
-	case in.turn <- struct{}{}:
-		return func() { <-in.turn }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// forget drops what was not seen for long.
+// forget drops repeats and credits that are old.
 func (in *Intake) forget(now time.Time) {
 	in.repeats.forget(now)
-	in.healing.forget(now)
+	in.overlap.forget(now)
 }
 
-// Handle takes in the arguments of one realTimeTreat: it returns when every treat in it is queued for the journal,
-// in the order of the calls and of the arguments. What is left and may have been meant as a treat is queued as a reject. The error is not nil only
-// if ctx ended before that.
+// Handle decodes the arguments of one realTimeTreat. It returns once every treat is queued for the journal, in the order of
+// the calls and arguments; the rest that may have been meant as a treat is queued as a reject. It blocks while the journal
+// is full or another payload waits for it. The error is not nil only if ctx ended meanwhile; then the payload may be queued in
+// part or not at all.
 func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received time.Time) error {
 	in.metrics.received.Inc()
 	treats, left := treat.Decode(args)
-	in.turn <- struct{}{} // CatchUp holds it for as long as its own context lets it
-	defer func() { <-in.turn }()
+	leave, err := in.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if in.repeats.due(received) {
 		in.forget(received)
 	}
@@ -174,7 +169,7 @@ func (in *Intake) take(ctx context.Context, t *treat.Treat, received time.Time) 
 	*e, *f = in.norm.normalize(t, received)
 	dated := !f.When.IsZero()
 	if len(t.Ignored) > 0 {
-		in.log.Warn().Strs("fields", t.Ignored).Msg("treat has fields that are no text: taken as null")
+		in.log.Warn().Strs("fields", t.Ignored).Msg("treat has fields that are not text: taken as null")
 	}
 	q := queued{event: e, print: f}
 	if dated {
@@ -182,17 +177,17 @@ func (in *Intake) take(ctx context.Context, t *treat.Treat, received time.Time) 
 	}
 	q.ordinal = in.repeats.next(keyOf(f), q.hits, received)
 	if !dated {
-		// Without a date an old treat and its repeat cannot be told apart, so each receipt is one of its own.
+		// Without a date, an old treat and its repeat look the same. So each receipt counts as a new treat.
 		q.ordinal = max(q.ordinal, uint64(received.UnixNano()))
 	}
-	before := in.roleOf(f)
+	before := in.claimCredit(f)
 	if before == journaledBefore {
 		in.metrics.duplicates.Inc()
-		in.log.Debug().Time("sent", e.Time).Msg("treat is in the journal already, from the history")
+		in.log.Debug().Time("sent", e.Time).Msg("treat is already in the journal, backfilled from the history")
 		return nil
 	}
 	if before == knownBefore {
-		q.baseline = in.healing.baseline
+		q.baseline = in.overlap.baseline
 	}
 	duplicate, err := in.queue(ctx, &q)
 	if errors.Is(err, treat.ErrNotTreat) {
@@ -201,34 +196,34 @@ func (in *Intake) take(ctx context.Context, t *treat.Treat, received time.Time) 
 	if err != nil || duplicate {
 		return err
 	}
-	if in.healing.watching && dated && before != knownBefore {
-		in.healing.watched = append(in.healing.watched, *f)
+	if in.overlap.watching && dated && before != knownBefore {
+		in.overlap.watched = append(in.overlap.watched, *f)
 	}
 	return nil
 }
 
-// roleOf says what a treat that comes live is to the history that was read before.
-func (in *Intake) roleOf(f *fingerprint.Fingerprint) role {
-	if f.When.IsZero() || len(in.healing.credits) == 0 {
+// claimCredit returns the relation of a live treat to the history that was read before.
+func (in *Intake) claimCredit(f *fingerprint.Fingerprint) role {
+	if f.When.IsZero() || len(in.overlap.credits) == 0 {
 		return unknownBefore
 	}
-	if c := in.healing.claim(match.TraitOf(f.Core, f.Identity(in.norm.Location))); c != nil {
+	if c := in.overlap.claim(match.TraitOf(f.Core, f.Identity(in.norm.Location))); c != nil {
 		return c.role
 	}
 	return unknownBefore
 }
 
-// find returns what the index has of a content and date. The result is good until the next call.
+// find returns the hits of the index for a content and date. They are valid until the next call.
 func (in *Intake) find(ctx context.Context, f *fingerprint.Fingerprint) []index.Hit {
 	var err error
 	in.scratch.seen = in.index.Commits()
 	in.scratch.hits, err = in.index.Find(ctx, in.scratch.hits[:0], in.norm.Account, f)
 	switch {
-	case err != nil && err.Error() != in.trouble:
-		in.trouble = err.Error()
-		in.log.Warn().Err(err).Msg("index of the journal cannot be read: a treat that comes twice may be journaled twice")
-	case err == nil && in.trouble != "":
-		in.trouble = ""
+	case err != nil && err.Error() != in.indexProblem:
+		in.indexProblem = err.Error()
+		in.log.Warn().Err(err).Msg("index of the journal cannot be read: a treat that arrives twice may be journaled twice")
+	case err == nil && in.indexProblem != "":
+		in.indexProblem = ""
 		in.log.Info().Msg("index of the journal can be read again")
 	}
 	return in.scratch.hits
@@ -238,22 +233,22 @@ func (in *Intake) find(ctx context.Context, f *fingerprint.Fingerprint) []index.
 type queued struct {
 	event    *pipeline.Event
 	print    *fingerprint.Fingerprint
-	hits     []index.Hit // what the index has like it
+	hits     []index.Hit // similar events of the index
 	ordinal  uint64
-	ref      uint64 // the number of the lost entry whose place it takes; 0: none
-	baseline string // the id of the one that holds the treat already, if one does
-	// marks are the heal marks that the log has lost, with their numbers; nil: not known yet.
-	marks map[journal.Span]uint64
+	ref      uint64 // the number of the lost entry that it replaces; 0: none
+	baseline string // the id of the baseline that already holds the treat; empty: none
+	// lostBatches holds the numbers of the backfill batches that the log has lost; nil: not read yet.
+	lostBatches map[journal.Span]uint64
 }
 
-// queue gives an event its id and hands it to the journal, unless that has it, or is about to. The caller holds the turn.
+// queue gives an event its id and queues it for the journal, unless it is a duplicate. The caller holds the turn.
 func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err error) {
 	e := q.event
 	key := pipeline.NewKey(&e.Data)
 	e.ID = pipeline.NewID(e.Time, key, q.ordinal)
 	if in.held(ctx, q) || !in.expect(ctx, q) {
 		in.metrics.duplicates.Inc()
-		in.log.Debug().Str("id", e.ID).Msg("journaled before: refused")
+		in.log.Debug().Str("id", e.ID).Msg("duplicate: already in the journal")
 		in.repeats.count(keyOf(q.print), q.ordinal, e.RecordedTime, neverDone)
 		return true, nil
 	}
@@ -283,7 +278,8 @@ func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err err
 	return false, nil
 }
 
-// expect has the index expect the event, and reports false if it is on its way into the journal, or has arrived there since q.hits were read.
+// expect registers the event with the index. It reports false if the event is on its way into the journal, or was
+// journaled since q.hits were read.
 func (in *Intake) expect(ctx context.Context, q *queued) bool {
 	if !in.index.Expect(q.event.ID, q.print) {
 		return false
@@ -299,28 +295,29 @@ func (in *Intake) expect(ctx context.Context, q *queued) bool {
 	return true
 }
 
-// lostOrigin sets of an entry what the one was whose place it takes, see [journal.Entry]. It is live if the index cannot be read.
+// lostOrigin sets the fields Was and Batch of an entry that replaces a lost one, see [journal.Entry]. If the index
+// cannot be read, the lost one counts as live.
 func (in *Intake) lostOrigin(ctx context.Context, entry *journal.Entry, q *queued) {
 	entry.Was = pipeline.OriginLive
 	ofHistory := slices.ContainsFunc(q.hits, func(h index.Hit) bool { return h.Number == q.ref && h.Backfill })
 	if !ofHistory {
 		return
 	}
-	if q.ref > in.index.Account(entry.Account).Healed {
+	if q.ref > in.index.Account(entry.Account).Batched {
 		entry.Was = pipeline.OriginBackfill
 		return
 	}
-	if q.marks == nil {
-		q.marks, _ = in.index.LostHealMarks(ctx, entry.Account) // an error is reported where marks are journaled again
+	if q.lostBatches == nil {
+		q.lostBatches, _ = in.index.LostBatches(ctx, entry.Account) // an error is reported where marks are journaled again
 	}
-	for span, number := range q.marks {
-		if span.Holds(q.ref) && number > entry.Mark {
-			entry.Was, entry.Mark = pipeline.OriginBackfill, number
+	for span, number := range q.lostBatches {
+		if span.Holds(q.ref) && number > entry.Batch {
+			entry.Was, entry.Batch = pipeline.OriginBackfill, number
 		}
 	}
 }
 
-// held reports whether the journal holds the event. If it has lost it, that is noted.
+// held reports whether the journal holds the event. If the journal has lost it, held sets q.ref.
 func (in *Intake) held(ctx context.Context, q *queued) bool {
 	for i := range q.hits {
 		h := &q.hits[i]
@@ -331,7 +328,7 @@ func (in *Intake) held(ctx context.Context, q *queued) bool {
 			q.ref = max(q.ref, h.Number)
 			continue
 		}
-		// The date may be spelled in another way: then it is another event.
+		// An event whose date is spelled differently is another event.
 		r, err := in.journal.Get(ctx, h.Number)
 		if err == nil && r.ID == q.event.ID {
 			return true
@@ -347,7 +344,7 @@ func (in *Intake) reject(ctx context.Context, reason error, payload []byte, rece
 	text := strings.ReplaceAll(reason.Error(), "\n", "; ")
 	in.rejects.n++
 	level := zerolog.DebugLevel
-	if text != in.rejects.last { // said when it changes, so that a flood of the same does not fill the log
+	if text != in.rejects.last { // logged when it changes, so that a flood of equal payloads does not fill the log
 		level, in.rejects.last = zerolog.WarnLevel, text
 	}
 	in.log.WithLevel(level).Str("reason", text).Int("bytes", len(payload)).Int("so_far", in.rejects.n).

@@ -231,8 +231,8 @@ func TestCatchUpGivesUp(t *testing.T) {
 	errOver := errors.New("over")
 	r := newRig(t, t.TempDir())
 	in := r.intake("acc")
-	in.turn <- struct{}{} // a payload waits
-	defer func() { <-in.turn }()
+	in.turn.token <- struct{}{} // a payload waits
+	defer func() { <-in.turn.token }()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errOver)
 	defer cancel()
 	if err := in.CatchUp(ctx); !errors.Is(err, errOver) {

@@ -145,8 +145,8 @@ func TestLostEndIsHealed(t *testing.T) {
 			if before[is.ID].Origin == pipeline.OriginBackfill { // whose mark was lost too
 				was, mark = pipeline.OriginBackfill, before[is.ID].Number+1
 			}
-			if is.Ref != 0 && (is.Was != was || is.Mark != mark) {
-				t.Errorf("event %s was %s, mark %d; want %s, %d", is.ID, is.Was, is.Mark, was, mark)
+			if is.Ref != 0 && (is.Was != was || is.Batch != mark) {
+				t.Errorf("event %s was %s, mark %d; want %s, %d", is.ID, is.Was, is.Batch, was, mark)
 			}
 		}
 	}

@@ -18,14 +18,15 @@ import (
 type Normalizer struct {
 	Account  string
 	Provider string
-	// Location is the zone of date_created, which names none.
+	// Location is the time zone of date_created, which names none.
 	Location *time.Location
-	// KeepRaw puts the provider's whole object into the event's data.raw, in a form that every parser of JSON reads.
+	// KeepRaw puts the provider's whole object into the event's data.raw, in a form that every JSON parser reads.
 	KeepRaw bool
 }
 
-// normalize returns the event of a live treat but for its id, and what its date says, which is zero if date_created is absent
-// or cannot be read. The event's time is then the time of receipt, and the original text stays in the data.
+// normalize returns the event of a live treat without its id, and its fingerprint. If date_created is absent or
+// unreadable, the fingerprint has no date, and the event's time is the time of receipt. The data keeps the original
+// text.
 func (n *Normalizer) normalize(t *treat.Treat, received time.Time) (e pipeline.Event, f fingerprint.Fingerprint) {
 	d := t.Data()
 	d.Account, d.Provider = n.Account, n.Provider
@@ -44,30 +45,31 @@ func (n *Normalizer) normalize(t *treat.Treat, received time.Time) (e pipeline.E
 	}, f
 }
 
-// testIDPrefix begins the ids of test events, in place of that of treats.
+// testIDPrefix is the prefix of the ids of test events, in place of that of treats.
 const testIDPrefix = "tst_"
 
-// TestEvent makes an event of the origin test, as if a treat had come at that time. Its id is its own, in a namespace of its own:
-// it is never taken for a treat or the repeat of one. An empty sender makes it anonymous. [journal.Journal.PutTest] journals it.
+// TestEvent makes an event of the origin test, as if a treat had been received at that time. Its id is unique and in a
+// namespace of its own, so it never counts as a treat or a repeat. An empty sender makes it anonymous.
+// [journal.Journal.PutTest] journals it.
 func (n *Normalizer) TestEvent(at time.Time, sender, title, message string) pipeline.Event {
 	date := at.In(n.Location).Format(time.DateTime)
 	t := treat.New(sender, title, message, date)
 	e, _ := n.normalize(&t, at)
 	e.Origin = pipeline.OriginTest
 	var key pipeline.Key
-	_, _ = rand.Read(key[:]) // never fails
+	_, _ = rand.Read(key[:]) // it never fails
 	e.ID = testIDPrefix + strings.TrimPrefix(pipeline.NewID(e.Time, key, 0), pipeline.TreatIDPrefix)
 	return e
 }
 
-// errNotEvent is why a line cannot be imported.
+// errNotEvent is the error for a line that cannot be imported.
 var errNotEvent = errors.New("not an event of relay")
 
-// maxImportOrdinal bounds how many exact repeats are recognized among imported events.
+// maxImportOrdinal bounds the exact repeats that are recognized among imported events.
 const maxImportOrdinal = 1000
 
-// ImportEntry is the entry of an event that was exported from a journal: its line, as relay export writes it. The error says what is wrong with
-// the line; it is one line, and quotes nothing of it.
+// ImportEntry returns the entry of an exported event, given its line as relay export writes it. The error is one line,
+// says what is wrong, and quotes nothing of the line.
 func ImportEntry(line []byte) (journal.Entry, error) {
 	var e pipeline.Event
 	if err := json.Unmarshal(line, &e); err != nil {
@@ -87,7 +89,7 @@ func ImportEntry(line []byte) (journal.Entry, error) {
 	if len(e.Data.Raw) > 0 {
 		e.Data.Raw = treat.Portable(e.Data.Raw)
 	}
-	clean, err := e.Line() // in the form of this version, on one line
+	clean, err := e.Line() // in the format of this version, on one line
 	if err != nil {
 		return journal.Entry{}, fmt.Errorf("%w: %w", errNotEvent, err)
 	}

@@ -15,25 +15,26 @@ import (
 
 // ReconcileConfig configures a [Reconciler].
 type ReconcileConfig struct {
-	// Every is how often the history is compared, give or take a tenth. 0: only when [Reconciler.Reconcile] asks for it.
+	// Every is the interval between comparisons with the history, varied by a tenth. 0: only when
+	// [Reconciler.Reconcile] is called.
 	Every time.Duration
-	// BackfillFirstRun journals what the history holds at an account's very first comparison, instead of taking it for known.
+	// BackfillFirstRun backfills everything that the history holds at an account's first comparison, instead of taking
+	// it as known.
 	BackfillFirstRun bool
-	// Logins tells one login from another; nil: all are the same.
+	// Logins distinguishes logins; nil: all are the same.
 	Logins Logins
 }
 
 // History is a provider's list of the past treats of one account.
 type History interface {
-	// Fetch asks for the list and returns one reply, which has come whole. The caller closes it. The text of an error holds no
-	// secret. Fetch is not called by two goroutines at once.
+	// Fetch requests the list and returns the complete reply, which the caller closes. The text of an error contains no
+	// secret. Calls do not overlap.
 	Fetch(ctx context.Context) (history.Reply, error)
 }
 
-// Reconciler fills gaps: it compares the provider's history of one account with the journal and journals what is missing, oldest
-// first, with origin backfill. What the history holds of the time before the account's baseline is taken for known, and is not journaled: that is
-// its first login or start, or the login of another channel.
-// Its methods may be called by several goroutines.
+// Reconciler fills gaps. It compares the provider's history of one account with the journal, and backfills missing
+// treats, oldest first. Treats from before the account's baseline are known and not backfilled. The baseline is the
+// first login or start, or the login to another channel. Methods are safe for concurrent use.
 type Reconciler struct {
 	intake  *Intake
 	history History
@@ -43,32 +44,33 @@ type Reconciler struct {
 	asked   chan chan<- outcome
 	ended   chan struct{}
 
-	// The rest belongs to Run.
+	// The fields below are owned by Run.
 	retry   *backoff.ExponentialBackOff
-	trouble string // the last one that was logged; empty if there is none
-	marks   marking
+	problem string // the last problem that was logged; empty: none
+	batches batches
 	noted   map[string]bool // oddities of the history that were logged
-	base    basis
+	base    baselineCache
 }
 
-// Reconciliation is what came of one comparison.
+// Reconciliation is the result of one comparison.
 type Reconciliation struct {
 	Account   string `json:"account"`
-	FirstRun  bool   `json:"first_run"` // it was the first one of the account, or of another channel
+	FirstRun  bool   `json:"first_run"` // the first comparison of the account or of another channel
 	Held      int    `json:"held"`      // treats of the history that were compared
-	Known     int    `json:"known"`     // of those, taken for known by this first run: they are dated before the baseline
+	Known     int    `json:"known"`     // of those, dated before the baseline and known since this comparison
 	Healed    int    `json:"healed"`    // of those, journaled now
 	Rewritten int    `json:"rewritten"` // of those, in the journal with another zone or fewer fields
-	// Withheld are those that may be live ones in a form that cannot be recognized: they are not journaled. The first is dated so.
+	// Withheld treats may be live ones in a form that is not recognized. They are not journaled. WithheldFrom is the
+	// date of the first.
 	Withheld     int       `json:"withheld"`
 	WithheldFrom time.Time `json:"withheld_from,omitzero"`
 
 	Older    int    `json:"older"`         // treats from before the journal's time, not compared
-	Undated  int    `json:"undated"`       // treats whose date cannot be read, not compared
-	Unusable int    `json:"unusable"`      // other things in the history
-	Cut      string `json:"cut,omitempty"` // why pages of the history were left out
-	NoList   bool   `json:"no_list"`       // the reply had no list, which is taken for none: nothing was compared
-	Refused  bool   `json:"refused"`       // and it said that it is no success
+	Undated  int    `json:"undated"`       // treats without a readable date, not compared
+	Unusable int    `json:"unusable"`      // other items of the history
+	Cut      string `json:"cut,omitempty"` // why pages of the history were skipped
+	NoList   bool   `json:"no_list"`       // the reply had no list, which counts as an empty one
+	Refused  bool   `json:"refused"`       // the reply also reported a failure
 }
 
 type outcome struct {
@@ -77,16 +79,17 @@ type outcome struct {
 }
 
 const (
-	// reconcilePause is the least time between two comparisons that nobody asked for: a connection may come and go.
-	reconcilePause = 5 * time.Second
-	// reconcileLimit bounds one comparison, the disk and the provider being slow.
+	// minPause is the least time between automatic comparisons, since a connection may flap.
+	minPause = 5 * time.Second
+	// reconcileLimit bounds one comparison on a slow disk or with a slow provider.
 	reconcileLimit = 30 * time.Minute
-	// secondLook is how long after the comparison at a connection another one is made: a provider may take a while to put into its history
-	// what it has just sent.
-	secondLook = time.Minute
-	// reconcileRetry is how long after a comparison that failed another one is made. The wait doubles each time, up to the interval.
-	reconcileRetry = 10 * time.Second
-	// healWindow is how many events from the history wait for the disk at a time, so that a live one need not wait for many.
+	// recheckDelay is the delay of another comparison after the one at a connection, since a provider may take a while to
+	// add a treat to its history.
+	recheckDelay = time.Minute
+	// retryDelay is the delay after a failed comparison. It doubles each time, up to the interval.
+	retryDelay = 10 * time.Second
+	// healWindow bounds the backfilled events that wait for the disk at a time, so that a live event waits only for a
+	// few.
 	healWindow = 64
 )
 
@@ -95,18 +98,18 @@ var (
 	errNotReconciling = errors.New("relay is stopping")
 )
 
-// NewReconciler makes the reconciler of an intake's account.
+// NewReconciler makes the reconciler of an intake's account. The caller runs [Reconciler.Run].
 func NewReconciler(in *Intake, h History, cfg ReconcileConfig) *Reconciler {
 	return &Reconciler{
 		intake: in, history: h, cfg: cfg, log: in.log, wake: make(chan struct{}, 1),
-		asked: make(chan chan<- outcome), ended: make(chan struct{}), noted: make(map[string]bool), marks: marking{due: true},
-		retry: backoff.NewExponentialBackOff(backoff.WithInitialInterval(reconcileRetry), backoff.WithMultiplier(2),
-			backoff.WithRandomizationFactor(0.1), backoff.WithMaxInterval(max(cfg.Every, reconcileRetry)), backoff.WithMaxElapsedTime(0)),
+		asked: make(chan chan<- outcome), ended: make(chan struct{}), noted: make(map[string]bool), batches: batches{due: true},
+		retry: backoff.NewExponentialBackOff(backoff.WithInitialInterval(retryDelay), backoff.WithMultiplier(2),
+			backoff.WithRandomizationFactor(0.1), backoff.WithMaxInterval(max(cfg.Every, retryDelay)), backoff.WithMaxElapsedTime(0)),
 	}
 }
 
-// Wake has the history compared soon. Call it whenever the source is connected: treats may have been missed until then. It does not
-// wait. If the configuration has no interval, nothing is compared, and only what a healing that was cut off has left is summed up.
+// Wake requests a comparison soon. Call it whenever the source is connected, since treats may have been missed before.
+// It does not block. Without an interval nothing is compared, and only an interrupted backfill gets its backfill batch.
 func (r *Reconciler) Wake() {
 	select {
 	case r.wake <- struct{}{}:
@@ -114,7 +117,8 @@ func (r *Reconciler) Wake() {
 	}
 }
 
-// Reconcile compares the history now and returns what came of it. [Reconciler.Run] does the work, and finishes it even if ctx ends.
+// Reconcile compares the history now and returns the result. [Reconciler.Run] does the work, and finishes it even if
+// ctx ends.
 func (r *Reconciler) Reconcile(ctx context.Context) (Reconciliation, error) {
 	answer := make(chan outcome, 1)
 	select {
@@ -132,11 +136,11 @@ func (r *Reconciler) Reconcile(ctx context.Context) (Reconciliation, error) {
 	}
 }
 
-// Withheld is how many treats the history last held that may be live ones in a form that cannot be recognized. They are not journaled from it.
+// Withheld returns how many treats the last comparison has withheld, because they may be live ones in a form that is
+// not recognized.
 func (r *Reconciler) Withheld() int { return int(r.base.withheld.Load()) }
 
-// Run compares when it is time, one comparison after the other, until ctx ends. It must have returned before the journal is
-// closed. It is to be called once.
+// Run makes the comparisons, one at a time, until ctx ends. It must return before the journal is closed. Call it once.
 func (r *Reconciler) Run(ctx context.Context) {
 	defer close(r.ended)
 	var last, due time.Time
@@ -157,12 +161,12 @@ func (r *Reconciler) Run(ctx context.Context) {
 			return
 		case <-r.wake:
 			if r.cfg.Every == 0 {
-				_ = r.markHealed(ctx) // which has reported it
+				_ = r.writeBatches(ctx) // the error is logged
 				continue
 			}
 			connected = true
 			at := time.Now()
-			if pause := last.Add(reconcilePause); at.Before(pause) {
+			if pause := last.Add(minPause); at.Before(pause) {
 				at = pause
 			}
 			schedule(at)
@@ -170,52 +174,52 @@ func (r *Reconciler) Run(ctx context.Context) {
 			result, err := r.reconcile(ctx)
 			answer <- outcome{result, err}
 		case <-timer.C:
-			_, err := r.reconcile(ctx) // which has reported an error
+			_, err := r.reconcile(ctx) // the error is logged
 			last, due = time.Now(), time.Time{}
-			schedule(last.Add(r.rest(err, connected)))
+			schedule(last.Add(r.nextDelay(err, connected)))
 			connected = connected && err != nil
 		}
 	}
 }
 
-// rest is how long to wait after a comparison that ended so. connected says that the source was connected before it.
-func (r *Reconciler) rest(err error, connected bool) time.Duration {
+// nextDelay returns how long to wait after a comparison. connected is true if the source had connected before it.
+func (r *Reconciler) nextDelay(err error, connected bool) time.Duration {
 	switch {
 	case err != nil:
 		return min(r.retry.NextBackOff(), r.interval())
 	case connected:
 		r.retry.Reset()
-		return min(secondLook, r.interval())
+		return min(recheckDelay, r.interval())
 	}
 	r.retry.Reset()
 	return r.interval()
 }
 
 func (r *Reconciler) interval() time.Duration {
-	return r.cfg.Every*9/10 + rand.N(r.cfg.Every/5+1) //nolint:gosec // it guards nothing
+	return r.cfg.Every*9/10 + rand.N(r.cfg.Every/5+1) //nolint:gosec // jitter
 }
 
-// reconcile makes one comparison, reports it, and sums up what was healed, by this one or before.
+// reconcile makes one comparison, logs it, and writes backfill batches for what it or an earlier one has backfilled.
 func (r *Reconciler) reconcile(ctx context.Context) (Reconciliation, error) {
 	result, err := r.compare(ctx)
-	r.marks.compared = r.marks.compared || err == nil
-	r.marks.due = r.marks.due || err == nil // also what another process has healed and did not live to sum up
-	if markErr := r.markHealed(ctx); err == nil {
+	r.batches.compared = r.batches.compared || err == nil
+	r.batches.due = r.batches.due || err == nil // another process may have backfilled and been killed before it wrote the mark
+	if markErr := r.writeBatches(ctx); err == nil {
 		err = markErr
 	}
 	return result, err
 }
 
-// compare makes one comparison, and reports it.
+// compare makes one comparison and logs it.
 func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, reconcileLimit, errReconcileLimit)
 	defer cancel()
-	result, err := r.attempt(bounded)
+	result, err := r.compareOnce(bounded)
 	account, m := r.intake.norm.Account, r.intake.metrics
 	m.Healed.WithLabelValues(account).Add(float64(result.Healed))
 	switch {
 	case ctx.Err() != nil && err != nil:
-		return result, err // stopped
+		return result, err // shutting down
 	case err != nil:
 		kind := "failed"
 		if errors.Is(err, history.ErrUnreadable) {
@@ -223,10 +227,10 @@ func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 		}
 		m.Reconciled.WithLabelValues(account, kind).Inc()
 		level := zerolog.DebugLevel
-		if text := err.Error(); text != r.trouble {
-			level, r.trouble = zerolog.WarnLevel, text
+		if text := err.Error(); text != r.problem {
+			level, r.problem = zerolog.WarnLevel, text
 		}
-		r.log.WithLevel(level).Err(err).Msg("history is not compared: treats that were missed stay missing until it can be")
+		r.log.WithLevel(level).Err(err).Msg("history cannot be compared: missed treats stay missing until it can")
 		return result, fmt.Errorf("compare the history of %s: %w", account, err)
 	}
 	m.Reconciled.WithLabelValues(account, "ok").Inc()
@@ -238,17 +242,17 @@ func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 	return result, nil
 }
 
-// report logs what is news.
+// report logs what is new.
 func (r *Reconciler) report(result Reconciliation) {
-	if r.trouble != "" {
-		r.trouble = ""
+	if r.problem != "" {
+		r.problem = ""
 		r.log.Info().Msg("history can be compared again")
 	}
 	if result.FirstRun {
-		r.log.Info().Int("treats", result.Known).Msg("first look at the history: what is dated before the login or start is known from now on and not delivered")
+		r.log.Info().Int("treats", result.Known).Msg("first comparison with the history: treats dated before the login or start count as known and are not delivered")
 	}
 	if result.Healed > 0 {
-		r.log.Info().Int("treats", result.Healed).Msg("treats that were missed are journaled from the history")
+		r.log.Info().Int("treats", result.Healed).Msg("missed treats are journaled from the history")
 	}
 	if text := "history has no list of treats in it: taken for one without treats"; result.NoList && !r.noted[text] {
 		r.noted[text] = true

@@ -220,9 +220,9 @@ func TestReconcileWhileTreatsComeLive(t *testing.T) {
 	var live sync.WaitGroup
 	live.Go(func() {
 		for healing := false; !healing && t.Context().Err() == nil; runtime.Gosched() {
-			in.turn <- struct{}{}
-			healing = slices.ContainsFunc(in.healing.credits, func(c *credit) bool { return c.role == missingBefore })
-			<-in.turn
+			in.turn.token <- struct{}{}
+			healing = slices.ContainsFunc(in.overlap.credits, func(c *credit) bool { return c.role == missingBefore })
+			<-in.turn.token
 		}
 		for i := n - 1; i >= 0; i -= 2 {
 			if err := in.Handle(t.Context(), []json.RawMessage{dish(fmt.Sprint(i), begin, i)}, time.Now()); err != nil {
@@ -258,14 +258,14 @@ func TestLiveTreatWhileTheJournalIsRead(t *testing.T) {
 	r.live(in, dish("a", begin, 0)) // for which the reading waits
 	var counting sync.WaitGroup
 	counting.Go(func() {
-		if err := rec.measure(t.Context(), c, newBaseline(0), func() {}); err != nil {
+		if err := rec.countTreats(t.Context(), c, newBaseline(0), func() {}); err != nil {
 			t.Error(err)
 		}
 	})
 	r.eventually(func() error {
-		in.turn <- struct{}{}
-		defer func() { <-in.turn }()
-		if !in.healing.watching {
+		in.turn.token <- struct{}{}
+		defer func() { <-in.turn.token }()
+		if !in.overlap.watching {
 			return errors.New("nobody watches what comes live")
 		}
 		return nil

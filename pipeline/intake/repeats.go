@@ -9,21 +9,21 @@ import (
 )
 
 const (
-	// repeatMemory is how long after a treat an exact repeat of it counts as another one. Exact repeats carry the same second in
+	// repeatMemory is how long after a treat an exact repeat counts as a new one. Exact repeats have the same second in
 	// date_created, so they arrive within minutes.
 	repeatMemory = 2 * time.Hour
-	// repeatTail is how far back a fresh process looks for them in the journal.
+	// repeatTail is how far back a new process looks for repeats in the journal.
 	repeatTail = 10 * time.Minute
-	// repeatLimit is how many contents are remembered beside the index.
+	// repeatLimit bounds the contents that are remembered in addition to the index.
 	repeatLimit = 16 << 10
 )
 
-// repeats counts the treats of each content and date that this process has seen. What is in the index is remembered there, and here is the rest.
-// It belongs to the holder of the intake's turn.
+// repeats counts the treats of each content and date that the index does not hold yet. The holder of the intake's turn
+// owns it.
 type repeats struct {
 	counts  map[repeatKey]repeat
-	seen    uint64    // the number up to which what is in the index was seen
-	since   time.Time // what was journaled before was not
+	seen    uint64    // the index was read up to this number
+	since   time.Time // nothing journaled earlier was read
 	added   int       // since the last settle
 	cleaned time.Time
 }
@@ -46,10 +46,10 @@ type repeat struct {
 	position int64  // of the last one in the backlog
 }
 
-// neverDone is the position of what is not in the backlog.
+// neverDone is the position of a treat that is not in the backlog.
 const neverDone = math.MaxInt64
 
-// next returns the ordinal of another treat of a key, of which the index has those hits.
+// next returns the ordinal of another treat of a key, given the hits of the index.
 func (r *repeats) next(key repeatKey, hits []index.Hit, now time.Time) uint64 {
 	next := r.counts[key].next
 	if len(hits) == 0 {
@@ -68,14 +68,14 @@ func (r *repeats) next(key repeatKey, hits []index.Hit, now time.Time) uint64 {
 	return next
 }
 
-// count notes that there is a treat of that ordinal.
+// count records a treat of that ordinal.
 func (r *repeats) count(key repeatKey, ordinal uint64, at time.Time, position int64) {
 	r.added++
 	have := r.counts[key]
 	r.counts[key] = repeat{max(have.next, ordinal+1), at.Unix(), position}
 }
 
-// settle forgets what is in the index by now: so much of the backlog, up to that number.
+// settle forgets what the index holds by now: backlog items up to position, and entries up to number.
 func (r *repeats) settle(done int64, through uint64) {
 	for key, one := range r.counts {
 		if one.position <= done {
@@ -85,13 +85,13 @@ func (r *repeats) settle(done int64, through uint64) {
 	r.seen, r.added = through, 0
 }
 
-// full reports whether there are so many that it is time to settle.
+// full reports whether it is time to settle.
 func (r *repeats) full() bool { return len(r.counts) > repeatLimit && r.added > repeatLimit/4 }
 
 // due reports whether it is time to forget.
 func (r *repeats) due(now time.Time) bool { return now.Sub(r.cleaned) > repeatMemory }
 
-// forget drops the contents that were not seen for long.
+// forget drops contents that were not seen for repeatMemory.
 func (r *repeats) forget(now time.Time) {
 	long := now.Add(-repeatMemory).Unix()
 	for key, one := range r.counts {

@@ -44,7 +44,7 @@ func TestUnusableHistory(t *testing.T) {
 	}
 	r.reconcile(rec)
 	r.want("acc", "live")
-	for text, times := range map[string]int{"it reports an error": 1, "no network": 1, "can be compared again": 1, "first look": 1, "cannot be read: they are": 1, "no treats": 1} {
+	for text, times := range map[string]int{"it reports an error": 1, "no network": 1, "can be compared again": 1, "first comparison": 1, "cannot be read: they are": 1, "no treats": 1} {
 		if n := strings.Count(said.String(), text); n != times {
 			t.Errorf("%q is said %d times in\n%s", text, n, said.String())
 		}
@@ -81,7 +81,7 @@ func scheduled(t *testing.T, every time.Duration, use func(t *testing.T, rec *Re
 		c := &clocked{}
 		in := New(Config{Normalizer: Normalizer{Account: "acc", Location: time.UTC}, Logger: zerolog.Nop()})
 		rec := NewReconciler(in, c, ReconcileConfig{Every: every})
-		rec.marks.due = false // for there is no journal
+		rec.batches.due = false // for there is no journal
 		ctx, cancel := context.WithCancel(t.Context())
 		var run sync.WaitGroup
 		run.Go(func() { rec.Run(ctx) })
@@ -106,14 +106,14 @@ func TestReconcileSchedule(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(10 * time.Second)
-		if at := c.asked(); len(at) != 2 || at[1].Sub(at[0]) != reconcilePause {
-			t.Fatalf("asked at %v, want once more after %v", at, reconcilePause)
+		if at := c.asked(); len(at) != 2 || at[1].Sub(at[0]) != minPause {
+			t.Fatalf("asked at %v, want once more after %v", at, minPause)
 		}
 		// It has no answer: asked again soon, and then less and less often.
 		time.Sleep(10 * time.Hour)
 		at := c.asked()
 		waits := map[time.Duration]bool{}
-		usual := 2 * reconcileRetry
+		usual := 2 * retryDelay
 		for i := 2; i < len(at); i++ {
 			wait := at[i].Sub(at[i-1])
 			waits[wait] = true
@@ -135,20 +135,20 @@ func TestReconcileLooksTwice(t *testing.T) {
 	rec := NewReconciler(New(Config{}), &clocked{}, ReconcileConfig{Every: 15 * time.Minute})
 	usual := func(wait time.Duration) bool { return wait >= 13*time.Minute && wait <= 17*time.Minute }
 	for range 100 {
-		if wait := rec.rest(nil, true); wait != secondLook {
+		if wait := rec.nextDelay(nil, true); wait != recheckDelay {
 			t.Errorf("after a connection: %v", wait)
 		}
-		if wait := rec.rest(nil, false); !usual(wait) {
+		if wait := rec.nextDelay(nil, false); !usual(wait) {
 			t.Errorf("after an ordinary comparison: %v", wait)
 		}
-		if wait := rec.rest(errors.New("no answer"), true); wait < reconcileRetry*8/10 || wait > reconcileRetry*12/10 {
+		if wait := rec.nextDelay(errors.New("no answer"), true); wait < retryDelay*8/10 || wait > retryDelay*12/10 {
 			t.Errorf("after a first failure: %v", wait)
 		}
 	}
 	for range 20 {
-		_ = rec.rest(errors.New("no answer"), false)
+		_ = rec.nextDelay(errors.New("no answer"), false)
 	}
-	if wait := rec.rest(errors.New("no answer"), false); !usual(wait) {
+	if wait := rec.nextDelay(errors.New("no answer"), false); !usual(wait) {
 		t.Errorf("after many failures: %v", wait)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// Alerts hands what lanes say of their sinks to one sink, for the operator. An alert goes through the journal like
-// an event, so it is delivered even if relay ends before.
+// Alerts sends the problems that lanes report to one sink, for the operator. An alert goes through the journal like an
+// event, so it survives a restart.
 type Alerts struct {
 	journal *Journal
 	sink    string
@@ -20,16 +20,16 @@ type Alerts struct {
 	queue   chan pipeline.Alert
 }
 
-// alertAccount is whose queue alerts wait in. No account can have this name, for names are in small letters.
+// alertAccount is the account of alerts. No account can have this name, since names are in lower case.
 const alertAccount = "RELAY"
 
-// NewAlerts makes the alerts of a journal, sent to the sink of that name. [Alerts.Run] must run.
+// NewAlerts makes the alerts of a journal for a sink. Nothing is sent until the caller runs [Alerts.Run].
 func NewAlerts(j *Journal, sink string, log zerolog.Logger) *Alerts {
 	return &Alerts{journal: j, sink: sink, log: log, queue: make(chan pipeline.Alert, 64)}
 }
 
-// Raise sends an alert. It does not wait: in a flood of alerts the log has those that are not sent. It may be called by
-// several goroutines.
+// Raise sends an alert. It never blocks: in a flood of alerts, those that do not fit are only logged. It is safe for
+// concurrent use.
 func (a *Alerts) Raise(data pipeline.AlertData) {
 	alert := pipeline.Alert{
 		SpecVersion: pipeline.SpecVersion, ID: newID("alt_"), Source: "/relay", Type: pipeline.AlertType,
@@ -42,7 +42,8 @@ func (a *Alerts) Raise(data pipeline.AlertData) {
 	}
 }
 
-// Run journals alerts until ctx ends, and then those that wait already, if the journal takes them within 2 s.
+// Run journals alerts until ctx ends, and then those that still wait, if the journal takes them within 2 s. Call it
+// once.
 func (a *Alerts) Run(ctx context.Context) {
 	var left []pipeline.Alert
 	for ctx.Err() == nil {
@@ -73,8 +74,8 @@ func (a *Alerts) Run(ctx context.Context) {
 
 var errAlertsLate = errors.New("the journal did not take the last alerts within 2 s")
 
-// send journals an alert, however long that takes. Its error says why that was not done when ctx ended; the alert may be
-// sent again then, for its id tells that it is the same.
+// send journals an alert, and retries until ctx ends. After an error the alert may be sent again: its id prevents a
+// duplicate.
 func (a *Alerts) send(ctx context.Context, alert pipeline.Alert) error {
 	line, err := pipeline.EncodeJSON(alert)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // benchJournal runs a journal on files for a benchmark.
@@ -119,7 +120,7 @@ func BenchmarkReplay(b *testing.B) {
 	b.Run("events", func(b *testing.B) {
 		b.ReportAllocs()
 		for left := b.N; left > 0; {
-			for _, err := range j.Events(b.Context(), journal.EventFilter{Last: n}) {
+			for _, err := range query.Events(b.Context(), j, query.EventFilter{Last: n}) {
 				if left--; err != nil {
 					b.Fatal(err)
 				}
@@ -134,7 +135,7 @@ func BenchmarkReplay(b *testing.B) {
 		run := 0
 		for left := b.N; left > 0; run++ {
 			var batch []pipeline.Record
-			for e, err := range j.Events(b.Context(), journal.EventFilter{Last: n}) {
+			for e, err := range query.Events(b.Context(), j, query.EventFilter{Last: n}) {
 				if left--; err != nil {
 					b.Fatal(err)
 				}

@@ -2,13 +2,13 @@ package journal
 
 import "sync"
 
-// broadcast wakes everybody who waits. The zero value is ready for use.
+// broadcast wakes all waiters. The zero value is ready for use.
 type broadcast struct {
 	mu sync.Mutex
 	c  chan struct{} // nil: nobody waits
 }
 
-// wait returns a channel that the next [broadcast.fire] closes.
+// wait returns a channel that the next call of [broadcast.fire] closes.
 func (b *broadcast) wait() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()

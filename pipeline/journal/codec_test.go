@@ -11,7 +11,7 @@ func TestCodec(t *testing.T) {
 	for _, e := range []Entry{
 		{},
 		{Kind: Treat, ID: "trt_1", Time: time.Unix(1790000000, 123456789).UTC(), Account: "mystream", Provider: "treatstream", Origin: "live", Repeat: 1, Data: []byte(`{"a":1}`)},
-		{Kind: Dead, ID: "x", Time: time.Unix(0, 0).UTC(), Account: "a", Type: "t", Sink: "s", EventID: "e", Baseline: "b", Was: "live", Ref: 1 << 63, Mark: 1 << 61, Repeat: 1 << 62, Data: bytes.Repeat([]byte{0}, 300)},
+		{Kind: Dead, ID: "x", Time: time.Unix(0, 0).UTC(), Account: "a", Type: "t", Sink: "s", EventID: "e", Baseline: "b", Was: "live", Ref: 1 << 63, Batch: 1 << 61, Repeat: 1 << 62, Data: bytes.Repeat([]byte{0}, 300)},
 	} {
 		if e.Time.IsZero() {
 			e.Time = time.Unix(0, 0).UTC()

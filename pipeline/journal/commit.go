@@ -11,9 +11,9 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// Run writes what is enqueued until [Journal.Close], in order: all that waits in one append. A write that fails is tried again
-// until it succeeds; meanwhile the sources wait. When ctx ends it gives up, and returns an error if anything was left unwritten. It also
-// drops what is older than the retention. It is to be called once.
+// Run writes the enqueued entries in order until [Journal.Close], all that wait in one append. It retries a failed
+// write until it succeeds; meanwhile Enqueue blocks. It also drops what is older than the retention. If ctx ends, Run
+// stops, and returns an error if anything is left unwritten. Call it once.
 func (j *Journal) Run(ctx context.Context) error {
 	j.phase.Store(phaseRunning)
 	beside, stop := context.WithCancel(ctx)
@@ -25,11 +25,11 @@ func (j *Journal) Run(ctx context.Context) error {
 	helpers.Wait()
 	j.endMaintenance(ctx)
 	j.phase.Store(phaseEnded)
-	j.changed.fire() // who waits goes on with the log's own channel
+	j.changed.fire() // waiters continue with the log's own channel
 	return err
 }
 
-// Close says that nothing more will be enqueued: [Journal.Run] writes what waits and returns.
+// Close ends the journal: [Journal.Run] writes what waits and returns. Nothing may be enqueued afterwards.
 func (j *Journal) Close() { j.queue.close() }
 
 func (j *Journal) writeAll(ctx context.Context) error {
@@ -52,12 +52,12 @@ func (j *Journal) writeAll(ctx context.Context) error {
 	}
 }
 
-// watchLog announces what others have written to the log.
+// watchLog announces what other processes have written to the log.
 func (j *Journal) watchLog(ctx context.Context) {
 	w := &j.writer
 	for {
 		changed := j.cfg.Log.Changed()
-		// While this process appends, the announcement follows when that is done.
+		// While this process appends, write announces the change when it is done.
 		if _, next := j.cfg.Log.Bounds(); !w.appending.Load() && w.announced.Swap(next) != next {
 			j.changed.fire()
 		}
@@ -69,11 +69,11 @@ func (j *Journal) watchLog(ctx context.Context) {
 	}
 }
 
-// commit writes a batch whatever it takes, and returns an error only when ctx ends, with the items that are left.
+// commit writes a batch and retries until it succeeds. It fails only if ctx ends, and returns the items that are left.
 func (j *Journal) commit(ctx context.Context, batch []Item) (left []Item, err error) {
 	wait := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
-	var said map[string]bool // each kind of failure is logged once, for they take turns while a server comes and goes
+	var said map[string]bool // failures that were logged, each once, since they alternate while a server comes and goes
 	var since time.Time
 	for {
 		start := j.activity.step()
@@ -108,35 +108,36 @@ func (j *Journal) commit(ctx context.Context, batch []Item) (left []Item, err er
 	}
 }
 
-// writer is the state of whoever appends. All but appending and announced is guarded by mu.
+// writer is the state of the committer. mu guards all but appending and announced.
 type writer struct {
-	appending atomic.Bool   // an append of this process is under way
-	announced atomic.Uint64 // the next number when a change was last announced
+	appending atomic.Bool   // this process is appending
+	announced atomic.Uint64 // the next number at the last announcement of a change
 
 	mu       sync.Mutex // one append at a time
-	lastTime time.Time  // of the newest entry that this process wrote
+	lastTime time.Time  // time of the newest entry that this process wrote
 	recent   recent
 	meters   meters
-	places   []place // used again for each batch, as are these
+	places   []place // reused for each batch, like entries and results
 	entries  []Entry
 	results  []result
-	records  []Record // those of the batch that are written
+	records  []Record // the written records of the batch
 }
 
-// place is where an item of a batch stands: at that entry of the append, or, if at is -1, it was written before, with that number.
+// place maps an item of a batch to an entry of the append. at is -1 if the item was written before, with that number.
 type place struct {
 	at     int
-	repeat bool // an earlier item of the batch is the same
+	repeat bool // it equals an earlier item of the batch
 	number uint64
 }
 
-// result is what became of an entry.
+// result is the outcome for an entry.
 type result struct {
 	number uint64
 	err    error
 }
 
-// write tries once to write the items, and reports those that are written. It returns how many, from the front, are done with.
+// write tries once to write the items, and reports the written ones. It returns how many items, from the front, are
+// done.
 func (j *Journal) write(ctx context.Context, items []Item) (int, error) {
 	w := &j.writer
 	w.mu.Lock()
@@ -168,21 +169,21 @@ func (j *Journal) write(ctx context.Context, items []Item) (int, error) {
 	return j.report(items), err
 }
 
-// release lets go of what the batch held.
+// release frees what the batch held.
 func (w *writer) release() {
 	clear(w.entries)
 	clear(w.results)
 	w.places, w.entries, w.records, w.results = w.places[:0], w.entries[:0], nil, w.results[:0]
 }
 
-// prepare finds out which entries are to be appended, and stamps them.
+// prepare selects the entries to append, and sets their times.
 func (w *writer) prepare(ctx context.Context, j *Journal, items []Item) error {
 	now := time.Now().UTC()
 	if now.Before(w.lastTime) {
 		now = w.lastTime
 	}
 	w.lastTime = now
-	var again map[string]int // where in the batch an entry that may be put twice is
+	var again map[string]int // index in entries, by ID, of entries that may be put twice
 	for i := range items {
 		e := &items[i].Entry
 		if e.ID == "" {
@@ -207,7 +208,7 @@ func (w *writer) prepare(ctx context.Context, j *Journal, items []Item) error {
 			}
 			again[e.ID] = len(w.entries)
 		}
-		if e.Time.IsZero() { // a second attempt has the time of the first
+		if e.Time.IsZero() { // a retry keeps the time of the first attempt
 			e.Time = now
 		}
 		w.places = append(w.places, place{at: len(w.entries)})
@@ -216,7 +217,7 @@ func (w *writer) prepare(ctx context.Context, j *Journal, items []Item) error {
 	return nil
 }
 
-// append appends the entries that were prepared. After an error there are results of those before it only.
+// append appends the prepared entries. After an error, results covers only the entries before it.
 func (j *Journal) append(ctx context.Context) error {
 	w := &j.writer
 	if len(w.entries) == 0 {
@@ -232,7 +233,7 @@ func (j *Journal) append(ctx context.Context) error {
 	if !errors.Is(err, ErrTooLarge) {
 		return err
 	}
-	for i := range w.entries { // one by one: one entry must not hold up all
+	for i := range w.entries { // one by one, so that one entry does not block the others
 		number, err := j.appendOne(ctx, &w.entries[i])
 		if err != nil && !errors.Is(err, ErrTooLarge) {
 			return err
@@ -242,7 +243,7 @@ func (j *Journal) append(ctx context.Context) error {
 	return nil
 }
 
-// appendOne appends one entry, or what is kept of one that is too large.
+// appendOne appends one entry. If it is too large, it appends a reduced entry.
 func (j *Journal) appendOne(ctx context.Context, e *Entry) (uint64, error) {
 	for {
 		numbers, err := j.cfg.Log.Append(ctx, []Entry{*e})
@@ -261,7 +262,7 @@ func (j *Journal) appendOne(ctx context.Context, e *Entry) (uint64, error) {
 	}
 }
 
-// report counts what is on disk now and tells those who wait, in order, up to the first item that is not.
+// report counts what is on disk and calls Done for each item, in order, up to the first one that is not done.
 func (j *Journal) report(items []Item) int {
 	w := &j.writer
 	now, events, done := time.Now(), uint64(0), 0
@@ -291,7 +292,7 @@ func (j *Journal) report(items []Item) int {
 	return done
 }
 
-// activity says since when the committer is in one and the same step. The zero value is that of one that has nothing to do.
+// activity records since when the committer is in its current step. The zero value means idle.
 type activity struct{ since atomic.Pointer[time.Time] }
 
 func (a *activity) step() time.Time {
@@ -302,8 +303,8 @@ func (a *activity) step() time.Time {
 
 func (a *activity) idle() { a.since.Store(nil) }
 
-// Stuck is how long [Journal.Run] has been in one and the same attempt to write, and zero while it has nothing to write. No
-// attempt takes more than seconds, not even while the disk is full or the server is away.
+// Stuck returns how long [Journal.Run] has been in its current attempt to write, or zero while it is idle. A healthy
+// attempt takes at most seconds, even while the disk is full or the server is away.
 func (j *Journal) Stuck() time.Duration {
 	since := j.activity.since.Load()
 	if since == nil {

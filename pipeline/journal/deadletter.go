@@ -15,9 +15,9 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// DeadLetter is an event a sink refused for good, as the journal keeps it: the data of an entry of the kind Dead.
+// DeadLetter is an event that a sink refused for good. It is the data of a Dead entry.
 type DeadLetter struct {
-	// Number is its own in the journal, by which it can be named. It is no part of what is stored.
+	// Number is its own number in the journal, which identifies it. It is not part of the stored data.
 	Number   uint64          `json:"number,omitempty"`
 	Sink     string          `json:"sink"`
 	Reason   string          `json:"reason"`
@@ -29,17 +29,18 @@ type DeadLetter struct {
 	Provider string          `json:"provider,omitempty"`
 	Origin   pipeline.Origin `json:"origin,omitempty"`
 	Type     string          `json:"type,omitempty"`
-	Event    json.RawMessage `json:"event,omitempty"` // absent if it would not fit beside the rest, or if the letter in the journal is damaged
+	Event    json.RawMessage `json:"event,omitempty"` // absent if it is too large, or if the entry in the journal is damaged
 }
 
-// KeepDeadLetter keeps an event that a sink refused. It returns when it is on disk. Called again for the same record it keeps it once.
+// KeepDeadLetter journals an event that a sink refused as a dead letter. It returns once that is on disk. A repeated
+// call for the same record has no effect.
 func (j *Journal) KeepDeadLetter(ctx context.Context, sink, reason string, attempts int, r pipeline.Record) error {
 	letter := DeadLetter{
 		Sink: sink, Reason: reason, Attempts: attempts, Time: time.Now().UTC(), ID: r.ID, Seq: r.Seq,
 		Account: r.Account, Provider: r.Provider, Origin: r.Origin, Type: r.Type, Event: json.RawMessage(r.Line),
 	}
 	e := Entry{
-		// Not by the event's id: an event that is sent again and refused again makes a dead letter again.
+		// Keyed by number, not by event: an event that is sent again and refused again makes another dead letter.
 		Kind: Dead, ID: "dead_" + sink + "_" + strconv.FormatUint(r.Seq, 10), Ref: r.Seq, Sink: sink, EventID: r.ID,
 		Account: r.Account, Provider: r.Provider, Origin: r.Origin, Type: storedType(r.Type),
 	}
@@ -57,15 +58,15 @@ func (j *Journal) KeepDeadLetter(ctx context.Context, sink, reason string, attem
 	return nil
 }
 
-// DeadLetterFilter chooses dead letters. What is empty or zero does not matter.
+// DeadLetterFilter selects dead letters. An empty or zero field selects all. IDs and Numbers are alternatives.
 type DeadLetterFilter struct {
 	Sinks    []string
 	Accounts []string
-	IDs      []string // of events,
-	Numbers  []uint64 // or of the dead letters
+	IDs      []string // of the events
+	Numbers  []uint64 // of the dead letters
 	Since    time.Time
 	Until    time.Time // exclusive
-	Reason   string    // a part of the reason, in whatever case
+	Reason   string    // a substring of the reason, ignoring case
 }
 
 func (f *DeadLetterFilter) matches(d *DeadLetter) bool {
@@ -74,15 +75,16 @@ func (f *DeadLetterFilter) matches(d *DeadLetter) bool {
 		strings.Contains(strings.ToLower(d.Reason), strings.ToLower(f.Reason))
 }
 
-// mayMatch goes by what the table knows as well as the letter.
+// mayMatch checks the fields that are in the table as well as in the letter.
 func (f *DeadLetterFilter) mayMatch(number uint64, sink, account, id string) bool {
 	among := func(list []string, one string) bool { return len(list) == 0 || slices.Contains(list, one) }
 	return among(f.Sinks, sink) && among(f.Accounts, account) &&
 		(len(f.IDs)+len(f.Numbers) == 0 || slices.Contains(f.IDs, id) || slices.Contains(f.Numbers, number))
 }
 
-// DeadLetters yields the dead letters that match, oldest first, up to the newest at the time of the call. One whose entry in the journal is
-// damaged is yielded with what else is known of it. An error is the last thing it yields. It holds few of them at a time.
+// DeadLetters yields the matching dead letters, oldest first, up to the newest one at the time of the call. A letter
+// whose entry is damaged is yielded with the fields known from the table. An error ends the sequence. Memory is
+// bounded.
 func (j *Journal) DeadLetters(ctx context.Context, f DeadLetterFilter) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		numbers, err := j.deadNumbers(ctx, &f)
@@ -114,7 +116,7 @@ func (j *Journal) deadNumbers(ctx context.Context, f *DeadLetterFilter) (numbers
 	return numbers, err
 }
 
-// listDead calls visit with each dead letter that the table has once it is up to date, in order.
+// listDead updates the table and calls visit with each of its dead letters, in order.
 func (j *Journal) listDead(ctx context.Context, visit func(number uint64, value []byte)) error {
 	if err := j.derive(ctx); err != nil {
 		return err
@@ -127,7 +129,7 @@ func (j *Journal) listDead(ctx context.Context, visit func(number uint64, value 
 	})
 }
 
-// deadLetter reads a dead letter. It reports false for one that was deleted meanwhile, or dropped by age.
+// deadLetter reads a dead letter. It reports false if it was deleted meanwhile or dropped by age.
 func (j *Journal) deadLetter(ctx context.Context, number uint64) (letter DeadLetter, ok bool, err error) {
 	r, err := j.Get(ctx, number)
 	if err != nil && !errors.Is(err, ErrNotHeld) {
@@ -160,8 +162,8 @@ func (j *Journal) deadLetter(ctx context.Context, number uint64) (letter DeadLet
 	}, true, nil
 }
 
-// deadCounts returns how many dead letters each sink has.
-func (j *Journal) deadCounts(ctx context.Context) (map[string]uint64, error) {
+// DeadLetterCounts returns how many dead letters each sink has.
+func (j *Journal) DeadLetterCounts(ctx context.Context) (map[string]uint64, error) {
 	counts := make(map[string]uint64)
 	err := j.listDead(ctx, func(_ uint64, value []byte) { counts[deadSink(value)]++ })
 	if err != nil {
@@ -170,7 +172,7 @@ func (j *Journal) deadCounts(ctx context.Context) (map[string]uint64, error) {
 	return counts, nil
 }
 
-// deadSink is the sink in a value of the table, which is most often its plain beginning.
+// deadSink returns the sink in a value of the table. It avoids decoding the usual form.
 func deadSink(value []byte) string {
 	if rest, ok := bytes.CutPrefix(value, []byte(`{"sink":"`)); ok {
 		if end := bytes.IndexByte(rest, '"'); end >= 0 && bytes.IndexByte(rest[:end], '\\') < 0 {
@@ -184,11 +186,11 @@ func deadSink(value []byte) string {
 	return e.Sink
 }
 
-// ErrEventGone says that neither a dead letter nor the journal holds the event any more.
+// ErrEventGone means that neither the dead letter nor the journal holds the event any more.
 var ErrEventGone = errors.New("the journal does not hold the event any more")
 
-// DeadEvent returns the event of a dead letter: its own, or, if it has none, the journal's. The error is an
-// [ErrEventGone] if that is gone too.
+// DeadEvent returns the event of a dead letter, which it reads from the journal if the letter lacks it. If that is gone
+// too, the error is [ErrEventGone].
 func (j *Journal) DeadEvent(ctx context.Context, d DeadLetter) (pipeline.Record, error) {
 	if len(d.Event) > 0 {
 		return pipeline.Record{
@@ -204,16 +206,16 @@ func (j *Journal) DeadEvent(ctx context.Context, d DeadLetter) (pipeline.Record,
 	}
 	event := r.Delivery()
 	if (r.Kind != Treat && r.Kind != Resend) || event.ID != d.ID {
-		return pipeline.Record{}, ErrEventGone // the number is another's, or a digest's, which is not in the journal
+		return pipeline.Record{}, ErrEventGone // the number belongs to another entry, or to a digest, which is not in the journal
 	}
 	return event, nil
 }
 
-// redriveID begins the id of an entry that redrives a dead letter, whose number follows.
+// redriveID is the prefix of the id of an entry that redrives a dead letter. The number of the dead letter follows.
 const redriveID = "resend_dead_"
 
-// Redrive gives the event of a dead letter to its sink again, under the id it has, and deletes the dead letter, both with one entry. It is no error, and
-// does nothing, if the dead letter is gone already.
+// Redrive sends the event of a dead letter to its sink again, with the same id, and deletes the dead letter. Both
+// happen atomically, in one entry. If the dead letter is gone already, it does nothing and returns nil.
 func (j *Journal) Redrive(ctx context.Context, d DeadLetter) error {
 	there, err := j.deadExists(ctx, d.Number)
 	if err == nil && there {
@@ -230,7 +232,7 @@ func (j *Journal) Redrive(ctx context.Context, d DeadLetter) error {
 	return nil
 }
 
-// DeleteDeadLetter deletes a dead letter. It is no error if it is gone already.
+// DeleteDeadLetter deletes a dead letter. If it is gone already, it returns nil.
 func (j *Journal) DeleteDeadLetter(ctx context.Context, d DeadLetter) error {
 	there, err := j.deadExists(ctx, d.Number)
 	if err == nil && there {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // letters waits until there are n dead letters that match.
@@ -248,7 +249,7 @@ func TestManyDeadLetters(t *testing.T) {
 	}
 	r.letters(1, journal.DeadLetterFilter{Numbers: []uint64{n}})
 	r.letters(0, journal.DeadLetterFilter{Numbers: []uint64{2}}) // deleted
-	statuses, err := r.Journal.Sinks(t.Context(), []string{"bot"})
+	statuses, err := query.Sinks(t.Context(), r.Journal, []string{"bot"})
 	if err != nil || statuses[0].DeadLetters != n-6 {
 		t.Errorf("status %+v, %v", statuses, err)
 	}

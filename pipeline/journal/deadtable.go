@@ -15,19 +15,19 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// deadTable is how far the table of dead letters in the state is up to date with the log, from which it is derived: the keys that
-// begin with deadPrefix.
+// deadTable tracks the table of dead letters in the state: the keys with the prefix deadPrefix. The table is derived
+// from the log.
 type deadTable struct {
-	wake chan struct{} // holds a token when there is something to derive
+	wake chan struct{} // signals that the table needs an update
 
-	deriving sync.Mutex          // one at a time
-	loaded   bool                // guarded by deriving, as is old
-	old      map[uint64]struct{} // while the table is made from the whole log: the numbers that it had before
+	deriving sync.Mutex          // serializes updates
+	loaded   bool                // guarded by deriving, like old
+	old      map[uint64]struct{} // during a rebuild from the whole log: the numbers that the table had before
 
 	mu      sync.Mutex
-	busy    bool   // derive reads the log
-	through uint64 // the table is up to date with the log up to this number
-	noted   uint64 // what the state says of it
+	busy    bool   // derive is reading the log
+	through uint64 // the table covers the log up to this number
+	noted   uint64 // through according to the state
 }
 
 // derivedState is the value of derivedKey.
@@ -35,7 +35,7 @@ type derivedState struct {
 	Through uint64 `json:"through"`
 }
 
-// deadEntry is what the table holds of a dead letter. The rest is in the log.
+// deadEntry is the value of a dead letter in the table. The rest is in the log.
 type deadEntry struct {
 	Sink     string    `json:"sink"`
 	Account  string    `json:"account,omitempty"`
@@ -47,11 +47,12 @@ type deadEntry struct {
 }
 
 const (
-	// noteEvery is after how many numbers the state is told that there was nothing to derive. So many are read again after a kill.
+	// noteEvery is how many numbers without a change are recorded in the state at once. A killed process reads at most
+	// that many again.
 	noteEvery = 16 << 10
-	// deadChanges bounds how many changes of the table are in memory.
+	// deadChanges bounds the changes of the table in memory.
 	deadChanges = 4096
-	// deadWriters is how many of them are made at a time.
+	// deadWriters bounds the concurrent writes to the table.
 	deadWriters = 256
 	// deadReason bounds the reason in the table, in bytes.
 	deadReason = 256
@@ -67,7 +68,7 @@ func affectsDead(e *Entry) bool {
 	return e.Kind == Dead || e.Kind == Purge || e.Kind == Resend && e.Ref != 0
 }
 
-// note takes note of what was just written, and has the table derived again if that is needed.
+// note processes records that were just written, and requests an update of the table if needed.
 func (t *deadTable) note(log Log, records []Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -85,7 +86,7 @@ func (t *deadTable) note(log Log, records []Record) {
 	}
 }
 
-// derive brings the table of dead letters up to date with the log.
+// derive updates the table of dead letters from the log.
 func (j *Journal) derive(ctx context.Context) error {
 	d := &j.dead
 	d.deriving.Lock()
@@ -111,7 +112,7 @@ func (j *Journal) deriveLocked(ctx context.Context) error {
 	changes := make(map[uint64][]byte)
 	for !d.upToDate(j.cfg.Log) {
 		first, next := j.cfg.Log.Bounds()
-		for r, err := range scan(ctx, j, max(d.through+1, first), next) {
+		for r, err := range Scan(ctx, j, max(d.through+1, first), next) {
 			if err == nil {
 				err = d.change(changes, r)
 			}
@@ -145,7 +146,7 @@ func (j *Journal) lostDead() []string {
 	return slices.DeleteFunc(state.Damaged(), func(key string) bool { return key != derivedKey && !strings.HasPrefix(key, deadPrefix) })
 }
 
-// endRebuild gives up the keys that are lost in the state and in the log alike.
+// endRebuild deletes the keys that are lost in both the state and the log.
 func (j *Journal) endRebuild(ctx context.Context) error {
 	if err := j.noteDerived(ctx); err != nil {
 		return err
@@ -155,7 +156,7 @@ func (j *Journal) endRebuild(ctx context.Context) error {
 			continue
 		}
 		if number, err := deadNumber(key); err == nil {
-			if r, err := j.Get(ctx, number); err == nil && r.Kind == Dead { // came in meanwhile
+			if r, err := j.Get(ctx, number); err == nil && r.Kind == Dead { // it was added meanwhile
 				continue
 			}
 			j.cfg.Logger.Error().Uint64("number", number).
@@ -180,7 +181,7 @@ func (t *deadTable) reached(number uint64) {
 	t.through = max(t.through, number)
 }
 
-// upToDate reports whether all is derived, and if so lets [deadTable.note] go on from there.
+// upToDate reports whether the table covers the whole log. If so, [deadTable.note] continues from there.
 func (t *deadTable) upToDate(log Log) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -189,9 +190,9 @@ func (t *deadTable) upToDate(log Log) bool {
 	return !t.busy
 }
 
-// change notes what a record changes in the table: the value of a number, nil if it is none.
+// change adds the effect of a record on the table to changes: the new value of a number, or nil to delete it.
 func (t *deadTable) change(changes map[uint64][]byte, r *Record) error {
-	if _, known := t.old[r.Number]; known && r.Kind != Dead { // the table took it for one
+	if _, known := t.old[r.Number]; known && r.Kind != Dead { // the table held it as a dead letter
 		changes[r.Number] = nil
 	}
 	switch {
@@ -207,7 +208,8 @@ func (t *deadTable) change(changes map[uint64][]byte, r *Record) error {
 	return nil
 }
 
-// applyDead makes changes in the table, and forgets them. Many are made at a time, for an engine may make them durable together.
+// applyDead writes changes to the table and clears them. It writes concurrently, since an engine may make writes
+// durable together.
 func (j *Journal) applyDead(ctx context.Context, changes map[uint64][]byte) error {
 	var writers sync.WaitGroup
 	var mu sync.Mutex
@@ -232,7 +234,8 @@ func (j *Journal) applyDead(ctx context.Context, changes map[uint64][]byte) erro
 	return nil
 }
 
-// applyOne puts a value, or deletes the key if it is nil, unless it is so already: to read is cheaper than to write.
+// applyOne puts a value, or deletes the key if value is nil. It skips a write that changes nothing, since reading is
+// cheaper.
 func (j *Journal) applyOne(ctx context.Context, key string, value []byte) error {
 	old, _, err := j.cfg.State.Get(ctx, key)
 	switch {
@@ -259,8 +262,8 @@ func tableEntry(r *Record) deadEntry {
 	return e
 }
 
-// loadDead reads how far the table is up to date. If that, or a part of the table, cannot be read, it is made again from the whole log. What the
-// log holds no longer for its age is removed.
+// loadDead reads how far the table covers the log. If that or part of the table is unreadable, the table is rebuilt
+// from the whole log. It also removes letters that retention has dropped from the log.
 func (j *Journal) loadDead(ctx context.Context, intact bool) error {
 	through, ok, err := j.derivedThrough(ctx)
 	if err != nil {
@@ -300,7 +303,8 @@ func (j *Journal) loadDead(ctx context.Context, intact bool) error {
 	return nil
 }
 
-// derivedThrough reads what the state says of how far the table is up to date, and whether that can be read.
+// derivedThrough returns how far the table covers the log according to the state. It reports false if that is
+// unreadable.
 func (j *Journal) derivedThrough(ctx context.Context) (through uint64, ok bool, err error) {
 	value, _, err := j.cfg.State.Get(ctx, derivedKey)
 	if errors.Is(err, ErrNoKey) || errors.Is(err, ErrDamagedValue) {
@@ -314,7 +318,7 @@ func (j *Journal) derivedThrough(ctx context.Context) (through uint64, ok bool, 
 	return state.Through, ok, nil
 }
 
-// noteDerived stores in the state how far the table is up to date.
+// noteDerived stores in the state how far the table covers the log.
 func (j *Journal) noteDerived(ctx context.Context) error {
 	d := &j.dead
 	d.mu.Lock()

@@ -3,7 +3,6 @@
 package journal_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/internal/disktest"
 	"github.com/treatrelay/relay/internal/stacktest"
@@ -117,56 +115,3 @@ func TestJournalEndsOnAFullDisk(t *testing.T) {
 	putters.Wait()
 	room()
 }
-
-// After a full disk the log of attempts comes back, also if nothing else is written, and what waited is in it once.
-func TestAttemptsOnAFullDisk(t *testing.T) {
-	t.Parallel()
-	if !disktest.InChild(t) {
-		return
-	}
-	const n = 500
-	r := openRig(t, t.TempDir())
-	var mu sync.Mutex
-	var said bytes.Buffer
-	l, err := journal.OpenAttemptLog(t.Context(), journal.AttemptConfig{
-		Log: r.Attempts, Metrics: r.Metrics,
-		Logger: zerolog.New(writerFunc(func(p []byte) (int, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			return said.Write(p)
-		})),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	room := disktest.Fill(t, 1)
-	var running sync.WaitGroup
-	running.Go(func() { l.Run(t.Context()) })
-	defer running.Wait()
-	defer l.Close()
-	for i := range n {
-		l.Add(pipeline.Attempt{Sink: "bot", Events: []string{"trt_x"}, Status: i, Error: strings.Repeat("e", 1000)})
-	}
-	r.eventually(func() error {
-		mu.Lock()
-		defer mu.Unlock()
-		if !strings.Contains(said.String(), "cannot be written now") {
-			return errors.New("the limit has no effect")
-		}
-		return nil
-	})
-	room()
-	r.eventually(func() error {
-		if got := len(r.attemptsOf("trt_x")); got != n {
-			return fmt.Errorf("%d attempts in the log, want %d", got, n)
-		}
-		return nil
-	})
-	if got := r.Metric(r.t, "relay_attempts_dropped_total"); got != 0 {
-		t.Errorf("%v attempts were dropped", got)
-	}
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

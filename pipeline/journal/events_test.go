@@ -14,12 +14,13 @@ import (
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // events are the ids of those that match.
-func (r *rig) events(f journal.EventFilter) (ids []string) {
+func (r *rig) events(f query.EventFilter) (ids []string) {
 	r.t.Helper()
-	for e, err := range r.Journal.Events(r.t.Context(), f) {
+	for e, err := range query.Events(r.t.Context(), r.Journal, f) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -67,14 +68,14 @@ func TestReplayProperty(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f := randomFilter(rt, now, accounts, origins, model)
 		want := matching(model, &f)
-		var got []journal.JournaledEvent
-		for e, err := range r.Journal.Events(t.Context(), f) {
+		var got []query.Event
+		for e, err := range query.Events(t.Context(), r.Journal, f) {
 			if err != nil {
 				rt.Fatal(err)
 			}
 			got = append(got, e)
 		}
-		same := slices.EqualFunc(got, want, func(g journal.JournaledEvent, w pipeline.Event) bool {
+		same := slices.EqualFunc(got, want, func(g query.Event, w pipeline.Event) bool {
 			e, err := g.Event()
 			return err == nil && g.ID == w.ID && e.ID == w.ID && g.Origin == w.Origin && g.Time.Equal(w.Time) && !g.Journaled.IsZero()
 		})
@@ -111,13 +112,13 @@ func TestReplayProperty(t *testing.T) {
 	if run < 10 {
 		t.Errorf("only %d replays were tried", run)
 	}
-	if got := len(r.events(journal.EventFilter{Origins: []pipeline.Origin{pipeline.OriginReplay}})); got != seen {
+	if got := len(r.events(query.EventFilter{Origins: []pipeline.Origin{pipeline.OriginReplay}})); got != seen {
 		t.Errorf("the journal shows %d replays, want %d", got, seen)
 	}
 }
 
-func randomFilter(rt *rapid.T, now time.Time, accounts []string, origins []pipeline.Origin, model []pipeline.Event) journal.EventFilter {
-	f := journal.EventFilter{
+func randomFilter(rt *rapid.T, now time.Time, accounts []string, origins []pipeline.Origin, model []pipeline.Event) query.EventFilter {
+	f := query.EventFilter{
 		Accounts: rapid.SliceOfN(rapid.SampledFrom(accounts), 0, 3).Draw(rt, "accounts"),
 		Origins:  rapid.SliceOfN(rapid.SampledFrom(origins), 0, 3).Draw(rt, "origins"),
 	}
@@ -136,7 +137,7 @@ func randomFilter(rt *rapid.T, now time.Time, accounts []string, origins []pipel
 	return f
 }
 
-func matching(model []pipeline.Event, f *journal.EventFilter) (want []pipeline.Event) {
+func matching(model []pipeline.Event, f *query.EventFilter) (want []pipeline.Event) {
 	for i, e := range model {
 		number := uint64(i + 1)
 		if (len(f.Accounts) == 0 || slices.Contains(f.Accounts, e.Data.Account)) && (len(f.Origins) == 0 || slices.Contains(f.Origins, e.Origin)) &&
@@ -203,10 +204,10 @@ func TestTestEvent(t *testing.T) {
 	}
 	treat, _ := r.put("acc", pipeline.OriginLive, test.Time, 0)
 	alone := r.putTest("acc", time.Now(), 1, "bot")
-	if got := r.events(journal.EventFilter{}); !slices.Equal(got, []string{test.ID, treat.ID}) {
+	if got := r.events(query.EventFilter{}); !slices.Equal(got, []string{test.ID, treat.ID}) {
 		t.Errorf("events %v", got)
 	}
-	if got := r.events(journal.EventFilter{Origins: []pipeline.Origin{pipeline.OriginTest}}); !slices.Equal(got, []string{test.ID, alone.ID}) {
+	if got := r.events(query.EventFilter{Origins: []pipeline.Origin{pipeline.OriginTest}}); !slices.Equal(got, []string{test.ID, alone.ID}) {
 		t.Errorf("tests %v", got)
 	}
 	for _, rec := range r.records() {
@@ -214,7 +215,7 @@ func TestTestEvent(t *testing.T) {
 			t.Errorf("a test counts as a repeat: %+v", rec)
 		}
 	}
-	trace, err := r.Journal.Trace(t.Context(), alone.ID)
+	trace, err := query.Find(t.Context(), r.Journal, alone.ID)
 	if err != nil || trace.Event.Seq == 0 || trace.Event.Origin != pipeline.OriginTest || len(trace.Steps) != 0 {
 		t.Errorf("trace %+v (%v)", trace, err)
 	}
@@ -233,10 +234,10 @@ func TestReplayRedriven(t *testing.T) {
 	if err := r.Journal.Redrive(t.Context(), r.letters(1, journal.DeadLetterFilter{})[0]); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.events(journal.EventFilter{Origins: []pipeline.Origin{pipeline.OriginReplay}}); !slices.Equal(got, []string{e.ID}) {
+	if got := r.events(query.EventFilter{Origins: []pipeline.Origin{pipeline.OriginReplay}}); !slices.Equal(got, []string{e.ID}) {
 		t.Errorf("replays %v", got)
 	}
-	trace, err := r.Journal.Trace(t.Context(), e.ID)
+	trace, err := query.Find(t.Context(), r.Journal, e.ID)
 	if err != nil || len(trace.Steps) != 2 || !trace.Steps[0].Resent.Replay || trace.Steps[1].Resent.Replay || trace.Steps[1].Resent.DeadLetter == 0 {
 		t.Errorf("trace %+v (%v)", trace, err)
 	}
@@ -249,7 +250,7 @@ func TestReplayOfMany(t *testing.T) {
 	r.send("acc", 0, n)
 	r.count("relay_events_journaled_total", n)
 	var records []pipeline.Record
-	for e, err := range r.Journal.Events(t.Context(), journal.EventFilter{}) {
+	for e, err := range query.Events(t.Context(), r.Journal, query.EventFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -284,14 +285,14 @@ func TestImportedEvent(t *testing.T) {
 	if _, err := r.Journal.Put(t.Context(), entry); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.events(journal.EventFilter{}); !slices.Equal(got, []string{e.ID}) {
+	if got := r.events(query.EventFilter{}); !slices.Equal(got, []string{e.ID}) {
 		t.Errorf("events %v", got)
 	}
-	trace, err := r.Journal.Trace(t.Context(), e.ID)
+	trace, err := query.Find(t.Context(), r.Journal, e.ID)
 	if err != nil || trace.Event.Seq != 1 {
 		t.Errorf("trace %+v, %v", trace, err)
 	}
-	if _, err := r.Journal.Trace(t.Context(), "trt_nothing"); !errors.Is(err, journal.ErrUnknownEvent) {
+	if _, err := query.Find(t.Context(), r.Journal, "trt_nothing"); !errors.Is(err, query.ErrUnknownEvent) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
@@ -42,8 +43,8 @@ func TestFollow(t *testing.T) {
 		var last uint64
 		var got []string
 		enough := errors.New("enough")
-		visit := func(until int) func(journal.JournaledEvent) error {
-			return func(e journal.JournaledEvent) error {
+		visit := func(until int) func(query.Event) error {
+			return func(e query.Event) error {
 				last = e.Seq
 				got = append(got, titlesOf(t, []pipeline.Record{e.Record})...)
 				if len(got) == until {
@@ -53,12 +54,14 @@ func TestFollow(t *testing.T) {
 			}
 		}
 		account := []string{"acc"}
-		if err := follower.Follow(ctx, journal.FollowConfig{Accounts: account}, visit(100)); !errors.Is(err, enough) {
+		if err := query.Follow(ctx, follower, query.FollowConfig{Accounts: account}, visit(100)); !errors.Is(err, enough) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		before := r.Metric(r.t, "relay_events_journaled_total")
 		done := make(chan error, 1)
-		go func() { done <- follower.Follow(ctx, journal.FollowConfig{Accounts: account, After: last}, visit(200)) }()
+		go func() {
+			done <- query.Follow(ctx, follower, query.FollowConfig{Accounts: account, After: last}, visit(200))
+		}()
 		if before == 103 { // the second one finds them there
 			r.send("acc", 100, 200)
 			r.count("relay_events_journaled_total", 203)
@@ -76,12 +79,12 @@ func TestFollow(t *testing.T) {
 		now := int(r.Metric(r.t, "relay_events_journaled_total"))
 		r.send("late", now, now+2)
 		got = nil
-		err := follower.Follow(ctx, journal.FollowConfig{Accounts: []string{"late"}, Since: since}, visit(2))
+		err := query.Follow(ctx, follower, query.FollowConfig{Accounts: []string{"late"}, Since: since}, visit(2))
 		if !errors.Is(err, enough) || !slices.Equal(got, stacktest.Titles(now, now+2)) {
 			t.Errorf("%s: since: %q, %v", name, got, err)
 		}
 		cancel()
-		if err := follower.Follow(ctx, journal.FollowConfig{After: last}, visit(-1)); err != nil {
+		if err := query.Follow(ctx, follower, query.FollowConfig{After: last}, visit(-1)); err != nil {
 			t.Errorf("%s: after the end: %v", name, err)
 		}
 	}
@@ -95,7 +98,7 @@ func TestFollowOverTheEndOfRun(t *testing.T) {
 	got := make(chan uint64, 10)
 	done := make(chan error, 1)
 	go func() {
-		done <- r.Journal.Follow(ctx, journal.FollowConfig{}, func(e journal.JournaledEvent) error {
+		done <- query.Follow(ctx, r.Journal, query.FollowConfig{}, func(e query.Event) error {
 			got <- e.Seq
 			return nil
 		})
@@ -156,7 +159,7 @@ func TestInspect(t *testing.T) {
 	}
 
 	r := newRig(t, dir)
-	if o, err := r.Journal.Inspect(t.Context()); err != nil || o.Messages != 0 || o.Newest.ID != "" {
+	if o, err := query.Inspect(t.Context(), r.Journal); err != nil || o.Messages != 0 || o.Newest.ID != "" {
 		t.Errorf("%+v, %v", o, err)
 	}
 	var last pipeline.Event
@@ -167,7 +170,7 @@ func TestInspect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := attached.Inspect(t.Context())
+	o, err := query.Inspect(t.Context(), attached)
 	if err != nil || o.Messages != 4 || o.Newest.Account != "two" || o.Newest.ID != last.ID || o.Recorded.IsZero() || o.Bytes == 0 {
 		t.Errorf("%+v, %v", o, err)
 	}

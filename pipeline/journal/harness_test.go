@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"context"
 	"encoding/json"
 	"path/filepath"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 )
 
@@ -139,6 +141,28 @@ func (r *rig) resent(sink string) (all []pipeline.Record) {
 func (r *rig) count(name string, want float64) {
 	r.t.Helper()
 	r.Count(r.t, name, want)
+}
+
+// attemptLog runs a log of attempts until the test ends or stop is called.
+func (r *rig) attemptLog() (l *attempts.Log, stop func()) {
+	r.t.Helper()
+	l, err := attempts.Open(r.t.Context(), attempts.Config{Log: r.Attempts, Logger: stacktest.Logger(r.t), Metrics: r.Metrics})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	ctx := context.WithoutCancel(r.t.Context())
+	running.Go(func() { l.Run(ctx) })
+	stop = func() {
+		l.Close()
+		running.Wait()
+	}
+	closeRig := r.stop
+	r.stop = func() {
+		stop()
+		closeRig()
+	}
+	return l, stop
 }
 
 func (r *rig) eventually(check func() error) {

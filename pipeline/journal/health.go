@@ -7,25 +7,25 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// Health is how the writing of the journal goes, as the process that writes it knows it.
+// Health describes how the process that writes the journal is doing.
 type Health struct {
-	// FailingSince is when the write that is under way began to fail, and Reason in one line why. It is zero while writes succeed,
-	// and while there is nothing to write.
+	// FailingSince is when the current write started to fail, and Reason why, in one line. It is zero while writes
+	// succeed and while there is nothing to write.
 	FailingSince time.Time
 	Reason       string
-	Waiting      int       // entries in memory that wait for it
-	LastWrite    time.Time // when something was last written; zero: not yet
+	Waiting      int       // entries that wait in memory
+	LastWrite    time.Time // time of the last successful write; zero: none yet
 	LastMinute   uint64    // events written within the last 60 s
 }
 
-// Health says how the writing of the journal goes. It waits for nothing.
+// Health returns the state of the writing. It does not block.
 func (j *Journal) Health() Health {
 	h := j.health.now(time.Now())
 	h.Waiting += j.queue.len()
 	return h
 }
 
-// health is what the committer notes for [Journal.Health].
+// health holds the data for [Journal.Health].
 type health struct {
 	mu     sync.Mutex
 	state  Health
@@ -47,7 +47,7 @@ func (h *health) now(now time.Time) Health {
 	return state
 }
 
-// failed notes that a write of so many entries, which began then, does not succeed.
+// failed records a failed write of that many entries, which started at since.
 func (h *health) failed(since time.Time, waiting int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -57,7 +57,7 @@ func (h *health) failed(since time.Time, waiting int, err error) {
 	h.state.Reason, h.state.Waiting = pipeline.OneLine(err), waiting
 }
 
-// wrote notes that a write has succeeded, and how many events were new in it.
+// wrote records a successful write and the number of new events in it.
 func (h *health) wrote(now time.Time, events uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

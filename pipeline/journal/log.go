@@ -1,5 +1,5 @@
-// Package journal keeps what relay must not lose: a durable log of entries with numbers, and a small state beside it. It knows
-// the contract of both, what the entries mean, and nothing of how an engine stores them: see filelog, statefile and jetstream.
+// Package journal keeps what relay must not lose: a durable log of numbered entries, and a small state beside it. It
+// defines the contracts of both and what the entries mean. It knows no engine: see filelog, statefile and jetstream.
 package journal
 
 import (
@@ -10,94 +10,97 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// Kind says what an entry of the journal is. Kinds are stored: a number is never given another meaning.
+// Kind is the kind of an entry. Kinds are stored, so their numbers never change.
 type Kind uint8
 
 // The kinds.
 const (
-	// Treat is an event of an account, live, backfilled or a test, for every sink.
+	// Treat is an event of an account for all sinks: live, backfilled or a test.
 	Treat Kind = 1
 	// Reject is a payload that cannot be a treat, see [RejectedPayload].
 	Reject Kind = 2
-	// Heal is a [HealMark]: which events of an account one comparison with the history has journaled.
-	Heal Kind = 3
-	// Known holds what an account's history held at its baseline.
+	// Backfill is a [BackfillBatch]: the events of an account that one comparison with the history has backfilled.
+	Backfill Kind = 3
+	// Known holds treats that an account's history held at its baseline.
 	Known Kind = 4
-	// Resend is an event or an alert for one sink only: a replay, a redriven dead letter, a test. Ref is the number of the dead
-	// letter that it redrives, 0 for another reason.
+	// Resend is an event or alert for one sink only: a replay, a redriven dead letter, a test. Ref is the number of the
+	// dead letter that it redrives; 0: it is not a redrive.
 	Resend Kind = 5
 	// Dead is a [DeadLetter]. Ref is the number of the entry that the sink refused.
 	Dead Kind = 6
-	// Purge says that the dead letter Ref was deleted.
+	// Purge deletes the dead letter Ref.
 	Purge Kind = 7
-	// Import is an event of another journal, read from a relay export: it is known, shown and replayed like a Treat, and delivered to nobody.
+	// Import is an event of another journal, from the output of relay export. It is known, listed and replayed like a
+	// Treat, but not delivered.
 	Import Kind = 8
-	// AttemptLines are attempts to deliver, many in an entry. They are in a log of their own, see [AttemptLog].
+	// AttemptLines are attempts to deliver, many in an entry. They have a log of their own, see package attempts.
 	AttemptLines Kind = 9
 )
 
-// Entry is what is written to the journal. Which fields are set depends on the kind.
+// Entry is the content of a record. Which fields are set depends on the kind.
 type Entry struct {
 	Kind Kind
-	// ID is unique in the journal. That of a Treat is the event's id. An entry that is appended again with the ID it had, because
-	// it was not clear whether the first attempt was stored, is stored once.
+	// ID is unique in the journal. For a Treat it is the event's id. If an entry is appended again with the same ID,
+	// because the outcome of the first attempt is unknown, it is stored once.
 	ID       string
-	Time     time.Time // when it was journaled; set by [Journal], and never earlier than that of the entry before
+	Time     time.Time // when it was journaled; set by [Journal]; never decreases
 	Account  string
 	Provider string
 	Origin   pipeline.Origin
 	Type     string // of the event, if it is not [pipeline.EventType]
 	Sink     string // of Resend, Dead and Purge
-	EventID  string // of Resend and Dead: the event's own id
-	Repeat   uint64 // of a Treat: its ordinal among exact repeats plus one; 0: it does not count for repeats
-	Baseline string // of Known, and of a Treat that the baseline holds: the baseline's id
-	// Ref is the number of another entry. Of a Treat or a Heal it is the one that it takes the place of, which was lost by damage: a sink that
-	// had accepted that one is not sent this.
+	EventID  string // of Resend and Dead: the event's id
+	Repeat   uint64 // of a Treat: its ordinal among exact repeats plus one; 0: not counted
+	Baseline string // of Known, and of a Treat of a baseline: the baseline's id
+	// Ref is the number of another entry. For a Treat or Backfill it is the damaged entry that this one replaces: a
+	// sink that had accepted that one does not get this one.
 	Ref uint64
-	// Was is the origin of the lost entry, of a Treat that has a Ref. It is backfill only if a digest may not have counted it: no heal mark held it
-	// yet, or that was lost too, and then Mark is its number. A sink that had settled that mark has had its digest.
-	Was  pipeline.Origin
-	Mark uint64
-	Data []byte // the event's JSON line, or what the kind says
+	// Was is the origin of the entry that a Treat with a Ref replaces. It is backfill only if a digest may not have
+	// counted that entry: it was in no batch yet, or its batch was lost too. In the second case Batch is the number of
+	// the lost batch; a sink that had settled it has had its digest.
+	Was   pipeline.Origin
+	Batch uint64
+	Data  []byte // the event's JSON line, or as the kind says
 }
 
-// Record is an entry as the log holds it.
+// Record is an entry in the log.
 type Record struct {
 	Number uint64
 	Entry
 }
 
-// Log is a durable sequence of entries. An engine implements it. Its methods are safe for use by several goroutines, but only one
-// at a time appends.
+// Log is a durable sequence of entries, which an engine implements. Its methods are safe for concurrent use, but only
+// one goroutine may append at a time.
 type Log interface {
-	// Append stores the entries in their order and returns their numbers once they are durable. Numbers start at 1, rise, and never
-	// repeat, not even after the log has lost its end; a shared log may leave gaps. After an error it is not known which of the entries are stored;
-	// the caller appends all of them again, and those that are stored already, by ID, are not stored twice.
-	// The error is an [ErrTooLarge] if the engine will never take one of them; then none is stored.
+	// Append stores the entries in order and returns their numbers once they are durable. Numbers start at 1, rise, and
+	// never repeat, even after the log has lost its end. A shared log may leave gaps. After an error, any of the
+	// entries may be stored. Then the caller appends all of them again; entries that are already stored, by ID, are not
+	// stored twice. If the engine can never take one of the entries, the error is [ErrTooLarge] and none is stored.
 	Append(ctx context.Context, entries []Entry) ([]uint64, error)
-	// Read returns durable records in order, from the first one whose number is at least from: at most limit, and no more than about 4 MiB, but at
-	// least one if there is one. It does not wait. Records are not to be changed.
+	// Read returns durable records in order, starting with the first number at or after from: at most limit, and about
+	// 4 MiB, but at least one if there is one. It does not wait for records. They are read-only.
 	Read(ctx context.Context, from uint64, limit int) ([]Record, error)
-	// Bounds returns the number of the oldest record that may be held, and the one after the newest number that was given. They are equal
-	// for a log that holds nothing.
+	// Bounds returns the number of the oldest record that may be held, and the next number to be given. They are equal
+	// if the log is empty.
 	Bounds() (first, next uint64)
-	// Changed returns a channel that is closed when Bounds changes next.
+	// Changed returns a channel that is closed with the next change of Bounds.
 	Changed() <-chan struct{}
-	// DropBefore drops records that were journaled before t, and may keep some of them.
+	// DropBefore drops records that were journaled before t. It may keep some of them.
 	DropBefore(ctx context.Context, t time.Time) error
-	// Gaps returns the numbers that were given and are lost, as far as the log knows: by damage, or because its end went back in time. They are
-	// in order and do not overlap. Gaps that are none to worry about, such as those of a shared log, are not in it.
+	// Gaps returns the numbers that were given and are lost, by damage or because the log went back in time, as far as
+	// the log knows. The spans are sorted and do not overlap. Harmless gaps, such as those of a shared log, are not
+	// included.
 	Gaps(ctx context.Context) ([]Span, error)
-	// Reserve makes sure that no number up to and including last is given from now on. Those that were not given yet become a gap. It is how the
-	// log learns that it has lost its end.
+	// Reserve makes sure that no number up to and including last is given from now on. Numbers not given yet become a
+	// gap. That is how the log learns that it has lost its end.
 	Reserve(ctx context.Context, last uint64) error
-	// Size is how many bytes the log takes on disk, as far as the engine knows.
+	// Size returns how many bytes the log takes on disk, as far as the engine knows.
 	Size() int64
-	// Close ends the log. Nothing else may be called during and after it.
+	// Close closes the log. No other method may be called during or after it.
 	Close() error
 }
 
-// Span is a range of numbers, both ends included.
+// Span is a range of numbers, including both ends.
 type Span struct {
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last"`
@@ -107,8 +110,8 @@ type Span struct {
 func (s Span) Holds(n uint64) bool { return s.First <= n && n <= s.Last }
 
 var (
-	// ErrTooLarge says that an entry is larger than the log takes.
+	// ErrTooLarge means that an entry is larger than the log takes.
 	ErrTooLarge = errors.New("the entry is larger than the journal takes")
-	// ErrNotHeld says that the log does not hold a number, because it was dropped by age, lost, or never given.
+	// ErrNotHeld means that the log does not hold a number: it was dropped by age, lost, or never given.
 	ErrNotHeld = errors.New("the journal does not hold it")
 )

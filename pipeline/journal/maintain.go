@@ -10,15 +10,15 @@ import (
 const (
 	// retainEvery is how often old entries are dropped.
 	retainEvery = time.Minute
-	// maintainRetry is when work that failed is tried again.
+	// maintainRetry is the delay before failed maintenance is retried.
 	maintainRetry = 5 * time.Second
-	// maintainGrace is for the last note in the state.
+	// maintainGrace bounds the last write to the state.
 	maintainGrace = 2 * time.Second
 )
 
 var errMaintainGrace = errors.New("the state did not take the last note of the journal within 2 s")
 
-// maintain keeps the table of dead letters up to date, and drops what is too old, until ctx ends.
+// maintain keeps the table of dead letters up to date and drops old entries, until ctx ends.
 func (j *Journal) maintain(ctx context.Context) {
 	retain := time.NewTicker(retainEvery)
 	defer retain.Stop()
@@ -62,14 +62,14 @@ func (j *Journal) maintain(ctx context.Context) {
 	}
 }
 
-// due reports whether the state is to be told how far the table is.
+// due reports whether to record in the state how far the table is.
 func (t *deadTable) due() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.through-t.noted >= noteEvery
 }
 
-// request has the table derived soon.
+// request requests an update of the table.
 func (t *deadTable) request() {
 	select {
 	case t.wake <- struct{}{}:
@@ -77,7 +77,7 @@ func (t *deadTable) request() {
 	}
 }
 
-// endMaintenance leaves the state so that the next start has little to read.
+// endMaintenance updates the state, so that the next start has little to read.
 func (j *Journal) endMaintenance(ctx context.Context) {
 	last, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), maintainGrace, errMaintainGrace)
 	defer cancel()
@@ -90,7 +90,7 @@ func (j *Journal) endMaintenance(ctx context.Context) {
 	}
 }
 
-// retain drops what is older than the retention, and what is derived of it.
+// retain drops entries older than the retention, and their dead letters.
 func (j *Journal) retain(ctx context.Context) error {
 	if j.cfg.Retention <= 0 {
 		return nil
@@ -107,7 +107,7 @@ func (j *Journal) retain(ctx context.Context) error {
 	return j.dropDead(ctx, first)
 }
 
-// dropDead removes the dead letters before number first from the table.
+// dropDead removes dead letters before the number first from the table.
 func (j *Journal) dropDead(ctx context.Context, first uint64) error {
 	j.dead.deriving.Lock()
 	defer j.dead.deriving.Unlock()
@@ -127,13 +127,13 @@ func (j *Journal) dropDead(ctx context.Context, first uint64) error {
 	return nil
 }
 
-// reserveKnown makes a gap of the numbers that the state knows and that the log has lost with its end.
+// reserveKnown reserves the numbers that the state knows and the log has lost.
 func (j *Journal) reserveKnown(ctx context.Context) error {
 	known, _, err := j.derivedThrough(ctx)
 	if err != nil {
 		return fmt.Errorf("open the journal: %w", err)
 	}
-	cursors, err := j.cursors(ctx)
+	cursors, err := j.Cursors(ctx)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// meters remembers the counters by their labels, for looking them up costs more than counting.
+// meters caches counters by their labels, since looking them up costs more than counting.
 type meters struct {
 	journaled map[accountOrigin]prometheus.Counter
 }
@@ -19,7 +19,7 @@ type accountOrigin struct {
 	origin  pipeline.Origin
 }
 
-// written counts an entry that is on disk. Tests are not counted.
+// written counts an entry that is on disk. It does not count tests.
 func (m *meters) written(metrics *pipeline.Metrics, e *Entry, took time.Duration) {
 	switch {
 	case metrics == nil:
@@ -40,7 +40,7 @@ func (m *meters) written(metrics *pipeline.Metrics, e *Entry, took time.Duration
 	}
 }
 
-// traceWritten reports a treat that is on disk to whoever traces.
+// traceWritten traces a treat that is on disk.
 func (j *Journal) traceWritten(e *Entry, received, now time.Time) {
 	if j.cfg.Trace == nil || e.Kind != Treat || e.Origin == pipeline.OriginTest {
 		return
@@ -48,5 +48,5 @@ func (j *Journal) traceWritten(e *Entry, received, now time.Time) {
 	j.cfg.Trace(pipeline.Stage{ID: e.ID, Account: e.Account, Provider: e.Provider, Origin: e.Origin, Began: received, Ended: now})
 }
 
-// newID makes an id that nothing else has: 22 letters and digits behind a prefix.
+// newID returns a unique id: a prefix and 22 letters and digits.
 func newID(prefix string) string { return prefix + rand.Text()[:22] }

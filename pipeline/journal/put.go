@@ -10,9 +10,10 @@ import (
 // Item is an entry on its way into the journal.
 type Item struct {
 	Entry
-	// Received is when its payload came, for the metrics and traces.
+	// Received is when its payload arrived, for metrics and traces.
 	Received time.Time
-	// Done is called once the entry is on disk, with its number, or once it is sure that it will not be written. It does not wait. Nil: nobody is told.
+	// Done is called with the number once the entry is on disk, or with an error once it is certain that it will not
+	// be. It must not block. Nil: not called.
 	Done func(number uint64, err error)
 }
 
@@ -22,8 +23,8 @@ func (i *Item) done(number uint64, err error) {
 	}
 }
 
-// Enqueue hands an entry over to be written by [Journal.Run], in the order of the calls. It waits while too many, or too large ones, are before
-// it. The error says that ctx ended meanwhile, or that the journal has ended.
+// Enqueue queues an entry to be written by [Journal.Run], in the order of the calls. It blocks while the queue is full.
+// It fails if ctx ends first or the journal has ended.
 func (j *Journal) Enqueue(ctx context.Context, item Item) error {
 	if err := j.queue.put(ctx, item); err != nil {
 		return fmt.Errorf("journal a treat of %s: %w", item.Account, err)
@@ -31,9 +32,10 @@ func (j *Journal) Enqueue(ctx context.Context, item Item) error {
 	return nil
 }
 
-// Put writes entries, in their order, and returns their numbers when they are on disk. An entry with an ID that was put lately is not written
-// again: its number is that of the first one. If ctx ends before, it is not known whether they will be written; they may be put again. Treats other than
-// tests, and rejects, are not looked up in this way: whoever puts them knows what is journaled.
+// Put writes entries in order and returns their numbers once they are on disk. An entry whose ID was put recently is
+// not written again; it gets the number of the first one. If ctx ends first, the entries may or may not be written; the
+// caller may put them again. Treats other than tests, and rejects, are not checked for duplicates: their writers know
+// what is journaled.
 func (j *Journal) Put(ctx context.Context, entries ...Entry) ([]uint64, error) {
 	if j.phase.Load() == phaseIdle {
 		return j.putNow(ctx, entries)
@@ -63,7 +65,7 @@ func (j *Journal) Put(ctx context.Context, entries ...Entry) ([]uint64, error) {
 	return numbers, errs
 }
 
-// putNow writes entries in this goroutine, for a journal that nobody runs.
+// putNow writes entries in the caller's goroutine, for a journal that nobody runs.
 func (j *Journal) putNow(ctx context.Context, entries []Entry) ([]uint64, error) {
 	items := make([]Item, len(entries))
 	numbers := make([]uint64, len(entries))

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// The bounds of what waits for the disk. When they are reached the sources wait.
+// The bounds of the queue. Beyond them, Enqueue blocks.
 const (
 	queueItems = 4096
 	queueBytes = 4 << 20
@@ -16,14 +16,14 @@ const (
 
 var errJournalClosed = errors.New("the journal is closed")
 
-// queue holds the items that wait to be written, bounded by their number and bytes. Many put, one takes.
+// queue holds items that wait to be written, bounded by number and bytes. It has many producers and one consumer.
 type queue struct {
-	ready chan struct{} // holds a token when there is something to take, or the end
+	ready chan struct{} // signals an item, or the end
 
 	mu     sync.Mutex
 	items  []Item
 	bytes  int
-	room   chan struct{} // closed when something was taken; nil if nobody waits
+	room   chan struct{} // closed when something was taken; nil: nobody waits
 	closed bool
 }
 
@@ -64,7 +64,7 @@ func (q *queue) wake() {
 	}
 }
 
-// take returns what waits, as much as fits into one append, once there is something. It reports false when the queue is closed and empty.
+// take waits for items and returns as many as fit into one append. It reports false when the queue is closed and empty.
 func (q *queue) take(into []Item) ([]Item, bool) {
 	for {
 		q.mu.Lock()
@@ -108,7 +108,7 @@ func (q *queue) len() int {
 	return len(q.items)
 }
 
-// abandon ends the queue, and returns what was left in it.
+// abandon closes the queue and returns what is left in it.
 func (q *queue) abandon() []Item {
 	q.close()
 	q.mu.Lock()
@@ -118,7 +118,8 @@ func (q *queue) abandon() []Item {
 	return left
 }
 
-// oneAppend is how many items, from the front, go into one append, and their size. It is at least one if there is one.
+// oneAppend returns how many items, from the front, fit into one append, and their size. It is at least one if there
+// are any.
 func oneAppend(items []Item) (n, size int) {
 	for n < len(items) && n < MaxBatch {
 		next := EntrySize(&items[n].Entry)

@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// readBatch is how many records are read at a time. An engine bounds their bytes.
+// readBatch is how many records one read returns at most. The engine bounds their bytes.
 const readBatch = 512
 
-// source is what records are read from: a log, or the journal on it.
-type source interface {
+// Reader is a source of records: a [Log], or the [Journal] on it.
+type Reader interface {
 	Read(ctx context.Context, from uint64, limit int) ([]Record, error)
 	Bounds() (first, next uint64)
 }
 
-// scan yields the records from number from on and before until, in order. An error is the last thing it yields.
-func scan(ctx context.Context, s source, from, until uint64) iter.Seq2[*Record, error] {
+// Scan yields the records with numbers from from up to, but not including, until, in order. An error ends the sequence. A
+// record is valid until the next one is yielded.
+func Scan(ctx context.Context, s Reader, from, until uint64) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		for from < until {
 			if ctx.Err() != nil {
@@ -41,15 +42,15 @@ func scan(ctx context.Context, s source, from, until uint64) iter.Seq2[*Record, 
 	}
 }
 
-// newest returns the newest record that is held.
-func newest(ctx context.Context, s source) (r Record, ok bool, err error) {
+// NewestRecord returns the newest record that r holds. It reports false if there is none.
+func NewestRecord(ctx context.Context, s Reader) (r Record, ok bool, err error) {
 	first, next := s.Bounds()
-	for step := uint64(1); next > first; step *= 16 { // the newest numbers may be lost
+	for step := uint64(1); next > first; step *= 16 { // the newest records may be lost
 		from := first
 		if next-first > step {
 			from = next - step
 		}
-		for one, err := range scan(ctx, s, from, next) {
+		for one, err := range Scan(ctx, s, from, next) {
 			if err != nil {
 				return r, false, err
 			}
@@ -62,10 +63,10 @@ func newest(ctx context.Context, s source) (r Record, ok bool, err error) {
 	return r, ok, nil
 }
 
-// seekTime returns the number of the oldest record of or after t, or the next number if there is none.
-func seekTime(ctx context.Context, s source, t time.Time) (uint64, error) {
+// SeekTime returns the number of the oldest record journaled at or after t, or the next number if there is none.
+func SeekTime(ctx context.Context, s Reader, t time.Time) (uint64, error) {
 	low, high := s.Bounds()
-	for low < high { // times never fall
+	for low < high { // times never decrease
 		mid := low + (high-low)/2
 		records, err := s.Read(ctx, mid, 1)
 		if err != nil {

@@ -6,34 +6,35 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// The bounds of what is remembered of entries that may be put twice.
+// The bounds of what is remembered to detect repeated puts.
 const (
 	recentIDs  = 64 << 10
-	recentTail = 16 << 10 // numbers that a process reads back at its first put
+	recentTail = 16 << 10 // numbers that a process reads back before its first put
 )
 
-// recent remembers the IDs of entries that were put lately, with their numbers: their writers put them again when they did not hear
-// of the first time. The zero value has not read the journal yet. It is guarded by the writer's lock.
+// recent remembers the IDs and numbers of entries that were put recently, since a writer that did not learn the outcome
+// puts them again. The zero value has not read the journal yet. The writer's lock guards it.
 type recent struct {
-	through uint64 // the journal is read up to here; 0: not yet
+	through uint64 // the journal was read up to here; 0: not yet
 	numbers map[string]uint64
 	order   []string // a ring
-	next    int      // where it is overwritten
+	next    int      // next index to overwrite
 }
 
-// remembered reports whether an entry may be put twice. Treats and rejects are not: there are many, and their writers know what is journaled.
+// remembered reports whether an entry may be put twice. Treats and rejects may not: there are many, and their writers
+// know what is journaled.
 func remembered(e *Entry) bool {
 	return e.Kind != Reject && (e.Kind != Treat || e.Origin == pipeline.OriginTest)
 }
 
-// find returns the number of an entry that was written before, by whomever.
+// find returns the number of an entry that this or another process wrote recently.
 func (r *recent) find(ctx context.Context, j *Journal, id string) (number uint64, known bool, err error) {
 	first, next := j.cfg.Log.Bounds()
 	from := max(r.through+1, first)
 	if next > recentTail && from < next-recentTail {
 		from = next - recentTail
 	}
-	for record, err := range scan(ctx, j, from, next) {
+	for record, err := range Scan(ctx, j, from, next) {
 		if err != nil {
 			return 0, false, err
 		}
@@ -46,7 +47,7 @@ func (r *recent) find(ctx context.Context, j *Journal, id string) (number uint64
 
 // note remembers a record.
 func (r *recent) note(record *Record) {
-	if record.Number == r.through+1 && r.through > 0 { // else the numbers in between are still to be read
+	if record.Number == r.through+1 && r.through > 0 { // otherwise the records in between are not read yet
 		r.through = record.Number
 	}
 	if !remembered(&record.Entry) {

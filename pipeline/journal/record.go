@@ -8,7 +8,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// Delivery returns what a sink is handed of a record that is a Treat or a Resend.
+// Delivery returns what a sink gets of a Treat or Resend.
 func (r *Record) Delivery() pipeline.Record {
 	id := r.ID
 	if r.Kind == Resend {
@@ -20,7 +20,7 @@ func (r *Record) Delivery() pipeline.Record {
 	}
 }
 
-// storedType is the type of an event as an entry has it.
+// storedType returns the type of an event as stored in an entry.
 func storedType(typ string) string {
 	if typ == pipeline.EventType {
 		return ""
@@ -28,7 +28,7 @@ func storedType(typ string) string {
 	return typ
 }
 
-// resendEntry is the entry that puts a record before one sink.
+// resendEntry returns the entry that sends a record to one sink.
 func resendEntry(sink string, r *pipeline.Record, id string) Entry {
 	return Entry{
 		Kind: Resend, ID: id, Account: r.Account, Provider: r.Provider, Origin: r.Origin, Type: storedType(r.Type),
@@ -36,8 +36,8 @@ func resendEntry(sink string, r *pipeline.Record, id string) Entry {
 	}
 }
 
-// Resend puts a record before one sink again, after everything that is journaled already. It keeps its id, its origin is
-// the record's. Of several with the same entryID that are put lately one is kept. It returns when it is on disk.
+// Resend sends a record to one sink, after everything journaled so far. The record keeps its id and origin. If several
+// are sent with the same entryID within a short time, one is kept. It returns once the entry is on disk.
 func (j *Journal) Resend(ctx context.Context, sink string, r pipeline.Record, entryID string) error {
 	if _, err := j.Put(ctx, resendEntry(sink, &r, entryID)); err != nil {
 		return fmt.Errorf("send event %s to sink %s again: %w", r.ID, sink, err)
@@ -45,8 +45,8 @@ func (j *Journal) Resend(ctx context.Context, sink string, r pipeline.Record, en
 	return nil
 }
 
-// PutTest journals a test event: for every sink, or, if sink is not empty, for that one only. It returns when it is on disk.
-// A journal that was only attached to takes it too.
+// PutTest journals a test event for all sinks, or for one if sink is not empty. It returns once the entry is on disk.
+// It also works on an attached journal.
 func (j *Journal) PutTest(ctx context.Context, e *pipeline.Event, sink string) error {
 	line, err := e.Line()
 	if err != nil {
@@ -56,7 +56,7 @@ func (j *Journal) PutTest(ctx context.Context, e *pipeline.Event, sink string) e
 	if sink != "" {
 		return j.Resend(ctx, sink, r, r.ID)
 	}
-	_, err = j.Put(ctx, Entry{ // without Repeat: it counts for no repeat
+	_, err = j.Put(ctx, Entry{ // without Repeat: it does not count as a repeat
 		Kind: Treat, ID: r.ID, Account: r.Account, Provider: r.Provider, Origin: r.Origin, Type: storedType(r.Type), Data: line,
 	})
 	if err != nil {
@@ -65,5 +65,5 @@ func (j *Journal) PutTest(ctx context.Context, e *pipeline.Event, sink string) e
 	return nil
 }
 
-// isEvent reports whether an entry that is a Treat or a Resend holds the event of a treat.
-func isEvent(e *Entry) bool { return e.Type == "" || e.Type == pipeline.EventType }
+// IsEvent reports whether an entry of the kind Treat, Import or Resend holds a treat's event, and not an alert or a digest.
+func (e *Entry) IsEvent() bool { return e.Type == "" || e.Type == pipeline.EventType }

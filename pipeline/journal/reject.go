@@ -8,7 +8,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// RejectedPayload is a payload that could not be a treat, as the journal keeps it: the data of an entry of the kind Reject.
+// RejectedPayload is a payload that could not be a treat. It is the data of a Reject entry.
 type RejectedPayload struct {
 	Account  string    `json:"account"`
 	Provider string    `json:"provider"`
@@ -18,23 +18,23 @@ type RejectedPayload struct {
 	Payload  string    `json:"payload"` // its first 256 KiB as received
 }
 
-// maxRejected is how much of a payload is kept. Escaped as JSON it can be six times as long.
+// maxRejected bounds the payload that is kept. Escaped as JSON it can be six times as long.
 const maxRejected = 256 << 10
 
-// RejectEntry is the entry that keeps a payload which cannot be a treat.
+// RejectEntry returns the entry for a payload that cannot be a treat.
 func RejectEntry(account, provider, reason string, received time.Time, payload []byte) Entry {
 	data, err := pipeline.EncodeJSON(RejectedPayload{
 		Account: account, Provider: provider, Reason: reason, Received: received.UTC(),
 		Size: len(payload), Payload: string(payload[:min(len(payload), maxRejected)]),
 	})
 	if err != nil {
-		data = nil // of texts and numbers: it has no error
+		data = nil // encoding strings and numbers never fails
 	}
 	return Entry{Kind: Reject, Account: account, Provider: provider, Data: data}
 }
 
-// cutEntry makes what is kept of an entry that the log does not take: of a treat its beginning, as a reject, of a dead letter all but the event.
-// It reports false if there is nothing to keep of it.
+// cutEntry reduces an entry that is too large for the log: a treat to a reject with its start, a dead letter to one
+// without its event. It reports false if that is not possible.
 func cutEntry(e *Entry) (small Entry, ok bool) {
 	const keep = 16 << 10
 	var data []byte

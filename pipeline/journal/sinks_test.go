@@ -3,6 +3,7 @@ package journal_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // keepCursor stores a lane's place.
@@ -32,7 +35,7 @@ func (r *rig) keepCursor(sink string, c journal.Cursor) {
 // What the status says of the sinks, and a survey of the journal, goes by the cursors, the state and what the lanes would be sent.
 func TestSinks(t *testing.T) {
 	r := newRig(t, t.TempDir())
-	if s, err := r.Journal.Survey(t.Context()); err != nil || len(s.Backlogs) != 0 || !s.Oldest.IsZero() {
+	if s, err := query.TakeSurvey(t.Context(), r.Journal); err != nil || len(s.Backlogs) != 0 || !s.Oldest.IsZero() {
 		t.Errorf("survey of nothing: %+v, %v", s, err)
 	}
 	r.put("ann", pipeline.OriginLive, time.Now(), 0)                                     // 1
@@ -58,11 +61,11 @@ func TestSinks(t *testing.T) {
 	if _, err := r.Journal.UpdateSink(t.Context(), "bot", func(s *journal.SinkState) { s.Reason = "by hand" }); err != nil {
 		t.Fatal(err)
 	}
-	statuses, err := r.Journal.Sinks(t.Context(), []string{"new", "bot"})
+	statuses, err := query.Sinks(t.Context(), r.Journal, []string{"new", "bot"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []journal.SinkStatus{
+	want := []query.SinkStatus{
 		{Sink: "new"},
 		{Sink: "bot", Opened: true, SinkState: journal.SinkState{Reason: "by hand"}, Pending: 2, InFlight: 1, DeadLetters: 1},
 		{Sink: "all", Opened: true, Pending: 3},
@@ -71,7 +74,7 @@ func TestSinks(t *testing.T) {
 	if diff := cmp.Diff(want, statuses); diff != "" {
 		t.Errorf("statuses (-want +got):\n%s", diff)
 	}
-	s, err := r.Journal.Survey(t.Context())
+	s, err := query.TakeSurvey(t.Context(), r.Journal)
 	if err != nil || s.Bytes == 0 || s.Oldest.IsZero() || len(s.Backlogs) != 3 {
 		t.Fatalf("survey %+v, %v", s, err)
 	}
@@ -82,12 +85,12 @@ func TestSinks(t *testing.T) {
 	if b := s.Backlogs["bot"]; b.Pending != 2 || b.DeadLetters != 1 || !b.Oldest.Equal(fourth.Time) {
 		t.Errorf("backlog %+v, the oldest is of %v", b, fourth.Time)
 	}
-	if b := s.Backlogs["done"]; b != (journal.Backlog{}) {
+	if b := s.Backlogs["done"]; b != (query.Backlog{}) {
 		t.Errorf("backlog %+v", b)
 	}
 	// What the lanes of this process know is newer.
 	r.Journal.SetCursors(func() map[string]journal.Cursor { return map[string]journal.Cursor{"bot": {Next: 7}} })
-	if s, err = r.Journal.Survey(t.Context()); err != nil || s.Backlogs["bot"].Pending != 0 || s.Backlogs["all"].Pending != 3 {
+	if s, err = query.TakeSurvey(t.Context(), r.Journal); err != nil || s.Backlogs["bot"].Pending != 0 || s.Backlogs["all"].Pending != 3 {
 		t.Errorf("survey %+v, %v", s, err)
 	}
 }
@@ -105,7 +108,7 @@ func TestLastAttempt(t *testing.T) {
 		l.Add(pipeline.Attempt{Time: at.Add(time.Duration(round) * time.Hour), Sink: "bot", Events: []string{"trt_2"}})
 		stop()
 	}
-	statuses, err := r.Journal.Sinks(t.Context(), []string{"old", "bot", "none"})
+	statuses, err := query.Sinks(t.Context(), r.Journal, []string{"old", "bot", "none"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +204,7 @@ func TestAlertsAreJournaled(t *testing.T) {
 	cancel()
 	<-done
 	all := []pipeline.Origin{pipeline.OriginLive, pipeline.OriginTest, pipeline.OriginReplay, ""}
-	if got := r.events(journal.EventFilter{Origins: all}); len(got) != 0 || len(r.resent("box")) != 0 {
+	if got := r.events(query.EventFilter{Origins: all}); len(got) != 0 || len(r.resent("box")) != 0 {
 		t.Errorf("events %v", got)
 	}
 }
@@ -222,4 +225,17 @@ func TestLastAlertsAreSent(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A journal without a log of attempts works.
+func TestNoAttemptsYet(t *testing.T) {
+	for _, none := range []journal.Attempts{nil, attempts.NewReader(nil)} {
+		r := openRig(t, t.TempDir(), func(c *journal.Config) { c.Attempts = none })
+		if _, err := query.Find(t.Context(), r.Journal, "trt_1"); !errors.Is(err, query.ErrUnknownEvent) {
+			t.Error(err)
+		}
+		if _, err := query.Sinks(t.Context(), r.Journal, []string{"bot"}); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -12,60 +12,63 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// SinkState is what is known of a sink as a whole, over restarts. Zero times mean that it is not so.
+// SinkState is the state of a sink as a whole, across restarts. A zero time means that the condition does not hold.
 type SinkState struct {
-	// DisabledSince is when the destination said that it is gone for good, or the operator disabled the sink. Nothing is
-	// sent until [Journal.UpdateSink] clears it.
+	// DisabledSince is when the destination reported that it is gone for good, or the operator disabled the sink.
+	// Nothing is sent until [Journal.UpdateSink] clears it.
 	DisabledSince time.Time `json:"disabled_since,omitzero"`
-	// DownSince is when the destination began to fail as a whole. It is being probed.
+	// DownSince is when the destination went down. It is being probed.
 	DownSince time.Time `json:"down_since,omitzero"`
-	// NotBefore is the time of the next probe, and NotedAt what the clock said when that was decided.
+	// NotBefore is the time of the next probe, and NotedAt what the clock said when it was set.
 	NotBefore time.Time `json:"not_before,omitzero"`
 	NotedAt   time.Time `json:"noted_at,omitzero"`
-	// Refusing is true while it is down because it refused several events in a row: only one that it accepts ends that.
+	// Refusing is true if the sink is down because it refused several events in a row. Only an accepted event ends
+	// that.
 	Refusing bool `json:"refusing,omitempty"`
-	// Reason says in one line why, for either.
+	// Reason is the cause of either condition, in one line.
 	Reason string `json:"reason,omitempty"`
-	// Alerted is true once an alert has reported either, and none yet that it is over.
+	// Alerted is true if an alert has reported a condition, and none yet that it is over.
 	Alerted bool `json:"alerted,omitempty"`
 }
 
-// Cursor is a lane's place in the journal: it has settled every number below Next that is neither open nor missing.
+// Cursor is a lane's position in the journal. The lane has settled every number below Next that is neither open nor
+// missing.
 type Cursor struct {
 	Next uint64 `json:"next"`
-	// Open are the numbers below Next that are not settled, such as events that wait for their next attempt.
+	// Open are numbers below Next that are not settled, such as events that wait for a retry.
 	Open []Span `json:"open,omitempty"`
-	// Missing are numbers below Next that the log had lost when the lane came there, so that they were never delivered.
+	// Missing are numbers below Next that the log had lost when the lane read there, so that they were never delivered.
 	Missing []Span `json:"missing,omitempty"`
-	// LastID and LastTime are those of the record before Next. A log that holds another one there was replaced.
+	// LastID and LastTime are those of the record before Next. A log with another record there was replaced.
 	LastID   string    `json:"last_id,omitempty"`
 	LastTime time.Time `json:"last_time,omitzero"`
-	// Accounts are those that the lane is sent entries of, all if it is empty, and Digests says that it makes digests. What waits for the lane
-	// is counted by them.
+	// Accounts are the accounts of the lane; empty: all. Digests is true if it makes digests. They serve to count
+	// pending entries.
 	Accounts []string `json:"accounts,omitempty"`
 	Digests  bool     `json:"digests,omitempty"`
-	// Generation rises with each change, so that the newer one of two copies is known.
+	// Generation rises with each change, to find the newer of two copies.
 	Generation uint64 `json:"generation"`
 }
 
-// HealMark says which events of one account a comparison with the history has journaled: those of the origin backfill in its span. It is the
-// data of an entry of the kind Heal, behind them in the journal, and the marks of an account have no event in common.
-type HealMark struct {
+// BackfillBatch is the range of events of one account that a comparison with the history has backfilled: the events of
+// the origin backfill in its span. It is the data of a Backfill entry, which follows them in the journal. The batches
+// of an account have no event in common.
+type BackfillBatch struct {
 	Account  string `json:"account"`
 	Provider string `json:"provider"`
 	Span
 }
 
-// DigestIDPrefix begins the ids of digests.
+// DigestIDPrefix is the prefix of the ids of digests.
 const DigestIDPrefix = "dig_"
 
-// DigestID is the id of the digest that a sink is sent of a mark, which was journaled at that time.
-func DigestID(at time.Time, sink string, m HealMark) string {
+// DigestID returns the id of a sink's digest of a batch that was journaled at that time.
+func DigestID(at time.Time, sink string, m BackfillBatch) string {
 	first, last := strconv.FormatUint(m.First, 10), strconv.FormatUint(m.Last, 10)
 	return DigestIDPrefix + strings.TrimPrefix(pipeline.NewID(at, pipeline.HashFields(&sink, &m.Account, &first, &last), 0), pipeline.TreatIDPrefix)
 }
 
-// SinkState returns what is known of a sink, which is the zero value for one that never was in trouble.
+// SinkState returns the state of a sink, which is zero for one without problems so far.
 func (j *Journal) SinkState(ctx context.Context, sink string) (SinkState, error) {
 	state, _, err := j.sinkState(ctx, sink)
 	return state, err
@@ -85,8 +88,8 @@ func (j *Journal) sinkState(ctx context.Context, sink string) (state SinkState, 
 	return state, revision, nil
 }
 
-// UpdateSink changes what is known of a sink, and returns the revision that holds the change. The change is applied again when somebody else changed it meanwhile. A lane that
-// runs follows at once, wherever it runs.
+// UpdateSink changes the state of a sink and returns the revision with the change. If another process changes it
+// concurrently, the change is applied again. A running lane follows at once, on any node.
 func (j *Journal) UpdateSink(ctx context.Context, sink string, change func(*SinkState)) (revision uint64, err error) {
 	for {
 		state, revision, err := j.sinkState(ctx, sink)
@@ -110,7 +113,7 @@ func (j *Journal) UpdateSink(ctx context.Context, sink string, change func(*Sink
 	}
 }
 
-// WatchSink calls changed with the state of a sink, now and whenever it changes, until ctx ends.
+// WatchSink calls changed with the state of a sink, now and after each change, until ctx ends.
 func (j *Journal) WatchSink(ctx context.Context, sink string, changed func(state SinkState, revision uint64)) error {
 	return j.cfg.State.Watch(ctx, SinkKey(sink), func(value []byte, revision uint64) {
 		var state SinkState

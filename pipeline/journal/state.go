@@ -6,35 +6,37 @@ import (
 	"strconv"
 )
 
-// State is a small durable map beside the log: cursors, what is known of the sinks, retries, baselines. An engine implements it. Its methods
-// are safe for use by several goroutines. Keys are made of the characters A-Z, a-z, 0-9, '_', '-' and '.', which separates their parts.
+// State is a small durable map beside the log, for cursors, states of sinks, retries and baselines. An engine
+// implements it. Its methods are safe for concurrent use. Keys consist of A-Z, a-z, 0-9, '_', '-' and '.', which
+// separates their parts.
 type State interface {
-	// Get returns a value and its revision, which is greater than any before it. The error is an [ErrNoKey] if there is none, and an [ErrDamagedValue] if its
-	// checksum does not match.
+	// Get returns a value and its revision. Revisions rise. If there is no such key, the error is [ErrNoKey]; if the
+	// value's checksum does not match, [ErrDamagedValue].
 	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
-	// Put stores a value durably and returns its revision. If expected is not [AnyRevision], it does so only if the key has that
-	// revision, 0 meaning that there is none, and returns an [ErrRevision] otherwise.
+	// Put stores a value durably and returns its revision. Unless expected is [AnyRevision], the key must have that
+	// revision, where 0 means that it does not exist; otherwise the error is [ErrRevision].
 	Put(ctx context.Context, key string, value []byte, expected uint64) (revision uint64, err error)
-	// Delete removes a key. It is no error if there is none.
+	// Delete removes a key. It returns nil if there is none.
 	Delete(ctx context.Context, key string) error
-	// List calls visit for each key that begins with prefix, in the order of the keys' bytes, until it returns an error, which List returns.
+	// List calls visit for each key with the prefix, in byte order. It stops at an error of visit and returns that.
 	List(ctx context.Context, prefix string, visit func(key string, value []byte) error) error
-	// Watch calls changed with each change of a key, also one by another process where several may use the state, and first with the value it
-	// has, if any. Changes that follow each other closely may be reported as one; that a key was deleted, as nil and 0. It returns nil when ctx ends, and an error if it cannot go on.
+	// Watch calls changed with the current value of a key, if any, and after each change, also by another process.
+	// Changes in quick succession may be reported as one. A deletion is reported as nil and 0. It returns nil when ctx
+	// ends, and an error if it cannot continue.
 	Watch(ctx context.Context, key string, changed func(value []byte, revision uint64)) error
-	// Close ends the state. Nothing else may be called during and after it.
+	// Close closes the state. No other method may be called during or after it.
 	Close() error
 }
 
-// AnyRevision lets [State.Put] overwrite whatever is there.
+// AnyRevision makes [State.Put] overwrite any revision.
 const AnyRevision = ^uint64(0)
 
 var (
-	// ErrNoKey says that the state has no such key.
+	// ErrNoKey means that the state has no such key.
 	ErrNoKey = errors.New("no such key")
-	// ErrRevision says that somebody else has changed the key.
+	// ErrRevision means that another process has changed the key.
 	ErrRevision = errors.New("the key has another revision")
-	// ErrDamagedValue says that a stored value is not what was written.
+	// ErrDamagedValue means that a stored value is damaged.
 	ErrDamagedValue = errors.New("the value is damaged")
 )
 
@@ -46,9 +48,9 @@ const (
 	historyPrefix = "history."
 	cursorPrefix  = "cursor."
 	deadPrefix    = "dead."
-	// HashKey holds the key of the hashes that hide_sender makes.
+	// HashKey holds the key for hashed senders.
 	HashKey = "hash_key"
-	// derivedKey holds how far the keys that are derived from the log are up to date.
+	// derivedKey holds how far the derived keys cover the log.
 	derivedKey = "derived"
 )
 
@@ -64,7 +66,7 @@ func DigestKey(sink string) string { return digestPrefix + sink }
 // HistoryKey is the key of an account's baseline.
 func HistoryKey(account string) string { return historyPrefix + account }
 
-// RetryPrefix begins the keys of a sink's retries.
+// RetryPrefix is the prefix of the keys of a sink's retries.
 func RetryPrefix(sink string) string { return retryPrefix + sink + "." }
 
 // RetryKey is the key of the retry of one entry by a sink.

@@ -5,23 +5,24 @@ import (
 	"sync"
 )
 
-// The bounds of what the tail holds.
+// The bounds of the tail.
 const (
 	tailRecords = 16 << 10
 	tailBytes   = 8 << 20
-	// tailWhole is how many records of one append are handed out as they are, without a copy.
+	// tailWhole is the number of records of one append that are returned without a copy.
 	tailWhole = 16
 )
 
-// tail holds the newest records in memory, for the lanes, which mostly want just those. They have consecutive numbers. The zero value is empty.
+// tail holds the newest records in memory, which is where lanes mostly read. Their numbers are consecutive. The zero
+// value is empty.
 type tail struct {
 	mu      sync.Mutex
-	appends [][]Record // in order, none of them empty; the records are shared with readers, and never changed
+	appends [][]Record // in order, none empty; the records are shared with readers and immutable
 	records int
 	bytes   int
 }
 
-// add appends what was written, and keeps the slice. Numbers that others have written in between are not there to be read: then only what follows is held.
+// add appends written records, and keeps the slice. If others have written in between, it drops what came before.
 func (t *tail) add(records []Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,7 +51,7 @@ func (t *tail) put(records []Record) {
 	t.bytes += sizeOf(records)
 }
 
-// drop lets go of the first n records, which are of the first append. t.mu is held.
+// drop removes the first n records, all of the first append. t.mu is held.
 func (t *tail) drop(n int) {
 	first := t.appends[0]
 	t.records -= n
@@ -69,7 +70,7 @@ func sizeOf(records []Record) (bytes int) {
 	return bytes
 }
 
-// read returns records from that number on, none if it does not hold that one. They are not to be changed.
+// read returns records from a number on, or none if it does not hold that number. They are read-only.
 func (t *tail) read(from uint64, limit int) []Record {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,7 +98,7 @@ func (t *tail) read(from uint64, limit int) []Record {
 	return records
 }
 
-// dropBefore lets go of the records before a number.
+// dropBefore removes the records before a number.
 func (t *tail) dropBefore(first uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // The way of an event through failures, a dead letter and a redrive.
@@ -35,7 +36,7 @@ func TestTrace(t *testing.T) {
 	}
 	letter := r.letters(1, journal.DeadLetterFilter{})[0]
 	stop()
-	trace, err := r.Journal.Trace(t.Context(), letter.ID)
+	trace, err := query.Find(t.Context(), r.Journal, letter.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func TestTrace(t *testing.T) {
 	}
 	tried(r.resent("box")[0], "")
 	stop()
-	if trace, err = r.Journal.Trace(t.Context(), letter.ID); err != nil {
+	if trace, err = query.Find(t.Context(), r.Journal, letter.ID); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"500 Internal Server Error", "400 Bad Request", fmt.Sprint("redrive of ", letter.Number), "ok"}
@@ -60,7 +61,7 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-func kinds(trace *journal.Trace) (kinds []string) {
+func kinds(trace *query.Trace) (kinds []string) {
 	for _, s := range trace.Steps {
 		switch {
 		case s.Attempt != nil && s.Attempt.Error == "":
@@ -82,14 +83,14 @@ func TestTraceFindsEveryEvent(t *testing.T) {
 	now := time.Now().UTC()
 	for n, date := range []time.Time{now, now.AddDate(0, -1, 0), now.Add(14 * time.Hour), now.AddDate(1, 0, 0)} {
 		e, number := r.put("acc", pipeline.OriginLive, date, n)
-		trace, err := r.Journal.Trace(t.Context(), e.ID)
+		trace, err := query.Find(t.Context(), r.Journal, e.ID)
 		if err != nil || trace.Event.Seq != number {
 			t.Errorf("%v: %+v (%v)", date, trace, err)
 		}
 	}
 	for _, id := range []string{"trt_06H003C601TTVEEHS54BW8N74C", "nonsense", ""} {
-		if _, err := r.Journal.Trace(t.Context(), id); !errors.Is(err, journal.ErrUnknownEvent) {
-			t.Errorf("%q: error %v, want %v", id, err, journal.ErrUnknownEvent)
+		if _, err := query.Find(t.Context(), r.Journal, id); !errors.Is(err, query.ErrUnknownEvent) {
+			t.Errorf("%q: error %v, want %v", id, err, query.ErrUnknownEvent)
 		}
 	}
 }
@@ -98,12 +99,12 @@ func TestTraceFindsEveryEvent(t *testing.T) {
 func TestTraceOfADigest(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	r.put("acc", pipeline.OriginBackfill, time.Now(), 0)
-	m := journal.HealMark{Account: "acc", Provider: "treatstream", Span: journal.Span{First: 1, Last: 1}}
+	m := journal.BackfillBatch{Account: "acc", Provider: "treatstream", Span: journal.Span{First: 1, Last: 1}}
 	data, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	numbers, err := r.Journal.Put(t.Context(), journal.Entry{Kind: journal.Heal, ID: "heal_1", Account: "acc", Data: data})
+	numbers, err := r.Journal.Put(t.Context(), journal.Entry{Kind: journal.Backfill, ID: "heal_1", Account: "acc", Data: data})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,11 +117,11 @@ func TestTraceOfADigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trace, err := r.Journal.Trace(t.Context(), journal.DigestID(entry.Time, "bot", m))
+	trace, err := query.Find(t.Context(), r.Journal, journal.DigestID(entry.Time, "bot", m))
 	if err != nil || trace.Event.Seq != numbers[0] || trace.Event.Type != pipeline.DigestType || trace.Event.Account != "acc" || !trace.Journaled.Equal(entry.Time) {
 		t.Errorf("trace %+v, %v", trace, err)
 	}
-	if _, err := r.Journal.Trace(t.Context(), journal.DigestID(entry.Time, "ghost", m)); !errors.Is(err, journal.ErrUnknownEvent) {
+	if _, err := query.Find(t.Context(), r.Journal, journal.DigestID(entry.Time, "ghost", m)); !errors.Is(err, query.ErrUnknownEvent) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -1,5 +1,5 @@
-// Package breaker decides when a destination may be sent something: the circuit breaker and the limits of a sink, and the state of the sink on disk, which
-// the operator changes too.
+// Package breaker decides when a destination may be sent something: it has the circuit breaker and the limits of a
+// sink, and keeps the state of the sink on disk, which the operator changes too.
 package breaker
 
 import (
@@ -14,18 +14,20 @@ import (
 )
 
 const (
-	// tripAt is how many events in a row a destination does not accept, or how many refusals it says in a row, see [pipeline.IsRefusal], until it counts
-	// as failing as a whole.
+	// tripAt is the number of failed events in a row, or of refusals in a row (see [pipeline.IsRefusal]), that opens
+	// the breaker.
 	tripAt = 3
-	// tripAlike is how many events in a row it refuses with one code, see [pipeline.RefusalCode].
+	// tripAlike is the number of refusals in a row with the same code (see [pipeline.RefusalCode]) that opens the
+	// breaker.
 	tripAlike = 2
-	// patience is for how long a destination that fails is probed every probeLimit at least, since events wait; then more seldom, unless new ones come.
+	// patience is how long a failing destination is probed at least every probeLimit. After that, probes are rarer
+	// unless new events arrive.
 	patience   = 10 * time.Minute
 	probeLimit = 12 * time.Second
 )
 
-// Breaker is the circuit breaker before a destination, and its limits. It lets as many deliveries at a time and in a second through as the
-// operator allows, none while the sink is disabled, and one now and then, a probe, while the destination fails as a whole.
+// Breaker is the circuit breaker of a destination. It also enforces the limits on concurrent deliveries and their rate.
+// It admits nothing while the sink is disabled, and single probes while the destination is down.
 type Breaker struct {
 	limits limits
 	news   news
@@ -35,13 +37,13 @@ type Breaker struct {
 	prober   prober
 	refusals refusals
 	accepted uint64        // deliveries
-	floor    time.Time     // the destination has demanded to be left alone until then
-	outage   [2]time.Time  // beginning and end of the last one
-	changed  chan struct{} // closed when one who waits should try again
+	floor    time.Time     // the destination asked for silence until then
+	outage   [2]time.Time  // start and end of the last outage
+	changed  chan struct{} // closed when waiters should try again
 	operator operator
 }
 
-// New makes the circuit breaker of a sink that is in a state. A concurrency or a rate of 0 is no limit.
+// New makes the circuit breaker of a sink in the given state. A concurrency or rate of 0 is no limit.
 func New(concurrency int, perSecond float64, probe Policy, state journal.SinkState) *Breaker {
 	return &Breaker{
 		limits: newLimits(concurrency, perSecond), state: state,
@@ -49,13 +51,13 @@ func New(concurrency int, perSecond float64, probe Policy, state journal.SinkSta
 	}
 }
 
-// refusals are a row: the events that were refused since one was accepted.
+// refusals counts the events refused since the last accepted one.
 type refusals struct {
 	of    map[uint64]struct{}
 	total int       // attempts
-	since time.Time // the first of them
-	code  string    // that all of them have; empty: they have none, or not the same
-	own   time.Time // since when all were said to be the events' own fault
+	since time.Time // time of the first one
+	code  string    // common to all; empty: none, or different ones
+	own   time.Time // since when all were refused as the events' own fault
 }
 
 func (r *refusals) note(number uint64, now time.Time, err error) {
@@ -76,8 +78,8 @@ func (r *refusals) note(number uint64, now time.Time, err error) {
 	r.total++
 }
 
-// everything reports whether they show that the destination fails as a whole. err is the latest.
-func (r *refusals) everything(err error) bool {
+// isOutage reports whether the refusals show that the destination is down. err is the latest one.
+func (r *refusals) isOutage(err error) bool {
 	return len(r.of) >= tripAt || r.total >= tripAt && pipeline.IsRefusal(err) || len(r.of) >= tripAlike && r.code != ""
 }
 
@@ -86,16 +88,16 @@ func (r *refusals) clear() {
 	r.total, r.since, r.code, r.own = 0, time.Time{}, "", time.Time{}
 }
 
-// A Pass is the right to deliver once. It is given back with [Breaker.Leave] or [Breaker.Abort].
+// A Pass is the permission for one delivery. End it with [Breaker.Leave] or [Breaker.Abort].
 type Pass struct {
 	Probe    bool
-	Accepted uint64 // how many deliveries the destination had accepted before
+	Accepted uint64 // deliveries that the destination had accepted before
 }
 
-// Enter waits for a pass. It reports false when ctx ends, or when hurry is closed and the way is not free.
+// Enter waits for a pass. It reports false when ctx ends, or when hurry is closed and no pass is free.
 func (b *Breaker) Enter(ctx context.Context, hurry <-chan struct{}) (Pass, bool) {
 	for {
-		if !b.passable(ctx, hurry) || !b.limits.enter(ctx) {
+		if !b.waitAdmissible(ctx, hurry) || !b.limits.enter(ctx) {
 			return Pass{}, false
 		}
 		b.mu.Lock()
@@ -108,7 +110,7 @@ func (b *Breaker) Enter(ctx context.Context, hurry <-chan struct{}) (Pass, bool)
 	}
 }
 
-// admit reports whether a delivery may begin now, and takes the probe if it is one.
+// admit reports whether a delivery may start now. If it is a probe, admit claims the probe.
 func (b *Breaker) admit(now func() time.Time) (Pass, bool) {
 	switch {
 	case !b.state.DisabledSince.IsZero():
@@ -122,8 +124,8 @@ func (b *Breaker) admit(now func() time.Time) (Pass, bool) {
 	return Pass{Probe: true, Accepted: b.accepted}, true
 }
 
-// passable waits until a delivery might be admitted.
-func (b *Breaker) passable(ctx context.Context, hurry <-chan struct{}) bool {
+// waitAdmissible waits until a delivery might be admitted.
+func (b *Breaker) waitAdmissible(ctx context.Context, hurry <-chan struct{}) bool {
 	for {
 		if ctx.Err() != nil {
 			return false
@@ -147,8 +149,8 @@ func (b *Breaker) passable(ctx context.Context, hurry <-chan struct{}) bool {
 	}
 }
 
-// Leave gives a pass back and says what became of the delivery of an event: err, or nil if it was accepted. aside says that the
-// event waits on its own schedule, so that its failure says little of the destination.
+// Leave ends a pass with the result of the delivery: err, or nil if it was accepted. aside is true for a deferred
+// event, whose failure says little about the destination.
 func (b *Breaker) Leave(p Pass, number uint64, aside bool, err error) {
 	b.mu.Lock()
 	now := time.Now()
@@ -159,31 +161,31 @@ func (b *Breaker) Leave(p Pass, number uint64, aside bool, err error) {
 	if pipeline.IsUnavailable(err) {
 		b.floor = clock.Later(b.floor, now.Add(after))
 	}
-	events := b.judge(attempt{p, number, aside, now, after, err})
+	events := b.recordAttempt(attempt{p, number, aside, now, after, err})
 	if p.Probe || len(events) > 0 {
 		b.wake()
 	}
 	b.news.add(events)
 	b.mu.Unlock()
-	b.limits.leave() // not before: the next one is to see what this one was told
+	b.limits.leave() // only now: the next delivery must see the new state
 	if len(events) > 0 {
 		b.report()
 	}
 }
 
-// An attempt is what is known of a delivery that has ended.
+// An attempt is the result of a finished delivery.
 type attempt struct {
 	Pass
 	number uint64
 	aside  bool
 	now    time.Time
-	after  time.Duration // the destination asked to be left alone for so long
+	after  time.Duration // the destination asked for silence for this long
 	err    error
 }
 
-// judge says what an attempt shows of the destination. What the answer to one that was on its way already does not end is the time
-// for which the destination asked to be left alone.
-func (b *Breaker) judge(a attempt) (events []event) {
+// recordAttempt updates the breaker after an attempt. A success that was already on its way does not end a silence that the
+// destination asked for.
+func (b *Breaker) recordAttempt(a attempt) (events []event) {
 	left := a.now.Before(b.floor)
 	switch {
 	case a.err == nil:
@@ -199,7 +201,7 @@ func (b *Breaker) judge(a attempt) (events []event) {
 		b.refusals.own = time.Time{}
 		return b.down(a, a.err)
 	case !b.state.Refusing && !left && (!a.Probe || !pipeline.IsDenied(a.err)):
-		events = b.up() // it answers, though it refuses this event
+		events = b.up() // it answers, although it refuses this event
 	}
 	if down := b.refused(a); down != nil {
 		return down
@@ -207,16 +209,16 @@ func (b *Breaker) judge(a attempt) (events []event) {
 	return events
 }
 
-// disable records that the destination says that it is gone.
+// disable records that the destination is gone.
 func (b *Breaker) disable(a attempt) []event {
-	if !b.state.DisabledSince.IsZero() { // it was on its way when another was told so
+	if !b.state.DisabledSince.IsZero() { // another delivery has reported it
 		return nil
 	}
 	b.state.DisabledSince, b.state.Reason, b.operator.gone = a.now.UTC(), a.err.Error(), true
 	return []event{{kind: pipeline.AlertDisabled, since: a.now, reason: a.err.Error()}}
 }
 
-// refused records that the destination answered, but refused this event. When it refuses one after the other, it fails as a whole.
+// refused records that the destination answered but refused this event. A row of refusals opens the breaker.
 func (b *Breaker) refused(a attempt) []event {
 	if a.aside && !a.Probe {
 		return nil
@@ -229,27 +231,28 @@ func (b *Breaker) refused(a attempt) []event {
 	case a.Probe && down && pipeline.IsDenied(a.err):
 		b.state.Refusing = true
 		return b.down(a, a.err)
-	case !down && b.refusals.everything(a.err):
+	case !down && b.refusals.isOutage(a.err):
 		b.state.Refusing = true
 		return b.down(a, fmt.Errorf("%w (%d times in a row nothing was accepted)", a.err, b.refusals.total))
 	}
 	return nil
 }
 
-// Note records that the destination refused an event that was tried with the pass of another one.
-func (b *Breaker) Note(number uint64, err error) {
+// NoteRefusal records the refusal of an event that used the pass of another one.
+func (b *Breaker) NoteRefusal(number uint64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.refusals.note(number, time.Now(), err)
 }
 
-// Another waits until one more event may be delivered with a pass. It reports false when ctx ends before.
-func (b *Breaker) Another(ctx context.Context) bool {
+// EnterMore waits until one more event may be delivered with the same pass. It reports false if ctx ends first.
+func (b *Breaker) EnterMore(ctx context.Context) bool {
 	return b.limits.rate == nil || b.limits.rate.Wait(ctx) == nil
 }
 
-// Hopeless reports whether an event is to be given up though nothing shows that the destination accepts others: for a long time, see [Policy], all
-// refusals said that it is the event's fault, and it is the only one that was refused, or no other can be tried in its place.
+// Hopeless reports whether to give up an event although nothing shows that the destination accepts others. That is so
+// if for a long time (see [Policy]) all refusals blamed the event, and it is the only refused event or no other can be
+// tried in its place.
 func (b *Breaker) Hopeless(number uint64, only bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -257,18 +260,18 @@ func (b *Breaker) Hopeless(number uint64, only bool) bool {
 	if _, in := r.of[number]; !in || len(r.of) > 1 && !only || r.own.IsZero() || now.Sub(r.own) < b.prober.policy.Alone {
 		return false
 	}
-	r.own = now // the next one has its own time
+	r.own = now // the next event gets its own time
 	return true
 }
 
-// Forget says that an event was given up: it keeps no other one waiting any more.
+// Forget records that an event was given up, so that it blocks no other one.
 func (b *Breaker) Forget(number uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.refusals.of, number)
 }
 
-// Abort gives a pass back when the delivery was broken off from this side.
+// Abort ends a pass whose delivery was canceled.
 func (b *Breaker) Abort(p Pass) {
 	b.limits.leave()
 	b.mu.Lock()
@@ -279,7 +282,7 @@ func (b *Breaker) Abort(p Pass) {
 	}
 }
 
-// down records that the destination fails as a whole.
+// down records that the destination is down.
 func (b *Breaker) down(a attempt, err error) []event {
 	e := event{reason: err.Error()}
 	began := b.state.DownSince.IsZero()
@@ -291,7 +294,7 @@ func (b *Breaker) down(a attempt, err error) []event {
 		}
 		b.prober.begin()
 		e.kind = pipeline.AlertDown
-	case !a.Probe && a.after == 0: // it was on its way when the first one failed
+	case !a.Probe && a.after == 0: // it was already on its way when the first one failed
 		return nil
 	case a.Probe:
 		b.prober.failed++
@@ -312,7 +315,7 @@ func (b *Breaker) down(a attempt, err error) []event {
 	return []event{e}
 }
 
-// up records that the destination works, and returns the event of that if it is news.
+// up records that the destination works. It returns the event of that if it is new.
 func (b *Breaker) up() []event {
 	if b.state.DownSince.IsZero() {
 		return nil
@@ -327,15 +330,15 @@ func (b *Breaker) up() []event {
 	return []event{e}
 }
 
-// wake makes those who wait try again. b.mu is held.
+// wake makes waiters try again. b.mu is held.
 func (b *Breaker) wake() {
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
 
-// Fresh says that new events have come. A destination that fails is probed soon for them, however long it has failed, but not before the time that it has
-// demanded.
-func (b *Breaker) Fresh() {
+// NotifyNewEvents records that new events have arrived. If the destination is down, it is probed soon for them, but not during a
+// silence that it asked for.
+func (b *Breaker) NotifyNewEvents() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.state.DownSince.IsZero() {
@@ -347,8 +350,8 @@ func (b *Breaker) Fresh() {
 	}
 }
 
-// Nudge makes those try again who wait for an end of the outage, when the lane has other events to probe with.
-func (b *Breaker) Nudge() {
+// WakeWaiters makes waiters try again when the lane has other events to probe with.
+func (b *Breaker) WakeWaiters() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.state.DownSince.IsZero() {
@@ -356,8 +359,8 @@ func (b *Breaker) Nudge() {
 	}
 }
 
-// Premature reports whether an event that was refused then need not wait for its own time: the destination fails as a whole,
-// so that the event can be the probe, or failed as a whole then. The channel is closed when that changes.
+// Premature reports whether an event refused at that time need not wait for its schedule: the destination is down, so
+// that the event can be the probe, or was down then. The channel is closed when that changes.
 func (b *Breaker) Premature(refused time.Time) (bool, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -372,21 +375,21 @@ func (b *Breaker) Now() (journal.SinkState, <-chan struct{}) {
 	return b.state, b.changed
 }
 
-// Failing reports whether the destination fails as a whole.
+// Failing reports whether the destination is down.
 func (b *Breaker) Failing() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.state.DownSince.IsZero()
 }
 
-// Open reports whether deliveries go on.
+// Open reports whether deliveries are admitted.
 func (b *Breaker) Open() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state.DisabledSince.IsZero() && b.state.DownSince.IsZero()
 }
 
-// Deliveries is how many were accepted.
+// Deliveries returns how many deliveries were accepted.
 func (b *Breaker) Deliveries() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -192,13 +192,13 @@ func TestBreakerDisables(t *testing.T) {
 		if _, ok := g.Enter(ctx, nil); ok {
 			t.Error("let through after 1000 hours")
 		}
-		g.obey(journal.SinkState{}, 1) // older than the destination's word, which is not on disk yet
+		g.applyOperator(journal.SinkState{}, 1) // older than the destination's word, which is not on disk yet
 		g.saved(2, true)
 		if state, _ := g.Now(); state.DisabledSince.IsZero() {
 			t.Error("the destination's word is undone by what was on disk before it")
 		}
 		g.saved(4, false) // what the operator said in revision 3 is in this one too
-		g.obey(journal.SinkState{}, 4)
+		g.applyOperator(journal.SinkState{}, 4)
 		if !<-entered {
 			t.Error("not let through when enabled")
 		}
@@ -366,7 +366,7 @@ func TestFreshEventsAreProbedFor(t *testing.T) {
 				close(entered)
 			}()
 			time.Sleep(time.Second)
-			g.Fresh()
+			g.NotifyNewEvents()
 			<-entered
 			if wait := came.Sub(last); wait > most || wait < after {
 				t.Errorf("probed %v after the last attempt, want at most %v, and no sooner than %v", wait, most, after)

@@ -15,27 +15,27 @@ import (
 )
 
 const (
-	// alertProbes is how many probes fail before the operator is alerted that a sink is down: a moment's outage is none of
-	// his business.
+	// alertProbes is the number of failed probes before the operator is alerted that a sink is down, so that a brief
+	// outage raises no alert.
 	alertProbes = 3
-	// alertEvery is how long further dead letters go without an alert.
+	// alertEvery is the shortest interval between alerts of dead letters.
 	alertEvery = time.Hour
 )
 
-// Keeper keeps the state of a sink on disk, follows what the operator writes there, and reports what changes.
+// Keeper keeps the state of a sink on disk, follows the operator's changes to it, and reports changes.
 type Keeper struct {
 	sink    string
 	journal *journal.Journal
 	breaker *Breaker
 	metrics Metrics
-	alert   func(pipeline.AlertData) // nil: nobody is alerted
+	alert   func(pipeline.AlertData) // nil: no alerts
 	works   func(since time.Time)    // called when the sink works again
 	logger  zerolog.Logger
-	dirty   chan struct{} // holds a token when the state is to be kept
+	dirty   chan struct{} // signals that the state must be saved
 
 	mu        sync.Mutex
-	alerted   bool      // the operator knows that the sink is down or disabled
-	alertedAt time.Time // when the operator was last alerted of a dead letter
+	alerted   bool      // the operator was told that the sink is down or disabled
+	alertedAt time.Time // time of the last alert of a dead letter
 }
 
 // NewKeeper makes the keeper of a sink.
@@ -43,20 +43,20 @@ func NewKeeper(j *journal.Journal, sink string, metrics Metrics, logger zerolog.
 	return &Keeper{sink: sink, journal: j, metrics: metrics, logger: logger, dirty: make(chan struct{}, 1)}
 }
 
-// Watch makes the keeper the one whom a breaker notifies, before anything is delivered. works is called when the sink works again, and alert,
-// if it is not nil, with what is wrong with it.
+// Watch connects the keeper to a breaker. Call it before anything is delivered. works is called when the sink works
+// again. alert, if not nil, is called with problems of the sink.
 func (k *Keeper) Watch(b *Breaker, works func(since time.Time), alert func(pipeline.AlertData)) {
 	k.breaker, k.works, k.alert = b, works, alert
 	b.news.notify = k.observe
 	state, _ := b.Now()
 	k.metrics.show(state)
-	k.alerted = state.Alerted && !b.Open() // else the operator has enabled it meanwhile
+	k.alerted = state.Alerted && !b.Open() // otherwise the operator has enabled the sink meanwhile
 }
 
-// observe is notified by the breaker of what has changed.
+// observe handles a change of the breaker.
 func (k *Keeper) observe(e event) {
 	k.mu.Lock()
-	state, _ := k.breaker.Now() // the newest, for changes may be reported in another order than they came
+	state, _ := k.breaker.Now() // the newest state, since changes may be reported out of order
 	k.metrics.show(state)
 	alert := false
 	switch e.kind {
@@ -100,7 +100,7 @@ func (k *Keeper) raise(kind pipeline.AlertKind, reason, hint string) {
 	}
 }
 
-// GaveUp reports a dead letter, if none was reported lately.
+// GaveUp reports a dead letter, unless one was reported recently.
 func (k *Keeper) GaveUp(why error) {
 	k.mu.Lock()
 	alert := time.Since(k.alertedAt) >= alertEvery
@@ -113,7 +113,7 @@ func (k *Keeper) GaveUp(why error) {
 	}
 }
 
-// Keep writes the breaker's state to disk whenever it changes, until all deliveries have ended, and then a last time.
+// Keep saves the breaker's state whenever it changes, until all deliveries have ended, and then once more.
 func (k *Keeper) Keep(ctx context.Context, ended <-chan struct{}) {
 	for over := false; !over; {
 		select {
@@ -134,7 +134,7 @@ func (k *Keeper) Keep(ctx context.Context, ended <-chan struct{}) {
 	}
 }
 
-// MarkDirty says that the breaker's state is to be kept.
+// MarkDirty records that the breaker's state must be saved.
 func (k *Keeper) MarkDirty() {
 	select {
 	case k.dirty <- struct{}{}:
@@ -167,10 +167,11 @@ func (k *Keeper) save(ctx context.Context) error {
 	return err
 }
 
-// Follow does as the operator says, who enables and disables sinks by their state on disk. pause waits before another try, and reports false when there is to be none.
+// Follow applies the operator's changes to the sink's state on disk. pause waits before a retry, and reports false to
+// stop.
 func (k *Keeper) Follow(ctx context.Context, pause func(context.Context) bool) {
 	for {
-		err := k.journal.WatchSink(ctx, k.sink, k.breaker.obey)
+		err := k.journal.WatchSink(ctx, k.sink, k.breaker.applyOperator)
 		if ctx.Err() != nil {
 			return
 		}
@@ -183,18 +184,18 @@ func (k *Keeper) Follow(ctx context.Context, pause func(context.Context) bool) {
 	}
 }
 
-// Metrics show whether a sink works.
+// Metrics are the metrics of a sink's state.
 type Metrics struct {
 	outages        prometheus.Counter
 	down, disabled prometheus.Gauge
 }
 
-// NewMetrics makes those of a sink.
+// NewMetrics returns the metrics of a sink.
 func NewMetrics(m *pipeline.Metrics, sink string) Metrics {
 	return Metrics{outages: m.Outages.WithLabelValues(sink), down: m.Down.WithLabelValues(sink), disabled: m.Disabled.WithLabelValues(sink)}
 }
 
-// show sets the metrics of a state.
+// show sets the metrics to a state.
 func (m Metrics) show(s journal.SinkState) {
 	number := func(since time.Time) float64 {
 		if since.IsZero() {

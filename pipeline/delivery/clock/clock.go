@@ -1,4 +1,5 @@
-// Package clock says how a lane waits: by the monotonic clock, and for a time that was kept on disk by a clock that may have been wrong.
+// Package clock helps a lane to wait: by the monotonic clock, and for times on disk that come from a clock that may
+// have been wrong.
 package clock
 
 import (
@@ -7,14 +8,15 @@ import (
 	"time"
 )
 
-// What is waited for in memory is waited for by the monotonic clock, which goes on when somebody sets the other one: its times come from
-// time.Now and keep that reading, which UTC and JSON strip (package time, "Monotonic Clocks"). On disk there is the wall clock only.
+// Waits in memory use the monotonic clock, which setting the system clock does not affect. Their times come from
+// time.Now and keep its monotonic reading, which UTC and JSON strip (package time, "Monotonic Clocks"). Times on disk
+// have the wall clock only.
 
-// OnDisk is a time as it is kept on disk.
+// OnDisk converts a time to its form on disk.
 func OnDisk(t time.Time) time.Time { return t.UTC() }
 
-// Waking is when something is due, by the monotonic clock of now, that was to be due at due by a clock that said noted when that was
-// decided. If that clock was ahead, and was set right since, it is not waited for longer than was decided then.
+// Waking converts a due time from disk to the monotonic clock of now. noted is what the clock said when the time was
+// set. If that clock was ahead and was set right since, the wait is no longer than intended then.
 func Waking(due, noted, now time.Time) time.Time {
 	if due.IsZero() {
 		return due
@@ -26,7 +28,7 @@ func Waking(due, noted, now time.Time) time.Time {
 	return now.Add(wait)
 }
 
-// Later is the later one of two times.
+// Later returns the later of two times.
 func Later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -34,8 +36,8 @@ func Later(a, b time.Time) time.Time {
 	return b
 }
 
-// Await waits until changed is closed or, if wait is not negative, has passed. It reports false if ctx ended or hurry was closed
-// before.
+// Await waits until changed is closed or, if wait is not negative, has passed. It reports false if ctx ends or hurry is
+// closed first.
 func Await(ctx context.Context, hurry, changed <-chan struct{}, wait time.Duration) bool {
 	var timeout <-chan time.Time
 	if wait >= 0 {
@@ -54,7 +56,7 @@ func Await(ctx context.Context, hurry, changed <-chan struct{}, wait time.Durati
 	return true
 }
 
-// AtOnce calls write, which records what has happened already: also after ctx has ended, but for no longer than 2 s.
+// AtOnce calls write to record what has already happened. It works after ctx has ended, but takes at most 2 s.
 func AtOnce(ctx context.Context, write func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 2*time.Second, errRecordLate)
 	defer cancel()

@@ -8,14 +8,15 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// The form of the cursors in their file: a version, the place at the journal's end where all lanes are that are nowhere else, and then each lane: its
-// name, its generation if it is another than that of the whole, its place if it is another, its open and its missing numbers. All is unsigned varints, and texts with
-// their length before them. Numbers of spans are differences, each to the one before.
+// The encoding of the cursors in their file: a version, the place at the journal's end that idle lanes share, and then
+// each lane: its name, its generation if it differs from that of the file, its place if it differs, and its open and
+// missing numbers. All values are unsigned varints, and strings have their length before them. Numbers of spans are
+// deltas.
 const cursorVersion = 1
 
 var errCursorForm = errors.New("it is not of the form of cursors")
 
-// header begins the form.
+// header starts the encoding.
 func header(b []byte, end Place) []byte {
 	return appendPlace(append(b, cursorVersion), end)
 }
@@ -46,7 +47,7 @@ func appendSpans(b []byte, spans []journal.Span) []byte {
 	return b
 }
 
-// appendLane appends the form of a lane. atEnd says that its place is that of the whole, closed that its generation is its own.
+// appendLane encodes a lane. atEnd means that its place is the shared one, closed that its generation is its own.
 func appendLane(b []byte, sink string, c *journal.Cursor, atEnd, closed bool) []byte {
 	b = appendText(b, sink)
 	flags := byte(0)
@@ -66,7 +67,7 @@ func appendLane(b []byte, sink string, c *journal.Cursor, atEnd, closed bool) []
 	return appendSpans(appendSpans(b, c.Open), c.Missing)
 }
 
-// parseCursors reads the form of the whole of that generation.
+// parseCursors decodes a file of that generation.
 func parseCursors(b []byte, generation uint64) (end Place, cursors map[string]journal.Cursor, err error) {
 	p := parser{b: b}
 	if p.byte() != cursorVersion {
@@ -90,7 +91,7 @@ func parseCursors(b []byte, generation uint64) (end Place, cursors map[string]jo
 	return end, cursors, p.err
 }
 
-// parser takes values off the front. After the first error it yields zero values.
+// parser reads values from the front. After the first error it returns zero values.
 type parser struct {
 	b   []byte
 	err error
@@ -145,7 +146,7 @@ func (p *parser) place() Place {
 
 func (p *parser) spans() (spans []journal.Span) {
 	n, last := p.number(), uint64(0)
-	if n > uint64(len(p.b)) { // each takes two bytes at least
+	if n > uint64(len(p.b)) { // each takes at least two bytes
 		p.fail()
 		return nil
 	}

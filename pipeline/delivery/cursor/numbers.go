@@ -6,10 +6,10 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Numbers is a set of numbers of the journal: spans in order that neither overlap nor touch.
+// Numbers is a set of numbers of the journal: sorted spans that neither overlap nor touch.
 type Numbers []journal.Span
 
-// find is the index of the first span that ends at n or behind it.
+// find returns the index of the first span that ends at n or later.
 func (s Numbers) find(n uint64) int {
 	i, _ := slices.BinarySearchFunc(s, n, func(span journal.Span, n uint64) int {
 		switch {
@@ -29,7 +29,7 @@ func (s Numbers) Holds(n uint64) bool {
 	return i < len(s) && s[i].Holds(n)
 }
 
-// count is how many numbers there are.
+// count returns the size of the set.
 func (s Numbers) count() (n uint64) {
 	for _, span := range s {
 		n += span.Last - span.First + 1
@@ -37,7 +37,7 @@ func (s Numbers) count() (n uint64) {
 	return n
 }
 
-// Add adds the numbers of a span.
+// Add adds a span.
 func (s *Numbers) Add(span journal.Span) {
 	if span.First > span.Last {
 		return
@@ -54,10 +54,10 @@ func (s *Numbers) Add(span journal.Span) {
 	*s = slices.Replace(*s, from, to, span)
 }
 
-// AddOne adds one number.
+// AddOne adds a number.
 func (s *Numbers) AddOne(n uint64) { s.Add(journal.Span{First: n, Last: n}) }
 
-// Remove takes one number out, and reports whether it was in.
+// Remove removes a number. It reports whether it was in the set.
 func (s *Numbers) Remove(n uint64) bool {
 	i := s.find(n)
 	if i == len(*s) || !(*s)[i].Holds(n) {
@@ -78,7 +78,7 @@ func (s *Numbers) Remove(n uint64) bool {
 	return true
 }
 
-// without is a copy of the numbers that are not in a span.
+// without returns a copy of the set without the numbers of a span.
 func (s Numbers) without(span journal.Span) Numbers {
 	left := s.Below(span.First)
 	for _, one := range s[s.find(span.Last):] {
@@ -89,7 +89,7 @@ func (s Numbers) without(span journal.Span) Numbers {
 	return left
 }
 
-// Below is a copy of the numbers that are less than n.
+// Below returns a copy of the numbers less than n.
 func (s Numbers) Below(n uint64) Numbers {
 	i := s.find(n)
 	part := slices.Clone(s[:i])
@@ -99,7 +99,7 @@ func (s Numbers) Below(n uint64) Numbers {
 	return part
 }
 
-// common are the numbers of a span that are also in the set.
+// common returns the numbers that are in both the set and a span.
 func (s Numbers) common(span journal.Span) (all []journal.Span) {
 	for _, one := range s[s.find(span.First):] {
 		if one.First > span.Last {
@@ -110,7 +110,7 @@ func (s Numbers) common(span journal.Span) (all []journal.Span) {
 	return all
 }
 
-// valid reports whether the spans are in order and apart, as those that were read from disk may not be.
+// valid reports whether the spans are sorted and apart, which data from disk may violate.
 func (s Numbers) valid() bool {
 	for i, span := range s {
 		if span.First == 0 || span.Last < span.First || i > 0 && span.First <= s[i-1].Last {

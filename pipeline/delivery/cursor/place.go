@@ -9,44 +9,44 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// ReadAtOnce is how many records are read at a time.
+// ReadAtOnce bounds the records per read.
 const ReadAtOnce = 1024
 
-// A Place is where somebody stands in the journal: before the number next. id and time are those of the record before it, if they are known:
-// a journal that holds another one there was replaced.
+// A Place is a position in the journal, before the number Next. ID and Time are those of the record before it, if
+// known: a journal with another record there was replaced.
 type Place struct {
 	Next uint64
 	ID   string
 	Time time.Time
 }
 
-// Behind is the place behind a record.
+// Behind returns the place after a record.
 func Behind(r *journal.Record) Place {
 	return Place{Next: r.Number + 1, ID: r.ID, Time: r.Time}
 }
 
-// Of is the place of a cursor.
+// Of returns the place of a cursor.
 func Of(c journal.Cursor) Place { return Place{c.Next, c.LastID, c.LastTime} }
 
 var (
-	// ErrReplaced says that the journal holds another record than the one that was read there before.
+	// ErrReplaced means that the journal holds another record than it did at that number.
 	ErrReplaced = errors.New("the journal holds other entries than it did")
-	// ErrShorter says that the journal ends before numbers that it has given.
+	// ErrShorter means that the journal ends before numbers that it has given.
 	ErrShorter = errors.New("the journal has lost its end")
 )
 
-// A Step is what was read of the journal at once.
+// A Step is the result of one read of the journal.
 type Step struct {
 	Records []journal.Record
-	// missing are numbers that the journal has lost, among those that were passed.
+	// Missing are numbers in between that the journal has lost.
 	Missing []journal.Span
-	// aged are numbers that it has dropped by age before they were read.
+	// Aged are numbers that retention has dropped before they were read.
 	Aged []journal.Span
-	At   Place // behind them
+	At   Place // the place after the step
 }
 
-// Read reads at most limit records from a place on. A step that is not beyond from says that there is nothing more. The error is an ErrReplaced
-// or an ErrShorter if the place does not fit the journal.
+// Read reads at most limit records from a place on. If the step does not go beyond from, there is nothing more. The
+// error is ErrReplaced or ErrShorter if the place does not match the journal.
 func Read(ctx context.Context, j *journal.Journal, from Place, limit int) (Step, error) {
 	s := Step{At: from}
 	first, next := j.Bounds()
@@ -59,7 +59,7 @@ func Read(ctx context.Context, j *journal.Journal, from Place, limit int) (Step,
 		}
 	}
 	start := s.At.Next
-	if s.At.ID != "" && start > first { // read the one before again, to compare it
+	if s.At.ID != "" && start > first { // read the previous record again to compare it
 		start--
 		limit++
 	}
@@ -98,7 +98,7 @@ func (s *Step) skip(ctx context.Context, j *journal.Journal, first uint64) error
 	return nil
 }
 
-// pass moves the step's place behind its records and over lost numbers. next is the number that the journal was about to give before they were read.
+// pass moves the step's place past its records and lost numbers. next is the journal's next number before the read.
 func (s *Step) pass(ctx context.Context, j *journal.Journal, next uint64) error {
 	var holes []journal.Span
 	expected := s.At.Next
@@ -108,7 +108,7 @@ func (s *Step) pass(ctx context.Context, j *journal.Journal, next uint64) error 
 		}
 		expected = s.Records[i].Number + 1
 	}
-	open := len(s.Records) == 0 && next > expected // nothing can be read, though there was something
+	open := len(s.Records) == 0 && next > expected // nothing is readable, although there was something
 	if open {
 		holes = append(holes, journal.Span{First: expected, Last: next - 1})
 	}
@@ -124,13 +124,13 @@ func (s *Step) pass(ctx context.Context, j *journal.Journal, next uint64) error 
 	if n := len(s.Records); n > 0 {
 		s.At = Behind(&s.Records[n-1])
 	}
-	if n := len(s.Missing); open && n > 0 { // what lies behind the last gap may only be on its way
+	if n := len(s.Missing); open && n > 0 { // what follows the last gap may still be on its way
 		s.At = Place{Next: s.Missing[n-1].Last + 1, Time: s.At.Time}
 	}
 	return nil
 }
 
-// End is the place at the journal's end.
+// End returns the place at the journal's end.
 func End(ctx context.Context, j *journal.Journal) (Place, error) {
 	first, next := j.Bounds()
 	end := Place{Next: next}
@@ -144,12 +144,12 @@ func End(ctx context.Context, j *journal.Journal) (Place, error) {
 	return end, err
 }
 
-// Verify finds out whether the journal is the one in which a place was, and where to go on if it is not: with what is newer than the record before the
-// place, if that is known.
+// Verify checks whether the journal is the one that a place comes from. If it is not, Verify returns the place to go
+// on: after the records that are not newer than the one before the place, if that is known.
 func Verify(ctx context.Context, j *journal.Journal, at Place) (to Place, replaced bool, err error) {
 	first, next := j.Bounds()
 	if at.Next <= first || at.Time.IsZero() {
-		return at, false, nil // nothing is left to compare it with
+		return at, false, nil // there is nothing left to compare with
 	}
 	since := at.Time.Add(1)
 	if at.ID != "" && at.Next <= next {
@@ -163,20 +163,21 @@ func Verify(ctx context.Context, j *journal.Journal, at Place) (to Place, replac
 			since = at.Time
 		}
 	}
-	// The record before it is another one, or lost. Times never fall, so that nothing newer is before the place, if it is the same journal.
+	// The record before it is another one, or lost. Times never decrease, so in the same journal nothing newer comes
+	// before the place.
 	found, err := j.SeekTime(ctx, since)
 	if err != nil || found >= min(at.Next, next) {
 		return at, false, err
 	}
 	records, err := j.Read(ctx, found, 1)
 	if err != nil || len(records) == 0 || records[0].Number >= at.Next {
-		return at, false, err // there are only numbers that are lost
+		return at, false, err // only lost numbers
 	}
 	return Place{Next: records[0].Number, Time: at.Time}, true, nil
 }
 
-// Refit makes a cursor fit a journal that holds other entries than it did from the number from on. Those that are there below the cursor are open, for they are new.
-// Of numbers that are there no more, those that were settled stay so.
+// Refit adapts a cursor to a journal with other entries from a number on. Entries from there to the cursor are new, and
+// so become open. Settled numbers that no longer exist stay settled.
 func Refit(ctx context.Context, j *journal.Journal, c journal.Cursor, from uint64) (fit journal.Cursor, fresh Numbers, err error) {
 	last := Place{Time: c.LastTime}
 	for at := from; at < c.Next; at = last.Next {

@@ -44,7 +44,7 @@ func (s *Store) Copy(ctx context.Context, sink string) error {
 	return nil
 }
 
-// copyAll copies to the state what is older there.
+// copyAll copies to the state the cursors that are older there.
 func (s *Store) copyAll(ctx context.Context) error {
 	s.mu.Lock()
 	var stale []string
@@ -101,7 +101,7 @@ func (s *Store) Run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			_ = s.Save(false) // reports a failure, and is tried again
+			_ = s.Save(false) // it logs a failure and retries
 		case <-early:
 			_ = s.save(false, false)
 			early, rest = nil, time.After(writePause)

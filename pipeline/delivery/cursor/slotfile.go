@@ -12,14 +12,14 @@ import (
 	"runtime"
 )
 
-// A slotFile holds one value in two slots that are written in turn, so that a write that is cut off leaves the value before it. Each slot has
-// a header: magic, generation, length and a checksum of all that. The file is as large as two slots; when a value grows out of them, a larger file
-// takes its place.
+// A slotFile stores a value in two slots that are written in turn, so that an interrupted write leaves the previous
+// value. Each slot has a header: magic, generation, length and a checksum over everything. The file has the size of two
+// slots. A value that outgrows them goes to a larger file.
 type slotFile struct {
 	path string
 	file *os.File
-	size int64 // of a slot
-	turn int64 // the slot that is written next
+	size int64 // of one slot
+	turn int64 // the slot to write next
 	buf  []byte
 }
 
@@ -32,13 +32,13 @@ const (
 
 var errNoSlot = errors.New("no slot of it is whole")
 
-// readSlots returns the newest value that is whole, wherever in the file it is. The error is an errNoSlot if there is none.
+// readSlots returns the newest intact value, wherever it is in the file. The error is errNoSlot if there is none.
 func readSlots(path string) (value []byte, generation uint64, err error) {
 	f, err := os.Open(path) //nolint:gosec // the path is the caller's
 	if err != nil {
 		return nil, 0, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close() //nolint:errcheck // opened for reading only
 	data, err := io.ReadAll(io.LimitReader(f, 2*slotLimit))
 	if err != nil {
 		return nil, 0, err
@@ -78,7 +78,8 @@ func slotSum(head, value []byte) uint32 {
 	return crc32.Update(crc32.Checksum(head, table), table, value)
 }
 
-// write stores a value. If it is not synced, it survives the end of the process, and the value that was synced last survives a power cut.
+// write stores a value. Without a sync it survives the end of the process; after a power failure, the last synced value
+// is there.
 func (s *slotFile) write(value []byte, generation uint64, sync bool) error {
 	if len(value) > slotLimit-slotHeader {
 		return fmt.Errorf("it is %d bytes, and at most %d can be kept", len(value), slotLimit)
@@ -95,7 +96,7 @@ func (s *slotFile) write(value []byte, generation uint64, sync bool) error {
 		return err
 	}
 	if !sync {
-		return nil // the next one goes into the same slot
+		return nil // the next write goes to the same slot
 	}
 	if err := s.file.Sync(); err != nil {
 		return err
@@ -104,13 +105,13 @@ func (s *slotFile) write(value []byte, generation uint64, sync bool) error {
 	return nil
 }
 
-// replace makes a new file, with slots of twice the size that is needed now, whose first one is what was to be written.
+// replace creates a new file with slots of twice the size needed now, and writes the value to its first slot.
 func (s *slotFile) replace() error {
 	size := int64(slotLeast)
 	for size < 2*int64(len(s.buf)) {
 		size *= 2
 	}
-	whole := make([]byte, 2*size) // zeros are written, so that later writes need no room
+	whole := make([]byte, 2*size) // written zeroes reserve the space for later writes
 	copy(whole, s.buf)
 	fresh := s.path + ".new"
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -119,7 +120,7 @@ func (s *slotFile) replace() error {
 	if err := writeFile(fresh, whole); err != nil {
 		return err
 	}
-	s.close() // some systems do not replace a file that is open
+	s.close() // some systems cannot replace an open file
 	if err := os.Rename(fresh, s.path); err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (s *slotFile) replace() error {
 	return nil
 }
 
-// writeFile writes a file that is not there yet, durably.
+// writeFile creates a file durably.
 func writeFile(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the path is the caller's
 	if err != nil {
@@ -147,7 +148,7 @@ func writeFile(path string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// syncDir makes the names in a folder durable. Windows does so by itself.
+// syncDir syncs a folder. Windows needs no sync.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -1,7 +1,8 @@
-// Package cursor keeps the places of the lanes in the journal: a cursor is the next number to read, the numbers below it that are not settled, and
-// those that the journal had lost when the lane came there.
+// Package cursor keeps the lanes' positions in the journal. A cursor is the next number to read, the numbers below it
+// that are not settled, and those that the journal had lost when the lane read there.
 //
-// A place is compared with the journal by the id of the record before it, so that a journal that was replaced or that has lost its end is noticed.
+// A position includes the id of the record before it. By that it notices a journal that was replaced or has lost its
+// end.
 package cursor
 
 import (
@@ -23,29 +24,30 @@ import (
 )
 
 const (
-	// saveEvery is how often the cursors are saved while they change, and so what is delivered again after a power cut.
+	// saveEvery is how often changed cursors are synced. After a power failure, the deliveries of this interval are
+	// repeated.
 	saveEvery = 100 * time.Millisecond
-	// writeAfter is after how many settled deliveries the file is written, not synced, before its time, and so what a killed process delivers again;
-	// writePause is how long it is left alone between two such writes.
+	// writeAfter is the number of settled deliveries that triggers an early write without a sync, so that a killed
+	// process repeats no more than that. writePause is the shortest interval between such writes.
 	writeAfter = 200
 	writePause = 5 * time.Millisecond
-	// copyEvery is how often those that have changed are copied to the state.
+	// copyEvery is how often changed cursors are copied to the state.
 	copyEvery = time.Second
-	// idleEvery is how often the cursors of lanes are saved that only pass what they do not want.
+	// idleEvery is how often the cursors of lanes are saved that only skip records.
 	idleEvery = time.Minute
-	// copyTime bounds one copy to the state, and copiesAtOnce how many are under way.
+	// copyTime bounds one copy to the state, and copiesAtOnce the concurrent ones.
 	copyTime     = 5 * time.Second
 	copiesAtOnce = 32
 )
 
-// Store keeps the cursors of all lanes: in a file of its own, where one write and one fsync save them all, and each in the journal's state.
-// Of the two the one with the greater generation counts, whatever became of the other.
+// Store keeps the cursors of all lanes: in one file, where a single write and fsync saves them all, and each in the
+// journal's state. Of the two copies, the one with the higher generation counts.
 type Store struct {
 	state  journal.State
-	end    func() Place // where all lanes are that are idle
+	end    func() Place // the place that idle lanes share
 	logger zerolog.Logger
-	dirty  dirtySet      // sinks whose form is to be made again
-	early  chan struct{} // holds a token when writeAfter deliveries are settled
+	dirty  dirtySet      // sinks whose encoding is outdated
+	early  chan struct{} // signals writeAfter settled deliveries
 
 	mu         sync.Mutex
 	file       *slotFile // nil: there is none
@@ -54,35 +56,36 @@ type Store struct {
 	latest     lastWrite
 }
 
-// lastWrite is the latest one to the file.
+// lastWrite describes the latest write to the file.
 type lastWrite struct {
-	end     Place     // of the journal's reader then
+	end     Place     // the journal's end then
 	at      time.Time // when it was
 	open    bool      // it has failed, or is not synced
-	failure string    // that was reported
+	failure string    // the failure that was logged
 }
 
-// A storedCursor is the cursor of one sink, whose lane may be open or not.
+// A storedCursor is the cursor of a sink, whose lane may be open or not.
 type storedCursor struct {
 	cursor   journal.Cursor // as it was read, or as its lane left it
 	form     []byte
-	snapshot snapshot // nil if the lane is not open
+	snapshot snapshot // nil: the lane is not open
 
-	copying sync.Mutex // held while it is copied to the state, so that copies are written in their order
-	stale   bool       // the copy in the state is older; guarded by cursorStore.mu
+	copying sync.Mutex // held while copying to the state, so that copies are written in order
+	stale   bool       // the copy in the state is older; guarded by Store.mu
 }
 
-// A snapshot returns the cursor of a lane as it is now, when the journal's end is there, and whether the lane is idle. last says that the lane has ended.
+// A snapshot returns the current cursor of a lane, given the journal's end, and whether the lane is idle. last means
+// that the lane has ended.
 type snapshot func(end Place, last bool) (c journal.Cursor, idle bool)
 
 // dirtySet is a set of sinks that is cheap to add to.
 type dirtySet struct {
 	mu      sync.Mutex
 	sinks   map[string]struct{}
-	settled int // deliveries, since all was taken
+	settled int // deliveries since the last take
 }
 
-// settle counts settled deliveries, and reports whether they are many.
+// settle counts settled deliveries. It reports whether there are many.
 func (s *dirtySet) settle(n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,13 +116,14 @@ func (s *dirtySet) takeAll() map[string]struct{} {
 	return all
 }
 
-// Follow says where the journal's end is, at which all lanes are that are idle. It is called before a lane is opened.
+// Follow provides the journal's end, which idle lanes share. Call it before opening a lane.
 func (s *Store) Follow(end func() Place) { s.end = end }
 
-// MarkDirty says that the cursor of a sink has changed.
+// MarkDirty records that the cursor of a sink has changed.
 func (s *Store) MarkDirty(sink string) { s.dirty.add(sink) }
 
-// Settled says that so many deliveries are settled, besides [Store.MarkDirty], of a sink whose destination cannot be asked what it holds.
+// Settled counts settled deliveries of a sink whose destination cannot report what it holds. It complements
+// [Store.MarkDirty].
 func (s *Store) Settled(n int) {
 	if s.file != nil && s.dirty.settle(n) {
 		select {
@@ -129,7 +133,8 @@ func (s *Store) Settled(n int) {
 	}
 }
 
-// Begin opens a lane that is new. It must not begin further on if relay is killed now, and commands beside relay look for it in the state.
+// Begin saves the cursor of a new lane, so that it starts at the same place if relay is killed now. Commands beside
+// relay read it in the state.
 func (s *Store) Begin(ctx context.Context, sink string, now snapshot) error {
 	err := s.Open(sink, now)
 	if err != nil {
@@ -139,7 +144,7 @@ func (s *Store) Begin(ctx context.Context, sink string, now snapshot) error {
 		err = s.Save(true)
 	}
 	if copyErr := s.Copy(ctx, sink); err != nil || s.file == nil {
-		err = copyErr // one copy is enough to begin
+		err = copyErr // one copy suffices to start
 	}
 	if err != nil {
 		s.abandon(sink)
@@ -147,7 +152,8 @@ func (s *Store) Begin(ctx context.Context, sink string, now snapshot) error {
 	return err
 }
 
-// Open reads both copies. It returns the place at the journal's end when the cursors were last saved in the file; it is zero if that is not known.
+// Open reads both copies. It returns the place at the journal's end when the file was last saved, or the zero value if
+// unknown.
 func Open(ctx context.Context, state journal.State, path string, logger zerolog.Logger) (*Store, Place, error) {
 	s := &Store{state: state, logger: logger, lanes: make(map[string]*storedCursor), early: make(chan struct{}, 1)}
 	var end Place
@@ -182,7 +188,7 @@ func Open(ctx context.Context, state journal.State, path string, logger zerolog.
 	return s, end, nil
 }
 
-// copies reads the cursors in the state. Those that cannot be read are as if they were not there, which is reported.
+// copies reads the cursors in the state. It treats unreadable ones as missing, and logs them.
 func (s *Store) copies(ctx context.Context, known map[string]journal.Cursor) (map[string]journal.Cursor, error) {
 	all := make(map[string]journal.Cursor)
 	prefix := journal.CursorKey("")
@@ -197,13 +203,13 @@ func (s *Store) copies(ctx context.Context, known map[string]journal.Cursor) (ma
 		return nil
 	}
 	err := s.state.List(ctx, prefix, read)
-	if errors.Is(err, journal.ErrDamagedValue) { // the others, one by one
+	if errors.Is(err, journal.ErrDamagedValue) { // read the others one by one
 		err = nil
 		for _, sink := range slices.Sorted(maps.Keys(known)) {
 			value, _, getErr := s.state.Get(ctx, journal.CursorKey(sink))
 			switch {
 			case getErr == nil:
-				_ = read(journal.CursorKey(sink), value) // has no error
+				_ = read(journal.CursorKey(sink), value) // never fails
 			case errors.Is(getErr, journal.ErrDamagedValue):
 				damaged = append(damaged, sink)
 			case !errors.Is(getErr, journal.ErrNoKey):
@@ -220,7 +226,7 @@ func (s *Store) copies(ctx context.Context, known map[string]journal.Cursor) (ma
 	return all, nil
 }
 
-// Furthest is the greatest number that a cursor is beyond.
+// Furthest returns the highest number that any cursor has passed.
 func (s *Store) Furthest() (sink string, next uint64) {
 	for name, lane := range s.lanes {
 		if lane.cursor.Next > next {
@@ -241,7 +247,7 @@ func (s *Store) Find(sink string) (journal.Cursor, bool) {
 	return lane.cursor, true
 }
 
-// Current returns the cursors as they are now.
+// Current returns the current cursors.
 func (s *Store) Current() map[string]journal.Cursor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -258,7 +264,7 @@ func (s *Store) Current() map[string]journal.Cursor {
 
 var errLaneOpen = errors.New("its lane is open already")
 
-// Open has a lane's cursor saved from now on.
+// Open starts saving the cursor of a lane.
 func (s *Store) Open(sink string, now snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -275,7 +281,7 @@ func (s *Store) Open(sink string, now snapshot) error {
 	return nil
 }
 
-// Close saves a lane's cursor a last time. The error says that neither copy has it.
+// Close saves a lane's cursor a last time. An error means that neither copy has it.
 func (s *Store) Close(ctx context.Context, sink string) error {
 	s.mu.Lock()
 	lane := s.lanes[sink]
@@ -294,14 +300,15 @@ func (s *Store) Close(ctx context.Context, sink string) error {
 	return nil
 }
 
-// Save writes the file and syncs it if there is something to save. now says that what idle lanes have passed counts.
+// Save writes and syncs the file if something has changed. now includes what idle lanes have skipped.
 func (s *Store) Save(now bool) error { return s.save(now, true) }
 
-// save writes the file if there is something to save, which survives the end of the process, and a power cut too if it is synced.
+// save writes the file if something has changed. Without a sync it survives the end of the process, with one also a
+// power failure.
 func (s *Store) save(now, sync bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	end := s.end() // before the sinks are taken that are dirty: a lane that was handed something before it is among them
+	end := s.end() // before the dirty sinks are taken: a lane that got something before is among them
 	dirty := s.dirty.takeAll()
 	moved := end.Next != s.latest.end.Next && (now || time.Since(s.latest.at) >= idleEvery)
 	if len(dirty) == 0 && !moved && !s.latest.open {
@@ -326,7 +333,7 @@ func (s *Store) save(now, sync bool) error {
 	return s.write(end, sync)
 }
 
-// allOpen adds to a set the sinks whose lanes are open. s.mu is held.
+// allOpen adds the sinks with open lanes to a set. s.mu is held.
 func (s *Store) allOpen(to map[string]struct{}) map[string]struct{} {
 	if to == nil {
 		to = make(map[string]struct{})
@@ -339,7 +346,7 @@ func (s *Store) allOpen(to map[string]struct{}) map[string]struct{} {
 	return to
 }
 
-// abandon says that a lane was not opened after all.
+// abandon records that a lane was not opened after all.
 func (s *Store) abandon(sink string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

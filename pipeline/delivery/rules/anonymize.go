@@ -13,13 +13,13 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Anonymizer leaves out of a record who sent it, or puts a hash in its place, as the sink's rule says.
+// Anonymizer removes the sender from a record, or replaces it with a hash, depending on the sink's rule.
 type Anonymizer struct {
 	rule SenderRule
-	key  []byte // of the hashes
+	key  []byte // for the hashes
 }
 
-// NewAnonymizer makes the anonymizer of a rule. Its key for hashes is in the journal's state.
+// NewAnonymizer makes the anonymizer of a rule. The key for hashes is in the journal's state.
 func NewAnonymizer(ctx context.Context, state journal.State, rule SenderRule) (a Anonymizer, err error) {
 	a.rule = rule
 	if rule == HashSender {
@@ -28,16 +28,16 @@ func NewAnonymizer(ctx context.Context, state journal.State, rule SenderRule) (a
 	return a, err
 }
 
-// hashKey returns the journal's key for hashes, made at its first use.
+// hashKey returns the journal's key for hashes. It creates the key on first use.
 func hashKey(ctx context.Context, state journal.State) ([]byte, error) {
 	for {
 		key, _, err := state.Get(ctx, journal.HashKey)
 		if errors.Is(err, journal.ErrNoKey) {
 			key = make([]byte, sha256.Size)
-			_, _ = rand.Read(key) // never fails
+			_, _ = rand.Read(key) // it never fails
 			_, err = state.Put(ctx, journal.HashKey, key, 0)
 		}
-		if errors.Is(err, journal.ErrRevision) { // somebody else has made it
+		if errors.Is(err, journal.ErrRevision) { // another process has created it
 			continue
 		}
 		if err != nil {
@@ -47,8 +47,8 @@ func hashKey(ctx context.Context, state journal.State) ([]byte, error) {
 	}
 }
 
-// Record returns the record without its sender's name, or with a hash in its place; of a digest, without all names. What the
-// provider sent beside the known fields goes too, for it may hold the name.
+// Record returns the record without its sender's name, or with a hash in its place; from a digest it removes all names.
+// It also removes the provider's raw object, which may hold the name.
 func (a Anonymizer) Record(r pipeline.Record) (pipeline.Record, error) {
 	if a.rule == ShowSender || r.Type != pipeline.EventType && r.Type != pipeline.DigestType {
 		return r, nil

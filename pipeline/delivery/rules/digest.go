@@ -14,13 +14,14 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// digestRead is how many records are read at a time to make a digest.
+// digestRead bounds the records per read while a digest is made.
 const digestRead = 1024
 
-// A digestSpan is a part of the journal whose events of the origin backfill a sink gets as digests. It is kept in the journal's state.
+// A digestSpan is a part of the journal whose backfilled events a sink gets as digests. It is stored in the journal's
+// state.
 type digestSpan struct {
 	First uint64 `json:"first"`
-	Last  uint64 `json:"last,omitempty"` // 0: it has no end yet
+	Last  uint64 `json:"last,omitempty"` // 0: open end
 }
 
 func (s digestSpan) holds(number uint64) bool {
@@ -31,9 +32,9 @@ func within(spans []digestSpan, number uint64) bool {
 	return slices.ContainsFunc(spans, func(s digestSpan) bool { return s.holds(number) })
 }
 
-// digestSpans returns the parts of the journal that a sink gets as digests, and keeps on disk that the rule has changed at the number next,
-// from which on its lane has taken nothing. So every event goes by the rule of the time when the lane took it, although the mark that
-// sums it up comes later: none is sent twice, or not at all. fresh is true for a lane that begins.
+// digestSpans returns the parts of the journal that a sink gets as digests. It stores a change of the rule at the
+// number next, from which on the lane has taken nothing. So each event follows the rule that held when the lane took
+// it, although its batch comes later: none is sent twice, or not at all. fresh is true for a new lane.
 func digestSpans(ctx context.Context, j *journal.Journal, sink string, digests bool, next uint64, fresh bool) ([]digestSpan, error) {
 	key := journal.DigestKey(sink)
 	var spans []digestSpan
@@ -74,7 +75,7 @@ type Digester struct {
 	journal *journal.Journal
 	sink    string
 	rules   *Rules
-	// missing reports whether the lane has not got a number because it was lost.
+	// missing reports whether the lane never got a number, because it was lost.
 	missing func(number uint64) bool
 	logger  zerolog.Logger
 }
@@ -86,18 +87,19 @@ func NewDigester(j *journal.Journal, sink string, r *Rules, missing func(number 
 
 var errShortRead = errors.New("the journal ends before it")
 
-// ID is the id of the digest that the sink is to be sent of a mark, or that of its entry if it is not readable, which make reports.
+// ID returns the id of the sink's digest of a batch. For an unreadable batch it returns the id of the entry; Make
+// reports that.
 func (m *Digester) ID(r *journal.Record) string {
-	var mark journal.HealMark
+	var mark journal.BackfillBatch
 	if json.Unmarshal(r.Data, &mark) != nil {
 		return r.ID
 	}
 	return journal.DigestID(r.Time, m.sink, mark)
 }
 
-// Make makes the digest of a mark that was journaled at that time. Its line is empty if there is nothing that the sink is to be sent.
+// Make makes the digest of a batch. Its line is empty if there is nothing to send.
 func (m *Digester) Make(ctx context.Context, r pipeline.Record, at time.Time) (pipeline.Record, error) {
-	var mark journal.HealMark
+	var mark journal.BackfillBatch
 	if err := json.Unmarshal(r.Line, &mark); err != nil {
 		m.logger.Error().Err(err).Uint64("seq", r.Seq).Msg("a mark in the journal cannot be read: no digest is made of it")
 		return pipeline.Record{}, nil
@@ -122,8 +124,8 @@ func (m *Digester) Make(ctx context.Context, r pipeline.Record, at time.Time) (p
 	}, nil
 }
 
-// sum counts the events that a mark sums up, as far as the sink is to get them as a digest.
-func (m *Digester) sum(ctx context.Context, mark journal.HealMark) (pipeline.DigestData, error) {
+// sum counts the events of a batch that the sink gets as a digest.
+func (m *Digester) sum(ctx context.Context, mark journal.BackfillBatch) (pipeline.DigestData, error) {
 	s := newSummary(mark)
 	first, next := m.journal.Bounds()
 	if next <= mark.Last {
@@ -151,15 +153,15 @@ func (m *Digester) sum(ctx context.Context, mark journal.HealMark) (pipeline.Dig
 	return s.sum(), nil
 }
 
-// counted reports whether an event takes the place of one that the sink has had. A treat that came live was delivered by itself, and one from the
-// history in the digest of its mark: where there was no mark yet, or it was lost before the sink had its digest, the treat was passed for a digest
-// that never came.
+// counted reports whether an event replaces one that the sink has received. A live treat was delivered by itself, a
+// backfilled one in the digest of its batch. If there was no batch yet, or it was lost before the sink had its digest,
+// the sink has received neither.
 func (m *Digester) counted(r *journal.Record) bool {
 	switch {
 	case r.Ref == 0:
 		return false
 	case r.Was == pipeline.OriginBackfill:
-		return r.Mark != 0 && !m.missing(r.Mark)
+		return r.Batch != 0 && !m.missing(r.Batch)
 	}
 	return !m.missing(r.Ref)
 }

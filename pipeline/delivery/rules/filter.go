@@ -13,15 +13,15 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// Filter says which events a sink is sent: an expression of the Expr language over the event, such as
-// data.title contains "pizza" and not data.anonymous. Its names are those of the event's JSON form; what is null there
-// reads as an empty string. A Filter may be used by several goroutines.
+// Filter selects the events for a sink by an expression of the Expr language, such as data.title contains "pizza" and
+// not data.anonymous. Its names are those of the event's JSON form. Null reads as an empty string. A Filter is safe for
+// concurrent use.
 type Filter struct {
 	text    string
 	program *vm.Program
 }
 
-// filterEvent is an event as a filter sees it.
+// filterEvent is the event that a filter sees.
 type filterEvent struct {
 	ID           string     `expr:"id"`
 	Source       string     `expr:"source"`
@@ -45,7 +45,7 @@ type filterData struct {
 	DateCreated  string `expr:"date_created"`
 }
 
-// NewFilter compiles an expression. Its error is one line that says where in the expression the fault is.
+// NewFilter compiles an expression. The error is one line with the position of the fault.
 func NewFilter(text string) (*Filter, error) {
 	program, err := expr.Compile(text, expr.Env(filterEvent{}), expr.AsBool())
 	if fault, ok := errors.AsType[*file.Error](err); ok {
@@ -60,7 +60,7 @@ func NewFilter(text string) (*Filter, error) {
 // String returns the expression.
 func (f *Filter) String() string { return f.text }
 
-// Match reports whether the record is to be sent. An error says that the expression cannot decide on this record.
+// Match reports whether a record passes the filter. An error means that the expression fails on this record.
 func (f *Filter) Match(r pipeline.Record) (bool, error) {
 	e, err := r.Event()
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package rules decides what a sink is sent of the journal, and in which form: which events, digests in place of events from the history, and what of the sender.
+// Package rules decides what a sink gets of the journal, and in which form: which events, digests in place of
+// backfilled events, and what of the sender.
 package rules
 
 import (
@@ -12,49 +13,49 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Selection configures what a sink is sent of the journal, and in which form.
+// Selection configures what a sink gets of the journal.
 type Selection struct {
-	// Accounts limits the sink to these. Empty: all.
+	// Accounts limits the sink to these accounts. Empty: all.
 	Accounts []string
-	// Filter limits the sink to the events that match. One that cannot decide on an event lets it through. Nil: all.
+	// Filter limits the sink to matching events. An event on which it fails passes. Nil: all.
 	Filter *Filter
-	// SkipTests leaves out the events of the origin test.
+	// SkipTests excludes events of the origin test.
 	SkipTests bool
-	// Backfill is how the sink gets the events of the origin backfill.
+	// Backfill is how the sink gets backfilled events.
 	Backfill BackfillRule
-	// Sender is what the sink gets to know of who sent a treat.
+	// Sender is what the sink learns about the sender of a treat.
 	Sender SenderRule
 }
 
-// Rules decide which records a sink is sent.
+// Rules decide which records a sink gets.
 type Rules struct {
 	selection Selection
-	digests   []digestSpan // the parts of the journal whose events of the origin backfill the sink gets as digests
+	digests   []digestSpan // the parts of the journal whose backfilled events the sink gets as digests
 	filtered  prometheus.Counter
 	logger    zerolog.Logger
 }
 
-// New makes the rules of a sink. filtered counts what its selection leaves out.
+// New makes the rules of a sink. filtered counts excluded records.
 func New(s Selection, filtered prometheus.Counter, logger zerolog.Logger) *Rules {
 	return &Rules{selection: s, filtered: filtered, logger: logger}
 }
 
-// Begin finds out which parts of the journal the sink gets as digests, of which a lane that goes on at number next has the ones before. fresh is true
-// for a lane that begins.
+// Begin determines which parts of the journal the sink gets as digests. next is the number where the lane goes on.
+// fresh is true for a new lane.
 func (r *Rules) Begin(ctx context.Context, j *journal.Journal, sink string, next uint64, fresh bool) (err error) {
 	r.digests, err = digestSpans(ctx, j, sink, r.selection.Backfill == DigestBackfill, next, fresh)
 	return err
 }
 
-// SumsUp reports whether the sink gets digests of some part of the journal.
-func (r *Rules) SumsUp() bool { return len(r.digests) > 0 }
+// MakesDigests reports whether the sink gets digests of any part of the journal.
+func (r *Rules) MakesDigests() bool { return len(r.digests) > 0 }
 
-// Wants reports whether the sink is to be sent a record. The rules hold for what was put before this sink alone as well. But no digest counts
-// that, so a treat from the history is then one like any other.
+// Wants reports whether the sink gets a record. The rules also apply to records for this sink only. But digests do not
+// count those, so a backfilled treat is then sent like any other.
 func (r *Rules) Wants(record *journal.Record) bool {
 	ofAccount := len(r.selection.Accounts) == 0 || slices.Contains(r.selection.Accounts, record.Account)
 	switch record.Kind {
-	case journal.Heal:
+	case journal.Backfill:
 		return ofAccount && len(r.digests) > 0
 	case journal.Treat:
 		if record.Origin == pipeline.OriginBackfill && within(r.digests, record.Number) {
@@ -79,7 +80,7 @@ func (r *Rules) Wants(record *journal.Record) bool {
 	return ok
 }
 
-// matches applies the filter, if there is one. An event on which it cannot decide is let through.
+// matches applies the filter, if there is one. An event on which it fails passes.
 func (r *Rules) matches(record *journal.Record) bool {
 	if r.selection.Filter == nil {
 		return true
@@ -92,23 +93,23 @@ func (r *Rules) matches(record *journal.Record) bool {
 	return ok
 }
 
-// BackfillRule is how a sink gets the treats that relay found in the history later.
+// BackfillRule is how a sink gets backfilled treats.
 type BackfillRule string
 
 // The rules.
 const (
 	DeliverBackfill BackfillRule = ""       // each as an event
 	SkipBackfill    BackfillRule = "skip"   // not at all
-	DigestBackfill  BackfillRule = "digest" // one [pipeline.Digest] for each healing of an account
+	DigestBackfill  BackfillRule = "digest" // one [pipeline.Digest] for each batch
 )
 
-// SenderRule is what a sink gets to know of who sent a treat.
+// SenderRule is what a sink learns about the sender of a treat.
 type SenderRule string
 
-// The rules. With a hash the same sender, of whatever account, has the same name at every sink of this journal, and nobody who
-// does not hold the journal's key can find out whose it is.
+// The rules. A hash is the same for a sender in all accounts and at all sinks of this journal. Without the journal's
+// key, nobody can tell whose it is.
 const (
 	ShowSender SenderRule = ""     // the name
-	HideSender SenderRule = "true" // nothing: as of an anonymous treat
-	HashSender SenderRule = "hash" // a name in its place
+	HideSender SenderRule = "true" // nothing, as of an anonymous treat
+	HashSender SenderRule = "hash" // a hash in its place
 )

@@ -10,7 +10,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// The bounds of a digest, and of the memory that it takes to make one.
+// The bounds of a digest, and of the memory to make one.
 const (
 	digestList    = 10
 	digestText    = 200 // characters
@@ -18,14 +18,14 @@ const (
 	digestTitles  = 10_000
 )
 
-// A summary counts the treats of a digest, in bounded memory however many there are.
+// A summary counts the treats of a digest in bounded memory.
 type summary struct {
 	data    pipeline.DigestData
-	senders map[uint64]struct{} // by a hash of the name
+	senders map[uint64]struct{} // by hash of the name
 	titles  map[string]int
 }
 
-func newSummary(m journal.HealMark) *summary {
+func newSummary(m journal.BackfillBatch) *summary {
 	return &summary{
 		data:    pipeline.DigestData{Account: m.Account, Provider: m.Provider, Top: []pipeline.TitleCount{}, From: []string{}},
 		senders: make(map[uint64]struct{}), titles: make(map[string]int),
@@ -66,7 +66,7 @@ func (s *summary) sender(name string) {
 	}
 }
 
-// sum returns what was counted.
+// sum returns the counts.
 func (s *summary) sum() pipeline.DigestData {
 	d := s.data
 	d.Senders = len(s.senders)
@@ -80,7 +80,7 @@ func (s *summary) sum() pipeline.DigestData {
 	return d
 }
 
-// shorten cuts a text to that many characters, the last of which is an ellipsis then.
+// shorten truncates a text to that many characters, the last of which is then an ellipsis.
 func shorten(text string, limit int) string {
 	n, cut := 0, 0
 	for i := range text {

@@ -12,7 +12,7 @@ import (
 
 // However many treats there are: a digest is small, and making it takes little memory.
 func TestDigestIsBounded(t *testing.T) {
-	s := newSummary(journal.HealMark{Account: "acc", Provider: "treatstream"})
+	s := newSummary(journal.BackfillBatch{Account: "acc", Provider: "treatstream"})
 	const n = 120_000
 	at := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
 	long := strings.Repeat("\u0001𝄞", 4000)

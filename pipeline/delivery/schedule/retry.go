@@ -17,28 +17,28 @@ import (
 )
 
 const (
-	// MinAttempts are made before an event is given up, however long they take.
+	// MinAttempts is the least number of attempts before an event is given up.
 	MinAttempts = 5
-	// StepAside is after how many attempts later events may pass one that fails.
-	StepAside = 5
-	// heldPause is the longest pause before an event that others wait for is tried again, in its first heldTime; then they grow.
+	// DeferAfter is the number of failed attempts after which later events may pass.
+	DeferAfter = 5
+	// heldPause bounds the delay between attempts with an event that blocks others, for heldTime; then delays grow.
 	heldPause = 12 * time.Second
 	heldTime  = 10 * time.Minute
-	// LongWait is more than the events behind one that fails are made to wait.
+	// LongWait is the longest delay that events behind a failing one wait for.
 	LongWait = time.Minute
 )
 
-// Policy says how a lane tries an event again that the sink did not accept, though the destination answered: after
-// growing delays, each varied by a fifth either way. The attempts and their times are kept on disk.
+// Policy configures the retries of an event that the sink did not accept, although the destination answered. Delays
+// grow, and vary by 20 %. Attempts and their times are stored on disk.
 type Policy struct {
 	Initial time.Duration // the first delay; each further one is twice as long
-	Max     time.Duration // the longest
-	// GiveUp is how long after the first attempt an event that keeps failing becomes a dead letter, unless it was tried
-	// less than five times.
+	Max     time.Duration // the longest delay
+	// GiveUp is how long after the first attempt a failing event becomes a dead letter, unless it had fewer than five
+	// attempts.
 	GiveUp time.Duration
 }
 
-// WithDefaults fills in what is zero: 5 s, 10 h and 72 h, which makes 20 attempts.
+// WithDefaults replaces zero values: 5 s, 10 h and 72 h, which makes 20 attempts.
 func (p Policy) WithDefaults() Policy {
 	if p.Initial == 0 {
 		p.Initial = 5 * time.Second
@@ -53,24 +53,24 @@ func (p Policy) WithDefaults() Policy {
 	return p
 }
 
-// A Retry is an event that a sink did not accept, and when it is its turn again. It is kept in the journal's state. That the event is not
-// settled is kept in the lane's cursor: if a retry is lost, the event's schedule starts over.
+// A Retry is an event that a sink did not accept, and the time of its next attempt. It is stored in the journal's
+// state. The lane's cursor knows that the event is open; if the retry is lost, its schedule starts over.
 type Retry struct {
 	Seq      uint64    `json:"-"`
 	ID       string    `json:"id"`
 	Account  string    `json:"account"`
-	First    time.Time `json:"first"` // the first attempt
-	Last     time.Time `json:"last"`  // the latest
-	Next     time.Time `json:"next"`  // when it is its turn
-	Floor    time.Time `json:"floor"` // the destination asked not to be sent it before
+	First    time.Time `json:"first"` // first attempt
+	Last     time.Time `json:"last"`  // latest attempt
+	Next     time.Time `json:"next"`  // next attempt
+	Floor    time.Time `json:"floor"` // the destination asked for no attempt before
 	Attempts int       `json:"attempts"`
-	// Aside is true once later events of its account may pass it.
+	// Aside is true once the event is deferred: later events of its account may pass it.
 	Aside bool `json:"aside,omitempty"`
 	// Alone is true once the sink has accepted others after it had refused this one.
 	Alone bool `json:"alone,omitempty"`
 }
 
-// delay is how long to wait after that many failed attempts.
+// delay returns the delay after that many failed attempts.
 func (p Policy) delay(attempts int) time.Duration {
 	p = p.WithDefaults()
 	b := backoff.NewExponentialBackOff(
@@ -83,7 +83,7 @@ func (p Policy) delay(attempts int) time.Duration {
 	return delay
 }
 
-// Failed records one more attempt that began at that time, and when the next one is.
+// Failed records a failed attempt that began at that time, and schedules the next one.
 func (r *Retry) Failed(began, now time.Time, p Policy, err error) {
 	if r.First.IsZero() {
 		r.First = began
@@ -93,8 +93,8 @@ func (r *Retry) Failed(began, now time.Time, p Policy, err error) {
 	r.Last, r.Next, r.Floor = now, now.Add(max(p.delay(r.Attempts), after)), now.Add(after)
 }
 
-// Refused records one more attempt as [Retry.Failed] does, of an event that the sink refuses as such. The first retries come sooner: after 1, 2, 10 and
-// 20 s by default.
+// Refused is like [Retry.Failed], for an event that the sink refuses as such. The first retries come sooner: after 1,
+// 2, 10 and 20 s by default.
 func (r *Retry) Refused(began, now time.Time, p Policy, err error) {
 	attempts := r.Attempts
 	r.Failed(began, now, p, err)
@@ -105,7 +105,8 @@ func (r *Retry) Refused(began, now time.Time, p Policy, err error) {
 	r.Next = clock.Later(now.Add(wait), r.Floor)
 }
 
-// Hold brings the next attempt forward, since others wait for it: after 10 minutes the pauses grow with the time since the first attempt.
+// Hold brings the next attempt forward, since others wait for it. After 10 minutes, delays grow with the time since the
+// first attempt.
 func (r *Retry) Hold(now time.Time) {
 	pause := now.Sub(r.First)
 	if pause < heldTime {
@@ -116,7 +117,7 @@ func (r *Retry) Hold(now time.Time) {
 	}
 }
 
-// Over reports whether the event is to be given up.
+// Over reports whether to give up the event.
 func (r *Retry) Over(p Policy, now time.Time) bool {
 	return r.Attempts >= MinAttempts && now.Sub(r.First) > p.WithDefaults().GiveUp
 }
@@ -137,7 +138,7 @@ func (h *byTime) Pop() any {
 	return last
 }
 
-// Store keeps the retries of one sink in the journal's state.
+// Store stores the retries of one sink in the journal's state.
 type Store struct {
 	state journal.State
 	sink  string
@@ -146,7 +147,7 @@ type Store struct {
 // NewStore makes the store of a sink.
 func NewStore(state journal.State, sink string) Store { return Store{state, sink} }
 
-// Put returns when the retry is on disk.
+// Put stores a retry durably.
 func (s Store) Put(ctx context.Context, r Retry) error {
 	r.First, r.Last, r.Next, r.Floor = clock.OnDisk(r.First), clock.OnDisk(r.Last), clock.OnDisk(r.Next), clock.OnDisk(r.Floor)
 	value, err := pipeline.EncodeJSON(r)
@@ -159,7 +160,7 @@ func (s Store) Put(ctx context.Context, r Retry) error {
 	return nil
 }
 
-// drop deletes a retry whose event is settled.
+// drop deletes the retry of a settled event.
 func (s Store) drop(ctx context.Context, number uint64) error {
 	if err := s.state.Delete(ctx, journal.RetryKey(s.sink, number)); err != nil {
 		return fmt.Errorf("delete a retry of sink %s: %w", s.sink, err)
@@ -167,7 +168,7 @@ func (s Store) drop(ctx context.Context, number uint64) error {
 	return nil
 }
 
-// All returns the retries that can be read, by number, and how many there are that cannot.
+// All returns the readable retries, by number, and the number of unreadable ones.
 func (s Store) All(ctx context.Context) (all map[uint64]*Retry, damaged int, err error) {
 	all = make(map[uint64]*Retry)
 	prefix := journal.RetryPrefix(s.sink)
@@ -193,7 +194,7 @@ func (s Store) All(ctx context.Context) (all map[uint64]*Retry, damaged int, err
 	return all, damaged, nil
 }
 
-// wake makes a retry of what was read from disk, and reports whether the clock was ahead when it was written.
+// wake converts a retry that was read from disk. It reports whether the clock was ahead when it was written.
 func (r *Retry) wake(now time.Time) (ahead bool) {
 	r.Next, r.Floor = clock.Waking(r.Next, r.Last, now), clock.Waking(r.Floor, r.Last, now)
 	if ahead = r.Last.After(now); ahead {

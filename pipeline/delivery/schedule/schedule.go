@@ -1,4 +1,4 @@
-// Package schedule knows when an event that a sink did not accept is tried again, and keeps that on disk.
+// Package schedule decides when an event that a sink did not accept is tried again, and stores that on disk.
 package schedule
 
 import (
@@ -15,20 +15,20 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery/cursor"
 )
 
-// Schedule knows the events that stepped aside, and brings them back when it is their time.
+// Schedule holds the deferred events and brings them back when they are due.
 type Schedule struct {
 	store   Store
 	waiting prometheus.Gauge
 	logger  zerolog.Logger
-	changed chan struct{} // holds a token when the next one may be another
+	changed chan struct{} // signals that the next one may have changed
 
 	mu     sync.Mutex
-	known  map[uint64]*Retry // what an earlier run has left of events that were not taken since
-	aside  map[uint64]*Retry // events that stepped aside
+	known  map[uint64]*Retry // retries of an earlier run whose events were not taken since
+	aside  map[uint64]*Retry // deferred events
 	byTime byTime            // those of them that wait
 }
 
-// New makes the schedule of a sink, whose retries are in store. waiting shows how many events stepped aside.
+// New makes the schedule of a sink. waiting is the gauge of deferred events.
 func New(store Store, waiting prometheus.Gauge, logger zerolog.Logger) *Schedule {
 	return &Schedule{
 		store: store, waiting: waiting, logger: logger, changed: make(chan struct{}, 1),
@@ -36,8 +36,8 @@ func New(store Store, waiting prometheus.Gauge, logger zerolog.Logger) *Schedule
 	}
 }
 
-// Recall reads the retries that an earlier run has left. Those of events that are not open any more were only not deleted in time. Numbers from next on are
-// to be read again, and are open.
+// Recall reads the retries of an earlier run. It deletes those whose event is settled. Numbers from next on will be
+// read again, and count as open.
 func (s *Schedule) Recall(ctx context.Context, open cursor.Numbers, next uint64) error {
 	all, damaged, err := s.store.All(ctx)
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Schedule) Recall(ctx context.Context, open cursor.Numbers, next uint64)
 	for number, r := range all {
 		if number < next && !open.Holds(number) {
 			if err := s.store.drop(ctx, number); err != nil {
-				s.logger.Debug().Err(err).Msg("retry of an event that is settled not deleted") // until the next start
+				s.logger.Debug().Err(err).Msg("retry of an event that is settled not deleted") // the next start deletes it
 			}
 			continue
 		}
@@ -65,8 +65,8 @@ func (s *Schedule) Recall(ctx context.Context, open cursor.Numbers, next uint64)
 	return nil
 }
 
-// Claim returns what is known of an event that is being taken, nil if it is nothing. If the event had stepped aside, it is on the schedule again, and not to
-// be delivered now.
+// Claim returns the retry of an event that is being taken, or nil. If the event was deferred, it is on the schedule
+// again and must not be delivered now.
 func (s *Schedule) Claim(number uint64) *Retry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +81,7 @@ func (s *Schedule) Claim(number uint64) *Retry {
 	return r
 }
 
-// SteppedAside reports whether an event of an earlier run had stepped aside.
+// SteppedAside reports whether an event of an earlier run was deferred.
 func (s *Schedule) SteppedAside(number uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,17 +89,17 @@ func (s *Schedule) SteppedAside(number uint64) bool {
 	return r != nil && r.Aside
 }
 
-// None reports whether nothing is left of an earlier run.
+// None reports whether no retry of an earlier run is left.
 func (s *Schedule) None() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.known) == 0
 }
 
-// Keep returns when a retry is on disk.
+// Keep stores a retry durably.
 func (s *Schedule) Keep(ctx context.Context, r Retry) error { return s.store.Put(ctx, r) }
 
-// SetAside puts an event on the schedule.
+// SetAside puts a deferred event on the schedule.
 func (s *Schedule) SetAside(r *Retry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,7 +120,8 @@ func (s *Schedule) wake() {
 	}
 }
 
-// Settled deletes what is known of an event that is done. If that fails the next start does it, for the event is not open in the cursor any more.
+// Settled deletes the retry of a settled event. If that fails, the next start does it, since the event is no longer
+// open in the cursor.
 func (s *Schedule) Settled(ctx context.Context, r *Retry) {
 	s.mu.Lock()
 	delete(s.aside, r.Seq)
@@ -131,7 +132,7 @@ func (s *Schedule) Settled(ctx context.Context, r *Retry) {
 	}
 }
 
-// Replace puts what is known of another event in the place of what was known of a number.
+// Replace moves the retry of another event to a number.
 func (s *Schedule) Replace(ctx context.Context, was, is *Retry) {
 	s.Settled(ctx, was)
 	s.mu.Lock()
@@ -140,7 +141,7 @@ func (s *Schedule) Replace(ctx context.Context, was, is *Retry) {
 	s.waiting.Set(float64(len(s.aside)))
 }
 
-// Forget deletes what is known of a number that means another event now.
+// Forget deletes the retry of a number that means another event now.
 func (s *Schedule) Forget(ctx context.Context, number uint64) {
 	s.mu.Lock()
 	r := s.known[number]
@@ -156,15 +157,15 @@ func (s *Schedule) Forget(ctx context.Context, number uint64) {
 	}
 }
 
-// Count is how many events stepped aside.
+// Count returns the number of deferred events.
 func (s *Schedule) Count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.aside)
 }
 
-// MakeDue brings the retries forward that failed since then, when the destination turns out to have failed as a whole, but not
-// before the time that it asked for.
+// MakeDue brings forward the retries that failed since then, once the destination turns out to have been down. It
+// respects the times that the destination asked for.
 func (s *Schedule) MakeDue(since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,7 +179,8 @@ func (s *Schedule) MakeDue(since time.Time) {
 	s.wake()
 }
 
-// Run calls back with each event when it is its time, until ctx ends or drain is closed. back reports false if that is to be tried again in a second.
+// Run calls back with each event that is due, until ctx ends or drain is closed. If back reports false, Run retries
+// after a second.
 func (s *Schedule) Run(ctx context.Context, drain <-chan struct{}, back func(*Retry) bool) {
 	for {
 		s.mu.Lock()

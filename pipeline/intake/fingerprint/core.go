@@ -10,12 +10,13 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// A Core is what stays of a treat when the history writes it in another way than the socket: a hash of its sender, its title and its message each,
-// of which 0 is none. Left out of each before are letter case, accents, blanks, the shapes of quotation marks
-// and dashes, emoji and the question marks that may stand for them, entities of
-// HTML and backslashes, however often they were escaped.
+// A Core is the part of a treat that survives a change of form between socket and history: a hash each of its sender,
+// title and message, where 0 means none. The hashes ignore letter case, accents, white space, styles of quotation marks
+// and dashes, emoji and the question marks that may replace them, HTML entities and backslashes, even if they were
+// escaped repeatedly.
 //
-// In a burst hundreds of treats of a second may differ in one part only, so each part is long enough that none of them is taken for another.
+// In a burst, hundreds of treats of the same second may differ in a single part. So each hash is long enough to avoid
+// collisions.
 type Core struct {
 	Sender, Title, Message uint32
 }
@@ -34,21 +35,21 @@ func coreOf(sender, title, message *string) Core {
 	return Core{part(who), part(foldHash(text(title))), part(foldHash(text(message)))}
 }
 
-// SentBy reports whether a treat may be of a sender.
+// SentBy reports whether a treat may come from a sender of that name.
 func (c Core) SentBy(name string) bool { return c.Sender == coreOf(&name, nil, nil).Sender }
 
-// IsZero reports whether nothing is known of a treat.
+// IsZero reports whether no part is known.
 func (c Core) IsZero() bool { return c == Core{} }
 
-// Compare orders cores: it is negative if c comes before o, and 0 if they are the same.
+// Compare orders cores: negative if c comes before o, 0 if they are equal.
 func (c Core) Compare(o Core) int {
 	return cmp.Or(cmp.Compare(c.Sender, o.Sender), cmp.Compare(c.Title, o.Title), cmp.Compare(c.Message, o.Message))
 }
 
-// A Part is one of the three of a [Core].
+// A Part is one of the three parts of a [Core].
 type Part int
 
-// The parts; NoPart is none of them.
+// The parts.
 const (
 	NoPart Part = iota
 	MessagePart
@@ -56,10 +57,10 @@ const (
 	TitlePart
 )
 
-// Parts are the parts of a core.
+// Parts returns all parts.
 func Parts() []Part { return []Part{MessagePart, SenderPart, TitlePart} }
 
-// Without returns a core with a part left out.
+// Without returns a core without a part.
 func (c Core) Without(p Part) Core {
 	switch p {
 	case MessagePart:
@@ -73,10 +74,10 @@ func (c Core) Without(p Part) Core {
 	return c
 }
 
-// Has reports whether a treat has a part.
+// Has reports whether a core has a part.
 func (c Core) Has(p Part) bool { return c.Without(p) != c }
 
-// Near reports whether two cores are the same, or would be if one of the treats had not left out one of its parts.
+// Near reports whether two cores are equal, or would be if one of them did not lack a part.
 func (c Core) Near(o Core) bool {
 	if c == o {
 		return true
@@ -89,18 +90,18 @@ func (c Core) Near(o Core) bool {
 	return false
 }
 
-// Shares reports whether two treats have the same sender or the same message. A title says less: there is a menu.
+// Shares reports whether two treats have the same sender or message. A shared title means less, since there is a menu.
 func (c Core) Shares(o Core) bool {
 	return c.Sender != 0 && c.Sender == o.Sender || c.Message != 0 && c.Message == o.Message
 }
 
 const (
-	// maxFolded is how many bytes of a folded text count, and maxText those of the text itself, so that long ones cost little.
+	// maxFolded bounds the folded text in bytes, and maxText the original, so that long texts stay cheap.
 	maxFolded = 4 << 10
 	maxText   = 64 << 10
 )
 
-// foldHash is a hash of a text's folded form, 0 if nothing is left of it.
+// foldHash returns a hash of a text's folded form, or 0 if that is empty.
 func foldHash(text string) uint64 {
 	text = text[:min(len(text), maxText)]
 	h := folding{}
@@ -118,7 +119,7 @@ func foldHash(text string) uint64 {
 	return h.sum()
 }
 
-// folding is FNV-1a, with its bits mixed at the end.
+// folding is FNV-1a with a final mix of its bits.
 type folding struct {
 	hash  uint64
 	count int
@@ -143,10 +144,11 @@ func (h *folding) sum() uint64 {
 	return max(x^x>>32, 1)
 }
 
-// maxEscapes is how often a text may have been escaped.
+// maxEscapes bounds how many levels of escaping are undone.
 const maxEscapes = 8
 
-// foldSlowly folds a text that is not plain ASCII. Emoji go before the normalization, which makes letters of some.
+// foldSlowly folds a text that is not plain ASCII. It removes emoji before the normalization, which turns some into
+// letters.
 func foldSlowly(text string) uint64 {
 	for range maxEscapes {
 		plain := unescape(text)
@@ -156,10 +158,10 @@ func foldSlowly(text string) uint64 {
 		text = plain
 	}
 	var h folding
-	text = norm.NFKD.String(strings.Map(keep, typed(text)))
+	text = norm.NFKD.String(strings.Map(keepRune, asciiPunctuation(text)))
 	var room [utf8.UTFMax]byte
 	for _, r := range text {
-		if r = keep(r); r < 0 || unicode.Is(unicode.Mn, r) {
+		if r = keepRune(r); r < 0 || unicode.Is(unicode.Mn, r) {
 			continue
 		}
 		if r = unicode.ToLower(unicode.ToUpper(r)); r == 'ß' { // which is SS in upper case
@@ -174,8 +176,8 @@ func foldSlowly(text string) uint64 {
 	return h.sum()
 }
 
-// typed writes the quotation marks and dashes of typographers as a keyboard does, which many programs turn into the others.
-func typed(text string) string {
+// asciiPunctuation replaces typographic quotation marks and dashes with their ASCII forms.
+func asciiPunctuation(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r >= '\u2018' && r <= '\u201b', r == '\u2032', r == '\u02bc':
@@ -189,9 +191,9 @@ func typed(text string) string {
 	}, text)
 }
 
-// keep drops what a text may lose on its way: emoji and all else beyond the basic plane, which some databases do not hold; what may stand for them;
-// and what is not seen.
-func keep(r rune) rune {
+// keepRune drops characters that may get lost in transit: emoji and everything else outside the basic plane, which some
+// databases cannot store; their replacement characters; and invisible characters.
+func keepRune(r rune) rune {
 	switch {
 	case r > 0xffff, r == '?', r == unicode.ReplacementChar, unicode.IsSpace(r), unicode.In(r, unicode.C, unicode.So, unicode.Me):
 		return -1
@@ -201,7 +203,7 @@ func keep(r rune) rune {
 	return r
 }
 
-// unescape undoes one level of escaping: entities and line breaks of HTML, and backslashes.
+// unescape undoes one level of escaping: HTML entities and line breaks, and backslashes.
 func unescape(text string) string {
 	if strings.IndexByte(text, '&') >= 0 {
 		plain := html.UnescapeString(text)
@@ -229,7 +231,7 @@ func unescape(text string) string {
 		case 'n', 'r', 't':
 		case 'u':
 			if r, ok := hexRune(text[i+1:]); ok {
-				b.WriteRune(r) // half a surrogate pair becomes what is dropped, as all of it is
+				b.WriteRune(r) // half a surrogate pair becomes a character that is dropped
 				i += 4
 				continue
 			}

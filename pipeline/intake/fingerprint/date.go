@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// parseDate reads the forms of date_created: the known one, and what a server of this kind may come to send. These are ISO 8601 with a T or a
-// space, with or without seconds; the date of a mail (RFC 5322), also as other programs write it: with the month first, the year last, or AM and PM; each
-// without a zone, or with an offset, an abbreviation or a name of one; and the seconds or milliseconds since 1970. Dates before 2000 or after 2100 are
-// taken for errors.
-func parseDate(text string) (Moment, bool) {
+// parseDate reads date_created, in the known form and in others that such a server may send. These are ISO 8601 with a
+// T or a space, with or without seconds; RFC 5322 and its variants with the month first, the year last, or AM and PM;
+// each without a zone or with an offset, an abbreviation or a zone name; and seconds, milliseconds or microseconds
+// since 1970. It rejects dates before 2000 and after 2100.
+func parseDate(text string) (Date, bool) {
 	text = strings.TrimSpace(text)
 	if len(text) == len(time.DateTime) { // as it mostly is
 		if t, err := time.Parse(time.DateTime, text); err == nil {
-			return momentOf(t, true)
+			return dateOf(t, true)
 		}
 	}
 	if len(text) > 0 && strings.Trim(text, "0123456789.eE+") == "" {
@@ -30,54 +30,54 @@ func parseDate(text string) (Moment, bool) {
 				continue
 			}
 			if zone == "" {
-				return momentOf(t, true)
+				return dateOf(t, true)
 			}
 			t, known := inZone(t, zone)
 			if !known {
-				return Moment{}, false
+				return Date{}, false
 			}
-			return momentOf(t, false)
+			return dateOf(t, false)
 		}
 	}
-	return Moment{}, false
+	return Date{}, false
 }
 
-func momentOf(t time.Time, floating bool) (Moment, bool) {
+func dateOf(t time.Time, floating bool) (Date, bool) {
 	if t.Year() < 2000 || t.Year() > 2100 {
-		return Moment{}, false
+		return Date{}, false
 	}
-	return Moment{t.Unix(), floating, int32(t.Nanosecond())}, true //nolint:gosec // below a billion
+	return Date{t.Unix(), floating, int32(t.Nanosecond())}, true //nolint:gosec // below a billion
 }
 
-// parseEpoch reads a number of seconds since 1970, or of milliseconds or microseconds: the years that count tell which.
-func parseEpoch(text string) (Moment, bool) {
+// parseEpoch reads seconds, milliseconds or microseconds since 1970. The range of valid years tells which.
+func parseEpoch(text string) (Date, bool) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		for _, unit := range [...]int64{1, 1e3, 1e6} {
-			if m, ok := momentOf(time.Unix(n/unit, n%unit*(1e9/unit)).UTC(), false); ok {
+			if m, ok := dateOf(time.Unix(n/unit, n%unit*(1e9/unit)).UTC(), false); ok {
 				return m, true
 			}
 		}
-		return Moment{}, false
+		return Date{}, false
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || n > 1e17 {
-		return Moment{}, false
+		return Date{}, false
 	}
 	for _, unit := range [...]float64{1, 1e3, 1e6} {
 		if whole, part := math.Modf(n / unit); whole < math.MaxUint32 {
-			const micros = 1e6 // which is about as exact as such a number is
-			return momentOf(time.Unix(int64(whole), int64(math.Round(part*micros))*1e3).UTC(), false)
+			const micros = 1e6 // about the precision of such a number
+			return dateOf(time.Unix(int64(whole), int64(math.Round(part*micros))*1e3).UTC(), false)
 		}
 	}
-	return Moment{}, false
+	return Date{}, false
 }
 
-// splitDate splits a date into its day, its time of day and its zone. The day is in the form of [time.DateOnly] if it begins with its year, else it is
-// words without a day of the week, and the month has three letters.
+// splitDate splits a date into its day, time of day and zone. The day has the form of [time.DateOnly] if it starts with
+// the year. Otherwise it is a list of words without the day of the week, and the month has three letters.
 func splitDate(text string) (day, clock, zone string) {
 	if len(text) > 15 && text[4] == text[7] && (text[4] == '-' || text[4] == '/') && (text[10] == 'T' || text[10] == 't' || text[10] == ' ') {
 		clock, zone = splitClock(strings.TrimSpace(text[11:]))
-		clock, zone = halfDay(clock, zone)
+		clock, zone = moveAMPM(clock, zone)
 		return strings.ReplaceAll(text[:10], "/", "-"), clock, zone
 	}
 	words := strings.Fields(strings.ReplaceAll(text, ",", " "))
@@ -101,7 +101,7 @@ func splitDate(text string) (day, clock, zone string) {
 			days[i] = word[:min(len(word), 3)]
 		}
 	}
-	clock, zone = halfDay(clock, strings.Join(rest, " "))
+	clock, zone = moveAMPM(clock, strings.Join(rest, " "))
 	return strings.Join(days, " "), clock, zone
 }
 
@@ -109,7 +109,7 @@ func letters(word string) bool {
 	return strings.Trim(strings.ToLower(word), "abcdefghijklmnopqrstuvwxyz") == ""
 }
 
-// splitClock splits a time of day from what is behind it.
+// splitClock splits a text after its leading time of day.
 func splitClock(text string) (clock, rest string) {
 	end := 0
 	for end < len(text) && strings.IndexByte(":.,0123456789", text[end]) >= 0 {
@@ -118,8 +118,8 @@ func splitClock(text string) (clock, rest string) {
 	return text[:end], strings.TrimSpace(text[end:])
 }
 
-// halfDay moves AM or PM from the zone to the time of day.
-func halfDay(clock, zone string) (string, string) {
+// moveAMPM moves AM or PM from the zone to the time of day.
+func moveAMPM(clock, zone string) (string, string) {
 	word, rest, _ := strings.Cut(zone, " ")
 	if word = strings.ToUpper(word); word == "AM" || word == "PM" {
 		return clock + " " + word, rest
@@ -127,9 +127,9 @@ func halfDay(clock, zone string) (string, string) {
 	return clock, zone
 }
 
-// inZone reads a time of day in a zone, which is an offset, an abbreviation or a name like Europe/Berlin.
+// inZone interprets t in a zone: an offset, an abbreviation or a name like Europe/Berlin.
 func inZone(t time.Time, zone string) (time.Time, bool) {
-	if end := strings.IndexAny(zone, "[("); end > 0 { // the same zone once more
+	if end := strings.IndexAny(zone, "[("); end > 0 { // the zone in another form
 		zone = strings.TrimSpace(zone[:end])
 	}
 	if offset, isOffset := offsetOf(zone); isOffset {
@@ -171,7 +171,8 @@ func offsetOf(zone string) (time.Duration, bool) {
 	return 0, false
 }
 
-// hoursOf is how far a zone is ahead of UTC: those of RFC 5322 section 4.3, and of Europe.
+// hoursOf returns the offset of a zone from UTC. It knows the abbreviations of RFC 5322 section 4.3 and those of
+// Europe.
 func hoursOf(abbreviation string) (hours int, known bool) {
 	switch strings.Trim(strings.ToUpper(abbreviation), "()") {
 	case "Z", "UT", "UTC", "GMT", "WET":

@@ -8,8 +8,8 @@ import (
 func TestParseDate(t *testing.T) {
 	epoch := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
 	at := epoch.Unix()
-	floating, named := Moment{at, true, 0}, Moment{at, false, 0}
-	for text, want := range map[string]Moment{
+	floating, named := Date{at, true, 0}, Date{at, false, 0}
+	for text, want := range map[string]Date{
 		"2026-07-16 21:00:00":                                              floating,
 		" 2026-07-16 21:00:00 ":                                            floating,
 		"2026-07-16T21:00:00":                                              floating,
@@ -92,7 +92,7 @@ func TestParseDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if in := (Moment{at, true, 5}).In(berlin); !in.Equal(epoch.Add(-2*time.Hour+5)) || !named.In(berlin).Equal(epoch) {
+	if in := (Date{at, true, 5}).In(berlin); !in.Equal(epoch.Add(-2*time.Hour+5)) || !named.In(berlin).Equal(epoch) {
 		t.Errorf("in Berlin: %v", in)
 	}
 }

@@ -1,5 +1,5 @@
-// Package fingerprint says which treats are alike, however they are written: what they say, what stays of that in another form, and what their dates
-// mean.
+// Package fingerprint decides which treats are the same, regardless of their form: it compares their content, the part
+// of it that survives a change of form, and their dates.
 package fingerprint
 
 import (
@@ -9,14 +9,14 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// Fingerprint is what has to be known of a treat to compare it with others: not how its date is spelled, but what it says.
+// Fingerprint is the data that comparing treats needs. It does not depend on the spelling of a date.
 type Fingerprint struct {
-	// Content is a hash of the six fields beside date_created.
+	// Content is a hash of the six fields other than date_created.
 	Content uint64
-	// Core is what stays of it in another form.
+	// Core is the part of the content that survives a change of form.
 	Core Core
-	// When is what the date says. It is the zero value if there is none, or none that can be read: such a treat cannot be told from its repeat.
-	When Moment
+	// When is the date. It is zero if there is no readable date: such a treat cannot be told from its repeat.
+	When Date
 }
 
 // Of returns the fingerprint of a treat's normalized content.
@@ -31,19 +31,19 @@ func Of(d *pipeline.Data) Fingerprint {
 	return f
 }
 
-// An Identity tells treats apart as the socket and the history write them: by content and by the second in which they were sent. It
-// does not depend on how a date is spelled. Treats that share an identity are counted.
+// An Identity identifies a treat within the socket and the history: its content and the second when it was sent. It
+// does not depend on the spelling of the date. Several treats can share an identity.
 type Identity struct {
 	Content uint64
 	Second  int64 // Unix time
 }
 
-// Identity is that of a dated treat, given the zone of dates that name none.
+// Identity returns the identity of a dated treat. zone applies to a date without a zone.
 func (f *Fingerprint) Identity(zone *time.Location) Identity {
 	return Identity{f.Content, f.When.In(zone).Unix()}
 }
 
-// hash is the beginning of [pipeline.HashFields].
+// hash returns the first 8 bytes of [pipeline.HashFields].
 func hash(parts ...string) uint64 {
 	sum := pipeline.HashTexts(parts...)
 	return binary.BigEndian.Uint64(sum[:])
@@ -56,21 +56,21 @@ func text(field *string) string {
 	return *field
 }
 
-// Moment is what a date says, to the second.
-type Moment struct {
+// Date is a date with second precision.
+type Date struct {
 	// Digits is the Unix time of the date, read in UTC if it names no zone. 0: there is no date.
 	Digits int64
-	// Floating is true if the date names no zone.
+	// Floating is true if the date has no zone.
 	Floating bool
-	// Nanos is the fraction of the second. It takes no part in comparisons with what the index holds.
+	// Nanos is the fraction of the second. It is not used in comparisons with the index.
 	Nanos int32
 }
 
 // IsZero reports whether there is no date.
-func (m Moment) IsZero() bool { return m.Digits == 0 }
+func (m Date) IsZero() bool { return m.Digits == 0 }
 
-// In is the moment's time, given the zone of dates that name none.
-func (m Moment) In(zone *time.Location) time.Time {
+// In returns the time of the date. zone applies to a date without a zone.
+func (m Date) In(zone *time.Location) time.Time {
 	at := time.Unix(m.Digits, int64(m.Nanos)).UTC()
 	if !m.Floating || zone == time.UTC {
 		return at

@@ -1,4 +1,5 @@
-// Package history reads what a provider answers when it is asked for the past treats of an account: a list of any shape, which may come in pages.
+// Package history reads a provider's list of the past treats of an account. It accepts a list of any shape, with or
+// without pages.
 package history
 
 import (
@@ -8,33 +9,35 @@ import (
 	"io"
 )
 
-// Reply is what a provider answered: JSON of any shape. It is read once from its beginning, and then in pieces. It may be a [Paged].
+// Reply is a provider's answer: JSON of any shape. It is read once from the start, and then in parts. It may implement
+// [Paged].
 type Reply interface {
 	io.Reader
 	io.ReaderAt
 	io.Closer
 }
 
-// Paged is a reply that may be one page of a list of several.
+// Paged is a reply that may be one page of several.
 type Paged interface {
-	// Next asks for the page that a reply names, when all before it is read, and appends that to the reply: reading goes on with it. It returns an
-	// [ErrPageElsewhere] if it must not ask there, and an [ErrPagesTooLarge] if that would be too much.
+	// Next requests a page once everything before it is read, and appends it to the reply, so that reading continues
+	// with it. It returns [ErrPageElsewhere] if the page is at another origin, and [ErrPagesTooLarge] if the pages are
+	// too large.
 	Next(ctx context.Context, p NextPage) error
 }
 
-// NextPage is how a reply names the page that follows it.
+// NextPage identifies the page after a reply.
 type NextPage struct {
-	URL    string // empty: by its number
-	Number int    // from 2 on
+	URL    string // empty: by number
+	Number int    // starting with 2
 }
 
-// ErrPageElsewhere says that a page is not of the same origin as the history.
+// ErrPageElsewhere means that a page has another origin than the history.
 var ErrPageElsewhere = errors.New("its next page is at another host")
 
-// ErrPagesTooLarge says that a history is larger with its next page than what is read of one.
+// ErrPagesTooLarge means that the history exceeds the limit with its next page.
 var ErrPagesTooLarge = errors.New("its pages are too large")
 
-// ErrUnreadable says that a reply is not a list of treats. Nothing of it is used.
+// ErrUnreadable means that a reply is not a list of treats. Nothing of it is used.
 var ErrUnreadable = errors.New("the history cannot be read")
 
 func unreadable(why string) error { return fmt.Errorf("%w: %s", ErrUnreadable, why) }

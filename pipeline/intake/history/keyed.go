@@ -9,11 +9,11 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
-// maxKeyed is how deep lists are nested that are keyed by parts of a date, such as year, month and day.
+// maxKeyed bounds the nesting of lists whose keys are parts of a date, such as year, month and day.
 const maxKeyed = 4
 
-// keyed reads the next value, whose key is an id or a day: it is a treat, or a list of treats. list is the number of the list that its object is,
-// 0 as long as it is none.
+// keyed reads the next value, whose key is an id or a day. It is a treat or a list of treats. list is the number of the
+// list that the enclosing object forms, or 0 if it is none so far.
 func (rr *reader) keyed(list *int) error {
 	rr.meter.left = maxItem
 	var value json.RawMessage
@@ -24,7 +24,7 @@ func (rr *reader) keyed(list *int) error {
 	return rr.keyedValue(value, list, rr.dec.InputOffset()-int64(len(value)), 0)
 }
 
-// keyedValue takes a value that begins at a place of the page.
+// keyedValue processes a value that starts at an offset of the page.
 func (rr *reader) keyedValue(value json.RawMessage, list *int, at int64, depth int) (err error) {
 	begin := func() {
 		if *list == 0 {
@@ -37,7 +37,7 @@ func (rr *reader) keyedValue(value json.RawMessage, list *int, at int64, depth i
 		begin()
 		end := 0
 		jsonscan.Elements(value, func(element []byte) {
-			from := end + bytes.Index(value[end:], element) // only a comma and blanks are between
+			from := end + bytes.Index(value[end:], element) // only a comma and white space are between
 			end = from + len(element)
 			if err == nil {
 				err = rr.item(element, *list, at+int64(from), int32(len(element))) //nolint:gosec // at most maxItem
@@ -51,7 +51,7 @@ func (rr *reader) keyedValue(value json.RawMessage, list *int, at int64, depth i
 		end := 0
 		jsonscan.Members(value, func(key, part []byte) {
 			end += bytes.Index(value[end:], key) + len(key)
-			from := end + bytes.Index(value[end:], part) // only a colon and blanks are between
+			from := end + bytes.Index(value[end:], part) // only a colon and white space are between
 			end = from + len(part)
 			switch nested := part[0] == '{' || part[0] == '['; {
 			case err != nil:

@@ -13,34 +13,34 @@ import (
 )
 
 const (
-	// maxPages bounds how many pages of a history are read at a time, and maxHistory how many treats.
+	// maxPages bounds the pages of a history that are read, and maxHistory the treats.
 	maxPages   = 500
 	maxHistory = 500_000
-	// pagesWithin is for how long further pages are asked for.
+	// pagesWithin is how long further pages are requested.
 	pagesWithin = 10 * time.Minute
-	// maxOverlap is how far a page is looked through for what the page before held.
+	// maxOverlap bounds the search for treats of the previous page in a page.
 	maxOverlap = 4096
 )
 
-// pages is what is known of the pages of a reply, as the paginators of frameworks number or link them.
+// pages tracks the pages of a reply. It understands the numbers and links of common pagination libraries.
 type pages struct {
 	next                 string
-	after                int // the number of the next one, if that is said
+	after                int // the number of the next page, if given
 	current, last, total int
-	n                    int // that were read or are being read
+	n                    int // number of pages read, including the current one
 
 	seed   maphash.Seed
-	texts  []uint64 // of the present page's treats
-	before struct { // of the page before that
+	texts  []uint64 // hashes of the treats of the current page
+	before struct { // of the previous page
 		texts []uint64
 		total int
 	}
-	named bool            // an item has an id of its own: no other one has the same text
-	seen  map[uint64]bool // the pages so far
+	named bool            // items have ids, so that no two have the same text
+	seen  map[uint64]bool // hashes of the pages so far
 }
 
-// turn begins another page.
-func (p *pages) turn() {
+// begin starts another page.
+func (p *pages) begin() {
 	if p.n++; p.n == 1 {
 		p.seed, p.seen = maphash.MakeSeed(), make(map[uint64]bool)
 	}
@@ -48,7 +48,7 @@ func (p *pages) turn() {
 	p.next, p.after, p.current, p.last, p.total, p.texts = "", 0, 0, 0, -1, nil
 }
 
-// noteLinks takes the links of a reply: each is a URL, or an object with one.
+// noteLinks processes the links of a reply: each is a URL, or an object with one.
 func (p *pages) noteLinks(value json.RawMessage) {
 	var links struct {
 		Next json.RawMessage `json:"next"`
@@ -68,8 +68,8 @@ func (p *pages) noteLinks(value json.RawMessage) {
 	}
 }
 
-// note takes a text or a number that a reply may say of its pages.
-func (p *pages) note(key string, value json.Token) {
+// noteField processes a string or number of a reply that may describe its pages.
+func (p *pages) noteField(key string, value json.Token) {
 	text := ""
 	switch value := value.(type) {
 	case string:
@@ -97,13 +97,13 @@ func (p *pages) note(key string, value json.Token) {
 	}
 }
 
-// saw notes the text of a treat.
-func (p *pages) saw(item json.RawMessage) {
+// addItem records the text of a treat.
+func (p *pages) addItem(item json.RawMessage) {
 	p.texts = append(p.texts, maphash.Bytes(p.seed, item))
 	p.named = p.named || bytes.Contains(item, []byte(`"id"`))
 }
 
-// following returns how the page that was read names the next one, and false if there is none.
+// following returns the next page that the current one names. It reports false if there is none.
 func (p *pages) following() (next NextPage, ok bool) {
 	switch {
 	case p.next != "":
@@ -116,8 +116,8 @@ func (p *pages) following() (next NextPage, ok bool) {
 	return NextPage{}, false
 }
 
-// repeated is how many treats at the beginning of the page are those at the end of the one before: more came in meanwhile, and have moved them.
-// All of them are if it is a page that was read before.
+// repeated returns how many treats at the start of the page repeat the end of the previous one, which happens when new
+// treats push older ones down. If the whole page was read before, it returns all of them.
 func (p *pages) repeated() int {
 	if len(p.texts) == 0 {
 		return 0
@@ -130,7 +130,7 @@ func (p *pages) repeated() int {
 		return len(p.texts)
 	}
 	p.seen[same] = true
-	if !p.named && p.total >= 0 && p.total == p.before.total { // two may be alike
+	if !p.named && p.total >= 0 && p.total == p.before.total { // equal texts can be different treats
 		return 0
 	}
 	for n := min(len(p.texts), len(p.before.texts), maxOverlap); n > 0; n-- {
@@ -141,9 +141,10 @@ func (p *pages) repeated() int {
 	return 0
 }
 
-// readPages reads a reply and the pages that follow it. Pages that cannot be had by their rules are left out; an error of one is that of all.
+// readPages reads a reply and the pages after it. It skips pages that it must not read. An error of one page fails the
+// whole reply.
 func (rr *reader) readPages(ctx context.Context, reply Reply) error {
-	asked := make(map[NextPage]bool) // by URL, or by number
+	asked := make(map[NextPage]bool) // by URL or number
 	began := time.Now()
 	for {
 		from, before := len(rr.Treats), rr.Older
@@ -162,9 +163,9 @@ func (rr *reader) readPages(ctx context.Context, reply Reply) error {
 		switch brought := len(rr.Treats) > from; {
 		case !more || !can:
 			return nil
-		case asked[name], !brought && rr.Older == before: // it leads nowhere
+		case asked[name], !brought && rr.Older == before: // the link leads nowhere
 			return nil
-		case !brought && len(rr.Treats) > 0: // they come newest first, and the rest is older
+		case !brought && len(rr.Treats) > 0: // the newest come first, and the rest is older
 			return nil
 		case p.n >= maxPages || len(rr.Treats) >= maxHistory:
 			rr.Cut = "it has too many pages"

@@ -15,75 +15,75 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
-// Bounds say which treats of a reply count.
+// Bounds select the treats of a reply.
 type Bounds struct {
-	// Zone is that of dates that name none.
+	// Zone applies to dates without a zone.
 	Zone *time.Location
-	// Oldest is the time before which treats are of no concern, and Newest that after which what is dated is no treat.
+	// Oldest: treats before it are ignored. Newest: items after it are not treats.
 	Oldest, Newest time.Time
 }
 
-// A List is what a reply was found to hold.
+// A List is the content of a reply.
 type List struct {
-	// Treats are those within the bounds, in the order of the reply.
+	// Treats are the treats within the bounds, in the order of the reply.
 	Treats []Treat
-	// Channels are the receivers of the treats of the reply, older treats included, in lower case: at most [MaxChannels].
+	// Channels are the receivers of all treats, including older ones, in lower case. There are at most [MaxChannels].
 	Channels map[string]bool
-	Older    int    // treats before [Bounds].Oldest
-	Undated  int    // treats whose date cannot be read
-	Unusable int    // other things in the list
-	Cut      string // why pages were left out; empty: none were
-	// None says that the reply has no list at all, not even an empty one.
+	Older    int    // treats before [Bounds.Oldest]
+	Undated  int    // treats without a readable date
+	Unusable int    // other items of the list
+	Cut      string // why pages were skipped; empty: none were
+	// None is true if the reply has no list, not even an empty one.
 	None bool
-	// Refused says that the reply reports a failure, beside having no list.
+	// Refused is true if the reply reports a failure and has no list.
 	Refused bool
 }
 
-// Read reads a reply and the pages that follow it. Pages that cannot be had by their rules are left out; an error of one is that of all. It is an
-// [ErrUnreadable] if the reply is not a list of treats, or that of the reply.
+// Read reads a reply and the pages after it. It skips pages that it must not read. An error of one page fails the whole
+// reply: [ErrUnreadable] if it is not a list of treats, otherwise the error of reading it.
 func Read(ctx context.Context, reply Reply, within Bounds) (*List, error) {
 	rr := reader{Bounds: within}
 	if err := rr.readPages(ctx, reply); err != nil {
 		return nil, err
 	}
-	list := rr.List // without what was needed to read it
+	list := rr.List // without the state of the reader
 	list.None = rr.shape.lists == 0
 	return &list, nil
 }
 
-// A reader collects the treats of a reply. The list is an array, or the members of an object whose keys are ids or days, or stands under any
-// key of an object, or of an object in that. A reply that holds neither a list nor anything that could be treats is none: null, or an object of texts,
-// numbers and empty objects. It holds no treat, only where it stands.
+// A reader collects the treats of a reply. The list is an array, or an object whose keys are ids or days, at the top or
+// nested in up to two objects. A reply without a list is empty if it cannot hold treats: null, or an object of strings,
+// numbers and empty objects. The reader keeps only the positions of the treats.
 type reader struct {
 	Bounds
 	List
 	dec   *json.Decoder
-	meter *meter
-	start int64 // of the JSON of the present page in the reply
+	meter *limitedReader
+	start int64 // where the JSON of the current page starts in the reply
 	shape shape
 	pages pages
 }
 
-// A shape is what a reply was found to consist of so far.
+// A shape describes the structure of a reply so far.
 type shape struct {
 	lists, items int
-	list         int  // the number of the one with the treats of the present page, from 1 on; 0 as long as there is none
-	opaque       bool // there is something beside lists that could be treats
+	list         int  // the number of the list with treats on the current page, starting with 1; 0: none so far
+	opaque       bool // it has something other than lists that could be treats
 }
 
-// maxItem bounds one treat of a reply. The socket's frames have at most 1 MiB.
+// maxItem bounds one treat of a reply. A frame of the socket has at most 1 MiB.
 const maxItem = 4 << 20
 
-// A meter refuses to read more than is left.
-type meter struct {
+// A meter stops reading after a number of bytes.
+type limitedReader struct {
 	r     io.Reader
 	left  int
-	total int64 // that was read
+	total int64 // bytes read
 }
 
 var errTooLarge = unreadable("one item of it has more than 4 MiB")
 
-func (m *meter) Read(p []byte) (int, error) {
+func (m *limitedReader) Read(p []byte) (int, error) {
 	if m.left <= 0 {
 		return 0, errTooLarge
 	}
@@ -93,16 +93,16 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// read reads a whole page of a reply. The error is an [ErrUnreadable] if it is not a list of treats, or that of r.
+// read reads one page of a reply. It returns [ErrUnreadable] if the page is not a list of treats, or the error of r.
 func (rr *reader) read(r io.Reader) error {
 	if rr.meter == nil {
-		rr.meter, rr.Channels = &meter{}, make(map[string]bool)
+		rr.meter, rr.Channels = &limitedReader{}, make(map[string]bool)
 	}
 	rr.meter.r, rr.meter.left = r, maxItem
 	rr.start, rr.shape.list = rr.meter.total, 0
-	rr.pages.turn()
+	rr.pages.begin()
 	text := bufio.NewReader(rr.meter)
-	bom := []byte("\xef\xbb\xbf") // a byte order mark, which some programs put before a text
+	bom := []byte("\xef\xbb\xbf") // a byte order mark
 	if head, err := text.Peek(len(bom)); err == nil && bytes.Equal(head, bom) {
 		rr.start += int64(len(bom))
 		if _, err := text.Discard(len(bom)); err != nil {
@@ -131,7 +131,7 @@ func (rr *reader) read(r io.Reader) error {
 	return nil
 }
 
-// explain leaves out what the reply says.
+// explain replaces errors that would quote the reply.
 func (rr *reader) explain(err error) error {
 	_, syntax := errors.AsType[*json.SyntaxError](err)
 	switch {
@@ -143,10 +143,10 @@ func (rr *reader) explain(err error) error {
 	return err
 }
 
-// maxWrap is in how many objects the list may stand.
-const maxWrap = 2
+// maxDepth bounds the number of objects around the list.
+const maxDepth = 2
 
-// value reads the next value, which stands under a key in so many objects.
+// value reads the value of a key at that depth.
 func (rr *reader) value(key string, depth int) error {
 	token, err := rr.dec.Token()
 	if err != nil {
@@ -158,7 +158,7 @@ func (rr *reader) value(key string, depth int) error {
 	case json.Delim('{'):
 		return rr.object(depth + 1)
 	}
-	rr.pages.note(key, token)
+	rr.pages.noteField(key, token)
 	rr.shape.opaque = rr.shape.opaque || depth == 0 && token != nil
 	return nil
 }
@@ -166,7 +166,7 @@ func (rr *reader) value(key string, depth int) error {
 var errReported = unreadable("it reports an error")
 
 func (rr *reader) object(depth int) error {
-	list := 0 // the number of that of its members
+	list := 0 // the number of the list that its members form
 	for rr.dec.More() {
 		key, err := rr.dec.Token()
 		if err != nil {
@@ -176,9 +176,9 @@ func (rr *reader) object(depth int) error {
 		switch {
 		case strings.ContainsAny(text, "0123456789"):
 			err = rr.keyed(&list)
-		case depth > maxWrap:
+		case depth > maxDepth:
 			rr.shape.opaque = true
-			err = rr.leaveOut(text)
+			err = rr.skipValue(text)
 		default:
 			err = rr.member(text, depth)
 		}
@@ -208,7 +208,7 @@ func (rr *reader) member(key string, depth int) error {
 	return rr.value(key, depth)
 }
 
-// verdict reads the value of a key that says whether something went wrong.
+// verdict reads the value of a key that reports success or an error.
 func (rr *reader) verdict(bad bool) error {
 	token, err := rr.dec.Token()
 	if err != nil {
@@ -237,8 +237,8 @@ func (rr *reader) verdict(bad bool) error {
 	return nil
 }
 
-// leaveOut reads the value of a key, of which nothing is used but what it says of pages.
-func (rr *reader) leaveOut(key string) error {
+// skipValue skips the value of a key, except for information on pages.
+func (rr *reader) skipValue(key string) error {
 	token, err := rr.dec.Token()
 	switch {
 	case err != nil:
@@ -246,11 +246,11 @@ func (rr *reader) leaveOut(key string) error {
 	case token == json.Delim('['), token == json.Delim('{'):
 		return rr.skip()
 	}
-	rr.pages.note(key, token)
+	rr.pages.noteField(key, token)
 	return nil
 }
 
-// skip reads to the end of the array or object that has begun.
+// skip reads to the end of the current array or object.
 func (rr *reader) skip() error {
 	for depth := 1; depth > 0; {
 		token, err := rr.dec.Token()
@@ -287,7 +287,7 @@ func (rr *reader) array() error {
 	return err
 }
 
-// item takes what stands in a list, which has that number, at a place of the page.
+// item processes an item of a list at an offset of the page.
 func (rr *reader) item(item json.RawMessage, list int, offset int64, length int32) error {
 	rr.shape.items++
 	treats, err := treat.DecodeItem(item)
@@ -315,7 +315,7 @@ func (rr *reader) item(item json.RawMessage, list int, offset int64, length int3
 			continue
 		}
 		rr.Treats = append(rr.Treats, Treat{f, fingerprint.Identity{Content: f.Content, Second: at.Unix()}, rr.start + offset, length, int32(part)})
-		rr.pages.saw(item)
+		rr.pages.addItem(item)
 	}
 	return nil
 }

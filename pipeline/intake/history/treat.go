@@ -12,37 +12,37 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/treat"
 )
 
-// A Treat is a dated treat of a reply: what tells it from others, and where it stands.
+// A Treat is a dated treat of a reply: its fingerprint and position.
 type Treat struct {
 	fingerprint.Fingerprint
 	Same fingerprint.Identity // in the zone of [Bounds]
 
 	offset int64
 	length int32
-	part   int32 // which of the treats that stand there
+	part   int32 // index of the treat in the item
 }
 
-// Body reads the treat once more, from the reply that it is of.
+// Body reads the treat again from its reply.
 func (p *Treat) Body(from io.ReaderAt) (treat.Treat, error) {
 	text := make([]byte, p.length)
 	if _, err := from.ReadAt(text, p.offset); err != nil && !errors.Is(err, io.EOF) {
 		return treat.Treat{}, fmt.Errorf("read a treat of the history again: %w", err)
 	}
-	treats, _ := treat.DecodeItem(bytes.TrimLeft(text, ", \t\r\n")) // what is no treat beside it was counted
+	treats, _ := treat.DecodeItem(bytes.TrimLeft(text, ", \t\r\n")) // other items were counted before
 	if int(p.part) >= len(treats) {
-		return treat.Treat{}, errors.New("read a treat of the history again: it is not there any more")
+		return treat.Treat{}, errors.New("read a treat of the history again: it is gone")
 	}
 	return treats[p.part], nil
 }
 
 const (
-	// MaxChannels bounds how many channels of a reply are listed.
+	// MaxChannels bounds the channels listed for a reply.
 	MaxChannels = 64
-	// maxChannel bounds the name of one, in bytes.
+	// maxChannel bounds the name of a channel in bytes.
 	maxChannel = 128
 )
 
-// channelOf is how a channel is remembered: as the receiver of its treats is called, whatever the case. Empty: the treat does not say.
+// channelOf returns the name of a channel: the receiver of its treats in lower case. Empty: unknown.
 func channelOf(receiver *string) string {
 	if receiver == nil {
 		return ""

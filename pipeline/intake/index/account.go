@@ -1,12 +1,12 @@
 package index
 
-// An account is what is newest of one.
+// An account tracks the newest records of an account.
 type account struct {
 	name       string
-	newest     record // the newest treat that was received
-	backfilled uint64 // the newest treat of the origin backfill
-	baseline   record // the newest that is whole
-	healed     uint64 // up to where treats of the origin backfill are in a heal mark
+	newest     record // the newest received treat
+	backfilled uint64 // the number of the newest backfilled treat
+	baseline   record // the newest complete baseline
+	batched    uint64 // backfill batches cover the backfilled treats up to this number
 }
 
 func (a *account) add(r *record) {
@@ -22,12 +22,12 @@ func (a *account) add(r *record) {
 		if r.number >= a.baseline.number {
 			a.baseline = *r
 		}
-	case kindHeal:
-		a.healed = max(a.healed, r.core)
+	case kindBatch:
+		a.batched = max(a.batched, r.core)
 	}
 }
 
-// merge adds what is known elsewhere of the account.
+// merge adds what another part of the index knows of the account.
 func (a *account) merge(o *account) {
 	if o.name != "" {
 		a.name = o.name
@@ -38,5 +38,5 @@ func (a *account) merge(o *account) {
 	if o.baseline.number > a.baseline.number {
 		a.baseline = o.baseline
 	}
-	a.backfilled, a.healed = max(a.backfilled, o.backfilled), max(a.healed, o.healed)
+	a.backfilled, a.batched = max(a.backfilled, o.backfilled), max(a.batched, o.batched)
 }

@@ -1,6 +1,6 @@
 package index
 
-// A bloom is a Bloom filter over hashes: 8 bits for each, 5 of them asked for. One in 50 of those that are not in it seems to be.
+// A bloom is a Bloom filter with 8 bits and 5 probes per hash. Its false positive rate is 2 %.
 type bloom []byte
 
 const bloomProbes = 5
@@ -23,7 +23,7 @@ func (b bloom) has(hash uint64) bool {
 	return true
 }
 
-// probe is the i-th bit of a hash (Kirsch and Mitzenmacher, "Less Hashing, Same Performance").
+// probe returns the i-th bit of a hash (Kirsch and Mitzenmacher, "Less Hashing, Same Performance").
 func (b bloom) probe(hash, i uint64) uint64 {
 	h := hash ^ hash>>29
 	return (hash + i*(h*0x9fb21c651e98df25|1)) % (uint64(len(b)) * 8)

@@ -12,13 +12,13 @@ import (
 // readRecords is how many records are read from the log at a time.
 const readRecords = 1024
 
-// CatchUp reads what others have written to the log, and forgets what has been dropped from it by age.
+// CatchUp indexes what was added to the log, and drops what retention has removed from it.
 func (ix *Index) CatchUp(ctx context.Context) error {
 	_, err := ix.catchUp(ctx)
 	return err
 }
 
-// catchUp returns how many records it has read.
+// catchUp is CatchUp. It returns how many records it has read.
 func (ix *Index) catchUp(ctx context.Context) (read int, err error) {
 	ix.catching.Lock()
 	defer ix.catching.Unlock()
@@ -30,7 +30,7 @@ func (ix *Index) catchUp(ctx context.Context) (read int, err error) {
 		return 0, nil
 	}
 	ix.mu.RLock()
-	missing := holes(ix.cover, first, next-1)
+	missing := missingSpans(ix.cover, first, next-1)
 	ix.mu.RUnlock()
 	for _, hole := range missing {
 		n, err := ix.fill(ctx, hole)
@@ -42,7 +42,7 @@ func (ix *Index) catchUp(ctx context.Context) (read int, err error) {
 	return read, nil
 }
 
-// fill reads a part of the log.
+// fill indexes a part of the log.
 func (ix *Index) fill(ctx context.Context, hole journal.Span) (read int, err error) {
 	for at := hole.First; at <= hole.Last; {
 		records, err := ix.cfg.Log.Read(ctx, at, readRecords)
@@ -50,7 +50,7 @@ func (ix *Index) fill(ctx context.Context, hole journal.Span) (read int, err err
 			return read, err
 		}
 		b := &batch{}
-		last := hole.Last // there is nothing more up to it
+		last := hole.Last // nothing else follows up to it
 		for i := range records {
 			r := &records[i]
 			if r.Number > hole.Last {
@@ -59,7 +59,7 @@ func (ix *Index) fill(ctx context.Context, hole journal.Span) (read int, err err
 			if i == len(records)-1 {
 				last = r.Number
 			}
-			b.note(r)
+			b.addEntry(r)
 			b.records = recordsOf(b.records, r, nil)
 			read++
 		}
@@ -73,7 +73,7 @@ func (ix *Index) fill(ctx context.Context, hole journal.Span) (read int, err err
 	return read, nil
 }
 
-// await waits while there is more in memory than there should be, because a run is being written.
+// await blocks while memory is full because a run is being written.
 func (ix *Index) await(ctx context.Context) error {
 	ix.mu.RLock()
 	full, f := len(ix.active.records) >= ix.cfg.limit, ix.flush
@@ -89,7 +89,7 @@ func (ix *Index) await(ctx context.Context) error {
 	}
 }
 
-// prune drops the runs of which the log has dropped everything by age.
+// prune drops runs whose records retention has removed from the log.
 func (ix *Index) prune(ctx context.Context) error {
 	first, _ := ix.cfg.Log.Bounds()
 	ix.mu.RLock()

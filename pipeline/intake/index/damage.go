@@ -11,7 +11,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A damage is the error of reading a run that is not what was written.
+// A damage is an error of reading a damaged run.
 type damage struct {
 	run *run
 	err error
@@ -21,7 +21,7 @@ func (d *damage) Error() string { return d.err.Error() }
 
 func (d *damage) Unwrap() error { return d.err }
 
-// failed is the error of reading a run.
+// failed wraps an error of reading a run.
 func failed(r *run, err error) error {
 	if errors.Is(err, errRunDamaged) {
 		return &damage{r, err}
@@ -29,7 +29,7 @@ func failed(r *run, err error) error {
 	return err
 }
 
-// repaired reports whether what failed is to be tried again, because a damaged run is repaired. Otherwise it puts into err what is wrong with that.
+// repaired reports whether to retry, because *err was damage that is repaired now. If the repair fails, it sets *err.
 func (ix *Index) repaired(ctx context.Context, err *error) bool {
 	d, ok := errors.AsType[*damage](*err)
 	if !ok {
@@ -39,7 +39,7 @@ func (ix *Index) repaired(ctx context.Context, err *error) bool {
 	return *err == nil
 }
 
-// repair takes a damaged run out, keeps what can be read of it, and reads the rest from the log.
+// repair replaces a damaged run. It keeps the readable records and reads the rest from the log.
 func (ix *Index) repair(ctx context.Context, r *run, why error) error {
 	ix.catching.Lock()
 	defer ix.catching.Unlock()
@@ -47,11 +47,11 @@ func (ix *Index) repair(ctx context.Context, r *run, why error) error {
 	ours := slices.Contains(ix.runs, r)
 	b := &batch{cover: r.info.cover, instead: r}
 	for _, a := range ix.accounts {
-		b.names = append(b.names, a.name) // those of the run, and others
+		b.names = append(b.names, a.name) // the run's accounts are among them
 	}
 	ix.mu.RUnlock()
 	if !ours {
-		return nil // somebody else has repaired it
+		return nil // another goroutine has repaired it
 	}
 	for n := range r.fences {
 		if records, err := r.block(n, nil); err == nil {
@@ -83,7 +83,7 @@ func (ix *Index) repair(ctx context.Context, r *run, why error) error {
 	return nil
 }
 
-// reread calls visit with what the log holds of a span.
+// reread calls visit with each record of the log in a span.
 func (ix *Index) reread(ctx context.Context, s journal.Span, visit func(*journal.Record)) error {
 	for at := s.First; at <= s.Last; {
 		records, err := ix.cfg.Log.Read(ctx, at, readRecords)
@@ -103,8 +103,8 @@ func (ix *Index) reread(ctx context.Context, s journal.Span, visit func(*journal
 	return nil
 }
 
-// sumCover sums up what the parts of the index cover. The caller holds mu.
-func (ix *Index) sumCover() {
+// recomputeCover recomputes ix.cover. ix.mu is held.
+func (ix *Index) recomputeCover() {
 	ix.cover = nil
 	for _, t := range []*table{ix.full, ix.active} {
 		if t != nil {
@@ -124,10 +124,10 @@ func (ix *Index) sumCover() {
 type Loss struct {
 	Account     string
 	Events      int
-	First, Last time.Time // when the first and the last of them were journaled, to the second
+	First, Last time.Time // when the first and last of them were journaled, to the second
 }
 
-// Lost returns which treats the log has lost of those from a number on.
+// Lost returns which treats from a number on the log has lost.
 func (ix *Index) Lost(ctx context.Context, from uint64) (losses []Loss, err error) {
 	for {
 		if losses, err = ix.lostFrom(ctx, from); !ix.repaired(ctx, &err) {

@@ -1,10 +1,11 @@
-// Package index remembers the treats of the journal by what they are: account, second and content. It is derived from the log and lies beside it, in
-// a folder of its own. It knows no engine.
+// Package index finds the treats of the journal by account, second and content. It is derived from the log and stored
+// in a folder of its own. It knows no engine.
 //
-// What it remembers stays when the log loses its entry: that is how a loss is noticed, and made good from the provider's history.
+// It remembers treats that the log has lost. That is how a loss is noticed and backfilled from the provider's history.
 //
-// On disk it is runs, which are sorted and do not change, and a tail of what is in no run yet. In memory it is the tail, and of each run
-// a filter and where its blocks begin: some 100 bytes for each of the newest 64 Ki treats, and 1.3 for each other.
+// On disk the index consists of sorted, immutable runs, and a tail of what is in no run yet. In memory it holds the
+// tail, and for each run a filter and the start of its blocks: about 100 bytes for each of the newest 64 Ki treats and
+// 1.3 bytes for each other one.
 package index
 
 import (
@@ -23,7 +24,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Log is what the index reads of the journal: a [journal.Log] or a [journal.Journal].
+// Log is the part of the journal that the index reads: a [journal.Log] or a [journal.Journal].
 type Log interface {
 	Bounds() (first, next uint64)
 	Read(ctx context.Context, from uint64, limit int) ([]journal.Record, error)
@@ -32,21 +33,21 @@ type Log interface {
 
 // Config configures an [Index].
 type Config struct {
-	// Dir is the folder of the index. It is made if it is not there. Only one index at a time may use it.
+	// Dir is the folder of the index. It is created if needed. Only one index at a time may use it.
 	Dir string
-	// Log is what the index is of.
+	// Log is the indexed log.
 	Log Log
-	// Retention is how long the journal is kept, 0 for ever. What the log has lost is forgotten after that time.
+	// Retention is how long the journal is kept, 0 for ever. Lost treats are forgotten after that time.
 	Retention time.Duration
 	Logger    zerolog.Logger
 
-	limit int // records of a run; 0: runRecords
+	limit int // records per run; 0: runRecords
 }
 
-// runRecords is how many records a run has.
+// runRecords is the number of records in a run.
 const runRecords = 64 << 10
 
-// Index is the index of one journal. Its methods are safe for use by several goroutines.
+// Index is the index of one journal. Its methods are safe for concurrent use.
 type Index struct {
 	cfg     Config
 	pending pending
@@ -54,54 +55,55 @@ type Index struct {
 
 	catching sync.Mutex // one [Index.CatchUp] at a time
 	writing  sync.Mutex // one append at a time; taken before mu
-	files    files      // belongs to the holder of writing
+	files    files      // guarded by writing
 
 	mu       sync.RWMutex
 	active   *table
-	full     *table // which is about to become a run; nil: there is none
+	full     *table // about to become a run; nil: none
 	flush    *flush // the last one
 	runs     []*run
 	accounts map[uint64]*account
-	cover    []journal.Span // the numbers of the log that the tables and runs say everything of
+	cover    []journal.Span // the numbers of the log that tables and runs cover completely
 }
 
-// files is what is known of the files as a whole.
+// files is the state of the index files.
 type files struct {
-	seq     uint64 // of the newest
-	trouble string // the last one that was logged
+	seq     uint64 // of the newest file
+	problem string // the last problem that was logged
 }
 
-// Hit is one treat in the index.
+// Hit is a treat in the index.
 type Hit struct {
 	fingerprint.Fingerprint
-	Number    uint64    // in the log, also if that has lost it
-	Repeat    uint64    // its ordinal among exact repeats plus one; 0: it counts for none
+	Number    uint64    // in the log, even if the log has lost it
+	Repeat    uint64    // its ordinal among exact repeats plus one; 0: not counted
 	Journaled time.Time // to the second
-	Backfill  bool      // it is of the origin backfill
-	Baseline  uint16    // the [BaselineTag] of the baseline that holds it; 0: none does
+	Backfill  bool      // its origin is backfill
+	Baseline  uint16    // the [BaselineTag] of the baseline that holds it; 0: none
 	Lost      bool      // the log has lost it
-	// Known is true for what is no event of the journal: Count treats that the account's history held at its baseline.
+	// Known is true if this is not an event of the journal, but Count treats that the history held at the baseline.
 	Known bool
 	Count uint64
 }
 
-// Summary is what is newest of an account. All zero: the index knows none.
+// Summary is what the index knows of an account's newest records. It is zero for an unknown account.
 type Summary struct {
-	// Newest is the newest treat, and Seen false if there is none.
+	// Newest is the newest treat. Seen is false if there is none.
 	Newest Hit
 	Seen   bool
-	// Backfilled is the number of the newest treat of the origin backfill, and Healed the one up to which they are in heal marks.
-	Backfilled, Healed uint64
-	// BaselineID is the newest whole baseline, of BaselineSize different treats, which was journaled at BaselineMade. Empty: there is none.
+	// Backfilled is the number of the newest backfilled treat. Batches cover those up to Healed.
+	Backfilled, Batched uint64
+	// BaselineID is the id of the newest complete baseline, empty if there is none. It has BaselineSize distinct treats
+	// and was journaled at BaselineMade.
 	BaselineID   string
 	BaselineSize int
 	BaselineMade time.Time
 }
 
-// ErrDamaged says that a file of the index was damaged. It is made again from the log by then: what failed is to be tried again.
+// ErrDamaged means that a file of the index was damaged. It is rebuilt from the log by now: retry.
 var ErrDamaged = errors.New("a file of the journal's index was damaged")
 
-// Close ends the index. Nothing else may be called during and after it.
+// Close closes the index. No other method may be called during or after it.
 func (ix *Index) Close() error {
 	ix.writing.Lock() // no other flush begins
 	defer ix.writing.Unlock()
@@ -126,8 +128,8 @@ func (ix *Index) Close() error {
 	return nil
 }
 
-// Through is the highest number of the log that the index knows of, 0 if there is none. If it is at or above the log's next number, the log
-// has lost its end.
+// Through returns the highest number of the log that the index has seen, or 0. If it is at least the log's next number,
+// the log has lost its end.
 func (ix *Index) Through() uint64 {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
@@ -137,7 +139,8 @@ func (ix *Index) Through() uint64 {
 	return 0
 }
 
-// Count is how many treats the index knows that were received, those included that the log has lost or has dropped a short while ago.
+// Count returns how many received treats the index knows, including treats that the log has lost or has dropped
+// recently.
 func (ix *Index) Count() (n int) {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
@@ -150,7 +153,7 @@ func (ix *Index) Count() (n int) {
 	return n + ix.active.events
 }
 
-// Account returns what is newest of an account. It waits for nothing. Newest.Lost is not set.
+// Account returns a summary of an account. It does not block. Newest.Lost is not set.
 func (ix *Index) Account(name string) (s Summary) {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
@@ -158,7 +161,7 @@ func (ix *Index) Account(name string) (s Summary) {
 	if a == nil {
 		return s
 	}
-	s.Backfilled, s.Healed = a.backfilled, a.healed
+	s.Backfilled, s.Batched = a.backfilled, a.batched
 	if a.newest.number > 0 {
 		s.Newest, s.Seen = a.newest.hit(false), true
 	}
@@ -168,14 +171,14 @@ func (ix *Index) Account(name string) (s Summary) {
 	return s
 }
 
-// pending are the treats that are on their way into the journal.
+// pending holds the treats that are on their way into the journal.
 type pending struct {
 	mu     sync.Mutex
-	treats map[string]fingerprint.Fingerprint // by the id of the event
+	treats map[string]fingerprint.Fingerprint // by event id
 }
 
-// Expect says that an event is about to be journaled, and what it is. It reports false if that event is on its way already. [Index.Committed] or
-// [Index.Forget] ends it.
+// Expect records that an event is about to be journaled. It reports false if the event is already expected.
+// [Index.Committed] or [Index.Forget] ends the expectation.
 func (ix *Index) Expect(id string, f *fingerprint.Fingerprint) bool {
 	p := &ix.pending
 	p.mu.Lock()
@@ -187,7 +190,7 @@ func (ix *Index) Expect(id string, f *fingerprint.Fingerprint) bool {
 	return true
 }
 
-// Forget says that an event will not be journaled.
+// Forget records that an expected event will not be journaled.
 func (ix *Index) Forget(id string) {
 	p := &ix.pending
 	p.mu.Lock()
@@ -195,7 +198,7 @@ func (ix *Index) Forget(id string) {
 	delete(p.treats, id)
 }
 
-// of returns what was said of an event that is journaled now, or nil. The caller holds mu.
+// of returns the fingerprint of an expected event that is journaled now, or nil. p.mu is held.
 func (p *pending) of(r *journal.Record) *fingerprint.Fingerprint {
 	if f, ok := p.treats[r.ID]; ok && r.Kind != journal.Reject {
 		return &f
@@ -203,15 +206,15 @@ func (p *pending) of(r *journal.Record) *fingerprint.Fingerprint {
 	return nil
 }
 
-// done ends the wait for an event that is journaled. The caller holds mu.
+// done ends the expectation of an event that is journaled. p.mu is held.
 func (p *pending) done(r *journal.Record) {
 	id := r.ID
-	if r.Kind == journal.Reject { // a treat that was too large becomes one
+	if r.Kind == journal.Reject { // a treat that was too large becomes a reject
 		id = strings.TrimPrefix(id, "cut_")
 	}
 	delete(p.treats, id)
 }
 
-// Commits counts the calls of [Index.Committed]. Whoever looks for an event, and then finds that it is not expected, has to look again if the
-// count has changed meanwhile: the event may have been journaled in between.
+// Commits counts the calls of [Index.Committed]. If it changes between a lookup and a later [Index.Expect] that
+// succeeds, the event may have been journaled in between: repeat the lookup.
 func (ix *Index) Commits() uint64 { return ix.commits.Load() }

@@ -172,13 +172,13 @@ func TestKill(t *testing.T) {
 // An index that lies beside another log than its own is made again.
 func TestSummary(t *testing.T) {
 	r := newRig(t, 50)
-	if s := r.ix.Account("a"); s.Seen || s.BaselineID != "" || s.Healed != 0 {
+	if s := r.ix.Account("a"); s.Seen || s.BaselineID != "" || s.Batched != 0 {
 		t.Errorf("of an empty index: %+v", s)
 	}
 	id := NewBaselineID(0xabc)
 	treats := []KnownTreat{
-		{fingerprint.Fingerprint{Content: 7, Core: fingerprint.Core{Sender: 70, Title: 3, Message: 7}, When: fingerprint.Moment{Digits: epoch.Unix(), Floating: true}}, 3},
-		{fingerprint.Fingerprint{Content: 8, Core: fingerprint.Core{Sender: 80, Title: 3, Message: 8}, When: fingerprint.Moment{Digits: epoch.Unix()}}, 1},
+		{fingerprint.Fingerprint{Content: 7, Core: fingerprint.Core{Sender: 70, Title: 3, Message: 7}, When: fingerprint.Date{Digits: epoch.Unix(), Floating: true}}, 3},
+		{fingerprint.Fingerprint{Content: 8, Core: fingerprint.Core{Sender: 80, Title: 3, Message: 8}, When: fingerprint.Date{Digits: epoch.Unix()}}, 1},
 	}
 	stamp := func(e journal.Entry) journal.Entry {
 		e.Time = epoch
@@ -197,14 +197,14 @@ func TestSummary(t *testing.T) {
 	inBaseline := entryOf(&d, 1, epoch)
 	inBaseline.Baseline = id
 	r.append(true, inBaseline)
-	data, err := pipeline.EncodeJSON(journal.HealMark{Account: "a", Span: journal.Span{First: n, Last: n}})
+	data, err := pipeline.EncodeJSON(journal.BackfillBatch{Account: "a", Span: journal.Span{First: n, Last: n}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.append(true, stamp(journal.Entry{Kind: journal.Heal, ID: "h", Account: "a", Data: data}), stamp(journal.Entry{Kind: journal.Reject, ID: "r", Account: "a"}))
+	r.append(true, stamp(journal.Entry{Kind: journal.Backfill, ID: "h", Account: "a", Data: data}), stamp(journal.Entry{Kind: journal.Reject, ID: "r", Account: "a"}))
 	for restart := range 3 {
 		s := r.ix.Account("a")
-		if !s.Seen || s.Newest.Number != n+1 || s.Backfilled != n || s.Healed != n || s.BaselineID != id || s.BaselineSize != 2 || !s.BaselineMade.Equal(epoch) {
+		if !s.Seen || s.Newest.Number != n+1 || s.Backfilled != n || s.Batched != n || s.BaselineID != id || s.BaselineSize != 2 || !s.BaselineMade.Equal(epoch) {
 			t.Errorf("%+v", s)
 		}
 		if known, err := r.ix.CountKnown(t.Context(), "a", id); err != nil || known != 2 {

@@ -13,7 +13,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A snapshot is a part of the index, which stays as it is until it is released.
+// A snapshot is a part of the index that does not change until it is released.
 type snapshot struct {
 	records []record // of the tables
 	runs    []*run
@@ -70,7 +70,8 @@ func (ix *Index) lookup(account uint64, second uint32, content uint64, visit fun
 	return err
 }
 
-// Find appends the events of an account with that content and date to hits, of those that the log holds or has lost, in no order.
+// Find appends to hits the events of an account with that content and date that the log holds or has lost, in no
+// particular order.
 func (ix *Index) Find(ctx context.Context, hits []Hit, account string, f *fingerprint.Fingerprint) ([]Hit, error) {
 	from := len(hits)
 	hash, second := accountHash(account), unix32(f.When.Digits)
@@ -104,8 +105,9 @@ func (ix *Index) Find(ctx context.Context, hits []Hit, account string, f *finger
 	return kept, nil
 }
 
-// Range calls visit with the events and known treats of an account whose date, in UTC where it names no zone, is within the bounds, in the order of
-// their dates, until it returns false. After an error some may have been visited.
+// Range calls visit with the events and known treats of an account, by date, until visit returns false. from and to
+// bound the date, which is read as UTC if it has no zone. After an error, visit may have seen some of them.
+// [ErrDamaged] means: start over.
 func (ix *Index) Range(ctx context.Context, account string, from, to time.Time, visit func(*Hit) bool) error {
 	first, last := record{account: accountHash(account), second: unix32(from.Unix())}, unix32(to.Unix())
 	return ix.walk(ctx, &first, last, func(r *run) bool {
@@ -123,8 +125,9 @@ func (ix *Index) Range(ctx context.Context, account string, from, to time.Time, 
 	})
 }
 
-// Backfilled calls visit with the treats of the origin backfill that the log holds after a number, and that were journaled at or after since, in no
-// order, until it returns false. After an error some may have been visited.
+// Backfilled calls visit with the backfilled treats that the log holds after a number and that were journaled at or
+// after since, in no particular order, until visit returns false. After an error, visit may have seen some of them.
+// [ErrDamaged] means: start over.
 func (ix *Index) Backfilled(ctx context.Context, account string, after uint64, since time.Time, visit func(*Hit) bool) error {
 	if ix.Account(account).Backfilled <= after {
 		return nil
@@ -141,8 +144,9 @@ func (ix *Index) Backfilled(ctx context.Context, account string, after uint64, s
 	})
 }
 
-// LostHealMarks returns the heal marks that the log has lost, and that were not journaled again, with their numbers.
-func (ix *Index) LostHealMarks(ctx context.Context, account string) (marks map[journal.Span]uint64, err error) {
+// LostBatches returns the numbers of the backfill batches that the log has lost and that were not journaled again.
+// [ErrDamaged] means: start over.
+func (ix *Index) LostBatches(ctx context.Context, account string) (marks map[journal.Span]uint64, err error) {
 	v, err := ix.view(ctx)
 	if err != nil || len(v.gaps) == 0 {
 		return nil, err
@@ -151,7 +155,7 @@ func (ix *Index) LostHealMarks(ctx context.Context, account string) (marks map[j
 	held := make(map[journal.Span]bool)
 	first := record{account: accountHash(account)}
 	err = ix.walk(ctx, &first, ^uint32(0), func(r *run) bool { return r.info.others > 0 }, func(r *record, v *view) bool {
-		if r.kind() != kindHeal {
+		if r.kind() != kindBatch {
 			return true
 		}
 		if s := (journal.Span{First: r.content, Last: r.core}); v.lost(r.number) {
@@ -167,7 +171,7 @@ func (ix *Index) LostHealMarks(ctx context.Context, account string) (marks map[j
 	return marks, err
 }
 
-// CountKnown counts the different treats of a baseline.
+// CountKnown returns the number of distinct treats of a baseline.
 func (ix *Index) CountKnown(ctx context.Context, account, baseline string) (n int, err error) {
 	first, tag := record{account: accountHash(account)}, BaselineTag(baseline)
 	for {
@@ -184,7 +188,7 @@ func (ix *Index) CountKnown(ctx context.Context, account, baseline string) (n in
 	}
 }
 
-// Has reports whether the log holds an event, or it is expected, see [Index.Expect]. If neither is so, it is expected from now on.
+// Has reports whether the log holds an event or the index expects it. If not, the index expects it from now on.
 func (ix *Index) Has(ctx context.Context, e *journal.Entry) (bool, error) {
 	f, ok := ofLine(e.Data)
 	if !ok {
@@ -211,7 +215,8 @@ func (ix *Index) Has(ctx context.Context, e *journal.Entry) (bool, error) {
 	return false, nil
 }
 
-// walk visits the records of an account from first to the second last, in order. After an ErrDamaged it is to be called again.
+// walk visits the records of an account in order, from first up to dates at the second last. ErrDamaged means: start
+// over.
 func (ix *Index) walk(ctx context.Context, first *record, last uint32, want func(*run) bool, visit func(*record, *view) bool) error {
 	err := ix.walkOnce(ctx, first, last, want, visit)
 	if ix.repaired(ctx, &err) {
@@ -232,7 +237,7 @@ func (ix *Index) walkOnce(ctx context.Context, first *record, last uint32, want 
 	})
 	defer s.release()
 	slices.SortFunc(s.records, func(a, b record) int { return a.compare(&b) })
-	v, err := ix.view(ctx) // after the snapshot: what is in that, and durable, is within its bounds
+	v, err := ix.view(ctx) // after the snapshot, so that its durable records are within the bounds
 	if err != nil {
 		return err
 	}
@@ -273,15 +278,15 @@ func (ix *Index) walkOnce(ctx context.Context, first *record, last uint32, want 
 	return nil
 }
 
-// A cursor is a place in a run, or in the records of the tables if run is nil.
+// A cursor is a position in a run, or in the records of the tables if run is nil.
 type cursor struct {
 	run     *run
-	block   int // the next one to read
+	block   int // the next block to read
 	records []record
 	room    []record
 }
 
-// start goes to the first record that does not lie before that one, and reports false if there is none.
+// start moves to the first record at or after first. It reports false if there is none.
 func (c *cursor) start(first *record) (bool, error) {
 	for {
 		for len(c.records) > 0 && c.records[0].compare(first) < 0 {
@@ -313,7 +318,7 @@ func (c *cursor) load() (more bool, err error) {
 	return len(c.records) > 0, err
 }
 
-// merge orders cursors by the record that comes next.
+// merge is a heap of cursors, ordered by their next record.
 type merge []*cursor
 
 func (m merge) Len() int           { return len(m) }

@@ -248,7 +248,7 @@ func (w *world) check() {
 
 func FuzzTail(f *testing.F) {
 	good := &batch{
-		cover: []journal.Span{{First: 1, Last: 2}}, names: []string{"a"}, records: []record{{number: 1, repeat: 1}, {number: 2, flags: kindHeal}},
+		cover: []journal.Span{{First: 1, Last: 2}}, names: []string{"a"}, records: []record{{number: 1, repeat: 1}, {number: 2, flags: kindBatch}},
 	}
 	file := &tailFile{path: filepath.Join(f.TempDir(), "t"), names: make(map[uint64]bool)}
 	for range 2 {

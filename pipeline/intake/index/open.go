@@ -17,23 +17,24 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Open opens the index in its folder and brings it up to date with the log. Files that are damaged or missing are made again from the log.
+// Open opens the index of a folder and brings it up to date with the log. It rebuilds damaged or missing files from the
+// log.
 //
-// If [Index.Through] is then at or above the log's next number, the log has lost its end: the caller reports [Index.Lost] and has
-// that number reserved ([journal.Log]), before anything is written.
+// If [Index.Through] is at least the log's next number afterwards, the log has lost its end. Then the caller must
+// report [Index.Lost] and reserve that number ([journal.Log]) before anything is written.
 func Open(ctx context.Context, cfg Config) (*Index, error) {
 	if cfg.limit == 0 {
 		cfg.limit = runRecords
 	}
 	ix := &Index{cfg: cfg, pending: pending{treats: make(map[string]fingerprint.Fingerprint)}, accounts: make(map[uint64]*account)}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder of the journal's index: %w", err)
+		return nil, fmt.Errorf("create the folder of the journal's index: %w", err)
 	}
 	damaged, err := ix.load()
 	if err == nil {
 		var other bool
 		if other, err = ix.otherLog(ctx); err == nil && other {
-			ix.cfg.Logger.Warn().Msg("index is that of another journal: it is made again from this one")
+			ix.cfg.Logger.Warn().Msg("index belongs to another journal: rebuilding it from this one")
 			err = ix.reset()
 		}
 	}
@@ -46,19 +47,19 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 	return ix, nil
 }
 
-// manyMissing is how many entries take some seconds to read.
+// manyMissing is a number of entries that takes seconds to read.
 const manyMissing = 200_000
 
-// update reads what is not in the index, and reports it if it is more than usual.
+// update indexes what is missing, and logs that if it is unusually much.
 func (ix *Index) update(ctx context.Context, damaged int) error {
 	began := time.Now()
 	if first, next := ix.cfg.Log.Bounds(); first < next {
 		missing := uint64(0)
-		for _, s := range holes(ix.cover, first, next-1) {
+		for _, s := range missingSpans(ix.cover, first, next-1) {
 			missing += s.Last - s.First + 1
 		}
 		if missing > manyMissing {
-			ix.cfg.Logger.Info().Uint64("entries", missing).Msg("index of the journal is made again, which takes a while")
+			ix.cfg.Logger.Info().Uint64("entries", missing).Msg("rebuilding the index of the journal, which takes a while")
 		}
 	}
 	read, err := ix.catchUp(ctx)
@@ -73,12 +74,12 @@ func (ix *Index) update(ctx context.Context, damaged int) error {
 		level = zerolog.InfoLevel
 	}
 	if read > 0 || damaged > 0 {
-		ix.cfg.Logger.WithLevel(level).Int("read", read).Int("damaged", damaged).Dur("took", time.Since(began)).Msg("index of the journal lacked entries: read from the journal")
+		ix.cfg.Logger.WithLevel(level).Int("read", read).Int("damaged", damaged).Dur("took", time.Since(began)).Msg("index of the journal lacked entries; they were read from the journal")
 	}
 	return nil
 }
 
-// load reads the files, and returns how many are damaged.
+// load reads the files. It returns how many are damaged.
 func (ix *Index) load() (damaged int, err error) {
 	files, err := os.ReadDir(ix.cfg.Dir)
 	if err != nil {
@@ -90,8 +91,8 @@ func (ix *Index) load() (damaged int, err error) {
 		seq, ext := seqOf(f.Name())
 		ix.files.seq = max(ix.files.seq, seq)
 		switch {
-		case strings.HasSuffix(f.Name(), ".tmp"): // a run that was not finished
-			_ = os.Remove(filepath.Join(ix.cfg.Dir, f.Name())) // it is in nobody's way
+		case strings.HasSuffix(f.Name(), ".tmp"): // an unfinished run
+			_ = os.Remove(filepath.Join(ix.cfg.Dir, f.Name())) // harmless if it stays
 		case ext == tailExt && seq > 0:
 			tails = append(tails, seq)
 		case ext == runExt && seq > 0:
@@ -132,8 +133,8 @@ func (ix *Index) load() (damaged int, err error) {
 	return damaged, nil
 }
 
-// dropReplaced removes the runs of which the other parts say everything: damaged ones that were replaced, when relay was killed before their files were
-// removed.
+// dropReplaced removes runs that the other parts cover completely. These are damaged runs that were replaced just
+// before relay was killed.
 func (ix *Index) dropReplaced() {
 	for _, r := range slices.Clone(ix.runs) { // oldest first
 		others := slices.Clone(ix.active.cover)
@@ -141,7 +142,7 @@ func (ix *Index) dropReplaced() {
 		for _, o := range ix.runs {
 			twice = twice || o != r && holds(o.info.cover, r.info.cover[0].First)
 		}
-		if !twice { // as it mostly is
+		if !twice { // the usual case
 			continue
 		}
 		for _, o := range ix.runs {
@@ -151,14 +152,14 @@ func (ix *Index) dropReplaced() {
 				}
 			}
 		}
-		if !slices.ContainsFunc(r.info.cover, func(s journal.Span) bool { return len(holes(others, s.First, s.Last)) > 0 }) {
+		if !slices.ContainsFunc(r.info.cover, func(s journal.Span) bool { return len(missingSpans(others, s.First, s.Last)) > 0 }) {
 			ix.runs = slices.DeleteFunc(ix.runs, func(o *run) bool { return o == r })
 			r.drop()
 		}
 	}
 }
 
-// adopt makes a run a part of the index, which has none of its tables yet.
+// adopt adds a run to the index.
 func (ix *Index) adopt(r *run) {
 	for i := range r.info.accounts {
 		a := &r.info.accounts[i]
@@ -171,7 +172,7 @@ func (ix *Index) adopt(r *run) {
 	ix.runs = append(ix.runs, r)
 }
 
-// loadTail reads the file of a table into the active one. The newest one is appended to from now on.
+// loadTail reads the file of a table into the active one. If it is the newest, new records are appended to it.
 func (ix *Index) loadTail(seq uint64, newest bool) (damaged bool, err error) {
 	t := &tailFile{path: ix.path(seq, tailExt), seq: seq, names: make(map[uint64]bool)}
 	err = t.read(func(b *batch) {
@@ -200,7 +201,7 @@ func (ix *Index) loadTail(seq uint64, newest bool) (damaged bool, err error) {
 	return damaged, t.close()
 }
 
-// otherLog reports whether the index is of another log: its newest treat is another one there.
+// otherLog reports whether the index belongs to another log, in which its newest treat is a different one.
 func (ix *Index) otherLog(ctx context.Context) (bool, error) {
 	v, err := ix.view(ctx)
 	if err != nil {
@@ -220,7 +221,7 @@ func (ix *Index) otherLog(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("compare the index with the journal: %w", err)
 	}
 	if len(records) == 0 || records[0].Number != newest.number {
-		return false, nil // it is lost
+		return false, nil // lost
 	}
 	for _, r := range recordsOf(nil, &records[0], nil) {
 		if r.account == newest.account && r.content == newest.content && r.second == newest.second && r.repeat == newest.repeat {
@@ -244,7 +245,7 @@ func (ix *Index) reset() error {
 	return nil
 }
 
-// A view says which numbers the log holds.
+// A view is a snapshot of which numbers the log holds.
 type view struct {
 	first, next uint64
 	gaps        []journal.Span
@@ -258,8 +259,8 @@ func (ix *Index) view(ctx context.Context) (v view, err error) {
 	return v, nil
 }
 
-// lost reports whether a number that was given is lost.
+// lost reports whether the log has lost a number.
 func (v *view) lost(n uint64) bool { return n >= v.next || holds(v.gaps, n) }
 
-// holds reports whether the log holds it, as far as is known. It is neither for one that was dropped by age.
+// holds reports whether the log holds a number. A number that retention has dropped is neither held nor lost.
 func (v *view) holds(n uint64) bool { return n >= v.first && n < v.next && !holds(v.gaps, n) }

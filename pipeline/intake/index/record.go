@@ -15,26 +15,26 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A record is what the index holds of an entry, or, for one of the kind Known, of each treat in it.
+// A record is the index of an entry, or of a single treat of a Known entry.
 type record struct {
-	account   uint64 // a hash of the name
-	content   uint64 // of a treat; the first number of a heal mark
-	core      uint64 // of a treat, without its message; the number of a baseline; the last number of a heal mark
-	message   uint32 // the part of a treat's core
+	account   uint64 // hash of the name
+	content   uint64 // of a treat; of a backfill batch: the first number
+	core      uint64 // of a treat: sender and title; of a baseline: its number; of a backfill batch: the last number
+	message   uint32 // of a treat: the message part of its core
 	number    uint64
-	repeat    uint64 // of an event, see [journal.Entry]; how many there are of what is known; how many of those records a baseline has
-	second    uint32 // [fingerprint.Moment.Digits]; when a baseline or a heal mark was journaled
+	repeat    uint64 // of an event: see [journal.Entry]; of known treats: their count; of a baseline: its number of records
+	second    uint32 // of a treat: [fingerprint.Date.Digits]; otherwise when it was journaled
 	journaled uint32 // Unix time
-	baseline  uint16 // the tag of the one that holds the treat, or what is known
+	baseline  uint16 // tag of the baseline of the treat
 	flags     uint8
 }
 
-// The kinds of records, in the lowest bits of the flags.
+// The kinds of records, stored in the lowest bits of flags.
 const (
 	kindTreat    = 0
-	kindKnown    = 1 // treats that an account's history held at its baseline
-	kindBaseline = 2 // that baseline is whole
-	kindHeal     = 3
+	kindKnown    = 1 // treats that the history held at the baseline
+	kindBaseline = 2 // marks a baseline as complete
+	kindBatch    = 3
 	kindMask     = 3
 
 	flagFloating = 1 << 2
@@ -43,7 +43,7 @@ const (
 
 func (r *record) kind() uint8 { return r.flags & kindMask }
 
-// counts reports whether it is a treat that was received.
+// counts reports whether the record is a received treat.
 func (r *record) counts() bool { return r.kind() == kindTreat && r.repeat > 0 }
 
 // compare orders records by account, date, content and number.
@@ -69,7 +69,7 @@ func order(a, b uint64) int {
 	return 0
 }
 
-// recordSize is what a record takes on disk.
+// recordSize is the size of a record on disk.
 const recordSize = 5*8 + 3*4 + 2 + 1
 
 func appendRecord(b []byte, r *record) []byte {
@@ -93,7 +93,7 @@ func parseRecord(b []byte) record {
 	}
 }
 
-// accountHash is FNV-1a: names come from the operator.
+// accountHash is FNV-1a. It need not resist attacks, since the operator chooses the names.
 func accountHash(name string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(name) {
@@ -102,16 +102,17 @@ func accountHash(name string) uint64 {
 	return h
 }
 
-// keyHash mixes what [Index.Find] asks for.
+// keyHash hashes the key of [Index.Find].
 func keyHash(account uint64, second uint32, content uint64) uint64 {
 	h := (content ^ account ^ uint64(second)*0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93
 	return h ^ h>>32
 }
 
-// unix32 is a Unix time as a record holds it, to the year 2106.
+// unix32 converts a Unix time to the form of a record, which reaches to the year 2106.
 func unix32(seconds int64) uint32 { return uint32(min(max(seconds, 0), math.MaxUint32)) }
 
-// recordsOf appends what the index holds of an entry. known is the fingerprint of its treat; nil: it is read from its data.
+// recordsOf appends the records of an entry. known is the fingerprint of its treat; if it is nil, the entry's data is
+// parsed.
 func recordsOf(into []record, e *journal.Record, known *fingerprint.Fingerprint) []record {
 	r := record{account: accountHash(e.Account), number: e.Number, journaled: unix32(e.Time.Unix())}
 	switch e.Kind {
@@ -136,12 +137,12 @@ func recordsOf(into []record, e *journal.Record, known *fingerprint.Fingerprint)
 			r.baseline = BaselineTag(e.Baseline)
 		}
 		return append(into, r)
-	case journal.Heal:
-		var m journal.HealMark
+	case journal.Backfill:
+		var m journal.BackfillBatch
 		if json.Unmarshal(e.Data, &m) != nil {
 			return into
 		}
-		r.content, r.core, r.second, r.flags = m.First, m.Last, r.journaled, kindHeal
+		r.content, r.core, r.second, r.flags = m.First, m.Last, r.journaled, kindBatch
 		return append(into, r)
 	case journal.Known:
 		return knownRecords(into, r, e)
@@ -150,9 +151,10 @@ func recordsOf(into []record, e *journal.Record, known *fingerprint.Fingerprint)
 	}
 }
 
-// ofLine reads the fingerprint of an event's line, as [pipeline.Event] writes it: the data comes last, and its keys are not escaped.
+// ofLine returns the fingerprint of an event's line as [pipeline.Event] writes it: the data comes last, and its keys
+// are not escaped.
 func ofLine(line []byte) (fingerprint.Fingerprint, bool) {
-	const before = `,"data":` // which is in no text, where a quote is escaped
+	const before = `,"data":` // cannot be in a string, where quotes are escaped
 	at := bytes.Index(line, []byte(before))
 	if at < 0 || line[len(line)-1] != '}' {
 		return fingerprint.Fingerprint{}, false
@@ -175,10 +177,10 @@ func ofLine(line []byte) (fingerprint.Fingerprint, bool) {
 	}), true
 }
 
-// NewBaselineID makes the id of a baseline of a random number.
+// NewBaselineID makes the id of a baseline from a random number.
 func NewBaselineID(number uint64) string { return strconv.FormatUint(number, 16) }
 
-// baselineNumber is the number of a baseline.
+// baselineNumber is the inverse of NewBaselineID.
 func baselineNumber(id string) uint64 {
 	n, err := strconv.ParseUint(id, 16, 64)
 	if err != nil {
@@ -187,21 +189,21 @@ func baselineNumber(id string) uint64 {
 	return n
 }
 
-// BaselineTag is how a [Hit] says in which baseline it is. It is not 0.
+// BaselineTag returns the tag of a baseline in [Hit.Baseline]. It is never 0.
 func BaselineTag(id string) uint16 {
-	return max(uint16(baselineNumber(id)), 1) //nolint:gosec // a part of it will do
+	return max(uint16(baselineNumber(id)), 1) //nolint:gosec // 16 bits are enough
 }
 
-// KnownTreat says how many treats of a fingerprint an account's history held at its baseline.
+// KnownTreat is a fingerprint and how many treats with it an account's history held at the baseline.
 type KnownTreat struct {
 	fingerprint.Fingerprint
 	Count uint32
 }
 
-// The data of an entry of the kind Known begins with one of these. A baseline counts once the second one is journaled.
+// The data of a Known entry starts with one of these. A baseline takes effect with its knownBaseline entry.
 const (
 	knownTreats   = 'K'
-	knownNoCores  = 'T' // as older relays wrote them
+	knownNoCores  = 'T' // of older versions
 	knownBaseline = 'B'
 
 	coreSize    = 3 * 4
@@ -209,8 +211,8 @@ const (
 	noCoresSize = knownSize - coreSize
 )
 
-// KnownEntry is an entry with a part of the treats of a baseline, the n-th. Its id is also a function of what it holds: a first run that was cut off is made
-// again, and its n-th part is another one then.
+// KnownEntry returns the n-th entry with treats of a baseline. Its id includes a checksum of the data: if a first run
+// is interrupted and repeated, the n-th entry can be a different one.
 func KnownEntry(account, provider, baseline string, n int, treats []KnownTreat) journal.Entry {
 	data := append(make([]byte, 0, 1+len(treats)*knownSize), knownTreats)
 	for _, t := range treats {
@@ -231,7 +233,7 @@ func KnownEntry(account, provider, baseline string, n int, treats []KnownTreat) 
 	}
 }
 
-// BaselineEntry is the entry that makes a baseline whole. It has so many different treats, in the entries before.
+// BaselineEntry returns the entry that completes a baseline with that many distinct treats.
 func BaselineEntry(account, provider, baseline string, treats int) journal.Entry {
 	return journal.Entry{
 		Kind: journal.Known, ID: "known_" + account + "_" + baseline, Account: account, Provider: provider, Baseline: baseline,
@@ -282,10 +284,10 @@ func (r *record) treatCore() fingerprint.Core {
 	return fingerprint.Core{Sender: uint32(r.core >> 32), Title: uint32(r.core), Message: r.message} //nolint:gosec // each its half
 }
 
-// hit is the form in which others see a record.
+// hit converts a record to its exported form.
 func (r *record) hit(lost bool) Hit {
 	h := Hit{
-		Fingerprint: fingerprint.Fingerprint{Content: r.content, Core: r.treatCore(), When: fingerprint.Moment{Digits: int64(r.second), Floating: r.flags&flagFloating != 0}},
+		Fingerprint: fingerprint.Fingerprint{Content: r.content, Core: r.treatCore(), When: fingerprint.Date{Digits: int64(r.second), Floating: r.flags&flagFloating != 0}},
 		Number:      r.number, Repeat: r.repeat, Journaled: time.Unix(int64(r.journaled), 0).UTC(),
 		Backfill: r.flags&flagBackfill != 0, Baseline: r.baseline, Lost: lost,
 	}

@@ -65,7 +65,7 @@ func TestSpans(t *testing.T) {
 		}
 		first, last := rapid.Uint64Range(1, 50).Draw(t, "from"), rapid.Uint64Range(1, 50).Draw(t, "to")
 		missing := make(map[uint64]bool)
-		for _, s := range holes(spans, first, last) {
+		for _, s := range missingSpans(spans, first, last) {
 			for n := s.First; n <= s.Last; n++ {
 				missing[n] = true
 			}
@@ -92,7 +92,7 @@ func TestSpans(t *testing.T) {
 
 // What older relays wrote of a baseline has no cores.
 func TestBaselineWithoutCores(t *testing.T) {
-	e := KnownEntry("a", "p", "7", 0, []KnownTreat{{fingerprint.Fingerprint{Content: 7, Core: fingerprint.Core{Sender: 70, Title: 3, Message: 7}, When: fingerprint.Moment{Digits: epoch.Unix(), Floating: true}}, 3}})
+	e := KnownEntry("a", "p", "7", 0, []KnownTreat{{fingerprint.Fingerprint{Content: 7, Core: fingerprint.Core{Sender: 70, Title: 3, Message: 7}, When: fingerprint.Date{Digits: epoch.Unix(), Floating: true}}, 3}})
 	data := append([]byte{knownNoCores}, e.Data[1:9]...)
 	e.Data = append(data, e.Data[1+8+coreSize:]...)
 	for _, size := range []int{0, 5} { // what is cut off is none

@@ -14,10 +14,12 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A run is a file of sorted records that does not change: blocks, a footer, and a trailer that says where the footer is.
+// A run is an immutable file of sorted records. It consists of blocks, a footer, and a trailer with the offset of the
+// footer.
 //
-// A block is blockRecords records and their checksum, filled up to blockSize. The footer has what is held in memory of a run: where each block
-// begins, a Bloom filter over what [Index.Find] asks for, the numbers of the log that the run says everything of, and what is newest of each account.
+// A block holds blockRecords records and their checksum, padded to blockSize. The footer holds what is kept in memory:
+// the first record of each block, a Bloom filter over the keys of [Index.Find], the numbers of the log that the run
+// covers, and a summary of each account.
 const (
 	blockSize    = 4096
 	blockRecords = (blockSize - 4) / recordSize
@@ -35,36 +37,36 @@ type run struct {
 	info    runInfo
 	fences  []fence
 	bloom   bloom
-	users   atomic.Int32 // it is closed when there are none left; the index is one
-	dropped atomic.Bool  // and removed then
+	users   atomic.Int32 // closed when there are none left; the index is one
+	dropped atomic.Bool  // then the file is removed too
 }
 
-// runInfo says what is in a run.
+// runInfo describes the content of a run.
 type runInfo struct {
-	tail           uint64 // the file of the table that it was made of, and all before it, have no use any more
+	tail           uint64 // the table file that the run was made from; it and all earlier ones are obsolete
 	events         int
-	others         int // records that are no treats
+	others         int // records that are not treats
 	minNumber      uint64
 	maxNumber      uint64
 	minSecond      uint32
 	maxSecond      uint32
 	newestJournals uint32
 	cover          []journal.Span
-	accounts       []account // nil once they are merged into the index's
+	accounts       []account // nil once merged into those of the index
 }
 
-// A fence is the first record of a block.
+// A fence is the key of the first record of a block.
 type fence struct {
 	account, content uint64
 	second           uint32
 }
 
-// writeRun makes a file of records, which it sorts. It is whole when it has its name.
+// writeRun sorts records and writes them to a file. The file gets its name when it is complete.
 func writeRun(path string, records []record, info *runInfo) (err error) {
 	slices.SortFunc(records, func(a, b record) int { return a.compare(&b) })
 	f, err := os.CreateTemp(filepath.Dir(path), "run-*.tmp")
 	if err != nil {
-		return fmt.Errorf("make the index of the journal: %w", err)
+		return fmt.Errorf("create a file of the journal's index: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -136,7 +138,7 @@ func appendFooter(b []byte, count int, info *runInfo, fences []fence, filter blo
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(a.name))) //nolint:gosec // bounded
 		b = appendRecord(append(b, a.name...), &a.newest)
 		b = appendRecord(binary.LittleEndian.AppendUint64(b, a.backfilled), &a.baseline)
-		b = binary.LittleEndian.AppendUint64(b, a.healed)
+		b = binary.LittleEndian.AppendUint64(b, a.batched)
 	}
 	for _, f := range fences {
 		b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, f.account), f.content)
@@ -145,7 +147,7 @@ func appendFooter(b []byte, count int, info *runInfo, fences []fence, filter blo
 	return filter.append(b)
 }
 
-// openRun opens a run. The error is an errRunDamaged if it is not whole.
+// openRun opens a run. The error is errRunDamaged if the file is damaged.
 func openRun(path string) (r *run, err error) {
 	f, err := os.Open(path) //nolint:gosec // a file of the index's folder
 	if err != nil {
@@ -189,7 +191,7 @@ func (r *run) parseFooter(footer []byte) bool {
 	i.cover = d.spans()
 	for n := d.u32(); n > 0 && !d.fail; n-- {
 		i.accounts = append(i.accounts, account{
-			name: string(d.take(d.u32())), newest: d.record(), backfilled: d.u64(), baseline: d.record(), healed: d.u64(),
+			name: string(d.take(d.u32())), newest: d.record(), backfilled: d.u64(), baseline: d.record(), batched: d.u64(),
 		})
 	}
 	blocks := (r.count + blockRecords - 1) / blockRecords
@@ -198,9 +200,9 @@ func (r *run) parseFooter(footer []byte) bool {
 	}
 	r.fences = make([]fence, blocks)
 	for at := range r.fences {
-		r.fences[at] = fence{account: d.u64(), content: d.u64(), second: uint32(d.u32())} //nolint:gosec // it is one
+		r.fences[at] = fence{account: d.u64(), content: d.u64(), second: uint32(d.u32())} //nolint:gosec // written as 32 bits
 	}
-	r.bloom = slices.Clone(bloom(d.b)) // not the whole footer
+	r.bloom = slices.Clone(bloom(d.b)) // frees the rest of the footer
 	return !d.fail && len(r.bloom) > 0
 }
 
@@ -223,7 +225,7 @@ func (r *run) block(n int, into []record) ([]record, error) {
 	return into, nil
 }
 
-// seek is the block from which on records that do not lie before that one can be.
+// seek returns the first block that can have records at or after from.
 func (r *run) seek(from *record) int {
 	at := sort.Search(len(r.fences), func(i int) bool {
 		f := record{account: r.fences[i].account, second: r.fences[i].second, content: r.fences[i].content}
@@ -255,29 +257,29 @@ func (r *run) find(account uint64, second uint32, content uint64, visit func(*re
 
 func (r *run) acquire() { r.users.Add(1) }
 
-// release gives a run back.
+// release gives up one use of a run.
 func (r *run) release() {
 	if r.users.Add(-1) > 0 {
 		return
 	}
-	_ = r.file.Close() // it was only read
+	_ = r.file.Close() // opened for reading only
 	if r.dropped.Load() {
-		_ = os.Remove(r.path) // what is left of it is removed at the next start
+		_ = os.Remove(r.path) // the next start removes what is left
 	}
 }
 
-// drop ends a run's use by the index, and removes its file.
+// drop removes a run from the index and deletes its file.
 func (r *run) drop() {
 	r.dropped.Store(true)
 	r.release()
 }
 
-// syncDir makes the names in a folder durable, where that can be done.
+// syncDir syncs a folder on systems that support it.
 func syncDir(dir string) error {
 	d, err := os.Open(dir) //nolint:gosec // the index's folder
 	if err != nil {
 		return err
 	}
-	_ = d.Sync() // not every system can; a name that is missing is made again
+	_ = d.Sync() // not supported everywhere; a missing file is rebuilt
 	return d.Close()
 }

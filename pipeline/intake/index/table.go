@@ -6,21 +6,21 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A table holds the records in memory that are in no run yet, in the order in which they came.
+// A table holds the records in memory that no run holds yet, in the order in which they were added.
 type table struct {
 	records   []record
-	byKey     map[uint64]int32 // the newest record of a key's hash
+	byKey     map[uint64]int32 // newest record by hash of the key
 	byAccount map[uint64]int32
 	before    []previous
-	cover     []journal.Span // the numbers of the log that it says everything of
+	cover     []journal.Span // the numbers of the log that the table covers
 	events    int
-	log       *tailFile // where it is on disk
+	log       *tailFile // its file
 }
 
-// previous are the records before one of the same key's hash, and of the same account; -1: there is none.
+// previous holds the index of the previous record with the same key hash, and of the same account. -1: none.
 type previous struct{ key, account int32 }
 
-// newTable makes a table with room for so many records.
+// newTable makes a table with capacity for room records.
 func newTable(log *tailFile, room int) *table {
 	return &table{
 		records: make([]record, 0, room), before: make([]previous, 0, room), byKey: make(map[uint64]int32, room), byAccount: make(map[uint64]int32), log: log,
@@ -54,7 +54,7 @@ func (t *table) find(account uint64, second uint32, content uint64, visit func(*
 	}
 }
 
-// of calls visit with the records of an account, newest first, until it returns false.
+// of calls visit with the records of an account, newest first, until visit returns false.
 func (t *table) of(account uint64, visit func(*record) bool) {
 	at, ok := t.byAccount[account]
 	for ; ok && at >= 0; at = t.before[at].account {
@@ -64,9 +64,9 @@ func (t *table) of(account uint64, visit func(*record) bool) {
 	}
 }
 
-// addSpan puts a span into an ordered list of spans that do not touch.
+// addSpan adds a span to a sorted list of spans that do not touch.
 func addSpan(spans []journal.Span, s journal.Span) []journal.Span {
-	if n := len(spans); n > 0 && spans[n-1].Last+1 == s.First { // as it mostly is
+	if n := len(spans); n > 0 && spans[n-1].Last+1 == s.First { // the usual case
 		spans[n-1].Last = s.Last
 		return spans
 	}
@@ -78,14 +78,14 @@ func addSpan(spans []journal.Span, s journal.Span) []journal.Span {
 	return slices.Replace(spans, from, to, s)
 }
 
-// holds reports whether a number is in an ordered list of spans.
+// holds reports whether a number is in a sorted list of spans.
 func holds(spans []journal.Span, n uint64) bool {
 	i, _ := slices.BinarySearchFunc(spans, n, func(s journal.Span, n uint64) int { return order(s.Last, n) })
 	return i < len(spans) && spans[i].Holds(n)
 }
 
-// holes returns the numbers from first to last that are in none of the spans.
-func holes(spans []journal.Span, first, last uint64) (missing []journal.Span) {
+// missingSpans returns the numbers from first to last that no span contains.
+func missingSpans(spans []journal.Span, first, last uint64) (missing []journal.Span) {
 	for _, s := range spans {
 		if s.Last < first {
 			continue

@@ -12,43 +12,44 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// tailMagic begins the file of a table: frames of a length and a checksum (CRC-32C), and in them a [batch].
+// tailMagic starts the file of a table. Frames follow, each with a length, a checksum (CRC-32C) and an encoded [batch].
 const tailMagic = "relayix8"
 
-// maxFrame bounds what a damaged length can ask for.
+// maxFrame bounds the allocation for a damaged length.
 const maxFrame = 64 << 20
 
 var errTailDamaged = errors.New("damaged")
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
-// A batch is what is added to a table at once.
+// A batch is added to a table at once.
 type batch struct {
 	cover   []journal.Span
-	names   []string // accounts
+	names   []string // names of accounts
 	records []record
-	instead *run // which it takes the place of; nil: of none
-	// written: it was written just now. Then a number that the index has is that of the same entry, read from the log meanwhile, unless the log
-	// has given it twice, which it should not.
+	instead *run // the damaged run that it replaces; nil: none
+	// written is true for entries that were just written. If the index already has such a number, it has read the same
+	// entry from the log meanwhile.
 	written bool
 }
 
-// A tailFile is the file of a table. It is appended to, and read at the next start. It is not synced: what is missing is read from the log.
+// A tailFile is the file of a table. It is appended to, and read at the next start. It is not synced: missing records
+// are read from the log.
 type tailFile struct {
 	path  string
-	file  *os.File // nil until something is written
+	file  *os.File // nil before the first write
 	seq   uint64
 	size  int64
-	names map[uint64]bool // the accounts that the file names
+	names map[uint64]bool // accounts named in the file
 	buf   []byte
 }
 
-// write appends a batch. After an error the file is as it was.
+// write appends a batch. An error leaves the file unchanged.
 func (t *tailFile) write(b *batch) error {
 	if t.file == nil {
 		f, err := os.OpenFile(t.path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
-			return fmt.Errorf("make the index of the journal: %w", err)
+			return fmt.Errorf("create a file of the journal's index: %w", err)
 		}
 		t.file = f
 	}
@@ -96,7 +97,7 @@ func appendNames(out []byte, names []string) []byte {
 	return out
 }
 
-// A decoder takes numbers and texts off a text that was checked by its checksum. It notes if there are fewer.
+// A decoder reads values from a buffer that has passed its checksum. It records if the buffer is too short.
 type decoder struct {
 	b    []byte
 	fail bool
@@ -147,7 +148,7 @@ func (d *decoder) record() record {
 	return record{}
 }
 
-// read calls visit with the batches of the file, and cuts off what cannot be read at its end. The error is then an errTailDamaged.
+// read calls visit with each batch of the file and truncates an unreadable end. Then the error is errTailDamaged.
 func (t *tailFile) read(visit func(*batch)) error {
 	f, err := os.OpenFile(t.path, os.O_RDWR, 0o600)
 	if err != nil {

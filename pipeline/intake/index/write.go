@@ -17,28 +17,29 @@ const (
 	runExt  = ".run"
 )
 
-// flushRetry is how long after a run could not be written it is tried again.
+// flushRetry is how long to wait after a failed flush.
 const flushRetry = 10 * time.Second
 
-// A flush makes a run of a table.
+// A flush turns a table into a run.
 type flush struct {
 	done  chan struct{}
 	began time.Time
 }
 
-// Committed notes what was just written to the log. It is the callback of [journal.Config], and waits for a write to a file at most.
+// Committed indexes records that were just written to the log. It is the callback for [journal.Config], and blocks only
+// for a write to a file.
 func (ix *Index) Committed(records []journal.Record) {
 	b := &batch{written: true}
 	p := &ix.pending
 	p.mu.Lock()
 	for i := range records {
 		r := &records[i]
-		b.note(r)
+		b.addEntry(r)
 		b.records = recordsOf(b.records, r, p.of(r))
 	}
 	p.mu.Unlock()
 	ix.append(b)
-	// Only what can be found is no longer pending: in between, an event that comes a second time would be in neither.
+	// An event stays pending until it can be found. Otherwise a second copy that arrives in between would slip through.
 	ix.commits.Add(1)
 	p.mu.Lock()
 	for i := range records {
@@ -47,15 +48,15 @@ func (ix *Index) Committed(records []journal.Record) {
 	p.mu.Unlock()
 }
 
-// note adds an entry's number and account to the batch.
-func (b *batch) note(r *journal.Record) {
+// addEntry adds an entry's number and account to the batch.
+func (b *batch) addEntry(r *journal.Record) {
 	b.cover = addSpan(b.cover, journal.Span{First: r.Number, Last: r.Number})
 	if r.Account != "" && (len(b.names) == 0 || b.names[len(b.names)-1] != r.Account) && !slices.Contains(b.names, r.Account) {
 		b.names = append(b.names, r.Account)
 	}
 }
 
-// append adds a batch to the active table and its file, without the numbers that the index has by then.
+// append adds a batch to the active table and its file, except for numbers that the index already has.
 func (ix *Index) append(b *batch) {
 	ix.writing.Lock()
 	defer ix.writing.Unlock()
@@ -63,7 +64,7 @@ func (ix *Index) append(b *batch) {
 	t := ix.active
 	if b.instead != nil {
 		ix.runs = slices.DeleteFunc(ix.runs, func(r *run) bool { return r == b.instead })
-		ix.sumCover()
+		ix.recomputeCover()
 	}
 	b.records = slices.DeleteFunc(b.records, func(r record) bool {
 		return holds(ix.cover, r.number) && (!b.written || ix.inTables(&r))
@@ -90,7 +91,7 @@ func (ix *Index) append(b *batch) {
 	}
 }
 
-// inTables reports whether a record is in a table. The caller holds mu.
+// inTables reports whether a table holds a record. ix.mu is held.
 func (ix *Index) inTables(r *record) (found bool) {
 	for _, t := range [...]*table{ix.active, ix.full} {
 		if t != nil {
@@ -100,7 +101,7 @@ func (ix *Index) inTables(r *record) (found bool) {
 	return found
 }
 
-// named returns what is known of an account. The caller holds mu.
+// named returns the account of that name, which it creates if needed. ix.mu is held.
 func (ix *Index) named(name string) *account {
 	hash := accountHash(name)
 	a := ix.accounts[hash]
@@ -111,19 +112,19 @@ func (ix *Index) named(name string) *account {
 	return a
 }
 
-// report logs trouble with the files, when it changes. The caller holds writing.
+// report logs a problem with the files when it changes. ix.writing is held.
 func (ix *Index) report(err error) {
 	switch {
-	case err == nil && ix.files.trouble != "":
-		ix.files.trouble = ""
+	case err == nil && ix.files.problem != "":
+		ix.files.problem = ""
 		ix.cfg.Logger.Info().Msg("index of the journal is written again")
-	case err != nil && err.Error() != ix.files.trouble:
-		ix.files.trouble = err.Error()
-		ix.cfg.Logger.Warn().Err(err).Msg("index of the journal is in memory only: what it lacks on disk is read from the journal at the next start")
+	case err != nil && err.Error() != ix.files.problem:
+		ix.files.problem = err.Error()
+		ix.cfg.Logger.Warn().Err(err).Msg("index of the journal is in memory only: the next start reads what is missing on disk from the journal")
 	}
 }
 
-// startFlush has the active table made a run, unless one is being made. The caller holds writing.
+// startFlush starts to turn the active table into a run, unless a flush is running. ix.writing is held.
 func (ix *Index) startFlush() {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
@@ -133,7 +134,7 @@ func (ix *Index) startFlush() {
 		default:
 			return
 		}
-		if ix.full != nil && time.Since(f.began) < flushRetry { // it has failed
+		if ix.full != nil && time.Since(f.began) < flushRetry { // the last one failed
 			return
 		}
 	}
@@ -145,7 +146,7 @@ func (ix *Index) startFlush() {
 	go ix.makeRun(ix.full, f)
 }
 
-// newTail is the file of the next table. The caller holds writing.
+// newTail returns the file of the next table. ix.writing is held.
 func (ix *Index) newTail() *tailFile {
 	ix.files.seq++
 	return &tailFile{path: ix.path(ix.files.seq, tailExt), seq: ix.files.seq, names: make(map[uint64]bool)}
@@ -155,7 +156,7 @@ func (ix *Index) path(seq uint64, ext string) string {
 	return filepath.Join(ix.cfg.Dir, fmt.Sprintf("%016x%s", seq, ext))
 }
 
-// seqOf is the number of a file of the index.
+// seqOf returns the number and extension of an index file.
 func seqOf(name string) (seq uint64, ext string) {
 	base, ext, _ := strings.Cut(name, ".")
 	seq, err := strconv.ParseUint(base, 16, 64)
@@ -165,7 +166,7 @@ func seqOf(name string) (seq uint64, ext string) {
 	return seq, "." + ext
 }
 
-// makeRun makes a run of a table that does not change any more, and puts it in its place.
+// makeRun writes a full table as a run, which then replaces the table.
 func (ix *Index) makeRun(t *table, f *flush) {
 	defer close(f.done)
 	info := &runInfo{tail: t.log.seq, cover: t.cover, accounts: ix.summarize(t)}
@@ -184,24 +185,24 @@ func (ix *Index) makeRun(t *table, f *flush) {
 	ix.runs = append(ix.runs, r)
 	ix.full = nil
 	ix.mu.Unlock()
-	_ = t.log.close() // it has no use any more
+	_ = t.log.close() // no longer needed
 	ix.removeTails(t.log.seq)
 }
 
-// removeTails removes the files of tables up to that one.
+// removeTails removes the files of tables up to a number.
 func (ix *Index) removeTails(through uint64) {
 	files, err := os.ReadDir(ix.cfg.Dir)
 	if err != nil {
-		return // the next one, or the next start, does it
+		return // the next call or start removes them
 	}
 	for _, f := range files {
 		if seq, ext := seqOf(f.Name()); ext == tailExt && seq > 0 && seq <= through {
-			_ = os.Remove(filepath.Join(ix.cfg.Dir, f.Name())) // likewise
+			_ = os.Remove(filepath.Join(ix.cfg.Dir, f.Name())) // the next call or start removes it
 		}
 	}
 }
 
-// summarize returns what is newest of each account in a table.
+// summarize returns the summary of each account of a table.
 func (ix *Index) summarize(t *table) (accounts []account) {
 	at := make(map[uint64]int)
 	for i := range t.records {

@@ -27,7 +27,7 @@ func BenchmarkMatch(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				var treats []history.Treat
-				var owns []own
+				var owns []ownTreat
 				for i := range n {
 					sender, title := fmt.Sprint("viewer", i), "Tea"
 					if tt.alike {
@@ -37,7 +37,7 @@ func BenchmarkMatch(b *testing.B) {
 					at := begin + int64(float64(i)*tt.pause)
 					treats = append(treats, history.Treat{Fingerprint: f, Same: fingerprint.Identity{Content: f.Content + uint64(tt.late), Second: at + tt.late}})
 					if i%10 >= tt.missed {
-						owns = append(owns, own{same: fingerprint.Identity{Content: f.Content, Second: at}, core: f.Core, age: time.Hour})
+						owns = append(owns, ownTreat{same: fingerprint.Identity{Content: f.Content, Second: at}, core: f.Core, age: time.Hour})
 					}
 				}
 				c := New(treats, time.UTC)

@@ -12,32 +12,32 @@ const (
 	// nearby is how many seconds the date of a treat may be off.
 	nearby = 5
 	minute = 60
-	// Farthest is how many seconds apart two treats of a pair are at most, if one's date has no seconds.
-	Farthest = minute - 1 + nearby
+	// MaxDistance bounds the distance of a pair in seconds, which is large if one date has no seconds.
+	MaxDistance = minute - 1 + nearby
 )
 
-// matching says which treats of a reply are which of relay's. Each is one other's at most.
+// matching assigns treats of the reply to treats of relay, one to one.
 //
-// A treat is the same as another one if both have the same core, or would if one had not left out a part, and their dates are some seconds apart
-// at most; or of the same minute, if one date has no seconds; or whole quarters of an hour apart, by which zones differ, if more treats are that
-// far apart than have the same date. As many pairs are made as there can be: if two treats are different after all, a later reply holds both, and
-// the second is missing then.
+// Two treats can be the same if their cores are equal, or would be if one did not lack a part, and if their dates are
+// close: within seconds; within the same minute, if one date has no seconds; or apart by a multiple of a quarter of an
+// hour, as zones are, if more treats have that distance than have equal dates. It makes as many pairs as possible. If a
+// pair is wrong, a later reply will hold both treats, and then the second is missing.
 type matching struct {
-	partners []int32 // by treat of the reply, its place among those of relay; alone: it has none
+	partners []int32 // by treat of the reply, its partner; alone: none
 	withheld []bool  // by treat of the reply; see [Comparison.withhold]
-	shifts   []int64 // by how much dates differ, the most likely first
+	shifts   []int64 // differences of dates, most likely first
 }
 
-// Match finds the partners of all treats, and what is withheld. It is to be called once, when all that relay has is counted. What is said of pairs is
-// good from then on.
+// Match pairs the treats and decides which ones are withheld. Call it once, after all of relay's treats are counted.
+// Methods that report pairs are valid from then on.
 func (c *Comparison) Match() {
 	c.partners, c.withheld = make([]int32, len(c.treats)), make([]bool, len(c.treats))
 	for i := range c.partners {
-		c.partners[i] = alone
+		c.partners[i] = unmatched
 	}
 	for same, slot := range c.slots {
 		for _, l := range c.lost[slot] {
-			c.add(&own{same: same, number: l.Number, kind: ownMissing})
+			c.add(&ownTreat{same: same, number: l.Number, kind: ownMissing})
 		}
 	}
 	c.fillCores()
@@ -51,12 +51,12 @@ func (c *Comparison) Match() {
 		}
 	}
 	c.withhold()
-	c.pairUnlike()
-	c.pairNewest()
+	c.withholdUnrecognized()
+	c.withholdNewest()
 }
 
-// fillCores gives a treat of which no core is known that of the reply's treat with the same content and date: one that is lost and has the form of
-// that, and one of an older relay's baseline.
+// fillCores completes own treats without a core from treats of the reply with the same content and date. These are lost
+// treats in the form of the reply, and treats of baselines made by older versions.
 func (c *Comparison) fillCores() {
 	cores := make(map[fingerprint.Identity]fingerprint.Core)
 	for i := range c.owns {
@@ -81,28 +81,28 @@ func (c *Comparison) fillCores() {
 	}
 }
 
-// A Trait is what a treat is compared by.
+// A Trait is what treats are compared by.
 type Trait struct {
 	Core    fingerprint.Core
 	Content uint64
 	Second  int64 // Unix time
 }
 
-// TraitOf is the trait of a treat of that core and identity.
+// TraitOf returns the trait of a treat.
 func TraitOf(core fingerprint.Core, same fingerprint.Identity) Trait {
 	return Trait{core, same.Content, same.Second}
 }
 
-// Apart says how different two treats are that may be the same one, and false if they cannot be: the more, the larger the distance. Shifts of the zone
-// are left to [Comparison.Match].
-func Apart(a, b *Trait) (distance int64, ok bool) {
+// Distance returns the distance of two treats that may be the same, and false if they cannot be. It ignores shifts of the
+// zone, which [Comparison.Match] handles.
+func Distance(a, b *Trait) (distance int64, ok bool) {
 	if !a.Core.Near(b.Core) {
 		return 0, false
 	}
 	distance = 2 * max(a.Second-b.Second, b.Second-a.Second)
 	switch {
 	case distance <= 2*nearby:
-	case cutToMinute(a.Second, b.Second), cutToMinute(b.Second, a.Second):
+	case equalToTheMinute(a.Second, b.Second), equalToTheMinute(b.Second, a.Second):
 		distance = 2*nearby + 1
 	default:
 		return 0, false
@@ -116,30 +116,30 @@ func Apart(a, b *Trait) (distance int64, ok bool) {
 	return distance, true
 }
 
-// cutToMinute reports whether a date may be that of another one without its seconds.
-func cutToMinute(cut, whole int64) bool {
-	return cut%minute == 0 && cut-nearby <= whole && whole <= cut+Farthest
+// equalToTheMinute reports whether one date may be the other without its seconds.
+func equalToTheMinute(cut, whole int64) bool {
+	return cut%minute == 0 && cut-nearby <= whole && whole <= cut+MaxDistance
 }
 
-// A contender is a treat of one side that looks for its partner on the other.
-type contender struct {
+// A contender is a treat that needs a partner.
+type candidate struct {
 	Trait
-	at      int32 // its place in the comparison
-	partner int32 // its place among the contenders of the other side
+	at      int32 // index in the comparison
+	partner int32 // index among the contenders of the other side
 }
 
-func compareContenders(a, b contender) int {
+func compareContenders(a, b candidate) int {
 	if order := cmp.Compare(a.Second, b.Second); order != 0 {
 		return order
 	}
 	return cmp.Compare(a.Content, b.Content)
 }
 
-// theirs returns the treats of the reply that have no partner, ordered, as if their dates were not shifted.
-func (c *Comparison) theirs(shift int64) (theirs []contender) {
+// theirs returns the sorted treats of the reply without a partner, with the shift removed from their dates.
+func (c *Comparison) theirs(shift int64) (theirs []candidate) {
 	for i := range c.treats {
-		if p := &c.treats[i]; c.partners[i] == alone {
-			one := contender{TraitOf(p.Core, p.Same), int32(i), alone}
+		if p := &c.treats[i]; c.partners[i] == unmatched {
+			one := candidate{TraitOf(p.Core, p.Same), int32(i), unmatched}
 			one.Second -= shift
 			theirs = append(theirs, one)
 		}
@@ -148,11 +148,11 @@ func (c *Comparison) theirs(shift int64) (theirs []contender) {
 	return theirs
 }
 
-// ours returns those of relay that have no partner, ordered.
-func (c *Comparison) ours(lost bool) (ours []contender) {
+// ours returns the sorted treats of relay without a partner.
+func (c *Comparison) ours(lost bool) (ours []candidate) {
 	for i := range c.owns {
-		if o := &c.owns[i]; o.partner == alone && (o.kind >= ownLost) == lost {
-			ours = append(ours, contender{TraitOf(o.core, o.same), int32(i), alone})
+		if o := &c.owns[i]; o.partner == unmatched && (o.kind >= ownLost) == lost {
+			ours = append(ours, candidate{TraitOf(o.core, o.same), int32(i), unmatched})
 		}
 	}
 	slices.SortStableFunc(ours, compareContenders)
@@ -163,12 +163,12 @@ func (c *Comparison) ours(lost bool) (ours []contender) {
 func (c *Comparison) pairAt(shift int64, lost bool) {
 	theirs, ours := c.theirs(shift), c.ours(lost)
 	for len(theirs) > 0 && len(ours) > 0 {
-		n, m := crowdOf(theirs, ours)
+		n, m := groupOf(theirs, ours)
 		if n > 0 && m > 0 {
-			cr := crowd{theirs: theirs[:n], ours: ours[:m]}
+			cr := group{theirs: theirs[:n], ours: ours[:m]}
 			cr.match()
 			for i := range cr.theirs {
-				if t := &cr.theirs[i]; t.partner != alone {
+				if t := &cr.theirs[i]; t.partner != unmatched {
 					c.pair(t.at, cr.ours[t.partner].at)
 				}
 			}
@@ -177,11 +177,11 @@ func (c *Comparison) pairAt(shift int64, lost bool) {
 	}
 }
 
-// LivePairs calls visit with each treat of the reply that is the same as one that came live and is in the log, and with the trait of that, in the
-// order of the reply's dates. It is to be called after [Comparison.Match].
+// LivePairs calls visit with each treat of the reply whose partner arrived live and is in the log, and with the
+// partner's trait, by the date in the reply. Call [Comparison.Match] first.
 func (c *Comparison) LivePairs(visit func(p *history.Treat, live Trait)) {
 	for i := range c.treats {
-		if at := c.partners[i]; at != alone && c.owns[at].kind == ownLive {
+		if at := c.partners[i]; at != unmatched && c.owns[at].kind == ownLive {
 			visit(&c.treats[i], TraitOf(c.owns[at].core, c.owns[at].same))
 		}
 	}
@@ -189,15 +189,15 @@ func (c *Comparison) LivePairs(visit func(p *history.Treat, live Trait)) {
 
 func (c *Comparison) pair(their, our int32) { c.partners[their], c.owns[our].partner = our, their }
 
-// crowdOf returns how many of both come before the first gap that is so long that no pair spans it.
-func crowdOf(theirs, ours []contender) (n, m int) {
+// groupOf returns how many treats of each side come before the first gap that no pair can span.
+func groupOf(theirs, ours []candidate) (n, m int) {
 	end := min(theirs[0].Second, ours[0].Second)
 	for {
 		switch {
-		case n < len(theirs) && theirs[n].Second <= end+Farthest && (m == len(ours) || theirs[n].Second <= ours[m].Second):
+		case n < len(theirs) && theirs[n].Second <= end+MaxDistance && (m == len(ours) || theirs[n].Second <= ours[m].Second):
 			end = theirs[n].Second
 			n++
-		case m < len(ours) && ours[m].Second <= end+Farthest:
+		case m < len(ours) && ours[m].Second <= end+MaxDistance:
 			end = ours[m].Second
 			m++
 		default:

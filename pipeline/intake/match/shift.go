@@ -11,17 +11,18 @@ import (
 
 const (
 	quarter = 15 * minute
-	// WrongZone is how far a zone that is set wrong can move a treat in time.
+	// WrongZone bounds how far a wrong time zone moves a treat.
 	WrongZone = 15 * time.Hour
-	// maxVotes bounds with how many of relay's treats one of the reply is compared to find out by how much zones differ.
+	// maxVotes bounds how many own treats one treat of the reply is compared with to find shifts.
 	maxVotes = 256
 )
 
-// findShifts finds by how many quarters of an hour dates differ: more treats have to be so far apart than came live and have their date.
+// findShifts finds by how many quarters of an hour dates differ. A shift needs more pairs than there are live treats
+// with equal dates.
 func (c *Comparison) findShifts() (shifts []int64) {
 	agreed := 0
 	for i := range c.owns {
-		if o := &c.owns[i]; o.kind == ownLive && o.partner != alone {
+		if o := &c.owns[i]; o.kind == ownLive && o.partner != unmatched {
 			agreed++
 		}
 	}
@@ -57,8 +58,8 @@ func (c *Comparison) findShifts() (shifts []int64) {
 	return shifts
 }
 
-// vote counts by how much the dates of treats of one core differ.
-func vote(votes map[int64]int, theirs, ours []contender) {
+// vote counts the differences of dates among treats with equal cores.
+func vote(votes map[int64]int, theirs, ours []candidate) {
 	for i := range theirs {
 		seen := make(map[int64]bool)
 		for j := range ours {
@@ -70,7 +71,7 @@ func vote(votes map[int64]int, theirs, ours []contender) {
 			}
 			shift := (off + round) / quarter * quarter
 			their.Second -= shift
-			if _, ok := Apart(&their, our); ok && shift != 0 && max(off, -off) <= int64(WrongZone/time.Second) && !seen[shift] {
+			if _, ok := Distance(&their, our); ok && shift != 0 && max(off, -off) <= int64(WrongZone/time.Second) && !seen[shift] {
 				seen[shift] = true
 				votes[shift]++
 			}
@@ -78,12 +79,12 @@ func vote(votes map[int64]int, theirs, ours []contender) {
 	}
 }
 
-func byCore(all []contender) []contender {
-	slices.SortStableFunc(all, func(a, b contender) int { return a.Core.Compare(b.Core) })
+func byCore(all []candidate) []candidate {
+	slices.SortStableFunc(all, func(a, b candidate) int { return a.Core.Compare(b.Core) })
 	return all
 }
 
-func ofCore(all []contender, core fingerprint.Core) int {
+func ofCore(all []candidate, core fingerprint.Core) int {
 	n := 0
 	for n < len(all) && all[n].Core == core {
 		n++
@@ -91,8 +92,8 @@ func ofCore(all []contender, core fingerprint.Core) int {
 	return n
 }
 
-// InZone moves a cutoff to where it is among the dates of a reply that was given at that time, if these name no zone and are of another than the
-// configured one: as the newest live treat was when it came, or as far east as dates of the future show.
+// InZone converts a cutoff to the zone of a reply's dates, if they have no zone and differ from the configured one. The
+// difference is that of the newest live treat at its arrival, or as far east as dates in the future require.
 func (c *Comparison) InZone(cutoff, now time.Time, newest *index.Hit, ahead time.Duration) time.Time {
 	if !c.floating() {
 		return cutoff
@@ -108,13 +109,14 @@ func (c *Comparison) InZone(cutoff, now time.Time, newest *index.Hit, ahead time
 }
 
 const (
-	// tolerance is how far clocks differ at most.
+	// tolerance bounds the difference of clocks.
 	tolerance = 2 * time.Minute
-	// skew is how far they mostly do.
+	// skew is the usual difference of clocks.
 	skew = 10 * time.Second
 )
 
-// future is how far east the zone of dates is that are of the future, in whole quarters of an hour; 0: none is.
+// future returns how far east of the configured zone dates in the future are, in whole quarters of an hour; 0: none
+// are.
 func (c *Comparison) future(now time.Time) time.Duration {
 	future := time.Unix(c.until, 0).Sub(now)
 	if future <= tolerance || future > WrongZone {
@@ -123,8 +125,8 @@ func (c *Comparison) future(now time.Time) time.Duration {
 	return (future - skew + quarter*time.Second - 1).Truncate(quarter * time.Second)
 }
 
-// Shift is by how much the dates of a reply that was given at that time are probably ahead of those that come live, in seconds: as pairs have shown, or
-// else as dates of the future do. It is to be called after [Comparison.Match].
+// Shift returns by how many seconds the dates of a reply are probably ahead of live ones. It follows from the pairs, or
+// else from dates in the future. Call [Comparison.Match] first.
 func (c *Comparison) Shift(now time.Time) int64 {
 	switch {
 	case len(c.shifts) > 0:
@@ -135,7 +137,7 @@ func (c *Comparison) Shift(now time.Time) int64 {
 	return 0
 }
 
-// floating reports whether the dates of the reply, by its newest, name no zone.
+// floating reports whether the newest date of the reply has no zone.
 func (c *Comparison) floating() bool {
 	return len(c.treats) > 0 && c.treats[len(c.treats)-1].When.Floating
 }

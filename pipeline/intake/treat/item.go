@@ -6,9 +6,10 @@ import (
 	"github.com/treatrelay/relay/internal/jsonscan"
 )
 
-// DecodeItem reads the treats of an item of a list, as [Decode] does those of an argument. A treat may also stand under a key of an object, whose own
-// fields are then those that it lacks. Of several it cannot be told whose they are: then the object counts for itself. Everything that can be read is
-// returned, and an [ErrNotTreat], or several, joined, of what cannot be.
+// DecodeItem reads the treats of a list item like [Decode]. A treat may also be the value of a key of an object; then
+// it inherits the object's fields that it lacks. If an object has several treats, it is unclear whose fields they are,
+// so the object counts as a treat of its own. It returns everything that is readable, and [ErrNotTreat] errors, joined,
+// for the rest.
 func DecodeItem(item json.RawMessage) ([]Treat, error) {
 	if len(item) == 0 || item[0] != '{' {
 		return decodeTreats(item)
@@ -38,13 +39,13 @@ func DecodeItem(item json.RawMessage) ([]Treat, error) {
 		fill(&inner[0], &outer[0])
 	default:
 		var around Treat
-		_ = decodeFields(item, &around) // it is an object, by what was found in it
+		_ = decodeFields(item, &around) // an object, as was found above
 		fill(&inner[0], &around)
 	}
 	return inner, nil
 }
 
-// fill gives a treat the fields that it lacks.
+// fill sets the fields that a treat lacks.
 func fill(t, from *Treat) {
 	for i := range t.fields {
 		if t.fields[i] == nil {

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// maxRawDepth is how deep values are nested that are kept of a provider's object: some parsers stop at 100 or 256.
+	// maxRawDepth bounds the nesting of values: some parsers stop at 100 or 256.
 	maxRawDepth = 64
-	// maxRawNumber is how long a number is that is kept as one: some parsers refuse long ones.
+	// maxRawNumber bounds the length of a number: some parsers reject long ones.
 	maxRawNumber = 64
-	// maxRawExponent bounds its exponent, which is that of a 64-bit float.
+	// maxRawExponent bounds the exponent, as a 64-bit float does.
 	maxRawExponent = 308
 )
 
-// Portable returns JSON that every parser reads, and in the same way, in place of JSON that is valid only to the letter. Of a text, half a
-// surrogate pair and what is no UTF-8 are U+FFFD; a number that a 64-bit float does not hold, or that is very long, is a string of the same
-// digits; of members with the same name the last is left; and what is nested deeper than maxRawDepth is null. The JSON has to be valid, and not
-// empty.
+// Portable returns JSON that every parser reads in the same way, in place of JSON that is valid only to the letter. In
+// strings, lone surrogates and invalid UTF-8 become U+FFFD. A number that is very long or that a 64-bit float cannot
+// hold becomes a string of its digits. Of members with the same name the last one stays. Values nested deeper than
+// maxRawDepth become null. The input must be valid JSON.
 func Portable(raw json.RawMessage) json.RawMessage {
 	return appendPortable(make([]byte, 0, len(raw)), bytes.TrimSpace(raw), 1)
 }
@@ -84,16 +84,16 @@ func appendMembers(b, object []byte, depth int) []byte {
 	return append(b, '}')
 }
 
-// appendPortableText keeps a text as it is written, unless there is something to replace in it.
+// appendPortableText keeps a string as it is written, unless something must be replaced.
 func appendPortableText(b, quoted []byte) []byte {
 	if utf8.Valid(quoted) && !bytes.Contains(quoted, []byte(`\u`)) {
 		return append(b, quoted...)
 	}
-	text, _ := pipeline.EncodeJSON(jsonscan.Unquote(quoted)) // a text cannot fail to encode
+	text, _ := pipeline.EncodeJSON(jsonscan.Unquote(quoted)) // encoding a string never fails
 	return append(b, text...)
 }
 
-// portableNumber reports whether a number is one to every parser.
+// portableNumber reports whether every parser reads a number in the same way.
 func portableNumber(number []byte) bool {
 	if len(number) > maxRawNumber {
 		return false
@@ -112,5 +112,5 @@ func portableNumber(number []byte) bool {
 	if err != nil || math.IsInf(f, 0) {
 		return false
 	}
-	return f != 0 || !bytes.ContainsAny(mantissa, "123456789") // else it is too small
+	return f != 0 || !bytes.ContainsAny(mantissa, "123456789") // otherwise it is too small
 }

@@ -1,4 +1,4 @@
-// Package treat reads the treats of a payload of the provider, in whatever form it sends them. It imports no other part of the pipeline than the
+// Package treat decodes the treats of a provider's payload in any of its forms. Of the pipeline it imports only the
 // contract.
 package treat
 
@@ -14,27 +14,28 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// fieldNames are the seven canonical fields of a treat, in the order in which they enter its identity.
+// fieldNames are the seven canonical fields of a treat, in the order of its identity.
 func fieldNames() [7]string {
 	return [7]string{"sender", "sender_type", "receiver", "receiver_type", "title", "message", "date_created"}
 }
 
-// A Treat is what one object of the provider says: its seven fields, each nil when absent or null.
+// A Treat is a decoded object of the provider. A field is nil if it is absent or null.
 type Treat struct {
-	// Raw is the object as the provider wrote it, a part of the payload. Nil: the treat is of [New].
+	// Raw is the provider's object, a part of the payload. It is nil for a treat made by [New].
 	Raw json.RawMessage
-	// Ignored are the names of the fields whose value could not be a text: they are nil.
+	// Ignored holds the names of fields whose value cannot be a text. These fields are nil.
 	Ignored []string
 
 	fields [7]*string
 }
 
-// New returns a treat as the provider would send it, with these texts and no others.
+// New returns a treat with these texts, as the provider would send it.
 func New(sender, title, message, date string) Treat {
 	return Treat{fields: [7]*string{0: &sender, 4: &title, 5: &message, dateField: &date}}
 }
 
-// Data is the treat's normalized content, without an account and a provider. A sender of blanks only is none: then the treat is anonymous.
+// Data returns the treat's normalized content, without account and provider. A sender of white space only counts as
+// none: the treat is anonymous.
 func (t *Treat) Data() pipeline.Data {
 	d := pipeline.Data{
 		Sender: t.fields[0], SenderType: t.fields[1], Receiver: t.fields[2], ReceiverType: t.fields[3],
@@ -49,12 +50,12 @@ func (t *Treat) Data() pipeline.Data {
 // maxNesting bounds how deep a treat may be wrapped in arrays and strings.
 const maxNesting = 4
 
-// ErrNotTreat says that a payload cannot be a treat. The text after it never quotes the payload.
+// ErrNotTreat means that a payload cannot be a treat. Errors that wrap it never quote the payload.
 var ErrNotTreat = errors.New("not a treat")
 
-// decodeTreats reads the treats of one payload tolerantly: a known field may be missing, null, a number or a boolean where
-// a text is expected, unknown keys may stand beside it, and the object may be wrapped in arrays and in other objects, or be encoded
-// once more as a JSON string or a Buffer. Everything that can be read is returned, and the joined errors of what cannot be.
+// decodeTreats decodes the treats of one payload. It is tolerant: a known field may be missing, null, a number or a
+// boolean instead of a string; there may be unknown keys; and the object may be wrapped in arrays and other objects, or
+// be encoded as a JSON string or a Buffer. It returns everything that is readable, and the joined errors for the rest.
 func decodeTreats(payload json.RawMessage) ([]Treat, error) {
 	return decodeNested(payload, 0)
 }
@@ -107,7 +108,7 @@ func decodeObject(payload json.RawMessage, t *Treat) error {
 	if err := decodeFields(payload, t); err != nil {
 		return err
 	}
-	for _, i := range []int{0, 4, 5} { // sender, title, message: without any of them there is nothing to announce
+	for _, i := range []int{0, 4, 5} { // sender, title, message: without all of them there is nothing to announce
 		if f := t.fields[i]; f != nil && strings.TrimSpace(*f) != "" {
 			return nil
 		}
@@ -116,10 +117,10 @@ func decodeObject(payload json.RawMessage, t *Treat) error {
 	return fmt.Errorf("%w: no usable sender, title or message in it", ErrNotTreat)
 }
 
-// decodeFields reads what fields an object has.
+// decodeFields decodes the fields of an object.
 func decodeFields(payload json.RawMessage, t *Treat) error {
 	names := fieldNames()
-	var values [len(names)][]byte // the last one of each name, if there are several
+	var values [len(names)][]byte // of several with the same name, the last one
 	if !jsonscan.Members(payload, func(key, value []byte) {
 		for i := range names {
 			if len(key)-2 == len(names[i]) && string(key[1:len(key)-1]) == names[i] || bytes.IndexByte(key, '\\') >= 0 && jsonscan.IsText(key, names[i]) {
@@ -145,11 +146,11 @@ func decodeFields(payload json.RawMessage, t *Treat) error {
 	return nil
 }
 
-// dateField is the place of date_created among the fields.
+// dateField is the index of date_created among the fields.
 const dateField = 6
 
-// dateText returns, as a JSON string, what PHP writes as an object of a date, a type of time zone and a time zone: the date and the zone. It returns
-// nil if the object is no such.
+// dateText converts the PHP encoding of a date, an object of date, zone type and zone, to a JSON string of date and
+// zone. It returns nil for other objects.
 func dateText(object []byte) []byte {
 	var php struct {
 		Date string `json:"date"`
@@ -158,12 +159,12 @@ func dateText(object []byte) []byte {
 	if json.Unmarshal(object, &php) != nil || php.Date == "" {
 		return nil
 	}
-	text, _ := pipeline.EncodeJSON(strings.TrimSpace(php.Date + " " + php.Zone)) // a text cannot fail to encode
+	text, _ := pipeline.EncodeJSON(strings.TrimSpace(php.Date + " " + php.Zone)) // encoding a string never fails
 	return text
 }
 
-// setFields makes texts of scanned JSON values: they share one piece of memory. A number keeps the digits it was sent with; null, an
-// object and an array are nil.
+// setFields converts scanned JSON values to strings that share one allocation. A number keeps its digits; null, an
+// object and an array become nil.
 func (t *Treat) setFields(values *[7][]byte) {
 	var room [512]byte
 	all := room[:0]

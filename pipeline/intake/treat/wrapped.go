@@ -12,20 +12,20 @@ import (
 	"github.com/treatrelay/relay/internal/jsonscan"
 )
 
-// A Leftover is a part of a payload that may have been meant as a treat, and could not be read.
+// A Leftover is an unreadable part of a payload that may have been meant as a treat.
 type Leftover struct {
 	Payload json.RawMessage
-	Why     error // an [ErrNotTreat], or several, joined
+	Why     error // [ErrNotTreat] errors, joined
 }
 
-// Decode reads the treats of all arguments of an event, in their order. A known field may be missing, null, a number or a boolean where a text is
-// expected, unknown keys may stand beside it, and the object may be wrapped in arrays and in other objects, or be encoded once more as a JSON string
-// or a Buffer.
+// Decode decodes the treats of all arguments of an event, in order. It is tolerant: a known field may be missing, null,
+// a number or a boolean instead of a string; there may be unknown keys; and the object may be wrapped in arrays and
+// other objects, or be encoded as a JSON string or a Buffer.
 //
-// What is left are the arguments that hold something else; beside a treat, what can hold none, such as an id or a null, is not left over. If there is
-// no treat at all, everything is, as one: either treats or left has an element.
+// left holds the arguments that are something else. If there are treats, it omits arguments that cannot be one, such as
+// an id or null. If there are none, all arguments are left as one. So treats or left is never empty.
 func Decode(args []json.RawMessage) (treats []Treat, left []Leftover) {
-	if len(args) == 1 { // as it nearly always is
+	if len(args) == 1 { // the usual case
 		treats, err := decodeTreats(args[0])
 		if err != nil {
 			left = append(left, Leftover{args[0], err})
@@ -61,7 +61,7 @@ func rawBytes(args []json.RawMessage) [][]byte {
 	return all
 }
 
-// companion reports whether an argument can hold no treat: an id, a null, a flag, or nothing at all.
+// companion reports whether an argument cannot be a treat: an id, null, a flag, or nothing.
 func companion(arg json.RawMessage) bool {
 	arg = bytes.TrimSpace(arg)
 	if len(arg) == 0 {
@@ -76,7 +76,7 @@ func companion(arg json.RawMessage) bool {
 	return true
 }
 
-// reasons are why the parts of a payload cannot be read, each once, and only the first few.
+// reasons joins the errors of unreadable parts, without repeats, and only the first few.
 type reasons []error
 
 func (r *reasons) add(err error) {
@@ -88,9 +88,9 @@ func (r *reasons) add(err error) {
 
 func (r *reasons) join() error { return errors.Join(*r...) }
 
-// decodeMember reads an object: it is a treat, or it wraps some. What has neither a sender nor a date is taken for the
-// wrapper of a member that has: "title" and "message" are words that wrappers have too. Without a title either, the member may be a
-// text, as in {"type":"treat","message":"{...}"}.
+// decodeMember decodes an object: a treat, or a wrapper of treats. An object without a sender and a date counts as the
+// wrapper of a member that has them, since wrappers use words like "title" and "message" too. If it has no title
+// either, the member may be a string, as in {"type":"treat","message":"{...}"}.
 func decodeMember(payload json.RawMessage, depth int) ([]Treat, error) {
 	all := make([]Treat, 1)
 	err := decodeObject(payload, &all[0])
@@ -108,11 +108,12 @@ func decodeMember(payload json.RawMessage, depth int) ([]Treat, error) {
 	return inner, innerErr
 }
 
-// identified reports whether a treat says who sent it or when.
+// identified reports whether a treat has a sender or a date.
 func (t *Treat) identified() bool { return t.fields[0] != nil || t.fields[6] != nil }
 
-// unwrap reads the treats in the members of an object, which may also be a Buffer of Node as JSON. The error is about the
-// members that hold a treat beside something else. Texts are read only if asked for: those of a treat are its viewers'.
+// unwrap decodes the treats in the members of an object, which may also be a Buffer of Node encoded as JSON. The error
+// concerns members that hold something else. It reads strings only on request, since those of a treat come from
+// viewers.
 func unwrap(payload json.RawMessage, depth int, texts bool) (all []Treat, err error) {
 	var buffer struct {
 		Type string  `json:"type"`
@@ -121,7 +122,7 @@ func unwrap(payload json.RawMessage, depth int, texts bool) (all []Treat, err er
 	if json.Unmarshal(payload, &buffer) == nil && buffer.Type == "Buffer" {
 		text := make([]byte, len(buffer.Data))
 		for i, b := range buffer.Data {
-			text[i] = byte(b) //nolint:gosec // what is no byte is no JSON either, or a wrong letter
+			text[i] = byte(b) //nolint:gosec // other values yield invalid JSON or a wrong letter
 		}
 		return decodeText(string(text), depth)
 	}
@@ -138,7 +139,7 @@ func unwrap(payload json.RawMessage, depth int, texts bool) (all []Treat, err er
 	return all, why.join()
 }
 
-// decodeText reads what a text holds: JSON, or JSON in base64, as which the socket hands a Buffer over.
+// decodeText decodes a string that holds JSON, or JSON in base64, as the socket encodes a Buffer.
 func decodeText(text string, depth int) ([]Treat, error) {
 	if looksJSON(text) {
 		return decodeNested(json.RawMessage(trimText(text)), depth+1)
@@ -151,13 +152,13 @@ func decodeText(text string, depth int) ([]Treat, error) {
 	return nil, fmt.Errorf("%w: a plain string", ErrNotTreat)
 }
 
-// looksJSON reports whether a text begins as a JSON object, array, or text of such.
+// looksJSON reports whether a text starts like a JSON object, array, or string of such.
 func looksJSON(text string) bool {
 	text = trimText(text)
 	return strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") || strings.HasPrefix(text, `"{`) || strings.HasPrefix(text, `"[`)
 }
 
-// trimText takes off white space and a byte order mark.
+// trimText removes white space and a byte order mark.
 func trimText(text string) string {
 	return strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), "\ufeff"))
 }

@@ -11,31 +11,32 @@ import (
 
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
-	// maxBuffer bounds the memory that is kept for the next append.
+	// maxBuffer bounds the buffer that is kept for the next append.
 	maxBuffer = 4 << 20
-	// earlyRoll is how much of a segment without zeroes ahead is written before a prepared one takes its place.
+	// earlyRoll is how many bytes go into a segment that is not preallocated before a preallocated one replaces it.
 	earlyRoll = 1 << 20
 )
 
 // writer appends to the newest segment.
 type writer struct {
 	log     *Log
-	wake    chan struct{} // something was written that is to be synced in the background
+	wake    chan struct{} // signals that something needs a background sync
 	builder builder
 
 	mu        sync.Mutex
 	sync      func(*os.File) error
-	f         *os.File // the segment that is written to
-	broken    bool     // what it holds behind the last record is not known: the next append begins another one
-	clean     bool     // all that was written is synced
-	closed    bool     // by Close: another process may write by then
-	failed    error    // of the last sync in the background
+	f         *os.File // the active segment
+	broken    bool     // the bytes after its last record are unknown: the next append begins a new segment
+	clean     bool     // everything written is synced
+	closed    bool     // Close was called: another process may be writing
+	failed    error    // the error of the last background sync
 	buf       []byte
-	recovered map[string]uint64 // what an append that was interrupted by a crash has stored, by id, until the first append
+	recovered map[string]uint64 // numbers by id of what an interrupted append had stored; nil after the first append
 }
 
 // Append implements [journal.Log].
@@ -60,7 +61,7 @@ func (l *Log) Append(ctx context.Context, entries []journal.Entry) ([]uint64, er
 	return numbers, nil
 }
 
-// lock takes the writer's lock, unless the log is closed.
+// lock locks w.mu. It fails if the log is closed.
 func (w *writer) lock() error {
 	w.mu.Lock()
 	if w.closed {
@@ -77,7 +78,7 @@ func (w *writer) append(entries []journal.Entry) ([]uint64, error) {
 	if w.clean {
 		flags = frame.FlagSynced
 	}
-	c := contents{first: next, last: next - 1}
+	c := segment.Contents{First: next, Last: next - 1}
 	for i := range entries {
 		e := &entries[i]
 		if n, ok := w.recovered[e.ID]; ok {
@@ -90,13 +91,13 @@ func (w *writer) append(entries []journal.Entry) ([]uint64, error) {
 			return nil, fmt.Errorf("entry %s has %d bytes: %w", e.ID, size, journal.ErrTooLarge)
 		}
 		numbers[i] = next
-		c.note(next, int64(at), e.Time)
+		c.Add(next, int64(at), e.Time)
 		next, flags = next+1, 0
 	}
 	if cap(b) <= maxBuffer {
 		w.buf = b
 	}
-	if c.count > 0 {
+	if c.Count > 0 {
 		if err := w.store(b, &c); err != nil {
 			return nil, err
 		}
@@ -105,82 +106,82 @@ func (w *writer) append(entries []journal.Entry) ([]uint64, error) {
 	return numbers, nil
 }
 
-// store writes frames behind the last one and makes them durable.
-func (w *writer) store(b []byte, c *contents) error {
+// store appends frames to the active segment and makes them durable.
+func (w *writer) store(b []byte, c *segment.Contents) error {
 	if w.failed != nil {
 		w.broken, w.failed = true, nil
 	}
 	if w.broken || w.f == nil || w.full(len(b)) {
-		if err := w.begin(c.first); err != nil {
+		if err := w.begin(c.First); err != nil {
 			return err
 		}
 	}
 	seg := w.active()
 	if _, err := w.f.WriteAt(b, seg.size); err != nil {
-		w.takeBack(seg, false)
+		w.rollBack(seg, false)
 		return err
 	}
 	if w.log.opts.NoSync {
 		w.clean = false
-		w.later()
+		w.requestSync()
 	} else if err := w.sync(w.f); err != nil {
-		w.takeBack(seg, true) // what the disk has of it is not known, and the system's memory of it may be gone
+		w.rollBack(seg, true) // after a failed fsync, neither the disk nor the page cache can be trusted
 		return err
 	}
 	w.publish(seg, int64(len(b)), c)
 	return nil
 }
 
-// active is the segment that is written to.
-func (w *writer) active() *segment {
+// active returns the active segment.
+func (w *writer) active() *segmentInfo {
 	w.log.catalog.mu.RLock()
 	defer w.log.catalog.mu.RUnlock()
 	return w.log.catalog.active()
 }
 
-// full reports whether so much is to be written to another segment.
+// full reports whether n bytes need a new segment.
 func (w *writer) full(n int) bool {
 	seg := w.active()
-	if seg.size > headerSize && seg.size+int64(n) > w.log.opts.SegmentSize {
+	if seg.size > segment.HeaderSize && seg.size+int64(n) > w.log.opts.SegmentSize {
 		return true
 	}
 	return seg.allocated == 0 && seg.size > earlyRoll && w.builder.spare.Load()
 }
 
-// takeBack removes what an append that failed may have written.
-func (w *writer) takeBack(seg *segment, unknown bool) {
+// rollBack removes what a failed append may have written.
+func (w *writer) rollBack(seg *segmentInfo, unknown bool) {
 	err := w.f.Truncate(seg.size)
 	w.log.catalog.update(func() { seg.allocated = 0 })
 	w.broken = unknown || err != nil
 }
 
-// publish makes records readable.
-func (w *writer) publish(seg *segment, n int64, c *contents) {
+// publish makes records visible to readers.
+func (w *writer) publish(seg *segmentInfo, n int64, c *segment.Contents) {
 	w.log.catalog.update(func() {
 		if seg.last < seg.first {
-			seg.oldest = c.oldest
+			seg.oldest = c.Oldest
 		}
-		for _, p := range c.places {
-			if k := len(seg.places); k == 0 || seg.size+p.off-seg.places[k-1].off >= indexStep {
-				seg.places = append(seg.places, place{p.number, seg.size + p.off})
+		for _, p := range c.Places {
+			if k := len(seg.places); k == 0 || seg.size+p.Offset-seg.places[k-1].Offset >= segment.IndexStep {
+				seg.places = append(seg.places, segment.Place{Number: p.Number, Offset: seg.size + p.Offset})
 			}
 		}
-		if c.newest.After(seg.newest) {
-			seg.newest = c.newest
+		if c.Newest.After(seg.newest) {
+			seg.newest = c.Newest
 		}
-		seg.last, seg.size = c.last, seg.size+n
-		w.log.catalog.next = c.last + 1
+		seg.last, seg.size = c.Last, seg.size+n
+		w.log.catalog.next = c.Last + 1
 	})
 	if !w.log.opts.NoSync {
 		w.clean = true
-		w.note()
-		w.later()
+		w.savePosition()
+		w.requestSync()
 	}
 	w.builder.wrote(w.log, n, seg)
 }
 
-// note writes the position. What it would have said is found in the frames, if it fails.
-func (w *writer) note() {
+// savePosition writes the position file. A failure is harmless: the frames hold the same information.
+func (w *writer) savePosition() {
 	at := position{}
 	w.log.catalog.mu.RLock()
 	at.last, at.oldest = w.log.catalog.next-1, 1
@@ -193,10 +194,10 @@ func (w *writer) note() {
 	}
 }
 
-// begin starts a segment with the given number. What the one before holds from that number on is void.
+// begin starts a segment at the given number. It voids records from that number on in the previous segment.
 func (w *writer) begin(first uint64) error {
 	dir := w.log.opts.Dir
-	name := filepath.Join(dir, segmentName(first))
+	name := filepath.Join(dir, segment.Name(first))
 	temporary, allocated := w.builder.take(dir)
 	if err := prepareSegment(temporary, first); err != nil {
 		_ = os.Remove(temporary)
@@ -222,14 +223,14 @@ func (w *writer) begin(first uint64) error {
 	w.log.files.forget(first)
 	w.log.catalog.update(func() {
 		c := &w.log.catalog
-		if a := c.active(); a != nil && a.first == first { // it held nothing
+		if a := c.active(); a != nil && a.first == first { // it was empty
 			c.segs = c.segs[: len(c.segs)-1 : len(c.segs)-1]
 		}
-		c.segs = append(c.segs, &segment{first: first, last: first - 1, size: headerSize, allocated: allocated})
+		c.segs = append(c.segs, &segmentInfo{first: first, last: first - 1, size: segment.HeaderSize, allocated: allocated})
 		c.next = first
 	})
-	w.note()
-	w.builder.poke()
+	w.savePosition()
+	w.builder.wake()
 	return nil
 }
 
@@ -239,19 +240,19 @@ func prepareSegment(path string, first uint64) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(segmentHeader(first), 0)
+	_, err = f.WriteAt(segment.Header(first), 0)
 	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
 }
 
-// finish ends the writing to the present segment: it is cut where its records end.
+// finish seals the active segment and truncates it after its last record.
 func (w *writer) finish() error {
 	if w.f == nil {
 		return nil
 	}
-	if err := w.putBack(); err != nil {
+	if err := w.restore(); err != nil {
 		return err
 	}
 	seg := w.active()
@@ -291,7 +292,7 @@ func (l *Log) Reserve(ctx context.Context, last uint64) error {
 	if last < next {
 		return nil
 	}
-	if err := l.losses.expect(journal.Span{First: next, Last: last}, func() error { return w.begin(last + 1) }); err != nil {
+	if err := l.losses.addExpected(journal.Span{First: next, Last: last}, func() error { return w.begin(last + 1) }); err != nil {
 		return fmt.Errorf("reserve numbers of the journal: %w", err)
 	}
 	return nil

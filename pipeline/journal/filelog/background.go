@@ -11,48 +11,51 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
 const (
-	// flushEvery is how often at most something is synced in the background.
+	// flushEvery is the shortest interval between background syncs.
 	flushEvery = time.Second
 	spareName  = "spare" + temporarySuffix
-	// prepareAfter is how much a process writes before it prepares segments. One that writes less needs none.
+	// prepareAfter is how many bytes a process writes before it starts to preallocate segments.
 	prepareAfter = 2 << 20
 	prepareStep  = 1 << 20
 	preparePause = 5 * time.Millisecond
 	minPrepared  = 1 << 20
-	// prepares says that a file of zeroes is made ahead of each segment: then a sync need not write the inode, which halves its time (measured on ext4).
+	// prepares enables preallocation: a file of zeroes becomes the next segment. Then a sync need not write the inode,
+	// which halves its time (measured on ext4).
 	prepares = runtime.GOOS == "linux"
 )
 
-// builder does what an append need not wait for: it prepares the next segment and writes the indexes of sealed ones.
+// builder works in the background: it preallocates the next segment and writes the indexes of sealed ones.
 type builder struct {
 	work    chan struct{}
 	written atomic.Int64
-	spare   atomic.Bool // the file is ready
-	useless atomic.Bool // the disk has no room for it; until the next segment begins
+	spare   atomic.Bool // the preallocated file is ready
+	noRoom  atomic.Bool // the disk has no room for it; until the next segment begins
 }
 
-func (b *builder) poke() {
+func (b *builder) wake() {
 	select {
 	case b.work <- struct{}{}:
 	default:
 	}
 }
 
-// wrote counts what was appended.
-func (b *builder) wrote(l *Log, n int64, seg *segment) {
+// wrote counts appended bytes and wakes the builder when there is work.
+func (b *builder) wrote(l *Log, n int64, seg *segmentInfo) {
 	before := b.written.Add(n) - n
 	if before < prepareAfter && before+n >= prepareAfter || seg.size > l.opts.SegmentSize/2 && !b.spare.Load() {
-		b.poke()
+		b.wake()
 	}
 }
 
-// take returns the file that is to become the next segment, and how long it is already. The spare one gets its name before the builder may make
-// another: what that writes must never reach a segment.
+// take returns the file that becomes the next segment, and its size. It renames the spare file before the builder can make
+// another one, so that the builder never writes to a segment.
 func (b *builder) take(dir string) (path string, allocated int64) {
-	b.useless.Store(false)
+	b.noRoom.Store(false)
 	path = filepath.Join(dir, "next"+temporarySuffix)
 	if b.spare.Load() {
 		err := os.Rename(filepath.Join(dir, spareName), path)
@@ -67,16 +70,16 @@ func (b *builder) take(dir string) (path string, allocated int64) {
 	return path, 0
 }
 
-// build runs the builder.
+// build runs the builder until ctx ends.
 func (l *Log) build(ctx context.Context) {
 	b := &l.writer.builder
 	for ctx.Err() == nil {
-		if prepares && !l.opts.NoSync && l.opts.SegmentSize >= minPrepared && b.written.Load() >= prepareAfter && !b.spare.Load() && !b.useless.Load() {
+		if prepares && !l.opts.NoSync && l.opts.SegmentSize >= minPrepared && b.written.Load() >= prepareAfter && !b.spare.Load() && !b.noRoom.Load() {
 			err := prepareSpare(ctx, filepath.Join(l.opts.Dir, spareName), l.opts.SegmentSize)
 			if err == nil {
 				b.spare.Store(true)
 			} else {
-				b.useless.Store(true)
+				b.noRoom.Store(true)
 				l.opts.Log.Debug().Err(err).Msg("No segment of the journal is prepared: it goes on without.")
 			}
 		}
@@ -91,7 +94,7 @@ func (l *Log) build(ctx context.Context) {
 	}
 }
 
-// prepareSpare writes a file of zeroes, in steps, so that others can use the disk meanwhile. It is always a new file.
+// prepareSpare writes a new file of zeroes. It pauses between steps to leave the disk to others.
 func prepareSpare(ctx context.Context, path string, size int64) (err error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -126,7 +129,7 @@ func prepareSpare(ctx context.Context, path string, size int64) (err error) {
 	return nil
 }
 
-// index writes the missing indexes of sealed segments.
+// index writes the indexes that sealed segments lack.
 func (l *Log) index(ctx context.Context) {
 	for _, seg := range l.catalog.sealed() {
 		if ctx.Err() != nil {
@@ -141,33 +144,33 @@ func (l *Log) index(ctx context.Context) {
 	}
 }
 
-// surveySealed reads a sealed segment up to a number, reports what it has lost, and writes its index.
-func (l *Log) surveySealed(seg *segment, last uint64) (contents, error) {
+// surveySealed reads a sealed segment up to the number last, reports its losses, and writes its index.
+func (l *Log) surveySealed(seg *segmentInfo, last uint64) (segment.Contents, error) {
 	h, err := l.files.acquire(seg.first)
 	if err != nil {
-		return contents{}, err
+		return segment.Contents{}, err
 	}
 	defer l.files.release(h)
 	info, err := h.f.Stat()
 	if err != nil {
-		return contents{}, err
+		return segment.Contents{}, err
 	}
-	c, err := survey(h.f, seg.first, last, info.Size(), func(lost loss) { l.losses.report(lost, h.f) })
+	c, err := segment.Survey(h.f, seg.first, last, info.Size(), func(lost segment.Loss) { l.losses.report(lost, h.f) })
 	if err != nil {
 		return c, fmt.Errorf("read %s: %w", h.f.Name(), err)
 	}
 	return c, l.writeIndex(&c)
 }
 
-// writeIndex stores the index of a segment. It is derived, so it is not synced.
-func (l *Log) writeIndex(c *contents) error {
-	if err := replaceFile(l.opts.Dir, indexName(c.first), c.marshal(), false); err != nil {
+// writeIndex stores the index of a segment. It does not sync it, since the index is derived.
+func (l *Log) writeIndex(c *segment.Contents) error {
+	if err := replaceFile(l.opts.Dir, segment.IndexName(c.First), c.Marshal(), false); err != nil {
 		return err
 	}
-	l.files.forget(c.first)
+	l.files.forget(c.First)
 	l.catalog.update(func() {
 		for _, s := range l.catalog.segs {
-			if s.first == c.first {
+			if s.first == c.First {
 				s.indexed, s.places = true, nil
 			}
 		}
@@ -175,15 +178,15 @@ func (l *Log) writeIndex(c *contents) error {
 	return nil
 }
 
-// later asks for a sync in the background.
-func (w *writer) later() {
+// requestSync wakes flush.
+func (w *writer) requestSync() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
 	}
 }
 
-// flush syncs in the background what need not be synced at once: the records of a log without sync, and the position of an idle one.
+// flush syncs what need not be durable at once: the records of a log with NoSync, and the position of an idle log.
 func (w *writer) flush(ctx context.Context) {
 	timer := time.NewTimer(flushEvery)
 	defer timer.Stop()
@@ -214,7 +217,7 @@ func (w *writer) flushNow() {
 	if !unsynced {
 		if len(w.wake) == 0 { // idle
 			w.mu.Lock()
-			_ = w.putBack() // reports a failure, and is tried again
+			_ = w.restore() // it logs a failure, and the next flush retries
 			w.mu.Unlock()
 			if err := position.f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
 				w.log.opts.Log.Debug().Err(err).Msg("The position of the journal cannot be synced.")
@@ -226,19 +229,19 @@ func (w *writer) flushNow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.f != f: // another segment has begun, and this one was synced then
+	case w.f != f: // a new segment has begun, which synced this one
 	case err != nil:
 		w.failed = err
 		w.log.opts.Log.Warn().Err(err).Msg("What was appended cannot be synced. Another segment begins.")
 	case w.active().size == size:
 		w.clean = true
-		w.note()
+		w.savePosition()
 	default:
-		w.later()
+		w.requestSync()
 	}
 }
 
-// close syncs all and ends the writing.
+// close syncs everything and stops the writer.
 func (w *writer) close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -246,14 +249,14 @@ func (w *writer) close() error {
 	if w.f == nil {
 		return nil
 	}
-	err := w.putBack()
+	err := w.restore()
 	if !w.clean && !w.broken {
 		syncErr := w.sync(w.f)
 		w.clean = syncErr == nil
 		err = errors.Join(err, syncErr)
 	}
 	if w.clean {
-		w.note()
+		w.savePosition()
 	}
 	if syncErr := w.log.position.f.Sync(); syncErr != nil {
 		err = errors.Join(err, syncErr)

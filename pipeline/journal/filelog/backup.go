@@ -11,12 +11,15 @@ import (
 
 	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
 var errNotEmpty = errors.New("it is not empty")
 
-// Backup copies a log, as it is now, into a folder that is empty or not there. It is complete and durable when it returns. It may run while the log is written, by this process
-// or another one. The copy shares nothing with the log, so that damage to one is none to the other.
+// Backup copies the log as it is now into dest, which must be empty or missing. The copy is complete and durable when Backup
+// returns. This process or another one may write the log meanwhile. The copy shares no files with the log, so damage to one
+// does not affect the other.
 func Backup(ctx context.Context, l *Log, dest string) error {
 	if err := l.backup(ctx, dest); err != nil {
 		return fmt.Errorf("back up the journal to %s: %w", dest, err)
@@ -37,7 +40,7 @@ func (l *Log) backup(ctx context.Context, dest string) error {
 	l.refresh()
 	l.catalog.mu.RLock()
 	next := l.catalog.next
-	var segs []segment
+	var segs []segmentInfo
 	for _, s := range l.catalog.segs {
 		segs = append(segs, *s)
 	}
@@ -63,15 +66,15 @@ func (l *Log) backup(ctx context.Context, dest string) error {
 	known.Gaps = append(gapSet(nil), known.Gaps...)
 	l.losses.mu.Unlock()
 	known.Oldest = max(known.Oldest, at.oldest)
-	if err := writeKnowledge(dest, known); err != nil {
+	if err := writeGaps(dest, known); err != nil {
 		return err
 	}
 	return writePosition(dest, at)
 }
 
-// copySegment copies a segment, and its index if there is one. Of the one that is written to it copies what is durable.
-func (l *Log) copySegment(ctx context.Context, seg *segment, sealed bool, next uint64, dest string) error {
-	name := segmentName(seg.first)
+// copySegment copies a segment, and its index if there is one. Of the active segment it copies the durable part.
+func (l *Log) copySegment(ctx context.Context, seg *segmentInfo, sealed bool, next uint64, dest string) error {
+	name := segment.Name(seg.first)
 	src, err := disk.OpenFile(filepath.Join(l.opts.Dir, name), os.O_RDONLY)
 	if err != nil {
 		return err
@@ -86,21 +89,21 @@ func (l *Log) copySegment(ctx context.Context, seg *segment, sealed bool, next u
 		size = info.Size()
 	} else if size < 0 {
 		s := &frame.Scanner{R: src, Size: info.Size(), Prev: seg.first - 1, Limit: next - 1, Chunk: 1 << 20}
-		if err := walk(s, seg.first, next-1, func(*frame.Item) (bool, error) { return true, nil }, func(loss) {}); err != nil {
+		if err := segment.Walk(s, seg.first, next-1, func(*frame.Item) (bool, error) { return true, nil }, func(segment.Loss) {}); err != nil {
 			return err
 		}
-		size = max(s.Off, min(headerSize, info.Size()))
+		size = max(s.Off, min(segment.HeaderSize, info.Size()))
 	}
 	if err := copyFile(ctx, src, size, filepath.Join(dest, name)); err != nil {
 		return err
 	}
-	if b, err := readFile(filepath.Join(l.opts.Dir, indexName(seg.first))); err == nil && sealed {
-		return writeFile(filepath.Join(dest, indexName(seg.first)), b, true)
+	if b, err := readFile(filepath.Join(l.opts.Dir, segment.IndexName(seg.first))); err == nil && sealed {
+		return writeFile(filepath.Join(dest, segment.IndexName(seg.first)), b, true)
 	}
 	return nil
 }
 
-// copyFile copies size bytes, in steps between which its context may end.
+// copyFile copies size bytes. It checks ctx between steps.
 func copyFile(ctx context.Context, src *os.File, size int64, path string) (err error) {
 	dst, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
@@ -114,7 +117,7 @@ func copyFile(ctx context.Context, src *os.File, size int64, path string) (err e
 		}
 		n, err := io.CopyN(dst, src, min(left, step))
 		if errors.Is(err, io.EOF) {
-			break // it is shorter than it was
+			break // the file has shrunk
 		}
 		if err != nil {
 			return err

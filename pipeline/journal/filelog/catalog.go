@@ -4,30 +4,32 @@ import (
 	"sort"
 	"sync"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
-// segment is what is known of one. The catalog's lock guards it.
-type segment struct {
-	first, last    uint64 // last is first-1 if it holds nothing
-	size           int64  // up to where it is written
-	allocated      int64  // of the file
+// segmentInfo is what the log knows of a segment. The catalog's lock guards it.
+type segmentInfo struct {
+	first, last    uint64 // last is first-1 if the segment is empty
+	size           int64  // bytes written
+	allocated      int64  // size of the file, if it is preallocated
 	oldest, newest time.Time
-	places         []place // while it is written, and until its index is
-	indexed        bool    // the file of its index is there
+	places         []segment.Place // until its index is written
+	indexed        bool            // its index file exists
 }
 
-// view is a segment at one moment, and where to read in it.
+// view is a snapshot of a segment, and where to start reading.
 type view struct {
 	first, last uint64
-	size        int64 // -1: as the file is
-	start       place // the record to begin at; number 0: the beginning
+	size        int64         // -1: the size of the file
+	start       segment.Place // the record to start at; number 0: the first
 	indexed     bool
 }
 
-// catalog holds the segments in order, of which the last one is written to, and the bounds of the log.
+// catalog holds the segments in order and the bounds of the log. The last segment is the active one.
 type catalog struct {
 	mu      sync.RWMutex
-	segs    []*segment
+	segs    []*segmentInfo
 	next    uint64
 	changed chan struct{}
 }
@@ -38,7 +40,7 @@ func (c *catalog) bounds() (first, next uint64) {
 	return c.first(), c.next
 }
 
-// first is called with the lock held.
+// first returns the number of the oldest record. c.mu is held.
 func (c *catalog) first() uint64 {
 	for _, s := range c.segs {
 		if s.last >= s.first {
@@ -48,7 +50,7 @@ func (c *catalog) first() uint64 {
 	return c.next
 }
 
-// watch returns a channel that is closed by the next change.
+// watch returns a channel that the next change of the bounds closes.
 func (c *catalog) watch() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +60,7 @@ func (c *catalog) watch() <-chan struct{} {
 	return c.changed
 }
 
-// update changes the catalog and tells who watches, if the bounds are others afterwards.
+// update changes the catalog under the lock. It wakes the watchers if the bounds have changed.
 func (c *catalog) update(change func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,15 +72,15 @@ func (c *catalog) update(change func()) {
 	}
 }
 
-// active is called with the lock held. It is nil if there is none.
-func (c *catalog) active() *segment {
+// active returns the last segment, or nil if there is none. c.mu is held.
+func (c *catalog) active() *segmentInfo {
 	if len(c.segs) == 0 {
 		return nil
 	}
 	return c.segs[len(c.segs)-1]
 }
 
-// locate returns the segment with the first record that is not below from, and reports false if there is none.
+// locate returns the segment with the first record numbered from or later. It reports false if there is none.
 func (c *catalog) locate(from uint64) (view, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -92,32 +94,24 @@ func (c *catalog) locate(from uint64) (view, bool) {
 		if last < s.first || last < from {
 			continue
 		}
-		v := view{first: s.first, last: last, size: s.size, indexed: s.indexed, start: findPlace(s.places, from)}
+		v := view{first: s.first, last: last, size: s.size, indexed: s.indexed, start: segment.FindPlace(s.places, from)}
 		return v, true
 	}
 	return view{}, false
 }
 
-// findPlace returns the last place that is not behind a number.
-func findPlace(places []place, number uint64) place {
-	i := sort.Search(len(places), func(i int) bool { return places[i].number > number }) - 1
-	if i < 0 {
-		return place{}
-	}
-	return places[i]
-}
-
-// sealed returns the segments that are no longer written to.
-func (c *catalog) sealed() []segment {
+// sealed returns all segments but the active one.
+func (c *catalog) sealed() []segmentInfo {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	var list []segment
+	var list []segmentInfo
 	for _, s := range c.segs[:max(len(c.segs)-1, 0)] {
 		list = append(list, *s)
 	}
 	return list
 }
 
+// disk returns how many bytes the segments take on disk.
 func (c *catalog) disk() (n int64) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -127,7 +121,7 @@ func (c *catalog) disk() (n int64) {
 	return n
 }
 
-// forget drops a segment that is not there. It is called by a change.
+// forget removes a sealed segment. c.mu is held.
 func (c *catalog) forget(first uint64) {
 	for i, s := range c.segs {
 		if s.first == first && i+1 < len(c.segs) {

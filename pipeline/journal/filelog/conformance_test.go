@@ -12,6 +12,7 @@ import (
 
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 	"github.com/treatrelay/relay/pipeline/journal/journaltest"
 )
@@ -51,13 +52,13 @@ func snapshotFolder(t *testing.T, place string) (restore func()) {
 // findRecord returns the file of a record, and where its frame begins and ends.
 func findRecord(t *testing.T, place string, record journal.Record) (path string, begin, end int) {
 	t.Helper()
-	segments, err := listSegments(place)
+	segments, err := segment.List(place)
 	if err != nil {
 		t.Fatal(err)
 	}
 	body := journal.AppendEntry(nil, &record.Entry)
-	for _, segment := range segments {
-		path := filepath.Join(place, segmentName(segment.first))
+	for _, file := range segments {
+		path := filepath.Join(place, segment.Name(file.First))
 		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -89,13 +90,13 @@ func cutFrom(t *testing.T, place string, record journal.Record) {
 	if err := os.Truncate(path, int64(begin+rand.IntN(end-begin))); err != nil {
 		t.Fatal(err)
 	}
-	segments, err := listSegments(place)
+	segments, err := segment.List(place)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, segment := range segments {
-		if segment.first > record.Number {
-			if err := os.Remove(filepath.Join(place, segmentName(segment.first))); err != nil {
+	for _, file := range segments {
+		if file.First > record.Number {
+			if err := os.Remove(filepath.Join(place, segment.Name(file.First))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -103,31 +104,31 @@ func cutFrom(t *testing.T, place string, record journal.Record) {
 }
 
 func tearEnd(t *testing.T, place string) {
-	segments, err := listSegments(place)
+	segments, err := segment.List(place)
 	if err != nil {
 		t.Fatal(err)
 	}
 	last := segments[len(segments)-1]
-	f, err := disk.OpenFile(filepath.Join(place, segmentName(last.first)), os.O_RDWR)
+	f, err := disk.OpenFile(filepath.Join(place, segment.Name(last.First)), os.O_RDWR)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	tail, err := readTail(f, last.first, last.size, 0)
+	tail, err := segment.ReadTail(f, last.First, last.Size, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b []byte
 	for i := range 3 {
-		b = frame.Append(b, tail.last+1+uint64(i), frame.FlagSynced, &journal.Entry{Kind: journal.Treat, ID: "torn", Data: bytes.Repeat([]byte("x"), 400)})
+		b = frame.Append(b, tail.Last+1+uint64(i), frame.FlagSynced, &journal.Entry{Kind: journal.Treat, ID: "torn", Data: bytes.Repeat([]byte("x"), 400)})
 	}
-	if _, err := f.WriteAt(b[:1+rand.IntN(frame.HeaderSize+400)], tail.end); err != nil {
+	if _, err := f.WriteAt(b[:1+rand.IntN(frame.HeaderSize+400)], tail.End); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func removePart(t *testing.T, place string) journal.Span {
-	segments, err := listSegments(place)
+	segments, err := segment.List(place)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,8 +136,8 @@ func removePart(t *testing.T, place string) journal.Span {
 		t.Fatalf("only %d segments", len(segments))
 	}
 	i := 1 + rand.IntN(len(segments)-3)
-	if err := os.Remove(filepath.Join(place, segmentName(segments[i].first))); err != nil {
+	if err := os.Remove(filepath.Join(place, segment.Name(segments[i].First))); err != nil {
 		t.Fatal(err)
 	}
-	return journal.Span{First: segments[i].first, Last: segments[i+1].first - 1}
+	return journal.Span{First: segments[i].First, Last: segments[i+1].First - 1}
 }

@@ -15,50 +15,51 @@ import (
 
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
 const (
 	damagedFolder = "damaged"
-	// maxAside bounds how much of one damage is kept aside.
+	// maxAside bounds the copy of damaged bytes.
 	maxAside = 16 << 20
 )
 
-// Damage is a place of the log that is not as it was written.
+// Damage is a place where the log is not as it was written.
 type Damage struct {
-	Numbers journal.Span // the records that are lost. First is 0 if none is: what is damaged was no record.
+	Numbers journal.Span // the lost records; First is 0 if no record is lost
 	Segment string       // the file's name
 	Offset  int64
-	Size    int64 // of what is damaged; 0 if it is missing
-	// Account, ID and Time are those of the record, if one is lost and they are still readable, and may be wrong by what is damaged. Time is else that of a record
-	// near by.
+	Size    int64 // damaged bytes; 0 if they are missing
+	// Account, ID and Time are those of the record if a single one is lost and still readable. They may be wrong, since the
+	// record is damaged. Otherwise Time is that of a nearby record.
 	Account string
 	ID      string
 	Time    time.Time
-	Aside   string // where its bytes were copied; empty if they were not
+	Aside   string // path of the copy of the damaged bytes; empty if there is none
 }
 
-// losses knows what is lost, keeps its bytes aside, and reports it once.
+// losses tracks what is lost. It copies damaged bytes aside and reports each loss once.
 type losses struct {
-	dir     string
-	frozen  bool // changes no file
-	log     zerolog.Logger
-	damaged func(Damage)
+	dir      string
+	readOnly bool // another process writes the log: change no file
+	log      zerolog.Logger
+	damaged  func(Damage)
 
 	mu    sync.Mutex
-	known knowledge
-	seen  map[string]struct{} // damages that cost no record
+	known gapRecord
+	seen  map[string]struct{} // damage without a lost record that was reported
 }
 
-// spans returns the gaps.
+// spans returns a copy of the gaps.
 func (l *losses) spans() []journal.Span {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]journal.Span(nil), l.known.Gaps...)
 }
 
-// expect adds a gap that is no damage to report, if its numbers are passed over: else they are given, and are none.
-func (l *losses) expect(s journal.Span, pass func() error) error {
+// addExpected adds a gap that is not reported as damage, and calls pass to skip its numbers. If pass fails, there is no gap.
+func (l *losses) addExpected(s journal.Span, pass func() error) error {
 	l.mu.Lock()
 	before := append(gapSet(nil), l.known.Gaps...)
 	l.known.Gaps.add(s)
@@ -76,8 +77,8 @@ func (l *losses) expect(s journal.Span, pass func() error) error {
 	return nil
 }
 
-// dropped says that retention has dropped all numbers before oldest, of which it has dropped the gaps before that number. Those behind it are as young
-// as what follows them.
+// dropped records that retention has dropped all numbers before oldest, and forgets the gaps that end before gapsBefore. A
+// later gap is as recent as the records after it.
 func (l *losses) dropped(oldest, gapsBefore uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,14 +87,14 @@ func (l *losses) dropped(oldest, gapsBefore uint64) error {
 	return l.save()
 }
 
-// reload learns what another process knows, in one that only reads.
+// reload reads the gaps that the writing process has found. It does nothing in that process itself.
 func (l *losses) reload() {
-	if !l.frozen {
+	if !l.readOnly {
 		return
 	}
-	known, err := readKnowledge(l.dir)
+	known, err := readGaps(l.dir)
 	if err != nil {
-		return // it is being replaced, or damaged: what was known before still is
+		return // the file is being replaced or is damaged: keep what is known
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,24 +104,24 @@ func (l *losses) reload() {
 	l.known.Oldest = max(l.known.Oldest, known.Oldest)
 }
 
-// save is called with the lock held.
+// save writes the gap record. l.mu is held.
 func (l *losses) save() error {
-	if l.frozen {
+	if l.readOnly {
 		return nil
 	}
-	return writeKnowledge(l.dir, l.known)
+	return writeGaps(l.dir, l.known)
 }
 
-// report records a loss, if it is new. r is the segment, nil if it is missing.
-func (l *losses) report(lost loss, r io.ReaderAt) {
-	name := segmentName(lost.segment)
-	d := Damage{Segment: name, Offset: lost.off, Size: lost.size, Time: lost.before}
-	key := fmt.Sprintf("%s-%d", name, lost.off)
+// report records a loss and announces it if it is new. r reads the segment; it is nil if the segment is missing.
+func (l *losses) report(lost segment.Loss, r io.ReaderAt) {
+	name := segment.Name(lost.Segment)
+	d := Damage{Segment: name, Offset: lost.Offset, Size: lost.Size, Time: lost.Before}
+	key := fmt.Sprintf("%s-%d", name, lost.Offset)
 	l.reload()
 	l.mu.Lock()
-	fresh := l.known.Gaps.add(lost.span)
+	fresh := l.known.Gaps.add(lost.Numbers)
 	_, seen := l.seen[key]
-	if lost.none() && !seen {
+	if lost.Empty() && !seen {
 		l.seen[key] = struct{}{}
 	}
 	var err error
@@ -131,8 +132,8 @@ func (l *losses) report(lost loss, r io.ReaderAt) {
 	if err != nil {
 		l.log.Warn().Err(err).Msg("The gaps of the journal cannot be stored now. The next start reports them again.")
 	}
-	if lost.none() {
-		if seen || l.hasAside(key) {
+	if lost.Empty() {
+		if seen || l.quarantined(key) {
 			return
 		}
 		fresh = append(fresh, journal.Span{})
@@ -140,19 +141,20 @@ func (l *losses) report(lost loss, r io.ReaderAt) {
 	if len(fresh) == 0 {
 		return
 	}
-	if r != nil && lost.size > 0 {
-		raw := make([]byte, min(lost.size, maxAside))
-		n, _ := disk.ReadAt(r, raw, lost.off)
+	if r != nil && lost.Size > 0 {
+		raw := make([]byte, min(lost.Size, maxAside))
+		n, _ := disk.ReadAt(r, raw, lost.Offset)
 		identify(&d, raw[:n], &lost)
-		d.Aside = l.keepAside(key, raw[:n])
+		d.Aside = l.quarantine(key, raw[:n])
 	}
 	for _, span := range fresh {
 		d.Numbers = span
-		l.say(&d)
+		l.announce(&d)
 	}
 }
 
-func (l *losses) say(d *Damage) {
+// announce logs damage and calls the configured callback.
+func (l *losses) announce(d *Damage) {
 	event := l.log.Error().Str("segment", d.Segment).Int64("offset", d.Offset).Int64("bytes", d.Size)
 	if d.Numbers.First > 0 {
 		event = event.Uint64("first", d.Numbers.First).Uint64("last", d.Numbers.Last)
@@ -179,16 +181,16 @@ func (l *losses) say(d *Damage) {
 	}
 }
 
-// identify reads what can be read of a damaged record.
-func identify(d *Damage, raw []byte, lost *loss) {
-	if lost.span.First != lost.span.Last || len(raw) < frame.HeaderSize {
+// identify sets the fields of d that are readable in a damaged record.
+func identify(d *Damage, raw []byte, lost *segment.Loss) {
+	if lost.Numbers.First != lost.Numbers.Last || len(raw) < frame.HeaderSize {
 		return
 	}
 	e, err := journal.ParseEntry(raw[frame.HeaderSize:])
 	if err != nil {
 		return
 	}
-	if !e.Time.Before(lost.before) && (lost.after.IsZero() || !e.Time.After(lost.after)) && e.Time.Before(time.Now().Add(time.Hour)) {
+	if !e.Time.Before(lost.Before) && (lost.After.IsZero() || !e.Time.After(lost.After)) && e.Time.Before(time.Now().Add(time.Hour)) {
 		d.Time = e.Time
 	}
 	if utf8.ValidString(e.Account) && len(e.Account) < 256 && utf8.ValidString(e.ID) && len(e.ID) < 256 {
@@ -196,14 +198,14 @@ func identify(d *Damage, raw []byte, lost *loss) {
 	}
 }
 
-func (l *losses) hasAside(key string) bool {
+func (l *losses) quarantined(key string) bool {
 	_, err := os.Lstat(filepath.Join(l.dir, damagedFolder, key))
 	return err == nil
 }
 
-// keepAside copies damaged bytes and returns the file.
-func (l *losses) keepAside(key string, raw []byte) string {
-	if l.frozen || len(raw) == 0 {
+// quarantine copies damaged bytes to a file and returns its path.
+func (l *losses) quarantine(key string, raw []byte) string {
+	if l.readOnly || len(raw) == 0 {
 		return ""
 	}
 	dir := filepath.Join(l.dir, damagedFolder)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
 // A way to damage a file at an offset.
@@ -99,10 +101,10 @@ func TestEveryByte(t *testing.T) {
 				files[name] = damaged
 				store(t, dir, files)
 				most := in.most
-				if filepath.Ext(name) != segmentSuffix {
+				if filepath.Ext(name) != segment.Suffix {
 					most = 0
 				}
-				checkDamaged(t, dir, fmt.Sprintf("%s of %s at %d", in.name, name, at), last, most, filepath.Ext(name) == segmentSuffix)
+				checkDamaged(t, dir, fmt.Sprintf("%s of %s at %d", in.name, name, at), last, most, filepath.Ext(name) == segment.Suffix)
 				if t.Failed() {
 					return
 				}
@@ -178,7 +180,7 @@ func TestMissingSegment(t *testing.T) {
 		files := maps.Clone(whole)
 		delete(files, name)
 		store(t, dir, files)
-		checkDamaged(t, dir, "removal of "+name, last, 0, filepath.Ext(name) == segmentSuffix)
+		checkDamaged(t, dir, "removal of "+name, last, 0, filepath.Ext(name) == segment.Suffix)
 	}
 	for name := range files0(whole) {
 		files := maps.Clone(whole)
@@ -198,7 +200,7 @@ func TestMissingSegment(t *testing.T) {
 // files0 returns the segments of files.
 func files0(files map[string][]byte) map[string][]byte {
 	files = maps.Clone(files)
-	maps.DeleteFunc(files, func(name string, _ []byte) bool { return filepath.Ext(name) != segmentSuffix })
+	maps.DeleteFunc(files, func(name string, _ []byte) bool { return filepath.Ext(name) != segment.Suffix })
 	return files
 }
 
@@ -215,7 +217,7 @@ func TestTornTail(t *testing.T) {
 	add(t, l, 6, entries(6, 4))
 	closeLog(t, l)
 	after := load(t, r.opts.Dir)
-	name := segmentName(1)
+	name := segment.Name(1)
 	acknowledged, whole := before[name], after[name]
 	for at := len(acknowledged); at <= len(whole); at++ {
 		holed := slices.Clone(whole)

@@ -1,10 +1,15 @@
-// Package filelog keeps the journal's log in files of one machine. One process writes, and any number of others may read meanwhile.
+// Package filelog stores the journal's log in files on one machine. One process writes; any number of others may read
+// concurrently.
 //
-// A folder holds segments, each named by the number of its first record. A segment is a sequence of frames: a checksum (CRC32C of all
-// that follows), the length, the number, and the entry in the form of [journal.AppendEntry]. An append is one write and one sync. Its first
-// frame carries a flag that says that everything before it was synced, and the file "position" holds the newest number that was: by
-// both, an append that a crash interrupted is told from a record that was damaged later. The first is cut; the second is reported, kept aside in
-// the folder "damaged", and its number is a gap. Reading goes on with the next frame whose checksum and number fit.
+// A folder holds segments, each named after the number of its first record. A segment is a sequence of frames. A frame has a
+// checksum (CRC32C of everything after it), its length, its number, and the entry as encoded by [journal.AppendEntry]. An
+// append is one write and one sync.
 //
-// Beside each sealed segment is an index. It is derived and made again if it is missing or does not fit. The file "gaps.json" holds the gaps that are known.
+// Recovery tells an append that a crash interrupted from a record that was damaged later. Two things make this possible: the
+// first frame of an append has a flag that everything before it was synced, and the file "position" holds the newest synced
+// number. An interrupted append is truncated. A damaged record is reported, its bytes are copied to the folder "damaged", and
+// its number becomes a gap. Reading continues with the next frame whose checksum and number are right.
+//
+// Each sealed segment has an index file beside it. The index is derived, and written again if it is missing or does not match. The
+// file "gaps.json" holds the known gaps.
 package filelog

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
@@ -184,7 +185,7 @@ func TestRemovedNewestWhileRunning(t *testing.T) {
 	}
 	defer closeLog(t, reader)
 	check(t, all(t, reader, 100), 50)
-	path := filepath.Join(r.opts.Dir, segmentName(1))
+	path := filepath.Join(r.opts.Dir, segment.Name(1))
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +223,7 @@ func TestRemovedWhileRunning(t *testing.T) {
 		add(t, l, uint64(i), entries(i, 1))
 	}
 	sealed := l.catalog.sealed()
-	if err := os.Remove(filepath.Join(r.opts.Dir, segmentName(sealed[1].first))); err != nil {
+	if err := os.Remove(filepath.Join(r.opts.Dir, segment.Name(sealed[1].first))); err != nil {
 		t.Fatal(err)
 	}
 	l.files.forget(sealed[1].first)
@@ -251,7 +252,7 @@ func TestDamageWhileRunning(t *testing.T) {
 	for i := range 20 {
 		add(t, l, uint64(i+1), entries(i+1, 1))
 	}
-	path := filepath.Join(r.opts.Dir, segmentName(1))
+	path := filepath.Join(r.opts.Dir, segment.Name(1))
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

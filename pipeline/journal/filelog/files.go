@@ -7,29 +7,31 @@ import (
 	"sync"
 
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
-// mostOpen bounds how many segments are open for reading.
-const mostOpen = 16
+// maxOpen bounds the number of segments that are open for reading.
+const maxOpen = 16
 
-// files opens segments for reading and keeps some of them open.
+// files opens segments for reading and keeps the recently used ones open.
 type files struct {
 	dir string
 
 	mu    sync.Mutex
-	open  []*handle // the one that was used last is last
+	open  []*handle // least recently used first
 	ended bool
 }
 
-// handle is an open segment. Who has it gives it back.
+// handle is an open segment. Each acquire needs a release.
 type handle struct {
 	f     *os.File
 	first uint64
 	uses  int  // guarded by files.mu
-	gone  bool // guarded by files.mu: to be closed after its last use
+	gone  bool // guarded by files.mu: close it after its last use
 
 	mu     sync.Mutex
-	places []place
+	places []segment.Place
 	loaded bool
 }
 
@@ -42,11 +44,11 @@ func (s *files) acquire(first uint64) (*handle, error) {
 		h.uses++
 		return h, nil
 	}
-	f, err := disk.OpenFile(filepath.Join(s.dir, segmentName(first)), os.O_RDONLY)
+	f, err := disk.OpenFile(filepath.Join(s.dir, segment.Name(first)), os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
-	if len(s.open) >= mostOpen {
+	if len(s.open) >= maxOpen {
 		s.drop(s.open[0])
 	}
 	h := &handle{f: f, first: first, uses: 1}
@@ -67,7 +69,7 @@ func (s *files) release(h *handle) {
 	}
 }
 
-// drop is called with the lock held.
+// drop closes a handle once it is not in use. s.mu is held.
 func (s *files) drop(h *handle) {
 	s.open = slices.DeleteFunc(s.open, func(o *handle) bool { return o == h })
 	h.gone = true
@@ -76,7 +78,7 @@ func (s *files) drop(h *handle) {
 	}
 }
 
-// forget closes a segment whose file is another one now, or none.
+// forget closes the handles of a segment whose file was replaced or removed.
 func (s *files) forget(first uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,22 +98,22 @@ func (s *files) close() {
 	}
 }
 
-// seek returns the place to begin at for a number.
-func (h *handle) seek(dir string, number uint64, indexed bool) place {
+// seek returns the place to start reading for a number.
+func (h *handle) seek(dir string, number uint64, indexed bool) segment.Place {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.loaded && indexed {
 		if info, err := h.f.Stat(); err == nil {
-			if c, err := readIndex(dir, h.first, info.Size(), true); err == nil {
-				h.places = c.places
+			if c, err := segment.ReadIndex(dir, h.first, info.Size(), true); err == nil {
+				h.places = c.Places
 			}
 		}
 		h.loaded = true
 	}
-	return findPlace(h.places, number)
+	return segment.FindPlace(h.places, number)
 }
 
-// stale reports whether the segment has been replaced by another file.
+// stale reports whether another file has replaced the segment.
 func (h *handle) stale() bool {
 	here, err := h.f.Stat()
 	if err != nil {
@@ -121,17 +123,17 @@ func (h *handle) stale() bool {
 	return err == nil && !os.SameFile(here, there)
 }
 
-// learn adds a place to the index of a segment that has no file of it.
+// learn adds a place of a segment that has no index file.
 func (h *handle) learn(number uint64, off int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n := len(h.places); n == 0 || number > h.places[n-1].number && off-h.places[n-1].off >= indexStep {
-		h.places = append(h.places, place{number, off})
+	if n := len(h.places); n == 0 || number > h.places[n-1].Number && off-h.places[n-1].Offset >= segment.IndexStep {
+		h.places = append(h.places, segment.Place{Number: number, Offset: off})
 	}
 }
 
-// distrust drops the index of a segment whose bytes have moved.
-func (h *handle) distrust() {
+// discardIndex drops an index that does not match the segment.
+func (h *handle) discardIndex() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.places, h.loaded = nil, true

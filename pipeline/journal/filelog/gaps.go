@@ -14,12 +14,16 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
-const gapsName = "gaps.json"
+const (
+	gapsName = "gaps.json"
+	// temporarySuffix marks a file that is not complete.
+	temporarySuffix = ".tmp"
+)
 
-// gapSet is a set of numbers: spans in order, with room between them.
+// gapSet is a set of numbers: sorted spans that neither overlap nor touch.
 type gapSet []journal.Span
 
-// add adds the numbers of a span and returns those that were not in it.
+// add adds a span and returns the numbers that are new.
 func (g *gapSet) add(s journal.Span) (fresh []journal.Span) {
 	if s.First > s.Last {
 		return nil
@@ -51,17 +55,17 @@ func (g *gapSet) forget(before uint64) {
 	*g = slices.DeleteFunc(*g, func(s journal.Span) bool { return s.Last < before })
 }
 
-// knowledge is what gaps.json holds.
-type knowledge struct {
-	Oldest uint64 `json:"oldest"` // the first number that retention has kept; 0 if that is not known
+// gapRecord is the content of gaps.json.
+type gapRecord struct {
+	Oldest uint64 `json:"oldest"` // the first number that retention has kept; 0: unknown
 	Gaps   gapSet `json:"gaps"`
 }
 
 var errGaps = errors.New("its checksum does not match")
 
-// readKnowledge reads gaps.json. It is empty if there is no such file.
-func readKnowledge(dir string) (knowledge, error) {
-	k := knowledge{}
+// readGaps reads gaps.json. Without such a file the record is empty.
+func readGaps(dir string) (gapRecord, error) {
+	k := gapRecord{}
 	path := filepath.Join(dir, gapsName)
 	b, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -75,15 +79,15 @@ func readKnowledge(dir string) (knowledge, error) {
 	if sum != checksum(text) {
 		return k, fmt.Errorf("read %s: %w", path, errGaps)
 	}
-	var read knowledge
+	var read gapRecord
 	if err := json.Unmarshal([]byte(text), &read); err != nil {
 		return k, fmt.Errorf("read %s: %w", path, err)
 	}
 	return read, nil
 }
 
-// writeKnowledge replaces gaps.json.
-func writeKnowledge(dir string, k knowledge) error {
+// writeGaps replaces gaps.json.
+func writeGaps(dir string, k gapRecord) error {
 	text, err := json.Marshal(k)
 	if err != nil {
 		return err

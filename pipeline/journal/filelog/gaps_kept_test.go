@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
 // A gap is as young as what follows it: retention keeps it although nothing before it is left.
@@ -56,7 +57,7 @@ func TestReserveFails(t *testing.T) {
 	r := newRig(t, 0)
 	l := r.open()
 	add(t, l, 1, entries(1, 5))
-	for _, name := range []string{segmentName(10), gapsName + temporarySuffix} { // one is in the way of each step
+	for _, name := range []string{segment.Name(10), gapsName + temporarySuffix} { // one is in the way of each step
 		blocked := filepath.Join(r.opts.Dir, name)
 		if err := os.MkdirAll(filepath.Join(blocked, "folder"), 0o700); err != nil {
 			t.Fatal(err)

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// lockPatience is how long a process that was killed may take to let go of its files.
+	// lockPatience is how long to wait for a killed process to release its lock.
 	lockPatience = 2 * time.Second
 	lockPoll     = 10 * time.Millisecond
 )
 
-// lockFile makes sure that only one process writes.
+// lockFile takes the lock that only one writing process can hold.
 func lockFile(ctx context.Context, f *os.File) error {
 	for deadline := time.Now().Add(lockPatience); ; {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -36,7 +36,7 @@ func lockFile(ctx context.Context, f *os.File) error {
 	}
 }
 
-// unlockFile ends the lock, also if a process that is being started has inherited the file for a moment.
+// unlockFile releases the lock, even if a child process that is just starting has inherited the file.
 func unlockFile(f *os.File) {
-	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) // it ends with the process at the latest
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) // the end of the process releases it too
 }

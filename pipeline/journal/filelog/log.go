@@ -18,9 +18,9 @@ import (
 const (
 	defaultSegment = 64 << 20
 	minSegment     = 1 << 10
-	// pollEvery is how often a reader looks whether another process has written.
+	// pollEvery is how often a reader checks for writes of another process.
 	pollEvery = 50 * time.Millisecond
-	// relistEvery is how often a reader lists the folder if the position is lost.
+	// relistEvery is how often a reader lists the folder if the position file is lost.
 	relistEvery = 5 * time.Second
 )
 
@@ -30,19 +30,20 @@ var (
 	errNoLog    = errors.New("there is no journal in this folder")
 )
 
-// Options say how a log is opened.
+// Options configure a log.
 type Options struct {
 	Dir         string
-	SegmentSize int64 // in bytes; 64 MiB if it is 0. An append that is larger than a segment makes one of its own size.
-	// NoSync lets Append return before what it wrote is durable. It is synced in the background, once a second at most, and by Close. It is meant for
-	// the log of attempts.
+	SegmentSize int64 // in bytes; 0: 64 MiB. A larger append gets a segment of its own size.
+	// NoSync lets Append return before its entries are durable. They are synced in the background, at most once a second,
+	// and by Close. It is meant for the log of attempts.
 	NoSync bool
 	Log    zerolog.Logger
-	// Damaged is called once for each new damage that is found, from the goroutine that finds it, also during Open. It may call Gaps and nothing else.
+	// Damaged, if not nil, is called once for each new damage, on the goroutine that finds it, which may be that of Open. It
+	// may call [Log.Gaps] and no other method.
 	Damaged func(Damage)
 }
 
-// Log is a [journal.Log] in the files of a folder.
+// Log is a [journal.Log] in a folder of files. Its methods are safe for concurrent use.
 type Log struct {
 	opts     Options
 	catalog  catalog
@@ -52,15 +53,15 @@ type Log struct {
 	polling  sync.Mutex
 	listed   time.Time // guarded by polling
 	position *positionFile
-	writer   *writer // nil if it is open for reading only
+	writer   *writer // nil: open for reading only
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 }
 
 var _ journal.Log = (*Log)(nil)
 
-// Open opens the log of a folder for the one process that writes it, and makes the folder if there is none. It cuts what an interrupted append has left,
-// and reports new damage.
+// Open opens the log of a folder for writing, and creates the folder if needed. Only one process can write: Open fails if
+// another one does. It truncates an interrupted append and reports new damage. The caller must close the log.
 func Open(ctx context.Context, opts Options) (*Log, error) {
 	if opts.SegmentSize == 0 {
 		opts.SegmentSize = defaultSegment
@@ -97,8 +98,8 @@ func open(ctx context.Context, opts Options) (_ *Log, err error) {
 	return l, nil
 }
 
-// OpenReader opens the log of a folder for reading, while another process may write it. It sees what is durable. All that would change the log returns an error.
-// Of the options it uses Dir, Log and Damaged.
+// OpenReader opens the log of a folder for reading, while another process may write it. It sees only durable records.
+// Methods that change the log return an error. It uses the options Dir, Log and Damaged. The caller must close the log.
 func OpenReader(ctx context.Context, opts Options) (*Log, error) {
 	l, err := openReader(ctx, opts)
 	if err != nil {
@@ -109,23 +110,23 @@ func OpenReader(ctx context.Context, opts Options) (*Log, error) {
 
 func newLog(opts Options, flag int, frozen bool) (*Log, error) {
 	p, err := openPosition(opts.Dir, flag)
-	if frozen && errors.Is(err, fs.ErrNotExist) { // it is lost, or there is no log
+	if frozen && errors.Is(err, fs.ErrNotExist) { // lost, or there is no log
 		p, err = &positionFile{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	known, err := readKnowledge(opts.Dir)
+	known, err := readGaps(opts.Dir)
 	if err != nil {
 		opts.Log.Warn().Err(err).Msg("The list of the journal's gaps is damaged. Those that are found again are reported again.")
 	}
 	return &Log{
 		opts: opts, position: p, files: files{dir: opts.Dir},
-		losses: losses{dir: opts.Dir, frozen: frozen, log: opts.Log, damaged: opts.Damaged, known: known, seen: map[string]struct{}{}},
+		losses: losses{dir: opts.Dir, readOnly: frozen, log: opts.Log, damaged: opts.Damaged, known: known, seen: map[string]struct{}{}},
 	}, nil
 }
 
-// start runs what goes on in the background until Close.
+// start runs the background work until Close.
 func (l *Log) start(ctx context.Context) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
@@ -177,7 +178,7 @@ func (l *Log) closeFiles() {
 		_ = l.writer.f.Close()
 	}
 	l.files.close()
-	if l.position.f != nil && !l.losses.frozen {
+	if l.position.f != nil && !l.losses.readOnly {
 		unlockFile(l.position.f)
 	}
 	l.position.close()

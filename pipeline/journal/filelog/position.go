@@ -16,15 +16,15 @@ const (
 	slotStride    = 512
 )
 
-// position is what the writer says about itself, for its next start and for other processes.
+// position is the progress of the writer, for its next start and for readers in other processes.
 type position struct {
-	last   uint64 // the newest number that was given: everything up to it was synced
-	active uint64 // the segment that is written to
-	oldest uint64 // the oldest segment
+	last   uint64 // the newest number: everything up to it is synced
+	active uint64 // the first number of the active segment
+	oldest uint64 // the first number of the oldest segment
 }
 
-// positionFile holds a position twice, of which the older one is overwritten. It is written after each sync of the log, and itself synced only now and then: a
-// process that is killed loses nothing of it, and after a power cut it is too old, but never too new.
+// positionFile has two slots for a position and overwrites the older one. It is written after each sync of the log, but
+// rarely synced itself. A killed process loses nothing; after a power failure the position may be too old, never too new.
 type positionFile struct {
 	f     *os.File
 	count uint64
@@ -38,7 +38,7 @@ func openPosition(dir string, flag int) (*positionFile, error) {
 	return &positionFile{f: f}, nil
 }
 
-// read returns the newer position that is whole, and false if none is.
+// read returns the newer intact position. It reports false if there is none.
 func (p *positionFile) read() (at position, ok bool) {
 	if p.f == nil {
 		return at, false
@@ -64,7 +64,7 @@ func (p *positionFile) read() (at position, ok bool) {
 	return at, ok
 }
 
-// write stores a position in the slot that is not in use.
+// write stores a position in the older slot.
 func (p *positionFile) write(at position) error {
 	p.count++
 	var s [slotSize]byte

@@ -9,48 +9,49 @@ import (
 
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
 const (
-	// readBytes is about how much one Read returns.
+	// readBytes is the approximate number of bytes that one Read returns.
 	readBytes = 4 << 20
 	minChunk  = 8 << 10
-	// firstGuess is the size of a record while nothing is known of it.
+	// firstGuess is the assumed size of a record before any was read.
 	firstGuess = 1 << 10
 )
 
-// hints remembers where readers have stopped, for that is where they go on.
+// hints remembers where reads ended, since the next ones mostly continue there.
 type hints struct {
 	mu    sync.Mutex
 	ring  [16]hint
 	last  int
-	guess int // the size of the records that were read last
+	guess int // average size of the records of the last read
 }
 
 type hint struct {
 	segment uint64
-	place
+	segment.Place
 }
 
-func (h *hints) find(segment, number uint64) (place, bool) {
+func (h *hints) find(first, number uint64) (segment.Place, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, have := range h.ring {
-		if have.segment == segment && have.number == number {
-			return have.place, true
+		if have.segment == first && have.Number == number {
+			return have.Place, true
 		}
 	}
-	return place{}, false
+	return segment.Place{}, false
 }
 
-func (h *hints) add(segment, number uint64, off int64) {
+func (h *hints) add(first, number uint64, off int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = (h.last + 1) % len(h.ring)
-	h.ring[h.last] = hint{segment, place{number, off}}
+	h.ring[h.last] = hint{first, segment.Place{Number: number, Offset: off}}
 }
 
-// chunk returns how much to read at once for so many records.
+// chunk returns how many bytes to read at once for limit records.
 func (h *hints) chunk(limit int) int {
 	guess := h.size()
 	if limit > readBytes/guess {
@@ -59,7 +60,7 @@ func (h *hints) chunk(limit int) int {
 	return max(guess*limit, minChunk)
 }
 
-// size is about that of a record.
+// size returns an estimate of a record's size.
 func (h *hints) size() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -89,7 +90,7 @@ func (l *Log) Read(ctx context.Context, from uint64, limit int) ([]journal.Recor
 		}
 		err := r.segment(&v)
 		if errors.Is(err, fs.ErrNotExist) {
-			err = l.vanished(&v)
+			err = l.segmentGone(&v)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read the journal at %d: %w", r.from, err)
@@ -101,10 +102,10 @@ func (l *Log) Read(ctx context.Context, from uint64, limit int) ([]journal.Recor
 	return r.records, nil
 }
 
-// vanished handles a segment whose file is not there. Its numbers are a gap, unless retention was faster.
-func (l *Log) vanished(v *view) error {
+// segmentGone handles a segment whose file is missing. Its numbers become a gap, unless retention has dropped them.
+func (l *Log) segmentGone(v *view) error {
 	if l.writer != nil {
-		if active, err := l.writer.putBackActive(v.first); active || err != nil {
+		if active, err := l.writer.restoreActive(v.first); active || err != nil {
 			return err
 		}
 	} else {
@@ -119,21 +120,21 @@ func (l *Log) vanished(v *view) error {
 	if !ok || again.first != v.first {
 		return nil
 	}
-	l.losses.report(loss{segment: v.first, span: journal.Span{First: v.first, Last: v.last}}, nil)
+	l.losses.report(segment.Loss{Segment: v.first, Numbers: journal.Span{First: v.first, Last: v.last}}, nil)
 	l.catalog.update(func() { l.catalog.forget(v.first) })
 	return nil
 }
 
-// reading is one call of Read.
+// reading is the state of one call of Read.
 type reading struct {
 	log     *Log
 	from    uint64
 	limit   int
-	left    int // bytes
+	left    int // bytes that may still be returned
 	records []journal.Record
 }
 
-// segment reads from one segment. Afterwards from is where to go on.
+// segment reads from one segment and sets r.from to the number to continue with.
 func (r *reading) segment(v *view) error {
 	h, err := r.log.files.acquire(v.first)
 	if err != nil {
@@ -150,18 +151,18 @@ func (r *reading) segment(v *view) error {
 	start, exact := r.log.hints.find(v.first, r.from)
 	if !exact {
 		start = v.start
-		if start.number == 0 {
+		if start.Number == 0 {
 			start = h.seek(r.log.opts.Dir, r.from, v.indexed)
 		}
 	}
 	s := &frame.Scanner{R: h.f, Size: v.size, Prev: v.first - 1, Limit: v.last, Chunk: r.log.hints.chunk(r.limit), Keep: true}
 	if !exact {
-		s.Chunk += indexStep
+		s.Chunk += segment.IndexStep
 	}
-	if start.number > 0 && s.Begins(start.number, start.off) {
-		s.Off, s.Prev = start.off, start.number-1
-	} else if start.number > 0 {
-		h.distrust()
+	if start.Number > 0 && s.Begins(start.Number, start.Offset) {
+		s.Off, s.Prev = start.Offset, start.Number-1
+	} else if start.Number > 0 {
+		h.discardIndex()
 	}
 	return r.walk(s, v, h)
 }
@@ -173,8 +174,8 @@ func (r *reading) walk(s *frame.Scanner, v *view, h *handle) error {
 		fit = min(r.limit, fit+fit/8+16)
 		r.records = make([]journal.Record, 0, min(v.last-max(r.from, v.first)+1, uint64(fit))) //nolint:gosec // positive
 	}
-	var found []loss
-	err := walk(s, v.first, v.last, func(it *frame.Item) (bool, error) {
+	var found []segment.Loss
+	err := segment.Walk(s, v.first, v.last, func(it *frame.Item) (bool, error) {
 		if !v.indexed {
 			h.learn(it.Number, it.Off)
 		}
@@ -200,9 +201,9 @@ func (r *reading) walk(s *frame.Scanner, v *view, h *handle) error {
 			return false, nil
 		}
 		return true, nil
-	}, func(lost loss) { found = append(found, lost) })
+	}, func(lost segment.Loss) { found = append(found, lost) })
 	if len(found) > 0 && h.stale() {
-		r.log.files.forget(v.first) // the next turn opens the one that is there now
+		r.log.files.forget(v.first) // the next round opens the new file
 		return err
 	}
 	for _, lost := range found {

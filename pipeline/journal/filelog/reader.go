@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
 func openReader(ctx context.Context, opts Options) (*Log, error) {
@@ -26,7 +28,7 @@ func openReader(ctx context.Context, opts Options) (*Log, error) {
 	return l, nil
 }
 
-// poll looks for what another process has written.
+// poll checks for writes of another process until ctx ends.
 func (l *Log) poll(ctx context.Context) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -40,7 +42,7 @@ func (l *Log) poll(ctx context.Context) {
 	}
 }
 
-// refresh brings a reader up to date. It costs one small read.
+// refresh updates a reader. It usually costs one small read.
 func (l *Log) refresh() {
 	if l.writer != nil {
 		return
@@ -76,37 +78,37 @@ func (l *Log) refresh() {
 	}
 }
 
-// list reads the folder, as a reader does.
+// list reads the folder for a reader. l.polling is held, except during open.
 func (l *Log) list() error {
 	l.listed = time.Now()
 	at, ok := l.position.read()
-	found, err := listSegments(l.opts.Dir)
+	found, err := segment.List(l.opts.Dir)
 	if err != nil {
 		return err
 	}
 	for i := range found {
-		if ok && found[i].first > at.active { // made, and not used yet
+		if ok && found[i].First > at.active { // created, but not in use yet
 			found = found[:i]
 			break
 		}
 	}
-	known := make(map[uint64]*segment)
+	known := make(map[uint64]*segmentInfo)
 	l.catalog.mu.RLock()
 	for _, s := range l.catalog.segs[:max(len(l.catalog.segs)-1, 0)] {
 		known[s.first] = s
 	}
 	l.catalog.mu.RUnlock()
-	segs := make([]*segment, 0, len(found))
+	segs := make([]*segmentInfo, 0, len(found))
 	for i, f := range found {
-		if have := known[f.first]; have != nil {
+		if have := known[f.First]; have != nil {
 			segs = append(segs, have)
 			continue
 		}
-		s := &segment{first: f.first, last: f.first - 1, size: f.size, allocated: f.size}
+		s := &segmentInfo{first: f.First, last: f.First - 1, size: f.Size, allocated: f.Size}
 		if i+1 < len(found) {
-			s.last = found[i+1].first - 1
-			if c, err := readIndex(l.opts.Dir, f.first, f.size, false); err == nil {
-				s.last, s.oldest, s.newest, s.indexed = c.last, c.oldest, c.newest, true
+			s.last = found[i+1].First - 1
+			if c, err := segment.ReadIndex(l.opts.Dir, f.First, f.Size, false); err == nil {
+				s.last, s.oldest, s.newest, s.indexed = c.Last, c.Oldest, c.Newest, true
 			}
 		} else if err := l.listLast(s, at.last, ok); err != nil {
 			return err
@@ -123,8 +125,8 @@ func (l *Log) list() error {
 	return nil
 }
 
-// listLast completes the segment that is written to. Without a position, what can be read of it counts.
-func (l *Log) listLast(s *segment, last uint64, ok bool) error {
+// listLast completes the active segment. Without a position, its readable records count.
+func (l *Log) listLast(s *segmentInfo, last uint64, ok bool) error {
 	if ok {
 		s.last, s.size = max(last, s.first-1), -1
 		return nil
@@ -134,10 +136,10 @@ func (l *Log) listLast(s *segment, last uint64, ok bool) error {
 		return err
 	}
 	defer l.files.release(f)
-	t, err := readTail(f.f, s.first, s.size, 0)
+	t, err := segment.ReadTail(f.f, s.first, s.size, 0)
 	if err != nil {
 		return err
 	}
-	s.last = t.last
+	s.last = t.Last
 	return nil
 }

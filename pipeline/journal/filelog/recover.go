@@ -10,15 +10,16 @@ import (
 	"strings"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
-// recover finds out what the folder holds, at the start of the one who writes. It reads the last segment, and of the others only the indexes.
+// recover loads the folder for the writer. It reads the last segment, and only the indexes of the others.
 func (l *Log) recover(ctx context.Context) error {
 	if err := removeTemporary(l.opts.Dir); err != nil {
 		return err
 	}
-	found, err := listSegments(l.opts.Dir)
+	found, err := segment.List(l.opts.Dir)
 	if err != nil {
 		return err
 	}
@@ -35,25 +36,25 @@ func (l *Log) recover(ctx context.Context) error {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		if err := l.recoverSealed(f, found[i+1].first-1); err != nil {
+		if err := l.recoverSealed(f, found[i+1].First-1); err != nil {
 			return err
 		}
 	}
 	if len(found) > 0 {
-		l.missing(loss{segment: oldest, span: journal.Span{First: oldest, Last: found[0].first - 1}})
+		l.missing(segment.Loss{Segment: oldest, Numbers: journal.Span{First: oldest, Last: found[0].First - 1}})
 		return l.recoverLast(found[len(found)-1], at.last)
 	}
-	l.missing(loss{segment: oldest, span: journal.Span{First: oldest, Last: at.last}})
+	l.missing(segment.Loss{Segment: oldest, Numbers: journal.Span{First: oldest, Last: at.last}})
 	l.catalog.next = max(oldest, at.last+1)
 	return l.writer.begin(l.catalog.next)
 }
 
 // oldest returns the first number that retention has kept.
-func (l *Log) oldest(found []segmentFile, at position) (uint64, error) {
+func (l *Log) oldest(found []segment.File, at position) (uint64, error) {
 	known := l.losses.known.Oldest
 	oldest := max(known, at.oldest)
 	if oldest == 0 && len(found) > 0 {
-		oldest = found[0].first
+		oldest = found[0].First
 	}
 	oldest = max(oldest, 1)
 	if known > 0 {
@@ -62,28 +63,28 @@ func (l *Log) oldest(found []segmentFile, at position) (uint64, error) {
 	return oldest, l.losses.dropped(oldest, oldest)
 }
 
-// missing reports numbers that no segment holds, if there are any.
-func (l *Log) missing(lost loss) {
-	if !lost.none() {
+// missing reports a loss of numbers that no segment holds, unless it is empty.
+func (l *Log) missing(lost segment.Loss) {
+	if !lost.Empty() {
 		l.losses.report(lost, nil)
 	}
 }
 
-// sweep removes what retention has left: segments that end before oldest, and indexes without a segment.
-func (l *Log) sweep(found []segmentFile, oldest uint64) ([]segmentFile, error) {
-	for len(found) > 1 && found[1].first <= oldest {
-		if err := removeSegment(l.opts.Dir, found[0].first); err != nil {
+// sweep removes what an interrupted retention left: segments that end before oldest, and indexes without a segment.
+func (l *Log) sweep(found []segment.File, oldest uint64) ([]segment.File, error) {
+	for len(found) > 1 && found[1].First <= oldest {
+		if err := removeSegment(l.opts.Dir, found[0].First); err != nil {
 			return nil, err
 		}
 		found = found[1:]
 	}
-	names, err := filepath.Glob(filepath.Join(l.opts.Dir, "*"+indexSuffix))
+	names, err := filepath.Glob(filepath.Join(l.opts.Dir, "*"+segment.IndexSuffix))
 	if err != nil {
 		return nil, err
 	}
 	have := make(map[string]bool, len(found))
 	for _, f := range found {
-		have[indexName(f.first)] = true
+		have[segment.IndexName(f.First)] = true
 	}
 	for _, name := range names {
 		if !have[filepath.Base(name)] {
@@ -95,51 +96,51 @@ func (l *Log) sweep(found []segmentFile, oldest uint64) ([]segmentFile, error) {
 	return found, nil
 }
 
-func (l *Log) recoverSealed(f segmentFile, last uint64) error {
-	c, err := readIndex(l.opts.Dir, f.first, f.size, false)
-	indexed := err == nil && c.last <= last
-	seg := &segment{first: f.first, last: c.last, size: f.size, oldest: c.oldest, newest: c.newest, indexed: indexed}
+func (l *Log) recoverSealed(f segment.File, last uint64) error {
+	c, err := segment.ReadIndex(l.opts.Dir, f.First, f.Size, false)
+	indexed := err == nil && c.Last <= last
+	seg := &segmentInfo{first: f.First, last: c.Last, size: f.Size, oldest: c.Oldest, newest: c.Newest, indexed: indexed}
 	l.catalog.segs = append(l.catalog.segs, seg)
 	if !indexed {
-		seg.indexed = true // or else it would be indexed twice
+		seg.indexed = true // so that it is not indexed twice
 		c, err = l.surveySealed(seg, last)
-		if err != nil && c.first == 0 {
+		if err != nil && c.First == 0 {
 			return err
 		}
-		seg.last, seg.oldest, seg.newest, seg.indexed = c.last, c.oldest, c.newest, err == nil
+		seg.last, seg.oldest, seg.newest, seg.indexed = c.Last, c.Oldest, c.Newest, err == nil
 	}
-	l.missing(loss{segment: f.first, off: f.size, span: journal.Span{First: c.last + 1, Last: last}, before: c.newest})
+	l.missing(segment.Loss{Segment: f.First, Offset: f.Size, Numbers: journal.Span{First: c.Last + 1, Last: last}, Before: c.Newest})
 	return nil
 }
 
-// recoverLast reads the segment that was written to last, cuts what was interrupted, and goes on behind it.
-func (l *Log) recoverLast(found segmentFile, synced uint64) error {
-	f, err := disk.OpenFile(filepath.Join(l.opts.Dir, segmentName(found.first)), os.O_RDWR)
+// recoverLast reads the last segment, truncates an interrupted append, and makes the segment the active one.
+func (l *Log) recoverLast(found segment.File, synced uint64) error {
+	f, err := disk.OpenFile(filepath.Join(l.opts.Dir, segment.Name(found.First)), os.O_RDWR)
 	if err != nil {
 		return err
 	}
 	w := l.writer
 	w.f = f
-	if err := checkHeader(f); err != nil {
+	if err := segment.CheckHeader(f); err != nil {
 		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	t, err := readTail(f, found.first, found.size, synced)
+	t, err := segment.ReadTail(f, found.First, found.Size, synced)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.Name(), err)
 	}
-	if w.recovered, err = readIDs(f, &t, min(t.group, t.synced+1)); err != nil {
+	if w.recovered, err = segment.ReadIDs(f, &t, min(t.Group, t.Synced+1)); err != nil {
 		return fmt.Errorf("read %s: %w", f.Name(), err)
 	}
-	seg := &segment{first: found.first, last: t.last, size: t.end, allocated: found.size, oldest: t.oldest, newest: t.newest, places: t.places}
+	seg := &segmentInfo{first: found.First, last: t.Last, size: t.End, allocated: found.Size, oldest: t.Oldest, newest: t.Newest, places: t.Places}
 	l.catalog.segs = append(l.catalog.segs, seg)
-	for _, lost := range t.losses {
+	for _, lost := range t.Losses {
 		l.losses.report(lost, f)
 	}
-	if t.torn {
-		l.opts.Log.Info().Str("segment", segmentName(found.first)).Int64("offset", t.end).
+	if t.Torn {
+		l.opts.Log.Info().Str("segment", segment.Name(found.First)).Int64("offset", t.End).
 			Msg("The last append to the journal was interrupted, and never acknowledged. It is cut.")
 		seg.allocated = 0
-		if err := f.Truncate(t.end); err != nil {
+		if err := f.Truncate(t.End); err != nil {
 			return fmt.Errorf("cut %s: %w", f.Name(), err)
 		}
 	}
@@ -150,16 +151,16 @@ func (l *Log) recoverLast(found segmentFile, synced uint64) error {
 		return fmt.Errorf("sync %s: %w", f.Name(), err)
 	}
 	w.clean = true
-	l.catalog.next = max(t.last, synced) + 1
-	if t.last < synced {
-		seg.size = t.end
+	l.catalog.next = max(t.Last, synced) + 1
+	if t.Last < synced {
+		seg.size = t.End
 		return w.begin(synced + 1)
 	}
-	w.note()
+	w.savePosition()
 	return nil
 }
 
-// removeTemporary removes files that an interrupted process was making.
+// removeTemporary removes the incomplete files of an interrupted process.
 func removeTemporary(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

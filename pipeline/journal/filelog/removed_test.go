@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
 // holdsAll opens the log again, and checks that it holds all entries up to one but for the lost ones, and that no damage was ever reported.
@@ -27,7 +28,7 @@ func TestRemovedNewestBeforeTheNext(t *testing.T) {
 	r := newRig(t, 0)
 	l := r.open()
 	add(t, l, 1, entries(1, 50))
-	if err := os.Remove(filepath.Join(r.opts.Dir, segmentName(1))); err != nil {
+	if err := os.Remove(filepath.Join(r.opts.Dir, segment.Name(1))); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Reserve(t.Context(), 60); err != nil {
@@ -46,7 +47,7 @@ func TestRemovedNewestIsRead(t *testing.T) {
 	r := newRig(t, 0)
 	l := r.open()
 	add(t, l, 1, entries(1, 50))
-	if err := os.Remove(filepath.Join(r.opts.Dir, segmentName(1))); err != nil {
+	if err := os.Remove(filepath.Join(r.opts.Dir, segment.Name(1))); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -71,7 +72,7 @@ func TestReplacedNewest(t *testing.T) {
 	r := newRig(t, 0)
 	l := r.open()
 	add(t, l, 1, entries(1, 5))
-	path := filepath.Join(r.opts.Dir, segmentName(1))
+	path := filepath.Join(r.opts.Dir, segment.Name(1))
 	copied, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

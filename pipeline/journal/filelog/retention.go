@@ -9,10 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
-// spansOfRetention is into how many segments at least the time that is kept is divided, so that a log that grows slowly is dropped too.
-const spansOfRetention = 8
+// segmentsPerRetention is the least number of segments in the time that is kept, so that retention also works for a log that
+// grows slowly.
+const segmentsPerRetention = 8
 
 // DropBefore implements [journal.Log]. It removes whole segments.
 func (l *Log) DropBefore(ctx context.Context, t time.Time) error {
@@ -36,13 +39,14 @@ func (w *writer) drop(t time.Time) error {
 	l := w.log
 	if seg := w.active(); seg.last >= seg.first {
 		now := time.Now()
-		if seg.newest.Before(t) || seg.oldest.Before(now.Add(-now.Sub(t)/spansOfRetention)) && t.Before(now) {
+		if seg.newest.Before(t) || seg.oldest.Before(now.Add(-now.Sub(t)/segmentsPerRetention)) && t.Before(now) {
 			if err := w.begin(seg.last + 1); err != nil {
 				return err
 			}
 		}
 	}
-	// A segment that is empty, or of which nothing can be read, goes with the next one, whose records say how old it is: a gap before them may have become one just now.
+	// The age of a segment without a readable record is unknown. It is dropped together with the next one, whose records
+	// show how old it must be.
 	var old []uint64
 	oldest, dropped, count := w.active().first, uint64(0), 0
 	for _, seg := range l.catalog.sealed() {
@@ -63,10 +67,10 @@ func (w *writer) drop(t time.Time) error {
 	if err := l.losses.dropped(oldest, dropped+1); err != nil {
 		return err
 	}
-	l.catalog.update(func() { // by number: a reader may have found meanwhile that one is not there
-		l.catalog.segs = slices.DeleteFunc(slices.Clone(l.catalog.segs), func(s *segment) bool { return slices.Contains(old, s.first) })
+	l.catalog.update(func() { // by number: a reader may have removed a missing segment meanwhile
+		l.catalog.segs = slices.DeleteFunc(slices.Clone(l.catalog.segs), func(s *segmentInfo) bool { return slices.Contains(old, s.first) })
 	})
-	w.note()
+	w.savePosition()
 	var err error
 	for _, first := range old {
 		l.files.forget(first)
@@ -77,7 +81,7 @@ func (w *writer) drop(t time.Time) error {
 
 // removeSegment removes a segment and its index.
 func removeSegment(dir string, first uint64) error {
-	for _, name := range [...]string{segmentName(first), indexName(first)} {
+	for _, name := range [...]string{segment.Name(first), segment.IndexName(first)} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -10,20 +10,21 @@ import (
 
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/frame"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
 // found reads the records of a segment's bytes as sealed ones and as those of the last segment.
 func found(t testing.TB, b []byte, first, last uint64) (records []journal.Record, lost gapSet) {
 	t.Helper()
 	s := &frame.Scanner{R: bytes.NewReader(b), Size: int64(len(b)), Prev: first - 1, Limit: last, Chunk: 256, Keep: true}
-	err := walk(s, first, last, func(it *frame.Item) (bool, error) {
+	err := segment.Walk(s, first, last, func(it *frame.Item) (bool, error) {
 		e, err := journal.ParseEntry(it.Body)
 		if err != nil {
 			return false, err
 		}
 		records = append(records, journal.Record{Number: it.Number, Entry: e})
 		return true, nil
-	}, func(l loss) { lost.add(l.span) })
+	}, func(l segment.Loss) { lost.add(l.Numbers) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +34,7 @@ func found(t testing.TB, b []byte, first, last uint64) (records []journal.Record
 // Every change of every byte of a segment costs at most the record it is in, read as a sealed one and as the last one.
 func TestEveryByteInMemory(t *testing.T) {
 	t.Parallel()
-	whole := segmentHeader(1)
+	whole := segment.Header(1)
 	const last = 9
 	for i := 1; i <= last; i++ {
 		e := entry(i)
@@ -65,9 +66,9 @@ func TestEveryByteInMemory(t *testing.T) {
 					t.Fatalf("%s: %d records, lost %v", what, len(records), lost)
 				}
 				check(t, records, last, lost...)
-				tl, err := readTail(bytes.NewReader(b), 1, int64(len(b)), last)
-				if err != nil || int(tl.count)+sum(lost) != last {
-					t.Fatalf("%s: the tail has %d records, %v", what, tl.count, err)
+				tl, err := segment.ReadTail(bytes.NewReader(b), 1, int64(len(b)), last)
+				if err != nil || int(tl.Count)+sum(lost) != last {
+					t.Fatalf("%s: the tail has %d records, %v", what, tl.Count, err)
 				}
 			}
 		}
@@ -88,7 +89,7 @@ func TestFramesInData(t *testing.T) {
 	e := entry(2)
 	e.Data = frame.Append(nil, 2, 0, &inner)
 	one, three := entry(1), entry(3)
-	b := frame.Append(frame.Append(frame.Append(segmentHeader(1), 1, 0, &one), 2, 0, &e), 3, 0, &three)
+	b := frame.Append(frame.Append(frame.Append(segment.Header(1), 1, 0, &one), 2, 0, &e), 3, 0, &three)
 	records, lost := found(t, b, 1, 3)
 	if len(records) != 3 || len(lost) != 0 || records[1].ID != "trt_2" {
 		t.Fatal(records, lost)
@@ -96,7 +97,7 @@ func TestFramesInData(t *testing.T) {
 }
 
 func FuzzSegment(f *testing.F) {
-	b := segmentHeader(1)
+	b := segment.Header(1)
 	for i := 1; i <= 5; i++ {
 		e := entry(i)
 		b = frame.Append(b, uint64(i), frame.FlagSynced, &e)
@@ -123,20 +124,20 @@ func FuzzSegment(f *testing.F) {
 			t.Fatalf("%d records and %d lost", len(records), sum(lost))
 		}
 		for _, synced := range []uint64{0, 3, 5} {
-			tl, err := readTail(bytes.NewReader(b), 1, int64(len(b)), synced)
+			tl, err := segment.ReadTail(bytes.NewReader(b), 1, int64(len(b)), synced)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var gone gapSet
-			for _, l := range tl.losses {
-				gone.add(l.span)
+			for _, l := range tl.Losses {
+				gone.add(l.Numbers)
 			}
-			if tl.end < 0 || tl.end > int64(len(b)) || int(tl.count)+sum(gone) < int(synced) {
-				t.Fatalf("synced %d: %d records, %v lost, end %d of %d", synced, tl.count, gone, tl.end, len(b))
+			if tl.End < 0 || tl.End > int64(len(b)) || int(tl.Count)+sum(gone) < int(synced) {
+				t.Fatalf("synced %d: %d records, %v lost, end %d of %d", synced, tl.Count, gone, tl.End, len(b))
 			}
 			for _, s := range gone {
-				if s.Last > max(tl.last, tl.synced) {
-					t.Fatalf("lost %v, but only %d was given", gone, tl.synced)
+				if s.Last > max(tl.Last, tl.Synced) {
+					t.Fatalf("lost %v, but only %d was given", gone, tl.Synced)
 				}
 			}
 		}
@@ -163,25 +164,25 @@ func (d *badDisk) ReadAt(b []byte, off int64) (int, error) {
 // A block that the disk cannot read costs the records in it, and no others.
 func TestUnreadableBlock(t *testing.T) {
 	t.Parallel()
-	b := segmentHeader(1)
+	b := segment.Header(1)
 	const last = 300
 	for i := 1; i <= last; i++ {
 		e := entry(i)
 		b = frame.Append(b, uint64(i), frame.FlagSynced, &e)
 	}
-	c, err := survey(&badDisk{bytes.NewReader(b), map[int64]bool{8192: true}}, 1, last, int64(len(b)), func(l loss) {
-		if l.off > 8192 || l.off+l.size < 8192+4096 || l.size > 8192 {
+	c, err := segment.Survey(&badDisk{bytes.NewReader(b), map[int64]bool{8192: true}}, 1, last, int64(len(b)), func(l segment.Loss) {
+		if l.Offset > 8192 || l.Offset+l.Size < 8192+4096 || l.Size > 8192 {
 			t.Errorf("%+v", l)
 		}
 	})
-	if err != nil || c.count < last-60 || c.count == last {
-		t.Fatal(c.count, err)
+	if err != nil || c.Count < last-60 || c.Count == last {
+		t.Fatal(c.Count, err)
 	}
 	all := map[int64]bool{}
 	for at := int64(0); at < int64(len(b)); at += 4096 {
 		all[at] = true
 	}
-	if _, err := survey(&badDisk{bytes.NewReader(b), all}, 1, last, int64(len(b)), func(loss) {}); !errors.Is(err, errDisk) {
+	if _, err := segment.Survey(&badDisk{bytes.NewReader(b), all}, 1, last, int64(len(b)), func(segment.Loss) {}); !errors.Is(err, errDisk) {
 		t.Fatal("a disk that reads nothing is not damage: ", err)
 	}
 }
@@ -215,11 +216,11 @@ func TestGapSet(t *testing.T) {
 }
 
 func FuzzIndex(f *testing.F) {
-	c := contents{first: 5, last: 9, count: 5, size: 1000, oldest: epoch, newest: epoch, places: []place{{5, 30}, {7, 500}}}
-	f.Add(c.marshal())
+	c := segment.Contents{First: 5, Last: 9, Count: 5, Size: 1000, Oldest: epoch, Newest: epoch, Places: []segment.Place{{Number: 5, Offset: 30}, {Number: 7, Offset: 500}}}
+	f.Add(c.Marshal())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := parseIndex(bytes.NewReader(b), 5, 1000, true)
-		if err == nil && (got.first != 5 || got.size != 1000 || len(got.places) > 1000) {
+		got, err := segment.ParseIndex(bytes.NewReader(b), 5, 1000, true)
+		if err == nil && (got.First != 5 || got.Size != 1000 || len(got.Places) > 1000) {
 			t.Fatalf("%+v", got)
 		}
 	})

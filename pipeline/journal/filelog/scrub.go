@@ -7,26 +7,29 @@ import (
 	"io"
 	"io/fs"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
-// scrubRate is how many bytes a second Scrub reads.
+// scrubRate is the rate of Scrub in bytes per second.
 const scrubRate = 8 << 20
 
-// Scrub reads all sealed segments, slowly, and reports damage that is new. Who runs the log calls it now and then.
+// Scrub reads all sealed segments at a low rate and reports new damage. It returns nil when it has read everything. The caller
+// decides how often to run it.
 func (l *Log) Scrub(ctx context.Context) error {
 	for _, seg := range l.catalog.sealed() {
 		err := l.scrub(ctx, &seg)
 		if errors.Is(err, fs.ErrNotExist) {
-			err = l.vanished(&view{first: seg.first, last: seg.last})
+			err = l.segmentGone(&view{first: seg.first, last: seg.last})
 		}
 		if err != nil {
-			return fmt.Errorf("scrub the journal, segment %s: %w", segmentName(seg.first), err)
+			return fmt.Errorf("scrub the journal, segment %s: %w", segment.Name(seg.first), err)
 		}
 	}
 	return nil
 }
 
-func (l *Log) scrub(ctx context.Context, seg *segment) error {
+func (l *Log) scrub(ctx context.Context, seg *segmentInfo) error {
 	h, err := l.files.acquire(seg.first)
 	if err != nil {
 		return err
@@ -37,20 +40,20 @@ func (l *Log) scrub(ctx context.Context, seg *segment) error {
 		return err
 	}
 	r := &slowReader{ctx: ctx, r: h.f}
-	c, err := survey(r, seg.first, seg.last, info.Size(), func(lost loss) { l.losses.report(lost, h.f) })
+	c, err := segment.Survey(r, seg.first, seg.last, info.Size(), func(lost segment.Loss) { l.losses.report(lost, h.f) })
 	if err != nil {
 		return err
 	}
-	index, err := readIndex(l.opts.Dir, seg.first, info.Size(), true)
-	if l.writer == nil || err == nil && index.sum == c.sum && index.count == c.count {
+	index, err := segment.ReadIndex(l.opts.Dir, seg.first, info.Size(), true)
+	if l.writer == nil || err == nil && index.Sum == c.Sum && index.Count == c.Count {
 		return nil
 	}
 	return l.writeIndex(&c)
 }
 
-// slowReader reads no faster than scrubRate, and not after its context has ended.
+// slowReader limits reads to scrubRate, and fails once its context ends.
 type slowReader struct {
-	ctx context.Context //nolint:containedctx // a reader has no other way to be told
+	ctx context.Context //nolint:containedctx // io.ReaderAt takes no context
 	r   io.ReaderAt
 }
 

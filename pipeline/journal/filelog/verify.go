@@ -10,28 +10,29 @@ import (
 	"path/filepath"
 
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
-// Finding is something that [Verify] finds. Where Numbers.First is 0, no record is lost.
+// Finding is a problem that [Verify] reports. If Numbers.First is 0, no record is lost.
 type Finding struct {
 	Damage
-	Known bool  // the log knows that these numbers are lost
-	Err   error // says what is wrong with a file that is not a segment
+	Known bool  // the log already lists these numbers as lost
+	Err   error // the problem of a file that is not a segment
 }
 
-// Summary is what [Verify] has read.
+// Summary is the result of [Verify].
 type Summary struct {
 	Segments int          `json:"segments"`
 	Records  uint64       `json:"records"`
 	Bytes    int64        `json:"bytes"`
-	Numbers  journal.Span `json:"numbers"`  // the oldest and the newest; First is greater than Last if there are none
-	Lost     uint64       `json:"lost"`     // numbers between them that are not there
-	Findings int          `json:"findings"` // without those that were known
+	Numbers  journal.Span `json:"numbers"`  // oldest and newest; First is greater than Last if there are none
+	Lost     uint64       `json:"lost"`     // missing numbers between them
+	Findings int          `json:"findings"` // without known ones
 }
 
-// Verify reads a whole log and reports what is wrong with it. It changes nothing, and may run while another process writes: it reads what
-// was durable when it began.
+// Verify reads the whole log of a folder and calls report for each problem. It changes nothing. Another process may write the
+// log meanwhile: Verify reads what was durable when it began.
 func Verify(ctx context.Context, dir string, report func(Finding)) (Summary, error) {
 	v := verification{ctx: ctx, dir: dir}
 	v.report = func(f Finding) {
@@ -47,10 +48,10 @@ func Verify(ctx context.Context, dir string, report func(Finding)) (Summary, err
 }
 
 type verification struct {
-	ctx    context.Context //nolint:containedctx // one call
+	ctx    context.Context //nolint:containedctx // lives for one call
 	dir    string
 	report func(Finding)
-	known  knowledge
+	known  gapRecord
 	sum    Summary
 }
 
@@ -59,10 +60,10 @@ var errPosition = errors.New("it holds no position; the next start of relay writ
 func (v *verification) run() error {
 	at, ok := v.position()
 	var err error
-	if v.known, err = readKnowledge(v.dir); err != nil {
+	if v.known, err = readGaps(v.dir); err != nil {
 		v.report(Finding{Damage: Damage{Segment: gapsName}, Err: err})
 	}
-	found, err := listSegments(v.dir)
+	found, err := segment.List(v.dir)
 	if err != nil {
 		return err
 	}
@@ -71,22 +72,22 @@ func (v *verification) run() error {
 	}
 	expected := max(v.known.Oldest, at.oldest)
 	if expected == 0 && len(found) > 0 {
-		expected = found[0].first
+		expected = found[0].First
 	}
 	if len(found) > 0 {
-		v.sum.Numbers.First = found[0].first
-		v.missing(loss{segment: expected, span: journal.Span{First: expected, Last: found[0].first - 1}})
-		expected = found[0].first
+		v.sum.Numbers.First = found[0].First
+		v.missing(segment.Loss{Segment: expected, Numbers: journal.Span{First: expected, Last: found[0].First - 1}})
+		expected = found[0].First
 	}
 	for i, f := range found {
 		last := at.last
 		if i+1 < len(found) {
-			last = found[i+1].first - 1
+			last = found[i+1].First - 1
 			if ok {
 				last = min(last, at.last)
 			}
 		}
-		if ok && f.first > at.last {
+		if ok && f.First > at.last {
 			break
 		}
 		if last, err = v.segment(f, last, i+1 < len(found), ok); err != nil {
@@ -94,7 +95,7 @@ func (v *verification) run() error {
 		}
 		expected = last + 1
 	}
-	v.missing(loss{segment: expected, span: journal.Span{First: expected, Last: at.last}})
+	v.missing(segment.Loss{Segment: expected, Numbers: journal.Span{First: expected, Last: at.last}})
 	v.sum.Numbers.Last = max(expected-1, at.last)
 	return nil
 }
@@ -115,11 +116,11 @@ func (v *verification) position() (position, bool) {
 	return at, ok
 }
 
-// segment reads one up to a number and returns the number it ends with.
-func (v *verification) segment(f segmentFile, last uint64, sealed, positioned bool) (uint64, error) {
-	file, err := disk.OpenFile(filepath.Join(v.dir, segmentName(f.first)), os.O_RDONLY)
+// segment verifies a segment up to the number last and returns the number it ends with.
+func (v *verification) segment(f segment.File, last uint64, sealed, positioned bool) (uint64, error) {
+	file, err := disk.OpenFile(filepath.Join(v.dir, segment.Name(f.First)), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
-		v.vanished(f.first, last)
+		v.segmentGone(f.First, last)
 		return last, nil
 	}
 	if err != nil {
@@ -130,18 +131,18 @@ func (v *verification) segment(f segmentFile, last uint64, sealed, positioned bo
 	if err != nil {
 		return 0, err
 	}
-	if err := checkHeader(file); err != nil {
+	if err := segment.CheckHeader(file); err != nil {
 		return 0, fmt.Errorf("%s: %w", file.Name(), err)
 	}
 	r := &endingReader{ctx: v.ctx, r: file}
 	if !sealed && !positioned {
-		t, err := readTail(r, f.first, info.Size(), 0)
+		t, err := segment.ReadTail(r, f.First, info.Size(), 0)
 		if err != nil {
 			return 0, err
 		}
-		last = t.last
+		last = t.Last
 	}
-	c, err := survey(r, f.first, last, info.Size(), func(lost loss) { v.lost(lost, file) })
+	c, err := segment.Survey(r, f.First, last, info.Size(), func(lost segment.Loss) { v.lost(lost, file) })
 	if err != nil {
 		return 0, err
 	}
@@ -149,60 +150,60 @@ func (v *verification) segment(f segmentFile, last uint64, sealed, positioned bo
 		v.index(&c)
 	}
 	v.sum.Segments++
-	v.sum.Records += c.count
+	v.sum.Records += c.Count
 	v.sum.Bytes += info.Size()
 	return last, nil
 }
 
-// index compares a sealed segment with its index. One that is not there yet, or of a segment that has just grown, is none to report.
-func (v *verification) index(c *contents) {
-	index, err := readIndex(v.dir, c.first, c.size, true)
+// index compares a sealed segment with its index. A missing index is not a problem.
+func (v *verification) index(c *segment.Contents) {
+	index, err := segment.ReadIndex(v.dir, c.First, c.Size, true)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return
-	case err == nil && (index.sum != c.sum || index.count != c.count):
-		err = fmt.Errorf("the segment is not as it was when it was sealed: %w", errIndex)
+	case err == nil && (index.Sum != c.Sum || index.Count != c.Count):
+		err = fmt.Errorf("the segment is not as it was when it was sealed: %w", segment.ErrIndex)
 	case err == nil:
 		return
 	}
-	v.report(Finding{Damage: Damage{Segment: indexName(c.first)}, Err: err})
+	v.report(Finding{Damage: Damage{Segment: segment.IndexName(c.First)}, Err: err})
 }
 
-// vanished handles a segment that is not there any more: retention may have dropped it.
-func (v *verification) vanished(first, last uint64) {
-	known, err := readKnowledge(v.dir)
+// segmentGone reports a segment that is missing now, unless retention has dropped it.
+func (v *verification) segmentGone(first, last uint64) {
+	known, err := readGaps(v.dir)
 	if err == nil && last < known.Oldest {
 		return
 	}
-	v.missing(loss{segment: first, span: journal.Span{First: first, Last: last}})
+	v.missing(segment.Loss{Segment: first, Numbers: journal.Span{First: first, Last: last}})
 }
 
-func (v *verification) missing(lost loss) {
-	if !lost.none() {
+func (v *verification) missing(lost segment.Loss) {
+	if !lost.Empty() {
 		v.lost(lost, nil)
 	}
 }
 
-func (v *verification) lost(lost loss, r io.ReaderAt) {
-	d := Damage{Segment: segmentName(lost.segment), Offset: lost.off, Size: lost.size, Time: lost.before}
-	if r != nil && lost.size > 0 {
-		raw := make([]byte, min(lost.size, maxAside))
-		n, _ := disk.ReadAt(r, raw, lost.off)
+func (v *verification) lost(lost segment.Loss, r io.ReaderAt) {
+	d := Damage{Segment: segment.Name(lost.Segment), Offset: lost.Offset, Size: lost.Size, Time: lost.Before}
+	if r != nil && lost.Size > 0 {
+		raw := make([]byte, min(lost.Size, maxAside))
+		n, _ := disk.ReadAt(r, raw, lost.Offset)
 		identify(&d, raw[:n], &lost)
 	}
-	if lost.none() {
+	if lost.Empty() {
 		v.report(Finding{Damage: d})
 		return
 	}
-	v.sum.Lost += lost.span.Last - lost.span.First + 1
-	d.Numbers = lost.span
+	v.sum.Lost += lost.Numbers.Last - lost.Numbers.First + 1
+	d.Numbers = lost.Numbers
 	known := append(gapSet(nil), v.known.Gaps...)
-	v.report(Finding{Damage: d, Known: len(known.add(lost.span)) == 0})
+	v.report(Finding{Damage: d, Known: len(known.add(lost.Numbers)) == 0})
 }
 
-// endingReader reads until its context ends.
+// endingReader fails once its context ends.
 type endingReader struct {
-	ctx context.Context //nolint:containedctx // a reader has no other way to be told
+	ctx context.Context //nolint:containedctx // io.ReaderAt takes no context
 	r   io.ReaderAt
 }
 

@@ -16,25 +16,26 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Bounds of what is written in one go.
+// Bounds of one write.
 const (
-	chunkMax   = 1000 // what JetStream takes as an atomic batch (nats-server ADR-50)
+	chunkMax   = 1000 // the limit of an atomic batch in JetStream (nats-server ADR-50)
 	chunkBytes = 4 << 20
 	shard      = "0"
 )
 
-// headerRoom is more than the headers of a message take, its id excepted.
+// headerRoom is an upper bound of the headers of a message, without its id.
 const headerRoom = 256
 
 // A write is an entry on its way into the stream.
 type write struct {
 	entry    *journal.Entry
 	msg      *nats.Msg
-	sequence uint64 // where it is stored; 0: not yet
+	sequence uint64 // where it is stored; 0: not stored yet
 }
 
-// Append implements [journal.Log]. An entry is durable when the stream has acknowledged it: with several replicas that is on most of their
-// nodes, with one on its disk as often as the server syncs it (sync_interval).
+// Append implements [journal.Log]. An entry is durable when the stream has acknowledged it. With several replicas it is
+// then on most of their nodes; with one replica it is on the server, which syncs its disk at its own interval
+// (sync_interval).
 func (l *Log) Append(ctx context.Context, entries []journal.Entry) ([]uint64, error) {
 	if len(entries) == 0 {
 		return nil, nil
@@ -83,7 +84,7 @@ func (l *Log) prepare(entries []journal.Entry) ([]write, error) {
 	return writes, nil
 }
 
-// token is an account as a part of a subject.
+// token encodes an account as a token of a subject.
 func token(account string) string {
 	if account == "" {
 		return "_"
@@ -96,8 +97,8 @@ func token(account string) string {
 	}, account)
 }
 
-// How often a write that the server refuses for what it holds is tried again: by the relay that owns the log at once, by a command beside it
-// after a moment each time, for the relay may be writing all the time.
+// How often a write that the server rejects because of its position is retried. The relay that owns the log retries at
+// once; a command beside it waits each time, since the relay may be writing constantly.
 const (
 	storeTries    = 8
 	attachedTries = 200
@@ -106,7 +107,7 @@ const (
 
 var errOutOfStep = errors.New("the stream holds other records than relay expects; see whether another relay writes to it")
 
-// store stores the writes, in order, and sets their sequences. l.writing is held.
+// store stores the writes in order and sets their sequences. l.writing is held.
 func (l *Log) store(ctx context.Context, writes []write) error {
 	tries := storeTries
 	if l.attached {
@@ -115,7 +116,7 @@ func (l *Log) store(ctx context.Context, writes []write) error {
 	for try := range tries {
 		if try > 0 && l.attached {
 			select {
-			case <-time.After(rand.N(attachedPause)): //nolint:gosec // it guards nothing
+			case <-time.After(rand.N(attachedPause)): //nolint:gosec // jitter
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
@@ -123,7 +124,7 @@ func (l *Log) store(ctx context.Context, writes []write) error {
 		if err := l.current(ctx); err != nil {
 			return l.explain(err)
 		}
-		if !l.attached { // else the caller has looked for them, by ID
+		if !l.attached { // otherwise the caller has looked for them by ID
 			if err := l.findStored(ctx, writes); err != nil {
 				return err
 			}
@@ -143,7 +144,7 @@ func (l *Log) store(ctx context.Context, writes []write) error {
 	return errOutOfStep
 }
 
-// explain gives an error of a write its likely cause.
+// explain adds the likely cause to an error of a write.
 func (l *Log) explain(err error) error {
 	if (errors.Is(err, errNobody) || errors.Is(err, errNoAnswer)) && l.link.nc.ConnectedClusterName() != "" && l.state.singleReplica() {
 		return fmt.Errorf("%w: %w", errNoReplica, err)
@@ -151,7 +152,7 @@ func (l *Log) explain(err error) error {
 	return err
 }
 
-// findStored sets the sequences of writes that the stream has already, after an attempt of which that was not clear.
+// findStored sets the sequences of writes that the stream already has, after an attempt with an unknown outcome.
 func (l *Log) findStored(ctx context.Context, writes []write) error {
 	for i := range writes {
 		w := &writes[i]
@@ -173,12 +174,12 @@ func (l *Log) findStored(ctx context.Context, writes []write) error {
 			w.sequence = sequence
 			continue
 		}
-		w.msg.Header[natsjs.MsgIDHeader] = []string{nuid.Next()} // the server may remember the one that is gone
+		w.msg.Header[natsjs.MsgIDHeader] = []string{nuid.Next()} // the server may remember the removed message
 	}
 	return nil
 }
 
-// holds reports whether the stream has an entry of this id there.
+// holds reports whether the stream has an entry with this id at that sequence.
 func (l *Log) holds(ctx context.Context, sequence uint64, id string) (bool, error) {
 	msg, err := l.link.get(ctx, sequence, false)
 	if notFound(err) {
@@ -191,7 +192,7 @@ func (l *Log) holds(ctx context.Context, sequence uint64, id string) (bool, erro
 	return err == nil && e.ID == id, nil
 }
 
-// wrote notes what was stored.
+// wrote records what was stored.
 func (l *Log) wrote(writes []write) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -210,8 +211,8 @@ func (l *Log) wrote(writes []write) {
 	v.notify()
 }
 
-// publish writes what has no sequence yet, as an atomic batch if that is faster, and all at once otherwise. The stream takes each message only
-// behind the one that is expected there, so that what it has taken after an error is a beginning of the writes, in order.
+// publish writes what has no sequence yet: as an atomic batch if that is faster, otherwise all at once. The stream
+// accepts each message only at its expected position, so after an error it holds a prefix of the writes.
 func (l *Log) publish(ctx context.Context, writes []write) error {
 	var left []*write
 	for i := range writes {
@@ -238,7 +239,7 @@ func (l *Log) publish(ctx context.Context, writes []write) error {
 			}
 			return err
 		}
-		return l.publishEach(ctx, left, v.last) // one of them was there; the answers say which
+		return l.publishEach(ctx, left, v.last) // one of them is stored already; the answers show which
 	}
 	start := time.Now()
 	err := l.publishAll(ctx, left, v.last)
@@ -248,7 +249,7 @@ func (l *Log) publish(ctx context.Context, writes []write) error {
 	return err
 }
 
-// pubAck is the server's answer to a message or to a batch.
+// pubAck is the server's answer to a message or batch.
 type pubAck struct {
 	Sequence  uint64 `json:"seq"`
 	Duplicate bool   `json:"duplicate"`
@@ -291,10 +292,10 @@ func (l *Log) publishAll(ctx context.Context, left []*write, last uint64) error 
 	return err
 }
 
-// publishEach publishes one message after the other: some of them are duplicates.
+// publishEach publishes one message at a time, since some of them are duplicates.
 func (l *Log) publishEach(ctx context.Context, left []*write, last uint64) error {
 	for _, w := range left {
-		if w.sequence > 0 && w.sequence == last+1 { // stored by the attempt before
+		if w.sequence > 0 && w.sequence == last+1 { // stored by the previous attempt
 			last = w.sequence
 			continue
 		}
@@ -327,7 +328,8 @@ func (l *Log) publishEach(ctx context.Context, left []*write, last uint64) error
 	return nil
 }
 
-// publishBatch publishes an atomic batch: the server stores all of it or nothing (nats-server ADR-50, which nats.go does not wrap).
+// publishBatch publishes an atomic batch: the server stores all of it or nothing (nats-server ADR-50, which nats.go
+// does not support).
 func (l *Log) publishBatch(ctx context.Context, left []*write, last uint64) error {
 	const batchID, batchSequence, batchCommit = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
 	id := []string{nuid.Next()}
@@ -359,7 +361,7 @@ func (l *Log) publishBatch(ctx context.Context, left []*write, last uint64) erro
 		return err
 	}
 	if ack.Batch != id[0] || ack.Count != len(left) {
-		l.pace.never = true // a server before 2.12 takes the messages of a batch for single ones
+		l.pace.never = true // a server before 2.12 treats the messages of a batch as single ones
 		return fmt.Errorf("the server stored %d of the %d messages of a batch", ack.Count, len(left))
 	}
 	for i, w := range left {

@@ -7,34 +7,34 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// An epoch says which numbers the records of the stream have from a sequence on: the number is the sequence plus the offset. A new
-// one begins when the stream's sequences would give a number a second time.
+// An epoch maps sequences of the stream to numbers, from a sequence on: the number is the sequence plus the offset. A
+// new epoch begins when the stream's sequences would repeat a number.
 type epoch struct {
 	From   uint64 `json:"from"`
 	Offset uint64 `json:"offset"`
 }
 
-// A gap is a span of numbers that are lost.
+// A gap is a span of lost numbers.
 type gap struct {
 	journal.Span
 	Noticed time.Time `json:"noticed"`
 }
 
-// A table translates between sequences and numbers. It is never changed, but replaced.
+// A table maps sequences to numbers and back. It is immutable.
 type table struct {
-	// Epochs are in the order of their sequences and of their offsets. The first one begins at sequence 1.
+	// Epochs are sorted by sequence, and so by offset. The first one begins at sequence 1.
 	Epochs []epoch `json:"epochs"`
-	Gaps   []gap   `json:"gaps,omitempty"` // in order; they do not overlap
+	Gaps   []gap   `json:"gaps,omitempty"` // sorted, without overlap
 }
 
 func firstTable() *table { return &table{Epochs: []epoch{{From: 1}}} }
 
-// plain reports whether it says nothing: each number is the sequence, and none is lost.
+// plain reports whether the table is trivial: each number is the sequence, and none is lost.
 func (t *table) plain() bool {
 	return len(t.Epochs) == 1 && t.Epochs[0].Offset == 0 && len(t.Gaps) == 0
 }
 
-// valid reports whether a table that was stored makes sense.
+// valid reports whether a stored table is consistent.
 func (t *table) valid() bool {
 	if len(t.Epochs) == 0 || t.Epochs[0].From != 1 {
 		return false
@@ -47,7 +47,7 @@ func (t *table) valid() bool {
 	return true
 }
 
-// offset is that of a sequence.
+// offset returns the offset of a sequence.
 func (t *table) offset(sequence uint64) uint64 {
 	i := len(t.Epochs) - 1
 	for i > 0 && t.Epochs[i].From > sequence {
@@ -56,10 +56,10 @@ func (t *table) offset(sequence uint64) uint64 {
 	return t.Epochs[i].Offset
 }
 
-// number is that of a sequence.
+// number returns the number of a sequence.
 func (t *table) number(sequence uint64) uint64 { return sequence + t.offset(sequence) }
 
-// sequence is the lowest one whose number is at least n.
+// sequence returns the lowest sequence whose number is at least n.
 func (t *table) sequence(n uint64) uint64 {
 	for i, e := range t.Epochs {
 		if n <= e.From+e.Offset {
@@ -69,11 +69,11 @@ func (t *table) sequence(n uint64) uint64 {
 			return n - e.Offset
 		}
 	}
-	return n // not reached: the last epoch has no end
+	return n // unreachable: the last epoch has no end
 }
 
-// begin is the table with a new epoch, which starts behind the sequence cut: the next number is above top. The numbers above that
-// of cut are lost, those below oldest excepted: they were dropped by age.
+// begin returns the table with a new epoch after the sequence cut, whose numbers start above top. The numbers between
+// are lost, except those below oldest, which were dropped by age.
 func (t *table) begin(cut, top, oldest uint64, now time.Time) *table {
 	next := &table{Epochs: slices.DeleteFunc(slices.Clone(t.Epochs), func(e epoch) bool { return e.From > cut }), Gaps: t.Gaps}
 	next.Epochs = append(next.Epochs, epoch{From: cut + 1, Offset: top - cut})
@@ -84,7 +84,7 @@ func (t *table) begin(cut, top, oldest uint64, now time.Time) *table {
 	return next.lose(journal.Span{First: lost, Last: top}, now)
 }
 
-// lose is the table with one more span lost.
+// lose returns the table with one more lost span.
 func (t *table) lose(lost journal.Span, now time.Time) *table {
 	if lost.First == 0 || lost.First > lost.Last {
 		return t
@@ -107,7 +107,7 @@ func (t *table) lost(first, last uint64) bool {
 	return slices.ContainsFunc(t.Gaps, func(g gap) bool { return g.Holds(first) && g.Holds(last) })
 }
 
-// forget is the table without the gaps that were noticed before a time.
+// forget returns the table without gaps that were found before a time.
 func (t *table) forget(before time.Time) *table {
 	old := func(g gap) bool { return g.Noticed.Before(before) }
 	if !slices.ContainsFunc(t.Gaps, old) {
@@ -116,7 +116,7 @@ func (t *table) forget(before time.Time) *table {
 	return &table{Epochs: t.Epochs, Gaps: slices.DeleteFunc(slices.Clone(t.Gaps), old)}
 }
 
-// top is a number that is at least as great as each one that the table's epochs have skipped.
+// top returns a number that is at least as large as every number that the epochs have skipped.
 func (t *table) top() uint64 {
 	last := t.Epochs[len(t.Epochs)-1]
 	n := last.From + last.Offset - 1

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// apiTime is how long the answer to a question may take. It is asked again every apiAgain: a cluster that is about to choose a leader
-	// drops what it is asked meanwhile.
+	// apiTime bounds the wait for an API response. The request is repeated every apiAgain, since a cluster that is
+	// electing a leader drops requests.
 	apiTime  = 5 * time.Second
 	apiAgain = 200 * time.Millisecond
-	// ackTime is how long the server may take to store something; after that, what it holds is found out.
+	// ackTime bounds the wait for an acknowledgement. After that, the log finds out what the stream holds.
 	ackTime = 3 * time.Second
 )
 
@@ -31,25 +31,25 @@ var (
 	errNoReplica = errors.New("the stream has one replica, and its node is away; with journal.replicas: 3 in a cluster writing would go on")
 )
 
-// A link is the connection to the journal's server. It stays the caller's: what the link adds is that each request has an end, and
-// that a connection which gets no answers any more is made again.
+// A link is the connection to the journal's server, which the caller owns. It bounds each request, and reconnects a
+// connection that gets no answers.
 type link struct {
 	nc         *nats.Conn
 	log        zerolog.Logger
-	unanswered atomic.Int32  // requests in a row without any answer
+	unanswered atomic.Int32  // requests in a row without an answer
 	revive     chan struct{} // asks run to reconnect
 	formerErrs nats.ErrHandler
 
 	mu     sync.Mutex
 	lost   chan struct{} // closed when the connection is lost
 	denied error         // the server's latest refusal
-	at     time.Time     // when that was
+	at     time.Time     // its time
 
 	ended  context.CancelFunc
 	closed chan struct{}
 }
 
-// newLink begins to watch the connection; ctx is for its values only.
+// newLink starts to watch the connection. It uses only the values of ctx.
 func newLink(ctx context.Context, nc *nats.Conn, log zerolog.Logger) *link {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &link{
@@ -72,13 +72,13 @@ func (l *link) close() {
 	<-l.closed
 }
 
-// reviveWait is the least time between two attempts to reconnect; it doubles up to reviveMax while they are of no use.
+// reviveWait is the shortest time between two attempts to reconnect. It doubles up to reviveMax while they are useless.
 const (
 	reviveWait = time.Second
 	reviveMax  = 5 * time.Second
 )
 
-// run reports a lost connection to whoever waits for an answer, and reconnects when asked to.
+// run reports a lost connection to pending requests, and reconnects on request.
 func (l *link) run(ctx context.Context, status <-chan nats.Status) {
 	var last time.Time
 	wait := reviveWait
@@ -98,7 +98,7 @@ func (l *link) run(ctx context.Context, status <-chan nats.Status) {
 				select {
 				case <-ctx.Done():
 					return
-				case <-time.After(wait - since): // at once if that is past
+				case <-time.After(wait - since): // at once if that has passed
 				}
 				wait = min(2*wait, reviveMax)
 			}
@@ -112,16 +112,16 @@ func (l *link) run(ctx context.Context, status <-chan nats.Status) {
 	}
 }
 
-// reconnect asks for the connection to be made again. It does not wait.
+// reconnect requests a new connection. It does not block.
 func (l *link) reconnect() {
 	select {
 	case l.revive <- struct{}{}:
-	default: // asked already
+	default: // already requested
 	}
 }
 
-// serverErr is told what the server says outside of answers. A subscription for answers that it took away does not come back
-// when it is allowed again; only a new connection has it.
+// serverErr receives the server's asynchronous errors. A subscription for answers that the server has revoked does not
+// return when it is allowed again; that takes a new connection.
 func (l *link) serverErr(nc *nats.Conn, sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		l.mu.Lock()
@@ -144,7 +144,7 @@ func (l *link) inboxPrefix() string {
 	return nats.InboxPrefix
 }
 
-// refusal is what the server has denied within the time of an answer, nil if nothing.
+// refusal returns a recent refusal of the server, or nil.
 func (l *link) refusal() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -165,10 +165,10 @@ func (l *link) connected() (<-chan struct{}, error) {
 	return lost, nil
 }
 
-// generation changes with each new connection.
+// generation returns a number that changes with each new connection.
 func (l *link) generation() uint64 { return l.nc.Stats().Reconnects }
 
-// name says which server it is, without what may be secret in its URL.
+// name identifies the server, without possible secrets of its URL.
 func (l *link) name() string {
 	if u, err := url.Parse(l.nc.ConnectedUrl()); err == nil && u.Host != "" {
 		return u.Host
@@ -182,12 +182,12 @@ func (l *link) name() string {
 	return strings.Join(hosts, ",")
 }
 
-// fail says what failed, on which server.
+// fail wraps an error with the operation and the server.
 func (l *link) fail(what string, err error) error {
 	return fmt.Errorf("%s on the journal's server %s: %w", what, l.name(), err)
 }
 
-// answered counts what became of a request, and gives the error its reason.
+// answered records the outcome of a request, and adds the reason to an error.
 func (l *link) answered(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -196,7 +196,7 @@ func (l *link) answered(ctx context.Context, err error) error {
 	case errors.Is(err, nats.ErrNoResponders):
 		l.unanswered.Store(0)
 		return errNobody
-	case errors.Is(err, nats.ErrConnectionClosed) && !l.nc.IsClosed(), // what nats.go says of a request that a new connection cuts short
+	case errors.Is(err, nats.ErrConnectionClosed) && !l.nc.IsClosed(), // how nats.go reports a request that a reconnect interrupted
 		errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrDisconnected):
 		return errLost
 	case errors.Is(err, errNoAnswer) || errors.Is(context.Cause(ctx), errNoAnswer):

@@ -14,7 +14,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Log is a [journal.Log] in a stream of a JetStream server.
+// Log is a [journal.Log] in a stream of a JetStream server. Its methods are safe for concurrent use.
 type Log struct {
 	link      *link
 	state     *State
@@ -22,7 +22,7 @@ type Log struct {
 	replicas  int
 	attached  bool
 
-	writing sync.Mutex // held by whoever writes, or finds out what the stream holds
+	writing sync.Mutex // held while writing, or while finding out what the stream holds
 	pace    pace       // guarded by writing
 	recent  recent     // guarded by writing
 
@@ -33,39 +33,40 @@ type Log struct {
 	done chan struct{}
 }
 
-// A view is what is known of the stream.
+// A view is what the log knows of the stream.
 type view struct {
 	table      *table
-	first      uint64    // the sequence of the oldest record, or the one after the newest
-	last       uint64    // the sequence of the newest record
-	firstTime  time.Time // when the server took the oldest record
-	generation uint64    // of the connection on which this was found out
-	known      bool      // false after a failed write, until it is found out what the stream holds
+	first      uint64    // sequence of the oldest record, or the next one if there is none
+	last       uint64    // sequence of the newest record
+	firstTime  time.Time // when the server received the oldest record
+	generation uint64    // of the connection on which this was read
+	known      bool      // false after a failed write, until the content is known again
 	bytes      uint64
-	largest    int64         // bytes of a message, by the stream's own setting; 0 or less: as the server takes
-	changed    chan struct{} // closed at the next change of the bounds
+	largest    int64         // size limit of a message in the stream; 0 or less: the server's
+	changed    chan struct{} // closed with the next change of the bounds
 }
 
 func (v *view) next() uint64 { return v.table.number(v.last) + 1 }
 
-// top is the greatest number that was given or reserved.
+// top returns the highest number that was given or reserved.
 func (v *view) top() uint64 { return v.table.number(v.last+1) - 1 }
 
-// oldest is the number of the oldest record that may be held.
+// oldest returns the number of the oldest record that may be held.
 func (v *view) oldest() uint64 { return v.table.number(min(v.first, v.last+1)) }
 
 var errReadOnly = errors.New("only the relay that owns the journal does this")
 
-// start finds out where the log begins and ends, and follows the stream until [Log.Close]. info is what the server said on that generation of the connection.
+// start determines the bounds of the log and follows the stream until [Log.Close]. info is the server's answer on that
+// generation of the connection.
 func (l *Log) start(ctx context.Context, info *streamInfo, generation uint64) error {
 	t, err := l.findTable(ctx, info)
 	if err != nil {
 		return err
 	}
-	l.pace.never = !info.Config.AllowAtomicPublish // so does a server before 2.12
+	l.pace.never = !info.Config.AllowAtomicPublish // neither does a server before 2.12
 	l.take(info, generation, t)
 	if from := t.Epochs[len(t.Epochs)-1].From; from > info.State.LastSeq+1 && !l.attached {
-		// The stream went back while nobody looked.
+		// The stream went back in time while nobody watched.
 		t = t.begin(info.State.LastSeq, max(t.top(), l.at.top()), l.at.oldest(), time.Now())
 		if err := l.adopt(ctx, t); err != nil {
 			return err
@@ -80,7 +81,7 @@ func (l *Log) start(ctx context.Context, info *streamInfo, generation uint64) er
 	return nil
 }
 
-// rememberNewest keeps the id of the newest record.
+// rememberNewest stores the id of the newest record.
 func (l *Log) rememberNewest(ctx context.Context, last uint64) error {
 	if last == 0 {
 		return nil
@@ -98,7 +99,7 @@ func (l *Log) rememberNewest(ctx context.Context, last uint64) error {
 	return nil
 }
 
-// take makes a table, and what the server says of the stream's bounds, the view.
+// take sets the view from a table and the server's answer about the stream.
 func (l *Log) take(info *streamInfo, generation uint64, t *table) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -121,7 +122,7 @@ func (v *view) notify() {
 	v.changed = make(chan struct{})
 }
 
-// adopt makes a table the log's, once it is kept in the state.
+// adopt sets the log's table once it is stored in the state.
 func (l *Log) adopt(ctx context.Context, t *table) error {
 	if err := l.state.saveTable(ctx, t); err != nil {
 		return err
@@ -133,7 +134,7 @@ func (l *Log) adopt(ctx context.Context, t *table) error {
 	return nil
 }
 
-// snapshot returns the view as it is now.
+// snapshot returns the current view.
 func (l *Log) snapshot() view {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -166,7 +167,8 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// How often the log asks the server for changes that no answer reports: records dropped by age or by an operator, and, if it only reads, new ones.
+// How often the log asks the server for changes that no answer reports: records dropped by age or by an operator, and,
+// in an attached log, new ones.
 const (
 	lookEvery   = 2 * time.Second
 	attachEvery = 200 * time.Millisecond
@@ -192,7 +194,7 @@ func (l *Log) follow(ctx context.Context) {
 		case <-again:
 		}
 		err := l.refresh(ctx)
-		if err != nil && l.attached { // whoever follows the log reads, and so hears of it
+		if err != nil && l.attached { // readers of an attached log see the error themselves
 			l.mu.Lock()
 			l.at.notify()
 			l.mu.Unlock()
@@ -207,7 +209,7 @@ func (l *Log) follow(ctx context.Context) {
 	}
 }
 
-// refresh brings the view up to date, unless a write is about to do so.
+// refresh updates the view, unless a write is about to do so.
 func (l *Log) refresh(ctx context.Context) error {
 	if l.attached {
 		return l.reread(ctx)
@@ -219,11 +221,12 @@ func (l *Log) refresh(ctx context.Context) error {
 	return l.verify(ctx)
 }
 
-// reread is the refresh of a log that only reads. The table is read after the bounds: it is written before the first record
-// that it is needed for.
+// reread updates the view of an attached log. It reads the table after the bounds, since the table is written before
+// the first record that needs it.
 func (l *Log) reread(ctx context.Context) error { return l.rereadAll(ctx, false) }
 
-// rereadAll reads the table also, if asked to, where the stream is as it was: before a write, for numbers may have been reserved since.
+// rereadAll optionally also reads the table if the stream has not changed. That is needed before a write, since numbers
+// may have been reserved.
 func (l *Log) rereadAll(ctx context.Context, always bool) error {
 	generation := l.link.generation()
 	info, err := l.link.info(ctx, StreamName, nil)
@@ -265,7 +268,7 @@ func (l *Log) Reserve(ctx context.Context, last uint64) error {
 	return nil
 }
 
-// Gaps implements [journal.Log]. A record that somebody deleted on the server, or that the server found damaged, is one.
+// Gaps implements [journal.Log]. A record that was deleted on the server, or that the server found damaged, is a gap.
 func (l *Log) Gaps(ctx context.Context) ([]journal.Span, error) {
 	v := l.snapshot()
 	info, err := l.link.info(ctx, StreamName, map[string]any{"deleted_details": true})
@@ -287,7 +290,7 @@ func (l *Log) Gaps(ctx context.Context) ([]journal.Span, error) {
 	return joined(spans), nil
 }
 
-// joined puts spans in order, and makes one of those that touch.
+// joined sorts spans and merges those that touch.
 func joined(spans []journal.Span) []journal.Span {
 	slices.SortFunc(spans, func(a, b journal.Span) int {
 		if a.First < b.First {
@@ -329,12 +332,12 @@ func (l *Log) dropBefore(ctx context.Context, t time.Time) error {
 			return err
 		}
 	}
-	// All records below low are older than t; the one at high, if there is one, is not.
+	// All records below low are older than t; the one at high, if any, is not.
 	low, high := v.first, v.last+1
 	for first := true; low < high; first = false {
 		middle := low + (high-low)/2
 		if first {
-			middle = low // most often there is nothing to drop
+			middle = low // usually there is nothing to drop
 		}
 		msg, err := l.link.get(ctx, middle, true)
 		if notFound(err) {

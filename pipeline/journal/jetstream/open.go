@@ -1,18 +1,20 @@
-// Package jetstream is the journal's engine for a NATS JetStream server or cluster of the operator's. It uses JetStream as a log:
-// records are read by number, places are kept in a key-value bucket, and there are no consumers with a state of their own.
+// Package jetstream is the journal's engine for the operator's NATS JetStream server or cluster. It uses JetStream as a
+// log: it reads records by number, keeps cursors in a key-value bucket, and has no consumers with server-side state.
 //
 // # Stored form
 //
-// Stream RELAY_JOURNAL holds a message for each entry, on the subject relay.journal.<shard>.<account>. Its payload is the entry's binary form, the same
-// as in the engine for files, and not headers: these are text, which costs both sides several times as much to read, and are bounded to 64 KiB.
-// Headers carry only what the server itself acts upon (Nats-Msg-Id, Nats-Expected-Last-Sequence), and the offset of the record's number if it has one.
+// Stream RELAY_JOURNAL has a message per entry, on the subject relay.journal.<shard>.<account>. The payload is the
+// entry's binary encoding, the same as in the engine for files. Headers are not used for that: they are text, which is
+// several times slower to parse, and limited to 64 KiB. They carry only what the server needs (Nats-Msg-Id,
+// Nats-Expected-Last-Sequence), and the offset of the record's number if there is one.
 //
 // # Numbers
 //
-// The number of a record is its sequence in the stream plus an offset. When the stream goes back in time, as one that is restored from a
-// backup, or whose server lost what it had not synced, a new epoch begins: the offset grows, so that no number is given twice, and the
-// numbers that are lost are in [Log.Gaps]. Two things notice that: each write names the sequence that it expects to follow, and
-// the server refuses it if it would follow another; and after each reconnect the newest known record is compared with the one in the stream before anything is read or written.
+// The number of a record is its sequence in the stream plus an offset. If the stream goes back in time, because it was
+// restored from a backup or its server lost unsynced data, a new epoch begins: the offset grows, so that no number is
+// given twice, and the lost numbers are in [Log.Gaps]. Two checks detect this. Each write names the sequence that it
+// must follow, and the server rejects it otherwise. After each reconnect, the newest known record is compared with the
+// stream before anything is read or written.
 package jetstream
 
 import (
@@ -31,35 +33,37 @@ import (
 
 // Options configure [Open] and [Attach].
 type Options struct {
-	// Conn reaches the server. It stays the caller's, who closes it after the log and the state. It is to reconnect for ever and to buffer nothing
-	// meanwhile, see [ConnOptions]. Its error handler is the log's until that is closed; the one before is still called.
+	// Conn is the connection to the server. The caller owns it, and closes it after log and state. It should reconnect
+	// forever without buffering, see [ConnOptions]. The log uses its error handler until it is closed; the previous one
+	// is still called.
 	Conn *nats.Conn
-	// Retention is how long the server keeps records, also while no relay runs; 0: for ever.
+	// Retention is how long the server keeps records, even while no relay runs; 0: forever.
 	Retention time.Duration
-	// Replicas is how many nodes of a cluster keep log and state: 1, 3 or 5. 0 means 3 if that is possible and 1 otherwise. If fewer than wanted are possible,
-	// that is logged, and there are fewer.
+	// Replicas is the number of cluster nodes that keep log and state: 1, 3 or 5. 0 means 3 if possible, otherwise 1.
+	// If fewer than requested are possible, that is logged and there are fewer.
 	Replicas int
 	Log      zerolog.Logger
 }
 
-// ConnOptions are those that the connection of a log should have.
+// ConnOptions returns the recommended options for the log's connection.
 func ConnOptions() []nats.Option {
 	return []nats.Option{
 		nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
-		nats.ReconnectBufSize(-1),   // the journal itself tries again
-		nats.IgnoreAuthErrorAbort(), // a server that refuses the login for a while, as at its restart, is no reason to give up
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // not on stderr; the log has it
+		nats.ReconnectBufSize(-1),   // the journal retries by itself
+		nats.IgnoreAuthErrorAbort(), // a server that rejects the login for a while, as during a restart, is no reason to give up
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // not to stderr; the log handles it
 	}
 }
 
-// Open opens the log and the state on a server, and makes them if they are not there. The error is an [ErrFormerJournal] if a stream of the name is
-// not relay's.
+// Open opens the log and the state on a server, and creates them if needed. If a stream of the same name is not
+// relay's, the error is [ErrFormerJournal]. The caller closes both, then the connection.
 func Open(ctx context.Context, o Options) (*Log, *State, error) {
 	return open(ctx, o, false)
 }
 
-// Attach opens a log and a state that exist, for somebody beside the relay that owns them: it creates and sets nothing. What it appends is put between what the relay
-// writes. The log drops and reserves nothing. The error is a [journal.ErrNoJournal] if there is none.
+// Attach opens an existing log and state beside the relay that owns them. It creates and configures nothing. What it
+// appends goes between the relay's own writes. The log cannot drop or reserve. If there is no journal, the error is
+// [journal.ErrNoJournal].
 func Attach(ctx context.Context, o Options) (*Log, *State, error) {
 	return open(ctx, o, true)
 }
@@ -104,10 +108,10 @@ func open(ctx context.Context, o Options, attach bool) (_ *Log, _ *State, err er
 	return log, s, nil
 }
 
-// epochsKey is where the state keeps the log's [table]. It is no key that [State] lets others use.
+// epochsKey is the key of the log's [table] in the state. [State] does not let others use it.
 const epochsKey = "journal/epochs"
 
-// loadTable reads the table that is kept in the state, nil if there is none.
+// loadTable reads the table from the state. It is nil if there is none.
 func (s *State) loadTable(ctx context.Context) (*table, error) {
 	value, _, err := s.get(ctx, epochsKey)
 	if errors.Is(err, journal.ErrNoKey) {
@@ -119,7 +123,7 @@ func (s *State) loadTable(ctx context.Context) (*table, error) {
 	var t table
 	if err := json.Unmarshal(value, &t); err != nil || !t.valid() {
 		s.link.log.Error().AnErr("error", err).Str("bucket", Bucket).Str("key", epochsKey).Msg("the journal's epochs cannot be read; they are found out again from its records")
-		return nil, nil //nolint:nilnil // as if there were none
+		return nil, nil //nolint:nilnil // treated as missing
 	}
 	s.mu.Lock()
 	s.epochs = value
@@ -127,7 +131,8 @@ func (s *State) loadTable(ctx context.Context) (*table, error) {
 	return &t, nil
 }
 
-// keepTable writes the log's table again if the bucket holds another: an older one, or one whose write failed, or seemed to.
+// keepTable writes the log's table again if the bucket holds another one: an older one, or one whose write seemed to
+// fail.
 func (s *State) keepTable(ctx context.Context, t *table) error {
 	want, err := json.Marshal(t)
 	if err != nil {
@@ -143,13 +148,13 @@ func (s *State) keepTable(ctx context.Context, t *table) error {
 	return fmt.Errorf("keep the numbers' epochs: %w", err)
 }
 
-// saveTable keeps the table in the state.
+// saveTable writes the table to the state.
 func (s *State) saveTable(ctx context.Context, t *table) error {
 	data, err := json.Marshal(t)
 	if err == nil {
 		_, err = s.put(ctx, epochsKey, data, journal.AnyRevision)
 	}
-	if err != nil { // if it is stored all the same, keepTable writes the former one again
+	if err != nil { // if it was stored after all, keepTable writes the previous one again
 		return fmt.Errorf("keep the numbers' epochs: %w", err)
 	}
 	s.mu.Lock()

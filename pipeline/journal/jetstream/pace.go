@@ -5,29 +5,29 @@ import (
 	"time"
 )
 
-// A pace decides between two ways to write entries. All at once: a server that syncs each write syncs each of them. As an atomic batch: that costs
-// the server about as much as dozens of entries, however small it is, and is synced as a whole. Which is faster depends on the server's
-// settings, its disk and the number of entries, so it is measured. The zero value is ready.
+// A pace chooses how to write entries. All at once: a server that syncs each write syncs each entry. As an atomic
+// batch: that costs the server as much as dozens of entries, however small it is, but one sync. Which is faster depends
+// on the server's settings, its disk and the number of entries, so it is measured. The zero value is ready for use.
 type pace struct {
-	never       bool // the server knows no batches
+	never       bool // the server does not support batches
 	single      costs
 	batches     costs
 	sinceProbed int
 }
 
-// costs are moving averages of the time an entry takes, by the number of entries that are written together: an element for each power of two.
+// costs holds moving averages of the time per entry, by the number of entries: an element for each power of two.
 type costs [11]time.Duration
 
 const (
-	batchMin   = 16                    // from how many entries on a batch is tried the first time
-	singleMost = 64                    // and up to how many all at once, which takes long on a slow disk
-	probeEvery = 32                    // how often the way is tried that was slower
-	probeMost  = 20 * time.Millisecond // and how long that may take, going by what is known
+	batchMin   = 16                    // the least number of entries for a first try as a batch
+	singleMost = 64                    // the most entries for a try all at once, which is slow on a slow disk
+	probeEvery = 32                    // how often the slower way is tried
+	probeMost  = 20 * time.Millisecond // how long that try may take, as estimated
 )
 
 func class(n int) int { return min(bits.Len(uint(n)), len(costs{})) - 1 }
 
-// of is the cost of n entries. Where it was not measured, the cost of fewer entries is an upper bound. 0: nothing is known.
+// of returns the cost of n entries. Without a measurement it is bounded by the cost of fewer entries. 0: unknown.
 func (c *costs) of(n int) time.Duration {
 	for i := class(n); i >= 0; i-- {
 		if c[i] > 0 {
@@ -37,7 +37,7 @@ func (c *costs) of(n int) time.Duration {
 	return 0
 }
 
-// batch reports whether so many entries are to be written as a batch.
+// batch reports whether to write that many entries as a batch.
 func (p *pace) batch(n int) bool {
 	if p.never || n < 2 {
 		return false
@@ -57,7 +57,7 @@ func (p *pace) batch(n int) bool {
 	return choice
 }
 
-// measured notes what n entries took.
+// measured records the time that n entries took.
 func (p *pace) measured(n int, batch bool, took time.Duration) {
 	c := &p.single
 	if batch {

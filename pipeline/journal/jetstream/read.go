@@ -14,19 +14,20 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Bounds of one request for records. The server may go beyond readBytes by one record.
+// Bounds of one read request. The server may exceed readBytes by one record.
 const (
 	readMax   = 2048
 	readBytes = 4 << 20
 )
 
-// stored is a record as the stream has it.
+// stored is a record in the stream.
 type stored struct {
 	sequence uint64
 	data     []byte
 }
 
-// Read implements [journal.Log]. It may find records lost that the server says nothing of; they are in [Log.Gaps] when it returns.
+// Read implements [journal.Log]. If it finds lost records that the server does not report, [Log.Gaps] has them when it
+// returns.
 func (l *Log) Read(ctx context.Context, from uint64, limit int) ([]journal.Record, error) {
 	records, err := l.readSettled(ctx, from, limit)
 	if err != nil {
@@ -45,7 +46,7 @@ func (l *Log) readSettled(ctx context.Context, from uint64, limit int) ([]journa
 		if err != nil {
 			return nil, err
 		}
-		// The sequences of a stream that went back meanwhile have other numbers.
+		// If the stream has gone back meanwhile, its sequences have other numbers.
 		if now := l.snapshot(); now.table == v.table && (l.attached || l.link.generation() == v.generation) {
 			return records, l.noteHoles(ctx, &v, holes)
 		}
@@ -55,7 +56,8 @@ func (l *Log) readSettled(ctx context.Context, from uint64, limit int) ([]journa
 	}
 }
 
-// settled is a view that is true of the present connection and, if others write, holds the number from if that was given.
+// settled returns a view that matches the current connection and, if others write, includes the number from if that was
+// given.
 func (l *Log) settled(ctx context.Context, from uint64) (view, error) {
 	v := l.snapshot()
 	if l.attached && from >= v.next() {
@@ -75,7 +77,7 @@ func (l *Log) settled(ctx context.Context, from uint64) (view, error) {
 	return l.snapshot(), nil
 }
 
-// read returns records, and the sequences in front of and between them that the stream does not hold.
+// read returns records, and the sequences before and between them that the stream does not hold.
 func (l *Log) read(ctx context.Context, v *view, from uint64, limit int) (records []journal.Record, holes []journal.Span, err error) {
 	sequence := max(v.table.sequence(max(from, 1)), v.first)
 	for sequence <= v.last && len(records) == 0 && limit > 0 {
@@ -101,8 +103,8 @@ func (l *Log) read(ctx context.Context, v *view, from uint64, limit int) (record
 	return records, holes, nil
 }
 
-// fetch returns messages of the stream in order: those from one sequence to another, at most limit; and the sequences before the last of them that the
-// stream does not hold. It returns no message only if the stream's leader has none.
+// fetch returns messages in a range of sequences in order, at most limit, and the missing sequences before the last of
+// them. It returns none only if the stream's leader has none.
 func (l *Log) fetch(ctx context.Context, from, last uint64, limit int) (msgs []stored, holes []journal.Span, err error) {
 	batch, err := l.link.batch(ctx, from, last, min(limit, readMax))
 	if err != nil {
@@ -130,7 +132,7 @@ func (l *Log) fetch(ctx context.Context, from, last uint64, limit int) (msgs []s
 	if len(msgs) > 0 {
 		return msgs, holes, nil
 	}
-	found, hole, err := l.fromLeader(ctx, from, last) // a replica that lags behind may have answered
+	found, hole, err := l.fromLeader(ctx, from, last) // a lagging replica may have answered
 	if err != nil {
 		return nil, nil, err
 	}
@@ -143,7 +145,8 @@ func (l *Log) fetch(ctx context.Context, from, last uint64, limit int) (msgs []s
 	return msgs, holes, nil
 }
 
-// fromLeader asks the stream's leader for the first message between two sequences, nil if there is none, and returns the sequences in front of it as a hole.
+// fromLeader asks the stream's leader for the first message in a range, nil if there is none. It returns the sequences
+// before it as a hole.
 func (l *Log) fromLeader(ctx context.Context, from, last uint64) (found *stored, hole journal.Span, err error) {
 	msg, err := l.link.get(ctx, from, true)
 	switch {
@@ -157,7 +160,7 @@ func (l *Log) fromLeader(ctx context.Context, from, last uint64) (found *stored,
 	return &stored{msg.Sequence, msg.Data}, hole, nil
 }
 
-// noteHoles makes gaps of sequences that the stream does not hold, but for those dropped since by age.
+// noteHoles records missing sequences as gaps, unless they were just dropped by age.
 func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Span) error {
 	holes = slices.DeleteFunc(holes, func(h journal.Span) bool { return v.table.lost(v.table.number(h.First), v.table.number(h.Last)) })
 	if len(holes) == 0 {
@@ -183,7 +186,7 @@ func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Span) erro
 	if l.attached {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.at.table == v.table { // else the next read finds them again
+		if l.at.table == v.table { // otherwise the next read finds them again
 			l.at.table = t
 		}
 		return nil
@@ -196,11 +199,10 @@ func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Span) erro
 	return l.adopt(ctx, t)
 }
 
-// batch asks for messages of the journal's stream in one request: those from one sequence to another, at most limit. Whichever replica has least
-// to do answers it.
+// batch requests messages of the stream in a range of sequences, at most limit. Any replica may answer.
 //
-// Headers with the sequences are most of the work of reading, so it asks for none at first: if the answer has as many messages as sequences from its
-// first to its last one, which its end tells, each is known.
+// Headers with the sequences are most of the cost of reading, so batch first asks for none. If the answer has as many
+// messages as there are sequences in its range, each sequence is known.
 func (l *link) batch(ctx context.Context, from, last uint64, limit int) ([]stored, error) {
 	if span := last - from + 1; span < uint64(limit) { //nolint:gosec // not negative
 		limit = int(span) //nolint:gosec // less than limit
@@ -226,8 +228,8 @@ func (l *link) batch(ctx context.Context, from, last uint64, limit int) ([]store
 	return msgs, nil
 }
 
-// directGet makes the request of [link.batch]. The messages have no sequences if bare is true and the server knows what that means. end is the sequence
-// of the last one.
+// directGet sends the request of [link.batch]. If bare is set and supported, the messages have no sequences. end is the
+// sequence of the last one.
 func (l *link) directGet(ctx context.Context, from uint64, limit int, bare bool) (msgs []stored, end uint64, err error) {
 	request, err := json.Marshal(map[string]any{"seq": from, "batch": limit, "max_bytes": readBytes, "no_hdr": bare})
 	if err != nil {
@@ -261,8 +263,8 @@ func (l *link) directGet(ctx context.Context, from uint64, limit int, bare bool)
 
 var errIncomplete = errors.New("a message is missing from the server's answer")
 
-// directHeader reads what the headers of an answer to [link.directGet] say: the sequence of the message and that of the one before. At the end of the
-// answer the one before is the last.
+// directHeader parses the headers of an answer to [link.directGet]: the sequence of the message and that of the
+// previous one. At the end of the answer, the previous one is the last message.
 func directHeader(m *nats.Msg) (sequence, previous uint64, ended bool, err error) {
 	if len(m.Header) == 0 {
 		return 0, 0, false, nil

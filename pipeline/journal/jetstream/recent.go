@@ -1,11 +1,11 @@
 package jetstream
 
-// recentSize is how many of the newest records' ids are kept in memory. It is more than one append has.
+// recentSize is the number of newest records whose ids are in memory. It exceeds the entries of one append.
 const recentSize = 1 << 14
 
-// recent remembers the ids of the newest records. Its zero value is ready.
+// recent remembers the ids of the newest records. The zero value is ready for use.
 type recent struct {
-	ids       []recentID // that of a sequence is at its remainder
+	ids       []recentID // indexed by sequence modulo size
 	sequences map[string]uint64
 	newest    uint64
 }
@@ -15,7 +15,7 @@ type recentID struct {
 	id       string
 }
 
-// remember keeps the id of a record.
+// remember stores the id of a record.
 func (r *recent) remember(sequence uint64, id string) {
 	if r.ids == nil {
 		r.ids, r.sequences = make([]recentID, recentSize), make(map[string]uint64)
@@ -34,7 +34,7 @@ func (r *recent) drop(slot *recentID) {
 	*slot = recentID{}
 }
 
-// forgetFrom forgets the records from a sequence on.
+// forgetFrom removes the records from a sequence on.
 func (r *recent) forgetFrom(sequence uint64) {
 	for i := range r.ids {
 		if r.ids[i].sequence >= sequence {
@@ -44,7 +44,7 @@ func (r *recent) forgetFrom(sequence uint64) {
 	r.newest = min(r.newest, max(sequence, 1)-1)
 }
 
-// id is that of a record, if it is known.
+// id returns the id of a record, if known.
 func (r *recent) id(sequence uint64) (string, bool) {
 	if r.ids == nil || sequence == 0 || r.ids[sequence%recentSize].sequence != sequence {
 		return "", false
@@ -52,7 +52,7 @@ func (r *recent) id(sequence uint64) (string, bool) {
 	return r.ids[sequence%recentSize].id, true
 }
 
-// known returns the sequences whose ids are known, from first to last, in order.
+// known returns the sequences from first to last whose ids are known, in order.
 func (r *recent) known(first, last uint64) []uint64 {
 	last = min(last, r.newest)
 	if last >= recentSize {

@@ -13,7 +13,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 )
 
-// request sends a message that is to be stored, and returns the answer.
+// request sends a message to be stored and returns the answer.
 func (l *link) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 	lost, err := l.connected()
 	if err != nil {
@@ -24,7 +24,7 @@ func (l *link) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
 	ended, watched := make(chan struct{}), make(chan struct{})
-	go func() { // nats.go lets a request wait for an answer to a connection that is no more
+	go func() { // nats.go does not cancel a request when its connection is lost
 		defer close(watched)
 		select {
 		case <-lost:
@@ -38,7 +38,7 @@ func (l *link) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 	return answer, l.answered(ctx, err)
 }
 
-// api makes a request of JetStream's API, which has the same effect when it is made twice. answer may be nil. A refusal is a [natsjs.APIError].
+// api sends an idempotent request to the JetStream API. answer may be nil. A refusal is a [natsjs.APIError].
 func (l *link) api(ctx context.Context, subject string, request, answer any) error {
 	var data []byte
 	if request != nil {
@@ -62,7 +62,7 @@ func (l *link) api(ctx context.Context, subject string, request, answer any) err
 		}
 		select {
 		case m := <-answers.ch:
-			_ = l.answered(ctx, nil) // it counts as one, whatever it says
+			_ = l.answered(ctx, nil) // any response counts as an answer
 			return readAnswer(m, answer)
 		case <-answers.lost:
 			return errLost
@@ -103,8 +103,8 @@ func refusedWith(err error, codes ...natsjs.ErrorCode) bool {
 	return ok && slices.Contains(codes, refused.ErrorCode)
 }
 
-// ask publishes the messages, all at once, and hands each answer to visit with the message's index, in the order of the answers. It fails when
-// none comes for a while.
+// ask publishes messages all at once and calls visit with each answer and the index of its message. It fails when no
+// answer arrives for a while.
 func (l *link) ask(ctx context.Context, msgs []*nats.Msg, visit func(i int, answer *nats.Msg) error) error {
 	inbox := l.nc.NewInbox()
 	answers, err := l.listen(ctx, inbox+".*", len(msgs))
@@ -134,7 +134,7 @@ func (l *link) ask(ctx context.Context, msgs []*nats.Msg, visit func(i int, answ
 	return nil
 }
 
-// answers are those to one or more requests.
+// answers receives the answers to one or more requests.
 type answers struct {
 	link *link
 	sub  *nats.Subscription
@@ -143,7 +143,7 @@ type answers struct {
 	idle *time.Timer
 }
 
-// listen begins to receive answers, no more than most of them.
+// listen starts to receive answers, at most most of them.
 func (l *link) listen(ctx context.Context, subject string, most int) (*answers, error) {
 	lost, err := l.connected()
 	if err != nil {

@@ -15,21 +15,22 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// State is a [journal.State] in a key-value bucket of a JetStream server. Other clients may use the bucket as such.
+// State is a [journal.State] in a key-value bucket of a JetStream server. Other clients may use the bucket too. Its
+// methods are safe for concurrent use.
 type State struct {
 	link     *link
 	replicas int
 	attached bool
 
 	mu     sync.Mutex
-	epochs []byte // what the log keeps here; it is written again when the bucket is
+	epochs []byte // the log's table; written again when the bucket is recreated
 	single bool   // the bucket has one replica
 }
 
-// kvOperation is the header by which clients of a bucket say that a key is deleted.
+// kvOperation is the header that marks a key as deleted.
 const kvOperation = "KV-Operation"
 
-// checkKey says whether a key is one of those that others than the log may use.
+// checkKey checks that a key is valid and not reserved for the log.
 func checkKey(key string) error {
 	for _, c := range []byte(key) {
 		switch {
@@ -74,10 +75,10 @@ func (s *State) get(ctx context.Context, key string) (value []byte, revision uin
 	return msg.Data, msg.Sequence, nil
 }
 
-// deleted reports whether a message says that its key is deleted.
+// deleted reports whether a message marks its key as deleted.
 func deleted(h nats.Header) bool { return h.Get(kvOperation) != "" }
 
-// last is the message that holds a key.
+// last returns the message of a key.
 func (s *State) last(ctx context.Context, key string) (*natsjs.RawStreamMsg, error) {
 	msg, err := s.link.message(ctx, bucketStream, map[string]any{"last_by_subj": bucketPrefix + key})
 	if notFound(err) || noStream(err) {
@@ -86,7 +87,7 @@ func (s *State) last(ctx context.Context, key string) (*natsjs.RawStreamMsg, err
 	return msg, err
 }
 
-// Put implements [journal.State]. A bucket that is gone from the server is made again.
+// Put implements [journal.State]. It creates the bucket again if it is gone from the server.
 func (s *State) Put(ctx context.Context, key string, value []byte, expected uint64) (revision uint64, err error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
@@ -100,7 +101,7 @@ func (s *State) Put(ctx context.Context, key string, value []byte, expected uint
 
 func (s *State) put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error) {
 	revision, err := s.publish(ctx, key, value, expected)
-	if errors.Is(err, errNobody) || errors.Is(err, errNoAnswer) { // if the bucket is gone only a watch may listen, or nobody
+	if errors.Is(err, errNobody) || errors.Is(err, errNoAnswer) { // if the bucket is gone, only a watch may be listening, or nobody
 		if gone := s.restore(ctx, err); gone != nil {
 			return 0, gone
 		}
@@ -109,7 +110,7 @@ func (s *State) put(ctx context.Context, key string, value []byte, expected uint
 	if !wrongRevision(err) {
 		return revision, err
 	}
-	if expected == 0 { // a client may have left a message that says that the key is deleted
+	if expected == 0 { // a client may have left a delete marker
 		msg, err := s.last(ctx, key)
 		if err == nil && deleted(msg.Header) {
 			if revision, err = s.publish(ctx, key, value, msg.Sequence); !wrongRevision(err) {
@@ -140,7 +141,7 @@ func (s *State) publish(ctx context.Context, key string, value []byte, expected 
 	return ack.Sequence, nil
 }
 
-// restore makes the bucket again if it is gone, and returns the reason of a failure otherwise.
+// restore creates the bucket again if it is gone. Otherwise it returns the reason of a failure.
 func (s *State) restore(ctx context.Context, reason error) error {
 	if _, err := s.link.info(ctx, bucketStream, nil); !noStream(err) {
 		return reason
@@ -164,7 +165,7 @@ func (s *State) restore(ctx context.Context, reason error) error {
 	return nil
 }
 
-// Delete implements [journal.State]. Nothing of the key stays in the bucket.
+// Delete implements [journal.State]. It leaves nothing of the key in the bucket.
 func (s *State) Delete(ctx context.Context, key string) error {
 	if err := checkKey(key); err != nil {
 		return err
@@ -176,7 +177,7 @@ func (s *State) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// listMax is how many values are asked for at a time.
+// listMax bounds the values requested at a time.
 const listMax = 256
 
 // List implements [journal.State].
@@ -192,7 +193,7 @@ func (s *State) List(ctx context.Context, prefix string, visit func(key string, 
 		}
 		for i, key := range batch {
 			if values[i] == nil {
-				continue // deleted meanwhile
+				continue // just deleted
 			}
 			if err := visit(key, values[i]); err != nil {
 				return err
@@ -202,7 +203,7 @@ func (s *State) List(ctx context.Context, prefix string, visit func(key string, 
 	return nil
 }
 
-// keys are those with a prefix, in order, by the word of the bucket's leader.
+// keys returns the keys with a prefix in order, from the bucket's leader.
 func (s *State) keys(ctx context.Context, prefix string) ([]string, error) {
 	filter := bucketPrefix + ">"
 	if i := strings.LastIndexByte(prefix, '.'); i >= 0 {
@@ -236,7 +237,7 @@ func (s *State) keys(ctx context.Context, prefix string) ([]string, error) {
 	return keys, nil
 }
 
-// values are those of the keys; nil stands for one that there is none of.
+// values returns the values of the keys; nil for a missing one.
 func (s *State) values(ctx context.Context, keys []string) ([][]byte, error) {
 	msgs := make([]*nats.Msg, len(keys))
 	for i, key := range keys {
@@ -256,7 +257,7 @@ func (s *State) values(ctx context.Context, keys []string) ([][]byte, error) {
 		if err != nil || deleted(msg.Header) {
 			return err
 		}
-		values[i] = append([]byte{}, msg.Data...) // not nil, even if it is empty
+		values[i] = append([]byte{}, msg.Data...) // not nil, even if empty
 		return nil
 	})
 	return values, err
@@ -265,7 +266,7 @@ func (s *State) values(ctx context.Context, keys []string) ([][]byte, error) {
 // Close implements [journal.State]. The connection stays open.
 func (s *State) Close() error { return nil }
 
-// singleReplica reports whether one node keeps the bucket.
+// singleReplica reports whether the bucket has one replica.
 func (s *State) singleReplica() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// StreamName is the stream that keeps the log.
+	// StreamName is the stream of the log.
 	StreamName = "RELAY_JOURNAL"
-	// Bucket is the key-value bucket that keeps the state.
+	// Bucket is the key-value bucket of the state.
 	Bucket = "RELAY_STATE"
 
 	subjects     = "relay.journal.*.*" // shard and account
 	bucketStream = "KV_" + Bucket
 	bucketPrefix = "$KV." + Bucket + "."
-	// dedupTime is for how long the server itself refuses a second copy of an entry.
+	// dedupTime is how long the server itself rejects duplicates.
 	dedupTime = 2 * time.Minute
 )
 
-// Codes of JetStream's errors that nats.go does not name.
+// JetStream error codes that nats.go does not define.
 const (
 	codeNoPeers         natsjs.ErrorCode = 10005
 	codeNoResources     natsjs.ErrorCode = 10023
@@ -35,11 +35,11 @@ const (
 	codeMaximumReplicas natsjs.ErrorCode = 10133
 )
 
-// ErrFormerJournal says that the server keeps a stream of the name that is not this version's.
+// ErrFormerJournal means that the server has a stream of the same name that is not this version's.
 var ErrFormerJournal = errors.New("stream " + StreamName + " is that of a former version of relay, or of something else: " +
 	"delete it (nats stream rm " + StreamName + "), or give relay another account or server in journal.nats_url")
 
-// streamInfo is the server's answer about a stream. Its pages are those of the subjects that were asked for.
+// streamInfo is the server's answer about a stream. It is paged by the requested subjects.
 type streamInfo struct {
 	natsjs.StreamInfo
 	Total int `json:"total"`
@@ -56,11 +56,11 @@ func (l *link) info(ctx context.Context, stream string, request map[string]any) 
 
 func noStream(err error) bool { return refusedWith(err, natsjs.JSErrCodeStreamNotFound) }
 
-// clustered reports whether the stream's server is one of a cluster.
+// clustered reports whether the stream's server is part of a cluster.
 func (s *streamInfo) clustered() bool { return s.Cluster != nil && s.Cluster.Name != "" }
 
-// quorum reports whether the answer comes from a leader that a majority of its stream follows: one that was cut off from the
-// others may not know yet what they have written.
+// quorum reports whether the answer comes from a leader with a majority. A leader that is cut off may not know the
+// latest writes.
 func (s *streamInfo) quorum() bool {
 	if s.Config.Replicas <= 1 || s.Cluster == nil {
 		return true
@@ -74,7 +74,7 @@ func (s *streamInfo) quorum() bool {
 	return n > s.Config.Replicas/2
 }
 
-// limited reports whether the stream drops records by itself for another reason than their age.
+// limited reports whether the stream drops records for another reason than age.
 func (s *streamInfo) limited() bool { return s.Config.MaxBytes > 0 || s.Config.MaxMsgs > 0 }
 
 func journalConfig(retention time.Duration) natsjs.StreamConfig {
@@ -89,7 +89,8 @@ func journalConfig(retention time.Duration) natsjs.StreamConfig {
 	}
 }
 
-// stateConfig is that of a key-value bucket of one revision a key. Reads go to the leader, so that each sees the writes before it.
+// stateConfig configures a key-value bucket with one revision per key. Reads go to the leader, so that they see all
+// earlier writes.
 func stateConfig() natsjs.StreamConfig {
 	return natsjs.StreamConfig{
 		Name: bucketStream, Description: "What relay must know after a restart.", Subjects: []string{bucketPrefix + ">"},
@@ -98,8 +99,8 @@ func stateConfig() natsjs.StreamConfig {
 	}
 }
 
-// ensure makes the stream, or brings what relay needs of its settings up to date; the rest is the operator's. wanted is the
-// number of replicas, 0 for as many as are sensible.
+// ensure creates the stream, or updates the settings that relay needs and leaves the rest to the operator. wanted is
+// the number of replicas; 0: a sensible number.
 func (l *link) ensure(ctx context.Context, want natsjs.StreamConfig, wanted int) (*streamInfo, error) {
 	info, err := l.info(ctx, want.Name, nil)
 	if noStream(err) {
@@ -131,10 +132,10 @@ func (l *link) update(ctx context.Context, cfg natsjs.StreamConfig) (*streamInfo
 	return &info, nil
 }
 
-// sensibleReplicas is how many replicas a journal has that nobody has decided on.
+// sensibleReplicas is the number of replicas if none is configured.
 const sensibleReplicas = 3
 
-// create makes the stream with as many replicas as are wanted and possible.
+// create creates the stream with as many of the wanted replicas as possible.
 func (l *link) create(ctx context.Context, cfg natsjs.StreamConfig, wanted int) (*streamInfo, error) {
 	tries := []int{wanted}
 	if wanted == 0 {
@@ -166,7 +167,7 @@ func tooManyReplicas(err error) bool {
 	return refusedWith(err, codeNoPeers, codeNoResources, codeNoStorage, codeNotClustered, codeMaximumReplicas)
 }
 
-// replicate brings the number of replicas of a stream that exists closer to what is wanted.
+// replicate changes the replicas of an existing stream towards the wanted number.
 func (l *link) replicate(ctx context.Context, info *streamInfo, wanted int) (*streamInfo, error) {
 	n := wanted
 	if wanted == 0 {
@@ -191,7 +192,7 @@ func (l *link) replicate(ctx context.Context, info *streamInfo, wanted int) (*st
 	return info, nil
 }
 
-// sayReplicas says how many replicas a stream has got, where that is worth knowing.
+// sayReplicas logs the number of replicas where that matters.
 func (l *link) sayReplicas(info *streamInfo, wanted int, refused error) {
 	got, log := info.Config.Replicas, l.log.With().Str("stream", info.Config.Name).Int("replicas", info.Config.Replicas).Logger()
 	switch {
@@ -205,8 +206,8 @@ func (l *link) sayReplicas(info *streamInfo, wanted int, refused error) {
 	}
 }
 
-// get returns the journal's message of this sequence or, if next, the first one from it on, by the word of the stream's leader. The error is
-// refused with [natsjs.JSErrCodeMessageNotFound] if there is none.
+// get returns the message of this sequence or, if next is set, the first one from it on, from the stream's leader. If
+// there is none, the error is a refusal with [natsjs.JSErrCodeMessageNotFound].
 func (l *link) get(ctx context.Context, sequence uint64, next bool) (*natsjs.RawStreamMsg, error) {
 	request := map[string]any{"seq": sequence}
 	if next {
@@ -215,7 +216,7 @@ func (l *link) get(ctx context.Context, sequence uint64, next bool) (*natsjs.Raw
 	return l.message(ctx, StreamName, request)
 }
 
-// storedMsg is how the API shows a message.
+// storedMsg is a message in the API.
 type storedMsg struct {
 	Message struct {
 		Subject  string    `json:"subject"`
@@ -248,7 +249,7 @@ func (l *link) message(ctx context.Context, stream string, request map[string]an
 
 func notFound(err error) bool { return refusedWith(err, natsjs.JSErrCodeMessageNotFound) }
 
-// checkServer says whether the server is able to keep a journal.
+// checkServer checks that the server can keep a journal.
 func checkServer(nc *nats.Conn) error {
 	if !nc.HeadersSupported() {
 		return errors.New("its messages have no headers")

@@ -10,14 +10,14 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// offsetHeader holds the offset of a record's number, if it is not 0. It is read only when the table of the epochs is lost.
+// offsetHeader holds the offset of a record's number, if it is not 0. It is read only if the table of epochs is lost.
 const offsetHeader = "Relay-Offset"
 
 var errNoQuorum = errors.New("most nodes of the stream's cluster do not follow its leader yet")
 
-// current makes sure that the view is what the stream holds. l.writing is held.
+// current makes sure that the view matches the stream. l.writing is held.
 func (l *Log) current(ctx context.Context) error {
-	if l.attached { // the relay that owns the log sees to it that the numbers go on
+	if l.attached { // the relay that owns the log continues the numbers
 		return l.rereadAll(ctx, true)
 	}
 	if v := l.snapshot(); v.known && v.generation == l.link.generation() {
@@ -26,7 +26,7 @@ func (l *Log) current(ctx context.Context) error {
 	return l.verify(ctx)
 }
 
-// verify compares what is known of the stream with what it holds, and begins a new epoch if it went back in time. l.writing is held.
+// verify compares the view with the stream, and begins a new epoch if the stream went back in time. l.writing is held.
 func (l *Log) verify(ctx context.Context) error {
 	generation := l.link.generation()
 	info, err := l.link.info(ctx, StreamName, nil)
@@ -55,20 +55,20 @@ func (l *Log) verify(ctx context.Context) error {
 	if err := l.state.keepTable(ctx, l.snapshot().table); err != nil {
 		return err
 	}
-	l.recent.forgetFrom(cut + 1) // what an attempt before may have read there, of a stream that was another
+	l.recent.forgetFrom(cut + 1) // ids that an earlier attempt read from another stream
 	if info.State.LastSeq > cut {
 		if err := l.readIDs(ctx, max(cut+1, info.State.FirstSeq), info.State.LastSeq); err != nil {
 			return err
 		}
 	}
 	if generation != l.link.generation() {
-		return errLost // the answers may be of two streams
+		return errLost // the answers may come from two streams
 	}
 	l.take(info, generation, l.snapshot().table)
 	return nil
 }
 
-// agreement returns the sequence up to which the stream holds what is known of it, and whether that is all.
+// agreement returns the sequence up to which the stream matches the known records, and whether all of them match.
 func (l *Log) agreement(ctx context.Context, v *view, info *streamInfo) (cut uint64, same bool, err error) {
 	end := min(v.last, info.State.LastSeq)
 	if id, ok := l.recent.id(end); ok && end >= info.State.FirstSeq {
@@ -83,7 +83,7 @@ func (l *Log) agreement(ctx context.Context, v *view, info *streamInfo) (cut uin
 		}
 		msg, failed := l.link.get(ctx, sequence, false)
 		if notFound(failed) {
-			return false // deleted: that alone is no other history
+			return false // deleted, which alone does not mean another history
 		}
 		if failed != nil {
 			err = failed
@@ -94,12 +94,12 @@ func (l *Log) agreement(ctx context.Context, v *view, info *streamInfo) (cut uin
 		return failed != nil || e.ID != id
 	}
 	if n := len(known); n > 0 && differs(known[n-1]) && err == nil {
-		// Its end is another: find where that begins.
+		// Its end differs: find where that begins.
 		switch i := sort.Search(n, func(i int) bool { return differs(known[i]) }); {
 		case i > 0:
 			end = known[i-1]
 		case info.State.FirstSeq > 0:
-			end = info.State.FirstSeq - 1 // nothing that is known is there
+			end = info.State.FirstSeq - 1 // none of the known records is there
 		default:
 			end = 0
 		}
@@ -107,8 +107,8 @@ func (l *Log) agreement(ctx context.Context, v *view, info *streamInfo) (cut uin
 	return end, end == v.last, err
 }
 
-// goneBack begins a new epoch behind cut, keeps that in the state, and says so. The view ends at cut from then on, whatever fails afterwards: it and the
-// table go together.
+// goneBack begins a new epoch after cut, stores it in the state, and logs it. From then on the view ends at cut, even
+// if a later step fails, since view and table belong together.
 func (l *Log) goneBack(ctx context.Context, v *view, info *streamInfo, cut uint64) error {
 	if !info.quorum() {
 		return errNoQuorum
@@ -127,10 +127,10 @@ func (l *Log) goneBack(ctx context.Context, v *view, info *streamInfo, cut uint6
 	return nil
 }
 
-// purgeSlack is how far the clocks of relay and server may differ.
+// purgeSlack bounds the difference of the clocks of relay and server.
 const purgeSlack = time.Minute
 
-// purged reports whether records went away that were neither old enough to nor dropped by relay.
+// purged reports whether records disappeared that neither were old enough nor were dropped by relay.
 func (v *view) purged(info *streamInfo) bool {
 	if v.first > v.last || info.State.FirstSeq <= v.first && info.State.Msgs > 0 || info.limited() {
 		return false
@@ -138,7 +138,7 @@ func (v *view) purged(info *streamInfo) bool {
 	return info.Config.MaxAge == 0 || time.Since(v.firstTime)+purgeSlack < info.Config.MaxAge
 }
 
-// wasPurged notes in the table, and in the state, that they are lost, and says so.
+// wasPurged records the loss in the table and the state, and logs it.
 func (l *Log) wasPurged(ctx context.Context, v *view, info *streamInfo) error {
 	last := min(max(info.State.FirstSeq, 1)-1, v.last)
 	if info.State.Msgs == 0 {
@@ -153,7 +153,7 @@ func (l *Log) wasPurged(ctx context.Context, v *view, info *streamInfo) error {
 	return nil
 }
 
-// readIDs remembers the ids of records that the stream holds and the log does not know: writes whose answer was lost.
+// readIDs stores the ids of records in the stream that the log does not know: writes whose answer was lost.
 func (l *Log) readIDs(ctx context.Context, from, last uint64) error {
 	if last-from >= recentSize {
 		from = last - recentSize + 1
@@ -176,7 +176,8 @@ func (l *Log) readIDs(ctx context.Context, from, last uint64) error {
 	return nil
 }
 
-// findTable returns the table of a log that is opened: the stored one, or, if that is lost or older than the stream, one that the records tell.
+// findTable returns the table for a log that is being opened: the stored one or, if that is lost or older than the
+// stream, one rebuilt from the records.
 func (l *Log) findTable(ctx context.Context, info *streamInfo) (*table, error) {
 	t, err := l.state.loadTable(ctx)
 	if err != nil {
@@ -235,7 +236,7 @@ func (l *Log) findEpochs(ctx context.Context, t *table, low, lowOffset, high, hi
 	return l.findEpochs(ctx, t, at, offset, high, highOffset)
 }
 
-// offsetAt is the offset with which a record was written and its sequence, 0 if there is no such record.
+// offsetAt returns the offset with which a record was written, and its sequence; 0 if there is none.
 func (l *Log) offsetAt(ctx context.Context, sequence uint64, next bool) (offset, at uint64, err error) {
 	msg, err := l.link.get(ctx, sequence, next)
 	if notFound(err) {

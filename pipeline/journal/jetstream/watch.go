@@ -10,21 +10,21 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// watchEvery is how often a watched key is read even if nothing says that it has changed.
+// watchEvery is how often a watched key is read without a hint of a change.
 const watchEvery = 5 * time.Second
 
-// hintDelays are the times between the reads that follow a hint of a change: it may come before the change is stored.
+// hintDelays are the delays of the reads after a hint, which may arrive before the change is stored.
 func hintDelays() []time.Duration {
 	return []time.Duration{time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond, time.Second}
 }
 
-// Watch implements [journal.State]. It goes on when the connection or the bucket was lost and is there again. Of changes in quick succession it may report
-// the last one only. A key that was deleted is reported as a nil value of revision 0.
+// Watch implements [journal.State]. It continues when a lost connection or bucket is back. Of changes in quick
+// succession it may report only the last one. A deleted key is reported as nil and revision 0.
 func (s *State) Watch(ctx context.Context, key string, changed func(value []byte, revision uint64)) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	// A write to a key is a message on the key's subject, which everybody may subscribe to: no consumer is needed.
+	// A write to a key is a message on the key's subject, which anyone may subscribe to: no consumer is needed.
 	hints := make(chan struct{}, 1)
 	sub, err := s.link.nc.Subscribe(bucketPrefix+key, func(*nats.Msg) {
 		select {

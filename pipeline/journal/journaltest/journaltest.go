@@ -1,8 +1,8 @@
-// Package journaltest is the conformance suite of the journal's engines: what [journal.Log] and [journal.State] promise, tried on a real
-// engine with real faults. An engine's tests call [Log] and [State].
+// Package journaltest is the conformance suite of the journal's engines. It tests what [journal.Log] and
+// [journal.State] promise, on a real engine with real faults. An engine's tests call [Log] and [State].
 //
-// Some tests run the test binary again as a child process, which they kill. RELAY_TEST_KILLS says how often (default 20), and
-// RELAY_TEST_POWER_CUTS how often the power is cut (default 3).
+// Some tests run the test binary again as a child process, which they kill. RELAY_TEST_KILLS sets how often (default
+// 20), and RELAY_TEST_POWER_CUTS how often the power is cut (default 3).
 package journaltest
 
 import (
@@ -14,46 +14,48 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// LogEngine is an engine's log and what can be done to it. A place is where a log is: a folder, the address of a server, or whatever else Open
-// understands, also in a child process. Optional functions are nil if there is no such thing; the tests that need them are skipped.
+// LogEngine is a log and the faults that can be applied to it. A place identifies a log, also for a child process: a
+// folder, the address of a server, or whatever Open takes. Optional functions may be nil; the tests that need them are
+// skipped.
 type LogEngine struct {
-	// Place returns a place that holds nothing, and stays until the test ends.
+	// Place returns an empty place that exists until the test ends.
 	Place func(t *testing.T) string
-	// Open opens the log at a place, to write it.
+	// Open opens the log at a place for writing.
 	Open func(ctx context.Context, place string) (journal.Log, error)
 
-	// Largest is how many bytes of data an entry may surely have.
+	// Largest is a size of data in bytes that an entry may always have.
 	Largest int
-	// InFolder says that a place is a folder and holds all there is of the log. Such logs are also tried on a disk that is full or loses its power.
+	// InFolder means that a place is a folder with the whole log. Such logs are also tested on a disk that is full or
+	// loses power.
 	InFolder bool
 
 	// Optional: Reader opens the log at a place for reading while another process writes it.
 	Reader func(ctx context.Context, place string) (journal.Log, error)
-	// ReaderAppends says that what Reader opened may append, between what the other process writes.
+	// ReaderAppends means that the result of Reader may append between the writes of the other process.
 	ReaderAppends bool
-	// Optional: Snapshot keeps what a log that is not open holds, and returns a function that puts it back, as one who restores a backup does.
+	// Optional: Snapshot saves a closed log. The returned function restores it, as from a backup.
 	Snapshot func(t *testing.T, place string) (restore func())
-	// Optional: Damage changes a byte of a record of a log that is not open.
+	// Optional: Damage changes a byte of a record of a closed log.
 	Damage func(t *testing.T, place string, record journal.Record)
-	// Optional: CutFrom removes the end of a log that is not open, from somewhere inside a record on.
+	// Optional: CutFrom truncates a closed log inside a record.
 	CutFrom func(t *testing.T, place string, record journal.Record)
-	// Optional: Tear leaves the begin of another append behind the end of a log that is not open, as a crash does.
+	// Optional: Tear leaves the start of another append at the end of a closed log, as a crash does.
 	Tear func(t *testing.T, place string)
-	// Optional: RemovePart removes one of the files of a log that is not open, neither the oldest nor the newest, and
-	// returns the numbers it held. The log holds some MiB.
+	// Optional: RemovePart removes a file of a closed log, neither the oldest nor the newest, and returns the numbers
+	// in it. The log has some MiB.
 	RemovePart func(t *testing.T, place string) journal.Span
 }
 
-// StateEngine is an engine's state and what can be done to it, see [LogEngine].
+// StateEngine is a state and the faults that can be applied to it, see [LogEngine].
 type StateEngine struct {
 	Place    func(t *testing.T) string
 	Open     func(ctx context.Context, place string) (journal.State, error)
 	InFolder bool
-	// OneProcess says that a second process cannot open the state meanwhile, and gets an error.
+	// OneProcess means that a second process cannot open the state, and gets an error.
 	OneProcess bool
 }
 
-// Log tries an engine's log.
+// Log tests an engine's log.
 func Log(t *testing.T, engine LogEngine) {
 	s := logSuite{engine}
 	for _, test := range []struct {
@@ -85,7 +87,7 @@ func Log(t *testing.T, engine LogEngine) {
 	}
 }
 
-// State tries an engine's state.
+// State tests an engine's state.
 func State(t *testing.T, engine StateEngine) {
 	s := stateSuite{engine}
 	for _, test := range []struct {

@@ -14,8 +14,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
-// Verify reads all of the state and returns an error if a value, or the set of them, is not what was written. It changes nothing; the next one who
-// meets the damage repairs it.
+// Verify reads the whole state and returns an error if a value, or the set of values, is damaged. It changes nothing;
+// the next operation that finds the damage repairs it.
 func (s *State) Verify(ctx context.Context) error {
 	err := s.within(func(db *bbolt.DB) error {
 		return db.View(func(tx *bbolt.Tx) error { return verifyTx(ctx, tx) })
@@ -58,7 +58,7 @@ func verifyTx(ctx context.Context, tx *bbolt.Tx) error {
 	return nil
 }
 
-// Verify verifies the state in a folder that no process has open, both copies of it, and changes nothing.
+// Verify verifies both copies of the state in a folder that no process has open. It changes nothing.
 func Verify(ctx context.Context, dir string) error {
 	s := &State{dir: dir, log: zerolog.Nop()}
 	if _, err := os.Lstat(filepath.Join(dir, fileName)); err != nil {
@@ -85,7 +85,7 @@ func Verify(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Backup writes the state as it is now, with its second copy, to a folder that exists and holds no state.
+// Backup writes the current state and its second copy to an existing folder without a state.
 func (s *State) Backup(ctx context.Context, dir string) error {
 	path := filepath.Join(dir, fileName)
 	err := s.do(func(db *bbolt.DB) error {
@@ -128,7 +128,7 @@ func writeBackup(tx *bbolt.Tx, path string) error {
 		err = closeErr
 	}
 	if err != nil {
-		_ = os.Remove(path) // makes room; the error is reported
+		_ = os.Remove(path) // frees space; the error is reported
 	}
 	return err
 }

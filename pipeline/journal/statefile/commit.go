@@ -10,7 +10,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A transaction takes what waits, up to these.
+// The bounds of a transaction.
 const (
 	maxWrites     = 1024
 	maxWriteBytes = 4 << 20
@@ -22,7 +22,7 @@ type stateWrite struct {
 	value    []byte
 	expected uint64
 	remove   bool
-	done     chan stateWritten // takes one
+	done     chan stateWritten // has capacity for one
 }
 
 type stateWritten struct {
@@ -30,7 +30,8 @@ type stateWritten struct {
 	err      error
 }
 
-// Put implements [journal.State]. A key that has lost its value counts as one that is not there. If ctx ends while it waits, the value may still be stored.
+// Put implements [journal.State]. A key that has lost its value counts as missing. If ctx ends first, the value may
+// still be stored.
 func (s *State) Put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error) {
 	err := checkKey(key)
 	if err == nil && len(value) > maxValue {
@@ -74,7 +75,7 @@ func (s *State) write(ctx context.Context, w *stateWrite) (uint64, error) {
 	}
 }
 
-// commitAll stores what is put and deleted, until the state closes.
+// commitAll stores changes until the state closes.
 func (s *State) commitAll() {
 	for {
 		select {
@@ -93,7 +94,7 @@ func (s *State) commitAll() {
 	}
 }
 
-// gather returns a change and those that wait with it.
+// gather returns a change and the others that wait.
 func (s *State) gather(w *stateWrite) []*stateWrite {
 	writes, size := []*stateWrite{w}, len(w.value)
 	for len(writes) < maxWrites && size < maxWriteBytes {
@@ -107,7 +108,7 @@ func (s *State) gather(w *stateWrite) []*stateWrite {
 	return writes
 }
 
-// commit stores changes in one transaction and answers those who wait for them.
+// commit stores changes in one transaction and answers their writers.
 func (s *State) commit(writes []*stateWrite) {
 	var p statePlan
 	err := s.do(func(db *bbolt.DB) error {
@@ -116,7 +117,7 @@ func (s *State) commit(writes []*stateWrite) {
 		if err != nil || len(p.records) == 0 {
 			return err
 		}
-		return db.Update(p.apply) // it returns no error of its own: after one, bbolt reads all of the file
+		return db.Update(p.apply) // it never fails by itself, since bbolt reads the whole file after an error
 	})
 	if err == nil && p.copied {
 		s.copies.note()
@@ -133,15 +134,15 @@ func (s *State) commit(writes []*stateWrite) {
 	}
 }
 
-// statePlan is what a transaction does.
+// statePlan is the content of a transaction.
 type statePlan struct {
 	total   stateTotal
 	results []stateWritten    // for each change
-	records map[string][]byte // what to store by key; nil: delete it
-	copied  bool              // the second copy is to be written
+	records map[string][]byte // to store, by key; nil: delete
+	copied  bool              // the second copy needs a write
 }
 
-// make decides what comes of each change.
+// make decides the outcome of each change.
 func (p *statePlan) make(tx *bbolt.Tx, writes []*stateWrite) (err error) {
 	if p.total, err = parseTotal(tx.Bucket([]byte(bucketName)).Get([]byte(totalKey))); err != nil {
 		return fmt.Errorf("%w: its total: %w", errDamaged, err)
@@ -176,7 +177,7 @@ func (p *statePlan) make(tx *bbolt.Tx, writes []*stateWrite) (err error) {
 	return nil
 }
 
-// lookUp returns the record of a key as the changes before have left it.
+// lookUp returns the record of a key after the earlier changes.
 func (p *statePlan) lookUp(tx *bbolt.Tx, key string) (stateRecord, []byte, error) {
 	encoded, changed := p.records[key]
 	if !changed {

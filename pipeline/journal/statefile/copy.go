@@ -18,16 +18,16 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
-// state.copy is the second copy of what cannot be rebuilt from the log: a line that says what it is, the revision that the state had
-// (8 bytes), how many records follow (4), each with its length before it (4), and the CRC32C of everything (4). Each record has its own
-// checksum besides, so that damage costs what it hits.
+// state.copy is the second copy of what cannot be rebuilt from the log. It has a line that identifies it, the revision
+// of the state (8 bytes), the number of records (4), each record with its length before it (4), and a CRC32C of
+// everything (4). Each record also has its own checksum, so that damage is limited to it.
 const (
 	copyName  = "state.copy"
 	copyMagic = "relay state copy 1\n"
 	maxCopy   = 1 << 30
-	// copyAfter is how long after a change the copy is written, so that changes that follow each other share it.
+	// copyAfter is the delay of the copy after a change, so that successive changes share it.
 	copyAfter = time.Second
-	// copyRetry is how long after a failed attempt the next one is made.
+	// copyRetry is the delay after a failed attempt.
 	copyRetry = 5 * time.Second
 )
 
@@ -42,7 +42,8 @@ type stateCopy struct {
 	records  map[string]stateRecord
 }
 
-// readCopy reads what is intact of the second copy. The error is [fs.ErrNotExist] if there is none and [errCopyDamaged] if a part is damaged.
+// readCopy reads the intact part of the second copy. The error is [fs.ErrNotExist] if there is none and
+// [errCopyDamaged] if a part is damaged.
 func readCopy(dir string) (stateCopy, error) {
 	c := stateCopy{records: map[string]stateRecord{}}
 	content, err := readFile(filepath.Join(dir, copyName), maxCopy)
@@ -76,7 +77,7 @@ func readCopy(dir string) (stateCopy, error) {
 	return c, nil
 }
 
-// appendCopy appends a record to the copy, if the copy holds it.
+// appendCopy appends a record to the copy, if it belongs there.
 func appendCopy(b []byte, key string, record []byte) ([]byte, bool) {
 	switch copying(key) {
 	case kindValue:
@@ -123,7 +124,7 @@ func makeCopy(tx *bbolt.Tx) ([]byte, error) {
 	return binary.LittleEndian.AppendUint32(b, disk.Checksum(b)), nil
 }
 
-// pastDerived returns the first key after the group of derived keys that key belongs to. There may be many.
+// pastDerived returns the first key after the group of derived keys of key, which may be large.
 func pastDerived(key []byte) string {
 	for _, prefix := range [...]string{deadPrefix, retryPrefix} {
 		if bytes.HasPrefix(key, []byte(prefix)) {
@@ -133,20 +134,20 @@ func pastDerived(key []byte) string {
 	return ""
 }
 
-// emptyCopy is the second copy of a state that was never used.
+// emptyCopy returns the second copy of an unused state.
 func emptyCopy() []byte {
 	b := append([]byte(copyMagic), make([]byte, 12)...)
 	return binary.LittleEndian.AppendUint32(b, disk.Checksum(b))
 }
 
-// stateCopies is what is known of the second copy.
+// stateCopies tracks the second copy.
 type stateCopies struct {
-	mu       sync.Mutex // held while it is written
+	mu       sync.Mutex // held while writing it
 	outdated atomic.Bool
 	wake     chan struct{}
 }
 
-// note makes the copy be written.
+// note requests a write of the copy.
 func (c *stateCopies) note() {
 	c.outdated.Store(true)
 	select {
@@ -155,7 +156,7 @@ func (c *stateCopies) note() {
 	}
 }
 
-// writeCopy writes the second copy, if it is outdated.
+// writeCopy writes the second copy if it is outdated.
 func (s *State) writeCopy() error {
 	s.copies.mu.Lock()
 	defer s.copies.mu.Unlock()
@@ -179,7 +180,7 @@ func (s *State) writeCopy() error {
 	return nil
 }
 
-// keepCopy writes the second copy a little after each change of what it holds.
+// keepCopy writes the second copy shortly after each change of its content.
 func (s *State) keepCopy() {
 	var failed string
 	for wait := copyAfter; ; {
@@ -207,13 +208,13 @@ func (s *State) keepCopy() {
 	}
 }
 
-// readFile reads a regular file, and does not follow a symbolic link.
+// readFile reads a regular file. It does not follow a symbolic link.
 func readFile(path string, limit int64) ([]byte, error) {
 	file, err := openFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // only read
+	defer func() { _ = file.Close() }() // opened for reading only
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
@@ -228,7 +229,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// openFile opens a regular file, as bbolt wants it done. A symbolic link is refused, for what it names may belong to somebody else.
+// openFile opens a regular file for bbolt. It rejects a symbolic link, whose target may belong to another user.
 func openFile(path string, flag int, _ os.FileMode) (*os.File, error) {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: errNotRegular}
@@ -236,7 +237,7 @@ func openFile(path string, flag int, _ os.FileMode) (*os.File, error) {
 	return disk.OpenFile(path, flag)
 }
 
-// replaceFile puts a file in the place of another so that there is always a whole one, also after a power cut.
+// replaceFile replaces a file atomically, even in a power failure.
 func replaceFile(dir, name string, content []byte) error {
 	path := filepath.Join(dir, name)
 	temp := path + ".new"
@@ -254,14 +255,15 @@ func replaceFile(dir, name string, content []byte) error {
 	return takePlace(temp, path, file.Close(), err)
 }
 
-// takePlace puts the file temp in the place of path. written and closed are the errors of writing and closing it: if there is one, it is removed instead.
+// takePlace renames the file temp to path. written and closed are the errors of writing and closing it; if there is
+// one, it removes temp.
 func takePlace(temp, path string, closed, written error) error {
 	err := cmp.Or(written, closed)
 	if err == nil {
 		err = os.Rename(temp, path)
 	}
 	if err != nil {
-		_ = os.Remove(temp) // makes room; the error is told
+		_ = os.Remove(temp) // frees space; the error is reported
 		return err
 	}
 	return disk.SyncDir(filepath.Dir(path))

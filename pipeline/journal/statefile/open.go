@@ -22,8 +22,8 @@ const (
 
 var errLocked = errors.New("another process has the state open; stop the relay that runs on this data folder")
 
-// Open opens the state in a folder, or makes it. It verifies all of it, and repairs what is damaged. If another process has it open, it
-// fails within a second.
+// Open opens the state in a folder, and creates it if needed. It verifies everything and repairs damage. If another
+// process has the state open, it fails within a second. The caller must close the state.
 func Open(ctx context.Context, options Options) (*State, error) {
 	s := &State{
 		dir: options.Dir, log: options.Log, writes: make(chan *stateWrite), closing: make(chan struct{}),
@@ -51,7 +51,8 @@ func Open(ctx context.Context, options Options) (*State, error) {
 	return s, nil
 }
 
-// acquire takes the lock that the process holds as long as it uses the state. bbolt's own is not enough: it is on the file, which a repair replaces.
+// acquire takes the lock that the process holds while it uses the state. bbolt's own lock does not suffice: it is on
+// the file, which a repair replaces.
 func (s *State) acquire(ctx context.Context) error {
 	path := filepath.Join(s.dir, lockName)
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
@@ -69,8 +70,8 @@ func (s *State) acquire(ctx context.Context) error {
 	return nil
 }
 
-// open checks the files, repairs what is damaged, and opens state.db. A cause makes it write the file again in any case. The caller holds
-// s.mu, or is the only one.
+// open checks the files, repairs damage, and opens state.db. If cause is not nil, it rewrites the file in any case. The
+// caller holds s.mu or has exclusive access.
 func (s *State) open(cause error) error {
 	found, err := checkFile(s.dir, cause != nil)
 	missing := errors.Is(err, fs.ErrNotExist)
@@ -109,7 +110,8 @@ func (s *State) open(cause error) error {
 	return nil
 }
 
-// begin makes the files of a state that is not there. The copy comes first: a state.db without one has lost it.
+// begin creates the files of a new state. The copy comes first, since a state.db without a copy means that the copy was
+// lost.
 func (s *State) begin() error {
 	if err := replaceFile(s.dir, copyName, emptyCopy()); err != nil {
 		return err
@@ -118,7 +120,7 @@ func (s *State) begin() error {
 	return buildFile(s.dir, nil, 1)
 }
 
-// checkCopy makes the second copy of an intact state be written, if it is not up to date.
+// checkCopy requests a write of the second copy of an intact state if it is outdated.
 func (s *State) checkCopy(found *stateCheck, second stateCopy, copyErr error) {
 	if copyErr != nil {
 		s.log.Error().Err(copyErr).Str("file", filepath.Join(s.dir, copyName)).
@@ -129,7 +131,7 @@ func (s *State) checkCopy(found *stateCheck, second stateCopy, copyErr error) {
 	}
 }
 
-// repair replaces state.db by one with everything that is intact in it and in its second copy, and says so.
+// repair replaces state.db by one with everything that is intact in it and its second copy, and logs that.
 func (s *State) repair(found *stateCheck, second stateCopy, copyErr error) error {
 	var aside []string
 	for _, name := range [...]string{fileName, copyName} {
@@ -167,7 +169,7 @@ func (s *State) repair(found *stateCheck, second stateCopy, copyErr error) error
 
 func first(keys []string) []string { return keys[:min(len(keys), keysNamed)] }
 
-// repairRunning repairs a state that turned out to be damaged when db was used. Another goroutine may have done so meanwhile.
+// repairRunning repairs a state whose damage was found while db was in use. Another goroutine may have done so already.
 func (s *State) repairRunning(db *bbolt.DB, cause error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +177,7 @@ func (s *State) repairRunning(db *bbolt.DB, cause error) error {
 		return nil
 	}
 	s.db = nil
-	if !errors.Is(cause, errPanic) { // after one, bbolt's own locks may be held for ever; then its file stays open until the process ends
+	if !errors.Is(cause, errPanic) { // after a panic, bbolt's locks may be held forever; its file then stays open until the process ends
 		if err := db.Close(); err != nil {
 			return fmt.Errorf("close the damaged state.db: %w", err)
 		}
@@ -184,7 +186,7 @@ func (s *State) repairRunning(db *bbolt.DB, cause error) error {
 	return s.open(cause)
 }
 
-// reopen tries again what a repair that has failed left undone.
+// reopen retries what a failed repair left undone.
 func (s *State) reopen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,7 +201,7 @@ func (s *State) reopen() error {
 	return s.open(s.damage)
 }
 
-// setLost sets which keys have lost their value.
+// setLost sets the keys that have lost their value.
 func (k *stateKeys) setLost(lost map[string]struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -9,12 +9,12 @@ import (
 	"io"
 )
 
-// bbolt trusts its file: it has a checksum on two small pages only, reads the others through a memory map, and a damaged one ends the
-// process (a fault, an endless recursion) or silently hides keys. So the pages are checked here before bbolt sees them. The format, which has
-// not changed since 2014: pages of a header (id, flags, count, overflow) and elements, each with the position of its key
-// relative to itself; elements and their contents follow each other without a space between them.
+// bbolt trusts its file. Only two small pages have a checksum; it reads the others through a memory map, and a damaged
+// one crashes the process (a fault, infinite recursion) or silently hides keys. So the pages are checked here before
+// bbolt reads them. The format, unchanged since 2014: pages with a header (id, flags, count, overflow) and elements,
+// each with the position of its key relative to itself; the contents of the elements follow without gaps.
 const (
-	pageSize        = 4 << 10 // set when the file is made, so that it can be moved between machines
+	pageSize        = 4 << 10 // fixed, so that the file can be moved between machines
 	pageHeader      = 16
 	pageElement     = 16
 	flagBranch      = 1
@@ -29,17 +29,17 @@ const (
 	maxPageDepth    = 64
 )
 
-// pageScan walks over the pages of a bbolt file.
+// pageScan walks the pages of a bbolt file.
 type pageScan struct {
 	file  io.ReaderAt
-	pages uint64              // how many pages the file says it has
-	seen  map[uint64]struct{} // pages that belong to the tree
+	pages uint64              // number of pages according to the file
+	seen  map[uint64]struct{} // pages of the tree
 	found func(key, record []byte)
 	bad   func(error)
 }
 
-// run calls found with each key of the state and its record, in an order that is only right if nothing is damaged, and bad
-// for each damage. What it hands over is valid during the call only.
+// run calls found with each key and record of the state, in order unless something is damaged, and bad for each damage.
+// Arguments are valid during the call only.
 func (s *pageScan) run() {
 	root, pages, err := s.newestMeta()
 	if err != nil {
@@ -70,8 +70,8 @@ func (s *pageScan) run() {
 	}
 }
 
-// newestMeta returns the root and the number of pages by the newer of the two pages that say so. A commit replaces one of
-// them; it never leaves one that is not valid.
+// newestMeta returns the root and the number of pages from the newer of the two meta pages. A commit replaces one of
+// them and never leaves an invalid one.
 func (s *pageScan) newestMeta() (root, pages uint64, err error) {
 	var newest, freelist uint64
 	for id := range uint64(2) {
@@ -99,7 +99,7 @@ func (s *pageScan) newestMeta() (root, pages uint64, err error) {
 	return root, pages, err
 }
 
-// read returns a page with those that continue it.
+// read returns a page with its overflow pages.
 func (s *pageScan) read(id uint64) ([]byte, error) {
 	header := make([]byte, pageHeader)
 	if id < 2 || id >= s.pages {
@@ -156,7 +156,7 @@ func (s *pageScan) elements(page []byte, want uint16, each func(flags uint32, ch
 	return nil
 }
 
-// bucket walks over the bucket that a value of the root describes.
+// bucket walks the bucket that a value of the root describes.
 func (s *pageScan) bucket(value []byte) {
 	if len(value) < bucketHeader {
 		s.bad(errors.New("the bucket of the state is not valid"))
@@ -174,7 +174,7 @@ func (s *pageScan) bucket(value []byte) {
 	s.leaf(inline, nil, nil)
 }
 
-// tree walks over a page and those below it, whose keys are from low to below high; nil does not bound them.
+// tree walks a page and those below it. Its keys are from low to below high; nil means unbounded.
 func (s *pageScan) tree(id uint64, low, high []byte, depth int) {
 	page, err := s.read(id)
 	if err == nil && depth > maxPageDepth {

@@ -10,9 +10,9 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
-// stateRecord is what the state stores under a key. Its binary form, in state.db and in state.copy: CRC32C of the rest (4 bytes), what it
-// is (1), the revision (8), the length of the key (2), the key, the value. The key is in it once more, so that a value is never
-// taken for that of another key.
+// stateRecord is the stored value of a key. Its encoding, in state.db and state.copy: CRC32C of the rest (4 bytes),
+// kind (1), revision (8), length of the key (2), key, value. It repeats the key, so that a value is never taken for
+// that of another key.
 type stateRecord struct {
 	kind     recordKind
 	revision uint64
@@ -25,9 +25,9 @@ type recordKind uint8
 const (
 	// kindValue is a value.
 	kindValue recordKind = 1
-	// kindLost says that there was a value, which was damaged and could not be restored.
+	// kindLost marks a value that was damaged and could not be restored.
 	kindLost recordKind = 2
-	// kindName says that there is a value. It stands in state.copy for a value that is not copied.
+	// kindName marks, in state.copy, a value that exists and is not copied.
 	kindName recordKind = 3
 	// kindSum is a [stateTotal].
 	kindSum recordKind = 4
@@ -35,9 +35,9 @@ const (
 
 const (
 	recordHeader = 4 + 1 + 8 + 2
-	// maxKey is far below what bbolt takes.
+	// maxKey is far below bbolt's limit.
 	maxKey = 1 << 10
-	// maxValue bounds a value to what a page of bbolt, and the memory of a small machine, holds with ease.
+	// maxValue bounds a value to what a bbolt page, and the memory of a small machine, hold easily.
 	maxValue = 16 << 20
 )
 
@@ -54,7 +54,7 @@ func (r *stateRecord) encode() []byte {
 	return b
 }
 
-// parseRecord reads what encode has written. The value is part of b.
+// parseRecord is the inverse of encode. The value shares memory with b.
 func parseRecord(b []byte) (stateRecord, error) {
 	if len(b) < recordHeader || binary.LittleEndian.Uint32(b) != disk.Checksum(b[4:]) {
 		return stateRecord{}, errRecordDamaged
@@ -73,17 +73,17 @@ func recordNames(b []byte, key string) bool {
 	return len(b) >= recordHeader+len(key) && int(binary.LittleEndian.Uint16(b[13:])) == len(key) && string(b[recordHeader:recordHeader+len(key)]) == key
 }
 
-// totalKey is the key of the [stateTotal]. No key of the state has this character.
+// totalKey is the key of the [stateTotal]. Keys of the state cannot have this character.
 const totalKey = "!"
 
-// stateTotal is kept beside the records and changed with them. It makes the loss of whole records visible, which would each be intact.
+// stateTotal is stored beside the records and updated with them. It reveals the loss of whole records.
 type stateTotal struct {
-	revision uint64 // the last that was given
+	revision uint64 // the last one given
 	count    uint64
-	sum      uint32 // of the records' checksums, by exclusive or
+	sum      uint32 // XOR of the records' checksums
 }
 
-// replace counts a record instead of the one before; either may be nil.
+// replace counts a record in place of the previous one; either may be nil.
 func (t *stateTotal) replace(before, after []byte) {
 	if before != nil {
 		t.count--
@@ -130,7 +130,7 @@ func validKey(key string) bool {
 	return true
 }
 
-// Keys that begin with these can be rebuilt by their owner. They are not in the second copy.
+// The owners of keys with these prefixes can rebuild them. They are not in the second copy.
 const (
 	derivedKey   = "derived"
 	deadPrefix   = "dead."
@@ -138,13 +138,13 @@ const (
 	cursorPrefix = "cursor."
 )
 
-// copying says what the second copy holds of a key.
+// copying returns what the second copy holds of a key.
 func copying(key string) recordKind {
 	switch {
 	case strings.HasPrefix(key, derivedKey), strings.HasPrefix(key, deadPrefix), strings.HasPrefix(key, retryPrefix):
 		return 0
 	case strings.HasPrefix(key, cursorPrefix):
-		return kindName // its own second copy is fresher; that it is there must not be forgotten
+		return kindName // it has a fresher second copy of its own; only its existence must be remembered
 	default:
 		return kindValue
 	}

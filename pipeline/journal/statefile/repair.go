@@ -19,20 +19,20 @@ const (
 	fileName         = "state.db"
 	bucketName       = "state"
 	damagedDir       = "damaged"
-	revisionsSkipped = 1 << 20 // after damage, so that a revision that was given and forgotten is not given again
+	revisionsSkipped = 1 << 20 // after damage, so that a forgotten revision is not given again
 	lockTimeout      = 900 * time.Millisecond
 )
 
-// errDamaged says that state.db is not what was written.
+// errDamaged means that state.db is damaged.
 var errDamaged = errors.New("the state is damaged")
 
-// stateCheck is what a check of state.db has found.
+// stateCheck is the result of checking state.db.
 type stateCheck struct {
 	total   stateTotal
-	keep    bool                   // what is intact is kept in records
+	keep    bool                   // collect intact records
 	records map[string]stateRecord // by key
-	lost    map[string]struct{}    // keys whose value is damaged, now or before
-	unknown bool                   // it is not known which keys are damaged as well
+	lost    map[string]struct{}    // keys with a damaged value, now or earlier
+	unknown bool                   // the damaged keys are not all known
 	cause   error                  // the first damage
 }
 
@@ -42,15 +42,15 @@ func (c *stateCheck) damaged(err error) {
 	}
 }
 
-// checkFile verifies every byte of state.db that means something. The caller holds the lock. The error is about opening the
-// file; damage is in the result.
+// checkFile verifies every meaningful byte of state.db. The caller holds the lock. The error concerns opening the file;
+// damage is in the result.
 func checkFile(dir string, keep bool) (*stateCheck, error) {
 	c := &stateCheck{keep: keep, records: map[string]stateRecord{}, lost: map[string]struct{}{}}
 	file, err := openFile(filepath.Join(dir, fileName), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // only read
+	defer func() { _ = file.Close() }() // opened for reading only
 	var seen stateTotal
 	sumSeen := false
 	scan := pageScan{file: file, bad: func(err error) {
@@ -76,7 +76,7 @@ func checkFile(dir string, keep bool) (*stateCheck, error) {
 	return c, nil
 }
 
-// found takes a record in.
+// found adds a record.
 func (c *stateCheck) found(key string, record []byte, seen *stateTotal) {
 	r, err := parseRecord(record)
 	if err != nil {
@@ -84,12 +84,12 @@ func (c *stateCheck) found(key string, record []byte, seen *stateTotal) {
 		if validKey(key) && recordNames(record, key) {
 			c.lost[key] = struct{}{}
 		} else {
-			c.unknown = true // the key itself may be what is damaged
+			c.unknown = true // the key itself may be damaged
 		}
 		return
 	}
 	if r.key != key {
-		c.damaged(fmt.Errorf("the key %q, which is %q", key, r.key)) // the record's own is known to be right
+		c.damaged(fmt.Errorf("the key %q, which is %q", key, r.key)) // the checksum covers the record's own key
 	}
 	seen.replace(nil, record)
 	c.total.revision = max(c.total.revision, r.revision)
@@ -103,7 +103,7 @@ func (c *stateCheck) found(key string, record []byte, seen *stateTotal) {
 	}
 }
 
-// rescue says what became of each key in a repair.
+// rescue is the outcome of a repair for each key.
 type rescue struct {
 	records  map[string]stateRecord
 	revision uint64
@@ -111,7 +111,7 @@ type rescue struct {
 	lost     []string
 }
 
-// merge takes what is intact of state.db and of its second copy.
+// merge combines the intact parts of state.db and its second copy.
 func merge(c *stateCheck, second stateCopy) rescue {
 	r := rescue{records: c.records, revision: max(c.total.revision, second.revision) + revisionsSkipped}
 	for key, copied := range second.records {
@@ -122,7 +122,7 @@ func merge(c *stateCheck, second stateCopy) rescue {
 			r.restored = append(r.restored, key)
 			delete(c.lost, key)
 		case copied.kind != kindValue && !ok:
-			c.lost[key] = struct{}{} // it stood there, and the copy does not know its value
+			c.lost[key] = struct{}{} // it existed, and the copy does not have its value
 		}
 	}
 	if c.unknown {
@@ -137,7 +137,7 @@ func merge(c *stateCheck, second stateCopy) rescue {
 	return r
 }
 
-// buildFile makes a state.db with the records, and puts it in the place of the one there is.
+// buildFile builds a state.db from the records and replaces the existing one.
 func buildFile(dir string, records map[string]stateRecord, revision uint64) error {
 	path := filepath.Join(dir, fileName)
 	temp := path + ".new"
@@ -166,15 +166,15 @@ func buildFile(dir string, records map[string]stateRecord, revision uint64) erro
 	return takePlace(temp, path, db.Close(), err)
 }
 
-// openBolt opens a file that is known to be intact, or makes it. The list of free pages is not kept in the file: it would be one more thing that
-// can be damaged, and with it bbolt would overwrite pages that are in use.
+// openBolt opens an intact file or creates it. The freelist is not stored in the file: if it were damaged, bbolt would
+// overwrite pages in use.
 func openBolt(path string) (*bbolt.DB, error) {
 	return bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, PageSize: pageSize, NoStatistics: true, OpenFile: openFile,
 	})
 }
 
-// keepAside puts a copy of a damaged file into the folder for such, and returns its path there.
+// keepAside copies a damaged file to the folder for damaged files and returns the path.
 func keepAside(dir, name string) (string, error) {
 	aside := filepath.Join(dir, damagedDir)
 	if err := os.Mkdir(aside, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {

@@ -1,4 +1,5 @@
-// Package statefile keeps the journal's state in a file of one machine, and a second copy of what the log cannot give back. See [State].
+// Package statefile stores the journal's state in a file, with a second copy of what the log cannot restore. See
+// [State].
 package statefile
 
 import (
@@ -19,26 +20,27 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Options say where a [State] is and whom it tells about damage.
+// Options configure a [State].
 type Options struct {
-	// Dir is the folder of state.db, state.copy, state.lock and, if something was damaged, the folder "damaged". It is made if it is not there.
+	// Dir is the folder of state.db, state.copy, state.lock and, after damage, the folder "damaged". It is created if
+	// needed.
 	Dir string
 	Log zerolog.Logger
 }
 
-// State implements [journal.State] in a file of bbolt, state.db. Every value carries a checksum, and all of the file is verified when it is
-// opened: damage is reported in one line of the log, the damaged file is set aside, and another takes its place, with everything that is intact.
-// What the log of the journal cannot give back has a second copy, state.copy, written a second after a change and by Close, from
-// which it is restored. See [State.Damaged] for what is not.
+// State implements [journal.State] in a bbolt file, state.db. Its methods are safe for concurrent use. Every value has
+// a checksum, and the whole file is verified when it is opened. Damage is logged in one line; the damaged file is set
+// aside and replaced by one with everything that is intact. What the journal's log cannot restore has a second copy,
+// state.copy, written a second after a change and by Close. See [State.Damaged] for the rest.
 //
-// One process at a time can have it open. Writers that come together share a transaction.
+// Only one process at a time can open the state. Concurrent writers share a transaction.
 type State struct {
 	dir     string
 	log     zerolog.Logger
 	lock    *flock.Flock
 	mu      sync.RWMutex // held for writing while the file is replaced
-	db      *bbolt.DB    // nil: the state is closed, or a repair has failed
-	damage  error        // the latest for which the file was to be replaced; guarded by mu
+	db      *bbolt.DB    // nil: closed, or a repair has failed
+	damage  error        // the latest damage that required a new file; guarded by mu
 	writes  chan *stateWrite
 	copies  stateCopies
 	keys    stateKeys
@@ -46,14 +48,15 @@ type State struct {
 	running sync.WaitGroup
 }
 
-// stateKeys is what is known of single keys.
+// stateKeys tracks single keys.
 type stateKeys struct {
 	mu       sync.Mutex
 	lost     map[string]struct{}
 	watchers map[string]map[chan struct{}]struct{}
 }
 
-// Get implements [journal.State]. The error is a [journal.ErrDamagedValue] until a key that has lost its value is put or deleted.
+// Get implements [journal.State]. For a key that has lost its value, the error is [journal.ErrDamagedValue] until it is
+// put or deleted.
 func (s *State) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, fmt.Errorf("get state %q: %w", key, context.Cause(ctx))
@@ -78,7 +81,8 @@ func (s *State) Get(ctx context.Context, key string) (value []byte, revision uin
 	return nil, 0, fmt.Errorf("get state %q: %w", key, err)
 }
 
-// lookUp returns the record of a key, which has no kind if there is none, and its encoded form. Both are valid during the transaction.
+// lookUp returns the record of a key, without a kind if there is none, and its encoding. Both are valid during the
+// transaction.
 func lookUp(tx *bbolt.Tx, key string) (r stateRecord, encoded []byte, err error) {
 	encoded = tx.Bucket([]byte(bucketName)).Get([]byte(key))
 	if encoded == nil {
@@ -93,10 +97,11 @@ func lookUp(tx *bbolt.Tx, key string) (r stateRecord, encoded []byte, err error)
 	return r, encoded, nil
 }
 
-// listAtOnce bounds what List reads in one transaction, in bytes: while one is open, the file cannot grow.
+// listAtOnce bounds the bytes that List reads in one transaction, since the file cannot grow meanwhile.
 const listAtOnce = 1 << 20
 
-// List implements [journal.State]. Keys that have lost their value are left out. It may meet changes that are made while it runs.
+// List implements [journal.State]. It leaves out keys that have lost their value. It may or may not see concurrent
+// changes.
 func (s *State) List(ctx context.Context, prefix string, visit func(key string, value []byte) error) error {
 	for next := prefix; ; {
 		if ctx.Err() != nil {
@@ -128,7 +133,7 @@ func (s *State) List(ctx context.Context, prefix string, visit func(key string, 
 	}
 }
 
-// listPart returns the records of a prefix from a key on, and whether there are more.
+// listPart returns the records of a prefix from a key on. It reports whether there are more.
 func listPart(tx *bbolt.Tx, prefix, from string) (part []stateRecord, more bool, err error) {
 	size := 0
 	cursor := tx.Bucket([]byte(bucketName)).Cursor()
@@ -153,15 +158,17 @@ func listPart(tx *bbolt.Tx, prefix, from string) (part []stateRecord, more bool,
 	return part, false, nil
 }
 
-// Damaged returns the keys that have lost their value to damage, now or before, and were not put or deleted since. Their owner rebuilds them. If it is
-// not known which keys were hit, "derived" is among them: then any key of those that have no second copy may be missing, or have an older value.
+// Damaged returns the keys that have lost their value to damage and were not put or deleted since. Their owner rebuilds
+// them. If the damaged keys are not all known, "derived" is among them: then any key without a second copy may be
+// missing or have an older value.
 func (s *State) Damaged() []string {
 	s.keys.mu.Lock()
 	defer s.keys.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.keys.lost))
 }
 
-// Watch implements [journal.State]. Changes that follow each other closely may be reported as one. A deleted key is reported as nil and 0.
+// Watch implements [journal.State]. Changes in quick succession may be reported as one. A deleted key is reported as
+// nil and 0.
 func (s *State) Watch(ctx context.Context, key string, changed func(value []byte, revision uint64)) error {
 	wake := make(chan struct{}, 1)
 	s.keys.watch(key, wake)
@@ -208,7 +215,7 @@ func (k *stateKeys) unwatch(key string, wake chan struct{}) {
 	}
 }
 
-// written notes that a key was put or deleted.
+// written records that a key was put or deleted.
 func (k *stateKeys) written(key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -221,7 +228,7 @@ func (k *stateKeys) written(key string) {
 	}
 }
 
-// do runs a function that uses the file. If that shows that the file is damaged, it is repaired and the function called once more.
+// do calls a function that uses the file. If that shows damage, it repairs the file and calls the function again.
 func (s *State) do(use func(*bbolt.DB) error) error {
 	var used *bbolt.DB
 	noting := func(db *bbolt.DB) error {
@@ -244,7 +251,8 @@ func (s *State) do(use func(*bbolt.DB) error) error {
 	return s.within(use)
 }
 
-// within runs a function that uses the file. A panic of bbolt, and a fault when a page cannot be read, become an [errPanic].
+// within calls a function that uses the file. A panic of bbolt, or a fault on an unreadable page, becomes an
+// [errPanic].
 func (s *State) within(use func(*bbolt.DB) error) (err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

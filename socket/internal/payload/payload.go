@@ -1,8 +1,9 @@
-// Package payload reads and writes what Engine.IO sends over HTTP long-polling: packets, several to an answer.
+// Package payload encodes and decodes the payloads of Engine.IO over HTTP long-polling, which have several packets in
+// one body.
 //
-// Revision 4 puts a record separator between packets, and "b" before one that is bytes in base64. Revision 3 puts the length
-// of each packet before it, in units of UTF-16, or, as servers of Socket.IO 1.x do for all and those of 2.x for bytes, writes a
-// binary form of its own. (Engine.IO protocol, "Payload".)
+// Revision 4 separates packets with a record separator, and marks bytes in base64 with "b". Revision 3 puts the length
+// of each packet before it, in units of UTF-16. Servers of Socket.IO 1.x for all packets, and of 2.x for bytes, use a
+// binary format instead. (Engine.IO protocol, "Payload".)
 package payload
 
 import (
@@ -16,14 +17,14 @@ import (
 	"unicode/utf16"
 )
 
-// Limits are bounds, in bytes, of one packet. An answer may hold any number of them, for they are read one by one.
+// Limits bound one packet, in bytes. An answer may hold any number of packets, which are read one by one.
 type Limits struct {
-	Read int // a larger one is skipped: only its beginning is kept
-	Head int // how much that is
-	Skip int // a larger one is an error
+	Read int // a larger packet is skipped, except for its start
+	Head int // how much of a skipped packet is kept
+	Skip int // a larger packet is an error
 }
 
-// ErrTooLarge says that a packet is larger than may be skipped.
+// ErrTooLarge means that a packet exceeds [Limits.Skip].
 var ErrTooLarge = errors.New("a packet is larger than may be skipped")
 
 var (
@@ -31,33 +32,33 @@ var (
 	errLength    = errors.New("the length of a packet in the answer is wrong")
 )
 
-// Packet is one packet as a WebSocket would carry it.
+// Packet is a packet in the form of a WebSocket message.
 type Packet struct {
 	Binary bool
-	Data   []byte // all of it, or its first bytes if it is larger than is read
+	Data   []byte // complete, or the start of a skipped packet
 	Size   int    // in bytes
 }
 
-// Decoder reads the packets of one answer.
+// Decoder decodes the packets of one answer.
 type Decoder struct {
 	in       *bufio.Reader
 	revision int
 	limits   Limits
 }
 
-// NewDecoder makes a Decoder for an answer of a server that speaks the given revision, 3 or 4.
+// NewDecoder makes a Decoder for an answer in the given revision, 3 or 4.
 func NewDecoder(in io.Reader, revision int, limits Limits) *Decoder {
 	return &Decoder{bufio.NewReader(in), revision, limits}
 }
 
-// Revision says by its first byte in which revision an answer is written; zero: in none.
+// Revision returns the revision of an answer by its first byte; zero: unknown.
 func (d *Decoder) Revision() int {
 	second, err := d.in.Peek(2)
 	if err != nil {
 		return 0
 	}
 	switch first := second[0]; {
-	case first <= 1: // of the binary form
+	case first <= 1: // of the binary format
 		return 3
 	case isDigit(first) && (isDigit(second[1]) || second[1] == ':'):
 		return 3
@@ -67,7 +68,8 @@ func (d *Decoder) Revision() int {
 	return 0
 }
 
-// Next returns the next packet, or [io.EOF] after the last one. While a large one comes it calls progress, which may be nil.
+// Next returns the next packet, or [io.EOF] after the last one. While a large packet arrives, it calls progress, which
+// may be nil.
 func (d *Decoder) Next(progress func()) (Packet, error) {
 	c := collector{revision: d.revision, limits: d.limits, progress: progress}
 	if d.revision == 4 {
@@ -107,7 +109,7 @@ func (d *Decoder) separated(c *collector) (Packet, error) {
 	}
 }
 
-// counted reads a packet of revision 3 whose length stands before it, in units of UTF-16.
+// counted reads a packet of revision 3 with a length in units of UTF-16.
 func (d *Decoder) counted(c *collector) (Packet, error) {
 	units, err := d.length(':', func(b byte) (int, bool) { return int(b) - '0', isDigit(b) })
 	for err == nil && units > 0 {
@@ -121,7 +123,7 @@ func (d *Decoder) counted(c *collector) (Packet, error) {
 	return c.text()
 }
 
-// take collects what has come of a packet, and returns how many units of it are missing yet.
+// take consumes bytes of a packet. It returns how many units are still missing.
 func (d *Decoder) take(c *collector, units int) (left int, err error) {
 	if _, err := d.in.Peek(1); err != nil {
 		return 0, truncated(err)
@@ -150,13 +152,13 @@ func (d *Decoder) take(c *collector, units int) (left int, err error) {
 	if _, err = d.in.Discard(n); err != nil {
 		return 0, err
 	}
-	if units == 0 && last >= 0x80 { // the last character may not be complete
+	if units == 0 && last >= 0x80 { // the last character may be incomplete
 		return 0, d.rest(c)
 	}
 	return units, nil
 }
 
-// rest collects what is left of the last character of a packet.
+// rest consumes the rest of a packet's last character.
 func (d *Decoder) rest(c *collector) error {
 	for {
 		next, err := d.in.Peek(1)
@@ -175,7 +177,8 @@ func (d *Decoder) rest(c *collector) error {
 	}
 }
 
-// framed reads a packet of the binary form: 0 for a text or 1 for bytes, the digits of its length in bytes, 255, the packet.
+// framed reads a packet of the binary format: 0 for text or 1 for bytes, the digits of its length in bytes, 255, and
+// the packet.
 func (d *Decoder) framed(c *collector) (Packet, error) {
 	kind, err := d.in.ReadByte()
 	if err != nil {
@@ -211,7 +214,7 @@ func (d *Decoder) framed(c *collector) (Packet, error) {
 	return Packet{Binary: true, Data: c.data, Size: c.size}, nil
 }
 
-// length reads digits until end.
+// length reads digits up to end.
 func (d *Decoder) length(end byte, digit func(byte) (int, bool)) (n int, err error) {
 	const most = 10 // digits
 	for range most {
@@ -231,7 +234,7 @@ func (d *Decoder) length(end byte, digit func(byte) (int, bool)) (n int, err err
 	return 0, errNoPayload
 }
 
-// collector gathers the bytes of a packet, as far as the limits say.
+// collector collects the bytes of a packet within the limits.
 type collector struct {
 	revision int
 	limits   Limits
@@ -260,7 +263,7 @@ func (c *collector) add(chunk []byte) error {
 	return nil
 }
 
-// bound is what a limit means for the packet: base64 is longer than the bytes it stands for.
+// bound converts a limit to the encoded size: base64 is longer than its bytes.
 func (c *collector) bound(limit int) int {
 	if len(c.data) > 0 && c.data[0] == 'b' {
 		return limit/3*4 + 8
@@ -268,7 +271,7 @@ func (c *collector) bound(limit int) int {
 	return limit
 }
 
-// text returns what was gathered as a packet that was written as a text, which may be bytes in base64.
+// text returns a collected packet that was written as text, which may be bytes in base64.
 func (c *collector) text() (Packet, error) {
 	switch {
 	case c.size == 0:
@@ -305,7 +308,7 @@ func (c *collector) base64() (Packet, error) {
 	return p, nil
 }
 
-// Encode writes one packet as a payload of the given revision.
+// Encode encodes one packet as a payload of the given revision.
 func Encode(revision int, packet string) string {
 	if revision == 4 {
 		return packet
@@ -315,7 +318,7 @@ func Encode(revision int, packet string) string {
 
 func isDigit(b byte) bool { return b >= '0' && b <= '9' }
 
-// truncated says that an answer has ended within a packet.
+// truncated returns the error for an answer that ends within a packet.
 func truncated(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

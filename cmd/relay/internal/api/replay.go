@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // PathReplay is where a relay that runs is asked to replay events to one of its sinks itself, instead of handing them to the command and back.
@@ -14,9 +14,9 @@ const PathReplay = "/v1/replay"
 
 // ReplayOrder asks for a part of a replay.
 type ReplayOrder struct {
-	Sink   string              `json:"sink"`
-	Run    string              `json:"run"`
-	Filter journal.EventFilter `json:"filter"`
+	Sink   string            `json:"sink"`
+	Run    string            `json:"run"`
+	Filter query.EventFilter `json:"filter"`
 }
 
 // ReplayPart is what came of it.

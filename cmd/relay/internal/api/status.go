@@ -12,7 +12,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
-	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // The states of a relay as a whole, of its journal, and of a sink.
@@ -74,18 +74,18 @@ func (t Trouble) With(accounts []AccountStatus, flags string) string {
 
 // AccountStatus is how an account is. An account that receives no treats has no connection, and only a token.
 type AccountStatus struct {
-	Account    string          `json:"account"`
-	Provider   string          `json:"provider"`
-	Connection string          `json:"connection"` // connected, connecting, reconnecting, login_needed or none
-	Since      time.Time       `json:"since,omitzero"`
-	Transport  string          `json:"transport,omitempty"` // websocket or polling, of one that is connected
-	Reason     string          `json:"reason,omitempty"`    // why it is not connected, or not by websocket
-	Reconnects int             `json:"reconnects"`          // since relay runs
-	LastTreat  *journal.Newest `json:"last_treat,omitempty"`
-	Token      auth.State      `json:"token"`
-	TokenEnds  time.Time       `json:"token_expiry,omitzero"`
-	Fix        string          `json:"fix,omitempty"` // what somebody has to do about the token
-	Withheld   int             `json:"history_withheld,omitempty"`
+	Account    string        `json:"account"`
+	Provider   string        `json:"provider"`
+	Connection string        `json:"connection"` // connected, connecting, reconnecting, login_needed or none
+	Since      time.Time     `json:"since,omitzero"`
+	Transport  string        `json:"transport,omitempty"` // websocket or polling, of one that is connected
+	Reason     string        `json:"reason,omitempty"`    // why it is not connected, or not by websocket
+	Reconnects int           `json:"reconnects"`          // since relay runs
+	LastTreat  *query.Newest `json:"last_treat,omitempty"`
+	Token      auth.State    `json:"token"`
+	TokenEnds  time.Time     `json:"token_expiry,omitzero"`
+	Fix        string        `json:"fix,omitempty"` // what somebody has to do about the token
+	Withheld   int           `json:"history_withheld,omitempty"`
 }
 
 // JournalStatus is how the journal is. What its server says is nil while that does not answer.

@@ -18,6 +18,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 func sinksCommand(p *state.State) *cobra.Command {
@@ -58,10 +59,10 @@ func sinkNames(p *state.State) (names []string, types map[string]string) {
 type SinkLine struct {
 	Type  string `json:"type,omitempty"` // empty if the configuration does not have it
 	State string `json:"state"`          // new, ok, down or disabled
-	journal.SinkStatus
+	query.SinkStatus
 }
 
-func sinkState(s journal.SinkStatus) string {
+func sinkState(s query.SinkStatus) string {
 	switch {
 	case !s.DisabledSince.IsZero():
 		return "disabled"
@@ -78,9 +79,9 @@ func listsSinks(p *state.State, cmd *cobra.Command) {
 	var asJSON bool
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		names, types := sinkNames(p)
-		var all []journal.SinkStatus
+		var all []query.SinkStatus
 		err := p.WithJournal(cmd.Context(), func(j *journal.Journal) (err error) {
-			all, err = j.Sinks(cmd.Context(), names)
+			all, err = query.Sinks(cmd.Context(), j, names)
 			return err
 		})
 		if err == nil {
@@ -94,7 +95,7 @@ func listsSinks(p *state.State, cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 }
 
-func showSinks(p *state.State, all []journal.SinkStatus, types map[string]string, asJSON bool) error {
+func showSinks(p *state.State, all []query.SinkStatus, types map[string]string, asJSON bool) error {
 	if asJSON {
 		enc := json.NewEncoder(p.Out)
 		for _, s := range all {
@@ -143,11 +144,11 @@ func showSinks(p *state.State, all []journal.SinkStatus, types map[string]string
 func changeSink(ctx context.Context, p *state.State, name string, change func(*journal.SinkState)) error {
 	names, _ := sinkNames(p)
 	return p.WithJournal(ctx, func(j *journal.Journal) error {
-		all, err := j.Sinks(ctx, names)
+		all, err := query.Sinks(ctx, j, names)
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(all, func(s journal.SinkStatus) bool { return s.Sink == name }) {
+		if !slices.ContainsFunc(all, func(s query.SinkStatus) bool { return s.Sink == name }) {
 			var known []string
 			for _, s := range all {
 				known = append(known, s.Sink)

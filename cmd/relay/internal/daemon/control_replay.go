@@ -10,6 +10,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // replayPartTime is how long a part takes at most, so that a command can show how far it has come.
@@ -40,7 +41,7 @@ func replayFor(ctx context.Context, j *journal.Journal, order *api.ReplayOrder) 
 		waiting = waiting[:0]
 		return err
 	}
-	for e, err := range j.Events(ctx, order.Filter) {
+	for e, err := range query.Events(ctx, j, order.Filter) {
 		if err != nil {
 			return part, err
 		}

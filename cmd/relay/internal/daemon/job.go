@@ -24,6 +24,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
 // DrainTime is how long a stopping relay goes on delivering what it has received. With what it takes to close everything
@@ -156,7 +157,7 @@ func (j *job) openJournalAndLanes(ctx context.Context, o Options, trace func(pip
 		return err
 	}
 	metrics := j.journalKeeper.metrics
-	if j.attempts, err = journal.OpenAttemptLog(ctx, journal.AttemptConfig{Log: j.storage.Attempts, Logger: j.log, Metrics: metrics}); err != nil {
+	if j.attempts, err = attempts.Open(ctx, attempts.Config{Log: j.storage.Attempts, Logger: j.log, Metrics: metrics}); err != nil {
 		return exit.With(exit.Unavailable, err)
 	}
 	if j.lanes, err = delivery.New(ctx, delivery.Config{

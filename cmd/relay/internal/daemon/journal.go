@@ -16,6 +16,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
 // A journalKeeper has the journal of a data folder, with what stands beside it.
@@ -51,7 +52,7 @@ func (k *journalKeeper) open(ctx context.Context, cfg config.Journal, trace func
 		return exit.With(exit.Unavailable, err)
 	}
 	k.journal, err = journal.Open(ctx, journal.Config{
-		Log: s.Log, State: s.State, Attempts: s.Attempts, Retention: cfg.Retention, Committed: k.index.Committed, Trace: trace,
+		Log: s.Log, State: s.State, Attempts: attempts.NewReader(s.Attempts), Retention: cfg.Retention, Committed: k.index.Committed, Trace: trace,
 		Logger: k.log, Metrics: k.metrics,
 	})
 	return exit.With(exit.Unavailable, err)

@@ -23,6 +23,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 	"github.com/treatrelay/relay/sinks"
 	natssink "github.com/treatrelay/relay/sinks/nats"
 	"github.com/treatrelay/relay/sinks/webhook"
@@ -117,8 +118,8 @@ type sinkMaker struct {
 
 	server   *natsserver.Server // for overlays; nil if no sink needs it
 	lanes    *delivery.Dispatcher
-	attempts *journal.AttemptLog // what the sinks do
-	alerts   *journal.Alerts     // nil if nobody wants to be told
+	attempts *attempts.Log   // what the sinks do
+	alerts   *journal.Alerts // nil if nobody wants to be told
 }
 
 // openAccount makes an account and starts nothing. One that is not logged in waits.

@@ -19,6 +19,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/intake/index"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // A monitor looks at a relay that runs. Its methods are for any goroutine.
@@ -102,9 +103,9 @@ func (m *monitor) look(ctx context.Context) api.Status {
 // observe fills in a snapshot and judges each part.
 func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.Time) (v assessment) {
 	parts := j.parts()
-	survey, surveyErr := journal.Survey{}, errJournalAway
+	survey, surveyErr := query.Survey{}, errJournalAway
 	if j.storage.Connected() {
-		survey, surveyErr = j.journal.Survey(ctx)
+		survey, surveyErr = query.TakeSurvey(ctx, j.journal)
 	}
 	fillJournal(&s.Journal, j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count
 	if s.Journal.State != api.StateOK {
@@ -113,7 +114,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.T
 	for _, c := range parts.cfg.Accounts {
 		a := accountOf(parts, c)
 		if known := j.index.Account(c.Account); known.Seen {
-			a.LastTreat = &journal.Newest{Time: known.Newest.Journaled.UTC(), Origin: originOf(&known.Newest)}
+			a.LastTreat = &query.Newest{Time: known.Newest.Journaled.UTC(), Origin: originOf(&known.Newest)}
 		}
 		v.ofAccount(&a, now)
 		s.Accounts = append(s.Accounts, a)
@@ -134,7 +135,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.T
 			continue
 		}
 		l := lane.Status()
-		var backlog *journal.Backlog
+		var backlog *query.Backlog
 		if surveyErr == nil {
 			b := survey.Backlogs[l.Sink]
 			backlog = &b
@@ -145,7 +146,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.T
 	return v
 }
 
-func fillJournal(j *api.JournalStatus, h journal.Health, s journal.Survey, events uint64, err error) {
+func fillJournal(j *api.JournalStatus, h journal.Health, s query.Survey, events uint64, err error) {
 	j.State, j.Reason = api.StateOK, ""
 	j.LastMinute, j.LastWrite, j.Waiting = h.LastMinute, h.LastWrite.UTC(), h.Waiting
 	if err == nil {
@@ -198,7 +199,7 @@ func accountOf(parts live, c config.Account) api.AccountStatus {
 	return a
 }
 
-func laneOf(l *delivery.LaneStatus, b *journal.Backlog, typ string, now time.Time) api.SinkStatus {
+func laneOf(l *delivery.LaneStatus, b *query.Backlog, typ string, now time.Time) api.SinkStatus {
 	s := api.SinkStatus{
 		Sink: l.Sink, Type: typ, State: api.StateOK, InFlight: l.InFlight, Retries: l.Retries, Delivered: l.Delivered, Failures: l.Failures,
 		LastDelivery: l.LastDelivery.UTC(), Reason: text.Line(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),

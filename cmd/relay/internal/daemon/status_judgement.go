@@ -8,7 +8,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery"
-	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // An assessment is a judgement that is being reached.
@@ -81,7 +81,7 @@ func (v *assessment) ofAccount(a *api.AccountStatus, now time.Time) {
 
 // ofLane judges a lane. What its destination does, or the operator has asked for, is no reason to be not ready. b is nil while the
 // journal's server does not answer, which is the journal's trouble.
-func (v *assessment) ofLane(l *delivery.LaneStatus, b *journal.Backlog, now time.Time) {
+func (v *assessment) ofLane(l *delivery.LaneStatus, b *query.Backlog, now time.Time) {
 	part := "sink " + l.Sink
 	switch {
 	case !l.State.DisabledSince.IsZero():

@@ -11,6 +11,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 	"github.com/treatrelay/relay/socket"
 )
 
@@ -22,11 +23,11 @@ func TestJudgement(t *testing.T) {
 		a.Account = "a"
 		return func(v *assessment) { v.ofAccount(&a, now) }
 	}
-	lane := func(l delivery.LaneStatus, b *journal.Backlog) func(*assessment) {
+	lane := func(l delivery.LaneStatus, b *query.Backlog) func(*assessment) {
 		l.Sink = "s"
 		return func(v *assessment) { v.ofLane(&l, b, now) }
 	}
-	waiting := func(d time.Duration) *journal.Backlog { return &journal.Backlog{Pending: 3, Oldest: before(d)} }
+	waiting := func(d time.Duration) *query.Backlog { return &query.Backlog{Pending: 3, Oldest: before(d)} }
 	for name, tt := range map[string]struct {
 		judge func(*assessment)
 		state string
@@ -42,17 +43,17 @@ func TestJudgement(t *testing.T) {
 		"only an old token":    {account(api.AccountStatus{Connection: api.ConnNone, Token: auth.Active, TokenEnds: before(time.Minute)}), api.StateDegraded, "could not be renewed"},
 		"only a refused token": {account(api.AccountStatus{Connection: api.ConnNone, Token: grants.NotLoggedIn, Fix: "relay auth login a"}), api.StateDegraded, "not_logged_in"},
 
-		"idle lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, &journal.Backlog{}), api.StateReady, ""},
+		"idle lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, &query.Backlog{}), api.StateReady, ""},
 		"new event":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, waiting(time.Second)), api.StateReady, ""},
 		"long backlog":      {lane(delivery.LaneStatus{Moved: before(time.Second)}, waiting(time.Hour)), api.StateReady, ""},
 		"full lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour), Load: delivery.Load{Full: true}}, waiting(time.Hour)), api.StateReady, ""},
 		"stuck lane":        {lane(delivery.LaneStatus{Moved: before(time.Hour)}, waiting(time.Hour)), api.StateNotReady, "its lane is stuck: 3 events"},
-		"unread journal":    {lane(delivery.LaneStatus{UnreadSince: before(time.Second), Unread: "timeout"}, &journal.Backlog{}), api.StateNotReady, "cannot read the journal"},
+		"unread journal":    {lane(delivery.LaneStatus{UnreadSince: before(time.Second), Unread: "timeout"}, &query.Backlog{}), api.StateNotReady, "cannot read the journal"},
 		"journal away":      {lane(delivery.LaneStatus{UnreadSince: before(time.Second), Unread: "timeout"}, nil), api.StateReady, ""}, // told of the journal
 		"down":              {lane(delivery.LaneStatus{State: journal.SinkState{DownSince: before(time.Hour), Reason: "503\nx"}}, waiting(time.Hour)), api.StateDegraded, "503 x"},
 		"disabled and down": {lane(delivery.LaneStatus{State: journal.SinkState{DownSince: now, DisabledSince: before(time.Hour)}}, waiting(time.Hour)), api.StateDegraded, "disabled"},
-		"accepts nothing":   {lane(delivery.LaneStatus{Load: delivery.Load{InFlight: 2, Taken: before(time.Hour)}, LastDelivery: before(time.Hour)}, &journal.Backlog{}), api.StateDegraded, "accepts nothing"},
-		"accepts slowly":    {lane(delivery.LaneStatus{Load: delivery.Load{InFlight: 2, Taken: before(time.Hour)}, LastDelivery: before(time.Second)}, &journal.Backlog{}), api.StateReady, ""},
+		"accepts nothing":   {lane(delivery.LaneStatus{Load: delivery.Load{InFlight: 2, Taken: before(time.Hour)}, LastDelivery: before(time.Hour)}, &query.Backlog{}), api.StateDegraded, "accepts nothing"},
+		"accepts slowly":    {lane(delivery.LaneStatus{Load: delivery.Load{InFlight: 2, Taken: before(time.Hour)}, LastDelivery: before(time.Second)}, &query.Backlog{}), api.StateReady, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var v assessment

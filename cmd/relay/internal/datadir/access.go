@@ -15,6 +15,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
 // An Access is how a command comes to the journal of a data folder, whether or not a relay runs there.
@@ -71,7 +72,7 @@ func (a *Access) with(ctx context.Context, use func(*journal.Journal) error, rea
 	if err != nil {
 		return err
 	}
-	j, err := journal.Attach(ctx, journal.Config{Log: s.Log, State: s.State, Attempts: s.Attempts, Logger: a.Log})
+	j, err := journal.Attach(ctx, journal.Config{Log: s.Log, State: s.State, Attempts: attempts.NewReader(s.Attempts), Logger: a.Log})
 	if err != nil {
 		return exit.With(exit.Unavailable, err)
 	}

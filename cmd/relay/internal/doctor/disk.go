@@ -18,6 +18,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // What a disk should have and do.
@@ -226,7 +227,7 @@ func (d *doctor) journal(ctx context.Context) (f Finding) {
 }
 
 // inspectJournal inspects the journal where it is, whatever is wrong with the configuration.
-func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *datadir.Teardown) (look journal.Overview, err error) {
+func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *datadir.Teardown) (look query.Overview, err error) {
 	var s datadir.Storage
 	switch {
 	case external:
@@ -245,5 +246,5 @@ func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *datadi
 	if err != nil {
 		return look, err
 	}
-	return j.Inspect(ctx)
+	return query.Inspect(ctx, j)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // Export is relay export: treats as a file.
@@ -63,7 +64,7 @@ for a formula gets a ' before it in CSV.`,
 }
 
 // exportFile writes a file that is there whole or not at all.
-func exportFile(ctx context.Context, p *state.State, filter journal.EventFilter, format, path string) error {
+func exportFile(ctx context.Context, p *state.State, filter query.EventFilter, format, path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
 		return exit.With(exit.Unavailable, fmt.Errorf("write %s: %w", path, err))
@@ -80,14 +81,14 @@ func exportFile(ctx context.Context, p *state.State, filter journal.EventFilter,
 }
 
 // exportEvents writes the events that match, and counts them.
-func exportEvents(ctx context.Context, p *state.State, filter journal.EventFilter, format string, w io.Writer) (n int, err error) {
+func exportEvents(ctx context.Context, p *state.State, filter query.EventFilter, format string, w io.Writer) (n int, err error) {
 	buffered := bufio.NewWriterSize(w, 64<<10)
-	write := func(e journal.JournaledEvent) error {
+	write := func(e query.Event) error {
 		_, err := fmt.Fprintf(buffered, "%s\n", e.Line)
 		return err
 	}
 	if format == "csv" {
-		write = func(e journal.JournaledEvent) error {
+		write = func(e query.Event) error {
 			event, err := e.Event()
 			if err != nil {
 				return err
@@ -99,7 +100,7 @@ func exportEvents(ctx context.Context, p *state.State, filter journal.EventFilte
 		}
 	}
 	err = p.WithJournal(ctx, func(j *journal.Journal) error {
-		return eachEvent(ctx, j, filter, func(e journal.JournaledEvent) error {
+		return eachEvent(ctx, j, filter, func(e query.Event) error {
 			n++
 			return write(e)
 		})

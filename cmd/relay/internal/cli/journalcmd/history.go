@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // eventFlags choose events of the journal.
@@ -34,8 +35,8 @@ func (f *eventFlags) register(flags *pflag.FlagSet, origins string) {
 }
 
 // filter is what the flags say. Of origins it takes those that are allowed.
-func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter journal.EventFilter, err error) {
-	filter = journal.EventFilter{Accounts: f.accounts, IDs: f.ids}
+func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter query.EventFilter, err error) {
+	filter = query.EventFilter{Accounts: f.accounts, IDs: f.ids}
 	if err := state.CheckAccountNames(f.accounts); err != nil {
 		return filter, err
 	}
@@ -62,8 +63,8 @@ func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter j
 }
 
 // eachEvent calls use for each event that matches.
-func eachEvent(ctx context.Context, j *journal.Journal, filter journal.EventFilter, use func(journal.JournaledEvent) error) error {
-	for e, err := range j.Events(ctx, filter) {
+func eachEvent(ctx context.Context, j *journal.Journal, filter query.EventFilter, use func(query.Event) error) error {
+	for e, err := range query.Events(ctx, j, filter) {
 		if err != nil {
 			return err
 		}
@@ -97,7 +98,7 @@ or not relay runs.`,
 			}
 			list := &eventList{State: p, json: asJSON}
 			err = p.WithJournal(cmd.Context(), func(j *journal.Journal) error {
-				return eachEvent(cmd.Context(), j, filter, func(e journal.JournaledEvent) error {
+				return eachEvent(cmd.Context(), j, filter, func(e query.Event) error {
 					if err := list.add(e); err != nil {
 						return err
 					}
@@ -129,7 +130,7 @@ type eventList struct {
 	n    int
 }
 
-func (l *eventList) add(e journal.JournaledEvent) error {
+func (l *eventList) add(e query.Event) error {
 	l.n++
 	if l.json {
 		_, err := fmt.Fprintf(l.Out, "%s\n", e.Line)

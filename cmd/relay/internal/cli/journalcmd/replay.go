@@ -19,6 +19,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // replayFlags are those of relay replay.
@@ -123,17 +124,17 @@ func accountsOf(sink config.Sink, wanted []string) ([]string, error) {
 }
 
 // sinkReady is the status of a sink that has its place in the journal. Before it has, what is put before it would not reach it.
-func sinkReady(ctx context.Context, j *journal.Journal, name string) (journal.SinkStatus, error) {
-	all, err := j.Sinks(ctx, []string{name})
+func sinkReady(ctx context.Context, j *journal.Journal, name string) (query.SinkStatus, error) {
+	all, err := query.Sinks(ctx, j, []string{name})
 	if err != nil {
-		return journal.SinkStatus{}, err
+		return query.SinkStatus{}, err
 	}
 	for _, s := range all {
 		if s.Sink == name && s.Opened {
 			return s, nil
 		}
 	}
-	return journal.SinkStatus{}, exit.With(exit.Unavailable, fmt.Errorf("sink %s has never run, so it has no place in the journal yet: start relay with it once", name))
+	return query.SinkStatus{}, exit.With(exit.Unavailable, fmt.Errorf("sink %s has never run, so it has no place in the journal yet: start relay with it once", name))
 }
 
 // afterwards says when the sink gets what was put before it.
@@ -152,7 +153,7 @@ type replay struct {
 	*state.State
 	sink     string
 	flags    *replayFlags
-	filter   journal.EventFilter
+	filter   query.EventFilter
 	at       checkpoint
 	pacer    pacer
 	progress terminal.Progress
@@ -171,7 +172,7 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 	}
 	r.filter.After, r.filter.Last, r.begun = r.at.done, r.at.last, true
 	if r.flags.dryRun {
-		return eachEvent(ctx, j, r.filter, func(e journal.JournaledEvent) error {
+		return eachEvent(ctx, j, r.filter, func(e query.Event) error {
 			r.n++
 			return r.progress.Show(r.n, e.Time)
 		})
@@ -181,7 +182,7 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	events := make(chan journal.JournaledEvent, replayBatch)
+	events := make(chan query.Event, replayBatch)
 	var sender sync.WaitGroup
 	var sendErr error
 	sender.Go(func() {
@@ -189,7 +190,7 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 			stop(sendErr)
 		}
 	})
-	err = eachEvent(ctx, j, r.filter, func(e journal.JournaledEvent) error {
+	err = eachEvent(ctx, j, r.filter, func(e query.Event) error {
 		if err := r.pacer.wait(ctx, e.Time); err != nil {
 			return err
 		}
@@ -212,7 +213,7 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 const replayBatch = journal.MaxBatch
 
 // send sends the events that come until there are no more, and notes how far it has come.
-func (r *replay) send(ctx context.Context, j *journal.Journal, events <-chan journal.JournaledEvent) error {
+func (r *replay) send(ctx context.Context, j *journal.Journal, events <-chan query.Event) error {
 	for first := range events {
 		waiting, latest := []pipeline.Record{first.Record}, first.Time
 		for more := true; more && len(waiting) < replayBatch; {

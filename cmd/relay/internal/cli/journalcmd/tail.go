@@ -15,6 +15,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // tailFlags are those of relay tail.
@@ -57,7 +58,7 @@ type tail struct {
 	*state.State
 	tailFlags
 	match *rules.Filter // nil: all
-	from  journal.FollowConfig
+	from  query.FollowConfig
 	begun bool // from says where to go on
 }
 
@@ -66,7 +67,7 @@ const tailPause = 500 * time.Millisecond
 
 // runTail shows events until ctx ends or the reader leaves. The journal has to be there at first, and is waited for afterwards.
 func runTail(ctx context.Context, p *state.State, f *tailFlags) error {
-	t := &tail{State: p, tailFlags: *f, from: journal.FollowConfig{Accounts: f.accounts}}
+	t := &tail{State: p, tailFlags: *f, from: query.FollowConfig{Accounts: f.accounts}}
 	err := state.CheckAccountNames(f.accounts)
 	if err != nil {
 		return err
@@ -138,7 +139,7 @@ func (t *tail) follow(ctx context.Context, j *journal.Journal) error {
 	t.begun = true
 	log := t.Logger()
 	log.Debug().Uint64("number", t.from.After).Msg("following the journal")
-	err = j.Follow(ctx, t.from, func(e journal.JournaledEvent) error {
+	err = query.Follow(ctx, j, t.from, func(e query.Event) error {
 		t.from.After = e.Seq
 		if err := t.show(e); err != nil {
 			return &showError{err}
@@ -151,7 +152,7 @@ func (t *tail) follow(ctx context.Context, j *journal.Journal) error {
 	return &lostError{exit.With(exit.Unavailable, err)}
 }
 
-func (t *tail) show(e journal.JournaledEvent) error {
+func (t *tail) show(e query.Event) error {
 	if t.match != nil {
 		if ok, err := t.match.Match(e.Record); err == nil && !ok {
 			return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // Trace is relay trace: the way of one event.
@@ -34,9 +35,9 @@ and redrives. Attempts are kept for 30 days. It works whether or not relay runs.
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var t *journal.Trace
+			var t *query.Trace
 			err := p.WithJournal(cmd.Context(), func(j *journal.Journal) (err error) {
-				t, err = j.Trace(cmd.Context(), args[0])
+				t, err = query.Find(cmd.Context(), j, args[0])
 				return err
 			})
 			if err != nil {
@@ -89,7 +90,7 @@ type TraceStep struct {
 	Reason     string `json:"reason,omitempty"`
 }
 
-func traceSteps(t *journal.Trace) (steps []TraceStep, err error) {
+func traceSteps(t *query.Trace) (steps []TraceStep, err error) {
 	r := t.Event
 	if r.Seq > 0 {
 		journaled := TraceStep{
@@ -133,7 +134,7 @@ func printSteps(w io.Writer, steps []TraceStep) error {
 	return nil
 }
 
-func tabulateSteps(w io.Writer, t *journal.Trace, steps []TraceStep) error {
+func tabulateSteps(w io.Writer, t *query.Trace, steps []TraceStep) error {
 	r := t.Event
 	head := r.ID + "  no longer in the journal"
 	if r.Seq > 0 {

@@ -1,4 +1,4 @@
-// Package frame is the form in which a segment holds its records, and a reader that finds them whatever lies between.
+// Package frame is the encoding of a record in a segment, and a scanner that finds records between damaged bytes.
 package frame
 
 import (
@@ -10,19 +10,19 @@ import (
 
 // A frame is: CRC32C of all that follows (4 bytes), length of the body and flags (4), number (8), body. All numbers are little endian.
 const (
-	// HeaderSize is what stands before the body.
+	// HeaderSize is the number of bytes before the body.
 	HeaderSize = 16
-	// MaxBody bounds the encoded entry.
+	// MaxBody bounds the size of the encoded entry.
 	MaxBody = 8 << 20
 
 	lengthBits = 1<<24 - 1
-	// FlagSynced says that all frames before this one were synced when it was written.
+	// FlagSynced means that all frames before this one were synced when it was written.
 	FlagSynced = 1 << 31
-	// FlagControl says that the body is no entry.
+	// FlagControl means that the body is not an entry.
 	FlagControl = 1 << 30
 )
 
-// Frame is what is read of one. The body is part of what it was read from.
+// Frame is a decoded frame. Body shares memory with the buffer it was read from.
 type Frame struct {
 	Number uint64
 	Flags  uint32
@@ -38,14 +38,15 @@ func Append(b []byte, number uint64, flags uint32, e *journal.Entry) []byte {
 	return b
 }
 
-// Finish writes the header of the frame that b is.
+// Finish writes the header of the frame b.
 func Finish(b []byte, number uint64, flags uint32) {
 	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-HeaderSize)|flags) //nolint:gosec // bounded by MaxBody
 	binary.LittleEndian.PutUint64(b[8:], number)
 	binary.LittleEndian.PutUint32(b, disk.Checksum(b[4:]))
 }
 
-// Size returns how long the frame is that begins with b, which has at least HeaderSize bytes. It is 0 if there can be none.
+// Size returns the length of the frame that begins with b, which has at least HeaderSize bytes. It returns 0 if b cannot be a
+// frame.
 func Size(b []byte) int {
 	word := binary.LittleEndian.Uint32(b[4:])
 	n := word & lengthBits
@@ -58,7 +59,7 @@ func Size(b []byte) int {
 // Number returns the number in a frame's header.
 func Number(b []byte) uint64 { return binary.LittleEndian.Uint64(b[8:]) }
 
-// Parse reads the frame that b is. It reports false if the checksum does not match.
+// Parse decodes the frame b. It reports false if the checksum does not match.
 func Parse(b []byte) (Frame, bool) {
 	if disk.Checksum(b[4:]) != binary.LittleEndian.Uint32(b) {
 		return Frame{}, false

@@ -6,32 +6,32 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
 )
 
-// Scanner reads the frames of a segment in their order. It passes over what is no frame.
+// Scanner reads the frames of a segment in order. It reports bytes that are not a frame as [KindBad].
 type Scanner struct {
 	R     io.ReaderAt
-	Size  int64  // how far it reads
+	Size  int64  // where it stops
 	Off   int64  // where the next item begins
-	Prev  uint64 // the number of the record before it
+	Prev  uint64 // the number of the previous record
 	Limit uint64 // the highest number that a record may have
-	Chunk int    // how much is read at once
-	Keep  bool   // what was returned stays valid
+	Chunk int    // bytes per read
+	Keep  bool   // returned items stay valid
 
 	buf []byte
-	at  int64 // where buf begins in the file
+	at  int64 // offset of buf in the file
 }
 
-// Kind is what an [Item] is.
+// Kind is the kind of an [Item].
 type Kind uint8
 
 // The kinds of items.
 const (
-	KindEnd     Kind = iota // nothing follows but zeroes, or records beyond the limit
+	KindEnd     Kind = iota // only zeroes follow, or records beyond the limit
 	KindRecord              // a frame with an entry
-	KindControl             // another frame
-	KindBad                 // bytes that are no frame
+	KindControl             // a frame without an entry
+	KindBad                 // bytes that are not a frame
 )
 
-// Item is what a scanner finds. The body is valid until the next one, if the scanner does not keep it.
+// Item is something that a scanner finds. Unless the scanner has Keep set, its body is valid until the next call of Next.
 type Item struct {
 	Kind Kind
 	Off  int64
@@ -39,7 +39,7 @@ type Item struct {
 	Frame
 }
 
-// Next returns what follows.
+// Next returns the next item.
 func (s *Scanner) Next() (Item, error) {
 	it := Item{Off: s.Off}
 	f, size, err := s.frameAt(s.Off)
@@ -73,13 +73,13 @@ func (s *Scanner) Next() (Item, error) {
 	return it, nil
 }
 
-// Begins reports whether the frame of that number seems to begin at off.
+// Begins reports whether a frame with that number seems to begin at off. It does not check the checksum.
 func (s *Scanner) Begins(number uint64, off int64) bool {
 	head, err := s.view(off, HeaderSize)
 	return err == nil && len(head) == HeaderSize && Number(head) == number && Size(head) > 0
 }
 
-// frameAt reads the frame at off. Its size is 0 if there is none.
+// frameAt reads the frame at off. The size is 0 if there is none.
 func (s *Scanner) frameAt(off int64) (Frame, int, error) {
 	head, err := s.view(off, HeaderSize)
 	if err != nil || len(head) < HeaderSize {
@@ -100,7 +100,7 @@ func (s *Scanner) frameAt(off int64) (Frame, int, error) {
 	return f, size, nil
 }
 
-// content returns where something else than zeroes follows.
+// content returns the offset of the next byte that is not zero, or the end.
 func (s *Scanner) content(off int64) (int64, error) {
 	for off < s.Size {
 		b, err := s.view(off, 4<<10)
@@ -120,7 +120,7 @@ func (s *Scanner) content(off int64) (int64, error) {
 	return s.Size, nil
 }
 
-// find returns where the next record begins whose number and checksum fit, at off or later, or the end.
+// find returns the offset of the next record with the right number and checksum at off or later, or the end.
 func (s *Scanner) find(off int64) (int64, error) {
 	for off+HeaderSize <= s.Size {
 		b, err := s.view(off, 32<<10)
@@ -151,13 +151,13 @@ func (s *Scanner) find(off int64) (int64, error) {
 	return s.Size, nil
 }
 
-// fits reports whether b may begin with the header of a record that follows.
+// fits reports whether b may begin with the header of a later record.
 func (s *Scanner) fits(b []byte) bool {
 	n := Number(b)
 	return n > s.Prev && n <= s.Limit && Size(b) > 0
 }
 
-// view returns n bytes at off, or less at the end.
+// view returns n bytes at off, or fewer at the end.
 func (s *Scanner) view(off int64, n int) ([]byte, error) {
 	n = int(max(min(int64(n), s.Size-off), 0))
 	if i := off - s.at; i >= 0 && i+int64(n) <= int64(len(s.buf)) {
@@ -173,7 +173,7 @@ func (s *Scanner) view(off int64, n int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if got < want { // the file is shorter
+	if got < want { // the file has shrunk
 		s.Size = off + int64(got)
 	}
 	return s.buf[:min(n, got)], nil

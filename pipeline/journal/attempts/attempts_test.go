@@ -1,4 +1,4 @@
-package journal_test
+package attempts_test
 
 import (
 	"bytes"
@@ -19,47 +19,14 @@ import (
 
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/attempts"
 	"github.com/treatrelay/relay/pipeline/journal/filelog"
 )
 
-// attemptLog runs a log of attempts until the test ends or stop is called.
-func (r *rig) attemptLog() (l *journal.AttemptLog, stop func()) {
-	r.t.Helper()
-	l, err := journal.OpenAttemptLog(r.t.Context(), journal.AttemptConfig{Log: r.Attempts, Logger: stacktest.Logger(r.t), Metrics: r.Metrics})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	ctx := context.WithoutCancel(r.t.Context())
-	running.Go(func() { l.Run(ctx) })
-	stop = func() {
-		l.Close()
-		running.Wait()
-	}
-	closeRig := r.stop
-	r.stop = func() {
-		stop()
-		closeRig()
-	}
-	return l, stop
-}
-
-func (r *rig) attemptsOf(id string) (all []pipeline.Attempt) {
-	r.t.Helper()
-	for a, err := range r.Journal.Attempts(r.t.Context(), id, time.Time{}) {
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		all = append(all, a)
-	}
-	return all
-}
-
 func TestAttemptsAreKept(t *testing.T) {
 	const n = 5000
-	r := openRig(t, t.TempDir())
-	l, stop := r.attemptLog()
+	r := newRig(t)
+	l, stop := r.run()
 	at := time.Date(2026, 7, 16, 21, 0, 0, 0, time.FixedZone("", 7200))
 	for i := range n {
 		a := pipeline.Attempt{Time: at, Sink: fmt.Sprint("sink", i%3), Events: []string{fmt.Sprint("trt_", i), "trt_all"}, Endpoint: "https://bot.example", Latency: time.Duration(i)}
@@ -77,8 +44,8 @@ func TestAttemptsAreKept(t *testing.T) {
 	if !a.Time.Equal(at) || a.Sink != "sink1" || a.Status != 500 || a.Latency != 4321 || a.Answer != "<b>\n" || a.Endpoint != "https://bot.example" {
 		t.Errorf("attempt %+v", a)
 	}
-	if len(a.Error) > journal.AttemptText || len(a.Error) < journal.AttemptText-utf8.UTFMax || !utf8.ValidString(a.Error) {
-		t.Errorf("an error of %d bytes, want about %d", len(a.Error), journal.AttemptText)
+	if len(a.Error) > attempts.MaxText || len(a.Error) < attempts.MaxText-utf8.UTFMax || !utf8.ValidString(a.Error) {
+		t.Errorf("an error of %d bytes, want about %d", len(a.Error), attempts.MaxText)
 	}
 	if got := len(r.attemptsOf("trt_all")); got != n {
 		t.Errorf("%d attempts of the event that is in all, want %d", got, n)
@@ -89,7 +56,7 @@ func TestAttemptsAreKept(t *testing.T) {
 	if entries := stacktest.ReadAll(t, r.Attempts); len(entries) > n/20 {
 		t.Errorf("%d attempts make %d entries: they are to be written together", n, len(entries))
 	}
-	if got := r.Metric(r.t, "relay_attempts_dropped_total"); got != 0 {
+	if got := r.Metric(t, "relay_attempts_dropped_total"); got != 0 {
 		t.Errorf("%v attempts were dropped", got)
 	}
 	// Another process reads them.
@@ -102,7 +69,7 @@ func TestAttemptsAreKept(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	r.eventually(func() error { // it sees what is synced, which is done behind
+	stacktest.Eventually(t, func() error { // it sees what is synced, which is done behind
 		if a, b := len(stacktest.ReadAll(t, beside)), len(stacktest.ReadAll(t, r.Attempts)); a != b {
 			return fmt.Errorf("another process reads %d entries of %d", a, b)
 		}
@@ -110,12 +77,12 @@ func TestAttemptsAreKept(t *testing.T) {
 	})
 }
 
-// What cannot be written is dropped beyond a bound, counted, and said once; nobody waits for it.
+// Attempts beyond the bound of the buffer are dropped and counted. That is logged once, and Add never blocks.
 func TestAttemptsBeyondTheBuffer(t *testing.T) {
-	r := openRig(t, t.TempDir())
+	r := newRig(t)
 	var said bytes.Buffer
 	r.Registry = prometheus.NewRegistry()
-	l, err := journal.OpenAttemptLog(t.Context(), journal.AttemptConfig{Log: r.Attempts, Logger: zerolog.New(&said), Metrics: pipeline.NewMetrics(r.Registry)})
+	l, err := attempts.Open(t.Context(), attempts.Config{Log: r.Attempts, Logger: zerolog.New(&said), Metrics: pipeline.NewMetrics(r.Registry)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,9 +92,9 @@ func TestAttemptsBeyondTheBuffer(t *testing.T) {
 	}
 	l.Close()
 	l.Run(t.Context())
-	dropped := int(r.Metric(r.t, "relay_attempts_dropped_total"))
+	dropped := int(r.Metric(t, "relay_attempts_dropped_total"))
 	if dropped < n/2 || dropped >= n {
-		t.Errorf("%d of %d attempts were dropped, want what exceeds %d bytes", dropped, n, journal.AttemptBuffer)
+		t.Errorf("%d of %d attempts were dropped, want what exceeds %d bytes", dropped, n, attempts.BufferBytes)
 	}
 	if lines := strings.Count(said.String(), "\n"); lines != 1 {
 		t.Errorf("%d lines about it, want 1:\n%s", lines, said.String())
@@ -139,12 +106,12 @@ func TestAttemptsBeyondTheBuffer(t *testing.T) {
 	}
 	lines := 0
 	for _, rec := range stacktest.ReadAll(t, r.Attempts) {
-		text, err := journal.DecodeAttempts(rec.Data)
+		text, err := attempts.Decode(rec.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
 		lines += bytes.Count(text, []byte("\n"))
-		if len(text) > journal.AttemptChunk+4<<10 {
+		if len(text) > attempts.ChunkBytes+4<<10 {
 			t.Errorf("an entry of %d bytes", len(text))
 		}
 	}
@@ -153,25 +120,10 @@ func TestAttemptsBeyondTheBuffer(t *testing.T) {
 	}
 }
 
-// Without a log of attempts, as before the first run of a relay that keeps one, there are none.
-func TestNoAttemptsYet(t *testing.T) {
-	r := openRig(t, t.TempDir())
-	if got := r.attemptsOf("trt_1"); len(got) > 0 {
-		t.Errorf("attempts %v", got)
-	}
-	r = openRig(t, t.TempDir(), func(c *journal.Config) { c.Attempts = nil })
-	if got := r.attemptsOf("trt_1"); len(got) > 0 {
-		t.Errorf("attempts %v", got)
-	}
-	if _, err := r.Journal.Sinks(t.Context(), []string{"bot"}); err != nil {
-		t.Error(err)
-	}
-}
-
-// Both run beside each other: what several goroutines add is all there.
+// Attempts that several goroutines add are all in the log.
 func TestAttemptsOfSeveral(t *testing.T) {
-	r := openRig(t, t.TempDir())
-	l, stop := r.attemptLog()
+	r := newRig(t)
+	l, stop := r.run()
 	var adders sync.WaitGroup
 	for g := range 8 {
 		adders.Go(func() {
@@ -210,7 +162,7 @@ func TestAttemptLine(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		got := journal.AppendAttempt(nil, &a)
+		got := attempts.AppendLine(nil, &a)
 		if string(got) != string(want)+"\n" {
 			rt.Errorf("%s, want %s", got, want)
 		}
@@ -227,7 +179,7 @@ func BenchmarkAttempt(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := journal.OpenAttemptLog(b.Context(), journal.AttemptConfig{Log: log, Logger: zerolog.Nop()})
+	l, err := attempts.Open(b.Context(), attempts.Config{Log: log, Logger: zerolog.Nop()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -251,10 +203,21 @@ func BenchmarkAttempt(b *testing.B) {
 	}
 }
 
+// A log that holds nothing, and one that is not there, have no attempts.
+func TestNoAttemptsYet(t *testing.T) {
+	r := newRig(t)
+	if got := r.attemptsOf("trt_1"); len(got) > 0 {
+		t.Errorf("attempts %v", got)
+	}
+	for a, err := range attempts.NewReader(nil).Of(t.Context(), "trt_1", time.Time{}) {
+		t.Errorf("attempt %v, error %v", a, err)
+	}
+}
+
 func FuzzDecodeAttempts(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(journal.EncodeAttempts(map[string]uint64{"bot": 7, "": 0}, []byte("line\n")))
+	f.Add(attempts.Encode(map[string]uint64{"bot": 7, "": 0}, []byte("line\n")))
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		_, _ = journal.DecodeAttempts(b)
+		_, _ = attempts.Decode(b)
 	})
 }

@@ -38,7 +38,7 @@ func TestLastWords(t *testing.T) {
 			var tries atomic.Int32
 			asked := make(chan struct{})
 			sink := &box{single: true, rule: func(ctx context.Context, _ pipeline.Record) error {
-				if c.answer == nil && tries.Add(1) <= schedule.StepAside {
+				if c.answer == nil && tries.Add(1) <= schedule.DeferAfter {
 					return errors.New("status 500")
 				}
 				close(asked)

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	watchEvery     = 5 * time.Second // how long a suspended machine may take to notice it, once awake
+	watchEvery     = 5 * time.Second // how soon a suspended machine notices after it wakes
 	goodbyeTimeout = time.Second
-	joinTimeout    = time.Minute // for the server's authorization, which may ask others
+	joinTimeout    = time.Minute // for the server's authorization, which may call other services
 )
 
 var (
@@ -20,39 +20,39 @@ var (
 	errJoinTimeout = fmt.Errorf("not authorized within %v, though the server is alive", joinTimeout)
 )
 
-// pulse is when the server was last heard. Silence counts only while somebody listens: when the reader waits for room
-// in the queue, what the server sends lies unread, and says nothing about the server.
-type pulse struct {
+// liveness tracks when the server was last heard. Silence counts only while the reader listens: while it waits for room
+// in the queue, frames lie unread, which says nothing about the server.
+type liveness struct {
 	mu     sync.Mutex
 	heard  time.Time // any frame
 	pinged time.Time // a ping
 	isDeaf bool
 }
 
-// beat notes that a frame came.
-func (p *pulse) beat(now time.Time) {
+// noteFrame records a frame.
+func (p *liveness) noteFrame(now time.Time) {
 	p.mu.Lock()
 	p.heard = now
 	p.mu.Unlock()
 }
 
-// ping notes that a ping came.
-func (p *pulse) ping(now time.Time) {
+// notePing records a ping.
+func (p *liveness) notePing(now time.Time) {
 	p.mu.Lock()
 	p.pinged = now
 	p.mu.Unlock()
 }
 
-// deaf notes whether the reader has stopped listening. Silence begins anew when it listens again.
-func (p *pulse) deaf(deaf bool) {
+// setPaused records whether the reader has stopped listening. Silence restarts when it listens again.
+func (p *liveness) setPaused(deaf bool) {
 	p.mu.Lock()
 	p.heard, p.isDeaf = time.Now(), deaf
 	p.mu.Unlock()
 }
 
-// silence returns how long nothing came although somebody listened. It goes by the wall clock if that says more: the
-// monotonic clock stands still while a machine is suspended.
-func (p *pulse) silence(now time.Time) time.Duration {
+// silence returns how long nothing arrived while the reader listened. It uses the wall clock if that is longer, since
+// the monotonic clock stops while a machine is suspended.
+func (p *liveness) silence(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.isDeaf {
@@ -61,15 +61,15 @@ func (p *pulse) silence(now time.Time) time.Duration {
 	return max(now.Sub(p.heard), now.Round(0).Sub(p.heard.Round(0)))
 }
 
-// behind reports whether frames come or wait, and yet no ping did for longer than an interval: then it lies further
-// back among them.
-func (p *pulse) behind(now time.Time, interval, lately time.Duration) bool {
+// behind reports whether frames arrive or wait, but no ping came for longer than an interval. Then the ping is queued
+// behind them.
+func (p *liveness) behind(now time.Time, interval, lately time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return (p.isDeaf || now.Sub(p.heard) < lately) && now.Sub(p.pinged) > interval
 }
 
-// keep beats and listens until ctx ends or the server is dead, and says why.
+// keep sends heartbeats and watches the server until ctx ends or the server is dead. It returns why.
 func (s *session) keep(ctx context.Context) error {
 	interval, timeout := s.link.handshake.pingInterval, s.link.handshake.pingTimeout
 	tick := min(watchEvery, interval, timeout/2)
@@ -87,7 +87,7 @@ func (s *session) keep(ctx context.Context) error {
 		case <-wait.C:
 		}
 		now := time.Now()
-		silence := s.pulse.silence(now)
+		silence := s.liveness.silence(now)
 		switch {
 		case silence >= interval+timeout:
 			return &fault{kindLost, fmt.Errorf("nothing heard for %v: the server or the way to it is dead",
@@ -102,21 +102,21 @@ func (s *session) keep(ctx context.Context) error {
 		if p.every > 0 {
 			sleep = min(sleep, p.ping(ctx, now))
 		}
-		if s.link.rev == EIO4 && s.pulse.behind(now, interval, tick) {
-			// The server waits for the answer to a ping that we have not come to. It takes a pong in advance.
-			_ = s.link.conn.write(ctx, string(framePong)) // that it fails, the reader learns too, after it has read what is left
+		if s.link.rev == EIO4 && s.liveness.behind(now, interval, tick) {
+			// The server waits for the answer to a ping that is still unread. It accepts a pong in advance.
+			_ = s.link.conn.write(ctx, string(framePong)) // the reader notices a failure too, after it has read the rest
 		}
 		wait.Reset(sleep)
 	}
 }
 
-// pinger sends our own pings: those of revision 3, and where the server sends them, pings of the WebSocket beneath, so that
-// at least every keepalive something of ours goes over the connection and no proxy takes it for idle.
+// pinger sends the client's pings: those of revision 3, and WebSocket pings where the server sends the others. So
+// something is sent at least every keepalive, and no proxy takes the connection for idle.
 type pinger struct {
 	link  *link
 	every time.Duration // zero: never
 	next  time.Time
-	busy  atomic.Bool // a ping of the WebSocket waits for its answer
+	busy  atomic.Bool // a WebSocket ping waits for its answer
 	work  sync.WaitGroup
 }
 
@@ -126,14 +126,14 @@ func newPinger(s *session, now time.Time) *pinger {
 		p.next = now.Add(p.every)
 		return p
 	}
-	p.next = now // at once: its answer shows the revision however slow authorization is
+	p.next = now // at once: the answer shows the revision, however slow authorization is
 	if interval := s.link.handshake.pingInterval; p.every == 0 || interval < p.every {
 		p.every = interval
 	}
 	return p
 }
 
-// ping sends one if it is time to, and returns in how long it is again.
+// ping sends a ping if it is due. It returns the time until the next one.
 func (p *pinger) ping(ctx context.Context, now time.Time) time.Duration {
 	if now.Before(p.next) {
 		return p.next.Sub(now)
@@ -141,7 +141,7 @@ func (p *pinger) ping(ctx context.Context, now time.Time) time.Duration {
 	p.next = now.Add(p.every)
 	switch {
 	case p.link.rev == EIO3:
-		_ = p.link.conn.write(ctx, string(framePing)) // that it fails, the reader learns too, after it has read what is left
+		_ = p.link.conn.write(ctx, string(framePing)) // the reader notices a failure too, after it has read the rest
 	case p.busy.CompareAndSwap(false, true):
 		p.work.Go(func() { // it waits for the answer
 			p.link.conn.ping(ctx)
@@ -151,12 +151,12 @@ func (p *pinger) ping(ctx context.Context, now time.Time) time.Duration {
 	return p.every
 }
 
-// goodbye leaves "/", and ends a session by polling, so that the server need not guess.
+// goodbye leaves "/", and closes a polling session, so that the server need not wait for a timeout.
 func (s *session) goodbye(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), goodbyeTimeout, errGoodbye)
 	defer cancel()
 	_ = s.link.conn.write(ctx, string([]byte{frameMessage, packetDisconnect}))
 	if p, ok := s.link.conn.(*polling); ok && p.upgraded.ws.Load() == nil {
-		_ = s.link.conn.write(ctx, string(frameClose)) // the end of a request would not tell the server for long
+		_ = s.link.conn.write(ctx, string(frameClose)) // the server would not notice the end of a request soon
 	}
 }

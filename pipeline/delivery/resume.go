@@ -14,13 +14,13 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// resumed is what a destination has said where to go on, see [pipeline.Resumer].
+// resumed is the answer of a destination where to go on, see [pipeline.Resumer].
 type resumed struct {
-	asked bool            // it can say it
-	dead  map[uint64]bool // numbers beyond that which are dead letters already
+	asked bool            // the destination can answer
+	dead  map[uint64]bool // later numbers that are dead letters already
 }
 
-// begin restores what an earlier run has left.
+// begin restores the state of an earlier run.
 func (l *Lane) begin(ctx context.Context, c journal.Cursor) error {
 	resumer, ok := l.sink.(pipeline.Resumer)
 	ok = ok && l.queues.together
@@ -47,7 +47,7 @@ func (l *Lane) begin(ctx context.Context, c journal.Cursor) error {
 	for _, span := range c.Open {
 		for number := span.First; number <= span.Last; number++ {
 			if l.schedule.SteppedAside(number) {
-				l.schedule.Claim(number) // it waits for its time
+				l.schedule.Claim(number) // it waits for its next attempt
 				continue
 			}
 			l.left.AddOne(number)
@@ -56,7 +56,7 @@ func (l *Lane) begin(ctx context.Context, c journal.Cursor) error {
 	return l.beginSink(ctx)
 }
 
-// beginSink reads what is known of the sink.
+// beginSink reads the state of the sink.
 func (l *Lane) beginSink(ctx context.Context) error {
 	state, err := l.journal().SinkState(ctx, l.cfg.Sink)
 	if errors.Is(err, journal.ErrDamagedValue) {
@@ -79,12 +79,12 @@ func (l *Lane) beginSink(ctx context.Context) error {
 	return nil
 }
 
-// resume puts a cursor where the destination says that it stands. The destination goes before the cursor in either direction: one that was
-// killed together with relay may hold more, and one that lost what it had not synced holds less.
+// resume moves a cursor to where the destination stands. The destination overrides the cursor in either direction: one
+// that was killed together with relay may hold more, and one that lost unsynced data holds less.
 //
-// For this the cursor of such a lane never passes what it has in hand (see [ledger]). So its open numbers are events that stepped aside. They stay open whether the
-// destination stands before or behind them. What was open otherwise is beyond the cursor, and above the destination's number it is read again,
-// below it was accepted: a destination with one queue accepts in order.
+// The cursor of such a lane never passes an event in hand (see [ledger]), so its open numbers are deferred events. They
+// stay open wherever the destination stands. What was in hand is beyond the cursor. Above the destination's number it
+// is read again; below, it was accepted, since a destination with one queue accepts in order.
 func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Cursor) (journal.Cursor, error) {
 	number, id, ok, err := sink.LastAccepted(ctx)
 	if err != nil {
@@ -96,16 +96,16 @@ func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Curs
 	first, next := l.journal().Bounds()
 	at := cursor.Place{Next: number + 1}
 	switch record, err := l.journal().Get(ctx, number); {
-	case number < first: // so long ago that nothing of it can be unsynced
+	case number < first: // too old to be unsynced
 		return c, nil
-	case number >= next && number-next > nearEnd: // of another journal
+	case number >= next && number-next > nearEnd: // from another journal
 		l.log.Warn().Uint64("number", number).Str("id", id).Msg("destination holds a number that the journal has never given: the lane goes by its own cursor")
 		return c, nil
 	case number >= next: // the journal has lost its end, and the cursor was not saved since
 		if err := l.home.reserve(ctx, "the destination of sink "+l.cfg.Sink, number); err != nil {
 			return c, err
 		}
-	case errors.Is(err, journal.ErrNotHeld): // it is damaged
+	case errors.Is(err, journal.ErrNotHeld): // the record is damaged
 	case err != nil:
 		return c, err
 	case l.recordOf(&record).ID != id:
@@ -126,7 +126,7 @@ func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Curs
 	}, nil
 }
 
-// reopen adds to open numbers those from the cursor on that had stepped aside when it was not saved any more: the destination has what is behind them.
+// reopen adds to the open numbers the deferred events from the cursor on, since the destination has what follows them.
 func (l *Lane) reopen(ctx context.Context, open cursor.Numbers, from, next uint64) (cursor.Numbers, error) {
 	all, _, err := schedule.NewStore(l.journal().State(), l.cfg.Sink).All(ctx)
 	if err != nil {
@@ -148,7 +148,7 @@ func (l *Lane) reopen(ctx context.Context, open cursor.Numbers, from, next uint6
 	return open, nil
 }
 
-// deadBeyond returns the numbers beyond one that are dead letters of the sink, of those that the lane had come to.
+// deadBeyond returns the numbers after one that are dead letters of the sink, as far as the lane had read.
 func (l *Lane) deadBeyond(ctx context.Context, number, came uint64) (map[uint64]bool, error) {
 	dead := make(map[uint64]bool)
 	for at := number + 1; at < came+nearEnd; {
@@ -169,10 +169,10 @@ func (l *Lane) deadBeyond(ctx context.Context, number, came uint64) (map[uint64]
 	return dead, nil
 }
 
-// recordOf is a record as the sink gets it. A mark has the id of the digest that the sink is to be sent of it.
+// recordOf returns the record for the sink. For a backfill batch it has the id of the sink's digest.
 func (l *Lane) recordOf(r *journal.Record) pipeline.Record {
 	record := r.Delivery()
-	if r.Kind == journal.Heal {
+	if r.Kind == journal.Backfill {
 		record.ID = l.digester.ID(r)
 	}
 	return record

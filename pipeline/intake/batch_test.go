@@ -20,10 +20,10 @@ func (r *rig) checkMarks(account string) (marks int) {
 	held := make(map[uint64]int)
 	records := r.records()
 	for _, one := range records {
-		if one.Kind != journal.Heal || one.Account != account {
+		if one.Kind != journal.Backfill || one.Account != account {
 			continue
 		}
-		var m journal.HealMark
+		var m journal.BackfillBatch
 		if err := json.Unmarshal(one.Data, &m); err != nil || m.Last >= one.Number || m.Account != account || m.Provider != "treatstream" {
 			r.t.Fatalf("mark %+v at %d, %v", m, one.Number, err)
 		}
@@ -52,12 +52,12 @@ func TestMarkWithoutComparisons(t *testing.T) {
 	rec := r.reconciler(in, &provider{}, ReconcileConfig{})
 	rec.Wake()
 	r.eventually(func() error {
-		if s := r.Index.Account("acc"); s.Healed != s.Backfilled || s.Healed == 0 {
+		if s := r.Index.Account("acc"); s.Batched != s.Backfilled || s.Batched == 0 {
 			return errors.New("there is no mark")
 		}
 		return nil
 	})
-	if r.reconcile(rec); rec.marks.due {
+	if r.reconcile(rec); rec.batches.due {
 		t.Error("it would look again")
 	}
 	if marks := r.checkMarks("acc"); marks != 1 {
@@ -88,7 +88,7 @@ func TestMarks(t *testing.T) {
 	}
 	var marks []journal.Record
 	for _, one := range r.records() {
-		if one.Kind == journal.Heal {
+		if one.Kind == journal.Backfill {
 			marks = append(marks, one)
 		}
 	}
@@ -105,7 +105,7 @@ func TestMarks(t *testing.T) {
 		}
 		all := r.records()
 		last := all[slices.IndexFunc(all, func(one journal.Record) bool { return one.Ref != 0 })]
-		if last.Kind != journal.Heal || last.Ref != marks[2].Number || string(last.Data) != string(marks[2].Data) {
+		if last.Kind != journal.Backfill || last.Ref != marks[2].Number || string(last.Data) != string(marks[2].Data) {
 			t.Errorf("%+v", last)
 		}
 		r.stop()
@@ -129,7 +129,7 @@ func TestMarkKeepsOrder(t *testing.T) {
 		r.eventually(func() error { return in.queuedIs(1) })
 		rec := NewReconciler(in, &provider{}, ReconcileConfig{})
 		waiting.Go(func() {
-			if err := rec.writeMark(t.Context(), journal.Span{First: 1, Last: 1}, 0); err != nil {
+			if err := rec.writeBatch(t.Context(), journal.Span{First: 1, Last: 1}, 0); err != nil {
 				t.Error(err)
 			}
 		})
@@ -143,7 +143,7 @@ func TestMarkKeepsOrder(t *testing.T) {
 		for _, one := range r.records() {
 			kinds = append(kinds, one.Kind)
 		}
-		if want := []journal.Kind{journal.Reject, journal.Treat, journal.Heal}; !slices.Equal(kinds, want) {
+		if want := []journal.Kind{journal.Reject, journal.Treat, journal.Backfill}; !slices.Equal(kinds, want) {
 			t.Fatalf("the journal holds %v, want %v", kinds, want)
 		}
 		r.Stop()

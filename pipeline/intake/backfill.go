@@ -15,35 +15,36 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// know takes what the reply holds of the time before the baseline, and the journal has not, for known, and reports whether anything else is missing.
-// Not among them are so many that the log has lost. If it is not the first reply of the account, it is of another login: then the baseline becomes
-// that of its channel, unless the account has had that.
-func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first bool, result *Reconciliation) (more bool, err error) {
+// recordBaseline adds to the baseline what the reply holds of the time before it and the journal does not, except for treats that
+// the log has lost. It reports whether anything else is missing. If this is not the first reply of the account, it
+// belongs to a new login: then the baseline is replaced by one of the new channel, unless the account has had that
+// channel before.
+func (r *Reconciler) recordBaseline(ctx context.Context, g *input, base *baseline, first bool, result *Reconciliation) (more bool, err error) {
 	in := r.intake
-	c := match.New(slices.Clone(g.Treats), in.norm.Location) // which puts them in order, once
+	c := match.New(slices.Clone(g.Treats), in.norm.Location) // which also sorts them
 	same := false
 	var all []history.Treat
-	err = r.measure(ctx, c, base, func() {
-		now, cutoff := time.Now(), base.cutoff(g.ahead)
+	err = r.countTreats(ctx, c, base, func() {
+		now, cutoff := time.Now(), base.cutoff(g.clockAhead)
 		if !first {
-			other, at := base.otherChannel(c, g.Channels, g.ahead)
+			other, at := base.otherChannel(c, g.Channels, g.clockAhead)
 			if same = !other; same {
 				return
 			}
 			cutoff = at
-			base.follow()
+			base.replaceChannel()
 		}
 		newest := in.index.Account(in.norm.Account).Newest
-		all, more = c.Split(c.InZone(cutoff, now.Add(g.ahead), &newest, g.ahead).Unix())
-		in.healing.credits, in.healing.baseline = nil, base.ID
+		all, more = c.Split(c.InZone(cutoff, now.Add(g.clockAhead), &newest, g.clockAhead).Unix())
+		in.overlap.credits, in.overlap.baseline = nil, base.ID
 		for i := range all {
-			in.healing.expect(match.TraitOf(all[i].Core, all[i].Same), knownBefore, now)
+			in.overlap.expect(match.TraitOf(all[i].Core, all[i].Same), knownBefore, now)
 		}
 	})
 	if err != nil {
 		return false, err
 	}
-	base.settle(g.login, g.Channels)
+	base.noteReply(g.login, g.Channels)
 	if same {
 		floor := base.floor().Unix()
 		g.Treats = slices.DeleteFunc(g.Treats, func(p history.Treat) bool { return p.Same.Second < floor })
@@ -53,34 +54,30 @@ func (r *Reconciler) know(ctx context.Context, g *given, base *baseline, first b
 	return more, in.writeKnown(ctx, base, all)
 }
 
-// heal journals what is missing, oldest first. What comes live before its turn is journaled as live instead.
-func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseline, g *given, result *Reconciliation) error {
+// backfill journals the missing treats, oldest first. If one arrives live before its turn, it is journaled as live instead.
+func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, base *baseline, g *input, result *Reconciliation) error {
 	in := r.intake
-	lost, err := in.index.LostHealMarks(ctx, in.norm.Account)
+	lost, err := in.index.LostBatches(ctx, in.norm.Account)
 	if err != nil {
 		return err
 	}
-	if r.marks.lost = lost; lost == nil {
-		r.marks.lost = make(map[journal.Span]uint64) // it is known that there are none
+	if r.batches.lost = lost; lost == nil {
+		r.batches.lost = make(map[journal.Span]uint64) // read, and there are none
 	}
-	var gone []gap
-	err = r.measure(ctx, c, base, func() {
-		gone, result.Rewritten = gapsOf(c.Missing()), c.Rewritten()
+	var gone []missing
+	err = r.countTreats(ctx, c, base, func() {
+		gone, result.Rewritten = missingOf(c.Missing()), c.Rewritten()
 		result.Withheld, result.WithheldFrom = c.Withheld()
-		in.healing.await(c, gone, c.Shift(time.Now().Add(g.ahead)))
+		in.overlap.expectMissing(c, gone, c.Shift(time.Now().Add(g.clockAhead)))
 	})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		in.turn <- struct{}{} // who holds it does so for as long as its own context lets it
-		in.healing.drop()
-		<-in.turn
-	}()
+	defer in.cleanUp(ctx, in.overlap.endBackfill)
 	for window := range slices.Chunk(gone, healWindow) {
 		queued := 0
 		for i := range window {
-			done, err := r.backfill(ctx, c, g.reply, &window[i])
+			done, err := r.backfillOne(ctx, c, g.reply, &window[i])
 			switch {
 			case errors.Is(err, treat.ErrNotTreat): // too large for the journal
 				result.Unusable++
@@ -98,8 +95,8 @@ func (r *Reconciler) heal(ctx context.Context, c *match.Comparison, base *baseli
 	return nil
 }
 
-// backfill queues one treat of the reply, and reports false if it has come live meanwhile.
-func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, reply history.Reply, p *gap) (bool, error) {
+// backfillOne queues one treat of the reply. It reports false if the treat has arrived live meanwhile.
+func (r *Reconciler) backfillOne(ctx context.Context, c *match.Comparison, reply history.Reply, p *missing) (bool, error) {
 	in := r.intake
 	t, err := p.Body(reply)
 	if err != nil {
@@ -116,14 +113,14 @@ func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, reply hi
 	if p.credit.live != nil {
 		return false, nil
 	}
-	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.Lost, marks: r.marks.lost}
+	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.Lost, lostBatches: r.batches.lost}
 	q.ordinal = max(c.Ordinal(p.Same), in.repeats.counts[keyOf(&f)].next)
 	for {
 		lost, ok := c.NextLost(p.Same)
 		if !ok {
 			break
 		}
-		if r.free(q.hits, &f, lost.Ordinal) { // it has not come live meanwhile
+		if r.free(q.hits, &f, lost.Ordinal) { // it has not arrived live meanwhile
 			q.ordinal, q.ref = lost.Ordinal, lost.Number
 			break
 		}
@@ -133,11 +130,11 @@ func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, reply hi
 		return false, err
 	}
 	p.credit.role, p.credit.last = journaledBefore, now
-	r.marks.due = true
+	r.batches.due = true
 	return true, nil
 }
 
-// free reports whether no treat of that ordinal was journaled again, or is about to be.
+// free reports whether the treat of that ordinal was not journaled again, and is not about to be.
 func (r *Reconciler) free(hits []index.Hit, f *fingerprint.Fingerprint, ordinal uint64) bool {
 	if r.intake.repeats.counts[keyOf(f)].next > ordinal {
 		return false
@@ -145,9 +142,9 @@ func (r *Reconciler) free(hits []index.Hit, f *fingerprint.Fingerprint, ordinal 
 	return !slices.ContainsFunc(hits, func(h index.Hit) bool { return h.Repeat == ordinal+1 && !h.Lost })
 }
 
-// measure counts the account's events and what comes live meanwhile, those that wait for the disk included. Then it calls settle,
-// before anything more comes live.
-func (r *Reconciler) measure(ctx context.Context, c *match.Comparison, base *baseline, settle func()) error {
+// countTreats counts the account's events, including those that still wait for the disk and those that arrive live
+// meanwhile. Then it calls settle, before anything else arrives live.
+func (r *Reconciler) countTreats(ctx context.Context, c *match.Comparison, base *baseline, settle func()) error {
 	in := r.intake
 	if err := in.index.CatchUp(ctx); err != nil {
 		return err
@@ -156,30 +153,34 @@ func (r *Reconciler) measure(ctx context.Context, c *match.Comparison, base *bas
 	if err != nil {
 		return err
 	}
-	// What is queued from now on has a higher number than all before it.
-	in.healing.watching, in.healing.watched = true, nil
+	// What is queued from now on gets a higher number than everything before it.
+	in.overlap.watching, in.overlap.watched = true, nil
 	limit, before := in.index.Through(), in.backlog.begin()
 	leave()
-	number, err := await(ctx, before)
+	number, err := awaitBacklog(ctx, before)
 	if err == nil {
 		err = r.countIndex(ctx, c, base, max(limit, number))
 	}
-	in.turn <- struct{}{} // who holds it does so for as long as its own context lets it
-	defer func() { <-in.turn }()
-	watched := in.healing.watched
-	in.healing.watching, in.healing.watched = false, nil
 	if err != nil {
+		in.cleanUp(ctx, in.overlap.unwatch)
 		return err
 	}
+	if leave, err = in.enter(ctx); err != nil {
+		in.turn.later(in.overlap.unwatch)
+		return err
+	}
+	defer leave()
+	watched := in.overlap.watched
+	in.overlap.unwatch()
 	for i := range watched {
-		c.Came(&watched[i])
+		c.AddLive(&watched[i])
 	}
 	c.Match()
 	settle()
 	return nil
 }
 
-// countIndex counts what the index has of the account up to a number.
+// countIndex counts the events of the account in the index up to a number.
 func (r *Reconciler) countIndex(ctx context.Context, c *match.Comparison, base *baseline, limit uint64) error {
 	in := r.intake
 	if c.Empty() {
@@ -192,25 +193,25 @@ func (r *Reconciler) countIndex(ctx context.Context, c *match.Comparison, base *
 		case h.Number > limit:
 		case h.Known:
 			if tags[h.Baseline] {
-				c.Known(h)
+				c.AddKnown(h)
 			}
-		case h.Repeat == 0: // not a treat that was received
+		case h.Repeat == 0: // not a received treat
 		case h.Lost && !tags[h.Baseline]:
-			c.Miss(h)
+			c.AddLost(h)
 		case tags[h.Baseline]:
-			c.Passed(h)
+			c.MarkTaken(h)
 		default:
-			c.Count(h)
+			c.AddJournaled(h)
 		}
 		return true
 	})
 	if err != nil || !c.Lost() {
 		return err
 	}
-	// What was lost may have been journaled again.
+	// A lost treat may have been journaled again.
 	return in.index.Range(ctx, in.norm.Account, from, to, func(h *index.Hit) bool {
 		if !h.Known && !h.Lost && h.Repeat > 0 && h.Number <= limit {
-			c.Found(&h.Fingerprint, h.Repeat-1)
+			c.MarkRestored(&h.Fingerprint, h.Repeat-1)
 		}
 		return true
 	})

@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 
 	"github.com/treatrelay/relay/pipeline/journal/internal/disk"
+
+	"github.com/treatrelay/relay/pipeline/journal/filelog/internal/segment"
 )
 
-// putBack writes the segment that is written to again, if somebody has removed or replaced its file meanwhile: while it is open, nothing of it is lost.
-// The error says that this is to be tried again.
-func (w *writer) putBack() error {
+// restore writes the file of the active segment again if it was removed or replaced. Nothing is lost while the file is open.
+// An error means that the caller should retry. w.mu is held.
+func (w *writer) restore() error {
 	if w.f == nil || w.broken || !w.displaced() {
 		return nil
 	}
@@ -30,7 +32,7 @@ func (w *writer) putBack() error {
 	return nil
 }
 
-// displaced reports whether the file that is written to is not the one of its name.
+// displaced reports whether the path of the active segment no longer names the open file.
 func (w *writer) displaced() bool {
 	here, err := w.f.Stat()
 	if err != nil {
@@ -40,7 +42,7 @@ func (w *writer) displaced() bool {
 	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(here, there)
 }
 
-// content reads the segment that is written to.
+// content reads the active segment.
 func (w *writer) content() ([]byte, error) {
 	b := make([]byte, w.active().size)
 	n, err := disk.ReadAt(w.f, b, 0)
@@ -52,30 +54,30 @@ func (w *writer) content() ([]byte, error) {
 
 func (w *writer) rewrite(b []byte) error {
 	seg := w.active()
-	if err := replaceFile(w.log.opts.Dir, segmentName(seg.first), b, true); err != nil {
+	if err := replaceFile(w.log.opts.Dir, segment.Name(seg.first), b, true); err != nil {
 		return err
 	}
 	f, err := disk.OpenFile(w.f.Name(), os.O_RDWR)
 	if err != nil {
 		return err
 	}
-	_ = w.f.Close() // of a file that has no name
+	_ = w.f.Close() // the file is no longer reachable by its name
 	w.f = f
 	w.log.files.forget(seg.first)
 	w.log.catalog.update(func() { seg.allocated = 0 })
 	return nil
 }
 
-// putBackActive puts back the segment of that number, if it is the one that is written to, which it reports.
-func (w *writer) putBackActive(first uint64) (active bool, err error) {
+// restoreActive restores the segment that starts at first if it is the active one. It reports whether it is.
+func (w *writer) restoreActive(first uint64) (active bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.active().first != first {
 		return false, nil
 	}
-	if err := w.putBack(); err != nil {
+	if err := w.restore(); err != nil {
 		return true, err
 	}
-	_, err = os.Lstat(filepath.Join(w.log.opts.Dir, segmentName(first)))
+	_, err = os.Lstat(filepath.Join(w.log.opts.Dir, segment.Name(first)))
 	return true, err
 }

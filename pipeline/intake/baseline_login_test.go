@@ -309,7 +309,7 @@ func TestBeginWithoutADisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b baseline
-	if err := json.Unmarshal(value, &b); err != nil || first != nil && !b.Moment.Equal(begun) || bytes.Contains(value, []byte("null")) {
+	if err := json.Unmarshal(value, &b); err != nil || first != nil && !b.Cutoff.Equal(begun) || bytes.Contains(value, []byte("null")) {
 		t.Errorf("%v after %v: %s", err, first, value)
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// limits are how many deliveries may be under way at a time, and begin in a second.
+// limits bound the concurrent deliveries and their rate.
 type limits struct {
-	slots chan struct{} // nil: any number
-	rate  *rate.Limiter // nil: any rate
+	slots chan struct{} // nil: unlimited
+	rate  *rate.Limiter // nil: unlimited
 }
 
 func newLimits(concurrency int, perSecond float64) (l limits) {
@@ -29,7 +29,7 @@ func newLimits(concurrency int, perSecond float64) (l limits) {
 	return l
 }
 
-// enter waits until one more delivery may begin, and reports false if ctx ended before.
+// enter waits until one more delivery may start. It reports false if ctx ends first.
 func (l *limits) enter(ctx context.Context) bool {
 	if l.slots != nil {
 		select {
@@ -51,11 +51,11 @@ func (l *limits) leave() {
 	}
 }
 
-// prober says when a destination that fails as a whole is probed.
+// prober schedules the probes of a destination that is down.
 type prober struct {
 	policy Policy
-	under  bool // a probe is under way
-	failed int  // probes since it is down
+	under  bool // a probe is running
+	failed int  // failed probes of this outage
 	wait   *backoff.ExponentialBackOff
 }
 
@@ -69,24 +69,24 @@ func (p *prober) backoff() *backoff.ExponentialBackOff {
 	return p.wait
 }
 
-// A breakerEvent is a change for the better or the worse.
+// A breakerEvent is a change of the breaker.
 type event struct {
 	kind   pipeline.AlertKind // AlertDown, AlertDisabled or AlertRecovered; empty: only the time of the next probe has changed
-	probes int                // that failed
-	since  time.Time          // when it began to fail
+	probes int                // failed ones
+	since  time.Time          // start of the outage
 	reason string
 }
 
-// news are the events of which nobody was notified yet.
+// news holds the events that were not reported yet.
 type news struct {
 	notify    func(event)
-	notifying sync.Mutex // held by the one who notifies, so that it happens in the order of the events
+	notifying sync.Mutex // held while reporting, so that events are reported in order
 	waiting   []event
 }
 
 func (n *news) add(events []event) { n.waiting = append(n.waiting, events...) }
 
-// report notifies of the events that nobody was notified of yet, in their order.
+// report reports the pending events in order.
 func (b *Breaker) report() {
 	b.news.notifying.Lock()
 	defer b.news.notifying.Unlock()
@@ -103,29 +103,29 @@ func (b *Breaker) report() {
 	}
 }
 
-// operator is what a breaker knows of the state on disk, by which the operator enables and disables the sink.
+// operator tracks the state on disk, by which the operator enables and disables the sink.
 type operator struct {
-	gone     bool    // the destination says that it is gone, and that is not on disk yet
-	revision uint64  // of the state on disk that holds what the destination said last
-	missed   *ruling // what the operator said meanwhile
+	gone     bool            // the destination is gone, and that is not on disk yet
+	revision uint64          // of the state on disk with the destination's last report
+	missed   *operatorChange // what the operator has changed meanwhile
 }
 
-// A ruling is what the operator says by the state on disk.
-type ruling struct {
+// A ruling is a change by the operator.
+type operatorChange struct {
 	state    journal.SinkState
 	revision uint64
 }
 
-// unsaved returns the state, and whether it holds that the destination is gone, which is not on disk yet.
+// unsaved returns the state, and whether it includes that the destination is gone, which is not on disk yet.
 func (b *Breaker) unsaved() (state journal.SinkState, gone bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state, b.operator.gone
 }
 
-// saved says that what [Breaker.unsaved] returned is on disk, as that revision.
+// saved records that the result of [Breaker.unsaved] is on disk, with that revision.
 func (b *Breaker) saved(revision uint64, gone bool) {
-	if !gone { // then it holds what the operator said last, which is still to be obeyed
+	if !gone { // it holds the operator's last change, which is still to be applied
 		return
 	}
 	b.mu.Lock()
@@ -133,20 +133,19 @@ func (b *Breaker) saved(revision uint64, gone bool) {
 	b.operator = operator{revision: revision}
 	b.mu.Unlock()
 	if missed != nil {
-		b.obey(missed.state, missed.revision)
+		b.applyOperator(missed.state, missed.revision)
 	}
 }
 
-// obey does as the operator says, who disables and enables the sink by its state on disk. What is older than what the breaker
-// itself has put there does not count.
-func (b *Breaker) obey(s journal.SinkState, revision uint64) {
+// applyOperator applies a state that the operator has written to disk. It ignores a state older than the breaker's own last one.
+func (b *Breaker) applyOperator(s journal.SinkState, revision uint64) {
 	b.mu.Lock()
 	if revision <= b.operator.revision {
 		b.mu.Unlock()
 		return
 	}
 	if b.operator.gone {
-		b.operator.missed = &ruling{s, revision}
+		b.operator.missed = &operatorChange{s, revision}
 		b.mu.Unlock()
 		return
 	}
@@ -168,8 +167,8 @@ func (b *Breaker) obey(s journal.SinkState, revision uint64) {
 	b.report()
 }
 
-// Wake makes a state of what was read from disk, and reports whether the clock was ahead when it was written: then it is to be kept
-// again, for the next start would calculate from the same wrong time.
+// Wake converts a state that was read from disk. It reports whether the clock was ahead when the state was written.
+// Then it must be saved again, or the next start would calculate with the wrong time.
 func Wake(s *journal.SinkState, now time.Time) (ahead bool) {
 	if s.NotBefore.IsZero() {
 		return false
@@ -182,15 +181,15 @@ func Wake(s *journal.SinkState, now time.Time) (ahead bool) {
 	return false
 }
 
-// Policy says how long a lane waits between two probes of a destination that fails as a whole: growing times, each
-// varied by a fifth either way.
+// Policy configures the delays between probes of a destination that is down. They grow, and vary by 20 %.
 type Policy struct {
 	Initial, Max time.Duration
-	// Alone is how long an event that is refused as its own fault is tried if there is no other to compare it with. Then it is given up.
+	// Alone is how long an event that is refused as its own fault is retried if there is no other event to compare it
+	// with. Then it is given up.
 	Alone time.Duration
 }
 
-// WithDefaults fills in what is zero: 1 s, 1 min and 15 min.
+// WithDefaults replaces zero values: 1 s, 1 min and 15 min.
 func (p Policy) WithDefaults() Policy {
 	if p.Initial == 0 {
 		p.Initial = time.Second

@@ -13,16 +13,16 @@ import (
 // The pairs of a crowd are as many as there can be.
 func TestCrowdHasMostPairs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		draw := func(label string) (all []contender) {
+		draw := func(label string) (all []candidate) {
 			for i := range rapid.IntRange(0, 7).Draw(t, label) {
 				sender, message := rapid.SampledFrom([]string{"", "a"}).Draw(t, "sender"), rapid.SampledFrom([]string{"", "b", "c"}).Draw(t, "message")
 				core := fingerprint.Of(&pipeline.Data{Sender: &sender, Title: &sender, Message: &message}).Core
-				all = append(all, contender{Trait{core, uint64(rapid.IntRange(0, 1).Draw(t, "content")), int64(rapid.IntRange(50, 75).Draw(t, "second"))}, int32(i), alone})
+				all = append(all, candidate{Trait{core, uint64(rapid.IntRange(0, 1).Draw(t, "content")), int64(rapid.IntRange(50, 75).Draw(t, "second"))}, int32(i), unmatched})
 			}
 			slices.SortStableFunc(all, compareContenders)
 			return all
 		}
-		cr := crowd{theirs: draw("theirs"), ours: draw("ours")}
+		cr := group{theirs: draw("theirs"), ours: draw("ours")}
 		if rapid.Bool().Draw(t, "as if it were large") {
 			cr.pairExact()
 			cr.pairInOrder()
@@ -30,11 +30,11 @@ func TestCrowdHasMostPairs(t *testing.T) {
 		cr.match()
 		got := 0
 		for i, their := range cr.theirs {
-			if their.partner == alone {
+			if their.partner == unmatched {
 				continue
 			}
 			got++
-			if _, ok := Apart(&their.Trait, &cr.ours[their.partner].Trait); !ok || cr.ours[their.partner].partner != int32(i) {
+			if _, ok := Distance(&their.Trait, &cr.ours[their.partner].Trait); !ok || cr.ours[their.partner].partner != int32(i) {
 				t.Fatalf("%+v is no pair with %+v", their, cr.ours[their.partner])
 			}
 		}
@@ -45,13 +45,13 @@ func TestCrowdHasMostPairs(t *testing.T) {
 }
 
 // most tries all ways to make pairs.
-func most(theirs, ours []contender, taken uint) int {
+func most(theirs, ours []candidate, taken uint) int {
 	if len(theirs) == 0 {
 		return 0
 	}
 	best := most(theirs[1:], ours, taken)
 	for i := range ours {
-		if _, ok := Apart(&theirs[0].Trait, &ours[i].Trait); ok && taken&(1<<i) == 0 {
+		if _, ok := Distance(&theirs[0].Trait, &ours[i].Trait); ok && taken&(1<<i) == 0 {
 			best = max(best, 1+most(theirs[1:], ours, taken|1<<i))
 		}
 	}

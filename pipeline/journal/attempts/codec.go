@@ -1,4 +1,4 @@
-package journal
+package attempts
 
 import (
 	"bytes"
@@ -16,18 +16,19 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// The data of an entry of the kind AttemptLines: a version, a table of the sinks with the number of the entry that holds the newest attempts
-// of each before this one, and the lines, compressed as an S2 block. In the table a number follows each name, which has its length before it.
-const attemptVersion = 1
+// The data of a [journal.AttemptLines] entry: the version, a table and the lines, compressed as an S2 block. The table maps
+// each sink to the number of the previous entry with attempts of it. It is a count, then for each sink the length of its
+// name, the name and the number; all numbers are unsigned varints.
+const formatVersion = 1
 
-var errAttemptLines = errors.New("not an entry of the log of attempts")
+var errFormat = errors.New("not an entry of the log of attempts")
 
-// maxAttemptLines bounds what is decompressed.
-const maxAttemptLines = 8 << 20
+// maxDecoded bounds the size of the decompressed lines.
+const maxDecoded = 8 << 20
 
-// encodeAttempts appends the data of an entry to b.
-func encodeAttempts(b []byte, newest map[string]uint64, lines []byte) []byte {
-	b = append(b, attemptVersion)
+// encode appends the data of an entry to b.
+func encode(b []byte, newest map[string]uint64, lines []byte) []byte {
+	b = append(b, formatVersion)
 	b = binary.AppendUvarint(b, uint64(len(newest)))
 	for _, sink := range slices.Sorted(maps.Keys(newest)) {
 		b = binary.AppendUvarint(b, uint64(len(sink)))
@@ -35,20 +36,20 @@ func encodeAttempts(b []byte, newest map[string]uint64, lines []byte) []byte {
 		b = binary.AppendUvarint(b, newest[sink])
 	}
 	b = slices.Grow(b, s2.MaxEncodedLen(len(lines)))
-	block := s2.Encode(b[len(b):cap(b)], lines) // into the room behind b
+	block := s2.Encode(b[len(b):cap(b)], lines) // into the spare capacity of b
 	return append(b, block...)
 }
 
-// decodeAttempts reads what encodeAttempts has made.
-func decodeAttempts(b []byte) (newest map[string]uint64, lines []byte, err error) {
-	if len(b) == 0 || b[0] != attemptVersion {
-		return nil, nil, errAttemptLines
+// decode is the inverse of encode.
+func decode(b []byte) (newest map[string]uint64, lines []byte, err error) {
+	if len(b) == 0 || b[0] != formatVersion {
+		return nil, nil, errFormat
 	}
 	b = b[1:]
 	number := func() (n uint64) {
 		n, size := binary.Uvarint(b)
 		if size <= 0 {
-			err = errAttemptLines
+			err = errFormat
 			return 0
 		}
 		b = b[size:]
@@ -58,7 +59,7 @@ func decodeAttempts(b []byte) (newest map[string]uint64, lines []byte, err error
 	for left := number(); left > 0 && err == nil; left-- {
 		size := number()
 		if err != nil || size > uint64(len(b)) {
-			return nil, nil, errAttemptLines
+			return nil, nil, errFormat
 		}
 		sink := string(b[:size])
 		b = b[size:]
@@ -67,17 +68,17 @@ func decodeAttempts(b []byte) (newest map[string]uint64, lines []byte, err error
 	if err != nil {
 		return nil, nil, err
 	}
-	if size, err := s2.DecodedLen(b); err != nil || size > maxAttemptLines {
-		return nil, nil, errAttemptLines
+	if size, err := s2.DecodedLen(b); err != nil || size > maxDecoded {
+		return nil, nil, errFormat
 	}
 	if lines, err = s2.Decode(nil, b); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errAttemptLines, err)
+		return nil, nil, fmt.Errorf("%w: %w", errFormat, err)
 	}
 	return newest, lines, nil
 }
 
-// appendAttempt appends the line of an attempt: the same JSON as encoding/json makes of it.
-func appendAttempt(b []byte, a *pipeline.Attempt) []byte {
+// appendLine appends the line of an attempt, the same JSON that encoding/json makes.
+func appendLine(b []byte, a *pipeline.Attempt) []byte {
 	b = append(b, `{"time":"`...)
 	b = a.Time.AppendFormat(b, time.RFC3339Nano)
 	b = appendText(append(b, `","sink":`...), a.Sink)
@@ -113,7 +114,7 @@ func appendText(b []byte, text string) []byte {
 		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
 			quoted, err := pipeline.EncodeJSON(text)
 			if err != nil {
-				quoted = []byte(`""`) // a text has no error
+				quoted = []byte(`""`) // encoding a string never fails
 			}
 			return append(b, quoted...)
 		}
@@ -123,8 +124,9 @@ func appendText(b []byte, text string) []byte {
 	return append(b, '"')
 }
 
-// attemptsIn calls visit with each attempt in lines that wanted says may be one to read.
-func attemptsIn(lines []byte, wanted func(line []byte) bool, visit func(pipeline.Attempt) bool) error {
+// eachAttempt calls visit with each attempt of lines until visit returns false. It skips lines that wanted rejects without
+// decoding them.
+func eachAttempt(lines []byte, wanted func(line []byte) bool, visit func(pipeline.Attempt) bool) error {
 	for line := range bytes.Lines(lines) {
 		if !wanted(line) {
 			continue

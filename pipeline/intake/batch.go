@@ -1,0 +1,170 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake/index"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// batches tracks the backfill batches of an account.
+type batches struct {
+	// due is true unless a mark covers every event that this process or an earlier one has backfilled.
+	due     bool
+	problem string // the last one that was logged; empty if there is none
+	// compared is true once a comparison of this process has healed what the log has lost.
+	compared bool
+	// lost holds the marks that the log had lost when the current backfill began.
+	lost map[journal.Span]uint64
+}
+
+// batchLimit bounds the writing of backfill batches on a slow disk.
+const batchLimit = 5 * time.Minute
+
+var errBatchLimit = errors.New("it takes more than 5 minutes")
+
+// writeBatches journals a mark of what was backfilled since the last one. If this process is killed before that, the next
+// one does it.
+func (r *Reconciler) writeBatches(ctx context.Context) error {
+	if !r.batches.due || ctx.Err() != nil {
+		return nil
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, batchLimit, errBatchLimit)
+	defer cancel()
+	err := r.tryWriteBatches(bounded)
+	for errors.Is(err, index.ErrDamaged) {
+		err = r.tryWriteBatches(bounded)
+	}
+	if err == nil {
+		r.batches.due = false
+		if r.batches.problem != "" {
+			r.batches.problem = ""
+			r.log.Info().Msg("backfilled treats get digests again")
+		}
+		return nil
+	}
+	if ctx.Err() != nil {
+		return err // shutting down
+	}
+	level := zerolog.DebugLevel
+	if text := err.Error(); text != r.batches.problem {
+		level, r.batches.problem = zerolog.WarnLevel, text
+	}
+	r.log.WithLevel(level).Err(err).Msg("backfilled treats have no digest yet: sinks with backfill: digest get it after the next comparison")
+	return fmt.Errorf("record what was backfilled of %s: %w", r.intake.norm.Account, err)
+}
+
+func (r *Reconciler) tryWriteBatches(ctx context.Context) error {
+	in := r.intake
+	if _, err := in.backlog.wait(ctx); err != nil { // items still on their way to the disk must be in the mark
+		return err
+	}
+	if err := in.index.CatchUp(ctx); err != nil {
+		return err
+	}
+	if err := r.newBatch(ctx); err != nil {
+		return err
+	}
+	// Until a sink has processed a lost mark, it counts the treats that replace lost ones when it reads the replacement
+	// mark. So that mark must come first, and the lost treats before any mark.
+	if !r.batches.compared && r.cfg.Every > 0 {
+		return nil
+	}
+	return r.rewriteLostBatches(ctx)
+}
+
+// newBatch journals a mark of what no mark covers.
+func (r *Reconciler) newBatch(ctx context.Context) error {
+	in := r.intake
+	s := in.index.Account(in.norm.Account)
+	if s.Backfilled <= s.Batched {
+		return nil
+	}
+	span := journal.Span{}
+	err := in.index.Backfilled(ctx, in.norm.Account, s.Batched, time.Time{}, func(h *index.Hit) bool {
+		if span.First == 0 || h.Number < span.First {
+			span.First = h.Number
+		}
+		span.Last = max(span.Last, h.Number)
+		return true
+	})
+	if err != nil || span.Last == 0 {
+		return err
+	}
+	return r.writeBatch(ctx, span, 0)
+}
+
+// rewriteLostBatches journals lost marks again if the log has some of their events.
+func (r *Reconciler) rewriteLostBatches(ctx context.Context) error {
+	in := r.intake
+	lost, err := in.index.LostBatches(ctx, in.norm.Account)
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	spans := make([]journal.Span, 0, len(lost))
+	for span := range lost {
+		spans = append(spans, span)
+	}
+	slices.SortFunc(spans, func(a, b journal.Span) int { return int(int64(a.First) - int64(b.First)) }) //nolint:gosec // not that far apart
+	for _, span := range spans {
+		some := false
+		err := in.index.Backfilled(ctx, in.norm.Account, span.First-1, time.Time{}, func(h *index.Hit) bool {
+			some = some || h.Number <= span.Last
+			return !some
+		})
+		if err != nil {
+			return err
+		}
+		if some {
+			if err := r.writeBatch(ctx, span, lost[span]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeBatch journals a mark and waits until it is on disk. If ref is not 0, the mark replaces that entry. If ctx ends
+// first, the next call of writeMarks waits for it.
+func (r *Reconciler) writeBatch(ctx context.Context, span journal.Span, ref uint64) error {
+	in := r.intake
+	data, err := pipeline.EncodeJSON(journal.BackfillBatch{Account: in.norm.Account, Provider: in.norm.Provider, Span: span})
+	if err != nil {
+		return fmt.Errorf("encode a backfill batch: %w", err)
+	}
+	id := "heal_" + in.norm.Account + "_" + strconv.FormatUint(span.First, 10) + "_" + strconv.FormatUint(span.Last, 10)
+	if ref > 0 {
+		id += "_" + strconv.FormatUint(ref, 10)
+	}
+	entry := journal.Entry{
+		Kind: journal.Backfill, ID: id, Account: in.norm.Account, Provider: in.norm.Provider, Origin: pipeline.OriginBackfill, Ref: ref, Data: data,
+	}
+	if err := in.queueBatch(ctx, entry); err != nil {
+		return err
+	}
+	_, err = in.backlog.wait(ctx)
+	return err
+}
+
+// queueBatch queues the entry in its turn, since the backlog counts in the order of the journal.
+func (in *Intake) queueBatch(ctx context.Context, entry journal.Entry) error {
+	leave, err := in.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	in.backlog.add()
+	if err := in.journal.Enqueue(ctx, journal.Item{Entry: entry, Received: time.Now(), Done: in.backlog.wrote}); err != nil {
+		in.backlog.undo()
+		return err
+	}
+	return nil
+}

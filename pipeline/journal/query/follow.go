@@ -1,0 +1,74 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+// followBatch is how many records one read returns at most.
+const followBatch = 512
+
+// FollowConfig selects the events of [Follow].
+type FollowConfig struct {
+	Accounts []string  // empty: all accounts
+	After    uint64    // by the number in the journal, exclusive
+	Since    time.Time // if After is 0, by the time of journaling; zero: all
+}
+
+// Follow calls visit with each event in the order of the journal, and waits for new ones until ctx ends; then it returns nil.
+// It stops with the error of visit, or with an error if the journal cannot be read, such as a lost connection. To resume,
+// call it again with After set to the number of the last event. It skips events for a single sink: replays, redrives and
+// tests.
+func Follow(ctx context.Context, j *journal.Journal, cfg FollowConfig, visit func(Event) error) error {
+	at := cfg.After + 1
+	if cfg.After == 0 && !cfg.Since.IsZero() {
+		var err error
+		if at, err = j.SeekTime(ctx, cfg.Since); err != nil {
+			return unfollowed(ctx, err)
+		}
+	}
+	for {
+		changed := j.Changed()
+		records, err := j.Read(ctx, at, followBatch)
+		if err != nil {
+			return unfollowed(ctx, err)
+		}
+		for i := range records {
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // the caller has stopped it
+			}
+			r := &records[i]
+			at = r.Number + 1
+			if r.Kind != journal.Treat || !r.IsEvent() || len(cfg.Accounts) > 0 && !slices.Contains(cfg.Accounts, r.Account) {
+				continue
+			}
+			e, err := journaledEvent(r)
+			if err != nil {
+				return err
+			}
+			if err := visit(e); err != nil {
+				return err
+			}
+		}
+		if len(records) > 0 {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// unfollowed wraps an error, and returns nil if ctx has ended.
+func unfollowed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // the caller has stopped it
+	}
+	return fmt.Errorf("follow the journal: %w", err)
+}
