@@ -16,7 +16,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
-	"github.com/treatrelay/relay/cmd/relay/internal/cli/journalcmd"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -158,7 +157,7 @@ func (w *world) traced(id string) {
 	eventually(w.t, func() error { // the log of attempts is written a moment later
 		steps := make(map[string]int)
 		for _, line := range w.relay(exit.OK, "trace", id, "--json").out.get() {
-			var s journalcmd.TraceStep
+			var s api.TraceStep
 			if err := json.Unmarshal([]byte(line), &s); err != nil || s.ID != id {
 				w.t.Fatalf("%q: %v", line, err)
 			}

@@ -7,17 +7,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/treatrelay/relay/cmd/relay/internal/cli"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 )
 
 // status is what relay sinks says of one sink.
-func (w *world) status(name string) (s cli.SinkLine) {
+func (w *world) status(name string) (s api.Sink) {
 	w.t.Helper()
 	var names []string
 	for _, line := range w.relay(exit.OK, "sinks", "--json").out.get() {
-		var one cli.SinkLine
+		var one api.Sink
 		if err := json.Unmarshal([]byte(line), &one); err != nil {
 			w.t.Fatalf("%q: %v", line, err)
 		}

@@ -45,8 +45,8 @@ func (n *Normalizer) normalize(t *treat.Treat, received time.Time) (e pipeline.E
 	}, f
 }
 
-// testIDPrefix is the prefix of the ids of test events, in place of that of treats.
-const testIDPrefix = "tst_"
+// TestIDPrefix is the prefix of the ids of test events, in place of that of treats.
+const TestIDPrefix = "tst_"
 
 // TestEvent makes an event of the origin test, as if a treat had been received at that time. Its id is unique and in a
 // namespace of its own, so it never counts as a treat or a repeat. An empty sender makes it anonymous.
@@ -58,7 +58,7 @@ func (n *Normalizer) TestEvent(at time.Time, sender, title, message string) pipe
 	e.Origin = pipeline.OriginTest
 	var key pipeline.Key
 	_, _ = rand.Read(key[:]) // it never fails
-	e.ID = testIDPrefix + strings.TrimPrefix(pipeline.NewID(e.Time, key, 0), pipeline.TreatIDPrefix)
+	e.ID = TestIDPrefix + strings.TrimPrefix(pipeline.NewID(e.Time, key, 0), pipeline.TreatIDPrefix)
 	return e
 }
 

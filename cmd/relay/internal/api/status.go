@@ -1,11 +1,7 @@
 package api
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"time"
 
@@ -49,14 +45,14 @@ type Status struct {
 
 // Readiness is what follows from a snapshot: what /readyz answers.
 type Readiness struct {
-	State    string    `json:"state"` // ready, degraded or not_ready
+	State    string    `json:"state" jsonschema:"enum=ready,enum=degraded,enum=not_ready"`
 	NotReady []Trouble `json:"not_ready"`
 	Degraded []Trouble `json:"degraded"`
 }
 
 // Trouble is a part of relay that is not as it should be, and why, each in one line.
 type Trouble struct {
-	Part   string `json:"part"` // relay, journal, account NAME or sink NAME
+	Part   string `json:"part" jsonschema_description:"relay, journal, account NAME or sink NAME"`
 	Reason string `json:"reason"`
 }
 
@@ -76,30 +72,30 @@ func (t Trouble) With(accounts []AccountStatus, flags string) string {
 type AccountStatus struct {
 	Account    string        `json:"account"`
 	Provider   string        `json:"provider"`
-	Connection string        `json:"connection"` // connected, connecting, reconnecting, login_needed or none
+	Connection string        `json:"connection" jsonschema:"enum=connected,enum=connecting,enum=reconnecting,enum=login_needed,enum=none"`
 	Since      time.Time     `json:"since,omitzero"`
-	Transport  string        `json:"transport,omitempty"` // websocket or polling, of one that is connected
-	Reason     string        `json:"reason,omitempty"`    // why it is not connected, or not by websocket
-	Reconnects int           `json:"reconnects"`          // since relay runs
+	Transport  string        `json:"transport,omitempty" jsonschema_description:"websocket or polling, of one that is connected"`
+	Reason     string        `json:"reason,omitempty" jsonschema_description:"why it is not connected, or not by websocket"`
+	Reconnects int           `json:"reconnects" jsonschema_description:"since relay runs"`
 	LastTreat  *query.Newest `json:"last_treat,omitempty"`
 	Token      auth.State    `json:"token"`
 	TokenEnds  time.Time     `json:"token_expiry,omitzero"`
-	Fix        string        `json:"fix,omitempty"` // what somebody has to do about the token
+	Fix        string        `json:"fix,omitempty" jsonschema_description:"what somebody has to do about the token"`
 	Withheld   int           `json:"history_withheld,omitempty"`
 }
 
 // JournalStatus is how the journal is. What its server says is nil while that does not answer.
 type JournalStatus struct {
-	State      string    `json:"state"` // ok, failing or away
+	State      string    `json:"state" jsonschema:"enum=ok,enum=failing,enum=away"`
 	Since      time.Time `json:"since,omitzero"`
 	Reason     string    `json:"reason,omitempty"`
-	Server     string    `json:"server"` // files, or the hosts of journal.nats_url
+	Server     string    `json:"server" jsonschema_description:"files, or the hosts of journal.nats_url"`
 	Events     *uint64   `json:"events,omitempty"`
 	Bytes      *uint64   `json:"bytes,omitempty"`
 	Oldest     time.Time `json:"oldest,omitzero"`
 	LastMinute uint64    `json:"events_last_minute"`
-	LastWrite  time.Time `json:"last_write,omitzero"` // since relay runs
-	Waiting    int       `json:"waiting"`             // treats in memory that are not written yet
+	LastWrite  time.Time `json:"last_write,omitzero" jsonschema_description:"since relay runs"`
+	Waiting    int       `json:"waiting" jsonschema_description:"treats in memory that are not written yet"`
 }
 
 // SinkStatus is how a sink and its lane are. Counts begin with relay's start. What the journal's server says is nil while that does
@@ -107,40 +103,20 @@ type JournalStatus struct {
 type SinkStatus struct {
 	Sink         string    `json:"sink"`
 	Type         string    `json:"type"`
-	State        string    `json:"state"` // ok, down or disabled
+	State        string    `json:"state" jsonschema:"enum=ok,enum=down,enum=disabled,enum=failing"`
 	Since        time.Time `json:"since,omitzero"`
 	Reason       string    `json:"reason,omitempty"`
 	NextProbe    time.Time `json:"next_probe,omitzero"`
-	Pending      *uint64   `json:"pending,omitempty"` // in the journal, and not taken from it yet
-	InFlight     int       `json:"in_flight"`         // taken, and not done
-	Retries      int       `json:"retries"`           // refused several times, and waiting while others pass
-	Lag          float64   `json:"lag_seconds"`       // how long the oldest of the pending and those in flight has been in the journal
+	Pending      *uint64   `json:"pending,omitempty" jsonschema_description:"in the journal, and not taken from it yet"`
+	InFlight     int       `json:"in_flight" jsonschema_description:"taken, and not done"`
+	Retries      int       `json:"retries" jsonschema_description:"refused several times, and waiting while others pass"`
+	Lag          float64   `json:"lag_seconds" jsonschema_description:"how long the oldest of the pending and those in flight has been in the journal"`
 	Delivered    uint64    `json:"delivered"`
 	Failures     uint64    `json:"failed_attempts"`
 	LastDelivery time.Time `json:"last_delivery,omitzero"`
-	P50          *float64  `json:"latency_p50_seconds,omitempty"` // of the latest 1,024, from on disk to accepted
+	P50          *float64  `json:"latency_p50_seconds,omitempty" jsonschema_description:"of the latest 1,024, from on disk to accepted"`
 	P99          *float64  `json:"latency_p99_seconds,omitempty"`
 	DeadLetters  *uint64   `json:"dead_letters,omitempty"`
-}
-
-// GetStatus asks the relay that runs on the data folder how it is. The error is an [ErrNoRelay] if none runs.
-func GetStatus(ctx context.Context, dir string) (s Status, err error) {
-	limited, cancel := context.WithTimeout(ctx, Timeout)
-	defer cancel()
-	resp, err := ask(limited, dir, http.MethodGet, PathStatus)
-	if err == nil {
-		defer resp.Body.Close() //nolint:errcheck // it was only read
-		if resp.StatusCode != http.StatusOK {
-			return s, exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: it answers %s; restart it with this version", dir, resp.Status))
-		}
-		if err = json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&s); err != nil {
-			err = exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w; try again", dir, err))
-		}
-	}
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		err = exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: no answer within %v; restart it", dir, Timeout))
-	}
-	return s, err
 }
 
 // NotRunning is what commands say that want a running relay.

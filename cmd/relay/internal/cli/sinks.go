@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -13,12 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
-	"github.com/treatrelay/relay/cmd/relay/internal/config"
-	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
-	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 func sinksCommand(p *state.State) *cobra.Command {
@@ -38,54 +33,17 @@ commands work whether or not relay runs; without one they show how it was left. 
 	return cmd
 }
 
-// sinkNames are those of the configuration with their types, if there is one that can be read.
-func sinkNames(p *state.State) (names []string, types map[string]string) {
-	types = make(map[string]string)
-	path, err := config.Find(p.ConfigPath, p.Getenv)
-	if err != nil || path == "" {
-		return nil, types
-	}
-	cfg, err := config.Load(path, p.Getenv)
-	if err != nil {
-		return nil, types // withJournal tells, if it matters
-	}
-	for _, s := range cfg.Sinks {
-		names, types[s.Name] = append(names, s.Name), s.Type
-	}
-	return names, types
-}
-
-// SinkLine is a sink as --json shows it.
-type SinkLine struct {
-	Type  string `json:"type,omitempty"` // empty if the configuration does not have it
-	State string `json:"state"`          // new, ok, down or disabled
-	query.SinkStatus
-}
-
-func sinkState(s query.SinkStatus) string {
-	switch {
-	case !s.DisabledSince.IsZero():
-		return "disabled"
-	case !s.DownSince.IsZero():
-		return "down"
-	case !s.Opened:
-		return "new"
-	}
-	return "ok"
-}
-
 // listsSinks makes cmd list the sinks.
 func listsSinks(p *state.State, cmd *cobra.Command) {
 	var asJSON bool
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		names, types := sinkNames(p)
-		var all []query.SinkStatus
-		err := p.WithJournal(cmd.Context(), func(j *journal.Journal) (err error) {
-			all, err = query.Sinks(cmd.Context(), j, names)
+		var all []api.Sink
+		err := p.WithAPI(cmd.Context(), func(c *api.Client) (err error) {
+			all, err = c.Sinks(cmd.Context())
 			return err
 		})
 		if err == nil {
-			err = showSinks(p, all, types, asJSON)
+			err = showSinks(p, all, asJSON)
 		}
 		if errors.Is(err, syscall.EPIPE) {
 			return nil
@@ -95,11 +53,11 @@ func listsSinks(p *state.State, cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 }
 
-func showSinks(p *state.State, all []query.SinkStatus, types map[string]string, asJSON bool) error {
+func showSinks(p *state.State, all []api.Sink, asJSON bool) error {
 	if asJSON {
 		enc := json.NewEncoder(p.Out)
 		for _, s := range all {
-			if err := enc.Encode(SinkLine{types[s.Sink], sinkState(s), s}); err != nil {
+			if err := enc.Encode(s); err != nil {
 				return err
 			}
 		}
@@ -115,14 +73,14 @@ func showSinks(p *state.State, all []query.SinkStatus, types map[string]string, 
 	}
 	now := time.Now()
 	for _, s := range all {
-		typ, state := types[s.Sink], sinkState(s)
+		typ, state := s.Type, s.State
 		if typ == "" {
 			typ = "not configured"
 		}
 		switch state {
-		case "disabled":
+		case api.SinkDisabled:
 			state += " since " + s.DisabledSince.Local().Format(time.DateTime)
-		case "down":
+		case api.SinkDown:
 			state += " since " + s.DownSince.Local().Format(time.DateTime)
 		}
 		last := "-"
@@ -140,47 +98,22 @@ func showSinks(p *state.State, all []query.SinkStatus, types map[string]string, 
 	return table.Flush()
 }
 
-// changeSink changes what is known of a sink that is configured or has a place in the journal.
-func changeSink(ctx context.Context, p *state.State, name string, change func(*journal.SinkState)) error {
-	names, _ := sinkNames(p)
-	return p.WithJournal(ctx, func(j *journal.Journal) error {
-		all, err := query.Sinks(ctx, j, names)
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(all, func(s query.SinkStatus) bool { return s.Sink == name }) {
-			var known []string
-			for _, s := range all {
-				known = append(known, s.Sink)
-			}
-			return exit.Usagef("no sink %q; there are [%s]", name, strings.Join(known, ", "))
-		}
-		_, err = j.UpdateSink(ctx, name, change)
-		return err
-	})
-}
-
 func enableSinkCommand(p *state.State) *cobra.Command {
 	return &cobra.Command{
 		Use: "enable NAME", Short: "Let a disabled sink have its events again, from where it stopped", Args: state.OneSink, Example: "  relay sinks enable bot",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var since time.Time
-			err := changeSink(cmd.Context(), p, args[0], func(s *journal.SinkState) {
-				if since = s.DisabledSince; since.IsZero() {
-					return
-				}
-				s.DisabledSince = time.Time{}
-				if s.DownSince.IsZero() {
-					s.Reason = ""
-				}
+			var change api.SinkChange
+			err := p.WithAPI(cmd.Context(), func(c *api.Client) (err error) {
+				change, err = c.EnableSink(cmd.Context(), args[0])
+				return err
 			})
 			switch {
 			case err != nil:
 				return err
-			case since.IsZero():
+			case !change.Changed:
 				return p.Say("Sink %s is not disabled.", args[0])
 			}
-			return p.Say("Enabled %s, which was disabled since %s.", args[0], since.Local().Format(time.DateTime))
+			return p.Say("Enabled %s, which was disabled since %s.", args[0], change.DisabledSince.Local().Format(time.DateTime))
 		},
 	}
 }
@@ -191,16 +124,15 @@ func disableSinkCommand(p *state.State) *cobra.Command {
 		Use: "disable NAME", Short: "Send nothing more to a sink; what comes for it waits in the journal", Args: state.OneSink,
 		Example: "  relay sinks disable bot --reason \"moving house\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			was := false
-			err := changeSink(cmd.Context(), p, args[0], func(s *journal.SinkState) {
-				if was = !s.DisabledSince.IsZero(); !was {
-					s.DisabledSince, s.Reason = time.Now().UTC(), reason
-				}
+			var change api.SinkChange
+			err := p.WithAPI(cmd.Context(), func(c *api.Client) (err error) {
+				change, err = c.DisableSink(cmd.Context(), args[0], reason)
+				return err
 			})
 			switch {
 			case err != nil:
 				return err
-			case was:
+			case !change.Changed:
 				return p.Say("Sink %s is disabled already.", args[0])
 			}
 			return p.Say("Disabled %s; relay sinks enable %s undoes it.", args[0], args[0])

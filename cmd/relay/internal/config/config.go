@@ -128,6 +128,15 @@ func (d *decoder) decode(text []byte, mode fs.FileMode) (*Config, error) {
 	return c, nil
 }
 
+// SinkTypes returns the names of the sinks, and the type of each.
+func (c *Config) SinkTypes() (names []string, types map[string]string) {
+	types = make(map[string]string, len(c.Sinks))
+	for i := range c.Sinks {
+		names, types[c.Sinks[i].Name] = append(names, c.Sinks[i].Name), c.Sinks[i].Type
+	}
+	return names, types
+}
+
 // FilesSum is a hash of what the files hold that a sink's configuration names. One that cannot be read counts as empty: opening the sink
 // tells of it.
 func FilesSum(c sinks.Config) string {

@@ -16,14 +16,15 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
-	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // control serves a running relay's commands.
 type control struct {
-	job    *job // its journal is there once the monitor's opened is closed
-	remote bool // the journal is on another server
-	pasts  *pasts
+	job   *job // its journal is there once the monitor's opened is closed
+	pasts *pasts
 
 	mu     sync.Mutex // guards closed, and work against its end
 	closed bool
@@ -32,20 +33,17 @@ type control struct {
 
 // serveControl serves the commands until stop is called. The data folder is locked, so a socket that lies there is a dead
 // one. Where there can be no socket relay runs all the same, and says what that means.
-func serveControl(ctx context.Context, dir string, j *job, at config.Journal, past *pasts, log zerolog.Logger) (stop func() error) {
+func serveControl(ctx context.Context, dir string, j *job, past *pasts, log zerolog.Logger) (stop func() error) {
 	l, err := Listen(ctx, dir)
 	if err != nil {
 		log.Warn().Err(err).Msg("control socket cannot be made: commands that read the journal work only while relay is stopped")
 		return func() error { return nil }
 	}
-	c := &control{job: j, remote: !at.NATSURL.Empty(), pasts: past}
-	mux := http.NewServeMux()
-	c.routeJournal(mux)
-	mux.HandleFunc("POST "+api.PathReconcile, c.reconcile)
-	mux.HandleFunc("GET "+api.PathStatus, c.status)
+	c := &control{job: j, pasts: past}
+	handler := server.New(server.Config{Journal: c.journal, Sinks: c.sinks, Status: j.monitor.look, Reconcile: c.reconcile})
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	hs := &http.Server{
-		Handler: c.owned(mux), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
+		Handler: c.owned(handler), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return base },
 	}
 	var served sync.WaitGroup
@@ -68,6 +66,34 @@ func serveControl(ctx context.Context, dir string, j *job, at config.Journal, pa
 		c.work.Wait()
 		return err
 	}
+}
+
+// maxHeader bounds the header of a request, which names the events that are asked for.
+const maxHeader = 1 << 20
+
+// openPatience is how long a request waits for a journal that is being opened: less than a command waits, so that it learns why.
+const openPatience = 4 * time.Second
+
+// journal waits for the journal of a relay that is starting.
+func (c *control) journal(ctx context.Context) (*journal.Journal, error) {
+	select {
+	case <-c.job.monitor.opened:
+		return c.job.journal, nil
+	case <-time.After(openPatience):
+		return nil, starting()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// starting is the problem of a relay that has not opened everything yet.
+func starting() error {
+	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemStarting, "relay is starting").WithFix("try again in a moment").WithCode(exit.Unavailable)
+}
+
+// sinks are those of the configuration that the relay goes by.
+func (c *control) sinks() (names []string, types map[string]string) {
+	return c.job.parts().cfg.SinkTypes()
 }
 
 // owned counts the requests under way.
@@ -117,6 +143,3 @@ func Listen(ctx context.Context, dir string) (*net.UnixListener, error) {
 	}
 	return unix, nil
 }
-
-// openPatience is how long a command waits for a journal that is being opened: less, so that it hears why.
-const openPatience = 4 * time.Second

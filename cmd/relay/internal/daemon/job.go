@@ -140,7 +140,7 @@ func newJob(ctx context.Context, o Options) (_ *job, err error) {
 func (j *job) openJournalAndLanes(ctx context.Context, o Options, trace func(pipeline.Stage)) (err error) {
 	cfg := o.Config
 	// From now on, so that a relay that waits for its journal can be asked; closed before what it leads to.
-	stopControl := sync.OnceValue(serveControl(ctx, o.Dir, j, cfg.Journal, &j.past, j.log))
+	stopControl := sync.OnceValue(serveControl(ctx, o.Dir, j, &j.past, j.log))
 	j.undo.Add("control socket", stopControl)
 	j.providers = auth.NewTransport()
 	j.undo.Add("connections to the providers", func() error { j.providers.CloseIdleConnections(); return nil })

@@ -2,11 +2,9 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/treatrelay/relay/auth"
@@ -42,30 +40,19 @@ func (p *pasts) find(account string) (r *intake.Reconciler, ready, known bool) {
 	return r, p.by != nil, known
 }
 
-// reconcile compares an account's history and answers with what came of it.
-func (c *control) reconcile(w http.ResponseWriter, r *http.Request) {
-	name := r.URL.Query().Get("account")
-	reconciler, ready, known := c.pasts.find(name)
-	var result intake.Reconciliation
-	var err error
+// reconcile compares an account's history with the journal.
+func (c *control) reconcile(ctx context.Context, account string) (result intake.Reconciliation, err error) {
+	reconciler, ready, known := c.pasts.find(account)
 	switch {
 	case !ready:
-		err = exit.With(exit.Unavailable, errors.New("relay is starting; try again in a moment"))
+		return result, starting()
 	case !known:
-		err = exit.Usagef("the relay that runs has no account %q that receives treats; restart it if that is new", name)
+		return result, api.NewProblem(http.StatusNotFound, api.ProblemNoAccount, fmt.Sprintf("the relay that runs has no account %q that receives treats", account)).
+			WithFix("restart it if that is new").WithCode(exit.Usage)
 	case reconciler == nil:
-		err = noHistory(name)
-	default:
-		result, err = reconciler.Reconcile(r.Context())
+		return result, api.NewProblem(http.StatusConflict, api.ProblemNoHistory, noHistory(account).Error()).WithCode(exit.Config)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	enc := json.NewEncoder(w)
-	if err != nil {
-		w.WriteHeader(http.StatusBadGateway)
-		_ = enc.Encode(api.ReconcileFault{Error: strings.Join(strings.Fields(err.Error()), " "), Code: exit.Code(err)}) // whoever asked may have left
-		return
-	}
-	_ = enc.Encode(result) // as above
+	return reconciler.Reconcile(ctx)
 }
 
 func noHistory(account string) error {

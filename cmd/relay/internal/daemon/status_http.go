@@ -17,9 +17,3 @@ func (m *monitor) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = json.NewEncoder(w).Encode(v) // whoever asked may have left
 }
-
-// status answers with a snapshot.
-func (c *control) status(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(c.job.monitor.look(r.Context())) // as above
-}

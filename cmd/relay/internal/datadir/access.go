@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -26,92 +27,112 @@ type Access struct {
 	Log        zerolog.Logger
 }
 
-// Use calls use with the journal, whether or not a relay runs on the data folder. What relay is doing goes on
-// meanwhile. If none runs, none can be started until use returns.
-func (a *Access) Use(ctx context.Context, use func(*journal.Journal) error) error {
-	return a.with(ctx, use, a.Open)
-}
-
-// UseLive calls use with the journal of the relay that runs on the data folder, or that on the server of journal.nats_url. It
-// never takes the folder.
-func (a *Access) UseLive(ctx context.Context, use func(*journal.Journal) error) error {
-	return a.with(ctx, use, func(ctx context.Context, undo *Teardown) (Storage, error) {
-		s, _, err := a.live(ctx, undo)
-		if errors.Is(err, api.ErrNoRelay) {
-			err = api.NotRunning(a.Dir)
-		}
-		return s, err
-	})
-}
-
-// Open opens the storage of the journal where it is.
-func (a *Access) Open(ctx context.Context, undo *Teardown) (Storage, error) {
-	s, cfgErr, err := a.live(ctx, undo)
-	if !errors.Is(err, api.ErrNoRelay) {
-		return s, err
+// Client returns a client of the local API, whether or not a relay runs on the data folder. What relay is doing goes on
+// meanwhile. If none runs, the API is served in this process, and none can be started until undo.
+func (a *Access) Client(ctx context.Context, undo *Teardown) (*api.Client, error) {
+	c, cfgErr, err := a.live(ctx, undo)
+	switch {
+	case !errors.Is(err, api.ErrNoRelay):
+		return c, err
+	case cfgErr != nil:
+		return nil, cfgErr
 	}
-	if cfgErr != nil {
-		return s, cfgErr
-	}
-	return OpenAlone(ctx, a.Dir, a.Log, undo)
+	return a.Alone(ctx, undo)
 }
 
-// OpenFiles does so for files that are known to be there: what is wrong with the configuration does not count.
-func (a *Access) OpenFiles(ctx context.Context, undo *Teardown) (Storage, error) {
-	s, _, err := a.live(ctx, undo)
+// FilesClient is Client for a journal in files that are known to be there: what is wrong with the configuration does not count.
+func (a *Access) FilesClient(ctx context.Context, undo *Teardown) (*api.Client, error) {
+	c, _, err := a.live(ctx, undo)
 	if errors.Is(err, api.ErrNoRelay) {
-		s, err = OpenAlone(ctx, a.Dir, a.Log, undo)
+		return a.Alone(ctx, undo)
 	}
-	return s, err
+	return c, err
 }
 
-func (a *Access) with(ctx context.Context, use func(*journal.Journal) error, reach func(context.Context, *Teardown) (Storage, error)) (err error) {
-	var undo Teardown
-	defer func() { err = errors.Join(err, undo.Run()) }()
-	s, err := reach(ctx, &undo)
-	if err != nil {
-		return err
+// LiveClient returns a client of the relay that runs on the data folder, or of the journal on the server of journal.nats_url. It never takes the
+// folder.
+func (a *Access) LiveClient(ctx context.Context, undo *Teardown) (*api.Client, error) {
+	c, _, err := a.live(ctx, undo)
+	if errors.Is(err, api.ErrNoRelay) {
+		err = api.NotRunning(a.Dir)
 	}
-	j, err := journal.Attach(ctx, journal.Config{Log: s.Log, State: s.State, Attempts: attempts.NewReader(s.Attempts), Logger: a.Log})
-	if err != nil {
-		return exit.With(exit.Unavailable, err)
-	}
-	return use(j)
+	return c, err
 }
 
 // live reaches the journal where it is: on the server of journal.nats_url, or within the relay that runs on the data folder.
 // The error is an [api.ErrNoRelay] if none runs; then cfgErr is what is wrong with the configuration, which is of no consequence else.
-func (a *Access) live(ctx context.Context, undo *Teardown) (s Storage, cfgErr, err error) {
+func (a *Access) live(ctx context.Context, undo *Teardown) (c *api.Client, cfgErr, err error) {
 	path, err := config.Find(a.ConfigPath, a.Getenv)
 	if err != nil {
-		return s, nil, exit.With(exit.Config, err)
+		return nil, nil, exit.With(exit.Config, err)
 	}
 	if path != "" {
 		var cfg *config.Config
 		if cfg, cfgErr = config.Load(path, a.Getenv); cfgErr == nil && !cfg.Journal.NATSURL.Empty() {
-			s, err = ServerStorage(ctx, cfg.Journal, a.Dir, a.Log, undo)
-			return s, nil, err
+			c, err = a.OnServer(ctx, cfg.Journal, undo)
+			return c, nil, err
 		}
 	}
-	s, err = RunningStorage(ctx, a.Dir, a.Log, undo)
-	switch {
-	case errors.Is(err, api.ErrNoRelay):
-		return s, cfgErr, err
-	case errors.Is(err, api.ErrRemoteJournal):
-		return s, nil, exit.With(exit.Config, errors.Join(cfgErr, fmt.Errorf("%w, which this configuration does not name; give its own with --config", err)))
-	}
-	return s, nil, exit.With(exit.Unavailable, err)
+	c, err = Running(ctx, a.Dir, undo)
+	return c, cfgErr, err
 }
 
-// RunningStorage is the journal of the relay that runs on the data folder. The error is an [api.ErrNoRelay] if none does.
-func RunningStorage(ctx context.Context, dir string, log zerolog.Logger, undo *Teardown) (s Storage, err error) {
-	r, err := api.OpenJournal(ctx, dir)
-	if err != nil {
-		return s, err
+// Running returns a client of the relay that runs on a data folder. The error is an [api.ErrNoRelay] if none does.
+func Running(ctx context.Context, dir string, undo *Teardown) (*api.Client, error) {
+	c, err := api.Connect(ctx, dir)
+	switch {
+	case errors.Is(err, api.ErrNoRelay):
+		return nil, err
+	case err != nil:
+		return nil, exit.With(exit.Unavailable, err)
 	}
-	undo.Add("connection to the relay that runs", r.Close)
-	attempts, err := readAttempts(ctx, dir, log, undo)
-	return Storage{Log: r, State: r.State(), Attempts: attempts}, err
+	undo.Add("connection to the relay that runs", c.Close)
+	return c, nil
+}
+
+// OnServer serves the API over the journal on the server of journal.nats_url.
+func (a *Access) OnServer(ctx context.Context, cfg config.Journal, undo *Teardown) (*api.Client, error) {
+	s, err := ServerStorage(ctx, cfg, a.Dir, a.Log, undo)
+	if err != nil {
+		return nil, err
+	}
+	return a.serve(ctx, &s, undo)
+}
+
+// Alone takes the data folder, and serves the API over the journal in it for this process only; if a relay answers meanwhile, that one does.
+func (a *Access) Alone(ctx context.Context, undo *Teardown) (*api.Client, error) {
+	s, c, err := openAlone(ctx, a.Dir, a.Log, undo)
+	if err != nil || c != nil {
+		return c, err
+	}
+	return a.serve(ctx, &s, undo)
+}
+
+// serve serves the API in this process, over an open storage.
+func (a *Access) serve(ctx context.Context, s *Storage, undo *Teardown) (*api.Client, error) {
+	j, err := journal.Attach(ctx, journal.Config{Log: s.Log, State: s.State, Attempts: attempts.NewReader(s.Attempts), Logger: a.Log})
+	if err != nil {
+		return nil, exit.With(exit.Unavailable, err)
+	}
+	direct := api.NewDirect(server.New(server.Config{
+		Journal: func(context.Context) (*journal.Journal, error) { return j, nil },
+		Sinks:   a.sinks,
+	}))
+	undo.Add("local API", direct.Close)
+	return api.New(direct, a.Dir), nil
+}
+
+// sinks are those of the configuration, if there is one that can be read.
+func (a *Access) sinks() (names []string, types map[string]string) {
+	path, err := config.Find(a.ConfigPath, a.Getenv)
+	if err != nil || path == "" {
+		return nil, nil
+	}
+	cfg, err := config.Load(path, a.Getenv)
+	if err != nil {
+		return nil, nil // live has reported it, if it matters
+	}
+	return cfg.SinkTypes()
 }
 
 // ServerStorage is the journal on the server of journal.nats_url.
@@ -137,32 +158,32 @@ func dialServer(cfg config.Journal) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// OpenAlone takes the data folder, and opens the journal in it for this process only; if a relay answers meanwhile, it is that one's journal.
-func OpenAlone(ctx context.Context, dir string, log zerolog.Logger, undo *Teardown) (s Storage, err error) {
+// openAlone takes the data folder, and opens the journal in it for this process only; if a relay answers meanwhile, it returns a client of that.
+func openAlone(ctx context.Context, dir string, log zerolog.Logger, undo *Teardown) (s Storage, c *api.Client, err error) {
 	at := filepath.Join(dir, JournalDir)
 	switch _, err := os.Stat(at); {
 	case errors.Is(err, fs.ErrNotExist):
-		return s, exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: %w; or name another data folder with --data-dir", dir, journal.ErrNoJournal))
+		return s, nil, exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: %w; or name another data folder with --data-dir", dir, journal.ErrNoJournal))
 	case err != nil:
-		return s, exit.With(exit.Unavailable, fmt.Errorf("open the journal: %w; run this as the user that relay runs as", err))
+		return s, nil, exit.With(exit.Unavailable, fmt.Errorf("open the journal: %w; run this as the user that relay runs as", err))
 	}
 	lock, err := awaitLock(ctx, dir, "run this as the user that relay runs as", func() (err error) {
-		s, err = RunningStorage(ctx, dir, log, undo) // it may have been starting
-		return exit.With(exit.Unavailable, err)
+		c, err = Running(ctx, dir, undo) // it may have been starting
+		return err
 	})
 	switch {
 	case errors.Is(err, api.ErrNoRelay):
-		return Storage{}, exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s; "+
+		return s, nil, exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s; "+
 			"wait until it has started or stopped, or restart it", dir, api.Socket))
 	case err != nil:
-		return Storage{}, err
+		return s, nil, err
 	case lock == nil:
-		return s, nil
+		return s, c, nil
 	}
 	undo.Add("data folder", lock.Close)
 	if s, err = openFiles(ctx, dir, log, undo); err != nil {
-		return s, exit.With(exit.Unavailable, err)
+		return s, nil, exit.With(exit.Unavailable, err)
 	}
 	s.Attempts, err = readAttempts(ctx, dir, log, undo)
-	return s, err
+	return s, nil, err
 }

@@ -11,14 +11,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // What a disk should have and do.
@@ -213,38 +210,34 @@ func (d *doctor) journal(ctx context.Context) (f Finding) {
 	switch {
 	case errors.Is(err, journal.ErrNoJournal):
 		return fine("there is none yet; it begins when relay first runs")
-	case errors.Is(err, api.ErrRemoteJournal):
-		return skipped("%v", err)
 	case err != nil && external:
 		return faulty("start that server, or correct the login or the address in the section journal of the configuration", "%v", err)
 	case err != nil:
 		return d.faultOf(err, otherUser)
 	}
-	if look.Newest.ID == "" {
+	if look.Newest == nil {
 		return fine("%d messages, %d MiB; no event yet", look.Messages, look.Bytes>>20)
 	}
-	return fine("%d messages, %d MiB; the newest event is of %s, %s", look.Messages, look.Bytes>>20, look.Newest.Account, text.Ago(time.Now(), look.Recorded))
+	return fine("%d messages, %d MiB; the newest event is of %s, %s", look.Messages, look.Bytes>>20, look.Newest.Account, text.Ago(time.Now(), look.Newest.Journaled))
 }
 
 // inspectJournal inspects the journal where it is, whatever is wrong with the configuration.
-func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *datadir.Teardown) (look query.Overview, err error) {
-	var s datadir.Storage
+func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *datadir.Teardown) (api.Journal, error) {
+	access := &datadir.Access{Dir: d.dir, Log: d.log}
+	var c *api.Client
+	var err error
 	switch {
 	case external:
-		s, err = datadir.ServerStorage(ctx, d.cfg.Journal, d.dir, d.log, undo)
+		c, err = access.OnServer(ctx, d.cfg.Journal, undo)
 	case d.runs:
-		if s, err = datadir.RunningStorage(ctx, d.dir, d.log, undo); err != nil {
+		if c, err = datadir.Running(ctx, d.dir, undo); err != nil {
 			err = fmt.Errorf("ask the relay that runs: %w", err)
 		}
 	default:
-		s, err = datadir.OpenAlone(ctx, d.dir, d.log, undo)
+		c, err = access.Alone(ctx, undo)
 	}
 	if err != nil {
-		return look, err
+		return api.Journal{}, err
 	}
-	j, err := journal.Attach(ctx, journal.Config{Log: s.Log, State: s.State, Logger: zerolog.Nop()})
-	if err != nil {
-		return look, err
-	}
-	return query.Inspect(ctx, j)
+	return c.Journal(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"syscall"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
@@ -34,6 +36,7 @@ type letterFlags struct {
 	sinks, accounts, ids []string
 	since, until, reason string
 	limit                int
+	all                  bool // for those that settle
 	json                 bool
 }
 
@@ -51,27 +54,26 @@ func (f *letterFlags) register(flags *pflag.FlagSet) {
 // choosingFlags are those that say which dead letters; a limit alone does not.
 func choosingFlags() []string { return []string{"sink", "account", "id", "since", "until", "reason"} }
 
-// filter is what the flags say, and whether they choose at all.
-func (f *letterFlags) filter(now time.Time) (filter journal.DeadLetterFilter, chosen bool, err error) {
-	filter = journal.DeadLetterFilter{Sinks: f.sinks, Accounts: f.accounts, Reason: f.reason}
+// query is what the flags say.
+func (f *letterFlags) query(now time.Time) (q *api.LetterQuery, err error) {
+	q = &api.LetterQuery{DeadLetterFilter: journal.DeadLetterFilter{Sinks: f.sinks, Accounts: f.accounts, Reason: f.reason}, Limit: f.limit, All: f.all}
 	for _, id := range f.ids {
 		if number, err := strconv.ParseUint(id, 10, 64); err == nil {
-			filter.Numbers = append(filter.Numbers, number)
+			q.Numbers = append(q.Numbers, number)
 		} else {
-			filter.IDs = append(filter.IDs, id)
+			q.IDs = append(q.IDs, id)
 		}
 	}
-	if filter.Since, err = text.ParseTime(f.since, now); err != nil {
-		return filter, false, exit.Usagef("--since %w", err)
+	if q.Since, err = text.ParseTime(f.since, now); err != nil {
+		return nil, exit.Usagef("--since %w", err)
 	}
-	if filter.Until, err = text.ParseTime(f.until, now); err != nil {
-		return filter, false, exit.Usagef("--until %w", err)
+	if q.Until, err = text.ParseTime(f.until, now); err != nil {
+		return nil, exit.Usagef("--until %w", err)
 	}
 	if f.limit < 0 {
-		return filter, false, exit.Usagef("--limit %d: want a number above 0", f.limit)
+		return nil, exit.Usagef("--limit %d: want a number above 0", f.limit)
 	}
-	chosen = len(f.sinks)+len(f.accounts)+len(f.ids) > 0 || f.since+f.until+f.reason != ""
-	return filter, chosen, nil
+	return q, nil
 }
 
 func listDeadLettersCommand(p *state.State) *cobra.Command {
@@ -81,7 +83,7 @@ func listDeadLettersCommand(p *state.State) *cobra.Command {
 		Example: "  relay deadletters list --sink bot --since 24h\n  relay deadletters list --json | jq -r .reason | sort | uniq -c",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := &letterList{State: p, json: f.json}
-			n, err := eachDeadLetter(cmd.Context(), p, &f, func(_ *journal.Journal, d journal.DeadLetter) error { return list.add(d) })
+			n, err := eachDeadLetter(cmd.Context(), p, &f, func(_ *api.Client, d journal.DeadLetter) error { return list.add(d) })
 			return closeList(p, err, n, "")
 		},
 	}
@@ -90,32 +92,23 @@ func listDeadLettersCommand(p *state.State) *cobra.Command {
 }
 
 // eachDeadLetter calls use for each that the flags choose, and counts those for which it returned nil.
-func eachDeadLetter(ctx context.Context, p *state.State, f *letterFlags, use func(*journal.Journal, journal.DeadLetter) error) (n int, err error) {
-	filter, _, err := f.filter(time.Now())
+func eachDeadLetter(ctx context.Context, p *state.State, f *letterFlags, use func(*api.Client, journal.DeadLetter) error) (n int, err error) {
+	q, err := f.query(time.Now())
 	if err != nil {
 		return 0, err
 	}
-	seen := 0
-	err = p.WithJournal(ctx, func(j *journal.Journal) error {
-		for d, err := range j.DeadLetters(ctx, filter) {
+	err = p.WithAPI(ctx, func(c *api.Client) error {
+		for d, err := range c.DeadLetters(ctx, q) {
+			if err == nil {
+				err = use(c, d)
+			}
 			if err != nil {
 				return err
 			}
-			switch err := use(j, d); {
-			case err == nil:
-				n++
-			case !errors.Is(err, exit.ErrSilent): // that one is left as it is, and was said so
-				return err
-			}
-			if seen++; seen == f.limit {
-				return nil
-			}
+			n++
 		}
 		return nil
 	})
-	if err == nil && n < seen {
-		err = exit.ErrSilent
-	}
 	return n, err
 }
 
@@ -170,8 +163,8 @@ func showDeadLetterCommand(p *state.State) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f := &letterFlags{ids: args}
-			n, err := eachDeadLetter(cmd.Context(), p, f, func(j *journal.Journal, d journal.DeadLetter) error {
-				return showDeadLetter(cmd.Context(), p, j, d, asJSON)
+			n, err := eachDeadLetter(cmd.Context(), p, f, func(c *api.Client, d journal.DeadLetter) error {
+				return showDeadLetter(cmd.Context(), p, c, d.Number, asJSON)
 			})
 			if err == nil && n == 0 {
 				err = fmt.Errorf("no dead letter %s; relay deadletters list shows those there are", args[0])
@@ -186,16 +179,14 @@ func showDeadLetterCommand(p *state.State) *cobra.Command {
 	return cmd
 }
 
-func showDeadLetter(ctx context.Context, p *state.State, j *journal.Journal, d journal.DeadLetter, asJSON bool) error {
-	r, err := j.DeadEvent(ctx, d)
-	event := string(r.Line)
-	switch {
-	case errors.Is(err, journal.ErrEventGone):
-		event = err.Error()
-	case err != nil:
+func showDeadLetter(ctx context.Context, p *state.State, c *api.Client, number uint64, asJSON bool) error {
+	d, err := c.DeadLetter(ctx, number)
+	if err != nil {
 		return err
-	default:
-		d.Event, d.Account, d.Provider, d.Origin, d.Type = r.Line, r.Account, r.Provider, r.Origin, r.Type
+	}
+	event := string(d.Event)
+	if event == "" {
+		event = journal.ErrEventGone.Error()
 	}
 	if asJSON {
 		return json.NewEncoder(p.Out).Encode(d)
@@ -206,60 +197,79 @@ func showDeadLetter(ctx context.Context, p *state.State, j *journal.Journal, d j
 }
 
 func redriveCommand(p *state.State) *cobra.Command {
-	return mendCommand(p, &cobra.Command{
+	return settleCommand(p, &cobra.Command{
 		Use: "redrive", Short: "Give the events of dead letters to their sinks again",
 		Long: `Give the events of dead letters to their sinks again, with the ids they have, and delete the dead letters. The events go to
 the end of the journal; a sink takes them when their turn comes, also if relay does not run now. What it refuses again becomes
 a dead letter again.`,
 		Example: "  relay deadletters redrive --sink bot --reason 404\n  relay deadletters redrive --all --dry-run",
-	}, "Redrove ", (*journal.Journal).Redrive)
+	}, "Redrove ", (*api.Client).Redrive)
 }
 
 func purgeCommand(p *state.State) *cobra.Command {
-	return mendCommand(p, &cobra.Command{
+	return settleCommand(p, &cobra.Command{
 		Use: "purge", Short: "Delete dead letters",
 		Example: "  relay deadletters purge --id 1042\n  relay deadletters purge --sink bot --until 2026-07-01",
-	}, "Deleted ", (*journal.Journal).DeleteDeadLetter)
+	}, "Deleted ", (*api.Client).Purge)
 }
 
-// mendCommand completes a command that does away with dead letters.
-func mendCommand(p *state.State, cmd *cobra.Command, did string, mend func(*journal.Journal, context.Context, journal.DeadLetter) error) *cobra.Command {
+// settleCommand completes a command after which the dead letters are gone.
+func settleCommand(
+	p *state.State, cmd *cobra.Command, did string, settle func(*api.Client, context.Context, *api.LetterQuery) iter.Seq2[api.LetterResult, error],
+) *cobra.Command {
 	var f letterFlags
-	var all, dryRun bool
+	var dryRun bool
 	cmd.Args = state.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		_, chosen, err := f.filter(time.Now())
+		q, err := f.query(time.Now())
 		if err != nil {
 			return err
 		}
-		if chosen == all {
+		if q.Chooses() == q.All {
 			return exit.Usagef("%s wants either --all or flags that choose, such as --sink or --id; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 		}
-		if chosen && !state.OnCommandLine(cmd.Flags(), choosingFlags()...) {
+		if q.Chooses() && !state.OnCommandLine(cmd.Flags(), choosingFlags()...) {
 			return exit.Usagef("%s: only environment variables such as RELAY_SINK choose, which may be meant for another command: give it the flags themselves", cmd.CommandPath())
 		}
-		list, done := &letterList{State: p, json: f.json}, did
+		list := &letterList{State: p, json: f.json}
 		if dryRun {
-			done = "Dry run, nothing was done: "
+			n, err := eachDeadLetter(cmd.Context(), p, &f, func(_ *api.Client, d journal.DeadLetter) error { return list.add(d) })
+			return closeList(p, err, n, "Dry run, nothing was done: ")
 		}
-		n, err := eachDeadLetter(cmd.Context(), p, &f, func(j *journal.Journal, d journal.DeadLetter) error {
-			if dryRun {
-				return list.add(d)
-			}
-			err := mend(j, cmd.Context(), d)
-			if errors.Is(err, journal.ErrEventGone) {
-				return errors.Join(exit.ErrSilent, p.Say("relay: %s; it is kept, relay deadletters purge --id %d deletes it", err, d.Number))
-			}
-			if err == nil && f.json {
-				err = list.add(d)
-			}
+		n := 0
+		err = p.WithAPI(cmd.Context(), func(c *api.Client) (err error) {
+			n, err = list.settle(settle(c, cmd.Context(), q))
 			return err
 		})
-		return closeList(p, err, n, done)
+		return closeList(p, err, n, did)
 	}
 	f.register(cmd.Flags())
-	cmd.Flags().BoolVar(&all, "all", false, "all of them, instead of flags that choose")
+	cmd.Flags().BoolVar(&f.all, "all", false, "all of them, instead of flags that choose")
 	state.OnlyOnCommandLine(cmd.Flags(), "all")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only list what would be done away with")
 	return cmd
+}
+
+// settle lists the dead letters as they are done with, and counts them. Those that are kept are reported.
+func (l *letterList) settle(results iter.Seq2[api.LetterResult, error]) (n int, err error) {
+	kept := false
+	for result, err := range results {
+		switch {
+		case err != nil:
+		case result.Kept != nil:
+			kept, err = true, l.Say("relay: %v", result.Kept)
+		default:
+			n++
+			if l.json {
+				err = l.add(result.Letter)
+			}
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	if kept {
+		return n, exit.ErrSilent
+	}
+	return n, nil
 }

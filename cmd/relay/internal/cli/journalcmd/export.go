@@ -19,10 +19,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
@@ -83,13 +83,13 @@ func exportFile(ctx context.Context, p *state.State, filter query.EventFilter, f
 // exportEvents writes the events that match, and counts them.
 func exportEvents(ctx context.Context, p *state.State, filter query.EventFilter, format string, w io.Writer) (n int, err error) {
 	buffered := bufio.NewWriterSize(w, 64<<10)
-	write := func(e query.Event) error {
-		_, err := fmt.Fprintf(buffered, "%s\n", e.Line)
+	write := func(e *api.Event) error {
+		_, err := fmt.Fprintf(buffered, "%s\n", e.Event)
 		return err
 	}
 	if format == "csv" {
-		write = func(e query.Event) error {
-			event, err := e.Event()
+		write = func(e *api.Event) error {
+			event, err := e.Record().Event()
 			if err != nil {
 				return err
 			}
@@ -99,8 +99,8 @@ func exportEvents(ctx context.Context, p *state.State, filter query.EventFilter,
 			return 0, err
 		}
 	}
-	err = p.WithJournal(ctx, func(j *journal.Journal) error {
-		return eachEvent(ctx, j, filter, func(e query.Event) error {
+	err = p.WithAPI(ctx, func(c *api.Client) error {
+		return eachEvent(ctx, c, &api.EventQuery{EventFilter: filter}, func(e *api.Event) error {
 			n++
 			return write(e)
 		})

@@ -12,11 +12,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
@@ -63,20 +63,17 @@ func (f *eventFlags) filter(now time.Time, allowed ...pipeline.Origin) (filter q
 }
 
 // eachEvent calls use for each event that matches.
-func eachEvent(ctx context.Context, j *journal.Journal, filter query.EventFilter, use func(query.Event) error) error {
-	for e, err := range query.Events(ctx, j, filter) {
+func eachEvent(ctx context.Context, c *api.Client, q *api.EventQuery, use func(*api.Event) error) error {
+	for e, err := range c.History(ctx, q) {
 		if err != nil {
 			return err
 		}
-		if err := use(e); err != nil {
+		if err := use(&e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-// errEnough ends a walk through the events.
-var errEnough = errors.New("enough")
 
 // History is relay history: the events of the journal.
 func History(p *state.State) *cobra.Command {
@@ -97,19 +94,11 @@ or not relay runs.`,
 				return exit.Usagef("--limit %d: want a number above 0", limit)
 			}
 			list := &eventList{State: p, json: asJSON}
-			err = p.WithJournal(cmd.Context(), func(j *journal.Journal) error {
-				return eachEvent(cmd.Context(), j, filter, func(e query.Event) error {
-					if err := list.add(e); err != nil {
-						return err
-					}
-					if list.n == limit {
-						return errEnough
-					}
-					return nil
-				})
+			err = p.WithAPI(cmd.Context(), func(c *api.Client) error {
+				return eachEvent(cmd.Context(), c, &api.EventQuery{EventFilter: filter, Limit: limit}, list.add)
 			})
 			switch {
-			case errors.Is(err, errEnough), errors.Is(err, syscall.EPIPE):
+			case errors.Is(err, syscall.EPIPE):
 				return nil
 			case err == nil && list.n == 0:
 				return p.Say("Nothing matched: there is no such event.")
@@ -130,10 +119,10 @@ type eventList struct {
 	n    int
 }
 
-func (l *eventList) add(e query.Event) error {
+func (l *eventList) add(e *api.Event) error {
 	l.n++
 	if l.json {
-		_, err := fmt.Fprintf(l.Out, "%s\n", e.Line)
+		_, err := fmt.Fprintf(l.Out, "%s\n", e.Event)
 		return err
 	}
 	const format = "%-19s  %-8s  %-12s  %-18s  %-24s  %-30s  %s\n"
@@ -142,7 +131,7 @@ func (l *eventList) add(e query.Event) error {
 			return err
 		}
 	}
-	event, err := e.Event()
+	event, err := e.Record().Event()
 	if err != nil {
 		return err
 	}

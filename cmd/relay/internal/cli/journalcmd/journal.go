@@ -2,7 +2,6 @@
 package journalcmd
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -196,17 +195,16 @@ func runBackup(ctx context.Context, p *state.State, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := files.OpenFiles(ctx, &undo)
+	c, err := files.FilesClient(ctx, &undo)
 	if err != nil {
 		return err
 	}
 	var items []api.StateItem
-	err = s.State.List(ctx, "", func(key string, value []byte) error {
-		items = append(items, api.StateItem{Key: key, Value: bytes.Clone(value)})
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("back up the journal: %w", err)
+	for item, err := range c.State(ctx) {
+		if err != nil {
+			return fmt.Errorf("back up the journal: %w", err)
+		}
+		items = append(items, item)
 	}
 	log, err := filelog.OpenReader(ctx, filelog.Options{Dir: at, Log: p.Logger()})
 	if err != nil {

@@ -18,7 +18,6 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
@@ -86,13 +85,13 @@ func runReplay(ctx context.Context, p *state.State, f *replayFlags) error {
 	}
 	runs := p.RelayRuns(ctx)
 	r := &replay{State: p, sink: sink.Name, filtered: sink.Lane.Filter != nil, flags: f, filter: filter, at: at, pacer: pacer{speed: speed}, progress: terminal.NewProgress(p.Err, terminal.Is(p.Err))}
-	err = p.WithJournal(ctx, func(j *journal.Journal) error {
-		state, err := sinkReady(ctx, j, sink.Name)
+	err = p.WithAPI(ctx, func(c *api.Client) error {
+		state, err := sinkReady(ctx, c, sink.Name)
 		if err != nil {
 			return err
 		}
 		r.disabled = !state.DisabledSince.IsZero()
-		return r.run(ctx, j)
+		return r.run(ctx, c)
 	})
 	return r.close(err, runs)
 }
@@ -124,17 +123,17 @@ func accountsOf(sink config.Sink, wanted []string) ([]string, error) {
 }
 
 // sinkReady is the status of a sink that has its place in the journal. Before it has, what is put before it would not reach it.
-func sinkReady(ctx context.Context, j *journal.Journal, name string) (query.SinkStatus, error) {
-	all, err := query.Sinks(ctx, j, []string{name})
+func sinkReady(ctx context.Context, c *api.Client, name string) (api.Sink, error) {
+	all, err := c.Sinks(ctx)
 	if err != nil {
-		return query.SinkStatus{}, err
+		return api.Sink{}, err
 	}
 	for _, s := range all {
 		if s.Sink == name && s.Opened {
 			return s, nil
 		}
 	}
-	return query.SinkStatus{}, exit.With(exit.Unavailable, fmt.Errorf("sink %s has never run, so it has no place in the journal yet: start relay with it once", name))
+	return api.Sink{}, exit.With(exit.Unavailable, fmt.Errorf("sink %s has never run, so it has no place in the journal yet: start relay with it once", name))
 }
 
 // afterwards says when the sink gets what was put before it.
@@ -164,44 +163,57 @@ type replay struct {
 }
 
 // run sends what is journaled by now.
-func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
+func (r *replay) run(ctx context.Context, c *api.Client) error {
 	if r.at.last == 0 {
-		if r.at.last, err = j.LastNumber(ctx); err != nil || r.at.last == 0 {
+		j, err := c.Journal(ctx)
+		if err != nil || j.Last == 0 {
 			return err
 		}
+		r.at.last = j.Last
 	}
 	r.filter.After, r.filter.Last, r.begun = r.at.done, r.at.last, true
-	if r.flags.dryRun {
-		return eachEvent(ctx, j, r.filter, func(e query.Event) error {
+	switch {
+	case r.flags.dryRun:
+		return eachEvent(ctx, c, &api.EventQuery{EventFilter: r.filter}, func(e *api.Event) error {
 			r.n++
 			return r.progress.Show(r.n, e.Time)
 		})
+	case r.pacer.speed == 0:
+		return r.send(ctx, c, r.at.last)
 	}
-	if beside, ok := j.Log().(*api.Journal); ok && r.pacer.speed == 0 {
-		return r.runBeside(ctx, beside)
-	}
+	return r.runPaced(ctx, c)
+}
+
+// runPaced has each event sent when its turn has come, and those together whose turn has come meanwhile.
+func (r *replay) runPaced(ctx context.Context, c *api.Client) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	events := make(chan query.Event, replayBatch)
+	due := make(chan uint64, 1) // the number up to which the turn has come
 	var sender sync.WaitGroup
 	var sendErr error
 	sender.Go(func() {
-		if sendErr = r.send(ctx, j, events); sendErr != nil {
-			stop(sendErr)
+		for last := range due {
+			if sendErr = r.send(ctx, c, last); sendErr != nil {
+				stop(sendErr)
+				return
+			}
 		}
 	})
-	err = eachEvent(ctx, j, r.filter, func(e query.Event) error {
+	err := eachEvent(ctx, c, &api.EventQuery{EventFilter: r.filter}, func(e *api.Event) error {
 		if err := r.pacer.wait(ctx, e.Time); err != nil {
 			return err
 		}
-		select {
-		case events <- e:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		for {
+			select {
+			case due <- e.Number:
+				return nil
+			case <-due: // nobody has taken the one before: this one includes it
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
 		}
 	})
-	close(events)
+	close(due)
 	sender.Wait()
 	if sendErr != nil && !errors.Is(err, exit.ErrSignal) {
 		return sendErr
@@ -209,36 +221,25 @@ func (r *replay) run(ctx context.Context, j *journal.Journal) (err error) {
 	return err
 }
 
-// replayBatch is how many events go into one write, if so many wait.
-const replayBatch = journal.MaxBatch
-
-// send sends the events that come until there are no more, and notes how far it has come.
-func (r *replay) send(ctx context.Context, j *journal.Journal, events <-chan query.Event) error {
-	for first := range events {
-		waiting, latest := []pipeline.Record{first.Record}, first.Time
-		for more := true; more && len(waiting) < replayBatch; {
-			select {
-			case e, ok := <-events:
-				if more = ok; ok {
-					waiting, latest = append(waiting, e.Record), e.Time
-				}
-			default:
-				more = false
-			}
-		}
-		n, err := j.Replay(ctx, r.sink, r.at.run, waiting...)
-		if n > 0 {
-			r.at.done = waiting[n-1].Seq
-			r.n += n
-		}
-		if err == nil {
-			err = r.progress.Show(r.n, latest)
-		}
+// send has the events up to a number sent, part by part, and notes how far it has come.
+func (r *replay) send(ctx context.Context, c *api.Client, last uint64) error {
+	order := api.ReplayOrder{Sink: r.sink, Run: r.at.run, EventChoice: api.ChoiceOf(&r.filter)}
+	order.After, order.Last = r.at.done, last
+	for {
+		part, err := c.Replay(ctx, &order)
 		if err != nil {
 			return err
 		}
+		if part.Sent > 0 {
+			r.n, r.at.done, order.After = r.n+part.Sent, part.Done, part.Done
+			if err := r.progress.Show(r.n, part.Latest); err != nil {
+				return err
+			}
+		}
+		if !part.More {
+			return nil
+		}
 	}
-	return nil
 }
 
 // close says what became of the replay.
@@ -294,24 +295,4 @@ func (r *replay) onward() string {
 		words = append(words, "--data-dir", text.ShellQuote(r.DataDir))
 	}
 	return strings.Join(words, " ")
-}
-
-// runBeside has the relay that runs send the events, part by part.
-func (r *replay) runBeside(ctx context.Context, beside *api.Journal) error {
-	order := api.ReplayOrder{Sink: r.sink, Run: r.at.run, Filter: r.filter}
-	for {
-		part, err := beside.Replay(ctx, &order)
-		if err != nil {
-			return err
-		}
-		if part.Sent > 0 {
-			r.n, r.at.done, order.Filter.After = r.n+part.Sent, part.Done, part.Done
-			if err := r.progress.Show(r.n, part.Latest); err != nil {
-				return err
-			}
-		}
-		if !part.More {
-			return nil
-		}
-	}
 }

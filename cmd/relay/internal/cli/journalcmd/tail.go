@@ -10,11 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
-	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
@@ -83,14 +83,14 @@ func runTail(ctx context.Context, p *state.State, f *tailFlags) error {
 	away := ""
 	for {
 		start := time.Now()
-		err := p.WithLiveJournal(ctx, func(j *journal.Journal) error {
+		err := p.WithLiveAPI(ctx, func(c *api.Client) error {
 			if away != "" {
 				away = ""
 				if err := p.Say("It is back; going on."); err != nil {
 					return err
 				}
 			}
-			return t.follow(ctx, j)
+			return t.follow(ctx, c)
 		})
 		if ctx.Err() != nil || errors.Is(err, syscall.EPIPE) || !t.begun {
 			return err
@@ -125,22 +125,13 @@ func (e *showError) Error() string { return e.err.Error() }
 func (e *showError) Unwrap() error { return e.err }
 
 // follow shows what the journal gets, from where the tail is.
-func (t *tail) follow(ctx context.Context, j *journal.Journal) error {
-	last, err := j.LastNumber(ctx)
-	if err != nil {
-		return &lostError{exit.With(exit.Unavailable, err)}
-	}
-	switch {
-	case !t.begun && t.from.Since.IsZero():
-		t.from.After = last
-	case t.begun && last < t.from.After: // another journal, which has begun meanwhile
-		t.from.After = 0
-	}
-	t.begun = true
+func (t *tail) follow(ctx context.Context, c *api.Client) error {
 	log := t.Logger()
-	log.Debug().Uint64("number", t.from.After).Msg("following the journal")
-	err = query.Follow(ctx, j, t.from, func(e query.Event) error {
-		t.from.After = e.Seq
+	err := c.Follow(ctx, &api.FollowQuery{FollowConfig: t.from, Resume: t.begun}, func(number uint64) {
+		t.from.After, t.begun = number, true
+		log.Debug().Uint64("number", number).Msg("following the journal")
+	}, func(e *api.Event) error {
+		t.from.After = e.Number
 		if err := t.show(e); err != nil {
 			return &showError{err}
 		}
@@ -152,17 +143,17 @@ func (t *tail) follow(ctx context.Context, j *journal.Journal) error {
 	return &lostError{exit.With(exit.Unavailable, err)}
 }
 
-func (t *tail) show(e query.Event) error {
+func (t *tail) show(e *api.Event) error {
 	if t.match != nil {
-		if ok, err := t.match.Match(e.Record); err == nil && !ok {
+		if ok, err := t.match.Match(e.Record()); err == nil && !ok {
 			return nil
 		}
 	}
 	if t.json {
-		_, err := fmt.Fprintf(t.Out, "%s\n", e.Line)
+		_, err := fmt.Fprintf(t.Out, "%s\n", e.Event)
 		return err
 	}
-	event, err := e.Event()
+	event, err := e.Record().Event()
 	if err != nil {
 		return err
 	}

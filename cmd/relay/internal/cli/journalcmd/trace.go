@@ -12,12 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
-	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
 // Trace is relay trace: the way of one event.
@@ -35,22 +34,18 @@ and redrives. Attempts are kept for 30 days. It works whether or not relay runs.
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var t *query.Trace
-			err := p.WithJournal(cmd.Context(), func(j *journal.Journal) (err error) {
-				t, err = query.Find(cmd.Context(), j, args[0])
+			var t api.Trace
+			err := p.WithAPI(cmd.Context(), func(c *api.Client) (err error) {
+				t, err = c.Trace(cmd.Context(), args[0])
 				return err
 			})
 			if err != nil {
 				return err
 			}
-			steps, err := traceSteps(t)
-			if err != nil {
-				return err
-			}
 			if asJSON {
-				err = printSteps(p.Out, steps)
+				err = printSteps(p.Out, t.Steps)
 			} else {
-				err = tabulateSteps(p.Out, t, steps)
+				err = tabulateSteps(p.Out, &t)
 			}
 			if errors.Is(err, syscall.EPIPE) {
 				return nil
@@ -62,68 +57,7 @@ and redrives. Attempts are kept for 30 days. It works whether or not relay runs.
 	return cmd
 }
 
-// TraceStep is a line of the trace as --json shows it. What does not belong to its step is left out.
-type TraceStep struct {
-	Time time.Time `json:"time"`
-	Step string    `json:"step"` // received, journaled, attempt, dead_letter, resent
-	ID   string    `json:"id"`
-
-	Sink string `json:"sink,omitempty"`
-	Seq  uint64 `json:"seq,omitempty"` // in the journal
-
-	Replay bool `json:"replay,omitempty"`
-
-	Account  string          `json:"account,omitempty"`
-	Provider string          `json:"provider,omitempty"`
-	Origin   pipeline.Origin `json:"origin,omitempty"`
-	Event    json.RawMessage `json:"event,omitempty"`
-
-	Endpoint string        `json:"endpoint,omitempty"`
-	Status   int           `json:"status,omitempty"`
-	Latency  time.Duration `json:"latency,omitempty"` // in nanoseconds
-	Answer   string        `json:"answer,omitempty"`
-	Error    string        `json:"error,omitempty"`
-	Batch    int           `json:"batch,omitempty"` // events in the same request or write
-
-	DeadLetter uint64 `json:"dead_letter,omitempty"` // its number, or that of the redriven one
-	Attempts   int    `json:"attempts,omitempty"`
-	Reason     string `json:"reason,omitempty"`
-}
-
-func traceSteps(t *query.Trace) (steps []TraceStep, err error) {
-	r := t.Event
-	if r.Seq > 0 {
-		journaled := TraceStep{
-			Time: t.Journaled, Step: "journaled", ID: r.ID, Seq: r.Seq, Account: r.Account, Provider: r.Provider, Origin: r.Origin, Event: r.Line,
-		}
-		if r.Type == pipeline.EventType {
-			e, err := r.Event()
-			if err != nil {
-				return nil, err
-			}
-			steps = append(steps, TraceStep{Time: e.RecordedTime, Step: "received", ID: r.ID})
-		}
-		steps = append(steps, journaled)
-	}
-	for _, s := range t.Steps {
-		step := TraceStep{Time: s.Time, ID: r.ID, Sink: s.Sink}
-		switch {
-		case s.Attempt != nil:
-			a := s.Attempt
-			step.Step, step.Endpoint, step.Status, step.Latency = "attempt", a.Endpoint, a.Status, a.Latency
-			step.Answer, step.Error, step.Batch = a.Answer, a.Error, len(a.Events)
-		case s.DeadLetter != nil:
-			d := s.DeadLetter
-			step.Step, step.DeadLetter, step.Attempts, step.Reason = "dead_letter", d.Number, d.Attempts, d.Reason
-		case s.Resent != nil:
-			step.Step, step.Seq, step.DeadLetter, step.Replay = "resent", s.Resent.Seq, s.Resent.DeadLetter, s.Resent.Replay
-		}
-		steps = append(steps, step)
-	}
-	return steps, nil
-}
-
-func printSteps(w io.Writer, steps []TraceStep) error {
+func printSteps(w io.Writer, steps []api.TraceStep) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	for _, s := range steps {
@@ -134,13 +68,12 @@ func printSteps(w io.Writer, steps []TraceStep) error {
 	return nil
 }
 
-func tabulateSteps(w io.Writer, t *query.Trace, steps []TraceStep) error {
-	r := t.Event
-	head := r.ID + "  no longer in the journal"
-	if r.Seq > 0 {
-		head = fmt.Sprintf("%s  %s treat of account %s (%s)", r.ID, r.Origin, r.Account, r.Provider)
-		if r.Type == pipeline.DigestType {
-			head = fmt.Sprintf("%s  digest of missed treats of account %s (%s)", r.ID, r.Account, r.Provider)
+func tabulateSteps(w io.Writer, t *api.Trace) error {
+	head := t.ID + "  no longer in the journal"
+	if t.Number > 0 {
+		head = fmt.Sprintf("%s  %s treat of account %s (%s)", t.ID, t.Origin, t.Account, t.Provider)
+		if t.Type == pipeline.DigestType {
+			head = fmt.Sprintf("%s  digest of missed treats of account %s (%s)", t.ID, t.Account, t.Provider)
 		}
 	}
 	if _, err := fmt.Fprintln(w, head); err != nil {
@@ -150,17 +83,18 @@ func tabulateSteps(w io.Writer, t *query.Trace, steps []TraceStep) error {
 	if _, err := fmt.Fprintln(table, "TIME\tSTEP\tSINK\tWHAT"); err != nil {
 		return err
 	}
-	for _, s := range steps {
+	for i := range t.Steps {
+		s := &t.Steps[i]
 		at := s.Time.Local().Format("2006-01-02 15:04:05.000")
-		if _, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", at, strings.ReplaceAll(s.Step, "_", " "), s.Sink, s.what()); err != nil {
+		if _, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", at, strings.ReplaceAll(s.Step, "_", " "), s.Sink, what(s)); err != nil {
 			return err
 		}
 	}
 	return table.Flush()
 }
 
-// what tells of a step in a few words.
-func (s *TraceStep) what() string {
+// what says in a few words what a step was.
+func what(s *api.TraceStep) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	switch s.Step {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -17,7 +18,6 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
-	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // triggerFlags are those of relay trigger.
@@ -83,15 +83,15 @@ func runTrigger(ctx context.Context, p *state.State, f *triggerFlags) (err error
 	}
 	runs := p.RelayRuns(ctx)
 	disabled := false
-	err = p.WithJournal(ctx, func(j *journal.Journal) error {
+	err = p.WithAPI(ctx, func(c *api.Client) error {
 		if f.sink != "" {
-			state, err := sinkReady(ctx, j, f.sink)
+			state, err := sinkReady(ctx, c, f.sink)
 			if err != nil {
 				return err
 			}
 			disabled = !state.DisabledSince.IsZero()
 		}
-		return j.PutTest(ctx, &event, f.sink)
+		return c.PutTest(ctx, &api.TestOrder{Sink: f.sink, Event: line})
 	})
 	if err != nil {
 		return err

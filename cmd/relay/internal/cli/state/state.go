@@ -19,7 +19,6 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
-	"github.com/treatrelay/relay/pipeline/journal"
 )
 
 // Streams are the process's own; everything below is handed them.
@@ -144,22 +143,30 @@ func (p *State) Access() (*datadir.Access, error) {
 	return &datadir.Access{Dir: dir, ConfigPath: p.ConfigPath, Getenv: p.Getenv, Log: p.Logger()}, err
 }
 
-// WithJournal calls use with the journal, whether or not a relay runs on the data folder.
-func (p *State) WithJournal(ctx context.Context, use func(*journal.Journal) error) error {
-	a, err := p.Access()
-	if err != nil {
-		return err
-	}
-	return a.Use(ctx, use)
+// WithAPI calls use with a client of the local API, whether or not a relay runs on the data folder.
+func (p *State) WithAPI(ctx context.Context, use func(*api.Client) error) error {
+	return p.withAPI(ctx, (*datadir.Access).Client, use)
 }
 
-// WithLiveJournal calls use with the journal of the relay that runs on the data folder, or that on the server of journal.nats_url.
-func (p *State) WithLiveJournal(ctx context.Context, use func(*journal.Journal) error) error {
+// WithLiveAPI calls use with a client of the relay that runs on the data folder, or of the journal on the server of journal.nats_url.
+func (p *State) WithLiveAPI(ctx context.Context, use func(*api.Client) error) error {
+	return p.withAPI(ctx, (*datadir.Access).LiveClient, use)
+}
+
+func (p *State) withAPI(
+	ctx context.Context, reach func(*datadir.Access, context.Context, *datadir.Teardown) (*api.Client, error), use func(*api.Client) error,
+) (err error) {
 	a, err := p.Access()
 	if err != nil {
 		return err
 	}
-	return a.UseLive(ctx, use)
+	var undo datadir.Teardown
+	defer func() { err = errors.Join(err, undo.Run()) }()
+	c, err := reach(a, ctx, &undo)
+	if err != nil {
+		return err
+	}
+	return use(c)
 }
 
 // Say writes a line for people, on standard error.

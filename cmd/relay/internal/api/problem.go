@@ -1,0 +1,88 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+)
+
+// Problem says why a request failed (RFC 9457), and what to do.
+type Problem struct {
+	Type   string `json:"type" jsonschema_description:"urn:relay:problem: and a name; about:blank if the status says all"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty" jsonschema_description:"what failed and why, in one line"`
+	Fix    string `json:"fix,omitempty" jsonschema_description:"what to do"`
+	Code   int    `json:"code,omitempty" jsonschema_description:"the exit code of a command that ends with this"`
+}
+
+// MediaProblem is the media type of a [Problem].
+const MediaProblem = "application/problem+json"
+
+// Error is the detail, and what to do.
+func (p *Problem) Error() string {
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	if p.Fix != "" {
+		text += "; " + p.Fix
+	}
+	return text
+}
+
+// The names of problems, which follow problemPrefix in [Problem.Type].
+const (
+	problemPrefix = "urn:relay:problem:"
+
+	ProblemUsage        = "usage"         // the request is wrong
+	ProblemUnknownEvent = "unknown-event" // nothing is known of the event
+	ProblemUnknownSink  = "unknown-sink"
+	ProblemNoLetter     = "unknown-dead-letter"
+	ProblemEventGone    = "event-gone" // the journal does not hold the event any more
+	ProblemStarting     = "starting"   // relay is starting
+	ProblemNotRunning   = "not-running"
+	ProblemNoHistory    = "no-history" // the account's provider has none
+	ProblemNoAccount    = "unknown-account"
+	ProblemFailed       = "failed"
+)
+
+// Problems are the names of all problems.
+func Problems() []string {
+	return []string{
+		ProblemUsage, ProblemUnknownEvent, ProblemUnknownSink, ProblemNoLetter, ProblemEventGone, ProblemStarting, ProblemNotRunning, ProblemNoHistory,
+		ProblemNoAccount, ProblemFailed,
+	}
+}
+
+// ExitCode is the exit code of a command that ends with the problem.
+func (p *Problem) ExitCode() int {
+	if p.Code == 0 {
+		return exit.Failure
+	}
+	return p.Code
+}
+
+// NewProblem makes a problem of a name.
+func NewProblem(status int, name, detail string) *Problem {
+	return &Problem{Type: problemPrefix + name, Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// WithFix says what to do about a problem.
+func (p *Problem) WithFix(fix string) *Problem {
+	p.Fix = fix
+	return p
+}
+
+// WithCode gives a problem the exit code of a command that ends with it.
+func (p *Problem) WithCode(code int) *Problem {
+	p.Code = code
+	return p
+}
+
+// Is reports whether an error is a problem of that name.
+func Is(err error, name string) bool {
+	var p *Problem
+	return errors.As(err, &p) && p.Type == problemPrefix+name
+}

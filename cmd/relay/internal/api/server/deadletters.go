@@ -1,0 +1,104 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/pipeline/journal"
+)
+
+func (s *server) deadLetters(w http.ResponseWriter, r *http.Request) error {
+	q, j, err := s.letterQuery(r)
+	if err != nil {
+		return err
+	}
+	out := s.lines(w)
+	for d, err := range j.DeadLetters(r.Context(), q.DeadLetterFilter) {
+		if err == nil {
+			err = out.put(d)
+		}
+		if err != nil {
+			return out.end(err)
+		}
+		if out.n == q.Limit {
+			break
+		}
+	}
+	return out.end(nil)
+}
+
+func (s *server) letterQuery(r *http.Request) (q api.LetterQuery, j *journal.Journal, err error) {
+	if q, err = api.ParseLetterQuery(r.URL.Query()); err != nil {
+		return q, nil, usage(err)
+	}
+	j, err = s.Journal(r.Context())
+	return q, j, err
+}
+
+func (s *server) deadLetter(w http.ResponseWriter, r *http.Request) error {
+	number, err := strconv.ParseUint(r.PathValue("number"), 10, 63)
+	if err != nil {
+		return usage(fmt.Errorf("dead letter %q: want its number", r.PathValue("number")))
+	}
+	j, err := s.Journal(r.Context())
+	if err != nil {
+		return err
+	}
+	for d, err := range j.DeadLetters(r.Context(), journal.DeadLetterFilter{Numbers: []uint64{number}}) {
+		if err != nil {
+			return err
+		}
+		event, err := j.DeadEvent(r.Context(), d)
+		switch {
+		case err == nil:
+			d.Event, d.Account, d.Provider, d.Origin, d.Type = event.Line, event.Account, event.Provider, event.Origin, event.Type
+		case !errors.Is(err, journal.ErrEventGone):
+			return err
+		}
+		return answer(w, d)
+	}
+	return api.NewProblem(http.StatusNotFound, api.ProblemNoLetter, fmt.Sprintf("no dead letter %d", number)).WithFix("relay deadletters list shows those there are")
+}
+
+func (s *server) redrive(w http.ResponseWriter, r *http.Request) error {
+	return s.eachLetter(w, r, (*journal.Journal).Redrive)
+}
+
+func (s *server) purge(w http.ResponseWriter, r *http.Request) error {
+	return s.eachLetter(w, r, (*journal.Journal).DeleteDeadLetter)
+}
+
+// eachLetter does something with each dead letter that a query chooses, and answers with a line for each.
+func (s *server) eachLetter(w http.ResponseWriter, r *http.Request, do func(*journal.Journal, context.Context, journal.DeadLetter) error) error {
+	q, j, err := s.letterQuery(r)
+	if err != nil {
+		return err
+	}
+	if q.Chooses() == q.All {
+		return usage(errors.New("want either all=true or parameters that choose, such as sink or id"))
+	}
+	out := s.lines(w)
+	for d, err := range j.DeadLetters(r.Context(), q.DeadLetterFilter) {
+		result := api.LetterResult{Letter: d}
+		if err == nil {
+			err = do(j, r.Context(), d)
+		}
+		if errors.Is(err, journal.ErrEventGone) {
+			result.Kept, err = s.problem(err).WithFix(fmt.Sprintf("it is kept; relay deadletters purge --id %d deletes it", d.Number)), nil
+		}
+		if err == nil {
+			err = out.put(result)
+		}
+		if err != nil {
+			return out.end(err)
+		}
+		if out.n == q.Limit {
+			break
+		}
+	}
+	return out.end(nil)
+}

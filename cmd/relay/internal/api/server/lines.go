@@ -1,0 +1,109 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"github.com/treatrelay/relay/pipeline/journal/query"
+	"net/http"
+	"time"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+)
+
+// lines writes an answer that has one JSON object a line, as it comes, and ends with an [api.LastLine].
+type lines struct {
+	server *server
+	to     http.ResponseWriter
+	buffer *bufio.Writer
+	enc    *json.Encoder
+	sent   time.Time // when the buffer was last sent
+	n      int
+}
+
+// sendEvery is how long a line waits at most for more to be sent with it, if there are more.
+const sendEvery = 50 * time.Millisecond
+
+func (s *server) lines(w http.ResponseWriter) *lines {
+	w.Header().Set("Content-Type", api.MediaLines)
+	w.Header().Set("Cache-Control", "no-store")
+	l := &lines{server: s, to: w, buffer: bufio.NewWriterSize(w, 64<<10)}
+	l.enc = json.NewEncoder(l.buffer)
+	l.enc.SetEscapeHTML(false)
+	return l
+}
+
+// put writes a line. The error says that whoever asked has left.
+func (l *lines) put(v any) error {
+	if err := l.enc.Encode(v); err != nil {
+		return errors.Join(errLeft, err)
+	}
+	if l.n++; time.Since(l.sent) > sendEvery {
+		return l.send()
+	}
+	return nil
+}
+
+func (l *lines) send() error {
+	l.sent = time.Now()
+	err := errors.Join(l.buffer.Flush(), http.NewResponseController(l.to).Flush())
+	if err != nil {
+		return errors.Join(errLeft, err)
+	}
+	return nil
+}
+
+// end ends the answer: with what went wrong, if something did. Before anything was sent that is the answer.
+func (l *lines) end(err error) error {
+	switch {
+	case errors.Is(err, errLeft):
+		return nil
+	case err != nil && l.n == 0:
+		return err
+	case err != nil:
+		_ = l.enc.Encode(api.LastLine{Problem: l.server.problem(err)}) // whoever asked may have left
+	default:
+		_ = l.enc.Encode(api.LastLine{End: true}) // likewise
+	}
+	_ = l.send() // likewise
+	return nil
+}
+
+// errLeft says that whoever asked has left.
+var errLeft = errors.New("whoever asked has left")
+
+func (s *server) history(w http.ResponseWriter, r *http.Request) error {
+	q, err := api.ParseEventQuery(r.URL.Query())
+	if err != nil {
+		return usage(err)
+	}
+	j, err := s.Journal(r.Context())
+	if err != nil {
+		return err
+	}
+	out := s.lines(w)
+	for e, err := range query.Events(r.Context(), j, q.EventFilter) {
+		if err == nil {
+			err = out.put(api.EventOf(&e))
+		}
+		if err != nil {
+			return out.end(err)
+		}
+		if out.n == q.Limit {
+			break
+		}
+	}
+	return out.end(nil)
+}
+
+func (s *server) state(w http.ResponseWriter, r *http.Request) error {
+	j, err := s.Journal(r.Context())
+	if err != nil {
+		return err
+	}
+	out := s.lines(w)
+	return out.end(j.ListState(r.Context(), "", func(key string, value []byte) error {
+		return out.put(api.StateItem{Key: key, Value: bytes.Clone(value)})
+	}))
+}

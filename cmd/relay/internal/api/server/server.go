@@ -1,0 +1,275 @@
+// Package server has the handlers of relay's local API, see the package api. They work on a journal, wherever that is, and on the relay that runs, if
+// they are part of one.
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake"
+	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
+)
+
+// Config says what the handlers work on. Its functions are called by several goroutines.
+type Config struct {
+	// Journal returns the journal. It may wait a moment for one that is being opened; then the error is a [*api.Problem].
+	Journal func(context.Context) (*journal.Journal, error)
+	// Sinks returns the names of the sinks of the configuration, and their types.
+	Sinks func() (names []string, types map[string]string)
+	// Status returns how the relay is; nil: none runs.
+	Status func(context.Context) api.Status
+	// Reconcile compares an account's history with the journal; nil: no relay runs.
+	Reconcile func(ctx context.Context, account string) (intake.Reconciliation, error)
+}
+
+type server struct{ Config }
+
+// New makes the handlers. They serve everything below [api.Root].
+func New(cfg Config) http.Handler {
+	s := &server{cfg}
+	mux := http.NewServeMux()
+	serve := s.handlers()
+	for _, o := range api.Operations() {
+		handler := serve[o.Method+" "+o.Path]
+		mux.HandleFunc(o.Method+" "+api.Root+o.Path, func(w http.ResponseWriter, r *http.Request) {
+			if err := handler(w, r); err != nil {
+				s.fail(w, err)
+			}
+		})
+	}
+	mux.HandleFunc(api.Root+"/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, api.NewProblem(http.StatusNotFound, api.ProblemUsage, fmt.Sprintf("%s %s: there is no such request", r.Method, r.URL.Path)).
+			WithFix("see docs/api.md"))
+	})
+	return mux
+}
+
+// handlers are those of [api.Operations].
+func (s *server) handlers() map[string]func(http.ResponseWriter, *http.Request) error {
+	return map[string]func(http.ResponseWriter, *http.Request) error{
+		"GET /status":                        s.status,
+		"GET /journal":                       s.journal,
+		"GET /journal/state":                 s.state,
+		"GET /history":                       s.history,
+		"GET /events":                        s.events,
+		"GET /sinks":                         s.sinks,
+		"POST /sinks/{name}/enable":          s.enableSink,
+		"POST /sinks/{name}/disable":         s.disableSink,
+		"GET /deadletters":                   s.deadLetters,
+		"GET /deadletters/{number}":          s.deadLetter,
+		"POST /deadletters/redrive":          s.redrive,
+		"POST /deadletters/purge":            s.purge,
+		"GET /traces/{id}":                   s.trace,
+		"POST /replay":                       s.replay,
+		"POST /tests":                        s.putTest,
+		"POST /accounts/{account}/reconcile": s.reconcile,
+	}
+}
+
+// fail answers with a problem. If the answer has begun, it is cut off.
+func (s *server) fail(w http.ResponseWriter, err error) {
+	p := s.problem(err)
+	w.Header().Set("Content-Type", api.MediaProblem)
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // whoever asked may have left
+}
+
+// problem is an error in the form of the API.
+func (s *server) problem(err error) *api.Problem {
+	var p *api.Problem
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, query.ErrUnknownEvent):
+		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, oneLine(err))
+	case errors.Is(err, journal.ErrEventGone):
+		p = api.NewProblem(http.StatusGone, api.ProblemEventGone, oneLine(err))
+	default:
+		p = api.NewProblem(http.StatusInternalServerError, api.ProblemFailed, oneLine(err))
+	}
+	p.Code = exit.Code(err)
+	return p
+}
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// usage is the problem of a request that is wrong.
+func usage(err error) error {
+	return api.NewProblem(http.StatusBadRequest, api.ProblemUsage, oneLine(err)).WithCode(exit.Usage)
+}
+
+// answer answers with a JSON object.
+func answer(w http.ResponseWriter, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // whoever asked may have left
+	return nil
+}
+
+// maxRequest bounds the body of a request.
+const maxRequest = 64 << 20
+
+// body reads the JSON object of a request.
+func body(w http.ResponseWriter, r *http.Request, into any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return usage(fmt.Errorf("read the request: %w", err))
+	}
+	return nil
+}
+
+// notRunning is the problem of a request that only a relay that runs can do.
+func notRunning() error {
+	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemNotRunning, "no relay runs on this data folder").WithFix("start it with relay").WithCode(exit.Unavailable)
+}
+
+func (s *server) status(w http.ResponseWriter, r *http.Request) error {
+	if s.Status == nil {
+		return notRunning()
+	}
+	return answer(w, s.Status(r.Context()))
+}
+
+func (s *server) reconcile(w http.ResponseWriter, r *http.Request) error {
+	if s.Reconcile == nil {
+		return notRunning()
+	}
+	result, err := s.Reconcile(r.Context(), r.PathValue("account"))
+	if err != nil {
+		return err
+	}
+	return answer(w, result)
+}
+
+func (s *server) journal(w http.ResponseWriter, r *http.Request) error {
+	j, err := s.Journal(r.Context())
+	if err != nil {
+		return err
+	}
+	o, err := query.Inspect(r.Context(), j)
+	if err != nil {
+		return err
+	}
+	last, err := j.LastNumber(r.Context())
+	if err != nil {
+		return err
+	}
+	v := api.Journal{Last: last, Messages: o.Messages, Bytes: o.Bytes}
+	if o.Newest.ID != "" {
+		e := api.EventOf(&query.Event{Record: o.Newest, Journaled: o.Recorded})
+		if event, err := o.Newest.Event(); err == nil {
+			e.Time = event.Time
+		}
+		v.Newest = &e
+	}
+	return answer(w, v)
+}
+
+func (s *server) trace(w http.ResponseWriter, r *http.Request) error {
+	j, err := s.Journal(r.Context())
+	if err != nil {
+		return err
+	}
+	t, err := query.Find(r.Context(), j, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	v, err := api.TraceOf(t)
+	if err != nil {
+		return err
+	}
+	return answer(w, v)
+}
+
+func (s *server) putTest(w http.ResponseWriter, r *http.Request) error {
+	var order api.TestOrder
+	if err := body(w, r, &order); err != nil {
+		return err
+	}
+	var e pipeline.Event
+	if err := json.Unmarshal(order.Event, &e); err != nil {
+		return usage(fmt.Errorf("read the event: %w", err))
+	}
+	if e.Origin != pipeline.OriginTest || !strings.HasPrefix(e.ID, intake.TestIDPrefix) {
+		return usage(fmt.Errorf("event %s has the origin %q: only test events may be put into the journal", e.ID, e.Origin))
+	}
+	j, err := s.Journal(r.Context())
+	if err == nil {
+		err = j.PutTest(r.Context(), &e, order.Sink)
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// replayPartTime is how long a part of a replay takes at most, so that a command can show how far it has come.
+const replayPartTime = 500 * time.Millisecond
+
+// replay sends events to a sink again until that has taken [replayPartTime], or there are no more.
+func (s *server) replay(w http.ResponseWriter, r *http.Request) error {
+	var order api.ReplayOrder
+	if err := body(w, r, &order); err != nil {
+		return err
+	}
+	if order.Sink == "" || order.Run == "" {
+		return usage(errors.New("a replay wants a sink and the name of its run"))
+	}
+	j, err := s.Journal(r.Context())
+	if err != nil {
+		return err
+	}
+	part, err := replayPart(r.Context(), j, &order)
+	if err != nil && part.Sent == 0 {
+		return err
+	}
+	part.More = part.More || err != nil // the next part will say what is wrong
+	return answer(w, part)
+}
+
+func replayPart(ctx context.Context, j *journal.Journal, order *api.ReplayOrder) (part api.ReplayPart, err error) {
+	began := time.Now()
+	var waiting []pipeline.Record
+	var latest time.Time
+	flush := func() error {
+		n, err := j.Replay(ctx, order.Sink, order.Run, waiting...)
+		if n > 0 {
+			part.Sent, part.Done, part.Latest = part.Sent+n, waiting[n-1].Seq, latest
+		}
+		waiting = waiting[:0]
+		return err
+	}
+	filter := order.Filter()
+	for e, err := range query.Events(ctx, j, filter) {
+		if err != nil {
+			return part, err
+		}
+		if waiting, latest = append(waiting, e.Record), e.Time; len(waiting) < journal.MaxBatch {
+			continue
+		}
+		if err := flush(); err != nil {
+			return part, err
+		}
+		if time.Since(began) > replayPartTime {
+			part.More = true
+			return part, nil
+		}
+	}
+	if len(waiting) > 0 {
+		err = flush()
+	}
+	return part, err
+}
