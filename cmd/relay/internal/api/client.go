@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -64,9 +65,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		return nil, err
 	}
-	for key, values := range header {
-		req.Header[key] = values
-	}
+	maps.Copy(req.Header, header)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -236,7 +235,7 @@ func (c *Client) Follow(ctx context.Context, q *FollowQuery, at func(number uint
 		}
 	}
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // it was told to end
+		return nil
 	}
 	return c.lost(ctx, ErrLost)
 }

@@ -209,7 +209,7 @@ func (p *parser) number(key string) uint64 {
 	return 0
 }
 
-func (p *parser) count(key string) int { return int(min(p.number(key), 1<<31-1)) } //nolint:gosec // bounded
+func (p *parser) count(key string) int { return int(min(p.number(key), 1<<31-1)) }
 
 // finish returns the first error. Parameters of other names are one: a misspelled filter must not choose everything.
 func (p *parser) finish(known []Param) error {

@@ -44,15 +44,16 @@ func (s *server) deadLetter(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return usage(fmt.Errorf("dead letter %q: want its number", r.PathValue("number")))
 	}
-	j, err := s.Journal(r.Context())
+	ctx := r.Context()
+	j, err := s.Journal(ctx)
 	if err != nil {
 		return err
 	}
-	for d, err := range j.DeadLetters(r.Context(), journal.DeadLetterFilter{Numbers: []uint64{number}}) {
+	for d, err := range j.DeadLetters(ctx, journal.DeadLetterFilter{Numbers: []uint64{number}}) {
 		if err != nil {
 			return err
 		}
-		event, err := j.DeadEvent(r.Context(), d)
+		event, err := j.DeadEvent(ctx, d)
 		switch {
 		case err == nil:
 			d.Event, d.Account, d.Provider, d.Origin, d.Type = event.Line, event.Account, event.Provider, event.Origin, event.Type
@@ -81,11 +82,11 @@ func (s *server) eachLetter(w http.ResponseWriter, r *http.Request, do func(*jou
 	if q.Chooses() == q.All {
 		return usage(errors.New("want either all=true or parameters that choose, such as sink or id"))
 	}
-	out := s.lines(w)
-	for d, err := range j.DeadLetters(r.Context(), q.DeadLetterFilter) {
+	ctx, out := r.Context(), s.lines(w)
+	for d, err := range j.DeadLetters(ctx, q.DeadLetterFilter) {
 		result := api.LetterResult{Letter: d}
 		if err == nil {
-			err = do(j, r.Context(), d)
+			err = do(j, ctx, d)
 		}
 		if errors.Is(err, journal.ErrEventGone) {
 			result.Kept, err = s.problem(err).WithFix(fmt.Sprintf("it is kept; relay deadletters purge --id %d deletes it", d.Number)), nil

@@ -5,9 +5,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"github.com/treatrelay/relay/pipeline/journal/query"
 	"net/http"
 	"time"
+
+	"github.com/treatrelay/relay/pipeline/journal/query"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 )

@@ -400,7 +400,7 @@ func TestAnswerCutOff(t *testing.T) {
 		_, _ = fmt.Fprintln(w, `{"number":1,"event":{}}`)
 	})
 	direct := api.NewDirect(cut)
-	defer direct.Close() //nolint:errcheck // it never fails
+	defer direct.Close()
 	n := 0
 	var last error
 	for _, err := range api.New(direct, "data").History(t.Context(), &api.EventQuery{}) {
