@@ -153,19 +153,20 @@ func (h *overlap) expectMissing(c *match.Comparison, gone []missing, shift int64
 		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*match.MaxDistance })
 		return next < len(gone) && gone[next].Same.Second <= second+2*match.MaxDistance
 	}
+	shifted := func(t *history.Treat) match.Trait {
+		trait := match.TraitOf(t.Core, t.Same)
+		trait.Second -= shift
+		return trait
+	}
 	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.Second+shift) })
 	c.LivePairs(func(p *history.Treat, live match.Trait) {
 		if about(p.Same.Second) {
-			trait := match.TraitOf(p.Core, p.Same)
-			trait.Second -= shift
-			paired := h.expect(trait, journaledBefore, now)
+			paired := h.expect(shifted(p), journaledBefore, now)
 			paired.live, paired.pair = &live, true
 		}
 	})
 	for i := range gone {
-		trait := match.TraitOf(gone[i].Core, gone[i].Same)
-		trait.Second -= shift
-		gone[i].credit = h.expect(trait, missingBefore, now)
+		gone[i].credit = h.expect(shifted(&gone[i].Treat), missingBefore, now)
 	}
 }
 

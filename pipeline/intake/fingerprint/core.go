@@ -57,9 +57,6 @@ const (
 	TitlePart
 )
 
-// Parts returns all parts.
-func Parts() []Part { return []Part{MessagePart, SenderPart, TitlePart} }
-
 // Without returns a core without a part.
 func (c Core) Without(p Part) Core {
 	switch p {
@@ -82,7 +79,7 @@ func (c Core) Near(o Core) bool {
 	if c == o {
 		return true
 	}
-	for _, p := range [...]Part{MessagePart, SenderPart, TitlePart} {
+	for p := MessagePart; p <= TitlePart; p++ {
 		if rest := c.Without(p); rest == o.Without(p) {
 			return (!c.Has(p) || !o.Has(p)) && !rest.IsZero()
 		}

@@ -42,7 +42,7 @@ func (cr *group) match() {
 			return
 		}
 	}
-	for k, part := range append([]fingerprint.Part{fingerprint.NoPart}, fingerprint.Parts()...) {
+	for part := fingerprint.NoPart; part <= fingerprint.TitlePart; part++ {
 		o := order{part, make([]int32, len(cr.ours))}
 		for i := range o.at {
 			o.at[i] = int32(i)
@@ -51,7 +51,7 @@ func (cr *group) match() {
 			core := cr.ours[a].Core
 			return o.compare(core, core.Has(part), cr.ours[b].Core)
 		})
-		cr.orders[k] = o
+		cr.orders[part] = o
 	}
 	cr.pairNearest()
 	cr.augment()

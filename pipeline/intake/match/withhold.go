@@ -121,16 +121,21 @@ func unlike(theirs, live *witnesses, at int64) bool {
 	return known == 0
 }
 
-// withholdUnrecognized withholds treats of the reply that may be live treats without a partner: of the same time, or equal but
-// for the date.
-func (c *Comparison) withholdUnrecognized() {
-	var left []*ownTreat
+// ownsLeft are relay's treats without a partner that a condition holds for, ordered by date.
+func (c *Comparison) ownsLeft(condition func(*ownTreat) bool) (left []*ownTreat) {
 	for i := range c.owns {
-		if o := &c.owns[i]; o.partner == unmatched && c.due(o) {
+		if o := &c.owns[i]; o.partner == unmatched && condition(o) {
 			left = append(left, o)
 		}
 	}
 	slices.SortStableFunc(left, func(a, b *ownTreat) int { return cmp.Compare(a.same.Second, b.same.Second) })
+	return left
+}
+
+// withholdUnrecognized withholds treats of the reply that may be live treats without a partner: of the same time, or equal but
+// for the date.
+func (c *Comparison) withholdUnrecognized() {
+	left := c.ownsLeft(c.due)
 	taken := make([]bool, len(left))
 	for i := range c.treats {
 		if c.partners[i] != unmatched || c.withheld[i] {
@@ -152,13 +157,7 @@ func (c *Comparison) withholdUnrecognized() {
 // sender or message, and no other treat near that time may lack a partner. In a burst many lack one, because the reply
 // was made meanwhile; then missed treats are not delayed.
 func (c *Comparison) withholdNewest() {
-	var left []*ownTreat
-	for i := range c.owns {
-		if o := &c.owns[i]; o.partner == unmatched && c.expected(o) {
-			left = append(left, o)
-		}
-	}
-	slices.SortStableFunc(left, func(a, b *ownTreat) int { return cmp.Compare(a.same.Second, b.same.Second) })
+	left := c.ownsLeft(c.expected)
 	var missing []int
 	for i := range c.treats {
 		if c.partners[i] == unmatched && !c.withheld[i] {

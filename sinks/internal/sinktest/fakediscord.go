@@ -306,32 +306,42 @@ func plainly(text string) string {
 func DiscordDestination(t *testing.T) *Destination {
 	t.Helper()
 	fake := &FakeDiscord{Limit: 5, Window: 20 * time.Millisecond}
-	box := newInbox()
 	address := FreeAddress(t)
-	handler := gate(box, fake)
-	server := serve(t, address, handler)
 	config, ok := sinks.NewConfig("discord").(*discord.Config)
 	if !ok {
 		t.Fatal("no discord configuration")
 	}
 	config.URL = secret.New("http://" + address + "/api" + DiscordPath)
 	config.Template = "{{.ID}} {{.Message}}"
+	return chatDestination(t, config, fake, address, func() (shown []string) {
+		embeds, _ := fake.Seen()
+		for _, e := range embeds {
+			shown = append(shown, discordShown(e.Description))
+		}
+		return shown
+	}, "planted-token", "123456789012345678")
+}
+
+// A fakeChat is a stand-in for a chat, and reports the rules that a message broke.
+type fakeChat interface {
+	http.Handler
+	Report(t *testing.T)
+}
+
+// chatDestination is a channel of a chat that a stand-in serves at an address. shown returns the texts that people see in it.
+func chatDestination(t *testing.T, config sinks.Config, fake fakeChat, address string, shown func() []string, secrets ...string) *Destination {
+	t.Helper()
+	box := newInbox()
+	handler := gate(box, fake)
+	server := serve(t, address, handler)
 	return &Destination{
-		Config: config, Hang: box.hang, shows: chatShows,
-		Arrived: func(*testing.T) []Arrival {
-			embeds, _ := fake.Seen()
-			var shown []string
-			for _, e := range embeds {
-				shown = append(shown, discordShown(e.Description))
-			}
-			return chatArrivals(shown)
-		},
+		Config: config, Hang: box.hang, shows: chatShows, Secrets: secrets,
+		Arrived: func(*testing.T) []Arrival { return chatArrivals(shown()) },
 		Outage: func(t *testing.T) func() {
 			t.Helper()
 			_ = server.Close()
 			return func() { server = serve(t, address, handler) }
 		},
-		Secrets: []string{"planted-token", "123456789012345678"},
 		End: func() {
 			box.set(false)
 			_ = server.Close()

@@ -191,10 +191,7 @@ func (f *FakeSlack) Seen() ([]string, int) {
 func SlackDestination(t *testing.T) *Destination {
 	t.Helper()
 	fake := &FakeSlack{}
-	box := newInbox()
 	address := FreeAddress(t)
-	handler := gate(box, fake)
-	server := serve(t, address, handler)
 	config, ok := sinks.NewConfig("slack").(*slack.Config)
 	if !ok {
 		t.Fatal("no slack configuration")
@@ -202,26 +199,11 @@ func SlackDestination(t *testing.T) *Destination {
 	config.URL = secret.New("http://" + address + SlackPath)
 	config.Template = "{{.ID}} {{.Message}}"
 	config.Timeout = 10 * time.Second
-	return &Destination{
-		Config: config, Hang: box.hang, shows: chatShows,
-		Arrived: func(*testing.T) []Arrival {
-			sections, _ := fake.Seen()
-			var shown []string
-			for _, s := range sections {
-				shown = append(shown, slackShown(s))
-			}
-			return chatArrivals(shown)
-		},
-		Outage: func(t *testing.T) func() {
-			t.Helper()
-			_ = server.Close()
-			return func() { server = serve(t, address, handler) }
-		},
-		Secrets: []string{"PLANTED", "planted"},
-		End: func() {
-			box.set(false)
-			_ = server.Close()
-			fake.Report(t)
-		},
-	}
+	return chatDestination(t, config, fake, address, func() (shown []string) {
+		sections, _ := fake.Seen()
+		for _, section := range sections {
+			shown = append(shown, slackShown(section))
+		}
+		return shown
+	}, "PLANTED", "planted")
 }

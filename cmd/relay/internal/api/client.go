@@ -125,32 +125,20 @@ func ask[T any](ctx context.Context, c *Client, method, path string, query url.V
 	return answer, nil
 }
 
-// A line is one of an answer that has many. The last one is a problem if the answer is not whole.
+// A line is one of an answer that has many.
 type line[T any] struct {
-	value   T
-	problem *Problem
+	value T
+	last  *LastLine // nil: it is not the last one
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (l *line[T]) UnmarshalJSON(data []byte) error {
-	var last struct {
-		Problem *Problem `json:"problem"`
-		End     bool     `json:"end"`
-	}
 	if bytes.HasPrefix(data, []byte(`{"problem":`)) || bytes.HasPrefix(data, []byte(`{"end":`)) {
-		if err := json.Unmarshal(data, &last); err != nil {
-			return err
-		}
-		if l.problem = last.Problem; last.End {
-			l.problem = errEnd
-		}
-		return nil
+		l.last = new(LastLine)
+		return json.Unmarshal(data, l.last)
 	}
 	return json.Unmarshal(data, &l.value)
 }
-
-// errEnd is the last line of an answer that is whole.
-var errEnd = &Problem{Title: "end"}
 
 // LastLine is the last line of an answer that has one JSON object a line: without it the answer was cut off.
 type LastLine struct {
@@ -174,10 +162,10 @@ func lines[T any](ctx context.Context, c *Client, method, path string, query url
 			case err != nil:
 				yield(none, c.lost(ctx, err))
 				return
-			case l.problem == errEnd:
+			case l.last != nil && l.last.Problem != nil:
+				yield(none, l.last.Problem)
 				return
-			case l.problem != nil:
-				yield(none, l.problem)
+			case l.last != nil:
 				return
 			case !yield(l.value, nil):
 				return

@@ -40,21 +40,26 @@ type retryKeys struct {
 	GiveUp  time.Duration `yaml:"give_up"`
 }
 
+// oneOf reads a word that is one of several: empty for the first, which is the default. The message is that of the key's wanted.
+func oneOf[T ~string](text []byte, usual string, others ...T) (T, error) {
+	word := T(text)
+	switch {
+	case string(text) == usual:
+		return "", nil
+	case slices.Contains(others, word):
+		return word, nil
+	}
+	return "", errors.New("no such word")
+}
+
 type senderRule struct{ rule rules.SenderRule }
 
 func (senderRule) wanted() string { return "true, false or hash" }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
-func (r *senderRule) UnmarshalText(text []byte) error {
-	switch rule := rules.SenderRule(text); rule {
-	case "false":
-		r.rule = rules.ShowSender
-	case rules.HideSender, rules.HashSender:
-		r.rule = rule
-	default:
-		return errors.New("no such rule")
-	}
-	return nil
+func (r *senderRule) UnmarshalText(text []byte) (err error) {
+	r.rule, err = oneOf(text, "false", rules.HideSender, rules.HashSender)
+	return err
 }
 
 // inclusion says whether events of an origin go to a sink.
@@ -64,12 +69,9 @@ func (inclusion) wanted() string { return "deliver or skip" }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (i *inclusion) UnmarshalText(text []byte) error {
-	switch string(text) {
-	case "deliver", "skip":
-		i.skip = string(text) == "skip"
-		return nil
-	}
-	return errors.New("neither deliver nor skip")
+	word, err := oneOf(text, "deliver", "skip")
+	i.skip = word == "skip"
+	return err
 }
 
 // backfill says how treats that were found in the history go to a sink.
@@ -78,16 +80,9 @@ type backfill struct{ rule rules.BackfillRule }
 func (backfill) wanted() string { return "deliver, skip or digest" }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
-func (b *backfill) UnmarshalText(text []byte) error {
-	switch rule := rules.BackfillRule(text); rule {
-	case "deliver":
-		b.rule = rules.DeliverBackfill
-	case rules.SkipBackfill, rules.DigestBackfill:
-		b.rule = rule
-	default:
-		return errors.New("no such rule")
-	}
-	return nil
+func (b *backfill) UnmarshalText(text []byte) (err error) {
+	b.rule, err = oneOf(text, "deliver", rules.SkipBackfill, rules.DigestBackfill)
+	return err
 }
 
 type order struct{ rule string } // empty: relaxed
@@ -101,16 +96,9 @@ const (
 func (order) wanted() string { return "relaxed, strict or none" }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
-func (o *order) UnmarshalText(text []byte) error {
-	switch string(text) {
-	case orderRelaxed:
-		o.rule = ""
-		return nil
-	case orderStrict, orderNone:
-		o.rule = string(text)
-		return nil
-	}
-	return errors.New("no such order")
+func (o *order) UnmarshalText(text []byte) (err error) {
+	o.rule, err = oneOf(text, orderRelaxed, orderStrict, orderNone)
+	return err
 }
 
 type rateLimit struct{ perSecond float64 }

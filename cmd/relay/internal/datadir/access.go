@@ -25,6 +25,8 @@ type Access struct {
 	ConfigPath string // as the user gave it
 	Getenv     func(string) (string, bool)
 	Log        zerolog.Logger
+
+	cfg *config.Config // of the journal that was reached; nil: there is none that can be read
 }
 
 // Client returns a client of the local API, whether or not a relay runs on the data folder. What relay is doing goes on
@@ -67,9 +69,8 @@ func (a *Access) live(ctx context.Context, undo *Teardown) (c *api.Client, cfgEr
 		return nil, nil, exit.With(exit.Config, err)
 	}
 	if path != "" {
-		var cfg *config.Config
-		if cfg, cfgErr = config.Load(path, a.Getenv); cfgErr == nil && !cfg.Journal.NATSURL.Empty() {
-			c, err = a.OnServer(ctx, cfg.Journal, undo)
+		if a.cfg, cfgErr = config.Load(path, a.Getenv); cfgErr == nil && !a.cfg.Journal.NATSURL.Empty() {
+			c, err = a.OnServer(ctx, a.cfg.Journal, undo)
 			return c, nil, err
 		}
 	}
@@ -124,15 +125,10 @@ func (a *Access) serve(ctx context.Context, s *Storage, undo *Teardown) (*api.Cl
 
 // sinks are those of the configuration, if there is one that can be read.
 func (a *Access) sinks() (names []string, types map[string]string) {
-	path, err := config.Find(a.ConfigPath, a.Getenv)
-	if err != nil || path == "" {
+	if a.cfg == nil {
 		return nil, nil
 	}
-	cfg, err := config.Load(path, a.Getenv)
-	if err != nil {
-		return nil, nil // live has reported it, if it matters
-	}
-	return cfg.SinkTypes()
+	return a.cfg.SinkTypes()
 }
 
 // ServerStorage is the journal on the server of journal.nats_url.

@@ -1,4 +1,4 @@
-// Package telemetry is what relay tells of itself to those who run it: its log, its metrics and its traces.
+// Package telemetry is what relay reports to those who run it: its log, its metrics and its traces.
 package telemetry
 
 import (

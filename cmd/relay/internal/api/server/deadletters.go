@@ -16,19 +16,7 @@ func (s *server) deadLetters(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := s.lines(w)
-	for d, err := range j.DeadLetters(r.Context(), q.DeadLetterFilter) {
-		if err == nil {
-			err = out.put(d)
-		}
-		if err != nil {
-			return out.end(err)
-		}
-		if out.n == q.Limit {
-			break
-		}
-	}
-	return out.end(nil)
+	return putAll(s.lines(w), j.DeadLetters(r.Context(), q.DeadLetterFilter), q.Limit, func(d journal.DeadLetter) (any, error) { return d, nil })
 }
 
 func (s *server) letterQuery(r *http.Request) (q api.LetterQuery, j *journal.Journal, err error) {
@@ -82,24 +70,13 @@ func (s *server) eachLetter(w http.ResponseWriter, r *http.Request, do func(*jou
 	if q.Chooses() == q.All {
 		return usage(errors.New("want either all=true or parameters that choose, such as sink or id"))
 	}
-	ctx, out := r.Context(), s.lines(w)
-	for d, err := range j.DeadLetters(ctx, q.DeadLetterFilter) {
+	ctx := r.Context()
+	return putAll(s.lines(w), j.DeadLetters(ctx, q.DeadLetterFilter), q.Limit, func(d journal.DeadLetter) (any, error) {
 		result := api.LetterResult{Letter: d}
-		if err == nil {
-			err = do(j, ctx, d)
-		}
+		err := do(j, ctx, d)
 		if errors.Is(err, journal.ErrEventGone) {
 			result.Kept, err = s.problem(err).WithFix(fmt.Sprintf("it is kept; relay deadletters purge --id %d deletes it", d.Number)), nil
 		}
-		if err == nil {
-			err = out.put(result)
-		}
-		if err != nil {
-			return out.end(err)
-		}
-		if out.n == q.Limit {
-			break
-		}
-	}
-	return out.end(nil)
+		return result, err
+	})
 }

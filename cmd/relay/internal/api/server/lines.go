@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"iter"
 	"net/http"
 	"time"
 
@@ -71,6 +72,26 @@ func (l *lines) end(err error) error {
 	return nil
 }
 
+// putAll writes a line for each of all, no more than limit unless that is 0, and ends the answer.
+func putAll[T any](out *lines, all iter.Seq2[T, error], limit int, line func(T) (any, error)) error {
+	for one, err := range all {
+		var v any
+		if err == nil {
+			v, err = line(one)
+		}
+		if err == nil {
+			err = out.put(v)
+		}
+		if err != nil {
+			return out.end(err)
+		}
+		if out.n == limit {
+			break
+		}
+	}
+	return out.end(nil)
+}
+
 // errLeft says that whoever asked has left.
 var errLeft = errors.New("whoever asked has left")
 
@@ -83,19 +104,7 @@ func (s *server) history(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := s.lines(w)
-	for e, err := range query.Events(r.Context(), j, q.EventFilter) {
-		if err == nil {
-			err = out.put(api.EventOf(&e))
-		}
-		if err != nil {
-			return out.end(err)
-		}
-		if out.n == q.Limit {
-			break
-		}
-	}
-	return out.end(nil)
+	return putAll(s.lines(w), query.Events(r.Context(), j, q.EventFilter), q.Limit, func(e query.Event) (any, error) { return api.EventOf(&e), nil })
 }
 
 func (s *server) state(w http.ResponseWriter, r *http.Request) error {

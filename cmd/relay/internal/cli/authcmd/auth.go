@@ -22,7 +22,7 @@ import (
 // Auth is relay auth: logins and their tokens.
 func Auth(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "auth", Short: "Log in to accounts and see after their tokens",
+		Use: "auth", Short: "Log in to accounts and manage their tokens",
 		Args: state.UnknownCommand, RunE: state.NeedCommand,
 	}
 	cmd.AddCommand(loginCommand(p), logoutCommand(p), statusCommand(p), tokenCommand(p), refreshCommand(p), importCommand(p), exportCommand(p), identityCommand(p))

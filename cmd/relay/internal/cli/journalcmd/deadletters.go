@@ -23,8 +23,8 @@ import (
 // DeadLetters is relay deadletters: what a sink refused for good.
 func DeadLetters(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "deadletters", Short: "See after the events that a sink refused for good", Args: state.UnknownCommand, RunE: state.NeedCommand,
-		Long: `See after the dead letters: the events that a sink refused for good, or did not take in time. The journal keeps them as long
+		Use: "deadletters", Short: "List, redrive or delete the events that a sink refused for good", Args: state.UnknownCommand, RunE: state.NeedCommand,
+		Long: `Handle the dead letters: the events that a sink refused for good, or did not take in time. The journal keeps them as long
 as any event. These commands work whether or not relay runs.`,
 	}
 	cmd.AddCommand(listDeadLettersCommand(p), showDeadLetterCommand(p), redriveCommand(p), purgeCommand(p))
