@@ -12,7 +12,7 @@ peers: ## the real Socket.IO servers and NATS clients of npm, for the tests
 
 lint:
 	go tool -modfile=.ci/lint.mod golangci-lint run ./...
-	.ci/words
+	.ci/words --code
 
 fmt:
 	go tool -modfile=.ci/lint.mod golangci-lint fmt

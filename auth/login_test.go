@@ -189,7 +189,7 @@ func TestLoginRefusals(t *testing.T) {
 		t.Errorf("%d token requests, want 0", n)
 	}
 	if n, m := strings.Count(at.prompt.String(), "wrong state"), strings.Count(at.prompt.String(), "It holds no state"); n != 5 || m != 3 {
-		t.Errorf("the user was told of a wrong state %d times and of none %d times, want 5 and 3", n, m)
+		t.Errorf("the user saw a wrong state reported %d times and of none %d times, want 5 and 3", n, m)
 	}
 	if status, page, _ := at.get(url.Values{"state": {at.state}, "code": {w.fake.code(at.redirect)}}); status != 200 {
 		t.Errorf("%d %s", status, page)

@@ -181,7 +181,7 @@ func TestDeadGrant(t *testing.T) {
 	}
 }
 
-// unlocked is a store in the hands of somebody who heeds no lock.
+// unlocked is a store in the hands of somebody who respects no lock.
 type unlocked struct{ auth.Store }
 
 func (unlocked) Lock(context.Context, string) (func(), error) { return func() {}, nil }

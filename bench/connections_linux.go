@@ -23,7 +23,7 @@ func (b *bench) connections(ctx context.Context) ([]result, error) {
 	r := result{name: "connections", title: "Idle accounts", chart: chart{unit: "RSS in MiB"}}
 	r.text = fmt.Sprintf("relay with so many accounts, each with its login and its history, against so many connections of the official client in one Node process. One run each. RSS and CPU "+
 		"(of one core) are those of %v in which nothing but heartbeats comes. One more takes what a row has beyond the first, for each connection. Connected is the time from the start of the process until all "+
-		"are; again is the same from the moment when the server has gone away: it is started anew on its port at once.", idle)
+		"are; again is the same from the moment when the server has gone away: it is started again on its port at once.", idle)
 	r.table.columns = []string{"", "connections", "RSS MiB", "KiB each", "KiB one more", "goroutines", "goroutines one more", "open files", "files one more", "CPU idle %", "connected s", "again s"}
 	for _, c := range []idler{b.idleRelay(), b.idleNode()} {
 		var least crowd
@@ -125,12 +125,12 @@ func (b *bench) crowd(ctx context.Context, c idler, n int, idle time.Duration) (
 	}
 	e.stop()
 	gone := time.Now()
-	anew, err := b.startEmitter(ctx, e.port)
+	restarted, err := b.startEmitter(ctx, e.port)
 	if err != nil {
 		return got, err
 	}
-	defer anew.stop()
-	if err := anew.connections(ctx, n, run.processes...); err != nil {
+	defer restarted.stop()
+	if err := restarted.connections(ctx, n, run.processes...); err != nil {
 		return got, run.blame(err)
 	}
 	got.again = time.Since(gone)

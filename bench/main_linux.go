@@ -127,7 +127,7 @@ func benchmark(ctx context.Context) error {
 	return nil
 }
 
-// say tells of the progress.
+// say reports the progress.
 func (*bench) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...)) //nolint:forbidigo // this is main
 }

@@ -47,7 +47,7 @@ const (
 )
 
 // discordAPI stands in for the part of Discord's API that posts messages, as strict as its documentation ("Create Message",
-// "Rate Limits"): five messages in a window, and now and then a refusal for a limit that no header tells of.
+// "Rate Limits"): five messages in a window, and now and then a refusal for a limit that no header mentions.
 type discordAPI struct {
 	t      *testing.T
 	server *httptest.Server

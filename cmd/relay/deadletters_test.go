@@ -283,7 +283,7 @@ func TestRedriveKilled(t *testing.T) {
 }
 
 // The control socket is for its user alone, is there while relay runs, however long the path of the data folder is, and is made
-// anew after a kill.
+// again after a kill.
 func TestControlSocket(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()

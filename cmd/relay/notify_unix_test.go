@@ -106,7 +106,7 @@ func TestServiceManagerThatIsGone(t *testing.T) {
 	p.stop()
 }
 
-// A relay that cannot write its journal, because its server does not answer, holds treats in memory: to start it anew would lose
+// A relay that cannot write its journal, because its server does not answer, holds treats in memory: to restart it would lose
 // them, so it is alive.
 func TestServiceManagerLetsAWaitingRelayLive(t *testing.T) {
 	server := natstest.Start(t)

@@ -134,7 +134,7 @@ func scrape(t *testing.T, at string) string {
 	return string(text)
 }
 
-// Accounts come, go and change: one that is changed connects anew, one that comes waits for its login, and the others are left alone.
+// Accounts come, go and change: one that is changed connects again, one that comes waits for its login, and the others are left alone.
 // With --watch the file itself is enough.
 func TestReloadAccounts(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)

@@ -260,7 +260,7 @@ func TestNotReadyWhileStopping(t *testing.T) {
 	}
 }
 
-// The status is shown anew as long as somebody watches, and over a restart of relay.
+// The status is shown again as long as somebody watches, and over a restart of relay.
 func TestWatch(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.relay(exit.Unavailable, "status", "--watch")

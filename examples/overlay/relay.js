@@ -23,7 +23,7 @@ function relayTreats(address, name, show, status = () => {}) {
     asked = Date.now();
     ask("MSG.NEXT", "next", { batch: 1, expires: 20e9 });
   };
-  const again = (why, which) => { // close a connection on which it does not go on, and begin anew
+  const again = (why, which) => { // close a connection on which it does not go on, and begin again
     status(why);
     asked = undefined;
     setTimeout(() => which.close(), 1000);

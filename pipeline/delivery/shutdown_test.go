@@ -152,12 +152,12 @@ func TestGoneDisables(t *testing.T) {
 	if n := requests.Load(); n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
-	var mended box
-	r.lane(&mended, LaneConfig{})
+	var repaired box
+	r.lane(&repaired, LaneConfig{})
 	if _, err := r.journal.UpdateSink(t.Context(), "box", func(s *journal.SinkState) { s.DisabledSince = time.Time{} }); err != nil {
 		t.Fatal(err)
 	}
-	r.holds(&mended, "acc", wantTitles(0, 30))
+	r.holds(&repaired, "acc", wantTitles(0, 30))
 	if got := alerts.kinds(); !slices.Equal(got, []pipeline.AlertKind{pipeline.AlertDisabled}) {
 		t.Errorf("alerts %v", got)
 	}
@@ -176,5 +176,5 @@ func TestGoneDisables(t *testing.T) {
 	if _, err := r.journal.UpdateSink(t.Context(), "box", func(s *journal.SinkState) { *s = journal.SinkState{} }); err != nil {
 		t.Fatal(err)
 	}
-	r.holds(&mended, "acc", wantTitles(0, 31))
+	r.holds(&repaired, "acc", wantTitles(0, 31))
 }

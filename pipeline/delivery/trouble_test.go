@@ -261,9 +261,9 @@ func TestProbesGoOnWhenTheHeldEventsAreGone(t *testing.T) {
 // sink works, nor does the lane wait for them when it works again.
 func TestStrictAccountsDoNotHoldUpOthers(t *testing.T) {
 	r := newRig(t, t.TempDir())
-	var mended atomic.Bool
+	var repaired atomic.Bool
 	sink := &box{single: true, rule: func(_ context.Context, rec pipeline.Record) error {
-		if strings.HasPrefix(rec.Account, "bad") && !mended.Load() {
+		if strings.HasPrefix(rec.Account, "bad") && !repaired.Load() {
 			return errors.New("status 500")
 		}
 		return nil

@@ -116,7 +116,7 @@ func TestWebhookGivesUpRenewing(t *testing.T) {
 	for range 5 {
 		err := sinktest.DeliverOne(t, sink)
 		if !pipeline.IsUnavailable(err) || !strings.Contains(err.Error(), "401") {
-			t.Fatalf("error %v, want one to retry that tells of status 401", err)
+			t.Fatalf("error %v, want one to retry that mentions status 401", err)
 		}
 		if strings.Contains(err.Error(), "planted") {
 			t.Errorf("error %v shows a token", err)

@@ -165,7 +165,7 @@ func TestWebhookTLS(t *testing.T) {
 		version.Store(int32(r.ProtoMajor))
 	}))
 	server.EnableHTTP2 = true
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // It would tell of the refused handshake.
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // It would report the refused handshake.
 	server.StartTLS()
 	defer server.Close()
 	path := filepath.Join(t.TempDir(), "ca.pem")

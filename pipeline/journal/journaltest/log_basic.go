@@ -78,7 +78,7 @@ func (s logSuite) changed(t *testing.T) {
 		select {
 		case <-changed:
 		case <-time.After(time.Minute):
-			t.Fatal("not told of a change within a minute")
+			t.Fatal("no change reported within a minute")
 		}
 		if _, after := l.Bounds(); after <= before {
 			t.Errorf("the next number was %d, and is %d after a change", before, after)

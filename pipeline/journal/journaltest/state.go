@@ -274,7 +274,7 @@ func (s stateSuite) watch(t *testing.T) {
 			select {
 			case c = <-changes:
 			case <-deadline:
-				t.Fatalf("not told of %q within a minute", want)
+				t.Fatalf("no %q reported within a minute", want)
 			}
 			if c.revision != 0 && c.revision <= last {
 				t.Errorf("revision %d after %d", c.revision, last)

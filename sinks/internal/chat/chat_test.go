@@ -25,7 +25,7 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/sinktest"
 )
 
-var update = flag.Bool("update", false, "write the messages in testdata anew")
+var update = flag.Bool("update", false, "write the messages in testdata again")
 
 // chatAlert makes an alert.
 func chatAlert(i int, kind pipeline.AlertKind) pipeline.Record {
@@ -88,7 +88,7 @@ func samples() map[string][]pipeline.Record {
 	}
 }
 
-// TestChatMessages compares whole messages with testdata. Run it with -update to write them anew, and look at them.
+// TestChatMessages compares whole messages with testdata. Run it with -update to write them again, and look at them.
 func TestChatMessages(t *testing.T) {
 	var body []byte
 	url := sinktest.Receiver(t, func(_ http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) })

@@ -236,7 +236,7 @@ func TestChatPauses(t *testing.T) {
 }
 
 // TestChatGone has several accounts deliver to a webhook that is no more, which hears of one of them only, until somebody
-// delivers anew.
+// delivers again.
 func TestChatGone(t *testing.T) {
 	requests := 0
 	handler := func(w http.ResponseWriter, _ *http.Request) {
@@ -263,7 +263,7 @@ func TestChatGone(t *testing.T) {
 			}
 		}
 		if n, err := c.Deliver(t.Context(), treat(9)); n != 1 || err != nil {
-			t.Errorf("Deliver after somebody made the webhook anew: %d, %v", n, err)
+			t.Errorf("Deliver after somebody made the webhook again: %d, %v", n, err)
 		}
 	})
 }

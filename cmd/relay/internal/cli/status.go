@@ -64,7 +64,7 @@ With --watch it goes on until Ctrl-C, and waits for a relay that stops meanwhile
 	flags := cmd.Flags()
 	flags.BoolVar(&asJSON, "json", false, "print a JSON object on one line")
 	flags.BoolVar(&quiet, "quiet", false, "print nothing: 0 ready, 1 not ready, 69 no relay runs")
-	flags.BoolVar(&watch, "watch", false, "show it anew every second")
+	flags.BoolVar(&watch, "watch", false, "show it again every second")
 	return cmd
 }
 

@@ -138,7 +138,7 @@ func (c *Config) SinkTypes() (names []string, types map[string]string) {
 }
 
 // FilesSum is a hash of what the files hold that a sink's configuration names. One that cannot be read counts as empty: opening the sink
-// tells of it.
+// reports it.
 func FilesSum(c sinks.Config) string {
 	hash := sha256.New()
 	for key, field := range keysOf(reflect.ValueOf(c).Elem()) {

@@ -21,7 +21,7 @@ import (
 	"github.com/treatrelay/relay/sinks"
 )
 
-var updateSchema = flag.Bool("update", false, "write docs/relay.schema.json anew")
+var updateSchema = flag.Bool("update", false, "write docs/relay.schema.json again")
 
 const schemaFile = "../../../../docs/relay.schema.json"
 

@@ -40,7 +40,7 @@ func (j *job) supervise(ctx context.Context) (stop func()) {
 }
 
 // watchdog calls alive twice an interval until ctx ends, but not while something is stuck for longer than the interval: then the
-// service manager is to start relay anew.
+// service manager is to restart relay.
 func watchdog(ctx context.Context, interval time.Duration, stuck func() time.Duration, alive func(), log zerolog.Logger) {
 	tick := time.NewTicker(max(interval/2, time.Millisecond))
 	defer tick.Stop()
@@ -51,7 +51,7 @@ func watchdog(ctx context.Context, interval time.Duration, stuck func() time.Dur
 			alive()
 		} else if !said {
 			said = true
-			log.Error().Dur("for", since).Msg("journal's writer is stuck: the service manager's watchdog is to start relay anew")
+			log.Error().Dur("for", since).Msg("journal's writer is stuck: the service manager's watchdog is to restart relay")
 		}
 		select {
 		case <-tick.C:

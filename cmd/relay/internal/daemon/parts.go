@@ -50,7 +50,7 @@ type sinkPart struct {
 
 	mu      sync.Mutex
 	lane    *delivery.Lane // nil until it could be opened
-	trouble error          // why it could not be, as yet
+	trouble error          // why it could not be so far
 }
 
 // state returns the lane, or nil and why there is none yet.

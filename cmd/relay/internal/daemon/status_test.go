@@ -49,7 +49,7 @@ func TestJudgement(t *testing.T) {
 		"full lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour), Load: delivery.Load{Full: true}}, waiting(time.Hour)), api.StateReady, ""},
 		"stuck lane":        {lane(delivery.LaneStatus{Moved: before(time.Hour)}, waiting(time.Hour)), api.StateNotReady, "its lane is stuck: 3 events"},
 		"unread journal":    {lane(delivery.LaneStatus{UnreadSince: before(time.Second), Unread: "timeout"}, &query.Backlog{}), api.StateNotReady, "cannot read the journal"},
-		"journal away":      {lane(delivery.LaneStatus{UnreadSince: before(time.Second), Unread: "timeout"}, nil), api.StateReady, ""}, // told of the journal
+		"journal away":      {lane(delivery.LaneStatus{UnreadSince: before(time.Second), Unread: "timeout"}, nil), api.StateReady, ""}, // reported of the journal
 		"down":              {lane(delivery.LaneStatus{State: journal.SinkState{DownSince: before(time.Hour), Reason: "503\nx"}}, waiting(time.Hour)), api.StateDegraded, "503 x"},
 		"disabled and down": {lane(delivery.LaneStatus{State: journal.SinkState{DownSince: now, DisabledSince: before(time.Hour)}}, waiting(time.Hour)), api.StateDegraded, "disabled"},
 		"accepts nothing":   {lane(delivery.LaneStatus{Load: delivery.Load{InFlight: 2, Taken: before(time.Hour)}, LastDelivery: before(time.Hour)}, &query.Backlog{}), api.StateDegraded, "accepts nothing"},
