@@ -107,7 +107,7 @@ func (r *rig) journaled(events ...pipeline.Event) (numbers []uint64) {
 // mark journals the mark of a healing.
 func (r *rig) mark(account string, first, last uint64) {
 	r.t.Helper()
-	data, err := pipeline.EncodeJSON(journal.BackfillBatch{Account: account, Provider: "treatstream", Span: journal.Span{First: first, Last: last}})
+	data, err := pipeline.EncodeJSON(journal.BackfillBatch{Account: account, Provider: "treatstream", Range: journal.Range{First: first, Last: last}})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -14,8 +14,8 @@ type interest struct {
 	accounts []string // empty: all
 }
 
-// holds reports whether a lane may need a record.
-func (i *interest) holds(r *journal.Record) bool {
+// matches reports whether a lane may need a record.
+func (i *interest) matches(r *journal.Record) bool {
 	switch r.Kind {
 	case journal.Treat, journal.Backfill:
 		return len(i.accounts) == 0 || slices.Contains(i.accounts, r.Account)
@@ -46,7 +46,7 @@ type feed struct {
 type portion struct {
 	records []*journal.Record
 	bytes   int
-	missing []journal.Span
+	missing []journal.Range
 	at      cursor.Place // the place after them
 }
 
@@ -65,7 +65,7 @@ func (f *feed) wake() {
 
 // put passes to the lane the records from one place to another that it may need. It reports false if there is no room:
 // then the lane has fallen behind.
-func (f *feed) put(records []*journal.Record, missing []journal.Span, from, to cursor.Place) bool {
+func (f *feed) put(records []*journal.Record, missing []journal.Range, from, to cursor.Place) bool {
 	events, bytes := f.room()
 	f.mu.Lock()
 	defer f.mu.Unlock()

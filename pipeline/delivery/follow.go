@@ -131,9 +131,9 @@ func (l *Lane) verified(ctx context.Context, from cursor.Place) (cursor.Place, e
 			return from, err
 		}
 		l.ledger.restore(c)
-		for _, span := range fresh {
-			l.left.Add(span)
-			for number := span.First; number <= span.Last; number++ {
+		for _, rng := range fresh {
+			l.left.Add(rng)
+			for number := rng.First; number <= rng.Last; number++ {
 				l.schedule.Forget(ctx, number) // it was another event
 			}
 		}
@@ -188,15 +188,15 @@ func (l *Lane) readSome(ctx context.Context, from cursor.Place) (bool, error) {
 	if err != nil || s.At.Next == from.Next {
 		return false, err
 	}
-	for _, span := range s.Aged {
-		l.log.Error().Uint64("from", span.First).Uint64("to", span.Last).
+	for _, rng := range s.Aged {
+		l.log.Error().Uint64("from", rng.First).Uint64("to", rng.Last).
 			Msg("events may be lost to this sink: the journal dropped these numbers by age before it was sent them; raise journal.retention")
 	}
 	var records []*journal.Record
 	at, kept := s.At, 0
 	for i := range s.Records {
 		r := &s.Records[i]
-		if !l.feed.interest.holds(r) {
+		if !l.feed.interest.matches(r) {
 			continue
 		}
 		if len(records) > 0 && (len(records) >= room || size < len(r.Data)) {
@@ -219,7 +219,7 @@ func (l *Lane) readSome(ctx context.Context, from cursor.Place) (bool, error) {
 
 // take takes records that the lane may need, and lost numbers, up to a place. If copied is set, it copies what it
 // keeps.
-func (l *Lane) take(records []*journal.Record, missing []journal.Span, at cursor.Place, copied bool) {
+func (l *Lane) take(records []*journal.Record, missing []journal.Range, at cursor.Place, copied bool) {
 	if len(missing) > 0 {
 		l.ledger.lost(missing)
 	}

@@ -72,11 +72,11 @@ func newLedger(c journal.Cursor, inOrder bool, changed func(settled int)) *ledge
 }
 
 // lost records numbers that the journal has lost. Call it before take.
-func (l *ledger) lost(missing []journal.Span) {
+func (l *ledger) lost(missing []journal.Range) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, span := range missing {
-		l.missing.Add(span)
+	for _, rng := range missing {
+		l.missing.Add(rng)
 	}
 }
 
@@ -160,7 +160,7 @@ func (l *ledger) waitsFor(ref, number uint64) bool {
 
 // waitUntilSettled keeps number open until ref is settled, if that is open. l.mu is held.
 func (l *ledger) waitUntilSettled(ref, number uint64) bool {
-	open := l.deferred.Holds(ref) || slices.ContainsFunc(l.held, func(d *delivery) bool { return !d.settled && (d.number == ref || d.replaced == ref) })
+	open := l.deferred.Contains(ref) || slices.ContainsFunc(l.held, func(d *delivery) bool { return !d.settled && (d.number == ref || d.replaced == ref) })
 	if open {
 		l.replaced[ref] = number
 		l.deferred.AddOne(number)
@@ -172,7 +172,7 @@ func (l *ledger) waitUntilSettled(ref, number uint64) bool {
 func (l *ledger) isMissing(number uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.missing.Holds(number)
+	return l.missing.Contains(number)
 }
 
 // replacement returns the number of the event that replaces an open one.

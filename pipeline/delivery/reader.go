@@ -175,7 +175,7 @@ func (r *reader) attach(ctx context.Context, f *feed, at cursor.Place) (bool, er
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var records []*journal.Record
-	var missing []journal.Span
+	var missing []journal.Range
 	from := at
 	for from.Next < r.at.Next {
 		if r.at.Next-from.Next > cursor.ReadAtOnce {
@@ -186,7 +186,7 @@ func (r *reader) attach(ctx context.Context, f *feed, at cursor.Place) (bool, er
 			return false, err
 		}
 		for i := range s.Records {
-			if record := &s.Records[i]; f.interest.holds(record) {
+			if record := &s.Records[i]; f.interest.matches(record) {
 				records = append(records, record)
 			}
 		}

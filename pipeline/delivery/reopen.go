@@ -31,20 +31,20 @@ func (l *Lane) takeOpen(ctx context.Context, hurry <-chan struct{}) {
 	}
 }
 
-// takeBack takes events of a span of open numbers. It returns the first number that it did not reach.
-func (l *Lane) takeBack(ctx context.Context, span journal.Span) (uint64, error) {
+// takeBack takes events of a range of open numbers. It returns the first number that it did not reach.
+func (l *Lane) takeBack(ctx context.Context, rng journal.Range) (uint64, error) {
 	room, size := l.ledger.room()
-	limit := min(uint64(max(room, 1)), span.Last-span.First+1, cursor.ReadAtOnce)
-	records, err := l.journal().Read(ctx, span.First, int(limit))
+	limit := min(uint64(max(room, 1)), rng.Last-rng.First+1, cursor.ReadAtOnce)
+	records, err := l.journal().Read(ctx, rng.First, int(limit))
 	if err != nil {
-		return span.First, err
+		return rng.First, err
 	}
-	records = slices.DeleteFunc(records, func(r journal.Record) bool { return r.Number > span.Last })
-	next := span.First
+	records = slices.DeleteFunc(records, func(r journal.Record) bool { return r.Number > rng.Last })
+	next := rng.First
 	for i := range records {
 		r := &records[i]
 		if r.Number > next {
-			if err := l.lost(ctx, journal.Span{First: next, Last: r.Number - 1}); err != nil {
+			if err := l.lost(ctx, journal.Range{First: next, Last: r.Number - 1}); err != nil {
 				return next, err
 			}
 		}
@@ -56,7 +56,7 @@ func (l *Lane) takeBack(ctx context.Context, span journal.Span) (uint64, error) 
 		next++
 	}
 	if len(records) == 0 {
-		return span.Last + 1, l.lost(ctx, span)
+		return rng.Last + 1, l.lost(ctx, rng)
 	}
 	return next, nil
 }
@@ -69,7 +69,7 @@ func (l *Lane) takeOne(ctx context.Context, r *journal.Record) {
 		l.schedule.Settled(ctx, known)
 		known = nil
 	}
-	if !l.feed.interest.holds(r) || !l.rules.Wants(r) {
+	if !l.feed.interest.matches(r) || !l.rules.Wants(r) {
 		l.ledger.settleNumber(r.Number)
 		if known != nil {
 			l.schedule.Settled(ctx, known)
@@ -89,16 +89,16 @@ func (l *Lane) takeOne(ctx context.Context, r *journal.Record) {
 
 // lost handles open numbers that the journal does not hold. Events lost to damage return when they are backfilled.
 // Events dropped by age are lost to the sink.
-func (l *Lane) lost(ctx context.Context, span journal.Span) error {
+func (l *Lane) lost(ctx context.Context, rng journal.Range) error {
 	gaps, err := l.journal().Gaps(ctx)
 	if err != nil {
 		return err
 	}
 	damage := cursor.Numbers(gaps)
 	var damaged, dropped losses
-	for number := span.First; number <= span.Last; number++ {
+	for number := rng.First; number <= rng.Last; number++ {
 		known, by := l.schedule.Claim(number), &dropped
-		if damage.Holds(number) {
+		if damage.Contains(number) {
 			by = &damaged
 		}
 		by.add(number, known)
@@ -164,9 +164,9 @@ func (l *Lane) requeue(ctx context.Context, r *schedule.Retry) bool {
 		}
 	}
 	if errors.Is(err, journal.ErrNotHeld) {
-		var gaps []journal.Span
+		var gaps []journal.Range
 		if gaps, err = l.journal().Gaps(ctx); err == nil {
-			damaged := cursor.Numbers(gaps).Holds(number)
+			damaged := cursor.Numbers(gaps).Contains(number)
 			var one losses
 			one.add(number, r)
 			l.lose(ctx, number, r, damaged)

@@ -27,10 +27,10 @@ func testReplacement(t *testing.T, inOrder bool) {
 	e := newEvent("acc", pipeline.OriginLive, 1)
 	record := journal.Record{Number: 12, Entry: entryOf(t, &e)}
 	record.Ref, record.Was = 5, pipeline.OriginLive
-	l.ledger.restore(journal.Cursor{Next: 10, Missing: []journal.Span{{First: 5, Last: 5}}})
+	l.ledger.restore(journal.Cursor{Next: 10, Missing: []journal.Range{{First: 5, Last: 5}}})
 	killed := func() (delivered bool) { // now, with the cursor saved just before
 		again := newLedger(l.ledger.cursor(cursor.Place{}, false), inOrder, nil)
-		if again.deferred.Holds(record.Number) {
+		if again.deferred.Contains(record.Number) {
 			return !again.waitsFor(record.Ref, record.Number)
 		}
 		return record.Number >= again.at.Next && again.replaces(record.Ref, record.Number)

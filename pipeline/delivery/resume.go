@@ -44,8 +44,8 @@ func (l *Lane) begin(ctx context.Context, c journal.Cursor) error {
 	if err := l.schedule.Recall(ctx, c.Open, c.Next); err != nil {
 		return err
 	}
-	for _, span := range c.Open {
-		for number := span.First; number <= span.Last; number++ {
+	for _, rng := range c.Open {
+		for number := rng.First; number <= rng.Last; number++ {
 			if l.schedule.SteppedAside(number) {
 				l.schedule.Claim(number) // it waits for its next attempt
 				continue

@@ -171,7 +171,7 @@ func TestResumesWithDeadLettersAndRetries(t *testing.T) {
 	if len(retries) != 2 || retries[0].Seq != 3 || retries[1].Seq != 6 {
 		t.Fatalf("retries %+v", retries)
 	}
-	if c := r.place("box"); !slices.Equal(c.Open, []journal.Span{{First: 3, Last: 3}, {First: 6, Last: 6}}) {
+	if c := r.place("box"); !slices.Equal(c.Open, []journal.Range{{First: 3, Last: 3}, {First: 6, Last: 6}}) {
 		t.Errorf("cursor %+v", c)
 	}
 	check(t, stop(true))
@@ -216,7 +216,7 @@ func TestKilledAfterSteppingAside(t *testing.T) {
 	check(t, os.WriteFile(r.cursorFile(), file, 0o600))
 	r = newRig(t, dir)
 	_, stop = r.lane(s, LaneConfig{})
-	if c := r.place("box"); !slices.Equal(c.Open, []journal.Span{{First: 2, Last: 2}}) {
+	if c := r.place("box"); !slices.Equal(c.Open, []journal.Range{{First: 2, Last: 2}}) {
 		t.Errorf("cursor %+v", c)
 	}
 	check(t, stop(true))

@@ -62,7 +62,7 @@ func (r *Reconciler) backfill(ctx context.Context, c *match.Comparison, base *ba
 		return err
 	}
 	if r.batches.lost = lost; lost == nil {
-		r.batches.lost = make(map[journal.Span]uint64) // read, and there are none
+		r.batches.lost = make(map[journal.Range]uint64) // read, and there are none
 	}
 	var gone []missing
 	err = r.countTreats(ctx, c, base, func() {

@@ -23,7 +23,7 @@ type batches struct {
 	// compared is true once a comparison of this process has healed what the log has lost.
 	compared bool
 	// lost holds the marks that the log had lost when the current backfill began.
-	lost map[journal.Span]uint64
+	lost map[journal.Range]uint64
 }
 
 // batchLimit bounds the writing of backfill batches on a slow disk.
@@ -88,18 +88,18 @@ func (r *Reconciler) newBatch(ctx context.Context) error {
 	if s.Backfilled <= s.Batched {
 		return nil
 	}
-	span := journal.Span{}
+	rng := journal.Range{}
 	err := in.index.Backfilled(ctx, in.norm.Account, s.Batched, time.Time{}, func(h *index.Hit) bool {
-		if span.First == 0 || h.Number < span.First {
-			span.First = h.Number
+		if rng.First == 0 || h.Number < rng.First {
+			rng.First = h.Number
 		}
-		span.Last = max(span.Last, h.Number)
+		rng.Last = max(rng.Last, h.Number)
 		return true
 	})
-	if err != nil || span.Last == 0 {
+	if err != nil || rng.Last == 0 {
 		return err
 	}
-	return r.writeBatch(ctx, span, 0)
+	return r.writeBatch(ctx, rng, 0)
 }
 
 // rewriteLostBatches journals lost marks again if the log has some of their events.
@@ -109,22 +109,22 @@ func (r *Reconciler) rewriteLostBatches(ctx context.Context) error {
 	if err != nil || len(lost) == 0 {
 		return err
 	}
-	spans := make([]journal.Span, 0, len(lost))
-	for span := range lost {
-		spans = append(spans, span)
+	ranges := make([]journal.Range, 0, len(lost))
+	for rng := range lost {
+		ranges = append(ranges, rng)
 	}
-	slices.SortFunc(spans, func(a, b journal.Span) int { return int(int64(a.First) - int64(b.First)) }) //nolint:gosec // not that far apart
-	for _, span := range spans {
+	slices.SortFunc(ranges, func(a, b journal.Range) int { return int(int64(a.First) - int64(b.First)) }) //nolint:gosec // not that far apart
+	for _, rng := range ranges {
 		some := false
-		err := in.index.Backfilled(ctx, in.norm.Account, span.First-1, time.Time{}, func(h *index.Hit) bool {
-			some = some || h.Number <= span.Last
+		err := in.index.Backfilled(ctx, in.norm.Account, rng.First-1, time.Time{}, func(h *index.Hit) bool {
+			some = some || h.Number <= rng.Last
 			return !some
 		})
 		if err != nil {
 			return err
 		}
 		if some {
-			if err := r.writeBatch(ctx, span, lost[span]); err != nil {
+			if err := r.writeBatch(ctx, rng, lost[rng]); err != nil {
 				return err
 			}
 		}
@@ -134,13 +134,13 @@ func (r *Reconciler) rewriteLostBatches(ctx context.Context) error {
 
 // writeBatch journals a mark and waits until it is on disk. If ref is not 0, the mark replaces that entry. If ctx ends
 // first, the next call of writeMarks waits for it.
-func (r *Reconciler) writeBatch(ctx context.Context, span journal.Span, ref uint64) error {
+func (r *Reconciler) writeBatch(ctx context.Context, rng journal.Range, ref uint64) error {
 	in := r.intake
-	data, err := pipeline.EncodeJSON(journal.BackfillBatch{Account: in.norm.Account, Provider: in.norm.Provider, Span: span})
+	data, err := pipeline.EncodeJSON(journal.BackfillBatch{Account: in.norm.Account, Provider: in.norm.Provider, Range: rng})
 	if err != nil {
 		return fmt.Errorf("encode a backfill batch: %w", err)
 	}
-	id := "heal_" + in.norm.Account + "_" + strconv.FormatUint(span.First, 10) + "_" + strconv.FormatUint(span.Last, 10)
+	id := "heal_" + in.norm.Account + "_" + strconv.FormatUint(rng.First, 10) + "_" + strconv.FormatUint(rng.Last, 10)
 	if ref > 0 {
 		id += "_" + strconv.FormatUint(ref, 10)
 	}

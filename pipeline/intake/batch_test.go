@@ -129,7 +129,7 @@ func TestMarkKeepsOrder(t *testing.T) {
 		r.eventually(func() error { return in.queuedIs(1) })
 		rec := NewReconciler(in, &provider{}, ReconcileConfig{})
 		waiting.Go(func() {
-			if err := rec.writeBatch(t.Context(), journal.Span{First: 1, Last: 1}, 0); err != nil {
+			if err := rec.writeBatch(t.Context(), journal.Range{First: 1, Last: 1}, 0); err != nil {
 				t.Error(err)
 			}
 		})

@@ -238,7 +238,7 @@ type queued struct {
 	ref      uint64 // the number of the lost entry that it replaces; 0: none
 	baseline string // the id of the baseline that already holds the treat; empty: none
 	// lostBatches holds the numbers of the backfill batches that the log has lost; nil: not read yet.
-	lostBatches map[journal.Span]uint64
+	lostBatches map[journal.Range]uint64
 }
 
 // queue gives an event its id and queues it for the journal, unless it is a duplicate. The caller holds the turn.
@@ -310,8 +310,8 @@ func (in *Intake) lostOrigin(ctx context.Context, entry *journal.Entry, q *queue
 	if q.lostBatches == nil {
 		q.lostBatches, _ = in.index.LostBatches(ctx, entry.Account) // an error is reported where marks are journaled again
 	}
-	for span, number := range q.lostBatches {
-		if span.Holds(q.ref) && number > entry.Batch {
+	for rng, number := range q.lostBatches {
+		if rng.Contains(q.ref) && number > entry.Batch {
 			entry.Was, entry.Batch = pipeline.OriginBackfill, number
 		}
 	}

@@ -134,7 +134,7 @@ func (j *Journal) Changed() <-chan struct{} {
 }
 
 // Gaps returns the numbers that the log has lost, see [Log].
-func (j *Journal) Gaps(ctx context.Context) ([]Span, error) { return j.cfg.Log.Gaps(ctx) }
+func (j *Journal) Gaps(ctx context.Context) ([]Range, error) { return j.cfg.Log.Gaps(ctx) }
 
 // Reserve makes sure that no number up to last is given from now on, see [Log].
 func (j *Journal) Reserve(ctx context.Context, last uint64) error {

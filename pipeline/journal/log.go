@@ -88,9 +88,9 @@ type Log interface {
 	// DropBefore drops records that were journaled before t. It may keep some of them.
 	DropBefore(ctx context.Context, t time.Time) error
 	// Gaps returns the numbers that were given and are lost, by damage or because the log went back in time, as far as
-	// the log knows. The spans are sorted and do not overlap. Harmless gaps, such as those of a shared log, are not
+	// the log knows. The ranges are sorted and do not overlap. Harmless gaps, such as those of a shared log, are not
 	// included.
-	Gaps(ctx context.Context) ([]Span, error)
+	Gaps(ctx context.Context) ([]Range, error)
 	// Reserve makes sure that no number up to and including last is given from now on. Numbers not given yet become a
 	// gap. That is how the log learns that it has lost its end.
 	Reserve(ctx context.Context, last uint64) error
@@ -100,14 +100,14 @@ type Log interface {
 	Close() error
 }
 
-// Span is a range of numbers, including both ends.
-type Span struct {
+// Range is a range of numbers, including both First and Last.
+type Range struct {
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last"`
 }
 
-// Holds reports whether n is in the span.
-func (s Span) Holds(n uint64) bool { return s.First <= n && n <= s.Last }
+// Contains reports whether n is in the range.
+func (s Range) Contains(n uint64) bool { return s.First <= n && n <= s.Last }
 
 var (
 	// ErrTooLarge means that an entry is larger than the log takes.

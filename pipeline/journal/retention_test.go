@@ -52,7 +52,7 @@ func TestLostEnd(t *testing.T) {
 		t.Errorf("the next number is %d, want 15", next)
 	}
 	gaps, err := r.Journal.Gaps(t.Context())
-	if err != nil || !slices.Equal(gaps, []journal.Span{{First: 11, Last: 14}}) {
+	if err != nil || !slices.Equal(gaps, []journal.Range{{First: 11, Last: 14}}) {
 		t.Errorf("gaps %v, %v", gaps, err)
 	}
 	if _, number := r.put("acc", pipeline.OriginLive, time.Now(), 20); number != 15 {

@@ -51,8 +51,8 @@ func TestSinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.keepCursor("all", journal.Cursor{Next: 1})
-	r.keepCursor("bot", journal.Cursor{Next: 2, Open: []journal.Span{{First: 1, Last: 1}}, Accounts: []string{"ann"}})
-	r.keepCursor("done", journal.Cursor{Next: 7, Open: []journal.Span{{First: 1, Last: 2}, {First: 5, Last: 5}}})
+	r.keepCursor("bot", journal.Cursor{Next: 2, Open: []journal.Range{{First: 1, Last: 1}}, Accounts: []string{"ann"}})
+	r.keepCursor("done", journal.Cursor{Next: 7, Open: []journal.Range{{First: 1, Last: 2}, {First: 5, Last: 5}}})
 	for number, value := range map[uint64]string{1: `{"aside":true}`, 2: `{}`} {
 		if _, err := r.State.Put(t.Context(), journal.RetryKey("done", number), []byte(value), journal.AnyRevision); err != nil {
 			t.Fatal(err)

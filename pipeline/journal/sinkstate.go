@@ -36,9 +36,9 @@ type SinkState struct {
 type Cursor struct {
 	Next uint64 `json:"next"`
 	// Open are numbers below Next that are not settled, such as events that wait for a retry.
-	Open []Span `json:"open,omitempty"`
+	Open []Range `json:"open,omitempty"`
 	// Missing are numbers below Next that the log had lost when the lane read there, so that they were never delivered.
-	Missing []Span `json:"missing,omitempty"`
+	Missing []Range `json:"missing,omitempty"`
 	// LastID and LastTime are those of the record before Next. A log with another record there was replaced.
 	LastID   string    `json:"last_id,omitempty"`
 	LastTime time.Time `json:"last_time,omitzero"`
@@ -51,12 +51,12 @@ type Cursor struct {
 }
 
 // BackfillBatch is the range of events of one account that a comparison with the history has backfilled: the events of
-// the origin backfill in its span. It is the data of a Backfill entry, which follows them in the journal. The batches
+// the origin backfill in its range. It is the data of a Backfill entry, which follows them in the journal. The batches
 // of an account have no event in common.
 type BackfillBatch struct {
 	Account  string `json:"account"`
 	Provider string `json:"provider"`
-	Span
+	Range
 }
 
 // DigestIDPrefix is the prefix of the ids of digests.

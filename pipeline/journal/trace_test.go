@@ -99,7 +99,7 @@ func TestTraceFindsEveryEvent(t *testing.T) {
 func TestTraceOfADigest(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	r.put("acc", pipeline.OriginBackfill, time.Now(), 0)
-	m := journal.BackfillBatch{Account: "acc", Provider: "treatstream", Span: journal.Span{First: 1, Last: 1}}
+	m := journal.BackfillBatch{Account: "acc", Provider: "treatstream", Range: journal.Range{First: 1, Last: 1}}
 	data, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ func TestSlotFileNotSynced(t *testing.T) {
 // FuzzCursors reads anything as cursors.
 func FuzzCursors(f *testing.F) {
 	end := Place{Next: 77, ID: "trt_1", Time: time.Unix(1, 2)}
-	c := journal.Cursor{Next: 12, LastID: "trt_2", LastTime: time.Unix(3, 4), Open: []journal.Span{{First: 2, Last: 3}, {First: 9, Last: 9}}, Missing: []journal.Span{{First: 5, Last: 6}}}
+	c := journal.Cursor{Next: 12, LastID: "trt_2", LastTime: time.Unix(3, 4), Open: []journal.Range{{First: 2, Last: 3}, {First: 9, Last: 9}}, Missing: []journal.Range{{First: 5, Last: 6}}}
 	b := appendLane(header(nil, end), "box", &c, false, true)
 	f.Add(appendLane(b, "idle", &c, true, false))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -97,7 +97,7 @@ func TestNumbers(t *testing.T) {
 		switch i % 3 {
 		case 0, 1:
 			last := n + i%4
-			set.Add(journal.Span{First: n, Last: last})
+			set.Add(journal.Range{First: n, Last: last})
 			for k := n; k <= last; k++ {
 				single[k] = true
 			}
@@ -111,12 +111,12 @@ func TestNumbers(t *testing.T) {
 			t.Fatalf("%v, want %d numbers", set, len(single))
 		}
 		for k := range uint64(105) {
-			if set.Holds(k) != single[k] {
-				t.Fatalf("%v holds %d: %v", set, k, set.Holds(k))
+			if set.Contains(k) != single[k] {
+				t.Fatalf("%v holds %d: %v", set, k, set.Contains(k))
 			}
 		}
 		below := set.Below(n)
-		if below.Holds(n) || n > 1 && below.Holds(n-1) != single[n-1] {
+		if below.Contains(n) || n > 1 && below.Contains(n-1) != single[n-1] {
 			t.Fatalf("%v below %d: %v", set, n, below)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 // The encoding of the cursors in their file: a version, the place at the journal's end that idle lanes share, and then
 // each lane: its name, its generation if it differs from that of the file, its place if it differs, and its open and
-// missing numbers. All values are unsigned varints, and strings have their length before them. Numbers of spans are
+// missing numbers. All values are unsigned varints, and strings have their length before them. Numbers of ranges are
 // deltas.
 const cursorVersion = 1
 
@@ -36,10 +36,10 @@ func appendText(b []byte, text string) []byte {
 	return append(b, text...)
 }
 
-func appendSpans(b []byte, spans []journal.Span) []byte {
-	b = binary.AppendUvarint(b, uint64(len(spans)))
+func appendRanges(b []byte, ranges []journal.Range) []byte {
+	b = binary.AppendUvarint(b, uint64(len(ranges)))
 	last := uint64(0)
-	for _, s := range spans {
+	for _, s := range ranges {
 		b = binary.AppendUvarint(b, s.First-last)
 		b = binary.AppendUvarint(b, s.Last-s.First)
 		last = s.Last
@@ -64,7 +64,7 @@ func appendLane(b []byte, sink string, c *journal.Cursor, atEnd, closed bool) []
 	if !atEnd {
 		b = appendPlace(b, Place{c.Next, c.LastID, c.LastTime})
 	}
-	return appendSpans(appendSpans(b, c.Open), c.Missing)
+	return appendRanges(appendRanges(b, c.Open), c.Missing)
 }
 
 // parseCursors decodes a file of that generation.
@@ -85,7 +85,7 @@ func parseCursors(b []byte, generation uint64) (end Place, cursors map[string]jo
 			at = p.place()
 		}
 		c.Next, c.LastID, c.LastTime = at.Next, at.ID, at.Time
-		c.Open, c.Missing = p.spans(), p.spans()
+		c.Open, c.Missing = p.ranges(), p.ranges()
 		cursors[sink] = c
 	}
 	return end, cursors, p.err
@@ -144,7 +144,7 @@ func (p *parser) place() Place {
 	return at
 }
 
-func (p *parser) spans() (spans []journal.Span) {
+func (p *parser) ranges() (ranges []journal.Range) {
 	n, last := p.number(), uint64(0)
 	if n > uint64(len(p.b)) { // each takes at least two bytes
 		p.fail()
@@ -153,10 +153,10 @@ func (p *parser) spans() (spans []journal.Span) {
 	for range n {
 		first := last + p.number()
 		last = first + p.number()
-		spans = append(spans, journal.Span{First: first, Last: last})
+		ranges = append(ranges, journal.Range{First: first, Last: last})
 	}
-	if !Numbers(spans).valid() {
+	if !Numbers(ranges).valid() {
 		p.fail()
 	}
-	return spans
+	return ranges
 }

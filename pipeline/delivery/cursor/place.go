@@ -39,9 +39,9 @@ var (
 type Step struct {
 	Records []journal.Record
 	// Missing are numbers in between that the journal has lost.
-	Missing []journal.Span
+	Missing []journal.Range
 	// Aged are numbers that retention has dropped before they were read.
-	Aged []journal.Span
+	Aged []journal.Range
 	At   Place // the place after the step
 }
 
@@ -88,7 +88,7 @@ func (s *Step) skip(ctx context.Context, j *journal.Journal, first uint64) error
 	if err != nil {
 		return fmt.Errorf("read which numbers the journal has lost: %w", err)
 	}
-	before := journal.Span{First: s.At.Next, Last: first - 1}
+	before := journal.Range{First: s.At.Next, Last: first - 1}
 	s.Missing = Numbers(gaps).common(before)
 	aged := Numbers{before}
 	for _, gap := range s.Missing {
@@ -100,17 +100,17 @@ func (s *Step) skip(ctx context.Context, j *journal.Journal, first uint64) error
 
 // pass moves the step's place past its records and lost numbers. next is the journal's next number before the read.
 func (s *Step) pass(ctx context.Context, j *journal.Journal, next uint64) error {
-	var holes []journal.Span
+	var holes []journal.Range
 	expected := s.At.Next
 	for i := range s.Records {
 		if n := s.Records[i].Number; n != expected {
-			holes = append(holes, journal.Span{First: expected, Last: n - 1})
+			holes = append(holes, journal.Range{First: expected, Last: n - 1})
 		}
 		expected = s.Records[i].Number + 1
 	}
 	open := len(s.Records) == 0 && next > expected // nothing is readable, although there was something
 	if open {
-		holes = append(holes, journal.Span{First: expected, Last: next - 1})
+		holes = append(holes, journal.Range{First: expected, Last: next - 1})
 	}
 	if len(holes) > 0 {
 		gaps, err := j.Gaps(ctx)
@@ -197,13 +197,13 @@ func Refit(ctx context.Context, j *journal.Journal, c journal.Cursor, from uint6
 	}
 	open, missing := Numbers(c.Open).Below(from), Numbers(c.Missing).Below(from)
 	for _, lost := range [...]Numbers{c.Open, c.Missing} {
-		for _, span := range lost.common(journal.Span{First: from, Last: c.Next}) {
-			missing.Add(span)
+		for _, rng := range lost.common(journal.Range{First: from, Last: c.Next}) {
+			missing.Add(rng)
 		}
 	}
-	for _, span := range fresh {
-		open.Add(span)
-		missing = missing.without(span)
+	for _, rng := range fresh {
+		open.Add(rng)
+		missing = missing.without(rng)
 	}
 	fit = journal.Cursor{Next: c.Next, Open: open, Missing: missing, LastTime: last.Time}
 	if last.Next == c.Next {

@@ -17,57 +17,57 @@ import (
 // digestRead bounds the records per read while a digest is made.
 const digestRead = 1024
 
-// A digestSpan is a part of the journal whose backfilled events a sink gets as digests. It is stored in the journal's
+// A digestRange is a part of the journal whose backfilled events a sink gets as digests. It is stored in the journal's
 // state.
-type digestSpan struct {
+type digestRange struct {
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last,omitempty"` // 0: open end
 }
 
-func (s digestSpan) holds(number uint64) bool {
+func (s digestRange) contains(number uint64) bool {
 	return number >= s.First && (s.Last == 0 || number <= s.Last)
 }
 
-func within(spans []digestSpan, number uint64) bool {
-	return slices.ContainsFunc(spans, func(s digestSpan) bool { return s.holds(number) })
+func within(ranges []digestRange, number uint64) bool {
+	return slices.ContainsFunc(ranges, func(s digestRange) bool { return s.contains(number) })
 }
 
-// digestSpans returns the parts of the journal that a sink gets as digests. It stores a change of the rule at the
+// digestRanges returns the parts of the journal that a sink gets as digests. It stores a change of the rule at the
 // number next, from which on the lane has taken nothing. So each event follows the rule that held when the lane took
 // it, although its batch comes later: none is sent twice, or not at all. fresh is true for a new lane.
-func digestSpans(ctx context.Context, j *journal.Journal, sink string, digests bool, next uint64, fresh bool) ([]digestSpan, error) {
+func digestRanges(ctx context.Context, j *journal.Journal, sink string, digests bool, next uint64, fresh bool) ([]digestRange, error) {
 	key := journal.DigestKey(sink)
-	var spans []digestSpan
+	var ranges []digestRange
 	value, _, err := j.State().Get(ctx, key)
 	known := err == nil
 	if known && !fresh {
-		err = json.Unmarshal(value, &spans)
+		err = json.Unmarshal(value, &ranges)
 	}
 	if err != nil && !errors.Is(err, journal.ErrNoKey) && !errors.Is(err, journal.ErrDamagedValue) {
 		return nil, fmt.Errorf("read what is summed up for sink %s: %w", sink, err)
 	}
 	first, _ := j.Bounds()
-	spans = slices.DeleteFunc(spans, func(s digestSpan) bool { return s.Last > 0 && s.Last < first })
-	open := len(spans) > 0 && spans[len(spans)-1].Last == 0
+	ranges = slices.DeleteFunc(ranges, func(s digestRange) bool { return s.Last > 0 && s.Last < first })
+	open := len(ranges) > 0 && ranges[len(ranges)-1].Last == 0
 	switch {
 	case open == digests && (!fresh || !known):
-		return spans, nil
+		return ranges, nil
 	case digests:
-		spans = append(spans, digestSpan{First: next})
+		ranges = append(ranges, digestRange{First: next})
 	case open:
-		last := &spans[len(spans)-1]
+		last := &ranges[len(ranges)-1]
 		if last.Last = next - 1; last.Last < last.First {
-			spans = spans[:len(spans)-1]
+			ranges = ranges[:len(ranges)-1]
 		}
 	}
-	value, err = pipeline.EncodeJSON(spans)
+	value, err = pipeline.EncodeJSON(ranges)
 	if err == nil {
 		_, err = j.State().Put(ctx, key, value, journal.AnyRevision)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keep what is summed up for sink %s: %w", sink, err)
 	}
-	return spans, nil
+	return ranges, nil
 }
 
 // Digester makes the digests of one sink.

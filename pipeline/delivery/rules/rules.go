@@ -30,7 +30,7 @@ type Selection struct {
 // Rules decide which records a sink gets.
 type Rules struct {
 	selection Selection
-	digests   []digestSpan // the parts of the journal whose backfilled events the sink gets as digests
+	digests   []digestRange // the parts of the journal whose backfilled events the sink gets as digests
 	filtered  prometheus.Counter
 	logger    zerolog.Logger
 }
@@ -43,7 +43,7 @@ func New(s Selection, filtered prometheus.Counter, logger zerolog.Logger) *Rules
 // Begin determines which parts of the journal the sink gets as digests. next is the number where the lane goes on.
 // fresh is true for a new lane.
 func (r *Rules) Begin(ctx context.Context, j *journal.Journal, sink string, next uint64, fresh bool) (err error) {
-	r.digests, err = digestSpans(ctx, j, sink, r.selection.Backfill == DigestBackfill, next, fresh)
+	r.digests, err = digestRanges(ctx, j, sink, r.selection.Backfill == DigestBackfill, next, fresh)
 	return err
 }
 

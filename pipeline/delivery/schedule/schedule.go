@@ -47,7 +47,7 @@ func (s *Schedule) Recall(ctx context.Context, open cursor.Numbers, next uint64)
 		s.logger.Warn().Int("retries", damaged).Msg("retries in the state cannot be read: these events are tried again from the beginning of their schedule")
 	}
 	for number, r := range all {
-		if number < next && !open.Holds(number) {
+		if number < next && !open.Contains(number) {
 			if err := s.store.drop(ctx, number); err != nil {
 				s.logger.Debug().Err(err).Msg("retry of an event that is settled not deleted") // the next start deletes it
 			}

@@ -30,7 +30,7 @@ func (ix *Index) catchUp(ctx context.Context) (read int, err error) {
 		return 0, nil
 	}
 	ix.mu.RLock()
-	missing := missingSpans(ix.cover, first, next-1)
+	missing := missingRanges(ix.cover, first, next-1)
 	ix.mu.RUnlock()
 	for _, hole := range missing {
 		n, err := ix.fill(ctx, hole)
@@ -43,7 +43,7 @@ func (ix *Index) catchUp(ctx context.Context) (read int, err error) {
 }
 
 // fill indexes a part of the log.
-func (ix *Index) fill(ctx context.Context, hole journal.Span) (read int, err error) {
+func (ix *Index) fill(ctx context.Context, hole journal.Range) (read int, err error) {
 	for at := hole.First; at <= hole.Last; {
 		records, err := ix.cfg.Log.Read(ctx, at, readRecords)
 		if err != nil {
@@ -63,7 +63,7 @@ func (ix *Index) fill(ctx context.Context, hole journal.Span) (read int, err err
 			b.records = recordsOf(b.records, r, nil)
 			read++
 		}
-		b.cover = addSpan(b.cover, journal.Span{First: at, Last: last})
+		b.cover = addRange(b.cover, journal.Range{First: at, Last: last})
 		ix.append(b)
 		if err := ix.await(ctx); err != nil {
 			return read, err
@@ -109,7 +109,7 @@ func (ix *Index) prune(ctx context.Context) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	ix.runs = slices.DeleteFunc(ix.runs, func(r *run) bool {
-		lost := slices.ContainsFunc(v.gaps, func(s journal.Span) bool { return s.First <= r.info.maxNumber && s.Last >= r.info.minNumber })
+		lost := slices.ContainsFunc(v.gaps, func(s journal.Range) bool { return s.First <= r.info.maxNumber && s.Last >= r.info.minNumber })
 		if r.info.maxNumber >= v.first || lost && r.info.newestJournals >= old {
 			return false
 		}

@@ -83,8 +83,8 @@ func (ix *Index) repair(ctx context.Context, r *run, why error) error {
 	return nil
 }
 
-// reread calls visit with each record of the log in a span.
-func (ix *Index) reread(ctx context.Context, s journal.Span, visit func(*journal.Record)) error {
+// reread calls visit with each record of the log in a range.
+func (ix *Index) reread(ctx context.Context, s journal.Range, visit func(*journal.Record)) error {
 	for at := s.First; at <= s.Last; {
 		records, err := ix.cfg.Log.Read(ctx, at, readRecords)
 		if err != nil {
@@ -109,13 +109,13 @@ func (ix *Index) recomputeCover() {
 	for _, t := range []*table{ix.full, ix.active} {
 		if t != nil {
 			for _, s := range t.cover {
-				ix.cover = addSpan(ix.cover, s)
+				ix.cover = addRange(ix.cover, s)
 			}
 		}
 	}
 	for _, r := range ix.runs {
 		for _, s := range r.info.cover {
-			ix.cover = addSpan(ix.cover, s)
+			ix.cover = addRange(ix.cover, s)
 		}
 	}
 }

@@ -3,7 +3,7 @@
 //
 // It remembers treats that the log has lost. That is how a loss is noticed and backfilled from the provider's history.
 //
-// On disk the index consists of sorted, immutable runs, and a tail of what is in no run yet. In memory it holds the
+// On disk the index consists of sorted, immutable runs, and a tail of what is in no run yet. In memory it contains the
 // tail, and for each run a filter and the start of its blocks: about 100 bytes for each of the newest 64 Ki treats and
 // 1.3 bytes for each other one.
 package index
@@ -28,7 +28,7 @@ import (
 type Log interface {
 	Bounds() (first, next uint64)
 	Read(ctx context.Context, from uint64, limit int) ([]journal.Record, error)
-	Gaps(ctx context.Context) ([]journal.Span, error)
+	Gaps(ctx context.Context) ([]journal.Range, error)
 }
 
 // Config configures an [Index].
@@ -63,7 +63,7 @@ type Index struct {
 	flush    *flush // the last one
 	runs     []*run
 	accounts map[uint64]*account
-	cover    []journal.Span // the numbers of the log that tables and runs cover completely
+	cover    []journal.Range // the numbers of the log that tables and runs cover completely
 }
 
 // files is the state of the index files.
@@ -79,7 +79,7 @@ type Hit struct {
 	Repeat    uint64    // its ordinal among exact repeats plus one; 0: not counted
 	Journaled time.Time // to the second
 	Backfill  bool      // its origin is backfill
-	Baseline  uint16    // the [BaselineTag] of the baseline that holds it; 0: none
+	Baseline  uint16    // the [BaselineTag] of the baseline that contains it; 0: none
 	Lost      bool      // the log has lost it
 	// Known is true if this is not an event of the journal, but Count treats that the history held at the baseline.
 	Known bool
@@ -171,7 +171,7 @@ func (ix *Index) Account(name string) (s Summary) {
 	return s
 }
 
-// pending holds the treats that are on their way into the journal.
+// pending contains the treats that are on their way into the journal.
 type pending struct {
 	mu     sync.Mutex
 	treats map[string]fingerprint.Fingerprint // by event id

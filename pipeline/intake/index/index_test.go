@@ -197,7 +197,7 @@ func TestSummary(t *testing.T) {
 	inBaseline := entryOf(&d, 1, epoch)
 	inBaseline.Baseline = id
 	r.append(true, inBaseline)
-	data, err := pipeline.EncodeJSON(journal.BackfillBatch{Account: "a", Span: journal.Span{First: n, Last: n}})
+	data, err := pipeline.EncodeJSON(journal.BackfillBatch{Account: "a", Range: journal.Range{First: n, Last: n}})
 	if err != nil {
 		t.Fatal(err)
 	}

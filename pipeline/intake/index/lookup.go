@@ -70,7 +70,7 @@ func (ix *Index) lookup(account uint64, second uint32, content uint64, visit fun
 	return err
 }
 
-// Find appends to hits the events of an account with that content and date that the log holds or has lost, in no
+// Find appends to hits the events of an account with that content and date that the log contains or has lost, in no
 // particular order.
 func (ix *Index) Find(ctx context.Context, hits []Hit, account string, f *fingerprint.Fingerprint) ([]Hit, error) {
 	from := len(hits)
@@ -125,7 +125,7 @@ func (ix *Index) Range(ctx context.Context, account string, from, to time.Time, 
 	})
 }
 
-// Backfilled calls visit with the backfilled treats that the log holds after a number and that were journaled at or
+// Backfilled calls visit with the backfilled treats that the log contains after a number and that were journaled at or
 // after since, in no particular order, until visit returns false. After an error, visit may have seen some of them.
 // [ErrDamaged] means: start over.
 func (ix *Index) Backfilled(ctx context.Context, account string, after uint64, since time.Time, visit func(*Hit) bool) error {
@@ -146,19 +146,19 @@ func (ix *Index) Backfilled(ctx context.Context, account string, after uint64, s
 
 // LostBatches returns the numbers of the backfill batches that the log has lost and that were not journaled again.
 // [ErrDamaged] means: start over.
-func (ix *Index) LostBatches(ctx context.Context, account string) (marks map[journal.Span]uint64, err error) {
+func (ix *Index) LostBatches(ctx context.Context, account string) (marks map[journal.Range]uint64, err error) {
 	v, err := ix.view(ctx)
 	if err != nil || len(v.gaps) == 0 {
 		return nil, err
 	}
-	marks = make(map[journal.Span]uint64)
-	held := make(map[journal.Span]bool)
+	marks = make(map[journal.Range]uint64)
+	held := make(map[journal.Range]bool)
 	first := record{account: accountHash(account)}
 	err = ix.walk(ctx, &first, ^uint32(0), func(r *run) bool { return r.info.others > 0 }, func(r *record, v *view) bool {
 		if r.kind() != kindBatch {
 			return true
 		}
-		if s := (journal.Span{First: r.content, Last: r.core}); v.lost(r.number) {
+		if s := (journal.Range{First: r.content, Last: r.core}); v.lost(r.number) {
 			marks[s] = r.number
 		} else {
 			held[s] = true
@@ -188,7 +188,7 @@ func (ix *Index) CountKnown(ctx context.Context, account, baseline string) (n in
 	}
 }
 
-// Has reports whether the log holds an event or the index expects it. If not, the index expects it from now on.
+// Has reports whether the log contains an event or the index expects it. If not, the index expects it from now on.
 func (ix *Index) Has(ctx context.Context, e *journal.Entry) (bool, error) {
 	f, ok := ofLine(e.Data)
 	if !ok {

@@ -248,7 +248,7 @@ func (w *world) check() {
 
 func FuzzTail(f *testing.F) {
 	good := &batch{
-		cover: []journal.Span{{First: 1, Last: 2}}, names: []string{"a"}, records: []record{{number: 1, repeat: 1}, {number: 2, flags: kindBatch}},
+		cover: []journal.Range{{First: 1, Last: 2}}, names: []string{"a"}, records: []record{{number: 1, repeat: 1}, {number: 2, flags: kindBatch}},
 	}
 	file := &tailFile{path: filepath.Join(f.TempDir(), "t"), names: make(map[uint64]bool)}
 	for range 2 {
@@ -290,7 +290,7 @@ func FuzzTail(f *testing.F) {
 func FuzzRun(f *testing.F) {
 	name := filepath.Join(f.TempDir(), "r")
 	records := []record{{account: accountHash("a"), number: 1, repeat: 1}, {account: accountHash("a"), number: 2, repeat: 2, second: 9}}
-	if err := writeRun(name, records, &runInfo{cover: []journal.Span{{First: 1, Last: 2}}, accounts: []account{{name: "a"}}}); err != nil {
+	if err := writeRun(name, records, &runInfo{cover: []journal.Range{{First: 1, Last: 2}}, accounts: []account{{name: "a"}}}); err != nil {
 		f.Fatal(err)
 	}
 	text, err := os.ReadFile(name)

@@ -55,7 +55,7 @@ func (ix *Index) update(ctx context.Context, damaged int) error {
 	began := time.Now()
 	if first, next := ix.cfg.Log.Bounds(); first < next {
 		missing := uint64(0)
-		for _, s := range missingSpans(ix.cover, first, next-1) {
+		for _, s := range missingRanges(ix.cover, first, next-1) {
 			missing += s.Last - s.First + 1
 		}
 		if missing > manyMissing {
@@ -138,9 +138,9 @@ func (ix *Index) load() (damaged int, err error) {
 func (ix *Index) dropReplaced() {
 	for _, r := range slices.Clone(ix.runs) { // oldest first
 		others := slices.Clone(ix.active.cover)
-		twice := len(r.info.cover) == 0 || holds(others, r.info.cover[0].First)
+		twice := len(r.info.cover) == 0 || contains(others, r.info.cover[0].First)
 		for _, o := range ix.runs {
-			twice = twice || o != r && holds(o.info.cover, r.info.cover[0].First)
+			twice = twice || o != r && contains(o.info.cover, r.info.cover[0].First)
 		}
 		if !twice { // the usual case
 			continue
@@ -148,11 +148,11 @@ func (ix *Index) dropReplaced() {
 		for _, o := range ix.runs {
 			for _, s := range o.info.cover {
 				if o != r {
-					others = addSpan(others, s)
+					others = addRange(others, s)
 				}
 			}
 		}
-		if !slices.ContainsFunc(r.info.cover, func(s journal.Span) bool { return len(missingSpans(others, s.First, s.Last)) > 0 }) {
+		if !slices.ContainsFunc(r.info.cover, func(s journal.Range) bool { return len(missingRanges(others, s.First, s.Last)) > 0 }) {
 			ix.runs = slices.DeleteFunc(ix.runs, func(o *run) bool { return o == r })
 			r.drop()
 		}
@@ -167,7 +167,7 @@ func (ix *Index) adopt(r *run) {
 	}
 	r.info.accounts = nil
 	for _, s := range r.info.cover {
-		ix.cover = addSpan(ix.cover, s)
+		ix.cover = addRange(ix.cover, s)
 	}
 	ix.runs = append(ix.runs, r)
 }
@@ -187,7 +187,7 @@ func (ix *Index) loadTail(seq uint64, newest bool) (damaged bool, err error) {
 			}
 		}
 		for _, s := range b.cover {
-			ix.active.cover, ix.cover = addSpan(ix.active.cover, s), addSpan(ix.cover, s)
+			ix.active.cover, ix.cover = addRange(ix.active.cover, s), addRange(ix.cover, s)
 		}
 	})
 	damaged = errors.Is(err, errTailDamaged)
@@ -245,10 +245,10 @@ func (ix *Index) reset() error {
 	return nil
 }
 
-// A view is a snapshot of which numbers the log holds.
+// A view is a snapshot of which numbers the log contains.
 type view struct {
 	first, next uint64
-	gaps        []journal.Span
+	gaps        []journal.Range
 }
 
 func (ix *Index) view(ctx context.Context) (v view, err error) {
@@ -260,7 +260,7 @@ func (ix *Index) view(ctx context.Context) (v view, err error) {
 }
 
 // lost reports whether the log has lost a number.
-func (v *view) lost(n uint64) bool { return n >= v.next || holds(v.gaps, n) }
+func (v *view) lost(n uint64) bool { return n >= v.next || contains(v.gaps, n) }
 
-// holds reports whether the log holds a number. A number that retention has dropped is neither held nor lost.
-func (v *view) holds(n uint64) bool { return n >= v.first && n < v.next && !holds(v.gaps, n) }
+// contains reports whether the log contains a number. A number that retention has dropped is neither held nor lost.
+func (v *view) holds(n uint64) bool { return n >= v.first && n < v.next && !contains(v.gaps, n) }

@@ -54,37 +54,37 @@ func TestFingerprintOfALine(t *testing.T) {
 func TestSpans(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		have := make(map[uint64]bool)
-		var spans []journal.Span
+		var ranges []journal.Range
 		for range rapid.IntRange(0, 20).Draw(t, "spans") {
 			first := rapid.Uint64Range(1, 40).Draw(t, "first")
-			s := journal.Span{First: first, Last: first + rapid.Uint64Range(0, 5).Draw(t, "more")}
-			spans = addSpan(spans, s)
+			s := journal.Range{First: first, Last: first + rapid.Uint64Range(0, 5).Draw(t, "more")}
+			ranges = addRange(ranges, s)
 			for n := s.First; n <= s.Last; n++ {
 				have[n] = true
 			}
 		}
 		first, last := rapid.Uint64Range(1, 50).Draw(t, "from"), rapid.Uint64Range(1, 50).Draw(t, "to")
 		missing := make(map[uint64]bool)
-		for _, s := range missingSpans(spans, first, last) {
+		for _, s := range missingRanges(ranges, first, last) {
 			for n := s.First; n <= s.Last; n++ {
 				missing[n] = true
 			}
 		}
 		want := make(map[uint64]bool)
 		for n := uint64(1); n <= 60; n++ {
-			if holds(spans, n) != have[n] {
-				t.Fatalf("%d is in %v: %v", n, spans, !have[n])
+			if contains(ranges, n) != have[n] {
+				t.Fatalf("%d is in %v: %v", n, ranges, !have[n])
 			}
 			if first <= n && n <= last && !have[n] {
 				want[n] = true
 			}
 		}
 		if diff := cmp.Diff(want, missing); diff != "" {
-			t.Fatalf("missing of %v from %d to %d (-want +got):\n%s", spans, first, last, diff)
+			t.Fatalf("missing of %v from %d to %d (-want +got):\n%s", ranges, first, last, diff)
 		}
-		for i := 1; i < len(spans); i++ {
-			if spans[i].First <= spans[i-1].Last+1 {
-				t.Fatalf("%v touch or are not in order", spans)
+		for i := 1; i < len(ranges); i++ {
+			if ranges[i].First <= ranges[i-1].Last+1 {
+				t.Fatalf("%v touch or are not in order", ranges)
 			}
 		}
 	})

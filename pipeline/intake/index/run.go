@@ -17,7 +17,7 @@ import (
 // A run is an immutable file of sorted records. It consists of blocks, a footer, and a trailer with the offset of the
 // footer.
 //
-// A block holds blockRecords records and their checksum, padded to blockSize. The footer holds what is kept in memory:
+// A block contains blockRecords records and their checksum, padded to blockSize. The footer contains what is kept in memory:
 // the first record of each block, a Bloom filter over the keys of [Index.Find], the numbers of the log that the run
 // covers, and a summary of each account.
 const (
@@ -51,7 +51,7 @@ type runInfo struct {
 	minSecond      uint32
 	maxSecond      uint32
 	newestJournals uint32
-	cover          []journal.Span
+	cover          []journal.Range
 	accounts       []account // nil once merged into those of the index
 }
 
@@ -188,7 +188,7 @@ func (r *run) parseFooter(footer []byte) bool {
 	i.tail, r.count, i.events, i.others = d.u64(), int(d.u64()), int(d.u64()), int(d.u64()) //nolint:gosec // as it was written
 	i.minNumber, i.maxNumber = d.u64(), d.u64()
 	i.minSecond, i.maxSecond, i.newestJournals = uint32(d.u64()), uint32(d.u64()), uint32(d.u64()) //nolint:gosec // as it was written
-	i.cover = d.spans()
+	i.cover = d.ranges()
 	for n := d.u32(); n > 0 && !d.fail; n-- {
 		i.accounts = append(i.accounts, account{
 			name: string(d.take(d.u32())), newest: d.record(), backfilled: d.u64(), baseline: d.record(), batched: d.u64(),

@@ -6,18 +6,18 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A table holds the records in memory that no run holds yet, in the order in which they were added.
+// A table contains the records in memory that no run contains yet, in the order in which they were added.
 type table struct {
 	records   []record
 	byKey     map[uint64]int32 // newest record by hash of the key
 	byAccount map[uint64]int32
 	before    []previous
-	cover     []journal.Span // the numbers of the log that the table covers
+	cover     []journal.Range // the numbers of the log that the table covers
 	events    int
 	log       *tailFile // its file
 }
 
-// previous holds the index of the previous record with the same key hash, and of the same account. -1: none.
+// previous contains the index of the previous record with the same key hash, and of the same account. -1: none.
 type previous struct{ key, account int32 }
 
 // newTable makes a table with capacity for room records.
@@ -64,29 +64,29 @@ func (t *table) of(account uint64, visit func(*record) bool) {
 	}
 }
 
-// addSpan adds a span to a sorted list of spans that do not touch.
-func addSpan(spans []journal.Span, s journal.Span) []journal.Span {
-	if n := len(spans); n > 0 && spans[n-1].Last+1 == s.First { // the usual case
-		spans[n-1].Last = s.Last
-		return spans
+// addRange adds a range to a sorted list of ranges that do not touch.
+func addRange(ranges []journal.Range, s journal.Range) []journal.Range {
+	if n := len(ranges); n > 0 && ranges[n-1].Last+1 == s.First { // the usual case
+		ranges[n-1].Last = s.Last
+		return ranges
 	}
-	from, _ := slices.BinarySearchFunc(spans, s.First, func(have journal.Span, first uint64) int { return order(have.Last+1, first) })
+	from, _ := slices.BinarySearchFunc(ranges, s.First, func(have journal.Range, first uint64) int { return order(have.Last+1, first) })
 	to := from
-	for ; to < len(spans) && spans[to].First <= s.Last+1; to++ {
-		s.First, s.Last = min(s.First, spans[to].First), max(s.Last, spans[to].Last)
+	for ; to < len(ranges) && ranges[to].First <= s.Last+1; to++ {
+		s.First, s.Last = min(s.First, ranges[to].First), max(s.Last, ranges[to].Last)
 	}
-	return slices.Replace(spans, from, to, s)
+	return slices.Replace(ranges, from, to, s)
 }
 
-// holds reports whether a number is in a sorted list of spans.
-func holds(spans []journal.Span, n uint64) bool {
-	i, _ := slices.BinarySearchFunc(spans, n, func(s journal.Span, n uint64) int { return order(s.Last, n) })
-	return i < len(spans) && spans[i].Holds(n)
+// contains reports whether a number is in a sorted list of ranges.
+func contains(ranges []journal.Range, n uint64) bool {
+	i, _ := slices.BinarySearchFunc(ranges, n, func(s journal.Range, n uint64) int { return order(s.Last, n) })
+	return i < len(ranges) && ranges[i].Contains(n)
 }
 
-// missingSpans returns the numbers from first to last that no span contains.
-func missingSpans(spans []journal.Span, first, last uint64) (missing []journal.Span) {
-	for _, s := range spans {
+// missingRanges returns the numbers from first to last that no range contains.
+func missingRanges(ranges []journal.Range, first, last uint64) (missing []journal.Range) {
+	for _, s := range ranges {
 		if s.Last < first {
 			continue
 		}
@@ -94,14 +94,14 @@ func missingSpans(spans []journal.Span, first, last uint64) (missing []journal.S
 			break
 		}
 		if s.First > first {
-			missing = append(missing, journal.Span{First: first, Last: s.First - 1})
+			missing = append(missing, journal.Range{First: first, Last: s.First - 1})
 		}
 		if first = s.Last + 1; first > last {
 			return missing
 		}
 	}
 	if first <= last {
-		missing = append(missing, journal.Span{First: first, Last: last})
+		missing = append(missing, journal.Range{First: first, Last: last})
 	}
 	return missing
 }

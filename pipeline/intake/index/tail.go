@@ -24,7 +24,7 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.
 
 // A batch is added to a table at once.
 type batch struct {
-	cover   []journal.Span
+	cover   []journal.Range
 	names   []string // names of accounts
 	records []record
 	instead *run // the damaged run that it replaces; nil: none
@@ -127,11 +127,11 @@ func (d *decoder) u64() uint64 {
 	return 0
 }
 
-func (d *decoder) spans() (spans []journal.Span) {
+func (d *decoder) ranges() (ranges []journal.Range) {
 	for n := d.u32(); n > 0 && !d.fail; n-- {
-		spans = append(spans, journal.Span{First: d.u64(), Last: d.u64()})
+		ranges = append(ranges, journal.Range{First: d.u64(), Last: d.u64()})
 	}
-	return spans
+	return ranges
 }
 
 func (d *decoder) names() (names []string) {
@@ -180,7 +180,7 @@ func (t *tailFile) read(visit func(*batch)) error {
 			break
 		}
 		d := decoder{b: body}
-		b := batch{cover: d.spans(), names: d.names()}
+		b := batch{cover: d.ranges(), names: d.names()}
 		for n := d.u32(); n > 0 && !d.fail; n-- {
 			b.records = append(b.records, d.record())
 		}

@@ -50,7 +50,7 @@ func (ix *Index) Committed(records []journal.Record) {
 
 // addEntry adds an entry's number and account to the batch.
 func (b *batch) addEntry(r *journal.Record) {
-	b.cover = addSpan(b.cover, journal.Span{First: r.Number, Last: r.Number})
+	b.cover = addRange(b.cover, journal.Range{First: r.Number, Last: r.Number})
 	if r.Account != "" && (len(b.names) == 0 || b.names[len(b.names)-1] != r.Account) && !slices.Contains(b.names, r.Account) {
 		b.names = append(b.names, r.Account)
 	}
@@ -67,7 +67,7 @@ func (ix *Index) append(b *batch) {
 		ix.recomputeCover()
 	}
 	b.records = slices.DeleteFunc(b.records, func(r record) bool {
-		return holds(ix.cover, r.number) && (!b.written || ix.inTables(&r))
+		return contains(ix.cover, r.number) && (!b.written || ix.inTables(&r))
 	})
 	for _, name := range b.names {
 		ix.named(name)
@@ -80,7 +80,7 @@ func (ix *Index) append(b *batch) {
 		}
 	}
 	for _, s := range b.cover {
-		t.cover, ix.cover = addSpan(t.cover, s), addSpan(ix.cover, s)
+		t.cover, ix.cover = addRange(t.cover, s), addRange(ix.cover, s)
 	}
 	ix.mu.Unlock()
 
@@ -91,7 +91,7 @@ func (ix *Index) append(b *batch) {
 	}
 }
 
-// inTables reports whether a table holds a record. ix.mu is held.
+// inTables reports whether a table contains a record. ix.mu is held.
 func (ix *Index) inTables(r *record) (found bool) {
 	for _, t := range [...]*table{ix.active, ix.full} {
 		if t != nil {

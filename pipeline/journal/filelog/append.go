@@ -292,7 +292,7 @@ func (l *Log) Reserve(ctx context.Context, last uint64) error {
 	if last < next {
 		return nil
 	}
-	if err := l.losses.addExpected(journal.Span{First: next, Last: last}, func() error { return w.begin(last + 1) }); err != nil {
+	if err := l.losses.addExpected(journal.Range{First: next, Last: last}, func() error { return w.begin(last + 1) }); err != nil {
 		return fmt.Errorf("reserve numbers of the journal: %w", err)
 	}
 	return nil

@@ -127,7 +127,7 @@ func tearEnd(t *testing.T, place string) {
 	}
 }
 
-func removePart(t *testing.T, place string) journal.Span {
+func removePart(t *testing.T, place string) journal.Range {
 	segments, err := segment.List(place)
 	if err != nil {
 		t.Fatal(err)
@@ -139,5 +139,5 @@ func removePart(t *testing.T, place string) journal.Span {
 	if err := os.Remove(filepath.Join(place, segment.Name(segments[i].First))); err != nil {
 		t.Fatal(err)
 	}
-	return journal.Span{First: segments[i].First, Last: segments[i+1].First - 1}
+	return journal.Range{First: segments[i].First, Last: segments[i+1].First - 1}
 }

@@ -27,8 +27,8 @@ const (
 
 // Damage is a place where the log is not as it was written.
 type Damage struct {
-	Numbers journal.Span // the lost records; First is 0 if no record is lost
-	Segment string       // the file's name
+	Numbers journal.Range // the lost records; First is 0 if no record is lost
+	Segment string        // the file's name
 	Offset  int64
 	Size    int64 // damaged bytes; 0 if they are missing
 	// Account, ID and Time are those of the record if a single one is lost and still readable. They may be wrong, since the
@@ -51,15 +51,15 @@ type losses struct {
 	seen  map[string]struct{} // damage without a lost record that was reported
 }
 
-// spans returns a copy of the gaps.
-func (l *losses) spans() []journal.Span {
+// ranges returns a copy of the gaps.
+func (l *losses) ranges() []journal.Range {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]journal.Span(nil), l.known.Gaps...)
+	return append([]journal.Range(nil), l.known.Gaps...)
 }
 
 // addExpected adds a gap that is not reported as damage, and calls pass to skip its numbers. If pass fails, there is no gap.
-func (l *losses) addExpected(s journal.Span, pass func() error) error {
+func (l *losses) addExpected(s journal.Range, pass func() error) error {
 	l.mu.Lock()
 	before := append(gapSet(nil), l.known.Gaps...)
 	l.known.Gaps.add(s)
@@ -136,7 +136,7 @@ func (l *losses) report(lost segment.Loss, r io.ReaderAt) {
 		if seen || l.quarantined(key) {
 			return
 		}
-		fresh = append(fresh, journal.Span{})
+		fresh = append(fresh, journal.Range{})
 	}
 	if len(fresh) == 0 {
 		return
@@ -147,8 +147,8 @@ func (l *losses) report(lost segment.Loss, r io.ReaderAt) {
 		identify(&d, raw[:n], &lost)
 		d.Aside = l.quarantine(key, raw[:n])
 	}
-	for _, span := range fresh {
-		d.Numbers = span
+	for _, rng := range fresh {
+		d.Numbers = rng
 		l.announce(&d)
 	}
 }

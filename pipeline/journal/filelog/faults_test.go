@@ -227,7 +227,7 @@ func TestRemovedWhileRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.files.forget(sealed[1].first)
-	lost := journal.Span{First: sealed[1].first, Last: sealed[1].last}
+	lost := journal.Range{First: sealed[1].first, Last: sealed[1].last}
 	if err := l.Scrub(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func TestDamageWhileRunning(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	lost := journal.Span{First: 12, Last: 12}
+	lost := journal.Range{First: 12, Last: 12}
 	for range 3 {
 		check(t, all(t, l, 100), 20, lost)
 	}

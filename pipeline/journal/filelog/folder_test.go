@@ -114,7 +114,7 @@ func TestBackup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		check(t, all(t, copied, 100), sum.Numbers.Last, journal.Span{First: 501, Last: 510})
+		check(t, all(t, copied, 100), sum.Numbers.Last, journal.Range{First: 501, Last: 510})
 		closeLog(t, copied)
 		if _, err := Verify(t.Context(), r.opts.Dir, func(f Finding) {
 			if !f.Known {

@@ -20,15 +20,15 @@ const (
 	temporarySuffix = ".tmp"
 )
 
-// gapSet is a set of numbers: sorted spans that neither overlap nor touch.
-type gapSet []journal.Span
+// gapSet is a set of numbers: sorted ranges that neither overlap nor touch.
+type gapSet []journal.Range
 
-// add adds a span and returns the numbers that are new.
-func (g *gapSet) add(s journal.Span) (fresh []journal.Span) {
+// add adds a range and returns the numbers that are new.
+func (g *gapSet) add(s journal.Range) (fresh []journal.Range) {
 	if s.First > s.Last {
 		return nil
 	}
-	i, _ := slices.BinarySearchFunc(*g, s.First, func(have journal.Span, n uint64) int {
+	i, _ := slices.BinarySearchFunc(*g, s.First, func(have journal.Range, n uint64) int {
 		if have.Last+1 < n {
 			return -1
 		}
@@ -38,21 +38,21 @@ func (g *gapSet) add(s journal.Span) (fresh []journal.Span) {
 	for ; j < len(*g) && (*g)[j].First <= s.Last+1; j++ {
 		have := (*g)[j]
 		if from < have.First {
-			fresh = append(fresh, journal.Span{First: from, Last: have.First - 1})
+			fresh = append(fresh, journal.Range{First: from, Last: have.First - 1})
 		}
 		from = max(from, have.Last+1)
 		whole.First, whole.Last = min(whole.First, have.First), max(whole.Last, have.Last)
 	}
 	if from <= s.Last {
-		fresh = append(fresh, journal.Span{First: from, Last: s.Last})
+		fresh = append(fresh, journal.Range{First: from, Last: s.Last})
 	}
 	*g = slices.Replace(*g, i, j, whole)
 	return fresh
 }
 
-// forget removes the spans that end before a number.
+// forget removes the ranges that end before a number.
 func (g *gapSet) forget(before uint64) {
-	*g = slices.DeleteFunc(*g, func(s journal.Span) bool { return s.Last < before })
+	*g = slices.DeleteFunc(*g, func(s journal.Range) bool { return s.Last < before })
 }
 
 // gapRecord is the content of gaps.json.

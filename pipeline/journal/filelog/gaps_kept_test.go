@@ -18,7 +18,7 @@ func TestRetentionKeepsYoungGaps(t *testing.T) {
 		if before > 0 {
 			add(t, l, 1, entries(0, before))
 		}
-		gap := journal.Span{First: uint64(before + 1), Last: uint64(before + 20)}
+		gap := journal.Range{First: uint64(before + 1), Last: uint64(before + 20)}
 		if err := l.Reserve(t.Context(), gap.Last); err != nil {
 			t.Fatal(err)
 		}
@@ -26,7 +26,7 @@ func TestRetentionKeepsYoungGaps(t *testing.T) {
 		if err := l.DropBefore(t.Context(), epoch.Add(500*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		if got := gapsOf(t, l); !slices.Equal(got, []journal.Span{gap}) {
+		if got := gapsOf(t, l); !slices.Equal(got, []journal.Range{gap}) {
 			t.Errorf("after %d records: gaps %v, want %v", before, got, gap)
 		}
 		if first, next := l.Bounds(); before > 0 && first != gap.Last+1 || next != gap.Last+2 {
@@ -42,7 +42,7 @@ func TestRetentionKeepsYoungGaps(t *testing.T) {
 	}
 }
 
-func gapsOf(t *testing.T, l *Log) []journal.Span {
+func gapsOf(t *testing.T, l *Log) []journal.Range {
 	t.Helper()
 	got, err := l.Gaps(t.Context())
 	if err != nil {
@@ -73,9 +73,9 @@ func TestReserveFails(t *testing.T) {
 			t.Fatal(gaps, err)
 		}
 	}
-	next, lost := uint64(6), []journal.Span(nil)
+	next, lost := uint64(6), []journal.Range(nil)
 	if _, n := l.Bounds(); n == 10 {
-		next, lost = 10, []journal.Span{{First: 6, Last: 9}}
+		next, lost = 10, []journal.Range{{First: 6, Last: 9}}
 	}
 	add(t, l, next, entries(int(next), 2))
 	for range 2 {

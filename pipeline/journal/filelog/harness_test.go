@@ -104,13 +104,13 @@ func all(t testing.TB, l *Log, limit int) []journal.Record {
 }
 
 // check compares records with the entries that the numbers from 1 on have, but those in lost.
-func check(t testing.TB, got []journal.Record, last uint64, lost ...journal.Span) {
+func check(t testing.TB, got []journal.Record, last uint64, lost ...journal.Range) {
 	t.Helper()
 	i := 0
 	for n := uint64(1); n <= last; n++ {
 		gone := false
 		for _, s := range lost {
-			gone = gone || s.Holds(n)
+			gone = gone || s.Contains(n)
 		}
 		if gone {
 			continue

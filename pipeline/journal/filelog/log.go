@@ -150,12 +150,12 @@ func (l *Log) Bounds() (first, next uint64) {
 func (l *Log) Changed() <-chan struct{} { return l.catalog.watch() }
 
 // Gaps implements [journal.Log].
-func (l *Log) Gaps(ctx context.Context) ([]journal.Span, error) {
+func (l *Log) Gaps(ctx context.Context) ([]journal.Range, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
 	l.losses.reload()
-	return l.losses.spans(), nil
+	return l.losses.ranges(), nil
 }
 
 // Size implements [journal.Log].

@@ -65,9 +65,9 @@ func TestReserve(t *testing.T) {
 	}
 	add(t, l, 10, entries(10, 5))
 	for range 2 {
-		check(t, all(t, l, 3), 14, journal.Span{First: 6, Last: 9})
+		check(t, all(t, l, 3), 14, journal.Range{First: 6, Last: 9})
 		gaps, err := l.Gaps(t.Context())
-		if err != nil || len(gaps) != 1 || gaps[0] != (journal.Span{First: 6, Last: 9}) {
+		if err != nil || len(gaps) != 1 || gaps[0] != (journal.Range{First: 6, Last: 9}) {
 			t.Fatal(gaps, err)
 		}
 		closeLog(t, l)

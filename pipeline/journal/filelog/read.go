@@ -120,7 +120,7 @@ func (l *Log) segmentGone(v *view) error {
 	if !ok || again.first != v.first {
 		return nil
 	}
-	l.losses.report(segment.Loss{Segment: v.first, Numbers: journal.Span{First: v.first, Last: v.last}}, nil)
+	l.losses.report(segment.Loss{Segment: v.first, Numbers: journal.Range{First: v.first, Last: v.last}}, nil)
 	l.catalog.update(func() { l.catalog.forget(v.first) })
 	return nil
 }

@@ -41,10 +41,10 @@ func (l *Log) recover(ctx context.Context) error {
 		}
 	}
 	if len(found) > 0 {
-		l.missing(segment.Loss{Segment: oldest, Numbers: journal.Span{First: oldest, Last: found[0].First - 1}})
+		l.missing(segment.Loss{Segment: oldest, Numbers: journal.Range{First: oldest, Last: found[0].First - 1}})
 		return l.recoverLast(found[len(found)-1], at.last)
 	}
-	l.missing(segment.Loss{Segment: oldest, Numbers: journal.Span{First: oldest, Last: at.last}})
+	l.missing(segment.Loss{Segment: oldest, Numbers: journal.Range{First: oldest, Last: at.last}})
 	l.catalog.next = max(oldest, at.last+1)
 	return l.writer.begin(l.catalog.next)
 }
@@ -109,7 +109,7 @@ func (l *Log) recoverSealed(f segment.File, last uint64) error {
 		}
 		seg.last, seg.oldest, seg.newest, seg.indexed = c.Last, c.Oldest, c.Newest, err == nil
 	}
-	l.missing(segment.Loss{Segment: f.First, Offset: f.Size, Numbers: journal.Span{First: c.Last + 1, Last: last}, Before: c.Newest})
+	l.missing(segment.Loss{Segment: f.First, Offset: f.Size, Numbers: journal.Range{First: c.Last + 1, Last: last}, Before: c.Newest})
 	return nil
 }
 

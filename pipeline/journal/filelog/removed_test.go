@@ -12,7 +12,7 @@ import (
 )
 
 // holdsAll opens the log again, and checks that it holds all entries up to one but for the lost ones, and that no damage was ever reported.
-func (r *rig) holdsAll(last uint64, lost ...journal.Span) {
+func (r *rig) holdsAll(last uint64, lost ...journal.Range) {
 	r.t.Helper()
 	l := r.open()
 	check(r.t, all(r.t, l, 100), last, lost...)
@@ -35,7 +35,7 @@ func TestRemovedNewestBeforeTheNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	add(t, l, 61, entries(61, 5))
-	gap := journal.Span{First: 51, Last: 60}
+	gap := journal.Range{First: 51, Last: 60}
 	check(t, all(t, l, 100), 65, gap)
 	closeLog(t, l)
 	r.holdsAll(65, gap)

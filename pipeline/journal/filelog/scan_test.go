@@ -195,7 +195,7 @@ func TestGapSet(t *testing.T) {
 	for range 2000 {
 		state = state*6364136223846793005 + 1442695040888963407
 		first := state >> 33 % 500
-		s := journal.Span{First: first, Last: first + state>>40%9}
+		s := journal.Range{First: first, Last: first + state>>40%9}
 		n := len(want)
 		for i := s.First; i <= s.Last; i++ {
 			want[i] = true

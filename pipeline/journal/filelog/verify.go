@@ -23,12 +23,12 @@ type Finding struct {
 
 // Summary is the result of [Verify].
 type Summary struct {
-	Segments int          `json:"segments"`
-	Records  uint64       `json:"records"`
-	Bytes    int64        `json:"bytes"`
-	Numbers  journal.Span `json:"numbers"`  // oldest and newest; First is greater than Last if there are none
-	Lost     uint64       `json:"lost"`     // missing numbers between them
-	Findings int          `json:"findings"` // without known ones
+	Segments int           `json:"segments"`
+	Records  uint64        `json:"records"`
+	Bytes    int64         `json:"bytes"`
+	Numbers  journal.Range `json:"numbers"`  // oldest and newest; First is greater than Last if there are none
+	Lost     uint64        `json:"lost"`     // missing numbers between them
+	Findings int           `json:"findings"` // without known ones
 }
 
 // Verify reads the whole log of a folder and calls report for each problem. It changes nothing. Another process may write the
@@ -76,7 +76,7 @@ func (v *verification) run() error {
 	}
 	if len(found) > 0 {
 		v.sum.Numbers.First = found[0].First
-		v.missing(segment.Loss{Segment: expected, Numbers: journal.Span{First: expected, Last: found[0].First - 1}})
+		v.missing(segment.Loss{Segment: expected, Numbers: journal.Range{First: expected, Last: found[0].First - 1}})
 		expected = found[0].First
 	}
 	for i, f := range found {
@@ -95,7 +95,7 @@ func (v *verification) run() error {
 		}
 		expected = last + 1
 	}
-	v.missing(segment.Loss{Segment: expected, Numbers: journal.Span{First: expected, Last: at.last}})
+	v.missing(segment.Loss{Segment: expected, Numbers: journal.Range{First: expected, Last: at.last}})
 	v.sum.Numbers.Last = max(expected-1, at.last)
 	return nil
 }
@@ -175,7 +175,7 @@ func (v *verification) segmentGone(first, last uint64) {
 	if err == nil && last < known.Oldest {
 		return
 	}
-	v.missing(segment.Loss{Segment: first, Numbers: journal.Span{First: first, Last: last}})
+	v.missing(segment.Loss{Segment: first, Numbers: journal.Range{First: first, Last: last}})
 }
 
 func (v *verification) missing(lost segment.Loss) {

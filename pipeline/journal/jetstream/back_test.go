@@ -66,7 +66,7 @@ func TestGoesBackInTime(t *testing.T) {
 			restoreStore(t, p, backup)
 			p.Restart()
 			<-changed // it is noticed without a write
-			wantEqual(t, "gaps", gaps(t, l), []journal.Span{{First: 31, Last: 60}})
+			wantEqual(t, "gaps", gaps(t, l), []journal.Range{{First: 31, Last: 60}})
 			if _, next := l.Bounds(); next != 61 {
 				t.Errorf("next is %d", next)
 			}
@@ -82,7 +82,7 @@ func TestGoesBackInTime(t *testing.T) {
 
 			again := openOn(t, dial(t, p.URL()))
 			wantEqual(t, "numbers after a restart", numbers(readAll(t, again, 1)), numbers(records))
-			wantEqual(t, "gaps after a restart", gaps(t, again), []journal.Span{{First: 31, Last: 60}})
+			wantEqual(t, "gaps after a restart", gaps(t, again), []journal.Range{{First: 31, Last: 60}})
 		})
 	}
 }
@@ -99,7 +99,7 @@ func TestComesBackEmpty(t *testing.T) {
 	restoreStore(t, p, "")
 	p.Restart()
 	wantEqual(t, "numbers", appendAll(t, l, entries(30, 40)), upTo(31, 40))
-	wantEqual(t, "gaps", gaps(t, l), []journal.Span{{First: 11, Last: 30}}) // those before were dropped
+	wantEqual(t, "gaps", gaps(t, l), []journal.Range{{First: 11, Last: 30}}) // those before were dropped
 	if first, next := l.Bounds(); first != 31 || next != 41 {
 		t.Errorf("bounds %d, %d", first, next)
 	}
@@ -125,7 +125,7 @@ func TestDeletedStream(t *testing.T) {
 		t.Errorf("put into a bucket that is gone: %v", err)
 	}
 	wantEqual(t, "numbers", appendAll(t, l, entries(30, 40)), upTo(31, 40))
-	wantEqual(t, "gaps", gaps(t, l), []journal.Span{{First: 1, Last: 30}})
+	wantEqual(t, "gaps", gaps(t, l), []journal.Range{{First: 1, Last: 30}})
 }
 
 // The end of the stream is replaced by records of others, and there are more of them than before.
@@ -151,7 +151,7 @@ func TestReplacedEnd(t *testing.T) {
 	records := readAll(t, l, 1)
 	wantEqual(t, "ids", ids(records), append(append(wantIDs(0, 30), wantIDs(1000, 1050)...), wantIDs(60, 70)...))
 	wantEqual(t, "numbers", numbers(records), append(upTo(1, 30), upTo(61, 120)...))
-	wantEqual(t, "gaps", gaps(t, l), []journal.Span{{First: 31, Last: 60}})
+	wantEqual(t, "gaps", gaps(t, l), []journal.Range{{First: 31, Last: 60}})
 }
 
 // The stream went back while no relay ran: whoever remembers more says so.
@@ -181,7 +181,7 @@ func TestWentBackWhileAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantEqual(t, "numbers", appendAll(t, l, entries(60, 70)), upTo(131, 140))
-		wantEqual(t, "gaps", gaps(t, l), []journal.Span{{First: 31, Last: 130}})
+		wantEqual(t, "gaps", gaps(t, l), []journal.Range{{First: 31, Last: 130}})
 	})
 	p.Stop()
 	// The stream alone is the old one: the state knows that a hundred numbers were given.

@@ -94,8 +94,8 @@ func TestLeaderKilled(t *testing.T) {
 	records := readAll(t, l, 1)
 	wantEqual(t, "ids", ids(records), wantIDs(0, n))
 	wantEqual(t, "numbers", numbers(records), upTo(1, uint64(n)))
-	if spans := gaps(t, l); len(spans) > 0 {
-		t.Errorf("gaps %v", spans)
+	if ranges := gaps(t, l); len(ranges) > 0 {
+		t.Errorf("gaps %v", ranges)
 	}
 }
 

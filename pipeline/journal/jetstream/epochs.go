@@ -14,9 +14,9 @@ type epoch struct {
 	Offset uint64 `json:"offset"`
 }
 
-// A gap is a span of lost numbers.
+// A gap is a range of lost numbers.
 type gap struct {
-	journal.Span
+	journal.Range
 	Noticed time.Time `json:"noticed"`
 }
 
@@ -81,11 +81,11 @@ func (t *table) begin(cut, top, oldest uint64, now time.Time) *table {
 	if cut > 0 {
 		lost = max(lost, t.number(cut)+1)
 	}
-	return next.lose(journal.Span{First: lost, Last: top}, now)
+	return next.lose(journal.Range{First: lost, Last: top}, now)
 }
 
-// lose returns the table with one more lost span.
-func (t *table) lose(lost journal.Span, now time.Time) *table {
+// lose returns the table with one more lost range.
+func (t *table) lose(lost journal.Range, now time.Time) *table {
 	if lost.First == 0 || lost.First > lost.Last {
 		return t
 	}
@@ -104,7 +104,7 @@ func (t *table) lose(lost journal.Span, now time.Time) *table {
 
 // lost reports whether all numbers from first to last are lost.
 func (t *table) lost(first, last uint64) bool {
-	return slices.ContainsFunc(t.Gaps, func(g gap) bool { return g.Holds(first) && g.Holds(last) })
+	return slices.ContainsFunc(t.Gaps, func(g gap) bool { return g.Contains(first) && g.Contains(last) })
 }
 
 // forget returns the table without gaps that were found before a time.

@@ -230,15 +230,15 @@ func eventually(t testing.TB, what string, is func() bool) {
 	}
 }
 
-func gaps(t testing.TB, l journal.Log) []journal.Span {
+func gaps(t testing.TB, l journal.Log) []journal.Range {
 	t.Helper()
-	var spans []journal.Span
+	var ranges []journal.Range
 	eventually(t, "gaps can be read", func() (ok bool) {
 		var err error
-		spans, err = l.Gaps(t.Context())
+		ranges, err = l.Gaps(t.Context())
 		return err == nil
 	})
-	return spans
+	return ranges
 }
 
 // openedLog is a log of the test's own.

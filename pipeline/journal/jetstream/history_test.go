@@ -46,7 +46,7 @@ func (m *model) check(t *testing.T, l journal.Log) {
 	for number, id := range m.given {
 		gone := false
 		for _, g := range lost {
-			gone = gone || g.Holds(number)
+			gone = gone || g.Contains(number)
 		}
 		switch {
 		case gone && held[number] != "":

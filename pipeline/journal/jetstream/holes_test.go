@@ -39,7 +39,7 @@ func TestHolesOfAnOlderView(t *testing.T) {
 	if err := log.reread(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := log.noteHoles(t.Context(), &older, []journal.Span{{First: 3, Last: 3}}); err != nil {
+	if err := log.noteHoles(t.Context(), &older, []journal.Range{{First: 3, Last: 3}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, next := log.Bounds(); next != 23 {

@@ -269,37 +269,37 @@ func (l *Log) Reserve(ctx context.Context, last uint64) error {
 }
 
 // Gaps implements [journal.Log]. A record that was deleted on the server, or that the server found damaged, is a gap.
-func (l *Log) Gaps(ctx context.Context) ([]journal.Span, error) {
+func (l *Log) Gaps(ctx context.Context) ([]journal.Range, error) {
 	v := l.snapshot()
 	info, err := l.link.info(ctx, StreamName, map[string]any{"deleted_details": true})
 	if err != nil && !noStream(err) {
 		return nil, l.link.fail("look for gaps in the journal", err)
 	}
-	var spans []journal.Span
+	var ranges []journal.Range
 	for _, g := range v.table.Gaps {
-		spans = append(spans, g.Span)
+		ranges = append(ranges, g.Range)
 	}
 	if err == nil {
 		for _, sequence := range info.State.Deleted {
 			if sequence <= v.last {
 				n := v.table.number(sequence)
-				spans = append(spans, journal.Span{First: n, Last: n})
+				ranges = append(ranges, journal.Range{First: n, Last: n})
 			}
 		}
 	}
-	return joined(spans), nil
+	return joined(ranges), nil
 }
 
-// joined sorts spans and merges those that touch.
-func joined(spans []journal.Span) []journal.Span {
-	slices.SortFunc(spans, func(a, b journal.Span) int {
+// joined sorts ranges and merges those that touch.
+func joined(ranges []journal.Range) []journal.Range {
+	slices.SortFunc(ranges, func(a, b journal.Range) int {
 		if a.First < b.First {
 			return -1
 		}
 		return 1
 	})
-	var out []journal.Span
-	for _, s := range spans {
+	var out []journal.Range
+	for _, s := range ranges {
 		if n := len(out); n > 0 && s.First <= out[n-1].Last+1 {
 			out[n-1].Last = max(out[n-1].Last, s.Last)
 			continue

@@ -53,8 +53,8 @@ func TestAppendAndRead(t *testing.T) {
 	if records, err := l.Read(t.Context(), 2602, 3); err != nil || len(records) > 0 {
 		t.Errorf("%d records behind the end, %v", len(records), err)
 	}
-	if spans := gaps(t, l); len(spans) > 0 {
-		t.Errorf("gaps %v", spans)
+	if ranges := gaps(t, l); len(ranges) > 0 {
+		t.Errorf("gaps %v", ranges)
 	}
 	if l.Size() <= 0 {
 		t.Error("no size")
@@ -105,7 +105,7 @@ func TestOpenAgain(t *testing.T) {
 		records := readAll(t, l, 1)
 		wantEqual(t, "ids", ids(records), wantIDs(0, 20))
 		wantEqual(t, "numbers", numbers(records), append(upTo(1, 10), upTo(101, 110)...))
-		wantEqual(t, "gaps", gaps(t, l), []journal.Span{{First: 11, Last: 100}})
+		wantEqual(t, "gaps", gaps(t, l), []journal.Range{{First: 11, Last: 100}})
 		if records, err := l.Read(t.Context(), 50, 1); err != nil || len(records) != 1 || records[0].Number != 101 {
 			t.Errorf("from inside the gap: %v, %v", records, err)
 		}
@@ -183,8 +183,8 @@ func TestRetention(t *testing.T) {
 	}
 	wantEqual(t, "numbers", appendAll(t, l, entries(1000, 1010)), upTo(1001, 1010))
 	wantEqual(t, "read", numbers(readAll(t, l, 1)), upTo(1001, 1010))
-	if spans := gaps(t, l); len(spans) > 0 {
-		t.Errorf("what was dropped is lost: %v", spans)
+	if ranges := gaps(t, l); len(ranges) > 0 {
+		t.Errorf("what was dropped is lost: %v", ranges)
 	}
 }
 
@@ -199,7 +199,7 @@ func TestRemovedRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wantEqual(t, "gaps", gaps(t, l), []journal.Span{{First: 7, Last: 8}, {First: 20, Last: 20}})
+	wantEqual(t, "gaps", gaps(t, l), []journal.Range{{First: 7, Last: 8}, {First: 20, Last: 20}})
 	wantEqual(t, "numbers", numbers(readAll(t, l, 1)), append(upTo(1, 6), upTo(9, 19)...))
 	if records, err := l.Read(t.Context(), 20, 10); err != nil || len(records) > 0 {
 		t.Errorf("%v, %v", records, err)
@@ -214,8 +214,8 @@ func TestRemovedRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the purge is noticed", func() bool {
-		spans, err := l.Gaps(t.Context())
-		return err == nil && cmp.Equal(spans, []journal.Span{{First: 1, Last: 23}})
+		ranges, err := l.Gaps(t.Context())
+		return err == nil && cmp.Equal(ranges, []journal.Range{{First: 1, Last: 23}})
 	})
 	wantEqual(t, "next", appendAll(t, l, entries(30, 31)), []uint64{24})
 }

@@ -78,7 +78,7 @@ func (l *Log) settled(ctx context.Context, from uint64) (view, error) {
 }
 
 // read returns records, and the sequences before and between them that the stream does not hold.
-func (l *Log) read(ctx context.Context, v *view, from uint64, limit int) (records []journal.Record, holes []journal.Span, err error) {
+func (l *Log) read(ctx context.Context, v *view, from uint64, limit int) (records []journal.Record, holes []journal.Range, err error) {
 	sequence := max(v.table.sequence(max(from, 1)), v.first)
 	for sequence <= v.last && len(records) == 0 && limit > 0 {
 		msgs, without, err := l.fetch(ctx, sequence, v.last, limit)
@@ -105,7 +105,7 @@ func (l *Log) read(ctx context.Context, v *view, from uint64, limit int) (record
 
 // fetch returns messages in a range of sequences in order, at most limit, and the missing sequences before the last of
 // them. It returns none only if the stream's leader has none.
-func (l *Log) fetch(ctx context.Context, from, last uint64, limit int) (msgs []stored, holes []journal.Span, err error) {
+func (l *Log) fetch(ctx context.Context, from, last uint64, limit int) (msgs []stored, holes []journal.Range, err error) {
 	batch, err := l.link.batch(ctx, from, last, min(limit, readMax))
 	if err != nil {
 		return nil, nil, err
@@ -140,29 +140,29 @@ func (l *Log) fetch(ctx context.Context, from, last uint64, limit int) (msgs []s
 		msgs = []stored{*found}
 	}
 	if hole.First > 0 {
-		holes = []journal.Span{hole}
+		holes = []journal.Range{hole}
 	}
 	return msgs, holes, nil
 }
 
 // fromLeader asks the stream's leader for the first message in a range, nil if there is none. It returns the sequences
 // before it as a hole.
-func (l *Log) fromLeader(ctx context.Context, from, last uint64) (found *stored, hole journal.Span, err error) {
+func (l *Log) fromLeader(ctx context.Context, from, last uint64) (found *stored, hole journal.Range, err error) {
 	msg, err := l.link.get(ctx, from, true)
 	switch {
 	case notFound(err), err == nil && msg.Sequence > last:
-		return nil, journal.Span{First: from, Last: last}, nil
+		return nil, journal.Range{First: from, Last: last}, nil
 	case err != nil:
 		return nil, hole, err
 	case msg.Sequence > from:
-		hole = journal.Span{First: from, Last: msg.Sequence - 1}
+		hole = journal.Range{First: from, Last: msg.Sequence - 1}
 	}
 	return &stored{msg.Sequence, msg.Data}, hole, nil
 }
 
 // noteHoles records missing sequences as gaps, unless they were just dropped by age.
-func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Span) error {
-	holes = slices.DeleteFunc(holes, func(h journal.Span) bool { return v.table.lost(v.table.number(h.First), v.table.number(h.Last)) })
+func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Range) error {
+	holes = slices.DeleteFunc(holes, func(h journal.Range) bool { return v.table.lost(v.table.number(h.First), v.table.number(h.Last)) })
 	if len(holes) == 0 {
 		return nil
 	}
@@ -175,7 +175,7 @@ func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Span) erro
 		if hole.First = max(hole.First, info.State.FirstSeq); hole.First > hole.Last || info.State.Msgs == 0 {
 			continue
 		}
-		lost := journal.Span{First: t.number(hole.First), Last: t.number(hole.Last)}
+		lost := journal.Range{First: t.number(hole.First), Last: t.number(hole.Last)}
 		l.link.log.Error().Str("server", l.link.name()).Uint64("from", lost.First).Uint64("to", lost.Last).
 			Msg("records are missing from the journal's stream: they were deleted on the server, or are damaged. What is missing is asked of the history")
 		t = t.lose(lost, time.Now())
@@ -204,8 +204,8 @@ func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Span) erro
 // Headers with the sequences are most of the cost of reading, so batch first asks for none. If the answer has as many
 // messages as there are sequences in its range, each sequence is known.
 func (l *link) batch(ctx context.Context, from, last uint64, limit int) ([]stored, error) {
-	if span := last - from + 1; span < uint64(limit) { //nolint:gosec // not negative
-		limit = int(span) //nolint:gosec // less than limit
+	if rng := last - from + 1; rng < uint64(limit) { //nolint:gosec // not negative
+		limit = int(rng) //nolint:gosec // less than limit
 	}
 	msgs, end, err := l.directGet(ctx, from, limit, true)
 	if err != nil {

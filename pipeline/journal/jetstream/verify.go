@@ -144,7 +144,7 @@ func (l *Log) wasPurged(ctx context.Context, v *view, info *streamInfo) error {
 	if info.State.Msgs == 0 {
 		last = v.last
 	}
-	lost := journal.Span{First: v.table.number(v.first), Last: v.table.number(last)}
+	lost := journal.Range{First: v.table.number(v.first), Last: v.table.number(last)}
 	if err := l.adopt(ctx, v.table.lose(lost, time.Now())); err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (l *Log) findTable(ctx context.Context, info *streamInfo) (*table, error) {
 		return nil, err
 	}
 	for _, g := range t.Gaps {
-		rebuilt = rebuilt.lose(g.Span, g.Noticed)
+		rebuilt = rebuilt.lose(g.Range, g.Noticed)
 	}
 	if l.attached {
 		return rebuilt, nil
@@ -219,7 +219,7 @@ func (l *Log) findEpochs(ctx context.Context, t *table, low, lowOffset, high, hi
 		return t, nil
 	}
 	if high == low+1 {
-		next := t.lose(journal.Span{First: low + lowOffset + 1, Last: high + highOffset - 1}, time.Now())
+		next := t.lose(journal.Range{First: low + lowOffset + 1, Last: high + highOffset - 1}, time.Now())
 		return &table{Epochs: append(next.Epochs, epoch{From: high, Offset: highOffset}), Gaps: next.Gaps}, nil
 	}
 	middle := low + (high-low)/2

@@ -43,7 +43,7 @@ type LogEngine struct {
 	Tear func(t *testing.T, place string)
 	// Optional: RemovePart removes a file of a closed log, neither the oldest nor the newest, and returns the numbers
 	// in it. The log has some MiB.
-	RemovePart func(t *testing.T, place string) journal.Span
+	RemovePart func(t *testing.T, place string) journal.Range
 }
 
 // StateEngine is a state and the faults that can be applied to it, see [LogEngine].

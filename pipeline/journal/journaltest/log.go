@@ -153,38 +153,38 @@ func (w *written) add(t *testing.T, l journal.Log, n, size int) {
 }
 
 // check checks that the log holds what was appended, but for the lost numbers.
-func (w *written) check(t *testing.T, l journal.Log, lost ...journal.Span) {
+func (w *written) check(t *testing.T, l journal.Log, lost ...journal.Range) {
 	t.Helper()
 	var numbers []uint64
 	var left []journal.Entry
 	for i, n := range w.numbers {
-		if !held(lost, n) {
+		if !contains(lost, n) {
 			numbers, left = append(numbers, n), append(left, w.entries[i])
 		}
 	}
 	checkRecords(t, readAll(t, l, 1, 1000), numbers, left)
 }
 
-func held(spans []journal.Span, n uint64) bool {
-	return slices.ContainsFunc(spans, func(s journal.Span) bool { return s.Holds(n) })
+func contains(ranges []journal.Range, n uint64) bool {
+	return slices.ContainsFunc(ranges, func(s journal.Range) bool { return s.Contains(n) })
 }
 
 // gaps returns the numbers that the log says are lost, and checks their form.
-func gaps(t *testing.T, l journal.Log) []journal.Span {
+func gaps(t *testing.T, l journal.Log) []journal.Range {
 	t.Helper()
-	spans, err := l.Gaps(t.Context())
+	ranges, err := l.Gaps(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, next := l.Bounds()
 	last := uint64(0)
-	for _, s := range spans {
+	for _, s := range ranges {
 		if s.First <= last || s.Last < s.First || s.Last >= next {
-			t.Fatalf("the gaps %v, where %d is the next number", spans, next)
+			t.Fatalf("the gaps %v, where %d is the next number", ranges, next)
 		}
 		last = s.Last
 	}
-	return spans
+	return ranges
 }
 
 func randomness(t *testing.T) (*rand.Rand, uint64) {

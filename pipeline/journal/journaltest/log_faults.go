@@ -30,14 +30,14 @@ func (s logSuite) reserve(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Error("not told that the next number has changed")
 	}
-	lost := journal.Span{First: last + 1, Last: last + 7}
+	lost := journal.Range{First: last + 1, Last: last + 7}
 	for range 2 {
 		for _, less := range []uint64{0, 1, last, last + 7} {
 			if err := l.Reserve(t.Context(), less); err != nil {
 				t.Error(err)
 			}
 		}
-		if got := gaps(t, l); !slices.Equal(got, []journal.Span{lost}) {
+		if got := gaps(t, l); !slices.Equal(got, []journal.Range{lost}) {
 			t.Errorf("gaps %v, want %v", got, lost)
 		}
 		if _, next := l.Bounds(); next <= lost.Last {
@@ -76,9 +76,9 @@ func (s logSuite) backInTime(t *testing.T) {
 	if err := l.Reserve(t.Context(), last); err != nil { // what somebody remembers who has read the last record
 		t.Fatal(err)
 	}
-	lost := journal.Span{First: w.numbers[50], Last: last}
+	lost := journal.Range{First: w.numbers[50], Last: last}
 	for range 2 {
-		if got := gaps(t, l); !slices.Equal(got, []journal.Span{lost}) {
+		if got := gaps(t, l); !slices.Equal(got, []journal.Range{lost}) {
 			t.Errorf("gaps %v, want %v", got, lost)
 		}
 		w.check(t, l, lost)
@@ -107,12 +107,12 @@ func (s logSuite) endCutOff(t *testing.T) {
 	closeLog(t, l)
 	const from = 87
 	s.CutFrom(t, place, journal.Record{Number: w.numbers[from], Entry: w.entries[from]})
-	lost := journal.Span{First: w.numbers[from], Last: w.numbers[99]}
+	lost := journal.Range{First: w.numbers[from], Last: w.numbers[99]}
 	l = s.open(t, place)
 	if err := l.Reserve(t.Context(), lost.Last); err != nil {
 		t.Fatal(err)
 	}
-	if got := gaps(t, l); !slices.Equal(got, []journal.Span{lost}) {
+	if got := gaps(t, l); !slices.Equal(got, []journal.Range{lost}) {
 		t.Errorf("gaps %v, want %v", got, lost)
 	}
 	w.add(t, l, 10, 300)
@@ -157,22 +157,22 @@ func (s logSuite) damagedRecord(t *testing.T) {
 		w.add(t, l, 10, 2000)
 	}
 	closeLog(t, l)
-	var lost []journal.Span
+	var lost []journal.Range
 	for _, i := range []int{0, 7, 700, 1001, 1003, 1993, 1999} {
 		s.Damage(t, place, journal.Record{Number: w.numbers[i], Entry: w.entries[i]})
-		lost = append(lost, journal.Span{First: w.numbers[i], Last: w.numbers[i]})
+		lost = append(lost, journal.Range{First: w.numbers[i], Last: w.numbers[i]})
 	}
 	for range 2 {
 		l = s.open(t, place)
 		w.check(t, l, lost...)
 		for i := range lost {
-			if got := gaps(t, l); !held(got, lost[i].First) {
+			if got := gaps(t, l); !contains(got, lost[i].First) {
 				t.Errorf("%d is not among the gaps: %v", lost[i].First, got)
 			}
 		}
 		for _, gap := range gaps(t, l) {
 			for n := gap.First; n <= gap.Last; n++ {
-				if !held(lost, n) {
+				if !contains(lost, n) {
 					t.Errorf("%d is among the gaps", n)
 				}
 			}
@@ -199,7 +199,7 @@ func (s logSuite) missingPart(t *testing.T) {
 		l = s.open(t, place)
 		w.check(t, l, lost)
 		for _, n := range []uint64{lost.First, lost.Last} {
-			if got := gaps(t, l); !held(got, n) {
+			if got := gaps(t, l); !contains(got, n) {
 				t.Errorf("%d is not among the gaps: %v", n, got)
 			}
 		}

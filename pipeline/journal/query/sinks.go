@@ -56,8 +56,8 @@ func Sinks(ctx context.Context, j *journal.Journal, names []string) ([]SinkStatu
 		}
 		if c, ok := cursors[sink]; ok {
 			s.Opened = true
-			for _, span := range c.Open {
-				s.InFlight += int(span.Last - span.First + 1) //nolint:gosec // the lane holds them in memory
+			for _, rng := range c.Open {
+				s.InFlight += int(rng.Last - rng.First + 1) //nolint:gosec // the lane holds them in memory
 			}
 			s.InFlight = max(s.InFlight-deferred, 0)
 			b, err := pending(ctx, j, sink, &c)

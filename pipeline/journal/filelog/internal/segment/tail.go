@@ -51,7 +51,7 @@ func ReadTail(r io.ReaderAt, first uint64, size int64, synced uint64) (Tail, err
 			}
 		}
 		if open != nil {
-			open.Numbers = journal.Span{First: prev + 1, Last: prev}
+			open.Numbers = journal.Range{First: prev + 1, Last: prev}
 			if it.Kind == frame.KindRecord {
 				open.next, open.After = it.Number, RecordTime(&it)
 			}
@@ -94,7 +94,7 @@ func (t *Tail) classify(anomalies []anomaly, synced uint64) {
 		t.Losses = append(t.Losses, b.Loss)
 	}
 	if n := len(anomalies); t.Last < synced && (n == 0 || anomalies[n-1].next != 0) {
-		t.Losses = append(t.Losses, Loss{Segment: t.First, Offset: t.End, Numbers: journal.Span{First: t.Last + 1, Last: synced}, Before: t.Newest})
+		t.Losses = append(t.Losses, Loss{Segment: t.First, Offset: t.End, Numbers: journal.Range{First: t.Last + 1, Last: synced}, Before: t.Newest})
 	}
 }
 

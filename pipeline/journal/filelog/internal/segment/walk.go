@@ -9,7 +9,7 @@ import (
 
 // Loss is a place where records are missing or bytes are damaged.
 type Loss struct {
-	Numbers journal.Span // the lost numbers; none if First is greater than Last
+	Numbers journal.Range // the lost numbers; none if First is greater than Last
 	Segment uint64
 	Offset  int64
 	Size    int64 // of the damaged bytes; 0 if they are missing
@@ -52,7 +52,7 @@ func Walk(s *frame.Scanner, segment, last uint64, record func(*frame.Item) (bool
 			if bad.Size == 0 {
 				bad.Offset = it.Off
 			}
-			bad.Numbers, bad.Before = journal.Span{First: prev + 1, Last: it.Number - 1}, before
+			bad.Numbers, bad.Before = journal.Range{First: prev + 1, Last: it.Number - 1}, before
 			if !end {
 				bad.After = RecordTime(&it)
 			}
