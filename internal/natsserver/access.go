@@ -77,28 +77,28 @@ type authenticator struct {
 	password      secret.String
 	log           zerolog.Logger
 
-	mu       sync.Mutex
-	server   *server.Server
-	accounts []*server.Account    // of overlays; reused after the connection has ended
-	aimed    map[string]time.Time // by account, when a consumer was last known to push to it
-	token    string               // part of their names, so that consumers of an earlier process push to none of them
+	mu          sync.Mutex
+	server      *server.Server
+	accounts    []*server.Account    // of overlays; reused after the connection has ended
+	pushTargets map[string]time.Time // by account, when a consumer was last known to push to it
+	token       string               // part of their names, so that consumers of an earlier process push to none of them
 }
 
-// aimedFor is how long an account that a consumer pushes to is not reused, unless that is observed again.
-const aimedFor = time.Minute
+// pushTargetFor is how long an account that a consumer pushes to is not reused, unless that is observed again.
+const pushTargetFor = time.Minute
 
-func newGate(relayPassword string, cfg Config) *authenticator {
+func newAuthenticator(relayPassword string, cfg Config) *authenticator {
 	return &authenticator{
 		relayPassword: relayPassword, user: cfg.OverlayUser, password: cfg.OverlayPassword, log: cfg.Log,
-		aimed: make(map[string]time.Time), token: rand.Text(),
+		pushTargets: make(map[string]time.Time), token: rand.Text(),
 	}
 }
 
-// aim records that a consumer pushes to an account.
-func (g *authenticator) aim(account string) {
+// notePush records that a consumer pushes to an account.
+func (g *authenticator) notePush(account string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.aimed[account] = time.Now()
+	g.pushTargets[account] = time.Now()
 }
 
 // Check implements [server.Authentication].
@@ -127,9 +127,9 @@ func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byt
 // free returns an account without a connection and without a consumer that pushes to it. There are at most as many as
 // the limits of connections and consumers together.
 func (g *authenticator) free() (*server.Account, error) {
-	maps.DeleteFunc(g.aimed, func(_ string, at time.Time) bool { return time.Since(at) > aimedFor })
+	maps.DeleteFunc(g.pushTargets, func(_ string, at time.Time) bool { return time.Since(at) > pushTargetFor })
 	for _, a := range g.accounts {
-		if _, aimed := g.aimed[a.Name]; !aimed && a.NumLocalConnections() == 0 {
+		if _, aimed := g.pushTargets[a.Name]; !aimed && a.NumLocalConnections() == 0 {
 			return a, nil
 		}
 	}

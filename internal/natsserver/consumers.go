@@ -19,9 +19,9 @@ import (
 // consumers answers the overlays' requests about consumers, by asking JetStream on their behalf. It makes sure that a
 // consumer pushes only to the overlay that asked for it, and that no overlay deletes another's durable consumer.
 type consumers struct {
-	own  *nats.Conn
-	gate func() *authenticator // of the running server
-	log  zerolog.Logger
+	own           *nats.Conn
+	authenticator func() *authenticator // of the running server
+	log           zerolog.Logger
 
 	pushing atomic.Bool // a consumer that pushes may exist
 }
@@ -133,7 +133,7 @@ func (c *consumers) redirect(account, what string, body []byte) ([]byte, error) 
 		if old != nil && inboxOf(old.DeliverSubject) == config.DeliverSubject {
 			q.Action = server.ActionCreateOrUpdate // the same consumer, if the overlay has reconnected
 		}
-		c.gate().aim(account)
+		c.authenticator().notePush(account)
 		config.DeliverSubject = pushPrefix + account + "." + config.DeliverSubject
 		c.pushing.Store(true)
 	}
@@ -216,15 +216,15 @@ func (c *consumers) follow(ctx context.Context) error {
 		}
 		c.pushing.Store(true)
 		inbox := inboxOf(info.Config.DeliverSubject)
-		c.gate().aim(accountOf(info.Config.DeliverSubject))
+		c.authenticator().notePush(accountOf(info.Config.DeliverSubject))
 		account := ""
 		if !info.PushBound {
-			account = c.gate().subscriber(inbox)
+			account = c.authenticator().subscriber(inbox)
 		}
 		if account == "" {
 			continue
 		}
-		c.gate().aim(account)
+		c.authenticator().notePush(account)
 		config := info.Config
 		config.DeliverSubject = pushPrefix + account + "." + inbox
 		if _, err := stream.UpdatePushConsumer(ctx, config); err != nil {

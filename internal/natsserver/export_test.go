@@ -14,7 +14,7 @@ func (l *serverLog) Flush(now time.Time) { l.flush(now) }
 
 // OverlayAccounts is how many accounts the server has made for overlays.
 func (s *Server) OverlayAccounts() int {
-	s.gate.mu.Lock()
-	defer s.gate.mu.Unlock()
-	return len(s.gate.accounts)
+	s.auth.mu.Lock()
+	defer s.auth.mu.Unlock()
+	return len(s.auth.accounts)
 }

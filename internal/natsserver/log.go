@@ -10,8 +10,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// sayEvery is the interval between logs of the same complaint, since one client can cause thousands per second.
-const sayEvery = time.Minute
+// logEvery is the interval between logs of the same complaint, since one client can cause thousands per second.
+const logEvery = time.Minute
 
 // maxKinds bounds the complaints that are remembered.
 const maxKinds = 64
@@ -73,7 +73,7 @@ func wrongLogin(text string) bool { return strings.Contains(text, server.ErrAuth
 
 // write logs a kind of complaint if it is due.
 func (l *serverLog) write(c *logEntry, now time.Time) {
-	if c.count == 0 || now.Sub(c.said) < sayEvery {
+	if c.count == 0 || now.Sub(c.said) < logEvery {
 		return
 	}
 	if wrongLogin(c.last) {
@@ -91,7 +91,7 @@ func (l *serverLog) flush(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for kind, c := range l.kinds {
-		if c.count == 0 && now.Sub(c.said) >= sayEvery {
+		if c.count == 0 && now.Sub(c.said) >= logEvery {
 			delete(l.kinds, kind)
 			continue
 		}

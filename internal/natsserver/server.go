@@ -67,7 +67,7 @@ type Server struct {
 	consumers  *consumers
 
 	mu   sync.Mutex
-	gate *authenticator
+	auth *authenticator
 	ns   *server.Server // nil: being started, or closed
 }
 
@@ -117,10 +117,10 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 
 // answerOverlays starts to answer requests about consumers.
 func (s *Server) answerOverlays() error {
-	s.consumers = &consumers{own: s.own, log: s.cfg.Log, gate: func() *authenticator {
+	s.consumers = &consumers{own: s.own, log: s.cfg.Log, authenticator: func() *authenticator {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.gate
+		return s.auth
 	}}
 	s.consumers.pushing.Store(true) // unknown, so assume it
 	_, err := s.own.Subscribe(askPrefix+">", s.consumers.answer)
@@ -139,7 +139,7 @@ func (s *Server) options() (*server.Options, *authenticator, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	gate := newGate(s.password, s.cfg)
+	auth := newAuthenticator(s.password, s.cfg)
 	opts := &server.Options{
 		ServerName: "relay", JetStream: true, StoreDir: s.cfg.Dir,
 		// As much as the disk holds: by default the server takes three quarters of the free space at its start, not
@@ -147,19 +147,19 @@ func (s *Server) options() (*server.Options, *authenticator, error) {
 		JetStreamMaxStore: 1 << 60,
 		NoSigs:            true, DontListen: s.cfg.Listen == "", Host: s.listen.overlays.host, Port: s.listen.overlays.port,
 		MaxPayload: maxPayload, MaxConn: maxConns, MaxSubs: maxSubs,
-		Accounts: []*server.Account{relay}, CustomClientAuthentication: gate,
+		Accounts: []*server.Account{relay}, CustomClientAuthentication: auth,
 	}
 	if s.cfg.Websocket != "" {
 		// Any origin is allowed, since a page in a local file has none. The login keeps others out.
 		opts.Websocket = server.WebsocketOpts{Host: s.listen.pages.host, Port: s.listen.pages.port, NoTLS: true, HandshakeTimeout: 5 * time.Second}
 	}
-	return opts, gate, nil
+	return opts, auth, nil
 }
 
 // start starts the server and opens its streams.
 func (s *Server) start() error {
 	s.started = time.Now()
-	opts, gate, err := s.options()
+	opts, auth, err := s.options()
 	if err != nil {
 		return fmt.Errorf("make the embedded NATS server: %w", err)
 	}
@@ -167,12 +167,12 @@ func (s *Server) start() error {
 	if err != nil {
 		return fmt.Errorf("make the embedded NATS server: %w", err)
 	}
-	gate.server = ns
+	auth.server = ns
 	account, err := ns.LookupAccount(relayAccount) // the server has made its own copy of it
 	if err != nil {
 		return fmt.Errorf("make the embedded NATS server: %w", err)
 	}
-	gate.relay = account
+	auth.relay = account
 	ns.SetLoggerV2(s.complaints, false, false, false)
 	ns.Start()
 	if !ns.ReadyForConnections(30 * time.Second) {
@@ -186,7 +186,7 @@ func (s *Server) start() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ns, s.gate = ns, gate
+	s.ns, s.auth = ns, auth
 	return nil
 }
 

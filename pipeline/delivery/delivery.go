@@ -35,8 +35,8 @@ type Config struct {
 	CursorFile string
 	Logger     zerolog.Logger
 	Metrics    *pipeline.Metrics
-	// Trace is called after each attempt to deliver a treat, also concurrently. It must not block. Nil: not called.
-	Trace func(pipeline.Stage)
+	// OnStage is called after each attempt to deliver a treat, also concurrently. It must not block. Nil: not called.
+	OnStage func(pipeline.Stage)
 }
 
 // Dispatcher reads the journal for the lanes and keeps their cursors. Its methods are safe for concurrent use.
@@ -80,8 +80,8 @@ func New(ctx context.Context, cfg Config) (*Dispatcher, error) {
 	}
 	d.reader = newReader(cfg.Journal, start, cfg.Logger)
 	d.reader.dirty = store.MarkDirty
-	d.reader.shorter = func(ctx context.Context, at cursor.Place) error { return d.reserve(ctx, "a lane", at.Next-1) }
-	store.Follow(d.reader.place)
+	d.reader.shorter = func(ctx context.Context, at cursor.Position) error { return d.reserve(ctx, "a lane", at.Next-1) }
+	store.Follow(d.reader.position)
 	cfg.Journal.SetCursors(d.Cursors)
 	return d, nil
 }
@@ -166,7 +166,7 @@ func (d *Dispatcher) cursor(ctx context.Context, sink string) (c journal.Cursor,
 	return c, true, err
 }
 
-func (d *Dispatcher) reportReplaced(sink string, at cursor.Place) {
+func (d *Dispatcher) reportReplaced(sink string, at cursor.Position) {
 	d.cfg.Logger.Error().Str("sink", sink).Uint64("goes_on_at", at.Next).Time("by_time", at.Time).
 		Msg("journal holds other entries than it did: the sink goes on by time; was an older copy of the journal put back?")
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// copyDir makes a copy of a folder in the place of another.
+// copyDir makes a copy of a folder in the position of another.
 func copyDir(t *testing.T, from, to string) {
 	t.Helper()
 	if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))); err != nil {
@@ -26,7 +26,7 @@ func copyDir(t *testing.T, from, to string) {
 	}
 }
 
-// Whatever becomes of one copy of the cursors while relay is stopped, no lane's place moves: neither forth nor back.
+// Whatever becomes of one copy of the cursors while relay is stopped, no lane's position moves: neither forth nor back.
 func TestOneCopyOfTheCursorsIsEnough(t *testing.T) {
 	flip := func(t *testing.T, path string, at func(size int) int) {
 		t.Helper()

@@ -37,7 +37,7 @@ type feed struct {
 
 	mu       sync.Mutex
 	attached bool
-	from     cursor.Place // the lane has read everything before it by itself
+	from     cursor.Position // the lane has read everything before it by itself
 	portion
 	inHand portion // taken by the lane and not recorded yet
 }
@@ -47,7 +47,7 @@ type portion struct {
 	records []*journal.Record
 	bytes   int
 	missing []journal.Range
-	at      cursor.Place // the place after them
+	at      cursor.Position // the position after them
 }
 
 func (p *portion) empty() bool { return len(p.records)+len(p.missing) == 0 }
@@ -63,9 +63,9 @@ func (f *feed) wake() {
 	}
 }
 
-// put passes to the lane the records from one place to another that it may need. It reports false if there is no room:
+// put passes to the lane the records from one position to another that it may need. It reports false if there is no room:
 // then the lane has fallen behind.
-func (f *feed) put(records []*journal.Record, missing []journal.Range, from, to cursor.Place) bool {
+func (f *feed) put(records []*journal.Record, missing []journal.Range, from, to cursor.Position) bool {
 	events, bytes := f.room()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,15 +113,15 @@ func (f *feed) idle() bool {
 	return f.attached && f.empty() && f.inHand.empty()
 }
 
-// place returns where a lane that has fallen behind must read on.
-func (f *feed) place() cursor.Place {
+// position returns where a lane that has fallen behind must read on.
+func (f *feed) position() cursor.Position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.at
 }
 
-// setPlace sets how far a lane that has fallen behind has read.
-func (f *feed) setPlace(at cursor.Place) {
+// setPosition sets how far a lane that has fallen behind has read.
+func (f *feed) setPosition(at cursor.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.at = at

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// fewRoom is how much room a lagging lane waits for before it reads on, for at most roomTime.
-	fewRoom  = maxHeld / 8
-	fewBytes = maxHeldBytes / 8
-	roomTime = 50 * time.Millisecond
+	// minRoom is how much room a lagging lane waits for before it reads on, for at most minRoomWait.
+	minRoom     = maxHeld / 8
+	fewBytes    = maxHeldBytes / 8
+	minRoomWait = 50 * time.Millisecond
 	// blockSize is how many deliveries are allocated at once.
 	blockSize = 32
 )
@@ -74,15 +74,15 @@ func (l *Lane) waitForProbe(ctx context.Context) bool {
 
 // detach makes the lane read by itself from now on.
 func (l *Lane) detach() {
-	at := l.home.reader.detach(l.feed, l.ledger.place)
+	at := l.home.reader.detach(l.feed, l.ledger.position)
 	l.ledger.take(nil, at) // everything it may need before that was taken
-	l.feed.setPlace(at)
+	l.feed.setPosition(at)
 }
 
-// catchUp reads on by itself, once, and attaches to the reader when it has caught up. verified means that the lane's place
+// catchUp reads on by itself, once, and attaches to the reader when it has caught up. verified means that the lane's position
 // was compared with the journal since it fell behind; lag returns its new value.
 func (l *Lane) catchUp(ctx context.Context, verified bool) bool {
-	from := l.feed.place()
+	from := l.feed.position()
 	var err error
 	if !verified {
 		if from, err = l.verified(ctx, from); err == nil {
@@ -108,7 +108,7 @@ func (l *Lane) catchUp(ctx context.Context, verified bool) bool {
 	case err != nil:
 		l.stop.pause(ctx)
 	case !more:
-		ok, err := l.home.reader.attach(ctx, l.feed, l.feed.place())
+		ok, err := l.home.reader.attach(ctx, l.feed, l.feed.position())
 		if !ok && err == nil {
 			clock.Await(ctx, l.stop.drain, changed, time.Second) // wait for the reader, or for something new
 		}
@@ -116,8 +116,8 @@ func (l *Lane) catchUp(ctx context.Context, verified bool) bool {
 	return verified
 }
 
-// verified returns the place to go on. It differs from the lane's place if the journal was replaced.
-func (l *Lane) verified(ctx context.Context, from cursor.Place) (cursor.Place, error) {
+// verified returns the position to go on. It differs from the lane's position if the journal was replaced.
+func (l *Lane) verified(ctx context.Context, from cursor.Position) (cursor.Position, error) {
 	at, replaced, err := cursor.Verify(ctx, l.journal(), from)
 	if err != nil {
 		return from, err
@@ -138,7 +138,7 @@ func (l *Lane) verified(ctx context.Context, from cursor.Place) (cursor.Place, e
 			}
 		}
 		from = cursor.Of(c)
-		l.feed.setPlace(from)
+		l.feed.setPosition(from)
 	}
 	return from, l.home.reserve(ctx, "sink "+l.cfg.Sink, from.Next-1)
 }
@@ -152,11 +152,11 @@ func (l *Lane) noteReadable(err error) {
 
 // waitRoom waits until the lane has room for more events. It reports false if hurry is closed or ctx ends first.
 func (l *Lane) waitRoom(ctx context.Context, hurry <-chan struct{}) bool {
-	limit := time.NewTimer(roomTime)
+	limit := time.NewTimer(minRoomWait)
 	defer limit.Stop()
 	for late := false; ; {
 		events, size := l.ledger.room()
-		if events >= fewRoom && size >= fewBytes || late && events > 0 && size > 0 {
+		if events >= minRoom && size >= fewBytes || late && events > 0 && size > 0 {
 			return true
 		}
 		select {
@@ -172,7 +172,7 @@ func (l *Lane) waitRoom(ctx context.Context, hurry <-chan struct{}) bool {
 }
 
 // readSome reads as much as there is room for. It reports false if there is nothing more.
-func (l *Lane) readSome(ctx context.Context, from cursor.Place) (bool, error) {
+func (l *Lane) readSome(ctx context.Context, from cursor.Position) (bool, error) {
 	select {
 	case l.home.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -213,13 +213,13 @@ func (l *Lane) readSome(ctx context.Context, from cursor.Place) (bool, error) {
 	}
 	// Records of one read share memory. If most of it belongs to others, copy what is kept.
 	l.take(records, s.Missing, at, 2*kept < read)
-	l.feed.setPlace(at)
+	l.feed.setPosition(at)
 	return true, nil
 }
 
-// take takes records that the lane may need, and lost numbers, up to a place. If copied is set, it copies what it
+// take takes records that the lane may need, and lost numbers, up to a position. If copied is set, it copies what it
 // keeps.
-func (l *Lane) take(records []*journal.Record, missing []journal.Range, at cursor.Place, copied bool) {
+func (l *Lane) take(records []*journal.Record, missing []journal.Range, at cursor.Position, copied bool) {
 	if len(missing) > 0 {
 		l.ledger.lost(missing)
 	}
@@ -233,7 +233,7 @@ func (l *Lane) take(records []*journal.Record, missing []journal.Range, at curso
 		}
 		var known *schedule.Retry
 		if !fresh {
-			if known = l.schedule.Claim(r.Number); known != nil && known.Aside {
+			if known = l.schedule.Claim(r.Number); known != nil && known.Deferred {
 				l.ledger.open(r.Number)
 				continue
 			}
@@ -266,7 +266,7 @@ func (l *Lane) wants(r *journal.Record) bool {
 	return !replacesLost(r) || l.ledger.replaces(r.Ref, r.Number)
 }
 
-// replacesLost reports whether a record takes the place of a lost one, whose number is its Ref: a treat, or the backfill batch that a digest is made of.
+// replacesLost reports whether a record takes the position of a lost one, whose number is its Ref: a treat, or the backfill batch that a digest is made of.
 func replacesLost(r *journal.Record) bool {
 	return r.Ref != 0 && (r.Kind == journal.Treat || r.Kind == journal.Backfill)
 }
@@ -293,7 +293,7 @@ func (l *Lane) finish(ctx context.Context) error {
 	}
 	l.detach()
 	_, end := l.journal().Bounds()
-	for at := l.feed.place(); at.Next < end && ctx.Err() == nil && !l.stop.halted(); at = l.feed.place() {
+	for at := l.feed.position(); at.Next < end && ctx.Err() == nil && !l.stop.halted(); at = l.feed.position() {
 		if !l.roomLeft(ctx) {
 			return nil
 		}
@@ -313,7 +313,7 @@ func (l *Lane) roomLeft(ctx context.Context) bool {
 		if events, size := l.ledger.room(); events > 0 && size > 0 {
 			return true
 		}
-		if quiet == nil || !clock.Await(ctx, l.stop.halt, quiet, roomTime) {
+		if quiet == nil || !clock.Await(ctx, l.stop.halt, quiet, minRoomWait) {
 			return false
 		}
 	}

@@ -51,13 +51,13 @@ func newRig(t testing.TB, dir string, change ...func(*rig)) *rig {
 		c(r)
 	}
 	stack, err := stacktest.Open(t.Context(), stacktest.Options{
-		Dir: dir, SegmentSize: 1 << 20, Logger: r.logger(), Change: func(c *journal.Config) { c.Trace = r.trace },
+		Dir: dir, SegmentSize: 1 << 20, Logger: r.logger(), Change: func(c *journal.Config) { c.OnStage = r.trace },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.stack, r.state, r.journal = stack, stack.State, stack.Journal
-	r.home, err = New(t.Context(), Config{Journal: r.journal, CursorFile: r.cursorFile(), Logger: r.logger(), Metrics: stack.Metrics, Trace: r.trace})
+	r.home, err = New(t.Context(), Config{Journal: r.journal, CursorFile: r.cursorFile(), Logger: r.logger(), Metrics: stack.Metrics, OnStage: r.trace})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func (r *rig) retries(sink string) []schedule.Retry {
 	return list
 }
 
-// cursor is what the state says of a lane's place.
+// cursor is what the state says of a lane's position.
 func (r *rig) cursor(sink string) (c journal.Cursor) {
 	r.t.Helper()
 	value, _, err := r.state.Get(r.t.Context(), journal.CursorKey(sink))
@@ -177,7 +177,7 @@ func (r *rig) cursor(sink string) (c journal.Cursor) {
 	return c
 }
 
-// place is the cursor of a lane that is open.
+// position is the cursor of a lane that is open.
 func (r *rig) place(sink string) journal.Cursor { return r.home.Cursors()[sink] }
 
 // letters are the dead letters.
@@ -320,7 +320,7 @@ func firstDifference(a, b []string) int {
 // lanes says how far the lanes are.
 func (r *rig) lanes() string {
 	_, next := r.journal.Bounds()
-	text := fmt.Sprintf("journal at %d, reader at %d", next, r.home.reader.place().Next)
+	text := fmt.Sprintf("journal at %d, reader at %d", next, r.home.reader.position().Next)
 	for sink, c := range r.home.Cursors() {
 		text += fmt.Sprintf("; %s at %d, open %v, missing %v", sink, c.Next, c.Open, c.Missing)
 	}

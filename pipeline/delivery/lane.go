@@ -53,7 +53,7 @@ type counts struct {
 	log     zerolog.Logger
 	metrics *laneMetrics
 	stats   *stats
-	trace   func(pipeline.Stage) // may be nil
+	onStage func(pipeline.Stage) // may be nil
 }
 
 func newLane(d *Dispatcher, sink pipeline.Sink, cfg LaneConfig) *Lane {
@@ -66,7 +66,7 @@ func newLane(d *Dispatcher, sink pipeline.Sink, cfg LaneConfig) *Lane {
 			strict: cfg.Strict, unordered: cfg.Unordered, concurrency: cfg.Concurrency, together: ok && together.Together(),
 		}),
 		schedule: schedule.New(schedule.NewStore(d.cfg.Journal.State(), cfg.Sink), metrics.retries, log),
-		counts:   counts{log: log, metrics: metrics, stats: new(stats), trace: d.cfg.Trace},
+		counts:   counts{log: log, metrics: metrics, stats: new(stats), onStage: d.cfg.OnStage},
 	}
 	l.rules = rules.New(cfg.Selection, metrics.filtered, log)
 	l.feed = newFeed(interest{cfg.Sink, cfg.Accounts}, func() (int, int) { return l.ledger.room() })
@@ -86,7 +86,7 @@ func (l *Lane) Halt() {
 	l.stop.haltOnce.Do(func() { close(l.stop.halt) })
 }
 
-var errLaneOver = errors.New("the lane has ended")
+var errLaneEnded = errors.New("the lane has ended")
 
 // Run delivers until [Lane.Drain] or the end of ctx, which also cancels running deliveries. Then it closes the sink,
 // saves the cursor and returns nil. It returns [pipeline.ErrSinkClosed] if the sink is gone, and an error if the
@@ -98,11 +98,11 @@ func (l *Lane) Run(ctx context.Context) (err error) {
 	var owned sync.WaitGroup
 	ended := make(chan struct{})
 	l.stats.moved(time.Now())
-	owned.Go(func() { l.keeper.Keep(ctx, ended) })
+	owned.Go(func() { l.keeper.SaveChanges(ctx, ended) })
 	owned.Go(func() { l.keeper.Follow(ctx, l.stop.pause) })
 	err = l.deliver(ctx, stop)
 	closed := errors.Is(context.Cause(ctx), pipeline.ErrSinkClosed)
-	stop(errLaneOver)
+	stop(errLaneEnded)
 	close(ended)
 	owned.Wait()
 	l.detach()
@@ -146,12 +146,12 @@ func (l *Lane) deliver(ctx context.Context, stop context.CancelCauseFunc) error 
 }
 
 // snapshot returns the lane's cursor, see [snapshot].
-func (l *Lane) snapshot(end cursor.Place, last bool) (journal.Cursor, bool) {
+func (l *Lane) snapshot(end cursor.Position, last bool) (journal.Cursor, bool) {
 	idle := l.feed.idle()
 	if !idle {
-		end = cursor.Place{}
+		end = cursor.Position{}
 	}
-	c := l.ledger.cursor(end, last && !l.resumed.asked)
+	c := l.ledger.cursor(end, last && !l.resumed.supported)
 	c.Accounts, c.Digests = l.cfg.Accounts, l.rules.MakesDigests()
 	return c, idle
 }
@@ -173,18 +173,18 @@ func (l *Lane) Status() LaneStatus {
 func (l *Lane) failed(d *delivery, began time.Time, err error) {
 	l.metrics.failures.Inc()
 	l.stats.failed()
-	l.traced([]*delivery{d}, began, time.Now(), err)
+	l.reportStages([]*delivery{d}, began, time.Now(), err)
 }
 
-// traced reports a finished attempt: each accepted event, or the first one if none was accepted. Records that are not
+// reportStages reports a finished attempt: each accepted event, or the first one if none was accepted. Records that are not
 // treats, such as alerts, are not reported.
-func (l *Lane) traced(of []*delivery, began, ended time.Time, err error) {
-	if l.trace == nil {
+func (l *Lane) reportStages(of []*delivery, began, ended time.Time, err error) {
+	if l.onStage == nil {
 		return
 	}
 	for _, d := range of {
 		if r := &d.record; r.Type == pipeline.EventType {
-			l.trace(pipeline.Stage{
+			l.onStage(pipeline.Stage{
 				ID: r.ID, Account: r.Account, Provider: r.Provider, Origin: r.Origin, Sink: l.cfg.Sink, Seq: r.Seq,
 				Attempt: attempts(d) + 1, Began: began, Ended: ended, Err: err,
 			})

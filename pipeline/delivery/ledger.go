@@ -41,7 +41,7 @@ type tries struct {
 	before     uint64 // deliveries that the destination had accepted at the first of them
 	refusals   int    // see [pipeline.IsRefusal]
 	accepted   uint64 // deliveries that the destination had accepted after the latest refusal
-	compares   int    // how often others were tried in its place
+	compares   int    // how often others were tried in its position
 	comparedAt int    // refusals by then
 }
 
@@ -54,9 +54,9 @@ type ledger struct {
 	freed   chan struct{}     // signals that there is more room
 
 	mu        sync.Mutex
-	at        cursor.Place      // everything before it was taken
+	at        cursor.Position   // everything before it was taken
 	held      []*delivery       // what was taken, in order; may include settled ones
-	live      int               // the number of unsettled ones in held
+	live      int               // how many of held are unsettled
 	bytes     int               // their size
 	deferred  cursor.Numbers    // open numbers that are not in hand: deferred, or still to be read again
 	missing   cursor.Numbers    // numbers that the journal had lost when the lane read there
@@ -81,10 +81,10 @@ func (l *ledger) lost(missing []journal.Range) {
 }
 
 // take records the result of a read: the deliveries, and how far it went.
-func (l *ledger) take(of []*delivery, at cursor.Place) {
+func (l *ledger) take(of []*delivery, at cursor.Position) {
 	l.mu.Lock()
 	for _, d := range of {
-		l.hold(d)
+		l.add(d)
 	}
 	if at.Next > l.at.Next {
 		l.at = at
@@ -93,8 +93,8 @@ func (l *ledger) take(of []*delivery, at cursor.Place) {
 	l.changed(0)
 }
 
-// hold puts a delivery in hand. l.mu is held.
-func (l *ledger) hold(d *delivery) {
+// add puts a delivery in hand. l.mu is held.
+func (l *ledger) add(d *delivery) {
 	l.held = append(l.held, d)
 	l.live++
 	d.size = len(d.record.Line)
@@ -109,7 +109,7 @@ func (l *ledger) takeBack(d *delivery) {
 	if d.replaced != 0 {
 		l.deferred.Remove(d.replaced)
 	}
-	l.hold(d)
+	l.add(d)
 }
 
 // open makes a number open that is not in hand, as it waits for a retry.
@@ -183,8 +183,8 @@ func (l *ledger) replacement(number uint64) (uint64, bool) {
 	return by, ok
 }
 
-// setAside takes a deferred event out of hand. It stays open.
-func (l *ledger) setAside(d *delivery) {
+// deferDelivery takes an event out of hand until its retry is due. It stays open.
+func (l *ledger) deferDelivery(d *delivery) {
 	l.mu.Lock()
 	l.deferred.AddOne(d.number)
 	if d.replaced != 0 {
@@ -224,8 +224,8 @@ func (l *ledger) settleNumber(number uint64) {
 }
 
 // done settles a number and its replacement. l.mu is held.
-func (l *ledger) done(number uint64, aside bool) {
-	if aside {
+func (l *ledger) done(number uint64, deferred bool) {
+	if deferred {
 		l.deferred.Remove(number)
 	}
 	delete(l.replacing, number)
@@ -272,8 +272,8 @@ func (l *ledger) room() (events, bytes int) {
 	return maxHeld - l.live, maxHeldBytes - l.bytes
 }
 
-// place returns the lane's place.
-func (l *ledger) place() cursor.Place {
+// position returns the lane's position.
+func (l *ledger) position() cursor.Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.at
@@ -296,9 +296,9 @@ func (l *ledger) restore(c journal.Cursor) {
 	l.changed(0)
 }
 
-// cursor returns the cursor for the disk. at is the place before which the lane has taken everything it needs, if that
+// cursor returns the cursor for the disk. at is the position before which the lane has taken everything it needs, if that
 // is further than the ledger knows. exact includes what is in hand in the open numbers in any case.
-func (l *ledger) cursor(at cursor.Place, exact bool) journal.Cursor {
+func (l *ledger) cursor(at cursor.Position, exact bool) journal.Cursor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if at.Next < l.at.Next {
@@ -311,7 +311,7 @@ func (l *ledger) cursor(at cursor.Place, exact bool) journal.Cursor {
 		}
 		if l.inOrder && !exact {
 			if d.number < at.Next {
-				at = cursor.Place{Next: d.number, Time: d.at}
+				at = cursor.Position{Next: d.number, Time: d.at}
 			}
 			continue
 		}

@@ -18,16 +18,16 @@ func (w *worker) handleFailure(b batch, p breaker.Pass, began time.Time, err err
 	case pipeline.IsGone(err): // nothing is sent now, and the event stays
 		if b.due {
 			l.queues.remove(w.queue, b, 1)
-			l.schedule.SetAside(head.retry)
+			l.schedule.Defer(head.retry)
 		}
 		return true
 	case pipeline.IsRefusal(err):
 		return w.handleRefusal(b, p, began, err)
 	case pipeline.IsUnavailable(err) && !b.due: // the breaker delays the next attempt
-		if pipeline.IsUnanswered(err) || b.place > 0 {
+		if pipeline.IsUnanswered(err) || b.index > 0 {
 			l.queues.unanswered(w.queue, head, l.breaker.Deliveries())
 		}
-		if !l.queues.strict && b.place == 0 && head.probes >= schedule.DeferAfter && p.Accepted > head.before {
+		if !l.queues.strict && b.index == 0 && head.probes >= schedule.DeferAfter && p.Accepted > head.before {
 			return w.deferHead(began)
 		}
 		return true
@@ -42,9 +42,9 @@ func (w *worker) handleFailure(b batch, p breaker.Pass, began time.Time, err err
 		return w.giveUp(b, err, next.Attempts)
 	}
 	wait := time.Until(next.Next)
-	next.Aside = before.Aside || !l.queues.strict && (next.Attempts >= schedule.DeferAfter || wait > schedule.LongWait)
-	if !next.Aside {
-		next.Hold(now)
+	next.Deferred = before.Deferred || !l.queues.strict && (next.Attempts >= schedule.DeferAfter || wait > schedule.LongWait)
+	if !next.Deferred {
+		next.Expedite(now)
 	}
 	w.report(head, &next, err)
 	w.postpone(b, &next)
@@ -53,7 +53,7 @@ func (w *worker) handleFailure(b batch, p breaker.Pass, began time.Time, err err
 
 func (w *worker) report(d *delivery, t *schedule.Retry, err error) {
 	w.logger().Warn().Err(err).Str("id", d.record.ID).Int("attempts", t.Attempts).Stringer("retry_in", time.Until(t.Next).Round(time.Millisecond)).
-		Bool("others_pass", t.Aside).Msg("sink did not accept an event; it is tried again")
+		Bool("others_pass", t.Deferred).Msg("sink did not accept an event; it is tried again")
 }
 
 // handleRefusal handles an event that the sink refuses, see [pipeline.IsRefusal]. Other events show whether the event or the
@@ -61,7 +61,7 @@ func (w *worker) report(d *delivery, t *schedule.Retry, err error) {
 // accepted, the breaker delays the next attempt.
 func (w *worker) handleRefusal(b batch, p breaker.Pass, began time.Time, err error) bool {
 	l, head, now := w.lane, b.of[0], time.Now()
-	if b.place > 0 {
+	if b.index > 0 {
 		return true
 	}
 	t, failing := w.retryOf(head), l.breaker.Failing()
@@ -81,7 +81,7 @@ func (w *worker) handleRefusal(b batch, p breaker.Pass, began time.Time, err err
 	if failing && made > 0 { // it says little about the event
 		t.Attempts = made
 	}
-	t.Aside = t.Aside || free || !l.queues.strict && t.Alone
+	t.Deferred = t.Deferred || free || !l.queues.strict && t.Alone
 	w.report(head, &t, err)
 	w.postpone(b, &t)
 	return true
@@ -95,7 +95,7 @@ func (w *worker) deferAlone(began time.Time, err error) bool {
 	b := w.lane.queues.head(w.queue)
 	t := w.retryOf(b.of[0])
 	t.Refused(began, time.Now(), w.lane.cfg.Retry, err)
-	t.Alone, t.Aside = true, true
+	t.Alone, t.Deferred = true, true
 	w.report(b.of[0], &t, err)
 	w.postpone(b, &t)
 	return true
@@ -120,15 +120,15 @@ func attempts(d *delivery) int {
 // cursor in either case.
 func (w *worker) postpone(b batch, t *schedule.Retry) {
 	l, head := w.lane, b.of[0]
-	if err := clock.AtOnce(w.ctx, func(ctx context.Context) error { return l.schedule.Keep(ctx, *t) }); err != nil {
+	if err := clock.AtOnce(w.ctx, func(ctx context.Context) error { return l.schedule.Save(ctx, *t) }); err != nil {
 		w.logger().Warn().Err(err).Msg("a restart would try the event again too early")
 	}
 	l.queues.setRetry(head, t)
-	if t.Aside {
+	if t.Deferred {
 		l.queues.remove(w.queue, b, 1)
-		l.ledger.setAside(head)
+		l.ledger.deferDelivery(head)
 		l.metrics.inFlight.Set(float64(l.ledger.inHand()))
-		l.schedule.SetAside(t)
+		l.schedule.Defer(t)
 	}
 }
 
@@ -138,7 +138,7 @@ func (w *worker) deferHead(began time.Time) bool {
 	head := b.of[0]
 	t := w.retryOf(head)
 	floor := t.Floor
-	t.Attempts, t.Aside = t.Attempts+head.probes-1, true
+	t.Attempts, t.Deferred = t.Attempts+head.probes-1, true
 	t.Failed(began, time.Now(), w.lane.cfg.Retry, nil)
 	t.Floor, t.Next = floor, clock.Later(t.Next, floor)
 	w.logger().Warn().Str("id", t.ID).Int("attempts", t.Attempts).Stringer("retry_in", time.Until(t.Next).Round(time.Second)).

@@ -185,9 +185,9 @@ func (q *queues) busy() <-chan struct{} {
 type batch struct {
 	of  []*delivery
 	due bool // of[0] was deferred and is due
-	// place is the index of of[0] in the queue. It is not 0 if of[0] is tried in place of the first event, which may be
+	// position is the index of of[0] in the queue. It is not 0 if of[0] is tried in position of the first event, which may be
 	// why the destination does not answer or refuses.
-	place int
+	index int
 }
 
 // next returns what the queue's worker delivers next, at most limit events. If there is nothing, the worker stops. down
@@ -213,7 +213,7 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 	head, n := events[0], 1
 	if down || head.retry != nil {
 		if !q.strict && head.probes >= schedule.DeferAfter && head.probes%2 == 1 && len(events) > 1 && events[1].retry == nil {
-			return batch{of: events[1:2:2], place: 1}, true
+			return batch{of: events[1:2:2], index: 1}, true
 		}
 		return batch{of: events[:1:1]}, true
 	}
@@ -225,9 +225,9 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 
 const (
 	// compareEvery is the number of further refusals of a queue's first event after which others are tried in its
-	// place. It is high, and starts when later events may pass it, since an accepted one breaks the order.
+	// position. It is high, and starts when later events may pass it, since an accepted one breaks the order.
 	compareEvery = 8
-	// compareWith bounds the events that are tried in its place at a time.
+	// compareWith bounds the events that are tried in its position at a time.
 	compareWith = 3
 )
 
@@ -245,7 +245,7 @@ func (q *queues) alternatives(queue *queue) (others []batch) {
 	for i := range min(compareWith, behind) {
 		at := 1 + (turn*compareWith+i)%behind
 		if events[at].retry == nil && !events[at].batch {
-			others = append(others, batch{of: events[at : at+1 : at+1], place: at})
+			others = append(others, batch{of: events[at : at+1 : at+1], index: at})
 		}
 	}
 	return others
@@ -258,8 +258,8 @@ func (q *queues) remove(queue *queue, b batch, n int) {
 	switch {
 	case b.due:
 		queue.due = queue.due[1:]
-	case b.place > 0:
-		queue.events = slices.Delete(slices.Clone(queue.events), b.place, b.place+1)
+	case b.index > 0:
+		queue.events = slices.Delete(slices.Clone(queue.events), b.index, b.index+1)
 	default:
 		queue.events = queue.events[n:]
 	}
@@ -280,7 +280,7 @@ func (q *queues) head(queue *queue) batch {
 	return batch{of: queue.events[:1:1]}
 }
 
-// unanswered counts an attempt without an answer, also for the event in whose place another was tried. before is how
+// unanswered counts an attempt without an answer, also for the event in whose position another was tried. before is how
 // many deliveries the destination had accepted by then.
 func (q *queues) unanswered(queue *queue, d *delivery, before uint64) {
 	q.mu.Lock()

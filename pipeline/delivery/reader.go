@@ -18,30 +18,30 @@ import (
 type reader struct {
 	journal *journal.Journal
 	logger  zerolog.Logger
-	dirty   func(sink string)                                // the cursor of that lane must be saved
-	shorter func(ctx context.Context, at cursor.Place) error // the journal has lost its end
+	dirty   func(sink string)                                   // the cursor of that lane must be saved
+	shorter func(ctx context.Context, at cursor.Position) error // the journal has lost its end
 
 	mu        sync.Mutex
-	at        cursor.Place
+	at        cursor.Position
 	every     []*feed            // lanes of all accounts
 	byAccount map[string][]*feed // lanes of some accounts
 	bySink    map[string]*feed
 	touched   []*feed // lanes that the current records concern
-	trouble   trouble
+	trouble   outage
 }
 
 // trouble describes why the journal cannot be read.
-type trouble struct {
+type outage struct {
 	since time.Time // zero: it can be read
 	err   error
 }
 
-func newReader(j *journal.Journal, at cursor.Place, logger zerolog.Logger) *reader {
+func newReader(j *journal.Journal, at cursor.Position, logger zerolog.Logger) *reader {
 	return &reader{journal: j, logger: logger, at: at, byAccount: make(map[string][]*feed), bySink: make(map[string]*feed)}
 }
 
-// place returns the reader's place. Each attached lane got everything before it.
-func (r *reader) place() cursor.Place {
+// position returns the reader's position. Each attached lane got everything before it.
+func (r *reader) position() cursor.Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.at
@@ -51,7 +51,7 @@ func (r *reader) place() cursor.Place {
 func (r *reader) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed := r.journal.Changed()
-		s, err := cursor.Read(ctx, r.journal, r.place(), cursor.ReadAtOnce)
+		s, err := cursor.Read(ctx, r.journal, r.position(), cursor.ReadAtOnce)
 		if ctx.Err() != nil {
 			return
 		}
@@ -76,7 +76,7 @@ func (r *reader) run(ctx context.Context) {
 // on, the reader continues at the end, and the error is nil.
 func (r *reader) fail(ctx context.Context, err error) error {
 	if errors.Is(err, cursor.ErrShorter) {
-		err = r.shorter(ctx, r.place())
+		err = r.shorter(ctx, r.position())
 	} else if !errors.Is(err, cursor.ErrReplaced) {
 		return err
 	}
@@ -100,7 +100,7 @@ func (r *reader) readable(err error) {
 	defer r.mu.Unlock()
 	was := r.trouble
 	if err == nil {
-		r.trouble = trouble{}
+		r.trouble = outage{}
 		return
 	}
 	if r.trouble.err = err; was.since.IsZero() {
@@ -112,7 +112,7 @@ func (r *reader) readable(err error) {
 }
 
 // failing returns why the reader cannot read the journal.
-func (r *reader) failing() trouble {
+func (r *reader) failing() outage {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.trouble
@@ -169,9 +169,9 @@ func (r *reader) giveOne(f *feed, record *journal.Record) {
 	f.pending = append(f.pending, record)
 }
 
-// attach starts passing records to a lane if it is near the reader's place. It passes the records in between at once.
+// attach starts passing records to a lane if it is near the reader's position. It passes the records in between at once.
 // It reports false if the lane must first read on by itself.
-func (r *reader) attach(ctx context.Context, f *feed, at cursor.Place) (bool, error) {
+func (r *reader) attach(ctx context.Context, f *feed, at cursor.Position) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var records []*journal.Record
@@ -207,9 +207,9 @@ func (r *reader) attach(ctx context.Context, f *feed, at cursor.Place) (bool, er
 	return true, nil
 }
 
-// detach is the opposite of attach. What the lane has not taken is read again. at is the lane's own place. It returns
+// detach is the opposite of attach. What the lane has not taken is read again. at is the lane's own position. It returns
 // where the lane must read on.
-func (r *reader) detach(f *feed, at func() cursor.Place) cursor.Place {
+func (r *reader) detach(f *feed, at func() cursor.Position) cursor.Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f.mu.Lock()

@@ -9,7 +9,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A lane that comes to the journal's end is idle there, for its cursor, only when it has what is between its place and the reader's: the cursors may be
+// A lane that comes to the journal's end is idle there, for its cursor, only when it has what is between its position and the reader's: the cursors may be
 // saved at any moment, and relay killed then.
 func TestAttachIsNeverIdleTooSoon(t *testing.T) {
 	r := newRig(t, t.TempDir())
@@ -30,7 +30,7 @@ func TestAttachIsNeverIdleTooSoon(t *testing.T) {
 		}
 		return maxHeld, maxHeldBytes
 	})
-	if ok, err := reader.attach(t.Context(), f, cursor.Place{Next: 1}); !ok || err != nil {
+	if ok, err := reader.attach(t.Context(), f, cursor.Position{Next: 1}); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	if asked == 0 || f.idle() {
@@ -54,23 +54,23 @@ func TestCursorOfALaneThatLeavesTheEnd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			reader := newReader(r.journal, cursor.Place{Next: 1}, r.logger())
+			reader := newReader(r.journal, cursor.Position{Next: 1}, r.logger())
 			reader.dirty = store.MarkDirty
-			store.Follow(reader.place)
+			store.Follow(reader.position)
 			feeds := make(map[string]*feed)
 			for _, sink := range []string{"leaves", "stays"} {
 				f := newFeed(interest{sink: sink}, func() (int, int) { return maxHeld, maxHeldBytes })
 				feeds[sink] = f
-				place := cursor.Place{Next: 1}
-				if err := store.Open(sink, func(end cursor.Place, _ bool) (journal.Cursor, bool) {
+				position := cursor.Position{Next: 1}
+				if err := store.Open(sink, func(end cursor.Position, _ bool) (journal.Cursor, bool) {
 					if !f.idle() {
-						return journal.Cursor{Next: place.Next}, false
+						return journal.Cursor{Next: position.Next}, false
 					}
 					return journal.Cursor{Next: end.Next}, true
 				}); err != nil {
 					t.Fatal(err)
 				}
-				if ok, err := reader.attach(t.Context(), f, place); !ok || err != nil {
+				if ok, err := reader.attach(t.Context(), f, position); !ok || err != nil {
 					t.Fatal(ok, err)
 				}
 			}
@@ -78,14 +78,14 @@ func TestCursorOfALaneThatLeavesTheEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			if what == "it leaves" {
-				reader.detach(feeds["leaves"], func() cursor.Place { return cursor.Place{Next: 1} })
+				reader.detach(feeds["leaves"], func() cursor.Position { return cursor.Position{Next: 1} })
 			} else {
 				reader.mu.Lock()
 				reader.detachAll()
 				reader.mu.Unlock()
 			}
 			r.put(r.entries(10)...)
-			s, err := cursor.Read(t.Context(), r.journal, reader.place(), 100)
+			s, err := cursor.Read(t.Context(), r.journal, reader.position(), 100)
 			if err != nil {
 				t.Fatal(err)
 			}

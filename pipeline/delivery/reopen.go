@@ -185,7 +185,7 @@ func (l *Lane) requeue(ctx context.Context, r *schedule.Retry) bool {
 	if d.record.ID != r.ID {
 		l.log.Error().Str("was", r.ID).Str("is", d.record.ID).Uint64("number", number).
 			Msg("event that was to be tried again is lost: the journal holds another one under its number, which is delivered")
-		d.retry = &schedule.Retry{Seq: number, ID: d.record.ID, Account: d.record.Account, Aside: true}
+		d.retry = &schedule.Retry{Seq: number, ID: d.record.ID, Account: d.record.Account, Deferred: true}
 		l.schedule.Replace(ctx, r, d.retry)
 	}
 	l.queues.putDue(d)

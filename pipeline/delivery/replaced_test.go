@@ -10,7 +10,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// An event takes the place of one that was lost before the lane got it. Whenever relay is killed while the lane takes it, it is delivered after that.
+// An event takes the position of one that was lost before the lane got it. Whenever relay is killed while the lane takes it, it is delivered after that.
 func TestReplacementIsNeverSettledTooSoon(t *testing.T) {
 	for _, inOrder := range []bool{false, true} {
 		t.Run(fmt.Sprint("in order ", inOrder), func(t *testing.T) { testReplacement(t, inOrder) })
@@ -29,7 +29,7 @@ func testReplacement(t *testing.T, inOrder bool) {
 	record.Ref, record.Was = 5, pipeline.OriginLive
 	l.ledger.restore(journal.Cursor{Next: 10, Missing: []journal.Range{{First: 5, Last: 5}}})
 	killed := func() (delivered bool) { // now, with the cursor saved just before
-		again := newLedger(l.ledger.cursor(cursor.Place{}, false), inOrder, nil)
+		again := newLedger(l.ledger.cursor(cursor.Position{}, false), inOrder, nil)
 		if again.deferred.Contains(record.Number) {
 			return !again.waitsFor(record.Ref, record.Number)
 		}
@@ -52,11 +52,11 @@ func testReplacement(t *testing.T, inOrder bool) {
 	if !killed() {
 		t.Error("killed when the lane had it in hand")
 	}
-	if c := l.ledger.cursor(cursor.Place{}, false); len(c.Missing)+len(c.Open) != 1 {
+	if c := l.ledger.cursor(cursor.Position{}, false); len(c.Missing)+len(c.Open) != 1 {
 		t.Errorf("the cursor is %+v", c)
 	}
 	l.ledger.settle([]*delivery{d})
-	if c := l.ledger.cursor(cursor.Place{}, false); len(c.Missing)+len(c.Open) > 0 || c.Next != 13 {
+	if c := l.ledger.cursor(cursor.Position{}, false); len(c.Missing)+len(c.Open) > 0 || c.Next != 13 {
 		t.Errorf("the cursor is %+v", c)
 	}
 }

@@ -16,8 +16,8 @@ import (
 
 // resumed is the answer of a destination where to go on, see [pipeline.Resumer].
 type resumed struct {
-	asked bool            // the destination can answer
-	dead  map[uint64]bool // later numbers that are dead letters already
+	supported bool            // the destination can answer
+	dead      map[uint64]bool // later numbers that are dead letters already
 }
 
 // begin restores the state of an earlier run.
@@ -40,13 +40,13 @@ func (l *Lane) begin(ctx context.Context, c journal.Cursor) error {
 			l.home.store.Settled(settled)
 		}
 	})
-	l.feed.setPlace(l.ledger.place())
+	l.feed.setPosition(l.ledger.position())
 	if err := l.schedule.Recall(ctx, c.Open, c.Next); err != nil {
 		return err
 	}
 	for _, rng := range c.Open {
 		for number := rng.First; number <= rng.Last; number++ {
-			if l.schedule.SteppedAside(number) {
+			if l.schedule.WasDeferred(number) {
 				l.schedule.Claim(number) // it waits for its next attempt
 				continue
 			}
@@ -90,11 +90,11 @@ func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Curs
 	if err != nil {
 		return c, fmt.Errorf("ask the destination what it holds: %w", err)
 	}
-	if l.resumed.asked = ok; !ok || number == 0 {
+	if l.resumed.supported = ok; !ok || number == 0 {
 		return c, nil
 	}
 	first, next := l.journal().Bounds()
-	at := cursor.Place{Next: number + 1}
+	at := cursor.Position{Next: number + 1}
 	switch record, err := l.journal().Get(ctx, number); {
 	case number < first: // too old to be unsynced
 		return c, nil
@@ -134,7 +134,7 @@ func (l *Lane) reopen(ctx context.Context, open cursor.Numbers, from, next uint6
 	}
 	open = slices.Clone(open)
 	for number, r := range all {
-		if !r.Aside || number < from || number >= next {
+		if !r.Deferred || number < from || number >= next {
 			continue
 		}
 		record, err := l.journal().Get(ctx, number)

@@ -136,7 +136,7 @@ func TestResumesWhereTheDestinationStands(t *testing.T) {
 	check(t, stop(true))
 }
 
-// Dead letters and events that stepped aside are not delivered in their place again after the destination has lost its end.
+// Dead letters and events that stepped aside are not delivered in their position again after the destination has lost its end.
 func TestResumesWithDeadLettersAndRetries(t *testing.T) {
 	dir := t.TempDir()
 	r := newRig(t, dir)

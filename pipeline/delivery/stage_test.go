@@ -84,7 +84,7 @@ func TestStages(t *testing.T) {
 func TestStagesOff(t *testing.T) {
 	l := new(Lane)
 	of := make([]*delivery, maxHandover)
-	if got := testing.AllocsPerRun(10, func() { l.traced(of, time.Time{}, time.Time{}, nil) }); got != 0 {
+	if got := testing.AllocsPerRun(10, func() { l.reportStages(of, time.Time{}, time.Time{}, nil) }); got != 0 {
 		t.Errorf("%v allocations", got)
 	}
 }

@@ -56,7 +56,7 @@ func TestSteppingAside(t *testing.T) {
 	r = newRig(t, dir)
 	var again box
 	all := r.retries("box")
-	if len(all) != 1 || all[0].Attempts < schedule.DeferAfter || !all[0].Aside {
+	if len(all) != 1 || all[0].Attempts < schedule.DeferAfter || !all[0].Deferred {
 		t.Fatalf("retries %+v", all)
 	}
 	r.lane(&again, LaneConfig{Retry: retry})
@@ -86,7 +86,7 @@ func TestStrictOrder(t *testing.T) {
 	r.holds(sink, "acc", wantTitles(0, 4))
 }
 
-// A destination that is down costs no event its place, however long it takes, and no more than a probe at a time.
+// A destination that is down costs no event its position, however long it takes, and no more than a probe at a time.
 func TestOutageKeepsOrder(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	var down atomic.Bool
@@ -181,7 +181,7 @@ func TestPoisonStepsAside(t *testing.T) {
 				r.holds(sink, account, want)
 			}
 			r.eventually(func() error {
-				if all := r.retries("box"); len(all) != 1 || !all[0].Aside || all[0].Attempts < schedule.DeferAfter {
+				if all := r.retries("box"); len(all) != 1 || !all[0].Deferred || all[0].Attempts < schedule.DeferAfter {
 					return fmt.Errorf("retries %+v", all)
 				}
 				return nil

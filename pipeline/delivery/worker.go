@@ -77,7 +77,7 @@ func (w *worker) deliver(b batch) (int, bool) {
 		return 0, false
 	}
 	verdict := err
-	if n == 0 && !b.due && b.place == 0 && pipeline.IsRefusal(err) {
+	if n == 0 && !b.due && b.index == 0 && pipeline.IsRefusal(err) {
 		accepted, other := w.tryOthers(p)
 		if accepted {
 			l.failed(head, began, err)
@@ -86,8 +86,8 @@ func (w *worker) deliver(b batch) (int, bool) {
 		verdict = cmp.Or(other, err)
 	}
 	// A failure of a deferred event says nothing about the destination, if others were accepted since.
-	aside := b.due && (head.retry.Alone || !pipeline.IsRefusal(err))
-	l.breaker.Leave(p, head.number, aside, verdict)
+	deferred := b.due && (head.retry.Alone || !pipeline.IsRefusal(err))
+	l.breaker.Leave(p, head.number, deferred, verdict)
 	if n > 0 {
 		w.accepted(b, n, began)
 	} else {
@@ -95,15 +95,15 @@ func (w *worker) deliver(b batch) (int, bool) {
 		ok = w.handleFailure(b, p, began, err)
 		l.breaker.WakeWaiters()
 	}
-	// If another event was tried in place of the first one and got an answer, the destination works, apart from the
+	// If another event was tried in position of the first one and got an answer, the destination works, apart from the
 	// first one.
-	if ok && b.place > 0 && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) && !pipeline.IsDenied(err) {
+	if ok && b.index > 0 && !pipeline.IsUnavailable(err) && !pipeline.IsGone(err) && !pipeline.IsDenied(err) {
 		ok = w.deferHead(began)
 	}
 	return n, ok
 }
 
-// tryOthers tries others in place of the queue's first event, which was refused repeatedly, with its pass. If one is
+// tryOthers tries others in position of the queue's first event, which was refused repeatedly, with its pass. If one is
 // accepted, compare ends the pass. other is what the answers say about the destination.
 func (w *worker) tryOthers(p breaker.Pass) (accepted bool, other error) {
 	l := w.lane
@@ -177,7 +177,7 @@ func (w *worker) accepted(b batch, n int, began time.Time) {
 	}
 	l.metrics.delivered.Add(float64(n))
 	l.stats.delivered(now, b.of[:n])
-	l.traced(b.of[:n], began, now, nil)
+	l.reportStages(b.of[:n], began, now, nil)
 	if head := b.of[0]; head.retry != nil {
 		w.logger().Info().Str("id", head.record.ID).Int("attempts", head.retry.Attempts+1).Msg("sink accepted an event it had refused")
 	}

@@ -36,7 +36,7 @@ func (r *Reconciler) recordBaseline(ctx context.Context, g *input, base *baselin
 		}
 		newest := in.index.Account(in.norm.Account).Newest
 		all, more = c.Split(c.InZone(cutoff, now.Add(g.clockAhead), &newest, g.clockAhead).Unix())
-		in.overlap.credits, in.overlap.baseline = nil, base.ID
+		in.overlap.expected, in.overlap.baseline = nil, base.ID
 		for i := range all {
 			in.overlap.expect(match.TraitOf(all[i].Core, all[i].Same), knownBefore, now)
 		}
@@ -105,12 +105,12 @@ func (r *Reconciler) backfillOne(ctx context.Context, c *match.Comparison, reply
 	now := time.Now()
 	e, f := in.norm.normalize(&t, now)
 	e.Origin = pipeline.OriginBackfill
-	leave, err := in.enter(ctx)
+	release, err := in.acquire(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer leave()
-	if p.credit.live != nil {
+	defer release()
+	if p.expected.live != nil {
 		return false, nil
 	}
 	q := queued{event: &e, print: &f, hits: in.find(ctx, &f), ref: p.Lost, lostBatches: r.batches.lost}
@@ -129,7 +129,7 @@ func (r *Reconciler) backfillOne(ctx context.Context, c *match.Comparison, reply
 	if err != nil || duplicate {
 		return false, err
 	}
-	p.credit.role, p.credit.last = journaledBefore, now
+	p.expected.role, p.expected.last = journaledBefore, now
 	r.batches.due = true
 	return true, nil
 }
@@ -149,14 +149,14 @@ func (r *Reconciler) countTreats(ctx context.Context, c *match.Comparison, base 
 	if err := in.index.CatchUp(ctx); err != nil {
 		return err
 	}
-	leave, err := in.enter(ctx)
+	release, err := in.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	// What is queued from now on gets a higher number than everything before it.
 	in.overlap.watching, in.overlap.watched = true, nil
 	limit, before := in.index.Through(), in.backlog.begin()
-	leave()
+	release()
 	number, err := awaitBacklog(ctx, before)
 	if err == nil {
 		err = r.countIndex(ctx, c, base, max(limit, number))
@@ -165,11 +165,11 @@ func (r *Reconciler) countTreats(ctx context.Context, c *match.Comparison, base 
 		in.cleanUp(ctx, in.overlap.unwatch)
 		return err
 	}
-	if leave, err = in.enter(ctx); err != nil {
-		in.turn.later(in.overlap.unwatch)
+	if release, err = in.acquire(ctx); err != nil {
+		in.lock.runNext(in.overlap.unwatch)
 		return err
 	}
-	defer leave()
+	defer release()
 	watched := in.overlap.watched
 	in.overlap.unwatch()
 	for i := range watched {

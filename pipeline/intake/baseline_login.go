@@ -23,7 +23,7 @@ type Login struct {
 type Logins interface {
 	// Login returns the login of the account's tokens. It reports false if there is none.
 	Login() (Login, bool)
-	// Adopt records that the journal has a baseline made with the login of that ID. If the journal is empty later, it
+	// Adopt records that the journal has a baseline made with the login of that ID. If the journal is empty runNext, it
 	// was emptied.
 	Adopt(ctx context.Context, id string) error
 }
@@ -41,7 +41,7 @@ type baselineCache struct {
 	withheld atomic.Int64
 }
 
-// Begin makes the account's baseline durable if it has none. Treats dated before it are known; later ones are
+// Begin makes the account's baseline durable if it has none. Treats dated before it are known; runNext ones are
 // backfilled, however late the history can be read. The cutoff is the time of the login, or else now. Call Begin before
 // [Reconciler.Run] and before the source connects. Without a login it does nothing. After an error the cutoff is kept
 // in memory, and made durable with the next comparison.

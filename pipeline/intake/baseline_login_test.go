@@ -115,7 +115,7 @@ func TestTreatsOfANewAccount(t *testing.T) {
 			l.reply = nil
 			rec = r.begins(l, ReconcileConfig{})
 			got := r.reconcile(rec)
-			if name == "an empty list" { // it said that there is nothing: what comes to be in it later is new, if it is not much older
+			if name == "an empty list" { // it said that there is nothing: what comes to be in it runNext is new, if it is not much older
 				if got.FirstRun || got.Healed != 6 || got.Older != 1 || got.Undated != 1 {
 					t.Errorf("%+v", got)
 				}

@@ -17,12 +17,12 @@ import (
 
 // batches tracks the backfill batches of an account.
 type batches struct {
-	// due is true unless a mark covers every event that this process or an earlier one has backfilled.
+	// due is true unless a batch covers every event that this process or an earlier one has backfilled.
 	due     bool
 	problem string // the last one that was logged; empty if there is none
 	// compared is true once a comparison of this process has healed what the log has lost.
 	compared bool
-	// lost holds the marks that the log had lost when the current backfill began.
+	// lost holds the batches that the log had lost when the current backfill began.
 	lost map[journal.Range]uint64
 }
 
@@ -31,7 +31,7 @@ const batchLimit = 5 * time.Minute
 
 var errBatchLimit = errors.New("it takes more than 5 minutes")
 
-// writeBatches journals a mark of what was backfilled since the last one. If this process is killed before that, the next
+// writeBatches journals a batch entry for everything backfilled since the last one. If this process is killed before that, the next
 // one does it.
 func (r *Reconciler) writeBatches(ctx context.Context) error {
 	if !r.batches.due || ctx.Err() != nil {
@@ -64,7 +64,7 @@ func (r *Reconciler) writeBatches(ctx context.Context) error {
 
 func (r *Reconciler) tryWriteBatches(ctx context.Context) error {
 	in := r.intake
-	if _, err := in.backlog.wait(ctx); err != nil { // items still on their way to the disk must be in the mark
+	if _, err := in.backlog.wait(ctx); err != nil { // items still on their way to the disk must be in the batch
 		return err
 	}
 	if err := in.index.CatchUp(ctx); err != nil {
@@ -73,15 +73,15 @@ func (r *Reconciler) tryWriteBatches(ctx context.Context) error {
 	if err := r.newBatch(ctx); err != nil {
 		return err
 	}
-	// Until a sink has processed a lost mark, it counts the treats that replace lost ones when it reads the replacement
-	// mark. So that mark must come first, and the lost treats before any mark.
+	// Until a sink has processed a lost batch, it counts the treats that replace lost ones when it reads the replacement
+	// batch. So that batch must come first, and the lost treats before any batch.
 	if !r.batches.compared && r.cfg.Every > 0 {
 		return nil
 	}
 	return r.rewriteLostBatches(ctx)
 }
 
-// newBatch journals a mark of what no mark covers.
+// newBatch journals a batch of everything that no batch covers.
 func (r *Reconciler) newBatch(ctx context.Context) error {
 	in := r.intake
 	s := in.index.Account(in.norm.Account)
@@ -102,7 +102,7 @@ func (r *Reconciler) newBatch(ctx context.Context) error {
 	return r.writeBatch(ctx, rng, 0)
 }
 
-// rewriteLostBatches journals lost marks again if the log has some of their events.
+// rewriteLostBatches journals lost batches again if the log has some of their events.
 func (r *Reconciler) rewriteLostBatches(ctx context.Context) error {
 	in := r.intake
 	lost, err := in.index.LostBatches(ctx, in.norm.Account)
@@ -132,8 +132,8 @@ func (r *Reconciler) rewriteLostBatches(ctx context.Context) error {
 	return nil
 }
 
-// writeBatch journals a mark and waits until it is on disk. If ref is not 0, the mark replaces that entry. If ctx ends
-// first, the next call of writeMarks waits for it.
+// writeBatch journals a batch and waits until it is on disk. If ref is not 0, the batch replaces that entry. If ctx ends
+// first, the next call of writeBatches waits for it.
 func (r *Reconciler) writeBatch(ctx context.Context, rng journal.Range, ref uint64) error {
 	in := r.intake
 	data, err := pipeline.EncodeJSON(journal.BackfillBatch{Account: in.norm.Account, Provider: in.norm.Provider, Range: rng})
@@ -154,13 +154,13 @@ func (r *Reconciler) writeBatch(ctx context.Context, rng journal.Range, ref uint
 	return err
 }
 
-// queueBatch queues the entry in its turn, since the backlog counts in the order of the journal.
+// queueBatch queues the entry under the lock, since the backlog counts in the order of the journal.
 func (in *Intake) queueBatch(ctx context.Context, entry journal.Entry) error {
-	leave, err := in.enter(ctx)
+	release, err := in.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer release()
 	in.backlog.add()
 	if err := in.journal.Enqueue(ctx, journal.Item{Entry: entry, Received: time.Now(), Done: in.backlog.wrote}); err != nil {
 		in.backlog.undo()

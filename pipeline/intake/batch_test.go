@@ -133,7 +133,7 @@ func TestMarkKeepsOrder(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		time.Sleep(20 * time.Millisecond) // it waits too, with or without the turn
+		time.Sleep(20 * time.Millisecond) // it waits too, with or without the lock
 		r.Run(t)
 		waiting.Wait()
 		if err := in.Flush(t.Context()); err != nil {

@@ -36,7 +36,7 @@ type Config struct {
 //
 // A treat has no id. Its identity is its content and an ordinal: the first treat of a content has ordinal 0, each exact
 // repeat the next one. Two identical treats of the same second are two treats, since both were paid for. An identical
-// treat that arrives more than [repeatMemory] later is a duplicate and is dropped.
+// treat that arrives more than [repeatMemory] runNext is a duplicate and is dropped.
 type Intake struct {
 	norm    Normalizer
 	journal *journal.Journal
@@ -44,7 +44,7 @@ type Intake struct {
 	log     zerolog.Logger
 	metrics metrics
 
-	turn         turn
+	lock         ctxLock
 	repeats      repeats
 	overlap      overlap
 	backlog      backlog
@@ -80,7 +80,7 @@ func New(cfg Config) *Intake {
 		cfg.Metrics = pipeline.NewMetrics(prometheus.NewRegistry())
 	}
 	return &Intake{
-		norm: cfg.Normalizer, journal: cfg.Journal, index: cfg.Index, turn: turn{token: make(chan struct{}, 1)},
+		norm: cfg.Normalizer, journal: cfg.Journal, index: cfg.Index, lock: ctxLock{token: make(chan struct{}, 1)},
 		metrics: metrics{cfg.Metrics, cfg.Metrics.Received.WithLabelValues(cfg.Account), cfg.Metrics.Duplicates.WithLabelValues(cfg.Account)},
 		log:     cfg.Logger.With().Str("account", cfg.Account).Logger(), repeats: repeats{counts: make(map[repeatKey]repeat)},
 	}
@@ -89,11 +89,11 @@ func New(cfg Config) *Intake {
 // CatchUp counts repeats that were journaled by other processes, or by this one before a restart. Call it before each
 // connection of the source, so that the treats of the connection continue the count.
 func (in *Intake) CatchUp(ctx context.Context) error {
-	leave, err := in.enter(ctx)
+	release, err := in.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer release()
 	if err := in.index.CatchUp(ctx); err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (in *Intake) Flush(ctx context.Context) error {
 	return err
 }
 
-// forget drops repeats and credits that are old.
+// forget drops old repeats and expected treats.
 func (in *Intake) forget(now time.Time) {
 	in.repeats.forget(now)
 	in.overlap.forget(now)
@@ -140,11 +140,11 @@ func (in *Intake) forget(now time.Time) {
 func (in *Intake) Handle(ctx context.Context, args []json.RawMessage, received time.Time) error {
 	in.metrics.received.Inc()
 	treats, left := treat.Decode(args)
-	leave, err := in.enter(ctx)
+	release, err := in.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer release()
 	if in.repeats.due(received) {
 		in.forget(received)
 	}
@@ -180,7 +180,7 @@ func (in *Intake) take(ctx context.Context, t *treat.Treat, received time.Time) 
 		// Without a date, an old treat and its repeat look the same. So each receipt counts as a new treat.
 		q.ordinal = max(q.ordinal, uint64(received.UnixNano()))
 	}
-	before := in.claimCredit(f)
+	before := in.claimExpected(f)
 	if before == journaledBefore {
 		in.metrics.duplicates.Inc()
 		in.log.Debug().Time("sent", e.Time).Msg("treat is already in the journal, backfilled from the history")
@@ -202,9 +202,9 @@ func (in *Intake) take(ctx context.Context, t *treat.Treat, received time.Time) 
 	return nil
 }
 
-// claimCredit returns the relation of a live treat to the history that was read before.
-func (in *Intake) claimCredit(f *fingerprint.Fingerprint) role {
-	if f.When.IsZero() || len(in.overlap.credits) == 0 {
+// claimExpected returns the relation of a live treat to the history that was read before.
+func (in *Intake) claimExpected(f *fingerprint.Fingerprint) role {
+	if f.When.IsZero() || len(in.overlap.expected) == 0 {
 		return unknownBefore
 	}
 	if c := in.overlap.claim(match.TraitOf(f.Core, f.Identity(in.norm.Location))); c != nil {
@@ -241,7 +241,7 @@ type queued struct {
 	lostBatches map[journal.Range]uint64
 }
 
-// queue gives an event its id and queues it for the journal, unless it is a duplicate. The caller holds the turn.
+// queue gives an event its id and queues it for the journal, unless it is a duplicate. The caller holds the lock.
 func (in *Intake) queue(ctx context.Context, q *queued) (duplicate bool, err error) {
 	e := q.event
 	key := pipeline.NewKey(&e.Data)
@@ -308,7 +308,7 @@ func (in *Intake) lostOrigin(ctx context.Context, entry *journal.Entry, q *queue
 		return
 	}
 	if q.lostBatches == nil {
-		q.lostBatches, _ = in.index.LostBatches(ctx, entry.Account) // an error is reported where marks are journaled again
+		q.lostBatches, _ = in.index.LostBatches(ctx, entry.Account) // an error is reported where batches are journaled again
 	}
 	for rng, number := range q.lostBatches {
 		if rng.Contains(q.ref) && number > entry.Batch {

@@ -91,7 +91,7 @@ func TestTreatsComeAgainAfterLong(t *testing.T) {
 	r.send(in, 1, 2) // twice
 	r.count("relay_events_journaled_total", 4)
 	in.forget(time.Now().Add(3 * time.Hour))
-	in.repeats.seen = 0 // as if it were 3 hours later
+	in.repeats.seen = 0 // as if it were 3 hours runNext
 	r.send(in, 0, 3)
 	r.send(in, 1, 2)
 	r.count("relay_events_duplicate_total", 4)
@@ -231,8 +231,8 @@ func TestCatchUpGivesUp(t *testing.T) {
 	errOver := errors.New("over")
 	r := newRig(t, t.TempDir())
 	in := r.intake("acc")
-	in.turn.token <- struct{}{} // a payload waits
-	defer func() { <-in.turn.token }()
+	in.lock.token <- struct{}{} // a payload waits
+	defer func() { <-in.lock.token }()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errOver)
 	defer cancel()
 	if err := in.CatchUp(ctx); !errors.Is(err, errOver) {

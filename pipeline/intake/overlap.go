@@ -21,33 +21,33 @@ const (
 )
 
 // overlap holds what an intake knows of the compared replies. A treat can be in a reply before it arrives live. The
-// holder of the intake's turn owns it.
+// holder of the intake's lock owns it.
 type overlap struct {
 	watching bool
 	watched  []fingerprint.Fingerprint // dated treats queued since the comparison began
-	credits  []*credit                 // sorted by date
-	baseline string                    // the id of the baseline of the credits with knownBefore
+	expected []*expectedTreat          // sorted by date
+	baseline string                    // the id of the baseline of the treats with knownBefore
 }
 
-// A credit stands for a treat of a reply that may still arrive live, possibly in another form unless its role is
+// An expectedTreat is a treat of a reply that may still arrive live, possibly in another form unless its role is
 // knownBefore.
-type credit struct {
+type expectedTreat struct {
 	match.Trait
 	role role
 	last time.Time
-	live *match.Trait // the live treat that has used the credit; nil: none yet
+	live *match.Trait // the live treat that it was matched with; nil: none yet
 	pair bool         // the live treat came before the comparison, which paired it with the reply
 }
 
 // unwatch ends the watch of a comparison.
 func (h *overlap) unwatch() { h.watching, h.watched = false, nil }
 
-// claim returns the credit of a live treat, or nil if there is none. It assigns as many credits as possible, in
-// whatever order the treats arrive. To do so it may move earlier treats to other credits.
-func (h *overlap) claim(live match.Trait) *credit {
-	from := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second >= live.Second })
-	var same *credit
-	for _, c := range h.credits[from:] {
+// claim returns the expected treat that a live one is, or nil if there is none. It matches as many as possible, in
+// whatever order the treats arrive. To do so it may match earlier treats with others.
+func (h *overlap) claim(live match.Trait) *expectedTreat {
+	from := sort.Search(len(h.expected), func(i int) bool { return h.expected[i].Second >= live.Second })
+	var same *expectedTreat
+	for _, c := range h.expected[from:] {
 		if c.Second != live.Second {
 			break
 		}
@@ -62,19 +62,19 @@ func (h *overlap) claim(live match.Trait) *credit {
 	return h.augment(&live)
 }
 
-// A pathStep is a step of an augmenting path: from a live treat to a credit that is taken.
+// A pathStep is a step of an augmenting path: from a live treat to an expected one that is taken.
 type pathStep struct {
 	from     *match.Trait
-	credit   *credit
+	expected *expectedTreat
 	previous int // index of the previous step; -1: the path starts here
 }
 
-// augment finds the nearest free credit for a live treat. If all are taken, it finds an augmenting path that moves
+// augment finds the nearest free expected treat for a live one. If all are taken, it finds an augmenting path that moves
 // other treats.
-func (h *overlap) augment(live *match.Trait) *credit {
+func (h *overlap) augment(live *match.Trait) *expectedTreat {
 	var path []pathStep
-	seen := make(map[*credit]bool)
-	for at, from := -1, live; ; from = path[at].credit.live {
+	seen := make(map[*expectedTreat]bool)
+	for at, from := -1, live; ; from = path[at].expected.live {
 		for _, c := range h.candidates(from) {
 			switch {
 			case seen[c]:
@@ -87,7 +87,7 @@ func (h *overlap) augment(live *match.Trait) *credit {
 					if at < 0 {
 						return c
 					}
-					given, from, at = path[at].credit, path[at].from, path[at].previous
+					given, from, at = path[at].expected, path[at].from, path[at].previous
 				}
 			}
 		}
@@ -97,15 +97,15 @@ func (h *overlap) augment(live *match.Trait) *credit {
 	}
 }
 
-// candidates returns the credits that a live treat may claim: free ones first, each group by distance.
-func (h *overlap) candidates(live *match.Trait) (all []*credit) {
+// candidates returns the expected treats that a live treat may be: free ones first, each group by distance.
+func (h *overlap) candidates(live *match.Trait) (all []*expectedTreat) {
 	type candidate struct {
-		*credit
+		*expectedTreat
 		distance int64
 	}
 	var some []candidate
-	from := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second >= live.Second-match.MaxDistance })
-	for _, c := range h.credits[from:] {
+	from := sort.Search(len(h.expected), func(i int) bool { return h.expected[i].Second >= live.Second-match.MaxDistance })
+	for _, c := range h.expected[from:] {
 		if c.Second > live.Second+match.MaxDistance {
 			break
 		}
@@ -118,23 +118,23 @@ func (h *overlap) candidates(live *match.Trait) (all []*credit) {
 	}
 	slices.SortStableFunc(some, func(a, b candidate) int { return int(a.distance - b.distance) })
 	for _, one := range some {
-		all = append(all, one.credit)
+		all = append(all, one.expectedTreat)
 	}
 	return all
 }
 
-// expect adds a credit for a treat of a reply that may still arrive live.
-func (h *overlap) expect(t match.Trait, as role, at time.Time) *credit {
-	c := &credit{Trait: t, role: as, last: at}
-	place := sort.Search(len(h.credits), func(i int) bool { return h.credits[i].Second > t.Second })
-	h.credits = slices.Insert(h.credits, place, c)
+// expect adds a treat of a reply that may still arrive live.
+func (h *overlap) expect(t match.Trait, as role, at time.Time) *expectedTreat {
+	c := &expectedTreat{Trait: t, role: as, last: at}
+	place := sort.Search(len(h.expected), func(i int) bool { return h.expected[i].Second > t.Second })
+	h.expected = slices.Insert(h.expected, place, c)
 	return c
 }
 
 // A gap is a treat of the history to backfill.
 type missing struct {
 	match.Missing
-	credit *credit // for the case that it arrives live before its turn
+	expected *expectedTreat // for the case that it arrives live before its turn
 }
 
 func missingOf(all []match.Missing) []missing {
@@ -145,7 +145,7 @@ func missingOf(all []match.Missing) []missing {
 	return gone
 }
 
-// expectMissing adds credits for the treats that are about to be backfilled. Their dates are ahead of live ones by shift. It
+// expectMissing adds the treats that are about to be backfilled. Their dates are ahead of live ones by shift. It
 // also adds pairs of about the same time, since these may be wrong.
 func (h *overlap) expectMissing(c *match.Comparison, gone []missing, shift int64) {
 	now := time.Now()
@@ -158,7 +158,7 @@ func (h *overlap) expectMissing(c *match.Comparison, gone []missing, shift int64
 		trait.Second -= shift
 		return trait
 	}
-	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.pair && about(c.Second+shift) })
+	h.expected = slices.DeleteFunc(h.expected, func(c *expectedTreat) bool { return c.pair && about(c.Second+shift) })
 	c.LivePairs(func(p *history.Treat, live match.Trait) {
 		if about(p.Same.Second) {
 			paired := h.expect(shifted(p), journaledBefore, now)
@@ -166,21 +166,21 @@ func (h *overlap) expectMissing(c *match.Comparison, gone []missing, shift int64
 		}
 	})
 	for i := range gone {
-		gone[i].credit = h.expect(shifted(&gone[i].Treat), missingBefore, now)
+		gone[i].expected = h.expect(shifted(&gone[i].Treat), missingBefore, now)
 	}
 }
 
-// forget drops old credits: by now their treats have arrived or never will.
+// forget drops old expected treats: by now they have arrived or never will.
 func (h *overlap) forget(now time.Time) {
-	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.role != missingBefore && now.Sub(c.last) > repeatMemory })
+	h.expected = slices.DeleteFunc(h.expected, func(c *expectedTreat) bool { return c.role != missingBefore && now.Sub(c.last) > repeatMemory })
 }
 
-// endBackfill ends the credits of a backfill that is over.
+// endBackfill drops the expected treats of a backfill that is over.
 func (h *overlap) endBackfill() {
-	for _, c := range h.credits {
+	for _, c := range h.expected {
 		if c.live != nil && c.role == missingBefore {
 			c.role = journaledBefore
 		}
 	}
-	h.credits = slices.DeleteFunc(h.credits, func(c *credit) bool { return c.role == missingBefore })
+	h.expected = slices.DeleteFunc(h.expected, func(c *expectedTreat) bool { return c.role == missingBefore })
 }

@@ -203,7 +203,7 @@ func (r *Reconciler) interval() time.Duration {
 func (r *Reconciler) reconcile(ctx context.Context) (Reconciliation, error) {
 	result, err := r.compare(ctx)
 	r.batches.compared = r.batches.compared || err == nil
-	r.batches.due = r.batches.due || err == nil // another process may have backfilled and been killed before it wrote the mark
+	r.batches.due = r.batches.due || err == nil // another process may have backfilled and been killed before it wrote the batch
 	if markErr := r.writeBatches(ctx); err == nil {
 		err = markErr
 	}

@@ -36,7 +36,7 @@ type stage struct {
 
 	sent   []plate   // by the provider, oldest first
 	wire   []plate   // on their way to relay
-	stale  [][]plate // replies that the provider made and may give later
+	stale  [][]plate // replies that the provider made and may give runNext
 	online bool
 	during func() // what happens between a reply and its use
 

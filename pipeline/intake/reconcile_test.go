@@ -159,7 +159,7 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
-// The reply holds what comes live a moment later: it is one treat, at a first run too, and after a restart.
+// The reply holds what comes live a moment runNext: it is one treat, at a first run too, and after a restart.
 func TestReplyOvertakesTheSocket(t *testing.T) {
 	dir, begin := t.TempDir(), evening()
 	r := newRig(t, dir)
@@ -220,9 +220,9 @@ func TestReconcileWhileTreatsComeLive(t *testing.T) {
 	var live sync.WaitGroup
 	live.Go(func() {
 		for healing := false; !healing && t.Context().Err() == nil; runtime.Gosched() {
-			in.turn.token <- struct{}{}
-			healing = slices.ContainsFunc(in.overlap.credits, func(c *credit) bool { return c.role == missingBefore })
-			<-in.turn.token
+			in.lock.token <- struct{}{}
+			healing = slices.ContainsFunc(in.overlap.expected, func(c *expectedTreat) bool { return c.role == missingBefore })
+			<-in.lock.token
 		}
 		for i := n - 1; i >= 0; i -= 2 {
 			if err := in.Handle(t.Context(), []json.RawMessage{dish(fmt.Sprint(i), begin, i)}, time.Now()); err != nil {
@@ -263,8 +263,8 @@ func TestLiveTreatWhileTheJournalIsRead(t *testing.T) {
 		}
 	})
 	r.eventually(func() error {
-		in.turn.token <- struct{}{}
-		defer func() { <-in.turn.token }()
+		in.lock.token <- struct{}{}
+		defer func() { <-in.lock.token }()
 		if !in.overlap.watching {
 			return errors.New("nobody watches what comes live")
 		}

@@ -18,7 +18,7 @@ const (
 	repeatLimit = 16 << 10
 )
 
-// repeats counts the treats of each content and date that the index does not hold yet. The holder of the intake's turn
+// repeats counts the treats of each content and date that the index does not hold yet. The holder of the intake's lock
 // owns it.
 type repeats struct {
 	counts  map[repeatKey]repeat

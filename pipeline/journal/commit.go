@@ -117,14 +117,14 @@ type writer struct {
 	lastTime time.Time  // time of the newest entry that this process wrote
 	recent   recent
 	meters   meters
-	places   []place // reused for each batch, like entries and results
+	targets  []target // reused for each batch, like entries and results
 	entries  []Entry
 	results  []result
 	records  []Record // the written records of the batch
 }
 
-// place maps an item of a batch to an entry of the append. at is -1 if the item was written before, with that number.
-type place struct {
+// target maps an item of a batch to an entry of the append. at is -1 if the item was written before, with that number.
+type target struct {
 	at     int
 	repeat bool // it equals an earlier item of the batch
 	number uint64
@@ -173,7 +173,7 @@ func (j *Journal) write(ctx context.Context, items []Item) (int, error) {
 func (w *writer) release() {
 	clear(w.entries)
 	clear(w.results)
-	w.places, w.entries, w.records, w.results = w.places[:0], w.entries[:0], nil, w.results[:0]
+	w.targets, w.entries, w.records, w.results = w.targets[:0], w.entries[:0], nil, w.results[:0]
 }
 
 // prepare selects the entries to append, and sets their times.
@@ -197,10 +197,10 @@ func (w *writer) prepare(ctx context.Context, j *Journal, items []Item) error {
 			at, twice := again[e.ID]
 			switch {
 			case known:
-				w.places = append(w.places, place{at: -1, number: number})
+				w.targets = append(w.targets, target{at: -1, number: number})
 				continue
 			case twice:
-				w.places = append(w.places, place{at: at, repeat: true})
+				w.targets = append(w.targets, target{at: at, repeat: true})
 				continue
 			}
 			if again == nil {
@@ -211,7 +211,7 @@ func (w *writer) prepare(ctx context.Context, j *Journal, items []Item) error {
 		if e.Time.IsZero() { // a retry keeps the time of the first attempt
 			e.Time = now
 		}
-		w.places = append(w.places, place{at: len(w.entries)})
+		w.targets = append(w.targets, target{at: len(w.entries)})
 		w.entries = append(w.entries, *e)
 	}
 	return nil
@@ -267,7 +267,7 @@ func (j *Journal) report(items []Item) int {
 	w := &j.writer
 	now, events, done := time.Now(), uint64(0), 0
 	for i := range items {
-		item, p := &items[i], w.places[i]
+		item, p := &items[i], w.targets[i]
 		if p.at >= len(w.results) {
 			break
 		}
@@ -282,7 +282,7 @@ func (j *Journal) report(items []Item) int {
 				events++
 			}
 			w.meters.written(j.cfg.Metrics, e, now.Sub(item.Received))
-			j.traceWritten(e, item.Received, now)
+			j.reportStage(e, item.Received, now)
 		}
 		item.done(r.number, r.err)
 	}

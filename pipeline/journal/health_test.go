@@ -29,7 +29,7 @@ func TestStagesOff(t *testing.T) {
 	j := newJournal(Config{})
 	e := &Entry{Kind: Treat}
 	if got := testing.AllocsPerRun(10, func() {
-		j.traceWritten(e, time.Time{}, time.Time{})
+		j.reportStage(e, time.Time{}, time.Time{})
 		j.writer.meters.written(nil, e, 0)
 	}); got != 0 {
 		t.Errorf("%v allocations", got)

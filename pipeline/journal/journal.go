@@ -29,7 +29,7 @@ type Config struct {
 	// It must not wait for the journal. It may keep the data of the records, but not the slice. Nil: not called.
 	Committed func([]Record)
 	// Trace is called after each stage of each treat, also concurrently. It must not block. Nil: not called.
-	Trace   func(pipeline.Stage)
+	OnStage func(pipeline.Stage)
 	Logger  zerolog.Logger
 	Metrics *pipeline.Metrics // nil: no metrics, as in a command
 }

@@ -298,7 +298,7 @@ func TestStages(t *testing.T) {
 	var mu sync.Mutex
 	var told []string
 	r := newRig(t, t.TempDir(), func(c *journal.Config) {
-		c.Trace = func(s pipeline.Stage) {
+		c.OnStage = func(s pipeline.Stage) {
 			mu.Lock()
 			defer mu.Unlock()
 			if s.Account != "acc" || s.Provider != "treatstream" || s.Origin != pipeline.OriginLive || s.Ended.Before(s.Began) || s.Sink != "" || s.Seq != 0 || s.Err != nil {

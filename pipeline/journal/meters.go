@@ -40,12 +40,12 @@ func (m *meters) written(metrics *pipeline.Metrics, e *Entry, took time.Duration
 	}
 }
 
-// traceWritten traces a treat that is on disk.
-func (j *Journal) traceWritten(e *Entry, received, now time.Time) {
-	if j.cfg.Trace == nil || e.Kind != Treat || e.Origin == pipeline.OriginTest {
+// reportStage traces a treat that is on disk.
+func (j *Journal) reportStage(e *Entry, received, now time.Time) {
+	if j.cfg.OnStage == nil || e.Kind != Treat || e.Origin == pipeline.OriginTest {
 		return
 	}
-	j.cfg.Trace(pipeline.Stage{ID: e.ID, Account: e.Account, Provider: e.Provider, Origin: e.Origin, Began: received, Ended: now})
+	j.cfg.OnStage(pipeline.Stage{ID: e.ID, Account: e.Account, Provider: e.Provider, Origin: e.Origin, Began: received, Ended: now})
 }
 
 // newID returns a unique id: a prefix and 22 letters and digits.

@@ -20,7 +20,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
-// keepCursor stores a lane's place.
+// keepCursor stores a lane's target.
 func (r *rig) keepCursor(sink string, c journal.Cursor) {
 	r.t.Helper()
 	value, err := json.Marshal(c)

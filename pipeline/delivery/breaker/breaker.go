@@ -30,7 +30,7 @@ const (
 // It admits nothing while the sink is disabled, and single probes while the destination is down.
 type Breaker struct {
 	limits limits
-	news   news
+	events eventQueue
 
 	mu       sync.Mutex
 	state    journal.SinkState
@@ -149,9 +149,9 @@ func (b *Breaker) waitAdmissible(ctx context.Context, hurry <-chan struct{}) boo
 	}
 }
 
-// Leave ends a pass with the result of the delivery: err, or nil if it was accepted. aside is true for a deferred
+// Leave ends a pass with the result of the delivery: err, or nil if it was accepted. deferred is true for a deferred
 // event, whose failure says little about the destination.
-func (b *Breaker) Leave(p Pass, number uint64, aside bool, err error) {
+func (b *Breaker) Leave(p Pass, number uint64, deferred bool, err error) {
 	b.mu.Lock()
 	now := time.Now()
 	if p.Probe {
@@ -161,11 +161,11 @@ func (b *Breaker) Leave(p Pass, number uint64, aside bool, err error) {
 	if pipeline.IsUnavailable(err) {
 		b.floor = clock.Later(b.floor, now.Add(after))
 	}
-	events := b.recordAttempt(attempt{p, number, aside, now, after, err})
+	events := b.recordAttempt(attempt{p, number, deferred, now, after, err})
 	if p.Probe || len(events) > 0 {
 		b.wake()
 	}
-	b.news.add(events)
+	b.events.add(events)
 	b.mu.Unlock()
 	b.limits.leave() // only now: the next delivery must see the new state
 	if len(events) > 0 {
@@ -176,11 +176,11 @@ func (b *Breaker) Leave(p Pass, number uint64, aside bool, err error) {
 // An attempt is the result of a finished delivery.
 type attempt struct {
 	Pass
-	number uint64
-	aside  bool
-	now    time.Time
-	after  time.Duration // the destination asked for silence for this long
-	err    error
+	number   uint64
+	deferred bool
+	now      time.Time
+	after    time.Duration // the destination asked for silence for this long
+	err      error
 }
 
 // recordAttempt updates the breaker after an attempt. A success that was already on its way does not end a silence that the
@@ -220,7 +220,7 @@ func (b *Breaker) disable(a attempt) []event {
 
 // refused records that the destination answered but refused this event. A row of refusals opens the breaker.
 func (b *Breaker) refused(a attempt) []event {
-	if a.aside && !a.Probe {
+	if a.deferred && !a.Probe {
 		return nil
 	}
 	b.refusals.note(a.number, a.now, a.err)

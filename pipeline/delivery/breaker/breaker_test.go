@@ -38,7 +38,7 @@ func (l *eventLog) count(kind pipeline.AlertKind) (n int) {
 
 func newTestBreaker(concurrency int, perSecond float64, probe Policy, state journal.SinkState, notify func(event)) *Breaker {
 	b := New(concurrency, perSecond, probe, state)
-	b.news.notify = notify
+	b.events.notify = notify
 	return b
 }
 
@@ -144,7 +144,7 @@ func TestBreakerTrips(t *testing.T) {
 			try(3, false, nil)
 		}
 		for seq := range uint64(10) {
-			try(100+seq, true, refused) // those that stepped aside say little
+			try(100+seq, true, refused) // those that stepped deferred say little
 		}
 		if !g.Open() {
 			t.Fatal("closed by a few bad events")

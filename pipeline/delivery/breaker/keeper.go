@@ -47,7 +47,7 @@ func NewKeeper(j *journal.Journal, sink string, metrics Metrics, logger zerolog.
 // again. alert, if not nil, is called with problems of the sink.
 func (k *Keeper) Watch(b *Breaker, works func(since time.Time), alert func(pipeline.AlertData)) {
 	k.breaker, k.works, k.alert = b, works, alert
-	b.news.notify = k.observe
+	b.events.notify = k.observe
 	state, _ := b.Now()
 	k.metrics.show(state)
 	k.alerted = state.Alerted && !b.Open() // otherwise the operator has enabled the sink meanwhile
@@ -114,7 +114,7 @@ func (k *Keeper) GaveUp(why error) {
 }
 
 // Keep saves the breaker's state whenever it changes, until all deliveries have ended, and then once more.
-func (k *Keeper) Keep(ctx context.Context, ended <-chan struct{}) {
+func (k *Keeper) SaveChanges(ctx context.Context, ended <-chan struct{}) {
 	for over := false; !over; {
 		select {
 		case <-k.dirty:

@@ -69,7 +69,7 @@ func (p *prober) backoff() *backoff.ExponentialBackOff {
 	return p.wait
 }
 
-// A breakerEvent is a change of the breaker.
+// An event is a change of the breaker.
 type event struct {
 	kind   pipeline.AlertKind // AlertDown, AlertDisabled or AlertRecovered; empty: only the time of the next probe has changed
 	probes int                // failed ones
@@ -77,29 +77,29 @@ type event struct {
 	reason string
 }
 
-// news holds the events that were not reported yet.
-type news struct {
+// eventQueue holds the events that are still to be reported.
+type eventQueue struct {
 	notify    func(event)
 	notifying sync.Mutex // held while reporting, so that events are reported in order
 	waiting   []event
 }
 
-func (n *news) add(events []event) { n.waiting = append(n.waiting, events...) }
+func (q *eventQueue) add(events []event) { q.waiting = append(q.waiting, events...) }
 
 // report reports the pending events in order.
 func (b *Breaker) report() {
-	b.news.notifying.Lock()
-	defer b.news.notifying.Unlock()
+	b.events.notifying.Lock()
+	defer b.events.notifying.Unlock()
 	for {
 		b.mu.Lock()
-		if len(b.news.waiting) == 0 {
+		if len(b.events.waiting) == 0 {
 			b.mu.Unlock()
 			return
 		}
-		next := b.news.waiting[0]
-		b.news.waiting = b.news.waiting[1:]
+		next := b.events.waiting[0]
+		b.events.waiting = b.events.waiting[1:]
 		b.mu.Unlock()
-		b.news.notify(next)
+		b.events.notify(next)
 	}
 }
 
@@ -110,7 +110,7 @@ type operator struct {
 	missed   *operatorChange // what the operator has changed meanwhile
 }
 
-// A ruling is a change by the operator.
+// operatorChange is a change by the operator.
 type operatorChange struct {
 	state    journal.SinkState
 	revision uint64
@@ -158,9 +158,9 @@ func (b *Breaker) applyOperator(s journal.SinkState, revision uint64) {
 	}
 	switch {
 	case was.IsZero() && !since.IsZero():
-		b.news.waiting = append(b.news.waiting, event{kind: pipeline.AlertDisabled, since: since, reason: reason})
+		b.events.waiting = append(b.events.waiting, event{kind: pipeline.AlertDisabled, since: since, reason: reason})
 	case !was.IsZero() && since.IsZero():
-		b.news.waiting = append(b.news.waiting, event{kind: pipeline.AlertRecovered, since: was})
+		b.events.waiting = append(b.events.waiting, event{kind: pipeline.AlertRecovered, since: was})
 	}
 	b.wake()
 	b.mu.Unlock()

@@ -16,8 +16,8 @@ func TestCopyOfALaneThatWasNotOpened(t *testing.T) {
 	defer func() { must(t, stack.Close()) }()
 	s, _, err := Open(t.Context(), stack.State, "", zerolog.Nop())
 	must(t, err)
-	s.Follow(func() Place { return Place{Next: 1} })
-	must(t, s.Open("box", func(Place, bool) (journal.Cursor, bool) { return journal.Cursor{Next: 1}, true }))
+	s.Follow(func() Position { return Position{Next: 1} })
+	must(t, s.Open("box", func(Position, bool) (journal.Cursor, bool) { return journal.Cursor{Next: 1}, true }))
 	s.abandon("box") // copyAll has chosen it before
 	must(t, s.Copy(t.Context(), "box"))
 	must(t, s.Save(true))

@@ -58,7 +58,7 @@ func TestSlotFileNotSynced(t *testing.T) {
 	}
 	data, err := os.ReadFile(path)
 	must(t, err)
-	copy(data[f.turn*f.size:], "torn by a power cut")
+	copy(data[f.next*f.size:], "torn by a power cut")
 	must(t, os.WriteFile(path, data, 0o600))
 	if got, _, err := readSlots(path); err != nil || string(got) != "4" {
 		t.Errorf("%q, %v, want what was synced last", got, err)
@@ -68,7 +68,7 @@ func TestSlotFileNotSynced(t *testing.T) {
 
 // FuzzCursors reads anything as cursors.
 func FuzzCursors(f *testing.F) {
-	end := Place{Next: 77, ID: "trt_1", Time: time.Unix(1, 2)}
+	end := Position{Next: 77, ID: "trt_1", Time: time.Unix(1, 2)}
 	c := journal.Cursor{Next: 12, LastID: "trt_2", LastTime: time.Unix(3, 4), Open: []journal.Range{{First: 2, Last: 3}, {First: 9, Last: 9}}, Missing: []journal.Range{{First: 5, Last: 6}}}
 	b := appendLane(header(nil, end), "box", &c, false, true)
 	f.Add(appendLane(b, "idle", &c, true, false))

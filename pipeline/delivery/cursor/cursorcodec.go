@@ -8,20 +8,20 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// The encoding of the cursors in their file: a version, the place at the journal's end that idle lanes share, and then
-// each lane: its name, its generation if it differs from that of the file, its place if it differs, and its open and
+// The encoding of the cursors in their file: a version, the position at the journal's end that idle lanes share, and then
+// each lane: its name, its generation if it differs from that of the file, its position if it differs, and its open and
 // missing numbers. All values are unsigned varints, and strings have their length before them. Numbers of ranges are
 // deltas.
 const cursorVersion = 1
 
-var errCursorForm = errors.New("it is not of the form of cursors")
+var errFormat = errors.New("it is not a file of cursors")
 
 // header starts the encoding.
-func header(b []byte, end Place) []byte {
-	return appendPlace(append(b, cursorVersion), end)
+func header(b []byte, end Position) []byte {
+	return appendPosition(append(b, cursorVersion), end)
 }
 
-func appendPlace(b []byte, p Place) []byte {
+func appendPosition(b []byte, p Position) []byte {
 	b = binary.AppendUvarint(b, p.Next)
 	b = appendText(b, p.ID)
 	nanos := int64(0)
@@ -47,7 +47,7 @@ func appendRanges(b []byte, ranges []journal.Range) []byte {
 	return b
 }
 
-// appendLane encodes a lane. atEnd means that its place is the shared one, closed that its generation is its own.
+// appendLane encodes a lane. atEnd means that its position is the shared one, closed that its generation is its own.
 func appendLane(b []byte, sink string, c *journal.Cursor, atEnd, closed bool) []byte {
 	b = appendText(b, sink)
 	flags := byte(0)
@@ -62,18 +62,18 @@ func appendLane(b []byte, sink string, c *journal.Cursor, atEnd, closed bool) []
 		b = binary.AppendUvarint(b, c.Generation)
 	}
 	if !atEnd {
-		b = appendPlace(b, Place{c.Next, c.LastID, c.LastTime})
+		b = appendPosition(b, Position{c.Next, c.LastID, c.LastTime})
 	}
 	return appendRanges(appendRanges(b, c.Open), c.Missing)
 }
 
 // parseCursors decodes a file of that generation.
-func parseCursors(b []byte, generation uint64) (end Place, cursors map[string]journal.Cursor, err error) {
+func parseCursors(b []byte, generation uint64) (end Position, cursors map[string]journal.Cursor, err error) {
 	p := parser{b: b}
 	if p.byte() != cursorVersion {
-		return end, nil, errCursorForm
+		return end, nil, errFormat
 	}
-	end = p.place()
+	end = p.position()
 	cursors = make(map[string]journal.Cursor)
 	for len(p.b) > 0 && p.err == nil {
 		sink, flags := p.text(), p.byte()
@@ -82,7 +82,7 @@ func parseCursors(b []byte, generation uint64) (end Place, cursors map[string]jo
 			c.Generation = p.number()
 		}
 		if flags&1 == 0 {
-			at = p.place()
+			at = p.position()
 		}
 		c.Next, c.LastID, c.LastTime = at.Next, at.ID, at.Time
 		c.Open, c.Missing = p.ranges(), p.ranges()
@@ -97,7 +97,7 @@ type parser struct {
 	err error
 }
 
-func (p *parser) fail() { p.b, p.err = nil, errCursorForm }
+func (p *parser) fail() { p.b, p.err = nil, errFormat }
 
 func (p *parser) byte() byte {
 	if len(p.b) == 0 {
@@ -130,8 +130,8 @@ func (p *parser) text() string {
 	return s
 }
 
-func (p *parser) place() Place {
-	at := Place{Next: p.number(), ID: p.text()}
+func (p *parser) position() Position {
+	at := Position{Next: p.number(), ID: p.text()}
 	nanos, size := binary.Varint(p.b)
 	if size <= 0 {
 		p.fail()

@@ -19,7 +19,7 @@ type slotFile struct {
 	path string
 	file *os.File
 	size int64 // of one slot
-	turn int64 // the slot to write next
+	next int64 // the slot to write next
 	buf  []byte
 }
 
@@ -92,7 +92,7 @@ func (s *slotFile) write(value []byte, generation uint64, sync bool) error {
 	if s.file == nil || int64(len(s.buf)) > s.size {
 		return s.replace()
 	}
-	if _, err := s.file.WriteAt(s.buf, s.turn*s.size); err != nil {
+	if _, err := s.file.WriteAt(s.buf, s.next*s.size); err != nil {
 		return err
 	}
 	if !sync {
@@ -101,7 +101,7 @@ func (s *slotFile) write(value []byte, generation uint64, sync bool) error {
 	if err := s.file.Sync(); err != nil {
 		return err
 	}
-	s.turn = 1 - s.turn
+	s.next = 1 - s.next
 	return nil
 }
 
@@ -131,7 +131,7 @@ func (s *slotFile) replace() error {
 	if err != nil {
 		return err
 	}
-	s.file, s.size, s.turn = f, size, 1
+	s.file, s.size, s.next = f, size, 1
 	return nil
 }
 

@@ -44,7 +44,7 @@ const (
 // journal's state. Of the two copies, the one with the higher generation counts.
 type Store struct {
 	state  journal.State
-	end    func() Place // the place that idle lanes share
+	end    func() Position // the position that idle lanes share
 	logger zerolog.Logger
 	dirty  dirtySet      // sinks whose encoding is outdated
 	early  chan struct{} // signals writeAfter settled deliveries
@@ -58,16 +58,16 @@ type Store struct {
 
 // lastWrite describes the latest write to the file.
 type lastWrite struct {
-	end     Place     // the journal's end then
-	at      time.Time // when it was
-	open    bool      // it has failed, or is not synced
-	failure string    // the failure that was logged
+	end      Position  // the journal's end then
+	at       time.Time // when it was
+	unsynced bool      // it has failed, or is not synced
+	failure  string    // the failure that was logged
 }
 
 // A storedCursor is the cursor of a sink, whose lane may be open or not.
 type storedCursor struct {
 	cursor   journal.Cursor // as it was read, or as its lane left it
-	form     []byte
+	encoded  []byte
 	snapshot snapshot // nil: the lane is not open
 
 	copying sync.Mutex // held while copying to the state, so that copies are written in order
@@ -76,7 +76,7 @@ type storedCursor struct {
 
 // A snapshot returns the current cursor of a lane, given the journal's end, and whether the lane is idle. last means
 // that the lane has ended.
-type snapshot func(end Place, last bool) (c journal.Cursor, idle bool)
+type snapshot func(end Position, last bool) (c journal.Cursor, idle bool)
 
 // dirtySet is a set of sinks that is cheap to add to.
 type dirtySet struct {
@@ -117,7 +117,7 @@ func (s *dirtySet) takeAll() map[string]struct{} {
 }
 
 // Follow provides the journal's end, which idle lanes share. Call it before opening a lane.
-func (s *Store) Follow(end func() Place) { s.end = end }
+func (s *Store) Follow(end func() Position) { s.end = end }
 
 // MarkDirty records that the cursor of a sink has changed.
 func (s *Store) MarkDirty(sink string) { s.dirty.add(sink) }
@@ -133,7 +133,7 @@ func (s *Store) Settled(n int) {
 	}
 }
 
-// Begin saves the cursor of a new lane, so that it starts at the same place if relay is killed now. Commands beside
+// Begin saves the cursor of a new lane, so that it starts at the same position if relay is killed now. Commands beside
 // relay read it in the state.
 func (s *Store) Begin(ctx context.Context, sink string, now snapshot) error {
 	err := s.Open(sink, now)
@@ -152,11 +152,11 @@ func (s *Store) Begin(ctx context.Context, sink string, now snapshot) error {
 	return err
 }
 
-// Open reads both copies. It returns the place at the journal's end when the file was last saved, or the zero value if
+// Open reads both copies. It returns the position at the journal's end when the file was last saved, or the zero value if
 // unknown.
-func Open(ctx context.Context, state journal.State, path string, logger zerolog.Logger) (*Store, Place, error) {
+func Open(ctx context.Context, state journal.State, path string, logger zerolog.Logger) (*Store, Position, error) {
 	s := &Store{state: state, logger: logger, lanes: make(map[string]*storedCursor), early: make(chan struct{}, 1)}
-	var end Place
+	var end Position
 	found := make(map[string]journal.Cursor)
 	if path != "" {
 		s.file = &slotFile{path: path}
@@ -168,7 +168,7 @@ func Open(ctx context.Context, state journal.State, path string, logger zerolog.
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 		case err != nil:
-			end, found = Place{}, make(map[string]journal.Cursor)
+			end, found = Position{}, make(map[string]journal.Cursor)
 			logger.Warn().Err(err).Str("file", path).Msg("file of the cursors is damaged: their copies in the state are used")
 		}
 	}
@@ -182,7 +182,7 @@ func Open(ctx context.Context, state journal.State, path string, logger zerolog.
 		}
 	}
 	for sink, c := range found {
-		s.lanes[sink] = &storedCursor{cursor: c, form: appendLane(nil, sink, &c, false, true)}
+		s.lanes[sink] = &storedCursor{cursor: c, encoded: appendLane(nil, sink, &c, false, true)}
 		s.generation = max(s.generation, c.Generation)
 	}
 	return s, end, nil
@@ -289,7 +289,7 @@ func (s *Store) Close(ctx context.Context, sink string) error {
 	lane.cursor, _ = lane.snapshot(s.end(), true)
 	lane.cursor.Generation = s.generation
 	lane.snapshot = nil
-	lane.form = appendLane(lane.form[:0], sink, &lane.cursor, false, true)
+	lane.encoded = appendLane(lane.encoded[:0], sink, &lane.cursor, false, true)
 	s.mu.Unlock()
 	s.dirty.add(sink)
 	fileErr := s.Save(true)
@@ -311,7 +311,7 @@ func (s *Store) save(now, sync bool) error {
 	end := s.end() // before the dirty sinks are taken: a lane that got something before is among them
 	dirty := s.dirty.takeAll()
 	moved := end.Next != s.latest.end.Next && (now || time.Since(s.latest.at) >= idleEvery)
-	if len(dirty) == 0 && !moved && !s.latest.open {
+	if len(dirty) == 0 && !moved && !s.latest.unsynced {
 		return nil
 	}
 	s.generation++
@@ -323,7 +323,7 @@ func (s *Store) save(now, sync bool) error {
 		lane.stale = true
 		if lane.snapshot != nil {
 			c, idle := lane.snapshot(end, false)
-			lane.form = appendLane(lane.form[:0], sink, &c, idle && c.Next == end.Next, false)
+			lane.encoded = appendLane(lane.encoded[:0], sink, &c, idle && c.Next == end.Next, false)
 		}
 	}
 	if s.file == nil {
@@ -355,13 +355,13 @@ func (s *Store) abandon(sink string) {
 }
 
 // write writes the file. s.mu is held.
-func (s *Store) write(end Place, sync bool) error {
+func (s *Store) write(end Position, sync bool) error {
 	value := header(nil, end)
 	for _, lane := range s.lanes {
-		value = append(value, lane.form...)
+		value = append(value, lane.encoded...)
 	}
 	err := s.file.write(value, s.generation, sync)
-	s.latest.open = err != nil || !sync
+	s.latest.unsynced = err != nil || !sync
 	if err == nil {
 		if s.latest.failure != "" {
 			s.latest.failure = ""

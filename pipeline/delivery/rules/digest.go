@@ -90,29 +90,29 @@ var errShortRead = errors.New("the journal ends before it")
 // ID returns the id of the sink's digest of a batch. For an unreadable batch it returns the id of the entry; Make
 // reports that.
 func (m *Digester) ID(r *journal.Record) string {
-	var mark journal.BackfillBatch
-	if json.Unmarshal(r.Data, &mark) != nil {
+	var batch journal.BackfillBatch
+	if json.Unmarshal(r.Data, &batch) != nil {
 		return r.ID
 	}
-	return journal.DigestID(r.Time, m.sink, mark)
+	return journal.DigestID(r.Time, m.sink, batch)
 }
 
 // Make makes the digest of a batch. Its line is empty if there is nothing to send.
 func (m *Digester) Make(ctx context.Context, r pipeline.Record, at time.Time) (pipeline.Record, error) {
-	var mark journal.BackfillBatch
-	if err := json.Unmarshal(r.Line, &mark); err != nil {
-		m.logger.Error().Err(err).Uint64("seq", r.Seq).Msg("a mark in the journal cannot be read: no digest is made of it")
+	var batch journal.BackfillBatch
+	if err := json.Unmarshal(r.Line, &batch); err != nil {
+		m.logger.Error().Err(err).Uint64("seq", r.Seq).Msg("a backfill batch in the journal cannot be read: no digest is made of it")
 		return pipeline.Record{}, nil
 	}
-	data, err := m.sum(ctx, mark)
+	data, err := m.sum(ctx, batch)
 	if err != nil {
-		return pipeline.Record{}, fmt.Errorf("read what was healed of %s up to number %d: %w", mark.Account, mark.Last, err)
+		return pipeline.Record{}, fmt.Errorf("read the backfilled events of %s up to number %d: %w", batch.Account, batch.Last, err)
 	}
 	if data.Count == 0 {
 		return pipeline.Record{}, nil
 	}
 	d := pipeline.Digest{
-		SpecVersion: pipeline.SpecVersion, ID: r.ID, Source: "/" + mark.Provider + "/" + mark.Account, Type: pipeline.DigestType,
+		SpecVersion: pipeline.SpecVersion, ID: r.ID, Source: "/" + batch.Provider + "/" + batch.Account, Type: pipeline.DigestType,
 		Time: at.UTC().Truncate(time.Millisecond), DataContentType: pipeline.DataContentType, Origin: pipeline.OriginBackfill, Data: data,
 	}
 	line, err := d.Line()
@@ -120,18 +120,18 @@ func (m *Digester) Make(ctx context.Context, r pipeline.Record, at time.Time) (p
 		return pipeline.Record{}, err
 	}
 	return pipeline.Record{
-		Seq: r.Seq, ID: d.ID, Account: mark.Account, Provider: mark.Provider, Origin: pipeline.OriginBackfill, Type: pipeline.DigestType, Line: line,
+		Seq: r.Seq, ID: d.ID, Account: batch.Account, Provider: batch.Provider, Origin: pipeline.OriginBackfill, Type: pipeline.DigestType, Line: line,
 	}, nil
 }
 
 // sum counts the events of a batch that the sink gets as a digest.
-func (m *Digester) sum(ctx context.Context, mark journal.BackfillBatch) (pipeline.DigestData, error) {
-	s := newSummary(mark)
+func (m *Digester) sum(ctx context.Context, batch journal.BackfillBatch) (pipeline.DigestData, error) {
+	s := newSummary(batch)
 	first, next := m.journal.Bounds()
-	if next <= mark.Last {
+	if next <= batch.Last {
 		return pipeline.DigestData{}, errShortRead
 	}
-	for at := max(mark.First, first); at <= mark.Last; {
+	for at := max(batch.First, first); at <= batch.Last; {
 		records, err := m.journal.Read(ctx, at, digestRead)
 		if err != nil {
 			return pipeline.DigestData{}, err
@@ -141,10 +141,10 @@ func (m *Digester) sum(ctx context.Context, mark journal.BackfillBatch) (pipelin
 		}
 		for i := range records {
 			r := &records[i]
-			if r.Number > mark.Last {
+			if r.Number > batch.Last {
 				break
 			}
-			if r.Kind == journal.Treat && r.Account == mark.Account && r.Origin == pipeline.OriginBackfill {
+			if r.Kind == journal.Treat && r.Account == batch.Account && r.Origin == pipeline.OriginBackfill {
 				m.count(s, r)
 			}
 		}
@@ -172,7 +172,7 @@ func (m *Digester) count(s *summary, r *journal.Record) {
 	}
 	e, err := r.Delivery().Event()
 	if err != nil {
-		m.logger.Error().Err(err).Uint64("seq", r.Number).Msg("a healed event in the journal cannot be read: no digest counts it")
+		m.logger.Error().Err(err).Uint64("seq", r.Number).Msg("a backfilled event in the journal cannot be read: no digest counts it")
 		return
 	}
 	s.add(&e)

@@ -21,9 +21,9 @@ const (
 	MinAttempts = 5
 	// DeferAfter is the number of failed attempts after which later events may pass.
 	DeferAfter = 5
-	// heldPause bounds the delay between attempts with an event that blocks others, for heldTime; then delays grow.
-	heldPause = 12 * time.Second
-	heldTime  = 10 * time.Minute
+	// blockedPause bounds the delay between attempts with an event that blocks others, for blockedTime; then delays grow.
+	blockedPause = 12 * time.Second
+	blockedTime  = 10 * time.Minute
 	// LongWait is the longest delay that events behind a failing one wait for.
 	LongWait = time.Minute
 )
@@ -64,8 +64,8 @@ type Retry struct {
 	Next     time.Time `json:"next"`  // next attempt
 	Floor    time.Time `json:"floor"` // the destination asked for no attempt before
 	Attempts int       `json:"attempts"`
-	// Aside is true once the event is deferred: later events of its account may pass it.
-	Aside bool `json:"aside,omitempty"`
+	// Deferred is true once the event is deferred: later events of its account may pass it.
+	Deferred bool `json:"aside,omitempty"`
 	// Alone is true once the sink has accepted others after it had refused this one.
 	Alone bool `json:"alone,omitempty"`
 }
@@ -105,12 +105,12 @@ func (r *Retry) Refused(began, now time.Time, p Policy, err error) {
 	r.Next = clock.Later(now.Add(wait), r.Floor)
 }
 
-// Hold brings the next attempt forward, since others wait for it. After 10 minutes, delays grow with the time since the
+// Expedite brings the next attempt forward, since others wait for it. After 10 minutes, delays grow with the time since the
 // first attempt.
-func (r *Retry) Hold(now time.Time) {
+func (r *Retry) Expedite(now time.Time) {
 	pause := now.Sub(r.First)
-	if pause < heldTime {
-		pause = heldPause
+	if pause < blockedTime {
+		pause = blockedPause
 	}
 	if soon := clock.Later(now.Add(pause), r.Floor); r.Next.After(soon) {
 		r.Next = soon

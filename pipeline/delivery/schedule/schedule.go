@@ -22,17 +22,17 @@ type Schedule struct {
 	logger  zerolog.Logger
 	changed chan struct{} // signals that the next one may have changed
 
-	mu     sync.Mutex
-	known  map[uint64]*Retry // retries of an earlier run whose events were not taken since
-	aside  map[uint64]*Retry // deferred events
-	byTime byTime            // those of them that wait
+	mu       sync.Mutex
+	known    map[uint64]*Retry // retries of an earlier run whose events were not taken since
+	deferred map[uint64]*Retry // deferred events
+	byTime   byTime            // those of them that wait
 }
 
 // New makes the schedule of a sink. waiting is the gauge of deferred events.
 func New(store Store, waiting prometheus.Gauge, logger zerolog.Logger) *Schedule {
 	return &Schedule{
 		store: store, waiting: waiting, logger: logger, changed: make(chan struct{}, 1),
-		known: make(map[uint64]*Retry), aside: make(map[uint64]*Retry),
+		known: make(map[uint64]*Retry), deferred: make(map[uint64]*Retry),
 	}
 }
 
@@ -75,18 +75,18 @@ func (s *Schedule) Claim(number uint64) *Retry {
 		return nil
 	}
 	delete(s.known, number)
-	if r.Aside {
+	if r.Deferred {
 		s.push(r)
 	}
 	return r
 }
 
-// SteppedAside reports whether an event of an earlier run was deferred.
-func (s *Schedule) SteppedAside(number uint64) bool {
+// WasDeferred reports whether an event of an earlier run was deferred.
+func (s *Schedule) WasDeferred(number uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.known[number]
-	return r != nil && r.Aside
+	return r != nil && r.Deferred
 }
 
 // None reports whether no retry of an earlier run is left.
@@ -96,20 +96,20 @@ func (s *Schedule) None() bool {
 	return len(s.known) == 0
 }
 
-// Keep stores a retry durably.
-func (s *Schedule) Keep(ctx context.Context, r Retry) error { return s.store.Put(ctx, r) }
+// Save stores a retry durably.
+func (s *Schedule) Save(ctx context.Context, r Retry) error { return s.store.Put(ctx, r) }
 
-// SetAside puts a deferred event on the schedule.
-func (s *Schedule) SetAside(r *Retry) {
+// Defer puts a deferred event on the schedule.
+func (s *Schedule) Defer(r *Retry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.push(r)
 }
 
 func (s *Schedule) push(r *Retry) {
-	s.aside[r.Seq] = r
+	s.deferred[r.Seq] = r
 	heap.Push(&s.byTime, r)
-	s.waiting.Set(float64(len(s.aside)))
+	s.waiting.Set(float64(len(s.deferred)))
 	s.wake()
 }
 
@@ -124,8 +124,8 @@ func (s *Schedule) wake() {
 // open in the cursor.
 func (s *Schedule) Settled(ctx context.Context, r *Retry) {
 	s.mu.Lock()
-	delete(s.aside, r.Seq)
-	s.waiting.Set(float64(len(s.aside)))
+	delete(s.deferred, r.Seq)
+	s.waiting.Set(float64(len(s.deferred)))
 	s.mu.Unlock()
 	if err := clock.AtOnce(ctx, func(ctx context.Context) error { return s.store.drop(ctx, r.Seq) }); err != nil {
 		s.logger.Debug().Err(err).Msg("retry of an event that is settled not deleted")
@@ -137,8 +137,8 @@ func (s *Schedule) Replace(ctx context.Context, was, is *Retry) {
 	s.Settled(ctx, was)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.aside[is.Seq] = is
-	s.waiting.Set(float64(len(s.aside)))
+	s.deferred[is.Seq] = is
+	s.waiting.Set(float64(len(s.deferred)))
 }
 
 // Forget deletes the retry of a number that means another event now.
@@ -146,7 +146,7 @@ func (s *Schedule) Forget(ctx context.Context, number uint64) {
 	s.mu.Lock()
 	r := s.known[number]
 	if r == nil {
-		r = s.aside[number]
+		r = s.deferred[number]
 	}
 	delete(s.known, number)
 	s.byTime = slices.DeleteFunc(s.byTime, func(other *Retry) bool { return other == r })
@@ -161,7 +161,7 @@ func (s *Schedule) Forget(ctx context.Context, number uint64) {
 func (s *Schedule) Count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.aside)
+	return len(s.deferred)
 }
 
 // MakeDue brings forward the retries that failed since then, once the destination turns out to have been down. It

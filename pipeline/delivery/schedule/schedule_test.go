@@ -64,7 +64,7 @@ func TestHeldRetries(t *testing.T) {
 		start := time.Now()
 		for time.Since(start) < 72*time.Hour {
 			state.Failed(time.Now(), time.Now(), Policy{}, errors.New("500"))
-			state.Hold(time.Now())
+			state.Expedite(time.Now())
 			age, wait := time.Since(start), time.Until(state.Next)
 			if wait <= 0 || age < 10*time.Minute && wait > 15*time.Second || age >= 10*time.Minute && wait > age {
 				t.Errorf("%v after the first attempt the next comes in %v", age, wait)
@@ -75,7 +75,7 @@ func TestHeldRetries(t *testing.T) {
 			t.Errorf("%d attempts", state.Attempts)
 		}
 		state.Failed(time.Now(), time.Now(), Policy{}, pipeline.RetryAfter(time.Hour, errors.New("500")))
-		if state.Hold(time.Now()); time.Until(state.Next) < time.Hour {
+		if state.Expedite(time.Now()); time.Until(state.Next) < time.Hour {
 			t.Errorf("comes %v before the time that was asked for", time.Hour-time.Until(state.Next))
 		}
 	})

@@ -146,12 +146,12 @@ func (ix *Index) Backfilled(ctx context.Context, account string, after uint64, s
 
 // LostBatches returns the numbers of the backfill batches that the log has lost and that were not journaled again.
 // [ErrDamaged] means: start over.
-func (ix *Index) LostBatches(ctx context.Context, account string) (marks map[journal.Range]uint64, err error) {
+func (ix *Index) LostBatches(ctx context.Context, account string) (batches map[journal.Range]uint64, err error) {
 	v, err := ix.view(ctx)
 	if err != nil || len(v.gaps) == 0 {
 		return nil, err
 	}
-	marks = make(map[journal.Range]uint64)
+	batches = make(map[journal.Range]uint64)
 	held := make(map[journal.Range]bool)
 	first := record{account: accountHash(account)}
 	err = ix.walk(ctx, &first, ^uint32(0), func(r *run) bool { return r.info.others > 0 }, func(r *record, v *view) bool {
@@ -159,16 +159,16 @@ func (ix *Index) LostBatches(ctx context.Context, account string) (marks map[jou
 			return true
 		}
 		if s := (journal.Range{First: r.content, Last: r.core}); v.lost(r.number) {
-			marks[s] = r.number
+			batches[s] = r.number
 		} else {
 			held[s] = true
 		}
 		return true
 	})
 	for s := range held {
-		delete(marks, s)
+		delete(batches, s)
 	}
-	return marks, err
+	return batches, err
 }
 
 // CountKnown returns the number of distinct treats of a baseline.

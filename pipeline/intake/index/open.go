@@ -262,5 +262,5 @@ func (ix *Index) view(ctx context.Context) (v view, err error) {
 // lost reports whether the log has lost a number.
 func (v *view) lost(n uint64) bool { return n >= v.next || contains(v.gaps, n) }
 
-// contains reports whether the log contains a number. A number that retention has dropped is neither held nor lost.
+// holds reports whether the log holds a number. A number that retention has dropped is neither held nor lost.
 func (v *view) holds(n uint64) bool { return n >= v.first && n < v.next && !contains(v.gaps, n) }

@@ -25,7 +25,7 @@ type Comparison struct {
 	until  int64    // date of the newest treat
 	owns   []ownTreat
 	// lost holds the treats that the log has lost, by slot, sorted by ordinal.
-	lost map[int32][]Place
+	lost map[int32][]LostTreat
 	matching
 }
 
@@ -42,18 +42,18 @@ type ownTreat struct {
 type ownKind uint8
 
 const (
-	ownLive    ownKind = iota
-	ownHealed          // it was backfilled
-	ownKnown           // it belongs to a baseline
-	ownLost            // the log has lost it
-	ownMissing         // the log has lost it, and the reply has it in the same form
+	ownLive       ownKind = iota
+	ownBackfilled         // it was backfilled
+	ownKnown              // it belongs to a baseline
+	ownLost               // the log has lost it
+	ownMissing            // the log has lost it, and the reply has it in the same form
 )
 
 // unmatched is the partner of a treat without one.
 const unmatched = -1
 
-// A Place identifies a treat that the log has lost.
-type Place struct {
+// A LostTreat identifies a treat that the log has lost.
+type LostTreat struct {
 	Number  uint64 // in the log
 	Ordinal uint64 // within its identity
 }
@@ -65,7 +65,7 @@ const freshness = 2 * time.Minute
 // sorts it by date, and treats of one second in the order in which they were sent. zone applies to dates without a
 // zone.
 func New(treats []history.Treat, zone *time.Location) *Comparison {
-	c := &Comparison{zone: zone, now: time.Now(), treats: treats, slots: make(map[fingerprint.Identity]int32), lost: make(map[int32][]Place)}
+	c := &Comparison{zone: zone, now: time.Now(), treats: treats, slots: make(map[fingerprint.Identity]int32), lost: make(map[int32][]LostTreat)}
 	if len(treats) == 0 {
 		return c
 	}
@@ -98,7 +98,7 @@ func (c *Comparison) AddJournaled(h *index.Hit) {
 	c.markTaken(same, h.Repeat)
 	o := ownTreat{same: same, core: h.Core, number: h.Number}
 	if h.Backfill {
-		o.kind = ownHealed
+		o.kind = ownBackfilled
 	}
 	o.age = c.now.Sub(h.Journaled)
 	c.add(&o)
@@ -136,12 +136,12 @@ func (c *Comparison) AddLost(h *index.Hit) {
 		return
 	}
 	slot := c.slots[same]
-	at, again := slices.BinarySearchFunc(c.lost[slot], ordinal, func(have Place, ordinal uint64) int { return cmp.Compare(have.Ordinal, ordinal) })
+	at, again := slices.BinarySearchFunc(c.lost[slot], ordinal, func(have LostTreat, ordinal uint64) int { return cmp.Compare(have.Ordinal, ordinal) })
 	if again { // it was journaled again and lost again
 		c.lost[slot][at].Number = max(c.lost[slot][at].Number, h.Number)
 		return
 	}
-	c.lost[slot] = slices.Insert(c.lost[slot], at, Place{h.Number, ordinal})
+	c.lost[slot] = slices.Insert(c.lost[slot], at, LostTreat{h.Number, ordinal})
 }
 
 // Lost reports whether the log has lost treats of the reply. Then [Comparison.MarkRestored] must be called for each treat that
@@ -151,13 +151,13 @@ func (c *Comparison) Lost() bool { return len(c.lost) > 0 }
 // MarkRestored records that the log holds a treat of that ordinal, in place of a lost one.
 func (c *Comparison) MarkRestored(f *fingerprint.Fingerprint, ordinal uint64) {
 	if slot, ok := c.slots[f.Identity(c.zone)]; ok {
-		c.lost[slot] = slices.DeleteFunc(c.lost[slot], func(p Place) bool { return p.Ordinal == ordinal })
+		c.lost[slot] = slices.DeleteFunc(c.lost[slot], func(p LostTreat) bool { return p.Ordinal == ordinal })
 	}
 }
 
 // NextLost removes and returns the lost treat of an identity with the lowest ordinal. It reports false if there is
 // none.
-func (c *Comparison) NextLost(same fingerprint.Identity) (p Place, ok bool) {
+func (c *Comparison) NextLost(same fingerprint.Identity) (p LostTreat, ok bool) {
 	slot := c.slots[same]
 	lost := c.lost[slot]
 	if len(lost) == 0 {

@@ -69,7 +69,7 @@ func (cr *group) pair(their, our int32) {
 
 func (cr *group) pairExact() {
 	for i, j := 0, 0; i < len(cr.theirs) && j < len(cr.ours); {
-		switch order := compareContenders(cr.theirs[i], cr.ours[j]); {
+		switch order := compareCandidates(cr.theirs[i], cr.ours[j]); {
 		case order < 0:
 			i++
 		case order > 0:

@@ -19,7 +19,7 @@ func TestCrowdHasMostPairs(t *testing.T) {
 				core := fingerprint.Of(&pipeline.Data{Sender: &sender, Title: &sender, Message: &message}).Core
 				all = append(all, candidate{Trait{core, uint64(rapid.IntRange(0, 1).Draw(t, "content")), int64(rapid.IntRange(50, 75).Draw(t, "second"))}, int32(i), unmatched})
 			}
-			slices.SortStableFunc(all, compareContenders)
+			slices.SortStableFunc(all, compareCandidates)
 			return all
 		}
 		cr := group{theirs: draw("theirs"), ours: draw("ours")}

@@ -128,7 +128,7 @@ type candidate struct {
 	partner int32 // index among the contenders of the other side
 }
 
-func compareContenders(a, b candidate) int {
+func compareCandidates(a, b candidate) int {
 	if order := cmp.Compare(a.Second, b.Second); order != 0 {
 		return order
 	}
@@ -144,7 +144,7 @@ func (c *Comparison) theirs(shift int64) (theirs []candidate) {
 			theirs = append(theirs, one)
 		}
 	}
-	slices.SortStableFunc(theirs, compareContenders)
+	slices.SortStableFunc(theirs, compareCandidates)
 	return theirs
 }
 
@@ -155,7 +155,7 @@ func (c *Comparison) ours(lost bool) (ours []candidate) {
 			ours = append(ours, candidate{TraitOf(o.core, o.same), int32(i), unmatched})
 		}
 	}
-	slices.SortStableFunc(ours, compareContenders)
+	slices.SortStableFunc(ours, compareCandidates)
 	return ours
 }
 

@@ -15,8 +15,8 @@ import (
 const (
 	// witnessRange is the distance up to which treats show for each other whether the history is comparable.
 	witnessRange = 15 * minute
-	// maxAside bounds the distance in seconds between the dates of two treats that have nothing else in common.
-	maxAside = 2
+	// maxDateDifference bounds the distance in seconds between the dates of two treats that have nothing else in common.
+	maxDateDifference = 2
 )
 
 // A witness is a treat that shows whether treats near it are recognized.
@@ -145,7 +145,7 @@ func (c *Comparison) withholdUnrecognized() {
 		from := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-witnessRange })
 		for j := from; j < len(left) && left[j].same.Second <= p.Same.Second+witnessRange; j++ {
 			off := left[j].same.Second - p.Same.Second
-			if !taken[j] && (max(off, -off) <= maxAside || left[j].core == p.Core) {
+			if !taken[j] && (max(off, -off) <= maxDateDifference || left[j].core == p.Core) {
 				taken[j], c.withheld[i] = true, true
 				break
 			}
@@ -166,8 +166,8 @@ func (c *Comparison) withholdNewest() {
 	}
 	for k, i := range missing {
 		p := &c.treats[i]
-		near := func(second int64) bool { return max(second-p.Same.Second, p.Same.Second-second) <= maxAside }
-		j := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-maxAside })
+		near := func(second int64) bool { return max(second-p.Same.Second, p.Same.Second-second) <= maxDateDifference }
+		j := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-maxDateDifference })
 		switch {
 		case j == len(left) || !near(left[j].same.Second), j+1 < len(left) && near(left[j+1].same.Second),
 			k > 0 && near(c.treats[missing[k-1]].Same.Second), k+1 < len(missing) && near(c.treats[missing[k+1]].Same.Second):

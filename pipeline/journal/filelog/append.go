@@ -161,9 +161,9 @@ func (w *writer) publish(seg *segmentInfo, n int64, c *segment.Contents) {
 		if seg.last < seg.first {
 			seg.oldest = c.Oldest
 		}
-		for _, p := range c.Places {
-			if k := len(seg.places); k == 0 || seg.size+p.Offset-seg.places[k-1].Offset >= segment.IndexStep {
-				seg.places = append(seg.places, segment.Place{Number: p.Number, Offset: seg.size + p.Offset})
+		for _, p := range c.Entries {
+			if k := len(seg.entries); k == 0 || seg.size+p.Offset-seg.entries[k-1].Offset >= segment.IndexStep {
+				seg.entries = append(seg.entries, segment.IndexEntry{Number: p.Number, Offset: seg.size + p.Offset})
 			}
 		}
 		if c.Newest.After(seg.newest) {

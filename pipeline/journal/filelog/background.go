@@ -31,10 +31,10 @@ const (
 
 // builder works in the background: it preallocates the next segment and writes the indexes of sealed ones.
 type builder struct {
-	work    chan struct{}
-	written atomic.Int64
-	spare   atomic.Bool // the preallocated file is ready
-	noRoom  atomic.Bool // the disk has no room for it; until the next segment begins
+	work     chan struct{}
+	written  atomic.Int64
+	spare    atomic.Bool // the preallocated file is ready
+	diskFull atomic.Bool // the disk has no room for it; until the next segment begins
 }
 
 func (b *builder) wake() {
@@ -55,7 +55,7 @@ func (b *builder) wrote(l *Log, n int64, seg *segmentInfo) {
 // take returns the file that becomes the next segment, and its size. It renames the spare file before the builder can make
 // another one, so that the builder never writes to a segment.
 func (b *builder) take(dir string) (path string, allocated int64) {
-	b.noRoom.Store(false)
+	b.diskFull.Store(false)
 	path = filepath.Join(dir, "next"+temporarySuffix)
 	if b.spare.Load() {
 		err := os.Rename(filepath.Join(dir, spareName), path)
@@ -74,12 +74,12 @@ func (b *builder) take(dir string) (path string, allocated int64) {
 func (l *Log) build(ctx context.Context) {
 	b := &l.writer.builder
 	for ctx.Err() == nil {
-		if prepares && !l.opts.NoSync && l.opts.SegmentSize >= minPrepared && b.written.Load() >= prepareAfter && !b.spare.Load() && !b.noRoom.Load() {
+		if prepares && !l.opts.NoSync && l.opts.SegmentSize >= minPrepared && b.written.Load() >= prepareAfter && !b.spare.Load() && !b.diskFull.Load() {
 			err := prepareSpare(ctx, filepath.Join(l.opts.Dir, spareName), l.opts.SegmentSize)
 			if err == nil {
 				b.spare.Store(true)
 			} else {
-				b.noRoom.Store(true)
+				b.diskFull.Store(true)
 				l.opts.Log.Debug().Err(err).Msg("No segment of the journal is prepared: it goes on without.")
 			}
 		}
@@ -171,7 +171,7 @@ func (l *Log) writeIndex(c *segment.Contents) error {
 	l.catalog.update(func() {
 		for _, s := range l.catalog.segs {
 			if s.first == c.First {
-				s.indexed, s.places = true, nil
+				s.indexed, s.entries = true, nil
 			}
 		}
 	})

@@ -14,15 +14,15 @@ type segmentInfo struct {
 	size           int64  // bytes written
 	allocated      int64  // size of the file, if it is preallocated
 	oldest, newest time.Time
-	places         []segment.Place // until its index is written
-	indexed        bool            // its index file exists
+	entries        []segment.IndexEntry // until its index is written
+	indexed        bool                 // its index file exists
 }
 
 // view is a snapshot of a segment, and where to start reading.
 type view struct {
 	first, last uint64
-	size        int64         // -1: the size of the file
-	start       segment.Place // the record to start at; number 0: the first
+	size        int64              // -1: the size of the file
+	start       segment.IndexEntry // the record to start at; number 0: the first
 	indexed     bool
 }
 
@@ -94,7 +94,7 @@ func (c *catalog) locate(from uint64) (view, bool) {
 		if last < s.first || last < from {
 			continue
 		}
-		v := view{first: s.first, last: last, size: s.size, indexed: s.indexed, start: segment.FindPlace(s.places, from)}
+		v := view{first: s.first, last: last, size: s.size, indexed: s.indexed, start: segment.FindEntry(s.entries, from)}
 		return v, true
 	}
 	return view{}, false

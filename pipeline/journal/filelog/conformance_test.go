@@ -22,43 +22,43 @@ const conformanceSegment = 1 << 20
 
 func TestLogConformance(t *testing.T) {
 	journaltest.Log(t, journaltest.LogEngine{
-		Place: func(t *testing.T) string { return t.TempDir() },
-		Open: func(ctx context.Context, place string) (journal.Log, error) {
-			return Open(ctx, Options{Dir: place, SegmentSize: conformanceSegment, Log: zerolog.Nop()})
+		NewLocation: func(t *testing.T) string { return t.TempDir() },
+		Open: func(ctx context.Context, entry string) (journal.Log, error) {
+			return Open(ctx, Options{Dir: entry, SegmentSize: conformanceSegment, Log: zerolog.Nop()})
 		},
-		Reader: func(ctx context.Context, place string) (journal.Log, error) {
-			return OpenReader(ctx, Options{Dir: place, Log: zerolog.Nop()})
+		Reader: func(ctx context.Context, entry string) (journal.Log, error) {
+			return OpenReader(ctx, Options{Dir: entry, Log: zerolog.Nop()})
 		},
 		Largest: frame.MaxBody - 1<<10, InFolder: true,
 		Snapshot: snapshotFolder, Damage: damageRecord, CutFrom: cutFrom, Tear: tearEnd, RemovePart: removePart,
 	})
 }
 
-func snapshotFolder(t *testing.T, place string) (restore func()) {
+func snapshotFolder(t *testing.T, entry string) (restore func()) {
 	copied := filepath.Join(t.TempDir(), "copy")
-	if err := os.CopyFS(copied, os.DirFS(place)); err != nil {
+	if err := os.CopyFS(copied, os.DirFS(entry)); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
-		if err := os.RemoveAll(place); err != nil {
+		if err := os.RemoveAll(entry); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.CopyFS(place, os.DirFS(copied)); err != nil {
+		if err := os.CopyFS(entry, os.DirFS(copied)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 // findRecord returns the file of a record, and where its frame begins and ends.
-func findRecord(t *testing.T, place string, record journal.Record) (path string, begin, end int) {
+func findRecord(t *testing.T, entry string, record journal.Record) (path string, begin, end int) {
 	t.Helper()
-	segments, err := segment.List(place)
+	segments, err := segment.List(entry)
 	if err != nil {
 		t.Fatal(err)
 	}
 	body := journal.AppendEntry(nil, &record.Entry)
 	for _, file := range segments {
-		path := filepath.Join(place, segment.Name(file.First))
+		path := filepath.Join(entry, segment.Name(file.First))
 		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -71,8 +71,8 @@ func findRecord(t *testing.T, place string, record journal.Record) (path string,
 	return "", 0, 0
 }
 
-func damageRecord(t *testing.T, place string, record journal.Record) {
-	path, begin, end := findRecord(t, place, record)
+func damageRecord(t *testing.T, entry string, record journal.Record) {
+	path, begin, end := findRecord(t, entry, record)
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -85,31 +85,31 @@ func damageRecord(t *testing.T, place string, record journal.Record) {
 	}
 }
 
-func cutFrom(t *testing.T, place string, record journal.Record) {
-	path, begin, end := findRecord(t, place, record)
+func cutFrom(t *testing.T, entry string, record journal.Record) {
+	path, begin, end := findRecord(t, entry, record)
 	if err := os.Truncate(path, int64(begin+rand.IntN(end-begin))); err != nil {
 		t.Fatal(err)
 	}
-	segments, err := segment.List(place)
+	segments, err := segment.List(entry)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range segments {
 		if file.First > record.Number {
-			if err := os.Remove(filepath.Join(place, segment.Name(file.First))); err != nil {
+			if err := os.Remove(filepath.Join(entry, segment.Name(file.First))); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 }
 
-func tearEnd(t *testing.T, place string) {
-	segments, err := segment.List(place)
+func tearEnd(t *testing.T, entry string) {
+	segments, err := segment.List(entry)
 	if err != nil {
 		t.Fatal(err)
 	}
 	last := segments[len(segments)-1]
-	f, err := disk.OpenFile(filepath.Join(place, segment.Name(last.First)), os.O_RDWR)
+	f, err := disk.OpenFile(filepath.Join(entry, segment.Name(last.First)), os.O_RDWR)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,8 +127,8 @@ func tearEnd(t *testing.T, place string) {
 	}
 }
 
-func removePart(t *testing.T, place string) journal.Range {
-	segments, err := segment.List(place)
+func removePart(t *testing.T, entry string) journal.Range {
+	segments, err := segment.List(entry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func removePart(t *testing.T, place string) journal.Range {
 		t.Fatalf("only %d segments", len(segments))
 	}
 	i := 1 + rand.IntN(len(segments)-3)
-	if err := os.Remove(filepath.Join(place, segment.Name(segments[i].First))); err != nil {
+	if err := os.Remove(filepath.Join(entry, segment.Name(segments[i].First))); err != nil {
 		t.Fatal(err)
 	}
 	return journal.Range{First: segments[i].First, Last: segments[i+1].First - 1}

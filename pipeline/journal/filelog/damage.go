@@ -21,8 +21,8 @@ import (
 
 const (
 	damagedFolder = "damaged"
-	// maxAside bounds the copy of damaged bytes.
-	maxAside = 16 << 20
+	// maxQuarantine bounds the copy of damaged bytes.
+	maxQuarantine = 16 << 20
 )
 
 // Damage is a place where the log is not as it was written.
@@ -36,7 +36,7 @@ type Damage struct {
 	Account string
 	ID      string
 	Time    time.Time
-	Aside   string // path of the copy of the damaged bytes; empty if there is none
+	Copy    string // path of the copy of the damaged bytes; empty if there is none
 }
 
 // losses tracks what is lost. It copies damaged bytes aside and reports each loss once.
@@ -142,10 +142,10 @@ func (l *losses) report(lost segment.Loss, r io.ReaderAt) {
 		return
 	}
 	if r != nil && lost.Size > 0 {
-		raw := make([]byte, min(lost.Size, maxAside))
+		raw := make([]byte, min(lost.Size, maxQuarantine))
 		n, _ := disk.ReadAt(r, raw, lost.Offset)
 		identify(&d, raw[:n], &lost)
-		d.Aside = l.quarantine(key, raw[:n])
+		d.Copy = l.quarantine(key, raw[:n])
 	}
 	for _, rng := range fresh {
 		d.Numbers = rng
@@ -165,8 +165,8 @@ func (l *losses) announce(d *Damage) {
 	if !d.Time.IsZero() {
 		event = event.Time("journaled", d.Time)
 	}
-	if d.Aside != "" {
-		event = event.Str("kept", d.Aside)
+	if d.Copy != "" {
+		event = event.Str("kept", d.Copy)
 	}
 	switch {
 	case d.Numbers.First == 0:

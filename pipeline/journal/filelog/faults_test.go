@@ -279,7 +279,7 @@ func TestDamageWhileRunning(t *testing.T) {
 	if len(d) != 1 || d[0].Numbers != lost || d[0].Account != "mystream" || d[0].ID != "trt_12" || !d[0].Time.Equal(entry(12).Time) {
 		t.Fatalf("%+v", d)
 	}
-	if kept, err := os.ReadFile(d[0].Aside); err != nil || !strings.Contains(string(kept), `#text":"hello 144"`) {
+	if kept, err := os.ReadFile(d[0].Copy); err != nil || !strings.Contains(string(kept), `#text":"hello 144"`) {
 		t.Fatalf("%q, %v", kept, err)
 	}
 	closeLog(t, l)

@@ -31,7 +31,7 @@ type handle struct {
 	gone  bool // guarded by files.mu: close it after its last use
 
 	mu     sync.Mutex
-	places []segment.Place
+	places []segment.IndexEntry
 	loaded bool
 }
 
@@ -98,19 +98,19 @@ func (s *files) close() {
 	}
 }
 
-// seek returns the place to start reading for a number.
-func (h *handle) seek(dir string, number uint64, indexed bool) segment.Place {
+// seek returns the index entry to start reading at for a number.
+func (h *handle) seek(dir string, number uint64, indexed bool) segment.IndexEntry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.loaded && indexed {
 		if info, err := h.f.Stat(); err == nil {
 			if c, err := segment.ReadIndex(dir, h.first, info.Size(), true); err == nil {
-				h.places = c.Places
+				h.places = c.Entries
 			}
 		}
 		h.loaded = true
 	}
-	return segment.FindPlace(h.places, number)
+	return segment.FindEntry(h.places, number)
 }
 
 // stale reports whether another file has replaced the segment.
@@ -123,12 +123,12 @@ func (h *handle) stale() bool {
 	return err == nil && !os.SameFile(here, there)
 }
 
-// learn adds a place of a segment that has no index file.
+// learn adds an index entry of a segment that has no index file.
 func (h *handle) learn(number uint64, off int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if n := len(h.places); n == 0 || number > h.places[n-1].Number && off-h.places[n-1].Offset >= segment.IndexStep {
-		h.places = append(h.places, segment.Place{Number: number, Offset: off})
+		h.places = append(h.places, segment.IndexEntry{Number: number, Offset: off})
 	}
 }
 

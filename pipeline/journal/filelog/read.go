@@ -30,25 +30,25 @@ type hints struct {
 
 type hint struct {
 	segment uint64
-	segment.Place
+	segment.IndexEntry
 }
 
-func (h *hints) find(first, number uint64) (segment.Place, bool) {
+func (h *hints) find(first, number uint64) (segment.IndexEntry, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, have := range h.ring {
 		if have.segment == first && have.Number == number {
-			return have.Place, true
+			return have.IndexEntry, true
 		}
 	}
-	return segment.Place{}, false
+	return segment.IndexEntry{}, false
 }
 
 func (h *hints) add(first, number uint64, off int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = (h.last + 1) % len(h.ring)
-	h.ring[h.last] = hint{first, segment.Place{Number: number, Offset: off}}
+	h.ring[h.last] = hint{first, segment.IndexEntry{Number: number, Offset: off}}
 }
 
 // chunk returns how many bytes to read at once for limit records.

@@ -131,7 +131,7 @@ func (l *Log) recoverLast(found segment.File, synced uint64) error {
 	if w.recovered, err = segment.ReadIDs(f, &t, min(t.Group, t.Synced+1)); err != nil {
 		return fmt.Errorf("read %s: %w", f.Name(), err)
 	}
-	seg := &segmentInfo{first: found.First, last: t.Last, size: t.End, allocated: found.Size, oldest: t.Oldest, newest: t.Newest, places: t.Places}
+	seg := &segmentInfo{first: found.First, last: t.Last, size: t.End, allocated: found.Size, oldest: t.Oldest, newest: t.Newest, entries: t.Entries}
 	l.catalog.segs = append(l.catalog.segs, seg)
 	for _, lost := range t.Losses {
 		l.losses.report(lost, f)

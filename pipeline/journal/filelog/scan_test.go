@@ -216,11 +216,11 @@ func TestGapSet(t *testing.T) {
 }
 
 func FuzzIndex(f *testing.F) {
-	c := segment.Contents{First: 5, Last: 9, Count: 5, Size: 1000, Oldest: epoch, Newest: epoch, Places: []segment.Place{{Number: 5, Offset: 30}, {Number: 7, Offset: 500}}}
+	c := segment.Contents{First: 5, Last: 9, Count: 5, Size: 1000, Oldest: epoch, Newest: epoch, Entries: []segment.IndexEntry{{Number: 5, Offset: 30}, {Number: 7, Offset: 500}}}
 	f.Add(c.Marshal())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := segment.ParseIndex(bytes.NewReader(b), 5, 1000, true)
-		if err == nil && (got.First != 5 || got.Size != 1000 || len(got.Places) > 1000) {
+		if err == nil && (got.First != 5 || got.Size != 1000 || len(got.Entries) > 1000) {
 			t.Fatalf("%+v", got)
 		}
 	})

@@ -187,7 +187,7 @@ func (v *verification) missing(lost segment.Loss) {
 func (v *verification) lost(lost segment.Loss, r io.ReaderAt) {
 	d := Damage{Segment: segment.Name(lost.Segment), Offset: lost.Offset, Size: lost.Size, Time: lost.Before}
 	if r != nil && lost.Size > 0 {
-		raw := make([]byte, min(lost.Size, maxAside))
+		raw := make([]byte, min(lost.Size, maxQuarantine))
 		n, _ := disk.ReadAt(r, raw, lost.Offset)
 		identify(&d, raw[:n], &lost)
 	}

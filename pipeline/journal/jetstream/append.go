@@ -54,7 +54,7 @@ func (l *Log) Append(ctx context.Context, entries []journal.Entry) ([]uint64, er
 			n++
 		}
 		if err := l.store(ctx, rest[:n]); err != nil {
-			return nil, l.link.fail(fmt.Sprintf("write %d entries to the journal", len(rest)), err)
+			return nil, l.client.fail(fmt.Sprintf("write %d entries to the journal", len(rest)), err)
 		}
 		t := l.snapshot().table
 		for _, w := range rest[:n] {
@@ -66,7 +66,7 @@ func (l *Log) Append(ctx context.Context, entries []journal.Entry) ([]uint64, er
 }
 
 func (l *Log) prepare(entries []journal.Entry) ([]write, error) {
-	limit, setting := l.link.nc.MaxPayload(), "max_payload"
+	limit, setting := l.client.nc.MaxPayload(), "max_payload"
 	if largest := l.snapshot().largest; largest > 0 && largest < limit {
 		limit, setting = largest, "max_msg_size of stream "+StreamName
 	}
@@ -75,7 +75,7 @@ func (l *Log) prepare(entries []journal.Entry) ([]write, error) {
 		e := &entries[i]
 		data := journal.AppendEntry(make([]byte, 0, journal.EntrySize(e)), e)
 		if size := int64(len(data) + len(e.ID) + headerRoom); size > limit {
-			return nil, fmt.Errorf("%w: %s of %d bytes; the server %s takes %d (%s)", journal.ErrTooLarge, e.ID, size, l.link.name(), limit, setting)
+			return nil, fmt.Errorf("%w: %s of %d bytes; the server %s takes %d (%s)", journal.ErrTooLarge, e.ID, size, l.client.name(), limit, setting)
 		}
 		writes[i] = write{entry: e, msg: &nats.Msg{
 			Subject: "relay.journal." + shard + "." + token(e.Account), Data: data, Header: nats.Header{natsjs.MsgIDHeader: {e.ID}},
@@ -146,7 +146,7 @@ func (l *Log) store(ctx context.Context, writes []write) error {
 
 // explain adds the likely cause to an error of a write.
 func (l *Log) explain(err error) error {
-	if (errors.Is(err, errNobody) || errors.Is(err, errNoAnswer)) && l.link.nc.ConnectedClusterName() != "" && l.state.singleReplica() {
+	if (errors.Is(err, errNoResponders) || errors.Is(err, errNoAnswer)) && l.client.nc.ConnectedClusterName() != "" && l.state.singleReplica() {
 		return fmt.Errorf("%w: %w", errNoReplica, err)
 	}
 	return err
@@ -181,7 +181,7 @@ func (l *Log) findStored(ctx context.Context, writes []write) error {
 
 // holds reports whether the stream has an entry with this id at that sequence.
 func (l *Log) holds(ctx context.Context, sequence uint64, id string) (bool, error) {
-	msg, err := l.link.get(ctx, sequence, false)
+	msg, err := l.client.get(ctx, sequence, false)
 	if notFound(err) {
 		return false, nil
 	}
@@ -230,12 +230,12 @@ func (l *Log) publish(ctx context.Context, writes []write) error {
 			w.msg.Header[offsetHeader] = text
 		}
 	}
-	if l.pace.batch(len(left)) {
+	if l.tuner.batch(len(left)) {
 		start := time.Now()
 		err := l.publishBatch(ctx, left, v.last)
 		if !refusedWith(err, codeBatchDuplicate) {
 			if err == nil {
-				l.pace.measured(len(left), true, time.Since(start))
+				l.tuner.measured(len(left), true, time.Since(start))
 			}
 			return err
 		}
@@ -244,7 +244,7 @@ func (l *Log) publish(ctx context.Context, writes []write) error {
 	start := time.Now()
 	err := l.publishAll(ctx, left, v.last)
 	if err == nil {
-		l.pace.measured(len(left), false, time.Since(start))
+		l.tuner.measured(len(left), false, time.Since(start))
 	}
 	return err
 }
@@ -266,7 +266,7 @@ func (l *Log) publishAll(ctx context.Context, left []*write, last uint64) error 
 	}
 	duplicates := 0
 	var refused error
-	err := l.link.ask(ctx, msgs, func(i int, answer *nats.Msg) error {
+	err := l.client.ask(ctx, msgs, func(i int, answer *nats.Msg) error {
 		var ack pubAck
 		if err := readAnswer(answer, &ack); err != nil {
 			if refused == nil {
@@ -302,7 +302,7 @@ func (l *Log) publishEach(ctx context.Context, left []*write, last uint64) error
 		w.sequence = 0
 		for w.sequence == 0 {
 			w.msg.Header[natsjs.ExpectedLastSeqHeader] = []string{strconv.FormatUint(last, 10)}
-			answer, err := l.link.request(ctx, w.msg)
+			answer, err := l.client.request(ctx, w.msg)
 			var ack pubAck
 			if err == nil {
 				err = readAnswer(answer, &ack)
@@ -347,12 +347,12 @@ func (l *Log) publishBatch(ctx context.Context, left []*write, last uint64) erro
 	left[0].msg.Header[natsjs.ExpectedLastSeqHeader] = []string{strconv.FormatUint(last, 10)}
 	end := left[len(left)-1]
 	for _, w := range left[:len(left)-1] {
-		if err := l.link.nc.PublishMsg(w.msg); err != nil {
-			return l.link.answered(ctx, err)
+		if err := l.client.nc.PublishMsg(w.msg); err != nil {
+			return l.client.answered(ctx, err)
 		}
 	}
 	end.msg.Header[batchCommit] = []string{"1"}
-	answer, err := l.link.request(ctx, end.msg)
+	answer, err := l.client.request(ctx, end.msg)
 	if err != nil {
 		return err
 	}
@@ -361,7 +361,7 @@ func (l *Log) publishBatch(ctx context.Context, left []*write, last uint64) erro
 		return err
 	}
 	if ack.Batch != id[0] || ack.Count != len(left) {
-		l.pace.never = true // a server before 2.12 treats the messages of a batch as single ones
+		l.tuner.never = true // a server before 2.12 treats the messages of a batch as single ones
 		return fmt.Errorf("the server stored %d of the %d messages of a batch", ack.Count, len(left))
 	}
 	for i, w := range left {

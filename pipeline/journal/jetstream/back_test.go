@@ -117,7 +117,7 @@ func TestDeletedStream(t *testing.T) {
 	l := openOn(t, dial(t, p.URL()))
 	appendAll(t, l, entries(0, 30))
 	for _, stream := range []string{StreamName, bucketStream} {
-		if err := l.link.api(t.Context(), "STREAM.DELETE."+stream, nil, nil); err != nil {
+		if err := l.client.api(t.Context(), "STREAM.DELETE."+stream, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -38,9 +38,9 @@ func TestSpeed(t *testing.T) {
 					}
 					switch mode {
 					case "all at once":
-						l.pace.never = true
+						l.tuner.never = true
 					case "batch":
-						l.pace = pace{single: costs{1 << 40}, batches: costs{1}}
+						l.tuner = batchTuner{single: costs{1 << 40}, batches: costs{1}}
 					}
 					appendAll(t, l, all)
 				}

@@ -20,7 +20,7 @@ func openCluster(t *testing.T, servers []*natstest.Server, change ...func(*Optio
 		urls = append(urls, s.URL())
 	}
 	nc := dial(t, strings.Join(urls, ","))
-	k := newLink(t.Context(), nc, openedLog(t))
+	k := newClient(t.Context(), nc, openedLog(t))
 	defer k.close()
 	eventually(t, "the cluster has three nodes", func() bool {
 		probe := stateConfig()
@@ -36,7 +36,7 @@ func openCluster(t *testing.T, servers []*natstest.Server, change ...func(*Optio
 // leader is the server that leads the journal's stream.
 func leader(t *testing.T, l *opened, servers []*natstest.Server) *natstest.Server {
 	t.Helper()
-	info, err := l.link.info(t.Context(), StreamName, nil)
+	info, err := l.client.info(t.Context(), StreamName, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func leader(t *testing.T, l *opened, servers []*natstest.Server) *natstest.Serve
 func TestLeaderKilled(t *testing.T) {
 	servers := natstest.StartCluster(t, natsServer, 3)
 	l := openCluster(t, servers)
-	info, err := l.link.info(t.Context(), StreamName, nil)
+	info, err := l.client.info(t.Context(), StreamName, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestLeaderKilled(t *testing.T) {
 		}
 		down.Restart()
 		eventually(t, "all three are current", func() bool {
-			info, err := l.link.info(t.Context(), StreamName, nil)
+			info, err := l.client.info(t.Context(), StreamName, nil)
 			if err != nil || info.Cluster == nil || len(info.Cluster.Replicas) != 2 {
 				return false
 			}
@@ -127,7 +127,7 @@ func TestOneReplica(t *testing.T) {
 		if err != nil {
 			return false
 		}
-		info, err := log.link.info(t.Context(), StreamName, nil)
+		info, err := log.client.info(t.Context(), StreamName, nil)
 		if err == nil && info.Config.Replicas == 3 {
 			l = &opened{log, state, nil}
 			return true

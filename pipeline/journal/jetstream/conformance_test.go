@@ -111,7 +111,7 @@ func TestConformance(t *testing.T) {
 	servers := make(map[string]*natstest.Server)
 	t.Run("log", func(t *testing.T) {
 		journaltest.Log(t, journaltest.LogEngine{
-			Place: newPlace(servers), Open: opener(Open).log, Reader: opener(Attach).log, ReaderAppends: true, Largest: 1<<20 - 4096,
+			NewLocation: newPlace(servers), Open: opener(Open).log, Reader: opener(Attach).log, ReaderAppends: true, Largest: 1<<20 - 4096,
 			Damage: func(t *testing.T, place string, record journal.Record) {
 				changeFile(t, servers[place], record.Data, func(content []byte, at int) []byte {
 					content[at+len(record.Data)/2] ^= 0x10
@@ -138,6 +138,6 @@ func TestConformance(t *testing.T) {
 		})
 	})
 	t.Run("state", func(t *testing.T) {
-		journaltest.State(t, journaltest.StateEngine{Place: newPlace(servers), Open: opener(Open).state})
+		journaltest.State(t, journaltest.StateEngine{NewLocation: newPlace(servers), Open: opener(Open).state})
 	})
 }

@@ -247,7 +247,7 @@ func openedLog(t testing.TB) zerolog.Logger { return zerolog.New(zerolog.NewTest
 // bucketOf is the state as other clients see it.
 func bucketOf(t testing.TB, s *State) natsjs.KeyValue {
 	t.Helper()
-	js, err := natsjs.New(s.link.nc)
+	js, err := natsjs.New(s.client.nc)
 	if err != nil {
 		t.Fatal(err)
 	}

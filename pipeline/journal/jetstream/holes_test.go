@@ -29,7 +29,7 @@ func TestHolesOfAnOlderView(t *testing.T) {
 	appendAll(t, owner, entries(0, 10))
 	log := attachTo(t, p)
 	older := log.snapshot()
-	if err := owner.link.api(t.Context(), "STREAM.MSG.DELETE."+StreamName, map[string]any{"seq": 3}, nil); err != nil {
+	if err := owner.client.api(t.Context(), "STREAM.MSG.DELETE."+StreamName, map[string]any{"seq": 3}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := owner.Reserve(t.Context(), 20); err != nil {

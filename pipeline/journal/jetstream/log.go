@@ -16,14 +16,14 @@ import (
 
 // Log is a [journal.Log] in a stream of a JetStream server. Its methods are safe for concurrent use.
 type Log struct {
-	link      *link
+	client    *client
 	state     *State
 	retention time.Duration
 	replicas  int
 	attached  bool
 
 	writing sync.Mutex // held while writing, or while finding out what the stream holds
-	pace    pace       // guarded by writing
+	tuner   batchTuner // guarded by writing
 	recent  recent     // guarded by writing
 
 	mu sync.Mutex
@@ -63,7 +63,7 @@ func (l *Log) start(ctx context.Context, info *streamInfo, generation uint64) er
 	if err != nil {
 		return err
 	}
-	l.pace.never = !info.Config.AllowAtomicPublish // neither does a server before 2.12
+	l.tuner.never = !info.Config.AllowAtomicPublish // neither does a server before 2.12
 	l.take(info, generation, t)
 	if from := t.Epochs[len(t.Epochs)-1].From; from > info.State.LastSeq+1 && !l.attached {
 		// The stream went back in time while nobody watched.
@@ -86,7 +86,7 @@ func (l *Log) rememberNewest(ctx context.Context, last uint64) error {
 	if last == 0 {
 		return nil
 	}
-	msg, err := l.link.get(ctx, last, false)
+	msg, err := l.client.get(ctx, last, false)
 	if notFound(err) {
 		return nil
 	}
@@ -163,28 +163,28 @@ func (l *Log) Size() int64 {
 func (l *Log) Close() error {
 	l.end()
 	<-l.done
-	l.link.close()
+	l.client.close()
 	return nil
 }
 
 // How often the log asks the server for changes that no answer reports: records dropped by age or by an operator, and,
 // in an attached log, new ones.
 const (
-	lookEvery   = 2 * time.Second
-	attachEvery = 200 * time.Millisecond
+	refreshEvery = 2 * time.Second
+	attachEvery  = 200 * time.Millisecond
 )
 
 // follow keeps the view up to date.
 func (l *Log) follow(ctx context.Context) {
 	defer close(l.done)
-	every := lookEvery
+	every := refreshEvery
 	if l.attached {
 		every = attachEvery
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	again := l.link.nc.StatusChanged(nats.CONNECTED)
-	defer l.link.nc.RemoveStatusListener(again)
+	again := l.client.nc.StatusChanged(nats.CONNECTED)
+	defer l.client.nc.RemoveStatusListener(again)
 	said := ""
 	for {
 		select {
@@ -204,7 +204,7 @@ func (l *Log) follow(ctx context.Context) {
 			said = ""
 		case ctx.Err() == nil && !errors.Is(err, errLost) && err.Error() != said:
 			said = err.Error()
-			l.link.log.Warn().Err(err).Str("server", l.link.name()).Msg("cannot see what the journal's server holds")
+			l.client.log.Warn().Err(err).Str("server", l.client.name()).Msg("cannot see what the journal's server holds")
 		}
 	}
 }
@@ -228,8 +228,8 @@ func (l *Log) reread(ctx context.Context) error { return l.rereadAll(ctx, false)
 // rereadAll optionally also reads the table if the stream has not changed. That is needed before a write, since numbers
 // may have been reserved.
 func (l *Log) rereadAll(ctx context.Context, always bool) error {
-	generation := l.link.generation()
-	info, err := l.link.info(ctx, StreamName, nil)
+	generation := l.client.generation()
+	info, err := l.client.info(ctx, StreamName, nil)
 	if err != nil {
 		return err
 	}
@@ -256,14 +256,14 @@ func (l *Log) Reserve(ctx context.Context, last uint64) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	if err := l.current(ctx); err != nil {
-		return l.link.fail(fmt.Sprintf("reserve the numbers up to %d", last), err)
+		return l.client.fail(fmt.Sprintf("reserve the numbers up to %d", last), err)
 	}
 	v := l.snapshot()
 	if last <= v.top() {
 		return nil
 	}
 	if err := l.adopt(ctx, v.table.begin(v.last, last, v.top()+1, time.Now())); err != nil {
-		return l.link.fail(fmt.Sprintf("reserve the numbers up to %d", last), err)
+		return l.client.fail(fmt.Sprintf("reserve the numbers up to %d", last), err)
 	}
 	return nil
 }
@@ -271,9 +271,9 @@ func (l *Log) Reserve(ctx context.Context, last uint64) error {
 // Gaps implements [journal.Log]. A record that was deleted on the server, or that the server found damaged, is a gap.
 func (l *Log) Gaps(ctx context.Context) ([]journal.Range, error) {
 	v := l.snapshot()
-	info, err := l.link.info(ctx, StreamName, map[string]any{"deleted_details": true})
+	info, err := l.client.info(ctx, StreamName, map[string]any{"deleted_details": true})
 	if err != nil && !noStream(err) {
-		return nil, l.link.fail("look for gaps in the journal", err)
+		return nil, l.client.fail("look for gaps in the journal", err)
 	}
 	var ranges []journal.Range
 	for _, g := range v.table.Gaps {
@@ -287,11 +287,11 @@ func (l *Log) Gaps(ctx context.Context) ([]journal.Range, error) {
 			}
 		}
 	}
-	return joined(ranges), nil
+	return mergeRanges(ranges), nil
 }
 
-// joined sorts ranges and merges those that touch.
-func joined(ranges []journal.Range) []journal.Range {
+// mergeRanges sorts ranges and merges those that touch.
+func mergeRanges(ranges []journal.Range) []journal.Range {
 	slices.SortFunc(ranges, func(a, b journal.Range) int {
 		if a.First < b.First {
 			return -1
@@ -317,7 +317,7 @@ func (l *Log) DropBefore(ctx context.Context, t time.Time) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	if err := l.dropBefore(ctx, t); err != nil {
-		return l.link.fail("drop old records of the journal", err)
+		return l.client.fail("drop old records of the journal", err)
 	}
 	return nil
 }
@@ -339,7 +339,7 @@ func (l *Log) dropBefore(ctx context.Context, t time.Time) error {
 		if first {
 			middle = low // usually there is nothing to drop
 		}
-		msg, err := l.link.get(ctx, middle, true)
+		msg, err := l.client.get(ctx, middle, true)
 		if notFound(err) {
 			high = middle
 			continue
@@ -356,7 +356,7 @@ func (l *Log) dropBefore(ctx context.Context, t time.Time) error {
 	if low == v.first {
 		return nil
 	}
-	if err := l.link.api(ctx, "STREAM.PURGE."+StreamName, natsjs.StreamPurgeRequest{Sequence: low}, nil); err != nil {
+	if err := l.client.api(ctx, "STREAM.PURGE."+StreamName, natsjs.StreamPurgeRequest{Sequence: low}, nil); err != nil {
 		return err
 	}
 	l.mu.Lock()

@@ -111,7 +111,7 @@ func TestOpenAgain(t *testing.T) {
 		}
 	}
 	t.Run("second", func(t *testing.T) { check(t, openOn(t, nc)) })
-	if err := (&link{nc: nc}).api(t.Context(), "STREAM.DELETE."+bucketStream, nil, nil); err != nil {
+	if err := (&client{nc: nc}).api(t.Context(), "STREAM.DELETE."+bucketStream, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("without its bucket", func(t *testing.T) {
@@ -195,7 +195,7 @@ func TestRemovedRecords(t *testing.T) {
 	l := openOn(t, nc)
 	appendAll(t, l, entries(0, 20))
 	for _, sequence := range []int{7, 8, 20} {
-		if err := l.link.api(t.Context(), "STREAM.MSG.DELETE."+StreamName, map[string]any{"seq": sequence}, nil); err != nil {
+		if err := l.client.api(t.Context(), "STREAM.MSG.DELETE."+StreamName, map[string]any{"seq": sequence}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -210,7 +210,7 @@ func TestRemovedRecords(t *testing.T) {
 	l.recent = recent{}
 	l.writing.Unlock()
 	wantEqual(t, "healed", appendAll(t, l, entries(19, 20)), upTo(23, 23))
-	if err := l.link.api(t.Context(), "STREAM.PURGE."+StreamName, nil, nil); err != nil {
+	if err := l.client.api(t.Context(), "STREAM.PURGE."+StreamName, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the purge is noticed", func() bool {
@@ -330,7 +330,7 @@ func TestFormerJournal(t *testing.T) {
 	nc := dial(t, p.URL())
 	former := journalConfig(time.Hour)
 	former.Subjects = []string{"relay.journal.*", "relay.reject.*"}
-	if err := (&link{nc: nc}).api(t.Context(), "STREAM.CREATE."+StreamName, former, nil); err != nil {
+	if err := (&client{nc: nc}).api(t.Context(), "STREAM.CREATE."+StreamName, former, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, open := range []func(context.Context, Options) (*Log, *State, error){Open, Attach} {
@@ -346,7 +346,7 @@ func TestOperatorsSettings(t *testing.T) {
 	p := natstest.StartProgram(t, natsServer)
 	nc := dial(t, p.URL())
 	t.Run("first", func(t *testing.T) { openOn(t, nc) })
-	k := &link{nc: nc}
+	k := &client{nc: nc}
 	info, err := k.info(t.Context(), StreamName, nil)
 	if err != nil {
 		t.Fatal(err)

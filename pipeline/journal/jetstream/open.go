@@ -69,7 +69,7 @@ func Attach(ctx context.Context, o Options) (*Log, *State, error) {
 }
 
 func open(ctx context.Context, o Options, attach bool) (_ *Log, _ *State, err error) {
-	l := newLink(ctx, o.Conn, o.Log)
+	l := newClient(ctx, o.Conn, o.Log)
 	defer func() {
 		if err != nil {
 			l.close()
@@ -94,13 +94,13 @@ func open(ctx context.Context, o Options, attach bool) (_ *Log, _ *State, err er
 	if err != nil {
 		return nil, nil, l.fail("open the journal", err)
 	}
-	s := &State{link: l, replicas: o.Replicas, attached: attach, single: info.Config.Replicas == 1}
+	s := &State{client: l, replicas: o.Replicas, attached: attach, single: info.Config.Replicas == 1}
 	if !attach {
 		if _, err := l.ensure(ctx, stateConfig(), o.Replicas); err != nil {
 			return nil, nil, l.fail("open the journal's state", err)
 		}
 	}
-	log := &Log{link: l, state: s, retention: o.Retention, replicas: o.Replicas, attached: attach}
+	log := &Log{client: l, state: s, retention: o.Retention, replicas: o.Replicas, attached: attach}
 	log.at.changed = make(chan struct{})
 	if err := log.start(ctx, info, generation); err != nil {
 		return nil, nil, l.fail("open the journal", err)
@@ -122,7 +122,7 @@ func (s *State) loadTable(ctx context.Context) (*table, error) {
 	}
 	var t table
 	if err := json.Unmarshal(value, &t); err != nil || !t.valid() {
-		s.link.log.Error().AnErr("error", err).Str("bucket", Bucket).Str("key", epochsKey).Msg("the journal's epochs cannot be read; they are found out again from its records")
+		s.client.log.Error().AnErr("error", err).Str("bucket", Bucket).Str("key", epochsKey).Msg("the journal's epochs cannot be read; they are found out again from its records")
 		return nil, nil //nolint:nilnil // treated as missing
 	}
 	s.mu.Lock()

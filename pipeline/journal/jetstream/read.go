@@ -31,7 +31,7 @@ type stored struct {
 func (l *Log) Read(ctx context.Context, from uint64, limit int) ([]journal.Record, error) {
 	records, err := l.readSettled(ctx, from, limit)
 	if err != nil {
-		return nil, l.link.fail(fmt.Sprintf("read the journal from number %d", from), err)
+		return nil, l.client.fail(fmt.Sprintf("read the journal from number %d", from), err)
 	}
 	return records, nil
 }
@@ -47,7 +47,7 @@ func (l *Log) readSettled(ctx context.Context, from uint64, limit int) ([]journa
 			return nil, err
 		}
 		// If the stream has gone back meanwhile, its sequences have other numbers.
-		if now := l.snapshot(); now.table == v.table && (l.attached || l.link.generation() == v.generation) {
+		if now := l.snapshot(); now.table == v.table && (l.attached || l.client.generation() == v.generation) {
 			return records, l.noteHoles(ctx, &v, holes)
 		}
 		if ctx.Err() != nil {
@@ -66,7 +66,7 @@ func (l *Log) settled(ctx context.Context, from uint64) (view, error) {
 		}
 		return l.snapshot(), nil
 	}
-	if l.attached || v.generation == l.link.generation() {
+	if l.attached || v.generation == l.client.generation() {
 		return v, nil
 	}
 	l.writing.Lock()
@@ -93,7 +93,7 @@ func (l *Log) read(ctx context.Context, v *view, from uint64, limit int) (record
 		for _, m := range msgs {
 			e, err := journal.ParseEntry(m.data)
 			if err != nil {
-				l.link.log.Error().Uint64("sequence", m.sequence).Str("stream", StreamName).Msg("a message of the journal's stream is none of relay's; it is passed over")
+				l.client.log.Error().Uint64("sequence", m.sequence).Str("stream", StreamName).Msg("a message of the journal's stream is none of relay's; it is passed over")
 				continue
 			}
 			records = append(records, journal.Record{Number: v.table.number(m.sequence), Entry: e})
@@ -106,7 +106,7 @@ func (l *Log) read(ctx context.Context, v *view, from uint64, limit int) (record
 // fetch returns messages in a range of sequences in order, at most limit, and the missing sequences before the last of
 // them. It returns none only if the stream's leader has none.
 func (l *Log) fetch(ctx context.Context, from, last uint64, limit int) (msgs []stored, holes []journal.Range, err error) {
-	batch, err := l.link.batch(ctx, from, last, min(limit, readMax))
+	batch, err := l.client.batch(ctx, from, last, min(limit, readMax))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -148,7 +148,7 @@ func (l *Log) fetch(ctx context.Context, from, last uint64, limit int) (msgs []s
 // fromLeader asks the stream's leader for the first message in a range, nil if there is none. It returns the sequences
 // before it as a hole.
 func (l *Log) fromLeader(ctx context.Context, from, last uint64) (found *stored, hole journal.Range, err error) {
-	msg, err := l.link.get(ctx, from, true)
+	msg, err := l.client.get(ctx, from, true)
 	switch {
 	case notFound(err), err == nil && msg.Sequence > last:
 		return nil, journal.Range{First: from, Last: last}, nil
@@ -166,7 +166,7 @@ func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Range) err
 	if len(holes) == 0 {
 		return nil
 	}
-	info, err := l.link.info(ctx, StreamName, nil)
+	info, err := l.client.info(ctx, StreamName, nil)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Range) err
 			continue
 		}
 		lost := journal.Range{First: t.number(hole.First), Last: t.number(hole.Last)}
-		l.link.log.Error().Str("server", l.link.name()).Uint64("from", lost.First).Uint64("to", lost.Last).
+		l.client.log.Error().Str("server", l.client.name()).Uint64("from", lost.First).Uint64("to", lost.Last).
 			Msg("records are missing from the journal's stream: they were deleted on the server, or are damaged. What is missing is asked of the history")
 		t = t.lose(lost, time.Now())
 	}
@@ -203,17 +203,17 @@ func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Range) err
 //
 // Headers with the sequences are most of the cost of reading, so batch first asks for none. If the answer has as many
 // messages as there are sequences in its range, each sequence is known.
-func (l *link) batch(ctx context.Context, from, last uint64, limit int) ([]stored, error) {
+func (c *client) batch(ctx context.Context, from, last uint64, limit int) ([]stored, error) {
 	if rng := last - from + 1; rng < uint64(limit) { //nolint:gosec // not negative
 		limit = int(rng) //nolint:gosec // less than limit
 	}
-	msgs, end, err := l.directGet(ctx, from, limit, true)
+	msgs, end, err := c.directGet(ctx, from, limit, true)
 	if err != nil {
 		return nil, err
 	}
 	if n := uint64(len(msgs)); n > 0 && msgs[0].sequence == 0 {
 		if from+n-1 != end { // some in between were deleted
-			if msgs, _, err = l.directGet(ctx, from, limit, false); err != nil {
+			if msgs, _, err = c.directGet(ctx, from, limit, false); err != nil {
 				return nil, err
 			}
 		} else {
@@ -228,21 +228,21 @@ func (l *link) batch(ctx context.Context, from, last uint64, limit int) ([]store
 	return msgs, nil
 }
 
-// directGet sends the request of [link.batch]. If bare is set and supported, the messages have no sequences. end is the
+// directGet sends the request of [client.batch]. If bare is set and supported, the messages have no sequences. end is the
 // sequence of the last one.
-func (l *link) directGet(ctx context.Context, from uint64, limit int, bare bool) (msgs []stored, end uint64, err error) {
+func (c *client) directGet(ctx context.Context, from uint64, limit int, bare bool) (msgs []stored, end uint64, err error) {
 	request, err := json.Marshal(map[string]any{"seq": from, "batch": limit, "max_bytes": readBytes, "no_hdr": bare})
 	if err != nil {
 		return nil, 0, fmt.Errorf("encode a request: %w", err)
 	}
-	inbox := l.nc.NewInbox()
-	answers, err := l.listen(ctx, inbox, limit+1)
+	inbox := c.nc.NewInbox()
+	answers, err := c.listen(ctx, inbox, limit+1)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer answers.end()
-	if err := l.nc.PublishRequest("$JS.API.DIRECT.GET."+StreamName, inbox, request); err != nil {
-		return nil, 0, l.answered(ctx, err)
+	if err := c.nc.PublishRequest("$JS.API.DIRECT.GET."+StreamName, inbox, request); err != nil {
+		return nil, 0, c.answered(ctx, err)
 	}
 	for {
 		m, err := answers.next(ctx)
@@ -263,7 +263,7 @@ func (l *link) directGet(ctx context.Context, from uint64, limit int, bare bool)
 
 var errIncomplete = errors.New("a message is missing from the server's answer")
 
-// directHeader parses the headers of an answer to [link.directGet]: the sequence of the message and that of the
+// directHeader parses the headers of an answer to [client.directGet]: the sequence of the message and that of the
 // previous one. At the end of the answer, the previous one is the last message.
 func directHeader(m *nats.Msg) (sequence, previous uint64, ended bool, err error) {
 	if len(m.Header) == 0 {
@@ -276,7 +276,7 @@ func directHeader(m *nats.Msg) (sequence, previous uint64, ended bool, err error
 	case "404":
 		return 0, 0, true, nil
 	case "503":
-		return 0, 0, true, errNobody
+		return 0, 0, true, errNoResponders
 	default:
 		return 0, 0, true, fmt.Errorf("the server refuses to read: %s %s", status, m.Header.Get("Description"))
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 // request sends a message to be stored and returns the answer.
-func (l *link) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
-	lost, err := l.connected()
+func (c *client) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
+	lost, err := c.connected()
 	if err != nil {
 		return nil, err
 	}
@@ -32,14 +32,14 @@ func (l *link) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 		case <-ended:
 		}
 	}()
-	answer, err := l.nc.RequestMsgWithContext(ctx, msg)
+	answer, err := c.nc.RequestMsgWithContext(ctx, msg)
 	close(ended)
 	<-watched
-	return answer, l.answered(ctx, err)
+	return answer, c.answered(ctx, err)
 }
 
 // api sends an idempotent request to the JetStream API. answer may be nil. A refusal is a [natsjs.APIError].
-func (l *link) api(ctx context.Context, subject string, request, answer any) error {
+func (c *client) api(ctx context.Context, subject string, request, answer any) error {
 	var data []byte
 	if request != nil {
 		var err error
@@ -47,8 +47,8 @@ func (l *link) api(ctx context.Context, subject string, request, answer any) err
 			return fmt.Errorf("encode a request: %w", err)
 		}
 	}
-	subject, inbox := "$JS.API."+subject, l.nc.NewInbox()
-	answers, err := l.listen(ctx, inbox, int(apiTime/apiAgain)+1)
+	subject, inbox := "$JS.API."+subject, c.nc.NewInbox()
+	answers, err := c.listen(ctx, inbox, int(apiTime/apiAgain)+1)
 	if err != nil {
 		return err
 	}
@@ -57,19 +57,19 @@ func (l *link) api(ctx context.Context, subject string, request, answer any) err
 	defer again.Stop()
 	answers.idle.Reset(apiTime)
 	for {
-		if err := l.nc.PublishRequest(subject, inbox, data); err != nil {
-			return l.answered(ctx, err)
+		if err := c.nc.PublishRequest(subject, inbox, data); err != nil {
+			return c.answered(ctx, err)
 		}
 		select {
 		case m := <-answers.ch:
-			_ = l.answered(ctx, nil) // any response counts as an answer
+			_ = c.answered(ctx, nil) // any response counts as an answer
 			return readAnswer(m, answer)
 		case <-answers.lost:
 			return errLost
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-answers.idle.C:
-			return l.answered(ctx, errNoAnswer)
+			return c.answered(ctx, errNoAnswer)
 		case <-again.C:
 		}
 	}
@@ -77,7 +77,7 @@ func (l *link) api(ctx context.Context, subject string, request, answer any) err
 
 func readAnswer(msg *nats.Msg, answer any) error {
 	if msg.Header.Get("Status") == "503" {
-		return errNobody
+		return errNoResponders
 	}
 	var refused struct {
 		Error *natsjs.APIError `json:"error"`
@@ -105,17 +105,17 @@ func refusedWith(err error, codes ...natsjs.ErrorCode) bool {
 
 // ask publishes messages all at once and calls visit with each answer and the index of its message. It fails when no
 // answer arrives for a while.
-func (l *link) ask(ctx context.Context, msgs []*nats.Msg, visit func(i int, answer *nats.Msg) error) error {
-	inbox := l.nc.NewInbox()
-	answers, err := l.listen(ctx, inbox+".*", len(msgs))
+func (c *client) ask(ctx context.Context, msgs []*nats.Msg, visit func(i int, answer *nats.Msg) error) error {
+	inbox := c.nc.NewInbox()
+	answers, err := c.listen(ctx, inbox+".*", len(msgs))
 	if err != nil {
 		return err
 	}
 	defer answers.end()
 	for i, m := range msgs {
 		m.Reply = inbox + "." + strconv.Itoa(i)
-		if err := l.nc.PublishMsg(m); err != nil {
-			return l.answered(ctx, err)
+		if err := c.nc.PublishMsg(m); err != nil {
+			return c.answered(ctx, err)
 		}
 	}
 	for range msgs {
@@ -136,7 +136,7 @@ func (l *link) ask(ctx context.Context, msgs []*nats.Msg, visit func(i int, answ
 
 // answers receives the answers to one or more requests.
 type answers struct {
-	link *link
+	link *client
 	sub  *nats.Subscription
 	ch   chan *nats.Msg
 	lost <-chan struct{}
@@ -144,17 +144,17 @@ type answers struct {
 }
 
 // listen starts to receive answers, at most most of them.
-func (l *link) listen(ctx context.Context, subject string, most int) (*answers, error) {
-	lost, err := l.connected()
+func (c *client) listen(ctx context.Context, subject string, most int) (*answers, error) {
+	lost, err := c.connected()
 	if err != nil {
 		return nil, err
 	}
 	ch := make(chan *nats.Msg, most)
-	sub, err := l.nc.ChanSubscribe(subject, ch)
+	sub, err := c.nc.ChanSubscribe(subject, ch)
 	if err != nil {
-		return nil, l.answered(ctx, err)
+		return nil, c.answered(ctx, err)
 	}
-	return &answers{link: l, sub: sub, ch: ch, lost: lost, idle: time.NewTimer(ackTime)}, nil
+	return &answers{link: c, sub: sub, ch: ch, lost: lost, idle: time.NewTimer(ackTime)}, nil
 }
 
 func (a *answers) end() {

@@ -18,7 +18,7 @@ import (
 // State is a [journal.State] in a key-value bucket of a JetStream server. Other clients may use the bucket too. Its
 // methods are safe for concurrent use.
 type State struct {
-	link     *link
+	client   *client
 	replicas int
 	attached bool
 
@@ -61,7 +61,7 @@ func (s *State) fail(what, key string, err error) error {
 	if errors.Is(err, journal.ErrNoKey) || errors.Is(err, journal.ErrRevision) {
 		return fmt.Errorf("%s %s of the journal's state: %w", what, key, err)
 	}
-	return s.link.fail(fmt.Sprintf("%s %s of the journal's state", what, key), err)
+	return s.client.fail(fmt.Sprintf("%s %s of the journal's state", what, key), err)
 }
 
 func (s *State) get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
@@ -80,7 +80,7 @@ func deleted(h nats.Header) bool { return h.Get(kvOperation) != "" }
 
 // last returns the message of a key.
 func (s *State) last(ctx context.Context, key string) (*natsjs.RawStreamMsg, error) {
-	msg, err := s.link.message(ctx, bucketStream, map[string]any{"last_by_subj": bucketPrefix + key})
+	msg, err := s.client.message(ctx, bucketStream, map[string]any{"last_by_subj": bucketPrefix + key})
 	if notFound(err) || noStream(err) {
 		return nil, journal.ErrNoKey
 	}
@@ -101,7 +101,7 @@ func (s *State) Put(ctx context.Context, key string, value []byte, expected uint
 
 func (s *State) put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error) {
 	revision, err := s.publish(ctx, key, value, expected)
-	if errors.Is(err, errNobody) || errors.Is(err, errNoAnswer) { // if the bucket is gone, only a watch may be listening, or nobody
+	if errors.Is(err, errNoResponders) || errors.Is(err, errNoAnswer) { // if the bucket is gone, only a watch may be listening, or nobody
 		if gone := s.restore(ctx, err); gone != nil {
 			return 0, gone
 		}
@@ -130,7 +130,7 @@ func (s *State) publish(ctx context.Context, key string, value []byte, expected 
 	if expected != journal.AnyRevision {
 		msg.Header = nats.Header{natsjs.ExpectedLastSubjSeqHeader: {strconv.FormatUint(expected, 10)}}
 	}
-	answer, err := s.link.request(ctx, msg)
+	answer, err := s.client.request(ctx, msg)
 	if err != nil {
 		return 0, err
 	}
@@ -143,14 +143,14 @@ func (s *State) publish(ctx context.Context, key string, value []byte, expected 
 
 // restore creates the bucket again if it is gone. Otherwise it returns the reason of a failure.
 func (s *State) restore(ctx context.Context, reason error) error {
-	if _, err := s.link.info(ctx, bucketStream, nil); !noStream(err) {
+	if _, err := s.client.info(ctx, bucketStream, nil); !noStream(err) {
 		return reason
 	}
 	if s.attached {
 		return journal.ErrNoJournal
 	}
-	s.link.log.Error().Str("bucket", Bucket).Str("server", s.link.name()).Msg("the bucket of the journal's state is gone from the server; it is made again")
-	info, err := s.link.ensure(ctx, stateConfig(), s.replicas)
+	s.client.log.Error().Str("bucket", Bucket).Str("server", s.client.name()).Msg("the bucket of the journal's state is gone from the server; it is made again")
+	info, err := s.client.ensure(ctx, stateConfig(), s.replicas)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (s *State) Delete(ctx context.Context, key string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	err := s.link.api(ctx, "STREAM.PURGE."+bucketStream, natsjs.StreamPurgeRequest{Subject: bucketPrefix + key}, nil)
+	err := s.client.api(ctx, "STREAM.PURGE."+bucketStream, natsjs.StreamPurgeRequest{Subject: bucketPrefix + key}, nil)
 	if err != nil && !noStream(err) {
 		return s.fail("delete", key, err)
 	}
@@ -211,7 +211,7 @@ func (s *State) keys(ctx context.Context, prefix string) ([]string, error) {
 	}
 	seen := make(map[string]bool)
 	for offset := 0; ; {
-		info, err := s.link.info(ctx, bucketStream, map[string]any{"subjects_filter": filter, "offset": offset})
+		info, err := s.client.info(ctx, bucketStream, map[string]any{"subjects_filter": filter, "offset": offset})
 		if noStream(err) {
 			return nil, nil
 		}
@@ -244,7 +244,7 @@ func (s *State) values(ctx context.Context, keys []string) ([][]byte, error) {
 		msgs[i] = &nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + bucketStream, Data: []byte(`{"last_by_subj":"` + bucketPrefix + key + `"}`)}
 	}
 	values := make([][]byte, len(keys))
-	err := s.link.ask(ctx, msgs, func(i int, answer *nats.Msg) error {
+	err := s.client.ask(ctx, msgs, func(i int, answer *nats.Msg) error {
 		var got storedMsg
 		err := readAnswer(answer, &got)
 		if notFound(err) || noStream(err) {

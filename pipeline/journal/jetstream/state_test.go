@@ -128,7 +128,7 @@ func TestStateList(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	info, err := s.link.info(t.Context(), bucketStream, nil)
+	info, err := s.client.info(t.Context(), bucketStream, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestWatch(t *testing.T) {
 	p.Restart()
 	put("3")
 	sees("3")
-	if err := s.link.api(t.Context(), "STREAM.DELETE."+bucketStream, nil, nil); err != nil {
+	if err := s.client.api(t.Context(), "STREAM.DELETE."+bucketStream, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	put("4")

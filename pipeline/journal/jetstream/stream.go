@@ -46,9 +46,9 @@ type streamInfo struct {
 }
 
 // info asks the leader of a stream.
-func (l *link) info(ctx context.Context, stream string, request map[string]any) (*streamInfo, error) {
+func (c *client) info(ctx context.Context, stream string, request map[string]any) (*streamInfo, error) {
 	var info streamInfo
-	if err := l.api(ctx, "STREAM.INFO."+stream, request, &info); err != nil {
+	if err := c.api(ctx, "STREAM.INFO."+stream, request, &info); err != nil {
 		return nil, err
 	}
 	return &info, nil
@@ -101,10 +101,10 @@ func stateConfig() natsjs.StreamConfig {
 
 // ensure creates the stream, or updates the settings that relay needs and leaves the rest to the operator. wanted is
 // the number of replicas; 0: a sensible number.
-func (l *link) ensure(ctx context.Context, want natsjs.StreamConfig, wanted int) (*streamInfo, error) {
-	info, err := l.info(ctx, want.Name, nil)
+func (c *client) ensure(ctx context.Context, want natsjs.StreamConfig, wanted int) (*streamInfo, error) {
+	info, err := c.info(ctx, want.Name, nil)
 	if noStream(err) {
-		return l.create(ctx, want, wanted)
+		return c.create(ctx, want, wanted)
 	}
 	if err != nil {
 		return nil, err
@@ -117,16 +117,16 @@ func (l *link) ensure(ctx context.Context, want natsjs.StreamConfig, wanted int)
 	cfg.MaxAge, cfg.Duplicates, cfg.AllowDirect = want.MaxAge, want.Duplicates, want.AllowDirect
 	cfg.AllowAtomicPublish = want.AllowAtomicPublish
 	if cfg.MaxAge != before.MaxAge || cfg.Duplicates != before.Duplicates || cfg.AllowDirect != before.AllowDirect || cfg.AllowAtomicPublish != before.AllowAtomicPublish {
-		if info, err = l.update(ctx, cfg); err != nil {
+		if info, err = c.update(ctx, cfg); err != nil {
 			return nil, err
 		}
 	}
-	return l.replicate(ctx, info, wanted)
+	return c.replicate(ctx, info, wanted)
 }
 
-func (l *link) update(ctx context.Context, cfg natsjs.StreamConfig) (*streamInfo, error) {
+func (c *client) update(ctx context.Context, cfg natsjs.StreamConfig) (*streamInfo, error) {
 	var info streamInfo
-	if err := l.api(ctx, "STREAM.UPDATE."+cfg.Name, cfg, &info); err != nil {
+	if err := c.api(ctx, "STREAM.UPDATE."+cfg.Name, cfg, &info); err != nil {
 		return nil, err
 	}
 	return &info, nil
@@ -136,7 +136,7 @@ func (l *link) update(ctx context.Context, cfg natsjs.StreamConfig) (*streamInfo
 const sensibleReplicas = 3
 
 // create creates the stream with as many of the wanted replicas as possible.
-func (l *link) create(ctx context.Context, cfg natsjs.StreamConfig, wanted int) (*streamInfo, error) {
+func (c *client) create(ctx context.Context, cfg natsjs.StreamConfig, wanted int) (*streamInfo, error) {
 	tries := []int{wanted}
 	if wanted == 0 {
 		tries[0] = sensibleReplicas
@@ -150,10 +150,10 @@ func (l *link) create(ctx context.Context, cfg natsjs.StreamConfig, wanted int) 
 	for _, n := range tries {
 		cfg.Replicas = n
 		var info streamInfo
-		err := l.api(ctx, "STREAM.CREATE."+cfg.Name, cfg, &info)
+		err := c.api(ctx, "STREAM.CREATE."+cfg.Name, cfg, &info)
 		switch {
 		case err == nil:
-			l.sayReplicas(&info, wanted, refused)
+			c.logReplicas(&info, wanted, refused)
 			return &info, nil
 		case !tooManyReplicas(err):
 			return nil, err
@@ -168,7 +168,7 @@ func tooManyReplicas(err error) bool {
 }
 
 // replicate changes the replicas of an existing stream towards the wanted number.
-func (l *link) replicate(ctx context.Context, info *streamInfo, wanted int) (*streamInfo, error) {
+func (c *client) replicate(ctx context.Context, info *streamInfo, wanted int) (*streamInfo, error) {
 	n := wanted
 	if wanted == 0 {
 		n = max(sensibleReplicas, info.Config.Replicas)
@@ -180,7 +180,7 @@ func (l *link) replicate(ctx context.Context, info *streamInfo, wanted int) (*st
 	if info.clustered() {
 		cfg := info.Config
 		cfg.Replicas = n
-		updated, err := l.update(ctx, cfg)
+		updated, err := c.update(ctx, cfg)
 		if err == nil {
 			info = updated
 		} else if !tooManyReplicas(err) {
@@ -188,13 +188,13 @@ func (l *link) replicate(ctx context.Context, info *streamInfo, wanted int) (*st
 		}
 		refused = err
 	}
-	l.sayReplicas(info, wanted, refused)
+	c.logReplicas(info, wanted, refused)
 	return info, nil
 }
 
-// sayReplicas logs the number of replicas where that matters.
-func (l *link) sayReplicas(info *streamInfo, wanted int, refused error) {
-	got, log := info.Config.Replicas, l.log.With().Str("stream", info.Config.Name).Int("replicas", info.Config.Replicas).Logger()
+// logReplicas logs the number of replicas where that matters.
+func (c *client) logReplicas(info *streamInfo, wanted int, refused error) {
+	got, log := info.Config.Replicas, c.log.With().Str("stream", info.Config.Name).Int("replicas", info.Config.Replicas).Logger()
 	switch {
 	case wanted > got:
 		log.Warn().Int("wanted", wanted).AnErr("refused", refused).Msg("journal's server cannot keep as many replicas as journal.replicas says; it keeps fewer")
@@ -208,12 +208,12 @@ func (l *link) sayReplicas(info *streamInfo, wanted int, refused error) {
 
 // get returns the message of this sequence or, if next is set, the first one from it on, from the stream's leader. If
 // there is none, the error is a refusal with [natsjs.JSErrCodeMessageNotFound].
-func (l *link) get(ctx context.Context, sequence uint64, next bool) (*natsjs.RawStreamMsg, error) {
+func (c *client) get(ctx context.Context, sequence uint64, next bool) (*natsjs.RawStreamMsg, error) {
 	request := map[string]any{"seq": sequence}
 	if next {
 		request["next_by_subj"] = ">"
 	}
-	return l.message(ctx, StreamName, request)
+	return c.message(ctx, StreamName, request)
 }
 
 // storedMsg is a message in the API.
@@ -239,9 +239,9 @@ func (s *storedMsg) decode() (*natsjs.RawStreamMsg, error) {
 	return m, nil
 }
 
-func (l *link) message(ctx context.Context, stream string, request map[string]any) (*natsjs.RawStreamMsg, error) {
+func (c *client) message(ctx context.Context, stream string, request map[string]any) (*natsjs.RawStreamMsg, error) {
 	var got storedMsg
-	if err := l.api(ctx, "STREAM.MSG.GET."+stream, request, &got); err != nil {
+	if err := c.api(ctx, "STREAM.MSG.GET."+stream, request, &got); err != nil {
 		return nil, err
 	}
 	return got.decode()

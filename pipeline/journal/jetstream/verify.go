@@ -20,7 +20,7 @@ func (l *Log) current(ctx context.Context) error {
 	if l.attached { // the relay that owns the log continues the numbers
 		return l.rereadAll(ctx, true)
 	}
-	if v := l.snapshot(); v.known && v.generation == l.link.generation() {
+	if v := l.snapshot(); v.known && v.generation == l.client.generation() {
 		return nil
 	}
 	return l.verify(ctx)
@@ -28,11 +28,11 @@ func (l *Log) current(ctx context.Context) error {
 
 // verify compares the view with the stream, and begins a new epoch if the stream went back in time. l.writing is held.
 func (l *Log) verify(ctx context.Context) error {
-	generation := l.link.generation()
-	info, err := l.link.info(ctx, StreamName, nil)
+	generation := l.client.generation()
+	info, err := l.client.info(ctx, StreamName, nil)
 	if noStream(err) {
-		l.link.log.Error().Str("server", l.link.name()).Str("stream", StreamName).Msg("the journal's stream is gone from the server; it is made again")
-		info, err = l.link.ensure(ctx, journalConfig(l.retention), l.replicas)
+		l.client.log.Error().Str("server", l.client.name()).Str("stream", StreamName).Msg("the journal's stream is gone from the server; it is made again")
+		info, err = l.client.ensure(ctx, journalConfig(l.retention), l.replicas)
 	}
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (l *Log) verify(ctx context.Context) error {
 			return err
 		}
 	}
-	if generation != l.link.generation() {
+	if generation != l.client.generation() {
 		return errLost // the answers may come from two streams
 	}
 	l.take(info, generation, l.snapshot().table)
@@ -81,7 +81,7 @@ func (l *Log) agreement(ctx context.Context, v *view, info *streamInfo) (cut uin
 		if err != nil {
 			return true
 		}
-		msg, failed := l.link.get(ctx, sequence, false)
+		msg, failed := l.client.get(ctx, sequence, false)
 		if notFound(failed) {
 			return false // deleted, which alone does not mean another history
 		}
@@ -118,7 +118,7 @@ func (l *Log) goneBack(ctx context.Context, v *view, info *streamInfo, cut uint6
 		return err
 	}
 	lost := v.table.number(v.last) - min(v.table.number(cut), v.table.number(v.last))
-	l.link.log.Error().Str("server", l.link.name()).Uint64("lost", lost).Uint64("from", v.top()-lost+1).Uint64("to", v.top()).Uint64("next", t.number(cut+1)).
+	l.client.log.Error().Str("server", l.client.name()).Uint64("lost", lost).Uint64("from", v.top()-lost+1).Uint64("to", v.top()).Uint64("next", t.number(cut+1)).
 		Msg("the journal's server has lost its newest records: it went back in time, or was replaced by an older copy. Writing goes on; what is missing is asked of the history")
 	l.mu.Lock()
 	l.at.table, l.at.last, l.at.first, l.at.known = t, cut, min(v.first, cut+1), false
@@ -148,7 +148,7 @@ func (l *Log) wasPurged(ctx context.Context, v *view, info *streamInfo) error {
 	if err := l.adopt(ctx, v.table.lose(lost, time.Now())); err != nil {
 		return err
 	}
-	l.link.log.Error().Str("server", l.link.name()).Uint64("from", lost.First).Uint64("to", lost.Last).
+	l.client.log.Error().Str("server", l.client.name()).Uint64("from", lost.First).Uint64("to", lost.Last).
 		Msg("records were removed from the journal's stream before their time. What is missing is asked of the history")
 	return nil
 }
@@ -209,7 +209,7 @@ func (l *Log) findTable(ctx context.Context, info *streamInfo) (*table, error) {
 	if l.attached {
 		return rebuilt, nil
 	}
-	l.link.log.Warn().Str("bucket", Bucket).Msg("the journal's epochs were lost; they were found out from its records")
+	l.client.log.Warn().Str("bucket", Bucket).Msg("the journal's epochs were lost; they were found out from its records")
 	return rebuilt, l.state.saveTable(ctx, rebuilt)
 }
 
@@ -238,7 +238,7 @@ func (l *Log) findEpochs(ctx context.Context, t *table, low, lowOffset, high, hi
 
 // offsetAt returns the offset with which a record was written, and its sequence; 0 if there is none.
 func (l *Log) offsetAt(ctx context.Context, sequence uint64, next bool) (offset, at uint64, err error) {
-	msg, err := l.link.get(ctx, sequence, next)
+	msg, err := l.client.get(ctx, sequence, next)
 	if notFound(err) {
 		return 0, 0, nil
 	}

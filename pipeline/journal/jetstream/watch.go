@@ -26,7 +26,7 @@ func (s *State) Watch(ctx context.Context, key string, changed func(value []byte
 	}
 	// A write to a key is a message on the key's subject, which anyone may subscribe to: no consumer is needed.
 	hints := make(chan struct{}, 1)
-	sub, err := s.link.nc.Subscribe(bucketPrefix+key, func(*nats.Msg) {
+	sub, err := s.client.nc.Subscribe(bucketPrefix+key, func(*nats.Msg) {
 		select {
 		case hints <- struct{}{}:
 		default: // there is one already
@@ -36,8 +36,8 @@ func (s *State) Watch(ctx context.Context, key string, changed func(value []byte
 		return s.fail("watch", key, err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // it may be gone with the connection
-	again := s.link.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
-	defer s.link.nc.RemoveStatusListener(again)
+	again := s.client.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer s.client.nc.RemoveStatusListener(again)
 	var revision uint64
 	var delays []time.Duration
 	timer := time.NewTimer(0)
@@ -61,7 +61,7 @@ func (s *State) Watch(ctx context.Context, key string, changed func(value []byte
 		case err == nil && now != revision:
 			revision = now
 			changed(value, now)
-		case err != nil && s.link.nc.IsClosed():
+		case err != nil && s.client.nc.IsClosed():
 			return s.fail("watch", key, err)
 		}
 		next := watchEvery

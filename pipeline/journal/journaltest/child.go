@@ -38,7 +38,7 @@ func childTask(t *testing.T) (task, bool) {
 }
 
 // say hands a line to the parent.
-func say(format string, args ...any) {
+func report(format string, args ...any) {
 	line := linePrefix + fmt.Sprintf(format, args...) + "\n"
 	_, _ = io.WriteString(os.Stdout, line) //nolint:forbidigo // the pipe to the parent; it is gone if the parent is
 }

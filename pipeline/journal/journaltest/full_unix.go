@@ -17,7 +17,7 @@ func (s logSuite) filesThatCannotGrow(t *testing.T) {
 	if !disktest.InChild(t) {
 		return
 	}
-	at := s.Place(t)
+	at := s.NewLocation(t)
 	l := s.open(t, at)
 	var w written
 	for range 3 {
@@ -45,5 +45,5 @@ func (s stateSuite) filesThatCannotGrow(t *testing.T) {
 	if !disktest.InChild(t) {
 		return
 	}
-	s.full(t, s.Place(t), func() (free func()) { return disktest.Fill(t, 1) })
+	s.full(t, s.NewLocation(t), func() (free func()) { return disktest.Fill(t, 1) })
 }

@@ -19,7 +19,7 @@ import (
 // skipped.
 type LogEngine struct {
 	// Place returns an empty place that exists until the test ends.
-	Place func(t *testing.T) string
+	NewLocation func(t *testing.T) string
 	// Open opens the log at a place for writing.
 	Open func(ctx context.Context, place string) (journal.Log, error)
 
@@ -48,9 +48,9 @@ type LogEngine struct {
 
 // StateEngine is a state and the faults that can be applied to it, see [LogEngine].
 type StateEngine struct {
-	Place    func(t *testing.T) string
-	Open     func(ctx context.Context, place string) (journal.State, error)
-	InFolder bool
+	NewLocation func(t *testing.T) string
+	Open        func(ctx context.Context, place string) (journal.State, error)
+	InFolder    bool
 	// OneProcess means that a second process cannot open the state, and gets an error.
 	OneProcess bool
 }

@@ -42,9 +42,9 @@ func entries(from, n, size int) []journal.Entry {
 	return all
 }
 
-func (s logSuite) open(t *testing.T, place string) journal.Log {
+func (s logSuite) open(t *testing.T, location string) journal.Log {
 	t.Helper()
-	l, err := s.Open(t.Context(), place)
+	l, err := s.Open(t.Context(), location)
 	if err != nil {
 		t.Fatal(err)
 	}

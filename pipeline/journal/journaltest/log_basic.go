@@ -11,7 +11,7 @@ import (
 )
 
 func (s logSuite) order(t *testing.T) {
-	l := s.open(t, s.Place(t))
+	l := s.open(t, s.NewLocation(t))
 	defer func() { closeLog(t, l) }()
 	if first, next := l.Bounds(); first != next || next != 1 {
 		t.Errorf("an empty log begins at %d and goes on at %d", first, next)
@@ -47,16 +47,16 @@ func (s logSuite) order(t *testing.T) {
 }
 
 func (s logSuite) reopened(t *testing.T) {
-	place := s.Place(t)
+	location := s.NewLocation(t)
 	var w written
 	for range 4 {
-		l := s.open(t, place)
+		l := s.open(t, location)
 		w.check(t, l)
 		w.add(t, l, 30, 500)
 		w.add(t, l, 1, 0)
 		_, next := l.Bounds()
 		closeLog(t, l)
-		l = s.open(t, place)
+		l = s.open(t, location)
 		if _, again := l.Bounds(); again != next {
 			t.Errorf("the next number is %d, and after it was opened again %d", next, again)
 		}
@@ -65,7 +65,7 @@ func (s logSuite) reopened(t *testing.T) {
 }
 
 func (s logSuite) changed(t *testing.T) {
-	l := s.open(t, s.Place(t))
+	l := s.open(t, s.NewLocation(t))
 	defer func() { closeLog(t, l) }()
 	for i := range 20 {
 		changed := l.Changed()
@@ -90,7 +90,7 @@ func (s logSuite) changed(t *testing.T) {
 }
 
 func (s logSuite) readLimits(t *testing.T) {
-	l := s.open(t, s.Place(t))
+	l := s.open(t, s.NewLocation(t))
 	defer func() { closeLog(t, l) }()
 	var w written
 	const size = 300 << 10
@@ -129,8 +129,8 @@ func (s logSuite) readLimits(t *testing.T) {
 }
 
 func (s logSuite) largeEntries(t *testing.T) {
-	place := s.Place(t)
-	l := s.open(t, place)
+	location := s.NewLocation(t)
+	l := s.open(t, location)
 	var w written
 	w.add(t, l, 2, 100)
 	for _, size := range []int{1 << 20, min(s.Largest, 8<<20-1<<10), s.Largest} {
@@ -139,7 +139,7 @@ func (s logSuite) largeEntries(t *testing.T) {
 	}
 	w.check(t, l)
 	closeLog(t, l)
-	l = s.open(t, place)
+	l = s.open(t, location)
 	defer func() { closeLog(t, l) }()
 	w.check(t, l)
 	for i, n := range w.numbers {
@@ -150,7 +150,7 @@ func (s logSuite) largeEntries(t *testing.T) {
 }
 
 func (s logSuite) tooLarge(t *testing.T) {
-	l := s.open(t, s.Place(t))
+	l := s.open(t, s.NewLocation(t))
 	defer func() { closeLog(t, l) }()
 	var w written
 	w.add(t, l, 3, 100)
@@ -166,7 +166,7 @@ func (s logSuite) tooLarge(t *testing.T) {
 
 // readersAndWriter has readers at different places while the log is written.
 func (s logSuite) readersAndWriter(t *testing.T) {
-	l := s.open(t, s.Place(t))
+	l := s.open(t, s.NewLocation(t))
 	defer func() { closeLog(t, l) }()
 	random, _ := randomness(t)
 	const batches, last = 60, "the last"
@@ -226,8 +226,8 @@ func follow(ctx context.Context, t *testing.T, l journal.Log, from uint64, i int
 }
 
 func (s logSuite) retention(t *testing.T) {
-	place := s.Place(t)
-	l := s.open(t, place)
+	location := s.NewLocation(t)
+	l := s.open(t, location)
 	var w written
 	for range 100 {
 		w.add(t, l, 20, 1500)
@@ -258,13 +258,13 @@ func (s logSuite) retention(t *testing.T) {
 			t.Errorf("what was dropped is no gap: %v", got)
 		}
 		closeLog(t, l)
-		l = s.open(t, place)
+		l = s.open(t, location)
 	}
 	if err := l.DropBefore(t.Context(), epoch().Add(10*365*24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	closeLog(t, l)
-	l = s.open(t, place)
+	l = s.open(t, location)
 	defer func() { closeLog(t, l) }()
 	_, next := l.Bounds()
 	if last := w.numbers[len(w.numbers)-1]; next <= last {
@@ -278,7 +278,7 @@ func (s logSuite) retention(t *testing.T) {
 
 // appendedAgain appends entries again, because it was not clear whether they were stored.
 func (s logSuite) appendedAgain(t *testing.T) {
-	l := s.open(t, s.Place(t))
+	l := s.open(t, s.NewLocation(t))
 	defer func() { closeLog(t, l) }()
 	var w written
 	w.add(t, l, 5, 100)

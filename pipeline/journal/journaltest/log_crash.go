@@ -39,17 +39,17 @@ type ack struct {
 func (s logSuite) appendUntilKilled(t *testing.T, j task) {
 	l, err := s.Open(t.Context(), j.Place)
 	if err != nil {
-		say("error open: %v", err)
+		report("error open: %v", err)
 		return
 	}
 	for k := j.From; ; k++ {
 		numbers, err := l.Append(t.Context(), crashBatch(j.Seed, k, s.Largest))
 		if err != nil {
-			say("error %v", err)
+			report("error %v", err)
 			return
 		}
 		line, _ := json.Marshal(ack{k, numbers})
-		say("ack %s", line)
+		report("ack %s", line)
 	}
 }
 
@@ -84,9 +84,9 @@ func (c *crashLog) take(t *testing.T, line string, late bool) bool {
 }
 
 // run starts a child that goes on where the last one ended, waits until it has been acknowledged so many batches, and ends it.
-func (c *crashLog) run(t *testing.T, place string, batches int, end ending) {
+func (c *crashLog) run(t *testing.T, location string, batches int, end ending) {
 	t.Helper()
-	child := startChild(t, task{Place: place, From: len(c.acked), Seed: c.seed})
+	child := startChild(t, task{Place: location, From: len(c.acked), Seed: c.seed})
 	deadline := time.After(2 * time.Minute)
 	for range batches {
 		select {
@@ -116,7 +116,7 @@ func (c *crashLog) check(t *testing.T, l journal.Log, largest int) {
 		checkNumbers(t, numbers, len(batch), last+1)
 		last = slices.Max(numbers)
 		if j := matching(records, numbers, batch); j < len(batch) {
-			t.Fatalf("seed %d: entry %d of batch %d, acknowledged with number %d, is not there; instead of it: %s", c.seed, j, k, numbers[j], place(records, j))
+			t.Fatalf("seed %d: entry %d of batch %d, acknowledged with number %d, is not there; instead of it: %s", c.seed, j, k, numbers[j], describe(records, j))
 		}
 		records = records[len(batch):]
 	}
@@ -157,7 +157,7 @@ func soon(random *rand.Rand, end ending) ending {
 	}
 }
 
-func place(records []journal.Record, i int) string {
+func describe(records []journal.Record, i int) string {
 	if i >= len(records) {
 		return "the end"
 	}
@@ -173,7 +173,7 @@ func (s logSuite) killed(t *testing.T) {
 	random, seed := randomness(t)
 	c := crashLog{seed: seed}
 	kills := times("RELAY_TEST_KILLS", 20)
-	at := s.Place(t)
+	at := s.NewLocation(t)
 	for round := range kills {
 		c.run(t, at, random.IntN(60), soon(random, byKill))
 		if s.Reader != nil && round%10 == 9 {
@@ -208,7 +208,7 @@ func (s logSuite) secondProcess(t *testing.T) {
 	}
 	_, seed := randomness(t)
 	c := crashLog{seed: seed}
-	at := s.Place(t)
+	at := s.NewLocation(t)
 	var reader journal.Log
 	from, seen := uint64(1), 0
 	for round := range 3 {

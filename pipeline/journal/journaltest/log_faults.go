@@ -10,8 +10,8 @@ import (
 )
 
 func (s logSuite) reserve(t *testing.T) {
-	place := s.Place(t)
-	l := s.open(t, place)
+	location := s.NewLocation(t)
+	l := s.open(t, location)
 	var w written
 	w.add(t, l, 10, 100)
 	last := w.numbers[9]
@@ -45,7 +45,7 @@ func (s logSuite) reserve(t *testing.T) {
 		}
 		w.check(t, l)
 		closeLog(t, l)
-		l = s.open(t, place)
+		l = s.open(t, location)
 	}
 	defer func() { closeLog(t, l) }()
 	w.add(t, l, 5, 100)
@@ -60,18 +60,18 @@ func (s logSuite) backInTime(t *testing.T) {
 	if s.Snapshot == nil {
 		t.Skip("the engine's store cannot be put back here")
 	}
-	place := s.Place(t)
-	l := s.open(t, place)
+	location := s.NewLocation(t)
+	l := s.open(t, location)
 	var w written
 	w.add(t, l, 50, 300)
 	closeLog(t, l)
-	restore := s.Snapshot(t, place)
-	l = s.open(t, place)
+	restore := s.Snapshot(t, location)
+	l = s.open(t, location)
 	w.add(t, l, 20, 300)
 	closeLog(t, l)
 	restore()
 
-	l = s.open(t, place)
+	l = s.open(t, location)
 	last := w.numbers[69]
 	if err := l.Reserve(t.Context(), last); err != nil { // what somebody remembers who has read the last record
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func (s logSuite) backInTime(t *testing.T) {
 		}
 		w.check(t, l, lost)
 		closeLog(t, l)
-		l = s.open(t, place)
+		l = s.open(t, location)
 	}
 	closeLog(t, l)
 }
@@ -98,17 +98,17 @@ func (s logSuite) endCutOff(t *testing.T) {
 	if s.CutFrom == nil {
 		t.Skip("the end of the engine's store cannot be cut off")
 	}
-	place := s.Place(t)
-	l := s.open(t, place)
+	location := s.NewLocation(t)
+	l := s.open(t, location)
 	var w written
 	for range 10 {
 		w.add(t, l, 10, 300)
 	}
 	closeLog(t, l)
 	const from = 87
-	s.CutFrom(t, place, journal.Record{Number: w.numbers[from], Entry: w.entries[from]})
+	s.CutFrom(t, location, journal.Record{Number: w.numbers[from], Entry: w.entries[from]})
 	lost := journal.Range{First: w.numbers[from], Last: w.numbers[99]}
-	l = s.open(t, place)
+	l = s.open(t, location)
 	if err := l.Reserve(t.Context(), lost.Last); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func (s logSuite) endCutOff(t *testing.T) {
 	w.add(t, l, 10, 300)
 	w.check(t, l, lost)
 	closeLog(t, l)
-	l = s.open(t, place)
+	l = s.open(t, location)
 	w.check(t, l, lost)
 	closeLog(t, l)
 }
@@ -127,15 +127,15 @@ func (s logSuite) tornEnd(t *testing.T) {
 	if s.Tear == nil {
 		t.Skip("the engine's store cannot be torn")
 	}
-	place := s.Place(t)
+	location := s.NewLocation(t)
 	var w written
 	for range 3 {
-		l := s.open(t, place)
+		l := s.open(t, location)
 		w.check(t, l)
 		w.add(t, l, 30, 300)
 		closeLog(t, l)
-		s.Tear(t, place)
-		l = s.open(t, place)
+		s.Tear(t, location)
+		l = s.open(t, location)
 		if got := gaps(t, l); len(got) != 0 {
 			t.Errorf("what was never acknowledged is no gap: %v", got)
 		}
@@ -150,8 +150,8 @@ func (s logSuite) damagedRecord(t *testing.T) {
 	if s.Damage == nil {
 		t.Skip("the engine's records cannot be damaged here")
 	}
-	place := s.Place(t)
-	l := s.open(t, place)
+	location := s.NewLocation(t)
+	l := s.open(t, location)
 	var w written
 	for range 200 {
 		w.add(t, l, 10, 2000)
@@ -159,11 +159,11 @@ func (s logSuite) damagedRecord(t *testing.T) {
 	closeLog(t, l)
 	var lost []journal.Range
 	for _, i := range []int{0, 7, 700, 1001, 1003, 1993, 1999} {
-		s.Damage(t, place, journal.Record{Number: w.numbers[i], Entry: w.entries[i]})
+		s.Damage(t, location, journal.Record{Number: w.numbers[i], Entry: w.entries[i]})
 		lost = append(lost, journal.Range{First: w.numbers[i], Last: w.numbers[i]})
 	}
 	for range 2 {
-		l = s.open(t, place)
+		l = s.open(t, location)
 		w.check(t, l, lost...)
 		for i := range lost {
 			if got := gaps(t, l); !contains(got, lost[i].First) {
@@ -187,16 +187,16 @@ func (s logSuite) missingPart(t *testing.T) {
 	if s.RemovePart == nil {
 		t.Skip("the engine's store has no parts")
 	}
-	place := s.Place(t)
-	l := s.open(t, place)
+	location := s.NewLocation(t)
+	l := s.open(t, location)
 	var w written
 	for range 300 {
 		w.add(t, l, 10, 2000)
 	}
 	closeLog(t, l)
-	lost := s.RemovePart(t, place)
+	lost := s.RemovePart(t, location)
 	for range 2 {
-		l = s.open(t, place)
+		l = s.open(t, location)
 		w.check(t, l, lost)
 		for _, n := range []uint64{lost.First, lost.Last} {
 			if got := gaps(t, l); !contains(got, n) {

@@ -17,9 +17,9 @@ import (
 
 type stateSuite struct{ StateEngine }
 
-func (s stateSuite) open(t *testing.T, place string) journal.State {
+func (s stateSuite) open(t *testing.T, location string) journal.State {
 	t.Helper()
-	st, err := s.Open(t.Context(), place)
+	st, err := s.Open(t.Context(), location)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func checkNoKey(t *testing.T, st journal.State, key string) {
 }
 
 func (s stateSuite) values(t *testing.T) {
-	st := s.open(t, s.Place(t))
+	st := s.open(t, s.NewLocation(t))
 	defer func() { closeState(t, st) }()
 	checkNoKey(t, st, "sink.a")
 	if err := st.Delete(t.Context(), "sink.a"); err != nil {
@@ -84,13 +84,13 @@ func (s stateSuite) values(t *testing.T) {
 }
 
 func (s stateSuite) revisions(t *testing.T) {
-	place := s.Place(t)
-	st := s.open(t, place)
+	location := s.NewLocation(t)
+	st := s.open(t, location)
 	last := uint64(0)
 	for i := range 20 {
 		if i%5 == 4 {
 			closeState(t, st)
-			st = s.open(t, place)
+			st = s.open(t, location)
 		}
 		revision := put(t, st, "key", strconv.Itoa(i), journal.AnyRevision)
 		if revision <= last {
@@ -110,7 +110,7 @@ func (s stateSuite) revisions(t *testing.T) {
 }
 
 func (s stateSuite) compareAndSet(t *testing.T) {
-	st := s.open(t, s.Place(t))
+	st := s.open(t, s.NewLocation(t))
 	defer func() { closeState(t, st) }()
 	refused := func(expected uint64) {
 		t.Helper()
@@ -178,7 +178,7 @@ func list(t *testing.T, st journal.State, prefix string) (keys []string) {
 }
 
 func (s stateSuite) list(t *testing.T) {
-	st := s.open(t, s.Place(t))
+	st := s.open(t, s.NewLocation(t))
 	defer func() { closeState(t, st) }()
 	if got := list(t, st, ""); len(got) != 0 {
 		t.Errorf("an empty state holds %v", got)
@@ -220,7 +220,7 @@ func (s stateSuite) list(t *testing.T) {
 
 // listWhileItChanges puts and deletes from within List.
 func (s stateSuite) listWhileItChanges(t *testing.T) {
-	st := s.open(t, s.Place(t))
+	st := s.open(t, s.NewLocation(t))
 	defer func() { closeState(t, st) }()
 	const n = 300
 	value := strings.Repeat("x", 10_000)
@@ -245,7 +245,7 @@ func (s stateSuite) listWhileItChanges(t *testing.T) {
 }
 
 func (s stateSuite) watch(t *testing.T) {
-	st := s.open(t, s.Place(t))
+	st := s.open(t, s.NewLocation(t))
 	defer func() { closeState(t, st) }()
 	type change struct {
 		value    string
@@ -314,8 +314,8 @@ func (s stateSuite) watch(t *testing.T) {
 }
 
 func (s stateSuite) largeValues(t *testing.T) {
-	place := s.Place(t)
-	st := s.open(t, place)
+	location := s.NewLocation(t)
+	st := s.open(t, location)
 	values := map[string]string{}
 	const size = 1 << 20 * 15 / 16 // of a server's usual 1 MiB a little is needed for headers
 	for i := range 5 {
@@ -329,15 +329,15 @@ func (s stateSuite) largeValues(t *testing.T) {
 			checkValue(t, st, key, value)
 		}
 		closeState(t, st)
-		st = s.open(t, place)
+		st = s.open(t, location)
 	}
 	closeState(t, st)
 }
 
 func (s stateSuite) reopened(t *testing.T) {
-	place := s.Place(t)
+	location := s.NewLocation(t)
 	for round := range 4 {
-		st := s.open(t, place)
+		st := s.open(t, location)
 		for i := range 50 {
 			key := fmt.Sprint("dead.", round, ".", i)
 			put(t, st, key, "value of "+key, 0)
@@ -347,7 +347,7 @@ func (s stateSuite) reopened(t *testing.T) {
 		}
 		closeState(t, st)
 	}
-	st := s.open(t, place)
+	st := s.open(t, location)
 	defer func() { closeState(t, st) }()
 	if got := list(t, st, ""); len(got) != 4*49 {
 		t.Errorf("%d keys, want %d", len(got), 4*49)

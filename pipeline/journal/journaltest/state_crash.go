@@ -41,7 +41,7 @@ type stateAck struct {
 func (s stateSuite) changeUntilKilled(t *testing.T, j task) {
 	st, err := s.Open(t.Context(), j.Place)
 	if err != nil {
-		say("error open: %v", err)
+		report("error open: %v", err)
 		return
 	}
 	var writers sync.WaitGroup
@@ -57,11 +57,11 @@ func (s stateSuite) changeUntilKilled(t *testing.T, j task) {
 					revision, err = st.Put(t.Context(), key, []byte(value), journal.AnyRevision)
 				}
 				if err != nil {
-					say("error %v", err)
+					report("error %v", err)
 					return
 				}
 				line, _ := json.Marshal(stateAck{writer, n, revision})
-				say("ack %s", line)
+				report("ack %s", line)
 			}
 		})
 	}
@@ -156,7 +156,7 @@ func difference(got, want map[string]string) string {
 }
 
 // crash lets children change the state, ends each in some way, and checks what is there.
-func (s stateSuite) crash(t *testing.T, place string, rounds int, end ending) {
+func (s stateSuite) crash(t *testing.T, location string, rounds int, end ending) {
 	t.Helper()
 	random, seed := randomness(t)
 	c := crashState{seed: seed}
@@ -168,7 +168,7 @@ func (s stateSuite) crash(t *testing.T, place string, rounds int, end ending) {
 		for writer := range c.next {
 			c.next[writer], c.open[writer] = from, from
 		}
-		child := startChild(t, task{Place: place, From: from, Seed: seed})
+		child := startChild(t, task{Place: location, From: from, Seed: seed})
 		deadline := time.After(2 * time.Minute)
 		for range random.IntN(150) {
 			select {
@@ -185,7 +185,7 @@ func (s stateSuite) crash(t *testing.T, place string, rounds int, end ending) {
 		for i, line := range slices.Concat(said, late) {
 			c.take(t, line, i >= len(said))
 		}
-		st := s.open(t, place)
+		st := s.open(t, location)
 		c.check(t, st)
 		closeState(t, st)
 	}
@@ -197,7 +197,7 @@ func (s stateSuite) killed(t *testing.T) {
 		s.changeUntilKilled(t, j)
 		return
 	}
-	s.crash(t, s.Place(t), times("RELAY_TEST_KILLS", 20), byKill)
+	s.crash(t, s.NewLocation(t), times("RELAY_TEST_KILLS", 20), byKill)
 }
 
 func (s stateSuite) powerCut(t *testing.T) {
@@ -219,13 +219,13 @@ func (s stateSuite) secondOpener(t *testing.T) {
 		if err == nil {
 			err = st.Close()
 		}
-		say("opened: %v", err)
+		report("opened: %v", err)
 		return
 	}
-	place := s.Place(t)
-	st := s.open(t, place)
+	location := s.NewLocation(t)
+	st := s.open(t, location)
 	put(t, st, "key", "value", 0)
-	lines := startChild(t, task{Place: place}).wait()
+	lines := startChild(t, task{Place: location}).wait()
 	if len(lines) != 1 {
 		t.Fatalf("the child says %q", lines)
 	}
@@ -235,7 +235,7 @@ func (s stateSuite) secondOpener(t *testing.T) {
 	t.Log(lines[0])
 	put(t, st, "key", "again", journal.AnyRevision)
 	closeState(t, st)
-	if lines := startChild(t, task{Place: place}).wait(); !slices.Equal(lines, []string{"opened: <nil>"}) {
+	if lines := startChild(t, task{Place: location}).wait(); !slices.Equal(lines, []string{"opened: <nil>"}) {
 		t.Errorf("after it was closed, the child says %q", lines)
 	}
 }
@@ -249,9 +249,9 @@ func (s stateSuite) fullDisk(t *testing.T) {
 }
 
 // full lets a disk become full and have room again.
-func (s stateSuite) full(t *testing.T, place string, fill func() (free func())) {
+func (s stateSuite) full(t *testing.T, location string, fill func() (free func())) {
 	t.Helper()
-	st := s.open(t, place)
+	st := s.open(t, location)
 	want := map[string]string{}
 	set := func(key, value string) error {
 		_, err := st.Put(t.Context(), key, []byte(value), journal.AnyRevision)
@@ -293,7 +293,7 @@ func (s stateSuite) full(t *testing.T, place string, fill func() (free func())) 
 		t.Log("closed on a full disk: ", err)
 	}
 	free()
-	st = s.open(t, place)
+	st = s.open(t, location)
 	check()
 	closeState(t, st)
 }

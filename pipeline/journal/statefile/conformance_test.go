@@ -12,7 +12,7 @@ import (
 
 func TestStateConformance(t *testing.T) {
 	journaltest.State(t, journaltest.StateEngine{
-		Place: func(t *testing.T) string { return t.TempDir() },
+		NewLocation: func(t *testing.T) string { return t.TempDir() },
 		Open: func(ctx context.Context, place string) (journal.State, error) {
 			return Open(ctx, Options{Dir: place, Log: zerolog.New(t.Output())})
 		},

@@ -252,12 +252,12 @@ func replaceFile(dir, name string, content []byte) error {
 	if err == nil {
 		err = file.Sync()
 	}
-	return takePlace(temp, path, file.Close(), err)
+	return commitFile(temp, path, file.Close(), err)
 }
 
-// takePlace renames the file temp to path. written and closed are the errors of writing and closing it; if there is
+// commitFile renames the file temp to path. written and closed are the errors of writing and closing it; if there is
 // one, it removes temp.
-func takePlace(temp, path string, closed, written error) error {
+func commitFile(temp, path string, closed, written error) error {
 	err := cmp.Or(written, closed)
 	if err == nil {
 		err = os.Rename(temp, path)

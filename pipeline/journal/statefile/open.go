@@ -138,7 +138,7 @@ func (s *State) repair(found *stateCheck, second stateCopy, copyErr error) error
 		if name == copyName && copyErr == nil {
 			continue
 		}
-		path, err := keepAside(s.dir, name)
+		path, err := quarantine(s.dir, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

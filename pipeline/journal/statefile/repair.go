@@ -163,7 +163,7 @@ func buildFile(dir string, records map[string]stateRecord, revision uint64) erro
 		}
 		return bucket.Put([]byte(totalKey), total.encode())
 	})
-	return takePlace(temp, path, db.Close(), err)
+	return commitFile(temp, path, db.Close(), err)
 }
 
 // openBolt opens an intact file or creates it. The freelist is not stored in the file: if it were damaged, bbolt would
@@ -174,8 +174,8 @@ func openBolt(path string) (*bbolt.DB, error) {
 	})
 }
 
-// keepAside copies a damaged file to the folder for damaged files and returns the path.
-func keepAside(dir, name string) (string, error) {
+// quarantine copies a damaged file to the folder for damaged files and returns the path.
+func quarantine(dir, name string) (string, error) {
 	aside := filepath.Join(dir, damagedDir)
 	if err := os.Mkdir(aside, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err

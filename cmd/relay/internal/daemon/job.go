@@ -161,7 +161,7 @@ func (j *job) openJournalAndLanes(ctx context.Context, o Options, trace func(pip
 		return exit.With(exit.Unavailable, err)
 	}
 	if j.lanes, err = delivery.New(ctx, delivery.Config{
-		Journal: j.journal, CursorFile: filepath.Join(o.Dir, datadir.CursorsFile), Logger: j.log, Metrics: metrics, Trace: trace,
+		Journal: j.journal, CursorFile: filepath.Join(o.Dir, datadir.CursorsFile), Logger: j.log, Metrics: metrics, OnStage: trace,
 	}); err != nil {
 		return exit.With(exit.Unavailable, err)
 	}

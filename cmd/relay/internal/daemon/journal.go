@@ -52,7 +52,7 @@ func (k *journalKeeper) open(ctx context.Context, cfg config.Journal, trace func
 		return exit.With(exit.Unavailable, err)
 	}
 	k.journal, err = journal.Open(ctx, journal.Config{
-		Log: s.Log, State: s.State, Attempts: attempts.NewReader(s.Attempts), Retention: cfg.Retention, Committed: k.index.Committed, Trace: trace,
+		Log: s.Log, State: s.State, Attempts: attempts.NewReader(s.Attempts), Retention: cfg.Retention, Committed: k.index.Committed, OnStage: trace,
 		Logger: k.log, Metrics: k.metrics,
 	})
 	return exit.With(exit.Unavailable, err)

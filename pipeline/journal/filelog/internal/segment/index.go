@@ -17,13 +17,13 @@ import (
 const (
 	indexMagic  = "relayidx\x01"
 	indexHeader = 80
-	// IndexStep is the distance between the places of an index in bytes.
+	// IndexStep is the distance between the entries of an index in bytes.
 	IndexStep = 32 << 10
 	placeSize = 16
 )
 
-// Place is the position of a record in a segment.
-type Place struct {
+// IndexEntry is the position of a record in a segment.
+type IndexEntry struct {
 	Number uint64
 	Offset int64
 }
@@ -35,7 +35,7 @@ type Contents struct {
 	Size           int64
 	Oldest, Newest time.Time
 	Sum            uint32 // CRC32C of the whole segment
-	Places         []Place
+	Entries        []IndexEntry
 }
 
 // Add adds the next record.
@@ -48,8 +48,8 @@ func (c *Contents) Add(number uint64, off int64, at time.Time) {
 	if at.After(c.Newest) {
 		c.Newest = at
 	}
-	if n := len(c.Places); n == 0 || off-c.Places[n-1].Offset >= IndexStep {
-		c.Places = append(c.Places, Place{number, off})
+	if n := len(c.Entries); n == 0 || off-c.Entries[n-1].Offset >= IndexStep {
+		c.Entries = append(c.Entries, IndexEntry{number, off})
 	}
 }
 
@@ -59,9 +59,9 @@ const IndexSuffix = ".idx"
 // IndexName returns the file name of the index of a segment.
 func IndexName(first uint64) string { return fmt.Sprintf("%020d%s", first, IndexSuffix) }
 
-// Marshal encodes the index file: a header and the places, each with a checksum.
+// Marshal encodes the index file: a header and the entries, each with a checksum.
 func (c *Contents) Marshal() []byte {
-	b := make([]byte, indexHeader, indexHeader+len(c.Places)*placeSize)
+	b := make([]byte, indexHeader, indexHeader+len(c.Entries)*placeSize)
 	copy(b[4:], indexMagic)
 	binary.LittleEndian.PutUint64(b[16:], c.First)
 	binary.LittleEndian.PutUint64(b[24:], c.Last)
@@ -70,8 +70,8 @@ func (c *Contents) Marshal() []byte {
 	binary.LittleEndian.PutUint64(b[48:], uint64(c.Oldest.UnixNano()))
 	binary.LittleEndian.PutUint64(b[56:], uint64(c.Newest.UnixNano()))
 	binary.LittleEndian.PutUint32(b[64:], c.Sum)
-	binary.LittleEndian.PutUint32(b[68:], uint32(len(c.Places))) //nolint:gosec // small
-	for _, p := range c.Places {
+	binary.LittleEndian.PutUint32(b[68:], uint32(len(c.Entries))) //nolint:gosec // small
+	for _, p := range c.Entries {
 		b = binary.LittleEndian.AppendUint64(b, p.Number)
 		b = binary.LittleEndian.AppendUint64(b, uint64(p.Offset)) //nolint:gosec // not negative
 	}
@@ -83,18 +83,18 @@ func (c *Contents) Marshal() []byte {
 // ErrIndex means that an index does not belong to the segment or is damaged.
 var ErrIndex = errors.New("not the index of this segment")
 
-// ReadIndex reads the index of a segment of the given size. Unless places is set, it reads only the header.
-func ReadIndex(dir string, first uint64, size int64, places bool) (c Contents, err error) {
+// ReadIndex reads the index of a segment of the given size. Unless entries is set, it reads only the header.
+func ReadIndex(dir string, first uint64, size int64, entries bool) (c Contents, err error) {
 	f, err := disk.OpenFile(filepath.Join(dir, IndexName(first)), os.O_RDONLY)
 	if err != nil {
 		return c, err
 	}
 	defer func() { _ = f.Close() }()
-	return ParseIndex(f, first, size, places)
+	return ParseIndex(f, first, size, entries)
 }
 
 // ParseIndex decodes an index like [ReadIndex].
-func ParseIndex(r io.ReaderAt, first uint64, size int64, places bool) (c Contents, err error) {
+func ParseIndex(r io.ReaderAt, first uint64, size int64, entries bool) (c Contents, err error) {
 	var b [indexHeader]byte
 	if n, _ := r.ReadAt(b[:], 0); n < len(b) || string(b[4:4+len(indexMagic)]) != indexMagic ||
 		binary.LittleEndian.Uint32(b[:]) != disk.Checksum(b[4:]) {
@@ -109,26 +109,26 @@ func ParseIndex(r io.ReaderAt, first uint64, size int64, places bool) (c Content
 	if c.First != first || c.Size != size || int64(n) > c.Size/frame.HeaderSize {
 		return c, ErrIndex
 	}
-	if !places {
+	if !entries {
 		return c, nil
 	}
 	raw := make([]byte, n*placeSize)
 	if got, _ := r.ReadAt(raw, indexHeader); got < len(raw) || binary.LittleEndian.Uint32(b[72:]) != disk.Checksum(raw) {
 		return c, ErrIndex
 	}
-	c.Places = make([]Place, n)
-	for i := range c.Places {
+	c.Entries = make([]IndexEntry, n)
+	for i := range c.Entries {
 		p := raw[i*placeSize:]
-		c.Places[i] = Place{binary.LittleEndian.Uint64(p), int64(binary.LittleEndian.Uint64(p[8:]))} //nolint:gosec // as it was written
+		c.Entries[i] = IndexEntry{binary.LittleEndian.Uint64(p), int64(binary.LittleEndian.Uint64(p[8:]))} //nolint:gosec // as it was written
 	}
 	return c, nil
 }
 
-// FindPlace returns the last place at or before a number, and the zero place if there is none.
-func FindPlace(places []Place, number uint64) Place {
-	i := sort.Search(len(places), func(i int) bool { return places[i].Number > number }) - 1
+// FindEntry returns the last entry at or before a number, and the zero entry if there is none.
+func FindEntry(entries []IndexEntry, number uint64) IndexEntry {
+	i := sort.Search(len(entries), func(i int) bool { return entries[i].Number > number }) - 1
 	if i < 0 {
-		return Place{}
+		return IndexEntry{}
 	}
-	return places[i]
+	return entries[i]
 }

@@ -20,7 +20,7 @@ type Tail struct {
 // anomaly is a place of a segment where the next record is missing.
 type anomaly struct {
 	Loss
-	before Contents // what was read before it, without places
+	before Contents // what was read before it, without index entries
 	next   uint64   // the number of the record after it; 0: none
 }
 
@@ -100,12 +100,12 @@ func (t *Tail) classify(anomalies []anomaly, synced uint64) {
 
 // truncate drops everything after an anomaly.
 func (t *Tail) truncate(b *anomaly) {
-	places := t.Places
-	for len(places) > 0 && places[len(places)-1].Offset >= b.Offset {
-		places = places[:len(places)-1]
+	entries := t.Entries
+	for len(entries) > 0 && entries[len(entries)-1].Offset >= b.Offset {
+		entries = entries[:len(entries)-1]
 	}
 	t.Contents = b.before
-	t.Places = places
+	t.Entries = entries
 	t.End, t.Torn = b.Offset, b.Size > 0 || b.next > 0
 }
 
@@ -114,7 +114,7 @@ func ReadIDs(r io.ReaderAt, t *Tail, from uint64) (map[string]uint64, error) {
 	if from > t.Last {
 		return nil, nil
 	}
-	start := FindPlace(t.Places, from)
+	start := FindEntry(t.Entries, from)
 	s := &frame.Scanner{R: r, Size: t.End, Off: start.Offset, Prev: max(start.Number, t.First) - 1, Limit: t.Last, Chunk: 1 << 20}
 	ids := make(map[string]uint64)
 	err := Walk(s, t.First, t.Last, func(it *frame.Item) (bool, error) {

@@ -24,16 +24,16 @@ const (
 )
 
 var (
-	errNoAnswer  = errors.New("no answer for some seconds; see whether the server and its JetStream run, and whether relay's user may publish to $JS.API.> and subscribe to _INBOX.>")
-	errLost      = errors.New("the connection was lost; it is made again by itself")
-	errNobody    = errors.New("JetStream does not answer; see whether it is enabled for relay's account, and whether the node that keeps the stream runs")
-	errDenied    = errors.New("the server denies it")
-	errNoReplica = errors.New("the stream has one replica, and its node is away; with journal.replicas: 3 in a cluster writing would go on")
+	errNoAnswer     = errors.New("no answer for some seconds; see whether the server and its JetStream run, and whether relay's user may publish to $JS.API.> and subscribe to _INBOX.>")
+	errLost         = errors.New("the connection was lost; it is made again by itself")
+	errNoResponders = errors.New("JetStream does not answer; see whether it is enabled for relay's account, and whether the node that keeps the stream runs")
+	errDenied       = errors.New("the server denies it")
+	errNoReplica    = errors.New("the stream has one replica, and its node is away; with journal.replicas: 3 in a cluster writing would go on")
 )
 
-// A link is the connection to the journal's server, which the caller owns. It bounds each request, and reconnects a
+// A client is the connection to the journal's server, which the caller owns. It bounds each request, and reconnects a
 // connection that gets no answers.
-type link struct {
+type client struct {
 	nc         *nats.Conn
 	log        zerolog.Logger
 	unanswered atomic.Int32  // requests in a row without an answer
@@ -49,27 +49,27 @@ type link struct {
 	closed chan struct{}
 }
 
-// newLink starts to watch the connection. It uses only the values of ctx.
-func newLink(ctx context.Context, nc *nats.Conn, log zerolog.Logger) *link {
+// newClient starts to watch the connection. It uses only the values of ctx.
+func newClient(ctx context.Context, nc *nats.Conn, log zerolog.Logger) *client {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &link{
+	c := &client{
 		nc: nc, log: log, revive: make(chan struct{}, 1), formerErrs: nc.ErrorHandler(),
 		lost: make(chan struct{}), ended: cancel, closed: make(chan struct{}),
 	}
-	nc.SetErrorHandler(l.serverErr)
+	nc.SetErrorHandler(c.serverErr)
 	status := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
 	go func() {
-		defer close(l.closed)
+		defer close(c.closed)
 		defer nc.RemoveStatusListener(status)
-		l.run(ctx, status)
+		c.run(ctx, status)
 	}()
-	return l
+	return c
 }
 
-func (l *link) close() {
-	l.nc.SetErrorHandler(l.formerErrs)
-	l.ended()
-	<-l.closed
+func (c *client) close() {
+	c.nc.SetErrorHandler(c.formerErrs)
+	c.ended()
+	<-c.closed
 }
 
 // reviveWait is the shortest time between two attempts to reconnect. It doubles up to reviveMax while they are useless.
@@ -79,7 +79,7 @@ const (
 )
 
 // run reports a lost connection to pending requests, and reconnects on request.
-func (l *link) run(ctx context.Context, status <-chan nats.Status) {
+func (c *client) run(ctx context.Context, status <-chan nats.Status) {
 	var last time.Time
 	wait := reviveWait
 	for {
@@ -87,11 +87,11 @@ func (l *link) run(ctx context.Context, status <-chan nats.Status) {
 		case <-ctx.Done():
 			return
 		case <-status:
-			l.mu.Lock()
-			close(l.lost)
-			l.lost = make(chan struct{})
-			l.mu.Unlock()
-		case <-l.revive:
+			c.mu.Lock()
+			close(c.lost)
+			c.lost = make(chan struct{})
+			c.mu.Unlock()
+		case <-c.revive:
 			if since := time.Since(last); since > 4*reviveMax {
 				wait = reviveWait
 			} else {
@@ -103,78 +103,78 @@ func (l *link) run(ctx context.Context, status <-chan nats.Status) {
 				wait = min(2*wait, reviveMax)
 			}
 			last = time.Now()
-			l.unanswered.Store(0)
-			l.log.Warn().Str("server", l.name()).AnErr("reason", l.refusal()).Msg("journal's server does not answer on this connection; reconnecting")
-			if err := l.nc.ForceReconnect(); err != nil {
-				l.log.Debug().Err(err).Msg("reconnect to the journal's server")
+			c.unanswered.Store(0)
+			c.log.Warn().Str("server", c.name()).AnErr("reason", c.refusal()).Msg("journal's server does not answer on this connection; reconnecting")
+			if err := c.nc.ForceReconnect(); err != nil {
+				c.log.Debug().Err(err).Msg("reconnect to the journal's server")
 			}
 		}
 	}
 }
 
 // reconnect requests a new connection. It does not block.
-func (l *link) reconnect() {
+func (c *client) reconnect() {
 	select {
-	case l.revive <- struct{}{}:
+	case c.revive <- struct{}{}:
 	default: // already requested
 	}
 }
 
 // serverErr receives the server's asynchronous errors. A subscription for answers that the server has revoked does not
 // return when it is allowed again; that takes a new connection.
-func (l *link) serverErr(nc *nats.Conn, sub *nats.Subscription, err error) {
+func (c *client) serverErr(nc *nats.Conn, sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrPermissionViolation) {
-		l.mu.Lock()
-		l.denied, l.at = err, time.Now()
-		l.mu.Unlock()
-		if text := strings.ToLower(err.Error()); strings.Contains(text, "subscription") && strings.Contains(text, strings.ToLower(l.inboxPrefix())) {
-			l.reconnect()
+		c.mu.Lock()
+		c.denied, c.at = err, time.Now()
+		c.mu.Unlock()
+		if text := strings.ToLower(err.Error()); strings.Contains(text, "subscription") && strings.Contains(text, strings.ToLower(c.inboxPrefix())) {
+			c.reconnect()
 		}
 	}
-	l.log.Debug().Err(err).Str("server", l.name()).Msg("connection to the journal's server")
-	if l.formerErrs != nil {
-		l.formerErrs(nc, sub, err)
+	c.log.Debug().Err(err).Str("server", c.name()).Msg("connection to the journal's server")
+	if c.formerErrs != nil {
+		c.formerErrs(nc, sub, err)
 	}
 }
 
-func (l *link) inboxPrefix() string {
-	if p := l.nc.Opts.InboxPrefix; p != "" {
+func (c *client) inboxPrefix() string {
+	if p := c.nc.Opts.InboxPrefix; p != "" {
 		return p + "."
 	}
 	return nats.InboxPrefix
 }
 
 // refusal returns a recent refusal of the server, or nil.
-func (l *link) refusal() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if time.Since(l.at) > 2*apiTime {
+func (c *client) refusal() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.at) > 2*apiTime {
 		return nil
 	}
-	return l.denied
+	return c.denied
 }
 
 // connected returns a channel that is closed when the connection is lost.
-func (l *link) connected() (<-chan struct{}, error) {
-	l.mu.Lock()
-	lost := l.lost
-	l.mu.Unlock()
-	if l.nc.Status() != nats.CONNECTED {
+func (c *client) connected() (<-chan struct{}, error) {
+	c.mu.Lock()
+	lost := c.lost
+	c.mu.Unlock()
+	if c.nc.Status() != nats.CONNECTED {
 		return nil, errLost
 	}
 	return lost, nil
 }
 
 // generation returns a number that changes with each new connection.
-func (l *link) generation() uint64 { return l.nc.Stats().Reconnects }
+func (c *client) generation() uint64 { return c.nc.Stats().Reconnects }
 
 // name identifies the server, without possible secrets of its URL.
-func (l *link) name() string {
-	if u, err := url.Parse(l.nc.ConnectedUrl()); err == nil && u.Host != "" {
+func (c *client) name() string {
+	if u, err := url.Parse(c.nc.ConnectedUrl()); err == nil && u.Host != "" {
 		return u.Host
 	}
 	var hosts []string
-	for _, s := range l.nc.Servers() {
+	for _, s := range c.nc.Servers() {
 		if u, err := url.Parse(s); err == nil && u.Host != "" {
 			hosts = append(hosts, u.Host)
 		}
@@ -183,27 +183,27 @@ func (l *link) name() string {
 }
 
 // fail wraps an error with the operation and the server.
-func (l *link) fail(what string, err error) error {
-	return fmt.Errorf("%s on the journal's server %s: %w", what, l.name(), err)
+func (c *client) fail(what string, err error) error {
+	return fmt.Errorf("%s on the journal's server %s: %w", what, c.name(), err)
 }
 
 // answered records the outcome of a request, and adds the reason to an error.
-func (l *link) answered(ctx context.Context, err error) error {
+func (c *client) answered(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
-		l.unanswered.Store(0)
+		c.unanswered.Store(0)
 		return nil
 	case errors.Is(err, nats.ErrNoResponders):
-		l.unanswered.Store(0)
-		return errNobody
-	case errors.Is(err, nats.ErrConnectionClosed) && !l.nc.IsClosed(), // how nats.go reports a request that a reconnect interrupted
+		c.unanswered.Store(0)
+		return errNoResponders
+	case errors.Is(err, nats.ErrConnectionClosed) && !c.nc.IsClosed(), // how nats.go reports a request that a reconnect interrupted
 		errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrDisconnected):
 		return errLost
 	case errors.Is(err, errNoAnswer) || errors.Is(context.Cause(ctx), errNoAnswer):
-		if l.unanswered.Add(1) >= 3 {
-			l.reconnect()
+		if c.unanswered.Add(1) >= 3 {
+			c.reconnect()
 		}
-		if denied := l.refusal(); denied != nil {
+		if denied := c.refusal(); denied != nil {
 			return fmt.Errorf("%w: %w", errDenied, denied)
 		}
 		return errNoAnswer

@@ -12,21 +12,21 @@ import (
 // ReadAtOnce bounds the records per read.
 const ReadAtOnce = 1024
 
-// A Place is a position in the journal, before the number Next. ID and Time are those of the record before it, if
+// A Position is a position in the journal, before the number Next. ID and Time are those of the record before it, if
 // known: a journal with another record there was replaced.
-type Place struct {
+type Position struct {
 	Next uint64
 	ID   string
 	Time time.Time
 }
 
-// Behind returns the place after a record.
-func Behind(r *journal.Record) Place {
-	return Place{Next: r.Number + 1, ID: r.ID, Time: r.Time}
+// Behind returns the position after a record.
+func Behind(r *journal.Record) Position {
+	return Position{Next: r.Number + 1, ID: r.ID, Time: r.Time}
 }
 
-// Of returns the place of a cursor.
-func Of(c journal.Cursor) Place { return Place{c.Next, c.LastID, c.LastTime} }
+// Of returns the position of a cursor.
+func Of(c journal.Cursor) Position { return Position{c.Next, c.LastID, c.LastTime} }
 
 var (
 	// ErrReplaced means that the journal holds another record than it did at that number.
@@ -42,12 +42,12 @@ type Step struct {
 	Missing []journal.Range
 	// Aged are numbers that retention has dropped before they were read.
 	Aged []journal.Range
-	At   Place // the place after the step
+	At   Position // the position after the step
 }
 
-// Read reads at most limit records from a place on. If the step does not go beyond from, there is nothing more. The
-// error is ErrReplaced or ErrShorter if the place does not match the journal.
-func Read(ctx context.Context, j *journal.Journal, from Place, limit int) (Step, error) {
+// Read reads at most limit records from a position on. If the step does not go beyond from, there is nothing more. The
+// error is ErrReplaced or ErrShorter if the position does not match the journal.
+func Read(ctx context.Context, j *journal.Journal, from Position, limit int) (Step, error) {
 	s := Step{At: from}
 	first, next := j.Bounds()
 	switch {
@@ -82,7 +82,7 @@ func Read(ctx context.Context, j *journal.Journal, from Place, limit int) (Step,
 	return s, s.pass(ctx, j, next)
 }
 
-// skip moves the step's place to the first number that the journal may hold.
+// skip moves the step's position to the first number that the journal may hold.
 func (s *Step) skip(ctx context.Context, j *journal.Journal, first uint64) error {
 	gaps, err := j.Gaps(ctx)
 	if err != nil {
@@ -94,11 +94,11 @@ func (s *Step) skip(ctx context.Context, j *journal.Journal, first uint64) error
 	for _, gap := range s.Missing {
 		aged = aged.without(gap)
 	}
-	s.Aged, s.At = aged, Place{Next: first, Time: s.At.Time}
+	s.Aged, s.At = aged, Position{Next: first, Time: s.At.Time}
 	return nil
 }
 
-// pass moves the step's place past its records and lost numbers. next is the journal's next number before the read.
+// pass moves the step's position past its records and lost numbers. next is the journal's next number before the read.
 func (s *Step) pass(ctx context.Context, j *journal.Journal, next uint64) error {
 	var holes []journal.Range
 	expected := s.At.Next
@@ -125,15 +125,15 @@ func (s *Step) pass(ctx context.Context, j *journal.Journal, next uint64) error 
 		s.At = Behind(&s.Records[n-1])
 	}
 	if n := len(s.Missing); open && n > 0 { // what follows the last gap may still be on its way
-		s.At = Place{Next: s.Missing[n-1].Last + 1, Time: s.At.Time}
+		s.At = Position{Next: s.Missing[n-1].Last + 1, Time: s.At.Time}
 	}
 	return nil
 }
 
-// End returns the place at the journal's end.
-func End(ctx context.Context, j *journal.Journal) (Place, error) {
+// End returns the position at the journal's end.
+func End(ctx context.Context, j *journal.Journal) (Position, error) {
 	first, next := j.Bounds()
-	end := Place{Next: next}
+	end := Position{Next: next}
 	if next <= first {
 		return end, nil
 	}
@@ -144,9 +144,9 @@ func End(ctx context.Context, j *journal.Journal) (Place, error) {
 	return end, err
 }
 
-// Verify checks whether the journal is the one that a place comes from. If it is not, Verify returns the place to go
-// on: after the records that are not newer than the one before the place, if that is known.
-func Verify(ctx context.Context, j *journal.Journal, at Place) (to Place, replaced bool, err error) {
+// Verify checks whether the journal is the one that a position comes from. If it is not, Verify returns the position to go
+// on: after the records that are not newer than the one before the position, if that is known.
+func Verify(ctx context.Context, j *journal.Journal, at Position) (to Position, replaced bool, err error) {
 	first, next := j.Bounds()
 	if at.Next <= first || at.Time.IsZero() {
 		return at, false, nil // there is nothing left to compare with
@@ -164,7 +164,7 @@ func Verify(ctx context.Context, j *journal.Journal, at Place) (to Place, replac
 		}
 	}
 	// The record before it is another one, or lost. Times never decrease, so in the same journal nothing newer comes
-	// before the place.
+	// before the position.
 	found, err := j.SeekTime(ctx, since)
 	if err != nil || found >= min(at.Next, next) {
 		return at, false, err
@@ -173,13 +173,13 @@ func Verify(ctx context.Context, j *journal.Journal, at Place) (to Place, replac
 	if err != nil || len(records) == 0 || records[0].Number >= at.Next {
 		return at, false, err // only lost numbers
 	}
-	return Place{Next: records[0].Number, Time: at.Time}, true, nil
+	return Position{Next: records[0].Number, Time: at.Time}, true, nil
 }
 
 // Refit adapts a cursor to a journal with other entries from a number on. Entries from there to the cursor are new, and
 // so become open. Settled numbers that no longer exist stay settled.
 func Refit(ctx context.Context, j *journal.Journal, c journal.Cursor, from uint64) (fit journal.Cursor, fresh Numbers, err error) {
-	last := Place{Time: c.LastTime}
+	last := Position{Time: c.LastTime}
 	for at := from; at < c.Next; at = last.Next {
 		records, err := j.Read(ctx, at, ReadAtOnce)
 		if err != nil {

@@ -15,11 +15,11 @@ import (
 
 var errShutdown = errors.New("relay is stopping")
 
-// A payload that waits for its turn does not hold up a shutdown. Once the turn is free it is journaled, even if its context has ended.
+// A payload that waits for the lock does not hold up a shutdown. Once the lock is free it is journaled, even if its context has ended.
 func TestHandleEndsWithItsContext(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	in := r.intake("acc")
-	in.turn.token <- struct{}{} // another payload waits for the journal
+	in.lock.token <- struct{}{} // another payload waits for the journal
 	ctx, stop := context.WithCancelCause(t.Context())
 	done := make(chan error)
 	go func() { done <- in.Handle(ctx, []json.RawMessage{payload(0)}, time.Now()) }()
@@ -27,7 +27,7 @@ func TestHandleEndsWithItsContext(t *testing.T) {
 	if err := <-done; !errors.Is(err, errShutdown) {
 		t.Errorf("error %v, want %v", err, errShutdown)
 	}
-	<-in.turn.token
+	<-in.lock.token
 	if err := in.Handle(ctx, []json.RawMessage{payload(0)}, time.Now()); err != nil {
 		t.Errorf("a payload whose turn is free is not taken: %v", err)
 	}
@@ -39,7 +39,7 @@ func TestHandleEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A comparison whose context ends does not wait for a payload. The next one to take the turn ends the watch.
+// A comparison whose context ends does not wait for a payload. The next holder of the lock ends the watch.
 func TestMeasureEndsWithItsContext(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	in := r.intake("acc")
@@ -53,22 +53,22 @@ func TestMeasureEndsWithItsContext(t *testing.T) {
 		done <- rec.countTreats(ctx, c, newBaseline(0), func() { t.Error("an interrupted comparison is settled") })
 	}()
 	r.eventually(func() error {
-		in.turn.token <- struct{}{}
+		in.lock.token <- struct{}{}
 		if in.overlap.watching {
-			return nil // with the turn taken
+			return nil // with the lock taken
 		}
-		<-in.turn.token
+		<-in.lock.token
 		return errors.New("the comparison does not watch what comes live")
 	})
 	stop(errShutdown)
 	if err := <-done; !errors.Is(err, errShutdown) {
 		t.Errorf("error %v, want %v", err, errShutdown)
 	}
-	<-in.turn.token
+	<-in.lock.token
 	r.disk.Unlock()
 	r.send(in, 1, 2)
-	in.turn.token <- struct{}{}
-	defer func() { <-in.turn.token }()
+	in.lock.token <- struct{}{}
+	defer func() { <-in.lock.token }()
 	if in.overlap.watching || len(in.overlap.watched) > 0 {
 		t.Errorf("watched %v after the comparison was interrupted", in.overlap.watched)
 	}

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// A pace chooses how to write entries. All at once: a server that syncs each write syncs each entry. As an atomic
+// A batchTuner chooses how to write entries. All at once: a server that syncs each write syncs each entry. As an atomic
 // batch: that costs the server as much as dozens of entries, however small it is, but one sync. Which is faster depends
 // on the server's settings, its disk and the number of entries, so it is measured. The zero value is ready for use.
-type pace struct {
+type batchTuner struct {
 	never       bool // the server does not support batches
 	single      costs
 	batches     costs
@@ -38,7 +38,7 @@ func (c *costs) of(n int) time.Duration {
 }
 
 // batch reports whether to write that many entries as a batch.
-func (p *pace) batch(n int) bool {
+func (p *batchTuner) batch(n int) bool {
 	if p.never || n < 2 {
 		return false
 	}
@@ -58,7 +58,7 @@ func (p *pace) batch(n int) bool {
 }
 
 // measured records the time that n entries took.
-func (p *pace) measured(n int, batch bool, took time.Duration) {
+func (p *batchTuner) measured(n int, batch bool, took time.Duration) {
 	c := &p.single
 	if batch {
 		c = &p.batches
