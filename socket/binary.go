@@ -75,13 +75,13 @@ func (s *session) skip(in *incoming) {
 
 // skipped counts a message that is too large. It logs once in a session for each run of messages with the same name.
 func (s *session) skipped(event string, size int) {
-	s.said.skips++
+	s.logged.skips++
 	level := zerolog.DebugLevel
-	if s.said.skips == 1 || event != s.said.skippedLast {
+	if s.logged.skips == 1 || event != s.logged.skippedLast {
 		level = zerolog.WarnLevel
 	}
-	s.said.skippedLast = event
-	s.log.WithLevel(level).Str("event", s.link.scrub.clean(event)).Int("bytes", size).Int("limit", readLimit).Int("so_far", s.said.skips).
+	s.logged.skippedLast = event
+	s.log.WithLevel(level).Str("event", s.link.scrub.clean(event)).Int("bytes", size).Int("limit", readLimit).Int("so_far", s.logged.skips).
 		Msg("message skipped: it is larger than a treat can be")
 	if s.on.skip != nil {
 		s.on.skip()
@@ -90,7 +90,7 @@ func (s *session) skipped(event string, size int) {
 
 // eventName returns the name of an event from a prefix of its payload, if it is readable.
 func eventName(payload []byte) string {
-	words := json.NewDecoder(strings.NewReader(string(payload[:min(len(payload), headOf)])))
+	words := json.NewDecoder(strings.NewReader(string(payload[:min(len(payload), headBytes)])))
 	if bracket, err := words.Token(); err != nil || fmt.Sprint(bracket) != "[" {
 		return ""
 	}

@@ -1,10 +1,17 @@
 // Package socket is relay's Socket.IO client. It keeps one connection to a server of any version and delivers its
-// events in order. It speaks Engine.IO 3 (Socket.IO 1.x and 2.x) and 4 (3.x and later), and detects which one a server
-// speaks. It uses WebSocket, or HTTP long-polling where the network blocks WebSocket.
+// events in order, without loss while connected: a slow handler makes the server wait. It speaks Engine.IO 3 (Socket.IO
+// 1.x and 2.x) and 4 (3.x and later), and detects which one a server speaks. It uses WebSocket, or HTTP long-polling
+// where the network blocks WebSocket. It reconnects until it is stopped.
 //
-// Beneath it is github.com/zishang520/socket.io-client-go. Importing that package starts two goroutines that never end,
-// and makes the process ignore its first SIGINT, SIGTERM and SIGQUIT: it catches them for itself. A program that
-// imports this one must call [os/signal.Reset] at the start of main, and then ask for the signals it wants.
+// The package knows nothing of accounts, tokens or treats: [Config.Query] provides a fresh query, and events are JSON.
+// No value of the query appears in a log or an error.
+//
+// Start reading at [Client.Run]. The file reconnect.go has the loop of attempts, dial.go one attempt, session.go one
+// connection, and engine.go the adapter to github.com/zishang520/socket.io-client-go.
+//
+// Importing that library starts two goroutines that never end, and makes the process ignore its first SIGINT, SIGTERM
+// and SIGQUIT, because the library catches them. A program that imports this package must call [os/signal.Reset] at the
+// start of main, and then ask for the signals it wants.
 package socket
 
 import (
@@ -90,9 +97,9 @@ type Dialing struct {
 	PollAtOnce bool
 	// UserAgent is sent with every request. Empty: Go's default.
 	UserAgent string
-	// Holds stores the delays that servers asked for with Retry-After. The clients of a process should share it. Nil: a
+	// RetryDelays stores the delays that servers asked for with Retry-After. The clients of a process should share it. Nil: a
 	// store of its own.
-	Holds *Holds
+	RetryDelays *RetryDelays
 }
 
 // Event is an event of the server.
@@ -126,7 +133,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg.Keepalive = cmp.Or(cfg.Keepalive, DefaultKeepalive)
 	cfg.UpgradeAfter = cmp.Or(cfg.UpgradeAfter, firstUpgradeWait)
-	cfg.Dial.Holds = cmp.Or(cfg.Dial.Holds, new(Holds))
+	cfg.Dial.RetryDelays = cmp.Or(cfg.Dial.RetryDelays, new(RetryDelays))
 	cfg.Dial.HandshakeTimeout = cmp.Or(cfg.Dial.HandshakeTimeout, DefaultHandshakeTimeout)
 	if cfg.Dial.TLS == nil {
 		cfg.Dial.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -140,7 +147,7 @@ func New(cfg Config) (*Client, error) {
 	case u.Host == "":
 		return nil, errors.New("socket url: no host")
 	case u.User != nil || u.Fragment != "":
-		return nil, fmt.Errorf("socket url of %s: take the user and the fragment out", u.Host)
+		return nil, fmt.Errorf("socket url of %s: remove the user and the fragment", u.Host)
 	case cfg.Protocol != Auto && cfg.Protocol != EIO3 && cfg.Protocol != EIO4:
 		return nil, fmt.Errorf("socket protocol %d: want auto, 3 or 4", cfg.Protocol)
 	case cfg.BufferBytes < 0 || cfg.DrainTimeout < 0 || cfg.Dial.HandshakeTimeout < 0 || cfg.UpgradeAfter < 0:

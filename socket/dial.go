@@ -76,7 +76,7 @@ func (c *Client) dial(ctx context.Context, rev Protocol, via Transport) (*link, 
 
 // newTarget gets a fresh query.
 func (c *Client) newTarget(ctx context.Context, rev Protocol) (*target, error) {
-	if err := c.heldBack(); err != nil {
+	if err := c.delayed(); err != nil {
 		return nil, err
 	}
 	query := maps.Clone(c.url.Query())
@@ -89,7 +89,7 @@ func (c *Client) newTarget(ctx context.Context, rev Protocol) (*target, error) {
 			return nil, &fault{kindQuery, fmt.Errorf("query for %s: %w", c.url.Host, err)}
 		}
 		maps.Copy(query, fresh)
-		if err := c.heldBack(); err != nil { // another client got a Retry-After while this one waited for a token
+		if err := c.delayed(); err != nil { // another client got a Retry-After while this one waited for a token
 			return nil, err
 		}
 	}
@@ -106,7 +106,7 @@ func (c *Client) noHandshake(ctx context.Context, to *target, err error) error {
 	}
 	_, silent := errors.AsType[*silenceError](err)
 	return &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
-		&handshakeError{tried: to.rev, why: to.scrub.root(err), blocked: silent || brokenOff(err)})}
+		&handshakeError{tried: to.rev, why: to.scrub.root(err), blocked: silent || closedEarly(err)})}
 }
 
 // upgrade opens the WebSocket. A failed attempt leaves no connection behind.
@@ -129,7 +129,7 @@ func (c *Client) upgrade(ctx context.Context, to *target) (*webSocket, error) {
 	case resp == nil || resp.StatusCode == http.StatusSwitchingProtocols:
 		f := networkFault(dialCtx, c.url.Host+c.through(dialCtx), err, to.scrub)
 		stripped := resp != nil // an intermediary has removed headers from the answer
-		if all.any() && (stripped || dialCtx.Err() != nil || brokenOff(err)) {
+		if all.any() && (stripped || dialCtx.Err() != nil || closedEarly(err)) {
 			none := &upgradeError{why: f.err.Error()}
 			if stripped {
 				none.why += ": " + notPassed
@@ -150,24 +150,24 @@ func (c *Client) openWebSocket(ctx context.Context, through *http.Client, at *ur
 	return newWebSocket(conn), resp, nil
 }
 
-// brokenOff reports whether the other side ended a connection without an answer.
-func brokenOff(err error) bool {
+// closedEarly reports whether the other side ended a connection without an answer.
+func closedEarly(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // refusedUpgrade is the failure of an attempt with an answer other than 101.
 func (c *Client) refusedUpgrade(resp *http.Response, to *target) error {
-	said := readAnswer(resp, to.scrub)
+	answer := readAnswer(resp, to.scrub)
 	held := c.answered(resp, time.Now())
-	none := said.noUpgrade()
+	none := answer.noUpgrade()
 	switch {
 	case held == "" && none != nil && none.sure:
 		return &fault{kindUpgrade, fmt.Errorf("connect to %s: %w", c.url.Host, none)}
 	case held == "" && none != nil:
 		return &fault{kind(resp.Status), fmt.Errorf("connect to %s: %w", c.url.Host, none)}
-	case said.status == http.StatusBadRequest:
+	case answer.status == http.StatusBadRequest:
 		return &fault{kindHandshake, fmt.Errorf("connect to %s: %w", c.url.Host,
-			&handshakeError{tried: to.rev, why: said.text, blocked: said.code == nil})}
+			&handshakeError{tried: to.rev, why: answer.text, blocked: answer.code == nil})}
 	}
-	return &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host, said.text+said.hint()+held)}
+	return &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host, answer.text+answer.hint()+held)}
 }

@@ -33,19 +33,19 @@ type engine struct {
 	onRefuse  func(namespace, text string)
 }
 
-// news is what the engine must learn from a Socket.IO packet.
-type news struct {
+// notice is what the engine must learn from a Socket.IO packet.
+type notice struct {
 	kind      byte // packetConnect, packetDisconnect or packetError; zero: nothing
 	namespace string
 	text      string // the session id of a connect, the reason of an error
 }
 
-// forEver is the duration for timers of the package that must never fire.
-const forEver = 100 * 365 * 24 * time.Hour
+// never is the duration for timers of the package that must never fire.
+const never = 100 * 365 * 24 * time.Hour
 
 // newEngine makes the engine of one connection. It sends with write, passes each message to read, and calls onJoin and
 // onRefuse, all within open and receive.
-func newEngine(rev Protocol, namespaces []string, write func(text string), read func(frame) news) *engine {
+func newEngine(rev Protocol, namespaces []string, write func(text string), read func(frame) notice) *engine {
 	e := &engine{
 		transport: &transport{Transport: eio.MakeTransport(), rev: rev, write: write},
 		decoder:   &decoder{EventEmitter: types.NewEventEmitter(), read: read},
@@ -55,7 +55,7 @@ func newEngine(rev Protocol, namespaces []string, write func(text string), read 
 	opts := sio.DefaultManagerOptions()
 	opts.SetAutoConnect(false)
 	opts.SetReconnection(false) // a Manager that reconnects leaks; there is one for each connection instead
-	opts.SetTimeout(forEver)
+	opts.SetTimeout(never)
 	opts.SetUpgrade(false)
 	opts.SetTransports(types.NewSet[eio.TransportCtor](e.transport))
 	opts.SetParser(e.decoder)
@@ -98,7 +98,7 @@ func (e *engine) open(sid string) error {
 		// The engine must not handle heartbeats: its timer would declare a server dead while we pause reading.
 		name, _ := json.Marshal(sid) //nolint:errchkjson // A string cannot fail to encode.
 		handshake := fmt.Sprintf(`{"sid":%s,"upgrades":[],"pingInterval":%d,"pingTimeout":%[2]d}`,
-			name, (forEver / 2).Milliseconds())
+			name, (never / 2).Milliseconds())
 		e.transport.OnPacket(&eiopacket.Packet{Type: eiopacket.OPEN, Data: strings.NewReader(handshake)})
 	})
 }
@@ -181,7 +181,7 @@ func (*message) Read([]byte) (int, error) { return 0, io.EOF }
 type decoder struct {
 	types.EventEmitter
 	manager *sio.Manager
-	read    func(frame) news
+	read    func(frame) notice
 }
 
 // NewEncoder implements parser.Parser.
@@ -201,15 +201,15 @@ func (d *decoder) Add(data any) error {
 	}
 	switch n := d.read(m.frame); n.kind {
 	case packetConnect:
-		d.tell(n, map[string]any{"sid": n.text})
+		d.emit(n, map[string]any{"sid": n.text})
 	case packetError:
-		d.tell(n, map[string]any{"message": n.text, "data": ""}) // without data the package loses the message
+		d.emit(n, map[string]any{"message": n.text, "data": ""}) // without data the package loses the message
 	case packetDisconnect:
-		d.tell(n, nil)
+		d.emit(n, nil)
 	}
 	return nil
 }
 
-func (d *decoder) tell(n news, data any) {
+func (d *decoder) emit(n notice, data any) {
 	d.manager.Emit("packet", &parser.Packet{Type: parser.PacketType(n.kind), Nsp: n.namespace, Data: data})
 }

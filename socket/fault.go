@@ -49,7 +49,7 @@ const (
 	kindUpgrade   kind = "upgrade"
 	kindRejected  kind = "rejected"
 	kindLost      kind = "lost"
-	kindHeld      kind = "held" // not tried, as the server asked
+	kindDelayed   kind = "held" // not tried, as the server asked
 )
 
 // fault is a failure and its kind.

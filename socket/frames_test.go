@@ -176,7 +176,7 @@ func TestConnectIsSentOnce(t *testing.T) {
 		{socket.EIO4, `40{} 40/x,{} 41`},
 	} {
 		t.Run(test.rev.String(), func(t *testing.T) {
-			said := make(chan []string, 1)
+			answer := make(chan []string, 1)
 			url := serve(t, func(s *served) {
 				s.send(opening)
 				var list []string
@@ -184,7 +184,7 @@ func TestConnectIsSentOnce(t *testing.T) {
 					frame := s.read()
 					switch {
 					case frame == "":
-						said <- list
+						answer <- list
 						return
 					case test.rev == socket.EIO3 && len(list) == 0:
 						s.send("40", "40/x")
@@ -200,7 +200,7 @@ func TestConnectIsSentOnce(t *testing.T) {
 			r.phase(socket.Connected, 1)
 			time.Sleep(100 * time.Millisecond) // for what should not come
 			r.stop()
-			got := <-said
+			got := <-answer
 			if test.rev == socket.EIO3 {
 				slices.Sort(got[:2]) // the first ping and the connect come from two goroutines
 				slices.Reverse(got[:2])

@@ -42,11 +42,11 @@ func (c *Client) readHandshake(ctx context.Context, ws *webSocket) (handshake, e
 		}
 		return handshake{}, err
 	}
-	return openingOf(in)
+	return handshakeOf(in)
 }
 
-// openingOf reads the first frame of a session, which must be the handshake.
-func openingOf(in incoming) (handshake, error) {
+// handshakeOf reads the first frame of a session, which must be the handshake.
+func handshakeOf(in incoming) (handshake, error) {
 	f := parseFrame(EIO3, in.binary, in.data)
 	switch {
 	case in.skipped():

@@ -44,9 +44,9 @@ func (p *liveness) notePing(now time.Time) {
 }
 
 // setPaused records whether the reader has stopped listening. Silence restarts when it listens again.
-func (p *liveness) setPaused(deaf bool) {
+func (p *liveness) setPaused(paused bool) {
 	p.mu.Lock()
-	p.heard, p.isDeaf = time.Now(), deaf
+	p.heard, p.isDeaf = time.Now(), paused
 	p.mu.Unlock()
 }
 
@@ -90,7 +90,7 @@ func (s *session) keep(ctx context.Context) error {
 		silence := s.liveness.silence(now)
 		switch {
 		case silence >= interval+timeout:
-			return &fault{kindLost, fmt.Errorf("nothing heard for %v: the server or the way to it is dead",
+			return &fault{kindLost, fmt.Errorf("nothing heard for %v: the server or the network is down",
 				silence.Round(time.Millisecond))}
 		case !s.joined.Load() && now.Sub(born) >= joinTimeout:
 			return &fault{kindTimeout, errJoinTimeout}

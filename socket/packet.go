@@ -85,10 +85,10 @@ func parsePacket(text []byte) (packet, error) {
 func decodeEvent(payload []byte) (name string, args []json.RawMessage, err error) {
 	items := make([]json.RawMessage, 0, 2)
 	if len(payload) == 0 || payload[0] != '[' || !jsonscan.Elements(payload, func(item []byte) { items = append(items, item) }) {
-		return "", nil, errors.New("decode event: no JSON array")
+		return "", nil, errors.New("decode event: not a JSON array")
 	}
 	if len(items) == 0 || items[0][0] != '"' {
-		return "", nil, errors.New("decode event: no name")
+		return "", nil, errors.New("decode event: the name is missing")
 	}
 	return jsonscan.Unquote(items[0]), items[1:], nil
 }

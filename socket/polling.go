@@ -17,9 +17,9 @@ import (
 )
 
 var (
-	errUpgraded = errors.New("the session goes by WebSocket now")
-	errHungUp   = errors.New("closed")
-	errNothing  = errors.New("a poll was answered with nothing")
+	errUpgraded  = errors.New("the session has moved to WebSocket")
+	errHungUp    = errors.New("closed")
+	errEmptyPoll = errors.New("a poll was answered with nothing")
 )
 
 // polling is a [conn] over HTTP long-polling, which may become a WebSocket. A request waits at the server until there
@@ -33,10 +33,10 @@ type polling struct {
 	all      *opened
 	life     context.Context //nolint:containedctx // the session's: it ends requests of several goroutines with contexts of their own
 	end      context.CancelCauseFunc
-	get      turn      // held by the poller, or by the upgrade to WebSocket
-	post     turn      // held by the writer: the server accepts one request at a time
-	pulled   *pulled   // the answer being read
-	upgraded *upgraded // the WebSocket after an upgrade
+	get      ctxLock     // held by the poller, or by the upgrade to WebSocket
+	post     ctxLock     // held by the writer: the server accepts one request at a time
+	answer   *pollAnswer // the answer being read
+	upgraded *upgraded   // the WebSocket after an upgrade
 }
 
 // upgraded is the connection of a session that has left polling.
@@ -45,17 +45,17 @@ type upgraded struct {
 	told bool // the reader knows
 }
 
-// pulled is an answer to a poll.
-type pulled struct {
+// pollAnswer is an answer to a poll.
+type pollAnswer struct {
 	body    io.ReadCloser
 	decoder *payload.Decoder
 	packets int
 }
 
-// turn is a fair lock that a context can interrupt.
-type turn chan struct{}
+// ctxLock is a fair lock that a context can interrupt.
+type ctxLock chan struct{}
 
-func (t turn) take(ctx context.Context) error {
+func (t ctxLock) lock(ctx context.Context) error {
 	select {
 	case t <- struct{}{}:
 		return nil
@@ -64,7 +64,7 @@ func (t turn) take(ctx context.Context) error {
 	}
 }
 
-func (t turn) give() { <-t }
+func (t ctxLock) unlock() { <-t }
 
 // dialPolling starts a session by polling. A failed attempt leaves no connection behind.
 func (c *Client) dialPolling(ctx context.Context, to *target) (_ *link, err error) {
@@ -75,7 +75,7 @@ func (c *Client) dialPolling(ctx context.Context, to *target) (_ *link, err erro
 		return nil, err
 	}
 	p := &polling{
-		client: c, to: to, all: new(opened), life: life, end: end, get: make(turn, 1), post: make(turn, 1), upgraded: new(upgraded),
+		client: c, to: to, all: new(opened), life: life, end: end, get: make(ctxLock, 1), post: make(ctxLock, 1), upgraded: new(upgraded),
 	}
 	p.http = c.newHTTPClient(life, p.all)
 	p.http.Jar = jar
@@ -107,7 +107,7 @@ func (c *Client) dialPolling(ctx context.Context, to *target) (_ *link, err erro
 // open requests a session and reads its handshake.
 func (p *polling) open() (handshake, error) {
 	c := p.client
-	if err := p.get.take(p.life); err != nil {
+	if err := p.get.lock(p.life); err != nil {
 		return handshake{}, err
 	}
 	resp, err := p.request(p.life, http.MethodGet, "")
@@ -116,25 +116,25 @@ func (p *polling) open() (handshake, error) {
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer func() { _ = resp.Body.Close() }()
-		said := readAnswer(resp, p.to.scrub)
+		answer := readAnswer(resp, p.to.scrub)
 		held := c.answered(resp, time.Now())
-		if said.status == http.StatusBadRequest {
-			return handshake{}, errors.New(said.text)
+		if answer.status == http.StatusBadRequest {
+			return handshake{}, errors.New(answer.text)
 		}
-		return handshake{}, &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host+c.through(p.life), said.text+said.hint()+held)}
+		return handshake{}, &fault{kind(resp.Status), fmt.Errorf("connect to %s: %s", c.url.Host+c.through(p.life), answer.text+answer.hint()+held)}
 	}
-	p.pull(resp)
-	if rev := Protocol(p.pulled.decoder.Revision()); rev != Auto && rev != p.to.rev {
+	p.setAnswer(resp)
+	if rev := Protocol(p.answer.decoder.Revision()); rev != Auto && rev != p.to.rev {
 		return handshake{}, &revisionError{rev}
 	}
 	in, err := p.next(nil)
 	if errors.Is(err, io.EOF) {
-		return handshake{}, errNothing
+		return handshake{}, errEmptyPoll
 	}
 	if err != nil {
 		return handshake{}, p.cause(err)
 	}
-	return openingOf(in)
+	return handshakeOf(in)
 }
 
 // request sends a request of the session. Its error may show the URL.
@@ -155,17 +155,17 @@ func (p *polling) request(ctx context.Context, method, body string) (*http.Respo
 	return p.http.Do(req)
 }
 
-// pull makes an answer the current one.
-func (p *polling) pull(resp *http.Response) {
-	p.pulled = &pulled{body: resp.Body, decoder: payload.NewDecoder(resp.Body, int(p.to.rev), payload.Limits{
-		Read: readLimit, Head: headOf, Skip: skipLimit,
+// setAnswer makes an answer the current one.
+func (p *polling) setAnswer(resp *http.Response) {
+	p.answer = &pollAnswer{body: resp.Body, decoder: payload.NewDecoder(resp.Body, int(p.to.rev), payload.Limits{
+		Read: readLimit, Head: headBytes, Skip: skipLimit,
 	})}
 }
 
 // read implements conn.
 func (p *polling) read(ctx context.Context, heard func()) (incoming, error) {
 	for {
-		if p.pulled == nil {
+		if p.answer == nil {
 			if ws := p.upgraded.ws.Load(); ws != nil && p.upgraded.told {
 				return ws.read(ctx, heard)
 			}
@@ -175,14 +175,14 @@ func (p *polling) read(ctx context.Context, heard func()) (incoming, error) {
 		}
 		in, err := p.next(heard)
 		if err != nil {
-			_ = p.pulled.body.Close()
+			_ = p.answer.body.Close()
 		}
 		switch {
-		case errors.Is(err, io.EOF) && p.pulled.packets > 0:
-			p.pulled = nil
-			p.get.give()
+		case errors.Is(err, io.EOF) && p.answer.packets > 0:
+			p.answer = nil
+			p.get.unlock()
 		case errors.Is(err, io.EOF): // polling again at once would use all the CPU
-			return incoming{}, errNothing
+			return incoming{}, errEmptyPoll
 		case err != nil:
 			return incoming{}, p.cause(err)
 		default:
@@ -193,21 +193,21 @@ func (p *polling) read(ctx context.Context, heard func()) (incoming, error) {
 
 // next returns the next packet of the current answer.
 func (p *polling) next(heard func()) (incoming, error) {
-	packet, err := p.pulled.decoder.Next(heard)
+	packet, err := p.answer.decoder.Next(heard)
 	if err != nil {
 		return incoming{}, err
 	}
-	p.pulled.packets++
+	p.answer.packets++
 	return incoming{packet.Binary, packet.Data, packet.Size}, nil
 }
 
 // poll waits for an answer, or returns errUpgraded.
 func (p *polling) poll() error {
-	if err := p.get.take(p.life); err != nil {
+	if err := p.get.lock(p.life); err != nil {
 		return err
 	}
 	if p.upgraded.ws.Load() != nil {
-		p.get.give()
+		p.get.unlock()
 		p.upgraded.told = true
 		return errUpgraded
 	}
@@ -218,19 +218,19 @@ func (p *polling) poll() error {
 	if resp.StatusCode != http.StatusOK {
 		return p.ended(resp, "poll")
 	}
-	p.pull(resp)
+	p.setAnswer(resp)
 	return nil
 }
 
 // ended reads the answer to a failed request. It returns that the session is over.
 func (p *polling) ended(resp *http.Response, what string) error {
 	defer func() { _ = resp.Body.Close() }()
-	said := readAnswer(resp, p.to.scrub)
+	answer := readAnswer(resp, p.to.scrub)
 	held := p.client.answered(resp, time.Now())
-	if said.status == http.StatusBadRequest && said.code != nil {
-		return fmt.Errorf("the server ended the session: %s", said.text)
+	if answer.status == http.StatusBadRequest && answer.code != nil {
+		return fmt.Errorf("the server ended the session: %s", answer.text)
 	}
-	return fmt.Errorf("a %s was answered with %s%s", what, said.text, held)
+	return fmt.Errorf("a %s was answered with %s%s", what, answer.text, held)
 }
 
 // cause returns why a request failed: why the session ended, if it did.
@@ -253,10 +253,10 @@ func (p *polling) write(ctx context.Context, text string) error {
 	defer stop(nil)
 	//nolint:contextcheck // both contexts count
 	defer context.AfterFunc(p.life, func() { stop(context.Cause(p.life)) })()
-	if err := p.post.take(ctx); err != nil {
+	if err := p.post.lock(ctx); err != nil {
 		return err
 	}
-	defer p.post.give()
+	defer p.post.unlock()
 	if ws := p.upgraded.ws.Load(); ws != nil {
 		return ws.write(ctx, text)
 	}

@@ -64,8 +64,8 @@ func TestPollingFaults(t *testing.T) {
 	}{
 		"unknown session": {answer(400, `{"code":1,"message":"Session ID unknown"}`), `the server ended the session: HTTP 400 ("Session ID unknown")`},
 		"gateway":         {answer(504, "<html>token-1"), "a poll was answered with HTTP 504"},
-		"asked to wait":   {answer(503, "", "Retry-After", "3600"), "a poll was answered with HTTP 503; it asked to be left alone until"},
-		"a page":          {answer(200, "<html>"), "the answer is no Engine.IO payload"},
+		"asked to wait":   {answer(503, "", "Retry-After", "3600"), "a poll was answered with HTTP 503; it asked clients to wait until"},
+		"a page":          {answer(200, "<html>"), "the answer is not an Engine.IO payload"},
 		"nothing":         {answer(200, ""), "a poll was answered with nothing"},
 		"cut":             {answer(200, "9:42[", "Content-Length", "100"), "the server ended the connection"},
 		"too large":       {answer(200, "20000000:4"+strings.Repeat("x", 17<<20)), "the server sent a message of more than 16777216 bytes"},
@@ -204,7 +204,7 @@ func TestPollingBrokenUpgrade(t *testing.T) {
 			if s := r.phase(socket.Connected, 1); s.Transport != socket.Polling || s.Err == nil {
 				t.Errorf("connected by %s, %v", s.Transport, s.Err)
 			}
-			if said := strings.Contains(r.phase(socket.Connected, 1).Err.Error(), "does not pass WebSocket upgrades on"); said != (name == "headers taken out") {
+			if answer := strings.Contains(r.phase(socket.Connected, 1).Err.Error(), "does not pass WebSocket upgrades on"); answer != (name == "headers taken out") {
 				t.Errorf("error %v", r.phase(socket.Connected, 1).Err)
 			}
 			if waited := strings.Contains(r.history(), "waiting"); waited != (name != "no reply") {

@@ -69,7 +69,7 @@ func (q *queue) add(it item) {
 	wake(q.ready)
 }
 
-// wait records that a put starts to wait. It reports whether that starts a new jam.
+// wait records that a put starts to wait. It reports whether that starts a new congestion.
 func (q *queue) wait() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -85,7 +85,7 @@ func (q *queue) waited() {
 	q.congestion.waiting, q.congestion.waited = false, time.Now()
 }
 
-// calm reports the end of a jam once: nothing had to wait for a while.
+// calm reports the end of a congestion once: nothing had to wait for a while.
 func (q *queue) calm(now time.Time) bool {
 	const while = 5 * time.Second
 	q.mu.Lock()

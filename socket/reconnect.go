@@ -18,8 +18,8 @@ import (
 // clients.
 const stable = 15 * time.Second
 
-// heldSpread is the period over which clients return that a server had asked to wait until the same time.
-const heldSpread = 2 * time.Second
+// retrySpread is the period over which clients return that a server had asked to wait until the same time.
+const retrySpread = 2 * time.Second
 
 // newBackoff returns the delays between attempts with full jitter: anything from zero to a ceiling that doubles from
 // one second to sixty. The package spreads a delay over twice its middle, hence half of each.
@@ -58,10 +58,10 @@ func (r *reconnect) loop(ctx context.Context) error {
 			waits.Reset()
 		}
 		wait := waits.NextBackOff()
-		if held, _ := r.client.cfg.Dial.Holds.left(r.client.url, time.Now()); held > 0 {
-			wait = max(wait, held+rand.N(heldSpread)) //nolint:gosec // jitter
+		if held, _ := r.client.cfg.Dial.RetryDelays.left(r.client.url, time.Now()); held > 0 {
+			wait = max(wait, held+rand.N(retrySpread)) //nolint:gosec // jitter
 		}
-		r.tell(err, up, wait)
+		r.logFailure(err, up, wait)
 		r.enter(State{Phase: Waiting, RetryIn: wait, Err: err})
 		sleep(ctx, wait)
 	}
@@ -188,17 +188,17 @@ func (r *reconnect) connected(rev Protocol, via Transport) {
 	r.enter(state)
 }
 
-// tell logs a failure if it is new.
-func (r *reconnect) tell(err error, up, wait time.Duration) {
+// emit logs a failure if it is new.
+func (r *reconnect) logFailure(err error, up, wait time.Duration) {
 	if up > 0 {
-		r.log.Warn().Err(err).Dur("up", up).Msg("connection lost, connecting again")
+		r.log.Warn().Err(err).Dur("up", up).Msg("connection lost; reconnecting")
 		return
 	}
 	level := zerolog.DebugLevel
 	if k := kindOf(err); k != r.failed {
 		level, r.failed = zerolog.WarnLevel, k
 	}
-	r.log.WithLevel(level).Err(err).Int("attempt", r.attempts).Dur("retry_in", wait).Msg("cannot connect, trying on")
+	r.log.WithLevel(level).Err(err).Int("attempt", r.attempts).Dur("retry_in", wait).Msg("cannot connect; trying again")
 }
 
 // enter reports a new state to OnState.

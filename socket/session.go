@@ -16,7 +16,7 @@ import (
 
 var (
 	errEnded   = errors.New("the server ended the connection")
-	errGarbled = errors.New("a text from the server is not UTF-8: it was damaged on its way")
+	errGarbled = errors.New("a text from the server is not UTF-8: it was damaged in transit")
 )
 
 // session is one connection from the handshake to its end.
@@ -42,7 +42,7 @@ type reading struct {
 	received time.Time       // arrival of the current frame
 	partial  *partial
 	spoken   bool // the server has shown that it speaks the link's revision
-	said     remarks
+	logged   logState
 }
 
 // hooks are called by the reading goroutine.
@@ -53,8 +53,8 @@ type hooks struct {
 	upgrade func()         // when polling has become a WebSocket
 }
 
-// remarks records what was logged in a session.
-type remarks struct {
+// logState records what was logged in a session.
+type logState struct {
 	dropped     bool   // a dropped packet was logged
 	skips       int    // number of skipped messages
 	skippedLast string // event of the last one
@@ -168,10 +168,10 @@ func (s *session) take(ctx context.Context, f frame) error {
 }
 
 // message handles one Socket.IO message. It returns what the engine must know of it.
-func (s *session) message(f frame) news {
+func (s *session) message(f frame) notice {
 	if f.binary {
 		s.attachment(f.data, len(f.data))
-		return news{}
+		return notice{}
 	}
 	if s.partial != nil {
 		s.drop(errors.New("a binary event without its attachments"))
@@ -180,14 +180,14 @@ func (s *session) message(f frame) news {
 	p, err := parsePacket(f.data)
 	if err != nil {
 		s.drop(err)
-		return news{}
+		return notice{}
 	}
 	switch p.kind {
 	case packetConnect:
 		return s.connected(p)
 	case packetDisconnect:
 		s.fail(&fault{kindLost, errEnded})
-		return news{kind: p.kind, namespace: p.namespace}
+		return notice{kind: p.kind, namespace: p.namespace}
 	case packetError:
 		return s.refused(p)
 	case packetEvent:
@@ -196,12 +196,12 @@ func (s *session) message(f frame) news {
 		s.partial = &partial{packet: p, size: len(f.data)}
 		s.complete()
 	}
-	return news{} // acknowledgements are never requested
+	return notice{} // acknowledgements are never requested
 }
 
 // connected handles a connect packet. It shows the revision: only revision 4 gives namespaces session ids.
-func (s *session) connected(p packet) news {
-	n := news{kind: p.kind, namespace: p.namespace, text: s.link.handshake.sid}
+func (s *session) connected(p packet) notice {
+	n := notice{kind: p.kind, namespace: p.namespace, text: s.link.handshake.sid}
 	if s.link.rev == EIO3 {
 		s.proven()
 		return n
@@ -215,7 +215,7 @@ func (s *session) connected(p packet) news {
 	}
 	if !ok || sid == "" {
 		s.fail(&revisionError{EIO3})
-		return news{}
+		return notice{}
 	}
 	s.proven()
 	n.text = sid
@@ -224,16 +224,16 @@ func (s *session) connected(p packet) news {
 
 // refused handles an error packet. After joining, servers of versions 1 and 2 also use it for errors that do not end
 // the session.
-func (s *session) refused(p packet) news {
+func (s *session) refused(p packet) notice {
 	text := errorText(p.payload)
 	if s.link.rev == EIO3 || bytes.HasPrefix(p.payload, []byte("{")) { // revision 4 always sends an object
 		s.proven()
 	}
 	if s.joined.Load() {
 		s.drop(fmt.Errorf("the server reports an error: %q", s.link.scrub.clean(text)))
-		return news{}
+		return notice{}
 	}
-	return news{kind: p.kind, namespace: p.namespace, text: text}
+	return notice{kind: p.kind, namespace: p.namespace, text: text}
 }
 
 // event queues an event. If the queue is full, it waits, and so does the server eventually. It sends a requested
@@ -279,10 +279,10 @@ func (s *session) proven() {
 // drop handles an unusable packet. It is logged visibly once per session.
 func (s *session) drop(why error) {
 	level := zerolog.WarnLevel
-	if s.said.dropped {
+	if s.logged.dropped {
 		level = zerolog.DebugLevel
 	}
-	s.said.dropped = true
+	s.logged.dropped = true
 	s.log.WithLevel(level).Err(why).Msg("packet dropped")
 }
 

@@ -89,8 +89,8 @@ func TestClean(t *testing.T) {
 func TestEngineNeverPanics(t *testing.T) {
 	for _, rev := range []Protocol{EIO3, EIO4} {
 		var joined, refused []string
-		open := func(next ...news) *engine {
-			e := newEngine(rev, []string{"/", "/x"}, func(string) {}, func(frame) (n news) {
+		open := func(next ...notice) *engine {
+			e := newEngine(rev, []string{"/", "/x"}, func(string) {}, func(frame) (n notice) {
 				n, next = next[0], next[1:]
 				return n
 			})
@@ -101,13 +101,13 @@ func TestEngineNeverPanics(t *testing.T) {
 			}
 			return e
 		}
-		e := open(news{packetConnect, "/", "a"}, news{packetDisconnect, "/", ""}, news{packetDisconnect, "/x", ""})
+		e := open(notice{packetConnect, "/", "a"}, notice{packetDisconnect, "/", ""}, notice{packetDisconnect, "/x", ""})
 		for range 3 { // a disconnect of every namespace is what the package closes with a nil error for
 			_ = e.receive(frame{kind: frameMessage})
 		}
 		_ = e.close()
 		_ = e.close()
-		e = open(news{packetError, "/x", "go away"}, news{packetConnect, "/", ""}, news{packetConnect, "/unknown", "x"})
+		e = open(notice{packetError, "/x", "go away"}, notice{packetConnect, "/", ""}, notice{packetConnect, "/unknown", "x"})
 		for range 3 {
 			_ = e.receive(frame{kind: frameMessage})
 		}

@@ -12,7 +12,7 @@ import (
 // probe is the exchange by which both sides test a WebSocket before the session moves to it.
 const probe = "probe"
 
-var errNoHandover = errors.New("no poll ended in time to go over to the WebSocket")
+var errNoHandover = errors.New("no poll ended in time to move to the WebSocket")
 
 // upgradeLoop tries repeatedly to upgrade a session from polling to WebSocket, until it succeeds or ctx ends.
 func (s *session) upgradeLoop(ctx context.Context, p *polling) {
@@ -34,7 +34,7 @@ func (s *session) upgradeLoop(ctx context.Context, p *polling) {
 // tryUpgrade opens a WebSocket of the same session and, if it carries frames, upgrades the session. No packet is lost
 // or duplicated, since the server is told when no poll waits and no post is running. (Engine.IO protocol, "Upgrade".)
 func (p *polling) tryUpgrade(ctx context.Context) (err error) {
-	if err := p.client.heldBack(); err != nil {
+	if err := p.client.delayed(); err != nil {
 		return err
 	}
 	limit := p.client.cfg.Dial.HandshakeTimeout
@@ -70,11 +70,11 @@ func (p *polling) tryUpgrade(ctx context.Context) (err error) {
 
 // handOver waits until no request is running, for which the server answers the poll, and upgrades the session.
 func (p *polling) handOver(ctx context.Context, ws *webSocket) error {
-	for _, t := range []turn{p.get, p.post} {
-		if t.take(ctx) != nil {
+	for _, t := range []ctxLock{p.get, p.post} {
+		if t.lock(ctx) != nil {
 			return errNoHandover
 		}
-		defer t.give()
+		defer t.unlock()
 	}
 	if err := ws.write(ctx, string(frameUpgrade)); err != nil {
 		p.end(errors.New(p.to.scrub.root(err))) // the server may have switched

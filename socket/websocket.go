@@ -13,8 +13,8 @@ const (
 	writeTimeout = 10 * time.Second
 	readLimit    = 1 << 20  // bytes of a message that is read
 	skipLimit    = 16 << 20 // bytes of a message that is skipped; a larger one ends the connection
-	lengthy      = 64 << 10 // bytes of a message that takes a while to arrive
-	headOf       = 1 << 10  // bytes that are kept of a skipped message, to identify it
+	longMessage  = 64 << 10 // bytes of a message that takes a while to arrive
+	headBytes    = 1 << 10  // bytes that are kept of a skipped message, to identify it
 )
 
 var errWriteTimeout = fmt.Errorf("write took longer than %v", writeTimeout)
@@ -30,7 +30,7 @@ func newWebSocket(conn *websocket.Conn) *webSocket {
 // incoming is one message.
 type incoming struct {
 	binary bool
-	data   []byte // complete, or the first headOf bytes if it is larger than readLimit
+	data   []byte // complete, or the first headBytes bytes if it is larger than readLimit
 	size   int    // in bytes
 }
 
@@ -55,7 +55,7 @@ func (w *webSocket) read(ctx context.Context, heard func()) (incoming, error) {
 		if err != nil {
 			return incoming{}, err
 		}
-		if heard != nil && len(in.data) > lengthy {
+		if heard != nil && len(in.data) > longMessage {
 			heard()
 		}
 	}
@@ -64,7 +64,7 @@ func (w *webSocket) read(ctx context.Context, heard func()) (incoming, error) {
 		return in, nil
 	}
 	room := in.data
-	in.data = append([]byte(nil), room[:headOf]...)
+	in.data = append([]byte(nil), room[:headBytes]...)
 	for {
 		n, err := r.Read(room)
 		in.size += n

@@ -28,8 +28,8 @@ type Limits struct {
 var ErrTooLarge = errors.New("a packet is larger than may be skipped")
 
 var (
-	errNoPayload = errors.New("the answer is no Engine.IO payload")
-	errLength    = errors.New("the length of a packet in the answer is wrong")
+	errNotPayload = errors.New("the answer is not an Engine.IO payload")
+	errLength     = errors.New("the length of a packet in the answer is wrong")
 )
 
 // Packet is a packet in the form of a WebSocket message.
@@ -84,7 +84,7 @@ func (d *Decoder) Next(progress func()) (Packet, error) {
 	case isDigit(first[0]):
 		return d.counted(&c)
 	}
-	return Packet{}, errNoPayload
+	return Packet{}, errNotPayload
 }
 
 // separated reads a packet of revision 4.
@@ -209,7 +209,7 @@ func (d *Decoder) framed(c *collector) (Packet, error) {
 		return c.text()
 	}
 	if len(c.data) == 0 || c.data[0] > 6 {
-		return Packet{}, errNoPayload
+		return Packet{}, errNotPayload
 	}
 	return Packet{Binary: true, Data: c.data, Size: c.size}, nil
 }
@@ -231,7 +231,7 @@ func (d *Decoder) length(end byte, digit func(byte) (int, bool)) (n int, err err
 		}
 		n = 10*n + value
 	}
-	return 0, errNoPayload
+	return 0, errNotPayload
 }
 
 // collector collects the bytes of a packet within the limits.
@@ -279,7 +279,7 @@ func (c *collector) text() (Packet, error) {
 	case c.data[0] == 'b':
 		return c.base64()
 	case c.data[0] < '0' || c.data[0] > '6':
-		return Packet{}, errNoPayload
+		return Packet{}, errNotPayload
 	}
 	return Packet{Data: c.data, Size: c.size}, nil
 }
@@ -290,7 +290,7 @@ func (c *collector) base64() (Packet, error) {
 	p := Packet{Binary: true, Size: (c.size - 1) / 4 * 3}
 	if c.revision == 3 {
 		if len(encoded) == 0 || encoded[0] < '0' || encoded[0] > '6' {
-			return Packet{}, errNoPayload
+			return Packet{}, errNotPayload
 		}
 		p.Data, encoded = []byte{encoded[0] - '0'}, encoded[1:]
 	}

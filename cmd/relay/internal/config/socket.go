@@ -27,9 +27,9 @@ func (s Socket) check(d *decoder) {
 }
 
 // Client is what a client of an account is made with.
-func (s Socket) Client(holds *socket.Holds) socket.Config {
+func (s Socket) Client(retryDelays *socket.RetryDelays) socket.Config {
 	c := socket.Config{
-		Dial:      socket.Dialing{HandshakeTimeout: s.HandshakeTimeout, UserAgent: version.UserAgent(), Holds: holds},
+		Dial:      socket.Dialing{HandshakeTimeout: s.HandshakeTimeout, UserAgent: version.UserAgent(), RetryDelays: retryDelays},
 		Keepalive: s.Keepalive.every,
 	}
 	if c.Keepalive == 0 {

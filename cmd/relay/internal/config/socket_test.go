@@ -35,9 +35,9 @@ func TestConfigSocket(t *testing.T) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
-	holds := new(socket.Holds)
-	off := Socket{HandshakeTimeout: time.Minute}.Client(holds)
-	if off.Keepalive >= 0 || off.Dial.HandshakeTimeout != time.Minute || off.Dial.Holds != holds || off.Dial.UserAgent != version.UserAgent() {
+	retryDelays := new(socket.RetryDelays)
+	off := Socket{HandshakeTimeout: time.Minute}.Client(retryDelays)
+	if off.Keepalive >= 0 || off.Dial.HandshakeTimeout != time.Minute || off.Dial.RetryDelays != retryDelays || off.Dial.UserAgent != version.UserAgent() {
 		t.Errorf("config %+v", off)
 	}
 	if text := version.UserAgent(); !strings.HasPrefix(text, "relay/") || !strings.HasSuffix(text, " (+https://github.com/treatrelay/relay)") {

@@ -106,7 +106,7 @@ type accountMaker struct {
 	providers     *auth.Transport // what all accounts send to the providers goes through it
 	authMetrics   *auth.Metrics
 	sourceMetrics *sourceMetrics
-	socketHolds   socket.Holds // of all accounts
+	socketHolds   socket.RetryDelays // of all accounts
 }
 
 // A sinkMaker makes the sinks and their lanes.

@@ -28,9 +28,9 @@ const endSoon = 14 * 24 * time.Hour
 type patient struct {
 	*doctor
 	config  config.Account
-	account *auth.Account // nil without a store
-	err     error         // why there is no account though there is a store
-	holds   *socket.Holds // of all accounts
+	account *auth.Account       // nil without a store
+	err     error               // why there is no account though there is a store
+	holds   *socket.RetryDelays // of all accounts
 
 	alive bool          // there is an access token that has not expired
 	token secret.String // of the realtime server, not used yet
@@ -39,9 +39,9 @@ type patient struct {
 func (d *doctor) accountTracks() []track {
 	var all []track
 	through := auth.NewTransport() // which also spreads the requests of many accounts
-	holds := new(socket.Holds)
+	retryDelays := new(socket.RetryDelays)
 	for _, c := range d.cfg.Accounts {
-		a := &patient{doctor: d, config: c, holds: holds}
+		a := &patient{doctor: d, config: c, holds: retryDelays}
 		if d.store != nil {
 			a.account, a.err = grants.NewAccount(c, d.store, through, nil, zerolog.Nop())
 		}

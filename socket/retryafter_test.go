@@ -26,7 +26,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestRetryAfterIsHonoured has a server ask to be left alone: neither the client it told, nor one that shares its Holds, may
+// TestRetryAfterIsHonoured has a server ask to be left alone: neither the client it told, nor one that shares its RetryDelays, may
 // come before that is over, nor spend a token. A server elsewhere is not concerned.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
@@ -56,11 +56,11 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 
 				ctx, stop := context.WithCancel(t.Context())
 				var running sync.WaitGroup
-				holds := new(Holds)
+				holds := new(RetryDelays)
 				var errs []string
 				for i, at := range []string{"http://server", "http://server", "http://elsewhere"} {
 					client, err := New(Config{
-						URL: at, Dial: Dialing{Holds: holds},
+						URL: at, Dial: Dialing{RetryDelays: holds},
 						Query: func(context.Context) (url.Values, error) {
 							if i < 2 {
 								note(&tokens)
@@ -102,7 +102,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 					t.Errorf("another server was dialled at %v", elsewhere)
 				}
 				for _, text := range errs {
-					if !strings.Contains(text, fmt.Sprintf("HTTP %d", status)) || !strings.Contains(text, "left alone until 2000-01-01T00:") {
+					if !strings.Contains(text, fmt.Sprintf("HTTP %d", status)) || !strings.Contains(text, "wait until 2000-01-01T00:") {
 						t.Errorf("error %q", text)
 					}
 				}
