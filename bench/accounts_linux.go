@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// accounts has treats come to many accounts at once.
+// accounts measures a flood of treats to many accounts at once.
 func (b *bench) accounts(ctx context.Context) ([]result, error) {
 	sizes := []int{1, 100, 1000}
 	switch {
@@ -16,7 +16,7 @@ func (b *bench) accounts(ctx context.Context) ([]result, error) {
 	}
 	count := b.pick(50_000, 300)
 	r := result{name: "accounts", title: "Many accounts on one relay, to JetStream", chart: chart{unit: "events a second"}}
-	r.text = fmt.Sprintf("%s treats in all, as many to each account, and each account has a connection of its own. The server sends as fast as it can. Medians of %d runs.",
+	r.text = fmt.Sprintf("%s treats in total, the same number to each account, each account with its own connection. The server sends as fast as it can. Medians of %d runs.",
 		whole(count), b.runs)
 	r.table.columns = []string{"accounts", "events/s", "CPU ms for 1,000", "peak MiB", "twice"}
 	for _, n := range sizes {

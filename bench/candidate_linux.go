@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// The sinks that are compared.
+// The sinks of the comparison.
 const (
 	sinkNATS    = "NATS JetStream"
 	sinkWebhook = "webhook"
@@ -25,46 +25,46 @@ type candidate struct {
 	name string
 	ours bool
 	sink string
-	// connections is how many it opens, and copies how often it delivers each event. 0 is 1.
+	// connections is the number of its connections, and copies how often it delivers each event. 0 means 1.
 	connections, copies int
-	// start starts it, has t count what arrives, and returns once it does all that it needs a connection for.
+	// start starts it and makes t count its deliveries. It returns once the candidate is about to connect.
 	start func(ctx context.Context, url string, t *tally) (*running, error)
 }
 
-// running is a candidate at work.
+// running is a candidate that was started.
 type running struct {
-	processes []*process // what a user has to run
-	relay     *relay     // the first of them, if it is that
+	processes []*process // everything that a user has to run
+	relay     *relay     // the first of them, if that is relay; otherwise nil
 	stop      func()
 }
 
-// called is the candidate by another name.
+// called returns the candidate with another name.
 func (c candidate) called(name string) candidate {
 	c.name = name
 	return c
 }
 
-// blame adds what its processes have said to an error.
+// blame adds the stderr of its processes to an error.
 func (r *running) blame(err error) error {
 	for _, p := range r.processes {
-		err = fmt.Errorf("%w\n%s said:\n%s", err, p.name, p.stderr)
+		err = fmt.Errorf("%w\nstderr of %s:\n%s", err, p.name, p.stderr)
 	}
 	return err
 }
 
-// webhookSecret signs what is posted.
+// webhookSecret signs webhook requests.
 const webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // a benchmark's
 
-// relayTo is relay with one sink. In the configuration of a webhook there is %q for its URL, and %s for its secret.
+// relayTo returns relay with one sink. The configuration of a webhook has %q for its URL and %s for its secret.
 func (b *bench) relayTo(sink string, config string) candidate {
 	return b.relayAs(sink, setup{sinks: config})
 }
 
-// relayAs is relay with one sink, set up in some other way too.
+// relayAs returns relay with one sink and the given setup.
 func (b *bench) relayAs(sink string, s setup) candidate {
 	return candidate{name: "relay", ours: true, sink: sink, connections: s.accounts, start: func(ctx context.Context, url string, t *tally) (*running, error) {
 		run := &running{stop: func() {}}
-		s := s // each run changes its own
+		s := s // each run changes its own copy
 		switch sink {
 		case sinkWebhook:
 			web, err := newReceiver(ctx)
@@ -102,7 +102,7 @@ func (b *bench) relayAs(sink string, s setup) candidate {
 	}}
 }
 
-// toNATS is a program that publishes to a NATS server of its own.
+// toNATS returns a program that publishes to its own NATS server.
 func (b *bench) toNATS(name string, command func(url, nats string) []string) candidate {
 	return candidate{name: name, sink: sinkNATS, start: func(ctx context.Context, url string, t *tally) (*running, error) {
 		server, at, err := b.startNATS(ctx)
@@ -130,8 +130,8 @@ func (b *bench) nodeToNATS(inFlight int) candidate {
 	})
 }
 
-func (b *bench) twinToNATS() candidate {
-	return b.toNATS("bare Go, 256 in flight, no journal", func(url, nats string) []string { return []string{b.self, twinCommand, url, nats} })
+func (b *bench) bareGoToNATS() candidate {
+	return b.toNATS("bare Go, 256 in flight, no journal", func(url, nats string) []string { return []string{b.self, bareGoCommand, url, nats} })
 }
 
 func (b *bench) nodeToWebhook(way string, connections int) candidate {
@@ -163,7 +163,7 @@ func (b *bench) nodeToStdout() candidate {
 	}}
 }
 
-// startNATS runs a NATS server with JetStream and its own defaults.
+// startNATS runs a NATS server with JetStream and default settings.
 func (b *bench) startNATS(ctx context.Context) (*process, string, error) {
 	at, err := freeAddress(ctx)
 	if err != nil {
@@ -184,26 +184,28 @@ func (b *bench) startNATS(ctx context.Context) (*process, string, error) {
 	return p, "nats://" + at, p.await(ctx, "Server is ready")
 }
 
-// A measurement is one run of a candidate. An event that is delivered to several places is several deliveries.
+// A measurement is the result of one run of a candidate. An event that is delivered to several sinks counts as several
+// deliveries.
 type measurement struct {
-	rate    float64       // deliveries a second
-	cpu     time.Duration // of all its processes, for 1,000 deliveries
-	byName  string        // the same, and the peak of memory, for each process
+	rate    float64       // deliveries per second
+	cpu     time.Duration // of all processes, per 1,000 deliveries
+	byName  string        // the same for each process
 	peak    int64
 	quantil []time.Duration
-	alloc   float64 // bytes a delivery; 0 if it does not say
+	alloc   float64 // bytes per delivery; 0: unknown
 	twice   int
 }
 
-// quantiles are those of latencies that are shown.
+// quantiles returns the quantiles of latency to report.
 func quantiles() []float64 { return []float64{0.5, 0.99, 0.999, 1} }
 
-// settled is how long a candidate that has just connected is left alone, so that what it does only at the start is not measured.
+// settled is the pause after connecting, so that the work of the start is not measured.
 const settled = 500 * time.Millisecond
 
-// measure has a candidate take so many events, its connections together, as fast as they go or at a rate.
+// measure measures a candidate with that many events, over all its connections together, at a rate per second; 0: as
+// fast as possible.
 func (b *bench) measure(ctx context.Context, c candidate, count, rate int) (measurement, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("five minutes are over"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("no end within five minutes"))
 	defer cancel()
 	e, err := b.startEmitter(ctx, 0)
 	if err != nil {
@@ -211,8 +213,8 @@ func (b *bench) measure(ctx context.Context, c candidate, count, rate int) (meas
 	}
 	defer e.stop()
 	connections, copies := max(c.connections, 1), max(c.copies, 1)
-	count /= connections                           // to each
-	warm := max(min(count/5, 5000/connections), 1) // enough for what grows and compiles at first
+	count /= connections                           // per connection
+	warm := max(min(count/5, 5000/connections), 1) // enough for buffers to grow and code to compile
 	deliveries := count * connections * copies
 	t := newTally(deliveries)
 	heat := newTally(warm * connections * copies)
@@ -271,7 +273,7 @@ func (b *bench) measure(ctx context.Context, c candidate, count, rate int) (meas
 	return m, nil
 }
 
-// medians runs the candidates in turn, so often, and returns the median of each figure.
+// medians runs the candidates alternately, b.runs times, and returns the median of each figure.
 func (b *bench) medians(ctx context.Context, candidates []candidate, count, rate int) ([]measurement, error) {
 	all := make([][]measurement, len(candidates))
 	for run := range b.runs {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// connections has many connections stand idle, and then has all of them come again.
+// connections measures many idle connections, and how long all of them take to reconnect.
 func (b *bench) connections(ctx context.Context) ([]result, error) {
 	sizes := []int{100, 1000, 5000, 10_000}
 	if b.smoke {
@@ -21,16 +21,17 @@ func (b *bench) connections(ctx context.Context) ([]result, error) {
 		idle = time.Second
 	}
 	r := result{name: "connections", title: "Idle accounts", chart: chart{unit: "RSS in MiB"}}
-	r.text = fmt.Sprintf("relay with so many accounts, each with its login and its history, against so many connections of the official client in one Node process. One run each. RSS and CPU "+
-		"(of one core) are those of %v in which nothing but heartbeats comes. One more takes what a row has beyond the first, for each connection. Connected is the time from the start of the process until all "+
-		"are; again is the same from the moment when the server has gone away: it is started again on its port at once.", idle)
+	r.text = fmt.Sprintf("relay with that many accounts, each with its login and its history, against as many connections of the official client in one Node process. One run each. "+
+		"RSS and CPU (of one core) are from %v in which only heartbeats arrive. \"One more\" is what a row uses beyond the first, per connection. "+
+		"\"Connected\" is the time from the start of the process until all are connected. \"Again\" is the same from the moment the server goes away; it restarts on its port at once. "+
+		"relay's open files include those to the provider's hundred hosts.", idle)
 	r.table.columns = []string{"", "connections", "RSS MiB", "KiB each", "KiB one more", "goroutines", "goroutines one more", "open files", "files one more", "CPU idle %", "connected s", "again s"}
 	for _, c := range []idler{b.idleRelay(), b.idleNode()} {
 		var least crowd
 		for i, n := range sizes {
 			got, err := b.crowd(ctx, c, n, idle)
 			if err != nil {
-				return nil, fmt.Errorf("%s with %d connections: %w", c.name, n, err)
+				return nil, fmt.Errorf("measure %s with %d connections: %w", c.name, n, err)
 			}
 			if i == 0 {
 				least = got
@@ -62,10 +63,10 @@ func kibibytes(bytes int64) float64 { return float64(bytes) / 1024 }
 
 func seconds(d time.Duration) string { return number(d.Seconds()) }
 
-// heartbeat is the server's pingInterval: in that time every connection has one.
+// heartbeat is the server's pingInterval: every connection has one heartbeat in that time.
 const heartbeat = 25 * time.Second
 
-// An idler is a program that opens so many connections.
+// An idler is a program that opens many connections.
 type idler struct {
 	name  string
 	ours  bool
@@ -92,17 +93,17 @@ func (b *bench) idleNode() idler {
 	}}
 }
 
-// A crowd is what many connections cost.
+// A crowd is the cost of many connections.
 type crowd struct {
 	cost
 	goroutines       float64
-	busy             float64 // the share of one core that is in use while nothing comes
+	busy             float64 // the share of one core in use while idle
 	connected, again time.Duration
 }
 
-// crowd measures one idler with n connections, which are left alone for as long as idle says.
+// crowd measures one idler with n connections that are idle for that long.
 func (b *bench) crowd(ctx context.Context, c idler, n int, idle time.Duration) (crowd, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 15*time.Minute, errors.New("fifteen minutes are over"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 15*time.Minute, errors.New("no end within fifteen minutes"))
 	defer cancel()
 	var got crowd
 	e, err := b.startEmitter(ctx, 0)
@@ -119,7 +120,7 @@ func (b *bench) crowd(ctx context.Context, c idler, n int, idle time.Duration) (
 		return got, run.blame(err)
 	}
 	got.connected = time.Since(run.processes[0].began)
-	time.Sleep(idle) // for what is done once after connecting: relay looks at each history
+	time.Sleep(idle) // for one-time work after connecting: relay reads each history
 	if err := got.rest(ctx, run, idle); err != nil {
 		return got, run.blame(err)
 	}
@@ -137,7 +138,7 @@ func (b *bench) crowd(ctx context.Context, c idler, n int, idle time.Duration) (
 	return got, nil
 }
 
-// rest watches the processes for a while.
+// rest measures the processes while they are idle.
 func (c *crowd) rest(ctx context.Context, run *running, idle time.Duration) error {
 	before, err := costs(run.processes...)
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// fanOut has relay deliver each treat to several webhooks.
+// fanOut measures the delivery of each treat to several webhooks.
 func (b *bench) fanOut(ctx context.Context) ([]result, error) {
 	deliveries := b.pick(20_000, 200)
 	r := result{name: "fanout", title: "Fan-out to webhooks", chart: chart{unit: "deliveries a second, of all sinks together"}}
-	r.text = fmt.Sprintf("One account, and as many webhook sinks, each at a path of its own of one receiver. The treats are as many as make %s deliveries. Medians of %d runs. "+
-		"One sink of the last row never answers, and its time limit is 2 s: only what the other nine get is counted.", whole(deliveries), b.runs)
+	r.text = fmt.Sprintf("One account and that many webhook sinks, each with its own path on one receiver. The number of treats adds up to %s deliveries. Medians of %d runs. "+
+		"In the last row, one sink never answers, and its timeout is 2 s: only the deliveries of the other nine count.", whole(deliveries), b.runs)
 	r.table.columns = []string{"webhook sinks", "deliveries/s", "of each sink", "CPU ms for 1,000", "peak MiB", "p50 ms", "p99 ms"}
 	for _, c := range []candidate{b.relayFan(1, false), b.relayFan(10, false), b.relayFan(100, false), b.relayFan(10, true)} {
 		mids, err := b.medians(ctx, []candidate{c}, max(deliveries/c.copies, 2), 0)
@@ -26,7 +26,7 @@ func (b *bench) fanOut(ctx context.Context) ([]result, error) {
 	return []result{r}, nil
 }
 
-// relayFan is relay with so many webhook sinks. If one hangs, what the others get is counted.
+// relayFan returns relay with that many webhook sinks. If one hangs, the deliveries of the others count.
 func (b *bench) relayFan(sinks int, hangs bool) candidate {
 	c := candidate{name: "relay, " + whole(sinks), ours: true, sink: "webhooks", copies: sinks}
 	if hangs {

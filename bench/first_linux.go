@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// A first is a relay that has delivered the first treat since its start.
+// A first is a relay that has delivered its first treat.
 type first struct {
 	*relay
 	emitter *emitter
-	took    time.Duration // from its start to the treat at its stdout
+	took    time.Duration // from its start to the treat on its stdout
 	stop    func()
 }
 
-// startToFirst starts relay, with stdout as its only sink, against a server that sends a treat to each new connection. rest counts what
-// comes after the first treat; it may be nil.
+// startToFirst starts relay, with stdout as its only sink, against a server that sends a treat to each new connection.
+// rest counts the treats after the first one; it may be nil.
 func (b *bench) startToFirst(ctx context.Context, s setup, rest *tally) (*first, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("five minutes are over"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("no end within five minutes"))
 	e, err := b.startEmitter(ctx, 0)
 	if err != nil {
 		cancel()
@@ -32,7 +32,7 @@ func (b *bench) startToFirst(ctx context.Context, s setup, rest *tally) (*first,
 	return f, nil
 }
 
-// consoleSink is a sink that writes to stdout.
+// consoleSink is the configuration of a sink that writes to stdout.
 const consoleSink = "  console: {type: stdout}"
 
 func (f *first) run(ctx context.Context, b *bench, s setup, rest *tally) error {
@@ -56,7 +56,7 @@ func (f *first) run(ctx context.Context, b *bench, s setup, rest *tally) error {
 	end := f.stop
 	f.stop = func() { f.relay.stop(); _ = in.Close(); end() }
 	if err := treat.wait(ctx); err != nil {
-		return fmt.Errorf("%w; relay said:\n%s", err, f.stderr)
+		return fmt.Errorf("%w; stderr of relay:\n%s", err, f.stderr)
 	}
 	f.took = treat.first.Sub(f.began)
 	return nil

@@ -20,7 +20,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
-// growth measures what relay with a long journal does slower.
+// growth measures the effect of a long journal on start, memory, replay and throughput.
 func (b *bench) growth(ctx context.Context) ([]result, error) {
 	sizes := []int{10_000, 1_000_000}
 	switch {
@@ -32,9 +32,9 @@ func (b *bench) growth(ctx context.Context) ([]result, error) {
 	again := b.pick(growthReplayed, 200)
 	published := b.pick(20_000, 300)
 	r := result{name: "growth", title: "A journal that grows", chart: chart{unit: "start to first treat, ms"}}
-	r.text = fmt.Sprintf("The journal was filled just before, so all its events are within the last ten minutes, of which relay counts the exact repeats at its start: the worst case "+
-		"are those of the account that receives. Start and memory are medians of %d starts on one journal, from the start of the "+
-		"process to the first treat at its stdout. Then, once: relay replay of the first %s events to stdout, as fast as they go, and %s treats to JetStream as fast as the server sends them.",
+	r.text = fmt.Sprintf("The journal was filled just before, so all its events are from the last ten minutes, for which relay counts the exact repeats at its start; "+
+		"events of the receiving account are the worst case. Start and memory are medians of %d starts on one journal, from the start of the "+
+		"process to the first treat on its stdout. Then, once each: `relay replay` of the first %s events to stdout at full speed, and %s treats to JetStream as fast as the server sends them.",
 		b.runs, whole(again), whole(published))
 	r.table.columns = []string{"events in the journal", "start to first treat ms", "RSS MiB", "replayed/s", "published/s"}
 	journals := []journal{{name: "none"}}
@@ -45,7 +45,7 @@ func (b *bench) growth(ctx context.Context) ([]result, error) {
 	for _, j := range journals {
 		g, err := b.grow(ctx, j, again, published)
 		if err != nil {
-			return nil, fmt.Errorf("a journal of %s: %w", j.name, err)
+			return nil, fmt.Errorf("measure a journal of %s: %w", j.name, err)
 		}
 		row := []string{j.name, milliseconds(g.start), mebibytes(g.rss), number(g.replayed), number(g.published)}
 		if j.events == 0 {
@@ -58,27 +58,27 @@ func (b *bench) growth(ctx context.Context) ([]result, error) {
 	return []result{r}, nil
 }
 
-// growthReplayed is how many events are replayed at most.
+// growthReplayed bounds the replayed events.
 const growthReplayed = 1_000_000
 
-// A journal is one that relay is started on.
+// A journal describes the journal that relay is started on.
 type journal struct {
 	name    string
 	events  int
-	account string // whose they are
+	account string // of the events
 }
 
-// grown is what relay does on such a journal.
+// grown is the performance of relay on such a journal.
 type grown struct {
 	start               time.Duration
 	rss                 int64
-	replayed, published float64 // a second
+	replayed, published float64 // per second
 }
 
-// grow fills a journal and measures relay on it. again events are replayed, and as many as published says are received.
+// grow fills a journal and measures relay on it. It replays again events, and then has relay receive published events.
 func (b *bench) grow(ctx context.Context, j journal, again, published int) (grown, error) {
 	var g grown
-	r, err := b.prepare(ctx, b.provider.urls[0], setup{sinks: consoleSink}) // for the logins; the server is another at each start
+	r, err := b.prepare(ctx, b.provider.urls[0], setup{sinks: consoleSink}) // for the logins; each start has another server
 	if err != nil {
 		return g, err
 	}
@@ -115,9 +115,9 @@ func (b *bench) grow(ctx context.Context, j journal, again, published int) (grow
 	return g, err
 }
 
-// replay replays the events of a running relay that are older than that, and returns how many a second arrive.
+// replay replays the events of a running relay from before until, and returns how many arrive per second.
 func (b *bench) replay(ctx context.Context, r *relay, events *tally, until time.Time) (float64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("two minutes are over"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("no end within two minutes"))
 	defer cancel()
 	p, err := start(ctx, "relay replay", nil, io.Discard, []string{"RELAY_IDENTITY_FILE=" + filepath.Join(r.dir, "identity.txt")}, b.relay, "replay", "--config", filepath.Join(r.dir, "relay.yaml"),
 		"--data-dir", filepath.Join(r.dir, "data"), "--sink", "console", "--since", "24h", "--until", until.UTC().Format(time.RFC3339), "--speed", "max")
@@ -126,13 +126,13 @@ func (b *bench) replay(ctx context.Context, r *relay, events *tally, until time.
 	}
 	defer p.stop()
 	if err := events.wait(ctx); err != nil {
-		return 0, fmt.Errorf("%w; relay replay said:\n%s\nrelay said:\n%s", err, p.stderr, r.stderr)
+		return 0, fmt.Errorf("%w; stderr of relay replay:\n%s\nstderr of relay:\n%s", err, p.stderr, r.stderr)
 	}
 	return events.rate(), nil
 }
 
-// fill writes the journal in the data folder of a relay that does not run. dates returns the date before which lie the first n of its events; n is to be a
-// multiple of 100.
+// fill writes the journal in the data folder of a relay that is not running. dates returns the time before which the
+// first n events lie; n must be a multiple of 100.
 func fill(ctx context.Context, dir string, j journal) (dates func(n int) time.Time, err error) {
 	log, err := filelog.Open(ctx, filelog.Options{Dir: filepath.Join(dir, "journal"), Log: zerolog.Nop()})
 	if err != nil {
@@ -157,7 +157,7 @@ func fill(ctx context.Context, dir string, j journal) (dates func(n int) time.Ti
 	}
 	written := make(chan error, 1)
 	go func() { written <- opened.Run(ctx) }()
-	const inOneSecond = 100 // few enough for the oldest to be younger than a day, whatever the size
+	const inOneSecond = 100 // few enough that all sizes fit into one day
 	oldest := time.Now().UTC().Truncate(time.Second).Add(-time.Duration(j.events/inOneSecond+60) * time.Second)
 	dates = func(n int) time.Time { return oldest.Add(time.Duration(n/inOneSecond) * time.Second) }
 	in := intake.New(intake.Config{
@@ -174,7 +174,7 @@ func fill(ctx context.Context, dir string, j journal) (dates func(n int) time.Ti
 	return dates, errors.Join(err, <-written)
 }
 
-// madeUp is a treat as the emitter sends it.
+// madeUp returns a treat in the form in which the emitter sends it.
 func madeUp(n int, at time.Time) json.RawMessage {
 	return fmt.Appendf(nil, `{"sender":"GenerousViewer%d","sender_type":"twitch","receiver":"streamer","receiver_type":"twitch","title":"Large Pizza",`+
 		`"message":"%d %d enjoy it, this was a great stream!","date_created":%q}`, n%997, n, at.UnixMicro(), at.Format(time.DateTime))

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// latency measures how long treats are on their way while they come at a rate.
+// latency measures the latency of treats that arrive at a given rate.
 func (b *bench) latency(ctx context.Context) ([]result, error) {
-	const text = "From when the Socket.IO server is given a treat to when the sink has the event. relay has the event on disk, with an fsync, before it delivers it; the scripts keep " +
-		"nothing. Medians of %d runs of %s. A candidate that cannot keep up with a rate has large figures: the treats wait."
+	const text = "The time from when the Socket.IO server is given a treat until the sink has the event. relay has the event on disk, fsynced, before it delivers it; the scripts " +
+		"persist nothing. Medians of %d runs of %s. A candidate that cannot keep up with a rate has large figures, because treats queue up."
 	loads := []struct{ rate, count int }{{10, b.pick(100, 5)}, {1000, b.pick(5000, 100)}, {10_000, b.pick(30_000, 200)}}
 	var sizes []string
 	for _, l := range loads {

@@ -22,7 +22,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// machine says what this machine is, what it can do at most, and how fast relay starts on it.
+// machine describes this machine and its limits, and measures how fast relay starts on it.
 func (b *bench) machine(ctx context.Context) ([]result, error) {
 	facts, err := b.facts(ctx)
 	if err != nil {
@@ -40,7 +40,7 @@ func (b *bench) machine(ctx context.Context) ([]result, error) {
 }
 
 func (b *bench) facts(ctx context.Context) (result, error) {
-	r := result{name: "machine", title: "The machine", text: "All results of this run are from this machine. Ratios within a run say more than any figure by itself."}
+	r := result{name: "machine", title: "The machine", text: "All results of this run are from this machine. Ratios within a run say more than any single figure."}
 	r.table.columns = []string{"", "value"}
 	cpu, err := factIn("/proc/cpuinfo", "model name")
 	if err != nil {
@@ -73,7 +73,7 @@ func (b *bench) facts(ctx context.Context) (result, error) {
 	return r, nil
 }
 
-// factIn is what stands behind a name in a file of /proc. Not every architecture has every name.
+// factIn returns the value of a name in a file of /proc. Not every architecture has every name.
 func factIn(path, name string) (string, error) {
 	text, err := os.ReadFile(path) //nolint:gosec // of /proc
 	if err != nil {
@@ -87,7 +87,7 @@ func factIn(path, name string) (string, error) {
 	return "unknown", nil
 }
 
-// fileSystem is the kind of the file system that holds a path.
+// fileSystem returns the type of the file system that holds a path.
 func fileSystem(path string) (string, error) {
 	text, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
@@ -106,16 +106,16 @@ func fileSystem(path string) (string, error) {
 	return kind, nil
 }
 
-// A limit is how often a second something can be done.
+// A limit is an operation, and how often it can be done per second.
 type limit struct {
 	name    string
 	measure func(context.Context) (float64, error)
 }
 
-// limits measures what no program on this machine can exceed.
+// limits measures rates that no program on this machine can exceed.
 func (b *bench) limits(ctx context.Context) (result, error) {
-	r := result{name: "limits", title: "Limits of the machine", chart: chart{unit: "a second"}, text: fmt.Sprintf("What the parts can do that all candidates are made of, the "+
-		"other side included, which runs on the same cores. Medians of %d runs.", b.runs)}
+	r := result{name: "limits", title: "Limits of the machine", chart: chart{unit: "a second"}, text: fmt.Sprintf("What the building blocks of all candidates can do, including "+
+		"the other side, which runs on the same cores. Medians of %d runs.", b.runs)}
 	r.table.columns = []string{"", "a second", "lowest", "highest"}
 	for _, l := range []limit{
 		{"WebSocket frames that a bare Go program reads", b.frames},
@@ -140,16 +140,16 @@ func (b *bench) limits(ctx context.Context) (result, error) {
 	return r, nil
 }
 
-// frames is how many treats a second the twin reads from the socket when it does nothing with them.
+// frames returns how many treats per second the bare Go program reads from the socket without processing them.
 func (b *bench) frames(ctx context.Context) (float64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("a minute is over"))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no end within a minute"))
 	defer cancel()
 	e, err := b.startEmitter(ctx, 0)
 	if err != nil {
 		return 0, err
 	}
 	defer e.stop()
-	p, err := start(ctx, "the bare reader", nil, io.Discard, nil, b.self, twinCommand, e.url(), "")
+	p, err := start(ctx, "the bare reader", nil, io.Discard, nil, b.self, bareGoCommand, e.url(), "")
 	if err != nil {
 		return 0, err
 	}
@@ -165,9 +165,10 @@ func (b *bench) frames(ctx context.Context) (float64, error) {
 	return strconv.ParseFloat(strings.TrimSpace(said[strings.LastIndex(said, framesText)+len(framesText):]), 64)
 }
 
-// publishes is how many messages a second a NATS server acknowledges. It has its own defaults, and so does not wait for the disk.
+// publishes returns how many messages per second a NATS server acknowledges. With its default settings it does not wait
+// for the disk.
 func (b *bench) publishes(ctx context.Context) (float64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("a minute is over"))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no end within a minute"))
 	defer cancel()
 	server, at, err := b.startNATS(ctx)
 	if err != nil {
@@ -202,7 +203,7 @@ func (b *bench) publishes(ctx context.Context) (float64, error) {
 
 func rate(count int, began time.Time) float64 { return float64(count) / time.Since(began).Seconds() }
 
-// posts is how many requests a second the receiver answers.
+// posts returns how many requests per second the receiver answers.
 func (b *bench) posts(ctx context.Context, connections int) (float64, error) {
 	web, err := newReceiver(ctx)
 	if err != nil {
@@ -240,7 +241,7 @@ func post(ctx context.Context, client *http.Client, url string) error {
 	return errors.Join(err, resp.Body.Close())
 }
 
-// fsyncs is how many appends a second reach the disk, one after the other.
+// fsyncs returns how many successive appends per second reach the disk.
 func (b *bench) fsyncs(context.Context) (float64, error) {
 	f, err := os.CreateTemp(b.tmp, "fsync")
 	if err != nil {
@@ -259,7 +260,7 @@ func (b *bench) fsyncs(context.Context) (float64, error) {
 	return rate(count, began), nil
 }
 
-// starts measures what relay weighs and how fast it starts.
+// starts measures the size of relay and how fast it starts.
 func (b *bench) starts(ctx context.Context) (result, error) {
 	r := result{name: "start", title: "Size and start of relay", chart: chart{unit: "ms"}}
 	r.table.columns = []string{"", "value"}
@@ -287,8 +288,8 @@ func (b *bench) starts(ctx context.Context) (result, error) {
 			return r, err
 		}
 	}
-	r.text = fmt.Sprintf("The binary is stripped, as it is released. relay version is the median of %d runs, from the start of the process to its end. The first treat is the median "+
-		"of %d starts with an empty journal: from the start of the process to the treat at its stdout. The server sends it as soon as relay is connected.", times, b.runs)
+	r.text = fmt.Sprintf("The binary is stripped, as released. `relay version` is the median of %d runs, from the start of the process to its end. The first treat is the median "+
+		"of %d starts with an empty journal, from the start of the process to the treat on its stdout. The server sends it as soon as relay is connected.", times, b.runs)
 	version, treat := median(versions), median(firsts)
 	r.table.add(filepath.Base(b.relay)+", the binary", mebibytes(binary.Size())+" MiB")
 	r.table.add("relay version", milliseconds(version)+" ms")

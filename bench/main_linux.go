@@ -1,10 +1,14 @@
-// Command bench measures relay beside what a user would run instead, in the same run and on the same machine. Run it from a checkout,
-// after npm ci --prefix bench/peers:
+// Command bench compares relay with what a user would run instead, in the same run and on the same machine. It measures
+// the released program from outside, through its socket and its sinks, and imports packages of relay only to prepare
+// logins and journals. Run it from a checkout, after npm ci --prefix bench/peers:
 //
 //	go run ./bench [-runs 5] [-only endtoend,latency] [-full] [-smoke]
 //
-// Each result goes to stdout as a table, and into bench/out as a table, as JSON and as a picture. Progress goes to stderr. See
-// docs/performance.md for what was found.
+// Each result goes to stdout as a table, and to bench/out as a table, JSON and an SVG chart. Progress goes to stderr.
+// docs/performance.md has the results, with the same captions.
+//
+// Start reading at parts, which lists the parts of the benchmark. candidate_linux.go describes what is compared,
+// process_linux.go runs and measures processes, and tally_linux.go counts the events that arrive.
 package main
 
 import (
@@ -22,7 +26,7 @@ import (
 	"time"
 )
 
-// A bench is what all parts of the benchmark share.
+// A bench is the state that all parts of the benchmark share.
 type bench struct {
 	root  string // of the checkout
 	peers string // bench/peers
@@ -34,11 +38,11 @@ type bench struct {
 
 	provider *provider
 	runs     int
-	smoke    bool // only see that everything runs
-	full     bool // the largest sizes too
+	smoke    bool // only check that everything runs
+	full     bool // include the largest sizes
 }
 
-// A part of the benchmark.
+// A part is a part of the benchmark.
 type part struct {
 	name string
 	run  func(*bench, context.Context) ([]result, error)
@@ -61,8 +65,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
-	if len(os.Args) > 1 && os.Args[1] == twinCommand {
-		err = twin(ctx, os.Args[2], os.Args[3])
+	if len(os.Args) > 1 && os.Args[1] == bareGoCommand {
+		err = bareGo(ctx, os.Args[2], os.Args[3])
 	} else {
 		err = benchmark(ctx)
 	}
@@ -72,8 +76,8 @@ func main() {
 	}
 }
 
-// twinCommand makes this program the bare twin.
-const twinCommand = "twin"
+// bareGoCommand is the argument that makes this program run as the bare Go candidate.
+const bareGoCommand = "bare-go"
 
 func benchmark(ctx context.Context) error {
 	b := &bench{}
@@ -81,16 +85,16 @@ func benchmark(ctx context.Context) error {
 	for _, p := range parts() {
 		names = append(names, p.name)
 	}
-	only := flag.String("only", strings.Join(names, ","), "run these parts")
-	out := flag.String("out", "bench/out", "the folder for the results")
-	flag.IntVar(&b.runs, "runs", 5, "how often to run each; the results are medians")
-	flag.BoolVar(&b.smoke, "smoke", false, "only see that everything runs, with little load, once")
-	flag.BoolVar(&b.full, "full", false, "the largest sizes too: a journal of 5 M events, 10,000 busy accounts")
+	only := flag.String("only", strings.Join(names, ","), "comma-separated list of the parts to run")
+	out := flag.String("out", "bench/out", "folder for the results")
+	flag.IntVar(&b.runs, "runs", 5, "number of runs of each measurement; results are medians")
+	flag.BoolVar(&b.smoke, "smoke", false, "only check that everything runs: little load, one run")
+	flag.BoolVar(&b.full, "full", false, "include the largest sizes: a journal of 5 M events, 10,000 busy accounts")
 	flag.Parse()
 	wanted := strings.Split(*only, ",")
 	for _, name := range wanted {
 		if !slices.Contains(names, name) {
-			return fmt.Errorf("no part is called %s: there are %s", name, strings.Join(names, ", "))
+			return fmt.Errorf("unknown part %s: choose from %s", name, strings.Join(names, ", "))
 		}
 	}
 	if b.smoke {
@@ -102,7 +106,7 @@ func benchmark(ctx context.Context) error {
 	if err := b.prepareAll(ctx); err != nil {
 		return err
 	}
-	defer os.RemoveAll(b.tmp)                        //nolint:errcheck // a folder for what is temporary
+	defer os.RemoveAll(b.tmp)                        //nolint:errcheck // a temporary folder
 	defer b.provider.Close()                         //nolint:errcheck // it ends with the program
 	if err := os.MkdirAll(*out, 0o755); err != nil { //nolint:gosec // for everybody to read
 		return err
@@ -127,16 +131,16 @@ func benchmark(ctx context.Context) error {
 	return nil
 }
 
-// say reports the progress.
+// say logs progress to stderr.
 func (*bench) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...)) //nolint:forbidigo // this is main
 }
 
-// raiseFiles lets this process, and those that it starts, open as many files as the system allows.
+// raiseFiles raises the limit of open files for this process and its children as far as the system allows.
 func raiseFiles() error {
-	const many = 200_000 // for 10,000 connections, and what is done at once for each
+	const many = 200_000 // for 10,000 connections with several files each
 	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: many, Max: many}) == nil {
-		return nil // who may do so
+		return nil // permitted to raise it beyond the hard limit
 	}
 	var limit syscall.Rlimit
 	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
@@ -150,7 +154,7 @@ func raiseFiles() error {
 	return nil
 }
 
-// prepareAll finds and builds what is run.
+// prepareAll finds or builds all programs.
 func (b *bench) prepareAll(ctx context.Context) error {
 	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
@@ -159,7 +163,7 @@ func (b *bench) prepareAll(ctx context.Context) error {
 	b.root = filepath.Dir(strings.TrimSpace(string(mod)))
 	b.peers = filepath.Join(b.root, "bench", "peers")
 	if b.node, err = exec.LookPath("node"); err != nil {
-		return errors.New("the server that the treats come from needs Node: install it")
+		return errors.New("the server that sends the treats needs Node: install it")
 	}
 	if _, err := os.Stat(filepath.Join(b.peers, "node_modules", "socket.io")); err != nil {
 		return errors.New("the peers are not installed: run npm ci --prefix bench/peers")
@@ -180,9 +184,9 @@ func (b *bench) prepareAll(ctx context.Context) error {
 	return err
 }
 
-// build builds a program as it is released.
+// build builds a program with the flags of a release.
 func (b *bench) build(ctx context.Context, at, pkg string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", at}, args, []string{pkg})...) //nolint:gosec // our own
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", at}, args, []string{pkg})...) //nolint:gosec // our own program
 	cmd.Dir, cmd.Env = b.root, append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
@@ -190,7 +194,7 @@ func (b *bench) build(ctx context.Context, at, pkg string, args ...string) error
 	return nil
 }
 
-// pick is n, or few where this is only a smoke test.
+// pick returns n, or few in a smoke test.
 func (b *bench) pick(n, few int) int {
 	if b.smoke {
 		return few

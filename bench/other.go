@@ -8,6 +8,6 @@ import (
 )
 
 func main() {
-	fmt.Fprintln(os.Stderr, "bench: needs Linux: it reads what processes cost from /proc")
+	fmt.Fprintln(os.Stderr, "bench: needs Linux: it reads the resource usage of processes from /proc")
 	os.Exit(1)
 }

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// A process is one that is measured.
+// A process is a child process that is measured.
 type process struct {
 	name   string
 	cmd    *exec.Cmd
@@ -28,9 +28,9 @@ type process struct {
 	done   chan struct{}
 }
 
-// start starts a process, which stop or the end of ctx ends. stdin and stdout may be nil.
+// start starts a process, which ends with stop or ctx. stdin and stdout may be nil.
 func start(ctx context.Context, name string, stdin io.Reader, stdout io.Writer, env []string, command ...string) (*process, error) {
-	p := &process{name: name, cmd: exec.CommandContext(ctx, command[0], command[1:]...), stderr: &tail{changed: make(chan struct{})}, done: make(chan struct{})} //nolint:gosec // what the benchmark compares
+	p := &process{name: name, cmd: exec.CommandContext(ctx, command[0], command[1:]...), stderr: &tail{changed: make(chan struct{})}, done: make(chan struct{})} //nolint:gosec // a program of the benchmark
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, p.stderr
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -40,7 +40,7 @@ func start(ctx context.Context, name string, stdin io.Reader, stdout io.Writer, 
 	}
 	go func() {
 		defer close(p.done)
-		_ = p.cmd.Wait() // how it ended is in ProcessState
+		_ = p.cmd.Wait() // ProcessState has the result
 	}()
 	return p, nil
 }
@@ -51,7 +51,7 @@ func (e *emitter) stop() {
 	e.process.stop()
 }
 
-// stop ends it, at first gently.
+// stop ends the process, first with SIGTERM.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -62,10 +62,10 @@ func (p *process) stop() {
 	}
 }
 
-// await waits until the process has written text on stderr.
+// await waits until the process has written text to stderr.
 func (p *process) await(ctx context.Context, text string) error { return p.awaitTimes(ctx, text, 1) }
 
-// awaitTimes waits until it has done so that often.
+// awaitTimes waits until the process has written text to stderr that often.
 func (p *process) awaitTimes(ctx context.Context, text string, times int) error {
 	for {
 		p.stderr.mu.Lock()
@@ -79,16 +79,16 @@ func (p *process) awaitTimes(ctx context.Context, text string, times int) error 
 		case <-p.done:
 			return p.died()
 		case <-ctx.Done():
-			return fmt.Errorf("wait until %s says %q: %w; it said:\n%s", p.name, text, context.Cause(ctx), p.stderr)
+			return fmt.Errorf("wait until %s writes %q: %w; its stderr:\n%s", p.name, text, context.Cause(ctx), p.stderr)
 		}
 	}
 }
 
 func (p *process) died() error {
-	return fmt.Errorf("%s has ended by itself, %v; it said:\n%s", p.name, p.cmd.ProcessState, p.stderr)
+	return fmt.Errorf("%s has ended by itself, %v; its stderr:\n%s", p.name, p.cmd.ProcessState, p.stderr)
 }
 
-// A tail keeps what a process writes on stderr.
+// A tail keeps the end of a process's stderr.
 type tail struct {
 	mu      sync.Mutex
 	text    strings.Builder
@@ -113,24 +113,24 @@ func (t *tail) String() string {
 	return text[max(0, len(text)-4000):]
 }
 
-// A cost is what processes have used so far.
+// A cost is the resource usage of processes so far.
 type cost struct {
 	cpu  time.Duration
-	rss  int64 // bytes, now
-	peak int64 // bytes, at most
+	rss  int64 // current bytes
+	peak int64 // highest rss
 	fds  int
 }
 
 // clockTick is the kernel's USER_HZ, in which /proc counts: 100 on every architecture that Go runs on.
 const clockTick = 10 * time.Millisecond
 
-// costs adds up what the processes have used.
+// costs returns the total cost of the processes.
 func costs(processes ...*process) (cost, error) {
 	var sum cost
 	for _, p := range processes {
 		c, err := p.cost()
 		if err != nil {
-			return cost{}, fmt.Errorf("see what %s costs: %w", p.name, err)
+			return cost{}, fmt.Errorf("measure %s: %w", p.name, err)
 		}
 		sum.cpu += c.cpu
 		sum.rss += c.rss
@@ -142,7 +142,7 @@ func costs(processes ...*process) (cost, error) {
 
 func (p *process) cost() (cost, error) {
 	dir := filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid))
-	stat, err := os.ReadFile(filepath.Join(dir, "stat")) //nolint:gosec // of a process of ours
+	stat, err := os.ReadFile(filepath.Join(dir, "stat")) //nolint:gosec // of our own child process
 	if err != nil {
 		return cost{}, err
 	}
@@ -159,7 +159,7 @@ func (p *process) cost() (cost, error) {
 		}
 		c.cpu += time.Duration(ticks) * clockTick
 	}
-	status, err := os.ReadFile(filepath.Join(dir, "status")) //nolint:gosec // of a process of ours
+	status, err := os.ReadFile(filepath.Join(dir, "status")) //nolint:gosec // of our own child process
 	if err != nil {
 		return cost{}, err
 	}
@@ -179,7 +179,7 @@ func (p *process) cost() (cost, error) {
 	return c, err
 }
 
-// freeAddress is one on loopback that nobody listens on.
+// freeAddress returns a free loopback address.
 func freeAddress(ctx context.Context) (string, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -188,7 +188,7 @@ func freeAddress(ctx context.Context) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// serve has the server answer on a port of its own at an address of loopback, and returns its URL. A server may answer at several.
+// serve makes the server listen on a free port of a loopback address, and returns its URL. A server may listen on several.
 func serve(ctx context.Context, server *http.Server, address string) (url string, err error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
@@ -203,7 +203,7 @@ func serve(ctx context.Context, server *http.Server, address string) (url string
 	return "http://" + l.Addr().String(), nil
 }
 
-// An emitter is the Socket.IO server that the treats come from.
+// An emitter is the Socket.IO server that sends the treats.
 type emitter struct {
 	*process
 	port    int
@@ -212,7 +212,7 @@ type emitter struct {
 }
 
 func (b *bench) startEmitter(ctx context.Context, port int) (*emitter, error) {
-	var pipes [4]*os.File // stdin's ends, and stdout's
+	var pipes [4]*os.File // both ends of stdin, then of stdout
 	for i := 0; i < len(pipes); i += 2 {
 		var err error
 		if pipes[i], pipes[i+1], err = os.Pipe(); err != nil { //nolint:gosec // there are four
@@ -239,19 +239,19 @@ func (e *emitter) url() string { return fmt.Sprintf("http://127.0.0.1:%d", e.por
 func (e *emitter) answer(into any) error {
 	line, err := e.answers.ReadBytes('\n')
 	if err != nil {
-		return fmt.Errorf("hear from the emitter: %w; it said:\n%s", err, e.stderr)
+		return fmt.Errorf("read the emitter's answer: %w; its stderr:\n%s", err, e.stderr)
 	}
 	return json.Unmarshal(line, into)
 }
 
-// tell gives the emitter a command and waits for its answer.
+// tell sends the emitter a command and waits for its answer.
 func (e *emitter) tell(command map[string]any, into any) error {
 	line, err := json.Marshal(command)
 	if err != nil {
 		return err
 	}
 	if _, err := e.stdin.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("tell the emitter: %w", err)
+		return fmt.Errorf("send a command to the emitter: %w", err)
 	}
 	var raw json.RawMessage
 	if err := e.answer(&raw); err != nil {
@@ -273,15 +273,16 @@ func (e *emitter) tell(command map[string]any, into any) error {
 	return json.Unmarshal(raw, into)
 }
 
-// emit has it send so many treats to every connection, and waits until they are written. rate is a second; 0 is as fast as they go.
+// emit makes the emitter send count treats to every connection, and waits until they are written. rate is per second; 0
+// means as fast as possible.
 func (e *emitter) emit(count, rate int) error {
 	return e.tell(map[string]any{"cmd": "emit", "count": count, "rate": rate}, nil)
 }
 
-// greet has it send a treat to each new connection at once.
+// greet makes the emitter send a treat to each new connection at once.
 func (e *emitter) greet() error { return e.tell(map[string]any{"cmd": "greet"}, nil) }
 
-// connections waits until so many are open, as long as those who open them run.
+// connections waits until n connections are open. It fails if one of the processes that open them ends.
 func (e *emitter) connections(ctx context.Context, n int, from ...*process) error {
 	for {
 		var report struct{ Connections int }
@@ -301,7 +302,7 @@ func (e *emitter) connections(ctx context.Context, n int, from ...*process) erro
 		select {
 		case <-time.After(5 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("wait for %d connections: %w; there are %d", n, context.Cause(ctx), report.Connections)
+			return fmt.Errorf("wait for %d connections: %w; %d are open", n, context.Cause(ctx), report.Connections)
 		}
 	}
 }

@@ -21,8 +21,9 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// A provider answers what relay asks beside the socket: it gives everybody a socket token, and its history is empty. It has many hosts, for relay
-// spreads its token requests to each host, and a thousand accounts of one would take two minutes to connect.
+// A provider serves relay's HTTP requests: it gives every account a socket token, and its history is empty. It has many
+// hosts, since relay limits its token requests per host, and a thousand accounts of one host would take two minutes to
+// connect.
 type provider struct {
 	http.Server
 	urls [providerHosts]string
@@ -45,7 +46,7 @@ func newProvider(ctx context.Context) (*provider, error) {
 	return p, nil
 }
 
-// A relay is one that is set up to receive from the emitter.
+// A relay is a relay that is configured to receive from the emitter.
 type relay struct {
 	*process
 	dir     string
@@ -53,10 +54,10 @@ type relay struct {
 	metrics string
 }
 
-// A setup is how relay is to run.
+// A setup describes how to run relay.
 type setup struct {
-	binary   string // empty: the usual one
-	dir      string // an earlier one's; empty: a new one
+	binary   string // empty: the default one
+	dir      string // of an earlier relay; empty: a new one
 	accounts int    // 0: one
 	sinks    string // YAML
 	env      []string
@@ -101,7 +102,7 @@ func (b *bench) prepare(ctx context.Context, url string, s setup) (*relay, error
 		fmt.Fprintf(&text, "  %s:\n    provider: treatstream\n    client_id: bench\n    client_secret: bench\n    endpoints:\n"+
 			"      socket_token: %[2]s/socketToken\n      history: %[2]s/history/\n      socket: %[3]s\n", name, b.provider.urls[n%providerHosts], url)
 		if s.dir != "" {
-			continue // it has its logins
+			continue // the logins exist
 		}
 		now := time.Now()
 		if err := store.Save(name, auth.Grant{
@@ -115,7 +116,7 @@ func (b *bench) prepare(ctx context.Context, url string, s setup) (*relay, error
 	return r, os.WriteFile(filepath.Join(r.dir, "relay.yaml"), []byte(text.String()), 0o600)
 }
 
-// startRelay prepares and starts relay, and does not wait for it.
+// startRelay prepares and starts relay. It does not wait until relay is ready.
 func (b *bench) startRelay(ctx context.Context, url string, s setup) (*relay, error) {
 	r, err := b.prepare(ctx, url, s)
 	if err != nil {
@@ -129,7 +130,7 @@ func (b *bench) startRelay(ctx context.Context, url string, s setup) (*relay, er
 	return r, err
 }
 
-// overlay waits until the login of overlays is there, and returns what a subscriber needs.
+// overlay waits until relay has written the login of overlays, and returns the URL and login for a subscriber.
 func (r *relay) overlay(ctx context.Context) (url string, login nats.Option, err error) {
 	var file struct{ User, Password string }
 	for {
@@ -142,7 +143,7 @@ func (r *relay) overlay(ctx context.Context) (url string, login nats.Option, err
 		case <-r.done:
 			return "", nil, r.died()
 		case <-ctx.Done():
-			return "", nil, fmt.Errorf("wait for relay's NATS server: %w; it said:\n%s", context.Cause(ctx), r.stderr)
+			return "", nil, fmt.Errorf("wait for relay's NATS server: %w; its stderr:\n%s", context.Cause(ctx), r.stderr)
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
@@ -156,7 +157,7 @@ func (r *relay) overlay(ctx context.Context) (url string, login nats.Option, err
 	return "nats://" + r.nats, nats.UserInfo(file.User, file.Password), nil
 }
 
-// metric reads a metric without labels.
+// metric returns the value of a metric without labels.
 func (r *relay) metric(ctx context.Context, name string) (float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.metrics+"/metrics", http.NoBody)
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 	"unicode/utf8"
 )
 
-// A result is what one part of the benchmark found.
+// A result is the result of one part of the benchmark.
 type result struct {
-	name  string // of its files
+	name  string // of its files, without extension
 	title string
-	text  string // what was done
+	text  string // describes the measurement
 	table table
 	chart chart
 }
@@ -28,7 +28,7 @@ type table struct {
 	rows    [][]string
 }
 
-// A chart has a bar for each value. One without bars is not drawn.
+// A chart has a bar for each value. A chart without bars is not drawn.
 type chart struct {
 	unit string
 	bars []bar
@@ -42,7 +42,7 @@ type bar struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// String is the table in Markdown, aligned to be read as it stands.
+// String returns the table in Markdown, aligned for reading as plain text.
 func (t *table) String() string {
 	widths := make([]int, len(t.columns))
 	for _, row := range append([][]string{t.columns}, t.rows...) {
@@ -78,7 +78,7 @@ func (t *table) String() string {
 	return b.String()
 }
 
-// svg draws the chart.
+// svg returns the chart as SVG.
 func (r *result) svg() string {
 	const left, width, step, top = 330, 480, 28, 56
 	most := 0.0
@@ -107,7 +107,7 @@ func (r *result) svg() string {
 	return b.String()
 }
 
-// write puts the result into the folder, and its table on stdout.
+// write writes the result to files in a folder, and the table to stdout.
 func (r *result) write(dir string) error {
 	text := fmt.Sprintf("## %s\n\n%s\n\n%s", r.title, r.text, &r.table)
 	if _, err := fmt.Println(text); err != nil { //nolint:forbidigo // tables are this program's data
@@ -129,7 +129,7 @@ func (r *result) write(dir string) error {
 	return nil
 }
 
-// median of what several runs gave.
+// median returns the median of several values.
 func median[T cmp.Ordered](values []T) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]
@@ -143,11 +143,11 @@ func medianOf[R any, T cmp.Ordered](runs []R, of func(R) T) T {
 	return median(values)
 }
 
-// number shows a value with three digits that count, and thousands set apart.
+// number formats a value with three significant digits and thousands separators.
 func number(v float64) string {
 	switch {
 	case v >= 100 || v == 0:
-		return apart(fmt.Sprintf("%.0f", v))
+		return withSeparators(fmt.Sprintf("%.0f", v))
 	case v >= 10:
 		return fmt.Sprintf("%.1f", v)
 	default:
@@ -155,11 +155,11 @@ func number(v float64) string {
 	}
 }
 
-// whole shows a count.
-func whole(n int) string { return apart(strconv.Itoa(n)) }
+// whole formats a count.
+func whole(n int) string { return withSeparators(strconv.Itoa(n)) }
 
-// apart sets the thousands apart.
-func apart(digits string) string {
+// withSeparators inserts thousands separators.
+func withSeparators(digits string) string {
 	for at := len(digits) - 3; at > 0; at -= 3 {
 		digits = digits[:at] + "," + digits[at:]
 	}
@@ -172,5 +172,5 @@ func inMilliseconds(d time.Duration) float64 { return float64(d) / float64(time.
 
 func mebibytes(bytes int64) string { return number(float64(bytes) / (1 << 20)) }
 
-// ratio shows how many times b is in a.
+// ratio formats a divided by b.
 func ratio(a, b float64) string { return fmt.Sprintf("%.2f", a/b) }

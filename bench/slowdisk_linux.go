@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// slowDisk sees whether relay keeps up on a disk whose fsync takes long.
+// slowDisk measures whether relay keeps up on a disk with slow fsyncs.
 func (b *bench) slowDisk(ctx context.Context) ([]result, error) {
-	const load, held = 5000, 0.98
+	const load, sustained = 5000, 0.98
 	count := b.pick(4*load, 200)
 	binary, err := b.buildSlow(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := result{name: "fsync", title: "A slow disk", chart: chart{unit: fmt.Sprintf("events a second, of %s that come", whole(load))}}
-	r.text = fmt.Sprintf("%s treats/s come, %s in all, and go to JetStream: relay writes each to its journal, and then to the stream that the sink publishes to. Every fsync takes so "+
-		"much longer, and so does every file that is opened to be written through (O_SYNC). Medians of %d runs. A rate is held if at least %.0f%% of it arrive.",
-		whole(load), whole(count), b.runs, held*100)
-	r.table.columns = []string{"an fsync takes", "events/s", "held", "p50 ms", "p99 ms", "CPU ms for 1,000"}
+	r := result{name: "fsync", title: "A slow disk", chart: chart{unit: fmt.Sprintf("events a second, of %s that arrive", whole(load))}}
+	r.text = fmt.Sprintf("%s treats arrive at %s/s and go to JetStream: relay writes each one to its journal, and then to the stream that the sink publishes to. Every fsync takes that "+
+		"much longer, and so does every write to a file opened for synchronous writing (O_SYNC). Medians of %d runs. A rate is sustained if at least %.0f%% of it arrives.",
+		whole(count), whole(load), b.runs, sustained*100)
+	r.table.columns = []string{"an fsync takes", "events/s", "sustained", "p50 ms", "p99 ms", "CPU ms for 1,000"}
 	for _, more := range []time.Duration{0, time.Millisecond, 5 * time.Millisecond} {
 		c := b.relayAs(sinkNATS, setup{binary: binary, sinks: "  overlay: {type: nats}", env: []string{slowEnv + "=" + strconv.FormatInt(more.Nanoseconds(), 10)}})
 		c.name = fmt.Sprintf("relay, fsync +%d ms", more.Milliseconds())
@@ -34,7 +34,7 @@ func (b *bench) slowDisk(ctx context.Context) ([]result, error) {
 			return nil, err
 		}
 		m, yes := mids[0], "no"
-		if m.rate >= held*load {
+		if m.rate >= sustained*load {
 			yes = "yes"
 		}
 		r.table.add(fmt.Sprintf("+%d ms", more.Milliseconds()), number(m.rate), yes, milliseconds(m.quantil[0]), milliseconds(m.quantil[1]), milliseconds(m.cpu))
@@ -43,11 +43,11 @@ func (b *bench) slowDisk(ctx context.Context) ([]result, error) {
 	return []result{r}, nil
 }
 
-// slowEnv says how many nanoseconds longer an fsync takes in what buildSlow builds.
+// slowEnv is the variable with the extra duration of an fsync, in nanoseconds, in a program from buildSlow.
 const slowEnv = "RELAY_BENCH_FSYNC"
 
-// slowSource goes into package syscall, through which every fsync goes: those of package os, and the fdatasync that the journal and bbolt call. That
-// package can use neither time nor strconv. The thread sleeps, as it does in an fsync.
+// slowSource is added to package syscall, which makes every fsync: those of package os, and the fdatasync of the journal
+// and bbolt. That package can import neither time nor strconv. The thread sleeps, as in a real fsync.
 const slowSource = `package syscall
 
 func sleepForSync() {
@@ -64,7 +64,7 @@ func sleepForSync() {
 }
 `
 
-// buildSlow builds relay so that it sleeps before each fsync, and returns where it is.
+// buildSlow builds a relay that sleeps before each fsync, and returns its path.
 func (b *bench) buildSlow(ctx context.Context) (string, error) {
 	dir, err := os.MkdirTemp(b.tmp, "slow")
 	if err != nil {
@@ -80,20 +80,20 @@ func (b *bench) buildSlow(ctx context.Context) (string, error) {
 	for _, edit := range []struct{ file, after, add string }{
 		{"zsyscall_linux_" + runtime.GOARCH + ".go", "func Fsync(fd int) (err error) {\n", sleeps},
 		{"zsyscall_linux_" + runtime.GOARCH + ".go", "func Fdatasync(fd int) (err error) {\n", sleeps},
-		// nats-server opens such a file again for each write.
+		// nats-server reopens such a file for each write.
 		{"syscall_linux.go", "func Open(path string, mode int, perm uint32) (fd int, err error) {\n", "\tif mode&O_SYNC == O_SYNC {\n\t" + sleeps + "\t}\n"},
 	} {
 		path := filepath.Join(from, edit.file)
 		source, ok := files[path]
 		if !ok {
-			text, err := os.ReadFile(path) //nolint:gosec // of Go
+			text, err := os.ReadFile(path) //nolint:gosec // Go's own source
 			if err != nil {
 				return "", err
 			}
 			source = string(text)
 		}
 		if n := strings.Count(source, edit.after); n != 1 {
-			return "", fmt.Errorf("slow down package syscall of %s: %s has %d times what is to be there once: correct buildSlow; looked for:\n%s", runtime.Version(), path, n, edit.after)
+			return "", fmt.Errorf("slow down package syscall of %s: %s has %d matches instead of one: correct buildSlow; looked for:\n%s", runtime.Version(), path, n, edit.after)
 		}
 		files[path] = strings.Replace(source, edit.after, edit.after+edit.add, 1)
 	}
@@ -105,7 +105,7 @@ func (b *bench) buildSlow(ctx context.Context) (string, error) {
 	return binary, b.build(ctx, binary, "./cmd/relay", "-overlay", list)
 }
 
-// writeOverlay writes what stands in for files of these paths, and the list of it that go build takes.
+// writeOverlay writes replacements for the files of these paths, and returns the path of the list for go build -overlay.
 func writeOverlay(dir string, files map[string]string) (string, error) {
 	replace := make(map[string]string)
 	for path, text := range files {

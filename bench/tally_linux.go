@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A tally counts the events that a sink receives, and how long each was on its way.
+// A tally counts the events that a sink receives, and measures the latency of each.
 type tally struct {
 	mu        sync.Mutex
 	want      int
@@ -25,18 +25,18 @@ type tally struct {
 	first     time.Time
 	last      time.Time
 	latencies []time.Duration
-	done      chan struct{} // closed when as many as wanted are there
-	before    *tally        // takes the first events, until it has as many as it wants; nil: none
+	done      chan struct{} // closed when all wanted events have arrived
+	before    *tally        // gets the first events, until it is complete; nil: none
 }
 
 func newTally(want int) *tally {
 	return &tally{want: want, ids: make(map[string]struct{}, want), latencies: make([]time.Duration, 0, want), done: make(chan struct{})}
 }
 
-// take counts an event. Its id, and the time in its message, are found without decoding it.
+// take counts an event. It finds the id, and the time in the message, without decoding the event.
 func (t *tally) take(event []byte) { t.takeAt("", event) }
 
-// takeAt counts an event that came to one of several places, each of which is to have it once.
+// takeAt counts an event at one of several sinks, each of which should receive it once.
 func (t *tally) takeAt(place string, event []byte) {
 	now := time.Now()
 	id := after(event, `"id":"`, '"')
@@ -45,7 +45,7 @@ func (t *tally) takeAt(place string, event []byte) {
 	stamp, _, _ := bytes.Cut(rest, []byte(" "))
 	sent, err := strconv.ParseInt(string(stamp), 10, 64)
 	if len(id) == 0 || err != nil {
-		return // none that the emitter sent
+		return // not from the emitter
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -85,7 +85,7 @@ func after(text []byte, key string, end byte) []byte {
 	return value
 }
 
-// wait waits until all are there.
+// wait waits until all events have arrived.
 func (t *tally) wait(ctx context.Context) error {
 	select {
 	case <-t.done:
@@ -93,18 +93,18 @@ func (t *tally) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		return fmt.Errorf("wait for %d events: %w; %d have come", t.want, context.Cause(ctx), len(t.ids))
+		return fmt.Errorf("wait for %d events: %w; %d have arrived", t.want, context.Cause(ctx), len(t.ids))
 	}
 }
 
-// rate is how many came a second, from the first to the last.
+// rate returns the events per second, from the first to the last.
 func (t *tally) rate() float64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return float64(len(t.ids)-1) / t.last.Sub(t.first).Seconds()
 }
 
-// quantiles of the latencies; 1 is the greatest.
+// quantiles returns quantiles of the latencies; 1 is the maximum.
 func (t *tally) quantiles(of ...float64) []time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -116,7 +116,7 @@ func (t *tally) quantiles(of ...float64) []time.Duration {
 	return all
 }
 
-// fromNATS counts what is published on treats.>, until the end of ctx.
+// fromNATS counts the messages on treats.> until ctx ends.
 func (t *tally) fromNATS(ctx context.Context, url string, options ...nats.Option) error {
 	nc, err := nats.Connect(url, options...)
 	if err != nil {
@@ -133,7 +133,7 @@ func (t *tally) fromNATS(ctx context.Context, url string, options ...nats.Option
 	return err
 }
 
-// pipe returns where a process is to write its lines, which are counted until that is closed.
+// pipe returns a file for a process to write its lines to. They are counted until it is closed.
 func (t *tally) pipe() (*os.File, error) {
 	out, in, err := os.Pipe()
 	if err != nil {
@@ -148,7 +148,7 @@ func (t *tally) pipe() (*os.File, error) {
 	return in, nil
 }
 
-// A receiver is an HTTP server that counts what it is sent: each path is another sink.
+// A receiver is an HTTP server that counts the events it receives. Each path is another sink.
 type receiver struct {
 	http.Server
 	url     string
@@ -165,7 +165,7 @@ func newReceiver(ctx context.Context) (*receiver, error) {
 	return r, err
 }
 
-// at returns the address of a path, whose events go to that tally.
+// at returns the URL of a path whose events t counts.
 func (r *receiver) at(path string, t *tally) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -173,7 +173,7 @@ func (r *receiver) at(path string, t *tally) string {
 	return r.url + path
 }
 
-// hangingPath is one that never answers.
+// hangingPath is a path that never answers.
 const hangingPath = "/hanging"
 
 // ServeHTTP implements [http.Handler].

@@ -16,15 +16,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// After so many frames the twin says how many a second it has read so far, behind this text.
+// After framesEvery frames, the bare Go program prints framesText and how many it has read per second.
 const (
 	framesEvery = 10_000
 	framesText  = "frames a second: "
 )
 
-// twin is what is left of relay without its journal: a bare Go program that reads the socket, makes the event of each treat and
-// publishes it to a JetStream, up to 256 not acknowledged at a time. Without a NATS URL it only reads frames.
-func twin(ctx context.Context, url, natsURL string) error {
+// bareGo is relay without a journal: a bare Go program that reads the socket, makes an event of each treat and publishes it
+// to JetStream, with up to 256 acknowledgements outstanding. Without a NATS URL it only reads frames.
+func bareGo(ctx context.Context, url, natsURL string) error {
 	conn, _, err := websocket.Dial(ctx, strings.Replace(url, "http", "ws", 1)+"/socket.io/?EIO=3&transport=websocket", nil) //nolint:bodyclose // there is none
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func twin(ctx context.Context, url, natsURL string) error {
 	}
 }
 
-type twinTreat struct {
+type bareGoTreat struct {
 	Sender       string `json:"sender"`
 	SenderType   string `json:"sender_type"`
 	Receiver     string `json:"receiver"`
@@ -78,15 +78,15 @@ type twinTreat struct {
 	DateCreated  string `json:"date_created"`
 }
 
-type twinEvent struct {
-	SpecVersion     string    `json:"specversion"`
-	ID              string    `json:"id"`
-	Source          string    `json:"source"`
-	Type            string    `json:"type"`
-	Time            time.Time `json:"time"`
-	RecordedTime    time.Time `json:"recordedtime"`
-	DataContentType string    `json:"datacontenttype"`
-	Data            twinTreat `json:"data"`
+type bareGoEvent struct {
+	SpecVersion     string      `json:"specversion"`
+	ID              string      `json:"id"`
+	Source          string      `json:"source"`
+	Type            string      `json:"type"`
+	Time            time.Time   `json:"time"`
+	RecordedTime    time.Time   `json:"recordedtime"`
+	DataContentType string      `json:"datacontenttype"`
+	Data            bareGoTreat `json:"data"`
 }
 
 func publisher(ctx context.Context, url string) (func([]byte) error, error) {
@@ -102,7 +102,7 @@ func publisher(ctx context.Context, url string) (func([]byte) error, error) {
 		return nil, err
 	}
 	return func(payload []byte) error {
-		var t twinTreat
+		var t bareGoTreat
 		if err := json.Unmarshal(payload, &t); err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func publisher(ctx context.Context, url string) (func([]byte) error, error) {
 		}
 		sum := sha256.Sum256([]byte(strings.Join([]string{t.Sender, t.SenderType, t.Receiver, t.ReceiverType, t.Title, t.Message, t.DateCreated}, "\x00")))
 		id := "trt_" + hex.EncodeToString(sum[:13])
-		line, err := json.Marshal(twinEvent{
+		line, err := json.Marshal(bareGoEvent{
 			SpecVersion: "1.0", ID: id, Source: "/treatstream/mystream", Type: "treatrelay.treat.v1", Time: at, RecordedTime: time.Now(),
 			DataContentType: "application/json", Data: t,
 		})
