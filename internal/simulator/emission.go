@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// maxBehind is how late the emission may be before it forgets the past: a machine that slept does not burst.
+// maxBehind is how late the emission may be before it skips what is overdue, so that a machine that was suspended sends
+// no burst.
 const maxBehind = time.Second
 
-// Emit sends a treat to everybody who is connected and keeps it in the history. An empty receiver, receiver type or date
-// is filled in. It returns to how many sockets it was sent; 0 is no error. Calls are ordered: the history and every
-// connection see the treats in the same order. A client that does not read delays it for at most 5 s, then it is cut.
-// It returns an error, and keeps nothing, only when the server is closed.
+// Emit sends a treat to all connected clients and adds it to the history. It fills in an empty receiver, receiver type
+// or date. It returns the number of sockets that it was sent to; 0 is not an error. The history and every connection get
+// treats in the same order, that of the calls. A client that does not read delays Emit by at most 5 s and is then
+// disconnected. Emit fails, without an effect, only if the server is closed.
 func (s *Server) Emit(t Treat) (int, error) {
 	if s.closed.Load() {
 		return 0, fmt.Errorf("emit treat: %w", errClosed)
@@ -22,8 +23,8 @@ func (s *Server) Emit(t Treat) (int, error) {
 	return s.emit(context.Background(), t, plain), nil
 }
 
-// EmitRaw sends payload as the event's first argument, as it is, valid JSON or not; empty means no argument. It is kept
-// nowhere.
+// EmitRaw sends payload unchanged as the event's first argument, valid JSON or not. Empty: no argument. It does not add
+// it to the history.
 func (s *Server) EmitRaw(payload json.RawMessage) { s.emitRaw(context.Background(), payload) }
 
 func (s *Server) emit(ctx context.Context, t Treat, form shape) int {
@@ -43,7 +44,7 @@ func (s *Server) emitRaw(ctx context.Context, payload json.RawMessage) {
 // emitAll emits at the configured rate, with the configured faults, until ctx ends.
 func (s *Server) emitAll(ctx context.Context) {
 	arrivals := source(s.cfg.Seed, 1)
-	kitchen := newKitchen(s.cfg.Seed)
+	generator := newGenerator(s.cfg.Seed)
 	faults := newFaults(s.cfg)
 	due := time.Now()
 	timer := time.NewTimer(0)
@@ -62,17 +63,17 @@ func (s *Server) emitAll(ctx context.Context) {
 		if s.cfg.HoldWhileAway && s.hub.awaitClient(ctx) != nil {
 			return
 		}
-		s.emitOne(ctx, kitchen, faults)
+		s.emitOne(ctx, generator, faults)
 	}
 }
 
-// emitOne emits one treat of the kitchen and what the faults make of it.
-func (s *Server) emitOne(ctx context.Context, k *kitchen, f *faults) {
+// emitOne emits one generated treat, with the faults that apply to it.
+func (s *Server) emitOne(ctx context.Context, g *generator, f *faults) {
 	fate := f.next()
 	if fate.garbage != nil {
 		s.emitRaw(ctx, fate.garbage)
 	}
-	t := k.cook()
+	t := g.next()
 	if fate.adapt != nil {
 		t = fate.adapt(t)
 	}
@@ -86,7 +87,7 @@ func (s *Server) emitOne(ctx context.Context, k *kitchen, f *faults) {
 	}
 }
 
-// source is one of the independent streams of random numbers that a seed gives.
+// source returns one of the independent streams of random numbers of a seed.
 func source(seed, stream uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(seed, stream)) //nolint:gosec // G404: it must repeat, and guards nothing
+	return rand.New(rand.NewPCG(seed, stream)) //nolint:gosec // G404: it must be reproducible, and protects nothing
 }

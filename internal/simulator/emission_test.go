@@ -102,7 +102,7 @@ func TestFaultsOnTheWire(t *testing.T) {
 	const rounds = 44 // every piece of garbage and every oddity several times
 	s := start(t, Config{Seed: 5, Malformed: 1, Odd: 1})
 	p := connect(t, s)
-	k, f := newKitchen(5), newFaults(s.cfg)
+	k, f := newGenerator(5), newFaults(s.cfg)
 	kinds := map[string]bool{}
 	for i := range rounds {
 		s.emitOne(t.Context(), k, f)
@@ -163,7 +163,7 @@ func tolerant(args []any) (t Treat, ok bool) {
 func TestDropCutsAfterTheTreat(t *testing.T) {
 	s := start(t, Config{Seed: 5, Drop: 1})
 	p := connect(t, s)
-	s.emitOne(t.Context(), newKitchen(5), newFaults(s.cfg))
+	s.emitOne(t.Context(), newGenerator(5), newFaults(s.cfg))
 	if diff := cmp.Diff(s.Emitted()[0], p.treat()); diff != "" {
 		t.Errorf("the treat before the cut:\n%s", diff)
 	}

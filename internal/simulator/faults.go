@@ -6,18 +6,18 @@ import (
 	"strconv"
 )
 
-// faults decides what goes wrong with each treat.
+// faults chooses the faults of each treat.
 type faults struct {
 	cfg     Config
 	rng     *rand.Rand
-	garbage []string // in turn
-	odd     []oddity // in turn
+	garbage []string // used in rotation
+	odd     []oddity // used in rotation
 	served  struct{ garbage, odd int }
 }
 
-// fate is what happens to one treat.
+// fate holds the faults of one treat.
 type fate struct {
-	garbage json.RawMessage // a payload to send before it
+	garbage json.RawMessage // a payload to send before the treat
 	adapt   func(Treat) Treat
 	form    shape
 	twice   bool
@@ -27,7 +27,7 @@ type fate struct {
 // shape encodes a treat as an event's argument.
 type shape func(Treat) json.RawMessage
 
-// oddity is an unusual shape, and what a treat must be like to be put into it.
+// oddity is an unusual shape, and how to prepare a treat for it.
 type oddity struct {
 	adapt func(Treat) Treat
 	form  shape
@@ -37,7 +37,7 @@ func newFaults(cfg Config) *faults {
 	return &faults{cfg: cfg, rng: source(cfg.Seed, 2), garbage: garbage(), odd: oddities()}
 }
 
-// next draws the same numbers whatever the configuration is, so that one fault more does not move the others.
+// next draws the same random numbers for every configuration, so that enabling a fault does not change the others.
 func (f *faults) next() fate {
 	malformed, odd, dup, drop := f.rng.Float64(), f.rng.Float64(), f.rng.Float64(), f.rng.Float64()
 	result := fate{form: plain, twice: dup < f.cfg.Dup, drop: drop < f.cfg.Drop}
@@ -53,20 +53,20 @@ func (f *faults) next() fate {
 	return result
 }
 
-// garbage is what cannot be a treat.
+// garbage returns payloads that cannot be a treat.
 func garbage() []string {
 	return []string{
 		`"realTimeTreat"`, `null`, `42`, `{}`, `[[["Pizza"]]]`, `true`, `[]`, `"{\"title\":\"Pizza\"}"`,
 		`{"sender":{"name":"Ada"},"title":["Pizza"],"date_created":false}`, `{"error":"internal"}`,
-		``, // No argument at all.
+		``, // no argument
 	}
 }
 
-// oddities are what a tolerant reader still takes for the treat that it is.
+// oddities returns unusual shapes that a tolerant reader understands.
 func oddities() []oddity {
 	return []oddity{
 		{adapt: numberedSender, form: func(t Treat) json.RawMessage {
-			n, _ := strconv.Atoi(t.Sender) // numberedSender made it a number.
+			n, _ := strconv.Atoi(t.Sender) // numberedSender has made it a number
 			return encode(changed(t, "sender", n))
 		}},
 		{form: func(t Treat) json.RawMessage {
@@ -87,10 +87,10 @@ func wordless(t Treat) Treat {
 	return t
 }
 
-// plain is the shape that the provider documents.
+// plain encodes a treat in the documented shape.
 func plain(t Treat) json.RawMessage { return encode(t) }
 
-// changed is the object of t with one key more, or with another value for one.
+// changed returns the object of t with an additional key, or another value for an existing one.
 func changed(t Treat, key string, value any) map[string]any {
 	object := map[string]any{
 		"sender": t.Sender, "sender_type": t.SenderType, "receiver": t.Receiver, "receiver_type": t.ReceiverType,

@@ -11,10 +11,10 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// maxIssued bounds how many texts of one kind are remembered; the oldest is forgotten first.
+// maxIssued bounds the remembered secrets of one kind. The oldest ones are dropped.
 const maxIssued = 10_000
 
-// registration is the client that the streamer registered at the provider.
+// registration holds the credentials of the one client that is registered at the provider.
 type registration struct {
 	id     string
 	secret secret.String
@@ -28,17 +28,17 @@ func (c registration) isSecret(text string) bool {
 	return subtle.ConstantTimeCompare([]byte(text), []byte(c.secret.Reveal())) == 1
 }
 
-// login is one request for authorization, checked.
+// login is a checked authorization request.
 type login struct{ redirect, state string }
 
-// grants remembers everything that was issued and is still valid.
+// grants holds everything that was issued and is still valid.
 type grants struct {
 	client     registration
 	accessLife time.Duration
 
 	mu       sync.Mutex
-	consents ledger[login]  // pages that wait for the streamer's decision
-	codes    ledger[string] // the redirect_uri that the exchange has to repeat
+	consents ledger[login]  // by ticket of a consent page
+	codes    ledger[string] // the redirect_uri that the exchange must repeat
 	access   ledger[struct{}]
 	refresh  ledger[struct{}]
 	socket   ledger[struct{}]
@@ -52,17 +52,17 @@ func newGrants(client registration, life time.Duration) *grants {
 	}
 }
 
-// issueTokens returns a new pair.
+// issueTokens issues an access token and a refresh token.
 func (g *grants) issueTokens() (access, refresh string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.access.issue(struct{}{}), g.refresh.issue(struct{}{})
 }
 
-// takeRefresh reports whether token is valid, and ends it.
+// takeRefresh uses up a refresh token. It reports whether it was valid.
 func (g *grants) takeRefresh(token string) bool { return takeFrom(g, &g.refresh, token) }
 
-// takeSocket reports whether token is valid, and ends it.
+// takeSocket uses up a socket token. It reports whether it was valid.
 func (g *grants) takeSocket(token string) bool { return takeFrom(g, &g.socket, token) }
 
 func takeFrom[T any](g *grants, l *ledger[T], token string) bool {
@@ -72,7 +72,7 @@ func takeFrom[T any](g *grants, l *ledger[T], token string) bool {
 	return ok
 }
 
-// takeCode returns the redirect_uri that code was issued for, and ends the code.
+// takeCode uses up a code and returns the redirect_uri that it was issued for. It reports whether the code was valid.
 func (g *grants) takeCode(code string) (redirect string, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -86,7 +86,7 @@ func (g *grants) isAccess(token string) bool {
 	return g.access.holds(token)
 }
 
-// issueSocket returns a socket token, when access is a valid access token.
+// issueSocket issues a socket token if access is a valid access token.
 func (g *grants) issueSocket(access string) (token string, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -102,14 +102,14 @@ func (g *grants) issueCode(redirect string) string {
 	return g.codes.issue(redirect)
 }
 
-// ask remembers a login that waits for the streamer and returns the ticket that the page carries.
+// ask stores a login for the consent page and returns its ticket.
 func (g *grants) ask(l login) (ticket string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.consents.issue(l)
 }
 
-// answered returns the login of a ticket, once.
+// answered uses up a ticket and returns its login.
 func (g *grants) answered(ticket string) (login, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -123,11 +123,11 @@ func (g *grants) revoke() {
 	g.socket = newLedger[struct{}](socketLife)
 }
 
-// ledger remembers values under secret texts of 256 random bits, of which it keeps only the hash. Its users lock.
+// ledger maps random secrets of 256 bits to values. It stores only the hashes of the secrets. The caller must lock.
 type ledger[T any] struct {
 	life    time.Duration
 	entries map[[sha256.Size]byte]entry[T]
-	order   [][sha256.Size]byte // of issue, with keys that are gone already
+	order   [][sha256.Size]byte // in order of issue; may include keys that were taken
 }
 
 type entry[T any] struct {
@@ -139,7 +139,7 @@ func newLedger[T any](life time.Duration) ledger[T] {
 	return ledger[T]{life: life, entries: make(map[[sha256.Size]byte]entry[T])}
 }
 
-// issue returns a new text under which value is found until its life is over.
+// issue returns a new secret for value, which is valid for the ledger's lifetime.
 func (l *ledger[T]) issue(value T) string {
 	text := randomText()
 	key := sha256.Sum256([]byte(text))
@@ -157,7 +157,7 @@ func (l *ledger[T]) holds(text string) bool {
 	return ok && time.Now().Before(e.until)
 }
 
-// take returns the value of text and forgets it.
+// take removes a secret and returns its value.
 func (l *ledger[T]) take(text string) (value T, ok bool) {
 	key := sha256.Sum256([]byte(text))
 	e, ok := l.entries[key]
@@ -171,6 +171,6 @@ func (l *ledger[T]) take(text string) (value T, ok bool) {
 // randomText returns 256 random bits as URL-safe text.
 func randomText() string {
 	var b [32]byte
-	_, _ = rand.Read(b[:]) // It never returns an error.
+	_, _ = rand.Read(b[:]) // it never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }

@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	// maxHistory bounds the memory: beyond it the oldest treats are forgotten.
+	// maxHistory bounds the treats in memory. The oldest ones are dropped.
 	maxHistory = 100_000
 	// historySpan is how far back the provider's history reaches.
 	historySpan = 30 * 24 * time.Hour
 )
 
-// history is every treat that was emitted, oldest first.
+// history holds the emitted treats, oldest first.
 type history struct {
 	mu      sync.Mutex
 	treats  []Treat
@@ -43,16 +43,16 @@ func (h *history) month() []Treat {
 	defer h.mu.Unlock()
 	begin := time.Now().Add(-historySpan)
 	first, _ := slices.BinarySearchFunc(h.emitted, begin, time.Time.Compare)
-	newest := append([]Treat{}, h.treats[first:]...) // Not nil: nothing is the empty array in JSON.
+	newest := append([]Treat{}, h.treats[first:]...) // not nil, so that it is an empty array in JSON
 	slices.Reverse(newest)
 	return newest
 }
 
-// Emitted returns the treats that were emitted, oldest first; at most the last 100,000.
+// Emitted returns the emitted treats, oldest first, at most the last 100,000.
 func (s *Server) Emitted() []Treat { return s.history.all() }
 
-// monthTreats answers with the treats of thirty days. The shape of the provider's own reply is unknown; this one is an
-// array of what the socket emits, newest first. The access token is in the path or in the query string.
+// monthTreats answers with the treats of the last thirty days. The format of the provider's own reply is not known.
+// This one is an array of treats as the socket emits them, newest first. The access token is in the path or the query.
 func (s *Server) monthTreats(w http.ResponseWriter, r *http.Request) {
 	token := r.PathValue("access_token")
 	if token == "" {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// The paths, spelled as the provider spells them.
+// The paths, with the provider's spelling.
 const (
 	pathAuthorize   = "/Oauth2/Authorize"
 	pathToken       = "/Oauth2/Authorize/token" //nolint:gosec // G101: a path, no credential
@@ -24,13 +24,13 @@ const (
 
 const (
 	scope = "userinfo"
-	// maxBody bounds what a request may carry, in bytes.
+	// maxBody bounds the body of a request, in bytes.
 	maxBody = 64 << 10
-	// bodyTimeout bounds how long a request may take to carry it.
+	// bodyTimeout bounds the time to read the body of a request.
 	bodyTimeout = 10 * time.Second
 )
 
-// tokens is the reply to an exchange and to a refresh.
+// tokens is the response to an exchange and to a refresh.
 type tokens struct {
 	AccessToken  string `json:"access_token"`
 	ExpiresIn    int    `json:"expires_in"`
@@ -39,8 +39,8 @@ type tokens struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
-// authorize checks a login and approves it, or asks when the configuration says so. A fault is a page for the person in
-// the browser, never a redirect: until all is checked, the address to redirect to is not to be trusted.
+// authorize checks a login request and approves it, or shows the consent page if that is configured. An error is a page
+// for the user of the browser, never a redirect: until everything is checked, redirect_uri cannot be trusted.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	var fault string
@@ -49,7 +49,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	case q.Get("response_type") != "code":
 		fault = "The parameter response_type must be code."
 	case !s.grants.client.isID(q.Get("client_id")):
-		fault = "The parameter client_id names no registered client."
+		fault = "The parameter client_id is not that of a registered client."
 	case err != nil:
 		fault = "The parameter redirect_uri is not registered: " + err.Error() + "."
 	case q.Get("scope") != scope:
@@ -58,7 +58,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		fault = "The parameter state is missing: it protects the login against forgery."
 	}
 	if fault != "" {
-		showPage(w, http.StatusBadRequest, page{Title: "This login cannot go on", Text: fault})
+		showPage(w, http.StatusBadRequest, page{Title: "This login cannot continue", Text: fault})
 		return
 	}
 	asked := login{redirect, q.Get("state")}
@@ -72,7 +72,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	s.approve(w, r, asked)
 }
 
-// decide is the answer to the page that asks.
+// decide handles the form of the consent page.
 func (s *Server) decide(w http.ResponseWriter, r *http.Request) {
 	form, err := parameters(w, r)
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 		showPage(w, http.StatusBadRequest, page{
-			Title: "This page is too old", Text: "It was answered already, or too long ago. Begin the login again.",
+			Title: "This page is too old", Text: "It was used already, or is too old. Start the login again.",
 		})
 	case form.Get("decision") == "allow":
 		s.approve(w, r, asked)
@@ -96,10 +96,10 @@ func (s *Server) approve(w http.ResponseWriter, r *http.Request, l login) {
 	redirect(w, r, l, "code", s.grants.issueCode(l.redirect))
 }
 
-// redirect sends the browser back with one parameter and the state.
+// redirect sends the browser back to the client with one parameter and the state.
 func redirect(w http.ResponseWriter, r *http.Request, l login, key, value string) {
 	to, err := url.Parse(l.redirect)
-	if err != nil { // It was parsed when the login was checked.
+	if err != nil { // cannot happen: it was parsed when the login was checked
 		http.Error(w, "the redirect_uri cannot be parsed", http.StatusInternalServerError)
 		return
 	}
@@ -110,14 +110,15 @@ func redirect(w http.ResponseWriter, r *http.Request, l login, key, value string
 	http.Redirect(w, r, to.String(), http.StatusFound)
 }
 
-// loopback checks that a redirect_uri is a plain http URL of this machine, the only kind that is registered here.
+// loopback checks that a redirect_uri is a plain http URL of this machine. No others are registered. The error completes
+// a sentence that names the parameter.
 func loopback(text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
 	case text == "":
 		return "", errors.New("it is missing")
 	case err != nil:
-		return "", errors.New("it is no URL")
+		return "", errors.New("it is not a URL")
 	case u.Scheme != "http" || u.User != nil || u.Fragment != "":
 		return "", errors.New("it must be http, without a user and without a fragment")
 	}
@@ -127,7 +128,7 @@ func loopback(text string) (string, error) {
 	return text, nil
 }
 
-// exchange gives tokens for a code.
+// exchange handles the grant type authorization_code.
 func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 	form, ok := s.clientForm(w, r, "authorization_code")
 	if !ok {
@@ -137,7 +138,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "invalid_scope", "scope must be "+scope)
 		return
 	}
-	// The code is ended whatever comes next: a code that was shown with a wrong address may have been stolen.
+	// The code is used up in any case: a code sent with a wrong redirect_uri may have been stolen.
 	redirect, ok := s.grants.takeCode(form.Get("code"))
 	switch {
 	case !ok:
@@ -149,7 +150,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refresh gives tokens for a refresh token, which dies by it.
+// refresh handles the grant type refresh_token. It ends the old refresh token.
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
 	form, ok := s.clientForm(w, r, "refresh_token")
 	if !ok {
@@ -170,7 +171,7 @@ func (s *Server) giveTokens(w http.ResponseWriter) {
 	})
 }
 
-// socketToken gives the token that opens one socket.
+// socketToken issues a token that opens one socket.
 func (s *Server) socketToken(w http.ResponseWriter, r *http.Request) {
 	form, err := parameters(w, r)
 	if err != nil {
@@ -178,7 +179,7 @@ func (s *Server) socketToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !s.grants.client.isID(form.Get("client_id")) {
-		refuse(w, http.StatusUnauthorized, "invalid_client", "client_id names no registered client")
+		refuse(w, http.StatusUnauthorized, "invalid_client", "client_id is not that of a registered client")
 		return
 	}
 	token, ok := s.grants.issueSocket(form.Get("access_token"))
@@ -189,8 +190,8 @@ func (s *Server) socketToken(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, map[string]string{"socket_token": token})
 }
 
-// clientForm reads a request of the registered client for one grant type; otherwise it answers with the fault. The codes
-// are those of RFC 6749 section 5.2; the provider documents none.
+// clientForm reads a token request of the registered client for one grant type. It answers any other request with an
+// error and reports false. The error codes are those of RFC 6749, section 5.2; the provider documents none.
 func (s *Server) clientForm(w http.ResponseWriter, r *http.Request, grantType string) (url.Values, bool) {
 	form, err := parameters(w, r)
 	switch {
@@ -206,18 +207,18 @@ func (s *Server) clientForm(w http.ResponseWriter, r *http.Request, grantType st
 	return nil, false
 }
 
-// parameters reads a body of either encoding that clients of the provider send. Its errors tell nothing of the values.
+// parameters reads a body in either encoding that clients of the provider use. Its errors contain no values.
 func parameters(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	wire := http.NewResponseController(w)
-	_ = wire.SetReadDeadline(time.Now().Add(bodyTimeout)) // A recorder in a test has no deadlines.
+	_ = wire.SetReadDeadline(time.Now().Add(bodyTimeout)) // fails only for a test's recorder, which has no deadlines
 	defer func() { _ = wire.SetReadDeadline(time.Time{}) }()
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // What cannot be parsed is no known type.
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // an unreadable type is an unknown one
 	switch kind {
 	case "application/json":
 		return jsonParameters(r)
 	case "application/x-www-form-urlencoded":
 		if err := r.ParseForm(); err != nil {
-			return nil, unreadable("form", err)
+			return nil, unreadable("a form", err)
 		}
 		for name, values := range r.PostForm {
 			if len(values) > 1 {
@@ -233,28 +234,28 @@ func parameters(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 func jsonParameters(r *http.Request) (url.Values, error) {
 	var object map[string]any
 	if err := json.NewDecoder(r.Body).Decode(&object); err != nil {
-		return nil, unreadable("JSON object", err)
+		return nil, unreadable("a JSON object", err)
 	}
 	form := make(url.Values, len(object))
 	for name, value := range object {
 		text, ok := value.(string)
 		if !ok {
-			return nil, fmt.Errorf("the parameter %q is no string", name)
+			return nil, fmt.Errorf("the parameter %q is not a string", name)
 		}
 		form.Set(name, text)
 	}
 	return form, nil
 }
 
-// errTooLarge is a body beyond maxBody.
+// errTooLarge means that a body exceeds maxBody.
 var errTooLarge = errors.New("the body is too large")
 
-// unreadable replaces err, whose text may quote the body.
+// unreadable returns an error in place of err, whose text may quote the body.
 func unreadable(what string, err error) error {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return fmt.Errorf("%w: at most %d bytes", errTooLarge, tooLarge.Limit)
 	}
-	return errors.New("the body is no " + what)
+	return errors.New("the body is not " + what)
 }
 
 func status(err error) int {
@@ -264,7 +265,7 @@ func status(err error) int {
 	return http.StatusBadRequest
 }
 
-// refuse answers with an error in the shape of RFC 6749.
+// refuse answers with an error in the format of RFC 6749.
 func refuse(w http.ResponseWriter, status int, code, description string) {
 	reply(w, status, map[string]string{"error": code, "error_description": description})
 }
@@ -274,17 +275,17 @@ func reply(w http.ResponseWriter, status int, body any) {
 	w.WriteHeader(status)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(body) // Only the network can fail, and then nobody is there to be told.
+	_ = enc.Encode(body) // fails only if the client is gone
 }
 
-// page is what a person sees in the browser; with a ticket it asks.
+// page is a page for the user of the browser. With a ticket it has a form with Allow and Deny.
 type page struct{ Title, Text, Ticket string }
 
 func showPage(w http.ResponseWriter, status int, p page) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	w.WriteHeader(status)
-	_ = template.Must(template.New("page").Parse(pageHTML)).Execute(w, p) // As in reply.
+	_ = template.Must(template.New("page").Parse(pageHTML)).Execute(w, p) // as in reply
 }
 
 const pageHTML = `<!doctype html>

@@ -87,7 +87,7 @@ func TestAuthorizeRefuses(t *testing.T) {
 		{"redirect_uri", "http://localhost@evil.example/", "user"},
 		{"redirect_uri", "javascript:alert(1)", "http"},
 		{"redirect_uri", "http://127.0.0.1/#f", "fragment"},
-		{"redirect_uri", "http://[::1", "no URL"},
+		{"redirect_uri", "http://[::1", "not a URL"},
 	} {
 		q := loginQuery()
 		q.Set(tc.key, tc.value)

@@ -32,9 +32,9 @@ func TestOfficialClients(t *testing.T) {
 				for range 3 {
 					good.expect("pong")
 				}
-				k := newKitchen(1)
+				k := newGenerator(1)
 				for range 600 {
-					if n, err := s.Emit(k.cook()); n != 1 || err != nil {
+					if n, err := s.Emit(k.next()); n != 1 || err != nil {
 						t.Fatalf("Emit = %d, %v", n, err)
 					}
 				}

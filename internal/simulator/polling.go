@@ -15,13 +15,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxWaiting bounds the frames that wait for a client to poll; a client that falls further behind is cut.
+// maxWaiting bounds the frames that wait for a client to poll. A client that falls further behind is cut.
 const maxWaiting = 10_000
 
-// servePolling serves the long polling of Engine.IO 3, with which the provider's sample program begins.
+// servePolling serves long-polling of Engine.IO 3, which the provider's sample program starts with.
 func (h *hub) servePolling(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	if origin := r.Header.Get("Origin"); origin != "" { // An overlay is a page of any origin; its token lets it in.
+	if origin := r.Header.Get("Origin"); origin != "" { // overlays are pages of any origin; the token authorizes them
 		header.Set("Access-Control-Allow-Origin", origin)
 		header.Set("Access-Control-Allow-Credentials", "true")
 		header.Set("Vary", "Origin")
@@ -31,7 +31,7 @@ func (h *hub) servePolling(w http.ResponseWriter, r *http.Request) {
 	s := h.find(id)
 	var inbox *mailbox
 	if s != nil {
-		inbox, _ = s.link.(*mailbox)
+		inbox, _ = s.transport.(*mailbox)
 	}
 	switch {
 	case r.Method == http.MethodOptions:
@@ -61,7 +61,7 @@ func (h *hub) openPolling(w http.ResponseWriter, r *http.Request, token string) 
 	inbox.poll(w, r)
 }
 
-// post takes the packets of a client.
+// post handles a request with packets of a client.
 func (s *session) post(ctx context.Context, w http.ResponseWriter, r *http.Request, inbox *mailbox) {
 	inbox.heard()
 	body, err := io.ReadAll(r.Body)
@@ -76,13 +76,13 @@ func (s *session) post(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	w.Header().Set("Content-Type", "text/html")
-	_, _ = io.WriteString(w, "ok") // As in reply.
+	_, _ = io.WriteString(w, "ok") // as in reply
 }
 
-// mailbox is a link over polling: frames wait in it until the client fetches them.
+// mailbox is a transport over polling. Frames wait in it until the client polls.
 type mailbox struct {
 	silence time.Duration
-	ready   chan struct{} // a hint that frames wait
+	ready   chan struct{} // signals that frames wait
 	gone    chan struct{} // closed by cut
 	polled  atomic.Bool   // a request is waiting
 
@@ -119,7 +119,7 @@ func (m *mailbox) cut() {
 	}
 }
 
-// watch calls end when the client has been silent for too long.
+// watch calls end once the client has been silent for too long.
 func (m *mailbox) watch(end func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -128,7 +128,7 @@ func (m *mailbox) watch(end func()) {
 	}
 }
 
-// heard notes a sign of life.
+// heard records that the client sent something.
 func (m *mailbox) heard() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -137,7 +137,7 @@ func (m *mailbox) heard() {
 	}
 }
 
-// poll answers with the frames that wait, or waits for some.
+// poll answers with the waiting frames. If there are none, it waits for some.
 func (m *mailbox) poll(w http.ResponseWriter, r *http.Request) {
 	if m.polled.Swap(true) {
 		refuseTransport(w, 3, "Bad request")
@@ -148,13 +148,13 @@ func (m *mailbox) poll(w http.ResponseWriter, r *http.Request) {
 		frames := m.take()
 		if len(frames) > 0 {
 			w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
-			_, _ = io.WriteString(w, joinPayload(frames)) // As in reply.
+			_, _ = io.WriteString(w, joinPayload(frames)) // as in reply
 			return
 		}
 		select {
 		case <-m.ready:
 		case <-m.gone:
-			panic(http.ErrAbortHandler) // It cuts the connection without an answer.
+			panic(http.ErrAbortHandler) // cuts the connection without an answer
 		case <-r.Context().Done():
 			panic(http.ErrAbortHandler)
 		}
@@ -169,8 +169,8 @@ func (m *mailbox) take() []string {
 	return frames
 }
 
-// joinPayload encodes packets as length:packet. The client 1.x expects non-ASCII text to be encoded as UTF-8 once more than
-// the client 2.x does; as every packet here is ASCII or holds its text in JSON strings, JSON's own escapes suit both.
+// joinPayload encodes packets as length:packet. Client 1.x expects non-ASCII text to be encoded as UTF-8 once more than
+// client 2.x does. Since every packet here is ASCII or has its text in JSON strings, JSON's escapes suit both.
 func joinPayload(packets []string) string {
 	var b strings.Builder
 	for _, packet := range packets {
@@ -196,7 +196,7 @@ func escapeNonASCII(text string) string {
 	return b.String()
 }
 
-// splitPayload decodes length:packet, where the length counts the units of UTF-16, and hands each packet over.
+// splitPayload decodes length:packet, where the length counts units of UTF-16, and calls packet with each one.
 func splitPayload(payload string, packet func(string) error) error {
 	units := utf16.Encode([]rune(payload))
 	for len(units) > 0 {

@@ -52,7 +52,7 @@ func TestPolling(t *testing.T) {
 		}
 		cut <- err
 	}()
-	waiting := func() bool { s := s.hub.find(sid); return s != nil && s.link.(*mailbox).polled.Load() }
+	waiting := func() bool { s := s.hub.find(sid); return s != nil && s.transport.(*mailbox).polled.Load() }
 	for !waiting() {
 		time.Sleep(time.Millisecond)
 	}

@@ -1,18 +1,22 @@
-// Package simulator is a TreatStream to run against: OAuth2 with a rotating refresh token, the socket token, the
-// history of thirty days and the realtime socket, on one loopback listener. It knows what the provider's public
-// documentation and the public code that integrates it say, and nothing more; where the provider's behaviour is
-// unknown (the texts of errors, the shape of the history's reply) it does the plain thing.
+// Package simulator simulates TreatStream for development and tests: OAuth2 with a rotating refresh token, the socket
+// token, the history of thirty days, and the realtime socket, on one loopback listener. It follows the provider's public
+// documentation and the public code that integrates with it. Where the provider's behavior is not known, such as the
+// text of errors or the format of the history, it does the simplest thing.
 //
-// # Why the socket's server is written here
+// It shares no code with relay's side of the protocol (auth, socket, pipeline), so that the two share no mistakes. It
+// approves every login: never expose it to a network.
 //
-// The provider's realtime server is Socket.IO 1.x or 2.x, which is Engine.IO protocol 3. The Go server of the client's
-// family (zishang520/socket.io v2 with AllowEIO3) does answer such clients, but the provider's own sample program, the
-// browser client 1.7.2 that begins with polling, received none of 600 events with non-ASCII text from it: protocol 3 has
-// two incompatible ways to encode such text in a polling reply. What relay needs of a server is small, so it is written
-// here over coder/websocket: it tells exactly who was written to, cuts connections abruptly on request, stops without
-// leaving a goroutine, and does not share its mistakes with the client that is tested against it.
+// Start reading at [Start] and [Config]. The file oauth.go has the HTTP endpoints, grants.go the tokens, socket.go the
+// sessions with websocket.go and polling.go as their transports, and emission.go the flow of treats.
 //
-// Nothing here is meant to face the internet: it approves every login.
+// # Why it has its own Socket.IO server
+//
+// The provider's realtime server is Socket.IO 1.x or 2.x, which use Engine.IO protocol 3. The Go server of the same
+// family as relay's client (zishang520/socket.io v2 with AllowEIO3) accepts such clients. But the provider's own sample
+// program, the browser client 1.7.2, which starts by polling, received none of 600 events with non-ASCII text from it:
+// protocol 3 has two incompatible encodings of such text in a polling response. relay needs little of a server, so this
+// package implements it over coder/websocket. That server also reports who received an event, cuts connections abruptly
+// on request, and leaves no goroutine behind.
 package simulator
 
 import (
@@ -36,15 +40,15 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// What a [Config] that leaves the field empty gets. The client is invented: the simulator knows no other.
+// The defaults of [Config].
 const (
 	DefaultClientID     = "relay-simulator"
 	DefaultClientSecret = "simulated-client-secret"
 	DefaultReceiver     = "DemoStreamer"
 )
 
-// The lifetimes. The provider documents those of the access and the refresh token, says of a code that it is valid
-// "few minutes", and nothing of the socket token.
+// Lifetimes. The provider documents those of the access and the refresh token, and "few minutes" for a code. It does
+// not document that of the socket token.
 const (
 	accessLife  = 30 * 24 * time.Hour
 	refreshLife = 180 * 24 * time.Hour
@@ -52,93 +56,93 @@ const (
 	socketLife  = time.Minute
 )
 
-// errClosed is why everything of a simulator stopped.
+// errClosed is the cause of the end of everything that a simulator runs.
 var errClosed = errors.New("simulator closed")
 
-// Config says what to simulate. The zero value is a quiet, faultless service on a free loopback port.
+// Config configures a [Server]. The zero value is a service on a free loopback port that emits nothing by itself and has
+// no faults.
 type Config struct {
-	// Addr is the TCP address to listen on; empty means 127.0.0.1 and a free port.
+	// Addr is the TCP address to listen on. Empty: 127.0.0.1 and a free port.
 	Addr string
 
-	// Rate is the mean number of treats a second that are emitted without being asked for; their arrivals are
-	// random (Poisson). 0 means none.
+	// Rate is the mean number of generated treats per second, with random arrivals (Poisson). 0: none.
 	Rate float64
-	// Seed decides treats, arrivals and faults: the same seed gives the same of each, in the same order, apart from
-	// the dates. 0 means a random seed, which [Server.Seed] tells.
+	// Seed determines treats, arrivals and faults: the same seed gives the same ones in the same order, except for
+	// dates. 0: a random seed, see [Server.Seed].
 	Seed uint64
-	// HoldWhileAway pauses the emission while no client is connected. Without it such treats exist in the history
-	// only, as with the real service, which queues nothing.
+	// HoldWhileAway pauses the emission while no client is connected. Otherwise such treats are in the history only, as
+	// with the real service, which queues nothing.
 	HoldWhileAway bool
 
-	// The faults concern the treats emitted at Rate, not those of [Server.Emit].
+	// Drop, Dup, Malformed and Odd apply to the treats emitted at Rate, not to those of [Server.Emit].
 
-	// Drop is the probability, for each treat emitted at Rate, that every connection is cut right after it.
+	// Drop is the probability that all connections are cut right after a treat.
 	Drop float64
-	// Dup is the probability that a viewer sends the very same treat twice within the second. Both are real.
+	// Dup is the probability that a viewer sends an identical treat again within the same second. Both are real treats.
 	Dup float64
-	// Malformed is the probability of an extra payload that cannot be a treat, before a treat.
+	// Malformed is the probability of an additional payload before a treat that cannot be a treat.
 	Malformed float64
-	// Odd is the probability that a treat is emitted in an unusual shape that a tolerant reader still understands: a
-	// number for a string, unknown keys, a null message, an array around the object.
+	// Odd is the probability that a treat has an unusual form that a tolerant reader understands: a number instead of a
+	// string, unknown keys, a null message, an array around the object.
 	Odd float64
-	// ExpireToken is the life of an access token, announced in whole seconds (at least 1); 0 means 30 days.
+	// ExpireToken is the lifetime of an access token, announced in whole seconds (at least 1). 0: 30 days.
 	ExpireToken time.Duration
 
-	// ClientID and ClientSecret are the one registered client; empty means the defaults.
+	// ClientID and ClientSecret are the credentials of the registered client. Empty: the defaults.
 	ClientID, ClientSecret string
-	// Receiver is the streamer who gets every treat.
+	// Receiver is the streamer who receives all treats. Empty: the default.
 	Receiver string
 	// Consent shows a page with Allow and Deny instead of approving a login at once.
 	Consent bool
 
-	// PingInterval and PingTimeout are announced in the socket's handshake; 0 means 25 s and 5 s. A client that is
-	// silent for the sum of both is cut.
+	// PingInterval and PingTimeout are announced in the socket's handshake. 0: 25 s and 5 s. A client that is silent
+	// for the sum of both is disconnected.
 	PingInterval, PingTimeout time.Duration
-	// AllowEIO4 also speaks Engine.IO protocol 4 (Socket.IO 3 and 4), over WebSocket only, with clients that ask for
-	// it. Without it they meet what they meet at the real service: a server of Socket.IO 1.x or 2.x.
+	// AllowEIO4 also accepts Engine.IO protocol 4 (Socket.IO 3 and 4), over WebSocket only. Otherwise such clients get
+	// a server of Socket.IO 1.x or 2.x, as at the real service.
 	AllowEIO4 bool
 
-	// Log gets notes on the protocol at debug level, never a token.
+	// Log gets debug messages about the protocol. They contain no tokens.
 	Log zerolog.Logger
 }
 
-// Server is a running simulator. All its methods are safe for concurrent use.
+// Server is a running simulator. Its methods are safe for concurrent use.
 type Server struct {
 	cfg     Config
 	url     string
 	grants  *grants
 	history history
 	hub     *hub
-	emitMu  sync.Mutex // keeps the order of the history and of the wire the same
+	emitMu  sync.Mutex // makes history and connections get treats in the same order
 	closed  atomic.Bool
 	counts  struct {
 		authorize, token, refresh, socketToken, history atomic.Int64
 	}
 
 	stop  context.CancelCauseFunc
-	tasks sync.WaitGroup // what Start began
-	conns sync.WaitGroup // every network connection and every handler that outlives it
+	tasks sync.WaitGroup // the goroutines of Start
+	conns sync.WaitGroup // network connections, and handlers that outlive theirs
 	fault error          // of the listener; written by a task, read after tasks.Wait
 }
 
-// Stats counts what a server was asked for, whatever it answered, since it started.
+// Stats counts the requests since the server started, whatever the answer was.
 type Stats struct {
 	Authorize, Token, Refresh, SocketToken, History int
-	// Connections counts the sockets that were let in, Refused those whose token was not accepted.
+	// Connections counts the accepted sockets, Refused those with an invalid token.
 	Connections, Refused int
 }
 
-// Endpoints are the URLs of a server, each as a client's configuration takes it.
+// Endpoints are the URLs of a server, in the form of a client's configuration.
 type Endpoints struct {
 	Authorize, Token, Refresh, SocketToken string
-	// History takes the access token as one more path segment or as the query parameter access_token.
+	// History takes the access token as an additional path segment or as the query parameter access_token.
 	History string
-	// Socket is the URL that a Socket.IO client is given: without /socket.io/ and without ?token=.
+	// Socket is the URL for a Socket.IO client, without /socket.io/ and ?token=.
 	Socket string
 }
 
-// Start listens and begins to emit. The server runs until ctx ends or [Server.Close] is called; call Close in both
-// cases, to wait until it is gone.
+// Start starts a server. It runs until ctx ends or [Server.Close] is called. Call Close in both cases: it waits until
+// all goroutines have ended.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	s, err := newServer(cfg)
 	if err != nil {
@@ -170,7 +174,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	s.tasks.Go(func() {
 		<-ctx.Done()
 		s.closed.Store(true)
-		_ = web.Close() // Its only errors are those of closing a listener that is to vanish anyway.
+		_ = web.Close() // an error of closing the listener does not matter
 		s.hub.close()
 	})
 	if cfg.Rate > 0 {
@@ -179,25 +183,25 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// newServer checks cfg, fills its gaps and makes a server that does not listen yet.
+// newServer checks cfg, sets its defaults and makes a server that does not listen yet.
 func newServer(cfg Config) (*Server, error) {
 	for _, p := range []struct {
 		name  string
 		value float64
 	}{{"drop", cfg.Drop}, {"dup", cfg.Dup}, {"malformed", cfg.Malformed}, {"odd", cfg.Odd}} {
 		if !(p.value >= 0 && p.value <= 1) {
-			return nil, fmt.Errorf("start simulator: %s is %v; a probability is from 0 to 1", p.name, p.value)
+			return nil, fmt.Errorf("start simulator: %s is %v; want a probability from 0 to 1", p.name, p.value)
 		}
 	}
 	if !(cfg.Rate >= 0) || math.IsInf(cfg.Rate, 1) {
-		return nil, fmt.Errorf("start simulator: rate is %v; give treats a second, 0 or more", cfg.Rate)
+		return nil, fmt.Errorf("start simulator: rate is %v; want treats per second, 0 or more", cfg.Rate)
 	}
 	if min(cfg.ExpireToken, cfg.PingInterval, cfg.PingTimeout) < 0 {
-		return nil, errors.New("start simulator: a duration is negative; give 0 for the default")
+		return nil, errors.New("start simulator: a duration is negative; use 0 for the default")
 	}
 	if cfg.Seed == 0 {
 		var b [8]byte
-		_, _ = rand.Read(b[:]) // It never returns an error.
+		_, _ = rand.Read(b[:]) // it never fails
 		cfg.Seed = binary.LittleEndian.Uint64(b[:]) | 1
 	}
 	cfg.ClientID = cmp.Or(cfg.ClientID, DefaultClientID)
@@ -212,7 +216,7 @@ func newServer(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// handler routes every endpoint.
+// handler returns the routes of all endpoints.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathAuthorize, s.counted(&s.counts.authorize, s.authorize))
@@ -233,7 +237,7 @@ func (s *Server) handler() http.Handler {
 	})
 }
 
-// counted also notes a request, by its pattern: its path and its query may hold a token.
+// counted counts and logs a request. It logs the pattern only, since path and query may contain a token.
 func (s *Server) counted(n *atomic.Int64, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		n.Add(1)
@@ -242,8 +246,8 @@ func (s *Server) counted(n *atomic.Int64, next http.HandlerFunc) http.HandlerFun
 	}
 }
 
-// track counts the connections that net/http serves, so that Close can wait for its goroutines. The state is New before
-// Serve can return, and a handler that takes a connection over counts itself before it does.
+// track counts the connections of net/http, so that Close can wait for its goroutines. The state becomes New before
+// Serve can return, and a handler counts itself before it hijacks a connection.
 func (s *Server) track(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -253,13 +257,13 @@ func (s *Server) track(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// URL is the server's base, such as http://127.0.0.1:43210, without a slash at its end.
+// URL returns the server's base URL, such as http://127.0.0.1:43210, without a final slash.
 func (s *Server) URL() string { return s.url }
 
-// Seed is the seed in use, also where the configuration left it to chance.
+// Seed returns the seed in use, also if the configuration has none.
 func (s *Server) Seed() uint64 { return s.cfg.Seed }
 
-// Endpoints returns the URLs to configure a client with.
+// Endpoints returns the URLs for the configuration of a client.
 func (s *Server) Endpoints() Endpoints {
 	return Endpoints{
 		Authorize: s.url + pathAuthorize, Token: s.url + pathToken, Refresh: s.url + pathRefresh,
@@ -277,18 +281,18 @@ func (s *Server) Stats() Stats {
 	}
 }
 
-// RevokeAll makes every access, refresh and socket token invalid, as if the streamer had withdrawn the grant.
-// Connections that are open stay open.
+// RevokeAll invalidates all access, refresh and socket tokens, as if the streamer had revoked the grant. Open
+// connections stay open.
 func (s *Server) RevokeAll() { s.grants.revoke() }
 
-// Connections is the number of sockets that are connected now, with an accepted token.
+// Connections returns the number of open sockets with an accepted token.
 func (s *Server) Connections() int { return s.hub.connected() }
 
-// DropConnections cuts every socket abruptly: no closing packet, no closing handshake.
+// DropConnections cuts all sockets abruptly, without a close packet or closing handshake.
 func (s *Server) DropConnections() { s.hub.drop() }
 
-// Close stops the emission, cuts the connections, closes the listener and waits until every goroutine of the server has
-// ended. It may be called more than once. Its error is that of a listener that broke earlier.
+// Close stops the emission, cuts the connections, closes the listener, and waits until all goroutines of the server have
+// ended. It may be called more than once. It returns the error of a listener that failed earlier.
 func (s *Server) Close() error {
 	s.stop(errClosed)
 	s.tasks.Wait()
@@ -296,7 +300,7 @@ func (s *Server) Close() error {
 	return s.fault
 }
 
-// reachable is the host and port under which a client on this machine reaches addr.
+// reachable returns the host and port by which a client on this machine reaches addr.
 func reachable(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsUnspecified() {

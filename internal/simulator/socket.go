@@ -14,11 +14,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// maxSessions bounds the sockets that are open at once, let in or not.
+// maxSessions bounds the open sockets, accepted or not.
 const maxSessions = 1000
 
-// Engine.IO and Socket.IO packets, as the protocols' own documents name them: engine.io-protocol revisions 3 and 4,
-// socket.io-protocol revisions 4 and 5.
+// Engine.IO and Socket.IO packets, with the names of the protocols (engine.io-protocol revisions 3 and 4,
+// socket.io-protocol revisions 4 and 5).
 const (
 	packetClose   = '1'
 	packetPing    = '2'
@@ -27,10 +27,10 @@ const (
 	messageJoin   = '0'
 )
 
-// event is the name of the one event that the provider emits.
+// event is the name of the only event that the provider emits.
 const event = "realTimeTreat"
 
-// errLeft ends a session whose client said goodbye.
+// errLeft ends a session whose client has closed it.
 var errLeft = errors.New("the client left")
 
 // hub owns every session of the realtime socket.
@@ -41,33 +41,33 @@ type hub struct {
 	timeout  time.Duration
 	allow4   bool
 	log      zerolog.Logger
-	arrived  chan struct{} // a hint that somebody may have been let in
+	arrived  chan struct{} // signals that a client may have been accepted
 
 	mu       sync.Mutex
 	closed   bool
 	sessions map[string]*session
-	joined   map[*session]struct{} // those who were let in
+	joined   map[*session]struct{} // accepted clients
 	opened   int
 	let      int
 	refused  int
 }
 
-// session is one client, over one transport.
+// session is the session of one client, over one transport.
 type session struct {
 	hub      *hub
 	id       string
 	revision int
 	log      zerolog.Logger
-	asked    bool // in revision 4 it is the client that asks to be let in, once
+	asked    bool // the client has sent a connect packet, which revision 4 requires once
 
-	mu   sync.Mutex // orders the frames
-	link link
+	mu        sync.Mutex // keeps the frames in order
+	transport transport
 }
 
-// link is the way to one client: a WebSocket or polling.
-type link interface {
+// transport sends frames to one client: over a WebSocket, or by polling.
+type transport interface {
 	send(ctx context.Context, frame string) error
-	// cut ends the link without a goodbye. It may be called more than once and while send waits.
+	// cut closes the connection abruptly. It may be called more than once, and while send waits.
 	cut()
 }
 
@@ -79,7 +79,8 @@ func newHub(conns *sync.WaitGroup, g *grants, cfg Config) *hub {
 	}
 }
 
-// serve routes a request by its transport. A server of Socket.IO 1.x or 2.x does not look at the client's revision.
+// serve routes a request by its transport. Like a server of Socket.IO 1.x or 2.x, it ignores the client's revision
+// unless revision 4 is allowed.
 func (h *hub) serve(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	revision := 3
@@ -96,14 +97,14 @@ func (h *hub) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuseTransport answers as the engine.io servers do.
+// refuseTransport answers with an error in the format of Engine.IO servers.
 func refuseTransport(w http.ResponseWriter, code int, message string) {
 	reply(w, http.StatusBadRequest, map[string]any{"code": code, "message": message})
 }
 
-// open begins a session with the handshake. In revision 3 the server then lets the client in by itself.
-func (h *hub) open(ctx context.Context, l link, revision int, token string) (*session, error) {
-	s := &session{hub: h, id: randomText(), revision: revision, link: l}
+// open starts a session with the handshake. In revision 3 the server then joins the client to "/" by itself.
+func (h *hub) open(ctx context.Context, l transport, revision int, token string) (*session, error) {
+	s := &session{hub: h, id: randomText(), revision: revision, transport: l}
 	h.mu.Lock()
 	if h.closed || len(h.sessions) == maxSessions {
 		h.mu.Unlock()
@@ -114,7 +115,7 @@ func (h *hub) open(ctx context.Context, l link, revision int, token string) (*se
 	h.sessions[s.id] = s
 	h.mu.Unlock()
 
-	// No upgrades are offered, so that a client that polls goes on polling: it gets the same events.
+	// No upgrades are offered, so that a polling client keeps polling. It gets the same events.
 	handshake := encode(struct {
 		ID       string   `json:"sid"`
 		Upgrades []string `json:"upgrades"`
@@ -131,11 +132,11 @@ func (h *hub) open(ctx context.Context, l link, revision int, token string) (*se
 	return s, nil
 }
 
-// join lets the client in if its socket token is good, and tells it. A token opens one socket. A client that is refused
-// keeps its connection, as with a middleware that fails in Socket.IO 1.x and 2.x: it has to go by itself.
+// join accepts the client if its socket token is valid, and sends it the result. A token opens one socket. A rejected
+// client keeps its connection, as with a failing middleware in Socket.IO 1.x and 2.x: it must close it itself.
 func (s *session) join(ctx context.Context, token string) {
 	good := s.hub.grants.takeSocket(token)
-	// The frame that lets the client in goes before any event, and events begin with it: so both happen under the lock.
+	// The connect frame must precede any event, and no event may be lost after it. So both happen under the lock.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hub.admit(s, good)
@@ -149,7 +150,7 @@ func (s *session) join(ctx context.Context, token string) {
 		frame = string(slices.Concat([]byte("40"), encode(map[string]string{"sid": randomText()})))
 	}
 	s.log.Debug().Bool("accepted", good).Msg("Socket token shown")
-	if err := s.link.send(ctx, frame); err != nil {
+	if err := s.transport.send(ctx, frame); err != nil {
 		s.end(err)
 	}
 }
@@ -161,7 +162,7 @@ func (h *hub) admit(s *session, good bool) {
 		h.refused++
 		return
 	}
-	if h.sessions[s.id] != s { // It was cut meanwhile.
+	if h.sessions[s.id] != s { // it was cut meanwhile
 		return
 	}
 	h.let++
@@ -172,18 +173,18 @@ func (h *hub) admit(s *session, good bool) {
 	}
 }
 
-// send writes one frame, after those that were sent before; a session that cannot be written to has ended.
+// send writes one frame, after all earlier ones. If that fails, it ends the session.
 func (s *session) send(ctx context.Context, frame string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.link.send(ctx, frame)
+	err := s.transport.send(ctx, frame)
 	if err != nil {
 		s.end(err)
 	}
 	return err
 }
 
-// end forgets the session and cuts its link.
+// end removes the session and cuts its connection.
 func (s *session) end(why error) {
 	h := s.hub
 	h.mu.Lock()
@@ -191,14 +192,14 @@ func (s *session) end(why error) {
 	delete(h.sessions, s.id)
 	delete(h.joined, s)
 	h.mu.Unlock()
-	s.link.cut()
+	s.transport.cut()
 	if open {
 		s.log.Debug().AnErr("why", why).Msg("Socket ended")
 	}
 }
 
-// receive acts on one packet of the client. Whatever a client may say that the provider gives no meaning is ignored.
-// It returns an error when the session is over.
+// receive handles one packet of the client. It ignores packets without a meaning for the provider. An error means that
+// the session is over.
 func (s *session) receive(ctx context.Context, packet, token string) error {
 	if packet == "" {
 		return nil
@@ -206,7 +207,7 @@ func (s *session) receive(ctx context.Context, packet, token string) error {
 	switch rest := packet[1:]; packet[0] {
 	case packetClose:
 		return errLeft
-	case packetPing: // In revision 4 it is the server that pings.
+	case packetPing: // only clients of revision 3 ping
 		return s.send(ctx, "3"+rest)
 	case packetMessage:
 		return s.message(ctx, rest, token)
@@ -220,7 +221,7 @@ func (s *session) message(ctx context.Context, message, token string) error {
 		return nil
 	}
 	name, _, _ := strings.Cut(message[1:], ",")
-	name, _, _ = strings.Cut(name, "?") // The client 2.x repeats its query here.
+	name, _, _ = strings.Cut(name, "?") // client 2.x repeats its query here
 	root := !strings.HasPrefix(name, "/") || name == "/"
 	switch {
 	case message[0] == messageLeave && root:
@@ -242,7 +243,7 @@ func (h *hub) leave(s *session) {
 	delete(h.joined, s)
 }
 
-// broadcast sends the event to everybody who was let in, and returns to how many.
+// broadcast sends the event to all accepted clients, and returns their number.
 func (h *hub) broadcast(ctx context.Context, payload json.RawMessage) (n int) {
 	h.mu.Lock()
 	joined := slices.Collect(maps.Keys(h.joined))
@@ -260,7 +261,7 @@ func (h *hub) broadcast(ctx context.Context, payload json.RawMessage) (n int) {
 	return n
 }
 
-// drop cuts everybody.
+// drop cuts all connections.
 func (h *hub) drop() {
 	h.mu.Lock()
 	sessions := slices.Collect(maps.Values(h.sessions))
@@ -268,12 +269,12 @@ func (h *hub) drop() {
 	clear(h.joined)
 	h.mu.Unlock()
 	for _, s := range sessions {
-		s.link.cut()
+		s.transport.cut()
 	}
 	h.log.Debug().Int("sockets", len(sessions)).Msg("Sockets dropped")
 }
 
-// close cuts everybody and lets nobody in any more.
+// close cuts all connections and accepts no new ones.
 func (h *hub) close() {
 	h.mu.Lock()
 	h.closed = true
@@ -293,13 +294,13 @@ func (h *hub) connected() int {
 	return len(h.joined)
 }
 
-func (h *hub) counts() (let, refused int) {
+func (h *hub) counts() (accepted, refused int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.let, h.refused
 }
 
-// awaitClient waits until somebody is connected or ctx ends.
+// awaitClient waits until a client is connected or ctx ends.
 func (h *hub) awaitClient(ctx context.Context) error {
 	for h.connected() == 0 {
 		select {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// dateFormat is the provider's, in which a date has no zone; here it is UTC.
+// dateFormat is the provider's format of dates, which has no zone. The simulator uses UTC.
 const dateFormat = "2006-01-02 15:04:05"
 
 // receiverType is the platform of the simulated streamer.
@@ -18,19 +18,19 @@ const receiverType = "twitch"
 // longMessage is the length of the longest messages, in characters.
 const longMessage = 2000
 
-// Treat is a gift as the provider tells it.
+// Treat is a gift as the provider sends it.
 type Treat struct {
 	Sender       string `json:"sender"`      // empty: anonymous
 	SenderType   string `json:"sender_type"` // "user" or the name of a platform
 	Receiver     string `json:"receiver"`
 	ReceiverType string `json:"receiver_type"`
 	Title        string `json:"title"`
-	// Message is nil when the viewer wrote none: then the key is absent.
+	// Message is nil if the viewer wrote none. Then the key is absent.
 	Message     *string `json:"message,omitempty"`
 	DateCreated string  `json:"date_created"` // as in "2026-07-16 21:00:00", UTC
 }
 
-// filled returns t with its receiver and date, where it has none.
+// filled returns t with receiver and date filled in if they are empty.
 func (t Treat) filled(receiver string) Treat {
 	t.Receiver = cmp.Or(t.Receiver, receiver)
 	t.ReceiverType = cmp.Or(t.ReceiverType, receiverType)
@@ -38,8 +38,8 @@ func (t Treat) filled(receiver string) Treat {
 	return t
 }
 
-// encode is JSON as the provider's JavaScript writes it: without the escapes that Go adds for HTML. What cannot be
-// encoded is null; nothing here is of that kind.
+// encode returns JSON as the provider's JavaScript writes it, without the escapes that Go adds for HTML. It returns null
+// for values that cannot be encoded; there are none here.
 func encode(v any) json.RawMessage {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -50,44 +50,44 @@ func encode(v any) json.RawMessage {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// kitchen invents treats. The same seed gives the same treats, without receiver and date.
-type kitchen struct {
+// generator generates treats without receiver and date. The same seed gives the same treats.
+type generator struct {
 	rng      *rand.Rand
 	viewers  []viewer
 	dishes   []string
 	messages []string
 }
 
-// viewer is somebody who sends treats, always by the same platform.
+// viewer is a sender of treats, always on the same platform.
 type viewer struct{ name, platform string }
 
-func newKitchen(seed uint64) *kitchen {
-	return &kitchen{rng: source(seed, 3), viewers: viewers(), dishes: dishes(), messages: messages()}
+func newGenerator(seed uint64) *generator {
+	return &generator{rng: source(seed, 3), viewers: viewers(), dishes: titles(), messages: messages()}
 }
 
-func (k *kitchen) cook() Treat {
-	by := pick(k.rng, k.viewers)
-	if k.rng.IntN(100) < 6 {
+func (g *generator) next() Treat {
+	by := pick(g.rng, g.viewers)
+	if g.rng.IntN(100) < 6 {
 		by.name = ""
 	}
-	t := Treat{Sender: by.name, SenderType: by.platform, Title: pick(k.rng, k.dishes)}
-	switch n := k.rng.IntN(100); {
-	case n < 20: // No message.
+	t := Treat{Sender: by.name, SenderType: by.platform, Title: pick(g.rng, g.dishes)}
+	switch n := g.rng.IntN(100); {
+	case n < 20: // no message
 	case n < 25:
 		t.Message = new("")
 	case n < 28:
-		t.Message = new(k.ramble())
+		t.Message = new(g.longest())
 	default:
-		t.Message = new(pick(k.rng, k.messages))
+		t.Message = new(pick(g.rng, g.messages))
 	}
 	return t
 }
 
-// ramble is a message of the greatest length.
-func (k *kitchen) ramble() string {
+// longest returns a message of the maximum length.
+func (g *generator) longest() string {
 	var b strings.Builder
 	for b.Len() < 8*longMessage {
-		b.WriteString(pick(k.rng, k.messages))
+		b.WriteString(pick(g.rng, g.messages))
 		b.WriteByte(' ')
 	}
 	return string([]rune(b.String())[:longMessage])
@@ -130,7 +130,7 @@ func viewers() []viewer {
 	}
 }
 
-func dishes() []string {
+func titles() []string {
 	return []string{
 		"Pizza", "Pizza Margherita", "Ramen", "Tacos", "Bubble tea", "Coffee", "Espresso doppio", "Iced latte", "Cookies",
 		"Birthday cake", "Burger & fries", "Vegan burger", "Sushi", "Onigiri", "Bibimbap", "Pad thai", "Pho", "Dumplings",

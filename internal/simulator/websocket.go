@@ -10,20 +10,20 @@ import (
 	"github.com/coder/websocket"
 )
 
-// writeTimeout is how long one client may hold up an event before it is cut.
+// writeTimeout is how long one client may delay an event before it is disconnected.
 const writeTimeout = 5 * time.Second
 
-// The reasons for which the simulator itself gives a client up.
+// Why the simulator disconnects a client.
 var (
 	errSilent = errors.New("the client sent no heartbeat")
 	errStuck  = errors.New("the client did not read for the write timeout")
 )
 
-// serveWebSocket serves one client for as long as it lives.
+// serveWebSocket serves one client until it disconnects.
 func (h *hub) serveWebSocket(w http.ResponseWriter, r *http.Request, revision int) {
-	h.conns.Add(1) // Accept takes the connection out of net/http's hands.
+	h.conns.Add(1) // net/http does not track a hijacked connection
 	defer h.conns.Done()
-	// The page that connects is an overlay, from any origin; what lets it in is its token.
+	// Overlays connect from pages of any origin. The token authorizes them.
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
 		h.log.Debug().Err(err).Msg("WebSocket refused")
@@ -57,8 +57,8 @@ func (h *hub) serveWebSocket(w http.ResponseWriter, r *http.Request, revision in
 	}
 }
 
-// read waits for the next packet for as long as a client may be silent. A binary message is an empty packet: the
-// provider's clients send none.
+// read waits for the next packet, as long as a client may be silent. It returns a binary message as an empty packet,
+// since the provider's clients send none.
 func (h *hub) read(ctx context.Context, conn *websocket.Conn) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, h.interval+h.timeout, errSilent)
 	defer cancel()
@@ -72,7 +72,7 @@ func (h *hub) read(ctx context.Context, conn *websocket.Conn) (string, error) {
 	return string(packet), err
 }
 
-// ping sends the heartbeat of revision 4, whose answer [hub.read] awaits.
+// ping sends the heartbeats of revision 4. [hub.read] notices if the client does not answer.
 func (s *session) ping(ctx context.Context) {
 	tick := time.NewTicker(s.hub.interval)
 	defer tick.Stop()
@@ -88,7 +88,7 @@ func (s *session) ping(ctx context.Context) {
 	}
 }
 
-// wire is a link over a WebSocket.
+// wire is a transport over a WebSocket.
 type wire struct{ conn *websocket.Conn }
 
 func (l wire) send(ctx context.Context, frame string) error {
