@@ -12,6 +12,7 @@ import (
 
 	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/internal/loopback"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -216,7 +217,7 @@ func badURL(address string) string {
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
 		return "not a URL such as https://example.com/path"
-	case u.Scheme != "https" && (u.Scheme != "http" || !provider.Loopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())):
 		return "must begin with https://; plain http is for this machine only"
 	}
 	return ""

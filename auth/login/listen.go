@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"syscall"
 
-	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/internal/loopback"
 )
 
 // listen opens the redirect URL's port on loopback. It gives the URL as it is registered, with the real port in place of
@@ -17,12 +18,12 @@ import (
 func listen(ctx context.Context, account, redirect string) (final, path string, all []net.Listener, err error) {
 	field := "accounts." + account + ".redirect_url"
 	u, err := url.Parse(redirect)
-	if err != nil || u.Scheme != "http" || !provider.Loopback(u.Hostname()) {
+	if err != nil || u.Scheme != "http" || !loopback.Is(u.Hostname()) {
 		return "", "", nil, fmt.Errorf("%s must be an http URL of this machine, such as http://localhost:8919, and be registered as such at the provider", field)
 	}
 	port := cmp.Or(u.Port(), "80")
 	hosts := []string{u.Hostname()}
-	if u.Hostname() == "localhost" {
+	if _, err := netip.ParseAddr(u.Hostname()); err != nil { // It is localhost.
 		// A browser may try either address first, and neither must be left to somebody else.
 		hosts = []string{"127.0.0.1", "::1"}
 	}

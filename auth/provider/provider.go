@@ -3,7 +3,6 @@
 package provider
 
 import (
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -172,10 +171,4 @@ func (e Endpoints) All() []string {
 		}
 	}
 	return all
-}
-
-// Loopback reports whether host is this machine, to which plain http is allowed.
-func Loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -2,29 +2,13 @@ package wire
 
 import (
 	"bytes"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/auth/reply"
 )
-
-// retryAfter reads the header, seconds or a date (RFC 9110 section 10.2.3), at most a day. Seconds may have a fraction, as some send.
-func retryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseFloat(header, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		if !(seconds > 0) { // or no number
-			return 0
-		}
-		return time.Duration(min(seconds, retryAfterMax.Seconds()) * float64(time.Second))
-	}
-	if date, err := http.ParseTime(header); err == nil {
-		return min(max(0, date.Sub(now)), retryAfterMax)
-	}
-	return 0
-}
 
 // StatusText names an answer in a message.
 func StatusText(status int) string { return "HTTP " + strconv.Itoa(status) }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/auth/reply"
+	"github.com/treatrelay/relay/internal/httpheader"
 	"github.com/treatrelay/relay/internal/proxy"
 	"github.com/treatrelay/relay/internal/secret"
 )
@@ -223,7 +224,7 @@ func (w Client) sendNow(ctx context.Context, style provider.BodyStyle, c Call) (
 		Status: resp.StatusCode,
 		Body:   body,
 		HTML:   isPage(resp.Header.Get("Content-Type"), body),
-		After:  retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		After:  httpheader.RetryAfter(resp.Header, time.Now(), retryAfterMax),
 		At:     at,
 		clean:  clean,
 		field:  c.Field,
