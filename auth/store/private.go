@@ -12,7 +12,7 @@ import (
 	"github.com/treatrelay/relay/auth/advice"
 )
 
-// What others must not be allowed, in the bits of a file's mode.
+// Permissions that others must not have, as mode bits.
 const (
 	anything fs.FileMode = 0o077
 	writing  fs.FileMode = 0o022
@@ -22,7 +22,7 @@ func tooOpen(info fs.FileInfo, forbidden fs.FileMode) bool {
 	return runtime.GOOS != "windows" && info.Mode().Perm()&forbidden != 0
 }
 
-// looseMode is the error for a file of secrets that others may read or change.
+// looseMode is the error for a secret file that others may read or change.
 type looseMode struct {
 	path string
 	mode fs.FileMode
@@ -39,9 +39,9 @@ func (e *looseMode) Error() string {
 // Advice implements [advice.Adviser].
 func (e *looseMode) Advice() advice.Fix { return advice.Run("chmod 600 " + e.path) }
 
-// readPrivate reads a file of secrets. It refuses, with a *looseMode, one that others may do what is forbidden with.
+// readPrivate reads a secret file. It refuses, with a *looseMode, a file that gives others a forbidden permission.
 func readPrivate(path string, forbidden fs.FileMode) ([]byte, fs.FileInfo, error) {
-	f, err := os.Open(path) //nolint:gosec // The user names it, or its name was checked.
+	f, err := os.Open(path) //nolint:gosec // the user chose it, or its name was checked
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,10 +57,10 @@ func readPrivate(path string, forbidden fs.FileMode) ([]byte, fs.FileInfo, error
 	return content, info, err
 }
 
-// replaceFile puts content in place of path, such that a crash at any moment leaves the old file or the new one.
+// replaceFile writes content to path so that after a crash there is either the old file or the new one.
 func replaceFile(path string, content []byte) error {
 	dir, name := filepath.Split(path)
-	f, err := os.CreateTemp(dir, "."+strings.TrimSuffix(name, suffix)+".*"+tempSuffix) // With mode 0600.
+	f, err := os.CreateTemp(dir, "."+strings.TrimSuffix(name, suffix)+".*"+tempSuffix) // with mode 0600
 	if err != nil {
 		return err
 	}
@@ -81,10 +81,10 @@ func replaceFile(path string, content []byte) error {
 	return syncDir(dir)
 }
 
-// syncDir makes a rename survive a power cut.
+// syncDir makes a rename in dir durable.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
-		return nil // It cannot open directories, and needs none of this.
+		return nil // Windows cannot open directories, and does not need this.
 	}
 	d, err := os.Open(dir) //nolint:gosec // The directory is the store's own.
 	if err != nil {

@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/internal/httpheader"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/chat"
 	"github.com/treatrelay/relay/sinks/internal/outbound"
@@ -202,7 +202,7 @@ func (d *service) limited(got chat.Answer) error {
 	}
 	err := pipeline.Unavailable(fmt.Errorf("status 429: the rate limit %s is exceeded", whose))
 	// The longer of the two: the header rounds, and stands alone in what the proxy before Discord says.
-	after := max(seconds(limit.RetryAfter), outbound.RetryAfter(got.Header, time.Now()))
+	after := max(httpheader.Seconds(limit.RetryAfter, outbound.MaxRetryAfter), httpheader.RetryAfter(got.Header, time.Now(), outbound.MaxRetryAfter))
 	if after > 0 {
 		return pipeline.RetryAfter(after, err)
 	}
@@ -215,7 +215,7 @@ func (d *service) Pace(got chat.Answer) time.Duration {
 	left, err := strconv.Atoi(got.Header.Get("X-RateLimit-Remaining"))
 	after, err2 := strconv.ParseFloat(got.Header.Get("X-RateLimit-Reset-After"), 64)
 	if err == nil && err2 == nil {
-		d.left, d.reset = left, time.Now().Add(seconds(after)+resetMargin)
+		d.left, d.reset = left, time.Now().Add(httpheader.Seconds(after, outbound.MaxRetryAfter)+resetMargin)
 	} else {
 		d.left--
 	}
@@ -223,12 +223,4 @@ func (d *service) Pace(got chat.Answer) time.Duration {
 		return 0
 	}
 	return time.Until(d.reset)
-}
-
-// seconds turns a number of seconds into a duration from 0 to a day.
-func seconds(s float64) time.Duration {
-	if !(s > 0) { // nor NaN
-		return 0
-	}
-	return time.Duration(math.Ceil(min(s, outbound.MaxRetryAfter.Seconds()) * float64(time.Second)))
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/treatrelay/relay/internal/loopback"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/chat"
@@ -167,7 +168,7 @@ func parseURL(text secret.String) (*url.URL, error) {
 	}
 	path := regexp.MustCompile(`^/api(?:/v[0-9]+)?(/webhooks/[0-9]+/[A-Za-z0-9_-]+)/?$`).FindStringSubmatch(u.Path)
 	switch host := strings.ToLower(u.Hostname()); {
-	case outbound.IsLoopback(host):
+	case loopback.Is(host):
 	case !slices.Contains([]string{"discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com", "ptb.discordapp.com", "canary.discordapp.com"}, host):
 		return nil, errors.New("is not at discord.com: copy it from the channel's settings, Integrations, Webhooks")
 	case u.Scheme != "https" || u.Port() != "":

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/internal/loopback"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/chat"
@@ -76,7 +77,7 @@ func parseURL(text secret.String) (*url.URL, error) {
 	}
 	path := regexp.MustCompile(`^/services/[A-Za-z0-9_]+/[A-Za-z0-9_]+/[A-Za-z0-9_]+$`)
 	switch host := strings.ToLower(u.Hostname()); {
-	case outbound.IsLoopback(host):
+	case loopback.Is(host):
 	case host != "hooks.slack.com" && host != "hooks.slack-gov.com":
 		return nil, errors.New("is not at hooks.slack.com: copy it from the app's settings, Incoming Webhooks")
 	case u.Scheme != "https" || u.Port() != "" || !path.MatchString(u.Path):

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/internal/httpheader"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/outbound"
@@ -109,7 +110,7 @@ func likelyCause(status int) string {
 
 // wait adds what the answer says about when to come back.
 func (a answer) wait(err error) error {
-	if after := outbound.RetryAfter(a.header, time.Now()); after > 0 {
+	if after := httpheader.RetryAfter(a.header, time.Now(), outbound.MaxRetryAfter); after > 0 {
 		return pipeline.RetryAfter(after, err)
 	}
 	return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/internal/loopback"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/field"
@@ -83,7 +84,7 @@ func (c *Config) target(text secret.String) (*url.URL, error) {
 
 // checkBearer refuses to send an access token in the clear.
 func (c *Config) checkBearer(u *url.URL) error {
-	if c.Account == "" || u.Scheme == "https" || outbound.IsLoopback(u.Hostname()) && c.Proxy.Empty() {
+	if c.Account == "" || u.Scheme == "https" || loopback.Is(u.Hostname()) && c.Proxy.Empty() {
 		return nil
 	}
 	return errors.New("plain http would show the access token of account to everybody on the way: use https")

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/treatrelay/relay/internal/httpheader"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/outbound"
 )
@@ -45,7 +46,7 @@ func JudgeStatus(got Answer, hint string) error {
 	default:
 		err = pipeline.Unavailable(err)
 	}
-	if after := outbound.RetryAfter(got.Header, time.Now()); after > 0 {
+	if after := httpheader.RetryAfter(got.Header, time.Now(), outbound.MaxRetryAfter); after > 0 {
 		return pipeline.RetryAfter(after, err)
 	}
 	return err

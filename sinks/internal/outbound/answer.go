@@ -2,8 +2,6 @@ package outbound
 
 import (
 	"errors"
-	"net/http"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -51,32 +49,3 @@ func Shorten(text string) string {
 
 // ErrProxyLogin says that a proxy wants another login.
 var ErrProxyLogin = errors.New("status 407: the proxy refuses relay: check the user and password in proxy")
-
-// RetryAfter reads a Retry-After header, in seconds or as a date in one of three forms (RFC 9110, sections 10.2.3 and
-// 5.6.7), in whole seconds rounded up. It is at most a day, and zero when the header is missing, past or unreadable.
-//
-// A date is the receiver's, whose clock may not be ours: it is counted from the receiver's own Date and from now, and the
-// longer of the two holds. So a wrong clock can make a retry late, and never early.
-func RetryAfter(header http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(header.Get("Retry-After"))
-	if whole, fraction, _ := strings.Cut(value, "."); whole != "" && strings.Trim(whole+fraction, "0123456789") == "" {
-		seconds, err := strconv.ParseInt(whole, 10, 64)
-		if strings.Trim(fraction, "0") != "" { // Against the RFC, but it is clear what is meant.
-			seconds++
-		}
-		if err != nil || seconds > int64(MaxRetryAfter/time.Second) {
-			return MaxRetryAfter
-		}
-		return time.Duration(seconds) * time.Second
-	}
-	date, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	after := date.Sub(now)
-	if sent, err := http.ParseTime(header.Get("Date")); err == nil {
-		after = max(after, date.Sub(sent))
-	}
-	after = min(max(after, 0), MaxRetryAfter)
-	return (after + time.Second - 1).Truncate(time.Second)
-}

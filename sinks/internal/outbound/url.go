@@ -2,7 +2,6 @@ package outbound
 
 import (
 	"errors"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -33,12 +32,6 @@ func UnwrapURL(err error) error {
 		return e.Err
 	}
 	return err
-}
-
-// IsLoopback reports whether a host is this machine, by its spelling: no name is looked up.
-func IsLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback() || host == "localhost"
 }
 
 // ParseURL checks a webhook's URL. Its errors do not quote it.

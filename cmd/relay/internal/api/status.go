@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
@@ -78,7 +78,7 @@ type AccountStatus struct {
 	Reason     string        `json:"reason,omitempty" jsonschema_description:"why it is not connected, or not by websocket"`
 	Reconnects int           `json:"reconnects" jsonschema_description:"since relay runs"`
 	LastTreat  *query.Newest `json:"last_treat,omitempty"`
-	Token      auth.State    `json:"token"`
+	Token      grant.State   `json:"token"`
 	TokenEnds  time.Time     `json:"token_expiry,omitzero"`
 	Fix        string        `json:"fix,omitempty" jsonschema_description:"what somebody has to do about the token"`
 	Withheld   int           `json:"history_withheld,omitempty"`

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -171,10 +171,10 @@ func sayNext(p *state.State, f *initFlags, variables []string) error {
 		}
 	}
 	commands := []string{"relay config check"}
-	switch provider, _ := auth.Lookup(f.provider); provider.Grant {
-	case auth.PersonalToken:
+	switch p, _ := provider.Lookup(f.provider); p.Grant {
+	case provider.PersonalToken:
 		commands = append(commands, "relay auth import "+f.account)
-	case auth.ClientCredentials:
+	case provider.ClientCredentials:
 		commands = append(commands, "relay auth token "+f.account)
 	default:
 		commands = append(commands, "relay auth login "+f.account)

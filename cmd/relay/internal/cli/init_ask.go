@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -35,8 +35,8 @@ type question struct {
 
 // questions are all of them, in the order in which they are asked.
 func (f *initFlags) questions() []question {
-	provider := func() auth.Provider {
-		p, _ := auth.Lookup(f.provider)
+	chosen := func() provider.Provider {
+		p, _ := provider.Lookup(f.provider)
 		return p
 	}
 	sends := func(typ string) func() bool {
@@ -55,17 +55,17 @@ func (f *initFlags) questions() []question {
 		}
 	}
 	always := func() bool { return true }
-	asksSecret := func() bool { return provider().Grant != auth.PersonalToken }
+	asksSecret := func() bool { return chosen().Grant != provider.PersonalToken }
 	account := text("account", "a name for the account", &f.account, "", always, checkNewName)
 	account.usual = func() string {
-		if p := provider(); p.Name != "" && p.Endpoints.Socket == "" {
+		if p := chosen(); p.Name != "" && p.Endpoints.Socket == "" {
 			return p.Name
 		}
 		return "mystream"
 	}
 	destinations := question{
 		flag: "sink", about: "where treats go: " + strings.Join(sinks.Types(), ", ") + "; several with commas between",
-		applies: func() bool { return provider().Endpoints.Socket != "" || len(f.sinks) > 0 },
+		applies: func() bool { return chosen().Endpoints.Socket != "" || len(f.sinks) > 0 },
 		given:   func() string { return strings.Join(f.sinks, ",") }, usual: func() string { return "" }, take: f.takeSinks,
 	}
 	secretFile := text("client-secret-file", "the file that holds the client secret", &f.clientSecretFile, "", asksSecret, notEmpty)
@@ -80,7 +80,7 @@ func (f *initFlags) questions() []question {
 		text("client-id", "the client id of your application there", &f.clientID, "", asksSecret, notEmpty),
 		secretFile,
 		text("base-url", "where the API is, such as https://api.example.com", &f.baseURL, "",
-			func() bool { return provider().Grant == auth.ClientCredentials || f.baseURL != "" }, config.CheckURL),
+			func() bool { return chosen().Grant == provider.ClientCredentials || f.baseURL != "" }, config.CheckURL),
 		destinations,
 		webhookFile,
 		text("webhook-url", "where the webhook goes, such as https://bot.example/treats", &f.webhookURL, "",
@@ -107,7 +107,7 @@ func (f *initFlags) takeSinks(answer string) error {
 }
 
 func checkProvider(name string) error {
-	if _, ok := auth.Lookup(name); !ok {
+	if _, ok := provider.Lookup(name); !ok {
 		return fmt.Errorf("there is no provider %q; %s", name, text.Suggest(name, config.ProviderNames()))
 	}
 	return nil

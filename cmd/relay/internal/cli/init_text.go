@@ -3,7 +3,7 @@ package cli
 import (
 	"strings"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	relaydocs "github.com/treatrelay/relay/docs"
@@ -54,8 +54,8 @@ func standIn(name string) string {
 func (f *initFlags) text() string {
 	var b strings.Builder
 	line := func(parts ...string) { b.WriteString(strings.Join(parts, "") + "\n") }
-	provider, _ := auth.Lookup(f.provider)
-	receives := provider.Endpoints.Socket != ""
+	p, _ := provider.Lookup(f.provider)
+	receives := p.Endpoints.Socket != ""
 
 	line("# yaml-language-server: $schema=", relaydocs.ConfigSchemaURL)
 	line("#")
@@ -70,7 +70,7 @@ func (f *initFlags) text() string {
 	if f.baseURL != "" {
 		line("    base_url: ", text.QuoteYAML(f.baseURL))
 	}
-	if provider.Grant != auth.PersonalToken {
+	if p.Grant != provider.PersonalToken {
 		line("    client_id: ", text.QuoteYAML(f.clientID))
 		if f.clientSecretFile != "" {
 			line("    client_secret_file: ", text.QuoteYAML(f.path(f.clientSecretFile)))
@@ -78,12 +78,12 @@ func (f *initFlags) text() string {
 			line("    client_secret: ${", f.secretVariable(), "}")
 		}
 	}
-	if provider.Grant != auth.PersonalToken && provider.Grant != auth.ClientCredentials {
-		line("    # The redirect URL as it is saved at ", provider.Title, ". relay auth login listens there.")
+	if p.Grant != provider.PersonalToken && p.Grant != provider.ClientCredentials {
+		line("    # The redirect URL as it is saved at ", p.Title, ". relay auth login listens there.")
 		line("    # redirect_url: ", config.DefaultRedirectURL)
 	}
 	if receives {
-		line("    # The time zone of the dates that ", provider.Title, " sends. Set it if times are off by whole hours.")
+		line("    # The time zone of the dates that ", p.Title, " sends. Set it if times are off by whole hours.")
 		line("    # timezone: UTC")
 	}
 	line()

@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/login"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
@@ -65,16 +67,16 @@ func (f *simulatorFlags) config(log zerolog.Logger) (simulator.Config, error) {
 
 // simulatedAccount is the configuration of an account at the simulator.
 func simulatedAccount(s *simulator.Server) (config.Account, error) {
-	provider, ok := auth.Lookup("treatstream")
+	p, ok := provider.Lookup("treatstream")
 	if !ok {
 		return config.Account{}, errors.New("simulate: there is no provider treatstream")
 	}
 	e := s.Endpoints()
 	return config.Account{
 		Config: auth.Config{
-			Account: "simulated", Provider: provider,
+			Account: "simulated", Provider: p,
 			ClientID: simulator.DefaultClientID, ClientSecret: secret.New(simulator.DefaultClientSecret), RedirectURL: "http://127.0.0.1:0/",
-			Overrides: auth.Overrides{Endpoints: auth.Endpoints{
+			Overrides: auth.Overrides{Endpoints: provider.Endpoints{
 				Authorize: e.Authorize, Token: e.Token, Refresh: e.Refresh, SocketToken: e.SocketToken, History: e.History, Socket: e.Socket,
 			}},
 		},
@@ -159,7 +161,7 @@ func simulatedLogin(ctx context.Context, p *state.State, c config.Account, dir s
 	}
 	var browser sync.WaitGroup
 	defer browser.Wait()
-	return account.Login(ctx, auth.LoginOptions{
+	return account.Login(ctx, login.Options{
 		Prompt: io.Discard, Timeout: 30 * time.Second,
 		Browser: func(url string) error {
 			browser.Go(func() {

@@ -14,6 +14,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/store"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -38,8 +40,8 @@ type Options struct {
 	Out      io.Writer // where data goes
 	Notice   io.Writer // where people read what is shown once
 	Getenv   func(string) (string, bool)
-	Identity auth.IdentityOptions // what tokens are sealed with
-	Reload   *Reloader            // nil: the configuration is never loaded again
+	Identity store.IdentityOptions // what tokens are sealed with
+	Reload   *Reloader             // nil: the configuration is never loaded again
 	Log      zerolog.Logger
 }
 
@@ -142,7 +144,7 @@ func (j *job) openJournalAndLanes(ctx context.Context, o Options, trace func(pip
 	// From now on, so that a relay that waits for its journal can be asked; closed before what it leads to.
 	stopControl := sync.OnceValue(serveControl(ctx, o.Dir, j, &j.past, j.log))
 	j.undo.Add("control socket", stopControl)
-	j.providers = auth.NewTransport()
+	j.providers = wire.NewTransport()
 	j.undo.Add("connections to the providers", func() error { j.providers.CloseIdleConnections(); return nil })
 	if j.store, err = grants.OpenStore(ctx, o.Dir, o.Identity, j.log); err != nil {
 		return err

@@ -15,6 +15,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/store"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
@@ -102,8 +104,8 @@ type accountMaker struct {
 	keeper *journalKeeper
 	socket config.Socket
 
-	store         *auth.FileStore
-	providers     *auth.Transport // what all accounts send to the providers goes through it
+	store         *store.Files
+	providers     *wire.Transport // what all accounts send to the providers goes through it
 	authMetrics   *auth.Metrics
 	sourceMetrics *sourceMetrics
 	socketHolds   socket.RetryDelays // of all accounts

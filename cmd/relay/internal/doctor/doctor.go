@@ -9,7 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
@@ -131,7 +131,7 @@ func (o *outcome) add(f Finding) {
 type Options struct {
 	Dir      string // the data folder, whether or not it is there
 	Config   func() (*config.Config, error)
-	Identity auth.IdentityOptions
+	Identity store.IdentityOptions
 	// Flags are those with which a command means the same configuration and data. They follow the commands in what to do.
 	Flags string
 	Ping  bool           // send a signed test treat to each webhook sink

@@ -18,6 +18,7 @@ import (
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
+	"github.com/treatrelay/relay/internal/httpheader"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline/intake/history"
 )
@@ -27,6 +28,7 @@ const (
 	historyLimit   = 256 << 20       // bytes of an answer with all its pages
 	historyTries   = 4
 	historyMaxWait = 2 * time.Minute // between two tries; who asks for more is left alone until then
+	maxRetryAfter  = 24 * time.Hour  // of a provider that asks for more than that, no more is believed
 )
 
 // Source reads an account's past treats from its provider. It implements [intake.History]. The access token is in the path or the
@@ -212,23 +214,11 @@ func refusal(resp *http.Response) *fault {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		e.refused = true
 	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError, status == http.StatusRequestTimeout:
-		e.again, e.after = true, retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		e.again, e.after = true, httpheader.RetryAfter(resp.Header, time.Now(), maxRetryAfter)
 	default:
 		e.why += ": check endpoints.history in the config"
 	}
 	return e
-}
-
-// retryAfter reads the header, seconds or a date (RFC 9110 section 10.2.3), at most a day.
-func retryAfter(header string, now time.Time) time.Duration {
-	const most = 24 * time.Hour
-	if seconds, err := strconv.Atoi(header); err == nil {
-		return time.Duration(min(max(seconds, 0), int(most/time.Second))) * time.Second
-	}
-	if date, err := http.ParseTime(header); err == nil {
-		return min(max(date.Sub(now), 0), most)
-	}
-	return 0
 }
 
 // tracked remembers the error of a reader, which a copy does not tell from that of the writer.

@@ -8,14 +8,14 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
 )
 
 // spool is a file with an answer, for the user only, that is gone when it is closed.
 type spool struct {
 	*os.File
-	login auth.LoginMark // whose token brought it
-	ahead time.Duration  // how far the provider's clock is ahead
+	login grant.LoginMark // whose token brought it
+	ahead time.Duration   // how far the provider's clock is ahead
 }
 
 const spoolName = ".history-"

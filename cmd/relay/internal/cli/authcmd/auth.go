@@ -12,6 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/login"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -32,7 +35,7 @@ func Auth(p *state.State) *cobra.Command {
 // accounts is the configuration with the store of its grants.
 type accounts struct {
 	cfg   *config.Config
-	store *auth.FileStore
+	store *store.Files
 	log   zerolog.Logger
 }
 
@@ -109,9 +112,9 @@ then, give --accept-missing-state and paste the address: relay takes your word f
 			if err != nil {
 				return err
 			}
-			opts := auth.LoginOptions{Prompt: p.Err, Paste: p.In, Timeout: timeout, AcceptMissingState: missingState}
+			opts := login.Options{Prompt: p.Err, Paste: p.In, Timeout: timeout, AcceptMissingState: missingState}
 			if !noBrowser {
-				opts.Browser = auth.OpenBrowser
+				opts.Browser = login.OpenBrowser
 			}
 			if err := account.Login(cmd.Context(), opts); err != nil {
 				return err
@@ -131,11 +134,11 @@ then, give --accept-missing-state and paste the address: relay takes your word f
 }
 
 // outlook says how long a login lasts, and whether relay prolongs it.
-func outlook(s auth.Status, grant auth.GrantType) string {
+func outlook(s auth.Status, grant provider.GrantType) string {
 	switch {
 	case !s.Refreshable:
 		return "It ends at " + s.Expiry.Local().Format("15:04 on 2 January 2006") + " and cannot be renewed."
-	case grant == auth.PersonalToken:
+	case grant == provider.PersonalToken:
 		return "The token is valid until " + text.Day(s.Expiry) + " and is renewed ahead of that."
 	case s.RefreshExpiry.IsZero():
 		return "The token is renewed by itself; the login lasts until it is withdrawn."

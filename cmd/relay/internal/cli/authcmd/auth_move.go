@@ -12,8 +12,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -54,7 +56,7 @@ func runGrantImport(ctx context.Context, p *state.State, args []string, passphra
 		return err
 	}
 	name := c.Account
-	if terminal.Is(p.In) && c.Provider.Grant == auth.PersonalToken {
+	if terminal.Is(p.In) && c.Provider.Grant == provider.PersonalToken {
 		if err := p.Say("Paste the token of %s, then press Enter and Ctrl-D. It is made at %s.", c.Provider.Title, c.Provider.TokenPage); err != nil {
 			return err
 		}
@@ -73,11 +75,11 @@ func runGrantImport(ctx context.Context, p *state.State, args []string, passphra
 		return exit.Usagef("import %s: more than %d bytes on standard input", name, maxImport)
 	case len(text) == 0:
 		return exit.Usagef("import %s: nothing on standard input; pipe the token or the export into it", name)
-	case auth.Sealed(text):
+	case store.Sealed(text):
 		if err := importExport(ctx, p, all.store, c, text, passphraseFile, force); err != nil {
 			return err
 		}
-	case c.Provider.Grant != auth.PersonalToken:
+	case c.Provider.Grant != provider.PersonalToken:
 		return exit.With(exit.Usage, &advice.Error{
 			Err: fmt.Errorf("import %s: %s has no personal tokens, and this is no export of another machine", name, c.Provider.Title),
 			Fix: advice.Fix{Before: "run ", Command: advice.Login(name)},
@@ -95,26 +97,26 @@ func runGrantImport(ctx context.Context, p *state.State, args []string, passphra
 		return err
 	}
 	switch doubt := status.Reason; {
-	case c.Provider.Grant != auth.PersonalToken:
+	case c.Provider.Grant != provider.PersonalToken:
 		return p.Say("It was not checked: relay auth refresh %s shows whether %s takes it.", name, c.Provider.Title)
-	case status.State == auth.Active && doubt != "":
+	case status.State == grant.Active && doubt != "":
 		return p.Say("It was %s. Until then nobody knows whether it is a token: relay auth refresh %s tries it.", doubt, name)
 	}
 	return nil
 }
 
-func importExport(ctx context.Context, p *state.State, store *auth.FileStore, c config.Account, text []byte, passphraseFile string, force bool) error {
-	opts := auth.ImportOptions{Provider: c.Provider.Name, Force: force}
+func importExport(ctx context.Context, p *state.State, files *store.Files, c config.Account, text []byte, passphraseFile string, force bool) error {
+	opts := store.ImportOptions{Provider: c.Provider.Name, Force: force}
 	var err error
 	if passphraseFile != "" {
 		opts.Passphrase, err = readPassphrase(passphraseFile)
 	} else {
-		opts.Identity, err = auth.LoadIdentity(ctx, p.Identity())
+		opts.Identity, err = store.LoadIdentity(ctx, p.Identity())
 	}
 	if err != nil {
 		return err
 	}
-	return store.Import(ctx, c.Account, text, opts)
+	return files.Import(ctx, c.Account, text, opts)
 }
 
 func exportCommand(p *state.State) *cobra.Command {
@@ -135,7 +137,7 @@ machine, which "relay auth identity" shows there. A login belongs to one machine
 			if err != nil {
 				return err
 			}
-			key := auth.ExportKey{Recipient: recipient}
+			key := store.ExportKey{Recipient: recipient}
 			switch {
 			case recipient != "" && passphraseFile != "":
 				return exit.Usagef("--recipient and --passphrase-file: give one of them")
@@ -165,7 +167,7 @@ func identityCommand(p *state.State) *cobra.Command {
 		Use: "identity", Short: "Show what this machine's tokens are sealed for, to receive an export", Args: state.NoArgs,
 		Example: "  relay auth identity",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			id, err := auth.LoadIdentity(cmd.Context(), p.Identity())
+			id, err := store.LoadIdentity(cmd.Context(), p.Identity())
 			if err != nil {
 				return err
 			}

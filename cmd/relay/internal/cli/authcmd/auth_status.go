@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
@@ -58,7 +58,7 @@ func showStatus(p *state.State, all *accounts, names []string, asJSON bool) erro
 		fix := s.Status.Fix.Short(p.SameFlags())
 		if fix != "" {
 			needy = true
-		} else if s.State == auth.RefreshOutcomeUnknown {
+		} else if s.State == grant.RefreshOutcomeUnknown {
 			s.Fix, fix = grants.FindsOut, grants.FindsOut
 		}
 		if asJSON {

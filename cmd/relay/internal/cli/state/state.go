@@ -11,7 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -133,7 +133,7 @@ func (p *State) DataPath() (string, error) {
 }
 
 // Identity says what tokens are sealed with.
-func (p *State) Identity() auth.IdentityOptions {
+func (p *State) Identity() store.IdentityOptions {
 	return grants.IdentityOptions(p.Getenv, p.Simulation)
 }
 
