@@ -14,7 +14,7 @@ import (
 )
 
 func configCommand(p *state.State) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check and show the configuration", Args: state.UnknownCommand, RunE: state.NeedCommand}
+	cmd := &cobra.Command{Use: "config", Short: "Check and show the configuration", Args: state.NoUnknownCommand, RunE: state.RequireSubcommand}
 	cmd.AddCommand(&cobra.Command{
 		Use: "check", Short: "Say everything that is wrong with the configuration, with its place", Args: state.NoArgs,
 		Example: "  relay config check\n  relay config check --config /etc/relay/relay.yaml",

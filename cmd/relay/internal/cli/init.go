@@ -64,7 +64,7 @@ func (f *initFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.slackURLFile, "slack-url-file", "", "file that holds the URL of the Slack webhook; without it a variable does")
 	flags.StringVar(&f.output, "output", "relay.yaml", "file to write")
 	flags.BoolVar(&f.force, "force", false, "replace a file that is there")
-	state.OnlyOnCommandLine(flags, "force")
+	state.WithoutVariable(flags, "force")
 }
 
 // runInit writes the configuration. given reports whether a flag was given. It asks for the rest if there is a terminal.
@@ -180,7 +180,7 @@ func sayNext(p *state.State, f *initFlags, variables []string) error {
 		commands = append(commands, "relay auth login "+f.account)
 	}
 	for _, command := range append(commands, "relay") {
-		next.WriteString("  " + command + p.SameFlags() + "\n")
+		next.WriteString("  " + command + p.Flags() + "\n")
 	}
 	return p.Say("Wrote %s. Next:\n\n%s", f.output, strings.TrimSuffix(next.String(), "\n"))
 }

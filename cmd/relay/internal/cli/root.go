@@ -31,7 +31,7 @@ func Execute(ctx context.Context, args []string, s state.Streams) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, exit.ErrSilent) {
-		_, _ = io.WriteString(s.Err, exit.Text(err, p.SameFlags()))
+		_, _ = io.WriteString(s.Err, exit.Text(err, p.Flags()))
 	}
 	return exit.Code(err)
 }
@@ -51,7 +51,7 @@ Without a command it does its main job, like "relay run".`,
   relay                                   # run every sink of relay.yaml
   relay --sink stdout | jq .data.title    # only print`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: state.UnknownCommand,
+		Args: state.NoUnknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRelay(cmd.Context(), p, &run, cmd.Flags()) },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			err := errors.Join(p.FromEnvironment(cmd.Flags()), p.CheckFlags())

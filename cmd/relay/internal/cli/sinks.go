@@ -18,7 +18,7 @@ import (
 
 func sinksCommand(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "sinks", Short: "See how the sinks are, and switch them off and on", Args: state.UnknownCommand,
+		Use: "sinks", Short: "See how the sinks are, and switch them off and on", Args: state.NoUnknownCommand,
 		Long: `See how the sinks are, and switch them off and on. What comes for a sink that is disabled waits in the journal. These
 commands work whether or not relay runs; without one they show how it was left. Without a command it lists them.`,
 		Example: "  relay sinks\n  relay sinks disable bot",

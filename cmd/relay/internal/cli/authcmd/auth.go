@@ -23,7 +23,7 @@ import (
 func Auth(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "auth", Short: "Log in to accounts and manage their tokens",
-		Args: state.UnknownCommand, RunE: state.NeedCommand,
+		Args: state.NoUnknownCommand, RunE: state.RequireSubcommand,
 	}
 	cmd.AddCommand(loginCommand(p), logoutCommand(p), statusCommand(p), tokenCommand(p), refreshCommand(p), importCommand(p), exportCommand(p), identityCommand(p))
 	return cmd
@@ -96,7 +96,7 @@ func loginCommand(p *state.State) *cobra.Command {
 	var noBrowser, missingState bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use: "login [ACCOUNT]", Short: "Log in to an account in the browser", Args: state.AtMostOneAccount,
+		Use: "login [ACCOUNT]", Short: "Log in to an account in the browser", Args: state.OptionalAccount,
 		Long: `Log in to an account of the configuration. relay shows the address to open, opens the browser where there is one, and
 waits at the account's redirect_url. On a machine without a browser open the address elsewhere; the browser then ends
 on a page it cannot show: paste the address of that page here. The name may be left out where only one account is configured.
@@ -125,7 +125,7 @@ then, give --accept-missing-state and paste the address: relay takes your word f
 	}
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "do not open a browser")
 	cmd.Flags().BoolVar(&missingState, "accept-missing-state", false, "take a pasted address without a state, from a provider that returns none")
-	state.OnlyOnCommandLine(cmd.Flags(), "accept-missing-state")
+	state.WithoutVariable(cmd.Flags(), "accept-missing-state")
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait for the login")
 	return cmd
 }
@@ -146,7 +146,7 @@ func outlook(s auth.Status, grant auth.GrantType) string {
 func logoutCommand(p *state.State) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "logout [ACCOUNT]", Short: "End the login at the provider, where that is possible, and forget the tokens", Args: state.AtMostOneAccount,
+		Use: "logout [ACCOUNT]", Short: "End the login at the provider, where that is possible, and forget the tokens", Args: state.OptionalAccount,
 		Example: "  relay auth logout mystream",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			account, c, err := namedAccount(cmd.Context(), p, args)
@@ -164,14 +164,14 @@ func logoutCommand(p *state.State) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "only forget the tokens, without a word to the provider")
-	state.OnlyOnCommandLine(cmd.Flags(), "force")
+	state.WithoutVariable(cmd.Flags(), "force")
 	return cmd
 }
 
 func tokenCommand(p *state.State) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "token [ACCOUNT]", Short: "Print a valid access token, renewed if need be", Args: state.AtMostOneAccount,
+		Use: "token [ACCOUNT]", Short: "Print a valid access token, renewed if need be", Args: state.OptionalAccount,
 		Example: "  curl -H \"Authorization: Bearer $(relay auth token mystream)\" https://api.example/",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			account, _, err := namedAccount(cmd.Context(), p, args)
@@ -201,7 +201,7 @@ func printToken(p *state.State, token auth.Token, asJSON bool) error {
 
 func refreshCommand(p *state.State) *cobra.Command {
 	return &cobra.Command{
-		Use: "refresh [ACCOUNT]", Short: "Renew an account's token now", Args: state.AtMostOneAccount, Example: "  relay auth refresh mystream",
+		Use: "refresh [ACCOUNT]", Short: "Renew an account's token now", Args: state.OptionalAccount, Example: "  relay auth refresh mystream",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRefresh(cmd.Context(), p, args)
 		},

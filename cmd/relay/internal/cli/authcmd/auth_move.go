@@ -28,7 +28,7 @@ func importCommand(p *state.State) *cobra.Command {
 	var passphraseFile string
 	var force bool
 	cmd := &cobra.Command{
-		Use: "import [ACCOUNT]", Short: "Read a personal token, or a login of another machine, from standard input", Args: state.AtMostOneAccount,
+		Use: "import [ACCOUNT]", Short: "Read a personal token, or a login of another machine, from standard input", Args: state.OptionalAccount,
 		Long: `Read from standard input what gives an account its login: the personal token of a provider that has such tokens
 (treesnap), or what "relay auth export" wrote on another machine. Which of the two it is shows by itself. An export that is sealed with
 a passphrase needs --passphrase-file, since standard input is taken.`,
@@ -40,7 +40,7 @@ a passphrase needs --passphrase-file, since standard input is taken.`,
 	}
 	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase of the export; without it the export must be sealed for this machine's identity")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a login that works")
-	state.OnlyOnCommandLine(cmd.Flags(), "force")
+	state.WithoutVariable(cmd.Flags(), "force")
 	return cmd
 }
 
@@ -120,7 +120,7 @@ func importExport(ctx context.Context, p *state.State, store *auth.FileStore, c 
 func exportCommand(p *state.State) *cobra.Command {
 	var passphraseFile, recipient string
 	cmd := &cobra.Command{
-		Use: "export [ACCOUNT]", Short: "Write an account's login, sealed, to take it to another machine", Args: state.AtMostOneAccount,
+		Use: "export [ACCOUNT]", Short: "Write an account's login, sealed, to take it to another machine", Args: state.OptionalAccount,
 		Long: `Write an account's login to standard output, sealed with age: for a passphrase, or for the identity of the other
 machine, which "relay auth identity" shows there. A login belongs to one machine: once it works there, run
 "relay auth logout ACCOUNT --force" here.`,

@@ -21,7 +21,7 @@ func statusCommand(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status [ACCOUNT]", Short: "Show how the accounts' tokens are, without the tokens",
 		Example: "  relay auth status\n  relay auth status mystream --json | jq .expiry",
-		Args:    state.AtMostOneAccount,
+		Args:    state.OptionalAccount,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, err := openAccounts(cmd.Context(), p)
 			if err != nil {
@@ -55,7 +55,7 @@ func showStatus(p *state.State, all *accounts, names []string, asJSON bool) erro
 		if err != nil {
 			return err
 		}
-		fix := s.Status.Fix.Short(p.SameFlags())
+		fix := s.Status.Fix.Short(p.Flags())
 		if fix != "" {
 			needy = true
 		} else if s.State == auth.RefreshOutcomeUnknown {

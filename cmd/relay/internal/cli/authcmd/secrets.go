@@ -23,7 +23,7 @@ const keptSecrets = 3
 func Secrets(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "secrets", Short: "Make and change the keys that sign webhooks",
-		Args: state.UnknownCommand, RunE: state.NeedCommand,
+		Args: state.NoUnknownCommand, RunE: state.RequireSubcommand,
 	}
 	cmd.AddCommand(newSecretCommand(p), rotateSecretCommand(p), publicKeyCommand(p))
 	return cmd
@@ -62,7 +62,7 @@ its owner only.`,
 		RunE: func(_ *cobra.Command, args []string) error { return runRotate(p, args[0], dropOld) },
 	}
 	cmd.Flags().BoolVar(&dropOld, "drop-old", false, "keep only the newest secret")
-	state.OnlyOnCommandLine(cmd.Flags(), "drop-old")
+	state.WithoutVariable(cmd.Flags(), "drop-old")
 	return cmd
 }
 
@@ -138,7 +138,7 @@ func runRotate(p *state.State, name string, dropOld bool) error {
 1. With its next request it logs that the signing keys changed. One that does not run has them from its next start.
 2. Give every receiver the new secret, printed above.
 3. When the last one has it: relay secrets rotate %s%s --drop-old
-Events that wait for a retry need no time of grace: each request is signed when it is sent.`, c.SecretFile, len(all), name, p.SameFlags())
+Events that wait for a retry need no time of grace: each request is signed when it is sent.`, c.SecretFile, len(all), name, p.Flags())
 	if len(all) > keptSecrets {
 		err = errors.Join(err, p.Say("warning: %d secrets are many, and each is as good as the others: drop the old ones soon", len(all)))
 	}

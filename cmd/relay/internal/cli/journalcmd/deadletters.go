@@ -23,7 +23,7 @@ import (
 // DeadLetters is relay deadletters: what a sink refused for good.
 func DeadLetters(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "deadletters", Short: "List, redrive or delete the events that a sink refused for good", Args: state.UnknownCommand, RunE: state.NeedCommand,
+		Use: "deadletters", Short: "List, redrive or delete the events that a sink refused for good", Args: state.NoUnknownCommand, RunE: state.RequireSubcommand,
 		Long: `Handle the dead letters: the events that a sink refused for good, or did not take in time. The journal keeps them as long
 as any event. These commands work whether or not relay runs.`,
 	}
@@ -228,7 +228,7 @@ func settleCommand(
 		if q.Chooses() == q.All {
 			return exit.Usagef("%s wants either --all or flags that choose, such as --sink or --id; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 		}
-		if q.Chooses() && !state.OnCommandLine(cmd.Flags(), choosingFlags()...) {
+		if q.Chooses() && !state.GivenOnCommandLine(cmd.Flags(), choosingFlags()...) {
 			return exit.Usagef("%s: only environment variables such as RELAY_SINK choose, which may be meant for another command: give it the flags themselves", cmd.CommandPath())
 		}
 		list := &letterList{State: p, json: f.json}
@@ -245,7 +245,7 @@ func settleCommand(
 	}
 	f.register(cmd.Flags())
 	cmd.Flags().BoolVar(&f.all, "all", false, "all of them, instead of flags that choose")
-	state.OnlyOnCommandLine(cmd.Flags(), "all")
+	state.WithoutVariable(cmd.Flags(), "all")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only list what would be done away with")
 	return cmd
 }

@@ -28,7 +28,7 @@ import (
 // Journal is relay journal: verify, back up and fill it.
 func Journal(p *state.State) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "journal", Short: "Verify, back up or fill the journal", Args: state.UnknownCommand,
+		Use: "journal", Short: "Verify, back up or fill the journal", Args: state.NoUnknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(journalVerifyCommand(p), journalBackupCommand(p), journalImportCommand(p))
