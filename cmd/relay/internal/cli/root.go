@@ -80,8 +80,8 @@ Without a command it does its main job, like "relay run".`,
 	}
 	run.register(runCmd.Flags())
 	root.AddCommand(packagingCommands()...)
-	root.AddCommand(runCmd, initCommand(p), authcmd.Auth(p), simulateCommand(p), configCommand(p), doctorCommand(p), relayStatusCommand(p),
-		journalcmd.Tail(p), sinksCommand(p), journalcmd.DeadLetters(p), journalcmd.Trace(p), journalcmd.History(p), journalcmd.Replay(p), journalcmd.Export(p),
-		journalcmd.Trigger(p), reconcileCommand(p), journalcmd.Journal(p), authcmd.Secrets(p), versionCommand(p))
+	root.AddCommand(runCmd, initCommand(p), authcmd.NewAuthCmd(p), simulateCommand(p), configCommand(p), doctorCommand(p), relayStatusCommand(p),
+		journalcmd.NewTailCmd(p), sinksCommand(p), journalcmd.NewDeadLettersCmd(p), journalcmd.NewTraceCmd(p), journalcmd.NewHistoryCmd(p), journalcmd.NewReplayCmd(p), journalcmd.NewExportCmd(p),
+		journalcmd.NewTriggerCmd(p), reconcileCommand(p), journalcmd.NewJournalCmd(p), authcmd.NewSecretsCmd(p), versionCommand(p))
 	return root
 }
