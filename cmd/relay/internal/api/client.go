@@ -17,6 +17,7 @@ import (
 
 	"github.com/tmaxmax/go-sse"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
@@ -85,7 +86,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return nil, p
 	}
 	p.Detail = "ask the relay that runs on " + c.dir + ": it answers " + resp.Status
-	return nil, p.WithFix("restart it with this version").WithCode(exit.Unavailable)
+	return nil, p.WithFix(advice.Do("restart it with this version")).WithCode(exit.Unavailable)
 }
 
 // lost is an error of the connection.
