@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
@@ -119,5 +120,5 @@ type SinkStatus struct {
 
 // NotRunning is what commands say that want a running relay.
 func NotRunning(dir string) error {
-	return exit.With(exit.Unavailable, fmt.Errorf("no relay runs on %s; start it with relay", dir))
+	return exit.With(exit.Unavailable, &advice.Error{Err: fmt.Errorf("no relay runs on %s", dir), Fix: advice.Do("start it with relay")})
 }

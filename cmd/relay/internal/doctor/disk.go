@@ -67,7 +67,7 @@ func (d *doctor) folder(context.Context) Finding {
 		return faulty(advice.Do("choose a folder with --data-dir"), "is not a folder")
 	}
 	if d.dirErr != nil {
-		return d.faultOf(d.dirErr, otherUser)
+		return faultOf(d.dirErr, otherUser)
 	}
 	f, err := os.CreateTemp(d.dir, ".doctor-*")
 	if err == nil {
@@ -95,7 +95,7 @@ func (d *doctor) identityFile(context.Context) Finding {
 		return faulty(advice.Do("put it back from a backup, set RELAY_IDENTITY_FILE, or log in to each account again with relay auth login ACCOUNT"),
 			"there is no identity to open the stored logins with")
 	}
-	return d.faultOf(d.identityErr, "put the identity back from a backup, or make a new one and log in to each account again")
+	return faultOf(d.identityErr, "put the identity back from a backup, or make a new one and log in to each account again")
 }
 
 func (d *doctor) accountFiles(context.Context) Finding {
@@ -103,7 +103,7 @@ func (d *doctor) accountFiles(context.Context) Finding {
 	case d.identityErr != nil && errors.Is(d.storeErr, d.identityErr):
 		return skipped("there is no identity to open them with")
 	case d.storeErr != nil:
-		return d.faultOf(d.storeErr, otherUser)
+		return faultOf(d.storeErr, otherUser)
 	case d.store == nil:
 		return fine("nobody has logged in yet")
 	}
@@ -214,7 +214,7 @@ func (d *doctor) journal(ctx context.Context) (f Finding) {
 	case err != nil && external:
 		return faulty(advice.Do("start that server, or correct the login or the address in the section journal of the configuration"), "%v", err)
 	case err != nil:
-		return d.faultOf(err, otherUser)
+		return faultOf(err, otherUser)
 	}
 	if look.Newest == nil {
 		return fine("%d messages, %d MiB; no event yet", look.Messages, look.Bytes>>20)

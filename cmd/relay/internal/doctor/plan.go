@@ -130,7 +130,7 @@ func (d *doctor) configTrack() track {
 			all = append(all, faulty(advice.Do("correct the configuration; docs/config.md has every key"), "%v", e))
 		}
 	case d.cfgErr != nil:
-		all = append(all, d.faultOf(d.cfgErr, "name another file with --config"))
+		all = append(all, faultOf(d.cfgErr, "name another file with --config"))
 	default:
 		for _, w := range d.cfg.Warnings {
 			all = append(all, warned(advice.Do("run: chmod 600 "+text.ShellQuote(d.cfg.Path)), "%v", w))
@@ -162,22 +162,19 @@ func (d *doctor) journalPlace() string {
 	return datadir.Hosts(d.cfg.Journal.NATSURL.Reveal())
 }
 
-// faultOf is the finding of an error, with its advice, or else this one.
-func (d *doctor) faultOf(err error, otherwise string) Finding {
+// A fixer is an error that says how to fix it. Its text ends in "; " and the fix.
+type fixer interface {
+	error
+	Fix() string
+}
+
+// faultOf is the finding of an error, with the fix that it brings or else with this one.
+func faultOf(err error, otherwise string) Finding {
 	if wrong, fix := advice.Cut(err); !fix.Empty() {
 		return faulty(fix, "%s", wrong)
 	}
-	detail, fix := cutFix(err, otherwise)
-	return faulty(advice.Do(fix), "%s", detail)
-}
-
-// cutFix takes the advice out of an error whose last part it is, and which does not have it as data.
-func cutFix(err error, otherwise string) (detail, fix string) {
-	text := err.Error()
-	for _, word := range []string{"; run: ", "; correct ", "; make ", "; free ", "; stop ", "; wait ", "; write ", "; run this as "} {
-		if i := strings.Index(text, word); i >= 0 {
-			return text[:i], text[i+len("; "):]
-		}
+	if own, ok := errors.AsType[fixer](err); ok {
+		return faulty(advice.Do(own.Fix()), "%s", strings.TrimSuffix(err.Error(), "; "+own.Fix()))
 	}
-	return text, otherwise
+	return faulty(advice.Do(otherwise), "%v", err)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -132,11 +133,8 @@ func sinkFault(name string, err error) Finding {
 	if wrong, ok := errors.AsType[*sinks.FieldError](err); ok {
 		return faulty(advice.Do("correct "+at+"."+wrong.Field+" in the configuration"), "%v", err).coded(exit.Config)
 	}
-	if advised, ok := errors.AsType[interface {
-		error
-		Fix() string
-	}](err); ok {
-		return faulty(advice.Do(advised.Fix()), "%v", err)
+	if own, ok := errors.AsType[fixer](err); ok {
+		return faulty(advice.Do(own.Fix()), "%s", strings.TrimSuffix(err.Error(), "; "+own.Fix()))
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return faulty(advice.Do("correct the name in "+at+".url, or the DNS of this machine"), "%v", err)
