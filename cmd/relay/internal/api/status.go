@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/treatrelay/relay/auth"
@@ -50,22 +49,22 @@ type Readiness struct {
 	Degraded []Trouble `json:"degraded"`
 }
 
-// Trouble is a part of relay that is not as it should be, and why, each in one line.
+// Trouble is a part of relay that is not as it should be, why, and what to do about it.
 type Trouble struct {
 	Part   string `json:"part" jsonschema_description:"relay, journal, account NAME or sink NAME"`
-	Reason string `json:"reason"`
+	Reason string `json:"reason" jsonschema_description:"in one line"`
+	Hint
 }
 
-func (t Trouble) String() string { return t.Part + ": " + t.Reason }
+func (t Trouble) String() string { return t.Text("") }
 
-// With is the text of t with these flags after what one of the accounts advises to run.
-func (t Trouble) With(accounts []AccountStatus, flags string) string {
-	for _, a := range accounts {
-		if t.Part == "account "+a.Account && a.Fix != "" {
-			t.Reason = strings.ReplaceAll(t.Reason, a.Fix, advice.Fix{Command: a.Fix}.With(flags))
-		}
+// Text returns t in one line, with global flags added to the command it advises. The flags begin with a blank, or are empty.
+func (t Trouble) Text(flags string) string {
+	line := t.Part + ": " + t.Reason
+	if t.Fix != "" {
+		line += "; " + t.FixWith(flags)
 	}
-	return t.String()
+	return line
 }
 
 // AccountStatus is how an account is. An account that receives no treats has no connection, and only a token.
@@ -80,8 +79,8 @@ type AccountStatus struct {
 	LastTreat  *query.Newest `json:"last_treat,omitempty"`
 	Token      auth.State    `json:"token"`
 	TokenEnds  time.Time     `json:"token_expiry,omitzero"`
-	Fix        string        `json:"fix,omitempty" jsonschema_description:"what somebody has to do about the token"`
 	Withheld   int           `json:"history_withheld,omitempty"`
+	Hint                     // what somebody has to do about the token
 }
 
 // JournalStatus is how the journal is. What its server says is nil while that does not answer.
@@ -121,5 +120,5 @@ type SinkStatus struct {
 
 // NotRunning is what commands say that want a running relay.
 func NotRunning(dir string) error {
-	return exit.With(exit.Unavailable, fmt.Errorf("no relay runs on %s; start it with relay", dir))
+	return exit.With(exit.Unavailable, &advice.Error{Err: fmt.Errorf("no relay runs on %s", dir), Fix: advice.Do("start it with relay")})
 }

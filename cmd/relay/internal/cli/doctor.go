@@ -51,10 +51,10 @@ func runDoctor(ctx context.Context, p *state.State, asJSON, ping bool) error {
 	lines := json.NewEncoder(p.Out)
 	lines.SetEscapeHTML(false)
 	code, err := doctor.Examine(ctx, doctor.Options{
-		Dir: dir, Identity: p.Identity(), Flags: p.Flags(), Ping: ping, Log: p.Logger(),
+		Dir: dir, Identity: p.Identity(), Ping: ping, Log: p.Logger(),
 		Config: func() (*config.Config, error) { return p.LoadConfig(zerolog.Nop()) },
 	}, func(f doctor.Finding) error {
-		f.Detail, f.Fix = text.Printable(f.Detail), text.Printable(f.Fix)
+		f.Detail, f.Fix = text.Printable(f.Detail), text.Printable(f.FixWith(p.Flags()))
 		if asJSON {
 			return lines.Encode(f)
 		}

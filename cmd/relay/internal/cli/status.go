@@ -189,7 +189,7 @@ func writeSnapshot(p *state.State, out io.Writer, s *api.Status, asJSON bool) er
 		if i >= len(s.NotReady) {
 			kind = "Degraded: "
 		}
-		put(kind + text.Printable(t.With(s.Accounts, p.Flags())))
+		put(kind + text.Printable(t.Text(p.Flags())))
 	}
 	return w.Flush()
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -88,7 +89,7 @@ func (c *control) journal(ctx context.Context) (*journal.Journal, error) {
 
 // starting is the problem of a relay that has not opened everything yet.
 func starting() error {
-	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemStarting, "relay is starting").WithFix("try again in a moment").WithCode(exit.Unavailable)
+	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemStarting, "relay is starting").WithFix(advice.Do("try again in a moment")).WithCode(exit.Unavailable)
 }
 
 // sinks are those of the configuration that the relay goes by.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -48,7 +49,7 @@ func (c *control) reconcile(ctx context.Context, account string) (result intake.
 		return result, starting()
 	case !known:
 		return result, api.NewProblem(http.StatusNotFound, api.ProblemNoAccount, fmt.Sprintf("the relay that runs has no account %q that receives treats", account)).
-			WithFix("restart it if that is new").WithCode(exit.Usage)
+			WithFix(advice.Do("restart it if that is new")).WithCode(exit.Usage)
 	case reconciler == nil:
 		return result, api.NewProblem(http.StatusConflict, api.ProblemNoHistory, noHistory(account).Error()).WithCode(exit.Config)
 	}

@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
 )
 
@@ -109,13 +109,13 @@ func sameAccount(p *accountPart, c config.Account) bool {
 // sameSink compares filters by their text: compiled ones are never the same.
 func sameSink(p *sinkPart, c config.Sink) bool {
 	a, b := p.cfg, c
-	text := func(f *rules.Filter) string {
+	source := func(f *rules.Filter) string {
 		if f == nil {
 			return ""
 		}
 		return f.String()
 	}
-	if text(a.Lane.Filter) != text(b.Lane.Filter) {
+	if source(a.Lane.Filter) != source(b.Lane.Filter) {
 		return false
 	}
 	a.Lane.Filter, b.Lane.Filter = nil, nil
@@ -264,9 +264,14 @@ func (r *running) leave(ctx context.Context, old live, accounts, sinks []string)
 	}
 }
 
-// refuse says why a configuration is not followed, each fault in a line.
+// refuse logs why a configuration is not used: each of its faults, or else err.
 func refuse(log zerolog.Logger, err error) {
-	for line := range strings.SplitSeq(strings.TrimSpace(fmt.Sprint(err)), "\n") {
-		log.Error().Str("fault", line).Msg("configuration is not loaded again, the old one holds")
+	const message = "configuration is not loaded again, the old one holds"
+	faults, ok := errors.AsType[config.Faults](err)
+	if !ok {
+		log.Error().Str("fault", text.OneLine(err)).Msg(message)
+	}
+	for i := range faults {
+		log.Error().Str("fault", faults[i].Error()).Msg(message)
 	}
 }

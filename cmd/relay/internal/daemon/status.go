@@ -3,12 +3,12 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -85,14 +85,14 @@ func (m *monitor) look(ctx context.Context) api.Status {
 	}
 	var v assessment
 	if j == nil {
-		v.notReady("relay", "it is starting; until its journal is open nothing is received")
+		v.notReady("relay", "it is starting; until its journal is open nothing is received", advice.Fix{})
 	} else {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 		v = m.observe(ctx, j, &s, now)
 		cancel()
 	}
 	if stopping {
-		v.notReady("relay", "it is stopping")
+		v.notReady("relay", "it is stopping", advice.Fix{})
 	}
 	s.Readiness, s.Time = v.reached(), now.UTC()
 	m.last = s
@@ -109,7 +109,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.T
 	}
 	fillJournal(&s.Journal, j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count
 	if s.Journal.State != api.StateOK {
-		v.notReady("journal", journalFault(&s.Journal))
+		v.ofJournal(&s.Journal)
 	}
 	for _, c := range parts.cfg.Accounts {
 		a := accountOf(parts, c)
@@ -131,7 +131,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.T
 				reason = "it does not run yet, and is tried again: " + text.Line(trouble.Error())
 			}
 			s.Sinks = append(s.Sinks, api.SinkStatus{Sink: name, Type: types[name], State: api.StateFailing, Reason: reason})
-			v.notReady("sink "+name, reason)
+			v.notReady("sink "+name, reason, advice.Fix{})
 			continue
 		}
 		l := lane.Status()
@@ -169,13 +169,6 @@ func originOf(hit *index.Hit) pipeline.Origin {
 	return pipeline.OriginLive
 }
 
-func journalFault(j *api.JournalStatus) string {
-	if j.State == api.StateFailing {
-		return fmt.Sprintf("it cannot be written since %s, %d treats wait in memory: %s; check the disk or the journal's server", text.Stamp(j.Since), j.Waiting, j.Reason)
-	}
-	return j.Reason + "; check the journal's server"
-}
-
 // accountOf tells how an account's connection and token are.
 func accountOf(parts live, c config.Account) api.AccountStatus {
 	a := api.AccountStatus{Account: c.Account, Provider: c.Provider.Name, Connection: api.ConnNone}
@@ -193,9 +186,14 @@ func accountOf(parts live, c config.Account) api.AccountStatus {
 	}
 	token, err := grants.Status(part.account, c)
 	if err != nil { // the disk
-		token.State, token.Fix = "unknown", err.Error()
+		a.Token, a.Hint = "unknown", api.Hint{Fix: "make the stored login readable: " + text.Line(err.Error())}
+		return a
 	}
-	a.Token, a.TokenEnds, a.Fix = token.State, token.Expiry.UTC(), text.Line(token.Fix)
+	fix := token.Status.Fix
+	if fix.Command != "" { // alone, so that a program can run it
+		fix = advice.Fix{Command: fix.Command}
+	}
+	a.Token, a.TokenEnds, a.Hint = token.State, token.Expiry.UTC(), api.HintOf(fix)
 	return a
 }
 

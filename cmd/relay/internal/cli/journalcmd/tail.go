@@ -44,7 +44,7 @@ The filter is an expression, as for the filter of a sink. tail also shows events
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := o.run(cmd.Context())
 			if cmd.Context().Err() != nil { // Ctrl-C is how it ends
-				return nil
+				err = nil
 			}
 			return state.IgnoreClosedPipe(err)
 		},
