@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +20,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/internal/atomicfile"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
@@ -63,19 +62,20 @@ for a formula gets a ' before it in CSV.`,
 	return cmd
 }
 
-// exportFile writes a file that is there whole or not at all.
-func exportFile(ctx context.Context, p *state.State, filter query.EventFilter, format, path string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+// exportFile replaces the file at path, or creates it, for its user only.
+func exportFile(ctx context.Context, p *state.State, filter query.EventFilter, format, path string) (err error) {
+	n, began := 0, false
+	err = atomicfile.WriteFunc(path, func(w io.Writer) error {
+		began = true
+		n, err = exportEvents(ctx, p, filter, format, w)
+		return err
+	})
 	if err != nil {
-		return exit.With(exit.Unavailable, fmt.Errorf("write %s: %w", path, err))
-	}
-	n, err := exportEvents(ctx, p, filter, format, f)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+		err = fmt.Errorf("write %s: %w", path, err)
+		if !began { // the file cannot be created there
+			err = exit.With(exit.Unavailable, err)
+		}
+		return err
 	}
 	return p.Say("Wrote %d to %s.", n, path)
 }
