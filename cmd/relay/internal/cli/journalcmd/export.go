@@ -3,11 +3,8 @@ package journalcmd
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +12,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/internal/atomicfile"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
@@ -61,19 +59,20 @@ func (o *exportOptions) run(ctx context.Context) error {
 	return state.IgnoreClosedPipe(err)
 }
 
-// writeFile writes the file of --output atomically: it is complete, or unchanged.
+// writeFile replaces the file of --output, or creates it, readable by its user only. On an error the file is unchanged.
 func (o *exportOptions) writeFile(ctx context.Context, filter query.EventFilter) error {
-	f, err := os.CreateTemp(filepath.Dir(o.output), "."+filepath.Base(o.output)+"-*") // mode 0600
+	n, opened := 0, false
+	err := atomicfile.WriteFunc(o.output, func(w io.Writer) (err error) {
+		opened = true
+		n, err = o.write(ctx, filter, w)
+		return err
+	})
 	if err != nil {
-		return exit.With(exit.Unavailable, fmt.Errorf("write %s: %w", o.output, err))
-	}
-	n, err := o.write(ctx, filter, f)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), o.output)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", o.output, err), os.Remove(f.Name()))
+		err = fmt.Errorf("write %s: %w", o.output, err)
+		if !opened {
+			err = exit.With(exit.Unavailable, err)
+		}
+		return err
 	}
 	return o.Say("Wrote %s to %s.", plural(n, "event"), o.output)
 }

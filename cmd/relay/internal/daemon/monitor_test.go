@@ -74,7 +74,7 @@ func TestAssessment(t *testing.T) {
 
 // A connection that is lost counts as lost from that moment on, however often it is tried again.
 func TestLink(t *testing.T) {
-	var l link
+	var l connTracker
 	if c := l.now(); c.state != api.ConnConnecting {
 		t.Errorf("at first %+v", c)
 	}

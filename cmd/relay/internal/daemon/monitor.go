@@ -59,17 +59,17 @@ func (m *monitor) stop() {
 }
 
 const (
-	// lookTime is how long the journal's server may take to answer. Whoever asks over the control socket waits longer.
-	lookTime = 2 * time.Second
-	// lookAgain is how old a snapshot may be that is given to the next who asks, so that they cannot keep relay busy.
-	lookAgain = 250 * time.Millisecond
+	// snapshotTimeout is how long the journal's server may take to answer. Whoever asks over the control socket waits longer.
+	snapshotTimeout = 2 * time.Second
+	// snapshotAge is how old a snapshot may be that is given to the next who asks, so that they cannot keep relay busy.
+	snapshotAge = 250 * time.Millisecond
 )
 
 // look makes a snapshot, or gives one that was made just before. It always has one: what cannot be found out is in it.
-func (m *monitor) look(ctx context.Context) api.Status {
+func (m *monitor) snapshot(ctx context.Context) api.Status {
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	if age := time.Since(m.last.Time); age < lookAgain && age >= 0 {
+	if age := time.Since(m.last.Time); age < snapshotAge && age >= 0 {
 		return m.last
 	}
 	m.phase.Lock()
@@ -87,7 +87,7 @@ func (m *monitor) look(ctx context.Context) api.Status {
 	if j == nil {
 		v.notReady("relay", "it is starting; until its journal is open nothing is received", advice.Fix{})
 	} else {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), snapshotTimeout)
 		v = m.observe(ctx, j, &s, now)
 		cancel()
 	}
@@ -102,18 +102,18 @@ func (m *monitor) look(ctx context.Context) api.Status {
 
 // observe fills in a snapshot and judges each part.
 func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.Time) (v assessment) {
-	parts := j.parts()
+	parts := j.runners()
 	survey, surveyErr := query.Survey{}, errJournalAway
-	if j.storage.Connected() {
-		survey, surveyErr = query.TakeSurvey(ctx, j.journal)
+	if j.data.storage.Connected() {
+		survey, surveyErr = query.TakeSurvey(ctx, j.data.journal)
 	}
-	fillJournal(&s.Journal, j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count
+	fillJournal(&s.Journal, j.data.journal.Health(), survey, uint64(j.data.index.Count()), surveyErr) //nolint:gosec // a count
 	if s.Journal.State != api.StateOK {
 		v.ofJournal(&s.Journal)
 	}
 	for _, c := range parts.cfg.Accounts {
 		a := accountOf(parts, c)
-		if known := j.index.Account(c.Account); known.Seen {
+		if known := j.data.index.Account(c.Account); known.Seen {
 			a.LastTreat = &query.Newest{Time: known.Newest.Journaled.UTC(), Origin: originOf(&known.Newest)}
 		}
 		v.ofAccount(&a, now)
@@ -170,11 +170,11 @@ func originOf(hit *index.Hit) pipeline.Origin {
 }
 
 // accountOf tells how an account's connection and token are.
-func accountOf(parts live, c config.Account) api.AccountStatus {
+func accountOf(parts runners, c config.Account) api.AccountStatus {
 	a := api.AccountStatus{Account: c.Account, Provider: c.Provider.Name, Connection: api.ConnNone}
 	for _, src := range parts.sources() {
 		if src.name == c.Account {
-			conn := src.link.now()
+			conn := src.conn.now()
 			a.Connection, a.Since, a.Reason, a.Reconnects = conn.state, conn.since.UTC(), text.Line(conn.reason), conn.reconnects
 			a.Transport = string(conn.transport)
 			a.Withheld = src.withheld()
