@@ -78,9 +78,9 @@ func showSinks(p *state.State, all []api.Sink, asJSON bool) error {
 			typ = "not configured"
 		}
 		switch state {
-		case api.SinkDisabled:
+		case api.StateDisabled:
 			state += " since " + s.DisabledSince.Local().Format(time.DateTime)
-		case api.SinkDown:
+		case api.StateDown:
 			state += " since " + s.DownSince.Local().Format(time.DateTime)
 		}
 		last := "-"
