@@ -10,16 +10,14 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
-// The states of a relay as a whole, of its journal, and of a sink.
+// The states of a relay as a whole, and of its journal. [SinkStateOf] has those of a sink.
 const (
 	StateReady    = "ready"
-	StateDegraded = "degraded"  // it does its work, but for what somebody else has to fix
+	StateDegraded = "degraded"  // it works, but somebody has to fix something else
 	StateNotReady = "not_ready" // it does not receive, journal or deliver as it should
 	StateOK       = "ok"
-	StateFailing  = "failing" // the journal cannot be written
+	StateFailing  = "failing" // the journal cannot be written, or a sink has no lane
 	StateAway     = "away"    // the journal's server does not answer
-	StateDown     = "down"
-	StateDisabled = "disabled"
 )
 
 // How an account's connection is.
@@ -39,7 +37,7 @@ type Status struct {
 	Started  time.Time       `json:"started"`
 	Accounts []AccountStatus `json:"accounts"`
 	Journal  JournalStatus   `json:"journal"`
-	Sinks    []SinkStatus    `json:"sinks"`
+	Sinks    []LaneStatus    `json:"sinks"`
 }
 
 // Readiness is what follows from a snapshot: what /readyz answers.
@@ -95,27 +93,6 @@ type JournalStatus struct {
 	LastMinute uint64    `json:"events_last_minute"`
 	LastWrite  time.Time `json:"last_write,omitzero" jsonschema_description:"since relay runs"`
 	Waiting    int       `json:"waiting" jsonschema_description:"treats in memory that are not written yet"`
-}
-
-// SinkStatus is how a sink and its lane are. Counts begin with relay's start. What the journal's server says is nil while that does
-// not answer.
-type SinkStatus struct {
-	Sink         string    `json:"sink"`
-	Type         string    `json:"type"`
-	State        string    `json:"state" jsonschema:"enum=ok,enum=down,enum=disabled,enum=failing"`
-	Since        time.Time `json:"since,omitzero"`
-	Reason       string    `json:"reason,omitempty"`
-	NextProbe    time.Time `json:"next_probe,omitzero"`
-	Pending      *uint64   `json:"pending,omitempty" jsonschema_description:"in the journal, and not taken from it yet"`
-	InFlight     int       `json:"in_flight" jsonschema_description:"taken, and not done"`
-	Retries      int       `json:"retries" jsonschema_description:"refused several times, and waiting while others pass"`
-	Lag          float64   `json:"lag_seconds" jsonschema_description:"how long the oldest of the pending and those in flight has been in the journal"`
-	Delivered    uint64    `json:"delivered"`
-	Failures     uint64    `json:"failed_attempts"`
-	LastDelivery time.Time `json:"last_delivery,omitzero"`
-	P50          *float64  `json:"latency_p50_seconds,omitempty" jsonschema_description:"of the latest 1,024, from on disk to accepted"`
-	P99          *float64  `json:"latency_p99_seconds,omitempty"`
-	DeadLetters  *uint64   `json:"dead_letters,omitempty"`
 }
 
 // NotRunning is what commands say that want a running relay.

@@ -67,9 +67,9 @@ func (o *sinksListOptions) printTable(all []api.Sink) error {
 			typ = "not configured"
 		}
 		switch state {
-		case api.SinkDisabled:
+		case api.StateDisabled:
 			state += " since " + s.DisabledSince.Local().Format(time.DateTime)
-		case api.SinkDown:
+		case api.StateDown:
 			state += " since " + s.DownSince.Local().Format(time.DateTime)
 		}
 		if a := s.LastAttempt; a != nil {

@@ -102,12 +102,12 @@ func (v *assessment) ofAccount(a *api.AccountStatus, now time.Time) {
 // server does not answer, which is the journal's trouble.
 func (v *assessment) ofLane(l *delivery.LaneStatus, b *query.Backlog, now time.Time) {
 	part := "sink " + l.Sink
-	switch {
-	case !l.State.DisabledSince.IsZero():
-		v.degraded(part, fmt.Sprintf("it is disabled since %s: %s", text.Stamp(l.State.DisabledSince), text.Line(l.State.Reason)),
+	switch state, since := api.SinkStateOf(&l.State); {
+	case state == api.StateDisabled:
+		v.degraded(part, fmt.Sprintf("it is disabled since %s: %s", text.Stamp(since), text.Line(l.State.Reason)),
 			advice.Fix{Before: "to send its events, run: ", Command: "relay sinks enable " + l.Sink})
-	case !l.State.DownSince.IsZero():
-		v.degraded(part, fmt.Sprintf("it is down since %s, and is probed: %s", text.Stamp(l.State.DownSince), text.Line(l.State.Reason)), advice.Fix{})
+	case state == api.StateDown:
+		v.degraded(part, fmt.Sprintf("it is down since %s, and is probed: %s", text.Stamp(since), text.Line(l.State.Reason)), advice.Fix{})
 	case b == nil:
 	case !l.UnreadSince.IsZero():
 		v.notReady(part, fmt.Sprintf("its lane cannot read the journal since %s: %s", text.Stamp(l.UnreadSince), text.Line(l.Unread)), advice.Fix{})

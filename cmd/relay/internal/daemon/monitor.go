@@ -77,7 +77,7 @@ func (m *monitor) snapshot(ctx context.Context) api.Status {
 	m.phase.Unlock()
 	now := time.Now()
 	s := api.Status{
-		Time: now, Version: version.Number(), Started: m.started.UTC().Round(time.Second), Accounts: []api.AccountStatus{}, Sinks: []api.SinkStatus{},
+		Time: now, Version: version.Number(), Started: m.started.UTC().Round(time.Second), Accounts: []api.AccountStatus{}, Sinks: []api.LaneStatus{},
 		Journal: api.JournalStatus{State: api.StateAway, Server: "files", Reason: "it is not open yet"},
 	}
 	if !m.cfg.Journal.NATSURL.Empty() {
@@ -130,7 +130,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.T
 			if trouble != nil {
 				reason = "it does not run yet, and is tried again: " + text.Line(trouble.Error())
 			}
-			s.Sinks = append(s.Sinks, api.SinkStatus{Sink: name, Type: types[name], State: api.StateFailing, Reason: reason})
+			s.Sinks = append(s.Sinks, api.LaneStatus{Sink: name, Type: types[name], State: api.StateFailing, Reason: reason})
 			v.notReady("sink "+name, reason, advice.Fix{})
 			continue
 		}
@@ -197,16 +197,15 @@ func accountOf(parts runners, c config.Account) api.AccountStatus {
 	return a
 }
 
-func laneOf(l *delivery.LaneStatus, b *query.Backlog, typ string, now time.Time) api.SinkStatus {
-	s := api.SinkStatus{
-		Sink: l.Sink, Type: typ, State: api.StateOK, InFlight: l.InFlight, Retries: l.Retries, Delivered: l.Delivered, Failures: l.Failures,
+func laneOf(l *delivery.LaneStatus, b *query.Backlog, typ string, now time.Time) api.LaneStatus {
+	s := api.LaneStatus{
+		Sink: l.Sink, Type: typ, InFlight: l.InFlight, Retries: l.Retries, Delivered: l.Delivered, Failures: l.Failures,
 		LastDelivery: l.LastDelivery.UTC(), Reason: text.Line(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),
 	}
-	switch {
-	case !l.State.DisabledSince.IsZero():
-		s.State, s.Since, s.NextProbe = api.StateDisabled, l.State.DisabledSince.UTC(), time.Time{}
-	case !l.State.DownSince.IsZero():
-		s.State, s.Since = api.StateDown, l.State.DownSince.UTC()
+	state, since := api.SinkStateOf(&l.State)
+	s.State, s.Since = state, since.UTC()
+	if state == api.StateDisabled {
+		s.NextProbe = time.Time{}
 	}
 	oldest := l.Oldest
 	if b != nil {
