@@ -271,6 +271,11 @@ func (w *world) start(args ...string) *process {
 	return startRelay(w.t, w.env(), args...)
 }
 
+// flags are those that start adds, as relay repeats them in the commands that it advises.
+func (w *world) flags() string {
+	return " --config " + w.config + " --data-dir " + filepath.Join(w.dir, "data")
+}
+
 func (w *world) env() []string {
 	return []string{"TREATSTREAM_SECRET=" + simulator.DefaultClientSecret, "RELAY_IDENTITY_FILE=" + w.identity}
 }

@@ -106,6 +106,24 @@ func TestServiceManagerThatIsGone(t *testing.T) {
 	p.stop()
 }
 
+// After a reload a service manager shows the new number of sinks.
+func TestServiceManagerIsToldOfAReload(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	path, said := serviceManager(t)
+	p := startRelay(t, append(w.env(), "NOTIFY_SOCKET="+path), "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"))
+	w.connected()
+	said.find(t, "READY=1 STATUS=receives from 1 accounts, delivers to ")
+	before := 0
+	if _, err := fmt.Sscanf(said.get()[0], "READY=1 STATUS=receives from 1 accounts, delivers to %d sinks", &before); err != nil {
+		t.Fatal(err)
+	}
+	w.addSink("second: {type: webhook, url: " + newReceiver(t).server.URL + ", secret: " + webhookSecret + "}")
+	p.again("configuration loaded again")
+	said.find(t, fmt.Sprintf("STATUS=receives from 1 accounts, delivers to %d sinks", before+1))
+	p.stop()
+}
+
 // A relay that cannot write its journal, because its server does not answer, holds treats in memory: to restart it would lose
 // them, so it is alive.
 func TestServiceManagerLetsAWaitingRelayLive(t *testing.T) {

@@ -131,7 +131,7 @@ func TestReconcileCommand(t *testing.T) {
 		}
 	}
 	w.login()
-	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exit.OK || !strings.Contains(stderr, "First look at the history of mystream") {
+	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exit.OK || !strings.Contains(stderr, "First comparison with the history of mystream") {
 		t.Errorf("a first run: exit code %d\n%s", code, stderr)
 	}
 	p := w.start("--sink", "console")

@@ -72,14 +72,14 @@ func (w *world) secretless(what, text string) {
 	}
 }
 
-// only wants a part in trouble, for a reason that has these words, and no other part.
+// only wants a part in trouble, with these words in its reason or fix, and no other part.
 func only(of []api.Trouble, part string, words ...string) error {
 	if len(of) != 1 || of[0].Part != part {
 		return fmt.Errorf("want only %s in trouble, not %v", part, of)
 	}
 	for _, word := range words {
-		if !strings.Contains(of[0].Reason, word) {
-			return fmt.Errorf("want %q in the reason", word)
+		if !strings.Contains(of[0].String(), word) {
+			return fmt.Errorf("want %q in %q", word, of[0])
 		}
 	}
 	return nil

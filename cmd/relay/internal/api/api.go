@@ -72,35 +72,6 @@ type Position struct {
 	Number uint64 `json:"number"`
 }
 
-// Sink is a sink as the journal and the log of attempts know it.
-type Sink struct {
-	Type  string `json:"type,omitempty" jsonschema_description:"left out if the configuration does not have the sink"`
-	State string `json:"state" jsonschema:"enum=new,enum=ok,enum=down,enum=disabled"`
-	query.SinkStatus
-}
-
-// The states of a sink.
-const (
-	SinkNew      = "new" // no relay has run it yet
-	SinkOK       = "ok"
-	SinkDown     = "down"
-	SinkDisabled = "disabled"
-)
-
-// SinkOf is a sink in the form of the API.
-func SinkOf(s *query.SinkStatus, typ string) Sink {
-	state := SinkOK
-	switch {
-	case !s.DisabledSince.IsZero():
-		state = SinkDisabled
-	case !s.DownSince.IsZero():
-		state = SinkDown
-	case !s.Opened:
-		state = SinkNew
-	}
-	return Sink{Type: typ, State: state, SinkStatus: *s}
-}
-
 // SinkChange is what came of enabling or disabling a sink.
 type SinkChange struct {
 	Changed       bool      `json:"changed" jsonschema_description:"false: it was so already"`

@@ -17,6 +17,7 @@ import (
 
 	"github.com/tmaxmax/go-sse"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
@@ -85,7 +86,12 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return nil, p
 	}
 	p.Detail = "ask the relay that runs on " + c.dir + ": it answers " + resp.Status
-	return nil, p.WithFix("restart it with this version").WithCode(exit.Unavailable)
+	return nil, p.WithFix(advice.Do("restart it with this version")).WithCode(exit.Unavailable)
+}
+
+// failed returns err with what was asked, and with what to do about it.
+func (c *Client) failed(err error, fix string) error {
+	return &advice.Error{Err: fmt.Errorf("ask the relay that runs on %s: %w", c.dir, err), Fix: advice.Do(fix)}
 }
 
 // lost is an error of the connection.
@@ -98,7 +104,7 @@ func (c *Client) lost(ctx context.Context, err error) error {
 	} else {
 		err = fmt.Errorf("%w: %w", ErrLost, err)
 	}
-	return exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w; try again", c.dir, err))
+	return exit.With(exit.Unavailable, c.failed(err, "try again"))
 }
 
 func encode(v any) ([]byte, error) {
@@ -180,7 +186,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	defer cancel()
 	s, err := ask[Status](limited, c, http.MethodGet, "status", nil, nil)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		err = exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w; restart it", c.dir, context.Cause(limited)))
+		err = exit.With(exit.Unavailable, c.failed(context.Cause(limited), "restart it"))
 	}
 	return s, err
 }

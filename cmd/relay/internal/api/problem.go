@@ -4,23 +4,24 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// Problem says why a request failed (RFC 9457), and what to do.
+// Problem says why a request failed (RFC 9457), and what to do about it. It is an [advice.Adviser].
 type Problem struct {
 	Type   string `json:"type" jsonschema_description:"urn:relay:problem: and a name; about:blank if the status says all"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty" jsonschema_description:"what failed and why, in one line"`
-	Fix    string `json:"fix,omitempty" jsonschema_description:"what to do"`
 	Code   int    `json:"code,omitempty" jsonschema_description:"the exit code of a command that ends with this"`
+	Hint
 }
 
 // MediaProblem is the media type of a [Problem].
 const MediaProblem = "application/problem+json"
 
-// Error is the detail, and what to do.
+// Error returns the detail, and what to do.
 func (p *Problem) Error() string {
 	text := p.Detail
 	if text == "" {
@@ -69,9 +70,9 @@ func NewProblem(status int, name, detail string) *Problem {
 	return &Problem{Type: problemPrefix + name, Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
-// WithFix says what to do about a problem.
-func (p *Problem) WithFix(fix string) *Problem {
-	p.Fix = fix
+// WithFix adds what to do about a problem.
+func (p *Problem) WithFix(fix advice.Fix) *Problem {
+	p.Hint = HintOf(fix)
 	return p
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/intake"
 )
@@ -64,7 +65,9 @@ func Dial(ctx context.Context, dir string) (conn net.Conn, err error) {
 	case err == nil:
 		return conn, nil
 	case errors.Is(err, fs.ErrPermission):
-		return nil, exit.With(exit.Unavailable, fmt.Errorf("open %s: %w; run this as the user that relay runs as", path, fs.ErrPermission))
+		return nil, exit.With(exit.Unavailable, &advice.Error{
+			Err: fmt.Errorf("open %s: %w", path, fs.ErrPermission), Fix: advice.Do("run this as the user that relay runs as"),
+		})
 	default: // most often a relay that was killed has left the socket
 		return nil, fmt.Errorf("%w: %w", ErrNoRelay, err)
 	}

@@ -26,7 +26,7 @@ func TestDestroyingFlagsHaveNoVariable(t *testing.T) {
 	dangerous := regexp.MustCompile(`(?:^|-)(?:all|force|yes|drop|accept|delete|overwrite|purge|insecure|skip|no-check|no-verify)(?:-|$)`)
 	p := &state.State{Streams: state.Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
 	var seen []string
-	everyCommand(rootCommand(p), func(cmd *cobra.Command) {
+	everyCommand(newRootCmd(p), func(cmd *cobra.Command) {
 		_ = p.FromEnvironment(cmd.Flags()) // most flags do not take "true"
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if !dangerous.MatchString(f.Name) {
@@ -56,7 +56,7 @@ func TestSwitchesWithAVariableAreHarmless(t *testing.T) {
 		"backfill-first-run", // delivers more, once
 	}
 	p := &state.State{Streams: state.Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
-	everyCommand(rootCommand(p), func(cmd *cobra.Command) {
+	everyCommand(newRootCmd(p), func(cmd *cobra.Command) {
 		_ = p.FromEnvironment(cmd.Flags()) // most flags do not take "true"
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if f.Changed && f.Value.Type() == "bool" && !slices.Contains(harmless, f.Name) {

@@ -29,7 +29,7 @@ import (
 )
 
 // setVariables gives every variable a value that may be.
-func setVariables(name string) (string, bool) { return standIn(name), true }
+func setVariables(name string) (string, bool) { return exampleValue(name), true }
 
 // initFlagsFor are the flags that relay init wants for a provider and types of sinks.
 func initFlagsFor(p provider.Provider, types ...string) []string {
@@ -153,13 +153,13 @@ func TestInitRefuses(t *testing.T) {
 		{"--sink webhook", `give it --client-id \(.*\) and --webhook-url \(.*\)$`},
 		{"--provider client-credentials", `give it --client-id \(.*\) and --base-url \(.*\)$`},
 		{"--provider treatstram --client-id x --sink stdout", `--provider: there is no provider "treatstram"; did you mean "treatstream"\?$`},
-		{"--client-id x --sink stdot --account A", `(?s)--account: a name has.*--sink: there is no type of sink "stdot"; did you mean "stdout"\?$`},
+		{"--client-id x --sink stdot --account A", `(?s)--account: a name has.*--sink: there is no sink type "stdot"; did you mean "stdout"\?$`},
 		{"--client-id x --sink webhook --webhook-url ftp://h/hunter2", `--webhook-url: is not an http or https URL`},
-		{"--client-id x --sink stdout --webhook-url https://h/hunter2", `--webhook-url: of no use`},
+		{"--client-id x --sink stdout --webhook-url https://h/hunter2", `--webhook-url has no effect with the other flags`},
 		{"--client-id x --sink discord --discord-url-file nope", `--discord-url-file: stat nope: no such file`},
 		{"--client-id x --sink webhook --webhook-url-file nope", `sinks.bot.url_file: stat nope: no such file`},
 		{"--client-id x --sink stdout --client-secret-file nope", `accounts.mystream.client_secret_file: stat nope: no such file`},
-		{"--provider treesnap --client-id x", `--client-id: of no use`},
+		{"--provider treesnap --client-id x", `--client-id has no effect with the other flags`},
 		{"--client-id x --sink stdout --base-url https://h", `accounts.mystream.base_url: TreatStream takes none`},
 	} {
 		code, stdout, stderr := runCommand(t, nil, "", append([]string{"init"}, strings.Fields(test.args)...)...)
@@ -179,7 +179,7 @@ func TestInitNeverReplaces(t *testing.T) {
 	}
 	args := []string{"init", "--client-id", "x", "--sink", "stdout"}
 	code, _, stderr := runCommand(t, nil, "", args...)
-	if text, err := os.ReadFile("relay.yaml"); code != exit.Usage || string(text) != "mine" || !strings.Contains(stderr, "relay.yaml is there already: replace it with --force") {
+	if text, err := os.ReadFile("relay.yaml"); code != exit.Usage || string(text) != "mine" || !strings.Contains(stderr, "relay.yaml exists already: replace it with --force") {
 		t.Errorf("it ends with %d, %s and leaves %q, %v", code, stderr, text, err)
 	}
 	if err := writeNew("relay.yaml", []byte("other")); !errors.Is(err, os.ErrExist) {
@@ -237,14 +237,14 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 // dialogue runs relay init as on a terminal.
 func dialogue(ctx context.Context, in io.Reader, flags ...string) (said string, err error) {
 	var out bytes.Buffer
-	p := &state.State{Streams: state.Streams{In: in, Out: io.Discard, Err: &out, Getenv: func(string) (string, bool) { return "", false }}}
-	var f initFlags
+	s := &state.State{Streams: state.Streams{In: in, Out: io.Discard, Err: &out, Getenv: func(string) (string, bool) { return "", false }}}
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
-	f.register(set)
+	o := initOptions{State: s, given: set.Changed, interactive: true}
+	o.register(set)
 	if err := set.Parse(flags); err != nil {
 		return "", err
 	}
-	err = runInit(ctx, p, &f, set.Changed, true)
+	err = o.run(ctx)
 	return out.String(), err
 }
 
@@ -259,7 +259,7 @@ func TestInitAsks(t *testing.T) {
 	}
 	for _, want := range []string{
 		"camstreamer, client-credentials [treatstream]: ", `did you mean "treatstream"?`, "account [mystream]: ", "a name has 1 to 63", "client-id: is empty",
-		"name one at least", `did you mean "stdout"?`, "webhook-url: is not an http or https URL", "stat nope: no such file",
+		"name at least one", `did you mean "stdout"?`, "webhook-url: is not an http or https URL", "stat nope: no such file",
 	} {
 		_, rest, found := strings.Cut(said, want)
 		if !found {

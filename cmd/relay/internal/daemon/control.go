@@ -15,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -23,8 +24,7 @@ import (
 
 // control serves a running relay's commands.
 type control struct {
-	job   *job // its journal is there once the monitor's opened is closed
-	pasts *pasts
+	job *job // its journal is there once the monitor's opened is closed
 
 	mu     sync.Mutex // guards closed, and work against its end
 	closed bool
@@ -33,14 +33,14 @@ type control struct {
 
 // serveControl serves the commands until stop is called. The data folder is locked, so a socket that lies there is a dead
 // one. Where there can be no socket relay runs all the same, and says what that means.
-func serveControl(ctx context.Context, dir string, j *job, past *pasts, log zerolog.Logger) (stop func() error) {
+func serveControl(ctx context.Context, dir string, j *job, log zerolog.Logger) (stop func() error) {
 	l, err := Listen(ctx, dir)
 	if err != nil {
 		log.Warn().Err(err).Msg("control socket cannot be made: commands that read the journal work only while relay is stopped")
 		return func() error { return nil }
 	}
-	c := &control{job: j, pasts: past}
-	handler := server.New(server.Config{Journal: c.journal, Sinks: c.sinks, Status: j.monitor.look, Reconcile: c.reconcile})
+	c := &control{job: j}
+	handler := server.New(server.Config{Journal: c.journal, Sinks: c.sinks, Status: j.monitor.snapshot, Reconcile: c.reconcile})
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	hs := &http.Server{
 		Handler: c.owned(handler), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: maxHeader,
@@ -78,7 +78,7 @@ const openPatience = 4 * time.Second
 func (c *control) journal(ctx context.Context) (*journal.Journal, error) {
 	select {
 	case <-c.job.monitor.opened:
-		return c.job.journal, nil
+		return c.job.data.journal, nil
 	case <-time.After(openPatience):
 		return nil, starting()
 	case <-ctx.Done():
@@ -88,12 +88,12 @@ func (c *control) journal(ctx context.Context) (*journal.Journal, error) {
 
 // starting is the problem of a relay that has not opened everything yet.
 func starting() error {
-	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemStarting, "relay is starting").WithFix("try again in a moment").WithCode(exit.Unavailable)
+	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemStarting, "relay is starting").WithFix(advice.Do("try again in a moment")).WithCode(exit.Unavailable)
 }
 
 // sinks are those of the configuration that the relay goes by.
 func (c *control) sinks() (names []string, types map[string]string) {
-	return c.job.parts().cfg.SinkTypes()
+	return c.job.runners().cfg.SinkTypes()
 }
 
 // owned counts the requests under way.

@@ -15,7 +15,7 @@ import (
 // bearer finds the account whose tokens a webhook sends: the one that has the name at the time.
 func (j *job) bearer(name string) (webhook.Bearer, error) {
 	return grants.NewBearer(func() (*auth.Account, error) {
-		part, ok := j.parts().accounts[name]
+		part, ok := j.runners().accounts[name]
 		if !ok {
 			return nil, fmt.Errorf("there is no account %q", name)
 		}

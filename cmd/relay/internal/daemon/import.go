@@ -26,7 +26,7 @@ func Import(ctx context.Context, o Options, in io.Reader, done func(added, known
 	var undo datadir.Teardown
 	undo.Add("data folder", lock.Close)
 	defer func() { err = errors.Join(err, undo.Run()) }()
-	k := newKeeper(o.Dir, &undo, o.Log)
+	k := newJournalService(o.Dir, &undo, o.Log)
 	if err := k.open(ctx, o.Config.Journal, nil); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func Import(ctx context.Context, o Options, in io.Reader, done func(added, known
 }
 
 // importLines appends the events that are not in the journal. The counts are of those that are on disk, or known, when it returns.
-func (k *journalKeeper) importLines(ctx context.Context, in io.Reader) (added, known int, err error) {
+func (k *journalService) importLines(ctx context.Context, in io.Reader) (added, known int, err error) {
 	r := bufio.NewReaderSize(in, 64<<10)
 	var waiting []journal.Entry
 	flush := func() error {

@@ -19,8 +19,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
-// A journalKeeper has the journal of a data folder, with what stands beside it.
-type journalKeeper struct {
+// A journalService has the journal of a data folder, with what stands beside it.
+type journalService struct {
 	log     zerolog.Logger
 	dir     string // the data folder, which is locked
 	metrics *pipeline.Metrics
@@ -31,13 +31,13 @@ type journalKeeper struct {
 	index   *index.Index
 }
 
-// newKeeper is a keeper of a process that serves no metrics.
-func newKeeper(dir string, undo *datadir.Teardown, log zerolog.Logger) *journalKeeper {
-	return &journalKeeper{log: log, dir: dir, metrics: pipeline.NewMetrics(prometheus.NewRegistry()), undo: undo}
+// newJournalService is a keeper of a process that serves no metrics.
+func newJournalService(dir string, undo *datadir.Teardown, log zerolog.Logger) *journalService {
+	return &journalService{log: log, dir: dir, metrics: pipeline.NewMetrics(prometheus.NewRegistry()), undo: undo}
 }
 
 // open opens the journal of the data folder, which is locked, with what stands beside it: the index and the log of attempts.
-func (k *journalKeeper) open(ctx context.Context, cfg config.Journal, trace func(pipeline.Stage)) error {
+func (k *journalService) open(ctx context.Context, cfg config.Journal, trace func(pipeline.Stage)) error {
 	s, err := datadir.OpenStorage(ctx, cfg, k.dir, k.log, k.undo)
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (k *journalKeeper) open(ctx context.Context, cfg config.Journal, trace func
 }
 
 // reserveLost reports what the journal has lost of its end, as the index remembers it, and has those numbers not given again.
-func (k *journalKeeper) reserveLost(ctx context.Context) error {
+func (k *journalService) reserveLost(ctx context.Context) error {
 	_, next := k.storage.Log.Bounds()
 	through := k.index.Through()
 	if through < next {
@@ -81,7 +81,7 @@ const scrubEvery = 24 * time.Hour
 
 // keepUp runs what the journal needs beside its writer: the reader of the lanes, which also keeps their places, and the verification of what lies
 // on disk for long. end stops it when the lanes have ended.
-func (k *journalKeeper) keepUp(ctx context.Context, lanes *delivery.Dispatcher) (end func() error) {
+func (k *journalService) keepUp(ctx context.Context, lanes *delivery.Dispatcher) (end func() error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	var work sync.WaitGroup
 	var lanesErr error

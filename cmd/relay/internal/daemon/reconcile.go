@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
@@ -17,13 +18,13 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake"
 )
 
-// pasts are the reconcilers of a running relay, by account. They are there once it has opened everything.
-type pasts struct {
+// reconcilers are the reconcilers of a running relay, by account. They are there once it has opened everything.
+type reconcilers struct {
 	mu sync.Mutex
 	by map[string]*intake.Reconciler // nil ones for accounts without a history
 }
 
-func (p *pasts) set(sources []*source) {
+func (p *reconcilers) set(sources []*source) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.by = make(map[string]*intake.Reconciler, len(sources))
@@ -33,7 +34,7 @@ func (p *pasts) set(sources []*source) {
 }
 
 // find returns an account's reconciler, and whether relay is ready and has the account.
-func (p *pasts) find(account string) (r *intake.Reconciler, ready, known bool) {
+func (p *reconcilers) find(account string) (r *intake.Reconciler, ready, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, known = p.by[account]
@@ -42,13 +43,13 @@ func (p *pasts) find(account string) (r *intake.Reconciler, ready, known bool) {
 
 // reconcile compares an account's history with the journal.
 func (c *control) reconcile(ctx context.Context, account string) (result intake.Reconciliation, err error) {
-	reconciler, ready, known := c.pasts.find(account)
+	reconciler, ready, known := c.job.reconcilers.find(account)
 	switch {
 	case !ready:
 		return result, starting()
 	case !known:
 		return result, api.NewProblem(http.StatusNotFound, api.ProblemNoAccount, fmt.Sprintf("the relay that runs has no account %q that receives treats", account)).
-			WithFix("restart it if that is new").WithCode(exit.Usage)
+			WithFix(advice.Do("restart it if that is new")).WithCode(exit.Usage)
 	case reconciler == nil:
 		return result, api.NewProblem(http.StatusConflict, api.ProblemNoHistory, noHistory(account).Error()).WithCode(exit.Config)
 	}
@@ -85,7 +86,7 @@ func Reconcile(ctx context.Context, o Options, c config.Account) (result intake.
 	case past == nil:
 		return result, noHistory(c.Account)
 	}
-	k := newKeeper(o.Dir, &undo, o.Log)
+	k := newJournalService(o.Dir, &undo, o.Log)
 	if err := k.open(ctx, o.Config.Journal, nil); err != nil {
 		return result, err
 	}

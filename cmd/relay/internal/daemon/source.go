@@ -30,7 +30,7 @@ type source struct {
 	client  *socket.Client
 	// history fills gaps; nil if the provider has none.
 	history *intake.Reconciler
-	link    link
+	conn    connTracker
 	log     zerolog.Logger
 }
 
@@ -43,7 +43,7 @@ func (s *source) withheld() int {
 }
 
 // newIntake makes the intake of an account.
-func (k *journalKeeper) newIntake(c config.Account) *intake.Intake {
+func (k *journalService) newIntake(c config.Account) *intake.Intake {
 	return intake.New(intake.Config{
 		Normalizer: intake.Normalizer{Account: c.Account, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw},
 		Journal:    k.journal, Index: k.index, Logger: k.log, Metrics: k.metrics,
@@ -51,28 +51,28 @@ func (k *journalKeeper) newIntake(c config.Account) *intake.Intake {
 }
 
 // newSource makes the source of an account.
-func (r *accountMaker) newSource(c config.Account, account *auth.Account) (*source, error) {
-	log := r.log.With().Str("account", c.Account).Logger()
+func (f *accountFactory) newSource(c config.Account, account *auth.Account) (*source, error) {
+	log := f.log.With().Str("account", c.Account).Logger()
 	s := &source{
-		name: c.Account, account: account, log: log, intake: r.keeper.newIntake(c),
+		name: c.Account, account: account, log: log, intake: f.data.newIntake(c),
 	}
 	at := c.Provider.Endpoints.Socket
 	if c.Endpoints.Socket != "" {
 		at = c.Endpoints.Socket
 	}
-	past, err := historyhttp.New(c.Config, account, r.keeper.dir, r.providers)
+	past, err := historyhttp.New(c.Config, account, f.data.dir, f.providers)
 	if err != nil {
 		return nil, err
 	}
 	if past != nil {
 		s.history = intake.NewReconciler(s.intake, past, intake.ReconcileConfig{Every: c.Reconcile, BackfillFirstRun: c.BackfillFirstRun, Logins: past})
 	}
-	config := r.socket.Client(&r.socketHolds)
+	config := f.socket.Client(&f.socketHolds)
 	config.URL, config.Protocol, config.Query, config.Log = at, c.Protocol, s.query, log
-	config.OnSkip = r.sourceMetrics.skipped.WithLabelValues(c.Account).Inc
+	config.OnSkip = f.sourceMetrics.skipped.WithLabelValues(c.Account).Inc
 	config.OnState = func(st socket.State) {
-		r.sourceMetrics.observe(c.Account, st)
-		s.link.observe(st)
+		f.sourceMetrics.observe(c.Account, st)
+		s.conn.observe(st)
 		if st.Phase == socket.Connected && !st.Upgraded && s.history != nil {
 			s.history.Wake() // not before: what is sent from now on comes live
 		}
@@ -131,7 +131,7 @@ func (s *source) run(ctx context.Context) error {
 		if !errors.As(err, &p) || !p.Permanent() {
 			return fmt.Errorf("receive treats of %s: %w", s.name, err)
 		}
-		s.link.needLogin(err)
+		s.conn.needLogin(err)
 		s.log.Error().Err(err).Msg("account receives nothing until somebody logs in")
 		if err := s.account.WaitActive(ctx); err != nil {
 			return nil //nolint:nilerr // ctx ended

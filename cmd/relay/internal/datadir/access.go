@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
@@ -159,18 +160,22 @@ func openAlone(ctx context.Context, dir string, log zerolog.Logger, undo *Teardo
 	at := filepath.Join(dir, JournalDir)
 	switch _, err := os.Stat(at); {
 	case errors.Is(err, fs.ErrNotExist):
-		return s, nil, exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: %w; or name another data folder with --data-dir", dir, journal.ErrNoJournal))
+		return s, nil, exit.With(exit.Unavailable, &advice.Error{
+			Err: fmt.Errorf("open the journal in %s: %w", dir, journal.ErrNoJournal), Fix: advice.Do("or name another data folder with --data-dir"),
+		})
 	case err != nil:
-		return s, nil, exit.With(exit.Unavailable, fmt.Errorf("open the journal: %w; run this as the user that relay runs as", err))
+		return s, nil, exit.With(exit.Unavailable, &advice.Error{Err: fmt.Errorf("open the journal: %w", err), Fix: sameUser()})
 	}
-	lock, err := awaitLock(ctx, dir, "run this as the user that relay runs as", func() (err error) {
+	lock, err := awaitLock(ctx, dir, sameUser(), func() (err error) {
 		c, err = Running(ctx, dir, undo) // it may have been starting
 		return err
 	})
 	switch {
 	case errors.Is(err, api.ErrNoRelay):
-		return s, nil, exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s; "+
-			"wait until it has started or stopped, or restart it", dir, api.Socket))
+		return s, nil, exit.With(exit.Unavailable, &advice.Error{
+			Err: fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s", dir, api.Socket),
+			Fix: advice.Do("wait until it has started or stopped, or restart it"),
+		})
 	case err != nil:
 		return s, nil, err
 	case lock == nil:
@@ -183,3 +188,6 @@ func openAlone(ctx context.Context, dir string, log zerolog.Logger, undo *Teardo
 	s.Attempts, err = readAttempts(ctx, dir, log, undo)
 	return s, nil, err
 }
+
+// sameUser is what to do about files of the data folder that this process may not open.
+func sameUser() advice.Fix { return advice.Do("run this as the user that relay runs as") }

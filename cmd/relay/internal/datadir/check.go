@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
@@ -39,7 +40,10 @@ func checkOwn(dir string, levels int) error {
 		if e.Type()&fs.ModeSymlink != 0 {
 			// A folder may lie elsewhere, such as on another disk.
 			if info, err := os.Stat(path); err != nil || !info.IsDir() {
-				return fmt.Errorf("open the data folder: %s is a symbolic link, which relay does not follow; put the file itself there, or delete the link", path)
+				return &advice.Error{
+					Err: fmt.Errorf("open the data folder: %s is a symbolic link, which relay does not follow", path),
+					Fix: advice.Do("put the file itself there, or delete the link"),
+				}
 			}
 		} else if !e.IsDir() {
 			continue

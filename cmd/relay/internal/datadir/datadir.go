@@ -2,10 +2,9 @@
 package datadir
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+
+	"github.com/treatrelay/relay/internal/atomicfile"
 )
 
 // What lies in the data folder.
@@ -20,19 +19,10 @@ const (
 	OverlayFile = "nats-overlay.json"
 )
 
-// WritePrivate writes a file that is there whole or not at all, for the user only.
+// WritePrivate replaces a file, or creates it, for its user only. A crash leaves the old content or the new one, see [atomicfile.Write].
 func WritePrivate(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
+	if err := atomicfile.Write(path, data); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -69,7 +70,10 @@ func openFiles(ctx context.Context, dir string, log zerolog.Logger, undo *Teardo
 // CheckFormat refuses the journal of a relay that kept it in an embedded NATS server. Nothing was released with it.
 func CheckFormat(at string) error {
 	if _, err := os.Lstat(filepath.Join(at, "jetstream")); err == nil {
-		return fmt.Errorf("open the journal in %s: it has the format of an early version, which this one does not read; move the folder away to begin with an empty journal, or choose another with --data-dir", at)
+		return &advice.Error{
+			Err: fmt.Errorf("open the journal in %s: it has the format of an early version, which this one does not read", at),
+			Fix: advice.Do("move the folder away to begin with an empty journal, or choose another with --data-dir"),
+		}
 	}
 	return nil
 }
@@ -110,7 +114,7 @@ func readAttempts(ctx context.Context, dir string, log zerolog.Logger, undo *Tea
 	}
 	attempts, err := filelog.OpenReader(ctx, filelog.Options{Dir: at, Log: log})
 	if err != nil {
-		return nil, exit.With(exit.Unavailable, fmt.Errorf("open the log of attempts: %w; run this as the user that relay runs as", err))
+		return nil, exit.With(exit.Unavailable, &advice.Error{Err: fmt.Errorf("open the log of attempts: %w", err), Fix: sameUser()})
 	}
 	undo.Add("log of attempts", attempts.Close)
 	return attempts, nil

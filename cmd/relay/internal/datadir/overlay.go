@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -57,7 +58,9 @@ func parseOverlayLogin(path string, data []byte, err error) (login OverlayLogin,
 	}
 	if err := json.Unmarshal(data, &login); err != nil || login.User == "" || len(login.Password) < 16 ||
 		login.Check != "" && login.Check != login.digest() {
-		return login, fmt.Errorf("read the overlay credentials: %s is damaged; delete it to have new ones made", path)
+		return login, &advice.Error{
+			Err: fmt.Errorf("read the overlay credentials: %s is damaged", path), Fix: advice.Do("delete it to have new ones made"),
+		}
 	}
 	return login, nil
 }

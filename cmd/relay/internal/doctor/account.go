@@ -42,9 +42,9 @@ type patient struct {
 func (d *doctor) accountTracks() []track {
 	var all []track
 	through := wire.NewTransport() // which also spreads the requests of many accounts
-	retryDelays := new(socket.RetryDelays)
+	holds := new(socket.RetryDelays)
 	for _, c := range d.cfg.Accounts {
-		a := &patient{doctor: d, config: c, holds: retryDelays}
+		a := &patient{doctor: d, config: c, holds: holds}
 		if d.store != nil {
 			a.account, a.err = grants.NewAccount(c, d.store, through, nil, zerolog.Nop())
 		}
@@ -69,22 +69,22 @@ func (a *patient) login(ctx context.Context) Finding {
 		if a.config.Provider.Grant == provider.ClientCredentials {
 			return fine("none yet; relay asks for it when it first runs")
 		}
-		return faulty(a.told(a.howToLogIn()), "not logged in").coded(exit.Unauthorized)
+		return faulty(a.howToLogIn(), "not logged in").coded(exit.Unauthorized)
 	}
 	if a.err != nil {
-		return faulty("correct the account in the configuration", "%v", a.err).coded(exit.Config)
+		return faulty(advice.Do("correct the account in the configuration"), "%v", a.err).coded(exit.Config)
 	}
 	s, err := a.account.Status()
 	if err != nil {
 		return a.refused(err)
 	}
 	if !s.Fix.Empty() && s.State != grant.RefreshOutcomeUnknown {
-		return faulty(a.told(s.Fix), "%s: %s", s.State, s.Reason).coded(exit.Unauthorized)
+		return faulty(s.Fix, "%s: %s", s.State, s.Reason).coded(exit.Unauthorized)
 	}
 	now := time.Now()
 	if !now.Before(s.Expiry) && s.Refreshable {
 		if a.runs || a.silent != nil {
-			return warned("see the log of the relay that runs", "expired %s; the relay that runs renews it", text.Ago(now, s.Expiry))
+			return warned(advice.Do("see the log of the relay that runs"), "expired %s; the relay that runs renews it", text.Ago(now, s.Expiry))
 		}
 		if _, err := a.account.Token(ctx); err != nil {
 			return a.refused(err)
@@ -102,15 +102,17 @@ func (a *patient) judge(s auth.Status, now time.Time) Finding {
 	until, ends := s.Expiry.Local().Format(time.DateTime), s.RefreshExpiry
 	switch {
 	case !a.alive:
-		return faulty(a.told(a.howToLogIn()), "expired %s and cannot be renewed", text.Ago(now, s.Expiry)).coded(exit.Unauthorized)
+		return faulty(a.howToLogIn(), "expired %s and cannot be renewed", text.Ago(now, s.Expiry)).coded(exit.Unauthorized)
 	case s.State == grant.RefreshOutcomeUnknown && !s.Fix.Empty():
-		return warned(a.told(s.Fix), "%s", s.Reason)
+		return warned(s.Fix, "%s", s.Reason)
 	case s.State == grant.RefreshOutcomeUnknown:
-		return warned(grants.FindsOut, "%s", s.Reason)
+		return warned(advice.Do(grants.FindsOut), "%s", s.Reason)
 	case !s.Refreshable && a.config.Provider.Grant != provider.ClientCredentials:
-		return warned(a.told(a.howToLogIn())+" before that", "valid until %s, and cannot be renewed", until)
+		fix := a.howToLogIn()
+		fix.After += " before that"
+		return warned(fix, "valid until %s, and cannot be renewed", until)
 	case !ends.IsZero() && ends.Sub(now) < endSoon:
-		return warned(a.told(a.howToLogIn()), "valid until %s; the login ends on %s unless a renewal prolongs it", until, text.Day(ends))
+		return warned(a.howToLogIn(), "valid until %s; the login ends on %s unless a renewal prolongs it", until, text.Day(ends))
 	case !ends.IsZero():
 		return fine("valid until %s; the login lasts until %s", until, text.Day(ends))
 	}
@@ -128,24 +130,24 @@ func (a *patient) howToLogIn() advice.Fix {
 func (a *patient) refused(err error) Finding {
 	trouble, ok := errors.AsType[*auth.Error](err)
 	if !ok {
-		return faulty("check the network and endpoints of the account", "%v", err)
+		return faulty(advice.Do("check the network and endpoints of the account"), "%v", err)
 	}
 	text, fix := trouble.Err.Error(), trouble.Fix
 	switch {
 	case auth.RefusesClient(err):
-		return faulty("correct client_id and client_secret in the configuration", "%s", text).coded(exit.Config)
+		return faulty(advice.Do("correct client_id and client_secret in the configuration"), "%s", text).coded(exit.Config)
 	case errors.Is(err, auth.ErrRefused):
-		again := a.told(advice.Run("relay auth refresh " + a.config.Account))
-		return faulty(again+a.told(advice.Fix{Before: ", and if that is refused too: ", Command: advice.Login(a.config.Account)}), "%s", text).coded(exit.Unauthorized)
+		fix := advice.Fix{Before: "run: ", Command: "relay auth refresh " + a.config.Account, After: ", and log in again if that is refused too"}
+		return faulty(fix, "%s", text).coded(exit.Unauthorized)
 	case errors.Is(err, grant.ErrUnusable) && fix.Empty():
 		if text, fix = advice.Cut(trouble.Err); fix.Empty() {
 			fix = a.howToLogIn()
 		}
 	}
 	if trouble.Permanent() {
-		return faulty(a.told(fix), "%s", text).coded(exit.Unauthorized)
+		return faulty(fix, "%s", text).coded(exit.Unauthorized)
 	}
-	return faulty("check the network and endpoints of the account; relay itself tries again", "%s", text)
+	return faulty(advice.Do("check the network and endpoints of the account; relay itself tries again"), "%s", text)
 }
 
 // probe tries the access token where there is a request for that.
@@ -196,21 +198,21 @@ func (a *patient) socket(ctx context.Context) Finding {
 	}
 	client, err := socket.New(config)
 	if err != nil {
-		return faulty("correct endpoints.socket of the account", "%v", err).coded(exit.Config)
+		return faulty(advice.Do("correct endpoints.socket of the account"), "%v", err).coded(exit.Config)
 	}
 	if err := client.Run(running, func(context.Context, socket.Event) error { return nil }); err != nil {
 		return a.refused(err)
 	}
 	switch {
 	case found.Phase == socket.Connected && found.Transport == socket.Polling:
-		return warned("have the proxy pass WebSocket upgrades on; until then relay goes by long-polling, which works but is slower",
+		return warned(advice.Do("have the proxy pass WebSocket upgrades on; until then relay goes by long-polling, which works but is slower"),
 			"connected by HTTP long-polling, Engine.IO %v; no WebSocket: %v", found.Protocol, found.Err)
 	case found.Phase == socket.Connected:
 		return fine("connected by WebSocket, Engine.IO %v", found.Protocol)
 	case found.Phase == socket.Waiting:
-		return faulty("check endpoints.socket and protocol of the account, and the network; relay itself tries again", "%v", found.Err)
+		return faulty(advice.Do("check endpoints.socket and protocol of the account, and the network; relay itself tries again"), "%v", found.Err)
 	}
-	return faulty("check the network; relay itself tries again", "%v", context.Cause(ctx))
+	return faulty(advice.Do("check the network; relay itself tries again"), "%v", context.Cause(ctx))
 }
 
 // query gives a socket token, which serves once: the first is at hand.

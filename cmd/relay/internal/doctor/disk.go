@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -48,7 +49,7 @@ func (d *doctor) folderTrack() track {
 func (d *doctor) running(context.Context) Finding {
 	switch {
 	case d.silent != nil:
-		return warned("wait until it has started or stopped, or restart it", "a relay holds the data folder and does not answer on %s: %v", api.Socket, d.silent)
+		return warned(advice.Do("wait until it has started or stopped, or restart it"), "a relay holds the data folder and does not answer on %s: %v", api.Socket, d.silent)
 	case d.runs:
 		return fine("runs on the data folder")
 	}
@@ -61,22 +62,22 @@ func (d *doctor) folder(context.Context) Finding {
 	case errors.Is(err, fs.ErrNotExist):
 		return fine("is not there yet; relay makes it when it first runs")
 	case err != nil:
-		return faulty(otherUser, "%v", err)
+		return faulty(advice.Do(otherUser), "%v", err)
 	case !info.IsDir():
-		return faulty("choose a folder with --data-dir", "is not a folder")
+		return faulty(advice.Do("choose a folder with --data-dir"), "is not a folder")
 	}
 	if d.dirErr != nil {
-		return d.faultOf(d.dirErr, otherUser)
+		return faultOf(d.dirErr, otherUser)
 	}
 	f, err := os.CreateTemp(d.dir, ".doctor-*")
 	if err == nil {
 		err = errors.Join(f.Close(), os.Remove(f.Name()))
 	}
 	if err != nil {
-		return faulty(otherUser, "cannot be written to: %v", err)
+		return faulty(advice.Do(otherUser), "cannot be written to: %v", err)
 	}
 	if loose(info) {
-		return warned("run: chmod 700 "+text.ShellQuote(d.dir), "others may look into it (mode %04o)", info.Mode().Perm())
+		return warned(advice.Do("run: chmod 700 "+text.ShellQuote(d.dir)), "others may look into it (mode %04o)", info.Mode().Perm())
 	}
 	return fine("can be read and written")
 }
@@ -91,10 +92,10 @@ func (d *doctor) identityFile(context.Context) Finding {
 	case errors.Is(d.identityErr, store.ErrNoIdentity) && !errors.Is(d.storeErr, store.ErrNoIdentity):
 		return fine("there is none yet; relay makes one at the first login")
 	case errors.Is(d.identityErr, store.ErrNoIdentity):
-		return faulty("put it back from a backup, set RELAY_IDENTITY_FILE, or log in to each account again with relay auth login ACCOUNT",
+		return faulty(advice.Do("put it back from a backup, set RELAY_IDENTITY_FILE, or log in to each account again with relay auth login ACCOUNT"),
 			"there is no identity to open the stored logins with")
 	}
-	return d.faultOf(d.identityErr, "put the identity back from a backup, or make a new one and log in to each account again")
+	return faultOf(d.identityErr, "put the identity back from a backup, or make a new one and log in to each account again")
 }
 
 func (d *doctor) accountFiles(context.Context) Finding {
@@ -102,12 +103,12 @@ func (d *doctor) accountFiles(context.Context) Finding {
 	case d.identityErr != nil && errors.Is(d.storeErr, d.identityErr):
 		return skipped("there is no identity to open them with")
 	case d.storeErr != nil:
-		return d.faultOf(d.storeErr, otherUser)
+		return faultOf(d.storeErr, otherUser)
 	case d.store == nil:
 		return fine("nobody has logged in yet")
 	}
 	if plain := d.store.Plain(); len(plain) > 0 {
-		return warned("renew their tokens with relay auth refresh ACCOUNT", "the tokens of %v are not sealed yet", plain)
+		return warned(advice.Do("renew their tokens with relay auth refresh ACCOUNT"), "the tokens of %v are not sealed yet", plain)
 	}
 	return fine("only the user may read the logins")
 }
@@ -118,12 +119,12 @@ func (d *doctor) overlayLoginFile(context.Context) Finding {
 	case errors.Is(err, fs.ErrNotExist):
 		return fine("is not there yet; relay makes it when a nats sink first runs")
 	case err != nil:
-		return faulty(otherUser, "%v", err)
+		return faulty(advice.Do(otherUser), "%v", err)
 	case loose(info):
-		return warned("run: chmod 600 "+text.ShellQuote(path), "others may read it (mode %04o)", info.Mode().Perm())
+		return warned(advice.Do("run: chmod 600 "+text.ShellQuote(path)), "others may read it (mode %04o)", info.Mode().Perm())
 	}
 	if _, err := datadir.ReadOverlayLogin(d.dir); err != nil {
-		return faulty("delete it and restart relay, and give the new login to the overlay backends", "%v", err)
+		return faulty(advice.Do("delete it and restart relay, and give the new login to the overlay backends"), "%v", err)
 	}
 	return fine("only the user may read it")
 }
@@ -137,11 +138,11 @@ func (d *doctor) space(context.Context) Finding {
 	case errors.Is(err, fs.ErrNotExist):
 		return skipped("the data folder is not there yet")
 	case err != nil:
-		return faulty(otherUser, "ask for the free space: %v", err)
+		return faulty(advice.Do(otherUser), "ask for the free space: %v", err)
 	case free < leastSpace:
-		return faulty(fix, "%d MiB are free", free>>20)
+		return faulty(advice.Do(fix), "%d MiB are free", free>>20)
 	case free < goodSpace:
-		return warned(fix, "only %d MiB are free", free>>20)
+		return warned(advice.Do(fix), "only %d MiB are free", free>>20)
 	}
 	return fine("%d GiB are free", free>>30)
 }
@@ -153,7 +154,7 @@ func (d *doctor) fsync(ctx context.Context) Finding {
 	}
 	median, err := medianSync(ctx, d.dir)
 	if err != nil {
-		return faulty(otherUser, "write and sync a file: %v", err)
+		return faulty(advice.Do(otherUser), "write and sync a file: %v", err)
 	}
 	return judgeSync(median)
 }
@@ -162,7 +163,7 @@ func judgeSync(median time.Duration) Finding {
 	rate := int(time.Second / max(median, time.Microsecond))
 	shown := median.Round(10 * time.Microsecond)
 	if median > slowSync {
-		return warned("keep the data folder on a faster disk, with --data-dir",
+		return warned(advice.Do("keep the data folder on a faster disk, with --data-dir"),
 			"a write takes %v, so that the journal takes some %d single treats a second; more come in batches", shown, rate)
 	}
 	return fine("a write takes %v, enough for some %d single treats a second", shown, rate)
@@ -199,7 +200,7 @@ func (d *doctor) journal(ctx context.Context) (f Finding) {
 	var undo datadir.Teardown
 	defer func() {
 		if err := undo.Run(); err != nil && f.State == OK {
-			f = faulty(otherUser, "%v", err)
+			f = faulty(advice.Do(otherUser), "%v", err)
 		}
 	}()
 	external := d.cfg != nil && !d.cfg.Journal.NATSURL.Empty()
@@ -211,9 +212,9 @@ func (d *doctor) journal(ctx context.Context) (f Finding) {
 	case errors.Is(err, journal.ErrNoJournal):
 		return fine("there is none yet; it begins when relay first runs")
 	case err != nil && external:
-		return faulty("start that server, or correct the login or the address in the section journal of the configuration", "%v", err)
+		return faulty(advice.Do("start that server, or correct the login or the address in the section journal of the configuration"), "%v", err)
 	case err != nil:
-		return d.faultOf(err, otherUser)
+		return faultOf(err, otherUser)
 	}
 	if look.Newest == nil {
 		return fine("%d messages, %d MiB; no event yet", look.Messages, look.Bytes>>20)

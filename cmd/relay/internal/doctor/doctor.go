@@ -9,7 +9,9 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/auth/store"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
@@ -31,7 +33,7 @@ type Finding struct {
 	Subject string `json:"subject,omitempty"` // the account, sink, host, file or folder that was looked at
 	State   State  `json:"state"`
 	Detail  string `json:"detail"`
-	Fix     string `json:"fix,omitempty"` // what to do about it
+	api.Hint
 
 	code int // what relay doctor exits with if this is the only kind of fault
 }
@@ -44,12 +46,12 @@ func skipped(format string, args ...any) Finding {
 	return Finding{State: Skipped, Detail: fmt.Sprintf(format, args...)}
 }
 
-func warned(fix, format string, args ...any) Finding {
-	return Finding{State: Warning, Fix: fix, Detail: fmt.Sprintf(format, args...)}
+func warned(fix advice.Fix, format string, args ...any) Finding {
+	return Finding{State: Warning, Hint: api.HintOf(fix), Detail: fmt.Sprintf(format, args...)}
 }
 
-func faulty(fix, format string, args ...any) Finding {
-	return Finding{State: Fault, Fix: fix, Detail: fmt.Sprintf(format, args...), code: exit.Failure}
+func faulty(fix advice.Fix, format string, args ...any) Finding {
+	return Finding{State: Fault, Hint: api.HintOf(fix), Detail: fmt.Sprintf(format, args...), code: exit.Failure}
 }
 
 // coded gives a fault an exit code of its own.
@@ -132,10 +134,8 @@ type Options struct {
 	Dir      string // the data folder, whether or not it is there
 	Config   func() (*config.Config, error)
 	Identity store.IdentityOptions
-	// Flags are those with which a command means the same configuration and data. They follow the commands in what to do.
-	Flags string
-	Ping  bool           // send a signed test treat to each webhook sink
-	Log   zerolog.Logger // of what opens the journal
+	Ping     bool           // send a signed test treat to each webhook sink
+	Log      zerolog.Logger // of what opens the journal
 }
 
 // Examine makes all checks, and hands over what they find, in order. It returns the exit code that the findings add up to.

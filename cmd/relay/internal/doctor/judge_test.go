@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
@@ -26,10 +27,10 @@ func TestDoctorJudges(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", name, tc.got, tc.want)
 		}
 	}
-	config, login, other := faulty("m", "d").coded(exit.Config), faulty("m", "d").coded(exit.Unauthorized), faulty("m", "d")
+	config, login, other := faulty(advice.Do("m"), "d").coded(exit.Config), faulty(advice.Do("m"), "d").coded(exit.Unauthorized), faulty(advice.Do("m"), "d")
 	config.Name = CheckConfig
 	for want, all := range map[int][]Finding{
-		exit.OK: {fine("d"), warned("m", "d"), skipped("d")}, exit.Unauthorized: {login, fine("d"), login},
+		exit.OK: {fine("d"), warned(advice.Do("m"), "d"), skipped("d")}, exit.Unauthorized: {login, fine("d"), login},
 		exit.Failure: {login, other, login}, exit.Config: {config, other, login},
 	} {
 		var o outcome

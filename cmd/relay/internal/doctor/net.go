@@ -21,6 +21,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
@@ -105,7 +106,7 @@ func dns(ctx context.Context, u *url.URL) Finding {
 	}
 	addresses, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
 	if err != nil {
-		return faulty("check the connection to the internet and the DNS server of this machine", "%v", timedOut(ctx, err))
+		return faulty(advice.Do("check the connection to the internet and the DNS server of this machine"), "%v", timedOut(ctx, err))
 	}
 	return fine("%s", strings.Join(addresses, ", "))
 }
@@ -113,7 +114,7 @@ func dns(ctx context.Context, u *url.URL) Finding {
 func tcp(ctx context.Context, u *url.URL) Finding {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80")))
 	if err != nil {
-		return faulty("start the server there, or correct endpoints of the account", "%v", networkRoot(timedOut(ctx, err)))
+		return faulty(advice.Do("start the server there, or correct endpoints of the account"), "%v", networkRoot(timedOut(ctx, err)))
 	}
 	_ = conn.Close() // nothing was sent
 	return fine("takes connections, without TLS")
@@ -133,9 +134,9 @@ func tlsOf(ctx context.Context, u *url.URL) Finding {
 	state := seen.Load()
 	switch bad, isBad := errors.AsType[*tls.CertificateVerificationError](err); {
 	case isBad:
-		return faulty("if a proxy or a virus scanner reads this machine's traffic, have its certificate trusted (SSL_CERT_FILE); check the clock", "%v", bad.Err)
+		return faulty(advice.Do("if a proxy or a virus scanner reads this machine's traffic, have its certificate trusted (SSL_CERT_FILE); check the clock"), "%v", bad.Err)
 	case state == nil && err != nil:
-		return faulty("check the firewall and the proxy between this machine and the server", "%v", networkRoot(err))
+		return faulty(advice.Do("check the firewall and the proxy between this machine and the server"), "%v", networkRoot(err))
 	case state == nil || len(state.PeerCertificates) == 0:
 		return skipped("there was no TLS")
 	}
@@ -145,7 +146,7 @@ func tlsOf(ctx context.Context, u *url.URL) Finding {
 // certificate judges a certificate that is good by when it ends.
 func certificate(version string, ends, now time.Time) Finding {
 	if ends.Sub(now) < certSoon {
-		return warned("have the server's certificate renewed", "%s, and the certificate ends in %s", version, text.Span(ends.Sub(now)))
+		return warned(advice.Do("have the server's certificate renewed"), "%s, and the certificate ends in %s", version, text.Span(ends.Sub(now)))
 	}
 	return fine("%s, certificate until %s", version, text.Day(ends))
 }
@@ -194,9 +195,9 @@ func judgeClock(ahead time.Duration) Finding {
 	}
 	switch {
 	case ahead.Abs() > clockFault:
-		return faulty(fix, "this machine's clock is %v %s the server's; receivers refuse signatures that are more than 5 minutes off", off, word)
+		return faulty(advice.Do(fix), "this machine's clock is %v %s the server's; receivers refuse signatures that are more than 5 minutes off", off, word)
 	case ahead.Abs() > clockWarn:
-		return warned(fix, "this machine's clock is %v %s the server's", off, word)
+		return warned(advice.Do(fix), "this machine's clock is %v %s the server's", off, word)
 	}
 	return fine("as the server's, within %v", max(off, time.Second))
 }
@@ -242,16 +243,16 @@ func (d *doctor) port(ctx context.Context, listen string, mine func(ctx context.
 		err = networkRoot(err)
 		const fix = "stop what uses it, or choose another address"
 		if !d.runs {
-			return faulty(fix, "%v", err)
+			return faulty(advice.Do(fix), "%v", err)
 		}
 		if notMine := mine(ctx, reachable(listen)); notMine != nil {
-			return faulty(fix+"; if the configuration was changed, restart relay", "%v, and not by the relay that runs: %v", err, timedOut(ctx, notMine))
+			return faulty(advice.Do(fix+"; if the configuration was changed, restart relay"), "%v, and not by the relay that runs: %v", err, timedOut(ctx, notMine))
 		}
 		return fine("the relay that runs listens there")
 	}
 	_ = l.Close() // it was only to see whether it is free
 	if _, port, _ := net.SplitHostPort(listen); d.runs && port != "0" {
-		return warned("restart relay if the configuration was changed", "the relay that runs does not listen there")
+		return warned(advice.Do("restart relay if the configuration was changed"), "the relay that runs does not listen there")
 	}
 	return fine("is free")
 }

@@ -36,7 +36,6 @@ const CheckConfig = "config"
 // A doctor knows what is to be examined.
 type doctor struct {
 	log    zerolog.Logger // of what opens the journal
-	flags  string         // see [Options]
 	ping   bool
 	dir    string // the data folder
 	dirErr error  // why it cannot be used though it is there
@@ -58,7 +57,7 @@ type presence struct {
 
 // newDoctor reads what tells the checks what to look at. What is wrong with that is for the checks to say.
 func newDoctor(ctx context.Context, o Options) *doctor {
-	d := &doctor{log: o.Log, flags: o.Flags, ping: o.Ping, dir: o.Dir, presence: findRelay(ctx, o.Dir)}
+	d := &doctor{log: o.Log, ping: o.Ping, dir: o.Dir, presence: findRelay(ctx, o.Dir)}
 	if _, err := os.ReadDir(d.dir); !errors.Is(err, fs.ErrNotExist) {
 		d.dirErr = cmp.Or(err, datadir.Check(d.dir))
 	}
@@ -128,13 +127,13 @@ func (d *doctor) configTrack() track {
 	switch faults, ok := errors.AsType[config.Faults](d.cfgErr); {
 	case ok:
 		for _, e := range faults {
-			all = append(all, faulty("correct the configuration; docs/config.md has every key", "%v", e))
+			all = append(all, faulty(advice.Do("correct the configuration; docs/config.md has every key"), "%v", e))
 		}
 	case d.cfgErr != nil:
-		all = append(all, d.faultOf(d.cfgErr, "name another file with --config"))
+		all = append(all, faultOf(d.cfgErr, "name another file with --config"))
 	default:
 		for _, w := range d.cfg.Warnings {
-			all = append(all, warned("run: chmod 600 "+text.ShellQuote(d.cfg.Path), "%v", w))
+			all = append(all, warned(advice.Do("run: chmod 600 "+text.ShellQuote(d.cfg.Path)), "%v", w))
 		}
 		if len(all) == 0 {
 			all = append(all, fine("%s has %d accounts and %d sinks", d.cfg.Path, len(d.cfg.Accounts), len(d.cfg.Sinks)))
@@ -163,25 +162,19 @@ func (d *doctor) journalPlace() string {
 	return datadir.Hosts(d.cfg.Journal.NATSURL.Reveal())
 }
 
-// told is advice whose command means the same configuration and data.
-func (d *doctor) told(fix advice.Fix) string { return fix.With(d.flags) }
-
-// faultOf is the finding of an error, with its advice, or else this one.
-func (d *doctor) faultOf(err error, otherwise string) Finding {
-	if wrong, fix := advice.Cut(err); !fix.Empty() {
-		return faulty(d.told(fix), "%s", wrong)
-	}
-	detail, fix := cutFix(err, otherwise)
-	return faulty(fix, "%s", detail)
+// A fixer is an error that says how to fix it. Its text ends in "; " and the fix.
+type fixer interface {
+	error
+	Fix() string
 }
 
-// cutFix takes the advice out of an error whose last part it is, and which does not have it as data.
-func cutFix(err error, otherwise string) (detail, fix string) {
-	text := err.Error()
-	for _, word := range []string{"; run: ", "; correct ", "; make ", "; free ", "; stop ", "; wait ", "; write ", "; run this as "} {
-		if i := strings.Index(text, word); i >= 0 {
-			return text[:i], text[i+len("; "):]
-		}
+// faultOf is the finding of an error, with the fix that it brings or else with this one.
+func faultOf(err error, otherwise string) Finding {
+	if wrong, fix := advice.Cut(err); !fix.Empty() {
+		return faulty(fix, "%s", wrong)
 	}
-	return text, otherwise
+	if own, ok := errors.AsType[fixer](err); ok {
+		return faulty(advice.Do(own.Fix()), "%s", strings.TrimSuffix(err.Error(), "; "+own.Fix()))
+	}
+	return faulty(advice.Do(otherwise), "%v", err)
 }

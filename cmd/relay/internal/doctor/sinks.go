@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -96,10 +98,11 @@ func (d *doctor) laneOf(ctx context.Context, name string, f Finding) Finding {
 		switch {
 		case lane.Sink != name:
 		case lane.State == api.StateDown:
-			return faulty("correct what it names, at the receiver or in sinks."+name+"; its events wait, and go out by themselves",
+			return faulty(advice.Do("correct what it names, at the receiver or in sinks."+name+"; its events wait, and go out by themselves"),
 				"%s; but it is down since %s: %s", f.Detail, text.Stamp(lane.Since), lane.Reason)
 		case lane.State == api.StateDisabled:
-			return warned("relay sinks enable "+name+", when the destination is right again", "%s; but it is disabled since %s: %s", f.Detail, text.Stamp(lane.Since), lane.Reason)
+			return warned(advice.Fix{Before: "when the destination is right again, run: ", Command: "relay sinks enable " + name},
+				"%s; but it is disabled since %s: %s", f.Detail, text.Stamp(lane.Since), lane.Reason)
 		}
 	}
 	return f
@@ -128,21 +131,18 @@ func sinkFinding(found sinks.CheckResult) Finding {
 func sinkFault(name string, err error) Finding {
 	at := "sinks." + name
 	if wrong, ok := errors.AsType[*sinks.FieldError](err); ok {
-		return faulty("correct "+at+"."+wrong.Field+" in the configuration", "%v", err).coded(exit.Config)
+		return faulty(advice.Do("correct "+at+"."+wrong.Field+" in the configuration"), "%v", err).coded(exit.Config)
 	}
-	if advised, ok := errors.AsType[interface {
-		error
-		Fix() string
-	}](err); ok {
-		return faulty(advised.Fix(), "%v", err)
+	if own, ok := errors.AsType[fixer](err); ok {
+		return faulty(advice.Do(own.Fix()), "%s", strings.TrimSuffix(err.Error(), "; "+own.Fix()))
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return faulty("correct the name in "+at+".url, or the DNS of this machine", "%v", err)
+		return faulty(advice.Do("correct the name in "+at+".url, or the DNS of this machine"), "%v", err)
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return faulty("have the certificate renewed; if it is your own, set "+at+".tls_ca_file", "%v", err)
+		return faulty(advice.Do("have the certificate renewed; if it is your own, set "+at+".tls_ca_file"), "%v", err)
 	}
-	return faulty("start the receiver or change "+at+".url", "%v", err)
+	return faulty(advice.Do("start the receiver or change "+at+".url"), "%v", err)
 }
 
 // pingSink adds to a finding how the destination answers a test treat, if the user has agreed to one.
@@ -160,7 +160,7 @@ func (d *doctor) pingSink(ctx context.Context, s config.Sink, f Finding) Finding
 		return sinkFault(s.Name, err)
 	}
 	if err != nil {
-		return faulty("repair the receiver; docs/sinks.md has what its answers mean", "%v", err)
+		return faulty(advice.Do("repair the receiver; docs/sinks.md has what its answers mean"), "%v", err)
 	}
 	f.Detail += fmt.Sprintf("; it answers a test treat with status %d in %v", attempt.Status, attempt.Latency.Round(time.Millisecond))
 	return f
@@ -216,11 +216,11 @@ func (d *doctor) ownNATS(ctx context.Context, stream string) Finding {
 	}
 	login, err := datadir.ReadOverlayLogin(d.dir)
 	if err != nil {
-		return faulty("delete the file and restart relay, and give the new login to the overlay backends", "%v", err)
+		return faulty(advice.Do("delete the file and restart relay, and give the new login to the overlay backends"), "%v", err)
 	}
 	nc, err := nats.Connect("nats://"+at, nats.UserInfo(login.User, login.Password), nats.NoReconnect(), nats.Timeout(api.Timeout), nats.Name("relay doctor"))
 	if err != nil {
-		return faulty("restart relay, which reads nats.listen and the overlay login when it starts", "connect to %s as an overlay backend: %v", at, err)
+		return faulty(advice.Do("restart relay, which reads nats.listen and the overlay login when it starts"), "connect to %s as an overlay backend: %v", at, err)
 	}
 	defer nc.Close()
 	if stream != natsserver.Stream {
@@ -228,7 +228,7 @@ func (d *doctor) ownNATS(ctx context.Context, stream string) Finding {
 	}
 	detail, err := natssink.CheckStream(ctx, nc, at, stream)
 	if err != nil {
-		return faulty("restart relay, which makes the stream when it starts", "%v", err)
+		return faulty(advice.Do("restart relay, which makes the stream when it starts"), "%v", err)
 	}
 	return Finding{State: OK, Detail: detail}
 }

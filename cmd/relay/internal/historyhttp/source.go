@@ -16,6 +16,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/httpheader"
@@ -195,7 +196,7 @@ func (h *Source) keep(into *spool, resp *http.Response, from int64, broken func(
 	case body.err != nil:
 		return broken("the answer is cut off", body.err)
 	case err != nil:
-		return fmt.Errorf("keep the history while it is read: %w; free some space", err)
+		return &advice.Error{Err: fmt.Errorf("keep the history while it is read: %w", err), Fix: advice.Do("free some space")}
 	case from+n > h.limit && from > 0:
 		return history.ErrPagesTooLarge
 	case from+n > h.limit:

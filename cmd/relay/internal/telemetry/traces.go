@@ -24,6 +24,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/pipeline"
@@ -58,7 +59,7 @@ func OpenTraces(ctx context.Context, getenv func(string) (string, bool), log zer
 	}))
 	out, err := otlptracehttp.New(ctx)
 	if err != nil {
-		return nil, exit.With(exit.Config, fmt.Errorf("set up traces: %w; check the variables OTEL_EXPORTER_OTLP_*", err))
+		return nil, exit.With(exit.Config, &advice.Error{Err: fmt.Errorf("set up traces: %w", err), Fix: advice.Do("check the variables OTEL_EXPORTER_OTLP_*")})
 	}
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
 		attribute.String("service.name", "relay"), attribute.String("service.version", version.Number())), resource.WithFromEnv())

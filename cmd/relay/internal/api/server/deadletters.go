@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -50,7 +51,7 @@ func (s *server) deadLetter(w http.ResponseWriter, r *http.Request) error {
 		}
 		return answer(w, d)
 	}
-	return api.NewProblem(http.StatusNotFound, api.ProblemNoLetter, fmt.Sprintf("no dead letter %d", number)).WithFix("relay deadletters list shows those there are")
+	return api.NewProblem(http.StatusNotFound, api.ProblemNoLetter, fmt.Sprintf("no dead letter %d", number)).WithFix(advice.Fix{Before: "to see which there are, run: ", Command: "relay deadletters list"})
 }
 
 func (s *server) redrive(w http.ResponseWriter, r *http.Request) error {
@@ -75,7 +76,7 @@ func (s *server) eachLetter(w http.ResponseWriter, r *http.Request, do func(*jou
 		result := api.LetterResult{Letter: d}
 		err := do(j, ctx, d)
 		if errors.Is(err, journal.ErrEventGone) {
-			result.Kept, err = s.problem(err).WithFix(fmt.Sprintf("it is kept; relay deadletters purge --id %d deletes it", d.Number)), nil
+			result.Kept, err = s.problem(err).WithFix(advice.Fix{Before: "it is kept; to delete it, run: ", Command: fmt.Sprintf("relay deadletters purge --id %d", d.Number)}), nil
 		}
 		return result, err
 	})

@@ -11,8 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -48,7 +50,7 @@ func New(cfg Config) http.Handler {
 	}
 	mux.HandleFunc(api.Root+"/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, api.NewProblem(http.StatusNotFound, api.ProblemUsage, fmt.Sprintf("%s %s: there is no such request", r.Method, r.URL.Path)).
-			WithFix("see docs/api.md"))
+			WithFix(advice.Do("see docs/api.md")))
 	})
 	return mux
 }
@@ -90,21 +92,20 @@ func (s *server) problem(err error) *api.Problem {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, query.ErrUnknownEvent):
-		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, oneLine(err))
+		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, text.Line(err.Error()))
 	case errors.Is(err, journal.ErrEventGone):
-		p = api.NewProblem(http.StatusGone, api.ProblemEventGone, oneLine(err))
+		p = api.NewProblem(http.StatusGone, api.ProblemEventGone, text.Line(err.Error()))
 	default:
-		p = api.NewProblem(http.StatusInternalServerError, api.ProblemFailed, oneLine(err))
+		wrong, fix := advice.Cut(err)
+		p = api.NewProblem(http.StatusInternalServerError, api.ProblemFailed, text.Line(wrong)).WithFix(fix)
 	}
 	p.Code = exit.Code(err)
 	return p
 }
 
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
-
 // usage is the problem of a request that is wrong.
 func usage(err error) error {
-	return api.NewProblem(http.StatusBadRequest, api.ProblemUsage, oneLine(err)).WithCode(exit.Usage)
+	return api.NewProblem(http.StatusBadRequest, api.ProblemUsage, text.Line(err.Error())).WithCode(exit.Usage)
 }
 
 // answer answers with a JSON object.
@@ -132,7 +133,7 @@ func body(w http.ResponseWriter, r *http.Request, into any) error {
 
 // notRunning is the problem of a request that only a relay that runs can do.
 func notRunning() error {
-	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemNotRunning, "no relay runs on this data folder").WithFix("start it with relay").WithCode(exit.Unavailable)
+	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemNotRunning, "no relay runs on this data folder").WithFix(advice.Do("start it with relay")).WithCode(exit.Unavailable)
 }
 
 func (s *server) status(w http.ResponseWriter, r *http.Request) error {

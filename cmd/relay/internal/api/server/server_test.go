@@ -208,7 +208,7 @@ func TestSinks(t *testing.T) {
 	eachWay(t, false, func(r *rig) {
 		all, err := r.client.Sinks(r.Context())
 		r.must(err)
-		if len(all) != 1 || all[0].Sink != "bot" || all[0].Type != "webhook" || all[0].State != api.SinkNew {
+		if len(all) != 1 || all[0].Sink != "bot" || all[0].Type != "webhook" || all[0].State != api.StateNew {
 			r.Errorf("%+v", all)
 		}
 		change, err := r.client.DisableSink(r.Context(), "bot", "moving")
@@ -216,7 +216,7 @@ func TestSinks(t *testing.T) {
 		if again, err := r.client.DisableSink(r.Context(), "bot", "again"); err != nil || !change.Changed || again.Changed || !again.DisabledSince.Equal(change.DisabledSince) {
 			r.Errorf("%+v, then %+v, %v", change, again, err)
 		}
-		if all, err = r.client.Sinks(r.Context()); err != nil || all[0].State != api.SinkDisabled || all[0].Reason != "moving" {
+		if all, err = r.client.Sinks(r.Context()); err != nil || all[0].State != api.StateDisabled || all[0].Reason != "moving" {
 			r.Errorf("%+v, %v", all, err)
 		}
 		if change, err = r.client.EnableSink(r.Context(), "bot"); err != nil || !change.Changed {

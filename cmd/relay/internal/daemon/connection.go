@@ -19,14 +19,14 @@ type connection struct {
 }
 
 // link notes how an account's connection is. It is for several goroutines.
-type link struct {
+type connTracker struct {
 	mu    sync.Mutex
 	conn  connection
 	count int // connections that were established
 }
 
 // now is how it is. Before the first attempt it is connecting.
-func (l *link) now() connection {
+func (l *connTracker) now() connection {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.conn
@@ -37,7 +37,7 @@ func (l *link) now() connection {
 	return c
 }
 
-func (l *link) observe(st socket.State) {
+func (l *connTracker) observe(st socket.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch st.Phase {
@@ -68,7 +68,7 @@ func (l *link) observe(st socket.State) {
 	}
 }
 
-func (l *link) needLogin(why error) {
+func (l *connTracker) needLogin(why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conn = connection{state: api.ConnLoginNeeded, since: time.Now(), reason: why.Error()}
