@@ -9,10 +9,14 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/tmaxmax/go-sse"
 
 	"github.com/treatrelay/relay/web/session"
 )
@@ -20,17 +24,17 @@ import (
 // deadline is how long a test waits for something that must happen.
 const deadline = time.Minute
 
-// ticker is an API whose every answer is a stream of Server-Sent Events, one every few milliseconds.
+// ticker is an API whose every answer is a stream of Server-Sent Events, sent as the local API does.
 func ticker(every time.Duration, ended chan<- error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		control := http.NewResponseController(w)
+		events, err := sse.Upgrade(w, r)
 		tick := time.NewTicker(every)
 		defer tick.Stop()
-		var err error
 		for n := 0; err == nil; n++ {
-			if _, err = fmt.Fprintf(w, "id: %d\ndata: {}\n\n", n); err == nil {
-				err = control.Flush()
+			m := &sse.Message{ID: sse.ID(strconv.Itoa(n))}
+			m.AppendData("{}")
+			if err = events.Send(m); err == nil {
+				err = events.Flush()
 			}
 			select {
 			case <-tick.C:
@@ -68,22 +72,38 @@ func (s *site) stream(senders ...who) (lines *bufio.Reader, cut func()) {
 
 // The timeouts of the server, which bound a request, do not end a stream; nothing of it is held back.
 func TestStreamOutlivesTheTimeouts(t *testing.T) {
-	cfg, ended := config(t), make(chan error, 1)
-	cfg.API = ticker(100*time.Millisecond, ended)
-	s := serve(t, cfg) // with timeouts of a second
-	lines, cut := s.stream(withKey(keyOfMain))
-	for n := range 25 {
-		want := fmt.Sprintf("id: %d\n", n)
-		for line := ""; line != want; {
-			var err error
-			if line, err = lines.ReadString('\n'); err != nil {
-				t.Fatalf("event %d: %v", n, err)
+	for protocol, encrypted := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			var c *Certificate
+			if encrypted {
+				certFile, keyFile := writePair(t, t.TempDir(), 1)
+				var err error
+				if c, err = LoadCertificate(certFile, keyFile, zerolog.Nop()); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-	}
-	cut()
-	if err := await(t, ended); !errors.Is(err, context.Canceled) {
-		t.Errorf("the stream ended with %v", err)
+			cfg, ended := config(t), make(chan error, 1)
+			cfg.API = ticker(100*time.Millisecond, ended)
+			s := serveTLS(t, cfg, c) // with timeouts of a second
+			if got := s.do(http.MethodGet, "/", ""); got.Proto != protocol {
+				t.Fatalf("the protocol is %s", got.Proto)
+			}
+			lines, cut := s.stream(withKey(keyOfMain))
+			for n := range 25 {
+				want := fmt.Sprintf("id: %d\n", n)
+				for line := ""; line != want; {
+					var err error
+					if line, err = lines.ReadString('\n'); err != nil {
+						t.Fatalf("event %d: %v", n, err)
+					}
+				}
+			}
+			cut()
+			if err := await(t, ended); !errors.Is(err, context.Canceled) {
+				t.Errorf("the stream ended with %v", err)
+			}
+		})
 	}
 }
 
@@ -107,6 +127,7 @@ func TestStreamEndsWithTheRightToIt(t *testing.T) {
 		"the key was changed": func(s *site, _ string) { s.keys.change(keyOfMain, Overlay{Name: "main", Account: "alice"}) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			cfg, ended := config(t), make(chan error, 1)
 			cfg.API = ticker(50*time.Millisecond, ended)
 			s := serve(t, cfg)

@@ -32,7 +32,6 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 
 // refuse answers with a problem: to a person with a page, to a program with JSON, and to an overlay, which may be on air, with nothing.
 func refuse(w http.ResponseWriter, r *http.Request, p *problem) {
-	w.Header().Del("Etag")
 	w.Header().Set("Cache-Control", "no-store")
 	path := r.URL.Path
 	program := path == "/session" || path == Root || strings.HasPrefix(path, Root+"/")

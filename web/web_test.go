@@ -199,6 +199,12 @@ func config(t testing.TB) Config {
 // serve starts a server until the test ends, with the short timeouts that a stream must survive.
 func serve(t testing.TB, cfg Config) *site {
 	t.Helper()
+	return serveTLS(t, cfg, nil)
+}
+
+// serveTLS starts a server with a certificate, or without TLS.
+func serveTLS(t testing.TB, cfg Config, c *Certificate) *site {
+	t.Helper()
 	log := &logBuffer{}
 	cfg.Log = zerolog.New(log).Level(zerolog.TraceLevel)
 	h, err := New(cfg)
@@ -211,8 +217,16 @@ func serve(t testing.TB, cfg Config) *site {
 	}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second}
 	var served sync.WaitGroup
-	served.Go(func() { _ = server.Serve(l) })
-	transport := &http.Transport{MaxIdleConnsPerHost: 10, DisableCompression: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+	scheme := "http://"
+	if c == nil {
+		served.Go(func() { _ = server.Serve(l) })
+	} else {
+		scheme, server.TLSConfig = "https://", c.Config()
+		served.Go(func() { _ = server.ServeTLS(l, "", "") })
+	}
+	transport := &http.Transport{
+		MaxIdleConnsPerHost: 10, DisableCompression: true, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		_ = server.Close()
@@ -220,7 +234,7 @@ func serve(t testing.TB, cfg Config) *site {
 	})
 	known, _ := cfg.Keys.(*keys)
 	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &site{t, "http://" + l.Addr().String(), cfg.Sessions, known, log, &http.Client{Transport: transport, CheckRedirect: refuse}}
+	return &site{t, scheme + l.Addr().String(), cfg.Sessions, known, log, &http.Client{Transport: transport, CheckRedirect: refuse}}
 }
 
 // who sends a request.

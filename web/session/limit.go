@@ -8,8 +8,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// The limits of attempts. A password may be guessed, so the limit for all clients together bounds an attack from many addresses. It also keeps the
-// owner out during one; a link, which nobody can guess, has no such limit and still works.
+// The limits of attempts. A password may be guessed, so the limit for all clients together bounds an attack from many addresses. It also refuses the
+// right password during one, but never a link.
 const (
 	clientEvery   = 12 * time.Second
 	clientBurst   = 5
@@ -56,7 +56,7 @@ func (l *limits) password(client netip.Addr) error {
 	return take(l.passwords.of(client), l.overall)
 }
 
-// link counts an attempt with a link.
+// link counts an attempt with a wrong link.
 func (l *limits) link(client netip.Addr) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

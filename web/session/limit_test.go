@@ -89,12 +89,15 @@ func TestAddressesOfOneClient(t *testing.T) {
 	}
 }
 
-func TestLinksOfOneClientAreLimited(t *testing.T) {
+func TestWrongLinksOfOneClientAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Config{})
 		n, limit := attempts(1000, func() error { _, _, err := s.UseLink(here(), "wrong"); return err })
 		if n != linkBurst || limit.Seconds() != 1 {
 			t.Errorf("%d links went through, want %d; RetryAfter %d s", n, linkBurst, limit.Seconds())
+		}
+		if _, _, err := s.UseLink(here(), s.NewLink(Owner).Reveal()); err != nil {
+			t.Errorf("the right link within the limit: %v", err)
 		}
 	})
 }

@@ -92,20 +92,21 @@ func (s *Sessions) NewLink(role Role) secret.String {
 }
 
 // UseLink opens a session with the token of a link, which it uses up. client is the address of the browser. The error is [ErrRefused] if the token
-// is wrong, old or used, or a [*LimitError].
+// is wrong, old or used, or a [*LimitError] if the client sent too many of those. The right token works at any time: nobody can guess one, and whoever
+// shares an address with an attacker, as behind a proxy, still gets in.
 func (s *Sessions) UseLink(client netip.Addr, token string) (secret.String, Role, error) {
-	if err := s.limits.link(client); err != nil {
-		return secret.String{}, None, err
-	}
 	h := hashOf(token)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l, ok := s.links[h]
 	delete(s.links, h)
-	if !ok || over(l.made, LinkLife) {
-		return secret.String{}, None, ErrRefused
+	if ok && !over(l.made, LinkLife) {
+		return s.start(l.role, fingerprint{}), l.role, nil
 	}
-	return s.start(l.role, fingerprint{}), l.role, nil
+	if err := s.limits.link(client); err != nil {
+		return secret.String{}, None, err
+	}
+	return secret.String{}, None, ErrRefused
 }
 
 // LogIn opens a session with a password, of the role whose password it is. It reads the password files again, so that a new password counts at
