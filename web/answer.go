@@ -21,14 +21,16 @@ var errEnded = errors.New("the session has ended, or the key is revoked")
 // Like every response writer it serves one goroutine at a time.
 type answer struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	still   func() bool
-	end     context.CancelCauseFunc
-	checked time.Time
+	control  *http.ResponseController
+	still    func() bool
+	end      context.CancelCauseFunc
+	patience time.Duration
+	checked  time.Time
 }
 
-func newAnswer(w http.ResponseWriter, still func() bool, end context.CancelCauseFunc) *answer {
-	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), still: still, end: end}
+// newAnswer wraps the response writer of a request. end ends the context of the request.
+func newAnswer(w http.ResponseWriter, patience time.Duration, still func() bool, end context.CancelCauseFunc) *answer {
+	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), patience: patience, still: still, end: end}
 	a.extend(time.Now())
 	return a
 }
@@ -70,5 +72,5 @@ func (a *answer) before() error {
 
 func (a *answer) extend(now time.Time) {
 	a.checked = now
-	_ = a.control.SetWriteDeadline(now.Add(patience)) // a transport without deadlines has a reader in this process
+	_ = a.control.SetWriteDeadline(now.Add(a.patience)) // a transport without deadlines has a reader in this process
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -160,6 +162,33 @@ func (k *keys) change(key string, o Overlay) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.all[key] = o
+}
+
+// A reader that takes nothing is dropped, and holds no more than what its connection buffers.
+func TestReaderThatTakesNothing(t *testing.T) {
+	ended := make(chan error, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, end := context.WithCancelCause(r.Context())
+		defer end(nil)
+		a, piece := newAnswer(w, 100*time.Millisecond, func() bool { return true }, end), make([]byte, 64<<10)
+		var err error
+		for err == nil {
+			_, err = a.Write(piece)
+		}
+		ended <- err
+	}))
+	defer server.Close()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := await(t, ended); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the answer ended with %v", err)
+	}
 }
 
 // What a thousand readers of events cost in memory and goroutines, with their connections and the server's end of them.

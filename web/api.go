@@ -55,7 +55,7 @@ func (h *handler) api(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, p)
 		return
 	}
-	h.API.ServeHTTP(newAnswer(w, c.still, end), through)
+	h.API.ServeHTTP(newAnswer(w, patience, c.still, end), through)
 }
 
 // identify finds out who sent a request: by its key, or else by its cookie.

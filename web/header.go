@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// pagePolicy is the Content-Security-Policy of pages, without who may frame them. Scripts and styles come from relay's own files only, and
+	// pagePolicy is the Content-Security-Policy of pages, without its part about frames. Scripts and styles come from relay's own files only, and
 	// nothing is sent elsewhere.
 	pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; " +
-		"font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+		"font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
 	// dataPolicy is that of everything else: a browser that is made to show it as a page runs nothing.
 	dataPolicy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
@@ -25,12 +25,12 @@ func secure(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// allowPage sets the policy of a page. framed pages may be in a frame of the dashboard.
-func allowPage(h http.Header, framed bool) {
-	if framed {
-		h.Set("Content-Security-Policy", pagePolicy+"'self'")
+// allowPage sets the policy of a page: the overlay's page may be in a frame of the dashboard, as a preview.
+func allowPage(h http.Header, overlay bool) {
+	if overlay {
+		h.Set("Content-Security-Policy", pagePolicy+"; frame-ancestors 'self'")
 	} else {
-		h.Set("Content-Security-Policy", pagePolicy+"'none'")
+		h.Set("Content-Security-Policy", pagePolicy+"; frame-src 'self'; frame-ancestors 'none'")
 	}
 }
 

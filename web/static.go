@@ -78,13 +78,13 @@ func newFile(kind string, body []byte) (*file, error) {
 // serve serves the pages and their files. Every overlay has the same page: its script finds the name in the address, and the key in the fragment,
 // which browsers do not send.
 func (s *static) serve(w http.ResponseWriter, r *http.Request) {
-	name, framed := "", false
+	name, overlay := "", false
 	if r.URL.Path == "/" {
 		name = "dashboard/index.html"
 	} else if rest, ok := strings.CutPrefix(r.URL.Path, "/assets/"); ok {
 		name = rest
 	} else if rest, ok := strings.CutPrefix(r.URL.Path, "/overlay/"); ok && rest != "" && !strings.Contains(rest, "/") {
-		name, framed = "overlay/index.html", true
+		name, overlay = "overlay/index.html", true
 	}
 	f := s.files[name]
 	switch {
@@ -96,7 +96,7 @@ func (s *static) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience)) // a transport without deadlines is in this process
-	allowPage(w.Header(), framed)
+	allowPage(w.Header(), overlay)
 	f.serve(w, r)
 }
 

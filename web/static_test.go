@@ -135,6 +135,9 @@ func TestSecurityHeaders(t *testing.T) {
 			if scripts, ok := directives["script-src"]; ok && scripts != "'self'" {
 				t.Errorf("GET %s: scripts from %q", path, scripts)
 			}
+			if preview := directives["frame-src"] == "'self'"; path == "/" && !preview || path == "/overlay/main" && preview {
+				t.Errorf("GET %s: frames from %q", path, directives["frame-src"])
+			}
 			for name, value := range map[string]string{
 				"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
 			} {

@@ -30,8 +30,8 @@ type passwords struct {
 
 	mu      sync.Mutex
 	checked time.Time
-	stats   [2]os.FileInfo // of the files as they were read
-	valid   [2]fingerprint // of the files' passwords, in their order
+	stats   [2]os.FileInfo // of the files as they were read, in their order
+	valid   fingerprints
 }
 
 // passwordFile has the password of a role.
@@ -42,6 +42,9 @@ type passwordFile struct {
 
 // fingerprint identifies a password. It has always the same length, so that comparing two says nothing of the length of the password.
 type fingerprint [sha256.Size]byte
+
+// fingerprints are those of the passwords, by role. That of a role without a password is zero.
+type fingerprints [Owner + 1]fingerprint
 
 func newPasswords(cfg Config) (*passwords, error) {
 	p := &passwords{}
@@ -69,8 +72,8 @@ func (p *passwords) check(password string) (Role, fingerprint, error) {
 	if len(password) <= MaxPassword {
 		given = p.fingerprint(password)
 	}
-	for i, f := range p.files { // all of them, so that the time does not tell which one it is
-		if hmac.Equal(given[:], p.valid[i][:]) {
+	for _, f := range p.files { // all of them, so that the time does not tell which one it is
+		if hmac.Equal(given[:], p.valid[f.role][:]) {
 			role = f.role
 		}
 	}
@@ -82,7 +85,7 @@ func (p *passwords) check(password string) (Role, fingerprint, error) {
 
 // current returns the fingerprints of the passwords. It reads the files again if they changed. If one cannot be used now, its last password
 // remains, so that replacing a file logs nobody out.
-func (p *passwords) current() [2]fingerprint {
+func (p *passwords) current() fingerprints {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.any() && over(p.checked, fileCheck) {
@@ -111,7 +114,7 @@ func sameFile(a, b os.FileInfo) bool {
 
 // read reads the files. If one cannot be used, everything remains as it was. The caller holds mu, if anybody else knows p.
 func (p *passwords) read() error {
-	var valid [2]fingerprint
+	var valid fingerprints
 	var stats [2]os.FileInfo
 	for i, f := range p.files {
 		stats[i], _ = os.Stat(f.path) // before it is read: a change meanwhile is seen at the next check
@@ -119,9 +122,9 @@ func (p *passwords) read() error {
 		if err != nil {
 			return err
 		}
-		valid[i] = p.fingerprint(password.Reveal())
+		valid[f.role] = p.fingerprint(password.Reveal())
 	}
-	if len(p.files) == len(valid) && valid[0] == valid[1] {
+	if len(p.files) == 2 && valid[Owner] == valid[Moderator] {
 		return fmt.Errorf("read %s %s: it has the same password as %s; give moderators another one", p.files[1].key, p.files[1].path, p.files[0].key)
 	}
 	p.valid, p.stats, p.checked = valid, stats, time.Now()

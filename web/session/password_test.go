@@ -126,3 +126,24 @@ func TestChangedPasswordEndsItsSessions(t *testing.T) {
 		}
 	})
 }
+
+// A password that is given to the other role takes its old sessions' role away.
+func TestPasswordChangesItsRole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := files(t, ownerPassword, moderatorPassword)
+		s := open(t, cfg)
+		token, _, err := s.LogIn(here(), ownerPassword)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replace(t, cfg.PasswordFile, "another good password")
+		replace(t, cfg.ModeratorPasswordFile, ownerPassword)
+		time.Sleep(fileCheck + time.Second)
+		if role := s.Role(token.Reveal()); role != None {
+			t.Errorf("the session has the role %s, want none", role)
+		}
+		if _, role, err := s.LogIn(here(), ownerPassword); role != Moderator {
+			t.Errorf("role %s, error %v, want moderator", role, err)
+		}
+	})
+}

@@ -10,7 +10,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -160,7 +159,7 @@ func (s *Sessions) Role(token string) Role {
 	if !ok {
 		return None
 	}
-	if one.expired() || one.password != (fingerprint{}) && !slices.Contains(valid[:], one.password) {
+	if one.expired() || one.password != (fingerprint{}) && one.password != valid[one.role] {
 		delete(s.open, h)
 		return None
 	}
