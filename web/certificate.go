@@ -10,7 +10,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// certificateCheck is how often new connections make relay look whether the files changed.
+// certificateCheck is how often, at most, a new connection checks whether the files changed.
 const certificateCheck = time.Second
 
 // Certificate is the certificate of a server, in files that may be replaced while it runs. Its methods may be called by several goroutines.

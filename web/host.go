@@ -96,7 +96,7 @@ func (h *hosts) publicTLS(header string) bool {
 	return ok && h.public != "" && host == h.public
 }
 
-// hostOf returns the host in a Host header without the port: a name in lower case without a point at its end, or an address in its usual form. It
+// hostOf returns the host in a Host header without the port: a name in lower case without a dot at its end, or an address in its usual form. It
 // reports false if the header is malformed.
 func hostOf(header string) (string, bool) {
 	host := header
@@ -130,7 +130,7 @@ func wrongHost(host string) *problem {
 		"open it by http://127.0.0.1 or the host of http.listen, or set http.public_url to the address that browsers use")
 }
 
-// plain reports whether a path means the same before and after decoding, for all that read it: it has no segments that are empty or dots, and no
+// plain reports whether a path means the same to every reader, decoded or not: it has no segments that are empty or dots, and no
 // encoded slashes, backslashes or control characters.
 func plain(u *url.URL) bool {
 	if !strings.HasPrefix(u.Path, "/") || u.Opaque != "" {

@@ -25,7 +25,7 @@ const Root = "/api/v1"
 
 // Config says what to serve. Its functions and interfaces are called by several goroutines.
 type Config struct {
-	// API serves everything below [Root]. It gets only requests that may be answered, without the secrets of the one who sent them. Their bodies are
+	// API serves everything below [Root]. It gets only requests whose sender is authorized, without the sender's key or cookie, and with their bodies
 	// in memory. Streams need no deadline of their own: a reader that takes nothing for 30 s is dropped.
 	API http.Handler
 	// Access returns the least role that a request needs. The path begins with [Root] and is decoded; no segment of it is empty, has a slash in it,

@@ -25,7 +25,7 @@ const (
 
 // passwords are the passwords of the roles, in files.
 type passwords struct {
-	salt  [sha256.Size]byte // of this process, so that a fingerprint tells nothing to who reads one
+	salt  [sha256.Size]byte // of this process: outside it, a fingerprint is useless
 	files []passwordFile
 
 	mu      sync.Mutex
@@ -40,7 +40,7 @@ type passwordFile struct {
 	key, path string
 }
 
-// fingerprint identifies a password. It has always the same length, so that comparing two says nothing of the length of the password.
+// fingerprint identifies a password. All have the same length, so that a comparison does not reveal that of a password.
 type fingerprint [sha256.Size]byte
 
 // fingerprints are those of the passwords, by role. That of a role without a password is zero.
@@ -72,7 +72,7 @@ func (p *passwords) check(password string) (Role, fingerprint, error) {
 	if len(password) <= MaxPassword {
 		given = p.fingerprint(password)
 	}
-	for _, f := range p.files { // all of them, so that the time does not tell which one it is
+	for _, f := range p.files { // all of them, so that the time does not reveal which one matches
 		if hmac.Equal(given[:], p.valid[f.role][:]) {
 			role = f.role
 		}

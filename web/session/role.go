@@ -5,7 +5,7 @@ import "fmt"
 // Role says what a client may do. A greater role may do all that a lesser one may.
 type Role uint8
 
-// The roles. None and Key have no sessions: None is who has proved nothing, Key is the program that reads for an overlay.
+// The roles. None and Key have no sessions: None is an unknown client, Key is a program with the key of an overlay.
 const (
 	None Role = iota
 	Key
