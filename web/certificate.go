@@ -1,0 +1,85 @@
+package web
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// certificateCheck is how often, at most, a new connection checks whether the files changed.
+const certificateCheck = time.Second
+
+// Certificate is the certificate of a server, in files that may be replaced while it runs. Its methods may be called by several goroutines.
+type Certificate struct {
+	certFile, keyFile string
+	log               zerolog.Logger
+
+	mu      sync.Mutex
+	checked time.Time
+	stats   [2]os.FileInfo // of the files as they were read, or tried
+	pair    *tls.Certificate
+}
+
+// LoadCertificate reads a certificate with its chain, and its private key, both in PEM. The error says which file is wrong.
+func LoadCertificate(certFile, keyFile string, log zerolog.Logger) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log}
+	c.stats, c.checked = c.stat(), time.Now()
+	return c, c.load()
+}
+
+// Config returns the configuration of a server with this certificate: TLS 1.2 or newer, HTTP/2 and HTTP/1.1.
+func (c *Certificate) Config() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current(), nil },
+	}
+}
+
+// current returns the certificate in the files, or the last one that could be used.
+func (c *Certificate) current() *tls.Certificate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.checked) < certificateCheck {
+		return c.pair
+	}
+	c.checked = time.Now()
+	now := c.stat()
+	if sameFile(now[0], c.stats[0]) && sameFile(now[1], c.stats[1]) {
+		return c.pair
+	}
+	c.stats = now // before they are read: a change meanwhile is noticed the next time
+	if err := c.load(); err != nil {
+		c.log.Error().Err(err).Msg("the new TLS certificate cannot be used, the old one remains; replace both files of http.tls")
+	} else {
+		c.log.Info().Str("file", c.certFile).Msg("the TLS certificate was read again")
+	}
+	return c.pair
+}
+
+func (c *Certificate) stat() (stats [2]os.FileInfo) {
+	for i, name := range []string{c.certFile, c.keyFile} {
+		stats[i], _ = os.Stat(name) // reading it reports the error
+	}
+	return stats
+}
+
+// load reads the files. If they cannot be used, the certificate remains as it was. The caller holds mu, if anybody else knows c.
+func (c *Certificate) load() error {
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("read the certificate %s and its key %s: %w", c.certFile, c.keyFile, err)
+	}
+	c.pair = &pair
+	return nil
+}
+
+func sameFile(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
