@@ -118,7 +118,7 @@ func (o *triggerOptions) send(ctx context.Context, event []byte) (note string, e
 			}
 			disabled = !sink.DisabledSince.IsZero()
 		}
-		return c.PutTest(ctx, &api.TestOrder{Sink: o.sink, Event: event})
+		return c.PutTest(ctx, &api.TestRequest{Sink: o.sink, Event: event})
 	})
 	return deliveryNote(o.State, o.sink, runs, disabled), err
 }
