@@ -168,7 +168,7 @@ func (a *accountChecks) socketToken(ctx context.Context) Finding {
 		return a.refused(err)
 	}
 	a.token = token
-	return fine("the provider issues one")
+	return fine("the provider gives one")
 }
 
 var errConnected = errors.New("the realtime server has answered")
