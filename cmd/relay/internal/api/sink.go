@@ -50,14 +50,14 @@ type LaneStatus struct {
 	Since        time.Time `json:"since,omitzero"`
 	Reason       string    `json:"reason,omitempty"`
 	NextProbe    time.Time `json:"next_probe,omitzero"`
-	Pending      *uint64   `json:"pending,omitempty" jsonschema_description:"in the journal, and not taken from it yet"`
-	InFlight     int       `json:"in_flight" jsonschema_description:"taken, and not done"`
-	Retries      int       `json:"retries" jsonschema_description:"refused several times, and waiting while others pass"`
-	Lag          float64   `json:"lag_seconds" jsonschema_description:"how long the oldest of the pending and those in flight has been in the journal"`
+	Pending      *uint64   `json:"pending,omitempty" jsonschema_description:"in the journal, not read by the lane yet"`
+	InFlight     int       `json:"in_flight" jsonschema_description:"read by the lane, not settled yet"`
+	Retries      int       `json:"retries" jsonschema_description:"refused several times, and waiting while later events pass"`
+	Lag          float64   `json:"lag_seconds" jsonschema_description:"how long the oldest event that is pending or in flight has been in the journal"`
 	Delivered    uint64    `json:"delivered"`
 	Failures     uint64    `json:"failed_attempts"`
 	LastDelivery time.Time `json:"last_delivery,omitzero"`
-	P50          *float64  `json:"latency_p50_seconds,omitempty" jsonschema_description:"of the latest 1,024, from on disk to accepted"`
+	P50          *float64  `json:"latency_p50_seconds,omitempty" jsonschema_description:"of the latest 1,024 deliveries, from on disk to accepted"`
 	P99          *float64  `json:"latency_p99_seconds,omitempty"`
 	DeadLetters  *uint64   `json:"dead_letters,omitempty"`
 }

@@ -20,16 +20,16 @@ const (
 	StateAway     = "away"    // the journal's server does not answer
 )
 
-// How an account's connection is.
+// The states of an account's connection.
 const (
-	ConnNone         = "none"       // it receives no treats
+	ConnNone         = "none"       // the account receives no treats
 	ConnConnecting   = "connecting" // for the first time
 	ConnConnected    = "connected"
-	ConnReconnecting = "reconnecting" // after it was connected
-	ConnLoginNeeded  = "login_needed" // it waits for somebody to log in
+	ConnReconnecting = "reconnecting" // after a lost connection
+	ConnLoginNeeded  = "login_needed" // until somebody logs in
 )
 
-// Status is how a running relay is at one moment: what relay status --json prints. It holds no secret.
+// Status is the status of a running relay at one moment, as relay status --json prints it. It holds no secret.
 type Status struct {
 	Readiness
 	Time     time.Time       `json:"time"`
@@ -40,7 +40,7 @@ type Status struct {
 	Sinks    []LaneStatus    `json:"sinks"`
 }
 
-// Readiness is what follows from a snapshot: what /readyz answers.
+// Readiness is the answer of /readyz: whether relay works, and what is wrong.
 type Readiness struct {
 	State    string    `json:"state" jsonschema:"enum=ready,enum=degraded,enum=not_ready"`
 	NotReady []Trouble `json:"not_ready"`
@@ -65,23 +65,23 @@ func (t Trouble) Text(flags string) string {
 	return line
 }
 
-// AccountStatus is how an account is. An account that receives no treats has no connection, and only a token.
+// AccountStatus is the status of an account. An account that receives no treats has a token, but no connection.
 type AccountStatus struct {
 	Account    string        `json:"account"`
 	Provider   string        `json:"provider"`
 	Connection string        `json:"connection" jsonschema:"enum=connected,enum=connecting,enum=reconnecting,enum=login_needed,enum=none"`
 	Since      time.Time     `json:"since,omitzero"`
-	Transport  string        `json:"transport,omitempty" jsonschema_description:"websocket or polling, of one that is connected"`
-	Reason     string        `json:"reason,omitempty" jsonschema_description:"why it is not connected, or not by websocket"`
-	Reconnects int           `json:"reconnects" jsonschema_description:"since relay runs"`
+	Transport  string        `json:"transport,omitempty" jsonschema_description:"websocket or polling, while connected"`
+	Reason     string        `json:"reason,omitempty" jsonschema_description:"why it is not connected, or not by WebSocket"`
+	Reconnects int           `json:"reconnects" jsonschema_description:"since relay started"`
 	LastTreat  *query.Newest `json:"last_treat,omitempty"`
 	Token      grant.State   `json:"token"`
 	TokenEnds  time.Time     `json:"token_expiry,omitzero"`
 	Withheld   int           `json:"history_withheld,omitempty"`
-	Hint                     // what somebody has to do about the token
+	Hint                     // what to do about the token
 }
 
-// JournalStatus is how the journal is. What its server says is nil while that does not answer.
+// JournalStatus is the status of the journal. Fields that only its server knows are nil while that does not answer.
 type JournalStatus struct {
 	State      string    `json:"state" jsonschema:"enum=ok,enum=failing,enum=away"`
 	Since      time.Time `json:"since,omitzero"`
@@ -91,11 +91,11 @@ type JournalStatus struct {
 	Bytes      *uint64   `json:"bytes,omitempty"`
 	Oldest     time.Time `json:"oldest,omitzero"`
 	LastMinute uint64    `json:"events_last_minute"`
-	LastWrite  time.Time `json:"last_write,omitzero" jsonschema_description:"since relay runs"`
-	Waiting    int       `json:"waiting" jsonschema_description:"treats in memory that are not written yet"`
+	LastWrite  time.Time `json:"last_write,omitzero" jsonschema_description:"since relay started"`
+	Waiting    int       `json:"waiting" jsonschema_description:"treats in memory, not written yet"`
 }
 
-// NotRunning is what commands say that want a running relay.
+// NotRunning is the error of a command that needs a running relay.
 func NotRunning(dir string) error {
 	return exit.With(exit.Unavailable, &advice.Error{Err: fmt.Errorf("no relay runs on %s", dir), Fix: advice.Do("start it with relay")})
 }

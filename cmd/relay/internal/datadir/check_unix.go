@@ -12,10 +12,10 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-// noFollow has a file opened only if it is no link, and without waiting if it is a pipe.
+// noFollow makes opening a link fail, and opening a pipe not block.
 const noFollow = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
-// checkOwner refuses a folder of somebody else, or that others may write to. What is root's is as safe as the machine.
+// checkOwner returns an error for a folder that belongs to another user than root, or that others may write to.
 func checkOwner(dir string, info fs.FileInfo) error {
 	if info.Mode().Perm()&0o022 != 0 {
 		return &advice.Error{

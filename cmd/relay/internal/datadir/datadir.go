@@ -1,4 +1,4 @@
-// Package datadir is about the folder in which relay keeps its data: its lock, who may write to it, and what lies there.
+// Package datadir manages the data folder: its lock, its permissions, and the journal in it or on its server.
 package datadir
 
 import (
@@ -7,14 +7,14 @@ import (
 	"github.com/treatrelay/relay/internal/atomicfile"
 )
 
-// What lies in the data folder.
+// Names in the data folder.
 const (
 	LockFile    = "relay.lock"
-	JournalDir  = "journal"  // of engine file: the log and its state
+	JournalDir  = "journal"  // log and state of engine file
 	IndexDir    = "index"    // derived from the journal
-	CursorsFile = "cursors"  // the second copy of the lanes' places
-	AttemptsDir = "attempts" // the log of what the sinks do
-	OverlayDir  = "nats"     // what the embedded NATS server keeps for overlays
+	CursorsFile = "cursors"  // the second copy of the lanes' cursors
+	AttemptsDir = "attempts" // the log of delivery attempts
+	OverlayDir  = "nats"     // streams of the embedded NATS server, for overlays
 	AccountsDir = "accounts"
 	OverlayFile = "nats-overlay.json"
 )

@@ -15,8 +15,8 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// Lock makes the folder and takes it for this process, until the lock is released or the process ends in
-// whatever way. It waits a moment for a command that works in the folder, and not for a relay that runs there.
+// Lock creates the data folder if needed, and locks it until the lock is closed or the process ends. It waits a few seconds for a command that holds
+// the lock, but not for a running relay.
 func Lock(ctx context.Context, dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, exit.With(exit.Unavailable, &advice.Error{
@@ -43,7 +43,7 @@ func Lock(ctx context.Context, dir string) (*flock.Flock, error) {
 }
 
 const (
-	// lockPatience is how long a relay or a command waits for a relay that is starting or stopping, or for another command.
+	// lockPatience is how long Lock and commands wait for a relay that is starting or stopping, or for another command.
 	lockPatience = 5 * time.Second
 	lockPoll     = 50 * time.Millisecond
 )
@@ -72,7 +72,7 @@ func awaitLock(ctx context.Context, dir string, fix advice.Fix, ask func() error
 	}
 }
 
-// NewLock is the lock of a data folder.
+// NewLock returns the lock of a data folder, not locked yet.
 func NewLock(dir string) *flock.Flock {
 	return flock.New(filepath.Join(dir, LockFile), flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR|noFollow))
 }

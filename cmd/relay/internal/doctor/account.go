@@ -21,30 +21,30 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
-// dials are how many of them a connection to a realtime server may take: two to find the revision, by WebSocket and by polling.
+// dials is how many dials a connection to a realtime server may need: two revisions, each by WebSocket and by polling.
 const dials = 4
 
-// endSoon is how long before the end of a login that only a person prolongs there is a warning.
+// endSoon is how long before its end a login that only a person can renew causes a warning.
 const endSoon = 14 * 24 * time.Hour
 
-// patient is an account under examination. Its checks are made one after the other.
-type patient struct {
+// accountChecks are the checks of one account, which run in sequence.
+type accountChecks struct {
 	*doctor
 	config  config.Account
 	account *auth.Account       // nil without a store
-	err     error               // why there is no account though there is a store
+	err     error               // why account is nil although there is a store
 	holds   *socket.RetryDelays // of all accounts
 
 	alive bool          // there is an access token that has not expired
-	token secret.String // of the realtime server, not used yet
+	token secret.String // for the realtime server, not used yet
 }
 
 func (d *doctor) accountTracks() []track {
 	var all []track
-	through := wire.NewTransport() // which also spreads the requests of many accounts
+	through := wire.NewTransport() // which also spaces the requests of many accounts
 	holds := new(socket.RetryDelays)
 	for _, c := range d.cfg.Accounts {
-		a := &patient{doctor: d, config: c, holds: holds}
+		a := &accountChecks{doctor: d, config: c, holds: holds}
 		if d.store != nil {
 			a.account, a.err = grants.NewAccount(c, d.store, through, nil, zerolog.Nop())
 		}
@@ -60,8 +60,8 @@ func (d *doctor) accountTracks() []track {
 	return all
 }
 
-// login looks at the stored grant. One that has expired is renewed if no relay runs, which would do so itself.
-func (a *patient) login(ctx context.Context) Finding {
+// login checks the stored grant. If its token has expired and no relay runs, which would renew it, login does.
+func (a *accountChecks) login(ctx context.Context) Finding {
 	if a.err == nil && a.account == nil {
 		if a.storeErr != nil || a.dirErr != nil {
 			return skipped("the stored logins cannot be read")
@@ -69,7 +69,7 @@ func (a *patient) login(ctx context.Context) Finding {
 		if a.config.Provider.Grant == provider.ClientCredentials {
 			return fine("none yet; relay asks for it when it first runs")
 		}
-		return faulty(a.howToLogIn(), "not logged in").coded(exit.Unauthorized)
+		return faulty(a.loginFix(), "not logged in").coded(exit.Unauthorized)
 	}
 	if a.err != nil {
 		return faulty(advice.Do("correct the account in the configuration"), "%v", a.err).coded(exit.Config)
@@ -94,40 +94,40 @@ func (a *patient) login(ctx context.Context) Finding {
 		}
 	}
 	a.alive = now.Before(s.Expiry)
-	return a.judge(s, now)
+	return a.loginFinding(s, now)
 }
 
-// judge says how a grant is that is not dead.
-func (a *patient) judge(s auth.Status, now time.Time) Finding {
+// loginFinding returns the finding of a usable grant.
+func (a *accountChecks) loginFinding(s auth.Status, now time.Time) Finding {
 	until, ends := s.Expiry.Local().Format(time.DateTime), s.RefreshExpiry
 	switch {
 	case !a.alive:
-		return faulty(a.howToLogIn(), "expired %s and cannot be renewed", text.Ago(now, s.Expiry)).coded(exit.Unauthorized)
+		return faulty(a.loginFix(), "expired %s and cannot be renewed", text.Ago(now, s.Expiry)).coded(exit.Unauthorized)
 	case s.State == grant.RefreshOutcomeUnknown && !s.Fix.Empty():
 		return warned(s.Fix, "%s", s.Reason)
 	case s.State == grant.RefreshOutcomeUnknown:
 		return warned(advice.Do(grants.FindsOut), "%s", s.Reason)
 	case !s.Refreshable && a.config.Provider.Grant != provider.ClientCredentials:
-		fix := a.howToLogIn()
+		fix := a.loginFix()
 		fix.After += " before that"
 		return warned(fix, "valid until %s, and cannot be renewed", until)
 	case !ends.IsZero() && ends.Sub(now) < endSoon:
-		return warned(a.howToLogIn(), "valid until %s; the login ends on %s unless a renewal prolongs it", until, text.Day(ends))
+		return warned(a.loginFix(), "valid until %s; the login ends on %s unless a renewal prolongs it", until, text.Day(ends))
 	case !ends.IsZero():
 		return fine("valid until %s; the login lasts until %s", until, text.Day(ends))
 	}
 	return fine("valid until %s", until)
 }
 
-func (a *patient) howToLogIn() advice.Fix {
+func (a *accountChecks) loginFix() advice.Fix {
 	if a.config.Provider.Grant == provider.PersonalToken {
 		return advice.Fix{Before: "make a token at " + a.config.Provider.TokenPage + " and run: ", Command: "relay auth import " + a.config.Account}
 	}
 	return advice.Run(advice.Login(a.config.Account))
 }
 
-// refused makes a finding of an error of auth.
-func (a *patient) refused(err error) Finding {
+// refused returns the finding of an error of an account.
+func (a *accountChecks) refused(err error) Finding {
 	trouble, ok := errors.AsType[*auth.Error](err)
 	if !ok {
 		return faulty(advice.Do("check the network and endpoints of the account"), "%v", err)
@@ -141,7 +141,7 @@ func (a *patient) refused(err error) Finding {
 		return faulty(fix, "%s", text).coded(exit.Unauthorized)
 	case errors.Is(err, grant.ErrUnusable) && fix.Empty():
 		if text, fix = advice.Cut(trouble.Err); fix.Empty() {
-			fix = a.howToLogIn()
+			fix = a.loginFix()
 		}
 	}
 	if trouble.Permanent() {
@@ -150,8 +150,8 @@ func (a *patient) refused(err error) Finding {
 	return faulty(advice.Do("check the network and endpoints of the account; relay itself tries again"), "%s", text)
 }
 
-// probe tries the access token where there is a request for that.
-func (a *patient) probe(ctx context.Context) Finding {
+// probe tries the access token, at a provider that has a harmless request for that.
+func (a *accountChecks) probe(ctx context.Context) Finding {
 	if !a.alive {
 		return skipped("there is no valid token")
 	}
@@ -161,8 +161,8 @@ func (a *patient) probe(ctx context.Context) Finding {
 	return fine("the provider takes the token")
 }
 
-// socketToken asks for a token of the realtime server, with the stored access token and without consequences.
-func (a *patient) socketToken(ctx context.Context) Finding {
+// socketToken requests a token for the realtime server, with the stored access token. It changes nothing.
+func (a *accountChecks) socketToken(ctx context.Context) Finding {
 	if !a.alive {
 		return skipped("there is no valid token")
 	}
@@ -174,11 +174,11 @@ func (a *patient) socketToken(ctx context.Context) Finding {
 	return fine("the provider gives one")
 }
 
-var errSeen = errors.New("enough was seen of the realtime server")
+var errConnected = errors.New("the realtime server has answered")
 
-// socket connects to the realtime server and leaves as soon as it has let relay in. What it sends meanwhile is dropped: a relay
-// that runs receives it on its own connection, and one that does not finds it in the history.
-func (a *patient) socket(ctx context.Context) Finding {
+// socket connects to the realtime server, and disconnects at once. Treats that arrive meanwhile are dropped: a running relay receives them on its
+// own connection, and a later one finds them in the history.
+func (a *accountChecks) socket(ctx context.Context) Finding {
 	if a.token.Empty() {
 		return skipped("there is no socket token")
 	}
@@ -190,10 +190,10 @@ func (a *patient) socket(ctx context.Context) Finding {
 	config.Dial.PollAtOnce = true // there is one attempt
 	config.OnState = func(s socket.State) {
 		switch {
-		case running.Err() != nil: // seen already
+		case running.Err() != nil: // disconnecting
 		case s.Phase == socket.Connected || s.Phase == socket.Waiting:
 			found = s
-			leave(errSeen)
+			leave(errConnected)
 		}
 	}
 	client, err := socket.New(config)
@@ -215,8 +215,8 @@ func (a *patient) socket(ctx context.Context) Finding {
 	return faulty(advice.Do("check the network; relay itself tries again"), "%v", context.Cause(ctx))
 }
 
-// query gives a socket token, which serves once: the first is at hand.
-func (a *patient) query(ctx context.Context) (url.Values, error) {
+// query returns a socket token, which works once. The first is the one of the check socket-token.
+func (a *accountChecks) query(ctx context.Context) (url.Values, error) {
 	token := a.token
 	a.token = secret.String{}
 	if token.Empty() {

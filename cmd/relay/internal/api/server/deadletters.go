@@ -62,14 +62,14 @@ func (s *server) purge(w http.ResponseWriter, r *http.Request) error {
 	return s.eachLetter(w, r, (*journal.Journal).DeleteDeadLetter)
 }
 
-// eachLetter does something with each dead letter that a query chooses, and answers with a line for each.
+// eachLetter calls do for each dead letter that a query selects, and answers with a line for each.
 func (s *server) eachLetter(w http.ResponseWriter, r *http.Request, do func(*journal.Journal, context.Context, journal.DeadLetter) error) error {
 	q, j, err := s.letterQuery(r)
 	if err != nil {
 		return err
 	}
-	if q.Chooses() == q.All {
-		return usage(errors.New("want either all=true or parameters that choose, such as sink or id"))
+	if q.HasFilter() == q.All {
+		return usage(errors.New("want either all=true or a filter such as sink or id"))
 	}
 	ctx := r.Context()
 	return putAll(s.lines(w), j.DeadLetters(ctx, q.DeadLetterFilter), q.Limit, func(d journal.DeadLetter) (any, error) {

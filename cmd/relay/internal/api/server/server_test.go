@@ -298,7 +298,7 @@ func TestTraceAndTests(t *testing.T) {
 		e := norm.TestEvent(time.Now(), "relay", "Tea", "a test")
 		line, err := e.Line()
 		r.must(err)
-		r.must(r.client.PutTest(r.Context(), &api.TestOrder{Event: line}))
+		r.must(r.client.PutTest(r.Context(), &api.TestRequest{Event: line}))
 		trace, err := r.client.Trace(r.Context(), e.ID)
 		r.must(err)
 		if len(trace.Steps) != 2 || trace.Steps[1].Step != api.StepJournaled || string(trace.Steps[1].Event) != string(line) {
@@ -310,7 +310,7 @@ func TestTraceAndTests(t *testing.T) {
 		forged := stacktest.Event("a", pipeline.OriginLive, evening, 0)
 		line, err = forged.Line()
 		r.must(err)
-		if err := r.client.PutTest(r.Context(), &api.TestOrder{Event: line}); !api.Is(err, api.ProblemUsage) {
+		if err := r.client.PutTest(r.Context(), &api.TestRequest{Event: line}); !api.Is(err, api.ProblemUsage) {
 			r.Errorf("a treat is journaled as a test: %v", err)
 		}
 	})
@@ -320,7 +320,7 @@ func TestReplay(t *testing.T) {
 	eachWay(t, false, func(r *rig) {
 		const n = 2500
 		r.put("a", 0, n)
-		order := api.ReplayOrder{Sink: "bot", Run: "0123456789abcdef", EventChoice: api.EventChoice{Last: n, Since: evening}}
+		order := api.ReplayRequest{Sink: "bot", Run: "0123456789abcdef", EventSelection: api.EventSelection{Last: n, Since: evening}}
 		sent := 0
 		for more := true; more; {
 			part, err := r.client.Replay(r.Context(), &order)

@@ -43,9 +43,9 @@ func (o *settleOptions) run(ctx context.Context, command string, explicit bool) 
 		return err
 	}
 	switch {
-	case q.Chooses() == q.All:
+	case q.HasFilter() == q.All:
 		return exit.Usagef("%s wants either --all or flags that select, such as --sink or --id; see %s --help", command, command)
-	case q.Chooses() && !explicit:
+	case q.HasFilter() && !explicit:
 		return exit.Usagef("%s: only environment variables such as RELAY_SINK select, which may be meant for another command: give the flags themselves", command)
 	case o.dryRun:
 		return listDeadLetters(ctx, o.State, q, o.json, "Dry run, nothing was done: ")

@@ -84,7 +84,7 @@ func (r *replay) runPaced(ctx context.Context, c *api.Client) error {
 
 // send sends the events up to a number, in parts, and advances the checkpoint after each part.
 func (r *replay) send(ctx context.Context, c *api.Client, last uint64) error {
-	order := api.ReplayOrder{Sink: r.sink, Run: r.at.run, EventChoice: api.ChoiceOf(&r.filter)}
+	order := api.ReplayRequest{Sink: r.sink, Run: r.at.run, EventSelection: api.SelectionOf(&r.filter)}
 	order.After, order.Last = r.at.done, last
 	for {
 		part, err := c.Replay(ctx, &order)

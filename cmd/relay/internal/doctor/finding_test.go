@@ -8,20 +8,20 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-func TestDoctorJudges(t *testing.T) {
+func TestFindings(t *testing.T) {
 	now := time.Now()
 	for name, tc := range map[string]struct {
 		got  Finding
 		want State
 	}{
-		"a certificate of a year":     {certificate("TLS 1.3", now.AddDate(1, 0, 0), now), OK},
-		"a certificate of a week":     {certificate("TLS 1.3", now.AddDate(0, 0, 7), now), Warning},
-		"a fast disk":                 {judgeSync(35 * time.Microsecond), OK},
-		"a slow disk":                 {judgeSync(21 * time.Millisecond), Warning},
-		"a clock 20 s ahead":          {judgeClock(20 * time.Second), OK},
-		"a clock 40 s behind":         {judgeClock(-40 * time.Second), Warning},
-		"a clock six minutes behind":  {judgeClock(-6 * time.Minute), Fault},
-		"a clock that was never set ": {judgeClock(-50 * 365 * 24 * time.Hour), Fault},
+		"a certificate of a year":    {certificate("TLS 1.3", now.AddDate(1, 0, 0), now), OK},
+		"a certificate of a week":    {certificate("TLS 1.3", now.AddDate(0, 0, 7), now), Warning},
+		"a fast disk":                {syncFinding(35 * time.Microsecond), OK},
+		"a slow disk":                {syncFinding(21 * time.Millisecond), Warning},
+		"a clock 20 s ahead":         {clockFinding(20 * time.Second), OK},
+		"a clock 40 s behind":        {clockFinding(-40 * time.Second), Warning},
+		"a clock six minutes behind": {clockFinding(-6 * time.Minute), Fault},
+		"a clock that was never set": {clockFinding(-50 * 365 * 24 * time.Hour), Fault},
 	} {
 		if tc.got.State != tc.want {
 			t.Errorf("%s: %+v, want %s", name, tc.got, tc.want)
