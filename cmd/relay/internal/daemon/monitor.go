@@ -199,8 +199,9 @@ func accountOf(current runners, c config.Account) api.AccountStatus {
 
 func laneOf(l *delivery.LaneStatus, b *query.Backlog, typ string, now time.Time) api.LaneStatus {
 	s := api.LaneStatus{
-		Sink: l.Sink, Type: typ, InFlight: l.InFlight, Retries: l.Retries, Delivered: l.Delivered, Failures: l.Failures,
-		LastDelivery: l.LastDelivery.UTC(), Reason: text.Line(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),
+		Sink: l.Sink, Type: typ, Reason: text.Line(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),
+		LaneQueue:      api.LaneQueue{InFlight: l.InFlight, Retries: l.Retries},
+		LaneDeliveries: api.LaneDeliveries{Delivered: l.Delivered, Failures: l.Failures, LastDelivery: l.LastDelivery.UTC()},
 	}
 	state, since := api.SinkStateOf(&l.State)
 	s.State, s.Since = state, since.UTC()
