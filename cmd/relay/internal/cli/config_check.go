@@ -10,8 +10,10 @@ import (
 func newConfigCheckCmd(s *state.State) *cobra.Command {
 	return &cobra.Command{
 		Use: "check", Short: "Report every error in the configuration, with line and column", Args: state.NoArgs,
-		Long: `Report every error in the configuration, with its line and column, and the nearest valid key for an unknown one. It also reads the files
-that the configuration names, but contacts no server: "relay doctor" does that. The exit code is 78 if there is an error.`,
+		Long: `Report every error in the configuration, with its line and column, and the
+nearest valid key for an unknown one. It also reads the files that the
+configuration names, but contacts no server: "relay doctor" does that. The exit
+code is 78 if there is an error.`,
 		Example: "  relay config check\n  relay config check --config /etc/relay/relay.yaml",
 		RunE:    func(*cobra.Command, []string) error { return runConfigCheck(s) },
 	}

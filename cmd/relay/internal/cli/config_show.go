@@ -20,9 +20,10 @@ func newConfigShowCmd(s *state.State) *cobra.Command {
 	o := configShowOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "show", Short: "Print the configuration with defaults filled in and secrets masked", Args: state.NoArgs,
-		Long: `Print the configuration as YAML, as relay interprets it: defaults are filled in, paths are absolute, and secrets are masked as ***. A text
-with a variable is printed as it is written. Keys that have neither a value nor a default are omitted. The path of the file is printed on
-standard error.`,
+		Long: `Print the configuration as YAML, as relay interprets it: defaults are filled in,
+paths are absolute, and secrets are masked as ***. A text with a variable is
+printed as it is written. Keys that have neither a value nor a default are
+omitted. The path of the file is printed on standard error.`,
 		Example: "  relay config show\n  relay config show --json | jq .sinks",
 		RunE:    func(*cobra.Command, []string) error { return o.run() },
 	}

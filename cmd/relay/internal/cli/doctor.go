@@ -25,13 +25,16 @@ func newDoctorCmd(s *state.State) *cobra.Command {
 	o := doctorOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Find what keeps treats from arriving, and how to fix it", Args: state.NoArgs,
-		Long: `Check everything that relay needs: the configuration, the data folder and its disk, the clock, the network, the logins, the realtime
-server and each sink. Each check prints one line, with the fix for a fault. Run it first when treats do not arrive. It works whether or
-not relay runs on the data folder. If none runs, it renews a login that has expired, and opens the journal, which repairs the same damage
-as a start of relay.
+		Long: `Check everything that relay needs: the configuration, the data folder and its
+disk, the clock, the network, the logins, the realtime server and each sink.
+Each check prints one line, with the fix for a fault. Run it first when treats
+do not arrive. It works whether or not relay runs on the data folder. If none
+runs, it renews a login that has expired, and opens the journal, which repairs
+the same damage as a start of relay.
 
-To check the realtime server, it connects with a socket token of its own and disconnects immediately. It sends nothing to a sink unless
-you give --ping. The exit code is 0 if there is no fault.`,
+To check the realtime server, it connects with a socket token of its own and
+disconnects immediately. It sends nothing to a sink unless you give --ping. The
+exit code is 0 if there is no fault.`,
 		Example: "  relay doctor\n  relay doctor --ping\n  relay doctor --json | jq -r 'select(.state == \"fault\") | .fix'",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return state.IgnoreClosedPipe(o.run(cmd.Context())) },
 	}

@@ -20,8 +20,9 @@ func packagingCommands() []*cobra.Command {
 	return []*cobra.Command{{
 		Use: "generate DIR", Short: "Write the man pages to DIR/man and the shell completions to DIR/completions", Hidden: true,
 		Args: state.OneArg("the folder to write to"),
-		Long: `Write a man page of each command to DIR/man, and the shell completions to DIR/completions. The date of the man pages is that of
-SOURCE_DATE_EPOCH, if it is set.`,
+		Long: `Write a man page of each command to DIR/man, and the shell completions to
+DIR/completions. The date of the man pages is that of SOURCE_DATE_EPOCH, if it
+is set.`,
 		Example: "  relay generate packaging/generated",
 		RunE:    func(cmd *cobra.Command, args []string) error { return runGenerate(cmd.Root(), args[0]) },
 	}}

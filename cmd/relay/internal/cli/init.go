@@ -35,8 +35,10 @@ func newInitCmd(s *state.State) *cobra.Command {
 	o := initOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "init", Short: "Write a first relay.yaml", Args: state.NoArgs,
-		Long: `Write a relay.yaml with comments, readable by you only, and print the commands to run next. On a terminal it asks for what the flags do not
-say. It never asks for a secret: the file refers to environment variables, or to files that contain the secrets.`,
+		Long: `Write a relay.yaml with comments, readable by you only, and print the commands
+to run next. On a terminal it asks for what the flags do not say. It never asks
+for a secret: the file refers to environment variables, or to files that contain
+the secrets.`,
 		Example: `  relay init
   relay init --client-id 4711 --sink stdout --sink nats
   relay init --client-id 4711 --sink webhook --webhook-url https://bot.example/treats --output /etc/relay/relay.yaml`,
@@ -101,7 +103,7 @@ func (o *initOptions) run(ctx context.Context) error {
 }
 
 // applyFlags validates the answers given by flags, and uses the default answer of every other question that has one. missing are the flags
-// that are required in addition, each with what it is.
+// that are required in addition, each with a description.
 func (o *initOptions) applyFlags() (missing []string, err error) {
 	var errs []error
 	for _, q := range o.questions() {

@@ -28,10 +28,10 @@ import (
 	"github.com/treatrelay/relay/sinks"
 )
 
-// setVariables gives every variable a value that may be.
+// setVariables returns a valid value for every environment variable.
 func setVariables(name string) (string, bool) { return exampleValue(name), true }
 
-// initFlagsFor are the flags that relay init wants for a provider and types of sinks.
+// initFlagsFor returns the command line of relay init for a provider and types of sinks.
 func initFlagsFor(p auth.Provider, types ...string) []string {
 	args := []string{"init", "--provider", p.Name}
 	if p.Grant != auth.PersonalToken {
@@ -49,7 +49,7 @@ func initFlagsFor(p auth.Provider, types ...string) []string {
 	return args
 }
 
-// What relay init writes is a configuration, and so it is with the lines in it that are commented out.
+// relay init writes a valid configuration. It is still valid with its commented-out lines.
 func TestInitWritesAConfiguration(t *testing.T) {
 	schema := doctest.Schema(t)
 	for _, provider := range auth.Providers() {
@@ -120,8 +120,8 @@ func TestDocumentedInit(t *testing.T) {
 	}
 }
 
-// Whatever a person answers stands in the file as it was said, or is refused.
-func TestInitTakesTextsAsTheyAre(t *testing.T) {
+// Answers are written to the file unchanged, or rejected.
+func TestInitKeepsAnswers(t *testing.T) {
 	for _, id := range []string{"007", "null", "a'b", `a"b`, "a: b", "a #b", "[a", "{a", "*a", "&a", "- a", "%a", "é 🍕", "|", ">", "a,b", "~"} {
 		t.Chdir(t.TempDir())
 		code, _, stderr := runCommand(t, nil, "", "init", "--client-id", id, "--sink", "stdout")
@@ -196,8 +196,8 @@ func TestInitNeverReplaces(t *testing.T) {
 	}
 }
 
-// It says the commands that follow, with the flags they need.
-func TestInitSaysWhatIsNext(t *testing.T) {
+// It prints the commands to run next, with the flags they need.
+func TestInitPrintsNextSteps(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.Mkdir("my etc", 0o700); err != nil {
 		t.Fatal(err)
@@ -216,7 +216,7 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 			t.Errorf("init ends with %d and says\n%swant %q", code, stderr, want)
 		}
 	}
-	// Files that are named on the command line are found from where the configuration is.
+	// Relative paths on the command line are valid from the folder of the configuration.
 	code, _, stderr = runCommand(t, nil, "", "init", "--client-id", "x", "--sink", "stdout", "--client-secret-file", "client", "--config", filepath.Join("my etc", "s.yaml"))
 	if code != exit.OK || strings.Contains(stderr, "export") {
 		t.Fatalf("init ends with %d: %s", code, stderr)
@@ -234,7 +234,7 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 	}
 }
 
-// dialogue runs relay init as on a terminal.
+// dialogue runs relay init with answers from in, as on a terminal.
 func dialogue(ctx context.Context, in io.Reader, flags ...string) (said string, err error) {
 	var out bytes.Buffer
 	s := &state.State{Streams: state.Streams{In: in, Out: io.Discard, Err: &out, Getenv: func(string) (string, bool) { return "", false }}}
@@ -280,7 +280,7 @@ func TestInitAsks(t *testing.T) {
 	}
 }
 
-// What a flag says is not asked for.
+// A question that a flag answers is not asked.
 func TestInitAsksForTheRest(t *testing.T) {
 	t.Chdir(t.TempDir())
 	said, err := dialogue(t.Context(), strings.NewReader("nats\n"), "--provider", "treatstream", "--account", "mine", "--client-id", "x")
@@ -289,7 +289,7 @@ func TestInitAsksForTheRest(t *testing.T) {
 	}
 }
 
-func TestInitIsBrokenOff(t *testing.T) {
+func TestInitInterrupted(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, err := dialogue(t.Context(), strings.NewReader("treatstream\nmine\n"))
 	if exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), "the input ended") {

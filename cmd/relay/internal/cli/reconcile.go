@@ -28,9 +28,11 @@ func newReconcileCmd(s *state.State) *cobra.Command {
 	o := reconcileOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "reconcile ACCOUNT", Short: "Check the provider's history for missed treats now", Args: state.OneAccount,
-		Long: `Compare the last 30 days of the provider's history with the journal, and journal the treats that are missing, with the origin backfill. A
-running relay does this automatically, at each connection and every 15 minutes, so you need it only to check now. If relay runs, it does
-the comparison; if not, this command does, and relay delivers what was missing when it starts.`,
+		Long: `Compare the last 30 days of the provider's history with the journal, and journal
+the treats that are missing, with the origin backfill. A running relay does this
+automatically, at each connection and every 15 minutes, so you need it only to
+check now. If relay runs, it does the comparison; if not, this command does, and
+relay delivers what was missing when it starts.`,
 		Example: "  relay reconcile mystream\n  relay reconcile mystream --json | jq .healed",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.account = args[0]

@@ -45,8 +45,9 @@ func newRootCmd(s *state.State) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "relay",
 		Short: "Deliver treats from TreatStream to overlays, bots and pipes",
-		Long: `relay receives the treats that viewers send on TreatStream, writes each to a durable journal, and delivers it to every sink: NATS for
-overlays, signed webhooks for bots, Discord and Slack, standard output for pipes.
+		Long: `relay receives the treats that viewers send on TreatStream, writes each to a
+durable journal, and delivers it to every sink: NATS for overlays, signed
+webhooks for bots, Discord and Slack, standard output for pipes.
 
 Without a command it runs the relay, like "relay run".`,
 		Example: `  relay --simulate --sink stdout          # try it: needs no account and no configuration

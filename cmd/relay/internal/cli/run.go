@@ -29,11 +29,14 @@ func newRunCmd(s *state.State) *cobra.Command {
 	o := runOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "run", Short: "Receive treats and deliver them", Args: state.NoArgs,
-		Long: `Receive the treats of every account in the configuration, journal them, and deliver them to every sink, until Ctrl-C or SIGTERM. "relay"
-without a command does the same. On SIGHUP it reloads the configuration.
+		Long: `Receive the treats of every account in the configuration, journal them, and
+deliver them to every sink, until Ctrl-C or SIGTERM. "relay" without a command
+does the same. If it was started without a terminal, as by systemd, it reloads
+the configuration on SIGHUP.
 
-With --simulate it needs no account: it receives invented treats from a simulated TreatStream, and prints them unless --sink selects
-another sink. A simulation uses a temporary data folder.`,
+With --simulate it needs no account: it receives invented treats from a
+simulated TreatStream, and prints them unless --sink selects another sink. A
+simulation uses a temporary data folder.`,
 		Example: "  relay run\n  relay run --sink overlay --log-format json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.Flags().Changed) },
 	}

@@ -107,7 +107,7 @@ func simulatedAccount(s *simulator.Server) (config.Account, error) {
 	}, nil
 }
 
-// simulateLogin logs in to the simulated account, with an HTTP client in the place of the user's browser.
+// simulateLogin logs in to the simulated account, with an HTTP client in place of a browser.
 func (o *runOptions) simulateLogin(ctx context.Context, c config.Account, dir string, log zerolog.Logger) error {
 	store, err := grants.OpenStore(ctx, dir, o.Identity(), log)
 	if err != nil {

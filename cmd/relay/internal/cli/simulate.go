@@ -27,8 +27,10 @@ func newSimulateCmd(s *state.State) *cobra.Command {
 	o := simulateOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "simulate", Short: "Run only a simulated TreatStream, for developers of overlays and bots", Args: state.NoArgs,
-		Long: `Run a simulated TreatStream to develop against: login, token refresh, socket token, history and the realtime socket, which sends invented
-treats. It prints the account to add to relay.yaml. To run relay with a simulation in one command, use "relay --simulate".`,
+		Long: `Run a simulated TreatStream to develop against: login, token refresh, socket
+token, history and the realtime socket, which sends invented treats. It prints
+the account to add to relay.yaml. To run relay with a simulation in one command,
+use "relay --simulate".`,
 		Example: "  relay simulate\n  relay simulate --rate 20 --drop 0.01 --malformed 0.05 --expire-token 1m",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}

@@ -20,8 +20,9 @@ func newSinksDisableCmd(s *state.State) *cobra.Command {
 	o := sinksDisableOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "disable NAME", Short: "Stop sending to a sink; its events wait in the journal", Args: state.OneSink,
-		Long: `Stop sending to a sink, for example while its destination is being moved. Its events wait in the journal until "relay sinks enable", at
-most as long as the journal keeps them.`,
+		Long: `Stop sending to a sink, for example while its destination is being moved. Its
+events wait in the journal until "relay sinks enable", at most as long as the
+journal keeps them.`,
 		Example: "  relay sinks disable bot --reason \"moving house\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.sink = args[0]

@@ -13,8 +13,9 @@ import (
 func newSinksEnableCmd(s *state.State) *cobra.Command {
 	return &cobra.Command{
 		Use: "enable NAME", Short: "Resume a disabled sink where it stopped", Args: state.OneSink,
-		Long: `Resume a disabled sink: it receives the events that waited for it, in order, and then new ones. You need it after "relay sinks disable",
-and after relay disabled a sink because its destination is gone.`,
+		Long: `Resume a disabled sink: it receives the events that waited for it, in order, and
+then new ones. You need it after "relay sinks disable", and after relay disabled
+a sink because its destination is gone.`,
 		Example: "  relay sinks enable bot",
 		RunE:    func(cmd *cobra.Command, args []string) error { return runSinksEnable(cmd.Context(), s, args[0]) },
 	}

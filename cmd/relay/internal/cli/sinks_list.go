@@ -21,8 +21,9 @@ type sinksListOptions struct {
 func newSinksListCmd(s *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "Show the state of each sink", Args: state.NoArgs,
-		Long: `Show the state of each sink: whether it is disabled or down and why, how many events wait for it, its last attempt, and its dead letters.
-"relay sinks" does the same.`,
+		Long: `Show the state of each sink: whether it is disabled or down and why, how many
+events wait for it, its last attempt, and its dead letters. "relay sinks" does
+the same.`,
 		Example: "  relay sinks list\n  relay sinks list --json | jq -r 'select(.state != \"ok\") | .sink'",
 	}
 	completeSinksListCmd(s, cmd)

@@ -22,11 +22,15 @@ func newStatusCmd(s *state.State) *cobra.Command {
 	o := statusOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show the accounts, the journal and the sinks of the running relay", Args: state.NoArgs,
-		Long: `Show the state of the relay that runs on the data folder: its accounts, its journal and its sinks, and for every problem what to do. The
-exit code is 0 if relay answers, whatever its state, and 69 if no relay runs. Counts start when relay starts. See docs/operating.md.
+		Long: `Show the state of the relay that runs on the data folder: its accounts, its
+journal and its sinks, and for every problem what to do. The exit code is 0 if
+relay answers, whatever its state, and 69 if no relay runs. Counts start when
+relay starts. See docs/operating.md.
 
-With --quiet it prints nothing: the exit code is 0 if relay is ready, 1 if it runs but is not ready, and 69 if none runs.
-With --watch it repeats until Ctrl-C, and waits for a relay that stops meanwhile.`,
+With --quiet it prints nothing: the exit code is 0 if relay is ready, 1 if it
+runs but is not ready, and 69 if none runs.
+With --watch it repeats until Ctrl-C, and waits for a relay that stops
+meanwhile.`,
 		Example: "  relay status\n  relay status --watch\n  relay status --json | jq '.sinks[] | select(.state != \"ok\")'\n  relay status --quiet || echo not ready",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return state.IgnoreClosedPipe(o.run(cmd.Context())) },
 	}

@@ -13,7 +13,8 @@ import (
 func newVersionCmd(s *state.State) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: state.NoArgs,
-		Long:    "Print the version of relay and Go, the operating system and the architecture. Include this line in bug reports.",
+		Long: `Print the versions of relay and Go, the operating system and the architecture.
+Include this line in bug reports.`,
 		Example: "  relay version",
 		RunE: func(*cobra.Command, []string) error {
 			return s.Print(fmt.Sprintf("relay %s %s %s/%s", version.Number(), runtime.Version(), runtime.GOOS, runtime.GOARCH))

@@ -22,9 +22,10 @@ func newExportCmd(s *state.State) *cobra.Command {
 	o := exportOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "export [ACCOUNT]", Short: "Write an account's login, encrypted, to move it to another machine", Args: state.OptionalAccount,
-		Long: `Write an account's login to standard output, encrypted with age: with a passphrase, or for the identity of the other machine, which
-"relay auth identity" prints there. Only one machine can use a login: once it works on the other one, run
-"relay auth logout ACCOUNT --force" here.`,
+		Long: `Write an account's login to standard output, encrypted with age: with a
+passphrase, or for the identity of the other machine, which "relay auth
+identity" prints there. Only one machine can use a login: once it works on the
+other one, run "relay auth logout ACCOUNT --force" here.`,
 		Example: `  relay auth export mystream > mystream.age
   relay auth export mystream --recipient age1... | ssh other relay auth import mystream`,
 		RunE: func(cmd *cobra.Command, args []string) error {

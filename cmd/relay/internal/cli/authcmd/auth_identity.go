@@ -12,8 +12,9 @@ import (
 func newIdentityCmd(s *state.State) *cobra.Command {
 	return &cobra.Command{
 		Use: "identity", Short: "Print this machine's age recipient, to receive an exported login", Args: state.NoArgs,
-		Long: `Print the age recipient (age1...) of the identity that encrypts this machine's tokens. Give it to "relay auth export --recipient" on the
-machine that has the login; this machine can then import the export without a passphrase.`,
+		Long: `Print the age recipient (age1...) of the identity that encrypts this machine's
+tokens. Give it to "relay auth export --recipient" on the machine that has the
+login; this machine can then import the export without a passphrase.`,
 		Example: "  relay auth identity",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runIdentity(cmd.Context(), s) },
 	}

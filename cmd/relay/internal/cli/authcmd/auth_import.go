@@ -32,9 +32,11 @@ func newImportCmd(s *state.State) *cobra.Command {
 	o := importOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "import [ACCOUNT]", Short: "Read a personal token, or a login from another machine, from standard input", Args: state.OptionalAccount,
-		Long: `Read the login of an account from standard input: a personal token, for a provider that issues them (treesnap), or the output of
-"relay auth export" on another machine. relay recognizes which of them it is. An export that is sealed with a passphrase needs
---passphrase-file, since relay cannot ask for the passphrase while it reads standard input.`,
+		Long: `Read the login of an account from standard input: a personal token, for a
+provider that issues them (treesnap), or the output of "relay auth export" on
+another machine. relay recognizes which of them it is. An export that is sealed
+with a passphrase needs --passphrase-file, since relay cannot ask for the
+passphrase while it reads standard input.`,
 		Example: `  relay auth import trees < token.txt
   relay auth import mystream < mystream.age`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -122,7 +124,7 @@ func (o *importOptions) importExport(ctx context.Context, store *auth.FileStore,
 	return store.Import(ctx, c.Account, sealed, opts)
 }
 
-// report says what was imported, and how to check a login that the provider has not confirmed.
+// report prints the state of the imported login, and how to check one that the provider has not confirmed.
 func (o *importOptions) report(status auth.Status, c config.Account) error {
 	if err := o.Say("Imported the login of %s at %s. %s", c.Account, c.Provider.Title, lifetime(status, c.Provider.Grant)); err != nil {
 		return err

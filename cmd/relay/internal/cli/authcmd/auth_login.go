@@ -23,14 +23,18 @@ func newLoginCmd(s *state.State) *cobra.Command {
 	o := loginOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "login [ACCOUNT]", Short: "Log in to an account in the browser", Args: state.OptionalAccount,
-		Long: `Log in to an account of the configuration. You need this once for each account, and again if the provider ends the login. relay prints
-the address to open, opens it in the browser if there is one, and waits for the browser to return to the account's redirect_url.
+		Long: `Log in to an account of the configuration. You need this once for each account,
+and again if the provider ends the login. relay prints the address to open,
+opens it in the browser if there is one, and waits for the browser to return to
+the account's redirect_url.
 
-On a machine without a browser, open the address on another one. The browser then ends on a page that it cannot display: paste the
-address of that page here.
+On a machine without a browser, open the address on another one. The browser
+then ends on a page that it cannot display: paste the address of that page here.
 
-The provider returns the state parameter of the request, which proves that the response belongs to this login. For a provider that does
-not return it, and only then, give --accept-missing-state and paste the address: relay then trusts that the address is from this login.`,
+The provider returns the state parameter of the request, which proves that the
+response belongs to this login. For a provider that does not return it, and only
+then, give --accept-missing-state and paste the address: relay then trusts that
+the address is from this login.`,
 		Example: "  relay auth login mystream\n  relay auth login mystream --no-browser",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.account = args

@@ -19,9 +19,10 @@ func newLogoutCmd(s *state.State) *cobra.Command {
 	o := logoutOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "logout [ACCOUNT]", Short: "Revoke an account's login, if the provider can, and delete its tokens", Args: state.OptionalAccount,
-		Long: `Revoke an account's login at the provider, if the provider can, and delete its tokens from this machine. If the provider cannot be reached,
-the tokens stay; --force deletes them without asking the provider. Use --force too after you moved the login to another machine, where
-it must remain valid.`,
+		Long: `Revoke an account's login at the provider, if the provider can, and delete its
+tokens from this machine. If the provider cannot be reached, the tokens stay;
+--force deletes them without asking the provider. Use --force too after you
+moved the login to another machine, where it must remain valid.`,
 		Example: "  relay auth logout mystream",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.account = args

@@ -12,8 +12,8 @@ import (
 func newRefreshCmd(s *state.State) *cobra.Command {
 	return &cobra.Command{
 		Use: "refresh [ACCOUNT]", Short: "Renew an account's token now", Args: state.OptionalAccount,
-		Long: `Renew an account's token now. relay renews tokens automatically, so you need this only to find out whether the provider still accepts the
-login.`,
+		Long: `Renew an account's token now. relay renews tokens automatically, so you need
+this only to find out whether the provider still accepts the login.`,
 		Example: "  relay auth refresh mystream",
 		RunE:    func(cmd *cobra.Command, args []string) error { return runRefresh(cmd.Context(), s, args) },
 	}

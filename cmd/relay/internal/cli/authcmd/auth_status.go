@@ -25,8 +25,8 @@ func newStatusCmd(s *state.State) *cobra.Command {
 	o := statusOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "status [ACCOUNT]", Short: "Show the state of the accounts' logins, without the tokens", Args: state.OptionalAccount,
-		Long: `Show the state of the accounts' logins, and what to do about each that does not work. It contacts no provider. The exit code is 77 if an
-account needs a login.`,
+		Long: `Show the state of the accounts' logins, and what to do about each that does not
+work. It contacts no provider. The exit code is 77 if an account needs a login.`,
 		Example: "  relay auth status\n  relay auth status mystream --json | jq .expiry",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.accounts = args

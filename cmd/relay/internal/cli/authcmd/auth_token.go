@@ -19,8 +19,8 @@ func newTokenCmd(s *state.State) *cobra.Command {
 	o := tokenOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "token [ACCOUNT]", Short: "Print a valid access token", Args: state.OptionalAccount,
-		Long: `Print a valid access token of an account, for scripts that call the provider's API. relay renews the token first if it has expired or is
-about to.`,
+		Long: `Print a valid access token of an account, for scripts that call the provider's
+API. relay renews the token first if it has expired or is about to.`,
 		Example: "  curl -H \"Authorization: Bearer $(relay auth token mystream)\" https://api.example/",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.account = args

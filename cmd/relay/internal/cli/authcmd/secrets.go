@@ -13,8 +13,9 @@ import (
 func NewSecretsCmd(s *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "secrets", Short: "Create and rotate the keys that sign webhooks",
-		Long: `Create and rotate the keys that sign the requests of webhook sinks. Receivers verify each request with the same secret, or with the
-public key of an Ed25519 key pair.`,
+		Long: `Create and rotate the keys that sign the requests of webhook sinks. Receivers
+verify each request with the same secret, or with the public key of an Ed25519
+key pair.`,
 		Args: state.NoUnknownCommand, RunE: state.RequireSubcommand,
 	}
 	cmd.AddCommand(newSecretsNewCmd(s), newSecretsRotateCmd(s), newSecretsPublicCmd(s))

@@ -17,8 +17,9 @@ func newSecretsNewCmd(s *state.State) *cobra.Command {
 	o := secretsNewOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "new", Short: "Print a new signing secret", Args: state.NoArgs,
-		Long: `Print a new signing secret for a webhook sink and its receivers. Put it into the sink's secret or secret_file. With --ed25519, print two
-lines: a private key for the sink's private_key, and the public key for the receivers.`,
+		Long: `Print a new signing secret for a webhook sink and its receivers. Put it into the
+sink's secret or secret_file. With --ed25519, print two lines: a private key for
+the sink's private_key, and the public key for the receivers.`,
 		Example: `  relay secrets new > bot.secret
   relay secrets new --ed25519`,
 		RunE: func(*cobra.Command, []string) error { return o.run() },

@@ -12,8 +12,10 @@ import (
 func newSecretsPublicCmd(s *state.State) *cobra.Command {
 	return &cobra.Command{
 		Use: "public SINK", Short: "Print the public key that verifies a webhook sink's signatures", Args: state.OneSink,
-		Long: `Print the public key of a webhook sink that signs with a private_key or a private_key_file. Give it to the receivers: they verify each
-request with it. If the file has several private keys, it prints the public key of each, one per line.`,
+		Long: `Print the public key of a webhook sink that signs with a private_key or a
+private_key_file. Give it to the receivers: they verify each request with it. If
+the file has several private keys, it prints the public key of each, one per
+line.`,
 		Example: "  relay secrets public bot",
 		RunE:    func(_ *cobra.Command, args []string) error { return runSecretsPublic(s, args[0]) },
 	}

@@ -29,9 +29,11 @@ func newSecretsRotateCmd(s *state.State) *cobra.Command {
 	o := secretsRotateOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "rotate SINK", Short: "Add a new signing secret to a webhook sink and keep the old ones", Args: state.OneSink,
-		Long: `Add a new signing secret at the top of a webhook sink's secret_file, and print it. From then on, every request carries a signature for
-each secret in the file, so that receivers can change over one by one; a running relay notices the change without a restart. When every
-receiver has the new secret, --drop-old removes the others.
+		Long: `Add a new signing secret at the top of a webhook sink's secret_file, and print
+it. From then on, every request carries a signature for each secret in the file,
+so that receivers can change over one by one; a running relay notices the change
+without a restart. When every receiver has the new secret, --drop-old removes
+the others.
 
 Run it as the user that relay runs as: only the file's owner can read it.`,
 		Example: `  relay secrets rotate bot

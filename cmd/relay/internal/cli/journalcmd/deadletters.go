@@ -22,8 +22,9 @@ import (
 func NewDeadLettersCmd(s *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "deadletters", Short: "List, redrive or delete the events that sinks refused for good", Args: state.NoUnknownCommand, RunE: state.RequireSubcommand,
-		Long: `List, redrive or delete the dead letters: the events that a sink refused for good, or did not accept in time. The journal keeps them as
-long as any event. These commands work whether or not relay runs.`,
+		Long: `List, redrive or delete the dead letters: the events that a sink refused for
+good, or did not accept in time. The journal keeps them as long as any event.
+These commands work whether or not relay runs.`,
 	}
 	cmd.AddCommand(newDeadLettersListCmd(s), newDeadLettersShowCmd(s), newDeadLettersRedriveCmd(s), newDeadLettersPurgeCmd(s))
 	return cmd

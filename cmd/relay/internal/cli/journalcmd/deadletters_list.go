@@ -19,8 +19,8 @@ func newDeadLettersListCmd(s *state.State) *cobra.Command {
 	o := deadLettersListOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the dead letters, oldest first", Args: state.NoArgs,
-		Long: `List the dead letters, oldest first: the number of each, its event, the sink that refused it and why. The flags select; without them, it
-lists all.`,
+		Long: `List the dead letters, oldest first: the number of each, its event, the sink
+that refused it and why. The flags select; without them, it lists all.`,
 		Example: "  relay deadletters list --sink bot --since 24h\n  relay deadletters list --json | jq -r .reason | sort | uniq -c",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}

@@ -25,8 +25,10 @@ func newDeadLettersShowCmd(s *state.State) *cobra.Command {
 	o := deadLettersShowOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "show NUMBER|ID", Short: "Show a dead letter with its event", Args: state.OneArg("the number of a dead letter or the id of its event"),
-		Long: `Show a dead letter with its event: why the sink refused it, after how many attempts, and the event itself. NUMBER is the one that
-"relay deadletters list" prints. With the ID of an event, it shows the dead letters of every sink that refused the event.`,
+		Long: `Show a dead letter with its event: why the sink refused it, after how many
+attempts, and the event itself. NUMBER is the one that "relay deadletters list"
+prints. With the ID of an event, it shows the dead letters of every sink that
+refused the event.`,
 		Example: "  relay deadletters show 1042",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]

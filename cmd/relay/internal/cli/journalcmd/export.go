@@ -28,9 +28,11 @@ func NewExportCmd(s *state.State) *cobra.Command {
 	o := exportOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write the treats in the journal to a file, as JSON lines or CSV", Args: state.NoArgs,
-		Long: `Write the treats in the journal to standard output or a file, for your own records: the events as they are, one per line (jsonl), or a
-table (csv, RFC 4180, UTF-8). Each treat is written once. Tests and replays are not written unless --origin selects them. In CSV, a text
-that a spreadsheet would interpret as a formula begins with a single quote (').`,
+		Long: `Write the treats in the journal to standard output or a file, for your own
+records: the events as they are, one per line (jsonl), or a table (csv, RFC
+4180, UTF-8). Each treat is written once. Tests and replays are not written
+unless --origin selects them. In CSV, a text that a spreadsheet would interpret
+as a formula begins with a single quote (').`,
 		Example: "  relay export --format csv --since 2026-07-01 --until 2026-08-01 --output july.csv\n  relay export | gzip > treats.jsonl.gz",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}

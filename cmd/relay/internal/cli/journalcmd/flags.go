@@ -20,10 +20,10 @@ type timeRange struct {
 	since, until string
 }
 
-// register adds the flags. what is followed by a time in their help, such as "only events sent".
-func (r *timeRange) register(flags *pflag.FlagSet, what string) {
-	flags.StringVar(&r.since, "since", "", what+" since this time: 2026-07-16T21:00:00Z, 2026-07-16, or a duration before now, such as 36h or 7d")
-	flags.StringVar(&r.until, "until", "", what+" before this time")
+// register adds the flags. Their help begins with prefix, such as "only events sent".
+func (r *timeRange) register(flags *pflag.FlagSet, prefix string) {
+	flags.StringVar(&r.since, "since", "", prefix+" since this time: 2026-07-16T21:00:00Z, 2026-07-16, or a duration before now, such as 36h or 7d")
+	flags.StringVar(&r.until, "until", "", prefix+" before this time")
 }
 
 // parse returns the times; a flag that was not given is zero.

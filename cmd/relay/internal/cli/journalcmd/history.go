@@ -26,8 +26,9 @@ func NewHistoryCmd(s *state.State) *cobra.Command {
 	o := historyOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "history", Short: "Show the events in the journal", Args: state.NoArgs,
-		Long: `Show the events in the journal, in the order in which they were journaled. --since and --until refer to the time when a treat was sent. It
-works whether or not relay runs.`,
+		Long: `Show the events in the journal, in the order in which they were journaled.
+--since and --until refer to the time when a treat was sent. It works whether or
+not relay runs.`,
 		Example: "  relay history --since 2h\n  relay history --since 2026-07-16 --json | jq -r .data.title | sort | uniq -c",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}

@@ -17,8 +17,9 @@ import (
 func NewJournalCmd(s *state.State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "journal", Short: "Verify, back up or import into the journal", Args: state.NoUnknownCommand,
-		Long: `Verify or back up the journal, or import events into it. Verification and backups are for a journal in the data folder; a journal on a
-NATS server (journal.nats_url) is verified and backed up with the tools of that server.`,
+		Long: `Verify or back up the journal, or import events into it. Verification and
+backups are for a journal in the data folder; a journal on a NATS server
+(journal.nats_url) is verified and backed up with the tools of that server.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newJournalVerifyCmd(s), newJournalBackupCmd(s), newJournalImportCmd(s))

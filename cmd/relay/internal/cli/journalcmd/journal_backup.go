@@ -23,8 +23,10 @@ import (
 func newJournalBackupCmd(s *state.State) *cobra.Command {
 	return &cobra.Command{
 		Use: "backup DIR", Short: "Copy the journal, also while relay runs", Args: state.OneArg("the folder of the copy"),
-		Long: `Copy the journal with the sinks' positions to DIR, which must be new or empty. The copy is consistent, whether or not relay runs. To restore
-it, stop relay and replace the files of the data folder with the copy. The copy does not include the logins (accounts).`,
+		Long: `Copy the journal with the sinks' positions to DIR, which must be new or empty.
+The copy is consistent, whether or not relay runs. To restore it, stop relay and
+replace the files of the data folder with the copy. The copy does not include
+the logins (accounts).`,
 		Example: "  relay journal backup /backup/2026-07-16",
 		RunE:    func(cmd *cobra.Command, args []string) error { return runJournalBackup(cmd.Context(), s, args[0]) },
 	}

@@ -14,9 +14,12 @@ import (
 func newJournalImportCmd(s *state.State) *cobra.Command {
 	return &cobra.Command{
 		Use: "import FILE", Short: "Add events that relay export wrote to the journal", Args: state.OneArg("the file, or - for standard input"),
-		Long: `Add events to the journal that relay export wrote as JSON lines, from this journal or another one. Use it to move the history to another
-machine. The events appear in "relay history", can be replayed, and are not fetched again from the provider's history; they are not
-delivered unless you replay them. Events that the journal already has are skipped. relay must not be running. FILE - is standard input.`,
+		Long: `Add events to the journal that relay export wrote as JSON lines, from this
+journal or another one. Use it to move the history to another machine. The
+events appear in "relay history", can be replayed, and are not fetched again
+from the provider's history; they are not delivered unless you replay them.
+Events that the journal already has are skipped. Stop relay first. FILE - is
+standard input.`,
 		Example: "  relay journal import events.jsonl\n  relay export --data-dir old | relay journal import -",
 		RunE:    func(cmd *cobra.Command, args []string) error { return runJournalImport(cmd.Context(), s, args[0]) },
 	}

@@ -24,8 +24,9 @@ func newJournalVerifyCmd(s *state.State) *cobra.Command {
 	o := journalVerifyOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Read the whole journal and verify every record", Args: state.NoArgs,
-		Long: `Read every record of the journal on this machine and verify its checksum. Use it after a disk failure, or for a backup. It changes nothing,
-and works while relay runs. It prints each fault on a line; if there is one, the exit code is 1.`,
+		Long: `Read every record of the journal on this machine and verify its checksum. Use it
+after a disk failure, or for a backup. It changes nothing, and works while relay
+runs. It prints each fault on a line; if there is one, the exit code is 1.`,
 		Example: "  relay journal verify\n  relay journal verify --data-dir /backup/2026-07-16",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}

@@ -27,9 +27,12 @@ func NewReplayCmd(s *state.State) *cobra.Command {
 	o := replayOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "replay", Short: "Send events in the journal to a sink again", Args: state.NoArgs,
-		Long: `Send events in the journal to one sink again, with the same IDs and times, and the origin replay. Use it if a receiver lost events, or for a
-sink that you added later. The events are appended to the journal, and the sink receives them after those before them; if relay does not
-run now, it sends them when it does. The sink's filter and its other rules apply to a replay too. Test treats are not replayed.
+		Long: `Send events in the journal to one sink again, with the same IDs and times, and
+the origin replay. Use it if a receiver lost events, or for a sink that you
+added later. The events go to the end of the journal, so the sink receives them
+after the events that already wait for it; if relay does not run now, it sends
+them when it starts. The sink's filter and its other rules apply to a replay
+too. Test treats are not replayed.
 
 An interrupted replay prints the command to continue it.`,
 		Example: `  relay replay --since 2026-07-16T20:00:00Z --until 2026-07-16T23:00:00Z --sink overlay --speed 10x
@@ -110,7 +113,7 @@ func (o *replayOptions) newReplay() (*replay, config.Sink, error) {
 	}, sink, nil
 }
 
-// report says how a replay ended, and returns err. note is what else there is to know, with a blank before it.
+// report says how a replay ended, and returns err. note follows the count, and begins with a blank.
 func (o *replayOptions) report(r *replay, err error, note string) error {
 	events := plural(r.sent, "event")
 	switch {

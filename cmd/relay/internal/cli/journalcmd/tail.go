@@ -35,11 +35,14 @@ func NewTailCmd(s *state.State) *cobra.Command {
 	o := tailOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "tail", Short: "Show events as they are journaled", Args: state.NoArgs,
-		Long: `Show each event as it is journaled, from now on, until Ctrl-C. It needs a relay that runs on the data folder, or the server of
-journal.nats_url, and changes nothing there. If that becomes unreachable, tail waits for it, like tail -F for a file, and then shows the
-events that were journaled in the meantime. It does not show events that are journaled for one sink only, such as replays.
+		Long: `Show each event as it is journaled, from now on, until Ctrl-C. It needs a relay
+that runs on the data folder, or the server of journal.nats_url, and changes
+nothing there. If that becomes unreachable, tail waits for it, like tail -F for
+a file, and then shows the events that were journaled in the meantime. It does
+not show events that are journaled for one sink only, such as replays.
 
-The filter is an expression, as for the filter of a sink. tail also shows events that the filter cannot evaluate.`,
+The filter is an expression, as for the filter of a sink. tail also shows events
+that the filter cannot evaluate.`,
 		Example: "  relay tail\n  relay tail --since 1h --account mystream\n  relay tail --json --filter 'data.title contains \"pizza\"' | jq .data.sender",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := o.run(cmd.Context())

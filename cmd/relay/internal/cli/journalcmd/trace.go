@@ -26,8 +26,10 @@ func NewTraceCmd(s *state.State) *cobra.Command {
 	o := traceOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "trace EVENT_ID", Short: "Show the path of one event, with every delivery attempt", Args: state.OneArg("the id of an event"),
-		Long: `Show the path of one event: when relay received and journaled it, every attempt to deliver it to a sink, and its dead letters and redrives.
-Use it to find out why a treat did not arrive. relay keeps attempts for 30 days. It works whether or not relay runs.`,
+		Long: `Show the path of one event: when relay received and journaled it, every attempt
+to deliver it to a sink, and its dead letters and redrives. Use it to find out
+why a treat did not arrive. relay keeps attempts for 30 days. It works whether
+or not relay runs.`,
 		Example: "  relay trace trt_06H003C601TTVEEHS54BW8N74C",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]

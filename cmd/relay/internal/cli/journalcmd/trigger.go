@@ -31,9 +31,10 @@ func NewTriggerCmd(s *state.State) *cobra.Command {
 	o := triggerOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "trigger", Short: "Send a test treat to every sink", Args: state.NoArgs,
-		Long: `Send a test treat to every sink, or to one, to see whether it arrives. It goes through the journal like any treat. Its origin is test and
-its ID begins with tst_, so that receivers can tell it from real treats. The event is printed on standard
-output. A sink with tests: skip does not receive it.`,
+		Long: `Send a test treat to every sink, or to one, to see whether it arrives. It goes
+through the journal like any treat. Its origin is test and its ID begins with
+tst_, so that receivers can tell it from real treats. The event is printed on
+standard output. A sink with tests: skip does not receive it.`,
 		Example: "  relay trigger\n  relay trigger --sink overlay --sender Somebody --title Pizza --message 'enjoy!'",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}

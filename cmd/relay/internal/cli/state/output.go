@@ -32,7 +32,7 @@ func WriteJSON(w io.Writer, value any) error {
 	return enc.Encode(value)
 }
 
-// IgnoreClosedPipe returns nil for the error of a write to a pipe whose reader has closed it, as head does, and every other error as it is.
+// IgnoreClosedPipe returns nil if err comes from a pipe that its reader has closed, as head does, and err otherwise.
 func IgnoreClosedPipe(err error) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return nil
