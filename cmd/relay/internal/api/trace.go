@@ -34,13 +34,22 @@ type TraceStep struct {
 	Origin   pipeline.Origin `json:"origin,omitempty"`
 	Event    Line            `json:"event,omitempty"`
 
+	TraceAttempt
+	TraceLetter
+}
+
+// TraceAttempt is an attempt to deliver an event.
+type TraceAttempt struct {
 	Endpoint string        `json:"endpoint,omitempty"`
 	Status   int           `json:"status,omitempty"`
 	Latency  time.Duration `json:"latency,omitempty" jsonschema_description:"nanoseconds"`
 	Answer   string        `json:"answer,omitempty"`
 	Error    string        `json:"error,omitempty"`
 	Batch    int           `json:"batch,omitempty" jsonschema_description:"events in the same request or write"`
+}
 
+// TraceLetter is a dead letter of an event.
+type TraceLetter struct {
 	DeadLetter uint64 `json:"dead_letter,omitempty" jsonschema_description:"number of the dead letter, or of the one that was redriven"`
 	Attempts   int    `json:"attempts,omitempty"`
 	Reason     string `json:"reason,omitempty"`

@@ -19,10 +19,10 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
-// A journalService has the journal of a data folder, with what stands beside it.
+// A journalService is the journal of a data folder, with its storage and its index.
 type journalService struct {
 	log     zerolog.Logger
-	dir     string // the data folder, which is locked
+	dir     string // the data folder; the process holds its lock
 	metrics *pipeline.Metrics
 	undo    *datadir.Teardown
 
@@ -31,12 +31,12 @@ type journalService struct {
 	index   *index.Index
 }
 
-// newJournalService is a keeper of a process that serves no metrics.
+// newJournalService returns the service of a command, which serves no metrics. undo closes it.
 func newJournalService(dir string, undo *datadir.Teardown, log zerolog.Logger) *journalService {
 	return &journalService{log: log, dir: dir, metrics: pipeline.NewMetrics(prometheus.NewRegistry()), undo: undo}
 }
 
-// open opens the journal of the data folder, which is locked, with what stands beside it: the index and the log of attempts.
+// open opens storage, index and journal. trace receives the stages of treats; it may be nil.
 func (k *journalService) open(ctx context.Context, cfg config.Journal, trace func(pipeline.Stage)) error {
 	s, err := datadir.OpenStorage(ctx, cfg, k.dir, k.log, k.undo)
 	if err != nil {
@@ -58,7 +58,8 @@ func (k *journalService) open(ctx context.Context, cfg config.Journal, trace fun
 	return exit.With(exit.Unavailable, err)
 }
 
-// reserveLost reports what the journal has lost of its end, as the index remembers it, and has those numbers not given again.
+// reserveLost logs which events the journal has lost at its end, according to the index, and reserves their numbers, so that they are not assigned
+// again.
 func (k *journalService) reserveLost(ctx context.Context) error {
 	_, next := k.storage.Log.Bounds()
 	through := k.index.Through()
@@ -76,11 +77,11 @@ func (k *journalService) reserveLost(ctx context.Context) error {
 	return k.storage.Log.Reserve(ctx, through)
 }
 
-// scrubEvery is how often the sealed segments of the journal are read and verified.
-const scrubEvery = 24 * time.Hour
+// scrubInterval is how often the sealed segments of the journal are verified.
+const scrubInterval = 24 * time.Hour
 
-// keepUp runs what the journal needs beside its writer: the reader of the lanes, which also keeps their places, and the verification of what lies
-// on disk for long. end stops it when the lanes have ended.
+// keepUp runs the background work of the journal: the dispatcher of the lanes, which also saves their cursors, and the verification of old segments.
+// Call end when the lanes have ended; it stops the work and waits for it.
 func (k *journalService) keepUp(ctx context.Context, lanes *delivery.Dispatcher) (end func() error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	var work sync.WaitGroup
@@ -94,7 +95,7 @@ func (k *journalService) keepUp(ctx context.Context, lanes *delivery.Dispatcher)
 				}
 				select {
 				case <-ctx.Done():
-				case <-time.After(scrubEvery):
+				case <-time.After(scrubInterval):
 				}
 			}
 		})

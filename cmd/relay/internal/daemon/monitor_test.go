@@ -16,7 +16,7 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
-// What makes relay not ready is what it does not do itself. What others have to fix makes it degraded.
+// Faults of relay itself make it unready. Faults that somebody else has to fix make it degraded.
 func TestAssessment(t *testing.T) {
 	now := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
 	before := func(d time.Duration) time.Time { return now.Add(-d) }
@@ -31,9 +31,9 @@ func TestAssessment(t *testing.T) {
 	login := api.HintOf(advice.Fix{Command: "relay auth login a"})
 	waiting := func(d time.Duration) *query.Backlog { return &query.Backlog{Pending: 3, Oldest: before(d)} }
 	for name, tt := range map[string]struct {
-		judge func(*assessment)
-		state string
-		says  string
+		assess func(*assessment)
+		state  string
+		says   string
 	}{
 		"connected":            {account(api.AccountStatus{Connection: api.ConnConnected, Token: grant.Active, TokenEnds: now.Add(time.Hour)}), api.StateReady, ""},
 		"not connected yet":    {account(api.AccountStatus{Connection: api.ConnConnecting}), api.StateNotReady, "not connected yet"},
@@ -59,7 +59,7 @@ func TestAssessment(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var v assessment
-			tt.judge(&v)
+			tt.assess(&v)
 			v.Readiness = v.reached()
 			text := ""
 			for _, one := range append(v.NotReady, v.Degraded...) {
@@ -72,8 +72,8 @@ func TestAssessment(t *testing.T) {
 	}
 }
 
-// A connection that is lost counts as lost from that moment on, however often it is tried again.
-func TestLink(t *testing.T) {
+// A lost connection counts as lost from that moment on, however often it is retried.
+func TestConnection(t *testing.T) {
 	var l connTracker
 	if c := l.now(); c.state != api.ConnConnecting {
 		t.Errorf("at first %+v", c)

@@ -13,7 +13,7 @@ import (
 	natssink "github.com/treatrelay/relay/sinks/nats"
 )
 
-// openServer starts the embedded NATS server, for overlay backends, if a sink publishes to it.
+// openServer starts the embedded NATS server, for overlay backends, if a sink publishes to it. A new login is shown once, on o.Notice.
 func (f *sinkFactory) openServer(ctx context.Context, cfg *config.Config, o Options, undo *datadir.Teardown) error {
 	dir := o.Dir
 	overlay := false

@@ -18,10 +18,10 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake"
 )
 
-// reconcilers are the reconcilers of a running relay, by account. They are there once it has opened everything.
+// reconcilers are the reconcilers of a running relay, by account. They are set once everything is open.
 type reconcilers struct {
 	mu sync.Mutex
-	by map[string]*intake.Reconciler // nil ones for accounts without a history
+	by map[string]*intake.Reconciler // a nil value is an account without a history
 }
 
 func (p *reconcilers) set(sources []*source) {
@@ -33,7 +33,7 @@ func (p *reconcilers) set(sources []*source) {
 	}
 }
 
-// find returns an account's reconciler, and whether relay is ready and has the account.
+// find returns an account's reconciler, whether the reconcilers are set, and whether the account is known.
 func (p *reconcilers) find(account string) (r *intake.Reconciler, ready, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -60,7 +60,7 @@ func noHistory(account string) error {
 	return exit.With(exit.Config, fmt.Errorf("account %s: its provider has no history, and endpoints.history is not set", account))
 }
 
-// Reconcile compares an account's history while no relay runs, and none can be started meanwhile.
+// Reconcile compares an account's history with the journal while no relay runs, and journals what is missing. No relay can start meanwhile.
 func Reconcile(ctx context.Context, o Options, c config.Account) (result intake.Reconciliation, err error) {
 	lock, err := datadir.Lock(ctx, o.Dir)
 	if err != nil {
