@@ -84,7 +84,7 @@ type lifecycle struct {
 // Start starts the server and waits until it is ready. An error says what to change. The caller must close the server.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder of the embedded NATS server: %w; choose another with --data-dir", err)
+		return nil, fmt.Errorf("create the folder of the embedded NATS server: %w; choose another with --data-dir", err)
 	}
 	s := &Server{cfg: cfg, password: rand.Text(), complaints: newServerLog(cfg.Log)}
 	var err error
@@ -161,16 +161,16 @@ func (s *Server) start() error {
 	s.started = time.Now()
 	opts, auth, err := s.options()
 	if err != nil {
-		return fmt.Errorf("make the embedded NATS server: %w", err)
+		return fmt.Errorf("create the embedded NATS server: %w", err)
 	}
 	ns, err := server.NewServer(opts)
 	if err != nil {
-		return fmt.Errorf("make the embedded NATS server: %w", err)
+		return fmt.Errorf("create the embedded NATS server: %w", err)
 	}
 	auth.server = ns
 	account, err := ns.LookupAccount(relayAccount) // the server has made its own copy of it
 	if err != nil {
-		return fmt.Errorf("make the embedded NATS server: %w", err)
+		return fmt.Errorf("create the embedded NATS server: %w", err)
 	}
 	auth.relay = account
 	ns.SetLoggerV2(s.complaints, false, false, false)

@@ -129,7 +129,7 @@ func (s *store) note(held map[string]Held) error {
 		err = syncPath(s.dir)
 	}
 	if err != nil {
-		return fmt.Errorf("note what the embedded NATS server holds: %w", err)
+		return fmt.Errorf("record what the embedded NATS server holds: %w", err)
 	}
 	s.synced = held
 	return nil

@@ -98,7 +98,7 @@ func (d *Dispatcher) reserve(ctx context.Context, who string, last uint64) error
 		return fmt.Errorf("reserve the numbers that the journal has lost: %w", err)
 	}
 	d.cfg.Logger.Error().Uint64("journal_ends_at", next-1).Uint64("known_to", last).Str("known_by", who).
-		Msg("journal has lost its end: numbers in between are not given again, and treats that are missing are looked up in the history; was an older copy of it put back?")
+		Msg("journal has lost its end: numbers in between are not given again, and missing treats are looked up in the history; was an older copy of it restored?")
 	return nil
 }
 
@@ -168,5 +168,5 @@ func (d *Dispatcher) cursor(ctx context.Context, sink string) (c journal.Cursor,
 
 func (d *Dispatcher) reportReplaced(sink string, at cursor.Position) {
 	d.cfg.Logger.Error().Str("sink", sink).Uint64("goes_on_at", at.Next).Time("by_time", at.Time).
-		Msg("journal holds other entries than it did: the sink goes on by time; was an older copy of the journal put back?")
+		Msg("journal holds other entries than before: the sink continues by time; was an older copy of the journal restored?")
 }

@@ -237,7 +237,7 @@ func (w *worker) makeDigest(d *delivery) (some, ok bool) {
 			return false, false
 		}
 		if !said {
-			w.logger().Warn().Err(err).Str("id", d.record.ID).Msg("digest cannot be made, for the journal cannot be read; waiting")
+			w.logger().Warn().Err(err).Str("id", d.record.ID).Msg("digest cannot be made, because the journal cannot be read; waiting")
 		}
 		if !l.stop.pause(w.ctx) {
 			return false, false

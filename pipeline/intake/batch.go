@@ -59,7 +59,7 @@ func (r *Reconciler) writeBatches(ctx context.Context) error {
 		level, r.batches.problem = zerolog.WarnLevel, text
 	}
 	r.log.WithLevel(level).Err(err).Msg("backfilled treats have no digest yet: sinks with backfill: digest get it after the next comparison")
-	return fmt.Errorf("record what was backfilled of %s: %w", r.intake.norm.Account, err)
+	return fmt.Errorf("journal the backfill batch of %s: %w", r.intake.norm.Account, err)
 }
 
 func (r *Reconciler) tryWriteBatches(ctx context.Context) error {

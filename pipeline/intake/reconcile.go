@@ -254,11 +254,11 @@ func (r *Reconciler) report(result Reconciliation) {
 	if result.Healed > 0 {
 		r.log.Info().Int("treats", result.Healed).Msg("missed treats are journaled from the history")
 	}
-	if text := "history has no list of treats in it: taken for one without treats"; result.NoList && !r.noted[text] {
+	if text := "history has no list of treats: it counts as empty"; result.NoList && !r.noted[text] {
 		r.noted[text] = true
 		r.log.Warn().Bool("no_success", result.Refused).Msg(text)
 	}
-	if text := "history has pages that are left out: what was missed in their time is not journaled"; result.Cut != "" && !r.noted[text] {
+	if text := "history has pages that are not read: treats missed in their time are not journaled"; result.Cut != "" && !r.noted[text] {
 		r.noted[text] = true
 		r.log.Warn().Str("reason", result.Cut).Msg(text)
 	}
@@ -275,6 +275,6 @@ func (r *Reconciler) report(result Reconciliation) {
 		}
 	}
 	once(result.Undated, "history has treats whose date cannot be read: they are never journaled from it")
-	once(result.Unusable, "history has items that are no treats: left out")
-	once(result.Rewritten, "history has treats with another date or fewer fields than the socket: taken for the same; if times are off, set timezone")
+	once(result.Unusable, "history has items that are not treats: they are skipped")
+	once(result.Rewritten, "history has treats with another date or fewer fields than the socket: they count as the same; if times are wrong, set timezone")
 }

@@ -49,7 +49,7 @@ func (s *Schedule) Recall(ctx context.Context, open cursor.Numbers, next uint64)
 	for number, r := range all {
 		if number < next && !open.Contains(number) {
 			if err := s.store.drop(ctx, number); err != nil {
-				s.logger.Debug().Err(err).Msg("retry of an event that is settled not deleted") // the next start deletes it
+				s.logger.Debug().Err(err).Msg("retry of a settled event not deleted") // the next start deletes it
 			}
 			continue
 		}
@@ -128,7 +128,7 @@ func (s *Schedule) Settled(ctx context.Context, r *Retry) {
 	s.waiting.Set(float64(len(s.deferred)))
 	s.mu.Unlock()
 	if err := clock.AtOnce(ctx, func(ctx context.Context) error { return s.store.drop(ctx, r.Seq) }); err != nil {
-		s.logger.Debug().Err(err).Msg("retry of an event that is settled not deleted")
+		s.logger.Debug().Err(err).Msg("retry of a settled event not deleted")
 	}
 }
 

@@ -204,7 +204,7 @@ func (l *Log) follow(ctx context.Context) {
 			said = ""
 		case ctx.Err() == nil && !errors.Is(err, errLost) && err.Error() != said:
 			said = err.Error()
-			l.client.log.Warn().Err(err).Str("server", l.client.name()).Msg("cannot see what the journal's server holds")
+			l.client.log.Warn().Err(err).Str("server", l.client.name()).Msg("cannot read the state of the journal's stream")
 		}
 	}
 }

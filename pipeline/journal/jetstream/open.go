@@ -122,7 +122,7 @@ func (s *State) loadTable(ctx context.Context) (*table, error) {
 	}
 	var t table
 	if err := json.Unmarshal(value, &t); err != nil || !t.valid() {
-		s.client.log.Error().AnErr("error", err).Str("bucket", Bucket).Str("key", epochsKey).Msg("the journal's epochs cannot be read; they are found out again from its records")
+		s.client.log.Error().AnErr("error", err).Str("bucket", Bucket).Str("key", epochsKey).Msg("the journal's epochs cannot be read; they are determined again from its records")
 		return nil, nil //nolint:nilnil // treated as missing
 	}
 	s.mu.Lock()
@@ -136,7 +136,7 @@ func (s *State) loadTable(ctx context.Context) (*table, error) {
 func (s *State) keepTable(ctx context.Context, t *table) error {
 	want, err := json.Marshal(t)
 	if err != nil {
-		return fmt.Errorf("keep the numbers' epochs: %w", err)
+		return fmt.Errorf("store the numbers' epochs: %w", err)
 	}
 	stored, _, err := s.get(ctx, epochsKey)
 	switch {
@@ -145,7 +145,7 @@ func (s *State) keepTable(ctx context.Context, t *table) error {
 	case err == nil, errors.Is(err, journal.ErrNoKey):
 		return s.saveTable(ctx, t)
 	}
-	return fmt.Errorf("keep the numbers' epochs: %w", err)
+	return fmt.Errorf("store the numbers' epochs: %w", err)
 }
 
 // saveTable writes the table to the state.
@@ -155,7 +155,7 @@ func (s *State) saveTable(ctx context.Context, t *table) error {
 		_, err = s.put(ctx, epochsKey, data, journal.AnyRevision)
 	}
 	if err != nil { // if it was stored after all, keepTable writes the previous one again
-		return fmt.Errorf("keep the numbers' epochs: %w", err)
+		return fmt.Errorf("store the numbers' epochs: %w", err)
 	}
 	s.mu.Lock()
 	s.epochs = data
