@@ -1,5 +1,9 @@
-// Package natsserver runs a NATS server with JetStream inside this process. Overlays read treats from it. Its content
-// can be published again from the journal, which is the source of truth; see [Server.Sync].
+// Package natsserver runs a NATS server with JetStream inside this process, for overlays only. An overlay can consume
+// the stream [Stream], and nothing else.
+//
+// It knows nothing of the journal, which is the source of truth: everything that a power failure loses here is
+// published again from there, see [Server.Sync]. Start reading at [Start]; access.go has the rights of overlays, and
+// consumers.go their requests.
 package natsserver
 
 import (

@@ -6,12 +6,16 @@
 //
 // A cursor is the next number to read, the numbers below it that are not settled, and those that the journal had lost
 // when the lane read there. An event is settled when the sink has accepted it, when it is a dead letter on disk, or
-// when the sink's rules exclude it. A killed process repeats what it has settled since the cursor was last saved, at
-// most about 100 ms, with the same ids.
+// when the sink's rules exclude it. A killed process repeats the deliveries since the cursor was last saved, at most
+// about 100 ms, with the same ids.
 //
 // A number alone never identifies an event: the cursor holds the id of the record before it, and retries hold the ids
 // of their events. If the journal ends before a cursor, the numbers up to there are reserved, so that none of them is
-// given to another event.
+// assigned to another event.
+//
+// The package knows neither the intake nor an engine of the journal, and no kind of sink. Start reading at [Dispatcher]
+// and [Lane]. A record passes through reader.go, feed.go, follow.go, queues.go and worker.go; outcome.go handles what
+// the sink does not accept, and ledger.go tracks what is not settled.
 package delivery
 
 import (

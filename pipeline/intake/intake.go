@@ -1,5 +1,12 @@
-// Package intake writes what the sources receive to the journal. It decodes and normalizes treats, counts exact
-// repeats, and fills gaps from the provider's history.
+// Package intake writes the treats that the sources receive to the journal. It decodes and normalizes them, counts
+// exact repeats, and fills gaps from the provider's history.
+//
+// Every treat is journaled once, whether it arrives live, in the history, or both, and in whatever form. A treat that
+// cannot be matched with certainty is not backfilled.
+//
+// The package knows neither sinks nor an engine of the journal, and makes no requests: sources call it, and [History]
+// is an interface. Start reading at [Intake.Handle] for live treats and at [Reconciler] for the history; compare.go has
+// the steps of one comparison.
 package intake
 
 import (

@@ -1,8 +1,11 @@
-// Package cursor keeps the lanes' positions in the journal. A cursor is the next number to read, the numbers below it
+// Package cursor stores the lanes' positions in the journal. A cursor is the next number to read, the numbers below it
 // that are not settled, and those that the journal had lost when the lane read there.
 //
-// A position includes the id of the record before it. By that it notices a journal that was replaced or has lost its
-// end.
+// Each cursor has two durable copies, one in a file for all lanes and one in the journal's state. Either suffices. A
+// position includes the id of the record before it, which reveals a journal that was replaced or has lost its end.
+//
+// The package knows no lanes: a lane provides its current cursor as a function. Start reading at [Store] and
+// [Position].
 package cursor
 
 import (

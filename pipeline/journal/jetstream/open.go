@@ -1,5 +1,9 @@
 // Package jetstream is the journal's engine for the operator's NATS JetStream server or cluster. It uses JetStream as a
-// log: it reads records by number, keeps cursors in a key-value bucket, and has no consumers with server-side state.
+// log: it reads records by number, stores the state in a key-value bucket, and has no consumers with server-side state.
+// It works on any server from 2.11 on. Several processes can use a journal, see [Attach].
+//
+// Start reading at [Open] and [Log]: append.go writes, read.go reads, verify.go notices a stream that went back in time,
+// and state.go has the bucket.
 //
 // # Stored form
 //
@@ -12,7 +16,7 @@
 //
 // The number of a record is its sequence in the stream plus an offset. If the stream goes back in time, because it was
 // restored from a backup or its server lost unsynced data, a new epoch begins: the offset grows, so that no number is
-// given twice, and the lost numbers are in [Log.Gaps]. Two checks detect this. Each write names the sequence that it
+// assigned twice, and the lost numbers are in [Log.Gaps]. Two checks detect this. Each write names the sequence that it
 // must follow, and the server rejects it otherwise. After each reconnect, the newest known record is compared with the
 // stream before anything is read or written.
 package jetstream
