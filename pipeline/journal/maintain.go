@@ -22,13 +22,13 @@ var errMaintainGrace = errors.New("the state did not store the progress of the d
 func (j *Journal) maintain(ctx context.Context) {
 	retain := time.NewTicker(retainEvery)
 	defer retain.Stop()
-	var said string
+	var logged string
 	failed := func(err error, what string) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		if text := err.Error(); text != said {
-			said = text
+		if text := err.Error(); text != logged {
+			logged = text
 			j.cfg.Logger.Warn().Err(err).Msg(what)
 		}
 	}
@@ -47,7 +47,7 @@ func (j *Journal) maintain(ctx context.Context) {
 				err = j.noteDerived(ctx)
 			}
 			if err == nil {
-				said = ""
+				logged = ""
 				continue
 			}
 			failed(err, "dead letters in the state are behind the journal; trying again")

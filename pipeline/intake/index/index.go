@@ -72,8 +72,8 @@ type Index struct {
 
 // files is the state of the index files.
 type files struct {
-	seq     uint64 // of the newest file
-	problem string // the last problem that was logged
+	seq    uint64 // of the newest file
+	logged string // the last failure that was logged; empty: none
 }
 
 // Hit is a treat in the index.
@@ -95,7 +95,7 @@ type Summary struct {
 	// Newest is the newest treat. Seen is false if there is none.
 	Newest Hit
 	Seen   bool
-	// Backfilled is the number of the newest backfilled treat. Batches cover those up to Healed.
+	// Backfilled is the number of the newest backfilled treat. Batches cover those up to Batched.
 	Backfilled, Batched uint64
 	// BaselineID is the id of the newest complete baseline, empty if there is none. It has BaselineSize distinct treats
 	// and was journaled at BaselineMade.
