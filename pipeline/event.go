@@ -1,9 +1,12 @@
-// Package pipeline is the contract between the parts of the pipeline and the sinks: events, records, the interface of a
-// sink, and errors that steer delivery. The packages below it decode and normalize what a source received, write it to
-// the journal, and deliver the journal to each sink.
+// Package pipeline is the contract between the pipeline and the sinks: events, records, the interface of a sink, and
+// errors that steer delivery. It imports no other package of relay. The packages below it decode and normalize what a
+// source received, write it to the journal, and deliver the journal to each sink.
 //
 // Nothing is delivered before it is journaled. Delivery is at least once, in order per account, and a dead or slow sink
 // never delays another.
+//
+// Start reading at [Event] and [Sink]. [Permanent], [Unavailable] and the other functions that wrap an error document
+// what the error of a sink means for delivery.
 package pipeline
 
 import (

@@ -39,11 +39,11 @@ func HashTexts(texts ...string) [sha256.Size]byte {
 	for _, text := range texts {
 		size += 8 + len(text)
 	}
-	var room [512]byte // avoids an allocation for most lists
-	if size > len(room) {
+	var buf [512]byte // avoids an allocation for most lists
+	if size > len(buf) {
 		return hashLong(texts)
 	}
-	b := room[:0]
+	b := buf[:0]
 	for _, text := range texts {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(text))) // makes the encoding of a list unique
 		b = append(b, text...)
@@ -53,14 +53,14 @@ func HashTexts(texts ...string) [sha256.Size]byte {
 
 // hashLong is HashTexts without a copy of all texts, which may have a MiB.
 func hashLong(texts []string) (sum [sha256.Size]byte) {
-	h, room := sha256.New(), make([]byte, 0, 4096)
+	h, buf := sha256.New(), make([]byte, 0, 4096)
 	for _, text := range texts {
-		room = binary.BigEndian.AppendUint64(room[:0], uint64(len(text)))
+		buf = binary.BigEndian.AppendUint64(buf[:0], uint64(len(text)))
 		for {
-			n := min(len(text), cap(room)-len(room))
-			room, text = append(room, text[:n]...), text[n:]
-			_, _ = h.Write(room) // it never fails
-			if room = room[:0]; text == "" {
+			n := min(len(text), cap(buf)-len(buf))
+			buf, text = append(buf, text[:n]...), text[n:]
+			_, _ = h.Write(buf) // it never fails
+			if buf = buf[:0]; text == "" {
 				break
 			}
 		}

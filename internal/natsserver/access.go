@@ -115,7 +115,7 @@ func (g *authenticator) Check(c server.ClientAuthentication) bool {
 	defer g.mu.Unlock()
 	account, err := g.free()
 	if err != nil {
-		g.log.Error().Err(err).Msg("an overlay cannot be let in")
+		g.log.Error().Err(err).Msg("an overlay cannot be accepted")
 		return false
 	}
 	c.RegisterUser(&server.User{Username: g.user, Account: account, Permissions: overlayPermissions()})
@@ -135,7 +135,7 @@ func (g *authenticator) free() (*server.Account, error) {
 	}
 	account, err := g.server.RegisterAccount(fmt.Sprintf("%s%s-%d", overlayPrefix, g.token, len(g.accounts)+1))
 	if err != nil {
-		return nil, fmt.Errorf("make an account for an overlay: %w", err)
+		return nil, fmt.Errorf("create an account for an overlay: %w", err)
 	}
 	g.accounts = append(g.accounts, account) // kept even if incomplete, so that it is not made twice
 	return account, furnish(account, g.relay)

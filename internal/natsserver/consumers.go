@@ -49,7 +49,7 @@ func (c *consumers) answer(m *nats.Msg) {
 		if refused, ok := errors.AsType[refusal](err); ok {
 			code, err = 403, refused
 		} else {
-			c.log.Debug().Err(err).Msg("what an overlay asked about a consumer was not answered")
+			c.log.Debug().Err(err).Msg("request of an overlay about a consumer was not answered")
 			err = errNoAnswer
 		}
 		switch {

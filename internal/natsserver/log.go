@@ -27,9 +27,9 @@ type serverLog struct {
 
 // logEntry is a kind of complaint.
 type logEntry struct {
-	said  time.Time
-	count int    // since then
-	last  string // its latest text
+	logged time.Time
+	count  int    // since then
+	last   string // its latest text
 }
 
 func newServerLog(log zerolog.Logger) *serverLog {
@@ -73,7 +73,7 @@ func wrongLogin(text string) bool { return strings.Contains(text, server.ErrAuth
 
 // write logs a kind of complaint if it is due.
 func (l *serverLog) write(c *logEntry, now time.Time) {
-	if c.count == 0 || now.Sub(c.said) < logEvery {
+	if c.count == 0 || now.Sub(c.logged) < logEvery {
 		return
 	}
 	if wrongLogin(c.last) {
@@ -83,7 +83,7 @@ func (l *serverLog) write(c *logEntry, now time.Time) {
 	} else {
 		l.log.Error().Int("count", c.count).Msg("nats-server: " + c.last)
 	}
-	c.said, c.count = now, 0
+	c.logged, c.count = now, 0
 }
 
 // flush logs what has waited for a minute, and forgets what did not recur.
@@ -91,7 +91,7 @@ func (l *serverLog) flush(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for kind, c := range l.kinds {
-		if c.count == 0 && now.Sub(c.said) >= logEvery {
+		if c.count == 0 && now.Sub(c.logged) >= logEvery {
 			delete(l.kinds, kind)
 			continue
 		}

@@ -1,5 +1,9 @@
-// Package natsserver runs a NATS server with JetStream inside this process. Overlays read treats from it. Its content
-// can be published again from the journal, which is the source of truth; see [Server.Sync].
+// Package natsserver runs a NATS server with JetStream inside this process, for overlays only. An overlay can consume
+// the stream [Stream], and nothing else.
+//
+// It knows nothing of the journal, which is the source of truth: everything that a power failure loses here is
+// published again from there, see [Server.Sync]. Start reading at [Start]; access.go has the rights of overlays, and
+// consumers.go their requests.
 package natsserver
 
 import (
@@ -84,7 +88,7 @@ type lifecycle struct {
 // Start starts the server and waits until it is ready. An error says what to change. The caller must close the server.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder of the embedded NATS server: %w; choose another with --data-dir", err)
+		return nil, fmt.Errorf("create the folder of the embedded NATS server: %w; choose another with --data-dir", err)
 	}
 	s := &Server{cfg: cfg, password: rand.Text(), complaints: newServerLog(cfg.Log)}
 	var err error
@@ -161,16 +165,16 @@ func (s *Server) start() error {
 	s.started = time.Now()
 	opts, auth, err := s.options()
 	if err != nil {
-		return fmt.Errorf("make the embedded NATS server: %w", err)
+		return fmt.Errorf("create the embedded NATS server: %w", err)
 	}
 	ns, err := server.NewServer(opts)
 	if err != nil {
-		return fmt.Errorf("make the embedded NATS server: %w", err)
+		return fmt.Errorf("create the embedded NATS server: %w", err)
 	}
 	auth.server = ns
 	account, err := ns.LookupAccount(relayAccount) // the server has made its own copy of it
 	if err != nil {
-		return fmt.Errorf("make the embedded NATS server: %w", err)
+		return fmt.Errorf("create the embedded NATS server: %w", err)
 	}
 	auth.relay = account
 	ns.SetLoggerV2(s.complaints, false, false, false)

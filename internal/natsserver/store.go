@@ -113,7 +113,7 @@ func (s *store) note(held map[string]Held) error {
 		return err
 	}
 	if err := atomicfile.Write(filepath.Join(s.dir, notesFile), data); err != nil {
-		return fmt.Errorf("note what the embedded NATS server holds: %w", err)
+		return fmt.Errorf("record what the embedded NATS server holds: %w", err)
 	}
 	s.synced = held
 	return nil

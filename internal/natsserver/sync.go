@@ -33,7 +33,7 @@ const syncEvery = time.Second
 
 // keepSynced syncs changes until ctx ends.
 func (s *Server) keepSynced(ctx context.Context) {
-	said := ""
+	logged := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -46,9 +46,9 @@ func (s *Server) keepSynced(ctx context.Context) {
 		}
 		switch err := s.Sync(ctx); {
 		case err == nil:
-			said = ""
-		case ctx.Err() == nil && err.Error() != said && s.running():
-			said = err.Error()
+			logged = ""
+		case ctx.Err() == nil && err.Error() != logged && s.running():
+			logged = err.Error()
 			s.cfg.Log.Warn().Err(err).Msg("treats for overlays are not synced to disk; trying again")
 		}
 	}

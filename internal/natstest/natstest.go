@@ -1,4 +1,5 @@
-// Package natstest runs real nats-server processes for tests, which can be killed and restarted.
+// Package natstest runs real nats-server processes for tests, which can kill, freeze and restart them. Start reading at
+// [Start].
 package natstest
 
 import (

@@ -1,4 +1,5 @@
-// Package peertest finds the npm servers and clients in testdata/peers, and Python, for tests that talk to them.
+// Package peertest finds the npm servers and clients in testdata/peers, and Python, for tests that talk to them. A test
+// without them is skipped, or fails if RELAY_REQUIRE_PEERS=1.
 package peertest
 
 import (

@@ -1,4 +1,5 @@
-// Package proxy determines the proxy for requests to providers and realtime servers from the environment.
+// Package proxy determines from the environment which proxy to use for requests to providers and realtime servers. Its
+// errors never show an address, which may contain a password. Start reading at [FromEnvironment].
 package proxy
 
 import (

@@ -1,4 +1,5 @@
-// Package secret has the type for tokens, client secrets and signing keys.
+// Package secret provides [String], the type of tokens, client secrets and signing keys. No way of printing or encoding
+// it shows the secret. It also reads secrets from files, see [ReadLine]. It imports no other package of relay.
 package secret
 
 import (

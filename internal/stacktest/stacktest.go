@@ -1,5 +1,5 @@
 // Package stacktest opens a real journal in files with its state and, on request, its log of attempts and its index,
-// for the tests of packages that use it.
+// for the tests of packages that use them. Start reading at [Open].
 package stacktest
 
 import (

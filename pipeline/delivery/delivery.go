@@ -6,12 +6,16 @@
 //
 // A cursor is the next number to read, the numbers below it that are not settled, and those that the journal had lost
 // when the lane read there. An event is settled when the sink has accepted it, when it is a dead letter on disk, or
-// when the sink's rules exclude it. A killed process repeats what it has settled since the cursor was last saved, at
-// most about 100 ms, with the same ids.
+// when the sink's rules exclude it. A killed process repeats the deliveries since the cursor was last saved, at most
+// about 100 ms, with the same ids.
 //
 // A number alone never identifies an event: the cursor holds the id of the record before it, and retries hold the ids
 // of their events. If the journal ends before a cursor, the numbers up to there are reserved, so that none of them is
-// given to another event.
+// assigned to another event.
+//
+// The package knows neither the intake nor an engine of the journal, and no kind of sink. Start reading at [Dispatcher]
+// and [Lane]. A record passes through reader.go, feed.go, follow.go, queues.go and worker.go; outcome.go handles what
+// the sink does not accept, and ledger.go tracks what is not settled.
 package delivery
 
 import (
@@ -98,7 +102,7 @@ func (d *Dispatcher) reserve(ctx context.Context, who string, last uint64) error
 		return fmt.Errorf("reserve the numbers that the journal has lost: %w", err)
 	}
 	d.cfg.Logger.Error().Uint64("journal_ends_at", next-1).Uint64("known_to", last).Str("known_by", who).
-		Msg("journal has lost its end: numbers in between are not given again, and treats that are missing are looked up in the history; was an older copy of it put back?")
+		Msg("journal has lost its end: numbers in between are not given again, and missing treats are looked up in the history; was an older copy of it restored?")
 	return nil
 }
 
@@ -168,5 +172,5 @@ func (d *Dispatcher) cursor(ctx context.Context, sink string) (c journal.Cursor,
 
 func (d *Dispatcher) reportReplaced(sink string, at cursor.Position) {
 	d.cfg.Logger.Error().Str("sink", sink).Uint64("goes_on_at", at.Next).Time("by_time", at.Time).
-		Msg("journal holds other entries than it did: the sink goes on by time; was an older copy of the journal put back?")
+		Msg("journal holds other entries than before: the sink continues by time; was an older copy of the journal restored?")
 }

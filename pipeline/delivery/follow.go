@@ -190,7 +190,7 @@ func (l *Lane) readSome(ctx context.Context, from cursor.Position) (bool, error)
 	}
 	for _, rng := range s.Aged {
 		l.log.Error().Uint64("from", rng.First).Uint64("to", rng.Last).
-			Msg("events may be lost to this sink: the journal dropped these numbers by age before it was sent them; raise journal.retention")
+			Msg("events may be lost to this sink: the journal dropped these numbers by age before the sink got them; raise journal.retention")
 	}
 	var records []*journal.Record
 	at, kept := s.At, 0

@@ -150,14 +150,14 @@ func (w *worker) deferHead(began time.Time) bool {
 // giveUp makes a dead letter of a batch's first event. The event is settled once that is on disk.
 func (w *worker) giveUp(b batch, why error, attempts int) bool {
 	l, head := w.lane, b.of[0]
-	for said := false; ; said = true {
+	for logged := false; ; logged = true {
 		err := clock.AtOnce(w.ctx, func(ctx context.Context) error {
 			return l.journal().KeepDeadLetter(ctx, l.cfg.Sink, why.Error(), attempts, head.record)
 		})
 		if err == nil {
 			break
 		}
-		if !said {
+		if !logged {
 			w.logger().Error().Err(err).Str("id", head.record.ID).Msg("dead letter cannot be kept; waiting")
 		}
 		if !l.stop.pause(w.ctx) {

@@ -65,7 +65,7 @@ func (l *Lane) takeBack(ctx context.Context, rng journal.Range) (uint64, error) 
 func (l *Lane) takeOne(ctx context.Context, r *journal.Record) {
 	known := l.schedule.Claim(r.Number)
 	if known != nil && known.ID != l.recordOf(r).ID {
-		l.log.Warn().Str("was", known.ID).Str("is", l.recordOf(r).ID).Uint64("number", r.Number).Msg("journal holds another event than the one that was to be tried again")
+		l.log.Warn().Str("was", known.ID).Str("is", l.recordOf(r).ID).Uint64("number", r.Number).Msg("journal holds another event than the one to be retried")
 		l.schedule.Settled(ctx, known)
 		known = nil
 	}
@@ -135,7 +135,7 @@ func (l *Lane) reportLost(s *losses, damaged bool) {
 		event = event.Str("id", s.retry.ID).Int("attempts", s.retry.Attempts)
 	}
 	if damaged {
-		event.Msg("events that the sink had not accepted are lost to damage of the journal: they are delivered when they were found in the history")
+		event.Msg("events that the sink had not accepted are lost to damage of the journal: they are delivered once they are found in the history")
 	} else {
 		event.Msg("events are lost to this sink: the journal dropped them by age before they were accepted; raise journal.retention")
 	}
@@ -184,7 +184,7 @@ func (l *Lane) requeue(ctx context.Context, r *schedule.Retry) bool {
 	d.record.Line = bytes.Clone(d.record.Line)
 	if d.record.ID != r.ID {
 		l.log.Error().Str("was", r.ID).Str("is", d.record.ID).Uint64("number", number).
-			Msg("event that was to be tried again is lost: the journal holds another one under its number, which is delivered")
+			Msg("event to be retried is lost: the journal holds another one under its number, which is delivered")
 		d.retry = &schedule.Retry{Seq: number, ID: d.record.ID, Account: d.record.Account, Deferred: true}
 		l.schedule.Replace(ctx, r, d.retry)
 	}

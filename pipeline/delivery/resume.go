@@ -60,7 +60,7 @@ func (l *Lane) begin(ctx context.Context, c journal.Cursor) error {
 func (l *Lane) beginSink(ctx context.Context) error {
 	state, err := l.journal().SinkState(ctx, l.cfg.Sink)
 	if errors.Is(err, journal.ErrDamagedValue) {
-		l.log.Warn().Err(err).Msg("what was known of the sink is damaged: it counts as neither down nor disabled")
+		l.log.Warn().Err(err).Msg("the state of the sink is damaged: it counts as neither down nor disabled")
 		state, err = journal.SinkState{}, l.journal().State().Delete(ctx, journal.SinkKey(l.cfg.Sink))
 	}
 	if err != nil {
@@ -116,7 +116,7 @@ func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Curs
 	}
 	if at.Next < c.Next {
 		l.log.Warn().Uint64("cursor", c.Next).Uint64("goes_on_at", at.Next).
-			Msg("destination has lost what it had accepted last: that is delivered again")
+			Msg("destination has lost the last events that it had accepted: they are delivered again")
 		if l.resumed.dead, err = l.deadBeyond(ctx, number, c.Next); err != nil {
 			return c, err
 		}

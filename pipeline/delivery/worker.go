@@ -67,9 +67,9 @@ func (w *worker) deliver(b batch) (int, bool) {
 	}
 	began := time.Now()
 	n, err := w.handOver(b)
-	_, told := pipeline.RetryDelay(err)
-	told = told || pipeline.IsGone(err) // this must be recorded even if ctx has ended
-	if n == 0 && (w.ctx.Err() != nil && !told || errors.Is(err, pipeline.ErrSinkClosed)) {
+	_, mustRecord := pipeline.RetryDelay(err)
+	mustRecord = mustRecord || pipeline.IsGone(err) // this must be recorded even if ctx has ended
+	if n == 0 && (w.ctx.Err() != nil && !mustRecord || errors.Is(err, pipeline.ErrSinkClosed)) {
 		l.breaker.Abort(p)
 		if w.ctx.Err() == nil {
 			w.fail(pipeline.ErrSinkClosed)
@@ -224,7 +224,7 @@ func (w *worker) await(t *schedule.Retry) bool {
 // is false if there is nothing to send, ok is true unless the batch must stay for the next start.
 func (w *worker) makeDigest(d *delivery) (some, ok bool) {
 	l := w.lane
-	for said := false; ; said = true {
+	for logged := false; ; logged = true {
 		record, err := l.digester.Make(w.ctx, d.record, d.at)
 		if err == nil {
 			if len(record.Line) == 0 {
@@ -236,8 +236,8 @@ func (w *worker) makeDigest(d *delivery) (some, ok bool) {
 		if w.ctx.Err() != nil {
 			return false, false
 		}
-		if !said {
-			w.logger().Warn().Err(err).Str("id", d.record.ID).Msg("digest cannot be made, for the journal cannot be read; waiting")
+		if !logged {
+			w.logger().Warn().Err(err).Str("id", d.record.ID).Msg("digest cannot be made, because the journal cannot be read; waiting")
 		}
 		if !l.stop.pause(w.ctx) {
 			return false, false

@@ -81,7 +81,7 @@ func (in *Intake) putBaseline(ctx context.Context, b *baseline) error {
 		_, err = in.journal.State().Put(ctx, journal.HistoryKey(in.norm.Account), data, journal.AnyRevision)
 	}
 	if err != nil {
-		return fmt.Errorf("keep the baseline of %s: %w", in.norm.Account, err)
+		return fmt.Errorf("store the baseline of %s: %w", in.norm.Account, err)
 	}
 	return nil
 }

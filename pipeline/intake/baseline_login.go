@@ -202,7 +202,7 @@ func (r *Reconciler) adopt(ctx context.Context, login Login) {
 		return
 	}
 	if err := r.cfg.Logins.Adopt(ctx, login.ID); err != nil && ctx.Err() == nil {
-		r.log.Debug().Err(err).Msg("login is not noted as known to the journal yet")
+		r.log.Debug().Err(err).Msg("login is not recorded as known to the journal yet")
 	}
 }
 

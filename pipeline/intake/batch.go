@@ -18,8 +18,8 @@ import (
 // batches tracks the backfill batches of an account.
 type batches struct {
 	// due is true unless a batch covers every event that this process or an earlier one has backfilled.
-	due     bool
-	problem string // the last one that was logged; empty if there is none
+	due    bool
+	logged string // the last failure that was logged; empty: none
 	// compared is true once a comparison of this process has healed what the log has lost.
 	compared bool
 	// lost holds the batches that the log had lost when the current backfill began.
@@ -45,8 +45,8 @@ func (r *Reconciler) writeBatches(ctx context.Context) error {
 	}
 	if err == nil {
 		r.batches.due = false
-		if r.batches.problem != "" {
-			r.batches.problem = ""
+		if r.batches.logged != "" {
+			r.batches.logged = ""
 			r.log.Info().Msg("backfilled treats get digests again")
 		}
 		return nil
@@ -55,11 +55,11 @@ func (r *Reconciler) writeBatches(ctx context.Context) error {
 		return err // shutting down
 	}
 	level := zerolog.DebugLevel
-	if text := err.Error(); text != r.batches.problem {
-		level, r.batches.problem = zerolog.WarnLevel, text
+	if text := err.Error(); text != r.batches.logged {
+		level, r.batches.logged = zerolog.WarnLevel, text
 	}
 	r.log.WithLevel(level).Err(err).Msg("backfilled treats have no digest yet: sinks with backfill: digest get it after the next comparison")
-	return fmt.Errorf("record what was backfilled of %s: %w", r.intake.norm.Account, err)
+	return fmt.Errorf("journal the backfill batch of %s: %w", r.intake.norm.Account, err)
 }
 
 func (r *Reconciler) tryWriteBatches(ctx context.Context) error {

@@ -1,5 +1,12 @@
-// Package intake writes what the sources receive to the journal. It decodes and normalizes treats, counts exact
-// repeats, and fills gaps from the provider's history.
+// Package intake writes the treats that the sources receive to the journal. It decodes and normalizes them, counts
+// exact repeats, and fills gaps from the provider's history.
+//
+// Every treat is journaled once, whether it arrives live, in the history, or both, and in whatever form. A treat that
+// cannot be matched with certainty is not backfilled.
+//
+// The package knows neither sinks nor an engine of the journal, and makes no requests: sources call it, and [History]
+// is an interface. Start reading at [Intake.Handle] for live treats and at [Reconciler] for the history; compare.go has
+// the steps of one comparison.
 package intake
 
 import (
@@ -44,13 +51,13 @@ type Intake struct {
 	log     zerolog.Logger
 	metrics metrics
 
-	lock         ctxLock
-	repeats      repeats
-	overlap      overlap
-	backlog      backlog
-	rejects      rejects
-	indexProblem string // the last problem with the index that was logged
-	scratch      scratch
+	lock        ctxLock
+	repeats     repeats
+	overlap     overlap
+	backlog     backlog
+	rejects     rejects
+	indexLogged string // the last failure of the index that was logged; empty: none
+	scratch     scratch
 }
 
 // metrics are the metrics of all accounts, and the account's most used counters.
@@ -69,8 +76,8 @@ type scratch struct {
 
 // rejects counts rejected payloads.
 type rejects struct {
-	n    int
-	last string // the last reason
+	n      int
+	logged string // the last reason that was logged
 }
 
 // New makes the intake of one account. An account must not have two intakes at the same time: both could journal the
@@ -219,11 +226,11 @@ func (in *Intake) find(ctx context.Context, f *fingerprint.Fingerprint) []index.
 	in.scratch.seen = in.index.Commits()
 	in.scratch.hits, err = in.index.Find(ctx, in.scratch.hits[:0], in.norm.Account, f)
 	switch {
-	case err != nil && err.Error() != in.indexProblem:
-		in.indexProblem = err.Error()
+	case err != nil && err.Error() != in.indexLogged:
+		in.indexLogged = err.Error()
 		in.log.Warn().Err(err).Msg("index of the journal cannot be read: a treat that arrives twice may be journaled twice")
-	case err == nil && in.indexProblem != "":
-		in.indexProblem = ""
+	case err == nil && in.indexLogged != "":
+		in.indexLogged = ""
 		in.log.Info().Msg("index of the journal can be read again")
 	}
 	return in.scratch.hits
@@ -344,8 +351,8 @@ func (in *Intake) reject(ctx context.Context, reason error, payload []byte, rece
 	text := strings.ReplaceAll(reason.Error(), "\n", "; ")
 	in.rejects.n++
 	level := zerolog.DebugLevel
-	if text != in.rejects.last { // logged when it changes, so that a flood of equal payloads does not fill the log
-		level, in.rejects.last = zerolog.WarnLevel, text
+	if text != in.rejects.logged { // logged when it changes, so that a flood of equal payloads does not fill the log
+		level, in.rejects.logged = zerolog.WarnLevel, text
 	}
 	in.log.WithLevel(level).Str("reason", text).Int("bytes", len(payload)).Int("so_far", in.rejects.n).
 		Msg("payload rejected; it is kept in the journal")

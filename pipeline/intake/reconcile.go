@@ -45,11 +45,11 @@ type Reconciler struct {
 	ended   chan struct{}
 
 	// The fields below are owned by Run.
-	retry   *backoff.ExponentialBackOff
-	problem string // the last problem that was logged; empty: none
-	batches batches
-	noted   map[string]bool // oddities of the history that were logged
-	base    baselineCache
+	retry          *backoff.ExponentialBackOff
+	logged         string // the last failure that was logged; empty: none
+	batches        batches
+	loggedOddities map[string]bool // oddities of the history that were logged
+	base           baselineCache
 }
 
 // Reconciliation is the result of one comparison.
@@ -102,7 +102,7 @@ var (
 func NewReconciler(in *Intake, h History, cfg ReconcileConfig) *Reconciler {
 	return &Reconciler{
 		intake: in, history: h, cfg: cfg, log: in.log, wake: make(chan struct{}, 1),
-		asked: make(chan chan<- outcome), ended: make(chan struct{}), noted: make(map[string]bool), batches: batches{due: true},
+		asked: make(chan chan<- outcome), ended: make(chan struct{}), loggedOddities: make(map[string]bool), batches: batches{due: true},
 		retry: backoff.NewExponentialBackOff(backoff.WithInitialInterval(retryDelay), backoff.WithMultiplier(2),
 			backoff.WithRandomizationFactor(0.1), backoff.WithMaxInterval(max(cfg.Every, retryDelay)), backoff.WithMaxElapsedTime(0)),
 	}
@@ -227,8 +227,8 @@ func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 		}
 		m.Reconciled.WithLabelValues(account, kind).Inc()
 		level := zerolog.DebugLevel
-		if text := err.Error(); text != r.problem {
-			level, r.problem = zerolog.WarnLevel, text
+		if text := err.Error(); text != r.logged {
+			level, r.logged = zerolog.WarnLevel, text
 		}
 		r.log.WithLevel(level).Err(err).Msg("history cannot be compared: missed treats stay missing until it can")
 		return result, fmt.Errorf("compare the history of %s: %w", account, err)
@@ -244,8 +244,8 @@ func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 
 // report logs what is new.
 func (r *Reconciler) report(result Reconciliation) {
-	if r.problem != "" {
-		r.problem = ""
+	if r.logged != "" {
+		r.logged = ""
 		r.log.Info().Msg("history can be compared again")
 	}
 	if result.FirstRun {
@@ -254,27 +254,27 @@ func (r *Reconciler) report(result Reconciliation) {
 	if result.Healed > 0 {
 		r.log.Info().Int("treats", result.Healed).Msg("missed treats are journaled from the history")
 	}
-	if text := "history has no list of treats in it: taken for one without treats"; result.NoList && !r.noted[text] {
-		r.noted[text] = true
+	if text := "history has no list of treats: it counts as empty"; result.NoList && !r.loggedOddities[text] {
+		r.loggedOddities[text] = true
 		r.log.Warn().Bool("no_success", result.Refused).Msg(text)
 	}
-	if text := "history has pages that are left out: what was missed in their time is not journaled"; result.Cut != "" && !r.noted[text] {
-		r.noted[text] = true
+	if text := "history has pages that are not read: treats missed in their time are not journaled"; result.Cut != "" && !r.loggedOddities[text] {
+		r.loggedOddities[text] = true
 		r.log.Warn().Str("reason", result.Cut).Msg(text)
 	}
-	if text := "history has treats that may be live ones in a form that cannot be recognized: not journaled from it"; result.Withheld > 0 && !r.noted[text] {
-		r.noted[text] = true
+	if text := "history has treats that may be live ones in a form that cannot be recognized: not journaled from it"; result.Withheld > 0 && !r.loggedOddities[text] {
+		r.loggedOddities[text] = true
 		r.log.Warn().Int("treats", result.Withheld).Time("first", result.WithheldFrom).Msg(text)
 	} else if result.Withheld == 0 && result.Held > 0 {
-		delete(r.noted, text)
+		delete(r.loggedOddities, text)
 	}
 	once := func(n int, text string) {
-		if n > 0 && !r.noted[text] {
-			r.noted[text] = true
+		if n > 0 && !r.loggedOddities[text] {
+			r.loggedOddities[text] = true
 			r.log.Warn().Int("treats", n).Msg(text)
 		}
 	}
 	once(result.Undated, "history has treats whose date cannot be read: they are never journaled from it")
-	once(result.Unusable, "history has items that are no treats: left out")
-	once(result.Rewritten, "history has treats with another date or fewer fields than the socket: taken for the same; if times are off, set timezone")
+	once(result.Unusable, "history has items that are not treats: they are skipped")
+	once(result.Rewritten, "history has treats with another date or fewer fields than the socket: they count as the same; if times are wrong, set timezone")
 }

@@ -73,14 +73,14 @@ func (j *Journal) watchLog(ctx context.Context) {
 func (j *Journal) commit(ctx context.Context, batch []Item) (left []Item, err error) {
 	wait := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
-	var said map[string]bool // failures that were logged, each once, since they alternate while a server comes and goes
+	var logged map[string]bool // failures that were logged, each once, since they alternate while a server comes and goes
 	var since time.Time
 	for {
 		start := j.activity.step()
 		n, err := j.write(ctx, batch)
 		batch = batch[n:]
 		if err == nil && len(batch) == 0 {
-			if said != nil {
+			if logged != nil {
 				j.cfg.Logger.Info().Dur("after", time.Since(since)).Msg("journal writes again")
 			}
 			return nil, nil
@@ -92,11 +92,11 @@ func (j *Journal) commit(ctx context.Context, batch []Item) (left []Item, err er
 			j.cfg.Metrics.JournalFailures.Inc()
 		}
 		j.health.failed(start, len(batch), err)
-		if text := err.Error(); !said[text] {
-			if said == nil {
-				said, since = make(map[string]bool), start
+		if text := err.Error(); !logged[text] {
+			if logged == nil {
+				logged, since = make(map[string]bool), start
 			}
-			said[text] = true
+			logged[text] = true
 			j.cfg.Logger.Error().Err(err).Int("waiting", len(batch)+j.queue.len()).
 				Msg("journal cannot be written: treats wait in memory and nothing is delivered until it can; check the disk or the journal's server")
 		}

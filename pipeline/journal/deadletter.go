@@ -53,7 +53,7 @@ func (j *Journal) KeepDeadLetter(ctx context.Context, sink, reason string, attem
 		return fmt.Errorf("encode a dead letter: %w", err)
 	}
 	if _, err = j.Put(ctx, e); err != nil {
-		return fmt.Errorf("keep event %s as a dead letter of sink %s: %w", r.ID, sink, err)
+		return fmt.Errorf("store event %s as a dead letter of sink %s: %w", r.ID, sink, err)
 	}
 	return nil
 }

@@ -332,7 +332,7 @@ func (j *Journal) noteDerived(ctx context.Context) error {
 		_, err = j.cfg.State.Put(ctx, derivedKey, value, AnyRevision)
 	}
 	if err != nil {
-		return fmt.Errorf("note how far the dead letters are derived: %w", err)
+		return fmt.Errorf("store the progress of the dead letters: %w", err)
 	}
 	d.mu.Lock()
 	d.noted = through

@@ -57,7 +57,7 @@ const (
 )
 
 // ErrNoJournal means that relay has never kept a journal there.
-var ErrNoJournal = errors.New("there is no journal yet: it begins when relay first runs")
+var ErrNoJournal = errors.New("there is no journal yet: relay creates it when it first runs")
 
 // Open opens the journal on an open engine, for the relay that writes it. If the log has lost its end, it reserves the
 // lost numbers that the state knows, so that they become a gap. It updates what is derived from the log. Before

@@ -1,5 +1,12 @@
-// Package journal keeps what relay must not lose: a durable log of numbered entries, and a small state beside it. It
-// defines the contracts of both and what the entries mean. It knows no engine: see filelog, statefile and jetstream.
+// Package journal stores everything that relay must not lose: a durable log of numbered entries, and a small state
+// beside it. It defines the contracts of both, and the meaning of the entries.
+//
+// An entry is durable when its writer is told so. Its number never means another entry, even after the log has lost its
+// end.
+//
+// The package knows no engine: see packages filelog, statefile and jetstream. Start reading at [Log] and [State], the
+// interfaces of an engine, and at [Journal], which the rest of relay uses. The file commit.go writes, and deadtable.go
+// derives the dead letters.
 package journal
 
 import (

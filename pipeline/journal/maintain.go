@@ -16,19 +16,19 @@ const (
 	maintainGrace = 2 * time.Second
 )
 
-var errMaintainGrace = errors.New("the state did not take the last note of the journal within 2 s")
+var errMaintainGrace = errors.New("the state did not store the progress of the dead letters within 2 s")
 
 // maintain keeps the table of dead letters up to date and drops old entries, until ctx ends.
 func (j *Journal) maintain(ctx context.Context) {
 	retain := time.NewTicker(retainEvery)
 	defer retain.Stop()
-	var said string
+	var logged string
 	failed := func(err error, what string) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		if text := err.Error(); text != said {
-			said = text
+		if text := err.Error(); text != logged {
+			logged = text
 			j.cfg.Logger.Warn().Err(err).Msg(what)
 		}
 	}
@@ -47,7 +47,7 @@ func (j *Journal) maintain(ctx context.Context) {
 				err = j.noteDerived(ctx)
 			}
 			if err == nil {
-				said = ""
+				logged = ""
 				continue
 			}
 			failed(err, "dead letters in the state are behind the journal; trying again")
@@ -86,7 +86,7 @@ func (j *Journal) endMaintenance(ctx context.Context) {
 		err = j.noteDerived(last)
 	}
 	if err != nil { // the next start does it
-		j.cfg.Logger.Debug().Err(err).Msg("the last note of the journal is not in the state")
+		j.cfg.Logger.Debug().Err(err).Msg("the progress of the dead letters is not stored in the state")
 	}
 }
 
@@ -122,7 +122,7 @@ func (j *Journal) dropDead(ctx context.Context, first uint64) error {
 		err = errors.Join(err, j.cfg.State.Delete(ctx, key))
 	}
 	if err != nil {
-		return fmt.Errorf("forget the dead letters that were dropped: %w", err)
+		return fmt.Errorf("remove the dropped dead letters: %w", err)
 	}
 	return nil
 }

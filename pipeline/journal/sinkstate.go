@@ -106,7 +106,7 @@ func (j *Journal) UpdateSink(ctx context.Context, sink string, change func(*Sink
 		}
 		if err == nil || !errors.Is(err, ErrRevision) {
 			if err != nil {
-				err = fmt.Errorf("keep the state of sink %s: %w", sink, err)
+				err = fmt.Errorf("store the state of sink %s: %w", sink, err)
 			}
 			return revision, err
 		}

@@ -1,5 +1,5 @@
-// Package clock helps a lane to wait: by the monotonic clock, and for times on disk that come from a clock that may
-// have been wrong.
+// Package clock provides waits that a wrong system clock does not disturb: waits in memory use the monotonic clock, and
+// times from disk are checked when they are read. It imports no other package of relay.
 package clock
 
 import (

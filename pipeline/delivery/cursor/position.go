@@ -30,7 +30,7 @@ func Of(c journal.Cursor) Position { return Position{c.Next, c.LastID, c.LastTim
 
 var (
 	// ErrReplaced means that the journal holds another record than it did at that number.
-	ErrReplaced = errors.New("the journal holds other entries than it did")
+	ErrReplaced = errors.New("the journal holds other entries than before")
 	// ErrShorter means that the journal ends before numbers that it has given.
 	ErrShorter = errors.New("the journal has lost its end")
 )

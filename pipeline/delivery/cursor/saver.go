@@ -117,7 +117,7 @@ func (s *Store) Run(ctx context.Context) {
 func (s *Store) runCopies(ctx context.Context) {
 	tick := time.NewTicker(copyEvery)
 	defer tick.Stop()
-	said := ""
+	logged := ""
 	for {
 		select {
 		case <-tick.C:
@@ -127,9 +127,9 @@ func (s *Store) runCopies(ctx context.Context) {
 		err := s.copyAll(ctx)
 		switch {
 		case err == nil:
-			said = ""
-		case ctx.Err() == nil && err.Error() != said:
-			said = err.Error()
+			logged = ""
+		case ctx.Err() == nil && err.Error() != logged:
+			logged = err.Error()
 			s.logger.Warn().Err(err).Msg("copies of the cursors in the state are behind")
 		}
 	}

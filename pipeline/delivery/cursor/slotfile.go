@@ -31,7 +31,7 @@ const (
 	slotLimit  = 256 << 20
 )
 
-var errNoSlot = errors.New("no slot of it is whole")
+var errNoSlot = errors.New("it has no intact slot")
 
 // readSlots returns the newest intact value, wherever it is in the file. The error is errNoSlot if there is none.
 func readSlots(path string) (value []byte, generation uint64, err error) {
@@ -83,7 +83,7 @@ func slotSum(head, value []byte) uint32 {
 // is there.
 func (s *slotFile) write(value []byte, generation uint64, sync bool) error {
 	if len(value) > slotLimit-slotHeader {
-		return fmt.Errorf("it is %d bytes, and at most %d can be kept", len(value), slotLimit)
+		return fmt.Errorf("it has %d bytes; at most %d can be stored", len(value), slotLimit)
 	}
 	s.buf = append(s.buf[:0], slotMagic...)
 	s.buf = binary.LittleEndian.AppendUint64(s.buf, generation)

@@ -1,8 +1,11 @@
-// Package cursor keeps the lanes' positions in the journal. A cursor is the next number to read, the numbers below it
+// Package cursor stores the lanes' positions in the journal. A cursor is the next number to read, the numbers below it
 // that are not settled, and those that the journal had lost when the lane read there.
 //
-// A position includes the id of the record before it. By that it notices a journal that was replaced or has lost its
-// end.
+// Each cursor has two durable copies, one in a file for all lanes and one in the journal's state. Either suffices. A
+// position includes the id of the record before it, which reveals a journal that was replaced or has lost its end.
+//
+// The package knows no lanes: a lane provides its current cursor as a function. Start reading at [Store] and
+// [Position].
 package cursor
 
 import (
@@ -61,7 +64,7 @@ type lastWrite struct {
 	end      Position  // the journal's end then
 	at       time.Time // when it was
 	unsynced bool      // it has failed, or is not synced
-	failure  string    // the failure that was logged
+	logged   string    // the failure that was logged
 }
 
 // A storedCursor is the cursor of a sink, whose lane may be open or not.
@@ -363,16 +366,16 @@ func (s *Store) write(end Position, sync bool) error {
 	err := s.file.write(value, s.generation, sync)
 	s.latest.unsynced = err != nil || !sync
 	if err == nil {
-		if s.latest.failure != "" {
-			s.latest.failure = ""
+		if s.latest.logged != "" {
+			s.latest.logged = ""
 			s.logger.Info().Msg("cursors are saved again")
 		}
 		s.latest.end, s.latest.at = end, time.Now()
 		return nil
 	}
 	err = fmt.Errorf("save the cursors in %s: %w", s.file.path, err)
-	if text := err.Error(); text != s.latest.failure {
-		s.latest.failure = text
+	if text := err.Error(); text != s.latest.logged {
+		s.latest.logged = text
 		s.logger.Warn().Err(err).Msg("cursors cannot be saved in their file: if relay is killed now, some events are delivered again")
 	}
 	return err

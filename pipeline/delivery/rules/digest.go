@@ -44,7 +44,7 @@ func digestRanges(ctx context.Context, j *journal.Journal, sink string, digests 
 		err = json.Unmarshal(value, &ranges)
 	}
 	if err != nil && !errors.Is(err, journal.ErrNoKey) && !errors.Is(err, journal.ErrDamagedValue) {
-		return nil, fmt.Errorf("read what is summed up for sink %s: %w", sink, err)
+		return nil, fmt.Errorf("read the digest ranges of sink %s: %w", sink, err)
 	}
 	first, _ := j.Bounds()
 	ranges = slices.DeleteFunc(ranges, func(s digestRange) bool { return s.Last > 0 && s.Last < first })
@@ -65,7 +65,7 @@ func digestRanges(ctx context.Context, j *journal.Journal, sink string, digests 
 		_, err = j.State().Put(ctx, key, value, journal.AnyRevision)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keep what is summed up for sink %s: %w", sink, err)
+		return nil, fmt.Errorf("store the digest ranges of sink %s: %w", sink, err)
 	}
 	return ranges, nil
 }

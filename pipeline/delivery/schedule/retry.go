@@ -155,7 +155,7 @@ func (s Store) Put(ctx context.Context, r Retry) error {
 		_, err = s.state.Put(ctx, journal.RetryKey(s.sink, r.Seq), value, journal.AnyRevision)
 	}
 	if err != nil {
-		return fmt.Errorf("keep the retry of event %s: %w", r.ID, err)
+		return fmt.Errorf("store the retry of event %s: %w", r.ID, err)
 	}
 	return nil
 }

@@ -1,4 +1,5 @@
-// Package schedule decides when an event that a sink did not accept is tried again, and stores that on disk.
+// Package schedule decides when to retry an event that a sink did not accept, and stores that durably. It knows neither
+// the sink nor the queue of the event. Start reading at [Policy] and [Schedule].
 package schedule
 
 import (
@@ -49,7 +50,7 @@ func (s *Schedule) Recall(ctx context.Context, open cursor.Numbers, next uint64)
 	for number, r := range all {
 		if number < next && !open.Contains(number) {
 			if err := s.store.drop(ctx, number); err != nil {
-				s.logger.Debug().Err(err).Msg("retry of an event that is settled not deleted") // the next start deletes it
+				s.logger.Debug().Err(err).Msg("retry of a settled event not deleted") // the next start deletes it
 			}
 			continue
 		}
@@ -128,7 +129,7 @@ func (s *Schedule) Settled(ctx context.Context, r *Retry) {
 	s.waiting.Set(float64(len(s.deferred)))
 	s.mu.Unlock()
 	if err := clock.AtOnce(ctx, func(ctx context.Context) error { return s.store.drop(ctx, r.Seq) }); err != nil {
-		s.logger.Debug().Err(err).Msg("retry of an event that is settled not deleted")
+		s.logger.Debug().Err(err).Msg("retry of a settled event not deleted")
 	}
 }
 

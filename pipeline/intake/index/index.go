@@ -1,11 +1,15 @@
 // Package index finds the treats of the journal by account, second and content. It is derived from the log and stored
-// in a folder of its own. It knows no engine.
+// in a folder of its own. A missing or damaged file is rebuilt from the log. The index knows events, but neither an
+// engine nor the provider.
 //
 // It remembers treats that the log has lost. That is how a loss is noticed and backfilled from the provider's history.
 //
-// On disk the index consists of sorted, immutable runs, and a tail of what is in no run yet. In memory it contains the
-// tail, and for each run a filter and the start of its blocks: about 100 bytes for each of the newest 64 Ki treats and
-// 1.3 bytes for each other one.
+// On disk the index consists of sorted, immutable runs, and a tail with the records that are in no run yet. In memory
+// it holds the tail, and for each run a filter and the start of its blocks: about 100 bytes for each of the newest 64
+// Ki treats and 1.3 bytes for each other one.
+//
+// Start reading at [Index.Find] and [Index.Committed]. The file record.go has the records, table.go and tail.go the
+// newest ones, and run.go the rest.
 package index
 
 import (
@@ -68,8 +72,8 @@ type Index struct {
 
 // files is the state of the index files.
 type files struct {
-	seq     uint64 // of the newest file
-	problem string // the last problem that was logged
+	seq    uint64 // of the newest file
+	logged string // the last failure that was logged; empty: none
 }
 
 // Hit is a treat in the index.
@@ -91,7 +95,7 @@ type Summary struct {
 	// Newest is the newest treat. Seen is false if there is none.
 	Newest Hit
 	Seen   bool
-	// Backfilled is the number of the newest backfilled treat. Batches cover those up to Healed.
+	// Backfilled is the number of the newest backfilled treat. Batches cover those up to Batched.
 	Backfilled, Batched uint64
 	// BaselineID is the id of the newest complete baseline, empty if there is none. It has BaselineSize distinct treats
 	// and was journaled at BaselineMade.

@@ -115,11 +115,11 @@ func (ix *Index) named(name string) *account {
 // report logs a problem with the files when it changes. ix.writing is held.
 func (ix *Index) report(err error) {
 	switch {
-	case err == nil && ix.files.problem != "":
-		ix.files.problem = ""
+	case err == nil && ix.files.logged != "":
+		ix.files.logged = ""
 		ix.cfg.Logger.Info().Msg("index of the journal is written again")
-	case err != nil && err.Error() != ix.files.problem:
-		ix.files.problem = err.Error()
+	case err != nil && err.Error() != ix.files.logged:
+		ix.files.logged = err.Error()
 		ix.cfg.Logger.Warn().Err(err).Msg("index of the journal is in memory only: the next start reads what is missing on disk from the journal")
 	}
 }

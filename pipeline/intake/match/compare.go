@@ -1,5 +1,6 @@
 // Package match finds out which treats of the provider's history are in the journal and which are missing. It does no
-// I/O: the caller provides everything that is compared.
+// I/O: the caller provides everything that is compared. Start reading at [Comparison]: the caller adds relay's treats,
+// calls [Comparison.Match], and gets the rest from [Comparison.Missing].
 package match
 
 import (

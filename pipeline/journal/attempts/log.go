@@ -1,5 +1,6 @@
-// Package attempts keeps a record of every attempt to deliver an event. The record is a log of its own beside the journal,
-// with its own retention, and may lose its newest entries in a crash.
+// Package attempts stores a record of every attempt to deliver an event. The record is a log of its own beside the
+// journal, with its own retention, and may lose its newest entries in a crash. It never delays a delivery. Start
+// reading at [Log.Add] and [Reader].
 package attempts
 
 import (

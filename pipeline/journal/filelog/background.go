@@ -80,7 +80,7 @@ func (l *Log) build(ctx context.Context) {
 				b.spare.Store(true)
 			} else {
 				b.diskFull.Store(true)
-				l.opts.Log.Debug().Err(err).Msg("No segment of the journal is prepared: it goes on without.")
+				l.opts.Log.Debug().Err(err).Msg("No segment of the journal is preallocated: it continues without.")
 			}
 		}
 		l.index(ctx)
@@ -232,7 +232,7 @@ func (w *writer) flushNow() {
 	case w.f != f: // a new segment has begun, which synced this one
 	case err != nil:
 		w.failed = err
-		w.log.opts.Log.Warn().Err(err).Msg("What was appended cannot be synced. Another segment begins.")
+		w.log.opts.Log.Warn().Err(err).Msg("An append cannot be synced. A new segment begins.")
 	case w.active().size == size:
 		w.clean = true
 		w.savePosition()

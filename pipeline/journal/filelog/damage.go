@@ -215,7 +215,7 @@ func (l *losses) quarantine(key string, raw []byte) string {
 		err = writeFile(path, raw, true)
 	}
 	if err != nil {
-		l.log.Warn().Err(err).Str("segment", key).Msg("What is damaged of the journal cannot be copied aside.")
+		l.log.Warn().Err(err).Str("segment", key).Msg("Damaged bytes of the journal cannot be copied to the folder damaged.")
 		return ""
 	}
 	return path

@@ -138,7 +138,7 @@ func (l *Log) recoverLast(found segment.File, synced uint64) error {
 	}
 	if t.Torn {
 		l.opts.Log.Info().Str("segment", segment.Name(found.First)).Int64("offset", t.End).
-			Msg("The last append to the journal was interrupted, and never acknowledged. It is cut.")
+			Msg("The last append to the journal was interrupted and never acknowledged. It is removed.")
 		seg.allocated = 0
 		if err := f.Truncate(t.End); err != nil {
 			return fmt.Errorf("cut %s: %w", f.Name(), err)

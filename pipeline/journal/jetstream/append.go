@@ -105,7 +105,7 @@ const (
 	attachedPause = 10 * time.Millisecond
 )
 
-var errOutOfStep = errors.New("the stream holds other records than relay expects; see whether another relay writes to it")
+var errOutOfStep = errors.New("the stream holds other records than relay expects; check whether another relay writes to it")
 
 // store stores the writes in order and sets their sequences. l.writing is held.
 func (l *Log) store(ctx context.Context, writes []write) error {

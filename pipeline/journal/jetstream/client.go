@@ -24,11 +24,11 @@ const (
 )
 
 var (
-	errNoAnswer     = errors.New("no answer for some seconds; see whether the server and its JetStream run, and whether relay's user may publish to $JS.API.> and subscribe to _INBOX.>")
-	errLost         = errors.New("the connection was lost; it is made again by itself")
-	errNoResponders = errors.New("JetStream does not answer; see whether it is enabled for relay's account, and whether the node that keeps the stream runs")
-	errDenied       = errors.New("the server denies it")
-	errNoReplica    = errors.New("the stream has one replica, and its node is away; with journal.replicas: 3 in a cluster writing would go on")
+	errNoAnswer     = errors.New("no answer for some seconds; check that the server and its JetStream run, and that relay's user may publish to $JS.API.> and subscribe to _INBOX.>")
+	errLost         = errors.New("the connection was lost; relay reconnects by itself")
+	errNoResponders = errors.New("JetStream does not answer; check that it is enabled for relay's account, and that the node with the stream runs")
+	errDenied       = errors.New("the server denies permission")
+	errNoReplica    = errors.New("the stream has one replica, and its node is away; with journal.replicas: 3 in a cluster, writing would continue")
 )
 
 // A client is the connection to the journal's server, which the caller owns. It bounds each request, and reconnects a

@@ -185,7 +185,7 @@ func (l *Log) follow(ctx context.Context) {
 	defer tick.Stop()
 	again := l.client.nc.StatusChanged(nats.CONNECTED)
 	defer l.client.nc.RemoveStatusListener(again)
-	said := ""
+	logged := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -201,10 +201,10 @@ func (l *Log) follow(ctx context.Context) {
 		}
 		switch {
 		case err == nil:
-			said = ""
-		case ctx.Err() == nil && !errors.Is(err, errLost) && err.Error() != said:
-			said = err.Error()
-			l.client.log.Warn().Err(err).Str("server", l.client.name()).Msg("cannot see what the journal's server holds")
+			logged = ""
+		case ctx.Err() == nil && !errors.Is(err, errLost) && err.Error() != logged:
+			logged = err.Error()
+			l.client.log.Warn().Err(err).Str("server", l.client.name()).Msg("cannot read the state of the journal's stream")
 		}
 	}
 }

@@ -1,5 +1,9 @@
 // Package jetstream is the journal's engine for the operator's NATS JetStream server or cluster. It uses JetStream as a
-// log: it reads records by number, keeps cursors in a key-value bucket, and has no consumers with server-side state.
+// log: it reads records by number, stores the state in a key-value bucket, and has no consumers with server-side state.
+// It works on any server from 2.11 on. Several processes can use a journal, see [Attach].
+//
+// Start reading at [Open] and [Log]: append.go writes, read.go reads, verify.go notices a stream that went back in time,
+// and state.go has the bucket.
 //
 // # Stored form
 //
@@ -12,7 +16,7 @@
 //
 // The number of a record is its sequence in the stream plus an offset. If the stream goes back in time, because it was
 // restored from a backup or its server lost unsynced data, a new epoch begins: the offset grows, so that no number is
-// given twice, and the lost numbers are in [Log.Gaps]. Two checks detect this. Each write names the sequence that it
+// assigned twice, and the lost numbers are in [Log.Gaps]. Two checks detect this. Each write names the sequence that it
 // must follow, and the server rejects it otherwise. After each reconnect, the newest known record is compared with the
 // stream before anything is read or written.
 package jetstream
@@ -122,7 +126,7 @@ func (s *State) loadTable(ctx context.Context) (*table, error) {
 	}
 	var t table
 	if err := json.Unmarshal(value, &t); err != nil || !t.valid() {
-		s.client.log.Error().AnErr("error", err).Str("bucket", Bucket).Str("key", epochsKey).Msg("the journal's epochs cannot be read; they are found out again from its records")
+		s.client.log.Error().AnErr("error", err).Str("bucket", Bucket).Str("key", epochsKey).Msg("the journal's epochs cannot be read; they are determined again from its records")
 		return nil, nil //nolint:nilnil // treated as missing
 	}
 	s.mu.Lock()
@@ -136,7 +140,7 @@ func (s *State) loadTable(ctx context.Context) (*table, error) {
 func (s *State) keepTable(ctx context.Context, t *table) error {
 	want, err := json.Marshal(t)
 	if err != nil {
-		return fmt.Errorf("keep the numbers' epochs: %w", err)
+		return fmt.Errorf("store the numbers' epochs: %w", err)
 	}
 	stored, _, err := s.get(ctx, epochsKey)
 	switch {
@@ -145,7 +149,7 @@ func (s *State) keepTable(ctx context.Context, t *table) error {
 	case err == nil, errors.Is(err, journal.ErrNoKey):
 		return s.saveTable(ctx, t)
 	}
-	return fmt.Errorf("keep the numbers' epochs: %w", err)
+	return fmt.Errorf("store the numbers' epochs: %w", err)
 }
 
 // saveTable writes the table to the state.
@@ -155,7 +159,7 @@ func (s *State) saveTable(ctx context.Context, t *table) error {
 		_, err = s.put(ctx, epochsKey, data, journal.AnyRevision)
 	}
 	if err != nil { // if it was stored after all, keepTable writes the previous one again
-		return fmt.Errorf("keep the numbers' epochs: %w", err)
+		return fmt.Errorf("store the numbers' epochs: %w", err)
 	}
 	s.mu.Lock()
 	s.epochs = data

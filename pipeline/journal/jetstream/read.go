@@ -93,7 +93,7 @@ func (l *Log) read(ctx context.Context, v *view, from uint64, limit int) (record
 		for _, m := range msgs {
 			e, err := journal.ParseEntry(m.data)
 			if err != nil {
-				l.client.log.Error().Uint64("sequence", m.sequence).Str("stream", StreamName).Msg("a message of the journal's stream is none of relay's; it is passed over")
+				l.client.log.Error().Uint64("sequence", m.sequence).Str("stream", StreamName).Msg("a message in the journal's stream is not relay's; it is skipped")
 				continue
 			}
 			records = append(records, journal.Record{Number: v.table.number(m.sequence), Entry: e})
@@ -177,7 +177,7 @@ func (l *Log) noteHoles(ctx context.Context, v *view, holes []journal.Range) err
 		}
 		lost := journal.Range{First: t.number(hole.First), Last: t.number(hole.Last)}
 		l.client.log.Error().Str("server", l.client.name()).Uint64("from", lost.First).Uint64("to", lost.Last).
-			Msg("records are missing from the journal's stream: they were deleted on the server, or are damaged. What is missing is asked of the history")
+			Msg("records are missing from the journal's stream: they were deleted on the server, or are damaged; missing treats are fetched from the history")
 		t = t.lose(lost, time.Now())
 	}
 	if t == v.table {

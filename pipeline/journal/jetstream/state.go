@@ -149,7 +149,7 @@ func (s *State) restore(ctx context.Context, reason error) error {
 	if s.attached {
 		return journal.ErrNoJournal
 	}
-	s.client.log.Error().Str("bucket", Bucket).Str("server", s.client.name()).Msg("the bucket of the journal's state is gone from the server; it is made again")
+	s.client.log.Error().Str("bucket", Bucket).Str("server", s.client.name()).Msg("the bucket of the journal's state is gone from the server; it is created again")
 	info, err := s.client.ensure(ctx, stateConfig(), s.replicas)
 	if err != nil {
 		return err

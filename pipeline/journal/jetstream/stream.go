@@ -199,10 +199,10 @@ func (c *client) logReplicas(info *streamInfo, wanted int, refused error) {
 	case wanted > got:
 		log.Warn().Int("wanted", wanted).AnErr("refused", refused).Msg("journal's server cannot keep as many replicas as journal.replicas says; it keeps fewer")
 	case got == 1 && info.clustered():
-		log.Warn().AnErr("refused", refused).Msg("the journal is on one node of the cluster: while that is away nothing is written or delivered. " +
-			"With journal.replicas: 3, which takes three nodes with JetStream, it would go on")
+		log.Warn().AnErr("refused", refused).Msg("the journal is on one node of the cluster: while it is away, nothing is written or delivered. " +
+			"With journal.replicas: 3, which takes three nodes with JetStream, it would continue")
 	case info.clustered():
-		log.Info().Msg("the journal is replicated: it goes on while a minority of its nodes is away")
+		log.Info().Msg("the journal is replicated: it continues while a minority of its nodes is away")
 	}
 }
 

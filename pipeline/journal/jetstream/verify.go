@@ -31,7 +31,7 @@ func (l *Log) verify(ctx context.Context) error {
 	generation := l.client.generation()
 	info, err := l.client.info(ctx, StreamName, nil)
 	if noStream(err) {
-		l.client.log.Error().Str("server", l.client.name()).Str("stream", StreamName).Msg("the journal's stream is gone from the server; it is made again")
+		l.client.log.Error().Str("server", l.client.name()).Str("stream", StreamName).Msg("the journal's stream is gone from the server; it is created again")
 		info, err = l.client.ensure(ctx, journalConfig(l.retention), l.replicas)
 	}
 	if err != nil {
@@ -119,7 +119,7 @@ func (l *Log) goneBack(ctx context.Context, v *view, info *streamInfo, cut uint6
 	}
 	lost := v.table.number(v.last) - min(v.table.number(cut), v.table.number(v.last))
 	l.client.log.Error().Str("server", l.client.name()).Uint64("lost", lost).Uint64("from", v.top()-lost+1).Uint64("to", v.top()).Uint64("next", t.number(cut+1)).
-		Msg("the journal's server has lost its newest records: it went back in time, or was replaced by an older copy. Writing goes on; what is missing is asked of the history")
+		Msg("the journal's server has lost its newest records: it went back in time, or was replaced by an older copy; writing continues, and missing treats are fetched from the history")
 	l.mu.Lock()
 	l.at.table, l.at.last, l.at.first, l.at.known = t, cut, min(v.first, cut+1), false
 	l.at.notify()
@@ -149,7 +149,7 @@ func (l *Log) wasPurged(ctx context.Context, v *view, info *streamInfo) error {
 		return err
 	}
 	l.client.log.Error().Str("server", l.client.name()).Uint64("from", lost.First).Uint64("to", lost.Last).
-		Msg("records were removed from the journal's stream before their time. What is missing is asked of the history")
+		Msg("records were removed from the journal's stream before their retention ended; missing treats are fetched from the history")
 	return nil
 }
 
@@ -209,7 +209,7 @@ func (l *Log) findTable(ctx context.Context, info *streamInfo) (*table, error) {
 	if l.attached {
 		return rebuilt, nil
 	}
-	l.client.log.Warn().Str("bucket", Bucket).Msg("the journal's epochs were lost; they were found out from its records")
+	l.client.log.Warn().Str("bucket", Bucket).Msg("the journal's epochs were lost; they were determined from its records")
 	return rebuilt, l.state.saveTable(ctx, rebuilt)
 }
 

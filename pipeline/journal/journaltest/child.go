@@ -18,15 +18,15 @@ const (
 	linePrefix = "journaltest: "
 )
 
-// task is what a child process is to do.
+// task is a task for a child process.
 type task struct {
 	Test  string `json:"test"`
 	Place string `json:"place"`
-	From  int    `json:"from"` // the step it begins with
+	From  int    `json:"from"` // the first step
 	Seed  uint64 `json:"seed"`
 }
 
-// childTask returns what to do, if this process is the child of a test that is under way in another.
+// childTask returns the task of this process. It reports false if this process is not a child.
 func childTask(t *testing.T) (task, bool) {
 	t.Helper()
 	var j task
@@ -37,20 +37,20 @@ func childTask(t *testing.T) (task, bool) {
 	return j, j.Test == t.Name()
 }
 
-// say hands a line to the parent.
+// report sends a line to the parent.
 func report(format string, args ...any) {
 	line := linePrefix + fmt.Sprintf(format, args...) + "\n"
-	_, _ = io.WriteString(os.Stdout, line) //nolint:forbidigo // the pipe to the parent; it is gone if the parent is
+	_, _ = io.WriteString(os.Stdout, line) //nolint:forbidigo // the pipe to the parent; an error means that the parent is gone
 }
 
-// child is a process that runs this test too.
+// child is a child process that runs the same test.
 type child struct {
 	cmd   *exec.Cmd
-	lines chan string // what it says; closed when it has ended
+	lines chan string // its output; closed when it has ended
 	rest  strings.Builder
 }
 
-// startChild runs the calling test in a process of its own, with a task.
+// startChild runs the calling test in a child process, with a task.
 func startChild(t *testing.T, j task) *child {
 	t.Helper()
 	j.Test = t.Name()
@@ -86,7 +86,7 @@ func startChild(t *testing.T, j task) *child {
 	return c
 }
 
-// exactly is the pattern of one test.
+// exactly returns a pattern that matches only the given test.
 func exactly(name string) string {
 	parts := strings.Split(name, "/")
 	for i, part := range parts {
@@ -95,7 +95,7 @@ func exactly(name string) string {
 	return strings.Join(parts, "/")
 }
 
-// drain returns what the child has said up to now.
+// drain returns the child's output that was not read yet.
 func (c *child) drain() (lines []string) {
 	for {
 		select {
@@ -110,37 +110,38 @@ func (c *child) drain() (lines []string) {
 	}
 }
 
-// ending ends a child in some way. It returns what the child had said that was not read yet, and apart from it what it said when it was too late to
-// count on it.
-type ending func(*child) (said, late []string)
+// ending ends a child in some way. It returns the child's output that was not read yet: certain is reliable, late may
+// not be.
+type ending func(*child) (certain, late []string)
 
-// byKill kills the child. What it had said before counts.
-func byKill(c *child) (said, late []string) { return c.kill(), nil }
+// byKill kills the child. All its output is reliable.
+func byKill(c *child) (certain, late []string) { return c.kill(), nil }
 
-// byPowerCut cuts the power of the child's disk, and lets it return when the child has ended. A sync that is under way when the power goes may seem to
-// succeed (jbd2 forgets the transactions of an aborted journal), which no process lives to see otherwise: what is said from then on does not count.
+// byPowerCut cuts the power of the child's disk, and restores it when the child has ended. A sync during the power cut
+// may seem to succeed (jbd2 drops the transactions of an aborted journal), which no process would survive to report in a
+// real power cut. So output from then on is not reliable.
 func byPowerCut(disk *disktest.Disk) ending {
-	return func(c *child) (said, late []string) {
-		said = c.drain()
+	return func(c *child) (certain, late []string) {
+		certain = c.drain()
 		disk.Cut()
 		late = c.wait()
 		disk.Return()
-		return said, late
+		return certain, late
 	}
 }
 
-// kill ends the child at once and returns what it had said that was not read yet.
+// kill kills the child and returns its output that was not read yet.
 func (c *child) kill() []string {
 	_ = c.cmd.Process.Kill() // it may have ended
 	return c.wait()
 }
 
-// wait returns what the child says until it ends.
+// wait waits until the child has ended, and returns its remaining output.
 func (c *child) wait() []string {
 	var lines []string
 	for line := range c.lines {
 		lines = append(lines, line)
 	}
-	_ = c.cmd.Wait() // how it ended shows in what it said
+	_ = c.cmd.Wait() // its output shows how it ended
 	return lines
 }

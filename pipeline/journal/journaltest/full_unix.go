@@ -9,7 +9,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// filesThatCannotGrow is a full disk where a disk of its own cannot be made: every write fails.
+// filesThatCannotGrow simulates a full disk without a disk of its own: every write fails.
 func (s logSuite) filesThatCannotGrow(t *testing.T) {
 	if !s.InFolder {
 		t.Skip("the engine's store is not in a folder")
@@ -29,7 +29,7 @@ func (s logSuite) filesThatCannotGrow(t *testing.T) {
 		w.entries, w.numbers = append(w.entries, batch...), append(w.numbers, appendAll(t, l, batch)...)
 		w.check(t, l)
 		if got := gaps(t, l); len(got) != 0 {
-			t.Errorf("nothing is lost, and these are gaps: %v", got)
+			t.Errorf("gaps although nothing is lost: %v", got)
 		}
 	}
 	closeLog(t, l)

@@ -1,5 +1,7 @@
-// Package journaltest is the conformance suite of the journal's engines. It tests what [journal.Log] and
-// [journal.State] promise, on a real engine with real faults. An engine's tests call [Log] and [State].
+// Package journaltest is the conformance suite of the journal's engines. It tests the contracts of [journal.Log] and
+// [journal.State] on a real engine with real faults: kill -9, power cuts, full disks, damage, restored backups. It names
+// no engine. An engine's tests describe it with [LogEngine] and [StateEngine], and call [Log] and [State]; start reading
+// there.
 //
 // Some tests run the test binary again as a child process, which they kill. RELAY_TEST_KILLS sets how often (default
 // 20), and RELAY_TEST_POWER_CUTS how often the power is cut (default 3).
@@ -14,22 +16,22 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// LogEngine is a log and the faults that can be applied to it. A place identifies a log, also for a child process: a
-// folder, the address of a server, or whatever Open takes. Optional functions may be nil; the tests that need them are
-// skipped.
+// LogEngine describes a log and the faults that can be applied to it. A location identifies a log, also for a child
+// process: a folder, the address of a server, or whatever Open takes. Optional functions may be nil; the tests that need
+// them are skipped.
 type LogEngine struct {
-	// Place returns an empty place that exists until the test ends.
+	// NewLocation returns the location of a new, empty log that exists until the test ends.
 	NewLocation func(t *testing.T) string
-	// Open opens the log at a place for writing.
+	// Open opens the log at a location for writing.
 	Open func(ctx context.Context, place string) (journal.Log, error)
 
 	// Largest is a size of data in bytes that an entry may always have.
 	Largest int
-	// InFolder means that a place is a folder with the whole log. Such logs are also tested on a disk that is full or
+	// InFolder means that a location is a folder with the whole log. Such logs are also tested on a disk that is full or
 	// loses power.
 	InFolder bool
 
-	// Optional: Reader opens the log at a place for reading while another process writes it.
+	// Optional: Reader opens the log at a location for reading while another process writes it.
 	Reader func(ctx context.Context, place string) (journal.Log, error)
 	// ReaderAppends means that the result of Reader may append between the writes of the other process.
 	ReaderAppends bool
@@ -46,7 +48,7 @@ type LogEngine struct {
 	RemovePart func(t *testing.T, place string) journal.Range
 }
 
-// StateEngine is a state and the faults that can be applied to it, see [LogEngine].
+// StateEngine describes a state and the faults that can be applied to it, see [LogEngine].
 type StateEngine struct {
 	NewLocation func(t *testing.T) string
 	Open        func(ctx context.Context, place string) (journal.State, error)
@@ -112,7 +114,7 @@ func State(t *testing.T, engine StateEngine) {
 	}
 }
 
-// times returns how often a test is to be repeated.
+// times returns how often to repeat a test: the value of an environment variable, or usual.
 func times(variable string, usual int) int {
 	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil {
 		return n

@@ -14,10 +14,10 @@ import (
 
 type logSuite struct{ LogEngine }
 
-// epoch is when the first entry of a test is journaled. Each is a second after the one before.
+// epoch is the time of the first entry of a test. Each further entry is a second later.
 func epoch() time.Time { return time.Date(2026, 9, 21, 14, 13, 20, 0, time.UTC) }
 
-// entry returns the i-th entry of a test, with so many bytes of data.
+// entry returns the i-th entry of a test, with size bytes of data.
 func entry(i, size int) journal.Entry {
 	e := journal.Entry{
 		Kind: journal.Treat, ID: fmt.Sprintf("trt_%08d", i), Time: epoch().Add(time.Duration(i) * time.Second), Account: fmt.Sprint("account", i%3),
@@ -68,7 +68,7 @@ func appendAll(t *testing.T, l journal.Log, all []journal.Entry) []uint64 {
 	}
 	checkNumbers(t, numbers, len(all), next)
 	if _, after := l.Bounds(); len(all) > 0 && after <= numbers[len(numbers)-1] {
-		t.Fatalf("the next number is %d after %d was given", after, numbers[len(numbers)-1])
+		t.Fatalf("the next number is %d after number %d", after, numbers[len(numbers)-1])
 	}
 	return numbers
 }
@@ -80,13 +80,13 @@ func checkNumbers(t *testing.T, numbers []uint64, n int, atLeast uint64) {
 	}
 	for i, number := range numbers {
 		if number < atLeast {
-			t.Fatalf("number %d of %v: the next was to be at least %d", i, numbers, atLeast)
+			t.Fatalf("number %d of %v: want at least %d", i, numbers, atLeast)
 		}
 		atLeast = number + 1
 	}
 }
 
-// readAll reads everything from a number on, at most limit at a time.
+// readAll reads all records from a number on, at most limit at a time.
 func readAll(t *testing.T, l journal.Log, from uint64, limit int) []journal.Record {
 	t.Helper()
 	var all []journal.Record
@@ -111,19 +111,19 @@ func readAll(t *testing.T, l journal.Log, from uint64, limit int) []journal.Reco
 	}
 }
 
-// checkRecords checks that records are these entries with these numbers, and nothing else.
+// checkRecords checks that records are exactly these entries with these numbers.
 func checkRecords(t *testing.T, got []journal.Record, numbers []uint64, want []journal.Entry) {
 	t.Helper()
 	for i, r := range got {
 		if i >= len(want) {
-			t.Fatalf("%d records, want %d; the first too many is %d, %s", len(got), len(want), r.Number, r.ID)
+			t.Fatalf("%d records, want %d; the first extra one is %d, %s", len(got), len(want), r.Number, r.ID)
 		}
 		if r.Number != numbers[i] || !sameEntry(r.Entry, want[i]) {
 			t.Fatalf("record %d is %d %s, want %d %s\n%+v", i, r.Number, r.ID, numbers[i], want[i].ID, short(r.Entry))
 		}
 	}
 	if len(got) < len(want) {
-		t.Fatalf("%d records, want %d; the first that is missing is %d, %s", len(got), len(want), numbers[len(got)], want[len(got)].ID)
+		t.Fatalf("%d records, want %d; the first missing one is %d, %s", len(got), len(want), numbers[len(got)], want[len(got)].ID)
 	}
 }
 
@@ -138,13 +138,13 @@ func sameEntry(a, b journal.Entry) bool {
 		a.Sink == b.Sink && a.EventID == b.EventID && a.Repeat == b.Repeat && a.Baseline == b.Baseline && a.Ref == b.Ref
 }
 
-// written is what a test has appended so far.
+// written tracks what a test has appended so far.
 type written struct {
 	numbers []uint64
 	entries []journal.Entry
 }
 
-// add appends so many more entries.
+// add appends n more entries.
 func (w *written) add(t *testing.T, l journal.Log, n, size int) {
 	t.Helper()
 	all := entries(len(w.entries), n, size)
@@ -152,7 +152,7 @@ func (w *written) add(t *testing.T, l journal.Log, n, size int) {
 	w.entries = append(w.entries, all...)
 }
 
-// check checks that the log holds what was appended, but for the lost numbers.
+// check checks that the log holds everything that was appended, except for the lost numbers.
 func (w *written) check(t *testing.T, l journal.Log, lost ...journal.Range) {
 	t.Helper()
 	var numbers []uint64
@@ -169,7 +169,7 @@ func contains(ranges []journal.Range, n uint64) bool {
 	return slices.ContainsFunc(ranges, func(s journal.Range) bool { return s.Contains(n) })
 }
 
-// gaps returns the numbers that the log says are lost, and checks their form.
+// gaps returns the log's gaps, and checks that they are sorted and apart.
 func gaps(t *testing.T, l journal.Log) []journal.Range {
 	t.Helper()
 	ranges, err := l.Gaps(t.Context())
@@ -180,7 +180,7 @@ func gaps(t *testing.T, l journal.Log) []journal.Range {
 	last := uint64(0)
 	for _, s := range ranges {
 		if s.First <= last || s.Last < s.First || s.Last >= next {
-			t.Fatalf("the gaps %v, where %d is the next number", ranges, next)
+			t.Fatalf("gaps %v, although the next number is %d", ranges, next)
 		}
 		last = s.Last
 	}
@@ -189,7 +189,7 @@ func gaps(t *testing.T, l journal.Log) []journal.Range {
 
 func randomness(t *testing.T) (*rand.Rand, uint64) {
 	t.Helper()
-	seed := rand.Uint64() //nolint:gosec // a test's
+	seed := rand.Uint64() //nolint:gosec // only for a test
 	t.Logf("seed %d", seed)
 	return rand.New(rand.NewPCG(seed, 1)), seed //nolint:gosec // as above
 }

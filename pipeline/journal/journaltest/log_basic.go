@@ -14,7 +14,7 @@ func (s logSuite) order(t *testing.T) {
 	l := s.open(t, s.NewLocation(t))
 	defer func() { closeLog(t, l) }()
 	if first, next := l.Bounds(); first != next || next != 1 {
-		t.Errorf("an empty log begins at %d and goes on at %d", first, next)
+		t.Errorf("an empty log has the bounds %d and %d", first, next)
 	}
 	if got := readAll(t, l, 1, 10); len(got) != 0 {
 		t.Errorf("an empty log holds %v", got)
@@ -31,7 +31,7 @@ func (s logSuite) order(t *testing.T) {
 		t.Errorf("the log begins at %d", first)
 	}
 	if numbers, err := l.Append(t.Context(), nil); err != nil || len(numbers) != 0 {
-		t.Errorf("nothing appended: %v, %v", numbers, err)
+		t.Errorf("append nothing: %v, %v", numbers, err)
 	}
 	for _, limit := range []int{1, 7, 1000} {
 		from := random.IntN(len(w.numbers))
@@ -58,7 +58,7 @@ func (s logSuite) reopened(t *testing.T) {
 		closeLog(t, l)
 		l = s.open(t, location)
 		if _, again := l.Bounds(); again != next {
-			t.Errorf("the next number is %d, and after it was opened again %d", next, again)
+			t.Errorf("the next number is %d, and %d after reopening", next, again)
 		}
 		closeLog(t, l)
 	}
@@ -113,10 +113,10 @@ func (s logSuite) readLimits(t *testing.T) {
 	w.check(t, l)
 	last := w.numbers[len(w.numbers)-1]
 	if got, err := l.Read(t.Context(), last+1, 10); err != nil || len(got) != 0 {
-		t.Errorf("behind the end: %d records, %v", len(got), err)
+		t.Errorf("at the end: %d records, %v", len(got), err)
 	}
 	if got, err := l.Read(t.Context(), last+1<<40, 10); err != nil || len(got) != 0 {
-		t.Errorf("far behind the end: %d records, %v", len(got), err)
+		t.Errorf("far beyond the end: %d records, %v", len(got), err)
 	}
 	if got, err := l.Read(t.Context(), 0, 1); err != nil || len(got) != 1 || got[0].Number != w.numbers[0] {
 		t.Errorf("from 0: %d records, %v", len(got), err)
@@ -159,12 +159,12 @@ func (s logSuite) tooLarge(t *testing.T) {
 	if _, err := l.Append(t.Context(), batch); !errors.Is(err, journal.ErrTooLarge) {
 		t.Errorf("200 MiB: %v", err)
 	}
-	w.check(t, l) // none of the batch
+	w.check(t, l) // nothing of the batch was stored
 	w.add(t, l, 3, 100)
 	w.check(t, l)
 }
 
-// readersAndWriter has readers at different places while the log is written.
+// readersAndWriter reads from different positions while the log is written.
 func (s logSuite) readersAndWriter(t *testing.T) {
 	l := s.open(t, s.NewLocation(t))
 	defer func() { closeLog(t, l) }()
@@ -189,7 +189,7 @@ func (s logSuite) readersAndWriter(t *testing.T) {
 	readers.Wait()
 }
 
-// follow reads the entries from the i-th on as they come, until one of the account last.
+// follow reads the entries from the i-th on as they arrive, up to one of the account last.
 func follow(ctx context.Context, t *testing.T, l journal.Log, from uint64, i int, last string) {
 	for {
 		changed := l.Changed()
@@ -213,7 +213,7 @@ func follow(ctx context.Context, t *testing.T, l journal.Log, from uint64, i int
 			continue
 		}
 		if from < next {
-			t.Errorf("nothing from %d on, though the next number is %d", from, next)
+			t.Errorf("nothing from %d on, although the next number is %d", from, next)
 			return
 		}
 		select {
@@ -244,10 +244,10 @@ func (s logSuite) retention(t *testing.T) {
 	for range 2 {
 		first, _ := l.Bounds()
 		if first > w.numbers[middle] {
-			t.Fatalf("the log begins at %d, but %d is young enough", first, w.numbers[middle])
+			t.Fatalf("the log begins at %d, although %d is recent enough", first, w.numbers[middle])
 		}
 		if first == w.numbers[0] || l.Size() >= size {
-			t.Errorf("nothing of %d bytes was dropped: %d are left, from %d on", size, l.Size(), first)
+			t.Errorf("nothing of %d bytes was dropped: %d bytes remain, from number %d on", size, l.Size(), first)
 		}
 		kept := 0
 		for w.numbers[kept] < first {
@@ -255,7 +255,7 @@ func (s logSuite) retention(t *testing.T) {
 		}
 		checkRecords(t, readAll(t, l, 1, 1000), w.numbers[kept:], w.entries[kept:])
 		if got := gaps(t, l); len(got) != 0 {
-			t.Errorf("what was dropped is no gap: %v", got)
+			t.Errorf("dropped records are reported as gaps: %v", got)
 		}
 		closeLog(t, l)
 		l = s.open(t, location)
@@ -268,7 +268,7 @@ func (s logSuite) retention(t *testing.T) {
 	defer func() { closeLog(t, l) }()
 	_, next := l.Bounds()
 	if last := w.numbers[len(w.numbers)-1]; next <= last {
-		t.Errorf("after all was dropped, the next number is %d again", next)
+		t.Errorf("after everything was dropped, the next number is %d again", next)
 	}
 	more := entries(len(w.entries), 5, 100)
 	numbers := appendAll(t, l, more)
@@ -276,7 +276,7 @@ func (s logSuite) retention(t *testing.T) {
 	checkRecords(t, left, numbers, more)
 }
 
-// appendedAgain appends entries again, because it was not clear whether they were stored.
+// appendedAgain appends entries again, as a caller does that does not know whether they were stored.
 func (s logSuite) appendedAgain(t *testing.T) {
 	l := s.open(t, s.NewLocation(t))
 	defer func() { closeLog(t, l) }()

@@ -13,7 +13,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// crashBatch returns the k-th batch of a child that appends until it dies. It depends on the seed and k only, so that the next child can append it again.
+// crashBatch returns the k-th batch of a child that appends until it is killed. It depends on the arguments only, so that
+// the next child can append it again.
 func crashBatch(seed uint64, k, largest int) []journal.Entry {
 	random := rand.New(rand.NewPCG(seed, uint64(k))) //nolint:gosec // a test's
 	n, size := 1+random.IntN(20), random.IntN(2500)
@@ -29,13 +30,13 @@ func crashBatch(seed uint64, k, largest int) []journal.Entry {
 	return all
 }
 
-// ack is what a child says of a batch that was acknowledged.
+// ack is a child's report of an acknowledged batch.
 type ack struct {
 	Batch   int      `json:"batch"`
 	Numbers []uint64 `json:"numbers"`
 }
 
-// appendUntilKilled is the child.
+// appendUntilKilled runs in the child.
 func (s logSuite) appendUntilKilled(t *testing.T, j task) {
 	l, err := s.Open(t.Context(), j.Place)
 	if err != nil {
@@ -53,24 +54,24 @@ func (s logSuite) appendUntilKilled(t *testing.T, j task) {
 	}
 }
 
-// crashLog is what children were acknowledged.
+// crashLog tracks the batches that were acknowledged to children.
 type crashLog struct {
 	seed  uint64
-	acked [][]uint64 // the numbers of each batch
-	late  [][]uint64 // of those that follow, which may be there
+	acked [][]uint64 // numbers of the acknowledged batches
+	late  [][]uint64 // of the following batches, which may be stored
 }
 
-// take notes a line of a child, and reports whether it goes on.
+// take processes a line of a child. It reports false at an incomplete line, which is the last one.
 func (c *crashLog) take(t *testing.T, line string, late bool) bool {
 	t.Helper()
 	text, ok := strings.CutPrefix(line, "ack ")
 	if !ok {
-		t.Log("a child says: ", line)
+		t.Log("child: ", line)
 		return false
 	}
 	var a ack
 	if err := json.Unmarshal([]byte(text), &a); err != nil {
-		return false // half a line
+		return false // incomplete
 	}
 	if a.Batch != len(c.acked)+len(c.late) {
 		t.Fatalf("batch %d was acknowledged, want %d", a.Batch, len(c.acked)+len(c.late))
@@ -83,7 +84,8 @@ func (c *crashLog) take(t *testing.T, line string, late bool) bool {
 	return true
 }
 
-// run starts a child that goes on where the last one ended, waits until it has been acknowledged so many batches, and ends it.
+// run starts a child that continues where the last one ended, waits until that many batches are acknowledged, and ends
+// it.
 func (c *crashLog) run(t *testing.T, location string, batches int, end ending) {
 	t.Helper()
 	child := startChild(t, task{Place: location, From: len(c.acked), Seed: c.seed})
@@ -92,21 +94,21 @@ func (c *crashLog) run(t *testing.T, location string, batches int, end ending) {
 		select {
 		case line, ok := <-child.lines:
 			if !ok || !c.take(t, line, false) {
-				t.Fatalf("the child ended: %s\n%s", line, strings.Join(child.kill(), "\n"))
+				t.Fatalf("the child has ended: %s\n%s", line, strings.Join(child.kill(), "\n"))
 			}
 		case <-deadline:
-			t.Fatalf("a child was acknowledged less than %d batches in two minutes", batches)
+			t.Fatalf("a child got fewer than %d acknowledgements within two minutes", batches)
 		}
 	}
-	said, late := end(child)
-	for i, line := range slices.Concat(said, late) {
-		if !c.take(t, line, i >= len(said)) {
+	certain, late := end(child)
+	for i, line := range slices.Concat(certain, late) {
+		if !c.take(t, line, i >= len(certain)) {
 			break
 		}
 	}
 }
 
-// check checks that each acknowledged entry is there once, with its number, and of the others only those that were under way.
+// check checks that each acknowledged entry is stored once, with its number, and of the other entries only pending ones.
 func (c *crashLog) check(t *testing.T, l journal.Log, largest int) {
 	t.Helper()
 	records := readAll(t, l, 1, 1000)
@@ -116,7 +118,7 @@ func (c *crashLog) check(t *testing.T, l journal.Log, largest int) {
 		checkNumbers(t, numbers, len(batch), last+1)
 		last = slices.Max(numbers)
 		if j := matching(records, numbers, batch); j < len(batch) {
-			t.Fatalf("seed %d: entry %d of batch %d, acknowledged with number %d, is not there; instead of it: %s", c.seed, j, k, numbers[j], describe(records, j))
+			t.Fatalf("seed %d: entry %d of batch %d, acknowledged with number %d, is missing; instead of it: %s", c.seed, j, k, numbers[j], describe(records, j))
 		}
 		records = records[len(batch):]
 	}
@@ -131,15 +133,15 @@ func (c *crashLog) check(t *testing.T, l journal.Log, largest int) {
 	pending := crashBatch(c.seed, len(c.acked), largest)
 	for j, r := range records {
 		if j >= len(pending) || !sameEntry(r.Entry, pending[j]) {
-			t.Fatalf("seed %d: number %d, %s, behind the last that was acknowledged", c.seed, r.Number, r.ID)
+			t.Fatalf("seed %d: unexpected number %d, %s, after the last acknowledged one", c.seed, r.Number, r.ID)
 		}
 	}
 	if got := gaps(t, l); len(got) != 0 {
-		t.Fatalf("seed %d: nothing is lost, and these are gaps: %v", c.seed, got)
+		t.Fatalf("seed %d: gaps although nothing is lost: %v", c.seed, got)
 	}
 }
 
-// matching returns how many of a batch's entries the records begin with.
+// matching returns how many entries of a batch the records start with.
 func matching(records []journal.Record, numbers []uint64, batch []journal.Entry) int {
 	for j := range batch {
 		if j >= len(records) || records[j].Number != numbers[j] || !sameEntry(records[j].Entry, batch[j]) {
@@ -149,9 +151,9 @@ func matching(records []journal.Record, numbers []uint64, batch []journal.Entry)
 	return len(batch)
 }
 
-// soon waits up to three milliseconds, so that a child is hit anywhere in what it does.
+// soon delays an ending by up to three milliseconds, so that it hits the child at a random point.
 func soon(random *rand.Rand, end ending) ending {
-	return func(c *child) (said, late []string) {
+	return func(c *child) (certain, late []string) {
 		time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
 		return end(c)
 	}
@@ -164,7 +166,7 @@ func describe(records []journal.Record, i int) string {
 	return fmt.Sprint(records[i].Number, " ", records[i].ID)
 }
 
-// killed kills a process that appends, again and again. The next one begins with the batch that was not acknowledged.
+// killed repeatedly kills a process that appends. The next one starts with the batch that was not acknowledged.
 func (s logSuite) killed(t *testing.T) {
 	if j, ok := childTask(t); ok {
 		s.appendUntilKilled(t, j)
@@ -186,7 +188,7 @@ func (s logSuite) killed(t *testing.T) {
 	c.check(t, l, s.Largest)
 }
 
-// checkByReader checks a log that nobody has repaired since its writer died.
+// checkByReader checks a log that was not repaired since its writer was killed.
 func (s logSuite) checkByReader(t *testing.T, at string, c *crashLog) {
 	t.Helper()
 	l, err := s.Reader(t.Context(), at)
@@ -204,7 +206,7 @@ func (s logSuite) secondProcess(t *testing.T) {
 		return
 	}
 	if s.Reader == nil {
-		t.Skip("a second process cannot read the engine's log")
+		t.Skip("the engine's log cannot be read by a second process")
 	}
 	_, seed := randomness(t)
 	c := crashLog{seed: seed}
@@ -212,7 +214,7 @@ func (s logSuite) secondProcess(t *testing.T) {
 	var reader journal.Log
 	from, seen := uint64(1), 0
 	for round := range 3 {
-		c.run(t, at, 20, func(child *child) (said, late []string) {
+		c.run(t, at, 20, func(child *child) (certain, late []string) {
 			if reader == nil {
 				var err error
 				if reader, err = s.Reader(t.Context(), at); err != nil {
@@ -222,11 +224,11 @@ func (s logSuite) secondProcess(t *testing.T) {
 			from, seen = readBeside(t, reader, from, seen, seen+40)
 			return byKill(child)
 		})
-		t.Logf("round %d: %d batches acknowledged, %d records read", round, len(c.acked), seen)
+		t.Logf("round %d: %d batches acknowledged, %d records read so far", round, len(c.acked), seen)
 	}
 	if !s.ReaderAppends {
 		if _, err := reader.Append(t.Context(), entries(0, 1, 10)); err == nil {
-			t.Error("the reader may append")
+			t.Error("the reader can append")
 		}
 	}
 	c.check(t, reader, s.Largest)
@@ -236,7 +238,8 @@ func (s logSuite) secondProcess(t *testing.T) {
 	c.check(t, l, s.Largest)
 }
 
-// readBeside follows the log of another process until it has seen so many records. Each must be there and whole when it is said to be.
+// readBeside follows the log of another process until it has read until records. Each must be complete once the bounds
+// include it.
 func readBeside(t *testing.T, reader journal.Log, from uint64, seen, until int) (uint64, int) {
 	t.Helper()
 	deadline := time.After(2 * time.Minute)
@@ -252,18 +255,18 @@ func readBeside(t *testing.T, reader journal.Log, from uint64, seen, until int) 
 			continue
 		}
 		if from < next {
-			t.Fatalf("nothing from %d on, though the next number is %d", from, next)
+			t.Fatalf("nothing from %d on, although the next number is %d", from, next)
 		}
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatalf("%d records in two minutes, want %d", seen, until)
+			t.Fatalf("%d records within two minutes, want %d", seen, until)
 		}
 	}
 	return from, seen
 }
 
-// powerCut cuts the power of the disk under a process that appends.
+// powerCut cuts the power of the disk while a process appends.
 func (s logSuite) powerCut(t *testing.T) {
 	if j, ok := childTask(t); ok {
 		s.appendUntilKilled(t, j)
@@ -297,14 +300,14 @@ func (s logSuite) fullDisk(t *testing.T) {
 		batch := s.fill(t, l, &w, func(from int) []journal.Entry { return entries(from, 1+from%40, 20000) })
 		w.check(t, l)
 		if _, err := l.Append(t.Context(), batch); err == nil {
-			t.Error("the disk was full, and no longer is")
+			t.Error("the disk is no longer full")
 		}
 		free()
 		w.entries, w.numbers = append(w.entries, batch...), append(w.numbers, appendAll(t, l, batch)...)
 		w.add(t, l, 10, 1000)
 		w.check(t, l)
 		if got := gaps(t, l); len(got) != 0 {
-			t.Errorf("round %d: nothing is lost, and these are gaps: %v", round, got)
+			t.Errorf("round %d: gaps although nothing is lost: %v", round, got)
 		}
 		if round == 1 {
 			closeLog(t, l)
@@ -314,9 +317,9 @@ func (s logSuite) fullDisk(t *testing.T) {
 		free = disk.Fill()
 	}
 	if _, err := l.Append(t.Context(), s.largeBatch(len(w.entries))); err == nil {
-		t.Error("40 MiB on a disk of 32")
+		t.Error("40 MiB fit on a disk of 32 MiB")
 	}
-	closeLog(t, l) // also with the disk full
+	closeLog(t, l) // it must work on a full disk
 	free()
 	l = s.open(t, disk.Dir)
 	w.check(t, l)

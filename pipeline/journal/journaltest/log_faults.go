@@ -19,7 +19,7 @@ func (s logSuite) reserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := gaps(t, l); len(got) != 0 {
-		t.Errorf("gaps though every number was given: %v", got)
+		t.Errorf("gaps although every number was assigned: %v", got)
 	}
 	changed := l.Changed()
 	if err := l.Reserve(t.Context(), last+7); err != nil {
@@ -28,7 +28,7 @@ func (s logSuite) reserve(t *testing.T) {
 	select {
 	case <-changed:
 	case <-time.After(time.Minute):
-		t.Error("not told that the next number has changed")
+		t.Error("no change reported, although the next number has changed")
 	}
 	lost := journal.Range{First: last + 1, Last: last + 7}
 	for range 2 {
@@ -50,7 +50,7 @@ func (s logSuite) reserve(t *testing.T) {
 	defer func() { closeLog(t, l) }()
 	w.add(t, l, 5, 100)
 	if w.numbers[10] <= lost.Last {
-		t.Errorf("number %d was reserved and given", w.numbers[10])
+		t.Errorf("number %d was reserved and then assigned", w.numbers[10])
 	}
 	w.check(t, l)
 }
@@ -58,7 +58,7 @@ func (s logSuite) reserve(t *testing.T) {
 // backInTime restores an older copy of the log, as a backup does.
 func (s logSuite) backInTime(t *testing.T) {
 	if s.Snapshot == nil {
-		t.Skip("the engine's store cannot be put back here")
+		t.Skip("the engine's store cannot be restored in this test")
 	}
 	location := s.NewLocation(t)
 	l := s.open(t, location)
@@ -73,7 +73,7 @@ func (s logSuite) backInTime(t *testing.T) {
 
 	l = s.open(t, location)
 	last := w.numbers[69]
-	if err := l.Reserve(t.Context(), last); err != nil { // what somebody remembers who has read the last record
+	if err := l.Reserve(t.Context(), last); err != nil { // as a reader of the last record does
 		t.Fatal(err)
 	}
 	lost := journal.Range{First: w.numbers[50], Last: last}
@@ -84,7 +84,7 @@ func (s logSuite) backInTime(t *testing.T) {
 		w.check(t, l, lost)
 		w.add(t, l, 10, 300)
 		if first := w.numbers[len(w.numbers)-10]; first <= last {
-			t.Fatalf("number %d was given twice", first)
+			t.Fatalf("number %d was assigned twice", first)
 		}
 		w.check(t, l, lost)
 		closeLog(t, l)
@@ -93,7 +93,7 @@ func (s logSuite) backInTime(t *testing.T) {
 	closeLog(t, l)
 }
 
-// endCutOff removes the end of the log, which the rest of it may know to have been there.
+// endCutOff removes the end of the log. The engine may have recorded elsewhere that it existed.
 func (s logSuite) endCutOff(t *testing.T) {
 	if s.CutFrom == nil {
 		t.Skip("the end of the engine's store cannot be cut off")
@@ -137,7 +137,7 @@ func (s logSuite) tornEnd(t *testing.T) {
 		s.Tear(t, location)
 		l = s.open(t, location)
 		if got := gaps(t, l); len(got) != 0 {
-			t.Errorf("what was never acknowledged is no gap: %v", got)
+			t.Errorf("an append that was never acknowledged is reported as a gap: %v", got)
 		}
 		w.check(t, l)
 		w.add(t, l, 3, 300)
@@ -145,10 +145,10 @@ func (s logSuite) tornEnd(t *testing.T) {
 	}
 }
 
-// damagedRecord changes a byte in records at different places of the log: only they are lost.
+// damagedRecord changes a byte in records at different positions of the log. Only those records may be lost.
 func (s logSuite) damagedRecord(t *testing.T) {
 	if s.Damage == nil {
-		t.Skip("the engine's records cannot be damaged here")
+		t.Skip("the engine's records cannot be damaged in this test")
 	}
 	location := s.NewLocation(t)
 	l := s.open(t, location)
@@ -209,12 +209,12 @@ func (s logSuite) missingPart(t *testing.T) {
 	}
 }
 
-// largeBatch is one that does not fit on a small disk.
+// largeBatch returns a batch that does not fit on a small disk.
 func (s logSuite) largeBatch(from int) []journal.Entry {
 	return entries(from, 40, min(s.Largest, 1<<20))
 }
 
-// fill appends until the disk is full, and returns the batch that did not fit.
+// fill appends until the disk is full. It returns the batch that did not fit.
 func (s logSuite) fill(t *testing.T, l journal.Log, w *written, next func(from int) []journal.Entry) []journal.Entry {
 	t.Helper()
 	for range 5000 {
@@ -224,11 +224,11 @@ func (s logSuite) fill(t *testing.T, l journal.Log, w *written, next func(from i
 			if errors.Is(err, journal.ErrTooLarge) {
 				t.Errorf("a full disk: %v", err)
 			}
-			t.Log("as it should be: ", err)
+			t.Log("as expected: ", err)
 			return batch
 		}
 		w.numbers, w.entries = append(w.numbers, numbers...), append(w.entries, batch...)
 	}
-	t.Fatal("the disk is never full")
+	t.Fatal("the disk did not become full")
 	return nil
 }

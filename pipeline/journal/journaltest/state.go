@@ -63,7 +63,7 @@ func (s stateSuite) values(t *testing.T) {
 	defer func() { closeState(t, st) }()
 	checkNoKey(t, st, "sink.a")
 	if err := st.Delete(t.Context(), "sink.a"); err != nil {
-		t.Errorf("delete what is not there: %v", err)
+		t.Errorf("delete a missing key: %v", err)
 	}
 	put(t, st, "sink.a", "one", journal.AnyRevision)
 	put(t, st, "sink.a-B_9.z", "another", journal.AnyRevision)
@@ -74,7 +74,7 @@ func (s stateSuite) values(t *testing.T) {
 	put(t, st, "empty", "", journal.AnyRevision)
 	checkValue(t, st, "empty", "")
 	value, _, _ := st.Get(t.Context(), "sink.a")
-	value[0] = 'X' // the caller's own
+	value[0] = 'X' // the caller owns the value
 	checkValue(t, st, "sink.a", "two")
 	if err := st.Delete(t.Context(), "sink.a"); err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func (s stateSuite) compareAndSet(t *testing.T) {
 	checkValue(t, st, "key", strconv.Itoa(workers*each))
 }
 
-// increment adds one to the number under "key", against the others who do so.
+// increment adds one to the number under "key", concurrently with other callers.
 func increment(t *testing.T, st journal.State) {
 	for {
 		value, revision, err := st.Get(t.Context(), "key")
@@ -185,7 +185,7 @@ func (s stateSuite) list(t *testing.T) {
 	}
 	all := []string{"Z", "a", "a-b", "a.b", "a.b.c", "a.b2", "a0", "aB", "a_b", "ab", "b.1", "b.10", "b.2"}
 	for i := range all {
-		key := all[(i*5)%len(all)] // in another order
+		key := all[(i*5)%len(all)] // in a different order
 		put(t, st, key, "value of "+key, 0)
 	}
 	slices.Sort(all)
@@ -207,7 +207,7 @@ func (s stateSuite) list(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := list(t, st, "a.b"); !slices.Equal(got, []string{"a.b.c", "a.b2"}) {
-		t.Errorf("after one was deleted: %v", got)
+		t.Errorf("after one key was deleted: %v", got)
 	}
 	enough, calls := errors.New("enough"), 0
 	if err := st.List(t.Context(), "", func(string, []byte) error {
@@ -262,11 +262,11 @@ func (s stateSuite) watch(t *testing.T) {
 			t.Helper()
 			cancel()
 			if err := <-ended; err != nil {
-				t.Errorf("a watch that was ended: %v", err)
+				t.Errorf("a canceled watch: %v", err)
 			}
 		}
 	}
-	// until waits for a value. Those that follow each other closely may be reported as one.
+	// until waits for a value. Changes in quick succession may be reported as one.
 	until := func(changes chan change, want string) (c change) {
 		t.Helper()
 		last := uint64(0)
@@ -309,7 +309,7 @@ func (s stateSuite) watch(t *testing.T) {
 	end()
 	endNone()
 	if len(none) > 0 {
-		t.Errorf("a key that was never put: %+v", <-none)
+		t.Errorf("a missing key: %+v", <-none)
 	}
 }
 
@@ -317,7 +317,7 @@ func (s stateSuite) largeValues(t *testing.T) {
 	location := s.NewLocation(t)
 	st := s.open(t, location)
 	values := map[string]string{}
-	const size = 1 << 20 * 15 / 16 // of a server's usual 1 MiB a little is needed for headers
+	const size = 1 << 20 * 15 / 16 // a server's usual limit of 1 MiB includes headers
 	for i := range 5 {
 		key := fmt.Sprint("history.account", i)
 		values[key] = string(bytes.Repeat([]byte{byte('a' + i)}, size))

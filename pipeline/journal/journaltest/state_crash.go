@@ -19,7 +19,7 @@ import (
 
 const crashWriters = 4
 
-// crashChange is the n-th change by a writer of a child, known by the seed.
+// crashChange returns the n-th change of a writer in a child process. It depends on the arguments only.
 func crashChange(seed uint64, writer, n int) (key, value string, remove bool) {
 	random := rand.New(rand.NewPCG(seed, uint64(writer<<32|n))) //nolint:gosec // a test's
 	key = fmt.Sprintf("%s.%d.%d", []string{"cursor", "sink", "dead", "retry"}[random.IntN(4)], writer, random.IntN(10))
@@ -30,14 +30,14 @@ func crashChange(seed uint64, writer, n int) (key, value string, remove bool) {
 	return key, fmt.Sprint(n, " ", strings.Repeat("x", size)), random.IntN(6) == 0
 }
 
-// stateAck is what a child says of a change that was acknowledged.
+// stateAck is a child's report of an acknowledged change.
 type stateAck struct {
 	Writer   int    `json:"writer"`
 	N        int    `json:"n"`
 	Revision uint64 `json:"revision"`
 }
 
-// changeUntilKilled is the child.
+// changeUntilKilled runs in the child.
 func (s stateSuite) changeUntilKilled(t *testing.T, j task) {
 	st, err := s.Open(t.Context(), j.Place)
 	if err != nil {
@@ -68,22 +68,22 @@ func (s stateSuite) changeUntilKilled(t *testing.T, j task) {
 	writers.Wait()
 }
 
-// crashState is what the children's changes have made of the state. Each writer has keys of its own.
+// crashState tracks the expected state after the changes of the children. Each writer has its own keys.
 type crashState struct {
 	seed     uint64
 	values   [crashWriters]map[string]string
-	next     [crashWriters]int // the first change that may be there or not
-	open     [crashWriters]int // the one behind the last that may be there
+	next     [crashWriters]int // the first change whose outcome is unknown
+	open     [crashWriters]int // the first change that cannot have been made
 	revision uint64
 }
 
-// take notes a line of a child.
+// take processes a line of a child.
 func (c *crashState) take(t *testing.T, line string, late bool) {
 	t.Helper()
 	text, ok := strings.CutPrefix(line, "ack ")
 	var a stateAck
 	if !ok || json.Unmarshal([]byte(text), &a) != nil {
-		t.Log("a child says: ", line)
+		t.Log("child: ", line)
 		return
 	}
 	if a.N != c.open[a.Writer] {
@@ -107,7 +107,7 @@ func (c *crashState) apply(writer int, values map[string]string) {
 	c.next[writer]++
 }
 
-// check compares the state with what was acknowledged. The change of each writer that was under way may be in it or not.
+// check compares the state with the acknowledged changes. The pending change of each writer may or may not be in it.
 func (c *crashState) check(t *testing.T, st journal.State) {
 	t.Helper()
 	var got [crashWriters]map[string]string
@@ -126,7 +126,7 @@ func (c *crashState) check(t *testing.T, st journal.State) {
 	}
 	for writer := range crashWriters {
 		for !maps.Equal(got[writer], c.values[writer]) {
-			if c.next[writer] > c.open[writer] { // one more than was acknowledged was under way
+			if c.next[writer] > c.open[writer] { // one pending change
 				t.Fatalf("seed %d: writer %d, up to change %d: %s", c.seed, writer, c.open[writer], difference(got[writer], c.values[writer]))
 			}
 			c.apply(writer, c.values[writer])
@@ -152,10 +152,10 @@ func difference(got, want map[string]string) string {
 			return fmt.Sprintf("%s is %.20q, want none", key, value)
 		}
 	}
-	return "the same"
+	return "no difference"
 }
 
-// crash lets children change the state, ends each in some way, and checks what is there.
+// crash runs children that change the state, ends each in the given way, and checks the state.
 func (s stateSuite) crash(t *testing.T, location string, rounds int, end ending) {
 	t.Helper()
 	random, seed := randomness(t)
@@ -164,7 +164,7 @@ func (s stateSuite) crash(t *testing.T, location string, rounds int, end ending)
 		c.values[writer] = map[string]string{}
 	}
 	for range rounds {
-		from := slices.Max(c.open[:]) + 2 // what was under way in the round before does not come back
+		from := slices.Max(c.open[:]) + 2 // no pending change of the previous round may reappear
 		for writer := range c.next {
 			c.next[writer], c.open[writer] = from, from
 		}
@@ -174,22 +174,22 @@ func (s stateSuite) crash(t *testing.T, location string, rounds int, end ending)
 			select {
 			case line, ok := <-child.lines:
 				if !ok || strings.HasPrefix(line, "error") {
-					t.Fatalf("the child ended: %s\n%s", line, strings.Join(child.kill(), "\n"))
+					t.Fatalf("the child has ended: %s\n%s", line, strings.Join(child.kill(), "\n"))
 				}
 				c.take(t, line, false)
 			case <-deadline:
-				t.Fatal("a child was acknowledged too little in two minutes")
+				t.Fatal("a child got too few acknowledgements within two minutes")
 			}
 		}
-		said, late := soon(random, end)(child)
-		for i, line := range slices.Concat(said, late) {
-			c.take(t, line, i >= len(said))
+		certain, late := soon(random, end)(child)
+		for i, line := range slices.Concat(certain, late) {
+			c.take(t, line, i >= len(certain))
 		}
 		st := s.open(t, location)
 		c.check(t, st)
 		closeState(t, st)
 	}
-	t.Logf("up to %d changes by each writer", slices.Max(c.next[:]))
+	t.Logf("up to %d changes per writer", slices.Max(c.next[:]))
 }
 
 func (s stateSuite) killed(t *testing.T) {
@@ -212,7 +212,7 @@ func (s stateSuite) powerCut(t *testing.T) {
 	s.crash(t, disk.Dir, times("RELAY_TEST_POWER_CUTS", 3), byPowerCut(disk))
 }
 
-// secondOpener opens the state in a second process meanwhile.
+// secondOpener opens the state in a second process while this one has it open.
 func (s stateSuite) secondOpener(t *testing.T) {
 	if j, ok := childTask(t); ok {
 		st, err := s.Open(t.Context(), j.Place)
@@ -227,16 +227,16 @@ func (s stateSuite) secondOpener(t *testing.T) {
 	put(t, st, "key", "value", 0)
 	lines := startChild(t, task{Place: location}).wait()
 	if len(lines) != 1 {
-		t.Fatalf("the child says %q", lines)
+		t.Fatalf("child: %q", lines)
 	}
 	if opened := lines[0] == "opened: <nil>"; opened == s.OneProcess {
-		t.Errorf("the child says %q", lines[0])
+		t.Errorf("child: %q", lines[0])
 	}
 	t.Log(lines[0])
 	put(t, st, "key", "again", journal.AnyRevision)
 	closeState(t, st)
 	if lines := startChild(t, task{Place: location}).wait(); !slices.Equal(lines, []string{"opened: <nil>"}) {
-		t.Errorf("after it was closed, the child says %q", lines)
+		t.Errorf("after closing, child: %q", lines)
 	}
 }
 
@@ -248,7 +248,7 @@ func (s stateSuite) fullDisk(t *testing.T) {
 	s.full(t, disk.Dir, disk.Fill)
 }
 
-// full lets a disk become full and have room again.
+// full tests a disk that becomes full and then has free space again.
 func (s stateSuite) full(t *testing.T, location string, fill func() (free func())) {
 	t.Helper()
 	st := s.open(t, location)
@@ -278,7 +278,7 @@ func (s stateSuite) full(t *testing.T, location string, fill func() (free func()
 		if err == nil || errors.Is(err, journal.ErrRevision) {
 			t.Errorf("a full disk: %v", err)
 		}
-		t.Log("as it should be: ", err)
+		t.Log("as expected: ", err)
 		check()
 		free()
 		for i := range 20 {

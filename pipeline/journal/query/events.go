@@ -1,5 +1,7 @@
-// Package query answers questions about a journal: which events it holds, what became of one, and how far the sinks are. It
-// only reads. All functions are safe for concurrent use, also while another process writes the journal.
+// Package query answers questions about a journal: which events it holds, what happened to one, and how far the sinks
+// are. It only reads. All functions are safe for concurrent use, also while another process writes the journal.
+//
+// Start reading at [Events], [Find] and [Sinks].
 package query
 
 import (

@@ -92,13 +92,6 @@ func retries(ctx context.Context, j *journal.Journal, s *SinkStatus) (deferred i
 	return deferred, nil
 }
 
-// Retries returns how many failed events of a sink will be tried again.
-func Retries(ctx context.Context, j *journal.Journal, sink string) (int, error) {
-	s := SinkStatus{Sink: sink}
-	_, err := retries(ctx, j, &s)
-	return s.Retries, err
-}
-
 // Backlog is what a sink has not received.
 type Backlog struct {
 	Pending     uint64    // see [SinkStatus]

@@ -33,7 +33,7 @@ const (
 
 var (
 	errCopyDamaged       = errors.New("the second copy of the state is damaged")
-	errNotRegular  error = &fixableError{"it is not a regular file, and relay follows no link here", "move it away"}
+	errNotRegular  error = &fixableError{"it is not a regular file, and relay does not follow links here", "move it away"}
 )
 
 // stateCopy is the content of state.copy.
@@ -203,7 +203,7 @@ func (s *State) keepCopy() {
 		s.copies.note()
 		if text := err.Error(); text != failed {
 			failed = text
-			s.log.Error().Err(err).Str("file", filepath.Join(s.dir, copyName)).Msg("the second copy of the state cannot be written; relay goes on trying")
+			s.log.Error().Err(err).Str("file", filepath.Join(s.dir, copyName)).Msg("the second copy of the state cannot be written; trying again")
 		}
 	}
 }

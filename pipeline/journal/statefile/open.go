@@ -157,12 +157,12 @@ func (s *State) repair(found *stateCheck, second stateCopy, copyErr error) error
 		Int("restored", len(merged.restored)).Strs("restored_keys", first(merged.restored)).Int("lost", len(merged.lost)).Strs("lost_keys", first(merged.lost))
 	switch {
 	case copyErr != nil:
-		line.AnErr("copy", copyErr).Msg("state.db and its second copy are both damaged: what they held of sinks, digests and accounts' baselines is lost where neither is intact, " +
-			"and relay takes it for new; what can be derived from the journal is rebuilt")
+		line.AnErr("copy", copyErr).Msg("state.db and its second copy are both damaged: states of sinks, digests and baselines that are intact in neither are lost, " +
+			"and relay treats them as new; what can be derived from the journal is rebuilt")
 	case len(merged.lost) > 0:
-		line.Msg("state.db was damaged: it was written again from what is intact and from its second copy; what else is lost is rebuilt from the journal")
+		line.Msg("state.db was damaged: it was rebuilt from its intact parts and its second copy; the rest is rebuilt from the journal")
 	default:
-		line.Msg("state.db was damaged: it was written again from what is intact and from its second copy, and nothing is lost")
+		line.Msg("state.db was damaged: it was rebuilt from its intact parts and its second copy, and nothing is lost")
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func (s *pageScan) newestMeta() (root, pages uint64, err error) {
 		order := binary.NativeEndian
 		if order.Uint64(page) != id || order.Uint16(page[8:]) != flagMeta || order.Uint32(meta) != boltMagic || order.Uint32(meta[4:]) != boltVersion ||
 			order.Uint32(meta[8:]) != pageSize || order.Uint64(meta[56:]) != sum.Sum64() {
-			err = fmt.Errorf("page %d, which says where everything is, is not valid", id)
+			err = fmt.Errorf("page %d: the meta page is not valid", id)
 			continue
 		}
 		if tx := order.Uint64(meta[48:]); pages == 0 || tx > newest {
@@ -94,7 +94,7 @@ func (s *pageScan) newestMeta() (root, pages uint64, err error) {
 		}
 	}
 	if pages > 0 && freelist != boltNoFreelist && err == nil {
-		err = errors.New("it has a list of free pages, which relay does not make")
+		err = errors.New("it has a freelist, which relay does not write")
 	}
 	return root, pages, err
 }

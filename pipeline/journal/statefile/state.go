@@ -1,5 +1,8 @@
-// Package statefile stores the journal's state in a file, with a second copy of what the log cannot restore. See
-// [State].
+// Package statefile is the state of the engine for one machine: [journal.State] in a bbolt file, with a checksum on
+// each value and a second copy of everything that the log cannot restore. Damage is repaired as far as possible, and
+// reported.
+//
+// It does not know the log. Start reading at [State]; repair.go has the repair, and copy.go the second copy.
 package statefile
 
 import (

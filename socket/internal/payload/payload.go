@@ -1,9 +1,11 @@
 // Package payload encodes and decodes the payloads of Engine.IO over HTTP long-polling, which have several packets in
-// one body.
+// one body. It reads a body in bounded memory, and makes no requests.
 //
 // Revision 4 separates packets with a record separator, and marks bytes in base64 with "b". Revision 3 puts the length
 // of each packet before it, in units of UTF-16. Servers of Socket.IO 1.x for all packets, and of 2.x for bytes, use a
 // binary format instead. (Engine.IO protocol, "Payload".)
+//
+// Start reading at [Decoder.Next].
 package payload
 
 import (

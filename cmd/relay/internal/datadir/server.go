@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,17 +18,17 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/pipeline/journal/jetstream"
 )
 
 // journalConn connects to the journal's server. It waits for a server that does not answer.
 func journalConn(ctx context.Context, cfg config.Journal, log zerolog.Logger) (*nats.Conn, error) {
-	opts := append(journalLogin(cfg),
-		nats.Name("relay journal"), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
-		nats.ReconnectBufSize(-1),   // the journal itself retries
-		nats.IgnoreAuthErrorAbort(), // a server may refuse the login for a while, as during its restart
+	opts := slices.Concat(jetstream.ConnOptions(), journalLogin(cfg), []nats.Option{
+		nats.Name("relay journal"),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Debug().Err(err).Msg("connection to the journal's server")
-		}))
+		}),
+	})
 	at := Hosts(cfg.NATSURL.Reveal())
 	for logged := false; ; logged = true {
 		conn, err := nats.Connect(cfg.NATSURL.Reveal(), opts...)

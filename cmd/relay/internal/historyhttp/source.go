@@ -223,18 +223,6 @@ func refusal(resp *http.Response) *fault {
 	return e
 }
 
-// retryAfter reads the header, seconds or a date (RFC 9110 section 10.2.3), at most a day.
-func retryAfter(header string, now time.Time) time.Duration {
-	const most = 24 * time.Hour
-	if seconds, err := strconv.Atoi(header); err == nil {
-		return time.Duration(min(max(seconds, 0), int(most/time.Second))) * time.Second
-	}
-	if date, err := http.ParseTime(header); err == nil {
-		return min(max(date.Sub(now), 0), most)
-	}
-	return 0
-}
-
 // tracked keeps the error of a reader, which io.Copy does not distinguish from that of the writer.
 type tracked struct {
 	r   io.Reader

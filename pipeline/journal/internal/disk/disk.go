@@ -1,5 +1,5 @@
-// Package disk holds what the log and the state in files have in common: how a file is opened and read,
-// how a file and a folder are made durable, and the checksum.
+// Package disk provides what the engine's log and state in files share: opening and reading a file, making a file or
+// folder durable, and the checksum. It imports no other package of relay.
 package disk
 
 import (

@@ -1,4 +1,5 @@
-// Package frame is the encoding of a record in a segment, and a scanner that finds records between damaged bytes.
+// Package frame is the encoding of a record in a segment file, and a scanner that finds records between damaged bytes.
+// It knows neither files nor segments. Start reading at [Append] and [Scanner].
 package frame
 
 import (

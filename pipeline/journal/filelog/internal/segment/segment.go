@@ -1,4 +1,6 @@
-// Package segment is the format of the log's segment files and their indexes: how to write, read and check one.
+// Package segment is the format of the log's segment files and their indexes: how to write, read and check one. It does
+// not know which segments a log has. Start reading at [Survey] for a sealed segment, and at [ReadTail] for the last
+// one.
 package segment
 
 import (
