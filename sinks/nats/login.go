@@ -13,16 +13,16 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/field"
 )
 
-// Login says how to log in. It is of use only with a url.
+// Login has the credentials. It requires a url.
 type Login struct {
-	// CredsFile (yaml: creds_file) is the path of a credentials file, as nsc writes it. It is read at each connect.
+	// CredsFile (yaml: creds_file) is the path of a credentials file from nsc. It is read at each connect.
 	CredsFile string `yaml:"creds_file"`
-	// User (yaml: user) and Password (yaml: password), or PasswordFile (yaml: password_file), the path of a file that
-	// holds it, log in by name.
+	// User (yaml: user) with Password (yaml: password), or with PasswordFile (yaml: password_file), the path of a file
+	// with the password.
 	User         string        `yaml:"user"`
 	Password     secret.String `yaml:"password"`
 	PasswordFile string        `yaml:"password_file"`
-	// Token (yaml: token), or TokenFile (yaml: token_file), the path of a file that holds it, log in by token.
+	// Token (yaml: token), or TokenFile (yaml: token_file), the path of a file with the token.
 	Token     secret.String `yaml:"token"`
 	TokenFile string        `yaml:"token_file"`
 }
@@ -60,7 +60,7 @@ func (c *Config) validateLogin() error {
 	return errors.Join(errs...)
 }
 
-// login reads the files and returns the connection's options, and every secret among them.
+// login reads the files and returns the options of the connection, and all secrets in them.
 func (c *Config) login(servers []*url.URL) ([]nats.Option, []secret.String, error) {
 	var options []nats.Option
 	secrets := []secret.String{c.URL, c.Password, c.Token}
@@ -70,7 +70,7 @@ func (c *Config) login(servers []*url.URL) ([]nats.Option, []secret.String, erro
 		}
 		if p, ok := u.User.Password(); ok {
 			secrets = append(secrets, secret.New(p))
-		} else { // A lone name is a token.
+		} else { // a user name alone is a token
 			secrets = append(secrets, secret.New(u.User.Username()))
 		}
 	}
@@ -107,7 +107,7 @@ func (c *Config) login(servers []*url.URL) ([]nats.Option, []secret.String, erro
 	return options, append(secrets, password, token), nil
 }
 
-// CheckCredentials refuses a file without the credentials of a NATS user: a JWT and a seed.
+// CheckCredentials rejects a file without the credentials of a NATS user: a JWT and a seed.
 func CheckCredentials(path string) error {
 	text, err := secret.ReadFile(path)
 	if err != nil {
@@ -125,7 +125,7 @@ func CheckCredentials(path string) error {
 	return nil
 }
 
-// parseServers splits a NATS URL. Its errors do not quote the URL, which may hold a password.
+// parseServers splits a list of NATS URLs. Its errors do not quote them, because they may have a password.
 func parseServers(text secret.String) ([]*url.URL, error) {
 	var servers []*url.URL
 	for part := range strings.SplitSeq(text.Reveal(), ",") {
@@ -139,7 +139,7 @@ func parseServers(text secret.String) ([]*url.URL, error) {
 	return servers, nil
 }
 
-// hosts shows servers without their logins.
+// hosts formats servers without their logins.
 func hosts(servers []*url.URL) string {
 	var b []string
 	for _, u := range servers {
