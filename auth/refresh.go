@@ -340,7 +340,7 @@ func (a *Account) sendToken(ctx context.Context, c wire.Call) (reply.Reply, erro
 			r.Lifetime = reply.Lifetime(expiry, now)
 		}
 		if r.Dropped != "" {
-			a.log.Warn().Str("reason", r.Dropped).Msg("the answer of the provider holds what cannot be kept")
+			a.log.Warn().Str("reason", r.Dropped).Msg("the provider's reply has an unusable field, which is dropped")
 		}
 		a.wire.IssuedAt(c.Endpoint, now)
 		r.At = ans.At

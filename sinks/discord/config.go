@@ -89,7 +89,7 @@ func (c *Config) checkThreadName() error {
 	case name == "":
 		return nil
 	case c.ThreadID != "":
-		return field.Wrap("thread_name", errors.New("is set besides thread_id: keep one of the two"))
+		return field.Wrap("thread_name", errors.New("conflicts with thread_id: keep one of the two"))
 	case chattext.Clean(name, 1) == "":
 		return field.Wrap("thread_name", errors.New("is empty: write a name, or leave the key out"))
 	case chattext.Units(name) > 100:
@@ -105,7 +105,7 @@ func (c *Config) checkThreadName() error {
 // checkThreadURL rejects a thread in the URL if there is a name for one.
 func checkThreadURL(u *url.URL) error {
 	if u.Query().Get("thread_id") != "" {
-		return field.Wrap("thread_name", errors.New("is set besides a thread_id in the URL: keep one of the two"))
+		return field.Wrap("thread_name", errors.New("conflicts with a thread_id in the URL: keep one of the two"))
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func CheckStream(ctx context.Context, nc *nats.Conn, server, stream string) (str
 
 func describe(server, stream string, info *jetstream.StreamInfo) string {
 	if info == nil {
-		return fmt.Sprintf("connected to %s; stream %s is not there yet, and may be made", server, stream)
+		return fmt.Sprintf("connected to %s; stream %s does not exist yet, and may be created", server, stream)
 	}
 	return fmt.Sprintf("connected to %s; stream %s has %d messages", server, stream, info.State.Msgs)
 }

@@ -146,7 +146,7 @@ func (l *connState) usable() {
 		return
 	}
 	l.reason, l.said = nil, ""
-	l.log.Info().Str("server", l.server).Msg("NATS takes events again")
+	l.log.Info().Str("server", l.server).Msg("NATS accepts events again")
 }
 
 // saidDeaf stands for a refused subscription in what was logged: the text itself has an inbox that differs each time.
@@ -272,7 +272,7 @@ func (l *connState) unready(err error) {
 func (l *connState) warn(err error, said string) {
 	if l.said != said {
 		l.said = said
-		l.log.Warn().Err(err).Str("server", l.server).Msg("NATS does not take events")
+		l.log.Warn().Err(err).Str("server", l.server).Msg("NATS does not accept events")
 	}
 }
 

@@ -65,7 +65,7 @@ func InspectStream(ctx context.Context, nc *nats.Conn, name string) (info *jetst
 	}
 	var refusal struct{ Error *jetstream.APIError }
 	if err := json.Unmarshal(answer.Data, &refusal); err == nil && refusal.Error != nil && refusal.Error.ErrorCode != codeStreamMismatch {
-		return nil, fmt.Errorf("it is not there and cannot be made: %w", refusal.Error)
+		return nil, fmt.Errorf("it does not exist and cannot be created: %w", refusal.Error)
 	}
 	return nil, nil //nolint:nilnil // it does not exist, and may be created
 }

@@ -41,7 +41,7 @@ func (c *Config) validateLogin() error {
 	if c.URL.Empty() {
 		for _, k := range keys {
 			if set[k] {
-				errs = append(errs, field.Wrap(k, errors.New("is of use only with a url: relay logs in to its own server by itself")))
+				errs = append(errs, field.Wrap(k, errors.New("requires a url: relay logs in to its own server by itself")))
 			}
 		}
 		return errors.Join(errs...)
@@ -49,12 +49,12 @@ func (c *Config) validateLogin() error {
 	errs = append(errs, field.OneOf(set, "creds_file", "token", "token_file", "user"), field.OneOf(set, "password", "password_file"))
 	withPassword := set["password"] || set["password_file"]
 	if set["user"] != withPassword {
-		errs = append(errs, field.Wrap("user", errors.New("goes together with password or password_file: set both or none")))
+		errs = append(errs, field.Wrap("user", errors.New("requires password or password_file: set both or neither")))
 	}
 	if servers, err := parseServers(c.URL); err == nil {
 		inURL := slices.ContainsFunc(servers, func(u *url.URL) bool { return u.User != nil })
 		if inURL && (set["creds_file"] || set["token"] || set["token_file"] || set["user"]) {
-			errs = append(errs, field.Wrap("url", errors.New("holds a login besides the one of the other keys: keep one of the two")))
+			errs = append(errs, field.Wrap("url", errors.New("has a login, and so do other keys: keep one of the two")))
 		}
 	}
 	return errors.Join(errs...)
@@ -120,7 +120,7 @@ func CheckCredentials(path string) error {
 		seed = seed || strings.HasPrefix(line, "SU")
 	}
 	if !jwt || !seed {
-		return fmt.Errorf("%s holds no credentials of a NATS user: it is the file that nsc makes, with a JWT and a seed", path)
+		return fmt.Errorf("%s has no credentials of a NATS user: use the file that nsc makes, with a JWT and a seed", path)
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func parseServers(text secret.String) ([]*url.URL, error) {
 		u, err := url.Parse(strings.TrimSpace(part))
 		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 			return nil, errors.New("is not a NATS URL: write nats://HOST:4222 or tls://HOST:4222, several with commas between, " +
-				"and percent-encode what is special in a password")
+				"and percent-encode special characters in a password")
 		}
 		servers = append(servers, u)
 	}

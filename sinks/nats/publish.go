@@ -121,10 +121,10 @@ func (s *sink) explain(op string, err error) error {
 	var limit *jetstream.APIError
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
-		return pipeline.WithRefusalCode("max_payload", pipeline.Permanent(fmt.Errorf("%s to %s: it is larger than the server takes, raise max_payload there: %w",
+		return pipeline.WithRefusalCode("max_payload", pipeline.Permanent(fmt.Errorf("%s to %s: it is larger than the server accepts, raise max_payload there: %w",
 			op, s.conn.server, err)))
 	case errors.As(err, &limit) && limit.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
-		return pipeline.WithRefusalCode("max_msg_size", pipeline.Permanent(fmt.Errorf("%s: it is larger than stream %s takes, raise its max_msg_size: %w",
+		return pipeline.WithRefusalCode("max_msg_size", pipeline.Permanent(fmt.Errorf("%s: it is larger than stream %s accepts, raise its max_msg_size: %w",
 			op, s.stream.Name, err)))
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed),
 		errors.Is(err, nats.ErrDisconnected):

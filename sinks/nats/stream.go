@@ -67,10 +67,10 @@ func checkForeign(have, want jetstream.StreamConfig) error {
 	subject := want.Subjects[0]
 	switch {
 	case !slices.ContainsFunc(have.Subjects, func(s string) bool { return covers(s, subject) }):
-		return fmt.Errorf("relay did not make it, and it does not take %s: add this to its subjects, or set stream to "+
+		return fmt.Errorf("relay did not create it, and it does not accept %s: add this to its subjects, or set stream to "+
 			"another name", subject)
 	case have.NoAck:
-		return errors.New("relay did not make it, and it acknowledges nothing: turn its no_ack off, or set stream to " +
+		return errors.New("relay did not create it, and it acknowledges nothing: turn its no_ack off, or set stream to " +
 			"another name")
 	}
 	return nil

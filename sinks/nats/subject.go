@@ -68,7 +68,7 @@ func checkSubject(subject string) error {
 	first, _, _ := strings.Cut(subject, ".")
 	switch {
 	case strings.ContainsAny(filled, "{}"):
-		return fmt.Errorf("%q holds an unknown placeholder: there are {provider} and {account}", subject)
+		return fmt.Errorf("%q has an unknown placeholder: there are {provider} and {account}", subject)
 	case !literal(filled):
 		return fmt.Errorf("%q is not a subject to publish on: write words with dots between, without *, > and spaces", subject)
 	case strings.Contains(first, "{"):

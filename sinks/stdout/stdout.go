@@ -101,7 +101,7 @@ func (s *sink) deliver(ctx context.Context, text []byte) error {
 	case <-s.closing:
 		return outcome.ErrClosed
 	case <-ctx.Done():
-		return fmt.Errorf("the reader does not take it: %w", context.Cause(ctx))
+		return fmt.Errorf("the reader does not read: %w", context.Cause(ctx))
 	}
 	select {
 	case err := <-written:
@@ -109,7 +109,7 @@ func (s *sink) deliver(ctx context.Context, text []byte) error {
 	case <-s.closing:
 		return outcome.ErrClosed
 	case <-ctx.Done():
-		return fmt.Errorf("the reader does not take it: %w", context.Cause(ctx))
+		return fmt.Errorf("the reader does not read: %w", context.Cause(ctx))
 	}
 }
 
@@ -160,6 +160,6 @@ func (s *sink) Close() error {
 	case <-s.ended:
 		return nil
 	case <-wait.C:
-		return errors.New("close stdout: the last line is still being written, for the reader does not take it")
+		return errors.New("close stdout: the last line is still being written, because nobody reads it")
 	}
 }

@@ -175,7 +175,7 @@ func checkHeader(name string, value secret.String) error {
 	}):
 		return fmt.Errorf("%q is not the name of a header (RFC 9110, section 5.1)", name)
 	case strings.ContainsFunc(value.Reveal(), func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
-		return fmt.Errorf("the value of %s holds a line break or another control character", name)
+		return fmt.Errorf("the value of %s contains a line break or another control character", name)
 	}
 	return nil
 }

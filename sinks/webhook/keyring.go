@@ -107,10 +107,10 @@ func (s *keySource) refresh(log zerolog.Logger) {
 	switch {
 	case err == nil:
 		s.said = ""
-		log.Info().Str("file", s.path).Int("keys", len(s.signers)).Msg("signing keys changed, read them again")
+		log.Info().Str("file", s.path).Int("keys", len(s.signers)).Msg("signing keys reloaded")
 	case s.said != err.Error():
 		s.said = err.Error()
-		log.Warn().Err(err).Str("file", s.path).Msg("signing keys cannot be read again, those from before go on signing")
+		log.Warn().Err(err).Str("file", s.path).Msg("cannot reload signing keys, the old ones stay in use")
 	}
 }
 

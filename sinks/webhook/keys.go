@@ -110,7 +110,7 @@ func hmacSigners(secrets []secret.String) ([]signer, error) {
 			return nil, fmt.Errorf("number %d is not base64 after %s: %s", i+1, secretPrefix, makeSecret)
 		}
 		if len(key) < minSecretBytes {
-			return nil, fmt.Errorf("number %d holds %d bytes, less than the %d it needs: %s", i+1, len(key), minSecretBytes, makeSecret)
+			return nil, fmt.Errorf("number %d has %d bytes, less than the %d it needs: %s", i+1, len(key), minSecretBytes, makeSecret)
 		}
 		one, err := standardwebhooks.NewWebhookRaw(key)
 		if err != nil {
@@ -119,7 +119,7 @@ func hmacSigners(secrets []secret.String) ([]signer, error) {
 		all = append(all, one)
 	}
 	if len(all) == 0 {
-		return nil, errors.New("holds no secret: " + makeSecret)
+		return nil, errors.New("has no secret: " + makeSecret)
 	}
 	return all, nil
 }
@@ -135,7 +135,7 @@ func ed25519Signers(secrets []secret.String) ([]signer, error) {
 		all = append(all, key)
 	}
 	if len(all) == 0 {
-		return nil, errors.New("holds no key: " + makePair)
+		return nil, errors.New("has no key: " + makePair)
 	}
 	return all, nil
 }
@@ -156,7 +156,7 @@ func parsePrivateKey(i int, s secret.String) (privateKey, error) {
 	case len(key) == ed25519.PrivateKeySize:
 		return nil, fmt.Errorf("number %d is damaged, its second half is not the public key of its first: %s", i+1, makePair)
 	case len(key) != ed25519.SeedSize:
-		return nil, fmt.Errorf("number %d holds %d bytes, want %d or %d: %s", i+1, len(key), ed25519.SeedSize, ed25519.PrivateKeySize, makePair)
+		return nil, fmt.Errorf("number %d has %d bytes, want %d or %d: %s", i+1, len(key), ed25519.SeedSize, ed25519.PrivateKeySize, makePair)
 	}
 	return privateKey(key), nil
 }

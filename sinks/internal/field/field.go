@@ -31,7 +31,7 @@ func OneOf(set map[string]bool, keys ...string) error {
 		case first == "":
 			first = k
 		default:
-			return Wrap(k, fmt.Errorf("is set besides %s: keep one of the two", first))
+			return Wrap(k, fmt.Errorf("conflicts with %s: keep one of the two", first))
 		}
 	}
 	return nil

@@ -21,7 +21,7 @@ type TLSFiles struct {
 // CheckTLS checks the keys without reading a file.
 func (f *TLSFiles) CheckTLS() error {
 	if (f.TLSCertFile == "") != (f.TLSKeyFile == "") {
-		return Wrap("tls_cert_file", errors.New("and tls_key_file go together: set both or none"))
+		return Wrap("tls_cert_file", errors.New("requires tls_key_file, and the reverse: set both or neither"))
 	}
 	return nil
 }

@@ -17,13 +17,13 @@ func parseHost(host string) (string, error) {
 		return plainAddress(addr)
 	}
 	if strings.Contains(host, "%") {
-		return "", fmt.Errorf("holds the host %q, which is not an address: take out what begins with %%", host)
+		return "", fmt.Errorf("has the host %q, which is not an address: take out what begins with %%", host)
 	}
 	// Like net/http, which maps full-width digits and the like to ASCII.
 	plain, err := idna.Lookup.ToASCII(host)
 	if err != nil {
 		if plain = strings.ToLower(host); !isASCII(plain) {
-			return "", fmt.Errorf("holds the host %q, which is not a name: write it in its plain form", host)
+			return "", fmt.Errorf("has the host %q, which is not a name: write it in its plain form", host)
 		}
 	}
 	rooted := strings.TrimSuffix(plain, ".")
@@ -31,25 +31,25 @@ func parseHost(host string) (string, error) {
 	if last := labels[len(labels)-1]; isNumber(last) { // URL Standard, section 3.5
 		addr, ok := parseOddIPv4(labels)
 		if !ok {
-			return "", fmt.Errorf("holds the host %q, which ends in a number and is not an IPv4 address such as 192.0.2.1", host)
+			return "", fmt.Errorf("has the host %q, which ends in a number and is not an IPv4 address such as 192.0.2.1", host)
 		}
-		return "", fmt.Errorf("holds the host %q, which is %v in another spelling: write it like that", host, addr)
+		return "", fmt.Errorf("has the host %q, which is %v in another spelling: write it like that", host, addr)
 	}
 	if addr, err := netip.ParseAddr(rooted); err == nil {
-		return "", fmt.Errorf("holds the host %q, which is %v in another spelling: write it like that", host, addr)
+		return "", fmt.Errorf("has the host %q, which is %v in another spelling: write it like that", host, addr)
 	}
 	for _, l := range labels {
 		if l == "" || len(l) > 63 || strings.ContainsFunc(l, func(r rune) bool {
 			return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
 		}) {
-			return "", fmt.Errorf("holds the host %q, which is not a name", host)
+			return "", fmt.Errorf("has the host %q, which is not a name", host)
 		}
 	}
 	if rooted == "localhost" {
 		return rooted, nil
 	}
 	if len(rooted) > 253 {
-		return "", errors.New("holds a host of more than 253 characters")
+		return "", errors.New("has a host of more than 253 characters")
 	}
 	return plain, nil
 }
@@ -63,7 +63,7 @@ func plainAddress(addr netip.Addr) (string, error) {
 	case plain.IsUnspecified():
 		return "", fmt.Errorf("is %v, which is no destination: for this machine write 127.0.0.1 or [::1]", addr)
 	case plain != addr:
-		return "", fmt.Errorf("holds the host %q, which is %v in another spelling: write it like that", addr.String(), plain)
+		return "", fmt.Errorf("has the host %q, which is %v in another spelling: write it like that", addr.String(), plain)
 	}
 	return plain.String(), nil
 }

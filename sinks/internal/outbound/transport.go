@@ -131,7 +131,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if !t.onlyOld.Swap(true) {
-		t.log.Info().Err(err).Str("receiver", req.URL.Host).Msg("receiver gets HTTP/1.1 from now on")
+		t.log.Info().Err(err).Str("receiver", req.URL.Host).Msg("using HTTP/1.1 for this receiver from now on")
 		t.both.CloseIdleConnections()
 	}
 	if !required || req.GetBody == nil {

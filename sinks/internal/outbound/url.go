@@ -40,13 +40,13 @@ func ParseURL(text secret.String) (*url.URL, error) {
 	u, err := url.Parse(text.Reveal())
 	switch {
 	case err != nil:
-		return nil, errors.New("is not a valid URL: write it as https://HOST/PATH and percent-encode what is special")
+		return nil, errors.New("is not a valid URL: write it as https://HOST/PATH and percent-encode special characters")
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return nil, errors.New("is not an http or https URL with a host: write https://HOST/PATH")
 	case u.User != nil:
-		return nil, errors.New("holds a user or password: take it out and set headers, as in {Authorization: Basic ...}")
+		return nil, errors.New("contains a user or password: remove it and set headers, as in {Authorization: Basic ...}")
 	case strings.ContainsFunc(text.Reveal(), unicode.IsSpace):
-		return nil, errors.New("holds a blank: take it out, or write %20 if it belongs there")
+		return nil, errors.New("contains a space: remove it, or write %20 if it belongs there")
 	case badPort(u):
 		return nil, errors.New("the port must be a number from 1 to 65535")
 	}
@@ -83,7 +83,7 @@ func ParseProxy(text secret.String) (*url.URL, error) {
 	u, err := url.Parse(text.Reveal())
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return nil, errors.New("is not the URL of a proxy: write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, " +
-			"and percent-encode what is special in a password")
+			"and percent-encode special characters in a password")
 	}
 	return u, plainHost(u)
 }
