@@ -58,12 +58,7 @@ func (a *Account) Refresh(ctx context.Context, generation int64) (Token, error) 
 	return tokenOf(g), nil
 }
 
-// Exchange exchanges the code of a login for a grant, saves it, and replaces any stored one. redirect is the one passed
-// to [Account.AuthorizeURL]. A code works once.
-func (a *Account) Exchange(ctx context.Context, code secret.String, redirect string) error {
-	return a.exchange(ctx, code, login.Attempt{Redirect: redirect})
-}
-
+// exchange exchanges the code of a login for a grant, saves it, and replaces any stored one. A code works once.
 func (a *Account) exchange(ctx context.Context, code secret.String, at login.Attempt) error {
 	release, err := a.take(ctx, "log in")
 	if err != nil {

@@ -12,7 +12,7 @@ func (c *Config) Check(ctx context.Context, of check.Checkup) (check.Result, err
 	if _, err := c.Reach(ctx); err != nil {
 		return check.Result{}, err
 	}
-	title, err := c.WebhookName(ctx, of.UserAgent)
+	title, err := c.webhookName(ctx, of.UserAgent)
 	if err != nil {
 		return check.Result{}, check.Fault(err, "make a new webhook in the settings of the channel and set sinks."+of.Name+".url")
 	}

@@ -22,8 +22,8 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outbound"
 )
 
-// DefaultColor is the color of the bar next to a treat.
-const DefaultColor = "#f7a440"
+// defaultColor is the color of the bar next to a treat.
+const defaultColor = "#f7a440"
 
 // Config configures a discord sink, which posts every treat as an embed to a webhook of a Discord channel, up to ten in
 // one message.
@@ -51,7 +51,7 @@ type Config struct {
 
 // NewConfig returns the default configuration.
 func NewConfig() *Config {
-	return &Config{Color: DefaultColor, Timeout: chat.DefaultTimeout}
+	return &Config{Color: defaultColor, Timeout: chat.DefaultTimeout}
 }
 
 // Validate checks the values and returns all errors, joined. An error about one key is a [field.Error].
@@ -68,7 +68,7 @@ func (c *Config) Validate() error {
 	_, err := parseColor(c.Color)
 	errs = append(errs, field.Wrap("color", err))
 	if c.Template != "" {
-		_, err := chattext.NewTemplate(c.Template, MaxDescription, chattext.EscapeMarkdown)
+		_, err := chattext.NewTemplate(c.Template, maxDescription, chattext.EscapeMarkdown)
 		errs = append(errs, field.Wrap("template", err))
 	}
 	for _, word := range slices.Sorted(maps.Keys(c.Thumbnails)) {
@@ -146,7 +146,7 @@ func (c *Config) Open(_ context.Context, env chat.Env) (pipeline.Sink, error) {
 		return nil, field.Wrap("color", err)
 	}
 	if c.Template != "" {
-		if d.template, err = chattext.NewTemplate(c.Template, MaxDescription, chattext.EscapeMarkdown); err != nil {
+		if d.template, err = chattext.NewTemplate(c.Template, maxDescription, chattext.EscapeMarkdown); err != nil {
 			return nil, field.Wrap("template", err)
 		}
 	}

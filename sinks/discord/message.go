@@ -15,7 +15,7 @@ const (
 	maxEmbeds           = 10
 	maxEmbedsTotal      = 6000 // over all embeds: title, description, names and values of fields, footer, author
 	maxEmbedTitle       = 256
-	MaxDescription      = 4096
+	maxDescription      = 4096
 	maxPlainDescription = 2000 // of a description without a template
 	maxFieldValue       = 1024
 )

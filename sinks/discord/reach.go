@@ -14,9 +14,9 @@ func (c *Config) Reach(ctx context.Context) (outbound.Reached, error) {
 	return c.ReachWebhook(ctx, parseURL)
 }
 
-// WebhookName requests the webhook from Discord ("Get Webhook with Token"), which posts and changes nothing, and
+// webhookName requests the webhook from Discord ("Get Webhook with Token"), which posts and changes nothing, and
 // returns its name. The error has no part of the URL except the host.
-func (c *Config) WebhookName(ctx context.Context, userAgent string) (name string, err error) {
+func (c *Config) webhookName(ctx context.Context, userAgent string) (name string, err error) {
 	u, _, err := c.ReadWebhook(parseURL)
 	if err != nil {
 		return "", err

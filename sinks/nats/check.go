@@ -40,7 +40,7 @@ func (c *Config) Check(ctx context.Context, of check.Checkup) (check.Result, err
 		err = check.Fault(err, "correct the login of "+at+" in the configuration")
 	case errors.Is(err, nats.ErrPermissionViolation):
 		err = check.Fault(err, "let the login use $JS.API.STREAM.INFO, CREATE and UPDATE of the stream and subscribe to _INBOX.>")
-	case Unreachable(err):
+	case unreachable(err):
 		err = check.Fault(err, "start the server or change "+at+".url")
 	default:
 		err = check.Fault(err, "correct the stream or change "+at+".stream and subject")
@@ -48,9 +48,10 @@ func (c *Config) Check(ctx context.Context, of check.Checkup) (check.Result, err
 	return check.Result{}, err
 }
 
-// CheckStream inspects a stream as [InspectStream] does, and describes it in one line.
+// CheckStream checks, without changing anything, whether a stream exists or the login may create it, and describes it
+// in one line. It replaces the error handler of the connection.
 func CheckStream(ctx context.Context, nc *nats.Conn, server, stream string) (string, error) {
-	info, err := InspectStream(ctx, nc, stream)
+	info, err := inspectStream(ctx, nc, stream)
 	if err != nil {
 		return "", fmt.Errorf("stream %s on %s: %w", stream, server, err)
 	}
@@ -64,9 +65,9 @@ func describe(server, stream string, info *jetstream.StreamInfo) string {
 	return fmt.Sprintf("connected to %s; stream %s has %d messages", server, stream, info.State.Msgs)
 }
 
-// Unreachable reports whether err means that the server, its name or its network is down, so that a later attempt may
+// unreachable reports whether err means that the server, its name or its network is down, so that a later attempt may
 // succeed.
-func Unreachable(err error) bool {
+func unreachable(err error) bool {
 	_, network := errors.AsType[*net.OpError](err)
 	_, dns := errors.AsType[*net.DNSError](err)
 	return network || dns || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) ||

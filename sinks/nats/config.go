@@ -11,9 +11,9 @@ import (
 
 // The defaults of a nats sink.
 const (
-	DefaultSubject   = "treats.{provider}.{account}"
-	DefaultStream    = "TREATS"
-	DefaultRetention = 72 * time.Hour
+	defaultSubject   = "treats.{provider}.{account}"
+	defaultStream    = "TREATS"
+	defaultRetention = 72 * time.Hour
 )
 
 // Config configures a nats sink, which publishes every event to a JetStream stream.
@@ -42,7 +42,7 @@ type Config struct {
 
 // NewConfig returns the default configuration.
 func NewConfig() *Config {
-	return &Config{Subject: DefaultSubject, Stream: DefaultStream, Retention: DefaultRetention}
+	return &Config{Subject: defaultSubject, Stream: defaultStream, Retention: defaultRetention}
 }
 
 // Validate checks the values and returns all errors, joined. An error about one key is a [field.Error].

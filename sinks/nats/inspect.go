@@ -13,8 +13,9 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outcome"
 )
 
-// Inspect connects to the configured server once, as the sink does, and inspects the stream as [InspectStream] does. It
-// returns an error if the sink could not use the stream. The sink must have a url.
+// Inspect connects to the configured server once, as the sink does, and checks without changing anything whether the
+// sink can use the stream; if not, it returns an error. If the stream does not exist but the login may create it, info
+// is nil. The sink must have a url.
 func (c *Config) Inspect(ctx context.Context, name string) (server string, info *jetstream.StreamInfo, err error) {
 	servers, err := parseServers(c.URL)
 	if err != nil {
@@ -31,7 +32,7 @@ func (c *Config) Inspect(ctx context.Context, name string) (server string, info 
 		return server, nil, fmt.Errorf("connect to %s: %w", server, outcome.Redact(err, secrets))
 	}
 	defer nc.Close()
-	info, err = InspectStream(ctx, nc, c.Stream)
+	info, err = inspectStream(ctx, nc, c.Stream)
 	if err == nil && info != nil && info.Config.Metadata[madeByRelay] == "" {
 		err = checkForeign(info.Config, streamConfig(c.Stream, c.Subject, c.Retention))
 	}
@@ -41,9 +42,9 @@ func (c *Config) Inspect(ctx context.Context, name string) (server string, info 
 	return server, info, err
 }
 
-// InspectStream checks, without changing anything, whether a stream exists. If it does not but the login may create it,
+// inspectStream checks, without changing anything, whether a stream exists. If it does not but the login may create it,
 // info is nil. It replaces the error handler of the connection, through which the server reports missing permissions.
-func InspectStream(ctx context.Context, nc *nats.Conn, name string) (info *jetstream.StreamInfo, err error) {
+func inspectStream(ctx context.Context, nc *nats.Conn, name string) (info *jetstream.StreamInfo, err error) {
 	ctx, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refuse(err) })

@@ -274,7 +274,7 @@ func TestNATSTooLarge(t *testing.T) {
 		stream, subject, want string
 		size                  int
 	}{
-		{"TREATS", natssink.DefaultSubject, "max_payload", 70_000},
+		{"TREATS", natssink.NewConfig().Subject, "max_payload", 70_000},
 		{"LIMITED", "limited.{account}", "max_msg_size", 5_000},
 	} {
 		t.Run(c.stream, func(t *testing.T) {

@@ -59,7 +59,7 @@ func (s *subjects) of(r *pipeline.Record) (string, error) {
 // checkSubject checks that a subject is literal after expansion (NATS documentation, "Subject-Based Messaging").
 func checkSubject(subject string) error {
 	if subject == "" {
-		return errors.New("is empty: leave the key out for " + DefaultSubject)
+		return errors.New("is empty: leave the key out for " + defaultSubject)
 	}
 	filled, err := expand(subject, pipeline.Record{Provider: "p", Account: "a"})
 	if err != nil {
@@ -95,7 +95,7 @@ func literal(text string) bool {
 func checkStreamName(name string) error {
 	switch {
 	case name == "":
-		return errors.New("is empty: leave the key out for " + DefaultStream)
+		return errors.New("is empty: leave the key out for " + defaultStream)
 	case name == "RELAY_JOURNAL":
 		return errors.New("RELAY_JOURNAL is relay's own journal: take another name")
 	case !literal(name) || strings.ContainsAny(name, `./\`):
@@ -106,7 +106,7 @@ func checkStreamName(name string) error {
 
 // streamSubject returns the subject that a stream must accept to store every event published to subject.
 func streamSubject(subject string) string {
-	if subject == DefaultSubject {
+	if subject == defaultSubject {
 		return "treats.>"
 	}
 	tokens := strings.Split(subject, ".")

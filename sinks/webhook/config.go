@@ -20,8 +20,8 @@ import (
 
 // The defaults of a webhook sink.
 const (
-	DefaultMethod  = http.MethodPost
-	DefaultTimeout = 15 * time.Second // of one request
+	defaultMethod  = http.MethodPost
+	defaultTimeout = 15 * time.Second // of one request
 )
 
 // Config configures a webhook sink, which sends every event in a request of its own, signed as Standard Webhooks
@@ -84,7 +84,7 @@ type Network struct {
 
 // NewConfig returns the default configuration.
 func NewConfig() *Config {
-	return &Config{Request: Request{Method: DefaultMethod, Timeout: DefaultTimeout}}
+	return &Config{Request: Request{Method: defaultMethod, Timeout: defaultTimeout}}
 }
 
 // Validate checks the values and returns all errors, joined. An error about one key is a [field.Error].

@@ -41,9 +41,9 @@ func TestPrivateKeys(t *testing.T) {
 	for want, s := range map[string]secret.String{
 		"does not begin with whsk_": secret.New("whsec_" + strings.Repeat("A", 44)),
 		"is not base64":             secret.New("whsk_***"),
-		"has 31 bytes":            encode(seed[1:]),
-		"has 0 bytes":             secret.New("whsk_"),
-		"has 33 bytes":            encode(seed, point[:1]),
+		"has 31 bytes":              encode(seed[1:]),
+		"has 0 bytes":               secret.New("whsk_"),
+		"has 33 bytes":              encode(seed, point[:1]),
 		"is damaged":                encode(seed, seed),
 	} {
 		if _, err := ed25519Signers([]secret.String{s}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), s.Reveal()[5:]) && len(s.Reveal()) > 8 {
