@@ -237,7 +237,7 @@ func (a *Account) put(base int64, g grant.Grant) (grant.Grant, error) {
 	}
 	a.state.unsaved = &unsavedGrant{base: base, grant: g}
 	if a.state.announced.change("save", err.Error()) {
-		a.log.Error().Err(err).Msg("the answer of the provider cannot be saved, and is not used until it is")
+		a.log.Error().Err(err).Msg("the provider's reply cannot be saved, and is not used until it is")
 	}
 	return grant.Grant{}, err
 }
@@ -248,7 +248,7 @@ func (a *Account) swap(base int64, g grant.Grant) (grant.Grant, error) {
 	// The same token is stored if an earlier attempt failed after the rename. Save it again to be sure.
 	same := stored.AccessToken == g.AccessToken
 	if (err == nil || errors.Is(err, grant.ErrNone)) && stored.Generation != base && !same {
-		a.log.Info().Msg("the answer of the provider is dropped: somebody logged in or out meanwhile")
+		a.log.Info().Msg("the provider's reply is dropped: somebody logged in or out meanwhile")
 		return a.load()
 	}
 	if err := a.store.Save(a.name, g); err != nil {

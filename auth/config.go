@@ -95,10 +95,10 @@ func (cfg Config) check(p provider.Provider) error {
 		wrong = append(wrong, fmt.Errorf("accounts.%s.%s: %s", cfg.Account, field, why))
 	}
 	if p.Grant != provider.PersonalToken && cfg.ClientID == "" {
-		complain("client_id", "missing; it stands in the API settings of "+p.Title)
+		complain("client_id", "missing; find it in the API settings of "+p.Title)
 	}
 	if p.Grant != provider.PersonalToken && cfg.ClientSecret.Empty() && !p.Login.SecretOptional && !p.Login.PKCE {
-		complain("client_secret", "missing; it stands in the API settings of "+p.Title)
+		complain("client_secret", "missing; find it in the API settings of "+p.Title)
 	}
 	if cfg.RedirectURL != "" {
 		if u, err := url.Parse(cfg.RedirectURL); err != nil || u.Host == "" || u.Fragment != "" {
@@ -189,7 +189,7 @@ func (cfg Config) checkRequest(p provider.Provider, complain func(field, why str
 		case "audience":
 			complain("params."+name, "set audience instead")
 		case "", "client_id", "client_secret", "grant_type", "code", "code_verifier", "redirect_uri", "refresh_token", "access_token":
-			complain("params."+name, "is not for you to set")
+			complain("params."+name, "cannot be set")
 		}
 	}
 	if p.Grant != provider.PersonalToken {

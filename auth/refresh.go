@@ -58,12 +58,7 @@ func (a *Account) Refresh(ctx context.Context, generation int64) (Token, error) 
 	return tokenOf(g), nil
 }
 
-// Exchange exchanges the code of a login for a grant, saves it, and replaces any stored one. redirect is the one passed
-// to [Account.AuthorizeURL]. A code works once.
-func (a *Account) Exchange(ctx context.Context, code secret.String, redirect string) error {
-	return a.exchange(ctx, code, login.Attempt{Redirect: redirect})
-}
-
+// exchange exchanges the code of a login for a grant, saves it, and replaces any stored one. A code works once.
 func (a *Account) exchange(ctx context.Context, code secret.String, at login.Attempt) error {
 	release, err := a.take(ctx, "log in")
 	if err != nil {
@@ -340,7 +335,7 @@ func (a *Account) sendToken(ctx context.Context, c wire.Call) (reply.Reply, erro
 			r.Lifetime = reply.Lifetime(expiry, now)
 		}
 		if r.Dropped != "" {
-			a.log.Warn().Str("reason", r.Dropped).Msg("the answer of the provider holds what cannot be kept")
+			a.log.Warn().Str("reason", r.Dropped).Msg("the provider's reply has an unusable field, which is dropped")
 		}
 		a.wire.IssuedAt(c.Endpoint, now)
 		r.At = ans.At

@@ -18,12 +18,8 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// AuthorizeURL returns the URL that the browser opens for a login. The provider then redirects it to redirect, with a
-// code and state. It has no PKCE challenge; [Account.Login] builds its own URL for a provider with PKCE.
-func (a *Account) AuthorizeURL(state, redirect string) string {
-	return a.authorizeURL(login.Attempt{State: state, Redirect: redirect})
-}
-
+// authorizeURL returns the URL that the browser opens for a login. The provider then redirects it to at.Redirect, with a code and
+// the state.
 func (a *Account) authorizeURL(at login.Attempt) string {
 	cfg := oauth2.Config{ClientID: a.client.id, Endpoint: oauth2.Endpoint{AuthURL: a.provider.Endpoints.Authorize}}
 	if scopes := a.scopes(); scopes != "" {

@@ -8,7 +8,7 @@ import (
 
 func TestSubjects(t *testing.T) {
 	for subject, want := range map[string]string{
-		DefaultSubject:            "treats.>",
+		defaultSubject:            "treats.>",
 		"bots":                    "bots",
 		"bots.{account}":          "bots.*",
 		"a.x-{account}.b":         "a.*.b",
@@ -21,7 +21,7 @@ func TestSubjects(t *testing.T) {
 	for account, fits := range map[string]bool{
 		"mystream": true, "my-stream_2": true, "": false, "a.b": false, "*": false, ">": false, "a b": false, "a\n": false,
 	} {
-		got, err := expand(DefaultSubject, pipeline.Record{Provider: "p", Account: account})
+		got, err := expand(defaultSubject, pipeline.Record{Provider: "p", Account: account})
 		if (err == nil) != fits || fits && got != "treats.p."+account {
 			t.Errorf("expand with %q = %q, %v", account, got, err)
 		}

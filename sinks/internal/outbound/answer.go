@@ -10,16 +10,16 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// What is taken of an answer.
+// Limits on a response.
 const (
-	maxAnswerHeader = 256 << 10 // more is not read, and the status decides
-	MaxAnswerBody   = 64 << 10  // on the way, and again after decompression
-	maxAnswerKept   = 1 << 10   // bytes of it that go into the log of attempts
-	maxAnswerShown  = 200       // characters of a refusal that go into its error
-	MaxRetryAfter   = 24 * time.Hour
+	maxAnswerHeader = 256 << 10      // bytes; a longer header is not read, and the status decides
+	MaxAnswerBody   = 64 << 10       // bytes, both before and after decompression
+	maxAnswerKept   = 1 << 10        // bytes kept in the log of attempts
+	maxAnswerShown  = 200            // characters of a refusal in its error
+	MaxRetryAfter   = 24 * time.Hour // longest delay that a receiver may ask for
 )
 
-// Printable makes one line of a body, without control characters and secrets, of at most maxAnswerKept bytes.
+// Printable converts a body to one line of at most 1 KiB, without control characters and secrets.
 func Printable(body []byte, hidden []secret.String) string {
 	text := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
@@ -27,7 +27,7 @@ func Printable(body []byte, hidden []secret.String) string {
 		}
 		return ' '
 	}, string(body))
-	// Secrets first: a cut could leave the beginning of one.
+	// Redact first: truncation could leave the beginning of a secret.
 	text = secret.Scrub(strings.Join(strings.Fields(text), " "), hidden...)
 	if len(text) <= maxAnswerKept {
 		return text
@@ -39,7 +39,7 @@ func Printable(body []byte, hidden []secret.String) string {
 	return text[:end]
 }
 
-// Shorten cuts an answer down to what fits into an error.
+// Shorten truncates a response to a length that fits into an error.
 func Shorten(text string) string {
 	if runes := []rune(text); len(runes) > maxAnswerShown {
 		return string(runes[:maxAnswerShown]) + "..."
@@ -47,5 +47,5 @@ func Shorten(text string) string {
 	return text
 }
 
-// ErrProxyLogin says that a proxy wants another login.
+// ErrProxyLogin means that a proxy rejects the login.
 var ErrProxyLogin = errors.New("status 407: the proxy refuses relay: check the user and password in proxy")
