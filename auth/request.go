@@ -29,7 +29,7 @@ func (a *Account) authorizeURL(at login.Attempt) string {
 	if scopes := a.scopes(); scopes != "" {
 		cfg.Scopes = []string{scopes} // As one, because oauth2 knows no separator but the space.
 	}
-	more := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam(a.provider.Login.RedirectParameter, at.Redirect)}
+	more := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam(string(a.provider.Login.RedirectParameter), at.Redirect)}
 	if !at.Verifier.Empty() {
 		more = append(more, oauth2.S256ChallengeOption(at.Verifier.Reveal()))
 	}
@@ -43,7 +43,7 @@ func (a *Account) scopes() string {
 // tokenCall is a request that the client makes as itself, RFC 6749 section 2.3.1, with more of its own.
 func (a *Account) tokenCall(field, endpoint string, params map[string]string, secrets map[string]secret.String) wire.Call {
 	c := wire.Call{
-		Method:   a.provider.Request.Method,
+		Method:   string(a.provider.Request.Method),
 		Endpoint: endpoint,
 		Field:    field,
 		Params:   map[string]string{"client_id": a.client.id},

@@ -10,12 +10,14 @@ import (
 
 // TLSFiles are the PEM files for TLS.
 type TLSFiles struct {
-	// TLSCAFile (yaml: tls_ca_file) is the path of the certificates to trust instead of the system's.
+	// The certificates to trust, PEM.
+	//
+	// Default: the system's.
 	TLSCAFile string `yaml:"tls_ca_file"`
-	// TLSCertFile (yaml: tls_cert_file) and TLSKeyFile (yaml: tls_key_file) are the paths of the certificate and key relay shows to the other
-	// side.
+	// The certificate that relay presents, PEM, together with `tls_key_file`.
 	TLSCertFile string `yaml:"tls_cert_file"`
-	TLSKeyFile  string `yaml:"tls_key_file"`
+	// The key of that certificate, PEM.
+	TLSKeyFile string `yaml:"tls_key_file"`
 }
 
 // CheckTLS checks the keys and reads nothing.

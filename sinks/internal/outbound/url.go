@@ -12,10 +12,14 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/field"
 )
 
-// Target is where a sink sends, which whoever knows it can use: it is treated as a secret. One of the two is needed.
+// Target is where a sink sends events. One of its keys is required.
 type Target struct {
-	URL     secret.String `yaml:"url"`
-	URLFile string        `yaml:"url_file"` // the path of a file that holds it
+	// Where to send events. Anyone who knows the URL can use it, so relay never shows it.
+	//
+	// Required.
+	URL secret.String `yaml:"url" value:"URL, a secret"`
+	// The file with the URL, instead of `url`.
+	URLFile string `yaml:"url_file"`
 }
 
 // ReadURL returns the URL, and the key that has it.

@@ -69,15 +69,15 @@ func faultyFiles() []faultyFile {
 	const account = "accounts:\n  a: {provider: treatstream, client_id: x, client_secret: hunter2}\n"
 	return []faultyFile{
 		// The file as a whole.
-		{"empty", "", []string{"1:1: the file is empty: it wants accounts and sinks, see docs/config.md"}},
-		{"comment", "# hunter2\n", []string{"1:1: the file is empty: it wants accounts and sinks, see docs/config.md"}},
-		{"only a mark", "---\n", []string{"1:1: the file is empty: it wants accounts and sinks, see docs/config.md"}},
-		{"null", "~\n", []string{"1:1: the file is empty: it wants accounts and sinks, see docs/config.md"}},
+		{"empty", "", []string{"1:1: the file is empty: add accounts and sinks, see docs/config.md"}},
+		{"comment", "# hunter2\n", []string{"1:1: the file is empty: add accounts and sinks, see docs/config.md"}},
+		{"only a mark", "---\n", []string{"1:1: the file is empty: add accounts and sinks, see docs/config.md"}},
+		{"null", "~\n", []string{"1:1: the file is empty: add accounts and sinks, see docs/config.md"}},
 		{"list", "- hunter2\n", []string{"1:1: want keys with values, got a list"}},
 		{"text", "hunter2\n", []string{"1:1: want keys with values, got a text"}},
-		{"two documents", "journal: {}\n---\nnats: {}\n", []string{"2:1: a second document begins here: a configuration is one document"}},
-		{"two marks", "---\n---\nnats: {}\n", []string{"2:1: a second document begins here: a configuration is one document"}},
-		{"after the end", "nats: {}\n...\nhttp: {}\n", []string{"3:1: a second document begins here: a configuration is one document"}},
+		{"two documents", "journal: {}\n---\nnats: {}\n", []string{"2:1: a second document begins here: a configuration is a single document"}},
+		{"two marks", "---\n---\nnats: {}\n", []string{"2:1: a second document begins here: a configuration is a single document"}},
+		{"after the end", "nats: {}\n...\nhttp: {}\n", []string{"3:1: a second document begins here: a configuration is a single document"}},
 		{"nul", "nats: {}\nhttp:\n  listen: 12\x007\n", []string{"3:13: the control character U+0000 is not allowed"}},
 		{"escape", "a: \x1b[2J\n", []string{"1:4: the control character U+001B is not allowed"}},
 		{"latin 1", "nats: {}\n# caf\xe9\n", []string{"2:6: the text is not UTF-8"}},
@@ -103,7 +103,7 @@ func faultyFiles() []faultyFile {
 		{"tab", "http:\n\tlisten: x\n", []string{"2:1: a tab: use spaces"}},
 		{"tab in a text", "http: # a\tcomment\n  listen: é\tx\n", []string{"2:12: a tab: use spaces"}},
 		{"tab in quotes", "http:\n  listen: 'x #\t'\n", []string{"2:11: http.listen: want one line of text without control characters"}},
-		{"pipe", "accounts: {}\nclient_secret: |hunter2\n", []string{"2:16: YAML: a text that begins with | or > wants quotes"}},
+		{"pipe", "accounts: {}\nclient_secret: |hunter2\n", []string{"2:16: YAML: put a text that begins with | or > in quotes"}},
 		{"no space", "accounts:\n  client_secret:hunter2\n  b: 1\n", []string{"2:3: YAML: unexpected key name"}},
 		{"colon", "a: b: hunter2\n", []string{"1:4: YAML: mapping value is not allowed in this context"}},
 		{"variable in braces", "a: {client_secret: ${SECRET}}\n", []string{"1:21: YAML: ',' or '}' must be specified: inside { } and [ ] put ${VAR} in quotes"}},
@@ -144,31 +144,31 @@ func faultyFiles() []faultyFile {
 		}},
 		{"no value", "http: {listen: }\njournal:\n  retention:\n", []string{
 			"1:8: http.listen: has no value; want a text",
-			"3:3: journal.retention: has no value; want a duration such as 5s or 72h",
+			"3:3: journal.retention: has no value; want a duration such as 5s or 72h, at least 1m",
 		}},
 		{"delivery", "sinks: {o: {type: stdout, filter: 'data.ttile == \"x\"', hide_sender: maybe, order: loose, concurrency: 0, rate_limit: 5}}\nalerts: {sink: nobody}\n", []string{
 			"1:35: sinks.o.filter: line 1, column 6: data has no field ttile",
-			"1:69: sinks.o.hide_sender: want true, false or hash, got \"maybe\"",
+			"1:69: sinks.o.hide_sender: want false, true or hash, got \"maybe\"",
 			"1:83: sinks.o.order: want relaxed, strict or none, got \"loose\"",
-			"1:103: sinks.o.concurrency: is less than 1: leave the key out for the default",
-			"1:118: sinks.o.rate_limit: want a number a second, minute or hour, such as 10/s or 300/m, got \"5\"",
+			"1:103: sinks.o.concurrency: want a whole number of at least 1, got \"0\"",
+			"1:118: sinks.o.rate_limit: want a number per second, minute or hour, such as 10/s or 300/m, got \"5\"",
 			"2:16: alerts.sink: unknown sink \"nobody\"; known: o",
 		}},
 		{"durations", "journal: {retention: 5}\nsinks: {o: {type: stdout, retry: {initial: 1h, max: 5m, give_up: -1s}}}\n", []string{
-			`1:22: journal.retention: want a duration such as 5s or 72h, got "5"`,
-			"2:53: sinks.o.retry.max: is less than initial (1h0m0s)",
-			"2:66: sinks.o.retry.give_up: is less than a millisecond: give it a unit, as in 10s",
+			`1:22: journal.retention: want a duration such as 5s or 72h, at least 1m, got "5"`,
+			"2:53: sinks.o.retry.max: is less than initial (1h)",
+			`2:66: sinks.o.retry.give_up: want a duration such as 5s or 72h, at least 1ms, got "-1s"`,
 		}},
-		{"short retention", "journal: {retention: 0s}\n", []string{"1:22: journal.retention: is less than a minute: give it a unit, as in 840h"}},
+		{"short retention", "journal: {retention: 0s}\n", []string{`1:22: journal.retention: want a duration such as 5s or 72h, at least 1m, got "0s"`}},
 		{"listen", "nats: {listen: 4222}\nhttp: {listen: 127.0.0.1:99999}\n", []string{
 			"1:16: nats.listen: want an address and a port, such as 127.0.0.1:4222",
 			"2:16: http.listen: want an address and a port, such as 127.0.0.1:4222",
 		}},
 		{"variables", "http: {listen: '${NOPE}'}\nnats:\n  listen: ${SECRET\njournal:\n  nats_url: ${}\n  retention: ${SECRET}\n", []string{
 			"1:16: http.listen: the environment variable NOPE is not set",
-			"3:11: nats.listen: after ${ comes the name of an environment variable and then }; write $${ for ${ itself",
-			"5:13: journal.nats_url: after ${ comes the name of an environment variable and then }; write $${ for ${ itself",
-			"6:14: journal.retention: want a duration such as 5s or 72h",
+			"3:11: nats.listen: ${ must be followed by the name of an environment variable and }; write $${ for a literal ${",
+			"5:13: journal.nats_url: ${ must be followed by the name of an environment variable and }; write $${ for a literal ${",
+			"6:14: journal.retention: want a duration such as 5s or 72h, at least 1m",
 		}},
 		{"variable with lines", "http:\n  listen: ${LINES}\n", []string{"2:11: http.listen: want one line of text without control characters"}},
 		{"block text", "http:\n  listen: |\n    hunter2\n", []string{"2:11: http.listen: want one line of text without control characters"}},
@@ -190,16 +190,16 @@ func faultyFiles() []faultyFile {
 			`6:15: accounts.a.timezone: want an IANA time zone such as Europe/Berlin, got "Local"`,
 			`7:15: accounts.a.protocol: want auto, 3 or 4, got "5"`,
 			`8:15: accounts.a.keep_raw: want true or false, got "yes"`,
-			"9:19: accounts.a.redirect_url: plain http goes to localhost only: use https",
+			"9:19: accounts.a.redirect_url: plain http is only for localhost: use https",
 		}},
 		{"endpoints", account + "    endpoints:\n", []string{"3:5: YAML: value is not allowed in this context"}},
 		{"endpoint values", strings.Replace(account, "hunter2}", "hunter2, endpoints: {authorize: 'ftp://h/hunter2', token: 'https://u:hunter2@h', "+
 			"refresh: 'http://127.0.0.1.example/', socket: 'https://', revoke: 'https://h', history: 'https://h/#hunter2', socket_token: ''}}", 1), []string{
 			"2:91: accounts.a.endpoints.authorize: want a URL such as https://HOST/PATH",
 			"2:117: accounts.a.endpoints.token: the URL must be without user, password and #",
-			"2:149: accounts.a.endpoints.refresh: plain http goes to localhost only: use https",
+			"2:149: accounts.a.endpoints.refresh: plain http is only for localhost: use https",
 			"2:186: accounts.a.endpoints.socket: want a URL such as https://HOST/PATH",
-			"2:206: accounts.a.endpoints.revoke: means nothing to treatstream: take it out",
+			"2:206: accounts.a.endpoints.revoke: does not apply to treatstream: remove it",
 			"2:228: accounts.a.endpoints.history: the URL must be without user, password and #",
 			"2:264: accounts.a.endpoints.socket_token: want a URL such as https://HOST/PATH",
 		}},
@@ -238,7 +238,7 @@ func faultyFiles() []faultyFile {
 			"6:31: sinks.q.accounts: want a list such as [a, b], got a text",
 		}},
 		{"two nats sinks on one stream", account + "sinks:\n  a: {type: nats}\n  b: {type: nats, subject: x.y}\n  c: {type: nats, stream: OTHER, subject: z.y}\n", []string{
-			"5:6: sinks.b: publishes to the stream of a, which takes each event once only: give it a stream and a subject of its own",
+			"5:6: sinks.b: publishes to the stream of a, which accepts each event only once: give it its own stream and subject",
 		}},
 		{"nearest key of the type", "sinks:\n  bot: {type: webhook, ulr: 'https://h/hunter2', secret: '${SIGNING}', url: 'https://h/'}\n", []string{
 			`2:24: sinks.bot.ulr: unknown key; did you mean "url"?`,
@@ -246,11 +246,11 @@ func faultyFiles() []faultyFile {
 
 		// The journal.
 		{"own journal", "journal: {token_file: ok, creds_file: creds}\n", []string{
-			"1:23: journal.token_file: is of use only with nats_url: without it the journal is in files",
-			"1:39: journal.creds_file: is of use only with nats_url: without it the journal is in files",
+			"1:23: journal.token_file: applies only with nats_url: without it the journal is in files",
+			"1:39: journal.creds_file: applies only with nats_url: without it the journal is in files",
 		}},
 		{"journal login", "journal:\n  nats_url: nats://u:n4ts-p4ss@h, http://u:n4ts-p4ss@h\n  token: hunter2\n  token_file: ok\n  creds_file: creds\n", []string{
-			"2:13: journal.nats_url: want a URL such as nats://HOST:4222 or tls://HOST:4222, several with commas between",
+			"2:13: journal.nats_url: want a URL such as nats://HOST:4222 or tls://HOST:4222, or several separated by commas",
 			"4:15: journal.token_file: this and token are both set: keep one of them",
 			"5:15: journal.creds_file: this and a token are both set: keep one of them",
 		}},
@@ -411,7 +411,7 @@ http: {listen: '127.0.0.1:8350'}
 		Journal: Journal{NATSURL: secret.New("nats://u:n4ts-p4ss@h:4222,nats://i"), CredsFile: "creds", Retention: 48 * time.Hour},
 		NATS:    NATS{Listen: ":0"},
 		HTTP:    HTTP{Listen: "127.0.0.1:8350"},
-		Socket:  Socket{HandshakeTimeout: 10 * time.Second, Keepalive: keepalive{20 * time.Second}},
+		Socket:  Socket{HandshakeTimeout: 10 * time.Second, Keepalive: 20 * time.Second},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("LoadConfig =\n%+v\nwant\n%+v", got, want)
@@ -419,13 +419,14 @@ http: {listen: '127.0.0.1:8350'}
 }
 
 func TestConfigReconcile(t *testing.T) {
+	getenv := inConfigDir(t)
 	for text, want := range map[string]time.Duration{"off": 0, "0": 0, "1m": time.Minute, "2h": 2 * time.Hour, "59s": -1, "5": -1, "-1m": -1, "on": -1} {
-		var i interval
-		switch err := i.UnmarshalText([]byte(text)); {
+		c, err := load(t, "accounts: {a: {provider: treatstream, client_id: x, client_secret: hunter2, reconcile: '"+text+"'}}", getenv)
+		switch {
 		case want < 0 && err == nil:
-			t.Errorf("%q is taken for %v", text, i.every)
-		case want >= 0 && (err != nil || i.every != want):
-			t.Errorf("%q is taken for %v (%v), want %v", text, i.every, err, want)
+			t.Errorf("%q is taken for %v", text, c.Accounts[0].Reconcile)
+		case want >= 0 && (err != nil || c.Accounts[0].Reconcile != want):
+			t.Errorf("%q is taken for %+v (%v), want %v", text, c, err, want)
 		}
 	}
 }

@@ -12,11 +12,11 @@ import (
 func TestConfigSocket(t *testing.T) {
 	getenv := inConfigDir(t)
 	for text, want := range map[string]Socket{
-		"socket:\n":                                      {10 * time.Second, keepalive{20 * time.Second}},
-		"socket: {handshake_timeout: 30s}":               {30 * time.Second, keepalive{20 * time.Second}},
-		"socket: {keepalive: 5s}":                        {10 * time.Second, keepalive{5 * time.Second}},
-		"socket: {keepalive: off}":                       {10 * time.Second, keepalive{}},
-		"socket: {handshake_timeout: 1s, keepalive: 1m}": {time.Second, keepalive{time.Minute}},
+		"socket:\n":                                      {10 * time.Second, 20 * time.Second},
+		"socket: {handshake_timeout: 30s}":               {30 * time.Second, 20 * time.Second},
+		"socket: {keepalive: 5s}":                        {10 * time.Second, 5 * time.Second},
+		"socket: {keepalive: off}":                       {10 * time.Second, 0},
+		"socket: {handshake_timeout: 1s, keepalive: 1m}": {time.Second, time.Minute},
 	} {
 		c, err := load(t, text, getenv)
 		if err != nil || c.Socket != want {
@@ -25,10 +25,10 @@ func TestConfigSocket(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"socket: {handshake_timeout: 10}":    "socket.handshake_timeout",
-		"socket: {handshake_timeout: 500ms}": "want 1s to 5m, such as 10s",
-		"socket: {handshake_timeout: 1h}":    "want 1s to 5m, such as 10s",
-		"socket: {keepalive: 10ms}":          "a duration of at least a second, such as 20s, or off",
-		"socket: {keepalive: never}":         "a duration of at least a second, such as 20s, or off",
+		"socket: {handshake_timeout: 500ms}": "want a duration such as 5s or 72h, from 1s to 5m",
+		"socket: {handshake_timeout: 1h}":    "want a duration such as 5s or 72h, from 1s to 5m",
+		"socket: {keepalive: 10ms}":          "want a duration such as 5s or 72h, at least 1s, or off",
+		"socket: {keepalive: never}":         "want a duration such as 5s or 72h, at least 1s, or off",
 		"socket: {keepalives: 5s}":           `did you mean "keepalive"?`,
 	} {
 		if _, err := load(t, text, getenv); err == nil || !strings.Contains(err.Error(), want) {
