@@ -127,7 +127,7 @@ func simulatedSinks(p *state.State, f *runFlags, log zerolog.Logger) (*config.Co
 	if len(wanted) == 0 {
 		wanted = []string{"stdout"} // not those of the configuration: simulated treats must not reach a real overlay unasked
 	}
-	cfg := &config.Config{Path: "the simulation's configuration", Journal: config.Journal{Retention: time.Hour}}
+	cfg := &config.Config{Path: "the simulation's configuration", Settings: config.Settings{Journal: config.Journal{Retention: time.Hour}}}
 	env, _ := p.Getenv("RELAY_CONFIG")
 	named := p.ConfigPath != "" || env != ""
 	if named || slices.ContainsFunc(wanted, func(name string) bool { return !slices.Contains(sinks.Types(), name) }) {

@@ -29,11 +29,7 @@ type Config struct {
 	Path     string
 	Accounts []Account // Sorted by name.
 	Sinks    []Sink    // Sorted by name.
-	Alerts   Alerts
-	Journal  Journal
-	NATS     NATS
-	HTTP     HTTP
-	Socket   Socket
+	Settings
 	Warnings Faults // About a configuration that works, but should be corrected.
 }
 
@@ -84,7 +80,7 @@ func (d *decoder) decode(text []byte, mode fs.FileMode) (*Config, error) {
 	if d.faults.count > 0 {
 		return nil, d.faults.all(path)
 	}
-	c := &Config{Path: path, Alerts: keys.Alerts, Journal: keys.Journal, NATS: keys.NATS, HTTP: keys.HTTP, Socket: keys.Socket}
+	c := &Config{Path: path, Settings: keys.Settings}
 	for _, name := range slices.Sorted(maps.Keys(keys.Accounts)) {
 		account := keys.Accounts[name]
 		account.Account = name

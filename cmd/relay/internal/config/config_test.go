@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
@@ -370,8 +370,7 @@ http: {listen: '127.0.0.1:8350'}
 	if err != nil {
 		t.Fatal(err)
 	}
-	provider, _ := auth.Lookup("treatstream")
-	retry := schedule.Policy{Initial: 5 * time.Second, Max: 10 * time.Hour, GiveUp: 72 * time.Hour}
+	provider, _ := provider.Lookup("treatstream")
 	hook := webhook.NewConfig()
 	hook.URL, hook.Secrets = secret.New("https://bot.example/treats"), []secret.String{secret.New(signingSecret)}
 	hook.Headers = map[string]secret.String{
@@ -382,36 +381,38 @@ http: {listen: '127.0.0.1:8350'}
 		t.Fatal("the nats sink has another configuration")
 	}
 	bus.Subject = "a.{account}"
+	account := func(name string, change func(*Account)) Account {
+		a := defaultAccount().Account
+		a.Account, a.Provider = name, provider
+		a.RedirectURL, a.Location, a.Protocol, a.KeepRaw, a.Reconcile = "http://localhost:8919", time.UTC, socket.Auto, false, 15*time.Minute
+		change(&a)
+		return a
+	}
+	lane := delivery.LaneConfig{Retry: schedule.Policy{Initial: 5 * time.Second, Max: 10 * time.Hour, GiveUp: 72 * time.Hour}}
+	botLane, busLane, consoleLane := lane, lane, lane
+	botLane.Concurrency = 16
+	busLane.Retry.Initial = 7 * time.Second
+	consoleLane.Selection = rules.Selection{Accounts: []string{"other"}}
+	file := defaults()
+	file.Journal.NATSURL, file.Journal.CredsFile, file.Journal.Retention = secret.New("nats://u:n4ts-p4ss@h:4222,nats://i"), "creds", 48*time.Hour
+	file.NATS.Listen, file.HTTP.Listen = ":0", "127.0.0.1:8350"
+	file.Socket.HandshakeTimeout, file.Socket.Keepalive = 10*time.Second, 20*time.Second
 	want := &Config{
 		Path: "relay.yaml",
 		Accounts: []Account{
-			{
-				Config: auth.Config{
-					Account: "mystream", Provider: provider, ClientID: "007", ClientSecret: secret.New("hunter2-env"),
-					RedirectURL: "http://[::1]:8919/back",
-					Overrides: auth.Overrides{Endpoints: auth.Endpoints{
-						Authorize: "http://localhost:1/a", Token: "http://127.0.0.1:1/t", Socket: "https://example.com",
-					}},
-				},
-				Location: berlin, Protocol: socket.EIO3, KeepRaw: true, Reconcile: 90 * time.Minute,
-			},
-			{
-				Config: auth.Config{
-					Account: "other", Provider: provider, ClientID: "a${b}$", ClientSecret: secret.New("hunter2-crlf"),
-					RedirectURL: "http://localhost:8919",
-				},
-				Location: time.UTC, Reconcile: DefaultReconcile,
-			},
+			account("mystream", func(a *Account) {
+				a.ClientID, a.ClientSecret, a.RedirectURL = "007", secret.New("hunter2-env"), "http://[::1]:8919/back"
+				a.Endpoints.Authorize, a.Endpoints.Token, a.Endpoints.Socket = "http://localhost:1/a", "http://127.0.0.1:1/t", "https://example.com"
+				a.Location, a.Protocol, a.KeepRaw, a.Reconcile = berlin, socket.EIO3, true, 90*time.Minute
+			}),
+			account("other", func(a *Account) { a.ClientID, a.ClientSecret = "a${b}$", secret.New("hunter2-crlf") }),
 		},
 		Sinks: []Sink{
-			{Name: "bot", Type: "webhook", Lane: delivery.LaneConfig{Concurrency: 16, Retry: retry}, Config: hook},
-			{Name: "bus", Type: "nats", Config: bus, Lane: delivery.LaneConfig{Retry: schedule.Policy{Initial: 7 * time.Second, Max: retry.Max, GiveUp: retry.GiveUp}}},
-			{Name: "console", Type: "stdout", Lane: delivery.LaneConfig{Selection: rules.Selection{Accounts: []string{"other"}}, Retry: retry}, Config: &stdout.Config{}},
+			{Name: "bot", Type: "webhook", Lane: botLane, Config: hook},
+			{Name: "bus", Type: "nats", Lane: busLane, Config: bus},
+			{Name: "console", Type: "stdout", Lane: consoleLane, Config: &stdout.Config{}},
 		},
-		Journal: Journal{NATSURL: secret.New("nats://u:n4ts-p4ss@h:4222,nats://i"), CredsFile: "creds", Retention: 48 * time.Hour},
-		NATS:    NATS{Listen: ":0"},
-		HTTP:    HTTP{Listen: "127.0.0.1:8350"},
-		Socket:  Socket{HandshakeTimeout: 10 * time.Second, Keepalive: 20 * time.Second},
+		Settings: file.Settings,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("LoadConfig =\n%+v\nwant\n%+v", got, want)

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"reflect"
 	"regexp"
+	"slices"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
@@ -11,7 +13,12 @@ type sections struct {
 	// Each account is one login at a provider.
 	Accounts map[string]Account `yaml:"accounts"`
 	// Each sink is one destination.
-	Sinks map[string]Sink `yaml:"sinks"`
+	Sinks    map[string]Sink `yaml:"sinks"`
+	Settings `yaml:",inline"`
+}
+
+// Settings are the sections about relay as a whole. They take effect when relay starts; a reload does not apply them.
+type Settings struct {
 	// Where relay reports trouble.
 	Alerts Alerts `yaml:"alerts"`
 	// Where relay keeps the events.
@@ -25,7 +32,9 @@ type sections struct {
 }
 
 func defaults() sections {
-	return sections{Journal: Journal{Retention: DefaultRetention}, NATS: NATS{Listen: DefaultNATSListen}, Socket: defaultSocket()}
+	return sections{Settings: Settings{
+		Journal: Journal{Retention: DefaultRetention}, NATS: NATS{Listen: DefaultNATSListen}, Socket: defaultSocket(),
+	}}
 }
 
 // check reports the faults that need more than one key to be seen.
@@ -34,10 +43,29 @@ func (s *sections) check(d *decoder) {
 		account.check(d, name)
 	}
 	s.checkSinks(d)
-	s.Alerts.check(d, s)
-	s.Journal.check(d, s)
-	s.NATS.check(d, s)
-	s.HTTP.check(d, s)
+	for _, k := range keysOf(reflect.ValueOf(&s.Settings).Elem()) {
+		if section, ok := reflect.TypeAssert[checker](k.value.Addr()); ok {
+			section.check(d, s)
+		}
+	}
+}
+
+// A checker is a section with faults that need more than one key to be seen.
+type checker interface {
+	check(d *decoder, file *sections)
+}
+
+// Differences returns the names of the sections that are not the same in other.
+func (s Settings) Differences(other Settings) []string {
+	var names []string
+	others := keysByName(reflect.ValueOf(other))
+	for _, k := range keysOf(reflect.ValueOf(s)) {
+		if !reflect.DeepEqual(k.value.Interface(), others[k.name].value.Interface()) {
+			names = append(names, k.name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // unknown rejects the name of something that does not exist.

@@ -43,8 +43,9 @@ func Effective(path string, getenv func(string) (string, bool)) (yaml.MapSlice, 
 		destinations = append(destinations, yaml.MapItem{Key: s.Name, Value: d.shownKeys(at, keys)})
 	}
 	shown := yaml.MapSlice{{Key: "accounts", Value: accounts}, {Key: "sinks", Value: destinations}}
-	servers := sections{Alerts: c.Alerts, Journal: d.written.journal, NATS: c.NATS, HTTP: c.HTTP, Socket: c.Socket}
-	return append(shown, d.shownKeys("", keysOf(reflect.ValueOf(servers)))...), c.Warnings, nil
+	settings := c.Settings
+	settings.Journal = d.written.journal
+	return append(shown, d.shownKeys("", keysOf(reflect.ValueOf(settings)))...), c.Warnings, nil
 }
 
 // shownKeys returns the keys of the section at a path that have a value.

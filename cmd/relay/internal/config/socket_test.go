@@ -1,22 +1,24 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
+	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/socket"
 )
 
 func TestConfigSocket(t *testing.T) {
 	getenv := inConfigDir(t)
 	for text, want := range map[string]Socket{
-		"socket:\n":                                      {10 * time.Second, 20 * time.Second},
-		"socket: {handshake_timeout: 30s}":               {30 * time.Second, 20 * time.Second},
-		"socket: {keepalive: 5s}":                        {10 * time.Second, 5 * time.Second},
-		"socket: {keepalive: off}":                       {10 * time.Second, 0},
-		"socket: {handshake_timeout: 1s, keepalive: 1m}": {time.Second, time.Minute},
+		"socket:\n":                                      {HandshakeTimeout: 10 * time.Second, Keepalive: 20 * time.Second},
+		"socket: {handshake_timeout: 30s}":               {HandshakeTimeout: 30 * time.Second, Keepalive: 20 * time.Second},
+		"socket: {keepalive: 5s}":                        {HandshakeTimeout: 10 * time.Second, Keepalive: 5 * time.Second},
+		"socket: {keepalive: off}":                       {HandshakeTimeout: 10 * time.Second, Keepalive: 0},
+		"socket: {handshake_timeout: 1s, keepalive: 1m}": {HandshakeTimeout: time.Second, Keepalive: time.Minute},
 	} {
 		c, err := load(t, text, getenv)
 		if err != nil || c.Socket != want {
@@ -42,5 +44,17 @@ func TestConfigSocket(t *testing.T) {
 	}
 	if text := version.UserAgent(); !strings.HasPrefix(text, "relay/") || !strings.HasSuffix(text, " (+https://github.com/treatrelay/relay)") {
 		t.Errorf("user agent %q", text)
+	}
+}
+
+func TestDifferences(t *testing.T) {
+	was := defaults().Settings
+	now := was
+	if got := now.Differences(was); got != nil {
+		t.Errorf("equal settings differ in %q", got)
+	}
+	now.Socket.Keepalive, now.Alerts.Sink, now.Journal.Token = time.Minute, "chat", secret.New("hunter2")
+	if got, want := now.Differences(was), []string{"alerts", "journal", "socket"}; !slices.Equal(got, want) {
+		t.Errorf("the settings differ in %q, want %q", got, want)
 	}
 }

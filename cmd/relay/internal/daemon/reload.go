@@ -122,20 +122,6 @@ func sameSink(p *sinkPart, c config.Sink) bool {
 	return p.files == config.FilesSum(c.Config) && reflect.DeepEqual(a, b)
 }
 
-// fixed are the sections that hold until relay is restarted, of which cfg has others.
-func fixed(old, cfg *config.Config) (differ []string) {
-	for section, same := range map[string]bool{
-		"alerts": old.Alerts == cfg.Alerts, "journal": old.Journal == cfg.Journal, "nats": old.NATS == cfg.NATS, "http": old.HTTP == cfg.HTTP,
-		"socket": old.Socket == cfg.Socket,
-	} {
-		if !same {
-			differ = append(differ, section)
-		}
-	}
-	slices.Sort(differ)
-	return differ
-}
-
 // An opening holds what a new configuration needs, opened and not started.
 type opening struct {
 	accounts map[string]*accountPart
@@ -208,7 +194,7 @@ func (r *running) reload(ctx, hard context.Context, load func() (*config.Config,
 		refuse(j.log, err)
 		return
 	}
-	if differ := fixed(j.started, cfg); len(differ) > 0 {
+	if differ := j.started.Differences(cfg.Settings); len(differ) > 0 {
 		j.log.Warn().Strs("sections", differ).Msg("these sections of the configuration hold from the next start of relay on")
 	}
 	if to := j.started.Alerts.Sink; slices.Contains(sinks.end, to) && !slices.Contains(sinks.start, to) {
