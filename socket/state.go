@@ -2,6 +2,7 @@ package socket
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -25,7 +26,7 @@ func ParseProtocol(text string) (Protocol, error) {
 			return p, nil
 		}
 	}
-	return Auto, fmt.Errorf("socket protocol %q: want auto, 3 or 4", text)
+	return Auto, fmt.Errorf("socket protocol %q: want one of %s", text, strings.Join(Auto.Words(), ", "))
 }
 
 // UnmarshalText implements [encoding.TextUnmarshaler] with [ParseProtocol].

@@ -29,7 +29,7 @@ type Config struct {
 	// A stream stores each event once, so it would take the event of another sink for a duplicate.
 	Stream string `yaml:"stream"`
 	// How long a stream that relay created keeps an event.
-	Retention time.Duration `yaml:"retention" min:"1m"`
+	Retention time.Duration `yaml:"retention"`
 	// Another NATS server, such as `tls://nats.example:4222`; several of one cluster, separated by commas.
 	//
 	// Default: relay's own server.
