@@ -313,7 +313,7 @@ func TestCamStreamerLogin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var redirect string
 			s := newStandIn(t, "camstreamer", says(200, `{"access_token":"canary-a","expires_in":3600,"refresh_token":"canary-r"}`), func(c *auth.Config) {
-				c.RedirectURL, c.RedirectParameter = "http://127.0.0.1:0/back", name
+				c.RedirectURL, c.RedirectParameter = "http://127.0.0.1:0/back", provider.RedirectParameter(name)
 			})
 			login := func(back url.Values) error {
 				done := make(chan struct{})

@@ -16,28 +16,57 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// Config is one account as the user configured it. An empty field means the value of the provider.
+// Config is the configuration of one account. The provider's own values apply where it is empty.
+//
+// A field with a yaml tag is a key of relay.yaml; the first paragraph of its comment describes it to users, and its tag "for" says which providers
+// have a use for it.
 type Config struct {
-	Account      string // its name: [a-z0-9][a-z0-9_-]{0,62}
-	Provider     provider.Provider
-	ClientID     string        // unused with a [provider.PersonalToken]
-	ClientSecret secret.String // may be empty if [provider.Login] has SecretOptional or PKCE
-	RedirectURL  string        // as registered at the provider; [Account.Login] requires a loopback one
-	Overrides
+	Account  string // The name, which matches [a-z0-9][a-z0-9_-]{0,62}.
+	Provider provider.Provider
+	// The client ID of your application at the provider.
+	//
+	// Required, but not for treesnap.
+	ClientID string `yaml:"client_id" for:"application"`
+	// Its client secret.
+	//
+	// Required; camstreamer: only for unlimited access; not for treesnap.
+	ClientSecret secret.String `yaml:"client_secret" for:"application"`
+	// The redirect URL registered at the provider. `relay auth login` listens there, so it must be a loopback address.
+	RedirectURL string `yaml:"redirect_url" value:"URL" for:"login"`
+	Overrides   `yaml:",inline"`
 }
 
-// Overrides are values of the config that replace those of the provider.
+// Overrides replace values of the provider.
 type Overrides struct {
-	Endpoints provider.Endpoints // the non-empty ones replace the provider's
-	BaseURL   string             // replaces the provider's; relative endpoints are below it
-	Scopes    []string           // replace the provider's
-	BodyStyle provider.BodyStyle // replaces the provider's
-	Method    string             // of token requests: POST; or GET, only with [provider.ClientCredentials], which implies [provider.Query]
-	Audience  string             // added to every token request as the parameter audience
-	// Params are added to every token request. The parameters of RFC 6749 itself are not allowed.
-	Params map[string]secret.String
-	// RedirectParameter is the name of the redirect URL in the authorize URL: redirect_uri or redirect_url.
-	RedirectParameter string
+	// The base of the provider's relative endpoints, such as `https://api.example.com`; client-credentials requests tokens at `/oauth/token` under it.
+	//
+	// Required for client-credentials.
+	BaseURL string `yaml:"base_url" value:"URL"`
+	// The scopes to request.
+	//
+	// Default: the provider's.
+	Scopes []string `yaml:"scopes" for:"application"`
+	// Sent with each token request as `audience`.
+	Audience string `yaml:"audience" for:"application"`
+	// Sent with each token request.
+	//
+	// They may not be the parameters of RFC 6749 itself.
+	Params map[string]secret.String `yaml:"params" for:"application"`
+	// How token requests carry their parameters.
+	//
+	// Default: the provider's.
+	BodyStyle provider.BodyStyle `yaml:"body_style" for:"application"`
+	// The method of token requests, only for client-credentials. A GET carries its parameters in the URL.
+	//
+	// Default: `POST`.
+	//
+	// GET implies [provider.Query].
+	Method provider.Method `yaml:"method" for:"client-credentials"`
+	// The authorize URL's parameter for the redirect URL.
+	//
+	// Default: `redirect_uri`.
+	RedirectParameter provider.RedirectParameter `yaml:"redirect_parameter" for:"login"`
+	Endpoints         provider.Endpoints         `yaml:"endpoints"`
 }
 
 // provider returns the provider with the overrides of the config.
@@ -60,7 +89,7 @@ func (cfg Config) provider() provider.Provider {
 	if p.Request.Method == http.MethodGet {
 		p.Request.Style = provider.Query
 	}
-	p.Login.RedirectParameter = cmp.Or(cfg.RedirectParameter, p.Login.RedirectParameter, "redirect_uri")
+	p.Login.RedirectParameter = cmp.Or(cfg.RedirectParameter, p.Login.RedirectParameter, provider.RedirectURI)
 	params := maps.Clone(p.Request.Params)
 	if params == nil {
 		params = make(map[string]secret.String, len(cfg.Params)+1)
@@ -160,19 +189,20 @@ func (cfg Config) checkAddresses(p provider.Provider, complain func(field, why s
 }
 
 func (cfg Config) checkRequest(p provider.Provider, complain func(field, why string)) {
-	if !slices.Contains([]provider.BodyStyle{provider.Form, provider.JSON, provider.Query}, p.Request.Style) {
-		complain("body_style", "not one of form, json and query")
+	oneOf := func(key, word string, words []string) {
+		if !slices.Contains(words, word) {
+			last := len(words) - 1
+			complain(key, "not one of "+strings.Join(words[:last], ", ")+" and "+words[last])
+		}
 	}
+	oneOf("body_style", string(p.Request.Style), p.Request.Style.Words())
+	oneOf("method", string(p.Request.Method), p.Request.Method.Words())
+	oneOf("redirect_parameter", string(p.Login.RedirectParameter), p.Login.RedirectParameter.Words())
 	switch {
-	case p.Request.Method != http.MethodPost && p.Request.Method != http.MethodGet:
-		complain("method", "not one of POST and GET")
 	case p.Request.Method == http.MethodGet && p.Grant != provider.ClientCredentials:
 		complain("method", p.Title+" takes POST only")
 	case p.Request.Method == http.MethodGet && cfg.BodyStyle != "" && cfg.BodyStyle != provider.Query:
 		complain("body_style", "a GET has no body: leave it out, or set method to POST")
-	}
-	if !slices.Contains([]string{"redirect_uri", "redirect_url"}, p.Login.RedirectParameter) {
-		complain("redirect_parameter", "not one of redirect_uri and redirect_url")
 	}
 	separator := cmp.Or(p.Login.ScopeSeparator, " ")
 	for i, scope := range cfg.Scopes {

@@ -25,7 +25,7 @@ func (a *Account) authorizeURL(at login.Attempt) string {
 	if scopes := a.scopes(); scopes != "" {
 		cfg.Scopes = []string{scopes} // as one, because oauth2 only separates with spaces
 	}
-	more := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam(a.provider.Login.RedirectParameter, at.Redirect)}
+	more := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam(string(a.provider.Login.RedirectParameter), at.Redirect)}
 	if !at.Verifier.Empty() {
 		more = append(more, oauth2.S256ChallengeOption(at.Verifier.Reveal()))
 	}
@@ -39,7 +39,7 @@ func (a *Account) scopes() string {
 // tokenCall returns a request that authenticates the client (RFC 6749 section 2.3.1), with these parameters.
 func (a *Account) tokenCall(field, endpoint string, params map[string]string, secrets map[string]secret.String) wire.Call {
 	c := wire.Call{
-		Method:   a.provider.Request.Method,
+		Method:   string(a.provider.Request.Method),
 		Endpoint: endpoint,
 		Field:    field,
 		Params:   map[string]string{"client_id": a.client.id},

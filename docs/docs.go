@@ -1,4 +1,4 @@
-// Package docs holds the part of the documentation that relay prints.
+// Package docs embeds the part of the documentation that relay prints.
 package docs
 
 import _ "embed"

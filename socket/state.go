@@ -2,6 +2,7 @@ package socket
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -15,17 +16,23 @@ const (
 	EIO4 Protocol = 4
 )
 
+// Words returns the texts of all protocols: auto, 3 and 4.
+func (Protocol) Words() []string { return []string{Auto.String(), EIO3.String(), EIO4.String()} }
+
 // ParseProtocol parses "auto", "3" or "4". The empty string is auto.
 func ParseProtocol(text string) (Protocol, error) {
-	switch text {
-	case "", "auto":
-		return Auto, nil
-	case "3":
-		return EIO3, nil
-	case "4":
-		return EIO4, nil
+	for _, p := range []Protocol{Auto, EIO3, EIO4} {
+		if text == p.String() || text == "" {
+			return p, nil
+		}
 	}
-	return Auto, fmt.Errorf("socket protocol %q: want auto, 3 or 4", text)
+	return Auto, fmt.Errorf("socket protocol %q: want one of %s", text, strings.Join(Auto.Words(), ", "))
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler] with [ParseProtocol].
+func (p *Protocol) UnmarshalText(text []byte) (err error) {
+	*p, err = ParseProtocol(string(text))
+	return err
 }
 
 // String is the inverse of [ParseProtocol].

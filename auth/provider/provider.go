@@ -3,6 +3,8 @@
 package provider
 
 import (
+	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -13,14 +15,53 @@ import (
 // Endpoints are the URLs of a provider. In a configuration, an empty field keeps the provider's own URL. A URL must use
 // https, or http to a loopback host. In a [Provider], a URL that begins with / is relative to its BaseURL.
 type Endpoints struct {
-	Authorize   string // the page where the browser begins a login
-	Token       string // exchanges a code, or client credentials, for a token
-	Refresh     string // exchanges a refresh token for a token; empty means Token
-	Revoke      string // ends a grant; empty if the provider has none
-	Probe       string // answers GET with 2xx if the access token is valid, without side effects; may be empty
-	SocketToken string // exchanges an access token for a realtime token; empty if the provider has none
-	History     string // past treats; auth does not call it
-	Socket      string // the realtime server; auth does not call it
+	// Where the browser logs in.
+	//
+	// Default: the provider's.
+	Authorize string `yaml:"authorize" value:"URL"`
+	// Where relay exchanges a code for a token.
+	//
+	// Default: the provider's.
+	//
+	// Client credentials are exchanged here too.
+	Token string `yaml:"token" value:"URL"`
+	// Where relay renews a token.
+	//
+	// Default: the provider's.
+	//
+	// Empty means Token.
+	Refresh string `yaml:"refresh" value:"URL"`
+	// Where a logout ends the grant.
+	//
+	// Default: the provider's.
+	//
+	// Empty if the provider cannot end one.
+	Revoke string `yaml:"revoke" value:"URL"`
+	// Where relay tests a token.
+	//
+	// Default: the provider's.
+	//
+	// It answers a GET with 2xx if the access token is valid, and changes nothing. It may be empty.
+	Probe string `yaml:"probe" value:"URL"`
+	// Where relay requests a token for the realtime server.
+	//
+	// Default: the provider's.
+	//
+	// Empty if the provider has no realtime server.
+	SocketToken string `yaml:"socket_token" value:"URL"`
+	// Where past treats are. The access token replaces `{access_token}` in the path or the query, as in
+	// `https://example.com/treats?token={access_token}`; without it, relay appends the token to the path as one more segment.
+	//
+	// Default: the provider's.
+	//
+	// Package auth does not use it.
+	History string `yaml:"history" value:"URL"`
+	// The realtime server.
+	//
+	// Default: the provider's.
+	//
+	// Package auth does not use it.
+	Socket string `yaml:"socket" value:"URL"`
 }
 
 // BodyStyle is where a token request carries its parameters. It is fixed for each provider: a client that tries several
@@ -33,6 +74,27 @@ const (
 	JSON  BodyStyle = "json"  // one JSON object of strings
 	Query BodyStyle = "query" // in the URL, with an empty body
 )
+
+// Words returns the styles.
+func (BodyStyle) Words() []string { return []string{string(Form), string(JSON), string(Query)} }
+
+// Method is the HTTP method of token requests.
+type Method string
+
+// Words returns the methods.
+func (Method) Words() []string { return []string{http.MethodPost, http.MethodGet} }
+
+// RedirectParameter is the name of the redirect URL in an authorize URL.
+type RedirectParameter string
+
+// The names in use. RFC 6749 has the first one.
+const (
+	RedirectURI RedirectParameter = "redirect_uri"
+	RedirectURL RedirectParameter = "redirect_url"
+)
+
+// Words returns the names.
+func (RedirectParameter) Words() []string { return []string{string(RedirectURI), string(RedirectURL)} }
 
 // GrantType is how an account gets its first token.
 type GrantType string
@@ -67,18 +129,18 @@ type Provider struct {
 
 // Login describes the login in the browser, and which clients may use it.
 type Login struct {
-	Scopes            []string // requested at login
-	ScopeSeparator    string   // between scopes; empty means a space
-	ScopeInExchange   bool     // whether the token request of a login repeats the scopes
-	RedirectParameter string   // name of the redirect URL in the authorize URL; empty means redirect_uri
-	PKCE              bool     // whether a login uses RFC 7636, method S256
-	SecretOptional    bool     // whether a client may have no secret
+	Scopes            []string          // asked for at login
+	ScopeSeparator    string            // between scopes; a space when empty
+	ScopeInExchange   bool              // whether the token request of a login repeats the scopes
+	RedirectParameter RedirectParameter // what the authorize URL calls the redirect URL; redirect_uri when empty
+	PKCE              bool              // whether a login proves itself by RFC 7636, method S256
+	SecretOptional    bool              // whether a client without a secret is served
 }
 
 // Request is the form of token requests.
 type Request struct {
-	Style  BodyStyle                // empty means Form
-	Method string                   // empty means POST
+	Style  BodyStyle                // Form when empty
+	Method Method                   // POST when empty
 	Params map[string]secret.String // added to every token request
 	// RevokeParameter is the name of the access token in a revoke request, which then has no other parameter. Empty
 	// means RFC 7009: the client, and the refresh token or else the access token.
@@ -149,16 +211,13 @@ type EndpointField struct {
 
 // Fields returns all URLs, to read and to change, in the order of the struct.
 func (e *Endpoints) Fields() []EndpointField {
-	return []EndpointField{
-		{"authorize", &e.Authorize},
-		{"token", &e.Token},
-		{"refresh", &e.Refresh},
-		{"revoke", &e.Revoke},
-		{"probe", &e.Probe},
-		{"socket_token", &e.SocketToken},
-		{"history", &e.History},
-		{"socket", &e.Socket},
+	var all []EndpointField
+	for field, value := range reflect.ValueOf(e).Elem().Fields() {
+		if at, ok := reflect.TypeAssert[*string](value.Addr()); ok {
+			all = append(all, EndpointField{field.Tag.Get("yaml"), at})
+		}
 	}
+	return all
 }
 
 // All returns the URLs that are not empty, in the order of the struct.

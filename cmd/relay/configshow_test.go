@@ -120,7 +120,10 @@ journal: {retention: '${RETENTION}'}
     client_id: ${CLIENT}
     client_secret: "***"
     redirect_url: http://localhost:8919
-    timezone: Europe/Berlin
+    scopes:
+      - userinfo
+    body_style: form
+    redirect_parameter: redirect_uri
     endpoints:
       authorize: https://treatstream.com/Oauth2/Authorize
       token: https://treatstream.com/Oauth2/Authorize/token
@@ -128,22 +131,19 @@ journal: {retention: '${RETENTION}'}
       socket_token: https://treatstream.com/Oauth2/Authorize/socketToken
       history: https://treatstream.com/api/getMonthTreats/
       socket: https://nodeapi.treatstream.com/
+    timezone: Europe/Berlin
     protocol: 3
     keep_raw: false
     reconcile: "off"
-    scopes:
-      - userinfo
-    body_style: form
-    redirect_parameter: redirect_uri
   partner:
     provider: client-credentials
     client_id: "007"
     client_secret_file: ` + at + `
-    endpoints:
-      token: https://api.example.com/oauth/token
     base_url: https://api.example.com
     body_style: query
     method: GET
+    endpoints:
+      token: https://api.example.com/oauth/token
 sinks:
   bot:
     type: webhook

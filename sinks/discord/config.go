@@ -25,27 +25,33 @@ import (
 // defaultColor is the color of the bar next to a treat.
 const defaultColor = "#f7a440"
 
-// Config configures a discord sink, which posts every treat as an embed to a webhook of a Discord channel, up to ten in
-// one message.
+// Config configures a discord sink, which posts every event as an embed in a message of a Discord webhook, up to ten in one message.
 type Config struct {
 	chat.Webhook `yaml:",inline"`
-	// Username (yaml: username) and AvatarURL (yaml: avatar_url) replace those of the webhook.
-	Username  string `yaml:"username"`
-	AvatarURL string `yaml:"avatar_url"`
-	// ThreadID (yaml: thread_id) is the ID of a thread in the webhook's channel to post to.
-	ThreadID string `yaml:"thread_id"`
-	// ThreadName (yaml: thread_name) is for a forum or media channel: the first message creates a post with that name,
-	// and later messages go into it. At most 100 characters.
+	// The name to post under.
+	//
+	// Default: the webhook's.
+	Username string `yaml:"username"`
+	// The picture next to that name.
+	//
+	// Default: the webhook's.
+	AvatarURL string `yaml:"avatar_url" value:"URL"`
+	// A thread of the webhook's channel to post to.
+	ThreadID string `yaml:"thread_id" value:"id"`
+	// For a forum or media channel, instead of `thread_id`: relay starts a post of that name with its first message, and adds later messages to it.
+	// At most 100 characters.
 	ThreadName string `yaml:"thread_name"`
-	// Color (yaml: color) is the color of the bar next to a treat, such as #f7a440.
+	// The color of the bar next to a treat. Needs quotes in YAML.
 	Color string `yaml:"color"`
-	// Template (yaml: template) is a Go template of the text below the title. Its values are escaped.
-	Template string `yaml:"template"`
-	// Thumbnails (yaml: thumbnails) maps words to the URLs of pictures. The longest word that occurs in the title of a
-	// treat, in any case, determines the picture.
-	Thumbnails map[string]string `yaml:"thumbnails"`
-	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the response, at least 100ms.
-	// Default: 15s.
+	// The text below the title, see [below](#templates-of-discord-and-slack).
+	//
+	// Default: the message.
+	//
+	// Values are escaped.
+	Template string `yaml:"template" value:"template"`
+	// Pictures by a word in the title, as in `{pizza: https://cdn.example/pizza.png}`. Case does not matter; the longest word wins.
+	Thumbnails map[string]string `yaml:"thumbnails" value:"words with URLs"`
+	// How long one request may take, from the name lookup to the end of the answer.
 	Timeout time.Duration `yaml:"timeout"`
 }
 

@@ -18,24 +18,24 @@ const (
 
 // Config configures a nats sink, which publishes every event to a JetStream stream.
 //
-// relay creates the stream if there is none, and updates a stream that it created when the configuration changes. It
-// uses a stream that somebody else created as it is, if that stream accepts the subject. The login needs permission to
-// publish to the subject and to $JS.API.STREAM.INFO, CREATE and UPDATE of the stream, and to subscribe to _INBOX.>.
+// relay creates the stream if it does not exist, and a stream that relay created follows the configuration. It uses any other stream as it is, if
+// that stores the subject. The login must be allowed to publish on the subject and on $JS.API.STREAM.INFO, CREATE and UPDATE of the stream, and to
+// subscribe to _INBOX.>.
 type Config struct {
-	// Subject (yaml: subject) is the subject to publish to. {provider} and {account} are replaced by those of the
-	// event. Default: treats.{provider}.{account}.
+	// The subject to publish to. `{provider}` and `{account}` stand for the event's own.
 	Subject string `yaml:"subject"`
-	// Stream (yaml: stream) is the JetStream stream that stores the events. Each nats sink on one server needs its own
-	// stream, because a stream treats the same event from another sink as a duplicate. Default: TREATS.
+	// The stream that stores the events; relay creates it if it does not exist. Each nats sink on one server needs its own.
+	//
+	// A stream stores each event once, so it would take the event of another sink for a duplicate.
 	Stream string `yaml:"stream"`
-	// Retention (yaml: retention) is how long a stream that relay created keeps an event, at least 1m. Default: 72h.
+	// How long a stream that relay created keeps an event.
 	Retention time.Duration `yaml:"retention"`
-
-	// URL (yaml: url) is the NATS server, or several of one cluster separated by commas, such as
-	// nats://nats.example:4222 or tls://nats.example:4222. Default: the server that relay runs itself.
-	URL            secret.String `yaml:"url"`
+	// Another NATS server, such as `tls://nats.example:4222`; several of one cluster, separated by commas.
+	//
+	// Default: relay's own server.
+	URL            secret.String `yaml:"url" value:"URL"`
 	Login          `yaml:",inline"`
-	field.TLSFiles `yaml:",inline"` // if set, the connection must be encrypted
+	field.TLSFiles `yaml:",inline"` // With a certificate to trust or to show, relay never connects without TLS.
 
 	answerTimeout time.Duration // for tests
 }

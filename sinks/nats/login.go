@@ -13,18 +13,22 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/field"
 )
 
-// Login has the credentials. It requires a url.
+// Login is how to log in to another server, the one of [Config.URL]. There is at most one login.
 type Login struct {
-	// CredsFile (yaml: creds_file) is the path of a credentials file from nsc. It is read at each connect.
+	// A credentials file, as `nsc` writes it.
+	//
+	// It is read at each connection.
 	CredsFile string `yaml:"creds_file"`
-	// User (yaml: user) with Password (yaml: password), or with PasswordFile (yaml: password_file), the path of a file
-	// with the password.
-	User         string        `yaml:"user"`
-	Password     secret.String `yaml:"password"`
-	PasswordFile string        `yaml:"password_file"`
-	// Token (yaml: token), or TokenFile (yaml: token_file), the path of a file with the token.
-	Token     secret.String `yaml:"token"`
-	TokenFile string        `yaml:"token_file"`
+	// A login by name, together with `password` or `password_file`.
+	User string `yaml:"user"`
+	// The password.
+	Password secret.String `yaml:"password"`
+	// The file with the password.
+	PasswordFile string `yaml:"password_file"`
+	// A login by token.
+	Token secret.String `yaml:"token"`
+	// The file with the token.
+	TokenFile string `yaml:"token_file"`
 }
 
 func (c *Config) validateLogin() error {

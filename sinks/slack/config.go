@@ -22,14 +22,16 @@ func (c *Config) Reach(ctx context.Context) (outbound.Reached, error) {
 	return c.ReachWebhook(ctx, parseURL)
 }
 
-// Config configures a slack sink, which posts every treat to an incoming webhook of a Slack channel, up to ten in one
-// message.
+// Config configures a slack sink, which posts every event as a section in a message of an incoming webhook, up to ten in one message.
 type Config struct {
 	chat.Webhook `yaml:",inline"`
-	// Template (yaml: template) is a Go template of the text of a treat, in Slack's mrkdwn. Its values are escaped.
-	Template string `yaml:"template"`
-	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the response, at least 100ms.
-	// Default: 15s.
+	// The text of a treat, in mrkdwn, see [below](#templates-of-discord-and-slack).
+	//
+	// Default: who sent what, and the message.
+	//
+	// Values are escaped.
+	Template string `yaml:"template" value:"template"`
+	// How long one request may take, from the name lookup to the end of the answer.
 	Timeout time.Duration `yaml:"timeout"`
 }
 

@@ -221,7 +221,7 @@ func TestMethodAndContentType(t *testing.T) {
 		method, contentType = r.Method, r.Header.Get("Content-Type")
 	})
 	for _, want := range []string{http.MethodPost, http.MethodPut, http.MethodPatch} {
-		err := sinktest.DeliverOne(t, sinktest.Hook(t, url, func(c *webhook.Config) { c.Method, c.ContentType = want, "application/json" }))
+		err := sinktest.DeliverOne(t, sinktest.Hook(t, url, func(c *webhook.Config) { c.Method, c.ContentType = webhook.Method(want), "application/json" }))
 		if err != nil || method != want || contentType != "application/json" {
 			t.Errorf("%s %s: %v", method, contentType, err)
 		}

@@ -24,65 +24,77 @@ const (
 	defaultTimeout = 15 * time.Second // of one request
 )
 
-// Config configures a webhook sink, which sends every event in a request of its own, signed as Standard Webhooks
-// requires.
+// Config configures a webhook sink, which sends every event in its own request, signed according to Standard Webhooks.
 type Config struct {
-	outbound.Target `yaml:",inline"` // http or https, without user and password
+	outbound.Target `yaml:",inline"` // http or https, without user and password.
 	Signing         `yaml:",inline"`
-	Request         `yaml:",inline"`
-	// Account (yaml: account) names the account whose access token each request carries as Authorization: Bearer. The
-	// url must then use https, or http to this machine.
-	Account        string `yaml:"account"`
+	// Send this account's access token as `Authorization: Bearer`. If the receiver refuses it, relay renews it once. The URL must be https, or http
+	// to this machine.
+	Account        string `yaml:"account" value:"name of an account"`
+	Request        `yaml:",inline"`
 	field.TLSFiles `yaml:",inline"`
 	Network        `yaml:",inline"`
 
 	resolver *net.Resolver // for tests
 }
 
-// Signing has the keys that sign each request.
+// Signing has the keys that sign each request. At least one is required. A file is read again after it changed.
 type Signing struct {
-	// Secret (yaml: secret), SecretFile (yaml: secret_file), the path of a file with one secret per line, or Secrets
-	// (yaml: secrets), a list, sign each request: whsec_ and at least 24 bytes in base64. Of several, the newest first,
-	// each signs, so that a receiver can switch at any time. PrivateKey (yaml: private_key), or PrivateKeyFile (yaml:
-	// private_key_file), the path of a file with one key per line, signs with Ed25519, for receivers that should have
-	// no secret: whsk_ and the key in base64. One of the five is required. A file is read again when it changes.
-	Secret     secret.String   `yaml:"secret"`
-	SecretFile string          `yaml:"secret_file"`
-	Secrets    []secret.String `yaml:"secrets"`
-
-	PrivateKey     secret.String `yaml:"private_key"`
-	PrivateKeyFile string        `yaml:"private_key_file"`
+	// The signing secret: `whsec_` and at least 24 bytes in base64.
+	//
+	// Required, or a private key.
+	Secret secret.String `yaml:"secret"`
+	// The file with the signing secret, or several, one per line, the newest first. After a change, relay reads it again;
+	// `relay secrets rotate NAME` changes it.
+	SecretFile string `yaml:"secret_file"`
+	// Several signing secrets, the newest first, while receivers change over. Each one signs.
+	Secrets []secret.String `yaml:"secrets"`
+	// Sign with Ed25519 (`v1a`) too, or instead of a secret: `whsk_` and the key in base64. `relay secrets public NAME` prints the public key.
+	PrivateKey secret.String `yaml:"private_key"`
+	// The file with the private key, or several, one per line. After a change, relay reads it again.
+	PrivateKeyFile string `yaml:"private_key_file"`
 }
 
-// Request is the form of requests.
+// Request has the keys that shape requests.
 type Request struct {
-	// Method (yaml: method) is POST, PUT or PATCH. Default: POST.
-	Method string `yaml:"method"`
-	// Body (yaml: body) is a template of the body over the event as decoded JSON, for receivers that require another
-	// format. Values are encoded for the content type. Default: the event itself. Alerts and digests are always
-	// CloudEvents.
-	Body Template `yaml:"body"`
-	// ContentType (yaml: content_type) is the Content-Type of requests. Default: application/cloudevents+json; with a
-	// Body, application/json.
-	ContentType string `yaml:"content_type"`
-	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the response, at least 100ms.
-	// Default: 15s.
+	// The request method.
+	Method Method `yaml:"method"`
+	// The body to send instead of the event, see [below](#a-body-of-your-own).
+	//
+	// Default: the event.
+	//
+	// Alerts and digests are always sent as CloudEvents.
+	Body Template `yaml:"body" value:"template"`
+	// The request's content type. It also decides how values in a body are encoded.
+	//
+	// Default: `application/cloudevents+json`; with a body `application/json`.
+	ContentType string `yaml:"content_type" value:"media type"`
+	// How long one request may take, from the name lookup to the end of the answer.
 	Timeout time.Duration `yaml:"timeout"`
-	// Headers (yaml: headers) are sent with each request. Their values are treated as secrets.
+	// Headers to send with each request.
 	Headers map[string]secret.String `yaml:"headers"`
 }
 
-// Network restricts the way to the receiver.
+// Network has the keys about the way to the receiver.
 type Network struct {
-	// Proxy (yaml: proxy) is the http or https URL of a proxy for requests. It is treated as a secret, because it may
-	// have a user and password. Proxies of the environment are ignored.
-	Proxy secret.String `yaml:"proxy"`
-	// AllowNetworks (yaml: allow_networks) lists networks, such as 192.168.1.0/24, that the name in the url may resolve
-	// to although they are not public. An address in the url is the choice of the operator and needs no permission.
-	AllowNetworks []string `yaml:"allow_networks"`
+	// An HTTP proxy to send through, such as `http://proxy.example:3128`; it may contain a user and password. The environment's proxies do not apply
+	// here.
+	//
+	// Default: none.
+	Proxy secret.String `yaml:"proxy" value:"URL, a secret"`
+	// Networks that the name in the URL may resolve to, in addition to public addresses, such as `[192.168.1.0/24]`.
+	//
+	// An address in the URL needs no such permission.
+	AllowNetworks []string `yaml:"allow_networks" value:"list of networks"`
 }
 
-// NewConfig returns the default configuration.
+// Method is the HTTP method of a request.
+type Method string
+
+// Words returns the methods.
+func (Method) Words() []string { return []string{http.MethodPost, http.MethodPut, http.MethodPatch} }
+
+// NewConfig returns a configuration with its defaults filled in.
 func NewConfig() *Config {
 	return &Config{Request: Request{Method: defaultMethod, Timeout: defaultTimeout}}
 }
@@ -134,7 +146,7 @@ func (s *Signing) checkSigning() []error {
 
 func (c *Config) checkRequest() []error {
 	errs := []error{field.CheckTimeout(c.Timeout)}
-	if !slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, c.Method) {
+	if !slices.Contains(c.Method.Words(), string(c.Method)) {
 		errs = append(errs, field.Wrap("method", fmt.Errorf("want POST, PUT or PATCH, got %q", c.Method)))
 	}
 	if media, _, err := mime.ParseMediaType(c.ContentType); c.ContentType != "" && (err != nil || !strings.Contains(media, "/")) {

@@ -55,7 +55,7 @@ func (c *Config) Open(_ context.Context, env Env) (pipeline.Sink, error) {
 		header.Set(name, value.Reveal())
 	}
 	return &sink{
-		method:  c.Method,
+		method:  string(c.Method),
 		url:     route.URL.String(),
 		shown:   route.URL.Scheme + "://" + route.URL.Host,
 		header:  header,

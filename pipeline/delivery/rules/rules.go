@@ -98,6 +98,11 @@ func (r *Rules) matches(record *journal.Record) bool {
 // BackfillRule is how a sink gets backfilled treats.
 type BackfillRule string
 
+// Words returns the rules as relay.yaml has them. The first one means [DeliverBackfill].
+func (BackfillRule) Words() []string {
+	return []string{"deliver", string(SkipBackfill), string(DigestBackfill)}
+}
+
 // The rules.
 const (
 	DeliverBackfill BackfillRule = ""       // each as an event
@@ -107,6 +112,9 @@ const (
 
 // SenderRule is what a sink learns about the sender of a treat.
 type SenderRule string
+
+// Words returns the rules as relay.yaml has them. The first one means [ShowSender].
+func (SenderRule) Words() []string { return []string{"false", string(HideSender), string(HashSender)} }
 
 // The rules. A hash is the same for a sender in all accounts and at all sinks of this journal. Without the journal's
 // key, nobody can tell whose it is.

@@ -30,12 +30,17 @@ const (
 
 // Policy configures the retries of an event that the sink did not accept, although the destination answered. Delays
 // grow, and vary by 20 %. Attempts and their times are stored on disk.
+//
+// Its fields are keys of relay.yaml; the first paragraph of a comment describes the key to users.
 type Policy struct {
-	Initial time.Duration // the first delay; each further one is twice as long
-	Max     time.Duration // the longest delay
-	// GiveUp is how long after the first attempt a failing event becomes a dead letter, unless it had fewer than five
-	// attempts.
-	GiveUp time.Duration
+	// The wait after an event's first failure; it doubles each time, and varies by a fifth.
+	Initial time.Duration `yaml:"initial" min:"1ms"`
+	// The longest wait.
+	Max time.Duration `yaml:"max" min:"1ms"`
+	// How long after its first attempt a failing event becomes a dead letter.
+	//
+	// An event with fewer than five attempts does not.
+	GiveUp time.Duration `yaml:"give_up" min:"1ms"`
 }
 
 // WithDefaults replaces zero values: 5 s, 10 h and 72 h, which makes 20 attempts.

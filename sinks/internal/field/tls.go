@@ -10,12 +10,14 @@ import (
 
 // TLSFiles are the configuration keys for TLS. Each names a PEM file.
 type TLSFiles struct {
-	// TLSCAFile (yaml: tls_ca_file) has the certificates to trust instead of those of the system.
+	// The certificates to trust, PEM.
+	//
+	// Default: the system's.
 	TLSCAFile string `yaml:"tls_ca_file"`
-	// TLSCertFile (yaml: tls_cert_file) and TLSKeyFile (yaml: tls_key_file) have the client certificate of relay and
-	// its key.
+	// The certificate that relay presents, PEM, together with `tls_key_file`.
 	TLSCertFile string `yaml:"tls_cert_file"`
-	TLSKeyFile  string `yaml:"tls_key_file"`
+	// The key of that certificate, PEM.
+	TLSKeyFile string `yaml:"tls_key_file"`
 }
 
 // CheckTLS checks the keys without reading a file.

@@ -11,11 +11,14 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/field"
 )
 
-// Target is the URL of a receiver. It is a secret, because anybody who knows it can use it. One of the two keys is
-// required.
+// Target is where a sink sends events. One of its keys is required.
 type Target struct {
-	URL     secret.String `yaml:"url"`
-	URLFile string        `yaml:"url_file"` // the path of a file with the URL
+	// Where to send events. Anyone who knows the URL can use it, so relay never shows it.
+	//
+	// Required.
+	URL secret.String `yaml:"url" value:"URL, a secret"`
+	// The file with the URL, instead of `url`.
+	URLFile string `yaml:"url_file"`
 }
 
 // ReadURL returns the URL and the key that provides it.

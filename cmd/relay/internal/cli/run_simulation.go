@@ -70,7 +70,7 @@ func (o *runOptions) simulationConfig(log zerolog.Logger) (*config.Config, error
 	if len(selected) == 0 {
 		selected = []string{"stdout"} // not the configured ones: simulated treats must not reach a real overlay unless the user says so
 	}
-	cfg := &config.Config{Path: "the simulation's configuration", Journal: config.Journal{Retention: time.Hour}}
+	cfg := &config.Config{Path: "the simulation's configuration", Settings: config.Settings{Journal: config.Journal{Retention: time.Hour}}}
 	env, _ := o.Getenv("RELAY_CONFIG")
 	named := o.ConfigPath != "" || env != ""
 	if named || slices.ContainsFunc(selected, func(name string) bool { return !slices.Contains(sinks.Types(), name) }) {

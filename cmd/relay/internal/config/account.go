@@ -1,131 +1,98 @@
 package config
 
 import (
-	"errors"
 	"reflect"
 	"strings"
 	"time"
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/provider"
-	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/socket"
 )
 
-// accountKeys are the keys of an account.
-type accountKeys struct {
-	Provider         string        `yaml:"provider"`
-	ClientID         string        `yaml:"client_id"`
-	ClientSecret     secret.String `yaml:"client_secret"`
-	ClientSecretFile string        `yaml:"client_secret_file"`
-	RedirectURL      string        `yaml:"redirect_url"`
-	Timezone         zone          `yaml:"timezone"`
-	Endpoints        endpointKeys  `yaml:"endpoints"`
-	Protocol         revision      `yaml:"protocol"`
-	KeepRaw          bool          `yaml:"keep_raw"`
-	Reconcile        interval      `yaml:"reconcile"`
+// Account is one entry of the section accounts.
+type Account struct {
+	auth.Config `yaml:",inline"` // Its field Account is the name.
 
-	BaseURL           string                   `yaml:"base_url"`
-	Scopes            []string                 `yaml:"scopes"`
-	BodyStyle         string                   `yaml:"body_style"`
-	Method            string                   `yaml:"method"`
-	Audience          string                   `yaml:"audience"`
-	Params            map[string]secret.String `yaml:"params"`
-	RedirectParameter string                   `yaml:"redirect_parameter"`
+	// The time zone of the provider's dates, such as `Europe/Berlin`.
+	Location *time.Location `yaml:"timezone" for:"treats"`
+	// The Engine.IO revision of the realtime server; `auto` detects it.
+	Protocol socket.Protocol `yaml:"protocol" for:"treats"`
+	// Keep the fields of a treat that relay does not know. They may contain personal data.
+	KeepRaw bool `yaml:"keep_raw" for:"treats"`
+	// How often relay compares the provider's 30-day history with the journal, in addition to each connection, and journals what it missed.
+	// `off`: only when `relay reconcile` asks for it; see [Missed treats](#missed-treats).
+	Reconcile time.Duration `yaml:"reconcile" min:"1m" off:"0" for:"treats"`
+
+	// BackfillFirstRun comes from the command line: the first comparison also delivers the treats that are already in the history.
+	BackfillFirstRun bool
 }
+
+// Receives reports whether the account's provider sends treats.
+func (a Account) Receives() bool { return a.Provider.Endpoints.Socket != "" }
+
+// accountKeys are the keys of an account in the file.
+type accountKeys struct {
+	// The provider whose API this account uses. Only treatstream sends treats; webhooks can use the tokens of the others, see [auth.md](auth.md).
+	//
+	// Required.
+	Provider providerName `yaml:"provider"`
+	Account  `yaml:",inline"`
+	// The file with the client secret, instead of `client_secret`.
+	ClientSecretFile string `yaml:"client_secret_file" for:"application"`
+}
+
+// The defaults of an account.
+const (
+	DefaultRedirectURL = "http://localhost:8919"
+	DefaultReconcile   = 15 * time.Minute
+)
 
 func defaultAccount() accountKeys {
-	return accountKeys{RedirectURL: DefaultRedirectURL, Timezone: zone{time.UTC}, Reconcile: interval{DefaultReconcile}}
+	return accountKeys{Account: Account{Config: auth.Config{RedirectURL: DefaultRedirectURL}, Location: time.UTC, Reconcile: DefaultReconcile}}
 }
 
-// DefaultRedirectURL is where a login listens.
-const DefaultRedirectURL = "http://localhost:8919"
+type providerName string
 
-// DefaultReconcile is how often an account's history is compared with the journal.
-const DefaultReconcile = 15 * time.Minute
+func (providerName) noun() string { return "provider" }
 
-// useless reports whether a key of an account, or of its endpoints, means nothing to the provider.
-func useless(key string, p provider.Provider) bool {
-	switch key {
-	case "timezone", "protocol", "keep_raw", "reconcile":
-		return p.Endpoints.Socket == ""
-	case "client_id", "client_secret", "client_secret_file", "scopes", "body_style", "audience", "params":
-		return p.Grant == provider.PersonalToken
-	case "redirect_url", "redirect_parameter":
-		return p.Grant == provider.PersonalToken || p.Grant == provider.ClientCredentials
-	case "method":
-		return p.Grant != provider.ClientCredentials
+// Words returns the names of the providers.
+func (providerName) Words() []string { return ProviderNames() }
+
+// ProviderNames returns the names of the providers.
+func ProviderNames() []string {
+	var names []string
+	for _, p := range provider.All() {
+		names = append(names, p.Name)
 	}
-	endpoints := endpointKeys(p.Endpoints)
-	endpoint, ok := fieldsOf(reflect.ValueOf(&endpoints).Elem())[strings.TrimPrefix(key, "endpoints.")]
-	return ok && endpoint.String() == ""
+	return names
 }
 
-// endpointKeys are [provider.Endpoints].
-type endpointKeys struct {
-	Authorize   string `yaml:"authorize"`
-	Token       string `yaml:"token"`
-	Refresh     string `yaml:"refresh"`
-	Revoke      string `yaml:"revoke"`
-	Probe       string `yaml:"probe"`
-	SocketToken string `yaml:"socket_token"`
-	History     string `yaml:"history"`
-	Socket      string `yaml:"socket"`
-}
-
-// An interval is a time between two runs of something that can be turned off.
-type interval struct{ every time.Duration }
-
-func (interval) wanted() string { return "a duration of at least a minute, such as 15m, or off" }
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (i *interval) UnmarshalText(text []byte) (err error) {
-	if s := string(text); s == "off" || s == "0" {
-		i.every = 0
-		return nil
+// appliesTo reports whether the provider has a use for a key of an account, by its tag "for".
+func (k key) appliesTo(p provider.Provider) bool {
+	switch group := k.tag.Get("for"); group {
+	case "":
+		return true
+	case "treats":
+		return p.Endpoints.Socket != ""
+	case "application": // Requests tokens as an application with a client ID.
+		return p.Grant != provider.PersonalToken
+	case "login": // Logs in with a browser.
+		return p.Grant != provider.PersonalToken && p.Grant != provider.ClientCredentials
+	case "client-credentials":
+		return p.Grant == provider.ClientCredentials
+	default:
+		panic("the key " + k.name + " is for unknown accounts: " + group)
 	}
-	if i.every, err = time.ParseDuration(string(text)); err == nil && i.every < time.Minute {
-		err = errors.New("less than a minute")
-	}
-	return err
-}
-
-type zone struct{ location *time.Location }
-
-func (zone) wanted() string { return "an IANA time zone such as Europe/Berlin" }
-
-// UnmarshalText implements [encoding.TextUnmarshaler]. The machine's own zone is refused: the dates are the provider's.
-func (z *zone) UnmarshalText(text []byte) (err error) {
-	if len(text) == 0 || string(text) == "Local" {
-		return errors.New("not an IANA time zone")
-	}
-	z.location, err = time.LoadLocation(string(text))
-	return err
-}
-
-type revision struct{ protocol socket.Protocol }
-
-func (revision) wanted() string { return "auto, 3 or 4" }
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (r *revision) UnmarshalText(text []byte) (err error) {
-	if len(text) == 0 {
-		return errors.New("no protocol")
-	}
-	r.protocol, err = socket.ParseProtocol(string(text))
-	return err
 }
 
 func (a *Account) decodeEntries(d *decoder, path string, entries []entry) {
 	keys := defaultAccount()
-	d.fields(path, entries, fieldsOf(reflect.ValueOf(&keys).Elem()))
+	d.fields(path, entries, keysByName(reflect.ValueOf(&keys).Elem()))
 	d.written.accounts[path] = keys
 	d.secretFile(path, "client_secret", &keys.ClientSecret, &keys.ClientSecretFile)
 	d.require(join(path, "provider"), "", keys.Provider == "")
-	p, ok := provider.Lookup(keys.Provider)
-	if !ok && keys.Provider != "" {
-		d.unknown(join(path, "provider"), "provider", keys.Provider, ProviderNames())
-	}
+	p, ok := provider.Lookup(string(keys.Provider))
 	if ok {
 		d.checkUse(path, p)
 	}
@@ -134,53 +101,48 @@ func (a *Account) decodeEntries(d *decoder, path string, entries []entry) {
 		d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty() && !p.Login.SecretOptional && !p.Login.PKCE)
 	}
 	d.check(join(path, "redirect_url"), CheckURL(keys.RedirectURL))
-	endpoints := map[string]reflect.Value(nil)
-	if d.given(join(path, "endpoints")) {
-		endpoints = fieldsOf(reflect.ValueOf(&keys.Endpoints).Elem())
-	}
-	for key, field := range endpoints {
-		if at := join(join(path, "endpoints"), key); d.given(at) {
-			d.check(at, checkEndpoint(key, field.String()))
+	for _, k := range keysOf(reflect.ValueOf(keys.Endpoints)) {
+		if at := join(join(path, "endpoints"), k.name); d.given(at) {
+			d.check(at, checkEndpoint(k.name, k.value.String()))
 		}
 	}
+	keys.Config.Provider = p
 	if p.Grant == provider.PersonalToken || p.Grant == provider.ClientCredentials {
 		keys.RedirectURL = ""
 	}
-	*a = Account{
-		Config: auth.Config{
-			Provider: p, ClientID: keys.ClientID, ClientSecret: keys.ClientSecret, RedirectURL: keys.RedirectURL,
-			Overrides: auth.Overrides{
-				Endpoints: provider.Endpoints(keys.Endpoints), BaseURL: keys.BaseURL, Scopes: keys.Scopes,
-				BodyStyle: provider.BodyStyle(keys.BodyStyle), Method: keys.Method, Audience: keys.Audience, Params: keys.Params,
-				RedirectParameter: keys.RedirectParameter,
-			},
-		},
-		Location: keys.Timezone.location, Protocol: keys.Protocol.protocol, KeepRaw: keys.KeepRaw, Reconcile: keys.Reconcile.every,
-	}
+	*a = keys.Account
 }
 
-// checkUse rejects the keys that mean nothing to the provider.
+// checkUse rejects the keys that the provider has no use for.
 func (d *decoder) checkUse(path string, p provider.Provider) {
-	keys, endpoints := defaultAccount(), endpointKeys{}
-	var all []string
-	for key := range fieldsOf(reflect.ValueOf(&keys).Elem()) {
-		all = append(all, key)
+	unused := func(at string) {
+		if d.given(at) {
+			d.reject(at, "does not apply to "+p.Name+": remove it")
+		}
 	}
-	for key := range fieldsOf(reflect.ValueOf(&endpoints).Elem()) {
-		all = append(all, "endpoints."+key)
+	for _, k := range keysOf(reflect.ValueOf(accountKeys{})) {
+		if !k.appliesTo(p) {
+			unused(join(path, k.name))
+		}
 	}
-	for _, key := range all {
-		if at := path + "." + key; d.given(at) && useless(key, p) {
-			d.reject(at, "means nothing to "+p.Name+": take it out")
+	if !d.given(join(path, "endpoints")) {
+		return
+	}
+	for _, k := range keysOf(reflect.ValueOf(p.Endpoints)) {
+		if k.value.String() == "" {
+			unused(join(join(path, "endpoints"), k.name))
 		}
 	}
 }
 
-// checkAccount reports what auth has against an account in which nothing else is wrong.
-func (d *decoder) checkAccount(path string, a Account) {
+// check reports the errors that auth finds in an account without other faults.
+func (a Account) check(d *decoder, name string) {
+	d.checkName("accounts", name)
+	path := join("accounts", name)
 	if d.faults.under[path] {
 		return
 	}
+	a.Account = name
 	_, err := auth.New(a.Config, nil, auth.Options{})
 	if err == nil {
 		return

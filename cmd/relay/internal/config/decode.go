@@ -3,7 +3,6 @@ package config
 import (
 	"encoding"
 	"fmt"
-	"iter"
 	"maps"
 	"path/filepath"
 	"reflect"
@@ -19,31 +18,31 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// A decoder fills structs from a YAML tree by their yaml tags, and collects every fault on the way. An error quotes a
-// value only if it is no secret and stands in the file itself.
+// A decoder fills the sections from a YAML tree, and collects every fault. An error quotes a value only if it is in the file itself and not a
+// secret.
 type decoder struct {
 	file   string
 	getenv func(string) (string, bool)
-	files  bool // what the files hold that sinks and the journal name is checked too
+	files  bool // check the contents of the files that sinks and the journal name
 	lines  []string
 	faults faultList
-	at     map[string]place  // paths that are in the file
-	alias  map[string]string // paths of secrets that came from a file, and the path that names the file
+	at     map[string]place  // by path, for the paths in the file
+	alias  map[string]string // from the path of a secret that a file contains to the path of the key that names the file
 
-	secrets  []secret.String   // to be kept out of every error
-	expanded map[string]string // paths whose value is from the environment, in part at least, and how it is written
-	inline   []string          // paths of the secrets that stand in the file itself
+	secrets  []secret.String   // removed from every error
+	expanded map[string]string // by path: the text of a value that contains a variable
+	inline   []string          // the paths of secrets in the file itself
 	written  writtenKeys
 }
 
-// writtenKeys are the keys as the file has them, before secrets were read from their files. The maps go by path.
+// writtenKeys are the keys as they are in the file, before relay reads secrets from their files. The maps are by path.
 type writtenKeys struct {
 	accounts map[string]accountKeys
 	sinks    map[string]sinkKeys
 	journal  Journal
 }
 
-// A place is where a key and its value stand.
+// A place has the positions of a key and its value.
 type place struct{ key, value position }
 
 // An entry is one key of a mapping with its value.
@@ -65,8 +64,8 @@ func (d *decoder) report(at position, path, message string) {
 	d.faults.add(Fault{File: d.file, Line: at.line, Column: at.column, Path: path, Message: message})
 }
 
-// reject reports a fault of the value at a path, unless one is known already. A path that is not in the file has the
-// place of the nearest key above it.
+// reject reports a fault of the value at a path, unless it has one already. For a path that is not in the file, it reports the place of the
+// nearest key above.
 func (d *decoder) reject(path, message string) {
 	if named, ok := d.alias[path]; ok {
 		path = named
@@ -77,7 +76,7 @@ func (d *decoder) reject(path, message string) {
 	d.report(d.placeOf(path), path, message)
 }
 
-// placeOf is where the value of a path is, or the nearest key above it.
+// placeOf returns the position of the value at a path, or of the nearest key above.
 func (d *decoder) placeOf(path string) position {
 	if p, ok := d.at[path]; ok {
 		return p.value
@@ -115,7 +114,7 @@ func (d *decoder) given(path string) bool {
 	return ok || named
 }
 
-// inside moves a position into the file, for the parser's are wrong at times.
+// inside moves a position into the file, because some of the parser's are outside.
 func (d *decoder) inside(at position) position {
 	if len(d.lines) == 0 {
 		return position{1, 1}
@@ -124,7 +123,7 @@ func (d *decoder) inside(at position) position {
 	return position{line, min(max(at.column, 1), utf8.RuneCountInString(d.lines[line-1])+1)}
 }
 
-// plainKey is the beginning of a key that is a plain name of at most 63 letters, digits, _ and -.
+// plainKey returns the part of a key before the first character that a plain name cannot have: at most 63 letters, digits, _ and -.
 func plainKey(key string) string {
 	for i := range min(len(key), 64) {
 		if c := key[i]; i == 63 || (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
@@ -134,8 +133,7 @@ func plainKey(key string) string {
 	return key
 }
 
-// join appends a key to a path. Of a key that is no plain name only the beginning is shown: it may be a secret that
-// slipped out of its place.
+// join appends a key to a path. It shortens a key that is not a plain name, because it may be a misplaced secret.
 func join(path, key string) string {
 	if plain := plainKey(key); plain != key {
 		key = strconv.Quote(plain + "...")
@@ -146,14 +144,14 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// value decodes a node into v, which keeps what it holds if the node is empty.
-func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
+// value decodes a node into v, the value of a key with these tags. v keeps its value if the node is empty.
+func (d *decoder) value(n ast.Node, path string, v reflect.Value, tag reflect.StructTag) {
 	if _, null := n.(*ast.NullNode); null {
 		if v.Kind() != reflect.Map && !isSection(v.Type()) {
-			d.report(d.at[path].key, path, "has no value; "+wanted(v.Type()))
+			d.report(d.at[path].key, path, "has no value; "+wanted(v.Type(), tag))
 			return
 		}
-		n = &ast.MappingNode{} // A section whose keys are all commented out.
+		n = &ast.MappingNode{} // Every key of the section is commented out.
 	}
 	switch {
 	case isSection(v.Type()):
@@ -161,7 +159,7 @@ func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
 			if s, ok := reflect.TypeAssert[section](v.Addr()); ok {
 				s.decodeEntries(d, path, entries)
 			} else {
-				d.fields(path, entries, fieldsOf(v))
+				d.fields(path, entries, keysByName(v))
 			}
 		}
 	case v.Kind() == reflect.Map:
@@ -169,59 +167,32 @@ func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
 		v.Set(reflect.MakeMap(v.Type()))
 		for _, e := range entries {
 			item := reflect.New(v.Type().Elem()).Elem()
-			d.value(e.node, join(path, e.key), item)
+			d.value(e.node, join(path, e.key), item, tag)
 			v.SetMapIndex(reflect.ValueOf(e.key), item)
 		}
 	case v.Kind() == reflect.Slice:
 		list, ok := n.(*ast.SequenceNode)
 		if !ok {
-			d.wrongKind(n, path, v.Type())
+			d.wrongKind(n, path, v.Type(), tag)
 			return
 		}
 		v.Set(reflect.MakeSlice(v.Type(), len(list.Values), len(list.Values)))
 		for i, item := range list.Values {
 			itemPath := fmt.Sprintf("%s[%d]", path, i)
 			d.at[itemPath] = place{beginning(item), beginning(item)}
-			d.value(item, itemPath, v.Index(i))
+			d.value(item, itemPath, v.Index(i), tag)
 		}
 	default:
-		d.scalar(n, path, v)
+		d.scalar(n, path, v, tag)
 	}
 }
 
-// isSection reports whether a type is decoded from a mapping by its fields.
+// isSection reports whether a type is a section: a mapping of keys.
 func isSection(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// fieldsOf maps the yaml tags of structs to their fields.
-func fieldsOf(structs ...reflect.Value) map[string]reflect.Value {
-	fields := make(map[string]reflect.Value)
-	for _, v := range structs {
-		maps.Insert(fields, keysOf(v))
-	}
-	return fields
-}
-
-// keysOf yields the fields of a struct by their yaml tags, in order. Those of an inlined struct stand among them.
-func keysOf(v reflect.Value) iter.Seq2[string, reflect.Value] {
-	return func(yield func(string, reflect.Value) bool) {
-		for f, field := range v.Fields() {
-			key := f.Tag.Get("yaml")
-			if f.Anonymous && key == ",inline" {
-				for key, field := range keysOf(field) {
-					if !yield(key, field) {
-						return
-					}
-				}
-			} else if key != "" && !yield(key, field) {
-				return
-			}
-		}
-	}
-}
-
-// entries returns the keys of a mapping, each once, and notes their places.
+// entries returns the keys of a mapping, each once, and records their places.
 func (d *decoder) entries(n ast.Node, path string) ([]entry, bool) {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
@@ -248,36 +219,35 @@ func (d *decoder) entries(n ast.Node, path string) ([]entry, bool) {
 	return entries, true
 }
 
-// fields decodes entries into fields. The value of a key that ends in _file is the path of a file that must be there; if
-// it is not absolute it begins at the folder of the configuration file.
-func (d *decoder) fields(path string, entries []entry, fields map[string]reflect.Value) {
+// fields decodes entries into the keys of a section. A key that ends in _file is the path of an existing file, relative to the folder of the
+// configuration file.
+func (d *decoder) fields(path string, entries []entry, keys map[string]key) {
 	for _, e := range entries {
 		at := join(path, e.key)
-		field, ok := fields[e.key]
+		k, ok := keys[e.key]
 		if !ok {
 			message := "unknown key"
 			if d.faults.shows(d.at[at].key) {
-				message += "; " + text.Suggest(e.key, slices.Sorted(maps.Keys(fields)))
+				message += "; " + text.Suggest(e.key, slices.Sorted(maps.Keys(keys)))
 			}
 			d.report(d.at[at].key, at, message)
 			continue
 		}
-		d.value(e.node, at, field)
+		d.value(e.node, at, k.value, k.tag)
 		switch {
-		case !strings.HasSuffix(e.key, "_file") || field.Kind() != reflect.String || d.faults.at[at]:
+		case !k.isPath() || d.faults.at[at]:
 			continue
-		case field.String() == "":
+		case k.value.String() == "":
 			d.reject(at, "is empty")
 			continue
-		case !filepath.IsAbs(field.String()):
-			field.SetString(filepath.Join(filepath.Dir(d.file), field.String()))
+		case !filepath.IsAbs(k.value.String()):
+			k.value.SetString(filepath.Join(filepath.Dir(d.file), k.value.String()))
 		}
-		d.check(at, CheckReadable(field.String()))
+		d.check(at, CheckReadable(k.value.String()))
 	}
 }
 
-// secretFile moves what the file of KEY_file holds into KEY, and clears KEY_file. Faults of KEY found later are told with
-// the place of KEY_file.
+// secretFile reads the file of KEY_file into KEY, and clears KEY_file. Later faults of KEY are reported at KEY_file.
 func (d *decoder) secretFile(path, key string, into *secret.String, file *string) {
 	of, at := join(path, key), join(path, key+"_file")
 	if !d.given(at) {
@@ -288,7 +258,7 @@ func (d *decoder) secretFile(path, key string, into *secret.String, file *string
 	}
 	d.alias[of] = at
 	if !d.faults.at[at] {
-		text, err := secret.ReadLine(*file) // after checkReadable, for opening a pipe would wait for its writer
+		text, err := secret.ReadLine(*file) // After CheckReadable, because opening a pipe would wait for its writer.
 		d.check(at, err)
 		d.hide(text.Reveal())
 		*into = text

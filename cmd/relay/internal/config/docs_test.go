@@ -2,7 +2,7 @@ package config
 
 import (
 	"errors"
-	"fmt"
+	"flag"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,88 +10,49 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/treatrelay/relay/auth/provider"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
-
 	"github.com/treatrelay/relay/sinks"
 )
 
-// acceptedKeys lists the keys a type decodes, each with its default as the documentation writes it. A key that only some
-// type of sink has is followed by that type.
-func acceptedKeys(v reflect.Value, prefix, suffix string, keys map[string]string) {
-	for key, field := range fieldsOf(v) {
-		path := strings.TrimPrefix(prefix+"."+key, ".")
-		switch {
-		case field.Type() == reflect.TypeFor[map[string]Account]():
-			account := defaultAccount()
-			acceptedKeys(reflect.ValueOf(&account).Elem(), path+".NAME", suffix, keys)
-		case field.Type() == reflect.TypeFor[map[string]Sink]():
-			sink := defaultSink()
-			acceptedKeys(reflect.ValueOf(&sink).Elem(), path+".NAME", suffix, keys)
-			for _, name := range sinks.Types() {
-				acceptedKeys(reflect.ValueOf(sinks.NewConfig(name)).Elem(), path+".NAME", " of type "+name, keys)
-			}
-		case isSection(field.Type()):
-			acceptedKeys(field, path, suffix, keys)
-		default:
-			keys[path+suffix] = ""
-			switch value := field.Interface().(type) {
-			case time.Duration:
-				keys[path+suffix] = value.String()
-			case string:
-				keys[path+suffix] = value
-			case zone:
-				keys[path+suffix] = value.location.String()
-			}
-		}
+var update = flag.Bool("update", false, "write the tables of docs/config.md, and docs/relay.schema.json")
+
+// keyTable matches a generated table, with its markers.
+var keyTable = regexp.MustCompile(`(?s)(<!-- keys of ([a-z ]+), written by TestConfigDocs -->\n)(.*?)(<!-- end of keys -->\n)`)
+
+// The tables of docs/config.md and docs/relay.schema.json are up to date.
+func TestConfigDocs(t *testing.T) {
+	s := newSource(t)
+	tables := make(map[string]table)
+	for _, table := range s.tables() {
+		tables[table.name] = table
 	}
-}
-
-// documentedKey is what docs/config.md says of a key.
-type documentedKey struct{ value, fallback, meaning string }
-
-// documentedKeys reads the tables of docs/config.md. A key that only some type of sink has is followed by that type.
-func documentedKeys(t *testing.T) map[string]documentedKey {
-	t.Helper()
-	documented := make(map[string]documentedKey)
-	suffix := ""
-	row := regexp.MustCompile("^\\| `([a-zA-Z_.]+)` \\| (.+) \\| (.*) ?\\| (.+) \\|$")
-	for line := range strings.Lines(doctest.Read(t, "docs/config.md")) {
-		line = strings.TrimSpace(line)
-		if title, ok := strings.CutPrefix(line, "#"); ok {
-			suffix = ""
-			if name, ok := strings.CutPrefix(strings.TrimLeft(title, "#"), " Type "); ok {
-				suffix = " of type " + name
-			}
-		}
-		if m := row.FindStringSubmatch(line); m != nil {
-			documented[m[1]+suffix] = documentedKey{m[2], strings.TrimSpace(m[3]), m[4]}
-		} else if strings.HasPrefix(line, "| `") {
-			t.Errorf("a table row is not understood: %s", line)
-		}
-	}
-	return documented
-}
-
-func TestConfigKeysAreDocumented(t *testing.T) {
-	documented := documentedKeys(t)
-	accepted := make(map[string]string)
-	keys := defaults()
-	acceptedKeys(reflect.ValueOf(&keys).Elem(), "", "", accepted)
-	for key, value := range accepted {
-		of, ok := documented[key]
-		got := strings.Trim(of.fallback, "`")
+	text := keyTable.ReplaceAllStringFunc(doctest.Read(t, "docs/config.md"), func(old string) string {
+		parts := keyTable.FindStringSubmatch(old)
+		table, ok := tables[parts[2]]
 		if !ok {
-			t.Errorf("docs/config.md lacks %s", key)
+			t.Errorf("docs/config.md has a table of %s, which is not a section or comes twice", parts[2])
+			return old
 		}
-		if d, err := time.ParseDuration(got); value != "" && value != "0s" && got != value && (err != nil || fmt.Sprint(d) != value) {
-			t.Errorf("docs/config.md says that the default of %s is %q, it is %q", key, got, value)
+		delete(tables, parts[2])
+		return parts[1] + table.markdown() + parts[4]
+	})
+	for name, table := range tables {
+		if len(table.keys) > 0 {
+			t.Errorf("docs/config.md has no table of %s; add these lines where it belongs:\n<!-- keys of %s, written by TestConfigDocs -->\n<!-- end of keys -->", name, name)
 		}
 	}
-	for key := range documented {
-		if _, ok := accepted[key]; !ok {
-			t.Errorf("docs/config.md has %s, which is not accepted", key)
+	for path, want := range map[string]string{"docs/config.md": text, "docs/relay.schema.json": schemaText(t, s)} {
+		if *update {
+			if err := os.WriteFile(filepath.Join(doctest.Root(t), path), []byte(want), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		} else if diff := gocmp.Diff(doctest.Read(t, path), want); diff != "" {
+			t.Errorf("%s does not match the keys (-file +keys); run go test ./cmd/relay/internal/config -run TestConfigDocs -update:\n%s", path, diff)
 		}
 	}
 }
@@ -123,23 +84,75 @@ func TestConfigExampleLoads(t *testing.T) {
 	}
 	_, err = load(t, strings.Replace(example, " url:", " ulr:", 1), lookup)
 	if errs, ok := errors.AsType[Faults](err); !ok || !strings.Contains(string(text), "\n    "+errs[len(errs)-1].Error()+"\n") {
-		t.Errorf("docs/config.md shows another error for the slip ulr than:\n%v", err)
+		t.Errorf("docs/config.md shows another error for the misspelled key ulr than:\n%v", err)
 	}
 }
 
-// Every type of sink can be configured, and no key of a type hides one that all sinks have.
-func TestConfigKnowsEveryFieldOfEverySink(t *testing.T) {
-	common := fieldsOf(reflect.ValueOf(&sinkKeys{}).Elem())
+// eachKey calls f for every key of a configuration: those of all sections, in their defaults.
+func eachKey(f func(path string, k key)) {
+	var walk func(path string, section reflect.Value)
+	walk = func(path string, section reflect.Value) {
+		for _, k := range keysOf(section) {
+			at := strings.TrimPrefix(path+"."+k.name, ".")
+			switch {
+			case k.name == "accounts" && path == "":
+				walk("accounts.NAME", reflect.ValueOf(defaultAccount()))
+			case k.name == "sinks" && path == "":
+				walk("sinks.NAME", reflect.ValueOf(defaultSink()))
+				for _, name := range sinks.Types() {
+					walk("sinks.NAME", reflect.ValueOf(sinks.NewConfig(name)).Elem())
+				}
+			case isSection(k.value.Type()):
+				walk(at, k.value)
+			default:
+				f(at, k)
+			}
+		}
+	}
+	walk("", reflect.ValueOf(defaults()))
+}
+
+// The decoder, config show and the checks know the type and the tags of every key: they panic on one that they do not know.
+func TestEveryKeyIsKnown(t *testing.T) {
+	eachKey(func(path string, k key) {
+		item := reflect.New(k.value.Type()).Elem()
+		if kind := item.Kind(); kind == reflect.Slice || kind == reflect.Map {
+			item = reflect.New(k.value.Type().Elem()).Elem()
+		}
+		_ = setScalar(item, "1", k.tag)
+		if item.Kind() != reflect.String && !isSecret(item) {
+			_ = writtenValue(k.value, k.tag)
+		}
+		for name := range strings.FieldsSeq(regexp.MustCompile(`:"[^"]*"`).ReplaceAllString(string(k.tag), "")) {
+			if !slices.Contains([]string{"yaml", "value", "min", "max", "off", "for"}, name) {
+				t.Errorf("%s has the tag %s, which means nothing", path, name)
+			}
+		}
+		for _, p := range provider.All() {
+			_ = k.appliesTo(p)
+		}
+	})
+}
+
+// The default of every key is a value that the key takes.
+func TestDefaultsAreInRange(t *testing.T) {
+	eachKey(func(path string, k key) {
+		if text := strings.Trim(defaultText(k), "`"); text != "" {
+			if err := setScalar(reflect.New(k.value.Type()).Elem(), text, k.tag); err != nil {
+				t.Errorf("%s does not take its default %s: %v", path, text, err)
+			}
+		}
+	})
+}
+
+// No key of one type of sink hides a key of all sinks.
+func TestKeysOfSinksDiffer(t *testing.T) {
+	common := keysByName(reflect.ValueOf(sinkKeys{}))
 	for _, name := range sinks.Types() {
-		for key, field := range fieldsOf(reflect.ValueOf(sinks.NewConfig(name)).Elem()) {
-			if common[key].IsValid() {
-				t.Errorf("the key %s of type %s is one of all sinks", key, name)
+		for _, k := range keysOf(reflect.ValueOf(sinks.NewConfig(name)).Elem()) {
+			if _, ok := common[k.name]; ok {
+				t.Errorf("the key %s of type %s is one of all sinks", k.name, name)
 			}
-			item := field
-			if k := field.Kind(); k == reflect.Slice || k == reflect.Map {
-				item = reflect.New(field.Type().Elem()).Elem()
-			}
-			_ = setScalar(item, "x") // It panics if it does not know the type.
 		}
 	}
 }

@@ -10,12 +10,12 @@ import (
 // Fault is one fault of a configuration file. It never quotes a secret.
 type Fault struct {
 	File         string
-	Line, Column int    // from 1, the column in characters; both 0 when the fault has no place in the file
-	Path         string // the key, such as sinks.bot.url; empty when the fault is not about a key
+	Line, Column int    // From 1; the column counts characters. Both are 0 if the fault has no place in the file.
+	Path         string // The key, such as sinks.bot.url; empty if the fault is not about a key.
 	Message      string
 }
 
-// Error is one line: relay.yaml:12:7: sinks.bot.ulr: unknown key.
+// Error returns one line, as in relay.yaml:12:7: sinks.bot.ulr: unknown key.
 func (e Fault) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)
@@ -28,10 +28,10 @@ func (e Fault) Error() string {
 	return b.String() + ": " + e.Message
 }
 
-// Faults are all the faults of a file, in its order.
+// Faults are the faults of a file, in the file's order.
 type Faults []Fault
 
-// Error has one line for each fault.
+// Error returns one line for each fault.
 func (e Faults) Error() string {
 	lines := make([]string, len(e))
 	for i := range e {
@@ -40,5 +40,5 @@ func (e Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// ExitCode is that of a command which the faults end.
+// ExitCode returns the exit code of a command that fails because of them.
 func (Faults) ExitCode() int { return exit.Config }

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// shownFaults is how many faults of a file are said. A file with more was most likely meant for something else.
+// shownFaults is how many faults of a file are reported. A file with more is probably not a configuration of relay.
 const shownFaults = 50
 
-// faultList keeps the first faults of a file, and counts the others.
+// faultList keeps the first faults of a file and counts the others.
 type faultList struct {
-	first Faults // in the order of the file
+	first Faults // In the order of the file.
 	count int
-	at    map[string]bool // the paths that have one
-	under map[string]bool // those, and what they are in
+	at    map[string]bool // The paths with a fault.
+	under map[string]bool // Those paths and the sections above them.
 }
 
-// shows reports whether a fault at a position would be among the first.
+// shows reports whether a fault at a position would be one of the first.
 func (l *faultList) shows(at position) bool {
 	return len(l.first) < shownFaults || before(at, l.first[len(l.first)-1])
 }
@@ -27,7 +27,7 @@ func before(at position, e Fault) bool {
 	return cmp.Or(cmp.Compare(at.line, e.Line), cmp.Compare(at.column, e.Column)) < 0
 }
 
-// add takes a fault to the list. Its message may be empty if the list does not show it.
+// add adds a fault. Its message may be empty if the list does not show it.
 func (l *faultList) add(e Fault) {
 	l.count++
 	l.at[e.Path] = true
@@ -46,7 +46,7 @@ func (l *faultList) add(e Fault) {
 	l.first = l.first[:min(len(l.first), shownFaults)]
 }
 
-// all returns the first faults, and after them how many more there are.
+// all returns the first faults, followed by the number of the others.
 func (l *faultList) all(file string) Faults {
 	if more := l.count - len(l.first); more > 0 {
 		return append(l.first, Fault{File: file, Message: fmt.Sprintf("and %d more faults: correct these first", more)})

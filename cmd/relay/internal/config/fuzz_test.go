@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzConfig holds that whatever a file says, it is read without a panic, every error lies inside the file and is one
-// line, and neither a variable nor a secret file shows in an error.
+// FuzzConfig checks that relay reads any file without a panic, that every error is one line with a place inside the file, and that no error
+// contains the value of a variable or the content of a secret file.
 func FuzzConfig(f *testing.F) {
 	for _, seed := range []string{
 		"", "{}", "a: &x [*x]\n", "accounts:\n  a: {provider: treatstream, client_id: x, client_secret: '${S}'}\n",
@@ -32,7 +32,7 @@ func FuzzConfig(f *testing.F) {
 	path := filepath.Join(dir, "relay.yaml")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if len(text) > 1<<16 {
-			return // longer than what is of interest
+			return // Longer than any file of interest.
 		}
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
@@ -58,7 +58,7 @@ func FuzzConfig(f *testing.F) {
 				t.Errorf("%q: want one line", e.Error())
 			}
 			if strings.Contains(e.Error(), planted) && !strings.Contains(string(text), planted) {
-				t.Errorf("%v: it holds a secret", e)
+				t.Errorf("%v: it contains a secret", e)
 			}
 			if i > 0 && (e.Line < errs[i-1].Line || e.Line == errs[i-1].Line && e.Column < errs[i-1].Column) {
 				t.Errorf("%v comes after %v", e, errs[i-1])

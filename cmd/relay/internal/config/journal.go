@@ -7,34 +7,43 @@ import (
 	natssink "github.com/treatrelay/relay/sinks/nats"
 )
 
-// Journal is the section journal. An empty NATSURL keeps it in files of the data folder.
+// DefaultRetention is how long the journal keeps events.
+const DefaultRetention = 840 * time.Hour
+
+// Journal is the section journal. Without a NATSURL the journal is in files in the data folder.
 type Journal struct {
-	NATSURL   secret.String `yaml:"nats_url"`
-	CredsFile string        `yaml:"creds_file"`
-	Token     secret.String `yaml:"token"`
-	TokenFile string        `yaml:"token_file"` // always empty in a [Config]: Token holds what it said
-	Retention time.Duration `yaml:"retention"`
-	Replicas  int           `yaml:"replicas"` // of the journal on the server; 0: 3 in a cluster of three or more, else 1
+	// How long relay keeps events. A sink loses what it has not accepted by then.
+	Retention time.Duration `yaml:"retention" min:"1m"`
+	// A NATS server with JetStream that keeps the journal instead; several of one cluster, separated by commas.
+	//
+	// Default: files.
+	NATSURL secret.String `yaml:"nats_url" value:"URL"`
+	// How many servers of a cluster keep each event. With 3, one server may fail and writing continues.
+	//
+	// Default: 3 in a cluster of three or more, else 1.
+	Replicas int `yaml:"replicas" min:"1" max:"5"` // 0: the default
+	// A credentials file for that server.
+	CredsFile string `yaml:"creds_file"`
+	// A token for that server, instead of `creds_file`.
+	Token secret.String `yaml:"token"`
+	// The file with the token.
+	//
+	// It is always empty in a [Config], where Token has the content of the file.
+	TokenFile string `yaml:"token_file"`
 }
 
-func (j *Journal) check(d *decoder) {
+func (j *Journal) check(d *decoder, _ *sections) {
 	d.secretFile("journal", "token", &j.Token, &j.TokenFile)
-	if j.Retention < time.Minute {
-		d.reject("journal.retention", "is less than a minute: give it a unit, as in 840h")
-	}
 	if d.given("journal.nats_url") {
 		d.check("journal.nats_url", checkNATS(j.NATSURL.Reveal()))
 	}
 	for _, key := range []string{"journal.creds_file", "journal.token", "journal.replicas"} {
 		if d.given(key) && !d.given("journal.nats_url") {
-			d.reject(key, "is of use only with nats_url: without it the journal is in files")
+			d.reject(key, "applies only with nats_url: without it the journal is in files")
 		}
 	}
 	if d.files && d.given("journal.creds_file") && !d.faults.at["journal.creds_file"] {
 		d.check("journal.creds_file", natssink.CheckCredentials(j.CredsFile))
-	}
-	if j.Replicas < 0 || j.Replicas > 5 {
-		d.reject("journal.replicas", "want a number from 1 to 5, and no more than the cluster has servers")
 	}
 	if d.given("journal.creds_file") && d.given("journal.token") {
 		d.reject("journal.creds_file", "this and a token are both set: keep one of them")

@@ -6,13 +6,13 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// The parser takes a time that grows with the square of the keys of one block mapping. So a long one is given to it in pieces.
+// The parser's time grows with the square of the number of keys in a block mapping, so relay parses a long mapping in pieces.
 const (
 	pieceKeys   = 64
-	pieceTokens = 1024 // from which on an entry is looked into by itself
+	pieceTokens = 1024 // An entry with more is parsed separately.
 )
 
-// parseTokens parses a document, and returns nil if there is none in it.
+// parseTokens parses a document. It returns nil for an empty one.
 func parseTokens(tokens token.Tokens) (ast.Node, error) {
 	plain := make(token.Tokens, 0, len(tokens))
 	for _, tk := range tokens {
@@ -40,7 +40,7 @@ func parsePiece(tokens token.Tokens) (ast.Node, error) {
 	return file.Docs[0].Body, nil
 }
 
-// startsBlock reports whether tokens begin with a key that is not in braces.
+// startsBlock reports whether tokens begin with a key outside braces.
 func startsBlock(tokens token.Tokens) bool {
 	return len(tokens) > 1 && tokens[1].Type == token.MappingValueType && tokens[0].Position.Line == tokens[1].Position.Line
 }
@@ -62,7 +62,7 @@ func parseBlock(tokens token.Tokens) (ast.Node, error) {
 		return m, nil
 	}
 	starts, even := entryStarts(tokens)
-	if !even { // the parser says what is wrong
+	if !even { // The parser reports the error.
 		return parsePiece(tokens)
 	}
 	for i := 0; i < len(starts)-1; {
@@ -90,12 +90,12 @@ func parseBlock(tokens token.Tokens) (ast.Node, error) {
 	return whole, nil
 }
 
-// entryStarts is where the entries of a block mapping begin, and where the last one ends. It reports false if one is further to the left
-// than the first.
+// entryStarts returns the indexes where the entries of a block mapping begin and where the last one ends. even is false if an entry is further
+// left than the first.
 func entryStarts(tokens token.Tokens) (starts []int, even bool) {
 	column, flow := tokens[0].Position.Column, 0
 	for i, tk := range tokens {
-		switch tk.Type { //nolint:exhaustive // the other tokens are within an entry
+		switch tk.Type { //nolint:exhaustive // The other tokens are inside an entry.
 		case token.MappingStartType, token.SequenceStartType:
 			flow++
 		case token.MappingEndType, token.SequenceEndType:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,17 +20,16 @@ import (
 )
 
 // scalar decodes one text.
-func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
+func (d *decoder) scalar(n ast.Node, path string, v reflect.Value, tag reflect.StructTag) {
 	raw, ok := scalarText(n)
 	if !ok {
-		d.wrongKind(n, path, v.Type())
+		d.wrongKind(n, path, v.Type(), tag)
 		return
 	}
 	text, expanded, err := d.expand(raw)
-	if err == nil && isURLKey(path) {
+	if err == nil && isURL(tag) {
 		text, err = trimURL(text)
 	}
-	_, isSecret := reflect.TypeAssert[secret.String](v)
 	_, isTemplate := reflect.TypeAssert[webhook.Template](v)
 	switch {
 	case err != nil:
@@ -41,19 +41,25 @@ func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
 	case expanded:
 		d.expanded[path] = raw
 		d.hide(text)
-	case isSecret:
+	case isSecret(v):
 		d.hide(text)
-		isURL := strings.HasSuffix(path, "url") || strings.HasSuffix(path, ".proxy")
-		if !isURL || strings.Contains(text, "@") {
+		if !isURL(tag) || strings.Contains(text, "@") {
 			d.inline = append(d.inline, path)
 		}
 	}
-	if setScalar(v, text) != nil {
-		d.report(beginning(n), path, wanted(v.Type())+d.quote(", got ", path, text))
+	noun := nounOf(v.Type())
+	switch {
+	case setScalar(v, text, tag) == nil:
+	case noun != "" && text == "":
+		d.reject(path, "is empty")
+	case noun != "":
+		d.unknown(path, noun, text, wordsOf(v.Type()))
+	default:
+		d.report(beginning(n), path, wanted(v.Type(), tag)+d.quote(", got ", path, text))
 	}
 }
 
-// quote returns the words and a value, or nothing if the value is from the environment: it may be a secret.
+// quote returns words and the quoted value at a path. It returns nothing for a value from the environment, which may be a secret.
 func (d *decoder) quote(words, path, text string) string {
 	if _, ok := d.expanded[path]; ok {
 		return ""
@@ -64,60 +70,63 @@ func (d *decoder) quote(words, path, text string) string {
 	return words + strconv.Quote(text)
 }
 
-// hide keeps a text out of every error, also where a sink quotes it.
+// hide removes a text from every error, also where a sink quotes it.
 func (d *decoder) hide(text string) {
 	quoted := strconv.Quote(text)
 	d.secrets = append(d.secrets, secret.New(text), secret.New(quoted[1:len(quoted)-1]))
 }
 
-// setScalar sets v from text. It knows the types that configurations have.
-func setScalar(v reflect.Value, text string) (err error) {
+// setScalar sets v, the value of a key with these tags, from text. It knows every type that keys have.
+func setScalar(v reflect.Value, text string, tag reflect.StructTag) (err error) {
+	if words := wordsOf(v.Type()); words != nil && !slices.Contains(words, text) {
+		return strconv.ErrSyntax
+	}
 	switch p := v.Addr().Interface().(type) {
 	case *time.Duration:
-		*p, err = time.ParseDuration(text)
-	case encoding.TextUnmarshaler:
-		err = p.UnmarshalText([]byte(text))
-	case *string:
-		*p = text
-	case *webhook.Template:
-		*p = webhook.Template(text)
+		var value time.Duration
+		if value, err = parseDuration(text, tag); err == nil {
+			*p = value
+		}
+		return err
 	case *int:
-		*p, err = strconv.Atoi(text)
+		var value int
+		if value, err = parseNumber(text, tag); err == nil {
+			*p = value
+		}
+		return err
 	case *bool:
 		if *p = text == "true"; !*p && text != "false" {
-			err = strconv.ErrSyntax
+			return strconv.ErrSyntax
 		}
-	default:
-		panic("a configuration has a field of type " + v.Type().String() + ", which the decoder does not know")
+		return nil
+	case **time.Location:
+		*p, err = parseZone(text)
+		return err
+	case encoding.TextUnmarshaler:
+		return p.UnmarshalText([]byte(text))
 	}
-	return err
+	if v.Kind() != reflect.String {
+		panic("a configuration has a key of type " + v.Type().String() + ", which the decoder does not know")
+	}
+	v.SetString(text)
+	return nil
 }
 
-// wanted says how a value of a type is written.
-func wanted(t reflect.Type) string {
-	switch {
-	case t == reflect.TypeFor[time.Duration]():
-		return "want a duration such as 5s or 72h"
-	case t.Kind() == reflect.Slice:
-		return "want a list such as [a, b]"
-	case t.Kind() == reflect.Bool:
-		return "want true or false"
-	case t.Kind() == reflect.Int:
-		return "want a whole number"
+// parseZone finds an IANA time zone. It refuses the machine's own zone, because the dates are the provider's.
+func parseZone(name string) (*time.Location, error) {
+	if name == "" || name == "Local" {
+		return nil, errors.New("not an IANA time zone")
 	}
-	if w, ok := reflect.TypeAssert[interface{ wanted() string }](reflect.Zero(t)); ok {
-		return "want " + w.wanted()
-	}
-	return "want a text"
+	return time.LoadLocation(name)
 }
 
-func (d *decoder) wrongKind(n ast.Node, path string, t reflect.Type) {
-	d.report(beginning(n), path, wanted(t)+", got "+kind(n))
+func (d *decoder) wrongKind(n ast.Node, path string, t reflect.Type, tag reflect.StructTag) {
+	d.report(beginning(n), path, wanted(t, tag)+", got "+kind(n))
 }
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
-// expand replaces ${VAR} by the variable's value and $${ by ${. What a variable holds is not expanded again.
+// expand replaces ${VAR} by the variable's value and $${ by ${. It does not expand the values of variables again.
 func (d *decoder) expand(text string) (out string, expanded bool, err error) {
 	var b strings.Builder
 	for {
@@ -133,7 +142,7 @@ func (d *decoder) expand(text string) (out string, expanded bool, err error) {
 		}
 		name, after, closed := strings.Cut(rest, "}")
 		if !closed || !variable.MatchString(name) {
-			return "", false, errors.New("after ${ comes the name of an environment variable and then }; write $${ for ${ itself")
+			return "", false, errors.New("${ must be followed by the name of an environment variable and }; write $${ for a literal ${")
 		}
 		value, ok := d.getenv(name)
 		if !ok {
@@ -145,7 +154,7 @@ func (d *decoder) expand(text string) (out string, expanded bool, err error) {
 	}
 }
 
-// CheckReadable looks before a file is opened, for opening a pipe would wait for its writer.
+// CheckReadable checks that path is a regular file that can be opened. It opens nothing else, because opening a pipe would wait for its writer.
 func CheckReadable(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -1,50 +1,14 @@
 package config
 
 import (
-	"bytes"
-	"cmp"
-	"encoding/json"
-	"flag"
-	"os"
+	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
-
-	gocmp "github.com/google/go-cmp/cmp"
-
-	"github.com/treatrelay/relay/auth/provider"
-	relaydocs "github.com/treatrelay/relay/docs"
-	"github.com/treatrelay/relay/sinks"
 )
-
-var updateSchema = flag.Bool("update", false, "write docs/relay.schema.json again")
-
-const schemaFile = "../../../../docs/relay.schema.json"
-
-// docs/relay.schema.json is made of the structs that decode a configuration and of the tables of docs/config.md.
-func TestConfigSchema(t *testing.T) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(newSchemaMaker(t).schema()); err != nil {
-		t.Fatal(err)
-	}
-	if *updateSchema {
-		if err := os.WriteFile(schemaFile, b.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if diff := gocmp.Diff(strings.ReplaceAll(relaydocs.ConfigSchema, "\r\n", "\n"), b.String()); diff != "" {
-		t.Errorf("docs/relay.schema.json is not what keys and docs/config.md say (-file +they); "+
-			"run go test ./cmd/relay/internal/config -run '^TestConfigSchema$' -update:\n%s", diff)
-	}
-}
 
 // Every configuration in the documentation fits the schema.
 func TestConfigSchemaTakesTheDocumentation(t *testing.T) {
@@ -78,20 +42,25 @@ func TestConfigSchemaKnowsTheKeys(t *testing.T) {
 	if seen < 3 {
 		t.Errorf("only %d files have an unknown key: the search is broken", seen)
 	}
-	for key := range documentedKeys(t) {
-		path, kind, _ := strings.Cut(key, " of type ")
-		steps := strings.Split(path, ".")
-		text := "x: y"
-		for _, step := range slices.Backward(steps[:len(steps)-1]) {
-			switch step {
-			case "NAME":
-				text = "mine: {provider: treatstream, type: " + cmp.Or(kind, "stdout") + ", " + text + "}"
-			default:
-				text = step + ": {" + text + "}"
+	for _, table := range newSource(t).tables() {
+		kind, _ := strings.CutPrefix(table.name, "sinks of type ")
+		for _, key := range table.keys {
+			steps := strings.Split(key.path, ".")
+			text := "x: y"
+			for _, step := range slices.Backward(steps[:len(steps)-1]) {
+				switch step {
+				case "NAME":
+					text = "mine: {provider: treatstream, type: " + kind + ", " + text + "}"
+				default:
+					text = step + ": {" + text + "}"
+				}
 			}
-		}
-		if len(steps) > 1 && doctest.Fits(t, schema, text) == nil {
-			t.Errorf("beside %s the schema takes %s", key, text)
+			if kind == table.name {
+				text = strings.Replace(text, "type: "+kind, "type: stdout", 1)
+			}
+			if doctest.Fits(t, schema, text) == nil {
+				t.Errorf("beside %s the schema takes %s", key.path, text)
+			}
 		}
 	}
 }
@@ -140,49 +109,22 @@ func TestConfigSchemaOfValues(t *testing.T) {
 	}
 }
 
-// The words that the documentation lists are the words that relay takes.
-func TestConfigSchemaHasEveryWord(t *testing.T) {
-	words := func(key string) []string {
-		t.Helper()
-		all := alternatives(documentedKeys(t)[key])
-		slices.Sort(all)
-		return all
-	}
-	var providers []string
-	for _, p := range provider.All() {
-		providers = append(providers, p.Name)
-	}
-	for key, want := range map[string][]string{
-		"accounts.NAME.provider": providers, "sinks.NAME.type": sinks.Types(),
-		"accounts.NAME.body_style":          {string(provider.Form), string(provider.JSON), string(provider.Query)},
-		"accounts.NAME.method":              {"GET", "POST"},
-		"accounts.NAME.redirect_parameter":  {"redirect_uri", "redirect_url"},
-		"sinks.NAME.method of type webhook": {"PATCH", "POST", "PUT"},
-	} {
-		slices.Sort(want)
-		if got := words(key); !slices.Equal(got, want) {
-			t.Errorf("docs/config.md lists %q for %s, want %q", got, key, want)
-		}
-	}
-	account, sink := defaultAccount(), defaultSink()
-	for prefix, v := range map[string]reflect.Value{
-		"accounts.NAME.": reflect.ValueOf(&account).Elem(), "sinks.NAME.": reflect.ValueOf(&sink).Elem(),
-	} {
-		for key, field := range fieldsOf(v) {
-			w, ok := reflect.TypeAssert[interface{ wanted() string }](field)
-			doc := documentedKeys(t)[prefix+key]
-			if !ok || len(alternatives(doc)) == 0 || field.Type() == reflect.TypeFor[rateLimit]() {
-				continue
+// Every word of a key is one that relay and the schema take.
+func TestEveryWord(t *testing.T) {
+	seen := 0
+	eachKey(func(path string, k key) {
+		for _, word := range wordsOf(k.value.Type()) {
+			seen++
+			fresh := reflect.New(k.value.Type()).Elem()
+			if err := setScalar(fresh, word, k.tag); err != nil {
+				t.Errorf("%s does not take %q: %v", path, word, err)
 			}
-			want := regexp.MustCompile(`, | or `).Split(w.wanted(), -1)
-			slices.Sort(want)
-			if got := words(prefix + key); !slices.Equal(got, want) {
-				t.Errorf("docs/config.md lists %q for %s, and errors say %q", got, prefix+key, want)
-			}
-			fresh := reflect.New(field.Type()).Elem()
-			if err := setScalar(fresh, strings.Trim(doc.fallback, "`")); err != nil || fresh.Interface() != field.Interface() {
-				t.Errorf("docs/config.md says that the default of %s is %s, it is %v", prefix+key, doc.fallback, field.Interface())
+			if written := newDecoder("relay.yaml", nil).shownValue(path, fresh, k.tag); fmt.Sprint(written) != word {
+				t.Errorf("%s: the word %q is shown as %v", path, word, written)
 			}
 		}
+	})
+	if seen < 30 {
+		t.Errorf("only %d words are found", seen)
 	}
 }

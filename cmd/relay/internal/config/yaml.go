@@ -13,8 +13,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// The limits of a configuration file. They leave room for 10,000 accounts, which take about a second. The parser recurses for each key
-// and level.
+// The limits of a configuration file. They allow 10,000 accounts, which take about a second. The parser recurses for each key and level.
 const (
 	maxSize   = 8 << 20
 	maxLines  = 120_000
@@ -27,7 +26,7 @@ type position struct{ line, column int }
 
 func positionOf(tk *token.Token) position { return position{tk.Position.Line, tk.Position.Column} }
 
-// parseYAML returns the file's one document, or nil after reporting what is wrong with it.
+// parseYAML returns the document in the file. It returns nil if it reported a fault.
 func (d *decoder) parseYAML(text []byte) ast.Node {
 	source, ok := d.checkText(text)
 	if !ok {
@@ -43,13 +42,13 @@ func (d *decoder) parseYAML(text []byte) ast.Node {
 		return nil
 	}
 	if body == nil || body.Type() == ast.NullType {
-		d.report(position{1, 1}, "", "the file is empty: it wants accounts and sinks, see docs/config.md")
+		d.report(position{1, 1}, "", "the file is empty: add accounts and sinks, see docs/config.md")
 		return nil
 	}
 	return body
 }
 
-// checkText refuses what is no text that YAML allows, and returns the rest with plain line ends.
+// checkText rejects text that YAML does not allow, and returns the text with LF line ends.
 func (d *decoder) checkText(text []byte) (string, bool) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
@@ -80,8 +79,7 @@ func (d *decoder) checkText(text []byte) (string, bool) {
 	return string(text), true
 }
 
-// findTab returns the column of a tab that is not in or before a comment. The parser drops tabs from the middle of a text
-// without a word, so that a secret would be changed.
+// findTab returns the column of a tab outside comments. The parser silently drops tabs from the middle of a text, which would change a secret.
 func findTab(line string) (column int, found bool) {
 	if at := strings.Index(line, "#"); at == 0 || at > 0 && (line[at-1] == ' ' || line[at-1] == '\t') {
 		line = line[:at]
@@ -93,19 +91,19 @@ func findTab(line string) (column int, found bool) {
 	return utf8.RuneCountInString(line[:at]) + 1, true
 }
 
-// checkTokens refuses, before anything recurses or expands, the parts of YAML that a configuration has no use for.
+// checkTokens rejects the parts of YAML that relay does not support, before anything recurses or expands.
 func (d *decoder) checkTokens(tokens token.Tokens) bool {
 	before := d.faults.count
 	var started, ended bool
 	var flow int
-	var columns []int // of the block collections that are open
+	var columns []int // Of the open block collections.
 	for i, tk := range tokens {
 		at := positionOf(tk)
 		switch {
 		case tk.Type == token.CommentType:
 			continue
 		case ended, tk.Type == token.DocumentHeaderType && started:
-			d.report(at, "", "a second document begins here: a configuration is one document")
+			d.report(at, "", "a second document begins here: a configuration is a single document")
 			return false
 		}
 		started = true
@@ -147,7 +145,7 @@ func (d *decoder) checkTokens(tokens token.Tokens) bool {
 	return d.faults.count == before
 }
 
-// syntaxError reports the parser's error, without the excerpt of the file that it carries.
+// syntaxError reports the parser's error without its excerpt of the file.
 func (d *decoder) syntaxError(err error) {
 	var at position
 	message := "the file is not YAML"
@@ -161,7 +159,7 @@ func (d *decoder) syntaxError(err error) {
 	line := []rune(d.lines[at.line-1])
 	switch {
 	case strings.HasPrefix(message, "invalid header option"):
-		message = "a text that begins with | or > wants quotes" // The message quotes the text, which may be a secret.
+		message = "put a text that begins with | or > in quotes" // The parser's message quotes the text, which may be a secret.
 	case strings.Contains(string(line[:min(at.column, len(line))]), "${"):
 		message += ": inside { } and [ ] put ${VAR} in quotes"
 	}
@@ -180,7 +178,7 @@ func kind(n ast.Node) string {
 	return "a text"
 }
 
-// scalarText returns a scalar as it is written, so that a client id of digits keeps its zeros.
+// scalarText returns a scalar as it is written, so that a client ID of digits keeps its zeros.
 func scalarText(n ast.Node) (string, bool) {
 	switch n := n.(type) {
 	case *ast.LiteralNode:
@@ -191,7 +189,7 @@ func scalarText(n ast.Node) (string, bool) {
 	return "", false
 }
 
-// beginning is where a node starts.
+// beginning returns the position where a node starts.
 func beginning(n ast.Node) position {
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
 		return positionOf(m.Values[0].Key.GetToken())

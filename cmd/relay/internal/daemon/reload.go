@@ -124,20 +124,6 @@ func sameSink(r *sinkRunner, c config.Sink) bool {
 	return r.files == config.FilesSum(c.Config) && reflect.DeepEqual(a, b)
 }
 
-// fixed returns the names of the sections that a reload cannot apply, if cfg has other values in them.
-func fixed(old, cfg *config.Config) (differ []string) {
-	for section, same := range map[string]bool{
-		"alerts": old.Alerts == cfg.Alerts, "journal": old.Journal == cfg.Journal, "nats": old.NATS == cfg.NATS, "http": old.HTTP == cfg.HTTP,
-		"socket": old.Socket == cfg.Socket,
-	} {
-		if !same {
-			differ = append(differ, section)
-		}
-	}
-	slices.Sort(differ)
-	return differ
-}
-
 // opened are the accounts and sinks that a new configuration needs, opened and not started.
 type opened struct {
 	accounts map[string]*accountRunner
@@ -213,7 +199,7 @@ func (r *running) reload(receiving, delivering context.Context, load func() (*co
 		refuse(j.log, err)
 		return
 	}
-	if differ := fixed(j.started, cfg); len(differ) > 0 {
+	if differ := j.started.Differences(cfg.Settings); len(differ) > 0 {
 		j.log.Warn().Strs("sections", differ).Msg("these sections of the configuration hold from the next start of relay on")
 	}
 	if to := j.started.Alerts.Sink; slices.Contains(sinks.stop, to) && !slices.Contains(sinks.start, to) {
