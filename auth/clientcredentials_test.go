@@ -128,7 +128,7 @@ func TestClientCredentialsFirstToken(t *testing.T) {
 	}
 }
 
-// What is stored of another provider is as good as nothing.
+// A stored grant of another provider counts as none.
 func TestClientCredentialsOverAnother(t *testing.T) {
 	f := newPartner(t, nil)
 	f.token(t)
@@ -237,7 +237,7 @@ func TestClientOverItsQuota(t *testing.T) {
 	}
 }
 
-// A client that is refused is said once, and sends nothing more until the config changes.
+// A refused client is logged once, and sends nothing more until the config changes.
 func TestClientIsRefused(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"by the RFC": says(401, `{"error":"invalid_client"}`),

@@ -10,7 +10,7 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// A login has a mark of its own, which its tokens keep. Its moment is that of the first one that nobody took over.
+// Each login has its own mark, which refreshes keep. Its time is that of the first login that nobody adopted.
 func TestLoginMark(t *testing.T) {
 	w := newWorld(t)
 	before := time.Now().Truncate(time.Second)

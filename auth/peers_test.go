@@ -114,7 +114,7 @@ func TestPeerReuseDetection(t *testing.T) {
 	}
 }
 
-// A refresh that was carried out and whose answer was lost: the family is lost as well, and is said to be.
+// A refresh is carried out and its reply lost: the token family is lost too, and reported.
 func TestPeerLostReply(t *testing.T) {
 	s := oidc(t)
 	s.loginIn(t)

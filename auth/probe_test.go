@@ -39,7 +39,7 @@ func TestTryingIsWithoutConsequences(t *testing.T) {
 	}
 }
 
-// An identity is found and not made.
+// FindIdentity finds an identity and creates none.
 func TestFindIdentity(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "relay", "identity.txt")
 	opts := store.IdentityOptions{Fallback: path}

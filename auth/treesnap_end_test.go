@@ -26,7 +26,7 @@ func newPipedTreeSnap(t *testing.T) *fakeTreeSnap {
 	return f
 }
 
-// A token whose renewals keep failing is not lost without a word.
+// A token whose renewals keep failing is reported before it is lost.
 func TestTreeSnapWarnsOfTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newPipedTreeSnap(t)

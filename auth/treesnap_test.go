@@ -174,7 +174,7 @@ func TestImportTokenRefusals(t *testing.T) {
 	w.wantError(t, err, false, "TreeSnap has no login in a browser", "relay auth import mystream")
 }
 
-// A token is saved while nobody can vouch for it, and is said to be that.
+// A token that cannot be checked is saved, and reported as unchecked.
 func TestImportTokenInAnOutage(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"503": says(503, "maintenance"), "Cloudflare": says(403, "error code: 1020"), "a page": says(401, "<html>", "Content-Type", "text/html"),

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What nobody can read, nobody can revoke, so that it is not forgotten in passing.
+// An unreadable grant cannot be revoked, so a logout does not silently delete it.
 func TestLogoutOfADamagedStore(t *testing.T) {
 	f := newCamStreamer(t, nil)
 	f.login(t)

@@ -132,7 +132,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 	}
 }
 
-// TestOpenReadsFiles wants the fault of a file told with its key and without its content.
+// TestOpenReadsFiles checks that the error for a bad file names the key and quotes no content.
 func TestOpenReadsFiles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

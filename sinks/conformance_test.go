@@ -34,7 +34,7 @@ func destinations() map[string]func(*testing.T) *sinktest.Destination {
 	return all
 }
 
-// TestConformance holds every sink to the contract of [pipeline.Sink].
+// TestConformance checks every sink against the contract of [pipeline.Sink].
 func TestConformance(t *testing.T) {
 	tested := map[string]bool{}
 	for name, start := range destinations() {

@@ -88,7 +88,7 @@ func runLane(t *testing.T, config sinks.Config, how delivery.LaneConfig, n int, 
 	}}
 }
 
-// TestDiscordBurstThroughTheLane wants what was journaled at once in few messages, in order.
+// TestDiscordBurstThroughTheLane checks that events journaled together arrive in few messages, in order.
 func TestDiscordBurstThroughTheLane(t *testing.T) {
 	fake := &sinktest.FakeDiscord{Limit: 5, Window: 50 * time.Millisecond}
 	_, drain := laneTo(t, sinktest.DiscordConfig(t, sinktest.Receiver(t, fake.ServeHTTP)), 200, "mystream")
@@ -128,7 +128,7 @@ func TestDiscordGoneDisables(t *testing.T) {
 	}
 }
 
-// TestWebhookBreaksOnOneEvent wants the events behind one at which the receiver hangs, and at no other.
+// TestWebhookBreaksOnOneEvent checks that the receiver gets all events except the one that makes it hang.
 func TestWebhookBreaksOnOneEvent(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
@@ -172,7 +172,7 @@ func TestWebhookBreaksOnOneEvent(t *testing.T) {
 	drain()
 }
 
-// TestWebhookGoneDisables wants one request to a receiver that answers 410, whoever else had something to deliver.
+// TestWebhookGoneDisables checks that a receiver that answers 410 gets one request, however many accounts have events.
 func TestWebhookGoneDisables(t *testing.T) {
 	var requests atomic.Int32
 	config := sinktest.HookConfig(t, sinktest.Receiver(t, func(w http.ResponseWriter, _ *http.Request) {

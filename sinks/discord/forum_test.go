@@ -12,7 +12,7 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/sinktest"
 )
 
-// TestDiscordForum wants all messages in one post of a forum, and another one when that has ended.
+// TestDiscordForum checks that all messages go to one post of a forum, and to another one when that has ended.
 func TestDiscordForum(t *testing.T) {
 	fake := &sinktest.FakeDiscord{Limit: 500, Window: time.Second, Forum: new(sinktest.FakeForum)}
 	config := sinktest.DiscordConfig(t, sinktest.Receiver(t, fake.ServeHTTP))
@@ -40,7 +40,8 @@ func TestDiscordForum(t *testing.T) {
 	fake.Report(t)
 }
 
-// TestDiscordChannel has a webhook whose channel is of another kind than the configuration says: that is the sink's fault, and the error says what to do.
+// TestDiscordChannel uses a webhook whose channel is of another kind than the configuration says. The sink is to blame,
+// and the error says what to do.
 func TestDiscordChannel(t *testing.T) {
 	for name, c := range map[string]struct {
 		forum  *sinktest.FakeForum
@@ -64,7 +65,8 @@ func TestDiscordChannel(t *testing.T) {
 	}
 }
 
-// TestDiscordThreadInFile wants a thread in the URL besides a name to be refused wherever the URL is kept.
+// TestDiscordThreadInFile checks that thread_name and a thread in the URL are refused together, also if the URL is in a
+// file.
 func TestDiscordThreadInFile(t *testing.T) {
 	config := sinktest.DiscordConfig(t, "http://127.0.0.1:1")
 	config.ThreadName, config.URL = "Treats", secret.New(config.URL.Reveal()+"?thread_id=5")

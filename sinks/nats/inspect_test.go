@@ -10,8 +10,8 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/sinktest"
 )
 
-// A stream is looked at, and not made.
-func TestLookAtStream(t *testing.T) {
+// A check inspects a stream and creates none.
+func TestInspectStream(t *testing.T) {
 	p := sinktest.NewProcess(t, "")
 	p.Start(t)
 	t.Cleanup(p.Kill)

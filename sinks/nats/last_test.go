@@ -13,7 +13,7 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/sinktest"
 )
 
-// TestNATSLastAccepted asks for the end of streams that were filled in other ways.
+// TestNATSLastAccepted reads the end of streams that were filled in other ways.
 func TestNATSLastAccepted(t *testing.T) {
 	p := sinktest.Running(t, "")
 	var log sinktest.LockedBuffer

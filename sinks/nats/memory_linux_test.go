@@ -16,7 +16,8 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/sinktest"
 )
 
-// TestNATSMemory publishes events of 1 MiB at full speed, to the server in this process, and wants the most memory ever used below 200 MiB.
+// TestNATSMemory publishes events of 1 MiB at full speed to the server in this process, and checks that peak memory
+// stays below 200 MiB.
 func TestNATSMemory(t *testing.T) {
 	if sinktest.Raced {
 		t.Skip("the race detector takes several times the memory")

@@ -100,7 +100,7 @@ func TestNATSMakesItsStream(t *testing.T) {
 	sameRecords(t, p.Stored(t, "TREATS"), append(sinktest.Plain("mystream", 1), sinktest.Plain("other", 1)...))
 }
 
-// TestNATSRunsAhead has one account deliver much at once, and eight others beside it.
+// TestNATSRunsAhead delivers many events of one account, and of eight others concurrently.
 func TestNATSRunsAhead(t *testing.T) {
 	p := sinktest.Running(t, "")
 	var log sinktest.LockedBuffer
@@ -134,7 +134,7 @@ func TestNATSRunsAhead(t *testing.T) {
 	}
 }
 
-// TestNATSTakesAccountsTogether hands over records of several accounts in one order, which the stream keeps.
+// TestNATSTakesAccountsTogether delivers records of several accounts in one order, which the stream keeps.
 func TestNATSTakesAccountsTogether(t *testing.T) {
 	p := sinktest.Running(t, "")
 	var log sinktest.LockedBuffer
@@ -166,7 +166,7 @@ func TestNATSTakesAccountsTogether(t *testing.T) {
 	}
 }
 
-// TestNATSRefusesCopies has the server know ids from before a restart of the sink.
+// TestNATSRefusesCopies checks that the server recognizes IDs from before a restart of the sink.
 func TestNATSRefusesCopies(t *testing.T) {
 	p := sinktest.Running(t, "")
 	var log sinktest.LockedBuffer
@@ -188,7 +188,7 @@ func TestNATSRefusesCopies(t *testing.T) {
 	sameRecords(t, p.Stored(t, "TREATS"), records)
 }
 
-// TestNATSLeavesAStreamOfOthersAlone uses a stream that relay did not create as it is.
+// TestNATSLeavesAStreamOfOthersAlone uses a stream that relay did not create, and checks that it stays as it is.
 func TestNATSLeavesAStreamOfOthersAlone(t *testing.T) {
 	p := sinktest.Running(t, "")
 	var log sinktest.LockedBuffer
@@ -260,7 +260,7 @@ func TestNATSStreamsOfOthers(t *testing.T) {
 	sameRecords(t, p.Stored(t, "NARROW"), sinktest.Plain("mystream", 5))
 }
 
-// TestNATSTooLarge wants only the event that is too large set aside.
+// TestNATSTooLarge checks that only the event that is too large is refused.
 func TestNATSTooLarge(t *testing.T) {
 	p := sinktest.Running(t, "max_payload: 65536")
 	_, js := sinktest.Client(t, p)
@@ -322,7 +322,7 @@ func TestNATSTakesAlerts(t *testing.T) {
 	}
 }
 
-// TestNATSStoresReplays has the same events come live, and in two replays, each of which is tried twice: alone and in batches.
+// TestNATSStoresReplays delivers the same events live and in two replays, each twice: alone and in batches.
 func TestNATSStoresReplays(t *testing.T) {
 	p := sinktest.Running(t, "")
 	var log sinktest.LockedBuffer

@@ -20,7 +20,7 @@ import (
 	natssink "github.com/treatrelay/relay/sinks/nats"
 )
 
-// TestNATSStartsWithoutAServer wants a sink that opens while the server is down, and few words about it.
+// TestNATSStartsWithoutAServer checks that a sink opens while the server is down, and logs little about it.
 func TestNATSStartsWithoutAServer(t *testing.T) {
 	p := sinktest.NewProcess(t, "")
 	var log sinktest.LockedBuffer
@@ -52,7 +52,7 @@ func TestNATSStartsWithoutAServer(t *testing.T) {
 	}
 }
 
-// TestNATSLogin wants a refused login told clearly, retried, and recovered from without a restart.
+// TestNATSLogin checks that a refused login is reported clearly and retried, and recovers without a restart.
 func TestNATSLogin(t *testing.T) {
 	p := sinktest.NewProcess(t, `authorization: {user: relay, password: "not-the-planted-one"}`)
 	p.Start(t)
@@ -89,7 +89,8 @@ func TestNATSLogin(t *testing.T) {
 	}
 }
 
-// TestNATSPermissions wants the server's refusal in the error, for the client sees only that no answer comes.
+// TestNATSPermissions checks that the error has the server's refusal, although the client only sees that no reply
+// arrives.
 func TestNATSPermissions(t *testing.T) {
 	p := sinktest.Running(t, fmt.Sprintf(`authorization: {users: [
 		{user: relay, password: %q}
@@ -144,7 +145,7 @@ func TestNATSOneSubjectDenied(t *testing.T) {
 	}
 }
 
-// TestNATSStreamGoes deletes the stream under the sink.
+// TestNATSStreamGoes deletes the stream while the sink uses it.
 func TestNATSStreamGoes(t *testing.T) {
 	p := sinktest.Running(t, "")
 	var log sinktest.LockedBuffer
@@ -219,8 +220,8 @@ func TestNATSThroughARestart(t *testing.T) {
 	}
 }
 
-// TestNATSConnectsAnew has the connection closed for good, as the client does after some errors of the server.
-func TestNATSConnectsAnew(t *testing.T) {
+// TestNATSReconnects closes the connection for good, as the client does after some errors of the server.
+func TestNATSReconnects(t *testing.T) {
 	dest := sinktest.EmbeddedDestination(t)
 	t.Cleanup(dest.End)
 	var connections []*nats.Conn

@@ -36,7 +36,7 @@ func rewrite(t *testing.T, p *sinktest.Process, old, now string) {
 	p.Signal(t, syscall.SIGHUP)
 }
 
-// TestNATSInboxDenied has the server take away the inbox by which answers come, for a while, twice.
+// TestNATSInboxDenied revokes the permission for the reply inbox for a while, twice.
 func TestNATSInboxDenied(t *testing.T) {
 	const may, mayNot = `subscribe: {allow: [">"]}`, `subscribe: {deny: ["_INBOX.>"]}`
 	p := sinktest.Running(t, fmt.Sprintf(`authorization: {users: [
@@ -125,7 +125,7 @@ func TestNATSInboxGone(t *testing.T) {
 	}
 }
 
-// TestNATSStopsAnswering has an operator make the stream one that acknowledges nothing, and change it back.
+// TestNATSStopsAnswering changes the stream to one that acknowledges nothing, and back.
 func TestNATSStopsAnswering(t *testing.T) {
 	p := sinktest.Running(t, "")
 	_, js := sinktest.Client(t, p)

@@ -299,7 +299,7 @@ func TestNATSPowerCut(t *testing.T) {
 	}
 }
 
-// TestNATSPowerCutLeavesAHole has a power cut take a file of the stream, and leave the one after it.
+// TestNATSPowerCutLeavesAHole simulates a power failure that loses a file of the stream but not the next one.
 func TestNATSPowerCutLeavesAHole(t *testing.T) {
 	dir := t.TempDir()
 	own := startOwn(t, dir)

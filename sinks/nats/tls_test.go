@@ -14,7 +14,7 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/sinktest"
 )
 
-// TestNATSTLS has a server that wants a client certificate and a token.
+// TestNATSTLS uses a server that requires a client certificate and a token.
 func TestNATSTLS(t *testing.T) {
 	ca, cert, key := sinktest.Authority(t)
 	token := filepath.Join(t.TempDir(), "token")

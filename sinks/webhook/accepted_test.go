@@ -22,7 +22,8 @@ import (
 	"github.com/treatrelay/relay/sinks/webhook"
 )
 
-// TestWebhookStatusDecides wants the status to decide, whatever is wrong with the rest of the answer: what was accepted is not sent twice.
+// TestWebhookStatusDecides checks that the status decides, whatever is wrong with the rest of the response: an accepted
+// event is not sent twice.
 func TestWebhookStatusDecides(t *testing.T) {
 	config, ca := sinktest.Certificate(t)
 	wide := "X-Wide: " + strings.Repeat("x", 8000) + "\r\n"

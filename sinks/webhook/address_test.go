@@ -110,7 +110,7 @@ const (
 	credentials     = "where a cloud hands out credentials"
 )
 
-// TestHostsInDisguise has addresses spelled as no resolver and no dialer may get to see them.
+// TestHostsInDisguise checks that disguised addresses reach neither a resolver nor a dialer.
 func TestHostsInDisguise(t *testing.T) {
 	port, connections := trap(t)
 	for _, c := range []struct{ host, want, plain string }{
@@ -195,7 +195,7 @@ func TestHostsInDisguise(t *testing.T) {
 	}
 }
 
-// TestNamesThatLeadInside has names whose DNS leads to where nobody outside should get events to.
+// TestNamesThatLeadInside uses names that resolve to addresses where no event may go.
 func TestNamesThatLeadInside(t *testing.T) {
 	port, connections := trap(t)
 	everything := []string{"0.0.0.0/0", "::/0"}
@@ -290,7 +290,7 @@ func TestAddressesOfChoice(t *testing.T) {
 	}
 }
 
-// TestRebinding has a name that leads somewhere else the second time.
+// TestRebinding uses a name that resolves to another address the second time.
 func TestRebinding(t *testing.T) {
 	var hits atomic.Int32
 	url := sinktest.Receiver(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -67,7 +67,7 @@ func writePEM(t *testing.T, path, kind string, der []byte) {
 	}
 }
 
-// TestWebhookShowsItsCertificate has a receiver that takes events only from who has the right certificate (mTLS).
+// TestWebhookShowsItsCertificate uses a receiver that requires a client certificate (mTLS).
 func TestWebhookShowsItsCertificate(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, cert := certify(t, dir)
@@ -191,7 +191,7 @@ func TestWebhookThroughAProxy(t *testing.T) {
 	}
 }
 
-// The environment's proxies are for programs that reach out for their user; relay does so only as it was told.
+// The environment's proxies are for programs that reach out for their user; relay uses only the configured one.
 func TestWebhookIgnoresTheEnvironmentsProxy(t *testing.T) {
 	p := new(proxy)
 	address := sinktest.Receiver(t, p.ServeHTTP)
@@ -252,7 +252,7 @@ func TestWebhookReusesConnections(t *testing.T) {
 	}
 }
 
-// TestWebhookUnpacksLittle answers with 50 KB that unpack to 50 MB.
+// TestWebhookUnpacksLittle uses a response of 50 KB that decompresses to 50 MB.
 func TestWebhookUnpacksLittle(t *testing.T) {
 	var packed bytes.Buffer
 	packer, _ := gzip.NewWriterLevel(&packed, gzip.BestCompression)

@@ -86,7 +86,7 @@ func TestWebhookSignsWithEverySecret(t *testing.T) {
 	}
 }
 
-// TestWebhookReadsItsSecretsAgain rotates a secret under a sink that runs.
+// TestWebhookReadsItsSecretsAgain rotates a secret while the sink runs.
 func TestWebhookReadsItsSecretsAgain(t *testing.T) {
 	var signatures atomic.Int32
 	url := sinktest.Receiver(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -122,7 +122,7 @@ func TestWebhookReadsItsSecretsAgain(t *testing.T) {
 	}
 }
 
-// TestWebhookHidesSecrets has the receiver send all it knows back.
+// TestWebhookHidesSecrets uses a receiver that sends back everything it received.
 func TestWebhookHidesSecrets(t *testing.T) {
 	echo := func(status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {

@@ -103,7 +103,7 @@ func TestWebhookFollowsNoRedirect(t *testing.T) {
 	}
 }
 
-// TestWebhookEndsOnTime faces receivers that never finish.
+// TestWebhookEndsOnTime uses receivers that never complete a response.
 func TestWebhookEndsOnTime(t *testing.T) {
 	drip := func(status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -156,7 +156,7 @@ func TestWebhookEndsOnTime(t *testing.T) {
 	}
 }
 
-// TestWebhookReadsLittle has receivers answer without end, in the clear and packed a thousandfold.
+// TestWebhookReadsLittle uses receivers with endless responses, plain and highly compressed.
 func TestWebhookReadsLittle(t *testing.T) {
 	zeros := make([]byte, 1<<20)
 	var packed bytes.Buffer
@@ -217,7 +217,7 @@ func TestWebhookNameLookup(t *testing.T) {
 	}
 }
 
-// TestWebhookKeptConnection has a receiver that closes a kept connection just when the next event comes.
+// TestWebhookKeptConnection uses a receiver that closes an idle connection just before the next event.
 func TestWebhookKeptConnection(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

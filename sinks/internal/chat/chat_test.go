@@ -151,7 +151,7 @@ func TestChatDigestHostile(t *testing.T) {
 	slack.Report(t)
 }
 
-// TestChatAlertsStayApart wants no message to hold treats and alerts, and the strict services to take both.
+// TestChatAlertsStayApart checks that no message has both treats and alerts, and that the strict services accept both.
 func TestChatAlertsStayApart(t *testing.T) {
 	records := append(samples()["treats"], samples()["alerts"]...)
 	records = append(records, chatRecord("a0", 9, "GenerousViewer", "Pizza", "enjoy!"))
@@ -278,7 +278,7 @@ func chatVerdict(err error) string {
 	return "retry"
 }
 
-// TestChatHidesSecrets has the service send all it knows back.
+// TestChatHidesSecrets uses a service that sends back everything it knows.
 func TestChatHidesSecrets(t *testing.T) {
 	echo := func(status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -321,7 +321,7 @@ func TestChatHidesSecrets(t *testing.T) {
 	}
 }
 
-// TestChatReadsLittle has the service answer without end.
+// TestChatReadsLittle uses a service with an endless response.
 func TestChatReadsLittle(t *testing.T) {
 	zeros := make([]byte, 1<<16)
 	for _, status := range []int{200, 400} {
@@ -347,7 +347,7 @@ func TestChatReadsLittle(t *testing.T) {
 	}
 }
 
-// TestDiscordRequest wants the thread and the version of the interface in the URL, whichever was configured.
+// TestDiscordRequest checks that the URL has the thread and the API version, whichever was configured.
 func TestDiscordRequest(t *testing.T) {
 	var got *http.Request
 	base := sinktest.Receiver(t, func(_ http.ResponseWriter, r *http.Request) { got = r })

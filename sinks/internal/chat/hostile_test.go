@@ -74,7 +74,7 @@ func hostile(r *rand.Rand) string {
 	return b.String()
 }
 
-// hostiles makes n records of an account, all of them hostile but for the odd empty text.
+// hostiles makes n records of an account, all of them hostile except for some empty texts.
 func hostiles(account string, n int) []pipeline.Record {
 	r := rand.New(rand.NewPCG(11, uint64(account[len(account)-1])))
 	text := func() string {
@@ -183,7 +183,7 @@ func TestSlackHostile(t *testing.T) {
 	}
 }
 
-// TestChatBurst wants what comes at once in few messages, in order, and every event in one attempt.
+// TestChatBurst checks that concurrent events arrive in few messages, in order, with every event in one attempt.
 func TestChatBurst(t *testing.T) {
 	var records []pipeline.Record
 	for i := range 200 {
@@ -228,7 +228,7 @@ func TestChatBurst(t *testing.T) {
 	}
 }
 
-// TestChatPoison has the service refuse one treat of a group, which must not take the others with it.
+// TestChatPoison uses a service that refuses one treat of a group, and checks that the others arrive.
 func TestChatPoison(t *testing.T) {
 	var records []pipeline.Record
 	for i := range 23 {
@@ -299,7 +299,7 @@ func TestChatFailsAlone(t *testing.T) {
 	fake.Report(t)
 }
 
-// TestChatTemplateFault wants a template that cannot be run over a treat to be told, and the treat kept.
+// TestChatTemplateFault checks that a template that fails for a treat is reported, and that the treat is kept.
 func TestChatTemplateFault(t *testing.T) {
 	fake := &sinktest.FakeDiscord{Limit: 50, Window: 10 * time.Millisecond}
 	config := sinktest.DiscordConfig(t, sinktest.Receiver(t, fake.ServeHTTP))

@@ -118,7 +118,8 @@ func verdict(err error) string {
 	return what
 }
 
-// TestDiscordKeepsOutOfAnEmptyBucket wants the wait before the request that would be refused, and no other.
+// TestDiscordKeepsOutOfAnEmptyBucket checks that the sink waits before the request that would be refused, and before no
+// other.
 func TestDiscordKeepsOutOfAnEmptyBucket(t *testing.T) {
 	var at []time.Time
 	handler := func(w http.ResponseWriter, _ *http.Request) {
@@ -146,7 +147,7 @@ func TestDiscordKeepsOutOfAnEmptyBucket(t *testing.T) {
 	})
 }
 
-// TestDiscordCountsWhatGotNoAnswer has a request time out that may have taken the last place in the bucket.
+// TestDiscordCountsWhatGotNoAnswer lets a request time out that may have used the last place in the bucket.
 func TestDiscordCountsWhatGotNoAnswer(t *testing.T) {
 	var at []time.Time
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -268,7 +269,7 @@ func TestChatGone(t *testing.T) {
 	})
 }
 
-// TestChatLeaves wants a delivery that waits to end with its context: for the limit, and for its turn.
+// TestChatLeaves checks that a delivery that waits, for the limit or for its turn, ends with its context.
 func TestChatLeaves(t *testing.T) {
 	handler := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-RateLimit-Remaining", "0")

@@ -66,7 +66,7 @@ func TestChatRefusesAll(t *testing.T) {
 	}
 }
 
-// TestChatDoubtsNoLonger wants whole messages again as soon as one record was accepted.
+// TestChatDoubtsNoLonger checks that messages are whole again as soon as one record was accepted.
 func TestChatDoubtsNoLonger(t *testing.T) {
 	fake := &sinktest.FakeSlack{Refuse: func(text string) bool { return strings.Contains(text, "treat 0") }}
 	sink, records := sinktest.OpenChat(t, sinktest.SlackConfig(t, sinktest.Receiver(t, fake.ServeHTTP)), nil), sinktest.Plain("a0", 21)

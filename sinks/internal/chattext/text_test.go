@@ -132,7 +132,7 @@ func TestTemplateFaults(t *testing.T) {
 	}
 }
 
-// TestTemplateEscapes tries the ways on which a value might get past the escape.
+// TestTemplateEscapes tries ways for a value to bypass the escape.
 func TestTemplateEscapes(t *testing.T) {
 	for text, want := range map[string]string{
 		"**{{.Sender}}**":                                        `**\*a\***`,
