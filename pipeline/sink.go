@@ -35,7 +35,7 @@ type Together interface {
 }
 
 // Resumer is implemented by a [Sink] whose destination stores, with each event, its number in relay's journal. Such a
-// destination acknowledges before it syncs, so after a crash the cursor may be ahead of what it holds. Its lane asks
+// destination acknowledges before it syncs, so after a crash the cursor may be ahead of it. Its lane asks
 // once, before it delivers anything, and follows the answer instead of its cursor.
 //
 // LastAccepted returns the number ([Record.Seq]) and event id ([Record.ID]) of the last message that the destination

@@ -24,7 +24,7 @@ var (
 
 // polling is a [conn] over HTTP long-polling, which may become a WebSocket. A request waits at the server until there
 // is something to read; writes are posted. (Engine.IO protocol, "HTTP long-polling".) The server delivers each packet
-// only once. So each answer is read to its end, and a broken one ends the session; the history has what it held.
+// only once. So each answer is read to its end, and a broken one ends the session, and its packets are lost.
 type polling struct {
 	client   *Client
 	to       *target

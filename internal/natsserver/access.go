@@ -138,11 +138,11 @@ func (g *authenticator) free() (*server.Account, error) {
 		return nil, fmt.Errorf("create an account for an overlay: %w", err)
 	}
 	g.accounts = append(g.accounts, account) // kept even if incomplete, so that it is not made twice
-	return account, furnish(account, g.relay)
+	return account, addImports(account, g.relay)
 }
 
-// furnish imports into an overlay's account what it may use.
-func furnish(overlay, relay *server.Account) error {
+// addImports adds the permitted imports to an overlay's account.
+func addImports(overlay, relay *server.Account) error {
 	imports := make(map[string]string)
 	for _, subject := range services() {
 		imports[subject] = subject

@@ -13,11 +13,11 @@ import (
 // logEvery is the interval between logs of the same complaint, since one client can cause thousands per second.
 const logEvery = time.Minute
 
-// maxKinds bounds the complaints that are remembered.
+// maxKinds bounds the kinds of errors that are remembered.
 const maxKinds = 64
 
-// serverLog forwards the embedded server's complaints to relay's log: each kind at once when it is new, then once a
-// minute with a count.
+// serverLog forwards the embedded server's errors to relay's log: each kind at once when it is new, then once a minute
+// with a count.
 type serverLog struct {
 	log zerolog.Logger
 
@@ -25,7 +25,7 @@ type serverLog struct {
 	kinds map[string]*logEntry
 }
 
-// logEntry is a kind of complaint.
+// logEntry is a kind of error.
 type logEntry struct {
 	logged time.Time
 	count  int    // since then
@@ -71,7 +71,7 @@ func (l *serverLog) Errorf(format string, v ...any) {
 
 func wrongLogin(text string) bool { return strings.Contains(text, server.ErrAuthentication.Error()) }
 
-// write logs a kind of complaint if it is due.
+// write logs a kind of error if it is due.
 func (l *serverLog) write(c *logEntry, now time.Time) {
 	if c.count == 0 || now.Sub(c.logged) < logEvery {
 		return
@@ -79,14 +79,14 @@ func (l *serverLog) write(c *logEntry, now time.Time) {
 	if wrongLogin(c.last) {
 		from, _, _ := strings.Cut(c.last, " - ") // the rest has the name that the client chose
 		l.log.Warn().Int("count", c.count).Str("last_from", from).
-			Msg("overlay logins are refused: their user or password is wrong; they want those of nats-overlay.json")
+			Msg("overlay logins are refused: their user or password is wrong; use those of nats-overlay.json")
 	} else {
 		l.log.Error().Int("count", c.count).Msg("nats-server: " + c.last)
 	}
 	c.logged, c.count = now, 0
 }
 
-// flush logs what has waited for a minute, and forgets what did not recur.
+// flush logs the kinds that have waited for a minute, and drops those that did not recur.
 func (l *serverLog) flush(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -61,14 +61,14 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	listen   listen
-	password string // of relay's own user; another one at each start
+	password string // of relay's own user; new at each start
 
 	lifecycle
 	own   *nats.Conn // for inspecting the streams
 	store *store
-	// complaints of the server go to the log.
-	complaints *serverLog
-	consumers  *consumers
+	// errorLog forwards errors of the server to the log.
+	errorLog  *serverLog
+	consumers *consumers
 
 	mu   sync.Mutex
 	auth *authenticator
@@ -90,7 +90,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the folder of the embedded NATS server: %w; choose another with --data-dir", err)
 	}
-	s := &Server{cfg: cfg, password: rand.Text(), complaints: newServerLog(cfg.Log)}
+	s := &Server{cfg: cfg, password: rand.Text(), errorLog: newServerLog(cfg.Log)}
 	var err error
 	if s.listen.overlays, err = probe(ctx, "nats.listen", cfg.Listen); err != nil {
 		return nil, err
@@ -177,7 +177,7 @@ func (s *Server) start() error {
 		return fmt.Errorf("create the embedded NATS server: %w", err)
 	}
 	auth.relay = account
-	ns.SetLoggerV2(s.complaints, false, false, false)
+	ns.SetLoggerV2(s.errorLog, false, false, false)
 	ns.Start()
 	if !ns.ReadyForConnections(30 * time.Second) {
 		ns.Shutdown()

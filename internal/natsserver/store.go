@@ -21,7 +21,7 @@ type store struct {
 	mu     sync.Mutex
 	seen   map[string]version  // files and folders at the last scan
 	dirty  map[string]struct{} // changed since the last sync
-	synced map[string]Held     // by stream, what was recorded as durable
+	synced map[string]Held     // by stream, the last durable message on record
 }
 
 func newStore(dir string) *store {

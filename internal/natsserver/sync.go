@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The headers of a message by which what a stream holds is compared with the journal.
+// The headers of a message by which the content of a stream is compared with the journal.
 const (
 	// NumberHeader is the number of the event in relay's journal.
 	NumberHeader = "Relay-Number"
@@ -40,7 +40,7 @@ func (s *Server) keepSynced(ctx context.Context) {
 			return
 		case <-time.After(syncEvery):
 		}
-		s.complaints.flush(time.Now())
+		s.errorLog.flush(time.Now())
 		if err := s.consumers.follow(ctx); err != nil && ctx.Err() == nil && s.running() {
 			s.cfg.Log.Debug().Err(err).Msg("consumers of overlays could not be listed")
 		}

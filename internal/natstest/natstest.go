@@ -45,7 +45,7 @@ func Start(t *testing.T, args ...string) *Server {
 // Build builds nats-server in a folder, to be run by several servers.
 func Build(ctx context.Context, dir string) (bin string, err error) {
 	bin = filepath.Join(dir, "nats-server")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil { //nolint:gosec // a test's own folder
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil { //nolint:gosec // the test's own folder
 		return "", fmt.Errorf("build nats-server: %w\n%s", err, out)
 	}
 	return bin, nil

@@ -15,7 +15,7 @@
 //
 // The package knows neither the intake nor an engine of the journal, and no kind of sink. Start reading at [Dispatcher]
 // and [Lane]. A record passes through reader.go, feed.go, follow.go, queues.go and worker.go; outcome.go handles what
-// the sink does not accept, and ledger.go tracks what is not settled.
+// the sink does not accept, and ledger.go tracks unsettled events.
 package delivery
 
 import (
@@ -102,7 +102,7 @@ func (d *Dispatcher) reserve(ctx context.Context, who string, last uint64) error
 		return fmt.Errorf("reserve the numbers that the journal has lost: %w", err)
 	}
 	d.cfg.Logger.Error().Uint64("journal_ends_at", next-1).Uint64("known_to", last).Str("known_by", who).
-		Msg("journal has lost its end: numbers in between are not given again, and missing treats are looked up in the history; was an older copy of it restored?")
+		Msg("journal has lost its end: numbers in between are not assigned again, and missing treats are looked up in the history; was an older copy of it restored?")
 	return nil
 }
 
@@ -122,7 +122,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 
 // Open makes the lane of a sink. A sink without a cursor starts at the journal's end, so a sink that is new in the
 // configuration does not get older events. An earlier lane of that name must have ended. If the sink is a
-// [pipeline.Resumer], Open asks it where to go on. If there is no error, the lane closes the sink.
+// [pipeline.Resumer], Open asks it where to continue. If there is no error, the lane closes the sink.
 func (d *Dispatcher) Open(ctx context.Context, sink pipeline.Sink, cfg LaneConfig) (*Lane, error) {
 	l, err := d.open(ctx, sink, cfg)
 	if err != nil {
@@ -153,7 +153,7 @@ func (d *Dispatcher) open(ctx context.Context, sink pipeline.Sink, cfg LaneConfi
 	return l, d.store.Begin(ctx, cfg.Sink, l.snapshot)
 }
 
-// cursor returns where a lane goes on, and whether it existed before.
+// cursor returns where a lane continues, and whether it existed before.
 func (d *Dispatcher) cursor(ctx context.Context, sink string) (c journal.Cursor, known bool, err error) {
 	j := d.cfg.Journal
 	c, known = d.store.Find(sink)

@@ -90,7 +90,7 @@ func (f *feed) put(records []*journal.Record, missing []journal.Range, from, to 
 	return true
 }
 
-// take takes what was passed on. The lane calls [feed.done] once that is recorded. attached is false if the lane has
+// take takes the pending records. The lane calls [feed.done] once that is recorded. attached is false if the lane has
 // fallen behind; then at is where it must read on.
 func (f *feed) take() (p portion, attached bool) {
 	f.mu.Lock()

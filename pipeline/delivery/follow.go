@@ -116,7 +116,7 @@ func (l *Lane) catchUp(ctx context.Context, verified bool) bool {
 	return verified
 }
 
-// verified returns the position to go on. It differs from the lane's position if the journal was replaced.
+// verified returns the position to continue at. It differs from the lane's position if the journal was replaced.
 func (l *Lane) verified(ctx context.Context, from cursor.Position) (cursor.Position, error) {
 	at, replaced, err := cursor.Verify(ctx, l.journal(), from)
 	if err != nil {
@@ -211,7 +211,7 @@ func (l *Lane) readSome(ctx context.Context, from cursor.Position) (bool, error)
 	for i := range s.Records {
 		read += len(s.Records[i].Data)
 	}
-	// Records of one read share memory. If most of it belongs to others, copy what is kept.
+	// Records of one read share memory. If most of it belongs to others, copy the kept records.
 	l.take(records, s.Missing, at, 2*kept < read)
 	l.feed.setPosition(at)
 	return true, nil
@@ -275,7 +275,7 @@ func (l *Lane) fill(d *delivery, r *journal.Record, now time.Time, known *schedu
 	d.number, d.record, d.at, d.taken, d.batch, d.retry = r.Number, l.recordOf(r), r.Time, now, r.Kind == journal.Backfill, known
 }
 
-// finish takes what was journaled before draining started, and returns when all workers are idle.
+// finish takes the records that were journaled before draining started, and returns when all workers are idle.
 func (l *Lane) finish(ctx context.Context) error {
 	if !l.breaker.Open() {
 		return nil

@@ -20,7 +20,7 @@ import (
 // Lane delivers the journal to one sink. It has a durable cursor, and a queue per account that keeps order. Retries
 // happen inside the queue, so that a failing event delays only its own account, and only for a while.
 //
-// Its parts: the feed passes on what the journal's reader has read; the ledger knows what is not settled; workers
+// Its parts: the feed passes on records from the journal's reader; the ledger tracks unsettled events; workers
 // deliver the queues, one event at a time; the schedule brings back deferred events; the breaker decides when something
 // may be sent; the keeper keeps the state of the sink on disk; and the rules decide what the sink gets.
 type Lane struct {
@@ -136,7 +136,7 @@ func (l *Lane) deliver(ctx context.Context, stop context.CancelCauseFunc) error 
 		<-idle // workers stop when ctx ends or draining starts
 	}
 	l.queues.close()
-	if ctx.Err() != nil && context.Cause(ctx) != err { //nolint:errorlint // the very same
+	if ctx.Err() != nil && context.Cause(ctx) != err { //nolint:errorlint // identity is meant
 		return nil // the lane was stopped
 	}
 	if err != nil {

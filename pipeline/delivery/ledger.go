@@ -47,7 +47,7 @@ type tries struct {
 
 // ledger tracks what a lane has not settled, and so its cursor.
 type ledger struct {
-	// inOrder is true for a lane with one queue whose destination reports where to go on. Its cursor does not pass what
+	// inOrder is true for a lane with one queue whose destination reports where to continue. Its cursor does not pass what
 	// is in hand, so the open numbers are the deferred events only.
 	inOrder bool
 	changed func(settled int) // called after each change of the cursor, with the number of deliveries that it settled

@@ -14,7 +14,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// resumed is the answer of a destination where to go on, see [pipeline.Resumer].
+// resumed is a destination's answer about where to continue, see [pipeline.Resumer].
 type resumed struct {
 	supported bool            // the destination can answer
 	dead      map[uint64]bool // later numbers that are dead letters already
@@ -88,7 +88,7 @@ func (l *Lane) beginSink(ctx context.Context) error {
 func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Cursor) (journal.Cursor, error) {
 	number, id, ok, err := sink.LastAccepted(ctx)
 	if err != nil {
-		return c, fmt.Errorf("ask the destination what it holds: %w", err)
+		return c, fmt.Errorf("ask the destination for its last event: %w", err)
 	}
 	if l.resumed.supported = ok; !ok || number == 0 {
 		return c, nil
@@ -99,7 +99,7 @@ func (l *Lane) resume(ctx context.Context, sink pipeline.Resumer, c journal.Curs
 	case number < first: // too old to be unsynced
 		return c, nil
 	case number >= next && number-next > nearEnd: // from another journal
-		l.log.Warn().Uint64("number", number).Str("id", id).Msg("destination holds a number that the journal has never given: the lane goes by its own cursor")
+		l.log.Warn().Uint64("number", number).Str("id", id).Msg("destination holds a number that the journal has never assigned: the lane goes by its own cursor")
 		return c, nil
 	case number >= next: // the journal has lost its end, and the cursor was not saved since
 		if err := l.home.reserve(ctx, "the destination of sink "+l.cfg.Sink, number); err != nil {

@@ -14,7 +14,7 @@ type LaneStatus struct {
 	Sink string
 	// State shows whether the sink is down or disabled.
 	State   journal.SinkState
-	Load        // what it has in hand
+	Load        // the events in hand
 	Retries int // deferred events
 
 	Delivered    uint64        // events that the sink has accepted
@@ -30,7 +30,7 @@ type LaneStatus struct {
 	Unread      string
 }
 
-// Load describes what a lane has in hand.
+// Load describes the events that a lane has in hand.
 type Load struct {
 	InFlight int       // events taken from the journal that are not settled
 	Full     bool      // the lane can take no more

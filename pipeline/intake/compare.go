@@ -53,7 +53,7 @@ type input struct {
 	since      time.Time     // only treats sent since then were read
 }
 
-// apply compares a reply with the journal, and journals what is missing.
+// apply compares a reply with the journal, and journals the missing treats.
 func (r *Reconciler) apply(ctx context.Context, g *input, base *baseline, result *Reconciliation) (err error) {
 	in := r.intake
 	first := base.pending()

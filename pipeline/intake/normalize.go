@@ -69,7 +69,7 @@ var errNotEvent = errors.New("not an event of relay")
 const maxImportOrdinal = 1000
 
 // ImportEntry returns the entry of an exported event, given its line as relay export writes it. The error is one line,
-// says what is wrong, and quotes nothing of the line.
+// names the problem, and quotes nothing of the line.
 func ImportEntry(line []byte) (journal.Entry, error) {
 	var e pipeline.Event
 	if err := json.Unmarshal(line, &e); err != nil {

@@ -199,7 +199,7 @@ func (r *Reconciler) interval() time.Duration {
 	return r.cfg.Every*9/10 + rand.N(r.cfg.Every/5+1) //nolint:gosec // jitter
 }
 
-// reconcile makes one comparison, logs it, and writes backfill batches for what it or an earlier one has backfilled.
+// reconcile makes one comparison, logs it, and writes backfill batches for the treats that it or an earlier one has backfilled.
 func (r *Reconciler) reconcile(ctx context.Context) (Reconciliation, error) {
 	result, err := r.compare(ctx)
 	r.batches.compared = r.batches.compared || err == nil
@@ -242,7 +242,7 @@ func (r *Reconciler) compare(ctx context.Context) (Reconciliation, error) {
 	return result, nil
 }
 
-// report logs what is new.
+// report logs changes.
 func (r *Reconciler) report(result Reconciliation) {
 	if r.logged != "" {
 		r.logged = ""

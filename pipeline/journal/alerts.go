@@ -72,7 +72,7 @@ func (a *Alerts) Run(ctx context.Context) {
 	}
 }
 
-var errAlertsLate = errors.New("the journal did not take the last alerts within 2 s")
+var errAlertsLate = errors.New("the journal did not store the last alerts within 2 s")
 
 // send journals an alert, and retries until ctx ends. After an error the alert may be sent again: its id prevents a
 // duplicate.

@@ -12,7 +12,7 @@ import (
 )
 
 // Run writes the enqueued entries in order until [Journal.Close], all that wait in one append. It retries a failed
-// write until it succeeds; meanwhile Enqueue blocks. It also drops what is older than the retention. If ctx ends, Run
+// write until it succeeds; meanwhile Enqueue blocks. It also drops entries older than the retention. If ctx ends, Run
 // stops, and returns an error if anything is left unwritten. Call it once.
 func (j *Journal) Run(ctx context.Context) error {
 	j.phase.Store(phaseRunning)
@@ -169,7 +169,7 @@ func (j *Journal) write(ctx context.Context, items []Item) (int, error) {
 	return j.report(items), err
 }
 
-// release frees what the batch held.
+// release frees the memory of the batch.
 func (w *writer) release() {
 	clear(w.entries)
 	clear(w.results)
@@ -262,7 +262,7 @@ func (j *Journal) appendOne(ctx context.Context, e *Entry) (uint64, error) {
 	}
 }
 
-// report counts what is on disk and calls Done for each item, in order, up to the first one that is not done.
+// report counts the written items and calls Done for each item, in order, up to the first one that is not done.
 func (j *Journal) report(items []Item) int {
 	w := &j.writer
 	now, events, done := time.Now(), uint64(0), 0

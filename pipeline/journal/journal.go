@@ -136,7 +136,7 @@ func (j *Journal) Changed() <-chan struct{} {
 // Gaps returns the numbers that the log has lost, see [Log].
 func (j *Journal) Gaps(ctx context.Context) ([]Range, error) { return j.cfg.Log.Gaps(ctx) }
 
-// Reserve makes sure that no number up to last is given from now on, see [Log].
+// Reserve makes sure that no number up to last is assigned from now on, see [Log].
 func (j *Journal) Reserve(ctx context.Context, last uint64) error {
 	j.writer.mu.Lock()
 	defer j.writer.mu.Unlock()

@@ -87,19 +87,19 @@ type Log interface {
 	// Read returns durable records in order, starting with the first number at or after from: at most limit, and about
 	// 4 MiB, but at least one if there is one. It does not wait for records. They are read-only.
 	Read(ctx context.Context, from uint64, limit int) ([]Record, error)
-	// Bounds returns the number of the oldest record that may be held, and the next number to be given. They are equal
-	// if the log is empty.
+	// Bounds returns the number of the oldest record that the log may hold, and the next number to be assigned. They are
+	// equal if the log is empty.
 	Bounds() (first, next uint64)
 	// Changed returns a channel that is closed with the next change of Bounds.
 	Changed() <-chan struct{}
 	// DropBefore drops records that were journaled before t. It may keep some of them.
 	DropBefore(ctx context.Context, t time.Time) error
-	// Gaps returns the numbers that were given and are lost, by damage or because the log went back in time, as far as
+	// Gaps returns the numbers that were assigned and are lost, by damage or because the log went back in time, as far as
 	// the log knows. The ranges are sorted and do not overlap. Harmless gaps, such as those of a shared log, are not
 	// included.
 	Gaps(ctx context.Context) ([]Range, error)
-	// Reserve makes sure that no number up to and including last is given from now on. Numbers not given yet become a
-	// gap. That is how the log learns that it has lost its end.
+	// Reserve makes sure that no number up to and including last is assigned from now on. Numbers not assigned yet become
+	// a gap. That is how the log learns that it has lost its end.
 	Reserve(ctx context.Context, last uint64) error
 	// Size returns how many bytes the log takes on disk, as far as the engine knows.
 	Size() int64
@@ -119,6 +119,6 @@ func (s Range) Contains(n uint64) bool { return s.First <= n && n <= s.Last }
 var (
 	// ErrTooLarge means that an entry is larger than the log takes.
 	ErrTooLarge = errors.New("the entry is larger than the journal takes")
-	// ErrNotHeld means that the log does not hold a number: it was dropped by age, lost, or never given.
+	// ErrNotHeld means that the log does not hold a number: it was dropped by age, lost, or never assigned.
 	ErrNotHeld = errors.New("the journal does not hold it")
 )

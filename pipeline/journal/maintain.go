@@ -97,7 +97,7 @@ func (j *Journal) retain(ctx context.Context) error {
 	}
 	before, _ := j.cfg.Log.Bounds()
 	if err := j.cfg.Log.DropBefore(ctx, time.Now().Add(-j.cfg.Retention)); err != nil {
-		return fmt.Errorf("drop what is older than %v: %w", j.cfg.Retention, err)
+		return fmt.Errorf("drop entries older than %v: %w", j.cfg.Retention, err)
 	}
 	first, _ := j.cfg.Log.Bounds()
 	if first == before {

@@ -108,7 +108,7 @@ func (q *queue) len() int {
 	return len(q.items)
 }
 
-// abandon closes the queue and returns what is left in it.
+// abandon closes the queue and returns the remaining items.
 func (q *queue) abandon() []Item {
 	q.close()
 	q.mu.Lock()

@@ -6,7 +6,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// The bounds of what is remembered to detect repeated puts.
+// The bounds of the memory that detects repeated puts.
 const (
 	recentIDs  = 64 << 10
 	recentTail = 16 << 10 // numbers that a process reads back before its first put

@@ -362,7 +362,7 @@ func (b *Breaker) WakeWaiters() {
 	}
 }
 
-// Premature reports whether an event refused at that time need not wait for its schedule: the destination is down, so
+// Premature reports whether an event refused at that time need not wait for its own schedule: the destination is down, so
 // that the event can be the probe, or was down then. The channel is closed when that changes.
 func (b *Breaker) Premature(refused time.Time) (bool, <-chan struct{}) {
 	b.mu.Lock()

@@ -113,7 +113,7 @@ func (k *Keeper) GaveUp(why error) {
 	}
 }
 
-// Keep saves the breaker's state whenever it changes, until all deliveries have ended, and then once more.
+// SaveChanges saves the breaker's state whenever it changes, until all deliveries have ended, and then once more.
 func (k *Keeper) SaveChanges(ctx context.Context, ended <-chan struct{}) {
 	for over := false; !over; {
 		select {

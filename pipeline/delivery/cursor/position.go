@@ -31,7 +31,7 @@ func Of(c journal.Cursor) Position { return Position{c.Next, c.LastID, c.LastTim
 var (
 	// ErrReplaced means that the journal holds another record than it did at that number.
 	ErrReplaced = errors.New("the journal holds other entries than before")
-	// ErrShorter means that the journal ends before numbers that it has given.
+	// ErrShorter means that the journal ends before numbers that it has assigned.
 	ErrShorter = errors.New("the journal has lost its end")
 )
 
@@ -52,7 +52,7 @@ func Read(ctx context.Context, j *journal.Journal, from Position, limit int) (St
 	first, next := j.Bounds()
 	switch {
 	case next < from.Next:
-		return s, fmt.Errorf("%w: it goes on with number %d, and %d was given", ErrShorter, next, from.Next-1)
+		return s, fmt.Errorf("%w: it continues with number %d, although %d was assigned", ErrShorter, next, from.Next-1)
 	case from.Next < first:
 		if err := s.skip(ctx, j, first); err != nil {
 			return s, err
@@ -144,8 +144,8 @@ func End(ctx context.Context, j *journal.Journal) (Position, error) {
 	return end, err
 }
 
-// Verify checks whether the journal is the one that a position comes from. If it is not, Verify returns the position to go
-// on: after the records that are not newer than the one before the position, if that is known.
+// Verify checks whether the journal is the one that a position comes from. If it is not, Verify returns the position to
+// continue at: after the records that are not newer than the one before the position, if that is known.
 func Verify(ctx context.Context, j *journal.Journal, at Position) (to Position, replaced bool, err error) {
 	first, next := j.Bounds()
 	if at.Next <= first || at.Time.IsZero() {

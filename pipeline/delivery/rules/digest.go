@@ -75,7 +75,7 @@ type Digester struct {
 	journal *journal.Journal
 	sink    string
 	rules   *Rules
-	// missing reports whether the lane never got a number, because it was lost.
+	// missing reports whether the lane never got a number, because the journal had lost it.
 	missing func(number uint64) bool
 	logger  zerolog.Logger
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Selection configures what a sink gets of the journal.
+// Selection configures which records a sink gets, and in which form.
 type Selection struct {
 	// Accounts limits the sink to these accounts. Empty: all.
 	Accounts []string
@@ -42,7 +42,7 @@ func New(s Selection, filtered prometheus.Counter, logger zerolog.Logger) *Rules
 	return &Rules{selection: s, filtered: filtered, logger: logger}
 }
 
-// Begin determines which parts of the journal the sink gets as digests. next is the number where the lane goes on.
+// Begin determines which parts of the journal the sink gets as digests. next is the number where the lane continues.
 // fresh is true for a new lane.
 func (r *Rules) Begin(ctx context.Context, j *journal.Journal, sink string, next uint64, fresh bool) (err error) {
 	r.digests, err = digestRanges(ctx, j, sink, r.selection.Backfill == DigestBackfill, next, fresh)
@@ -116,8 +116,8 @@ type SenderRule string
 // Words returns the rules as relay.yaml has them. The first one means [ShowSender].
 func (SenderRule) Words() []string { return []string{"false", string(HideSender), string(HashSender)} }
 
-// The rules. A hash is the same for a sender in all accounts and at all sinks of this journal. Without the journal's
-// key, nobody can tell whose it is.
+// The rules. A hash is the same for a sender in all accounts and at all sinks of this journal. Without the journal's key,
+// it does not reveal the sender.
 const (
 	ShowSender SenderRule = ""     // the name
 	HideSender SenderRule = "true" // nothing, as of an anonymous treat

@@ -12,7 +12,7 @@ import (
 // readRecords is how many records are read from the log at a time.
 const readRecords = 1024
 
-// CatchUp indexes what was added to the log, and drops what retention has removed from it.
+// CatchUp indexes new records of the log, and drops those that retention has removed.
 func (ix *Index) CatchUp(ctx context.Context) error {
 	_, err := ix.catchUp(ctx)
 	return err

@@ -79,7 +79,7 @@ func (ix *Index) repair(ctx context.Context, r *run, why error) error {
 	ix.append(b)
 	r.drop()
 	ix.cfg.Logger.Warn().Err(why).Str("file", filepath.Base(r.path)).Int("kept", kept).Int("read", read).
-		Msg("a file of the journal's index was damaged: what it lacked is read from the journal")
+		Msg("a file of the journal's index was damaged: the missing part is read from the journal")
 	return nil
 }
 

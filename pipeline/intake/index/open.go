@@ -50,7 +50,7 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 // manyMissing is a number of entries that takes seconds to read.
 const manyMissing = 200_000
 
-// update indexes what is missing, and logs that if it is unusually much.
+// update indexes missing records, and logs that if there are unusually many.
 func (ix *Index) update(ctx context.Context, damaged int) error {
 	began := time.Now()
 	if first, next := ix.cfg.Log.Bounds(); first < next {

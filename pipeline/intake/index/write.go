@@ -120,7 +120,7 @@ func (ix *Index) report(err error) {
 		ix.cfg.Logger.Info().Msg("index of the journal is written again")
 	case err != nil && err.Error() != ix.files.logged:
 		ix.files.logged = err.Error()
-		ix.cfg.Logger.Warn().Err(err).Msg("index of the journal is in memory only: the next start reads what is missing on disk from the journal")
+		ix.cfg.Logger.Warn().Err(err).Msg("index of the journal is in memory only: the next start reads the missing part from the journal")
 	}
 }
 

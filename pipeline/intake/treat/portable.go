@@ -20,7 +20,7 @@ const (
 	maxRawExponent = 308
 )
 
-// Portable returns JSON that every parser reads in the same way, in place of JSON that is valid only to the letter. In
+// Portable rewrites valid JSON into JSON that every parser reads in the same way. In
 // strings, lone surrogates and invalid UTF-8 become U+FFFD. A number that is very long or that a 64-bit float cannot
 // hold becomes a string of its digits. Of members with the same name the last one stays. Values nested deeper than
 // maxRawDepth become null. The input must be valid JSON.

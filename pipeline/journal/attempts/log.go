@@ -178,14 +178,14 @@ func (l *Log) drop(n int, err error) {
 	l.dropped = true
 	l.mu.Unlock()
 	if !logged {
-		l.cfg.Logger.Warn().Err(err).Msg("log of attempts is incomplete; deliveries go on, relay_attempts_dropped_total counts what is missing")
+		l.cfg.Logger.Warn().Err(err).Msg("log of attempts is incomplete; deliveries continue, and relay_attempts_dropped_total counts the missing attempts")
 	}
 }
 
-// Close ends the log: [Log.Run] writes what is buffered and returns. Add must not be called afterwards.
+// Close ends the log: [Log.Run] writes the buffered attempts and returns. Add must not be called afterwards.
 func (l *Log) Close() { l.close.Do(func() { close(l.closing) }) }
 
-// Run writes attempts until [Log.Close] or the end of ctx, then spends up to a second on what is still buffered. It
+// Run writes attempts until [Log.Close] or the end of ctx, then spends up to a second on attempts that are still buffered. It
 // retries a failed write. Call it once.
 func (l *Log) Run(ctx context.Context) {
 	tick := time.NewTicker(flushEvery)

@@ -39,7 +39,7 @@ type Damage struct {
 	Copy    string // path of the copy of the damaged bytes; empty if there is none
 }
 
-// losses tracks what is lost. It copies damaged bytes aside and reports each loss once.
+// losses tracks lost records and damaged bytes. It copies damaged bytes aside and reports each loss once.
 type losses struct {
 	dir      string
 	readOnly bool // another process writes the log: change no file

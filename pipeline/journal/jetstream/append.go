@@ -192,7 +192,7 @@ func (l *Log) holds(ctx context.Context, sequence uint64, id string) (bool, erro
 	return err == nil && e.ID == id, nil
 }
 
-// wrote records what was stored.
+// wrote updates the view after a write.
 func (l *Log) wrote(writes []write) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -48,7 +48,7 @@ type view struct {
 
 func (v *view) next() uint64 { return v.table.number(v.last) + 1 }
 
-// top returns the highest number that was given or reserved.
+// top returns the highest number that was assigned or reserved.
 func (v *view) top() uint64 { return v.table.number(v.last+1) - 1 }
 
 // oldest returns the number of the oldest record that may be held.

@@ -57,7 +57,7 @@ func (l *Log) readSettled(ctx context.Context, from uint64, limit int) ([]journa
 }
 
 // settled returns a view that matches the current connection and, if others write, includes the number from if that was
-// given.
+// assigned.
 func (l *Log) settled(ctx context.Context, from uint64) (view, error) {
 	v := l.snapshot()
 	if l.attached && from >= v.next() {

@@ -78,7 +78,7 @@ const totalKey = "!"
 
 // stateTotal is stored beside the records and updated with them. It reveals the loss of whole records.
 type stateTotal struct {
-	revision uint64 // the last one given
+	revision uint64 // the last one assigned
 	count    uint64
 	sum      uint32 // XOR of the records' checksums
 }

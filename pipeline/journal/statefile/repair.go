@@ -19,7 +19,7 @@ const (
 	fileName         = "state.db"
 	bucketName       = "state"
 	damagedDir       = "damaged"
-	revisionsSkipped = 1 << 20 // after damage, so that a forgotten revision is not given again
+	revisionsSkipped = 1 << 20 // after damage, so that a lost revision is not used again
 	lockTimeout      = 900 * time.Millisecond
 )
 

@@ -13,12 +13,13 @@ import (
 // Checksum returns the CRC32C of b.
 func Checksum(b []byte) uint32 { return UpdateChecksum(0, b) }
 
-// UpdateChecksum returns the CRC32C of what sum is that of, followed by b.
+// UpdateChecksum returns the CRC32C of some bytes followed by b, given the CRC32C of those bytes.
 func UpdateChecksum(sum uint32, b []byte) uint32 {
 	return crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), b)
 }
 
-// ReadAt reads what there is at off. Where the disk cannot read, it reads around it in small blocks, and zeroes take the place of what is not readable.
+// ReadAt reads the bytes at off, or fewer at the end of the file. If the disk reports an error, it reads in small blocks
+// and returns zeroes for unreadable ones.
 func ReadAt(r io.ReaderAt, b []byte, off int64) (int, error) {
 	n, err := r.ReadAt(b, off)
 	if err == nil || errors.Is(err, io.EOF) {

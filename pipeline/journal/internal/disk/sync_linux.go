@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// SyncData makes what was written to a file durable.
+// SyncData makes the data of a file durable.
 func SyncData(f *os.File) error {
 	for {
 		err := syscall.Fdatasync(int(f.Fd()))

@@ -12,7 +12,7 @@ type Tail struct {
 	Contents
 	End    int64  // where the next frame goes
 	Torn   bool   // an interrupted append follows, which no sync has confirmed
-	Losses []Loss // damage to what was synced
+	Losses []Loss // damage to synced records
 	Synced uint64 // everything up to this number was synced
 	Group  uint64 // the first record of the last append
 }
@@ -20,7 +20,7 @@ type Tail struct {
 // anomaly is a place of a segment where the next record is missing.
 type anomaly struct {
 	Loss
-	before Contents // what was read before it, without index entries
+	before Contents // the records before it, without index entries
 	next   uint64   // the number of the record after it; 0: none
 }
 
