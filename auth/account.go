@@ -1,29 +1,29 @@
-// Package auth keeps the tokens of accounts alive: login, refresh ahead of expiry, one refresh at a time, saved before
-// used, and an end that is said once when the provider refuses the grant.
+// Package auth manages the tokens of accounts: it logs in, refreshes tokens before they expire, saves each token before
+// it is used, and reports once when a provider ends a grant.
 //
-// A provider is a value of the package provider; an [Account] is one grant at a provider and the only place that talks to it
-// about tokens; a [Store] keeps grants, in files with the package store. Beside these, grant has what a login brings and the
-// reasons why there may be no token, login the way through the browser, wire the requests, reply the reading of what comes
-// back, and advice what a person does about an error.
+// An [Account] is one grant at one provider, and the only code that requests tokens for it. A provider is a value of
+// package provider. A [Store] keeps grants; package store implements it with files. Package grant defines a grant, its
+// states and the errors for a missing token; login runs the login in a browser; wire sends requests; reply parses what
+// providers answer; advice says how to fix an error.
 //
-// The rules that hold whatever happens:
+// These rules always hold:
 //
-//   - However many goroutines and processes want a token, one refresh is sent. Whoever waited reads the store again.
-//   - No caller ever gets a token that is not in the store. A token that cannot be saved is kept in memory and saved
-//     before anything else is sent.
-//   - A refresh token is written off (state reauthorize_needed) only when the provider refuses it: by a JSON answer that
-//     names the token or the grant, or by turning it away for over an hour while the endpoint is otherwise well, which
-//     means that it gave tokens to other accounts, or that every answer was an error of an API and the access token is
-//     over. A status code, a web page or the words of a gateway end nothing. Like timeouts, server errors, throttling, DNS
-//     and TLS trouble they are waited out with backoff, and a token that is still valid is served meanwhile.
-//   - A token that was issued just now and is refused at another endpoint speaks against that endpoint, not against the
-//     grant.
-//   - Where a provider asked by Retry-After to be left alone, no account with the same [wire.Transport] sends it anything there
-//     before that is over; and together they send no host more than ten token requests a second.
-//   - Before a refresh is sent, the store says that its outcome is unknown. When the reply is lost, or the process dies,
-//     the refresh token goes out again only when the access token is due, after the store was read again and the access
-//     token was tried at the provider, or is over where the provider has no way to try it. At that point nothing is left
-//     to lose by trying.
+//   - However many goroutines and processes want a token, one refresh is sent. Everyone else waits and then reads the
+//     store again.
+//   - A caller only gets a token that is in the store. A token that cannot be saved is kept in memory, and nothing
+//     else is sent until it is saved.
+//   - A grant is written off (state reauthorize_needed) only if the provider refuses it. Either a JSON reply names the
+//     token or the grant, or the endpoint rejects it for over an hour and works otherwise: it issues tokens to other
+//     accounts, or every reply was an API error and the access token has expired. A status code, a web page or a
+//     gateway's message alone never ends a grant. Like timeouts, server errors, throttling, DNS and TLS failures,
+//     these are retried with backoff, and callers get the current token while it is valid.
+//   - If another endpoint refuses a token that was just issued, that endpoint is to blame, not the grant.
+//   - While a provider's Retry-After applies, no account with the same [wire.Transport] sends anything to that
+//     endpoint. Together these accounts send at most ten token requests a second to a host.
+//   - Before a refresh is sent, the store records that its outcome is unknown. If the reply is lost or the process
+//     dies, the refresh token is sent again only when the access token is due, and only after reading the store again
+//     and probing the access token. If the provider has no probe, it is sent once the access token has expired. By
+//     then, trying again risks nothing.
 package auth
 
 import (
@@ -44,75 +44,75 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// Store keeps one grant for each account. It may be shared by several accounts and by several processes.
+// Store keeps one grant per account. Several accounts and processes may share it.
 type Store interface {
-	// Lock waits until nobody else, here or in another process, holds the lock of the account, and takes it. The
-	// lock of a process that died is free. Its error is or wraps the cause of the end of ctx when that came first.
+	// Lock waits for the exclusive lock of an account, across goroutines and processes, and takes it. The lock of a
+	// dead process is free. If ctx ends first, the error is or wraps its cause.
 	Lock(ctx context.Context, account string) (unlock func(), err error)
-	// Load gives the grant of an account. Its error is or wraps [grant.ErrNone] when there is none, and wraps
-	// [grant.ErrUnusable] when there is one that only a person can repair.
+	// Load returns the grant of an account. The error is or wraps [grant.ErrNone] if there is none, and wraps
+	// [grant.ErrUnusable] if a person must repair the stored one.
 	Load(account string) (grant.Grant, error)
-	// Save replaces the grant of an account. When it returns nil, the grant survives a power cut.
+	// Save replaces the grant of an account. Once it returns nil, the grant survives a power failure.
 	Save(account string, g grant.Grant) error
-	// Delete forgets the grant of an account. Its error is or wraps [grant.ErrNone] when there is none.
+	// Delete removes the grant of an account. The error is or wraps [grant.ErrNone] if there is none.
 	Delete(account string) error
 }
 
-// Options are what an account needs of its surroundings. The zero value works.
+// Options configure an account beyond its [Config]. The zero value works.
 type Options struct {
-	// Transport sends the requests; nil means one of the account's own, as [wire.NewTransport] makes it. Accounts of one process should
-	// share one [wire.Transport]. Redirects, cookies and deadlines are this package's business in either case.
+	// Transport sends the requests; nil means a new one from [wire.NewTransport]. Accounts of one process should share
+	// one [wire.Transport]. In either case this package handles redirects, cookies and deadlines.
 	Transport http.RoundTripper
 	Log       zerolog.Logger
-	UserAgent string   // "relay" when empty
+	UserAgent string   // "relay" if empty
 	Metrics   *Metrics // nil counts nothing
 }
 
-// Account is one grant at one provider. Its methods may be called at once from many goroutines. A method that was given
-// a context returns soon after that ends, or up to five seconds later while a token request is under way, whose answer
-// would otherwise be lost.
+// Account is one grant at one provider. It is safe for concurrent use. A method with a context returns soon after the
+// context ends, or up to five seconds later while a token request is in flight, because its reply would otherwise be
+// lost.
 type Account struct {
 	name     string
-	provider provider.Provider // with the config's own wishes in it
+	provider provider.Provider // with the overrides of the config
 	client   client
 	store    Store
 	wire     wire.Client
 	log      zerolog.Logger
 	metrics  *Metrics
 
-	// turn is held by whoever reads, changes and saves the grant, so that there is one refresh at a time in this
-	// process. Whoever changes it holds the lock of the store as well.
+	// turn is held by the goroutine that reads, changes and saves the grant, so that a process sends one refresh at a
+	// time. To change the grant, the goroutine holds the lock of the store as well.
 	turn chan struct{}
-	// clientRefused holds why, from the moment when the provider refuses client_id or client_secret.
+	// clientRefused is the reason, once the provider has refused client_id or client_secret.
 	clientRefused atomic.Pointer[string]
-	state         state    // belongs to the holder of turn
-	renewals      renewals // on account of the endpoint for socket tokens
+	state         state    // owned by the holder of turn
+	renewals      renewals // caused by the endpoint for socket tokens
 }
 
-// client is what relay is to the provider.
+// client identifies relay to the provider.
 type client struct {
 	id       string
 	secret   secret.String
-	redirect string // as the config has it
+	redirect string // redirect_url of the config
 }
 
-// state is what an account remembers beside its grant.
+// state is what an account remembers besides its grant.
 type state struct {
-	unsaved   *unsavedGrant // arrived, and not on disk yet
-	retry     retry         // when a refresh is sent again after one that failed
-	refusals  refusals      // of the refresh
+	unsaved   *unsavedGrant // received, but not on disk yet
+	retry     retry         // when to send a refresh again after a failure
+	refusals  refusals      // of refreshes
 	announced notices       // what has been logged already
-	slot      slot          // when the background may refresh a grant that was found overdue
+	slot      slot          // when Run may refresh a grant that it found overdue
 }
 
-// unsavedGrant is to replace the stored grant of generation base.
+// unsavedGrant will replace the stored grant of generation base.
 type unsavedGrant struct {
 	base  int64
 	grant grant.Grant
 }
 
-// New checks cfg and makes an account of it, without touching the store or the network. Its error names every field of the
-// config that is wrong.
+// New checks cfg and returns an account for it, without using the store or the network. The error names every wrong
+// field of the config.
 func New(cfg Config, store Store, opts Options) (*Account, error) {
 	p := cfg.provider()
 	a := &Account{
@@ -132,8 +132,9 @@ func New(cfg Config, store Store, opts Options) (*Account, error) {
 	return a, nil
 }
 
-// Status tells what is stored, without asking the provider. It returns [grant.ErrNone] in an [*Error] when nothing is, except
-// for [provider.ClientCredentials], where the state is then [grant.Ready], and so it is when what is stored is [grant.ErrUnusable].
+// Status describes the stored grant, without a request to the provider. If there is none, it returns [grant.ErrNone] in
+// an [*Error]. With [provider.ClientCredentials], the state is [grant.Ready] instead, also if the stored grant is
+// [grant.ErrUnusable].
 func (a *Account) Status() (Status, error) {
 	g, err := a.load()
 	if err != nil {
@@ -143,7 +144,7 @@ func (a *Account) Status() (Status, error) {
 		g.State, g.Reason = grant.ClientRefused, *why
 	}
 	if g.State == grant.ReauthorizeNeeded {
-		g.Expiry, g.RefreshExpiry = time.Time{}, time.Time{} // Nothing is left of them.
+		g.Expiry, g.RefreshExpiry = time.Time{}, time.Time{} // They ended with the grant.
 	}
 	return Status{
 		Account:       a.name,
@@ -159,13 +160,13 @@ func (a *Account) Status() (Status, error) {
 	}, nil
 }
 
-// remedy says what a person has to do about g.
+// remedy returns what a person must do about g.
 func (a *Account) remedy(g grant.Grant) advice.Fix {
 	switch g.State {
 	case grant.ReauthorizeNeeded, grant.ClientRefused:
 		return a.advice()
 	case grant.RefreshOutcomeUnknown:
-		// With a valid token and a way to try it, a running relay finds out by itself.
+		// A running relay finds out by itself if it can probe a valid token.
 		if !a.canProbe() || !g.Valid(time.Now()) {
 			return a.advice()
 		}
@@ -179,13 +180,13 @@ func (a *Account) fail(op string, err error) *Error {
 		errors.Is(err, grant.ErrClientRefused) {
 		e.Fix = a.advice()
 	}
-	if errors.Is(err, grant.ErrUnusable) && advice.Of(err).Empty() { // A mode says itself what to do.
+	if errors.Is(err, grant.ErrUnusable) && advice.Of(err).Empty() { // The error for a loose file mode has its own fix.
 		e.Fix = a.advice()
 	}
 	return e
 }
 
-// load reads the stored grant. Its error is an *Error.
+// load reads the stored grant. The error is an *Error.
 func (a *Account) load() (grant.Grant, error) {
 	g, err := a.store.Load(a.name)
 	foreign := err == nil && g.Provider != a.provider.Name
@@ -203,7 +204,7 @@ func (a *Account) load() (grant.Grant, error) {
 	return g, nil
 }
 
-// current is load for the holder of the turn and the lock: what arrived earlier and could not be saved is saved first.
+// current is load for the holder of the turn and the lock. It first saves a grant that could not be saved earlier.
 func (a *Account) current() (grant.Grant, error) {
 	if late := a.state.unsaved; late != nil {
 		return a.put(late.base, late.grant)
@@ -211,7 +212,7 @@ func (a *Account) current() (grant.Grant, error) {
 	return a.load()
 }
 
-// settled is current for the holder of the turn alone. It takes the lock only when there is something to save.
+// settled is current for the holder of the turn only. It takes the lock only if there is something to save.
 func (a *Account) settled(ctx context.Context) (grant.Grant, error) {
 	if a.state.unsaved == nil {
 		return a.load()
@@ -224,9 +225,9 @@ func (a *Account) settled(ctx context.Context) (grant.Grant, error) {
 	return a.current()
 }
 
-// put saves g in place of the stored grant of generation base, which is 0 for none. It gives what is stored in the end:
-// when somebody logged in or out meanwhile, theirs stands and g is dropped. A grant that cannot be saved is kept for
-// current. The error is an *Error.
+// put saves g in place of the stored grant of generation base; 0 means none. It returns the grant that is stored
+// afterwards: if somebody logged in or out in the meantime, theirs stays and g is dropped. A grant that cannot be saved
+// is kept for current. The error is an *Error.
 func (a *Account) put(base int64, g grant.Grant) (grant.Grant, error) {
 	stored, err := a.swap(base, g)
 	if err == nil || errors.Is(err, grant.ErrNone) {
@@ -236,18 +237,18 @@ func (a *Account) put(base int64, g grant.Grant) (grant.Grant, error) {
 	}
 	a.state.unsaved = &unsavedGrant{base: base, grant: g}
 	if a.state.announced.change("save", err.Error()) {
-		a.log.Error().Err(err).Msg("the answer of the provider cannot be saved, and is not used until it is")
+		a.log.Error().Err(err).Msg("the provider's reply cannot be saved, and is not used until it is")
 	}
 	return grant.Grant{}, err
 }
 
-// swap is put without the memory.
+// swap is put without keeping a grant that cannot be saved.
 func (a *Account) swap(base int64, g grant.Grant) (grant.Grant, error) {
 	stored, err := a.store.Load(a.name)
-	// The same token is there when an earlier attempt failed after the rename, and is saved again to be sure.
+	// The same token is stored if an earlier attempt failed after the rename. Save it again to be sure.
 	same := stored.AccessToken == g.AccessToken
 	if (err == nil || errors.Is(err, grant.ErrNone)) && stored.Generation != base && !same {
-		a.log.Info().Msg("the answer of the provider is dropped: somebody logged in or out meanwhile")
+		a.log.Info().Msg("the provider's reply is dropped: somebody logged in or out meanwhile")
 		return a.load()
 	}
 	if err := a.store.Save(a.name, g); err != nil {
@@ -263,7 +264,7 @@ func (a *Account) diskError(err error) *Error {
 	return e
 }
 
-// retryError says why nothing is sent at the moment.
+// retryError returns the error while refreshes wait for the backoff.
 func (a *Account) retryError() *Error {
 	e := a.fail("refresh", a.state.retry.why)
 	e.RetryAt = a.state.retry.until

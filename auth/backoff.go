@@ -6,11 +6,11 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// retry keeps refresh requests apart while they fail, however many callers there are.
+// retry spaces out refresh requests while they fail, however many callers there are.
 type retry struct {
 	waits *backoff.ExponentialBackOff
-	until time.Time // nothing is sent before; zero when nothing failed
-	why   error     // what failed
+	until time.Time // send nothing before; zero if nothing failed
+	why   error     // the last failure
 }
 
 func newRetry() retry {
@@ -25,7 +25,7 @@ func newRetry() retry {
 
 func (r *retry) waiting(now time.Time) bool { return now.Before(r.until) }
 
-// failed waits for the next step of the backoff, or for as long as the provider asked when that is longer.
+// failed waits for the next step of the backoff, or for the delay that the provider asked for if that is longer.
 func (r *retry) failed(now time.Time, after time.Duration, why error) {
 	r.until, r.why = now.Add(max(r.waits.NextBackOff(), after)), why
 }
@@ -35,7 +35,7 @@ func (r *retry) reset() {
 	r.until, r.why = time.Time{}, nil
 }
 
-// notices remembers what was logged last about a subject, so that a repeated failure is logged when it changes.
+// notices remembers the last logged text about each subject, so that a repeated failure is logged only when it changes.
 type notices map[string]string
 
 // change records text and reports whether it is new.
@@ -50,7 +50,7 @@ func (n *notices) change(subject, text string) bool {
 	return true
 }
 
-// forget ends a subject and reports whether there was one.
+// forget removes a subject and reports whether it was there.
 func (n notices) forget(subject string) bool {
 	_, was := n[subject]
 	delete(n, subject)

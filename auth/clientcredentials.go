@@ -10,9 +10,9 @@ import (
 	"github.com/treatrelay/relay/auth/wire"
 )
 
-// askAgain gets a token by the client's own credentials, in place of g. Asking twice costs nothing, so that nothing
-// is marked in the store before and no lost answer is in doubt. A refusal that names the client, or what it asks for, is final
-// for as long as the config stays as it is.
+// askAgain requests a token with the client credentials, to replace g. Asking twice is harmless, so the store needs no
+// note beforehand and a lost reply leaves nothing in doubt. A refusal that names the client or its request is final
+// until the config changes.
 func (a *Account) askAgain(ctx context.Context, g grant.Grant) (grant.Grant, error) {
 	if _, err := a.store.Load(a.name); errors.Is(err, grant.ErrUnusable) && a.state.announced.change("unusable", err.Error()) {
 		a.log.Warn().Err(err).Msg("the stored token cannot be used; asking for another, which replaces it")
@@ -20,7 +20,7 @@ func (a *Account) askAgain(ctx context.Context, g grant.Grant) (grant.Grant, err
 	r, err := a.askToken(ctx, a.renewalCall(g))
 	a.metrics.refreshed(a.name, err)
 	if err == nil {
-		r.Refresh = g.RefreshToken // RFC 6749 section 4.4.3 wants none, and none is of use.
+		r.Refresh = g.RefreshToken // RFC 6749 section 4.4.3: a reply should have none, and relay does not use it.
 		return a.renewed(g, granted(g, r, a.provider, time.Now()))
 	}
 	f := wire.AsFailure(err)
@@ -28,7 +28,7 @@ func (a *Account) askAgain(ctx context.Context, g grant.Grant) (grant.Grant, err
 	why := ""
 	switch {
 	case f.Kind == wire.BadClient, f.Kind == wire.Refused, f.Kind == wire.Rejected && f.Request:
-		why = f.Why // The error's Fix says the rest.
+		why = f.Why // The error's Fix has the rest.
 	case f.Kind == wire.Rejected:
 		why = a.refusedForLong(g, f)
 	}
@@ -41,7 +41,7 @@ func (a *Account) askAgain(ctx context.Context, g grant.Grant) (grant.Grant, err
 	return grant.Grant{}, a.postponed(f)
 }
 
-// clientError gives the error for credentials that were refused, nil when they were not.
+// clientError returns the error for refused client credentials, or nil if they were not refused.
 func (a *Account) clientError(op string) error {
 	why := a.clientRefused.Load()
 	if why == nil {
@@ -50,7 +50,7 @@ func (a *Account) clientError(op string) error {
 	return a.fail(op, fmt.Errorf("%w: %s", grant.ErrClientRefused, *why))
 }
 
-// blank stands in for the grant of an account that can ask for one by itself.
+// blank stands in for the grant of an account that gets its tokens without a login.
 func (a *Account) blank(generation int64) grant.Grant {
 	return grant.Grant{Provider: a.provider.Name, Generation: generation, State: grant.Ready}
 }

@@ -12,34 +12,35 @@ import (
 
 	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/internal/loopback"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// Config is one account as the user configured it. What is left empty is the provider's own.
+// Config is one account as the user configured it. An empty field means the value of the provider.
 type Config struct {
 	Account      string // its name: [a-z0-9][a-z0-9_-]{0,62}
 	Provider     provider.Provider
-	ClientID     string        // not used with a [provider.PersonalToken]
-	ClientSecret secret.String // may be empty where SecretOptional or PKCE of [provider.Login] says so
-	RedirectURL  string        // as registered at the provider; [Account.Login] needs a loopback one
+	ClientID     string        // unused with a [provider.PersonalToken]
+	ClientSecret secret.String // may be empty if [provider.Login] has SecretOptional or PKCE
+	RedirectURL  string        // as registered at the provider; [Account.Login] requires a loopback one
 	Overrides
 }
 
-// Overrides are what a config may say in place of the provider.
+// Overrides are values of the config that replace those of the provider.
 type Overrides struct {
 	Endpoints provider.Endpoints // the non-empty ones replace the provider's
-	BaseURL   string             // replaces the provider's, for the endpoints that are relative to it
+	BaseURL   string             // replaces the provider's; relative endpoints are below it
 	Scopes    []string           // replace the provider's
 	BodyStyle provider.BodyStyle // replaces the provider's
-	Method    string             // of token requests: POST, or GET, which is for [provider.ClientCredentials] and implies [provider.Query]
+	Method    string             // of token requests: POST; or GET, only with [provider.ClientCredentials], which implies [provider.Query]
 	Audience  string             // added to every token request as the parameter audience
-	// Params are added to every token request. They may not be the parameters of RFC 6749 itself.
+	// Params are added to every token request. The parameters of RFC 6749 itself are not allowed.
 	Params map[string]secret.String
-	// RedirectParameter is redirect_uri or redirect_url: what the redirect URL is called in the authorize URL.
+	// RedirectParameter is the name of the redirect URL in the authorize URL: redirect_uri or redirect_url.
 	RedirectParameter string
 }
 
-// provider is the provider with the config's own wishes in it.
+// provider returns the provider with the overrides of the config.
 func (cfg Config) provider() provider.Provider {
 	p := cfg.Provider
 	p.BaseURL = cmp.Or(cfg.BaseURL, p.BaseURL)
@@ -72,8 +73,8 @@ func (cfg Config) provider() provider.Provider {
 	return p
 }
 
-// Effective is the config with what the provider has of its own in the place of what is left empty. ClientSecret, Audience and
-// Params stay as they are.
+// Effective returns the config with empty fields set to the values of the provider. ClientSecret, Audience and Params
+// stay as they are.
 func (cfg Config) Effective() Config {
 	p := cfg.provider()
 	cfg.Endpoints, cfg.BaseURL, cfg.Scopes = p.Endpoints, p.BaseURL, p.Login.Scopes
@@ -81,7 +82,7 @@ func (cfg Config) Effective() Config {
 	return cfg
 }
 
-// check gives an error for every field that is wrong. The provider is the one of cfg.provider.
+// check returns an error for each wrong field. p must come from cfg.provider.
 func (cfg Config) check(p provider.Provider) error {
 	if !grant.ValidAccount(cfg.Account) {
 		return fmt.Errorf("accounts.%q: not a name: use a-z, 0-9, _ and -, beginning with a letter or a digit, at most 63 of them", cfg.Account)
@@ -94,10 +95,10 @@ func (cfg Config) check(p provider.Provider) error {
 		wrong = append(wrong, fmt.Errorf("accounts.%s.%s: %s", cfg.Account, field, why))
 	}
 	if p.Grant != provider.PersonalToken && cfg.ClientID == "" {
-		complain("client_id", "missing; it stands in the API settings of "+p.Title)
+		complain("client_id", "missing; find it in the API settings of "+p.Title)
 	}
 	if p.Grant != provider.PersonalToken && cfg.ClientSecret.Empty() && !p.Login.SecretOptional && !p.Login.PKCE {
-		complain("client_secret", "missing; it stands in the API settings of "+p.Title)
+		complain("client_secret", "missing; find it in the API settings of "+p.Title)
 	}
 	if cfg.RedirectURL != "" {
 		if u, err := url.Parse(cfg.RedirectURL); err != nil || u.Host == "" || u.Fragment != "" {
@@ -120,7 +121,7 @@ func (cfg Config) checkAddresses(p provider.Provider, complain func(field, why s
 		case *f.URL == "":
 		case isRelative && givenURL == "" && p.BaseURL == "":
 			missing = true
-		case isRelative && givenURL == "": // The fault, if any, is the base's.
+		case isRelative && givenURL == "": // If it is wrong, base_url is.
 		default:
 			if why := badURL(*f.URL); why != "" {
 				complain("endpoints."+f.Name, why)
@@ -175,9 +176,9 @@ func (cfg Config) checkRequest(p provider.Provider, complain func(field, why str
 	}
 	separator := cmp.Or(p.Login.ScopeSeparator, " ")
 	for i, scope := range cfg.Scopes {
-		// RFC 6749 section 3.3 says which characters a scope is made of.
-		odd := func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
-		if scope == "" || strings.ContainsFunc(scope, odd) || strings.Contains(scope, separator) {
+		// RFC 6749 section 3.3 lists the characters of a scope.
+		invalid := func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
+		if scope == "" || strings.ContainsFunc(scope, invalid) || strings.Contains(scope, separator) {
 			complain(fmt.Sprintf("scopes[%d]", i), "not one scope; give each an entry of its own")
 		}
 	}
@@ -188,7 +189,7 @@ func (cfg Config) checkRequest(p provider.Provider, complain func(field, why str
 		case "audience":
 			complain("params."+name, "set audience instead")
 		case "", "client_id", "client_secret", "grant_type", "code", "code_verifier", "redirect_uri", "refresh_token", "access_token":
-			complain("params."+name, "is not for you to set")
+			complain("params."+name, "cannot be set")
 		}
 	}
 	if p.Grant != provider.PersonalToken {
@@ -210,13 +211,13 @@ func (cfg Config) checkRequest(p provider.Provider, complain func(field, why str
 	}
 }
 
-// badURL says what keeps tokens from being sent to address; it quotes nothing of it.
+// badURL returns why relay must not send tokens to address, or an empty string. It quotes no part of it.
 func badURL(address string) string {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "":
 		return "not a URL such as https://example.com/path"
-	case u.Scheme != "https" && (u.Scheme != "http" || !provider.Loopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())):
 		return "must begin with https://; plain http is for this machine only"
 	}
 	return ""

@@ -98,7 +98,7 @@ func TestConfigErrorsByProvider(t *testing.T) {
 		{"no secret", "client-credentials", func(c *auth.Config) { c.BaseURL, c.ClientSecret = "https://x.example", secret.String{} }, "client_secret: missing"},
 		{"own grant type", "client-credentials", func(c *auth.Config) {
 			c.BaseURL, c.Params = "https://x.example", map[string]secret.String{"grant_type": secret.New("canary")}
-		}, "params.grant_type: is not for you to set"},
+		}, "params.grant_type: cannot be set"},
 		{"scope among params", "client-credentials", func(c *auth.Config) {
 			c.BaseURL, c.Params = "https://x.example", map[string]secret.String{"scope": secret.New("canary")}
 		}, "params.scope: set scopes instead"},

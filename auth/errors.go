@@ -8,13 +8,14 @@ import (
 	"github.com/treatrelay/relay/auth/grant"
 )
 
-// Error is what every method of an [Account] returns. Its text is one line, says what to do, and holds no secret.
+// Error is the error of every method of [Account]. Its text is one line, says how to fix the problem, and has no
+// secret.
 type Error struct {
 	Account string
-	Op      string     // what was being done
-	Err     error      // why it did not work
-	Fix     advice.Fix // what to do about it; may be empty
-	RetryAt time.Time  // not before this; zero when nothing was said
+	Op      string     // the operation that failed
+	Err     error      // the reason
+	Fix     advice.Fix // may be empty
+	RetryAt time.Time  // when to try again; zero if unknown
 }
 
 // Error implements error.
@@ -26,13 +27,13 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap gives the reason, which is or wraps one of the Err values of the package grant where one applies.
+// Unwrap returns the reason. If one applies, it is or wraps an Err value of package grant.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Advice implements [advice.Adviser].
 func (e *Error) Advice() advice.Fix { return e.Fix }
 
-// Permanent reports whether trying again is of no use until somebody has logged in, repaired the store or corrected the config.
+// Permanent reports whether retrying is useless until somebody logs in, repairs the store or corrects the config.
 func (e *Error) Permanent() bool {
 	return errors.Is(e.Err, grant.ErrNone) || errors.Is(e.Err, grant.ErrReauthorize) ||
 		errors.Is(e.Err, grant.ErrOutcomeUnknown) || errors.Is(e.Err, grant.ErrClientRefused) || errors.Is(e.Err, grant.ErrUnusable)

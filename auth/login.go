@@ -9,8 +9,8 @@ import (
 	"github.com/treatrelay/relay/auth/provider"
 )
 
-// Login gets a grant from the provider by way of the user's browser, and saves it, as [login.Run] has it. The redirect_url of the
-// config must be a loopback one.
+// Login gets a grant from the provider through the user's browser and saves it. [login.Run] describes the procedure.
+// The redirect_url of the config must be a loopback one.
 func (a *Account) Login(ctx context.Context, opts login.Options) error {
 	if a.provider.Grant != provider.AuthorizationCode {
 		e := a.fail("log in", errors.New(a.provider.Title+" has no login in a browser"))
@@ -28,7 +28,7 @@ func (a *Account) Login(ctx context.Context, opts login.Options) error {
 		Exchange: a.exchange,
 	}, opts)
 	if _, ok := errors.AsType[*Error](err); ok || err == nil {
-		return err // Of the exchange.
+		return err // from the exchange
 	}
 	e := a.fail("log in", err)
 	if bad, ok := errors.AsType[*advice.Error](err); ok {

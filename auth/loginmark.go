@@ -6,13 +6,14 @@ import (
 	"github.com/treatrelay/relay/auth/grant"
 )
 
-// LoginMark tells which login the stored grant comes from. The error is as that of [Account.Status].
+// LoginMark returns the login that the stored grant comes from. Its errors are those of [Account.Status].
 func (a *Account) LoginMark() (grant.LoginMark, error) {
 	g, err := a.load()
 	return g.Login, err
 }
 
-// AdoptLogin notes that somebody else keeps the moment of the login of that id from now on, if the stored grant comes from it.
+// AdoptLogin records that the caller now keeps the time of the login with that ID. It does nothing if the stored grant
+// comes from another login.
 func (a *Account) AdoptLogin(ctx context.Context, id string) error {
 	const op = "note the login of"
 	release, err := a.take(ctx, op)

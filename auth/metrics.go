@@ -7,9 +7,9 @@ import (
 	"github.com/treatrelay/relay/auth/wire"
 )
 
-// Metrics counts what accounts do at their providers. The label account holds names from the configuration and result one of
-// ok, refused, lost (the answer did not arrive) and failed (of no consequence, tried again), so the sets are bounded.
-// One Metrics serves all accounts of a process; a nil one counts nothing.
+// Metrics counts what accounts do at their providers. The label account has names from the configuration; result is one
+// of ok, refused, lost (the reply did not arrive) and failed (harmless, will be retried). So the label sets are
+// bounded. One Metrics serves all accounts of a process; a nil one counts nothing.
 type Metrics struct {
 	requests    *prometheus.CounterVec
 	refreshes   *prometheus.CounterVec
@@ -17,7 +17,7 @@ type Metrics struct {
 	expiry      *prometheus.GaugeVec
 }
 
-// NewMetrics makes the metrics and registers them.
+// NewMetrics returns metrics that are registered with reg.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -37,7 +37,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// result gives the label for what came of a request.
+// result returns the label for the outcome of a request.
 func result(err error) string {
 	f := wire.AsFailure(err)
 	switch {

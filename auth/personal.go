@@ -16,13 +16,14 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// personalLimit is far above the thousand bytes of a personal token.
+// personalLimit is the maximum size of a personal token in bytes. Real ones have about a thousand.
 const personalLimit = 16 << 10
 
-// ImportToken makes a [provider.PersonalToken] the grant of the account, in place of whatever was stored. The token is tried at the
-// provider first, and not saved when it is refused; when the provider cannot be reached it is saved unproven, and the log
-// and [Status].Reason say so. It expires when its own exp says, where it is a JWT (RFC 7519 section 4.1.4), and after the provider's Lifetime at
-// the latest: nobody vouches for the exp here, and refreshing too early costs nothing.
+// ImportToken makes a [provider.PersonalToken] the grant of the account and replaces any stored one. It first tries the
+// token at the provider, and does not save one that is refused. If the provider cannot be reached, it saves the token
+// unchecked; the log and [Status].Reason say so. The token expires at its own exp if it is a JWT (RFC 7519 section
+// 4.1.4), and after the provider's access lifetime at the latest. exp is not verified, but refreshing too early is
+// harmless.
 func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 	const op = "import token of"
 	release, err := a.take(ctx, op)
@@ -46,7 +47,7 @@ func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 	if err != nil {
 		return err
 	}
-	// What is stored may be damaged: an import is how that is repaired.
+	// Ignore a damaged grant: an import repairs it.
 	old, _ := a.store.Load(a.name)
 	g, err := a.put(old.Generation, grant.Grant{
 		Provider:    a.provider.Name,
@@ -67,8 +68,8 @@ func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 	return nil
 }
 
-// tryPersonal tries a token before it is imported, and says why that was not possible, if it was not. An answer 401 is enough of a
-// refusal here, whatever its words: somebody is there who can try again, and what is stored stays.
+// tryPersonal tries a token before its import. doubt says why that was not possible. Here a 401 counts as a refusal
+// whatever its text: the user is present and can try again, and the stored grant stays.
 func (a *Account) tryPersonal(ctx context.Context, token secret.String) (doubt string, err error) {
 	const op = "import token of"
 	if !a.canProbe() {
@@ -87,34 +88,35 @@ func (a *Account) tryPersonal(ctx context.Context, token secret.String) (doubt s
 	}
 }
 
-// wantPersonal is the error for a token that is of no use. Its Fix is there even for a token that was never stored.
+// wantPersonal returns the error for an unusable token. It has a Fix even if nothing was stored.
 func (a *Account) wantPersonal(op string, why error) error {
 	e := a.fail(op, why)
 	e.Fix = a.advice()
 	return e
 }
 
-// readPersonal checks that the text could be a token and nothing else: it comes from a clipboard or a file. It quotes
-// nothing of it.
+// readPersonal checks that text from a clipboard or a file can be a token and nothing else. Its error quotes no part of
+// it.
 func readPersonal(text secret.String) (secret.String, error) {
 	plain := strings.TrimSpace(text.Reveal())
 	if len(plain) > len("Bearer ") && strings.EqualFold(plain[:len("Bearer ")], "Bearer ") {
 		plain = strings.TrimSpace(plain[len("Bearer "):])
 	}
-	// RFC 6750 section 2.1 says what a bearer token is made of.
-	odd := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\,;`, r) }
+	// RFC 6750 section 2.1 lists the characters of a bearer token.
+	invalid := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\,;`, r) }
 	switch {
 	case plain == "":
 		return secret.String{}, errors.New("no token was given")
 	case len(plain) > personalLimit:
 		return secret.String{}, errors.New("the text is too long to be a token")
-	case strings.ContainsFunc(plain, odd):
+	case strings.ContainsFunc(plain, invalid):
 		return secret.String{}, errors.New("the text is more than a token; give the token alone, on one line")
 	}
 	return secret.New(plain), nil
 }
 
-// claims are the times in a JWT. Its signature is not looked at: the provider's key is unknown here.
+// claims returns the times in a JWT; zero if there are none. It does not verify the signature, because the provider's
+// key is unknown here.
 func claims(token secret.String) (issued, expiry time.Time) {
 	parts := strings.Split(token.Reveal(), ".")
 	if len(parts) != 3 {
@@ -131,7 +133,7 @@ func claims(token secret.String) (issued, expiry time.Time) {
 	return reply.Epoch(fields["iat"]), reply.Epoch(fields["exp"])
 }
 
-// stillGood refuses a token that says itself that it is over.
+// stillGood rejects a token that has expired by its own exp.
 func stillGood(token secret.String, now time.Time) error {
 	if _, expiry := claims(token); !expiry.IsZero() && !expiry.After(now) {
 		return fmt.Errorf("the token expired on %s", expiry.UTC().Format(time.DateOnly))
@@ -139,7 +141,7 @@ func stillGood(token secret.String, now time.Time) error {
 	return nil
 }
 
-// lifeOf gives the life of a personal token that arrived now.
+// lifeOf returns when a personal token was issued and when it expires, given that it was received now.
 func lifeOf(token secret.String, now time.Time, longest time.Duration) (issued, expiry time.Time) {
 	issued, expiry = claims(token)
 	if issued.IsZero() || issued.After(now) || now.Sub(issued) > longest {

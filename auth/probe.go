@@ -12,15 +12,15 @@ import (
 )
 
 var (
-	// ErrRefused means that the provider refused an access token, which a renewal may put right.
+	// ErrRefused means that the provider refused an access token. A refresh may help.
 	ErrRefused = errors.New("access token refused")
-	// ErrNoProbe means that the provider has no request that shows whether an access token is good.
+	// ErrNoProbe means that the provider has no request that tests an access token.
 	ErrNoProbe = errors.New("no way to try an access token")
 )
 
-// Probe asks the provider whether the stored access token is good, once and by a request that changes nothing. Whatever the
-// answer is, nothing is renewed or written off. The error wraps [ErrRefused] if the token is refused, and is [ErrNoProbe] in an
-// [*Error] where there is nothing to ask. It is of no use for an expired token.
+// Probe tests the stored access token with one harmless request to the provider. It never refreshes or writes off a
+// grant. The error wraps [ErrRefused] if the token is refused, and is [ErrNoProbe] in an [*Error] if the provider has
+// no such request. Probing an expired token tells nothing.
 func (a *Account) Probe(ctx context.Context) error {
 	if !a.canProbe() {
 		return a.fail("try the token of", ErrNoProbe)
@@ -32,8 +32,8 @@ func (a *Account) Probe(ctx context.Context) error {
 	return a.tried("try the token of", a.tryToken(ctx, tokenOf(g)))
 }
 
-// TrySocketToken is [Account.SocketToken] without consequences: it asks once, with the stored access token, and nothing is
-// renewed or written off. The error wraps [ErrRefused] if the access token is refused.
+// TrySocketToken is [Account.SocketToken] without consequences: it sends one request with the stored access token, and
+// never refreshes or writes off a grant. The error wraps [ErrRefused] if the access token is refused.
 func (a *Account) TrySocketToken(ctx context.Context) (secret.String, error) {
 	if a.provider.Endpoints.SocketToken == "" {
 		return secret.String{}, a.fail("socket token of", errors.New(a.provider.Title+" has none; endpoints.socket_token is not set"))
@@ -46,7 +46,7 @@ func (a *Account) TrySocketToken(ctx context.Context) (secret.String, error) {
 	return token, a.tried("socket token of", err)
 }
 
-// tried makes an *Error of the *wire.Failure of one request.
+// tried converts the *wire.Failure of a single request to an *Error.
 func (a *Account) tried(op string, err error) error {
 	f := wire.AsFailure(err)
 	switch {
@@ -58,11 +58,11 @@ func (a *Account) tried(op string, err error) error {
 	return a.fail(op, f)
 }
 
-// RefusesClient reports whether err is of a provider that refused client_id or client_secret, be it for good or not.
+// RefusesClient reports whether err means that a provider refused client_id or client_secret, finally or not.
 func RefusesClient(err error) bool {
 	f, ok := errors.AsType[*wire.Failure](err)
 	return ok && f.Kind == wire.BadClient || errors.Is(err, grant.ErrClientRefused)
 }
 
-// Endpoints are the URLs that hold for the account: the configured ones, and the provider's where there is none.
+// Endpoints returns the URLs in effect: the configured ones, else those of the provider.
 func (a *Account) Endpoints() provider.Endpoints { return a.provider.Endpoints }

@@ -17,9 +17,9 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// Token gives an access token that is valid and on disk, refreshing first when it is within the provider's margin of its
-// expiry. However many callers there are, one refresh request is sent, and all wait for what comes of it. When the refresh
-// fails for a reason that may pass and the token has not expired, the token is served as it is.
+// Token returns an access token that is valid and on disk. It refreshes first if the token is within the provider's
+// margin of its expiry. However many callers there are, one refresh is sent and all wait for it. If the refresh fails
+// for a reason that may pass and the token has not expired, Token returns it as it is.
 func (a *Account) Token(ctx context.Context) (Token, error) {
 	leave, err := a.enter(ctx, "token of")
 	if err != nil {
@@ -34,15 +34,15 @@ func (a *Account) Token(ctx context.Context) (Token, error) {
 	return tokenOf(g), nil
 }
 
-// fresh reports whether a caller gets g as it is.
+// fresh reports whether a caller gets g without a refresh.
 func (a *Account) fresh(g grant.Grant, now time.Time) bool {
 	return !a.due(g, now) || !a.renewable(g) && g.Valid(now)
 }
 
-// Refresh gives another access token than the one of the given generation, which the provider refused: the stored one when it
-// is already another, else a new one. So however many callers saw the same token refused, in however many processes, one
-// refresh is sent. Generation 0 means whichever is stored. A grant that cannot be renewed, as one without a refresh token, is
-// left as it is while its access token is valid: the receiver's word alone does not end it.
+// Refresh returns another access token than the one of the given generation, which the provider refused: the stored one
+// if it is newer, else a new one. So one refresh is sent, however many callers and processes saw the refusal.
+// Generation 0 means whichever is stored. A grant that cannot be renewed, such as one without a refresh token, stays as
+// it is while its access token is valid: a refusal elsewhere does not end it.
 func (a *Account) Refresh(ctx context.Context, generation int64) (Token, error) {
 	leave, err := a.enter(ctx, "refresh")
 	if err != nil {
@@ -58,8 +58,8 @@ func (a *Account) Refresh(ctx context.Context, generation int64) (Token, error) 
 	return tokenOf(g), nil
 }
 
-// Exchange turns the code of a login into a grant and saves it, in place of whatever was stored. The redirect is the one that
-// [Account.AuthorizeURL] was given. A code works once.
+// Exchange exchanges the code of a login for a grant, saves it, and replaces any stored one. redirect is the one passed
+// to [Account.AuthorizeURL]. A code works once.
 func (a *Account) Exchange(ctx context.Context, code secret.String, redirect string) error {
 	return a.exchange(ctx, code, login.Attempt{Redirect: redirect})
 }
@@ -77,8 +77,8 @@ func (a *Account) exchange(ctx context.Context, code secret.String, at login.Att
 		return e
 	}
 	g := granted(grant.Grant{}, r, a.provider, time.Now())
-	// The generation goes on counting, so that holders of the old token see that it is another. What is stored may be
-	// damaged: a login is how that is repaired.
+	// The generation continues, so that holders of the old token see that this one is newer. Ignore a damaged grant:
+	// a login repairs it.
 	old, _ := a.store.Load(a.name)
 	g.Generation, g.Login = old.Generation+1, old.Login.Next(rand.Text(), r.At)
 	if g, err = a.put(old.Generation, g); err != nil {
@@ -90,7 +90,7 @@ func (a *Account) exchange(ctx context.Context, code secret.String, at login.Att
 	return nil
 }
 
-// dead gives the error for a grant that was written off.
+// dead returns the error for a grant that was written off, or nil.
 func (a *Account) dead(g grant.Grant) error {
 	if g.State != grant.ReauthorizeNeeded {
 		return nil
@@ -98,9 +98,9 @@ func (a *Account) dead(g grant.Grant) error {
 	return a.fail("token of", fmt.Errorf("%w: %s", grant.ErrReauthorize, g.Reason))
 }
 
-// renewUnless gives the stored grant when that is good as it is, and otherwise a new one. Whether it is good is asked once
-// more when the lock is had: another process may have refreshed it meanwhile. The caller holds the turn. When there is
-// an error, an *Error, the grant is still the stored one, and the zero Grant when that could not be had or is dead.
+// renewUnless returns the stored grant if good accepts it, else a new one. It calls good again once it has the lock,
+// because another process may have refreshed meanwhile. The caller holds the turn. On error, an *Error, the grant is
+// the stored one, or the zero Grant if that could not be read or was written off.
 func (a *Account) renewUnless(ctx context.Context, good func(grant.Grant) bool) (grant.Grant, error) {
 	g, err := a.living(a.settled(ctx))
 	if err != nil || good(g) {
@@ -142,8 +142,8 @@ func (a *Account) living(g grant.Grant, err error) (grant.Grant, error) {
 	return g, nil
 }
 
-// renew sends one refresh for g, which is what the store holds, and saves what comes of it. The caller holds the turn
-// and the lock. Its error is an *Error.
+// renew sends one refresh for g, which must be the stored grant, and saves the result. The caller holds the turn and
+// the lock. The error is an *Error.
 func (a *Account) renew(ctx context.Context, g grant.Grant) (grant.Grant, error) {
 	if err := a.clientError("token of"); err != nil {
 		return grant.Grant{}, err
@@ -188,7 +188,7 @@ func (a *Account) renew(ctx context.Context, g grant.Grant) (grant.Grant, error)
 	return a.notRenewed(g, marked, wire.AsFailure(err))
 }
 
-// notRenewed is what follows a refresh for g that brought f. The store holds marked.
+// notRenewed handles the failure f of a refresh for g. The store holds marked.
 func (a *Account) notRenewed(g, marked grant.Grant, f *wire.Failure) (grant.Grant, error) {
 	a.state.refusals.add(f, time.Now())
 	if g.State == grant.Active {
@@ -219,11 +219,11 @@ func (a *Account) notRenewed(g, marked grant.Grant, f *wire.Failure) (grant.Gran
 	case err == nil && stored.Generation != g.Generation:
 		return stored, nil
 	}
-	// Where this could not be saved, the mark stays, which errs on the careful side.
+	// If this could not be saved, the outcome stays unknown in the store, which is the safe side.
 	return grant.Grant{}, a.retryError()
 }
 
-// errNoRenewal is about a grant that lasts until its access token expires, and no longer.
+// errNoRenewal is the error for a grant that ends with its access token.
 var errNoRenewal = errors.New("the provider gave no refresh token, so the login cannot be renewed")
 
 func (a *Account) noRenewal(g grant.Grant) *Error {
@@ -245,7 +245,7 @@ func (a *Account) renewed(old, next grant.Grant) (grant.Grant, error) {
 	return g, nil
 }
 
-// postponed is the error for a refresh whose turn did not come.
+// postponed returns the error for a refresh that was not sent.
 func (a *Account) postponed(f *wire.Failure) error {
 	if f.Cause != nil {
 		return a.fail("refresh", f)
@@ -254,7 +254,7 @@ func (a *Account) postponed(f *wire.Failure) error {
 	return a.retryError()
 }
 
-// backOff puts the next attempt off after a failure and logs it when it is another than the last.
+// backOff delays the next attempt after a failure, and logs the failure if it differs from the last one.
 func (a *Account) backOff(after time.Duration, why error) {
 	a.state.retry.failed(time.Now(), after, why)
 	if a.state.announced.change("refresh", why.Error()) {
@@ -263,7 +263,7 @@ func (a *Account) backOff(after time.Duration, why error) {
 	}
 }
 
-// writeOff ends g: it is said once, and nothing is sent for it again. The result is the error for the caller.
+// writeOff ends g: it logs that once, and nothing is sent for g again. It returns the error for the caller.
 func (a *Account) writeOff(g grant.Grant, reason string) error {
 	base := g.Generation
 	g.State, g.Reason = grant.ReauthorizeNeeded, reason
@@ -280,11 +280,11 @@ func (a *Account) writeOff(g grant.Grant, reason string) error {
 	return a.dead(g)
 }
 
-// probe finds out, with the access token, whether the provider is there and what became of a refresh whose answer was
-// lost. It returns nil when the refresh token may go out once more.
+// probe uses the access token to find out whether the provider is reachable and whether a refresh with a lost reply was
+// carried out. It returns nil if the refresh token may be sent again.
 func (a *Account) probe(ctx context.Context, g grant.Grant) error {
 	if !a.canProbe() && !g.Valid(time.Now()) {
-		return nil // The access token is over: the refresh token is all there is left, and trying it loses nothing.
+		return nil // The access token has expired: only the refresh token is left, and trying it risks nothing.
 	}
 	if !a.canProbe() {
 		if a.state.announced.change("refresh", g.Reason) {
@@ -301,7 +301,7 @@ func (a *Account) probe(ctx context.Context, g grant.Grant) error {
 	case f.Kind == wire.Refused && a.provider.OneShot:
 		return a.writeOff(g, g.Reason+"; since then the access token is refused, so the refresh was carried out and its token is lost")
 	case f.Kind == wire.Refused, f.Kind == wire.Rejected && !g.Valid(time.Now()):
-		return nil // Expired, or replaced: the refresh token is all there is left, and trying it loses nothing.
+		return nil // Expired or replaced: only the refresh token is left, and trying it risks nothing.
 	case f.Kind == wire.Rejected:
 		return a.postponed(f)
 	default:
@@ -310,7 +310,7 @@ func (a *Account) probe(ctx context.Context, g grant.Grant) error {
 	}
 }
 
-// askToken sends c to a token endpoint, and counts it. Its error is a *wire.Failure.
+// askToken sends c to a token endpoint and counts the request. The error is a *wire.Failure.
 func (a *Account) askToken(ctx context.Context, c wire.Call) (reply.Reply, error) {
 	r, err := a.sendToken(ctx, c)
 	if f := wire.AsFailure(err); f != nil && f.Kind == wire.LostReply && a.provider.OneShot {
@@ -328,7 +328,7 @@ func (a *Account) sendToken(ctx context.Context, c wire.Call) (reply.Reply, erro
 	if ans.Status/100 != http.StatusOK/100 {
 		f := ans.Judge(a.provider)
 		if a.provider.OneShot && ans.Status >= http.StatusInternalServerError {
-			f.Kind = wire.LostReply // The token may have been spent before the server fell over.
+			f.Kind = wire.LostReply // The server may have consumed the token before it failed.
 		}
 		return reply.Reply{}, f
 	}
@@ -340,9 +340,9 @@ func (a *Account) sendToken(ctx context.Context, c wire.Call) (reply.Reply, erro
 			r.Lifetime = reply.Lifetime(expiry, now)
 		}
 		if r.Dropped != "" {
-			a.log.Warn().Str("reason", r.Dropped).Msg("the answer of the provider holds what cannot be kept")
+			a.log.Warn().Str("reason", r.Dropped).Msg("the provider's reply has an unusable field, which is dropped")
 		}
-		a.wire.Gave(c.Endpoint, now)
+		a.wire.IssuedAt(c.Endpoint, now)
 		r.At = ans.At
 		return r, nil
 	}

@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	// refusedFor is how long an endpoint may turn a grant away without naming it before that counts as its word.
+	// refusedFor is how long an endpoint must reject a grant without naming it before that counts as a refusal.
 	refusedFor = time.Hour
-	// refusedTimes is how often it must have been asked by then.
+	// refusedTimes is the minimum number of rejections in that time.
 	refusedTimes = 4
 )
 
-// refusals is a row of rejected requests, uninterrupted by any other failure.
+// refusals is a series of rejections without any other failure in between.
 type refusals struct {
-	since time.Time // by the monotonic clock, which a jump of the other does not move
+	since time.Time // with a monotonic reading, so that clock changes do not matter
 	times int
-	ours  bool // all of them were errors of an API
+	ours  bool // all of them were API errors
 }
 
-// add takes a failure into account.
+// add counts a failure, or resets the series if it is no rejection.
 func (r *refusals) add(f *wire.Failure, now time.Time) {
 	switch {
 	case f.Kind != wire.Rejected:
@@ -34,14 +34,15 @@ func (r *refusals) add(f *wire.Failure, now time.Time) {
 	r.ours = r.ours && f.Ours
 }
 
-// lasting reports whether the row is longer than trouble at a provider usually takes.
+// lasting reports whether the series is longer than an outage of a provider usually is.
 func (r *refusals) lasting(now time.Time) bool {
 	return r.times >= refusedTimes && now.Sub(r.since) > refusedFor
 }
 
 const earlierLost = "; the answer to an earlier refresh was lost"
 
-// refusedForLong says why g is over after f, the last of a row of rejections; empty while it may not be.
+// refusedForLong returns why g has ended, given f, the latest of a series of rejections. It returns an empty string
+// while g may still work.
 func (a *Account) refusedForLong(g grant.Grant, f *wire.Failure) string {
 	now := time.Now()
 	if !a.state.refusals.lasting(now) {
@@ -50,7 +51,7 @@ func (a *Account) refusedForLong(g grant.Grant, f *wire.Failure) string {
 	since := a.state.refusals.since.UTC().Format(time.RFC3339)
 	reason := a.provider.Title + " refuses the login since " + since + ", "
 	switch {
-	case a.wire.GaveSince(a.renewalCall(g).Endpoint, a.state.refusals.since):
+	case a.wire.IssuedSince(a.renewalCall(g).Endpoint, a.state.refusals.since):
 		reason += "and renews those of other accounts: " + f.Error()
 	case a.state.refusals.ours && !g.Valid(now):
 		reason += "and the access token has expired: " + f.Error()

@@ -18,8 +18,8 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// AuthorizeURL is where the browser goes for a login. The provider sends it back to redirect with a code and state. For a
-// provider with PKCE, [Account.Login] makes a URL of its own.
+// AuthorizeURL returns the URL that the browser opens for a login. The provider then redirects it to redirect, with a
+// code and state. It has no PKCE challenge; [Account.Login] builds its own URL for a provider with PKCE.
 func (a *Account) AuthorizeURL(state, redirect string) string {
 	return a.authorizeURL(login.Attempt{State: state, Redirect: redirect})
 }
@@ -27,7 +27,7 @@ func (a *Account) AuthorizeURL(state, redirect string) string {
 func (a *Account) authorizeURL(at login.Attempt) string {
 	cfg := oauth2.Config{ClientID: a.client.id, Endpoint: oauth2.Endpoint{AuthURL: a.provider.Endpoints.Authorize}}
 	if scopes := a.scopes(); scopes != "" {
-		cfg.Scopes = []string{scopes} // As one, because oauth2 knows no separator but the space.
+		cfg.Scopes = []string{scopes} // as one, because oauth2 only separates with spaces
 	}
 	more := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam(a.provider.Login.RedirectParameter, at.Redirect)}
 	if !at.Verifier.Empty() {
@@ -40,7 +40,7 @@ func (a *Account) scopes() string {
 	return strings.Join(a.provider.Login.Scopes, cmp.Or(a.provider.Login.ScopeSeparator, " "))
 }
 
-// tokenCall is a request that the client makes as itself, RFC 6749 section 2.3.1, with more of its own.
+// tokenCall returns a request that authenticates the client (RFC 6749 section 2.3.1), with these parameters.
 func (a *Account) tokenCall(field, endpoint string, params map[string]string, secrets map[string]secret.String) wire.Call {
 	c := wire.Call{
 		Method:   a.provider.Request.Method,
@@ -57,7 +57,7 @@ func (a *Account) tokenCall(field, endpoint string, params map[string]string, se
 	return c
 }
 
-// codeCall turns a code into a grant. Its redirect_uri has that name at every provider.
+// codeCall exchanges a code for a grant. Here every provider calls the redirect URL redirect_uri.
 func (a *Account) codeCall(code secret.String, at login.Attempt) wire.Call {
 	params := map[string]string{"grant_type": string(provider.AuthorizationCode), "redirect_uri": at.Redirect}
 	if scopes := a.scopes(); a.provider.Login.ScopeInExchange && scopes != "" {
@@ -70,7 +70,7 @@ func (a *Account) codeCall(code secret.String, at login.Attempt) wire.Call {
 	return a.tokenCall("token", a.provider.Endpoints.Token, params, secrets)
 }
 
-// renewalCall turns g into the next grant.
+// renewalCall returns the request that renews g.
 func (a *Account) renewalCall(g grant.Grant) wire.Call {
 	switch a.provider.Grant {
 	case provider.ClientCredentials:
@@ -91,8 +91,8 @@ func (a *Account) renewalCall(g grant.Grant) wire.Call {
 		map[string]secret.String{"refresh_token": g.RefreshToken})
 }
 
-// settleFor is how long a OneShot request whose answer was lost is left alone: it may still be under way at the provider,
-// and a token that works at the probe now may be spent by it a moment later.
+// settleFor is how long to wait after a OneShot request with a lost reply. The provider may still be processing it: a
+// token that works at the probe now may be consumed a moment later.
 const settleFor = time.Minute
 
 // renewable reports whether g can be renewed without a person.
@@ -107,12 +107,12 @@ func (a *Account) renewable(g grant.Grant) bool {
 	}
 }
 
-// canProbe reports whether there is a way to find out if an access token is good.
+// canProbe reports whether an access token can be tested.
 func (a *Account) canProbe() bool {
 	return a.provider.Endpoints.Probe != "" || a.provider.Endpoints.SocketToken != ""
 }
 
-// tryToken asks the provider whether an access token is good, by a request that changes nothing. Its error is a *wire.Failure.
+// tryToken tests an access token at the provider, by a request without side effects. The error is a *wire.Failure.
 func (a *Account) tryToken(ctx context.Context, t Token) error {
 	if a.provider.Endpoints.Probe == "" {
 		_, err := a.askSocketToken(ctx, t)
@@ -133,7 +133,7 @@ func (a *Account) tryToken(ctx context.Context, t Token) error {
 	return ans.Judge(a.provider)
 }
 
-// advice says what a person does about an account that cannot go on.
+// advice returns what a person must do about an account that cannot continue.
 func (a *Account) advice() advice.Fix {
 	switch a.provider.Grant {
 	case provider.ClientCredentials:
@@ -145,7 +145,7 @@ func (a *Account) advice() advice.Fix {
 	}
 }
 
-// ended says why g, which is not renewable, is over.
+// ended returns why g, which is not renewable, has ended.
 func (a *Account) ended(g grant.Grant) string {
 	why := "the grant ended, and the provider gave no refresh token"
 	if a.provider.Grant == provider.PersonalToken {

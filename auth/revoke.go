@@ -14,10 +14,10 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// Logout ends the grant at the provider, where that is possible, and then forgets it. While the provider cannot be told, or
-// the grant cannot be read, it is kept, so that nothing is left behind there that nobody can end any more; [Account.Forget]
-// forgets it all the same. It returns [grant.ErrNone] in an [*Error] when there is none, but nil with [provider.ClientCredentials], whose
-// next token is asked for when one is needed.
+// Logout revokes the grant at the provider, if possible, and then deletes it. If the provider cannot be reached or the
+// grant cannot be read, it keeps the grant, so that no grant stays active that nobody can revoke; [Account.Forget]
+// deletes it anyway. If there is no grant, it returns [grant.ErrNone] in an [*Error], but nil with
+// [provider.ClientCredentials], where the next token is requested when needed.
 func (a *Account) Logout(ctx context.Context) error {
 	release, err := a.take(ctx, "log out")
 	if err != nil {
@@ -33,7 +33,7 @@ func (a *Account) Logout(ctx context.Context) error {
 		e.Fix = advice.Fix{Command: "relay auth logout --force " + a.name, After: " forgets it"}
 		return e
 	}
-	// What is over cannot be ended at the provider.
+	// An ended grant cannot be revoked.
 	if err == nil && a.provider.Endpoints.Revoke != "" && g.State != grant.ReauthorizeNeeded && g.State != grant.Ready {
 		if err := a.revoke(ctx, g); err != nil {
 			e := a.fail("log out", fmt.Errorf("%s did not end the access, so the grant is kept: %w", a.provider.Title, err))
@@ -48,7 +48,8 @@ func (a *Account) Logout(ctx context.Context) error {
 	return a.forget()
 }
 
-// Forget is [Account.Logout] without a word to the provider, where the grant goes on to exist.
+// Forget deletes the stored grant without revoking it; it stays active at the provider. Otherwise it is like
+// [Account.Logout].
 func (a *Account) Forget(ctx context.Context) error {
 	release, err := a.take(ctx, "log out")
 	if err != nil {
@@ -58,7 +59,7 @@ func (a *Account) Forget(ctx context.Context) error {
 	return a.forget()
 }
 
-// forget is called with the turn held.
+// forget deletes the stored grant. The caller holds the turn and the lock.
 func (a *Account) forget() error {
 	a.state.unsaved = nil
 	err := a.store.Delete(a.name)
@@ -71,7 +72,7 @@ func (a *Account) forget() error {
 	return nil
 }
 
-// revoke ends g at the provider. A token that is unknown there is as good as ended.
+// revoke ends g at the provider. A token that the provider does not know counts as revoked.
 func (a *Account) revoke(ctx context.Context, g grant.Grant) error {
 	c := wire.Call{
 		Endpoint: a.provider.Endpoints.Revoke,
@@ -85,7 +86,7 @@ func (a *Account) revoke(ctx context.Context, g grant.Grant) error {
 	case a.provider.Request.RevokeParameter == "":
 		c = a.tokenCall("revoke", a.provider.Endpoints.Revoke, nil, map[string]secret.String{"token": g.AccessToken})
 	case !g.Valid(time.Now()) && a.renewable(g):
-		// An expired access token may be unknown already while its refresh token lives on.
+		// The provider may no longer know an expired access token while its refresh token still works.
 		next, err := a.renew(ctx, g)
 		if errors.Is(err, grant.ErrReauthorize) {
 			return nil

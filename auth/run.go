@@ -11,16 +11,17 @@ import (
 )
 
 const (
-	checkEvery = 30 * time.Second    // how soon the login of another process is noticed
-	warnBefore = 14 * 24 * time.Hour // ahead of the end of a grant that only a login prolongs
+	checkEvery = 30 * time.Second    // how soon a login by another process is noticed
+	warnBefore = 14 * 24 * time.Hour // before the end of a grant that only a login extends
 	warnEvery  = 24 * time.Hour
-	// overdueWithin is how long the refreshes of overdue accounts are spread over.
+	// overdueWithin is the period over which refreshes of overdue accounts are spread.
 	overdueWithin = 5 * time.Minute
 )
 
-// Run keeps the grant fresh, used or not, until ctx ends: it refreshes a little ahead of the margin, warns once a day
-// while the end of the whole grant is less than 14 days away (of a personal token: and renewals fail), and goes on by itself when somebody logs in, here or in
-// another process. It has nothing to return: what goes wrong is logged, once, and told to every caller of the other methods.
+// Run keeps the grant fresh, used or not, until ctx ends. It refreshes shortly before the margin, and continues by
+// itself after a login here or in another process. It warns once a day if the whole grant ends within 14 days; for a
+// personal token, only while renewals fail. Failures are logged once, and returned to every caller of the other
+// methods.
 func (a *Account) Run(ctx context.Context) {
 	for {
 		wait := a.maintain(ctx)
@@ -32,8 +33,8 @@ func (a *Account) Run(ctx context.Context) {
 	}
 }
 
-// WaitActive waits until there is a grant that a caller can use: after [Error.Permanent], until somebody has logged in. Its
-// error is the cause of the end of ctx.
+// WaitActive waits until there is a usable grant, for example until somebody has logged in after an error with
+// [Error.Permanent]. The error is the cause of the end of ctx.
 func (a *Account) WaitActive(ctx context.Context) error {
 	for {
 		if g, err := a.load(); err == nil && a.usable(g) {
@@ -51,7 +52,7 @@ func (a *Account) usable(g grant.Grant) bool {
 	return g.State != grant.ReauthorizeNeeded && (g.Valid(time.Now()) || a.renewable(g))
 }
 
-// maintain does what is due, and says when to look again.
+// maintain does what is due, and returns how long to wait for the next check.
 func (a *Account) maintain(ctx context.Context) time.Duration {
 	leave, err := a.enter(ctx, "refresh")
 	if err != nil {
@@ -72,7 +73,7 @@ func (a *Account) maintain(ctx context.Context) time.Duration {
 	}
 	if a.state.announced.forget("grant") {
 		a.log.Info().Int64("generation", g.Generation).Msg("somebody logged in; going on")
-		a.state.retry.reset() // It waits on account of the old grant.
+		a.state.retry.reset() // The backoff was for the old grant.
 	}
 	now := time.Now()
 	a.warnOfEnd(g, now)
@@ -86,9 +87,9 @@ func (a *Account) maintain(ctx context.Context) time.Duration {
 	return max(time.Second, min(checkEvery, time.Until(a.state.retry.until)))
 }
 
-// untilDue says in how long the background is to refresh g; not positive when now. A grant that is overdue when it is
-// first seen so, after a long sleep or a jump of the clock, gets a slot within the next minutes: all the other
-// accounts are likely overdue as well. Callers do not wait for that.
+// untilDue returns in how long [Account.Run] should refresh g; zero or negative means now. A grant that is already
+// overdue when first seen, after a long sleep or a clock change, gets a slot within the next minutes, because all other
+// accounts are probably overdue too. Callers that need a token do not wait for the slot.
 func (a *Account) untilDue(g grant.Grant, now time.Time) time.Duration {
 	if !a.renewable(g) && g.Valid(now) {
 		return g.Expiry.Sub(now)
@@ -103,14 +104,14 @@ func (a *Account) untilDue(g grant.Grant, now time.Time) time.Duration {
 		}
 	}
 	if a.state.slot.generation != g.Generation || a.state.slot.from.IsZero() {
-		// A grant that has no token yet has no margin of its own.
+		// A grant without a token has no margin of its own.
 		spread := min(overdueWithin, cmp.Or(a.margin(g), a.provider.Life.Margin)/4)
 		a.state.slot = slot{g.Generation, now.Add(time.Duration(float64(spread) * g.Share(a.name)))}
 	}
-	return a.state.slot.from.Sub(now) // By the monotonic clock.
+	return a.state.slot.from.Sub(now) // by the monotonic clock
 }
 
-// slot is when the background may refresh the grant of a generation.
+// slot is when Run may refresh the grant of a generation.
 type slot struct {
 	generation int64
 	from       time.Time
@@ -123,8 +124,9 @@ func (a *Account) sayDead(g grant.Grant) {
 	}
 }
 
-// warnOfEnd says once a day that the grant nears its end. A refresh that brings a new refresh token moves the end away. A
-// personal token, which is its own refresh token, is renewed long before: there the end is near only while renewals fail.
+// warnOfEnd logs once a day that the grant will soon end. A refresh that brings a new refresh token moves the end. A
+// personal token is its own refresh token and is renewed long before its end, so it only gets close to it if renewals
+// fail.
 func (a *Account) warnOfEnd(g grant.Grant, now time.Time) {
 	ends, before := g.RefreshExpiry, warnBefore
 	text := "the grant ends soon, and only a new login prolongs it"
@@ -140,7 +142,7 @@ func (a *Account) warnOfEnd(g grant.Grant, now time.Time) {
 	if ends.IsZero() || now.Before(ends.Add(-before)) || a.provider.Grant == provider.ClientCredentials {
 		return
 	}
-	// The day counts back from the end, so that the wall clock may jump without a second warning.
+	// Days count back from the end, so that a clock change causes no second warning.
 	day := strconv.FormatInt(int64(ends.Sub(now)/warnEvery), 10)
 	if a.state.announced.change("end", day+ends.String()) {
 		a.log.Warn().Time("ends", ends).Str("fix", a.advice().String()).

@@ -14,18 +14,17 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// renewAgain is how long an access token that was renewed because the endpoint for socket tokens refused it is not renewed for
-// that reason once more.
+// renewAgain is the minimum time between two renewals of an access token that the endpoint for socket tokens causes.
 const renewAgain = time.Hour
 
-// renewals remembers when refusals of socket tokens last had the access token renewed. It may be used from many goroutines.
+// renewals remembers when a refused socket token last caused a renewal. It is safe for concurrent use.
 type renewals struct {
 	mu   sync.Mutex
-	last time.Time // zero once the endpoint gave a socket token
+	last time.Time // zero once the endpoint has issued a socket token
 }
 
-// allowed reports whether a refusal may have the access token renewed. While the endpoint refuses tokens that are new as well, the
-// fault is its own, and another one helps as little.
+// allowed reports whether a refusal may cause a renewal. If the endpoint also refuses new tokens, it is itself at
+// fault, and another token would not help.
 func (r *renewals) allowed(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -38,10 +37,11 @@ func (r *renewals) set(last time.Time) {
 	r.last = last
 }
 
-// SocketToken asks for a fresh token of the realtime server. How long such a token lives is not documented: ask before
-// every connection. An access token that is refused is renewed once. When the new one is refused as well, or the refusal names no
-// token, the endpoint is to blame and the grant stays: the error is not permanent, and says when to ask again if the provider
-// did ([Error].RetryAt). Only a token that cannot be renewed, is not new, and is named by the refusal is written off.
+// SocketToken requests a new token for the realtime server. Call it before every connection: the lifetime of such
+// tokens is not documented. If the access token is refused, it is renewed once. If the new one is refused too, or the
+// refusal names no token, the endpoint is to blame and the grant stays: the error is not permanent, and [Error].RetryAt
+// has the time to try again if the provider gave one. Only a token that cannot be renewed, is not new, and is named by
+// the refusal is written off.
 func (a *Account) SocketToken(ctx context.Context) (secret.String, error) {
 	if a.provider.Endpoints.SocketToken == "" {
 		return secret.String{}, a.fail("socket token of", errors.New(a.provider.Title+" has none; endpoints.socket_token is not set"))
@@ -86,16 +86,16 @@ func (a *Account) SocketToken(ctx context.Context) (secret.String, error) {
 	return secret.String{}, e
 }
 
-// justIssued is how old a token is at most that was issued just now.
+// justIssued is the maximum age of a token that counts as just issued.
 const justIssued = 10 * time.Minute
 
-// aboutToken reports whether a refusal may be about the access token, so that another one may help: it says so, or it is the 401
-// of RFC 6750, or an API says 400 or 403.
+// aboutToken reports whether another access token may help after a refusal: it names the token, is a 401 as in RFC
+// 6750, or is a 400 or 403 from an API.
 func aboutToken(f *wire.Failure) bool {
 	return f != nil && (f.Kind == wire.Refused || f.Kind == wire.Rejected && !f.Page && (f.Status == http.StatusUnauthorized || f.Object))
 }
 
-// askSocketToken sends one request. Its error is a *wire.Failure.
+// askSocketToken sends one request. The error is a *wire.Failure.
 func (a *Account) askSocketToken(ctx context.Context, token Token) (secret.String, error) {
 	ans, err := a.wire.Send(ctx, a.provider.Request.Style, wire.Call{
 		Endpoint: a.provider.Endpoints.SocketToken,
@@ -109,7 +109,7 @@ func (a *Account) askSocketToken(ctx context.Context, token Token) (secret.Strin
 	if ans.Status/100 == 2 {
 		if fields, err := reply.Object(ans.Body, "socket_token"); err == nil {
 			got := secret.New(reply.Text(fields["socket_token"]))
-			if why := reply.OddToken(got); why != "" {
+			if why := reply.TokenFault(got); why != "" {
 				return secret.String{}, &wire.Failure{Why: wire.StatusText(ans.Status) + ", but its socket_token " + why}
 			}
 			if !got.Empty() {
@@ -123,7 +123,8 @@ func (a *Account) askSocketToken(ctx context.Context, token Token) (secret.Strin
 	return secret.String{}, &wire.Failure{Why: fmt.Sprintf("HTTP %d, but the answer has no socket_token", ans.Status)}
 }
 
-// disown writes off the grant of the given generation, whose access token was refused by name; why follows the provider's name.
+// disown writes off the grant of the given generation, whose access token a refusal named. why follows the name of the
+// provider.
 func (a *Account) disown(ctx context.Context, generation int64, why string) error {
 	release, err := a.take(ctx, "socket token of")
 	if err != nil {

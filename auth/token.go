@@ -12,13 +12,13 @@ import (
 type Token struct {
 	AccessToken secret.String
 	Expiry      time.Time
-	Generation  int64 // hand it to [Account.Refresh] when the token is refused
+	Generation  int64 // pass it to [Account.Refresh] if the token is refused
 	Login       grant.LoginMark
 
 	obtained time.Time
 }
 
-// Status is what may be shown about a grant. It holds no secret. Expiry and RefreshExpiry are zero once the grant has ended.
+// Status describes a grant without its secrets. Expiry and RefreshExpiry are zero once the grant has ended.
 type Status struct {
 	Account       string      `json:"account"`
 	Provider      string      `json:"provider"`
@@ -29,7 +29,7 @@ type Status struct {
 	RefreshExpiry time.Time   `json:"refresh_expiry,omitzero"`
 	Refreshable   bool        `json:"refreshable"`
 	Generation    int64       `json:"generation"`
-	Fix           advice.Fix  `json:"-"` // what a person has to do; empty when nothing
+	Fix           advice.Fix  `json:"-"` // what a person must do; may be empty
 }
 
 func tokenOf(g grant.Grant) Token {

@@ -10,13 +10,13 @@ import (
 	"github.com/treatrelay/relay/auth/wire"
 )
 
-// lockBriefly is how long those wait for the lock who have a valid token to go on with.
+// lockBriefly is how long a caller that still has a valid token waits for the lock.
 const lockBriefly = 10 * time.Second
 
-// A holder of the lock may send three requests: it does not compile where they outlast the patience of the others.
+// The holder of the lock may send three requests. This does not compile if they can take longer than others wait.
 const _ = uint(grant.LockPatience - 3*wire.AnswerWithin)
 
-// enter waits for the turn of the caller in this process, who must call the returned function when done.
+// enter waits for the turn in this process. The caller must call leave when done.
 func (a *Account) enter(ctx context.Context, op string) (leave func(), err error) {
 	if ctx.Err() != nil {
 		return nil, a.fail(op, context.Cause(ctx))
@@ -29,8 +29,8 @@ func (a *Account) enter(ctx context.Context, op string) (leave func(), err error
 	}
 }
 
-// take waits for the turn of the caller in this process and then among all processes. Whoever changes the grant, or sends
-// what may change it, must have called this or renewUnless.
+// take waits for the turn in this process and then for the lock among all processes. To change the grant, or to send a
+// request that may, a caller must hold both, by take or renewUnless.
 func (a *Account) take(ctx context.Context, op string) (release func(), err error) {
 	leave, err := a.enter(ctx, op)
 	if err != nil {
@@ -47,8 +47,8 @@ func (a *Account) take(ctx context.Context, op string) (release func(), err erro
 	}, nil
 }
 
-// lock takes the lock of the store, for at most as long as patience. What was read before must be read again. Its error is
-// an *Error.
+// lock takes the lock of the store and waits at most patience. The caller must read the grant again afterwards. The
+// error is an *Error.
 func (a *Account) lock(ctx context.Context, op string, patience time.Duration) (unlock func(), err error) {
 	limited, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not released within %s", patience))
 	defer cancel()

@@ -17,7 +17,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -79,7 +80,7 @@ func (b *bench) prepare(ctx context.Context, url string, s setup) (*relay, error
 			return nil, err
 		}
 	}
-	id, err := auth.LoadIdentity(ctx, auth.IdentityOptions{Fallback: filepath.Join(r.dir, "identity.txt")})
+	id, err := store.LoadIdentity(ctx, store.IdentityOptions{Fallback: filepath.Join(r.dir, "identity.txt")})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func (b *bench) prepare(ctx context.Context, url string, s setup) (*relay, error
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, err
 	}
-	store, err := auth.NewFileStore(filepath.Join(data, "accounts"), auth.NewAgeSealer(id))
+	files, err := store.Open(filepath.Join(data, "accounts"), store.NewAgeSealer(id))
 	if err != nil {
 		return nil, err
 	}
@@ -104,9 +105,9 @@ func (b *bench) prepare(ctx context.Context, url string, s setup) (*relay, error
 			continue // it has its logins
 		}
 		now := time.Now()
-		if err := store.Save(name, auth.Grant{
+		if err := files.Save(name, grant.Grant{
 			Provider: "treatstream", AccessToken: secret.New("access"), RefreshToken: secret.New("refresh"), TokenType: "Bearer",
-			ObtainedAt: now, Expiry: now.Add(30 * 24 * time.Hour), RefreshExpiry: now.Add(180 * 24 * time.Hour), Generation: 1, State: auth.Active,
+			ObtainedAt: now, Expiry: now.Add(30 * 24 * time.Hour), RefreshExpiry: now.Add(180 * 24 * time.Hour), Generation: 1, State: grant.Active,
 		}); err != nil {
 			return nil, err
 		}

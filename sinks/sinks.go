@@ -1,9 +1,10 @@
-// Package sinks is the list of the destinations relay knows: which types there are, how one is made from its configuration, and what the rest
-// of relay needs of all of them.
+// Package sinks lists the sink types of relay, creates a sink from its configuration, and has what the rest of relay
+// needs of every sink.
 //
-// A destination is a package of its own, which holds its configuration and its [pipeline.Sink]. It imports the contract, package pipeline, and what
-// the sinks share, in sinks/internal; it does not know this list nor another destination. To add one, write its package, and name it in [Types],
-// [NewConfig] and [Open]; the conformance suite does the rest.
+// Each type is a package of its own with its configuration and its [pipeline.Sink]. It imports package pipeline, which
+// defines the contract, and sinks/internal, which has the code that sinks share. It imports neither this package nor
+// another sink. To add a type, write its package and name it in [Types], [NewConfig] and [Open]. The conformance suite
+// then tests it.
 package sinks
 
 import (
@@ -26,56 +27,55 @@ import (
 	"github.com/treatrelay/relay/sinks/webhook"
 )
 
-// Config is the part of a sink's configuration that depends on its type. Its exported fields carry yaml tags.
+// Config is the part of a sink's configuration that depends on its type. Its exported fields have yaml tags.
 type Config interface {
-	// Validate checks the values and returns every fault, joined. An error that concerns one key is a [FieldError].
+	// Validate checks the values and returns all errors, joined. An error about one key is a [FieldError].
 	Validate() error
-	// CheckFiles reads the files that a valid configuration names, which are there, and returns what is wrong with them. An error that concerns
-	// one key is a [FieldError]. Nothing is connected to.
+	// CheckFiles reads the files that a valid configuration names and returns all errors, joined. An error about one
+	// key is a [FieldError]. It opens no connection.
 	CheckFiles() error
-	// Concurrency is how many deliveries at a time suit such a destination, unless the operator says otherwise; 0 is any
-	// number.
+	// Concurrency returns the default maximum number of concurrent deliveries; 0 means no limit.
 	Concurrency() int
 }
 
-// Env is what a sink may use of the process it runs in.
+// Env has the dependencies of a sink on the process it runs in.
 type Env struct {
 	Name   string    // the sink's name in the configuration
-	Stdout io.Writer // where data goes
-	// NATS connects to the server that relay itself runs for overlay backends. It is called only by a nats sink
-	// without a url; the connection belongs to the sink from then on.
+	Stdout io.Writer // for events
+	// NATS connects to the server that relay itself runs for overlays. Only a nats sink without a url calls it, and
+	// then owns the connection.
 	NATS func(ctx context.Context) (*nats.Conn, error)
-	// NATSStore says what that server holds durably, see [pipeline.Resumer]. If it is nil, the sink's lane cannot know.
+	// NATSStore reports what that server has stored durably, see [pipeline.Resumer]. It may be nil: then the lane
+	// cannot resume from there.
 	NATSStore natssink.Store
-	// Revive makes that server able to write again, if it cannot since a disk was full. It may be called often.
+	// Revive makes that server writable again after its disk was full. It may be called often.
 	Revive func() error
-	// Bearer finds the account whose access tokens a webhook sink sends. It is called only by one that names an account.
+	// Bearer returns the access tokens of an account. Only a webhook sink with an account calls it.
 	Bearer func(account string) (webhook.Bearer, error)
-	// Attempt records every attempt to deliver in the log of attempts. A sink calls it once a request or write, whatever came
-	// of it, and leaves Sink empty. It does not wait and may be called by several goroutines. It may be nil.
+	// Attempt logs a delivery attempt. A sink calls it once per request or write, whatever the result, and leaves Sink
+	// empty. It does not block, is safe for concurrent use, and may be nil.
 	Attempt func(pipeline.Attempt)
 	// UserAgent is sent with every HTTP request.
 	UserAgent string
 	Log       zerolog.Logger
 }
 
-// FieldError is a fault in the value of one configuration key.
+// FieldError is an error in the value of one configuration key.
 type FieldError = field.Error
 
-// Reached is what a connection to a destination has shown, of which nothing was asked.
+// Reached describes a connection to a destination that was opened as a check, without a request.
 type Reached = outbound.Reached
 
-// Checkup is what a sink's own check is given.
+// Checkup is the input of a sink's own check.
 type Checkup = check.Checkup
 
-// CheckResult is what a sink's own check finds.
+// CheckResult is the result of a sink's own check.
 type CheckResult = check.Result
 
-// Types lists the sink types by the name they have in the configuration.
+// Types returns the sink types, as the configuration names them.
 func Types() []string { return []string{"stdout", "nats", "webhook", "discord", "slack"} }
 
-// NewConfig returns an empty configuration for a sink type, with its defaults filled in, or nil for a type that is not
-// among [Types].
+// NewConfig returns the default configuration of a sink type, or nil if the type is not in [Types].
 func NewConfig(typ string) Config {
 	switch typ {
 	case "stdout":
@@ -92,7 +92,7 @@ func NewConfig(typ string) Config {
 	return nil
 }
 
-// Open makes the sink of a valid configuration ready to deliver, with what it needs of env. An error says what to change.
+// Open creates the sink of a valid configuration. The error says what to change.
 func Open(ctx context.Context, config Config, env Env) (pipeline.Sink, error) {
 	switch c := config.(type) {
 	case *stdout.Config:

@@ -1,14 +1,13 @@
 package socket
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/treatrelay/relay/internal/httpheader"
 )
 
 // holdMax bounds a Retry-After: one attempt per hour hurts no server, and a mistaken number must not block treats for
@@ -69,7 +68,7 @@ func (c *Client) heldBack() error {
 
 // answered records the Retry-After of a server's refusal, and returns it in words.
 func (c *Client) answered(resp *http.Response, now time.Time) string {
-	after := retryAfter(resp.Header.Get("Retry-After"), now)
+	after := httpheader.RetryAfter(resp.Header, now, holdMax)
 	if after == 0 || resp.StatusCode < http.StatusBadRequest {
 		return ""
 	}
@@ -77,20 +76,4 @@ func (c *Client) answered(resp *http.Response, now time.Time) string {
 	asked := "; it asked to be left alone until " + until.UTC().Format(time.RFC3339)
 	c.cfg.Dial.Holds.ask(c.url, until, fmt.Sprintf("HTTP %d%s", resp.StatusCode, asked))
 	return asked
-}
-
-// retryAfter parses a Retry-After header, seconds or a date, up to holdMax. 0: none, or invalid.
-func retryAfter(text string, now time.Time) time.Duration {
-	text = strings.TrimSpace(text)
-	if seconds, err := strconv.ParseFloat(text, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		if !(seconds > 0) { // or not a number
-			return 0
-		}
-		return time.Duration(min(seconds, holdMax.Seconds()) * float64(time.Second))
-	}
-	date, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	return min(max(date.Sub(now), 0), holdMax)
 }

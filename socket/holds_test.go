@@ -13,19 +13,6 @@ import (
 	"time"
 )
 
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
-	for text, want := range map[string]time.Duration{
-		"": 0, "0": 0, "-5": 0, "soon": 0, "NaN": 0,
-		"30": 30 * time.Second, " 30 ": 30 * time.Second, "1.5": 1500 * time.Millisecond, "86400": time.Hour, "1e99": time.Hour,
-		"Thu, 16 Jul 2026 21:02:00 GMT": 2 * time.Minute, "Thu, 16 Jul 2026 20:00:00 GMT": 0, "Fri, 17 Jul 2026 21:00:00 GMT": time.Hour,
-	} {
-		if got := retryAfter(text, now); got != want {
-			t.Errorf("%q: %v, want %v", text, got, want)
-		}
-	}
-}
-
 // TestRetryAfterIsHonoured has a server ask to be left alone: neither the client it told, nor one that shares its Holds, may
 // come before that is over, nor spend a token. A server elsewhere is not concerned.
 func TestRetryAfterIsHonoured(t *testing.T) {

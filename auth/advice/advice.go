@@ -1,4 +1,4 @@
-// Package advice is what a person does about an error, as data: nobody has to look for it in the error's text.
+// Package advice represents the fix for an error as data, so that nobody has to parse the text of the error.
 package advice
 
 import (
@@ -6,33 +6,33 @@ import (
 	"strings"
 )
 
-// A Fix says what a person does. The command in it is apart from the words around it, so that a program may complete it
-// with the flags it was started with, or show it alone.
+// A Fix says what a person can do. It keeps the command apart from the words around it, so that a program can add the
+// flags it was started with, or show the command alone.
 type Fix struct {
-	Before  string // the words before the command; all of them where there is no command
-	Command string // such as "relay auth login mystream"; empty when there is none
-	After   string
+	Before  string // text before the command; all of the text if there is no command
+	Command string // such as "relay auth login mystream"; may be empty
+	After   string // text behind the command
 }
 
-// Do is advice without a command.
+// Do returns a fix without a command.
 func Do(text string) Fix { return Fix{Before: text} }
 
-// Run is advice to run a command.
+// Run returns a fix that is a command to run.
 func Run(command string) Fix { return Fix{Before: "run: ", Command: command} }
 
-// Login is the command that logs in to an account.
+// Login returns the command that logs in to an account.
 func Login(account string) string { return "relay auth login " + account }
 
-// String is the advice in words.
+// String returns the fix as text.
 func (f Fix) String() string { return f.Before + f.Command + f.After }
 
-// Empty reports whether there is no advice.
+// Empty reports whether f is the zero Fix.
 func (f Fix) Empty() bool { return f == Fix{} }
 
-// With is the advice in words, with these flags after a command of relay's own. They begin with a blank, or are empty.
+// With returns the fix as text, with flags appended to a command of relay. Flags are empty or begin with a space.
 func (f Fix) With(flags string) string { return f.Before + complete(f.Command, flags) + f.After }
 
-// Short is the command alone, with these flags as [Fix.With] has them, or the words where there is no command.
+// Short returns only the command, with flags as in [Fix.With], or the text if there is no command.
 func (f Fix) Short(flags string) string {
 	if f.Command == "" {
 		return f.String()
@@ -47,7 +47,7 @@ func complete(command, flags string) string {
 	return command
 }
 
-// Error is an error with the advice at the end of its text.
+// Error is an error with a fix, which its text ends in.
 type Error struct {
 	Err error
 	Fix Fix
@@ -56,19 +56,19 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string { return e.Err.Error() + "; " + e.Fix.String() }
 
-// Unwrap gives the error without the advice.
+// Unwrap returns the error without the fix.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Advice implements [Adviser].
 func (e *Error) Advice() Fix { return e.Fix }
 
-// Adviser is an error that knows what to do about it. Unless the advice is empty, its text ends in "; " and the advice.
+// Adviser is an error with a fix. Unless the fix is empty, the text of the error ends in "; " and the fix.
 type Adviser interface {
 	error
 	Advice() Fix
 }
 
-// Of gives the advice of err, the outermost where errors wrap each other; empty when there is none.
+// Of returns the fix of err; the outermost if wrapped errors have several, and an empty one if none has.
 func Of(err error) Fix {
 	for err != nil {
 		a, ok := errors.AsType[Adviser](err)
@@ -83,7 +83,7 @@ func Of(err error) Fix {
 	return Fix{}
 }
 
-// Cut parts err into what is wrong and the advice that its text ends in. Without such advice it is all what is wrong.
+// Cut splits the text of err into the problem and the fix at its end. Without such a fix, all of it is the problem.
 func Cut(err error) (wrong string, fix Fix) {
 	fix = Of(err)
 	wrong, found := strings.CutSuffix(err.Error(), "; "+fix.String())
@@ -93,15 +93,15 @@ func Cut(err error) (wrong string, fix Fix) {
 	return wrong, fix
 }
 
-// Text is the text of err with these flags after each command of relay's that it advises, wherever in the tree of errors the
-// advice is.
+// Text returns the text of err, with flags appended to each command of relay in a fix, wherever in the error tree the
+// fix is.
 func Text(err error, flags string) string {
 	text := err.Error()
 	if flags == "" {
 		return text
 	}
 	text = within(text, inner(err), flags)
-	if a, ok := err.(Adviser); ok { //nolint:errorlint // Text goes through the tree by itself.
+	if a, ok := err.(Adviser); ok { //nolint:errorlint // Text walks the tree itself
 		if rest, found := strings.CutSuffix(text, a.Advice().String()); found {
 			text = rest + a.Advice().With(flags)
 		}
@@ -109,7 +109,7 @@ func Text(err error, flags string) string {
 	return text
 }
 
-// within replaces the texts of errors, which follow each other in text, by what [Text] makes of them.
+// within replaces the texts of errs, which occur in text in this order, by the result of [Text].
 func within(text string, errs []error, flags string) string {
 	var b strings.Builder
 	for _, err := range errs {
@@ -123,7 +123,7 @@ func within(text string, errs []error, flags string) string {
 	return b.String() + text
 }
 
-// inner gives the errors that err wraps directly.
+// inner returns the errors that err wraps directly.
 func inner(err error) []error {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		return many.Unwrap()

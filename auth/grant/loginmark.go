@@ -2,15 +2,15 @@ package grant
 
 import "time"
 
-// A LoginMark is the login that a grant comes from. It outlives the tokens: a refresh keeps it.
+// A LoginMark identifies the login that a grant comes from. Refreshes keep it.
 type LoginMark struct {
-	ID string    // another one for each login; empty if an older relay made it
-	At time.Time // when it was made, or the first one that nobody took over
-	// Adopted is true once somebody else keeps the moment; a later login then has a moment of its own.
+	ID string    // unique to the login; empty if an older relay made it
+	At time.Time // time of the login, or of the first of several that nobody adopted
+	// Adopted means that another component keeps the time of this login; the next login then gets its own.
 	Adopted bool
 }
 
-// Next returns the mark of a login that was made at that time, in place of old. As long as nobody took the moment of old over, that counts.
+// Next returns the mark of a login at that time that replaces old. It keeps the time of old if nobody has adopted it.
 func (old LoginMark) Next(id string, at time.Time) LoginMark {
 	if !old.Adopted && !old.At.IsZero() && old.At.Before(at) {
 		at = old.At

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// OpenBrowser shows url in the user's browser. It returns within two seconds, with an error that says why when there is
-// none, as on a server; the browser goes on.
+// OpenBrowser opens url in the user's browser, which outlives the call. It returns within two seconds; the error says
+// why there is no browser, as on a server.
 func OpenBrowser(url string) error {
 	if !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://") {
 		return errors.New("open browser: not a web address")
@@ -33,12 +33,12 @@ func OpenBrowser(url string) error {
 	if err != nil {
 		return fmt.Errorf("open browser: %s is not installed", command[0])
 	}
-	// The browser is the user's: no context ends it.
+	// The browser belongs to the user: no context ends it.
 	cmd := exec.CommandContext(context.Background(), path, command[1:]...) //nolint:gosec // No shell is involved, and the address was checked.
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("open browser: %w", err)
 	}
-	// The helper may stay as long as the browser does. It is waited for in any case, so that it leaves no zombie.
+	// The helper may run as long as the browser. Wait for it in any case, so that it leaves no zombie.
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	select {

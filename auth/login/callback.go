@@ -20,19 +20,19 @@ const (
 	statusFailed = http.StatusBadGateway
 )
 
-// callbackServer is the page that the provider sends the browser to.
+// callbackServer serves the page that the provider redirects the browser to.
 type callbackServer struct {
 	http    *http.Server
 	serving sync.WaitGroup
 }
 
-// serveCallback answers GET path on listeners with the verdict on each arrival, until stop. After done is closed it says that
-// the reply was used already.
+// serveCallback serves path on the listeners until stop. It passes each request on as an arrival and shows the verdict.
+// After done is closed, it answers that the reply was already used.
 func serveCallback(listeners []net.Listener, path, title string, arrivals chan<- arrival, done <-chan struct{}) *callbackServer {
 	page := resultPage()
 	show := func(w http.ResponseWriter, v verdict) {
 		w.WriteHeader(v.status)
-		// The browser may be gone: nothing depends on its seeing this.
+		// The browser may be gone; nothing depends on this page.
 		_ = page.Execute(w, map[string]string{"Provider": title, "Title": v.title, "Text": v.text})
 	}
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -65,7 +65,7 @@ func serveCallback(listeners []net.Listener, path, title string, arrivals chan<-
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          log.New(io.Discard, "", 0), // It would print what strangers send.
+		ErrorLog:          log.New(io.Discard, "", 0), // it would print data from strangers
 	}}
 	s.http.SetKeepAlivesEnabled(false)
 	for _, l := range listeners {
@@ -74,12 +74,12 @@ func serveCallback(listeners []net.Listener, path, title string, arrivals chan<-
 	return s
 }
 
-// samePath reports whether two paths differ at most in a slash at their end, which some providers add or take away.
+// samePath reports whether two paths differ at most in a trailing slash, which some providers add or remove.
 func samePath(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
 
-// parseReply reads the query of a login's reply, and never fails: not every provider escapes what it sends. In a code and in the
-// state a plus stands for itself, since neither holds blanks; a percent sign without two hexadecimal digits stands for itself,
-// and a semicolon does not part anything.
+// parseReply parses the query of a login reply. It never fails, because not every provider escapes its values: in a
+// code and a state, a plus is literal, since neither has spaces; a percent sign without two hexadecimal digits is
+// literal, and a semicolon separates nothing.
 func parseReply(query string) url.Values {
 	all := url.Values{}
 	for pair := range strings.SplitSeq(query, "&") {
@@ -96,7 +96,7 @@ func parseReply(query string) url.Values {
 	return all
 }
 
-// unescape is url.PathUnescape, and leaves alone what is no escape.
+// unescape is [url.PathUnescape], except that it keeps an invalid escape as it is.
 func unescape(text string) string {
 	var b strings.Builder
 	for {
@@ -115,7 +115,7 @@ func unescape(text string) string {
 	}
 }
 
-// stop closes the listeners, lets the last page reach the browser, and waits until nothing is left.
+// stop closes the listeners, lets the last page reach the browser, and waits for the goroutines.
 func (s *callbackServer) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), time.Second, errors.New("the browser keeps its connection"))
 	defer cancel()

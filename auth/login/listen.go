@@ -6,24 +6,25 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"syscall"
 
-	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/internal/loopback"
 )
 
-// listen opens the redirect URL's port on loopback. It gives the URL as it is registered, with the real port in place of
-// port 0, and the path that the browser will ask for.
+// listen opens the port of the redirect URL on loopback. It returns the redirect URL with the actual port instead of
+// port 0, and the path that the browser will request.
 func listen(ctx context.Context, account, redirect string) (final, path string, all []net.Listener, err error) {
 	field := "accounts." + account + ".redirect_url"
 	u, err := url.Parse(redirect)
-	if err != nil || u.Scheme != "http" || !provider.Loopback(u.Hostname()) {
+	if err != nil || u.Scheme != "http" || !loopback.Is(u.Hostname()) {
 		return "", "", nil, fmt.Errorf("%s must be an http URL of this machine, such as http://localhost:8919, and be registered as such at the provider", field)
 	}
 	port := cmp.Or(u.Port(), "80")
 	hosts := []string{u.Hostname()}
-	if u.Hostname() == "localhost" {
-		// A browser may try either address first, and neither must be left to somebody else.
+	if _, err := netip.ParseAddr(u.Hostname()); err != nil { // It is localhost.
+		// A browser may try either address first, and no other program must get one of them.
 		hosts = []string{"127.0.0.1", "::1"}
 	}
 	for i, host := range hosts {
@@ -34,7 +35,7 @@ func listen(ctx context.Context, account, redirect string) (final, path string, 
 			_, port, _ = net.SplitHostPort(l.Addr().String())
 			continue
 		case i > 0 && !inUse(err):
-			continue // A machine without IPv6.
+			continue // no IPv6
 		case inUse(err):
 			err = fmt.Errorf("port %s of %s is taken: stop what listens there, or change the port here and at the provider", port, field)
 		default:
@@ -47,13 +48,13 @@ func listen(ctx context.Context, account, redirect string) (final, path string, 
 	}
 	path = cmp.Or(u.Path, "/")
 	if u.Port() != "0" {
-		return redirect, path, all, nil // To the letter: providers compare it with what is registered.
+		return redirect, path, all, nil // unchanged: providers compare it with the registered one
 	}
 	u.Host = net.JoinHostPort(u.Hostname(), port)
 	return u.String(), path, all, nil
 }
 
-// inUse reports whether err means that somebody else has the port. Windows gives its own number for it.
+// inUse reports whether err means that the port is taken. Windows has its own error number for that.
 func inUse(err error) bool {
 	const wsaeaddrinuse = syscall.Errno(10048)
 	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, wsaeaddrinuse)

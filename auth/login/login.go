@@ -1,5 +1,5 @@
-// Package login gets the code of a login from a provider: by a page of this machine that the browser is sent back to, or by its
-// address, which the user pastes.
+// Package login gets the authorization code of a login from a provider. The browser returns to a page that relay serves
+// on this machine, or the user pastes the address of that page.
 package login
 
 import (
@@ -21,47 +21,46 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// Options are the surroundings of a login.
+// Options configure a login. The zero value listens for the browser and prints nothing.
 type Options struct {
 	// Browser opens a URL, as [OpenBrowser] does; nil leaves that to the user.
 	Browser func(url string) error
-	// Prompt is told what the user has to do; nil for nowhere. It shows the authorize URL, and no other secret than the
-	// state in it.
+	// Prompt gets the instructions for the user; nil discards them. It shows the authorize URL, whose state is the only
+	// secret in it.
 	Prompt io.Writer
-	// Paste is read for the address that the browser was sent to, for machines without a browser; nil for none. One
-	// read of it may outlive the login, when it blocks and knows no SetReadDeadline; a line that comes later is dropped.
+	// Paste provides the address that the browser was sent to, for machines without a browser; nil means none. If it
+	// has no SetReadDeadline, one blocked read may outlive the login; a line that comes later is dropped.
 	Paste io.Reader
-	// AcceptMissingState takes a pasted reply without any state, for a provider that returns none. Whoever sets it vouches that the
-	// address is of the login just made: nothing else shows that. One with a wrong state is refused all the same, and so is
-	// whatever reaches the listener.
+	// AcceptMissingState accepts a pasted reply without a state, for a provider that returns none. The caller then
+	// vouches that the address belongs to this login. A wrong state is refused in any case, and the listener always
+	// requires one.
 	AcceptMissingState bool
 	// Timeout bounds the whole login; zero means five minutes.
 	Timeout time.Duration
 }
 
-// Request is a login that is to be made.
+// Request describes the login to run.
 type Request struct {
 	Account  string // its name
-	Title    string // of the provider, as people know it
+	Title    string // of the provider, in messages
 	Redirect string // the redirect_url of the config
 	PKCE     bool
-	// URL is where the browser is sent.
+	// URL returns the authorize URL.
 	URL func(Attempt) string
-	// Exchange turns the code into a grant, and saves it. Its error ends the login as it is.
+	// Exchange exchanges the code for a grant and saves it. Run returns its error unchanged.
 	Exchange func(ctx context.Context, code secret.String, at Attempt) error
 }
 
-// Attempt is what the provider is told about one login.
+// Attempt holds the parameters of one login that the provider gets.
 type Attempt struct {
 	State    string
-	Redirect string        // with the real port
-	Verifier secret.String // of PKCE; empty without
+	Redirect string        // with the actual port
+	Verifier secret.String // for PKCE; else empty
 }
 
-// Run gets a code from the provider by way of the user's browser, and exchanges it. It listens on the Redirect,
-// which must be a loopback one (RFC 8252 section 7.3: its port 0 stands for any free port), or takes the address
-// that the user pastes, whichever comes first. A reply with another state than the one sent is refused and does not end
-// the login, so that no hostile page can.
+// Run gets a code from the provider through the user's browser and exchanges it. It listens on the redirect URL, which
+// must be a loopback one (RFC 8252 section 7.3; port 0 means any free port), and accepts a pasted address; the first
+// reply wins. A reply with a wrong state is refused and does not end the login, so that no hostile page can.
 func Run(ctx context.Context, r Request, opts Options) error {
 	timeout := cmp.Or(opts.Timeout, 5*time.Minute)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("nobody answered within %s", timeout))
@@ -80,10 +79,10 @@ func Run(ctx context.Context, r Request, opts Options) error {
 	defer server.stop(ctx)
 	pasted := readPasted(opts.Paste, arrivals, done)
 	defer pasted.stop()
-	defer close(done) // First of the three: it lets go whoever still waits with an arrival.
+	defer close(done) // runs first: it releases everyone who still waits with an arrival
 
 	at := attempt{
-		Attempt: Attempt{State: rand.Text(), Redirect: redirect}, // The state has 128 bits and more.
+		Attempt: Attempt{State: rand.Text(), Redirect: redirect}, // at least 128 random bits
 		prompt:  opts.Prompt,
 		lax:     opts.AcceptMissingState,
 	}
@@ -104,12 +103,12 @@ func Run(ctx context.Context, r Request, opts Options) error {
 	}
 }
 
-// again is err with the advice to log in another time, in such words.
+// again returns err with the advice to log in again, followed by words.
 func (r Request) again(err error, words string) error {
 	return &advice.Error{Err: err, Fix: advice.Fix{Before: "run: ", Command: advice.Login(r.Account), After: words}}
 }
 
-// attempt is one login under way.
+// attempt is one login in progress.
 type attempt struct {
 	Attempt
 
@@ -117,22 +116,22 @@ type attempt struct {
 	lax    bool // a pasted reply needs no state
 }
 
-// arrival is what came back from the browser or from the user's clipboard.
+// arrival is a reply from the browser or a line that the user pasted.
 type arrival struct {
 	query   url.Values
 	pasted  bool
-	problem string         // of a paste that cannot be read
-	verdict chan<- verdict // takes one
+	problem string         // why a paste cannot be read
+	verdict chan<- verdict // receives one
 }
 
-// verdict is what the user is told about an arrival.
+// verdict is the answer to an arrival, for the user.
 type verdict struct {
 	status int    // of HTTP
 	title  string // one line
 	text   string
 }
 
-// invite tells the user where to go.
+// invite tells the user where to log in.
 func (r Request) invite(target string, opts Options) {
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(opts.Prompt, format, args...) }
 	say("To connect %s to %s, open this address in a browser:\n\n  %s\n\n", r.Account, r.Title, target)
@@ -148,7 +147,7 @@ func (r Request) invite(target string, opts Options) {
 	}
 }
 
-// receive judges one arrival, and reports whether the login is over and with which result.
+// receive handles one arrival. It reports whether the login is over, and its result.
 func (r Request) receive(ctx context.Context, at attempt, in arrival) (over bool, err error) {
 	tell := func(v verdict) {
 		in.verdict <- v
@@ -173,7 +172,7 @@ func (r Request) receive(ctx context.Context, at attempt, in arrival) (over bool
 	if code.Empty() {
 		tell(verdict{statusBad, "No code", "The address holds no code. It must be the one that " + r.Title + " sent the browser to."})
 		if in.pasted {
-			return false, nil // Most likely the address that was to be opened.
+			return false, nil // probably the authorize URL
 		}
 		return true, errors.New("the reply of " + r.Title + " holds neither a code nor an error")
 	}
@@ -185,7 +184,7 @@ func (r Request) receive(ctx context.Context, at attempt, in arrival) (over bool
 	return true, nil
 }
 
-// stateFault says what the user is told about an arrival that does not belong to the login under way. ok is whether it does.
+// stateFault returns the answer to an arrival whose state does not match the login. ok reports whether it matches.
 func (r Request) stateFault(at attempt, in arrival) (v verdict, ok bool) {
 	declined := ""
 	if in.query.Get("error") != "" {
@@ -205,7 +204,8 @@ func (r Request) stateFault(at attempt, in arrival) (v verdict, ok bool) {
 		" returns no state at all, stop relay, run " + advice.Login(r.Account) + " --accept-missing-state, and paste the address of this page there." + declined}, false
 }
 
-// describe gives what an error reply says (RFC 6749 section 4.1.2.1), without the code it may carry all the same.
+// describe returns the text of an error reply (RFC 6749 section 4.1.2.1). It removes the code and the state, should the
+// text repeat them.
 func describe(query url.Values) string {
 	clean := reply.Cleaner(map[string]secret.String{"code": secret.New(query.Get("code")), "state": secret.New(query.Get("state"))})
 	text := reply.OneLine(clean(query.Get("error")))

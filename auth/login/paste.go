@@ -10,13 +10,13 @@ import (
 
 const pasteLimit = 64 << 10 // bytes of one line
 
-// paster reads what the user pastes.
+// paster reads pasted addresses.
 type paster struct {
 	from     io.Reader
 	finished chan struct{}
 }
 
-// readPasted turns each line of from into an arrival, until its end or until done is closed.
+// readPasted turns each line of from into an arrival, until the end of from or until done is closed.
 func readPasted(from io.Reader, arrivals chan<- arrival, done <-chan struct{}) *paster {
 	p := &paster{from: from, finished: make(chan struct{})}
 	if from == nil {
@@ -44,7 +44,7 @@ func readPasted(from io.Reader, arrivals chan<- arrival, done <-chan struct{}) *
 	return p
 }
 
-// stop waits for the goroutine where its read can be ended, and leaves it to its last read where not.
+// stop waits for the goroutine if its read can be interrupted. Otherwise the goroutine ends after its last read.
 func (p *paster) stop() {
 	if d, ok := p.from.(interface{ SetReadDeadline(time.Time) error }); ok && d.SetReadDeadline(time.Now()) == nil {
 		<-p.finished
@@ -52,8 +52,8 @@ func (p *paster) stop() {
 	}
 }
 
-// parsePasted takes the query out of a pasted address, or out of a query alone, or says what is wrong. It quotes nothing of
-// the text.
+// parsePasted returns the query of a pasted address, or of a pasted query. problem says why there is none, and quotes
+// no part of the text.
 func parsePasted(text string) (query url.Values, problem string) {
 	text = strings.Trim(strings.TrimSpace(text), `"'<>`)
 	if _, after, found := strings.Cut(text, "?"); found {

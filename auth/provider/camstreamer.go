@@ -2,10 +2,10 @@ package provider
 
 import "time"
 
-// camStreamer is CamStreamer Cloud, formerly NetRex, as its API documentation has it: every parameter of a token request
-// is in the query, scopes are separated by commas, an error may come with HTTP 200. A client without a secret, or one that was
-// given one-time access, gets no refresh token, and its grant ends with the access token. A reply that does not say how
-// long that is gets the documented hour. Revoking the access token ends the refresh token too.
+// camStreamer follows the API documentation of CamStreamer Cloud, formerly NetRex: every parameter of a token request
+// is in the query, commas separate scopes, and an error may have status 200. A client without a secret, or with
+// one-time access, gets no refresh token: its grant ends with the access token. If a reply has no lifetime, the
+// documented hour applies. Revoking the access token also ends the refresh token.
 func camStreamer() Provider {
 	return Provider{
 		Name:    "camstreamer",

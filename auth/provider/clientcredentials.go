@@ -2,8 +2,8 @@ package provider
 
 import "time"
 
-// clientCredentials is any API that gives tokens to a client for itself, RFC 6749 section 4.4, by default in the way of
-// the one whose documentation was at hand: one JSON object by POST to /oauth/token, without a refresh token in the reply.
+// clientCredentials is any API that issues tokens to a client for itself (RFC 6749 section 4.4). By default, a request
+// is one JSON object by POST to /oauth/token, and the reply has no refresh token.
 func clientCredentials() Provider {
 	return Provider{
 		Name:      "client-credentials",

@@ -1,9 +1,8 @@
-// Package provider is what relay knows of the services that give it tokens, as data: their addresses, the way they want to be
-// asked, how long their tokens last and what their error codes mean. A service is added by one value and a line in [All].
+// Package provider describes the services that issue tokens as data: their endpoints, the form of their requests, the
+// lifetime of their tokens and the meaning of their error codes. A new service is one value and a line in [All].
 package provider
 
 import (
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -11,98 +10,97 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// Endpoints are the URLs of a provider. In a configuration an empty field leaves the provider's own URL in place. A URL must use
-// https, or http to a loopback host. In a [Provider] a URL that begins with / is under its BaseURL.
+// Endpoints are the URLs of a provider. In a configuration, an empty field keeps the provider's own URL. A URL must use
+// https, or http to a loopback host. In a [Provider], a URL that begins with / is relative to its BaseURL.
 type Endpoints struct {
-	Authorize   string // where the browser is sent
-	Token       string // code, or client credentials, to token
-	Refresh     string // refresh token to token; empty means Token
-	Revoke      string // ends a grant; empty when the provider has no such thing
-	Probe       string // answers GET with 2xx when the access token is good, and changes nothing; may be empty
-	SocketToken string // access token to realtime token; empty when the provider has no such thing
-	History     string // past treats; not called by this package
-	Socket      string // the realtime server; not called by this package
+	Authorize   string // the page where the browser begins a login
+	Token       string // exchanges a code, or client credentials, for a token
+	Refresh     string // exchanges a refresh token for a token; empty means Token
+	Revoke      string // ends a grant; empty if the provider has none
+	Probe       string // answers GET with 2xx if the access token is valid, without side effects; may be empty
+	SocketToken string // exchanges an access token for a realtime token; empty if the provider has none
+	History     string // past treats; auth does not call it
+	Socket      string // the realtime server; auth does not call it
 }
 
-// BodyStyle is where a token request carries its parameters. It is fixed for each provider: a client that tries one
-// style after the other sends a single-use code twice.
+// BodyStyle is where a token request carries its parameters. It is fixed for each provider: a client that tries several
+// styles would send a single-use code twice.
 type BodyStyle string
 
-// The three styles in use.
+// The body styles.
 const (
 	Form  BodyStyle = "form"  // application/x-www-form-urlencoded, RFC 6749 section 4.1.3
 	JSON  BodyStyle = "json"  // one JSON object of strings
 	Query BodyStyle = "query" // in the URL, with an empty body
 )
 
-// GrantType is how an account comes by its first token.
+// GrantType is how an account gets its first token.
 type GrantType string
 
-// The three ways to a token.
+// The grant types.
 const (
-	AuthorizationCode GrantType = "authorization_code" // a login in the browser, RFC 6749 section 4.1; the default
-	ClientCredentials GrantType = "client_credentials" // asked for without a user, RFC 6749 section 4.4
-	// PersonalToken: the user makes it at the provider's site and gives it to relay. From then on it is
-	// its own refresh token: it is exchanged for another one while it is valid, and never after.
+	AuthorizationCode GrantType = "authorization_code" // a login in the browser (RFC 6749 section 4.1); the default
+	ClientCredentials GrantType = "client_credentials" // requested without a user (RFC 6749 section 4.4)
+	// PersonalToken is a token that the user creates at the provider's site and imports into relay. It is its own
+	// refresh token: it can be exchanged for a new one only while it is valid.
 	PersonalToken GrantType = "personal_token"
 )
 
-// A Provider is a service that gives tokens. It is a plain value and safe to copy. One that follows RFC 6749 to the letter needs
-// a Name, a Title, the URLs Authorize and Token, and in Life how long an access token lives and the margin.
+// A Provider is a service that issues tokens. It is a plain value and safe to copy. One that follows RFC 6749 to the
+// letter needs a Name, a Title, the URLs Authorize and Token, and the Access and Margin of Life.
 type Provider struct {
-	Name      string // as the config names it
-	Title     string // as people know it
-	BaseURL   string // what relative endpoints are under; empty when the config has to give it
+	Name      string // in the config
+	Title     string // in messages
+	BaseURL   string // base of relative endpoints; empty if the config must set it
 	Endpoints Endpoints
 
 	Grant     GrantType
-	TokenPage string // where a person makes a PersonalToken
+	TokenPage string // the page where a user creates a PersonalToken
 	Login     Login
 	Request   Request
 	Life      Life
 	Codes     Codes
-	// OneShot says that a refresh spends the access token as well. When the reply to a refresh is lost, a refused
-	// access token then proves that the grant is gone, and nothing is sent again. An error of the server is
-	// taken for a lost reply.
+	// OneShot means that a refresh also consumes the access token. If the reply to a refresh is lost and the access
+	// token is then refused, the grant is gone, and nothing is sent again. A server error counts as a lost reply.
 	OneShot bool
 }
 
-// Login is how a login in the browser goes, and who may ask for one.
+// Login describes the login in the browser, and which clients may use it.
 type Login struct {
-	Scopes            []string // asked for at login
-	ScopeSeparator    string   // between scopes; a space when empty
+	Scopes            []string // requested at login
+	ScopeSeparator    string   // between scopes; empty means a space
 	ScopeInExchange   bool     // whether the token request of a login repeats the scopes
-	RedirectParameter string   // what the authorize URL calls the redirect URL; redirect_uri when empty
-	PKCE              bool     // whether a login proves itself by RFC 7636, method S256
-	SecretOptional    bool     // whether a client without a secret is served
+	RedirectParameter string   // name of the redirect URL in the authorize URL; empty means redirect_uri
+	PKCE              bool     // whether a login uses RFC 7636, method S256
+	SecretOptional    bool     // whether a client may have no secret
 }
 
-// Request is how token requests are written.
+// Request is the form of token requests.
 type Request struct {
-	Style  BodyStyle                // Form when empty
-	Method string                   // POST when empty
+	Style  BodyStyle                // empty means Form
+	Method string                   // empty means POST
 	Params map[string]secret.String // added to every token request
-	// RevokeParameter is what the revoke request calls the access token, which is then all it carries. Empty means
-	// RFC 7009: the client, and the refresh token or else the access token.
+	// RevokeParameter is the name of the access token in a revoke request, which then has no other parameter. Empty
+	// means RFC 7009: the client, and the refresh token or else the access token.
 	RevokeParameter string
 }
 
-// Life is how long tokens last. Access and Refresh stand in where a reply does not say.
+// Life is how long tokens last. Access and Refresh apply if a reply does not say.
 type Life struct {
 	Access  time.Duration // of an access token
-	Refresh time.Duration // of a refresh token; zero means that refresh tokens do not end
-	// Margin is how long before its expiry an access token is refreshed. For a token that lives shorter than
-	// four margins it is a quarter of the token's life, so that no short-lived token is refreshed at every call.
+	Refresh time.Duration // of a refresh token; zero means that it does not expire
+	// Margin is how long before its expiry an access token is refreshed. It is at most a quarter of the lifetime of a
+	// token, so that a short-lived token is not refreshed at every call.
 	Margin time.Duration
 }
 
-// Codes are error codes of the provider's own, in lower case. A word that is all of a message counts as one.
+// Codes are the provider's own error codes, in lower case. A message of one word counts as a code.
 type Codes struct {
-	Harmless []string // about the request, whatever their words say about tokens
-	Grant    []string // beside those of RFC 6749 and RFC 6750: the token or grant is no good
+	Harmless []string // about the request, even if their text mentions tokens
+	Grant    []string // the token or grant is invalid; in addition to the codes of RFC 6749 and RFC 6750
 }
 
-// All lists every provider, in the order in which documentation names them.
+// All returns every provider, in the order of the documentation.
 func All() []Provider {
 	return []Provider{
 		treatStream(),
@@ -112,7 +110,7 @@ func All() []Provider {
 	}
 }
 
-// Lookup finds a provider by its name.
+// Lookup returns the provider with that name.
 func Lookup(name string) (Provider, bool) {
 	all := All()
 	i := slices.IndexFunc(all, func(p Provider) bool { return p.Name == name })
@@ -122,7 +120,7 @@ func Lookup(name string) (Provider, bool) {
 	return all[i], true
 }
 
-// With returns e with the non-empty fields of over in place of its own.
+// With returns e, with each non-empty field of over in place of its own.
 func (e Endpoints) With(over Endpoints) Endpoints {
 	mine, theirs := e.Fields(), over.Fields()
 	for i := range mine {
@@ -133,7 +131,7 @@ func (e Endpoints) With(over Endpoints) Endpoints {
 	return e
 }
 
-// Under returns e with the relative URLs made absolute.
+// Under returns e with its relative URLs resolved against base.
 func (e Endpoints) Under(base string) Endpoints {
 	for _, f := range e.Fields() {
 		if strings.HasPrefix(*f.URL, "/") {
@@ -143,13 +141,13 @@ func (e Endpoints) Under(base string) Endpoints {
 	return e
 }
 
-// EndpointField is one of the URLs.
+// EndpointField is one URL of [Endpoints].
 type EndpointField struct {
-	Name string // as the config spells it
+	Name string // key in the config
 	URL  *string
 }
 
-// Fields gives all URLs, to be read and changed, in the order of the struct.
+// Fields returns all URLs, to read and to change, in the order of the struct.
 func (e *Endpoints) Fields() []EndpointField {
 	return []EndpointField{
 		{"authorize", &e.Authorize},
@@ -163,7 +161,7 @@ func (e *Endpoints) Fields() []EndpointField {
 	}
 }
 
-// All are the URLs that are not empty, in the order of the fields.
+// All returns the URLs that are not empty, in the order of the struct.
 func (e Endpoints) All() []string {
 	var all []string
 	for _, f := range e.Fields() {
@@ -172,10 +170,4 @@ func (e Endpoints) All() []string {
 		}
 	}
 	return all
-}
-
-// Loopback reports whether host is this machine, to which plain http is allowed.
-func Loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

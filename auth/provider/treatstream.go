@@ -3,9 +3,9 @@ package provider
 import "time"
 
 // treatStream is the provider of treats. URLs and lifetimes are those of TreatStream's API documentation: an access
-// token lives 30 days and says so, a refresh token 180 days. A reply that does not say gets half the documented life.
-// The form style is what its clients in use send. Whether a refresh rotates the refresh token is not documented, so
-// both are expected.
+// token lives 30 days, and the reply says so; a refresh token lives 180 days. If a reply does not say, half the
+// documented lifetime applies. Existing clients use the form style. Whether a refresh rotates the refresh token is not
+// documented, so relay supports both.
 func treatStream() Provider {
 	const day = 24 * time.Hour
 	return Provider{

@@ -2,11 +2,11 @@ package provider
 
 import "time"
 
-// treeSnap is TreeSnap, as its API documentation and its server's public source have it: a personal token of a year,
-// which is exchanged for the next one while it is valid. The old token is deleted before the reply leaves, so a lost
-// reply is a lost grant unless the old token turns out to work still. Error 1100 says that the token in the header is not
-// the one in the form, as when a proxy took the header away: nothing about the token itself. Error 1000 says that there is
-// no such token; "Unauthenticated." is what the framework beneath says of one that it does not know.
+// treeSnap follows TreeSnap's API documentation and the public source of its server. A personal token lives a year and
+// is exchanged for the next one while it is valid. The server deletes the old token before it replies, so a lost reply
+// means a lost grant, unless the old token turns out to work. Error 1100 means that the token in the header differs
+// from the one in the form, for example because a proxy removed the header; it says nothing about the token. Error 1000
+// means that the token does not exist; "Unauthenticated." is what its framework says of an unknown token.
 func treeSnap() Provider {
 	const day = 24 * time.Hour
 	return Provider{ //nolint:gosec // These are addresses of tokens, not tokens.

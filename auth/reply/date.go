@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Lifetime gives how long it is from now to expiry, and zero where that is not believable.
+// Lifetime returns the time from now to expiry, or zero if that is not plausible.
 func Lifetime(expiry, now time.Time) time.Duration {
 	if left := expiry.Sub(now); !expiry.IsZero() && left >= time.Second && left <= longestLife {
 		return left
@@ -15,8 +15,9 @@ func Lifetime(expiry, now time.Time) time.Duration {
 	return 0
 }
 
-// dateOf reads a date in one of the shapes that servers give expires_at: ISO 8601, with a space for the T or without a zone
-// too; the object that PHP makes of a DateTime; seconds since 1970. It is zero for anything else.
+// dateOf parses a date in one of the forms that servers use for expires_at: ISO 8601, also with a space instead of the
+// T or without a zone; the object that PHP encodes for a DateTime; seconds since 1970. It returns zero for anything
+// else.
 func dateOf(raw json.RawMessage) time.Time {
 	var php struct {
 		Date string          `json:"date"`
@@ -41,7 +42,7 @@ func dateOf(raw json.RawMessage) time.Time {
 	return dateIn(text, "UTC")
 }
 
-// Epoch reads seconds since 1970, from 2001 on: smaller numbers mean something else.
+// Epoch parses seconds since 1970, from the year 2001 on. Smaller numbers have another meaning, so it returns zero.
 func Epoch(raw json.RawMessage) time.Time {
 	seconds, err := strconv.ParseFloat(Text(raw), 64)
 	if err != nil || !(seconds >= 1e9 && seconds < 1e11) {
@@ -50,14 +51,14 @@ func Epoch(raw json.RawMessage) time.Time {
 	return time.Unix(int64(seconds), 0)
 }
 
-// dateIn reads a date and time without a zone, in the given zone. In a zone that nobody knows it is the earliest moment it can
-// stand for: a token that is refreshed some hours early is none the worse for it.
+// dateIn parses a date and time without a zone, in the given zone. If the zone is unknown, it returns the earliest time
+// that the text can mean, because refreshing a token some hours early is harmless.
 func dateIn(text, zone string) time.Time {
 	date, err := time.Parse("2006-01-02 15:04:05", strings.Replace(text, "T", " ", 1))
 	if err != nil {
 		return time.Time{}
 	}
-	hours, known := map[string]int{ // RFC 5322 section 4.3, and the summer times of Europe.
+	hours, known := map[string]int{ // RFC 5322 section 4.3, and European summer times
 		"": 0, "Z": 0, "UT": 0, "UTC": 0, "GMT": 0, "WET": 0, "WEST": 1, "BST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3,
 		"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
 	}[strings.ToUpper(zone)]

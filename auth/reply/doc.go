@@ -1,4 +1,4 @@
-// Package reply reads what providers answer, in whatever shape: tokens with the life they have, and complaints with what they
-// are about. It knows no provider and sends nothing. What it gives of a complaint is fit for a log; none of its errors quotes
-// a body.
+// Package reply decodes what providers answer, in any form: tokens with their lifetime, and error replies with their
+// subject. It knows no provider and sends nothing. The text it returns from an error reply is safe to log; none of its
+// errors quotes a body.
 package reply

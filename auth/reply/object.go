@@ -11,13 +11,13 @@ import (
 
 var errNoObject = errors.New("the answer is not a JSON object")
 
-// noiseObjects is how many beginnings of an object are tried in a body that does not begin with one.
+// noiseObjects is the maximum number of attempts to find an object in a body that does not begin with one.
 const noiseObjects = 64
 
-// Object reads the JSON object in body, whatever its content type says: behind a byte order mark, in UTF-16, or between the
-// notices and comments that servers put around it. Where there are several, it is the first that has the wanted key, and else
-// the last. It is not the JSON within a web page, and no part of an object that is cut off. The error quotes nothing of the
-// body, which may hold tokens.
+// Object decodes the JSON object in body, whatever its content type: after a byte order mark, in UTF-16, or between
+// notices and comments that servers add. Of several objects it returns the first with a wanted key, else the last. It
+// ignores JSON inside a web page, and parts of a truncated object. The error quotes no part of the body, which may have
+// tokens.
 func Object(body []byte, wanted ...string) (map[string]json.RawMessage, error) {
 	if text, err := secret.Text(body); err == nil {
 		body = []byte(text.Reveal())
@@ -62,7 +62,7 @@ func Object(body []byte, wanted ...string) (map[string]json.RawMessage, error) {
 	return last, nil
 }
 
-// objectAt reads the object that text begins with, and tells its size.
+// objectAt decodes the object at the beginning of text and returns its size.
 func objectAt(text []byte) (fields map[string]json.RawMessage, size int64, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if err := d.Decode(&fields); err != nil {
@@ -71,13 +71,13 @@ func objectAt(text []byte) (fields map[string]json.RawMessage, size int64, err e
 	return fields, d.InputOffset(), nil
 }
 
-// isDocument reports whether body is made for a browser as a whole, which a notice of PHP is not, though it is written in HTML;
-// or whether it is JSON of another kind.
+// isDocument reports whether body is a web page, or JSON other than an object. A PHP notice is no web page, although it
+// is HTML.
 func isDocument(body []byte) bool {
 	if bytes.HasPrefix(body, []byte(`"`)) {
 		return true
 	}
-	if rest, ok := bytes.CutPrefix(body, []byte("[")); ok { // A line of a log may begin with one as well.
+	if rest, ok := bytes.CutPrefix(body, []byte("[")); ok { // a log line may begin with one too
 		if rest = bytes.TrimSpace(rest); len(rest) == 0 || bytes.IndexByte([]byte(`{["]`), rest[0]) >= 0 || bytes.HasPrefix(rest, []byte("null")) {
 			return true
 		}
@@ -91,7 +91,7 @@ func isDocument(body []byte) bool {
 	return false
 }
 
-// withoutComments leaves out the comments of HTML, which may hold any tag.
+// withoutComments removes HTML comments, which may have any tag.
 func withoutComments(body []byte) []byte {
 	var rest []byte
 	for {

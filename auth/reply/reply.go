@@ -14,19 +14,19 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// longestLife is beyond what any provider issues. A larger expires_in is in milliseconds, or a date, or a mistake.
+// longestLife is more than any provider issues. A larger expires_in is in milliseconds, a date, or a mistake.
 const longestLife = 10 * 365 * 24 * time.Hour
 
-// Reply is a successful answer of a token endpoint, RFC 6749 section 5.1.
+// Reply is a successful reply of a token endpoint (RFC 6749 section 5.1).
 type Reply struct {
 	Access, Refresh           secret.String
-	Lifetime, RefreshLifetime time.Duration // zero when not said, or not believably
+	Lifetime, RefreshLifetime time.Duration // zero if missing or implausible
 	Scope, TokenType          string
-	At                        time.Time // when it arrived, by the server's clock; for who sent the request to say
-	Dropped                   string    // what came with the token and is of no use, and why; empty when nothing
+	At                        time.Time // when it arrived, by the server's clock; Decode leaves it to the caller
+	Dropped                   string    // an unusable field that was dropped, and why; may be empty
 }
 
-// Decode reads a token reply that arrived now. One odd field never costs the tokens beside it.
+// Decode decodes a token reply that arrived now. An invalid field does not affect the other ones.
 func Decode(body []byte, now time.Time) (Reply, error) {
 	fields, err := Object(body, "access_token")
 	if err != nil {
@@ -51,36 +51,37 @@ func Decode(body []byte, now time.Time) (Reply, error) {
 	if r.Access.Empty() {
 		return r, errors.New("the answer has no access_token")
 	}
-	if why := OddToken(r.Access); why != "" {
+	if why := TokenFault(r.Access); why != "" {
 		return Reply{}, errors.New("its access_token " + why)
 	}
-	if why := OddToken(r.Refresh); why != "" {
+	if why := TokenFault(r.Refresh); why != "" {
 		r.Refresh, r.Dropped = secret.String{}, "its refresh_token "+why
 	}
 	return r, nil
 }
 
-// Bytes of what is kept of a reply. No header takes a token of the first size, and the store reads two of them back whatever
-// they are made of.
+// Maximum sizes in bytes of the fields of a reply. A token of the first size fits into no header, and the store can read back
+// two of them whatever their characters.
 const (
 	tokenLimit = 32 << 10
 	labelLimit = 4 << 10
 )
 
-// OddToken says why a token can be neither kept nor sent, empty when it can.
-func OddToken(token secret.String) string {
+// TokenFault returns why a token can be neither stored nor sent, or an empty string.
+func TokenFault(token secret.String) string {
 	switch text := token.Reveal(); {
 	case len(text) > tokenLimit:
 		return fmt.Sprintf("is larger than %d KiB", tokenLimit>>10)
 	case strings.ContainsFunc(text, unicode.IsControl):
 		return "holds control characters"
-	case strings.ContainsRune(text, utf8.RuneError): // what encoding/json makes of half a surrogate pair, or of no UTF-8
+	case strings.ContainsRune(text, utf8.RuneError): // the result of encoding/json for half a surrogate pair and invalid UTF-8
 		return "is no valid text"
 	}
 	return ""
 }
 
-// labelOf is Text for what is only shown or stored: what is too long, or holds control characters, counts as not said.
+// labelOf is [Text] for a field that is only shown or stored. A value that is too long or has control characters counts
+// as missing.
 func labelOf(raw json.RawMessage) string {
 	text := Text(raw)
 	if len(text) > labelLimit || strings.ContainsFunc(text, unicode.IsControl) {
@@ -89,7 +90,7 @@ func labelOf(raw json.RawMessage) string {
 	return text
 }
 
-// Text gives a JSON string, or a JSON number as it is written; anything else is empty.
+// Text returns a JSON string, or a JSON number as written; an empty string for anything else.
 func Text(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
@@ -102,8 +103,8 @@ func Text(raw json.RawMessage) string {
 	return ""
 }
 
-// secondsOf reads a number of seconds: an integer, a float, or either in quotes. What is missing, empty, not a number,
-// below one second or absurdly large is zero, which means that the reply did not say.
+// secondsOf parses a number of seconds: an integer or a float, also in quotes. It returns zero, which means unknown, if
+// the value is missing, empty, not a number, below one second or implausibly large.
 func secondsOf(raw json.RawMessage) time.Duration {
 	seconds, err := strconv.ParseFloat(Text(raw), 64)
 	if err != nil || math.IsNaN(seconds) || seconds < 1 || seconds > longestLife.Seconds() {

@@ -71,9 +71,9 @@ func FuzzDecodeReply(f *testing.F) {
 		if r.Lifetime < 0 || r.Lifetime > longestLife {
 			t.Errorf("lifetime %s", r.Lifetime)
 		}
-		c := DecodeComplaint(body, strings.ToLower)
+		c := DecodeError(body, strings.ToLower)
 		if strings.ContainsAny(c.Text, "\r\n\x00\x1b") {
-			t.Errorf("complaint %q", c.Text)
+			t.Errorf("error reply %q", c.Text)
 		}
 	})
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// OneLine makes text of a stranger fit for an error: no control characters, at most 200 bytes.
+// OneLine makes foreign text safe for an error: one line without control characters, at most 200 bytes plus an
+// ellipsis.
 func OneLine(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -29,7 +30,8 @@ func OneLine(text string) string {
 	return text
 }
 
-// Cleaner gives a function that takes every one of the secrets out of a text, in plain, URL-escaped and JSON-escaped form.
+// Cleaner returns a function that removes all of these secrets from a text, in plain, URL-escaped and JSON-escaped
+// form.
 func Cleaner(secrets map[string]secret.String) func(string) string {
 	var forms []secret.String
 	for _, s := range secrets {

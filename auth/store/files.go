@@ -1,4 +1,4 @@
-// Package store keeps grants in files, sealed with an identity of this machine's user, and takes them to another machine.
+// Package store keeps grants in files, sealed with an age identity of the user, and moves them between machines.
 package store
 
 import (
@@ -17,18 +17,18 @@ import (
 	"github.com/treatrelay/relay/internal/atomicfile"
 )
 
-// Sealer encrypts what a [Files] writes.
+// Sealer encrypts and decrypts the files of a [Files]. It must be safe for concurrent use.
 type Sealer interface {
 	Seal(plain []byte) ([]byte, error)
 	Open(sealed []byte) ([]byte, error)
 }
 
-// Files keeps each grant in a file of its own, ACCOUNT.json, in a directory of its own. Only the user may read either:
-// a file or directory with a looser mode is refused, with the command that corrects it (not on Windows, which has no
-// such modes). A file is replaced by an atomic rename after an fsync, so that there is always a whole one. Methods may be
-// called at once from many goroutines and processes; the last Save stands.
+// Files keeps each grant in its own file, ACCOUNT.json, in its own directory. Only the user may read either: a file or
+// directory with a looser mode is refused, and the error has the command that fixes it. Windows has no such modes. A
+// file is replaced by fsync and atomic rename, so there is always a whole one. Files is safe for concurrent use by
+// goroutines and processes; the last Save wins.
 //
-// With a sealer, a file of plain JSON, as an older relay wrote it, is read all the same, and sealed at the next Save.
+// With a sealer, a file of plain JSON, as older versions of relay wrote it, is still read, and sealed at the next Save.
 type Files struct {
 	dir    string
 	sealer Sealer
@@ -37,7 +37,7 @@ type Files struct {
 	known map[string]reading // by account
 }
 
-// reading is what a file held when it was read.
+// reading is the content of a file at its last read.
 type reading struct {
 	info  fs.FileInfo
 	grant grant.Grant
@@ -48,12 +48,12 @@ const (
 	recordLimit   = 1 << 20 // bytes
 	suffix        = ".json"
 	tempSuffix    = ".tmp"
-	// settledAfter is the age from which on a file that has the same number, time and size is the same file: file
-	// systems count time in steps of up to two seconds.
+	// settledAfter is the age from which a file with the same inode, time and size counts as unchanged: file systems
+	// store times with a resolution of up to two seconds.
 	settledAfter = 3 * time.Second
 )
 
-// Open makes the directory when it is not there, and clears away what a killed process left half written. A nil
+// Open returns the store in dir. It creates dir if needed, and removes temporary files of killed processes. A nil
 // sealer stores plain JSON.
 func Open(dir string, sealer Sealer) (*Files, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -77,7 +77,7 @@ func Open(dir string, sealer Sealer) (*Files, error) {
 	return s, nil
 }
 
-// sweep removes temporary files that nobody can be writing any more. They hold tokens.
+// sweep removes abandoned temporary files, which may have tokens.
 func (s *Files) sweep() {
 	left, _ := filepath.Glob(filepath.Join(s.dir, ".*"+tempSuffix))
 	for _, path := range left {
@@ -94,8 +94,8 @@ func (s *Files) path(account string) (string, error) {
 	return filepath.Join(s.dir, account+suffix), nil
 }
 
-// Load gives the grant of an account. Its error is or wraps [grant.ErrNone] when there is none, and wraps [grant.ErrUnusable]
-// when there is one that only a person can repair. A file that did not change since it was last read is not read again.
+// Load returns the grant of an account. The error is or wraps [grant.ErrNone] if there is none, and wraps
+// [grant.ErrUnusable] if a person must repair the file. A file that has not changed is not read again.
 func (s *Files) Load(account string) (grant.Grant, error) {
 	path, err := s.path(account)
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *Files) Load(account string) (grant.Grant, error) {
 	return g, nil
 }
 
-// recall gives what the file held when it was last read, if it is still the same file.
+// recall returns the grant from the last read if the file has not changed since.
 func (s *Files) recall(account, path string) (grant.Grant, bool) {
 	s.mu.Lock()
 	last, ok := s.known[account]
@@ -140,7 +140,7 @@ func (s *Files) recall(account, path string) (grant.Grant, bool) {
 	return last.grant, ok
 }
 
-// Plain lists the accounts whose grants are not sealed though the store has a sealer. Each is sealed when it is next saved.
+// Plain returns the accounts whose grants are not sealed although the store has a sealer. The next Save seals them.
 func (s *Files) Plain() []string {
 	var plain []string
 	all, _ := filepath.Glob(filepath.Join(s.dir, "*"+suffix))
@@ -154,7 +154,7 @@ func (s *Files) Plain() []string {
 
 func isPlain(content []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(content), []byte("{")) }
 
-// decode opens and reads a file's content. Its error quotes none of it.
+// decode opens and decodes the content of a file. Its error quotes no part of it.
 func (s *Files) decode(account string, content []byte) (grant.Grant, error) {
 	switch {
 	case s.sealer == nil && Sealed(content):
@@ -168,7 +168,7 @@ func (s *Files) decode(account string, content []byte) (grant.Grant, error) {
 	return decodeRecord(account, content)
 }
 
-// Save replaces the grant of an account. When it returns nil, the grant survives a power cut.
+// Save replaces the grant of an account. Once it returns nil, the grant survives a power failure.
 func (s *Files) Save(account string, g grant.Grant) error {
 	path, err := s.path(account)
 	if err != nil {
@@ -192,7 +192,7 @@ func (s *Files) Save(account string, g grant.Grant) error {
 	return nil
 }
 
-// Delete forgets the grant of an account. Its error is or wraps [grant.ErrNone] when there is none.
+// Delete removes the grant of an account. The error is or wraps [grant.ErrNone] if there is none.
 func (s *Files) Delete(account string) error {
 	path, err := s.path(account)
 	if err != nil {

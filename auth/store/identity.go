@@ -23,34 +23,35 @@ import (
 const (
 	keyringService = "relay"
 	keyringUser    = "identity"
-	// keyringWithin is short because a keyring may ask a person who is not there.
+	// keyringWithin is short because a keyring may prompt a user who is not present.
 	keyringWithin = 2 * time.Second
 )
 
-// ErrNoIdentity means that there is no identity to open stored grants with.
+// ErrNoIdentity means that there is no identity to decrypt stored grants with.
 var ErrNoIdentity = errors.New("there is no identity yet")
 
 // IdentityOptions say where [LoadIdentity] looks, in this order.
 type IdentityOptions struct {
-	// File holds identities as age-keygen writes them. It must be there; nothing else is looked at when it is given. Others
-	// may read it, as the secrets that are mounted into containers often have it, but not write.
+	// File has identities in the format of age-keygen. If set, it must exist, and nothing else is used. Others may read
+	// it, as is common for secrets mounted into containers, but not write it.
 	File string
-	// Keyring asks the keyring of the operating system. One that is not there or does not answer is passed over.
+	// Keyring uses the keyring of the operating system. One that is missing or does not respond is skipped.
 	Keyring bool
-	// Fallback is a file that is made, with a new identity, when nothing else was found. Others may not even read it.
+	// Fallback is a file that is created with a new identity if nothing else was found. Others must not be able to read
+	// it.
 	Fallback string
 }
 
-// Identity is what tokens are sealed with. Printing it shows its public part only.
+// Identity is the key pair that seals tokens. Formatting it shows its public part only.
 type Identity struct {
 	Source  string // where it came from, for people: "the OS keyring" or "file PATH"
-	Created bool   // made just now; say so to the user
+	Created bool   // created by this call; tell the user
 
-	keys      []age.Identity // all of them open
-	recipient age.Recipient  // of the first, which seals
+	keys      []age.Identity // all of them decrypt
+	recipient age.Recipient  // of the first, which encrypts
 }
 
-// Recipient gives the public part, as age spells it. It is no secret.
+// Recipient returns the public part in the format of age. It is not secret.
 func (i Identity) Recipient() string {
 	if s, ok := i.recipient.(fmt.Stringer); ok {
 		return s.String()
@@ -61,10 +62,10 @@ func (i Identity) Recipient() string {
 // String implements [fmt.Stringer].
 func (i Identity) String() string { return i.Recipient() + " of " + i.Source }
 
-// LoadIdentity finds the identity to seal tokens with. Where both the keyring and the fallback file hold one, the keyring's
-// seals and both open, because a session without the keyring may have used the file. A new one goes to the keyring if that
-// works, else to the fallback file. It never waits for a keyring longer than a few seconds; a call to one
-// that hangs is left behind.
+// LoadIdentity returns the identity to seal tokens with, and creates one if there is none. If both the keyring and the
+// fallback file have one, the keyring's encrypts and both decrypt, because a session without the keyring may have used
+// the file. A new identity is stored in the keyring if that works, else in the fallback file. LoadIdentity waits at
+// most a few seconds for a keyring and abandons a call that hangs.
 func LoadIdentity(ctx context.Context, opts IdentityOptions) (Identity, error) {
 	if opts.File != "" {
 		id, err := readIdentity(opts.File, writing)
@@ -88,7 +89,7 @@ func LoadIdentity(ctx context.Context, opts IdentityOptions) (Identity, error) {
 			return Identity{}, fmt.Errorf("make identity: %w", err)
 		}
 		defer unlock()
-		// Another process may have made one meanwhile. A keyring that did not answer is not asked again.
+		// Another process may have created one meanwhile. Do not ask an unresponsive keyring again.
 		opts.Keyring = ring
 		if id, ring, err = findIdentity(ctx, opts); err != nil || id.recipient != nil {
 			return id, err
@@ -97,7 +98,8 @@ func LoadIdentity(ctx context.Context, opts IdentityOptions) (Identity, error) {
 	return makeIdentity(ctx, opts.Fallback, ring)
 }
 
-// FindIdentity is [LoadIdentity] without the making: the error is or wraps [ErrNoIdentity] when there is none.
+// FindIdentity is [LoadIdentity], except that it creates nothing: the error is or wraps [ErrNoIdentity] if there is
+// none.
 func FindIdentity(ctx context.Context, opts IdentityOptions) (Identity, error) {
 	if opts.File != "" {
 		return LoadIdentity(ctx, opts)
@@ -109,7 +111,7 @@ func FindIdentity(ctx context.Context, opts IdentityOptions) (Identity, error) {
 	return id, err
 }
 
-// findIdentity gives the zero Identity when there is none. ring reports whether there is a keyring that answers.
+// findIdentity returns the zero Identity if there is none. ring reports whether there is a keyring that responds.
 func findIdentity(ctx context.Context, opts IdentityOptions) (id Identity, ring bool, err error) {
 	if opts.Keyring {
 		text, err := askKeyring(ctx, func() (string, error) { return keyring.Get(keyringService, keyringUser) })
@@ -172,8 +174,8 @@ func makeIdentity(ctx context.Context, path string, ring bool) (Identity, error)
 	return id, nil
 }
 
-// readIdentity reads a file such as age-keygen writes. Its error wraps fs.ErrNotExist when there is none, and quotes none
-// of it.
+// readIdentity reads a file in the format of age-keygen. Its error wraps [fs.ErrNotExist] if there is none, and quotes
+// no part of it.
 func readIdentity(path string, forbidden fs.FileMode) (Identity, error) {
 	content, _, err := readPrivate(path, forbidden)
 	if err != nil {
@@ -206,7 +208,8 @@ func parseIdentity(text, source string) (Identity, error) {
 	return id, nil
 }
 
-// askKeyring bounds a call that knows no context. A call that hangs goes on in its goroutine, whose result nobody reads.
+// askKeyring bounds a keyring call, which takes no context. A call that hangs stays in its goroutine, and its result is
+// dropped.
 func askKeyring(ctx context.Context, ask func() (string, error)) (string, error) {
 	if !hasKeyring() {
 		return "", errors.New("no D-Bus session")
@@ -230,8 +233,8 @@ func askKeyring(ctx context.Context, ask func() (string, error)) (string, error)
 	}
 }
 
-// hasKeyring reports whether there is something to ask. Where the keyring is reached by D-Bus and no session bus runs,
-// asking would start a bus that nobody ends.
+// hasKeyring reports whether there may be a keyring. If it is reached by D-Bus and no session bus runs, a call would
+// start a bus that nobody stops.
 func hasKeyring() bool {
 	switch runtime.GOOS {
 	case "windows", "darwin", "ios":

@@ -10,7 +10,7 @@ import (
 	"github.com/treatrelay/relay/auth/advice"
 )
 
-// What others must not be allowed, in the bits of a file's mode.
+// Permissions that others must not have, as mode bits.
 const (
 	anything fs.FileMode = 0o077
 	writing  fs.FileMode = 0o022
@@ -20,7 +20,7 @@ func tooOpen(info fs.FileInfo, forbidden fs.FileMode) bool {
 	return runtime.GOOS != "windows" && info.Mode().Perm()&forbidden != 0
 }
 
-// looseMode is the error for a file of secrets that others may read or change.
+// looseMode is the error for a secret file that others may read or change.
 type looseMode struct {
 	path string
 	mode fs.FileMode
@@ -37,9 +37,9 @@ func (e *looseMode) Error() string {
 // Advice implements [advice.Adviser].
 func (e *looseMode) Advice() advice.Fix { return advice.Run("chmod 600 " + e.path) }
 
-// readPrivate reads a file of secrets. It refuses, with a *looseMode, one that others may do what is forbidden with.
+// readPrivate reads a secret file. It refuses, with a *looseMode, a file that gives others a forbidden permission.
 func readPrivate(path string, forbidden fs.FileMode) ([]byte, fs.FileInfo, error) {
-	f, err := os.Open(path) //nolint:gosec // The user names it, or its name was checked.
+	f, err := os.Open(path) //nolint:gosec // the user chose it, or its name was checked
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// record is the content of a file.
+// record is the JSON format of a stored grant.
 type record struct {
 	Version       int         `json:"version"`
 	Account       string      `json:"account"`
@@ -25,7 +25,7 @@ type record struct {
 	Login loginRecord `json:"login,omitzero"`
 }
 
-// tokensRecord is a part of record, and not an object of its own.
+// tokensRecord holds fields of record. It is embedded, so it is no JSON object of its own.
 type tokensRecord struct {
 	TokenType    string `json:"token_type,omitempty"`
 	Scope        string `json:"scope,omitempty"`
@@ -33,14 +33,14 @@ type tokensRecord struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 }
 
-// loginRecord is a [grant.LoginMark].
+// loginRecord is a [grant.LoginMark] in JSON.
 type loginRecord struct {
 	ID      string    `json:"id"`
 	At      time.Time `json:"at"`
 	Adopted bool      `json:"adopted,omitempty"`
 }
 
-// decodeRecord reads a file's content. Its error quotes none of it.
+// decodeRecord decodes the content of a file. Its error quotes no part of it.
 func decodeRecord(account string, content []byte) (grant.Grant, error) {
 	var r record
 	err := json.Unmarshal(content, &r)
@@ -71,7 +71,7 @@ func decodeRecord(account string, content []byte) (grant.Grant, error) {
 	}, nil
 }
 
-// encodeRecord gives the content of a file, unsealed.
+// encodeRecord returns the content of a file before it is sealed.
 func encodeRecord(account string, g grant.Grant) ([]byte, error) {
 	content, err := json.MarshalIndent(record{
 		Version:       recordVersion,

@@ -11,8 +11,8 @@ import (
 	"filippo.io/age/armor"
 )
 
-// NewAgeSealer seals with age (the format age-encryption.org/v1) in ASCII armor, for the first key of the identity; what
-// any of its keys can open is opened. It may be used at once from many goroutines.
+// NewAgeSealer returns a sealer that uses age (the format age-encryption.org/v1) in ASCII armor. It encrypts for the
+// first key of the identity and decrypts with any of its keys. It is safe for concurrent use.
 func NewAgeSealer(identity Identity) Sealer { return ageSealer{identity} }
 
 type ageSealer struct{ identity Identity }
@@ -49,7 +49,7 @@ func ageSeal(plain []byte, to age.Recipient) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// ageOpen gives a *age.NoIdentityMatchError when none of the keys fits.
+// ageOpen returns an *age.NoIdentityMatchError if no key fits.
 func ageOpen(sealed []byte, keys ...age.Identity) ([]byte, error) {
 	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(sealed)), keys...)
 	if _, other := errors.AsType[*age.NoIdentityMatchError](err); other {
@@ -65,7 +65,7 @@ func ageOpen(sealed []byte, keys ...age.Identity) ([]byte, error) {
 	return plain, nil
 }
 
-// Sealed reports whether content is in age's armor, as an export of [Files.Export] is.
+// Sealed reports whether content is in the ASCII armor of age, like the result of [Files.Export].
 func Sealed(content []byte) bool {
 	return strings.HasPrefix(string(bytes.TrimSpace(content)), armor.Header)
 }

@@ -18,15 +18,15 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// ExportKey is what an export is sealed for: exactly one of the two.
+// ExportKey says how to encrypt an export: exactly one of the two is set.
 type ExportKey struct {
-	Passphrase secret.String // age's scrypt
-	Recipient  string        // age1..., as [Identity.Recipient] gives it on the other machine
+	Passphrase secret.String // for age's scrypt
+	Recipient  string        // age1..., from [Identity.Recipient] on the other machine
 }
 
-// Export gives the grant of an account in age's armor, to be taken to another machine. A grant belongs to one machine:
-// two that refresh it take each other's tokens away, so delete it here once it is there. The error wraps [grant.ErrNone],
-// [grant.ErrUnusable] or [grant.ErrReauthorize] when there is nothing worth taking.
+// Export returns the grant of an account in the ASCII armor of age, to move it to another machine. A grant belongs to
+// one machine: if two refresh it, each invalidates the tokens of the other, so delete it here once it is there. The
+// error wraps [grant.ErrNone], [grant.ErrUnusable] or [grant.ErrReauthorize] if there is no usable grant.
 func (s *Files) Export(account string, key ExportKey) ([]byte, error) {
 	elsewhere := advice.Do("log in on the other machine instead")
 	g, err := s.Load(account)
@@ -68,16 +68,16 @@ func (k ExportKey) recipient() (age.Recipient, error) {
 	return all[0], nil
 }
 
-// ImportOptions say how [Files.Import] opens an export, and what it may replace.
+// ImportOptions say how [Files.Import] decrypts an export, and what it may replace.
 type ImportOptions struct {
-	Provider   string        // the grant must be of this one
-	Passphrase secret.String // what the export was sealed with, or:
-	Identity   Identity      // whose recipient it was sealed for
-	Force      bool          // replace even a grant that works
+	Provider   string        // that must have issued the grant
+	Passphrase secret.String // if the export was encrypted with one; else:
+	Identity   Identity      // that the export was encrypted for
+	Force      bool          // replace even a working grant
 }
 
-// Import saves what Export gave on another machine, under the same name. A grant that is stored already is replaced only
-// when it is written off or not usable, or by force. A relay that runs on this store goes on with the new grant.
+// Import saves the result of [Files.Export] from another machine under the same name. It replaces a stored grant only
+// if that was written off or is unusable, or with Force. A relay that runs on this store continues with the new grant.
 func (s *Files) Import(ctx context.Context, account string, export []byte, opts ImportOptions) error {
 	g, err := openExport(account, export, opts)
 	if err != nil {
@@ -97,9 +97,9 @@ func (s *Files) Import(ctx context.Context, account string, export []byte, opts 
 			Fix: advice.Do("log out first, or replace it with --force"),
 		}
 	}
-	// Holders of the old token must see that this is another.
+	// Holders of the old token must see that this one is newer.
 	g.Generation = max(g.Generation, old.Generation+1)
-	// The moment of the login was for the journal of another machine.
+	// The time of the login was for the journal of the other machine.
 	g.Login = grant.LoginMark{ID: cmp.Or(g.Login.ID, rand.Text()), At: time.Now().Round(0).UTC()}
 	if err := s.Save(account, g); err != nil {
 		return fmt.Errorf("import %s: %w", account, err)
@@ -107,7 +107,7 @@ func (s *Files) Import(ctx context.Context, account string, export []byte, opts 
 	return nil
 }
 
-// openExport opens and checks an export. Its error quotes no secret.
+// openExport decrypts and checks an export. Its error has no secret.
 func openExport(account string, export []byte, opts ImportOptions) (grant.Grant, error) {
 	if !Sealed(export) {
 		return grant.Grant{}, errors.New("this is not an export of relay, which begins with -----BEGIN AGE ENCRYPTED FILE-----")

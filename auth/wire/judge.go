@@ -2,34 +2,18 @@ package wire
 
 import (
 	"bytes"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/auth/reply"
 )
 
-// retryAfter reads the header, seconds or a date (RFC 9110 section 10.2.3), at most a day. Seconds may have a fraction, as some send.
-func retryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseFloat(header, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		if !(seconds > 0) { // or no number
-			return 0
-		}
-		return time.Duration(min(seconds, retryAfterMax.Seconds()) * float64(time.Second))
-	}
-	if date, err := http.ParseTime(header); err == nil {
-		return min(max(0, date.Sub(now)), retryAfterMax)
-	}
-	return 0
-}
-
-// StatusText names an answer in a message.
+// StatusText returns a status as messages show it.
 func StatusText(status int) string { return "HTTP " + strconv.Itoa(status) }
 
-// isPage reports whether an answer is for a browser. PHP calls everything text/html that nobody says is something else.
+// isPage reports whether a reply is a web page. The content type alone does not tell: text/html is the default of PHP.
 func isPage(contentType string, body []byte) bool {
 	if _, err := reply.Object(body); err == nil {
 		return false
@@ -37,11 +21,11 @@ func isPage(contentType string, body []byte) bool {
 	return strings.Contains(contentType, "html") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
 }
 
-// Judge says what an answer without a token means; nil for a 2xx that does not complain. A status alone says nothing about
-// a grant: proxies, firewalls and gateways answer 400, 401 and 403 as they like. What names the token or the grant in a JSON
-// object does.
+// Judge returns what a reply without a token means, and nil for a 2xx without an error. A status alone says nothing
+// about a grant, since proxies, firewalls and gateways send 400, 401 and 403 as they like; only a JSON object that
+// names the token or the grant does.
 func (ans Answer) Judge(p provider.Provider) *Failure {
-	said := reply.DecodeComplaint(ans.Body, ans.clean)
+	said := reply.DecodeError(ans.Body, ans.clean)
 	f := &Failure{
 		Kind: NotSent, Why: StatusText(ans.Status), After: ans.After, Status: ans.Status,
 		Page: ans.HTML, Object: said.Object, Request: said.RequestIsBad(),
@@ -50,9 +34,9 @@ func (ans Answer) Judge(p provider.Provider) *Failure {
 		f.Why += " (" + said.Text + ")"
 	}
 	switch status := ans.Status; {
-	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout, status == 520, status == 524: // The last two are Cloudflare's.
-		f.Kind = LostReply // The gateway does not know what became of the request, so neither do we.
-	case status >= 500, said.Busy(), elsewhere(status):
+	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout, status == 520, status == 524: // the last two are Cloudflare's
+		f.Kind = LostReply // the gateway does not know whether the request was carried out
+	case status >= 500, said.Busy(), unprocessed(status):
 	case said.Has(p.Codes.Harmless...):
 	case said.ClientIsBad():
 		f.Kind = BadClient
@@ -79,9 +63,9 @@ func (ans Answer) Judge(p provider.Provider) *Failure {
 	return f
 }
 
-// elsewhere reports whether a status is of a request that was not looked into: a proxy asks for a login of its own, or there
-// was no time.
-func elsewhere(status int) bool {
+// unprocessed reports whether a status means that the provider did not process the request: a proxy requires a login,
+// or the provider had no time.
+func unprocessed(status int) bool {
 	switch status {
 	case http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true

@@ -8,34 +8,34 @@ import (
 	"time"
 )
 
-// requestGap is how far apart token requests to one host are: eight a second, so that no second sees more than ten even where
-// the network bunches them up.
+// requestGap is the minimum time between token requests to a host: eight a second, so that the host sees at most ten a
+// second even if the network delivers them in bursts.
 const requestGap = time.Second / 8
 
-// Transport is what requests to providers go through, as [NewTransport] makes it. Accounts that share one share
-// the pace of their token requests (at most ten a second to each host, logins, refreshes, probes and socket
-// tokens together) and what a provider asked for: where an endpoint answered one of them with Retry-After, none of them
-// sends anything there before that is over. It may be used at once from many goroutines.
+// Transport carries requests to providers; [NewTransport] returns one. Accounts that share a Transport also share two
+// limits. Together they send at most ten token requests a second to a host, counting logins, refreshes, probes and
+// socket tokens. And after an endpoint answers one of them with Retry-After, none sends anything to it before then. A
+// Transport is safe for concurrent use.
 type Transport struct {
 	*http.Transport
 	traffic traffic
 }
 
-// traffic is what the accounts of a process do to their providers.
+// traffic is the state of the requests that accounts share.
 type traffic struct {
-	mu   sync.Mutex
-	next map[string]time.Time // by host: not before this
-	hold map[string]hold      // by endpoint
-	good map[string]time.Time // by endpoint: when it last gave a token, to whichever account
+	mu     sync.Mutex
+	next   map[string]time.Time // by host: earliest time of the next request
+	hold   map[string]hold      // by endpoint
+	issued map[string]time.Time // by endpoint: when it last issued a token to any account
 }
 
-// hold is a request to send nothing.
+// hold is the delay that an endpoint asked for.
 type hold struct {
 	until time.Time
 	why   string
 }
 
-// trafficOf gives the traffic that accounts with this transport share.
+// trafficOf returns the traffic shared by accounts with this transport.
 func trafficOf(base http.RoundTripper) *traffic {
 	if t, ok := base.(*Transport); ok {
 		return &t.traffic
@@ -43,8 +43,8 @@ func trafficOf(base http.RoundTripper) *traffic {
 	return new(traffic)
 }
 
-// wait waits for the turn of a request to endpoint. It returns at once, with an error, while the endpoint wants to be left alone.
-// The error is a *Failure of kind NotSent.
+// wait waits for the turn of a request to endpoint. It returns at once with an error while the endpoint has asked for a
+// delay. The error is a *Failure of kind NotSent.
 func (t *traffic) wait(ctx context.Context, endpoint string) error {
 	host, place := placeOf(endpoint)
 	if f := t.held(place, time.Now()); f != nil {
@@ -55,14 +55,14 @@ func (t *traffic) wait(ctx context.Context, endpoint string) error {
 	case <-ctx.Done():
 		return &Failure{Why: "wait for the turn of a request to " + host + ": " + context.Cause(ctx).Error(), Cause: ctx.Err()}
 	}
-	// Whoever was before may have been told to wait.
+	// An earlier request may have been answered with Retry-After meanwhile.
 	if f := t.held(place, time.Now()); f != nil {
 		return f
 	}
 	return nil
 }
 
-// slot takes the next free moment for a request to host, and says in how long it is.
+// slot reserves the next free time for a request to host, and returns how long to wait for it.
 func (t *traffic) slot(host string, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -77,7 +77,7 @@ func (t *traffic) slot(host string, now time.Time) time.Duration {
 	return at.Sub(now)
 }
 
-// held gives the failure of a request to a place that wants to be left alone, nil when it does not.
+// held returns the failure for a request to a place that has asked for a delay, else nil.
 func (t *traffic) held(place string, now time.Time) *Failure {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -92,7 +92,7 @@ func (t *traffic) held(place string, now time.Time) *Failure {
 	return &Failure{Why: h.why, After: h.until.Sub(now)}
 }
 
-// answered records what is of interest to others in an answer of endpoint.
+// answered records the Retry-After of a reply from endpoint.
 func (t *traffic) answered(endpoint string, ans Answer, now time.Time) {
 	if ans.After <= 0 || ans.Status/100 == http.StatusOK/100 {
 		return
@@ -109,26 +109,26 @@ func (t *traffic) answered(endpoint string, ans Answer, now time.Time) {
 	}
 }
 
-// gave records that endpoint gave a token.
-func (t *traffic) gave(endpoint string, now time.Time) {
+// issuedAt records that endpoint issued a token.
+func (t *traffic) issuedAt(endpoint string, now time.Time) {
 	_, place := placeOf(endpoint)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.good == nil {
-		t.good = map[string]time.Time{}
+	if t.issued == nil {
+		t.issued = map[string]time.Time{}
 	}
-	t.good[place] = now
+	t.issued[place] = now
 }
 
-// gaveSince reports whether endpoint gave a token to anybody after the given moment.
-func (t *traffic) gaveSince(endpoint string, since time.Time) bool {
+// issuedSince reports whether endpoint issued a token to any account after since.
+func (t *traffic) issuedSince(endpoint string, since time.Time) bool {
 	_, place := placeOf(endpoint)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.good[place].After(since)
+	return t.issued[place].After(since)
 }
 
-// placeOf gives the host of an endpoint, and the endpoint without what may be a secret in its query.
+// placeOf returns the host of an endpoint, and the endpoint without its query, which may be secret.
 func placeOf(endpoint string) (host, place string) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -137,14 +137,14 @@ func placeOf(endpoint string) (host, place string) {
 	return u.Host, u.Scheme + "://" + u.Host + u.Path
 }
 
-// How far a provider's clock may be from that of this machine to be believed instead of it.
+// Maximum difference between the clocks of a provider and of this machine at which the provider's is trusted.
 const (
 	clockAhead  = 24 * time.Hour
 	clockBehind = 30 * 24 * time.Hour
 )
 
-// ServerTime is the time of an answer that arrived now, by the server's clock if its header Date is to be believed: the dates of what it
-// sends are of that clock. ok is whether it is; else the time is now.
+// ServerTime returns the time of a reply that arrived now, by the server's clock, which the dates in its body follow.
+// ok is false if the Date field is missing or implausible; the time is then now.
 func ServerTime(header http.Header, now time.Time) (at time.Time, ok bool) {
 	now = now.Round(0).UTC()
 	date, err := http.ParseTime(header.Get("Date"))

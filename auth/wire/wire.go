@@ -1,5 +1,5 @@
-// Package wire sends requests about tokens to providers, and says what an answer without a token means for the grant. Accounts
-// that share a [Transport] share the pace of their requests, and what providers asked for.
+// Package wire sends token requests to providers and decides what a reply without a token means for the grant. Accounts
+// that share a [Transport] share its limits on requests.
 package wire
 
 import (
@@ -21,30 +21,31 @@ import (
 
 	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/auth/reply"
+	"github.com/treatrelay/relay/internal/httpheader"
 	"github.com/treatrelay/relay/internal/proxy"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// AnswerWithin is how long a request takes at most, from dialling to the last byte of the answer.
+// AnswerWithin is the maximum duration of a request, from dialing to the last byte of the reply.
 const AnswerWithin = 30 * time.Second
 
 const (
-	answerLimit = 1 << 20 // bytes of body
-	// lingerFor is how long a request goes on after its caller gave up: an answer that nobody reads can cost the grant.
+	answerLimit = 1 << 20 // bytes of a body
+	// lingerFor is how long a request continues after its caller gave up: a reply that is not read can cost the grant.
 	lingerFor     = 5 * time.Second
 	retryAfterMax = 24 * time.Hour
 )
 
-// Client sends token requests: each on a connection of its own, no redirects (a 307 would hand the client secret on), no
-// cookies, a bounded body and a deadline.
+// Client sends token requests. Each uses its own connection and has a deadline and a bounded body. A Client follows no
+// redirects, because a 307 would pass the client secret on, and keeps no cookies. It is safe for concurrent use.
 type Client struct {
 	client  *http.Client
 	agent   string
 	traffic *traffic
 }
 
-// NewTransport makes what requests to providers go through when nothing else is named: TLS 1.2 or later, and the proxy of the
-// environment. Accounts that share one share more than connections: see [Transport].
+// NewTransport returns the default transport to providers: TLS 1.2 or later, and the proxy of the environment. Accounts
+// should share one; see [Transport].
 func NewTransport() *Transport {
 	return &Transport{Transport: &http.Transport{
 		Proxy:                  proxy.FromEnvironment,
@@ -54,12 +55,13 @@ func NewTransport() *Transport {
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
 		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConnsPerHost:    16, // For who else sends through it; a [Client] keeps no connection.
+		MaxIdleConnsPerHost:    16, // for other users of the transport; a Client keeps no connection
 		IdleConnTimeout:        90 * time.Second,
 	}}
 }
 
-// New makes a client whose requests go through base, or through a transport of its own if that is nil. agent is its User-Agent.
+// New returns a client that sends through base, or through a transport of its own if base is nil. agent is its
+// User-Agent.
 func New(base http.RoundTripper, agent string) Client {
 	if base == nil {
 		base = NewTransport()
@@ -76,25 +78,25 @@ func New(base http.RoundTripper, agent string) Client {
 
 // Call is one request to a provider.
 type Call struct {
-	Method   string                   // POST when empty
+	Method   string                   // empty means POST
 	Endpoint string                   // URL
-	Field    string                   // the config field that holds it, for messages
-	Params   map[string]string        // what may be shown
-	Secrets  map[string]secret.String // what may not
+	Field    string                   // its key below endpoints in the config, for messages
+	Params   map[string]string        // parameters that are not secret
+	Secrets  map[string]secret.String // parameters that are
 	Bearer   secret.String            // in the Authorization header; may be empty
-	Waited   bool                     // its turn has come: see [Client.Wait]
+	Waited   bool                     // [Client.Wait] has returned for it
 }
 
-// Answer is what came back, whole.
+// Answer is a complete reply.
 type Answer struct {
 	Status int
 	Body   []byte
 	HTML   bool
-	After  time.Duration // Retry-After, zero when not said
+	After  time.Duration // from Retry-After; zero if missing
 	At     time.Time     // see [ServerTime]
 
-	clean func(string) string // takes the secrets of the request out of a text
-	field string              // of the call
+	clean func(string) string // removes the secrets of the request from a text
+	field string              // Call.Field
 }
 
 // Kind is what a failed request means for the grant.
@@ -102,28 +104,28 @@ type Kind int
 
 // The kinds of failures.
 const (
-	NotSent   Kind = iota // it never left, or the provider said "not now": trying again is harmless
-	LostReply             // it may have been carried out
+	NotSent   Kind = iota // not sent, or the provider was busy: retrying is harmless
+	LostReply             // the reply is lost: the request may have been carried out
 	BadClient             // the provider refused the client itself, whatever its grants
-	Rejected              // turned away in words that name nothing of ours: by a gateway, or an API in trouble, as far as anybody knows
-	Refused               // the provider refused the token, the code or the grant, and says so
+	Rejected              // rejected without naming a token, a code or a grant: possibly by a gateway or a failing API
+	Refused               // the provider refused the token, the code or the grant by name
 )
 
-// Failure is why a request brought nothing. Its text holds no secret.
+// Failure is why a request yielded nothing. Its text has no secret.
 type Failure struct {
 	Kind    Kind
 	Why     string
-	Advice  string        // what to check in the config, if that is what the answer comes to
-	After   time.Duration // the provider asked to wait
-	Status  int           // of the answer; zero without one
-	Page    bool          // the answer is a web page
-	Object  bool          // the answer is a JSON object
-	Ours    bool          // the answer is an error of an API, a JSON object, and not one that a gateway gives by itself
-	Request bool          // it is a code of RFC 6749 about how the client asks
-	Cause   error         // of the context, when that ended it
+	Advice  string        // what to check in the config; may be empty
+	After   time.Duration // delay that the provider asked for
+	Status  int           // of the reply; zero without one
+	Page    bool          // the reply is a web page
+	Object  bool          // the reply is a JSON object
+	Ours    bool          // the reply is a JSON error of an API, not one that a gateway sends by itself
+	Request bool          // the reply has a code of RFC 6749 about the request itself
+	Cause   error         // of the context, if that ended the request
 }
 
-// Error implements error: why, and the advice.
+// Error returns the reason and the advice.
 func (f *Failure) Error() string {
 	if f.Advice == "" {
 		return f.Why
@@ -131,30 +133,30 @@ func (f *Failure) Error() string {
 	return f.Why + ": " + f.Advice
 }
 
-// Unwrap gives the end of the context that ended the request, if one did.
+// Unwrap returns the error of the context that ended the request, or nil.
 func (f *Failure) Unwrap() error { return f.Cause }
 
-// AsFailure gives the failure in err, nil when there is none.
+// AsFailure returns the failure in err, or nil.
 func AsFailure(err error) *Failure {
 	f, _ := errors.AsType[*Failure](err)
 	return f
 }
 
-// Wait waits for the turn of a request to endpoint. It returns at once, with an error, while the endpoint wants to be left alone.
-// The error is a [*Failure] of the kind [NotSent].
+// Wait waits for the turn of a request to endpoint. It returns at once with an error while the endpoint has asked for a
+// delay. The error is a [*Failure] of kind [NotSent].
 func (w Client) Wait(ctx context.Context, endpoint string) error {
 	return w.traffic.wait(ctx, endpoint)
 }
 
-// Gave records that endpoint gave a token at that time.
-func (w Client) Gave(endpoint string, at time.Time) { w.traffic.gave(endpoint, at) }
+// IssuedAt records that endpoint issued a token at that time.
+func (w Client) IssuedAt(endpoint string, at time.Time) { w.traffic.issuedAt(endpoint, at) }
 
-// GaveSince reports whether endpoint gave a token after the given moment, to any account with the same [Transport].
-func (w Client) GaveSince(endpoint string, since time.Time) bool {
-	return w.traffic.gaveSince(endpoint, since)
+// IssuedSince reports whether endpoint issued a token after since, to any account with the same [Transport].
+func (w Client) IssuedSince(endpoint string, since time.Time) bool {
+	return w.traffic.issuedSince(endpoint, since)
 }
 
-// Send sends c when its turn has come, and reads the answer of whatever status. Its error is a [*Failure].
+// Send waits for the turn of c, sends it, and reads the reply, whatever its status. The error is a [*Failure].
 func (w Client) Send(ctx context.Context, style provider.BodyStyle, c Call) (Answer, error) {
 	if !c.Waited {
 		if err := w.traffic.wait(ctx, c.Endpoint); err != nil {
@@ -171,12 +173,12 @@ func (w Client) Send(ctx context.Context, style provider.BodyStyle, c Call) (Ans
 func (w Client) sendNow(ctx context.Context, style provider.BodyStyle, c Call) (Answer, error) {
 	ctx, cancel := linger(ctx)
 	defer cancel()
-	hidden := map[string]secret.String{"": c.Bearer} // Params have names.
+	hidden := map[string]secret.String{"": c.Bearer} // no parameter has an empty name
 	maps.Copy(hidden, c.Secrets)
 	clean := reply.Cleaner(hidden)
 
-	// Whether a connection was made tells a request that certainly never left from one that may have arrived. A
-	// transport that does not say is taken to have made one.
+	// Without a connection, the request was certainly not sent; with one, it may have arrived. Assume a connection if
+	// the transport does not report any.
 	var dialling, connected atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { dialling.Store(true) },
@@ -191,13 +193,13 @@ func (w Client) sendNow(ctx context.Context, style provider.BodyStyle, c Call) (
 		req.Header.Set("Authorization", "Bearer "+c.Bearer.Reveal())
 	}
 	req.Header.Set("User-Agent", w.agent)
-	req.Close = true // The next request may be days away: a kept connection would only be found dead then.
+	req.Close = true // The next request may be days away, when a kept connection would be dead.
 
 	broken := func(doing string, kind Kind, err error) error {
 		if cause := context.Cause(ctx); cause != nil {
 			return &Failure{Kind: kind, Why: doing + " " + req.URL.Host + ": " + cause.Error(), Cause: ctx.Err()}
 		}
-		// A url.Error prints the whole URL, query and all; what it wraps does not.
+		// The text of a url.Error has the whole URL with its query; that of the wrapped error does not.
 		if outer, ok := errors.AsType[*url.Error](err); ok {
 			err = outer.Err
 		}
@@ -223,7 +225,7 @@ func (w Client) sendNow(ctx context.Context, style provider.BodyStyle, c Call) (
 		Status: resp.StatusCode,
 		Body:   body,
 		HTML:   isPage(resp.Header.Get("Content-Type"), body),
-		After:  retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		After:  httpheader.RetryAfter(resp.Header, time.Now(), retryAfterMax),
 		At:     at,
 		clean:  clean,
 		field:  c.Field,
@@ -270,7 +272,7 @@ func (c Call) request(ctx context.Context, style provider.BodyStyle) (*http.Requ
 	return req, nil
 }
 
-// linger gives a context for one request: its own deadline, and an end five seconds after that of parent.
+// linger returns a context for one request: it has its own deadline, and outlives parent by five seconds.
 func linger(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(parent), AnswerWithin,
 		fmt.Errorf("no whole answer within %s", AnswerWithin))

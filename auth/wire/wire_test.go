@@ -185,19 +185,6 @@ func TestBeforeTheRequest(t *testing.T) {
 	}
 }
 
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
-	for header, want := range map[string]time.Duration{
-		"": 0, "7": 7 * time.Second, "-3": 0, "99999999999": 24 * time.Hour, "soon": 0, "1.5": 1500 * time.Millisecond, "120.0": 2 * time.Minute,
-		"99999999999999999999999": 24 * time.Hour, "1e999": 24 * time.Hour, "NaN": 0,
-		"Thu, 16 Jul 2026 21:01:00 GMT": time.Minute, "Thu, 16 Jul 2026 20:01:00 GMT": 0, "Thu, 16 Jul 2036 20:01:00 GMT": 24 * time.Hour,
-	} {
-		if got := retryAfter(header, now); got != want {
-			t.Errorf("retryAfter(%q) = %s, want %s", header, got, want)
-		}
-	}
-}
-
 func TestServerTime(t *testing.T) {
 	now := time.Now().Truncate(time.Second)
 	for name, tt := range map[string]struct {

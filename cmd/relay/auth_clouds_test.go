@@ -15,7 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
@@ -148,21 +149,21 @@ func TestCamStreamerCommands(t *testing.T) {
 func TestAuthStatusAdvice(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.configure(newClouds(t).accounts(freePort(t)))
-	id, err := auth.LoadIdentity(t.Context(), auth.IdentityOptions{File: w.identity})
+	id, err := store.LoadIdentity(t.Context(), store.IdentityOptions{File: w.identity})
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(w.dir, "data", datadir.AccountsDir)
-	store, err := auth.NewFileStore(dir, auth.NewAgeSealer(id))
+	files, err := store.Open(dir, store.NewAgeSealer(id))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const long = "a long story of a lost answer"
 	save := func(account, provider string, left time.Duration) {
 		now := time.Now()
-		if err := store.Save(account, auth.Grant{
+		if err := files.Save(account, grant.Grant{
 			Provider: provider, AccessToken: secret.New("a"), RefreshToken: secret.New("r"), ObtainedAt: now.Add(-time.Hour), Expiry: now.Add(left),
-			Generation: 1, State: auth.RefreshOutcomeUnknown, Reason: long,
+			Generation: 1, State: grant.RefreshOutcomeUnknown, Reason: long,
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 	"time"
 	"unicode/utf16"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
@@ -79,12 +79,12 @@ func TestStatusOfAnEndedLogin(t *testing.T) {
 	_, table, code := w.command("", "auth", "status")
 	lines := strings.Split(strings.TrimSpace(table), "\n")
 	row := strings.Fields(lines[len(lines)-1])
-	if code != exit.Unauthorized || len(row) < 5 || row[2] != string(auth.ReauthorizeNeeded) || row[3] != "-" || row[4] != "-" {
+	if code != exit.Unauthorized || len(row) < 5 || row[2] != string(grant.ReauthorizeNeeded) || row[3] != "-" || row[4] != "-" {
 		t.Errorf("exit code %d, want no time left in\n%s", code, table)
 	}
 	out, _, _ := w.command("", "auth", "status", "--json")
 	var s map[string]any
-	if err := json.Unmarshal([]byte(out), &s); err != nil || s["expiry"] != nil || s["refresh_expiry"] != nil || s["state"] != string(auth.ReauthorizeNeeded) {
+	if err := json.Unmarshal([]byte(out), &s); err != nil || s["expiry"] != nil || s["refresh_expiry"] != nil || s["state"] != string(grant.ReauthorizeNeeded) {
 		t.Errorf("%v: %s", err, out)
 	}
 }

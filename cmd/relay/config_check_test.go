@@ -48,7 +48,7 @@ func TestConfigCheckRefusesWhatTheStartRefuses(t *testing.T) {
 			checkRefused(t, w, strings.ReplaceAll(text, "FILE", file), want)
 		}
 	}
-	checkRefused(t, w, checkedAccount+"sinks: {o: {type: webhook, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, url_file: url}}\n", "sinks.o.url_file: holds a blank")
+	checkRefused(t, w, checkedAccount+"sinks: {o: {type: webhook, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, url_file: url}}\n", "sinks.o.url_file: contains a space")
 }
 
 // checkRefused has the configuration checked, and what a start would load.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -28,15 +28,15 @@ func (w *world) expire() {
 	w.t.Helper()
 	grant := w.grant("mystream")
 	grant.ObtainedAt, grant.Expiry = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
-	id, err := auth.LoadIdentity(w.t.Context(), auth.IdentityOptions{File: w.identity})
+	id, err := store.LoadIdentity(w.t.Context(), store.IdentityOptions{File: w.identity})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	store, err := auth.NewFileStore(filepath.Join(w.dir, "data", datadir.AccountsDir), auth.NewAgeSealer(id))
+	files, err := store.Open(filepath.Join(w.dir, "data", datadir.AccountsDir), store.NewAgeSealer(id))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := store.Save("mystream", grant); err != nil {
+	if err := files.Save("mystream", grant); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -25,7 +25,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/internal/natsserver"
 	"github.com/treatrelay/relay/internal/peertest"
@@ -228,7 +229,7 @@ func newWorldWith(t *testing.T, provider simulator.Config, live func(*testing.T,
 	t.Cleanup(func() { _ = w.sim.Close() })
 	w.live = live(t, w.sim)
 	w.identity = filepath.Join(w.dir, "identity.txt")
-	if _, err := auth.LoadIdentity(t.Context(), auth.IdentityOptions{Fallback: w.identity}); err != nil {
+	if _, err := store.LoadIdentity(t.Context(), store.IdentityOptions{Fallback: w.identity}); err != nil {
 		t.Fatal(err)
 	}
 	w.natsAddr = fmt.Sprintf("127.0.0.1:%d", freePort(t))
@@ -280,17 +281,17 @@ func (w *world) env() []string {
 }
 
 // grant reads what relay has stored of an account.
-func (w *world) grant(account string) auth.Grant {
+func (w *world) grant(account string) grant.Grant {
 	w.t.Helper()
-	id, err := auth.LoadIdentity(w.t.Context(), auth.IdentityOptions{File: w.identity})
+	id, err := store.LoadIdentity(w.t.Context(), store.IdentityOptions{File: w.identity})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	store, err := auth.NewFileStore(filepath.Join(w.dir, "data", datadir.AccountsDir), auth.NewAgeSealer(id))
+	files, err := store.Open(filepath.Join(w.dir, "data", datadir.AccountsDir), store.NewAgeSealer(id))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	grant, err := store.Load(account)
+	grant, err := files.Load(account)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -3,25 +3,12 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"testing"
-)
 
-func dialText(t *testing.T, address, text string) net.Conn {
-	t.Helper()
-	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	if _, err := io.WriteString(c, text); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
+	"github.com/treatrelay/relay/internal/dialtest"
+)
 
 // Who opens connections and leaves them so takes no descriptors from relay, and keeps nobody out.
 func TestHTTPConnectionsAreBounded(t *testing.T) {
@@ -40,9 +27,9 @@ func TestHTTPConnectionsAreBounded(t *testing.T) {
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	before := descriptors(t, p)
 	for i := range 500 {
-		dialText(t, address, []string{"", "G", "GET /healthz HTTP/1.1\r\nHost: x\r\n", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"}[i%4])
+		dialtest.Send(t, address, []string{"", "G", "GET /healthz HTTP/1.1\r\nHost: x\r\n", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"}[i%4])
 	}
-	c := dialText(t, address, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	c := dialtest.Send(t, address, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -167,7 +167,7 @@ func TestDocumentedRotation(t *testing.T) {
 	eventually(t, func() error { // A receiver that has the old secret takes each event meanwhile.
 		send()
 		atLeast(t, "the receiver with the old secret", old.out, sent)
-		if !strings.Contains(p.err.text(), "signing keys changed") {
+		if !strings.Contains(p.err.text(), "signing keys reloaded") {
 			return fmt.Errorf("relay does not notice after %d events", sent)
 		}
 		return nil
@@ -183,7 +183,7 @@ func TestDocumentedRotation(t *testing.T) {
 	step(1)
 	eventually(t, func() error {
 		send()
-		if n := strings.Count(p.err.text(), "signing keys changed"); n < 2 {
+		if n := strings.Count(p.err.text(), "signing keys reloaded"); n < 2 {
 			return fmt.Errorf("noticed %d times", n)
 		}
 		return nil

@@ -4,22 +4,22 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/internal/httpheader"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/chat"
 	"github.com/treatrelay/relay/sinks/internal/outbound"
 )
 
-// resetMargin is waited beyond the reset of a bucket, which is told in milliseconds.
+// resetMargin is added to the reset time of a rate limit bucket, which Discord rounds to milliseconds.
 const resetMargin = 10 * time.Millisecond
 
-// The codes of Discord that decide by themselves ("JSON Error Codes").
+// Error codes that determine the outcome ("JSON Error Codes").
 const (
 	codeUnknownChannel = 10003
 	codeUnknownWebhook = 10015
@@ -29,8 +29,8 @@ const (
 	codeLocked         = 160005
 )
 
-// advice says what to do about the codes for which the channel or the configuration is to blame, whatever the message holds. It is
-// empty for any other code.
+// advice returns the fix for error codes that the channel or the configuration causes, whatever the message is; an
+// empty string for any other code.
 func advice(code int) string {
 	switch code {
 	case 220001:
@@ -61,8 +61,8 @@ type fault struct {
 	Errors map[string]json.RawMessage `json:"errors"`
 }
 
-// readFault reads the body of a refusal. In the old form, which some proxies and versions of the API still have, the names of the fields
-// stand alone: {"username":["..."]}. What is no JSON is a fault without a code: another than Discord has answered.
+// readFault decodes the body of a refusal. In the old format, which some proxies and API versions still use, it only
+// has field names: {"username":["..."]}. If the body is not JSON, it is not from Discord, and ok is false.
 func readFault(body []byte) (f fault, ok bool) {
 	if err := json.Unmarshal(body, &f); err != nil {
 		return fault{}, false
@@ -81,14 +81,14 @@ func readFault(body []byte) (f fault, ok bool) {
 	return f, false
 }
 
-// fields lists the fields that are refused, without the numbers of embeds: username, embeds.*.description.
+// fields returns the refused fields, without the indexes of embeds: username, embeds.*.description.
 func (f fault) fields() []string {
 	found := make(map[string]bool)
 	collectFields(f.Errors, "", 0, found)
 	return slices.Sorted(maps.Keys(found))
 }
 
-// The bounds of what is read of a refusal.
+// Limits when reading a refusal.
 const (
 	maxFaultDepth  = 8
 	maxFaultFields = 8
@@ -170,7 +170,7 @@ func (d *service) keepThread(body []byte) {
 	}
 }
 
-// isSnowflake reports whether text is an id of Discord.
+// isSnowflake reports whether text is a Discord ID.
 func isSnowflake(text string) bool {
 	return text != "" && len(text) <= 20 && strings.Trim(text, "0123456789") == ""
 }
@@ -189,10 +189,10 @@ type rateLimit struct {
 	Global     bool    `json:"global"`
 }
 
-// limited says how long to keep away.
+// limited returns the error for a rate limit, with the time to wait.
 func (d *service) limited(got chat.Answer) error {
 	var limit rateLimit
-	_ = json.Unmarshal(got.Body, &limit) // It may be a page of HTML.
+	_ = json.Unmarshal(got.Body, &limit) // it may be an HTML page
 	whose := "of this webhook"
 	switch scope := got.Header.Get("X-RateLimit-Scope"); {
 	case limit.Global || scope == "global":
@@ -201,21 +201,21 @@ func (d *service) limited(got chat.Answer) error {
 		whose = "of the channel"
 	}
 	err := pipeline.Unavailable(fmt.Errorf("status 429: the rate limit %s is exceeded", whose))
-	// The longer of the two: the header rounds, and stands alone in what the proxy before Discord says.
-	after := max(seconds(limit.RetryAfter), outbound.RetryAfter(got.Header, time.Now()))
+	// The longer of the two: the header is rounded, and a proxy in front of Discord sends only the header.
+	after := max(httpheader.Seconds(limit.RetryAfter, outbound.MaxRetryAfter), httpheader.RetryAfter(got.Header, time.Now(), outbound.MaxRetryAfter))
 	if after > 0 {
 		return pipeline.RetryAfter(after, err)
 	}
 	return err
 }
 
-// Pace implements [chat.Service]: it keeps out of a bucket that is empty ("Rate Limits"). A request without an answer may have
-// taken from the bucket too.
+// Pace implements [chat.Service]. It waits while the rate limit bucket is empty ("Rate Limits"). A request without a
+// response may have used the bucket too.
 func (d *service) Pace(got chat.Answer) time.Duration {
 	left, err := strconv.Atoi(got.Header.Get("X-RateLimit-Remaining"))
 	after, err2 := strconv.ParseFloat(got.Header.Get("X-RateLimit-Reset-After"), 64)
 	if err == nil && err2 == nil {
-		d.left, d.reset = left, time.Now().Add(seconds(after)+resetMargin)
+		d.left, d.reset = left, time.Now().Add(httpheader.Seconds(after, outbound.MaxRetryAfter)+resetMargin)
 	} else {
 		d.left--
 	}
@@ -223,12 +223,4 @@ func (d *service) Pace(got chat.Answer) time.Duration {
 		return 0
 	}
 	return time.Until(d.reset)
-}
-
-// seconds turns a number of seconds into a duration from 0 to a day.
-func seconds(s float64) time.Duration {
-	if !(s > 0) { // nor NaN
-		return 0
-	}
-	return time.Duration(math.Ceil(min(s, outbound.MaxRetryAfter.Seconds()) * float64(time.Second)))
 }

@@ -7,12 +7,12 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/check"
 )
 
-// Check connects to Discord and asks it for the webhook, which posts nothing.
+// Check connects to Discord and requests the webhook, which posts nothing.
 func (c *Config) Check(ctx context.Context, of check.Checkup) (check.Result, error) {
 	if _, err := c.Reach(ctx); err != nil {
 		return check.Result{}, err
 	}
-	title, err := c.Ask(ctx, of.UserAgent)
+	title, err := c.WebhookName(ctx, of.UserAgent)
 	if err != nil {
 		return check.Result{}, check.Fault(err, "make a new webhook in the settings of the channel and set sinks."+of.Name+".url")
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/treatrelay/relay/internal/loopback"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/chat"
@@ -21,39 +22,39 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outbound"
 )
 
-// DefaultColor is the colour of the bar beside a treat.
+// DefaultColor is the color of the bar next to a treat.
 const DefaultColor = "#f7a440"
 
-// Config configures a discord sink, which posts every treat as an embed to a webhook of a Discord channel, up to ten
-// in one message.
+// Config configures a discord sink, which posts every treat as an embed to a webhook of a Discord channel, up to ten in
+// one message.
 type Config struct {
 	chat.Webhook `yaml:",inline"`
-	// Username (yaml: username) and AvatarURL (yaml: avatar_url) stand in for those of the webhook.
+	// Username (yaml: username) and AvatarURL (yaml: avatar_url) replace those of the webhook.
 	Username  string `yaml:"username"`
 	AvatarURL string `yaml:"avatar_url"`
-	// ThreadID (yaml: thread_id) is the id of a thread in the webhook's channel to post to.
+	// ThreadID (yaml: thread_id) is the ID of a thread in the webhook's channel to post to.
 	ThreadID string `yaml:"thread_id"`
-	// ThreadName (yaml: thread_name) is what a forum or media channel wants instead: relay begins a post of that name with its first message,
-	// and puts those that follow into it. At most 100 characters.
+	// ThreadName (yaml: thread_name) is for a forum or media channel: the first message creates a post with that name,
+	// and later messages go into it. At most 100 characters.
 	ThreadName string `yaml:"thread_name"`
-	// Color (yaml: color) is the colour of the bar beside a treat, as in #f7a440.
+	// Color (yaml: color) is the color of the bar next to a treat, such as #f7a440.
 	Color string `yaml:"color"`
-	// Template (yaml: template) is a Go template of the text beneath the title. Its values are escaped.
+	// Template (yaml: template) is a Go template of the text below the title. Its values are escaped.
 	Template string `yaml:"template"`
-	// Thumbnails (yaml: thumbnails) are the URLs of pictures by a word in the title of a treat, in lower or upper case. The
-	// longest word that occurs wins.
+	// Thumbnails (yaml: thumbnails) maps words to the URLs of pictures. The longest word that occurs in the title of a
+	// treat, in any case, determines the picture.
 	Thumbnails map[string]string `yaml:"thumbnails"`
-	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer, at least 100ms.
+	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the response, at least 100ms.
 	// Default: 15s.
 	Timeout time.Duration `yaml:"timeout"`
 }
 
-// NewConfig returns a configuration with its defaults filled in.
+// NewConfig returns the default configuration.
 func NewConfig() *Config {
 	return &Config{Color: DefaultColor, Timeout: chat.DefaultTimeout}
 }
 
-// Validate checks the values and returns every fault, joined. An error that concerns one key is a [field.Error].
+// Validate checks the values and returns all errors, joined. An error about one key is a [field.Error].
 func (c *Config) Validate() error {
 	errs := c.CheckWebhook(c.Timeout, parseURL)
 	errs = append(errs, field.Wrap("username", checkName(c.Username)))
@@ -82,34 +83,34 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// checkThreadName holds the name of a post to Discord's rules.
+// checkThreadName checks the name of a post against Discord's rules.
 func (c *Config) checkThreadName() error {
 	switch name := c.ThreadName; {
 	case name == "":
 		return nil
 	case c.ThreadID != "":
-		return field.Wrap("thread_name", errors.New("is set besides thread_id: keep one of the two"))
+		return field.Wrap("thread_name", errors.New("conflicts with thread_id: keep one of the two"))
 	case chattext.Clean(name, 1) == "":
 		return field.Wrap("thread_name", errors.New("is empty: write a name, or leave the key out"))
 	case chattext.Units(name) > 100:
 		return field.Wrap("thread_name", errors.New("has more than the 100 characters that Discord takes"))
 	}
 	u, err := parseURL(c.URL)
-	if err != nil { // it is another key's fault, or in a file
+	if err != nil { // reported for another key, or in a file
 		return nil //nolint:nilerr // see above
 	}
 	return checkThreadURL(u)
 }
 
-// checkThreadURL refuses a thread in the URL besides a name for one.
+// checkThreadURL rejects a thread in the URL if there is a name for one.
 func checkThreadURL(u *url.URL) error {
 	if u.Query().Get("thread_id") != "" {
-		return field.Wrap("thread_name", errors.New("is set besides a thread_id in the URL: keep one of the two"))
+		return field.Wrap("thread_name", errors.New("conflicts with a thread_id in the URL: keep one of the two"))
 	}
 	return nil
 }
 
-// CheckFiles reads the files that the configuration names and returns what is wrong with them. Nothing is connected to.
+// CheckFiles reads the files that the configuration names and returns all errors, joined. It opens no connection.
 func (c *Config) CheckFiles() error {
 	return c.CheckWebhookFile(func(text secret.String) (*url.URL, error) {
 		u, err := parseURL(text)
@@ -120,17 +121,17 @@ func (c *Config) CheckFiles() error {
 	})
 }
 
-// Concurrency is how many deliveries at a time suit such a destination; 0 is any number.
+// Concurrency returns 1: the rate limit applies to the whole webhook.
 func (*Config) Concurrency() int { return 1 }
 
-// Open reads the file the configuration names and connects to nothing.
+// Open reads the file that the configuration names. It opens no connection.
 func (c *Config) Open(_ context.Context, env chat.Env) (pipeline.Sink, error) {
 	u, _, err := c.ReadWebhook(parseURL)
 	if err != nil {
 		return nil, err
 	}
 	query := u.Query()
-	query.Set("wait", "true") // Discord answers when the message is posted, and with what is wrong with it.
+	query.Set("wait", "true") // Discord then responds after it has posted the message, with any error.
 	if c.ThreadID != "" {
 		query.Set("thread_id", c.ThreadID)
 	}
@@ -158,8 +159,8 @@ func (c *Config) Open(_ context.Context, env chat.Env) (pipeline.Sink, error) {
 	return chat.New(u, c.Timeout, env, d), nil
 }
 
-// parseURL checks the URL of a webhook of Discord, or of a stand-in on this machine. It names version 10 of the API: the
-// one without a name is an old one, which tells its delays in other units. Its errors do not quote the URL.
+// parseURL checks the URL of a Discord webhook, or of a stand-in on this machine. It sets version 10 of the API,
+// because the default is an old version whose delays have another unit. Its errors do not quote the URL.
 func parseURL(text secret.String) (*url.URL, error) {
 	u, err := outbound.ParseURL(text)
 	if err != nil {
@@ -167,7 +168,7 @@ func parseURL(text secret.String) (*url.URL, error) {
 	}
 	path := regexp.MustCompile(`^/api(?:/v[0-9]+)?(/webhooks/[0-9]+/[A-Za-z0-9_-]+)/?$`).FindStringSubmatch(u.Path)
 	switch host := strings.ToLower(u.Hostname()); {
-	case outbound.IsLoopback(host):
+	case loopback.Is(host):
 	case !slices.Contains([]string{"discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com", "ptb.discordapp.com", "canary.discordapp.com"}, host):
 		return nil, errors.New("is not at discord.com: copy it from the channel's settings, Integrations, Webhooks")
 	case u.Scheme != "https" || u.Port() != "":
@@ -181,7 +182,7 @@ func parseURL(text secret.String) (*url.URL, error) {
 	return u, nil
 }
 
-// checkName holds the name of a webhook to Discord's rules ("Create Webhook").
+// checkName checks the name of a webhook against Discord's rules ("Create Webhook").
 func checkName(name string) error {
 	lower := strings.ToLower(name)
 	switch {
@@ -195,7 +196,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// checkPicture wants a URL that Discord can load.
+// checkPicture requires a URL that Discord can load.
 func checkPicture(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || strings.ContainsFunc(text, unicode.IsSpace) || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || len(text) > 2048 {
@@ -204,12 +205,12 @@ func checkPicture(text string) error {
 	return nil
 }
 
-// parseColor reads a colour of the web, six hexadecimal digits.
+// parseColor parses a web color, six hexadecimal digits.
 func parseColor(text string) (int, error) {
 	digits := strings.TrimPrefix(text, "#")
 	n, err := strconv.ParseUint(digits, 16, 24)
 	if err != nil || len(digits) != 6 {
-		return 0, errors.New(`is not a colour: write it as "#f7a440"`)
+		return 0, errors.New(`is not a color: write it as "#f7a440"`)
 	}
 	return int(n), nil
 }

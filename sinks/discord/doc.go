@@ -1,5 +1,7 @@
-// Package discord is the sink that posts every event to a webhook of a Discord channel: a treat is an embed, up to ten make one message.
+// Package discord is the sink that posts every event to a webhook of a Discord channel. A treat is an embed, and a
+// message has up to ten.
 //
-// [Config] is its section of the configuration, with yaml tags; [Config.Open] makes the sink. It knows Discord's limits and rate limits and what its
-// refusals mean; how a chat is posted to is in package chat, and what makes a viewer's text harmless in package chattext.
+// [Config] is its section of the configuration, with yaml tags; [Config.Open] creates the sink. The package knows
+// Discord's limits, rate limits and error codes. Package chat has the posting that chat services share, and package
+// chattext makes a viewer's text safe.
 package discord

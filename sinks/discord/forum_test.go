@@ -68,7 +68,7 @@ func TestDiscordChannel(t *testing.T) {
 func TestDiscordThreadInFile(t *testing.T) {
 	config := sinktest.DiscordConfig(t, "http://127.0.0.1:1")
 	config.ThreadName, config.URL = "Treats", secret.New(config.URL.Reveal()+"?thread_id=5")
-	if _, err := sinks.Open(t.Context(), config, sinks.Env{}); err == nil || !strings.Contains(err.Error(), "thread_name: is set besides a thread_id") {
+	if _, err := sinks.Open(t.Context(), config, sinks.Env{}); err == nil || !strings.Contains(err.Error(), "thread_name: conflicts with a thread_id") {
 		t.Errorf("Open: %v", err)
 	}
 }

@@ -10,17 +10,17 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/chattext"
 )
 
-// The limits of a message (Discord's documentation, "Execute Webhook" and "Embed Limits"). Texts count in [units].
+// Limits of a message (Discord's documentation, "Execute Webhook" and "Embed Limits"). Texts are measured in [chattext.Units].
 const (
 	maxEmbeds           = 10
 	maxEmbedsTotal      = 6000 // over all embeds: title, description, names and values of fields, footer, author
 	maxEmbedTitle       = 256
 	MaxDescription      = 4096
-	maxPlainDescription = 2000 // what is shown of a message without a template
+	maxPlainDescription = 2000 // of a description without a template
 	maxFieldValue       = 1024
 )
 
-// The colours of alerts.
+// Colors of alerts.
 const (
 	colorRed   = 0xd83c3e
 	colorAmber = 0xf0b232
@@ -30,15 +30,15 @@ const (
 // service is the [chat.Service] of a discord sink.
 type service struct {
 	username, avatar string
-	threadName       string // of a thread in a forum channel, which the first message opens
+	threadName       string // of the post in a forum channel, which the first message creates
 	color            int
-	template         *chattext.Template // nil: the message of the treat
+	template         *chattext.Template // nil means the message of the treat
 	thumbnails       map[string]string
-	words            []string // those of thumbnails, the longest first
+	words            []string // the keys of thumbnails, the longest first
 
-	thread string    // the id of the thread that was opened; empty: the next message opens one
-	left   int       // what the bucket still takes
-	reset  time.Time // when it is full again, by the monotonic clock
+	thread string    // ID of the open thread; if empty, the next message opens one
+	left   int       // requests left in the rate limit bucket
+	reset  time.Time // when the bucket is full again, by the monotonic clock
 }
 
 // message is the body of Execute Webhook.
@@ -48,7 +48,7 @@ type message struct {
 	// ThreadName opens a thread of that name with the message.
 	ThreadName string  `json:"thread_name,omitempty"`
 	Embeds     []embed `json:"embeds"`
-	// AllowedMentions is always {"parse": []}: nobody is notified, whatever the text holds.
+	// AllowedMentions is always {"parse": []}: no text notifies anybody.
 	AllowedMentions struct {
 		Parse []string `json:"parse"`
 	} `json:"allowed_mentions"`
@@ -81,7 +81,7 @@ type (
 	}
 )
 
-// size is what an embed adds to the total of its message.
+// size returns how much an embed adds to the total of its message.
 func (e embed) size() int {
 	n := chattext.Units(e.Title) + chattext.Units(e.Description)
 	if e.Author != nil {
@@ -113,7 +113,7 @@ func (d *service) Compose(records []pipeline.Record) ([]byte, int, error) {
 			if i == 0 {
 				return nil, 0, err
 			}
-			break // It is the first of a later message.
+			break // it fails when it is the first of a message
 		}
 		if total += e.size(); i > 0 && total > maxEmbedsTotal {
 			break
@@ -141,7 +141,7 @@ func (d *service) embed(r pipeline.Record) (embed, error) {
 	}
 	e := embed{
 		Title: chattext.Fit(title, maxEmbedTitle, chattext.EscapeMarkdown), Color: d.color,
-		// Neither the author nor the footer knows any markup.
+		// Discord renders no markup in the author and the footer.
 		Author: &embedAuthor{Name: t.By() + " sent a treat"},
 	}
 	if d.template == nil {
@@ -166,7 +166,7 @@ func (d *service) embed(r pipeline.Record) (embed, error) {
 	return e, nil
 }
 
-// alertEmbed is plainly not a treat: it has the colour of its urgency and says what to do.
+// alertEmbed is clearly not a treat: it has the color of its severity and says what to do.
 func alertEmbed(r pipeline.Record) (embed, error) {
 	a, err := r.Alert()
 	if err != nil {
@@ -194,7 +194,7 @@ func alertEmbed(r pipeline.Record) (embed, error) {
 	return e, nil
 }
 
-// digestEmbed is plainly not a treat: its title has a number, and it has no author.
+// digestEmbed is clearly not a treat: its title has a number, and it has no author.
 func (d *service) digestEmbed(r pipeline.Record) (embed, error) {
 	t, err := chattext.NewDigest(r)
 	if err != nil {

@@ -10,16 +10,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// call is one Deliver: n records, of which the first ones are accepted.
+// call is the state of one Deliver: its records, and how many of them from the front are accepted.
 type call struct {
-	done chan struct{} // closed when it is known how many
+	done chan struct{} // closed once the result is known
 
 	// Guarded by the publisher's lock.
 	accepted []bool
-	front    int // all before it are accepted
-	open     int // published and not answered
+	front    int // all records before it are accepted
+	open     int // records published and not answered
 	answered uint64
-	failed   int // the first record known to be refused; n if there is none
+	failed   int // index of the first refused record; the number of records if there is none
 	err      error
 	ended    bool
 }
@@ -50,10 +50,11 @@ func (c *call) settle() {
 	}
 }
 
-// acknowledged is how the answer to a message begins that the stream has, now or since before (nats-server, JSPubAckResponse).
+// acknowledged is the prefix of a reply for a message that the stream has, new or as a duplicate (nats-server,
+// JSPubAckResponse).
 const acknowledged = `{"stream":`
 
-// refusal is what an answer says is wrong, nil if the stream has the message.
+// refusal returns the error in a reply, or nil if the stream has the message.
 func refusal(m *nats.Msg) error {
 	if bytes.HasPrefix(m.Data, []byte(acknowledged)) {
 		return nil

@@ -16,7 +16,8 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/field"
 )
 
-// OwnStream is the stream on the server that relay itself runs, or empty if the sink publishes to another server.
+// OwnStream returns the name of the stream if it is on relay's own server, or an empty string if the sink publishes to
+// another server.
 func (c *Config) OwnStream() string {
 	if !c.URL.Empty() {
 		return ""
@@ -34,7 +35,7 @@ func (c *Config) Check(ctx context.Context, of check.Checkup) (check.Result, err
 	_, wrongKey := errors.AsType[*field.Error](err)
 	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
-	case wrongKey, distrusted: // what to do is the same for every sink
+	case wrongKey, distrusted: // the fix is the same for every sink
 	case errors.Is(err, nats.ErrAuthorization):
 		err = check.Fault(err, "correct the login of "+at+" in the configuration")
 	case errors.Is(err, nats.ErrPermissionViolation):
@@ -47,7 +48,7 @@ func (c *Config) Check(ctx context.Context, of check.Checkup) (check.Result, err
 	return check.Result{}, err
 }
 
-// CheckStream inspects a stream through a connection to a server, as [InspectStream] does, and says what it found in one line.
+// CheckStream inspects a stream as [InspectStream] does, and describes it in one line.
 func CheckStream(ctx context.Context, nc *nats.Conn, server, stream string) (string, error) {
 	info, err := InspectStream(ctx, nc, stream)
 	if err != nil {
@@ -58,12 +59,13 @@ func CheckStream(ctx context.Context, nc *nats.Conn, server, stream string) (str
 
 func describe(server, stream string, info *jetstream.StreamInfo) string {
 	if info == nil {
-		return fmt.Sprintf("connected to %s; stream %s is not there yet, and may be made", server, stream)
+		return fmt.Sprintf("connected to %s; stream %s does not exist yet, and may be created", server, stream)
 	}
 	return fmt.Sprintf("connected to %s; stream %s has %d messages", server, stream, info.State.Msgs)
 }
 
-// Unreachable reports whether a server that did not let us in may do so later: it is down, or its name or network is.
+// Unreachable reports whether err means that the server, its name or its network is down, so that a later attempt may
+// succeed.
 func Unreachable(err error) bool {
 	_, network := errors.AsType[*net.OpError](err)
 	_, dns := errors.AsType[*net.DNSError](err)

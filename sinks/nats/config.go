@@ -18,34 +18,34 @@ const (
 
 // Config configures a nats sink, which publishes every event to a JetStream stream.
 //
-// The stream is created when there is none, and one that relay created follows the configuration. A stream made by
-// someone else is used as it is, if it takes the subject. The login needs leave to publish on the subject and on
-// $JS.API.STREAM.INFO, CREATE and UPDATE of the stream, and to subscribe to _INBOX.>.
+// relay creates the stream if there is none, and updates a stream that it created when the configuration changes. It
+// uses a stream that somebody else created as it is, if that stream accepts the subject. The login needs permission to
+// publish to the subject and to $JS.API.STREAM.INFO, CREATE and UPDATE of the stream, and to subscribe to _INBOX.>.
 type Config struct {
-	// Subject (yaml: subject) is where an event is published. {provider} and {account} stand for the event's own.
-	// Default: treats.{provider}.{account}.
+	// Subject (yaml: subject) is the subject to publish to. {provider} and {account} are replaced by those of the
+	// event. Default: treats.{provider}.{account}.
 	Subject string `yaml:"subject"`
-	// Stream (yaml: stream) is the JetStream stream that keeps the events. Each nats sink on one server wants a stream of
-	// its own, for a stream accepts an event once and takes the other sink's for a copy. Default: TREATS.
+	// Stream (yaml: stream) is the JetStream stream that stores the events. Each nats sink on one server needs its own
+	// stream, because a stream treats the same event from another sink as a duplicate. Default: TREATS.
 	Stream string `yaml:"stream"`
 	// Retention (yaml: retention) is how long a stream that relay created keeps an event, at least 1m. Default: 72h.
 	Retention time.Duration `yaml:"retention"`
 
-	// URL (yaml: url) is the NATS server, or several of one cluster with commas between, such as
-	// nats://nats.example:4222 or tls://nats.example:4222. Default: the server relay runs itself.
+	// URL (yaml: url) is the NATS server, or several of one cluster separated by commas, such as
+	// nats://nats.example:4222 or tls://nats.example:4222. Default: the server that relay runs itself.
 	URL            secret.String `yaml:"url"`
 	Login          `yaml:",inline"`
-	field.TLSFiles `yaml:",inline"` // with a certificate to trust or to show, the connection is encrypted or not made
+	field.TLSFiles `yaml:",inline"` // if set, the connection must be encrypted
 
 	answerTimeout time.Duration // for tests
 }
 
-// NewConfig returns a configuration with its defaults filled in.
+// NewConfig returns the default configuration.
 func NewConfig() *Config {
 	return &Config{Subject: DefaultSubject, Stream: DefaultStream, Retention: DefaultRetention}
 }
 
-// Validate checks the values and returns every fault, joined. An error that concerns one key is a [field.Error].
+// Validate checks the values and returns all errors, joined. An error about one key is a [field.Error].
 func (c *Config) Validate() error {
 	errs := []error{
 		field.Wrap("subject", checkSubject(c.Subject)),
@@ -62,7 +62,7 @@ func (c *Config) Validate() error {
 	return errors.Join(append(errs, c.CheckTLS())...)
 }
 
-// CheckFiles reads the files that the configuration names and returns what is wrong with them. Nothing is connected to.
+// CheckFiles reads the files that the configuration names and returns all errors, joined. It opens no connection.
 func (c *Config) CheckFiles() error {
 	if c.URL.Empty() {
 		return nil
@@ -75,5 +75,5 @@ func (c *Config) CheckFiles() error {
 	return err
 }
 
-// Concurrency is how many deliveries at a time suit such a destination; 0 is any number.
+// Concurrency returns 0, for no limit.
 func (*Config) Concurrency() int { return 0 }

@@ -13,8 +13,8 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outcome"
 )
 
-// Inspect connects to the server of the url once, as the sink does, and inspects the stream as [InspectStream] does. A stream that
-// the sink could not use is an error. It is for a sink with a url.
+// Inspect connects to the configured server once, as the sink does, and inspects the stream as [InspectStream] does. It
+// returns an error if the sink could not use the stream. The sink must have a url.
 func (c *Config) Inspect(ctx context.Context, name string) (server string, info *jetstream.StreamInfo, err error) {
 	servers, err := parseServers(c.URL)
 	if err != nil {
@@ -41,9 +41,8 @@ func (c *Config) Inspect(ctx context.Context, name string) (server string, info 
 	return server, info, err
 }
 
-// InspectStream finds out, without making or changing anything, whether a stream is there, or else whether the login of the
-// connection may make it: then info is nil. It takes over the connection's handler of errors, by which a server tells what it
-// does not permit.
+// InspectStream checks, without changing anything, whether a stream exists. If it does not but the login may create it,
+// info is nil. It replaces the error handler of the connection, through which the server reports missing permissions.
 func InspectStream(ctx context.Context, nc *nats.Conn, name string) (info *jetstream.StreamInfo, err error) {
 	ctx, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
@@ -59,22 +58,23 @@ func InspectStream(ctx context.Context, nc *nats.Conn, name string) (info *jetst
 	case !errors.Is(err, jetstream.ErrStreamNotFound):
 		return nil, jetStreamError(outcome.Cause(ctx, err))
 	}
-	// The server refuses a request that does not repeat the name, but only after it has looked at the rights.
+	// The server rejects a request without the stream name, but checks permissions first.
 	answer, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.CREATE."+name, []byte("{}"))
 	if err != nil {
 		return nil, jetStreamError(outcome.Cause(ctx, err))
 	}
 	var refusal struct{ Error *jetstream.APIError }
 	if err := json.Unmarshal(answer.Data, &refusal); err == nil && refusal.Error != nil && refusal.Error.ErrorCode != codeStreamMismatch {
-		return nil, fmt.Errorf("it is not there and cannot be made: %w", refusal.Error)
+		return nil, fmt.Errorf("it does not exist and cannot be created: %w", refusal.Error)
 	}
-	return nil, nil //nolint:nilnil // it is not there, and may be made
+	return nil, nil //nolint:nilnil // it does not exist, and may be created
 }
 
-// codeStreamMismatch is what the server says of a request for a stream of another name (nats-server, server/errors.json).
+// codeStreamMismatch is the error code for a request whose stream name differs from its subject (nats-server,
+// server/errors.json).
 const codeStreamMismatch = 10056
 
-// jetStreamError says what the lack of an answer means.
+// jetStreamError explains a missing reply.
 func jetStreamError(err error) error {
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
 		return fmt.Errorf("%w: the server has no JetStream, start it with -js", err)

@@ -35,7 +35,7 @@ func TestLookAtStream(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "TREATS", Subjects: []string{"other.>"}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := config.Inspect(t.Context(), "overlay"); err == nil || !strings.Contains(err.Error(), "it does not take treats.>") {
+	if _, _, err := config.Inspect(t.Context(), "overlay"); err == nil || !strings.Contains(err.Error(), "it does not accept treats.>") {
 		t.Errorf("a stream of somebody else: %v", err)
 	}
 	if _, err := js.UpdateStream(t.Context(), jetstream.StreamConfig{Name: "TREATS", Subjects: []string{"treats.>"}}); err != nil {

@@ -13,16 +13,16 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/field"
 )
 
-// Login says how to log in. It is of use only with a url.
+// Login has the credentials. It requires a url.
 type Login struct {
-	// CredsFile (yaml: creds_file) is the path of a credentials file, as nsc writes it. It is read at each connect.
+	// CredsFile (yaml: creds_file) is the path of a credentials file from nsc. It is read at each connect.
 	CredsFile string `yaml:"creds_file"`
-	// User (yaml: user) and Password (yaml: password), or PasswordFile (yaml: password_file), the path of a file that
-	// holds it, log in by name.
+	// User (yaml: user) with Password (yaml: password), or with PasswordFile (yaml: password_file), the path of a file
+	// with the password.
 	User         string        `yaml:"user"`
 	Password     secret.String `yaml:"password"`
 	PasswordFile string        `yaml:"password_file"`
-	// Token (yaml: token), or TokenFile (yaml: token_file), the path of a file that holds it, log in by token.
+	// Token (yaml: token), or TokenFile (yaml: token_file), the path of a file with the token.
 	Token     secret.String `yaml:"token"`
 	TokenFile string        `yaml:"token_file"`
 }
@@ -41,7 +41,7 @@ func (c *Config) validateLogin() error {
 	if c.URL.Empty() {
 		for _, k := range keys {
 			if set[k] {
-				errs = append(errs, field.Wrap(k, errors.New("is of use only with a url: relay logs in to its own server by itself")))
+				errs = append(errs, field.Wrap(k, errors.New("requires a url: relay logs in to its own server by itself")))
 			}
 		}
 		return errors.Join(errs...)
@@ -49,18 +49,18 @@ func (c *Config) validateLogin() error {
 	errs = append(errs, field.OneOf(set, "creds_file", "token", "token_file", "user"), field.OneOf(set, "password", "password_file"))
 	withPassword := set["password"] || set["password_file"]
 	if set["user"] != withPassword {
-		errs = append(errs, field.Wrap("user", errors.New("goes together with password or password_file: set both or none")))
+		errs = append(errs, field.Wrap("user", errors.New("requires password or password_file: set both or neither")))
 	}
 	if servers, err := parseServers(c.URL); err == nil {
 		inURL := slices.ContainsFunc(servers, func(u *url.URL) bool { return u.User != nil })
 		if inURL && (set["creds_file"] || set["token"] || set["token_file"] || set["user"]) {
-			errs = append(errs, field.Wrap("url", errors.New("holds a login besides the one of the other keys: keep one of the two")))
+			errs = append(errs, field.Wrap("url", errors.New("has a login, and so do other keys: keep one of the two")))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// login reads the files and returns the connection's options, and every secret among them.
+// login reads the files and returns the options of the connection, and all secrets in them.
 func (c *Config) login(servers []*url.URL) ([]nats.Option, []secret.String, error) {
 	var options []nats.Option
 	secrets := []secret.String{c.URL, c.Password, c.Token}
@@ -70,7 +70,7 @@ func (c *Config) login(servers []*url.URL) ([]nats.Option, []secret.String, erro
 		}
 		if p, ok := u.User.Password(); ok {
 			secrets = append(secrets, secret.New(p))
-		} else { // A lone name is a token.
+		} else { // a user name alone is a token
 			secrets = append(secrets, secret.New(u.User.Username()))
 		}
 	}
@@ -107,7 +107,7 @@ func (c *Config) login(servers []*url.URL) ([]nats.Option, []secret.String, erro
 	return options, append(secrets, password, token), nil
 }
 
-// CheckCredentials refuses a file without the credentials of a NATS user: a JWT and a seed.
+// CheckCredentials rejects a file without the credentials of a NATS user: a JWT and a seed.
 func CheckCredentials(path string) error {
 	text, err := secret.ReadFile(path)
 	if err != nil {
@@ -120,26 +120,26 @@ func CheckCredentials(path string) error {
 		seed = seed || strings.HasPrefix(line, "SU")
 	}
 	if !jwt || !seed {
-		return fmt.Errorf("%s holds no credentials of a NATS user: it is the file that nsc makes, with a JWT and a seed", path)
+		return fmt.Errorf("%s has no credentials of a NATS user: use the file that nsc makes, with a JWT and a seed", path)
 	}
 	return nil
 }
 
-// parseServers splits a NATS URL. Its errors do not quote the URL, which may hold a password.
+// parseServers splits a list of NATS URLs. Its errors do not quote them, because they may have a password.
 func parseServers(text secret.String) ([]*url.URL, error) {
 	var servers []*url.URL
 	for part := range strings.SplitSeq(text.Reveal(), ",") {
 		u, err := url.Parse(strings.TrimSpace(part))
 		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 			return nil, errors.New("is not a NATS URL: write nats://HOST:4222 or tls://HOST:4222, several with commas between, " +
-				"and percent-encode what is special in a password")
+				"and percent-encode special characters in a password")
 		}
 		servers = append(servers, u)
 	}
 	return servers, nil
 }
 
-// hosts shows servers without their logins.
+// hosts formats servers without their logins.
 func hosts(servers []*url.URL) string {
 	var b []string
 	for _, u := range servers {

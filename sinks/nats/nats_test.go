@@ -188,7 +188,7 @@ func TestNATSRefusesCopies(t *testing.T) {
 	sameRecords(t, p.Stored(t, "TREATS"), records)
 }
 
-// TestNATSLeavesAStreamOfOthersAlone uses a stream that relay did not make as it is.
+// TestNATSLeavesAStreamOfOthersAlone uses a stream that relay did not create as it is.
 func TestNATSLeavesAStreamOfOthersAlone(t *testing.T) {
 	p := sinktest.Running(t, "")
 	var log sinktest.LockedBuffer
@@ -229,8 +229,8 @@ func TestNATSStreamsOfOthers(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ stream, subject, want string }{
-		{"ELSEWHERE", "treats.{provider}.{account}", "does not take treats.>"},
-		{"NARROW", "narrow.{provider}.{account}", "does not take narrow.*.*"},
+		{"ELSEWHERE", "treats.{provider}.{account}", "does not accept treats.>"},
+		{"NARROW", "narrow.{provider}.{account}", "does not accept narrow.*.*"},
 		{"MUTE", "mute.{provider}.{account}", "turn its no_ack off"},
 		{"NEW", "elsewhere.{account}", "another stream takes elsewhere.* already"},
 	} {
@@ -248,7 +248,7 @@ func TestNATSStreamsOfOthers(t *testing.T) {
 					t.Errorf("Deliver = %d, %v, want %q", n, err, c.want)
 				}
 			}
-			if n := strings.Count(log.String(), "NATS does not take events"); n != 1 {
+			if n := strings.Count(log.String(), "NATS does not accept events"); n != 1 {
 				t.Errorf("logged %d times, want once:\n%s", n, log.String())
 			}
 		})

@@ -18,13 +18,13 @@ import (
 func (s *sink) publish(ctx context.Context, records []pipeline.Record) (int, error) {
 	r, err := s.connect(ctx)
 	if err != nil {
-		s.careful.Store(true)
+		s.oneByOne.Store(true)
 		return 0, fmt.Errorf("publish event %s: %w", records[0].ID, err)
 	}
-	ctx, ended := s.link.follow(ctx, r.epoch)
+	ctx, ended := s.conn.follow(ctx, r.epoch)
 	defer ended()
 	window := 1
-	if !s.careful.Load() {
+	if !s.oneByOne.Load() {
 		window = s.window(r, records)
 	}
 	c := newCall(window)
@@ -45,12 +45,12 @@ func (s *sink) publish(ctx context.Context, records []pipeline.Record) (int, err
 	} else {
 		err = nil
 	}
-	s.careful.Store(err != nil)
+	s.oneByOne.Store(err != nil)
 	if n > 0 {
-		s.link.answered()
-		s.prove(ctx)
+		s.conn.answered()
+		s.syncFirst(ctx)
 		if errors.Is(err, errNoAnswer) {
-			return n, err // for the rest, which would wait for as long again
+			return n, err // the remaining records would wait as long again
 		}
 		return n, nil
 	}
@@ -60,15 +60,15 @@ func (s *sink) publish(ctx context.Context, records []pipeline.Record) (int, err
 	return 0, s.explain("publish event "+records[0].ID, err)
 }
 
-// window is how many of the records, from the front, go into one call: those before one that the stream is sure to refuse, which
-// would only make those behind it come twice.
+// window returns how many records, from the front, go into one call: those before the first that the stream is certain
+// to refuse. That one would only cause the ones behind it to be published twice.
 func (s *sink) window(r route, records []pipeline.Record) int {
 	for i := 1; i < len(records); i++ {
 		if r.maxSize > 0 && len(records[i].Line) > int(r.maxSize) || len(records[i].Line) > int(r.pub.nc.MaxPayload()) {
 			return i
 		}
 		if _, err := s.subjects.of(&records[i]); err != nil {
-			return i // its turn to fail comes when it is the first
+			return i // it fails when it is the first of a call
 		}
 	}
 	return len(records)
@@ -96,8 +96,8 @@ func (s *sink) publishAll(ctx context.Context, p *publisher, c *call, records []
 	return nil
 }
 
-// messageID is what the stream refuses a second time: the event's id, or, since a replay is to be stored again, that of the
-// replay.
+// messageID returns the ID by which the stream detects duplicates: the ID of the event, or, because a replay must be
+// stored again, an ID of the replay.
 func messageID(r *pipeline.Record) string {
 	if r.Origin == pipeline.OriginReplay {
 		return r.ID + natsserver.ReplaySeparator + strconv.FormatUint(r.Seq, 10)
@@ -105,9 +105,9 @@ func messageID(r *pipeline.Record) string {
 	return r.ID
 }
 
-// patience bounds the wait for one answer of the server, which does not come when the connection is lost.
+// patience returns a context that bounds the wait for one reply, and ends when the connection is lost.
 func (s *sink) patience(ctx context.Context, epoch uint64) (context.Context, context.CancelFunc) {
-	ctx, ended := s.link.follow(ctx, epoch)
+	ctx, ended := s.conn.follow(ctx, epoch)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("%w (%v)", errNoAnswer, s.timeout))
 	return ctx, func() {
 		cancel()
@@ -115,28 +115,28 @@ func (s *sink) patience(ctx context.Context, epoch uint64) (context.Context, con
 	}
 }
 
-// explain says in one line what went wrong and, where it is known, what to do, and marks what no retry can change.
+// explain describes an error in one line, with the fix if known, and marks an error that no retry can change.
 func (s *sink) explain(op string, err error) error {
-	err = outcome.Redact(err, s.link.secrets)
+	err = outcome.Redact(err, s.conn.secrets)
 	var limit *jetstream.APIError
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
-		return pipeline.WithRefusalCode("max_payload", pipeline.Permanent(fmt.Errorf("%s to %s: it is larger than the server takes, raise max_payload there: %w",
-			op, s.link.server, err)))
+		return pipeline.WithRefusalCode("max_payload", pipeline.Permanent(fmt.Errorf("%s to %s: it is larger than the server accepts, raise max_payload there: %w",
+			op, s.conn.server, err)))
 	case errors.As(err, &limit) && limit.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
-		return pipeline.WithRefusalCode("max_msg_size", pipeline.Permanent(fmt.Errorf("%s: it is larger than stream %s takes, raise its max_msg_size: %w",
+		return pipeline.WithRefusalCode("max_msg_size", pipeline.Permanent(fmt.Errorf("%s: it is larger than stream %s accepts, raise its max_msg_size: %w",
 			op, s.stream.Name, err)))
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed),
 		errors.Is(err, nats.ErrDisconnected):
-		return fmt.Errorf("%s: %w", op, s.link.notConnected())
+		return fmt.Errorf("%s: %w", op, s.conn.notConnected())
 	case errors.Is(err, nats.ErrPermissionViolation):
-		return fmt.Errorf("%s to %s: the login lacks a permission: %w", op, s.link.server, err)
+		return fmt.Errorf("%s to %s: the login lacks a permission: %w", op, s.conn.server, err)
 	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%s to %s: nobody answers there: check that JetStream is on and that stream %s exists: %w",
-			op, s.link.server, s.stream.Name, err)
+			op, s.conn.server, s.stream.Name, err)
 	}
-	if why := s.link.why(); why != nil && errors.Is(err, errNoAnswer) {
-		return fmt.Errorf("%s to %s: %w, after the server said: %w", op, s.link.server, err, why)
+	if why := s.conn.why(); why != nil && errors.Is(err, errNoAnswer) {
+		return fmt.Errorf("%s to %s: %w, after the server said: %w", op, s.conn.server, err, why)
 	}
-	return fmt.Errorf("%s to %s: %w", op, s.link.server, err)
+	return fmt.Errorf("%s to %s: %w", op, s.conn.server, err)
 }

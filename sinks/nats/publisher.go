@@ -14,38 +14,38 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outcome"
 )
 
-// What may be on its way to the server at a time, over all calls of Deliver. A message larger than all of it goes alone.
+// Limits on messages in flight, over all calls of Deliver. A message above the limit of bytes is sent alone.
 const (
 	maxInFlight      = 4096
 	maxInFlightBytes = 8 << 20
 )
 
-// publisher publishes messages without waiting between them, and hands each answer to the call the message belongs to. It
-// serves one connection until that is lost: an answer that comes later must not be taken for that of another message.
+// publisher publishes messages without waiting between them, and passes each reply to the call of its message. It
+// serves one connection until that is lost, because a late reply must not be mistaken for that of another message.
 type publisher struct {
 	nc     *nats.Conn
 	inbox  *nats.Subscription
-	prefix string // of the subjects of answers; the number of the slot follows
+	prefix string // of reply subjects; followed by the number of the slot
 
 	mu       sync.Mutex
 	slots    []slot
 	free     []uint16
 	bytes    int           // in flight
-	spoilt   int           // slots that are of no more use: an answer may still come, or may not
-	answered uint64        // how many answers have come
+	unusable int           // slots that cannot be reused, because a reply may still arrive
+	answered uint64        // replies received
 	room     chan struct{} // closed when there is room again; nil if nobody waits
 }
 
-// slot is a message in flight. One whose call has ended keeps its slot until its answer comes.
+// slot is a message in flight. A message whose call has ended keeps its slot until its reply arrives.
 type slot struct {
 	call    *call // nil: the slot is free
 	index   int   // of the record in the call
 	size    int
-	reply   string // made once
+	reply   string // subject of the reply; created once
 	subject string
 }
 
-// newPublisher listens for answers, and returns once the server has let it.
+// newPublisher subscribes to replies, and returns once the server has accepted the subscription.
 func newPublisher(ctx context.Context, nc *nats.Conn) (*publisher, error) {
 	p := &publisher{nc: nc, prefix: nc.NewInbox() + ".", slots: make([]slot, maxInFlight), free: make([]uint16, maxInFlight)}
 	for i := range p.slots {
@@ -72,12 +72,12 @@ func newPublisher(ctx context.Context, nc *nats.Conn) (*publisher, error) {
 
 func (p *publisher) close() {
 	if p.inbox != nil {
-		_ = p.inbox.Unsubscribe() // of no use any more, whether the server hears it or not
+		_ = p.inbox.Unsubscribe() // best effort: the subscription is not used any more
 	}
 }
 
-// publish publishes m as the record with that index of the call c. It waits for room until ctx ends, and does nothing when the
-// call has failed meanwhile.
+// publish publishes m as the record with that index in call c. It waits for room until ctx ends, and does nothing if
+// the call has already failed.
 func (p *publisher) publish(ctx context.Context, c *call, index int, m *nats.Msg) error {
 	size := len(m.Data) + overhead
 	for {
@@ -89,9 +89,9 @@ func (p *publisher) publish(ctx context.Context, c *call, index int, m *nats.Msg
 		if len(p.free) > 0 && (p.bytes == 0 || p.bytes+size <= maxInFlightBytes) {
 			break
 		}
-		if p.bytes == 0 { // and no slot: all of them are spoilt
+		if p.bytes == 0 { // no slot is usable
 			p.mu.Unlock()
-			return errWorn
+			return errExhausted
 		}
 		if p.room == nil {
 			p.room = make(chan struct{})
@@ -117,17 +117,17 @@ func (p *publisher) publish(ctx context.Context, c *call, index int, m *nats.Msg
 	if err != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.leave(i, errors.Is(err, nats.ErrMaxPayload)) != nil { // else it was denied before
+		if p.leave(i, errors.Is(err, nats.ErrMaxPayload)) != nil { // else deny has already refused it
 			c.refuse(index, err)
 		}
 	}
 	return err
 }
 
-// overhead is about what the protocol and the headers add to a message.
+// overhead is approximately what the protocol and the headers add to a message, in bytes.
 const overhead = 256
 
-// answer takes one answer of the server.
+// answer handles one reply of the server.
 func (p *publisher) answer(m *nats.Msg) {
 	i, err := strconv.ParseUint(m.Subject[len(p.prefix):], 10, 16)
 	if err != nil || i >= maxInFlight {
@@ -138,7 +138,7 @@ func (p *publisher) answer(m *nats.Msg) {
 	defer p.mu.Unlock()
 	index := p.slots[i].index
 	c := p.leave(uint16(i), true)
-	if c == nil { // nobody waits for it any more
+	if c == nil { // its call has ended
 		return
 	}
 	p.answered++
@@ -150,8 +150,9 @@ func (p *publisher) answer(m *nats.Msg) {
 	}
 }
 
-// leave ends the use of a slot and returns the call that used it, with the lock held. The slot is free for another message only if no
-// answer can come for the one it had: that must not be taken for the other's.
+// leave ends the use of a slot and returns the call that used it. The caller holds the lock. The slot can be reused
+// only if no reply to its message can arrive any more, because that would be mistaken for the reply to the next
+// message.
 func (p *publisher) leave(i uint16, free bool) *call {
 	s := &p.slots[i]
 	c := s.call
@@ -164,7 +165,7 @@ func (p *publisher) leave(i uint16, free bool) *call {
 	if free {
 		p.free = append(p.free, i)
 	} else {
-		p.spoilt++
+		p.unusable++
 	}
 	if p.room != nil && (p.bytes == 0 || len(p.free) >= maxInFlight/4 && p.bytes <= maxInFlightBytes/4*3) {
 		close(p.room)
@@ -173,7 +174,7 @@ func (p *publisher) leave(i uint16, free bool) *call {
 	return c
 }
 
-// deny refuses every message in flight on a subject that the server does not permit, for no answer comes to it.
+// deny refuses every message in flight on a subject that the server does not permit: no reply arrives for them.
 func (p *publisher) deny(subject string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -184,24 +185,25 @@ func (p *publisher) deny(subject string, err error) {
 	}
 }
 
-// worn reports whether so many slots are of no more use that the connection should be made again.
-func (p *publisher) worn() bool {
+// exhausted reports whether so many slots are unusable that the connection should be replaced.
+func (p *publisher) exhausted() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.spoilt > maxInFlight/4
+	return p.unusable > maxInFlight/4
 }
 
-// watch ends the returned context when no answer comes within patience. Call the function when the call is over.
+// watch returns a context that ends if no reply arrives within patience. The caller must call the function when the
+// call is over.
 func (p *publisher) watch(ctx context.Context, c *call, patience time.Duration) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		const looks = 8
-		tick := time.NewTicker(patience / looks)
+		const checks = 8
+		tick := time.NewTicker(patience / checks)
 		defer tick.Stop()
 		last := p.progress(c)
-		for idle := 0; idle < looks; idle++ {
+		for idle := 0; idle < checks; idle++ {
 			select {
 			case <-tick.C:
 			case <-done:
@@ -220,7 +222,7 @@ func (p *publisher) watch(ctx context.Context, c *call, patience time.Duration) 
 	}
 }
 
-// progress changes when the server answers the call, or others while the call waits for room.
+// progress returns a value that changes when the server answers this call, or, while the call waits for room, any call.
 func (p *publisher) progress(c *call) [2]uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -230,7 +232,7 @@ func (p *publisher) progress(c *call) [2]uint64 {
 	return [2]uint64{0, p.answered}
 }
 
-// result says how many records from the front are accepted, and why the next is not if that is known.
+// result returns how many records from the front are accepted, and why the next one was refused, if known.
 func (p *publisher) result(c *call) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -69,12 +69,12 @@ func TestNATSInboxDenied(t *testing.T) {
 	refusals, refused := 0, false
 	for line := range strings.Lines(log.String()) {
 		switch {
-		case strings.Contains(line, "NATS does not take events"):
+		case strings.Contains(line, "NATS does not accept events"):
 			if refused {
 				t.Error("a refusal was logged twice")
 			}
 			refusals, refused = refusals+1, true
-		case strings.Contains(line, "NATS takes events again"), strings.Contains(line, `"connected to NATS"`):
+		case strings.Contains(line, "NATS accepts events again"), strings.Contains(line, `"connected to NATS"`):
 			refused = false
 		}
 	}

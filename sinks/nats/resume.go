@@ -11,16 +11,16 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outcome"
 )
 
-// afterLoss is how far behind the last number that is known of a lost stream the new one begins. It is more than could be published
-// since that was noted.
-const afterLoss = 1 << 30
+// sequenceGap is how far behind the last known sequence number of a lost stream the new stream begins. It exceeds the
+// number of messages that can have been published since that number was recorded.
+const sequenceGap = 1 << 30
 
-// wanted is the stream to make, if there is none. When relay's own server has lost it, the new one has no number that the lost
-// one may have given: what an overlay remembers of a number stays true.
+// wanted returns the stream to create if there is none. If relay's own server has lost the stream, the new one reuses
+// none of its sequence numbers, so that the positions that overlays remember stay valid.
 func (s *sink) wanted() jetstream.StreamConfig {
 	want := s.stream
 	if held, ok := s.synced(); ok {
-		want.FirstSeq = held.Sequence + afterLoss
+		want.FirstSeq = held.Sequence + sequenceGap
 	}
 	return want
 }
@@ -32,17 +32,17 @@ func (s *sink) synced() (natsserver.Held, bool) {
 	return s.own.store.Synced(s.stream.Name)
 }
 
-// prove sees to it that the first message of a stream is durable, with the stream, before it counts. From then on
-// [sink.LastAccepted] can tell what was lost.
-func (s *sink) prove(ctx context.Context) {
-	if !s.unproven.Load() || s.own.store == nil {
+// syncFirst makes the first message of a stream durable, with the stream, before it counts as delivered. From then on
+// [sink.LastAccepted] can detect a loss.
+func (s *sink) syncFirst(ctx context.Context) {
+	if !s.unsynced.Load() || s.own.store == nil {
 		return
 	}
 	if err := s.own.store.Sync(ctx); err != nil {
-		s.link.log.Debug().Err(err).Msg("NATS stream cannot be synced yet")
+		s.conn.log.Debug().Err(err).Msg("NATS stream cannot be synced yet")
 		return
 	}
-	s.unproven.Store(false)
+	s.unsynced.Store(false)
 }
 
 // LastAccepted implements [pipeline.Resumer].
@@ -71,10 +71,10 @@ func (s *sink) LastAccepted(ctx context.Context) (number uint64, id string, ok b
 	case <-s.life.closing:
 		err = outcome.ErrClosed
 	}
-	return 0, "", false, fmt.Errorf("inspect stream %s of %s: %w", s.stream.Name, s.link.server, err)
+	return 0, "", false, fmt.Errorf("inspect stream %s of %s: %w", s.stream.Name, s.conn.server, err)
 }
 
-// held finds the last event up to which the stream holds everything. Its number is 0 if that cannot be known.
+// held returns the last event up to which the stream has everything. Its number is 0 if that is unknown.
 func (s *sink) held(ctx context.Context) (natsserver.Held, error) {
 	r, err := s.connect(ctx)
 	if err != nil {
@@ -89,12 +89,12 @@ func (s *sink) held(ctx context.Context) (natsserver.Held, error) {
 	synced, ok := s.synced()
 	switch {
 	case last.Sequence == 0 && ok && info.State.LastSeq <= synced.Sequence:
-		// What was there is gone by age, and nothing that came later is left.
+		// All messages have expired, and none came later.
 		return synced, nil
 	case last.Sequence == 0:
 		return natsserver.Held{}, nil
 	}
-	// Files of a stream need not reach the disk in their order: a power cut may leave a hole in what was not synced.
+	// The files of a stream may reach the disk out of order: a power failure can leave a gap in the unsynced part.
 	for _, deleted := range info.State.Deleted {
 		if ok && synced.Sequence < deleted && deleted < last.Sequence {
 			return synced, nil
@@ -103,7 +103,7 @@ func (s *sink) held(ctx context.Context) (natsserver.Held, error) {
 	return last, nil
 }
 
-// end returns the last message of the stream, and the state of the stream with the numbers it has no message of.
+// end returns the last message of the stream, and the state of the stream with its deleted sequence numbers.
 func (s *sink) end(ctx context.Context, js jetstream.JetStream) (natsserver.Held, *jetstream.StreamInfo, error) {
 	stream, err := js.Stream(ctx, s.stream.Name)
 	if err != nil {

@@ -15,54 +15,54 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outcome"
 )
 
-// How much one Deliver takes, and how long it waits for an answer.
+// Limits of one Deliver.
 const (
 	maxRecords = 1000
 	ackTimeout = 10 * time.Second
-	// maxUnanswered is how many calls in a row may get no answer before the connection is made again: it may have lost what
-	// answers come by.
+	// maxUnanswered is how many consecutive calls may get no reply before the connection is replaced: it may have lost
+	// its subscription.
 	maxUnanswered = 3
 )
 
 var (
-	errNoAnswer = errors.New("no answer in time")
-	errLost     = errors.New("the connection was lost before the answer came")
-	errWorn     = errors.New("the server has left too many messages unanswered")
+	errNoAnswer  = errors.New("no answer in time")
+	errLost      = errors.New("the connection was lost before the answer came")
+	errExhausted = errors.New("the server has left too many messages unanswered")
 )
 
 type sink struct {
 	subjects subjects
 	stream   jetstream.StreamConfig
 	dial     func(context.Context) (*nats.Conn, error)
-	link     *link
+	conn     *connState
 	attempt  outcome.AttemptLog
-	timeout  time.Duration // how long to wait for an answer of the server
+	timeout  time.Duration // for a reply of the server
 	own      *ownServer    // nil: the server is not relay's own
 	life     life
 
-	gate  chan struct{} // holds one token while route is in use
-	route route
+	routeLock chan struct{} // has one token while route is in use
+	route     route
 
-	unproven atomic.Bool // what the stream holds, if anything, would not be known after a power cut
-	careful  atomic.Bool // a record was not accepted since one was: they go one at a time, for the stream may be there again in the middle of many
+	unsynced atomic.Bool // after a power failure, it would be unknown what the stream had
+	oneByOne atomic.Bool // the last call failed: publish one record at a time, because the stream may recover in the middle of a batch
 }
 
-// ownServer is what only relay's own server has.
+// ownServer has the dependencies that only relay's own server provides.
 type ownServer struct {
 	revive func() error // may be nil
 	store  Store        // may be nil
 }
 
-// life is the time between Open and Close.
+// life manages the goroutines between Open and Close.
 type life struct {
 	closing chan struct{} // closed by end
-	mu      sync.Mutex    // guards closed, and work against an end under way
+	mu      sync.Mutex    // guards closed, and orders start and end
 	closed  bool
 	work    sync.WaitGroup
-	stop    context.CancelFunc // ends what Open began
+	stop    context.CancelFunc // ends the goroutine that Open started
 }
 
-// start runs f in a goroutine that end waits for. It reports false when the end has come.
+// start runs f in a goroutine that Close waits for. It reports false if the sink is closed.
 func (l *life) start(f func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +73,7 @@ func (l *life) start(f func()) bool {
 	return true
 }
 
-// end begins the end, the first time it is called.
+// end marks the sink as closed. It may be called several times.
 func (l *life) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,15 +87,15 @@ func (l *life) end() {
 func (*sink) Together() bool { return true }
 
 // Deliver implements [pipeline.Sink]. The client may hold its lock for as long as a dial or a write takes, whatever the
-// context says; so the work is done in a goroutine, which Deliver leaves behind when its context ends. What that still
-// publishes is refused when it comes again, for it carries the same id.
+// context. So a goroutine does the work, and Deliver abandons it when its context ends. The stream drops anything that
+// the goroutine still publishes as a duplicate when it is delivered again with the same ID.
 func (s *sink) Deliver(ctx context.Context, records []pipeline.Record) (accepted int, err error) {
 	if len(records) == 0 {
 		return 0, nil
 	}
 	records = records[:min(len(records), maxRecords)]
 	start := time.Now()
-	defer func() { s.attempt.AddBatch(s.link.server, start, records, accepted, err) }()
+	defer func() { s.attempt.AddBatch(s.conn.server, start, records, accepted, err) }()
 	if _, err := s.subjects.of(&records[0]); err != nil {
 		return 0, pipeline.Permanent(fmt.Errorf("publish event %s: %w", records[0].ID, err))
 	}
@@ -120,15 +120,15 @@ func (s *sink) Deliver(ctx context.Context, records []pipeline.Record) (accepted
 	case <-s.life.closing:
 		err = outcome.ErrClosed
 	}
-	return 0, fmt.Errorf("publish event %s to %s: %w", records[0].ID, s.link.server, err)
+	return 0, fmt.Errorf("publish event %s to %s: %w", records[0].ID, s.conn.server, err)
 }
 
-// recover does what may help when no answer comes, and returns err with what came of that.
+// recover tries to restore the stream after a missing reply, and returns err with any failure of that.
 func (s *sink) recover(ctx context.Context, err error) error {
 	if !errors.Is(err, errNoAnswer) {
 		return err
 	}
-	s.link.unanswered()
+	s.conn.unanswered()
 	s.forget(ctx)                            // the stream may have been changed
 	if s.own != nil && s.own.revive != nil { // as after a full disk
 		if failed := s.own.revive(); failed != nil {
@@ -138,15 +138,15 @@ func (s *sink) recover(ctx context.Context, err error) error {
 	return err
 }
 
-// Close ends what is under way and closes the connection. Nothing waits in the client to be sent, for every event is
-// acknowledged before Deliver counts it. It waits for a dial or a write under way, at most some seconds.
+// Close stops all work and closes the connection. The client has nothing left to send, because Deliver only counts
+// acknowledged events. Close waits for a dial or write in progress, at most some seconds.
 func (s *sink) Close() error {
 	s.life.end()
 	s.life.stop()
 	s.life.work.Wait()
-	s.gate <- struct{}{}
-	defer func() { <-s.gate }()
-	s.link.end()
+	s.routeLock <- struct{}{}
+	defer func() { <-s.routeLock }()
+	s.conn.end()
 	if s.route.nc != nil {
 		s.route.nc.Close()
 	}

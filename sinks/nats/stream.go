@@ -10,14 +10,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// madeByRelay marks, in the metadata of a stream, that relay created it and may change it.
+// madeByRelay is a metadata key of streams that relay created and may change.
 const madeByRelay = "treatrelay.stream"
 
-// An error code of the server that nats.go does not name (nats-server, server/errors.json).
+// codeSubjectOverlap is an error code without a name in nats.go (nats-server, server/errors.json).
 const codeSubjectOverlap = 10065
 
-// duplicateWindow is how long the server remembers the id of an event, in some 130 bytes of memory. It covers a relay that was
-// killed in the middle of a delivery and is started again the next morning.
+// duplicateWindow is how long the server remembers the ID of an event, at some 130 bytes of memory each. It covers a
+// relay that is killed during a delivery and started again the next morning.
 const duplicateWindow = 24 * time.Hour
 
 func streamConfig(name, subject string, retention time.Duration) jetstream.StreamConfig {
@@ -32,12 +32,12 @@ func streamConfig(name, subject string, retention time.Duration) jetstream.Strea
 	}
 }
 
-// ensureStream creates the stream, brings one that relay made up to date, or checks one that relay did not make.
+// ensureStream creates the stream, updates one that relay created, or checks one that relay did not create.
 func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
 	s, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		s, err = js.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // Another relay was faster.
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another relay was faster
 			s, err = js.Stream(ctx, want.Name)
 		}
 	}
@@ -62,21 +62,22 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	return s.CachedInfo(), nil
 }
 
-// checkForeign says what keeps a stream that relay did not make from being used.
+// checkForeign returns why relay cannot use a stream that it did not create, or nil.
 func checkForeign(have, want jetstream.StreamConfig) error {
 	subject := want.Subjects[0]
 	switch {
 	case !slices.ContainsFunc(have.Subjects, func(s string) bool { return covers(s, subject) }):
-		return fmt.Errorf("relay did not make it, and it does not take %s: add this to its subjects, or set stream to "+
+		return fmt.Errorf("relay did not create it, and it does not accept %s: add this to its subjects, or set stream to "+
 			"another name", subject)
 	case have.NoAck:
-		return errors.New("relay did not make it, and it acknowledges nothing: turn its no_ack off, or set stream to " +
+		return errors.New("relay did not create it, and it acknowledges nothing: turn its no_ack off, or set stream to " +
 			"another name")
 	}
 	return nil
 }
 
-// follow returns the stream as it is but for what the configuration decides, and whether that is a change.
+// follow returns the current configuration of the stream, updated where relay's configuration decides, and whether that
+// changes anything.
 func follow(have, want jetstream.StreamConfig) (jetstream.StreamConfig, bool) {
 	next := have
 	next.MaxAge, next.Duplicates = want.MaxAge, want.Duplicates

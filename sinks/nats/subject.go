@@ -9,10 +9,11 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// alertProvider is what {provider} stands for in the subject of an alert, which comes from relay itself.
+// alertProvider replaces {provider} in the subject of an alert, which comes from relay itself.
 const alertProvider = "relay"
 
-// expand fills in the placeholders of a subject. It fails on a name that would change the subject's shape.
+// expand replaces the placeholders of a subject. It returns an error for a name that would change the structure of the
+// subject.
 func expand(subject string, r pipeline.Record) (string, error) {
 	if r.Type == pipeline.AlertType {
 		r.Provider = alertProvider
@@ -25,7 +26,7 @@ func expand(subject string, r pipeline.Record) (string, error) {
 	return strings.NewReplacer("{provider}", r.Provider, "{account}", r.Account).Replace(subject), nil
 }
 
-// subjects expands one subject, and remembers what came of it.
+// subjects expands one subject and caches the results. It is safe for concurrent use.
 type subjects struct {
 	subject string
 	mu      sync.Mutex
@@ -34,7 +35,7 @@ type subjects struct {
 
 type subjectKey struct{ provider, account, typ string }
 
-// maxSubjects bounds what is remembered. It is far more than the accounts one relay has.
+// maxSubjects bounds the cache. It is far more than the accounts of one relay.
 const maxSubjects = 1 << 16
 
 func (s *subjects) of(r *pipeline.Record) (string, error) {
@@ -55,8 +56,7 @@ func (s *subjects) of(r *pipeline.Record) (string, error) {
 	return subject, nil
 }
 
-// checkSubject checks that a subject is literal once its placeholders are filled in (NATS documentation,
-// "Subject-Based Messaging").
+// checkSubject checks that a subject is literal after expansion (NATS documentation, "Subject-Based Messaging").
 func checkSubject(subject string) error {
 	if subject == "" {
 		return errors.New("is empty: leave the key out for " + DefaultSubject)
@@ -68,7 +68,7 @@ func checkSubject(subject string) error {
 	first, _, _ := strings.Cut(subject, ".")
 	switch {
 	case strings.ContainsAny(filled, "{}"):
-		return fmt.Errorf("%q holds an unknown placeholder: there are {provider} and {account}", subject)
+		return fmt.Errorf("%q has an unknown placeholder: there are {provider} and {account}", subject)
 	case !literal(filled):
 		return fmt.Errorf("%q is not a subject to publish on: write words with dots between, without *, > and spaces", subject)
 	case strings.Contains(first, "{"):
@@ -104,7 +104,7 @@ func checkStreamName(name string) error {
 	return nil
 }
 
-// streamSubject is what a stream must take to hold every event published on subject.
+// streamSubject returns the subject that a stream must accept to store every event published to subject.
 func streamSubject(subject string) string {
 	if subject == DefaultSubject {
 		return "treats.>"
@@ -134,7 +134,8 @@ func covers(outer, inner string) bool {
 	return len(o) == len(in)
 }
 
-// Overlaps reports whether a subject may be one of both sinks. No two streams of a server can take the same subject.
+// Overlaps reports whether both sinks may publish to the same subject. No two streams of a server can accept the same
+// subject.
 func (c *Config) Overlaps(other *Config) bool {
 	a, b := strings.Split(streamSubject(c.Subject), "."), strings.Split(streamSubject(other.Subject), ".")
 	for i := range min(len(a), len(b)) {

@@ -9,10 +9,10 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/chat"
 )
 
-// What a word of Slack is about.
+// What an error code of Slack is about.
 const (
-	aboutOther   = iota // what the webhook may do, or nobody knows
-	aboutWebhook        // the webhook, or what it posts to, is there no more
+	aboutOther   = iota // permissions of the webhook, or unknown
+	aboutWebhook        // the webhook or its channel no longer exists
 	aboutContent        // the message
 )
 
@@ -28,7 +28,8 @@ func about(word string) int {
 	return aboutOther
 }
 
-// Judge implements [chat.Service]. Slack answers with a word in plain text ("Sending messages using incoming webhooks").
+// Judge implements [chat.Service]. Slack responds with an error code in plain text ("Sending messages using incoming
+// webhooks").
 func (s *service) Judge(got chat.Answer) error {
 	const hint = "make a new incoming webhook in the settings of the app"
 	if got.Status/100 != 4 || got.Status == http.StatusTooManyRequests {
@@ -49,7 +50,7 @@ func (s *service) Judge(got chat.Answer) error {
 	return pipeline.WithRefusalCode(code, chat.JudgeStatus(got, hint))
 }
 
-// wordOf is the word of an answer, or "" if it is none: another than Slack has answered.
+// wordOf returns the error code of a response, or an empty string if it has none, because it is not from Slack.
 func wordOf(body []byte) string {
 	word := strings.TrimSpace(string(body))
 	if len(word) > 64 || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz_") != "" {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/internal/loopback"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/chat"
@@ -27,17 +28,17 @@ type Config struct {
 	chat.Webhook `yaml:",inline"`
 	// Template (yaml: template) is a Go template of the text of a treat, in Slack's mrkdwn. Its values are escaped.
 	Template string `yaml:"template"`
-	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer, at least 100ms.
+	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the response, at least 100ms.
 	// Default: 15s.
 	Timeout time.Duration `yaml:"timeout"`
 }
 
-// NewConfig returns a configuration with its defaults filled in.
+// NewConfig returns the default configuration.
 func NewConfig() *Config {
 	return &Config{Timeout: chat.DefaultTimeout}
 }
 
-// Validate checks the values and returns every fault, joined. An error that concerns one key is a [field.Error].
+// Validate checks the values and returns all errors, joined. An error about one key is a [field.Error].
 func (c *Config) Validate() error {
 	errs := c.CheckWebhook(c.Timeout, parseURL)
 	if c.Template != "" {
@@ -47,13 +48,13 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// CheckFiles reads the files that the configuration names and returns what is wrong with them. Nothing is connected to.
+// CheckFiles reads the files that the configuration names and returns all errors, joined. It opens no connection.
 func (c *Config) CheckFiles() error { return c.CheckWebhookFile(parseURL) }
 
-// Concurrency is how many deliveries at a time suit such a destination; 0 is any number.
+// Concurrency returns 1: the rate limit applies to the whole webhook.
 func (*Config) Concurrency() int { return 1 }
 
-// Open reads the file the configuration names and connects to nothing.
+// Open reads the file that the configuration names. It opens no connection.
 func (c *Config) Open(_ context.Context, env chat.Env) (pipeline.Sink, error) {
 	u, _, err := c.ReadWebhook(parseURL)
 	if err != nil {
@@ -68,7 +69,8 @@ func (c *Config) Open(_ context.Context, env chat.Env) (pipeline.Sink, error) {
 	return chat.New(u, c.Timeout, env, s), nil
 }
 
-// parseURL checks the URL of an incoming webhook of Slack, or of a stand-in on this machine. Its errors do not quote it.
+// parseURL checks the URL of an incoming webhook of Slack, or of a stand-in on this machine. Its errors do not quote
+// it.
 func parseURL(text secret.String) (*url.URL, error) {
 	u, err := outbound.ParseURL(text)
 	if err != nil {
@@ -76,7 +78,7 @@ func parseURL(text secret.String) (*url.URL, error) {
 	}
 	path := regexp.MustCompile(`^/services/[A-Za-z0-9_]+/[A-Za-z0-9_]+/[A-Za-z0-9_]+$`)
 	switch host := strings.ToLower(u.Hostname()); {
-	case outbound.IsLoopback(host):
+	case loopback.Is(host):
 	case host != "hooks.slack.com" && host != "hooks.slack-gov.com":
 		return nil, errors.New("is not at hooks.slack.com: copy it from the app's settings, Incoming Webhooks")
 	case u.Scheme != "https" || u.Port() != "" || !path.MatchString(u.Path):

@@ -11,17 +11,17 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/chattext"
 )
 
-// The limits of a message (Slack's documentation, "Blocks" and "Text object"). Texts count in [units].
+// Limits of a message (Slack's documentation, "Blocks" and "Text object"). Texts are measured in [chattext.Units].
 const (
 	maxTreats   = 10   // of two blocks each; a message has 50
 	maxSection  = 3000 // text of a section
 	maxHeader   = 150
-	maxFallback = 3000 // text in a notification; Slack cuts off after 4,000
+	maxFallback = 3000 // text in a notification; Slack truncates at 4,000
 )
 
 // service is the [chat.Service] of a slack sink.
 type service struct {
-	template *chattext.Template // nil: who sent what, and the message
+	template *chattext.Template // nil means sender, title and message
 }
 
 type message struct {
@@ -40,7 +40,7 @@ type block struct {
 type textObject struct {
 	Type     string `json:"type"`
 	Text     string `json:"text"`
-	Verbatim bool   `json:"verbatim,omitempty"` // makes no links of addresses and names
+	Verbatim bool   `json:"verbatim,omitempty"` // turns no addresses and names into links
 }
 
 func mrkdwn(text string) textObject { return textObject{Type: "mrkdwn", Text: text, Verbatim: true} }
@@ -50,7 +50,7 @@ func section(text string) block {
 	return block{Type: "section", Text: &t}
 }
 
-// contextBlock is small print.
+// contextBlock returns a block of small print.
 func contextBlock(when time.Time, note string) block {
 	var parts []string
 	if !when.IsZero() {
@@ -79,7 +79,7 @@ func (s *service) Compose(records []pipeline.Record) ([]byte, int, error) {
 			if i == 0 {
 				return nil, 0, err
 			}
-			break // It is the first of a later message.
+			break // it fails when it is the first of a message
 		}
 		lines = append(lines, chattext.Fit(line, maxFallback/maxTreats-1, chattext.EscapeMrkdwn))
 		m.Blocks = append(m.Blocks, blocks...)
@@ -90,7 +90,7 @@ func (s *service) Compose(records []pipeline.Record) ([]byte, int, error) {
 	return body, n, err
 }
 
-// blocks returns what shows one record, and the same as one clean line.
+// blocks returns the blocks of one record, and the same content as one clean line.
 func (s *service) blocks(r pipeline.Record) (line string, blocks []block, err error) {
 	switch chattext.KindOf(r) {
 	case pipeline.AlertType:
@@ -116,17 +116,17 @@ func (s *service) blocks(r pipeline.Record) (line string, blocks []block, err er
 		if text, err = s.template.Render(t); err != nil {
 			return "", nil, fmt.Errorf("template: %w", err)
 		}
-		if text == "" { // Slack takes no empty section.
+		if text == "" { // Slack rejects an empty section
 			text = bold(title)
 		}
 	}
 	return chattext.Clean(line, 1), []block{section(text), contextBlock(t.Time, t.Note())}, nil
 }
 
-// bold escapes what stands between two asterisks of markup, which are none beside white space.
+// bold escapes text between two asterisks. They are no markup next to white space, so it trims the text.
 func bold(text string) string { return strings.TrimSpace(chattext.EscapeMrkdwn(text)) }
 
-// alertBlocks is plainly not a treat: it has a header with a coloured dot, and says what to do.
+// alertBlocks is clearly not a treat: it has a header with a colored dot, and says what to do.
 func alertBlocks(r pipeline.Record) (line string, blocks []block, err error) {
 	a, err := r.Alert()
 	if err != nil {
@@ -154,11 +154,11 @@ func alertBlocks(r pipeline.Record) (line string, blocks []block, err error) {
 // Address implements [chat.Service].
 func (s *service) Address(webhook string) string { return webhook }
 
-// Pace implements [chat.Service]. Slack takes about a message a second and says no more of it until it refuses one with the
-// delay it wants.
+// Pace implements [chat.Service]. Slack accepts about one message a second, and announces its limit only when it
+// refuses a message, with the time to wait.
 func (s *service) Pace(chat.Answer) time.Duration { return 0 }
 
-// digestBlocks returns what shows a digest, and the same as one clean line.
+// digestBlocks returns the blocks of a digest, and the same content as one clean line.
 func digestBlocks(r pipeline.Record) (line string, blocks []block, err error) {
 	t, err := chattext.NewDigest(r)
 	if err != nil {

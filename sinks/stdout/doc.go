@@ -1,5 +1,6 @@
 // Package stdout is the sink that writes every event to standard output, one line of JSON each.
 //
-// A line is written whole or not at all, as far as the reader sees: what a failed write left of one goes out before the next. A reader that
-// stalls holds up a delivery until its context ends, and no longer. A reader that has left is pipeline.ErrSinkClosed.
+// A reader only sees whole lines: if a write fails within a line, the rest of the line is written before the next one.
+// A stalled reader blocks a delivery at most until its context ends. When the reader has closed its end, a delivery
+// fails with [pipeline.ErrSinkClosed].
 package stdout

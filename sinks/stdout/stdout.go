@@ -14,35 +14,35 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outcome"
 )
 
-// Config configures a stdout sink, which writes every event as one line of JSON. It has no keys.
+// Config configures a stdout sink. It has no keys.
 type Config struct{}
 
-// NewConfig returns a configuration with its defaults filled in.
+// NewConfig returns the default configuration.
 func NewConfig() *Config {
 	return new(Config)
 }
 
-// Validate has nothing to check.
+// Validate returns nil: there is nothing to check.
 func (*Config) Validate() error { return nil }
 
-// Concurrency is how many deliveries at a time suit such a destination; 0 is any number.
+// Concurrency returns 0, for no limit.
 func (*Config) Concurrency() int { return 0 }
 
-// CheckFiles has nothing to check.
+// CheckFiles returns nil: there are no files.
 func (*Config) CheckFiles() error { return nil }
 
-// Unchecked says why there is no check of the destination.
+// Unchecked returns why relay doctor has no check for this sink.
 func (*Config) Unchecked() string {
 	return "whoever reads standard output is there, or relay could not write to it"
 }
 
-// Env is what the sink uses of the process it runs in.
+// Env has the dependencies of the sink on the process it runs in.
 type Env struct {
-	Out     io.Writer // must not hold data back
+	Out     io.Writer // must not buffer
 	Attempt outcome.AttemptLog
 }
 
-// Open makes the sink, which writes to env.Out and never closes it.
+// Open creates the sink, which writes to env.Out and never closes it.
 func (*Config) Open(_ context.Context, env Env) (pipeline.Sink, error) {
 	if env.Out == nil {
 		return nil, errors.New("open stdout sink: no writer was handed in")
@@ -50,15 +50,15 @@ func (*Config) Open(_ context.Context, env Env) (pipeline.Sink, error) {
 	return newSink(env.Out, env.Attempt), nil
 }
 
-// closeWait is how long Close waits for a write that the reader does not take.
+// closeWait is how long Close waits for a blocked write.
 const closeWait = time.Second
 
-// keptBuffer is how large a buffer for a line is kept for the next one.
+// keptBuffer is the maximum capacity of a line buffer that is reused.
 const keptBuffer = 64 << 10
 
-// sink hands lines to one goroutine that alone touches the writer. A write to a pipe that nobody reads cannot be
-// interrupted, so Deliver waits for the goroutine and leaves it behind when its context ends: at most one line is then
-// written without being counted, and comes again with the same id.
+// sink passes lines to one goroutine, the only one that uses the writer. A write to a pipe that nobody reads cannot be
+// interrupted, so Deliver waits for the goroutine only until its context ends. At most one line is then written without
+// being counted, and delivered again with the same ID.
 type sink struct {
 	lines   chan line
 	closing chan struct{} // closed by Close
@@ -95,13 +95,13 @@ func (s *sink) Deliver(ctx context.Context, records []pipeline.Record) (accepted
 
 func (s *sink) deliver(ctx context.Context, text []byte) error {
 	written := make(chan error, 1)
-	l := line{text, written} // it outlives this call when the reader stalls; nobody changes it
+	l := line{text, written} // outlives this call if the reader stalls; nobody changes it
 	select {
 	case s.lines <- l:
 	case <-s.closing:
 		return outcome.ErrClosed
 	case <-ctx.Done():
-		return fmt.Errorf("the reader does not take it: %w", context.Cause(ctx))
+		return fmt.Errorf("the reader does not read: %w", context.Cause(ctx))
 	}
 	select {
 	case err := <-written:
@@ -109,12 +109,12 @@ func (s *sink) deliver(ctx context.Context, text []byte) error {
 	case <-s.closing:
 		return outcome.ErrClosed
 	case <-ctx.Done():
-		return fmt.Errorf("the reader does not take it: %w", context.Cause(ctx))
+		return fmt.Errorf("the reader does not read: %w", context.Cause(ctx))
 	}
 }
 
-// write writes one line at a time until Close. What a failed write left of a line goes out before the next one, so
-// that no two lines run together.
+// write writes one line at a time until Close. It writes the rest of a failed line before the next one, so that no two
+// lines run together.
 func (s *sink) write(w io.Writer) {
 	defer close(s.ended)
 	var rest, buffer []byte
@@ -134,7 +134,7 @@ func (s *sink) write(w io.Writer) {
 			}
 			end := len(text)
 			if n <= len(rest) {
-				end = len(rest) // The line itself has not begun.
+				end = len(rest) // nothing of the line itself was written
 			}
 			rest = append(rest[:0], text[n:end]...)
 			l.written <- gone(err)
@@ -142,7 +142,7 @@ func (s *sink) write(w io.Writer) {
 	}
 }
 
-// gone turns the ways in which a writer says that its reader has left into [pipeline.ErrSinkClosed].
+// gone maps the errors of a writer whose reader is gone to [pipeline.ErrSinkClosed].
 func gone(err error) error {
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
 		return fmt.Errorf("%w: %w", pipeline.ErrSinkClosed, err)
@@ -150,8 +150,8 @@ func gone(err error) error {
 	return err
 }
 
-// Close ends the writing goroutine and waits for it, but not longer than a second: a write that nobody reads goes on
-// until the reader takes it or the process ends, and Close says so.
+// Close stops the writing goroutine and waits for it, but at most a second. A write that nobody reads continues until
+// the reader takes it or the process ends; Close then returns an error.
 func (s *sink) Close() error {
 	s.close.Do(func() { close(s.closing) })
 	wait := time.NewTimer(closeWait)
@@ -160,6 +160,6 @@ func (s *sink) Close() error {
 	case <-s.ended:
 		return nil
 	case <-wait.C:
-		return errors.New("close stdout: the last line is still being written, for the reader does not take it")
+		return errors.New("close stdout: the last line is still being written, because nobody reads it")
 	}
 }

@@ -168,7 +168,7 @@ func TestStdoutCloseSaysThatItGaveUp(t *testing.T) {
 	if _, err := r.Read(make([]byte, 1)); err != nil { // The write is under way.
 		t.Fatal(err)
 	}
-	if err := sink.Close(); err == nil || !strings.Contains(err.Error(), "reader does not take it") {
+	if err := sink.Close(); err == nil || !strings.Contains(err.Error(), "nobody reads it") {
 		t.Errorf("Close = %v", err)
 	}
 	if err := <-done; err == nil {

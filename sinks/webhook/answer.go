@@ -10,22 +10,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/internal/httpheader"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/outbound"
 )
 
-// answer is what a receiver said.
+// answer is the response of a receiver.
 type answer struct {
-	status int // 0: nothing
+	status int // 0 means no response
 	header http.Header
 	text   string // the beginning of the body, printable, on one line and without secrets
 }
 
-// readAnswer reads resp to its end, or as far as its limits go. What goes wrong with the body does not matter: the status
-// decides. relay accepts no encoding, but some servers pack all the same.
+// readAnswer reads the response up to its limits. An error in the body does not matter, because the status decides.
+// relay accepts no content encoding, but some servers compress anyway.
 func readAnswer(resp *http.Response, hidden []secret.String) answer {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, outbound.MaxAnswerBody)) // To the end, which keeps the connection for the next event.
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, outbound.MaxAnswerBody)) // to the end, so that the connection can be reused
 	_ = resp.Body.Close()
 	switch strings.ToLower(resp.Header.Get("Content-Encoding")) {
 	case "", "identity":
@@ -41,7 +42,7 @@ func readAnswer(resp *http.Response, hidden []secret.String) answer {
 	return answer{resp.StatusCode, resp.Header, outbound.Printable(body, hidden)}
 }
 
-// shown is the beginning of the answer for an error.
+// shown returns the beginning of the response, for an error.
 func (a answer) shown() string {
 	if a.text == "" {
 		return ""
@@ -49,14 +50,14 @@ func (a answer) shown() string {
 	return ": the receiver says: " + outbound.Shorten(a.text)
 }
 
-// judge turns an answer into the error that steers the lane. The words of the error are for the operator.
+// judge converts a response to the error that steers the lane. Its text is for the operator.
 func (a answer) judge() error {
 	err := fmt.Errorf("status %d%s", a.status, a.shown())
 	switch status := a.status; {
 	case status/100 == 2:
 		return nil
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
-		return a.wait(pipeline.Unavailable(err)) // It takes nothing from anybody just now.
+		return a.wait(pipeline.Unavailable(err)) // it accepts nothing from anybody at the moment
 	case status == http.StatusProxyAuthRequired:
 		return pipeline.Unavailable(outbound.ErrProxyLogin)
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status/100 == 5:
@@ -67,8 +68,8 @@ func (a answer) judge() error {
 	return a.refusal()
 }
 
-// refusal is the error of an answer that no retry is to change, with what is likely its cause. Some answers depend on the event, and others say that
-// the receiver takes nothing that is sent so.
+// refusal returns the error of a response that a retry will not change, with its likely cause. Some statuses depend on
+// the event; others mean that the receiver accepts no request of this form.
 func (a answer) refusal() error {
 	code := strconv.Itoa(a.status)
 	if likely := likelyCause(a.status); likely != "" {
@@ -77,7 +78,8 @@ func (a answer) refusal() error {
 	return pipeline.WithRefusalCode(code, pipeline.Permanent(fmt.Errorf("status %d%s", a.status, a.shown())))
 }
 
-// likelyCause is why a receiver most likely refuses everything with a status, or "" if the status is more likely about the event.
+// likelyCause returns why a receiver probably refuses everything with this status, or an empty string if the status is
+// more likely about the event.
 func likelyCause(status int) string {
 	switch status {
 	case http.StatusUnauthorized:
@@ -107,9 +109,9 @@ func likelyCause(status int) string {
 	return ""
 }
 
-// wait adds what the answer says about when to come back.
+// wait adds the Retry-After of the response to an error.
 func (a answer) wait(err error) error {
-	if after := outbound.RetryAfter(a.header, time.Now()); after > 0 {
+	if after := httpheader.RetryAfter(a.header, time.Now(), outbound.MaxRetryAfter); after > 0 {
 		return pipeline.RetryAfter(after, err)
 	}
 	return err

@@ -8,22 +8,22 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// Bearer gives the access tokens of one account (RFC 6750). Its methods may be called by several goroutines.
+// Bearer provides the access tokens of one account (RFC 6750). It must be safe for concurrent use.
 type Bearer interface {
-	// Token gives a valid token and its generation, which counts the tokens of the account.
+	// Token returns a valid token and its generation, which counts the tokens of the account.
 	Token(ctx context.Context) (token secret.String, generation int64, err error)
-	// Refresh gives a newer token than the one of that generation, which the receiver refused.
+	// Refresh returns a newer token than the one of that generation, which the receiver refused.
 	Refresh(ctx context.Context, generation int64) (token secret.String, newer int64, err error)
 }
 
-// bearer is the use a webhook makes of an account's tokens. A token that the receiver refuses is renewed once. When the new
-// one is refused too, the trouble is another, and no renewal is asked for until the account has another token.
+// bearer manages the tokens that a webhook sends. A refused token is renewed once. If the receiver refuses the new one
+// too, the token is not the problem, and bearer requests no renewal until the account has another token.
 type bearer struct {
 	tokens   Bearer
-	hopeless atomic.Int64 // the generation that was refused though it was fresh
+	hopeless atomic.Int64 // the generation of a new token that was refused
 }
 
-// credential is one token, and which of the account's it is.
+// credential is a token with its generation.
 type credential struct {
 	token      secret.String
 	generation int64
@@ -36,7 +36,7 @@ func (b *bearer) current(ctx context.Context) (credential, error) {
 	return credential{token, generation}, err
 }
 
-// newer gives another token than the one that was refused.
+// newer returns another token than the refused one.
 func (b *bearer) newer(ctx context.Context, refused credential) (credential, error) {
 	if refused.generation == b.hopeless.Load() {
 		return credential{}, errHopeless

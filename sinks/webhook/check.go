@@ -6,11 +6,11 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/check"
 )
 
-// Check connects to the receiver, or to the proxy that leads there, without sending a request.
+// Check connects to the receiver, or to its proxy, without sending a request.
 func (c *Config) Check(ctx context.Context, _ check.Checkup) (check.Result, error) {
 	reached, err := c.Reach(ctx)
 	return check.Result{Reached: reached}, err
 }
 
-// TakesPing reports that a receiver can tell a test treat, which is delivered as any event is, from a treat.
+// TakesPing reports true: relay doctor --ping may send a test event, which a receiver can tell from a real one.
 func (*Config) TakesPing() bool { return true }

@@ -24,14 +24,14 @@ const (
 	DefaultTimeout = 15 * time.Second // of one request
 )
 
-// Config configures a webhook sink, which sends every event in a POST request of its own, signed as Standard
-// Webhooks demands.
+// Config configures a webhook sink, which sends every event in a request of its own, signed as Standard Webhooks
+// requires.
 type Config struct {
 	outbound.Target `yaml:",inline"` // http or https, without user and password
 	Signing         `yaml:",inline"`
 	Request         `yaml:",inline"`
-	// Account (yaml: account) names the account whose access token goes with each request, as Authorization: Bearer. The
-	// url must then be https, or http to this machine.
+	// Account (yaml: account) names the account whose access token each request carries as Authorization: Bearer. The
+	// url must then use https, or http to this machine.
 	Account        string `yaml:"account"`
 	field.TLSFiles `yaml:",inline"`
 	Network        `yaml:",inline"`
@@ -41,11 +41,11 @@ type Config struct {
 
 // Signing has the keys that sign each request.
 type Signing struct {
-	// Secret (yaml: secret), SecretFile (yaml: secret_file), the path of a file that holds one a line, or Secrets (yaml:
-	// secrets), a list, sign each request: whsec_ and at least 24 bytes in base64. With several, the newest first, each
-	// signs, so that a receiver can change over in its own time. PrivateKey (yaml: private_key), or PrivateKeyFile (yaml:
-	// private_key_file), the path of a file that holds one a line, signs with Ed25519, for receivers that are to hold no
-	// secret: whsk_ and the key in base64. One of the five is needed. A file is read again when it has changed.
+	// Secret (yaml: secret), SecretFile (yaml: secret_file), the path of a file with one secret per line, or Secrets
+	// (yaml: secrets), a list, sign each request: whsec_ and at least 24 bytes in base64. Of several, the newest first,
+	// each signs, so that a receiver can switch at any time. PrivateKey (yaml: private_key), or PrivateKeyFile (yaml:
+	// private_key_file), the path of a file with one key per line, signs with Ed25519, for receivers that should have
+	// no secret: whsk_ and the key in base64. One of the five is required. A file is read again when it changes.
 	Secret     secret.String   `yaml:"secret"`
 	SecretFile string          `yaml:"secret_file"`
 	Secrets    []secret.String `yaml:"secrets"`
@@ -54,40 +54,40 @@ type Signing struct {
 	PrivateKeyFile string        `yaml:"private_key_file"`
 }
 
-// Request is what requests look like.
+// Request is the form of requests.
 type Request struct {
 	// Method (yaml: method) is POST, PUT or PATCH. Default: POST.
 	Method string `yaml:"method"`
-	// Body (yaml: body) is a template of the body, over the event as decoded JSON, for receivers that want a shape of their
-	// own. Values are encoded as the content type wants it. Default: the event itself. Alerts have the form of a CloudEvent
-	// in any case.
+	// Body (yaml: body) is a template of the body over the event as decoded JSON, for receivers that require another
+	// format. Values are encoded for the content type. Default: the event itself. Alerts and digests are always
+	// CloudEvents.
 	Body Template `yaml:"body"`
-	// ContentType (yaml: content_type) is the Content-Type of requests. Default: application/cloudevents+json, with a Body
-	// application/json.
+	// ContentType (yaml: content_type) is the Content-Type of requests. Default: application/cloudevents+json; with a
+	// Body, application/json.
 	ContentType string `yaml:"content_type"`
-	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the answer, at least 100ms.
+	// Timeout (yaml: timeout) bounds one request, from the name lookup to the end of the response, at least 100ms.
 	// Default: 15s.
 	Timeout time.Duration `yaml:"timeout"`
 	// Headers (yaml: headers) are sent with each request. Their values are treated as secrets.
 	Headers map[string]secret.String `yaml:"headers"`
 }
 
-// Network says what the way to the receiver may be.
+// Network restricts the way to the receiver.
 type Network struct {
-	// Proxy (yaml: proxy) is the http or https URL of a proxy to send requests through. It is treated as a secret, for it
-	// may hold a user and password. The environment's proxies are ignored.
+	// Proxy (yaml: proxy) is the http or https URL of a proxy for requests. It is treated as a secret, because it may
+	// have a user and password. Proxies of the environment are ignored.
 	Proxy secret.String `yaml:"proxy"`
-	// AllowNetworks (yaml: allow_networks) lists networks, as in 192.168.1.0/24, that the name in the url may lead to though
-	// they are not public. An address in the url is the operator's choice and needs no leave.
+	// AllowNetworks (yaml: allow_networks) lists networks, such as 192.168.1.0/24, that the name in the url may resolve
+	// to although they are not public. An address in the url is the choice of the operator and needs no permission.
 	AllowNetworks []string `yaml:"allow_networks"`
 }
 
-// NewConfig returns a configuration with its defaults filled in.
+// NewConfig returns the default configuration.
 func NewConfig() *Config {
 	return &Config{Request: Request{Method: DefaultMethod, Timeout: DefaultTimeout}}
 }
 
-// Validate checks the values and returns every fault, joined. An error that concerns one key is a [field.Error].
+// Validate checks the values and returns all errors, joined. An error about one key is a [field.Error].
 func (c *Config) Validate() error {
 	errs := append(c.checkTarget(), c.checkSigning()...)
 	_, proxyErr := outbound.ParseProxy(c.Proxy)
@@ -152,18 +152,18 @@ func (c *Config) checkRequest() []error {
 	return errs
 }
 
-// Concurrency is how many deliveries at a time suit such a destination; 0 is any number.
+// Concurrency returns the default maximum number of concurrent deliveries.
 func (*Config) Concurrency() int { return 16 }
 
-// template reads the body, which is nil for the event itself.
+// template parses the body template; nil means the event itself.
 func (r *Request) template() (*body.Template, error) {
 	if r.Body == "" {
-		return nil, nil //nolint:nilnil // no template is no fault
+		return nil, nil //nolint:nilnil // no template is no error
 	}
 	return body.Parse(string(r.Body), cmp.Or(r.ContentType, defaultBodyType))
 }
 
-// checkHeader refuses the headers that are relay's own or the connection's.
+// checkHeader rejects headers that relay or the connection sets.
 func checkHeader(name string, value secret.String) error {
 	lower := strings.ToLower(name)
 	own := []string{"content-type", "host", "content-length", "transfer-encoding", "connection", "trailer", "te", "upgrade"}
@@ -175,7 +175,7 @@ func checkHeader(name string, value secret.String) error {
 	}):
 		return fmt.Errorf("%q is not the name of a header (RFC 9110, section 5.1)", name)
 	case strings.ContainsFunc(value.Reveal(), func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
-		return fmt.Errorf("the value of %s holds a line break or another control character", name)
+		return fmt.Errorf("the value of %s contains a line break or another control character", name)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/field"
 )
 
-// keyring makes the keys that sign.
+// keyring returns the signing keys of the configuration.
 func (s *Signing) keyring(log zerolog.Logger) (*keyring, error) {
 	keys := &keyring{log: log, checked: time.Now()}
 	var errs []error
@@ -34,11 +34,11 @@ func (s *Signing) keyring(log zerolog.Logger) (*keyring, error) {
 	return keys, errors.Join(errs...)
 }
 
-// keyCheckInterval is how often at most the files of keys are looked at.
+// keyCheckInterval is the minimum time between two checks of the key files.
 const keyCheckInterval = 2 * time.Second
 
-// keyring holds the keys that sign requests. A file of keys is read again when it has changed; as long as that does not
-// work, the keys it had before sign. Safe for use by several goroutines.
+// keyring holds the keys that sign requests. It reads a key file again when the file changes; until that succeeds, the
+// previous keys sign. It is safe for concurrent use.
 type keyring struct {
 	log zerolog.Logger
 
@@ -47,18 +47,18 @@ type keyring struct {
 	checked time.Time
 }
 
-// keySource is one key of the configuration that holds keys.
+// keySource is one configuration key that provides signing keys.
 type keySource struct {
 	key     string // of the configuration
-	path    string // of the file; empty if the keys stand in the configuration
+	path    string // of the file; empty if the configuration has the keys themselves
 	parse   func([]secret.String) ([]signer, error)
 	signers []signer
 	secrets []secret.String
-	stamp   fs.FileInfo // of the file they were read from
-	said    string      // why it could not be read, as logged
+	stamp   fs.FileInfo // of the file when it was read
+	said    string      // the logged reason why it could not be read
 }
 
-// add takes keys from the configuration, or from a file if there is a path.
+// add adds keys from the configuration, or from a file if path is set.
 func (k *keyring) add(key, path string, secrets []secret.String, parse func([]secret.String) ([]signer, error)) error {
 	s := &keySource{key: key, path: path, parse: parse}
 	if path != "" {
@@ -76,16 +76,16 @@ func (k *keyring) add(key, path string, secrets []secret.String, parse func([]se
 	return nil
 }
 
-// current returns what signs at the time now, and all secrets that must not show.
+// current returns the signers to use at that time, and all secrets to redact.
 func (k *keyring) current(now time.Time) (signers []signer, secrets []secret.String) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	look := now.Sub(k.checked) >= keyCheckInterval
-	if look {
+	check := now.Sub(k.checked) >= keyCheckInterval
+	if check {
 		k.checked = now
 	}
 	for _, s := range k.sources {
-		if look && s.path != "" {
+		if check && s.path != "" {
 			s.refresh(k.log)
 		}
 		signers = append(signers, s.signers...)
@@ -107,15 +107,15 @@ func (s *keySource) refresh(log zerolog.Logger) {
 	switch {
 	case err == nil:
 		s.said = ""
-		log.Info().Str("file", s.path).Int("keys", len(s.signers)).Msg("signing keys changed, read them again")
+		log.Info().Str("file", s.path).Int("keys", len(s.signers)).Msg("signing keys reloaded")
 	case s.said != err.Error():
 		s.said = err.Error()
-		log.Warn().Err(err).Str("file", s.path).Msg("signing keys cannot be read again, those from before go on signing")
+		log.Warn().Err(err).Str("file", s.path).Msg("cannot reload signing keys, the old ones stay in use")
 	}
 }
 
 func (s *keySource) read() error {
-	info, err := os.Stat(s.path) // Before it is read: what changes meanwhile is noticed the next time.
+	info, err := os.Stat(s.path) // before reading, so that a change in between is noticed the next time
 	if err != nil {
 		return field.Wrap(s.key, err)
 	}

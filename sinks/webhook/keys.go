@@ -16,7 +16,7 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/field"
 )
 
-// What is said of keys (Standard Webhooks 1.0.0, "Signature scheme").
+// The format of keys (Standard Webhooks 1.0.0, "Signature scheme").
 const (
 	minSecretBytes = 24
 	secretPrefix   = "whsec_"
@@ -29,23 +29,23 @@ const (
 	makePair   = "make one with `relay secrets new --ed25519`"
 )
 
-// NewSigningSecret makes a signing secret of 32 random bytes, as the key secret of a webhook sink wants it.
+// NewSigningSecret returns a new signing secret of 32 random bytes, in the format of the key secret of a webhook sink.
 func NewSigningSecret() secret.String {
 	key := make([]byte, 32)
-	_, _ = rand.Read(key) // It cannot fail.
+	_, _ = rand.Read(key) // cannot fail
 	return secret.New(secretPrefix + base64.StdEncoding.EncodeToString(key))
 }
 
-// NewKeyPair makes an Ed25519 key pair: the private key as the key private_key of a webhook sink wants it, and the public
-// key for receivers.
+// NewKeyPair returns a new Ed25519 key pair: the private key in the format of the key private_key of a webhook sink,
+// and the public key for receivers.
 func NewKeyPair() (private secret.String, public string) {
 	seed := make([]byte, ed25519.SeedSize)
 	_, _ = rand.Read(seed)
 	return secret.New(privatePrefix + base64.StdEncoding.EncodeToString(seed)), privateKey(seed).public()
 }
 
-// ReadSigningSecrets returns the signing secrets of a secret_file, the newest first. It checks them; its errors do not quote
-// them.
+// ReadSigningSecrets returns the signing secrets of a secret_file, the newest first. It checks them. Its errors do not
+// quote them.
 func ReadSigningSecrets(path string) ([]secret.String, error) {
 	secrets, err := readSecrets("secret_file", path)
 	if err != nil {
@@ -55,8 +55,8 @@ func ReadSigningSecrets(path string) ([]secret.String, error) {
 	return secrets, field.Wrap("secret_file", err)
 }
 
-// PublicKeys returns the public keys that belong to the private keys of the configuration, as receivers need them
-// (whpk_). It reads the file of private_key_file.
+// PublicKeys returns the public keys (whpk_) of the configured private keys, for receivers. It reads the
+// private_key_file.
 func (s *Signing) PublicKeys() ([]string, error) {
 	private := []secret.String{s.PrivateKey}
 	if s.PrivateKeyFile != "" {
@@ -79,7 +79,7 @@ func (s *Signing) PublicKeys() ([]string, error) {
 	return public, nil
 }
 
-// signer makes one signature of a request.
+// signer signs a request.
 type signer interface {
 	Sign(id string, at time.Time, body []byte) (string, error)
 }
@@ -97,7 +97,7 @@ func (k privateKey) public() string {
 	return publicPrefix + base64.StdEncoding.EncodeToString(ed25519.NewKeyFromSeed(k)[ed25519.SeedSize:])
 }
 
-// hmacSigners checks signing secrets, for the library takes empty and short ones. It never quotes them.
+// hmacSigners checks signing secrets, because the library accepts empty and short ones. Its errors do not quote them.
 func hmacSigners(secrets []secret.String) ([]signer, error) {
 	var all []signer
 	for i, s := range secrets {
@@ -110,7 +110,7 @@ func hmacSigners(secrets []secret.String) ([]signer, error) {
 			return nil, fmt.Errorf("number %d is not base64 after %s: %s", i+1, secretPrefix, makeSecret)
 		}
 		if len(key) < minSecretBytes {
-			return nil, fmt.Errorf("number %d holds %d bytes, less than the %d it needs: %s", i+1, len(key), minSecretBytes, makeSecret)
+			return nil, fmt.Errorf("number %d has %d bytes, less than the %d it needs: %s", i+1, len(key), minSecretBytes, makeSecret)
 		}
 		one, err := standardwebhooks.NewWebhookRaw(key)
 		if err != nil {
@@ -119,12 +119,12 @@ func hmacSigners(secrets []secret.String) ([]signer, error) {
 		all = append(all, one)
 	}
 	if len(all) == 0 {
-		return nil, errors.New("holds no secret: " + makeSecret)
+		return nil, errors.New("has no secret: " + makeSecret)
 	}
 	return all, nil
 }
 
-// ed25519Signers checks private keys. It never quotes them.
+// ed25519Signers checks private keys. Its errors do not quote them.
 func ed25519Signers(secrets []secret.String) ([]signer, error) {
 	var all []signer
 	for i, s := range secrets {
@@ -135,13 +135,13 @@ func ed25519Signers(secrets []secret.String) ([]signer, error) {
 		all = append(all, key)
 	}
 	if len(all) == 0 {
-		return nil, errors.New("holds no key: " + makePair)
+		return nil, errors.New("has no key: " + makePair)
 	}
 	return all, nil
 }
 
-// parsePrivateKey reads a private key. The specification leaves open what the base64 holds: the seed of 32 bytes, as the
-// project's own Go library reads it, or the 64 of libsodium, which are the seed and the public key.
+// parsePrivateKey decodes a private key. The specification does not define what the base64 encodes: it is the seed of
+// 32 bytes, as in the project's own Go library, or the 64 bytes of libsodium, which are the seed and the public key.
 func parsePrivateKey(i int, s secret.String) (privateKey, error) {
 	encoded, ok := strings.CutPrefix(s.Reveal(), privatePrefix)
 	if !ok {
@@ -156,12 +156,12 @@ func parsePrivateKey(i int, s secret.String) (privateKey, error) {
 	case len(key) == ed25519.PrivateKeySize:
 		return nil, fmt.Errorf("number %d is damaged, its second half is not the public key of its first: %s", i+1, makePair)
 	case len(key) != ed25519.SeedSize:
-		return nil, fmt.Errorf("number %d holds %d bytes, want %d or %d: %s", i+1, len(key), ed25519.SeedSize, ed25519.PrivateKeySize, makePair)
+		return nil, fmt.Errorf("number %d has %d bytes, want %d or %d: %s", i+1, len(key), ed25519.SeedSize, ed25519.PrivateKeySize, makePair)
 	}
 	return privateKey(key), nil
 }
 
-// readSecrets reads a file that holds one secret a line.
+// readSecrets reads a file with one secret per line.
 func readSecrets(key, path string) ([]secret.String, error) {
 	text, err := field.ReadSecret(key, path)
 	if err != nil {

@@ -41,9 +41,9 @@ func TestPrivateKeys(t *testing.T) {
 	for want, s := range map[string]secret.String{
 		"does not begin with whsk_": secret.New("whsec_" + strings.Repeat("A", 44)),
 		"is not base64":             secret.New("whsk_***"),
-		"holds 31 bytes":            encode(seed[1:]),
-		"holds 0 bytes":             secret.New("whsk_"),
-		"holds 33 bytes":            encode(seed, point[:1]),
+		"has 31 bytes":            encode(seed[1:]),
+		"has 0 bytes":             secret.New("whsk_"),
+		"has 33 bytes":            encode(seed, point[:1]),
 		"is damaged":                encode(seed, seed),
 	} {
 		if _, err := ed25519Signers([]secret.String{s}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), s.Reveal()[5:]) && len(s.Reveal()) > 8 {
@@ -89,7 +89,7 @@ func TestKeysAreReadAgain(t *testing.T) {
 	replace(second.Reveal() + "\n" + first.Reveal() + "\n")
 	is(keyCheckInterval-1, first)
 	is(1, second, first)
-	if n := strings.Count(log.String(), "read them again"); n != 1 {
+	if n := strings.Count(log.String(), "signing keys reloaded"); n != 1 {
 		t.Errorf("logged:\n%s", log.String())
 	}
 	log.Reset()
@@ -103,7 +103,7 @@ func TestKeysAreReadAgain(t *testing.T) {
 	for range 3 {
 		is(keyCheckInterval, second, first)
 	}
-	if n := strings.Count(log.String(), "go on signing"); n != 2 || strings.Contains(log.String(), "planted") {
+	if n := strings.Count(log.String(), "old ones stay in use"); n != 2 || strings.Contains(log.String(), "planted") {
 		t.Errorf("logged:\n%s", log.String())
 	}
 	log.Reset()

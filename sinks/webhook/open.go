@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/internal/loopback"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/field"
@@ -18,16 +19,16 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outcome"
 )
 
-// Env is what the sink uses of the process it runs in.
+// Env has the dependencies of the sink on the process it runs in.
 type Env struct {
-	// Bearer finds the account whose access tokens the sink sends. It is called only by one that names an account.
+	// Bearer returns the access tokens of an account. Only a sink with an account calls it.
 	Bearer    func(account string) (Bearer, error)
 	Attempt   outcome.AttemptLog
 	UserAgent string // sent with every request
 	Log       zerolog.Logger
 }
 
-// Open reads the files the configuration names and connects to nothing.
+// Open reads the files that the configuration names. It opens no connection.
 func (c *Config) Open(_ context.Context, env Env) (pipeline.Sink, error) {
 	route, err := c.route()
 	if err != nil {
@@ -69,7 +70,7 @@ func (c *Config) Open(_ context.Context, env Env) (pipeline.Sink, error) {
 	}, nil
 }
 
-// target reads the URL, which is left without a fragment and with its host in plain form.
+// target parses the URL, removes its fragment and normalizes its host.
 func (c *Config) target(text secret.String) (*url.URL, error) {
 	u, err := outbound.ParseURL(text)
 	if err != nil {
@@ -81,16 +82,16 @@ func (c *Config) target(text secret.String) (*url.URL, error) {
 	return u, c.checkBearer(u)
 }
 
-// checkBearer refuses to send an access token in the clear.
+// checkBearer refuses to send an access token unencrypted.
 func (c *Config) checkBearer(u *url.URL) error {
-	if c.Account == "" || u.Scheme == "https" || outbound.IsLoopback(u.Hostname()) && c.Proxy.Empty() {
+	if c.Account == "" || u.Scheme == "https" || loopback.Is(u.Hostname()) && c.Proxy.Empty() {
 		return nil
 	}
 	return errors.New("plain http would show the access token of account to everybody on the way: use https")
 }
 
-// hidden lists what must not show in an error, should the receiver send it back: the values of headers, the login at the
-// proxy, and the parts of the URL that are long enough to be a token.
+// hidden returns the texts that must not appear in an error, in case the receiver sends them back: the values of
+// headers, the login at the proxy, and the parts of the URL that are long enough to be a token.
 func hidden(u, proxy *url.URL, headers map[string]secret.String) []secret.String {
 	texts := []string{u.String(), u.RequestURI()}
 	if proxy != nil && proxy.User != nil {
@@ -112,7 +113,7 @@ func hidden(u, proxy *url.URL, headers map[string]secret.String) []secret.String
 			texts = append(texts, p)
 		}
 	}
-	// The longest first, lest a part leaves the rest of a whole behind.
+	// The longest first: redacting a part first would leave the rest of the whole.
 	slices.SortFunc(texts, func(a, b string) int { return len(b) - len(a) })
 	var all []secret.String
 	for _, t := range slices.Compact(texts) {

@@ -21,7 +21,7 @@ import (
 )
 
 // The content types of requests: of an event in structured mode (CloudEvents 1.0, HTTP protocol binding, section 3.2), and
-// of what a template makes.
+// of the output of a template.
 const (
 	eventContentType = "application/cloudevents+json; charset=utf-8"
 	defaultBodyType  = "application/json"
@@ -30,11 +30,11 @@ const (
 type sink struct {
 	method  string
 	url     string
-	shown   string // the url without its path and query, which may hold a token
+	shown   string // the url without its path and query, which may have a token
 	header  http.Header
 	body    *body.Template // nil: the event itself
 	content string         // the content type, if it is not the default
-	bearer  *bearer        // nil: no account
+	bearer  *bearer        // nil without an account
 	keys    *keyring
 	timeout time.Duration
 	client  *http.Client
@@ -59,7 +59,7 @@ func (w *sink) post(ctx context.Context, r pipeline.Record) error {
 	defer cancel()
 	err := w.exchange(bounded, r)
 	if ctx.Err() != nil && pipeline.IsUnavailable(err) {
-		err = context.Cause(ctx) // The caller has left, which says nothing of the receiver.
+		err = context.Cause(ctx) // The caller gave up, which says nothing about the receiver.
 	}
 	if err == nil {
 		return nil
@@ -67,8 +67,8 @@ func (w *sink) post(ctx context.Context, r pipeline.Record) error {
 	return fmt.Errorf("%s event %s to %s: %w", strings.ToLower(w.method), r.ID, w.shown, outcome.Redact(err, w.secrets()))
 }
 
-// exchange makes one request, and a second one if the receiver refuses the account's access token. What is wrong with the
-// login is not the event's fault: it waits until somebody has fixed that.
+// exchange sends one request, and a second one if the receiver refuses the access token of the account. The event is
+// not to blame for a login problem, so it waits until somebody fixes that.
 func (w *sink) exchange(ctx context.Context, r pipeline.Record) error {
 	if w.bearer == nil {
 		_, err := w.try(ctx, r, secret.String{})
@@ -93,7 +93,7 @@ func (w *sink) exchange(ctx context.Context, r pipeline.Record) error {
 	return err
 }
 
-// try makes one request and records it. It returns the status, or 0 without an answer, and what it means.
+// try sends one request and logs the attempt. It returns the status, or 0 without a response, and the resulting error.
 func (w *sink) try(ctx context.Context, r pipeline.Record, token secret.String) (int, error) {
 	begin := time.Now()
 	got, err := w.send(ctx, r, token)
@@ -110,7 +110,7 @@ func (w *sink) try(ctx context.Context, r pipeline.Record, token secret.String) 
 	return got.status, err
 }
 
-// send makes one request and reads the answer. Its errors are marked.
+// send sends one request and reads the response. Its errors are marked for the lane.
 func (w *sink) send(ctx context.Context, r pipeline.Record, token secret.String) (answer, error) {
 	req, err := w.request(ctx, r)
 	if err != nil {
@@ -128,7 +128,7 @@ func (w *sink) send(ctx context.Context, r pipeline.Record, token secret.String)
 		return readAnswer(resp, hidden), nil
 	}
 	if status := t.Status(); status != 0 {
-		return answer{status: status}, nil // What comes behind it cannot be read.
+		return answer{status: status}, nil // the rest of the response cannot be read
 	}
 	return answer{}, t.Mark(outbound.Advise(outcome.Cause(ctx, outbound.UnwrapURL(err))))
 }
@@ -137,7 +137,7 @@ func (w *sink) request(ctx context.Context, r pipeline.Record) (*http.Request, e
 	body, content := r.Line, cmp.Or(w.content, eventContentType)
 	switch {
 	case w.body == nil:
-	case r.Type == pipeline.AlertType, r.Type == pipeline.DigestType: // It is for treats.
+	case r.Type == pipeline.AlertType, r.Type == pipeline.DigestType: // templates are for treats
 		content = eventContentType
 	default:
 		var err error
@@ -165,12 +165,12 @@ func (w *sink) request(ctx context.Context, r pipeline.Record) (*http.Request, e
 	req.Header.Set(standardwebhooks.HeaderWebhookID, r.ID)
 	req.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
 	req.Header.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))
-	// Not sent; tells the transport that it may repeat the request when a kept connection turns out to be closed.
+	// Not sent. It allows the transport to repeat the request if a kept connection turns out to be closed.
 	req.Header["Idempotency-Key"] = []string{}
 	return req, nil
 }
 
-// secrets lists what must not show: a receiver may send back what it got.
+// secrets returns all secrets to redact, because a receiver may send back what it received.
 func (w *sink) secrets() []secret.String {
 	_, all := w.keys.current(time.Now())
 	for _, s := range slices.Clone(all) {
@@ -180,7 +180,7 @@ func (w *sink) secrets() []secret.String {
 	return append(all, w.hidden...)
 }
 
-// Close implements [pipeline.Sink]. It closes the kept connections.
+// Close implements [pipeline.Sink]. It closes idle connections.
 func (w *sink) Close() error {
 	w.client.CloseIdleConnections()
 	return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outbound"
 )
 
-// route is how requests get to the receiver. It reads the files that the configuration names for it.
+// route returns how requests reach the receiver. It reads the files that the configuration names for that.
 func (c *Config) route() (r outbound.Route, err error) {
 	target, key, err := c.ReadURL()
 	if err != nil {
@@ -30,20 +30,20 @@ func (c *Config) route() (r outbound.Route, err error) {
 		return outbound.Route{}, field.Wrap("proxy", err)
 	}
 	r.Guard, r.Resolver = outbound.NewGuard(r.URL.Hostname(), networks), c.resolver
-	if r.Proxy != nil { // The name is the proxy's to resolve, and where the proxy is, the operator's choice.
+	if r.Proxy != nil { // The proxy resolves the name, and the operator chose the proxy.
 		r.Guard = outbound.ChosenGuard(r.Proxy.Hostname())
 	}
 	return r, nil
 }
 
-// CheckFiles reads the files that the configuration names and returns what is wrong with them. Nothing is connected to.
+// CheckFiles reads the files that the configuration names and returns all errors, joined. It opens no connection.
 func (c *Config) CheckFiles() error {
 	_, routeErr := c.route()
 	_, keysErr := c.keyring(zerolog.Nop())
 	return errors.Join(routeErr, keysErr)
 }
 
-// Reach connects to the receiver, or to the proxy that leads there, without sending a request.
+// Reach connects to the receiver, or to its proxy, without sending a request.
 func (c *Config) Reach(ctx context.Context) (outbound.Reached, error) {
 	r, err := c.route()
 	if err != nil {

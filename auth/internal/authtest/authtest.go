@@ -1,4 +1,4 @@
-// Package authtest holds what the tests of several packages below auth share.
+// Package authtest has helpers that tests of several packages below auth share.
 package authtest
 
 import (
@@ -14,7 +14,7 @@ import (
 // Day is one of 24 hours.
 const Day = 24 * time.Hour
 
-// Log is a log that several goroutines write and a test reads.
+// Log is a log for concurrent writers that a test reads.
 type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -27,14 +27,14 @@ func (l *Log) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// String gives what was written so far.
+// String returns everything written so far.
 func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
 }
 
-// NewStore makes a store that seals nothing, in a directory of the test.
+// NewStore returns a store without a sealer, in a temporary directory.
 func NewStore(t *testing.T) (files *store.Files, dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "tokens")

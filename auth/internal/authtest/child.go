@@ -13,7 +13,7 @@ import (
 
 const errandVariable = "RELAY_AUTH_TEST_ERRAND"
 
-// Child is a process of its own: the binary of the test, run once more, with TestChild alone.
+// Child is a child process: the test binary, run again with TestChild only.
 type Child struct {
 	Err *Log // its standard error
 
@@ -23,7 +23,7 @@ type Child struct {
 	lines chan string
 }
 
-// Send starts a child, whose TestChild reads the errand with [Errand].
+// Send starts a child. Its TestChild reads the errand with [Errand].
 func Send(t *testing.T, errand any, env ...string) *Child {
 	t.Helper()
 	binary, err := os.Executable()
@@ -63,7 +63,7 @@ func Send(t *testing.T, errand any, env ...string) *Child {
 	return c
 }
 
-// Errand reads into errand what the child was sent for, and reports whether this is a child.
+// Errand decodes the task of this process into errand. It reports false in the parent.
 func Errand(t *testing.T, errand any) bool {
 	t.Helper()
 	text := os.Getenv(errandVariable)
@@ -76,7 +76,7 @@ func Errand(t *testing.T, errand any) bool {
 	return true
 }
 
-// Expect reads up to a line that begins with word, and gives the rest of it.
+// Expect reads up to a line that begins with word, and returns the rest of that line.
 func (c *Child) Expect(word string) string {
 	c.t.Helper()
 	for line := range c.lines {
@@ -88,10 +88,10 @@ func (c *Child) Expect(word string) string {
 	return ""
 }
 
-// GoOn lets the child proceed from [Pause].
+// GoOn lets the child continue after [Pause].
 func (c *Child) GoOn() { _, _ = io.WriteString(c.in, "\n") }
 
-// Rest gives the lines that are left when the child has ended, by itself or not.
+// Rest waits for the child to end and returns its remaining lines.
 func (c *Child) Rest() []string {
 	var all []string
 	for line := range c.lines {
@@ -111,10 +111,10 @@ func (c *Child) Kill() {
 // Wait waits until the child has ended.
 func (c *Child) Wait() { _ = c.cmd.Wait() }
 
-// PID gives the number of the process.
+// PID returns the process ID.
 func (c *Child) PID() int { return c.cmd.Process.Pid }
 
-// Pause tells the parent that the child has come so far, and waits for its word.
+// Pause tells the parent that the child has reached this point, and waits for [Child.GoOn].
 func Pause() {
 	fmt.Println("ready .")                            //nolint:forbidigo // The streams of a child of a test are its own.
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n') //nolint:forbidigo // The streams of a child of a test are its own.

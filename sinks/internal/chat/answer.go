@@ -6,19 +6,20 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/treatrelay/relay/internal/httpheader"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/outbound"
 )
 
-// Answer is what a service said.
+// Answer is a response of a service.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	said   string // the body for people: its beginning on one line, without secrets
+	said   string // the beginning of the body on one line, without secrets
 }
 
-// Refusal is an error that says what was answered.
+// Refusal returns the response as an error.
 func (got Answer) Refusal() error {
 	if got.said == "" {
 		return fmt.Errorf("status %d", got.Status)
@@ -26,7 +27,7 @@ func (got Answer) Refusal() error {
 	return fmt.Errorf("status %d: the answer says: %s", got.Status, got.said)
 }
 
-// JudgeStatus gives the verdicts that the services share; hint says what to do about a webhook that is gone.
+// JudgeStatus returns the errors that all services share. hint says what to do if the webhook is gone.
 func JudgeStatus(got Answer, hint string) error {
 	err := got.Refusal()
 	switch status := got.Status; {
@@ -41,20 +42,20 @@ func JudgeStatus(got Answer, hint string) error {
 	case status/100 == 3:
 		return pipeline.Unavailable(fmt.Errorf("status %d: redirects are not followed, set url to the webhook itself", status))
 	case status == http.StatusRequestTimeout || status == http.StatusTooEarly || status/100 == 5 && status != http.StatusServiceUnavailable:
-		// It may be this message that the service cannot do.
+		// The service may have failed because of this message.
 	default:
 		err = pipeline.Unavailable(err)
 	}
-	if after := outbound.RetryAfter(got.Header, time.Now()); after > 0 {
+	if after := httpheader.RetryAfter(got.Header, time.Now(), outbound.MaxRetryAfter); after > 0 {
 		return pipeline.RetryAfter(after, err)
 	}
 	return err
 }
 
-// ErrThreadEnded says that the thread which relay has opened takes no more: the next message opens another.
+// ErrThreadEnded means that the thread relay opened accepts no more messages. The next message opens another.
 var ErrThreadEnded = errors.New("the thread has ended, relay opens another")
 
-// SinkRefusal is one that does not depend on the event.
+// SinkRefusal returns a refusal that does not depend on the event.
 func SinkRefusal(got Answer, code string, err error) error {
 	err = pipeline.WithRefusalCode(code, pipeline.Unavailable(err))
 	if got.Status == http.StatusForbidden {

@@ -21,80 +21,81 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outcome"
 )
 
-// DefaultTimeout is how long one request of a discord or slack sink may take.
+// DefaultTimeout bounds one request of a discord or slack sink.
 const DefaultTimeout = 15 * time.Second
 
 const (
-	// forbiddenPause is the least pause after a 403. Discord bans an address that collects 10,000 of them in ten minutes.
+	// forbiddenPause is the minimum pause after a 403. Discord bans an address that gets 10,000 of them in ten minutes.
 	forbiddenPause = 10 * time.Minute
-	// maxPause is the longest that a delivery waits by itself; it leaves longer pauses to the lane.
+	// maxPause is the longest pause within a delivery. Longer ones are left to the lane.
 	maxPause = 30 * time.Second
 )
 
-// A Service is what one chat service has of its own. Its methods are called by one goroutine at a time.
+// A Service is what differs between chat services. One goroutine calls its methods at a time.
 type Service interface {
-	// Compose makes one message of as many records as fit, from the front, and returns how many those are. An error is
+	// Compose creates one message from as many records as fit, from the front, and returns their number. An error is
 	// about the first record.
 	Compose(records []pipeline.Record) (body []byte, n int, err error)
-	// Address returns where the next message goes, made of the URL of the webhook.
+	// Address returns where to send the next message, given the URL of the webhook.
 	Address(webhook string) string
-	// Judge returns nil if the message was accepted, else an error marked as [pipeline.Sink] has it. With ErrThreadEnded in it, the message is
-	// to be composed and sent again at once.
+	// Judge returns nil if the message was accepted, else an error marked as [pipeline.Sink] defines. If it wraps
+	// ErrThreadEnded, the message is composed and sent again at once.
 	Judge(got Answer) error
-	// Pace returns how long to wait before the next request. It is called once a request, with a status of 0 if there was no
-	// answer.
+	// Pace returns how long to wait before the next request. It is called once per request, with status 0 if there was
+	// no response.
 	Pace(got Answer) time.Duration
 }
 
-// Env is what the sink of a chat uses of the process it runs in.
+// Env has the dependencies of a chat sink on the process it runs in.
 type Env struct {
 	Attempt   outcome.AttemptLog
 	UserAgent string // sent with every request
 	Log       zerolog.Logger
-	Dial      outbound.DialFunc // for tests; nil: the guarded one
+	Dial      outbound.DialFunc // for tests; nil means the guarded one
 }
 
-// Sink sends messages to an incoming webhook of a chat service. It has one request under way at a time, for the limits of
-// such services are told with each answer and hold for the whole webhook.
+// Sink posts messages to an incoming webhook of a chat service. It sends one request at a time, because each response
+// announces the rate limit of the whole webhook. It is safe for concurrent use.
 type Sink struct {
 	service Service
 	url     string
-	shown   string // the url without path and query, which hold the token
+	shown   string // the url without path and query, which have the token
 	timeout time.Duration
 	client  *http.Client
 	env     Env
 	hidden  []secret.String
 
-	turn  chan struct{} // held by the delivery that may send; guards all but the count of gone
+	turn  chan struct{} // held by the delivery that may send; guards all fields below except gone.count
 	pause pause
-	alone map[string]bool // accounts whose last message failed: one record at a time shows which is to blame
-	doubt bool            // a record was refused by itself, and none accepted since: the next may be refused as well
+	alone map[string]bool // accounts whose last message failed: send one record at a time, to find the one to blame
+	doubt bool            // a single record was refused and none accepted since: send one at a time
 	gone  verdict
 }
 
 // pause is a time in which nothing is sent.
 type pause struct {
 	until time.Time // by the monotonic clock
-	why   error     // the answer that asked for it; nil: to keep within the limits
+	why   error     // the response that asked for it; nil if the rate limit requires it
 }
 
-// verdict is that the webhook is there no more.
+// verdict is the last refusal that says the webhook no longer exists.
 type verdict struct {
 	last  error        // guarded by the turn
-	count atomic.Int64 // of all of them
+	count atomic.Int64 // of all such refusals
 }
 
-// New makes a sink that posts to the webhook at u. Every part of the URL that could be a token is kept out of what it says.
+// New returns a sink that posts to the webhook at u. No log, error or attempt shows a part of the URL that could be a
+// token.
 func New(u *url.URL, timeout time.Duration, env Env, service Service) *Sink {
 	hidden := []string{u.String(), u.RequestURI(), u.EscapedPath()}
 	for _, parts := range []string{u.EscapedPath(), u.Path} {
 		for part := range strings.SplitSeq(parts, "/") {
-			if len(part) >= 9 && part != "webhooks" { // The shortest id at Slack has 9 characters.
+			if len(part) >= 9 && part != "webhooks" { // the shortest Slack ID has 9 characters
 				hidden = append(hidden, part)
 			}
 		}
 	}
-	// The longest first, lest a part leaves the rest of a whole behind.
+	// The longest first: redacting a part first would leave the rest of the whole.
 	slices.SortFunc(hidden, func(a, b string) int { return len(b) - len(a) })
 	route := outbound.DirectRoute(u)
 	route.Dial = env.Dial
@@ -109,7 +110,7 @@ func New(u *url.URL, timeout time.Duration, env Env, service Service) *Sink {
 	return c
 }
 
-// Deliver implements [pipeline.Sink]. It puts as many records into one message as the service takes.
+// Deliver implements [pipeline.Sink]. It puts as many records into one message as the service accepts.
 func (c *Sink) Deliver(ctx context.Context, records []pipeline.Record) (int, error) {
 	if len(records) == 0 {
 		return 0, nil
@@ -121,7 +122,7 @@ func (c *Sink) Deliver(ctx context.Context, records []pipeline.Record) (int, err
 		return 0, context.Cause(ctx)
 	}
 	defer func() { <-c.turn }()
-	if c.gone.count.Load() != ends { // said while this delivery waited
+	if c.gone.count.Load() != ends { // found out while this delivery waited
 		return 0, c.gone.last
 	}
 	account := records[0].Account
@@ -148,7 +149,7 @@ func (c *Sink) Deliver(ctx context.Context, records []pipeline.Record) (int, err
 		case pipeline.IsGone(err):
 			c.gone.last = err
 			c.gone.count.Add(1)
-		case pipeline.IsPermanent(err) && n > 1: // Nothing was posted, so that a part can be tried at once.
+		case pipeline.IsPermanent(err) && n > 1: // nothing was posted, so try a part at once
 			records = records[:n/2]
 			continue
 		case pipeline.IsPermanent(err):
@@ -160,7 +161,7 @@ func (c *Sink) Deliver(ctx context.Context, records []pipeline.Record) (int, err
 	}
 }
 
-// wait keeps the pause that the service wants.
+// wait waits until the service allows the next request.
 func (c *Sink) wait(ctx context.Context) error {
 	pause := time.Until(c.pause.until)
 	switch {
@@ -183,7 +184,7 @@ func (c *Sink) wait(ctx context.Context) error {
 	}
 }
 
-// send makes one request, records it, and returns what it means for the records.
+// send sends one request, logs the attempt, and returns its result for the records.
 func (c *Sink) send(ctx context.Context, records []pipeline.Record, body []byte) error {
 	begin := time.Now()
 	got, err := c.post(ctx, body)
@@ -209,7 +210,7 @@ func (c *Sink) send(ctx context.Context, records []pipeline.Record, body []byte)
 	return err
 }
 
-// post sends one message. The status decides, even when the rest of the answer does not come in time.
+// post sends one message. The status decides, even if the rest of the response does not arrive in time.
 func (c *Sink) post(ctx context.Context, body []byte) (Answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no complete answer within %v", c.timeout))
 	defer cancel()
@@ -223,21 +224,21 @@ func (c *Sink) post(ctx context.Context, body []byte) (Answer, error) {
 	resp, err := c.client.Do(req)
 	if err != nil {
 		if status := t.Status(); status != 0 {
-			return Answer{Status: status}, nil // What comes behind it cannot be read.
+			return Answer{Status: status}, nil // the rest of the response cannot be read
 		}
 		return Answer{}, t.Mark(outcome.Cause(ctx, outbound.UnwrapURL(err)))
 	}
 	t.Answered(resp)
-	// Reading to the end keeps the connection for the next message. What goes wrong with it does not matter.
+	// Read to the end, so that the connection can be reused. An error in the body does not matter.
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, outbound.MaxAnswerBody))
 	_ = resp.Body.Close()
 	if resp.Header.Get("Content-Encoding") != "" {
-		answer = nil // Nobody asked for it to be packed.
+		answer = nil // relay did not ask for compression
 	}
 	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: answer}, nil
 }
 
-// explain says what err is about, without secrets. The marks of err stay.
+// explain adds the events and the host to err, and removes secrets. The marks of err stay.
 func (c *Sink) explain(records []pipeline.Record, err error) error {
 	what := "event " + records[0].ID
 	if len(records) > 1 {
@@ -246,7 +247,7 @@ func (c *Sink) explain(records []pipeline.Record, err error) error {
 	return fmt.Errorf("post %s to %s: %w", what, c.shown, outcome.Redact(err, c.hidden))
 }
 
-// Close implements [pipeline.Sink]. It closes the kept connection.
+// Close implements [pipeline.Sink]. It closes idle connections.
 func (c *Sink) Close() error {
 	c.client.CloseIdleConnections()
 	return nil

@@ -14,12 +14,12 @@ import (
 // ParseFunc checks the URL of a webhook. Its errors do not quote it.
 type ParseFunc func(text secret.String) (*url.URL, error)
 
-// Webhook is the webhook of a chat service: its URL, as the service shows it.
+// Webhook has the configuration keys for the URL of a webhook.
 type Webhook struct {
 	outbound.Target `yaml:",inline"`
 }
 
-// ReadWebhook returns the URL, and the key that has it.
+// ReadWebhook returns the URL and the key that provides it.
 func (w *Webhook) ReadWebhook(parse ParseFunc) (u *url.URL, key string, err error) {
 	text, key, err := w.ReadURL()
 	if err != nil {
@@ -29,7 +29,7 @@ func (w *Webhook) ReadWebhook(parse ParseFunc) (u *url.URL, key string, err erro
 	return u, key, field.Wrap(key, err)
 }
 
-// CheckWebhook checks the keys, and reads no file.
+// CheckWebhook checks the keys without reading a file.
 func (w *Webhook) CheckWebhook(timeout time.Duration, parse ParseFunc) []error {
 	set := map[string]bool{"url": !w.URL.Empty(), "url_file": w.URLFile != ""}
 	errs := []error{field.OneOf(set, "url", "url_file")}
@@ -43,7 +43,7 @@ func (w *Webhook) CheckWebhook(timeout time.Duration, parse ParseFunc) []error {
 	return append(errs, field.CheckTimeout(timeout))
 }
 
-// CheckWebhookFile reads the file of the URL, if there is one.
+// CheckWebhookFile reads and checks the file with the URL, if there is one.
 func (w *Webhook) CheckWebhookFile(parse ParseFunc) error {
 	if w.URLFile == "" {
 		return nil

@@ -1,5 +1,6 @@
-// Package chat posts events to an incoming webhook of a chat service. What one service has of its own is a [Service].
+// Package chat posts events to an incoming webhook of a chat service. A [Service] implements what differs between
+// services.
 //
-// A [Sink] has one request under way at a time and keeps the pauses that the service asks for. A message that is refused is posted again in
-// halves, so that one event is to blame in the end.
+// A [Sink] sends one request at a time and keeps the pauses that the service asks for. It splits a refused message in
+// halves and tries again, until it has found the event to blame.
 package chat

@@ -4,7 +4,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// AlertTitle says what happened to a sink.
+// AlertTitle returns what happened to a sink, as a title.
 func AlertTitle(a pipeline.AlertData) string {
 	what := string(a.Kind)
 	switch a.Kind {

@@ -5,14 +5,14 @@ import (
 	"unicode"
 )
 
-// Clean makes a text from outside harmless to look at, without changing what it says: it takes out control, format and
-// bidirectional characters, invisible ones and noncharacters, all but a few of the combining marks on one base, and
-// white space at the ends and in excess, and leaves at most that many lines. Joiners stay where a script or an emoji
-// needs them. The end of a text of more than 16 KiB is left out. The result is valid UTF-8, and cleaning it again changes nothing.
+// Clean makes a foreign text safe to display without changing its meaning. It removes control, format and bidirectional
+// characters, invisible characters and noncharacters, surplus combining marks, and surplus white space, and keeps at
+// most that many lines. It keeps joiners where a script or an emoji needs them. It truncates a text of more than 16
+// KiB. The result is valid UTF-8, and cleaning it again changes nothing.
 func Clean(text string, lines int) string {
 	c := cleaner{lines: lines - 1}
 	c.out.Grow(min(len(text), 1<<12))
-	for _, r := range text { // An invalid byte is U+FFFD here.
+	for _, r := range text { // an invalid byte is U+FFFD here
 		if c.add(r); c.out.Len() > maxClean {
 			break
 		}
@@ -20,10 +20,10 @@ func Clean(text string, lines int) string {
 	return c.out.String()
 }
 
-// A cleaner holds what the next character depends on.
+// A cleaner is the state of [Clean] between two characters.
 type cleaner struct {
 	out     strings.Builder
-	lines   int  // line breaks it may still write
+	lines   int  // line breaks that may still be written
 	breaks  int  // line breaks read since the last visible character
 	space   bool // white space read since then
 	cr      bool // the last character read was a carriage return
@@ -38,7 +38,7 @@ func (c *cleaner) add(r rune) {
 	cr := c.cr
 	c.cr = r == '\r'
 	switch {
-	case r > ' ' && r < 0x7f: // most of what there is
+	case r > ' ' && r < 0x7f: // the most frequent case
 		c.base(r)
 	case r == '\n' && cr:
 	case strings.ContainsRune("\n\r\v\f\u0085\u2028\u2029", r):
@@ -77,7 +77,7 @@ func (c *cleaner) base(r rune) {
 	}
 }
 
-// attached reports whether what comes next stands directly behind a visible character.
+// attached reports whether the next character directly follows a visible one.
 func (c *cleaner) attached() bool { return c.visible && c.breaks == 0 && !c.space }
 
 func (c *cleaner) write(r rune) {
@@ -85,7 +85,7 @@ func (c *cleaner) write(r rune) {
 	c.last = r
 }
 
-// gap writes the white space that was read.
+// gap writes the white space read before.
 func (c *cleaner) gap() {
 	n := min(c.breaks, 2, c.lines)
 	switch {
@@ -99,7 +99,7 @@ func (c *cleaner) gap() {
 	c.breaks, c.space = 0, false
 }
 
-// join writes the joiner that was read, if it is of use before next.
+// join writes the joiner read before, if it has an effect before next.
 func (c *cleaner) join(next rune) {
 	if c.joiner != 0 && joins(c.last) && joins(next) {
 		c.out.WriteRune(c.joiner)
@@ -107,14 +107,14 @@ func (c *cleaner) join(next rune) {
 	c.joiner = 0
 }
 
-// joins reports whether a joiner beside r can mean something: r is a part of an emoji, or belongs to a script whose letters
-// change beside one another. Anywhere else it only hides in a word.
+// joins reports whether a joiner next to r can have an effect: r is part of an emoji, or its script has letters that
+// change next to each other. Anywhere else, a joiner only hides in a word.
 func joins(r rune) bool {
 	return unicode.IsSymbol(r) && r > unicode.MaxLatin1 || unicode.In(r, unicode.L, unicode.M) && !unicode.In(r,
 		unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
 }
 
-// isHidden reports whether r shows as nothing, or changes how others show.
+// isHidden reports whether r is invisible or changes how other characters look.
 func isHidden(r rune) bool {
 	switch {
 	case r == '\ufe0e' || r == '\ufe0f': // as text or as emoji; they count as marks

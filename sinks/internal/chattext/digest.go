@@ -8,14 +8,14 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// How much of a digest a chat shows.
+// Limits on the content of a digest in a chat.
 const (
 	shownTitles = 5
 	shownNames  = 5
 	maxListed   = 60 // units of one title or name
 )
 
-// KindOf is what sort of message a record makes: those of different sorts share none.
+// KindOf returns the kind of message for a record. A message has records of one kind only.
 func KindOf(r pipeline.Record) string {
 	switch r.Type {
 	case pipeline.AlertType, pipeline.DigestType:
@@ -24,19 +24,19 @@ func KindOf(r pipeline.Record) string {
 	return pipeline.EventType
 }
 
-// Digest is what is shown of a digest: clean texts without any markup.
+// Digest is a digest for display, as clean texts without markup.
 type Digest struct {
-	Treats string // how many, in words
+	Treats string // the number of treats, in words
 	Span   string // when they were sent
-	What   string // which, and from whom; empty if nothing is known of either
+	What   string // their titles and senders; empty if both are unknown
 	Note   string
 	Time   time.Time
 }
 
-// Missed says what happened, behind how many treats.
+// Missed follows the number of treats.
 const Missed = " came while relay was not connected"
 
-// NewDigest reads the record of a digest.
+// NewDigest decodes the record of a digest.
 func NewDigest(r pipeline.Record) (Digest, error) {
 	d, err := r.Digest()
 	if err != nil {
@@ -56,7 +56,7 @@ func NewDigest(r pipeline.Record) (Digest, error) {
 	return t, nil
 }
 
-// spanText tells from when to when the treats were sent, with the dates unless all is of one day.
+// spanText returns when the treats were sent, with dates unless all were sent on one day.
 func spanText(d pipeline.Digest) string {
 	layout := "15:04"
 	first, last := d.Data.First.UTC(), d.Data.Last.UTC()
@@ -95,7 +95,7 @@ func namesText(d pipeline.DigestData) string {
 	return "from " + listed(shown, d.Senders > len(shown) || d.Anonymous > 0)
 }
 
-// listed joins a list in words. more says that it is not all.
+// listed joins a list in words. more means that the list is incomplete.
 func listed(all []string, more bool) string {
 	switch {
 	case len(all) == 0:

@@ -4,12 +4,12 @@ import (
 	"strings"
 )
 
-// EscapeMarkdown makes Discord show a clean text as it is: no emphasis, code, spoiler, link, heading, list, quote, mention,
-// timestamp or emoji comes of it. A backslash takes the meaning of the character behind it.
+// EscapeMarkdown escapes a clean text so that Discord shows it literally: without emphasis, code, spoilers, links,
+// headings, lists, quotes, mentions, timestamps and emoji. In Discord, a backslash disables the character behind it.
 func EscapeMarkdown(text string) string {
 	var b strings.Builder
 	b.Grow(len(text) + len(text)/8)
-	start, digits := true, false // at the beginning of a line; behind digits that are
+	start, digits := true, false // at the beginning of a line; behind digits that begin it
 	for _, r := range text {
 		switch {
 		case strings.ContainsRune("\\*_~|`<>[]@:#", r),
@@ -23,9 +23,9 @@ func EscapeMarkdown(text string) string {
 	return b.String()
 }
 
-// EscapeMrkdwn makes Slack show a clean text as it is. Of &, < and > Slack takes entities for the characters; for what
-// formats it knows no escape, so that look-alikes stand in for it. Only an underscore within a word, as names have it, means
-// nothing and stays.
+// EscapeMrkdwn escapes a clean text so that Slack shows it literally. Slack has entities for &, < and >, but no escape
+// for formatting characters, so similar characters replace those. An underscore within a word, as in names, has no
+// effect and stays.
 func EscapeMrkdwn(text string) string {
 	var b strings.Builder
 	b.Grow(len(text) + len(text)/8)

@@ -7,19 +7,19 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// What is kept of a text that a viewer wrote.
+// Limits on the text of a viewer.
 const (
 	maxMarks = 4 // combining marks on one base: more than any living script needs, less than zalgo
 	maxTags  = 7 // tag characters of a flag, as in that of Scotland, with the one that ends it
 	MaxLines = 20
-	maxClean = 16 << 10 // bytes: several times what is ever shown of a text
+	maxClean = 16 << 10 // bytes: several times more than is ever shown
 
 	ellipsis  = "…"
 	zwnj, zwj = '\u200c', '\u200d'
 )
 
-// Units is the length of text in UTF-16 code units. Discord counts code points, one of its developers says
-// (discord-api-docs, issue 1315), and its clients count code units: this is the greater of the two.
+// Units returns the length of text in UTF-16 code units. According to one of its developers, Discord counts code points
+// (discord-api-docs, issue 1315), but its clients count code units. This is the larger of the two.
 func Units(text string) int {
 	n := 0
 	for _, r := range text {
@@ -31,9 +31,9 @@ func Units(text string) int {
 	return n
 }
 
-// Fit returns escape(text), or, if that is longer than limit in [units], of as much of the beginning of text as fits with
-// an ellipsis. It cuts between grapheme clusters (Unicode Standard Annex 29), and never within what escape makes of one
-// character. limit is at least 1.
+// Fit returns escape(text). If that has more than limit [Units], it escapes as much of the beginning of text as fits,
+// and appends an ellipsis. It cuts between grapheme clusters (Unicode Standard Annex 29), and never within the escape
+// of a character. limit must be at least 1.
 func Fit(text string, limit int, escape func(string) string) string {
 	if whole := escape(text); Units(whole) <= limit {
 		return whole
@@ -52,5 +52,5 @@ func Fit(text string, limit int, escape func(string) string) string {
 	return escape(strings.TrimRight(text[:ends[n-1]], " \n")) + ellipsis
 }
 
-// Verbatim is the escape of a place without markup.
+// Verbatim is the escape function for places without markup.
 func Verbatim(text string) string { return text }

@@ -14,14 +14,14 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// Template is an operator's template over a treat. Every value it prints is escaped, whatever way it took, so that only
-// what stands in the template itself is markup.
+// Template is an operator's template for a treat. Every value that it prints is escaped, so that only the template
+// itself can have markup.
 type Template struct {
 	tmpl  *template.Template
 	limit int
 }
 
-// NewTemplate checks a template against treats of every kind. An error begins with the line and column of the fault.
+// NewTemplate parses a template and tries it on treats of every kind. An error begins with line and column.
 func NewTemplate(text string, limit int, escape func(string) string) (*Template, error) {
 	tmpl, err := parseTemplate(text, escape)
 	if err != nil {
@@ -50,7 +50,7 @@ func NewTemplate(text string, limit int, escape func(string) string) (*Template,
 	return t, nil
 }
 
-// Render runs the template, with shorter and shorter values until the outcome is within the limit.
+// Render executes the template. If the result exceeds the limit, it tries again with shorter values.
 func (t *Template) Render(treat Treat) (string, error) {
 	for limit := maxMessage; ; limit /= 2 {
 		treat.Message = Fit(treat.Message, max(limit, 1), Verbatim)
@@ -66,7 +66,7 @@ func (t *Template) Render(treat Treat) (string, error) {
 		if Units(out) <= t.limit {
 			return out, nil
 		}
-		if limit == 0 { // a template that makes much of nothing
+		if limit == 0 { // the template is long even without values
 			return Fit(out, t.limit, Verbatim), nil
 		}
 	}
@@ -80,7 +80,7 @@ func (t *Template) execute(treat Treat) (string, error) {
 	return strings.TrimSpace(b.String()), nil
 }
 
-// escapeFunc is the name of the function through which every printed value goes.
+// escapeFunc is the name of the function that every printed value passes through.
 const escapeFunc = "_escape"
 
 func parseTemplate(text string, escape func(string) string) (*template.Template, error) {
@@ -90,7 +90,7 @@ func parseTemplate(text string, escape func(string) string) (*template.Template,
 	if err == nil {
 		return parsed, nil
 	}
-	// The parser tells the line only. The shortest beginning with the same fault ends with the action that is to blame.
+	// The parser reports only the line. The shortest prefix with the same error ends with the action to blame.
 	at := max(strings.LastIndex(text, "{{"), 0)
 	for end := 0; ; {
 		i := strings.Index(text[end:], "}}")
@@ -113,7 +113,7 @@ func parseTemplate(text string, escape func(string) string) (*template.Template,
 	return nil, fmt.Errorf("%d:%d: %s", line, column, why)
 }
 
-// templateError puts line and column first, and says which fields there are if one is unknown.
+// templateError puts line and column first, and lists the known fields if one is unknown.
 func templateError(err error) error {
 	place := regexp.MustCompile(`^template: [^:]*:(\d+):(\d+): executing [^ ]+ at <(.*?)>: (.*)$`)
 	m := place.FindStringSubmatch(strings.Join(strings.Fields(err.Error()), " "))
@@ -123,7 +123,7 @@ func templateError(err error) error {
 	column := m[2]
 	var zero int
 	if _, e := fmt.Sscan(column, &zero); e == nil {
-		column = fmt.Sprint(zero + 1) // The package counts from 0.
+		column = fmt.Sprint(zero + 1) // text/template counts from 0
 	}
 	why := m[4]
 	if strings.Contains(why, "can't evaluate field") {
@@ -136,7 +136,7 @@ func templateError(err error) error {
 	return errors.New(m[1] + ":" + column + ": " + m[3] + ": " + why)
 }
 
-// escapeActions has every action that prints end in [escapeFunc].
+// escapeActions appends [escapeFunc] to every action that prints.
 func escapeActions(list *parse.ListNode) {
 	if list == nil {
 		return

@@ -7,12 +7,12 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// Treat is what is shown of a treat, and what a template is given: clean texts without any markup.
+// Treat is a treat for display, and the data of a template: clean texts without markup.
 type Treat struct {
 	ID        string // of the event
 	Account   string // the name in the configuration
 	Provider  string
-	Sender    string // empty: anonymous
+	Sender    string // empty if anonymous
 	Receiver  string
 	Title     string
 	Message   string
@@ -21,14 +21,14 @@ type Treat struct {
 	Time      time.Time
 }
 
-// How many [units] of each text are shown.
+// Maximum length of each text, in [Units].
 const (
 	maxName    = 100
 	maxTitle   = 200
 	maxMessage = 1500
 )
 
-// NewTreat reads the record of a treat.
+// NewTreat decodes the record of a treat.
 func NewTreat(r pipeline.Record) (Treat, error) {
 	e, err := r.Event()
 	if err != nil {
@@ -52,7 +52,7 @@ func NewTreat(r pipeline.Record) (Treat, error) {
 	}, nil
 }
 
-// By says in plain words who sent the treat.
+// By returns who sent the treat, in words.
 func (t Treat) By() string {
 	if t.Sender == "" {
 		return "An anonymous viewer"
@@ -60,7 +60,7 @@ func (t Treat) By() string {
 	return t.Sender
 }
 
-// Note says what else is to know of the treat, or nothing: whom it is for, and whether it is a test or comes late.
+// Note returns further information about the treat, which may be empty: the receiver, and the origin unless it is live.
 func (t Treat) Note() string {
 	var parts []string
 	if t.Receiver != "" {

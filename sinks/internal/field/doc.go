@@ -1,3 +1,3 @@
-// Package field has what the sinks share to check and read the values of their configuration keys: the error that names the key, keys of which
-// only one may be set, and the files that keys name. Nothing here quotes a secret.
+// Package field helps sinks to check and read the values of their configuration keys: an error that names the key,
+// mutually exclusive keys, and files that keys name. No error quotes a secret.
 package field

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Error is a fault in the value of one configuration key.
+// Error is an error in the value of one configuration key.
 type Error struct {
 	Field string // the yaml key
 	Err   error
@@ -14,7 +14,7 @@ type Error struct {
 func (e *Error) Error() string { return e.Field + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Wrap returns err as a fault of a configuration key, or nil.
+// Wrap returns err as an [Error] of the key, or nil if err is nil.
 func Wrap(key string, err error) error {
 	if err == nil {
 		return nil
@@ -22,7 +22,7 @@ func Wrap(key string, err error) error {
 	return &Error{Field: key, Err: err}
 }
 
-// OneOf returns a fault when more than one of the keys, each with whether it is set, is set.
+// OneOf returns an error if more than one of the keys is set, according to the map.
 func OneOf(set map[string]bool, keys ...string) error {
 	var first string
 	for _, k := range keys {
@@ -31,7 +31,7 @@ func OneOf(set map[string]bool, keys ...string) error {
 		case first == "":
 			first = k
 		default:
-			return Wrap(k, fmt.Errorf("is set besides %s: keep one of the two", first))
+			return Wrap(k, fmt.Errorf("conflicts with %s: keep one of the two", first))
 		}
 	}
 	return nil

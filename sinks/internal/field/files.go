@@ -8,7 +8,7 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// ReadSecretLine is ReadSecret for a file with one line.
+// ReadSecretLine is [ReadSecret] for a file with one line.
 func ReadSecretLine(key, path string) (secret.String, error) {
 	text, err := ReadSecret(key, path)
 	if err == nil && strings.ContainsFunc(text.Reveal(), unicode.IsControl) {
@@ -17,7 +17,8 @@ func ReadSecretLine(key, path string) (secret.String, error) {
 	return text, err
 }
 
-// ReadSecret reads the file a *_file key names, as [secret.ReadFile] does and without the white space around its text.
+// ReadSecret reads the file that a *_file key names, as [secret.ReadFile] does, and trims white space. An empty file is
+// an error.
 func ReadSecret(key, path string) (secret.String, error) {
 	text, err := secret.ReadFile(path)
 	if err != nil {

@@ -8,25 +8,25 @@ import (
 	"os"
 )
 
-// TLSFiles are the PEM files for TLS.
+// TLSFiles are the configuration keys for TLS. Each names a PEM file.
 type TLSFiles struct {
-	// TLSCAFile (yaml: tls_ca_file) is the path of the certificates to trust instead of the system's.
+	// TLSCAFile (yaml: tls_ca_file) has the certificates to trust instead of those of the system.
 	TLSCAFile string `yaml:"tls_ca_file"`
-	// TLSCertFile (yaml: tls_cert_file) and TLSKeyFile (yaml: tls_key_file) are the paths of the certificate and key relay shows to the other
-	// side.
+	// TLSCertFile (yaml: tls_cert_file) and TLSKeyFile (yaml: tls_key_file) have the client certificate of relay and
+	// its key.
 	TLSCertFile string `yaml:"tls_cert_file"`
 	TLSKeyFile  string `yaml:"tls_key_file"`
 }
 
-// CheckTLS checks the keys and reads nothing.
+// CheckTLS checks the keys without reading a file.
 func (f *TLSFiles) CheckTLS() error {
 	if (f.TLSCertFile == "") != (f.TLSKeyFile == "") {
-		return Wrap("tls_cert_file", errors.New("and tls_key_file go together: set both or none"))
+		return Wrap("tls_cert_file", errors.New("requires tls_key_file, and the reverse: set both or neither"))
 	}
 	return nil
 }
 
-// TLSConfig reads the files.
+// TLSConfig reads the files and returns a configuration for TLS 1.2 or later.
 func (f *TLSFiles) TLSConfig() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	var err error
@@ -46,7 +46,7 @@ func (f *TLSFiles) TLSConfig() (*tls.Config, error) {
 }
 
 func readCertificates(key, path string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // The path is the operator's own.
+	text, err := os.ReadFile(path) //nolint:gosec // the operator chose the path
 	if err != nil {
 		return nil, Wrap(key, err)
 	}

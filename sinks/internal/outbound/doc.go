@@ -1,6 +1,7 @@
-// Package outbound is how sinks send HTTP requests out of the house.
+// Package outbound sends the HTTP requests of sinks.
 //
-// A [Route] leads to one receiver. Its [Guard] sees each address just before a connection is made: nothing reaches an address that the operator
-// cannot have meant, whatever a name resolves to. Its client follows no redirects, unpacks nothing and reads little; a [Trace] keeps the status of
-// an answer of which the client cannot read the rest.
+// A [Route] leads to one receiver. Its [Guard] checks each address just before a connection is made, so that no request
+// reaches an address that the operator cannot have meant, whatever a name resolves to. Its client follows no redirects,
+// decompresses nothing and bounds what it reads. A [Trace] keeps the status of a response even if the client cannot
+// read the rest of it.
 package outbound

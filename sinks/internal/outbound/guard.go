@@ -11,18 +11,19 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// Guard decides which addresses a sink may connect to. An address that the operator wrote as such, and localhost, are his
-// choice; a name must lead to public addresses or to allowed networks, for whoever runs the name's DNS chooses them. Where
-// a cloud hands out credentials nobody connects. Safe for use by several goroutines.
+// Guard decides which addresses a sink may connect to. An address in the configuration, and localhost, are the choice
+// of the operator. A name must resolve to public addresses or to allowed networks, because whoever controls its DNS
+// chooses the addresses. No sink connects to addresses where clouds serve credentials. A Guard is safe for concurrent
+// use.
 type Guard struct {
-	host   string // as it was written, and as errors show it
-	chosen bool   // by the operator, who wrote an address
-	local  bool   // localhost: only loopback
+	host   string // as configured, for errors
+	chosen bool   // the operator chose the address
+	local  bool   // the host is localhost: allow only loopback
 	allow  []netip.Prefix
 	public *ssrf.Guardian
 }
 
-// NewGuard makes the guard of a host that [parseHost] has passed.
+// NewGuard returns the guard for a host that ParseURL has accepted.
 func NewGuard(host string, allow []netip.Prefix) *Guard {
 	_, err := netip.ParseAddr(host)
 	return &Guard{
@@ -31,12 +32,12 @@ func NewGuard(host string, allow []netip.Prefix) *Guard {
 	}
 }
 
-// ChosenGuard lets connections to every address of host but where a cloud hands out credentials: where it is, is the operator's choice, or
-// that of a service he trusts.
+// ChosenGuard returns a guard that allows every address of host except those where clouds serve credentials. The
+// operator, or a service the operator trusts, chooses the address.
 func ChosenGuard(host string) *Guard { return &Guard{host: host, chosen: true} }
 
-// control is a [net.Dialer.ControlContext]. It sees each address just before a connection to it is made, so a name that
-// resolves to something else the second time (DNS rebinding) gains nothing.
+// control is a [net.Dialer.ControlContext]. It sees each address just before the connection, so a name that resolves to
+// another address the second time (DNS rebinding) does not get past it.
 func (g *Guard) control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -45,7 +46,7 @@ func (g *Guard) control(_ context.Context, _, address string, _ syscall.RawConn)
 	return g.Check(to.Addr())
 }
 
-// Check says why nothing may be sent to an address, or nil.
+// Check returns why relay must not connect to an address, or nil.
 func (g *Guard) Check(addr netip.Addr) error {
 	addr = addr.WithZone("").Unmap()
 	inner, embeds := embedded(addr)
@@ -63,7 +64,7 @@ func (g *Guard) Check(addr netip.Addr) error {
 	allowed := func(a netip.Addr) bool {
 		return slices.ContainsFunc(g.allow, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
-	// A gateway address is as good as the one inside it.
+	// An address that embeds another one is allowed only if that one is too.
 	if allowed(addr) && (!embeds || allowed(inner) || g.public.SafeAddr(inner) == nil) {
 		return nil
 	}
@@ -74,7 +75,7 @@ func (g *Guard) Check(addr netip.Addr) error {
 	return nil
 }
 
-// isMetadata reports whether clouds serve credentials of the machine at addr, as their documentation has it.
+// isMetadata reports whether clouds serve credentials of the machine at addr, according to their documentation.
 func isMetadata(addr netip.Addr) bool {
 	switch addr.String() {
 	case "169.254.169.254", // AWS, Google, Azure, Oracle, DigitalOcean, Hetzner, OpenStack and others
@@ -91,7 +92,8 @@ func isMetadata(addr netip.Addr) bool {
 	return false
 }
 
-// IsMetadataName is for requests through a proxy, which resolves the name.
+// IsMetadataName reports whether host names a metadata service of a cloud. It is for requests through a proxy, which
+// resolves the name itself.
 func IsMetadataName(host string) bool {
 	switch strings.TrimSuffix(host, ".") {
 	case "metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal", "metadata.tencentyun.com":
@@ -100,7 +102,7 @@ func IsMetadataName(host string) bool {
 	return false
 }
 
-// embedded returns the IPv4 address that an IPv6 address stands for.
+// embedded returns the IPv4 address inside an IPv6 address, if there is one.
 func embedded(addr netip.Addr) (netip.Addr, bool) {
 	if !addr.Is6() {
 		return netip.Addr{}, false
@@ -111,7 +113,7 @@ func embedded(addr netip.Addr) (netip.Addr, bool) {
 	switch {
 	case within("2002::/16"): // 6to4 (RFC 3056)
 		return at(2)
-	case within("2001::/32"): // Teredo (RFC 4380): the client's address, its bits turned over
+	case within("2001::/32"): // Teredo (RFC 4380): the client's address, its bits inverted
 		for i := 12; i < 16; i++ {
 			b[i] = ^b[i]
 		}

@@ -10,46 +10,46 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// parseHost checks the host of a URL, without a port and brackets, and returns the one way to write it, so that no
-// resolver is asked for what is an address in disguise. Its errors hold nothing of the URL but the host.
+// parseHost checks the host of a URL, without port and brackets, and returns its only accepted spelling, so that no
+// resolver gets a disguised address. Its errors have no part of the URL except the host.
 func parseHost(host string) (string, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return plainAddress(addr)
 	}
 	if strings.Contains(host, "%") {
-		return "", fmt.Errorf("holds the host %q, which is not an address: take out what begins with %%", host)
+		return "", fmt.Errorf("has the host %q, which is not an address: take out what begins with %%", host)
 	}
-	// As net/http does it, which maps full-width digits and the like to plain ones.
+	// Like net/http, which maps full-width digits and the like to ASCII.
 	plain, err := idna.Lookup.ToASCII(host)
 	if err != nil {
 		if plain = strings.ToLower(host); !isASCII(plain) {
-			return "", fmt.Errorf("holds the host %q, which is not a name: write it in its plain form", host)
+			return "", fmt.Errorf("has the host %q, which is not a name: write it in its plain form", host)
 		}
 	}
 	rooted := strings.TrimSuffix(plain, ".")
 	labels := strings.Split(rooted, ".")
-	if last := labels[len(labels)-1]; isNumber(last) { // As the URL Standard has it, section 3.5.
+	if last := labels[len(labels)-1]; isNumber(last) { // URL Standard, section 3.5
 		addr, ok := parseOddIPv4(labels)
 		if !ok {
-			return "", fmt.Errorf("holds the host %q, which ends in a number and is not an IPv4 address such as 192.0.2.1", host)
+			return "", fmt.Errorf("has the host %q, which ends in a number and is not an IPv4 address such as 192.0.2.1", host)
 		}
-		return "", fmt.Errorf("holds the host %q, which is %v in another spelling: write it like that", host, addr)
+		return "", fmt.Errorf("has the host %q, which is %v in another spelling: write it like that", host, addr)
 	}
 	if addr, err := netip.ParseAddr(rooted); err == nil {
-		return "", fmt.Errorf("holds the host %q, which is %v in another spelling: write it like that", host, addr)
+		return "", fmt.Errorf("has the host %q, which is %v in another spelling: write it like that", host, addr)
 	}
 	for _, l := range labels {
 		if l == "" || len(l) > 63 || strings.ContainsFunc(l, func(r rune) bool {
 			return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
 		}) {
-			return "", fmt.Errorf("holds the host %q, which is not a name", host)
+			return "", fmt.Errorf("has the host %q, which is not a name", host)
 		}
 	}
 	if rooted == "localhost" {
 		return rooted, nil
 	}
 	if len(rooted) > 253 {
-		return "", errors.New("holds a host of more than 253 characters")
+		return "", errors.New("has a host of more than 253 characters")
 	}
 	return plain, nil
 }
@@ -63,7 +63,7 @@ func plainAddress(addr netip.Addr) (string, error) {
 	case plain.IsUnspecified():
 		return "", fmt.Errorf("is %v, which is no destination: for this machine write 127.0.0.1 or [::1]", addr)
 	case plain != addr:
-		return "", fmt.Errorf("holds the host %q, which is %v in another spelling: write it like that", addr.String(), plain)
+		return "", fmt.Errorf("has the host %q, which is %v in another spelling: write it like that", addr.String(), plain)
 	}
 	return plain.String(), nil
 }
@@ -72,7 +72,7 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
-// isNumber reports whether an old resolver would take the last part of a host for a number.
+// isNumber reports whether an old resolver would read the last label of a host as a number.
 func isNumber(part string) bool {
 	if digits, ok := strings.CutPrefix(part, "0x"); ok {
 		return strings.Trim(digits, "0123456789abcdef") == ""
@@ -80,7 +80,7 @@ func isNumber(part string) bool {
 	return part != "" && strings.Trim(part, "0123456789") == ""
 }
 
-// number reads a part of an IPv4 address as inet_aton does: 0x is hexadecimal, a leading 0 octal.
+// number parses a part of an IPv4 address like inet_aton: 0x is hexadecimal, a leading 0 octal.
 func number(part string) (uint64, error) {
 	if digits, ok := strings.CutPrefix(part, "0x"); ok {
 		if digits == "" {
@@ -94,7 +94,8 @@ func number(part string) (uint64, error) {
 	return strconv.ParseUint(part, 10, 64)
 }
 
-// parseOddIPv4 reads what inet_aton would: one to four numbers, of which the last fills the rest.
+// parseOddIPv4 parses the spellings that inet_aton accepts: one to four numbers, the last of which fills the remaining
+// bytes.
 func parseOddIPv4(parts []string) (netip.Addr, bool) {
 	if len(parts) > 4 {
 		return netip.Addr{}, false
@@ -118,7 +119,7 @@ func parseOddIPv4(parts []string) (netip.Addr, bool) {
 	return netip.AddrFrom4([4]byte{byte(whole >> 24), byte(whole >> 16), byte(whole >> 8), byte(whole)}), true
 }
 
-// ParseNetworks reads allow_networks: networks as in 192.168.1.0/24, and single addresses.
+// ParseNetworks parses allow_networks: networks such as 192.168.1.0/24, and single addresses.
 func ParseNetworks(texts []string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
 	for _, text := range texts {

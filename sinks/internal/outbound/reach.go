@@ -14,17 +14,17 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outcome"
 )
 
-// Reached is what a connection to a destination has shown, of which nothing was asked.
+// Reached describes a connection that was opened without a request.
 type Reached struct {
 	Host    string    // and the port, as configured
-	Address string    // the one that was connected to
-	TLS     string    // the version; empty: the connection is not encrypted
+	Address string    // of the connection
+	TLS     string    // the version; empty if the connection is not encrypted
 	Expires time.Time // when the first certificate of the chain ends; zero without TLS
-	Proxy   bool      // it is the proxy's, and what is behind it does not show
+	Proxy   bool      // the connection is to the proxy; the receiver was not tested
 }
 
-// reach looks the name up, connects, and negotiates TLS where the URL has it, under the rules that hold for deliveries. Its
-// error has the host and no other part of the URL.
+// reach resolves the name, connects, and negotiates TLS if the URL requires it, under the same rules as a delivery. Its
+// error has no part of the URL except the host.
 func reach(ctx context.Context, u *url.URL, config *tls.Config, g *Guard, resolver *net.Resolver) (Reached, error) {
 	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	r := Reached{Host: net.JoinHostPort(u.Hostname(), port)}
@@ -49,7 +49,7 @@ func reach(ctx context.Context, u *url.URL, config *tls.Config, g *Guard, resolv
 	return r, nil
 }
 
-// RootCause takes the wrappers off an error of the network that repeat the address.
+// RootCause unwraps a network error whose wrappers repeat the address.
 func RootCause(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err

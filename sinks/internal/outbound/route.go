@@ -10,25 +10,25 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Route is how requests get to one receiver.
+// Route is how requests reach one receiver.
 type Route struct {
 	URL      *url.URL
-	Proxy    *url.URL // nil: none
+	Proxy    *url.URL // nil means none
 	TLS      *tls.Config
-	Guard    *Guard        // of the addresses that are connected to
-	Resolver *net.Resolver // nil: the system's
-	Dial     DialFunc      // for tests; nil: a dialer that asks Guard
+	Guard    *Guard        // checks each address before a connection
+	Resolver *net.Resolver // nil means the system's
+	Dial     DialFunc      // for tests; nil means a dialer that uses Guard
 }
 
-// DialFunc makes connections.
+// DialFunc opens a connection.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// DirectRoute leads to a service whose addresses are its own to choose.
+// DirectRoute returns the route to a service that the operator trusts to choose its addresses.
 func DirectRoute(u *url.URL) Route {
 	return Route{URL: u, TLS: &tls.Config{MinVersion: tls.VersionTLS12}, Guard: ChosenGuard(u.Hostname())}
 }
 
-// Client makes a client of the sink's own, which follows no redirects.
+// Client returns a new client for the route. It follows no redirects.
 func (r Route) Client(log zerolog.Logger) *http.Client {
 	return &http.Client{
 		Transport:     newTransport(r, log),
@@ -36,7 +36,7 @@ func (r Route) Client(log zerolog.Logger) *http.Client {
 	}
 }
 
-// Reach connects to the receiver, or to the proxy that leads there, without sending a request.
+// Reach connects to the receiver, or to its proxy, without sending a request.
 func (r Route) Reach(ctx context.Context) (Reached, error) {
 	if r.Proxy == nil {
 		return reach(ctx, r.URL, r.TLS, r.Guard, r.Resolver)

@@ -14,30 +14,31 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// maxStatusLine is what is kept of a line of an answer: more than the version and the status.
+// maxStatusLine is how many bytes of a line are kept: more than the version and the status.
 const maxStatusLine = 16
 
-// statusConn reads the status line of each HTTP/1 answer along with the client. When the client cannot read the rest of an answer, for its header
-// is too large or malformed, or the connection ends in it, the status still says whether the receiver has accepted the request.
+// statusConn parses the status line of each HTTP/1 response in parallel with the client. If the client cannot read the
+// rest of a response, because its header is too large or malformed or the connection ends, the status still tells
+// whether the receiver accepted the request.
 type statusConn struct {
 	net.Conn
 
 	mu     sync.Mutex
-	line   []byte // the beginning of the line under way
-	length int    // of all of it
-	header bool   // it is one of the header of an interim answer
-	status int    // of the answer; 0: not known yet
-	broken bool   // what came is no answer
-	ended  bool   // so has the header of the answer
-	behind int64  // how many octets came behind that
-	body   int64  // the length of the body; negative: not known
-	spoilt bool   // more came than belongs to the answer: the connection is of no more use
+	line   []byte // the beginning of the current line
+	length int    // of the whole line
+	header bool   // the line belongs to a header
+	status int    // of the response; 0 if not known yet
+	broken bool   // the data is not a response
+	ended  bool   // the header of the response has ended
+	behind int64  // bytes received behind the header
+	body   int64  // length of the body; negative if unknown
+	spoilt bool   // more data than the response came: do not reuse the connection
 }
 
-// errSpoilt makes the client take another connection.
+// errSpoilt makes the client use another connection.
 var errSpoilt = errors.New("the receiver has sent more than its answer")
 
-// begin says that another request is sent.
+// begin resets the state for the next request.
 func (c *statusConn) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,7 +75,7 @@ func (c *statusConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// scan takes one octet of an answer, with the lock held.
+// scan parses one byte of a response. The caller holds the lock.
 func (c *statusConn) scan(octet byte) {
 	if octet != '\n' {
 		if c.length++; len(c.line) < maxStatusLine {
@@ -93,14 +94,14 @@ func (c *statusConn) scan(octet byte) {
 	switch {
 	case status == 0:
 		c.broken = true
-	case status < 200: // another answer follows (RFC 9110, section 15.2)
+	case status < 200: // another response follows (RFC 9110, section 15.2)
 		c.header = true
 	default:
 		c.status, c.header = status, true
 	}
 }
 
-// parseStatusLine returns the status in the beginning of a status line (RFC 9112, section 4), or 0.
+// parseStatusLine returns the status from the beginning of a status line (RFC 9112, section 4), or 0.
 func parseStatusLine(line string) int {
 	version, rest, _ := strings.Cut(line, " ")
 	digits, _, _ := strings.Cut(strings.TrimRight(rest, "\r"), " ")
@@ -111,13 +112,13 @@ func parseStatusLine(line string) int {
 	return status
 }
 
-// Trace follows one request.
+// Trace observes one request.
 type Trace struct {
-	wrote atomic.Bool // all of it is written
+	wrote atomic.Bool // the whole request was written
 	conn  atomic.Pointer[statusConn]
 }
 
-// Follow traces a request that is made with the returned context.
+// Follow returns a context; t observes the request that is sent with it.
 func (t *Trace) Follow(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
@@ -132,7 +133,7 @@ func (t *Trace) Follow(ctx context.Context) context.Context {
 	})
 }
 
-// Status is that of an answer of which the client could not read more, or 0.
+// Status returns the status of a response that the client could not read, or 0.
 func (t *Trace) Status() int {
 	conn := t.conn.Load()
 	if conn == nil {
@@ -143,7 +144,7 @@ func (t *Trace) Status() int {
 	return conn.status
 }
 
-// Answered says that the client has read the header of the answer.
+// Answered records that the client has read the header of the response.
 func (t *Trace) Answered(resp *http.Response) {
 	if conn := t.conn.Load(); conn != nil {
 		conn.mu.Lock()
@@ -152,7 +153,8 @@ func (t *Trace) Answered(resp *http.Response) {
 	}
 }
 
-// Mark marks the error of a request without an answer: the receiver may have broken on a request that it got whole.
+// Mark marks the error of a request without a response for the lane: the receiver may have failed because of a request
+// that it received completely.
 func (t *Trace) Mark(err error) error {
 	if t.wrote.Load() {
 		return pipeline.Unanswered(err)

@@ -20,8 +20,8 @@ import (
 // tlsTimeout bounds a TLS handshake.
 const tlsTimeout = 10 * time.Second
 
-// transport carries requests to one receiver: by HTTP/2 where that is to be had, until the receiver wants HTTP/1.1 (RFC 9113, section 7,
-// HTTP_1_1_REQUIRED). What it has refused so was not processed, and is sent again at once.
+// transport sends requests to one receiver: by HTTP/2 if possible, until the receiver requires HTTP/1.1 (RFC 9113,
+// section 7, HTTP_1_1_REQUIRED). A request refused for that reason was not processed, and is sent again at once.
 type transport struct {
 	both *http.Transport
 	old  *http.Transport // HTTP/1.1 only
@@ -30,8 +30,9 @@ type transport struct {
 	onlyOld atomic.Bool
 }
 
-// newTransport makes a transport of the sink's own, without the environment's proxies and without decompression: what is
-// not unpacked cannot swell. The guard looks at every address it connects to, which with a proxy is the proxy's.
+// newTransport returns a new transport without the proxies of the environment and without decompression, which could
+// expand a small body to a large one. The guard checks every address it connects to; with a proxy, that is the address
+// of the proxy.
 func newTransport(r Route, log zerolog.Logger) *transport {
 	return &transport{
 		both: dialTransport(r, "h2", "http/1.1"),
@@ -53,10 +54,10 @@ func dialTransport(r Route, protocols ...string) *http.Transport {
 		TLSHandshakeTimeout:    tlsTimeout,
 		DisableCompression:     true,
 		MaxIdleConns:           64,
-		MaxIdleConnsPerHost:    64, // One for each account that delivers at the same time.
+		MaxIdleConnsPerHost:    64, // one for each account that delivers concurrently
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: maxAnswerHeader,
-		// Finds out that a kept HTTP/2 connection is dead.
+		// Detects a dead HTTP/2 connection.
 		HTTP2:     &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 		Protocols: new(http.Protocols),
 	}
@@ -73,7 +74,7 @@ func dialTransport(r Route, protocols ...string) *http.Transport {
 	return t
 }
 
-// statusDialer makes connections that know the status of an answer, see [statusConn].
+// statusDialer opens connections that keep the status of a response, see [statusConn].
 type statusDialer struct {
 	*net.Dialer
 	config *tls.Config
@@ -87,7 +88,7 @@ func (d *statusDialer) dial(ctx context.Context, network, address string) (net.C
 	return &statusConn{Conn: conn}, nil
 }
 
-// dialTLS encrypts a connection too. One of HTTP/2 is returned as it is, as the client wants it.
+// dialTLS also negotiates TLS. It returns an HTTP/2 connection unwrapped, as the client requires.
 func (d *statusDialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -130,11 +131,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if !t.onlyOld.Swap(true) {
-		t.log.Info().Err(err).Str("receiver", req.URL.Host).Msg("receiver gets HTTP/1.1 from now on")
+		t.log.Info().Err(err).Str("receiver", req.URL.Host).Msg("using HTTP/1.1 for this receiver from now on")
 		t.both.CloseIdleConnections()
 	}
 	if !required || req.GetBody == nil {
-		return nil, err // It has answered; with HTTP/1.1 the next answer's status can be read.
+		return nil, err // it has responded; with HTTP/1.1, the status of the next response can be read
 	}
 	again := req.Clone(req.Context())
 	if again.Body, err = req.GetBody(); err != nil {
@@ -143,21 +144,21 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.old.RoundTrip(again)
 }
 
-// http2Fault reports whether the receiver requires HTTP/1.1, and whether it has answered by HTTP/2 what the client cannot read, such as a
-// header that is far too large. Neither error has an exported type in net/http.
+// http2Fault reports whether the receiver requires HTTP/1.1, and whether it sent an HTTP/2 response that the client
+// cannot read, such as one with too large a header. net/http exports no type for either error.
 func http2Fault(err error) (required, unreadable bool) {
 	text := err.Error()
 	return strings.Contains(text, "HTTP_1_1_REQUIRED"),
 		strings.Contains(text, "response header list larger than advertised limit") || strings.Contains(text, "connection error: PROTOCOL_ERROR")
 }
 
-// CloseIdleConnections closes the kept connections.
+// CloseIdleConnections closes idle connections.
 func (t *transport) CloseIdleConnections() {
 	t.both.CloseIdleConnections()
 	t.old.CloseIdleConnections()
 }
 
-// checkProxy says why a proxy does not connect to a receiver.
+// checkProxy returns why a proxy does not connect to a receiver.
 func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	switch resp.StatusCode {
 	case http.StatusOK:
@@ -168,7 +169,7 @@ func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Respo
 	return fmt.Errorf("status %d: the proxy does not connect to the receiver", resp.StatusCode)
 }
 
-// Advise adds what to do about an error, where there is a word to say.
+// Advise adds the fix to an error, if there is one.
 func Advise(err error) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fmt.Errorf("%w: if its certificate is your own, set tls_ca_file", err)

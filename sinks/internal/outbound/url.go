@@ -2,7 +2,6 @@ package outbound
 
 import (
 	"errors"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -12,13 +11,14 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/field"
 )
 
-// Target is where a sink sends, which whoever knows it can use: it is treated as a secret. One of the two is needed.
+// Target is the URL of a receiver. It is a secret, because anybody who knows it can use it. One of the two keys is
+// required.
 type Target struct {
 	URL     secret.String `yaml:"url"`
-	URLFile string        `yaml:"url_file"` // the path of a file that holds it
+	URLFile string        `yaml:"url_file"` // the path of a file with the URL
 }
 
-// ReadURL returns the URL, and the key that has it.
+// ReadURL returns the URL and the key that provides it.
 func (t *Target) ReadURL() (text secret.String, key string, err error) {
 	if t.URLFile == "" {
 		return t.URL, "url", nil
@@ -27,7 +27,7 @@ func (t *Target) ReadURL() (text secret.String, key string, err error) {
 	return text, "url_file", err
 }
 
-// UnwrapURL takes off the wrapper that would show the whole URL.
+// UnwrapURL removes a [url.Error], whose text has the whole URL.
 func UnwrapURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
@@ -35,24 +35,18 @@ func UnwrapURL(err error) error {
 	return err
 }
 
-// IsLoopback reports whether a host is this machine, by its spelling: no name is looked up.
-func IsLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback() || host == "localhost"
-}
-
-// ParseURL checks a webhook's URL. Its errors do not quote it.
+// ParseURL checks the URL of a receiver, removes its fragment and normalizes its host. Its errors do not quote it.
 func ParseURL(text secret.String) (*url.URL, error) {
 	u, err := url.Parse(text.Reveal())
 	switch {
 	case err != nil:
-		return nil, errors.New("is not a valid URL: write it as https://HOST/PATH and percent-encode what is special")
+		return nil, errors.New("is not a valid URL: write it as https://HOST/PATH and percent-encode special characters")
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return nil, errors.New("is not an http or https URL with a host: write https://HOST/PATH")
 	case u.User != nil:
-		return nil, errors.New("holds a user or password: take it out and set headers, as in {Authorization: Basic ...}")
+		return nil, errors.New("contains a user or password: remove it and set headers, as in {Authorization: Basic ...}")
 	case strings.ContainsFunc(text.Reveal(), unicode.IsSpace):
-		return nil, errors.New("holds a blank: take it out, or write %20 if it belongs there")
+		return nil, errors.New("contains a space: remove it, or write %20 if it belongs there")
 	case badPort(u):
 		return nil, errors.New("the port must be a number from 1 to 65535")
 	}
@@ -65,7 +59,7 @@ func badPort(u *url.URL) bool {
 	return u.Port() != "" && (err != nil || port == 0)
 }
 
-// plainHost puts the host of u into the one form it is written in.
+// plainHost normalizes the host of u.
 func plainHost(u *url.URL) error {
 	host, err := parseHost(u.Hostname())
 	if err != nil {
@@ -81,15 +75,15 @@ func plainHost(u *url.URL) error {
 	return nil
 }
 
-// ParseProxy checks the URL of a proxy; it is nil if there is none. Its errors do not quote it.
+// ParseProxy checks the URL of a proxy. It returns nil for an empty one. Its errors do not quote it.
 func ParseProxy(text secret.String) (*url.URL, error) {
 	if text.Empty() {
-		return nil, nil //nolint:nilnil // no proxy is no fault
+		return nil, nil //nolint:nilnil // no proxy is no error
 	}
 	u, err := url.Parse(text.Reveal())
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return nil, errors.New("is not the URL of a proxy: write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, " +
-			"and percent-encode what is special in a password")
+			"and percent-encode special characters in a password")
 	}
 	return u, plainHost(u)
 }

@@ -6,18 +6,19 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// AttemptLog takes every attempt to deliver into the log of attempts. A sink adds one for each request or write, whatever came of it, and
-// leaves Sink empty. It does not wait and may be called by several goroutines. It may be nil.
+// AttemptLog logs a delivery attempt. A sink calls it once per request or write, whatever the result, and leaves Sink
+// empty. It does not block and is safe for concurrent use. It may be nil.
 type AttemptLog func(pipeline.Attempt)
 
-// Add adds one attempt.
+// Add logs one attempt.
 func (l AttemptLog) Add(a pipeline.Attempt) {
 	if l != nil {
 		l(a)
 	}
 }
 
-// AddBatch adds one attempt for the records that were accepted at once, and one for the record after them if err says why it was not.
+// AddBatch logs one attempt for the records accepted together, and one for the next record if err says why that was not
+// accepted.
 func (l AttemptLog) AddBatch(endpoint string, start time.Time, records []pipeline.Record, accepted int, err error) {
 	a := pipeline.Attempt{Time: start, Endpoint: endpoint, Latency: time.Since(start)}
 	if accepted > 0 {

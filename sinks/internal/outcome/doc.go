@@ -1,2 +1,2 @@
-// Package outcome has what the sinks share to say how a delivery ended: the attempts they report, and errors without secrets.
+// Package outcome helps sinks to report the result of a delivery: a log of attempts, and errors without secrets.
 package outcome

@@ -8,7 +8,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// redacted is an error whose text has lost its secrets.
+// redacted is an error whose secrets are removed from its text.
 type redacted struct {
 	text string
 	err  error
@@ -17,7 +17,7 @@ type redacted struct {
 func (e *redacted) Error() string { return e.text }
 func (e *redacted) Unwrap() error { return e.err }
 
-// Redact takes the secrets out of the text of err. What [errors.Is] and [errors.As] find in it stays.
+// Redact removes the secrets from the text of err. It still wraps err for [errors.Is] and [errors.As].
 func Redact(err error, secrets []secret.String) error {
 	if err == nil {
 		return nil
@@ -29,10 +29,10 @@ func Redact(err error, secrets []secret.String) error {
 	return &redacted{text, err}
 }
 
-// ErrClosed is what Deliver returns after Close.
+// ErrClosed is the error of Deliver after Close.
 var ErrClosed = errors.New("the sink is closed")
 
-// Unavailable marks an error as one of the destination as a whole, unless it is the record's own.
+// Unavailable marks an error as one of the whole destination, unless it is a refusal of the record.
 func Unavailable(err error) error {
 	if pipeline.IsRefusal(err) {
 		return err
@@ -40,7 +40,7 @@ func Unavailable(err error) error {
 	return pipeline.Unavailable(err)
 }
 
-// Cause returns why ctx ended, or err when it has not.
+// Cause returns the cause of the end of ctx, or err if ctx has not ended.
 func Cause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

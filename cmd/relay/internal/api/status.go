@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
@@ -75,7 +75,7 @@ type AccountStatus struct {
 	Reason     string        `json:"reason,omitempty" jsonschema_description:"why it is not connected, or not by WebSocket"`
 	Reconnects int           `json:"reconnects" jsonschema_description:"since relay started"`
 	LastTreat  *query.Newest `json:"last_treat,omitempty"`
-	Token      auth.State    `json:"token"`
+	Token      grant.State   `json:"token"`
 	TokenEnds  time.Time     `json:"token_expiry,omitzero"`
 	Withheld   int           `json:"history_withheld,omitempty"`
 	Hint                     // what to do about the token

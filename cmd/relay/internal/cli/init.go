@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -173,10 +173,10 @@ func (o *initOptions) printNextSteps(variables []string) error {
 		}
 	}
 	login := "login"
-	switch provider, _ := auth.Lookup(o.provider); provider.Grant {
-	case auth.PersonalToken:
+	switch p, _ := provider.Lookup(o.provider); p.Grant {
+	case provider.PersonalToken:
 		login = "import"
-	case auth.ClientCredentials:
+	case provider.ClientCredentials:
 		login = "token"
 	}
 	for _, words := range [][]string{{"config", "check"}, {"auth", login, o.account}, nil} {

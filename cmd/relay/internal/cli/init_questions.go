@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/secret"
@@ -37,14 +37,14 @@ type question struct {
 // questions returns all questions, in the order in which they are asked.
 func (a *initAnswers) questions() []question {
 	always := func() bool { return true }
-	hasClient := func() bool { return a.providerInfo().Grant != auth.PersonalToken }
+	hasClient := func() bool { return a.providerInfo().Grant != provider.PersonalToken }
 	hasSink := func(typ string) func() bool {
 		return func() bool { return slices.Contains(a.sinks, typ) }
 	}
 	account := textQuestion("account", "name for the account", &a.account, always, checkName)
 	account.defaultAnswer = a.defaultAccount
-	provider := textQuestion("provider", "provider of the account: "+strings.Join(config.ProviderNames(), ", "), &a.provider, always, checkProvider)
-	provider.defaultAnswer = func() string { return "treatstream" }
+	name := textQuestion("provider", "provider of the account: "+strings.Join(config.ProviderNames(), ", "), &a.provider, always, checkProvider)
+	name.defaultAnswer = func() string { return "treatstream" }
 	secretFile := textQuestion("client-secret-file", "file with the client secret", &a.clientSecretFile, hasClient, checkNotEmpty)
 	webhookFile := textQuestion("webhook-url-file", "file with the URL of the webhook", &a.webhookURLFile, hasSink("webhook"), checkNotEmpty)
 	discord := textQuestion("discord-url-file", "file with the URL of the Discord webhook; empty for the variable DISCORD_URL", &a.discordURLFile, hasSink("discord"), checkOptionalFile)
@@ -52,12 +52,12 @@ func (a *initAnswers) questions() []question {
 	secretFile.optional, webhookFile.optional, discord.optional, slack.optional = true, true, true, true
 	secretFile.flagOnly, webhookFile.flagOnly = true, true
 	return []question{
-		provider,
+		name,
 		account,
 		textQuestion("client-id", "client ID of your application at the provider", &a.clientID, hasClient, checkNotEmpty),
 		secretFile,
 		textQuestion("base-url", "URL of the API, such as https://api.example.com", &a.baseURL,
-			func() bool { return a.providerInfo().Grant == auth.ClientCredentials || a.baseURL != "" }, config.CheckURL),
+			func() bool { return a.providerInfo().Grant == provider.ClientCredentials || a.baseURL != "" }, config.CheckURL),
 		a.sinksQuestion(),
 		webhookFile,
 		textQuestion("webhook-url", "URL that the webhook sends to, such as https://bot.example/treats", &a.webhookURL,
@@ -93,8 +93,8 @@ func (a *initAnswers) sinksQuestion() question {
 }
 
 // providerInfo returns the provider; it is the zero value until the user chooses a valid one.
-func (a *initAnswers) providerInfo() auth.Provider {
-	p, _ := auth.Lookup(a.provider)
+func (a *initAnswers) providerInfo() provider.Provider {
+	p, _ := provider.Lookup(a.provider)
 	return p
 }
 
@@ -123,7 +123,7 @@ func (a *initAnswers) setSinks(answer string) error {
 }
 
 func checkProvider(name string) error {
-	if _, ok := auth.Lookup(name); !ok {
+	if _, ok := provider.Lookup(name); !ok {
 		return fmt.Errorf("there is no provider %q; %s", name, text.Suggest(name, config.ProviderNames()))
 	}
 	return nil

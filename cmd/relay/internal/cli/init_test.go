@@ -19,7 +19,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -32,12 +32,12 @@ import (
 func setVariables(name string) (string, bool) { return exampleValue(name), true }
 
 // initFlagsFor returns the command line of relay init for a provider and types of sinks.
-func initFlagsFor(p auth.Provider, types ...string) []string {
+func initFlagsFor(p provider.Provider, types ...string) []string {
 	args := []string{"init", "--provider", p.Name}
-	if p.Grant != auth.PersonalToken {
+	if p.Grant != provider.PersonalToken {
 		args = append(args, "--client-id", "4711")
 	}
-	if p.Grant == auth.ClientCredentials {
+	if p.Grant == provider.ClientCredentials {
 		args = append(args, "--base-url", "https://api.example.com")
 	}
 	for _, typ := range types {
@@ -52,13 +52,13 @@ func initFlagsFor(p auth.Provider, types ...string) []string {
 // relay init writes a valid configuration. It is still valid with its commented-out lines.
 func TestInitWritesAConfiguration(t *testing.T) {
 	schema := doctest.Schema(t)
-	for _, provider := range auth.Providers() {
+	for _, p := range provider.All() {
 		for _, types := range append([][]string{nil, sinks.Types()}, slices.Collect(slices.Chunk(sinks.Types(), 1))...) {
-			if types == nil && provider.Endpoints.Socket != "" {
+			if types == nil && p.Endpoints.Socket != "" {
 				continue
 			}
 			t.Chdir(t.TempDir())
-			args := initFlagsFor(provider, types...)
+			args := initFlagsFor(p, types...)
 			code, stdout, stderr := runCommand(t, nil, "", args...)
 			if code != exit.OK || stdout != "" {
 				t.Fatalf("%v ends with %d: %s%s", args, code, stdout, stderr)
@@ -81,7 +81,7 @@ func TestInitWritesAConfiguration(t *testing.T) {
 				if err != nil || len(cfg.Warnings) > 0 {
 					t.Fatalf("%v: %v in\n%s", args, err, form)
 				}
-				if len(cfg.Accounts) != 1 || cfg.Accounts[0].Provider.Name != provider.Name || len(cfg.Sinks) != len(types) {
+				if len(cfg.Accounts) != 1 || cfg.Accounts[0].Provider.Name != p.Name || len(cfg.Sinks) != len(types) {
 					t.Errorf("%v: the file has the accounts %v and the sinks %v:\n%s", args, cfg.Accounts, cfg.Sinks, form)
 				}
 				if err := doctest.Fits(t, schema, form); err != nil {
@@ -205,7 +205,7 @@ func TestInitPrintsNextSteps(t *testing.T) {
 	if err := datadir.WritePrivate("client", []byte("hunter2\n")); err != nil {
 		t.Fatal(err)
 	}
-	code, _, stderr := runCommand(t, map[string]string{"DISCORD_URL": "set"}, "", append(initFlagsFor(auth.Providers()[0], "webhook", "discord"),
+	code, _, stderr := runCommand(t, map[string]string{"DISCORD_URL": "set"}, "", append(initFlagsFor(provider.All()[0], "webhook", "discord"),
 		"--account", "a", "--output", filepath.Join("my etc", "r.yaml"), "--data-dir", "data")...)
 	for _, want := range []string{
 		"\n  export TREATSTREAM_SECRET=... ", "\n  export WEBHOOK_SECRET=... ",
@@ -227,8 +227,8 @@ func TestInitPrintsNextSteps(t *testing.T) {
 	}
 	for name, command := range map[string]string{"treesnap": "relay auth import treesnap", "camstreamer": "relay auth login camstreamer", "client-credentials": "relay auth token client-credentials"} {
 		t.Chdir(t.TempDir())
-		provider, _ := auth.Lookup(name)
-		if code, _, stderr := runCommand(t, nil, "", initFlagsFor(provider)...); code != exit.OK || !strings.Contains(stderr, "\n  relay config check\n  "+command+"\n  relay\n") {
+		p, _ := provider.Lookup(name)
+		if code, _, stderr := runCommand(t, nil, "", initFlagsFor(p)...); code != exit.OK || !strings.Contains(stderr, "\n  relay config check\n  "+command+"\n  relay\n") {
 			t.Errorf("init for %s ends with %d and says\n%s", name, code, stderr)
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	relaydocs "github.com/treatrelay/relay/docs"
@@ -94,7 +94,7 @@ func (a *initAnswers) configText(output string) string {
 }
 
 func (a *initAnswers) writeAccount(line func(parts ...string), output string) {
-	provider := a.providerInfo()
+	p := a.providerInfo()
 	line("accounts:")
 	line("  # A name of your choice, for commands such as relay auth login.")
 	line("  ", a.account, ":")
@@ -102,7 +102,7 @@ func (a *initAnswers) writeAccount(line func(parts ...string), output string) {
 	if a.baseURL != "" {
 		line("    base_url: ", text.QuoteYAML(a.baseURL))
 	}
-	if provider.Grant != auth.PersonalToken {
+	if p.Grant != provider.PersonalToken {
 		line("    client_id: ", text.QuoteYAML(a.clientID))
 		if a.clientSecretFile != "" {
 			line("    client_secret_file: ", text.QuoteYAML(pathFrom(output, a.clientSecretFile)))
@@ -110,12 +110,12 @@ func (a *initAnswers) writeAccount(line func(parts ...string), output string) {
 			line("    client_secret: ${", a.secretVariable(), "}")
 		}
 	}
-	if provider.Grant != auth.PersonalToken && provider.Grant != auth.ClientCredentials {
-		line("    # The redirect URL, as it is registered at ", provider.Title, ". relay auth login listens there.")
+	if p.Grant != provider.PersonalToken && p.Grant != provider.ClientCredentials {
+		line("    # The redirect URL, as it is registered at ", p.Title, ". relay auth login listens there.")
 		line("    # redirect_url: ", config.DefaultRedirectURL)
 	}
-	if provider.Endpoints.Socket != "" {
-		line("    # The time zone of the dates that ", provider.Title, " sends. Set it if times are wrong by whole hours.")
+	if p.Endpoints.Socket != "" {
+		line("    # The time zone of the dates that ", p.Title, " sends. Set it if times are wrong by whole hours.")
 		line("    # timezone: UTC")
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/login"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -90,16 +92,16 @@ func (o *runOptions) simulationConfig(log zerolog.Logger) (*config.Config, error
 
 // simulatedAccount returns the configuration of an account at the simulator.
 func simulatedAccount(s *simulator.Server) (config.Account, error) {
-	provider, ok := auth.Lookup("treatstream")
+	p, ok := provider.Lookup("treatstream")
 	if !ok {
 		return config.Account{}, errors.New("simulate: there is no provider treatstream")
 	}
 	e := s.Endpoints()
 	return config.Account{
 		Config: auth.Config{
-			Account: "simulated", Provider: provider,
+			Account: "simulated", Provider: p,
 			ClientID: simulator.DefaultClientID, ClientSecret: secret.New(simulator.DefaultClientSecret), RedirectURL: "http://127.0.0.1:0/",
-			Overrides: auth.Overrides{Endpoints: auth.Endpoints{
+			Overrides: auth.Overrides{Endpoints: provider.Endpoints{
 				Authorize: e.Authorize, Token: e.Token, Refresh: e.Refresh, SocketToken: e.SocketToken, History: e.History, Socket: e.Socket,
 			}},
 		},
@@ -119,7 +121,7 @@ func (o *runOptions) simulateLogin(ctx context.Context, c config.Account, dir st
 	}
 	var browser sync.WaitGroup
 	defer browser.Wait()
-	return account.Login(ctx, auth.LoginOptions{
+	return account.Login(ctx, login.Options{
 		Prompt: io.Discard, Timeout: 30 * time.Second,
 		Browser: func(url string) error {
 			browser.Go(func() { visit(ctx, url, log) })

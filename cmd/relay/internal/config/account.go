@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/socket"
 )
@@ -44,23 +45,23 @@ const DefaultRedirectURL = "http://localhost:8919"
 const DefaultReconcile = 15 * time.Minute
 
 // useless reports whether a key of an account, or of its endpoints, means nothing to the provider.
-func useless(key string, p auth.Provider) bool {
+func useless(key string, p provider.Provider) bool {
 	switch key {
 	case "timezone", "protocol", "keep_raw", "reconcile":
 		return p.Endpoints.Socket == ""
 	case "client_id", "client_secret", "client_secret_file", "scopes", "body_style", "audience", "params":
-		return p.Grant == auth.PersonalToken
+		return p.Grant == provider.PersonalToken
 	case "redirect_url", "redirect_parameter":
-		return p.Grant == auth.PersonalToken || p.Grant == auth.ClientCredentials
+		return p.Grant == provider.PersonalToken || p.Grant == provider.ClientCredentials
 	case "method":
-		return p.Grant != auth.ClientCredentials
+		return p.Grant != provider.ClientCredentials
 	}
 	endpoints := endpointKeys(p.Endpoints)
 	endpoint, ok := fieldsOf(reflect.ValueOf(&endpoints).Elem())[strings.TrimPrefix(key, "endpoints.")]
 	return ok && endpoint.String() == ""
 }
 
-// endpointKeys are [auth.Endpoints].
+// endpointKeys are [provider.Endpoints].
 type endpointKeys struct {
 	Authorize   string `yaml:"authorize"`
 	Token       string `yaml:"token"`
@@ -121,16 +122,16 @@ func (a *Account) decodeEntries(d *decoder, path string, entries []entry) {
 	d.written.accounts[path] = keys
 	d.secretFile(path, "client_secret", &keys.ClientSecret, &keys.ClientSecretFile)
 	d.require(join(path, "provider"), "", keys.Provider == "")
-	provider, ok := auth.Lookup(keys.Provider)
+	p, ok := provider.Lookup(keys.Provider)
 	if !ok && keys.Provider != "" {
 		d.unknown(join(path, "provider"), "provider", keys.Provider, ProviderNames())
 	}
 	if ok {
-		d.checkUse(path, provider)
+		d.checkUse(path, p)
 	}
-	if provider.Grant != auth.PersonalToken {
+	if p.Grant != provider.PersonalToken {
 		d.require(join(path, "client_id"), "", keys.ClientID == "")
-		d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty() && !provider.Login.SecretOptional && !provider.Login.PKCE)
+		d.require(join(path, "client_secret"), "; set it or client_secret_file", keys.ClientSecret.Empty() && !p.Login.SecretOptional && !p.Login.PKCE)
 	}
 	d.check(join(path, "redirect_url"), CheckURL(keys.RedirectURL))
 	endpoints := map[string]reflect.Value(nil)
@@ -142,15 +143,15 @@ func (a *Account) decodeEntries(d *decoder, path string, entries []entry) {
 			d.check(at, checkEndpoint(key, field.String()))
 		}
 	}
-	if provider.Grant == auth.PersonalToken || provider.Grant == auth.ClientCredentials {
+	if p.Grant == provider.PersonalToken || p.Grant == provider.ClientCredentials {
 		keys.RedirectURL = ""
 	}
 	*a = Account{
 		Config: auth.Config{
-			Provider: provider, ClientID: keys.ClientID, ClientSecret: keys.ClientSecret, RedirectURL: keys.RedirectURL,
+			Provider: p, ClientID: keys.ClientID, ClientSecret: keys.ClientSecret, RedirectURL: keys.RedirectURL,
 			Overrides: auth.Overrides{
-				Endpoints: auth.Endpoints(keys.Endpoints), BaseURL: keys.BaseURL, Scopes: keys.Scopes,
-				BodyStyle: auth.BodyStyle(keys.BodyStyle), Method: keys.Method, Audience: keys.Audience, Params: keys.Params,
+				Endpoints: provider.Endpoints(keys.Endpoints), BaseURL: keys.BaseURL, Scopes: keys.Scopes,
+				BodyStyle: provider.BodyStyle(keys.BodyStyle), Method: keys.Method, Audience: keys.Audience, Params: keys.Params,
 				RedirectParameter: keys.RedirectParameter,
 			},
 		},
@@ -159,7 +160,7 @@ func (a *Account) decodeEntries(d *decoder, path string, entries []entry) {
 }
 
 // checkUse rejects the keys that mean nothing to the provider.
-func (d *decoder) checkUse(path string, provider auth.Provider) {
+func (d *decoder) checkUse(path string, p provider.Provider) {
 	keys, endpoints := defaultAccount(), endpointKeys{}
 	var all []string
 	for key := range fieldsOf(reflect.ValueOf(&keys).Elem()) {
@@ -169,8 +170,8 @@ func (d *decoder) checkUse(path string, provider auth.Provider) {
 		all = append(all, "endpoints."+key)
 	}
 	for _, key := range all {
-		if at := path + "." + key; d.given(at) && useless(key, provider) {
-			d.reject(at, "means nothing to "+provider.Name+": take it out")
+		if at := path + "." + key; d.given(at) && useless(key, p) {
+			d.reject(at, "means nothing to "+p.Name+": take it out")
 		}
 	}
 }

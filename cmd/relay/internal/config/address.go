@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/historyhttp"
+	"github.com/treatrelay/relay/internal/loopback"
 )
 
 // CheckURL accepts https, and plain http to this machine. Its errors do not quote the URL, which may hold a token.
@@ -22,15 +23,10 @@ func CheckURL(text string) error {
 	if u.User != nil || u.Fragment != "" {
 		return errors.New("the URL must be without user, password and #")
 	}
-	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+	if u.Scheme == "http" && !loopback.Is(u.Hostname()) {
 		return errors.New("plain http goes to localhost only: use https")
 	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback() || host == "localhost"
 }
 
 // checkNATS does not quote the URL, which may hold a password.

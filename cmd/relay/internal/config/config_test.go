@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
@@ -370,7 +371,7 @@ http: {listen: '127.0.0.1:8350'}
 	if err != nil {
 		t.Fatal(err)
 	}
-	provider, _ := auth.Lookup("treatstream")
+	p, _ := provider.Lookup("treatstream")
 	retry := schedule.Policy{Initial: 5 * time.Second, Max: 10 * time.Hour, GiveUp: 72 * time.Hour}
 	hook := webhook.NewConfig()
 	hook.URL, hook.Secrets = secret.New("https://bot.example/treats"), []secret.String{secret.New(signingSecret)}
@@ -387,9 +388,9 @@ http: {listen: '127.0.0.1:8350'}
 		Accounts: []Account{
 			{
 				Config: auth.Config{
-					Account: "mystream", Provider: provider, ClientID: "007", ClientSecret: secret.New("hunter2-env"),
+					Account: "mystream", Provider: p, ClientID: "007", ClientSecret: secret.New("hunter2-env"),
 					RedirectURL: "http://[::1]:8919/back",
-					Overrides: auth.Overrides{Endpoints: auth.Endpoints{
+					Overrides: auth.Overrides{Endpoints: provider.Endpoints{
 						Authorize: "http://localhost:1/a", Token: "http://127.0.0.1:1/t", Socket: "https://example.com",
 					}},
 				},
@@ -397,7 +398,7 @@ http: {listen: '127.0.0.1:8350'}
 			},
 			{
 				Config: auth.Config{
-					Account: "other", Provider: provider, ClientID: "a${b}$", ClientSecret: secret.New("hunter2-crlf"),
+					Account: "other", Provider: p, ClientID: "a${b}$", ClientSecret: secret.New("hunter2-crlf"),
 					RedirectURL: "http://localhost:8919",
 				},
 				Location: time.UTC, Reconcile: DefaultReconcile,

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	natssink "github.com/treatrelay/relay/sinks/nats"
 	"github.com/treatrelay/relay/sinks/webhook"
@@ -142,7 +142,7 @@ func (d *decoder) checkName(section, name string) {
 // ProviderNames are those of the known providers.
 func ProviderNames() []string {
 	var names []string
-	for _, p := range auth.Providers() {
+	for _, p := range provider.All() {
 		names = append(names, p.Name)
 	}
 	return names

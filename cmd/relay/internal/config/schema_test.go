@@ -16,7 +16,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	relaydocs "github.com/treatrelay/relay/docs"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -149,12 +149,12 @@ func TestConfigSchemaHasEveryWord(t *testing.T) {
 		return all
 	}
 	var providers []string
-	for _, p := range auth.Providers() {
+	for _, p := range provider.All() {
 		providers = append(providers, p.Name)
 	}
 	for key, want := range map[string][]string{
 		"accounts.NAME.provider": providers, "sinks.NAME.type": sinks.Types(),
-		"accounts.NAME.body_style":          {string(auth.Form), string(auth.JSON), string(auth.Query)},
+		"accounts.NAME.body_style":          {string(provider.Form), string(provider.JSON), string(provider.Query)},
 		"accounts.NAME.method":              {"GET", "POST"},
 		"accounts.NAME.redirect_parameter":  {"redirect_uri", "redirect_url"},
 		"sinks.NAME.method of type webhook": {"PATCH", "POST", "PUT"},

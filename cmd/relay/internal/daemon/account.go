@@ -7,6 +7,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/store"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/socket"
@@ -18,8 +20,8 @@ type accountFactory struct {
 	data   *journalService
 	socket config.Socket
 
-	store         *auth.FileStore
-	providers     *auth.Transport // all requests to providers go through it
+	store         *store.Files
+	providers     *wire.Transport // all requests to providers go through it
 	authMetrics   *auth.Metrics
 	sourceMetrics *sourceMetrics
 	socketHolds   socket.Holds // of all accounts

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/internal/dialtest"
 )
 
 // Connections that are left open half are closed, whatever their clients do not do.
@@ -39,7 +41,7 @@ func TestHTTPTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := dialWith(t, l.Addr().String(), text)
+			c := dialtest.Send(t, l.Addr().String(), text)
 			if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +52,7 @@ func TestHTTPTimeouts(t *testing.T) {
 	}
 	t.Run("the answer is not read", func(t *testing.T) {
 		t.Parallel()
-		c := dialWith(t, l.Addr().String(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		c := dialtest.Send(t, l.Addr().String(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // a write fails once the other end has closed
 			if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
 				return
@@ -60,18 +62,4 @@ func TestHTTPTimeouts(t *testing.T) {
 			}
 		}
 	})
-}
-
-// dialWith connects to a server and sends a text.
-func dialWith(t *testing.T, address, text string) net.Conn {
-	t.Helper()
-	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	if _, err := io.WriteString(c, text); err != nil {
-		t.Fatal(err)
-	}
-	return c
 }

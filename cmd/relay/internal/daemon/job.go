@@ -14,6 +14,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/store"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -37,8 +39,8 @@ type Options struct {
 	Out      io.Writer // where sinks of type stdout write
 	Notice   io.Writer // where people read what is shown once, such as a new password
 	Getenv   func(string) (string, bool)
-	Identity auth.IdentityOptions // what tokens are sealed with
-	Reload   *Reloader            // nil: the configuration is never reloaded
+	Identity store.IdentityOptions // what tokens are sealed with
+	Reload   *Reloader             // nil: the configuration is never reloaded
 	Log      zerolog.Logger
 }
 
@@ -128,7 +130,7 @@ func (j *job) openServices(ctx context.Context, o Options) error {
 	// Commands can ask a relay that waits for its journal. The socket closes before everything that its requests use.
 	stopControl := sync.OnceValue(serveControl(ctx, o.Dir, j, j.log))
 	j.undo.Add("control socket", stopControl)
-	j.accounts.providers = auth.NewTransport()
+	j.accounts.providers = wire.NewTransport()
 	j.undo.Add("connections to the providers", func() error { j.accounts.providers.CloseIdleConnections(); return nil })
 	if j.accounts.store, err = grants.OpenStore(ctx, o.Dir, o.Identity, j.log); err != nil {
 		return err

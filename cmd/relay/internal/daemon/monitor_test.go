@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/pipeline/delivery"
@@ -35,14 +35,14 @@ func TestAssessment(t *testing.T) {
 		state  string
 		says   string
 	}{
-		"connected":            {account(api.AccountStatus{Connection: api.ConnConnected, Token: auth.Active, TokenEnds: now.Add(time.Hour)}), api.StateReady, ""},
+		"connected":            {account(api.AccountStatus{Connection: api.ConnConnected, Token: grant.Active, TokenEnds: now.Add(time.Hour)}), api.StateReady, ""},
 		"not connected yet":    {account(api.AccountStatus{Connection: api.ConnConnecting}), api.StateNotReady, "not connected yet"},
 		"just lost":            {account(api.AccountStatus{Connection: api.ConnReconnecting, Since: before(time.Second), Reason: "EOF"}), api.StateDegraded, "20:59:59Z, and it tries on: EOF"},
 		"lost":                 {account(api.AccountStatus{Connection: api.ConnReconnecting, Since: before(time.Hour), Reason: "EOF"}), api.StateNotReady, "EOF"},
 		"login needed":         {account(api.AccountStatus{Connection: api.ConnLoginNeeded, Hint: login}), api.StateDegraded, "relay auth login a"},
-		"connected, refused":   {account(api.AccountStatus{Connection: api.ConnConnected, Token: auth.ReauthorizeNeeded, Hint: login}), api.StateDegraded, "its token is reauthorize_needed; run: relay auth login a"},
-		"only a token":         {account(api.AccountStatus{Connection: api.ConnNone, Token: auth.Active}), api.StateReady, ""},
-		"only an old token":    {account(api.AccountStatus{Connection: api.ConnNone, Token: auth.Active, TokenEnds: before(time.Minute)}), api.StateDegraded, "could not be renewed"},
+		"connected, refused":   {account(api.AccountStatus{Connection: api.ConnConnected, Token: grant.ReauthorizeNeeded, Hint: login}), api.StateDegraded, "its token is reauthorize_needed; run: relay auth login a"},
+		"only a token":         {account(api.AccountStatus{Connection: api.ConnNone, Token: grant.Active}), api.StateReady, ""},
+		"only an old token":    {account(api.AccountStatus{Connection: api.ConnNone, Token: grant.Active, TokenEnds: before(time.Minute)}), api.StateDegraded, "could not be renewed"},
 		"only a refused token": {account(api.AccountStatus{Connection: api.ConnNone, Token: grants.NotLoggedIn, Hint: login}), api.StateDegraded, "not_logged_in"},
 
 		"idle lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, &query.Backlog{}), api.StateReady, ""},

@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -77,7 +77,7 @@ func Reconcile(ctx context.Context, o Options, c config.Account) (result intake.
 	if err != nil {
 		return result, err
 	}
-	through := auth.NewTransport()
+	through := wire.NewTransport()
 	undo.Add("connections to the provider", func() error { through.CloseIdleConnections(); return nil })
 	past, err := historyhttp.New(c.Config, account, o.Dir, through)
 	switch {

@@ -10,6 +10,9 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
@@ -38,7 +41,7 @@ type accountChecks struct {
 
 func (d *doctor) accountTracks() []track {
 	var all []track
-	through := auth.NewTransport() // which also spaces the requests of many accounts
+	through := wire.NewTransport() // which also spaces the requests of many accounts
 	holds := new(socket.Holds)
 	for _, c := range d.cfg.Accounts {
 		a := &accountChecks{doctor: d, config: c, holds: holds}
@@ -63,7 +66,7 @@ func (a *accountChecks) login(ctx context.Context) Finding {
 		if a.storeErr != nil || a.dirErr != nil {
 			return skipped("the stored logins cannot be read")
 		}
-		if a.config.Provider.Grant == auth.ClientCredentials {
+		if a.config.Provider.Grant == provider.ClientCredentials {
 			return fine("none yet; relay asks for it when it first runs")
 		}
 		return faulty(a.loginFix(), "not logged in").coded(exit.Unauthorized)
@@ -75,7 +78,7 @@ func (a *accountChecks) login(ctx context.Context) Finding {
 	if err != nil {
 		return a.refused(err)
 	}
-	if !s.Fix.Empty() && s.State != auth.RefreshOutcomeUnknown {
+	if !s.Fix.Empty() && s.State != grant.RefreshOutcomeUnknown {
 		return faulty(s.Fix, "%s: %s", s.State, s.Reason).coded(exit.Unauthorized)
 	}
 	now := time.Now()
@@ -100,11 +103,11 @@ func (a *accountChecks) loginFinding(s auth.Status, now time.Time) Finding {
 	switch {
 	case !a.alive:
 		return faulty(a.loginFix(), "expired %s and cannot be renewed", text.Ago(now, s.Expiry)).coded(exit.Unauthorized)
-	case s.State == auth.RefreshOutcomeUnknown && !s.Fix.Empty():
+	case s.State == grant.RefreshOutcomeUnknown && !s.Fix.Empty():
 		return warned(s.Fix, "%s", s.Reason)
-	case s.State == auth.RefreshOutcomeUnknown:
+	case s.State == grant.RefreshOutcomeUnknown:
 		return warned(advice.Do(grants.FindsOut), "%s", s.Reason)
-	case !s.Refreshable && a.config.Provider.Grant != auth.ClientCredentials:
+	case !s.Refreshable && a.config.Provider.Grant != provider.ClientCredentials:
 		fix := a.loginFix()
 		fix.After += " before that"
 		return warned(fix, "valid until %s, and cannot be renewed", until)
@@ -117,7 +120,7 @@ func (a *accountChecks) loginFinding(s auth.Status, now time.Time) Finding {
 }
 
 func (a *accountChecks) loginFix() advice.Fix {
-	if a.config.Provider.Grant == auth.PersonalToken {
+	if a.config.Provider.Grant == provider.PersonalToken {
 		return advice.Fix{Before: "make a token at " + a.config.Provider.TokenPage + " and run: ", Command: "relay auth import " + a.config.Account}
 	}
 	return advice.Run(advice.Login(a.config.Account))
@@ -136,7 +139,7 @@ func (a *accountChecks) refused(err error) Finding {
 	case errors.Is(err, auth.ErrRefused):
 		fix := advice.Fix{Before: "run: ", Command: "relay auth refresh " + a.config.Account, After: ", and log in again if that is refused too"}
 		return faulty(fix, "%s", text).coded(exit.Unauthorized)
-	case errors.Is(err, auth.ErrUnusable) && fix.Empty():
+	case errors.Is(err, grant.ErrUnusable) && fix.Empty():
 		if text, fix = advice.Cut(trouble.Err); fix.Empty() {
 			fix = a.loginFix()
 		}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -43,9 +43,9 @@ type doctor struct {
 	cfg    *config.Config // nil if it cannot be used
 	cfgErr error
 
-	identity    auth.Identity
+	identity    store.Identity
 	identityErr error
-	store       *auth.FileStore // nil without logins
+	store       *store.Files // nil without logins
 	storeErr    error
 }
 
@@ -62,13 +62,13 @@ func newDoctor(ctx context.Context, o Options) *doctor {
 		d.dirErr = cmp.Or(err, datadir.Check(d.dir))
 	}
 	d.cfg, d.cfgErr = o.Config()
-	d.identity, d.identityErr = auth.FindIdentity(ctx, o.Identity)
+	d.identity, d.identityErr = store.FindIdentity(ctx, o.Identity)
 	d.store, d.storeErr = d.openLogins()
 	return d
 }
 
 // openLogins opens the store of the logins, without creating it. The store is nil if nobody has logged in.
-func (d *doctor) openLogins() (*auth.FileStore, error) {
+func (d *doctor) openLogins() (*store.Files, error) {
 	at := filepath.Join(d.dir, datadir.AccountsDir)
 	_, err := os.Stat(at)
 	if d.dirErr != nil || errors.Is(err, fs.ErrNotExist) {
@@ -77,7 +77,7 @@ func (d *doctor) openLogins() (*auth.FileStore, error) {
 	if err = cmp.Or(err, d.identityErr); err != nil {
 		return nil, err
 	}
-	return auth.NewFileStore(at, auth.NewAgeSealer(d.identity))
+	return store.Open(at, store.NewAgeSealer(d.identity))
 }
 
 // findRelay finds out whether a relay runs on the data folder.

@@ -11,8 +11,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
@@ -89,9 +89,9 @@ func (d *doctor) identityFile(context.Context) Finding {
 	switch {
 	case d.identityErr == nil:
 		return fine("%s", d.identity)
-	case errors.Is(d.identityErr, auth.ErrNoIdentity) && !errors.Is(d.storeErr, auth.ErrNoIdentity):
+	case errors.Is(d.identityErr, store.ErrNoIdentity) && !errors.Is(d.storeErr, store.ErrNoIdentity):
 		return fine("there is none yet; relay creates one at the first login")
-	case errors.Is(d.identityErr, auth.ErrNoIdentity):
+	case errors.Is(d.identityErr, store.ErrNoIdentity):
 		return faulty(advice.Do("put it back from a backup, set RELAY_IDENTITY_FILE, or log in to each account again with relay auth login ACCOUNT"),
 			"there is no identity to open the stored logins with")
 	}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -133,7 +133,7 @@ func (o *outcome) add(f Finding) {
 type Options struct {
 	Dir      string // the data folder, which may be missing
 	Config   func() (*config.Config, error)
-	Identity auth.IdentityOptions
+	Identity store.IdentityOptions
 	Ping     bool           // send a test treat to each sink that can take one
 	Log      zerolog.Logger // for what opening the journal logs
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/grant"
 )
 
 // Exit codes, after sysexits.h.
@@ -51,9 +51,9 @@ func Code(err error) int {
 		return OK
 	case errors.As(err, &coded):
 		return coded.code
-	case errors.Is(err, auth.ErrNoGrant), errors.Is(err, auth.ErrReauthorize), errors.Is(err, auth.ErrOutcomeUnknown), errors.Is(err, auth.ErrUnusable):
+	case errors.Is(err, grant.ErrNone), errors.Is(err, grant.ErrReauthorize), errors.Is(err, grant.ErrOutcomeUnknown), errors.Is(err, grant.ErrUnusable):
 		return Unauthorized
-	case errors.Is(err, auth.ErrClientRefused): // client_id or client_secret are wrong
+	case errors.Is(err, grant.ErrClientRefused): // client_id or client_secret are wrong
 		return Config
 	}
 	if own, ok := errors.AsType[interface {

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -46,31 +47,31 @@ func (b presenter) Refresh(ctx context.Context, generation int64) (secret.String
 }
 
 // OpenStore opens the store of the grants in a data folder, sealed with this user's identity. Both are created if needed.
-func OpenStore(ctx context.Context, dir string, opts auth.IdentityOptions, log zerolog.Logger) (*auth.FileStore, error) {
-	id, err := auth.LoadIdentity(ctx, opts)
+func OpenStore(ctx context.Context, dir string, opts store.IdentityOptions, log zerolog.Logger) (*store.Files, error) {
+	id, err := store.LoadIdentity(ctx, opts)
 	if err != nil {
 		return nil, exit.With(exit.Unavailable, err)
 	}
 	if id.Created {
 		log.Info().Str("identity", id.Source).Msg("made an identity to seal tokens with; keep it: without it the stored logins are worthless")
 	}
-	store, err := auth.NewFileStore(filepath.Join(dir, datadir.AccountsDir), auth.NewAgeSealer(id))
+	files, err := store.Open(filepath.Join(dir, datadir.AccountsDir), store.NewAgeSealer(id))
 	if err != nil {
 		return nil, exit.With(exit.Unavailable, err)
 	}
-	if plain := store.Plain(); len(plain) > 0 {
+	if plain := files.Plain(); len(plain) > 0 {
 		log.Warn().Strs("accounts", plain).Msg("tokens of an older relay are not sealed yet; they are at their next refresh")
 	}
-	return store, nil
+	return files, nil
 }
 
 // IdentityOptions returns where the identity is that seals tokens: $RELAY_IDENTITY_FILE, or else the OS keyring, or else a file in the user's
 // configuration folder. A simulation has its own identity, in its folder.
-func IdentityOptions(getenv func(string) (string, bool), simulation string) auth.IdentityOptions {
+func IdentityOptions(getenv func(string) (string, bool), simulation string) store.IdentityOptions {
 	file, _ := getenv("RELAY_IDENTITY_FILE")
-	opts := auth.IdentityOptions{File: file, Keyring: true}
+	opts := store.IdentityOptions{File: file, Keyring: true}
 	if simulation != "" {
-		opts = auth.IdentityOptions{Fallback: filepath.Join(simulation, "identity.txt")}
+		opts = store.IdentityOptions{Fallback: filepath.Join(simulation, "identity.txt")}
 	} else if dir, err := os.UserConfigDir(); err == nil {
 		opts.Fallback = filepath.Join(dir, "relay", "identity.txt")
 	}

@@ -5,13 +5,14 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 )
 
 // States of an account in addition to those of a grant.
 const (
-	NotLoggedIn auth.State = "not_logged_in"
-	unusable    auth.State = "unusable"
+	NotLoggedIn grant.State = "not_logged_in"
+	unusable    grant.State = "unusable"
 )
 
 // TokenStatus is the status of an account, with or without a grant.
@@ -29,7 +30,7 @@ func Status(account *auth.Account, c config.Account) (TokenStatus, error) {
 	var trouble *auth.Error
 	switch {
 	case err == nil:
-	case errors.Is(err, auth.ErrNoGrant):
+	case errors.Is(err, grant.ErrNone):
 		s.State, s.Status.Fix = NotLoggedIn, advice.Of(err)
 	case errors.As(err, &trouble) && trouble.Permanent():
 		s.State, s.Status.Fix, s.Reason = unusable, advice.Of(err), trouble.Err.Error()

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/pipeline/intake"
 )
 
@@ -20,7 +22,7 @@ func (h *Source) Adopt(ctx context.Context, id string) error {
 	return h.account.AdoptLogin(ctx, id)
 }
 
-func loginOf(m auth.LoginMark) intake.Login {
+func loginOf(m grant.LoginMark) intake.Login {
 	return intake.Login{ID: m.ID, At: m.At, Fresh: !m.Adopted && !m.At.IsZero()}
 }
 
@@ -28,7 +30,7 @@ func loginOf(m auth.LoginMark) intake.Login {
 func (s *spool) answered(header http.Header, by auth.Token) {
 	s.login, s.ahead = by.Login, 0
 	now := time.Now()
-	if at, ok := auth.ServerTime(header, now); ok {
+	if at, ok := wire.ServerTime(header, now); ok {
 		if ahead := at.Sub(now); ahead > time.Second || ahead < -2*time.Second {
 			s.ahead = ahead
 		}

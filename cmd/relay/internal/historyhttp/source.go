@@ -19,6 +19,7 @@ import (
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
+	"github.com/treatrelay/relay/internal/httpheader"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline/intake/history"
 )
@@ -28,6 +29,7 @@ const (
 	maxReply       = 256 << 20       // bytes of an answer with all its pages
 	maxAttempts    = 4
 	maxWait        = 2 * time.Minute // between two attempts; if the provider asks for more, no attempt is made until then
+	maxRetryAfter  = 24 * time.Hour  // a longer Retry-After counts as this
 )
 
 // Source fetches an account's past treats from its provider. It implements [intake.History], and is for one goroutine at a time. The access token is
@@ -214,23 +216,11 @@ func refusal(resp *http.Response) *fault {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		e.refused = true
 	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError, status == http.StatusRequestTimeout:
-		e.again, e.after = true, retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		e.again, e.after = true, httpheader.RetryAfter(resp.Header, time.Now(), maxRetryAfter)
 	default:
 		e.why += ": check endpoints.history in the config"
 	}
 	return e
-}
-
-// retryAfter reads the header, seconds or a date (RFC 9110 section 10.2.3), at most a day.
-func retryAfter(header string, now time.Time) time.Duration {
-	const most = 24 * time.Hour
-	if seconds, err := strconv.Atoi(header); err == nil {
-		return time.Duration(min(max(seconds, 0), int(most/time.Second))) * time.Second
-	}
-	if date, err := http.ParseTime(header); err == nil {
-		return min(max(date.Sub(now), 0), most)
-	}
-	return 0
 }
 
 // tracked keeps the error of a reader, which io.Copy does not distinguish from that of the writer.

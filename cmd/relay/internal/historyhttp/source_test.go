@@ -19,6 +19,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/store"
+	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -60,31 +64,31 @@ func newLibrary(t *testing.T, answers ...http.HandlerFunc) *library {
 	})
 	l.server = httptest.NewServer(mux)
 	t.Cleanup(l.server.Close)
-	id, err := auth.LoadIdentity(t.Context(), auth.IdentityOptions{Fallback: filepath.Join(l.dir, "identity.txt")})
+	id, err := store.LoadIdentity(t.Context(), store.IdentityOptions{Fallback: filepath.Join(l.dir, "identity.txt")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := auth.NewFileStore(filepath.Join(l.dir, "accounts"), auth.NewAgeSealer(id))
+	files, err := store.Open(filepath.Join(l.dir, "accounts"), store.NewAgeSealer(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = store.Save("acc", auth.Grant{
+	err = files.Save("acc", grant.Grant{
 		Provider: "treatstream", AccessToken: secret.New(tokenOf(1)), RefreshToken: secret.New("refresh-canary"), ObtainedAt: time.Now(),
-		Expiry: time.Now().Add(30 * 24 * time.Hour), Generation: 1, State: auth.Active,
+		Expiry: time.Now().Add(30 * 24 * time.Hour), Generation: 1, State: grant.Active,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	provider, _ := auth.Lookup("treatstream")
+	p, _ := provider.Lookup("treatstream")
 	c := auth.Config{
-		Account: "acc", Provider: provider, ClientID: "id", ClientSecret: secret.New("client-canary"), RedirectURL: "http://127.0.0.1:0/",
-		Overrides: auth.Overrides{Endpoints: auth.Endpoints{Refresh: l.server.URL + "/refresh", History: l.server.URL + "/api/"}},
+		Account: "acc", Provider: p, ClientID: "id", ClientSecret: secret.New("client-canary"), RedirectURL: "http://127.0.0.1:0/",
+		Overrides: auth.Overrides{Endpoints: provider.Endpoints{Refresh: l.server.URL + "/refresh", History: l.server.URL + "/api/"}},
 	}
-	account, err := auth.New(c, store, auth.Options{Log: zerolog.New(io.Discard)})
+	account, err := auth.New(c, files, auth.Options{Log: zerolog.New(io.Discard)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.source, err = New(c, account, l.dir, auth.NewTransport()); err != nil {
+	if l.source, err = New(c, account, l.dir, wire.NewTransport()); err != nil {
 		t.Fatal(err)
 	}
 	l.source.wait.InitialInterval = time.Millisecond

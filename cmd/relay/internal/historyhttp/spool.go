@@ -8,14 +8,14 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
 )
 
 // spool is a temporary file with an answer, for the user only. Closing it deletes it.
 type spool struct {
 	*os.File
-	login auth.LoginMark // the login whose token fetched it
-	ahead time.Duration  // how far the provider's clock is ahead
+	login grant.LoginMark // the login whose token fetched it
+	ahead time.Duration   // how far the provider's clock is ahead
 }
 
 const spoolName = ".history-"

@@ -10,20 +10,20 @@ import (
 	"unicode/utf8"
 )
 
-// The limits of what a template makes.
+// Limits of the output of a template.
 const (
 	maxBody       = 1 << 20
-	maxBodyWrites = 100_000 // texts, values and turns of loops
+	maxBodyWrites = 100_000 // texts, values and loop iterations
 )
 
-// Template makes the body of a request from an event. Safe for use by several goroutines.
+// Template renders the body of a request from an event. It is safe for concurrent use.
 type Template struct {
 	template *template.Template
 	json     bool
 }
 
-// Parse reads a template whose output is of the media type, and tries it on samples of events. What it writes is
-// encoded as the type wants it: see [encoding]. Its errors begin with line and column.
+// Parse parses a template whose output has this media type, and tries it on sample events. Values are encoded for the
+// type. Its errors begin with line and column.
 func Parse(text string, mediaType string) (*Template, error) {
 	kind := encodingOf(mediaType)
 	t, err := template.New("body").Option("missingkey=error").Funcs(templateFuncs()).Parse(text)
@@ -56,11 +56,11 @@ func Parse(text string, mediaType string) (*Template, error) {
 	return b, nil
 }
 
-// Make makes the body for an event, given as its line.
+// Make renders the body for an event, given as its line.
 func (b *Template) Make(line []byte) ([]byte, error) {
 	var event map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(line))
-	decoder.UseNumber() // A number goes out as it came in.
+	decoder.UseNumber() // keeps numbers as they are
 	if err := decoder.Decode(&event); err != nil {
 		return nil, fmt.Errorf("decode the event: %w", err)
 	}
@@ -69,7 +69,7 @@ func (b *Template) Make(line []byte) ([]byte, error) {
 		return nil, execError(err)
 	}
 	if b.json {
-		var value json.RawMessage // The error names one character, not what viewers wrote.
+		var value json.RawMessage // its error quotes one character, not the text of a viewer
 		if err := json.Unmarshal(out.Bytes(), &value); err != nil {
 			return nil, fmt.Errorf("what it makes is not JSON: %w", err)
 		}
@@ -77,7 +77,7 @@ func (b *Template) Make(line []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// boundedBuffer refuses what is too much. Each turn of a loop writes, if only nothing, so it also ends loops.
+// boundedBuffer limits the output. Each iteration of a loop writes, even if nothing, so it also ends endless loops.
 type boundedBuffer struct {
 	bytes.Buffer
 	writes int

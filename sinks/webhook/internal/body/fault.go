@@ -27,8 +27,8 @@ func execError(err error) error {
 	return fmt.Errorf("%s:%d: %s", parts[0], column+1, what)
 }
 
-// syntaxError finds the column that text/template leaves out: that of the first action which, with the text before it,
-// has the same fault.
+// syntaxError finds the column, which text/template omits: that of the first action which, together with the text
+// before it, causes the same error.
 func syntaxError(text string, err error) error {
 	line, what, ok := strings.Cut(strings.TrimPrefix(err.Error(), "template: body:"), ": ")
 	number, notNumber := strconv.Atoi(line)

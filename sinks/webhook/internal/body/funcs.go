@@ -13,13 +13,14 @@ import (
 	"unicode/utf8"
 )
 
-// raw is a text that is written as it is, and jsonText one that is a JSON value already.
+// raw is a text that is not encoded; jsonText is one that is already a JSON value.
 type (
 	raw      string
 	jsonText string
 )
 
-// templateFuncs are the functions of templates, beside those of text/template. Each takes the value last, for pipes.
+// templateFuncs returns the functions of templates, in addition to those of text/template. Each takes the value last,
+// for pipes.
 func templateFuncs() template.FuncMap {
 	return template.FuncMap{
 		"default": func(instead, value any) any {
@@ -55,7 +56,7 @@ func templateFuncs() template.FuncMap {
 	}
 }
 
-// toText writes a value for people: nothing for null, a text as it is, the rest as JSON.
+// toText formats a value as text: nothing for null, a string unchanged, anything else as JSON.
 func toText(value any) (string, error) {
 	switch v := value.(type) {
 	case nil:
@@ -82,7 +83,7 @@ func toJSON(value any) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
-// truncate returns the first characters of a text, with an ellipsis as the last of them if there are more.
+// truncate returns the first characters of a text; if it is longer, the last of them is an ellipsis.
 func truncate(most int, value any) (string, error) {
 	text, err := toText(value)
 	if err != nil || utf8.RuneCountInString(text) <= most {
@@ -94,8 +95,8 @@ func truncate(most int, value any) (string, error) {
 	return string([]rune(text)[:most-1]) + "…", nil
 }
 
-// formatDate writes a time of an event by a layout of Go's time package, or as "unix" seconds. A zone may come between the
-// two; without one it is UTC.
+// formatDate formats a time of an event with a layout of package time, or as "unix" seconds. The zone is optional; the
+// default is UTC.
 func formatDate(layout string, zoneAndTime ...any) (string, error) {
 	if len(zoneAndTime) < 1 || len(zoneAndTime) > 2 {
 		return "", errors.New(`date wants a layout, perhaps a zone, and a time, as in date "15:04" "Europe/Berlin" .time`)

@@ -8,13 +8,13 @@ import (
 	"text/template/parse"
 )
 
-// encoding is how values are written so that they stay values.
+// encoding is how values are encoded so that they stay values.
 type encoding int
 
 const (
-	encodeText  encoding = iota // as they are
+	encodeText  encoding = iota // unchanged
 	encodeQuery                 // percent-encoded, as in a form
-	encodeJSON                  // outside a string as a JSON value, inside a string as text of it
+	encodeJSON                  // outside a string as a JSON value, inside a string as a part of it
 )
 
 func encodingOf(mediaType string) encoding {
@@ -28,7 +28,7 @@ func encodingOf(mediaType string) encoding {
 	return encodeText
 }
 
-// place is where in JSON a text ends.
+// place is the lexical state of JSON at a point of a template.
 type place int
 
 const (
@@ -37,7 +37,7 @@ const (
 	escaping              // after a backslash in a string
 )
 
-// after follows JSON text from a place.
+// after returns the place behind text that begins at p.
 func (p place) after(text []byte) place {
 	for _, c := range text {
 		switch {
@@ -54,8 +54,8 @@ func (p place) after(text []byte) place {
 	return p
 }
 
-// rewriter adds to each action of a template the function that encodes its value, as html/template does: which one
-// depends on where the action stands, so all ways to one point must end in the same place.
+// rewriter appends to each action of a template the function that encodes its value, as html/template does. The
+// function depends on the place of the action, so all paths to a point must end in the same place.
 type rewriter struct {
 	tree *parse.Tree
 	kind encoding
@@ -66,8 +66,8 @@ func (w *rewriter) errorf(n parse.Node, format string, args ...any) error {
 	return execError(fmt.Errorf("template: %s: %w", location, fmt.Errorf(format, args...)))
 }
 
-// list rewrites nodes that begin at a place and returns the place they end at. loop is where the turns of the loop around
-// them begin and end, nil outside a loop.
+// list rewrites nodes that begin at a place and returns the place where they end. loop is the place where the
+// iterations of the enclosing loop begin and end, nil outside a loop.
 func (w *rewriter) list(l *parse.ListNode, at place, loop *place) (place, error) {
 	if l == nil {
 		return at, nil
@@ -103,7 +103,7 @@ func (w *rewriter) list(l *parse.ListNode, at place, loop *place) (place, error)
 }
 
 func (w *rewriter) action(n *parse.ActionNode, at place) error {
-	if len(n.Pipe.Decl) > 0 { // It writes nothing.
+	if len(n.Pipe.Decl) > 0 { // it writes nothing
 		return nil
 	}
 	encode := "_text"
@@ -136,7 +136,7 @@ func (w *rewriter) branches(n *parse.BranchNode, at place, loop *place) (place, 
 }
 
 func (w *rewriter) loop(n *parse.RangeNode, at place, around *place) error {
-	n.List.Nodes = slices.Insert(n.List.Nodes, 0, parse.Node(&parse.TextNode{NodeType: parse.NodeText, Pos: n.Pos})) // See boundedBuffer.
+	n.List.Nodes = slices.Insert(n.List.Nodes, 0, parse.Node(&parse.TextNode{NodeType: parse.NodeText, Pos: n.Pos})) // see boundedBuffer
 	end, err := w.list(n.List, at, &at)
 	if err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// sample is an event to try templates on.
+// sample is an event to test templates with.
 type sample struct {
 	what  string
 	event pipeline.Event

@@ -7,6 +7,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -17,7 +19,7 @@ import (
 // accounts are the accounts of the configuration, with the store of their grants.
 type accounts struct {
 	cfg   *config.Config
-	store *auth.FileStore
+	store *store.Files
 	log   zerolog.Logger
 }
 
@@ -78,11 +80,11 @@ func (a *accounts) names() []string {
 }
 
 // lifetime says how long a login lasts, and whether relay renews its token.
-func lifetime(s auth.Status, grant auth.GrantType) string {
+func lifetime(s auth.Status, grant provider.GrantType) string {
 	switch {
 	case !s.Refreshable:
 		return "It ends at " + s.Expiry.Local().Format("15:04 on 2 January 2006") + " and cannot be renewed."
-	case grant == auth.PersonalToken:
+	case grant == provider.PersonalToken:
 		return "The token is valid until " + text.Day(s.Expiry) + "; relay renews it before then."
 	case s.RefreshExpiry.IsZero():
 		return "relay renews the token automatically; the login lasts until it is revoked."

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
@@ -61,7 +61,7 @@ func (o *exportOptions) run(ctx context.Context) error {
 }
 
 // key returns what to encrypt with.
-func (o *exportOptions) key() (key auth.ExportKey, err error) {
+func (o *exportOptions) key() (key store.ExportKey, err error) {
 	switch {
 	case o.recipient != "" && o.passphraseFile != "":
 		return key, exit.Usagef("--recipient and --passphrase-file: give only one of them")

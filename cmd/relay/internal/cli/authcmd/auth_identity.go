@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 )
 
@@ -21,7 +21,7 @@ login; this machine can then import the export without a passphrase.`,
 }
 
 func runIdentity(ctx context.Context, s *state.State) error {
-	id, err := auth.LoadIdentity(ctx, s.Identity())
+	id, err := store.LoadIdentity(ctx, s.Identity())
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,9 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -65,9 +68,9 @@ func (o *importOptions) run(ctx context.Context) error {
 		return err
 	}
 	switch {
-	case auth.Sealed(input):
+	case store.Sealed(input):
 		err = o.importExport(ctx, all.store, c, input)
-	case c.Provider.Grant != auth.PersonalToken:
+	case c.Provider.Grant != provider.PersonalToken:
 		err = exit.With(exit.Usage, &advice.Error{
 			Err: fmt.Errorf("import %s: %s has no personal tokens, and the input is not an export from another machine", c.Account, c.Provider.Title),
 			Fix: advice.Fix{Before: "run ", Command: advice.Login(c.Account)},
@@ -87,7 +90,7 @@ func (o *importOptions) run(ctx context.Context) error {
 
 // read reads the token or the export from standard input, without surrounding space.
 func (o *importOptions) read(c config.Account) ([]byte, error) {
-	if terminal.Is(o.In) && c.Provider.Grant == auth.PersonalToken {
+	if terminal.Is(o.In) && c.Provider.Grant == provider.PersonalToken {
 		if err := o.Say("Create a token at %s. Paste it here, then press Enter and Ctrl-D.", c.Provider.TokenPage); err != nil {
 			return nil, err
 		}
@@ -110,18 +113,18 @@ func (o *importOptions) read(c config.Account) ([]byte, error) {
 	return input, nil
 }
 
-func (o *importOptions) importExport(ctx context.Context, store *auth.FileStore, c config.Account, sealed []byte) error {
-	opts := auth.ImportOptions{Provider: c.Provider.Name, Force: o.force}
+func (o *importOptions) importExport(ctx context.Context, logins *store.Files, c config.Account, sealed []byte) error {
+	opts := store.ImportOptions{Provider: c.Provider.Name, Force: o.force}
 	var err error
 	if o.passphraseFile != "" {
 		opts.Passphrase, err = readPassphrase(o.passphraseFile)
 	} else {
-		opts.Identity, err = auth.LoadIdentity(ctx, o.Identity())
+		opts.Identity, err = store.LoadIdentity(ctx, o.Identity())
 	}
 	if err != nil {
 		return err
 	}
-	return store.Import(ctx, c.Account, sealed, opts)
+	return logins.Import(ctx, c.Account, sealed, opts)
 }
 
 // report prints the state of the imported login, and how to check one that the provider has not confirmed.
@@ -131,9 +134,9 @@ func (o *importOptions) report(status auth.Status, c config.Account) error {
 	}
 	check := o.Command("auth", "refresh", c.Account)
 	switch {
-	case c.Provider.Grant != auth.PersonalToken:
+	case c.Provider.Grant != provider.PersonalToken:
 		return o.Say("The login has not been checked yet. To check it, run: %s", check)
-	case status.State == auth.Active && status.Reason != "":
+	case status.State == grant.Active && status.Reason != "":
 		return o.Say("The token was %s. To check it, run: %s", status.Reason, check)
 	}
 	return nil

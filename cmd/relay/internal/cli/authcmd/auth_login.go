@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/login"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 )
 
@@ -54,9 +54,9 @@ func (o *loginOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	opts := auth.LoginOptions{Prompt: o.Err, Paste: o.In, Timeout: o.timeout, AcceptMissingState: o.acceptMissingState}
+	opts := login.Options{Prompt: o.Err, Paste: o.In, Timeout: o.timeout, AcceptMissingState: o.acceptMissingState}
 	if !o.noBrowser {
-		opts.Browser = auth.OpenBrowser
+		opts.Browser = login.OpenBrowser
 	}
 	if err := account.Login(ctx, opts); err != nil {
 		return err

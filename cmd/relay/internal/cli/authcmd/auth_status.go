@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/grant"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
@@ -81,7 +81,7 @@ func (o *statusOptions) show(all *accounts, name string, now time.Time, table *s
 	}
 	fix := s.Status.Fix.Short(o.Flags())
 	actionNeeded = fix != ""
-	if !actionNeeded && s.State == auth.RefreshOutcomeUnknown {
+	if !actionNeeded && s.State == grant.RefreshOutcomeUnknown {
 		s.Fix, fix = grants.FindsOut, grants.FindsOut
 	}
 	if o.json {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -55,7 +55,7 @@ func (s *State) DataPath() (string, error) {
 }
 
 // Identity returns the options to find the identity that tokens are sealed with.
-func (s *State) Identity() auth.IdentityOptions {
+func (s *State) Identity() store.IdentityOptions {
 	return grants.IdentityOptions(s.Getenv, s.Simulation)
 }
 

@@ -16,42 +16,42 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outcome"
 )
 
-// The connection's limits. A write or a dial holds up every other use of the connection, so both are short.
+// Timeouts of the connection. A write or a dial blocks every other use of the connection, so both are short.
 const (
 	dialTimeout   = 3 * time.Second
 	writeTimeout  = 5 * time.Second
-	pingInterval  = 10 * time.Second // two without an answer end the connection
+	pingInterval  = 10 * time.Second // two unanswered pings end the connection
 	reconnectWait = time.Second
 )
 
-// link follows the state of the connection: it logs each change once and keeps the reason for errors to tell.
-type link struct {
-	server  string // where to, without a login
+// connState tracks the state of the connection. It logs each change once and keeps the reason for errors.
+type connState struct {
+	server  string // URLs without logins
 	secrets []secret.String
 	log     zerolog.Logger
 
 	mu     sync.Mutex
 	up     bool
-	reason error // why the connection is down, or what the server last refused
-	said   string
+	reason error                                 // why the connection is down, or the last refusal of the server
+	said   string                                // what was logged last
 	over   bool                                  // the sink is being closed
 	epoch  uint64                                // changes with the connection
-	waits  map[*context.CancelCauseFunc]struct{} // what ends with the connection
-	pub    *publisher                            // what a refusal concerns; may be nil
+	waits  map[*context.CancelCauseFunc]struct{} // contexts that end with the connection
+	pub    *publisher                            // whose messages a refusal concerns; may be nil
 	health health
 }
 
-// health says whether answers come through a connection that is up.
+// health is whether replies arrive on a connection that is up.
 type health struct {
-	missing int       // calls in a row that got no answer
-	deaf    error     // the server does not let us subscribe
-	renewed time.Time // when the connection was last made again for such a reason
-	quiet   bool      // it is being made again, which is not to be logged
+	missing int       // consecutive calls without a reply
+	deaf    error     // why the server refuses our subscription; nil if it does not
+	renewed time.Time // when the connection was last replaced for one of these reasons
+	quiet   bool      // the connection is being replaced; do not log that
 }
 
-// options are the connection's own; nothing is kept for later while it is down, so that Deliver fails at once and what
-// it publishes is never sent twice or out of turn.
-func (l *link) options(name string) []nats.Option {
+// options returns the options of the connection. The client buffers nothing while it is down, so that Deliver fails at
+// once and no message is sent twice or out of order.
+func (l *connState) options(name string) []nats.Option {
 	return []nats.Option{
 		nats.Name("relay sink " + name),
 		nats.MaxReconnects(-1),
@@ -70,8 +70,8 @@ func (l *link) options(name string) []nats.Option {
 	}
 }
 
-// adopt follows a connection that was made elsewhere.
-func (l *link) adopt(nc *nats.Conn) {
+// adopt tracks a connection that was opened elsewhere.
+func (l *connState) adopt(nc *nats.Conn) {
 	nc.SetReconnectHandler(func(*nats.Conn) { l.connected() })
 	nc.SetDisconnectErrHandler(func(_ *nats.Conn, err error) { l.lost(err) })
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.refused(err) })
@@ -80,8 +80,9 @@ func (l *link) adopt(nc *nats.Conn) {
 	}
 }
 
-// connected takes note that the connection is up. The client reports that some time later than it holds, so whoever sees it first calls this.
-func (l *link) connected() {
+// connected records that the connection is up. The client calls its handler a moment after the fact, so whoever sees it
+// first calls this.
+func (l *connState) connected() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.up {
@@ -95,8 +96,9 @@ func (l *link) connected() {
 	l.up, l.reason, l.said = true, nil, ""
 }
 
-// ready returns the epoch of a connection that is up. One on which no answers come it has made again, which takes a moment.
-func (l *link) ready(nc *nats.Conn) (uint64, error) {
+// ready returns the epoch of a connection that is up. If no replies arrive on it, it replaces the connection, and
+// returns an error meanwhile.
+func (l *connState) ready(nc *nats.Conn) (uint64, error) {
 	if !nc.IsConnected() {
 		return 0, l.notConnected()
 	}
@@ -113,8 +115,8 @@ func (l *link) ready(nc *nats.Conn) (uint64, error) {
 	return epoch, nil
 }
 
-// judge says what is wrong with a connection that is up, and whether to make it again now.
-func (l *link) judge() (epoch uint64, renew bool, why error) {
+// judge returns why a connection that is up is unusable, and whether to replace it now.
+func (l *connState) judge() (epoch uint64, renew bool, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch h := &l.health; {
@@ -122,8 +124,8 @@ func (l *link) judge() (epoch uint64, renew bool, why error) {
 		why = h.deaf
 	case h.missing >= maxUnanswered:
 		why = errNoAnswer
-	case l.pub != nil && l.pub.worn():
-		why = errWorn
+	case l.pub != nil && l.pub.exhausted():
+		why = errExhausted
 	default:
 		return l.epoch, false, nil
 	}
@@ -136,43 +138,44 @@ func (l *link) judge() (epoch uint64, renew bool, why error) {
 	return l.epoch, true, why
 }
 
-// usable says that answers come and that the stream is as it should be.
-func (l *link) usable() {
+// usable records that replies arrive and that the stream is ready.
+func (l *connState) usable() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.up || l.said == "" || l.said != saidDeaf && l.reason != nil {
 		return
 	}
 	l.reason, l.said = nil, ""
-	l.log.Info().Str("server", l.server).Msg("NATS takes events again")
+	l.log.Info().Str("server", l.server).Msg("NATS accepts events again")
 }
 
-// saidDeaf stands for what was logged of subscriptions that the server refuses: it names an inbox, which is another each time.
+// saidDeaf stands for a refused subscription in what was logged: the text itself has an inbox that differs each time.
 const saidDeaf = "deaf"
 
-// answered and unanswered say whether the server has answered a call.
-func (l *link) answered() {
+// answered records that the server has answered a call.
+func (l *connState) answered() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.health.missing = 0
 }
 
-func (l *link) unanswered() {
+// unanswered records that a call got no reply.
+func (l *connState) unanswered() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.health.missing++
 }
 
-// attach says whose messages a refusal may concern.
-func (l *link) attach(p *publisher) {
+// attach sets the publisher whose messages a refusal may concern.
+func (l *connState) attach(p *publisher) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pub = p
 }
 
-// lost is called at the end of a connection and after each attempt at a new one. It logs the first, and another when
-// the server turns out to refuse the login.
-func (l *link) lost(err error) {
+// lost records the end of a connection or a failed attempt at a new one. It logs the first one, and again if the server
+// turns out to refuse the login.
+func (l *connState) lost(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	state := "down"
@@ -196,15 +199,16 @@ func (l *link) lost(err error) {
 	}
 }
 
-// end says that the connection is about to be closed, which is no news.
-func (l *link) end() {
+// end records that the sink is closing the connection, so that its end is not logged.
+func (l *connState) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over = true
 }
 
-// follow returns a context that ends when the connection of that epoch is lost. Call the function when it is of no more use.
-func (l *link) follow(ctx context.Context, epoch uint64) (context.Context, func()) {
+// follow returns a context that ends when the connection of that epoch is lost. The caller must call the function when
+// done.
+func (l *connState) follow(ctx context.Context, epoch uint64) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -220,8 +224,8 @@ func (l *link) follow(ctx context.Context, epoch uint64) (context.Context, func(
 	}
 }
 
-// refused takes note of an error the server reported out of turn, such as a subject the login may not use.
-func (l *link) refused(err error) {
+// refused records an asynchronous error of the server, such as a missing permission for a subject.
+func (l *connState) refused(err error) {
 	if refusesLogin(err) {
 		l.lost(err)
 		return
@@ -244,7 +248,8 @@ func (l *link) refused(err error) {
 	}
 }
 
-// refusedPublish finds the subject that the server does not let us publish on in what it says (nats-server, pubPermissionViolation).
+// refusedPublish returns the subject that the server does not allow us to publish to, from its error text (nats-server,
+// pubPermissionViolation).
 func refusedPublish(err error) (subject string, ok bool) {
 	_, quoted, ok := strings.Cut(err.Error(), "Violation for Publish to ")
 	if !ok {
@@ -256,29 +261,29 @@ func refusedPublish(err error) (subject string, ok bool) {
 	return subject, err == nil
 }
 
-// unready takes note that the stream cannot be used.
-func (l *link) unready(err error) {
+// unready records that the stream cannot be used.
+func (l *connState) unready(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.warn(err, err.Error())
 }
 
-// warn logs err if it is not what was said last, with the lock held.
-func (l *link) warn(err error, said string) {
+// warn logs err unless it was logged last. The caller holds the lock.
+func (l *connState) warn(err error, said string) {
 	if l.said != said {
 		l.said = said
-		l.log.Warn().Err(err).Str("server", l.server).Msg("NATS does not take events")
+		l.log.Warn().Err(err).Str("server", l.server).Msg("NATS does not accept events")
 	}
 }
 
-// why returns what is known to be wrong, or nil.
-func (l *link) why() error {
+// why returns the known reason for a failure, or nil.
+func (l *connState) why() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.reason
 }
 
-func (l *link) notConnected() error {
+func (l *connState) notConnected() error {
 	why := l.why()
 	switch {
 	case why == nil:

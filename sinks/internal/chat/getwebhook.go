@@ -10,8 +10,8 @@ import (
 	"github.com/treatrelay/relay/sinks/internal/outcome"
 )
 
-// Ask gets what the service answers to a request of the webhook itself, which posts nothing. It calls read with an answer that is no refusal.
-func (c *Sink) Ask(ctx context.Context, read func(Answer) error) error {
+// GetWebhook requests the webhook itself, which posts nothing. It passes the response to read unless it is a refusal.
+func (c *Sink) GetWebhook(ctx context.Context, read func(Answer) error) error {
 	explain := func(err error) error {
 		return fmt.Errorf("ask %s for the webhook: %w", c.shown, outcome.Redact(err, c.hidden))
 	}
@@ -24,7 +24,7 @@ func (c *Sink) Ask(ctx context.Context, read func(Answer) error) error {
 	if err != nil {
 		return explain(outbound.RootCause(outcome.Cause(ctx, outbound.UnwrapURL(err))))
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close() //nolint:errcheck // only read
 	body, err := io.ReadAll(io.LimitReader(resp.Body, outbound.MaxAnswerBody))
 	if err != nil {
 		return explain(outbound.RootCause(outcome.Cause(ctx, err)))
@@ -39,7 +39,7 @@ func (c *Sink) Ask(ctx context.Context, read func(Answer) error) error {
 	return nil
 }
 
-// Brief is the beginning of a text of the service on one line, without secrets.
+// Brief returns the beginning of a text of the service on one line, without secrets.
 func (c *Sink) Brief(text string) string {
 	return outbound.Shorten(outbound.Printable([]byte(text), c.hidden))
 }

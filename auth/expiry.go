@@ -8,30 +8,30 @@ import (
 	"github.com/treatrelay/relay/auth/reply"
 )
 
-// margin is how long before the expiry of g a refresh is due.
+// margin returns how long before the expiry of g a refresh is due.
 func (a *Account) margin(g grant.Grant) time.Duration {
 	return min(a.provider.Life.Margin, max(0, g.Expiry.Sub(g.ObtainedAt))/4)
 }
 
-// due reports whether a caller should get another token than that of g.
+// due reports whether to refresh g before a caller gets its token.
 func (a *Account) due(g grant.Grant, now time.Time) bool {
 	return !now.Before(g.Expiry.Add(-a.margin(g))) || a.fromFuture(g, now)
 }
 
-// fromFuture reports that the clock was put back since g arrived, by so much that its expiry means nothing.
+// fromFuture reports whether the clock was set back so far since g was issued that its expiry means nothing.
 func (a *Account) fromFuture(g grant.Grant, now time.Time) bool {
 	return g.ObtainedAt.Sub(now) > max(time.Minute, a.margin(g))
 }
 
-// early is how much ahead of the margin the background refreshes: up to a quarter of it, so that many accounts that logged
-// in together do not refresh together.
+// early returns how long before the margin [Account.Run] refreshes g: up to a quarter of the margin, so that accounts
+// that logged in together do not refresh together.
 func (a *Account) early(g grant.Grant) time.Duration {
 	return time.Duration(float64(a.margin(g)) / 4 * g.Share(a.name))
 }
 
-// granted is the grant that reply makes out of old, which is the zero grant at a login.
+// granted returns the grant that a reply yields. old is the grant it replaces, the zero grant for a login.
 func granted(old grant.Grant, r reply.Reply, p provider.Provider, now time.Time) grant.Grant {
-	now = now.Round(0).UTC() // The monotonic reading means nothing on disk.
+	now = now.Round(0).UTC() // Drop the monotonic reading, which means nothing on disk.
 	g := grant.Grant{
 		Provider:      p.Name,
 		AccessToken:   r.Access,
@@ -54,7 +54,7 @@ func granted(old grant.Grant, r reply.Reply, p provider.Provider, now time.Time)
 	if g.Scope == "" {
 		g.Scope = old.Scope
 	}
-	// A reply that repeats the refresh token does not prolong it, as far as anybody has said.
+	// No provider documents that repeating the refresh token extends it, so assume that it does not.
 	if g.RefreshToken != old.RefreshToken && p.Life.Refresh > 0 {
 		g.RefreshExpiry = now.Add(p.Life.Refresh)
 	}

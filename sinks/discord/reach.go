@@ -14,16 +14,16 @@ func (c *Config) Reach(ctx context.Context) (outbound.Reached, error) {
 	return c.ReachWebhook(ctx, parseURL)
 }
 
-// Ask asks Discord for the webhook (Discord's documentation, "Get Webhook with Token"), which posts nothing and changes nothing.
-// It returns the webhook's name. The error holds nothing of the URL but the host.
-func (c *Config) Ask(ctx context.Context, userAgent string) (name string, err error) {
+// WebhookName requests the webhook from Discord ("Get Webhook with Token"), which posts and changes nothing, and
+// returns its name. The error has no part of the URL except the host.
+func (c *Config) WebhookName(ctx context.Context, userAgent string) (name string, err error) {
 	u, _, err := c.ReadWebhook(parseURL)
 	if err != nil {
 		return "", err
 	}
-	asking := chat.New(u, c.Timeout, chat.Env{UserAgent: userAgent}, &service{})
-	defer asking.Close() //nolint:errcheck // it was only to ask
-	err = asking.Ask(ctx, func(got chat.Answer) error {
+	client := chat.New(u, c.Timeout, chat.Env{UserAgent: userAgent}, &service{})
+	defer client.Close() //nolint:errcheck // it only made one request
+	err = client.GetWebhook(ctx, func(got chat.Answer) error {
 		var webhook struct {
 			ID   string `json:"id"`
 			Name string `json:"name"`
@@ -31,7 +31,7 @@ func (c *Config) Ask(ctx context.Context, userAgent string) (name string, err er
 		if json.Unmarshal(got.Body, &webhook) != nil || webhook.ID == "" {
 			return errors.New("the answer is not a webhook's: check the URL")
 		}
-		name = asking.Brief(webhook.Name)
+		name = client.Brief(webhook.Name)
 		return nil
 	})
 	return name, err

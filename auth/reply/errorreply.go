@@ -6,28 +6,28 @@ import (
 	"unicode"
 )
 
-// Complaint is what an error body says. TreatStream's documentation promises "an appropriate error message" and not its
-// shape, so the usual keys are read, RFC 6749 section 5.2 first.
-type Complaint struct {
+// ErrorReply is the content of an error reply. TreatStream's documentation promises "an appropriate error message" but
+// not its shape, so the usual keys are read, those of RFC 6749 section 5.2 first.
+type ErrorReply struct {
 	Object bool   // whether the body is a JSON object at all
-	Text   string // everything said, clean and on one line
-	// Failed is whether it says that something failed; a mere message says nothing of the kind.
+	Text   string // all its messages, without secrets, on one line
+	// Failed reports whether the reply says that something failed. A message alone does not.
 	Failed bool
 
-	codes []string // what looks like a code, in lower case
+	codes []string // the values that look like error codes, in lower case
 }
 
-// DecodeComplaint reads an error body. Each text goes through clean first, which takes out the secrets that a
-// provider may echo; only then is it shortened, so that no part of one is left at the cut.
-func DecodeComplaint(body []byte, clean func(string) string) Complaint {
+// DecodeError decodes an error reply. It passes each text through clean, which removes secrets that a provider may
+// repeat, and only then shortens it, so that no part of a secret remains at the cut.
+func DecodeError(body []byte, clean func(string) string) ErrorReply {
 	fields, err := Object(body)
 	if err != nil {
-		return Complaint{}
+		return ErrorReply{}
 	}
 	if inner, err := Object(fields["error"]); err == nil {
 		fields = inner
 	}
-	c := Complaint{Object: true}
+	c := ErrorReply{Object: true}
 	var said []string
 	if string(fields["success"]) == "false" || string(fields["status"]) == "false" {
 		c.Failed = true
@@ -47,34 +47,34 @@ func DecodeComplaint(body []byte, clean func(string) string) Complaint {
 	return c
 }
 
-// Has reports whether one of the codes is among the given ones.
-func (c Complaint) Has(codes ...string) bool {
+// Has reports whether the reply has one of these codes.
+func (c ErrorReply) Has(codes ...string) bool {
 	return slices.ContainsFunc(c.codes, func(code string) bool { return slices.Contains(codes, code) })
 }
 
-// GrantIsBad reports whether the complaint names the token or the grant and says that it is no good: by a code of RFC 6749
-// section 5.2 or RFC 6750 section 3.1, by one of the provider's own, or in words.
-func (c Complaint) GrantIsBad(own []string) bool {
+// GrantIsBad reports whether the reply names the token or the grant as invalid: by a code of RFC 6749 section 5.2 or
+// RFC 6750 section 3.1, by one of the provider's own codes, or in words.
+func (c ErrorReply) GrantIsBad(own []string) bool {
 	return c.Has("invalid_grant", "invalid_token") || c.Has(own...) || !c.Passing() && faults(c.Text, isToken)
 }
 
-// ClientIsBad reports whether the complaint is about the client's own registration, which a new login does not correct.
-func (c Complaint) ClientIsBad() bool {
+// ClientIsBad reports whether the reply is about the client's own registration, which a new login does not fix.
+func (c ErrorReply) ClientIsBad() bool {
 	return c.Has("invalid_client", "unauthorized_client", "unsupported_grant_type") || !c.Passing() && faults(c.Text, isClient)
 }
 
-// RequestIsBad reports whether the complaint is the code of RFC 6749 section 5.2 about what the client asks for. The other one,
-// invalid_request, is what gateways say too.
-func (c Complaint) RequestIsBad() bool { return c.Has("invalid_scope") }
+// RequestIsBad reports whether the reply has the code of RFC 6749 section 5.2 about the scope that the client requests.
+// It ignores invalid_request, which gateways send too.
+func (c ErrorReply) RequestIsBad() bool { return c.Has("invalid_scope") }
 
-// Busy reports whether the provider says by a code that it cannot answer now.
-func (c Complaint) Busy() bool {
+// Busy reports whether the reply says, by a code, that the provider cannot answer now.
+func (c ErrorReply) Busy() bool {
 	return c.Has("temporarily_unavailable", "server_error", "slow_down")
 }
 
-// Passing reports whether the words are of something that passes, or of something else than a grant: then they end nothing, whatever
-// else they name.
-func (c Complaint) Passing() bool {
+// Passing reports whether the words are about a temporary problem, or about something other than a grant. Then they end
+// no grant, whatever else they name.
+func (c ErrorReply) Passing() bool {
 	words := wordsOf(c.Text)
 	for i, w := range words {
 		pair := w
@@ -93,10 +93,10 @@ func (c Complaint) Passing() bool {
 	return false
 }
 
-// A noun reports whether the word at i of a text is the last of one that complaints are about.
+// A noun reports whether words[i] is the last word of something that error replies are about.
 type noun func(words []string, i int) bool
 
-// isToken is for a token of whichever kind, and the grant; but not for a grant type, a token service or the like.
+// isToken matches any kind of token, and the grant, but not a grant type, a token service or the like.
 func isToken(words []string, i int) bool {
 	if !slices.Contains([]string{"token", "tokens", "grant"}, words[i]) {
 		return false
@@ -107,7 +107,7 @@ func isToken(words []string, i int) bool {
 	}, words[i+1])
 }
 
-// isClient is for the client and what it is known by; but not for an error of the client or its certificate.
+// isClient matches the client and its credentials, but not a client error or a client certificate.
 func isClient(words []string, i int) bool {
 	if slices.Contains([]string{"secret", "credentials", "id"}, words[i]) {
 		return i > 0 && words[i-1] == "client"
@@ -117,8 +117,8 @@ func isClient(words []string, i int) bool {
 	}, words[i+1]))
 }
 
-// faults reports whether a text says of the noun that it is no good, such as "Bad refresh token", "Tokens not found" and "The
-// refresh token has expired".
+// faults reports whether a text calls the noun invalid, as in "Bad refresh token", "Tokens not found" and "The refresh
+// token has expired".
 func faults(text string, is noun) bool {
 	for _, clause := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(".:;,!?()", r) }) {
 		words := wordsOf(clause)
@@ -131,7 +131,7 @@ func faults(text string, is noun) bool {
 	return false
 }
 
-// badBefore reads back from a noun, over what may stand between.
+// badBefore reads backward from a noun and skips words that may stand in between.
 func badBefore(words []string) bool {
 	for _, w := range slices.Backward(words) {
 		if isBad(w) {
@@ -147,7 +147,7 @@ func badBefore(words []string) bool {
 	return false
 }
 
-// badAfter reads on from a noun, over what may stand between.
+// badAfter reads forward from a noun and skips words that may stand in between.
 func badAfter(words []string) bool {
 	denied := false
 	for _, w := range words {
@@ -174,7 +174,7 @@ func isBad(word string) bool {
 	}, word)
 }
 
-// wordsOf gives the words of a text in lower case. An underscore parts words, and n't is a word of its own.
+// wordsOf returns the words of a text in lower case. An underscore separates words, and n't is a word of its own.
 func wordsOf(text string) []string {
 	text = strings.NewReplacer("n't", " not", "n’t", " not", "unrecognised", "unrecognized", "recognised", "recognized").Replace(strings.ToLower(text))
 	return strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
