@@ -133,7 +133,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 
 	all := w.doctor(exit.OK)
 	healthy("before", all)
-	if f := all.of(t, "nats", "far"); !strings.Contains(f.Detail, "may be made") {
+	if f := all.of(t, "nats", "far"); !strings.Contains(f.Detail, "may be created") {
 		t.Errorf("%+v", f)
 	}
 	if f := all.of(t, "nats", "overlay"); f.State != doctor.Skipped {
