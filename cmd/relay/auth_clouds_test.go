@@ -28,12 +28,13 @@ const personal = "personal-token-of-the-test-0123456789"
 // clouds stands in for TreeSnap and CamStreamer Cloud as they are documented. It lists what it was asked.
 type clouds struct {
 	*lines
+	t      *testing.T
 	server *httptest.Server
 }
 
 func newClouds(t *testing.T) *clouds {
 	t.Helper()
-	c := &clouds{lines: new(lines)}
+	c := &clouds{lines: new(lines), t: t}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /web-services/v1/my-observations", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+personal {
@@ -65,13 +66,14 @@ func newClouds(t *testing.T) *clouds {
 	return c
 }
 
-// accounts configures an account of each, and a sink.
-func (c *clouds) accounts(port int) string {
-	return fmt.Sprintf(`  trees: {provider: treesnap, base_url: "%[1]s/web-services/v1"}
-  cam: {provider: camstreamer, base_url: "%[1]s/oauth2", client_id: relay, client_secret: cam-secret, redirect_url: "http://127.0.0.1:%[2]d/callback"}
-sinks:
-  console: {type: stdout}
-`, c.server.URL, port)
+// accounts adds an account of each, and leaves one sink.
+func (c *clouds) accounts(s *settings) {
+	s.Accounts["trees"] = &accountSettings{Provider: "treesnap", BaseURL: c.server.URL + "/web-services/v1"}
+	s.Accounts["cam"] = &accountSettings{
+		Provider: "camstreamer", BaseURL: c.server.URL + "/oauth2", ClientID: "relay", ClientSecret: "cam-secret",
+		RedirectURL: fmt.Sprintf("http://127.0.0.1:%d/callback", freePort(c.t)),
+	}
+	s.Sinks = map[string]*sinkSettings{"console": {Type: "stdout"}}
 }
 
 // loginToCam does what CamStreamer Cloud and a person on another machine do: the address that the browser ends on is pasted.
@@ -102,7 +104,7 @@ func (w *world) loginToCam(c *clouds, code string) string {
 func TestCamStreamerCommands(t *testing.T) {
 	c := newClouds(t)
 	w := newWorld(t, simulatedRealtime)
-	w.configure(c.accounts(freePort(t)))
+	w.configure(c.accounts)
 	if said := w.loginToCam(c, "many"); !strings.Contains(said, "The token is renewed by itself; the login lasts until it is withdrawn.") {
 		t.Errorf("login:\n%s", said)
 	}
@@ -147,7 +149,7 @@ func TestCamStreamerCommands(t *testing.T) {
 // What auth status tells people to do is a command for the provider at hand, or nothing; programs get the reason too.
 func TestAuthStatusAdvice(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	w.configure(newClouds(t).accounts(freePort(t)))
+	w.configure(newClouds(t).accounts)
 	id, err := auth.LoadIdentity(t.Context(), auth.IdentityOptions{File: w.identity})
 	if err != nil {
 		t.Fatal(err)

@@ -73,37 +73,19 @@ func writeJSON(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the client may be gone
 }
 
-// configure replaces the world's configuration by its account and more.
-func (w *world) configure(more string) {
-	w.t.Helper()
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	account, _, _ := strings.Cut(string(text), "sinks:")
-	if err := os.WriteFile(w.config, []byte(account+more), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
 // Webhooks carry the token of an account with client credentials, which nobody logs in to; a token the receiver refuses is
 // renewed once, and nothing gets lost over it.
 func TestWebhookWithAnAccount(t *testing.T) {
 	bot := newPartner(t)
 	w := newWorld(t, simulatedRealtime)
-	w.configure(fmt.Sprintf(`  partner:
-    provider: client-credentials
-    base_url: %s
-    client_id: relay
-    client_secret: partner-secret
-    audience: bots
-sinks:
-  bot:
-    type: webhook
-    url: %s/treats
-    secret: %s
-    account: partner
-`, bot.server.URL, bot.server.URL, webhookSecret))
+	w.configure(func(s *settings) {
+		s.Accounts["partner"] = &accountSettings{
+			Provider: "client-credentials", BaseURL: bot.server.URL, ClientID: "relay", ClientSecret: "partner-secret", Audience: "bots",
+		}
+		sink := webhookTo(bot.server.URL + "/treats")
+		sink.Account = "partner"
+		s.Sinks = map[string]*sinkSettings{"bot": sink}
+	})
 	w.login()
 	p := w.start()
 	w.connected()
@@ -142,7 +124,7 @@ func (w *world) command(input string, args ...string) (out, stderr string, code 
 func TestAuthCommands(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	cloud := newClouds(t)
-	w.configure(cloud.accounts(freePort(t)))
+	w.configure(cloud.accounts)
 
 	// Before the login everything says what to do.
 	_, stderr, code := w.command("", "auth", "status")

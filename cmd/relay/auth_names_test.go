@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -57,7 +56,7 @@ func TestAccountNameMayBeLeftOut(t *testing.T) {
 		t.Errorf("status: exit code %d: %s", code, out)
 	}
 
-	w.configure(newClouds(t).accounts(freePort(t)))
+	w.configure(newClouds(t).accounts)
 	for _, command := range []string{"login", "logout", "token", "refresh", "import", "export"} {
 		if _, stderr, code := w.command("", "auth", command); code != exit.Usage || !strings.Contains(stderr, "name the account: ") || !strings.Contains(stderr, "has [cam, mystream, trees]") {
 			t.Errorf("%s: exit code %d:\n%s", command, code, stderr)
@@ -97,7 +96,7 @@ func TestImportThatIsNotChecked(t *testing.T) {
 	}))
 	defer gateway.Close()
 	w := newWorld(t, simulatedRealtime)
-	w.configure(fmt.Sprintf("  trees: {provider: treesnap, base_url: %q}\nsinks:\n  console: {type: stdout}\n", gateway.URL))
+	w.configure(func(s *settings) { s.Accounts["trees"] = &accountSettings{Provider: "treesnap", BaseURL: gateway.URL} })
 	_, stderr, code := w.command("hello\r\n", "auth", "import", "trees")
 	if code != exit.OK || !strings.Contains(stderr, "It was not checked: HTTP 403 (error code: 1020): not the API's answer. Until then nobody knows whether it is a token: relay auth refresh trees tries it.") {
 		t.Errorf("exit code %d:\n%s", code, stderr)
@@ -119,7 +118,7 @@ func TestImportThatIsNotChecked(t *testing.T) {
 func TestLoginWithoutState(t *testing.T) {
 	c := newClouds(t)
 	w := newWorld(t, simulatedRealtime)
-	w.configure(c.accounts(freePort(t)))
+	w.configure(c.accounts)
 	for _, accept := range []bool{false, true} {
 		args := []string{"auth", "login", "cam", "--no-browser", "--timeout", "20s"}
 		if accept {

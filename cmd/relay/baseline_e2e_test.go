@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -32,14 +31,9 @@ func (w *world) frontDesk(channel string, answer http.HandlerFunc) *frontDesk {
 	d := &frontDesk{world: w, channel: channel, answer: answer}
 	server := httptest.NewServer(d)
 	w.t.Cleanup(server.Close)
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	changed := strings.Replace(string(text), "history: "+w.sim.Endpoints().History, `history: "`+server.URL+`/v2/{access_token}/treats?key={access_token}"`, 1)
-	if err := os.WriteFile(w.config, []byte(changed), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
+	w.configure(func(s *settings) {
+		s.account().Endpoints.History = server.URL + "/v2/{access_token}/treats?key={access_token}"
+	})
 	return d
 }
 
@@ -145,21 +139,12 @@ func TestFirstStartWithoutASocket(t *testing.T) {
 	w.frontDesk("me", nil)
 	w.sendsTo("me", 90, 99, 48*time.Hour)
 	w.login()
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	down := strings.Replace(string(text), "socket: "+w.live.url(), fmt.Sprintf("socket: http://127.0.0.1:%d/", freePort(t)), 1)
-	if err := os.WriteFile(w.config, []byte(down), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	restore := w.configure(func(s *settings) { s.account().Endpoints.Socket = fmt.Sprintf("http://127.0.0.1:%d/", freePort(t)) })
 	p := w.start("--sink", "console")
 	p.err.find(t, "account is new")
 	p.stop()
 	w.sendsTo("me", 0, 5, 0)
-	if err := os.WriteFile(w.config, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	restore()
 	p = w.start("--sink", "console")
 	w.connected()
 	holds(t, "stdout", p.out, 0, 5)

@@ -173,9 +173,7 @@ func TestDiscordBot(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, w.bot.server.URL, "http://"+address+"/treats", 1)
-	})
+	w.configure(func(s *settings) { s.Sinks["bot"].URL = "http://" + address + "/treats" })
 	env := []string{
 		"WEBHOOK_SECRET=" + webhookSecret, "DISCORD_TOKEN=" + botToken, "DISCORD_CHANNEL=" + botChannel,
 		"DISCORD_API=" + discord.server.URL + "/api/v10", "LISTEN=" + address, "BOT_FILE=" + filepath.Join(w.dir, "treats.jsonl"),

@@ -76,22 +76,19 @@ func newChaos(t *testing.T, seed uint64, provider simulator.Config) *chaos {
 	c.binary = skewedBinary(t)
 	c.mount()
 
-	e := c.sim.Endpoints()
-	through := func(at string) string { return strings.Replace(at, c.sim.URL(), c.gate.url, 1) }
-	c.rewrite(func(text string) string {
-		for _, at := range []string{e.Token, e.Refresh, e.SocketToken, e.History} {
-			text = strings.Replace(text, ": "+at+"\n", ": "+through(at)+"\n", 1)
-		}
-		text = strings.Replace(text, c.server.url(), c.wire.url(), 1)
-		text = strings.Replace(text, c.world.bot.server.URL, c.bot.url()+"\n    order: strict\n    timeout: 2s", 1)
-		text = strings.Replace(text, "overlay: {type: nats}", fmt.Sprintf(`overlay: {type: nats}
-  ext: {type: nats, url: %q}
-  reader: {type: webhook, url: %q, secret: %s, backfill: digest, timeout: 2s}`, c.nats.URL(), c.reader.url(), webhookSecret), 1)
-		text = strings.Replace(text, "    endpoints:\n", "    reconcile: 1m\n    endpoints:\n", 1)
+	through := func(at string) string { return replaceOnce(t, at, c.sim.URL(), c.gate.url) }
+	c.configure(func(s *settings) {
+		account, bot, reader := s.account(), s.Sinks["bot"], webhookTo(c.reader.url())
+		e := &account.Endpoints
+		e.Token, e.Refresh, e.SocketToken, e.History = through(e.Token), through(e.Refresh), through(e.SocketToken), through(e.History)
+		e.Socket = c.wire.url()
+		account.Reconcile = "1m"
+		bot.URL, bot.Order, bot.Timeout = c.bot.url(), "strict", "2s"
+		reader.Backfill, reader.Timeout = "digest", "2s"
+		s.Sinks["reader"], s.Sinks["ext"] = reader, natsTo(c.nats.URL(), "", "")
 		if c.cluster != nil {
-			text += fmt.Sprintf("journal: {nats_url: %q}\n", c.journalURL())
+			s.Journal.NATSURL = c.journalURL()
 		}
-		return text
 	})
 	c.login()
 	t.Cleanup(func() {

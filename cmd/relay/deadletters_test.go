@@ -55,13 +55,7 @@ func (w *world) letters(flags ...string) (letters []journal.DeadLetter) {
 // onServer moves the journal to an external server.
 func (w *world) onServer(url string) {
 	w.t.Helper()
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := os.WriteFile(w.config, fmt.Appendf(text, "journal: {nats_url: %q}\n", url), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
+	w.configure(func(s *settings) { s.Journal.NATSURL = url })
 }
 
 // Dead letters are listed, shown, redriven and purged while relay runs and while it does not, and an event is traced through all
@@ -337,7 +331,7 @@ func TestJournalOutOfReach(t *testing.T) {
 		t.Error("the command makes the data folder")
 	}
 	server := natstest.Start(t)
-	w.onServer(strings.Replace(server.URL(), "nats://", "nats://u:hunter2@", 1))
+	w.onServer(withLogin(t, server.URL(), "u", "hunter2"))
 	if text := w.relay(exit.Unavailable, "trace", "trt_1").err.text(); !strings.Contains(text, "there is no journal yet") {
 		t.Errorf("on an empty server: %s", text)
 	}

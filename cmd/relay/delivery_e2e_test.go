@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -16,24 +14,6 @@ import (
 
 	"github.com/treatrelay/relay/pipeline"
 )
-
-// rewrite changes the world's configuration.
-func (w *world) rewrite(change func(string) string) {
-	w.t.Helper()
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := os.WriteFile(w.config, []byte(change(string(text))), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// addSink appends a sink to the world's configuration.
-func (w *world) addSink(text string) {
-	w.t.Helper()
-	w.rewrite(func(config string) string { return strings.Replace(config, "\nnats: {", "\n  "+text+"\nnats: {", 1) })
-}
 
 // endpoint is a receiver whose answers the test decides.
 type endpoint struct {
@@ -108,7 +88,6 @@ func TestKillWhileDelivering(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	ep := newEndpoint(t, func(http.ResponseWriter, *http.Request, pipeline.Event) { time.Sleep(time.Millisecond) })
-	w.rewrite(func(text string) string { return strings.Replace(text, w.bot.server.URL, ep.server.URL, 1) })
 
 	// A first run, in which the receiver is away, takes them in.
 	hold := make(chan struct{})
@@ -119,7 +98,7 @@ func TestKillWhileDelivering(t *testing.T) {
 		}
 		rw.WriteHeader(http.StatusServiceUnavailable)
 	})
-	w.rewrite(func(text string) string { return strings.Replace(text, ep.server.URL, away.server.URL, 1) })
+	w.configure(func(s *settings) { s.Sinks["bot"].URL = away.server.URL })
 	p := w.start("--sink", "bot", "--sink", "overlay")
 	w.connected()
 	overlay := w.overlay()
@@ -128,7 +107,7 @@ func TestKillWhileDelivering(t *testing.T) {
 	p.signal(syscall.SIGKILL)
 	p.exit()
 	close(hold)
-	w.rewrite(func(text string) string { return strings.Replace(text, away.server.URL, ep.server.URL, 1) })
+	w.configure(func(s *settings) { s.Sinks["bot"].URL = ep.server.URL })
 
 	random := rand.New(rand.NewPCG(1, 2))
 	for range kills {
@@ -174,7 +153,9 @@ func TestHangingReceiver(t *testing.T) {
 		case <-req.Context().Done():
 		}
 	})
-	w.addSink(fmt.Sprintf("hanging: {type: webhook, url: %s, secret: %s, concurrency: 1, timeout: 5m}", hanging.server.URL, webhookSecret))
+	sink := webhookTo(hanging.server.URL)
+	sink.Concurrency, sink.Timeout = 1, "5m"
+	w.addSink("hanging", sink)
 	p := w.start()
 	w.connected()
 	overlay := w.overlay()

@@ -41,32 +41,21 @@ func (w *world) expire() {
 	}
 }
 
-// replace changes one part of the configuration.
-func (w *world) replace(part, with string) {
+// serverTime sets the clock of the provider's token endpoint off by skew.
+func (w *world) serverTime(skew time.Duration) {
 	w.t.Helper()
-	w.rewrite(func(text string) string {
-		if !strings.Contains(text, part) {
-			w.t.Fatalf("there is no %q in the configuration", part)
-		}
-		return strings.Replace(text, part, with, 1)
-	})
-}
-
-// through puts a handler before the server of a URL, and returns the URL that leads there.
-func through(t *testing.T, at string, change func(http.Header)) string {
-	t.Helper()
-	to, err := url.Parse(at)
+	to, err := url.Parse(w.sim.Endpoints().Token)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: to.Scheme, Host: to.Host})
 	proxy.ModifyResponse = func(resp *http.Response) error {
-		change(resp.Header)
+		resp.Header.Set("Date", time.Now().Add(skew).UTC().Format(http.TimeFormat))
 		return nil
 	}
 	server := httptest.NewServer(proxy)
-	t.Cleanup(server.Close)
-	return server.URL + to.Path
+	w.t.Cleanup(server.Close)
+	w.configure(func(s *settings) { s.account().Endpoints.Token = server.URL + to.Path })
 }
 
 // occupy listens on an address until the test ends.
@@ -100,7 +89,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 		"a client secret that is wrong": {
 			spoil: func(_ *testing.T, w *world) {
 				w.expire()
-				w.replace("${TREATSTREAM_SECRET}", "canary-of-the-client")
+				w.configure(func(s *settings) { s.account().ClientSecret = "canary-of-the-client" })
 			},
 			code: exit.Config, what: "token", about: "mystream", detail: "invalid_client", fix: "client_secret",
 		},
@@ -139,14 +128,16 @@ func TestDoctorFindsFaults(t *testing.T) {
 			spoil: func(t *testing.T, w *world) {
 				server := httptest.NewTLSServer(http.NotFoundHandler())
 				t.Cleanup(server.Close)
-				w.replace("url: "+w.bot.server.URL, "url: "+server.URL+"/canary-of-the-path")
+				w.configure(func(s *settings) { s.Sinks["bot"].URL = server.URL + "/canary-of-the-path" })
 			},
 			code: exit.Failure, what: "webhook", about: "bot", detail: "unknown authority", fix: "sinks.bot.tls_ca_file",
 		},
 		"a NATS server with another password": {
 			spoil: func(t *testing.T, w *world) {
 				server := natstest.Start(t, "--user", "relay", "--pass", "canary-right")
-				w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, subject: far.treats, url: %q, user: relay, password: canary-wrong}", server.URL()))
+				far := natsTo(server.URL(), "FAR", "far.treats")
+				far.User, far.Password = "relay", "canary-wrong"
+				w.addSink("far", far)
 			},
 			code: exit.Failure, what: "nats", about: "far", detail: "Authorization Violation", fix: "correct the login of sinks.far",
 		},
@@ -157,7 +148,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 				server := natstest.Start(t, "-c", file)
-				w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, url: %q}", strings.Replace(server.URL(), "//", "//relay:canary-right@", 1)))
+				w.addSink("far", natsTo(withLogin(t, server.URL(), "relay", "canary-right"), "FAR", ""))
 			},
 			code: exit.Failure, what: "nats", about: "far", detail: `Publish to "$JS.API.STREAM.CREATE.FAR"`, fix: "$JS.API.STREAM.INFO, CREATE and UPDATE",
 		},
@@ -168,22 +159,12 @@ func TestDoctorFindsFaults(t *testing.T) {
 			code: exit.Failure, what: "journal", detail: "no servers available", fix: "start that server",
 		},
 		"a clock that is ten minutes off": {
-			spoil: func(t *testing.T, w *world) {
-				token := w.sim.Endpoints().Token
-				w.replace("token: "+token, "token: "+through(t, token, func(h http.Header) {
-					h.Set("Date", time.Now().Add(-10*time.Minute).UTC().Format(http.TimeFormat))
-				}))
-			},
-			code: exit.Failure, what: "clock", detail: "ahead of the server's", fix: "NTP",
+			spoil: func(_ *testing.T, w *world) { w.serverTime(-10 * time.Minute) },
+			code:  exit.Failure, what: "clock", detail: "ahead of the server's", fix: "NTP",
 		},
 		"a clock that is a minute off": {
-			spoil: func(t *testing.T, w *world) {
-				token := w.sim.Endpoints().Token
-				w.replace("token: "+token, "token: "+through(t, token, func(h http.Header) {
-					h.Set("Date", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
-				}))
-			},
-			code: exit.OK, state: doctor.Warning, what: "clock", detail: "behind the server's", fix: "NTP",
+			spoil: func(_ *testing.T, w *world) { w.serverTime(time.Minute) },
+			code:  exit.OK, state: doctor.Warning, what: "clock", detail: "behind the server's", fix: "NTP",
 		},
 		"a data folder that is none": {
 			spoil: func(t *testing.T, w *world) {
@@ -229,13 +210,13 @@ func TestDoctorFindsFaults(t *testing.T) {
 			spoil: func(t *testing.T, w *world) {
 				server := httptest.NewServer(http.NotFoundHandler())
 				t.Cleanup(server.Close)
-				w.replace("socket: "+w.live.url(), "socket: "+server.URL)
+				w.configure(func(s *settings) { s.account().Endpoints.Socket = server.URL })
 			},
 			code: exit.Failure, what: "socket", about: "mystream", detail: "no Socket.IO server at this path", fix: "endpoints.socket",
 		},
 		"a realtime server that is down": {
 			spoil: func(t *testing.T, w *world) {
-				w.replace("socket: "+w.live.url(), fmt.Sprintf("socket: http://127.0.0.1:%d/", freePort(t)))
+				w.configure(func(s *settings) { s.account().Endpoints.Socket = fmt.Sprintf("http://127.0.0.1:%d/", freePort(t)) })
 			},
 			code: exit.Failure, what: "socket", about: "mystream", detail: "connection refused", fix: "endpoints.socket", also: []string{"tcp"},
 		},
@@ -243,7 +224,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 			spoil: func(t *testing.T, w *world) {
 				chat := newDiscordStandIn(t)
 				chat.gone = true
-				w.addSink(chat.sink())
+				w.addSink("chat", chat.sink())
 			},
 			code: exit.Failure, what: "discord", about: "chat", detail: "status 404", fix: "make a new webhook",
 		},
@@ -279,7 +260,7 @@ func TestDoctorWithoutAConfiguration(t *testing.T) {
 	w.live.emit(0, 1)
 	holds(t, "the webhook", w.bot.lines, 0, 1)
 	p.stop()
-	w.replace("    url: ", "    ulr: ")
+	w.configure(func(s *settings) { s.Sinks["bot"].URL, s.Sinks["bot"].ULR = "", s.Sinks["bot"].URL })
 	all := w.doctor(exit.Config)
 	var told []string
 	for _, f := range all {
@@ -361,7 +342,7 @@ func TestDoctorPing(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	w.bot.refuses()
-	w.replace("    type: webhook\n", "    type: webhook\n    tests: skip\n")
+	w.configure(func(s *settings) { s.Sinks["bot"].Tests = "skip" })
 	if f := w.doctor(exit.OK, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "it takes no tests") {
 		t.Errorf("%+v", f)
 	}

@@ -103,8 +103,9 @@ func newDiscordStandIn(t *testing.T) *discordStandIn {
 	return d
 }
 
-func (d *discordStandIn) sink() string {
-	return fmt.Sprintf("chat: {type: discord, url: %q}", d.server.URL+"/api/webhooks/123456789012345678/canary-of-discord-0123456789")
+func (d *discordStandIn) sink() *sinkSettings {
+	const path = "/api/webhooks/123456789012345678/canary-of-discord-0123456789"
+	return &sinkSettings{Type: "discord", receiverSettings: receiverSettings{URL: d.server.URL + path}}
 }
 
 // Nothing is wrong: before relay has ever run, while it runs, and after. A relay that runs gets each treat once all the while, and
@@ -112,9 +113,9 @@ func (d *discordStandIn) sink() string {
 func TestDoctorFindsNothing(t *testing.T) {
 	chat, far := newDiscordStandIn(t), natstest.Start(t)
 	w := newWorld(t, npmRealtime("2"))
-	w.addSink(chat.sink())
-	w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, subject: far.treats, url: %q}", far.URL()))
-	w.rewrite(func(text string) string { return text + fmt.Sprintf("http: {listen: \"127.0.0.1:%d\"}\n", freePort(t)) })
+	w.addSink("chat", chat.sink())
+	w.addSink("far", natsTo(far.URL(), "FAR", "far.treats"))
+	w.onHTTP()
 	w.login()
 	healthy := func(when string, all findings) {
 		t.Helper()

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -469,14 +468,7 @@ func TestSimulatedFaults(t *testing.T) {
 func TestExternalJournal(t *testing.T) {
 	server := natstest.Start(t)
 	w := newWorld(t, simulatedRealtime)
-	f, err := os.OpenFile(w.config, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = fmt.Fprintf(f, "journal: {nats_url: %q}\n", server.URL())
-	if err := errors.Join(err, f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	w.onServer(server.URL())
 	w.login()
 	p := w.start()
 	w.connected()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -38,23 +39,35 @@ const patience = 60 * time.Second
 // eventually waits until check returns nil.
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	var err error
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if err = check(); err == nil {
-			return
-		}
-	}
-	t.Fatal(err)
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
+	if err := poll(check); err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+}
+
+// poll calls check until it returns nil, and returns its last error if it never does.
+func poll(check func() error) (err error) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if err = check(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// freePort returns a port that nobody listens on, out of those that no system gives to a client or to a listener on port 0: they would
+// take it before relay does.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for range 1000 {
+		port := 10_000 + rand.IntN(20_000)
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 // lines collects what a process writes, line by line.
@@ -185,7 +198,8 @@ func (p *process) stop() {
 type world struct {
 	t        *testing.T
 	dir      string
-	config   string
+	config   string    // the path of the configuration
+	settings *settings // what it holds
 	sim      *simulator.Server
 	live     realtime
 	bot      *receiver
@@ -233,34 +247,16 @@ func newWorldWith(t *testing.T, provider simulator.Config, live func(*testing.T,
 	}
 	w.natsAddr = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	w.config = filepath.Join(w.dir, "relay.yaml")
-	e := w.sim.Endpoints()
-	text := fmt.Sprintf(`
-accounts:
-  mystream:
-    provider: treatstream
-    client_id: %s
-    client_secret: ${TREATSTREAM_SECRET}
-    redirect_url: http://127.0.0.1:%d/callback
-    endpoints:
-      authorize: %s
-      token: %s
-      refresh: %s
-      socket_token: %s
-      history: %s
-      socket: %s
-sinks:
-  console: {type: stdout}
-  overlay: {type: nats}
-  bot:
-    type: webhook
-    url: %s
-    secret: %s
-    retry: {initial: 50ms, max: 500ms}
-nats: {listen: "%s"}
-`, simulator.DefaultClientID, freePort(t), e.Authorize, e.Token, e.Refresh, e.SocketToken, e.History, w.live.url(), w.bot.server.URL, webhookSecret, w.natsAddr)
-	if err := os.WriteFile(w.config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	bot := webhookTo(w.bot.server.URL)
+	bot.Retry = retrySettings{Initial: "50ms", Max: "500ms"}
+	w.settings = &settings{
+		Accounts: map[string]*accountSettings{
+			"mystream": treatStreamAccount(w.sim, fmt.Sprintf("http://127.0.0.1:%d/callback", freePort(t)), w.live.url()),
+		},
+		Sinks: map[string]*sinkSettings{"console": {Type: "stdout"}, "overlay": {Type: "nats"}, "bot": bot},
+		NATS:  natsSettings{Listen: w.natsAddr},
 	}
+	w.writeSettings()
 	return w
 }
 
@@ -324,14 +320,17 @@ func (w *world) loginTo(account string) {
 	}
 }
 
+// connected waits until relay is connected to the realtime server.
 func (w *world) connected() {
 	w.t.Helper()
-	eventually(w.t, func() error {
-		if n := w.live.connections(); n != 1 {
-			return fmt.Errorf("%d connections at the server, want 1", n)
-		}
-		return nil
-	})
+	eventually(w.t, w.isConnected)
+}
+
+func (w *world) isConnected() error {
+	if n := w.live.connections(); n != 1 {
+		return fmt.Errorf("%d connections at the server, want 1", n)
+	}
+	return nil
 }
 
 // overlay consumes the stream TREATS with the credentials that relay keeps for overlay backends.

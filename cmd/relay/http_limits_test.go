@@ -25,19 +25,12 @@ func dialText(t *testing.T, address, text string) net.Conn {
 
 // Who opens connections and leaves them so takes no descriptors from relay, and keeps nobody out.
 func TestHTTPConnectionsAreBounded(t *testing.T) {
-	port := freePort(t)
 	w := newWorld(t, simulatedRealtime)
-	config, err := os.ReadFile(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(w.config, fmt.Appendf(config, "http: {listen: \"127.0.0.1:%d\"}\n", port), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	w.onHTTP()
 	w.login()
 	p := w.start("--sink", "console")
 	p.err.find(t, "health and metrics are served")
-	address := fmt.Sprintf("127.0.0.1:%d", port)
+	address := w.settings.HTTP.Listen
 	before := descriptors(t, p)
 	for i := range 500 {
 		dialText(t, address, []string{"", "G", "GET /healthz HTTP/1.1\r\nHost: x\r\n", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"}[i%4])

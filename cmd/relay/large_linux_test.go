@@ -23,14 +23,7 @@ func (c *counting) Write(p []byte) (int, error) {
 func TestLargeTreatsFitASmallContainer(t *testing.T) {
 	const count, mostMiB = 400, 200
 	w := newWorld(t, npmRealtime("2"))
-	config, err := os.ReadFile(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, _, _ := strings.Cut(string(config), "  bot:\n")
-	if err := os.WriteFile(w.config, []byte(before+fmt.Sprintf("nats: {listen: %q}\n", w.natsAddr)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	w.configure(func(s *settings) { delete(s.Sinks, "bot") })
 	w.login()
 	out := new(counting)
 	p := prepareRelay(t, "--config", w.config, "--data-dir", w.dir+"/data")

@@ -111,16 +111,7 @@ func TestServiceManagerThatIsGone(t *testing.T) {
 func TestServiceManagerLetsAWaitingRelayLive(t *testing.T) {
 	server := natstest.Start(t)
 	w := newWorld(t, simulatedRealtime)
-	f, err := os.OpenFile(w.config, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Fprintf(f, "journal: {nats_url: %q}\n", server.URL()); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	w.onServer(server.URL())
 	w.login()
 	path, said := serviceManager(t)
 	// More than an attempt to write may take.

@@ -39,9 +39,7 @@ func TestOverlayPage(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	page := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, "nats: {", "nats: {websocket: \""+page+"\", ", 1)
-	})
+	w.configure(func(s *settings) { s.NATS.Websocket = page })
 	p := w.start("--sink", "overlay")
 	p.err.find(t, "overlay pages may connect")
 	w.connected()
@@ -115,7 +113,7 @@ func TestExamplesPassOverWhatIsNoTreat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	login := func(url string) string { return strings.Replace(url, "://", "://overlay:"+password+"@", 1) }
+	login := func(url string) string { return withLogin(t, url, "overlay", password) }
 	programs := map[string]*process{
 		"page": startProgram(t, []string{page[0], harness, page[1], login(s.WebsocketURL())}, nil),
 		"Go":   startProgram(t, goExample(t, "subscriber"), []string{"NATS_URL=" + login(s.URL())}),

@@ -117,14 +117,12 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	}
 	address, certFile := serveTLS(t, &url.URL{Scheme: "http", Host: at.Host})
 	x := newConnectProxy(t, address)
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	behind := strings.ReplaceAll(string(text), "http://"+at.Host, "https://"+hostOnlyOfProxy)
-	if err := os.WriteFile(w.config, []byte(behind), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	w.configure(func(s *settings) {
+		e := &s.account().Endpoints
+		for _, endpoint := range []*string{&e.Authorize, &e.Token, &e.Refresh, &e.SocketToken, &e.History, &e.Socket} {
+			*endpoint = replaceOnce(t, *endpoint, "http://"+at.Host, "https://"+hostOnlyOfProxy)
+		}
+	})
 	run := func(proxy string, args ...string) *process {
 		env := append(w.env(), "SSL_CERT_FILE="+certFile, "HTTPS_PROXY="+proxy, "ALL_PROXY=", "NO_PROXY=", "https_proxy=", "all_proxy=", "no_proxy=")
 		return startRelay(t, env, append(args, "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"))...)

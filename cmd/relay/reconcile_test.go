@@ -152,7 +152,9 @@ func TestReconcileCommand(t *testing.T) {
 func TestMissedTreatsComeAsADigest(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	summary := newReceiver(t)
-	w.addSink(fmt.Sprintf("summary: {type: webhook, url: %s, secret: %s, backfill: digest}", summary.server.URL, webhookSecret))
+	sink := webhookTo(summary.server.URL)
+	sink.Backfill = "digest"
+	w.addSink("summary", sink)
 	w.login()
 	p := w.start()
 	w.connected()

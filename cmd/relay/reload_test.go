@@ -40,7 +40,7 @@ func (p *process) counts(said string, n int) {
 func TestReload(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	w.rewrite(func(text string) string { return text + fmt.Sprintf("http: {listen: %q}\n", at) })
+	w.configure(func(s *settings) { s.HTTP.Listen = at })
 	w.login()
 	p := w.start()
 	w.connected()
@@ -50,31 +50,33 @@ func TestReload(t *testing.T) {
 	connections := w.sim.Stats().Connections
 
 	other := newReceiver(t)
-	sink := fmt.Sprintf("other: {type: webhook, url: %s, secret: %s}", other.server.URL, webhookSecret)
-	w.addSink(sink)
+	w.addSink("other", webhookTo(other.server.URL))
 	p.again("configuration loaded again")
 	w.live.emit(10, 20)
 	holds(t, "the new webhook", other.lines, 10, 20)
 	holds(t, "the webhook", w.bot.lines, 0, 20)
 
 	// What is wrong is all said, and nothing changes.
-	var good string
-	w.rewrite(func(text string) string {
-		good = text
-		return strings.Replace(strings.Replace(text, "console: {type: stdout}", "console: {type: stdout, colour: red}", 1), "  overlay:", "  Overlay:", 1)
+	restore := w.configure(func(s *settings) {
+		s.Sinks["console"].ULR = other.server.URL
+		s.Sinks["Overlay"] = s.Sinks["overlay"]
+		delete(s.Sinks, "overlay")
 	})
 	p.again("configuration is not loaded again, the old one holds")
-	p.err.find(t, "sinks.console.colour: unknown key")
+	p.err.find(t, "sinks.console.ulr: unknown key")
 	p.err.find(t, "sinks.Overlay")
-	w.rewrite(func(string) string { return strings.Replace(good, "secret: "+webhookSecret, "secret_file: gone", 1) })
+	restore()
+	restore = w.configure(func(s *settings) { s.Sinks["bot"].Secret, s.Sinks["bot"].SecretFile = "", "gone" })
 	p.again("configuration is not loaded again, the old one holds")
 	w.live.emit(20, 30)
 	holds(t, "the new webhook", other.lines, 10, 30)
 	holds(t, "stdout", p.out, 0, 30)
 
 	// One is taken out, another one changed.
-	w.rewrite(func(string) string {
-		return strings.Replace(strings.Replace(good, "\n  "+sink, "", 1), "console: {type: stdout}", `console: {type: stdout, filter: data.title endsWith "5"}`, 1)
+	restore()
+	restore = w.configure(func(s *settings) {
+		delete(s.Sinks, "other")
+		s.Sinks["console"].Filter = `data.title endsWith "5"`
 	})
 	p.again("configuration loaded again")
 	if text := scrape(t, at); strings.Contains(text, `sink="other"`) || !strings.Contains(text, `sink="bot"`) {
@@ -91,14 +93,12 @@ func TestReload(t *testing.T) {
 	if got := len(other.get()); got != 20 {
 		t.Errorf("the sink that is gone got %d events", got)
 	}
-	w.rewrite(func(string) string { return good })
+	restore()
 	p.again("configuration loaded again")
 	holds(t, "the webhook that is back", other.lines, 10, 40)
 
 	// So is a URL in a file that has changed.
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, "other: {type: webhook, url: "+other.server.URL, "other: {type: webhook, url_file: address", 1)
-	})
+	w.configure(func(s *settings) { s.Sinks["other"].URL, s.Sinks["other"].URLFile = "", "address" })
 	address := filepath.Join(w.dir, "address")
 	for i, to := range []*receiver{other, newReceiver(t)} {
 		if err := os.WriteFile(address, []byte(to.server.URL+"\n"), 0o600); err != nil {
@@ -110,7 +110,7 @@ func TestReload(t *testing.T) {
 	}
 
 	// What cannot change is said.
-	w.rewrite(func(text string) string { return text + "journal: {retention: 900h}\n" })
+	w.configure(func(s *settings) { s.Journal.Retention = "900h" })
 	p.again("configuration loaded again")
 	p.err.find(t, "hold from the next start of relay on")
 	if got := w.sim.Stats().Connections; got != connections {
@@ -144,11 +144,9 @@ func TestReloadAccounts(t *testing.T) {
 	w.live.emit(0, 10)
 	holds(t, "stdout", p.out, 0, 10)
 	connections := w.sim.Stats().Connections
-	account := func(text string) string {
-		return text[strings.Index(text, "  mystream:"):strings.Index(text, "\nsinks:")] + "\n"
-	}
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, "accounts:\n", "accounts:\n"+strings.Replace(account(text), "mystream", "second", 1), 1)
+	w.configure(func(s *settings) {
+		second := *s.account()
+		s.Accounts["second"] = &second
 	})
 	p.counts("configuration loaded again", 1)
 	p.err.find(t, "relay auth login second")
@@ -162,9 +160,7 @@ func TestReloadAccounts(t *testing.T) {
 	if got := w.sim.Stats().Connections; got != connections+1 {
 		t.Errorf("%d connections were made, want one more than %d", got, connections)
 	}
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, "    provider: treatstream\n", "    provider: treatstream\n    keep_raw: true\n", 1)
-	})
+	w.configure(func(s *settings) { s.Accounts["second"].KeepRaw = true })
 	p.counts("configuration loaded again", 2)
 	eventually(t, func() error {
 		if made, now := w.sim.Stats().Connections, w.sim.Connections(); made != connections+2 || now != 2 {
@@ -179,10 +175,7 @@ func TestReloadAccounts(t *testing.T) {
 		}
 		return nil
 	})
-	w.rewrite(func(text string) string {
-		first := text[strings.Index(text, "  second:"):strings.Index(text, "  mystream:")]
-		return strings.Replace(text, first, "", 1)
-	})
+	w.configure(func(s *settings) { delete(s.Accounts, "second") })
 	p.counts("configuration loaded again", 3)
 	w.connected()
 	w.live.emit(11, 12)
@@ -219,11 +212,9 @@ func TestReloadUnderLoad(t *testing.T) {
 		}
 	})
 	for n := range 10 {
-		w.rewrite(func(text string) string {
-			raw, timeout := fmt.Sprintf("    keep_raw: %v\n", n%2 == 0), fmt.Sprintf("    timeout: %ds\n", 10+n)
-			text = strings.ReplaceAll(strings.ReplaceAll(text, "    keep_raw: true\n", ""), "    keep_raw: false\n", "")
-			text = strings.Replace(text, fmt.Sprintf("    timeout: %ds\n", 9+n), "", 1)
-			return strings.Replace(strings.Replace(text, "    redirect_url:", raw+"    redirect_url:", 1), "    retry: {initial", timeout+"    retry: {initial", 1)
+		w.configure(func(s *settings) {
+			s.account().KeepRaw = n%2 == 0
+			s.Sinks["bot"].Timeout = fmt.Sprintf("%ds", 10+n)
 		})
 		p.again("configuration loaded again")
 		time.Sleep(100 * time.Millisecond)
@@ -261,18 +252,14 @@ func TestReloadWithoutTheJournal(t *testing.T) {
 	server := natstest.Start(t)
 	w := newWorld(t, simulatedRealtime)
 	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	w.rewrite(func(text string) string {
-		return text + fmt.Sprintf("journal: {nats_url: %q}\nhttp: {listen: %q}\n", server.URL(), at)
-	})
+	w.configure(func(s *settings) { s.Journal.NATSURL, s.HTTP.Listen = server.URL(), at })
 	w.login()
 	p := w.start("--sink", "bot", "--sink", "console")
 	w.connected()
 	w.live.emit(0, 5)
 	holds(t, "the webhook", w.bot.lines, 0, 5)
 	server.Stop() // not killed: the lane's acknowledgements of the last moments are on disk
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, "    retry: {initial", "    timeout: 9s\n    retry: {initial", 1)
-	})
+	w.configure(func(s *settings) { s.Sinks["bot"].Timeout = "9s" })
 	p.again("configuration loaded again")
 	eventually(t, func() error {
 		resp, err := http.Get("http://" + at + "/readyz")
@@ -288,9 +275,7 @@ func TestReloadWithoutTheJournal(t *testing.T) {
 	})
 	w.live.emit(5, 10)
 	p.err.find(t, "journal cannot be written")
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, "    redirect_url:", "    keep_raw: true\n    redirect_url:", 1)
-	})
+	w.configure(func(s *settings) { s.account().KeepRaw = true })
 	p.again("configuration is not loaded again, the old one holds")
 	p.err.find(t, "no account can be ended")
 	if n := w.live.connections(); n != 1 {
@@ -319,12 +304,12 @@ func TestReloadWaitsForARequest(t *testing.T) {
 		case <-req.Context().Done():
 		}
 	})
-	w.rewrite(func(text string) string { return strings.Replace(text, w.bot.server.URL, slow.server.URL, 1) })
+	w.configure(func(s *settings) { s.Sinks["bot"].URL = slow.server.URL })
 	p := w.start("--sink", "bot")
 	w.connected()
 	w.live.emit(0, 3)
 	<-begun
-	w.rewrite(func(text string) string { return strings.Replace(text, "initial: 50ms", "initial: 60ms", 1) })
+	w.configure(func(s *settings) { s.Sinks["bot"].Retry.Initial = "60ms" })
 	p.again("configuration loaded again")
 	eventually(t, func() error {
 		if n := len(slow.got()); n < 3 {

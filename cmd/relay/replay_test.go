@@ -187,7 +187,7 @@ func TestReplayStopped(t *testing.T) {
 	if !ok {
 		t.Fatalf("it does not say how: %s", text)
 	}
-	args := strings.Fields(strings.Replace(command, "--speed 10x", "--speed max", 1))
+	args := strings.Fields(replaceOnce(t, command, "--speed 10x", "--speed max"))
 	for range 2 { // also if it had not been noticed that it was done
 		if text := w.relay(exit.OK, args...).err.text(); !strings.Contains(text, "Sent 2 events to bot again.") {
 			t.Errorf("the rest: %s", text)
@@ -261,13 +261,7 @@ func TestTrigger(t *testing.T) {
 		t.Errorf("stdout has %s", p.out.text())
 	}
 
-	config, err := os.ReadFile(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(w.config, []byte(strings.Replace(string(config), "console: {type: stdout}", "console: {type: stdout, tests: skip}", 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	w.configure(func(s *settings) { s.Sinks["console"].Tests = "skip" })
 	late, text := trigger()
 	if !strings.Contains(text, "No relay runs on this data folder; delivered at its next start.") {
 		t.Errorf("stderr %q", text)

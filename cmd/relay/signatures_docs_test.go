@@ -57,7 +57,7 @@ func TestDocumentedVerifiers(t *testing.T) {
 			example = "signed"
 		}
 		sink := regexp.MustCompile(`[^a-z0-9]`).ReplaceAllString(name, "-")
-		w.addSink(strings.Replace(documentedSink(t, example, strings.TrimSuffix(addresses[name], "/")), example+":", sink+":", 1))
+		w.addExample(replaceOnce(t, documentedSink(t, example, strings.TrimSuffix(addresses[name], "/")), example+":", sink+":"))
 	}
 	p := startRelay(t, append(w.env(), "WEBHOOK_SECRET="+webhookSecret, "BOT_PRIVATE_KEY="+privateKey), "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"))
 	w.connected()
@@ -103,7 +103,7 @@ func forge(t *testing.T, name, address string) {
 		status     int
 	}{
 		{"as it was signed", body, now, http.StatusNoContent},
-		{"tampered with", strings.Replace(body, "trt_1", "trt_2", 1), now, http.StatusUnauthorized},
+		{"tampered with", replaceOnce(t, body, "trt_1", "trt_2"), now, http.StatusUnauthorized},
 		{"old", body, now.Add(-10 * time.Minute), http.StatusUnauthorized},
 	} {
 		signature, err := wh.Sign("trt_1", c.at, []byte(body))
@@ -140,7 +140,7 @@ func TestDocumentedRotation(t *testing.T) {
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	example := documentedSink(t, "rotated", "http://"+address)
 	documentedFiles(t, w.dir, example)
-	w.addSink(example)
+	w.addExample(example)
 	receive := func(secret string) *process {
 		t.Helper()
 		p := startProgram(t, command, []string{"LISTEN=" + address, "WEBHOOK_SECRET=" + secret})

@@ -74,7 +74,8 @@ func documentedSink(t *testing.T, name, url string) string {
 	for _, block := range doctest.Fenced(doctest.Read(t, sinksDoc), "yaml") {
 		m := regexp.MustCompile(`(?m)^  ` + name + `:.*\n(?:    .*\n)*`).FindString(block)
 		if m != "" {
-			return strings.TrimSpace(regexp.MustCompile(`url: https?://[^/]+`).ReplaceAllString(m, "url: "+url))
+			documented := regexp.MustCompile(`url: https?://[^/]+`).FindString(m)
+			return strings.TrimSpace(replaceOnce(t, m, documented, "url: "+url))
 		}
 	}
 	t.Fatalf("%s has no example of a sink %s", sinksDoc, name)
@@ -174,9 +175,9 @@ func TestDocumentedDeliveries(t *testing.T) {
 	for _, name := range []string{"bot", "say", "form", "chat", "fancy", "team"} {
 		example := documentedSink(t, name, web.server.URL+"/"+name)
 		if name == "bot" {
-			example = strings.Replace(example, "bot:", "documented:", 1) // there is another one
+			example = replaceOnce(t, example, "bot:", "documented:") // there is another one
 		}
-		w.addSink(example)
+		w.addExample(example)
 	}
 	p := startRelay(t, append(w.env(), "WEBHOOK_SECRET="+webhookSecret, "CHAT_KEY=key"), "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"))
 	w.connected()
@@ -303,8 +304,8 @@ func TestDocumentedDeadLetter(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	chat := newRequests(t)
-	w.addSink(documentedSink(t, "ops", chat.server.URL+"/ops"))
-	w.rewrite(func(config string) string { return config + "alerts: {sink: ops}\n" })
+	w.addExample(documentedSink(t, "ops", chat.server.URL+"/ops"))
+	w.configure(func(s *settings) { s.Alerts.Sink = "ops" })
 	w.bot.refuses("Fish")
 	p := w.start()
 	w.connected()

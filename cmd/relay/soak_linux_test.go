@@ -34,19 +34,16 @@ func TestSoak(t *testing.T) {
 	// relay holds for a while what was written to it.
 	idle := newLiveServer(t)
 	quiet := newWire(t, fmt.Sprintf("127.0.0.1:%d", idle.port), 1)
-	c.rewrite(func(text string) string {
-		account := text[strings.Index(text, "  mystream:") : strings.Index(text, "\nsinks:")+1]
-		other := strings.Replace(strings.Replace(account, c.wire.url(), quiet.url(), 1), "reconcile: 1m", "reconcile: off", 1)
-		var more strings.Builder
+	c.configure(func(s *settings) {
 		for n := range soakAccounts {
-			more.WriteString(strings.Replace(other, "mystream", fmt.Sprint("other", n), 1))
+			other := *s.account()
+			other.Endpoints.Socket, other.Reconcile = quiet.url(), "off"
+			s.Accounts[fmt.Sprint("other", n)] = &other
 		}
-		text = strings.Replace(text, account, account+more.String(), 1)
-		for _, sink := range []string{"type: stdout", "type: nats", "type: webhook, url"} {
-			text = strings.ReplaceAll(text, "{"+sink, "{accounts: [mystream], "+sink)
+		for _, sink := range s.Sinks {
+			sink.Accounts = []string{"mystream"}
 		}
-		text = strings.Replace(text, "    order: strict\n", "    order: strict\n    accounts: [mystream]\n", 1)
-		return text + fmt.Sprintf("http: {listen: %q}\n", metrics)
+		s.HTTP.Listen = metrics
 	})
 	for n := range soakAccounts {
 		c.loginTo(fmt.Sprint("other", n))

@@ -49,7 +49,7 @@ func chatter(t *testing.T) (url string) {
 // TestStandardLogger has a receiver speak on an idle connection, of which net/http tells by the standard logger.
 func TestStandardLogger(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	w.rewrite(func(text string) string { return strings.Replace(text, w.bot.server.URL, chatter(t), 1) })
+	w.configure(func(s *settings) { s.Sinks["bot"].URL = chatter(t) })
 	w.login()
 	p := w.start("--log-format", "json", "--sink", "bot")
 	w.connected()

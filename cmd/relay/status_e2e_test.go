@@ -23,14 +23,8 @@ import (
 // onHTTP makes relay serve /readyz, and returns its URL.
 func (w *world) onHTTP() string {
 	w.t.Helper()
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	listen := fmt.Sprintf("127.0.0.1:%d", freePort(w.t))
-	if err := os.WriteFile(w.config, fmt.Appendf(text, "http: {listen: %q}\n", listen), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
+	w.configure(func(s *settings) { s.HTTP.Listen = listen })
 	return "http://" + listen + "/readyz"
 }
 

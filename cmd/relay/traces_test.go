@@ -243,7 +243,7 @@ func TestTracesAfterKill(t *testing.T) {
 		case <-req.Context().Done():
 		}
 	})
-	w.rewrite(func(text string) string { return strings.Replace(text, w.bot.server.URL, ep.server.URL, 1) })
+	w.configure(func(s *settings) { s.Sinks["bot"].URL = ep.server.URL })
 	env := c.env("OTEL_BSP_SCHEDULE_DELAY=20", "OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=0.5", "OTEL_SERVICE_NAME=treats")
 	p := w.startTracing(env)
 	w.connected()
