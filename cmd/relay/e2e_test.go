@@ -78,20 +78,28 @@ func TestTreatsReachEverySink(t *testing.T) {
 // noSecrets checks that what relay wrote holds none of the secrets around it, even at debug level.
 func (w *world) noSecrets(p *process) {
 	w.t.Helper()
-	grant := w.grant("mystream")
-	secrets := []string{
-		simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "?token=", "&token=",
-		grant.AccessToken.Reveal(), grant.RefreshToken.Reveal(),
+	if err := w.findSecret(p.err.text() + p.out.text()); err != nil {
+		w.t.Error(err)
 	}
+	grant := w.grant("mystream")
 	stored, err := os.ReadFile(filepath.Join(w.dir, "data", datadir.AccountsDir, "mystream.json"))
 	if err != nil || bytes.Contains(stored, []byte(grant.AccessToken.Reveal())) {
 		w.t.Errorf("the stored tokens are not sealed (%v)", err)
 	}
-	for _, s := range secrets {
-		if strings.Contains(p.err.text(), s) || strings.Contains(p.out.text(), s) {
-			w.t.Errorf("a secret of %d characters is in relay's output", len(s))
+}
+
+// findSecret returns an error if text holds one of the secrets around relay.
+func (w *world) findSecret(text string) error {
+	w.t.Helper()
+	grant := w.grant("mystream")
+	for _, s := range []string{
+		simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "?token=", "&token=", grant.AccessToken.Reveal(), grant.RefreshToken.Reveal(),
+	} {
+		if strings.Contains(text, s) {
+			return fmt.Errorf("a secret of %d characters is in the output", len(s))
 		}
 	}
+	return nil
 }
 
 // relay is killed in the middle: what it has journaled reaches every sink, NATS once, the webhook at least once with the
@@ -251,21 +259,6 @@ func TestReceiverAway(t *testing.T) {
 	p.stop()
 }
 
-func TestSecondRelayOnTheSameData(t *testing.T) {
-	w := newWorld(t, simulatedRealtime)
-	w.login()
-	first := w.start("--sink", "stdout")
-	w.connected()
-	second := w.start("--sink", "stdout")
-	if code := second.exit(); code != exit.Unavailable {
-		t.Errorf("exit code %d, want %d", code, exit.Unavailable)
-	}
-	if line := second.err.text(); !strings.Contains(line, "another relay runs on the data folder") || !strings.Contains(line, "--data-dir") {
-		t.Errorf("stderr %q", line)
-	}
-	first.stop()
-}
-
 func TestPortTaken(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -345,35 +338,6 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// A reader that leaves, as head -1 does, ends relay quietly.
-func TestClosedPipe(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{t: t, cmd: exec.Command(relayBinary(t), "--simulate", "--rate", "100"), err: new(lines), done: make(chan struct{})}
-	p.cmd.Stdout = w
-	p.start(nil)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(r).ReadString('\n')
-	if err != nil || !json.Valid([]byte(line)) {
-		t.Fatalf("read %q: %v", line, err)
-	}
-	if err := r.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if code := p.exit(); code != exit.OK {
-		t.Errorf("exit code %d", code)
-	}
-	for _, loud := range []string{`"level":"error"`, `"level":"warn"`, "relay:"} {
-		if strings.Contains(p.err.text(), loud) {
-			t.Errorf("it is not quiet about it:\n%s", p.err.text())
-		}
-	}
-}
-
 // A reader that takes nothing more does not keep relay from stopping.
 func TestStalledReader(t *testing.T) {
 	r, w, err := os.Pipe()
@@ -405,41 +369,6 @@ func TestNATSHosts(t *testing.T) {
 		if got := datadir.Hosts(urls); got != want {
 			t.Errorf("natsHosts(%q) = %q, want %q", urls, got, want)
 		}
-	}
-}
-
-func TestExitCodes(t *testing.T) {
-	w := newWorld(t, simulatedRealtime)
-	broken := filepath.Join(w.dir, "broken.yaml")
-	if err := os.WriteFile(broken, []byte("acounts: {}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(w.dir, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		args []string
-		code int
-		says string
-	}{
-		{[]string{"version"}, exit.OK, ""},
-		{[]string{"bogus"}, exit.Usage, `no command "bogus"`},
-		{[]string{"--config", broken}, exit.Config, `did you mean "accounts"?`},
-		{[]string{"--config", w.config, "--data-dir", filepath.Join(w.dir, "new")}, exit.Unauthorized, "relay auth login mystream"},
-		{[]string{"auth", "token", "mystream", "--config", w.config, "--data-dir", filepath.Join(w.dir, "new")}, exit.Unauthorized, "relay auth login mystream"},
-		{[]string{"--simulate", "--config", w.config, "--sink", "nobody"}, exit.Usage, "no sink has this name; configured are [bot, console, overlay]"},
-		{[]string{"--config", w.config, "--data-dir", filepath.Join(file, "x")}, exit.Unavailable, "--data-dir"},
-	} {
-		t.Run(strings.Join(tt.args[:min(2, len(tt.args))], " "), func(t *testing.T) {
-			p := startRelay(t, w.env(), tt.args...)
-			if code := p.exit(); code != tt.code || !strings.Contains(p.err.text(), tt.says) {
-				t.Errorf("exit code %d, want %d; stderr:\n%s", code, tt.code, p.err.text())
-			}
-			if tt.code != exit.OK && len(p.out.get()) > 0 {
-				t.Errorf("stdout: %q", p.out.get())
-			}
-		})
 	}
 }
 

@@ -115,38 +115,6 @@ func TestBackfillFirstRun(t *testing.T) {
 	p.stop()
 }
 
-func TestReconcileCommand(t *testing.T) {
-	w := newWorld(t, simulatedRealtime)
-	for _, tt := range []struct {
-		args []string
-		code int
-		says string
-	}{
-		{[]string{"reconcile"}, exit.Usage, "takes one argument"},
-		{[]string{"reconcile", "nobody"}, exit.Usage, `no account "nobody" that receives treats`},
-		{[]string{"reconcile", "mystream"}, exit.Unauthorized, "relay auth login mystream"},
-	} {
-		if out, stderr, code := w.command("", tt.args...); code != tt.code || out != "" || !strings.Contains(stderr, tt.says) {
-			t.Errorf("%v: exit code %d, %q\n%s", tt.args, code, out, stderr)
-		}
-	}
-	w.login()
-	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exit.OK || !strings.Contains(stderr, "First look at the history of mystream") {
-		t.Errorf("a first run: exit code %d\n%s", code, stderr)
-	}
-	p := w.start("--sink", "console")
-	w.connected()
-	if _, stderr, code := w.command("", "reconcile", "nobody"); code != exit.Usage || !strings.Contains(stderr, `no account "nobody"`) {
-		t.Errorf("while relay runs: exit code %d\n%s", code, stderr)
-	}
-	w.sim.RevokeAll()
-	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exit.Unauthorized || !strings.Contains(stderr, "relay auth login mystream") {
-		t.Errorf("with a withdrawn grant: exit code %d\n%s", code, stderr)
-	}
-	p.stop()
-	w.noSecrets(p)
-}
-
 // A sink with backfill: digest gets one digest where the others get the missed treats, also if relay is killed in the middle of a
 // healing, or if relay reconcile makes it while none runs.
 func TestMissedTreatsComeAsADigest(t *testing.T) {

@@ -200,22 +200,6 @@ func TestReplayStopped(t *testing.T) {
 	p.stop()
 }
 
-// A sink that has never run has no place in the journal, so what was sent to it would be lost: that is refused.
-func TestReplayToNewSink(t *testing.T) {
-	w := newWorld(t, simulatedRealtime)
-	w.login()
-	p := w.start("--sink", "console")
-	w.connected()
-	w.live.emit(0, 1)
-	holds(t, "stdout", p.out, 0, 1)
-	for _, args := range [][]string{{"replay", "--sink", "bot", "--since", "2000-01-01"}, {"trigger", "--sink", "bot"}} {
-		if text := w.relay(exit.Unavailable, args...).err.text(); !strings.Contains(text, "sink bot has never run") {
-			t.Errorf("%v: %s", args, text)
-		}
-	}
-	p.stop()
-}
-
 // A test treat reaches every sink, or the one that was named, while relay runs or when it does again.
 func TestTrigger(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)

@@ -17,6 +17,7 @@ import (
 // The scripts in testdata show the command line as a user sees it. Besides the commands of testscript they have:
 //
 //	fails CODE PROGRAM [ARGUMENT...]       run a program that must end with this exit code and print nothing to stdout
+//	exits CODE PROGRAM [ARGUMENT...]       run a program that must end with this exit code, whatever it prints
 //	until REGEXP PROGRAM [ARGUMENT...]     run it until it succeeds and its stdout matches
 //	json PATH [VALUE]                      stdout must be one JSON value that has VALUE, or anything, at PATH, such as sinks.0.state
 //	jsonlines COUNT [PATH VALUE]...        stdout must be as many lines of JSON, each with these values
@@ -28,6 +29,8 @@ import (
 //	emit FROM TO                           send the treats FROM to TO-1
 //	refuse [TEXT]                          have the webhook's receiver refuse the events that contain TEXT from now on, or none
 //	delivered COUNT                        wait until the receiver has accepted so many events
+//	revoke                                 have the provider withdraw the login
+//	nosecrets                              no secret of this world may be in the last output
 
 type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)
 
@@ -69,7 +72,7 @@ func TestScriptsWithRelay(t *testing.T) {
 
 func scriptCommands() map[string]scriptCommand {
 	return map[string]scriptCommand{
-		"fails": positive(1, scriptFails), "until": positive(2, scriptUntil), "json": positive(1, scriptJSON),
+		"fails": positive(2, scriptFails), "exits": positive(2, scriptExits), "until": positive(2, scriptUntil), "json": positive(1, scriptJSON),
 		"jsonlines": positive(1, scriptJSONLines), "jsonenv": positive(2, scriptJSONEnv),
 	}
 }
@@ -85,6 +88,14 @@ func positive(arguments int, run func(ts *testscript.TestScript, args []string) 
 }
 
 func scriptFails(ts *testscript.TestScript, args []string) error {
+	err := scriptExits(ts, args)
+	if err == nil && ts.ReadFile("stdout") != "" {
+		err = errors.New("a command that fails writes to stdout")
+	}
+	return err
+}
+
+func scriptExits(ts *testscript.TestScript, args []string) error {
 	want, err := strconv.Atoi(args[0])
 	if err != nil {
 		return err
@@ -97,8 +108,8 @@ func scriptFails(ts *testscript.TestScript, args []string) error {
 		}
 		code = ended.ExitCode()
 	}
-	if code != want || ts.ReadFile("stdout") != "" {
-		return fmt.Errorf("exit code %d, want %d and nothing on stdout", code, want)
+	if code != want {
+		return fmt.Errorf("exit code %d, want %d", code, want)
 	}
 	return nil
 }
@@ -202,6 +213,13 @@ func (w *world) scriptCommands() map[string]scriptCommand {
 	commands["refuse"] = positive(0, func(_ *testscript.TestScript, args []string) error {
 		w.bot.refuses(args...)
 		return nil
+	})
+	commands["revoke"] = positive(0, func(*testscript.TestScript, []string) error {
+		w.sim.RevokeAll()
+		return nil
+	})
+	commands["nosecrets"] = positive(0, func(ts *testscript.TestScript, _ []string) error {
+		return w.findSecret(ts.ReadFile("stdout") + ts.ReadFile("stderr"))
 	})
 	commands["delivered"] = positive(1, func(_ *testscript.TestScript, args []string) error {
 		return poll(func() error {

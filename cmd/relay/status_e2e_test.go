@@ -104,10 +104,6 @@ func (w *world) snapshot() (s api.Status) {
 func TestStatus(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	url := w.onHTTP()
-	none := w.relay(exit.Unavailable, "status")
-	if text := none.err.text(); !strings.Contains(text, "no relay runs on "+w.dir) || !strings.Contains(text, "start it with relay") {
-		t.Errorf("without a relay: %s", text)
-	}
 	w.login()
 	p := w.start()
 	w.connected()
@@ -115,10 +111,6 @@ func TestStatus(t *testing.T) {
 	holds(t, "the webhook", w.bot.lines, 0, 5)
 	holds(t, "stdout", p.out, 0, 5)
 	w.ready(url, http.StatusOK, isFine)
-	if q := w.relay(exit.OK, "status", "--quiet"); q.out.text()+q.err.text() != "" {
-		t.Errorf("--quiet prints %q and %q", q.out.text(), q.err.text())
-	}
-	w.relay(exit.Usage, "status", "--quiet", "--json")
 	s := w.snapshot()
 	a, bot := s.Accounts[0], s.Sinks[0]
 	if a.Account != "mystream" || a.Connection != api.ConnConnected || a.Token != "active" || a.LastTreat == nil || a.LastTreat.Origin != "live" || a.Reconnects != 0 {
@@ -129,12 +121,6 @@ func TestStatus(t *testing.T) {
 	}
 	if len(s.Sinks) != 3 || bot.Sink != "bot" || bot.Type != "webhook" || bot.State != api.StateOK || bot.Delivered != 5 || *bot.Pending != 0 || *bot.DeadLetters != 0 || bot.P50 == nil {
 		t.Errorf("sinks %+v", s.Sinks)
-	}
-	text := w.relay(exit.OK, "status").out.text()
-	for _, want := range []string{"is ready", "ACCOUNT", "mystream", "connected", "JOURNAL", "files", "SINK", "webhook", "P99"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the table lacks %q:\n%s", want, text)
-		}
 	}
 
 	w.live.drop() // a lost connection that comes back
@@ -157,9 +143,6 @@ func TestStatus(t *testing.T) {
 	w.ready(url, http.StatusOK, func(v api.Readiness) error {
 		return only(v.Degraded, "sink bot", "it is disabled since", "moving house", "relay sinks enable bot")
 	})
-	if text := w.relay(exit.OK, "status").out.text(); !strings.Contains(text, "Degraded: sink bot: it is disabled") {
-		t.Errorf("the table does not say why:\n%s", text)
-	}
 
 	w.sim.RevokeAll()
 	w.live.drop()
@@ -172,9 +155,6 @@ func TestStatus(t *testing.T) {
 	w.login()
 	w.ready(url, http.StatusOK, func(v api.Readiness) error { return only(v.Degraded, "sink bot") })
 	p.stop()
-	if q := w.relay(exit.Unavailable, "status", "--quiet"); q.err.text() != "" {
-		t.Errorf("--quiet prints %q", q.err.text())
-	}
 }
 
 // While the journal's server is away, relay runs and is not ready: at its start, while nothing comes, and while treats wait.

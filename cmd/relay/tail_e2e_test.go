@@ -114,19 +114,6 @@ func consumersOf(t *testing.T, url string) (names []string) {
 	return names
 }
 
-// Without a relay there is nothing to follow, and the data folder stays free for one. Wrong flags are said at once.
-func TestTailWithoutRelay(t *testing.T) {
-	w := newWorld(t, simulatedRealtime)
-	if text := w.relay(exit.Unavailable, "tail").err.text(); !strings.Contains(text, "no relay runs on") {
-		t.Errorf("stderr %q", text)
-	}
-	for flag, value := range map[string]string{"--since": "yesterday", "--filter": "data.titel == 1", "--account": "No Name"} {
-		if text := w.relay(exit.Usage, "tail", flag, value).err.text(); !strings.Contains(text, flag) {
-			t.Errorf("%s %s: %s", flag, value, text)
-		}
-	}
-}
-
 // A reader that leaves ends it quietly, with the next event.
 func TestTailIntoAClosedPipe(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
