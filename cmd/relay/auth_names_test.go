@@ -18,8 +18,8 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// Where one account is configured, its name may be left out; where there are several, the error has their names.
-func TestAccountNameMayBeLeftOut(t *testing.T) {
+// With one account configured, its name may be omitted; with several, the error lists their names.
+func TestAccountNameIsOptional(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	token, stderr, code := w.command("", "auth", "token")
@@ -67,8 +67,8 @@ func TestAccountNameMayBeLeftOut(t *testing.T) {
 	}
 }
 
-// An ended login has no time left, whatever its token says.
-func TestStatusOfAnEndedLogin(t *testing.T) {
+// A revoked login has no time left, even if its token has not expired.
+func TestStatusOfARevokedLogin(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	w.sim.RevokeAll()
@@ -88,8 +88,8 @@ func TestStatusOfAnEndedLogin(t *testing.T) {
 	}
 }
 
-// What nobody could check is said to be unchecked, and is not called valid for a year without a word.
-func TestImportThatIsNotChecked(t *testing.T) {
+// An imported token that could not be checked is reported as unchecked, not as valid for a year.
+func TestUncheckedImport(t *testing.T) {
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, "error code: 1020")
@@ -114,7 +114,7 @@ func TestImportThatIsNotChecked(t *testing.T) {
 	}
 }
 
-// A provider that returns no state: only a paste is taken, and only on request.
+// A provider that returns no state: relay accepts only a pasted address, and only with --accept-missing-state.
 func TestLoginWithoutState(t *testing.T) {
 	c := newClouds(t)
 	w := newWorld(t, simulatedRealtime)

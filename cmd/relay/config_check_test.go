@@ -12,7 +12,7 @@ import (
 
 const checkedAccount = "accounts: {m: {provider: treatstream, client_id: x, client_secret: 12345678abc}}\n"
 
-// What the start refuses, config check refuses in the same words, with line and column.
+// config check refuses what the start refuses, with the same message, line and column.
 func TestConfigCheckRefusesWhatTheStartRefuses(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	for name, content := range map[string]string{"empty": "", "blank": " \r\n", "two": "one\ntwo\n", "control": "a\x01b", "large": strings.Repeat("x", 70_000), "url": "https://example.com/a b"} {
@@ -51,7 +51,7 @@ func TestConfigCheckRefusesWhatTheStartRefuses(t *testing.T) {
 	checkRefused(t, w, checkedAccount+"sinks: {o: {type: webhook, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, url_file: url}}\n", "sinks.o.url_file: holds a blank")
 }
 
-// checkRefused has the configuration checked, and what a start would load.
+// checkRefused checks that a configuration is refused with this message and its place.
 func checkRefused(t *testing.T, w *world, text, want string) {
 	t.Helper()
 	if err := os.WriteFile(w.config, []byte(text), 0o600); err != nil {
@@ -63,7 +63,7 @@ func checkRefused(t *testing.T, w *world, text, want string) {
 	}
 }
 
-// The commands themselves: what is missing, and one of each kind.
+// config check and the start refuse an incomplete configuration, and one error of each kind.
 func TestConfigCheckCommand(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	for text, want := range map[string]string{

@@ -23,7 +23,7 @@ func dialText(t *testing.T, address, text string) net.Conn {
 	return c
 }
 
-// Who opens connections and leaves them so takes no descriptors from relay, and keeps nobody out.
+// Idle connections neither exhaust relay's file descriptors nor lock other clients out.
 func TestHTTPConnectionsAreBounded(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.onHTTP()
@@ -53,7 +53,7 @@ func TestHTTPConnectionsAreBounded(t *testing.T) {
 	p.err.find(t, "http.listen has too many connections")
 }
 
-// descriptors counts what a process has open, 0 where that is not to be had.
+// descriptors counts the open files of a process; 0 if the system does not tell.
 func descriptors(t *testing.T, p *process) int {
 	t.Helper()
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))

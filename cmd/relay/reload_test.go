@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,26 +16,8 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// again has relay load its configuration again, and waits until it says that.
-func (p *process) again(said string) {
-	p.t.Helper()
-	before := strings.Count(p.err.text(), said)
-	p.signal(syscall.SIGHUP)
-	p.counts(said, before+1)
-}
-
-func (p *process) counts(said string, n int) {
-	p.t.Helper()
-	eventually(p.t, func() error {
-		if got := strings.Count(p.err.text(), said); got < n {
-			return fmt.Errorf("%q is said %d times, want %d, in:\n%s", said, got, n, p.err.text())
-		}
-		return nil
-	})
-}
-
-// Sinks come, go and change, while the connection of the account and the other sinks are left alone. A configuration that is broken
-// changes nothing. A sink that is put back goes on where it stopped.
+// A reload adds, removes and changes sinks without touching the account's connection and the other sinks. An invalid configuration
+// changes nothing. A sink that is added again resumes where it stopped.
 func TestReload(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
@@ -51,34 +32,34 @@ func TestReload(t *testing.T) {
 
 	other := newReceiver(t)
 	w.addSink("other", webhookTo(other.server.URL))
-	p.again("configuration loaded again")
+	p.reload("configuration loaded again")
 	w.live.emit(10, 20)
 	holds(t, "the new webhook", other.lines, 10, 20)
 	holds(t, "the webhook", w.bot.lines, 0, 20)
 
-	// What is wrong is all said, and nothing changes.
+	// Every error is logged, and nothing changes.
 	restore := w.configure(func(s *settings) {
 		s.Sinks["console"].ULR = other.server.URL
 		s.Sinks["Overlay"] = s.Sinks["overlay"]
 		delete(s.Sinks, "overlay")
 	})
-	p.again("configuration is not loaded again, the old one holds")
+	p.reload("configuration is not loaded again, the old one holds")
 	p.err.find(t, "sinks.console.ulr: unknown key")
 	p.err.find(t, "sinks.Overlay")
 	restore()
 	restore = w.configure(func(s *settings) { s.Sinks["bot"].Secret, s.Sinks["bot"].SecretFile = "", "gone" })
-	p.again("configuration is not loaded again, the old one holds")
+	p.reload("configuration is not loaded again, the old one holds")
 	w.live.emit(20, 30)
 	holds(t, "the new webhook", other.lines, 10, 30)
 	holds(t, "stdout", p.out, 0, 30)
 
-	// One is taken out, another one changed.
+	// One sink is removed, another one changed.
 	restore()
 	restore = w.configure(func(s *settings) {
 		delete(s.Sinks, "other")
 		s.Sinks["console"].Filter = `data.title endsWith "5"`
 	})
-	p.again("configuration loaded again")
+	p.reload("configuration loaded again")
 	if text := scrape(t, at); strings.Contains(text, `sink="other"`) || !strings.Contains(text, `sink="bot"`) {
 		t.Errorf("the metrics of the sink that is gone are there, or others are not:\n%s", text)
 	}
@@ -94,24 +75,24 @@ func TestReload(t *testing.T) {
 		t.Errorf("the sink that is gone got %d events", got)
 	}
 	restore()
-	p.again("configuration loaded again")
+	p.reload("configuration loaded again")
 	holds(t, "the webhook that is back", other.lines, 10, 40)
 
-	// So is a URL in a file that has changed.
+	// A URL file that changed is read again.
 	w.configure(func(s *settings) { s.Sinks["other"].URL, s.Sinks["other"].URLFile = "", "address" })
 	address := filepath.Join(w.dir, "address")
 	for i, to := range []*receiver{other, newReceiver(t)} {
 		if err := os.WriteFile(address, []byte(to.server.URL+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p.again("configuration loaded again")
+		p.reload("configuration loaded again")
 		w.live.emit(40+i, 41+i)
 		to.find(t, title(40+i))
 	}
 
-	// What cannot change is said.
+	// Changes that need a restart are logged.
 	w.configure(func(s *settings) { s.Journal.Retention = "900h" })
-	p.again("configuration loaded again")
+	p.reload("configuration loaded again")
 	p.err.find(t, "hold from the next start of relay on")
 	if got := w.sim.Stats().Connections; got != connections {
 		t.Errorf("%d connections were made, %d before: the account was not left alone", got, connections)
@@ -134,8 +115,8 @@ func scrape(t *testing.T, at string) string {
 	return string(text)
 }
 
-// Accounts come, go and change: one that is changed connects again, one that comes waits for its login, and the others are left alone.
-// With --watch the file itself is enough.
+// A reload adds, removes and changes accounts: a changed one reconnects, a new one waits for its login, and the others stay connected.
+// With --watch no signal is needed.
 func TestReloadAccounts(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -148,7 +129,7 @@ func TestReloadAccounts(t *testing.T) {
 		second := *s.account()
 		s.Accounts["second"] = &second
 	})
-	p.counts("configuration loaded again", 1)
+	p.awaitCount("configuration loaded again", 1)
 	p.err.find(t, "relay auth login second")
 	w.loginTo("second")
 	eventually(t, func() error {
@@ -161,7 +142,7 @@ func TestReloadAccounts(t *testing.T) {
 		t.Errorf("%d connections were made, want one more than %d", got, connections)
 	}
 	w.configure(func(s *settings) { s.Accounts["second"].KeepRaw = true })
-	p.counts("configuration loaded again", 2)
+	p.awaitCount("configuration loaded again", 2)
 	eventually(t, func() error {
 		if made, now := w.sim.Stats().Connections, w.sim.Connections(); made != connections+2 || now != 2 {
 			return fmt.Errorf("%d connections were made, want %d, and %d are there, want 2", made, connections+2, now)
@@ -176,7 +157,7 @@ func TestReloadAccounts(t *testing.T) {
 		return nil
 	})
 	w.configure(func(s *settings) { delete(s.Accounts, "second") })
-	p.counts("configuration loaded again", 3)
+	p.awaitCount("configuration loaded again", 3)
 	w.connected()
 	w.live.emit(11, 12)
 	eventually(t, func() error {
@@ -189,8 +170,8 @@ func TestReloadAccounts(t *testing.T) {
 	w.noSecrets(p)
 }
 
-// Nothing is lost and nothing comes twice while the configuration is loaded again and again, with a sink and the account changed each
-// time, and treats come without a pause.
+// No treat is lost or duplicated by repeated reloads that change a sink and the account, while treats
+// arrive without a pause.
 func TestReloadUnderLoad(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -216,7 +197,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			s.account().KeepRaw = n%2 == 0
 			s.Sinks["bot"].Timeout = fmt.Sprintf("%ds", 10+n)
 		})
-		p.again("configuration loaded again")
+		p.reload("configuration loaded again")
 		time.Sleep(100 * time.Millisecond)
 	}
 	w.connected()
@@ -246,8 +227,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// While the journal's server is away a sink that has changed waits for it, and /readyz says so; an account is not ended, for what it
-// has received would be lost.
+// While the journal's server is down, a changed sink waits for it, and /readyz reports that. A reload does not stop an account, because the treats
+// it has received would be lost.
 func TestReloadWithoutTheJournal(t *testing.T) {
 	server := natstest.Start(t)
 	w := newWorld(t, simulatedRealtime)
@@ -260,7 +241,7 @@ func TestReloadWithoutTheJournal(t *testing.T) {
 	holds(t, "the webhook", w.bot.lines, 0, 5)
 	server.Stop() // not killed: the lane's acknowledgements of the last moments are on disk
 	w.configure(func(s *settings) { s.Sinks["bot"].Timeout = "9s" })
-	p.again("configuration loaded again")
+	p.reload("configuration loaded again")
 	eventually(t, func() error {
 		resp, err := http.Get("http://" + at + "/readyz")
 		if err != nil {
@@ -276,7 +257,7 @@ func TestReloadWithoutTheJournal(t *testing.T) {
 	w.live.emit(5, 10)
 	p.err.find(t, "journal cannot be written")
 	w.configure(func(s *settings) { s.account().KeepRaw = true })
-	p.again("configuration is not loaded again, the old one holds")
+	p.reload("configuration is not loaded again, the old one holds")
 	p.err.find(t, "no account can be ended")
 	if n := w.live.connections(); n != 1 {
 		t.Errorf("%d connections, want the one", n)
@@ -288,7 +269,7 @@ func TestReloadWithoutTheJournal(t *testing.T) {
 	w.noSecrets(p)
 }
 
-// A request that is under way when its sink changes is left to its end, however slow: the receiver would get it again.
+// A reload waits for a request in flight to a changed sink, however slow: otherwise the receiver would get the event again.
 func TestReloadWaitsForARequest(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -310,7 +291,7 @@ func TestReloadWaitsForARequest(t *testing.T) {
 	w.live.emit(0, 3)
 	<-begun
 	w.configure(func(s *settings) { s.Sinks["bot"].Retry.Initial = "60ms" })
-	p.again("configuration loaded again")
+	p.reload("configuration loaded again")
 	eventually(t, func() error {
 		if n := len(slow.got()); n < 3 {
 			return fmt.Errorf("%d requests, want 3", n)
@@ -318,7 +299,7 @@ func TestReloadWaitsForARequest(t *testing.T) {
 		return nil
 	})
 	p.stop()
-	if got := slow.got(); len(got) != 3 || len(firsts(t, got)) != 3 {
+	if got := slow.got(); len(got) != 3 || len(uniqueTitles(t, got)) != 3 {
 		t.Errorf("the receiver got %v, want each of 3 once", got)
 	}
 }

@@ -11,44 +11,14 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/journalcmd"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// delivered waits until the receiver has so many requests, and returns their events.
-func (w *world) delivered(n int) []pipeline.Event {
-	w.t.Helper()
-	eventually(w.t, func() error {
-		if got := len(w.bot.get()); got < n {
-			return fmt.Errorf("%d requests, want %d", got, n)
-		}
-		return nil
-	})
-	all := events(w.t, w.bot.get())
-	if len(all) != n {
-		w.t.Fatalf("%d requests, want %d", len(all), n)
-	}
-	return all
-}
-
-// again wants events to be those that came before, as replays.
-func again(t *testing.T, got, before []pipeline.Event) {
-	t.Helper()
-	before = slices.Clone(before)
-	for i := range before {
-		before[i].Origin = pipeline.OriginReplay
-	}
-	if diff := cmp.Diff(got, before); diff != "" {
-		t.Fatalf("not the events that came before (-got +want):\n%s", diff)
-	}
-}
-
-// The journal is read and exported, and its events are sent again to the sink that was named and to no other, while relay runs and
-// while it does not; wherever the journal is.
+// The journal is read and exported, and its events are replayed to the chosen sink only, with and without a running relay,
+// with either journal engine.
 func TestReplay(t *testing.T) {
 	const ever = "2000-01-01"
 	for _, external := range []bool{false, true} {
@@ -74,7 +44,7 @@ func TestReplay(t *testing.T) {
 			if text := w.relay(exit.OK, "history", "--origin", "test").err.text(); !strings.Contains(text, "Nothing matched") {
 				t.Errorf("history of nothing: %s", text)
 			}
-			w.exported(lines, before)
+			w.checkExport(lines, before)
 
 			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--since", ever, "--dry-run").err.text(); !strings.Contains(text, "nothing was sent: 5 events for bot.") {
 				t.Errorf("dry run: %s", text)
@@ -85,7 +55,7 @@ func TestReplay(t *testing.T) {
 			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--id", before[2].ID).err.text(); !strings.HasSuffix(text, "Sent 1 event to bot again.") {
 				t.Errorf("replay: %s", text)
 			}
-			again(t, w.delivered(6)[5:], before[2:3])
+			checkReplays(t, w.delivered(6)[5:], before[2:3])
 			overlay := w.overlay()
 			for run := 1; run <= 2; run++ {
 				w.relay(exit.OK, "replay", "--sink", "overlay", "--since", ever, "--account", "mystream")
@@ -95,7 +65,7 @@ func TestReplay(t *testing.T) {
 					}
 					return nil
 				})
-				again(t, events(t, overlay.get())[5*run:], before)
+				checkReplays(t, events(t, overlay.get())[5*run:], before)
 			}
 			if got := w.relay(exit.OK, "history", "--origin", "replay", "--json").out.get(); len(got) != 11 {
 				t.Errorf("%d replays in the journal, want 11", len(got))
@@ -109,13 +79,13 @@ func TestReplay(t *testing.T) {
 				t.Errorf("replay without a relay: %s", text)
 			}
 			p = w.start()
-			again(t, w.delivered(11)[6:], before)
+			checkReplays(t, w.delivered(11)[6:], before)
 			w.relay(exit.OK, "sinks", "disable", "bot")
 			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--since", ever).err.text(); !strings.Contains(text, "relay sinks enable bot lets it have them") {
 				t.Errorf("replay to a disabled sink: %s", text)
 			}
 			w.relay(exit.OK, "sinks", "enable", "bot")
-			again(t, w.delivered(16)[11:], before)
+			checkReplays(t, w.delivered(16)[11:], before)
 			p.stop()
 			if len(p.out.get()) > 0 {
 				t.Errorf("another sink got replays:\n%s", p.out.text())
@@ -125,8 +95,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// exported wants the journal to be exported as these lines, or a table of them.
-func (w *world) exported(lines []string, all []pipeline.Event) {
+// checkExport checks the export of the journal, as JSON lines and as CSV.
+func (w *world) checkExport(lines []string, all []pipeline.Event) {
 	t := w.t
 	t.Helper()
 	if got := w.relay(exit.OK, "export").out.get(); !slices.Equal(got, lines) {
@@ -158,7 +128,7 @@ func (w *world) exported(lines []string, all []pipeline.Event) {
 	}
 }
 
-// A replay that is stopped says how to go on, and doing so sends the rest and nothing twice.
+// A replay that is stopped prints the command to resume it, which sends the rest and nothing twice.
 func TestReplayStopped(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -196,11 +166,11 @@ func TestReplayStopped(t *testing.T) {
 	w.live.emit(5, 6)
 	after := w.delivered(4 + 4 + 2)
 	replayed := slices.DeleteFunc(after, func(e pipeline.Event) bool { return e.Origin != pipeline.OriginReplay })
-	again(t, replayed, before)
+	checkReplays(t, replayed, before)
 	p.stop()
 }
 
-// A test treat reaches every sink, or the one that was named, while relay runs or when it does again.
+// A test treat reaches every sink, or only the chosen one, at once or when relay runs again.
 func TestTrigger(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -229,7 +199,7 @@ func TestTrigger(t *testing.T) {
 		t.Errorf("event %+v", alone)
 	}
 	w.delivered(2)
-	w.arrives(alone.ID)
+	w.awaitEvent(alone.ID)
 	for _, id := range []string{first.ID, alone.ID} {
 		eventually(t, func() error {
 			if text := w.relay(exit.OK, "trace", id).out.text(); !strings.Contains(text, "test treat of account mystream") || !strings.Contains(text, "ok; status") {
@@ -251,7 +221,7 @@ func TestTrigger(t *testing.T) {
 		t.Errorf("stderr %q", text)
 	}
 	p = w.start()
-	w.arrives(late.ID)
+	w.awaitEvent(late.ID)
 	w.connected()
 	w.live.emit(1, 2)
 	holds(t, "stdout", p.out, 1, 2) // and no test before it

@@ -61,7 +61,7 @@ func TestScriptsWithRelay(t *testing.T) {
 				Setup: func(env *testscript.Env) error {
 					env.Setenv("HOME", env.WorkDir)
 					env.Setenv("RELAY_CONFIG", w.config)
-					env.Setenv("RELAY_DATA_DIR", filepath.Join(w.dir, "data"))
+					env.Setenv("RELAY_DATA_DIR", w.data())
 					env.Vars = append(env.Vars, w.env()...)
 					return nil
 				},

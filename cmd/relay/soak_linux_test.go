@@ -22,8 +22,8 @@ var (
 	soakOut = flag.String("soak.out", "", "folder for the soak's graph, soak.svg")
 )
 
-// TestSoak has relay lose the connections of a dozen accounts every second or two, and renew each token every three seconds, and watches
-// what it holds. A leak of anything shows as a line that climbs.
+// TestSoak breaks the connections of a dozen accounts every second or two, renews each token every three seconds, and measures
+// relay's resources. A leak shows as a line that climbs.
 func TestSoak(t *testing.T) {
 	if *soakFor == 0 {
 		t.Skip("takes minutes: make soak runs it for an hour, and .ci/run for three minutes")
@@ -96,7 +96,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soakMetrics are what is watched. The allowance of memory is for the newest blocks of the overlays' stream, of 8 MiB and less each, which the
+// soakMetrics are the measured resources. The allowance of memory is for the newest blocks of the overlays' stream, of 8 MiB and less each, which the
 // server holds while they are written and read, for the ids of events that it remembers, and for noise.
 var soakMetrics = []struct {
 	name    string

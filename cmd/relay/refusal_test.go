@@ -13,7 +13,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// A receiver that refuses the signature is said to be down with that cause wherever somebody looks, and an alert says it. It costs no treat.
+// A receiver that refuses the signature is reported as down with that cause by status, /readyz, doctor and an alert. No treat is lost.
 func TestReceiverWithAnotherSecret(t *testing.T) {
 	var right atomic.Bool
 	var accepted atomic.Int32
@@ -67,7 +67,7 @@ func TestReceiverWithAnotherSecret(t *testing.T) {
 		}
 		return nil
 	})
-	if got := w.letters(); len(got) > 0 {
+	if got := w.deadLetters(); len(got) > 0 {
 		t.Errorf("dead letters %+v", got)
 	}
 	p.stop()

@@ -15,7 +15,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// TestPolling has a reverse proxy before the realtime server that does not pass upgrades on.
+// A reverse proxy in front of the realtime server does not forward upgrades: relay falls back to HTTP long-polling.
 func TestPolling(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	at, err := url.Parse(w.live.url())

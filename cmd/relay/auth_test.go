@@ -73,8 +73,8 @@ func writeJSON(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the client may be gone
 }
 
-// Webhooks carry the token of an account with client credentials, which nobody logs in to; a token the receiver refuses is
-// renewed once, and nothing gets lost over it.
+// Webhooks carry the token of a client-credentials account, which needs no login. A token that the receiver refuses is
+// renewed once, and no event is lost.
 func TestWebhookWithAnAccount(t *testing.T) {
 	bot := newPartner(t)
 	w := newWorld(t, simulatedRealtime)
@@ -105,20 +105,6 @@ func TestWebhookWithAnAccount(t *testing.T) {
 			t.Errorf("token %q in a request and the log", token)
 		}
 	}
-}
-
-// command runs relay to its end, with this on standard input.
-func (w *world) command(input string, args ...string) (out, stderr string, code int) {
-	w.t.Helper()
-	p := w.start(args...)
-	if _, err := io.WriteString(p.in, input); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := p.in.Close(); err != nil {
-		w.t.Fatal(err)
-	}
-	code = p.exit()
-	return p.out.text(), p.err.text(), code
 }
 
 func TestAuthCommands(t *testing.T) {
@@ -219,7 +205,7 @@ func TestAuthCommands(t *testing.T) {
 	}
 }
 
-// A grant that the provider revokes while relay runs: said once, and healed by a login in another terminal.
+// The provider revokes a grant while relay runs: relay logs it once, and recovers after a login in another terminal.
 func TestLoginHealsARunningRelay(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()

@@ -10,7 +10,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// The journal is verified and backed up beside a relay that runs and without one, and the copy is a journal: relay goes on from it.
+// The journal is verified and backed up with and without a running relay, and relay continues from the copy.
 func TestJournalVerifyAndBackup(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -49,9 +49,9 @@ func TestJournalVerifyAndBackup(t *testing.T) {
 	}
 
 	// Restored: the journal is that of the copy, and each sink goes on where it was.
-	at := filepath.Join(w.dir, "data", datadir.JournalDir)
+	at := w.data(datadir.JournalDir)
 	for _, gone := range []string{datadir.JournalDir, datadir.IndexDir, datadir.CursorsFile} {
-		if err := os.RemoveAll(filepath.Join(w.dir, "data", gone)); err != nil {
+		if err := os.RemoveAll(w.data(gone)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,7 +66,7 @@ func TestJournalVerifyAndBackup(t *testing.T) {
 	p.stop()
 }
 
-// What relay export has written is known to another journal after an import: shown, delivered to nobody, and not journaled again from the history.
+// Imported events appear in the history, are delivered to no sink, and are not journaled again from the provider's history.
 func TestJournalImport(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -82,7 +82,7 @@ func TestJournalImport(t *testing.T) {
 	p.stop()
 	exported, _, _ := w.command("", "export")
 	for _, gone := range []string{datadir.JournalDir, datadir.IndexDir, datadir.CursorsFile} {
-		if err := os.RemoveAll(filepath.Join(w.dir, "data", gone)); err != nil {
+		if err := os.RemoveAll(w.data(gone)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -2,14 +2,11 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,23 +17,9 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
-	"github.com/treatrelay/relay/internal/simulator"
-	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/filelog"
 )
 
-// realtimes are the servers that the end-to-end tests run against.
-var realtimes = []struct {
-	name string
-	live func(*testing.T, *simulator.Server) realtime
-}{
-	{"simulator", simulatedRealtime},
-	{"socket.io 1.7.2", npmRealtime("1")},
-	{"socket.io 2.5.1", npmRealtime("2")},
-	{"socket.io 4.8.1", npmRealtime("4")},
-}
-
-// A user's whole way: log in, run, receive 1,000 treats through a dropped connection and a restarted server. They come in
+// A user logs in, runs relay, and receives 1,000 treats across a dropped connection and a restarted server. They arrive in
 // order, none missing and none twice, on stdout, in NATS and at a webhook.
 func TestTreatsReachEverySink(t *testing.T) {
 	for _, rt := range realtimes {
@@ -75,34 +58,7 @@ func TestTreatsReachEverySink(t *testing.T) {
 	}
 }
 
-// noSecrets checks that what relay wrote holds none of the secrets around it, even at debug level.
-func (w *world) noSecrets(p *process) {
-	w.t.Helper()
-	if err := w.findSecret(p.err.text() + p.out.text()); err != nil {
-		w.t.Error(err)
-	}
-	grant := w.grant("mystream")
-	stored, err := os.ReadFile(filepath.Join(w.dir, "data", datadir.AccountsDir, "mystream.json"))
-	if err != nil || bytes.Contains(stored, []byte(grant.AccessToken.Reveal())) {
-		w.t.Errorf("the stored tokens are not sealed (%v)", err)
-	}
-}
-
-// findSecret returns an error if text holds one of the secrets around relay.
-func (w *world) findSecret(text string) error {
-	w.t.Helper()
-	grant := w.grant("mystream")
-	for _, s := range []string{
-		simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "?token=", "&token=", grant.AccessToken.Reveal(), grant.RefreshToken.Reveal(),
-	} {
-		if strings.Contains(text, s) {
-			return fmt.Errorf("a secret of %d characters is in the output", len(s))
-		}
-	}
-	return nil
-}
-
-// relay is killed in the middle: what it has journaled reaches every sink, NATS once, the webhook at least once with the
+// Relay is killed while it delivers: every journaled event reaches every sink, NATS once, the webhook at least once with the
 // same id.
 func TestKill(t *testing.T) {
 	for _, rt := range realtimes[:2] {
@@ -158,72 +114,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-func titlesOf(t *testing.T, of []string) (titles []string) {
-	t.Helper()
-	for _, e := range events(t, of) {
-		titles = append(titles, *e.Data.Title)
-	}
-	return titles
-}
-
-// compare checks that got holds want in order; with again, what was delivered may be delivered once more after the kill.
-func compare(t *testing.T, name string, got, want []string, again bool) {
-	t.Helper()
-	if !again {
-		if !slices.Equal(got, want) {
-			t.Errorf("%s has %d events, the journal %d, or in another order", name, len(got), len(want))
-		}
-		return
-	}
-	seen := map[string]bool{}
-	var first []string // deliveries without the repeats
-	for _, title := range got {
-		if !seen[title] {
-			first = append(first, title)
-		}
-		seen[title] = true
-	}
-	if !slices.Equal(first, want) {
-		t.Errorf("%s has %d different events, the journal %d, or in another order", name, len(first), len(want))
-	}
-	t.Logf("%s: %d events, %d of them delivered again", name, len(got), len(got)-len(first))
-}
-
-// journaledTitles are the titles in the journal of a relay that has stopped.
-func (w *world) journaledTitles() (titles []string) {
-	w.t.Helper()
-	for _, r := range w.journalRecords() {
-		titles = append(titles, titlesOf(w.t, []string{string(r.Data)})...)
-	}
-	return titles
-}
-
-// journalRecords reads the events in the journal of a relay that has stopped.
-func (w *world) journalRecords() (all []journal.Record) {
-	w.t.Helper()
-	log, err := filelog.OpenReader(w.t.Context(), filelog.Options{Dir: filepath.Join(w.dir, "data", datadir.JournalDir)})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer log.Close()
-	for at, next := log.Bounds(); at < next; {
-		records, err := log.Read(w.t.Context(), at, 1000)
-		if err != nil {
-			w.t.Fatalf("read number %d: %v", at, err)
-		}
-		if len(records) == 0 { // the newest are lost
-			break
-		}
-		for _, r := range records {
-			if at = r.Number + 1; r.Kind == journal.Treat {
-				all = append(all, r)
-			}
-		}
-	}
-	return all
-}
-
-// A webhook receiver that is away delays nobody else, and gets everything in order when it is back.
+// A webhook receiver that is down delays no other sink, and gets everything in order when it is back.
 func TestReceiverAway(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -259,7 +150,7 @@ func TestReceiverAway(t *testing.T) {
 	p.stop()
 }
 
-func TestPortTaken(t *testing.T) {
+func TestPortInUse(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	l, err := net.Listen("tcp", w.natsAddr)
@@ -276,7 +167,7 @@ func TestPortTaken(t *testing.T) {
 	p.stop()
 }
 
-// The first signal drains, also right after the start: the package beneath socket swallows it otherwise.
+// The first signal drains, even right after the start: the library below socket would swallow it.
 func TestSignals(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(sig.String(), func(t *testing.T) {
@@ -317,7 +208,7 @@ func TestSignals(t *testing.T) {
 	})
 }
 
-// A treat that is being received when relay is told to stop is still delivered.
+// Treats received before relay is told to stop are still delivered.
 func TestDrain(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.bot.delay = 2 * time.Millisecond
@@ -338,14 +229,14 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// A reader that takes nothing more does not keep relay from stopping.
+// A reader that stops reading does not keep relay from stopping.
 func TestStalledReader(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	p := &process{t: t, cmd: exec.Command(relayBinary(t), "--simulate", "--rate", "2000"), err: new(lines), done: make(chan struct{})}
+	p := prepareRelay(t, "--simulate", "--rate", "2000")
 	p.cmd.Stdout = w
 	p.start(nil)
 	if err := w.Close(); err != nil {
@@ -372,7 +263,7 @@ func TestNATSHosts(t *testing.T) {
 	}
 }
 
-// The simulator's faults all at once: relay goes on, and every line it prints is an event with an id of its own.
+// With all faults of the simulator at once, relay continues, and every line it prints is an event with a unique id.
 func TestSimulatedFaults(t *testing.T) {
 	p := startRelay(t, nil, "--simulate", "--rate", "300", "--drop", "0.002", "--dup", "0.05", "--malformed", "0.1", "--expire-token", "2s", "--seed", "7")
 	eventually(t, func() error {
@@ -393,7 +284,7 @@ func TestSimulatedFaults(t *testing.T) {
 	}
 }
 
-// The journal on another server, which is killed and started again meanwhile: the same code, the same promise.
+// With the journal on an external server that is killed and restarted, the same guarantees hold.
 func TestExternalJournal(t *testing.T) {
 	server := natstest.Start(t)
 	w := newWorld(t, simulatedRealtime)

@@ -3,10 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,90 +15,9 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
-	"github.com/treatrelay/relay/internal/simulator"
 )
 
-// onHTTP makes relay serve /readyz, and returns its URL.
-func (w *world) onHTTP() string {
-	w.t.Helper()
-	listen := fmt.Sprintf("127.0.0.1:%d", freePort(w.t))
-	w.configure(func(s *settings) { s.HTTP.Listen = listen })
-	return "http://" + listen + "/readyz"
-}
-
-// ready asks /readyz until it answers with this code, and check has nothing against what it says.
-func (w *world) ready(url string, code int, check func(api.Readiness) error) {
-	w.t.Helper()
-	eventually(w.t, func() error {
-		resp, err := http.Get(url)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			return err
-		}
-		w.secretless("/readyz", string(body))
-		var v api.Readiness
-		if err := json.Unmarshal(body, &v); err != nil || resp.StatusCode != code {
-			return fmt.Errorf("%s (%w): %s", resp.Status, err, body)
-		}
-		if err := check(v); err != nil {
-			return fmt.Errorf("%w: %s", err, body)
-		}
-		return nil
-	})
-}
-
-func (w *world) secretless(what, text string) {
-	w.t.Helper()
-	secrets := []string{webhookSecret, simulator.DefaultClientSecret}
-	if g, err := os.ReadFile(w.identity); err == nil {
-		secrets = append(secrets, strings.TrimSpace(string(g)))
-	}
-	for _, s := range secrets {
-		if strings.Contains(text, s) {
-			w.t.Errorf("%s shows a secret: %s", what, text)
-		}
-	}
-}
-
-// only wants a part in trouble, for a reason that has these words, and no other part.
-func only(of []api.Trouble, part string, words ...string) error {
-	if len(of) != 1 || of[0].Part != part {
-		return fmt.Errorf("want only %s in trouble, not %v", part, of)
-	}
-	for _, word := range words {
-		if !strings.Contains(of[0].Reason, word) {
-			return fmt.Errorf("want %q in the reason", word)
-		}
-	}
-	return nil
-}
-
-func isFine(v api.Readiness) error {
-	if v.State != api.StateReady {
-		return fmt.Errorf("%s", v.State)
-	}
-	return nil
-}
-
-// snapshot is what relay status --json says.
-func (w *world) snapshot() (s api.Status) {
-	w.t.Helper()
-	out := w.relay(exit.OK, "status", "--json").out.get()
-	if len(out) != 1 {
-		w.t.Fatalf("%d lines of JSON: %q", len(out), out)
-	}
-	w.secretless("relay status", out[0])
-	if err := json.Unmarshal([]byte(out[0]), &s); err != nil {
-		w.t.Fatal(err)
-	}
-	return s
-}
-
-// A relay that runs is asked how it is, on HTTP and by the command, through all that can happen to its accounts and sinks.
+// /readyz and relay status report every state of accounts and sinks.
 func TestStatus(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	url := w.onHTTP()
@@ -157,7 +74,7 @@ func TestStatus(t *testing.T) {
 	p.stop()
 }
 
-// While the journal's server is away, relay runs and is not ready: at its start, while nothing comes, and while treats wait.
+// While the journal's server is down, relay runs and is not ready: at its start, while idle, and while treats wait.
 func TestNotReadyWithoutTheJournal(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	server := natstest.Start(t)
@@ -194,7 +111,7 @@ func TestNotReadyWithoutTheJournal(t *testing.T) {
 	p.stop()
 }
 
-// An account that cannot connect is not ready, and no sink is to blame.
+// If an account cannot connect, relay is not ready, and reports only the account.
 func TestNotReadyWithoutTheProvider(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	url := w.onHTTP()
@@ -234,7 +151,7 @@ func TestNotReadyWhileStopping(t *testing.T) {
 	}
 }
 
-// The status is shown again as long as somebody watches, and over a restart of relay.
+// relay status --watch continues until it is interrupted, across a restart of relay.
 func TestWatch(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.relay(exit.Unavailable, "status", "--watch")
@@ -278,7 +195,7 @@ func TestWatch(t *testing.T) {
 	p.stop()
 }
 
-// The keys of the JSON are what scripts go by.
+// The JSON of relay status has exactly these keys.
 func TestStatusKeys(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
