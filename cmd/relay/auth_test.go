@@ -148,9 +148,9 @@ func TestAuthCommands(t *testing.T) {
 		t.Errorf("token --json: exit code %d, %v", code, err)
 	}
 
-	_, stderr, code = w.command("", "auth", "status")
-	if code != exit.OK || !strings.Contains(stderr, "ACCOUNT") || !strings.Contains(stderr, "29 days") && !strings.Contains(stderr, "30 days") {
-		t.Errorf("status: exit code %d:\n%s", code, stderr)
+	out, stderr, code = w.command("", "auth", "status")
+	if code != exit.OK || out != "" || !strings.Contains(stderr, "ACCOUNT") || !strings.Contains(stderr, "29 days") && !strings.Contains(stderr, "30 days") {
+		t.Errorf("status: exit code %d:\n%s%s", code, out, stderr)
 	}
 	out, _, code = w.command("", "auth", "status", "--json")
 	var names []string

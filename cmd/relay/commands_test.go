@@ -54,9 +54,15 @@ func (w *world) command(input string, args ...string) (out, stderr string, code 
 }
 
 // deadLetters returns the output of relay deadletters list --json.
-func (w *world) deadLetters(flags ...string) (letters []journal.DeadLetter) {
+func (w *world) deadLetters(flags ...string) []journal.DeadLetter {
 	w.t.Helper()
-	p := w.relay(exit.OK, append([]string{"deadletters", "list", "--json"}, flags...)...)
+	return w.deadLettersOf("list", flags...)
+}
+
+// deadLettersOf returns the output of a command of relay deadletters, with --json.
+func (w *world) deadLettersOf(command string, flags ...string) (letters []journal.DeadLetter) {
+	w.t.Helper()
+	p := w.relay(exit.OK, append([]string{"deadletters", command, "--json"}, flags...)...)
 	for _, line := range p.out.get() {
 		var d journal.DeadLetter
 		if err := json.Unmarshal([]byte(line), &d); err != nil {
@@ -199,16 +205,25 @@ func (all findings) in(state doctor.State) (names []string) {
 	return names
 }
 
+// trace returns the output of relay trace --json.
+func (w *world) trace(id string) (steps []api.TraceStep) {
+	w.t.Helper()
+	for _, line := range w.relay(exit.OK, "trace", id, "--json").out.get() {
+		var s api.TraceStep
+		if err := json.Unmarshal([]byte(line), &s); err != nil || s.ID != id {
+			w.t.Fatalf("%q: %v", line, err)
+		}
+		steps = append(steps, s)
+	}
+	return steps
+}
+
 // checkRedriveTrace checks the trace of an event that the receiver refused once and then accepted.
 func (w *world) checkRedriveTrace(id string) {
 	w.t.Helper()
 	eventually(w.t, func() error { // the log of attempts is written a moment later
 		steps := make(map[string]int)
-		for _, line := range w.relay(exit.OK, "trace", id, "--json").out.get() {
-			var s api.TraceStep
-			if err := json.Unmarshal([]byte(line), &s); err != nil || s.ID != id {
-				w.t.Fatalf("%q: %v", line, err)
-			}
+		for _, s := range w.trace(id) {
 			steps[strings.TrimSpace(s.Step+" "+s.Sink)]++
 		}
 		for _, want := range []string{"received", "journaled", "attempt console", "attempt overlay", "resent bot"} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/pipeline/journal/filelog"
 )
 
 // The journal is verified and backed up with and without a running relay, and relay continues from the copy.
@@ -22,9 +24,10 @@ func TestJournalVerifyAndBackup(t *testing.T) {
 	holds(t, "the webhook", w.bot.lines, 0, 10)
 	verified := func(flags ...string) {
 		t.Helper()
-		_, stderr, code := w.command("", append([]string{"journal", "verify"}, flags...)...)
-		if code != exit.OK || !strings.Contains(stderr, "Verified ") || strings.Contains(stderr, "Verified 0 ") {
-			t.Errorf("relay journal verify %q: exit code %d\n%s", flags, code, stderr)
+		out, stderr, code := w.command("", append([]string{"journal", "verify", "--json"}, flags...)...)
+		var result filelog.Summary
+		if err := json.Unmarshal([]byte(out), &result); err != nil || code != exit.OK || result.Records == 0 || result.Lost > 0 {
+			t.Errorf("relay journal verify %q: exit code %d, %q (%v)\n%s", flags, code, out, err, stderr)
 		}
 	}
 	verified()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
@@ -57,9 +59,9 @@ func TestMissedTreatsArrive(t *testing.T) {
 	p.stop()
 
 	w.sends(40, 45)
-	out, stderr, code = w.command("", "reconcile", "mystream")
-	if code != exit.OK || out != "" || !strings.Contains(stderr, "Compared 54 treats of mystream: 5 were missing and are journaled now.") {
-		t.Errorf("relay reconcile alone: exit code %d, %q\n%s", code, out, stderr)
+	out, stderr, code = w.command("", "reconcile", "mystream", "--json")
+	if err := json.Unmarshal([]byte(out), &result); err != nil || code != exit.OK || result.Healed != 5 || result.Held != 54 {
+		t.Errorf("relay reconcile alone: exit code %d, %q (%v)\n%s", code, out, err, stderr)
 	}
 	p = w.start()
 	w.connected()
@@ -133,7 +135,12 @@ func TestMissedTreatsArriveAsADigest(t *testing.T) {
 		t.Errorf("the history has %d events, want 25", len(lines))
 	}
 	p.stop()
-	if text := w.relay(exit.OK, "trace", digests[0].ID).out.text(); !strings.Contains(text, "digest of missed treats of account mystream") || !strings.Contains(text, "summary  ok") {
+	if steps := w.trace(digests[0].ID); !slices.ContainsFunc(steps, func(s api.TraceStep) bool {
+		return s.Step == "attempt" && s.Sink == "summary" && s.Status == http.StatusOK && s.Error == ""
+	}) {
+		t.Errorf("trace %+v", steps)
+	}
+	if text := w.relay(exit.OK, "trace", digests[0].ID).out.text(); !strings.Contains(text, "digest of missed treats of account mystream") {
 		t.Errorf("trace:\n%s", text)
 	}
 
@@ -183,8 +190,8 @@ func (w *world) digests(r *receiver, treats int) (all []pipeline.Digest) {
 		seen, sum := make(map[string]bool), 0
 		for _, line := range r.get() {
 			var d pipeline.Digest
-			if strings.Contains(line, pipeline.EventType) {
-				if strings.Contains(line, `"origin":"backfill"`) {
+			if e, err := (pipeline.Record{Line: []byte(line)}).Event(); err == nil && e.Type == pipeline.EventType {
+				if e.Origin == pipeline.OriginBackfill {
 					w.t.Fatalf("a single treat came: %s", line)
 				}
 				continue

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
@@ -242,15 +245,9 @@ func TestReloadWithoutTheJournal(t *testing.T) {
 	server.Stop() // not killed: the lane's acknowledgements of the last moments are on disk
 	w.configure(func(s *settings) { s.Sinks["bot"].Timeout = "9s" })
 	p.reload("configuration loaded again")
-	eventually(t, func() error {
-		resp, err := http.Get("http://" + at + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), `"sink bot"`) {
-			return fmt.Errorf("%s: %s (%w)", resp.Status, text, err)
+	w.ready("http://"+at+"/readyz", http.StatusServiceUnavailable, func(v api.Readiness) error {
+		if !slices.ContainsFunc(v.NotReady, func(t api.Trouble) bool { return t.Part == "sink bot" }) {
+			return errors.New("sink bot is not in trouble")
 		}
 		return nil
 	})
