@@ -43,10 +43,10 @@ type chaos struct {
 	recoveries []recovery
 	remarks    []string
 	past       []*process // relays that have ended
-	stops      int        // of these, those that were asked to
+	stops      int        // how many of them were told to stop
 	began      time.Time
 	revoked    bool // the login is withdrawn on purpose
-	logins     int  // that nobody had planned
+	logins     int  // logins that a fault made necessary
 	faulty     bool
 }
 
@@ -89,7 +89,7 @@ func newChaos(t *testing.T, seed uint64, provider simulator.Config) *chaos {
 	})
 	c.login()
 	t.Cleanup(func() {
-		if *chaosOut != "" { // whatever the test died of
+		if *chaosOut != "" { // even if the test has failed
 			c.save(".log", c.logs())
 		}
 		c.stopEmission()
@@ -254,7 +254,7 @@ func (c *chaos) finish() {
 	} else {
 		c.note("%s", strings.TrimSpace(stderr))
 	}
-	c.sleep(2 * time.Second) // for what should not come
+	c.sleep(2 * time.Second) // for events that must not arrive
 	c.stopRelay()
 }
 
@@ -265,7 +265,7 @@ func (c *chaos) verdict() *verdict {
 	read := newProcess(c.t, c.binary, append([]string{"history", "--json", "--account", "mystream"}, c.flags()...)...)
 	read.cmd.Stdout = journal
 	read.start(c.env())
-	<-read.done // however long that takes
+	<-read.done // without a deadline
 	if code := read.cmd.ProcessState.ExitCode(); code != exit.OK {
 		c.t.Errorf("relay history: exit code %d:\n%s", code, read.err.text())
 	}

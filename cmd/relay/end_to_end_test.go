@@ -31,7 +31,7 @@ func TestTreatsReachEverySink(t *testing.T) {
 			overlay := w.overlay()
 
 			w.live.emit(0, 400)
-			holds(t, "stdout", p.out, 0, 400) // all received before the cut; what is in flight then is the history's business
+			holds(t, "stdout", p.out, 0, 400) // all received before the cut: treats in flight would come from the history
 			w.live.drop()
 			w.connected()
 			w.live.emit(400, 700)
@@ -91,7 +91,7 @@ func TestKill(t *testing.T) {
 				return nil
 			})
 			p.stop()
-			for _, line := range p.err.get() { // a kill is no damage
+			for _, line := range p.err.get() { // a kill must not be logged as damage
 				if strings.Contains(line, `"message":"journal: `) && !strings.Contains(line, "the newest write") {
 					t.Errorf("log: %s", line)
 				}
@@ -103,7 +103,7 @@ func TestKill(t *testing.T) {
 			compare(t, "NATS", titlesOf(t, overlay.get()), want, false)
 			compare(t, "stdout", append(titlesOf(t, before), titlesOf(t, p.out.get())...), want, true)
 			compare(t, "the webhook", titlesOf(t, w.bot.get()), want, true)
-			ids := map[string]string{} // of each title
+			ids := map[string]string{} // by title
 			for _, e := range events(t, append(append(w.bot.get(), overlay.get()...), append(before, p.out.get()...)...)) {
 				if id, ok := ids[*e.Data.Title]; ok && id != e.ID {
 					t.Errorf("%s was delivered as %s and as %s", *e.Data.Title, id, e.ID)
@@ -129,7 +129,7 @@ func TestReceiverAway(t *testing.T) {
 	p.err.find(t, "sink is down")
 	p.stop()
 
-	// Back after a restart of relay.
+	// The receiver is back after a restart of relay.
 	p = w.start()
 	w.connected()
 	l, err := net.Listen("tcp", address)
@@ -189,7 +189,7 @@ func TestSignals(t *testing.T) {
 		p := w.start("--sink", "bot")
 		w.connected()
 		w.live.emit(0, 1)
-		time.Sleep(300 * time.Millisecond) // until it is being delivered
+		time.Sleep(300 * time.Millisecond) // until the delivery is in progress
 		p.signal(syscall.SIGTERM)
 		p.signal(syscall.SIGTERM) // the same signal, as timeout(1) sends it
 		time.Sleep(sameSignal + 300*time.Millisecond)
@@ -305,7 +305,7 @@ func TestExternalJournal(t *testing.T) {
 	}
 	p.stop()
 
-	// It waits for a journal that is away at the start.
+	// At its start relay waits for a journal whose server is down.
 	server.Stop()
 	p = w.start("--sink", "console")
 	p.err.find(t, "journal's server does not answer")

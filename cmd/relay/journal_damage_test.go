@@ -193,7 +193,7 @@ func TestStateIsRemoved(t *testing.T) {
 			holds(t, "stdout", p.out, 0, 5)
 			holds(t, "the webhook", w.bot.lines, 0, 5)
 			w.bot.refuses(title(5))
-			w.sends(5, 7) // one that is refused, and one that is not
+			w.sends(5, 7) // one refused event, and one accepted
 			holds(t, "stdout", p.out, 0, 7)
 			p.err.find(t, "kept as a dead letter")
 			w.bot.refuses()

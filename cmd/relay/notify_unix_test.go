@@ -114,7 +114,7 @@ func TestServiceManagerWhileTheJournalIsDown(t *testing.T) {
 	w.onServer(server.URL())
 	w.login()
 	path, said := serviceManager(t)
-	// More than an attempt to write may take.
+	// Longer than the timeout of a write.
 	p := startRelay(t, append(w.env(), "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=8000000"), w.flags()...)
 	w.connected()
 	server.Freeze()

@@ -30,7 +30,7 @@ type receiver struct {
 	mu     sync.Mutex
 	ids    []string // webhook-id of each request, as they come
 	delay  time.Duration
-	refuse []string // what is in the events that it refuses for good
+	refuse []string // texts in the events that it refuses permanently
 }
 
 // refuses makes the receiver refuse events that contain one of these texts from now on.

@@ -148,7 +148,7 @@ func TestMissedTreatsArriveAsADigest(t *testing.T) {
 	for range 4 {
 		before := len(w.bot.get())
 		p = w.start()
-		eventually(t, func() error { // the first time as soon as a treat of the healing has arrived
+		eventually(t, func() error { // the first time, as soon as a backfilled treat has arrived
 			if len(w.bot.get()) == before {
 				return fmt.Errorf("%d treats have arrived", before)
 			}
@@ -203,7 +203,7 @@ func (w *world) digests(r *receiver, treats int) (all []pipeline.Digest) {
 			if err != nil {
 				w.t.Fatalf("%v in %s", err, line)
 			}
-			if !seen[d.ID] { // one that was killed may have come again
+			if !seen[d.ID] { // a kill may repeat a digest
 				seen[d.ID] = true
 				all = append(all, d)
 				sum += d.Data.Count

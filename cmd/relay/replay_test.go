@@ -166,7 +166,7 @@ func TestReplayStopped(t *testing.T) {
 		t.Fatalf("it does not say how: %s", text)
 	}
 	args := strings.Fields(replaceOnce(t, command, "--speed 10x", "--speed max"))
-	for range 2 { // also if it had not been noticed that it was done
+	for range 2 { // running it twice sends nothing more
 		if text := w.relay(exit.OK, args...).err.text(); !strings.Contains(text, "Sent 2 events to bot again.") {
 			t.Errorf("the rest: %s", text)
 		}
@@ -235,6 +235,6 @@ func TestTrigger(t *testing.T) {
 	w.awaitEvent(late.ID)
 	w.connected()
 	w.live.emit(1, 2)
-	holds(t, "stdout", p.out, 1, 2) // and no test before it
+	holds(t, "stdout", p.out, 1, 2) // and no test treat before it
 	p.stop()
 }

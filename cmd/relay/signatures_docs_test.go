@@ -164,7 +164,7 @@ func TestDocumentedRotation(t *testing.T) {
 	send()
 	atLeast(t, "the receiver", old.out, 1)
 	fresh := strings.TrimSpace(step(0).out.text())
-	eventually(t, func() error { // A receiver that has the old secret takes each event meanwhile.
+	eventually(t, func() error { // A receiver with the old secret still accepts each event.
 		send()
 		atLeast(t, "the receiver with the old secret", old.out, sent)
 		if !strings.Contains(p.err.text(), "signing keys changed") {

@@ -45,7 +45,7 @@ func TestSinksCommands(t *testing.T) {
 
 			w.relay(exit.Usage, "sinks", "enable", "ghost")
 			w.relay(exit.OK, "sinks", "enable", "bot")
-			w.relay(exit.OK, "sinks", "enable", "bot") // which is enabled already
+			w.relay(exit.OK, "sinks", "enable", "bot") // already enabled
 			p = w.start()
 			w.connected()
 			holds(t, "the webhook", w.bot.lines, 0, 5)

@@ -236,7 +236,7 @@ func TestDocumentedDeadLetter(t *testing.T) {
 	w.bot.refuses("Fish")
 	p := w.start()
 	w.connected()
-	p.err.find(t, "first comparison with the history") // whose end has a number too
+	p.err.find(t, "first comparison with the history") // which has a number in the journal
 	w.sim.EmitRaw([]byte(strings.NewReplacer("Captain Crumb", "Ada", "Fish 'n' chips", "Espresso").Replace(sampleTreat)))
 	atLeast(t, "stdout", p.out, 1)
 	w.sim.EmitRaw([]byte(sampleTreat))
@@ -263,7 +263,7 @@ func TestDocumentedDeadLetter(t *testing.T) {
 				p := w.relay(exit.OK, args[1:]...)
 				return p.out.text() + "\n" + p.err.text()
 			}
-			ordered := func(text string) []string { // Sinks do not wait for each other, so neither do lines.
+			ordered := func(text string) []string { // Sinks are independent, so the order of lines varies.
 				all := strings.Split(strings.TrimSpace(normalize(text)), "\n")
 				slices.Sort(all)
 				return slices.DeleteFunc(all, func(line string) bool { return line == "" })

@@ -30,8 +30,8 @@ func TestSoak(t *testing.T) {
 	}
 	c := newChaos(t, rand.Uint64(), simulator.Config{ExpireToken: 4 * time.Second})
 	metrics := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	// The others have a server of their own, on which nothing comes: a stream that grows would show as memory, for the NATS server within
-	// relay holds for a while what was written to it.
+	// The other accounts use a server that sends nothing: a growing stream would count as memory, because the embedded NATS server
+	// caches recent messages.
 	idle := newLiveServer(t)
 	quiet := newWire(t, fmt.Sprintf("127.0.0.1:%d", idle.port), 1)
 	c.configure(func(s *settings) {
@@ -50,7 +50,7 @@ func TestSoak(t *testing.T) {
 	}
 	c.startRelay()
 	c.awaitConnected()
-	c.emit(1) // few: what the server keeps of each event is no leak
+	c.emit(1) // few, because the server's memory for each event is not a leak
 	announce("soak: %v, all connections lost every second or two", *soakFor)
 
 	s := &soak{began: time.Now()}

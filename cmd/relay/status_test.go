@@ -100,7 +100,7 @@ func TestNotReadyWithoutTheJournal(t *testing.T) {
 	if s := w.snapshot(); s.Journal.Events != nil || len(s.Sinks) != 1 || s.Sinks[0].Pending != nil {
 		t.Errorf("without the journal's server: %+v", s)
 	}
-	w.relay(exit.OK, "status") // a table without what only the server knows
+	w.relay(exit.OK, "status") // a table without the server's figures
 	w.live.emit(0, 3)
 	w.ready(url, http.StatusServiceUnavailable, func(v api.Readiness) error {
 		return only(v.NotReady, "journal", "cannot be written since", "3 treats wait")

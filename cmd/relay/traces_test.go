@@ -48,7 +48,7 @@ func (w *world) checkPrivacy(c *collector, logs ...string) {
 
 // Each treat is one trace: a root, and a span for each sink, with an error where the sink refused it.
 func TestTraces(t *testing.T) {
-	const n = 300 // more than is handed over at a time
+	const n = 300 // more than one batch
 	w, c := newWorld(t, simulatedRealtime), newCollector(t)
 	w.login()
 	refused := title(7)
@@ -63,7 +63,7 @@ func TestTraces(t *testing.T) {
 		}
 		return nil
 	})
-	p.stop() // what is not sent yet is flushed
+	p.stop() // flushes the remaining spans
 	for _, e := range events(t, p.out.get()) {
 		for sink, spans := range checkTrace(t, c, e) {
 			want := tracepb.Status_STATUS_CODE_OK
@@ -74,7 +74,7 @@ func TestTraces(t *testing.T) {
 			if want == tracepb.Status_STATUS_CODE_OK && len(spans) != 1 {
 				t.Errorf("%d deliveries to %s", len(spans), sink)
 			}
-			for _, s := range spans { // what is refused is tried some more times
+			for _, s := range spans { // refused events are tried again
 				if s.GetStatus().GetCode() != want || attributesOf(s.GetAttributes())["error.type"] != kind {
 					t.Errorf("delivery to %s: %v", sink, s)
 				}
