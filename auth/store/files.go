@@ -14,6 +14,7 @@ import (
 
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/auth/grant"
+	"github.com/treatrelay/relay/internal/atomicfile"
 )
 
 // Sealer encrypts what a [Files] writes.
@@ -185,7 +186,7 @@ func (s *Files) Save(account string, g grant.Grant) error {
 	if len(content) > recordLimit {
 		return fmt.Errorf("save grant: it takes %d bytes, and no more than %d are read back", len(content), recordLimit)
 	}
-	if err := replaceFile(path, content); err != nil {
+	if err := atomicfile.Write(path, content); err != nil {
 		return fmt.Errorf("save grant: %w", err)
 	}
 	return nil
@@ -202,7 +203,7 @@ func (s *Files) Delete(account string) error {
 	} else if err != nil {
 		return fmt.Errorf("delete grant: %w", err)
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := atomicfile.SyncDir(s.dir); err != nil {
 		return fmt.Errorf("delete grant: %w", err)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/zalando/go-keyring"
 
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/internal/atomicfile"
 	"github.com/treatrelay/relay/internal/secret"
 )
 
@@ -164,7 +165,7 @@ func makeIdentity(ctx context.Context, path string, ring bool) (Identity, error)
 	}
 	content := fmt.Sprintf("# relay seals the tokens of accounts with this. Whoever has it and them can use both.\n# public key: %s\n%s\n",
 		key.Recipient(), key)
-	if err := replaceFile(path, []byte(content)); err != nil {
+	if err := atomicfile.Write(path, []byte(content)); err != nil {
 		return Identity{}, fmt.Errorf("make identity: %w", err)
 	}
 	id.Source = "file " + path

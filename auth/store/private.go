@@ -5,9 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
 
 	"github.com/treatrelay/relay/auth/advice"
 )
@@ -55,44 +53,4 @@ func readPrivate(path string, forbidden fs.FileMode) ([]byte, fs.FileInfo, error
 	}
 	content, err := io.ReadAll(io.LimitReader(f, recordLimit))
 	return content, info, err
-}
-
-// replaceFile puts content in place of path, such that a crash at any moment leaves the old file or the new one.
-func replaceFile(path string, content []byte) error {
-	dir, name := filepath.Split(path)
-	f, err := os.CreateTemp(dir, "."+strings.TrimSuffix(name, suffix)+".*"+tempSuffix) // With mode 0600.
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a rename survive a power cut.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil // It cannot open directories, and needs none of this.
-	}
-	d, err := os.Open(dir) //nolint:gosec // The directory is the store's own.
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if closed := d.Close(); err == nil {
-		err = closed
-	}
-	return err
 }

@@ -105,13 +105,13 @@ func TestCamStreamerCommands(t *testing.T) {
 	c := newClouds(t)
 	w := newWorld(t, simulatedRealtime)
 	w.configure(c.accounts)
-	if said := w.loginToCam(c, "many"); !strings.Contains(said, "The token is renewed by itself; the login lasts until it is withdrawn.") {
+	if said := w.loginToCam(c, "many"); !strings.Contains(said, "relay renews the token automatically; the login lasts until it is revoked.") {
 		t.Errorf("login:\n%s", said)
 	}
 	if out, _, code := w.command("", "auth", "token", "cam"); code != exit.OK || out != "cam-token-many" {
 		t.Errorf("token: exit code %d, %q", code, out)
 	}
-	if _, stderr, code := w.command("", "auth", "logout", "cam"); code != exit.OK || !strings.Contains(stderr, "Forgot the tokens of cam.") {
+	if _, stderr, code := w.command("", "auth", "logout", "cam"); code != exit.OK || !strings.Contains(stderr, "Deleted the tokens of cam.") {
 		t.Errorf("logout: exit code %d:\n%s", code, stderr)
 	}
 	if want := []string{"code many", "revoke cam-token-many"}; !slices.Equal(c.get(), want) {
@@ -123,7 +123,7 @@ func TestCamStreamerCommands(t *testing.T) {
 
 	said := w.loginToCam(c, "once")
 	ends := w.grant("cam").Expiry.Local().Format("It ends at 15:04 on 2 January 2006 and cannot be renewed.")
-	if !strings.Contains(said, ends) || strings.Contains(said, "renewed by itself") {
+	if !strings.Contains(said, ends) || strings.Contains(said, "renews the token") {
 		t.Errorf("login, want %q:\n%s", ends, said)
 	}
 	if _, stderr, code := w.command("", "auth", "refresh", "cam"); code != exit.Failure || !strings.Contains(stderr, "cannot be renewed; it ends at") {

@@ -37,7 +37,7 @@ func TestAccountNameIsOptional(t *testing.T) {
 	if code != exit.OK {
 		t.Fatalf("export: exit code %d:\n%s", code, stderr)
 	}
-	if _, stderr, code := w.command("", "auth", "logout"); code != exit.OK || !strings.Contains(stderr, "Forgot the tokens of mystream.") {
+	if _, stderr, code := w.command("", "auth", "logout"); code != exit.OK || !strings.Contains(stderr, "Deleted the tokens of mystream.") {
 		t.Errorf("logout: exit code %d:\n%s", code, stderr)
 	}
 	// As a shell of Windows redirects it, and with a passphrase that was saved in another way.
@@ -49,7 +49,7 @@ func TestAccountNameIsOptional(t *testing.T) {
 		wide = binary.LittleEndian.AppendUint16(wide, unit)
 	}
 	if _, stderr, code := w.command(string(wide), "auth", "import", "--passphrase-file", pass); code != exit.OK ||
-		!strings.Contains(stderr, "It was not checked: relay auth refresh mystream shows whether TreatStream takes it.") {
+		!strings.Contains(stderr, "The login has not been checked yet. To check it, run: relay auth refresh mystream"+w.flags()) {
 		t.Errorf("import: exit code %d:\n%s", code, stderr)
 	}
 	if out, _, code := w.command("", "auth", "status", "--json"); code != exit.OK || checkValues([]byte(out), []string{"state", "active"}) != nil {
@@ -98,7 +98,7 @@ func TestUncheckedImport(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.configure(func(s *settings) { s.Accounts["trees"] = &accountSettings{Provider: "treesnap", BaseURL: gateway.URL} })
 	_, stderr, code := w.command("hello\r\n", "auth", "import", "trees")
-	if code != exit.OK || !strings.Contains(stderr, "It was not checked: HTTP 403 (error code: 1020): not the API's answer. Until then nobody knows whether it is a token: relay auth refresh trees tries it.") {
+	if code != exit.OK || !strings.Contains(stderr, "The token was not checked: HTTP 403 (error code: 1020): not the API's answer. To check it, run: relay auth refresh trees"+w.flags()) {
 		t.Errorf("exit code %d:\n%s", code, stderr)
 	}
 	out, _, _ := w.command("", "auth", "status", "trees", "--json")

@@ -130,7 +130,7 @@ func TestAuthCommands(t *testing.T) {
 		t.Errorf("import of a token that TreeSnap does not know: exit code %d:\n%s", code, stderr)
 	}
 	if _, stderr, code = w.command(personal+"\n", "auth", "import", "trees"); code != exit.OK || strings.Contains(stderr, personal) ||
-		!strings.Contains(stderr, "The token is valid until "+text.Day(time.Now().AddDate(0, 0, 365))+" and is renewed ahead of that.") {
+		!strings.Contains(stderr, "The token is valid until "+text.Day(time.Now().AddDate(0, 0, 365))+"; relay renews it before then.") {
 		t.Fatalf("import: exit code %d:\n%s", code, stderr)
 	}
 	if !slices.Contains(cloud.get(), "probe") {

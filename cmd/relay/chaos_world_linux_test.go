@@ -131,7 +131,7 @@ func (c *chaos) sleep(d time.Duration) { time.Sleep(d) }
 // startRelay starts relay. What it prints goes to the ledger.
 func (c *chaos) startRelay() {
 	c.t.Helper()
-	p := newProcess(c.t, c.binary, append(c.flags(), "--log-format", "json")...)
+	p := newProcess(c.t, c.binary, append(c.args(), "--log-format", "json")...)
 	c.console.rest = nil
 	p.cmd.Stdout = c.console
 	p.start(append(c.env(), "RELAY_TEST_SKEW="+c.skew))
@@ -262,7 +262,7 @@ func (c *chaos) finish() {
 func (c *chaos) verdict() *verdict {
 	c.t.Helper()
 	journal := newSinkAccount("journal", c.ledger)
-	read := newProcess(c.t, c.binary, append([]string{"history", "--json", "--account", "mystream"}, c.flags()...)...)
+	read := newProcess(c.t, c.binary, append([]string{"history", "--json", "--account", "mystream"}, c.args()...)...)
 	read.cmd.Stdout = journal
 	read.start(c.env())
 	<-read.done // without a deadline

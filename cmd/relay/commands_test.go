@@ -131,14 +131,14 @@ func (w *world) ready(url string, code int, check func(api.Readiness) error) {
 	})
 }
 
-// only checks that exactly one part is in trouble, for a reason that contains these words.
+// only checks that exactly one part is in trouble, with these words in its reason or fix.
 func only(of []api.Trouble, part string, words ...string) error {
 	if len(of) != 1 || of[0].Part != part {
 		return fmt.Errorf("want only %s in trouble, not %v", part, of)
 	}
 	for _, word := range words {
-		if !strings.Contains(of[0].Reason, word) {
-			return fmt.Errorf("want %q in the reason", word)
+		if !strings.Contains(of[0].String(), word) {
+			return fmt.Errorf("want %q in %q", word, of[0])
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ func TestLargeTreatsFitASmallContainer(t *testing.T) {
 	w.configure(func(s *settings) { delete(s.Sinks, "bot") })
 	w.login()
 	out := new(lineCounter)
-	p := prepareRelay(t, w.flags()...)
+	p := prepareRelay(t, w.args()...)
 	p.cmd.Stdout = out
 	p.start(w.env())
 	w.connected()

@@ -106,6 +106,24 @@ func TestServiceManagerMissing(t *testing.T) {
 	p.stop()
 }
 
+// After a reload a service manager shows the new number of sinks.
+func TestServiceManagerAfterAReload(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	path, said := serviceManager(t)
+	p := startRelay(t, append(w.env(), "NOTIFY_SOCKET="+path), w.args()...)
+	w.connected()
+	said.find(t, "READY=1 STATUS=receives from 1 accounts, delivers to ")
+	before := 0
+	if _, err := fmt.Sscanf(said.get()[0], "READY=1 STATUS=receives from 1 accounts, delivers to %d sinks", &before); err != nil {
+		t.Fatal(err)
+	}
+	w.addSink("second", webhookTo(newReceiver(t).server.URL))
+	p.reload("configuration loaded again")
+	said.find(t, fmt.Sprintf("STATUS=receives from 1 accounts, delivers to %d sinks", before+1))
+	p.stop()
+}
+
 // A relay whose journal server does not answer holds treats in memory. A restart would lose
 // them, so it stays alive.
 func TestServiceManagerWhileTheJournalIsDown(t *testing.T) {
@@ -115,7 +133,7 @@ func TestServiceManagerWhileTheJournalIsDown(t *testing.T) {
 	w.login()
 	path, said := serviceManager(t)
 	// Longer than the timeout of a write.
-	p := startRelay(t, append(w.env(), "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=8000000"), w.flags()...)
+	p := startRelay(t, append(w.env(), "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=8000000"), w.args()...)
 	w.connected()
 	server.Freeze()
 	w.live.emit(0, 10)

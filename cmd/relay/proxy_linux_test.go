@@ -125,7 +125,7 @@ func TestProxyFromEnvironment(t *testing.T) {
 	})
 	run := func(proxy string, args ...string) *process {
 		env := append(w.env(), "SSL_CERT_FILE="+certFile, "HTTPS_PROXY="+proxy, "ALL_PROXY=", "NO_PROXY=", "https_proxy=", "all_proxy=", "no_proxy=")
-		return startRelay(t, env, append(args, w.flags()...)...)
+		return startRelay(t, env, append(args, w.args()...)...)
 	}
 	if p := run("http://"+x.address, "auth", "refresh", "mystream"); p.exit() != 0 {
 		t.Errorf("auth refresh:\n%s", p.err.text())

@@ -83,13 +83,13 @@ func TestReplay(t *testing.T) {
 			}
 			p.stop()
 
-			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--since", ever, "--origin", "live").err.text(); !strings.Contains(text, "Sent 5 events to bot again. No relay runs on this data folder; delivered at its next start.") {
+			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--since", ever, "--origin", "live").err.text(); !strings.Contains(text, "Sent 5 events to bot again. No relay runs on this data folder; it delivers at its next start.") {
 				t.Errorf("replay without a relay: %s", text)
 			}
 			p = w.start()
 			checkReplays(t, w.delivered(11)[6:], before)
 			w.relay(exit.OK, "sinks", "disable", "bot")
-			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--since", ever).err.text(); !strings.Contains(text, "relay sinks enable bot lets it have them") {
+			if text := w.relay(exit.OK, "replay", "--sink", "bot", "--since", ever).err.text(); !strings.Contains(text, "to deliver to it, run: relay sinks enable bot"+w.flags()) {
 				t.Errorf("replay to a disabled sink: %s", text)
 			}
 			w.relay(exit.OK, "sinks", "enable", "bot")
@@ -114,7 +114,7 @@ func (w *world) checkExport(lines []string, all []pipeline.Event) {
 	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if text := w.relay(exit.OK, "export", "--format", "csv", "--output", path).err.text(); !strings.Contains(text, fmt.Sprintf("Wrote %d to %s.", len(all), path)) {
+	if text := w.relay(exit.OK, "export", "--format", "csv", "--output", path).err.text(); !strings.Contains(text, fmt.Sprintf("Wrote %d events to %s.", len(all), path)) {
 		t.Errorf("export: %s", text)
 	}
 	data, err := os.ReadFile(path)
@@ -160,10 +160,10 @@ func TestReplayStopped(t *testing.T) {
 	if code := replay.exit(); code != exit.Failure {
 		t.Errorf("exit code %d", code)
 	}
-	text := replay.err.find(t, "Sent 2 events to bot again, not all.")
-	_, command, ok := strings.Cut(text, "To go on, within two hours: relay ")
+	replay.err.find(t, "Sent 2 events to bot again, not all.")
+	_, command, ok := strings.Cut(replay.err.find(t, "To continue"), "To continue within two hours, run: relay ")
 	if !ok {
-		t.Fatalf("it does not say how: %s", text)
+		t.Fatalf("it does not say how: %s", replay.err.text())
 	}
 	args := strings.Fields(replaceOnce(t, command, "--speed 10x", "--speed max"))
 	for range 2 { // running it twice sends nothing more
@@ -199,7 +199,7 @@ func TestTrigger(t *testing.T) {
 	if *first.Data.Sender != "Ann" || *first.Data.Title != "Pizza" || *first.Data.Message != "hi <b>" || first.Data.Account != "mystream" {
 		t.Errorf("event %+v", first)
 	}
-	if want := "Journaled. relay trace " + first.ID + " shows its way."; !strings.HasSuffix(text, want) {
+	if want := "Journaled.\nTo see its path, run: relay trace " + first.ID + w.flags(); !strings.HasSuffix(text, want) {
 		t.Errorf("stderr %q", text)
 	}
 	alone, _ := trigger("--sink", "bot", "--sender", "")
@@ -228,7 +228,7 @@ func TestTrigger(t *testing.T) {
 
 	w.configure(func(s *settings) { s.Sinks["console"].Tests = "skip" })
 	late, text := trigger()
-	if !strings.Contains(text, "No relay runs on this data folder; delivered at its next start.") {
+	if !strings.Contains(text, "No relay runs on this data folder; it delivers at its next start.") {
 		t.Errorf("stderr %q", text)
 	}
 	p = w.start()

@@ -59,7 +59,7 @@ func TestDocumentedVerifiers(t *testing.T) {
 		sink := regexp.MustCompile(`[^a-z0-9]`).ReplaceAllString(name, "-")
 		w.addExample(replaceOnce(t, documentedSink(t, example, strings.TrimSuffix(addresses[name], "/")), example+":", sink+":"))
 	}
-	p := startRelay(t, append(w.env(), "WEBHOOK_SECRET="+webhookSecret, "BOT_PRIVATE_KEY="+privateKey), w.flags()...)
+	p := startRelay(t, append(w.env(), "WEBHOOK_SECRET="+webhookSecret, "BOT_PRIVATE_KEY="+privateKey), w.args()...)
 	w.connected()
 	w.live.emit(0, 5)
 	holds(t, "stdout", p.out, 0, 5)

@@ -132,7 +132,7 @@ func TestDocumentedDeliveries(t *testing.T) {
 		}
 		w.addExample(example)
 	}
-	p := startRelay(t, append(w.env(), "WEBHOOK_SECRET="+webhookSecret, "CHAT_KEY=key"), w.flags()...)
+	p := startRelay(t, append(w.env(), "WEBHOOK_SECRET="+webhookSecret, "CHAT_KEY=key"), w.args()...)
 	w.connected()
 	overlay := w.overlayMessages()
 	w.sim.EmitRaw([]byte(sampleTreat))
@@ -261,7 +261,8 @@ func TestDocumentedDeadLetter(t *testing.T) {
 			}
 			run := func() string {
 				p := w.relay(exit.OK, args[1:]...)
-				return p.out.text() + "\n" + p.err.text()
+				// The documentation shows commands without --config and --data-dir, and so the commands that they advise.
+				return p.out.text() + "\n" + strings.ReplaceAll(p.err.text(), w.flags(), "")
 			}
 			ordered := func(text string) []string { // Sinks are independent, so the order of lines varies.
 				all := strings.Split(strings.TrimSpace(normalize(text)), "\n")

@@ -112,7 +112,7 @@ func TestTailIntoAClosedPipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tail := prepareRelay(t, append([]string{"tail", "--json", "--log-level", "debug"}, w.flags()...)...)
+	tail := prepareRelay(t, append([]string{"tail", "--json", "--log-level", "debug"}, w.args()...)...)
 	tail.cmd.Stdout = out
 	tail.start(w.env())
 	if err := out.Close(); err != nil {

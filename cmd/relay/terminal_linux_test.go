@@ -62,7 +62,7 @@ func TestTerminalControlCharacters(t *testing.T) {
 			_, _ = all.ReadFrom(master) // it ends with an error when the other end is closed
 			read <- all.Bytes()
 		}()
-		cmd := exec.CommandContext(t.Context(), relayBinary(t), append(args, w.flags()...)...)
+		cmd := exec.CommandContext(t.Context(), relayBinary(t), append(args, w.args()...)...)
 		cmd.Env, cmd.Stdout = append(os.Environ(), w.env()...), slave
 		if err := cmd.Run(); err != nil {
 			t.Fatalf("relay %q: %v", args, err)

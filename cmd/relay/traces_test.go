@@ -25,7 +25,7 @@ const plantedToken = "planted-collector-token"
 
 func (w *world) startTracing(env []string, args ...string) *process {
 	w.t.Helper()
-	args = append(append(args, w.flags()...), "--log-level", "debug")
+	args = append(append(args, w.args()...), "--log-level", "debug")
 	return startRelay(w.t, append(w.env(), env...), args...)
 }
 

@@ -77,13 +77,16 @@ func (w *world) data(below ...string) string {
 	return filepath.Join(append([]string{w.dir, "data"}, below...)...)
 }
 
-// flags name the configuration and the data folder on a command line.
-func (w *world) flags() []string { return []string{"--config", w.config, "--data-dir", w.data()} }
+// args name the configuration and the data folder on a command line.
+func (w *world) args() []string { return []string{"--config", w.config, "--data-dir", w.data()} }
+
+// flags are the args as relay repeats them in the commands that it advises.
+func (w *world) flags() string { return " " + strings.Join(w.args(), " ") }
 
 // start runs a relay command in this world.
 func (w *world) start(args ...string) *process {
 	w.t.Helper()
-	args = append(append(args, w.flags()...), "--log-level", "debug")
+	args = append(append(args, w.args()...), "--log-level", "debug")
 	return startRelay(w.t, w.env(), args...)
 }
 

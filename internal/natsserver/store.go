@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/treatrelay/relay/internal/atomicfile"
 )
 
 // store tracks the folder of the streams and what of it is durable. Callers hold its lock.
@@ -23,7 +25,7 @@ type store struct {
 }
 
 func newStore(dir string) *store {
-	left, _ := fs.Glob(os.DirFS(dir), temporaryNotes) // of a killed process; the pattern is valid
+	left, _ := fs.Glob(os.DirFS(dir), atomicfile.Leftovers(notesFile)) // of a killed process; the pattern is valid
 	for _, name := range left {
 		_ = os.Remove(filepath.Join(dir, name))
 	}
@@ -38,12 +40,8 @@ type version struct {
 	fresh bool
 }
 
-// notesFile records, for each stream, up to where it was durable at the last sync. It is written under a temporary name
-// first.
-const (
-	notesFile      = "synced.json"
-	temporaryNotes = ".synced-*.tmp"
-)
+// notesFile records, for each stream, up to where it was durable at the last sync.
+const notesFile = "synced.json"
 
 // scan finds what has changed since the last scan, at first everything.
 func (s *store) scan() error {
@@ -114,21 +112,7 @@ func (s *store) note(held map[string]Held) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(s.dir, temporaryNotes)
-	if err == nil {
-		_, err = f.Write(data)
-		err = errors.Join(err, f.Sync(), f.Close())
-		if err == nil {
-			err = os.Rename(f.Name(), filepath.Join(s.dir, notesFile))
-		}
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}
-	if err == nil {
-		err = syncPath(s.dir)
-	}
-	if err != nil {
+	if err := atomicfile.Write(filepath.Join(s.dir, notesFile), data); err != nil {
 		return fmt.Errorf("note what the embedded NATS server holds: %w", err)
 	}
 	s.synced = held

@@ -9,7 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
+
+	"github.com/treatrelay/relay/internal/atomicfile"
 )
 
 // A slotFile stores a value in two slots that are written in turn, so that an interrupted write leaves the previous
@@ -124,7 +125,7 @@ func (s *slotFile) replace() error {
 	if err := os.Rename(fresh, s.path); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(s.path)); err != nil {
+	if err := atomicfile.SyncDir(filepath.Dir(s.path)); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(s.path, os.O_RDWR, 0)
@@ -146,18 +147,6 @@ func writeFile(path string, data []byte) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-// syncDir syncs a folder. Windows needs no sync.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir) //nolint:gosec // the path is the caller's
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func (s *slotFile) close() {

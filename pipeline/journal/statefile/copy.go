@@ -32,8 +32,8 @@ const (
 )
 
 var (
-	errCopyDamaged = errors.New("the second copy of the state is damaged")
-	errNotRegular  = errors.New("it is not a regular file, and relay follows no link here; move it away")
+	errCopyDamaged       = errors.New("the second copy of the state is damaged")
+	errNotRegular  error = &fixableError{"it is not a regular file, and relay follows no link here", "move it away"}
 )
 
 // stateCopy is the content of state.copy.

@@ -20,7 +20,7 @@ const (
 	keysNamed = 20 // in one line of the log
 )
 
-var errLocked = errors.New("another process has the state open; stop the relay that runs on this data folder")
+var errLocked error = &fixableError{"another process has the state open", "stop the relay that runs on this data folder"}
 
 // Open opens the state in a folder, and creates it if needed. It verifies everything and repairs damage. If another
 // process has the state open, it fails within a second. The caller must close the state.

@@ -181,7 +181,7 @@ func keepAside(dir, name string) (string, error) {
 		return "", err
 	}
 	if info, err := os.Lstat(aside); err != nil || !info.IsDir() {
-		return "", fmt.Errorf("%s is not a folder; move it away", aside)
+		return "", &fixableError{aside + " is not a folder", "move it away"}
 	}
 	path := filepath.Join(aside, strings.Replace(name, "state", "state-"+time.Now().UTC().Format("20060102T150405.000000000"), 1))
 	from := filepath.Join(dir, name)

@@ -1,8 +1,8 @@
-// Package api is relay's local API: its types, and the client that every command uses. The handlers are in the package server.
+// Package api defines relay's local API: its types, and the client that every command uses. The package server has the handlers.
 //
 // The API is versioned HTTP with JSON under [Root]. A running relay serves it on a Unix socket in its data folder, which only its user may open.
-// Without a running relay a command serves it to itself, over the data folder, see [Direct]. docs/openapi.json describes it, and docs/api.md says
-// what it is for.
+// Without a running relay, a command serves the API in its own process, over the data folder, see [Direct]. docs/api.md introduces the API, and
+// docs/openapi.json describes each request.
 package api
 
 import (
@@ -13,12 +13,12 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
-// Root is the path below which everything of this version is.
+// Root is the path prefix of this version.
 const Root = "/api/v1"
 
-// The media types of answers that are no JSON object.
+// Media types of answers other than a JSON object.
 const (
-	// MediaLines is one JSON object a line.
+	// MediaLines is one JSON object per line.
 	MediaLines = "application/x-ndjson"
 	// MediaEvents are Server-Sent Events.
 	MediaEvents = "text/event-stream"
@@ -26,18 +26,18 @@ const (
 
 // Event is an event of the journal.
 type Event struct {
-	Number    uint64          `json:"number" jsonschema_description:"its number in the journal; numbers rise, with gaps"`
+	Number    uint64          `json:"number" jsonschema_description:"its number in the journal; numbers increase, with gaps"`
 	Time      time.Time       `json:"time" jsonschema_description:"when the treat was sent"`
 	Journaled time.Time       `json:"journaled" jsonschema_description:"when it was journaled"`
 	ID        string          `json:"id"`
 	Account   string          `json:"account"`
 	Provider  string          `json:"provider"`
 	Origin    pipeline.Origin `json:"origin" jsonschema:"enum=live,enum=backfill,enum=test,enum=replay"`
-	Type      string          `json:"type" jsonschema_description:"of the CloudEvent"`
-	Event     Line            `json:"event" jsonschema_description:"the CloudEvent as every sink gets it, see docs/event.md"`
+	Type      string          `json:"type" jsonschema_description:"type of the CloudEvent"`
+	Event     Line            `json:"event" jsonschema_description:"the CloudEvent as every sink receives it, see docs/event.md"`
 }
 
-// Line is a JSON object as the journal holds it.
+// Line is a JSON object, byte for byte as in the journal.
 type Line []byte
 
 // MarshalJSON implements [encoding/json.Marshaler].
@@ -54,7 +54,7 @@ func (l *Line) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// EventOf is an event in the form of the API.
+// EventOf returns an event in the form of the API.
 func EventOf(e *query.Event) Event {
 	return Event{
 		Number: e.Seq, Time: e.Time, Journaled: e.Journaled, ID: e.ID, Account: e.Account, Provider: e.Provider, Origin: e.Origin, Type: e.Type,
@@ -62,81 +62,52 @@ func EventOf(e *query.Event) Event {
 	}
 }
 
-// Record is the event in the form in which sinks get it.
+// Record returns the event in the form in which sinks receive it.
 func (e *Event) Record() pipeline.Record {
 	return pipeline.Record{Seq: e.Number, ID: e.ID, Account: e.Account, Provider: e.Provider, Origin: e.Origin, Type: e.Type, Line: e.Event}
 }
 
-// Position is where a stream of events is: the number of the last one before what follows.
+// Position is a position in a stream of events: the number of the last event before it.
 type Position struct {
 	Number uint64 `json:"number"`
 }
 
-// Sink is a sink as the journal and the log of attempts know it.
-type Sink struct {
-	Type  string `json:"type,omitempty" jsonschema_description:"left out if the configuration does not have the sink"`
-	State string `json:"state" jsonschema:"enum=new,enum=ok,enum=down,enum=disabled"`
-	query.SinkStatus
-}
-
-// The states of a sink.
-const (
-	SinkNew      = "new" // no relay has run it yet
-	SinkOK       = "ok"
-	SinkDown     = "down"
-	SinkDisabled = "disabled"
-)
-
-// SinkOf is a sink in the form of the API.
-func SinkOf(s *query.SinkStatus, typ string) Sink {
-	state := SinkOK
-	switch {
-	case !s.DisabledSince.IsZero():
-		state = SinkDisabled
-	case !s.DownSince.IsZero():
-		state = SinkDown
-	case !s.Opened:
-		state = SinkNew
-	}
-	return Sink{Type: typ, State: state, SinkStatus: *s}
-}
-
-// SinkChange is what came of enabling or disabling a sink.
+// SinkChange is the result of enabling or disabling a sink.
 type SinkChange struct {
-	Changed       bool      `json:"changed" jsonschema_description:"false: it was so already"`
-	DisabledSince time.Time `json:"disabled_since,omitzero" jsonschema_description:"since when it is, or was before it was enabled"`
+	Changed       bool      `json:"changed" jsonschema_description:"false if it was enabled or disabled already"`
+	DisabledSince time.Time `json:"disabled_since,omitzero" jsonschema_description:"since when it is disabled, or was until it was enabled"`
 }
 
-// LetterResult is what came of redriving or purging one dead letter.
+// LetterResult is the result of redriving or purging one dead letter.
 type LetterResult struct {
 	Letter journal.DeadLetter `json:"letter"`
-	Kept   *Problem           `json:"kept,omitempty" jsonschema_description:"why it is as it was"`
+	Kept   *Problem           `json:"kept,omitempty" jsonschema_description:"why nothing was done"`
 }
 
-// ReplayPart is what came of a part of a replay.
+// ReplayPart is the result of one part of a replay.
 type ReplayPart struct {
 	Sent   int       `json:"sent"`
-	Done   uint64    `json:"done" jsonschema_description:"the number of the last event that was sent, 0 if none was"`
+	Done   uint64    `json:"done" jsonschema_description:"the number of the last event sent; 0: none"`
 	Latest time.Time `json:"latest" jsonschema_description:"the time of that event"`
-	More   bool      `json:"more" jsonschema_description:"there may be more behind it"`
+	More   bool      `json:"more" jsonschema_description:"more events may follow"`
 }
 
-// Journal is an overview of the journal.
+// Journal summarizes the journal.
 type Journal struct {
-	Last     uint64 `json:"last" jsonschema_description:"the newest number that was given; 0: none was"`
-	Messages uint64 `json:"messages" jsonschema_description:"entries, of whatever kind"`
+	Last     uint64 `json:"last" jsonschema_description:"the highest number assigned so far; 0: none"`
+	Messages uint64 `json:"messages" jsonschema_description:"entries of every kind"`
 	Bytes    uint64 `json:"bytes"`
-	Newest   *Event `json:"newest,omitempty" jsonschema_description:"the event that was journaled last"`
+	Newest   *Event `json:"newest,omitempty" jsonschema_description:"the newest event"`
 }
 
-// StateItem is a key of the state beside the journal.
+// StateItem is one key of the journal's state, with its value.
 type StateItem struct {
 	Key   string `json:"key"`
 	Value []byte `json:"value" jsonschema_description:"base64"`
 }
 
-// TestOrder is a test event to be journaled.
-type TestOrder struct {
-	Sink  string `json:"sink,omitempty" jsonschema_description:"for this sink only"`
-	Event Line   `json:"event" jsonschema_description:"a CloudEvent of the origin test"`
+// TestRequest journals a test event.
+type TestRequest struct {
+	Sink  string `json:"sink,omitempty" jsonschema_description:"deliver it to this sink only"`
+	Event Line   `json:"event" jsonschema_description:"a CloudEvent with origin test"`
 }

@@ -17,40 +17,41 @@ import (
 
 	"github.com/tmaxmax/go-sse"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// Client asks a relay. Its methods may be called by several goroutines. An error is a [*Problem] if the relay has answered with one, an
-// [ErrLost] if its answer was cut off or could not be had, and else what ended ctx.
+// Client is a client of the local API. Its methods may be called by several goroutines. Their error is a [*Problem] if relay answered with one, an
+// [ErrLost] if there was no complete answer, or else the cause of ctx.
 type Client struct {
 	http *http.Client
 	dir  string // the data folder
 }
 
-// ErrLost says that a relay was asked and is not there any more.
+// ErrLost means that relay stopped before its answer was complete.
 var ErrLost = errors.New("it has stopped")
 
-// maxAnswer bounds an answer that is one JSON object.
+// maxAnswer limits an answer that is one JSON object, in bytes.
 const maxAnswer = 64 << 20
 
-// maxLine bounds one line of an answer, and one event of a stream: a treat has 1 MiB at most, and its envelope little.
+// maxLine limits one line of an answer and one event of a stream, in bytes. A treat has at most 1 MiB.
 const maxLine = 16 << 20
 
-// New makes the client of a relay that a transport leads to, whatever the host of the request. Errors name its data folder.
+// New returns a client that sends every request through the transport, which ignores the host. Errors name the data folder dir.
 func New(through http.RoundTripper, dir string) *Client {
 	return &Client{&http.Client{Transport: through}, dir}
 }
 
-// Close closes the connections that are idle. It never fails.
+// Close closes idle connections. It never fails.
 func (c *Client) Close() error {
 	c.http.CloseIdleConnections()
 	return nil
 }
 
-// send sends a request. The caller closes the body of the answer, which is a success.
+// send sends a request and returns a successful answer. The caller must close its body.
 func (c *Client) send(ctx context.Context, method, path string, query url.Values, body any, header http.Header) (*http.Response, error) {
 	var text io.Reader = http.NoBody
 	if body != nil {
@@ -85,10 +86,15 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return nil, p
 	}
 	p.Detail = "ask the relay that runs on " + c.dir + ": it answers " + resp.Status
-	return nil, p.WithFix("restart it with this version").WithCode(exit.Unavailable)
+	return nil, p.WithFix(advice.Do("restart it with this version")).WithCode(exit.Unavailable)
 }
 
-// lost is an error of the connection.
+// failed returns the error of a request, with what to do about it.
+func (c *Client) failed(err error, fix string) error {
+	return &advice.Error{Err: fmt.Errorf("ask the relay that runs on %s: %w", c.dir, err), Fix: advice.Do(fix)}
+}
+
+// lost returns the error of a request whose connection failed with err.
 func (c *Client) lost(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -98,7 +104,7 @@ func (c *Client) lost(ctx context.Context, err error) error {
 	} else {
 		err = fmt.Errorf("%w: %w", ErrLost, err)
 	}
-	return exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w; try again", c.dir, err))
+	return exit.With(exit.Unavailable, c.failed(err, "try again"))
 }
 
 func encode(v any) ([]byte, error) {
@@ -109,7 +115,7 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// ask sends a request whose answer is a JSON object.
+// ask sends a request and returns its answer, a JSON object.
 func ask[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any) (answer T, err error) {
 	resp, err := c.send(ctx, method, path, query, body, nil)
 	if err != nil {
@@ -125,10 +131,10 @@ func ask[T any](ctx context.Context, c *Client, method, path string, query url.V
 	return answer, nil
 }
 
-// A line is one of an answer that has many.
+// A line is one line of an answer with many lines.
 type line[T any] struct {
 	value T
-	last  *LastLine // nil: it is not the last one
+	last  *LastLine // nil if it is not the last line
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -140,13 +146,13 @@ func (l *line[T]) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &l.value)
 }
 
-// LastLine is the last line of an answer that has one JSON object a line: without it the answer was cut off.
+// LastLine is the last line of an answer with one JSON object per line. An answer without it was cut off.
 type LastLine struct {
-	Problem *Problem `json:"problem,omitempty" jsonschema_description:"why the answer ends here"`
-	End     bool     `json:"end,omitempty" jsonschema_description:"the answer is whole"`
+	Problem *Problem `json:"problem,omitempty" jsonschema_description:"why the answer is incomplete"`
+	End     bool     `json:"end,omitempty" jsonschema_description:"the answer is complete"`
 }
 
-// lines yields what an answer has, one JSON object a line. An error is the last thing it yields.
+// lines yields the JSON objects of an answer with one object per line. After an error it yields nothing.
 func lines[T any](ctx context.Context, c *Client, method, path string, query url.Values) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
@@ -174,23 +180,23 @@ func lines[T any](ctx context.Context, c *Client, method, path string, query url
 	}
 }
 
-// Status returns how the relay is. Only one that runs has it. It waits no longer than [Timeout].
+// Status returns the status of the running relay. It waits at most [Timeout]. Without a running relay the error is the problem [ProblemNotRunning].
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, Timeout, fmt.Errorf("no answer within %v", Timeout))
 	defer cancel()
 	s, err := ask[Status](limited, c, http.MethodGet, "status", nil, nil)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		err = exit.With(exit.Unavailable, fmt.Errorf("ask the relay that runs on %s: %w; restart it", c.dir, context.Cause(limited)))
+		err = exit.With(exit.Unavailable, c.failed(context.Cause(limited), "restart it"))
 	}
 	return s, err
 }
 
-// Journal returns an overview of the journal.
+// Journal returns a summary of the journal.
 func (c *Client) Journal(ctx context.Context) (Journal, error) {
 	return ask[Journal](ctx, c, http.MethodGet, "journal", nil, nil)
 }
 
-// State yields what is kept beside the journal.
+// State yields the keys of the journal's state, for a backup.
 func (c *Client) State(ctx context.Context) iter.Seq2[StateItem, error] {
 	return lines[StateItem](ctx, c, http.MethodGet, "journal/state", nil)
 }
@@ -200,8 +206,8 @@ func (c *Client) History(ctx context.Context, q *EventQuery) iter.Seq2[Event, er
 	return lines[Event](ctx, c, http.MethodGet, "history", q.Values())
 }
 
-// Follow hands events to visit as they are journaled, until ctx ends, which is no error. Before them, at says at which number the stream begins. What was
-// put before one sink only is left out.
+// Follow passes events to visit as they are journaled, until ctx ends, which is no error. First it calls at with the number after which the stream
+// begins. Events for one sink only, such as replays, are not in the stream.
 func (c *Client) Follow(ctx context.Context, q *FollowQuery, at func(number uint64), visit func(*Event) error) error {
 	header := http.Header{"Accept": {MediaEvents}}
 	if q.Resume {
@@ -228,10 +234,10 @@ func (c *Client) Follow(ctx context.Context, q *FollowQuery, at func(number uint
 	return c.lost(ctx, ErrLost)
 }
 
-// The types of events of a stream that are no events of the journal.
+// The types of stream events that are not events of the journal.
 const (
 	StreamPosition = "relay.position" // a [Position]
-	StreamProblem  = "relay.problem"  // a [Problem], the last one
+	StreamProblem  = "relay.problem"  // a [Problem]; the stream ends
 )
 
 func followed(e *sse.Event, at func(uint64), visit func(*Event) error) error {
@@ -261,23 +267,23 @@ func followed(e *sse.Event, at func(uint64), visit func(*Event) error) error {
 	return visit(event)
 }
 
-// Sinks returns how the sinks are that are configured or have a place in the journal.
+// Sinks returns the sinks that are configured or have a cursor in the journal.
 func (c *Client) Sinks(ctx context.Context) ([]Sink, error) {
 	return ask[[]Sink](ctx, c, http.MethodGet, "sinks", nil, nil)
 }
 
-// EnableSink has a disabled sink sent its events again, from where it stopped.
+// EnableSink enables a disabled sink. It continues where it stopped.
 func (c *Client) EnableSink(ctx context.Context, name string) (SinkChange, error) {
 	return ask[SinkChange](ctx, c, http.MethodPost, "sinks/"+url.PathEscape(name)+"/enable", nil, struct{}{})
 }
 
-// DisableSink has nothing more sent to a sink.
+// DisableSink disables a sink: its events wait in the journal.
 func (c *Client) DisableSink(ctx context.Context, name, reason string) (SinkChange, error) {
-	return ask[SinkChange](ctx, c, http.MethodPost, "sinks/"+url.PathEscape(name)+"/disable", nil, DisableOrder{reason})
+	return ask[SinkChange](ctx, c, http.MethodPost, "sinks/"+url.PathEscape(name)+"/disable", nil, DisableRequest{reason})
 }
 
-// DisableOrder says why a sink is disabled.
-type DisableOrder struct {
+// DisableRequest is the body of a request to disable a sink.
+type DisableRequest struct {
 	Reason string `json:"reason"`
 }
 
@@ -286,45 +292,45 @@ func (c *Client) DeadLetters(ctx context.Context, q *LetterQuery) iter.Seq2[jour
 	return lines[journal.DeadLetter](ctx, c, http.MethodGet, "deadletters", q.Values())
 }
 
-// DeadLetter returns one dead letter with its event. If the journal does not hold the event any more it is left out.
+// DeadLetter returns one dead letter with its event, which is left out if the journal no longer holds it.
 func (c *Client) DeadLetter(ctx context.Context, number uint64) (journal.DeadLetter, error) {
 	return ask[journal.DeadLetter](ctx, c, http.MethodGet, letterPath(number), nil, nil)
 }
 
-// Redrive gives the events of the dead letters that match to their sinks again, and deletes the dead letters. It yields each as it is done.
+// Redrive queues the events of matching dead letters for their sinks again, and deletes the dead letters. It yields the result of each.
 func (c *Client) Redrive(ctx context.Context, q *LetterQuery) iter.Seq2[LetterResult, error] {
 	return lines[LetterResult](ctx, c, http.MethodPost, "deadletters/redrive", q.Values())
 }
 
-// Purge deletes the dead letters that match. It yields each as it is done.
+// Purge deletes matching dead letters. It yields the result of each.
 func (c *Client) Purge(ctx context.Context, q *LetterQuery) iter.Seq2[LetterResult, error] {
 	return lines[LetterResult](ctx, c, http.MethodPost, "deadletters/purge", q.Values())
 }
 
 func letterPath(number uint64) string { return "deadletters/" + strconv.FormatUint(number, 10) }
 
-// Trace returns the way of one event.
+// Trace returns what happened to one event.
 func (c *Client) Trace(ctx context.Context, id string) (Trace, error) {
 	return ask[Trace](ctx, c, http.MethodGet, "traces/"+url.PathEscape(id), nil, nil)
 }
 
-// Replay has a part of a replay sent.
-func (c *Client) Replay(ctx context.Context, order *ReplayOrder) (ReplayPart, error) {
+// Replay sends one part of a replay. Call it again, with After set to Done, while the result has More.
+func (c *Client) Replay(ctx context.Context, order *ReplayRequest) (ReplayPart, error) {
 	return ask[ReplayPart](ctx, c, http.MethodPost, "replay", nil, order)
 }
 
-// PutTest journals a test event. It returns when it is on disk.
-func (c *Client) PutTest(ctx context.Context, order *TestOrder) error {
+// PutTest journals a test event. It returns when the event is on disk.
+func (c *Client) PutTest(ctx context.Context, order *TestRequest) error {
 	_, err := ask[struct{}](ctx, c, http.MethodPost, "tests", nil, order)
 	return err
 }
 
-// Reconcile compares an account's history with the journal now.
+// Reconcile compares an account's history with the journal, and journals what is missing.
 func (c *Client) Reconcile(ctx context.Context, account string) (intake.Reconciliation, error) {
 	return ask[intake.Reconciliation](ctx, c, http.MethodPost, "accounts/"+url.PathEscape(account)+"/reconcile", nil, struct{}{})
 }
 
-// streamed is an event of a stream: its data is the CloudEvent, from which the rest is read.
+// streamed returns the event of a stream event, whose data is the CloudEvent.
 func streamed(number uint64, data []byte) (*Event, error) {
 	var e pipeline.Event
 	if err := json.Unmarshal(data, &e); err != nil {

@@ -7,14 +7,13 @@ import (
 	"sync"
 )
 
-// Direct is a transport to handlers in this process: what a command asks itself with when no relay runs. Answers are streamed as over a connection.
-// Close waits for the handlers that are at work.
+// Direct is a transport to a handler in this process, for a command that runs without a relay. Answers are streamed, as over a connection.
 type Direct struct {
 	handler http.Handler
 	work    sync.WaitGroup
 }
 
-// NewDirect makes the transport to a handler.
+// NewDirect returns a transport to a handler. The caller must close it.
 func NewDirect(handler http.Handler) *Direct { return &Direct{handler: handler} }
 
 // RoundTrip implements [http.RoundTripper].
@@ -41,13 +40,13 @@ func (d *Direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// Close waits for the handlers that are at work. Their requests have to be done with, or ended.
+// Close waits for running handlers. The bodies of all answers must be closed before.
 func (d *Direct) Close() error {
 	d.work.Wait()
 	return nil
 }
 
-// directBody is an answer. Closing it ends the handler.
+// directBody is the body of an answer. Closing it cancels the handler.
 type directBody struct {
 	*io.PipeReader
 	cancel context.CancelFunc
@@ -59,12 +58,12 @@ func (b *directBody) Close() error {
 	return b.PipeReader.Close()
 }
 
-// directWriter is the [http.ResponseWriter] of one request. It belongs to the handler.
+// directWriter is the [http.ResponseWriter] of one request. Only the handler uses it.
 type directWriter struct {
 	header http.Header
 	body   *io.PipeWriter
 	once   sync.Once
-	begun  chan struct{} // closed when status and sent are there
+	begun  chan struct{} // closed when status and sent are set
 	status int
 	sent   http.Header
 }

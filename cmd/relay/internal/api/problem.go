@@ -4,23 +4,24 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// Problem says why a request failed (RFC 9457), and what to do.
+// Problem says why a request failed (RFC 9457), and what to do about it. It is an [advice.Adviser].
 type Problem struct {
-	Type   string `json:"type" jsonschema_description:"urn:relay:problem: and a name; about:blank if the status says all"`
+	Type   string `json:"type" jsonschema_description:"urn:relay:problem: and a name; empty or about:blank if only the status is known"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty" jsonschema_description:"what failed and why, in one line"`
-	Fix    string `json:"fix,omitempty" jsonschema_description:"what to do"`
-	Code   int    `json:"code,omitempty" jsonschema_description:"the exit code of a command that ends with this"`
+	Code   int    `json:"code,omitempty" jsonschema_description:"exit code of a command that fails with this problem"`
+	Hint
 }
 
 // MediaProblem is the media type of a [Problem].
 const MediaProblem = "application/problem+json"
 
-// Error is the detail, and what to do.
+// Error returns the detail, and what to do.
 func (p *Problem) Error() string {
 	text := p.Detail
 	if text == "" {
@@ -32,15 +33,15 @@ func (p *Problem) Error() string {
 	return text
 }
 
-// The names of problems, which follow problemPrefix in [Problem.Type].
+// The names of problems. A [Problem.Type] is problemPrefix and a name.
 const (
 	problemPrefix = "urn:relay:problem:"
 
 	ProblemUsage        = "usage"         // the request is wrong
-	ProblemUnknownEvent = "unknown-event" // nothing is known of the event
+	ProblemUnknownEvent = "unknown-event" // neither the journal nor the log of attempts has the event
 	ProblemUnknownSink  = "unknown-sink"
 	ProblemNoLetter     = "unknown-dead-letter"
-	ProblemEventGone    = "event-gone" // the journal does not hold the event any more
+	ProblemEventGone    = "event-gone" // the journal no longer holds the event
 	ProblemStarting     = "starting"   // relay is starting
 	ProblemNotRunning   = "not-running"
 	ProblemNoHistory    = "no-history" // the account's provider has none
@@ -48,7 +49,7 @@ const (
 	ProblemFailed       = "failed"
 )
 
-// Problems are the names of all problems.
+// Problems returns the names of all problems.
 func Problems() []string {
 	return []string{
 		ProblemUsage, ProblemUnknownEvent, ProblemUnknownSink, ProblemNoLetter, ProblemEventGone, ProblemStarting, ProblemNotRunning, ProblemNoHistory,
@@ -56,7 +57,7 @@ func Problems() []string {
 	}
 }
 
-// ExitCode is the exit code of a command that ends with the problem.
+// ExitCode returns the exit code of a command that fails with the problem.
 func (p *Problem) ExitCode() int {
 	if p.Code == 0 {
 		return exit.Failure
@@ -64,24 +65,24 @@ func (p *Problem) ExitCode() int {
 	return p.Code
 }
 
-// NewProblem makes a problem of a name.
+// NewProblem returns a problem with a status and one of the names of [Problems]. detail is what failed and why, in one line.
 func NewProblem(status int, name, detail string) *Problem {
 	return &Problem{Type: problemPrefix + name, Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
-// WithFix says what to do about a problem.
-func (p *Problem) WithFix(fix string) *Problem {
-	p.Fix = fix
+// WithFix adds what to do about a problem.
+func (p *Problem) WithFix(fix advice.Fix) *Problem {
+	p.Hint = HintOf(fix)
 	return p
 }
 
-// WithCode gives a problem the exit code of a command that ends with it.
+// WithCode sets the exit code of a command that fails with the problem.
 func (p *Problem) WithCode(code int) *Problem {
 	p.Code = code
 	return p
 }
 
-// Is reports whether an error is a problem of that name.
+// Is reports whether err is a problem with that name.
 func Is(err error, name string) bool {
 	var p *Problem
 	return errors.As(err, &p) && p.Type == problemPrefix+name

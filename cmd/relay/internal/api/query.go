@@ -12,13 +12,13 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
-// EventQuery chooses events of the journal. What is empty or zero does not matter.
+// EventQuery selects events of the journal. Fields that are empty or zero are ignored.
 type EventQuery struct {
 	query.EventFilter
-	Limit int // no more than so many, oldest first
+	Limit int // at most this many, oldest first; 0: all
 }
 
-// Values is the query in the form of a URL.
+// Values returns the query as URL parameters.
 func (q *EventQuery) Values() url.Values {
 	v := url.Values{}
 	addAll(v, "account", q.Accounts)
@@ -34,7 +34,7 @@ func (q *EventQuery) Values() url.Values {
 	return v
 }
 
-// ParseEventQuery reads what [EventQuery.Values] writes.
+// ParseEventQuery parses the parameters of [EventQuery.Values].
 func ParseEventQuery(v url.Values) (q EventQuery, err error) {
 	p := parser{values: v}
 	q.Accounts, q.IDs = v["account"], v["id"]
@@ -46,15 +46,15 @@ func ParseEventQuery(v url.Values) (q EventQuery, err error) {
 	return q, p.finish(EventParams())
 }
 
-// FollowQuery says which events a stream has.
+// FollowQuery selects the events of a stream.
 type FollowQuery struct {
 	query.FollowConfig
-	// Resume is true if After says where to go on, also if that is 0. Else the stream begins with Since, or, without that, with what is
-	// journaled from now on.
+	// Resume is true if the stream continues after the number After, which may be 0. Otherwise it begins at Since or, if that is zero,
+	// with the next event.
 	Resume bool
 }
 
-// Values is the query in the form of a URL, without the place to go on at.
+// Values returns the query as URL parameters, without After, which goes into the header Last-Event-ID.
 func (q *FollowQuery) Values() url.Values {
 	v := url.Values{}
 	addAll(v, "account", q.Accounts)
@@ -62,7 +62,7 @@ func (q *FollowQuery) Values() url.Values {
 	return v
 }
 
-// ParseFollowQuery reads what [FollowQuery.Values] writes. lastEventID is the header Last-Event-ID; empty: there is none.
+// ParseFollowQuery parses the parameters of [FollowQuery.Values] and the header Last-Event-ID, which may be empty.
 func ParseFollowQuery(v url.Values, lastEventID string) (q FollowQuery, err error) {
 	p := parser{values: v}
 	q.Accounts, q.Since = v["account"], p.time("since")
@@ -75,19 +75,19 @@ func ParseFollowQuery(v url.Values, lastEventID string) (q FollowQuery, err erro
 	return q, p.finish(FollowParams())
 }
 
-// LetterQuery chooses dead letters. What is empty or zero does not matter.
+// LetterQuery selects dead letters. Fields that are empty or zero are ignored.
 type LetterQuery struct {
 	journal.DeadLetterFilter
-	Limit int  // no more than so many, oldest first
-	All   bool // to redrive or purge without a filter it has to be said
+	Limit int  // at most this many, oldest first; 0: all
+	All   bool // required to redrive or purge without a filter
 }
 
-// Chooses reports whether a filter is set; a limit is none.
-func (q *LetterQuery) Chooses() bool {
+// HasFilter reports whether a filter is set. A limit is not a filter.
+func (q *LetterQuery) HasFilter() bool {
 	return len(q.Sinks)+len(q.Accounts)+len(q.IDs)+len(q.Numbers) > 0 || !q.Since.IsZero() || !q.Until.IsZero() || q.Reason != ""
 }
 
-// Values is the query in the form of a URL.
+// Values returns the query as URL parameters.
 func (q *LetterQuery) Values() url.Values {
 	v := url.Values{}
 	addAll(v, "sink", q.Sinks)
@@ -108,7 +108,7 @@ func (q *LetterQuery) Values() url.Values {
 	return v
 }
 
-// ParseLetterQuery reads what [LetterQuery.Values] writes.
+// ParseLetterQuery parses the parameters of [LetterQuery.Values].
 func ParseLetterQuery(v url.Values) (q LetterQuery, err error) {
 	p := parser{values: v}
 	q.Sinks, q.Accounts, q.IDs, q.Reason = v["sink"], v["account"], v["id"], v.Get("reason")
@@ -120,34 +120,34 @@ func ParseLetterQuery(v url.Values) (q LetterQuery, err error) {
 	return q, p.finish(LetterParams())
 }
 
-// ReplayOrder asks for a part of a replay.
-type ReplayOrder struct {
+// ReplayRequest requests one part of a replay.
+type ReplayRequest struct {
 	Sink string `json:"sink"`
-	Run  string `json:"run" jsonschema_description:"names the replay: nothing is sent twice in one run"`
-	EventChoice
+	Run  string `json:"run" jsonschema_description:"name of the replay; an event is sent once per run"`
+	EventSelection
 }
 
-// EventChoice is an [query.EventFilter] as JSON.
-type EventChoice struct {
+// EventSelection is a [query.EventFilter] as JSON.
+type EventSelection struct {
 	Accounts []string          `json:"accounts,omitempty"`
 	IDs      []string          `json:"ids,omitempty"`
 	Origins  []pipeline.Origin `json:"origins,omitempty"`
 	Since    time.Time         `json:"since,omitzero"`
 	Until    time.Time         `json:"until,omitzero"`
-	After    uint64            `json:"after,omitempty" jsonschema_description:"only events with a greater number"`
-	Last     uint64            `json:"last,omitempty" jsonschema_description:"no event with a greater number"`
+	After    uint64            `json:"after,omitempty" jsonschema_description:"only events with a higher number"`
+	Last     uint64            `json:"last,omitempty" jsonschema_description:"no event with a higher number"`
 }
 
-// Filter is the choice in the form of the journal.
-func (c *EventChoice) Filter() query.EventFilter {
+// Filter returns the selection as a filter of the journal.
+func (c *EventSelection) Filter() query.EventFilter {
 	return query.EventFilter{
 		Accounts: c.Accounts, IDs: c.IDs, Origins: c.Origins, Since: c.Since, Until: c.Until, After: c.After, Last: c.Last,
 	}
 }
 
-// ChoiceOf is a filter of the journal in the form of the API.
-func ChoiceOf(f *query.EventFilter) EventChoice {
-	return EventChoice{
+// SelectionOf returns a filter of the journal in the form of the API.
+func SelectionOf(f *query.EventFilter) EventSelection {
+	return EventSelection{
 		Accounts: f.Accounts, IDs: f.IDs, Origins: f.Origins, Since: f.Since, Until: f.Until, After: f.After, Last: f.Last,
 	}
 }
@@ -170,7 +170,7 @@ func addNumber(v url.Values, key string, n uint64) {
 	}
 }
 
-// parser reads the parameters of a query, and keeps the first error.
+// parser parses query parameters and keeps the first error.
 type parser struct {
 	values url.Values
 	err    error
@@ -211,7 +211,7 @@ func (p *parser) number(key string) uint64 {
 
 func (p *parser) count(key string) int { return int(min(p.number(key), 1<<31-1)) }
 
-// finish returns the first error. Parameters of other names are one: a misspelled filter must not choose everything.
+// finish returns the first error. An unknown parameter is an error: a misspelled filter must not select everything.
 func (p *parser) finish(known []Param) error {
 	for key := range p.values {
 		if !slices.ContainsFunc(known, func(k Param) bool { return k.Name == key }) {

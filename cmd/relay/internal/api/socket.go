@@ -11,18 +11,19 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/intake"
 )
 
-// Socket lies in the data folder while relay runs. Commands speak HTTP on it. Whoever may open it, and that is its user
-// only, may do anything with relay's data.
+// Socket is the name of the Unix socket in the data folder on which a running relay serves the API. Only the user that relay runs as may open it,
+// and may do anything with relay's data.
 const Socket = "relay.sock"
 
-// maxSocketPath is how long the path of a socket may be: 104 bytes with the final zero on macOS, 108 on Linux and Windows.
+// maxSocketPath is the longest path of a socket that all systems accept: 104 bytes with the final zero on macOS, 108 on Linux and Windows.
 const maxSocketPath = 103
 
-// WithShortPath calls use with a path of a file in dir that is short enough for a socket: a link leads there if need be.
+// WithShortPath calls use with a path of the file name in dir that is short enough for a socket. If necessary, it leads through a temporary link.
 func WithShortPath(dir, name string, use func(path string) error) error {
 	path := filepath.Join(dir, name)
 	if len(path) <= maxSocketPath {
@@ -36,7 +37,7 @@ func WithShortPath(dir, name string, use func(path string) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(links) //nolint:errcheck // one link, in a folder for what may be left
+	defer os.RemoveAll(links) //nolint:errcheck // one link, in a folder for temporary files
 	link := filepath.Join(links, "d")
 	if err := os.Symlink(target, link); err != nil {
 		return err
@@ -44,13 +45,13 @@ func WithShortPath(dir, name string, use func(path string) error) error {
 	return use(filepath.Join(link, name))
 }
 
-// ErrNoRelay says that no relay listens on the control socket.
+// ErrNoRelay means that no relay listens on the socket.
 var ErrNoRelay = errors.New("no relay answers on the data folder")
 
-// Timeout is how long a running relay may take to answer a command.
+// Timeout limits how long a running relay may take to answer a command.
 const Timeout = 5 * time.Second
 
-// Dial connects to the control socket. The error is an [ErrNoRelay] if no relay listens there.
+// Dial connects to the socket in the data folder dir. The error is an [ErrNoRelay] if no relay listens there.
 func Dial(ctx context.Context, dir string) (conn net.Conn, err error) {
 	path := filepath.Join(dir, Socket)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
@@ -64,13 +65,15 @@ func Dial(ctx context.Context, dir string) (conn net.Conn, err error) {
 	case err == nil:
 		return conn, nil
 	case errors.Is(err, fs.ErrPermission):
-		return nil, exit.With(exit.Unavailable, fmt.Errorf("open %s: %w; run this as the user that relay runs as", path, fs.ErrPermission))
-	default: // most often a relay that was killed has left the socket
+		return nil, exit.With(exit.Unavailable, &advice.Error{
+			Err: fmt.Errorf("open %s: %w", path, fs.ErrPermission), Fix: advice.Do("run this as the user that relay runs as"),
+		})
+	default: // usually a relay that was killed has left the socket
 		return nil, fmt.Errorf("%w: %w", ErrNoRelay, err)
 	}
 }
 
-// GetStatus asks the relay that runs on the data folder how it is. The error is an [ErrNoRelay] if none runs.
+// GetStatus returns the status of the relay that runs on the data folder. The error is an [ErrNoRelay] if none runs.
 func GetStatus(ctx context.Context, dir string) (s Status, err error) {
 	err = once(ctx, dir, func(c *Client) error {
 		s, err = c.Status(ctx)
@@ -79,7 +82,7 @@ func GetStatus(ctx context.Context, dir string) (s Status, err error) {
 	return s, err
 }
 
-// Reconcile has the relay that runs on the data folder compare an account's history. The error is an [ErrNoRelay] if none runs.
+// Reconcile makes the relay that runs on the data folder compare an account's history. The error is an [ErrNoRelay] if none runs.
 func Reconcile(ctx context.Context, dir, account string) (result intake.Reconciliation, err error) {
 	err = once(ctx, dir, func(c *Client) error {
 		result, err = c.Reconcile(ctx, account)
@@ -88,7 +91,7 @@ func Reconcile(ctx context.Context, dir, account string) (result intake.Reconcil
 	return result, err
 }
 
-// once connects for one request.
+// once makes one request on a connection of its own.
 func once(ctx context.Context, dir string, ask func(*Client) error) error {
 	c, err := Connect(ctx, dir)
 	if err != nil {

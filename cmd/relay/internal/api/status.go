@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/treatrelay/relay/auth"
@@ -11,28 +10,26 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
-// The states of a relay as a whole, of its journal, and of a sink.
+// The states of a relay as a whole, and of its journal. [SinkStateOf] has those of a sink.
 const (
 	StateReady    = "ready"
-	StateDegraded = "degraded"  // it does its work, but for what somebody else has to fix
+	StateDegraded = "degraded"  // it works, but somebody has to fix something else
 	StateNotReady = "not_ready" // it does not receive, journal or deliver as it should
 	StateOK       = "ok"
-	StateFailing  = "failing" // the journal cannot be written
+	StateFailing  = "failing" // the journal cannot be written, or a sink has no lane
 	StateAway     = "away"    // the journal's server does not answer
-	StateDown     = "down"
-	StateDisabled = "disabled"
 )
 
-// How an account's connection is.
+// The states of an account's connection.
 const (
-	ConnNone         = "none"       // it receives no treats
+	ConnNone         = "none"       // the account receives no treats
 	ConnConnecting   = "connecting" // for the first time
 	ConnConnected    = "connected"
-	ConnReconnecting = "reconnecting" // after it was connected
-	ConnLoginNeeded  = "login_needed" // it waits for somebody to log in
+	ConnReconnecting = "reconnecting" // after a lost connection
+	ConnLoginNeeded  = "login_needed" // until somebody logs in
 )
 
-// Status is how a running relay is at one moment: what relay status --json prints. It holds no secret.
+// Status is the status of a running relay at one moment, as relay status --json prints it. It holds no secret.
 type Status struct {
 	Readiness
 	Time     time.Time       `json:"time"`
@@ -40,51 +37,51 @@ type Status struct {
 	Started  time.Time       `json:"started"`
 	Accounts []AccountStatus `json:"accounts"`
 	Journal  JournalStatus   `json:"journal"`
-	Sinks    []SinkStatus    `json:"sinks"`
+	Sinks    []LaneStatus    `json:"sinks"`
 }
 
-// Readiness is what follows from a snapshot: what /readyz answers.
+// Readiness is the answer of /readyz: whether relay works, and what is wrong.
 type Readiness struct {
 	State    string    `json:"state" jsonschema:"enum=ready,enum=degraded,enum=not_ready"`
 	NotReady []Trouble `json:"not_ready"`
 	Degraded []Trouble `json:"degraded"`
 }
 
-// Trouble is a part of relay that is not as it should be, and why, each in one line.
+// Trouble is a part of relay that is not as it should be, why, and what to do about it.
 type Trouble struct {
 	Part   string `json:"part" jsonschema_description:"relay, journal, account NAME or sink NAME"`
-	Reason string `json:"reason"`
+	Reason string `json:"reason" jsonschema_description:"in one line"`
+	Hint
 }
 
-func (t Trouble) String() string { return t.Part + ": " + t.Reason }
+func (t Trouble) String() string { return t.Text("") }
 
-// With is the text of t with these flags after what one of the accounts advises to run.
-func (t Trouble) With(accounts []AccountStatus, flags string) string {
-	for _, a := range accounts {
-		if t.Part == "account "+a.Account && a.Fix != "" {
-			t.Reason = strings.ReplaceAll(t.Reason, a.Fix, advice.Fix{Command: a.Fix}.With(flags))
-		}
+// Text returns t in one line, with global flags added to the command it advises. The flags begin with a blank, or are empty.
+func (t Trouble) Text(flags string) string {
+	line := t.Part + ": " + t.Reason
+	if t.Fix != "" {
+		line += "; " + t.FixWith(flags)
 	}
-	return t.String()
+	return line
 }
 
-// AccountStatus is how an account is. An account that receives no treats has no connection, and only a token.
+// AccountStatus is the status of an account. An account that receives no treats has a token, but no connection.
 type AccountStatus struct {
 	Account    string        `json:"account"`
 	Provider   string        `json:"provider"`
 	Connection string        `json:"connection" jsonschema:"enum=connected,enum=connecting,enum=reconnecting,enum=login_needed,enum=none"`
 	Since      time.Time     `json:"since,omitzero"`
-	Transport  string        `json:"transport,omitempty" jsonschema_description:"websocket or polling, of one that is connected"`
-	Reason     string        `json:"reason,omitempty" jsonschema_description:"why it is not connected, or not by websocket"`
-	Reconnects int           `json:"reconnects" jsonschema_description:"since relay runs"`
+	Transport  string        `json:"transport,omitempty" jsonschema_description:"websocket or polling, while connected"`
+	Reason     string        `json:"reason,omitempty" jsonschema_description:"why it is not connected, or not by WebSocket"`
+	Reconnects int           `json:"reconnects" jsonschema_description:"since relay started"`
 	LastTreat  *query.Newest `json:"last_treat,omitempty"`
 	Token      auth.State    `json:"token"`
 	TokenEnds  time.Time     `json:"token_expiry,omitzero"`
-	Fix        string        `json:"fix,omitempty" jsonschema_description:"what somebody has to do about the token"`
 	Withheld   int           `json:"history_withheld,omitempty"`
+	Hint                     // what to do about the token
 }
 
-// JournalStatus is how the journal is. What its server says is nil while that does not answer.
+// JournalStatus is the status of the journal. Fields that only its server knows are nil while that does not answer.
 type JournalStatus struct {
 	State      string    `json:"state" jsonschema:"enum=ok,enum=failing,enum=away"`
 	Since      time.Time `json:"since,omitzero"`
@@ -94,32 +91,11 @@ type JournalStatus struct {
 	Bytes      *uint64   `json:"bytes,omitempty"`
 	Oldest     time.Time `json:"oldest,omitzero"`
 	LastMinute uint64    `json:"events_last_minute"`
-	LastWrite  time.Time `json:"last_write,omitzero" jsonschema_description:"since relay runs"`
-	Waiting    int       `json:"waiting" jsonschema_description:"treats in memory that are not written yet"`
+	LastWrite  time.Time `json:"last_write,omitzero" jsonschema_description:"since relay started"`
+	Waiting    int       `json:"waiting" jsonschema_description:"treats in memory, not written yet"`
 }
 
-// SinkStatus is how a sink and its lane are. Counts begin with relay's start. What the journal's server says is nil while that does
-// not answer.
-type SinkStatus struct {
-	Sink         string    `json:"sink"`
-	Type         string    `json:"type"`
-	State        string    `json:"state" jsonschema:"enum=ok,enum=down,enum=disabled,enum=failing"`
-	Since        time.Time `json:"since,omitzero"`
-	Reason       string    `json:"reason,omitempty"`
-	NextProbe    time.Time `json:"next_probe,omitzero"`
-	Pending      *uint64   `json:"pending,omitempty" jsonschema_description:"in the journal, and not taken from it yet"`
-	InFlight     int       `json:"in_flight" jsonschema_description:"taken, and not done"`
-	Retries      int       `json:"retries" jsonschema_description:"refused several times, and waiting while others pass"`
-	Lag          float64   `json:"lag_seconds" jsonschema_description:"how long the oldest of the pending and those in flight has been in the journal"`
-	Delivered    uint64    `json:"delivered"`
-	Failures     uint64    `json:"failed_attempts"`
-	LastDelivery time.Time `json:"last_delivery,omitzero"`
-	P50          *float64  `json:"latency_p50_seconds,omitempty" jsonschema_description:"of the latest 1,024, from on disk to accepted"`
-	P99          *float64  `json:"latency_p99_seconds,omitempty"`
-	DeadLetters  *uint64   `json:"dead_letters,omitempty"`
-}
-
-// NotRunning is what commands say that want a running relay.
+// NotRunning is the error of a command that needs a running relay.
 func NotRunning(dir string) error {
-	return exit.With(exit.Unavailable, fmt.Errorf("no relay runs on %s; start it with relay", dir))
+	return exit.With(exit.Unavailable, &advice.Error{Err: fmt.Errorf("no relay runs on %s", dir), Fix: advice.Do("start it with relay")})
 }

@@ -7,18 +7,18 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
-// Trace is the way of one event, as far as the journal and the log of attempts know it.
+// Trace is what happened to one event, as far as the journal and the log of attempts know it.
 type Trace struct {
 	ID       string          `json:"id"`
-	Number   uint64          `json:"number,omitempty" jsonschema_description:"in the journal; left out if that does not hold the event any more"`
+	Number   uint64          `json:"number,omitempty" jsonschema_description:"in the journal; left out if that no longer holds the event"`
 	Account  string          `json:"account,omitempty"`
 	Provider string          `json:"provider,omitempty"`
 	Origin   pipeline.Origin `json:"origin,omitempty"`
 	Type     string          `json:"type,omitempty"`
-	Steps    []TraceStep     `json:"steps" jsonschema_description:"in the order of time"`
+	Steps    []TraceStep     `json:"steps" jsonschema_description:"in chronological order"`
 }
 
-// TraceStep is one thing that happened to an event. What does not belong to its step is left out.
+// TraceStep is one thing that happened to an event. Fields that do not apply to its step are left out.
 type TraceStep struct {
 	Time time.Time `json:"time"`
 	Step string    `json:"step" jsonschema:"enum=received,enum=journaled,enum=attempt,enum=dead_letter,enum=resent"`
@@ -34,14 +34,23 @@ type TraceStep struct {
 	Origin   pipeline.Origin `json:"origin,omitempty"`
 	Event    Line            `json:"event,omitempty"`
 
+	TraceAttempt
+	TraceLetter
+}
+
+// TraceAttempt is an attempt to deliver an event.
+type TraceAttempt struct {
 	Endpoint string        `json:"endpoint,omitempty"`
 	Status   int           `json:"status,omitempty"`
 	Latency  time.Duration `json:"latency,omitempty" jsonschema_description:"nanoseconds"`
 	Answer   string        `json:"answer,omitempty"`
 	Error    string        `json:"error,omitempty"`
 	Batch    int           `json:"batch,omitempty" jsonschema_description:"events in the same request or write"`
+}
 
-	DeadLetter uint64 `json:"dead_letter,omitempty" jsonschema_description:"its number, or that of the one that was redriven"`
+// TraceLetter is a dead letter of an event.
+type TraceLetter struct {
+	DeadLetter uint64 `json:"dead_letter,omitempty" jsonschema_description:"number of the dead letter, or of the one that was redriven"`
 	Attempts   int    `json:"attempts,omitempty"`
 	Reason     string `json:"reason,omitempty"`
 }
@@ -55,7 +64,7 @@ const (
 	StepResent     = "resent"
 )
 
-// TraceOf is a trace in the form of the API.
+// TraceOf returns a trace in the form of the API.
 func TraceOf(t *query.Trace) (Trace, error) {
 	r := t.Event
 	trace := Trace{ID: r.ID, Number: r.Seq, Steps: []TraceStep{}}

@@ -2,10 +2,7 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"io"
-	"syscall"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -18,59 +15,64 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func doctorCommand(p *state.State) *cobra.Command {
-	var asJSON, ping bool
-	cmd := &cobra.Command{
-		Use: "doctor", Short: "Check everything that treats need to arrive, and say how to fix what is wrong", Args: state.NoArgs,
-		Long: `Look at everything that relay needs: the configuration, the data folder and its disk, the clock, the network, the logins,
-the realtime server and each sink. One line each, with what to do about a fault. It works whether or not relay runs on the
-data folder. If none runs, a login that has expired is renewed, and the journal is opened, which repairs what a start repairs.
+// doctorOptions are the options of relay doctor.
+type doctorOptions struct {
+	*state.State
+	json, ping bool
+}
 
-To see whether the realtime server lets relay in, it connects with a socket token of its own, and leaves at once. Nothing is sent
-to a sink unless --ping says so.`,
+func newDoctorCmd(s *state.State) *cobra.Command {
+	o := doctorOptions{State: s}
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Find what keeps treats from arriving, and how to fix it", Args: state.NoArgs,
+		Long: `Check everything that relay needs: the configuration, the data folder and its
+disk, the clock, the network, the logins, the realtime server and each sink.
+Each check prints one line, with the fix for a fault. Run it first when treats
+do not arrive. It works whether or not relay runs on the data folder. If none
+runs, it renews a login that has expired, and opens the journal, which repairs
+the same damage as a start of relay.
+
+To check the realtime server, it connects with a socket token of its own and
+disconnects immediately. It sends nothing to a sink unless you give --ping. The
+exit code is 0 if there is no fault.`,
 		Example: "  relay doctor\n  relay doctor --ping\n  relay doctor --json | jq -r 'select(.state == \"fault\") | .fix'",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := runDoctor(cmd.Context(), p, asJSON, ping)
-			if errors.Is(err, syscall.EPIPE) {
-				return nil
-			}
-			return err
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return state.IgnoreClosedPipe(o.run(cmd.Context())) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
-	cmd.Flags().BoolVar(&ping, "ping", false, "send a signed test treat to each webhook sink")
+	flags := cmd.Flags()
+	flags.BoolVar(&o.json, "json", false, "print one JSON object per line")
+	flags.BoolVar(&o.ping, "ping", false, "send a signed test treat to each webhook sink")
 	return cmd
 }
 
-// runDoctor examines everything. It fails, without a word, if there is a fault.
-func runDoctor(ctx context.Context, p *state.State, asJSON, ping bool) error {
-	dir, err := datadir.Choose(p.DataDir, p.Getenv)
+// run prints the findings. If there is a fault, the error is silent and has the exit code.
+func (o *doctorOptions) run(ctx context.Context) error {
+	dir, err := datadir.Choose(o.DataDir, o.Getenv)
 	if err != nil {
 		return err
 	}
-	lines := json.NewEncoder(p.Out)
-	lines.SetEscapeHTML(false)
 	code, err := doctor.Examine(ctx, doctor.Options{
-		Dir: dir, Identity: p.Identity(), Flags: p.SameFlags(), Ping: ping, Log: p.Logger(),
-		Config: func() (*config.Config, error) { return p.LoadConfig(zerolog.Nop()) },
-	}, func(f doctor.Finding) error {
-		f.Detail, f.Fix = text.Printable(f.Detail), text.Printable(f.Fix)
-		if asJSON {
-			return lines.Encode(f)
-		}
-		_, err := io.WriteString(p.Out, doctorLine(f))
-		return err
-	})
+		Dir: dir, Identity: o.Identity(), Ping: o.ping, Log: o.Logger(),
+		Config: func() (*config.Config, error) { return o.LoadConfig(zerolog.Nop()) },
+	}, o.print)
 	if err == nil && code != exit.OK {
 		err = exit.With(code, exit.ErrSilent)
 	}
 	return err
 }
 
-// doctorLine is a finding for people.
-func doctorLine(f doctor.Finding) string {
-	word := map[doctor.State]string{doctor.OK: "ok   ", doctor.Warning: "warn ", doctor.Fault: "FAULT", doctor.Skipped: "skip "}[f.State]
-	line := word + " " + f.Name
+func (o *doctorOptions) print(f doctor.Finding) error {
+	f.Detail, f.Fix = text.Printable(f.Detail), text.Printable(o.Fix(f.Advice()))
+	if o.json {
+		return o.PrintJSON(f)
+	}
+	_, err := io.WriteString(o.Out, formatFinding(f))
+	return err
+}
+
+// formatFinding formats a finding as a line for people.
+func formatFinding(f doctor.Finding) string {
+	label := map[doctor.State]string{doctor.OK: "ok   ", doctor.Warning: "warn ", doctor.Fault: "FAULT", doctor.Skipped: "skip "}[f.State]
+	line := label + " " + f.Name
 	if f.Subject != "" {
 		line += " " + f.Subject
 	}

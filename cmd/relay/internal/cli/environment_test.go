@@ -13,7 +13,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 )
 
-// everyCommand calls use for each command there is.
+// everyCommand calls use for root and each command below it.
 func everyCommand(root *cobra.Command, use func(*cobra.Command)) {
 	use(root)
 	for _, c := range root.Commands() {
@@ -21,13 +21,13 @@ func everyCommand(root *cobra.Command, use func(*cobra.Command)) {
 	}
 }
 
-// Flags that destroy something or do without a check have no environment variable, in whatever command they are.
-func TestDestroyingFlagsHaveNoVariable(t *testing.T) {
+// Flags that destroy something or skip a check have no environment variable, in any command.
+func TestDestructiveFlagsHaveNoVariable(t *testing.T) {
 	dangerous := regexp.MustCompile(`(?:^|-)(?:all|force|yes|drop|accept|delete|overwrite|purge|insecure|skip|no-check|no-verify)(?:-|$)`)
-	p := &state.State{Streams: state.Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
+	s := &state.State{Streams: state.Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
 	var seen []string
-	everyCommand(rootCommand(p), func(cmd *cobra.Command) {
-		_ = p.FromEnvironment(cmd.Flags()) // most flags do not take "true"
+	everyCommand(newRootCmd(s), func(cmd *cobra.Command) {
+		_ = s.FromEnvironment(cmd.Flags()) // most flags do not take "true"
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if !dangerous.MatchString(f.Name) {
 				return
@@ -43,21 +43,21 @@ func TestDestroyingFlagsHaveNoVariable(t *testing.T) {
 		"relay auth login --accept-missing-state", "relay secrets rotate --drop-old",
 	} {
 		if !slices.Contains(seen, want) {
-			t.Errorf("%s was not looked at: %s", want, strings.Join(seen, ", "))
+			t.Errorf("%s was not checked: %s", want, strings.Join(seen, ", "))
 		}
 	}
 }
 
-// Each switch that a variable can turn on is known to destroy and weaken nothing. A new one is added here, or made one of the command line
-// only.
+// Every boolean flag that has an environment variable is known to be harmless. Add a new one here, or remove its variable with
+// state.WithoutVariable.
 func TestSwitchesWithAVariableAreHarmless(t *testing.T) {
 	harmless := []string{
 		"json", "dry-run", "watch", "quiet", "no-browser", "ping", "simulate", "consent", "ed25519",
 		"backfill-first-run", // delivers more, once
 	}
-	p := &state.State{Streams: state.Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
-	everyCommand(rootCommand(p), func(cmd *cobra.Command) {
-		_ = p.FromEnvironment(cmd.Flags()) // most flags do not take "true"
+	s := &state.State{Streams: state.Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}
+	everyCommand(newRootCmd(s), func(cmd *cobra.Command) {
+		_ = s.FromEnvironment(cmd.Flags()) // most flags do not take "true"
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if f.Changed && f.Value.Type() == "bool" && !slices.Contains(harmless, f.Name) {
 				t.Errorf("%s: --%s can be set by a variable: is it harmless?", cmd.CommandPath(), f.Name)

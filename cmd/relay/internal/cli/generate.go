@@ -11,34 +11,31 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
-	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 )
 
-// packagingCommands are for those who make packages: generate, which is hidden. Its pages carry the day of SOURCE_DATE_EPOCH, if that is set.
+// packagingCommands returns the hidden commands that package builds use.
 func packagingCommands() []*cobra.Command {
 	return []*cobra.Command{{
-		Use: "generate DIR", Short: "Write the man pages into DIR/man and the completions into DIR/completions", Hidden: true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return exit.Usagef("%s takes one folder; see %s --help", cmd.CommandPath(), cmd.CommandPath())
-			}
-			return nil
-		},
+		Use: "generate DIR", Short: "Write the man pages to DIR/man and the shell completions to DIR/completions", Hidden: true,
+		Args: state.OneArg("the folder to write to"),
+		Long: `Write a man page of each command to DIR/man, and the shell completions to
+DIR/completions. The date of the man pages is that of SOURCE_DATE_EPOCH, if it
+is set.`,
 		Example: "  relay generate packaging/generated",
-		RunE:    func(cmd *cobra.Command, args []string) error { return generate(cmd.Root(), args[0]) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return runGenerate(cmd.Root(), args[0]) },
 	}}
 }
 
-// generate writes a man page of each command, and completions for each shell, into folders in dir, which it makes.
-func generate(root *cobra.Command, dir string) error {
+func runGenerate(root *cobra.Command, dir string) error {
 	man, completions := filepath.Join(dir, "man"), filepath.Join(dir, "completions")
 	for _, path := range []string{man, completions} {
-		if err := os.MkdirAll(path, 0o755); err != nil { //nolint:gosec // what goes into a package is for everybody
-			return fmt.Errorf("make the folder of packages' files: %w", err)
+		if err := os.MkdirAll(path, 0o755); err != nil { //nolint:gosec // the files of a package are for all users
+			return fmt.Errorf("create the folder of the generated files: %w", err)
 		}
 	}
-	root.DisableAutoGenTag = true // the pages are relay's
+	root.DisableAutoGenTag = true // no line that says cobra generated the page
 	header := &doc.GenManHeader{Section: "1", Source: "relay " + version.Number(), Manual: "relay"}
 	if err := doc.GenManTree(root, header, man); err != nil {
 		return fmt.Errorf("write the man pages: %w", err)

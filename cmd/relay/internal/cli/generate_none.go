@@ -4,5 +4,5 @@ package cli
 
 import "github.com/spf13/cobra"
 
-// packagingCommands are none in the binary that is released: what writes man pages is 1 MiB of it, and of no use to its users.
+// packagingCommands returns none: the released binary does without the man page generator, which adds 1 MiB and is of no use to users.
 func packagingCommands() []*cobra.Command { return nil }

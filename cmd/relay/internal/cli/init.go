@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,101 +21,104 @@ import (
 	"github.com/treatrelay/relay/sinks"
 )
 
-// initFlags are what a first configuration is made of.
-type initFlags struct {
-	provider, account, clientID, clientSecretFile, baseURL   string
-	sinks                                                    []string // types
-	webhookURL, webhookURLFile, discordURLFile, slackURLFile string
-	output                                                   string
-	force                                                    bool
+// initOptions are the options of relay init.
+type initOptions struct {
+	*state.State
+	initAnswers
+	output      string
+	force       bool
+	interactive bool                   // questions can be asked on a terminal
+	given       func(flag string) bool // reports whether a flag was given
 }
 
-func initCommand(p *state.State) *cobra.Command {
-	var f initFlags
+func newInitCmd(s *state.State) *cobra.Command {
+	o := initOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "init", Short: "Write a first relay.yaml", Args: state.NoArgs,
-		Long: `Write a commented relay.yaml, for you only, and say what to do next. On a terminal it asks for what the flags do not say. It asks for
-no secret: the file refers to environment variables, or to files that hold one.`,
+		Long: `Write a relay.yaml with comments, readable by you only, and print the commands
+to run next. On a terminal it asks for what the flags do not say. It never asks
+for a secret: the file refers to environment variables, or to files that contain
+the secrets.`,
 		Example: `  relay init
   relay init --client-id 4711 --sink stdout --sink nats
   relay init --client-id 4711 --sink webhook --webhook-url https://bot.example/treats --output /etc/relay/relay.yaml`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if p.ConfigPath != "" && !cmd.Flags().Changed("output") {
-				f.output = p.ConfigPath
+			o.given, o.interactive = cmd.Flags().Changed, terminal.Is(s.In) && terminal.Is(s.Err)
+			if s.ConfigPath != "" && !o.given("output") {
+				o.output = s.ConfigPath
 			}
-			return runInit(cmd.Context(), p, &f, cmd.Flags().Changed, terminal.Is(p.In) && terminal.Is(p.Err))
+			return o.run(cmd.Context())
 		},
 	}
-	f.register(cmd.Flags())
+	o.register(cmd.Flags())
 	return cmd
 }
 
-func (f *initFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.provider, "provider", "", "whose API the account is at: "+strings.Join(config.ProviderNames(), ", ")+" (default treatstream)")
-	flags.StringVar(&f.account, "account", "", "a name for the account (default mystream)")
-	flags.StringVar(&f.clientID, "client-id", "", "the client id of your application at the provider")
-	flags.StringVar(&f.clientSecretFile, "client-secret-file", "", "file that holds the client secret; without it a variable does")
-	flags.StringVar(&f.baseURL, "base-url", "", "where the API is; only for client-credentials")
-	flags.StringSliceVar(&f.sinks, "sink", nil, "a type of sink to send to: "+strings.Join(sinks.Types(), ", ")+"; may be repeated")
-	flags.StringVar(&f.webhookURL, "webhook-url", "", "where a webhook sink sends to")
-	flags.StringVar(&f.webhookURLFile, "webhook-url-file", "", "file that holds that URL instead")
-	flags.StringVar(&f.discordURLFile, "discord-url-file", "", "file that holds the URL of the Discord webhook; without it a variable does")
-	flags.StringVar(&f.slackURLFile, "slack-url-file", "", "file that holds the URL of the Slack webhook; without it a variable does")
-	flags.StringVar(&f.output, "output", "relay.yaml", "file to write")
-	flags.BoolVar(&f.force, "force", false, "replace a file that is there")
-	state.OnlyOnCommandLine(flags, "force")
+func (o *initOptions) register(flags *pflag.FlagSet) {
+	flags.StringVar(&o.provider, "provider", "", "provider of the account: "+strings.Join(config.ProviderNames(), ", ")+" (default treatstream)")
+	flags.StringVar(&o.account, "account", "", "name for the account (default mystream)")
+	flags.StringVar(&o.clientID, "client-id", "", "client ID of your application at the provider")
+	flags.StringVar(&o.clientSecretFile, "client-secret-file", "", "file with the client secret (default an environment variable)")
+	flags.StringVar(&o.baseURL, "base-url", "", "URL of the API; only for client-credentials")
+	flags.StringSliceVar(&o.sinks, "sink", nil, "type of a sink: "+strings.Join(sinks.Types(), ", ")+"; can be repeated")
+	flags.StringVar(&o.webhookURL, "webhook-url", "", "URL that a webhook sink sends to")
+	flags.StringVar(&o.webhookURLFile, "webhook-url-file", "", "file with that URL instead")
+	flags.StringVar(&o.discordURLFile, "discord-url-file", "", "file with the URL of the Discord webhook (default an environment variable)")
+	flags.StringVar(&o.slackURLFile, "slack-url-file", "", "file with the URL of the Slack webhook (default an environment variable)")
+	flags.StringVar(&o.output, "output", "relay.yaml", "file to write")
+	flags.BoolVar(&o.force, "force", false, "replace an existing file")
+	state.WithoutVariable(flags, "force")
 }
 
-// runInit writes the configuration. given reports whether a flag was given. It asks for the rest if there is a terminal.
-func runInit(ctx context.Context, p *state.State, f *initFlags, given func(flag string) bool, terminal bool) error {
-	there := exit.Usagef("%s is there already: replace it with --force, or write another one with --output", f.output)
-	if _, err := os.Lstat(f.output); err == nil && !f.force {
-		return there
+func (o *initOptions) run(ctx context.Context) error {
+	exists := exit.Usagef("%s exists already: replace it with --force, or write another file with --output", o.output)
+	if _, err := os.Lstat(o.output); err == nil && !o.force {
+		return exists
 	}
-	missing, err := f.settle(given)
+	missing, err := o.applyFlags()
 	switch {
 	case err != nil:
 		return err
-	case len(missing) > 0 && !terminal:
+	case len(missing) > 0 && !o.interactive:
 		return exit.Usagef("relay init has no terminal to ask on: give it %s", strings.Join(missing, " and "))
 	case len(missing) > 0:
-		if err := askQuestions(ctx, p, f, given); err != nil {
+		if err := o.ask(ctx); err != nil {
 			return err
 		}
 	}
-	text := f.text()
-	variables, err := f.check(text)
+	content := o.configText(o.output)
+	variables, err := o.check(content)
 	if err != nil {
 		return err
 	}
-	if f.force {
-		err = datadir.WritePrivate(f.output, []byte(text))
-	} else if err = writeNew(f.output, []byte(text)); errors.Is(err, fs.ErrExist) {
-		err = there
+	if o.force {
+		err = datadir.WritePrivate(o.output, []byte(content))
+	} else if err = writeNew(o.output, []byte(content)); errors.Is(err, fs.ErrExist) {
+		err = exists
 	}
 	if err != nil {
 		return err
 	}
-	return sayNext(p, f, variables)
+	return o.printNextSteps(variables)
 }
 
-// settle checks the answers that flags gave and takes the usual ones for the others. It returns the flags without which there
-// is no configuration, each with what it is about.
-func (f *initFlags) settle(given func(flag string) bool) (missing []string, err error) {
+// applyFlags validates the answers given by flags, and uses the default answer of every other question that has one. missing are the flags
+// that are required in addition, each with a description.
+func (o *initOptions) applyFlags() (missing []string, err error) {
 	var errs []error
-	for _, q := range f.questions() {
+	for _, q := range o.questions() {
 		switch {
-		case given(q.flag) && !q.applies():
-			errs = append(errs, exit.Usagef("--%s: of no use with the other flags: leave it out", q.flag))
-		case given(q.flag):
-			if err := q.take(q.given()); err != nil {
+		case o.given(q.flag) && !q.applies():
+			errs = append(errs, exit.Usagef("--%s has no effect with the other flags: omit it", q.flag))
+		case o.given(q.flag):
+			if err := q.set(q.value()); err != nil {
 				errs = append(errs, exit.Usagef("--%s: %w", q.flag, err))
 			}
 		case !q.applies() || q.optional:
-		case q.usual() == "":
-			missing = append(missing, fmt.Sprintf("--%s (%s)", q.flag, q.about))
+		case q.defaultAnswer() == "":
+			missing = append(missing, fmt.Sprintf("--%s (%s)", q.flag, q.prompt))
 		default:
-			if err := q.take(q.usual()); err != nil {
+			if err := q.set(q.defaultAnswer()); err != nil {
 				errs = append(errs, exit.Usagef("--%s: %w", q.flag, err))
 			}
 		}
@@ -124,26 +126,26 @@ func (f *initFlags) settle(given func(flag string) bool) (missing []string, err 
 	return missing, errors.Join(errs...)
 }
 
-// check reads the text as relay will, once the variables in it are set, and returns their names.
-func (f *initFlags) check(text string) (variables []string, err error) {
-	err = config.CheckText(f.output, []byte(text), func(name string) (string, bool) {
+// check validates a configuration as if its environment variables were set, and returns their names.
+func (o *initOptions) check(content string) (variables []string, err error) {
+	err = config.CheckText(o.output, []byte(content), func(name string) (string, bool) {
 		if !slices.Contains(variables, name) {
 			variables = append(variables, name)
 		}
-		return standIn(name), true
+		return exampleValue(name), true
 	})
 	var errs []error
-	if wrong, ok := errors.AsType[config.Faults](err); ok {
-		for _, e := range wrong {
+	if faults, ok := errors.AsType[config.Faults](err); ok {
+		for _, e := range faults {
 			errs = append(errs, exit.Usagef("%s: %s", e.Path, e.Message))
 		}
 	}
 	return variables, errors.Join(errs...)
 }
 
-// writeNew writes a file for the user only, where there is none.
+// writeNew creates a file that only the user can read. The error is a [fs.ErrExist] if it exists.
 func writeNew(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // The path is the operator's own.
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the path is the user's own
 	if err != nil {
 		if failed, ok := errors.AsType[*fs.PathError](err); ok {
 			err = fmt.Errorf("%s the file: %w", failed.Op, failed.Err)
@@ -157,50 +159,37 @@ func writeNew(path string, data []byte) error {
 	return nil
 }
 
-// sayNext says what was written and the commands that follow.
-func sayNext(p *state.State, f *initFlags, variables []string) error {
-	found, err := config.Find("", p.Getenv)
-	p.ConfigPath = f.output
-	if err == nil && found != "" && sameFile(found, f.output) {
-		p.ConfigPath = "" // it is found without a word
+// printNextSteps prints the commands to run next, with --config unless relay finds the file without it.
+func (o *initOptions) printNextSteps(variables []string) error {
+	found, err := config.Find("", o.Getenv)
+	o.ConfigPath = o.output
+	if err == nil && found != "" && isSameFile(found, o.output) {
+		o.ConfigPath = ""
 	}
-	var next strings.Builder
+	var steps strings.Builder
 	for _, name := range variables {
-		if _, set := p.Getenv(name); !set {
-			fmt.Fprintf(&next, "  %-36s # %s\n", "export "+name+"=...", f.variableIs(name))
+		if _, set := o.Getenv(name); !set {
+			fmt.Fprintf(&steps, "  %-36s # %s\n", "export "+name+"=...", o.describeVariable(name))
 		}
 	}
-	commands := []string{"relay config check"}
-	switch provider, _ := auth.Lookup(f.provider); provider.Grant {
+	login := "login"
+	switch provider, _ := auth.Lookup(o.provider); provider.Grant {
 	case auth.PersonalToken:
-		commands = append(commands, "relay auth import "+f.account)
+		login = "import"
 	case auth.ClientCredentials:
-		commands = append(commands, "relay auth token "+f.account)
-	default:
-		commands = append(commands, "relay auth login "+f.account)
+		login = "token"
 	}
-	for _, command := range append(commands, "relay") {
-		next.WriteString("  " + command + p.SameFlags() + "\n")
+	for _, words := range [][]string{{"config", "check"}, {"auth", login, o.account}, nil} {
+		steps.WriteString("  " + o.Command(words...) + "\n")
 	}
-	return p.Say("Wrote %s. Next:\n\n%s", f.output, strings.TrimSuffix(next.String(), "\n"))
+	return o.Say("Wrote %s. Next:\n\n%s", o.output, strings.TrimSuffix(steps.String(), "\n"))
 }
 
-func sameFile(a, b string) bool {
+func isSameFile(a, b string) bool {
 	one, err := os.Stat(a)
 	if err != nil {
 		return false
 	}
 	other, err := os.Stat(b)
 	return err == nil && os.SameFile(one, other)
-}
-
-// path is how a file that was named on the command line is named in the configuration.
-func (f *initFlags) path(file string) string {
-	if filepath.Dir(f.output) == "." {
-		return file
-	}
-	if absolute, err := filepath.Abs(file); err == nil {
-		return absolute
-	}
-	return file
 }

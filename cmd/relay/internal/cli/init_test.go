@@ -28,10 +28,10 @@ import (
 	"github.com/treatrelay/relay/sinks"
 )
 
-// setVariables gives every variable a value that may be.
-func setVariables(name string) (string, bool) { return standIn(name), true }
+// setVariables returns a valid value for every environment variable.
+func setVariables(name string) (string, bool) { return exampleValue(name), true }
 
-// initFlagsFor are the flags that relay init wants for a provider and types of sinks.
+// initFlagsFor returns the command line of relay init for a provider and types of sinks.
 func initFlagsFor(p auth.Provider, types ...string) []string {
 	args := []string{"init", "--provider", p.Name}
 	if p.Grant != auth.PersonalToken {
@@ -49,7 +49,7 @@ func initFlagsFor(p auth.Provider, types ...string) []string {
 	return args
 }
 
-// What relay init writes is a configuration, and so it is with the lines in it that are commented out.
+// relay init writes a valid configuration. It is still valid with its commented-out lines.
 func TestInitWritesAConfiguration(t *testing.T) {
 	schema := doctest.Schema(t)
 	for _, provider := range auth.Providers() {
@@ -120,8 +120,8 @@ func TestDocumentedInit(t *testing.T) {
 	}
 }
 
-// Whatever a person answers stands in the file as it was said, or is refused.
-func TestInitTakesTextsAsTheyAre(t *testing.T) {
+// Answers are written to the file unchanged, or rejected.
+func TestInitKeepsAnswers(t *testing.T) {
 	for _, id := range []string{"007", "null", "a'b", `a"b`, "a: b", "a #b", "[a", "{a", "*a", "&a", "- a", "%a", "é 🍕", "|", ">", "a,b", "~"} {
 		t.Chdir(t.TempDir())
 		code, _, stderr := runCommand(t, nil, "", "init", "--client-id", id, "--sink", "stdout")
@@ -153,13 +153,13 @@ func TestInitRefuses(t *testing.T) {
 		{"--sink webhook", `give it --client-id \(.*\) and --webhook-url \(.*\)$`},
 		{"--provider client-credentials", `give it --client-id \(.*\) and --base-url \(.*\)$`},
 		{"--provider treatstram --client-id x --sink stdout", `--provider: there is no provider "treatstram"; did you mean "treatstream"\?$`},
-		{"--client-id x --sink stdot --account A", `(?s)--account: a name has.*--sink: there is no type of sink "stdot"; did you mean "stdout"\?$`},
+		{"--client-id x --sink stdot --account A", `(?s)--account: a name has.*--sink: there is no sink type "stdot"; did you mean "stdout"\?$`},
 		{"--client-id x --sink webhook --webhook-url ftp://h/hunter2", `--webhook-url: is not an http or https URL`},
-		{"--client-id x --sink stdout --webhook-url https://h/hunter2", `--webhook-url: of no use`},
+		{"--client-id x --sink stdout --webhook-url https://h/hunter2", `--webhook-url has no effect with the other flags`},
 		{"--client-id x --sink discord --discord-url-file nope", `--discord-url-file: stat nope: no such file`},
 		{"--client-id x --sink webhook --webhook-url-file nope", `sinks.bot.url_file: stat nope: no such file`},
 		{"--client-id x --sink stdout --client-secret-file nope", `accounts.mystream.client_secret_file: stat nope: no such file`},
-		{"--provider treesnap --client-id x", `--client-id: of no use`},
+		{"--provider treesnap --client-id x", `--client-id has no effect with the other flags`},
 		{"--client-id x --sink stdout --base-url https://h", `accounts.mystream.base_url: TreatStream takes none`},
 	} {
 		code, stdout, stderr := runCommand(t, nil, "", append([]string{"init"}, strings.Fields(test.args)...)...)
@@ -179,7 +179,7 @@ func TestInitNeverReplaces(t *testing.T) {
 	}
 	args := []string{"init", "--client-id", "x", "--sink", "stdout"}
 	code, _, stderr := runCommand(t, nil, "", args...)
-	if text, err := os.ReadFile("relay.yaml"); code != exit.Usage || string(text) != "mine" || !strings.Contains(stderr, "relay.yaml is there already: replace it with --force") {
+	if text, err := os.ReadFile("relay.yaml"); code != exit.Usage || string(text) != "mine" || !strings.Contains(stderr, "relay.yaml exists already: replace it with --force") {
 		t.Errorf("it ends with %d, %s and leaves %q, %v", code, stderr, text, err)
 	}
 	if err := writeNew("relay.yaml", []byte("other")); !errors.Is(err, os.ErrExist) {
@@ -196,8 +196,8 @@ func TestInitNeverReplaces(t *testing.T) {
 	}
 }
 
-// It says the commands that follow, with the flags they need.
-func TestInitSaysWhatIsNext(t *testing.T) {
+// It prints the commands to run next, with the flags they need.
+func TestInitPrintsNextSteps(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.Mkdir("my etc", 0o700); err != nil {
 		t.Fatal(err)
@@ -216,7 +216,7 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 			t.Errorf("init ends with %d and says\n%swant %q", code, stderr, want)
 		}
 	}
-	// Files that are named on the command line are found from where the configuration is.
+	// Relative paths on the command line are valid from the folder of the configuration.
 	code, _, stderr = runCommand(t, nil, "", "init", "--client-id", "x", "--sink", "stdout", "--client-secret-file", "client", "--config", filepath.Join("my etc", "s.yaml"))
 	if code != exit.OK || strings.Contains(stderr, "export") {
 		t.Fatalf("init ends with %d: %s", code, stderr)
@@ -234,17 +234,17 @@ func TestInitSaysWhatIsNext(t *testing.T) {
 	}
 }
 
-// dialogue runs relay init as on a terminal.
+// dialogue runs relay init with answers from in, as on a terminal.
 func dialogue(ctx context.Context, in io.Reader, flags ...string) (said string, err error) {
 	var out bytes.Buffer
-	p := &state.State{Streams: state.Streams{In: in, Out: io.Discard, Err: &out, Getenv: func(string) (string, bool) { return "", false }}}
-	var f initFlags
+	s := &state.State{Streams: state.Streams{In: in, Out: io.Discard, Err: &out, Getenv: func(string) (string, bool) { return "", false }}}
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
-	f.register(set)
+	o := initOptions{State: s, given: set.Changed, interactive: true}
+	o.register(set)
 	if err := set.Parse(flags); err != nil {
 		return "", err
 	}
-	err = runInit(ctx, p, &f, set.Changed, true)
+	err = o.run(ctx)
 	return out.String(), err
 }
 
@@ -259,7 +259,7 @@ func TestInitAsks(t *testing.T) {
 	}
 	for _, want := range []string{
 		"camstreamer, client-credentials [treatstream]: ", `did you mean "treatstream"?`, "account [mystream]: ", "a name has 1 to 63", "client-id: is empty",
-		"name one at least", `did you mean "stdout"?`, "webhook-url: is not an http or https URL", "stat nope: no such file",
+		"name at least one", `did you mean "stdout"?`, "webhook-url: is not an http or https URL", "stat nope: no such file",
 	} {
 		_, rest, found := strings.Cut(said, want)
 		if !found {
@@ -280,7 +280,7 @@ func TestInitAsks(t *testing.T) {
 	}
 }
 
-// What a flag says is not asked for.
+// A question that a flag answers is not asked.
 func TestInitAsksForTheRest(t *testing.T) {
 	t.Chdir(t.TempDir())
 	said, err := dialogue(t.Context(), strings.NewReader("nats\n"), "--provider", "treatstream", "--account", "mine", "--client-id", "x")
@@ -289,7 +289,7 @@ func TestInitAsksForTheRest(t *testing.T) {
 	}
 }
 
-func TestInitIsBrokenOff(t *testing.T) {
+func TestInitInterrupted(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, err := dialogue(t.Context(), strings.NewReader("treatstream\nmine\n"))
 	if exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), "the input ended") {

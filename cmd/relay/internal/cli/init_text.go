@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"path/filepath"
 	"strings"
 
 	"github.com/treatrelay/relay/auth"
@@ -10,36 +11,36 @@ import (
 	"github.com/treatrelay/relay/sinks/webhook"
 )
 
-// The variables that a first configuration refers to, beside that of the client secret.
+// The environment variables that a first configuration refers to, besides the one of the client secret.
 const (
 	webhookSecretVariable = "WEBHOOK_SECRET"
 	discordVariable       = "DISCORD_URL"
 	slackVariable         = "SLACK_URL"
 )
 
-// secretVariable is the variable of the account's client secret.
-func (f *initFlags) secretVariable() string {
-	return strings.ToUpper(strings.ReplaceAll(f.provider, "-", "_")) + "_SECRET"
+// secretVariable is the name of the environment variable of the client secret.
+func (a *initAnswers) secretVariable() string {
+	return strings.ToUpper(strings.ReplaceAll(a.provider, "-", "_")) + "_SECRET"
 }
 
-// variableIs says what a variable of the configuration is to hold.
-func (f *initFlags) variableIs(name string) string {
+// describeVariable describes the value to set an environment variable to.
+func (a *initAnswers) describeVariable(name string) string {
 	switch name {
-	case f.secretVariable():
+	case a.secretVariable():
 		return "the client secret"
 	case webhookSecretVariable:
-		return "what relay secrets new prints; give it to the receiver too"
+		return "the output of relay secrets new; give it to the receiver too"
 	case discordVariable:
 		return "https://discord.com/api/webhooks/ID/TOKEN"
 	case slackVariable:
 		return "https://hooks.slack.com/services/..."
 	}
-	return "as you named it"
+	return "the value that you chose this variable for"
 }
 
-// standIn is a value that a variable may have.
-func standIn(name string) string {
-	switch name {
+// exampleValue returns a valid value of an environment variable, to validate the configuration with.
+func exampleValue(variable string) string {
+	switch variable {
 	case webhookSecretVariable:
 		return webhook.NewSigningSecret().Reveal()
 	case discordVariable:
@@ -47,77 +48,79 @@ func standIn(name string) string {
 	case slackVariable:
 		return "https://hooks.slack.com/services/T/B/x"
 	}
-	return "https://example.com/" // which may be a URL and a text
+	return "https://example.com/" // valid as a URL and as text
 }
 
-// text is the configuration.
-func (f *initFlags) text() string {
+// configText returns the configuration for a file at that path.
+func (a *initAnswers) configText(output string) string {
 	var b strings.Builder
 	line := func(parts ...string) { b.WriteString(strings.Join(parts, "") + "\n") }
-	provider, _ := auth.Lookup(f.provider)
-	receives := provider.Endpoints.Socket != ""
-
 	line("# yaml-language-server: $schema=", relaydocs.ConfigSchemaURL)
 	line("#")
-	line("# The configuration of relay. relay config check finds what is wrong in it, and every key is described at")
-	line("# https://github.com/treatrelay/relay/blob/main/docs/config.md. ${VAR} is the environment variable VAR. Secrets belong into one, or")
-	line("# into a file that a key such as client_secret_file names.")
+	line("# The configuration of relay. To check it, run: relay config check. All keys are described at")
+	line("# https://github.com/treatrelay/relay/blob/main/docs/config.md. ${VAR} is the environment variable VAR. Keep secrets in variables, or")
+	line("# in files that keys such as client_secret_file name.")
 	line()
-	line("accounts:")
-	line("  # A name of your choice, which commands take.")
-	line("  ", f.account, ":")
-	line("    provider: ", f.provider)
-	if f.baseURL != "" {
-		line("    base_url: ", text.QuoteYAML(f.baseURL))
-	}
-	if provider.Grant != auth.PersonalToken {
-		line("    client_id: ", text.QuoteYAML(f.clientID))
-		if f.clientSecretFile != "" {
-			line("    client_secret_file: ", text.QuoteYAML(f.path(f.clientSecretFile)))
-		} else {
-			line("    client_secret: ${", f.secretVariable(), "}")
-		}
-	}
-	if provider.Grant != auth.PersonalToken && provider.Grant != auth.ClientCredentials {
-		line("    # The redirect URL as it is saved at ", provider.Title, ". relay auth login listens there.")
-		line("    # redirect_url: ", config.DefaultRedirectURL)
-	}
-	if receives {
-		line("    # The time zone of the dates that ", provider.Title, " sends. Set it if times are off by whole hours.")
-		line("    # timezone: UTC")
-	}
+	a.writeAccount(line, output)
 	line()
-	if len(f.sinks) > 0 {
-		line("# Where treats go. Each sink takes a filter, a rate_limit and more, and waits for no other.")
+	if len(a.sinks) > 0 {
+		line("# Where relay delivers treats. Every sink can have a filter, a rate_limit and more, and none waits for another.")
 		line("sinks:")
 	}
-	for _, typ := range f.sinks {
-		for _, part := range f.sink(typ) {
+	for _, typ := range a.sinks {
+		for _, part := range a.sinkLines(typ, output) {
 			line("  ", part)
 		}
 	}
-	if receives {
+	if a.providerInfo().Endpoints.Socket != "" {
 		line()
-		line("# The sink that is told when another is in trouble.")
+		line("# The sink that receives alerts when another one has a problem.")
 		line("# alerts:")
-		line("#   sink: ", sinkName(f.sinks[len(f.sinks)-1]))
+		line("#   sink: ", sinkName(a.sinks[len(a.sinks)-1]))
 		line()
-		line("# How long events are kept. What a sink has not taken by then is lost to it.")
+		line("# How long the journal keeps events. A sink loses what it has not accepted by then.")
 		line("# journal:")
 		line("#   retention: ", config.WrittenDuration(config.DefaultRetention))
 		line()
-		line("# Where overlays reach relay's own NATS server, if a nats sink uses it.")
+		line("# Where overlays connect to relay's own NATS server, if a nats sink uses it.")
 		line("# nats:")
 		line("#   listen: ", config.DefaultNATSListen)
 	}
 	line()
-	line("# Where relay answers /healthz and /metrics.")
+	line("# Where relay serves /healthz and /metrics.")
 	line("# http:")
 	line("#   listen: 127.0.0.1:8350")
 	return b.String()
 }
 
-// sinkName is the name of the first sink of a type.
+func (a *initAnswers) writeAccount(line func(parts ...string), output string) {
+	provider := a.providerInfo()
+	line("accounts:")
+	line("  # A name of your choice, for commands such as relay auth login.")
+	line("  ", a.account, ":")
+	line("    provider: ", a.provider)
+	if a.baseURL != "" {
+		line("    base_url: ", text.QuoteYAML(a.baseURL))
+	}
+	if provider.Grant != auth.PersonalToken {
+		line("    client_id: ", text.QuoteYAML(a.clientID))
+		if a.clientSecretFile != "" {
+			line("    client_secret_file: ", text.QuoteYAML(pathFrom(output, a.clientSecretFile)))
+		} else {
+			line("    client_secret: ${", a.secretVariable(), "}")
+		}
+	}
+	if provider.Grant != auth.PersonalToken && provider.Grant != auth.ClientCredentials {
+		line("    # The redirect URL, as it is registered at ", provider.Title, ". relay auth login listens there.")
+		line("    # redirect_url: ", config.DefaultRedirectURL)
+	}
+	if provider.Endpoints.Socket != "" {
+		line("    # The time zone of the dates that ", provider.Title, " sends. Set it if times are wrong by whole hours.")
+		line("    # timezone: UTC")
+	}
+}
+
+// sinkName returns the name of the sink of a type.
 func sinkName(typ string) string {
 	switch typ {
 	case "stdout":
@@ -134,32 +137,46 @@ func sinkName(typ string) string {
 	return typ
 }
 
-// sink is the part of the configuration that is about the sink of a type.
-func (f *initFlags) sink(typ string) []string {
+// sinkLines returns the lines of the sink of a type.
+func (a *initAnswers) sinkLines(typ, output string) []string {
 	lines := []string{sinkName(typ) + ":", "  type: " + typ}
-	secretURL := func(about, file, variable string) []string {
+	urlFile := func(file string) string { return "  url_file: " + text.QuoteYAML(pathFrom(output, file)) }
+	chat := func(comment, file, variable string) []string {
+		url := "  url: ${" + variable + "}"
 		if file != "" {
-			return append([]string{about}, append(lines, "  url_file: "+text.QuoteYAML(f.path(file)))...)
+			url = urlFile(file)
 		}
-		return append([]string{about}, append(lines, "  url: ${"+variable+"}")...)
+		return append([]string{comment}, append(lines, url)...)
 	}
 	switch typ {
 	case "stdout":
-		return append([]string{"# One line of JSON for each event, on standard output."}, lines...)
+		return append([]string{"# One line of JSON per event, on standard output."}, lines...)
 	case "nats":
 		return append([]string{"# For overlays, which subscribe to treats.> with the login that relay prints when it first starts."}, lines...)
 	case "webhook":
-		url := "  url: " + text.QuoteYAML(f.webhookURL)
-		if f.webhookURLFile != "" {
-			url = "  url_file: " + text.QuoteYAML(f.path(f.webhookURLFile))
+		url := "  url: " + text.QuoteYAML(a.webhookURL)
+		if a.webhookURLFile != "" {
+			url = urlFile(a.webhookURLFile)
 		}
-		return append([]string{"# One signed request for each event."}, append(lines, url,
-			"  # The receiver verifies each request with the same secret. relay secrets new makes one.",
+		return append([]string{"# One signed request per event."}, append(lines, url,
+			"  # The receiver verifies each request with the same secret. To create one, run: relay secrets new",
 			"  secret: ${"+webhookSecretVariable+"}")...)
 	case "discord":
-		return secretURL("# A message in a Discord channel for each event.", f.discordURLFile, discordVariable)
+		return chat("# A message in a Discord channel per event.", a.discordURLFile, discordVariable)
 	case "slack":
-		return secretURL("# A message in a Slack channel for each event.", f.slackURLFile, slackVariable)
+		return chat("# A message in a Slack channel per event.", a.slackURLFile, slackVariable)
 	}
 	return lines
+}
+
+// pathFrom returns the path of a file from the command line as a configuration at output must name it: relative paths in a configuration
+// start at its folder.
+func pathFrom(output, file string) string {
+	if filepath.Dir(output) == "." {
+		return file
+	}
+	if absolute, err := filepath.Abs(file); err == nil {
+		return absolute
+	}
+	return file
 }

@@ -1,4 +1,5 @@
-// Package cli has the commands of relay, a file each.
+// Package cli has the commands of relay: a file per command, with an options struct and a run function. The commands about logins are in
+// authcmd, those about the journal in journalcmd, and what all commands share in state.
 package cli
 
 import (
@@ -18,70 +19,69 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 )
 
-// Command is the command relay, with all that are below it.
-func Command(s state.Streams) *cobra.Command { return rootCommand(&state.State{Streams: s}) }
+// Command returns the relay command with all its subcommands.
+func Command(streams state.Streams) *cobra.Command {
+	return newRootCmd(&state.State{Streams: streams})
+}
 
-// Execute runs the command line and returns the exit code.
-func Execute(ctx context.Context, args []string, s state.Streams) int {
-	if f, ok := s.Out.(*os.File); ok && terminal.Is(f) {
-		s.Out = terminal.NewScreen(f)
+// Execute runs a command line, without the name of the program, and returns the exit code. It prints the error, one line each, to
+// standard error.
+func Execute(ctx context.Context, args []string, streams state.Streams) int {
+	if f, ok := streams.Out.(*os.File); ok && terminal.Is(f) {
+		streams.Out = terminal.NewScreen(f)
 	}
-	p := &state.State{Streams: s}
-	root := rootCommand(p) //nolint:contextcheck // the commands take theirs from cobra
+	s := &state.State{Streams: streams}
+	root := newRootCmd(s) //nolint:contextcheck // the commands receive their context from cobra
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, exit.ErrSilent) {
-		_, _ = io.WriteString(s.Err, exit.Text(err, p.SameFlags()))
+		_, _ = io.WriteString(s.Err, exit.Text(err, s.Flags()))
 	}
 	return exit.Code(err)
 }
 
-func rootCommand(p *state.State) *cobra.Command {
-	var run runFlags
+func newRootCmd(s *state.State) *cobra.Command {
+	o := runOptions{State: s}
 	root := &cobra.Command{
 		Use:   "relay",
-		Short: "Carry treats from TreatStream to overlays, bots and pipes",
-		Long: `relay receives the treats that viewers send on TreatStream, keeps each in a durable journal, and delivers
-it to every sink: NATS for overlays, signed webhooks for bots, standard output for pipes.
+		Short: "Deliver treats from TreatStream to overlays, bots and pipes",
+		Long: `relay receives the treats that viewers send on TreatStream, writes each to a
+durable journal, and delivers it to every sink: NATS for overlays, signed
+webhooks for bots, Discord and Slack, standard output for pipes.
 
-Without a command it does its main job, like "relay run".`,
-		Example: `  relay --simulate --sink stdout          # try it: no account and no configuration needed
+Without a command it runs the relay, like "relay run".`,
+		Example: `  relay --simulate --sink stdout          # try it: needs no account and no configuration
   relay init                              # write a relay.yaml
   relay auth login mystream               # log in to the account "mystream" of relay.yaml
   relay                                   # run every sink of relay.yaml
-  relay --sink stdout | jq .data.title    # only print`,
+  relay --sink stdout | jq .data.title    # print only`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: state.UnknownCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runRelay(cmd.Context(), p, &run, cmd.Flags()) },
+		Args: state.NoUnknownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.Flags().Changed) },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			err := errors.Join(p.FromEnvironment(cmd.Flags()), p.CheckFlags())
-			telemetry.RedirectStandardLog(p.Logger())
+			err := errors.Join(s.FromEnvironment(cmd.Flags()), s.CheckFlags())
+			telemetry.RedirectStandardLog(s.Logger())
 			return err
 		},
 	}
-	root.SetIn(p.In)
-	root.SetOut(p.Out)
-	root.SetErr(p.Err)
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit.Usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
-	flags.StringVar(&p.ConfigPath, "config", "", "configuration file (default ./relay.yaml, then the user's config folder)")
-	flags.StringVar(&p.DataDir, "data-dir", "", "folder of the journal and the tokens (default "+datadir.UsualPath()+")")
-	flags.StringVar(&p.LogLevel, "log-level", "info", "trace, debug, info, warn or error")
-	flags.StringVar(&p.LogFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal")
-	flags.StringVar(&p.Color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
-	run.register(root.Flags())
+	flags.StringVar(&s.ConfigPath, "config", "", "configuration file (default ./relay.yaml, then the user's config folder)")
+	flags.StringVar(&s.DataDir, "data-dir", "", "folder of the journal and the tokens (default "+datadir.UsualPath()+")")
+	flags.StringVar(&s.LogLevel, "log-level", "info", "trace, debug, info, warn or error")
+	flags.StringVar(&s.LogFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal")
+	flags.StringVar(&s.Color, "color", "auto", "auto, always or never; auto respects NO_COLOR")
+	o.register(root.Flags())
 
-	runCmd := &cobra.Command{
-		Use: "run", Short: "Receive treats and deliver them (the main job)", Args: state.NoArgs,
-		Example: "  relay run\n  relay run --sink overlay --log-format json",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runRelay(cmd.Context(), p, &run, cmd.Flags()) },
-	}
-	run.register(runCmd.Flags())
+	root.AddCommand(newRunCmd(s), newInitCmd(s), authcmd.NewAuthCmd(s), newSimulateCmd(s), newConfigCmd(s), newDoctorCmd(s), newStatusCmd(s),
+		journalcmd.NewTailCmd(s), newSinksCmd(s), journalcmd.NewDeadLettersCmd(s), journalcmd.NewTraceCmd(s), journalcmd.NewHistoryCmd(s),
+		journalcmd.NewReplayCmd(s), journalcmd.NewExportCmd(s), journalcmd.NewTriggerCmd(s), newReconcileCmd(s), journalcmd.NewJournalCmd(s),
+		authcmd.NewSecretsCmd(s), newVersionCmd(s))
 	root.AddCommand(packagingCommands()...)
-	root.AddCommand(runCmd, initCommand(p), authcmd.Auth(p), simulateCommand(p), configCommand(p), doctorCommand(p), relayStatusCommand(p),
-		journalcmd.Tail(p), sinksCommand(p), journalcmd.DeadLetters(p), journalcmd.Trace(p), journalcmd.History(p), journalcmd.Replay(p), journalcmd.Export(p),
-		journalcmd.Trigger(p), reconcileCommand(p), journalcmd.Journal(p), authcmd.Secrets(p), versionCommand(p))
 	return root
 }

@@ -10,12 +10,14 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 )
 
-func versionCommand(p *state.State) *cobra.Command {
+func newVersionCmd(s *state.State) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: state.NoArgs, Example: "  relay version",
+		Use: "version", Short: "Print the version", Args: state.NoArgs,
+		Long: `Print the versions of relay and Go, the operating system and the architecture.
+Include this line in bug reports.`,
+		Example: "  relay version",
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(p.Out, "relay %s %s %s/%s\n", version.Number(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
+			return s.Print(fmt.Sprintf("relay %s %s %s/%s", version.Number(), runtime.Version(), runtime.GOOS, runtime.GOARCH))
 		},
 	}
 }

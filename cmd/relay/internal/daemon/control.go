@@ -15,32 +15,32 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// control serves a running relay's commands.
+// control serves the local API of a running relay on the Unix socket.
 type control struct {
-	job   *job // its journal is there once the monitor's opened is closed
-	pasts *pasts
+	job *job // its journal may be used once monitor.opened is closed
 
-	mu     sync.Mutex // guards closed, and work against its end
+	mu     sync.Mutex // guards closed, and work.Add against work.Wait
 	closed bool
 	work   sync.WaitGroup // requests
 }
 
-// serveControl serves the commands until stop is called. The data folder is locked, so a socket that lies there is a dead
-// one. Where there can be no socket relay runs all the same, and says what that means.
-func serveControl(ctx context.Context, dir string, j *job, past *pasts, log zerolog.Logger) (stop func() error) {
+// serveControl serves the local API until stop is called. The caller must hold the lock of the data folder, so an existing socket is a dead one.
+// If the socket cannot be created, relay runs without it, and logs what that means.
+func serveControl(ctx context.Context, dir string, j *job, log zerolog.Logger) (stop func() error) {
 	l, err := Listen(ctx, dir)
 	if err != nil {
-		log.Warn().Err(err).Msg("control socket cannot be made: commands that read the journal work only while relay is stopped")
+		log.Warn().Err(err).Msg("control socket cannot be created: commands that read the journal work only while relay is stopped")
 		return func() error { return nil }
 	}
-	c := &control{job: j, pasts: past}
-	handler := server.New(server.Config{Journal: c.journal, Sinks: c.sinks, Status: j.monitor.look, Reconcile: c.reconcile})
+	c := &control{job: j}
+	handler := server.New(server.Config{Journal: c.journal, Sinks: c.sinks, Status: j.monitor.snapshot, Reconcile: c.reconcile})
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	hs := &http.Server{
 		Handler: c.owned(handler), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: maxHeader,
@@ -68,17 +68,17 @@ func serveControl(ctx context.Context, dir string, j *job, past *pasts, log zero
 	}
 }
 
-// maxHeader bounds the header of a request, which names the events that are asked for.
+// maxHeader limits the header of a request, whose URL may name many events.
 const maxHeader = 1 << 20
 
-// openPatience is how long a request waits for a journal that is being opened: less than a command waits, so that it learns why.
+// openPatience is how long a request waits for a journal that is being opened. It is less than a command waits, so that the command learns why.
 const openPatience = 4 * time.Second
 
-// journal waits for the journal of a relay that is starting.
+// journal returns the journal. While relay is starting it waits.
 func (c *control) journal(ctx context.Context) (*journal.Journal, error) {
 	select {
 	case <-c.job.monitor.opened:
-		return c.job.journal, nil
+		return c.job.data.journal, nil
 	case <-time.After(openPatience):
 		return nil, starting()
 	case <-ctx.Done():
@@ -86,17 +86,17 @@ func (c *control) journal(ctx context.Context) (*journal.Journal, error) {
 	}
 }
 
-// starting is the problem of a relay that has not opened everything yet.
+// starting returns the problem of a request that relay cannot serve before everything is open.
 func starting() error {
-	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemStarting, "relay is starting").WithFix("try again in a moment").WithCode(exit.Unavailable)
+	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemStarting, "relay is starting").WithFix(advice.Do("try again in a moment")).WithCode(exit.Unavailable)
 }
 
-// sinks are those of the configuration that the relay goes by.
+// sinks returns the names and types of the sinks of the current configuration.
 func (c *control) sinks() (names []string, types map[string]string) {
-	return c.job.parts().cfg.SinkTypes()
+	return c.job.runners().cfg.SinkTypes()
 }
 
-// owned counts the requests under way.
+// owned counts running requests, so that stop can wait for them.
 func (c *control) owned(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
@@ -111,11 +111,11 @@ func (c *control) owned(next http.Handler) http.Handler {
 	})
 }
 
-// Listen makes the socket, for the user only from its first moment on.
+// Listen creates the Unix socket in the data folder. From the first moment, only the user may open it.
 func Listen(ctx context.Context, dir string) (*net.UnixListener, error) {
 	private, err := os.MkdirTemp(dir, ".control-") // mode 0700
 	if err != nil {
-		return nil, fmt.Errorf("make the control socket: %w", err)
+		return nil, fmt.Errorf("create the control socket: %w", err)
 	}
 	defer os.RemoveAll(private) //nolint:errcheck // an empty folder
 	const name = "s"
@@ -125,13 +125,13 @@ func Listen(ctx context.Context, dir string) (*net.UnixListener, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make the control socket: %w", err)
+		return nil, fmt.Errorf("create the control socket: %w", err)
 	}
 	unix, ok := l.(*net.UnixListener)
 	if !ok {
-		return nil, errors.Join(errors.New("make the control socket: not a unix socket"), l.Close())
+		return nil, errors.Join(errors.New("create the control socket: not a unix socket"), l.Close())
 	}
-	unix.SetUnlinkOnClose(false) // it moves
+	unix.SetUnlinkOnClose(false) // it is renamed below
 	if runtime.GOOS != "windows" {
 		err = os.Chmod(filepath.Join(private, name), 0o600)
 	}
@@ -139,7 +139,7 @@ func Listen(ctx context.Context, dir string) (*net.UnixListener, error) {
 		err = os.Rename(filepath.Join(private, name), filepath.Join(dir, api.Socket))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make the control socket: %w", err), unix.Close())
+		return nil, errors.Join(fmt.Errorf("create the control socket: %w", err), unix.Close())
 	}
 	return unix, nil
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/treatrelay/relay/sinks/webhook"
 )
 
-// bearer finds the account whose tokens a webhook sends: the one that has the name at the time.
+// bearer returns the tokens of the account of that name, for a webhook that sends them. A reload may replace the account.
 func (j *job) bearer(name string) (webhook.Bearer, error) {
 	return grants.NewBearer(func() (*auth.Account, error) {
-		part, ok := j.parts().accounts[name]
+		part, ok := j.runners().accounts[name]
 		if !ok {
 			return nil, fmt.Errorf("there is no account %q", name)
 		}
@@ -23,7 +23,7 @@ func (j *job) bearer(name string) (webhook.Bearer, error) {
 	}), nil
 }
 
-// checkGrants is an error if none of the accounts that receive treats has a grant. Any other without one is logged, and waits.
+// checkGrants returns an error if no account that receives treats has a grant. Otherwise it logs each account without one: it waits for a login.
 func checkGrants(cfg *config.Config, store auth.Store, log zerolog.Logger) error {
 	var missing, idle []error
 	receiving := 0

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
@@ -19,7 +20,9 @@ import (
 func serveHTTP(ctx context.Context, listen string, metrics *prometheus.Registry, m *monitor, log zerolog.Logger) (stop func() error, err error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
-		return nil, exit.With(exit.Unavailable, fmt.Errorf("listen on http.listen %s: %w; stop what uses it or choose another address", listen, errors.Unwrap(err)))
+		return nil, exit.With(exit.Unavailable, &advice.Error{
+			Err: fmt.Errorf("listen on http.listen %s: %w", listen, errors.Unwrap(err)), Fix: advice.Do("stop what uses it or choose another address"),
+		})
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

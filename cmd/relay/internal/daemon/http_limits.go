@@ -12,7 +12,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// httpLimits bound what clients of the HTTP server can hold.
+// httpLimits limit the resources that clients of the HTTP server can hold.
 type httpLimits struct {
 	header, read, write, idle time.Duration
 	conns                     int
@@ -34,20 +34,20 @@ func (l httpLimits) server(handler http.Handler, log zerolog.Logger) *http.Serve
 	}
 }
 
-// connGuard limits how many connections a server has: when there are too many it closes the one that has been without a request for
-// the longest. Whoever leaves connections open so keeps nobody else out.
+// connGuard limits the connections of a server. Above the limit it closes the one that has been idle for the longest, so that a client that leaves
+// connections open does not lock out others.
 type connGuard struct {
 	limit int
 	log   zerolog.Logger
 
-	mu    sync.Mutex
-	conns map[net.Conn]*guarded
-	said  time.Time
+	mu     sync.Mutex
+	conns  map[net.Conn]*guarded
+	logged time.Time // when the limit was last logged
 }
 
-// guarded is a connection that is open.
+// guarded is the state of an open connection.
 type guarded struct {
-	since   time.Time // it has been as it is
+	since   time.Time // when serving last changed
 	serving bool      // a request is being answered
 }
 
@@ -67,11 +67,11 @@ func (g *connGuard) observe(c net.Conn, state http.ConnState) {
 		delete(g.conns, c)
 	case http.StateIdle:
 		g.set(c, false)
-	case http.StateActive: // it may have sent one byte, and nothing after that
+	case http.StateActive: // one byte suffices for that; watch sees complete requests
 	}
 }
 
-// closeOldest makes room for a new connection.
+// closeOldest closes the connection that has been idle for the longest, which may be the latest.
 func (g *connGuard) closeOldest(latest net.Conn) {
 	oldest := latest
 	for c, held := range g.conns {
@@ -80,9 +80,9 @@ func (g *connGuard) closeOldest(latest net.Conn) {
 		}
 	}
 	delete(g.conns, oldest)
-	_ = oldest.Close() // its own goroutine sees the end
-	if time.Since(g.said) >= time.Minute {
-		g.said = time.Now()
+	_ = oldest.Close() // its goroutine ends
+	if time.Since(g.logged) >= time.Minute {
+		g.logged = time.Now()
 		g.log.Warn().Int("limit", g.limit).Str("from", oldest.RemoteAddr().String()).
 			Msg("http.listen has too many connections: those without a request are closed; let only those who need it reach the port")
 	}
@@ -94,7 +94,7 @@ func (g *connGuard) set(c net.Conn, serving bool) {
 	}
 }
 
-// watch notes the requests that are being answered.
+// watch marks connections that have a request.
 func (g *connGuard) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
@@ -106,7 +106,7 @@ func (g *connGuard) watch(next http.Handler) http.Handler {
 	})
 }
 
-// httpLog takes what the server complains of, which is about single connections.
+// httpLog logs errors of single connections.
 type httpLog struct{ log zerolog.Logger }
 
 func (l httpLog) Write(p []byte) (int, error) {

@@ -13,11 +13,11 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// importBatch is how many events go into one write.
+// importBatch is the number of events per write.
 const importBatch = 256
 
-// Import adds the events that relay export has written to the journal, while no relay runs. Once the journal is open it calls done with
-// how many it has added and how many were known, also before it fails.
+// Import journals the events of an export, one JSON object per line, while no relay runs. Once the journal is open, it calls done with the numbers of
+// added and already known events, even if it then returns an error. An error names the line.
 func Import(ctx context.Context, o Options, in io.Reader, done func(added, known int) error) (err error) {
 	lock, err := datadir.Lock(ctx, o.Dir)
 	if err != nil {
@@ -26,7 +26,7 @@ func Import(ctx context.Context, o Options, in io.Reader, done func(added, known
 	var undo datadir.Teardown
 	undo.Add("data folder", lock.Close)
 	defer func() { err = errors.Join(err, undo.Run()) }()
-	k := newKeeper(o.Dir, &undo, o.Log)
+	k := newJournalService(o.Dir, &undo, o.Log)
 	if err := k.open(ctx, o.Config.Journal, nil); err != nil {
 		return err
 	}
@@ -37,8 +37,8 @@ func Import(ctx context.Context, o Options, in io.Reader, done func(added, known
 	return errors.Join(err, done(added, known))
 }
 
-// importLines appends the events that are not in the journal. The counts are of those that are on disk, or known, when it returns.
-func (k *journalKeeper) importLines(ctx context.Context, in io.Reader) (added, known int, err error) {
+// importLines appends the events that are not in the journal. It returns how many are on disk, and how many were known.
+func (k *journalService) importLines(ctx context.Context, in io.Reader) (added, known int, err error) {
 	r := bufio.NewReaderSize(in, 64<<10)
 	var waiting []journal.Entry
 	flush := func() error {

@@ -19,10 +19,10 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
-// A journalKeeper has the journal of a data folder, with what stands beside it.
-type journalKeeper struct {
+// A journalService is the journal of a data folder, with its storage and its index.
+type journalService struct {
 	log     zerolog.Logger
-	dir     string // the data folder, which is locked
+	dir     string // the data folder; the process holds its lock
 	metrics *pipeline.Metrics
 	undo    *datadir.Teardown
 
@@ -31,13 +31,13 @@ type journalKeeper struct {
 	index   *index.Index
 }
 
-// newKeeper is a keeper of a process that serves no metrics.
-func newKeeper(dir string, undo *datadir.Teardown, log zerolog.Logger) *journalKeeper {
-	return &journalKeeper{log: log, dir: dir, metrics: pipeline.NewMetrics(prometheus.NewRegistry()), undo: undo}
+// newJournalService returns the service of a command, which serves no metrics. undo closes it.
+func newJournalService(dir string, undo *datadir.Teardown, log zerolog.Logger) *journalService {
+	return &journalService{log: log, dir: dir, metrics: pipeline.NewMetrics(prometheus.NewRegistry()), undo: undo}
 }
 
-// open opens the journal of the data folder, which is locked, with what stands beside it: the index and the log of attempts.
-func (k *journalKeeper) open(ctx context.Context, cfg config.Journal, trace func(pipeline.Stage)) error {
+// open opens storage, index and journal. trace receives the stages of treats; it may be nil.
+func (k *journalService) open(ctx context.Context, cfg config.Journal, trace func(pipeline.Stage)) error {
 	s, err := datadir.OpenStorage(ctx, cfg, k.dir, k.log, k.undo)
 	if err != nil {
 		return err
@@ -58,8 +58,9 @@ func (k *journalKeeper) open(ctx context.Context, cfg config.Journal, trace func
 	return exit.With(exit.Unavailable, err)
 }
 
-// reserveLost reports what the journal has lost of its end, as the index remembers it, and has those numbers not given again.
-func (k *journalKeeper) reserveLost(ctx context.Context) error {
+// reserveLost logs which events the journal has lost at its end, according to the index, and reserves their numbers, so that they are not assigned
+// again.
+func (k *journalService) reserveLost(ctx context.Context) error {
 	_, next := k.storage.Log.Bounds()
 	through := k.index.Through()
 	if through < next {
@@ -76,12 +77,12 @@ func (k *journalKeeper) reserveLost(ctx context.Context) error {
 	return k.storage.Log.Reserve(ctx, through)
 }
 
-// scrubEvery is how often the sealed segments of the journal are read and verified.
-const scrubEvery = 24 * time.Hour
+// scrubInterval is how often the sealed segments of the journal are verified.
+const scrubInterval = 24 * time.Hour
 
-// keepUp runs what the journal needs beside its writer: the reader of the lanes, which also keeps their places, and the verification of what lies
-// on disk for long. end stops it when the lanes have ended.
-func (k *journalKeeper) keepUp(ctx context.Context, lanes *delivery.Dispatcher) (end func() error) {
+// keepUp runs the background work of the journal: the dispatcher of the lanes, which also saves their cursors, and the verification of old segments.
+// Call end when the lanes have ended; it stops the work and waits for it.
+func (k *journalService) keepUp(ctx context.Context, lanes *delivery.Dispatcher) (end func() error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	var work sync.WaitGroup
 	var lanesErr error
@@ -94,7 +95,7 @@ func (k *journalKeeper) keepUp(ctx context.Context, lanes *delivery.Dispatcher) 
 				}
 				select {
 				case <-ctx.Done():
-				case <-time.After(scrubEvery):
+				case <-time.After(scrubInterval):
 				}
 			}
 		})

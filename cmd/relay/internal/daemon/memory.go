@@ -14,25 +14,25 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// memoryShare is the part of the memory that a container or service is given which the collector may fill. The rest is for what is not its own.
+// memoryShare is the share of the memory limit of a container or service that the garbage collector may use. The rest is for other memory.
 const memoryShare = 0.8
 
-// The collector lets memory grow to twice of what lives, and a flood of large treats fills that within a moment. A relay of which less than
-// memorySmall is in use is to stay below 200 MiB, the program itself and its files included: the collector works more often as it comes near
-// memoryMost. Above that nothing but the control group limits it, for then the collector would be busy all the time.
+// The garbage collector lets memory grow to twice the live heap, and a flood of large treats fills that within a moment. While less than memorySmall
+// is in use, relay should stay below 200 MiB, including the program and its file cache: the limit memoryMost makes the collector run more often. Above
+// memorySmall only the control group limits memory, because otherwise the collector would run all the time.
 const (
 	memorySmall = 128 << 20
 	memoryMost  = 160 << 20
 )
 
-// A memoryTarget sets the memory limit of the collector after each of its cycles.
+// A memoryTarget sets the memory limit of the garbage collector after each of its cycles.
 type memoryTarget struct {
-	most int64 // the limit of the control group, or none
+	most int64 // the limit of the control group, or math.MaxInt64
 	over atomic.Bool
 }
 
-// LimitMemory makes the collector work harder as relay comes near the memory limit of its control group, instead of being killed there, and keeps it small
-// until ctx ends. GOMEMLIMIT in the environment goes before: then nothing is done.
+// LimitMemory makes the garbage collector work harder as relay comes near the memory limit of its control group, where it would be killed, and keeps
+// a relay small that needs little, until ctx ends. If GOMEMLIMIT is set, it does nothing.
 func LimitMemory(ctx context.Context, log zerolog.Logger) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
@@ -49,7 +49,7 @@ func LimitMemory(ctx context.Context, log zerolog.Logger) {
 	context.AfterFunc(ctx, func() { t.over.Store(true) })
 }
 
-// follow sets the limit after the collector's next cycle, and so on: what nothing refers to is cleaned up by each.
+// follow sets the limit after each cycle of the collector. Each cycle cleans up an object that nothing refers to.
 func (t *memoryTarget) follow() {
 	runtime.AddCleanup(new(*byte), func(t *memoryTarget) {
 		if !t.over.Load() {
@@ -80,14 +80,14 @@ func (t *memoryTarget) set() {
 	debug.SetMemoryLimit(limit)
 }
 
-// The collector keeps about as much memory free as is in use, and a start or a flood leaves more. Where that is a lot, and so little
-// happens that it would not be used for a minute, it goes back to the system.
+// The garbage collector keeps about as much memory free as is in use, and a start or a flood leaves more. If that is much, and relay allocates so
+// little that it would not need it for a minute, the memory is returned to the system.
 const (
 	memoryEvery = 15 * time.Second
-	memorySpare = 64 << 20 // bytes that are kept in any case
+	memorySpare = 64 << 20 // bytes that are always kept
 )
 
-// keepMemorySmall gives memory back until ctx ends.
+// keepMemorySmall returns unused memory to the system until ctx ends.
 func keepMemorySmall(ctx context.Context) {
 	tick := time.NewTicker(memoryEvery)
 	defer tick.Stop()
@@ -106,8 +106,8 @@ func keepMemorySmall(ctx context.Context) {
 	}
 }
 
-// memoryUse is how much memory of the heap the process holds beside what was in use when the collector last ran, and how much it has
-// allocated in all, in bytes.
+// memoryUse returns how much heap memory the process holds in addition to what was live at the last cycle of the collector, and how much it has
+// allocated in total, in bytes.
 func memoryUse() (spare, allocated uint64) {
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/allocs:bytes"},

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// What a flood has left goes back to the system once little happens, and not before.
+// Memory that a flood has left returns to the system once little happens, and not before.
 func TestKeepMemorySmall(t *testing.T) {
 	leave := func() {
 		for range 64 {
@@ -19,10 +19,10 @@ func TestKeepMemorySmall(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		var keeper sync.WaitGroup
-		defer keeper.Wait()
+		var work sync.WaitGroup
+		defer work.Wait()
 		defer stop()
-		keeper.Go(func() { keepMemorySmall(ctx) })
+		work.Go(func() { keepMemorySmall(ctx) })
 		held := make([][]byte, 64)
 		for i := range held {
 			held[i] = make([]byte, 4<<20)

@@ -10,17 +10,52 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// tellManager tells the service manager that started relay something, if that wants to know: systemd, or another one that sets
-// NOTIFY_SOCKET (sd_notify(3)).
-func tellManager(log zerolog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn().Err(err).Msg("service manager cannot be told how relay is: check NOTIFY_SOCKET and, in the unit, NotifyAccess")
+// A serviceManager receives notifications about the state of relay, if the manager that started relay wants them: systemd, or another
+// one that sets NOTIFY_SOCKET (sd_notify(3)). Its methods may be called by several goroutines.
+type serviceManager struct {
+	log zerolog.Logger
+
+	mu       sync.Mutex
+	stopping bool
+}
+
+// ready notifies that relay runs.
+func (m *serviceManager) ready(now runners) { m.notify(daemon.SdNotifyReady + "\n" + statusLine(now)) }
+
+// reloaded refreshes the status line after a reload. Once relay is stopping it does nothing.
+func (m *serviceManager) reloaded(now runners) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.stopping {
+		m.notify(statusLine(now))
 	}
 }
 
-// supervise tells the service manager that the job runs, and from then on that it is alive, until stop is called.
+// stop notifies that relay is stopping.
+func (m *serviceManager) stop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stopping = true
+	m.notify(daemon.SdNotifyStopping + "\nSTATUS=delivers what it has received")
+}
+
+// alive resets the watchdog.
+func (m *serviceManager) alive() { m.notify(daemon.SdNotifyWatchdog) }
+
+func (m *serviceManager) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		m.log.Warn().Err(err).Msg("service manager cannot be notified: check NOTIFY_SOCKET and, in the unit, NotifyAccess")
+	}
+}
+
+// statusLine is what systemctl status shows.
+func statusLine(now runners) string {
+	return fmt.Sprintf("STATUS=receives from %d accounts, delivers to %d sinks", len(now.sources()), len(now.sinks))
+}
+
+// supervise notifies the service manager that the job runs, and resets its watchdog until stop is called.
 func (j *job) supervise(ctx context.Context) (stop func()) {
-	tellManager(j.log, fmt.Sprintf("%s\nSTATUS=receives from %d accounts, delivers to %d sinks", daemon.SdNotifyReady, len(j.parts().sources()), len(j.parts().sinks)))
+	j.manager.ready(j.runners())
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
 		j.log.Warn().Err(err).Msg("service manager's watchdog is not served: check WATCHDOG_USEC and WATCHDOG_PID")
@@ -30,28 +65,26 @@ func (j *job) supervise(ctx context.Context) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var watch sync.WaitGroup
-	watch.Go(func() {
-		watchdog(ctx, interval, j.journal.Stuck, func() { tellManager(j.log, daemon.SdNotifyWatchdog) }, j.log)
-	})
+	watch.Go(func() { watchdog(ctx, interval, j.data.journal.Stuck, j.manager.alive, j.log) })
 	return func() {
 		cancel()
 		watch.Wait()
 	}
 }
 
-// watchdog calls alive twice an interval until ctx ends, but not while something is stuck for longer than the interval: then the
-// service manager is to restart relay.
+// watchdog calls alive twice per interval until ctx ends, but not while stuck returns more than the interval: then the service manager
+// restarts relay.
 func watchdog(ctx context.Context, interval time.Duration, stuck func() time.Duration, alive func(), log zerolog.Logger) {
 	tick := time.NewTicker(max(interval/2, time.Millisecond))
 	defer tick.Stop()
-	said := false
+	logged := false
 	for {
 		if since := stuck(); since <= interval {
-			said = false
+			logged = false
 			alive()
-		} else if !said {
-			said = true
-			log.Error().Dur("for", since).Msg("journal's writer is stuck: the service manager's watchdog is to restart relay")
+		} else if !logged {
+			logged = true
+			log.Error().Dur("for", since).Msg("journal's writer is stuck: the service manager's watchdog will restart relay")
 		}
 		select {
 		case <-tick.C:

@@ -13,8 +13,8 @@ import (
 	natssink "github.com/treatrelay/relay/sinks/nats"
 )
 
-// openServer starts the embedded NATS server, for overlay backends, if a sink publishes to it.
-func (d *sinkMaker) openServer(ctx context.Context, cfg *config.Config, o Options, undo *datadir.Teardown) error {
+// openServer starts the embedded NATS server, for overlay backends, if a sink publishes to it. A new login is shown once, on o.Notice.
+func (f *sinkFactory) openServer(ctx context.Context, cfg *config.Config, o Options, undo *datadir.Teardown) error {
 	dir := o.Dir
 	overlay := false
 	for _, s := range cfg.Sinks {
@@ -31,20 +31,20 @@ func (d *sinkMaker) openServer(ctx context.Context, cfg *config.Config, o Option
 	}
 	server, err := natsserver.Start(ctx, natsserver.Config{
 		Dir: filepath.Join(dir, datadir.OverlayDir), Listen: cfg.NATS.Listen, Websocket: cfg.NATS.Websocket,
-		OverlayUser: login.User, OverlayPassword: login.Secret(), Log: d.log,
+		OverlayUser: login.User, OverlayPassword: login.Secret(), Log: f.log,
 	})
 	if err != nil {
 		return exit.With(exit.Unavailable, err)
 	}
-	d.server = server
+	f.server = server
 	undo.Add("embedded NATS server", func() error { server.Close(); return nil }) //nolint:contextcheck // it ends by itself
 	at, err := url.Parse(server.URL())
 	if err != nil {
 		return fmt.Errorf("address of the embedded NATS server: %w", err)
 	}
-	d.log.Info().Str("url", at.String()).Str("credentials", filepath.Join(dir, datadir.OverlayFile)).Msg("overlay backends may connect")
+	f.log.Info().Str("url", at.String()).Str("credentials", filepath.Join(dir, datadir.OverlayFile)).Msg("overlay backends may connect")
 	if page := server.WebsocketURL(); page != "" {
-		d.log.Info().Str("url", page).Str("credentials", filepath.Join(dir, datadir.OverlayFile)).Msg("overlay pages may connect")
+		f.log.Info().Str("url", page).Str("credentials", filepath.Join(dir, datadir.OverlayFile)).Msg("overlay pages may connect")
 	}
 	if created {
 		at.User = url.UserPassword(login.User, login.Password)

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -17,13 +18,13 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake"
 )
 
-// pasts are the reconcilers of a running relay, by account. They are there once it has opened everything.
-type pasts struct {
+// reconcilers are the reconcilers of a running relay, by account. They are set once everything is open.
+type reconcilers struct {
 	mu sync.Mutex
-	by map[string]*intake.Reconciler // nil ones for accounts without a history
+	by map[string]*intake.Reconciler // a nil value is an account without a history
 }
 
-func (p *pasts) set(sources []*source) {
+func (p *reconcilers) set(sources []*source) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.by = make(map[string]*intake.Reconciler, len(sources))
@@ -32,8 +33,8 @@ func (p *pasts) set(sources []*source) {
 	}
 }
 
-// find returns an account's reconciler, and whether relay is ready and has the account.
-func (p *pasts) find(account string) (r *intake.Reconciler, ready, known bool) {
+// find returns an account's reconciler, whether the reconcilers are set, and whether the account is known.
+func (p *reconcilers) find(account string) (r *intake.Reconciler, ready, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, known = p.by[account]
@@ -42,13 +43,13 @@ func (p *pasts) find(account string) (r *intake.Reconciler, ready, known bool) {
 
 // reconcile compares an account's history with the journal.
 func (c *control) reconcile(ctx context.Context, account string) (result intake.Reconciliation, err error) {
-	reconciler, ready, known := c.pasts.find(account)
+	reconciler, ready, known := c.job.reconcilers.find(account)
 	switch {
 	case !ready:
 		return result, starting()
 	case !known:
 		return result, api.NewProblem(http.StatusNotFound, api.ProblemNoAccount, fmt.Sprintf("the relay that runs has no account %q that receives treats", account)).
-			WithFix("restart it if that is new").WithCode(exit.Usage)
+			WithFix(advice.Do("restart it if that is new")).WithCode(exit.Usage)
 	case reconciler == nil:
 		return result, api.NewProblem(http.StatusConflict, api.ProblemNoHistory, noHistory(account).Error()).WithCode(exit.Config)
 	}
@@ -59,7 +60,7 @@ func noHistory(account string) error {
 	return exit.With(exit.Config, fmt.Errorf("account %s: its provider has no history, and endpoints.history is not set", account))
 }
 
-// Reconcile compares an account's history while no relay runs, and none can be started meanwhile.
+// Reconcile compares an account's history with the journal while no relay runs, and journals what is missing. No relay can start meanwhile.
 func Reconcile(ctx context.Context, o Options, c config.Account) (result intake.Reconciliation, err error) {
 	lock, err := datadir.Lock(ctx, o.Dir)
 	if err != nil {
@@ -85,7 +86,7 @@ func Reconcile(ctx context.Context, o Options, c config.Account) (result intake.
 	case past == nil:
 		return result, noHistory(c.Account)
 	}
-	k := newKeeper(o.Dir, &undo, o.Log)
+	k := newJournalService(o.Dir, &undo, o.Log)
 	if err := k.open(ctx, o.Config.Journal, nil); err != nil {
 		return result, err
 	}

@@ -10,27 +10,29 @@ import (
 	"os/signal"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
 )
 
-// A Reloader says when the configuration is to be loaded again, and loads it. A nil one never does.
+// A Reloader decides when to reload the configuration, and loads it. A nil Reloader never does.
 type Reloader struct {
 	path  string
-	watch bool           // for changes of the file
-	hup   chan os.Signal // nil on a terminal, where SIGHUP means that the terminal is closed: it ends relay, as ever
+	watch bool           // whether a change of the file is a reason
+	hup   chan os.Signal // nil on a terminal, where SIGHUP means that the terminal has closed, and ends relay
 	last  string         // the sum of the file as it was loaded
 	load  func() (*config.Config, error)
 }
 
-// NewReloader makes one for a configuration that is about to be loaded: what is sent or changed from now on counts.
+// NewReloader returns a Reloader for the configuration at path, which is loaded after that: a signal or a change from now on counts. load loads the
+// configuration. interactive means that relay runs on a terminal.
 func NewReloader(path string, watch, interactive bool, load func() (*config.Config, error)) *Reloader {
 	r := &Reloader{path: path, watch: watch, load: load}
 	if !interactive {
@@ -41,20 +43,20 @@ func NewReloader(path string, watch, interactive bool, load func() (*config.Conf
 	return r
 }
 
-// watchEvery is how often the configuration file is looked at.
-const watchEvery = time.Second
+// watchInterval is how often a watched configuration file is read.
+const watchInterval = time.Second
 
-// triggers sends when somebody has sent SIGHUP or, if that is wanted, has changed the file, until ctx ends.
+// triggers returns a channel that receives after SIGHUP and, if the file is watched, after a change of it, until ctx ends.
 func (r *Reloader) triggers(ctx context.Context, work *sync.WaitGroup) <-chan struct{} {
 	if r == nil {
 		return nil
 	}
-	asked := make(chan struct{}, 1)
+	due := make(chan struct{}, 1)
 	work.Go(func() {
 		var tick <-chan time.Time
 		last := r.last
 		if r.watch {
-			ticker := time.NewTicker(watchEvery)
+			ticker := time.NewTicker(watchInterval)
 			defer ticker.Stop()
 			tick = ticker.C
 		}
@@ -66,29 +68,29 @@ func (r *Reloader) triggers(ctx context.Context, work *sync.WaitGroup) <-chan st
 				last = config.Sum(r.path)
 			case <-tick:
 				now := config.Sum(r.path)
-				if now == last || now == "" { // or it is being replaced
+				if now == last || now == "" { // unchanged, or being replaced
 					continue
 				}
 				last = now
 			}
 			select {
-			case asked <- struct{}{}:
-			default: // it is asked already
+			case due <- struct{}{}:
+			default: // a reload is due already
 			}
 		}
 	})
-	return asked
+	return due
 }
 
-// changes are the names of what is to be ended and started for a new configuration. What has changed is in both.
-type changes struct{ end, start []string }
+// changes are the names of the accounts or sinks to stop and to start for a new configuration. One that has changed is in both.
+type changes struct{ stop, start []string }
 
-// compareParts says what differs between what runs and what is wanted, by name.
-func compareParts[P, C any](running map[string]P, wanted []C, name func(C) string, same func(P, C) bool) (c changes) {
+// compare returns the changes from what runs to what the configuration wants.
+func compare[R, C any](running map[string]R, wanted []C, name func(C) string, same func(R, C) bool) (c changes) {
 	kept := make(map[string]bool)
 	for _, want := range wanted {
 		n := name(want)
-		if part, runs := running[n]; runs && same(part, want) {
+		if r, runs := running[n]; runs && same(r, want) {
 			kept[n] = true
 			continue
 		}
@@ -96,33 +98,33 @@ func compareParts[P, C any](running map[string]P, wanted []C, name func(C) strin
 	}
 	for _, n := range slices.Sorted(maps.Keys(running)) {
 		if !kept[n] {
-			c.end = append(c.end, n)
+			c.stop = append(c.stop, n)
 		}
 	}
 	return c
 }
 
-func sameAccount(p *accountPart, c config.Account) bool {
-	return reflect.DeepEqual(p.cfg, c)
+func sameAccount(r *accountRunner, c config.Account) bool {
+	return reflect.DeepEqual(r.cfg, c)
 }
 
-// sameSink compares filters by their text: compiled ones are never the same.
-func sameSink(p *sinkPart, c config.Sink) bool {
-	a, b := p.cfg, c
-	text := func(f *rules.Filter) string {
+// sameSink compares filters by their source: compiled filters are never equal.
+func sameSink(r *sinkRunner, c config.Sink) bool {
+	a, b := r.cfg, c
+	source := func(f *rules.Filter) string {
 		if f == nil {
 			return ""
 		}
 		return f.String()
 	}
-	if text(a.Lane.Filter) != text(b.Lane.Filter) {
+	if source(a.Lane.Filter) != source(b.Lane.Filter) {
 		return false
 	}
 	a.Lane.Filter, b.Lane.Filter = nil, nil
-	return p.files == config.FilesSum(c.Config) && reflect.DeepEqual(a, b)
+	return r.files == config.FilesSum(c.Config) && reflect.DeepEqual(a, b)
 }
 
-// fixed are the sections that hold until relay is restarted, of which cfg has others.
+// fixed returns the names of the sections that a reload cannot apply, if cfg has other values in them.
 func fixed(old, cfg *config.Config) (differ []string) {
 	for section, same := range map[string]bool{
 		"alerts": old.Alerts == cfg.Alerts, "journal": old.Journal == cfg.Journal, "nats": old.NATS == cfg.NATS, "http": old.HTTP == cfg.HTTP,
@@ -136,48 +138,48 @@ func fixed(old, cfg *config.Config) (differ []string) {
 	return differ
 }
 
-// An opening holds what a new configuration needs, opened and not started.
-type opening struct {
-	accounts map[string]*accountPart
-	sinks    map[string]*sinkPart
+// opened are the accounts and sinks that a new configuration needs, opened and not started.
+type opened struct {
+	accounts map[string]*accountRunner
+	sinks    map[string]*sinkRunner
 }
 
-// abandon closes what was opened.
-func (s *opening) abandon() (errs []error) {
-	for _, part := range s.sinks {
-		errs = append(errs, part.sink.Close())
+// close closes the sinks. Accounts hold nothing.
+func (o *opened) close() (errs []error) {
+	for _, r := range o.sinks {
+		errs = append(errs, r.sink.Close())
 	}
 	return errs
 }
 
-// prepare opens what is to be started. After an error nothing of it is left.
-func (j *job) prepare(ctx context.Context, cfg *config.Config, accounts, sinks changes) (_ *opening, err error) {
-	s := &opening{accounts: make(map[string]*accountPart), sinks: make(map[string]*sinkPart)}
+// prepare opens the accounts and sinks that start. On an error everything is closed again.
+func (j *job) prepare(ctx context.Context, cfg *config.Config, accounts, sinks changes) (_ *opened, err error) {
+	o := &opened{accounts: make(map[string]*accountRunner), sinks: make(map[string]*sinkRunner)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(append([]error{err}, s.abandon()...)...)
+			err = errors.Join(append([]error{err}, o.close()...)...)
 		}
 	}()
 	for _, c := range cfg.Accounts {
 		if slices.Contains(accounts.start, c.Account) {
-			if s.accounts[c.Account], err = j.openAccount(c); err != nil {
+			if o.accounts[c.Account], err = j.accounts.open(c); err != nil {
 				return nil, err
 			}
 		}
 	}
-	// Those of NATS last: they bring their streams up to date, which cannot be undone when another sink cannot be opened.
+	// NATS sinks last: they update their streams, which cannot be undone if another sink fails to open.
 	all := slices.Clone(cfg.Sinks)
 	slices.SortStableFunc(all, func(a, b config.Sink) int { return cmp.Compare(natsLast(a), natsLast(b)) })
 	for _, c := range all {
 		if slices.Contains(sinks.start, c.Name) {
-			part, err := j.openSink(ctx, c)
+			r, err := j.sinks.open(ctx, c)
 			if err != nil {
 				return nil, err
 			}
-			s.sinks[c.Name] = part
+			o.sinks[c.Name] = r
 		}
 	}
-	return s, nil
+	return o, nil
 }
 
 func natsLast(c config.Sink) int {
@@ -187,23 +189,26 @@ func natsLast(c config.Sink) int {
 	return 0
 }
 
-// reload loads the configuration again and has the job follow it: what is as before runs on untouched. If anything is wrong with it,
-// it says so and changes nothing.
-func (r *running) reload(ctx, hard context.Context, load func() (*config.Config, error)) {
+// reload loads the configuration and applies it: accounts and sinks that did not change run on untouched. If anything is wrong with it, reload logs
+// that and changes nothing.
+func (r *running) reload(receiving, delivering context.Context, load func() (*config.Config, error)) {
 	j := r.job
 	cfg, err := load()
 	if err != nil {
 		refuse(j.log, err)
 		return
 	}
-	old := j.parts()
-	accounts := compareParts(old.accounts, cfg.Accounts, func(c config.Account) string { return c.Account }, sameAccount)
-	sinks := compareParts(old.sinks, cfg.Sinks, func(c config.Sink) string { return c.Name }, sameSink)
-	if failing := j.journal.Health(); len(accounts.end) > 0 && !failing.FailingSince.IsZero() {
-		refuse(j.log, fmt.Errorf("the journal cannot be written, so no account can be ended without losing what it has received: %s; reload again when it can", failing.Reason))
+	old := j.runners()
+	accounts := compare(old.accounts, cfg.Accounts, func(c config.Account) string { return c.Account }, sameAccount)
+	sinks := compare(old.sinks, cfg.Sinks, func(c config.Sink) string { return c.Name }, sameSink)
+	if health := j.data.journal.Health(); len(accounts.stop) > 0 && !health.FailingSince.IsZero() {
+		refuse(j.log, &advice.Error{
+			Err: fmt.Errorf("the journal cannot be written, so no account can be ended without losing treats that it has received: %s", health.Reason),
+			Fix: advice.Do("reload again when it can"),
+		})
 		return
 	}
-	staged, err := j.prepare(ctx, cfg, accounts, sinks)
+	fresh, err := j.prepare(receiving, cfg, accounts, sinks)
 	if err != nil {
 		refuse(j.log, err)
 		return
@@ -211,51 +216,58 @@ func (r *running) reload(ctx, hard context.Context, load func() (*config.Config,
 	if differ := fixed(j.started, cfg); len(differ) > 0 {
 		j.log.Warn().Strs("sections", differ).Msg("these sections of the configuration hold from the next start of relay on")
 	}
-	if to := j.started.Alerts.Sink; slices.Contains(sinks.end, to) && !slices.Contains(sinks.start, to) {
+	if to := j.started.Alerts.Sink; slices.Contains(sinks.stop, to) && !slices.Contains(sinks.start, to) {
 		j.log.Warn().Str("sink", to).Msg("alerts wait in the journal, for their sink is gone: restart relay to send them to another one")
 	}
-	r.leave(ctx, old, accounts.end, sinks.end)
-	next := live{cfg: cfg, accounts: maps.Clone(old.accounts), sinks: maps.Clone(old.sinks)}
-	for _, name := range accounts.end {
-		delete(next.accounts, name)
-	}
-	for _, name := range sinks.end {
-		delete(next.sinks, name)
-	}
-	maps.Copy(next.accounts, staged.accounts)
-	maps.Copy(next.sinks, staged.sinks)
-	j.setParts(next)
-	j.past.set(next.sources())
+	r.remove(receiving, old, accounts.stop, sinks.stop)
+	j.setRunners(old.next(cfg, accounts.stop, sinks.stop, fresh))
+	j.reconcilers.set(j.runners().sources())
 	for _, name := range sinks.start {
-		staged.sinks[name].start(hard, &r.lanes, j.sinkMaker, r.stop)
+		fresh.sinks[name].start(delivering, &r.lanes, j.sinks, r.stop)
 	}
 	for _, name := range accounts.start {
-		part := staged.accounts[name]
-		if _, err := part.account.Status(); err != nil {
+		a := fresh.accounts[name]
+		if _, err := a.account.Status(); err != nil {
 			j.log.Error().Err(err).Msg("account waits for a login; the others run")
 		}
-		part.start(ctx, r.stop)
+		a.start(receiving, r.stop)
 	}
-	j.log.Info().Strs("accounts_started", accounts.start).Strs("accounts_ended", accounts.end).
-		Strs("sinks_started", sinks.start).Strs("sinks_ended", sinks.end).Msg("configuration loaded again")
+	j.manager.reloaded(j.runners())
+	j.log.Info().Strs("accounts_started", accounts.start).Strs("accounts_ended", accounts.stop).
+		Strs("sinks_started", sinks.start).Strs("sinks_ended", sinks.stop).Msg("configuration loaded again")
 }
 
-// leave ends parts, all at a time: first the accounts, then the sinks, which may send their tokens.
-func (r *running) leave(ctx context.Context, old live, accounts, sinks []string) {
-	j := r.job
-	var leaving sync.WaitGroup
+// next returns the runners of a new configuration: those of r without the named ones, and the fresh ones.
+func (r runners) next(cfg *config.Config, accounts, sinks []string, fresh *opened) runners {
+	n := runners{cfg: cfg, accounts: maps.Clone(r.accounts), sinks: maps.Clone(r.sinks)}
 	for _, name := range accounts {
-		leaving.Go(func() {
-			if err := old.accounts[name].leave(ctx); err != nil {
+		delete(n.accounts, name)
+	}
+	for _, name := range sinks {
+		delete(n.sinks, name)
+	}
+	maps.Copy(n.accounts, fresh.accounts)
+	maps.Copy(n.sinks, fresh.sinks)
+	return n
+}
+
+// remove stops accounts and sinks, the accounts first and all of a kind at the same time, because sinks may send the tokens of accounts. It
+// returns when they have ended.
+func (r *running) remove(ctx context.Context, old runners, accounts, sinks []string) {
+	j := r.job
+	var stopping sync.WaitGroup
+	for _, name := range accounts {
+		stopping.Go(func() {
+			if err := old.accounts[name].stop(ctx); err != nil {
 				j.log.Warn().Err(err).Str("account", name).Msg("what the account received last is still being journaled")
 			}
 		})
 	}
-	leaving.Wait()
+	stopping.Wait()
 	for _, name := range sinks {
-		leaving.Go(old.sinks[name].leave)
+		stopping.Go(old.sinks[name].stop)
 	}
-	leaving.Wait()
+	stopping.Wait()
 	for _, name := range accounts {
 		j.metrics.Forget("account", name)
 	}
@@ -264,9 +276,14 @@ func (r *running) leave(ctx context.Context, old live, accounts, sinks []string)
 	}
 }
 
-// refuse says why a configuration is not followed, each fault in a line.
+// refuse logs why a configuration is not used: each of its faults, or else err.
 func refuse(log zerolog.Logger, err error) {
-	for line := range strings.SplitSeq(strings.TrimSpace(fmt.Sprint(err)), "\n") {
-		log.Error().Str("fault", line).Msg("configuration is not loaded again, the old one holds")
+	const message = "configuration is not loaded again, the old one holds"
+	faults, ok := errors.AsType[config.Faults](err)
+	if !ok {
+		log.Error().Str("fault", text.OneLine(err)).Msg(message)
+	}
+	for i := range faults {
+		log.Error().Str("fault", faults[i].Error()).Msg(message)
 	}
 }

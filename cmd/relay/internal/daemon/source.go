@@ -30,11 +30,11 @@ type source struct {
 	client  *socket.Client
 	// history fills gaps; nil if the provider has none.
 	history *intake.Reconciler
-	link    link
+	conn    connTracker
 	log     zerolog.Logger
 }
 
-// withheld is how many treats of the history are withheld, see [intake.Reconciler.Withheld].
+// withheld returns how many treats of the history are withheld, see [intake.Reconciler.Withheld].
 func (s *source) withheld() int {
 	if s.history == nil {
 		return 0
@@ -42,39 +42,39 @@ func (s *source) withheld() int {
 	return s.history.Withheld()
 }
 
-// newIntake makes the intake of an account.
-func (k *journalKeeper) newIntake(c config.Account) *intake.Intake {
+// newIntake returns the intake of an account.
+func (k *journalService) newIntake(c config.Account) *intake.Intake {
 	return intake.New(intake.Config{
 		Normalizer: intake.Normalizer{Account: c.Account, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw},
 		Journal:    k.journal, Index: k.index, Logger: k.log, Metrics: k.metrics,
 	})
 }
 
-// newSource makes the source of an account.
-func (r *accountMaker) newSource(c config.Account, account *auth.Account) (*source, error) {
-	log := r.log.With().Str("account", c.Account).Logger()
+// newSource returns the source of an account.
+func (f *accountFactory) newSource(c config.Account, account *auth.Account) (*source, error) {
+	log := f.log.With().Str("account", c.Account).Logger()
 	s := &source{
-		name: c.Account, account: account, log: log, intake: r.keeper.newIntake(c),
+		name: c.Account, account: account, log: log, intake: f.data.newIntake(c),
 	}
 	at := c.Provider.Endpoints.Socket
 	if c.Endpoints.Socket != "" {
 		at = c.Endpoints.Socket
 	}
-	past, err := historyhttp.New(c.Config, account, r.keeper.dir, r.providers)
+	past, err := historyhttp.New(c.Config, account, f.data.dir, f.providers)
 	if err != nil {
 		return nil, err
 	}
 	if past != nil {
 		s.history = intake.NewReconciler(s.intake, past, intake.ReconcileConfig{Every: c.Reconcile, BackfillFirstRun: c.BackfillFirstRun, Logins: past})
 	}
-	config := r.socket.Client(&r.socketHolds)
+	config := f.socket.Client(&f.socketHolds)
 	config.URL, config.Protocol, config.Query, config.Log = at, c.Protocol, s.query, log
-	config.OnSkip = r.sourceMetrics.skipped.WithLabelValues(c.Account).Inc
+	config.OnSkip = f.sourceMetrics.skipped.WithLabelValues(c.Account).Inc
 	config.OnState = func(st socket.State) {
-		r.sourceMetrics.observe(c.Account, st)
-		s.link.observe(st)
+		f.sourceMetrics.observe(c.Account, st)
+		s.conn.observe(st)
 		if st.Phase == socket.Connected && !st.Upgraded && s.history != nil {
-			s.history.Wake() // not before: what is sent from now on comes live
+			s.history.Wake() // not earlier: from now on, treats arrive live
 		}
 	}
 	s.client, err = socket.New(config)
@@ -84,7 +84,7 @@ func (r *accountMaker) newSource(c config.Account, account *auth.Account) (*sour
 	return s, nil
 }
 
-// query is asked before every dial: it brings the count of repeats up to date and gets a socket token, which serves once.
+// query is called before each dial. It updates the count of repeats, and returns a socket token, which works once.
 func (s *source) query(ctx context.Context) (url.Values, error) {
 	if err := s.intake.CatchUp(ctx); err != nil {
 		return nil, err
@@ -96,12 +96,12 @@ func (s *source) query(ctx context.Context) (url.Values, error) {
 	return url.Values{"token": {token.Reveal()}}, nil
 }
 
-// beginLimit is how long a source waits for the state of the journal before it connects.
+// beginLimit limits how long a source waits for the journal's state before it connects.
 const beginLimit = 10 * time.Second
 
 var errBeginLimit = errors.New("the state of the journal did not answer within 10 seconds")
 
-// begin makes durable from when on treats count, before anything else can happen to the account.
+// begin records durably from which moment on treats of the account count, before it connects for the first time.
 func (s *source) begin(ctx context.Context) {
 	if s.history == nil {
 		return
@@ -113,7 +113,7 @@ func (s *source) begin(ctx context.Context) {
 	}
 }
 
-// run receives until ctx ends. An account that needs a login waits for it; others are not concerned.
+// run receives treats until ctx ends. If the account needs a login, it waits for that.
 func (s *source) run(ctx context.Context) error {
 	for {
 		other, err := s.receive(ctx)
@@ -131,7 +131,7 @@ func (s *source) run(ctx context.Context) error {
 		if !errors.As(err, &p) || !p.Permanent() {
 			return fmt.Errorf("receive treats of %s: %w", s.name, err)
 		}
-		s.link.needLogin(err)
+		s.conn.needLogin(err)
 		s.log.Error().Err(err).Msg("account receives nothing until somebody logs in")
 		if err := s.account.WaitActive(ctx); err != nil {
 			return nil //nolint:nilerr // ctx ended
@@ -140,13 +140,13 @@ func (s *source) run(ctx context.Context) error {
 	}
 }
 
-// loginEvery is how often a source looks for another login.
-const loginEvery = 2 * time.Second
+// loginInterval is how often a source checks for another login.
+const loginInterval = 2 * time.Second
 
 var errOtherLogin = errors.New("there is another login")
 
-// receive hands what comes to the intake, until ctx ends, the connection cannot go on, or there is another login, which may be of another
-// channel. other reports the last.
+// receive passes treats to the intake, until ctx ends, the connection fails for good, or there is another login, which may belong to another channel.
+// other reports the last.
 func (s *source) receive(ctx context.Context) (other bool, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
@@ -163,9 +163,9 @@ func (s *source) receive(ctx context.Context) (other bool, err error) {
 	return errors.Is(context.Cause(ctx), errOtherLogin), err
 }
 
-// watchLogin stops when the account has another login than at first.
+// watchLogin calls stop once the account has another login.
 func (s *source) watchLogin(ctx context.Context, stop context.CancelCauseFunc) {
-	tick := time.NewTicker(loginEvery)
+	tick := time.NewTicker(loginInterval)
 	defer tick.Stop()
 	first, known := "", false
 	for {
@@ -184,7 +184,7 @@ func (s *source) watchLogin(ctx context.Context, stop context.CancelCauseFunc) {
 	}
 }
 
-// sourceMetrics tell how the accounts' connections are.
+// sourceMetrics are the metrics of the accounts' connections.
 type sourceMetrics struct {
 	connected *prometheus.GaugeVec
 	attempts  *prometheus.CounterVec

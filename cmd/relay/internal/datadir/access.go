@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
@@ -19,18 +20,18 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
-// An Access is how a command comes to the journal of a data folder, whether or not a relay runs there.
+// An Access gives a command access to the journal of a data folder, whether or not a relay runs there. It is for one goroutine.
 type Access struct {
 	Dir        string // the data folder
 	ConfigPath string // as the user gave it
 	Getenv     func(string) (string, bool)
 	Log        zerolog.Logger
 
-	cfg *config.Config // of the journal that was reached; nil: there is none that can be read
+	cfg *config.Config // nil if there is none, or it has faults
 }
 
-// Client returns a client of the local API, whether or not a relay runs on the data folder. What relay is doing goes on
-// meanwhile. If none runs, the API is served in this process, and none can be started until undo.
+// Client returns a client of the local API, whether or not a relay runs on the data folder. If none runs, the API is served in this process, and no
+// relay can start until undo runs.
 func (a *Access) Client(ctx context.Context, undo *Teardown) (*api.Client, error) {
 	c, cfgErr, err := a.live(ctx, undo)
 	switch {
@@ -42,7 +43,7 @@ func (a *Access) Client(ctx context.Context, undo *Teardown) (*api.Client, error
 	return a.Alone(ctx, undo)
 }
 
-// FilesClient is Client for a journal in files that are known to be there: what is wrong with the configuration does not count.
+// FilesClient is Client for a journal that is known to be in files. It ignores faults of the configuration.
 func (a *Access) FilesClient(ctx context.Context, undo *Teardown) (*api.Client, error) {
 	c, _, err := a.live(ctx, undo)
 	if errors.Is(err, api.ErrNoRelay) {
@@ -51,7 +52,7 @@ func (a *Access) FilesClient(ctx context.Context, undo *Teardown) (*api.Client, 
 	return c, err
 }
 
-// LiveClient returns a client of the relay that runs on the data folder, or of the journal on the server of journal.nats_url. It never takes the
+// LiveClient returns a client of the relay that runs on the data folder, or of the journal on the server of journal.nats_url. It never locks the
 // folder.
 func (a *Access) LiveClient(ctx context.Context, undo *Teardown) (*api.Client, error) {
 	c, _, err := a.live(ctx, undo)
@@ -61,8 +62,8 @@ func (a *Access) LiveClient(ctx context.Context, undo *Teardown) (*api.Client, e
 	return c, err
 }
 
-// live reaches the journal where it is: on the server of journal.nats_url, or within the relay that runs on the data folder.
-// The error is an [api.ErrNoRelay] if none runs; then cfgErr is what is wrong with the configuration, which is of no consequence else.
+// live returns a client of the journal on the server of journal.nats_url, or of the relay that runs on the data folder. The error is an
+// [api.ErrNoRelay] if there is neither; only then cfgErr, the error of the configuration, matters.
 func (a *Access) live(ctx context.Context, undo *Teardown) (c *api.Client, cfgErr, err error) {
 	path, err := config.Find(a.ConfigPath, a.Getenv)
 	if err != nil {
@@ -91,7 +92,7 @@ func Running(ctx context.Context, dir string, undo *Teardown) (*api.Client, erro
 	return c, nil
 }
 
-// OnServer serves the API over the journal on the server of journal.nats_url.
+// OnServer serves the API in this process, over the journal on the server of journal.nats_url.
 func (a *Access) OnServer(ctx context.Context, cfg config.Journal, undo *Teardown) (*api.Client, error) {
 	s, err := ServerStorage(ctx, cfg, a.Dir, a.Log, undo)
 	if err != nil {
@@ -100,7 +101,7 @@ func (a *Access) OnServer(ctx context.Context, cfg config.Journal, undo *Teardow
 	return a.serve(ctx, &s, undo)
 }
 
-// Alone takes the data folder, and serves the API over the journal in it for this process only; if a relay answers meanwhile, that one does.
+// Alone locks the data folder, and serves the API in this process, over the journal in it. If a relay starts meanwhile, it returns a client of that.
 func (a *Access) Alone(ctx context.Context, undo *Teardown) (*api.Client, error) {
 	s, c, err := openAlone(ctx, a.Dir, a.Log, undo)
 	if err != nil || c != nil {
@@ -109,7 +110,7 @@ func (a *Access) Alone(ctx context.Context, undo *Teardown) (*api.Client, error)
 	return a.serve(ctx, &s, undo)
 }
 
-// serve serves the API in this process, over an open storage.
+// serve serves the API in this process, over open storage.
 func (a *Access) serve(ctx context.Context, s *Storage, undo *Teardown) (*api.Client, error) {
 	j, err := journal.Attach(ctx, journal.Config{Log: s.Log, State: s.State, Attempts: attempts.NewReader(s.Attempts), Logger: a.Log})
 	if err != nil {
@@ -123,7 +124,7 @@ func (a *Access) serve(ctx context.Context, s *Storage, undo *Teardown) (*api.Cl
 	return api.New(direct, a.Dir), nil
 }
 
-// sinks are those of the configuration, if there is one that can be read.
+// sinks returns the names and types of the configured sinks, if the configuration could be read.
 func (a *Access) sinks() (names []string, types map[string]string) {
 	if a.cfg == nil {
 		return nil, nil
@@ -131,7 +132,7 @@ func (a *Access) sinks() (names []string, types map[string]string) {
 	return a.cfg.SinkTypes()
 }
 
-// ServerStorage is the journal on the server of journal.nats_url.
+// ServerStorage opens the journal on the server of journal.nats_url, for a command. It creates nothing.
 func ServerStorage(ctx context.Context, cfg config.Journal, dir string, log zerolog.Logger, undo *Teardown) (s Storage, err error) {
 	conn, err := dialServer(cfg)
 	if err != nil {
@@ -154,23 +155,27 @@ func dialServer(cfg config.Journal) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// openAlone takes the data folder, and opens the journal in it for this process only; if a relay answers meanwhile, it returns a client of that.
+// openAlone locks the data folder and opens the journal in it. If a relay starts meanwhile, it returns a client of that.
 func openAlone(ctx context.Context, dir string, log zerolog.Logger, undo *Teardown) (s Storage, c *api.Client, err error) {
 	at := filepath.Join(dir, JournalDir)
 	switch _, err := os.Stat(at); {
 	case errors.Is(err, fs.ErrNotExist):
-		return s, nil, exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: %w; or name another data folder with --data-dir", dir, journal.ErrNoJournal))
+		return s, nil, exit.With(exit.Unavailable, &advice.Error{
+			Err: fmt.Errorf("open the journal in %s: %w", dir, journal.ErrNoJournal), Fix: advice.Do("or name another data folder with --data-dir"),
+		})
 	case err != nil:
-		return s, nil, exit.With(exit.Unavailable, fmt.Errorf("open the journal: %w; run this as the user that relay runs as", err))
+		return s, nil, exit.With(exit.Unavailable, &advice.Error{Err: fmt.Errorf("open the journal: %w", err), Fix: sameUser()})
 	}
-	lock, err := awaitLock(ctx, dir, "run this as the user that relay runs as", func() (err error) {
-		c, err = Running(ctx, dir, undo) // it may have been starting
+	lock, err := awaitLock(ctx, dir, sameUser(), func() (err error) {
+		c, err = Running(ctx, dir, undo) // it may have started by now
 		return err
 	})
 	switch {
 	case errors.Is(err, api.ErrNoRelay):
-		return s, nil, exit.With(exit.Unavailable, fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s; "+
-			"wait until it has started or stopped, or restart it", dir, api.Socket))
+		return s, nil, exit.With(exit.Unavailable, &advice.Error{
+			Err: fmt.Errorf("open the journal in %s: relay holds the folder and does not answer on %s", dir, api.Socket),
+			Fix: advice.Do("wait until it has started or stopped, or restart it"),
+		})
 	case err != nil:
 		return s, nil, err
 	case lock == nil:
@@ -183,3 +188,6 @@ func openAlone(ctx context.Context, dir string, log zerolog.Logger, undo *Teardo
 	s.Attempts, err = readAttempts(ctx, dir, log, undo)
 	return s, nil, err
 }
+
+// sameUser is what to do about files of the data folder that this process may not open.
+func sameUser() advice.Fix { return advice.Do("run this as the user that relay runs as") }

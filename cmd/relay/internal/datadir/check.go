@@ -8,38 +8,42 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// Check refuses a data folder in which somebody else could put files, or has put links in the place of relay's. One that is
-// not there yet is fine. Of what is in it, only the first level is looked at.
+// Check returns an error if other users can create files in the data folder, or if it contains links in place of files. A missing folder is no
+// error. It checks the folder and its first level.
 func Check(dir string) error { return checkOwn(dir, 1) }
 
-// CheckTree does the same for everything in the folder.
+// CheckTree is Check for the whole tree.
 func CheckTree(dir string) error {
 	const levels = 12 // more than there are
 	return exit.With(exit.Unavailable, checkOwn(dir, levels))
 }
 
-// checkOwn looks that many levels down.
+// checkOwn checks that many levels.
 func checkOwn(dir string, levels int) error {
 	info, err := os.Stat(dir)
 	if err != nil || !info.IsDir() {
-		return nil //nolint:nilerr // whoever opens it says so
+		return nil //nolint:nilerr // opening it reports the error
 	}
 	if err := checkOwner(dir, info); err != nil || levels == 0 {
 		return err
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil //nolint:nilerr // likewise
+		return nil //nolint:nilerr // the same
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		if e.Type()&fs.ModeSymlink != 0 {
-			// A folder may lie elsewhere, such as on another disk.
+			// A folder may be elsewhere, such as on another disk.
 			if info, err := os.Stat(path); err != nil || !info.IsDir() {
-				return fmt.Errorf("open the data folder: %s is a symbolic link, which relay does not follow; put the file itself there, or delete the link", path)
+				return &advice.Error{
+					Err: fmt.Errorf("open the data folder: %s is a symbolic link, which relay does not follow", path),
+					Fix: advice.Do("put the file itself there, or delete the link"),
+				}
 			}
 		} else if !e.IsDir() {
 			continue
@@ -51,10 +55,10 @@ func checkOwn(dir string, levels int) error {
 	return nil
 }
 
-// maxOwnFile is how many bytes are read of a file of the data folder.
+// maxOwnFile limits how many bytes of a file are read.
 const maxOwnFile = 8 << 20
 
-// readOwn reads a file of the data folder, which is no link.
+// readOwn reads a regular file of the data folder. It does not follow a link.
 func readOwn(path string) (data []byte, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0) //nolint:gosec // in the data folder
 	if err != nil {

@@ -1,38 +1,28 @@
-// Package datadir is about the folder in which relay keeps its data: its lock, who may write to it, and what lies there.
+// Package datadir manages the data folder: its lock, its permissions, and the journal in it or on its server.
 package datadir
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+
+	"github.com/treatrelay/relay/internal/atomicfile"
 )
 
-// What lies in the data folder.
+// Names in the data folder.
 const (
 	LockFile    = "relay.lock"
-	JournalDir  = "journal"  // of engine file: the log and its state
+	JournalDir  = "journal"  // log and state of engine file
 	IndexDir    = "index"    // derived from the journal
-	CursorsFile = "cursors"  // the second copy of the lanes' places
-	AttemptsDir = "attempts" // the log of what the sinks do
-	OverlayDir  = "nats"     // what the embedded NATS server keeps for overlays
+	CursorsFile = "cursors"  // the second copy of the lanes' cursors
+	AttemptsDir = "attempts" // the log of delivery attempts
+	OverlayDir  = "nats"     // streams of the embedded NATS server, for overlays
 	AccountsDir = "accounts"
 	OverlayFile = "nats-overlay.json"
 )
 
-// WritePrivate writes a file that is there whole or not at all, for the user only.
+// WritePrivate replaces a file, or creates it, for its user only. A crash leaves the old content or the new one, see [atomicfile.Write].
 func WritePrivate(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
+	if err := atomicfile.Write(path, data); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -19,16 +20,16 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
-// Storage is what the journal is kept in: an engine's log and state, and the log of attempts, which is in files with either engine.
+// Storage is the open storage of a journal: an engine's log and state, and the log of attempts, which is in files with either engine.
 type Storage struct {
 	Log      journal.Log
 	State    journal.State
 	conn     *nats.Conn   // to the journal's server; nil with engine file
-	Attempts journal.Log  // nil: there is none to be read
-	File     *filelog.Log // the log of engine file; nil with the other one
+	Attempts journal.Log  // nil if there is none to read
+	File     *filelog.Log // the log of engine file; nil with engine jetstream
 }
 
-// OpenStorage opens the engine that the configuration names, for the relay that runs on the data folder, which is locked.
+// OpenStorage opens the storage that the configuration names, for a relay that runs. The caller must hold the lock of the data folder.
 func OpenStorage(ctx context.Context, cfg config.Journal, dir string, log zerolog.Logger, undo *Teardown) (s Storage, err error) {
 	if cfg.NATSURL.Empty() {
 		s, err = openFiles(ctx, dir, log, undo)
@@ -66,15 +67,18 @@ func openFiles(ctx context.Context, dir string, log zerolog.Logger, undo *Teardo
 	return Storage{Log: file, State: state, File: file}, nil
 }
 
-// CheckFormat refuses the journal of a relay that kept it in an embedded NATS server. Nothing was released with it.
+// CheckFormat returns an error for a journal in the format of an early, unreleased version: an embedded NATS server.
 func CheckFormat(at string) error {
 	if _, err := os.Lstat(filepath.Join(at, "jetstream")); err == nil {
-		return fmt.Errorf("open the journal in %s: it has the format of an early version, which this one does not read; move the folder away to begin with an empty journal, or choose another with --data-dir", at)
+		return &advice.Error{
+			Err: fmt.Errorf("open the journal in %s: it has the format of an early version, which this one does not read", at),
+			Fix: advice.Do("move the folder away to begin with an empty journal, or choose another with --data-dir"),
+		}
 	}
 	return nil
 }
 
-// openServerStorage opens engine jetstream, and waits for its server.
+// openServerStorage opens engine jetstream. It waits for the server.
 func openServerStorage(ctx context.Context, cfg config.Journal, log zerolog.Logger, undo *Teardown) (s Storage, err error) {
 	conn, err := journalConn(ctx, cfg, log)
 	if err != nil {
@@ -89,10 +93,10 @@ func openServerStorage(ctx context.Context, cfg config.Journal, log zerolog.Logg
 	return Storage{Log: server, State: state, conn: conn}, nil
 }
 
-// Connected reports whether the journal's server can be asked, if there is one.
+// Connected reports whether the journal's server is connected. It is true for engine file.
 func (s *Storage) Connected() bool { return s.conn == nil || s.conn.IsConnected() }
 
-// attachServer opens engine jetstream for a command, which makes and changes nothing.
+// attachServer opens engine jetstream for a command. It creates and changes nothing on the server.
 func attachServer(ctx context.Context, conn *nats.Conn, log zerolog.Logger, undo *Teardown) (s Storage, err error) {
 	server, state, err := jetstream.Attach(ctx, jetstream.Options{Conn: conn, Log: log})
 	if err != nil {
@@ -102,7 +106,7 @@ func attachServer(ctx context.Context, conn *nats.Conn, log zerolog.Logger, undo
 	return Storage{Log: server, State: state}, nil
 }
 
-// readAttempts opens the log of attempts of a data folder for reading, if there is one, whoever writes it.
+// readAttempts opens the log of attempts of a data folder for reading, even while a relay writes it. The log is nil if there is none.
 func readAttempts(ctx context.Context, dir string, log zerolog.Logger, undo *Teardown) (journal.Log, error) {
 	at := filepath.Join(dir, AttemptsDir)
 	if _, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) {
@@ -110,7 +114,7 @@ func readAttempts(ctx context.Context, dir string, log zerolog.Logger, undo *Tea
 	}
 	attempts, err := filelog.OpenReader(ctx, filelog.Options{Dir: at, Log: log})
 	if err != nil {
-		return nil, exit.With(exit.Unavailable, fmt.Errorf("open the log of attempts: %w; run this as the user that relay runs as", err))
+		return nil, exit.With(exit.Unavailable, &advice.Error{Err: fmt.Errorf("open the log of attempts: %w", err), Fix: sameUser()})
 	}
 	undo.Add("log of attempts", attempts.Close)
 	return attempts, nil

@@ -8,7 +8,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// Choose is the data folder, whether or not it is fit for use: the named one, else the user's own.
+// Choose returns the path of the data folder: the named one, or else the user's default. It does not check it.
 func Choose(named string, getenv func(string) (string, bool)) (string, error) {
 	if named != "" {
 		return named, nil
@@ -26,7 +26,7 @@ func Choose(named string, getenv func(string) (string, bool)) (string, error) {
 	return "", exit.Usagef("no data folder: the user has no home folder; name one with --data-dir")
 }
 
-// UsualPath is the user's own data folder, for people.
+// UsualPath describes the default data folder, for help texts.
 func UsualPath() string {
 	switch runtime.GOOS {
 	case "windows", "darwin":

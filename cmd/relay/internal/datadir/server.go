@@ -19,24 +19,24 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// journalConn connects to the journal's server, for which it waits.
+// journalConn connects to the journal's server. It waits for a server that does not answer.
 func journalConn(ctx context.Context, cfg config.Journal, log zerolog.Logger) (*nats.Conn, error) {
 	opts := append(journalLogin(cfg),
 		nats.Name("relay journal"), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
-		nats.ReconnectBufSize(-1),   // the journal itself tries again
-		nats.IgnoreAuthErrorAbort(), // a server that refuses the login for a while, as at its restart, is no reason to give up
+		nats.ReconnectBufSize(-1),   // the journal itself retries
+		nats.IgnoreAuthErrorAbort(), // a server may refuse the login for a while, as during its restart
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Debug().Err(err).Msg("connection to the journal's server")
 		}))
 	at := Hosts(cfg.NATSURL.Reveal())
-	for said := false; ; said = true {
+	for logged := false; ; logged = true {
 		conn, err := nats.Connect(cfg.NATSURL.Reveal(), opts...)
 		switch {
 		case err == nil:
 			return conn, nil
 		case errors.Is(err, nats.ErrAuthorization), !Away(err):
 			return nil, journalRefused(cfg, err)
-		case !said:
+		case !logged:
 			log.Warn().Str("server", at).Msg("journal's server does not answer; waiting for it")
 		}
 		select {
@@ -62,7 +62,7 @@ func journalRefused(cfg config.Journal, err error) error {
 	return exit.With(exit.Unavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", Hosts(cfg.NATSURL.Reveal()), err))
 }
 
-// Away reports whether a server that did not let us in may do so later: it is down, or its name or network is.
+// Away reports whether a failed connection may succeed later: the server, its name or the network is down.
 func Away(err error) bool {
 	_, network := errors.AsType[*net.OpError](err)
 	_, dns := errors.AsType[*net.DNSError](err)
@@ -70,7 +70,7 @@ func Away(err error) bool {
 		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, nats.ErrConnectionClosed)
 }
 
-// Hosts names the servers of a NATS URL without what may be secret in it.
+// Hosts returns the hosts of a list of NATS URLs, without their logins.
 func Hosts(urls string) string {
 	var hosts []string
 	for one := range strings.SplitSeq(urls, ",") {

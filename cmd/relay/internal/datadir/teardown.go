@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Teardown is what is to be closed, last opened first.
+// Teardown is a list of things to close, in reverse order of opening. It is for one goroutine at a time.
 type Teardown []closer
 
 type closer struct {
@@ -14,10 +14,10 @@ type closer struct {
 	close func() error
 }
 
-// Add adds what is to be closed before all that was added so far.
+// Add adds something to close before everything added so far. name is for errors.
 func (t *Teardown) Add(name string, closeIt func() error) { *t = append(*t, closer{name, closeIt}) }
 
-// Run closes everything, whatever fails.
+// Run closes everything, and returns all errors. The list is empty then.
 func (t *Teardown) Run() error {
 	var errs []error
 	for _, c := range slices.Backward(*t) {

@@ -18,30 +18,30 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
-// dials are how many of them a connection to a realtime server may take: two to find the revision, by WebSocket and by polling.
+// dials is how many dials a connection to a realtime server may need: two revisions, each by WebSocket and by polling.
 const dials = 4
 
-// endSoon is how long before the end of a login that only a person prolongs there is a warning.
+// endSoon is how long before its end a login that only a person can renew causes a warning.
 const endSoon = 14 * 24 * time.Hour
 
-// patient is an account under examination. Its checks are made one after the other.
-type patient struct {
+// accountChecks are the checks of one account, which run in sequence.
+type accountChecks struct {
 	*doctor
 	config  config.Account
 	account *auth.Account // nil without a store
-	err     error         // why there is no account though there is a store
+	err     error         // why account is nil although there is a store
 	holds   *socket.Holds // of all accounts
 
 	alive bool          // there is an access token that has not expired
-	token secret.String // of the realtime server, not used yet
+	token secret.String // for the realtime server, not used yet
 }
 
 func (d *doctor) accountTracks() []track {
 	var all []track
-	through := auth.NewTransport() // which also spreads the requests of many accounts
+	through := auth.NewTransport() // which also spaces the requests of many accounts
 	holds := new(socket.Holds)
 	for _, c := range d.cfg.Accounts {
-		a := &patient{doctor: d, config: c, holds: holds}
+		a := &accountChecks{doctor: d, config: c, holds: holds}
 		if d.store != nil {
 			a.account, a.err = grants.NewAccount(c, d.store, through, nil, zerolog.Nop())
 		}
@@ -57,8 +57,8 @@ func (d *doctor) accountTracks() []track {
 	return all
 }
 
-// login looks at the stored grant. One that has expired is renewed if no relay runs, which would do so itself.
-func (a *patient) login(ctx context.Context) Finding {
+// login checks the stored grant. If its token has expired and no relay runs, which would renew it, login does.
+func (a *accountChecks) login(ctx context.Context) Finding {
 	if a.err == nil && a.account == nil {
 		if a.storeErr != nil || a.dirErr != nil {
 			return skipped("the stored logins cannot be read")
@@ -66,22 +66,22 @@ func (a *patient) login(ctx context.Context) Finding {
 		if a.config.Provider.Grant == auth.ClientCredentials {
 			return fine("none yet; relay asks for it when it first runs")
 		}
-		return faulty(a.told(a.howToLogIn()), "not logged in").coded(exit.Unauthorized)
+		return faulty(a.loginFix(), "not logged in").coded(exit.Unauthorized)
 	}
 	if a.err != nil {
-		return faulty("correct the account in the configuration", "%v", a.err).coded(exit.Config)
+		return faulty(advice.Do("correct the account in the configuration"), "%v", a.err).coded(exit.Config)
 	}
 	s, err := a.account.Status()
 	if err != nil {
 		return a.refused(err)
 	}
 	if !s.Fix.Empty() && s.State != auth.RefreshOutcomeUnknown {
-		return faulty(a.told(s.Fix), "%s: %s", s.State, s.Reason).coded(exit.Unauthorized)
+		return faulty(s.Fix, "%s: %s", s.State, s.Reason).coded(exit.Unauthorized)
 	}
 	now := time.Now()
 	if !now.Before(s.Expiry) && s.Refreshable {
 		if a.runs || a.silent != nil {
-			return warned("see the log of the relay that runs", "expired %s; the relay that runs renews it", text.Ago(now, s.Expiry))
+			return warned(advice.Do("see the log of the relay that runs"), "expired %s; the relay that runs renews it", text.Ago(now, s.Expiry))
 		}
 		if _, err := a.account.Token(ctx); err != nil {
 			return a.refused(err)
@@ -91,62 +91,64 @@ func (a *patient) login(ctx context.Context) Finding {
 		}
 	}
 	a.alive = now.Before(s.Expiry)
-	return a.judge(s, now)
+	return a.loginFinding(s, now)
 }
 
-// judge says how a grant is that is not dead.
-func (a *patient) judge(s auth.Status, now time.Time) Finding {
+// loginFinding returns the finding of a usable grant.
+func (a *accountChecks) loginFinding(s auth.Status, now time.Time) Finding {
 	until, ends := s.Expiry.Local().Format(time.DateTime), s.RefreshExpiry
 	switch {
 	case !a.alive:
-		return faulty(a.told(a.howToLogIn()), "expired %s and cannot be renewed", text.Ago(now, s.Expiry)).coded(exit.Unauthorized)
+		return faulty(a.loginFix(), "expired %s and cannot be renewed", text.Ago(now, s.Expiry)).coded(exit.Unauthorized)
 	case s.State == auth.RefreshOutcomeUnknown && !s.Fix.Empty():
-		return warned(a.told(s.Fix), "%s", s.Reason)
+		return warned(s.Fix, "%s", s.Reason)
 	case s.State == auth.RefreshOutcomeUnknown:
-		return warned(grants.FindsOut, "%s", s.Reason)
+		return warned(advice.Do(grants.FindsOut), "%s", s.Reason)
 	case !s.Refreshable && a.config.Provider.Grant != auth.ClientCredentials:
-		return warned(a.told(a.howToLogIn())+" before that", "valid until %s, and cannot be renewed", until)
+		fix := a.loginFix()
+		fix.After += " before that"
+		return warned(fix, "valid until %s, and cannot be renewed", until)
 	case !ends.IsZero() && ends.Sub(now) < endSoon:
-		return warned(a.told(a.howToLogIn()), "valid until %s; the login ends on %s unless a renewal prolongs it", until, text.Day(ends))
+		return warned(a.loginFix(), "valid until %s; the login ends on %s unless a renewal prolongs it", until, text.Day(ends))
 	case !ends.IsZero():
 		return fine("valid until %s; the login lasts until %s", until, text.Day(ends))
 	}
 	return fine("valid until %s", until)
 }
 
-func (a *patient) howToLogIn() advice.Fix {
+func (a *accountChecks) loginFix() advice.Fix {
 	if a.config.Provider.Grant == auth.PersonalToken {
 		return advice.Fix{Before: "make a token at " + a.config.Provider.TokenPage + " and run: ", Command: "relay auth import " + a.config.Account}
 	}
 	return advice.Run(advice.Login(a.config.Account))
 }
 
-// refused makes a finding of an error of auth.
-func (a *patient) refused(err error) Finding {
+// refused returns the finding of an error of an account.
+func (a *accountChecks) refused(err error) Finding {
 	trouble, ok := errors.AsType[*auth.Error](err)
 	if !ok {
-		return faulty("check the network and endpoints of the account", "%v", err)
+		return faulty(advice.Do("check the network and endpoints of the account"), "%v", err)
 	}
 	text, fix := trouble.Err.Error(), trouble.Fix
 	switch {
 	case auth.RefusesClient(err):
-		return faulty("correct client_id and client_secret in the configuration", "%s", text).coded(exit.Config)
+		return faulty(advice.Do("correct client_id and client_secret in the configuration"), "%s", text).coded(exit.Config)
 	case errors.Is(err, auth.ErrRefused):
-		again := a.told(advice.Run("relay auth refresh " + a.config.Account))
-		return faulty(again+a.told(advice.Fix{Before: ", and if that is refused too: ", Command: advice.Login(a.config.Account)}), "%s", text).coded(exit.Unauthorized)
+		fix := advice.Fix{Before: "run: ", Command: "relay auth refresh " + a.config.Account, After: ", and log in again if that is refused too"}
+		return faulty(fix, "%s", text).coded(exit.Unauthorized)
 	case errors.Is(err, auth.ErrUnusable) && fix.Empty():
 		if text, fix = advice.Cut(trouble.Err); fix.Empty() {
-			fix = a.howToLogIn()
+			fix = a.loginFix()
 		}
 	}
 	if trouble.Permanent() {
-		return faulty(a.told(fix), "%s", text).coded(exit.Unauthorized)
+		return faulty(fix, "%s", text).coded(exit.Unauthorized)
 	}
-	return faulty("check the network and endpoints of the account; relay itself tries again", "%s", text)
+	return faulty(advice.Do("check the network and endpoints of the account; relay itself tries again"), "%s", text)
 }
 
-// probe tries the access token where there is a request for that.
-func (a *patient) probe(ctx context.Context) Finding {
+// probe tries the access token, at a provider that has a harmless request for that.
+func (a *accountChecks) probe(ctx context.Context) Finding {
 	if !a.alive {
 		return skipped("there is no valid token")
 	}
@@ -156,8 +158,8 @@ func (a *patient) probe(ctx context.Context) Finding {
 	return fine("the provider takes the token")
 }
 
-// socketToken asks for a token of the realtime server, with the stored access token and without consequences.
-func (a *patient) socketToken(ctx context.Context) Finding {
+// socketToken requests a token for the realtime server, with the stored access token. It changes nothing.
+func (a *accountChecks) socketToken(ctx context.Context) Finding {
 	if !a.alive {
 		return skipped("there is no valid token")
 	}
@@ -169,11 +171,11 @@ func (a *patient) socketToken(ctx context.Context) Finding {
 	return fine("the provider gives one")
 }
 
-var errSeen = errors.New("enough was seen of the realtime server")
+var errConnected = errors.New("the realtime server has answered")
 
-// socket connects to the realtime server and leaves as soon as it has let relay in. What it sends meanwhile is dropped: a relay
-// that runs receives it on its own connection, and one that does not finds it in the history.
-func (a *patient) socket(ctx context.Context) Finding {
+// socket connects to the realtime server, and disconnects at once. Treats that arrive meanwhile are dropped: a running relay receives them on its
+// own connection, and a later one finds them in the history.
+func (a *accountChecks) socket(ctx context.Context) Finding {
 	if a.token.Empty() {
 		return skipped("there is no socket token")
 	}
@@ -185,33 +187,33 @@ func (a *patient) socket(ctx context.Context) Finding {
 	config.Dial.PollAtOnce = true // there is one attempt
 	config.OnState = func(s socket.State) {
 		switch {
-		case running.Err() != nil: // seen already
+		case running.Err() != nil: // disconnecting
 		case s.Phase == socket.Connected || s.Phase == socket.Waiting:
 			found = s
-			leave(errSeen)
+			leave(errConnected)
 		}
 	}
 	client, err := socket.New(config)
 	if err != nil {
-		return faulty("correct endpoints.socket of the account", "%v", err).coded(exit.Config)
+		return faulty(advice.Do("correct endpoints.socket of the account"), "%v", err).coded(exit.Config)
 	}
 	if err := client.Run(running, func(context.Context, socket.Event) error { return nil }); err != nil {
 		return a.refused(err)
 	}
 	switch {
 	case found.Phase == socket.Connected && found.Transport == socket.Polling:
-		return warned("have the proxy pass WebSocket upgrades on; until then relay goes by long-polling, which works but is slower",
+		return warned(advice.Do("have the proxy pass WebSocket upgrades on; until then relay goes by long-polling, which works but is slower"),
 			"connected by HTTP long-polling, Engine.IO %v; no WebSocket: %v", found.Protocol, found.Err)
 	case found.Phase == socket.Connected:
 		return fine("connected by WebSocket, Engine.IO %v", found.Protocol)
 	case found.Phase == socket.Waiting:
-		return faulty("check endpoints.socket and protocol of the account, and the network; relay itself tries again", "%v", found.Err)
+		return faulty(advice.Do("check endpoints.socket and protocol of the account, and the network; relay itself tries again"), "%v", found.Err)
 	}
-	return faulty("check the network; relay itself tries again", "%v", context.Cause(ctx))
+	return faulty(advice.Do("check the network; relay itself tries again"), "%v", context.Cause(ctx))
 }
 
-// query gives a socket token, which serves once: the first is at hand.
-func (a *patient) query(ctx context.Context) (url.Values, error) {
+// query returns a socket token, which works once. The first is the one of the check socket-token.
+func (a *accountChecks) query(ctx context.Context) (url.Values, error) {
 	token := a.token
 	a.token = secret.String{}
 	if token.Empty() {

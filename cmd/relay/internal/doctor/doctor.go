@@ -1,4 +1,5 @@
-// Package doctor checks everything that relay needs, and reports what it finds with what to do about it.
+// Package doctor checks everything that relay needs: configuration, data folder, clock, network, logins, journal and sinks. Each check results in a
+// [Finding], which says what to do if something is wrong.
 package doctor
 
 import (
@@ -10,6 +11,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
@@ -20,20 +23,20 @@ type State string
 // How serious a finding is.
 const (
 	OK      State = "ok"
-	Warning State = "warn" // it works, and somebody should look at it
+	Warning State = "warn" // it works, but somebody should check it
 	Fault   State = "fault"
-	Skipped State = "skipped" // it could not be looked at, or has no need to be
+	Skipped State = "skipped" // it could not be checked, or did not have to be
 )
 
-// Finding is what one check has found, as --json shows it. It holds no secret.
+// Finding is the result of one check, as relay doctor --json prints it. It holds no secret. Warnings and faults have a fix.
 type Finding struct {
 	Name    string `json:"name"`
-	Subject string `json:"subject,omitempty"` // the account, sink, host, file or folder that was looked at
+	Subject string `json:"subject,omitempty"` // the account, sink, host, file or folder that was checked
 	State   State  `json:"state"`
 	Detail  string `json:"detail"`
-	Fix     string `json:"fix,omitempty"` // what to do about it
+	api.Hint
 
-	code int // what relay doctor exits with if this is the only kind of fault
+	code int // the exit code of relay doctor if all faults have it
 }
 
 func fine(format string, args ...any) Finding {
@@ -44,43 +47,42 @@ func skipped(format string, args ...any) Finding {
 	return Finding{State: Skipped, Detail: fmt.Sprintf(format, args...)}
 }
 
-func warned(fix, format string, args ...any) Finding {
-	return Finding{State: Warning, Fix: fix, Detail: fmt.Sprintf(format, args...)}
+func warned(fix advice.Fix, format string, args ...any) Finding {
+	return Finding{State: Warning, Hint: api.HintOf(fix), Detail: fmt.Sprintf(format, args...)}
 }
 
-func faulty(fix, format string, args ...any) Finding {
-	return Finding{State: Fault, Fix: fix, Detail: fmt.Sprintf(format, args...), code: exit.Failure}
+func faulty(fix advice.Fix, format string, args ...any) Finding {
+	return Finding{State: Fault, Hint: api.HintOf(fix), Detail: fmt.Sprintf(format, args...), code: exit.Failure}
 }
 
-// coded gives a fault an exit code of its own.
+// coded sets the exit code of a fault.
 func (f Finding) coded(code int) Finding {
 	f.code = code
 	return f
 }
 
-// A check looks at one thing. Its context ends after limit.
+// A check checks one thing. Its context ends after limit.
 type check struct {
 	name, subject string
 	limit         time.Duration
-	look          func(ctx context.Context) Finding
+	do            func(ctx context.Context) Finding
 }
 
-// run carries the check out.
+// run runs the check.
 func (c check) run(ctx context.Context) Finding {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limit, fmt.Errorf("no answer within %v", c.limit))
 	defer cancel()
-	f := c.look(ctx)
+	f := c.do(ctx)
 	f.Name, f.Subject = c.name, c.subject
 	return f
 }
 
-// A track is checks that are made one after the other, since a later one needs what an earlier one has found out, or would
-// disturb it.
+// A track is a list of checks that run in sequence, because a later one needs the result of an earlier one, or would disturb it.
 type track []check
 
-// examine makes the checks, the tracks at the same time, and hands over what they find in the order of the list, each as soon
-// as those before it are done. After an error of tell the checks under way are called off.
-func examine(ctx context.Context, tracks []track, tell func(Finding) error) error {
+// examine runs the tracks concurrently, and passes the findings to report in the order of the list, each as soon as those before it are known.
+// After an error of report it cancels the other checks. It returns when all have ended.
+func examine(ctx context.Context, tracks []track, report func(Finding) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -100,7 +102,7 @@ func examine(ctx context.Context, tracks []track, tell func(Finding) error) erro
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if err := tell(f); err != nil {
+			if err := report(f); err != nil {
 				return err
 			}
 		}
@@ -108,11 +110,11 @@ func examine(ctx context.Context, tracks []track, tell func(Finding) error) erro
 	return nil
 }
 
-// outcome is the exit code that findings add up to: that of the faults if they agree. A configuration that cannot be used goes
-// before all others, which may follow from it.
+// outcome is the exit code for a list of findings: that of the faults if they agree. A fault of the configuration has precedence, because other
+// faults may follow from it.
 type outcome struct {
 	code     int
-	unusable bool // the configuration is
+	unusable bool // the configuration has a fault
 }
 
 func (o *outcome) add(f Finding) {
@@ -127,23 +129,22 @@ func (o *outcome) add(f Finding) {
 	}
 }
 
-// Options say what to examine.
+// Options configure the checks.
 type Options struct {
-	Dir      string // the data folder, whether or not it is there
+	Dir      string // the data folder, which may be missing
 	Config   func() (*config.Config, error)
 	Identity auth.IdentityOptions
-	// Flags are those with which a command means the same configuration and data. They follow the commands in what to do.
-	Flags string
-	Ping  bool           // send a signed test treat to each webhook sink
-	Log   zerolog.Logger // of what opens the journal
+	Ping     bool           // send a test treat to each sink that can take one
+	Log      zerolog.Logger // for what opening the journal logs
 }
 
-// Examine makes all checks, and hands over what they find, in order. It returns the exit code that the findings add up to.
-func Examine(ctx context.Context, o Options, tell func(Finding) error) (code int, err error) {
+// Examine runs all checks and passes their findings to report, in a fixed order. It returns the exit code for them, or the error of report or of
+// ctx.
+func Examine(ctx context.Context, o Options, report func(Finding) error) (code int, err error) {
 	var all outcome
 	err = examine(ctx, newDoctor(ctx, o).tracks(), func(f Finding) error {
 		all.add(f)
-		return tell(f)
+		return report(f)
 	})
 	return all.code, err
 }

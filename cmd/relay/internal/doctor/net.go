@@ -21,27 +21,28 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/proxy"
 )
 
-// The limits of a clock that is off, and of a certificate that ends.
+// The limits of a clock's error, and of a certificate's remaining life.
 const (
 	clockWarn  = 30 * time.Second
-	clockFault = 5 * time.Minute // from which on receivers refuse signatures
+	clockFault = 5 * time.Minute // beyond that, receivers refuse signatures
 	certSoon   = 14 * 24 * time.Hour
 )
 
-// hostTracks look at each host of the accounts' providers once, and at the clock against those that hand out tokens.
+// hostTracks check each host of the providers once, and the clock against each host that issues tokens.
 func (d *doctor) hostTracks() []track {
 	var all []track
 	var hosts, clocks []string
 	for _, c := range d.cfg.Accounts {
 		account, err := grants.NewAccount(c, nil, nil, nil, zerolog.Nop())
 		if err != nil {
-			continue // its own check tells
+			continue // the account's own check reports it
 		}
 		e := account.Endpoints()
 		for _, endpoint := range e.All() {
@@ -64,7 +65,7 @@ func (d *doctor) hostTracks() []track {
 	return all
 }
 
-// hostTrack looks a host up and connects to it.
+// hostTrack resolves a host and connects to it.
 func hostTrack(u *url.URL) (t track) {
 	host, known := u.Hostname(), true
 	if _, err := netip.ParseAddr(host); err != nil {
@@ -86,8 +87,8 @@ func hostTrack(u *url.URL) (t track) {
 	}})
 }
 
-// proxyOf is the environment's proxy for a URL; nil if there is none.
-func proxyOf(ctx context.Context, u *url.URL) *url.URL {
+// proxyFor returns the environment's proxy for a URL; nil if there is none.
+func proxyFor(ctx context.Context, u *url.URL) *url.URL {
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, u.Scheme+"://"+u.Host+"/", http.NoBody)
 	if err != nil {
 		return nil
@@ -100,12 +101,12 @@ func proxyOf(ctx context.Context, u *url.URL) *url.URL {
 }
 
 func dns(ctx context.Context, u *url.URL) Finding {
-	if through := proxyOf(ctx, u); through != nil {
-		return skipped("the proxy %s looks it up", through.Host)
+	if through := proxyFor(ctx, u); through != nil {
+		return skipped("the proxy %s resolves it", through.Host)
 	}
 	addresses, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
 	if err != nil {
-		return faulty("check the connection to the internet and the DNS server of this machine", "%v", timedOut(ctx, err))
+		return faulty(advice.Do("check the connection to the internet and the DNS server of this machine"), "%v", timedOut(ctx, err))
 	}
 	return fine("%s", strings.Join(addresses, ", "))
 }
@@ -113,13 +114,13 @@ func dns(ctx context.Context, u *url.URL) Finding {
 func tcp(ctx context.Context, u *url.URL) Finding {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80")))
 	if err != nil {
-		return faulty("start the server there, or correct endpoints of the account", "%v", networkRoot(timedOut(ctx, err)))
+		return faulty(advice.Do("start the server there, or correct endpoints of the account"), "%v", rootCause(timedOut(ctx, err)))
 	}
 	_ = conn.Close() // nothing was sent
 	return fine("takes connections, without TLS")
 }
 
-// tlsOf asks for the server's headers, without a secret, and looks at its certificate.
+// tlsOf checks the certificate of a server. It sends no secret.
 func tlsOf(ctx context.Context, u *url.URL) Finding {
 	var seen atomic.Pointer[tls.ConnectionState]
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -133,24 +134,24 @@ func tlsOf(ctx context.Context, u *url.URL) Finding {
 	state := seen.Load()
 	switch bad, isBad := errors.AsType[*tls.CertificateVerificationError](err); {
 	case isBad:
-		return faulty("if a proxy or a virus scanner reads this machine's traffic, have its certificate trusted (SSL_CERT_FILE); check the clock", "%v", bad.Err)
+		return faulty(advice.Do("if a proxy or a virus scanner reads this machine's traffic, have its certificate trusted (SSL_CERT_FILE); check the clock"), "%v", bad.Err)
 	case state == nil && err != nil:
-		return faulty("check the firewall and the proxy between this machine and the server", "%v", networkRoot(err))
+		return faulty(advice.Do("check the firewall and the proxy between this machine and the server"), "%v", rootCause(err))
 	case state == nil || len(state.PeerCertificates) == 0:
 		return skipped("there was no TLS")
 	}
 	return certificate(tls.VersionName(state.Version), state.PeerCertificates[0].NotAfter, time.Now())
 }
 
-// certificate judges a certificate that is good by when it ends.
+// certificate returns the finding of a valid certificate.
 func certificate(version string, ends, now time.Time) Finding {
 	if ends.Sub(now) < certSoon {
-		return warned("have the server's certificate renewed", "%s, and the certificate ends in %s", version, text.Span(ends.Sub(now)))
+		return warned(advice.Do("have the server's certificate renewed"), "%s, and the certificate ends in %s", version, text.Span(ends.Sub(now)))
 	}
 	return fine("%s, certificate until %s", version, text.Day(ends))
 }
 
-// head asks a host for the headers of its first page. Nothing secret goes there, and no redirect is followed.
+// head returns the headers of a host's root page. It sends no secret and follows no redirect.
 func head(ctx context.Context, u *url.URL) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, u.Scheme+"://"+u.Host+"/", http.NoBody)
 	if err != nil {
@@ -170,23 +171,23 @@ func head(ctx context.Context, u *url.URL) (http.Header, error) {
 	return resp.Header, resp.Body.Close()
 }
 
-// clock compares this machine's clock with the Date of a server's answer, which is exact to a second.
+// clock compares this machine's clock with the Date of a server's answer, which is precise to a second.
 func clock(ctx context.Context, u *url.URL) Finding {
 	begin := time.Now()
 	header, err := head(ctx, u)
 	if err != nil {
-		return skipped("the server does not answer: %v", networkRoot(err))
+		return skipped("the server does not answer: %v", rootCause(err))
 	}
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
-		return skipped("the server does not say what time it is")
+		return skipped("the server sends no Date")
 	}
 	middle := begin.Add(time.Since(begin) / 2)
-	return judgeClock(middle.Sub(date.Add(500 * time.Millisecond)))
+	return clockFinding(middle.Sub(date.Add(500 * time.Millisecond)))
 }
 
-// judgeClock is given how far this machine's clock is ahead.
-func judgeClock(ahead time.Duration) Finding {
+// clockFinding returns the finding of a clock that is ahead by that much.
+func clockFinding(ahead time.Duration) Finding {
 	const fix = "set this machine's clock, best by NTP"
 	word, off := "ahead of", ahead.Abs().Round(time.Second)
 	if ahead < 0 {
@@ -194,14 +195,14 @@ func judgeClock(ahead time.Duration) Finding {
 	}
 	switch {
 	case ahead.Abs() > clockFault:
-		return faulty(fix, "this machine's clock is %v %s the server's; receivers refuse signatures that are more than 5 minutes off", off, word)
+		return faulty(advice.Do(fix), "this machine's clock is %v %s the server's; receivers refuse signatures that are more than 5 minutes off", off, word)
 	case ahead.Abs() > clockWarn:
-		return warned(fix, "this machine's clock is %v %s the server's", off, word)
+		return warned(advice.Do(fix), "this machine's clock is %v %s the server's", off, word)
 	}
 	return fine("as the server's, within %v", max(off, time.Second))
 }
 
-// timedOut gives the cause of the end of ctx in place of an error that only repeats it.
+// timedOut returns the cause of ctx if that has ended, or else err.
 func timedOut(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -209,8 +210,8 @@ func timedOut(ctx context.Context, err error) error {
 	return err
 }
 
-// networkRoot takes the wrappers off an error that show the whole URL or say the address again.
-func networkRoot(err error) error {
+// rootCause removes the wrappers from a network error that repeat its URL or address.
+func rootCause(err error) error {
 	if outer, ok := errors.AsType[*url.Error](err); ok {
 		err = outer.Err
 	}
@@ -223,7 +224,7 @@ func networkRoot(err error) error {
 	return err
 }
 
-// portTrack looks whether relay can listen where it is to.
+// portTrack checks that relay can listen on its configured addresses.
 func (d *doctor) portTrack() (t track) {
 	if d.overlays() {
 		at := d.cfg.NATS.Listen
@@ -235,28 +236,28 @@ func (d *doctor) portTrack() (t track) {
 	return t
 }
 
-// port tries to listen. Where that is not possible since the relay that runs does, mine tells.
+// port tries to listen. If the address is in use, mine reports whether the running relay uses it: its error is nil then.
 func (d *doctor) port(ctx context.Context, listen string, mine func(ctx context.Context, address string) error) Finding {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
-		err = networkRoot(err)
+		err = rootCause(err)
 		const fix = "stop what uses it, or choose another address"
 		if !d.runs {
-			return faulty(fix, "%v", err)
+			return faulty(advice.Do(fix), "%v", err)
 		}
 		if notMine := mine(ctx, reachable(listen)); notMine != nil {
-			return faulty(fix+"; if the configuration was changed, restart relay", "%v, and not by the relay that runs: %v", err, timedOut(ctx, notMine))
+			return faulty(advice.Do(fix+"; if the configuration was changed, restart relay"), "%v, and not by the relay that runs: %v", err, timedOut(ctx, notMine))
 		}
 		return fine("the relay that runs listens there")
 	}
-	_ = l.Close() // it was only to see whether it is free
+	_ = l.Close() // nothing was accepted
 	if _, port, _ := net.SplitHostPort(listen); d.runs && port != "0" {
-		return warned("restart relay if the configuration was changed", "the relay that runs does not listen there")
+		return warned(advice.Do("restart relay if the configuration was changed"), "the relay that runs does not listen there")
 	}
 	return fine("is free")
 }
 
-// reachable is where to connect to what listens on an address.
+// reachable returns the address at which a listener can be reached.
 func reachable(listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
@@ -271,11 +272,11 @@ func isRelayNATS(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // it was only read
+	defer conn.Close() //nolint:errcheck // only read
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	greeting, err := bufio.NewReader(io.LimitReader(conn, 64<<10)).ReadString('\n')
 	if err != nil {
-		return errors.New("what listens there is no NATS server")
+		return errors.New("the listener is not a NATS server")
 	}
 	if !strings.HasPrefix(greeting, "INFO ") || !strings.Contains(greeting, `"server_name":"relay"`) {
 		return errors.New("another server listens there")
@@ -283,7 +284,7 @@ func isRelayNATS(ctx context.Context, address string) error {
 	return nil
 }
 
-// isRelayHTTP returns nil if relay's health is served there.
+// isRelayHTTP returns nil if relay serves /healthz there.
 func isRelayHTTP(ctx context.Context, address string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/healthz", http.NoBody)
 	if err != nil {
@@ -292,9 +293,9 @@ func isRelayHTTP(ctx context.Context, address string) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return networkRoot(err)
+		return rootCause(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close() //nolint:errcheck // only read
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	if err != nil {
 		return err

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -27,25 +29,24 @@ import (
 	"github.com/treatrelay/relay/sinks/webhook"
 )
 
-// pingLimit is more than a webhook takes to answer twice, as it does where a token has to be renewed.
+// pingLimit is longer than a webhook takes to answer twice, as it does if its token has to be renewed.
 const pingLimit = 90 * time.Second
 
-// A sinkChecker is a sink's configuration that brings the check of its destination, which delivers nothing. An error that has a method Fix says
-// what to do.
+// A sinkChecker is a sink's configuration that can check its destination without delivering anything. Its error may be a fixer.
 type sinkChecker interface {
 	Check(ctx context.Context, of sinks.Checkup) (sinks.CheckResult, error)
 }
 
-// An uncheckedSink is a sink's configuration that has no check, and says why.
+// An uncheckedSink is a sink's configuration that has no check. Unchecked returns why.
 type uncheckedSink interface{ Unchecked() string }
 
-// An ownServerSink is a sink's configuration that may publish to the server that relay itself runs: to that stream, if it is not empty.
+// An ownServerSink is a sink's configuration that may publish to relay's own NATS server. OwnStream returns the stream, or "" for another server.
 type ownServerSink interface{ OwnStream() string }
 
-// A pingableSink is a sink's configuration whose destination may be sent a test treat, if the user agrees.
+// A pingableSink is a sink's configuration whose destination may receive a test treat if the user agrees.
 type pingableSink interface{ TakesPing() bool }
 
-// sinkTrack checks a sink, unless there is a reason that it has no check.
+// sinkTrack returns the check of a sink; nil if it is an uncheckedSink.
 func (d *doctor) sinkTrack(s config.Sink) track {
 	if _, none := s.Config.(uncheckedSink); none {
 		return nil
@@ -54,7 +55,7 @@ func (d *doctor) sinkTrack(s config.Sink) track {
 	if d.ping && takesPing(s) {
 		c.limit = pingLimit
 	}
-	c.look = func(ctx context.Context) Finding { return d.laneOf(ctx, s.Name, d.checkSink(ctx, s)) }
+	c.do = func(ctx context.Context) Finding { return d.laneOf(ctx, s.Name, d.checkSink(ctx, s)) }
 	return track{c}
 }
 
@@ -63,7 +64,7 @@ func takesPing(s config.Sink) bool {
 	return ok && p.TakesPing()
 }
 
-// checkSink has the sink check its destination, and sends it a test treat if the user has agreed to that.
+// checkSink checks the destination of a sink, and sends it a test treat if the user has agreed to that.
 func (d *doctor) checkSink(ctx context.Context, s config.Sink) Finding {
 	if own, ok := s.Config.(ownServerSink); ok && own.OwnStream() != "" {
 		return d.ownNATS(ctx, own.OwnStream())
@@ -83,29 +84,30 @@ func (d *doctor) checkSink(ctx context.Context, s config.Sink) Finding {
 	return f
 }
 
-// laneOf adds to what was found of a sink what the relay that runs knows: that its destination refuses what it is sent shows only there.
+// laneOf adds what only the running relay knows of a sink: whether its destination accepts events.
 func (d *doctor) laneOf(ctx context.Context, name string, f Finding) Finding {
 	if f.State == Fault || !d.runs {
 		return f
 	}
 	status, err := api.GetStatus(ctx, d.dir)
 	if err != nil {
-		return f // another check says it
+		return f // another check reports it
 	}
 	for _, lane := range status.Sinks {
 		switch {
 		case lane.Sink != name:
 		case lane.State == api.StateDown:
-			return faulty("correct what it names, at the receiver or in sinks."+name+"; its events wait, and go out by themselves",
+			return faulty(advice.Do("correct what it names, at the receiver or in sinks."+name+"; its events wait, and go out by themselves"),
 				"%s; but it is down since %s: %s", f.Detail, text.Stamp(lane.Since), lane.Reason)
 		case lane.State == api.StateDisabled:
-			return warned("relay sinks enable "+name+", when the destination is right again", "%s; but it is disabled since %s: %s", f.Detail, text.Stamp(lane.Since), lane.Reason)
+			return warned(advice.Fix{Before: "when the destination is right again, run: ", Command: "relay sinks enable " + name},
+				"%s; but it is disabled since %s: %s", f.Detail, text.Stamp(lane.Since), lane.Reason)
 		}
 	}
 	return f
 }
 
-// sinkFinding reports what a sink's check has found.
+// sinkFinding returns the finding of a successful check.
 func sinkFinding(found sinks.CheckResult) Finding {
 	f := Finding{State: OK, Detail: found.Detail}
 	switch r := found.Reached; {
@@ -124,28 +126,25 @@ func sinkFinding(found sinks.CheckResult) Finding {
 	return f
 }
 
-// sinkFault is about a destination that cannot be delivered to.
+// sinkFault returns the finding of a failed check.
 func sinkFault(name string, err error) Finding {
 	at := "sinks." + name
 	if wrong, ok := errors.AsType[*sinks.FieldError](err); ok {
-		return faulty("correct "+at+"."+wrong.Field+" in the configuration", "%v", err).coded(exit.Config)
+		return faulty(advice.Do("correct "+at+"."+wrong.Field+" in the configuration"), "%v", err).coded(exit.Config)
 	}
-	if advised, ok := errors.AsType[interface {
-		error
-		Fix() string
-	}](err); ok {
-		return faulty(advised.Fix(), "%v", err)
+	if own, ok := errors.AsType[fixer](err); ok {
+		return faulty(advice.Do(own.Fix()), "%s", strings.TrimSuffix(err.Error(), "; "+own.Fix()))
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return faulty("correct the name in "+at+".url, or the DNS of this machine", "%v", err)
+		return faulty(advice.Do("correct the name in "+at+".url, or the DNS of this machine"), "%v", err)
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return faulty("have the certificate renewed; if it is your own, set "+at+".tls_ca_file", "%v", err)
+		return faulty(advice.Do("have the certificate renewed; if it is your own, set "+at+".tls_ca_file"), "%v", err)
 	}
-	return faulty("start the receiver or change "+at+".url", "%v", err)
+	return faulty(advice.Do("start the receiver or change "+at+".url"), "%v", err)
 }
 
-// pingSink adds to a finding how the destination answers a test treat, if the user has agreed to one.
+// pingSink adds the destination's answer to a test treat, if the user has agreed to one.
 func (d *doctor) pingSink(ctx context.Context, s config.Sink, f Finding) Finding {
 	switch {
 	case !d.ping:
@@ -160,13 +159,13 @@ func (d *doctor) pingSink(ctx context.Context, s config.Sink, f Finding) Finding
 		return sinkFault(s.Name, err)
 	}
 	if err != nil {
-		return faulty("repair the receiver; docs/sinks.md has what its answers mean", "%v", err)
+		return faulty(advice.Do("repair the receiver; docs/sinks.md has what its answers mean"), "%v", err)
 	}
 	f.Detail += fmt.Sprintf("; it answers a test treat with status %d in %v", attempt.Status, attempt.Latency.Round(time.Millisecond))
 	return f
 }
 
-// deliverTest delivers one test treat as the sink delivers any, but past the journal.
+// deliverTest delivers one test treat through the sink, without the journal, and returns the last attempt.
 func (d *doctor) deliverTest(ctx context.Context, s config.Sink) (last pipeline.Attempt, err error) {
 	sink, err := sinks.Open(ctx, s.Config, sinks.Env{
 		Name: s.Name, UserAgent: version.UserAgent(), Log: zerolog.Nop(), Bearer: d.bearer,
@@ -194,7 +193,7 @@ func (d *doctor) deliverTest(ctx context.Context, s config.Sink) (last pipeline.
 	return last, errors.Join(err, sink.Close())
 }
 
-// bearer finds the account whose tokens a webhook sends.
+// bearer returns the tokens of the account of that name, for a webhook that sends them.
 func (d *doctor) bearer(name string) (webhook.Bearer, error) {
 	for _, c := range d.cfg.Accounts {
 		if c.Account == name && d.store != nil {
@@ -205,7 +204,7 @@ func (d *doctor) bearer(name string) (webhook.Bearer, error) {
 	return nil, fmt.Errorf("account %q has no login yet", name)
 }
 
-// ownNATS connects to relay's own server as an overlay backend does.
+// ownNATS connects to relay's own NATS server as an overlay backend does.
 func (d *doctor) ownNATS(ctx context.Context, stream string) Finding {
 	if !d.runs {
 		return skipped("relay's own server runs only while relay does")
@@ -216,11 +215,11 @@ func (d *doctor) ownNATS(ctx context.Context, stream string) Finding {
 	}
 	login, err := datadir.ReadOverlayLogin(d.dir)
 	if err != nil {
-		return faulty("delete the file and restart relay, and give the new login to the overlay backends", "%v", err)
+		return faulty(advice.Do("delete the file and restart relay, and give the new login to the overlay backends"), "%v", err)
 	}
 	nc, err := nats.Connect("nats://"+at, nats.UserInfo(login.User, login.Password), nats.NoReconnect(), nats.Timeout(api.Timeout), nats.Name("relay doctor"))
 	if err != nil {
-		return faulty("restart relay, which reads nats.listen and the overlay login when it starts", "connect to %s as an overlay backend: %v", at, err)
+		return faulty(advice.Do("restart relay, which reads nats.listen and the overlay login when it starts"), "connect to %s as an overlay backend: %v", at, err)
 	}
 	defer nc.Close()
 	if stream != natsserver.Stream {
@@ -228,7 +227,7 @@ func (d *doctor) ownNATS(ctx context.Context, stream string) Finding {
 	}
 	detail, err := natssink.CheckStream(ctx, nc, at, stream)
 	if err != nil {
-		return faulty("restart relay, which makes the stream when it starts", "%v", err)
+		return faulty(advice.Do("restart relay, which makes the stream when it starts"), "%v", err)
 	}
 	return Finding{State: OK, Detail: detail}
 }

@@ -1,4 +1,4 @@
-// Package exit is about how a command ends: its exit codes, and the errors that decide them.
+// Package exit defines the exit codes of commands, and the errors that determine them.
 package exit
 
 import (
@@ -20,7 +20,7 @@ const (
 	Config       = 78
 )
 
-// codedError is an error that decides the exit code.
+// codedError is an error with an exit code.
 type codedError struct {
 	code int
 	err  error
@@ -29,7 +29,7 @@ type codedError struct {
 func (e *codedError) Error() string { return e.err.Error() }
 func (e *codedError) Unwrap() error { return e.err }
 
-// With gives an error an exit code. Of no error it makes none.
+// With returns err with an exit code. If err is nil it returns nil.
 func With(code int, err error) error {
 	if err == nil {
 		return nil
@@ -37,12 +37,13 @@ func With(code int, err error) error {
 	return &codedError{code, err}
 }
 
-// Usagef is an error of the command line.
+// Usagef formats an error of the command line, with the code [Usage].
 func Usagef(format string, args ...any) error {
 	return With(Usage, fmt.Errorf(format, args...))
 }
 
-// Code is the exit code of a command that returned err. An error with a method ExitCode has its own.
+// Code returns the exit code of a command that returned err. The code of [With] has precedence, then that of an error of auth, then that of a method
+// ExitCode.
 func Code(err error) int {
 	var coded *codedError
 	switch {
@@ -64,7 +65,8 @@ func Code(err error) int {
 	return Failure
 }
 
-// Text is what the user reads: one line an error. The commands that err advises get these flags.
+// Text formats err for the user, one line per error. Global flags are added to the relay commands that err advises; they begin with a blank, or are
+// empty.
 func Text(err error, flags string) string {
 	var b strings.Builder
 	for line := range strings.SplitSeq(advice.Text(err, flags), "\n") {
@@ -78,5 +80,5 @@ func Text(err error, flags string) string {
 // ErrSignal is the cause of the end of the context after SIGINT or SIGTERM.
 var ErrSignal = errors.New("signal received")
 
-// ErrSilent is an error whose text the command has printed itself.
+// ErrSilent is an error that the command has reported itself.
 var ErrSilent = errors.New("reported already")

@@ -1,4 +1,4 @@
-// Package grants opens the accounts of a configuration with what they are stored with, and says how they are.
+// Package grants opens the accounts of a configuration with their stored logins, and returns their status.
 package grants
 
 import (
@@ -19,10 +19,10 @@ import (
 	"github.com/treatrelay/relay/sinks/webhook"
 )
 
-// presenter presents an account to a sink: the one that it finds at the time.
+// presenter is a [webhook.Bearer] for the account that a function returns.
 type presenter struct{ account func() (*auth.Account, error) }
 
-// NewBearer presents the account that find finds.
+// NewBearer returns the tokens of an account. It calls find for each token, because a reload may replace the account.
 func NewBearer(find func() (*auth.Account, error)) webhook.Bearer { return presenter{find} }
 
 // Token implements [webhook.Bearer].
@@ -45,7 +45,7 @@ func (b presenter) Refresh(ctx context.Context, generation int64) (secret.String
 	return token.AccessToken, token.Generation, err
 }
 
-// OpenStore opens the store of the grants in a data folder, sealed with this user's identity.
+// OpenStore opens the store of the grants in a data folder, sealed with this user's identity. Both are created if needed.
 func OpenStore(ctx context.Context, dir string, opts auth.IdentityOptions, log zerolog.Logger) (*auth.FileStore, error) {
 	id, err := auth.LoadIdentity(ctx, opts)
 	if err != nil {
@@ -64,8 +64,8 @@ func OpenStore(ctx context.Context, dir string, opts auth.IdentityOptions, log z
 	return store, nil
 }
 
-// IdentityOptions say what tokens are sealed with: $RELAY_IDENTITY_FILE, else the OS keyring, else a file in the user's configuration
-// folder. A simulation, which has a folder of its own, has an identity of its own in it.
+// IdentityOptions returns where the identity is that seals tokens: $RELAY_IDENTITY_FILE, or else the OS keyring, or else a file in the user's
+// configuration folder. A simulation has its own identity, in its folder.
 func IdentityOptions(getenv func(string) (string, bool), simulation string) auth.IdentityOptions {
 	file, _ := getenv("RELAY_IDENTITY_FILE")
 	opts := auth.IdentityOptions{File: file, Keyring: true}
@@ -77,9 +77,9 @@ func IdentityOptions(getenv func(string) (string, bool), simulation string) auth
 	return opts
 }
 
-// NewAccount makes an account whose requests go through the given transport, or through one of its own.
+// NewAccount returns an account whose requests go through the given transport, or if that is nil, through its own.
 func NewAccount(c config.Account, store auth.Store, through http.RoundTripper, metrics *auth.Metrics, log zerolog.Logger) (*auth.Account, error) {
-	if err := proxy.Check(); err != nil { // before a request that needs it may have cost a login
+	if err := proxy.Check(); err != nil { // a request without the proxy could cost a login
 		return nil, exit.With(exit.Config, err)
 	}
 	account, err := auth.New(c.Config, store, auth.Options{Transport: through, Log: log, UserAgent: version.UserAgent(), Metrics: metrics})

@@ -8,20 +8,20 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 )
 
-// The states of an account beside those of its grant.
+// States of an account in addition to those of a grant.
 const (
 	NotLoggedIn auth.State = "not_logged_in"
 	unusable    auth.State = "unusable"
 )
 
-// TokenStatus is [auth.Status] with the states of an account that has no grant.
+// TokenStatus is the status of an account, with or without a grant.
 type TokenStatus struct {
 	auth.Status
-	Fix string `json:"fix,omitempty"` // the command of Status.Fix alone, or its words where there is none
+	Fix string `json:"fix,omitempty"` // only the command of Status.Fix, or its text if it has none
 }
 
-// Status tells how an account is. That it needs a login is no error: without a grant, only Account, Provider, State, Reason
-// and Fix are set.
+// Status returns the status of an account. An account that needs a login is no error: without a grant, only Account, Provider, State, Reason and Fix
+// are set.
 func Status(account *auth.Account, c config.Account) (TokenStatus, error) {
 	status, err := account.Status()
 	s := TokenStatus{Status: status}
@@ -40,5 +40,5 @@ func Status(account *auth.Account, c config.Account) (TokenStatus, error) {
 	return s, nil
 }
 
-// FindsOut is what to do about a lost answer that relay can look into.
+// FindsOut is the fix for a lost answer whose outcome relay can determine.
 const FindsOut = "relay finds out by itself when the token is due"

@@ -24,7 +24,7 @@ func loginOf(m auth.LoginMark) intake.Login {
 	return intake.Login{ID: m.ID, At: m.At, Fresh: !m.Adopted && !m.At.IsZero()}
 }
 
-// answered notes what is known of an answer that begins to come now. A second is what a date may be off by.
+// answered records the login and the clock of an answer that begins now. A date is precise to a second.
 func (s *spool) answered(header http.Header, by auth.Token) {
 	s.login, s.ahead = by.Login, 0
 	now := time.Now()
@@ -35,5 +35,5 @@ func (s *spool) answered(header http.Header, by auth.Token) {
 	}
 }
 
-// Answered tells the comparison which login the answer was given to, and how far the provider's clock is ahead.
+// Answered returns the login that the answer belongs to, and how far the provider's clock is ahead.
 func (s *spool) Answered() (intake.Login, time.Duration) { return loginOf(s.login), s.ahead }

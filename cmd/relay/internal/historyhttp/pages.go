@@ -10,7 +10,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake/history"
 )
 
-// pagedReply is an answer with the pages that were asked for after it.
+// pagedReply is an answer, to which further pages are appended.
 type pagedReply struct {
 	*spool
 	source *Source
@@ -21,8 +21,8 @@ func (r *pagedReply) Next(ctx context.Context, p history.NextPage) error {
 	return r.source.fetch(ctx, r, p)
 }
 
-// page is the URL of a page, with a token in it; the zero one is the first. It is of the scheme and host of the endpoint, whatever a page says: the
-// token goes nowhere else. Of a URL with the path of the endpoint, or without the token, only the query is used.
+// page returns the URL of a page, with the token in it. The zero page is the first. Whatever the provider's answer names as the next page, scheme and
+// host are those of the endpoint: the token is sent nowhere else.
 func (h *URL) page(token secret.String, p history.NextPage) (*url.URL, error) {
 	u := h.with(token)
 	if p == (history.NextPage{}) {
@@ -49,12 +49,12 @@ func (h *URL) page(token secret.String, p history.NextPage) (*url.URL, error) {
 	case !strings.Contains(h.path, tokenPlace), strings.Contains(to.Path, token.Reveal()):
 		u.Path, u.RawPath = to.Path, to.RawPath
 	case to.RawQuery == "":
-		return nil, history.ErrPageElsewhere // its path is another one, of which is not known where the token goes
+		return nil, history.ErrPageElsewhere // its path differs, so it is unknown where the token belongs
 	}
 	return u, nil
 }
 
-// sameHost reports whether a URL is of a host and port. Servers behind a proxy write http for https.
+// sameHost reports whether two URLs have the same host and port. Servers behind a proxy write http for https.
 func sameHost(u, as *url.URL) bool {
 	if u.Scheme != "http" && u.Scheme != "https" || !strings.EqualFold(u.Hostname(), as.Hostname()) {
 		return false

@@ -1,4 +1,4 @@
-// Package historyhttp reads the past treats of an account from its provider, over HTTP.
+// Package historyhttp fetches the past treats of an account from its provider, over HTTP.
 package historyhttp
 
 import (
@@ -16,6 +16,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/internal/secret"
@@ -23,28 +24,29 @@ import (
 )
 
 const (
-	historyWithin  = 2 * time.Minute // one request, to the last byte of its answer
-	historyLimit   = 256 << 20       // bytes of an answer with all its pages
-	historyTries   = 4
-	historyMaxWait = 2 * time.Minute // between two tries; who asks for more is left alone until then
+	requestTimeout = 2 * time.Minute // for one request, to the last byte of its answer
+	maxReply       = 256 << 20       // bytes of an answer with all its pages
+	maxAttempts    = 4
+	maxWait        = 2 * time.Minute // between two attempts; if the provider asks for more, no attempt is made until then
 )
 
-// Source reads an account's past treats from its provider. It implements [intake.History]. The access token is in the path or the
-// query of the request: no error and no log line has the URL.
+// Source fetches an account's past treats from its provider. It implements [intake.History], and is for one goroutine at a time. The access token is
+// in the URL, so no error and no log line contains the URL.
 type Source struct {
 	account *auth.Account
 	url     *URL
 	client  *http.Client
-	dir     string // where an answer is kept while it is read
+	dir     string // for the file that holds an answer while it is read
 	name    string // of the account
 	limit   int64  // bytes
 	wait    *backoff.ExponentialBackOff
 
-	notBefore time.Time // the provider asked to wait
-	hopeless  int64     // the generation of a token that was refused though it was fresh
+	notBefore time.Time // the provider asked to wait until then
+	hopeless  int64     // the generation of a token that was refused although it was fresh
 }
 
-// New returns nil if the account's provider has no history.
+// New returns the history of an account, or nil if its provider has none. Files with answers are created in dir. An error has the exit code of a
+// configuration error.
 func New(c auth.Config, account *auth.Account, dir string, through http.RoundTripper) (*Source, error) {
 	at := cmp.Or(c.Endpoints.History, c.Provider.Endpoints.History)
 	if at == "" {
@@ -55,28 +57,28 @@ func New(c auth.Config, account *auth.Account, dir string, through http.RoundTri
 		return nil, exit.With(exit.Config, fmt.Errorf("account %s: endpoints.history: %w", c.Account, err))
 	}
 	return &Source{
-		account: account, url: u, dir: dir, name: c.Account, limit: historyLimit,
+		account: account, url: u, dir: dir, name: c.Account, limit: maxReply,
 		wait: backoff.NewExponentialBackOff(
 			backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(3), backoff.WithMaxElapsedTime(0)),
 		client: &http.Client{
 			Transport: through,
-			// A redirect would hand the token on.
+			// A redirect would disclose the token.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
 }
 
-// A fault is why one request brought nothing.
+// A fault is why one request failed.
 type fault struct {
 	why     string
-	refused bool          // the token was
-	again   bool          // trying again may help
-	after   time.Duration // the provider asked to wait
+	refused bool          // the provider refused the token
+	again   bool          // a retry may help
+	after   time.Duration // how long the provider asked to wait
 }
 
 func (e *fault) Error() string { return e.why }
 
-// Fetch implements [intake.History]. A token that is refused is renewed once. An outage is waited out for a few tries.
+// Fetch implements [intake.History]. It renews a refused token once, and retries a few times during an outage.
 func (h *Source) Fetch(ctx context.Context) (history.Reply, error) {
 	if time.Now().Before(h.notBefore) {
 		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.base.Host)
@@ -92,7 +94,7 @@ func (h *Source) Fetch(ctx context.Context) (history.Reply, error) {
 	return reply, nil
 }
 
-// fetch asks for a page, the zero one being the first, and appends it to what came before.
+// fetch appends a page to the answer. The zero page is the first.
 func (h *Source) fetch(ctx context.Context, into *pagedReply, page history.NextPage) error {
 	token, err := h.account.Token(ctx)
 	if err != nil {
@@ -121,9 +123,9 @@ func (h *Source) fetch(ctx context.Context, into *pagedReply, page history.NextP
 			continue
 		case failed.refused:
 			h.hopeless = token.Generation
-		case failed.after > historyMaxWait:
+		case failed.after > maxWait:
 			h.notBefore = time.Now().Add(failed.after)
-		case failed.again && try < historyTries:
+		case failed.again && try < maxAttempts:
 			select {
 			case <-time.After(max(h.wait.NextBackOff(), failed.after)):
 				continue
@@ -135,17 +137,17 @@ func (h *Source) fetch(ctx context.Context, into *pagedReply, page history.NextP
 	}
 }
 
-// ask makes one request and writes the whole answer to a file, at that place. Its error is a [fault], that of the file, an
-// [history.ErrPageElsewhere], or an [history.ErrPagesTooLarge].
+// ask makes one request and writes the whole answer to the file, at the offset from. Its error is a [fault], an error of the file, a
+// [history.ErrPageElsewhere], or a [history.ErrPagesTooLarge].
 func (h *Source) ask(ctx context.Context, by auth.Token, into *spool, page history.NextPage, from int64) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, historyWithin, fmt.Errorf("no whole answer within %s", historyWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, fmt.Errorf("no whole answer within %s", requestTimeout))
 	defer cancel()
 	token := by.AccessToken
 	broken := func(doing string, err error) error {
 		if cause := context.Cause(ctx); cause != nil {
 			return &fault{why: doing + ": " + cause.Error(), again: true}
 		}
-		if outer, ok := errors.AsType[*url.Error](err); ok { // which has the URL
+		if outer, ok := errors.AsType[*url.Error](err); ok { // it contains the URL
 			err = outer.Err
 		}
 		text := secret.Scrub(err.Error(), token, secret.New(url.PathEscape(token.Reveal())), secret.New(url.QueryEscape(token.Reveal())))
@@ -165,7 +167,7 @@ func (h *Source) ask(ctx context.Context, by auth.Token, into *spool, page histo
 	if err != nil {
 		return broken("no answer", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close() //nolint:errcheck // only read
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusNoContent:
 	default:
@@ -175,7 +177,7 @@ func (h *Source) ask(ctx context.Context, by auth.Token, into *spool, page histo
 	return h.keep(into, resp, from, broken)
 }
 
-// keep writes an answer to a file, at that place, from which the file is read next.
+// keep writes an answer to the file, at the offset from, where the file is read next.
 func (h *Source) keep(into *spool, resp *http.Response, from int64, broken func(doing string, err error) error) error {
 	if err := into.Truncate(from); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
@@ -193,7 +195,7 @@ func (h *Source) keep(into *spool, resp *http.Response, from int64, broken func(
 	case body.err != nil:
 		return broken("the answer is cut off", body.err)
 	case err != nil:
-		return fmt.Errorf("keep the history while it is read: %w; free some space", err)
+		return &advice.Error{Err: fmt.Errorf("keep the history while it is read: %w", err), Fix: advice.Do("free some space")}
 	case from+n > h.limit && from > 0:
 		return history.ErrPagesTooLarge
 	case from+n > h.limit:
@@ -205,7 +207,7 @@ func (h *Source) keep(into *spool, resp *http.Response, from int64, broken func(
 	return nil
 }
 
-// refusal says what an answer without a history means. Nothing of its body or headers is quoted: they may repeat the token.
+// refusal returns the fault of an answer without a history. It quotes nothing of the body and headers, which may repeat the token.
 func refusal(resp *http.Response) *fault {
 	e := &fault{why: "HTTP " + strconv.Itoa(resp.StatusCode)}
 	switch status := resp.StatusCode; {
@@ -231,7 +233,7 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return 0
 }
 
-// tracked remembers the error of a reader, which a copy does not tell from that of the writer.
+// tracked keeps the error of a reader, which io.Copy does not distinguish from that of the writer.
 type tracked struct {
 	r   io.Reader
 	err error

@@ -11,23 +11,22 @@ import (
 	"github.com/treatrelay/relay/auth"
 )
 
-// spool is a file with an answer, for the user only, that is gone when it is closed.
+// spool is a temporary file with an answer, for the user only. Closing it deletes it.
 type spool struct {
 	*os.File
-	login auth.LoginMark // whose token brought it
+	login auth.LoginMark // the login whose token fetched it
 	ahead time.Duration  // how far the provider's clock is ahead
 }
 
 const spoolName = ".history-"
 
-// newSpool makes a file with a name that nobody can guess, and takes the name away at once where the system can do without: a process
-// that is killed leaves nothing behind.
+// newSpool creates a file with a random name. Where the system permits, it unlinks the name at once, so that a killed process leaves nothing behind.
 func newSpool(dir string) (*spool, error) {
 	f, err := os.CreateTemp(dir, spoolName+"*") // mode 0600
 	if err != nil {
-		return nil, fmt.Errorf("make a file for the history: %w", err)
+		return nil, fmt.Errorf("create a file for the history: %w", err)
 	}
-	_ = os.Remove(f.Name()) // Windows removes no file that is open; Close does
+	_ = os.Remove(f.Name()) // Windows does not remove an open file; Close does
 	return &spool{File: f}, nil
 }
 
@@ -39,9 +38,9 @@ func (s *spool) Close() error {
 	return err
 }
 
-// Sweep removes what a killed process has left, where the system keeps the names. The data folder is locked.
+// Sweep removes the files that killed processes have left in dir. The caller must hold the lock of the data folder.
 func Sweep(dir string) {
-	left, _ := fs.Glob(os.DirFS(dir), spoolName+"*") // the pattern is good
+	left, _ := fs.Glob(os.DirFS(dir), spoolName+"*") // the pattern is valid
 	for _, name := range left {
 		_ = os.Remove(filepath.Join(dir, name))
 	}

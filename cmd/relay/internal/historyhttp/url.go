@@ -9,18 +9,18 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// tokenPlace is where the access token goes in endpoints.history.
+// tokenPlace stands for the access token in endpoints.history.
 const tokenPlace = "{access_token}"
 
-// A URL is where an account's history is. The token goes wherever tokenPlace stands in the path or the query, and if that is nowhere,
-// behind the path as one more segment.
+// A URL is the URL of an account's history. The token replaces tokenPlace in the path and the query; without a tokenPlace, it is appended to the path
+// as a segment.
 type URL struct {
 	base  *url.URL
 	path  string // as it is sent, with tokenPlace in it
 	query string // likewise
 }
 
-// ParseURL reads what endpoints.history says. Its errors do not quote it.
+// ParseURL parses endpoints.history. Its errors do not quote it.
 func ParseURL(text string) (*URL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -40,7 +40,7 @@ func ParseURL(text string) (*URL, error) {
 	return h, nil
 }
 
-// with is the URL with a token in it.
+// with returns the URL with a token in it.
 func (h *URL) with(token secret.String) *url.URL {
 	u := *h.base
 	u.RawPath = strings.ReplaceAll(h.path, tokenPlace, url.PathEscape(token.Reveal()))

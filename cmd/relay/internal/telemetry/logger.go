@@ -1,4 +1,4 @@
-// Package telemetry is what relay reports to those who run it: its log, its metrics and its traces.
+// Package telemetry sets up what relay reports to its operators: log, metrics and traces.
 package telemetry
 
 import (
@@ -10,19 +10,19 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 )
 
-// LogOptions say how a log looks. Their words are those of the flags.
+// LogOptions configure the log. Their values are those of the flags.
 type LogOptions struct {
-	Level   string // info if it is none
+	Level   string // a level of zerolog; info if it is invalid
 	Format  string // auto, console or json
 	Color   string // auto, always or never
-	NoColor bool   // auto means never
+	NoColor bool   // makes auto mean never
 }
 
-// NewLogger makes the log of the process.
+// NewLogger returns the logger of the process, which writes to out.
 func NewLogger(out io.Writer, o LogOptions) zerolog.Logger {
 	level, err := zerolog.ParseLevel(o.Level)
 	if err != nil {
-		level = zerolog.InfoLevel // whoever took the flag refused it before
+		level = zerolog.InfoLevel // the command line has been checked
 	}
 	w := zerolog.SyncWriter(out)
 	if o.Format == "console" || o.Format == "auto" && terminal.Is(out) {

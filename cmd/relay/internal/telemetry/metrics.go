@@ -2,7 +2,7 @@ package telemetry
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Registry are the metrics that a registry holds, of which series can be taken out.
+// Registry is a Prometheus registry from which series can be removed by label. Register all metrics before concurrent use.
 type Registry struct {
 	*prometheus.Registry
 	all []interface {
@@ -10,7 +10,7 @@ type Registry struct {
 	}
 }
 
-// NewRegistry makes a registry without metrics.
+// NewRegistry returns an empty registry.
 func NewRegistry() *Registry { return &Registry{Registry: prometheus.NewRegistry()} }
 
 // MustRegister implements [prometheus.Registerer].
@@ -25,7 +25,7 @@ func (v *Registry) MustRegister(all ...prometheus.Collector) {
 	}
 }
 
-// Forget takes out the series of a part that runs no more: they would stand still.
+// Forget removes all series whose label has that value: those of an account or sink that no longer runs.
 func (v *Registry) Forget(label, name string) {
 	for _, vector := range v.all {
 		vector.DeletePartialMatch(prometheus.Labels{label: name})

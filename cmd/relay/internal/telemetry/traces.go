@@ -24,25 +24,25 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// flushTime is how long a stopping relay goes on sending the spans it has.
+// flushTime limits how long a stopping relay sends its remaining spans.
 const flushTime = 2 * time.Second
 
-// traces makes OpenTelemetry spans of the stages of treats. The trace of a treat and its root span have ids that follow from the
-// event's, so that what is delivered after a restart is in the same trace. It never waits: spans that the collector does not take
-// are dropped.
+// traces turns the stages of treats into OpenTelemetry spans. The IDs of a treat's trace and root span are derived from the event's ID, so that a
+// delivery after a restart belongs to the same trace. It never blocks: spans that the collector does not accept are dropped.
 type traces struct {
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 	exporter *exporter
 }
 
-// OpenTraces starts sending traces, if the standard variables of OpenTelemetry say where to; else it returns nil. Of settings that
-// do not do it warns, and goes without. It sets the log of the OpenTelemetry packages, which the whole process shares.
+// OpenTraces starts to send traces, if the standard variables of OpenTelemetry name a collector; otherwise it returns nil. If the settings do not
+// work, it logs a warning and returns nil. It sets the logger of the OpenTelemetry packages, which the whole process shares.
 func OpenTraces(ctx context.Context, getenv func(string) (string, bool), log zerolog.Logger) (*traces, error) {
 	wanted, why := tracesWanted(getenv)
 	if why != "" {
@@ -51,18 +51,18 @@ func OpenTraces(ctx context.Context, getenv func(string) (string, bool), log zer
 	if !wanted {
 		return nil, nil
 	}
-	// Their own log goes to stderr as it is, with values that may be secrets.
+	// Their own logger writes to stderr, with values that may be secrets.
 	otel.SetLogger(logr.New(tracesLog{log}))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		log.Warn().Err(err).Msg("a setting of OpenTelemetry does not do; its default is used")
 	}))
 	out, err := otlptracehttp.New(ctx)
 	if err != nil {
-		return nil, exit.With(exit.Config, fmt.Errorf("set up traces: %w; check the variables OTEL_EXPORTER_OTLP_*", err))
+		return nil, exit.With(exit.Config, &advice.Error{Err: fmt.Errorf("set up traces: %w", err), Fix: advice.Do("check the variables OTEL_EXPORTER_OTLP_*")})
 	}
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
 		attribute.String("service.name", "relay"), attribute.String("service.version", version.Number())), resource.WithFromEnv())
-	if err != nil { // what could be read of it is there
+	if err != nil { // the resource has what could be read
 		log.Warn().Msg("OTEL_RESOURCE_ATTRIBUTES is not all of the form key=value,key=value: the rest is left out")
 	}
 	t := &traces{exporter: &exporter{SpanExporter: out, log: log, cut: make(chan struct{}), said: make(map[string]bool)}}
@@ -71,9 +71,9 @@ func OpenTraces(ctx context.Context, getenv func(string) (string, bool), log zer
 	return t, nil
 }
 
-// tracesWanted reports whether traces are to be sent. why says what is against it, if they were asked for in vain.
+// tracesWanted reports whether the environment enables traces. why is set if it does, but they cannot be sent.
 func tracesWanted(getenv func(string) (string, bool)) (wanted bool, why string) {
-	env := func(names ...string) (name, value string) { // the first that is set; an empty one is not
+	env := func(names ...string) (name, value string) { // the first that is set and not empty
 		for _, name = range names {
 			if value, _ = getenv(name); strings.TrimSpace(value) != "" {
 				return name, strings.TrimSpace(value)
@@ -98,10 +98,10 @@ func tracesWanted(getenv func(string) (string, bool)) (wanted bool, why string) 
 	return true, ""
 }
 
-// eventID is the key of an event's id in the context of its root span.
+// eventID is the key of an event's ID in the context of its root span.
 type eventID struct{}
 
-// idsOfEvents derives the ids of a root span from its event's id. Those of other spans are random.
+// idsOfEvents derives the IDs of a root span from its event's ID. Those of other spans are random.
 type idsOfEvents struct{}
 
 // NewIDs implements [sdktrace.IDGenerator].
@@ -119,14 +119,14 @@ func (idsOfEvents) NewSpanID(context.Context, trace.TraceID) (id trace.SpanID) {
 	return id
 }
 
-// Add makes a span of a stage. It does not wait, and may be called by several goroutines.
+// Add records a stage as a span. It does not block, and may be called by several goroutines.
 func (t *traces) Add(s pipeline.Stage) {
 	attributes := []attribute.KeyValue{
 		attribute.String("relay.event.id", s.ID), attribute.String("relay.account", s.Account),
 		attribute.String("relay.provider", s.Provider), attribute.String("relay.origin", string(s.Origin)),
 	}
 	ctx := context.WithValue(context.Background(), eventID{}, s.ID)
-	// Of a delivery too, to know its ids and whether the treat is sampled; then it is never ended, and so not sent.
+	// A delivery needs it too, for its IDs and the sampling decision. It is never ended then, and so not sent.
 	_, root := t.tracer.Start(ctx, "treat", trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(s.Began))
 	if s.Sink == "" {
 		root.SetAttributes(attributes...)
@@ -151,7 +151,7 @@ func (t *traces) Add(s pipeline.Stage) {
 	span.End(trace.WithTimestamp(s.Ended))
 }
 
-// kindOf names what kind of error a sink returned. Its text is not for a collector: it may hold an address or an answer.
+// kindOf classifies the error of a sink. Its text must not reach a collector: it may contain an address or an answer.
 func kindOf(err error) string {
 	_, later := pipeline.RetryDelay(err)
 	switch {
@@ -167,29 +167,29 @@ func kindOf(err error) string {
 	return "refused"
 }
 
-// Close sends what there is for as long as flushTime allows, also if ctx has ended, and returns when nothing of it runs any more.
+// Close sends the remaining spans, for at most flushTime and even if ctx has ended. When it returns, no goroutine is left.
 func (t *traces) Close(ctx context.Context) error {
 	limit := time.AfterFunc(flushTime, func() { close(t.exporter.cut) })
 	defer limit.Stop()
-	// It would leave goroutines behind if its context ended; cut ends what they wait for instead.
+	// If its context ended, Shutdown would leave goroutines behind. cut ends what they wait for instead.
 	if err := t.provider.Shutdown(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("end traces: %w", err)
 	}
 	return nil
 }
 
-// exporter says in the log when spans begin and cease to get lost, and can be cut off. It is called by one goroutine at a time.
+// exporter logs when spans begin and cease to get lost, and can be cut off. One goroutine at a time calls it.
 type exporter struct {
 	sdktrace.SpanExporter
 	log  zerolog.Logger
-	cut  chan struct{}   // closed when nothing more is to be sent
-	said map[string]bool // why spans get lost, each reason told once
+	cut  chan struct{}   // closed to stop sending
+	said map[string]bool // the reasons for lost spans that have been logged
 	lost int             // since then
 }
 
 var errCut = errors.New("the time to send the rest is up")
 
-// ExportSpans implements [sdktrace.SpanExporter]. It returns no errors, for those would be told each time.
+// ExportSpans implements [sdktrace.SpanExporter]. It returns no error, because the caller would log each.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
@@ -223,7 +223,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 	return nil
 }
 
-// exportTrouble says why an export failed, without the collector's address, which may hold a key, and without its answer.
+// exportTrouble returns why an export failed, without the collector's address, which may contain a key, and without its answer.
 func exportTrouble(err error) string {
 	text := err.Error()
 	before, _, answered := strings.Cut(text, " (body: ")
@@ -241,7 +241,7 @@ func exportTrouble(err error) string {
 		return fmt.Sprintf("the collector answers with status %d %s", code, http.StatusText(code))
 	case called && failed.Timeout():
 		return "the collector does not answer in time"
-	case network && op.Addr != nil: // without the port that it came from, which is another one each time
+	case network && op.Addr != nil: // without the local port, which differs each time
 		return op.Op + " " + op.Addr.String() + ": " + op.Err.Error()
 	case called:
 		return failed.Err.Error()
@@ -255,13 +255,13 @@ func exportTrouble(err error) string {
 	return "the collector's answer is none of OTLP"
 }
 
-// tracesLog is the log of the OpenTelemetry packages: what goes wrong, without the values that are to blame.
+// tracesLog is the logger of the OpenTelemetry packages. It logs the messages of errors, without their values.
 type tracesLog struct{ log zerolog.Logger }
 
 // Init implements [logr.LogSink], as the others do.
 func (tracesLog) Init(logr.RuntimeInfo) {}
 
-// Enabled says that only errors are wanted.
+// Enabled returns false: only errors are logged.
 func (tracesLog) Enabled(int) bool { return false }
 
 // Info drops the message.

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Progress is a line on a terminal that is written over and over.
+// Progress shows progress in one line of a terminal, which it overwrites.
 type Progress struct {
 	w     io.Writer
 	shown bool
 	last  time.Time
 }
 
-// NewProgress is a line on w that is written only if shown says so.
+// NewProgress returns a progress line on w. Unless shown is true it writes nothing.
 func NewProgress(w io.Writer, shown bool) Progress { return Progress{w: w, shown: shown} }
 
 const progressEvery = 200 * time.Millisecond
 
-// Show tells how many there were, and the time of the latest.
+// Show updates the line, at most every 200 ms: n elements so far, and the time of the latest.
 func (p *Progress) Show(n int, at time.Time) error {
 	if !p.shown || time.Since(p.last) < progressEvery {
 		return nil
@@ -28,7 +28,7 @@ func (p *Progress) Show(n int, at time.Time) error {
 	return err
 }
 
-// Clear takes the line away.
+// Clear removes the line.
 func (p *Progress) Clear() error {
 	if p.last.IsZero() {
 		return nil

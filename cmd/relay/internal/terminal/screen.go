@@ -8,16 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// Screen is a terminal to which text of others goes: what would steer the terminal, or hide or turn around what stands there, is
-// written as an escape of JSON, such as \u202e. JSON stays the same JSON.
+// Screen writes untrusted text to a terminal. Characters that would control the terminal, or hide or reorder text, are written as JSON escapes such
+// as \u202e, so that JSON keeps its meaning. It may be used by several goroutines.
 type Screen struct {
 	terminal *os.File
 
 	mu   sync.Mutex
-	rest []byte // the beginning of a character that is not whole
+	rest []byte // the beginning of an incomplete character
 }
 
-// NewScreen is the screen of a terminal.
+// NewScreen returns a Screen for a terminal.
 func NewScreen(terminal *os.File) *Screen { return &Screen{terminal: terminal} }
 
 // Write implements [io.Writer].
@@ -33,7 +33,7 @@ func (s *Screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Raw is where a command draws that steers the terminal itself. What others wrote must have been made visible before.
+// Raw returns the terminal behind a Screen, for a command that controls it. The command must pass untrusted text through [Visible].
 func Raw(w io.Writer) io.Writer {
 	if s, ok := w.(*Screen); ok {
 		return s.terminal
@@ -41,7 +41,7 @@ func Raw(w io.Writer) io.Writer {
 	return w
 }
 
-// Visible escapes what must not go to a terminal, and leaves a character that is cut off at the end.
+// Visible escapes the characters that must not reach a terminal. rest is the incomplete character at the end, if there is one.
 func Visible(text []byte) (shown, rest []byte) {
 	shown = make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
@@ -53,7 +53,7 @@ func Visible(text []byte) (shown, rest []byte) {
 			shown = append(shown, `\ufffd`...)
 		case r == '\r' && i+1 < len(text) && text[i+1] == '\n': // the end of a row of CSV
 			shown = append(shown, '\r')
-		case steers(r):
+		case controls(r):
 			shown = fmt.Appendf(shown, `\u%04x`, r)
 		default:
 			shown = append(shown, text[i:i+size]...)
@@ -63,9 +63,9 @@ func Visible(text []byte) (shown, rest []byte) {
 	return shown, nil
 }
 
-// steers reports whether a terminal may do something other than show the character: controls, also those of C1, what changes the
-// direction of writing, and what ends a line in some programs.
-func steers(r rune) bool {
+// controls reports whether a terminal may do something other than show the character: the controls C0 and C1, characters that change the direction
+// of writing, and those that end a line in some programs.
+func controls(r rune) bool {
 	switch {
 	case r == '\n', r == '\t':
 		return false

@@ -1,4 +1,4 @@
-// Package terminal is about the terminal that a command may have: what is safe to write there, and a line of progress.
+// Package terminal detects terminals, and writes to them safely: untrusted text, and a line of progress.
 package terminal
 
 import (
@@ -7,7 +7,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Is reports whether w is one.
+// Is reports whether w is a terminal, or a [Screen] for one.
 func Is(w any) bool {
 	if s, ok := w.(*Screen); ok {
 		w = s.terminal

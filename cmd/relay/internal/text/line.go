@@ -1,4 +1,4 @@
-// Package text makes text that people read or type: lines, times, quoted words, suggestions.
+// Package text formats text for people, and parses what they type: lines, times, quoted words, suggestions.
 package text
 
 import (
@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// Printable makes text that others wrote fit for one line of a terminal.
+// Printable makes untrusted text safe for one line of a terminal: spaces of any kind become blanks, and other unprintable characters U+FFFD.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -19,10 +19,10 @@ func Printable(text string) string {
 	}, text)
 }
 
-// Line makes one printable line of a text.
+// Line joins the words of a text with single blanks, and makes it Printable.
 func Line(text string) string { return Printable(strings.Join(strings.Fields(text), " ")) }
 
-// Cell makes a viewer's text fit for a column of a table.
+// Cell makes untrusted text safe for a column of a table, at most width characters wide. A nil text is a dash.
 func Cell(text *string, width int) string {
 	if text == nil {
 		return "-"
@@ -34,5 +34,5 @@ func Cell(text *string, width int) string {
 	return string(runes)
 }
 
-// OneLine is an error as one line.
+// OneLine returns the text of an error with its lines joined by "; ".
 func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

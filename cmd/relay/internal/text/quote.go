@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// ShellQuote makes one word of text for a POSIX shell.
+// ShellQuote quotes text, if necessary, as one word for a POSIX shell.
 func ShellQuote(text string) string {
 	if regexp.MustCompile(`^[\w./:@%+=,-]+$`).MatchString(text) {
 		return text
@@ -13,5 +13,5 @@ func ShellQuote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// QuoteYAML is a text of one line as a YAML value.
+// QuoteYAML quotes a text of one line as a YAML value.
 func QuoteYAML(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Suggest points from a word that is not valid to the nearest one that is, or else lists those.
+// Suggest returns a hint for an invalid word: the nearest valid one or, if none is near, a list.
 func Suggest(word string, valid []string) string {
 	const compared, listed = 5000, 50 // at most
 	if len(valid) > compared {
@@ -30,8 +30,8 @@ func Suggest(word string, valid []string) string {
 	return "known: " + strings.Join(valid, ", ")
 }
 
-// distance counts the letters to insert, delete, replace or swap with a neighbour between two words (optimal string
-// alignment). Words far too long to be a slip of the same key are as far apart as can be.
+// distance returns the number of letters to insert, delete, replace or swap between two words (optimal string alignment). For words of very
+// different length it returns the maximum.
 func distance(a, b string) int {
 	if len(a) > 2*len(b)+8 {
 		return len(a)

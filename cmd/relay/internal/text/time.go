@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Stamp is a time as the reasons say it, the same for whoever reads them.
+// Stamp formats a time in UTC and whole seconds, for a status.
 func Stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// Date is the day of a time, or a dash.
+// Date formats the day of a time; a zero time is a dash.
 func Date(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -18,7 +18,7 @@ func Date(t time.Time) string {
 	return t.Local().Format(time.DateOnly)
 }
 
-// Until is how long it takes from now to t, which may be over.
+// Until describes the time from now to t: "expired" if t is in the past, a dash if it is zero.
 func Until(now, t time.Time) string {
 	switch {
 	case t.IsZero():
@@ -29,7 +29,7 @@ func Until(now, t time.Time) string {
 	return Span(t.Sub(now))
 }
 
-// Ago is how long ago t was.
+// Ago describes how long ago t was; a zero time is a dash.
 func Ago(now, t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -37,7 +37,7 @@ func Ago(now, t time.Time) string {
 	return Span(now.Sub(t)) + " ago"
 }
 
-// Span is a duration in the largest unit that tells it well enough.
+// Span describes a duration in days, hours, minutes or seconds, rounded down.
 func Span(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:
@@ -50,11 +50,11 @@ func Span(d time.Duration) string {
 	return fmt.Sprintf("%d s", max(d, 0)/time.Second)
 }
 
-// Day is the day on which something ends, in words.
+// Day describes a day, such as that on which something ends.
 func Day(end time.Time) string { return end.Local().Format("2 January 2006") }
 
-// ParseTime reads a point in time: RFC 3339, a date with or without a time of the day in the local zone, or how long ago it was.
-// It is zero for an empty text.
+// ParseTime parses a point in time: RFC 3339, a date with or without a time of day in the local zone, or how long ago it was. An empty text is the
+// zero time.
 func ParseTime(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil

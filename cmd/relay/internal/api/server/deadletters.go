@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
@@ -50,7 +51,7 @@ func (s *server) deadLetter(w http.ResponseWriter, r *http.Request) error {
 		}
 		return answer(w, d)
 	}
-	return api.NewProblem(http.StatusNotFound, api.ProblemNoLetter, fmt.Sprintf("no dead letter %d", number)).WithFix("relay deadletters list shows those there are")
+	return api.NewProblem(http.StatusNotFound, api.ProblemNoLetter, fmt.Sprintf("no dead letter %d", number)).WithFix(advice.Fix{Before: "to see which there are, run: ", Command: "relay deadletters list"})
 }
 
 func (s *server) redrive(w http.ResponseWriter, r *http.Request) error {
@@ -61,21 +62,21 @@ func (s *server) purge(w http.ResponseWriter, r *http.Request) error {
 	return s.eachLetter(w, r, (*journal.Journal).DeleteDeadLetter)
 }
 
-// eachLetter does something with each dead letter that a query chooses, and answers with a line for each.
+// eachLetter calls do for each dead letter that a query selects, and answers with a line for each.
 func (s *server) eachLetter(w http.ResponseWriter, r *http.Request, do func(*journal.Journal, context.Context, journal.DeadLetter) error) error {
 	q, j, err := s.letterQuery(r)
 	if err != nil {
 		return err
 	}
-	if q.Chooses() == q.All {
-		return usage(errors.New("want either all=true or parameters that choose, such as sink or id"))
+	if q.HasFilter() == q.All {
+		return usage(errors.New("want either all=true or a filter such as sink or id"))
 	}
 	ctx := r.Context()
 	return putAll(s.lines(w), j.DeadLetters(ctx, q.DeadLetterFilter), q.Limit, func(d journal.DeadLetter) (any, error) {
 		result := api.LetterResult{Letter: d}
 		err := do(j, ctx, d)
 		if errors.Is(err, journal.ErrEventGone) {
-			result.Kept, err = s.problem(err).WithFix(fmt.Sprintf("it is kept; relay deadletters purge --id %d deletes it", d.Number)), nil
+			result.Kept, err = s.problem(err).WithFix(advice.Fix{Before: "it is kept; to delete it, run: ", Command: fmt.Sprintf("relay deadletters purge --id %d", d.Number)}), nil
 		}
 		return result, err
 	})

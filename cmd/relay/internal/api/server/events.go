@@ -16,10 +16,9 @@ import (
 )
 
 const (
-	// heartbeat is how often a stream has a comment, so that whoever is between does not take it for idle, and so that a reader that is gone is
-	// noticed.
+	// heartbeat is the interval of comments in a stream. They keep proxies from closing it as idle, and detect readers that are gone.
 	heartbeat = 15 * time.Second
-	// readerPatience is how long a reader may take to take what it is sent. It is dropped then, and resumes.
+	// readerPatience is how long a write to a reader may take. A slower reader is disconnected, and can resume.
 	readerPatience = 30 * time.Second
 )
 
@@ -63,13 +62,13 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// begin finds the number behind which a stream begins.
+// begin sets q.After to the number after which the stream begins.
 func begin(ctx context.Context, j *journal.Journal, q *api.FollowQuery) error {
 	last, err := j.LastNumber(ctx)
 	switch {
 	case err != nil:
 		return err
-	case q.Resume && q.After > last: // another journal, which has begun meanwhile
+	case q.Resume && q.After > last: // the journal is a new one
 		q.After = 0
 	case q.Resume:
 	case q.Since.IsZero():
@@ -85,7 +84,7 @@ func begin(ctx context.Context, j *journal.Journal, q *api.FollowQuery) error {
 	return nil
 }
 
-// stream is what one reader is sent. It ends when the reader does not take it.
+// stream writes to one reader. It ends when the reader is gone or too slow.
 type stream struct {
 	mu      sync.Mutex
 	session *sse.Session
@@ -93,11 +92,11 @@ type stream struct {
 	stop    context.CancelFunc
 }
 
-// send sends a message, and reports false, and ends the stream, if the reader does not take it.
+// send sends a message. If that fails, it ends the stream and returns false.
 func (s *stream) send(m *sse.Message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = s.control.SetWriteDeadline(time.Now().Add(readerPatience)) // a transport without deadlines has a reader in this process
+	_ = s.control.SetWriteDeadline(time.Now().Add(readerPatience)) // a transport without deadlines is in this process
 	err := s.session.Send(m)
 	if err == nil {
 		err = s.session.Flush()
@@ -110,7 +109,7 @@ func (s *stream) send(m *sse.Message) bool {
 
 func (s *stream) sendJSON(number uint64, typ string, v any) bool {
 	data, err := json.Marshal(v)
-	if err != nil { // which is hard to get
+	if err != nil { // cannot happen for the types of the API
 		s.stop()
 		return false
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 )
 
-// lines writes an answer that has one JSON object a line, as it comes, and ends with an [api.LastLine].
+// lines writes an answer with one JSON object per line, as they come, and an [api.LastLine] at the end.
 type lines struct {
 	server *server
 	to     http.ResponseWriter
@@ -24,7 +24,7 @@ type lines struct {
 	n      int
 }
 
-// sendEvery is how long a line waits at most for more to be sent with it, if there are more.
+// sendEvery is how long a line waits at most, so that it is sent together with the lines that follow.
 const sendEvery = 50 * time.Millisecond
 
 func (s *server) lines(w http.ResponseWriter) *lines {
@@ -36,7 +36,7 @@ func (s *server) lines(w http.ResponseWriter) *lines {
 	return l
 }
 
-// put writes a line. The error says that whoever asked has left.
+// put writes a line. Its error is an errLeft.
 func (l *lines) put(v any) error {
 	if err := l.enc.Encode(v); err != nil {
 		return errors.Join(errLeft, err)
@@ -56,7 +56,7 @@ func (l *lines) send() error {
 	return nil
 }
 
-// end ends the answer: with what went wrong, if something did. Before anything was sent that is the answer.
+// end writes the last line, with err if that is not nil. It returns err if nothing was written yet: then the problem is the answer.
 func (l *lines) end(err error) error {
 	switch {
 	case errors.Is(err, errLeft):
@@ -64,7 +64,7 @@ func (l *lines) end(err error) error {
 	case err != nil && l.n == 0:
 		return err
 	case err != nil:
-		_ = l.enc.Encode(api.LastLine{Problem: l.server.problem(err)}) // whoever asked may have left
+		_ = l.enc.Encode(api.LastLine{Problem: l.server.problem(err)}) // the client may have left
 	default:
 		_ = l.enc.Encode(api.LastLine{End: true}) // likewise
 	}
@@ -72,7 +72,7 @@ func (l *lines) end(err error) error {
 	return nil
 }
 
-// putAll writes a line for each of all, no more than limit unless that is 0, and ends the answer.
+// putAll writes a line for each element of all, at most limit unless that is 0, and ends the answer.
 func putAll[T any](out *lines, all iter.Seq2[T, error], limit int, line func(T) (any, error)) error {
 	for one, err := range all {
 		var v any
@@ -92,8 +92,8 @@ func putAll[T any](out *lines, all iter.Seq2[T, error], limit int, line func(T) 
 	return out.end(nil)
 }
 
-// errLeft says that whoever asked has left.
-var errLeft = errors.New("whoever asked has left")
+// errLeft means that the client has closed the connection.
+var errLeft = errors.New("the client has left")
 
 func (s *server) history(w http.ResponseWriter, r *http.Request) error {
 	q, err := api.ParseEventQuery(r.URL.Query())

@@ -1,5 +1,5 @@
-// Package server has the handlers of relay's local API, see the package api. They work on a journal, wherever that is, and on the relay that runs, if
-// they are part of one.
+// Package server has the handlers of relay's local API, see the package api. They serve a journal of either engine and, within a running relay, that
+// relay too.
 package server
 
 import (
@@ -11,21 +11,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
-// Config says what the handlers work on. Its functions are called by several goroutines.
+// Config is what the handlers serve. Its functions may be called by several goroutines.
 type Config struct {
-	// Journal returns the journal. It may wait a moment for one that is being opened; then the error is a [*api.Problem].
+	// Journal returns the journal. It may wait a few seconds for a journal that is being opened; after that its error is a [*api.Problem].
 	Journal func(context.Context) (*journal.Journal, error)
-	// Sinks returns the names of the sinks of the configuration, and their types.
+	// Sinks returns the names of the configured sinks in order, and their types.
 	Sinks func() (names []string, types map[string]string)
-	// Status returns how the relay is; nil: none runs.
+	// Status returns the status of the running relay; nil: none runs.
 	Status func(context.Context) api.Status
 	// Reconcile compares an account's history with the journal; nil: no relay runs.
 	Reconcile func(ctx context.Context, account string) (intake.Reconciliation, error)
@@ -33,7 +35,7 @@ type Config struct {
 
 type server struct{ Config }
 
-// New makes the handlers. They serve everything below [api.Root].
+// New returns the handler of everything below [api.Root].
 func New(cfg Config) http.Handler {
 	s := &server{cfg}
 	mux := http.NewServeMux()
@@ -48,12 +50,12 @@ func New(cfg Config) http.Handler {
 	}
 	mux.HandleFunc(api.Root+"/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, api.NewProblem(http.StatusNotFound, api.ProblemUsage, fmt.Sprintf("%s %s: there is no such request", r.Method, r.URL.Path)).
-			WithFix("see docs/api.md"))
+			WithFix(advice.Do("see docs/api.md")))
 	})
 	return mux
 }
 
-// handlers are those of [api.Operations].
+// handlers returns the handlers of [api.Operations], by method and path.
 func (s *server) handlers() map[string]func(http.ResponseWriter, *http.Request) error {
 	return map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /status":                        s.status,
@@ -75,36 +77,35 @@ func (s *server) handlers() map[string]func(http.ResponseWriter, *http.Request) 
 	}
 }
 
-// fail answers with a problem. If the answer has begun, it is cut off.
+// fail answers with a problem. It must not be called after the answer has begun.
 func (s *server) fail(w http.ResponseWriter, err error) {
 	p := s.problem(err)
 	w.Header().Set("Content-Type", api.MediaProblem)
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // whoever asked may have left
+	_ = json.NewEncoder(w).Encode(p) // the client may have left
 }
 
-// problem is an error in the form of the API.
+// problem returns an error in the form of the API.
 func (s *server) problem(err error) *api.Problem {
 	var p *api.Problem
 	switch {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, query.ErrUnknownEvent):
-		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, oneLine(err))
+		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, text.Line(err.Error()))
 	case errors.Is(err, journal.ErrEventGone):
-		p = api.NewProblem(http.StatusGone, api.ProblemEventGone, oneLine(err))
+		p = api.NewProblem(http.StatusGone, api.ProblemEventGone, text.Line(err.Error()))
 	default:
-		p = api.NewProblem(http.StatusInternalServerError, api.ProblemFailed, oneLine(err))
+		wrong, fix := advice.Cut(err)
+		p = api.NewProblem(http.StatusInternalServerError, api.ProblemFailed, text.Line(wrong)).WithFix(fix)
 	}
 	p.Code = exit.Code(err)
 	return p
 }
 
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
-
-// usage is the problem of a request that is wrong.
+// usage returns the problem of a wrong request.
 func usage(err error) error {
-	return api.NewProblem(http.StatusBadRequest, api.ProblemUsage, oneLine(err)).WithCode(exit.Usage)
+	return api.NewProblem(http.StatusBadRequest, api.ProblemUsage, text.Line(err.Error())).WithCode(exit.Usage)
 }
 
 // answer answers with a JSON object.
@@ -113,14 +114,14 @@ func answer(w http.ResponseWriter, v any) error {
 	w.Header().Set("Cache-Control", "no-store")
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // whoever asked may have left
+	_ = enc.Encode(v) // the client may have left
 	return nil
 }
 
-// maxRequest bounds the body of a request.
+// maxRequest limits the body of a request, in bytes.
 const maxRequest = 64 << 20
 
-// body reads the JSON object of a request.
+// body decodes the JSON object of a request.
 func body(w http.ResponseWriter, r *http.Request, into any) error {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
 	dec.DisallowUnknownFields()
@@ -130,9 +131,9 @@ func body(w http.ResponseWriter, r *http.Request, into any) error {
 	return nil
 }
 
-// notRunning is the problem of a request that only a relay that runs can do.
+// notRunning returns the problem of a request that needs a running relay.
 func notRunning() error {
-	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemNotRunning, "no relay runs on this data folder").WithFix("start it with relay").WithCode(exit.Unavailable)
+	return api.NewProblem(http.StatusServiceUnavailable, api.ProblemNotRunning, "no relay runs on this data folder").WithFix(advice.Do("start it with relay")).WithCode(exit.Unavailable)
 }
 
 func (s *server) status(w http.ResponseWriter, r *http.Request) error {
@@ -194,7 +195,7 @@ func (s *server) trace(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) putTest(w http.ResponseWriter, r *http.Request) error {
-	var order api.TestOrder
+	var order api.TestRequest
 	if err := body(w, r, &order); err != nil {
 		return err
 	}
@@ -216,17 +217,17 @@ func (s *server) putTest(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// replayPartTime is how long a part of a replay takes at most, so that a command can show how far it has come.
+// replayPartTime is how long one part of a replay takes, so that a command can show progress.
 const replayPartTime = 500 * time.Millisecond
 
-// replay sends events to a sink again until that has taken [replayPartTime], or there are no more.
+// replay sends events to a sink again, for replayPartTime or until there are no more.
 func (s *server) replay(w http.ResponseWriter, r *http.Request) error {
-	var order api.ReplayOrder
+	var order api.ReplayRequest
 	if err := body(w, r, &order); err != nil {
 		return err
 	}
 	if order.Sink == "" || order.Run == "" {
-		return usage(errors.New("a replay wants a sink and the name of its run"))
+		return usage(errors.New("a replay requires a sink and the name of its run"))
 	}
 	j, err := s.Journal(r.Context())
 	if err != nil {
@@ -236,11 +237,11 @@ func (s *server) replay(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && part.Sent == 0 {
 		return err
 	}
-	part.More = part.More || err != nil // the next part will say what is wrong
+	part.More = part.More || err != nil // the next part reports the error
 	return answer(w, part)
 }
 
-func replayPart(ctx context.Context, j *journal.Journal, order *api.ReplayOrder) (part api.ReplayPart, err error) {
+func replayPart(ctx context.Context, j *journal.Journal, order *api.ReplayRequest) (part api.ReplayPart, err error) {
 	began := time.Now()
 	var waiting []pipeline.Record
 	var latest time.Time

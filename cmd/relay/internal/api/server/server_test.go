@@ -208,7 +208,7 @@ func TestSinks(t *testing.T) {
 	eachWay(t, false, func(r *rig) {
 		all, err := r.client.Sinks(r.Context())
 		r.must(err)
-		if len(all) != 1 || all[0].Sink != "bot" || all[0].Type != "webhook" || all[0].State != api.SinkNew {
+		if len(all) != 1 || all[0].Sink != "bot" || all[0].Type != "webhook" || all[0].State != api.StateNew {
 			r.Errorf("%+v", all)
 		}
 		change, err := r.client.DisableSink(r.Context(), "bot", "moving")
@@ -216,7 +216,7 @@ func TestSinks(t *testing.T) {
 		if again, err := r.client.DisableSink(r.Context(), "bot", "again"); err != nil || !change.Changed || again.Changed || !again.DisabledSince.Equal(change.DisabledSince) {
 			r.Errorf("%+v, then %+v, %v", change, again, err)
 		}
-		if all, err = r.client.Sinks(r.Context()); err != nil || all[0].State != api.SinkDisabled || all[0].Reason != "moving" {
+		if all, err = r.client.Sinks(r.Context()); err != nil || all[0].State != api.StateDisabled || all[0].Reason != "moving" {
 			r.Errorf("%+v, %v", all, err)
 		}
 		if change, err = r.client.EnableSink(r.Context(), "bot"); err != nil || !change.Changed {
@@ -298,7 +298,7 @@ func TestTraceAndTests(t *testing.T) {
 		e := norm.TestEvent(time.Now(), "relay", "Tea", "a test")
 		line, err := e.Line()
 		r.must(err)
-		r.must(r.client.PutTest(r.Context(), &api.TestOrder{Event: line}))
+		r.must(r.client.PutTest(r.Context(), &api.TestRequest{Event: line}))
 		trace, err := r.client.Trace(r.Context(), e.ID)
 		r.must(err)
 		if len(trace.Steps) != 2 || trace.Steps[1].Step != api.StepJournaled || string(trace.Steps[1].Event) != string(line) {
@@ -310,7 +310,7 @@ func TestTraceAndTests(t *testing.T) {
 		forged := stacktest.Event("a", pipeline.OriginLive, evening, 0)
 		line, err = forged.Line()
 		r.must(err)
-		if err := r.client.PutTest(r.Context(), &api.TestOrder{Event: line}); !api.Is(err, api.ProblemUsage) {
+		if err := r.client.PutTest(r.Context(), &api.TestRequest{Event: line}); !api.Is(err, api.ProblemUsage) {
 			r.Errorf("a treat is journaled as a test: %v", err)
 		}
 	})
@@ -320,7 +320,7 @@ func TestReplay(t *testing.T) {
 	eachWay(t, false, func(r *rig) {
 		const n = 2500
 		r.put("a", 0, n)
-		order := api.ReplayOrder{Sink: "bot", Run: "0123456789abcdef", EventChoice: api.EventChoice{Last: n, Since: evening}}
+		order := api.ReplayRequest{Sink: "bot", Run: "0123456789abcdef", EventSelection: api.EventSelection{Last: n, Since: evening}}
 		sent := 0
 		for more := true; more; {
 			part, err := r.client.Replay(r.Context(), &order)

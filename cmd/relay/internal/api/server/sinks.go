@@ -45,7 +45,7 @@ func (s *server) enableSink(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) disableSink(w http.ResponseWriter, r *http.Request) error {
-	var order api.DisableOrder
+	var order api.DisableRequest
 	if err := body(w, r, &order); err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (s *server) disableSink(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// changeSink changes what is known of a sink that is configured or has a place in the journal.
+// changeSink applies a change to the state of a sink that is configured or has a cursor in the journal.
 func (s *server) changeSink(w http.ResponseWriter, r *http.Request, change *api.SinkChange, apply func(*journal.SinkState)) error {
 	j, err := s.Journal(r.Context())
 	if err != nil {

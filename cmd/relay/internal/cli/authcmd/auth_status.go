@@ -1,10 +1,8 @@
 package authcmd
 
 import (
-	"encoding/json"
-	"fmt"
+	"context"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,67 +14,79 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
-func statusCommand(p *state.State) *cobra.Command {
-	var asJSON bool
+// statusOptions are the options of relay auth status.
+type statusOptions struct {
+	*state.State
+	accounts []string // empty for all
+	json     bool
+}
+
+func newStatusCmd(s *state.State) *cobra.Command {
+	o := statusOptions{State: s}
 	cmd := &cobra.Command{
-		Use: "status [ACCOUNT]", Short: "Show how the accounts' tokens are, without the tokens",
+		Use: "status [ACCOUNT]", Short: "Show the state of the accounts' logins, without the tokens", Args: state.OptionalAccount,
+		Long: `Show the state of the accounts' logins, and what to do about each that does not
+work. It contacts no provider. The exit code is 77 if an account needs a login.`,
 		Example: "  relay auth status\n  relay auth status mystream --json | jq .expiry",
-		Args:    state.AtMostOneAccount,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			all, err := openAccounts(cmd.Context(), p)
-			if err != nil {
-				return err
-			}
-			names := args
-			if len(names) == 0 {
-				names = all.names()
-			}
-			return showStatus(p, all, names, asJSON)
+			o.accounts = args
+			return o.run(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line on stdout")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object per line on standard output")
 	return cmd
 }
 
-// showStatus shows the accounts of these names. It fails with code 77 if one of them needs a hand.
-func showStatus(p *state.State, all *accounts, names []string, asJSON bool) error {
-	var table strings.Builder
-	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	put := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) } // into memory: it cannot fail
-	put("ACCOUNT", "PROVIDER", "STATE", "EXPIRES IN", "LOGIN ENDS", "LAST REFRESH", "WHAT TO DO")
-	now := time.Now()
-	needy := false
+func (o *statusOptions) run(ctx context.Context) error {
+	all, err := openAccounts(ctx, o.State)
+	if err != nil {
+		return err
+	}
+	names := o.accounts
+	if len(names) == 0 {
+		names = all.names()
+	}
+	var text strings.Builder
+	table := state.NewTable(&text)
+	table.Row("ACCOUNT", "PROVIDER", "STATE", "EXPIRES IN", "LOGIN ENDS", "LAST REFRESH", "WHAT TO DO")
+	now, actionNeeded := time.Now(), false
 	for _, name := range names {
-		account, c, err := all.find(name)
+		needed, err := o.show(all, name, now, table)
 		if err != nil {
 			return err
 		}
-		s, err := grants.Status(account, c)
-		if err != nil {
-			return err
-		}
-		fix := s.Status.Fix.Short(p.SameFlags())
-		if fix != "" {
-			needy = true
-		} else if s.State == auth.RefreshOutcomeUnknown {
-			s.Fix, fix = grants.FindsOut, grants.FindsOut
-		}
-		if asJSON {
-			if err := json.NewEncoder(p.Out).Encode(s); err != nil {
-				return err
-			}
-			continue
-		}
-		put(name, c.Provider.Name, string(s.State), text.Until(now, s.Expiry), text.Date(s.RefreshExpiry), text.Ago(now, s.ObtainedAt), fix)
+		actionNeeded = actionNeeded || needed
 	}
-	if !asJSON {
-		_ = w.Flush() // into memory: it cannot fail
-		if err := p.Say("%s", strings.TrimRight(table.String(), "\n")); err != nil {
+	if !o.json {
+		_ = table.Flush() // it is in memory and cannot fail
+		if err := o.Say("%s", strings.TrimRight(text.String(), "\n")); err != nil {
 			return err
 		}
 	}
-	if needy {
+	if actionNeeded {
 		return exit.With(exit.Unauthorized, exit.ErrSilent)
 	}
 	return nil
+}
+
+// show prints one account as JSON, or adds it to the table. It reports whether the user has to do something about the account.
+func (o *statusOptions) show(all *accounts, name string, now time.Time, table *state.Table) (actionNeeded bool, err error) {
+	account, c, err := all.open(name)
+	if err != nil {
+		return false, err
+	}
+	s, err := grants.Status(account, c)
+	if err != nil {
+		return false, err
+	}
+	fix := s.Status.Fix.Short(o.Flags())
+	actionNeeded = fix != ""
+	if !actionNeeded && s.State == auth.RefreshOutcomeUnknown {
+		s.Fix, fix = grants.FindsOut, grants.FindsOut
+	}
+	if o.json {
+		return actionNeeded, o.PrintJSON(s)
+	}
+	table.Row(name, c.Provider.Name, string(s.State), text.Until(now, s.Expiry), text.Date(s.RefreshExpiry), text.Ago(now, s.ObtainedAt), fix)
+	return actionNeeded, nil
 }

@@ -10,30 +10,29 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// A checkpoint is where a replay stands: which run it is, the number in the journal up to which it has come, and that of its end. The
-// run names what it sends, so that nothing is sent twice in one run.
+// A checkpoint is how far a replay is. Numbers are those of the journal.
 type checkpoint struct {
-	run        string
-	last, done uint64
+	run  string // identifies the replay, so that no event is sent twice in it
+	last uint64 // the last number of the replay; 0 if it has not started
+	done uint64 // the number up to which events are sent
 }
 
-func (a checkpoint) String() string { return fmt.Sprintf("%s-%d-%d", a.run, a.last, a.done) }
+// String returns the value of --resume.
+func (c checkpoint) String() string { return fmt.Sprintf("%s-%d-%d", c.run, c.last, c.done) }
 
-var validCheckpoint = regexp.MustCompile(`^([0-9a-f]{16})-([1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})$`)
-
-// parseCheckpoint reads what --resume says. Without that it is the start of a new run.
-func parseCheckpoint(text string) (at checkpoint, err error) {
-	if text == "" {
+// parseCheckpoint parses the value of --resume. An empty one is the start of a new replay.
+func parseCheckpoint(value string) (c checkpoint, err error) {
+	if value == "" {
 		var run [8]byte
 		_, _ = rand.Read(run[:]) // never fails
 		return checkpoint{run: hex.EncodeToString(run[:])}, nil
 	}
-	m := validCheckpoint.FindStringSubmatch(text)
+	m := regexp.MustCompile(`^([0-9a-f]{16})-([1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})$`).FindStringSubmatch(value)
 	if m == nil {
-		return at, exit.Usagef("--resume %q: want what the replay that was cut off has printed", text)
+		return c, exit.Usagef("--resume %q: want the value that the interrupted replay printed", value)
 	}
-	at.run = m[1]
-	at.last, _ = strconv.ParseUint(m[2], 10, 64) // so many digits always fit
-	at.done, _ = strconv.ParseUint(m[3], 10, 64)
-	return at, nil
+	c.run = m[1]
+	c.last, _ = strconv.ParseUint(m[2], 10, 64) // 19 digits always fit
+	c.done, _ = strconv.ParseUint(m[3], 10, 64)
+	return c, nil
 }

@@ -20,96 +20,111 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake"
 )
 
-// triggerFlags are those of relay trigger.
-type triggerFlags struct {
+// triggerOptions are the options of relay trigger.
+type triggerOptions struct {
+	*state.State
 	account, sink, sender, title, message string
 }
 
-// Trigger is relay trigger: a test treat.
-func Trigger(p *state.State) *cobra.Command {
-	var f triggerFlags
+// NewTriggerCmd returns relay trigger.
+func NewTriggerCmd(s *state.State) *cobra.Command {
+	o := triggerOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "trigger", Short: "Send a test treat to every sink", Args: state.NoArgs,
-		Long: `Send a test treat to every sink, or to one. It goes through the journal like any treat, has the origin test and an id that begins
-with tst_, and counts for nothing. It is printed on stdout. A sink with tests: skip does not get it.`,
+		Long: `Send a test treat to every sink, or to one, to see whether it arrives. It goes
+through the journal like any treat. Its origin is test and its ID begins with
+tst_, so that receivers can tell it from real treats. The event is printed on
+standard output. A sink with tests: skip does not receive it.`,
 		Example: "  relay trigger\n  relay trigger --sink overlay --sender Somebody --title Pizza --message 'enjoy!'",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runTrigger(cmd.Context(), p, &f) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.account, "account", "", "the account it is said to come from; may be left out if there is only one")
-	flags.StringVar(&f.sink, "sink", "", "send it to this sink only, by its name in the configuration")
-	flags.StringVar(&f.sender, "sender", "relay", "who it is said to come from; empty: nobody")
-	flags.StringVar(&f.title, "title", "Test treat", "what is said to be sent")
-	flags.StringVar(&f.message, "message", "Only a test.", "the message with it")
+	flags.StringVar(&o.account, "account", "", "account that the treat appears to be for; can be omitted if only one receives treats")
+	flags.StringVar(&o.sink, "sink", "", "send it to this sink only, by its name in the configuration")
+	flags.StringVar(&o.sender, "sender", "relay", "sender of the treat; empty for none")
+	flags.StringVar(&o.title, "title", "Test treat", "title of the treat")
+	flags.StringVar(&o.message, "message", "Only a test.", "message of the treat")
 	return cmd
 }
 
-func runTrigger(ctx context.Context, p *state.State, f *triggerFlags) (err error) {
-	if strings.TrimSpace(f.sender+f.title+f.message) == "" {
+func (o *triggerOptions) run(ctx context.Context) (err error) {
+	if strings.TrimSpace(o.sender+o.title+o.message) == "" {
 		return exit.Usagef("relay trigger wants at least one of --sender, --title and --message")
 	}
-	cfg, err := p.LoadConfig(p.Logger())
+	cfg, err := o.LoadConfig(o.Logger())
 	if err != nil {
 		return err
 	}
-	account, err := testAccount(cfg, f.account)
+	account, err := triggerAccount(cfg, o.account)
 	if err != nil {
 		return err
 	}
-	if f.sink != "" {
-		sink, err := namedSink(cfg, f.sink)
-		if err != nil {
-			return err
-		}
-		if sink.Lane.SkipTests {
-			return exit.Usagef("--sink %s: this sink is sent no tests; take tests: skip out of its configuration", f.sink)
-		}
-		if _, err := accountsOf(sink, []string{account.Account}); err != nil {
-			return err
-		}
+	if err := o.checkSink(cfg, account.Account); err != nil {
+		return err
 	}
 	norm := intake.Normalizer{Account: account.Account, Provider: account.Provider.Name, Location: account.Location}
-	event := norm.TestEvent(time.Now(), f.sender, f.title, f.message)
+	event := norm.TestEvent(time.Now(), o.sender, o.title, o.message)
 	line, err := event.Line()
 	if err != nil {
 		return err
 	}
-	spans, err := telemetry.OpenTraces(ctx, p.Getenv, p.Logger())
+	spans, err := telemetry.OpenTraces(ctx, o.Getenv, o.Logger())
 	if err != nil {
 		return err
 	}
 	if spans != nil {
 		defer func() { err = errors.Join(err, spans.Close(ctx)) }()
 	}
-	runs := p.RelayRuns(ctx)
-	disabled := false
-	err = p.WithAPI(ctx, func(c *api.Client) error {
-		if f.sink != "" {
-			state, err := sinkReady(ctx, c, f.sink)
-			if err != nil {
-				return err
-			}
-			disabled = !state.DisabledSince.IsZero()
-		}
-		return c.PutTest(ctx, &api.TestOrder{Sink: f.sink, Event: line})
-	})
+	note, err := o.send(ctx, line)
 	if err != nil {
 		return err
 	}
-	if spans != nil { // the relay that runs sees it only when it delivers it
+	if spans != nil { // a running relay traces only its delivery
 		spans.Add(pipeline.Stage{
 			ID: event.ID, Account: event.Data.Account, Provider: event.Data.Provider, Origin: event.Origin,
 			Began: event.RecordedTime, Ended: time.Now(),
 		})
 	}
-	if _, err := fmt.Fprintf(p.Out, "%s\n", line); err != nil {
+	if _, err := fmt.Fprintf(o.Out, "%s\n", line); err != nil {
 		return err
 	}
-	return p.Say("Journaled.%s relay trace %s shows its way.", afterwards(f.sink, runs, disabled), event.ID)
+	return o.Say("Journaled.%s\nTo see its path, run: %s", note, o.Command("trace", event.ID))
 }
 
-// testAccount is the account of that name, or the only one, of those that receive treats.
-func testAccount(cfg *config.Config, name string) (config.Account, error) {
+// checkSink checks that the sink of --sink receives test treats of the account.
+func (o *triggerOptions) checkSink(cfg *config.Config, account string) error {
+	if o.sink == "" {
+		return nil
+	}
+	sink, err := findSink(cfg, o.sink)
+	if err != nil {
+		return err
+	}
+	if sink.Lane.SkipTests {
+		return exit.Usagef("--sink %s: this sink does not receive test treats; remove tests: skip from its configuration", o.sink)
+	}
+	_, err = selectAccounts(sink, []string{account})
+	return err
+}
+
+// send journals the event. note says why the sink of --sink does not receive it right away; empty if it does.
+func (o *triggerOptions) send(ctx context.Context, event []byte) (note string, err error) {
+	runs, disabled := o.RelayRuns(ctx), false
+	err = o.WithAPI(ctx, func(c *api.Client) error {
+		if o.sink != "" {
+			sink, err := findOpenedSink(ctx, c, o.sink)
+			if err != nil {
+				return err
+			}
+			disabled = !sink.DisabledSince.IsZero()
+		}
+		return c.PutTest(ctx, &api.TestRequest{Sink: o.sink, Event: event})
+	})
+	return deliveryNote(o.State, o.sink, runs, disabled), err
+}
+
+// triggerAccount returns the account of that name, or the only one that receives treats.
+func triggerAccount(cfg *config.Config, name string) (config.Account, error) {
 	var all []config.Account
 	var names []string
 	for _, a := range cfg.Accounts {

@@ -8,25 +8,24 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
-// connection is how an account's connection is, and since when. A connection that was lost is so since then, however often it was
-// tried again.
+// connection is the state of an account's connection. For a lost connection, since is the time of the loss, however often it was retried.
 type connection struct {
 	state      string
 	since      time.Time
-	reason     string // why it is not connected, or not by WebSocket, as far as is known
+	reason     string // why it is not connected, or not by WebSocket; empty if unknown
 	reconnects int
-	transport  socket.Transport // of one that is connected
+	transport  socket.Transport // while connected
 }
 
-// link notes how an account's connection is. It is for several goroutines.
-type link struct {
+// connTracker tracks the state of an account's connection. Its methods may be called by several goroutines.
+type connTracker struct {
 	mu    sync.Mutex
 	conn  connection
-	count int // connections that were established
+	count int // established connections
 }
 
-// now is how it is. Before the first attempt it is connecting.
-func (l *link) now() connection {
+// now returns the state. Before the first attempt it is connecting.
+func (l *connTracker) now() connection {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.conn
@@ -37,7 +36,7 @@ func (l *link) now() connection {
 	return c
 }
 
-func (l *link) observe(st socket.State) {
+func (l *connTracker) observe(st socket.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch st.Phase {
@@ -53,7 +52,7 @@ func (l *link) observe(st socket.State) {
 		}
 		return
 	case socket.Stopped:
-		return // needLogin says why, or relay is stopping
+		return // needLogin follows, or relay is stopping
 	case socket.Connecting, socket.Waiting:
 	}
 	trying := api.ConnConnecting
@@ -68,8 +67,8 @@ func (l *link) observe(st socket.State) {
 	}
 }
 
-func (l *link) needLogin(why error) {
+func (l *connTracker) needLogin(cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conn = connection{state: api.ConnLoginNeeded, since: time.Now(), reason: why.Error()}
+	l.conn = connection{state: api.ConnLoginNeeded, since: time.Now(), reason: cause.Error()}
 }

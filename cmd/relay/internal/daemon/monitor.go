@@ -3,12 +3,12 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -22,7 +22,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
 
-// A monitor looks at a relay that runs. Its methods are for any goroutine.
+// A monitor takes snapshots of the status of a relay. Its methods may be called by several goroutines.
 type monitor struct {
 	cfg     *config.Config
 	started time.Time
@@ -33,7 +33,7 @@ type monitor struct {
 		job      *job // nil until everything is open
 		stopping bool
 	}
-	turn sync.Mutex // one look at a time
+	turn sync.Mutex // held while taking a snapshot
 	last api.Status
 }
 
@@ -41,17 +41,17 @@ func newMonitor(cfg *config.Config) *monitor {
 	return &monitor{cfg: cfg, started: time.Now(), opened: make(chan struct{})}
 }
 
-// open says that the journal is open.
+// open reports that the journal is open. It must be called once.
 func (m *monitor) open() { close(m.opened) }
 
-// watch says that everything of the job is open.
+// watch reports that everything of the job is open.
 func (m *monitor) watch(j *job) {
 	m.phase.Lock()
 	defer m.phase.Unlock()
 	m.phase.job = j
 }
 
-// stop says that relay is stopping.
+// stop reports that relay is stopping.
 func (m *monitor) stop() {
 	m.phase.Lock()
 	defer m.phase.Unlock()
@@ -59,17 +59,17 @@ func (m *monitor) stop() {
 }
 
 const (
-	// lookTime is how long the journal's server may take to answer. Whoever asks over the control socket waits longer.
-	lookTime = 2 * time.Second
-	// lookAgain is how old a snapshot may be that is given to the next who asks, so that they cannot keep relay busy.
-	lookAgain = 250 * time.Millisecond
+	// snapshotTimeout limits how long the journal's server may take to answer. A command waits longer.
+	snapshotTimeout = 2 * time.Second
+	// snapshotAge is how long a snapshot is reused, so that many requests do not keep relay busy.
+	snapshotAge = 250 * time.Millisecond
 )
 
-// look makes a snapshot, or gives one that was made just before. It always has one: what cannot be found out is in it.
-func (m *monitor) look(ctx context.Context) api.Status {
+// snapshot takes a snapshot, or returns one that is at most snapshotAge old. It never fails: the snapshot has the reasons for what is unknown.
+func (m *monitor) snapshot(ctx context.Context) api.Status {
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	if age := time.Since(m.last.Time); age < lookAgain && age >= 0 {
+	if age := time.Since(m.last.Time); age < snapshotAge && age >= 0 {
 		return m.last
 	}
 	m.phase.Lock()
@@ -77,7 +77,7 @@ func (m *monitor) look(ctx context.Context) api.Status {
 	m.phase.Unlock()
 	now := time.Now()
 	s := api.Status{
-		Time: now, Version: version.Number(), Started: m.started.UTC().Round(time.Second), Accounts: []api.AccountStatus{}, Sinks: []api.SinkStatus{},
+		Time: now, Version: version.Number(), Started: m.started.UTC().Round(time.Second), Accounts: []api.AccountStatus{}, Sinks: []api.LaneStatus{},
 		Journal: api.JournalStatus{State: api.StateAway, Server: "files", Reason: "it is not open yet"},
 	}
 	if !m.cfg.Journal.NATSURL.Empty() {
@@ -85,14 +85,14 @@ func (m *monitor) look(ctx context.Context) api.Status {
 	}
 	var v assessment
 	if j == nil {
-		v.notReady("relay", "it is starting; until its journal is open nothing is received")
+		v.notReady("relay", "it is starting; until its journal is open nothing is received", advice.Fix{})
 	} else {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), snapshotTimeout)
 		v = m.observe(ctx, j, &s, now)
 		cancel()
 	}
 	if stopping {
-		v.notReady("relay", "it is stopping")
+		v.notReady("relay", "it is stopping", advice.Fix{})
 	}
 	s.Readiness, s.Time = v.reached(), now.UTC()
 	m.last = s
@@ -100,38 +100,38 @@ func (m *monitor) look(ctx context.Context) api.Status {
 	return s
 }
 
-// observe fills in a snapshot and judges each part.
+// observe fills in a snapshot and assesses each part.
 func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.Time) (v assessment) {
-	parts := j.parts()
+	current := j.runners()
 	survey, surveyErr := query.Survey{}, errJournalAway
-	if j.storage.Connected() {
-		survey, surveyErr = query.TakeSurvey(ctx, j.journal)
+	if j.data.storage.Connected() {
+		survey, surveyErr = query.TakeSurvey(ctx, j.data.journal)
 	}
-	fillJournal(&s.Journal, j.journal.Health(), survey, uint64(j.index.Count()), surveyErr) //nolint:gosec // a count
+	fillJournal(&s.Journal, j.data.journal.Health(), survey, uint64(j.data.index.Count()), surveyErr) //nolint:gosec // a count
 	if s.Journal.State != api.StateOK {
-		v.notReady("journal", journalFault(&s.Journal))
+		v.ofJournal(&s.Journal)
 	}
-	for _, c := range parts.cfg.Accounts {
-		a := accountOf(parts, c)
-		if known := j.index.Account(c.Account); known.Seen {
+	for _, c := range current.cfg.Accounts {
+		a := accountOf(current, c)
+		if known := j.data.index.Account(c.Account); known.Seen {
 			a.LastTreat = &query.Newest{Time: known.Newest.Journaled.UTC(), Origin: originOf(&known.Newest)}
 		}
 		v.ofAccount(&a, now)
 		s.Accounts = append(s.Accounts, a)
 	}
-	types := make(map[string]string, len(parts.cfg.Sinks))
-	for _, c := range parts.cfg.Sinks {
+	types := make(map[string]string, len(current.cfg.Sinks))
+	for _, c := range current.cfg.Sinks {
 		types[c.Name] = c.Type
 	}
-	for _, name := range slices.Sorted(maps.Keys(parts.sinks)) {
-		lane, trouble := parts.sinks[name].state()
+	for _, name := range slices.Sorted(maps.Keys(current.sinks)) {
+		lane, trouble := current.sinks[name].state()
 		if lane == nil {
 			reason := "it is starting"
 			if trouble != nil {
 				reason = "it does not run yet, and is tried again: " + text.Line(trouble.Error())
 			}
-			s.Sinks = append(s.Sinks, api.SinkStatus{Sink: name, Type: types[name], State: api.StateFailing, Reason: reason})
-			v.notReady("sink "+name, reason)
+			s.Sinks = append(s.Sinks, api.LaneStatus{Sink: name, Type: types[name], State: api.StateFailing, Reason: reason})
+			v.notReady("sink "+name, reason, advice.Fix{})
 			continue
 		}
 		l := lane.Status()
@@ -161,7 +161,7 @@ func fillJournal(j *api.JournalStatus, h journal.Health, s query.Survey, events 
 
 var errJournalAway = errors.New("connection to the journal's server lost")
 
-// originOf is the origin of a treat that was received, as far as the index knows it.
+// originOf returns the origin of a received treat according to the index.
 func originOf(hit *index.Hit) pipeline.Origin {
 	if hit.Backfill {
 		return pipeline.OriginBackfill
@@ -169,46 +169,44 @@ func originOf(hit *index.Hit) pipeline.Origin {
 	return pipeline.OriginLive
 }
 
-func journalFault(j *api.JournalStatus) string {
-	if j.State == api.StateFailing {
-		return fmt.Sprintf("it cannot be written since %s, %d treats wait in memory: %s; check the disk or the journal's server", text.Stamp(j.Since), j.Waiting, j.Reason)
-	}
-	return j.Reason + "; check the journal's server"
-}
-
-// accountOf tells how an account's connection and token are.
-func accountOf(parts live, c config.Account) api.AccountStatus {
+// accountOf returns the status of an account.
+func accountOf(current runners, c config.Account) api.AccountStatus {
 	a := api.AccountStatus{Account: c.Account, Provider: c.Provider.Name, Connection: api.ConnNone}
-	for _, src := range parts.sources() {
+	for _, src := range current.sources() {
 		if src.name == c.Account {
-			conn := src.link.now()
+			conn := src.conn.now()
 			a.Connection, a.Since, a.Reason, a.Reconnects = conn.state, conn.since.UTC(), text.Line(conn.reason), conn.reconnects
 			a.Transport = string(conn.transport)
 			a.Withheld = src.withheld()
 		}
 	}
-	part, ok := parts.accounts[c.Account]
-	if !ok { // it is being exchanged for another
+	r, ok := current.accounts[c.Account]
+	if !ok { // a reload is replacing it
 		return a
 	}
-	token, err := grants.Status(part.account, c)
+	token, err := grants.Status(r.account, c)
 	if err != nil { // the disk
-		token.State, token.Fix = "unknown", err.Error()
+		a.Token, a.Hint = "unknown", api.Hint{Fix: "make the stored login readable: " + text.Line(err.Error())}
+		return a
 	}
-	a.Token, a.TokenEnds, a.Fix = token.State, token.Expiry.UTC(), text.Line(token.Fix)
+	fix := token.Status.Fix
+	if fix.Command != "" { // alone, so that a program can run it
+		fix = advice.Fix{Command: fix.Command}
+	}
+	a.Token, a.TokenEnds, a.Hint = token.State, token.Expiry.UTC(), api.HintOf(fix)
 	return a
 }
 
-func laneOf(l *delivery.LaneStatus, b *query.Backlog, typ string, now time.Time) api.SinkStatus {
-	s := api.SinkStatus{
-		Sink: l.Sink, Type: typ, State: api.StateOK, InFlight: l.InFlight, Retries: l.Retries, Delivered: l.Delivered, Failures: l.Failures,
-		LastDelivery: l.LastDelivery.UTC(), Reason: text.Line(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),
+func laneOf(l *delivery.LaneStatus, b *query.Backlog, typ string, now time.Time) api.LaneStatus {
+	s := api.LaneStatus{
+		Sink: l.Sink, Type: typ, Reason: text.Line(l.State.Reason), NextProbe: l.State.NotBefore.UTC(),
+		LaneQueue:      api.LaneQueue{InFlight: l.InFlight, Retries: l.Retries},
+		LaneDeliveries: api.LaneDeliveries{Delivered: l.Delivered, Failures: l.Failures, LastDelivery: l.LastDelivery.UTC()},
 	}
-	switch {
-	case !l.State.DisabledSince.IsZero():
-		s.State, s.Since, s.NextProbe = api.StateDisabled, l.State.DisabledSince.UTC(), time.Time{}
-	case !l.State.DownSince.IsZero():
-		s.State, s.Since = api.StateDown, l.State.DownSince.UTC()
+	state, since := api.SinkStateOf(&l.State)
+	s.State, s.Since = state, since.UTC()
+	if state == api.StateDisabled {
+		s.NextProbe = time.Time{}
 	}
 	oldest := l.Oldest
 	if b != nil {

@@ -7,13 +7,13 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 )
 
-// readyz answers whether relay is ready: 200 if it is, if need be degraded, else 503; with what is not as it should be.
+// readyz serves /readyz: status 200 if relay is ready or degraded, or else 503, with an [api.Readiness].
 func (m *monitor) readyz(w http.ResponseWriter, r *http.Request) {
-	v := m.look(r.Context()).Readiness
+	v := m.snapshot(r.Context()).Readiness
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if v.State == api.StateNotReady {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(v) // whoever asked may have left
+	_ = json.NewEncoder(w).Encode(v) // the client may have left
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/pipeline/delivery"
@@ -15,8 +16,8 @@ import (
 	"github.com/treatrelay/relay/socket"
 )
 
-// What makes relay not ready is what it does not do itself. What others have to fix makes it degraded.
-func TestJudgement(t *testing.T) {
+// Faults of relay itself make it unready. Faults that somebody else has to fix make it degraded.
+func TestAssessment(t *testing.T) {
 	now := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
 	before := func(d time.Duration) time.Time { return now.Add(-d) }
 	account := func(a api.AccountStatus) func(*assessment) {
@@ -27,21 +28,22 @@ func TestJudgement(t *testing.T) {
 		l.Sink = "s"
 		return func(v *assessment) { v.ofLane(&l, b, now) }
 	}
+	login := api.HintOf(advice.Fix{Command: "relay auth login a"})
 	waiting := func(d time.Duration) *query.Backlog { return &query.Backlog{Pending: 3, Oldest: before(d)} }
 	for name, tt := range map[string]struct {
-		judge func(*assessment)
-		state string
-		says  string
+		assess func(*assessment)
+		state  string
+		says   string
 	}{
 		"connected":            {account(api.AccountStatus{Connection: api.ConnConnected, Token: auth.Active, TokenEnds: now.Add(time.Hour)}), api.StateReady, ""},
 		"not connected yet":    {account(api.AccountStatus{Connection: api.ConnConnecting}), api.StateNotReady, "not connected yet"},
 		"just lost":            {account(api.AccountStatus{Connection: api.ConnReconnecting, Since: before(time.Second), Reason: "EOF"}), api.StateDegraded, "20:59:59Z, and it tries on: EOF"},
 		"lost":                 {account(api.AccountStatus{Connection: api.ConnReconnecting, Since: before(time.Hour), Reason: "EOF"}), api.StateNotReady, "EOF"},
-		"login needed":         {account(api.AccountStatus{Connection: api.ConnLoginNeeded, Fix: "relay auth login a"}), api.StateDegraded, "relay auth login a"},
-		"connected, refused":   {account(api.AccountStatus{Connection: api.ConnConnected, Token: auth.ReauthorizeNeeded, Fix: "relay auth login a"}), api.StateDegraded, "reauthorize_needed: relay auth login a"},
+		"login needed":         {account(api.AccountStatus{Connection: api.ConnLoginNeeded, Hint: login}), api.StateDegraded, "relay auth login a"},
+		"connected, refused":   {account(api.AccountStatus{Connection: api.ConnConnected, Token: auth.ReauthorizeNeeded, Hint: login}), api.StateDegraded, "its token is reauthorize_needed; run: relay auth login a"},
 		"only a token":         {account(api.AccountStatus{Connection: api.ConnNone, Token: auth.Active}), api.StateReady, ""},
 		"only an old token":    {account(api.AccountStatus{Connection: api.ConnNone, Token: auth.Active, TokenEnds: before(time.Minute)}), api.StateDegraded, "could not be renewed"},
-		"only a refused token": {account(api.AccountStatus{Connection: api.ConnNone, Token: grants.NotLoggedIn, Fix: "relay auth login a"}), api.StateDegraded, "not_logged_in"},
+		"only a refused token": {account(api.AccountStatus{Connection: api.ConnNone, Token: grants.NotLoggedIn, Hint: login}), api.StateDegraded, "not_logged_in"},
 
 		"idle lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, &query.Backlog{}), api.StateReady, ""},
 		"new event":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, waiting(time.Second)), api.StateReady, ""},
@@ -57,7 +59,7 @@ func TestJudgement(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var v assessment
-			tt.judge(&v)
+			tt.assess(&v)
 			v.Readiness = v.reached()
 			text := ""
 			for _, one := range append(v.NotReady, v.Degraded...) {
@@ -70,9 +72,9 @@ func TestJudgement(t *testing.T) {
 	}
 }
 
-// A connection that is lost counts as lost from that moment on, however often it is tried again.
-func TestLink(t *testing.T) {
-	var l link
+// A lost connection counts as lost from that moment on, however often it is retried.
+func TestConnection(t *testing.T) {
+	var l connTracker
 	if c := l.now(); c.state != api.ConnConnecting {
 		t.Errorf("at first %+v", c)
 	}

@@ -27,19 +27,18 @@ const (
 	networkLimit = 10 * time.Second
 	renewalLimit = 40 * time.Second
 	diskLimit    = 30 * time.Second
-	journalLimit = 2 * time.Minute // all of it is read if no relay runs
+	journalLimit = 2 * time.Minute // if no relay runs, all of it is read
 )
 
 // CheckConfig is the name of the findings about the configuration.
 const CheckConfig = "config"
 
-// A doctor knows what is to be examined.
+// A doctor has what the checks need.
 type doctor struct {
-	log    zerolog.Logger // of what opens the journal
-	flags  string         // see [Options]
+	log    zerolog.Logger // for what opening the journal logs
 	ping   bool
 	dir    string // the data folder
-	dirErr error  // why it cannot be used though it is there
+	dirErr error  // why it cannot be used although it exists
 	presence
 	cfg    *config.Config // nil if it cannot be used
 	cfgErr error
@@ -50,15 +49,15 @@ type doctor struct {
 	storeErr    error
 }
 
-// presence is what is known of a relay on the data folder.
+// presence is whether a relay runs on the data folder.
 type presence struct {
 	runs   bool
-	silent error // one has the folder, and does not answer: why
+	silent error // why a relay that holds the folder does not answer; nil if there is none
 }
 
-// newDoctor reads what tells the checks what to look at. What is wrong with that is for the checks to say.
+// newDoctor reads what the checks need. It keeps the errors for the checks to report.
 func newDoctor(ctx context.Context, o Options) *doctor {
-	d := &doctor{log: o.Log, flags: o.Flags, ping: o.Ping, dir: o.Dir, presence: findRelay(ctx, o.Dir)}
+	d := &doctor{log: o.Log, ping: o.Ping, dir: o.Dir, presence: findRelay(ctx, o.Dir)}
 	if _, err := os.ReadDir(d.dir); !errors.Is(err, fs.ErrNotExist) {
 		d.dirErr = cmp.Or(err, datadir.Check(d.dir))
 	}
@@ -68,12 +67,12 @@ func newDoctor(ctx context.Context, o Options) *doctor {
 	return d
 }
 
-// openLogins opens the store of the logins and makes nothing; it is nil if nobody has logged in.
+// openLogins opens the store of the logins, without creating it. The store is nil if nobody has logged in.
 func (d *doctor) openLogins() (*auth.FileStore, error) {
 	at := filepath.Join(d.dir, datadir.AccountsDir)
 	_, err := os.Stat(at)
 	if d.dirErr != nil || errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil,nilerr // there is none, or the check of the folder tells
+		return nil, nil //nolint:nilnil,nilerr // there is none, or the check of the folder reports it
 	}
 	if err = cmp.Or(err, d.identityErr); err != nil {
 		return nil, err
@@ -85,7 +84,7 @@ func (d *doctor) openLogins() (*auth.FileStore, error) {
 func findRelay(ctx context.Context, dir string) presence {
 	conn, err := api.Dial(ctx, dir)
 	if err == nil {
-		_ = conn.Close() // it was only to see who answers
+		_ = conn.Close() // nothing was sent
 		return presence{runs: true}
 	}
 	if !errors.Is(err, api.ErrNoRelay) {
@@ -96,14 +95,14 @@ func findRelay(ctx context.Context, dir string) presence {
 		return presence{}
 	}
 	lock := datadir.NewLock(dir)
-	defer lock.Close() //nolint:errcheck // it was only to see whether it is free
+	defer lock.Close() //nolint:errcheck // nothing was written
 	if free, lockErr := lock.TryLock(); lockErr == nil && !free {
 		return presence{silent: err}
 	}
 	return presence{}
 }
 
-// tracks lists all checks, in the order in which they are told.
+// tracks returns all checks, in the order of their findings.
 func (d *doctor) tracks() []track {
 	all := []track{d.configTrack(), d.folderTrack()}
 	if d.cfg == nil {
@@ -122,19 +121,19 @@ func (d *doctor) tracks() []track {
 	return all
 }
 
-// configTrack has the faults of the configuration, one finding each.
+// configTrack has a finding for each fault of the configuration.
 func (d *doctor) configTrack() track {
 	var all []Finding
 	switch faults, ok := errors.AsType[config.Faults](d.cfgErr); {
 	case ok:
 		for _, e := range faults {
-			all = append(all, faulty("correct the configuration; docs/config.md has every key", "%v", e))
+			all = append(all, faulty(advice.Do("correct the configuration; docs/config.md has every key"), "%v", e))
 		}
 	case d.cfgErr != nil:
-		all = append(all, d.faultOf(d.cfgErr, "name another file with --config"))
+		all = append(all, faultOf(d.cfgErr, "name another file with --config"))
 	default:
 		for _, w := range d.cfg.Warnings {
-			all = append(all, warned("run: chmod 600 "+text.ShellQuote(d.cfg.Path), "%v", w))
+			all = append(all, warned(advice.Run("chmod 600 "+text.ShellQuote(d.cfg.Path)), "%v", w))
 		}
 		if len(all) == 0 {
 			all = append(all, fine("%s has %d accounts and %d sinks", d.cfg.Path, len(d.cfg.Accounts), len(d.cfg.Sinks)))
@@ -147,7 +146,7 @@ func (d *doctor) configTrack() track {
 	return t
 }
 
-// overlays reports whether relay's own server serves overlay backends.
+// overlays reports whether a sink needs relay's own NATS server.
 func (d *doctor) overlays() bool {
 	return slices.ContainsFunc(d.cfg.Sinks, func(s config.Sink) bool {
 		n, ok := s.Config.(*natssink.Config)
@@ -155,7 +154,7 @@ func (d *doctor) overlays() bool {
 	})
 }
 
-// journalPlace is where the journal is, without a login.
+// journalPlace returns where the journal is: the data folder, or the hosts of its server.
 func (d *doctor) journalPlace() string {
 	if d.cfg.Journal.NATSURL.Empty() {
 		return d.dir
@@ -163,25 +162,19 @@ func (d *doctor) journalPlace() string {
 	return datadir.Hosts(d.cfg.Journal.NATSURL.Reveal())
 }
 
-// told is advice whose command means the same configuration and data.
-func (d *doctor) told(fix advice.Fix) string { return fix.With(d.flags) }
-
-// faultOf is the finding of an error, with its advice, or else this one.
-func (d *doctor) faultOf(err error, otherwise string) Finding {
-	if wrong, fix := advice.Cut(err); !fix.Empty() {
-		return faulty(d.told(fix), "%s", wrong)
-	}
-	detail, fix := cutFix(err, otherwise)
-	return faulty(fix, "%s", detail)
+// A fixer is an error that says how to fix it. Its text ends in "; " and the fix.
+type fixer interface {
+	error
+	Fix() string
 }
 
-// cutFix takes the advice out of an error whose last part it is, and which does not have it as data.
-func cutFix(err error, otherwise string) (detail, fix string) {
-	text := err.Error()
-	for _, word := range []string{"; run: ", "; correct ", "; make ", "; free ", "; stop ", "; wait ", "; write ", "; run this as "} {
-		if i := strings.Index(text, word); i >= 0 {
-			return text[:i], text[i+len("; "):]
-		}
+// faultOf returns the finding of an error, with the fix that the error brings, or else with this one.
+func faultOf(err error, otherwise string) Finding {
+	if wrong, fix := advice.Cut(err); !fix.Empty() {
+		return faulty(fix, "%s", wrong)
 	}
-	return text, otherwise
+	if own, ok := errors.AsType[fixer](err); ok {
+		return faulty(advice.Do(own.Fix()), "%s", strings.TrimSuffix(err.Error(), "; "+own.Fix()))
+	}
+	return faulty(advice.Do(otherwise), "%v", err)
 }

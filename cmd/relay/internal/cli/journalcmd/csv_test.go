@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A row of a table is what went in, whatever viewers write, and no cell of it begins a formula.
+// CSV keeps every text that viewers write, and no cell begins a formula.
 func TestCSV(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "Pizza": "Pizza", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "'\r=1",

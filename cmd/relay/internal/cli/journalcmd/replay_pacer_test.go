@@ -10,7 +10,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// A pacer keeps the gaps, divided by its speed, and neither waits for an event that is late nor hurries after one.
+// A pacer keeps the intervals, divided by its speed. It does not wait for an event that is late, nor does it shorten later intervals.
 func TestPacer(t *testing.T) {
 	start := time.Date(2026, 7, 16, 21, 0, 0, 0, time.UTC)
 	for speed, want := range map[float64][]time.Duration{
