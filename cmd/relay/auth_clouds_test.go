@@ -23,18 +23,19 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// personal is a token as a person makes it at TreeSnap.
+// personal is a token that a user creates at TreeSnap.
 const personal = "personal-token-of-the-test-0123456789"
 
-// clouds stands in for TreeSnap and CamStreamer Cloud as they are documented. It lists what it was asked.
+// clouds implements the documented APIs of TreeSnap and CamStreamer Cloud, and records each request.
 type clouds struct {
 	*lines
+	t      *testing.T
 	server *httptest.Server
 }
 
 func newClouds(t *testing.T) *clouds {
 	t.Helper()
-	c := &clouds{lines: new(lines)}
+	c := &clouds{lines: new(lines), t: t}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /web-services/v1/my-observations", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+personal {
@@ -66,16 +67,17 @@ func newClouds(t *testing.T) *clouds {
 	return c
 }
 
-// accounts configures an account of each, and a sink.
-func (c *clouds) accounts(port int) string {
-	return fmt.Sprintf(`  trees: {provider: treesnap, base_url: "%[1]s/web-services/v1"}
-  cam: {provider: camstreamer, base_url: "%[1]s/oauth2", client_id: relay, client_secret: cam-secret, redirect_url: "http://127.0.0.1:%[2]d/callback"}
-sinks:
-  console: {type: stdout}
-`, c.server.URL, port)
+// accounts adds an account of each provider, and replaces the sinks by one.
+func (c *clouds) accounts(s *settings) {
+	s.Accounts["trees"] = &accountSettings{Provider: "treesnap", BaseURL: c.server.URL + "/web-services/v1"}
+	s.Accounts["cam"] = &accountSettings{
+		Provider: "camstreamer", BaseURL: c.server.URL + "/oauth2", ClientID: "relay", ClientSecret: "cam-secret",
+		RedirectURL: fmt.Sprintf("http://127.0.0.1:%d/callback", freePort(c.t)),
+	}
+	s.Sinks = map[string]*sinkSettings{"console": {Type: "stdout"}}
 }
 
-// loginToCam does what CamStreamer Cloud and a person on another machine do: the address that the browser ends on is pasted.
+// loginToCam logs in to CamStreamer Cloud as on a headless machine: it pastes the address that the browser was redirected to.
 func (w *world) loginToCam(c *clouds, code string) string {
 	w.t.Helper()
 	p := w.start("auth", "login", "cam", "--no-browser")
@@ -98,12 +100,12 @@ func (w *world) loginToCam(c *clouds, code string) string {
 	return p.err.text()
 }
 
-// CamStreamer Cloud from the login to the logout, which ends the access there. One-time access is said to be that, and no
-// command takes it away before its end.
+// A login at CamStreamer Cloud, from the login to the logout, which revokes the token. Relay reports that one-time access cannot be renewed, and no
+// command revokes it early.
 func TestCamStreamerCommands(t *testing.T) {
 	c := newClouds(t)
 	w := newWorld(t, simulatedRealtime)
-	w.configure(c.accounts(freePort(t)))
+	w.configure(c.accounts)
 	if said := w.loginToCam(c, "many"); !strings.Contains(said, "relay renews the token automatically; the login lasts until it is revoked.") {
 		t.Errorf("login:\n%s", said)
 	}
@@ -133,7 +135,7 @@ func TestCamStreamerCommands(t *testing.T) {
 	}
 
 	// What cannot be read cannot be revoked.
-	path := filepath.Join(w.dir, "data", datadir.AccountsDir, "cam.json")
+	path := w.data(datadir.AccountsDir, "cam.json")
 	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -145,15 +147,15 @@ func TestCamStreamerCommands(t *testing.T) {
 	}
 }
 
-// What auth status tells people to do is a command for the provider at hand, or nothing; programs get the reason too.
+// auth status advises a command that works for the account's provider, or none. Its JSON has the reason too.
 func TestAuthStatusAdvice(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	w.configure(newClouds(t).accounts(freePort(t)))
+	w.configure(newClouds(t).accounts)
 	id, err := store.LoadIdentity(t.Context(), store.IdentityOptions{File: w.identity})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(w.dir, "data", datadir.AccountsDir)
+	dir := w.data(datadir.AccountsDir)
 	files, err := store.Open(dir, store.NewAgeSealer(id))
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +180,7 @@ func TestAuthStatusAdvice(t *testing.T) {
 		_, table, _ := w.command("", "auth", "status", account)
 		flags := ""
 		if strings.HasPrefix(advice, "relay auth") {
-			flags = " --config " + w.config + " --data-dir " + filepath.Join(w.dir, "data")
+			flags = " --config " + w.config + " --data-dir " + w.data()
 		}
 		if !strings.HasSuffix(table, "  "+advice+flags) {
 			t.Errorf("%s: want only %q at the end of\n%s", account, advice+flags, table)

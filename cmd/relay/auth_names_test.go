@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,8 +18,8 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// Where one account is configured, its name may be left out; where there are several, the error has their names.
-func TestAccountNameMayBeLeftOut(t *testing.T) {
+// With one account configured, its name may be omitted; with several, the error lists their names.
+func TestAccountNameIsOptional(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	token, stderr, code := w.command("", "auth", "token")
@@ -53,11 +52,11 @@ func TestAccountNameMayBeLeftOut(t *testing.T) {
 		!strings.Contains(stderr, "The login has not been checked yet. To check it, run: relay auth refresh mystream"+w.flags()) {
 		t.Errorf("import: exit code %d:\n%s", code, stderr)
 	}
-	if out, _, code := w.command("", "auth", "status", "--json"); code != exit.OK || !strings.Contains(out, `"active"`) {
+	if out, _, code := w.command("", "auth", "status", "--json"); code != exit.OK || checkValues([]byte(out), []string{"state", "active"}) != nil {
 		t.Errorf("status: exit code %d: %s", code, out)
 	}
 
-	w.configure(newClouds(t).accounts(freePort(t)))
+	w.configure(newClouds(t).accounts)
 	for _, command := range []string{"login", "logout", "token", "refresh", "import", "export"} {
 		if _, stderr, code := w.command("", "auth", command); code != exit.Usage || !strings.Contains(stderr, "name the account: ") || !strings.Contains(stderr, "has [cam, mystream, trees]") {
 			t.Errorf("%s: exit code %d:\n%s", command, code, stderr)
@@ -68,8 +67,8 @@ func TestAccountNameMayBeLeftOut(t *testing.T) {
 	}
 }
 
-// An ended login has no time left, whatever its token says.
-func TestStatusOfAnEndedLogin(t *testing.T) {
+// A revoked login has no time left, even if its token has not expired.
+func TestStatusOfARevokedLogin(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	w.sim.RevokeAll()
@@ -89,22 +88,22 @@ func TestStatusOfAnEndedLogin(t *testing.T) {
 	}
 }
 
-// What nobody could check is said to be unchecked, and is not called valid for a year without a word.
-func TestImportThatIsNotChecked(t *testing.T) {
+// An imported token that could not be checked is reported as unchecked, not as valid for a year.
+func TestUncheckedImport(t *testing.T) {
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, "error code: 1020")
 	}))
 	defer gateway.Close()
 	w := newWorld(t, simulatedRealtime)
-	w.configure(fmt.Sprintf("  trees: {provider: treesnap, base_url: %q}\nsinks:\n  console: {type: stdout}\n", gateway.URL))
+	w.configure(func(s *settings) { s.Accounts["trees"] = &accountSettings{Provider: "treesnap", BaseURL: gateway.URL} })
 	_, stderr, code := w.command("hello\r\n", "auth", "import", "trees")
 	if code != exit.OK || !strings.Contains(stderr, "The token was not checked: HTTP 403 (error code: 1020): not the API's answer. To check it, run: relay auth refresh trees"+w.flags()) {
 		t.Errorf("exit code %d:\n%s", code, stderr)
 	}
 	out, _, _ := w.command("", "auth", "status", "trees", "--json")
-	if !strings.Contains(out, `"reason":"not checked: HTTP 403`) {
-		t.Errorf("%s", out)
+	if reason, err := valueAt([]byte(out), "reason"); err != nil || !strings.HasPrefix(reason, "not checked: HTTP 403") {
+		t.Errorf("%s (%v)", out, err)
 	}
 	// The gateway does not end it either.
 	if _, stderr, code := w.command("", "auth", "refresh", "trees"); code != exit.Failure || !strings.Contains(stderr, "HTTP 403 (error code: 1020)") {
@@ -115,11 +114,11 @@ func TestImportThatIsNotChecked(t *testing.T) {
 	}
 }
 
-// A provider that returns no state: only a paste is taken, and only on request.
+// A provider that returns no state: relay accepts only a pasted address, and only with --accept-missing-state.
 func TestLoginWithoutState(t *testing.T) {
 	c := newClouds(t)
 	w := newWorld(t, simulatedRealtime)
-	w.configure(c.accounts(freePort(t)))
+	w.configure(c.accounts)
 	for _, accept := range []bool{false, true} {
 		args := []string{"auth", "login", "cam", "--no-browser", "--timeout", "20s"}
 		if accept {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -198,7 +197,7 @@ func (c *chaos) fillDisk() {
 func (c *chaos) fill() (free uint64) {
 	c.t.Helper()
 	var disk syscall.Statfs_t
-	if err := syscall.Statfs(filepath.Join(c.dir, "data"), &disk); err != nil {
+	if err := syscall.Statfs(c.data(), &disk); err != nil {
 		c.t.Fatal(err)
 	}
 	c.resize((disk.Blocks - disk.Bfree) * uint64(disk.Bsize))

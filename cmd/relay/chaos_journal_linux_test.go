@@ -23,12 +23,12 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/statefile"
 )
 
-// journalFaults are what becomes of the journal's own files, or of its servers.
+// journalFaults are the faults of the journal's files, or of its servers.
 func (c *chaos) journalFaults(longest time.Duration) []*fault {
 	const second = time.Second
 	all := []*fault{
 		c.cursorLost("sinks' places removed from their file", func() {
-			if err := os.Remove(filepath.Join(c.dir, "data", datadir.CursorsFile)); err != nil {
+			if err := os.Remove(c.data(datadir.CursorsFile)); err != nil {
 				c.t.Error(err)
 			}
 		}),
@@ -50,7 +50,7 @@ func (c *chaos) journalFaults(longest time.Duration) []*fault {
 	)
 }
 
-// stopRelay has relay end as an operator does.
+// stopRelay stops relay as an operator does.
 func (c *chaos) stopRelay() {
 	c.t.Helper()
 	c.watch()
@@ -90,7 +90,7 @@ func (c *chaos) journaled() (ids map[string]bool) {
 func (c *chaos) openLog() (log journal.Log, end func()) {
 	c.t.Helper()
 	if c.cluster == nil {
-		log, err := filelog.OpenReader(c.t.Context(), filelog.Options{Dir: filepath.Join(c.dir, "data", datadir.JournalDir)})
+		log, err := filelog.OpenReader(c.t.Context(), filelog.Options{Dir: c.data(datadir.JournalDir)})
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func (c *chaos) returned(ids map[string]bool) {
 			told++
 			c.note("journal still lacks %d of %d treats", missing, len(ids))
 		}
-		c.mind()
+		c.supervise()
 	}
 }
 
@@ -215,7 +215,7 @@ func (c *chaos) cutSegment() {
 // prepared reports whether the journal's newest segment has room that was taken ahead, or the next one is ready.
 func (c *chaos) prepared() bool {
 	c.t.Helper()
-	if _, err := os.Stat(filepath.Join(c.dir, "data", datadir.JournalDir, "spare.tmp")); err == nil {
+	if _, err := os.Stat(c.data(datadir.JournalDir, "spare.tmp")); err == nil {
 		return true
 	}
 	segments := c.segments()
@@ -255,7 +255,7 @@ func (c *chaos) removeCursors() {
 	c.t.Helper()
 	var state journal.State
 	if c.cluster == nil {
-		files, err := statefile.Open(c.t.Context(), statefile.Options{Dir: filepath.Join(c.dir, "data", datadir.JournalDir)})
+		files, err := statefile.Open(c.t.Context(), statefile.Options{Dir: c.data(datadir.JournalDir)})
 		if err != nil {
 			c.t.Fatal(err)
 		}

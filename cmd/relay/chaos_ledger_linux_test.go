@@ -14,7 +14,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// A ledger is the checker's knowledge: what was emitted, and what came out at each sink.
+// A ledger records which treats were emitted, and which each sink received.
 type ledger struct {
 	mu      sync.Mutex
 	emitted []int // how many identical treats each number has: 1, or 2 for twins
@@ -22,7 +22,7 @@ type ledger struct {
 	numbers map[string][]uint64 // those that each event has had in the journal: several, if that lost it meanwhile
 }
 
-// An account is what one sink received.
+// An account records what one sink received.
 type account struct {
 	name   string
 	ledger *ledger
@@ -49,7 +49,7 @@ func (l *ledger) add(name string) *account {
 	return a
 }
 
-// aside makes an account that nobody waits for: of what it is told by digests it cannot be said which treats those are.
+// aside creates an account that nobody waits for, because digests do not tell which treats they sum up.
 func (l *ledger) aside(name string) *account {
 	a := newSinkAccount(name, l)
 	a.digests = make(map[string]int)
@@ -93,7 +93,7 @@ func (l *ledger) count() int {
 	return len(l.emitted)
 }
 
-// behind says which sink has not got every number below mark; it is empty if all have.
+// behind names a sink that lacks a number below mark; it is empty if there is none.
 func (l *ledger) behind(mark int) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -118,7 +118,7 @@ func numberOf(title string) (int, bool) {
 	return n, ok && err == nil
 }
 
-// take notes an event, and reports its number.
+// take records an event, and returns its number.
 func (a *account) take(line []byte) {
 	var e struct {
 		ID, Type, Origin string
@@ -154,7 +154,7 @@ func (a *account) take(line []byte) {
 	a.order = append(a.order, e.ID)
 }
 
-// Write takes what a process prints. A line that was cut off by a kill is no event.
+// Write records the output of a process. A line cut off by a kill is no event.
 func (a *account) Write(p []byte) (int, error) {
 	a.rest = append(a.rest, p...)
 	for {
@@ -180,14 +180,14 @@ func (a *account) received() (n int) {
 	return n
 }
 
-// A tally is what the checker says of one sink.
+// A tally is the checker's result for one sink.
 type tally struct {
 	name                                        string
 	delivered, lost, again, foreign, disordered int
 	copies                                      int // how many may have come again
 }
 
-// judge compares what a sink received with what was emitted, and its order with that of the journal. So many events may have come again.
+// judge compares the events that a sink received with those emitted, and their order with the journal's. Up to copies events may be repeats.
 func (a *account) judge(journal *account, copies int) tally {
 	a.ledger.mu.Lock()
 	defer a.ledger.mu.Unlock()
@@ -288,7 +288,7 @@ type recovery struct {
 	took  time.Duration
 }
 
-// A verdict is what came of it all.
+// A verdict is the result of a run.
 type verdict struct {
 	emitted    int
 	sinks      []tally // the journal is the first
@@ -301,7 +301,7 @@ func (v *verdict) good() bool {
 	return !v.failed && !slices.ContainsFunc(v.sinks, func(s tally) bool { return !s.good() })
 }
 
-// against is what speaks against the run, in one line.
+// against lists the faults of the run in one line.
 func (v *verdict) against() string {
 	why := slices.Clone(v.remarks)
 	for _, s := range v.sinks {

@@ -10,8 +10,8 @@ import (
 	"github.com/treatrelay/relay/internal/simulator"
 )
 
-// The proof by violence: real processes, real servers and real faults, and a checker that knows only what was emitted and what each
-// sink received. `make chaos` runs it whole, .ci/run a cut of it.
+// The chaos test: real processes, servers and faults, and a checker that knows only which treats were emitted and which each
+// sink received. `make chaos` runs it in full, .ci/run a part of it.
 var (
 	chaosKills   = flag.Int("chaos.kills", 0, "run the proof by violence, with so many kills of relay")
 	chaosRounds  = flag.Int("chaos.rounds", 1, "how often each of the other faults comes")
@@ -23,7 +23,7 @@ var (
 	chaosOut     = flag.String("chaos.out", "", "folder for the verdict and the logs")
 )
 
-// TestChaos has treats come without a pause while everything around relay, and relay itself, breaks in every way it can. In the end
+// TestChaos emits treats without a pause while relay and everything around it fail in every way they can. In the end
 // every treat that was emitted must be in the journal and at every sink, NATS must have each once, and a strict sink in order.
 func TestChaos(t *testing.T) {
 	if *chaosKills == 0 {
@@ -52,7 +52,7 @@ func TestChaos(t *testing.T) {
 	}
 	c.random.Shuffle(len(plan), func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
 	for i, f := range plan {
-		c.suffer(f, i, len(plan))
+		c.inject(f, i, len(plan))
 	}
 	c.stopEmission()
 	c.finish()
@@ -70,8 +70,8 @@ func TestChaos(t *testing.T) {
 // announce prints progress at once, which a log of the test would not.
 func announce(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
-// suffer has one fault happen, and measures how long it takes afterwards until every sink has all that was emitted by its end.
-func (c *chaos) suffer(f *fault, n, of int) {
+// inject injects one fault, and measures the time from its end until every sink has all treats emitted by then.
+func (c *chaos) inject(f *fault, n, of int) {
 	c.t.Helper()
 	if *chaosOnly != "" && !f.matches(*chaosOnly) {
 		return
@@ -101,7 +101,7 @@ func (c *chaos) suffer(f *fault, n, of int) {
 			told++
 			c.note("not yet: %s", behind)
 		}
-		c.mind()
+		c.supervise()
 		c.sleep(20 * time.Millisecond)
 	}
 	took := time.Since(ended)
@@ -112,10 +112,10 @@ func (c *chaos) suffer(f *fault, n, of int) {
 	}
 }
 
-// recoveryLimit is when a fault counts as not recovered from.
+// recoveryLimit is the longest time to recover from a fault.
 const recoveryLimit = 3 * time.Minute
 
-// A fault is one way in which things break.
+// A fault is one kind of failure.
 type fault struct {
 	name     string
 	shortest time.Duration

@@ -133,7 +133,7 @@ func (s *liveServer) drop()            {}
 func (s *liveServer) restart()         {}
 func (s *liveServer) connections() int { return 0 }
 
-// A gateway stands before the provider's HTTP endpoints, and answers in its place while it is told to.
+// A gateway is a proxy of the provider's HTTP endpoints that can answer in its place.
 type gateway struct {
 	url string
 
@@ -179,7 +179,7 @@ func (g *gateway) set(fails map[string]http.HandlerFunc) {
 	g.fails = fails
 }
 
-// A flakyReceiver is a bot whose machine and program fail. What it has processed is in its account, whatever it answered.
+// A flakyReceiver is a bot whose machine and program fail. Its account has what it processed, whatever it answered.
 type flakyReceiver struct {
 	account *account
 	t       *testing.T
@@ -297,7 +297,7 @@ func (r *flakyReceiver) serve(rw http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// follow notes what a stream TREATS has and gets. A consumer that is served again after a cut begins where it was.
+// follow records the messages of a stream TREATS. After an interruption it continues where it was.
 func (c *chaos) follow(a *account, at string, login nats.Option) {
 	c.t.Helper()
 	opts := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.RetryOnFailedConnect(true)}

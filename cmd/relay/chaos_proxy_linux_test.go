@@ -114,7 +114,7 @@ func (w *wire) serve() {
 	}
 }
 
-// keep has a connection break with the others, unless there can be none.
+// keep registers a connection to break with the others, unless the wire is cut.
 func (w *wire) keep(c net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

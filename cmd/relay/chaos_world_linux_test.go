@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,13 +15,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/internal/simulator"
 )
 
-// chaos is a world that breaks.
+// chaos is a world with faults.
 type chaos struct {
 	*world
 	random  *rand.Rand
@@ -46,10 +43,10 @@ type chaos struct {
 	recoveries []recovery
 	remarks    []string
 	past       []*process // relays that have ended
-	stops      int        // of these, those that were asked to
+	stops      int        // how many of them were told to stop
 	began      time.Time
 	revoked    bool // the login is withdrawn on purpose
-	logins     int  // that nobody had planned
+	logins     int  // logins that a fault made necessary
 	faulty     bool
 }
 
@@ -76,26 +73,23 @@ func newChaos(t *testing.T, seed uint64, provider simulator.Config) *chaos {
 	c.binary = skewedBinary(t)
 	c.mount()
 
-	e := c.sim.Endpoints()
-	through := func(at string) string { return strings.Replace(at, c.sim.URL(), c.gate.url, 1) }
-	c.rewrite(func(text string) string {
-		for _, at := range []string{e.Token, e.Refresh, e.SocketToken, e.History} {
-			text = strings.Replace(text, ": "+at+"\n", ": "+through(at)+"\n", 1)
-		}
-		text = strings.Replace(text, c.server.url(), c.wire.url(), 1)
-		text = strings.Replace(text, c.world.bot.server.URL, c.bot.url()+"\n    order: strict\n    timeout: 2s", 1)
-		text = strings.Replace(text, "overlay: {type: nats}", fmt.Sprintf(`overlay: {type: nats}
-  ext: {type: nats, url: %q}
-  reader: {type: webhook, url: %q, secret: %s, backfill: digest, timeout: 2s}`, c.nats.URL(), c.reader.url(), webhookSecret), 1)
-		text = strings.Replace(text, "    endpoints:\n", "    reconcile: 1m\n    endpoints:\n", 1)
+	through := func(at string) string { return replaceOnce(t, at, c.sim.URL(), c.gate.url) }
+	c.configure(func(s *settings) {
+		account, bot, reader := s.account(), s.Sinks["bot"], webhookTo(c.reader.url())
+		e := &account.Endpoints
+		e.Token, e.Refresh, e.SocketToken, e.History = through(e.Token), through(e.Refresh), through(e.SocketToken), through(e.History)
+		e.Socket = c.wire.url()
+		account.Reconcile = "1m"
+		bot.URL, bot.Order, bot.Timeout = c.bot.url(), "strict", "2s"
+		reader.Backfill, reader.Timeout = "digest", "2s"
+		s.Sinks["reader"], s.Sinks["ext"] = reader, natsTo(c.nats.URL(), "", "")
 		if c.cluster != nil {
-			text += fmt.Sprintf("journal: {nats_url: %q}\n", c.journalURL())
+			s.Journal.NATSURL = c.journalURL()
 		}
-		return text
 	})
 	c.login()
 	t.Cleanup(func() {
-		if *chaosOut != "" { // whatever the test died of
+		if *chaosOut != "" { // even if the test has failed
 			c.save(".log", c.logs())
 		}
 		c.stopEmission()
@@ -110,7 +104,7 @@ const chaosDisk = 8 << 30
 // mount gives relay's data a disk of their own, which can be filled.
 func (c *chaos) mount() {
 	c.t.Helper()
-	data := filepath.Join(c.dir, "data")
+	data := c.data()
 	if err := os.Mkdir(data, 0o700); err != nil {
 		c.t.Fatal(err)
 	}
@@ -123,7 +117,7 @@ func (c *chaos) mount() {
 // resize makes that disk larger or smaller.
 func (c *chaos) resize(size uint64) {
 	c.t.Helper()
-	if err := syscall.Mount("none", filepath.Join(c.dir, "data"), "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%d", size)); err != nil {
+	if err := syscall.Mount("none", c.data(), "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%d", size)); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -137,10 +131,7 @@ func (c *chaos) sleep(d time.Duration) { time.Sleep(d) }
 // startRelay starts relay. What it prints goes to the ledger.
 func (c *chaos) startRelay() {
 	c.t.Helper()
-	p := &process{
-		t: c.t, cmd: exec.Command(c.binary, "--config", c.config, "--data-dir", filepath.Join(c.dir, "data"), "--log-format", "json"),
-		err: new(lines), done: make(chan struct{}),
-	}
+	p := newProcess(c.t, c.binary, append(c.args(), "--log-format", "json")...)
 	c.console.rest = nil
 	p.cmd.Stdout = c.console
 	p.start(append(c.env(), "RELAY_TEST_SKEW="+c.skew))
@@ -159,7 +150,7 @@ func (c *chaos) killRelay() {
 	c.past = append(c.past, c.relay)
 }
 
-// watch notes when relay has ended by itself, which it must not, and reports whether it has.
+// watch records an unexpected end of relay, and reports whether there was one.
 func (c *chaos) watch() (ended bool) {
 	select {
 	case <-c.relay.done:
@@ -172,8 +163,8 @@ func (c *chaos) watch() (ended bool) {
 	return true
 }
 
-// mind does what a supervisor and an operator do: starts a relay that has ended, and logs in when it says that this is needed.
-func (c *chaos) mind() {
+// supervise acts as supervisor and operator: it restarts a relay that has ended, and logs in when relay asks for it.
+func (c *chaos) supervise() {
 	c.t.Helper()
 	if c.watch() {
 		c.past = append(c.past, c.relay)
@@ -199,19 +190,12 @@ func (c *chaos) awaitConnected() {
 	c.t.Helper()
 	c.relay.err.find(c.t, "first comparison with the history")
 	// The consumers of the streams, which stay through all that follows.
-	data, err := os.ReadFile(filepath.Join(c.dir, "data", datadir.OverlayFile))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var login datadir.OverlayLogin
-	if err := json.Unmarshal(data, &login); err != nil {
-		c.t.Fatal(err)
-	}
+	login := c.overlayLogin()
 	c.follow(c.overlay, "nats://"+c.natsAddr, nats.UserInfo(login.User, login.Password))
 	c.follow(c.ext, c.nats.URL(), nil)
 }
 
-// emit has treats come until stopEmission: into the history, as the provider knows them, and out on the socket to whoever is connected.
+// emit sends treats until stopEmission: into the provider's history, and on the socket to all connections.
 func (c *chaos) emit(rate int) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(c.t.Context()))
 	c.stopping = stop
@@ -263,25 +247,25 @@ func (c *chaos) finish() {
 			c.t.Errorf("in the end %s; the receiver of digests knows of %d of %d treats", c.ledger.behind(mark), c.reader.account.received(), c.ledger.total())
 			break
 		}
-		c.mind()
+		c.supervise()
 	}
 	if _, stderr, code := c.command("", "reconcile", "mystream"); code != exit.OK {
 		c.t.Errorf("relay reconcile: exit code %d:\n%s", code, stderr)
 	} else {
 		c.note("%s", strings.TrimSpace(stderr))
 	}
-	c.sleep(2 * time.Second) // for what should not come
+	c.sleep(2 * time.Second) // for events that must not arrive
 	c.stopRelay()
 }
 
-// verdict reads the journal, and sets every sink against what was emitted.
+// verdict reads the journal, and compares every sink with the emitted treats.
 func (c *chaos) verdict() *verdict {
 	c.t.Helper()
 	journal := newSinkAccount("journal", c.ledger)
-	read := &process{t: c.t, cmd: exec.Command(c.binary, "history", "--json", "--account", "mystream", "--config", c.config, "--data-dir", filepath.Join(c.dir, "data")), err: new(lines), done: make(chan struct{})}
+	read := newProcess(c.t, c.binary, append([]string{"history", "--json", "--account", "mystream"}, c.args()...)...)
 	read.cmd.Stdout = journal
 	read.start(c.env())
-	<-read.done // however long that takes
+	<-read.done // without a deadline
 	if code := read.cmd.ProcessState.ExitCode(); code != exit.OK {
 		c.t.Errorf("relay history: exit code %d:\n%s", code, read.err.text())
 	}
@@ -298,7 +282,7 @@ func (c *chaos) verdict() *verdict {
 	return v
 }
 
-// inspect looks for what must not be in relay's log.
+// inspect searches relay's log for what must not be there.
 func (c *chaos) inspect(text string) {
 	c.t.Helper()
 	for _, fatal := range []string{"panic:", "fatal error:", "DATA RACE"} {
@@ -311,17 +295,12 @@ func (c *chaos) inspect(text string) {
 
 func (c *chaos) noSecretsIn(text string) {
 	c.t.Helper()
-	grant := c.grant("mystream")
-	for _, s := range []string{
-		simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "?token=", "&token=", grant.AccessToken.Reveal(), grant.RefreshToken.Reveal(),
-	} {
-		if strings.Contains(text, s) {
-			c.t.Errorf("a secret of %d characters is in relay's log", len(s))
-		}
+	if err := c.findSecret(text); err != nil {
+		c.t.Error(err)
 	}
 }
 
-// save writes a file into the folder for what comes out.
+// save writes a file to the output folder.
 func (c *chaos) save(suffix, text string) {
 	err := os.MkdirAll(*chaosOut, 0o755)
 	if err == nil {
@@ -345,7 +324,7 @@ func (c *chaos) logs() string {
 	return b.String()
 }
 
-// setSkew sets relay's clock wrong by so much.
+// setSkew sets the error of relay's clock.
 func (c *chaos) setSkew(d time.Duration) {
 	c.t.Helper()
 	next := c.skew + ".new"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,7 @@ import (
 
 const checkedAccount = "accounts: {m: {provider: treatstream, client_id: x, client_secret: 12345678abc}}\n"
 
-// What the start refuses, config check refuses in the same words, with line and column.
+// config check refuses what the start refuses, with the same message, line and column.
 func TestConfigCheckRefusesWhatTheStartRefuses(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	for name, content := range map[string]string{"empty": "", "blank": " \r\n", "two": "one\ntwo\n", "control": "a\x01b", "large": strings.Repeat("x", 70_000), "url": "https://example.com/a b"} {
@@ -26,32 +27,32 @@ func TestConfigCheckRefusesWhatTheStartRefuses(t *testing.T) {
 	const webhook = "type: webhook, url: 'https://example.com/x'"
 	const signed = webhook + ", secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	cases := map[string]string{
-		"accounts: {m: {provider: treatstream, client_id: x, client_secret_file: FILE}}\nsinks: {o: {type: stdout}}\n": "accounts.m.client_secret_file: ",
-		checkedAccount + "journal: {nats_url: 'nats://127.0.0.1:1', token_file: FILE}\nsinks: {o: {type: stdout}}\n":   "journal.token_file: ",
-		checkedAccount + "journal: {nats_url: 'nats://127.0.0.1:1', creds_file: FILE}\nsinks: {o: {type: stdout}}\n":   "journal.creds_file: ",
+		"accounts: {m: {provider: treatstream, client_id: x, client_secret_file: %[1]s}}\nsinks: {o: {type: stdout}}\n": "accounts.m.client_secret_file: ",
+		checkedAccount + "journal: {nats_url: 'nats://127.0.0.1:1', token_file: %[1]s}\nsinks: {o: {type: stdout}}\n":   "journal.token_file: ",
+		checkedAccount + "journal: {nats_url: 'nats://127.0.0.1:1', creds_file: %[1]s}\nsinks: {o: {type: stdout}}\n":   "journal.creds_file: ",
 	}
 	for key, sink := range map[string]string{
 		"secret_file": webhook, "private_key_file": webhook, "tls_ca_file": signed, "url_file": "type: webhook, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 		"creds_file": "type: nats, url: 'nats://127.0.0.1:1'", "token_file": "type: nats, url: 'nats://127.0.0.1:1'", "password_file": "type: nats, url: 'nats://127.0.0.1:1', user: u",
 	} {
-		cases[checkedAccount+"sinks: {o: {"+sink+", "+key+": FILE}}\n"] = "sinks.o." + key + ": "
+		cases[checkedAccount+"sinks: {o: {"+sink+", "+key+": %[1]s}}\n"] = "sinks.o." + key + ": "
 	}
-	cases[checkedAccount+"sinks: {o: {type: discord, url_file: FILE}}\n"] = "sinks.o.url_file: "
-	cases[checkedAccount+"sinks: {o: {type: slack, url_file: FILE}}\n"] = "sinks.o.url_file: "
-	cases[checkedAccount+"sinks: {o: {"+signed+", tls_cert_file: FILE, tls_key_file: FILE}}\n"] = "sinks.o.tls_"
+	cases[checkedAccount+"sinks: {o: {type: discord, url_file: %[1]s}}\n"] = "sinks.o.url_file: "
+	cases[checkedAccount+"sinks: {o: {type: slack, url_file: %[1]s}}\n"] = "sinks.o.url_file: "
+	cases[checkedAccount+"sinks: {o: {"+signed+", tls_cert_file: %[1]s, tls_key_file: %[1]s}}\n"] = "sinks.o.tls_"
 	files := []string{"empty", "blank", "two", "control", "large", "dir", "absent"}
 	for text, want := range cases {
 		for _, file := range files {
 			if file == "blank" && (strings.Contains(want, "client_secret_file") || strings.Contains(want, "journal.token_file")) {
 				continue // blanks may belong to a secret
 			}
-			checkRefused(t, w, strings.ReplaceAll(text, "FILE", file), want)
+			checkRefused(t, w, fmt.Sprintf(text, file), want)
 		}
 	}
 	checkRefused(t, w, checkedAccount+"sinks: {o: {type: webhook, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, url_file: url}}\n", "sinks.o.url_file: contains a space")
 }
 
-// checkRefused has the configuration checked, and what a start would load.
+// checkRefused checks that a configuration is refused with this message and its place.
 func checkRefused(t *testing.T, w *world, text, want string) {
 	t.Helper()
 	if err := os.WriteFile(w.config, []byte(text), 0o600); err != nil {
@@ -63,7 +64,7 @@ func checkRefused(t *testing.T, w *world, text, want string) {
 	}
 }
 
-// The commands themselves: what is missing, and one of each kind.
+// config check and the start refuse an incomplete configuration, and one error of each kind.
 func TestConfigCheckCommand(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	for text, want := range map[string]string{

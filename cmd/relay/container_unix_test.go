@@ -301,7 +301,7 @@ func TestComposeNATS(t *testing.T) {
 		}
 	}
 	entry := c.Services["nats"].Entrypoint
-	p := &process{t: t, cmd: exec.Command(entry[0], entry[1], here.Replace(entry[2])), out: new(lines), err: new(lines), done: make(chan struct{})}
+	p := newProcess(t, entry[0], entry[1], here.Replace(entry[2]))
 	p.start([]string{"PATH=" + dir + string(os.PathListSeparator) + os.Getenv("PATH")})
 	p.err.find(t, "Server is ready")
 

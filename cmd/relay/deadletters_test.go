@@ -6,66 +6,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
-	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
-	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
-// relay runs a command to its end and wants this exit code. On an error stdout must be empty.
-func (w *world) relay(code int, args ...string) *process {
-	w.t.Helper()
-	p := w.start(args...)
-	if got := p.exit(); got != code {
-		w.t.Fatalf("relay %q: exit code %d, want %d:\n%s", args, got, code, p.err.text())
-	}
-	if code != exit.OK && len(p.out.get()) > 0 {
-		w.t.Errorf("relay %q fails and writes to stdout:\n%s", args, p.out.text())
-	}
-	return p
-}
-
-// letters lists the dead letters of the receiver.
-func (w *world) letters(flags ...string) (letters []journal.DeadLetter) {
-	w.t.Helper()
-	p := w.relay(exit.OK, append([]string{"deadletters", "list", "--json"}, flags...)...)
-	for _, line := range p.out.get() {
-		var d journal.DeadLetter
-		if err := json.Unmarshal([]byte(line), &d); err != nil {
-			w.t.Fatalf("%q: %v", line, err)
-		}
-		letters = append(letters, d)
-	}
-	return letters
-}
-
-// onServer moves the journal to an external server.
-func (w *world) onServer(url string) {
-	w.t.Helper()
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := os.WriteFile(w.config, fmt.Appendf(text, "journal: {nats_url: %q}\n", url), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// Dead letters are listed, shown, redriven and purged while relay runs and while it does not, and an event is traced through all
-// that; wherever the journal is.
+// Dead letters are listed, shown, redriven and purged with and without a running relay, with either journal engine, and the trace
+// of an event shows it.
 func TestDeadLetters(t *testing.T) {
 	for _, external := range []bool{false, true} {
 		t.Run(fmt.Sprintf("external %t", external), func(t *testing.T) {
@@ -82,42 +38,43 @@ func TestDeadLetters(t *testing.T) {
 			p.err.find(t, "dead letter")
 			id := events(t, p.out.get())[2].ID
 
-			letters := w.letters("--sink", "bot", "--account", "mystream", "--since", "1h", "--reason", "400")
+			letters := w.deadLetters("--sink", "bot", "--account", "mystream", "--since", "1h", "--reason", "400")
 			if len(letters) != 1 || letters[0].ID != id || !strings.Contains(letters[0].Reason, "400") || string(letters[0].Event) != p.out.get()[2] {
 				t.Fatalf("dead letters %+v", letters)
 			}
 			number := fmt.Sprint(letters[0].Number)
-			if text := w.relay(exit.OK, "deadletters", "list").out.text(); !strings.Contains(text, id) || !strings.Contains(text, "NUMBER") {
-				t.Errorf("list:\n%s", text)
-			}
 			for _, name := range []string{number, id} {
-				if text := w.relay(exit.OK, "deadletters", "show", name).out.text(); !strings.Contains(text, title(2)) {
-					t.Errorf("show %s:\n%s", name, text)
+				var shown journal.DeadLetter
+				if err := json.Unmarshal([]byte(w.relay(exit.OK, "deadletters", "show", name, "--json").out.text()), &shown); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(letters[0], shown); diff != "" {
+					t.Errorf("show %s (-list +show):\n%s", name, diff)
 				}
 			}
-			if text := w.relay(exit.OK, "deadletters", "redrive", "--all", "--dry-run").out.text(); !strings.Contains(text, id) {
-				t.Errorf("dry run:\n%s", text)
+			if got := w.deadLettersOf("redrive", "--all", "--dry-run"); len(got) != 1 || got[0].ID != id {
+				t.Errorf("dry run: %+v", got)
 			}
 			p.stop()
 
-			if got := w.letters(); len(got) != 1 || got[0].ID != id {
+			if got := w.deadLetters(); len(got) != 1 || got[0].ID != id {
 				t.Fatalf("dead letters while relay is stopped: %+v", got)
 			}
-			if text := w.relay(exit.OK, "deadletters", "redrive", "--id", number).err.text(); !strings.Contains(text, "Redrove 1 dead letter.") {
-				t.Errorf("redrive: %s", text)
+			if got := w.deadLettersOf("redrive", "--id", number); len(got) != 1 || got[0].ID != id {
+				t.Errorf("redrive: %+v", got)
 			}
 			w.bot.refuses()
 			p = w.start()
 			w.connected()
-			w.arrives(id)
-			if text := w.relay(exit.OK, "deadletters", "list").err.text(); !strings.Contains(text, "Nothing matched") {
-				t.Errorf("list of nothing says %q", text)
+			w.awaitEvent(id)
+			if got := w.deadLetters(); len(got) > 0 {
+				t.Errorf("dead letters after the redrive: %+v", got)
 			}
 
 			w.bot.refuses(title(5), title(6))
 			w.live.emit(5, 9)
 			eventually(t, func() error {
-				if n := len(w.letters()); n != 2 {
+				if n := len(w.deadLetters()); n != 2 {
 					return fmt.Errorf("%d dead letters, want 2", n)
 				}
 				return nil
@@ -125,93 +82,20 @@ func TestDeadLetters(t *testing.T) {
 			w.bot.refuses()
 			id = events(t, p.out.get())[0].ID
 			w.relay(exit.OK, "deadletters", "redrive", "--id", id)
-			w.arrives(id)
+			w.awaitEvent(id)
 			w.relay(exit.OK, "deadletters", "purge", "--limit", "5", "--all")
-			if got := w.letters(); len(got) != 0 {
+			if got := w.deadLetters(); len(got) != 0 {
 				t.Errorf("dead letters after the purge: %+v", got)
 			}
-			w.traced(id)
+			w.checkRedriveTrace(id)
 			p.stop()
-			w.traced(id)
+			w.checkRedriveTrace(id)
 			w.noSecrets(p)
 		})
 	}
 }
 
-// arrives waits until the receiver got an event of that id.
-func (w *world) arrives(id string) {
-	w.t.Helper()
-	eventually(w.t, func() error {
-		w.bot.mu.Lock()
-		defer w.bot.mu.Unlock()
-		if !slices.Contains(w.bot.ids, id) {
-			return fmt.Errorf("%s does not arrive", id)
-		}
-		return nil
-	})
-}
-
-// traced wants the way of an event that the receiver refused once and then took.
-func (w *world) traced(id string) {
-	w.t.Helper()
-	eventually(w.t, func() error { // the log of attempts is written a moment later
-		steps := make(map[string]int)
-		for _, line := range w.relay(exit.OK, "trace", id, "--json").out.get() {
-			var s api.TraceStep
-			if err := json.Unmarshal([]byte(line), &s); err != nil || s.ID != id {
-				w.t.Fatalf("%q: %v", line, err)
-			}
-			steps[strings.TrimSpace(s.Step+" "+s.Sink)]++
-		}
-		for _, want := range []string{"received", "journaled", "attempt console", "attempt overlay", "resent bot"} {
-			if steps[want] != 1 {
-				return fmt.Errorf("steps %v, want one of %s", steps, want)
-			}
-		}
-		return nil
-	})
-	text := w.relay(exit.OK, "trace", id).out.text()
-	for _, want := range []string{id, "account mystream", "stdout", "redrive of dead letter"} {
-		if !strings.Contains(text, want) {
-			w.t.Errorf("the trace lacks %q:\n%s", want, text)
-		}
-	}
-}
-
-// makeDeadLetters makes dead letters of all that the bot has got, while no relay runs, and empties the bot.
-func (w *world) makeDeadLetters() {
-	w.t.Helper()
-	lock, err := datadir.Lock(w.t.Context(), filepath.Join(w.dir, "data"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var undo datadir.Teardown
-	undo.Add("data folder", lock.Close)
-	at := config.Journal{Retention: time.Hour}
-	var j *journal.Journal
-	storage, err := datadir.OpenStorage(w.t.Context(), at, filepath.Join(w.dir, "data"), zerolog.Nop(), &undo)
-	if err == nil {
-		j, err = journal.Open(w.t.Context(), journal.Config{
-			Log: storage.Log, State: storage.State, Attempts: attempts.NewReader(storage.Attempts), Retention: at.Retention, Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
-		})
-	}
-	first, next := uint64(1), uint64(0)
-	if err == nil {
-		first, next = j.Bounds()
-	}
-	for number := first; number < next && err == nil; number++ {
-		var r journal.Record
-		if r, err = j.Get(w.t.Context(), number); err == nil && r.Kind == journal.Treat {
-			err = j.KeepDeadLetter(w.t.Context(), "bot", "status 400: no such dish", 5, r.Delivery())
-		}
-	}
-	if err := errors.Join(err, undo.Run()); err != nil {
-		w.t.Fatal(err)
-	}
-	w.bot.forget()
-}
-
-// A redrive that is killed again and again loses no event and doubles none.
+// A redrive that is killed repeatedly neither loses nor duplicates an event.
 func TestRedriveKilled(t *testing.T) {
 	const n = 500
 	w := newWorld(t, simulatedRealtime)
@@ -228,7 +112,7 @@ func TestRedriveKilled(t *testing.T) {
 	p.stop()
 	w.makeDeadLetters()
 	want := make(map[string]bool)
-	for _, d := range w.letters() {
+	for _, d := range w.deadLetters() {
 		want[d.ID] = true
 	}
 	if len(want) != n {
@@ -257,7 +141,7 @@ func TestRedriveKilled(t *testing.T) {
 		t.Error("no redrive was killed")
 	}
 	w.relay(exit.OK, "deadletters", "redrive", "--all")
-	if got := w.letters(); len(got) != 0 {
+	if got := w.deadLetters(); len(got) != 0 {
 		t.Errorf("%d dead letters are left", len(got))
 	}
 	w.bot.refuses()
@@ -282,12 +166,12 @@ func TestRedriveKilled(t *testing.T) {
 	}
 }
 
-// The control socket is for its user alone, is there while relay runs, however long the path of the data folder is, and is made
+// Only the user may connect to the control socket. It exists while relay runs, even with a long data folder path, and is created
 // again after a kill.
 func TestControlSocket(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
-	data := filepath.Join(w.dir, "data")
+	data := w.data()
 	long := filepath.Join(w.dir, strings.Repeat("long/", 30))
 	if err := os.MkdirAll(filepath.Dir(long), 0o700); err != nil {
 		t.Fatal(err)
@@ -305,8 +189,8 @@ func TestControlSocket(t *testing.T) {
 	if err != nil || info.Mode() != os.ModeSocket|0o600 {
 		t.Fatalf("%v (%v)", info.Mode(), err)
 	}
-	if text := w.relay(exit.OK, "deadletters", "list", "--data-dir", long).err.text(); !strings.Contains(text, "Nothing matched") {
-		t.Errorf("stderr %q", text)
+	if got := w.deadLetters("--data-dir", long); len(got) > 0 {
+		t.Errorf("dead letters %+v", got)
 	}
 	p.signal(syscall.SIGKILL)
 	p.exit()
@@ -327,17 +211,17 @@ func TestControlSocket(t *testing.T) {
 	}
 }
 
-// What keeps a command from the journal is said with what to do.
-func TestJournalOutOfReach(t *testing.T) {
+// A command that cannot reach the journal says why, and what to do.
+func TestJournalUnreachable(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	if text := w.relay(exit.Unavailable, "deadletters", "list").err.text(); !strings.Contains(text, "there is no journal yet") {
 		t.Errorf("before the first run: %s", text)
 	}
-	if _, err := os.Stat(filepath.Join(w.dir, "data")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(w.data()); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the command makes the data folder")
 	}
 	server := natstest.Start(t)
-	w.onServer(strings.Replace(server.URL(), "nats://", "nats://u:hunter2@", 1))
+	w.onServer(withLogin(t, server.URL(), "u", "hunter2"))
 	if text := w.relay(exit.Unavailable, "trace", "trt_1").err.text(); !strings.Contains(text, "there is no journal yet") {
 		t.Errorf("on an empty server: %s", text)
 	}
@@ -348,8 +232,8 @@ func TestJournalOutOfReach(t *testing.T) {
 	}
 }
 
-// Commands wait for each other while no relay runs, and for one that holds the folder, but not for ever.
-func TestCommandsAtOnce(t *testing.T) {
+// Without a running relay, commands wait for each other and for a process that locks the folder, up to a limit.
+func TestConcurrentCommands(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	p := w.start("--sink", "console")
@@ -364,7 +248,7 @@ func TestCommandsAtOnce(t *testing.T) {
 			t.Errorf("exit code %d:\n%s", code, p.err.text())
 		}
 	}
-	lock, err := datadir.Lock(t.Context(), filepath.Join(w.dir, "data"))
+	lock, err := datadir.Lock(t.Context(), w.data())
 	if err != nil {
 		t.Fatal(err)
 	}

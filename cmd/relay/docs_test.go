@@ -46,7 +46,7 @@ func parseCommand(line string) (*cobra.Command, error) {
 	return cmd, cmd.ValidateArgs(cmd.Flags().Args())
 }
 
-// Every command line of relay that the documentation shows is one that relay understands.
+// Relay accepts every command line of relay in the documentation.
 func TestDocumentedCommandLines(t *testing.T) {
 	seen := 0
 	for name, text := range doctest.All(t) {
@@ -73,7 +73,7 @@ func TestDocumentedCommandLines(t *testing.T) {
 	}
 }
 
-// The table of commands has each command, and no other.
+// The table of commands lists exactly the commands.
 func TestDocumentedCommands(t *testing.T) {
 	documented := map[string]bool{}
 	for _, row := range doctest.Rows(t, doctest.Read(t, "docs/commands.md"), "## Commands") {
@@ -119,7 +119,7 @@ func TestDocumentedExitCodes(t *testing.T) {
 	}
 }
 
-// Every link within the documentation leads somewhere.
+// No link within the documentation is broken.
 func TestDocumentedLinks(t *testing.T) {
 	for name, text := range doctest.All(t) {
 		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(text, -1) {
@@ -130,7 +130,7 @@ func TestDocumentedLinks(t *testing.T) {
 	}
 }
 
-// Every configuration in the documentation is one that relay takes.
+// Relay accepts every configuration in the documentation.
 func TestDocumentedConfigurations(t *testing.T) {
 	seen := 0
 	for name, text := range doctest.All(t) {
@@ -154,7 +154,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 	}
 }
 
-// The example event has the keys of an event, and nothing is lost on its way through the type.
+// The example event has the keys of an event, and survives decoding and encoding.
 func TestDocumentedEvent(t *testing.T) {
 	block := markedBlock(t, "docs/event.md", "event")
 	e := events(t, []string{block})[0]
@@ -174,7 +174,7 @@ func TestDocumentedEvent(t *testing.T) {
 	}
 }
 
-// recorder is a registry that knows what was registered.
+// recorder is a registry that records the collectors.
 type recorder struct {
 	*prometheus.Registry
 	all []prometheus.Collector
@@ -185,7 +185,7 @@ func (r *recorder) MustRegister(all ...prometheus.Collector) {
 	r.Registry.MustRegister(all...)
 }
 
-// docs/metrics.md has every metric with its type and labels, and no other.
+// docs/metrics.md lists exactly the metrics, with their types and labels.
 func TestDocumentedMetrics(t *testing.T) {
 	reg := &recorder{Registry: prometheus.NewRegistry()}
 	pipeline.NewMetrics(reg)
@@ -241,7 +241,7 @@ func labels(c prometheus.Collector) []string {
 	return strings.Split(list, ",")
 }
 
-// docs/dependencies.md has every module that our code imports, and no other.
+// docs/dependencies.md lists exactly the modules that our code imports.
 func TestDocumentedDependencies(t *testing.T) {
 	list := func(args ...string) []string {
 		t.Helper()
@@ -277,7 +277,7 @@ func TestDocumentedDependencies(t *testing.T) {
 	}
 }
 
-// Every test that stands for a promise is there.
+// Every test that docs/guarantees.md names exists.
 func TestDocumentedGuarantees(t *testing.T) {
 	have := map[string]bool{}
 	var paths []string

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
@@ -23,50 +22,21 @@ import (
 	"github.com/treatrelay/relay/internal/natstest"
 )
 
-// expire makes the stored access token one that has ended.
-func (w *world) expire() {
+// serverTime sets the clock of the provider's token endpoint off by skew.
+func (w *world) serverTime(skew time.Duration) {
 	w.t.Helper()
-	grant := w.grant("mystream")
-	grant.ObtainedAt, grant.Expiry = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
-	id, err := store.LoadIdentity(w.t.Context(), store.IdentityOptions{File: w.identity})
+	to, err := url.Parse(w.sim.Endpoints().Token)
 	if err != nil {
 		w.t.Fatal(err)
-	}
-	files, err := store.Open(filepath.Join(w.dir, "data", datadir.AccountsDir), store.NewAgeSealer(id))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := files.Save("mystream", grant); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// replace changes one part of the configuration.
-func (w *world) replace(part, with string) {
-	w.t.Helper()
-	w.rewrite(func(text string) string {
-		if !strings.Contains(text, part) {
-			w.t.Fatalf("there is no %q in the configuration", part)
-		}
-		return strings.Replace(text, part, with, 1)
-	})
-}
-
-// through puts a handler before the server of a URL, and returns the URL that leads there.
-func through(t *testing.T, at string, change func(http.Header)) string {
-	t.Helper()
-	to, err := url.Parse(at)
-	if err != nil {
-		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: to.Scheme, Host: to.Host})
 	proxy.ModifyResponse = func(resp *http.Response) error {
-		change(resp.Header)
+		resp.Header.Set("Date", time.Now().Add(skew).UTC().Format(http.TimeFormat))
 		return nil
 	}
 	server := httptest.NewServer(proxy)
-	t.Cleanup(server.Close)
-	return server.URL + to.Path
+	w.t.Cleanup(server.Close)
+	w.configure(func(s *settings) { s.account().Endpoints.Token = server.URL + to.Path })
 }
 
 // occupy listens on an address until the test ends.
@@ -87,10 +57,10 @@ authorization {
 }
 `
 
-// Each fault is found, and only that; the finding says what to do, and the exit code of what kind it is.
+// relay doctor finds each fault and no other. The finding has a fix, and the exit code tells the kind of fault.
 func TestDoctorFindsFaults(t *testing.T) {
 	for name, tc := range map[string]struct {
-		spoil       func(t *testing.T, w *world)
+		cause       func(t *testing.T, w *world)
 		code        int
 		what, about string
 		detail, fix string
@@ -98,33 +68,33 @@ func TestDoctorFindsFaults(t *testing.T) {
 		also        []string     // other faults that follow from it
 	}{
 		"a client secret that is wrong": {
-			spoil: func(_ *testing.T, w *world) {
+			cause: func(_ *testing.T, w *world) {
 				w.expire()
-				w.replace("${TREATSTREAM_SECRET}", "canary-of-the-client")
+				w.configure(func(s *settings) { s.account().ClientSecret = "canary-of-the-client" })
 			},
 			code: exit.Config, what: "token", about: "mystream", detail: "invalid_client", fix: "client_secret",
 		},
 		"a grant that was revoked": {
-			spoil: func(_ *testing.T, w *world) { w.sim.RevokeAll() },
+			cause: func(_ *testing.T, w *world) { w.sim.RevokeAll() },
 			code:  exit.Unauthorized, what: "socket-token", detail: "HTTP 401", fix: "relay auth refresh mystream --config ",
 		},
 		"a grant that was revoked and has expired": {
-			spoil: func(_ *testing.T, w *world) {
+			cause: func(_ *testing.T, w *world) {
 				w.expire()
 				w.sim.RevokeAll()
 			},
 			code: exit.Unauthorized, what: "token", detail: "refused the refresh token", fix: "relay auth login mystream --config ",
 		},
 		"no login": {
-			spoil: func(t *testing.T, w *world) {
-				if err := os.Remove(filepath.Join(w.dir, "data", datadir.AccountsDir, "mystream.json")); err != nil {
+			cause: func(t *testing.T, w *world) {
+				if err := os.Remove(w.data(datadir.AccountsDir, "mystream.json")); err != nil {
 					t.Fatal(err)
 				}
 			},
 			code: exit.Unauthorized, what: "token", detail: "not logged in", fix: "relay auth login mystream --config ",
 		},
 		"an identity that is gone": {
-			spoil: func(t *testing.T, w *world) {
+			cause: func(t *testing.T, w *world) {
 				if err := os.Remove(w.identity); err != nil {
 					t.Fatal(err)
 				}
@@ -132,62 +102,54 @@ func TestDoctorFindsFaults(t *testing.T) {
 			code: exit.Failure, what: "identity", detail: "no such file", fix: "age-keygen",
 		},
 		"a receiver that is down": {
-			spoil: func(_ *testing.T, w *world) { w.bot.server.Close() },
+			cause: func(_ *testing.T, w *world) { w.bot.server.Close() },
 			code:  exit.Failure, what: "webhook", about: "bot", detail: "connection refused", fix: "sinks.bot.url",
 		},
 		"a receiver with a certificate of its own": {
-			spoil: func(t *testing.T, w *world) {
+			cause: func(t *testing.T, w *world) {
 				server := httptest.NewTLSServer(http.NotFoundHandler())
 				t.Cleanup(server.Close)
-				w.replace("url: "+w.bot.server.URL, "url: "+server.URL+"/canary-of-the-path")
+				w.configure(func(s *settings) { s.Sinks["bot"].URL = server.URL + "/canary-of-the-path" })
 			},
 			code: exit.Failure, what: "webhook", about: "bot", detail: "unknown authority", fix: "sinks.bot.tls_ca_file",
 		},
 		"a NATS server with another password": {
-			spoil: func(t *testing.T, w *world) {
+			cause: func(t *testing.T, w *world) {
 				server := natstest.Start(t, "--user", "relay", "--pass", "canary-right")
-				w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, subject: far.treats, url: %q, user: relay, password: canary-wrong}", server.URL()))
+				far := natsTo(server.URL(), "FAR", "far.treats")
+				far.User, far.Password = "relay", "canary-wrong"
+				w.addSink("far", far)
 			},
 			code: exit.Failure, what: "nats", about: "far", detail: "Authorization Violation", fix: "correct the login of sinks.far",
 		},
 		"a NATS login that may not make the stream": {
-			spoil: func(t *testing.T, w *world) {
+			cause: func(t *testing.T, w *world) {
 				file := filepath.Join(w.dir, "nats.conf")
 				if err := datadir.WritePrivate(file, []byte(restrictedServer)); err != nil {
 					t.Fatal(err)
 				}
 				server := natstest.Start(t, "-c", file)
-				w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, url: %q}", strings.Replace(server.URL(), "//", "//relay:canary-right@", 1)))
+				w.addSink("far", natsTo(withLogin(t, server.URL(), "relay", "canary-right"), "FAR", ""))
 			},
 			code: exit.Failure, what: "nats", about: "far", detail: `Publish to "$JS.API.STREAM.CREATE.FAR"`, fix: "$JS.API.STREAM.INFO, CREATE and UPDATE",
 		},
 		"a journal's server that is down": {
-			spoil: func(t *testing.T, w *world) {
+			cause: func(t *testing.T, w *world) {
 				w.onServer(fmt.Sprintf("nats://relay:canary-right@127.0.0.1:%d", freePort(t)))
 			},
 			code: exit.Failure, what: "journal", detail: "no servers available", fix: "start that server",
 		},
 		"a clock that is ten minutes off": {
-			spoil: func(t *testing.T, w *world) {
-				token := w.sim.Endpoints().Token
-				w.replace("token: "+token, "token: "+through(t, token, func(h http.Header) {
-					h.Set("Date", time.Now().Add(-10*time.Minute).UTC().Format(http.TimeFormat))
-				}))
-			},
-			code: exit.Failure, what: "clock", detail: "ahead of the server's", fix: "NTP",
+			cause: func(_ *testing.T, w *world) { w.serverTime(-10 * time.Minute) },
+			code:  exit.Failure, what: "clock", detail: "ahead of the server's", fix: "NTP",
 		},
 		"a clock that is a minute off": {
-			spoil: func(t *testing.T, w *world) {
-				token := w.sim.Endpoints().Token
-				w.replace("token: "+token, "token: "+through(t, token, func(h http.Header) {
-					h.Set("Date", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
-				}))
-			},
-			code: exit.OK, state: doctor.Warning, what: "clock", detail: "behind the server's", fix: "NTP",
+			cause: func(_ *testing.T, w *world) { w.serverTime(time.Minute) },
+			code:  exit.OK, state: doctor.Warning, what: "clock", detail: "behind the server's", fix: "NTP",
 		},
 		"a data folder that is none": {
-			spoil: func(t *testing.T, w *world) {
-				data := filepath.Join(w.dir, "data")
+			cause: func(t *testing.T, w *world) {
+				data := w.data()
 				if err := os.RemoveAll(data); err != nil {
 					t.Fatal(err)
 				}
@@ -198,23 +160,23 @@ func TestDoctorFindsFaults(t *testing.T) {
 			code: exit.Failure, what: "folder", detail: "not a folder", fix: "--data-dir",
 		},
 		"a data folder that others may look into": {
-			spoil: func(t *testing.T, w *world) {
-				if err := os.Chmod(filepath.Join(w.dir, "data"), 0o755); err != nil {
+			cause: func(t *testing.T, w *world) {
+				if err := os.Chmod(w.data(), 0o755); err != nil {
 					t.Fatal(err)
 				}
 			},
 			code: exit.OK, state: doctor.Warning, what: "folder", detail: "mode 0755", fix: "chmod 700 ",
 		},
 		"logins that others may read": {
-			spoil: func(t *testing.T, w *world) {
-				if err := os.Chmod(filepath.Join(w.dir, "data", datadir.AccountsDir), 0o755); err != nil {
+			cause: func(t *testing.T, w *world) {
+				if err := os.Chmod(w.data(datadir.AccountsDir), 0o755); err != nil {
 					t.Fatal(err)
 				}
 			},
 			code: exit.Failure, what: "accounts", detail: "mode 0755", fix: "chmod 700 ",
 		},
 		"a configuration with secrets that others may read": {
-			spoil: func(t *testing.T, w *world) {
+			cause: func(t *testing.T, w *world) {
 				if err := os.Chmod(w.config, 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -222,28 +184,28 @@ func TestDoctorFindsFaults(t *testing.T) {
 			code: exit.OK, state: doctor.Warning, what: "config", detail: "mode 0644", fix: "chmod 600 ",
 		},
 		"a port that another program has": {
-			spoil: func(t *testing.T, w *world) { occupy(t, w.natsAddr) },
+			cause: func(t *testing.T, w *world) { occupy(t, w.natsAddr) },
 			code:  exit.Failure, what: "port", about: "nats.listen", detail: "address already in use", fix: "choose another address",
 		},
 		"a realtime server that is no Socket.IO server": {
-			spoil: func(t *testing.T, w *world) {
+			cause: func(t *testing.T, w *world) {
 				server := httptest.NewServer(http.NotFoundHandler())
 				t.Cleanup(server.Close)
-				w.replace("socket: "+w.live.url(), "socket: "+server.URL)
+				w.configure(func(s *settings) { s.account().Endpoints.Socket = server.URL })
 			},
 			code: exit.Failure, what: "socket", about: "mystream", detail: "no Socket.IO server at this path", fix: "endpoints.socket",
 		},
 		"a realtime server that is down": {
-			spoil: func(t *testing.T, w *world) {
-				w.replace("socket: "+w.live.url(), fmt.Sprintf("socket: http://127.0.0.1:%d/", freePort(t)))
+			cause: func(t *testing.T, w *world) {
+				w.configure(func(s *settings) { s.account().Endpoints.Socket = fmt.Sprintf("http://127.0.0.1:%d/", freePort(t)) })
 			},
 			code: exit.Failure, what: "socket", about: "mystream", detail: "connection refused", fix: "endpoints.socket", also: []string{"tcp"},
 		},
 		"a Discord webhook that is gone": {
-			spoil: func(t *testing.T, w *world) {
+			cause: func(t *testing.T, w *world) {
 				chat := newDiscordStandIn(t)
 				chat.gone = true
-				w.addSink(chat.sink())
+				w.addSink("chat", chat.sink())
 			},
 			code: exit.Failure, what: "discord", about: "chat", detail: "status 404", fix: "make a new webhook",
 		},
@@ -251,7 +213,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulatedRealtime)
 			w.login()
-			tc.spoil(t, w)
+			tc.cause(t, w)
 			if tc.state == "" {
 				tc.state = doctor.Fault
 			}
@@ -270,7 +232,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 	}
 }
 
-// A configuration that cannot be used is told in full, and what does not depend on it is looked at all the same.
+// Doctor reports every error of an invalid configuration, and still runs the checks that do not depend on it.
 func TestDoctorWithoutAConfiguration(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -279,7 +241,7 @@ func TestDoctorWithoutAConfiguration(t *testing.T) {
 	w.live.emit(0, 1)
 	holds(t, "the webhook", w.bot.lines, 0, 1)
 	p.stop()
-	w.replace("    url: ", "    ulr: ")
+	w.configure(func(s *settings) { s.Sinks["bot"].URL, s.Sinks["bot"].ULR = "", s.Sinks["bot"].URL })
 	all := w.doctor(exit.Config)
 	var told []string
 	for _, f := range all {
@@ -301,7 +263,7 @@ func TestDoctorWithoutAConfiguration(t *testing.T) {
 	}
 }
 
-// A login that has expired is renewed if no relay runs, and left to the relay otherwise.
+// Doctor renews an expired token if no relay runs, and leaves it to the running relay otherwise.
 func TestDoctorRenewsOnlyWithoutARelay(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -326,10 +288,10 @@ func TestDoctorRenewsOnlyWithoutARelay(t *testing.T) {
 	}
 }
 
-// pretendToRun is a relay that takes connections to its control socket, and does nothing else.
+// pretendToRun listens on the control socket like a running relay, and closes every connection.
 func (w *world) pretendToRun() (stop func()) {
 	w.t.Helper()
-	dir := filepath.Join(w.dir, "data")
+	dir := w.data()
 	l, err := daemon.Listen(w.t.Context(), dir)
 	if err != nil {
 		w.t.Fatal(err)
@@ -352,7 +314,7 @@ func (w *world) pretendToRun() (stop func()) {
 	}
 }
 
-// With --ping a receiver that refuses the test treat is a fault; one that takes no tests is spared.
+// With --ping a receiver that refuses the test treat is a fault. A sink with "tests: skip" gets none.
 func TestDoctorPing(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -361,7 +323,7 @@ func TestDoctorPing(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	w.bot.refuses()
-	w.replace("    type: webhook\n", "    type: webhook\n    tests: skip\n")
+	w.configure(func(s *settings) { s.Sinks["bot"].Tests = "skip" })
 	if f := w.doctor(exit.OK, "--ping").of(t, "webhook", "bot"); !strings.Contains(f.Detail, "it takes no tests") {
 		t.Errorf("%+v", f)
 	}

@@ -1,12 +1,7 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,104 +12,17 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/doctor"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
-	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// findings are what relay doctor has found.
-type findings []doctor.Finding
-
-// doctor runs relay doctor and wants this exit code, and no secret in what it writes.
-func (w *world) doctor(code int, args ...string) findings {
-	w.t.Helper()
-	p := w.start(append([]string{"doctor", "--json"}, args...)...)
-	if got := p.exit(); got != code {
-		w.t.Fatalf("relay doctor: exit code %d, want %d:\n%s\n%s", got, code, p.out.text(), p.err.text())
-	}
-	var all findings
-	for _, line := range p.out.get() {
-		var f doctor.Finding
-		if err := json.Unmarshal([]byte(line), &f); err != nil {
-			w.t.Fatalf("%q: %v", line, err)
-		}
-		if f.Name == "" || f.Detail == "" || (f.State == doctor.Fault || f.State == doctor.Warning) == (f.Fix == "") {
-			w.t.Errorf("not a finding: %s", line)
-		}
-		all = append(all, f)
-	}
-	for _, s := range []string{simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "canary"} {
-		if strings.Contains(p.out.text()+p.err.text(), s) {
-			w.t.Errorf("a secret of %d characters is in the output", len(s))
-		}
-	}
-	return all
-}
-
-// of returns the one finding of a name, about a subject that contains this.
-func (all findings) of(t *testing.T, name, subject string) doctor.Finding {
-	t.Helper()
-	var of findings
-	for _, f := range all {
-		if f.Name == name && strings.Contains(f.Subject, subject) {
-			of = append(of, f)
-		}
-	}
-	if len(of) != 1 {
-		t.Fatalf("%d findings of %s %s in %v", len(of), name, subject, all)
-	}
-	return of[0]
-}
-
-// in returns the names of those in a state.
-func (all findings) in(state doctor.State) (names []string) {
-	for _, f := range all {
-		if f.State == state {
-			names = append(names, f.Name)
-		}
-	}
-	return names
-}
-
-// discordStandIn knows one webhook, and what was asked of it.
-type discordStandIn struct {
-	server *httptest.Server
-
-	mu    sync.Mutex
-	gone  bool
-	asked []string
-}
-
-func newDiscordStandIn(t *testing.T) *discordStandIn {
-	t.Helper()
-	d := &discordStandIn{}
-	d.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.asked = append(d.asked, r.Method+" "+r.URL.Path)
-		rw.Header().Set("Content-Type", "application/json")
-		if d.gone {
-			rw.WriteHeader(http.StatusNotFound)
-			_, _ = fmt.Fprintf(rw, `{"message": "Unknown Webhook %s", "code": 10015}`, r.URL.Path)
-			return
-		}
-		_, _ = rw.Write([]byte(`{"id": "123456789012345678", "name": "Treats", "token": "canary-of-discord-0123456789"}`))
-	}))
-	t.Cleanup(d.server.Close)
-	return d
-}
-
-func (d *discordStandIn) sink() string {
-	return fmt.Sprintf("chat: {type: discord, url: %q}", d.server.URL+"/api/webhooks/123456789012345678/canary-of-discord-0123456789")
-}
-
-// Nothing is wrong: before relay has ever run, while it runs, and after. A relay that runs gets each treat once all the while, and
-// its ports are no conflict. Only --ping sends something, and that to the webhook alone.
-func TestDoctorFindsNothing(t *testing.T) {
+// Doctor finds no fault before the first run, while relay runs, and afterwards. The running relay still gets each treat once, and
+// its ports are not reported as taken. Only --ping sends something, and only to the webhook.
+func TestDoctorFindsNoFaults(t *testing.T) {
 	chat, far := newDiscordStandIn(t), natstest.Start(t)
 	w := newWorld(t, npmRealtime("2"))
-	w.addSink(chat.sink())
-	w.addSink(fmt.Sprintf("far: {type: nats, stream: FAR, subject: far.treats, url: %q}", far.URL()))
-	w.rewrite(func(text string) string { return text + fmt.Sprintf("http: {listen: \"127.0.0.1:%d\"}\n", freePort(t)) })
+	w.addSink("chat", chat.sink())
+	w.addSink("far", natsTo(far.URL(), "FAR", "far.treats"))
+	w.onHTTP()
 	w.login()
 	healthy := func(when string, all findings) {
 		t.Helper()
@@ -142,7 +50,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 	if f := all.of(t, "journal", ""); !strings.Contains(f.Detail, "begins when relay first runs") {
 		t.Errorf("%+v", f)
 	}
-	if _, err := os.Stat(filepath.Join(w.dir, "data", datadir.JournalDir)); err == nil {
+	if _, err := os.Stat(w.data(datadir.JournalDir)); err == nil {
 		t.Error("the doctor has made a journal")
 	}
 

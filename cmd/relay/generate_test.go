@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Every command that users see has a man page with each of its flags, and no other has one. The same day makes the same pages.
+// Exactly the visible commands have a man page, with all of their flags. On the same day the pages are identical.
 func TestManPages(t *testing.T) {
 	var dirs [2]string
 	for i := range dirs {
@@ -62,7 +62,7 @@ func TestManPages(t *testing.T) {
 	}
 }
 
-// generatePackaging runs the command of packagers, as a release does.
+// generatePackaging runs the hidden command for packagers, as a release does.
 func generatePackaging(t *testing.T, dir string) {
 	t.Helper()
 	cmd := exec.Command("go", "run", "-tags", "packaging", ".", "generate", dir)

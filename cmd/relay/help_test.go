@@ -7,9 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// relayCommands returns the command lines of relay in a line of shell.
+// relayCommands returns the relay command lines in a line of shell.
 func relayCommands(line string) []string {
 	var found []string
 	for _, m := range regexp.MustCompile(`(?:^|\$\()(relay(?: [^|)<>#]*)?)(?:$|[|)<>#])`).FindAllStringSubmatch(line, -1) {
@@ -18,7 +20,7 @@ func relayCommands(line string) []string {
 	return found
 }
 
-// Every command says what it does, and has an example of itself that relay understands.
+// Every command has a short description, help for its flags, and an example of itself that relay accepts.
 func TestCommandsHaveHelp(t *testing.T) {
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
@@ -49,6 +51,30 @@ func TestCommandsHaveHelp(t *testing.T) {
 		})
 		for _, sub := range cmd.Commands() {
 			walk(sub)
+		}
+	}
+	walk(commandTree())
+}
+
+// Every command prints its help to stdout, and refuses a flag that it does not have with exit code 64 and the command that shows its help.
+func TestCommandLineOfEveryCommand(t *testing.T) {
+	t.Chdir(t.TempDir()) // where no configuration is found
+	env := map[string]string{"HOME": t.TempDir()}
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		args := strings.Fields(cmd.CommandPath())[1:]
+		code, stdout, stderr := runMain(t, env, "", append(args, "--help")...)
+		if code != exit.OK || !strings.Contains(stdout, "\nUsage:\n") || stderr != "" {
+			t.Errorf("%s --help: exit code %d, stdout %q, stderr %q", cmd.CommandPath(), code, stdout, stderr)
+		}
+		code, stdout, stderr = runMain(t, env, "", append(args, "--no-such-flag")...)
+		if want := "relay: unknown flag: --no-such-flag; see " + cmd.CommandPath() + " --help\n"; code != exit.Usage || stdout != "" || stderr != want {
+			t.Errorf("%s --no-such-flag: exit code %d, want %d; stdout %q, stderr %q, want %q", cmd.CommandPath(), code, exit.Usage, stdout, stderr, want)
+		}
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				walk(sub)
+			}
 		}
 	}
 	walk(commandTree())

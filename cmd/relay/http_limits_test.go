@@ -10,21 +10,14 @@ import (
 	"github.com/treatrelay/relay/internal/dialtest"
 )
 
-// Who opens connections and leaves them so takes no descriptors from relay, and keeps nobody out.
+// Idle connections neither exhaust relay's file descriptors nor lock other clients out.
 func TestHTTPConnectionsAreBounded(t *testing.T) {
-	port := freePort(t)
 	w := newWorld(t, simulatedRealtime)
-	config, err := os.ReadFile(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(w.config, fmt.Appendf(config, "http: {listen: \"127.0.0.1:%d\"}\n", port), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	w.onHTTP()
 	w.login()
 	p := w.start("--sink", "console")
 	p.err.find(t, "health and metrics are served")
-	address := fmt.Sprintf("127.0.0.1:%d", port)
+	address := w.settings.HTTP.Listen
 	before := descriptors(t, p)
 	for i := range 500 {
 		dialtest.Send(t, address, []string{"", "G", "GET /healthz HTTP/1.1\r\nHost: x\r\n", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"}[i%4])
@@ -47,7 +40,7 @@ func TestHTTPConnectionsAreBounded(t *testing.T) {
 	p.err.find(t, "http.listen has too many connections")
 }
 
-// descriptors counts what a process has open, 0 where that is not to be had.
+// descriptors counts the open files of a process; 0 if the system does not tell.
 func descriptors(t *testing.T, p *process) int {
 	t.Helper()
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))

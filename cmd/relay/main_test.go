@@ -48,13 +48,3 @@ func relayBinary(t *testing.T) string {
 	}
 	return filepath.Join(built.dir, "relay")
 }
-
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("HOME", env.WorkDir)
-			return nil
-		},
-	})
-}

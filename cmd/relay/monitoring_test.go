@@ -13,10 +13,10 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 )
 
-// Every metric and label in the alert rules and on the dashboard is one that relay has.
+// Relay has every metric and label that the alert rules and the dashboard use.
 func TestMonitoring(t *testing.T) {
 	known := map[string]string{}
-	for _, section := range []string{"## Accounts", "## Logins", "## The journal", "## Sinks"} { // TestDocumentedMetrics holds these to the code
+	for _, section := range []string{"## Accounts", "## Logins", "## The journal", "## Sinks"} { // TestDocumentedMetrics compares these with the code
 		for _, row := range doctest.Rows(t, doctest.Read(t, filepath.Join("docs", "metrics.md")), section) {
 			known[doctest.Code(row[0])[0]] = row[1] + " " + row[2]
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/treatrelay/relay/internal/natstest"
 )
 
-// serviceManager is the socket on which a service manager listens.
+// serviceManager listens on a notification socket, as systemd does.
 func serviceManager(t *testing.T) (path string, said *lines) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "relay-notify-") //nolint:usetesting // the path of a socket must be short
@@ -45,7 +45,7 @@ func serviceManager(t *testing.T) (path string, said *lines) {
 	return path, said
 }
 
-// alive counts how often relay has said that it is.
+// alive counts the watchdog notifications.
 func alive(said *lines) (n int) {
 	for _, line := range said.get() {
 		if line == "WATCHDOG=1" {
@@ -55,7 +55,7 @@ func alive(said *lines) (n int) {
 	return n
 }
 
-// staysAlive waits until relay has said so some more times.
+// staysAlive waits for more of them.
 func staysAlive(t *testing.T, said *lines) {
 	t.Helper()
 	before := alive(said)
@@ -67,8 +67,8 @@ func staysAlive(t *testing.T, said *lines) {
 	})
 }
 
-// A service manager hears when relay is ready, that it is alive, and when it stops.
-func TestServiceManagerIsTold(t *testing.T) {
+// Relay notifies the service manager when it is ready, that it is alive, and when it stops.
+func TestServiceManagerNotifications(t *testing.T) {
 	path, said := serviceManager(t)
 	p := startRelay(t, []string{"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=50000"}, "--simulate", "--sink", "stdout")
 	said.find(t, "READY=1 STATUS=receives from 1 accounts, delivers to 1 sinks")
@@ -81,7 +81,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 	}
 }
 
-// Without a watchdog nothing is said but the beginning and the end; one that is for another process is none.
+// Without a watchdog relay notifies only of its start and end. A watchdog of another process does not count.
 func TestServiceManagerWithoutAWatchdog(t *testing.T) {
 	path, said := serviceManager(t)
 	p := startRelay(t, []string{"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=2000", "WATCHDOG_PID=1"}, "--simulate", "--sink", "stdout", "--rate", "50")
@@ -98,8 +98,8 @@ func TestServiceManagerWithoutAWatchdog(t *testing.T) {
 	}
 }
 
-// A service manager that is gone stops nobody.
-func TestServiceManagerThatIsGone(t *testing.T) {
+// A missing service manager does not stop relay.
+func TestServiceManagerMissing(t *testing.T) {
 	p := startRelay(t, []string{"NOTIFY_SOCKET=" + filepath.Join(t.TempDir(), "none")}, "--simulate", "--sink", "stdout", "--log-format", "json")
 	p.err.find(t, "check NOTIFY_SOCKET")
 	p.err.find(t, "relay runs")
@@ -107,42 +107,33 @@ func TestServiceManagerThatIsGone(t *testing.T) {
 }
 
 // After a reload a service manager shows the new number of sinks.
-func TestServiceManagerIsToldOfAReload(t *testing.T) {
+func TestServiceManagerAfterAReload(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	path, said := serviceManager(t)
-	p := startRelay(t, append(w.env(), "NOTIFY_SOCKET="+path), "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"))
+	p := startRelay(t, append(w.env(), "NOTIFY_SOCKET="+path), w.args()...)
 	w.connected()
 	said.find(t, "READY=1 STATUS=receives from 1 accounts, delivers to ")
 	before := 0
 	if _, err := fmt.Sscanf(said.get()[0], "READY=1 STATUS=receives from 1 accounts, delivers to %d sinks", &before); err != nil {
 		t.Fatal(err)
 	}
-	w.addSink("second: {type: webhook, url: " + newReceiver(t).server.URL + ", secret: " + webhookSecret + "}")
-	p.again("configuration loaded again")
+	w.addSink("second", webhookTo(newReceiver(t).server.URL))
+	p.reload("configuration loaded again")
 	said.find(t, fmt.Sprintf("STATUS=receives from 1 accounts, delivers to %d sinks", before+1))
 	p.stop()
 }
 
-// A relay that cannot write its journal, because its server does not answer, holds treats in memory: to restart it would lose
-// them, so it is alive.
-func TestServiceManagerLetsAWaitingRelayLive(t *testing.T) {
+// A relay whose journal server does not answer holds treats in memory. A restart would lose
+// them, so it stays alive.
+func TestServiceManagerWhileTheJournalIsDown(t *testing.T) {
 	server := natstest.Start(t)
 	w := newWorld(t, simulatedRealtime)
-	f, err := os.OpenFile(w.config, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Fprintf(f, "journal: {nats_url: %q}\n", server.URL()); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	w.onServer(server.URL())
 	w.login()
 	path, said := serviceManager(t)
-	// More than an attempt to write may take.
-	p := startRelay(t, append(w.env(), "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=8000000"), "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"))
+	// Longer than the timeout of a write.
+	p := startRelay(t, append(w.env(), "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=8000000"), w.args()...)
 	w.connected()
 	server.Freeze()
 	w.live.emit(0, 10)

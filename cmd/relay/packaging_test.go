@@ -24,10 +24,10 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// fromRoot is the path of a file that is named as from the top of the repository.
+// fromRoot is the path of a file given relative to the repository's root.
 func fromRoot(path string) string { return filepath.Join("..", "..", filepath.FromSlash(path)) }
 
-// readYAML decodes a file into a value that has all of its keys.
+// readYAML decodes a file strictly: the value must have all of its keys.
 func readYAML(t *testing.T, path string, into any) {
 	t.Helper()
 	if err := yaml.NewDecoder(strings.NewReader(doctest.Read(t, path)), yaml.Strict()).Decode(into); err != nil {
@@ -35,7 +35,7 @@ func readYAML(t *testing.T, path string, into any) {
 	}
 }
 
-// checkEnvironment wants relay to know each variable RELAY_* and to take its value.
+// checkEnvironment checks that relay knows each variable RELAY_* and accepts its value.
 func checkEnvironment(t *testing.T, from string, env map[string]string) {
 	t.Helper()
 	known := map[string]bool{"RELAY_CONFIG": true, "RELAY_IDENTITY_FILE": true}
@@ -57,7 +57,7 @@ func checkEnvironment(t *testing.T, from string, env map[string]string) {
 	}
 }
 
-// checkRelayCommand wants a command line that relay understands.
+// checkRelayCommand checks that relay accepts a command line.
 func checkRelayCommand(t *testing.T, from, line string) {
 	t.Helper()
 	if _, err := parseCommand(line); err != nil {
@@ -65,7 +65,7 @@ func checkRelayCommand(t *testing.T, from, line string) {
 	}
 }
 
-// loadExample loads a configuration with what it names below secrets in a folder of the test's own.
+// loadExample loads a configuration, with the files it names below secrets in a temporary folder.
 func loadExample(t *testing.T, path, secrets string, getenv func(string) (string, bool)) *config.Config {
 	t.Helper()
 	dir := t.TempDir()
@@ -92,7 +92,7 @@ func loadExample(t *testing.T, path, secrets string, getenv func(string) (string
 	return cfg
 }
 
-// A unit is a file of systemd: what each key of each section says, in order.
+// A unit is a systemd unit file: the values of each key of each section, in order.
 type unit map[string][]string
 
 func readUnit(t *testing.T, path string) unit {
@@ -113,7 +113,7 @@ func readUnit(t *testing.T, path string) unit {
 	return u
 }
 
-// environment reads a file as systemd's EnvironmentFile does, as far as relay's needs it.
+// environment reads an EnvironmentFile of systemd, as far as relay's uses the format.
 func environment(t *testing.T, path string) map[string]string {
 	t.Helper()
 	env := map[string]string{}
@@ -130,8 +130,8 @@ func environment(t *testing.T, path string) map[string]string {
 	return env
 }
 
-// The unit runs a command that relay understands, in an environment it understands, with the folders and the configuration that
-// come in the package.
+// The unit runs a valid relay command in a valid environment, with the folders and the configuration that
+// the package installs.
 func TestServiceUnit(t *testing.T) {
 	const dir = "packaging/systemd/"
 	u := readUnit(t, dir+"relay.service")
@@ -219,7 +219,7 @@ type release struct {
 	Release   struct{ Github map[string]string }
 }
 
-// A release is built for what CI compiles for, and every file of its packages is there, or is generated.
+// A release is built for the platforms that CI compiles for, and every file of its packages exists or is generated.
 func TestRelease(t *testing.T) {
 	var r release
 	readYAML(t, ".goreleaser.yaml", &r)
@@ -289,7 +289,7 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// The commands for the service in the documentation are ones that relay understands.
+// Relay accepts the commands for the service in the documentation.
 func TestDocumentedServiceCommands(t *testing.T) {
 	seen := 0
 	for name, text := range doctest.All(t) {
@@ -305,7 +305,7 @@ func TestDocumentedServiceCommands(t *testing.T) {
 	}
 }
 
-// The scripts of the packages are ones that a POSIX shell can read.
+// A POSIX shell can parse the scripts of the packages.
 func TestPackageScripts(t *testing.T) {
 	shell, err := exec.LookPath("sh")
 	if err != nil && os.PathSeparator == '\\' {

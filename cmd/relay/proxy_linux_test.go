@@ -28,7 +28,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// hostOnlyOfProxy is a name that leads nowhere: only the proxy knows the way.
+// hostOnlyOfProxy does not resolve: only the proxy reaches it.
 const hostOnlyOfProxy = "provider.invalid"
 
 // serveTLS puts TLS in front of an HTTP server, and returns its address and the file with its certificate.
@@ -57,7 +57,7 @@ func serveTLS(t *testing.T, target *url.URL) (address, certFile string) {
 	return front.Listener.Addr().String(), certFile
 }
 
-// connectProxy is a proxy that speaks CONNECT, and goes to one server whatever it is asked for.
+// connectProxy is a CONNECT proxy that connects to one server, whatever host the client requests.
 type connectProxy struct {
 	address string
 	mu      sync.Mutex
@@ -107,8 +107,8 @@ func (x *connectProxy) handle(conn net.Conn, server string) {
 	_, _ = io.Copy(conn, far)
 }
 
-// TestProxyOfTheEnvironment has relay reach its provider and the realtime server through a proxy, and its webhook without.
-func TestProxyOfTheEnvironment(t *testing.T) {
+// Relay reaches its provider and the realtime server through the proxy of the environment, and its webhook directly.
+func TestProxyFromEnvironment(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	at, err := url.Parse(w.sim.Endpoints().Token)
@@ -117,17 +117,15 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	}
 	address, certFile := serveTLS(t, &url.URL{Scheme: "http", Host: at.Host})
 	x := newConnectProxy(t, address)
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	behind := strings.ReplaceAll(string(text), "http://"+at.Host, "https://"+hostOnlyOfProxy)
-	if err := os.WriteFile(w.config, []byte(behind), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	w.configure(func(s *settings) {
+		e := &s.account().Endpoints
+		for _, endpoint := range []*string{&e.Authorize, &e.Token, &e.Refresh, &e.SocketToken, &e.History, &e.Socket} {
+			*endpoint = replaceOnce(t, *endpoint, "http://"+at.Host, "https://"+hostOnlyOfProxy)
+		}
+	})
 	run := func(proxy string, args ...string) *process {
 		env := append(w.env(), "SSL_CERT_FILE="+certFile, "HTTPS_PROXY="+proxy, "ALL_PROXY=", "NO_PROXY=", "https_proxy=", "all_proxy=", "no_proxy=")
-		return startRelay(t, env, append(args, "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"))...)
+		return startRelay(t, env, append(args, w.args()...)...)
 	}
 	if p := run("http://"+x.address, "auth", "refresh", "mystream"); p.exit() != 0 {
 		t.Errorf("auth refresh:\n%s", p.err.text())

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,24 +14,14 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
-	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 )
 
-// sends has the simulator send treats from..to-1, which its history keeps.
-func (w *world) sends(from, to int) {
-	w.t.Helper()
-	for n := from; n < to; n++ {
-		if _, err := w.sim.Emit(simulator.Treat{Sender: "Viewer", SenderType: "twitch", Title: title(n)}); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
-// Treats that are sent while relay is down reach every sink after its start, once each and in order; those of the time before it first
-// ran reach none.
+// Treats sent while relay is down reach every sink after its start, once each and in order. Treats from before its first run
+// reach none.
 func TestMissedTreatsArrive(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.sendsTo("", 90, 99, time.Hour)
@@ -68,21 +59,21 @@ func TestMissedTreatsArrive(t *testing.T) {
 	p.stop()
 
 	w.sends(40, 45)
-	out, stderr, code = w.command("", "reconcile", "mystream")
-	if code != exit.OK || out != "" || !strings.Contains(stderr, "Compared 54 treats of mystream: 5 were missing and are journaled now.") {
-		t.Errorf("relay reconcile alone: exit code %d, %q\n%s", code, out, stderr)
+	out, stderr, code = w.command("", "reconcile", "mystream", "--json")
+	if err := json.Unmarshal([]byte(out), &result); err != nil || code != exit.OK || result.Healed != 5 || result.Held != 54 {
+		t.Errorf("relay reconcile alone: exit code %d, %q (%v)\n%s", code, out, err, stderr)
 	}
 	p = w.start()
 	w.connected()
 	holds(t, "the webhook", w.bot.lines, 0, 45)
 	p.stop()
 	w.noSecrets(p)
-	if left, _ := filepath.Glob(filepath.Join(w.dir, "data", ".history*")); len(left) > 0 {
+	if left, _ := filepath.Glob(w.data(".history*")); len(left) > 0 {
 		t.Errorf("files are left: %v", left)
 	}
 }
 
-// A connection that is lost costs no treat.
+// A lost connection loses no treat.
 func TestLostConnectionIsHealed(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -115,44 +106,14 @@ func TestBackfillFirstRun(t *testing.T) {
 	p.stop()
 }
 
-func TestReconcileCommand(t *testing.T) {
-	w := newWorld(t, simulatedRealtime)
-	for _, tt := range []struct {
-		args []string
-		code int
-		says string
-	}{
-		{[]string{"reconcile"}, exit.Usage, "takes one argument"},
-		{[]string{"reconcile", "nobody"}, exit.Usage, `no account "nobody" that receives treats`},
-		{[]string{"reconcile", "mystream"}, exit.Unauthorized, "relay auth login mystream"},
-	} {
-		if out, stderr, code := w.command("", tt.args...); code != tt.code || out != "" || !strings.Contains(stderr, tt.says) {
-			t.Errorf("%v: exit code %d, %q\n%s", tt.args, code, out, stderr)
-		}
-	}
-	w.login()
-	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exit.OK || !strings.Contains(stderr, "First comparison with the history of mystream") {
-		t.Errorf("a first run: exit code %d\n%s", code, stderr)
-	}
-	p := w.start("--sink", "console")
-	w.connected()
-	if _, stderr, code := w.command("", "reconcile", "nobody"); code != exit.Usage || !strings.Contains(stderr, `no account "nobody"`) {
-		t.Errorf("while relay runs: exit code %d\n%s", code, stderr)
-	}
-	w.sim.RevokeAll()
-	if _, stderr, code := w.command("", "reconcile", "mystream"); code != exit.Unauthorized || !strings.Contains(stderr, "relay auth login mystream") {
-		t.Errorf("with a withdrawn grant: exit code %d\n%s", code, stderr)
-	}
-	p.stop()
-	w.noSecrets(p)
-}
-
-// A sink with backfill: digest gets one digest where the others get the missed treats, also if relay is killed in the middle of a
-// healing, or if relay reconcile makes it while none runs.
-func TestMissedTreatsComeAsADigest(t *testing.T) {
+// A sink with "backfill: digest" gets one digest instead of the missed treats, even if relay is killed during the backfill,
+// or if relay reconcile journals them while no relay runs.
+func TestMissedTreatsArriveAsADigest(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	summary := newReceiver(t)
-	w.addSink(fmt.Sprintf("summary: {type: webhook, url: %s, secret: %s, backfill: digest}", summary.server.URL, webhookSecret))
+	sink := webhookTo(summary.server.URL)
+	sink.Backfill = "digest"
+	w.addSink("summary", sink)
 	w.login()
 	p := w.start()
 	w.connected()
@@ -174,7 +135,12 @@ func TestMissedTreatsComeAsADigest(t *testing.T) {
 		t.Errorf("the history has %d events, want 25", len(lines))
 	}
 	p.stop()
-	if text := w.relay(exit.OK, "trace", digests[0].ID).out.text(); !strings.Contains(text, "digest of missed treats of account mystream") || !strings.Contains(text, "summary  ok") {
+	if steps := w.trace(digests[0].ID); !slices.ContainsFunc(steps, func(s api.TraceStep) bool {
+		return s.Step == "attempt" && s.Sink == "summary" && s.Status == http.StatusOK && s.Error == ""
+	}) {
+		t.Errorf("trace %+v", steps)
+	}
+	if text := w.relay(exit.OK, "trace", digests[0].ID).out.text(); !strings.Contains(text, "digest of missed treats of account mystream") {
 		t.Errorf("trace:\n%s", text)
 	}
 
@@ -182,7 +148,7 @@ func TestMissedTreatsComeAsADigest(t *testing.T) {
 	for range 4 {
 		before := len(w.bot.get())
 		p = w.start()
-		eventually(t, func() error { // the first time as soon as a treat of the healing has arrived
+		eventually(t, func() error { // the first time, as soon as a backfilled treat has arrived
 			if len(w.bot.get()) == before {
 				return fmt.Errorf("%d treats have arrived", before)
 			}
@@ -210,25 +176,7 @@ func TestMissedTreatsComeAsADigest(t *testing.T) {
 	w.noSecrets(p)
 }
 
-// eachOnce waits until the webhook has got so many different events, and returns their ids.
-func (w *world) eachOnce(n int) (ids map[string]bool) {
-	w.t.Helper()
-	eventually(w.t, func() error {
-		w.bot.mu.Lock()
-		defer w.bot.mu.Unlock()
-		ids = make(map[string]bool)
-		for _, id := range w.bot.ids {
-			ids[id] = true
-		}
-		if len(ids) < n {
-			return fmt.Errorf("%d different treats have arrived, want %d", len(ids), n)
-		}
-		return nil
-	})
-	return ids
-}
-
-// digests waits until the receiver's digests count so many treats, and returns each once. No treat from the history may have come.
+// digests waits until the receiver's digests sum up this many treats, and returns each digest once. No single treat with the origin backfill may have arrived.
 func (w *world) digests(r *receiver, treats int) (all []pipeline.Digest) {
 	w.t.Helper()
 	compiler := jsonschema.NewCompiler()
@@ -242,8 +190,8 @@ func (w *world) digests(r *receiver, treats int) (all []pipeline.Digest) {
 		seen, sum := make(map[string]bool), 0
 		for _, line := range r.get() {
 			var d pipeline.Digest
-			if strings.Contains(line, pipeline.EventType) {
-				if strings.Contains(line, `"origin":"backfill"`) {
+			if e, err := (pipeline.Record{Line: []byte(line)}).Event(); err == nil && e.Type == pipeline.EventType {
+				if e.Origin == pipeline.OriginBackfill {
 					w.t.Fatalf("a single treat came: %s", line)
 				}
 				continue
@@ -255,7 +203,7 @@ func (w *world) digests(r *receiver, treats int) (all []pipeline.Digest) {
 			if err != nil {
 				w.t.Fatalf("%v in %s", err, line)
 			}
-			if !seen[d.ID] { // one that was killed may have come again
+			if !seen[d.ID] { // a kill may repeat a digest
 				seen[d.ID] = true
 				all = append(all, d)
 				sum += d.Data.Count

@@ -1,46 +1,30 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
 	"github.com/treatrelay/relay/internal/natstest"
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// again has relay load its configuration again, and waits until it says that.
-func (p *process) again(said string) {
-	p.t.Helper()
-	before := strings.Count(p.err.text(), said)
-	p.signal(syscall.SIGHUP)
-	p.counts(said, before+1)
-}
-
-func (p *process) counts(said string, n int) {
-	p.t.Helper()
-	eventually(p.t, func() error {
-		if got := strings.Count(p.err.text(), said); got < n {
-			return fmt.Errorf("%q is said %d times, want %d, in:\n%s", said, got, n, p.err.text())
-		}
-		return nil
-	})
-}
-
-// Sinks come, go and change, while the connection of the account and the other sinks are left alone. A configuration that is broken
-// changes nothing. A sink that is put back goes on where it stopped.
+// A reload adds, removes and changes sinks without touching the account's connection and the other sinks. An invalid configuration
+// changes nothing. A sink that is added again resumes where it stopped.
 func TestReload(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	w.rewrite(func(text string) string { return text + fmt.Sprintf("http: {listen: %q}\n", at) })
+	w.configure(func(s *settings) { s.HTTP.Listen = at })
 	w.login()
 	p := w.start()
 	w.connected()
@@ -50,33 +34,35 @@ func TestReload(t *testing.T) {
 	connections := w.sim.Stats().Connections
 
 	other := newReceiver(t)
-	sink := fmt.Sprintf("other: {type: webhook, url: %s, secret: %s}", other.server.URL, webhookSecret)
-	w.addSink(sink)
-	p.again("configuration loaded again")
+	w.addSink("other", webhookTo(other.server.URL))
+	p.reload("configuration loaded again")
 	w.live.emit(10, 20)
 	holds(t, "the new webhook", other.lines, 10, 20)
 	holds(t, "the webhook", w.bot.lines, 0, 20)
 
-	// What is wrong is all said, and nothing changes.
-	var good string
-	w.rewrite(func(text string) string {
-		good = text
-		return strings.Replace(strings.Replace(text, "console: {type: stdout}", "console: {type: stdout, colour: red}", 1), "  overlay:", "  Overlay:", 1)
+	// Every error is logged, and nothing changes.
+	restore := w.configure(func(s *settings) {
+		s.Sinks["console"].ULR = other.server.URL
+		s.Sinks["Overlay"] = s.Sinks["overlay"]
+		delete(s.Sinks, "overlay")
 	})
-	p.again("configuration is not loaded again, the old one holds")
-	p.err.find(t, "sinks.console.colour: unknown key")
+	p.reload("configuration is not loaded again, the old one holds")
+	p.err.find(t, "sinks.console.ulr: unknown key")
 	p.err.find(t, "sinks.Overlay")
-	w.rewrite(func(string) string { return strings.Replace(good, "secret: "+webhookSecret, "secret_file: gone", 1) })
-	p.again("configuration is not loaded again, the old one holds")
+	restore()
+	restore = w.configure(func(s *settings) { s.Sinks["bot"].Secret, s.Sinks["bot"].SecretFile = "", "gone" })
+	p.reload("configuration is not loaded again, the old one holds")
 	w.live.emit(20, 30)
 	holds(t, "the new webhook", other.lines, 10, 30)
 	holds(t, "stdout", p.out, 0, 30)
 
-	// One is taken out, another one changed.
-	w.rewrite(func(string) string {
-		return strings.Replace(strings.Replace(good, "\n  "+sink, "", 1), "console: {type: stdout}", `console: {type: stdout, filter: data.title endsWith "5"}`, 1)
+	// One sink is removed, another one changed.
+	restore()
+	restore = w.configure(func(s *settings) {
+		delete(s.Sinks, "other")
+		s.Sinks["console"].Filter = `data.title endsWith "5"`
 	})
-	p.again("configuration loaded again")
+	p.reload("configuration loaded again")
 	if text := scrape(t, at); strings.Contains(text, `sink="other"`) || !strings.Contains(text, `sink="bot"`) {
 		t.Errorf("the metrics of the sink that is gone are there, or others are not:\n%s", text)
 	}
@@ -91,27 +77,25 @@ func TestReload(t *testing.T) {
 	if got := len(other.get()); got != 20 {
 		t.Errorf("the sink that is gone got %d events", got)
 	}
-	w.rewrite(func(string) string { return good })
-	p.again("configuration loaded again")
+	restore()
+	p.reload("configuration loaded again")
 	holds(t, "the webhook that is back", other.lines, 10, 40)
 
-	// So is a URL in a file that has changed.
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, "other: {type: webhook, url: "+other.server.URL, "other: {type: webhook, url_file: address", 1)
-	})
+	// A URL file that changed is read again.
+	w.configure(func(s *settings) { s.Sinks["other"].URL, s.Sinks["other"].URLFile = "", "address" })
 	address := filepath.Join(w.dir, "address")
 	for i, to := range []*receiver{other, newReceiver(t)} {
 		if err := os.WriteFile(address, []byte(to.server.URL+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p.again("configuration loaded again")
+		p.reload("configuration loaded again")
 		w.live.emit(40+i, 41+i)
 		to.find(t, title(40+i))
 	}
 
-	// What cannot change is said.
-	w.rewrite(func(text string) string { return text + "journal: {retention: 900h}\n" })
-	p.again("configuration loaded again")
+	// Changes that need a restart are logged.
+	w.configure(func(s *settings) { s.Journal.Retention = "900h" })
+	p.reload("configuration loaded again")
 	p.err.find(t, "hold from the next start of relay on")
 	if got := w.sim.Stats().Connections; got != connections {
 		t.Errorf("%d connections were made, %d before: the account was not left alone", got, connections)
@@ -134,8 +118,8 @@ func scrape(t *testing.T, at string) string {
 	return string(text)
 }
 
-// Accounts come, go and change: one that is changed connects again, one that comes waits for its login, and the others are left alone.
-// With --watch the file itself is enough.
+// A reload adds, removes and changes accounts: a changed one reconnects, a new one waits for its login, and the others stay connected.
+// With --watch no signal is needed.
 func TestReloadAccounts(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -144,13 +128,11 @@ func TestReloadAccounts(t *testing.T) {
 	w.live.emit(0, 10)
 	holds(t, "stdout", p.out, 0, 10)
 	connections := w.sim.Stats().Connections
-	account := func(text string) string {
-		return text[strings.Index(text, "  mystream:"):strings.Index(text, "\nsinks:")] + "\n"
-	}
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, "accounts:\n", "accounts:\n"+strings.Replace(account(text), "mystream", "second", 1), 1)
+	w.configure(func(s *settings) {
+		second := *s.account()
+		s.Accounts["second"] = &second
 	})
-	p.counts("configuration loaded again", 1)
+	p.awaitCount("configuration loaded again", 1)
 	p.err.find(t, "relay auth login second")
 	w.loginTo("second")
 	eventually(t, func() error {
@@ -162,10 +144,8 @@ func TestReloadAccounts(t *testing.T) {
 	if got := w.sim.Stats().Connections; got != connections+1 {
 		t.Errorf("%d connections were made, want one more than %d", got, connections)
 	}
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, "    provider: treatstream\n", "    provider: treatstream\n    keep_raw: true\n", 1)
-	})
-	p.counts("configuration loaded again", 2)
+	w.configure(func(s *settings) { s.Accounts["second"].KeepRaw = true })
+	p.awaitCount("configuration loaded again", 2)
 	eventually(t, func() error {
 		if made, now := w.sim.Stats().Connections, w.sim.Connections(); made != connections+2 || now != 2 {
 			return fmt.Errorf("%d connections were made, want %d, and %d are there, want 2", made, connections+2, now)
@@ -179,11 +159,8 @@ func TestReloadAccounts(t *testing.T) {
 		}
 		return nil
 	})
-	w.rewrite(func(text string) string {
-		first := text[strings.Index(text, "  second:"):strings.Index(text, "  mystream:")]
-		return strings.Replace(text, first, "", 1)
-	})
-	p.counts("configuration loaded again", 3)
+	w.configure(func(s *settings) { delete(s.Accounts, "second") })
+	p.awaitCount("configuration loaded again", 3)
 	w.connected()
 	w.live.emit(11, 12)
 	eventually(t, func() error {
@@ -196,8 +173,8 @@ func TestReloadAccounts(t *testing.T) {
 	w.noSecrets(p)
 }
 
-// Nothing is lost and nothing comes twice while the configuration is loaded again and again, with a sink and the account changed each
-// time, and treats come without a pause.
+// No treat is lost or duplicated by repeated reloads that change a sink and the account, while treats
+// arrive without a pause.
 func TestReloadUnderLoad(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -219,13 +196,11 @@ func TestReloadUnderLoad(t *testing.T) {
 		}
 	})
 	for n := range 10 {
-		w.rewrite(func(text string) string {
-			raw, timeout := fmt.Sprintf("    keep_raw: %v\n", n%2 == 0), fmt.Sprintf("    timeout: %ds\n", 10+n)
-			text = strings.ReplaceAll(strings.ReplaceAll(text, "    keep_raw: true\n", ""), "    keep_raw: false\n", "")
-			text = strings.Replace(text, fmt.Sprintf("    timeout: %ds\n", 9+n), "", 1)
-			return strings.Replace(strings.Replace(text, "    redirect_url:", raw+"    redirect_url:", 1), "    retry: {initial", timeout+"    retry: {initial", 1)
+		w.configure(func(s *settings) {
+			s.account().KeepRaw = n%2 == 0
+			s.Sinks["bot"].Timeout = fmt.Sprintf("%ds", 10+n)
 		})
-		p.again("configuration loaded again")
+		p.reload("configuration loaded again")
 		time.Sleep(100 * time.Millisecond)
 	}
 	w.connected()
@@ -255,43 +230,31 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// While the journal's server is away a sink that has changed waits for it, and /readyz says so; an account is not ended, for what it
-// has received would be lost.
+// While the journal's server is down, a changed sink waits for it, and /readyz reports that. A reload does not stop an account, because the treats
+// it has received would be lost.
 func TestReloadWithoutTheJournal(t *testing.T) {
 	server := natstest.Start(t)
 	w := newWorld(t, simulatedRealtime)
 	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	w.rewrite(func(text string) string {
-		return text + fmt.Sprintf("journal: {nats_url: %q}\nhttp: {listen: %q}\n", server.URL(), at)
-	})
+	w.configure(func(s *settings) { s.Journal.NATSURL, s.HTTP.Listen = server.URL(), at })
 	w.login()
 	p := w.start("--sink", "bot", "--sink", "console")
 	w.connected()
 	w.live.emit(0, 5)
 	holds(t, "the webhook", w.bot.lines, 0, 5)
 	server.Stop() // not killed: the lane's acknowledgements of the last moments are on disk
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, "    retry: {initial", "    timeout: 9s\n    retry: {initial", 1)
-	})
-	p.again("configuration loaded again")
-	eventually(t, func() error {
-		resp, err := http.Get("http://" + at + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), `"sink bot"`) {
-			return fmt.Errorf("%s: %s (%w)", resp.Status, text, err)
+	w.configure(func(s *settings) { s.Sinks["bot"].Timeout = "9s" })
+	p.reload("configuration loaded again")
+	w.ready("http://"+at+"/readyz", http.StatusServiceUnavailable, func(v api.Readiness) error {
+		if !slices.ContainsFunc(v.NotReady, func(t api.Trouble) bool { return t.Part == "sink bot" }) {
+			return errors.New("sink bot is not in trouble")
 		}
 		return nil
 	})
 	w.live.emit(5, 10)
 	p.err.find(t, "journal cannot be written")
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, "    redirect_url:", "    keep_raw: true\n    redirect_url:", 1)
-	})
-	p.again("configuration is not loaded again, the old one holds")
+	w.configure(func(s *settings) { s.account().KeepRaw = true })
+	p.reload("configuration is not loaded again, the old one holds")
 	p.err.find(t, "no account can be ended")
 	if n := w.live.connections(); n != 1 {
 		t.Errorf("%d connections, want the one", n)
@@ -303,7 +266,7 @@ func TestReloadWithoutTheJournal(t *testing.T) {
 	w.noSecrets(p)
 }
 
-// A request that is under way when its sink changes is left to its end, however slow: the receiver would get it again.
+// A reload waits for a request in flight to a changed sink, however slow: otherwise the receiver would get the event again.
 func TestReloadWaitsForARequest(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -319,13 +282,13 @@ func TestReloadWaitsForARequest(t *testing.T) {
 		case <-req.Context().Done():
 		}
 	})
-	w.rewrite(func(text string) string { return strings.Replace(text, w.bot.server.URL, slow.server.URL, 1) })
+	w.configure(func(s *settings) { s.Sinks["bot"].URL = slow.server.URL })
 	p := w.start("--sink", "bot")
 	w.connected()
 	w.live.emit(0, 3)
 	<-begun
-	w.rewrite(func(text string) string { return strings.Replace(text, "initial: 50ms", "initial: 60ms", 1) })
-	p.again("configuration loaded again")
+	w.configure(func(s *settings) { s.Sinks["bot"].Retry.Initial = "60ms" })
+	p.reload("configuration loaded again")
 	eventually(t, func() error {
 		if n := len(slow.got()); n < 3 {
 			return fmt.Errorf("%d requests, want 3", n)
@@ -333,7 +296,7 @@ func TestReloadWaitsForARequest(t *testing.T) {
 		return nil
 	})
 	p.stop()
-	if got := slow.got(); len(got) != 3 || len(firsts(t, got)) != 3 {
+	if got := slow.got(); len(got) != 3 || len(uniqueTitles(t, got)) != 3 {
 		t.Errorf("the receiver got %v, want each of 3 once", got)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// A signal that comes twice within a second is one signal: timeout(1) sends it to relay and to its process group.
+// A signal that arrives twice within a second counts once: timeout(1) sends it to relay and to its process group.
 func TestSecondSignal(t *testing.T) {
 	for _, test := range []struct {
 		name string

@@ -21,8 +21,8 @@ import (
 	"github.com/treatrelay/relay/internal/peertest"
 )
 
-// The programs that verify signatures are in docs/sinks.md as they are in testdata/verify. They take what a relay sends them, and
-// neither another body nor an old one.
+// docs/sinks.md shows the programs of testdata/verify, which verify signatures. They accept requests from relay, and
+// neither a changed body nor an old request.
 func TestDocumentedVerifiers(t *testing.T) {
 	text := doctest.Read(t, sinksDoc)
 	python := peertest.RequirePython(t)
@@ -57,9 +57,9 @@ func TestDocumentedVerifiers(t *testing.T) {
 			example = "signed"
 		}
 		sink := regexp.MustCompile(`[^a-z0-9]`).ReplaceAllString(name, "-")
-		w.addSink(strings.Replace(documentedSink(t, example, strings.TrimSuffix(addresses[name], "/")), example+":", sink+":", 1))
+		w.addExample(replaceOnce(t, documentedSink(t, example, strings.TrimSuffix(addresses[name], "/")), example+":", sink+":"))
 	}
-	p := startRelay(t, append(w.env(), "WEBHOOK_SECRET="+webhookSecret, "BOT_PRIVATE_KEY="+privateKey), "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"))
+	p := startRelay(t, append(w.env(), "WEBHOOK_SECRET="+webhookSecret, "BOT_PRIVATE_KEY="+privateKey), w.args()...)
 	w.connected()
 	w.live.emit(0, 5)
 	holds(t, "stdout", p.out, 0, 5)
@@ -87,7 +87,7 @@ func ed25519Key(t *testing.T) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed)
 }
 
-// forge sends a receiver what relay has signed, changed or too late.
+// forge sends a receiver signed requests: a valid one, a changed one and an old one.
 func forge(t *testing.T, name, address string) {
 	t.Helper()
 	wh, err := standardwebhooks.NewWebhook(webhookSecret)
@@ -103,7 +103,7 @@ func forge(t *testing.T, name, address string) {
 		status     int
 	}{
 		{"as it was signed", body, now, http.StatusNoContent},
-		{"tampered with", strings.Replace(body, "trt_1", "trt_2", 1), now, http.StatusUnauthorized},
+		{"tampered with", replaceOnce(t, body, "trt_1", "trt_2"), now, http.StatusUnauthorized},
 		{"old", body, now.Add(-10 * time.Minute), http.StatusUnauthorized},
 	} {
 		signature, err := wh.Sign("trt_1", c.at, []byte(body))
@@ -132,7 +132,7 @@ func forge(t *testing.T, name, address string) {
 	}
 }
 
-// A secret is changed by the three steps of docs/sinks.md under a relay that runs, and no event is refused.
+// The three steps of docs/sinks.md rotate a secret of a running relay, and no event is refused.
 func TestDocumentedRotation(t *testing.T) {
 	command := nodeProgram(t, "testdata", "verify", "verify.mjs")
 	w := newWorld(t, simulatedRealtime)
@@ -140,7 +140,7 @@ func TestDocumentedRotation(t *testing.T) {
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	example := documentedSink(t, "rotated", "http://"+address)
 	documentedFiles(t, w.dir, example)
-	w.addSink(example)
+	w.addExample(example)
 	receive := func(secret string) *process {
 		t.Helper()
 		p := startProgram(t, command, []string{"LISTEN=" + address, "WEBHOOK_SECRET=" + secret})
@@ -164,7 +164,7 @@ func TestDocumentedRotation(t *testing.T) {
 	send()
 	atLeast(t, "the receiver", old.out, 1)
 	fresh := strings.TrimSpace(step(0).out.text())
-	eventually(t, func() error { // A receiver that has the old secret takes each event meanwhile.
+	eventually(t, func() error { // A receiver with the old secret still accepts each event.
 		send()
 		atLeast(t, "the receiver with the old secret", old.out, sent)
 		if !strings.Contains(p.err.text(), "signing keys reloaded") {
@@ -191,8 +191,8 @@ func TestDocumentedRotation(t *testing.T) {
 	send()
 	holds(t, "stdout", p.out, 0, sent)
 	atLeast(t, "the receivers", changed.out, sent-len(old.out.get()))
-	if got := len(old.out.get()) + len(changed.out.get()); got != sent || len(w.letters()) > 0 {
-		t.Errorf("%d of %d events were taken; dead letters %+v", got, sent, w.letters())
+	if got := len(old.out.get()) + len(changed.out.get()); got != sent || len(w.deadLetters()) > 0 {
+		t.Errorf("%d of %d events were taken; dead letters %+v", got, sent, w.deadLetters())
 	}
 	p.stop()
 }

@@ -4,17 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +25,7 @@ import (
 	"github.com/treatrelay/relay/sinks"
 )
 
-// docs/sinks.md is held to what relay does: its configurations are run, and what they send is compared with what it shows.
+// The tests below run the configurations in docs/sinks.md, and compare their requests with those that it shows.
 
 const (
 	sinksDoc   = "docs/sinks.md"
@@ -40,7 +36,7 @@ const (
 const sampleTreat = `{"sender":"Captain Crumb","sender_type":"twitch","receiver":"streamer","receiver_type":"twitch",` +
 	`"title":"Fish 'n' chips","message":"dinner is served","date_created":"` + sampleTime + `"}`
 
-// documentedVariable is what stands for a variable in the configurations of the documentation.
+// documentedVariable is the value of a variable in the documented configurations.
 func documentedVariable(name string) (string, bool) {
 	if strings.HasSuffix(name, "PRIVATE_KEY") {
 		return privateKey, true
@@ -48,7 +44,7 @@ func documentedVariable(name string) (string, bool) {
 	return webhookSecret, true
 }
 
-// documentedFiles makes the files that a configuration of the documentation names.
+// documentedFiles creates the files that a documented configuration names.
 func documentedFiles(t *testing.T, dir, config string) {
 	t.Helper()
 	for _, m := range regexp.MustCompile(`(?m)_file: ([a-z.]+)$`).FindAllStringSubmatch(config, -1) {
@@ -58,7 +54,7 @@ func documentedFiles(t *testing.T, dir, config string) {
 	}
 }
 
-// marked returns what stands in the fenced block under <!-- mark -->.
+// marked returns the fenced block under <!-- mark -->.
 func marked(t *testing.T, text, mark string) string {
 	t.Helper()
 	block := regexp.MustCompile("(?s)<!-- " + regexp.QuoteMeta(mark) + " -->\n```[a-z]+\n(.*?)```\n").FindStringSubmatch(text)
@@ -68,21 +64,22 @@ func marked(t *testing.T, text, mark string) string {
 	return block[1]
 }
 
-// documentedSink returns the example of the sink of that name, as it stands under sinks, with another URL.
+// documentedSink returns the documented example of a sink, as it stands under sinks, with another URL.
 func documentedSink(t *testing.T, name, url string) string {
 	t.Helper()
 	for _, block := range doctest.Fenced(doctest.Read(t, sinksDoc), "yaml") {
 		m := regexp.MustCompile(`(?m)^  ` + name + `:.*\n(?:    .*\n)*`).FindString(block)
 		if m != "" {
-			return strings.TrimSpace(regexp.MustCompile(`url: https?://[^/]+`).ReplaceAllString(m, "url: "+url))
+			documented := regexp.MustCompile(`url: https?://[^/]+`).FindString(m)
+			return strings.TrimSpace(replaceOnce(t, m, documented, "url: "+url))
 		}
 	}
 	t.Fatalf("%s has no example of a sink %s", sinksDoc, name)
 	return ""
 }
 
-// plainly replaces what differs from run to run.
-func plainly(text string) string {
+// normalize replaces everything that differs from run to run.
+func normalize(text string) string {
 	for _, r := range [][2]string{
 		{`trt_[0-9A-Z]{26}`, "EVENT"},
 		{`alt_[0-9A-Za-z]{22}`, "ALERT"},
@@ -103,69 +100,26 @@ func plainly(text string) string {
 	return text
 }
 
-// shows compares what the documentation shows with what was seen, but for what differs from run to run.
-func shows(t *testing.T, what, documented, actual string) {
+// compareDocumented compares a documented text with the actual one, except for what differs from run to run.
+func compareDocumented(t *testing.T, what, documented, actual string) {
 	t.Helper()
-	if plainly(documented) != plainly(actual) {
+	if normalize(documented) != normalize(actual) {
 		t.Errorf("%s shows for %s\n%s\nwhich is\n%s", sinksDoc, what, documented, actual)
 	}
 }
 
-// indent makes JSON readable as the documentation has it.
+// indent formats JSON like the documentation.
 func indent(t *testing.T, body string) string {
 	t.Helper()
 	var out bytes.Buffer
 	if err := json.Indent(&out, []byte(body), "", "  "); err != nil {
 		t.Fatalf("%v in %s", err, body)
 	}
-	// relay writes these escaped in JSON strings, as it may.
+	// Relay escapes these in JSON strings.
 	return strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(out.String()) + "\n"
 }
 
-// requests keeps the last request to each path.
-type requests struct {
-	server *httptest.Server
-
-	mu   sync.Mutex
-	got  map[string]*http.Request
-	body map[string]string
-}
-
-func newRequests(t *testing.T) *requests {
-	t.Helper()
-	r := &requests{got: make(map[string]*http.Request), body: make(map[string]string)}
-	r.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			return
-		}
-		name, _, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.got[name], r.body[name] = req, string(body)
-		_, _ = io.WriteString(rw, "ok")
-	}))
-	t.Cleanup(r.server.Close)
-	return r
-}
-
-// wait returns the request to a path that begins with name.
-func (r *requests) wait(t *testing.T, name string) (*http.Request, string) {
-	t.Helper()
-	eventually(t, func() error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.got[name] == nil {
-			return fmt.Errorf("no request for %s", name)
-		}
-		return nil
-	})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.got[name], r.body[name]
-}
-
-// What the examples of docs/sinks.md send is what it shows.
+// The examples in docs/sinks.md send the requests that it shows.
 func TestDocumentedDeliveries(t *testing.T) {
 	text := doctest.Read(t, sinksDoc)
 	w := newWorld(t, simulatedRealtime)
@@ -174,11 +128,11 @@ func TestDocumentedDeliveries(t *testing.T) {
 	for _, name := range []string{"bot", "say", "form", "chat", "fancy", "team"} {
 		example := documentedSink(t, name, web.server.URL+"/"+name)
 		if name == "bot" {
-			example = strings.Replace(example, "bot:", "documented:", 1) // there is another one
+			example = replaceOnce(t, example, "bot:", "documented:") // there is another one
 		}
-		w.addSink(example)
+		w.addExample(example)
 	}
-	p := startRelay(t, append(w.env(), "WEBHOOK_SECRET="+webhookSecret, "CHAT_KEY=key"), "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"))
+	p := startRelay(t, append(w.env(), "WEBHOOK_SECRET="+webhookSecret, "CHAT_KEY=key"), w.args()...)
 	w.connected()
 	overlay := w.overlayMessages()
 	w.sim.EmitRaw([]byte(sampleTreat))
@@ -192,33 +146,33 @@ func TestDocumentedDeliveries(t *testing.T) {
 		t.Errorf("the request is %s", got)
 	}
 	sample := marked(t, text, "sample: webhook")
-	shows(t, "a webhook", sample, header+"\n"+body+"\n")
-	verifiesSample(t, sample)
+	compareDocumented(t, "a webhook", sample, header+"\n"+body+"\n")
+	checkSampleSignature(t, sample)
 
 	msg := <-overlay
-	shows(t, "NATS", marked(t, text, "sample: nats"), msg.Subject+"\nNats-Msg-Id: "+msg.Header.Get(nats.MsgIdHdr)+"\n\n"+string(msg.Data)+"\n")
+	compareDocumented(t, "NATS", marked(t, text, "sample: nats"), msg.Subject+"\nNats-Msg-Id: "+msg.Header.Get(nats.MsgIdHdr)+"\n\n"+string(msg.Data)+"\n")
 	for _, name := range []string{"chat", "fancy", "team"} {
 		request, body := web.wait(t, name)
-		shows(t, "the sink "+name, marked(t, text, "sample: "+name), indent(t, body))
+		compareDocumented(t, "the sink "+name, marked(t, text, "sample: "+name), indent(t, body))
 		if name != "team" && request.URL.Query().Get("wait") != "true" {
 			t.Errorf("%s: the query is %s", name, request.URL.RawQuery)
 		}
 	}
 	request, body = web.wait(t, "say")
-	shows(t, "the sink say", marked(t, text, "sample: say"), body)
+	compareDocumented(t, "the sink say", marked(t, text, "sample: say"), body)
 	if request.Header.Get("X-Api-Key") != "key" || request.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("say: header %v", request.Header)
 	}
 	_, body = web.wait(t, "form")
-	shows(t, "the sink form", marked(t, text, "sample: form"), body+"\n")
+	compareDocumented(t, "the sink form", marked(t, text, "sample: form"), body+"\n")
 	if values, err := url.ParseQuery(body); err != nil || values.Get("text") != "FISH 'N' CHIPS from Captain Crumb: dinner i…" {
 		t.Errorf("form: %v, %v", values, err)
 	}
 	p.stop()
 }
 
-// verifiesSample wants the signature of the sample to be that of its secret.
-func verifiesSample(t *testing.T, sample string) {
+// checkSampleSignature checks the signature of the documented request.
+func checkSampleSignature(t *testing.T, sample string) {
 	t.Helper()
 	head, body, _ := strings.Cut(sample, "\n\n")
 	header := http.Header{}
@@ -239,33 +193,7 @@ func verifiesSample(t *testing.T, sample string) {
 	}
 }
 
-// overlayMessages subscribes to what the overlay is published, as an overlay backend does.
-func (w *world) overlayMessages() <-chan *nats.Msg {
-	w.t.Helper()
-	var login datadir.OverlayLogin
-	data, err := os.ReadFile(filepath.Join(w.dir, "data", datadir.OverlayFile))
-	if err == nil {
-		err = json.Unmarshal(data, &login)
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	nc, err := nats.Connect("nats://"+w.natsAddr, nats.UserInfo(login.User, login.Password))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(nc.Close)
-	messages := make(chan *nats.Msg, 16)
-	if _, err := nc.ChanSubscribe("treats.>", messages); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
-		w.t.Fatal(err)
-	}
-	return messages
-}
-
-// The alert and the digest in docs/sinks.md are of the published schemas, and nothing of them is lost on their way through the types.
+// The alert and the digest in docs/sinks.md match the published schemas, and survive decoding and encoding.
 func TestDocumentedSchemas(t *testing.T) {
 	for mark, decode := range map[string]func(pipeline.Record) (any, error){
 		"alert":  func(r pipeline.Record) (any, error) { return r.Alert() },
@@ -293,22 +221,22 @@ func TestDocumentedSchemas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		shows(t, mark, block, indent(t, string(line)))
+		compareDocumented(t, mark, block, indent(t, string(line)))
 	}
 }
 
-// The story of a refused event in docs/sinks.md is what happens: its commands print what it shows, in this order.
+// The commands of the section on refused events in docs/sinks.md print the output that it shows.
 func TestDocumentedDeadLetter(t *testing.T) {
 	text := doctest.Read(t, sinksDoc)
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	chat := newRequests(t)
-	w.addSink(documentedSink(t, "ops", chat.server.URL+"/ops"))
-	w.rewrite(func(config string) string { return config + "alerts: {sink: ops}\n" })
+	w.addExample(documentedSink(t, "ops", chat.server.URL+"/ops"))
+	w.configure(func(s *settings) { s.Alerts.Sink = "ops" })
 	w.bot.refuses("Fish")
 	p := w.start()
 	w.connected()
-	p.err.find(t, "first comparison with the history") // whose end has a number too
+	p.err.find(t, "first comparison with the history") // which has a number in the journal
 	w.sim.EmitRaw([]byte(strings.NewReplacer("Captain Crumb", "Ada", "Fish 'n' chips", "Espresso").Replace(sampleTreat)))
 	atLeast(t, "stdout", p.out, 1)
 	w.sim.EmitRaw([]byte(sampleTreat))
@@ -336,8 +264,8 @@ func TestDocumentedDeadLetter(t *testing.T) {
 				// The documentation shows commands without --config and --data-dir, and so the commands that they advise.
 				return p.out.text() + "\n" + strings.ReplaceAll(p.err.text(), w.flags(), "")
 			}
-			ordered := func(text string) []string { // Sinks do not wait for each other, so neither do lines.
-				all := strings.Split(strings.TrimSpace(plainly(text)), "\n")
+			ordered := func(text string) []string { // Sinks are independent, so the order of lines varies.
+				all := strings.Split(strings.TrimSpace(normalize(text)), "\n")
 				slices.Sort(all)
 				return slices.DeleteFunc(all, func(line string) bool { return line == "" })
 			}

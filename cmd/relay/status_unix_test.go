@@ -10,7 +10,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// A relay that does not answer is told from one that does not run, and so is a socket that a killed one has left.
+// relay status tells a relay that does not answer from one that does not run, even if a killed relay left its socket.
 func TestStatusWithoutAnAnswer(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()

@@ -6,24 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
-	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/telemetry"
 	"github.com/treatrelay/relay/internal/simulator"
@@ -32,146 +23,14 @@ import (
 
 const plantedToken = "planted-collector-token"
 
-// collector is a receiver of OTLP over HTTP.
-type collector struct {
-	server   *httptest.Server
-	requests atomic.Int64
-	away     atomic.Bool // it is another server that has the address
-
-	mu       sync.Mutex
-	raw      bytes.Buffer
-	spans    []*tracepb.Span
-	services map[string]bool
-}
-
-func newCollector(t *testing.T) *collector {
-	t.Helper()
-	c := &collector{services: make(map[string]bool)}
-	c.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-		c.requests.Add(1)
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			return // relay was killed in the middle
-		}
-		if c.away.Load() {
-			rw.WriteHeader(http.StatusNotFound)
-			return
-		}
-		if req.URL.Path != "/v1/traces" || req.Header.Get("Authorization") != "Bearer "+plantedToken {
-			t.Errorf("%s %s with the authorization %q", req.Method, req.URL.Path, req.Header.Get("Authorization"))
-		}
-		var sent collectorpb.ExportTraceServiceRequest
-		if err := proto.Unmarshal(body, &sent); err != nil {
-			t.Errorf("not OTLP: %v", err)
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.raw.Write(body)
-		for _, r := range sent.GetResourceSpans() {
-			c.services[attributesOf(r.GetResource().GetAttributes())["service.name"]] = true
-			for _, s := range r.GetScopeSpans() {
-				c.spans = append(c.spans, s.GetSpans()...)
-			}
-		}
-	}))
-	t.Cleanup(c.server.Close)
-	return c
-}
-
-func (c *collector) env(more ...string) []string {
-	return append([]string{
-		"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.server.URL, "OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20" + plantedToken,
-	}, more...)
-}
-
-// of are the spans of an event's trace, by name.
-func (c *collector) of(id string) map[string][]*tracepb.Span {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	sum, all := sha256.Sum256([]byte(id)), make(map[string][]*tracepb.Span)
-	for _, s := range c.spans {
-		if bytes.Equal(s.GetTraceId(), sum[:16]) {
-			all[s.GetName()] = append(all[s.GetName()], s)
-		}
-	}
-	return all
-}
-
-func (c *collector) traces() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ids := make(map[string]bool)
-	for _, s := range c.spans {
-		ids[string(s.GetTraceId())] = true
-	}
-	return len(ids)
-}
-
-func attributesOf(all []*commonpb.KeyValue) map[string]string {
-	m := make(map[string]string)
-	for _, a := range all {
-		if m[a.GetKey()] = a.GetValue().GetStringValue(); m[a.GetKey()] == "" {
-			m[a.GetKey()] = fmt.Sprint(a.GetValue().GetIntValue())
-		}
-	}
-	return m
-}
-
 func (w *world) startTracing(env []string, args ...string) *process {
 	w.t.Helper()
-	args = append(args, "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"), "--log-level", "debug")
+	args = append(append(args, w.args()...), "--log-level", "debug")
 	return startRelay(w.t, append(w.env(), env...), args...)
 }
 
-// checkTrace checks that an event's trace has one root, which its deliveries hang on, and returns the deliveries by sink.
-func checkTrace(t *testing.T, c *collector, e pipeline.Event) map[string][]*tracepb.Span {
-	t.Helper()
-	all := c.of(e.ID)
-	roots := all["treat"]
-	if len(roots) != 1 {
-		t.Fatalf("%d roots of %s", len(roots), e.ID)
-	}
-	root, sum := roots[0], sha256.Sum256([]byte(e.ID))
-	if !bytes.Equal(root.GetSpanId(), sum[16:24]) || len(root.GetParentSpanId()) > 0 || root.GetEndTimeUnixNano() < root.GetStartTimeUnixNano() ||
-		root.GetStartTimeUnixNano() != uint64(e.RecordedTime.UnixNano()) {
-		t.Errorf("root %v", root)
-	}
-	want := map[string]string{"relay.event.id": e.ID, "relay.account": "mystream", "relay.provider": "treatstream", "relay.origin": "live"}
-	if diff := cmp.Diff(want, attributesOf(root.GetAttributes())); diff != "" {
-		t.Errorf("attributes of the root (-want +got):\n%s", diff)
-	}
-	sinks := make(map[string][]*tracepb.Span)
-	for name, spans := range all {
-		sink, ok := strings.CutPrefix(name, "deliver ")
-		if !ok {
-			continue
-		}
-		sinks[sink] = spans
-		slices.SortFunc(spans, func(a, b *tracepb.Span) int {
-			return int(int64(a.GetStartTimeUnixNano()) - int64(b.GetStartTimeUnixNano()))
-		})
-		last := 1
-		for i, s := range spans {
-			got := attributesOf(s.GetAttributes())
-			attempt, err := strconv.Atoi(got["relay.attempt"])
-			// One that the sink refuses as it refuses all does not count.
-			fits := attempt == 1 || s.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR && attempt >= last && attempt <= i+1
-			last = attempt
-			if !bytes.Equal(s.GetParentSpanId(), root.GetSpanId()) || s.GetStartTimeUnixNano() < root.GetStartTimeUnixNano() ||
-				got["relay.sink"] != sink || got["relay.event.id"] != e.ID || got["relay.journal.sequence"] == "0" || err != nil || !fits {
-				t.Errorf("delivery %v", s)
-			}
-		}
-	}
-	if got := slices.Sorted(maps.Keys(sinks)); !slices.Equal(got, []string{"bot", "console", "overlay"}) {
-		t.Errorf("%s has deliveries to %v", e.ID, got)
-	}
-	return sinks
-}
-
-// plain checks that the collector was sent nothing that viewers wrote, no URL and no secret, and that the log has none either.
-func (w *world) plain(c *collector, logs ...string) {
+// checkPrivacy checks that neither the spans nor the log contain a viewer's text, a URL or a secret.
+func (w *world) checkPrivacy(c *collector, logs ...string) {
 	w.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,7 +48,7 @@ func (w *world) plain(c *collector, logs ...string) {
 
 // Each treat is one trace: a root, and a span for each sink, with an error where the sink refused it.
 func TestTraces(t *testing.T) {
-	const n = 300 // more than is handed over at a time
+	const n = 300 // more than one batch
 	w, c := newWorld(t, simulatedRealtime), newCollector(t)
 	w.login()
 	refused := title(7)
@@ -204,7 +63,7 @@ func TestTraces(t *testing.T) {
 		}
 		return nil
 	})
-	p.stop() // what is not sent yet is flushed
+	p.stop() // flushes the remaining spans
 	for _, e := range events(t, p.out.get()) {
 		for sink, spans := range checkTrace(t, c, e) {
 			want := tracepb.Status_STATUS_CODE_OK
@@ -215,7 +74,7 @@ func TestTraces(t *testing.T) {
 			if want == tracepb.Status_STATUS_CODE_OK && len(spans) != 1 {
 				t.Errorf("%d deliveries to %s", len(spans), sink)
 			}
-			for _, s := range spans { // what is refused is tried some more times
+			for _, s := range spans { // refused events are tried again
 				if s.GetStatus().GetCode() != want || attributesOf(s.GetAttributes())["error.type"] != kind {
 					t.Errorf("delivery to %s: %v", sink, s)
 				}
@@ -228,10 +87,10 @@ func TestTraces(t *testing.T) {
 	if !c.services["relay"] || len(c.services) != 1 {
 		t.Errorf("services %v", c.services)
 	}
-	w.plain(c, p.err.text())
+	w.checkPrivacy(c, p.err.text())
 }
 
-// What is delivered after a kill is in the trace of its treat, of which a ratio of all is chosen alike in both runs.
+// Deliveries after a kill belong to the trace of their treat. A sampling ratio selects the same treats in both runs.
 func TestTracesAfterKill(t *testing.T) {
 	const n = 40
 	w, c := newWorld(t, simulatedRealtime), newCollector(t)
@@ -243,7 +102,7 @@ func TestTracesAfterKill(t *testing.T) {
 		case <-req.Context().Done():
 		}
 	})
-	w.rewrite(func(text string) string { return strings.Replace(text, w.bot.server.URL, ep.server.URL, 1) })
+	w.configure(func(s *settings) { s.Sinks["bot"].URL = ep.server.URL })
 	env := c.env("OTEL_BSP_SCHEDULE_DELAY=20", "OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=0.5", "OTEL_SERVICE_NAME=treats")
 	p := w.startTracing(env)
 	w.connected()
@@ -270,7 +129,7 @@ func TestTracesAfterKill(t *testing.T) {
 	close(hold)
 	p = w.startTracing(env)
 	eventually(t, func() error {
-		if got := len(firsts(t, ep.got())); got < n {
+		if got := len(uniqueTitles(t, ep.got())); got < n {
 			return fmt.Errorf("%d at the webhook", got)
 		}
 		return nil
@@ -287,7 +146,7 @@ func TestTracesAfterKill(t *testing.T) {
 	if !c.services["treats"] || len(c.services) != 1 {
 		t.Errorf("services %v", c.services)
 	}
-	w.plain(c)
+	w.checkPrivacy(c)
 }
 
 // A collector that is away, or does not answer, concerns no treat, and is said once. What the OpenTelemetry packages would

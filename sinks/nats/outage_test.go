@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -54,9 +52,7 @@ func TestNATSStartsWithoutAServer(t *testing.T) {
 
 // TestNATSLogin checks that a refused login is reported clearly and retried, and recovers without a restart.
 func TestNATSLogin(t *testing.T) {
-	p := sinktest.NewProcess(t, `authorization: {user: relay, password: "not-the-planted-one"}`)
-	p.Start(t)
-	t.Cleanup(func() { p.Kill() })
+	p := sinktest.RunningFor(t, sinktest.User{Name: "relay", Password: "not-the-planted-one"})
 	var log sinktest.LockedBuffer
 	config := sinktest.NATSConfig(t, "nats://"+p.Address)
 	config.User, config.Password = "relay", secret.New(sinktest.NATSPassword)
@@ -75,14 +71,7 @@ func TestNATSLogin(t *testing.T) {
 	if !strings.Contains(told.Error(), "check the sink's credentials") {
 		t.Errorf("error: %v", told)
 	}
-	text, err := os.ReadFile(p.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(p.Config, []byte(strings.ReplaceAll(string(text), "not-the-planted-one", sinktest.NATSPassword)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p.Signal(t, syscall.SIGHUP)
+	p.Reload(t, sinktest.User{Name: "relay", Password: sinktest.NATSPassword})
 	lane(t, sink, sinktest.Plain("mystream", 3))
 	if strings.Contains(log.String(), sinktest.NATSPassword) {
 		t.Errorf("the password is logged:\n%s", log.String())
@@ -92,12 +81,14 @@ func TestNATSLogin(t *testing.T) {
 // TestNATSPermissions checks that the error has the server's refusal, although the client only sees that no reply
 // arrives.
 func TestNATSPermissions(t *testing.T) {
-	p := sinktest.Running(t, fmt.Sprintf(`authorization: {users: [
-		{user: relay, password: %q}
-		{user: limited, password: %q, permissions: {publish: {deny: "treats.>"}}}
-	]}`, sinktest.NATSPassword, sinktest.NATSLimited))
+	p := sinktest.RunningFor(t,
+		sinktest.User{Name: "relay", Password: sinktest.NATSPassword},
+		sinktest.User{
+			Name: "limited", Password: sinktest.NATSLimited,
+			Permissions: &sinktest.Permissions{Publish: &sinktest.Subjects{Deny: []string{"treats.>"}}},
+		})
 	var log sinktest.LockedBuffer
-	config := sinktest.NATSConfig(t, strings.ReplaceAll(strings.ReplaceAll(p.URL(), "relay:", "limited:"), sinktest.NATSPassword, sinktest.NATSLimited))
+	config := sinktest.NATSConfig(t, p.URLFor("limited", sinktest.NATSLimited))
 	natssink.SetAnswerTimeout(config, 2*time.Second)
 	sink := openNATS(t, config, &log)
 	for _, records := range [][]pipeline.Record{sinktest.Plain("mystream", 1), sinktest.Plain("mystream", 3)} {
@@ -116,8 +107,10 @@ func TestNATSPermissions(t *testing.T) {
 // TestNATSOneSubjectDenied has a login that may not publish the events of one account. Each of them is refused at once, however many they are,
 // and those of others are taken.
 func TestNATSOneSubjectDenied(t *testing.T) {
-	p := sinktest.Running(t, fmt.Sprintf(`authorization: {users: [{user: relay, password: %q, permissions: {publish: {deny: "treats.treatstream.bad"}}}]}`,
-		sinktest.NATSPassword))
+	p := sinktest.RunningFor(t, sinktest.User{
+		Name: "relay", Password: sinktest.NATSPassword,
+		Permissions: &sinktest.Permissions{Publish: &sinktest.Subjects{Deny: []string{"treats.treatstream.bad"}}},
+	})
 	var log sinktest.LockedBuffer
 	sink := openNATS(t, sinktest.NATSConfig(t, p.URL()), &log)
 	good, bad := sinktest.Plain("good", 100), sinktest.Plain("bad", 1000)

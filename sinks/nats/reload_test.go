@@ -5,10 +5,7 @@ package nats_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,29 +17,23 @@ import (
 	natssink "github.com/treatrelay/relay/sinks/nats"
 )
 
-// rewrite changes the configuration of a running server, which reads it again.
-func rewrite(t *testing.T, p *sinktest.Process, old, now string) {
-	t.Helper()
-	text, err := os.ReadFile(p.Config)
-	if err != nil {
-		t.Fatal(err)
+// publisher is a login that may publish everything, and subscribe to these subjects.
+func publisher(subscribe sinktest.Subjects) sinktest.User {
+	return sinktest.User{
+		Name: "relay", Password: sinktest.NATSPassword,
+		Permissions: &sinktest.Permissions{Publish: &sinktest.Subjects{Allow: []string{">"}}, Subscribe: &subscribe},
 	}
-	if !strings.Contains(string(text), old) {
-		t.Fatalf("the configuration does not hold %s", old)
-	}
-	if err := os.WriteFile(p.Config, []byte(strings.ReplaceAll(string(text), old, now)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p.Signal(t, syscall.SIGHUP)
 }
+
+// withInbox may receive answers, withoutInbox may not.
+func withInbox() sinktest.User { return publisher(sinktest.Subjects{Allow: []string{">"}}) }
+
+func withoutInbox() sinktest.User { return publisher(sinktest.Subjects{Deny: []string{"_INBOX.>"}}) }
 
 // TestNATSInboxDenied revokes the permission for the reply inbox for a while, twice.
 func TestNATSInboxDenied(t *testing.T) {
-	const may, mayNot = `subscribe: {allow: [">"]}`, `subscribe: {deny: ["_INBOX.>"]}`
-	p := sinktest.Running(t, fmt.Sprintf(`authorization: {users: [
-		{user: relay, password: %q, permissions: {publish: {allow: [">"]}, %s}}
-		{user: watcher, password: %q}
-	]}`, sinktest.NATSPassword, may, sinktest.NATSLimited))
+	watcher := sinktest.User{Name: "watcher", Password: sinktest.NATSLimited}
+	p := sinktest.RunningFor(t, withInbox(), watcher)
 	var log sinktest.LockedBuffer
 	config := sinktest.NATSConfig(t, p.URL())
 	natssink.SetAnswerTimeout(config, 2*time.Second)
@@ -50,7 +41,7 @@ func TestNATSInboxDenied(t *testing.T) {
 	records := sinktest.Plain("mystream", 40)
 	lane(t, sink, records[:10])
 	for round := range 2 {
-		rewrite(t, p, may, mayNot)
+		p.Reload(t, withoutInbox(), watcher)
 		var refused error
 		for deadline := time.Now().Add(time.Minute); refused == nil || !strings.Contains(refused.Error(), "ermission"); time.Sleep(20 * time.Millisecond) {
 			n, err := sink.Deliver(t.Context(), records[10+10*round:20+10*round])
@@ -60,7 +51,7 @@ func TestNATSInboxDenied(t *testing.T) {
 				t.Fatal("the refusal is not noticed")
 			}
 		}
-		rewrite(t, p, mayNot, may)
+		p.Reload(t, withInbox(), watcher)
 		lane(t, sink, records[10+10*round:20+10*round])
 	}
 	lane(t, sink, records[30:])
@@ -86,9 +77,7 @@ func TestNATSInboxDenied(t *testing.T) {
 // TestNATSInboxGone has the server take the inbox away and the client miss what it says of it: after some publishes without an answer the
 // sink connects again.
 func TestNATSInboxGone(t *testing.T) {
-	const may, mayNot = `subscribe: {allow: [">"]}`, `subscribe: {deny: ["_INBOX.>"]}`
-	p := sinktest.Running(t, fmt.Sprintf("authorization: {users: [{user: relay, password: %q, permissions: {publish: {allow: [\">\"]}, %s}}]}",
-		sinktest.NATSPassword, may))
+	p := sinktest.RunningFor(t, withInbox())
 	var nc *nats.Conn
 	config, ok := sinks.NewConfig("nats").(*natssink.Config)
 	if !ok {
@@ -108,13 +97,13 @@ func TestNATSInboxGone(t *testing.T) {
 	lane(t, sink, records[:10])
 	refused := make(chan error, 16)
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err })
-	rewrite(t, p, may, mayNot)
+	p.Reload(t, withoutInbox())
 	for i := 0; i < 1; {
 		if errors.Is(<-refused, nats.ErrPermissionViolation) {
 			i++
 		}
 	}
-	rewrite(t, p, mayNot, may)
+	p.Reload(t, withInbox())
 	errs := lane(t, sink, records)
 	if len(errs) == 0 || !strings.Contains(errs[0].Error(), "no answer in time") {
 		t.Errorf("errors: %v", errs)

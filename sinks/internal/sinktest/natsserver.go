@@ -194,6 +194,7 @@ const (
 // Process is a server in a process of its own.
 type Process struct {
 	binary, Config, Address string
+	base                    string // the configuration without its users
 	cmd                     *exec.Cmd
 }
 
@@ -206,7 +207,8 @@ func NewProcess(t testing.TB, more string) *Process {
 	}
 	dir := t.TempDir()
 	p := &Process{binary: binary, Config: filepath.Join(dir, "server.conf"), Address: FreeAddress(t)}
-	config := fmt.Sprintf("listen: %q\njetstream: {store_dir: %q}\n%s\n", p.Address, filepath.Join(dir, "store"), more)
+	p.base = fmt.Sprintf("listen: %q\njetstream: {store_dir: %q}\n%s\n", p.Address, filepath.Join(dir, "store"), more)
+	config := p.base
 	if !strings.Contains(more, "authorization") {
 		config += fmt.Sprintf("authorization: {user: relay, password: %q}\n", NATSPassword)
 	}
@@ -249,7 +251,12 @@ func (p *Process) Kill() {
 }
 
 // URL is where the sink connects to, with its login.
-func (p *Process) URL() string { return "nats://relay:" + NATSPassword + "@" + p.Address }
+func (p *Process) URL() string { return p.URLFor("relay", NATSPassword) }
+
+// URLFor is the address of the server with another login.
+func (p *Process) URLFor(user, password string) string {
+	return "nats://" + user + ":" + password + "@" + p.Address
+}
 
 // Stored reads a stream from its beginning.
 func (p *Process) Stored(t *testing.T, stream string) []Arrival {

@@ -10,30 +10,23 @@ import (
 	"testing"
 )
 
-// counting counts lines, and keeps none.
-type counting struct{ n atomic.Int64 }
+// lineCounter counts lines without keeping them.
+type lineCounter struct{ n atomic.Int64 }
 
-func (c *counting) Write(p []byte) (int, error) {
+func (c *lineCounter) Write(p []byte) (int, error) {
 	c.n.Add(int64(bytes.Count(p, []byte("\n"))))
 	return len(p), nil
 }
 
-// Treats of nearly 1 MiB come as fast as the server sends them. What relay holds is bounded by bytes, so that it lives in a small container, and the
-// server has to wait meanwhile.
+// Treats of nearly 1 MiB arrive as fast as the server can send. Relay's queues are bounded in bytes, so that it fits a small container, and the
+// server has to wait.
 func TestLargeTreatsFitASmallContainer(t *testing.T) {
 	const count, mostMiB = 400, 200
 	w := newWorld(t, npmRealtime("2"))
-	config, err := os.ReadFile(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, _, _ := strings.Cut(string(config), "  bot:\n")
-	if err := os.WriteFile(w.config, []byte(before+fmt.Sprintf("nats: {listen: %q}\n", w.natsAddr)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	w.configure(func(s *settings) { delete(s.Sinks, "bot") })
 	w.login()
-	out := new(counting)
-	p := prepareRelay(t, "--config", w.config, "--data-dir", w.dir+"/data")
+	out := new(lineCounter)
+	p := prepareRelay(t, w.args()...)
 	p.cmd.Stdout = out
 	p.start(w.env())
 	w.connected()

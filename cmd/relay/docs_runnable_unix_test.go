@@ -12,7 +12,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 )
 
-// The blocks of the documentation that are marked as runnable run, with the built relay in an empty folder, and end well.
+// The blocks of the documentation that are marked as runnable succeed, with the built relay in an empty folder.
 func TestRunnableBlocks(t *testing.T) {
 	bin := filepath.Dir(relayBinary(t))
 	found := 0

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// chatter answers each request, and then says something that nobody asked for.
+// chatter answers each request, and then sends unsolicited responses.
 func chatter(t *testing.T) (url string) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -46,10 +46,10 @@ func chatter(t *testing.T) (url string) {
 	return "http://" + l.Addr().String()
 }
 
-// TestStandardLogger has a receiver speak on an idle connection, of which net/http tells by the standard logger.
+// A receiver sends a response on an idle connection, which net/http reports with the standard logger: relay logs it without the content.
 func TestStandardLogger(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	w.rewrite(func(text string) string { return strings.Replace(text, w.bot.server.URL, chatter(t), 1) })
+	w.configure(func(s *settings) { s.Sinks["bot"].URL = chatter(t) })
 	w.login()
 	p := w.start("--log-format", "json", "--sink", "bot")
 	w.connected()

@@ -1,37 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"testing"
 
-	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
 )
 
-// status is what relay sinks says of one sink.
-func (w *world) status(name string) (s api.Sink) {
-	w.t.Helper()
-	var names []string
-	for _, line := range w.relay(exit.OK, "sinks", "--json").out.get() {
-		var one api.Sink
-		if err := json.Unmarshal([]byte(line), &one); err != nil {
-			w.t.Fatalf("%q: %v", line, err)
-		}
-		if names = append(names, one.Sink); one.Sink == name {
-			s = one
-		}
-	}
-	if want := []string{"bot", "console", "overlay"}; !slices.Equal(names, want) {
-		w.t.Fatalf("sinks %v, want %v", names, want)
-	}
-	return s
-}
-
-// A sink is disabled and enabled, by a command beside a relay that runs and without one, wherever the journal is. Its events wait
+// A sink is disabled and enabled, with and without a running relay, with either journal engine. Its events wait
 // meanwhile.
 func TestSinksCommands(t *testing.T) {
 	for _, external := range []bool{false, true} {
@@ -66,19 +43,9 @@ func TestSinksCommands(t *testing.T) {
 			holds(t, "the webhook", w.bot.lines, 0, 2)
 			p.stop()
 
-			text := w.relay(exit.OK, "sinks").out.text()
-			for _, want := range []string{"bot", "webhook", "disabled since", "moving house", "console", "ok"} {
-				if !strings.Contains(text, want) {
-					t.Errorf("the list lacks %q:\n%s", want, text)
-				}
-			}
-			if text := w.relay(exit.Usage, "sinks", "enable", "ghost").err.text(); !strings.Contains(text, "[bot, console, overlay]") {
-				t.Errorf("an unknown sink: %s", text)
-			}
+			w.relay(exit.Usage, "sinks", "enable", "ghost")
 			w.relay(exit.OK, "sinks", "enable", "bot")
-			if text := w.relay(exit.OK, "sinks", "enable", "bot").err.text(); !strings.Contains(text, "is not disabled") {
-				t.Errorf("enabled twice: %s", text)
-			}
+			w.relay(exit.OK, "sinks", "enable", "bot") // already enabled
 			p = w.start()
 			w.connected()
 			holds(t, "the webhook", w.bot.lines, 0, 5)

@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -18,24 +15,15 @@ import (
 	"github.com/treatrelay/relay/internal/natstest"
 )
 
-// tails starts relay tail, and waits until it follows.
-func (w *world) tails(args ...string) *process {
+// startTail starts relay tail, and waits until it follows the journal.
+func (w *world) startTail(args ...string) *process {
 	w.t.Helper()
 	p := w.start(append([]string{"tail"}, args...)...)
 	p.err.find(w.t, "following the journal")
 	return p
 }
 
-// ends wants a command that goes on for ever to end with code 0 at Ctrl-C.
-func (p *process) ends() {
-	p.t.Helper()
-	p.signal(syscall.SIGINT)
-	if code := p.exit(); code != exit.OK {
-		p.t.Errorf("exit code %d after Ctrl-C:\n%s", code, p.err.text())
-	}
-}
-
-// Events are shown as they are journaled, those that are wanted, and over a restart of what keeps the journal, wherever it is.
+// relay tail shows the selected events as they are journaled, across a restart of relay or of the journal's server.
 func TestTail(t *testing.T) {
 	for _, external := range []bool{false, true} {
 		t.Run(fmt.Sprintf("external %t", external), func(t *testing.T) {
@@ -51,9 +39,9 @@ func TestTail(t *testing.T) {
 			w.live.emit(0, 3)
 			holds(t, "stdout", p.out, 0, 3)
 
-			all, table := w.tails("--json"), w.tails("--account", "mystream")
-			some, past := w.tails("--json", "--filter", `data.title endsWith "4"`), w.tails("--json", "--since", "1h")
-			other := w.tails("--account", "other")
+			all, table := w.startTail("--json"), w.startTail("--account", "mystream")
+			some, past := w.startTail("--json", "--filter", `data.title endsWith "4"`), w.startTail("--json", "--since", "1h")
+			other := w.startTail("--account", "other")
 			w.live.emit(3, 6)
 			holds(t, "tail --json", all.out, 3, 6)
 			holds(t, "tail --filter", some.out, 4, 5)
@@ -77,7 +65,7 @@ func TestTail(t *testing.T) {
 			holds(t, "tail --json", all.out, 3, 9)
 			holds(t, "tail --since", past.out, 0, 9)
 			for _, one := range []*process{all, table, some, past, other} {
-				one.ends()
+				one.interrupt()
 			}
 			if len(table.out.get()) != 6 || len(some.out.get()) != 1 || len(other.out.get()) != 0 {
 				t.Errorf("tail --account:\n%s\ntail --filter:\n%s\ntail --account other:\n%s", table.out.text(), some.out.text(), other.out.text())
@@ -92,7 +80,7 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// consumersOf names the consumers of the journal on a server.
+// consumersOf returns the names of the consumers of the journal on a server.
 func consumersOf(t *testing.T, url string) (names []string) {
 	t.Helper()
 	nc, err := nats.Connect(url)
@@ -114,20 +102,7 @@ func consumersOf(t *testing.T, url string) (names []string) {
 	return names
 }
 
-// Without a relay there is nothing to follow, and the data folder stays free for one. Wrong flags are said at once.
-func TestTailWithoutRelay(t *testing.T) {
-	w := newWorld(t, simulatedRealtime)
-	if text := w.relay(exit.Unavailable, "tail").err.text(); !strings.Contains(text, "no relay runs on") {
-		t.Errorf("stderr %q", text)
-	}
-	for flag, value := range map[string]string{"--since": "yesterday", "--filter": "data.titel == 1", "--account": "No Name"} {
-		if text := w.relay(exit.Usage, "tail", flag, value).err.text(); !strings.Contains(text, flag) {
-			t.Errorf("%s %s: %s", flag, value, text)
-		}
-	}
-}
-
-// A reader that leaves ends it quietly, with the next event.
+// A closed pipe ends relay tail quietly at the next event.
 func TestTailIntoAClosedPipe(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -137,10 +112,7 @@ func TestTailIntoAClosedPipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tail := &process{
-		t: t, err: new(lines), done: make(chan struct{}),
-		cmd: exec.Command(relayBinary(t), "tail", "--json", "--log-level", "debug", "--config", w.config, "--data-dir", filepath.Join(w.dir, "data")),
-	}
+	tail := prepareRelay(t, append([]string{"tail", "--json", "--log-level", "debug"}, w.args()...)...)
 	tail.cmd.Stdout = out
 	tail.start(w.env())
 	if err := out.Close(); err != nil {

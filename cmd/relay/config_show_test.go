@@ -21,8 +21,8 @@ import (
 
 const aSigningSecret = "whsec_Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm8="
 
-// secretWorld fills a folder with what a configuration names that has every key that may hold a secret, in every form: a plant says which it is.
-// It enters the folder, and returns the configuration and its variables.
+// secretWorld creates a folder with a configuration that uses every key that may hold a secret, in every form, and the files it names. Each secret contains "PLANT" and its origin.
+// It changes to the folder, and returns the configuration and its variables.
 func secretWorld(t *testing.T) (config string, env map[string]string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("internal", "config", "testdata", "secrets.yaml"))
@@ -44,7 +44,7 @@ func secretWorld(t *testing.T) (config string, env map[string]string) {
 	}
 }
 
-// runMain runs a command line and returns its exit code and what it wrote.
+// runMain runs a command line in this process, and returns its exit code and output.
 func runMain(t *testing.T, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -214,7 +214,7 @@ socket:
 	}
 }
 
-func TestConfigCheckTellsEverything(t *testing.T) {
+func TestConfigCheckReportsEveryError(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := datadir.WritePrivate("relay.yaml", []byte("http: {listn: x}\nsinks:\n  bot: {type: webhook, ulr: 'https://h/', secret: "+aSigningSecret+"}\n")); err != nil {
 		t.Fatal(err)

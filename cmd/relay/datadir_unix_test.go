@@ -13,11 +13,11 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// A data folder into which others can put files, or have put links, is refused by relay and by every command.
-func TestDataFolderOfOthers(t *testing.T) {
+// Relay and every command refuse a data folder that others can write to, or in which they have put links.
+func TestDataFolderWritableByOthers(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
-	data := filepath.Join(w.dir, "data")
+	data := w.data()
 	mode := func(path string, mode os.FileMode) func(*testing.T) {
 		return func(t *testing.T) {
 			if err := os.MkdirAll(path, 0o700); err != nil {
@@ -62,11 +62,11 @@ func TestDataFolderOfOthers(t *testing.T) {
 	}
 }
 
-// No file of the data folder is opened through a link, whatever it is called.
+// Relay opens no file of the data folder through a link.
 func TestDataFolderWithLinks(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
-	data := filepath.Join(w.dir, "data")
+	data := w.data()
 	aim := filepath.Join(w.dir, "aim")
 	for _, name := range []string{datadir.LockFile, datadir.OverlayFile, datadir.CursorsFile, api.Socket, ".history-mystream", filepath.Join(datadir.IndexDir, "tail"), filepath.Join(datadir.OverlayDir, "jetstream", "x")} {
 		t.Run(name, func(t *testing.T) {

@@ -22,7 +22,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// nodeProgram makes a Node program of this repository ready to run with the packages of the peers, and returns the command line.
+// nodeProgram copies a Node program of this repository next to the npm packages of the peers, and returns its command line.
 func nodeProgram(t *testing.T, path ...string) []string {
 	t.Helper()
 	node, peers := peertest.Require(t)
@@ -46,8 +46,8 @@ const (
 	botChannel = "123456789012345678"
 )
 
-// discordAPI stands in for the part of Discord's API that posts messages, as strict as its documentation ("Create Message",
-// "Rate Limits"): five messages in a window, and now and then a refusal for a limit that no header mentions.
+// discordAPI implements the part of Discord's API that posts messages, as strictly as its documentation ("Create Message",
+// "Rate Limits"): five messages in a window, and occasionally a refusal for a limit that no header announces.
 type discordAPI struct {
 	t      *testing.T
 	server *httptest.Server
@@ -165,17 +165,15 @@ func (d *discordAPI) answer(header http.Header, req *http.Request, body []byte) 
 	return http.StatusOK, map[string]any{"id": strconv.Itoa(len(d.messages)), "content": m.Content, "nonce": m.Nonce}, hangs
 }
 
-// The bot of examples/discord posts every treat once and in order, though Discord makes it wait and it is killed with a message posted
-// and the answer not heard. What relay did not sign it refuses, and what comes twice it posts once.
+// The bot in examples/discord posts every treat once and in order, although Discord rate-limits it and it is killed after posting a message,
+// before it received the answer. It refuses requests that relay did not sign, and posts a repeated event once.
 func TestDiscordBot(t *testing.T) {
 	command := nodeProgram(t, "examples", "discord", "bot.mjs")
 	discord := newDiscordAPI(t)
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	w.rewrite(func(text string) string {
-		return strings.Replace(text, w.bot.server.URL, "http://"+address+"/treats", 1)
-	})
+	w.configure(func(s *settings) { s.Sinks["bot"].URL = "http://" + address + "/treats" })
 	env := []string{
 		"WEBHOOK_SECRET=" + webhookSecret, "DISCORD_TOKEN=" + botToken, "DISCORD_CHANNEL=" + botChannel,
 		"DISCORD_API=" + discord.server.URL + "/api/v10", "LISTEN=" + address, "BOT_FILE=" + filepath.Join(w.dir, "treats.jsonl"),

@@ -11,9 +11,10 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctor"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/pipeline"
 )
 
-// A receiver that refuses the signature is said to be down with that cause wherever somebody looks, and an alert says it. It costs no treat.
+// A receiver that refuses the signature is reported as down with that cause by status, /readyz, doctor and an alert. No treat is lost.
 func TestReceiverWithAnotherSecret(t *testing.T) {
 	var right atomic.Bool
 	var accepted atomic.Int32
@@ -27,8 +28,8 @@ func TestReceiverWithAnotherSecret(t *testing.T) {
 	t.Cleanup(server.Close)
 	w := newWorld(t, simulatedRealtime)
 	w.login()
-	w.addSink(fmt.Sprintf("other: {type: webhook, url: %q, secret: %q}", server.URL, webhookSecret))
-	w.rewrite(func(config string) string { return config + "alerts: {sink: bot}\n" })
+	w.addSink("other", webhookTo(server.URL))
+	w.configure(func(s *settings) { s.Alerts.Sink = "bot" })
 	url := w.onHTTP()
 	p := w.start()
 	w.connected()
@@ -36,10 +37,10 @@ func TestReceiverWithAnotherSecret(t *testing.T) {
 	w.live.emit(0, n)
 	holds(t, "stdout", p.out, 0, n)
 	w.ready(url, http.StatusOK, func(v api.Readiness) error {
-		if text := fmt.Sprint(v); !strings.Contains(text, cause) || v.State != api.StateDegraded {
-			return fmt.Errorf("%s", text)
+		if v.State != api.StateDegraded {
+			return fmt.Errorf("%s", v.State)
 		}
-		return nil
+		return only(v.Degraded, "sink other", cause)
 	})
 	for _, s := range w.snapshot().Sinks {
 		if s.Sink == "other" && (s.State != "down" || !strings.Contains(s.Reason, cause)) {
@@ -54,7 +55,8 @@ func TestReceiverWithAnotherSecret(t *testing.T) {
 	}
 	eventually(t, func() error {
 		for _, line := range w.bot.get() {
-			if strings.Contains(line, `"kind":"down"`) && strings.Contains(line, cause) {
+			alert, err := pipeline.Record{Line: []byte(line)}.Alert()
+			if err == nil && alert.Data.Sink == "other" && alert.Data.Kind == pipeline.AlertDown && strings.Contains(alert.Data.Reason+alert.Data.Hint, cause) {
 				return nil
 			}
 		}
@@ -67,7 +69,7 @@ func TestReceiverWithAnotherSecret(t *testing.T) {
 		}
 		return nil
 	})
-	if got := w.letters(); len(got) > 0 {
+	if got := w.deadLetters(); len(got) > 0 {
 		t.Errorf("dead letters %+v", got)
 	}
 	p.stop()

@@ -13,10 +13,10 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// spoil changes a file of the data folder while relay does not run.
-func (w *world) spoil(change func([]byte) []byte, path ...string) string {
+// corrupt changes a file of the data folder while relay does not run, and returns its path.
+func (w *world) corrupt(change func([]byte) []byte, path ...string) string {
 	w.t.Helper()
-	file := filepath.Join(append([]string{w.dir, "data"}, path...)...)
+	file := w.data(path...)
 	content, err := os.ReadFile(file)
 	if err != nil {
 		w.t.Fatal(err)
@@ -27,10 +27,10 @@ func (w *world) spoil(change func([]byte) []byte, path ...string) string {
 	return file
 }
 
-// segments are the files of the journal's log, oldest first.
+// segments returns the files of the journal's log, oldest first.
 func (w *world) segments() []string {
 	w.t.Helper()
-	all, err := filepath.Glob(filepath.Join(w.dir, "data", datadir.JournalDir, "*.log"))
+	all, err := filepath.Glob(w.data(datadir.JournalDir, "*.log"))
 	if err != nil || len(all) == 0 {
 		w.t.Fatalf("segments of the journal: %v, %v", all, err)
 	}
@@ -38,7 +38,7 @@ func (w *world) segments() []string {
 	return all
 }
 
-// journaledAs returns the titles in the journal with their origins, as relay history says.
+// journaledAs returns the titles in the journal with their origins, from relay history.
 func (w *world) journaledAs() (all []string) {
 	w.t.Helper()
 	out, stderr, code := w.command("", "history", "--json")
@@ -51,7 +51,7 @@ func (w *world) journaledAs() (all []string) {
 	return all
 }
 
-// healed waits until the treats from..to-1 are in the journal again, from the history.
+// healed waits until the treats from..to-1 are in the journal again, from the provider's history.
 func (w *world) healed(from, to int) {
 	w.t.Helper()
 	eventually(w.t, func() error {
@@ -65,8 +65,8 @@ func (w *world) healed(from, to int) {
 	})
 }
 
-// began starts relay for the first time and sends n treats, which every sink gets, and stops it.
-func (w *world) began(n int) *process {
+// firstRun runs relay for the first time until every sink has n treats, and stops it.
+func (w *world) firstRun(n int) *process {
 	w.t.Helper()
 	w.login()
 	p := w.start()
@@ -79,14 +79,14 @@ func (w *world) began(n int) *process {
 	return p
 }
 
-// An event that is damaged on disk is named, journaled again from the provider's history, and sent again to no sink that had it. It costs
-// no other event anything.
+// Relay logs an event that is damaged on disk, journals it again from the provider's history, and does not send it again to sinks that had it.
+// Other events are not affected.
 func TestDamagedEventIsHealed(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	w.began(20)
+	w.firstRun(20)
 	before, _, _ := w.command("", "history", "--json")
 	segment := w.segments()[0]
-	w.spoil(func(content []byte) []byte {
+	w.corrupt(func(content []byte) []byte {
 		return bytes.Replace(content, []byte(`"title":"`+title(7)), []byte(`"title":"`+"Pizzb 00oo7"), 1)
 	}, datadir.JournalDir, filepath.Base(segment))
 	p := w.start()
@@ -124,12 +124,12 @@ func idOf(t *testing.T, lines, title string) string {
 	return ""
 }
 
-// A journal that has lost its newest events, all delivered, gets them back from the history, and sends none of them again.
+// A journal that lost its newest, delivered events gets them back from the provider's history, and delivers none of them again.
 func TestCutOfDeliveredEventsSendsNothingAgain(t *testing.T) {
 	for name, cut := range map[string]func(w *world){
 		"tail": func(w *world) {
 			segments := w.segments()
-			w.spoil(func(content []byte) []byte {
+			w.corrupt(func(content []byte) []byte {
 				return content[:bytes.Index(content, []byte(`"title":"`+title(15)))-200]
 			}, datadir.JournalDir, filepath.Base(segments[len(segments)-1]))
 		},
@@ -143,7 +143,7 @@ func TestCutOfDeliveredEventsSendsNothingAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulatedRealtime)
-			w.began(30)
+			w.firstRun(30)
 			first := w.numbers()
 			cut(w)
 			p := w.start()
@@ -177,7 +177,7 @@ func (w *world) numbers() map[string]uint64 {
 	return all
 }
 
-// What relay knows beside the log survives the loss of either copy: no sink's place moves, no dead letter is gone.
+// The state next to the log survives the loss of either copy: no cursor moves, and no dead letter is lost.
 func TestStateIsRemoved(t *testing.T) {
 	for name, files := range map[string][]string{
 		"state": {filepath.Join(datadir.JournalDir, "state.db")}, "cursors": {datadir.CursorsFile}, "index": {datadir.IndexDir},
@@ -193,17 +193,17 @@ func TestStateIsRemoved(t *testing.T) {
 			holds(t, "stdout", p.out, 0, 5)
 			holds(t, "the webhook", w.bot.lines, 0, 5)
 			w.bot.refuses(title(5))
-			w.sends(5, 7) // one that is refused, and one that is not
+			w.sends(5, 7) // one refused event, and one accepted
 			holds(t, "stdout", p.out, 0, 7)
 			p.err.find(t, "kept as a dead letter")
 			w.bot.refuses()
 			p.stop()
-			letters := len(w.letters())
+			letters := len(w.deadLetters())
 			if letters != 1 {
 				t.Fatalf("%d dead letters", letters)
 			}
 			for _, file := range files {
-				if err := os.RemoveAll(filepath.Join(w.dir, "data", file)); err != nil {
+				if err := os.RemoveAll(w.data(file)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -221,19 +221,19 @@ func TestStateIsRemoved(t *testing.T) {
 				t.Errorf("the webhook got %q", got)
 			}
 			p.stop()
-			if after := len(w.letters()); after != letters {
+			if after := len(w.deadLetters()); after != letters {
 				t.Errorf("%d dead letters, and %d before", after, letters)
 			}
 		})
 	}
 }
 
-// What relay cannot repair keeps it from starting, with the file and the way out.
+// Relay does not start with damage that it cannot repair, and names the file and the fix.
 func TestDamageThatIsNotRepaired(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	w.began(3)
+	w.firstRun(3)
 	garbage := func([]byte) []byte { return []byte("destroyed") }
-	overlay := w.spoil(func(content []byte) []byte { return bytes.ToLower(content) }, datadir.OverlayFile)
+	overlay := w.corrupt(func(content []byte) []byte { return bytes.ToLower(content) }, datadir.OverlayFile)
 	refused := func(code int, parts ...string) {
 		t.Helper()
 		p := w.start()
@@ -250,16 +250,16 @@ func TestDamageThatIsNotRepaired(t *testing.T) {
 	if err := os.Remove(overlay); err != nil {
 		t.Fatal(err)
 	}
-	account := w.spoil(garbage, datadir.AccountsDir, "mystream.json")
+	account := w.corrupt(garbage, datadir.AccountsDir, "mystream.json")
 	refused(exit.Unauthorized, account, "damaged", "relay auth login mystream")
 	w.login()
 
 	// A journal of an early version.
-	former := filepath.Join(w.dir, "data", datadir.JournalDir, "jetstream")
+	former := w.data(datadir.JournalDir, "jetstream")
 	if err := os.Mkdir(former, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	refused(exit.Unavailable, filepath.Join(w.dir, "data", datadir.JournalDir), "early version", "--data-dir")
+	refused(exit.Unavailable, w.data(datadir.JournalDir), "early version", "--data-dir")
 	if out, stderr, code := w.command("", "history"); code != exit.Unavailable || out != "" || !strings.Contains(stderr, "early version") {
 		t.Errorf("relay history: exit code %d, %q\n%s", code, out, stderr)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// openTerminal makes a pseudo terminal; what is written to slave is read from master.
+// openTerminal opens a pseudo terminal: output to slave is read from master.
 func openTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -39,8 +39,8 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 	return master, slave
 }
 
-// What a viewer wrote does not steer the terminal of whoever reads it, by whichever command; in a pipe it stays as it is.
-func TestTerminalIsNotSteered(t *testing.T) {
+// Control characters in a treat do not reach the terminal, whichever command prints it. In a pipe the text is unchanged.
+func TestTerminalControlCharacters(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	p := w.start("--sink", "console")
@@ -62,7 +62,7 @@ func TestTerminalIsNotSteered(t *testing.T) {
 			_, _ = all.ReadFrom(master) // it ends with an error when the other end is closed
 			read <- all.Bytes()
 		}()
-		cmd := exec.CommandContext(t.Context(), relayBinary(t), append(args, "--config", w.config, "--data-dir", w.dir+"/data")...)
+		cmd := exec.CommandContext(t.Context(), relayBinary(t), append(args, w.args()...)...)
 		cmd.Env, cmd.Stdout = append(os.Environ(), w.env()...), slave
 		if err := cmd.Run(); err != nil {
 			t.Fatalf("relay %q: %v", args, err)

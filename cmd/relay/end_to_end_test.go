@@ -2,15 +2,11 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,23 +17,9 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/internal/natstest"
-	"github.com/treatrelay/relay/internal/simulator"
-	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/filelog"
 )
 
-// realtimes are the servers that the end-to-end tests run against.
-var realtimes = []struct {
-	name string
-	live func(*testing.T, *simulator.Server) realtime
-}{
-	{"simulator", simulatedRealtime},
-	{"socket.io 1.7.2", npmRealtime("1")},
-	{"socket.io 2.5.1", npmRealtime("2")},
-	{"socket.io 4.8.1", npmRealtime("4")},
-}
-
-// A user's whole way: log in, run, receive 1,000 treats through a dropped connection and a restarted server. They come in
+// A user logs in, runs relay, and receives 1,000 treats across a dropped connection and a restarted server. They arrive in
 // order, none missing and none twice, on stdout, in NATS and at a webhook.
 func TestTreatsReachEverySink(t *testing.T) {
 	for _, rt := range realtimes {
@@ -49,7 +31,7 @@ func TestTreatsReachEverySink(t *testing.T) {
 			overlay := w.overlay()
 
 			w.live.emit(0, 400)
-			holds(t, "stdout", p.out, 0, 400) // all received before the cut; what is in flight then is the history's business
+			holds(t, "stdout", p.out, 0, 400) // all received before the cut: treats in flight would come from the history
 			w.live.drop()
 			w.connected()
 			w.live.emit(400, 700)
@@ -76,26 +58,7 @@ func TestTreatsReachEverySink(t *testing.T) {
 	}
 }
 
-// noSecrets checks that what relay wrote holds none of the secrets around it, even at debug level.
-func (w *world) noSecrets(p *process) {
-	w.t.Helper()
-	grant := w.grant("mystream")
-	secrets := []string{
-		simulator.DefaultClientSecret, strings.TrimPrefix(webhookSecret, "whsec_"), "?token=", "&token=",
-		grant.AccessToken.Reveal(), grant.RefreshToken.Reveal(),
-	}
-	stored, err := os.ReadFile(filepath.Join(w.dir, "data", datadir.AccountsDir, "mystream.json"))
-	if err != nil || bytes.Contains(stored, []byte(grant.AccessToken.Reveal())) {
-		w.t.Errorf("the stored tokens are not sealed (%v)", err)
-	}
-	for _, s := range secrets {
-		if strings.Contains(p.err.text(), s) || strings.Contains(p.out.text(), s) {
-			w.t.Errorf("a secret of %d characters is in relay's output", len(s))
-		}
-	}
-}
-
-// relay is killed in the middle: what it has journaled reaches every sink, NATS once, the webhook at least once with the
+// Relay is killed while it delivers: every journaled event reaches every sink, NATS once, the webhook at least once with the
 // same id.
 func TestKill(t *testing.T) {
 	for _, rt := range realtimes[:2] {
@@ -128,7 +91,7 @@ func TestKill(t *testing.T) {
 				return nil
 			})
 			p.stop()
-			for _, line := range p.err.get() { // a kill is no damage
+			for _, line := range p.err.get() { // a kill must not be logged as damage
 				if strings.Contains(line, `"message":"journal: `) && !strings.Contains(line, "the newest write") {
 					t.Errorf("log: %s", line)
 				}
@@ -140,7 +103,7 @@ func TestKill(t *testing.T) {
 			compare(t, "NATS", titlesOf(t, overlay.get()), want, false)
 			compare(t, "stdout", append(titlesOf(t, before), titlesOf(t, p.out.get())...), want, true)
 			compare(t, "the webhook", titlesOf(t, w.bot.get()), want, true)
-			ids := map[string]string{} // of each title
+			ids := map[string]string{} // by title
 			for _, e := range events(t, append(append(w.bot.get(), overlay.get()...), append(before, p.out.get()...)...)) {
 				if id, ok := ids[*e.Data.Title]; ok && id != e.ID {
 					t.Errorf("%s was delivered as %s and as %s", *e.Data.Title, id, e.ID)
@@ -151,72 +114,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-func titlesOf(t *testing.T, of []string) (titles []string) {
-	t.Helper()
-	for _, e := range events(t, of) {
-		titles = append(titles, *e.Data.Title)
-	}
-	return titles
-}
-
-// compare checks that got holds want in order; with again, what was delivered may be delivered once more after the kill.
-func compare(t *testing.T, name string, got, want []string, again bool) {
-	t.Helper()
-	if !again {
-		if !slices.Equal(got, want) {
-			t.Errorf("%s has %d events, the journal %d, or in another order", name, len(got), len(want))
-		}
-		return
-	}
-	seen := map[string]bool{}
-	var first []string // deliveries without the repeats
-	for _, title := range got {
-		if !seen[title] {
-			first = append(first, title)
-		}
-		seen[title] = true
-	}
-	if !slices.Equal(first, want) {
-		t.Errorf("%s has %d different events, the journal %d, or in another order", name, len(first), len(want))
-	}
-	t.Logf("%s: %d events, %d of them delivered again", name, len(got), len(got)-len(first))
-}
-
-// journaledTitles are the titles in the journal of a relay that has stopped.
-func (w *world) journaledTitles() (titles []string) {
-	w.t.Helper()
-	for _, r := range w.journalRecords() {
-		titles = append(titles, titlesOf(w.t, []string{string(r.Data)})...)
-	}
-	return titles
-}
-
-// journalRecords reads the events in the journal of a relay that has stopped.
-func (w *world) journalRecords() (all []journal.Record) {
-	w.t.Helper()
-	log, err := filelog.OpenReader(w.t.Context(), filelog.Options{Dir: filepath.Join(w.dir, "data", datadir.JournalDir)})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer log.Close()
-	for at, next := log.Bounds(); at < next; {
-		records, err := log.Read(w.t.Context(), at, 1000)
-		if err != nil {
-			w.t.Fatalf("read number %d: %v", at, err)
-		}
-		if len(records) == 0 { // the newest are lost
-			break
-		}
-		for _, r := range records {
-			if at = r.Number + 1; r.Kind == journal.Treat {
-				all = append(all, r)
-			}
-		}
-	}
-	return all
-}
-
-// A webhook receiver that is away delays nobody else, and gets everything in order when it is back.
+// A webhook receiver that is down delays no other sink, and gets everything in order when it is back.
 func TestReceiverAway(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -231,7 +129,7 @@ func TestReceiverAway(t *testing.T) {
 	p.err.find(t, "sink is down")
 	p.stop()
 
-	// Back after a restart of relay.
+	// The receiver is back after a restart of relay.
 	p = w.start()
 	w.connected()
 	l, err := net.Listen("tcp", address)
@@ -252,22 +150,7 @@ func TestReceiverAway(t *testing.T) {
 	p.stop()
 }
 
-func TestSecondRelayOnTheSameData(t *testing.T) {
-	w := newWorld(t, simulatedRealtime)
-	w.login()
-	first := w.start("--sink", "stdout")
-	w.connected()
-	second := w.start("--sink", "stdout")
-	if code := second.exit(); code != exit.Unavailable {
-		t.Errorf("exit code %d, want %d", code, exit.Unavailable)
-	}
-	if line := second.err.text(); !strings.Contains(line, "another relay runs on the data folder") || !strings.Contains(line, "--data-dir") {
-		t.Errorf("stderr %q", line)
-	}
-	first.stop()
-}
-
-func TestPortTaken(t *testing.T) {
+func TestPortInUse(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
 	l, err := net.Listen("tcp", w.natsAddr)
@@ -284,7 +167,7 @@ func TestPortTaken(t *testing.T) {
 	p.stop()
 }
 
-// The first signal drains, also right after the start: the package beneath socket swallows it otherwise.
+// The first signal drains, even right after the start: the library below socket would swallow it.
 func TestSignals(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(sig.String(), func(t *testing.T) {
@@ -306,7 +189,7 @@ func TestSignals(t *testing.T) {
 		p := w.start("--sink", "bot")
 		w.connected()
 		w.live.emit(0, 1)
-		time.Sleep(300 * time.Millisecond) // until it is being delivered
+		time.Sleep(300 * time.Millisecond) // until the delivery is in progress
 		p.signal(syscall.SIGTERM)
 		p.signal(syscall.SIGTERM) // the same signal, as timeout(1) sends it
 		time.Sleep(sameSignal + 300*time.Millisecond)
@@ -325,7 +208,7 @@ func TestSignals(t *testing.T) {
 	})
 }
 
-// A treat that is being received when relay is told to stop is still delivered.
+// Treats received before relay is told to stop are still delivered.
 func TestDrain(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.bot.delay = 2 * time.Millisecond
@@ -346,43 +229,14 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// A reader that leaves, as head -1 does, ends relay quietly.
-func TestClosedPipe(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{t: t, cmd: exec.Command(relayBinary(t), "--simulate", "--rate", "100"), err: new(lines), done: make(chan struct{})}
-	p.cmd.Stdout = w
-	p.start(nil)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(r).ReadString('\n')
-	if err != nil || !json.Valid([]byte(line)) {
-		t.Fatalf("read %q: %v", line, err)
-	}
-	if err := r.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if code := p.exit(); code != exit.OK {
-		t.Errorf("exit code %d", code)
-	}
-	for _, loud := range []string{`"level":"error"`, `"level":"warn"`, "relay:"} {
-		if strings.Contains(p.err.text(), loud) {
-			t.Errorf("it is not quiet about it:\n%s", p.err.text())
-		}
-	}
-}
-
-// A reader that takes nothing more does not keep relay from stopping.
+// A reader that stops reading does not keep relay from stopping.
 func TestStalledReader(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	p := &process{t: t, cmd: exec.Command(relayBinary(t), "--simulate", "--rate", "2000"), err: new(lines), done: make(chan struct{})}
+	p := prepareRelay(t, "--simulate", "--rate", "2000")
 	p.cmd.Stdout = w
 	p.start(nil)
 	if err := w.Close(); err != nil {
@@ -409,42 +263,7 @@ func TestNATSHosts(t *testing.T) {
 	}
 }
 
-func TestExitCodes(t *testing.T) {
-	w := newWorld(t, simulatedRealtime)
-	broken := filepath.Join(w.dir, "broken.yaml")
-	if err := os.WriteFile(broken, []byte("acounts: {}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(w.dir, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		args []string
-		code int
-		says string
-	}{
-		{[]string{"version"}, exit.OK, ""},
-		{[]string{"bogus"}, exit.Usage, `no command "bogus"`},
-		{[]string{"--config", broken}, exit.Config, `did you mean "accounts"?`},
-		{[]string{"--config", w.config, "--data-dir", filepath.Join(w.dir, "new")}, exit.Unauthorized, "relay auth login mystream"},
-		{[]string{"auth", "token", "mystream", "--config", w.config, "--data-dir", filepath.Join(w.dir, "new")}, exit.Unauthorized, "relay auth login mystream"},
-		{[]string{"--simulate", "--config", w.config, "--sink", "nobody"}, exit.Usage, "no sink has this name; configured are [bot, console, overlay]"},
-		{[]string{"--config", w.config, "--data-dir", filepath.Join(file, "x")}, exit.Unavailable, "--data-dir"},
-	} {
-		t.Run(strings.Join(tt.args[:min(2, len(tt.args))], " "), func(t *testing.T) {
-			p := startRelay(t, w.env(), tt.args...)
-			if code := p.exit(); code != tt.code || !strings.Contains(p.err.text(), tt.says) {
-				t.Errorf("exit code %d, want %d; stderr:\n%s", code, tt.code, p.err.text())
-			}
-			if tt.code != exit.OK && len(p.out.get()) > 0 {
-				t.Errorf("stdout: %q", p.out.get())
-			}
-		})
-	}
-}
-
-// The simulator's faults all at once: relay goes on, and every line it prints is an event with an id of its own.
+// With all faults of the simulator at once, relay continues, and every line it prints is an event with a unique id.
 func TestSimulatedFaults(t *testing.T) {
 	p := startRelay(t, nil, "--simulate", "--rate", "300", "--drop", "0.002", "--dup", "0.05", "--malformed", "0.1", "--expire-token", "2s", "--seed", "7")
 	eventually(t, func() error {
@@ -465,18 +284,11 @@ func TestSimulatedFaults(t *testing.T) {
 	}
 }
 
-// The journal on another server, which is killed and started again meanwhile: the same code, the same promise.
+// With the journal on an external server that is killed and restarted, the same guarantees hold.
 func TestExternalJournal(t *testing.T) {
 	server := natstest.Start(t)
 	w := newWorld(t, simulatedRealtime)
-	f, err := os.OpenFile(w.config, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = fmt.Fprintf(f, "journal: {nats_url: %q}\n", server.URL())
-	if err := errors.Join(err, f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	w.onServer(server.URL())
 	w.login()
 	p := w.start()
 	w.connected()
@@ -493,7 +305,7 @@ func TestExternalJournal(t *testing.T) {
 	}
 	p.stop()
 
-	// It waits for a journal that is away at the start.
+	// At its start relay waits for a journal whose server is down.
 	server.Stop()
 	p = w.start("--sink", "console")
 	p.err.find(t, "journal's server does not answer")

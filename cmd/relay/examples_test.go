@@ -22,7 +22,7 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// The programs in examples are run against the built relay.
+// The programs in examples run against the built relay.
 
 // markedBlock returns the fenced block of a document under <!-- mark -->.
 func markedBlock(t *testing.T, path, mark string) string {
@@ -34,7 +34,7 @@ func markedBlock(t *testing.T, path, mark string) string {
 	return block[1]
 }
 
-// goExample builds the program in that folder of examples, and returns the command line.
+// goExample builds a program in examples, and returns its command line.
 func goExample(t *testing.T, name string) []string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), name)
@@ -44,32 +44,7 @@ func goExample(t *testing.T, name string) []string {
 	return []string{binary}
 }
 
-func startProgram(t *testing.T, command, env []string) *process {
-	t.Helper()
-	p := &process{t: t, cmd: exec.Command(command[0], command[1:]...), out: new(lines), err: new(lines), done: make(chan struct{})}
-	p.cmd.Stdout = p.out
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("stderr of %s:\n%s", command, p.err.text())
-		}
-	})
-	p.start(env)
-	return p
-}
-
-// atLeast waits until l has n lines.
-func atLeast(t *testing.T, what string, l *lines, n int) []string {
-	t.Helper()
-	eventually(t, func() error {
-		if got := len(l.get()); got < n {
-			return fmt.Errorf("%s: %d lines, want at least %d", what, got, n)
-		}
-		return nil
-	})
-	return l.get()
-}
-
-// sentence is what the programs print of an event.
+// sentence is the line that the programs print for an event.
 func sentence(e pipeline.Event) string {
 	sender := "Somebody"
 	if e.Data.Sender != nil {
@@ -78,7 +53,7 @@ func sentence(e pipeline.Event) string {
 	return fmt.Sprintf("%s %s sent %s", e.ID, sender, *e.Data.Title)
 }
 
-// The subscribers get every treat in order, and what was sent while they were killed when they are back.
+// The subscribers get every treat in order; after a kill they resume where they stopped.
 func TestExampleSubscribers(t *testing.T) {
 	for name, program := range map[string]func(t *testing.T) []string{
 		"Go":   func(t *testing.T) []string { return goExample(t, "subscriber") },
@@ -121,7 +96,7 @@ func TestExampleSubscribers(t *testing.T) {
 	}
 }
 
-// The receivers take what relay signed, once, and refuse the rest.
+// The receivers accept each event that relay signed once, and refuse everything else.
 func TestExampleReceivers(t *testing.T) {
 	var config string
 	for _, block := range doctest.Fenced(doctest.Read(t, "docs/quickstart.md"), "yaml") {
@@ -140,7 +115,7 @@ func TestExampleReceivers(t *testing.T) {
 			bot := startProgram(t, program(t), env)
 			_, address, _ := strings.Cut(bot.err.find(t, "listening on "), "listening on ")
 			file := filepath.Join(t.TempDir(), "bot.yaml")
-			text := strings.ReplaceAll(config, "http://127.0.0.1:8080/treats", address)
+			text := replaceOnce(t, config, "http://127.0.0.1:8080/treats", address)
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}

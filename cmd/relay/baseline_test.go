@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -17,8 +16,8 @@ import (
 	"github.com/treatrelay/relay/internal/simulator"
 )
 
-// A frontDesk stands before the provider's history. It answers what it is told to, or with the treats of one channel.
-type frontDesk struct {
+// A historyProxy stands in front of the provider's history. It gives a fixed answer, or the treats of one channel.
+type historyProxy struct {
 	world   *world
 	mu      sync.Mutex
 	channel string
@@ -26,25 +25,20 @@ type frontDesk struct {
 	asked   int
 }
 
-// frontDesk has relay read the history there.
-func (w *world) frontDesk(channel string, answer http.HandlerFunc) *frontDesk {
+// historyProxy makes relay read the history through a proxy.
+func (w *world) historyProxy(channel string, answer http.HandlerFunc) *historyProxy {
 	w.t.Helper()
-	d := &frontDesk{world: w, channel: channel, answer: answer}
+	d := &historyProxy{world: w, channel: channel, answer: answer}
 	server := httptest.NewServer(d)
 	w.t.Cleanup(server.Close)
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	changed := strings.Replace(string(text), "history: "+w.sim.Endpoints().History, `history: "`+server.URL+`/v2/{access_token}/treats?key={access_token}"`, 1)
-	if err := os.WriteFile(w.config, []byte(changed), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
+	w.configure(func(s *settings) {
+		s.account().Endpoints.History = server.URL + "/v2/{access_token}/treats?key={access_token}"
+	})
 	return d
 }
 
 // ServeHTTP implements [http.Handler].
-func (d *frontDesk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *historyProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked++
@@ -61,14 +55,14 @@ func (d *frontDesk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(treats)
 }
 
-func (d *frontDesk) set(channel string, answer http.HandlerFunc) {
+func (d *historyProxy) set(channel string, answer http.HandlerFunc) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.channel, d.answer, d.asked = channel, answer, 0
 }
 
-// wasAsked waits until the desk was asked.
-func (d *frontDesk) wasAsked() {
+// wasAsked waits for a request.
+func (d *historyProxy) wasAsked() {
 	d.world.t.Helper()
 	eventually(d.world.t, func() error {
 		d.mu.Lock()
@@ -80,21 +74,7 @@ func (d *frontDesk) wasAsked() {
 	})
 }
 
-// sendsTo has the simulator send treats from..to-1 to a channel; ago is how old they are, 0 for now.
-func (w *world) sendsTo(channel string, from, to int, ago time.Duration) {
-	w.t.Helper()
-	for n := from; n < to; n++ {
-		t := simulator.Treat{Sender: "Viewer", SenderType: "twitch", Receiver: channel, Title: title(n)}
-		if ago > 0 {
-			t.DateCreated = time.Now().Add(-ago + time.Duration(n)*time.Second).UTC().Format(time.DateTime)
-		}
-		if _, err := w.sim.Emit(t); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
-// answersWith has the history answer so, whatever is asked.
+// answersWith gives the same answer to every request.
 func answersWith(status int, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
@@ -102,7 +82,7 @@ func answersWith(status int, text string) http.HandlerFunc {
 	}
 }
 
-// Treats that are sent after the login and before the first readable history arrive, however the history begins, and those from before do not.
+// Treats sent after the login and before the first readable history arrive, whatever the history answers first. Treats from before the login do not.
 func TestTreatsOfANewAccountArrive(t *testing.T) {
 	for name, first := range map[string]http.HandlerFunc{
 		"HTTP 500":    answersWith(http.StatusInternalServerError, "no"),
@@ -116,7 +96,7 @@ func TestTreatsOfANewAccountArrive(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulatedRealtime)
-			d := w.frontDesk("me", first)
+			d := w.historyProxy("me", first)
 			w.sendsTo("me", 90, 99, 48*time.Hour)
 			w.login()
 			w.sendsTo("me", 0, 3, 0) // nobody is connected
@@ -142,35 +122,26 @@ func TestTreatsOfANewAccountArrive(t *testing.T) {
 // A realtime server that is down at the first start costs no treat.
 func TestFirstStartWithoutASocket(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	w.frontDesk("me", nil)
+	w.historyProxy("me", nil)
 	w.sendsTo("me", 90, 99, 48*time.Hour)
 	w.login()
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	down := strings.Replace(string(text), "socket: "+w.live.url(), fmt.Sprintf("socket: http://127.0.0.1:%d/", freePort(t)), 1)
-	if err := os.WriteFile(w.config, []byte(down), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	restore := w.configure(func(s *settings) { s.account().Endpoints.Socket = fmt.Sprintf("http://127.0.0.1:%d/", freePort(t)) })
 	p := w.start("--sink", "console")
 	p.err.find(t, "account is new")
 	p.stop()
 	w.sendsTo("me", 0, 5, 0)
-	if err := os.WriteFile(w.config, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	restore()
 	p = w.start("--sink", "console")
 	w.connected()
 	holds(t, "stdout", p.out, 0, 5)
 	p.stop()
 }
 
-// The wrong browser session, then the right one, while relay runs, after a logout, or while it does not: the other channel's month is not sent out, and
-// what is sent from the login on is.
+// A login with the wrong channel, then with the right one, while relay runs or after a logout: the other channel's history is not delivered, and
+// treats sent since the login are.
 func TestLoginAsAnotherChannelWhileRelayRuns(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
-	d := w.frontDesk("wrong", nil)
+	d := w.historyProxy("wrong", nil)
 	w.sendsTo("wrong", 80, 85, 48*time.Hour)
 	w.sendsTo("right", 50, 79, 50*time.Hour)
 	w.login()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,9 +9,10 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/pipeline/journal/filelog"
 )
 
-// The journal is verified and backed up beside a relay that runs and without one, and the copy is a journal: relay goes on from it.
+// The journal is verified and backed up with and without a running relay, and relay continues from the copy.
 func TestJournalVerifyAndBackup(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -22,9 +24,10 @@ func TestJournalVerifyAndBackup(t *testing.T) {
 	holds(t, "the webhook", w.bot.lines, 0, 10)
 	verified := func(flags ...string) {
 		t.Helper()
-		_, stderr, code := w.command("", append([]string{"journal", "verify"}, flags...)...)
-		if code != exit.OK || !strings.Contains(stderr, "Verified ") || strings.Contains(stderr, "Verified 0 ") {
-			t.Errorf("relay journal verify %q: exit code %d\n%s", flags, code, stderr)
+		out, stderr, code := w.command("", append([]string{"journal", "verify", "--json"}, flags...)...)
+		var result filelog.Summary
+		if err := json.Unmarshal([]byte(out), &result); err != nil || code != exit.OK || result.Records == 0 || result.Lost > 0 {
+			t.Errorf("relay journal verify %q: exit code %d, %q (%v)\n%s", flags, code, out, err, stderr)
 		}
 	}
 	verified()
@@ -49,9 +52,9 @@ func TestJournalVerifyAndBackup(t *testing.T) {
 	}
 
 	// Restored: the journal is that of the copy, and each sink goes on where it was.
-	at := filepath.Join(w.dir, "data", datadir.JournalDir)
+	at := w.data(datadir.JournalDir)
 	for _, gone := range []string{datadir.JournalDir, datadir.IndexDir, datadir.CursorsFile} {
-		if err := os.RemoveAll(filepath.Join(w.dir, "data", gone)); err != nil {
+		if err := os.RemoveAll(w.data(gone)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,7 +69,7 @@ func TestJournalVerifyAndBackup(t *testing.T) {
 	p.stop()
 }
 
-// What relay export has written is known to another journal after an import: shown, delivered to nobody, and not journaled again from the history.
+// Imported events appear in the history, are delivered to no sink, and are not journaled again from the provider's history.
 func TestJournalImport(t *testing.T) {
 	w := newWorld(t, simulatedRealtime)
 	w.login()
@@ -82,7 +85,7 @@ func TestJournalImport(t *testing.T) {
 	p.stop()
 	exported, _, _ := w.command("", "export")
 	for _, gone := range []string{datadir.JournalDir, datadir.IndexDir, datadir.CursorsFile} {
-		if err := os.RemoveAll(filepath.Join(w.dir, "data", gone)); err != nil {
+		if err := os.RemoveAll(w.data(gone)); err != nil {
 			t.Fatal(err)
 		}
 	}

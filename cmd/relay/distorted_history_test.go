@@ -17,7 +17,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
-// distorted is a history that gives each treat another form.
+// distorted is a history that changes the form of each treat.
 type distorted struct {
 	mu   sync.Mutex
 	list []map[string]any // newest first
@@ -59,7 +59,7 @@ func replaced(old, by string) func(map[string]any) {
 	return inTexts(func(s string) string { return strings.ReplaceAll(s, old, by) })
 }
 
-// Ten treats of which the history has another form are delivered ten times in all, whether they come live first or are in the history first.
+// Ten treats that look different in the history are delivered ten times in all, whether they arrive live first or from the history first.
 func TestDistortedHistoryDoublesNothing(t *testing.T) {
 	shifted := func(by time.Duration) func(map[string]any) {
 		return dated(func(at time.Time) string { return at.Add(by).Format(time.DateTime) })
@@ -83,7 +83,7 @@ func TestDistortedHistoryDoublesNothing(t *testing.T) {
 	}
 	w := newWorld(t, simulatedRealtime)
 	d := &distorted{}
-	w.frontDesk("me", d.ServeHTTP)
+	w.historyProxy("me", d.ServeHTTP)
 	w.login()
 	p := w.start("--sink", "console")
 	w.connected()
