@@ -56,8 +56,9 @@ Without a command it runs the relay, like "relay run".`,
   relay                                   # run every sink of relay.yaml
   relay --sink stdout | jq .data.title    # print only`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: state.NoUnknownCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.Flags().Changed) },
+		Args:    state.NoUnknownCommand,
+		Version: versionLine(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.Flags().Changed) },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			err := errors.Join(s.FromEnvironment(cmd.Flags()), s.CheckFlags())
 			telemetry.RedirectStandardLog(s.Logger())
@@ -67,6 +68,7 @@ Without a command it runs the relay, like "relay run".`,
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit.Usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
@@ -76,6 +78,7 @@ Without a command it runs the relay, like "relay run".`,
 	flags.StringVar(&s.LogLevel, "log-level", "info", "trace, debug, info, warn or error")
 	flags.StringVar(&s.LogFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal")
 	flags.StringVar(&s.Color, "color", "auto", "auto, always or never; auto respects NO_COLOR")
+	root.Flags().Bool("version", false, "print the version, like relay version")
 	o.register(root.Flags())
 
 	root.AddCommand(newRunCmd(s), newInitCmd(s), authcmd.NewAuthCmd(s), newSimulateCmd(s), newConfigCmd(s), newDoctorCmd(s), newStatusCmd(s),
@@ -83,5 +86,12 @@ Without a command it runs the relay, like "relay run".`,
 		journalcmd.NewReplayCmd(s), journalcmd.NewExportCmd(s), journalcmd.NewTriggerCmd(s), newReconcileCmd(s), journalcmd.NewJournalCmd(s),
 		authcmd.NewSecretsCmd(s), newVersionCmd(s))
 	root.AddCommand(packagingCommands()...)
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		completion.Args, completion.RunE = state.NoUnknownCommand, state.RequireSubcommand
+		for _, shell := range completion.Commands() {
+			shell.Args = state.NoArgs
+		}
+	}
 	return root
 }

@@ -17,7 +17,12 @@ func newVersionCmd(s *state.State) *cobra.Command {
 Include this line in bug reports.`,
 		Example: "  relay version",
 		RunE: func(*cobra.Command, []string) error {
-			return s.Print(fmt.Sprintf("relay %s %s %s/%s", version.Number(), runtime.Version(), runtime.GOOS, runtime.GOARCH))
+			return s.Print(versionLine())
 		},
 	}
+}
+
+// versionLine returns what relay version and relay --version print.
+func versionLine() string {
+	return fmt.Sprintf("relay %s %s %s/%s", version.Number(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
