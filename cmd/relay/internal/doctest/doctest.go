@@ -85,12 +85,16 @@ func Code(text string) []string {
 func All(t *testing.T) map[string]string {
 	t.Helper()
 	root := Root(t)
-	more, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
+	paths := []string{filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md"), filepath.Join(root, "CHANGELOG.md")}
+	for _, pattern := range []string{"docs/*.md", "docs/adr/*.md", "examples/*.md", "examples/*/*.md"} {
+		more, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, more...)
 	}
 	all := map[string]string{}
-	for _, path := range append(more, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")) {
+	for _, path := range paths {
 		name, err := filepath.Rel(root, path)
 		if err != nil {
 			t.Fatal(err)
