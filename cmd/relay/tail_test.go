@@ -64,6 +64,7 @@ func TestTail(t *testing.T) {
 			w.live.emit(6, 9)
 			holds(t, "tail --json", all.out, 3, 9)
 			holds(t, "tail --since", past.out, 0, 9)
+			table.out.find(t, title(8))
 			for _, one := range []*process{all, table, some, past, other} {
 				one.interrupt()
 			}

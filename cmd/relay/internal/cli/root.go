@@ -79,6 +79,7 @@ Without a command it runs the relay, like "relay run".`,
 	flags.StringVar(&s.LogFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal")
 	flags.StringVar(&s.Color, "color", "auto", "auto, always or never; auto respects NO_COLOR")
 	root.Flags().Bool("version", false, "print the version, like relay version")
+	state.WithoutVariable(root.Flags(), "version")
 	o.register(root.Flags())
 
 	root.AddCommand(newRunCmd(s), newInitCmd(s), authcmd.NewAuthCmd(s), newSimulateCmd(s), newConfigCmd(s), newDoctorCmd(s), newStatusCmd(s),
@@ -91,6 +92,7 @@ Without a command it runs the relay, like "relay run".`,
 		completion.Args, completion.RunE = state.NoUnknownCommand, state.RequireSubcommand
 		for _, shell := range completion.Commands() {
 			shell.Args = state.NoArgs
+			state.WithoutVariable(shell.Flags(), "no-descriptions")
 		}
 	}
 	return root
