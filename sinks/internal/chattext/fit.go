@@ -5,18 +5,19 @@ import (
 	"strings"
 
 	"github.com/rivo/uniseg"
+
+	"github.com/treatrelay/relay/internal/displaytext"
 )
 
 // What is kept of a text that a viewer wrote.
 const (
-	maxMarks = 4 // combining marks on one base: more than any living script needs, less than zalgo
-	maxTags  = 7 // tag characters of a flag, as in that of Scotland, with the one that ends it
 	MaxLines = 20
-	maxClean = 16 << 10 // bytes: several times what is ever shown of a text
 
-	ellipsis  = "…"
-	zwnj, zwj = '\u200c', '\u200d'
+	ellipsis = "…"
 )
+
+// Clean is [displaytext.Clean].
+func Clean(text string, lines int) string { return displaytext.Clean(text, lines) }
 
 // Units is the length of text in UTF-16 code units. Discord counts code points, one of its developers says
 // (discord-api-docs, issue 1315), and its clients count code units: this is the greater of the two.

@@ -1,8 +1,18 @@
-package chattext
+// Package displaytext makes text that a viewer wrote safe to display: [Clean] removes what hides, reorders or overflows.
+package displaytext
 
 import (
 	"strings"
 	"unicode"
+)
+
+// What Clean keeps of a text.
+const (
+	maxMarks = 4        // combining marks on one base: more than any living script needs, less than zalgo
+	maxTags  = 7        // tag characters of a flag, as in that of Scotland, with the one that ends it
+	maxClean = 16 << 10 // bytes: several times what is ever shown of a text
+
+	zwnj, zwj = '\u200c', '\u200d'
 )
 
 // Clean makes a text from outside harmless to look at, without changing what it says: it takes out control, format and
