@@ -180,7 +180,7 @@ func TestCrashBeforeTheStart(t *testing.T) {
 
 // An answer that comes too late is refused, and the page gets the alert in a new turn.
 func TestLateStart(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *world) {
+	inBubble(t, func(_ *testing.T, w *world) {
 		st := w.run()
 		slow := true
 		w.open(st, overlay.PageRequest{ID: "p"}, func(v *viewer, s showing) {
@@ -253,7 +253,7 @@ func TestMaxAge(t *testing.T) {
 		w.wantTitles("t000004")
 		w.run(func(s *overlay.Settings) { s.MaxAge = 0 })
 	})
-	inBubble(t, func(t *testing.T, w *world) {
+	inBubble(t, func(_ *testing.T, w *world) {
 		st := w.run(func(s *overlay.Settings) { s.MaxAge = 0 })
 		wait(time.Second)
 		w.put(1, 24*time.Hour)
