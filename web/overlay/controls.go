@@ -152,16 +152,22 @@ func (s *Stage) Clear(ctx context.Context) error {
 }
 
 // ShowAgain shows the treat with a number in the journal or, if number is 0, with an id before all that wait. The error
-// is [ErrNoTreat] if there is none.
+// is [ErrNoTreat] if there is none, or [ErrTooManyAsked].
 func (s *Stage) ShowAgain(ctx context.Context, number uint64, id string) error {
 	u, err := s.find(ctx, number, id)
 	if err != nil {
 		return fmt.Errorf("show a treat again on overlay %s: %w", s.name, err)
 	}
-	return s.control(ctx, "show a treat again on", func() {
-		s.queue.urgent = append(s.queue.urgent, u)
-		s.saved.Again = append(without(s.saved.Again, u.alert.Number), u.alert.Number)
+	var full error
+	err = s.control(ctx, "show a treat again on", func() {
+		if full = s.queue.ask(u); full == nil {
+			s.saved.Again = append(without(s.saved.Again, u.alert.Number), u.alert.Number)
+		}
 	})
+	if full != nil {
+		return fmt.Errorf("show a treat again on overlay %s: %w", s.name, full)
+	}
+	return err
 }
 
 // find makes an urgent alert of a treat.
@@ -201,8 +207,8 @@ func (s *Stage) findAgain(ctx context.Context) ([]*urgent, error) {
 }
 
 // Test shows an alert with these texts before all that wait, also to a preview. It is not journaled, and not repeated
-// after a restart.
-func (s *Stage) Test(t Text) {
+// after a restart. The error is [ErrTooManyAsked].
+func (s *Stage) Test(t Text) error {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,8 +216,11 @@ func (s *Stage) Test(t Text) {
 	a.Text = s.look.text(&t.Sender, &t.Title, &t.Message)
 	a.Anonymous = t.Anonymous || a.Sender == ""
 	a.Picture = s.look.pictures.of(a.Title)
-	s.queue.urgent = append(s.queue.urgent, &urgent{alert: a, test: true})
+	if err := s.queue.ask(&urgent{alert: a, test: true}); err != nil {
+		return fmt.Errorf("test overlay %s: %w", s.name, err)
+	}
 	s.poke()
+	return nil
 }
 
 // setStopped takes everything off the screen, and keeps it off until stopped is false.

@@ -124,7 +124,7 @@ func TestTestAlert(t *testing.T) {
 		preview := w.open(st, overlay.PageRequest{ID: "preview", Preview: true}, nil)
 		wait(time.Second)
 		w.put(1, 0)
-		st.Test(overlay.Text{Sender: "Ada", Title: "Two Pizzas", Message: "hi"})
+		must(t, st.Test(overlay.Text{Sender: "Ada", Title: "Two Pizzas", Message: "hi"}))
 		wait(time.Minute)
 		w.wantTitles("Two Pizzas")
 		if a := w.showings()[0].Alert; a.Emoji != "🍕" || a.Origin != pipeline.OriginTest || a.Number != 0 || !a.Repeat {
@@ -134,9 +134,28 @@ func TestTestAlert(t *testing.T) {
 		wait(time.Minute)
 		w.wantTitles("Two Pizzas", "t000001")
 		preview.close()
-		st.Test(overlay.Text{Title: "Tea"})
+		must(t, st.Test(overlay.Text{Title: "Tea"}))
 		wait(time.Minute)
 		w.wantTitles("Two Pizzas", "t000001", "Tea")
+	})
+}
+
+func TestAskedAlertsAreBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		st := w.run()
+		wait(time.Second)
+		w.put(1, 0)
+		for range 100 {
+			must(t, st.Test(overlay.Text{Title: "Tea"}))
+		}
+		if err := st.Test(overlay.Text{}); !errors.Is(err, overlay.ErrTooManyAsked) {
+			t.Errorf("a test too many: %v", err)
+		}
+		if err := st.ShowAgain(t.Context(), w.puts[0], ""); !errors.Is(err, overlay.ErrTooManyAsked) {
+			t.Errorf("a repeat too many: %v", err)
+		}
+		must(t, st.Clear(t.Context()))
+		must(t, st.ShowAgain(t.Context(), w.puts[0], ""))
 	})
 }
 
@@ -184,7 +203,7 @@ func TestStopAll(t *testing.T) {
 		if !slices.Contains(v.events(), "hide") {
 			t.Error("the alert was not hidden")
 		}
-		st.Test(overlay.Text{Title: "Tea"})
+		must(t, st.Test(overlay.Text{Title: "Tea"}))
 		wait(time.Minute)
 		w.wantTitles("t000001")
 		st = w.run()

@@ -200,14 +200,14 @@ func TestSoundAndSpeech(t *testing.T) {
 	loud := func(c *overlay.Settings) { quiet(c); c.Volume, c.Speech, c.SpeechLanguage = 50, true, "en-GB" }
 	s := newSite(t, loud)
 	without := s.page("", webtest.Options{Script: record})
-	s.stage.Test(overlay.Text{Sender: "Ada", Title: "Tea", Message: "cheers"})
+	must(t, s.stage.Test(overlay.Text{Sender: "Ada", Title: "Tea", Message: "cheers"}))
 	without.WaitFor(`heard[0] === 'chime.wav 0.5'`)
 	s.until("the alert has ended without a voice", func() bool { st := s.stage.State(); return st.LastShown != nil && st.Showing == nil })
 	without.Close()
 	s.until("the page is gone", func() bool { return len(s.stage.State().Pages) == 0 })
 
 	tab := s.page("volume=20", webtest.Options{Script: record + voice})
-	s.stage.Test(overlay.Text{Sender: "Ada", Title: "Tea", Message: "cheers"})
+	must(t, s.stage.Test(overlay.Text{Sender: "Ada", Title: "Tea", Message: "cheers"}))
 	tab.WaitFor(`heard.join('|') === 'chime.wav 0.2|en-GB: Ada sent Tea. cheers'`)
 	time.Sleep(2 * time.Second) // more than its time
 	if s.stage.State().Showing == nil {
@@ -216,7 +216,7 @@ func TestSoundAndSpeech(t *testing.T) {
 	tab.Eval("finish() ?? 1", new(any))
 	s.until("the alert has ended", func() bool { return s.stage.State().Showing == nil })
 	must(t, s.stage.Mute(t.Context()))
-	s.stage.Test(overlay.Text{Title: "Cake"})
+	must(t, s.stage.Test(overlay.Text{Title: "Cake"}))
 	tab.WaitFor(field("title") + ` === "Cake"`)
 	s.until("the alert has ended", func() bool { return s.stage.State().Showing == nil })
 	if got := tab.Text(`heard.slice(2).filter((h) => h !== 'pause').join()`); got != "" {

@@ -52,7 +52,7 @@ func TestTextsNeverBecomeHTML(t *testing.T) {
 	want := ""
 	for i := range corpus {
 		text := overlay.Text{Sender: corpus[i], Title: corpus[(i+33)%len(corpus)], Message: corpus[(i+66)%len(corpus)]}
-		s.stage.Test(text)
+		must(t, s.stage.Test(text))
 		s.until("the alert is shown", func() bool { return s.stage.State().Showing != nil })
 		tab.WaitFor(`document.querySelector('#box .alert[data-state="in"]')`)
 		shown := s.stage.State().Showing
@@ -147,7 +147,7 @@ func TestCustomTheme(t *testing.T) {
 			</div></template>`,
 	})
 	tab := s.page("volume=0", webtest.Options{Script: watchScripts})
-	s.stage.Test(overlay.Text{Sender: "<b>Ada</b>", Title: "Pizza", Message: "hello"})
+	must(t, s.stage.Test(overlay.Text{Sender: "<b>Ada</b>", Title: "Pizza", Message: "hello"}))
 	tab.WaitFor(field("title") + ` === "Pizza"`)
 	tab.WaitFor(`document.querySelector('#box [data-field="picture"] img')?.naturalWidth === 40`)
 	for expression, want := range map[string]string{
@@ -163,7 +163,7 @@ func TestCustomTheme(t *testing.T) {
 		}
 	}
 	must(t, s.stage.Skip(t.Context()))
-	s.stage.Test(overlay.Text{Title: "cake"}) // its picture does not exist
+	must(t, s.stage.Test(overlay.Text{Title: "cake"})) // its picture does not exist
 	tab.WaitFor(field("picture") + ` === "🍰"`)
 	var ran int
 	if tab.Eval("window.pwnedCount", &ran); ran != 0 {

@@ -16,7 +16,7 @@ func LocalFile(pageURL string) []byte {
 	return []byte(strings.Replace(localFile, "PAGE", string(quoted), 1))
 }
 
-// localFile asks with no-cors: it learns only that relay answers, which is enough.
+// localFile asks in two ways, of which one is enough: a proxy may allow only one. It learns only that relay answers.
 const localFile = `<!doctype html>
 <html lang="en">
 <head>
@@ -27,11 +27,16 @@ const localFile = `<!doctype html>
 <body>
 <!-- Add this file to OBS as a browser source with "Local file". It has the key of the overlay: do not share it. -->
 <script>
-const page = PAGE;
+const page = new URL(PAGE);
+const api = new URL('../api/v1/overlays/' + page.pathname.split('/').pop() + '/files/custom.css', page);
 async function wait() {
   for (;;) {
     try {
-      await fetch(new URL('/healthz', page), { mode: 'no-cors', cache: 'no-store', signal: AbortSignal.timeout(3000) });
+      const limits = { cache: 'no-store', signal: AbortSignal.timeout(3000) };
+      await Promise.any([
+        fetch(new URL('../healthz', page), { mode: 'no-cors', ...limits }),
+        fetch(api, { headers: { Authorization: 'Bearer ' + page.hash.slice(1) }, ...limits }),
+      ]);
       location.replace(page);
       return;
     } catch {

@@ -42,7 +42,7 @@ func TestTextsStayInTheBox(t *testing.T) {
 				if size[0] < 1920 && kind != "words" && kind != "zalgo" && kind != "long" && kind != "emoji" {
 					continue
 				}
-				s.stage.Test(text)
+				must(t, s.stage.Test(text))
 				s.until("the alert is shown", func() bool { return s.stage.State().Showing != nil })
 				tab.WaitFor(`document.querySelector('#box .alert[data-state="in"]') && document.getAnimations().every((a) => a.playState !== 'running')`)
 				wantInside(t, tab, fmt.Sprintf("%s %s %dx%d", kind, theme, size[0], size[1]))
@@ -99,7 +99,7 @@ func TestWidgets(t *testing.T) {
 		if got := tab.Text(`document.querySelector('#counter .caption').textContent`); got != "Pizza party" {
 			t.Errorf("the caption is %q", got)
 		}
-		s.stage.Test(overlay.Text{Sender: "PixelPanda", Title: "Bubble tea", Message: "Cheers!"})
+		must(t, s.stage.Test(overlay.Text{Sender: "PixelPanda", Title: "Bubble tea", Message: "Cheers!"}))
 		tab.WaitFor(field("title") + ` === "Bubble tea"`)
 		if scale := tab.Text(`document.querySelector('#box .alert').style.getPropertyValue('--scale')`); scale != "1.000" {
 			t.Errorf("%s: a short text is shown at %s of its size", theme, scale)
@@ -112,4 +112,35 @@ func TestWidgets(t *testing.T) {
 	tab := s.page("widget=counter&layout=5,5,30,20,left", webtest.Options{})
 	tab.WaitFor(`!document.getElementById('counter').hidden && document.getElementById('ticker').hidden`)
 	tab.WaitFor(`Math.abs(document.getElementById('counter').getBoundingClientRect().left - 0.05 * innerWidth) < 2`)
+}
+
+// Parameters of the URL hold for that page alone, and relay's own words are in the language of the settings.
+func TestParametersAndLocale(t *testing.T) {
+	s := newSite(t, func(c *overlay.Settings) { c.MergeAfter, c.Locale = 3, "de" })
+	plain := s.page("", webtest.Options{})
+	tab := s.page("theme=night&layout=50,40,40,50,right&volume=7&widget=alerts,counter", webtest.Options{})
+	s.put(14, 0)
+	tab.WaitFor(field("more") + ` === "und 10 weitere Treats"`)
+	plain.WaitFor(field("overline") + ` === "Neuer Treat"`)
+	for expression, want := range map[string]string{
+		`document.documentElement.dataset.theme`:                                           "night",
+		`String(document.getElementById('box').getBoundingClientRect().left / innerWidth)`: "0.5",
+		`document.getElementById('box').dataset.align`:                                     "right",
+		`String(document.getElementById('counter').hidden)`:                                "false",
+		`document.querySelector('#counter .caption').textContent`:                          "Treats heute",
+		`document.documentElement.lang`:                                                    "de",
+	} {
+		if got := tab.Text(expression); got != want {
+			t.Errorf("%s = %q, want %q", expression, got, want)
+		}
+	}
+	if got := plain.Text(`document.documentElement.dataset.theme + document.getElementById('counter').hidden`); got != "cleantrue" {
+		t.Errorf("the page without parameters: %s", got)
+	}
+	// A move in the dashboard reaches pages at once, but not one with its own layout.
+	must(t, s.stage.SetLayout(t.Context(), &overlay.Layout{X: 10, Y: 10, Width: 30, Height: 30, Align: overlay.AlignLeft}))
+	plain.WaitFor(`Math.abs(document.getElementById('box').getBoundingClientRect().left - innerWidth * 0.1) < 1`)
+	if got := tab.Text(`String(document.getElementById('box').getBoundingClientRect().left / innerWidth)`); got != "0.5" {
+		t.Errorf("the page with a layout moved to %s", got)
+	}
 }

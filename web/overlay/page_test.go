@@ -245,7 +245,7 @@ func TestPageShowsAnAlert(t *testing.T) {
 	s.until("the alert is shown", func() bool { return s.stage.State().Showing != nil })
 	tab.WaitFor(`document.getElementById('box').childElementCount === 0`)
 	s.until("the alert has ended", func() bool { return s.stage.State().Showing == nil })
-	s.stage.Test(overlay.Text{Title: "Pizza", Message: "hi"})
+	must(t, s.stage.Test(overlay.Text{Title: "Pizza", Message: "hi"}))
 	tab.WaitFor(field("picture") + ` === "🍕"`)
 	if got := tab.Text(field("sender")); got != "Anonymous" {
 		t.Errorf("the sender is %q", got)

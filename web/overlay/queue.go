@@ -8,8 +8,12 @@ import (
 	"github.com/treatrelay/relay/pipeline"
 )
 
-// readAhead is how many treats a stage keeps in memory. The journal keeps the rest.
-const readAhead = 1000
+const (
+	// readAhead is how many treats a stage keeps in memory. The journal keeps the rest.
+	readAhead = 1000
+	// maxUrgent is how many alerts that somebody asked for may wait.
+	maxUrgent = 100
+)
 
 // queue holds the treats that wait. The stage's mutex guards it.
 type queue struct {
@@ -44,6 +48,20 @@ func (q *queue) take(n int) []Event {
 	q.waiting = slices.Delete(q.waiting, 0, n)
 	q.signal()
 	return taken
+}
+
+// ask adds an alert that somebody asked for. The error is [ErrTooManyAsked].
+func (q *queue) ask(u *urgent) error {
+	if len(q.urgent) >= maxUrgent {
+		return ErrTooManyAsked
+	}
+	q.urgent = append(q.urgent, u)
+	return nil
+}
+
+// holds reports whether the treat with a number is to be shown again.
+func (q *queue) holds(number uint64) bool {
+	return slices.ContainsFunc(q.urgent, func(u *urgent) bool { return !u.test && u.alert.Number == number })
 }
 
 func (q *queue) putBack(events []Event) { q.waiting = slices.Insert(q.waiting, 0, events...) }

@@ -157,6 +157,7 @@ func (s *Stage) start(ctx context.Context) bool {
 			s.version++
 		}
 		s.queue.readTo = max(s.queue.readTo, at)
+		again = slices.DeleteFunc(again, func(u *urgent) bool { return s.queue.holds(u.alert.Number) }) // asked for since relay started
 		s.queue.urgent = append(again, s.queue.urgent...)
 		return nil
 	})
@@ -166,8 +167,9 @@ func (s *Stage) start(ctx context.Context) bool {
 // stop closes all pages and saves the state.
 func (s *Stage) stop(ctx context.Context) {
 	s.mu.Lock()
-	s.closePages()
+	s.withdraw()
 	s.turn = nil
+	s.closePages()
 	s.mu.Unlock()
 	_ = s.save(context.WithoutCancel(ctx)) // which logs the error
 }

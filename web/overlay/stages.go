@@ -23,6 +23,7 @@ type global struct {
 type Stages struct {
 	config  Config
 	changed chan struct{} // the set of stages has changed
+	saving  sync.Mutex    // held while global is saved
 
 	mu     sync.Mutex
 	stages map[string]*Stage
@@ -147,20 +148,23 @@ func (s *Stages) States() []State {
 	return all
 }
 
-// Stop takes every alert off every screen at once, and keeps them off until Start, also after a restart. Treats wait.
+// Stop takes every alert off every screen at once, and keeps them off until Start, also after a restart. Treats wait. If
+// it cannot be saved, it holds until relay restarts.
 func (s *Stages) Stop(ctx context.Context) error { return s.setStopped(ctx, "stop", true) }
 
 // Start ends Stop.
 func (s *Stages) Start(ctx context.Context) error { return s.setStopped(ctx, "start", false) }
 
 func (s *Stages) setStopped(ctx context.Context, verb string, stopped bool) error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.global.Stopped = stopped
 	for _, st := range s.stages {
 		st.setStopped(stopped)
 	}
 	data, err := json.Marshal(s.global)
+	s.mu.Unlock()
 	if err == nil {
 		ctx, cancel := context.WithTimeoutCause(ctx, saveTimeout, errSaving)
 		defer cancel()

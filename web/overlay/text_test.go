@@ -35,7 +35,7 @@ func TestPictures(t *testing.T) {
 			{"Tomatoes", "🍅", ""},
 		}
 		for _, c := range cases {
-			st.Test(overlay.Text{Title: c[0]})
+			must(t, st.Test(overlay.Text{Title: c[0]}))
 		}
 		wait(time.Minute)
 		for n, s := range w.showings() {
@@ -51,9 +51,9 @@ func TestTextsAreCleanAndShort(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		st := w.run(func(s *overlay.Settings) { s.HideWords, s.MaxTime = []string{"Dárn", "馬鹿"}, 3*time.Second })
 		w.open(st, overlay.PageRequest{ID: "p"}, nil)
-		st.Test(overlay.Text{Sender: "\u202eevil\u202c\x1b[31m", Title: strings.Repeat("x", 2000), Message: strings.Repeat(family, 2000)})
-		st.Test(overlay.Text{Sender: "DARN-it", Title: "darning", Message: "so d\u0301arn\u0301 この馬鹿者\n" + strings.Repeat("l\n", 50)})
-		st.Test(overlay.Text{Title: "z" + strings.Repeat("\u0337", 500)})
+		must(t, st.Test(overlay.Text{Sender: "\u202eevil\u202c\x1b[31m", Title: strings.Repeat("x", 2000), Message: strings.Repeat(family, 2000)}))
+		must(t, st.Test(overlay.Text{Sender: "DARN-it", Title: "darning", Message: "so d\u0301arn\u0301 この馬鹿者\n" + strings.Repeat("l\n", 50)}))
+		must(t, st.Test(overlay.Text{Title: "z" + strings.Repeat("\u0337", 500)}))
 		wait(time.Minute)
 		a := w.showings()[0].Alert
 		if a.Sender != "evil[31m" || uniseg.GraphemeClusterCount(a.Title) != 80 || !strings.HasSuffix(a.Title, "x…") {

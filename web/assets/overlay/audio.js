@@ -8,7 +8,10 @@ const SILENT_START = 2_000; // a voice that has not begun by then does not come
 export class Player {
   #link; #settings = null; #sound = null;
 
-  constructor(link) { this.#link = link; }
+  constructor(link) {
+    this.#link = link;
+    globalThis.speechSynthesis?.getVoices(); // a browser begins to load them when asked
+  }
 
   set(settings) {
     this.#settings = settings;
