@@ -142,11 +142,11 @@ func TestServerGoesAndComesBack(t *testing.T) {
 	s := newSite(t, func(c *overlay.Settings) { quiet(c); c.Widgets = []string{"alerts", "ticker", "counter"} })
 	tab := s.page("widget=alerts", webtest.Options{Script: watchDraws})
 	s.put(1, 0)
-	tab.WaitFor(field("title") + ` === "t000001"`)
+	s.drawn(tab, "t000001")
 	s.shut()
 	s.until("relay notices", func() bool { return len(s.stage.State().Pages) == 0 })
 	s.put(1, 0)
-	tab.WaitFor(`document.body.innerText.trim() === ""`) // the alert has ended
+	tab.WaitFor(`document.body.innerText.trim() === ""`) // the first alert has ended
 	for range 20 {
 		if text := tab.Text("document.body.innerText.trim()"); text != "" {
 			t.Fatalf("without a server the page shows %q", text)
@@ -176,7 +176,7 @@ func TestLocalFileWaits(t *testing.T) {
 	s.shut()
 	path := filepath.Join(t.TempDir(), "overlay.html")
 	must(t, os.WriteFile(path, overlay.LocalFile(s.url("theme=pop")), 0o600))
-	tab := s.browser.Open("file://"+path, webtest.Options{})
+	tab := s.browser.Open("file://"+path, webtest.Options{Script: watchDraws})
 	time.Sleep(500 * time.Millisecond)
 	if text := tab.Text("document.body.innerText.trim()"); text != "" {
 		t.Errorf("the file shows %q", text)
@@ -184,7 +184,7 @@ func TestLocalFileWaits(t *testing.T) {
 	s.serve()
 	s.until("the page connects", func() bool { return len(s.stage.State().Pages) == 1 })
 	s.put(1, 0)
-	tab.WaitFor(field("title") + ` === "t000001"`)
+	s.drawn(tab, "t000001")
 	if got := tab.Text("document.documentElement.dataset.theme"); got != overlay.ThemePop {
 		t.Errorf("the theme is %q", got)
 	}
@@ -206,7 +206,7 @@ func TestSoundAndSpeech(t *testing.T) {
 	without.Close()
 	s.until("the page is gone", func() bool { return len(s.stage.State().Pages) == 0 })
 
-	tab := s.page("volume=20", webtest.Options{Script: record + voice})
+	tab := s.page("volume=20", webtest.Options{Script: record + voice + watchDraws})
 	must(t, s.stage.Test(overlay.Text{Sender: "Ada", Title: "Tea", Message: "cheers"}))
 	tab.WaitFor(`heard.join('|') === 'chime.wav 0.2|en-GB: Ada sent Tea. cheers'`)
 	time.Sleep(2 * time.Second) // more than its time
@@ -217,7 +217,7 @@ func TestSoundAndSpeech(t *testing.T) {
 	s.until("the alert has ended", func() bool { return s.stage.State().Showing == nil })
 	must(t, s.stage.Mute(t.Context()))
 	must(t, s.stage.Test(overlay.Text{Title: "Cake"}))
-	tab.WaitFor(field("title") + ` === "Cake"`)
+	s.drawn(tab, "Cake")
 	s.until("the alert has ended", func() bool { return s.stage.State().Showing == nil })
 	if got := tab.Text(`heard.slice(2).filter((h) => h !== 'pause').join()`); got != "" {
 		t.Errorf("a muted page plays %q", got)

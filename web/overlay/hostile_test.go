@@ -46,7 +46,7 @@ const shape = `[...document.querySelectorAll('#box *')].map((e) => e.tagName + (
 
 // No text of a viewer becomes an element or runs.
 func TestTextsNeverBecomeHTML(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, lasting)
 	corpus := hostile(t)
 	tab := s.page("volume=0&speech=1", webtest.Options{Script: watchScripts, Reduced: true})
 	want := ""
@@ -133,7 +133,7 @@ const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20" onlo
 
 // A custom theme draws its template with its style and its pictures, but its scripts do not run.
 func TestCustomTheme(t *testing.T) {
-	s := newSite(t, func(c *overlay.Settings) {
+	s := newSite(t, lasting, func(c *overlay.Settings) {
 		c.Theme, c.Pictures = overlay.ThemeCustom, map[string]string{"pizza": "pizza.svg", "cake": "missing.png"}
 	})
 	s.writeFiles(map[string]string{

@@ -17,7 +17,7 @@ const scene = `document.documentElement.style.background = 'radial-gradient(circ
 
 // Texts in every script stay in the box, in every theme and size.
 func TestTextsStayInTheBox(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, lasting)
 	texts := map[string]overlay.Text{
 		"usual":   {Sender: "PixelPanda", Title: "Large Pepperoni Pizza", Message: "Great run tonight! Have some dinner on me 🎉"},
 		"short":   {Title: "Tea"},
@@ -36,7 +36,7 @@ func TestTextsStayInTheBox(t *testing.T) {
 		var none any
 		tab.Eval(scene, &none)
 		for _, theme := range []string{overlay.ThemeClean, overlay.ThemePop, overlay.ThemeNight} {
-			must(t, s.stages.Replace(context.Background(), map[string]overlay.Settings{name: settings(t, func(c *overlay.Settings) { c.Theme = theme })}))
+			must(t, s.stages.Replace(context.Background(), map[string]overlay.Settings{name: settings(t, lasting, func(c *overlay.Settings) { c.Theme = theme })}))
 			tab.WaitFor(fmt.Sprintf("document.documentElement.dataset.theme === %q", theme))
 			for kind, text := range texts {
 				if size[0] < 1920 && kind != "words" && kind != "zalgo" && kind != "long" && kind != "emoji" {
@@ -100,8 +100,8 @@ func TestWidgets(t *testing.T) {
 			t.Errorf("the caption is %q", got)
 		}
 		must(t, s.stage.Test(overlay.Text{Sender: "PixelPanda", Title: "Bubble tea", Message: "Cheers!"}))
-		tab.WaitFor(field("title") + ` === "Bubble tea"`)
-		if scale := tab.Text(`document.querySelector('#box .alert').style.getPropertyValue('--scale')`); scale != "1.000" {
+		tab.WaitFor(field("title") + ` === "Bubble tea" && (window.scale = document.querySelector('#box .alert').style.getPropertyValue('--scale'))`)
+		if scale := tab.Text("window.scale"); scale != "1.000" {
 			t.Errorf("%s: a short text is shown at %s of its size", theme, scale)
 		}
 		time.Sleep(700 * time.Millisecond) // for the screenshot only

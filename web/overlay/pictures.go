@@ -151,7 +151,7 @@ const foods = `🍕 pizza, pizzas, margherita, pepperoni, calzone, ピザ, 披�
 🍯 honey, honig, miel, miele
 🍼 milk bottle
 🥛 milk, milch, lait, leche, latte macchiato, latte di mandorla
-☕ coffee, espresso, cappuccino, latte, mocha, americano, kaffee, cafe, caffe, コーヒー, 咖啡, кофе, hot chocolate
+☕ coffee, con leche, au lait, espresso, cappuccino, latte, mocha, americano, kaffee, cafe, caffe, コーヒー, 咖啡, кофе, hot chocolate
 🫖 teapot
 🍵 tea, matcha, chai, tee, the, te, お茶, 茶, чай
 🍶 sake

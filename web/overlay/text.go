@@ -125,5 +125,5 @@ func clean(text *string, limit, lines int, h hidden) string {
 	if text == nil {
 		return ""
 	}
-	return clamp(h.in(displaytext.Clean(*text, lines)), limit)
+	return h.in(clamp(h.in(displaytext.Clean(*text, lines)), limit)) // again: a cut may make a hidden word of a longer one
 }
