@@ -5,18 +5,19 @@ import (
 	"strings"
 
 	"github.com/rivo/uniseg"
+
+	"github.com/treatrelay/relay/internal/displaytext"
 )
 
 // Limits on the text of a viewer.
 const (
-	maxMarks = 4 // combining marks on one base: more than any living script needs, less than zalgo
-	maxTags  = 7 // tag characters of a flag, as in that of Scotland, with the one that ends it
 	MaxLines = 20
-	maxClean = 16 << 10 // bytes: several times more than is ever shown
 
-	ellipsis  = "…"
-	zwnj, zwj = '\u200c', '\u200d'
+	ellipsis = "…"
 )
+
+// Clean is [displaytext.Clean].
+func Clean(text string, lines int) string { return displaytext.Clean(text, lines) }
 
 // Units returns the length of text in UTF-16 code units. According to one of its developers, Discord counts code points
 // (discord-api-docs, issue 1315), but its clients count code units. This is the larger of the two.

@@ -1,8 +1,18 @@
-package chattext
+// Package displaytext makes text that a viewer wrote safe to display: [Clean] removes what hides, reorders or overflows.
+package displaytext
 
 import (
 	"strings"
 	"unicode"
+)
+
+// Limits of Clean.
+const (
+	maxMarks = 4        // combining marks on one base: more than any living script needs, less than zalgo
+	maxTags  = 7        // tag characters of a flag, as in that of Scotland, with the one that ends it
+	maxClean = 16 << 10 // bytes: several times more than is ever shown
+
+	zwnj, zwj = '\u200c', '\u200d'
 )
 
 // Clean makes a foreign text safe to display without changing its meaning. It removes control, format and bidirectional

@@ -1,0 +1,163 @@
+// The alert box: one alert at a time.
+
+import { CustomTheme } from './custom.js';
+import { sleep } from './link.js';
+import { texts } from './texts.js';
+
+const SHORTEST = 2_500; // an alert stays at least so long when the next one comes early
+const ANIMATION = 1_500; // no animation is waited for any longer
+const READABLE = 0.7; // how far the text shrinks before it is cut
+const SMALLEST = 0.5; // and after that
+
+export class Alerts {
+  #link; #player; #memory; #root; #settings = null; #custom; #current = null; #turn = 0;
+
+  constructor({ link, player, memory, root }) {
+    this.#link = link;
+    this.#player = player;
+    this.#memory = memory;
+    this.#root = root;
+    this.#custom = new CustomTheme(link);
+  }
+
+  set(settings) {
+    this.#settings = settings;
+    this.#link.forget();
+    this.#custom.set(settings.theme === 'custom');
+  }
+
+  // show asks relay whether to show an alert, and shows it.
+  async show({ turn, alert, duration_ms: duration }) {
+    this.#turn = turn;
+    const say = (state) => this.#link.report({ turn, number: alert.number, id: alert.id, state });
+    if (!alert.repeat && this.#memory.knows(alert.id, turn)) return void say('finished');
+    await this.#current?.endSoon();
+    if (this.#turn !== turn || !await say('started') || this.#turn !== turn) return;
+    this.#memory.add(alert.id, turn);
+    const showing = new Showing(this.#root, this.#player, this.#settings);
+    this.#current = showing;
+    try {
+      await showing.run(await this.#draw(alert), alert, duration);
+    } finally {
+      showing.leave();
+      if (this.#current === showing) this.#current = null;
+      if (this.#turn === turn) say('finished'); // otherwise relay has ended it
+    }
+  }
+
+  // hide takes the alert off the screen at once.
+  hide() {
+    this.#turn = 0;
+    this.#current?.end();
+  }
+
+  // draw makes the element of an alert. Every text is set as text.
+  async #draw(alert) {
+    const custom = await this.#custom.element();
+    const root = custom ?? document.getElementById('alert').content.firstElementChild.cloneNode(true);
+    root.classList.toggle('plain', !custom && ['clean', 'custom'].includes(this.#settings.theme));
+    const words = texts(this.#settings.locale);
+    const fields = {
+      overline: words.treat, sender: alert.sender || words.anonymous, title: alert.title, message: alert.message,
+      more: words.moreWith(alert.more, alert.more_senders ?? []),
+    };
+    for (const node of [root, ...root.querySelectorAll('[data-field]')]) {
+      const field = node.dataset.field;
+      if (field === 'picture') await this.#picture(node, alert);
+      else if (field in fields) {
+        node.textContent = fields[field];
+        node.hidden = fields[field] === '';
+      }
+    }
+    return root;
+  }
+
+  async #picture(node, alert) {
+    const url = alert.picture_file ? await Promise.race([this.#link.url(alert.picture_file), sleep(ANIMATION)]) : null;
+    if (url) {
+      const image = new Image();
+      image.alt = '';
+      image.src = url;
+      const shown = await Promise.race([image.decode().then(() => true, () => false), sleep(ANIMATION)]);
+      if (shown) {
+        node.classList.add('image');
+        return void node.replaceChildren(image);
+      }
+    }
+    node.textContent = alert.picture;
+  }
+}
+
+// Showing is one alert on screen.
+class Showing {
+  #root; #player; #settings; #since = performance.now(); #ended; #end; #gone; #leave;
+
+  constructor(root, player, settings) {
+    this.#root = root;
+    this.#player = player;
+    this.#settings = settings;
+    this.#ended = new Promise((resolve) => { this.#end = resolve; });
+    this.#gone = new Promise((resolve) => { this.#leave = resolve; });
+  }
+
+  end() { this.#end(); }
+
+  // endSoon ends the alert, but not before it could be read, and waits until it is gone.
+  async endSoon() {
+    await Promise.race([this.#gone, sleep(SHORTEST - (performance.now() - this.#since))]);
+    this.#end();
+    await this.#gone;
+  }
+
+  async run(element, alert, duration) {
+    this.#root.replaceChildren(element);
+    fit(this.#root, element);
+    element.dataset.state = 'in';
+    const spoken = this.#player.play(alert, texts(this.#settings.locale));
+    await Promise.race([this.#ended, Promise.all([sleep(duration), spoken])]);
+    this.#player.stop();
+    element.dataset.state = 'out';
+    await animated(element);
+  }
+
+  // leave clears the box.
+  leave() {
+    this.#root.replaceChildren();
+    this.#leave();
+  }
+}
+
+// animated waits until the finite animations of an element end.
+function animated(element) {
+  const all = element.getAnimations({ subtree: true }).filter((a) => a.effect.getComputedTiming().endTime !== Infinity);
+  return Promise.race([Promise.allSettled(all.map((a) => a.finished)), sleep(ANIMATION)]);
+}
+
+// fit makes an alert as large as suits the box, and no larger: the text shrinks, the message has fewer lines, and then the
+// text shrinks more.
+function fit(box, element) {
+  const size = Math.min(box.clientWidth * 0.043, box.clientHeight * 0.094);
+  box.style.setProperty('--size', Math.max(13, Math.min(size, 72)) + 'px');
+  element.classList.add('measured'); // without animations, which move things
+  if (!(shrink(box, element, 1, READABLE) || shorten(box, element) || shrink(box, element, READABLE, SMALLEST))) element.classList.add('tiny');
+  element.classList.remove('measured');
+}
+
+const fits = (box, element) => element.offsetHeight <= box.clientHeight && element.scrollHeight <= element.clientHeight + 1 &&
+  element.offsetWidth <= box.clientWidth && element.scrollWidth <= element.clientWidth + 1;
+
+function shrink(box, element, from, to) {
+  for (let scale = from; scale >= to; scale *= 0.94) {
+    element.style.setProperty('--scale', scale.toFixed(3));
+    if (fits(box, element)) return true;
+  }
+  return false;
+}
+
+function shorten(box, element) {
+  for (let lines = 5; lines >= 1; lines--) {
+    element.style.setProperty('--lines', String(lines));
+    if (fits(box, element)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,69 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+// Event is a treat in the journal. Its Seq is the number by which a stage orders treats and remembers its position.
+type Event struct {
+	pipeline.Record
+	Time time.Time // when the treat was sent
+}
+
+// FollowRequest selects the events of [Feed].
+type FollowRequest struct {
+	Accounts []string  // empty: all accounts
+	After    uint64    // by the number in the journal, exclusive
+	Since    time.Time // if After is 0, by the time of journaling; zero: all
+}
+
+// Feed is what a stage reads of the journal. Its methods are safe for concurrent use.
+type Feed interface {
+	// Follow calls visit with each treat in the order of the journal, and waits for new ones until ctx ends; then it
+	// returns nil. It stops with the error of visit.
+	Follow(ctx context.Context, r FollowRequest, visit func(Event) error) error
+	// Find returns the treat with the number or, if number is 0, with the id. If there is none, the error is [ErrNoTreat].
+	Find(ctx context.Context, number uint64, id string) (Event, error)
+	// Last returns the highest number in the journal, or 0.
+	Last(ctx context.Context) (uint64, error)
+}
+
+// Store keeps small values durably. Its methods are safe for concurrent use. Nobody else writes the keys of overlays.
+type Store interface {
+	// Get returns the value of a key, or nil if there is none.
+	Get(ctx context.Context, key string) ([]byte, error)
+	// Put stores a value. It is durable when Put returns.
+	Put(ctx context.Context, key string, value []byte) error
+}
+
+// Config has what all overlays of a relay share.
+type Config struct {
+	Feed     Feed
+	Store    Store
+	Files    string         // the folder with a folder for each overlay; empty: there is none
+	Location *time.Location // whose midnight begins a day and a month of the counter; nil: local time
+	Log      zerolog.Logger
+}
+
+var (
+	// ErrNoTreat means that the journal does not have the treat.
+	ErrNoTreat = errors.New("the journal has no such treat")
+	// ErrNoOverlay means that there is no overlay of that name.
+	ErrNoOverlay = errors.New("there is no such overlay")
+	// ErrNoKey means that the overlay has no such key.
+	ErrNoKey = errors.New("the overlay has no such key")
+	// ErrNotShowing means that a report is about an alert whose turn is over. The page must not show it.
+	ErrNotShowing = errors.New("another alert is shown")
+	// ErrTooManyPages means that the overlay is open too often.
+	ErrTooManyPages = errors.New("the overlay is open too often; close some of its pages")
+	// ErrTooManyAsked means that 100 tests and repeats wait.
+	ErrTooManyAsked = errors.New("100 alerts that were asked for wait already; open the overlay, or clear it")
+	// ErrOtherAccounts means that a key for one account opened an overlay that shows others too.
+	ErrOtherAccounts = errors.New("the key is for one account, but the overlay shows others too; limit the overlay to that account")
+)

@@ -1,0 +1,114 @@
+package overlay_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rivo/uniseg"
+
+	"github.com/treatrelay/relay/web/overlay"
+)
+
+func TestPictures(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		st := w.run(func(s *overlay.Settings) {
+			s.Pictures = map[string]string{"Pizza": "p.png", "hot wings": "w.gif"}
+			s.MaxTime, s.MinTime = time.Second, time.Second
+		})
+		w.open(st, overlay.PageRequest{ID: "p"}, nil)
+		cases := [][3]string{
+			{"Large Pizza", "🍕", "p.png"},
+			{"PIZZAS!", "🍕", "p.png"},
+			{"pizzalike", "🎁", ""},
+			{"chocolate cake", "🍰", ""},
+			{"Ice  cream", "🍨", ""},
+			{"Käsekuchen", "🎁", ""},
+			{"Ein Käse", "🧀", ""},
+			{"特上寿司", "🍣", ""},
+			{"Cherries", "🍒", ""},
+			{"hot wings", "🍗", "w.gif"},
+			{"", "🎁", ""},
+			{"Sandwiches", "🥪", ""},
+			{"cup of coffee", "☕", ""},
+			{"Tomatoes", "🍅", ""},
+		}
+		for _, c := range cases {
+			must(t, st.Test(overlay.Text{Title: c[0]}))
+		}
+		wait(time.Minute)
+		for n, s := range w.showings() {
+			if c := cases[n]; s.Alert.Emoji != c[1] || s.Alert.File != c[2] {
+				t.Errorf("%q: %s %q, want %s %q", c[0], s.Alert.Emoji, s.Alert.File, c[1], c[2])
+			}
+		}
+	})
+}
+
+func TestTextsAreCleanAndShort(t *testing.T) {
+	family := "👩\u200d👩\u200d👧\u200d👦"
+	inBubble(t, func(t *testing.T, w *world) {
+		st := w.run(func(s *overlay.Settings) { s.HideWords, s.MaxTime = []string{"Dárn", "馬鹿"}, 3*time.Second })
+		w.open(st, overlay.PageRequest{ID: "p"}, nil)
+		must(t, st.Test(overlay.Text{Sender: "\u202eevil\u202c\x1b[31m", Title: strings.Repeat("x", 2000), Message: strings.Repeat(family, 2000)}))
+		must(t, st.Test(overlay.Text{Sender: "DARN-it", Title: "darning", Message: "so d\u0301arn\u0301 この馬鹿者\n" + strings.Repeat("l\n", 50)}))
+		must(t, st.Test(overlay.Text{Title: "z" + strings.Repeat("\u0337", 500)}))
+		wait(time.Minute)
+		a := w.showings()[0].Alert
+		if a.Sender != "evil[31m" || uniseg.GraphemeClusterCount(a.Title) != 80 || !strings.HasSuffix(a.Title, "x…") {
+			t.Errorf("texts: %q %q", a.Sender, a.Title)
+		}
+		if n := uniseg.GraphemeClusterCount(a.Message); n != 300 || !strings.HasSuffix(a.Message, family+"…") {
+			t.Errorf("the message has %d graphemes", n)
+		}
+		a = w.showings()[1].Alert
+		if a.Sender != "****-it" || a.Title != "darning" || !strings.HasPrefix(a.Message, "so **** *****\nl\nl") || strings.Count(a.Message, "\n") > 5 {
+			t.Errorf("texts: %q %q %q", a.Sender, a.Title, a.Message)
+		}
+		if a = w.showings()[2].Alert; !a.Anonymous || len([]rune(a.Title)) != 5 {
+			t.Errorf("texts: %+v", a)
+		}
+	})
+}
+
+func TestSettingsFaults(t *testing.T) {
+	for key, change := range map[string]func(*overlay.Settings){
+		"theme":           func(s *overlay.Settings) { s.Theme = "neon" },
+		"widgets":         func(s *overlay.Settings) { s.Widgets = nil },
+		"position.x":      func(s *overlay.Settings) { s.Position.X = -1 },
+		"position.width":  func(s *overlay.Settings) { s.Position.X, s.Position.Width = 50, 60 },
+		"position.align":  func(s *overlay.Settings) { s.Position.Align = "top" },
+		"pictures":        func(s *overlay.Settings) { s.Pictures = map[string]string{"pizza": "../secret.png"} },
+		"goal.period":     func(s *overlay.Settings) { s.Goal.Period = "year" },
+		"goal.count":      func(s *overlay.Settings) { s.Goal.Count = -1 },
+		"locale":          func(s *overlay.Settings) { s.Locale = "<b>" },
+		"min_time":        func(s *overlay.Settings) { s.MinTime = 0 },
+		"max_time":        func(s *overlay.Settings) { s.MaxTime = time.Second },
+		"merge_after":     func(s *overlay.Settings) { s.MergeAfter = 1000 },
+		"max_age":         func(s *overlay.Settings) { s.MaxAge = -1 },
+		"sound":           func(s *overlay.Settings) { s.Sound = "bell" },
+		"volume":          func(s *overlay.Settings) { s.Volume = 101 },
+		"speech_language": func(s *overlay.Settings) { s.SpeechLanguage = "English!" },
+		"hide_words":      func(s *overlay.Settings) { s.HideWords = []string{"two words"} },
+		"tests":           func(s *overlay.Settings) { s.Tests = "no" },
+	} {
+		s := overlay.NewSettings()
+		change(&s)
+		var fault *overlay.SettingError
+		if err := s.Check(); !errors.As(err, &fault) || fault.Key != key || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	for _, ok := range []func(*overlay.Settings){
+		func(s *overlay.Settings) { s.Sound = "ding.ogg" },
+		func(s *overlay.Settings) { s.Pictures = map[string]string{"default": "box.svg"} },
+	} {
+		settings(t, ok)
+	}
+	for overlayName, ok := range map[string]bool{"main": true, "a-b_C1": true, "": false, "a.b": false, "../x": false, strings.Repeat("x", 65): false} {
+		if err := overlay.CheckName(overlayName); (err == nil) != ok {
+			t.Errorf("name %q: %v", overlayName, err)
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package overlay
+
+import (
+	"slices"
+	"time"
+
+	"github.com/treatrelay/relay/pipeline"
+)
+
+const (
+	// startPatience is how long pages may take to start an alert before it is offered again.
+	startPatience = 5 * time.Second
+	// speechAllowance is how much longer than its time an alert may stay, while it is read aloud.
+	speechAllowance = 30 * time.Second
+	// busy is how many waiting treats make alerts as short as they get.
+	busy = 5
+)
+
+// progress is how far a page is with an alert.
+type progress int
+
+const (
+	offered progress = iota
+	started
+	finished
+	known // the page has started it before, and refused to start it again
+)
+
+// turn is the alert that pages are offered or show.
+type turn struct {
+	id      uint64 // rises, also over restarts
+	alert   Alert
+	events  []Event // what the alert stands for; nil if it is urgent
+	urgent  *urgent
+	offered time.Time
+	started time.Time // zero: no page has started it
+	length  time.Duration
+	pages   map[string]progress
+}
+
+// any reports whether a page is that far.
+func (t *turn) any(p progress) bool {
+	for _, at := range t.pages {
+		if at == p {
+			return true
+		}
+	}
+	return false
+}
+
+// end is when the turn ends by itself.
+func (t *turn) end() time.Time {
+	if t.started.IsZero() {
+		return t.offered.Add(startPatience)
+	}
+	return t.started.Add(t.length + speechAllowance)
+}
+
+// screenTime is how long an alert stays while that many others wait.
+func (t Timing) screenTime(waiting int) time.Duration {
+	return t.MaxTime - (t.MaxTime-t.MinTime)*time.Duration(min(waiting, busy))/busy
+}
+
+// advance does what is due, and returns when to call it again. The caller holds the mutex.
+func (s *Stage) advance(now time.Time) (next time.Time) {
+	if s.turn != nil {
+		s.checkTurn(now)
+	}
+	next = s.queue.dropOld(now, s.settings.MaxAge)
+	for s.turn == nil && s.offer(now) {
+		continue
+	}
+	if s.turn != nil {
+		next = earliest(next, s.turn.end())
+	}
+	s.place()
+	return earliest(next, s.tellCounts(now))
+}
+
+// checkTurn ends the turn if it is over.
+func (s *Stage) checkTurn(now time.Time) {
+	t := s.turn
+	late := !now.Before(t.end())
+	switch {
+	case !t.started.IsZero():
+		if late {
+			s.hide()
+		}
+		if late || !t.any(started) {
+			s.turn = nil
+		}
+	case t.any(offered) && !late:
+	case t.any(known): // no page is left that could show it for the first time
+		s.settle(now)
+		s.turn = nil
+	default:
+		for id, at := range t.pages {
+			if p := s.pages[id]; p != nil && at == offered {
+				p.stalled = true
+			}
+		}
+		s.turn = nil
+		s.requeue(t)
+	}
+}
+
+// withdraw ends a turn that no page has started. Its alert comes again later.
+func (s *Stage) withdraw() {
+	if t := s.turn; t != nil && t.started.IsZero() {
+		s.turn = nil
+		s.requeue(t)
+	}
+}
+
+// requeue puts the alert of a turn back to where it was.
+func (s *Stage) requeue(t *turn) {
+	if t.urgent != nil {
+		s.queue.urgent = slices.Insert(s.queue.urgent, 0, t.urgent)
+		return
+	}
+	s.queue.putBack(t.events)
+}
+
+// offer begins the turn of the next alert, if there is one and a page to show it. It reports whether to try again.
+func (s *Stage) offer(now time.Time) (again bool) {
+	if s.saved.Paused || s.stopped {
+		return false
+	}
+	t := &turn{id: max(s.lastTurn+1, uint64(now.UnixMicro())), offered: now, pages: map[string]progress{}}
+	for i, u := range s.queue.urgent {
+		if s.audience(t, u.test); len(t.pages) > 0 {
+			s.queue.urgent = append(s.queue.urgent[:i:i], s.queue.urgent[i+1:]...)
+			t.urgent, t.alert = u, u.alert
+			s.begin(t)
+			return false
+		}
+	}
+	if s.audience(t, false); len(t.pages) == 0 || len(s.queue.waiting) == 0 {
+		return false
+	}
+	n := 1
+	if limit := s.settings.MergeAfter; limit > 0 {
+		n = max(1, len(s.queue.waiting)-limit)
+	}
+	t.events = s.queue.take(n)
+	var err error
+	if t.alert, err = s.look.merge(t.events); err != nil {
+		s.config.Log.Warn().Str("overlay", s.name).Err(err).Msg("an alert is skipped")
+		s.queue.putBack(t.events[1:])
+		return true
+	}
+	s.begin(t)
+	return false
+}
+
+// audience adds the pages that can show an alert.
+func (s *Stage) audience(t *turn, test bool) {
+	for id, p := range s.pages {
+		if s.shownOn(p, WidgetAlerts) && !p.stalled && (test || !p.request.Preview) {
+			t.pages[id] = offered
+		}
+	}
+}
+
+// begin offers an alert to its pages. A preview gets it too, but has no say.
+func (s *Stage) begin(t *turn) {
+	s.turn, s.lastTurn = t, t.id
+	t.length = s.settings.screenTime(len(s.queue.waiting) + len(s.queue.urgent))
+	m := newMessage(messageShow, show{Turn: t.id, Alert: t.alert, Duration: t.length.Milliseconds()})
+	for id, p := range s.pages {
+		if _, ok := t.pages[id]; ok || p.request.Preview && s.shownOn(p, WidgetAlerts) {
+			s.send(p, m)
+		}
+	}
+}
+
+// settle makes the alert of the turn one that was shown, so that it does not come again.
+func (s *Stage) settle(now time.Time) {
+	t := s.turn
+	for _, e := range t.events {
+		s.remember(e)
+	}
+	t.events = nil
+	if u := t.urgent; u != nil && !u.test {
+		s.saved.Again = without(s.saved.Again, u.alert.Number)
+	}
+	s.shown = &Shown{Alert: t.alert, Time: now}
+	s.place()
+	s.version++
+}
+
+// remember adds a treat to the ticker.
+func (s *Stage) remember(e Event) {
+	if e.Origin != pipeline.OriginTest {
+		s.counts.remember(e)
+	}
+}
+
+// hide takes the alert off every page.
+func (s *Stage) hide() {
+	for _, p := range s.pages {
+		s.send(p, newMessage(messageHide, struct{}{}))
+	}
+}
+
+// position is the number up to which every treat was shown or passed over.
+func (s *Stage) position() uint64 {
+	switch {
+	case s.turn != nil && len(s.turn.events) > 0:
+		return s.turn.events[0].Seq - 1
+	case len(s.queue.waiting) > 0:
+		return s.queue.waiting[0].Seq - 1
+	}
+	return s.queue.readTo
+}
+
+// place updates the position to save.
+func (s *Stage) place() {
+	if at := s.position(); s.saved.Position != nil && *s.saved.Position != at {
+		s.saved.Position = &at
+		s.version++
+	}
+}
