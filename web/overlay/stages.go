@@ -139,6 +139,20 @@ func (s *Stages) Stage(name string) (*Stage, error) {
 	return nil, fmt.Errorf("overlay %.70q: %w", name, ErrNoOverlay)
 }
 
+// Names returns the names of the overlays, sorted.
+func (s *Stages) Names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.stages))
+}
+
+// Stopped reports whether all overlays are stopped.
+func (s *Stages) Stopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.global.Stopped
+}
+
 // States returns the state of every overlay, in the order of their names.
 func (s *Stages) States() []State {
 	var all []State

@@ -56,6 +56,7 @@ type session struct {
 type link struct {
 	role Role
 	made time.Time
+	life time.Duration
 }
 
 // New returns an empty set of sessions. The error names a password file that cannot be used, and says what to do.
@@ -71,7 +72,10 @@ func New(cfg Config) (*Sessions, error) {
 func (s *Sessions) HasPassword() bool { return s.passwords.any() }
 
 // NewLink returns the token of a link that opens one session of a role within [LinkLife]. It panics on a role that has no sessions.
-func (s *Sessions) NewLink(role Role) secret.String {
+func (s *Sessions) NewLink(role Role) secret.String { return s.NewLinkFor(role, LinkLife) }
+
+// NewLinkFor is NewLink with another life.
+func (s *Sessions) NewLinkFor(role Role, life time.Duration) secret.String {
 	if !role.LogsIn() {
 		panic(fmt.Sprintf("a link for the role %s", role))
 	}
@@ -79,14 +83,14 @@ func (s *Sessions) NewLink(role Role) secret.String {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for h, l := range s.links {
-		if over(l.made, LinkLife) {
+		if over(l.made, l.life) {
 			delete(s.links, h)
 		}
 	}
 	if len(s.links) >= maxLinks {
 		delete(s.links, oldest(s.links, func(l link) time.Time { return l.made }))
 	}
-	s.links[hashOf(token)] = link{role, time.Now()}
+	s.links[hashOf(token)] = link{role, time.Now(), life}
 	return secret.New(token)
 }
 
@@ -99,7 +103,7 @@ func (s *Sessions) UseLink(client netip.Addr, token string) (secret.String, Role
 	defer s.mu.Unlock()
 	l, ok := s.links[h]
 	delete(s.links, h)
-	if ok && !over(l.made, LinkLife) {
+	if ok && !over(l.made, l.life) {
 		return s.start(l.role, fingerprint{}), l.role, nil
 	}
 	if err := s.limits.link(client); err != nil {

@@ -131,8 +131,14 @@ func (c *components) operation(o *api.Operation) object {
 	case o.Stream:
 		params = append(params, object{"name": "Last-Event-ID", "in": "header", "description": "the number behind which the stream goes on", "schema": object{"type": "string"}})
 		success["content"] = content(api.MediaEvents, object{"type": "string"})
+		success["description"] = "what the page of an overlay is told"
+		if o.Path != "/events" {
+			break
+		}
 		success["description"] = "id is the number of an event, data the CloudEvent. The first one has the type " + api.StreamPosition +
 			" and says where the stream begins; one of the type " + api.StreamProblem + " says why it ends."
+	case o.File:
+		success["content"] = content("*/*", object{"type": "string", "format": "binary"})
 	case o.Answer == nil:
 		status, success["description"] = "204", "done"
 	case o.Lines:
@@ -142,7 +148,7 @@ func (c *components) operation(o *api.Operation) object {
 		success["content"] = content("application/json", c.schema(o.Answer))
 	}
 	op := object{
-		"summary": o.Summary, "parameters": params,
+		"summary": o.Summary, "parameters": params, "x-role": o.Role.String(),
 		"responses": object{status: success, "default": object{"description": "why it failed", "content": content(api.MediaProblem, c.schema(api.Problem{}))}},
 	}
 	if o.Request != nil {

@@ -19,7 +19,24 @@ type Operation struct {
 	Lines bool
 	// Stream is true if the answer is a stream of Server-Sent Events.
 	Stream bool
+	// File is true if the answer is the content of a file.
+	File bool
+	// Role is who may send it over http.listen, at least. Whoever may open the Unix socket may send everything.
+	Role Role
 }
+
+// A Role is what somebody may do over http.listen.
+type Role uint8
+
+// The roles. Each may do what the next one may, too. Only the owner may send what is not known to be harmless.
+const (
+	Owner     Role = iota
+	Moderator      // sees what happens, and controls the overlays
+	Reader         // a program with the key of an overlay
+)
+
+// String returns the name of the role.
+func (r Role) String() string { return [...]string{"owner", "moderator", "reader"}[r] }
 
 // A Param is a query parameter of an operation. A time is in RFC 3339.
 type Param struct {
@@ -68,22 +85,26 @@ func LetterParams() []Param {
 // Operations returns all operations of the API.
 func Operations() []Operation {
 	const get, post = http.MethodGet, http.MethodPost
-	return []Operation{
-		{Method: get, Path: "/status", Summary: "Status of the running relay", Answer: Status{}},
-		{Method: get, Path: "/journal", Summary: "Summary of the journal", Answer: Journal{}},
+	all := []Operation{
+		{Method: get, Path: "/status", Summary: "Status of the running relay", Answer: Status{}, Role: Moderator},
+		{Method: get, Path: "/journal", Summary: "Summary of the journal", Answer: Journal{}, Role: Moderator},
 		{Method: get, Path: "/journal/state", Summary: "The journal's state, for a backup", Answer: StateItem{}, Lines: true},
-		{Method: get, Path: "/history", Summary: "Events of the journal, in journal order", Params: EventParams(), Answer: Event{}, Lines: true},
-		{Method: get, Path: "/events", Summary: "Events as they are journaled", Params: FollowParams(), Stream: true},
-		{Method: get, Path: "/sinks", Summary: "The sinks and their states", Answer: []Sink{}},
+		{Method: get, Path: "/history", Summary: "Events of the journal, in journal order", Params: EventParams(), Answer: Event{}, Lines: true, Role: Moderator},
+		{Method: get, Path: "/events", Summary: "Events as they are journaled", Params: FollowParams(), Stream: true, Role: Reader},
+		{Method: get, Path: "/sinks", Summary: "The sinks and their states", Answer: []Sink{}, Role: Moderator},
 		{Method: post, Path: "/sinks/{name}/enable", Summary: "Enable a disabled sink", Answer: SinkChange{}},
 		{Method: post, Path: "/sinks/{name}/disable", Summary: "Disable a sink", Request: DisableRequest{}, Answer: SinkChange{}},
-		{Method: get, Path: "/deadletters", Summary: "Dead letters, oldest first", Params: LetterParams(), Answer: journal.DeadLetter{}, Lines: true},
-		{Method: get, Path: "/deadletters/{number}", Summary: "One dead letter with its event", Answer: journal.DeadLetter{}},
+		{Method: get, Path: "/deadletters", Summary: "Dead letters, oldest first", Params: LetterParams(), Answer: journal.DeadLetter{}, Lines: true, Role: Moderator},
+		{Method: get, Path: "/deadletters/{number}", Summary: "One dead letter with its event", Answer: journal.DeadLetter{}, Role: Moderator},
 		{Method: post, Path: "/deadletters/redrive", Summary: "Queue the events of dead letters for their sinks again", Params: LetterParams(), Answer: LetterResult{}, Lines: true},
 		{Method: post, Path: "/deadletters/purge", Summary: "Delete dead letters", Params: LetterParams(), Answer: LetterResult{}, Lines: true},
-		{Method: get, Path: "/traces/{id}", Summary: "What happened to one event", Answer: Trace{}},
+		{Method: get, Path: "/traces/{id}", Summary: "What happened to one event", Answer: Trace{}, Role: Moderator},
 		{Method: post, Path: "/replay", Summary: "Send one part of a replay", Request: ReplayRequest{}, Answer: ReplayPart{}},
 		{Method: post, Path: "/tests", Summary: "Journal a test event", Request: TestRequest{}},
 		{Method: post, Path: "/accounts/{account}/reconcile", Summary: "Compare the provider's history with the journal now", Answer: intake.Reconciliation{}},
 	}
+	all = append(all, Operation{
+		Method: post, Path: "/sessions/links", Summary: "A link that logs in to the dashboard once", Request: LinkRequest{}, Answer: Link{},
+	})
+	return append(all, overlayOperations()...)
 }

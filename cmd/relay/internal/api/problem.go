@@ -46,6 +46,8 @@ const (
 	ProblemNotRunning   = "not-running"
 	ProblemNoHistory    = "no-history" // the account's provider has none
 	ProblemNoAccount    = "unknown-account"
+	ProblemNoOverlay    = "unknown-overlay"
+	ProblemNoPages      = "no-pages" // relay serves none
 	ProblemFailed       = "failed"
 )
 
@@ -53,7 +55,7 @@ const (
 func Problems() []string {
 	return []string{
 		ProblemUsage, ProblemUnknownEvent, ProblemUnknownSink, ProblemNoLetter, ProblemEventGone, ProblemStarting, ProblemNotRunning, ProblemNoHistory,
-		ProblemNoAccount, ProblemFailed,
+		ProblemNoAccount, ProblemNoOverlay, ProblemNoPages, ProblemFailed,
 	}
 }
 

@@ -60,7 +60,9 @@ func (o *runOptions) runSimulation(ctx context.Context, log zerolog.Logger) (err
 	if err := o.simulateLogin(ctx, account, dir, log); err != nil {
 		return err
 	}
-	return daemon.Run(ctx, o.daemonOptions(cfg, dir, nil, log))
+	options := o.daemonOptions(cfg, dir, nil, log)
+	options.Simulation = true
+	return daemon.Run(ctx, options)
 }
 
 // simulationConfig returns a configuration with the sinks to run, and without accounts. It reads the configuration file only if the user
@@ -70,7 +72,8 @@ func (o *runOptions) simulationConfig(log zerolog.Logger) (*config.Config, error
 	if len(selected) == 0 {
 		selected = []string{"stdout"} // not the configured ones: simulated treats must not reach a real overlay unless the user says so
 	}
-	cfg := &config.Config{Path: "the simulation's configuration", Settings: config.Settings{Journal: config.Journal{Retention: time.Hour}}}
+	cfg := config.Default()
+	cfg.Path, cfg.Journal.Retention = "the simulation's configuration", time.Hour
 	env, _ := o.Getenv("RELAY_CONFIG")
 	named := o.ConfigPath != "" || env != ""
 	if named || slices.ContainsFunc(selected, func(name string) bool { return !slices.Contains(sinks.Types(), name) }) {
@@ -78,7 +81,11 @@ func (o *runOptions) simulationConfig(log zerolog.Logger) (*config.Config, error
 		if err != nil {
 			return nil, err
 		}
-		cfg.Path, cfg.HTTP = loaded.Path, loaded.HTTP
+		cfg.Path, cfg.HTTP, cfg.Overlays = loaded.Path, loaded.HTTP, loaded.Overlays
+		for name, o := range cfg.Overlays {
+			o.Accounts = nil // likewise
+			cfg.Overlays[name] = o
+		}
 		for _, s := range loaded.Sinks {
 			s.Lane.Accounts = nil // no list of accounts has the simulated one
 			cfg.Sinks = append(cfg.Sinks, s)

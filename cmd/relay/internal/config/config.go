@@ -29,6 +29,7 @@ type Config struct {
 	Path     string
 	Accounts []Account // Sorted by name.
 	Sinks    []Sink    // Sorted by name.
+	Overlays map[string]Overlay
 	Settings
 	Warnings Faults // About a configuration that works, but should be corrected.
 }
@@ -80,7 +81,7 @@ func (d *decoder) decode(text []byte, mode fs.FileMode) (*Config, error) {
 	if d.faults.count > 0 {
 		return nil, d.faults.all(path)
 	}
-	c := &Config{Path: path, Settings: keys.Settings}
+	c := &Config{Path: path, Overlays: keys.Overlays, Settings: keys.Settings}
 	for _, name := range slices.Sorted(maps.Keys(keys.Accounts)) {
 		account := keys.Accounts[name]
 		account.Account = name
@@ -99,6 +100,18 @@ func (d *decoder) decode(text []byte, mode fs.FileMode) (*Config, error) {
 		c.Warnings = d.faults.all(path)
 	}
 	return c, nil
+}
+
+// Default returns the configuration of an empty file.
+func Default() *Config { return &Config{Settings: defaults().Settings} }
+
+// AccountNames returns the names of the accounts, sorted.
+func (c *Config) AccountNames() []string {
+	names := make([]string, len(c.Accounts))
+	for i := range c.Accounts {
+		names[i] = c.Accounts[i].Account
+	}
+	return names
 }
 
 // SinkTypes returns the names of the sinks, and the type of each.

@@ -13,7 +13,9 @@ type sections struct {
 	// Each account is one login at a provider.
 	Accounts map[string]Account `yaml:"accounts"`
 	// Each sink is one destination.
-	Sinks    map[string]Sink `yaml:"sinks"`
+	Sinks map[string]Sink `yaml:"sinks"`
+	// Each overlay is one page for OBS.
+	Overlays map[string]Overlay `yaml:"overlays"`
 	Settings `yaml:",inline"`
 }
 
@@ -25,7 +27,7 @@ type Settings struct {
 	Journal Journal `yaml:"journal"`
 	// The NATS server inside relay, for overlays.
 	NATS NATS `yaml:"nats"`
-	// The HTTP server for health checks and metrics.
+	// The HTTP server for the dashboard, the overlays, health checks and metrics.
 	HTTP HTTP `yaml:"http"`
 	// The connections to realtime servers.
 	Socket Socket `yaml:"socket"`
@@ -34,6 +36,7 @@ type Settings struct {
 func defaults() sections {
 	return sections{Settings: Settings{
 		Journal: Journal{Retention: DefaultRetention}, NATS: NATS{Listen: DefaultNATSListen}, Socket: defaultSocket(),
+		HTTP: HTTP{Listen: DefaultHTTPListen},
 	}}
 }
 
@@ -43,6 +46,7 @@ func (s *sections) check(d *decoder) {
 		account.check(d, name)
 	}
 	s.checkSinks(d)
+	s.checkOverlays(d)
 	for _, k := range keysOf(reflect.ValueOf(&s.Settings).Elem()) {
 		if section, ok := reflect.TypeAssert[checker](k.value.Addr()); ok {
 			section.check(d, s)

@@ -22,28 +22,36 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// control serves the local API of a running relay on the Unix socket.
+// control has the handler of the local API, and counts its requests. It is served on the Unix socket, and behind the pages.
 type control struct {
-	job *job // its journal may be used once monitor.opened is closed
+	job     *job // its journal may be used once monitor.opened is closed
+	handler http.Handler
 
 	mu     sync.Mutex // guards closed, and work.Add against work.Wait
 	closed bool
 	work   sync.WaitGroup // requests
 }
 
-// serveControl serves the local API until stop is called. The caller must hold the lock of the data folder, so an existing socket is a dead one.
-// If the socket cannot be created, relay runs without it, and logs what that means.
-func serveControl(ctx context.Context, dir string, j *job, log zerolog.Logger) (stop func() error) {
+func newControl(j *job) *control {
+	c := &control{job: j}
+	c.handler = c.owned(server.New(server.Config{
+		Journal: c.journal, Sinks: c.sinks, Status: j.monitor.snapshot, Reconcile: c.reconcile, Pages: c.pageConfig(),
+	}))
+	return c
+}
+
+// serve serves the local API on the Unix socket until stop is called. Then no request of the API is under way any more, nor is another one served.
+// The caller must hold the lock of the data folder, so an existing socket is a dead one. If the socket cannot be created, relay runs without it, and
+// logs what that means.
+func (c *control) serve(ctx context.Context, dir string, log zerolog.Logger) (stop func() error) {
 	l, err := Listen(ctx, dir)
 	if err != nil {
 		log.Warn().Err(err).Msg("control socket cannot be created: commands that read the journal work only while relay is stopped")
-		return func() error { return nil }
+		return func() error { c.close(); return nil }
 	}
-	c := &control{job: j}
-	handler := server.New(server.Config{Journal: c.journal, Sinks: c.sinks, Status: j.monitor.snapshot, Reconcile: c.reconcile})
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	hs := &http.Server{
-		Handler: c.owned(handler), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: maxHeader,
+		Handler: c.handler, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return base },
 	}
 	var served sync.WaitGroup
@@ -60,12 +68,17 @@ func serveControl(ctx context.Context, dir string, j *job, log zerolog.Logger) (
 		cancel()
 		err := errors.Join(removeErr, hs.Close())
 		served.Wait()
-		c.mu.Lock()
-		c.closed = true
-		c.mu.Unlock()
-		c.work.Wait()
+		c.close()
 		return err
 	}
+}
+
+// close waits for the requests under way, and serves no others.
+func (c *control) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.work.Wait()
 }
 
 // maxHeader limits the header of a request, whose URL may name many events.

@@ -19,7 +19,7 @@ type httpLimits struct {
 }
 
 func usualHTTPLimits() httpLimits {
-	return httpLimits{header: 10 * time.Second, read: 30 * time.Second, write: 30 * time.Second, idle: time.Minute, conns: 128}
+	return httpLimits{header: 10 * time.Second, read: 30 * time.Second, write: 30 * time.Second, idle: time.Minute, conns: 2048}
 }
 
 // server returns a server with these limits.

@@ -41,7 +41,9 @@ type Options struct {
 	Getenv   func(string) (string, bool)
 	Identity store.IdentityOptions // what tokens are sealed with
 	Reload   *Reloader             // nil: the configuration is never reloaded
-	Log      zerolog.Logger
+	// Simulation: the treats are invented. Then the pages may have any port, and their addresses with a login are printed to Notice.
+	Simulation bool
+	Log        zerolog.Logger
 }
 
 // Run locks the data folder and runs relay in it, until ctx ends or relay cannot go on. It returns nil if ctx ended and everything was delivered
@@ -76,6 +78,8 @@ type job struct {
 	accounts    *accountFactory
 	sinks       *sinkFactory
 	reconcilers reconcilers
+	pages       pages
+	control     *control
 
 	mu      sync.Mutex
 	current runners
@@ -105,12 +109,8 @@ func newJob(ctx context.Context, o Options) (_ *job, err error) {
 	}
 	j.reconcilers.set(j.runners().sources())
 	j.monitor.watch(j)
-	if cfg.HTTP.Listen != "" {
-		stop, err := serveHTTP(ctx, cfg.HTTP.Listen, j.metrics.Registry, j.monitor, log)
-		if err != nil {
-			return nil, err
-		}
-		j.undo.Add("http", stop)
+	if err := j.openPages(ctx, o); err != nil {
+		return nil, err
 	}
 	return j, nil
 }
@@ -128,7 +128,8 @@ func (j *job) openServices(ctx context.Context, o Options) error {
 		trace = traces.Add
 	}
 	// Commands can ask a relay that waits for its journal. The socket closes before everything that its requests use.
-	stopControl := sync.OnceValue(serveControl(ctx, o.Dir, j, j.log))
+	j.control = newControl(j)
+	stopControl := sync.OnceValue(j.control.serve(ctx, o.Dir, j.log))
 	j.undo.Add("control socket", stopControl)
 	j.accounts.providers = wire.NewTransport()
 	j.undo.Add("connections to the providers", func() error { j.accounts.providers.CloseIdleConnections(); return nil })
@@ -145,6 +146,9 @@ func (j *job) openServices(ctx context.Context, o Options) error {
 		return err
 	}
 	if err := j.openLanes(ctx, cfg, trace); err != nil {
+		return err
+	}
+	if err := j.openOverlays(ctx, cfg); err != nil {
 		return err
 	}
 	j.undo.Add("control socket", stopControl)

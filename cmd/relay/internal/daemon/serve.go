@@ -26,6 +26,7 @@ type running struct {
 	attempts   sync.WaitGroup
 	alerts     sync.WaitGroup
 	stopAlerts context.CancelCauseFunc
+	overlays   sync.WaitGroup
 	stopUpkeep func() error
 }
 
@@ -87,6 +88,7 @@ func (r *running) start(receiving, delivering context.Context) {
 	})
 	r.stopUpkeep = j.data.keepUp(delivering, j.sinks.lanes)
 	r.attempts.Go(func() { j.sinks.attempts.Run(delivering) })
+	r.overlays.Go(func() { j.pages.overlays.Run(alerting) })
 	now := j.runners()
 	for _, sink := range now.sinks {
 		sink.start(delivering, &r.lanes, j.sinks, r.stop)
@@ -111,6 +113,7 @@ func (r *running) drain() error {
 	r.lanes.Wait()
 	r.stopAlerts(errLanesEnded)
 	r.alerts.Wait()
+	r.overlays.Wait()
 	j.sinks.attempts.Close()
 	r.attempts.Wait()
 	return r.stopUpkeep()

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
@@ -16,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/overlays"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
@@ -119,9 +121,45 @@ func (a *Access) serve(ctx context.Context, s *Storage, undo *Teardown) (*api.Cl
 	direct := api.NewDirect(server.New(server.Config{
 		Journal: func(context.Context) (*journal.Journal, error) { return j, nil },
 		Sinks:   a.sinks,
+		Pages:   a.pages(j),
 	}))
 	undo.Add("local API", direct.Close)
 	return api.New(direct, a.Dir), nil
+}
+
+// pages returns what the API needs for the overlays of a journal, while no relay runs that shows them.
+func (a *Access) pages(j *journal.Journal) server.Pages {
+	cfg := a.cfg
+	if cfg == nil {
+		cfg = config.Default()
+	}
+	var mu sync.Mutex
+	var opened *overlays.Service
+	return server.Pages{
+		Overlays: func(ctx context.Context) (server.Overlays, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			var err error
+			if opened == nil {
+				opened, err = overlays.Open(ctx, overlays.Config{
+					Journal: j, Settings: cfg.OverlaySettings(), Files: filepath.Join(a.Dir, OverlaysDir), Log: a.Log,
+				})
+			}
+			return opened, err
+		},
+		Accounts: cfg.AccountNames,
+		PageURL:  func() string { return cfg.HTTP.URL("") },
+	}
+}
+
+// RelayClient is [Access.Client], but prefers the relay that runs on the data folder to the server of journal.nats_url: for what a running relay holds in
+// memory.
+func (a *Access) RelayClient(ctx context.Context, undo *Teardown) (*api.Client, error) {
+	c, err := Running(ctx, a.Dir, undo)
+	if errors.Is(err, api.ErrNoRelay) {
+		return a.Client(ctx, undo)
+	}
+	return c, err
 }
 
 // sinks returns the names and types of the configured sinks, if the configuration could be read.

@@ -17,6 +17,7 @@ const (
 	OverlayDir  = "nats"     // streams of the embedded NATS server, for overlays
 	AccountsDir = "accounts"
 	OverlayFile = "nats-overlay.json"
+	OverlaysDir = "overlays" // files of the overlays' pages, from the user
 )
 
 // WritePrivate replaces a file, or creates it, for its user only. A crash leaves the old content or the new one, see [atomicfile.Write].

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/query"
+	"github.com/treatrelay/relay/web/overlay"
 )
 
 // Config is what the handlers serve. Its functions may be called by several goroutines.
@@ -31,9 +33,25 @@ type Config struct {
 	Status func(context.Context) api.Status
 	// Reconcile compares an account's history with the journal; nil: no relay runs.
 	Reconcile func(ctx context.Context, account string) (intake.Reconciliation, error)
+	Pages
+}
+
+// Pages is what the handlers need for the pages that relay serves.
+type Pages struct {
+	// Overlays returns the overlays. It may wait like Config.Journal.
+	Overlays func(context.Context) (Overlays, error)
+	// Accounts returns the names of the configured accounts in order.
+	Accounts func() []string
+	// PageURL returns the URL of the pages, without a slash at the end; empty: relay serves none.
+	PageURL func() string
+	// NewLink returns a link that logs in to the dashboard; nil: no relay runs.
+	NewLink func(api.Role) (api.Link, error)
 }
 
 type server struct{ Config }
+
+// A handler serves a request. Its error is the answer; it must be nil once the answer has begun.
+type handler func(http.ResponseWriter, *http.Request) error
 
 // New returns the handler of everything below [api.Root].
 func New(cfg Config) http.Handler {
@@ -41,9 +59,9 @@ func New(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	serve := s.handlers()
 	for _, o := range api.Operations() {
-		handler := serve[o.Method+" "+o.Path]
+		answer := serve[o.Method+" "+o.Path]
 		mux.HandleFunc(o.Method+" "+api.Root+o.Path, func(w http.ResponseWriter, r *http.Request) {
-			if err := handler(w, r); err != nil {
+			if err := answer(w, r); err != nil {
 				s.fail(w, err)
 			}
 		})
@@ -56,8 +74,8 @@ func New(cfg Config) http.Handler {
 }
 
 // handlers returns the handlers of [api.Operations], by method and path.
-func (s *server) handlers() map[string]func(http.ResponseWriter, *http.Request) error {
-	return map[string]func(http.ResponseWriter, *http.Request) error{
+func (s *server) handlers() map[string]handler {
+	all := map[string]handler{
 		"GET /status":                        s.status,
 		"GET /journal":                       s.journal,
 		"GET /journal/state":                 s.state,
@@ -74,7 +92,10 @@ func (s *server) handlers() map[string]func(http.ResponseWriter, *http.Request) 
 		"POST /replay":                       s.replay,
 		"POST /tests":                        s.putTest,
 		"POST /accounts/{account}/reconcile": s.reconcile,
+		"POST /sessions/links":               s.newLink,
 	}
+	maps.Copy(all, s.overlayHandlers())
+	return all
 }
 
 // fail answers with a problem. It must not be called after the answer has begun.
@@ -95,6 +116,14 @@ func (s *server) problem(err error) *api.Problem {
 		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, text.Line(err.Error()))
 	case errors.Is(err, journal.ErrEventGone):
 		p = api.NewProblem(http.StatusGone, api.ProblemEventGone, text.Line(err.Error()))
+	case errors.Is(err, overlay.ErrNoOverlay):
+		p = api.NewProblem(http.StatusNotFound, api.ProblemNoOverlay, text.Line(err.Error())).WithFix(advice.Run("relay overlay list"))
+	case errors.Is(err, overlay.ErrNoKey):
+		p = api.NewProblem(http.StatusNotFound, api.ProblemNoOverlay, text.Line(err.Error())).WithFix(advice.Run("relay overlay list"))
+	case errors.Is(err, overlay.ErrNoTreat):
+		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, text.Line(err.Error()))
+	case errors.Is(err, overlay.ErrTooManyAsked):
+		p = api.NewProblem(http.StatusConflict, api.ProblemFailed, text.Line(err.Error()))
 	default:
 		wrong, fix := advice.Cut(err)
 		p = api.NewProblem(http.StatusInternalServerError, api.ProblemFailed, text.Line(wrong)).WithFix(fix)

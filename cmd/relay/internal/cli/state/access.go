@@ -75,6 +75,11 @@ func (s *State) WithLiveAPI(ctx context.Context, use func(*api.Client) error) er
 	return s.withAPI(ctx, (*datadir.Access).LiveClient, use)
 }
 
+// WithRelay is [State.WithAPI] for what a running relay holds in memory: it prefers that relay to the server of journal.nats_url.
+func (s *State) WithRelay(ctx context.Context, use func(*api.Client) error) error {
+	return s.withAPI(ctx, (*datadir.Access).RelayClient, use)
+}
+
 func (s *State) withAPI(
 	ctx context.Context, open func(*datadir.Access, context.Context, *datadir.Teardown) (*api.Client, error), use func(*api.Client) error,
 ) (err error) {

@@ -1,0 +1,154 @@
+// Package overlays runs the overlays of web/overlay over a journal: in a running relay, and for commands while none runs.
+package overlays
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"github.com/treatrelay/relay/pipeline/journal"
+	"github.com/treatrelay/relay/pipeline/journal/query"
+	"github.com/treatrelay/relay/web"
+	"github.com/treatrelay/relay/web/overlay"
+)
+
+// Config configures a [Service].
+type Config struct {
+	Journal  *journal.Journal
+	Settings map[string]overlay.Settings // by the name of the overlay
+	Files    string                      // the folder with a folder for each overlay
+	Log      zerolog.Logger
+}
+
+// Service has the overlays of a journal: those of the configuration, and those that a command created, which have the default settings. Its methods
+// are safe for concurrent use.
+type Service struct {
+	*overlay.Stages
+	journal *journal.Journal
+
+	mu       sync.Mutex
+	settings map[string]overlay.Settings // by name, with those that a command created
+}
+
+// Open loads the overlays. They show alerts while Run runs.
+func Open(ctx context.Context, c Config) (*Service, error) {
+	s := &Service{journal: c.Journal}
+	if err := s.merge(ctx, c.Settings); err != nil {
+		return nil, err
+	}
+	var err error
+	s.Stages, err = overlay.NewStages(ctx, overlay.Config{
+		Feed: feed{c.Journal}, Store: store{c.Journal.State()}, Files: c.Files, Log: c.Log,
+	}, s.settings)
+	return s, err
+}
+
+// merge sets the settings, together with the defaults of the overlays that only the journal's state knows.
+func (s *Service) merge(ctx context.Context, configured map[string]overlay.Settings) error {
+	all := maps.Clone(configured)
+	if all == nil {
+		all = make(map[string]overlay.Settings)
+	}
+	err := s.journal.ListState(ctx, statePrefix, func(key string, _ []byte) error {
+		name := strings.TrimPrefix(key, statePrefix)
+		if _, ok := all[name]; !ok && overlay.CheckName(name) == nil {
+			all[name] = overlay.NewSettings()
+		}
+		return nil
+	})
+	if err == nil {
+		s.settings = all
+	}
+	return err
+}
+
+// statePrefix is what the keys of overlays in the journal's state begin with.
+const statePrefix = "overlay."
+
+// Reload sets the settings of a new configuration.
+func (s *Service) Reload(ctx context.Context, configured map[string]overlay.Settings) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.merge(ctx, configured); err != nil {
+		return err
+	}
+	return s.Replace(ctx, s.settings)
+}
+
+// Create returns the overlay of a name, and creates it if it does not exist.
+func (s *Service) Create(ctx context.Context, name string) (*overlay.Stage, error) {
+	if err := overlay.CheckName(name); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.settings[name]; !ok {
+		s.settings[name] = overlay.NewSettings()
+		if err := s.Replace(ctx, s.settings); err != nil {
+			return nil, err
+		}
+	}
+	return s.Stage(name)
+}
+
+// Handler serves the pages of the overlays below /api/v1/overlays.
+func (s *Service) Handler() http.Handler { return overlay.Handler(s.Stages) }
+
+// Keys returns the keys of all overlays, as [web.Keys] wants them.
+func (s *Service) Keys() web.Keys { return keys{s.Stages} }
+
+type keys struct{ stages *overlay.Stages }
+
+// Check implements [web.Keys].
+func (k keys) Check(_ context.Context, key string) (web.Overlay, bool) {
+	name, account, ok := k.stages.Check(key)
+	return web.Overlay{Name: name, Account: account}, ok
+}
+
+// feed reads a journal.
+type feed struct{ journal *journal.Journal }
+
+// Follow implements [overlay.Feed].
+func (f feed) Follow(ctx context.Context, r overlay.FollowRequest, visit func(overlay.Event) error) error {
+	return query.Follow(ctx, f.journal, query.FollowConfig{Accounts: r.Accounts, After: r.After, Since: r.Since}, func(e query.Event) error {
+		return visit(overlay.Event{Record: e.Record, Time: e.Time})
+	})
+}
+
+// Find implements [overlay.Feed].
+func (f feed) Find(ctx context.Context, number uint64, id string) (overlay.Event, error) {
+	filter := query.EventFilter{IDs: []string{id}}
+	if number > 0 {
+		filter = query.EventFilter{After: number - 1, Last: number}
+	}
+	for e, err := range query.Events(ctx, f.journal, filter) {
+		return overlay.Event{Record: e.Record, Time: e.Time}, err
+	}
+	return overlay.Event{}, overlay.ErrNoTreat
+}
+
+// Last implements [overlay.Feed].
+func (f feed) Last(ctx context.Context) (uint64, error) { return f.journal.LastNumber(ctx) }
+
+// store keeps values in a journal's state.
+type store struct{ state journal.State }
+
+// Get implements [overlay.Store].
+func (s store) Get(ctx context.Context, key string) ([]byte, error) {
+	value, _, err := s.state.Get(ctx, key)
+	if errors.Is(err, journal.ErrNoKey) {
+		return nil, nil
+	}
+	return value, err
+}
+
+// Put implements [overlay.Store].
+func (s store) Put(ctx context.Context, key string, value []byte) error {
+	_, err := s.state.Put(ctx, key, value, journal.AnyRevision)
+	return err
+}
