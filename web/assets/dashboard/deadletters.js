@@ -1,0 +1,75 @@
+// The view Dead letters: events that a sink refused for good.
+
+import { html, useState } from '../vendor/htm/standalone.mjs';
+import { lines } from './api.js';
+import { status } from './data.js';
+import { plural } from './format.js';
+import { apiTime, filterBy, useLoad, useNames } from './page.js';
+import { routeTo } from './route.js';
+import { Button, confirm, Empty, Failure, Field, Loading, say, Select, Text, When } from './ui.js';
+
+const LIMIT = 500;
+
+/** choice is the filters as parameters of the API. @param {Record<string, string>} query */
+const choice = (query) => ({ sink: query.sink, account: query.account, reason: query.reason, since: apiTime(query.since), until: apiTime(query.until) });
+
+/** DeadLetters lists them. Its filters are in the address. @param {{route: import('./route.js').Route, role: string}} props */
+export function DeadLetters({ route: { query }, role }) {
+  const key = JSON.stringify(query);
+  const { data, error, busy, reload } = useLoad(key, (signal) => lines('deadletters', { ...choice(query), limit: LIMIT }, { signal }));
+  /** @type {import('./types.js').DeadLetter[]} */
+  const letters = data ?? [];
+  const owner = role === 'owner';
+  const run = async (/** @type {'redrive'|'purge'} */ verb, /** @type {Record<string, any>} */ chosen) => {
+    const results = await lines('deadletters/' + verb, chosen, { method: 'POST' });
+    const kept = results.filter((r) => r.kept);
+    const done = results.length - kept.length;
+    if (done > 0 || kept.length === 0) say(`${plural(done, 'dead letter')} ${verb === 'redrive' ? 'on the way again' : 'deleted'}`);
+    if (kept.length > 0) say(`${plural(kept.length, 'dead letter')} stayed: ${kept[0].kept.detail}`, 'bad');
+    await Promise.all([reload(), status.refresh()]);
+  };
+  const chosen = Object.values(choice(query)).some(Boolean) ? choice(query) : { all: true };
+  const many = letters.length === LIMIT ? `all that match, more than ${LIMIT},` : plural(letters.length, 'dead letter');
+  const redriveAll = async () => {
+    if (await confirm('Send them again?', `relay gives ${many} to ${query.sink || 'the sinks'} again.`, 'Send again')) await run('redrive', chosen);
+  };
+  const purgeAll = async () => {
+    if (await confirm('Delete them?', `relay forgets ${many}. The events stay in the journal for as long as it keeps them. This cannot be undone.`, 'Delete')) await run('purge', chosen);
+  };
+  const purge = async (/** @type {number} */ number) => {
+    if (await confirm('Delete it?', `relay forgets dead letter ${number}. This cannot be undone.`, 'Delete')) await run('purge', { number });
+  };
+  return html`<div class="heading"><h1>Dead letters</h1><p class="dim">Events that a sink refused for good</p>
+      ${owner && letters.length > 0 && html`<div class="actions"><${Button} icon="again" onClick=${redriveAll}>Send all again</${Button}><${Button} icon="trash" kind="danger" onClick=${purgeAll}>Delete all</${Button}></div>`}</div>
+    <section class="card"><${Filters} key=${key} query=${query} />
+      ${error && html`<${Failure} error=${error} retry=${reload} />`}
+      ${!data && busy ? html`<${Loading} rows=${5} />` : letters.length === 0 ? html`<${Empty} icon="check" title="No dead letters">${Object.keys(query).length > 0 ? 'None matches.' : 'No sink has refused an event for good.'}</${Empty}>`
+        : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Refused</th><th scope="col">Sink</th><th scope="col">Treat</th><th scope="col">Reason</th><th scope="col" class="end">Attempts</th>${owner && html`<th scope="col"><span class="hidden">Actions</span></th>`}</tr></thead>
+          <tbody>${letters.map((l) => html`<tr key=${l.number}><td class="nowrap"><${When} time=${l.time} /></td><td class="nowrap"><strong>${l.sink}</strong></td>
+            <td><a href=${routeTo('event', l.id)}><${Text}>${l.event?.data?.title || 'Event'}</${Text}></a> <span class="dim">${l.event?.data?.sender && html`<${Text}>${l.event.data.sender}</${Text}>`}</span></td>
+            <td class="text"><div class="clamp" title=${l.reason}>${l.reason}</div></td><td class="end">${l.attempts}<span class="hidden"> attempts</span></td>
+            ${owner && html`<td class="end"><div class="actions"><${Button} kind="square small plain" icon="again" label=${`Send dead letter ${l.number} again`} onClick=${() => run('redrive', { number: l.number })} />
+              <${Button} kind="square small plain" icon="trash" label=${`Delete dead letter ${l.number}`} onClick=${() => purge(l.number)} /></div></td>`}</tr>`)}</tbody></table></div>
+          <div class="table-foot"><span role="status">${letters.length === LIMIT ? `The oldest ${LIMIT}` : plural(letters.length, 'dead letter')}</span></div>`}
+    </section>`;
+}
+
+/** Filters is the form above the list. @param {{query: Record<string, string>}} props */
+function Filters({ query }) {
+  const names = useNames();
+  const [form, setForm] = useState(query);
+  const pick = (/** @type {string} */ name) => (/** @type {string} */ value) => filterBy('deadletters', { ...form, [name]: value });
+  const input = (/** @type {string} */ name) => (/** @type {any} */ e) => setForm({ ...form, [name]: e.target.value });
+  const submit = (/** @type {Event} */ e) => {
+    e.preventDefault();
+    filterBy('deadletters', form);
+  };
+  return html`<form class="filters" role="search" onSubmit=${submit}>
+    <${Field} label="Reason" hint="contains" wide><input type="search" value=${form.reason ?? ''} onInput=${input('reason')} /></${Field}>
+    <${Select} label="Sink" value=${form.sink ?? ''} any="All" options=${names.sinks} onChange=${pick('sink')} />
+    <${Select} label="Account" value=${form.account ?? ''} any="All" options=${names.accounts} onChange=${pick('account')} />
+    <label class="field time"><span>From</span><input type="datetime-local" value=${form.since ?? ''} onChange=${input('since')} /></label>
+    <label class="field time"><span>To</span><input type="datetime-local" value=${form.until ?? ''} onChange=${input('until')} /></label>
+    <button type="submit" class="button">Filter</button>
+  </form>`;
+}
