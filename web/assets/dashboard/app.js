@@ -1,13 +1,15 @@
 // The dashboard: who is signed in, and which view is on screen.
 
 import { html, render, useEffect, useState } from '../vendor/htm/standalone.mjs';
-import { change, get, onSignedOut } from './api.js';
-import { role } from './data.js';
+import { change, get, onSignedOut, pauseFor } from './api.js';
+import { role, status } from './data.js';
 import { linkToken, parseRoute } from './route.js';
 import { Shell } from './shell.js';
 import { SignIn } from './signin.js';
 import { useStore } from './store.js';
 import { Questions, Toasts } from './ui.js';
+
+const FIRST = 500; // milliseconds
 
 /** signIn reads who is signed in. A one-time link in the address is used first, and taken out of the address. */
 async function signIn() {
@@ -51,5 +53,8 @@ function App({ failure }) {
     <${Questions} /><${Toasts} />`;
 }
 
+// The first picture waits a moment for what it shows, so that nothing moves when that arrives.
+const first = linkToken(location.hash) === '' ? status.refresh() : undefined;
 const failure = await signIn();
+if (role.value) await Promise.race([first ?? status.refresh(), pauseFor(FIRST)]);
 render(html`<${App} failure=${failure} />`, /** @type {HTMLElement} */ (document.getElementById('app')));

@@ -1,17 +1,22 @@
 // The view Attempts: what the sinks answered.
 
-import { html, useState } from '../vendor/htm/standalone.mjs';
+import { html } from '../vendor/htm/standalone.mjs';
 import { lines } from './api.js';
+import { Filters, timeFields } from './filters.js';
 import { duration, plural } from './format.js';
-import { apiTime, filterBy, useLoad, useNames } from './page.js';
+import { apiTime, useLoad, useNames } from './page.js';
 import { routeTo } from './route.js';
-import { Button, Empty, Failure, Field, Loading, Pill, Select, When } from './ui.js';
+import { Button, Empty, Failure, Loading, Pill, When } from './ui.js';
 
 const NEWEST = 200;
 
 /** Attempts lists the newest attempts to deliver. Its filters are in the address. @param {{route: import('./route.js').Route}} props */
 export function Attempts({ route: { query } }) {
   const key = JSON.stringify(query);
+  const names = useNames();
+  /** @type {import('./filters.js').Filter[]} */
+  const fields = [{ name: 'sink', label: 'Sink', kind: 'choice', options: names.sinks }, { name: 'outcome', label: 'Outcome', kind: 'choice', options: [['ok', 'Accepted'], ['failed', 'Failed']] },
+    { name: 'account', label: 'Account', kind: 'choice', options: names.accounts }, { name: 'id', label: 'Event', hint: 'id', kind: 'text' }, ...timeFields];
   const { data, error, busy, reload } = useLoad(key, (signal) => lines('attempts', {
     sink: query.sink, account: query.account, id: query.id, outcome: query.outcome, since: apiTime(query.since), until: apiTime(query.until), newest: NEWEST,
   }, { signal }));
@@ -19,7 +24,7 @@ export function Attempts({ route: { query } }) {
   const attempts = [...(data ?? [])].reverse();
   return html`<div class="heading"><h1>Attempts</h1><p class="dim">Every attempt to deliver an event, and the answer</p>
       <div class="actions"><${Button} icon="again" onClick=${reload}>Refresh</${Button}></div></div>
-    <section class="card"><${Filters} key=${key} query=${query} />
+    <section class="card"><${Filters} key=${key} view="attempts" query=${query} fields=${fields} action="Filter" />
       ${error && html`<${Failure} error=${error} retry=${reload} />`}
       ${!data && busy ? html`<${Loading} rows=${6} />` : attempts.length === 0 ? html`<${Empty} icon="attempts" title="No attempts">None matches.</${Empty}>`
         : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Time</th><th scope="col">Sink</th><th scope="col">Outcome</th><th scope="col">Answer</th><th scope="col" class="end">Took</th><th scope="col">Event</th></tr></thead>
@@ -30,25 +35,4 @@ export function Attempts({ route: { query } }) {
             <td class="nowrap"><a href=${routeTo('event', a.id)} title=${a.id}><code>${a.id.slice(0, 4)}…${a.id.slice(-6)}</code></a></td></tr>`)}</tbody></table></div>
           <div class="table-foot"><span role="status">${data.length >= NEWEST ? `The newest ${NEWEST}` : plural(attempts.length, 'attempt')}</span></div>`}
     </section>`;
-}
-
-/** Filters is the form above the list. @param {{query: Record<string, string>}} props */
-function Filters({ query }) {
-  const names = useNames();
-  const [form, setForm] = useState(query);
-  const pick = (/** @type {string} */ name) => (/** @type {string} */ value) => filterBy('attempts', { ...form, [name]: value });
-  const input = (/** @type {string} */ name) => (/** @type {any} */ e) => setForm({ ...form, [name]: e.target.value });
-  const submit = (/** @type {Event} */ e) => {
-    e.preventDefault();
-    filterBy('attempts', form);
-  };
-  return html`<form class="filters" role="search" onSubmit=${submit}>
-    <${Select} label="Sink" value=${form.sink ?? ''} any="All" options=${names.sinks} onChange=${pick('sink')} />
-    <${Select} label="Outcome" value=${form.outcome ?? ''} any="All" options=${[['ok', 'Accepted'], ['failed', 'Failed']]} onChange=${pick('outcome')} />
-    <${Select} label="Account" value=${form.account ?? ''} any="All" options=${names.accounts} onChange=${pick('account')} />
-    <${Field} label="Event" hint="id" wide><input type="search" value=${form.id ?? ''} onInput=${input('id')} /></${Field}>
-    <label class="field time"><span>From</span><input type="datetime-local" value=${form.since ?? ''} onChange=${input('since')} /></label>
-    <label class="field time"><span>To</span><input type="datetime-local" value=${form.until ?? ''} onChange=${input('until')} /></label>
-    <button type="submit" class="button">Filter</button>
-  </form>`;
 }

@@ -24,8 +24,8 @@ export function Configuration() {
       <ul class="entries">${warnings.map((w) => html`<${Warning} warning=${w} />`)}</ul></section>`}
     ${view && warnings.length === 0 && !view.problem && html`<section class="card allgood"><${Icon} name="check" /><p><strong>No faults.</strong></p></section>`}
     ${view && html`<section class="card" aria-labelledby="source-title"><header><h2 id="source-title"><code>${view.path}</code></h2><span class="end"><${CopyButton} text=${view.path} label="Copy the path" /></span></header>
-      <ol class="source" tabindex="0" role="region" aria-labelledby="source-title">${view.text.replace(/\n$/, '').split('\n').map((line, i) => html`<li id=${'line-' + (i + 1)} class=${marked.has(i + 1) ? 'marked' : ''}><span>${
-        markLine(line).map((p) => (p.kind === 'plain' ? p.text : html`<span class=${p.kind}>${p.text}</span>`))}</span></li>`)}</ol></section>`}`;
+      <div class="source" tabindex="0" role="region" aria-label="Text of the configuration"><ol>${view.text.replace(/\n$/, '').split('\n').map((line, i) => html`<li id=${'line-' + (i + 1)} class=${marked.has(i + 1) ? 'marked' : ''}><span>${
+        markLine(line).map((p) => (p.kind === 'plain' ? p.text : html`<span class=${p.kind}>${p.text}</span>`))}</span></li>`)}</ol></div></section>`}`;
 }
 
 /** Warning is one warning, with a button that goes to its line. @param {{warning: import('./types.js').Warning}} props */

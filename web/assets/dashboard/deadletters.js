@@ -1,12 +1,13 @@
 // The view Dead letters: events that a sink refused for good.
 
-import { html, useState } from '../vendor/htm/standalone.mjs';
+import { html } from '../vendor/htm/standalone.mjs';
 import { lines } from './api.js';
 import { status } from './data.js';
+import { Filters, timeFields } from './filters.js';
 import { plural } from './format.js';
-import { apiTime, filterBy, useLoad, useNames } from './page.js';
+import { apiTime, useLoad, useNames } from './page.js';
 import { routeTo } from './route.js';
-import { Button, confirm, Empty, Failure, Field, Loading, say, Select, Text, When } from './ui.js';
+import { Button, confirm, Empty, Failure, Loading, say, Text, When } from './ui.js';
 
 const LIMIT = 500;
 
@@ -16,6 +17,10 @@ const choice = (query) => ({ sink: query.sink, account: query.account, reason: q
 /** DeadLetters lists them. Its filters are in the address. @param {{route: import('./route.js').Route, role: string}} props */
 export function DeadLetters({ route: { query }, role }) {
   const key = JSON.stringify(query);
+  const names = useNames();
+  /** @type {import('./filters.js').Filter[]} */
+  const fields = [{ name: 'reason', label: 'Reason', hint: 'contains', kind: 'text' }, { name: 'sink', label: 'Sink', kind: 'choice', options: names.sinks },
+    { name: 'account', label: 'Account', kind: 'choice', options: names.accounts }, ...timeFields];
   const { data, error, busy, reload } = useLoad(key, (signal) => lines('deadletters', { ...choice(query), limit: LIMIT }, { signal }));
   /** @type {import('./types.js').DeadLetter[]} */
   const letters = data ?? [];
@@ -41,35 +46,15 @@ export function DeadLetters({ route: { query }, role }) {
   };
   return html`<div class="heading"><h1>Dead letters</h1><p class="dim">Events that a sink refused for good</p>
       ${owner && letters.length > 0 && html`<div class="actions"><${Button} icon="again" onClick=${redriveAll}>Send all again</${Button}><${Button} icon="trash" kind="danger" onClick=${purgeAll}>Delete all</${Button}></div>`}</div>
-    <section class="card"><${Filters} key=${key} query=${query} />
+    <section class="card"><${Filters} key=${key} view="deadletters" query=${query} fields=${fields} action="Filter" />
       ${error && html`<${Failure} error=${error} retry=${reload} />`}
       ${!data && busy ? html`<${Loading} rows=${5} />` : letters.length === 0 ? html`<${Empty} icon="check" title="No dead letters">${Object.keys(query).length > 0 ? 'None matches.' : 'No sink has refused an event for good.'}</${Empty}>`
         : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Refused</th><th scope="col">Sink</th><th scope="col">Treat</th><th scope="col">Reason</th><th scope="col" class="end">Attempts</th>${owner && html`<th scope="col"><span class="hidden">Actions</span></th>`}</tr></thead>
           <tbody>${letters.map((l) => html`<tr key=${l.number}><td class="nowrap"><${When} time=${l.time} /></td><td class="nowrap"><strong>${l.sink}</strong></td>
-            <td><a href=${routeTo('event', l.id)}><${Text}>${l.event?.data?.title || 'Event'}</${Text}></a> <span class="dim">${l.event?.data?.sender && html`<${Text}>${l.event.data.sender}</${Text}>`}</span></td>
+            <td class="name"><div class="clamp"><a href=${routeTo('event', l.id)}><${Text}>${l.event?.data?.title || 'Event'}</${Text}></a> <span class="dim">${l.event?.data?.sender && html`<${Text}>${l.event.data.sender}</${Text}>`}</span></div></td>
             <td class="text"><div class="clamp" title=${l.reason}>${l.reason}</div></td><td class="end">${l.attempts}<span class="hidden"> attempts</span></td>
-            ${owner && html`<td class="end"><div class="actions"><${Button} kind="square small plain" icon="again" label=${`Send dead letter ${l.number} again`} onClick=${() => run('redrive', { number: l.number })} />
-              <${Button} kind="square small plain" icon="trash" label=${`Delete dead letter ${l.number}`} onClick=${() => purge(l.number)} /></div></td>`}</tr>`)}</tbody></table></div>
+            ${owner && html`<td class="end nowrap"><${Button} kind="square small plain" icon="again" label=${`Send dead letter ${l.number} again`} onClick=${() => run('redrive', { number: l.number })} />
+              <${Button} kind="square small plain" icon="trash" label=${`Delete dead letter ${l.number}`} onClick=${() => purge(l.number)} /></td>`}</tr>`)}</tbody></table></div>
           <div class="table-foot"><span role="status">${letters.length === LIMIT ? `The oldest ${LIMIT}` : plural(letters.length, 'dead letter')}</span></div>`}
     </section>`;
-}
-
-/** Filters is the form above the list. @param {{query: Record<string, string>}} props */
-function Filters({ query }) {
-  const names = useNames();
-  const [form, setForm] = useState(query);
-  const pick = (/** @type {string} */ name) => (/** @type {string} */ value) => filterBy('deadletters', { ...form, [name]: value });
-  const input = (/** @type {string} */ name) => (/** @type {any} */ e) => setForm({ ...form, [name]: e.target.value });
-  const submit = (/** @type {Event} */ e) => {
-    e.preventDefault();
-    filterBy('deadletters', form);
-  };
-  return html`<form class="filters" role="search" onSubmit=${submit}>
-    <${Field} label="Reason" hint="contains" wide><input type="search" value=${form.reason ?? ''} onInput=${input('reason')} /></${Field}>
-    <${Select} label="Sink" value=${form.sink ?? ''} any="All" options=${names.sinks} onChange=${pick('sink')} />
-    <${Select} label="Account" value=${form.account ?? ''} any="All" options=${names.accounts} onChange=${pick('account')} />
-    <label class="field time"><span>From</span><input type="datetime-local" value=${form.since ?? ''} onChange=${input('since')} /></label>
-    <label class="field time"><span>To</span><input type="datetime-local" value=${form.until ?? ''} onChange=${input('until')} /></label>
-    <button type="submit" class="button">Filter</button>
-  </form>`;
 }

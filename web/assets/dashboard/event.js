@@ -40,7 +40,7 @@ export function EventPage({ route: { argument: id }, role }) {
       <div class="stack">
         ${event && html`<${Actions} trace=${found} event=${event} role=${role} onDone=${reload} />`}
         ${event && html`<section class="card" aria-labelledby="json-title"><header><h2 id="json-title">JSON</h2><span class="end"><${CopyButton} text=${JSON.stringify(event)} label="Copy the JSON" /></span></header>
-          <pre class="json" tabindex="0" role="region" aria-labelledby="json-title">${JSON.stringify(event, null, 2)}</pre></section>`}
+          <pre class="json" tabindex="0" role="region" aria-label="Event as JSON">${JSON.stringify(event, null, 2)}</pre></section>`}
       </div></div>`}`;
 }
 

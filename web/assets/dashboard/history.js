@@ -2,17 +2,23 @@
 
 import { html, useEffect, useState } from '../vendor/htm/standalone.mjs';
 import { lines } from './api.js';
+import { Filters, timeFields } from './filters.js';
 import { inputTime, plural } from './format.js';
-import { apiTime, filterBy, useLoad, useNames } from './page.js';
+import { apiTime, useLoad, useNames } from './page.js';
 import { routeTo } from './route.js';
 import { Origin } from './treats.js';
-import { Button, Empty, Failure, Field, Loading, Select, Text, When } from './ui.js';
+import { Button, Empty, Failure, Loading, Text, When } from './ui.js';
 
 const PAGE = 100;
 
 /** History searches treats. Its filters are in the address. @param {{route: import('./route.js').Route}} props */
 export function History({ route: { query } }) {
   const key = JSON.stringify(query);
+  const names = useNames();
+  /** @type {import('./filters.js').Filter[]} */
+  const fields = [{ name: 'text', label: 'Text', hint: 'sender, treat or message', kind: 'text' }, { name: 'account', label: 'Account', kind: 'choice', options: names.accounts },
+    { name: 'origin', label: 'Origin', kind: 'choice', any: 'All but replays', options: [['live', 'Live'], ['backfill', 'Backfill'], ['test', 'Test'], ['replay', 'Replay']] }, ...timeFields];
+  const last = (/** @type {number} */ hours) => () => ({ since: inputTime(new Date(Date.now() - hours * 3_600_000)), until: '' });
   const [older, setOlder] = useState(/** @type {{key: string, items: import('./types.js').HistoryItem[], end: boolean}} */ ({ key, items: [], end: false }));
   const search = (/** @type {number|undefined} */ last, /** @type {AbortSignal} */ signal) => lines('history', {
     type: 'treatrelay.treat.v1', text: query.text, account: query.account, origin: query.origin, since: apiTime(query.since), until: apiTime(query.until), newest: PAGE, last,
@@ -27,7 +33,7 @@ export function History({ route: { query } }) {
   };
   const all = data && (data.length < PAGE || older.end);
   return html`<div class="heading"><h1>History</h1><p class="dim">Every treat in the journal</p></div>
-    <section class="card"><${Filters} key=${key} query=${query} />
+    <section class="card"><${Filters} key=${key} view="history" query=${query} fields=${fields} action="Search" shortcuts=${[['Last hour', last(1)], ['Last day', last(24)]]} />
       ${error && html`<${Failure} error=${error} retry=${reload} />`}
       ${!data && busy ? html`<${Loading} rows=${6} />` : items.length === 0 ? html`<${Empty} icon="history" title="Nothing found">No treat in the journal matches.</${Empty}>`
         : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Sent</th><th scope="col">From</th><th scope="col">Treat</th><th scope="col">Message</th><th scope="col">Account</th></tr></thead>
@@ -40,30 +46,6 @@ export function History({ route: { query } }) {
 function Row({ item }) {
   const { sender, title, message } = item.event.data;
   return html`<tr><td class="nowrap"><a href=${routeTo('event', item.id)}><${When} time=${item.time} /></a></td>
-    <td>${sender ? html`<strong><${Text}>${sender}</${Text}></strong>` : html`<span class="dim">Anonymous</span>`}</td><td><${Text}>${title}</${Text}></td>
+    <td class="name"><div class="clamp">${sender ? html`<strong><${Text}>${sender}</${Text}></strong>` : html`<span class="dim">Anonymous</span>`}</div></td><td class="name"><div class="clamp"><${Text}>${title}</${Text}></div></td>
     <td class="text"><div class="clamp"><${Text}>${message}</${Text}></div></td><td class="nowrap dim">${item.account} <${Origin} origin=${item.origin} /></td></tr>`;
-}
-
-/** Filters is the form above the list. @param {{query: Record<string, string>}} props */
-function Filters({ query }) {
-  const names = useNames();
-  const [form, setForm] = useState(query);
-  const set = (/** @type {string} */ name) => (/** @type {string} */ value) => setForm({ ...form, [name]: value });
-  const pick = (/** @type {string} */ name) => (/** @type {string} */ value) => filterBy('history', { ...form, [name]: value });
-  const input = (/** @type {string} */ name) => (/** @type {any} */ e) => set(name)(e.target.value);
-  const submit = (/** @type {Event} */ e) => {
-    e.preventDefault();
-    filterBy('history', form);
-  };
-  const last = (/** @type {number} */ hours) => () => filterBy('history', { ...form, since: inputTime(new Date(Date.now() - hours * 3_600_000)), until: '' });
-  return html`<form class="filters" role="search" onSubmit=${submit}>
-    <${Field} label="Text" hint="sender, treat or message" wide><input type="search" value=${form.text ?? ''} onInput=${input('text')} /></${Field}>
-    <${Select} label="Account" value=${form.account ?? ''} any="All" options=${names.accounts} onChange=${pick('account')} />
-    <${Select} label="Origin" value=${form.origin ?? ''} any="All treats" options=${[['live', 'Live'], ['backfill', 'Backfill'], ['test', 'Test'], ['replay', 'Replay']]} onChange=${pick('origin')} />
-    <label class="field time"><span>From</span><input type="datetime-local" value=${form.since ?? ''} onChange=${input('since')} /></label>
-    <label class="field time"><span>To</span><input type="datetime-local" value=${form.until ?? ''} onChange=${input('until')} /></label>
-    <button type="submit" class="button primary">Search</button>
-    <div class="actions"><${Button} kind="small" onClick=${last(1)}>Last hour</${Button}><${Button} kind="small" onClick=${last(24)}>Last day</${Button}>
-      <${Button} kind="small plain" onClick=${() => filterBy('history', {})}>Clear</${Button}></div>
-  </form>`;
 }

@@ -27,7 +27,7 @@ export function RowList({ label, count, row, at, keyOf, onScrolled }) {
   const { first, last } = visibleRows(view.top, view.height, row, count);
   const rows = [];
   for (let i = first; i < last; i++) {
-    rows.push(html`<li key=${keyOf(i)} aria-setsize=${count} aria-posinset=${i + 1} style=${{ top: i * row + 'px', height: row + 'px' }}>${at(i)}</li>`);
+    rows.push(html`<li key=${keyOf(i)} aria-setsize=${count} aria-posinset=${i + 1} style=${{ transform: `translateY(${i * row}px)`, height: row + 'px' }}>${at(i)}</li>`);
   }
   return html`<div class="rows" ref=${box} tabindex="0" role="region" aria-label=${label} onScroll=${scrolled}>
     <ol style=${{ height: count * row + 'px' }}>${rows}</ol></div>`;

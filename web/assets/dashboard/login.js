@@ -11,7 +11,7 @@ const EVERY = 1000;
 /** LoginButton opens the login of an account. @param {{account: string, kind?: string, again?: boolean}} props */
 export function LoginButton({ account, kind, again }) {
   const [open, setOpen] = useState(false);
-  return html`<${Button} icon="key" kind=${kind} label=${`Log in to ${account}${again ? ' again' : ''}`} onClick=${() => setOpen(true)}>${again ? 'Log in again' : 'Log in'}</${Button}>
+  return html`<${Button} icon="key" kind=${kind} label=${again ? `Log in again to ${account}` : `Log in to ${account}`} onClick=${() => setOpen(true)}>${again ? 'Log in again' : 'Log in'}</${Button}>
     ${open && html`<${LoginDialog} account=${account} onClose=${() => setOpen(false)} />`}`;
 }
 
@@ -70,6 +70,6 @@ function LoginDialog({ account, onClose }) {
         ${state.state === 'failed' && html`<div class="notice bad"><${Icon} name="warn" /><div><p>The login failed: ${state.detail}.</p>
           ${state.fix && html`<p><${Fix} fix=${state.fix} /></p>`}<${Button} icon="again" onClick=${begin}>Start again</${Button}></div></div>`}
       </div>`}
-    <footer><${Button} onClick=${onClose}>${state.state === 'done' ? 'Done' : 'Close'}</${Button}></footer>
+    <div class="dialog-foot"><${Button} onClick=${onClose}>${state.state === 'done' ? 'Done' : 'Close'}</${Button}></div>
   </${Dialog}>`;
 }

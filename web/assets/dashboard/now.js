@@ -25,7 +25,7 @@ export function Now({ role }) {
     ${error && !error.offline && html`<${Failure} error=${error} retry=${() => status.refresh()} />`}
     <${Problems} status=${data} role=${role} />
     <${Totals} status=${data} />
-    <div class="columns">
+    <div class="columns now">
       <div class="stack"><${Sinks} status=${data} role=${role} /></div>
       <div class="stack"><${Treats} /><${Accounts} status=${data} role=${role} /></div>
     </div>`;

@@ -35,11 +35,11 @@ function NewKey({ name, path, onClose }) {
   };
   return html`<${Dialog} title=${`New key for ${name}`} onClose=${onClose}>
     ${made ? html`<div class="part"><p>Add a browser source in OBS, and paste this address as its URL. It is shown only now: keep it like a password.</p></div>
-        <div class="secret"><code>${made.url}</code><${CopyButton} text=${made.url} label="Copy the address">Copy</${CopyButton}></div>
+        <div class="secret-url"><code>${made.url}</code><${CopyButton} text=${made.url} label="Copy the address">Copy</${CopyButton}></div>
         <p class="dim">Width 1920, height 1080. If OBS may start before relay, use the file that <code>relay overlay file ${name}</code> writes instead.</p>
-        <footer><${Button} kind="primary" onClick=${onClose}>Done</${Button}></footer>`
+        <div class="dialog-foot"><${Button} kind="primary" onClick=${onClose}>Done</${Button}></div>`
       : html`<p>Whoever has the address of the page can read the treats that it shows, and nothing else.</p>
         <div><${Select} label="Treats of" value=${account} any="All accounts" options=${names.accounts} onChange=${setAccount} /></div>
-        <footer><${Button} onClick=${onClose}>Cancel</${Button}><${Button} kind="primary" onClick=${make}>Make the key</${Button}></footer>`}
+        <div class="dialog-foot"><${Button} onClick=${onClose}>Cancel</${Button}><${Button} kind="primary" onClick=${make}>Make the key</${Button}></div>`}
   </${Dialog}>`;
 }

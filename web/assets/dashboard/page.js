@@ -1,8 +1,7 @@
-// What the views of the past share: lists that are read once, filters in the address, and choices of names.
+// What the views of the past share: lists that are read once, and choices of names.
 
 import { useEffect, useState } from '../vendor/htm/standalone.mjs';
 import { overlays, status } from './data.js';
-import { routeTo } from './route.js';
 import { useStore } from './store.js';
 
 /**
@@ -30,9 +29,6 @@ export function useLoad(key, load) {
   }, [key]);
   return { data: state.data, error: state.error, busy: state.busy, reload: () => run(new AbortController().signal) };
 }
-
-/** filterBy goes to a view with other filters, which are then in its address. @param {string} view @param {Record<string, string|undefined>} query */
-export function filterBy(view, query) { location.hash = routeTo(view, '', query); }
 
 /** useNames returns the names of the accounts, the sinks and the overlays. */
 export function useNames() {

@@ -42,7 +42,6 @@ function Sink({ sink: s, role, plot, series: hour, open }) {
   const waiting = (s.pending ?? 0) + s.in_flight + s.retries;
   return html`<li class="card sink" id=${'sink-' + s.sink}>
     <header><h3>${s.sink}</h3><span class="dim">${s.type}</span><${Pill} level=${level}>${word}</${Pill}>${role === 'owner' && html`<${Switch} sink=${s} />`}</header>
-    ${s.state !== 'ok' && html`<p class="reason">${s.reason ? localTimes(s.reason, Date.now()) : word}${s.next_probe && html`<span> · next try <${Ago} time=${s.next_probe} /></span>`}</p>`}
     <dl class="figures">
       <div><dt>Rate</dt><dd>${rate(rates.perSecond(s.sink))}</dd></div>
       <div><dt>p50</dt><dd>${duration(s.latency_p50_seconds)}</dd></div>
@@ -52,7 +51,8 @@ function Sink({ sink: s, role, plot, series: hour, open }) {
       <div><dt>Dead</dt><dd class=${s.dead_letters ? 'warn' : ''}><a href=${routeTo('deadletters', '', { sink: s.sink })}>${number(s.dead_letters)}</a></dd></div>
     </dl>
     ${drawn ? html`<${SinkPlot} name=${s.sink} plot=${plot} hour=${hour} />` : html`<${Button} kind="small" onClick=${() => setDrawn(true)}>Show the last hour</${Button}>`}
-    <p class="dim small-text">Last delivery <${Ago} time=${s.last_delivery} />${s.lag_seconds > 5 && html`<span> · the oldest has waited ${duration(s.lag_seconds)}</span>`}</p>
+    ${s.state !== 'ok' && s.reason && html`<div class="reason"><p title=${s.reason}>${localTimes(s.reason, Date.now())}</p></div>`}
+    <p class="dim small-text">${s.next_probe && html`Next try <${Ago} time=${s.next_probe} /> · `}Last delivery <${Ago} time=${s.last_delivery} />${s.lag_seconds > 5 && html` · the oldest has waited ${duration(s.lag_seconds)}`}</p>
   </li>`;
 }
 

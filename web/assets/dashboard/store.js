@@ -32,6 +32,8 @@ export class Store {
     };
   }
 
+  get followed() { return this.#listeners.size > 0; }
+
   /** begin is called when the first listener subscribes. */
   begin() {}
 
@@ -68,6 +70,7 @@ export function useStore(store) {
 export class Poll extends Store {
   #load; #every;
   #timer = 0;
+  #loaded = 0; // when
   /** @type {AbortController|undefined} */
   #request;
 
@@ -83,7 +86,9 @@ export class Poll extends Store {
 
   begin() {
     document.addEventListener('visibilitychange', this.#shown);
-    this.refresh();
+    const age = Date.now() - this.#loaded;
+    if (age < this.#every) this.#timer = setTimeout(() => this.refresh(), this.#every - age);
+    else this.refresh();
   }
 
   end() {
@@ -105,12 +110,13 @@ export class Poll extends Store {
     let next;
     try {
       next = { data: await this.#load(request.signal), error: undefined };
+      this.#loaded = Date.now();
     } catch (error) {
       next = { data: this.value.data, error: /** @type {any} */ (error) };
     }
     if (this.#request !== request) return;
     this.set(next);
-    this.#timer = setTimeout(() => this.refresh(), document.hidden ? this.#every * 5 : this.#every);
+    if (this.followed) this.#timer = setTimeout(() => this.refresh(), document.hidden ? this.#every * 5 : this.#every);
   }
 }
 

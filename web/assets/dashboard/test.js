@@ -20,7 +20,7 @@ export function Test() {
   const [form, setForm] = useState({ account: '', sink: '', sender: 'Captain Crumb', title: 'Pizza Margherita', message: 'Only a test.' });
   const [sent, setSent] = useState(/** @type {{id: string, sink: string}|null} */ (null));
   const input = (/** @type {string} */ name) => (/** @type {any} */ e) => setForm({ ...form, [name]: e.target.value });
-  const account = form.account || names.accounts[0] || '';
+  const account = form.account || data?.accounts.find((a) => a.connection === 'connected')?.account || names.accounts[0] || '';
   const send = async (/** @type {Event} */ e) => {
     e.preventDefault();
     const provider = data?.accounts.find((a) => a.account === account)?.provider ?? '';
@@ -63,10 +63,10 @@ function Arrival({ id, sinks }) {
     return () => clearInterval(timer);
   }, [id]);
   const journaled = steps.some((s) => s.step === 'journaled');
-  return html`<ol class="arrivals" role="status">
+  return html`<div role="status"><ol class="arrivals">
     <li><strong>Journal</strong><${Pill} level=${journaled ? 'good' : 'idle'}>${journaled ? 'Written' : 'Waiting'}</${Pill}></li>
     ${sinks.map((name) => html`<li key=${name}><strong>${name}</strong><${Outcome} steps=${steps.filter((s) => s.sink === name)} waiting=${waiting} state=${data?.sinks.find((s) => s.sink === name)?.state} /></li>`)}
-  </ol><div class="table-foot"><a href=${routeTo('event', id)}>See its way through relay</a></div>`;
+  </ol></div><div class="table-foot"><a href=${routeTo('event', id)}>See its way through relay</a></div>`;
 }
 
 /** Outcome is how far an event is at a sink. @param {{steps: import('./types.js').TraceStep[], waiting: boolean, state: string|undefined}} props */

@@ -1,6 +1,6 @@
 // The parts that several views are made of.
 
-import { html, useEffect, useRef, useState } from '../vendor/htm/standalone.mjs';
+import { html, useLayoutEffect, useRef, useState } from '../vendor/htm/standalone.mjs';
 import { isCommand } from './advice.js';
 import { ago, fullTime, NONE, shortTime } from './format.js';
 import { Icon } from './icons.js';
@@ -132,13 +132,13 @@ export function Select({ label, value, onChange, options, any }) {
  */
 export function Dialog({ title, onClose, children }) {
   const ref = useRef(/** @type {any} */ (null));
-  useEffect(() => {
-    const before = /** @type {HTMLElement|null} */ (document.activeElement);
-    ref.current.showModal();
-    return () => before?.focus?.();
+  useLayoutEffect(() => {
+    const dialog = ref.current;
+    dialog.showModal();
+    return () => dialog.close(); // and the focus goes back to where it was
   }, []);
   return html`<dialog ref=${ref} aria-labelledby="dialog-title" onCancel=${(/** @type {Event} */ e) => { e.preventDefault(); onClose(); }}>
-    <header><h2 id="dialog-title">${title}</h2><${Button} icon="close" kind="square plain" label="Close" onClick=${onClose} /></header>
+    <div class="dialog-head"><h2 id="dialog-title">${title}</h2><${Button} icon="close" kind="square plain" label="Close" onClick=${onClose} /></div>
     ${children}
   </dialog>`;
 }
@@ -159,8 +159,8 @@ export function confirm(title, text, action) {
 export function Questions() {
   const q = useStore(question);
   if (!q) return null;
-  return html`<${Dialog} title=${q.title} onClose=${() => q.done(false)}><p>${q.text}</p><footer>
-    <${Button} onClick=${() => q.done(false)}>Cancel</${Button}><${Button} kind="danger" onClick=${() => q.done(true)}>${q.action}</${Button}></footer></${Dialog}>`;
+  return html`<${Dialog} title=${q.title} onClose=${() => q.done(false)}><p>${q.text}</p><div class="dialog-foot">
+    <${Button} onClick=${() => q.done(false)}>Cancel</${Button}><${Button} kind="danger" onClick=${() => q.done(true)}>${q.action}</${Button}></div></${Dialog}>`;
 }
 
 /** @typedef {{id: number, level: string, text: string}} Toast */
