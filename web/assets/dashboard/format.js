@@ -21,7 +21,8 @@ export function number(n) {
 export function rate(perSecond) {
   if (perSecond === null || perSecond === undefined) return NONE;
   if (perSecond === 0) return '0/s';
-  return perSecond < 1 ? precise.format(perSecond * 60) + '/min' : precise.format(perSecond) + '/s';
+  if (perSecond < 1) return (perSecond * 60 < 10 ? precise : whole).format(perSecond * 60) + '/min';
+  return (perSecond < 100 ? precise : whole).format(perSecond) + '/s';
 }
 
 /** duration formats seconds in the largest unit that fits. @param {number|null|undefined} seconds */

@@ -54,8 +54,8 @@ function LoginDialog({ account, onClose }) {
   return html`<${Dialog} title=${`Log in to ${account}`} onClose=${onClose}>
     ${login.error ? html`<${Failure} error=${login.error} retry=${begin} />` : !login.url ? html`<${Loading} rows=${2} />` : html`
       <ol class="steps">
-        <li><a class="button primary" href=${login.url} target="_blank" rel="noopener noreferrer"><${Icon} name="link" />Open the login page</a>
-          <${CopyButton} text=${login.url} label="Copy the address of the login page" />
+        <li><div class="actions"><a class="button primary" href=${login.url} target="_blank" rel="noopener noreferrer"><${Icon} name="link" />Open the login page</a>
+          <${CopyButton} text=${login.url} label="Copy the address of the login page" /></div>
           <small class="dim">Use the browser in which the streamer is signed in at the provider. The page ends <${Ago} time=${login.expires} />.</small></li>
         <li>Allow the access. This dialog notices it by itself.
           <details><summary>The last page does not load?</summary>

@@ -80,7 +80,7 @@ function OnScreen({ overlay: o }) {
   };
   return html`<div class="on-screen ${o.showing ? 'live' : ''}"><span class="picture" aria-hidden="true">${alert.picture}</span>
     <div><small>${o.showing ? 'On screen now' : html`Last shown <${Ago} time=${o.last_shown?.time} />`}</small>
-      <p class="line"><strong>${alert.sender ? html`<${Text}>${alert.sender}</${Text}>` : 'Anonymous'}</strong> <${Text}>${alert.title}</${Text}></p>
+      <p class="line"><strong>${alert.sender ? html`<${Text}>${alert.sender}</${Text}>` : 'Anonymous'}</strong> <span class="sep">·</span> <${Text}>${alert.title}</${Text}></p>
       <p class="line dim"><${Text}>${alert.message}</${Text}>${alert.more > 0 && ` and ${plural(alert.more, 'more treat')}`}</p></div>
     ${!o.showing && alert.number > 0 && html`<${Button} icon="again" onClick=${again}>Show again</${Button}>`}</div>`;
 }
