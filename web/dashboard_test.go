@@ -22,7 +22,7 @@ func TestDashboardScripts(t *testing.T) {
 	if err != nil || len(tests) == 0 {
 		t.Fatalf("no tests of the dashboard: %v", err)
 	}
-	out, err := exec.CommandContext(t.Context(), node, append([]string{"--test"}, tests...)...).CombinedOutput() //nolint:gosec // Node, and files of this repository
+	out, err := exec.CommandContext(t.Context(), node, append([]string{"--test"}, tests...)...).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -38,7 +38,7 @@ export function advise(status, now) {
 function one(trouble, level, status, now) {
   const [kind, name] = trouble.part.split(' ', 2);
   /** @type {Advice} */
-  const advice = { id: trouble.part, level, title: titleOf(trouble.part), text: sentence(localTimes(trouble.reason, now)) };
+  const advice = { id: trouble.part, level, title: titleOf(trouble.part), text: sentence(localTimes(brief(trouble.reason), now)) };
   if (kind === 'account') {
     const account = status.accounts.find((a) => a.account === name);
     if (account?.connection === 'login_needed') {
@@ -81,6 +81,11 @@ export function sentence(text) {
   if (trimmed === '') return '';
   const first = /^(?:it|an?|the|no|treats?|they|nothing) /.test(trimmed) ? trimmed.charAt(0).toUpperCase() + trimmed.slice(1) : trimmed;
   return /[.!?]$/.test(first) ? first : first + '.';
+}
+
+/** brief leaves out of a reason which event was on the way: what went wrong does not depend on it. @param {string} text */
+export function brief(text) {
+  return text.replace(/\b(?:post|publish|write|send) event [a-z]{3}_[0-9A-Z]{26} to /, '');
 }
 
 /** isCommand reports whether a fix is a command for a shell. @param {string} fix */

@@ -1,6 +1,7 @@
 // The view Dead letters: events that a sink refused for good.
 
 import { html } from '../vendor/htm/standalone.mjs';
+import { brief } from './advice.js';
 import { lines } from './api.js';
 import { status } from './data.js';
 import { Filters, timeFields } from './filters.js';
@@ -52,7 +53,7 @@ export function DeadLetters({ route: { query }, role }) {
         : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Refused</th><th scope="col">Sink</th><th scope="col">Treat</th><th scope="col">Reason</th><th scope="col" class="end">Attempts</th>${owner && html`<th scope="col"><span class="hidden">Actions</span></th>`}</tr></thead>
           <tbody>${letters.map((l) => html`<tr key=${l.number}><td class="nowrap"><${When} time=${l.time} /></td><td class="nowrap"><strong>${l.sink}</strong></td>
             <td class="name"><div class="clamp"><a href=${routeTo('event', l.id)}><${Text}>${l.event?.data?.title || 'Event'}</${Text}></a> <span class="dim">${l.event?.data?.sender && html`<${Text}>${l.event.data.sender}</${Text}>`}</span></div></td>
-            <td class="text"><div class="clamp" title=${l.reason}>${l.reason}</div></td><td class="end">${l.attempts}<span class="hidden"> attempts</span></td>
+            <td class="text"><div class="clamp" title=${l.reason}>${brief(l.reason)}</div></td><td class="end">${l.attempts}<span class="phone-only">attempts</span></td>
             ${owner && html`<td class="end nowrap"><${Button} kind="square small plain" icon="again" label=${`Send dead letter ${l.number} again`} onClick=${() => run('redrive', { number: l.number })} />
               <${Button} kind="square small plain" icon="trash" label=${`Delete dead letter ${l.number}`} onClick=${() => purge(l.number)} /></td>`}</tr>`)}</tbody></table></div>
           <div class="table-foot"><span role="status">${letters.length === LIMIT ? `The oldest ${LIMIT}` : plural(letters.length, 'dead letter')}</span></div>`}

@@ -6,6 +6,7 @@ const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumF
 const relative = new Intl.RelativeTimeFormat('en', { style: 'narrow' });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const minute = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 const day = new Intl.DateTimeFormat(undefined, { weekday: 'short', day: 'numeric', month: 'short' });
 
 /** NONE stands for a number that is not known. */
@@ -77,6 +78,9 @@ export function fullTime(time) {
   const date = new Date(time);
   return Number.isNaN(date.getTime()) ? NONE : moment.format(date);
 }
+
+/** hourAndMinute formats a time of the day. @param {string|number|Date} time */
+export function hourAndMinute(time) { return minute.format(new Date(time)); }
 
 /** shortTime formats a time, with the date unless it is today. @param {string|number|Date} time @param {number} now */
 export function shortTime(time, now) {

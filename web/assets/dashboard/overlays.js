@@ -66,7 +66,7 @@ function Overlay({ overlay: o, role }) {
       <${Pages} overlay=${o} />
       <${Keys} overlay=${o} role=${role} />
     </div><div><section class="part"><header><h3>Preview</h3><${Button} kind="small plain" onClick=${() => setPlacing(!placing)}>${placing ? 'Hide' : 'Show'}</${Button}></header>
-      ${placing && html`<${Placement} key=${o.name} overlay=${o} />`}</section></div></div>
+      ${placing && html`<${Placement} key=${o.name} overlay=${o} role=${role} />`}</section></div></div>
   </section>`;
 }
 

@@ -8,8 +8,8 @@ import { Button, say, Select } from './ui.js';
 
 const PAGE_WIDTH = 1920;
 
-/** Placement shows the page of an overlay, and saves where its box is. @param {{overlay: import('./types.js').Overlay}} props */
-export function Placement({ overlay: o }) {
+/** Placement shows the page of an overlay, and saves where its box is, for the owner. @param {{overlay: import('./types.js').Overlay, role: string}} props */
+export function Placement({ overlay: o, role }) {
   const saved = o.layout ?? DEFAULT;
   const [draft, setDraft] = useState(/** @type {import('./types.js').Layout|null} */ (null));
   const layout = draft ?? saved;
@@ -22,6 +22,7 @@ export function Placement({ overlay: o }) {
   };
   const number = (/** @type {'x'|'y'|'width'|'height'} */ name, /** @type {string} */ label) => html`<label class="field"><span>${label} <small>%</small></span>
     <input type="number" min=${name === 'x' || name === 'y' ? 0 : 5} max="100" value=${layout[name]} onChange=${(/** @type {any} */ e) => setDraft(fit({ ...layout, [name]: Number(e.target.value) }))} /></label>`;
+  if (role !== 'owner') return html`<${Scene} name=${o.name} layout=${layout} />`;
   return html`<div class="stack"><${Scene} name=${o.name} layout=${layout} onMove=${setDraft} />
     <div class="numbers">${number('x', 'Left')}${number('y', 'Top')}${number('width', 'Width')}${number('height', 'Height')}
       <${Select} label="Align" value=${layout.align} options=${[['left', 'Left'], ['center', 'Center'], ['right', 'Right']]} onChange=${(/** @type {string} */ align) => setDraft({ ...layout, align })} /></div>
@@ -29,7 +30,7 @@ export function Placement({ overlay: o }) {
       ${changed && html`<${Button} onClick=${() => setDraft(null)}>Discard</${Button}>`}<${Button} kind="plain" onClick=${() => save(null)}>As in relay.yaml</${Button}></div></div>`;
 }
 
-/** Scene is the page over a picture of a stream. @param {{name: string, layout: import('./types.js').Layout, onMove: (l: import('./types.js').Layout) => void}} props */
+/** Scene is the page over a picture of a stream. @param {{name: string, layout: import('./types.js').Layout, onMove?: (l: import('./types.js').Layout) => void}} props */
 function Scene({ name, layout, onMove }) {
   const scene = useRef(/** @type {any} */ (null));
   const frame = useRef(/** @type {any} */ (null));
@@ -39,7 +40,7 @@ function Scene({ name, layout, onMove }) {
     return () => observer.disconnect();
   }, []);
   const drag = (/** @type {PointerEvent} */ down, /** @type {typeof moved} */ apply) => {
-    if (down.button !== 0) return;
+    if (down.button !== 0 || !onMove) return;
     down.preventDefault();
     down.stopPropagation();
     const target = /** @type {HTMLElement} */ (down.currentTarget);
@@ -51,14 +52,14 @@ function Scene({ name, layout, onMove }) {
   };
   const keys = (/** @type {KeyboardEvent} */ e) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[e.key];
-    if (!step) return;
+    if (!step || !onMove) return;
     e.preventDefault();
     onMove((e.shiftKey ? resized : moved)(layout, step[0], step[1]));
   };
   const style = { left: layout.x + '%', top: layout.y + '%', width: layout.width + '%', height: layout.height + '%' };
   const address = '/overlay/' + part(name) + '?preview=1&volume=0&speech=0';
   return html`<div class="scene" ref=${scene}><iframe ref=${frame} src=${address} title=${`Preview of ${name}`} tabindex="-1"></iframe>
-    <div class="frame-box" tabindex="0" role="group" style=${style} onKeyDown=${keys} onPointerDown=${(/** @type {PointerEvent} */ e) => drag(e, moved)}
+    ${onMove && html`<div class="frame-box" tabindex="0" role="group" style=${style} onKeyDown=${keys} onPointerDown=${(/** @type {PointerEvent} */ e) => drag(e, moved)}
       aria-label=${`Box of ${name}: ${layout.x}, ${layout.y}, ${layout.width} by ${layout.height} percent. Arrow keys move it; with Shift they change its size.`}>
-      <span class="corner" onPointerDown=${(/** @type {PointerEvent} */ e) => drag(e, resized)}></span></div></div>`;
+      <span class="corner" onPointerDown=${(/** @type {PointerEvent} */ e) => drag(e, resized)}></span></div>`}</div>`;
 }

@@ -1,7 +1,7 @@
 // A plot of values over time, by uPlot, which is loaded when the first plot is drawn.
 
 import { html, useEffect, useRef, useState } from '../vendor/htm/standalone.mjs';
-import { shortTime } from './format.js';
+import { hourAndMinute, shortTime } from './format.js';
 
 const HEIGHT = 92;
 
@@ -93,7 +93,7 @@ function options(uPlot, box, lines, format, onCursor) {
     hooks: { setCursor: [(/** @type {any} */ u) => onCursor(u.cursor.idx ?? null)] },
     scales: { x: { time: true }, y: { range: (/** @type {any} */ _u, /** @type {number} */ _min, /** @type {number} */ max) => [0, max > 0 ? max * 1.15 : 1] } },
     axes: [
-      { ...axis, size: 18, space: 70, grid: { show: false }, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })) },
+      { ...axis, size: 18, space: 70, grid: { show: false }, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((t) => hourAndMinute(t * 1000)) },
       { ...axis, size: 52, space: 28, grid: { stroke: color('--line'), width: 1 }, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((v) => (v === 0 ? '0' : format(v))) },
     ],
     series: [{}, ...lines.map((l, i) => ({ stroke: color(l.color), width: 1.5, fill: i === 0 ? color('--fill') : undefined, spanGaps: false, points: { show: false }, paths: uPlot.paths.linear() }))],

@@ -70,8 +70,13 @@ function Navigation({ views, current, role }) {
   const [open, setOpen] = useState(false);
   useEffect(() => {
     const close = () => setOpen(false);
+    const escape = (/** @type {KeyboardEvent} */ e) => { if (e.key === 'Escape') close(); };
     addEventListener('hashchange', close);
-    return () => removeEventListener('hashchange', close);
+    addEventListener('keydown', escape);
+    return () => {
+      removeEventListener('hashchange', close);
+      removeEventListener('keydown', escape);
+    };
   }, []);
   const item = (/** @type {View} */ v) => html`<li key=${v.id} class=${views.indexOf(v) < IN_BAR ? 'in-bar' : 'in-menu'}>
     <a href=${'#/' + v.id} aria-current=${v.id === current ? 'page' : undefined}><${Icon} name=${v.id} /><span>${v.title}</span><${Count} view=${v.id} /></a></li>`;
@@ -139,7 +144,7 @@ function Banners() {
     say('Alerts are shown again');
   };
   return html`<div class="banners" aria-live="polite">
-    ${offline && html`<div class="banner warn"><${Icon} name="warn" /><p><strong>No connection to relay</strong> for ${since(lost.current, Math.max(now, lost.current + 1000))}.
+    ${offline && html`<div class="banner warn"><${Icon} name="warn" /><p><strong>No connection to relay</strong><span aria-hidden="true"> for ${since(lost.current, Math.max(now, lost.current + 1000))}</span>.
       What you see may be old; it goes on by itself.</p></div>`}
     ${stopped && html`<div class="banner bad"><${Icon} name="stop" /><p><strong>All alerts are stopped.</strong> Treats still arrive and reach the sinks.</p>
       <${Button} icon="play" onClick=${start}>Show alerts again</${Button}></div>`}

@@ -1,6 +1,7 @@
 // The sinks: how each is, with a plot of the last hour.
 
 import { html, useState } from '../vendor/htm/standalone.mjs';
+import { brief } from './advice.js';
 import { change, part } from './api.js';
 import { Plot } from './plot.js';
 import { rates, series, status as statusPoll } from './data.js';
@@ -51,7 +52,7 @@ function Sink({ sink: s, role, plot, series: hour, open }) {
       <div><dt>Dead</dt><dd class=${s.dead_letters ? 'warn' : ''}><a href=${routeTo('deadletters', '', { sink: s.sink })}>${number(s.dead_letters)}</a></dd></div>
     </dl>
     ${drawn ? html`<${SinkPlot} name=${s.sink} plot=${plot} hour=${hour} />` : html`<${Button} kind="small" onClick=${() => setDrawn(true)}>Show the last hour</${Button}>`}
-    ${s.state !== 'ok' && s.reason && html`<div class="reason"><p title=${s.reason}>${localTimes(s.reason, Date.now())}</p></div>`}
+    ${s.state !== 'ok' && s.reason && html`<div class="reason"><p title=${s.reason}>${localTimes(brief(s.reason), Date.now())}</p></div>`}
     <p class="dim small-text">${s.next_probe && html`Next try <${Ago} time=${s.next_probe} /> · `}Last delivery <${Ago} time=${s.last_delivery} />${s.lag_seconds > 5 && html` · the oldest has waited ${duration(s.lag_seconds)}`}</p>
   </li>`;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { advise, isCommand, sentence } from '../advice.js';
+import { advise, brief, isCommand, sentence } from '../advice.js';
 import { Rates } from '../rates.js';
 import { linkToken, parseRoute, routeTo } from '../route.js';
 import { testEvent, testID } from '../testevent.js';
@@ -51,6 +51,11 @@ test('reasons become sentences, and names stay', () => {
   assert.equal(sentence('it is down'), 'It is down.');
   assert.equal(sentence('nats: no servers'), 'nats: no servers.');
   assert.equal(sentence(''), '');
+});
+
+test('a reason leaves out the event that was on the way', () => {
+  assert.equal(brief('post event trt_06H2GDBXW2HDHX9JDQNA7NY0Z8 to http://127.0.0.1:1: refused'), 'http://127.0.0.1:1: refused');
+  assert.equal(brief('the event trt_06H2GDBXW2HDHX9JDQNA7NY0Z8 is too large'), 'the event trt_06H2GDBXW2HDHX9JDQNA7NY0Z8 is too large');
 });
 
 test('only a command is offered as one', () => {
