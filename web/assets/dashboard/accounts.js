@@ -7,13 +7,15 @@ import { plural } from './format.js';
 
 /** @type {Record<string, ['good'|'warn'|'bad'|'idle', string]>} */
 const CONNECTIONS = {
-  connected: ['good', 'Connected'], connecting: ['idle', 'Connecting'], reconnecting: ['warn', 'Reconnecting'], login_needed: ['bad', 'Login needed'], none: ['idle', 'Token only'],
+  connected: ['good', 'Connected'], connecting: ['idle', 'Connecting'], reconnecting: ['warn', 'Reconnecting'], login_needed: ['bad', 'Login needed'],
+  none: ['idle', 'Token only'],
 };
 
 /** Accounts lists the accounts. @param {{status: import('./types.js').Status|undefined, role: string}} props */
 export function Accounts({ status, role }) {
   return html`<section class="card" aria-labelledby="accounts-title"><header><h2 id="accounts-title">Accounts</h2></header>
-    ${status ? html`<ul class="entries">${status.accounts.map((a) => html`<${Account} key=${a.account} account=${a} role=${role} />`)}</ul>` : html`<${Loading} rows=${2} />`}
+    ${status ? html`<ul class="entries">${status.accounts.map((a) => html`<${Account} key=${a.account} account=${a} role=${role} />`)}</ul>`
+      : html`<${Loading} rows=${2} />`}
   </section>`;
 }
 
@@ -30,6 +32,7 @@ function Account({ account: a, role }) {
       <div><dt>Token</dt><dd>${a.token.replaceAll('_', ' ')}${a.token_expiry && html`, ends <${Ago} time=${a.token_expiry} />`}</dd></div>
       ${a.reconnects > 0 && html`<div><dt>Lost</dt><dd>${plural(a.reconnects, 'connection')}</dd></div>`}
     </dl>
-    ${role === 'owner' && html`<${LoginButton} account=${a.account} kind=${a.connection === 'login_needed' ? 'primary small' : 'small'} again=${a.connection !== 'login_needed'} />`}
+    ${role === 'owner' && html`<${LoginButton} account=${a.account} again=${a.connection !== 'login_needed'}
+      kind=${a.connection === 'login_needed' ? 'primary small' : 'small'} />`}
   </li>`;
 }

@@ -31,7 +31,11 @@ export function onSignedOut(f) { signedOut = f; }
 
 /** @typedef {Record<string, string|number|boolean|undefined>} Query */
 
-/** address returns the URL of a path below the API's root. Parts of a path are to be escaped with [part]. @param {string} path @param {Query} [query] */
+/**
+ * address returns the URL of a path below the API's root. Parts of a path are to be escaped with [part].
+ * @param {string} path
+ * @param {Query} [query]
+ */
 function address(path, query = {}) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {

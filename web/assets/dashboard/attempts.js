@@ -15,7 +15,8 @@ export function Attempts({ route: { query } }) {
   const key = JSON.stringify(query);
   const names = useNames();
   /** @type {import('./filters.js').Filter[]} */
-  const fields = [{ name: 'sink', label: 'Sink', kind: 'choice', options: names.sinks }, { name: 'outcome', label: 'Outcome', kind: 'choice', options: [['ok', 'Accepted'], ['failed', 'Failed']] },
+  const fields = [{ name: 'sink', label: 'Sink', kind: 'choice', options: names.sinks },
+    { name: 'outcome', label: 'Outcome', kind: 'choice', options: [['ok', 'Accepted'], ['failed', 'Failed']] },
     { name: 'account', label: 'Account', kind: 'choice', options: names.accounts }, { name: 'id', label: 'Event', hint: 'id', kind: 'text' }, ...timeFields];
   const { data, error, busy, reload } = useLoad(key, (signal) => lines('attempts', {
     sink: query.sink, account: query.account, id: query.id, outcome: query.outcome, since: apiTime(query.since), until: apiTime(query.until), newest: NEWEST,
@@ -26,13 +27,19 @@ export function Attempts({ route: { query } }) {
       <div class="actions"><${Button} icon="again" onClick=${reload}>Refresh</${Button}></div></div>
     <section class="card"><${Filters} key=${key} view="attempts" query=${query} fields=${fields} action="Filter" />
       ${error && html`<${Failure} error=${error} retry=${reload} />`}
-      ${!data && busy ? html`<${Loading} rows=${6} />` : attempts.length === 0 ? html`<${Empty} icon="attempts" title="No attempts">None matches.</${Empty}>`
-        : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Time</th><th scope="col">Sink</th><th scope="col">Outcome</th><th scope="col">Answer</th><th scope="col" class="end">Took</th><th scope="col">Event</th></tr></thead>
-          <tbody>${attempts.map((a) => html`<tr key=${a.number}><td class="nowrap"><${When} time=${a.time} /></td><td class="nowrap"><strong>${a.sink}</strong></td>
-            <td class="nowrap"><${Pill} level=${a.outcome === 'ok' ? 'good' : 'bad'}>${a.outcome === 'ok' ? 'Accepted' : 'Failed'}</${Pill}>${a.attempt > 1 && html` <small>attempt ${a.attempt}</small>`}</td>
+      ${!data && busy ? html`<${Loading} rows=${6} />`
+        : attempts.length === 0 ? html`<${Empty} icon="attempts" title="No attempts">None matches.</${Empty}>`
+        : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Time</th><th scope="col">Sink</th>
+          <th scope="col">Outcome</th><th scope="col">Answer</th><th scope="col" class="end">Took</th><th scope="col">Event</th></tr></thead>
+          <tbody>${attempts.map((a) => html`<tr key=${a.number}><td class="nowrap"><${When} time=${a.time} /></td>
+            <td class="nowrap"><strong>${a.sink}</strong></td>
+            <td class="nowrap">
+              <${Pill} level=${a.outcome === 'ok' ? 'good' : 'bad'}>${a.outcome === 'ok' ? 'Accepted' : 'Failed'}</${Pill}>${a.attempt > 1 && html` <small>attempt ${a.attempt}</small>`}</td>
             <td class="text"><div class="clamp" title=${a.reason}>${a.status ? html`<span class="dim">${a.status}</span> ` : ''}${a.reason}</div></td>
             <td class="end nowrap">${duration(a.latency_ms === undefined ? undefined : a.latency_ms / 1000)}</td>
-            <td class="nowrap"><a href=${routeTo('event', a.id)} title=${a.id}><code>${a.id.slice(0, 4)}…${a.id.slice(-6)}</code></a></td></tr>`)}</tbody></table></div>
-          <div class="table-foot"><span role="status">${data.length >= NEWEST ? `The newest ${NEWEST}` : plural(attempts.length, 'attempt')}</span></div>`}
+            <td class="nowrap"><a href=${routeTo('event', a.id)} title=${a.id}><code>${a.id.slice(0, 4)}…${a.id.slice(-6)}</code></a></td>
+              </tr>`)}</tbody></table></div>
+          <div class="table-foot">
+            <span role="status">${data.length >= NEWEST ? `The newest ${NEWEST}` : plural(attempts.length, 'attempt')}</span></div>`}
     </section>`;
 }

@@ -46,16 +46,26 @@ export function DeadLetters({ route: { query }, role }) {
     if (await confirm('Delete it?', `relay forgets dead letter ${number}. This cannot be undone.`, 'Delete')) await run('purge', { number });
   };
   return html`<div class="heading"><h1>Dead letters</h1><p class="dim">Events that a sink refused for good</p>
-      ${owner && letters.length > 0 && html`<div class="actions"><${Button} icon="again" onClick=${redriveAll}>Send all again</${Button}><${Button} icon="trash" kind="danger" onClick=${purgeAll}>Delete all</${Button}></div>`}</div>
+      ${owner && letters.length > 0 && html`<div class="actions"><${Button} icon="again" onClick=${redriveAll}>Send all again</${Button}>
+        <${Button} icon="trash" kind="danger" onClick=${purgeAll}>Delete all</${Button}></div>`}</div>
     <section class="card"><${Filters} key=${key} view="deadletters" query=${query} fields=${fields} action="Filter" />
       ${error && html`<${Failure} error=${error} retry=${reload} />`}
-      ${!data && busy ? html`<${Loading} rows=${5} />` : letters.length === 0 ? html`<${Empty} icon="check" title="No dead letters">${Object.keys(query).length > 0 ? 'None matches.' : 'No sink has refused an event for good.'}</${Empty}>`
-        : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Refused</th><th scope="col">Sink</th><th scope="col">Treat</th><th scope="col">Reason</th><th scope="col" class="end">Attempts</th>${owner && html`<th scope="col"><span class="hidden">Actions</span></th>`}</tr></thead>
-          <tbody>${letters.map((l) => html`<tr key=${l.number}><td class="nowrap"><${When} time=${l.time} /></td><td class="nowrap"><strong>${l.sink}</strong></td>
-            <td class="name"><div class="clamp"><a href=${routeTo('event', l.id)}><${Text}>${l.event?.data?.title || 'Event'}</${Text}></a> <span class="dim">${l.event?.data?.sender && html`<${Text}>${l.event.data.sender}</${Text}>`}</span></div></td>
-            <td class="text"><div class="clamp" title=${l.reason}>${brief(l.reason)}</div></td><td class="end">${l.attempts}<span class="phone-only">attempts</span></td>
-            ${owner && html`<td class="end nowrap"><${Button} kind="square small plain" icon="again" label=${`Send dead letter ${l.number} again`} onClick=${() => run('redrive', { number: l.number })} />
-              <${Button} kind="square small plain" icon="trash" label=${`Delete dead letter ${l.number}`} onClick=${() => purge(l.number)} /></td>`}</tr>`)}</tbody></table></div>
-          <div class="table-foot"><span role="status">${letters.length === LIMIT ? `The oldest ${LIMIT}` : plural(letters.length, 'dead letter')}</span></div>`}
+      ${!data && busy ? html`<${Loading} rows=${5} />`
+        : letters.length === 0 ? html`<${Empty} icon="check" title="No dead letters">${Object.keys(query).length > 0 ? 'None matches.' : 'No sink has refused an event for good.'}</${Empty}>`
+        : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Refused</th><th scope="col">Sink</th>
+          <th scope="col">Treat</th><th scope="col">Reason</th>
+          <th scope="col" class="end">Attempts</th>${owner && html`<th scope="col"><span class="hidden">Actions</span></th>`}</tr></thead>
+          <tbody>${letters.map((l) => html`<tr key=${l.number}><td class="nowrap"><${When} time=${l.time} /></td>
+            <td class="nowrap"><strong>${l.sink}</strong></td>
+            <td class="name"><div class="clamp"><a href=${routeTo('event', l.id)}><${Text}>${l.event?.data?.title || 'Event'}</${Text}>
+              </a> <span class="dim">${l.event?.data?.sender && html`<${Text}>${l.event.data.sender}</${Text}>`}</span></div></td>
+            <td class="text"><div class="clamp" title=${l.reason}>${brief(l.reason)}</div></td>
+              <td class="end">${l.attempts}<span class="phone-only">attempts</span></td>
+            ${owner && html`<td class="end nowrap">
+              <${Button} kind="square small plain" icon="again" label=${`Send dead letter ${l.number} again`} onClick=${() => run('redrive', { number: l.number })} />
+              <${Button} kind="square small plain" icon="trash" label=${`Delete dead letter ${l.number}`} onClick=${() => purge(l.number)} />
+                </td>`}</tr>`)}</tbody></table></div>
+          <div class="table-foot">
+            <span role="status">${letters.length === LIMIT ? `The oldest ${LIMIT}` : plural(letters.length, 'dead letter')}</span></div>`}
     </section>`;
 }

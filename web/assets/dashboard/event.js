@@ -27,10 +27,13 @@ export function EventPage({ route: { argument: id }, role }) {
   const found = data?.trace;
   /** @type {import('./types.js').CloudEvent|undefined} */
   const event = data?.event;
-  return html`<div class="heading"><${Button} icon="back" kind="square plain" label="Back" onClick=${() => history.back()} /><h1>Event</h1><p class="dim"><code>${id}</code></p></div>
+  return html`<div class="heading"><${Button} icon="back" kind="square plain" label="Back" onClick=${() => history.back()} />
+    <h1>Event</h1><p class="dim"><code>${id}</code></p></div>
     ${error && !data && html`<${Failure} error=${error} retry=${reload} />`}
     ${!data && !error && html`<${Loading} rows=${4} />`}
-    ${data && !found && html`<section class="card"><${Empty} icon="history" title="relay knows nothing of this event">The journal does not hold it any more, or its id is another one.</${Empty}></section>`}
+    ${data && !found && html`<section class="card">
+      <${Empty} icon="history" title="relay knows nothing of this event">The journal does not hold it any more, or its id is another one.</${Empty}>
+      </section>`}
     ${found && html`<div class="columns">
       <div class="stack">
         ${event && html`<${Content} event=${event} />`}
@@ -39,7 +42,8 @@ export function EventPage({ route: { argument: id }, role }) {
       </div>
       <div class="stack">
         ${event && html`<${Actions} trace=${found} event=${event} role=${role} onDone=${reload} />`}
-        ${event && html`<section class="card" aria-labelledby="json-title"><header><h2 id="json-title">JSON</h2><span class="end"><${CopyButton} text=${JSON.stringify(event)} label="Copy the JSON" /></span></header>
+        ${event && html`<section class="card" aria-labelledby="json-title"><header><h2 id="json-title">JSON</h2><span class="end">
+          <${CopyButton} text=${JSON.stringify(event)} label="Copy the JSON" /></span></header>
           <pre class="json" tabindex="0" role="region" aria-label="Event as JSON">${JSON.stringify(event, null, 2)}</pre></section>`}
       </div></div>`}`;
 }
@@ -47,7 +51,8 @@ export function EventPage({ route: { argument: id }, role }) {
 /** Content shows what a viewer sent. @param {{event: import('./types.js').CloudEvent}} props */
 function Content({ event }) {
   const { sender, title, message, account } = event.data;
-  return html`<section class="card event-head"><p class="who">${sender ? html`<${Text}>${sender}</${Text}>` : 'Anonymous'}${title && html` <span class="dim">sent</span> <${Text}>${title}</${Text}>`}</p>
+  return html`<section class="card event-head">
+    <p class="who">${sender ? html`<${Text}>${sender}</${Text}>` : 'Anonymous'}${title && html` <span class="dim">sent</span> <${Text}>${title}</${Text}>`}</p>
     ${message?.trim() && html`<p class="message"><${Text}>${message}</${Text}></p>`}
     <p class="dim">${account} · <${When} time=${event.time} /> <${Origin} origin=${event.origin} /></p></section>`;
 }
@@ -58,7 +63,8 @@ function Step({ step: s }) {
   switch (s.step) {
     case 'received': return html`<li>${at}Received</li>`;
     case 'journaled': return html`<li class="good">${at}<strong>In the journal</strong></li>`;
-    case 'dead_letter': return html`<li class="bad">${at}<strong>${s.sink}</strong> refused it for good after ${plural(s.attempts ?? 0, 'attempt')}: <a href=${routeTo('deadletters', '', { sink: s.sink })}>dead letter ${s.dead_letter}</a>
+    case 'dead_letter': return html`<li class="bad">${at}<strong>${s.sink}</strong> refused it for good after ${plural(s.attempts ?? 0, 'attempt')}:${' '}
+      <a href=${routeTo('deadletters', '', { sink: s.sink })}>dead letter ${s.dead_letter}</a>
       ${s.reason && html`<div class="answer">${s.reason}</div>`}</li>`;
     case 'resent': return html`<li>${at}${s.replay ? 'Replayed' : 'Sent again'} to <strong>${s.sink}</strong></li>`;
   }
@@ -69,7 +75,10 @@ function Step({ step: s }) {
     ${(s.error || s.answer) && html`<div class="answer">${s.error || s.answer}</div>`}</li>`;
 }
 
-/** Actions sends the event to a sink or shows it on an overlay again. @param {{trace: import('./types.js').Trace, event: import('./types.js').CloudEvent, role: string, onDone: () => any}} props */
+/**
+ * Actions sends the event to a sink or shows it on an overlay again.
+ * @param {{trace: import('./types.js').Trace, event: import('./types.js').CloudEvent, role: string, onDone: () => any}} props
+ */
 function Actions({ trace: t, event, role, onDone }) {
   const names = useNames();
   const [sink, setSink] = useState('');
@@ -97,7 +106,9 @@ function Actions({ trace: t, event, role, onDone }) {
   const showable = names.overlays.length > 0 && t.number !== undefined && event.type === 'treatrelay.treat.v1';
   if (!replayable && !showable) return null;
   return html`<section class="card" aria-labelledby="again-title"><header><h2 id="again-title">Send again</h2></header>
-    ${replayable && html`<div class="filters"><${Select} label="Sink" value=${toSink} options=${names.sinks} onChange=${setSink} /><${Button} icon="again" onClick=${replay}>Replay to the sink</${Button}></div>`}
-    ${showable && html`<div class="filters"><${Select} label="Overlay" value=${toOverlay} options=${names.overlays} onChange=${setOverlay} /><${Button} icon="overlays" onClick=${again}>Show again</${Button}></div>`}
+    ${replayable && html`<div class="filters"><${Select} label="Sink" value=${toSink} options=${names.sinks} onChange=${setSink} />
+      <${Button} icon="again" onClick=${replay}>Replay to the sink</${Button}></div>`}
+    ${showable && html`<div class="filters"><${Select} label="Overlay" value=${toOverlay} options=${names.overlays} onChange=${setOverlay} />
+      <${Button} icon="overlays" onClick=${again}>Show again</${Button}></div>`}
   </section>`;
 }

@@ -32,10 +32,12 @@ export function Filters({ view, query, fields, action, shortcuts = [] }) {
   const control = (f) => {
     const value = form[f.name] ?? '';
     if (f.kind === 'choice') {
-      return html`<${Select} label=${f.label} value=${value} any=${f.any ?? 'All'} options=${f.options ?? []} onChange=${(/** @type {string} */ v) => filterBy(view, { ...form, [f.name]: v })} />`;
+      return html`<${Select} label=${f.label} value=${value} any=${f.any ?? 'All'} options=${f.options ?? []}
+        onChange=${(/** @type {string} */ v) => filterBy(view, { ...form, [f.name]: v })} />`;
     }
     const set = (/** @type {any} */ e) => setForm({ ...form, [f.name]: e.target.value });
-    if (f.kind === 'time') return html`<label class="field time"><span>${f.label}</span><input type="datetime-local" value=${value} onInput=${set} /></label>`;
+    if (f.kind === 'time') return html`<label class="field time"><span>${f.label}</span>
+      <input type="datetime-local" value=${value} onInput=${set} /></label>`;
     return html`<${Field} label=${f.label} hint=${f.hint} wide><input type="search" value=${value} onInput=${set} /></${Field}>`;
   };
   return html`<form class="filters ${open ? 'open' : ''}" role="search" onSubmit=${submit}>${fields.map(control)}

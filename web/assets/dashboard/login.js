@@ -11,7 +11,8 @@ const EVERY = 1000;
 /** LoginButton opens the login of an account. @param {{account: string, kind?: string, again?: boolean}} props */
 export function LoginButton({ account, kind, again }) {
   const [open, setOpen] = useState(false);
-  return html`<${Button} icon="key" kind=${kind} label=${again ? `Log in again to ${account}` : `Log in to ${account}`} onClick=${() => setOpen(true)}>${again ? 'Log in again' : 'Log in'}</${Button}>
+  return html`<${Button} icon="key" kind=${kind} label=${again ? `Log in again to ${account}` : `Log in to ${account}`}
+      onClick=${() => setOpen(true)}>${again ? 'Log in again' : 'Log in'}</${Button}>
     ${open && html`<${LoginDialog} account=${account} onClose=${() => setOpen(false)} />`}`;
 }
 
@@ -54,14 +55,17 @@ function LoginDialog({ account, onClose }) {
   return html`<${Dialog} title=${`Log in to ${account}`} onClose=${onClose}>
     ${login.error ? html`<${Failure} error=${login.error} retry=${begin} />` : !login.url ? html`<${Loading} rows=${2} />` : html`
       <ol class="steps">
-        <li><div class="actions"><a class="button primary" href=${login.url} target="_blank" rel="noopener noreferrer"><${Icon} name="link" />Open the login page</a>
+        <li><div class="actions"><a class="button primary" href=${login.url} target="_blank" rel="noopener noreferrer">
+          <${Icon} name="link" />Open the login page</a>
           <${CopyButton} text=${login.url} label="Copy the address of the login page" /></div>
-          <small class="dim">Use the browser in which the streamer is signed in at the provider. The page ends <${Ago} time=${login.expires} />.</small></li>
+          <small class="dim">Use the browser in which the streamer is signed in at the provider. The page ends <${Ago} time=${login.expires} />.</small>
+            </li>
         <li>Allow the access. This dialog notices it by itself.
           <details><summary>The last page does not load?</summary>
             <p>That happens when the browser is on another machine than relay. Paste the address of that page here:</p>
             <form class="inline" onSubmit=${paste}><label class="field wide"><span>Address</span>
-              <input type="url" required autocomplete="off" value=${address} onInput=${(/** @type {any} */ e) => setAddress(e.target.value)} /></label>
+              <input type="url" required autocomplete="off" value=${address} onInput=${(/** @type {any} */ e) => setAddress(e.target.value)} />
+                </label>
               <button class="button" type="submit">Use it</button></form></details></li>
       </ol>
       <div role="status">

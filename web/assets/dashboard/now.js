@@ -36,7 +36,8 @@ function Problems({ status: s, role }) {
   if (!s) return html`<section class="allgood card"><span class="dim">Checking</span></section>`;
   const all = advise(s, Date.now());
   if (all.length === 0) {
-    return html`<section class="allgood card" aria-label="Problems"><${Icon} name="check" /><p><strong>Everything works.</strong> Treats arrive and reach every sink.</p></section>`;
+    return html`<section class="allgood card" aria-label="Problems"><${Icon} name="check" />
+      <p><strong>Everything works.</strong> Treats arrive and reach every sink.</p></section>`;
   }
   return html`<section class="problems card" aria-label="Problems"><h2 class="hidden">${plural(all.length, 'problem')}</h2>
     ${all.map((a) => html`<article key=${a.id} class="problem ${a.level}"><span class="mark"><${Icon} name="warn" /></span>

@@ -24,10 +24,13 @@ export function Overlays({ role }) {
     await overlays.refresh();
   };
   return html`<div class="heading"><h1>Overlays</h1><p class="dim">What viewers see on stream</p>
-      ${data && !data.stopped && data.overlays.length > 0 && html`<div class="actions"><${Button} icon="stop" kind="danger" onClick=${stop}>Stop all alerts</${Button}></div>`}</div>
+      ${data && !data.stopped && data.overlays.length > 0 && html`<div class="actions">
+        <${Button} icon="stop" kind="danger" onClick=${stop}>Stop all alerts</${Button}></div>`}</div>
     ${error && !error.offline && html`<${Failure} error=${error} retry=${() => overlays.refresh()} />`}
     ${!data && !error && html`<${Loading} rows=${4} />`}
-    ${data?.overlays.length === 0 && html`<section class="card"><${Empty} icon="overlays" title="No overlays yet">Add one under overlays in relay.yaml, or make one with this command:<br /><${Command} text="relay overlay new main" /></${Empty}></section>`}
+    ${data?.overlays.length === 0 && html`<section class="card">
+      <${Empty} icon="overlays" title="No overlays yet">Add one under overlays in relay.yaml, or make one with this command:<br />
+      <${Command} text="relay overlay new main" /></${Empty}></section>`}
     ${data?.overlays.map((o) => html`<${Overlay} key=${o.name} overlay=${o} role=${role} />`)}`;
 }
 
@@ -51,7 +54,8 @@ function Overlay({ overlay: o, role }) {
     say(`A test alert is on its way to ${o.name}`);
   };
   return html`<section class="card" aria-labelledby=${'overlay-' + o.name}>
-    <header><h2 id=${'overlay-' + o.name}>${o.name}</h2>${o.muted && html`<span class="tag backfill">muted</span>`}<${Pill} level=${level}>${word}</${Pill}></header>
+    <header><h2 id=${'overlay-' + o.name}>${o.name}</h2>${o.muted && html`<span class="tag backfill">muted</span>`}<${Pill} level=${level}>${word}</${Pill}>
+      </header>
     <div class="overlay-body"><div>
       <${OnScreen} overlay=${o} />
       <div class="controls" role="group" aria-label=${`Controls of ${o.name}`}>
@@ -62,10 +66,12 @@ function Overlay({ overlay: o, role }) {
         <${Button} icon="test" onClick=${test}>Test</${Button}>
       </div>
       <dl class="facts"><div><dt>Waiting</dt><dd>${number(o.waiting)}</dd></div><div><dt>Too old to show</dt><dd>${number(o.skipped_old)}</dd></div>
-        ${o.totals && html`<div><dt>Today</dt><dd>${number(o.totals.today)}</dd></div><div><dt>This month</dt><dd>${number(o.totals.month)}</dd></div>`}</dl>
+        ${o.totals && html`<div><dt>Today</dt><dd>${number(o.totals.today)}</dd></div><div><dt>This month</dt><dd>${number(o.totals.month)}</dd>
+          </div>`}</dl>
       <${Pages} overlay=${o} />
       <${Keys} overlay=${o} role=${role} />
-    </div><div><section class="part"><header><h3>Preview</h3><${Button} kind="small plain" onClick=${() => setPlacing(!placing)}>${placing ? 'Hide' : 'Show'}</${Button}></header>
+    </div><div><section class="part"><header><h3>Preview</h3>
+      <${Button} kind="small plain" onClick=${() => setPlacing(!placing)}>${placing ? 'Hide' : 'Show'}</${Button}></header>
       ${placing && html`<${Placement} key=${o.name} overlay=${o} role=${role} />`}</section></div></div>
   </section>`;
 }
@@ -73,14 +79,17 @@ function Overlay({ overlay: o, role }) {
 /** OnScreen is the alert that is on screen, or the last one that was. @param {{overlay: import('./types.js').Overlay}} props */
 function OnScreen({ overlay: o }) {
   const alert = o.showing ?? o.last_shown?.alert;
-  if (!alert) return html`<div class="on-screen"><span class="picture" aria-hidden="true">–</span><p class="dim">Nothing was shown since relay started.</p></div>`;
+  if (!alert) return html`<div class="on-screen"><span class="picture" aria-hidden="true">–</span>
+    <p class="dim">Nothing was shown since relay started.</p></div>`;
   const again = async () => {
     await control(o.name, 'again', { number: alert.number });
     say(`${o.name} shows it again`);
   };
   return html`<div class="on-screen ${o.showing ? 'live' : ''}"><span class="picture" aria-hidden="true">${alert.picture}</span>
     <div><small>${o.showing ? 'On screen now' : html`Last shown <${Ago} time=${o.last_shown?.time} />`}</small>
-      <p class="line"><strong>${alert.sender ? html`<${Text}>${alert.sender}</${Text}>` : 'Anonymous'}</strong> <span class="sep">·</span> <${Text}>${alert.title}</${Text}></p>
+      <p class="line">
+        <strong>${alert.sender ? html`<${Text}>${alert.sender}</${Text}>` : 'Anonymous'}</strong> <span class="sep">·</span> <${Text}>${alert.title}</${Text}>
+        </p>
       <p class="line dim"><${Text}>${alert.message}</${Text}>${alert.more > 0 && ` and ${plural(alert.more, 'more treat')}`}</p></div>
     ${!o.showing && alert.number > 0 && html`<${Button} icon="again" onClick=${again}>Show again</${Button}>`}</div>`;
 }
@@ -88,6 +97,8 @@ function OnScreen({ overlay: o }) {
 /** Pages lists where an overlay is open. @param {{overlay: import('./types.js').Overlay}} props */
 function Pages({ overlay: o }) {
   return html`<section class="part"><header><h3>Open pages</h3></header>
-    ${o.pages.length === 0 ? html`<p class="dim">No page is open. Alerts wait until one is.</p>` : html`<ul class="entries plain">${o.pages.map((p) => html`<li><${Icon} name="overlays" /><span>${browserOf(p.agent)}</span>
-      ${p.preview && html`<span class="tag">preview</span>`}<span class="end dim">${p.visible ? 'visible' : 'hidden'}, opened <${Ago} time=${p.since} /></span></li>`)}</ul>`}</section>`;
+    ${o.pages.length === 0 ? html`<p class="dim">No page is open. Alerts wait until one is.</p>` : html`<ul class="entries plain">${o.pages.map((p) => html`<li>
+      <${Icon} name="overlays" /><span>${browserOf(p.agent)}</span>
+      ${p.preview && html`<span class="tag">preview</span>`}<span class="end dim">${p.visible ? 'visible' : 'hidden'}, opened <${Ago} time=${p.since} />
+        </span></li>`)}</ul>`}</section>`;
 }

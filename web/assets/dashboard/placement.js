@@ -8,7 +8,10 @@ import { Button, say, Select } from './ui.js';
 
 const PAGE_WIDTH = 1920;
 
-/** Placement shows the page of an overlay, and saves where its box is, for the owner. @param {{overlay: import('./types.js').Overlay, role: string}} props */
+/**
+ * Placement shows the page of an overlay, and saves where its box is, for the owner.
+ * @param {{overlay: import('./types.js').Overlay, role: string}} props
+ */
 export function Placement({ overlay: o, role }) {
   const saved = o.layout ?? DEFAULT;
   const [draft, setDraft] = useState(/** @type {import('./types.js').Layout|null} */ (null));
@@ -20,17 +23,26 @@ export function Placement({ overlay: o, role }) {
     setDraft(null);
     say(next ? 'Saved, also for the pages that are open' : 'The place is that of relay.yaml again');
   };
-  const number = (/** @type {'x'|'y'|'width'|'height'} */ name, /** @type {string} */ label) => html`<label class="field"><span>${label} <small>%</small></span>
-    <input type="number" min=${name === 'x' || name === 'y' ? 0 : 5} max="100" value=${layout[name]} onChange=${(/** @type {any} */ e) => setDraft(fit({ ...layout, [name]: Number(e.target.value) }))} /></label>`;
+  const number = (/** @type {'x'|'y'|'width'|'height'} */ name, /** @type {string} */ label) => html`<label class="field">
+    <span>${label} <small>%</small></span>
+    <input type="number" min=${name === 'x' || name === 'y' ? 0 : 5} max="100" value=${layout[name]}
+      onChange=${(/** @type {any} */ e) => setDraft(fit({ ...layout, [name]: Number(e.target.value) }))} />
+      </label>`;
   if (role !== 'owner') return html`<${Scene} name=${o.name} layout=${layout} />`;
   return html`<div class="stack"><${Scene} name=${o.name} layout=${layout} onMove=${setDraft} />
     <div class="numbers">${number('x', 'Left')}${number('y', 'Top')}${number('width', 'Width')}${number('height', 'Height')}
-      <${Select} label="Align" value=${layout.align} options=${[['left', 'Left'], ['center', 'Center'], ['right', 'Right']]} onChange=${(/** @type {string} */ align) => setDraft({ ...layout, align })} /></div>
+      <${Select} label="Align" value=${layout.align} options=${[['left', 'Left'], ['center', 'Center'], ['right', 'Right']]}
+        onChange=${(/** @type {string} */ align) => setDraft({ ...layout, align })} />
+        </div>
     <div class="actions"><${Button} kind=${changed ? 'primary' : ''} disabled=${!changed} onClick=${() => save(layout)}>Save the place</${Button}>
-      ${changed && html`<${Button} onClick=${() => setDraft(null)}>Discard</${Button}>`}<${Button} kind="plain" onClick=${() => save(null)}>As in relay.yaml</${Button}></div></div>`;
+      ${changed && html`<${Button} onClick=${() => setDraft(null)}>Discard</${Button}>`}<${Button} kind="plain" onClick=${() => save(null)}>As in relay.yaml</${Button}>
+        </div></div>`;
 }
 
-/** Scene is the page over a picture of a stream. @param {{name: string, layout: import('./types.js').Layout, onMove?: (l: import('./types.js').Layout) => void}} props */
+/**
+ * Scene is the page over a picture of a stream.
+ * @param {{name: string, layout: import('./types.js').Layout, onMove?: (l: import('./types.js').Layout) => void}} props
+ */
 function Scene({ name, layout, onMove }) {
   const scene = useRef(/** @type {any} */ (null));
   const frame = useRef(/** @type {any} */ (null));

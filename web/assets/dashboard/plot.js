@@ -62,12 +62,22 @@ export function Plot({ title, start, step, lines, format }) {
     return () => { gone = true; };
   });
   const at = legend ?? (data ? data[0].length - 1 : 0);
-  return html`<figure class="plot"><div class="canvas" ref=${box} role="img" aria-label=${known ? summary(title, lines ?? [], format) : `${title}: not known yet`}></div>
-    <figcaption>${known ? html`<span class="dim">${legend === null ? 'Last 10 s' : shortTime(data[0][at] * 1000, Date.now())}</span>${(lines ?? []).map((l, i) => html`<span>
-      <span class="key" style=${{ background: `var(${l.color})` }}></span>${l.label} <strong>${data[i + 1][at] === null || data[i + 1][at] === undefined ? '–' : format(/** @type {number} */ (data[i + 1][at]))}</strong></span>`)}` : html`<span class="dim">No data yet</span>`}</figcaption></figure>`;
+  return html`<figure class="plot">
+    <div class="canvas" ref=${box} role="img" aria-label=${known ? summary(title, lines ?? [], format) : `${title}: not known yet`}></div>
+    <figcaption>${known ? html`<span class="dim">${legend === null ? 'Last 10 s' : shortTime(data[0][at] * 1000, Date.now())}</span>
+      ${(lines ?? []).map((l, i) => html`<span>
+      <span class="key" style=${{ background: `var(${l.color})` }}>
+        </span>${l.label} <strong>${data[i + 1][at] === null || data[i + 1][at] === undefined ? '–' : format(/** @type {number} */ (data[i + 1][at]))}</strong>
+        </span>`)}` : html`<span class="dim">No data yet</span>`}</figcaption></figure>`;
 }
 
-/** table is the data in uPlot's form: the times, and the values of each line. @param {number} start @param {number} step @param {Line[]} lines @returns {any[][]} */
+/**
+ * table is the data in uPlot's form: the times, and the values of each line.
+ * @param {number} start
+ * @param {number} step
+ * @param {Line[]} lines
+ * @returns {any[][]}
+ */
 function table(start, step, lines) {
   const length = Math.max(...lines.map((l) => l.values.length));
   return [Array.from({ length }, (_, i) => start + i * step), ...lines.map((l) => l.values)];
@@ -82,7 +92,14 @@ function summary(title, lines, format) {
   return `${title}: ${each.join('; ')}`;
 }
 
-/** options are those of uPlot. @param {any} uPlot @param {HTMLElement} box @param {Line[]} lines @param {(v: number) => string} format @param {(i: number|null) => void} onCursor */
+/**
+ * options are those of uPlot.
+ * @param {any} uPlot
+ * @param {HTMLElement} box
+ * @param {Line[]} lines
+ * @param {(v: number) => string} format
+ * @param {(i: number|null) => void} onCursor
+ */
 function options(uPlot, box, lines, format, onCursor) {
   const style = getComputedStyle(box);
   const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
@@ -93,9 +110,13 @@ function options(uPlot, box, lines, format, onCursor) {
     hooks: { setCursor: [(/** @type {any} */ u) => onCursor(u.cursor.idx ?? null)] },
     scales: { x: { time: true }, y: { range: (/** @type {any} */ _u, /** @type {number} */ _min, /** @type {number} */ max) => [0, max > 0 ? max * 1.15 : 1] } },
     axes: [
-      { ...axis, size: 18, space: 70, grid: { show: false }, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((t) => hourAndMinute(t * 1000)) },
-      { ...axis, size: 52, space: 28, grid: { stroke: color('--line'), width: 1 }, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((v) => (v === 0 ? '0' : format(v))) },
+      { ...axis, size: 18, space: 70, grid: { show: false },
+        values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((t) => hourAndMinute(t * 1000)) },
+      { ...axis, size: 52, space: 28, grid: { stroke: color('--line'), width: 1 },
+        values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((v) => (v === 0 ? '0' : format(v))) },
     ],
-    series: [{}, ...lines.map((l, i) => ({ stroke: color(l.color), width: 1.5, fill: i === 0 ? color('--fill') : undefined, spanGaps: false, points: { show: false }, paths: uPlot.paths.linear() }))],
+    series: [{}, ...lines.map((l, i) => ({
+      stroke: color(l.color), width: 1.5, fill: i === 0 ? color('--fill') : undefined, spanGaps: false, points: { show: false }, paths: uPlot.paths.linear(),
+    }))],
   };
 }

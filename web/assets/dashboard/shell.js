@@ -56,7 +56,10 @@ export function Shell({ route, role }) {
     </div>`;
 }
 
-/** Loaded draws a view as soon as its script is there. @param {{view: View, route: import('./route.js').Route, role: import('./types.js').Role}} props */
+/**
+ * Loaded draws a view as soon as its script is there.
+ * @param {{view: View, route: import('./route.js').Route, role: import('./types.js').Role}} props
+ */
 function Loaded({ view, route, role }) {
   const [loaded, setLoaded] = useState(/** @type {any} */ (view.id === 'now' ? { view: Now } : {}));
   const load = () => view.load().then((v) => setLoaded({ view: v }), (error) => setLoaded({ error }));
@@ -79,11 +82,13 @@ function Navigation({ views, current, role }) {
     };
   }, []);
   const item = (/** @type {View} */ v) => html`<li key=${v.id} class=${views.indexOf(v) < IN_BAR ? 'in-bar' : 'in-menu'}>
-    <a href=${'#/' + v.id} aria-current=${v.id === current ? 'page' : undefined}><${Icon} name=${v.id} /><span>${v.title}</span><${Count} view=${v.id} /></a></li>`;
+    <a href=${'#/' + v.id} aria-current=${v.id === current ? 'page' : undefined}><${Icon} name=${v.id} /><span>${v.title}</span>
+      <${Count} view=${v.id} /></a></li>`;
   const groups = ['Live', 'Past', 'Setup'].filter((g) => views.some((v) => v.group === g));
   return html`<header class="side ${open ? 'open' : ''}">
     <a class="brand" href="#/now"><img src="/assets/dashboard/icon.svg" alt="" width="28" height="28" /><span>relay</span></a>
-    <nav aria-label="Views" id="views">${groups.map((g) => html`<section class="group"><h2>${g}</h2><ul>${views.filter((v) => v.group === g).map(item)}</ul></section>`)}</nav>
+    <nav aria-label="Views" id="views">${groups.map((g) => html`<section class="group"><h2>${g}</h2>
+      <ul>${views.filter((v) => v.group === g).map(item)}</ul></section>`)}</nav>
     <button type="button" class="more" aria-expanded=${open} aria-controls="views" onClick=${() => setOpen(!open)}>
       <${Icon} name=${open ? 'close' : 'menu'} /><span>${open ? 'Close' : 'More'}</span></button>
     <div class="foot"><${ThemeSwitch} /><${SignOut} role=${role} /></div>
@@ -97,7 +102,8 @@ function Count({ view }) {
   const count = view === 'now' ? (data?.not_ready.length ?? 0) + (data?.degraded.length ?? 0)
     : (data?.sinks ?? []).reduce((sum, s) => sum + (s.dead_letters ?? 0), 0);
   if (count === 0) return null;
-  return html`<span class="count ${view === 'now' ? 'alarm' : ''}">${count > 999 ? '999+' : count}<span class="hidden"> ${view === 'now' ? 'problems' : 'waiting'}</span></span>`;
+  return html`<span class="count ${view === 'now' ? 'alarm' : ''}">${count > 999 ? '999+' : count}<span class="hidden"> ${view === 'now' ? 'problems' : 'waiting'}</span>
+    </span>`;
 }
 
 /** SignOut ends the session. @param {{role: string}} props */
@@ -144,9 +150,11 @@ function Banners() {
     say('Alerts are shown again');
   };
   return html`<div class="banners" aria-live="polite">
-    ${offline && html`<div class="banner warn"><${Icon} name="warn" /><p><strong>No connection to relay</strong><span aria-hidden="true"> for ${since(lost.current, Math.max(now, lost.current + 1000))}</span>.
+    ${offline && html`<div class="banner warn"><${Icon} name="warn" /><p><strong>No connection to relay</strong>
+      <span aria-hidden="true"> for ${since(lost.current, Math.max(now, lost.current + 1000))}</span>.
       What you see may be old; it goes on by itself.</p></div>`}
-    ${stopped && html`<div class="banner bad"><${Icon} name="stop" /><p><strong>All alerts are stopped.</strong> Treats still arrive and reach the sinks.</p>
+    ${stopped && html`<div class="banner bad"><${Icon} name="stop" />
+      <p><strong>All alerts are stopped.</strong> Treats still arrive and reach the sinks.</p>
       <${Button} icon="play" onClick=${start}>Show alerts again</${Button}></div>`}
   </div>`;
 }

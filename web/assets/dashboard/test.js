@@ -8,7 +8,7 @@ import { useNames } from './page.js';
 import { routeTo } from './route.js';
 import { useStore } from './store.js';
 import { testEvent } from './testevent.js';
-import { Button, Empty, Field, Pill, say, Select } from './ui.js';
+import { Empty, fail, Field, Pill, Select } from './ui.js';
 
 const EVERY = 500;
 const PATIENCE = 60_000;
@@ -28,18 +28,22 @@ export function Test() {
     await change('POST', 'tests', { event, sink: form.sink || undefined });
     setSent({ id: event.id, sink: form.sink });
   };
-  const submit = (/** @type {Event} */ e) => send(e).catch((error) => say(error.message, 'bad'));
-  return html`<div class="heading"><h1>Test treat</h1><p class="dim">It goes through the journal to the sinks like any treat, and counts for nothing</p></div>
+  const submit = (/** @type {Event} */ e) => send(e).catch(fail);
+  return html`<div class="heading"><h1>Test treat</h1>
+    <p class="dim">It goes through the journal to the sinks like any treat, and counts for nothing</p></div>
     <div class="columns"><section class="card" aria-label="Test treat"><form class="form" onSubmit=${submit}>
         <${Field} label="From" hint="empty: anonymous"><input value=${form.sender} onInput=${input('sender')} /></${Field}>
         <${Field} label="Treat"><input value=${form.title} required onInput=${input('title')} /></${Field}>
         <${Field} label="Message"><textarea value=${form.message} onInput=${input('message')}></textarea></${Field}>
-        <div class="pair"><${Select} label="Account" value=${account} options=${names.accounts} onChange=${(/** @type {string} */ v) => setForm({ ...form, account: v })} />
-          <${Select} label="Sink" value=${form.sink} any="All sinks" options=${names.sinks} onChange=${(/** @type {string} */ v) => setForm({ ...form, sink: v })} /></div>
+        <div class="pair">
+          <${Select} label="Account" value=${account} options=${names.accounts} onChange=${(/** @type {string} */ v) => setForm({ ...form, account: v })} />
+          <${Select} label="Sink" value=${form.sink} any="All sinks" options=${names.sinks} onChange=${(/** @type {string} */ v) => setForm({ ...form, sink: v })} />
+            </div>
         <div class="actions"><button class="button primary" type="submit" disabled=${account === ''}>Send the test treat</button></div>
       </form></section>
       <section class="card" aria-labelledby="arrival-title"><header><h2 id="arrival-title">Where it arrives</h2></header>
-        ${sent ? html`<${Arrival} key=${sent.id} id=${sent.id} sinks=${sent.sink ? [sent.sink] : names.sinks} />` : html`<${Empty} icon="test" title="Nothing sent yet">Send a test treat to see it arrive at each sink.</${Empty}>`}
+        ${sent ? html`<${Arrival} key=${sent.id} id=${sent.id} sinks=${sent.sink ? [sent.sink] : names.sinks} />`
+          : html`<${Empty} icon="test" title="Nothing sent yet">Send a test treat to see it arrive at each sink.</${Empty}>`}
       </section></div>`;
 }
 
@@ -65,7 +69,8 @@ function Arrival({ id, sinks }) {
   const journaled = steps.some((s) => s.step === 'journaled');
   return html`<div role="status"><ol class="arrivals">
     <li><strong>Journal</strong><${Pill} level=${journaled ? 'good' : 'idle'}>${journaled ? 'Written' : 'Waiting'}</${Pill}></li>
-    ${sinks.map((name) => html`<li key=${name}><strong>${name}</strong><${Outcome} steps=${steps.filter((s) => s.sink === name)} waiting=${waiting} state=${data?.sinks.find((s) => s.sink === name)?.state} /></li>`)}
+    ${sinks.map((name) => html`<li key=${name}><strong>${name}</strong>
+      <${Outcome} steps=${steps.filter((s) => s.sink === name)} waiting=${waiting} state=${data?.sinks.find((s) => s.sink === name)?.state} /></li>`)}
   </ol></div><div class="table-foot"><a href=${routeTo('event', id)}>See its way through relay</a></div>`;
 }
 

@@ -39,7 +39,8 @@ export function Treats() {
 function TreatRow({ treat: { event } }) {
   const { sender, title, message, account } = event.data;
   return html`<a class="treat" href=${routeTo('event', event.id)}>
-    <span class="line"><strong>${sender ? html`<${Text}>${sender}</${Text}>` : html`<em>Anonymous</em>`}</strong>${title && html` <span class="sep">·</span> <${Text}>${title}</${Text}>`}</span>
+    <span class="line">
+      <strong>${sender ? html`<${Text}>${sender}</${Text}>` : html`<em>Anonymous</em>`}</strong>${title && html` <span class="sep">·</span> <${Text}>${title}</${Text}>`}</span>
     <span class="side-note"><${Origin} origin=${event.origin} /><${Ago} time=${event.time} /></span>
     <span class="line dim">${message?.trim() && html`<${Text}>${message}</${Text}>`}</span>
     <span class="side-note dim">${account}</span></a>`;

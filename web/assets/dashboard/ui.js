@@ -107,7 +107,8 @@ export function Empty({ icon, title, children }) {
 
 /** Loading keeps the place of what is being loaded. @param {{rows?: number}} props */
 export function Loading({ rows = 3 }) {
-  return html`<div class="loading" aria-busy="true"><span class="hidden">Loading</span>${Array.from({ length: rows }, () => html`<div></div>`)}</div>`;
+  return html`<div class="loading" aria-busy="true"><span class="hidden">Loading</span>${Array.from({ length: rows }, () => html`<div>
+    </div>`)}</div>`;
 }
 
 /** Field is a labelled control. @param {{label: string, hint?: string, wide?: boolean, children: any}} props */
@@ -148,7 +149,13 @@ export function Dialog({ title, onClose, children }) {
 /** question is what [confirm] asks. @type {Store<Question|null>} */
 const question = new Store(/** @type {Question|null} */ (null));
 
-/** confirm asks whether to do something that cannot be undone. @param {string} title @param {string} text @param {string} action @returns {Promise<boolean>} */
+/**
+ * confirm asks whether to do something that cannot be undone.
+ * @param {string} title
+ * @param {string} text
+ * @param {string} action
+ * @returns {Promise<boolean>}
+ */
 export function confirm(title, text, action) {
   return new Promise((done) => {
     question.set({ title, text, action, done: (yes) => { question.set(null); done(yes); } });
@@ -160,7 +167,8 @@ export function Questions() {
   const q = useStore(question);
   if (!q) return null;
   return html`<${Dialog} title=${q.title} onClose=${() => q.done(false)}><p>${q.text}</p><div class="dialog-foot">
-    <${Button} onClick=${() => q.done(false)}>Cancel</${Button}><${Button} kind="danger" onClick=${() => q.done(true)}>${q.action}</${Button}></div></${Dialog}>`;
+    <${Button} onClick=${() => q.done(false)}>Cancel</${Button}><${Button} kind="danger" onClick=${() => q.done(true)}>${q.action}</${Button}>
+      </div></${Dialog}>`;
 }
 
 /** @typedef {{id: number, level: string, text: string}} Toast */
