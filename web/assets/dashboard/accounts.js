@@ -1,8 +1,8 @@
 // The accounts: how each is connected, and its token.
 
-import { html } from '../vendor/htm/standalone.mjs';
+import { html, useState } from '../vendor/htm/standalone.mjs';
 import { LoginButton } from './login.js';
-import { Ago, Loading, Pill } from './ui.js';
+import { Ago, Button, Loading, Pill } from './ui.js';
 import { plural } from './format.js';
 
 /** @type {Record<string, ['good'|'warn'|'bad'|'idle', string]>} */
@@ -11,11 +11,18 @@ const CONNECTIONS = {
   none: ['idle', 'Token only'],
 };
 
+const WELL = ['connected', 'none'];
+const MANY = 20; // of more accounts only those with a problem and some others are shown at first
+
 /** Accounts lists the accounts. @param {{status: import('./types.js').Status|undefined, role: string}} props */
 export function Accounts({ status, role }) {
+  const [all, setAll] = useState(false);
+  const accounts = [...(status?.accounts ?? [])].sort((a, b) => Number(WELL.includes(a.connection)) - Number(WELL.includes(b.connection)));
   return html`<section class="card" aria-labelledby="accounts-title"><header><h2 id="accounts-title">Accounts</h2></header>
-    ${status ? html`<ul class="entries">${status.accounts.map((a) => html`<${Account} key=${a.account} account=${a} role=${role} />`)}</ul>`
+    ${status ? html`<ul class="entries">${(all ? accounts : accounts.slice(0, MANY)).map((a) => html`<${Account} key=${a.account} account=${a} role=${role} />`)}</ul>`
       : html`<${Loading} rows=${2} />`}
+    ${accounts.length > MANY && html`<div class="table-foot"><span>${plural(accounts.length, 'account')}</span>
+      <${Button} kind="small" onClick=${() => setAll(!all)}>${all ? 'Show fewer' : 'Show all'}</${Button}></div>`}
   </section>`;
 }
 

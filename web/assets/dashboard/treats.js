@@ -10,28 +10,34 @@ import { Ago, Button, Empty, Pill, Text } from './ui.js';
 
 const ROW = 60; // pixels, as in dashboard.css
 
-/** Treats is a list that grows at its top. While somebody reads further down it stands still, and counts what is new. */
+/** Treats is a list that grows at its top. While somebody reads further down, points at it or has the focus in it, it stands still and counts what is new. */
 export function Treats() {
   const { connected, total, loaded } = useStore(feed);
   const [held, setHeld] = useState(/** @type {{total: number, treats: import('./data.js').Treat[]}|null} */ (null));
+  const reasons = useRef(/** @type {Record<string, boolean>} */ ({}));
   const section = useRef(/** @type {any} */ (null));
-  const scrolled = (/** @type {number} */ pixels) => {
-    if (pixels < ROW / 2) setHeld(null);
-    else if (!held) setHeld({ total, treats: feed.ring.newestFirst() });
+  const hold = (/** @type {string} */ reason, /** @type {boolean} */ on) => {
+    reasons.current[reason] = on;
+    if (!Object.values(reasons.current).includes(true)) setHeld(null);
+    else setHeld((h) => h ?? { total: feed.ring.total, treats: feed.ring.newestFirst() });
   };
   const toTop = () => {
     section.current.querySelector('.rows').scrollTop = 0;
+    reasons.current = {};
     setHeld(null);
   };
   const count = held ? held.treats.length : feed.ring.length;
   const at = (/** @type {number} */ i) => (held ? held.treats[i] : feed.ring.at(i));
+  const fresh = held ? total - held.total : 0;
+  const [level, word] = held ? ['idle', 'held'] : connected ? ['good', 'live'] : ['idle', 'connecting'];
   return html`<section class="card treats" aria-labelledby="treats-title" ref=${section}>
     <header><h2 id="treats-title">Treats</h2>
-      ${held && total > held.total ? html`<${Button} icon="up" kind="small primary" onClick=${toTop}>${number(total - held.total)} new</${Button}>`
-        : html`<${Pill} level=${connected ? 'good' : 'idle'}>${connected ? 'live' : 'connecting'}</${Pill}>`}</header>
+      ${fresh > 0 ? html`<${Button} icon="up" kind="small primary" onClick=${toTop}>${number(fresh)} new</${Button}>` : html`<${Pill} level=${level}>${word}</${Pill}>`}</header>
     ${count === 0 && loaded ? html`<${Empty} icon="now" title="No treats yet">They appear here as soon as somebody sends one.</${Empty}>`
-      : html`<${RowList} label="Treats, newest first" count=${count} row=${ROW} at=${(/** @type {number} */ i) => html`<${TreatRow} treat=${at(i)} />`}
-        keyOf=${(/** @type {number} */ i) => at(i).number} onScrolled=${scrolled} />`}
+      : html`<div onPointerEnter=${(/** @type {PointerEvent} */ e) => hold('pointer', e.pointerType === 'mouse')} onPointerLeave=${() => hold('pointer', false)}
+          onFocusCapture=${() => hold('focus', true)} onBlurCapture=${() => hold('focus', false)}>
+        <${RowList} label="Treats, newest first" count=${count} row=${ROW} at=${(/** @type {number} */ i) => html`<${TreatRow} treat=${at(i)} />`}
+          keyOf=${(/** @type {number} */ i) => at(i).number} onScrolled=${(/** @type {number} */ pixels) => hold('scroll', pixels > ROW / 2)} /></div>`}
   </section>`;
 }
 
