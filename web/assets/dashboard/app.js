@@ -1,0 +1,60 @@
+// The dashboard: who is signed in, and which view is on screen.
+
+import { html, render, useEffect, useState } from '../vendor/htm/standalone.mjs';
+import { change, get, onSignedOut, pauseFor } from './api.js';
+import { role, status } from './data.js';
+import { linkToken, parseRoute } from './route.js';
+import { Shell } from './shell.js';
+import { SignIn } from './signin.js';
+import { useStore } from './store.js';
+import { Questions, Toasts } from './ui.js';
+
+const FIRST = 500; // milliseconds
+
+/** signIn reads who is signed in. A one-time link in the address is used first, and taken out of the address. */
+async function signIn() {
+  const link = linkToken(location.hash);
+  let failure;
+  if (link !== '') {
+    history.replaceState(null, '', location.pathname + '#/now');
+    try {
+      await change('POST', '/session', { link });
+    } catch (error) {
+      failure = error;
+    }
+  }
+  try {
+    role.set((await get('/session')).role);
+  } catch (error) {
+    if (/** @type {any} */ (error).status !== 401) failure ??= error;
+    role.set(null);
+  }
+  return failure;
+}
+
+/** App draws the sign-in page or the view that the address names. @param {{failure?: any}} props */
+function App({ failure }) {
+  const who = useStore(role);
+  const [route, setRoute] = useState(() => parseRoute(location.hash));
+  const [ended, setEnded] = useState(false);
+  useEffect(() => {
+    const moved = async () => {
+      if (linkToken(location.hash) !== '') await signIn();
+      setRoute(parseRoute(location.hash));
+    };
+    addEventListener('hashchange', moved);
+    onSignedOut(() => {
+      if (role.value) setEnded(true);
+      role.set(null);
+    });
+    return () => removeEventListener('hashchange', moved);
+  }, []);
+  return html`${who ? html`<${Shell} route=${route} role=${who} />` : html`<${SignIn} failure=${failure} ended=${ended} />`}
+    <${Questions} /><${Toasts} />`;
+}
+
+// The first picture waits a moment for what it shows, so that nothing moves when that arrives.
+const first = linkToken(location.hash) === '' ? status.refresh() : undefined;
+const failure = await signIn();
+if (role.value) await Promise.race([first ?? status.refresh(), pauseFor(FIRST)]);
+render(html`<${App} failure=${failure} />`, /** @type {HTMLElement} */ (document.getElementById('app')));
