@@ -92,7 +92,7 @@ export async function get(path, query, signal) {
 
 /**
  * change sends a request that changes something, and returns its JSON object if there is one.
- * @param {'POST'|'DELETE'} method
+ * @param {'POST'|'PUT'|'DELETE'} method
  * @param {string} path
  * @param {unknown} [body]
  * @returns {Promise<any>}

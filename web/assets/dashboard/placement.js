@@ -18,7 +18,8 @@ export function Placement({ overlay: o, role }) {
   const layout = draft ?? saved;
   const changed = draft !== null && !sameLayout(draft, saved);
   const save = async (/** @type {import('./types.js').Layout|null} */ next) => {
-    await change('POST', `overlays/${part(o.name)}/layout`, { layout: next });
+    const path = `overlays/${part(o.name)}/layout`;
+    await (next ? change('PUT', path, next) : change('DELETE', path));
     await overlays.refresh();
     setDraft(null);
     say(next ? 'Saved, also for the pages that are open' : 'The place is that of relay.yaml again');
