@@ -97,26 +97,26 @@ func (h *overlap) augment(live *match.Trait) *expectedTreat {
 	}
 }
 
-// candidates returns the expected treats that a live treat may be: free ones first, each group by distance.
+// candidates returns the expected treats that a live treat may be: free ones first, each group by cost.
 func (h *overlap) candidates(live *match.Trait) (all []*expectedTreat) {
 	type candidate struct {
 		*expectedTreat
-		distance int64
+		cost int64
 	}
 	var some []candidate
-	from := sort.Search(len(h.expected), func(i int) bool { return h.expected[i].Second >= live.Second-match.MaxDistance })
+	from := sort.Search(len(h.expected), func(i int) bool { return h.expected[i].Second >= live.Second-match.MaxSecondsApart })
 	for _, c := range h.expected[from:] {
-		if c.Second > live.Second+match.MaxDistance {
+		if c.Second > live.Second+match.MaxSecondsApart {
 			break
 		}
-		if distance, ok := match.Distance(&c.Trait, live); ok && c.role != knownBefore {
+		if cost, ok := match.Cost(&c.Trait, live); ok && c.role != knownBefore {
 			if c.live != nil {
-				distance += match.MaxDistance
+				cost += match.MaxSecondsApart
 			}
-			some = append(some, candidate{c, distance})
+			some = append(some, candidate{c, cost})
 		}
 	}
-	slices.SortStableFunc(some, func(a, b candidate) int { return int(a.distance - b.distance) })
+	slices.SortStableFunc(some, func(a, b candidate) int { return int(a.cost - b.cost) })
 	for _, one := range some {
 		all = append(all, one.expectedTreat)
 	}
@@ -131,7 +131,7 @@ func (h *overlap) expect(t match.Trait, as role, at time.Time) *expectedTreat {
 	return c
 }
 
-// A gap is a treat of the history to backfill.
+// missing is a treat of the history to backfill.
 type missing struct {
 	match.Missing
 	expected *expectedTreat // for the case that it arrives live before its turn
@@ -150,8 +150,8 @@ func missingOf(all []match.Missing) []missing {
 func (h *overlap) expectMissing(c *match.Comparison, gone []missing, shift int64) {
 	now := time.Now()
 	about := func(second int64) bool {
-		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*match.MaxDistance })
-		return next < len(gone) && gone[next].Same.Second <= second+2*match.MaxDistance
+		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*match.MaxSecondsApart })
+		return next < len(gone) && gone[next].Same.Second <= second+2*match.MaxSecondsApart
 	}
 	shifted := func(t *history.Treat) match.Trait {
 		trait := match.TraitOf(t.Core, t.Same)

@@ -13,7 +13,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// breakerLog keeps what a breaker reports.
+// eventLog keeps what a breaker reports.
 type eventLog struct {
 	mu     sync.Mutex
 	events []event

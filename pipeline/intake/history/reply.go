@@ -74,7 +74,7 @@ type shape struct {
 // maxItem bounds one treat of a reply. A frame of the socket has at most 1 MiB.
 const maxItem = 4 << 20
 
-// A meter stops reading after a number of bytes.
+// A limitedReader stops reading after a number of bytes.
 type limitedReader struct {
 	r     io.Reader
 	left  int

@@ -9,7 +9,7 @@ import (
 )
 
 // A group is a set of treats of the reply and of relay among which pairs are sought. Both sides are sorted by date
-// and content. [Distance] decides which pairs are possible.
+// and content. [Cost] decides which pairs are possible.
 type group struct {
 	theirs, ours []candidate
 	orders       [4]order
@@ -94,9 +94,9 @@ func (cr *group) pairInOrder() {
 	for len(theirs) > 0 && len(ours) > 0 {
 		t, o := &cr.theirs[theirs[0]], &cr.ours[ours[0]]
 		switch order := t.Core.Compare(o.Core); {
-		case order < 0, order == 0 && t.Second < o.Second-nearby:
+		case order < 0, order == 0 && t.Second < o.Second-dateTolerance:
 			theirs = theirs[1:]
-		case order > 0, t.Second > o.Second+nearby:
+		case order > 0, t.Second > o.Second+dateTolerance:
 			ours = ours[1:]
 		default:
 			cr.pair(theirs[0], ours[0])
@@ -117,19 +117,19 @@ func byCoreAndDate(all []candidate) (at []int32) {
 }
 
 // near calls visit with each own treat that may pair with one of the reply, until visit returns false.
-func (cr *group) near(t *Trait, visit func(our int32, distance int64) bool) {
-	from, to := t.Second-nearby, t.Second+nearby
+func (cr *group) near(t *Trait, visit func(our int32, cost int64) bool) {
+	from, to := t.Second-dateTolerance, t.Second+dateTolerance
 	if t.Second%minute == 0 {
-		to = t.Second + MaxDistance
+		to = t.Second + MaxSecondsApart
 	}
 	more := cr.between(t, from, to, visit)
-	for cut := (t.Second - MaxDistance + minute - 1) / minute * minute; more && cut < from; cut += minute {
+	for cut := (t.Second - MaxSecondsApart + minute - 1) / minute * minute; more && cut < from; cut += minute {
 		more = cr.between(t, cut, cut, visit)
 	}
 }
 
 // between is near for a range of dates. It reports whether to continue.
-func (cr *group) between(t *Trait, from, to int64, visit func(our int32, distance int64) bool) bool {
+func (cr *group) between(t *Trait, from, to int64, visit func(our int32, cost int64) bool) bool {
 	for k := range cr.orders {
 		o := &cr.orders[k]
 		has := o.part != fingerprint.NoPart && !t.Core.Has(o.part) // then only treats with the part, otherwise only those without it
@@ -146,7 +146,7 @@ func (cr *group) between(t *Trait, from, to int64, visit func(our int32, distanc
 			if o.part != fingerprint.NoPart && our.Core == t.Core {
 				continue // visited before
 			}
-			if distance, ok := Distance(t, &our.Trait); ok && !visit(at, distance) {
+			if cost, ok := Cost(t, &our.Trait); ok && !visit(at, cost) {
 				return false
 			}
 		}
@@ -157,7 +157,7 @@ func (cr *group) between(t *Trait, from, to int64, visit func(our int32, distanc
 // A candidatePair is a possible pair.
 type candidatePair struct {
 	their, our int32
-	distance   int64
+	cost       int64
 }
 
 // maxCandidates bounds the pairs kept per treat. [group.augment] considers all.
@@ -172,13 +172,13 @@ func (cr *group) pairNearest() {
 			continue
 		}
 		var few []candidatePair
-		cr.near(&t.Trait, func(our int32, distance int64) bool {
+		cr.near(&t.Trait, func(our int32, cost int64) bool {
 			if cr.ours[our].partner != unmatched {
 				return true
 			}
-			b := candidatePair{int32(i), our, distance} //nolint:gosec // a reply is bounded
-			at, _ := slices.BinarySearchFunc(few, b, func(a, b candidatePair) int { return cmp.Compare(a.distance, b.distance) })
-			for at < len(few) && few[at].distance == distance {
+			b := candidatePair{int32(i), our, cost} //nolint:gosec // a reply is bounded
+			at, _ := slices.BinarySearchFunc(few, b, func(a, b candidatePair) int { return cmp.Compare(a.cost, b.cost) })
+			for at < len(few) && few[at].cost == cost {
 				at++
 			}
 			if few = slices.Insert(few, at, b); len(few) > maxCandidates {
@@ -188,7 +188,7 @@ func (cr *group) pairNearest() {
 		})
 		all = append(all, few...)
 	}
-	slices.SortStableFunc(all, func(a, b candidatePair) int { return cmp.Compare(a.distance, b.distance) })
+	slices.SortStableFunc(all, func(a, b candidatePair) int { return cmp.Compare(a.cost, b.cost) })
 	for _, b := range all {
 		if cr.theirs[b.their].partner == unmatched && cr.ours[b.our].partner == unmatched {
 			cr.pair(b.their, b.our)

@@ -34,7 +34,7 @@ func TestCrowdHasMostPairs(t *testing.T) {
 				continue
 			}
 			got++
-			if _, ok := Distance(&their.Trait, &cr.ours[their.partner].Trait); !ok || cr.ours[their.partner].partner != int32(i) {
+			if _, ok := Cost(&their.Trait, &cr.ours[their.partner].Trait); !ok || cr.ours[their.partner].partner != int32(i) {
 				t.Fatalf("%+v is no pair with %+v", their, cr.ours[their.partner])
 			}
 		}
@@ -51,7 +51,7 @@ func most(theirs, ours []candidate, taken uint) int {
 	}
 	best := most(theirs[1:], ours, taken)
 	for i := range ours {
-		if _, ok := Distance(&theirs[0].Trait, &ours[i].Trait); ok && taken&(1<<i) == 0 {
+		if _, ok := Cost(&theirs[0].Trait, &ours[i].Trait); ok && taken&(1<<i) == 0 {
 			best = max(best, 1+most(theirs[1:], ours, taken|1<<i))
 		}
 	}
