@@ -2,7 +2,7 @@ package config
 
 // HTTP is the section http.
 type HTTP struct {
-	// Where relay answers `/healthz`, [`/readyz`](operating.md#ready-or-not) and `/metrics`; above 128 connections, it closes those that are idle.
+	// Where relay serves `/healthz`, [`/readyz`](operating.md#ready-or-not) and `/metrics`; above 128 connections, it closes those that are idle.
 	//
 	// Default: off.
 	Listen string `yaml:"listen" value:"address and port"` // Empty: off.
