@@ -13,7 +13,7 @@
 // of their events. If the journal ends before a cursor, the numbers up to there are reserved, so that none of them is
 // assigned to another event.
 //
-// The package knows neither the intake nor an engine of the journal, and no kind of sink. Start reading at [Dispatcher]
+// It does not depend on the intake, an engine of the journal, or a type of sink. Start reading at [Dispatcher]
 // and [Lane]. A record passes through reader.go, feed.go, follow.go, queues.go and worker.go; outcome.go handles what
 // the sink does not accept, and ledger.go tracks unsettled events.
 package delivery

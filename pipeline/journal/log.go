@@ -3,7 +3,7 @@
 //
 // An entry is durable when its writer is told so. A number is never reused, even if the end of the log is lost.
 //
-// The package knows no engine: see packages filelog, statefile and jetstream. Start reading at [Log] and [State], the
+// It does not depend on an engine: see packages filelog, statefile and jetstream. Start reading at [Log] and [State], the
 // interfaces of an engine, and at [Journal], which the rest of relay uses. The file commit.go writes, and deadtable.go
 // derives the dead letters.
 package journal

@@ -1,7 +1,7 @@
 // Package breaker decides when a delivery to a sink may start. It implements the circuit breaker and the limits of a
 // sink, and stores the sink's state, which the operator can change too.
 //
-// It knows no events, only numbers, results and times. Start reading at [Breaker.Enter] and [Breaker.Leave]; [Keeper]
+// It works on numbers, results and times, not on events. Start reading at [Breaker.Enter] and [Breaker.Leave]; [Keeper]
 // connects a breaker to the state on disk.
 package breaker
 

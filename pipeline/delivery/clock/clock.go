@@ -1,5 +1,5 @@
 // Package clock provides waits that a wrong system clock does not disturb: waits in memory use the monotonic clock, and
-// times from disk are checked when they are read. It imports no other package of relay.
+// times from disk are checked when they are read.
 package clock
 
 import (

@@ -4,7 +4,7 @@
 // Each cursor has two durable copies, one in a file for all lanes and one in the journal's state. Either suffices. A
 // position includes the id of the record before it, which reveals a journal that was replaced or has lost its end.
 //
-// The package knows no lanes: a lane provides its current cursor as a function. Start reading at [Store] and
+// A lane provides its current cursor as a function. Start reading at [Store] and
 // [Position].
 package cursor
 

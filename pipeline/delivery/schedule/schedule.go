@@ -1,5 +1,5 @@
-// Package schedule decides when to retry an event that a sink did not accept, and stores that durably. It knows neither
-// the sink nor the queue of the event. Start reading at [Policy] and [Schedule].
+// Package schedule decides when to retry an event that a sink did not accept, and stores that durably. It does
+// not depend on the sink or the queue of the event. Start reading at [Policy] and [Schedule].
 package schedule
 
 import (

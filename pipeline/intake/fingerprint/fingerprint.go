@@ -1,6 +1,5 @@
 // Package fingerprint decides which treats are the same, regardless of their form: it compares their content, the part
-// of it that survives a change of form, and their dates. It imports only the contract, package pipeline. Start reading
-// at [Fingerprint].
+// of it that survives a change of form, and their dates. Start reading at [Fingerprint].
 package fingerprint
 
 import (
