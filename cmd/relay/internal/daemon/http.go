@@ -31,7 +31,7 @@ func serveHTTP(ctx context.Context, listen string, metrics *prometheus.Registry,
 	})
 	mux.HandleFunc("GET /readyz", m.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	server := usualHTTPLimits().server(mux, log)
+	server := defaultHTTPLimits().server(mux, log)
 	var served sync.WaitGroup
 	served.Go(func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -55,7 +55,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := datadir.CheckTree(o.Dir); err != nil {
 		return err
 	}
-	historyhttp.Sweep(o.Dir)
+	historyhttp.RemoveTempFiles(o.Dir)
 	j, err := newJob(ctx, o)
 	if err != nil {
 		return err
