@@ -107,7 +107,7 @@ func (e errand) store(t *testing.T) auth.Store {
 
 func (e errand) account(t *testing.T, store auth.Store) *auth.Account {
 	p, _ := provider.Lookup("treatstream")
-	p.OneShot = e.OneShot
+	p.RefreshConsumesAccess = e.OneShot
 	a, err := auth.New(auth.Config{
 		Account: "mystream", Provider: p, ClientID: clientID, ClientSecret: secret.New(clientSecret), RedirectURL: redirectURL,
 		Overrides: auth.Overrides{Endpoints: provider.Endpoints{

@@ -206,7 +206,7 @@ func TestProperty03ProbeBeforeReplay(t *testing.T) {
 	for _, oneShot := range []bool{false, true} {
 		t.Run(fmt.Sprintf("one-shot %v", oneShot), func(t *testing.T) {
 			s := newShared(t)
-			s.Account = s.account(t, s.store, func(cfg *auth.Config) { cfg.Provider.OneShot = oneShot })
+			s.Account = s.account(t, s.store, func(cfg *auth.Config) { cfg.Provider.RefreshConsumesAccess = oneShot })
 			s.age(t, 31*day)
 			e := s.errand("token")
 			e.OneShot = oneShot
