@@ -166,7 +166,7 @@ func (d *Dispatcher) cursor(ctx context.Context, sink string) (c journal.Cursor,
 		return c, true, err
 	}
 	d.reportReplaced(sink, at)
-	c, _, err = cursor.Refit(ctx, j, c, at.Next)
+	c, _, err = cursor.Rebase(ctx, j, c, at.Next)
 	return c, true, err
 }
 

@@ -80,8 +80,8 @@ func (l *Lane) journal() *journal.Journal { return l.home.cfg.Journal }
 // the next start.
 func (l *Lane) Drain() { l.stop.drainOnce.Do(func() { close(l.stop.drain) }) }
 
-// Halt makes [Lane.Run] return once the running deliveries have ended by themselves. The rest stays for the next start.
-func (l *Lane) Halt() {
+// Stop makes [Lane.Run] return once the running deliveries have ended by themselves. The rest stays for the next start.
+func (l *Lane) Stop() {
 	l.Drain()
 	l.stop.haltOnce.Do(func() { close(l.stop.halt) })
 }
@@ -160,7 +160,7 @@ func (l *Lane) snapshot(end cursor.Position, last bool) (journal.Cursor, bool) {
 func (l *Lane) Status() LaneStatus {
 	s := l.stats.status()
 	s.Sink = l.cfg.Sink
-	s.State, _ = l.breaker.Now()
+	s.State, _ = l.breaker.State()
 	s.Load = l.ledger.load()
 	s.Retries = l.schedule.Count()
 	if failing := l.home.reader.failing(); s.UnreadSince.IsZero() && !failing.since.IsZero() {

@@ -205,8 +205,8 @@ func (w *worker) await(t *schedule.Retry) bool {
 	for {
 		at, changed := t.Next, (<-chan struct{})(nil)
 		if l.queues.strict {
-			var premature bool
-			if premature, changed = l.breaker.Premature(t.Last); premature {
+			var early bool
+			if early, changed = l.breaker.MayRetryEarly(t.Last); early {
 				at = t.Floor
 			}
 		}

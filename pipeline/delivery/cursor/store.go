@@ -296,7 +296,7 @@ func (s *Store) Close(ctx context.Context, sink string) error {
 	s.mu.Unlock()
 	s.dirty.add(sink)
 	fileErr := s.Save(true)
-	stateErr := clock.AtOnce(ctx, func(ctx context.Context) error { return s.Copy(ctx, sink) })
+	stateErr := clock.WriteWithTimeout(ctx, func(ctx context.Context) error { return s.Copy(ctx, sink) })
 	if stateErr != nil && fileErr != nil {
 		return errors.Join(fileErr, stateErr)
 	}

@@ -201,7 +201,7 @@ func (s Store) All(ctx context.Context) (all map[uint64]*Retry, damaged int, err
 
 // wake converts a retry that was read from disk. It reports whether the clock was ahead when it was written.
 func (r *Retry) wake(now time.Time) (ahead bool) {
-	r.Next, r.Floor = clock.Waking(r.Next, r.Last, now), clock.Waking(r.Floor, r.Last, now)
+	r.Next, r.Floor = clock.FromDisk(r.Next, r.Last, now), clock.FromDisk(r.Floor, r.Last, now)
 	if ahead = r.Last.After(now); ahead {
 		r.Last = now
 	}

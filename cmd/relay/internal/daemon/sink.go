@@ -181,7 +181,7 @@ func (r *sinkRunner) stop() {
 	r.drain()
 	limit := time.AfterFunc(DrainTime, func() {
 		if lane, _ := r.state(); lane != nil {
-			lane.Halt()
+			lane.Stop()
 		}
 	})
 	defer limit.Stop()
