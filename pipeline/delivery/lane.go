@@ -59,11 +59,11 @@ type counts struct {
 func newLane(d *Dispatcher, sink pipeline.Sink, cfg LaneConfig) *Lane {
 	log := cfg.Log.With().Str("sink", cfg.Sink).Logger()
 	metrics := newLaneMetrics(d.cfg.Metrics, cfg.Sink)
-	together, ok := sink.(pipeline.Together)
+	batcher, ok := sink.(pipeline.Batcher)
 	l := &Lane{
 		cfg: cfg, home: d, sink: sink, stop: newStopper(),
 		queues: newQueues(shape{
-			strict: cfg.Strict, unordered: cfg.Unordered, concurrency: cfg.Concurrency, together: ok && together.Together(),
+			strict: cfg.Strict, unordered: cfg.Unordered, concurrency: cfg.Concurrency, together: ok && batcher.BatchesAccounts(),
 		}),
 		schedule: schedule.New(schedule.NewStore(d.cfg.Journal.State(), cfg.Sink), metrics.retries, log),
 		counts:   counts{log: log, metrics: metrics, stats: new(stats), onStage: d.cfg.OnStage},

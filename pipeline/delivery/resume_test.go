@@ -29,7 +29,7 @@ type stream struct {
 	silent bool
 }
 
-func (*stream) Together() bool { return true }
+func (*stream) BatchesAccounts() bool { return true }
 
 func (*stream) Close() error { return nil }
 
@@ -305,7 +305,7 @@ type manyStream struct {
 	most, calls int
 }
 
-func (*manyStream) Together() bool { return true }
+func (*manyStream) BatchesAccounts() bool { return true }
 
 func (*manyStream) Close() error { return nil }
 

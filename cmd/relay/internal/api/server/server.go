@@ -96,7 +96,7 @@ func (s *server) problem(err error) *api.Problem {
 	case errors.Is(err, journal.ErrEventGone):
 		p = api.NewProblem(http.StatusGone, api.ProblemEventGone, text.Line(err.Error()))
 	default:
-		wrong, fix := advice.Cut(err)
+		wrong, fix := advice.Split(err)
 		p = api.NewProblem(http.StatusInternalServerError, api.ProblemFailed, text.Line(wrong)).WithFix(fix)
 	}
 	p.Code = exit.Code(err)
