@@ -113,7 +113,7 @@ type Range struct {
 }
 
 // Contains reports whether n is in the range.
-func (s Range) Contains(n uint64) bool { return s.First <= n && n <= s.Last }
+func (r Range) Contains(n uint64) bool { return r.First <= n && n <= r.Last }
 
 var (
 	// ErrTooLarge means that an entry is larger than the log takes.

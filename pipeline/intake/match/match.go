@@ -167,11 +167,11 @@ func (c *Comparison) pairAt(shift int64, lost bool) {
 	for len(theirs) > 0 && len(ours) > 0 {
 		n, m := groupOf(theirs, ours)
 		if n > 0 && m > 0 {
-			cr := group{theirs: theirs[:n], ours: ours[:m]}
-			cr.match()
-			for i := range cr.theirs {
-				if t := &cr.theirs[i]; t.partner != unmatched {
-					c.pair(t.at, cr.ours[t.partner].at)
+			g := group{theirs: theirs[:n], ours: ours[:m]}
+			g.match()
+			for i := range g.theirs {
+				if t := &g.theirs[i]; t.partner != unmatched {
+					c.pair(t.at, g.ours[t.partner].at)
 				}
 			}
 		}
