@@ -189,6 +189,7 @@ func (w *worker) settle(b batch, n int) {
 	l := w.lane
 	l.queues.remove(w.queue, b, n)
 	l.ledger.settle(b.of[:n])
+	l.home.store.KeepUp()
 	l.metrics.inFlight.Set(float64(l.ledger.inHand()))
 	for _, d := range b.of[:n] {
 		if d.retry != nil {
