@@ -58,7 +58,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		},
 		HistoryMetrics: HistoryMetrics{
 			Reconciled: r.counter("relay_reconcile_total", "Comparisons of the journal with the provider's history.", "account", "result"),
-			Healed:     r.counter("relay_reconcile_healed_total", "Missed events journaled from the provider's history.", "account"),
+			Healed:     r.counter("relay_reconcile_healed_total", "Treats backfilled from the provider's history.", "account"),
 			HealedAt:   r.gauge("relay_reconcile_last_success_timestamp_seconds", "Time of the last complete comparison with the history.", "account"),
 			Withheld:   r.gauge("relay_reconcile_withheld_items", "Treats of the last history that may be live ones in a form that is not recognized.", "account"),
 			Unusable:   r.gauge("relay_reconcile_unusable_items", "Items of the last history that are not a treat or have no date.", "account"),

@@ -26,12 +26,12 @@ type Sink interface {
 	Close() error
 }
 
-// Together is implemented by a [Sink] that can take records of all accounts in one call. If it reports true, the lane
+// Batcher is implemented by a [Sink] that can take records of all accounts in one call. If it reports true, the lane
 // has a single queue for all accounts. It sends records in the order of the journal, up to 1,000 at a time, and never
 // has two records of one account in concurrent calls of Deliver. A refused record blocks all later ones, of any
 // account, until it is deferred.
-type Together interface {
-	Together() bool
+type Batcher interface {
+	BatchesAccounts() bool
 }
 
 // Resumer is implemented by a [Sink] whose destination stores, with each event, its number in relay's journal. Such a

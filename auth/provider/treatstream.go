@@ -19,8 +19,8 @@ func treatStream() Provider {
 			History:     "https://treatstream.com/api/getMonthTreats/",
 			Socket:      "https://nodeapi.treatstream.com/",
 		},
-		Login:   Login{Scopes: []string{"userinfo"}, ScopeInExchange: true},
-		Request: Request{Style: Form},
-		Life:    Life{Access: 15 * day, Refresh: 180 * day, Margin: 3 * day},
+		Login:     Login{Scopes: []string{"userinfo"}, ScopeInExchange: true},
+		Request:   Request{Style: Form},
+		Lifetimes: Lifetimes{Access: 15 * day, Refresh: 180 * day, Margin: 3 * day},
 	}
 }

@@ -139,9 +139,9 @@ type EventSelection struct {
 }
 
 // Filter returns the selection as a filter of the journal.
-func (c *EventSelection) Filter() query.EventFilter {
+func (e *EventSelection) Filter() query.EventFilter {
 	return query.EventFilter{
-		Accounts: c.Accounts, IDs: c.IDs, Origins: c.Origins, Since: c.Since, Until: c.Until, After: c.After, Last: c.Last,
+		Accounts: e.Accounts, IDs: e.IDs, Origins: e.Origins, Since: e.Since, Until: e.Until, After: e.After, Last: e.Last,
 	}
 }
 

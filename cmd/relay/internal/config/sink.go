@@ -45,7 +45,7 @@ type sinkKeys struct {
 	// How the sink gets treats that relay missed live and found in the history later: one by one, not at all, or as
 	// [one digest](sinks.md#digests-of-missed-treats) each time.
 	Backfill option[rules.BackfillRule] `yaml:"backfill"`
-	// `relaxed`: an event that failed five times, or has to wait for more than a minute, steps aside and later ones pass it. `strict`: nothing
+	// `relaxed`: an event that failed five times, or has to wait for more than a minute, is deferred, and later ones pass it. `strict`: nothing
 	// passes it. `none`: relay delivers `concurrency` events of one account at a time (16 if that is any), in no particular order.
 	Order option[order] `yaml:"order"`
 	// How many deliveries run at a time; one per account, unless `order` is `none`.

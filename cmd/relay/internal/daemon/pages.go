@@ -127,7 +127,7 @@ func (j *job) servePages(cfg config.HTTP, l net.Listener) (stop func() error, er
 	if err != nil {
 		return nil, err
 	}
-	hs := usualHTTPLimits().server(handler, j.log)
+	hs := defaultHTTPLimits().server(handler, j.log)
 	hs.TLSConfig = encryption
 	var served sync.WaitGroup
 	served.Go(func() {

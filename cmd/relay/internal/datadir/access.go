@@ -42,14 +42,14 @@ func (a *Access) Client(ctx context.Context, undo *Teardown) (*api.Client, error
 	case cfgErr != nil:
 		return nil, cfgErr
 	}
-	return a.Alone(ctx, undo)
+	return a.Exclusive(ctx, undo)
 }
 
 // FilesClient is Client for a journal that is known to be in files. It ignores faults of the configuration.
 func (a *Access) FilesClient(ctx context.Context, undo *Teardown) (*api.Client, error) {
 	c, _, err := a.live(ctx, undo)
 	if errors.Is(err, api.ErrNoRelay) {
-		return a.Alone(ctx, undo)
+		return a.Exclusive(ctx, undo)
 	}
 	return c, err
 }
@@ -103,9 +103,9 @@ func (a *Access) OnServer(ctx context.Context, cfg config.Journal, undo *Teardow
 	return a.serve(ctx, &s, undo)
 }
 
-// Alone locks the data folder, and serves the API in this process, over the journal in it. If a relay starts meanwhile, it returns a client of that.
-func (a *Access) Alone(ctx context.Context, undo *Teardown) (*api.Client, error) {
-	s, c, err := openAlone(ctx, a.Dir, a.Log, undo)
+// Exclusive locks the data folder, and serves the API in this process, over the journal in it. If a relay starts meanwhile, it returns a client of that.
+func (a *Access) Exclusive(ctx context.Context, undo *Teardown) (*api.Client, error) {
+	s, c, err := openExclusive(ctx, a.Dir, a.Log, undo)
 	if err != nil || c != nil {
 		return c, err
 	}
@@ -193,8 +193,8 @@ func dialServer(cfg config.Journal) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// openAlone locks the data folder and opens the journal in it. If a relay starts meanwhile, it returns a client of that.
-func openAlone(ctx context.Context, dir string, log zerolog.Logger, undo *Teardown) (s Storage, c *api.Client, err error) {
+// openExclusive locks the data folder and opens the journal in it. If a relay starts meanwhile, it returns a client of that.
+func openExclusive(ctx context.Context, dir string, log zerolog.Logger, undo *Teardown) (s Storage, c *api.Client, err error) {
 	at := filepath.Join(dir, JournalDir)
 	switch _, err := os.Stat(at); {
 	case errors.Is(err, fs.ErrNotExist):

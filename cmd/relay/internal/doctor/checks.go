@@ -170,7 +170,7 @@ type fixer interface {
 
 // faultOf returns the finding of an error, with the fix that the error brings, or else with this one.
 func faultOf(err error, otherwise string) Finding {
-	if wrong, fix := advice.Cut(err); !fix.Empty() {
+	if wrong, fix := advice.Split(err); !fix.Empty() {
 		return faulty(fix, "%s", wrong)
 	}
 	if own, ok := errors.AsType[fixer](err); ok {

@@ -125,7 +125,7 @@ func (s *server) problem(err error) *api.Problem {
 	case errors.Is(err, overlay.ErrTooManyAsked):
 		p = api.NewProblem(http.StatusConflict, api.ProblemFailed, text.Line(err.Error()))
 	default:
-		wrong, fix := advice.Cut(err)
+		wrong, fix := advice.Split(err)
 		p = api.NewProblem(http.StatusInternalServerError, api.ProblemFailed, text.Line(wrong)).WithFix(fix)
 	}
 	p.Code = exit.Code(err)

@@ -28,8 +28,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
-// DrainTime is how long a stopping relay goes on delivering what it has received. Together with the time to close everything, relay is gone
-// within 10 s, when service managers lose patience.
+// DrainTime is how long a stopping relay still delivers the events it has. With the time to close everything, relay has exited within 10 s, when
+// service managers kill it.
 const DrainTime = 7 * time.Second
 
 // Options configure a relay.
@@ -46,7 +46,7 @@ type Options struct {
 	Log        zerolog.Logger
 }
 
-// Run locks the data folder and runs relay in it, until ctx ends or relay cannot go on. It returns nil if ctx ended and everything was delivered
+// Run locks the data folder and runs relay in it, until ctx ends or relay cannot continue. It returns nil if ctx ended and everything was delivered
 // or journaled. An error has the exit code of the command, see the package exit.
 func Run(ctx context.Context, o Options) (err error) {
 	lock, err := datadir.Lock(ctx, o.Dir)
@@ -57,7 +57,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := datadir.CheckTree(o.Dir); err != nil {
 		return err
 	}
-	historyhttp.Sweep(o.Dir)
+	historyhttp.RemoveTempFiles(o.Dir)
 	j, err := newJob(ctx, o)
 	if err != nil {
 		return err
