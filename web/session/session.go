@@ -59,7 +59,7 @@ type link struct {
 	life time.Duration
 }
 
-// New returns an empty set of sessions. The error names a password file that cannot be used, and says what to do.
+// New returns an empty set of sessions. The error is a [*FileError] if a password file cannot be used.
 func New(cfg Config) (*Sessions, error) {
 	p, err := newPasswords(cfg)
 	if err != nil {
