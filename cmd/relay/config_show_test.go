@@ -170,7 +170,7 @@ sinks:
   console:
     type: stdout
     accounts:
-        - mystream
+      - mystream
     filter: data.title != "$${x}"
     hide_sender: true
     tests: deliver
