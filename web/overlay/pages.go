@@ -275,6 +275,7 @@ func (s *Stage) report(r Report) (save bool, err error) {
 		if t.started.IsZero() {
 			now := s.now()
 			t.started = now
+			s.shownCount++
 			s.settle(now)
 			return true, nil
 		}

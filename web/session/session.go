@@ -171,6 +171,19 @@ func (s *Sessions) Role(token string) Role {
 	return one.role
 }
 
+// Count returns how many sessions each role has that logs in.
+func (s *Sessions) Count() map[Role]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[Role]int{Owner: 0, Moderator: 0}
+	for _, one := range s.open {
+		if !one.expired() {
+			all[one.role]++
+		}
+	}
+	return all
+}
+
 // End ends the session with this token, if there is one.
 func (s *Sessions) End(token string) {
 	s.mu.Lock()

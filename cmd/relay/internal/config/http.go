@@ -27,7 +27,7 @@ type HTTP struct {
 	Listen string `yaml:"listen" value:"address and port, or 'off'"`
 	// The URL of the pages in browsers, without a path, if it is not that address: `https://relay.example.com` behind a reverse proxy.
 	PublicURL string `yaml:"public_url" value:"URL"`
-	// The file with the password of the dashboard: one line of at least 12 characters. Without it only `relay dashboard` opens the dashboard. A new
+	// The file with the password of the dashboard: one line of at least 12 characters. Without it only the command `dashboard` opens the dashboard. A new
 	// password counts at once, and ends the sessions of the old one.
 	PasswordFile string `yaml:"password_file"`
 	// The file with another password, for moderators: they see everything except the configuration, control the overlays, and change nothing else.
