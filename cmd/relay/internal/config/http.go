@@ -104,7 +104,8 @@ func (h HTTP) checkFiles(d *decoder) {
 		return
 	}
 	for _, files := range []session.Config{
-		{PasswordFile: h.PasswordFile}, {ModeratorPasswordFile: h.ModeratorPasswordFile},
+		{PasswordFile: h.PasswordFile},
+		{ModeratorPasswordFile: h.ModeratorPasswordFile},
 		{PasswordFile: h.PasswordFile, ModeratorPasswordFile: h.ModeratorPasswordFile}, // which must differ
 	} {
 		_, err := session.New(files)
