@@ -21,6 +21,7 @@ type settings struct {
 	Journal  journalSettings             `yaml:"journal,omitempty"`
 	HTTP     httpSettings                `yaml:"http,omitempty"`
 	Alerts   alertSettings               `yaml:"alerts,omitempty"`
+	Overlays map[string]overlaySettings  `yaml:"overlays,omitempty"`
 	Sinks    map[string]*sinkSettings    `yaml:"sinks"` // the last section: the examples are appended to it
 
 	examples []string // sinks as the documentation has them, in YAML
@@ -99,6 +100,10 @@ type journalSettings struct {
 
 type httpSettings struct {
 	Listen string `yaml:"listen,omitempty"`
+}
+
+type overlaySettings struct {
+	Position map[string]int `yaml:"position"`
 }
 
 type alertSettings struct {

@@ -87,9 +87,9 @@ func (a *initAnswers) configText(output string) string {
 		line("#   listen: ", config.DefaultNATSListen)
 	}
 	line()
-	line("# Where relay serves /healthz and /metrics.")
+	line("# Where relay serves the dashboard, the overlays, /healthz and /metrics.")
 	line("# http:")
-	line("#   listen: 127.0.0.1:8350")
+	line("#   listen: ", config.DefaultHTTPListen)
 	return b.String()
 }
 

@@ -43,6 +43,9 @@ func Effective(path string, getenv func(string) (string, bool)) (yaml.MapSlice, 
 		destinations = append(destinations, yaml.MapItem{Key: s.Name, Value: d.shownKeys(at, keys)})
 	}
 	shown := yaml.MapSlice{{Key: "accounts", Value: accounts}, {Key: "sinks", Value: destinations}}
+	if len(c.Overlays) > 0 {
+		shown = append(shown, yaml.MapItem{Key: "overlays", Value: d.shownValue("overlays", reflect.ValueOf(c.Overlays), "")})
+	}
 	settings := c.Settings
 	settings.Journal = d.written.journal
 	return append(shown, d.shownKeys("", keysOf(reflect.ValueOf(settings)))...), c.Warnings, nil
@@ -115,7 +118,7 @@ func writtenValue(v reflect.Value, tag reflect.StructTag) any {
 	case bool:
 		return value
 	case int:
-		if value == 0 {
+		if value == 0 && tag.Get("min") != "0" {
 			return nil
 		}
 		return value

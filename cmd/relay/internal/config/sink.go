@@ -14,6 +14,7 @@ import (
 	"github.com/treatrelay/relay/sinks"
 	natssink "github.com/treatrelay/relay/sinks/nats"
 	"github.com/treatrelay/relay/sinks/webhook"
+	"github.com/treatrelay/relay/web/overlay"
 )
 
 // Sink is one entry of the section sinks.
@@ -169,6 +170,9 @@ func (d *decoder) checkEach(path string, err error) {
 	if f, ok := errors.AsType[*sinks.FieldError](err); ok {
 		path, err = path+"."+f.Field, f.Err
 	}
+	if s, ok := errors.AsType[*overlay.SettingError](err); ok {
+		path, err = below(path, s.Key), s.Err
+	}
 	d.check(path, err)
 }
 
@@ -205,7 +209,7 @@ func (s *sections) checkSinks(d *decoder) {
 	}
 }
 
-// checkAccounts checks the list of a sink's accounts, which is at a path. all are the names of all accounts.
+// checkAccounts checks a list of accounts, which is at a path. all are the names of all accounts.
 func (s *sections) checkAccounts(d *decoder, path string, list, all []string) {
 	if len(list) == 0 && d.given(path) {
 		d.reject(path, "is empty: leave the key out for all accounts")

@@ -109,7 +109,7 @@ func (d *doctor) tracks() []track {
 		return append(all, track{{"journal", d.dir, journalLimit, d.journal}})
 	}
 	accounts := d.accountTracks()
-	all = append(all, d.portTrack())
+	all = append(all, d.portTrack(), d.pagesTrack())
 	all = append(all, d.hostTracks()...)
 	all = append(all, accounts...)
 	all = append(all, track{{"journal", d.journalPlace(), journalLimit, d.journal}})
