@@ -20,6 +20,7 @@ type settings struct {
 	NATS     natsSettings                `yaml:"nats,omitempty"`
 	Journal  journalSettings             `yaml:"journal,omitempty"`
 	HTTP     httpSettings                `yaml:"http,omitempty"`
+	Overlays map[string]overlaySettings  `yaml:"overlays,omitempty"`
 	Alerts   alertSettings               `yaml:"alerts,omitempty"`
 	Sinks    map[string]*sinkSettings    `yaml:"sinks"` // the last section: the examples are appended to it
 
@@ -101,6 +102,15 @@ type httpSettings struct {
 	Listen string `yaml:"listen,omitempty"`
 }
 
+type overlaySettings struct {
+	Theme      string `yaml:"theme,omitempty"`
+	MinTime    string `yaml:"min_time,omitempty"`
+	MaxTime    string `yaml:"max_time,omitempty"`
+	MergeAfter int    `yaml:"merge_after"` // 0: no limit
+	MaxAge     string `yaml:"max_age,omitempty"`
+	Volume     int    `yaml:"volume"`
+}
+
 type alertSettings struct {
 	Sink string `yaml:"sink,omitempty"`
 }
@@ -129,7 +139,7 @@ func natsTo(url, stream, subject string) *sinkSettings {
 // clone returns a copy that shares nothing with s.
 func (s *settings) clone() *settings {
 	c := *s
-	c.Accounts, c.Sinks, c.examples = maps.Clone(s.Accounts), maps.Clone(s.Sinks), slices.Clone(s.examples)
+	c.Accounts, c.Sinks, c.Overlays, c.examples = maps.Clone(s.Accounts), maps.Clone(s.Sinks), maps.Clone(s.Overlays), slices.Clone(s.examples)
 	for name, account := range c.Accounts {
 		own := *account
 		c.Accounts[name] = &own
