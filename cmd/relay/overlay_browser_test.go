@@ -4,12 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/web/webtest"
 )
@@ -24,7 +28,7 @@ const watchAlerts = `addEventListener('DOMContentLoaded', () => {
 
 // quickOverlay are the settings of an overlay that shows each treat for a second.
 func quickOverlay() overlaySettings {
-	return overlaySettings{Theme: "clean", MinTime: "1s", MaxTime: "1s", MaxAge: "0"}
+	return overlaySettings{Theme: "clean", MinTime: "1s", MaxTime: "1s", MaxAge: "87600h"} // the treats of the tests have a fixed date
 }
 
 // overlays returns the overlays as relay overlay list shows them.
@@ -159,6 +163,43 @@ func TestOverlayFileInTheBrowser(t *testing.T) {
 	w.awaitPages(1)
 	w.relay(exit.OK, "overlay", "test", "main", "--title", "Ramen")
 	tab.WaitFor(`document.querySelector('#box [data-field="title"]')?.textContent === 'Ramen'`)
+	p.stop()
+}
+
+// The custom theme of docs/overlay.md shows all texts of an alert, and its animations run.
+func TestDocumentedOverlayTheme(t *testing.T) {
+	browser := webtest.Start(t)
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	w.pages()
+	w.configure(func(s *settings) {
+		s.Overlays = map[string]overlaySettings{"main": {Theme: "custom", MinTime: "10m", MaxTime: "10m"}}
+	})
+	folder := w.data(datadir.OverlaysDir, "main")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, language := range []string{"html", "css"} {
+		blocks := doctest.Fenced(doctest.Read(t, "docs/overlay.md"), language)
+		if len(blocks) != 1 {
+			t.Fatalf("docs/overlay.md has %d blocks of %s, want 1", len(blocks), language)
+		}
+		if err := os.WriteFile(filepath.Join(folder, "custom."+language), []byte(blocks[0]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := w.start()
+	w.connected()
+	tab := browser.Open(w.relay(exit.OK, "overlay", "new", "main").out.text(), webtest.Options{})
+	w.awaitPages(1)
+	w.relay(exit.OK, "overlay", "test", "main", "--sender", "Bo", "--title", "Ramen", "--message", "Enjoy!")
+	tab.WaitFor(`document.querySelector('#box .card')`)
+	if got := strings.Join(strings.Fields(tab.Text(`document.querySelector('#box .card').innerText`)), " "); got != "🍜 Bo ordered Ramen Enjoy!" {
+		t.Errorf("the alert says %q", got)
+	}
+	if got := tab.Text(`getComputedStyle(document.querySelector('#box .alert')).animationName`); got != "enter" {
+		t.Errorf("the animation is %q", got)
+	}
 	p.stop()
 }
 

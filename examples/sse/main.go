@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	req, err := http.NewRequest(http.MethodGet, os.Getenv("RELAY_URL")+"/api/v1/events", http.NoBody) //nolint:noctx // it ends with the program
+	req, err := http.NewRequest(http.MethodGet, os.Getenv("RELAY_URL")+"/api/v1/events", http.NoBody)
 	if err != nil {
 		log.Fatal(err)
 	}
