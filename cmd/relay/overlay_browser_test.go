@@ -15,6 +15,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/web/webtest"
 )
 
@@ -164,6 +165,27 @@ func TestOverlayFileInTheBrowser(t *testing.T) {
 	w.relay(exit.OK, "overlay", "test", "main", "--title", "Ramen")
 	tab.WaitFor(`document.querySelector('#box [data-field="title"]')?.textContent === 'Ramen'`)
 	p.stop()
+}
+
+// The overlay that a simulation names on stderr shows the invented treats.
+func TestOverlayOfSimulation(t *testing.T) {
+	browser := webtest.Start(t)
+	relay := startRelay(t, nil, "--simulate", "--sink", "stdout", "--rate", "5")
+	_, address, _ := strings.Cut(relay.err.find(t, "Overlay: "), "http")
+	tab := browser.Open("http"+address, webtest.Options{Script: watchAlerts, Reduced: true})
+	tab.WaitFor(`document.querySelector('#box [data-field="title"]')`)
+	eventually(t, func() error {
+		for _, title := range shownOn(tab) {
+			if !slices.ContainsFunc(events(t, relay.out.get()), func(e pipeline.Event) bool { return e.Data.Title != nil && *e.Data.Title == title }) {
+				return fmt.Errorf("%q was not sent", title)
+			}
+		}
+		if len(shownOn(tab)) < 2 {
+			return fmt.Errorf("shown: %q", shownOn(tab))
+		}
+		return nil
+	})
+	relay.stop()
 }
 
 // The custom theme of docs/overlay.md shows all texts of an alert, and its animations run.
