@@ -18,11 +18,10 @@ import (
 type dashboardOptions struct {
 	*state.State
 	moderator, noBrowser bool
-	open                 func(url string) error
 }
 
 func newDashboardCmd(s *state.State) *cobra.Command {
-	o := dashboardOptions{State: s, open: login.OpenBrowser}
+	o := dashboardOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "dashboard", Short: "Open the dashboard of the running relay in the browser", Args: state.NoArgs,
 		Long: `Open the dashboard of the running relay in the browser. The address logs in once,
@@ -61,7 +60,7 @@ func (o *dashboardOptions) run(ctx context.Context) error {
 		}
 		return o.Say("The address logs in once, until %s.", until)
 	}
-	if err := o.open(link.URL); err != nil {
+	if err := login.OpenBrowser(link.URL); err != nil {
 		return o.Say("There is no browser to open (%v). Open this address, which logs in once, until %s: %s", err, until, link.URL)
 	}
 	return o.Say("The dashboard is open in the browser. Its address logs in once, until %s: %s", until, link.URL)
