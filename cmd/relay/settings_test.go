@@ -20,8 +20,8 @@ type settings struct {
 	NATS     natsSettings                `yaml:"nats,omitempty"`
 	Journal  journalSettings             `yaml:"journal,omitempty"`
 	HTTP     httpSettings                `yaml:"http,omitempty"`
-	Overlays map[string]overlaySettings  `yaml:"overlays,omitempty"`
 	Alerts   alertSettings               `yaml:"alerts,omitempty"`
+	Overlays map[string]overlaySettings  `yaml:"overlays,omitempty"`
 	Sinks    map[string]*sinkSettings    `yaml:"sinks"` // the last section: the examples are appended to it
 
 	examples []string // sinks as the documentation has them, in YAML
@@ -103,12 +103,13 @@ type httpSettings struct {
 }
 
 type overlaySettings struct {
-	Theme      string `yaml:"theme,omitempty"`
-	MinTime    string `yaml:"min_time,omitempty"`
-	MaxTime    string `yaml:"max_time,omitempty"`
-	MergeAfter int    `yaml:"merge_after"` // 0: no limit
-	MaxAge     string `yaml:"max_age,omitempty"`
-	Volume     int    `yaml:"volume"`
+	Position   map[string]int `yaml:"position,omitempty"`
+	Theme      string         `yaml:"theme,omitempty"`
+	MinTime    string         `yaml:"min_time,omitempty"`
+	MaxTime    string         `yaml:"max_time,omitempty"`
+	MergeAfter int            `yaml:"merge_after"` // 0: no limit
+	MaxAge     string         `yaml:"max_age,omitempty"`
+	Volume     int            `yaml:"volume"`
 }
 
 type alertSettings struct {
