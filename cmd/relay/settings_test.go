@@ -103,7 +103,13 @@ type httpSettings struct {
 }
 
 type overlaySettings struct {
-	Position map[string]int `yaml:"position"`
+	Position   map[string]int `yaml:"position,omitempty"`
+	Theme      string         `yaml:"theme,omitempty"`
+	MinTime    string         `yaml:"min_time,omitempty"`
+	MaxTime    string         `yaml:"max_time,omitempty"`
+	MergeAfter int            `yaml:"merge_after"` // 0: no limit
+	MaxAge     string         `yaml:"max_age,omitempty"`
+	Volume     int            `yaml:"volume"`
 }
 
 type alertSettings struct {
@@ -134,7 +140,7 @@ func natsTo(url, stream, subject string) *sinkSettings {
 // clone returns a copy that shares nothing with s.
 func (s *settings) clone() *settings {
 	c := *s
-	c.Accounts, c.Sinks, c.examples = maps.Clone(s.Accounts), maps.Clone(s.Sinks), slices.Clone(s.examples)
+	c.Accounts, c.Sinks, c.Overlays, c.examples = maps.Clone(s.Accounts), maps.Clone(s.Sinks), maps.Clone(s.Overlays), slices.Clone(s.examples)
 	for name, account := range c.Accounts {
 		own := *account
 		c.Accounts[name] = &own

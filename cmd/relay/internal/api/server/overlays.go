@@ -83,8 +83,8 @@ func (s *server) newKey(w http.ResponseWriter, r *http.Request) error {
 	}
 	base := s.pageURL()
 	if base == "" {
-		return api.NewProblem(http.StatusConflict, api.ProblemNoPages, "relay serves no pages: http.listen is off").
-			WithFix(advice.Do("set http.listen and restart relay")).WithCode(exit.Config)
+		return api.NewProblem(http.StatusConflict, api.ProblemNoPages, "relay serves no pages: http.listen is off, or its port was in use at the start").
+			WithFix(advice.Do("set http.listen to a free address and restart relay")).WithCode(exit.Config)
 	}
 	all, err := s.Overlays(r.Context())
 	if err != nil {
@@ -241,7 +241,7 @@ func (s *server) overlayHandlers() map[string]handler {
 
 		"POST" + path + "pause":         s.control((*overlay.Stage).Pause),
 		"POST" + path + "resume":        s.control((*overlay.Stage).Resume),
-		"POST" + path + "skip":          s.control((*overlay.Stage).Skip),
+		"POST" + path + "skip":          s.control(func(st *overlay.Stage, ctx context.Context) error { return s.needsRelay(st.Skip(ctx)) }),
 		"POST" + path + "clear":         s.control((*overlay.Stage).Clear),
 		"POST" + path + "mute":          s.control((*overlay.Stage).Mute),
 		"POST" + path + "unmute":        s.control((*overlay.Stage).Unmute),
