@@ -51,11 +51,14 @@ func EventParams() []Param {
 		{"account", "string", true, "only events of this account"},
 		{"id", "string", true, "only the event with this ID"},
 		{"origin", "string", true, "only events of this origin: live, backfill, test or replay; without it, replays and tests of one sink are left out"},
+		{"type", "string", true, "only events of this type, such as treatrelay.treat.v1"},
+		{"text", "string", false, "only treats whose sender, title or message contains this text, in upper or lower case"},
 		{"since", "time", false, "only events sent at or after this time"},
 		{"until", "time", false, "only events sent before this time"},
 		{"after", "number", false, "only events with a higher number"},
 		{"last", "number", false, "no event with a higher number"},
 		{"limit", "number", false, "at most this many, oldest first"},
+		{"newest", "number", false, "only the newest of this number, in journal order; to page back, set last to the number before the first one"},
 	}
 }
 
@@ -63,6 +66,8 @@ func EventParams() []Param {
 func FollowParams() []Param {
 	return []Param{
 		{"account", "string", true, "only events of this account"},
+		{"type", "string", true, "only events of this type, such as treatrelay.treat.v1"},
+		{"origin", "string", true, "only events of this origin: live, backfill or test"},
 		{"since", "time", false, "begin with the events journaled at or after this time; the header Last-Event-ID has precedence"},
 	}
 }

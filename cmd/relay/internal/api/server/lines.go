@@ -104,7 +104,11 @@ func (s *server) history(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return putAll(s.lines(w), query.Events(r.Context(), j, q.EventFilter), q.Limit, func(e query.Event) (any, error) { return api.EventOf(&e), nil })
+	events := query.Events(r.Context(), j, q.EventFilter)
+	if q.Newest > 0 {
+		events = query.NewestEvents(r.Context(), j, q.EventFilter, q.Newest)
+	}
+	return putAll(s.lines(w), events, q.Limit, func(e query.Event) (any, error) { return api.EventOf(&e), nil })
 }
 
 func (s *server) state(w http.ResponseWriter, r *http.Request) error {
