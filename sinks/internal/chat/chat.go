@@ -189,9 +189,7 @@ func (c *Sink) send(ctx context.Context, records []pipeline.Record, body []byte)
 	begin := time.Now()
 	got, err := c.post(ctx, body)
 	attempt := pipeline.Attempt{Time: begin, Endpoint: c.shown, Status: got.Status, Latency: time.Since(begin)}
-	for _, r := range records {
-		attempt.Events = append(attempt.Events, r.ID)
-	}
+	attempt.Covers(records...)
 	if err == nil {
 		attempt.Answer = outbound.Printable(got.Body, c.hidden)
 		got.said = outbound.Shorten(attempt.Answer)

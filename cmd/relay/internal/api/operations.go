@@ -103,6 +103,7 @@ func Operations() []Operation {
 		{Method: get, Path: "/deadletters/{number}", Summary: "One dead letter with its event", Answer: journal.DeadLetter{}, Role: Moderator},
 		{Method: post, Path: "/deadletters/redrive", Summary: "Queue the events of dead letters for their sinks again", Params: LetterParams(), Answer: LetterResult{}, Lines: true},
 		{Method: post, Path: "/deadletters/purge", Summary: "Delete dead letters", Params: LetterParams(), Answer: LetterResult{}, Lines: true},
+		{Method: get, Path: "/attempts", Summary: "Attempts to deliver, oldest first", Params: AttemptParams(), Answer: DeliveryAttempt{}, Lines: true, Role: Moderator},
 		{Method: get, Path: "/traces/{id}", Summary: "What happened to one event", Answer: Trace{}, Role: Moderator},
 		{Method: post, Path: "/replay", Summary: "Send one part of a replay", Request: ReplayRequest{}, Answer: ReplayPart{}},
 		{Method: post, Path: "/tests", Summary: "Journal a test event", Request: TestRequest{}},

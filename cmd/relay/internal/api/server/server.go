@@ -88,6 +88,7 @@ func (s *server) handlers() map[string]handler {
 		"GET /deadletters/{number}":          s.deadLetter,
 		"POST /deadletters/redrive":          s.redrive,
 		"POST /deadletters/purge":            s.purge,
+		"GET /attempts":                      s.attempts,
 		"GET /traces/{id}":                   s.trace,
 		"POST /replay":                       s.replay,
 		"POST /tests":                        s.putTest,
