@@ -92,6 +92,7 @@ func Operations() []Operation {
 	const get, post = http.MethodGet, http.MethodPost
 	all := []Operation{
 		{Method: get, Path: "/status", Summary: "Status of the running relay", Answer: Status{}, Role: Moderator},
+		{Method: get, Path: "/series", Summary: "The last hour of the running relay, in steps of 10 seconds", Answer: Series{}, Role: Moderator},
 		{Method: get, Path: "/journal", Summary: "Summary of the journal", Answer: Journal{}, Role: Moderator},
 		{Method: get, Path: "/journal/state", Summary: "The journal's state, for a backup", Answer: StateItem{}, Lines: true},
 		{Method: get, Path: "/history", Summary: "Events of the journal, in journal order", Params: EventParams(), Answer: Event{}, Lines: true, Role: Moderator},

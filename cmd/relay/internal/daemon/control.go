@@ -35,7 +35,8 @@ type control struct {
 func newControl(j *job) *control {
 	c := &control{job: j}
 	c.handler = c.owned(server.New(server.Config{
-		Journal: c.journal, Sinks: c.sinks, Status: j.monitor.snapshot, Reconcile: c.reconcile, Pages: c.pageConfig(),
+		Journal: c.journal, Sinks: c.sinks, Status: j.monitor.snapshot, Series: j.monitor.series.Last, Reconcile: c.reconcile,
+		Pages: c.pageConfig(),
 	}))
 	return c
 }

@@ -53,7 +53,7 @@ func TestAttempts(t *testing.T) {
 			}
 		}
 		all := r.attempts(api.AttemptQuery{})
-		if len(all) != n || !slices.IsSortedFunc(all, func(a, b api.DeliveryAttempt) int { return int(a.Number) - int(b.Number) }) { //nolint:gosec // small numbers
+		if len(all) != n || !slices.IsSortedFunc(all, func(a, b api.DeliveryAttempt) int { return int(a.Number) - int(b.Number) }) {
 			r.Fatalf("%d attempts, want %d in order", len(all), n)
 		}
 		want := api.DeliveryAttempt{

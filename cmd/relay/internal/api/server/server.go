@@ -31,6 +31,8 @@ type Config struct {
 	Sinks func() (names []string, types map[string]string)
 	// Status returns the status of the running relay; nil: none runs.
 	Status func(context.Context) api.Status
+	// Series returns the last hour of the running relay; nil: none runs.
+	Series func() api.Series
 	// Reconcile compares an account's history with the journal; nil: no relay runs.
 	Reconcile func(ctx context.Context, account string) (intake.Reconciliation, error)
 	Pages
@@ -77,6 +79,7 @@ func New(cfg Config) http.Handler {
 func (s *server) handlers() map[string]handler {
 	all := map[string]handler{
 		"GET /status":                        s.status,
+		"GET /series":                        s.series,
 		"GET /journal":                       s.journal,
 		"GET /journal/state":                 s.state,
 		"GET /history":                       s.history,
@@ -171,6 +174,13 @@ func (s *server) status(w http.ResponseWriter, r *http.Request) error {
 		return notRunning()
 	}
 	return answer(w, s.Status(r.Context()))
+}
+
+func (s *server) series(w http.ResponseWriter, _ *http.Request) error {
+	if s.Series == nil {
+		return notRunning()
+	}
+	return answer(w, s.Series())
 }
 
 func (s *server) reconcile(w http.ResponseWriter, r *http.Request) error {
