@@ -97,6 +97,7 @@ func Operations() []Operation {
 		{Method: get, Path: "/journal/state", Summary: "The journal's state, for a backup", Answer: StateItem{}, Lines: true},
 		{Method: get, Path: "/history", Summary: "Events of the journal, in journal order", Params: EventParams(), Answer: Event{}, Lines: true, Role: Moderator},
 		{Method: get, Path: "/events", Summary: "Events as they are journaled", Params: FollowParams(), Stream: true, Role: Reader},
+		{Method: get, Path: "/config", Summary: "The configuration, and what is wrong with it", Answer: Configuration{}},
 		{Method: get, Path: "/sinks", Summary: "The sinks and their states", Answer: []Sink{}, Role: Moderator},
 		{Method: post, Path: "/sinks/{name}/enable", Summary: "Enable a disabled sink", Answer: SinkChange{}},
 		{Method: post, Path: "/sinks/{name}/disable", Summary: "Disable a sink", Request: DisableRequest{}, Answer: SinkChange{}},
@@ -113,5 +114,5 @@ func Operations() []Operation {
 	all = append(all, Operation{
 		Method: post, Path: "/sessions/links", Summary: "A link that logs in to the dashboard once", Request: LinkRequest{}, Answer: Link{},
 	})
-	return append(all, overlayOperations()...)
+	return append(append(all, loginOperations()...), overlayOperations()...)
 }

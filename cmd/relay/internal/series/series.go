@@ -135,7 +135,9 @@ func (t *track[P]) count(owner any, now [2]uint64) (grown [2]uint64) {
 	return grown
 }
 
-func milliseconds(d time.Duration) float64 { return math.Round(float64(d)/float64(time.Microsecond)) / 1000 }
+func milliseconds(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
+}
 
 // Last returns the last hour.
 func (s *Series) Last() api.Series {
@@ -168,7 +170,7 @@ func (s *Series) Last() api.Series {
 func values[P any](t *track[P], step uint64, of func(P) float64) api.Values {
 	v := make(api.Values, Points)
 	for i := range v {
-		v[i] = of(t.points[(step+1+uint64(i))%uint64(Points)]) //nolint:gosec // an index
+		v[i] = of(t.points[(step+1+uint64(i))%uint64(Points)])
 	}
 	return v
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
@@ -29,12 +30,16 @@ type Config struct {
 	Journal func(context.Context) (*journal.Journal, error)
 	// Sinks returns the names of the configured sinks in order, and their types.
 	Sinks func() (names []string, types map[string]string)
+	// Configuration returns the configuration file; nil: there is none.
+	Configuration func() (config.View, error)
 	// Status returns the status of the running relay; nil: none runs.
 	Status func(context.Context) api.Status
 	// Series returns the last hour of the running relay; nil: none runs.
 	Series func() api.Series
 	// Reconcile compares an account's history with the journal; nil: no relay runs.
 	Reconcile func(ctx context.Context, account string) (intake.Reconciliation, error)
+	// Logins runs logins; nil: no relay runs.
+	Logins Logins
 	Pages
 }
 
@@ -87,6 +92,7 @@ func (s *server) handlers() map[string]handler {
 		"GET /sinks":                         s.sinks,
 		"POST /sinks/{name}/enable":          s.enableSink,
 		"POST /sinks/{name}/disable":         s.disableSink,
+		"GET /config":                        s.configuration,
 		"GET /deadletters":                   s.deadLetters,
 		"GET /deadletters/{number}":          s.deadLetter,
 		"POST /deadletters/redrive":          s.redrive,
@@ -99,6 +105,7 @@ func (s *server) handlers() map[string]handler {
 		"POST /sessions/links":               s.newLink,
 	}
 	maps.Copy(all, s.overlayHandlers())
+	maps.Copy(all, s.loginHandlers())
 	return all
 }
 
