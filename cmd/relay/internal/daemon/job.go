@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/configview"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
@@ -69,7 +70,7 @@ func Run(ctx context.Context, o Options) (err error) {
 type job struct {
 	log     zerolog.Logger
 	metrics *telemetry.Registry
-	viewer  *config.Viewer
+	viewer  *configview.Viewer
 	started *config.Config // as loaded at the start: some of its sections hold until relay restarts, see [fixed]
 	monitor *monitor
 	manager *serviceManager
@@ -118,12 +119,12 @@ func newJob(ctx context.Context, o Options) (_ *job, err error) {
 }
 
 // newViewer returns what shows the configuration file, if there is one: a simulation may run without.
-func newViewer(o Options) *config.Viewer {
+func newViewer(o Options) *configview.Viewer {
 	path := o.Config.Path
 	if o.Simulation && config.Sum(path) == "" {
 		path = ""
 	}
-	v := config.NewViewer(path, o.Getenv)
+	v := configview.New(path, o.Getenv)
 	v.Loaded()
 	return v
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/configview"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/overlays"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -124,7 +125,7 @@ func (a *Access) serve(ctx context.Context, s *Storage, undo *Teardown) (*api.Cl
 		Sinks:   a.sinks,
 		Pages:   a.pages(j),
 
-		Configuration: config.NewViewer(a.path, a.Getenv).View,
+		Configuration: configview.New(a.path, a.Getenv).View,
 	}))
 	undo.Add("local API", direct.Close)
 	return api.New(direct, a.Dir), nil

@@ -258,7 +258,7 @@ func (a *attempt) pass(ctx context.Context, address string) error {
 	a.mu.Lock()
 	before := a.refused
 	a.mu.Unlock()
-	_ = a.paste.SetWriteDeadline(time.Now().Add(patience))                   // it never fails
+	_ = a.paste.SetWriteDeadline(time.Now().Add(patience))                        // it never fails
 	if _, err := io.WriteString(a.paste, address+"\n"); err != nil && !a.over() { // its own address came first
 		return fmt.Errorf("pass on the address: %w", err)
 	}

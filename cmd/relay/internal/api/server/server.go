@@ -14,7 +14,6 @@ import (
 
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
-	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline"
@@ -30,8 +29,8 @@ type Config struct {
 	Journal func(context.Context) (*journal.Journal, error)
 	// Sinks returns the names of the configured sinks in order, and their types.
 	Sinks func() (names []string, types map[string]string)
-	// Configuration returns the configuration file; nil: there is none.
-	Configuration func() (config.View, error)
+	// Configuration returns the configuration file.
+	Configuration func() (api.Configuration, error)
 	// Status returns the status of the running relay; nil: none runs.
 	Status func(context.Context) api.Status
 	// Series returns the last hour of the running relay; nil: none runs.
