@@ -67,11 +67,20 @@ type Attempt struct {
 	Time     time.Time     `json:"time"` // when it began
 	Sink     string        `json:"sink"`
 	Events   []string      `json:"events,omitempty"`   // their ids
+	Account  string        `json:"account,omitempty"`  // of the events
 	Endpoint string        `json:"endpoint,omitempty"` // scheme and host of the destination, or another name for it
 	Status   int           `json:"status,omitempty"`   // of the HTTP answer; 0 if there was none
 	Latency  time.Duration `json:"latency"`            // until the end of the answer, in nanoseconds
 	Answer   string        `json:"answer,omitempty"`   // the first KiB of it, printable and without secrets
 	Error    string        `json:"error,omitempty"`    // empty: the events were accepted
+}
+
+// Covers sets the events of the attempt, which are all of one account.
+func (a *Attempt) Covers(records ...Record) {
+	a.Events = make([]string, len(records))
+	for i := range records {
+		a.Events[i], a.Account = records[i].ID, records[i].Account
+	}
 }
 
 type unavailableError struct {

@@ -169,6 +169,9 @@ func (l *Lane) Status() LaneStatus {
 	return s
 }
 
+// Latency returns the percentiles of the time from on disk to accepted of the latest n events, at most 1,024; 0: none yet.
+func (l *Lane) Latency(n uint64) (p50, p99 time.Duration) { return l.stats.latest(n) }
+
 // failed counts a failed attempt.
 func (l *Lane) failed(d *delivery, began time.Time, err error) {
 	l.metrics.failures.Inc()

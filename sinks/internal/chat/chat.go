@@ -189,9 +189,7 @@ func (s *Sink) send(ctx context.Context, records []pipeline.Record, body []byte)
 	begin := time.Now()
 	got, err := s.post(ctx, body)
 	attempt := pipeline.Attempt{Time: begin, Endpoint: s.shown, Status: got.Status, Latency: time.Since(begin)}
-	for _, r := range records {
-		attempt.Events = append(attempt.Events, r.ID)
-	}
+	attempt.Covers(records...)
 	if err == nil {
 		attempt.Answer = outbound.Printable(got.Body, s.hidden)
 		got.said = outbound.Shorten(attempt.Answer)

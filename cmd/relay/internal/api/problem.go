@@ -48,6 +48,7 @@ const (
 	ProblemNoAccount    = "unknown-account"
 	ProblemNoOverlay    = "unknown-overlay"
 	ProblemNoPages      = "no-pages" // relay serves none
+	ProblemNoLogin      = "no-login" // the login cannot start, or there is none
 	ProblemFailed       = "failed"
 )
 
@@ -55,7 +56,7 @@ const (
 func Problems() []string {
 	return []string{
 		ProblemUsage, ProblemUnknownEvent, ProblemUnknownSink, ProblemNoLetter, ProblemEventGone, ProblemStarting, ProblemNotRunning, ProblemNoHistory,
-		ProblemNoAccount, ProblemNoOverlay, ProblemNoPages, ProblemFailed,
+		ProblemNoAccount, ProblemNoOverlay, ProblemNoPages, ProblemNoLogin, ProblemFailed,
 	}
 }
 

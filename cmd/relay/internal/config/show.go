@@ -51,6 +51,12 @@ func Effective(path string, getenv func(string) (string, bool)) (yaml.MapSlice, 
 	return append(shown, d.shownKeys("", keysOf(reflect.ValueOf(settings)))...), c.Warnings, nil
 }
 
+// Text returns the result of [Effective] as YAML.
+func Text(shown yaml.MapSlice) (string, error) {
+	text, err := yaml.MarshalWithOptions(shown, yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
+	return string(text), err
+}
+
 // shownKeys returns the keys of the section at a path that have a value.
 func (d *decoder) shownKeys(path string, keys []key) yaml.MapSlice {
 	shown := yaml.MapSlice{}

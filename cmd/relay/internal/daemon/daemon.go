@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/configview"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
@@ -69,6 +70,7 @@ func Run(ctx context.Context, o Options) (err error) {
 type job struct {
 	log     zerolog.Logger
 	metrics *telemetry.Registry
+	viewer  *configview.Viewer
 	started *config.Config // as loaded at the start: some of its sections hold until relay restarts, see [fixed]
 	monitor *monitor
 	manager *serviceManager
@@ -89,6 +91,7 @@ type job struct {
 func newJob(ctx context.Context, o Options) (_ *job, err error) {
 	cfg, log := o.Config, o.Log
 	j := &job{log: log, metrics: telemetry.NewRegistry(), monitor: newMonitor(cfg), manager: &serviceManager{log: log}, started: cfg, current: runners{cfg: cfg}}
+	j.viewer = newViewer(o)
 	var opened datadir.Teardown // sinks, which their lanes close once those run
 	defer func() {
 		if err != nil {
@@ -113,6 +116,17 @@ func newJob(ctx context.Context, o Options) (_ *job, err error) {
 		return nil, err
 	}
 	return j, nil
+}
+
+// newViewer returns what shows the configuration file, if there is one: a simulation may run without.
+func newViewer(o Options) *configview.Viewer {
+	path := o.Config.Path
+	if o.Simulation && config.Sum(path) == "" {
+		path = ""
+	}
+	v := configview.New(path, o.Getenv)
+	v.Loaded()
+	return v
 }
 
 // openServices opens what accounts and sinks need: traces, logins, the embedded NATS server, the journal and the lanes.

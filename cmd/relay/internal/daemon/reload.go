@@ -208,6 +208,7 @@ func (r *running) reload(receiving, delivering context.Context, load func() (*co
 	r.remove(receiving, old, accounts.stop, sinks.stop)
 	j.setRunners(old.next(cfg, accounts.stop, sinks.stop, fresh))
 	j.reconcilers.set(j.runners().sources())
+	j.viewer.Loaded()
 	if err := j.pages.overlays.Reload(delivering, cfg.OverlaySettings()); err != nil {
 		j.log.Error().Err(err).Msg("overlays keep their settings")
 	}

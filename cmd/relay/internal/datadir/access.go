@@ -16,6 +16,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/configview"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/overlays"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -29,7 +30,8 @@ type Access struct {
 	Getenv     func(string) (string, bool)
 	Log        zerolog.Logger
 
-	cfg *config.Config // nil if there is none, or it has faults
+	path string         // of the configuration; empty: there is none
+	cfg  *config.Config // nil if there is none, or it has faults
 }
 
 // Client returns a client of the local API, whether or not a relay runs on the data folder. If none runs, the API is served in this process, and no
@@ -71,7 +73,7 @@ func (a *Access) live(ctx context.Context, undo *Teardown) (c *api.Client, cfgEr
 	if err != nil {
 		return nil, nil, exit.With(exit.Config, err)
 	}
-	if path != "" {
+	if a.path = path; path != "" {
 		if a.cfg, cfgErr = config.Load(path, a.Getenv); cfgErr == nil && !a.cfg.Journal.NATSURL.Empty() {
 			c, err = a.OnServer(ctx, a.cfg.Journal, undo)
 			return c, nil, err
@@ -122,6 +124,8 @@ func (a *Access) serve(ctx context.Context, s *Storage, undo *Teardown) (*api.Cl
 		Journal: func(context.Context) (*journal.Journal, error) { return j, nil },
 		Sinks:   a.sinks,
 		Pages:   a.pages(j),
+
+		Configuration: configview.New(a.path, a.Getenv).View,
 	}))
 	undo.Add("local API", direct.Close)
 	return api.New(direct, a.Dir), nil
