@@ -106,5 +106,6 @@ func Operations() []Operation {
 	all = append(all, Operation{
 		Method: post, Path: "/sessions/links", Summary: "A link that logs in to the dashboard once", Request: LinkRequest{}, Answer: Link{},
 	})
+	all = append(all, setupOperations()...)
 	return append(all, overlayOperations()...)
 }

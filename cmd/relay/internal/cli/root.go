@@ -82,7 +82,7 @@ Without a command it runs the relay, like "relay run".`,
 	state.WithoutVariable(root.Flags(), "version")
 	o.register(root.Flags())
 
-	root.AddCommand(newRunCmd(s), newInitCmd(s), authcmd.NewAuthCmd(s), newSimulateCmd(s), newConfigCmd(s), newDoctorCmd(s), newStatusCmd(s),
+	root.AddCommand(newRunCmd(s), newInitCmd(s), authcmd.NewAuthCmd(s), newSimulateCmd(s), newConfigCmd(s), newDoctorCmd(s), newDashboardCmd(s), newStatusCmd(s),
 		journalcmd.NewTailCmd(s), newSinksCmd(s), journalcmd.NewDeadLettersCmd(s), journalcmd.NewTraceCmd(s), journalcmd.NewHistoryCmd(s),
 		journalcmd.NewReplayCmd(s), journalcmd.NewExportCmd(s), journalcmd.NewTriggerCmd(s), newReconcileCmd(s), journalcmd.NewJournalCmd(s),
 		authcmd.NewSecretsCmd(s), newVersionCmd(s))

@@ -43,6 +43,7 @@ type Options struct {
 	Reload   *Reloader             // nil: the configuration is never reloaded
 	// Simulation: the treats are invented. Then the pages may have any port, and their addresses with a login are printed to Notice.
 	Simulation bool
+	Pages      *Pages // nil: the HTTP server listens where the configuration says
 	Log        zerolog.Logger
 }
 

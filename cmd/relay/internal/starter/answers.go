@@ -18,6 +18,7 @@ import (
 // Answers are what a first configuration says. A secret without a file is in an environment variable, see [Answers.SecretVariable].
 type Answers struct {
 	Provider, Account, ClientID, ClientSecretFile, BaseURL string
+	NoSecret                                               bool     // the client has none
 	Sinks                                                  []string // types
 	Webhook                                                Webhook
 	DiscordURLFile, SlackURLFile                           string

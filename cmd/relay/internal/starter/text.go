@@ -128,9 +128,11 @@ func (a *Answers) writeAccount(line func(parts ...string), output string) {
 	}
 	if p.Grant != provider.PersonalToken {
 		line("    client_id: ", text.QuoteYAML(a.ClientID))
-		if a.ClientSecretFile != "" {
+		switch {
+		case a.NoSecret:
+		case a.ClientSecretFile != "":
 			line("    client_secret_file: ", text.QuoteYAML(pathFrom(output, a.ClientSecretFile)))
-		} else {
+		default:
 			line("    client_secret: ${", a.SecretVariable(), "}")
 		}
 	}
