@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -30,6 +34,9 @@ import (
 //	refuse [TEXT]                          have the webhook's receiver refuse the events that contain TEXT from now on, or none
 //	delivered COUNT                        wait until the receiver has accepted so many events
 //	revoke                                 have the provider withdraw the login
+//	pages                                  have relay serve its pages on a free port from the next start or command on
+//	opens                                  stdout must be the address of an overlay's page; its key must open the page and the events
+//	refused                                the key in the last such address must open nothing
 //	nosecrets                              no secret of this world may be in the last output
 
 type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)
@@ -197,6 +204,46 @@ func valueAt(text []byte, path string) (string, error) {
 	return string(value), err
 }
 
+// checkOverlay checks that an address of an overlay's page can be loaded, and that its key gets this status for what the page asks.
+func checkOverlay(address string, status int) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return err
+	}
+	name, key := path.Base(u.Path), u.Fragment
+	if u.RawQuery != "" || key == "" {
+		return fmt.Errorf("%s has a query, or no key", address)
+	}
+	stage := "/api/v1/overlays/" + name + "/stage?page=test"
+	want := map[string]int{u.Path: http.StatusOK, "/api/v1/events": status, stage: status}
+	for _, at := range []string{u.Path, "/api/v1/events", stage} {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		got, err := statusWithKey(ctx, "http://"+u.Host+at, key)
+		cancel()
+		if err == nil && got != want[at] {
+			err = fmt.Errorf("GET %s: status %d, want %d", at, got, want[at])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// statusWithKey returns the status of a GET request with a key, and leaves the body, which may not end.
+func statusWithKey(ctx context.Context, address, key string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
+
 // scriptCommands are those of scripts in this world.
 func (w *world) scriptCommands() map[string]scriptCommand {
 	commands := scriptCommands()
@@ -221,6 +268,16 @@ func (w *world) scriptCommands() map[string]scriptCommand {
 	commands["nosecrets"] = positive(0, func(ts *testscript.TestScript, _ []string) error {
 		return w.findSecret(ts.ReadFile("stdout") + ts.ReadFile("stderr"))
 	})
+	commands["pages"] = positive(0, func(*testscript.TestScript, []string) error {
+		w.onHTTP()
+		return nil
+	})
+	var last string
+	commands["opens"] = positive(0, func(ts *testscript.TestScript, _ []string) error {
+		last = strings.TrimSuffix(ts.ReadFile("stdout"), "\n")
+		return checkOverlay(last, http.StatusOK)
+	})
+	commands["refused"] = positive(0, func(*testscript.TestScript, []string) error { return checkOverlay(last, http.StatusUnauthorized) })
 	commands["delivered"] = positive(1, func(_ *testscript.TestScript, args []string) error {
 		return poll(func() error {
 			if got := len(w.bot.get()); fmt.Sprint(got) != args[0] {

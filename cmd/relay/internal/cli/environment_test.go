@@ -40,7 +40,7 @@ func TestDestructiveFlagsHaveNoVariable(t *testing.T) {
 	})
 	for _, want := range []string{
 		"relay deadletters purge --all", "relay deadletters redrive --all", "relay auth logout --force", "relay auth import --force", "relay init --force",
-		"relay auth login --accept-missing-state", "relay secrets rotate --drop-old",
+		"relay auth login --accept-missing-state", "relay overlay revoke --all", "relay overlay file --force", "relay secrets rotate --drop-old",
 	} {
 		if !slices.Contains(seen, want) {
 			t.Errorf("%s was not checked: %s", want, strings.Join(seen, ", "))
@@ -52,7 +52,7 @@ func TestDestructiveFlagsHaveNoVariable(t *testing.T) {
 // state.WithoutVariable.
 func TestSwitchesWithAVariableAreHarmless(t *testing.T) {
 	harmless := []string{
-		"json", "dry-run", "watch", "quiet", "no-browser", "ping", "simulate", "consent", "ed25519",
+		"json", "dry-run", "watch", "quiet", "no-browser", "moderator", "ping", "simulate", "consent", "ed25519",
 		"backfill-first-run", // delivers more, once
 	}
 	s := &state.State{Streams: state.Streams{Out: io.Discard, Err: io.Discard, Getenv: func(string) (string, bool) { return "true", true }}}

@@ -1,5 +1,5 @@
 // Package cli has the commands of relay: a file per command, with an options struct and a run function. The commands about logins are in
-// authcmd, those about the journal in journalcmd, and what all commands share in state.
+// authcmd, those about the journal in journalcmd, those about overlays in overlaycmd, and what all commands share in state.
 package cli
 
 import (
@@ -12,6 +12,7 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/authcmd"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/journalcmd"
+	"github.com/treatrelay/relay/cmd/relay/internal/cli/overlaycmd"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
@@ -82,10 +83,10 @@ Without a command it runs the relay, like "relay run".`,
 	state.WithoutVariable(root.Flags(), "version")
 	o.register(root.Flags())
 
-	root.AddCommand(newRunCmd(s), newInitCmd(s), authcmd.NewAuthCmd(s), newSimulateCmd(s), newConfigCmd(s), newDoctorCmd(s), newDashboardCmd(s), newStatusCmd(s),
+	root.AddCommand(newRunCmd(s), newInitCmd(s), authcmd.NewAuthCmd(s), newSimulateCmd(s), newConfigCmd(s), newDoctorCmd(s), newStatusCmd(s),
 		journalcmd.NewTailCmd(s), newSinksCmd(s), journalcmd.NewDeadLettersCmd(s), journalcmd.NewTraceCmd(s), journalcmd.NewHistoryCmd(s),
 		journalcmd.NewReplayCmd(s), journalcmd.NewExportCmd(s), journalcmd.NewTriggerCmd(s), newReconcileCmd(s), journalcmd.NewJournalCmd(s),
-		authcmd.NewSecretsCmd(s), newVersionCmd(s))
+		authcmd.NewSecretsCmd(s), overlaycmd.NewOverlayCmd(s), newDashboardCmd(s), newVersionCmd(s))
 	root.AddCommand(packagingCommands()...)
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {

@@ -241,7 +241,7 @@ func (s *server) overlayHandlers() map[string]handler {
 
 		"POST" + path + "pause":         s.control((*overlay.Stage).Pause),
 		"POST" + path + "resume":        s.control((*overlay.Stage).Resume),
-		"POST" + path + "skip":          s.control((*overlay.Stage).Skip),
+		"POST" + path + "skip":          s.control(func(st *overlay.Stage, ctx context.Context) error { return s.needsRelay(st.Skip(ctx)) }),
 		"POST" + path + "clear":         s.control((*overlay.Stage).Clear),
 		"POST" + path + "mute":          s.control((*overlay.Stage).Mute),
 		"POST" + path + "unmute":        s.control((*overlay.Stage).Unmute),

@@ -118,10 +118,8 @@ func (s *server) problem(err error) *api.Problem {
 		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, text.Line(err.Error()))
 	case errors.Is(err, journal.ErrEventGone):
 		p = api.NewProblem(http.StatusGone, api.ProblemEventGone, text.Line(err.Error()))
-	case errors.Is(err, overlay.ErrNoOverlay):
-		p = api.NewProblem(http.StatusNotFound, api.ProblemNoOverlay, text.Line(err.Error())).WithFix(advice.Run("relay overlay list"))
-	case errors.Is(err, overlay.ErrNoKey):
-		p = api.NewProblem(http.StatusNotFound, api.ProblemNoOverlay, text.Line(err.Error())).WithFix(advice.Run("relay overlay list"))
+	case errors.Is(err, overlay.ErrNoOverlay), errors.Is(err, overlay.ErrNoKey):
+		return api.NewProblem(http.StatusNotFound, api.ProblemNoOverlay, text.Line(err.Error())).WithFix(advice.Run("relay overlay list")).WithCode(exit.Usage)
 	case errors.Is(err, overlay.ErrNoTreat):
 		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, text.Line(err.Error()))
 	case errors.Is(err, overlay.ErrTooManyAsked):
