@@ -137,7 +137,7 @@ func (j *job) openServices(ctx context.Context, o Options) error {
 	if j.accounts.store, err = grants.OpenStore(ctx, o.Dir, o.Identity, j.log); err != nil {
 		return err
 	}
-	if err := checkGrants(cfg, j.accounts.store, j.log); err != nil {
+	if err := checkGrants(cfg, j.accounts.store, o.Pages != nil, j.log); err != nil {
 		return err
 	}
 	if err := j.sinks.openServer(ctx, cfg, o, &j.undo); err != nil {
