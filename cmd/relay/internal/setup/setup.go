@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/starter"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
+	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -59,6 +61,7 @@ func (s *Setup) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+api.Root+"/setup", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.state()) })
 	mux.HandleFunc("POST "+api.Root+"/setup", s.post)
+	mux.HandleFunc("GET "+api.Root+"/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, status()) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, api.NewProblem(http.StatusServiceUnavailable, api.ProblemSetup, "relay has no configuration yet").WithFix(advice.Do("finish the setup")))
 	})
@@ -79,6 +82,14 @@ func (s *Setup) state() api.Setup {
 		state.Sinks = append(state.Sinks, api.SetupSink{Type: typ, URL: wantsURL(typ)})
 	}
 	return state
+}
+
+// status is the status of a relay that does not run yet. The page asks for it until it is that of the running relay.
+func status() api.Status {
+	return api.Status{
+		Readiness: api.Readiness{State: api.StateSetup, NotReady: []api.Trouble{}, Degraded: []api.Trouble{}},
+		Time:      time.Now().UTC(), Version: version.Number(), Accounts: []api.AccountStatus{}, Sinks: []api.LaneStatus{},
+	}
 }
 
 func describe(p provider.Provider) api.SetupProvider {
