@@ -2,6 +2,8 @@ package main
 
 import (
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,7 +30,13 @@ func press(selector, text string) string {
 // TestSetup goes from an empty folder to a test treat in an overlay, in a real browser.
 func TestSetup(t *testing.T) {
 	browser := webtest.Start(t)
-	const clientSecret, hook = "hunter2-client", "https://discord.com/api/webhooks/1/hunter2-hook"
+	const clientSecret = "hunter2-client"
+	requests := make(chan string, 16)
+	bot := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		requests <- r.URL.Path + " " + r.Header.Get("Webhook-Id")
+	}))
+	t.Cleanup(bot.Close)
+	hook := bot.URL + "/hunter2-hook"
 	if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", config.DefaultHTTPListen); err == nil { // otherwise it is taken already
 		defer l.Close()
 	}
@@ -53,9 +61,9 @@ func TestSetup(t *testing.T) {
 	page.Screenshot("setup-fault")
 	page.WaitFor(fill("setup-client_id", "4711"))
 	page.WaitFor(press("button", "Continue"))
-	page.WaitFor(press("label", "Discord"))
-	page.WaitFor("document.getElementById('setup-discord-url')")
-	page.WaitFor(fill("setup-discord-url", hook))
+	page.WaitFor(press("label", "Webhook"))
+	page.WaitFor("document.getElementById('setup-webhook-url')")
+	page.WaitFor(fill("setup-webhook-url", hook))
 	page.Screenshot("setup-treats")
 	page.WaitFor(press("button", "Continue"))
 	page.WaitFor(hasText("client_secret_file"))
@@ -66,19 +74,22 @@ func TestSetup(t *testing.T) {
 	page.WaitFor(press("button", "Write the file"))
 	page.WaitFor(hasText("Getting started"))
 	p.err.find(t, "relay runs")
-	checkWritten(t, dir, map[string]string{"mystream-client-secret.txt": clientSecret, "chat-url.txt": hook})
+	checkWritten(t, dir, map[string]string{"mystream-client-secret.txt": clientSecret, "bot-url.txt": hook})
 
 	page.WaitFor(press("button", "Make the address"))
 	page.WaitFor("document.querySelector('.start .secret-url code')")
 	overlay := browser.Open(page.Text("document.querySelector('.start .secret-url code').innerText"), webtest.Options{})
 	page.WaitFor(press(".start button", "Send a test treat"))
 	overlay.WaitFor(hasText("Pizza Margherita"))
+	if got := <-requests; !strings.HasPrefix(got, "/hunter2-hook tst_") {
+		t.Errorf("the webhook receives %s", got)
+	}
 	page.WaitFor("[...document.querySelectorAll('.arrivals li')].some((e) => /Overlay main[^]*(On screen|Shown)/.test(e.innerText))")
 	page.Screenshot("setup-started")
 	page.WaitFor(press(".start button", "Dismiss"))
 	page.WaitFor("!(" + hasText("Getting started") + ")")
 	for _, line := range page.Console() {
-		if !strings.Contains(line, "api/v1/setup") { // a browser reports the answer 400 to what was entered wrong
+		if !strings.Contains(line, "Failed to load resource") { // such as the answer 400 to what was entered wrong
 			t.Errorf("the console has %s", line)
 		}
 	}

@@ -74,6 +74,7 @@ export function firstStep(errors, steps) {
 
 /** messageOf is an error as a sentence. @param {string} detail */
 export function messageOf(detail) {
-  const text = detail.charAt(0).toUpperCase() + detail.slice(1);
+  const whole = /^(?:is|has) /.test(detail) ? 'it ' + detail : detail; // relay puts the name of the field before it
+  const text = whole.charAt(0).toUpperCase() + whole.slice(1);
   return /[.!?]$/.test(text) ? text : text + '.';
 }

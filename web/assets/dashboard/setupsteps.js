@@ -92,6 +92,6 @@ export function ReviewStep({ result }) {
   return html`<p>relay writes <code>${result.path}</code>, readable by you only:</p>
     <div class="source" tabindex="0" role="region" aria-label="Text of the configuration"><ol>${result.text.replace(/\n$/, '').split('\n').map((line) => html`<li><span>${
       markLine(line).map((part) => (part.kind === 'plain' ? part.text : html`<span class=${part.kind}>${part.text}</span>`))}</span></li>`)}</ol></div>
-    ${result.files.length > 0 && html`<p>The secrets go into ${result.files.length === 1 ? 'a file' : 'files'} beside it:
+    ${result.files.length > 0 && html`<p>The secrets go into ${result.files.length === 1 ? 'a file' : 'files'} beside it:${' '}
       ${result.files.map((name, i) => html`${i > 0 && ', '}<code>${name}</code>`)}.</p>`}`;
 }
