@@ -118,6 +118,7 @@ type Provider struct {
 
 	Grant     GrantType
 	TokenPage string // the page where a user creates a PersonalToken
+	AppPage   string // the page about registering an application; empty if none is known
 	Login     Login
 	Request   Request
 	Lifetimes Lifetimes

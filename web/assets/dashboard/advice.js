@@ -59,6 +59,7 @@ function one(trouble, level, status, now) {
     }
   }
   if (trouble.fix) advice.command = trouble.fix;
+  advice.command = advice.command?.replace(/^run: (?=relay )/, '');
   const command = advice.command;
   if (command) { // the button next to the text says it too
     for (const end of [`: ${command}`, `; ${command}`, `: run ${command}`, `; run ${command}`, `; run: ${command}`]) {

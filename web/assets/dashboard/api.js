@@ -11,12 +11,13 @@ const LONGEST_GAP = 120_000;
 
 /** ApiError says why a request failed, and what to do. */
 export class ApiError extends Error {
-  /** @param {{type?: string, title?: string, status?: number, detail?: string, fix?: string}} problem */
+  /** @param {{type?: string, title?: string, status?: number, detail?: string, fix?: string, errors?: {field: string, detail: string}[]}} problem */
   constructor(problem) {
     super(problem.detail || problem.title || 'relay refused the request');
     this.type = (problem.type ?? '').replace('urn:relay:problem:', '');
     this.status = problem.status ?? 0;
     this.fix = problem.fix ?? '';
+    this.errors = problem.errors ?? [];
   }
 
   /** offline reports whether relay did not answer at all. */

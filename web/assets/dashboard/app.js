@@ -7,7 +7,7 @@ import { linkToken, parseRoute } from './route.js';
 import { Shell } from './shell.js';
 import { SignIn } from './signin.js';
 import { useStore } from './store.js';
-import { Questions, Toasts } from './ui.js';
+import { fail, Questions, Toasts } from './ui.js';
 
 const FIRST = 500; // milliseconds
 
@@ -49,8 +49,19 @@ function App({ failure }) {
     });
     return () => removeEventListener('hashchange', moved);
   }, []);
-  return html`${who ? html`<${Shell} route=${route} role=${who} />` : html`<${SignIn} failure=${failure} ended=${ended} />`}
+  return html`${who ? html`<${Main} route=${route} role=${who} />` : html`<${SignIn} failure=${failure} ended=${ended} />`}
     <${Questions} /><${Toasts} />`;
+}
+
+/** Main draws the view, or the setup while there is no configuration. @param {{route: import('./route.js').Route, role: import('./types.js').Role}} props */
+function Main({ route, role: who }) {
+  const state = useStore(status).data?.state;
+  const [view, setView] = useState(/** @type {any} */ (null));
+  useEffect(() => {
+    if (state === 'setup') import('./setup.js').then((m) => setView({ Setup: m.Setup }), fail);
+  }, [state === 'setup']);
+  if (state !== 'setup') return html`<${Shell} route=${route} role=${who} />`;
+  return view && html`<${view.Setup} />`;
 }
 
 // The first picture waits a moment for what it shows, so that nothing moves when that arrives.

@@ -1,15 +1,16 @@
 // The view Now: what is wrong, the accounts, the sinks, and treats as they come.
 
-import { html } from '../vendor/htm/standalone.mjs';
+import { html, useEffect, useRef, useState } from '../vendor/htm/standalone.mjs';
 import { Accounts } from './accounts.js';
 import { advise } from './advice.js';
 import { change, part } from './api.js';
-import { status } from './data.js';
+import { overlays, status } from './data.js';
 import { bytes, duration, number, plural } from './format.js';
 import { Icon } from './icons.js';
 import { LoginButton } from './login.js';
 import { routeTo } from './route.js';
 import { Sinks } from './sinks.js';
+import { isFresh } from './startsteps.js';
 import { useStore } from './store.js';
 import { Treats } from './treats.js';
 import { Ago, Button, Failure, Fix, Pill, say } from './ui.js';
@@ -23,12 +24,52 @@ export function Now({ role }) {
   return html`<div class="heading"><h1>Now</h1><${Pill} level=${level}>${word}</${Pill}>
       <p class="dim">${data ? html`relay ${data.version}, started <${Ago} time=${data.started} />` : html`<span>Asking relay</span>`}</p></div>
     ${error && !error.offline && html`<${Failure} error=${error} retry=${() => status.refresh()} />`}
+    ${role === 'owner' && html`<${GettingStarted} />`}
     <${Problems} status=${data} role=${role} />
     <${Totals} status=${data} />
     <div class="columns now">
       <div class="stack"><${Sinks} status=${data} role=${role} /></div>
       <div class="stack"><${Treats} /><${Accounts} status=${data} role=${role} /></div>
     </div>`;
+}
+
+const STARTED = 'relay.start'; // "open" or "done"
+
+/** GettingStarted shows the first steps, until they are done or dismissed in this browser. */
+function GettingStarted() {
+  const s = useStore(status).data;
+  const o = useStore(overlays).data;
+  const memory = useRef(remembered());
+  const [card, setCard] = useState(/** @type {any} */ (null));
+  const wanted = memory.current !== 'done' && s && o && (memory.current === 'open' || isFresh(s, o));
+  useEffect(() => {
+    if (!wanted) return;
+    remember(memory.current = 'open');
+    import('./start.js').then((m) => setCard({ Start: m.Start }), () => {}); // without it, the other views do the same
+  }, [Boolean(wanted)]);
+  if (!card) return null;
+  const done = () => {
+    remember(memory.current = 'done');
+    setCard(null);
+  };
+  return html`<${card.Start} onDone=${done} />`;
+}
+
+function remembered() {
+  try {
+    return localStorage.getItem(STARTED) ?? '';
+  } catch {
+    return '';
+  }
+}
+
+/** @param {string} value */
+function remember(value) {
+  try {
+    localStorage.setItem(STARTED, value);
+  } catch {
+    // Without storage it is known as long as the page is open.
+  }
 }
 
 /** Problems says what is wrong and how to fix it. @param {{status: import('./types.js').Status|undefined, role: string}} props */

@@ -1,8 +1,8 @@
 // The view Test treat: sends one, and shows it arrive.
 
-import { html, useEffect, useState } from '../vendor/htm/standalone.mjs';
+import { html, useEffect, useRef, useState } from '../vendor/htm/standalone.mjs';
 import { change } from './api.js';
-import { status, trace } from './data.js';
+import { overlays, status, trace } from './data.js';
 import { duration } from './format.js';
 import { useNames } from './page.js';
 import { routeTo } from './route.js';
@@ -42,13 +42,13 @@ export function Test() {
         <div class="actions"><button class="button primary" type="submit" disabled=${account === ''}>Send the test treat</button></div>
       </form></section>
       <section class="card" aria-labelledby="arrival-title"><header><h2 id="arrival-title">Where it arrives</h2></header>
-        ${sent ? html`<${Arrival} key=${sent.id} id=${sent.id} sinks=${sent.sink ? [sent.sink] : names.sinks} />`
+        ${sent ? html`<${Arrival} key=${sent.id} id=${sent.id} sinks=${sent.sink ? [sent.sink] : names.sinks} overlays=${sent.sink ? [] : names.overlays} />`
           : html`<${Empty} icon="test" title="Nothing sent yet">Send a test treat to see it arrive at each sink.</${Empty}>`}
       </section></div>`;
 }
 
-/** Arrival shows at which sinks an event has arrived. @param {{id: string, sinks: string[]}} props */
-function Arrival({ id, sinks }) {
+/** Arrival shows where an event has arrived. @param {{id: string, sinks: string[], overlays: string[]}} props */
+export function Arrival({ id, sinks, overlays: pages }) {
   const [steps, setSteps] = useState(/** @type {import('./types.js').TraceStep[]} */ ([]));
   const [waiting, setWaiting] = useState(true);
   const { data } = useStore(status);
@@ -58,7 +58,8 @@ function Arrival({ id, sinks }) {
       const found = await trace(id).catch(() => null);
       if (found) setSteps(found.steps);
       const arrived = new Set(found?.steps.filter((s) => s.step === 'dead_letter' || s.step === 'attempt' && !s.error).map((s) => s.sink));
-      if (Date.now() > until || sinks.every((s) => arrived.has(s))) {
+      const written = found?.steps.some((s) => s.step === 'journaled');
+      if (Date.now() > until || written && sinks.every((s) => arrived.has(s))) {
         clearInterval(timer);
         setWaiting(false);
       }
@@ -71,6 +72,7 @@ function Arrival({ id, sinks }) {
     <li><strong>Journal</strong><${Pill} level=${journaled ? 'good' : 'idle'}>${journaled ? 'Written' : 'Waiting'}</${Pill}></li>
     ${sinks.map((name) => html`<li key=${name}><strong>${name}</strong>
       <${Outcome} steps=${steps.filter((s) => s.sink === name)} waiting=${waiting} state=${data?.sinks.find((s) => s.sink === name)?.state} /></li>`)}
+    ${pages.map((name) => html`<li key=${'overlay ' + name}><strong>Overlay ${name}</strong><${OnScreen} name=${name} id=${id} /></li>`)}
   </ol></div><div class="table-foot"><a href=${routeTo('event', id)}>See its way through relay</a></div>`;
 }
 
@@ -84,4 +86,16 @@ function Outcome({ steps, waiting, state }) {
   if (state === 'disabled') return html`<${Pill} level="idle">Disabled</${Pill}>`;
   if (state === 'down') return html`<span class="dim">it waits for the sink</span><${Pill} level="warn">Down</${Pill}>`;
   return html`<${Pill} level="idle">${waiting ? 'Waiting' : 'Not sent'}</${Pill}>`;
+}
+
+/** OnScreen is whether an overlay has shown an event. @param {{name: string, id: string}} props */
+function OnScreen({ name, id }) {
+  const seen = useRef(false);
+  const o = useStore(overlays).data?.overlays.find((v) => v.name === name);
+  if (!o) return null;
+  if (o.showing?.id === id || o.last_shown?.alert.id === id) seen.current = true;
+  if (seen.current) return html`<${Pill} level="good">${o.showing?.id === id ? 'On screen' : 'Shown'}</${Pill}>`;
+  if (o.stopped || o.paused) return html`<${Pill} level="warn">${o.stopped ? 'Stopped' : 'Paused'}</${Pill}>`;
+  if (!o.pages.some((p) => !p.preview)) return html`<span class="dim">it waits until the page is open</span><${Pill} level="idle">Not open</${Pill}>`;
+  return html`<${Pill} level="idle">Waiting</${Pill}>`;
 }

@@ -6,7 +6,7 @@
  * @typedef {{part: string, reason: string, fix?: string}} Trouble
  *
  * @typedef {object} Status
- * @property {'ready'|'degraded'|'not_ready'} state
+ * @property {'ready'|'degraded'|'not_ready'|'setup'} state
  * @property {Trouble[]} not_ready
  * @property {Trouble[]} degraded
  * @property {string} time
@@ -148,6 +148,20 @@
  * @property {{id: string, account: string, created: string}[]} [keys]
  *
  * @typedef {{stopped: boolean, overlays: Overlay[]}} Overlays
+ *
+ * @typedef {object} SetupProvider
+ * @property {string} name
+ * @property {string} title
+ * @property {string} account  a suggested name
+ * @property {boolean} treats
+ * @property {boolean} client
+ * @property {boolean} [secret_optional]
+ * @property {boolean} base_url
+ * @property {string} [redirect_url]
+ * @property {string} [page]
+ *
+ * @typedef {{state: 'needed'|'done', path: string, providers: SetupProvider[], sinks: {type: string, url: boolean}[]}} Setup
+ * @typedef {{path: string, text: string, files: string[]}} SetupResult
  *
  * @typedef {{file: string, line: number, column: number, path: string, message: string}} Warning
  * @typedef {{path: string, text: string, warnings?: Warning[], problem?: string}} ConfigView

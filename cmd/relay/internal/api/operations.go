@@ -114,5 +114,7 @@ func Operations() []Operation {
 	all = append(all, Operation{
 		Method: post, Path: "/sessions/links", Summary: "A link that logs in to the dashboard once", Request: LinkRequest{}, Answer: Link{},
 	})
-	return append(append(all, loginOperations()...), overlayOperations()...)
+	all = append(all, setupOperations()...)
+	all = append(all, loginOperations()...)
+	return append(all, overlayOperations()...)
 }

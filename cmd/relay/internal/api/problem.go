@@ -15,6 +15,8 @@ type Problem struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty" jsonschema_description:"what failed and why, in one line"`
 	Code   int    `json:"code,omitempty" jsonschema_description:"exit code of a command that fails with this problem"`
+	// Errors are about single fields of the request.
+	Errors []FieldError `json:"errors,omitempty"`
 	Hint
 }
 
@@ -47,8 +49,10 @@ const (
 	ProblemNoHistory    = "no-history" // the account's provider has none
 	ProblemNoAccount    = "unknown-account"
 	ProblemNoOverlay    = "unknown-overlay"
-	ProblemNoPages      = "no-pages" // relay serves none
-	ProblemNoLogin      = "no-login" // the login cannot start, or there is none
+	ProblemNoPages      = "no-pages"     // relay serves none
+	ProblemNoLogin      = "no-login"     // the login cannot start, or there is none
+	ProblemSetup        = "setup-needed" // there is no relay.yaml
+	ProblemConfigured   = "configured"   // there is one already
 	ProblemFailed       = "failed"
 )
 
@@ -56,7 +60,8 @@ const (
 func Problems() []string {
 	return []string{
 		ProblemUsage, ProblemUnknownEvent, ProblemUnknownSink, ProblemNoLetter, ProblemEventGone, ProblemStarting, ProblemNotRunning, ProblemNoHistory,
-		ProblemNoAccount, ProblemNoOverlay, ProblemNoPages, ProblemNoLogin, ProblemFailed,
+		ProblemNoAccount, ProblemNoOverlay, ProblemNoPages, ProblemNoLogin, ProblemSetup, ProblemConfigured,
+		ProblemFailed,
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	StateReady    = "ready"
 	StateDegraded = "degraded"  // it works, but somebody has to fix something else
 	StateNotReady = "not_ready" // it does not receive, journal or deliver as it should
+	StateSetup    = "setup"     // there is no relay.yaml yet, see [Setup]
 	StateOK       = "ok"
 	StateFailing  = "failing" // the journal cannot be written, or a sink has no lane
 	StateAway     = "away"    // the journal's server does not answer
@@ -42,7 +43,7 @@ type Status struct {
 
 // Readiness is the answer of /readyz: whether relay works, and what is wrong.
 type Readiness struct {
-	State    string    `json:"state" jsonschema:"enum=ready,enum=degraded,enum=not_ready"`
+	State    string    `json:"state" jsonschema:"enum=ready,enum=degraded,enum=not_ready,enum=setup"`
 	NotReady []Trouble `json:"not_ready"`
 	Degraded []Trouble `json:"degraded"`
 }

@@ -27,6 +27,9 @@ func newDashboardCmd(s *state.State) *cobra.Command {
 		Long: `Open the dashboard of the running relay in the browser. The address logs in once,
 within a minute, so it needs no password; run the command again for another one.
 
+If there is no configuration yet, the page writes one with you, and relay then
+runs in this process until Ctrl-C.
+
 With --moderator it is for somebody who may see everything except the
 configuration, and control the overlays.`,
 		Example: "  relay dashboard\n  relay dashboard --moderator --no-browser",
@@ -43,6 +46,9 @@ func (o *dashboardOptions) run(ctx context.Context) error {
 		role = api.Moderator
 	}
 	if !o.RelayRuns(ctx) {
+		if path := o.unwrittenConfig(); path != "" {
+			return o.setUp(ctx, path)
+		}
 		return exit.With(exit.Unavailable, &advice.Error{Err: errors.New("no relay runs on this data folder"), Fix: advice.Do("start it with relay")})
 	}
 	var link api.Link
@@ -53,15 +59,20 @@ func (o *dashboardOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	until := link.Expires.Local().Format(time.TimeOnly)
+	return o.show(link.URL, link.Expires)
+}
+
+// show opens a link in the browser, or prints it.
+func (o *dashboardOptions) show(url string, expires time.Time) error {
+	until := expires.Local().Format(time.TimeOnly)
 	if o.noBrowser {
-		if err := o.Print(link.URL); err != nil {
+		if err := o.Print(url); err != nil {
 			return err
 		}
 		return o.Say("The address logs in once, until %s.", until)
 	}
-	if err := login.OpenBrowser(link.URL); err != nil {
-		return o.Say("There is no browser to open (%v). Open this address, which logs in once, until %s: %s", err, until, link.URL)
+	if err := o.open(url); err != nil {
+		return o.Say("There is no browser to open (%v). Open this address, which logs in once, until %s: %s", err, until, url)
 	}
-	return o.Say("The dashboard is open in the browser. Its address logs in once, until %s: %s", until, link.URL)
+	return o.Say("The dashboard is open in the browser. Its address logs in once, until %s: %s", until, url)
 }

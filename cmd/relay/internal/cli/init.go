@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/starter"
 	"github.com/treatrelay/relay/cmd/relay/internal/terminal"
 	"github.com/treatrelay/relay/sinks"
 )
@@ -55,16 +56,16 @@ the secrets.`,
 }
 
 func (o *initOptions) register(flags *pflag.FlagSet) {
-	flags.StringVar(&o.provider, "provider", "", "provider of the account: "+strings.Join(config.ProviderNames(), ", ")+" (default treatstream)")
-	flags.StringVar(&o.account, "account", "", "name for the account (default mystream)")
-	flags.StringVar(&o.clientID, "client-id", "", "client ID of your application at the provider")
-	flags.StringVar(&o.clientSecretFile, "client-secret-file", "", "file with the client secret (default an environment variable)")
-	flags.StringVar(&o.baseURL, "base-url", "", "URL of the API; only for client-credentials")
-	flags.StringSliceVar(&o.sinks, "sink", nil, "type of a sink: "+strings.Join(sinks.Types(), ", ")+"; can be repeated")
-	flags.StringVar(&o.webhookURL, "webhook-url", "", "URL that a webhook sink sends to")
-	flags.StringVar(&o.webhookURLFile, "webhook-url-file", "", "file with that URL instead")
-	flags.StringVar(&o.discordURLFile, "discord-url-file", "", "file with the URL of the Discord webhook (default an environment variable)")
-	flags.StringVar(&o.slackURLFile, "slack-url-file", "", "file with the URL of the Slack webhook (default an environment variable)")
+	flags.StringVar(&o.Provider, "provider", "", "provider of the account: "+strings.Join(config.ProviderNames(), ", ")+" (default treatstream)")
+	flags.StringVar(&o.Account, "account", "", "name for the account (default mystream)")
+	flags.StringVar(&o.ClientID, "client-id", "", "client ID of your application at the provider")
+	flags.StringVar(&o.ClientSecretFile, "client-secret-file", "", "file with the client secret (default an environment variable)")
+	flags.StringVar(&o.BaseURL, "base-url", "", "URL of the API; only for client-credentials")
+	flags.StringSliceVar(&o.Sinks, "sink", nil, "type of a sink: "+strings.Join(sinks.Types(), ", ")+"; can be repeated")
+	flags.StringVar(&o.Webhook.URL, "webhook-url", "", "URL that a webhook sink sends to")
+	flags.StringVar(&o.Webhook.URLFile, "webhook-url-file", "", "file with that URL instead")
+	flags.StringVar(&o.DiscordURLFile, "discord-url-file", "", "file with the URL of the Discord webhook (default an environment variable)")
+	flags.StringVar(&o.SlackURLFile, "slack-url-file", "", "file with the URL of the Slack webhook (default an environment variable)")
 	flags.StringVar(&o.output, "output", "relay.yaml", "file to write")
 	flags.BoolVar(&o.force, "force", false, "replace an existing file")
 	state.WithoutVariable(flags, "force")
@@ -86,14 +87,14 @@ func (o *initOptions) run(ctx context.Context) error {
 			return err
 		}
 	}
-	content := o.configText(o.output)
+	content := o.Text(o.output)
 	variables, err := o.check(content)
 	if err != nil {
 		return err
 	}
 	if o.force {
 		err = datadir.WritePrivate(o.output, []byte(content))
-	} else if err = writeNew(o.output, []byte(content)); errors.Is(err, fs.ErrExist) {
+	} else if err = starter.WriteNew(o.output, []byte(content)); errors.Is(err, fs.ErrExist) {
 		err = exists
 	}
 	if err != nil {
@@ -132,7 +133,7 @@ func (o *initOptions) check(content string) (variables []string, err error) {
 		if !slices.Contains(variables, name) {
 			variables = append(variables, name)
 		}
-		return exampleValue(name), true
+		return starter.ExampleValue(name), true
 	})
 	var errs []error
 	if faults, ok := errors.AsType[config.Faults](err); ok {
@@ -141,22 +142,6 @@ func (o *initOptions) check(content string) (variables []string, err error) {
 		}
 	}
 	return variables, errors.Join(errs...)
-}
-
-// writeNew creates a file that only the user can read. The error is a [fs.ErrExist] if it exists.
-func writeNew(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the path is the user's own
-	if err != nil {
-		if failed, ok := errors.AsType[*fs.PathError](err); ok {
-			err = fmt.Errorf("%s the file: %w", failed.Op, failed.Err)
-		}
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(path))
-	}
-	return nil
 }
 
 // printNextSteps prints the commands to run next, with --config unless relay finds the file without it.
@@ -169,17 +154,17 @@ func (o *initOptions) printNextSteps(variables []string) error {
 	var steps strings.Builder
 	for _, name := range variables {
 		if _, set := o.Getenv(name); !set {
-			fmt.Fprintf(&steps, "  %-36s # %s\n", "export "+name+"=...", o.describeVariable(name))
+			fmt.Fprintf(&steps, "  %-36s # %s\n", "export "+name+"=...", o.DescribeVariable(name))
 		}
 	}
 	login := "login"
-	switch p, _ := provider.Lookup(o.provider); p.Grant {
+	switch p, _ := provider.Lookup(o.Provider); p.Grant {
 	case provider.PersonalToken:
 		login = "import"
 	case provider.ClientCredentials:
 		login = "token"
 	}
-	for _, words := range [][]string{{"config", "check"}, {"auth", login, o.account}, nil} {
+	for _, words := range [][]string{{"config", "check"}, {"auth", login, o.Account}, nil} {
 		steps.WriteString("  " + o.Command(words...) + "\n")
 	}
 	return o.Say("Wrote %s. Next:\n\n%s", o.output, strings.TrimSuffix(steps.String(), "\n"))

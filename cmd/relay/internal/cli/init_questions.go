@@ -2,25 +2,18 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
-	"github.com/treatrelay/relay/cmd/relay/internal/text"
-	"github.com/treatrelay/relay/internal/secret"
+	"github.com/treatrelay/relay/cmd/relay/internal/starter"
 	"github.com/treatrelay/relay/sinks"
-	"github.com/treatrelay/relay/sinks/webhook"
 )
 
 // initAnswers are what relay init writes into the configuration: flags, or answers on the terminal.
-type initAnswers struct {
-	provider, account, clientID, clientSecretFile, baseURL   string
-	sinks                                                    []string // types
-	webhookURL, webhookURLFile, discordURLFile, slackURLFile string
-}
+type initAnswers struct{ starter.Answers }
 
 // A question is one value that relay init needs, from a flag or from the user.
 type question struct {
@@ -37,31 +30,31 @@ type question struct {
 // questions returns all questions, in the order in which they are asked.
 func (a *initAnswers) questions() []question {
 	always := func() bool { return true }
-	hasClient := func() bool { return a.providerInfo().Grant != provider.PersonalToken }
+	hasClient := func() bool { return a.ProviderInfo().Grant != provider.PersonalToken }
 	hasSink := func(typ string) func() bool {
-		return func() bool { return slices.Contains(a.sinks, typ) }
+		return func() bool { return slices.Contains(a.Sinks, typ) }
 	}
-	account := textQuestion("account", "name for the account", &a.account, always, checkName)
-	account.defaultAnswer = a.defaultAccount
-	name := textQuestion("provider", "provider of the account: "+strings.Join(config.ProviderNames(), ", "), &a.provider, always, checkProvider)
+	account := textQuestion("account", "name for the account", &a.Account, always, starter.CheckName)
+	account.defaultAnswer = func() string { return starter.DefaultAccount(a.ProviderInfo()) }
+	name := textQuestion("provider", "provider of the account: "+strings.Join(config.ProviderNames(), ", "), &a.Provider, always, starter.CheckProvider)
 	name.defaultAnswer = func() string { return "treatstream" }
-	secretFile := textQuestion("client-secret-file", "file with the client secret", &a.clientSecretFile, hasClient, checkNotEmpty)
-	webhookFile := textQuestion("webhook-url-file", "file with the URL of the webhook", &a.webhookURLFile, hasSink("webhook"), checkNotEmpty)
-	discord := textQuestion("discord-url-file", "file with the URL of the Discord webhook; empty for the variable DISCORD_URL", &a.discordURLFile, hasSink("discord"), checkOptionalFile)
-	slack := textQuestion("slack-url-file", "file with the URL of the Slack webhook; empty for the variable SLACK_URL", &a.slackURLFile, hasSink("slack"), checkOptionalFile)
+	secretFile := textQuestion("client-secret-file", "file with the client secret", &a.ClientSecretFile, hasClient, starter.CheckNotEmpty)
+	webhookFile := textQuestion("webhook-url-file", "file with the URL of the webhook", &a.Webhook.URLFile, hasSink("webhook"), starter.CheckNotEmpty)
+	discord := textQuestion("discord-url-file", "file with the URL of the Discord webhook; empty for the variable DISCORD_URL", &a.DiscordURLFile, hasSink("discord"), checkOptionalFile)
+	slack := textQuestion("slack-url-file", "file with the URL of the Slack webhook; empty for the variable SLACK_URL", &a.SlackURLFile, hasSink("slack"), checkOptionalFile)
 	secretFile.optional, webhookFile.optional, discord.optional, slack.optional = true, true, true, true
 	secretFile.flagOnly, webhookFile.flagOnly = true, true
 	return []question{
 		name,
 		account,
-		textQuestion("client-id", "client ID of your application at the provider", &a.clientID, hasClient, checkNotEmpty),
+		textQuestion("client-id", "client ID of your application at the provider", &a.ClientID, hasClient, starter.CheckNotEmpty),
 		secretFile,
-		textQuestion("base-url", "URL of the API, such as https://api.example.com", &a.baseURL,
-			func() bool { return a.providerInfo().Grant == provider.ClientCredentials || a.baseURL != "" }, config.CheckURL),
+		textQuestion("base-url", "URL of the API, such as https://api.example.com", &a.BaseURL,
+			func() bool { return a.ProviderInfo().Grant == provider.ClientCredentials || a.BaseURL != "" }, config.CheckURL),
 		a.sinksQuestion(),
 		webhookFile,
-		textQuestion("webhook-url", "URL that the webhook sends to, such as https://bot.example/treats", &a.webhookURL,
-			func() bool { return hasSink("webhook")() && a.webhookURLFile == "" }, checkWebhookURL),
+		textQuestion("webhook-url", "URL that the webhook sends to, such as https://bot.example/treats", &a.Webhook.URL,
+			func() bool { return hasSink("webhook")() && a.Webhook.URLFile == "" }, starter.CheckWebhookURL),
 		discord,
 		slack,
 	}
@@ -73,8 +66,8 @@ func textQuestion(flag, prompt string, into *string, applies func() bool, check 
 		flag: flag, prompt: prompt, applies: applies,
 		value: func() string { return *into }, defaultAnswer: func() string { return "" },
 		set: func(answer string) error {
-			if strings.ContainsFunc(answer, unicode.IsControl) {
-				return errors.New("want one line of text without control characters")
+			if err := starter.CheckText(answer); err != nil {
+				return err
 			}
 			*into = answer
 			return check(answer)
@@ -85,60 +78,26 @@ func textQuestion(flag, prompt string, into *string, applies func() bool, check 
 func (a *initAnswers) sinksQuestion() question {
 	return question{
 		flag: "sink", prompt: "sinks, separated by commas: " + strings.Join(sinks.Types(), ", "),
-		applies:       func() bool { return a.providerInfo().Endpoints.Socket != "" || len(a.sinks) > 0 },
-		value:         func() string { return strings.Join(a.sinks, ",") },
+		applies:       func() bool { return a.ProviderInfo().Endpoints.Socket != "" || len(a.Sinks) > 0 },
+		value:         func() string { return strings.Join(a.Sinks, ",") },
 		defaultAnswer: func() string { return "" },
 		set:           a.setSinks,
 	}
 }
 
-// providerInfo returns the provider; it is the zero value until the user chooses a valid one.
-func (a *initAnswers) providerInfo() provider.Provider {
-	p, _ := provider.Lookup(a.provider)
-	return p
-}
-
-func (a *initAnswers) defaultAccount() string {
-	if p := a.providerInfo(); p.Name != "" && p.Endpoints.Socket == "" {
-		return p.Name
-	}
-	return "mystream"
-}
-
 func (a *initAnswers) setSinks(answer string) error {
 	var types []string
 	for _, typ := range strings.FieldsFunc(answer, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
-		if !slices.Contains(sinks.Types(), typ) {
-			return fmt.Errorf("there is no sink type %q; %s", typ, text.Suggest(typ, sinks.Types()))
+		if err := starter.CheckSinkType(typ); err != nil {
+			return err
 		}
 		if !slices.Contains(types, typ) {
 			types = append(types, typ)
 		}
 	}
-	a.sinks = types
+	a.Sinks = types
 	if types == nil {
 		return errors.New("name at least one: " + strings.Join(sinks.Types(), ", "))
-	}
-	return nil
-}
-
-func checkProvider(name string) error {
-	if _, ok := provider.Lookup(name); !ok {
-		return fmt.Errorf("there is no provider %q; %s", name, text.Suggest(name, config.ProviderNames()))
-	}
-	return nil
-}
-
-func checkName(name string) error {
-	if !config.ValidName.MatchString(name) {
-		return errors.New(config.NameRule)
-	}
-	return nil
-}
-
-func checkNotEmpty(answer string) error {
-	if answer == "" {
-		return errors.New("is empty")
 	}
 	return nil
 }
@@ -148,18 +107,4 @@ func checkOptionalFile(path string) error {
 		return nil
 	}
 	return config.CheckReadable(path)
-}
-
-// checkWebhookURL validates a URL as a webhook sink does. A URL with a variable is validated with the whole configuration instead.
-func checkWebhookURL(url string) error {
-	if strings.Contains(url, "${") {
-		return nil
-	}
-	c := webhook.NewConfig()
-	c.URL, c.Secret = secret.New(url), webhook.NewSigningSecret()
-	err := c.Validate()
-	if fault, ok := errors.AsType[*sinks.FieldError](err); ok {
-		return fault.Err
-	}
-	return err
 }

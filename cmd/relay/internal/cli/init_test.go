@@ -25,11 +25,12 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/starter"
 	"github.com/treatrelay/relay/sinks"
 )
 
 // setVariables returns a valid value for every environment variable.
-func setVariables(name string) (string, bool) { return exampleValue(name), true }
+func setVariables(name string) (string, bool) { return starter.ExampleValue(name), true }
 
 // initFlagsFor returns the command line of relay init for a provider and types of sinks.
 func initFlagsFor(p provider.Provider, types ...string) []string {
@@ -182,8 +183,8 @@ func TestInitNeverReplaces(t *testing.T) {
 	if text, err := os.ReadFile("relay.yaml"); code != exit.Usage || string(text) != "mine" || !strings.Contains(stderr, "relay.yaml exists already: replace it with --force") {
 		t.Errorf("it ends with %d, %s and leaves %q, %v", code, stderr, text, err)
 	}
-	if err := writeNew("relay.yaml", []byte("other")); !errors.Is(err, os.ErrExist) {
-		t.Errorf("writeNew over a file = %v", err)
+	if err := starter.WriteNew("relay.yaml", []byte("other")); !errors.Is(err, os.ErrExist) {
+		t.Errorf("WriteNew over a file = %v", err)
 	}
 	if code, _, stderr = runCommand(t, nil, "", append(args, "--force")...); code != exit.OK {
 		t.Fatal(stderr)

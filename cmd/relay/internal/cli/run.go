@@ -23,6 +23,7 @@ type runOptions struct {
 	watch            bool
 	backfillFirstRun bool
 	simulator        simulatorFlags
+	pages            *daemon.Pages // that are served already, or nil
 }
 
 func newRunCmd(s *state.State) *cobra.Command {
@@ -94,7 +95,7 @@ func (o *runOptions) runDaemon(ctx context.Context, changed func(flag string) bo
 
 func (o *runOptions) daemonOptions(cfg *config.Config, dir string, reloader *daemon.Reloader, log zerolog.Logger) daemon.Options {
 	return daemon.Options{
-		Config: cfg, Dir: dir, Out: o.Out, Notice: o.Err, Getenv: o.Getenv, Identity: o.Identity(), Reload: reloader, Log: log,
+		Config: cfg, Dir: dir, Out: o.Out, Notice: o.Err, Getenv: o.Getenv, Identity: o.Identity(), Reload: reloader, Pages: o.pages, Log: log,
 	}
 }
 

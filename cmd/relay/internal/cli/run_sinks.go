@@ -19,16 +19,17 @@ func requireAccounts(cfg *config.Config) error {
 	return exit.With(exit.Config, fmt.Errorf("%s: no accounts: add one under accounts (docs/config.md), or try relay --simulate --sink stdout", cfg.Path))
 }
 
-// needsSinks reports whether the configuration must have a sink. If no account receives treats, relay only renews tokens and needs none.
+// needsSinks reports whether the configuration must have a sink. relay needs none if an overlay shows the treats, or if no account receives any, so
+// that it only renews tokens.
 func needsSinks(cfg *config.Config) bool {
-	return len(cfg.Sinks) > 0 || slices.ContainsFunc(cfg.Accounts, config.Account.Receives)
+	return len(cfg.Sinks) > 0 || len(cfg.Overlays) == 0 && slices.ContainsFunc(cfg.Accounts, config.Account.Receives)
 }
 
 // selectSinks returns the sinks to run: those that are selected by name or type, or, without a selection, all that are configured.
 func selectSinks(cfg *config.Config, selected []string) ([]config.Sink, error) {
 	if len(selected) == 0 {
 		if len(cfg.Sinks) == 0 {
-			return nil, exit.With(exit.Config, fmt.Errorf("%s: no sinks: add one under sinks (docs/config.md) or give --sink stdout", cfg.Path))
+			return nil, exit.With(exit.Config, fmt.Errorf("%s: no sinks: add one under sinks or an overlay under overlays (docs/config.md), or give --sink stdout", cfg.Path))
 		}
 		return cfg.Sinks, nil
 	}

@@ -44,6 +44,7 @@ type Options struct {
 	Reload   *Reloader             // nil: the configuration is never reloaded
 	// Simulation: the treats are invented. Then the pages may have any port, and their addresses with a login are printed to Notice.
 	Simulation bool
+	Pages      *Pages // nil: the HTTP server listens where the configuration says
 	Log        zerolog.Logger
 }
 
@@ -121,7 +122,7 @@ func newJob(ctx context.Context, o Options) (_ *job, err error) {
 // newViewer returns what shows the configuration file, if there is one: a simulation may run without.
 func newViewer(o Options) *configview.Viewer {
 	path := o.Config.Path
-	if o.Simulation && config.Sum(path) == "" {
+	if o.Simulation && config.Hash(path) == "" {
 		path = ""
 	}
 	v := configview.New(path, o.Getenv)
@@ -150,7 +151,7 @@ func (j *job) openServices(ctx context.Context, o Options) error {
 	if j.accounts.store, err = grants.OpenStore(ctx, o.Dir, o.Identity, j.log); err != nil {
 		return err
 	}
-	if err := checkGrants(cfg, j.accounts.store, j.log); err != nil {
+	if err := checkGrants(cfg, j.accounts.store, o.Pages != nil, j.log); err != nil {
 		return err
 	}
 	if err := j.sinks.openServer(ctx, cfg, o, &j.undo); err != nil {

@@ -34,8 +34,9 @@ func (j *job) account(name string) (logins.Account, provider.Provider, bool) {
 	return r.account, r.cfg.Provider, true
 }
 
-// checkGrants returns an error if no account that receives treats has a grant. Otherwise it logs each account without one: it waits for a login.
-func checkGrants(cfg *config.Config, store auth.Store, log zerolog.Logger) error {
+// checkGrants returns an error if no account that receives treats has a grant, unless the first login is still to come, on a page. Otherwise it logs
+// each account without one: it waits for a login.
+func checkGrants(cfg *config.Config, store auth.Store, first bool, log zerolog.Logger) error {
 	var missing, idle []error
 	receiving := 0
 	for _, c := range cfg.Accounts {
@@ -58,6 +59,10 @@ func checkGrants(cfg *config.Config, store auth.Store, log zerolog.Logger) error
 	if receiving == 0 {
 		log.Warn().Msg("no account receives treats, for none is of provider treatstream: relay only keeps tokens fresh")
 	} else if len(missing) == receiving {
+		if first {
+			log.Info().Msg("no account is logged in yet: the dashboard leads through the first login")
+			return nil
+		}
 		return errors.Join(missing...)
 	}
 	for _, err := range append(missing, idle...) {

@@ -58,18 +58,11 @@ func (j *job) openPages(ctx context.Context, o Options) error {
 	if !cfg.Served() {
 		return nil
 	}
-	l, err := listenHTTP(ctx, cfg.Listen)
-	if err != nil && cfg.Listen == config.DefaultHTTPListen { // perhaps that of another relay
-		if !o.Simulation {
-			j.log.Warn().Err(err).Msg("dashboard, overlays and health checks are not served")
-			return nil
-		}
-		l, err = listenHTTP(ctx, "127.0.0.1:0")
-	}
-	if err != nil {
+	l, err := j.listenPages(ctx, o)
+	if l == nil {
 		return err
 	}
-	stop, err := j.servePages(cfg, l)
+	stop, err := j.servePages(o, l)
 	if err != nil {
 		return errors.Join(exit.With(exit.Config, err), l.Close())
 	}
@@ -78,6 +71,22 @@ func (j *job) openPages(ctx context.Context, o Options) error {
 		return j.showPages(ctx, o.Notice)
 	}
 	return nil
+}
+
+// listenPages returns the listener of the pages, or nil if there is none, with or without an error.
+func (j *job) listenPages(ctx context.Context, o Options) (net.Listener, error) {
+	if o.Pages != nil {
+		return o.Pages.listener, nil
+	}
+	l, err := listenHTTP(ctx, o.Config.HTTP.Listen)
+	if err == nil || o.Config.HTTP.Listen != config.DefaultHTTPListen {
+		return l, err
+	}
+	if !o.Simulation { // perhaps another relay listens there
+		j.log.Warn().Err(err).Msg("dashboard, overlays and health checks are not served")
+		return nil, nil
+	}
+	return listenHTTP(ctx, "127.0.0.1:0")
 }
 
 // simulatedOverlay is the overlay of a simulation.
@@ -113,8 +122,9 @@ func listenHTTP(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // servePages serves the pages, the API behind them, health and metrics until stop is called.
-func (j *job) servePages(cfg config.HTTP, l net.Listener) (stop func() error, err error) {
-	sessions, err := session.New(session.Config{PasswordFile: cfg.PasswordFile, ModeratorPasswordFile: cfg.ModeratorPasswordFile})
+func (j *job) servePages(o Options, l net.Listener) (stop func() error, err error) {
+	cfg := o.Config.HTTP
+	sessions, err := o.Pages.open(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -102,6 +102,8 @@ func (s *server) handlers() map[string]handler {
 		"POST /tests":                        s.putTest,
 		"POST /accounts/{account}/reconcile": s.reconcile,
 		"POST /sessions/links":               s.newLink,
+		"GET /setup":                         s.setup,
+		"POST /setup":                        s.setUp,
 	}
 	maps.Copy(all, s.overlayHandlers())
 	maps.Copy(all, s.loginHandlers())

@@ -1,4 +1,5 @@
-package cli
+// Package starter writes a first relay.yaml, with comments, from a few answers.
+package starter
 
 import (
 	"path/filepath"
@@ -11,48 +12,48 @@ import (
 	"github.com/treatrelay/relay/sinks/webhook"
 )
 
-// The environment variables that a first configuration refers to, besides the one of the client secret.
+// The environment variables that a first configuration refers to, besides that of the client secret.
 const (
-	webhookSecretVariable = "WEBHOOK_SECRET"
-	discordVariable       = "DISCORD_URL"
-	slackVariable         = "SLACK_URL"
+	WebhookSecretVariable = "WEBHOOK_SECRET"
+	DiscordVariable       = "DISCORD_URL"
+	SlackVariable         = "SLACK_URL"
 )
 
-// secretVariable is the name of the environment variable of the client secret.
-func (a *initAnswers) secretVariable() string {
-	return strings.ToUpper(strings.ReplaceAll(a.provider, "-", "_")) + "_SECRET"
+// SecretVariable returns the name of the environment variable of the client secret.
+func (a *Answers) SecretVariable() string {
+	return strings.ToUpper(strings.ReplaceAll(a.Provider, "-", "_")) + "_SECRET"
 }
 
-// describeVariable describes the value to set an environment variable to.
-func (a *initAnswers) describeVariable(name string) string {
+// DescribeVariable describes the value to set an environment variable to.
+func (a *Answers) DescribeVariable(name string) string {
 	switch name {
-	case a.secretVariable():
+	case a.SecretVariable():
 		return "the client secret"
-	case webhookSecretVariable:
+	case WebhookSecretVariable:
 		return "the output of relay secrets new; give it to the receiver too"
-	case discordVariable:
+	case DiscordVariable:
 		return "https://discord.com/api/webhooks/ID/TOKEN"
-	case slackVariable:
+	case SlackVariable:
 		return "https://hooks.slack.com/services/..."
 	}
 	return "the value that you chose this variable for"
 }
 
-// exampleValue returns a valid value of an environment variable, to validate the configuration with.
-func exampleValue(variable string) string {
+// ExampleValue returns a valid value of an environment variable, to validate the configuration with.
+func ExampleValue(variable string) string {
 	switch variable {
-	case webhookSecretVariable:
+	case WebhookSecretVariable:
 		return webhook.NewSigningSecret().Reveal()
-	case discordVariable:
+	case DiscordVariable:
 		return "https://discord.com/api/webhooks/1/x"
-	case slackVariable:
+	case SlackVariable:
 		return "https://hooks.slack.com/services/T/B/x"
 	}
 	return "https://example.com/" // valid as a URL and as text
 }
 
-// configText returns the configuration for a file at that path.
-func (a *initAnswers) configText(output string) string {
+// Text returns the configuration for a file at that path.
+func (a *Answers) Text(output string) string {
 	var b strings.Builder
 	line := func(parts ...string) { b.WriteString(strings.Join(parts, "") + "\n") }
 	line("# yaml-language-server: $schema=", relaydocs.ConfigSchemaURL)
@@ -63,20 +64,23 @@ func (a *initAnswers) configText(output string) string {
 	line()
 	a.writeAccount(line, output)
 	line()
-	if len(a.sinks) > 0 {
+	if len(a.Sinks) > 0 {
 		line("# Where relay delivers treats. Every sink can have a filter, a rate_limit and more, and none waits for another.")
 		line("sinks:")
 	}
-	for _, typ := range a.sinks {
+	for _, typ := range a.Sinks {
 		for _, part := range a.sinkLines(typ, output) {
 			line("  ", part)
 		}
 	}
-	if a.providerInfo().Endpoints.Socket != "" {
-		line()
-		line("# The sink that receives alerts when another one has a problem.")
-		line("# alerts:")
-		line("#   sink: ", sinkName(a.sinks[len(a.sinks)-1]))
+	a.writeOverlay(line)
+	if a.ProviderInfo().Endpoints.Socket != "" {
+		if len(a.Sinks) > 0 {
+			line()
+			line("# The sink that receives alerts when another one has a problem.")
+			line("# alerts:")
+			line("#   sink: ", SinkName(a.Sinks[len(a.Sinks)-1]))
+		}
 		line()
 		line("# How long the journal keeps events. A sink loses what it has not accepted by then.")
 		line("# journal:")
@@ -88,26 +92,48 @@ func (a *initAnswers) configText(output string) string {
 	}
 	line()
 	line("# Where relay serves the dashboard, the overlays, /healthz and /metrics.")
-	line("# http:")
-	line("#   listen: ", config.DefaultHTTPListen)
+	mark, listen := "# ", config.DefaultHTTPListen
+	if a.Listen != "" && a.Listen != listen {
+		mark, listen = "", a.Listen
+	}
+	line(mark, "http:")
+	line(mark, "  listen: ", listen)
 	return b.String()
 }
 
-func (a *initAnswers) writeAccount(line func(parts ...string), output string) {
-	p := a.providerInfo()
+// writeOverlay writes the section overlays, if there is an overlay.
+func (a *Answers) writeOverlay(line func(parts ...string)) {
+	if a.Overlay == "" {
+		return
+	}
+	if len(a.Sinks) > 0 {
+		line()
+	}
+	line("# The page that shows treats in OBS. To print its address, run: relay overlay new ", a.Overlay)
+	line("overlays:")
+	line("  ", a.Overlay, ":")
+	line("    theme: clean")
+	line("    # The sound of an alert: chime, pop, none, or a file.")
+	line("    # sound: chime")
+}
+
+func (a *Answers) writeAccount(line func(parts ...string), output string) {
+	p := a.ProviderInfo()
 	line("accounts:")
 	line("  # A name of your choice, for commands such as relay auth login.")
-	line("  ", a.account, ":")
-	line("    provider: ", a.provider)
-	if a.baseURL != "" {
-		line("    base_url: ", text.QuoteYAML(a.baseURL))
+	line("  ", a.Account, ":")
+	line("    provider: ", a.Provider)
+	if a.BaseURL != "" {
+		line("    base_url: ", text.QuoteYAML(a.BaseURL))
 	}
 	if p.Grant != provider.PersonalToken {
-		line("    client_id: ", text.QuoteYAML(a.clientID))
-		if a.clientSecretFile != "" {
-			line("    client_secret_file: ", text.QuoteYAML(pathFrom(output, a.clientSecretFile)))
-		} else {
-			line("    client_secret: ${", a.secretVariable(), "}")
+		line("    client_id: ", text.QuoteYAML(a.ClientID))
+		switch {
+		case a.NoSecret:
+		case a.ClientSecretFile != "":
+			line("    client_secret_file: ", text.QuoteYAML(pathFrom(output, a.ClientSecretFile)))
+		default:
+			line("    client_secret: ${", a.SecretVariable(), "}")
 		}
 	}
 	if p.Grant != provider.PersonalToken && p.Grant != provider.ClientCredentials {
@@ -120,8 +146,8 @@ func (a *initAnswers) writeAccount(line func(parts ...string), output string) {
 	}
 }
 
-// sinkName returns the name of the sink of a type.
-func sinkName(typ string) string {
+// SinkName returns the name of the sink of a type.
+func SinkName(typ string) string {
 	switch typ {
 	case "stdout":
 		return "console"
@@ -138,8 +164,8 @@ func sinkName(typ string) string {
 }
 
 // sinkLines returns the lines of the sink of a type.
-func (a *initAnswers) sinkLines(typ, output string) []string {
-	lines := []string{sinkName(typ) + ":", "  type: " + typ}
+func (a *Answers) sinkLines(typ, output string) []string {
+	lines := []string{SinkName(typ) + ":", "  type: " + typ}
 	urlFile := func(file string) string { return "  url_file: " + text.QuoteYAML(pathFrom(output, file)) }
 	chat := func(comment, file, variable string) []string {
 		url := "  url: ${" + variable + "}"
@@ -154,17 +180,25 @@ func (a *initAnswers) sinkLines(typ, output string) []string {
 	case "nats":
 		return append([]string{"# For overlays, which subscribe to treats.> with the login that relay prints when it first starts."}, lines...)
 	case "webhook":
-		url := "  url: " + text.QuoteYAML(a.webhookURL)
-		if a.webhookURLFile != "" {
-			url = urlFile(a.webhookURLFile)
+		url := "  url: " + text.QuoteYAML(a.Webhook.URL)
+		if a.Webhook.URLFile != "" {
+			url = urlFile(a.Webhook.URLFile)
 		}
-		return append([]string{"# One signed request per event."}, append(lines, url,
+		secret := []string{
 			"  # The receiver verifies each request with the same secret. To create one, run: relay secrets new",
-			"  secret: ${"+webhookSecretVariable+"}")...)
+			"  secret: ${" + WebhookSecretVariable + "}",
+		}
+		if a.Webhook.SecretFile != "" {
+			secret = []string{
+				"  # The receiver verifies each request with the secret in this file.",
+				"  secret_file: " + text.QuoteYAML(pathFrom(output, a.Webhook.SecretFile)),
+			}
+		}
+		return append([]string{"# One signed request per event."}, append(append(lines, url), secret...)...)
 	case "discord":
-		return chat("# A message in a Discord channel per event.", a.discordURLFile, discordVariable)
+		return chat("# A message in a Discord channel per event.", a.DiscordURLFile, DiscordVariable)
 	case "slack":
-		return chat("# A message in a Slack channel per event.", a.slackURLFile, slackVariable)
+		return chat("# A message in a Slack channel per event.", a.SlackURLFile, SlackVariable)
 	}
 	return lines
 }
