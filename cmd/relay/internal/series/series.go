@@ -126,7 +126,7 @@ func (t *track[P]) count(owner any, now [2]uint64) (grown [2]uint64) {
 		t.owner, t.counted = owner, [2]uint64{}
 	}
 	for i := range now {
-		if now[i] < t.counted[i] { // it began anew
+		if now[i] < t.counted[i] { // it began again
 			t.counted[i] = 0
 		}
 		grown[i] = now[i] - t.counted[i]

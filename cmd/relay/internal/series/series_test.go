@@ -60,7 +60,7 @@ func TestSteps(t *testing.T) {
 	s.Add(at(1), sample(sink("first", 103, 7, 2), 51))
 	s.Add(at(2).Add(time.Second), sample(sink("first", 103, 9, 5), 51))
 	s.Add(at(5), sample(sink("first", 104, 9, math.NaN()), 60)) // two steps are missing
-	s.Add(at(6), sample(sink("second", 105, 1, 0), 3))          // a reload replaced the sink, and the account's counter began anew
+	s.Add(at(6), sample(sink("second", 105, 1, 0), 3))          // a reload replaced the sink, and the account's counter began again
 	s.Add(at(7), sample(nil, 3))
 	v := s.Last()
 	if want := at(7).Add(-time.Hour); !v.Start.Equal(want) {
