@@ -71,7 +71,7 @@ func (o *dashboardOptions) show(url string, expires time.Time) error {
 		}
 		return o.Say("The address logs in once, until %s.", until)
 	}
-	if err := o.open(url); err != nil {
+	if err := login.OpenBrowser(url); err != nil {
 		return o.Say("There is no browser to open (%v). Open this address, which logs in once, until %s: %s", err, until, url)
 	}
 	return o.Say("The dashboard is open in the browser. Its address logs in once, until %s: %s", until, url)
