@@ -15,7 +15,7 @@ func (w *world) dashboardLink(role api.Role) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // it never fails
+	defer c.Close()
 	link, err := c.NewLink(w.t.Context(), api.LinkRequest{Role: role.String()})
 	if err != nil {
 		w.t.Fatal(err)
